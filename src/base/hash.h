@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * base/hash.h: hashing with fixed seeds (the same in every process: the order of grouped rows and
+ * file identities depend on it), and a hash map from strings. XXH3 by xxHash, inlined. */
+#ifndef SM_BASE_HASH_H
+#define SM_BASE_HASH_H
+
+#include "base/arena.h"
+
+typedef struct sm_hash128 {
+    uint64_t low, high;
+} sm_hash128;
+
+uint64_t sm_hash64(const void *bytes, size_t n);                  /* XXH3, seed 0 */
+sm_hash128 sm_hash128_of(const void *bytes, size_t n, uint64_t seed); /* XXH3 */
+void sm_hash128_hex(sm_hash128 h, char out[33]);
+uint32_t sm_crc32(uint32_t crc, const void *bytes, size_t n); /* zlib's, for Parquet and gzip */
+
+/** A bijective mix of 64 bits, for integer keys. */
+static inline uint64_t sm_mix64(uint64_t x)
+{
+    x ^= x >> 32;
+    x *= 0xd6e8feb86659fd93u;
+    x ^= x >> 32;
+    x *= 0xd6e8feb86659fd93u;
+    return x ^ (x >> 32);
+}
+
+/* The hash of a file that may be read in pieces, in any order, by any thread: the sum modulo 2^128
+ * of XXH3-128(chunk i, seed i) over its 64 KiB chunks. Pieces start at a multiple of a chunk and
+ * end at one or at the end of the file. Sum of pieces: sm_file_hash_add. */
+#define SM_FILE_HASH_CHUNK ((uint64_t)65536)
+sm_hash128 sm_file_hash_piece(const void *bytes, size_t n, uint64_t off_bytes);
+sm_hash128 sm_file_hash_add(sm_hash128 a, sm_hash128 b);
+
+/* ---- a map from strings, for names -------------------------------------------------------- */
+
+/* Keys and table live in the arena. Insertion order is kept: entries 0 … n − 1. */
+typedef struct sm_map sm_map;
+sm_map *sm_map_new(sm_arena *a);
+/** The value's place, made (NULL value) where the key is new. Copies the key when it is made. */
+void **sm_map_at(sm_map *m, sm_str key);
+void *sm_map_get(const sm_map *m, sm_str key); /* NULL where absent */
+int64_t sm_map_count(const sm_map *m);
+sm_str sm_map_key(const sm_map *m, int64_t i);
+void *sm_map_value(const sm_map *m, int64_t i);
+
+/** The name nearest to `wanted` by edit distance (case counts half), or NULL where none is near. */
+const char *sm_nearest_name(sm_str wanted, const sm_str *names, int64_t n_names);
+
+#endif
