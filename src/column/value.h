@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * column/value.h: one value apart from a column: literals, bounds, statistics, the constants of a
+ * file. Only scalar types; a nested value lives in a column of one row. */
+#ifndef SM_COLUMN_VALUE_H
+#define SM_COLUMN_VALUE_H
+
+#include "column/type.h"
+
+typedef struct sm_value {
+    const sm_type *type;
+    bool is_null;
+    union {
+        bool b;
+        int64_t i;  /* I8 … I64, DATE (days), TIME and TIMESTAMPs (microseconds) */
+        uint64_t u; /* U8 … U64 */
+        double f;   /* F32, F64 */
+        sm_i128 d;  /* DECIMAL, unscaled */
+        sm_str s;   /* STRING, BINARY; borrowed */
+    } as;
+} sm_value;
+
+static inline sm_value sm_value_null(const sm_type *t)
+{
+    return (sm_value){.type = t, .is_null = true};
+}
+static inline sm_value sm_value_i64(int64_t v)
+{
+    return (sm_value){.type = &sm_type_i64, .as.i = v};
+}
+static inline sm_value sm_value_str(sm_str s)
+{
+    return (sm_value){.type = &sm_type_string, .as.s = s};
+}
+
+sm_value sm_value_copy(sm_arena *a, sm_value v);
+
+/** −1, 0, 1; both of the same type and not null. Floats: NaN is the largest and equals itself,
+ * −0 equals 0. Strings bytewise. */
+int sm_value_cmp(sm_value a, sm_value b);
+/** Same type, both null or equal. */
+bool sm_value_eq(sm_value a, sm_value b);
+
+/** As DuckDB casts to VARCHAR: true, 254, 0.1, 2022-04-01, 2022-04-01 17:05:00, 12.30, \x0A in
+ * blobs; NULL is "NULL". */
+void sm_value_print(sm_value v, sm_buf *out);
+/** Reads text as `t` in full (what a cast from VARCHAR does; numbers may have spaces around them
+ * and an exponent). SM_TYPE or SM_RANGE, the value quoted. Strings are borrowed from `text`. */
+sm_status sm_value_parse(const sm_type *t, sm_str text, sm_value *out, sm_error *e) SM_MUST_USE;
+
+#endif
