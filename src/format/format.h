@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * format/format.h: the format room's door. How a file is laid out: json (NDJSON), parquet; csv
+ * later. A registry (formats.def) of sm_format tables; nobody else knows a format by name.
+ *
+ * Reading    A *dataset* is what a scan reads: files of one format and the schema of their rows,
+ *            with columns that are constant in a file (its name, its date, partition values).
+ *            plan() cuts a file into morsels, each a list of byte ranges; the scan (exec) fetches
+ *            them, and hands them to a reader, one a worker, which gives batches of rows and, for
+ *            text formats, batches of refused lines. Forward only.
+ * Writing    A writer takes batches in order, gives blocks of bytes, and at its end what it wrote:
+ *            rows, bytes, statistics of each column.
+ *
+ * Never opens a name (the store hands it ranges), never believes a length it read, keeps no thread.
+ * Morsels, batches and the bytes written depend on input and options only. */
+#ifndef SM_FORMAT_FORMAT_H
+#define SM_FORMAT_FORMAT_H
+
+#include "base/hash.h"
+#include "column/batch.h"
+#include "column/bounds.h"
+#include "store/store.h"
+
+typedef struct sm_format sm_format;
+
+/* ---- options -------------------------------------------------------------------------------- */
+
+typedef enum sm_option_type { SM_OPT_BOOL, SM_OPT_I64, SM_OPT_SIZE, SM_OPT_TEXT } sm_option_type;
+/* One option of a format, by which `read_json(…, name => value)`, help and docs know it. */
+typedef struct sm_option {
+    const char *name;
+    sm_option_type type;
+    const char *default_text;
+    size_t offset; /* of a bool, int64_t, size_t or sm_str in the options struct */
+    const char *summary;
+} sm_option;
+/** Sets `opts` (of sm_format.opts_bytes, zeroed) to the defaults. */
+sm_status sm_options_default(const sm_option *table, void *opts, sm_error *e) SM_MUST_USE;
+/** Sets one option; SM_NAME with the nearest name, SM_TYPE where the value does not fit. */
+sm_status sm_options_set(const sm_option *table, void *opts, sm_str name, sm_value v, sm_arena *a,
+                         sm_error *e) SM_MUST_USE;
+
+/* ---- datasets ------------------------------------------------------------------------------- */
+
+typedef struct sm_datafile {
+    sm_str uri; /* as opened; what messages, quarantine and `filename` show */
+    sm_store *store;
+    sm_str key;
+    uint64_t size_bytes;
+    int64_t modified_us;
+    const sm_value *constants; /* one for each of the dataset's constant columns */
+    int64_t n_rows;            /* −1 where not known before reading */
+    const sm_range *ranges;    /* statistics, one a stored column of the schema; NULL: none known */
+    sm_hash128 *hash_out;      /* where set, the scan writes the file's hash here (hash.h) */
+} sm_datafile;
+
+/* Columns of the schema: first those stored in the files, then n_constants constant ones. */
+typedef struct sm_dataset {
+    const sm_format *format;
+    const void *options;   /* of sm_format.opts_bytes */
+    const sm_type *schema; /* stored columns, then the constant ones */
+    int32_t n_constants;
+    sm_datafile *files;
+    int64_t n_files;
+    size_t morsel_bytes; /* 0: the format's own; a multiple of SM_FILE_HASH_CHUNK; tests vary it */
+} sm_dataset;
+
+/* ---- planning a scan -------------------------------------------------------------------------- */
+
+/* What a scan wants of a dataset. */
+typedef struct sm_projection {
+    const int32_t *columns; /* stored columns that are read, ascending; each may be 0 of them */
+    int32_t n_columns;
+    sm_bounds bounds; /* on the dataset's schema */
+    bool validate_all; /* text: judge each line by the whole schema, whatever is read of it */
+    bool keep_refused; /* text: refused lines come as a batch; else the first is an error */
+    bool count_unknown; /* json: count unknown keys */
+} sm_projection;
+
+typedef struct sm_byte_range {
+    uint64_t off_bytes;
+    size_t len;
+} sm_byte_range;
+
+/* A piece of a file that one worker decodes. */
+typedef struct sm_morsel {
+    int64_t file;    /* index in the dataset */
+    int64_t in_file; /* its number in that file, from 0 */
+    bool is_last;    /* of that file */
+    sm_byte_range *ranges;
+    int32_t n_ranges;
+    /* The part of ranges[0] that is this morsel's own (text: it may read beyond to end its last
+     * line); counted once for the file's hash and for progress. Parquet: ignored. */
+    sm_byte_range own;
+    int32_t part; /* parquet: the row group */
+} sm_morsel;
+
+/* ---- what reading gives ----------------------------------------------------------------------- */
+
+/* Counts of a morsel; summed over a scan. */
+typedef struct sm_scan_counts {
+    int64_t rows;    /* given, before filters */
+    int64_t lines;   /* text: read = kept + refused + blank */
+    int64_t refused, blank;
+    int64_t unknown_lines; /* kept lines with at least one unknown key */
+} sm_scan_counts;
+
+/* Unknown keys of a morsel: path ("_extra", "_source.x") and kept lines that have it. */
+typedef struct sm_unknown_key {
+    sm_str path;
+    int64_t lines;
+} sm_unknown_key;
+
+/* The schema of refused lines, whatever the format, as the reader gives it. `line` counts from 1 at
+ * the morsel's first line: the scan adds the lines of earlier morsels of the file. */
+enum {
+    SM_REFUSED_LINE,        /* BIGINT */
+    SM_REFUSED_BYTE_OFFSET, /* BIGINT, 0-based, of the line's first byte in the decompressed file */
+    SM_REFUSED_COLUMN,      /* VARCHAR, the name of the stored column (its last path part), or NULL */
+    SM_REFUSED_REASON,      /* VARCHAR: "syntax", "type_mismatch", … */
+    SM_REFUSED_MESSAGE,     /* VARCHAR, with the place in the line */
+    SM_REFUSED_RAW,         /* BLOB */
+    SM_REFUSED_RAW_BYTES,   /* BIGINT: the line's full length */
+    SM_REFUSED_COLUMNS,
+};
+extern const sm_type sm_refused_schema;
+
+typedef struct sm_reader sm_reader;
+
+/* One file open for planning and reading: footer parsed, schema known. Shared by workers,
+ * immutable; formats extend it. */
+typedef struct sm_file sm_file;
+
+struct sm_format {
+    const char *name;
+    const char *suffixes; /* ".json .ndjson .jsonl" and each followed by .gz .zst where text */
+    const char *summary;
+    const sm_option *options;
+    size_t opts_bytes;
+    size_t morsel_bytes; /* default */
+
+    /* Is this such a file, by its first bytes? */
+    bool (*probe)(const uint8_t *head, size_t n);
+
+    /* The schema of a file that has none declared: parquet by footer, json from its first lines.
+     * Blocks; called for the first file of a glob. */
+    sm_status (*infer)(sm_blob *blob, const void *opts, sm_arena *a, const sm_type **out,
+                       sm_error *e);
+
+    /* Opens a file for a scan of `d` (borrowed, outlives it). Reads what planning needs (footer),
+     * blocking. `d->schema` says what columns are wanted; by name, missing ones are NULL. */
+    sm_status (*open)(const sm_dataset *d, int64_t file, sm_blob *blob, const sm_projection *want,
+                      sm_budget *budget, sm_file **out, sm_error *e);
+    void (*close)(sm_file *f); /* takes NULL */
+
+    /* Cuts it into morsels, those left out that bounds exclude (*skipped counts them). */
+    sm_status (*plan)(sm_file *f, sm_arena *a, sm_morsel **out, int64_t *n, int64_t *skipped,
+                      sm_error *e);
+
+    /* A worker's reader; reused for any morsel of any file of the scan. */
+    sm_status (*reader_new)(const sm_dataset *d, const sm_projection *want, sm_budget *budget,
+                            sm_reader **out, sm_error *e);
+    void (*reader_free)(sm_reader *r); /* takes NULL */
+
+    /* Begins a morsel with its ranges' bytes, in their order (retained while needed). */
+    sm_status (*begin)(sm_reader *r, sm_file *f, const sm_morsel *m, sm_block *const *blocks,
+                       const size_t *lens, sm_error *e);
+    /* One more batch of at most SM_BATCH_ROWS rows: the projected columns, `schema` a struct of
+     * them. SM_OK with *rows and/or *refused (NULL where none; the caller's); SM_MORE where the
+     * morsel goes on in bytes not given yet (then *more is the range; give it with feed); SM_END
+     * at its end, with the counts of the whole morsel. */
+    sm_status (*pull)(sm_reader *r, sm_batch **rows, sm_batch **refused, sm_byte_range *more,
+                      sm_error *e);
+    sm_status (*feed)(sm_reader *r, sm_block *block, size_t len, sm_error *e);
+    /* After SM_END: counts of that morsel; unknown keys, borrowed until the next begin. */
+    void (*counts)(const sm_reader *r, sm_scan_counts *out, const sm_unknown_key **unknown,
+                   int64_t *n_unknown);
+
+    const struct sm_writer_ops *writer; /* NULL: cannot write */
+};
+
+/** By name ("parquet"); NULL where there is none. */
+const sm_format *sm_format_named(sm_str name);
+/** By the name's suffix (".json.gz" is json), or NULL. */
+const sm_format *sm_format_of_name(sm_str file_name);
+/** The formats, NULL-ended. */
+extern const sm_format *const sm_formats[];
+
+/* ---- writing ---------------------------------------------------------------------------------- */
+
+/* What a finished file holds; ranges and the rest live in the writer until its close. */
+typedef struct sm_written {
+    int64_t n_rows;
+    uint64_t size_bytes;
+    const sm_range *ranges; /* one a top-level column; nested ones: has_min = has_max = false */
+    int32_t n_ranges;
+} sm_written;
+
+typedef struct sm_writer sm_writer;
+
+/* Receives the bytes in order; SM_WAIT: not taken, write() or finish() returns SM_WAIT and is
+ * called again with the same arguments after the waker. Usually sm_upload_write. */
+typedef struct sm_bytes_out {
+    sm_status (*write)(void *ctx, sm_block *block, size_t len, sm_waker waker, sm_error *e);
+    void *ctx;
+} sm_bytes_out;
+
+struct sm_writer_ops {
+    /* `pool` for encoding columns side by side (may be NULL). Reserves its row group's memory up
+     * front or fails with SM_BUDGET naming the least limit that would do. */
+    sm_status (*open)(const sm_type *schema, const void *opts, sm_bytes_out to, sm_pool *pool,
+                      sm_budget *budget, sm_writer **out, sm_error *e);
+    sm_status (*write)(sm_writer *w, sm_batch *rows, sm_waker waker, sm_error *e);
+    uint64_t (*bytes)(const sm_writer *w); /* given out and estimated for what is buffered */
+    sm_status (*finish)(sm_writer *w, sm_waker waker, sm_written *out, sm_error *e);
+    void (*close)(sm_writer *w); /* takes NULL */
+};
+
+/* ---- documents -------------------------------------------------------------------------------- */
+
+/* A parsed JSON document (a Delta commit's action, a manifest): the careful path's tokens as a
+ * tree. Values live in the arena given to sm_json_parse. */
+typedef enum sm_json_type {
+    SM_JSON_NULL,
+    SM_JSON_BOOL,
+    SM_JSON_NUMBER,
+    SM_JSON_STRING,
+    SM_JSON_ARRAY,
+    SM_JSON_OBJECT,
+} sm_json_type;
+
+typedef struct sm_json sm_json;
+struct sm_json {
+    sm_json_type type;
+    bool b;
+    sm_str text;          /* STRING: unescaped; NUMBER: its token; ARRAY, OBJECT: their source bytes */
+    sm_str key;           /* of a member of an object: unescaped */
+    const sm_json *child; /* ARRAY, OBJECT: the first; in source order, repeated keys included */
+    const sm_json *next;
+    int64_t n_children;
+};
+
+/** One document with nothing but white space around it. SM_SYNTAX (or SM_LIMIT: deeper than 128)
+ * with line and byte of the first offending byte; at the end of the text: one after its last. */
+sm_status sm_json_parse(sm_str text, sm_arena *a, const sm_json **out, sm_error *e) SM_MUST_USE;
+/** The member of that key (the last one where repeated), or NULL. `o` may be NULL. */
+const sm_json *sm_json_get(const sm_json *o, const char *key);
+/** The number as an integer, whatever its spelling (1e3); false where it is none or too large. */
+bool sm_json_i64(const sm_json *v, int64_t *out);
+/** A string's text, or "" where v is NULL or no string. */
+sm_str sm_json_text(const sm_json *v);
+
+#endif

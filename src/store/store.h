@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * store/store.h: the store room's door. Bytes by name: on disk, in memory (tests), behind a
+ * wrapper that fails, delays and tears (tests); S3 is one more sm_store_ops. Needs: base.
+ *
+ * A store is one root: a directory or a bucket with a prefix. A *key* is a name below it: parts
+ * joined by '/', never empty, never "." or ".." (SM_INVALID), any other bytes. Objects appear whole
+ * or not at all and do not change while they are read; a *blob* is one that is open for reading.
+ *
+ * Never looks inside the bytes. Two ways to move them:
+ *   plain calls   block the caller; for small things (a Delta commit, a footer, a listing)
+ *   fetch, upload never block a worker: work is queued, workers come back by waker
+ * Threads: every function may be called from any thread unless it says otherwise. */
+#ifndef SM_STORE_STORE_H
+#define SM_STORE_STORE_H
+
+#include "base/arena.h"
+#include "base/pool.h"
+
+typedef struct sm_store sm_store; /* counted */
+typedef struct sm_blob sm_blob;   /* counted */
+
+/* ---- opening -------------------------------------------------------------------------------- */
+
+/**
+ * Opens the store that a URI names: a path, `file://…`, `memory://name`, (later) `s3://bucket/…`.
+ * Makes nothing: a local root need not exist yet (reads say NOT_FOUND, the first put makes it).
+ *
+ * Errors    SM_UNSUPPORTED for another scheme, naming those there are
+ */
+sm_status sm_store_open(sm_str uri, sm_store **out, sm_error *e) SM_MUST_USE;
+sm_store *sm_store_retain(sm_store *s);
+void sm_store_release(sm_store *s); /* takes NULL */
+
+/** The root as users name it, without a final '/': "/data/lake", "s3://bucket/lake". */
+sm_str sm_store_uri(const sm_store *s);
+/** "ROOT/key", for messages and for file columns. */
+sm_str sm_store_uri_of(const sm_store *s, sm_str key, sm_arena *a);
+/** Splits a URI at its last '/': the folder's URI and the name ("." where there is no '/'). */
+void sm_uri_split(sm_str uri, sm_str *folder, sm_str *name);
+
+/** Local stores answer in microseconds, remote ones in tens of milliseconds: how many bytes should
+ * be in flight so that the wire stays full. */
+size_t sm_store_inflight_bytes(const sm_store *s);
+
+/* ---- objects -------------------------------------------------------------------------------- */
+
+typedef struct sm_entry {
+    sm_str key;
+    uint64_t size_bytes;
+    int64_t modified_us; /* wall clock */
+    sm_str etag;         /* "" where the store has none */
+    bool is_folder;      /* only listed with `delimited` */
+} sm_entry;
+
+/**
+ * Lists the objects whose key starts with `prefix` ("" or ending in '/': a folder's), in byte order
+ * of key, into the arena. `delimited`: only those directly in it, and its folders as entries.
+ *
+ * Returns   SM_OK with *n = 0 where nothing is there; SM_NOT_FOUND where a local root or folder
+ *           does not exist (a bucket's prefix never does not exist)
+ */
+sm_status sm_store_list(sm_store *s, sm_str prefix, bool delimited, sm_arena *a, sm_entry **out,
+                        int64_t *n, sm_error *e) SM_MUST_USE;
+
+/** As list, but only keys greater than `after` (for a Delta log's tail). */
+sm_status sm_store_list_after(sm_store *s, sm_str prefix, sm_str after, sm_arena *a, sm_entry **out,
+                              int64_t *n, sm_error *e) SM_MUST_USE;
+
+sm_status sm_store_stat(sm_store *s, sm_str key, sm_arena *a, sm_entry *out,
+                        sm_error *e) SM_MUST_USE;
+
+/** The whole object into *out (appended; its max_bytes is the bound). */
+sm_status sm_store_get(sm_store *s, sm_str key, sm_buf *out, sm_error *e) SM_MUST_USE;
+
+typedef enum sm_put_mode {
+    SM_PUT_REPLACE,   /* whatever stands there */
+    SM_PUT_IF_ABSENT, /* SM_EXISTS where the key is taken: one of many racing writers wins */
+} sm_put_mode;
+
+/** Makes the object, whole and durable when it returns. Locally: a temporary file, fsync, rename()
+ * or link() to the name, fsync of the folder. */
+sm_status sm_store_put(sm_store *s, sm_str key, const void *bytes, size_t n, sm_put_mode mode,
+                       sm_error *e) SM_MUST_USE;
+
+/** SM_OK also where the object is gone already. */
+sm_status sm_store_delete(sm_store *s, sm_str key, sm_error *e) SM_MUST_USE;
+
+/* ---- blobs ---------------------------------------------------------------------------------- */
+
+sm_status sm_blob_open(sm_store *s, sm_str key, sm_blob **out, sm_error *e) SM_MUST_USE;
+sm_blob *sm_blob_retain(sm_blob *b);
+void sm_blob_close(sm_blob *b); /* takes NULL */
+sm_str sm_blob_uri(const sm_blob *b);
+uint64_t sm_blob_bytes(const sm_blob *b);
+int64_t sm_blob_modified_us(const sm_blob *b);
+sm_store *sm_blob_store(const sm_blob *b);
+
+/** Reads exactly len bytes into `out`; blocks. SM_CORRUPT where the object is shorter. */
+sm_status sm_blob_read(sm_blob *b, uint64_t off_bytes, size_t len, void *out,
+                       sm_error *e) SM_MUST_USE;
+
+/* ---- fetch: ranges in, in completion order ---------------------------------------------------- */
+
+typedef struct sm_fetch sm_fetch; /* one reader's requests, under one budget */
+
+sm_status sm_fetch_new(sm_budget *budget, sm_fetch **out, sm_error *e) SM_MUST_USE;
+/** Cancels what is under way, waits for it, frees. Takes NULL. */
+void sm_fetch_free(sm_fetch *f);
+
+typedef struct sm_range_read {
+    sm_blob *blob; /* retained until it is given back */
+    uint64_t off_bytes;
+    size_t len;   /* past the object's end: SM_CORRUPT for this request */
+    uint64_t tag; /* the caller's, given back */
+} sm_range_read;
+
+/** Queues a read. Takes its memory from the budget now: SM_BUDGET says to consume first. */
+sm_status sm_fetch_request(sm_fetch *f, const sm_range_read *r, sm_error *e) SM_MUST_USE;
+
+typedef struct sm_fetched {
+    uint64_t tag;
+    sm_block *block; /* the caller's; its first len bytes are the range */
+    size_t len;
+} sm_fetched;
+
+/**
+ * The next range that has arrived, whichever that is.
+ *
+ * Returns   SM_OK; SM_WAIT where none has yet (the waker is called when one has); SM_END where
+ *           none is outstanding; else the failure of one request (with its object and offset)
+ * Threads   any; several may wait, and each arrival wakes at least one
+ */
+sm_status sm_fetch_next(sm_fetch *f, sm_waker waker, sm_fetched *out, sm_error *e) SM_MUST_USE;
+/** The same, but waits on the spot; for callers that are no workers (cli, log replay). */
+sm_status sm_fetch_wait(sm_fetch *f, sm_fetched *out, sm_error *e) SM_MUST_USE;
+
+/* ---- upload: a new object out, streaming ------------------------------------------------------ */
+
+typedef struct sm_upload sm_upload;
+
+/** Begins an object. Nothing is visible before sm_upload_finish has succeeded. At most
+ * inflight_bytes (0: the store's own figure) wait to be written, counted in the budget. */
+sm_status sm_upload_open(sm_store *s, sm_str key, sm_budget *budget, size_t inflight_bytes,
+                         sm_upload **out, sm_error *e) SM_MUST_USE;
+/** Queues the first len bytes of a block (retained). SM_WAIT: too much is in flight and nothing was
+ * taken; call again after the waker. Fails with what an earlier write failed with. */
+sm_status sm_upload_write(sm_upload *u, sm_block *block, size_t len, sm_waker waker,
+                          sm_error *e) SM_MUST_USE;
+/** Ends it: all bytes durable, the object visible. SM_WAIT while it is under way; call again. */
+sm_status sm_upload_finish(sm_upload *u, sm_waker waker, sm_error *e) SM_MUST_USE;
+uint64_t sm_upload_bytes(const sm_upload *u); /* accepted so far */
+/** Frees; an unfinished object leaves nothing behind. Takes NULL. Waits for what is under way. */
+void sm_upload_close(sm_upload *u);
+
+/* ---- counting what went over the wire --------------------------------------------------------- */
+
+typedef struct sm_store_counts {
+    int64_t requests, read_bytes, written_bytes, retries;
+} sm_store_counts;
+sm_store_counts sm_store_count(const sm_store *s);
+
+/* ---- fault: a wrapper for tests ---------------------------------------------------------------- */
+
+typedef enum sm_fault_kind {
+    SM_FAULT_ERROR,      /* the call fails with SM_IO and has done nothing */
+    SM_FAULT_LOST,       /* the call is carried out, then fails: an answer that never came */
+    SM_FAULT_TORN,       /* half of the bytes are read or written (never visible), then SM_IO */
+    SM_FAULT_DISK_FULL,  /* SM_DISK_FULL */
+    SM_FAULT_KILL,       /* SIGKILL to the process before the call */
+    SM_FAULT_KILL_AFTER, /* SIGKILL right after the call was carried out */
+} sm_fault_kind;
+
+typedef struct sm_fault_plan {
+    int64_t at_call; /* 1-based count of calls that reach the store (see fault.c for which count);
+                      * 0: none */
+    bool writes_only; /* count only calls that change something */
+    sm_fault_kind kind;
+    int64_t delay_ms;     /* on each request's answer */
+    int64_t bytes_per_s;  /* one wire shared by all requests; 0: unlimited */
+} sm_fault_plan;
+
+/** Wraps a store: the same bytes, with the plan's faults. Keeps `inner`. The plan is also taken
+ * from SMELT_FAULT ("at=7,kind=kill,writes=1,delay_ms=50,bytes_per_s=125000000") by
+ * sm_store_open() for every store, so that a whole process can be tested. */
+sm_status sm_store_fault(sm_store *inner, const sm_fault_plan *plan, sm_store **out,
+                         sm_error *e) SM_MUST_USE;
+int64_t sm_fault_calls(const sm_store *s);  /* counted so far, over all fault stores */
+bool sm_fault_has_fired(const sm_store *s);
+
+#endif
