@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * exec/exec.h: the exec room's door. Runs a plan, morsel by morsel, on the pool's workers.
+ *
+ * A plan is cut into pipelines at what must see all rows first (aggregate, sort, window, the build
+ * side of a join); each runs to its end before the next. Within one, a worker takes a morsel whose
+ * bytes have arrived, carries its batches through the streaming operators (filter, project, probe,
+ * limit) and pushes them into the pipeline's end. Nothing blocks a worker: what waits for bytes or
+ * for room says SM_WAIT with a waker.
+ *
+ * The output does not depend on threads, memory or morsels' order of arrival: batches carry
+ * (ordinal, seq), ends put them in that order, partial aggregates belong to a fixed range of
+ * morsels, grouped rows leave by partition (the top 8 bits of the key's hash) and within it by
+ * first appearance in the input.
+ *
+ * Keeps no state in the plan; stays within its budget. */
+#ifndef SM_EXEC_EXEC_H
+#define SM_EXEC_EXEC_H
+
+#include "query/query.h"
+
+/* ---- where rows go ---------------------------------------------------------------------------- */
+
+/* The end of a query. Exec calls it in order, one call at a time, from any worker. */
+typedef struct sm_sink {
+    void *ctx;
+    /* Takes the next rows (retains what it keeps). SM_WAIT: not taken, call again after the waker.
+     * SM_END: wants no more; the run ends early and well. */
+    sm_status (*push)(void *ctx, sm_batch *rows, sm_waker waker, sm_error *e);
+    /* After the last row of a run that went well. SM_WAIT as above. NULL: nothing to do. */
+    sm_status (*finish)(void *ctx, sm_waker waker, sm_error *e);
+} sm_sink;
+
+/* The schema of refused lines as a sink gets them: the file's URI, then format.h's columns, `line`
+ * counted from the file's first line. In the order of files and lines. */
+enum { SM_REFUSED_OUT_FILE, SM_REFUSED_OUT_FIRST };
+extern const sm_type sm_refused_out_schema;
+
+/* ---- how it runs ------------------------------------------------------------------------------ */
+
+typedef struct sm_progress { /* written by workers, read by whoever shows it */
+    _Atomic int64_t total_bytes, done_bytes, rows;
+} sm_progress;
+
+typedef struct sm_exec_env {
+    sm_pool *pool;
+    sm_budget *budget;
+    const sm_cancel *cancel; /* may be NULL */
+    sm_progress *progress;   /* may be NULL */
+    sm_str spill_dir;        /* "" : the system's */
+} sm_exec_env;
+
+/* What one node of the plan did; by node id. */
+typedef struct sm_node_profile {
+    int64_t rows, batches; /* given */
+    int64_t cpu_ns;        /* in the operator itself, over all workers */
+    int64_t bytes_read, files, morsels, morsels_skipped; /* scans */
+    int64_t peak_bytes;    /* that the operator held */
+    int64_t spilled_bytes;
+} sm_node_profile;
+
+/* What became of each file of a scan. */
+typedef struct sm_file_report {
+    sm_str uri;
+    sm_scan_counts counts;
+    bool is_pruned; /* not opened: its constants exclude every row */
+} sm_file_report;
+
+/* Filled by a run, released by the caller. */
+typedef struct sm_exec_report {
+    sm_arena *arena; /* what the rest lives in; made by the run */
+    sm_node_profile *nodes; /* n_nodes of the plan */
+    int32_t n_nodes;
+    sm_scan_counts counts; /* over all text scans; a dataset scanned twice counts once */
+    sm_unknown_key *unknown; /* in order of first appearance, the first 1,000 */
+    int64_t n_unknown;
+    sm_file_report *files; /* of the text scans, in their order */
+    int64_t n_files;
+    int64_t wall_ns;
+} sm_exec_report;
+void sm_exec_report_release(sm_exec_report *r);
+
+/**
+ * Runs a plan to its end.
+ *
+ * Shape     `main` gets the root's rows; `refused` (may be NULL: they are dropped after counting)
+ *           gets refused lines of scans whose relation says keep_refused, from the first scan of a
+ *           dataset only
+ * Owner     borrows all; *report is the caller's, also after a failure (may be NULL)
+ * Errors    the first failure in the order of the input where several workers fail;
+ *           SM_INTERRUPTED; whatever a sink says
+ * Threads   one call at a time from a thread that is no worker; several such threads at once
+ */
+sm_status sm_exec_run(const sm_plan *plan, const sm_exec_env *env, const sm_sink *main,
+                      const sm_sink *refused, sm_exec_report *report, sm_error *e) SM_MUST_USE;
+
+/** All rows as batches in memory (retained, in `a`'s array); for tests, scalar results, the shell. */
+sm_status sm_exec_collect(const sm_plan *plan, const sm_exec_env *env, sm_arena *a,
+                          sm_batch ***out, int64_t *n, sm_exec_report *report,
+                          sm_error *e) SM_MUST_USE;
+
+/** EXPLAIN ANALYZE: the plan's tree with each node's profile. */
+void sm_exec_print(const sm_plan *plan, const sm_exec_report *report, sm_buf *out);
+
+#endif

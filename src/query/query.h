@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * query/query.h: the query room's door. SQL text in DuckDB's dialect in; a bound, optimised plan
+ * out, read-only from then on (it can be run twice, by many threads). Needs: base to delta.
+ *
+ *   text -> parse -> syntax tree -> bind (names, types; the resolver gives relations and variables)
+ *        -> logical plan -> optimise -> sm_plan, which exec runs
+ *
+ * Executes nothing, with one exception: expressions are evaluated here (sm_expr_eval), because
+ * constant folding, contracts and operators must mean the same by them.
+ *
+ * Types     as DuckDB, with these differences, listed in docs/sql.md: sum() of integers is BIGINT
+ *           and fails on overflow (DuckDB: HUGEINT)
+ * Names     keep their case; they match exactly first, else without case where only one fits
+ * Errors    carry the source's name, line and byte, what was expected, and the nearest name */
+#ifndef SM_QUERY_QUERY_H
+#define SM_QUERY_QUERY_H
+
+#include "format/format.h"
+
+/* ---- what goes in --------------------------------------------------------------------------- */
+
+typedef struct sm_sql {
+    sm_str name; /* for messages: "silver.sql"; "" for a query from the command line ("SQL") */
+    sm_str text;
+} sm_sql;
+
+/* An argument of a table function: `glob`, `columns => {a: 'BIGINT'}`, `['a', 'b']`. */
+typedef struct sm_table_arg {
+    sm_str name;    /* "" where positional; the key within a struct literal */
+    sm_value value; /* folded to a constant; unused where it has items */
+    const struct sm_table_arg *items; /* of a struct or list literal */
+    int32_t n_items;
+    bool has_items;
+    uint32_t off_bytes; /* in the SQL text */
+} sm_table_arg;
+
+/* What a name in FROM stands for: a dataset to scan, or SQL to be bound in its place (a view). */
+typedef struct sm_relation {
+    const sm_dataset *dataset; /* in the arena given, or outliving the plan */
+    sm_sql view;               /* where dataset is NULL */
+    sm_str label;              /* for EXPLAIN and messages: "bronze.viewing_log@v3" */
+    bool keep_refused;         /* refused lines are wanted as the query's side output */
+    bool validate_all, count_unknown;
+} sm_relation;
+
+/* Turns names into relations and variables into values. */
+typedef struct sm_resolver {
+    void *ctx;
+    /* SM_NAME with the nearest name where there is none. */
+    sm_status (*table)(void *ctx, const sm_str *parts, int32_t n_parts, sm_arena *a,
+                       sm_relation *out, sm_error *e);
+    /* read_json(…), delta_scan(…), FROM 'path' (name = ""). */
+    sm_status (*function)(void *ctx, sm_str name, const sm_table_arg *args, int32_t n_args,
+                          sm_arena *a, sm_relation *out, sm_error *e);
+    /* var('name'), typed by whoever set it. */
+    sm_status (*variable)(void *ctx, sm_str name, sm_arena *a, sm_value *out, sm_error *e);
+} sm_resolver;
+
+/* ---- expressions, bound --------------------------------------------------------------------- */
+
+typedef struct sm_expr sm_expr;
+typedef struct sm_function sm_function;
+
+typedef enum sm_expr_kind {
+    SM_EXPR_COLUMN, /* of the input batch */
+    SM_EXPR_CONST,
+    SM_EXPR_PARAM, /* the value of a scalar subquery, known when the plan runs */
+    SM_EXPR_CALL,  /* of a scalar function; operators are functions too */
+    SM_EXPR_CAST,  /* args[0] to `type` */
+    SM_EXPR_AND,   /* n-ary, three-valued; later arguments are evaluated only where needed */
+    SM_EXPR_OR,
+    SM_EXPR_CASE, /* args: when, then, when, then, …, else; branches only where needed */
+    SM_EXPR_IN,   /* args[0] IN (args[1] …), three-valued; all but the first constant */
+    SM_EXPR_FIELD, /* field number `index` of the struct args[0] */
+} sm_expr_kind;
+
+struct sm_expr {
+    sm_expr_kind kind;
+    const sm_type *type;
+    int32_t index;   /* COLUMN: in the input; PARAM: its slot; FIELD: the field */
+    bool is_try;     /* CAST: NULL instead of an error */
+    sm_value value;  /* CONST */
+    const sm_function *fn;
+    const void *prepared; /* what fn->prepare made of constant arguments (a compiled regex) */
+    const sm_expr **args;
+    int32_t n_args;
+    uint32_t off_bytes, end_bytes; /* in `sql`: for messages */
+    const sm_sql *sql;
+};
+
+/* Evaluates over all rows of `in`. Memory from `into`, which keeps in's memory where the result
+ * shares it. `params`: the plan's scalar subqueries. Errors name the place in the SQL and quote the
+ * value: SM_RANGE (overflow, out of range), SM_TYPE (a cast that cannot), … */
+sm_status sm_expr_eval(const sm_expr *x, const sm_batch *in, const sm_value *params,
+                       sm_batch *into, sm_column *out, sm_error *e) SM_MUST_USE;
+/** Rows where a BOOLEAN expression is true, ascending, into rows[in->n_rows]; *n of them. */
+sm_status sm_expr_select(const sm_expr *x, const sm_batch *in, const sm_value *params,
+                         int32_t *rows, int64_t *n, sm_budget *budget, sm_error *e) SM_MUST_USE;
+void sm_expr_print(const sm_expr *x, const sm_type *input, sm_buf *out);
+bool sm_expr_eq(const sm_expr *a, const sm_expr *b);
+
+/* ---- functions ------------------------------------------------------------------------------ */
+
+/* Aggregates keep a state a group, `state_bytes` each, zeroed at first, in one array. Rows reach a
+ * group in the order of the input; merge joins a later range's states to an earlier one's, so the
+ * result does not depend on threads. What a state cannot hold itself (text, sets) is in `heap`,
+ * which lives as long as the states and is counted. */
+typedef struct sm_agg_heap sm_agg_heap;
+
+typedef struct sm_aggregate {
+    size_t state_bytes;
+    /* For row i of n: adds args' row i to the state states[i] (pointers, one a row). */
+    sm_status (*update)(const sm_expr *call, const sm_column *args, int32_t n_args, int64_t n_rows,
+                        void *const *states, sm_agg_heap *heap, sm_error *e);
+    /* Adds from[i] to into[i] for i < n; from's heap may be another, what is kept is copied. */
+    sm_status (*merge)(const sm_expr *call, void *const *into, const void *const *from, int64_t n,
+                       sm_agg_heap *heap, sm_error *e);
+    /* Appends the result of n states to `out`. *failed: the index of the state that failed, so that
+     * the caller can name its group. */
+    sm_status (*finish)(const sm_expr *call, const void *const *states, int64_t n, sm_builder *out,
+                        int64_t *failed, sm_error *e);
+} sm_aggregate;
+
+sm_agg_heap *sm_agg_heap_new(sm_budget *budget);
+void sm_agg_heap_free(sm_agg_heap *h); /* takes NULL */
+size_t sm_agg_heap_bytes(const sm_agg_heap *h);
+
+/* A window function is given one partition's rows, sorted by its ORDER BY. */
+typedef struct sm_window_in {
+    const sm_column *args; /* of the sorted rows */
+    int32_t n_args;
+    int64_t n_rows;
+    const uint8_t *peer_start; /* bitmap: bit i set where row i differs from row i − 1 in ORDER BY */
+} sm_window_in;
+typedef sm_status (*sm_window_fn)(const sm_expr *call, const sm_window_in *in, sm_builder *out,
+                                  sm_error *e);
+
+typedef enum sm_function_kind { SM_FN_SCALAR, SM_FN_AGGREGATE, SM_FN_WINDOW } sm_function_kind;
+
+typedef struct sm_fn_call {
+    const sm_expr *expr;
+    const sm_column *args; /* any layout */
+    int32_t n_args;
+    int64_t n_rows;
+    sm_batch *into;
+} sm_fn_call;
+
+/* One row of functions.def. `example` and `answer` are a test and the entry in docs/sql.md. */
+struct sm_function {
+    const char *name;
+    const char *signature; /* "(text, timestamp) -> timestamp" */
+    sm_function_kind kind;
+    bool is_strict; /* NULL in, NULL out: the evaluator does it; scalars only */
+    bool is_pure;   /* may be folded */
+    sm_status (*eval)(const sm_fn_call *call, sm_column *out, sm_error *e);
+    const void *(*prepare)(const sm_expr *call, sm_arena *a, sm_error *e); /* NULL: nothing to */
+    const sm_aggregate *aggregate;
+    sm_window_fn window;
+    const char *summary, *example, *answer;
+};
+/** All functions, sorted by name; for help and docs. */
+const sm_function *sm_functions(int32_t *n);
+
+/* ---- plans ---------------------------------------------------------------------------------- */
+
+typedef enum sm_plan_kind {
+    SM_PLAN_SCAN,
+    SM_PLAN_VALUES, /* constant rows; SELECT without FROM is one empty row */
+    SM_PLAN_FILTER,
+    SM_PLAN_PROJECT,
+    SM_PLAN_AGGREGATE,
+    SM_PLAN_JOIN,
+    SM_PLAN_WINDOW,
+    SM_PLAN_SORT,
+    SM_PLAN_LIMIT,
+    SM_PLAN_UNION, /* ALL: the inputs' rows, one input after the other */
+} sm_plan_kind;
+
+typedef enum sm_join_kind {
+    SM_JOIN_INNER,
+    SM_JOIN_LEFT,
+    SM_JOIN_CROSS, /* no keys */
+} sm_join_kind;
+
+typedef struct sm_agg_item {
+    const sm_expr *call;   /* CALL of an aggregate; its args over the input */
+    const sm_expr *filter; /* FILTER (WHERE …), or NULL */
+    bool is_distinct;
+} sm_agg_item;
+
+typedef struct sm_sort_key {
+    const sm_expr *expr;
+    bool is_desc, nulls_first;
+} sm_sort_key;
+
+typedef struct sm_window_item {
+    const sm_expr *call;
+    const sm_expr **partition;
+    int32_t n_partition;
+    const sm_sort_key *order;
+    int32_t n_order;
+} sm_window_item;
+
+typedef struct sm_plan_node sm_plan_node;
+struct sm_plan_node {
+    sm_plan_kind kind;
+    int32_t id;            /* 0 … n_nodes − 1: where exec keeps its profile */
+    const sm_type *schema; /* what it gives: a struct type */
+    sm_plan_node *inputs[2];
+    int32_t n_inputs;
+    union {
+        struct {
+            const sm_dataset *dataset;
+            int32_t *columns; /* of the dataset's schema, one an output column */
+            sm_projection want;
+            sm_str label;
+        } scan;
+        struct {
+            const sm_expr **rows; /* n_rows × the schema's fields, constants */
+            int64_t n_rows;
+        } values;
+        struct {
+            const sm_expr *where;
+        } filter;
+        struct {
+            const sm_expr **exprs; /* one an output column */
+        } project;
+        struct { /* gives the keys, then the items; no keys: exactly one row */
+            const sm_expr **keys;
+            int32_t n_keys;
+            sm_agg_item *items;
+            int32_t n_items;
+        } aggregate;
+        struct { /* gives left's columns, then right's; rows in the order of left, a row's matches
+                  * in the order of right */
+            sm_join_kind kind;
+            const sm_expr **left_keys, **right_keys; /* equal pairwise; NULL equals nothing */
+            int32_t n_keys;
+            const sm_expr *on; /* what else must hold, over left's then right's columns, or NULL */
+        } join;
+        struct { /* gives the input's columns, then the items; rows in the order of the input */
+            sm_window_item *items;
+            int32_t n_items;
+        } window;
+        struct { /* stable */
+            sm_sort_key *keys;
+            int32_t n_keys;
+            int64_t limit; /* only so many rows are wanted; −1: all */
+        } sort;
+        struct {
+            int64_t limit; /* −1: all */
+            int64_t offset;
+        } limit;
+    } as;
+};
+
+/* A scalar subquery: run before what uses it; no row gives NULL, two are an error. */
+typedef struct sm_plan_param {
+    sm_plan_node *root;
+    const sm_type *type;
+} sm_plan_param;
+
+typedef struct sm_plan {
+    sm_plan_node *root;
+    sm_plan_param *params; /* in the order in which they must be run */
+    int32_t n_params;
+    int32_t n_nodes; /* over root and params */
+} sm_plan;
+
+/**
+ * Parses, binds and optimises one SELECT.
+ *
+ * Owner     *out and all it points to live in `a`; the SQL text must outlive it too
+ * Errors    SM_SYNTAX, SM_NAME, SM_TYPE with place; SM_LIMIT for text over 1 MiB or nesting over
+ *           200; what the resolver says
+ */
+sm_status sm_query_plan(const sm_sql *sql, const sm_resolver *resolver, sm_arena *a,
+                        sm_plan **out, sm_error *e) SM_MUST_USE;
+
+/** One expression over a schema ("Date = DATE '2022-04-01'"), bound and folded; for contracts and
+ * replace-where. `resolver` may be NULL: no variables. */
+sm_status sm_query_expr(const sm_sql *sql, const sm_type *schema, const sm_resolver *resolver,
+                        sm_arena *a, const sm_expr **out, sm_error *e) SM_MUST_USE;
+
+/* A table name as it stands in FROM. */
+typedef struct sm_table_name {
+    const sm_str *parts;
+    int32_t n_parts;
+    uint32_t off_bytes;
+} sm_table_name;
+/** The tables that a query names (CTEs and functions left out), each once, in order of appearance:
+ * what a pipeline's task depends on. */
+sm_status sm_query_tables(const sm_sql *sql, sm_arena *a, sm_table_name **out, int32_t *n,
+                          sm_error *e) SM_MUST_USE;
+
+/** Bounds that follow from `where`: those of its AND-ed parts that are `column op constant`. */
+void sm_expr_bounds(const sm_expr *where, sm_arena *a, sm_bounds *out);
+
+/** The plan as a tree of lines. note(ctx, node, out) adds to a node's line (EXPLAIN ANALYZE), or
+ * is NULL. */
+void sm_plan_print(const sm_plan *p, void (*note)(void *ctx, const sm_plan_node *n, sm_buf *out),
+                   void *ctx, sm_buf *out);
+
+#endif
