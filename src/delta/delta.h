@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * delta/delta.h: the delta room's door. The Delta transaction log, nothing else: a log directory
+ * becomes a snapshot, a list of actions becomes the next version. Needs: base to format.
+ *
+ * Start at   sm_snapshot_open() to read, sm_delta_commit() to write
+ * Never      runs a query, deletes a data file, publishes half a version
+ * Invariant  one put-if-absent makes a version; a lost race is rebased where the protocol allows
+ *            it, else SM_CONFLICT
+ * Protocol   reads (1..3) and writes (1,2); (3,7) with features named in features.def; a feature
+ *            that is not there is refused by name (SM_UNSUPPORTED)
+ * Source     delta-io/delta PROTOCOL.md */
+#ifndef SM_DELTA_DELTA_H
+#define SM_DELTA_DELTA_H
+
+#include "format/format.h"
+
+/* ---- what a log says -------------------------------------------------------------------------- */
+
+typedef struct sm_pair {
+    sm_str key, value;
+} sm_pair;
+
+typedef struct sm_delta_protocol {
+    int32_t min_reader, min_writer;
+    const sm_str *reader_features, *writer_features; /* (3,7) only */
+    int32_t n_reader_features, n_writer_features;
+} sm_delta_protocol;
+
+typedef struct sm_delta_metadata {
+    sm_str id; /* GUID */
+    sm_str name, description;
+    const sm_type *schema; /* nullability and field metadata kept */
+    const sm_str *partition_columns;
+    int32_t n_partition_columns;
+    const sm_pair *config; /* delta.appendOnly, … */
+    int32_t n_config;
+    int64_t created_ms; /* −1: not said */
+} sm_delta_metadata;
+
+/* A live data file. */
+typedef struct sm_delta_file {
+    sm_str path; /* as in the log: relative and URL-encoded, or absolute */
+    sm_str key;  /* decoded, below the table's root; "" where it lies elsewhere (then `uri`) */
+    uint64_t size_bytes;
+    int64_t modified_ms;
+    const sm_value *partition; /* one a partition column, of its type */
+    int64_t n_rows;            /* from the statistics; −1 unknown */
+    const sm_range *ranges;    /* one a top-level field of the schema; NULL: no statistics */
+    sm_str stats_json;         /* as written, "" where none */
+    const struct sm_delta_dv *dv; /* deletion vector, or NULL */
+    const sm_pair *tags;
+    int32_t n_tags;
+} sm_delta_file;
+
+typedef struct sm_delta_txn {
+    sm_str app_id;
+    int64_t version;
+    int64_t updated_ms; /* −1: not said */
+} sm_delta_txn;
+
+/* ---- reading ---------------------------------------------------------------------------------- */
+
+typedef struct sm_snapshot sm_snapshot; /* counted, immutable */
+
+#define SM_VERSION_LATEST ((int64_t)-1)
+
+/**
+ * Opens a version of the table at the store's root. Classic and multi-part checkpoints (Parquet),
+ * V2 checkpoints where in reach; a broken _last_checkpoint is passed over.
+ *
+ * Errors    SM_NOT_FOUND: no table there, or not that version (naming those there are);
+ *           SM_CORRUPT: a gap in the log, no protocol or no metadata, a log entry that leaves the
+ *           table's root; SM_UNSUPPORTED: a reader feature, by name
+ */
+sm_status sm_snapshot_open(sm_store *s, int64_t version, sm_budget *budget, sm_snapshot **out,
+                           sm_error *e) SM_MUST_USE;
+sm_snapshot *sm_snapshot_retain(sm_snapshot *s);
+void sm_snapshot_release(sm_snapshot *s); /* takes NULL */
+
+/** Is there a table? false also where the folder is not there; other failures are errors. */
+sm_status sm_delta_exists(sm_store *s, bool *out, sm_error *e) SM_MUST_USE;
+
+int64_t sm_snapshot_version(const sm_snapshot *s);
+sm_store *sm_snapshot_store(const sm_snapshot *s);
+const sm_delta_protocol *sm_snapshot_protocol(const sm_snapshot *s);
+const sm_delta_metadata *sm_snapshot_metadata(const sm_snapshot *s);
+/** Live files in the order in which they were added (within one commit: of their actions), so that
+ * a scan gives rows in the order of loading. */
+const sm_delta_file *sm_snapshot_files(const sm_snapshot *s, int64_t *n);
+const sm_delta_txn *sm_snapshot_txns(const sm_snapshot *s, int64_t *n);
+/** The version of an application id, or −1. */
+int64_t sm_snapshot_txn(const sm_snapshot *s, sm_str app_id);
+
+/** The snapshot as a dataset of parquet files: stored columns, then partition columns as constants
+ * (so the order may differ: *columns gives, for each field of the table's schema, its index in the
+ * dataset's). Lives in `a`; borrows the snapshot. A file with a deletion vector: SM_UNSUPPORTED. */
+sm_status sm_snapshot_dataset(const sm_snapshot *s, sm_arena *a, sm_dataset *out,
+                              int32_t **columns, sm_error *e) SM_MUST_USE;
+
+/* One version as `history` shows it. */
+typedef struct sm_delta_commit_info {
+    int64_t version, timestamp_ms;
+    sm_str operation, parameters_json, metrics_json, engine_info, user_metadata;
+    sm_str json; /* the whole commitInfo */
+} sm_delta_commit_info;
+/** Newest first, at most `limit` (−1: all). Versions whose JSON file is gone are left out. */
+sm_status sm_delta_history(sm_store *s, int64_t limit, sm_arena *a, sm_delta_commit_info **out,
+                           int64_t *n, sm_error *e) SM_MUST_USE;
+
+/* ---- writing ---------------------------------------------------------------------------------- */
+
+/* A new data file: durable below the table's root before the commit. */
+typedef struct sm_delta_add {
+    sm_str key;                /* encoded by the commit */
+    const sm_value *partition; /* one a partition column */
+    uint64_t size_bytes;
+    int64_t modified_ms;
+    int64_t n_rows;
+    const sm_range *ranges; /* one a top-level field; statistics are written from them */
+    bool data_change;
+    const sm_pair *tags;
+    int32_t n_tags;
+} sm_delta_add;
+
+typedef struct sm_delta_remove {
+    const sm_delta_file *file; /* of the snapshot that was read */
+    bool data_change;
+} sm_delta_remove;
+
+/* What a commit has read, so that a lost race can be judged. */
+typedef enum sm_delta_isolation {
+    SM_READ_NOTHING, /* blind append: rebases over whatever does not change schema or protocol */
+    SM_READ_FILES,   /* read the rows that `read` describes: conflicts with files added or removed
+                      * there by others */
+    SM_READ_ALL,     /* read the whole table: conflicts with every change of data */
+} sm_delta_isolation;
+
+typedef struct sm_delta_commit {
+    const sm_delta_metadata *metadata; /* new or changed, or NULL; needed for the first version */
+    const sm_delta_protocol *protocol; /* NULL: as it is; (1,2) for a new table, or what its schema's
+                                        * types ask for (timestamp_ntz: (3,7)) */
+    const sm_delta_add *adds;
+    int64_t n_adds;
+    const sm_delta_remove *removes;
+    int64_t n_removes;
+    const sm_delta_txn *txns; /* their present versions are read: another one's txn of the same id
+                               * is a conflict */
+    int64_t n_txns;
+    sm_delta_isolation isolation;
+    const sm_bounds *read; /* SM_READ_FILES: on the table's schema; rows outside were not read */
+    sm_str operation;      /* "WRITE", "CREATE TABLE", … */
+    sm_str parameters_json; /* an object, or "" */
+    sm_str metrics_json;    /* an object, or "" */
+    sm_str user_metadata;   /* any text, or "" */
+    sm_str info_json;       /* members to add to commitInfo: "\"smelt\":{…}", or "" */
+} sm_delta_commit;
+
+/**
+ * Makes the next version by put-if-absent; rebases and tries again where the winner's changes do
+ * not touch what was read; writes a classic checkpoint and _last_checkpoint every 10 versions
+ * (delta.checkpointInterval), whose failure does not undo the commit.
+ *
+ * `base` is the snapshot that was read, NULL for a new table (version 0).
+ *
+ * Returns   SM_OK with *version; SM_CONFLICT naming the version that won and what it touched
+ * Errors    SM_UNSUPPORTED: a writer feature, by name; SM_SCHEMA; an append-only table with removes
+ */
+sm_status sm_delta_commit_write(sm_store *s, sm_snapshot *base, const sm_delta_commit *c,
+                                sm_budget *budget, int64_t *version, sm_error *e) SM_MUST_USE;
+
+/** Writes a classic checkpoint of the snapshot and points _last_checkpoint at it. */
+sm_status sm_delta_checkpoint(sm_snapshot *s, sm_budget *budget, sm_error *e) SM_MUST_USE;
+
+/** The types as Delta's schema JSON, and back. SM_UNSUPPORTED for types that Delta has not. */
+sm_status sm_delta_schema_json(const sm_type *schema, sm_buf *out, sm_error *e) SM_MUST_USE;
+sm_status sm_delta_schema_parse(sm_str json, sm_arena *a, const sm_type **out,
+                                sm_error *e) SM_MUST_USE;
+
+#endif

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * flow/flow.h: the flow room's door. Pipelines: project files, the graph of tasks, runs; and the
+ * sample generator. Needs: base to table. Touches no rows (the generator apart). */
+#ifndef SM_FLOW_FLOW_H
+#define SM_FLOW_FLOW_H
+
+#include "table/table.h"
+
+/* ---- pipelines -------------------------------------------------------------------------------- */
+
+/* A pipeline file (YAML; docs/pipelines.md) as it was read: variables, tasks in the order in which
+ * their SQL's tables ask for them. */
+typedef struct sm_pipeline sm_pipeline;
+
+typedef enum sm_task_kind {
+    SM_TASK_VIEW,  /* stored nowhere: its SQL stands for its name */
+    SM_TASK_TABLE, /* its SQL's rows overwrite the table */
+    SM_TASK_LOAD,  /* its SQL's rows are brought in file by file, exactly once */
+} sm_task_kind;
+
+/** Reads and checks a pipeline: YAML errors with line and column, unknown keys and variables with
+ * the nearest name, SQL that does not parse, cycles by their names. */
+sm_status sm_pipeline_open(sm_str path, sm_pipeline **out, sm_error *e) SM_MUST_USE;
+void sm_pipeline_close(sm_pipeline *p); /* takes NULL */
+sm_str sm_pipeline_name(const sm_pipeline *p);
+int32_t sm_pipeline_tasks(const sm_pipeline *p);
+sm_str sm_pipeline_task_name(const sm_pipeline *p, int32_t i);
+sm_task_kind sm_pipeline_task_kind(const sm_pipeline *p, int32_t i);
+
+typedef struct sm_run_opts {
+    const sm_pair *vars; /* --var K=V */
+    int32_t n_vars;
+    int32_t logical_date; /* days; the run's date */
+    sm_str task;          /* only this one, "name+": and all that need it; "": all */
+    sm_str run_id;        /* "": made from pipeline, date and time */
+    size_t morsel_bytes;  /* tests; 0 */
+} sm_run_opts;
+
+typedef struct sm_table_report {
+    sm_str name;
+    int64_t version; /* −1: nothing was written */
+    int64_t rows;    /* of the table */
+    uint64_t bytes;  /* written */
+    bool is_view;
+    int64_t wall_ns;
+} sm_table_report;
+
+/* What customer360.md's last paragraph prints, as numbers. */
+typedef struct sm_run_report {
+    sm_arena *arena; /* what the rest lives in */
+    sm_scan_counts counts;
+    sm_unknown_key *unknown;
+    int64_t n_unknown;
+    int64_t files_read, files_skipped, files_ignored;
+    int32_t *missing_days; /* days of the window without a file, or with an empty one */
+    int64_t n_missing_days;
+    sm_str *gone_files; /* loaded before, no longer in the folder */
+    int64_t n_gone_files;
+    sm_str *warnings;
+    int64_t n_warnings;
+    sm_table_report *tables;
+    int64_t n_tables;
+    int64_t wall_ns, peak_bytes;
+} sm_run_report;
+void sm_run_report_release(sm_run_report *r);
+
+/** Runs the tasks in order; stages all, then publishes in order, refused lines first. *report is
+ * the caller's, also after a failure. on_task (may be NULL) is told as each task begins. */
+sm_status sm_pipeline_run(sm_pipeline *p, const sm_run_opts *opts, const sm_exec_env *env,
+                          void (*on_task)(void *ctx, sm_str name, int32_t i, int32_t n), void *ctx,
+                          sm_run_report *report, sm_error *e) SM_MUST_USE;
+
+/* ---- the sample generator --------------------------------------------------------------------- */
+
+typedef struct sm_generate_opts {
+    sm_str folder; /* a URI */
+    int32_t month; /* days of its first day */
+    int32_t n_days;
+    int64_t rows;      /* a day */
+    int64_t contracts; /* how many customers; 1,000,000 */
+    double damage;     /* share of damaged lines, 0 … 1 */
+    bool is_mixed;
+    uint64_t seed;
+} sm_generate_opts;
+
+/** Writes one NDJSON file a day and, where damage > 0, MANIFEST beside the logs (docs/generate.md):
+ * taken from what was generated, never from the reader. The same bytes at any thread count. */
+sm_status sm_generate_logs(const sm_generate_opts *opts, const sm_exec_env *env, int64_t *lines,
+                           int64_t *bytes, sm_error *e) SM_MUST_USE;
+
+#endif

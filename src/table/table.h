@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * table/table.h: the table room's door. What changes tables, and how names become relations.
+ * Needs: base to exec.
+ *
+ * A write has two halves. Staging runs a query into data files and returns a candidate: actions,
+ * statistics, counts; nobody sees it. Publishing commits a list of candidates in order. Names inside
+ * a run resolve to snapshot plus candidate, so silver reads a bronze that nobody else sees yet.
+ * A candidate that is never published leaves files that no version names; dropping it deletes them. */
+#ifndef SM_TABLE_TABLE_H
+#define SM_TABLE_TABLE_H
+
+#include "delta/delta.h"
+#include "exec/exec.h"
+
+/* ---- lakes and names -------------------------------------------------------------------------- */
+
+typedef struct sm_candidate sm_candidate; /* counted */
+
+/* Names for one run or one command: a lake, variables, views, candidates. One at a time while it is
+ * being filled; then its resolver may be used by one thread at a time. */
+typedef struct sm_names sm_names;
+
+/** `lake`: the root URI under which tables live as layer/table; "" for none. */
+sm_names *sm_names_new(sm_str lake, sm_budget *budget);
+void sm_names_free(sm_names *n); /* takes NULL */
+sm_str sm_names_lake(const sm_names *n);
+/** Where the table of that name lies: "LAKE/layer/table". SM_NAME unless it has two parts. */
+sm_status sm_names_uri(const sm_names *n, sm_str table, sm_arena *a, sm_str *out,
+                       sm_error *e) SM_MUST_USE;
+void sm_names_set_variable(sm_names *n, sm_str name, sm_value v);
+/** `layer.table` stands for this SQL from now on. */
+void sm_names_set_view(sm_names *n, sm_str table, sm_sql sql);
+/** `layer.table` stands for what the table will be once the candidate is published. Retains it. */
+void sm_names_set_candidate(sm_names *n, sm_str table, sm_candidate *c);
+/** What read_json and read_parquet of exactly this path read instead of listing it: files chosen
+ * before (a load reads only what is new). Borrowed. */
+void sm_names_set_files(sm_names *n, sm_str path, const struct sm_files *files);
+/** The scan of the text files gives refused lines, judges whole lines and counts unknown keys. */
+void sm_names_keep_refused(sm_names *n, bool keep);
+void sm_names_set_morsel_bytes(sm_names *n, size_t bytes); /* tests */
+/** Tables: layer.table, delta_scan(uri, version => n), read_json/read_parquet(path or glob or list,
+ * options of the format, columns => {…}, filename => true, file_date => true, match => regex),
+ * 'path' (a Delta folder, a file, a glob). Good as long as `n`. */
+sm_resolver sm_names_resolver(sm_names *n);
+
+/* Files found for a path, glob or folder. */
+typedef struct sm_found_file {
+    sm_str name; /* within the folder */
+    sm_datafile file; /* constants unset */
+    bool has_date;
+    int32_t date; /* days; the only run of exactly eight ASCII digits in its name */
+} sm_found_file;
+typedef struct sm_files {
+    sm_found_file *items; /* in byte order of name */
+    int64_t n;
+    int64_t n_ignored; /* objects directly in the folder that `match` left out */
+} sm_files;
+/** Files of a path, a glob, or a folder (then those directly in it whose name matches the regular
+ * expression; "" all). want_date: a name without exactly one run of eight digits that is a date is
+ * an error naming the file (SM_INVALID). SM_NOT_FOUND where the folder is not there. */
+sm_status sm_files_find(sm_str path, sm_str match, bool want_date, sm_arena *a, sm_files *out,
+                        sm_error *e) SM_MUST_USE;
+/** A file's identity by its bytes, when name, size and time do not settle it (hash.h). Blocks. */
+sm_status sm_files_hash(const sm_datafile *f, sm_budget *budget, sm_hash128 *out,
+                        sm_error *e) SM_MUST_USE;
+
+/* ---- staging ---------------------------------------------------------------------------------- */
+
+typedef enum sm_write_mode {
+    SM_WRITE_APPEND,
+    SM_WRITE_OVERWRITE,     /* all files are removed; the schema may change */
+    SM_WRITE_REPLACE_WHERE, /* rows for which `where` holds are removed: whole files by statistics,
+                             * files with rows on both sides are rewritten without them */
+} sm_write_mode;
+
+typedef struct sm_write {
+    sm_str uri; /* the table; made where it is not there */
+    sm_write_mode mode;
+    sm_sql where;    /* REPLACE_WHERE: an expression over the table's columns */
+    sm_str split_by; /* a column: a data file holds one value of it ("" : none) */
+    uint64_t file_bytes; /* a file is ended once it has so many; 0: 256 MiB */
+    const sm_delta_txn *txns;
+    int64_t n_txns;
+    sm_str operation, user_metadata, info_json; /* see sm_delta_commit */
+} sm_write;
+
+typedef struct sm_stage sm_stage;
+
+/** Opens a write of rows of `schema`. A table that is there must have the same columns
+ * (SM_SCHEMA shows the difference), except for OVERWRITE. Reads the table's snapshot. */
+sm_status sm_stage_open(const sm_write *w, const sm_type *schema, const sm_exec_env *env,
+                        sm_stage **out, sm_error *e) SM_MUST_USE;
+/** Where the rows go; good until the stage is closed. */
+sm_sink sm_stage_sink(sm_stage *s);
+/** After the sink's finish: ends files, rewrites what REPLACE_WHERE cuts through. `txns` and
+ * `info_json` may be set now (hashes are known only after reading), NULL and "" keep the old. */
+sm_status sm_stage_candidate(sm_stage *s, const sm_delta_txn *txns, int64_t n_txns,
+                             sm_str info_json, sm_candidate **out, sm_error *e) SM_MUST_USE;
+/** Frees; without a candidate its files are deleted. Takes NULL. */
+void sm_stage_close(sm_stage *s);
+
+/** The usual way: plan into candidate, refused lines (may be NULL) into another sink. */
+sm_status sm_stage_plan(const sm_plan *plan, const sm_write *w, const sm_exec_env *env,
+                        const sm_sink *refused, sm_exec_report *report, sm_candidate **out,
+                        sm_error *e) SM_MUST_USE;
+
+sm_str sm_candidate_uri(const sm_candidate *c);
+const sm_type *sm_candidate_schema(const sm_candidate *c);
+int64_t sm_candidate_rows(const sm_candidate *c);       /* written by it */
+int64_t sm_candidate_table_rows(const sm_candidate *c); /* the table will have; −1 unknown */
+uint64_t sm_candidate_bytes(const sm_candidate *c);     /* written by it */
+bool sm_candidate_is_empty(const sm_candidate *c); /* changes nothing: publishing makes no version */
+sm_candidate *sm_candidate_retain(sm_candidate *c);
+void sm_candidate_release(sm_candidate *c); /* takes NULL; the last release of an unpublished one
+                                             * deletes its files */
+
+/* ---- publishing ------------------------------------------------------------------------------- */
+
+/** Commits the candidates in order; versions[i] is what candidate i became (−1: it was empty).
+ * On a failure those before it are published, the rest are not: *n_published. */
+sm_status sm_publish(sm_candidate *const *candidates, int32_t n, sm_budget *budget,
+                     int64_t *versions, int32_t *n_published, sm_error *e) SM_MUST_USE;
+
+#endif
