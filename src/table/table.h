@@ -16,6 +16,7 @@
 /* ---- lakes and names -------------------------------------------------------------------------- */
 
 typedef struct sm_candidate sm_candidate; /* counted */
+typedef struct sm_files sm_files;
 
 /* Names for one run or one command: a lake, variables, views, candidates. One at a time while it is
  * being filled; then its resolver may be used by one thread at a time. */
@@ -35,7 +36,7 @@ void sm_names_set_view(sm_names *n, sm_str table, sm_sql sql);
 void sm_names_set_candidate(sm_names *n, sm_str table, sm_candidate *c);
 /** What read_json and read_parquet of exactly this path read instead of listing it: files chosen
  * before (a load reads only what is new). Borrowed. */
-void sm_names_set_files(sm_names *n, sm_str path, const struct sm_files *files);
+void sm_names_set_files(sm_names *n, sm_str path, const sm_files *files);
 /** The scan of the text files gives refused lines, judges whole lines and counts unknown keys. */
 void sm_names_keep_refused(sm_names *n, bool keep);
 void sm_names_set_morsel_bytes(sm_names *n, size_t bytes); /* tests */
@@ -51,11 +52,11 @@ typedef struct sm_found_file {
     bool has_date;
     int32_t date; /* days; the only run of exactly eight ASCII digits in its name */
 } sm_found_file;
-typedef struct sm_files {
+struct sm_files {
     sm_found_file *items; /* in byte order of name */
     int64_t n;
     int64_t n_ignored; /* objects directly in the folder that `match` left out */
-} sm_files;
+};
 /** Files of a path, a glob, or a folder (then those directly in it whose name matches the regular
  * expression; "" all). want_date: a name without exactly one run of eight digits that is a date is
  * an error naming the file (SM_INVALID). SM_NOT_FOUND where the folder is not there. */
