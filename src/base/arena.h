@@ -38,7 +38,7 @@ typedef struct sm_str {
 } sm_str;
 
 #define SM_STR(literal) ((sm_str){(literal), sizeof(literal) - 1})
-#define SM_STR_ARG(s) ((int)((s).len > 4096 ? 4096 : (s).len)), (s).data /* for "%.*s" */
+#define SM_STR_ARG(s)   ((int)((s).len > 4096 ? 4096 : (s).len)), (s).data /* for "%.*s" */
 
 static inline sm_str sm_str_of(const char *c_string)
 {

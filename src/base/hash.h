@@ -11,7 +11,7 @@ typedef struct sm_hash128 {
     uint64_t low, high;
 } sm_hash128;
 
-uint64_t sm_hash64(const void *bytes, size_t n);                  /* XXH3, seed 0 */
+uint64_t sm_hash64(const void *bytes, size_t n);                      /* XXH3, seed 0 */
 sm_hash128 sm_hash128_of(const void *bytes, size_t n, uint64_t seed); /* XXH3 */
 void sm_hash128_hex(sm_hash128 h, char out[33]);
 uint32_t sm_crc32(uint32_t crc, const void *bytes, size_t n); /* zlib's, for Parquet and gzip */

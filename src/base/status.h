@@ -12,9 +12,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SM_MUST_USE __attribute__((warn_unused_result))
+#define SM_MUST_USE           __attribute__((warn_unused_result))
 #define SM_PRINTF(fmt, first) __attribute__((format(printf, fmt, first)))
-#define SM_COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
+#define SM_COUNT(array)       ((int)(sizeof(array) / sizeof((array)[0])))
 
 typedef enum sm_status {
 #define SM_STATUS(name, code, exit_code, http, retry, text) SM_##name = (code),
@@ -29,8 +29,8 @@ typedef struct sm_error {
     char todo[160];    /* what the user can change, a full sentence, or "" */
     char object[1100]; /* s3://lake/raw/20220401.json; a delta table carries @v41; or "" */
     int64_t line;      /* 1-based; 0 where the object has no lines */
-    int64_t byte;      /* 1-based in the line; in a binary object its 0-based offset; -1: no place */
-    char frame[4][80]; /* innermost first: "column TotalDuration", "task bronze.viewing_log" */
+    int64_t byte;      /* 1-based in the line; in a binary object its 0-based offset; -1: none */
+    char frame[4][80]; /* innermost first: "column Amount", "task bronze.orders" */
     uint8_t frames;
 } sm_error;
 
@@ -50,7 +50,7 @@ void sm_error_place(sm_error *e, const char *object, int64_t line, int64_t byte)
 /** Adds the advice: a full sentence of what the user can do. Keeps one that is already there. */
 void sm_error_todo(sm_error *e, const char *fmt, ...) SM_PRINTF(2, 3);
 
-/** Adds a frame ("task bronze.viewing_log") where `st` is an error; returns `st`. A fifth frame is
+/** Adds a frame ("task bronze.orders") where `st` is an error; returns `st`. A fifth frame is
  * dropped: the innermost ones say most. */
 sm_status sm_within(sm_error *e, sm_status st, const char *fmt, ...) SM_PRINTF(3, 4);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * base/text.h: UTF-8, numbers as text, sizes as people write them, settings from the environment. */
+ * base/text.h: UTF-8, numbers as text, sizes as people write them, settings from the
+ * environment. */
 #ifndef SM_BASE_TEXT_H
 #define SM_BASE_TEXT_H
 
@@ -40,7 +41,8 @@ size_t sm_format_count(int64_t n, char out[SM_SIZE_TEXT_BYTES]);
 /** The environment variable, or NULL where it is unset or empty. */
 const char *sm_env(const char *name);
 
-/** Does text match the shell pattern (`*`, `?`, `[a-z]`, `**` over folders)? No backtracking blow-up. */
+/** Does text match the shell pattern (`*`, `?`, `[a-z]`, `**` over folders)? No backtracking
+ * blow-up. */
 bool sm_glob_match(sm_str pattern, sm_str text);
 
 #endif

@@ -1,0 +1,102 @@
+# smelt's front door; the build itself is Meson's. `make` prints what there is to do.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+NINJA = ninja -j$(JOBS)
+# What the four builds add to meson.build's own options.
+release_options =
+debug_options = -Dbuildtype=debug
+asan_options = -Dbuildtype=debugoptimized -Db_sanitize=address,undefined
+tsan_options = -Dbuildtype=debugoptimized -Db_sanitize=thread
+fuzz_options = -Dbuildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false -Dfuzz=true
+
+.PHONY: help setup build debug asan tsan start test quick interop soak fuzz bench fmt lint tidy \
+	docs fresh clean
+
+help: ## this list
+	@echo 'smelt: raw JSON logs -> validated bronze, silver and gold Delta tables'
+	@echo
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# ---- use ------------------------------------------------------------------------------------
+
+start: ## install what is missing, build, make sample logs, run the shipped pipeline
+	@tools/start
+
+setup: ## install what building needs (tools/setup test|interop|bench: more)
+	@tools/setup build
+
+build: build/build.ninja ## build/smelt, the program (release)
+	@$(NINJA) -C build --quiet
+
+# ---- test -----------------------------------------------------------------------------------
+
+quick: ## under a minute: format, rooms, build, unit tests
+	@tools/lint format rooms
+	@tools/test quick
+
+test: ## everything but the JVM: lint, all suites, sanitizers, peers
+	@tools/setup test
+	@tools/test all
+
+interop: ## what needs a JVM: Spark
+	@tools/setup interop
+	@tools/test interop
+
+soak: ## long random runs: kills, faults, crowds (SOAK_MINUTES=10)
+	@tools/setup test
+	@tools/test soak
+
+fuzz: build-fuzz/build.ninja ## each fuzz target under libFuzzer (FUZZ_SECONDS=60, TARGET=name)
+	@$(NINJA) -C build-fuzz --quiet
+	@tools/fuzz $(TARGET)
+
+bench: build ## race the peers on the same files
+	@tools/setup bench
+	@bench/run
+
+fresh: ## start and test in a new minimal Debian 12 (needs root; log: build/fresh.log)
+	@tools/fresh
+
+# ---- write ----------------------------------------------------------------------------------
+
+fmt: ## format all C
+	@git ls-files --cached --others --exclude-standard -- 'src/*.[ch]' 'tests/*.[ch]' 'include/*.h' \
+	  | xargs -r clang-format-14 -i
+
+lint: ## format, rooms, sizes, names, docs; clang-tidy over changed files
+	@tools/lint
+	@tools/tidy
+
+tidy: ## clang-tidy over all files (slow)
+	@tools/tidy --all
+
+docs: ## the pages that are made from tables in the source
+	@tools/errors > docs/errors.md
+
+debug: build-debug/build.ninja ## build-debug/smelt, without optimisation
+	@$(NINJA) -C build-debug --quiet
+
+asan: build-asan/build.ninja ## build-asan/smelt, AddressSanitizer and UBSan
+	@$(NINJA) -C build-asan --quiet
+
+tsan: build-tsan/build.ninja ## build-tsan/smelt, ThreadSanitizer
+	@$(NINJA) -C build-tsan --quiet
+
+clean: ## remove the builds
+	@rm -rf build build-debug build-asan build-tsan build-fuzz
+
+# The log is shown where the set-up failed: most often a library is missing.
+define meson_setup
+@meson setup $(1) $(2) >$(1).log 2>&1 || { cat $(1).log; rm -f $(1).log; \
+  echo 'If something is missing: make setup' >&2; exit 1; }
+@rm -f $(1).log
+endef
+
+build/build.ninja: ; $(call meson_setup,build,$(release_options))
+build-debug/build.ninja: ; $(call meson_setup,build-debug,$(debug_options))
+build-asan/build.ninja: ; $(call meson_setup,build-asan,$(asan_options))
+build-tsan/build.ninja: ; $(call meson_setup,build-tsan,$(tsan_options))
+build-fuzz/build.ninja:
+	@tools/setup fuzz
+	@CC=clang meson setup build-fuzz $(fuzz_options)
