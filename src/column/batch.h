@@ -87,7 +87,8 @@ int64_t sm_builder_rows(const sm_builder *b);
 
 void sm_builder_null(sm_builder *b);
 void sm_builder_bool(sm_builder *b, bool v);
-void sm_builder_i64(sm_builder *b, int64_t v); /* I8 … I64, DATE, TIME, TIMESTAMPs; fits (asserted) */
+void sm_builder_i64(sm_builder *b,
+                    int64_t v); /* I8 … I64, DATE, TIME, TIMESTAMPs; fits (asserted) */
 void sm_builder_u64(sm_builder *b, uint64_t v);
 void sm_builder_f64(sm_builder *b, double v); /* F32 rounds */
 void sm_builder_i128(sm_builder *b, sm_i128 v);

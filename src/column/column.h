@@ -34,7 +34,7 @@ typedef struct sm_heap_buf {
 typedef enum sm_layout {
     SM_FLAT,  /* a value a row */
     SM_CONST, /* row 0 stands for all rows; the physical arrays have one row */
-    SM_DICT,  /* int32 codes into children[0], a FLAT column of the same type; nulls are in the codes */
+    SM_DICT, /* int32 codes into children[0], a FLAT column of the same type; nulls are in the codes */
 } sm_layout;
 
 /* Immutable once it left its maker. What it points to belongs to the batch that holds it.

@@ -58,9 +58,10 @@ typedef struct sm_field {
 
 struct sm_type {
     sm_type_id id;
-    uint8_t precision;      /* DECIMAL: 1 … 38 */
-    uint8_t scale;          /* DECIMAL: 0 … precision */
-    const sm_field *fields; /* STRUCT: its fields; LIST: one, the element; MAP: two, key and value */
+    uint8_t precision; /* DECIMAL: 1 … 38 */
+    uint8_t scale;     /* DECIMAL: 0 … precision */
+    const sm_field
+        *fields; /* STRUCT: its fields; LIST: one, the element; MAP: two, key and value */
     int32_t n_fields;
 };
 

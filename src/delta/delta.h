@@ -44,10 +44,10 @@ typedef struct sm_delta_file {
     sm_str key;  /* decoded, below the table's root; "" where it lies elsewhere (then `uri`) */
     uint64_t size_bytes;
     int64_t modified_ms;
-    const sm_value *partition; /* one a partition column, of its type */
-    int64_t n_rows;            /* from the statistics; −1 unknown */
-    const sm_range *ranges;    /* one a top-level field of the schema; NULL: no statistics */
-    sm_str stats_json;         /* as written, "" where none */
+    const sm_value *partition;    /* one a partition column, of its type */
+    int64_t n_rows;               /* from the statistics; −1 unknown */
+    const sm_range *ranges;       /* one a top-level field of the schema; NULL: no statistics */
+    sm_str stats_json;            /* as written, "" where none */
     const struct sm_delta_dv *dv; /* deletion vector, or NULL */
     const sm_pair *tags;
     int32_t n_tags;
@@ -95,8 +95,8 @@ int64_t sm_snapshot_txn(const sm_snapshot *s, sm_str app_id);
 /** The snapshot as a dataset of parquet files: stored columns, then partition columns as constants
  * (so the order may differ: *columns gives, for each field of the table's schema, its index in the
  * dataset's). Lives in `a`; borrows the snapshot. A file with a deletion vector: SM_UNSUPPORTED. */
-sm_status sm_snapshot_dataset(const sm_snapshot *s, sm_arena *a, sm_dataset *out,
-                              int32_t **columns, sm_error *e) SM_MUST_USE;
+sm_status sm_snapshot_dataset(const sm_snapshot *s, sm_arena *a, sm_dataset *out, int32_t **columns,
+                              sm_error *e) SM_MUST_USE;
 
 /* One version as `history` shows it. */
 typedef struct sm_delta_commit_info {
@@ -138,7 +138,8 @@ typedef enum sm_delta_isolation {
 
 typedef struct sm_delta_commit {
     const sm_delta_metadata *metadata; /* new or changed, or NULL; needed for the first version */
-    const sm_delta_protocol *protocol; /* NULL: as it is; (1,2) for a new table, or what its schema's
+    const sm_delta_protocol
+        *protocol; /* NULL: as it is; (1,2) for a new table, or what its schema's
                                         * types ask for (timestamp_ntz: (3,7)) */
     const sm_delta_add *adds;
     int64_t n_adds;
@@ -148,8 +149,8 @@ typedef struct sm_delta_commit {
                                * is a conflict */
     int64_t n_txns;
     sm_delta_isolation isolation;
-    const sm_bounds *read; /* SM_READ_FILES: on the table's schema; rows outside were not read */
-    sm_str operation;      /* "WRITE", "CREATE TABLE", … */
+    const sm_bounds *read;  /* SM_READ_FILES: on the table's schema; rows outside were not read */
+    sm_str operation;       /* "WRITE", "CREATE TABLE", … */
     sm_str parameters_json; /* an object, or "" */
     sm_str metrics_json;    /* an object, or "" */
     sm_str user_metadata;   /* any text, or "" */

@@ -55,7 +55,7 @@ typedef struct sm_node_profile {
     int64_t rows, batches; /* given */
     int64_t cpu_ns;        /* in the operator itself, over all workers */
     int64_t bytes_read, files, morsels, morsels_skipped; /* scans */
-    int64_t peak_bytes;    /* that the operator held */
+    int64_t peak_bytes;                                  /* that the operator held */
     int64_t spilled_bytes;
 } sm_node_profile;
 
@@ -68,10 +68,10 @@ typedef struct sm_file_report {
 
 /* Filled by a run, released by the caller. */
 typedef struct sm_exec_report {
-    sm_arena *arena; /* what the rest lives in; made by the run */
+    sm_arena *arena;        /* what the rest lives in; made by the run */
     sm_node_profile *nodes; /* n_nodes of the plan */
     int32_t n_nodes;
-    sm_scan_counts counts; /* over all text scans; a dataset scanned twice counts once */
+    sm_scan_counts counts;   /* over all text scans; a dataset scanned twice counts once */
     sm_unknown_key *unknown; /* in order of first appearance, the first 1,000 */
     int64_t n_unknown;
     sm_file_report *files; /* of the text scans, in their order */
@@ -95,9 +95,8 @@ sm_status sm_exec_run(const sm_plan *plan, const sm_exec_env *env, const sm_sink
                       const sm_sink *refused, sm_exec_report *report, sm_error *e) SM_MUST_USE;
 
 /** All rows as batches in memory (retained, in `a`'s array); for tests, scalar results, the shell. */
-sm_status sm_exec_collect(const sm_plan *plan, const sm_exec_env *env, sm_arena *a,
-                          sm_batch ***out, int64_t *n, sm_exec_report *report,
-                          sm_error *e) SM_MUST_USE;
+sm_status sm_exec_collect(const sm_plan *plan, const sm_exec_env *env, sm_arena *a, sm_batch ***out,
+                          int64_t *n, sm_exec_report *report, sm_error *e) SM_MUST_USE;
 
 /** EXPLAIN ANALYZE: the plan's tree with each node's profile. */
 void sm_exec_print(const sm_plan *plan, const sm_exec_report *report, sm_buf *out);

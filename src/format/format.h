@@ -71,9 +71,9 @@ typedef struct sm_dataset {
 typedef struct sm_projection {
     const int32_t *columns; /* stored columns that are read, ascending; each may be 0 of them */
     int32_t n_columns;
-    sm_bounds bounds; /* on the dataset's schema */
-    bool validate_all; /* text: judge each line by the whole schema, whatever is read of it */
-    bool keep_refused; /* text: refused lines come as a batch; else the first is an error */
+    sm_bounds bounds;   /* on the dataset's schema */
+    bool validate_all;  /* text: judge each line by the whole schema, whatever is read of it */
+    bool keep_refused;  /* text: refused lines come as a batch; else the first is an error */
     bool count_unknown; /* json: count unknown keys */
 } sm_projection;
 
@@ -99,8 +99,8 @@ typedef struct sm_morsel {
 
 /* Counts of a morsel; summed over a scan. */
 typedef struct sm_scan_counts {
-    int64_t rows;    /* given, before filters */
-    int64_t lines;   /* text: read = kept + refused + blank */
+    int64_t rows;  /* given, before filters */
+    int64_t lines; /* text: read = kept + refused + blank */
     int64_t refused, blank;
     int64_t unknown_lines; /* kept lines with at least one unknown key */
 } sm_scan_counts;
@@ -116,11 +116,11 @@ typedef struct sm_unknown_key {
 enum {
     SM_REFUSED_LINE,        /* BIGINT */
     SM_REFUSED_BYTE_OFFSET, /* BIGINT, 0-based, of the line's first byte in the decompressed file */
-    SM_REFUSED_COLUMN,      /* VARCHAR, the name of the stored column (its last path part), or NULL */
-    SM_REFUSED_REASON,      /* VARCHAR: "syntax", "type_mismatch", … */
-    SM_REFUSED_MESSAGE,     /* VARCHAR, with the place in the line */
-    SM_REFUSED_RAW,         /* BLOB */
-    SM_REFUSED_RAW_BYTES,   /* BIGINT: the line's full length */
+    SM_REFUSED_COLUMN,    /* VARCHAR, the name of the stored column (its last path part), or NULL */
+    SM_REFUSED_REASON,    /* VARCHAR: "syntax", "type_mismatch", … */
+    SM_REFUSED_MESSAGE,   /* VARCHAR, with the place in the line */
+    SM_REFUSED_RAW,       /* BLOB */
+    SM_REFUSED_RAW_BYTES, /* BIGINT: the line's full length */
     SM_REFUSED_COLUMNS,
 };
 extern const sm_type sm_refused_schema;
@@ -233,8 +233,8 @@ typedef struct sm_json sm_json;
 struct sm_json {
     sm_json_type type;
     bool b;
-    sm_str text;          /* STRING: unescaped; NUMBER: its token; ARRAY, OBJECT: their source bytes */
-    sm_str key;           /* of a member of an object: unescaped */
+    sm_str text; /* STRING: unescaped; NUMBER: its token; ARRAY, OBJECT: their source bytes */
+    sm_str key;  /* of a member of an object: unescaped */
     const sm_json *child; /* ARRAY, OBJECT: the first; in source order, repeated keys included */
     const sm_json *next;
     int64_t n_children;

@@ -27,8 +27,8 @@ typedef struct sm_sql {
 
 /* An argument of a table function: `glob`, `columns => {a: 'BIGINT'}`, `['a', 'b']`. */
 typedef struct sm_table_arg {
-    sm_str name;    /* "" where positional; the key within a struct literal */
-    sm_value value; /* folded to a constant; unused where it has items */
+    sm_str name;                      /* "" where positional; the key within a struct literal */
+    sm_value value;                   /* folded to a constant; unused where it has items */
     const struct sm_table_arg *items; /* of a struct or list literal */
     int32_t n_items;
     bool has_items;
@@ -70,17 +70,17 @@ typedef enum sm_expr_kind {
     SM_EXPR_CAST,  /* args[0] to `type` */
     SM_EXPR_AND,   /* n-ary, three-valued; later arguments are evaluated only where needed */
     SM_EXPR_OR,
-    SM_EXPR_CASE, /* args: when, then, when, then, …, else; branches only where needed */
-    SM_EXPR_IN,   /* args[0] IN (args[1] …), three-valued; all but the first constant */
+    SM_EXPR_CASE,  /* args: when, then, when, then, …, else; branches only where needed */
+    SM_EXPR_IN,    /* args[0] IN (args[1] …), three-valued; all but the first constant */
     SM_EXPR_FIELD, /* field number `index` of the struct args[0] */
 } sm_expr_kind;
 
 struct sm_expr {
     sm_expr_kind kind;
     const sm_type *type;
-    int32_t index;   /* COLUMN: in the input; PARAM: its slot; FIELD: the field */
-    bool is_try;     /* CAST: NULL instead of an error */
-    sm_value value;  /* CONST */
+    int32_t index;  /* COLUMN: in the input; PARAM: its slot; FIELD: the field */
+    bool is_try;    /* CAST: NULL instead of an error */
+    sm_value value; /* CONST */
     const sm_function *fn;
     const void *prepared; /* what fn->prepare made of constant arguments (a compiled regex) */
     const sm_expr **args;
@@ -92,8 +92,8 @@ struct sm_expr {
 /* Evaluates over all rows of `in`. Memory from `into`, which keeps in's memory where the result
  * shares it. `params`: the plan's scalar subqueries. Errors name the place in the SQL and quote the
  * value: SM_RANGE (overflow, out of range), SM_TYPE (a cast that cannot), … */
-sm_status sm_expr_eval(const sm_expr *x, const sm_batch *in, const sm_value *params,
-                       sm_batch *into, sm_column *out, sm_error *e) SM_MUST_USE;
+sm_status sm_expr_eval(const sm_expr *x, const sm_batch *in, const sm_value *params, sm_batch *into,
+                       sm_column *out, sm_error *e) SM_MUST_USE;
 /** Rows where a BOOLEAN expression is true, ascending, into rows[in->n_rows]; *n of them. */
 sm_status sm_expr_select(const sm_expr *x, const sm_batch *in, const sm_value *params,
                          int32_t *rows, int64_t *n, sm_budget *budget, sm_error *e) SM_MUST_USE;
@@ -131,7 +131,8 @@ typedef struct sm_window_in {
     const sm_column *args; /* of the sorted rows */
     int32_t n_args;
     int64_t n_rows;
-    const uint8_t *peer_start; /* bitmap: bit i set where row i differs from row i − 1 in ORDER BY */
+    const uint8_t
+        *peer_start; /* bitmap: bit i set where row i differs from row i − 1 in ORDER BY */
 } sm_window_in;
 typedef sm_status (*sm_window_fn)(const sm_expr *call, const sm_window_in *in, sm_builder *out,
                                   sm_error *e);
@@ -275,8 +276,8 @@ typedef struct sm_plan {
  * Errors    SM_SYNTAX, SM_NAME, SM_TYPE with place; SM_LIMIT for text over 1 MiB or nesting over
  *           200; what the resolver says
  */
-sm_status sm_query_plan(const sm_sql *sql, const sm_resolver *resolver, sm_arena *a,
-                        sm_plan **out, sm_error *e) SM_MUST_USE;
+sm_status sm_query_plan(const sm_sql *sql, const sm_resolver *resolver, sm_arena *a, sm_plan **out,
+                        sm_error *e) SM_MUST_USE;
 
 /** One expression over a schema ("Date = DATE '2022-04-01'"), bound and folded; for contracts and
  * replace-where. `resolver` may be NULL: no variables. */

@@ -172,12 +172,12 @@ typedef enum sm_fault_kind {
 } sm_fault_kind;
 
 typedef struct sm_fault_plan {
-    int64_t at_call; /* 1-based count of calls that reach the store (see fault.c for which count);
+    int64_t at_call;  /* 1-based count of calls that reach the store (see fault.c for which count);
                       * 0: none */
     bool writes_only; /* count only calls that change something */
     sm_fault_kind kind;
-    int64_t delay_ms;     /* on each request's answer */
-    int64_t bytes_per_s;  /* one wire shared by all requests; 0: unlimited */
+    int64_t delay_ms;    /* on each request's answer */
+    int64_t bytes_per_s; /* one wire shared by all requests; 0: unlimited */
 } sm_fault_plan;
 
 /** Wraps a store: the same bytes, with the plan's faults. Keeps `inner`. The plan is also taken
@@ -185,7 +185,7 @@ typedef struct sm_fault_plan {
  * sm_store_open() for every store, so that a whole process can be tested. */
 sm_status sm_store_fault(sm_store *inner, const sm_fault_plan *plan, sm_store **out,
                          sm_error *e) SM_MUST_USE;
-int64_t sm_fault_calls(const sm_store *s);  /* counted so far, over all fault stores */
+int64_t sm_fault_calls(const sm_store *s); /* counted so far, over all fault stores */
 bool sm_fault_has_fired(const sm_store *s);
 
 #endif

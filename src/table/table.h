@@ -47,7 +47,7 @@ sm_resolver sm_names_resolver(sm_names *n);
 
 /* Files found for a path, glob or folder. */
 typedef struct sm_found_file {
-    sm_str name; /* within the folder */
+    sm_str name;      /* within the folder */
     sm_datafile file; /* constants unset */
     bool has_date;
     int32_t date; /* days; the only run of exactly eight ASCII digits in its name */
@@ -78,8 +78,8 @@ typedef enum sm_write_mode {
 typedef struct sm_write {
     sm_str uri; /* the table; made where it is not there */
     sm_write_mode mode;
-    sm_sql where;    /* REPLACE_WHERE: an expression over the table's columns */
-    sm_str split_by; /* a column: a data file holds one value of it ("" : none) */
+    sm_sql where;        /* REPLACE_WHERE: an expression over the table's columns */
+    sm_str split_by;     /* a column: a data file holds one value of it ("" : none) */
     uint64_t file_bytes; /* a file is ended once it has so many; 0: 256 MiB */
     const sm_delta_txn *txns;
     int64_t n_txns;
@@ -111,7 +111,8 @@ const sm_type *sm_candidate_schema(const sm_candidate *c);
 int64_t sm_candidate_rows(const sm_candidate *c);       /* written by it */
 int64_t sm_candidate_table_rows(const sm_candidate *c); /* the table will have; −1 unknown */
 uint64_t sm_candidate_bytes(const sm_candidate *c);     /* written by it */
-bool sm_candidate_is_empty(const sm_candidate *c); /* changes nothing: publishing makes no version */
+bool sm_candidate_is_empty(
+    const sm_candidate *c); /* changes nothing: publishing makes no version */
 sm_candidate *sm_candidate_retain(sm_candidate *c);
 void sm_candidate_release(sm_candidate *c); /* takes NULL; the last release of an unpublished one
                                              * deletes its files */
