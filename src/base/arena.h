@@ -29,7 +29,7 @@ void *sm_arena_array(sm_arena *a, size_t n, size_t size_bytes);
  * capacity is *cap, doubled when full; the old one stays in the arena). */
 void *sm_arena_grow(sm_arena *a, void *items, int64_t n, int64_t *cap, size_t size_bytes);
 
-/* ---- strings -------------------------------------------------------------------------------- */
+/* ---- strings --------------------------------------------------------------------------------- */
 
 /* Bytes with a length; not ended by NUL unless a comment says so. Borrowed. */
 typedef struct sm_str {
@@ -62,7 +62,7 @@ sm_str sm_arena_str(sm_arena *a, sm_str s);
 char *sm_arena_printf(sm_arena *a, const char *fmt, ...) SM_PRINTF(2, 3);
 sm_str sm_arena_strf(sm_arena *a, const char *fmt, ...) SM_PRINTF(2, 3);
 
-/* ---- a growing buffer ----------------------------------------------------------------------- */
+/* ---- a growing buffer ------------------------------------------------------------------------ */
 
 /* Bytes that grow up to a bound its maker sets. `{0}` is empty, unbounded and uncounted. */
 typedef struct sm_buf {

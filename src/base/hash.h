@@ -33,7 +33,7 @@ static inline uint64_t sm_mix64(uint64_t x)
 sm_hash128 sm_file_hash_piece(const void *bytes, size_t n, uint64_t off_bytes);
 sm_hash128 sm_file_hash_add(sm_hash128 a, sm_hash128 b);
 
-/* ---- a map from strings, for names -------------------------------------------------------- */
+/* ---- a map from strings, for names ----------------------------------------------------------- */
 
 /* Keys and table live in the arena. Insertion order is kept: entries 0 … n − 1. */
 typedef struct sm_map sm_map;

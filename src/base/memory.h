@@ -18,7 +18,7 @@
 /* Readable (not meaningful) bytes after the end of every block, so that SIMD may overrun. */
 #define SM_PAD_BYTES 64
 
-/* ---- plain allocation ----------------------------------------------------------------------- */
+/* ---- plain allocation ------------------------------------------------------------------------ */
 
 /** Never NULL; zeroed for sm_alloc_zero. Bytes may be 0. Ends the process when memory is out. */
 void *sm_alloc(size_t bytes);
@@ -40,7 +40,7 @@ static inline bool sm_add_size(size_t a, size_t b, size_t *out)
 /** Bytes now allocated through this door, by everyone: what a leak test compares. */
 int64_t sm_live_bytes(void);
 
-/* ---- budgets -------------------------------------------------------------------------------- */
+/* ---- budgets --------------------------------------------------------------------------------- */
 
 typedef struct sm_budget sm_budget;
 
@@ -61,7 +61,7 @@ size_t sm_budget_peak(const sm_budget *b);
 /** What a take could get now: the least of (limit − used) up the tree; SIZE_MAX where unlimited. */
 size_t sm_budget_room(const sm_budget *b);
 
-/* ---- blocks --------------------------------------------------------------------------------- */
+/* ---- blocks ---------------------------------------------------------------------------------- */
 
 /* A counted buffer. `data` is 64-byte aligned and followed by SM_PAD_BYTES. Whoever holds a
  * reference may read; only a sole holder that has not shared it yet may write. */

@@ -34,7 +34,7 @@ typedef struct sm_error {
     uint8_t frames;
 } sm_error;
 
-/* ---- making one ----------------------------------------------------------------------------- */
+/* ---- making one ------------------------------------------------------------------------------ */
 
 /** Records the cause and returns `status`. `e` may be NULL. Clears place, advice and frames. */
 sm_status sm_fail(sm_error *e, sm_status status, const char *fmt, ...) SM_PRINTF(3, 4);
@@ -54,7 +54,7 @@ void sm_error_todo(sm_error *e, const char *fmt, ...) SM_PRINTF(2, 3);
  * dropped: the innermost ones say most. */
 sm_status sm_within(sm_error *e, sm_status st, const char *fmt, ...) SM_PRINTF(3, 4);
 
-/* ---- passing it on -------------------------------------------------------------------------- */
+/* ---- passing it on --------------------------------------------------------------------------- */
 
 #define SM_TRY(call)                                                                               \
     do {                                                                                           \
@@ -73,7 +73,7 @@ sm_status sm_within(sm_error *e, sm_status st, const char *fmt, ...) SM_PRINTF(3
         }                                                                                          \
     } while (0)
 
-/* ---- what a status means -------------------------------------------------------------------- */
+/* ---- what a status means --------------------------------------------------------------------- */
 
 const char *sm_status_name(sm_status st); /* "BUDGET" */
 const char *sm_status_text(sm_status st); /* "memory budget reached" */
@@ -90,7 +90,7 @@ static inline bool sm_status_is_answer(sm_status st)
  * frames, advice. Returns the bytes written (without NUL); cuts at `cap`. */
 size_t sm_error_format(const sm_error *e, char *out, size_t cap);
 
-/* ---- our own mistakes ----------------------------------------------------------------------- */
+/* ---- our own mistakes ------------------------------------------------------------------------ */
 
 /* Never reachable by input. On in every build: the cost was not measurable on the whole command. */
 #define SM_ASSERT(cond) ((cond) ? (void)0 : sm_assert_failed(#cond, __FILE__, __LINE__))

@@ -7,7 +7,7 @@
 
 #include "base/arena.h"
 
-/* ---- UTF-8 (RFC 3629: no surrogates, no overlong forms, at most U+10FFFF) ------------------- */
+/* ---- UTF-8 (RFC 3629: no surrogates, no overlong forms, at most U+10FFFF) -------------------- */
 
 /** The offset of the first byte that is not UTF-8 (of the sequence's first byte), or n. */
 size_t sm_utf8_check(const void *bytes, size_t n);
@@ -17,7 +17,7 @@ int sm_utf8_put(uint32_t code_point, char out[4]);
 /** Reads the code point at s.data[*at] of valid text and moves *at on. */
 uint32_t sm_utf8_next(sm_str s, size_t *at);
 
-/* ---- numbers (no locale) -------------------------------------------------------------------- */
+/* ---- numbers (no locale) --------------------------------------------------------------------- */
 
 /** In full, an optional '-' and digits; false where it is not one or does not fit. */
 bool sm_parse_i64(sm_str s, int64_t *out);
@@ -36,7 +36,7 @@ bool sm_parse_size(sm_str s, size_t *out);
 size_t sm_format_size(int64_t bytes, char out[SM_SIZE_TEXT_BYTES]);
 size_t sm_format_count(int64_t n, char out[SM_SIZE_TEXT_BYTES]);
 
-/* ---- settings ------------------------------------------------------------------------------- */
+/* ---- settings -------------------------------------------------------------------------------- */
 
 /** The environment variable, or NULL where it is unset or empty. */
 const char *sm_env(const char *name);

@@ -25,7 +25,7 @@ struct sm_batch {
     _Atomic int32_t refs;
 };
 
-/* ---- making --------------------------------------------------------------------------------- */
+/* ---- making ---------------------------------------------------------------------------------- */
 
 /** A batch of 0 rows whose columns are {0}; the maker fills them and sets n_rows. */
 sm_status sm_batch_new(sm_budget *budget, const sm_type *schema, sm_batch **out,
@@ -40,7 +40,7 @@ void sm_batch_keep(sm_batch *b, sm_block *block);
 /** Retains all that `other` holds: for columns of `other` that stand in `b` as well. */
 void sm_batch_keep_all(sm_batch *b, const sm_batch *other);
 
-/* ---- deriving: *out is a new batch with the ordinal and seq of the old one -------------------- */
+/* ---- deriving: *out is a new batch with the ordinal and seq of the old one ------------------- */
 
 /** The given columns in the given order; `schema` is theirs. Copies nothing. */
 sm_status sm_batch_project(const sm_batch *b, const sm_type *schema, const int32_t *columns,
@@ -56,7 +56,7 @@ sm_status sm_batch_gather(const sm_batch *b, const int32_t *rows, int64_t n_rows
 sm_status sm_batch_concat(sm_batch *const *batches, int64_t n, bool compact, sm_budget *budget,
                           sm_batch **out, sm_error *e) SM_MUST_USE;
 
-/* ---- the same for a column within a batch that is being made: memory comes from `into` -------- */
+/* ---- the same for a column of a batch that is being made; memory comes from `into` ------- */
 
 /** `src` belongs to a batch whose memory `into` keeps already (sm_batch_keep_all). −1 among the
  * rows gives NULL. Dictionary columns stay dictionary columns; constants stay constants unless a −1

@@ -42,7 +42,7 @@ typedef struct sm_range {
     bool may_have_nan; /* floats: min and max leave NaN out */
 } sm_range;
 
-/** Can no row in the range satisfy the bound? (NULL satisfies none but IS_NULL.) false if unsure. */
+/** Can no row in the range satisfy the bound? (NULL satisfies only IS_NULL.) false if unsure. */
 bool sm_bound_excludes(const sm_bound *b, const sm_range *r);
 
 #endif

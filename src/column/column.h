@@ -34,7 +34,7 @@ typedef struct sm_heap_buf {
 typedef enum sm_layout {
     SM_FLAT,  /* a value a row */
     SM_CONST, /* row 0 stands for all rows; the physical arrays have one row */
-    SM_DICT, /* int32 codes into children[0], a FLAT column of the same type; nulls are in the codes */
+    SM_DICT,  /* int32 codes into children[0], FLAT and of the same type; nulls are in the codes */
 } sm_layout;
 
 /* Immutable once it left its maker. What it points to belongs to the batch that holds it.
@@ -49,7 +49,7 @@ typedef enum sm_layout {
  *   NULL                    NULL                          none; every row is null
  *
  * validity: bitmap, bit set = there is a value; NULL pointer = all valid. Bits and values of null
- * rows are zero (views too), so that kernels may read them. Children of a null struct row are null. */
+ * rows are zero (views too), so that kernels may read them. Children of a null struct are null. */
 typedef struct sm_column {
     const sm_type *type;
     sm_layout layout;
@@ -62,7 +62,7 @@ typedef struct sm_column {
     const struct sm_column *children;
 } sm_column;
 
-/* ---- reading one row ------------------------------------------------------------------------ */
+/* ---- reading one row ------------------------------------------------------------------------- */
 
 static inline bool sm_bit_get(const uint8_t *bits, int64_t i)
 {
@@ -110,7 +110,7 @@ void sm_column_print(const sm_column *c, int64_t i, sm_buf *out);
 /** Row i as JSON. Dates and timestamps are strings; NaN and infinities are null; blobs hex. */
 void sm_column_json(const sm_column *c, int64_t i, sm_buf *out);
 
-/* ---- kernels, any layout, any type ---------------------------------------------------------- */
+/* ---- kernels, any layout, any type ----------------------------------------------------------- */
 
 /** hashes[i] = hash of row i, or mixed into the hash that stands there. Equal values of equal types
  * hash equally whatever their layout; −0 as 0, all NaN alike; NULL has a hash of its own. */

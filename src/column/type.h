@@ -2,7 +2,7 @@
  *
  * column/type.h: the types of values, as data. A schema is a struct type.
  * Types are immutable and live in the arena of what declares them (a plan, a snapshot, a reader);
- * whoever uses one sees to it that this outlives the use. Compare with sm_type_eq, not by address. */
+ * whoever uses one sees to it that this outlives the use. Compare with sm_type_eq, not address. */
 #ifndef SM_COLUMN_TYPE_H
 #define SM_COLUMN_TYPE_H
 
@@ -10,7 +10,7 @@
 
 typedef __int128 sm_i128;
 
-/* id, SQL's name (DuckDB's), Delta's name or "", bytes of a value in a flat column (0: see column.h) */
+/* id, SQL's name (DuckDB's), Delta's name or "", bytes of a flat value (0: see column.h) */
 #define SM_TYPE_LIST(X)                                                                            \
     X(NULL, "NULL", "void", 0)                                                                     \
     X(BOOL, "BOOLEAN", "boolean", 0)                                                               \
@@ -69,7 +69,7 @@ extern const sm_type sm_type_null, sm_type_bool, sm_type_i8, sm_type_i16, sm_typ
     sm_type_u8, sm_type_u16, sm_type_u32, sm_type_u64, sm_type_f32, sm_type_f64, sm_type_string,
     sm_type_binary, sm_type_date, sm_type_time, sm_type_timestamp, sm_type_timestamp_ntz;
 
-/* ---- making types --------------------------------------------------------------------------- */
+/* ---- making types ---------------------------------------------------------------------------- */
 
 const sm_type *sm_type_decimal(sm_arena *a, int precision, int scale);
 const sm_type *sm_type_list(sm_arena *a, sm_field element);
@@ -82,7 +82,7 @@ const sm_type *sm_type_copy(sm_arena *a, const sm_type *t);
  * SM_SYNTAX with byte (1-based, in the text) and the nearest name. */
 sm_status sm_type_parse(sm_str sql, sm_arena *a, const sm_type **out, sm_error *e) SM_MUST_USE;
 
-/* ---- asking --------------------------------------------------------------------------------- */
+/* ---- asking ---------------------------------------------------------------------------------- */
 
 /** Same shape: ids, precision, scale, names and types of fields; nullability and metadata do not
  * count. */

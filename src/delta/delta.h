@@ -15,7 +15,7 @@
 
 #include "format/format.h"
 
-/* ---- what a log says -------------------------------------------------------------------------- */
+/* ---- what a log says ------------------------------------------------------------------------- */
 
 typedef struct sm_pair {
     sm_str key, value;
@@ -59,7 +59,7 @@ typedef struct sm_delta_txn {
     int64_t updated_ms; /* −1: not said */
 } sm_delta_txn;
 
-/* ---- reading ---------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 typedef struct sm_snapshot sm_snapshot; /* counted, immutable */
 
@@ -108,7 +108,7 @@ typedef struct sm_delta_commit_info {
 sm_status sm_delta_history(sm_store *s, int64_t limit, sm_arena *a, sm_delta_commit_info **out,
                            int64_t *n, sm_error *e) SM_MUST_USE;
 
-/* ---- writing ---------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 /* A new data file: durable below the table's root before the commit. */
 typedef struct sm_delta_add {

@@ -19,7 +19,7 @@
 
 #include "query/query.h"
 
-/* ---- where rows go ---------------------------------------------------------------------------- */
+/* ---- where rows go --------------------------------------------------------------------------- */
 
 /* The end of a query. Exec calls it in order, one call at a time, from any worker. */
 typedef struct sm_sink {
@@ -36,7 +36,7 @@ typedef struct sm_sink {
 enum { SM_REFUSED_OUT_FILE, SM_REFUSED_OUT_FIRST };
 extern const sm_type sm_refused_out_schema;
 
-/* ---- how it runs ------------------------------------------------------------------------------ */
+/* ---- how it runs ----------------------------------------------------------------------------- */
 
 typedef struct sm_progress { /* written by workers, read by whoever shows it */
     _Atomic int64_t total_bytes, done_bytes, rows;
@@ -94,7 +94,7 @@ void sm_exec_report_release(sm_exec_report *r);
 sm_status sm_exec_run(const sm_plan *plan, const sm_exec_env *env, const sm_sink *main,
                       const sm_sink *refused, sm_exec_report *report, sm_error *e) SM_MUST_USE;
 
-/** All rows as batches in memory (retained, in `a`'s array); for tests, scalar results, the shell. */
+/** All rows as batches in memory (retained, in `a`'s array); for tests and the shell. */
 sm_status sm_exec_collect(const sm_plan *plan, const sm_exec_env *env, sm_arena *a, sm_batch ***out,
                           int64_t *n, sm_exec_report *report, sm_error *e) SM_MUST_USE;
 

@@ -7,7 +7,7 @@
 
 #include "table/table.h"
 
-/* ---- pipelines -------------------------------------------------------------------------------- */
+/* ---- pipelines ------------------------------------------------------------------------------- */
 
 /* A pipeline file (YAML; docs/pipelines.md) as it was read: variables, tasks in the order in which
  * their SQL's tables ask for them. */
@@ -71,7 +71,7 @@ sm_status sm_pipeline_run(sm_pipeline *p, const sm_run_opts *opts, const sm_exec
                           void (*on_task)(void *ctx, sm_str name, int32_t i, int32_t n), void *ctx,
                           sm_run_report *report, sm_error *e) SM_MUST_USE;
 
-/* ---- the sample generator --------------------------------------------------------------------- */
+/* ---- the sample generator -------------------------------------------------------------------- */
 
 typedef struct sm_generate_opts {
     sm_str folder; /* a URI */

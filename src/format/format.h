@@ -23,7 +23,7 @@
 
 typedef struct sm_format sm_format;
 
-/* ---- options -------------------------------------------------------------------------------- */
+/* ---- options --------------------------------------------------------------------------------- */
 
 typedef enum sm_option_type { SM_OPT_BOOL, SM_OPT_I64, SM_OPT_SIZE, SM_OPT_TEXT } sm_option_type;
 /* One option of a format, by which `read_json(…, name => value)`, help and docs know it. */
@@ -40,7 +40,7 @@ sm_status sm_options_default(const sm_option *table, void *opts, sm_error *e) SM
 sm_status sm_options_set(const sm_option *table, void *opts, sm_str name, sm_value v, sm_arena *a,
                          sm_error *e) SM_MUST_USE;
 
-/* ---- datasets ------------------------------------------------------------------------------- */
+/* ---- datasets -------------------------------------------------------------------------------- */
 
 typedef struct sm_datafile {
     sm_str uri; /* as opened; what messages, quarantine and `filename` show */
@@ -65,7 +65,7 @@ typedef struct sm_dataset {
     size_t morsel_bytes; /* 0: the format's own; a multiple of SM_FILE_HASH_CHUNK; tests vary it */
 } sm_dataset;
 
-/* ---- planning a scan -------------------------------------------------------------------------- */
+/* ---- planning a scan ------------------------------------------------------------------------- */
 
 /* What a scan wants of a dataset. */
 typedef struct sm_projection {
@@ -95,7 +95,7 @@ typedef struct sm_morsel {
     int32_t part; /* parquet: the row group */
 } sm_morsel;
 
-/* ---- what reading gives ----------------------------------------------------------------------- */
+/* ---- what reading gives ---------------------------------------------------------------------- */
 
 /* Counts of a morsel; summed over a scan. */
 typedef struct sm_scan_counts {
@@ -186,7 +186,7 @@ const sm_format *sm_format_of_name(sm_str file_name);
 /** The formats, NULL-ended. */
 extern const sm_format *const sm_formats[];
 
-/* ---- writing ---------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 /* What a finished file holds; ranges and the rest live in the writer until its close. */
 typedef struct sm_written {
@@ -216,7 +216,7 @@ struct sm_writer_ops {
     void (*close)(sm_writer *w); /* takes NULL */
 };
 
-/* ---- documents -------------------------------------------------------------------------------- */
+/* ---- documents ------------------------------------------------------------------------------- */
 
 /* A parsed JSON document (a Delta commit's action, a manifest): the careful path's tokens as a
  * tree. Values live in the arena given to sm_json_parse. */

@@ -18,7 +18,7 @@
 
 #include "format/format.h"
 
-/* ---- what goes in --------------------------------------------------------------------------- */
+/* ---- what goes in ---------------------------------------------------------------------------- */
 
 typedef struct sm_sql {
     sm_str name; /* for messages: "silver.sql"; "" for a query from the command line ("SQL") */
@@ -57,7 +57,7 @@ typedef struct sm_resolver {
     sm_status (*variable)(void *ctx, sm_str name, sm_arena *a, sm_value *out, sm_error *e);
 } sm_resolver;
 
-/* ---- expressions, bound --------------------------------------------------------------------- */
+/* ---- expressions, bound ---------------------------------------------------------------------- */
 
 typedef struct sm_expr sm_expr;
 typedef struct sm_function sm_function;
@@ -100,7 +100,7 @@ sm_status sm_expr_select(const sm_expr *x, const sm_batch *in, const sm_value *p
 void sm_expr_print(const sm_expr *x, const sm_type *input, sm_buf *out);
 bool sm_expr_eq(const sm_expr *a, const sm_expr *b);
 
-/* ---- functions ------------------------------------------------------------------------------ */
+/* ---- functions ------------------------------------------------------------------------------- */
 
 /* Aggregates keep a state a group, `state_bytes` each, zeroed at first, in one array. Rows reach a
  * group in the order of the input; merge joins a later range's states to an earlier one's, so the
@@ -163,7 +163,7 @@ struct sm_function {
 /** All functions, sorted by name; for help and docs. */
 const sm_function *sm_functions(int32_t *n);
 
-/* ---- plans ---------------------------------------------------------------------------------- */
+/* ---- plans ----------------------------------------------------------------------------------- */
 
 typedef enum sm_plan_kind {
     SM_PLAN_SCAN,

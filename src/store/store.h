@@ -20,7 +20,7 @@
 typedef struct sm_store sm_store; /* counted */
 typedef struct sm_blob sm_blob;   /* counted */
 
-/* ---- opening -------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 /**
  * Opens the store that a URI names: a path, `file://…`, `memory://name`, (later) `s3://bucket/…`.
@@ -43,7 +43,7 @@ void sm_uri_split(sm_str uri, sm_str *folder, sm_str *name);
  * be in flight so that the wire stays full. */
 size_t sm_store_inflight_bytes(const sm_store *s);
 
-/* ---- objects -------------------------------------------------------------------------------- */
+/* ---- objects --------------------------------------------------------------------------------- */
 
 typedef struct sm_entry {
     sm_str key;
@@ -86,7 +86,7 @@ sm_status sm_store_put(sm_store *s, sm_str key, const void *bytes, size_t n, sm_
 /** SM_OK also where the object is gone already. */
 sm_status sm_store_delete(sm_store *s, sm_str key, sm_error *e) SM_MUST_USE;
 
-/* ---- blobs ---------------------------------------------------------------------------------- */
+/* ---- blobs ----------------------------------------------------------------------------------- */
 
 sm_status sm_blob_open(sm_store *s, sm_str key, sm_blob **out, sm_error *e) SM_MUST_USE;
 sm_blob *sm_blob_retain(sm_blob *b);
@@ -100,7 +100,7 @@ sm_store *sm_blob_store(const sm_blob *b);
 sm_status sm_blob_read(sm_blob *b, uint64_t off_bytes, size_t len, void *out,
                        sm_error *e) SM_MUST_USE;
 
-/* ---- fetch: ranges in, in completion order ---------------------------------------------------- */
+/* ---- fetch: ranges in, in completion order --------------------------------------------------- */
 
 typedef struct sm_fetch sm_fetch; /* one reader's requests, under one budget */
 
@@ -135,7 +135,7 @@ sm_status sm_fetch_next(sm_fetch *f, sm_waker waker, sm_fetched *out, sm_error *
 /** The same, but waits on the spot; for callers that are no workers (cli, log replay). */
 sm_status sm_fetch_wait(sm_fetch *f, sm_fetched *out, sm_error *e) SM_MUST_USE;
 
-/* ---- upload: a new object out, streaming ------------------------------------------------------ */
+/* ---- upload: a new object out, streaming ----------------------------------------------------- */
 
 typedef struct sm_upload sm_upload;
 
@@ -153,14 +153,14 @@ uint64_t sm_upload_bytes(const sm_upload *u); /* accepted so far */
 /** Frees; an unfinished object leaves nothing behind. Takes NULL. Waits for what is under way. */
 void sm_upload_close(sm_upload *u);
 
-/* ---- counting what went over the wire --------------------------------------------------------- */
+/* ---- counting what went over the wire -------------------------------------------------------- */
 
 typedef struct sm_store_counts {
     int64_t requests, read_bytes, written_bytes, retries;
 } sm_store_counts;
 sm_store_counts sm_store_count(const sm_store *s);
 
-/* ---- fault: a wrapper for tests ---------------------------------------------------------------- */
+/* ---- fault: a wrapper for tests -------------------------------------------------------------- */
 
 typedef enum sm_fault_kind {
     SM_FAULT_ERROR,      /* the call fails with SM_IO and has done nothing */

@@ -4,16 +4,17 @@
  * Needs: base to exec.
  *
  * A write has two halves. Staging runs a query into data files and returns a candidate: actions,
- * statistics, counts; nobody sees it. Publishing commits a list of candidates in order. Names inside
- * a run resolve to snapshot plus candidate, so silver reads a bronze that nobody else sees yet.
- * A candidate that is never published leaves files that no version names; dropping it deletes them. */
+ * statistics, counts; nobody sees it. Publishing commits a list of candidates in order. Names
+ * inside a run resolve to snapshot plus candidate, so silver reads a bronze that nobody else sees
+ * yet. A candidate that is never published leaves files that no version names; its last release
+ * deletes them. */
 #ifndef SM_TABLE_TABLE_H
 #define SM_TABLE_TABLE_H
 
 #include "delta/delta.h"
 #include "exec/exec.h"
 
-/* ---- lakes and names -------------------------------------------------------------------------- */
+/* ---- lakes and names ------------------------------------------------------------------------- */
 
 typedef struct sm_candidate sm_candidate; /* counted */
 typedef struct sm_files sm_files;
@@ -66,7 +67,7 @@ sm_status sm_files_find(sm_str path, sm_str match, bool want_date, sm_arena *a, 
 sm_status sm_files_hash(const sm_datafile *f, sm_budget *budget, sm_hash128 *out,
                         sm_error *e) SM_MUST_USE;
 
-/* ---- staging ---------------------------------------------------------------------------------- */
+/* ---- staging --------------------------------------------------------------------------------- */
 
 typedef enum sm_write_mode {
     SM_WRITE_APPEND,
@@ -117,7 +118,7 @@ sm_candidate *sm_candidate_retain(sm_candidate *c);
 void sm_candidate_release(sm_candidate *c); /* takes NULL; the last release of an unpublished one
                                              * deletes its files */
 
-/* ---- publishing ------------------------------------------------------------------------------- */
+/* ---- publishing ------------------------------------------------------------------------------ */
 
 /** Commits the candidates in order; versions[i] is what candidate i became (−1: it was empty).
  * On a failure those before it are published, the rest are not: *n_published. */
