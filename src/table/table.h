@@ -38,11 +38,10 @@ void sm_names_set_candidate(sm_names *n, sm_str table, sm_candidate *c);
 /** What read_json and read_parquet of exactly this path read instead of listing it: files chosen
  * before (a load reads only what is new). Borrowed. */
 void sm_names_set_files(sm_names *n, sm_str path, const sm_files *files);
-/** The scan of the text files gives refused lines, judges whole lines and counts unknown keys. */
-void sm_names_keep_refused(sm_names *n, bool keep);
 void sm_names_set_morsel_bytes(sm_names *n, size_t bytes); /* tests */
 /** Tables: layer.table, delta_scan(uri, version => n), read_json/read_parquet(path or glob or list,
- * options of the format, columns => {…}, filename => true, file_date => true, match => regex),
+ * options of the format, columns => {…}, filename => true, file_date => true, match => regex,
+ * bad_lines => 'error' | 'skip' | 'quarantine', validate => 'read' | 'all'),
  * 'path' (a Delta folder, a file, a glob). Good as long as `n`. */
 sm_resolver sm_names_resolver(sm_names *n);
 
