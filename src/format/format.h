@@ -116,11 +116,11 @@ typedef struct sm_unknown_key {
 enum {
     SM_REFUSED_LINE,        /* BIGINT */
     SM_REFUSED_BYTE_OFFSET, /* BIGINT, 0-based, of the line's first byte in the decompressed file */
-    SM_REFUSED_COLUMN,    /* VARCHAR, the name of the stored column (its last path part), or NULL */
-    SM_REFUSED_REASON,    /* VARCHAR: "syntax", "type_mismatch", … */
-    SM_REFUSED_MESSAGE,   /* VARCHAR, with the place in the line */
-    SM_REFUSED_RAW,       /* BLOB */
-    SM_REFUSED_RAW_BYTES, /* BIGINT: the line's full length */
+    SM_REFUSED_COLUMN,      /* VARCHAR, the column's path ("device.name"), or NULL */
+    SM_REFUSED_REASON,      /* VARCHAR: "syntax", "type_mismatch", … */
+    SM_REFUSED_MESSAGE,     /* VARCHAR, with the place in the line */
+    SM_REFUSED_RAW,         /* BLOB */
+    SM_REFUSED_RAW_BYTES,   /* BIGINT: the line's full length */
     SM_REFUSED_COLUMNS,
 };
 extern const sm_type sm_refused_schema;
