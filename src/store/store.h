@@ -149,6 +149,9 @@ sm_status sm_upload_write(sm_upload *u, sm_block *block, size_t len, sm_waker wa
                           sm_error *e) SM_MUST_USE;
 /** Ends it: all bytes durable, the object visible. SM_WAIT while it is under way; call again. */
 sm_status sm_upload_finish(sm_upload *u, sm_waker waker, sm_error *e) SM_MUST_USE;
+/** The same two, but they wait on the spot; for callers that are no workers. */
+sm_status sm_upload_write_wait(sm_upload *u, sm_block *block, size_t len, sm_error *e) SM_MUST_USE;
+sm_status sm_upload_finish_wait(sm_upload *u, sm_error *e) SM_MUST_USE;
 uint64_t sm_upload_bytes(const sm_upload *u); /* accepted so far */
 /** Frees; an unfinished object leaves nothing behind. Takes NULL. Waits for what is under way. */
 void sm_upload_close(sm_upload *u);
