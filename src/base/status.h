@@ -40,7 +40,8 @@ typedef struct sm_error {
 sm_status sm_fail(sm_error *e, sm_status status, const char *fmt, ...) SM_PRINTF(3, 4);
 
 /** Like sm_fail() for a failed system call: maps `errno_value` to a status (ENOENT NOT_FOUND,
- * EACCES DENIED, ENOSPC DISK_FULL, EINTR INTERRUPTED, else IO) and appends its text. */
+ * EACCES EPERM EROFS DENIED, EEXIST EXISTS, ENOSPC EDQUOT DISK_FULL, ENOMEM NOMEM, EINTR
+ * INTERRUPTED, else IO) and appends its text. */
 sm_status sm_fail_errno(sm_error *e, int errno_value, const char *fmt, ...) SM_PRINTF(3, 4);
 
 /** Adds where: the object, and a line and byte as sm_error means them (0 and -1: no such place).
