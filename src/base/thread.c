@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * base/thread.c: pthread behind our names. A lock that fails is our own mistake and asserted. Waits
+ * are timed by the monotonic clock, so that setting the time does not stretch them. */
+#include "base/thread.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "base/memory.h"
+
+struct sm_thread {
+    pthread_t os;
+    void (*run)(void *ctx);
+    void *ctx;
+    char name[16]; /* the system's bound, NUL included */
+};
+
+void sm_mutex_init(sm_mutex *m)
+{
+    const int failed = pthread_mutex_init(&m->os, NULL);
+    SM_ASSERT(failed == 0);
+}
+
+void sm_mutex_release(sm_mutex *m)
+{
+    const int failed = pthread_mutex_destroy(&m->os);
+    SM_ASSERT(failed == 0);
+}
+
+void sm_mutex_lock(sm_mutex *m)
+{
+    const int failed = pthread_mutex_lock(&m->os);
+    SM_ASSERT(failed == 0);
+}
+
+void sm_mutex_unlock(sm_mutex *m)
+{
+    const int failed = pthread_mutex_unlock(&m->os);
+    SM_ASSERT(failed == 0);
+}
+
+void sm_cond_init(sm_cond *c)
+{
+    pthread_condattr_t attr;
+    int failed = pthread_condattr_init(&attr);
+    failed |= pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    failed |= pthread_cond_init(&c->os, &attr);
+    SM_ASSERT(failed == 0);
+    pthread_condattr_destroy(&attr);
+}
+
+void sm_cond_release(sm_cond *c)
+{
+    const int failed = pthread_cond_destroy(&c->os);
+    SM_ASSERT(failed == 0);
+}
+
+void sm_cond_wait(sm_cond *c, sm_mutex *m)
+{
+    const int failed = pthread_cond_wait(&c->os, &m->os);
+    SM_ASSERT(failed == 0);
+}
+
+bool sm_cond_wait_ms(sm_cond *c, sm_mutex *m, int64_t wait_ms)
+{
+    const int64_t day_ms = 86400000; /* no one waits longer without looking up */
+    const int64_t ms = wait_ms < 0 ? 0 : wait_ms > day_ms ? day_ms : wait_ms;
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += ms / 1000;
+    until.tv_nsec += ms % 1000 * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_nsec -= 1000000000;
+        until.tv_sec++;
+    }
+    const int failed = pthread_cond_timedwait(&c->os, &m->os, &until);
+    SM_ASSERT(failed == 0 || failed == ETIMEDOUT);
+    return failed == 0;
+}
+
+void sm_cond_signal(sm_cond *c)
+{
+    pthread_cond_signal(&c->os); /* cannot fail */
+}
+
+void sm_cond_broadcast(sm_cond *c)
+{
+    pthread_cond_broadcast(&c->os); /* cannot fail */
+}
+
+static void *thread_main(void *ctx)
+{
+    sm_thread *t = ctx;
+    pthread_setname_np(pthread_self(), t->name); /* for debuggers only: a failure is harmless */
+    t->run(t->ctx);
+    return NULL;
+}
+
+sm_status sm_thread_start(void (*run)(void *ctx), void *ctx, const char *name, sm_thread **out,
+                          sm_error *e)
+{
+    sm_thread *t = sm_alloc_zero(sizeof(*t));
+    t->run = run;
+    t->ctx = ctx;
+    snprintf(t->name, sizeof(t->name), "%.15s", name);
+
+    /* A new thread inherits the mask of its maker. */
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    const int failed = pthread_create(&t->os, NULL, thread_main, t);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (failed) {
+        sm_free(t);
+        return sm_fail_errno(e, failed, "could not start thread \"%s\"", name);
+    }
+    *out = t;
+    return SM_OK;
+}
+
+void sm_thread_join(sm_thread *t)
+{
+    const int failed = pthread_join(t->os, NULL);
+    SM_ASSERT(failed == 0);
+    sm_free(t);
+}
