@@ -1,0 +1,730 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * base/text.c: UTF-8, numbers, sizes, settings and shell patterns.
+ *
+ * Reading a double   The text becomes digits and a power of ten. Up to 15 digits with a
+ *          power within ±22 are one division or multiplication of exact values, which is correctly
+ *          rounded (Clinger, How to Read Floating Point Numbers Accurately, PLDI 1990). All else
+ * goes to strtod, as digits and an exponent without a point, which no locale changes. Beyond 780
+ * digits only "something not zero follows" can matter: 767 decide any double. Writing a double The
+ * fewest digits that read back the same: 15 always suffice if fewer than 16 do; then 16, then 17. A
+ * value with few decimals, the usual case, is found by exact integer arithmetic and needs neither.
+ * Patterns The set of pattern places that the text so far can have reached, moved on one character
+ *          at a time: pattern times text steps at worst, whatever the stars. */
+#include "base/text.h"
+
+#include <float.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* ---- UTF-8 ---------------------------------------------------------------------------------- */
+
+/* The length of the whole and allowed sequence at p, or 0. RFC 3629, section 4, its table. */
+static int sequence_len(const uint8_t *p, size_t n)
+{
+    const uint8_t lead = p[0];
+    if (lead < 0x80) {
+        return 1;
+    }
+    uint8_t low = 0x80, high = 0xBF; /* what the second byte may be */
+    int len = 0;
+    if (lead >= 0xC2 && lead <= 0xDF) {
+        len = 2;
+    } else if (lead >= 0xE0 && lead <= 0xEF) {
+        len = 3;
+        low = lead == 0xE0 ? 0xA0 : low;   /* else overlong */
+        high = lead == 0xED ? 0x9F : high; /* else a surrogate */
+    } else if (lead >= 0xF0 && lead <= 0xF4) {
+        len = 4;
+        low = lead == 0xF0 ? 0x90 : low;   /* else overlong */
+        high = lead == 0xF4 ? 0x8F : high; /* else above U+10FFFF */
+    }
+    if (len == 0 || (size_t)len > n || p[1] < low || p[1] > high) {
+        return 0;
+    }
+    for (int i = 2; i < len; i++) {
+        if ((p[i] & 0xC0) != 0x80) {
+            return 0;
+        }
+    }
+    return len;
+}
+
+size_t sm_utf8_check(const void *bytes, size_t n)
+{
+    const uint8_t *p = bytes;
+    size_t i = 0;
+    while (i < n) {
+        uint64_t eight = 0;
+        while (i + 8 <= n) {
+            memcpy(&eight, p + i, 8);
+            if (eight & 0x8080808080808080u) {
+                break;
+            }
+            i += 8;
+        }
+        if (i == n) {
+            break;
+        }
+        const int len = sequence_len(p + i, n - i);
+        if (len == 0) {
+            return i;
+        }
+        i += (size_t)len;
+    }
+    return n;
+}
+
+int64_t sm_utf8_count(sm_str s)
+{
+    int64_t count = 0;
+    for (size_t i = 0; i < s.len; i++) {
+        count += ((uint8_t)s.data[i] & 0xC0) != 0x80;
+    }
+    return count;
+}
+
+int sm_utf8_put(uint32_t code_point, char out[4])
+{
+    SM_ASSERT(code_point <= 0x10FFFF);
+    if (code_point < 0x80) {
+        out[0] = (char)code_point;
+        return 1;
+    }
+    if (code_point < 0x800) {
+        out[0] = (char)(0xC0 | code_point >> 6);
+        out[1] = (char)(0x80 | (code_point & 0x3F));
+        return 2;
+    }
+    if (code_point < 0x10000) {
+        out[0] = (char)(0xE0 | code_point >> 12);
+        out[1] = (char)(0x80 | (code_point >> 6 & 0x3F));
+        out[2] = (char)(0x80 | (code_point & 0x3F));
+        return 3;
+    }
+    out[0] = (char)(0xF0 | code_point >> 18);
+    out[1] = (char)(0x80 | (code_point >> 12 & 0x3F));
+    out[2] = (char)(0x80 | (code_point >> 6 & 0x3F));
+    out[3] = (char)(0x80 | (code_point & 0x3F));
+    return 4;
+}
+
+uint32_t sm_utf8_next(sm_str s, size_t *at)
+{
+    const uint8_t *p = (const uint8_t *)s.data + *at;
+    const size_t left = s.len - *at;
+    const size_t len = p[0] < 0x80 ? 1 : p[0] < 0xE0 ? 2 : p[0] < 0xF0 ? 3 : 4;
+    SM_ASSERT(len <= left);
+    *at += len;
+    switch (len) {
+    case 1:
+        return p[0];
+    case 2:
+        return (uint32_t)(p[0] & 0x1F) << 6 | (p[1] & 0x3F);
+    case 3:
+        return (uint32_t)(p[0] & 0x0F) << 12 | (uint32_t)(p[1] & 0x3F) << 6 | (p[2] & 0x3F);
+    default:
+        return (uint32_t)(p[0] & 0x07) << 18 | (uint32_t)(p[1] & 0x3F) << 12 |
+               (uint32_t)(p[2] & 0x3F) << 6 | (p[3] & 0x3F);
+    }
+}
+
+/* ---- reading numbers ------------------------------------------------------------------------ */
+
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+bool sm_parse_i64(sm_str s, int64_t *out)
+{
+    const bool negative = s.len > 0 && s.data[0] == '-';
+    size_t i = negative;
+    if (i == s.len) {
+        return false;
+    }
+    int64_t value = 0; /* counted below zero, where there is one more */
+    for (; i < s.len; i++) {
+        if (!is_digit(s.data[i]) || __builtin_mul_overflow(value, 10, &value) ||
+            __builtin_sub_overflow(value, s.data[i] - '0', &value)) {
+            return false;
+        }
+    }
+    if (!negative && value == INT64_MIN) {
+        return false;
+    }
+    *out = negative ? value : -value;
+    return true;
+}
+
+#define F64_DIGITS_MAX 780
+
+/* A decimal: 0.d1d2…dn times ten to the power of `exp10`, d1 not zero; n = 0 is zero. */
+typedef struct decimal {
+    bool is_negative;
+    int n;
+    int64_t exp10;
+    char digits[F64_DIGITS_MAX + 1];
+} decimal;
+
+/* Takes the digits at *at; returns how many there were, leading zeros included. */
+static size_t take_digits(sm_str s, size_t *at, decimal *d)
+{
+    const size_t start = *at;
+    for (; *at < s.len && is_digit(s.data[*at]); ++*at) {
+        const char c = s.data[*at];
+        if (d->n == 0 && c == '0') {
+            d->exp10--; /* keeps the power right once the first digit comes */
+        } else if (d->n < F64_DIGITS_MAX) {
+            d->digits[d->n++] = c;
+        } else if (c != '0') {
+            d->digits[F64_DIGITS_MAX - 1] = '1'; /* a last digit that is only "not zero" */
+        }
+    }
+    return *at - start;
+}
+
+static bool take_exponent(sm_str s, size_t *at, decimal *d)
+{
+    if (*at == s.len || (s.data[*at] != 'e' && s.data[*at] != 'E')) {
+        return true;
+    }
+    ++*at;
+    bool is_negative = false;
+    if (*at < s.len && (s.data[*at] == '-' || s.data[*at] == '+')) {
+        is_negative = s.data[*at] == '-';
+        ++*at;
+    }
+    const size_t start = *at;
+    const int64_t bound = INT64_C(1) << 60; /* far beyond any text's length */
+    int64_t exponent = 0;
+    for (; *at < s.len && is_digit(s.data[*at]); ++*at) {
+        exponent = exponent < bound / 10 ? exponent * 10 + (s.data[*at] - '0') : bound;
+    }
+    d->exp10 += is_negative ? -exponent : exponent;
+    return *at > start;
+}
+
+/* [+-] digits [. digits] [e[+-]digits], with a digit before or after the point. */
+static bool scan_decimal(sm_str s, decimal *d)
+{
+    size_t at = 0;
+    d->is_negative = false; /* field by field: the digits need no zeroing */
+    d->n = 0;
+    d->exp10 = 0;
+    if (at < s.len && (s.data[at] == '-' || s.data[at] == '+')) {
+        d->is_negative = s.data[at] == '-';
+        at++;
+    }
+    const size_t whole = take_digits(s, &at, d);
+    size_t fraction = 0;
+    d->exp10 += (int64_t)whole;
+    if (at < s.len && s.data[at] == '.') {
+        at++;
+        fraction = take_digits(s, &at, d);
+        if (d->n == 0) {
+            d->exp10 = 0;
+        }
+    }
+    return whole + fraction > 0 && take_exponent(s, &at, d) && at == s.len;
+}
+
+static bool parse_special(sm_str s, double *out)
+{
+    const bool has_sign = s.len > 0 && (s.data[0] == '-' || s.data[0] == '+');
+    const bool is_negative = has_sign && s.data[0] == '-';
+    const sm_str word = has_sign ? (sm_str){s.data + 1, s.len - 1} : s;
+    if (sm_str_eq_nocase(word, SM_STR("inf")) || sm_str_eq_nocase(word, SM_STR("infinity"))) {
+        *out = is_negative ? -(double)INFINITY : (double)INFINITY;
+        return true;
+    }
+    if (sm_str_eq_nocase(word, SM_STR("nan"))) {
+        *out = (double)NAN;
+        return true;
+    }
+    return false;
+}
+
+static const double exact_powers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                      1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+                                      1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+
+static double decimal_value(const decimal *d)
+{
+    const int64_t power = d->exp10 - d->n; /* of the digits read as an integer */
+    if (d->n <= 15 && power >= -22 && power <= 22) {
+        int64_t digits = 0;
+        for (int i = 0; i < d->n; i++) {
+            digits = digits * 10 + (d->digits[i] - '0');
+        }
+        return power < 0 ? (double)digits / exact_powers[-power]
+                         : (double)digits * exact_powers[power];
+    }
+    char text[F64_DIGITS_MAX + 32];
+    snprintf(text, sizeof(text), "%.*se%" PRId64, d->n, d->digits, power);
+    return strtod(text, NULL);
+}
+
+bool sm_parse_f64(sm_str s, bool allow_special, double *out)
+{
+    decimal d;
+    if (!scan_decimal(s, &d)) {
+        return allow_special && parse_special(s, out);
+    }
+    const double value = d.n ? decimal_value(&d) : 0.0;
+    if (isinf(value)) {
+        return false;
+    }
+    *out = d.is_negative ? -value : value;
+    return true;
+}
+
+/* ---- writing numbers ------------------------------------------------------------------------ */
+
+/* The digits of a positive number, first one not zero: d1.d2d3… times ten to the power of exp10. */
+typedef struct shortest {
+    char digits[20];
+    int n, exp10;
+} shortest;
+
+static bool reads_back(const shortest *d, double v, bool is_float)
+{
+    char text[40];
+    snprintf(text, sizeof(text), "%se%d", d->digits, d->exp10 - d->n + 1);
+    return is_float ? strtof(text, NULL) == (float)v : strtod(text, NULL) == v;
+}
+
+/* The digits that n of them come nearest with. */
+static void round_to_digits(double v, int n, shortest *out)
+{
+    char text[40];
+    snprintf(text, sizeof(text), "%.*e", n - 1, v);
+    const char *e = strchr(text, 'e');
+    SM_ASSERT(e && n <= 17);
+    out->digits[0] = text[0];
+    memcpy(out->digits + 1, text + 2, (size_t)n - 1);
+    out->digits[n] = '\0';
+    out->n = n;
+    out->exp10 = (int)strtol(e + 1, NULL, 10);
+}
+
+/* The next number of as many digits. */
+static void step_up(shortest *d)
+{
+    int i = d->n - 1;
+    while (i >= 0 && d->digits[i] == '9') {
+        d->digits[i--] = '0';
+    }
+    if (i >= 0) {
+        d->digits[i]++;
+        return;
+    }
+    d->digits[0] = '1'; /* 99 became 100: the rest is zeros already */
+    d->exp10++;
+}
+
+static void drop_zeros(shortest *d)
+{
+    while (d->n > 1 && d->digits[d->n - 1] == '0') {
+        d->digits[--d->n] = '\0';
+    }
+}
+
+/* An integer below 10^15 over a power of ten of up to 6 is read exactly as the division gives it,
+ * and 15 digits are few enough for no shorter text to mean the same double. */
+static bool shortest_by_integer(double v, shortest *out)
+{
+    for (int decimals = 0; decimals <= 6; decimals++) {
+        const double scaled = v * exact_powers[decimals];
+        if (scaled >= 1e15) {
+            return false;
+        }
+        const int64_t whole = (int64_t)scaled;
+        if ((double)whole == scaled && (double)whole / exact_powers[decimals] == v) {
+            out->n = snprintf(out->digits, sizeof(out->digits), "%" PRId64, whole);
+            out->exp10 = out->n - 1 - decimals;
+            drop_zeros(out);
+            return true;
+        }
+    }
+    return false;
+}
+
+static void shortest_of(double v, bool is_float, shortest *out)
+{
+    const bool is_tiny = v < (is_float ? (double)FLT_MIN : DBL_MIN); /* fewer bits than usual */
+    const int last = is_float ? FLT_DECIMAL_DIG : DBL_DECIMAL_DIG;
+    if (!is_float && shortest_by_integer(v, out)) {
+        return;
+    }
+    int exp2 = 0;
+    const bool is_power_of_two = frexp(v, &exp2) == 0.5;
+    for (int n = is_tiny ? 1 : is_float ? FLT_DIG : DBL_DIG; n <= last; n++) {
+        round_to_digits(v, n, out);
+        if (reads_back(out, v, is_float)) {
+            break;
+        }
+        if (is_power_of_two) { /* half as much room below as above: the next one up may do */
+            step_up(out);
+            if (reads_back(out, v, is_float)) {
+                break;
+            }
+        }
+    }
+    drop_zeros(out);
+}
+
+/* Plain from 0.0001 to below 10^16, else with an exponent of two digits or more. */
+static size_t lay_out(const shortest *d, bool is_negative, char out[SM_F64_TEXT_BYTES])
+{
+    char *o = out;
+    if (is_negative) {
+        *o++ = '-';
+    }
+    if (d->exp10 < -4 || d->exp10 >= 16) {
+        *o++ = d->digits[0];
+        if (d->n > 1) {
+            *o++ = '.';
+            memcpy(o, d->digits + 1, (size_t)d->n - 1);
+            o += d->n - 1;
+        }
+        const int len = snprintf(o, 8, "e%c%02d", d->exp10 < 0 ? '-' : '+', abs(d->exp10));
+        return (size_t)(o - out + len);
+    }
+    if (d->exp10 < 0) {
+        memcpy(o, "0.0000", 6);
+        o += 1 - d->exp10; /* "0." and a zero less than the power says */
+        memcpy(o, d->digits, (size_t)d->n);
+        o += d->n;
+    } else {
+        for (int i = 0; i <= d->exp10; i++) {
+            *o++ = i < d->n ? d->digits[i] : '0';
+        }
+        *o++ = '.';
+        for (int i = d->exp10 + 1; i < d->n; i++) {
+            *o++ = d->digits[i];
+        }
+        if (o[-1] == '.') {
+            *o++ = '0';
+        }
+    }
+    *o = '\0';
+    return (size_t)(o - out);
+}
+
+static size_t format_double(double v, bool is_float, char out[SM_F64_TEXT_BYTES])
+{
+    const char *word = isnan(v)   ? "nan"
+                       : isinf(v) ? (v < 0 ? "-inf" : "inf")
+                       : v == 0   ? (signbit(v) ? "-0.0" : "0.0")
+                                  : NULL;
+    if (word) {
+        const size_t len = strlen(word);
+        memcpy(out, word, len + 1);
+        return len;
+    }
+    shortest d;
+    shortest_of(fabs(v), is_float, &d);
+    return lay_out(&d, v < 0, out);
+}
+
+size_t sm_format_f64(double v, char out[SM_F64_TEXT_BYTES])
+{
+    return format_double(v, false, out);
+}
+
+size_t sm_format_f32(float v, char out[SM_F64_TEXT_BYTES])
+{
+    return format_double((double)v, true, out);
+}
+
+/* ---- sizes ---------------------------------------------------------------------------------- */
+
+/* 0 where the word is no unit. */
+static size_t unit_of(sm_str word)
+{
+    static const struct {
+        const char *name;
+        size_t bytes;
+    } units[] = {
+        {"", 1},
+        {"b", 1},
+        {"kb", 1000},
+        {"mb", 1000000},
+        {"gb", 1000000000},
+        {"tb", 1000000000000},
+        {"pb", 1000000000000000},
+        {"kib", (size_t)1 << 10},
+        {"mib", (size_t)1 << 20},
+        {"gib", (size_t)1 << 30},
+        {"tib", (size_t)1 << 40},
+        {"pib", (size_t)1 << 50},
+    };
+    for (int i = 0; i < SM_COUNT(units); i++) {
+        if (sm_str_eq_nocase(word, sm_str_of(units[i].name))) {
+            return units[i].bytes;
+        }
+    }
+    return 0;
+}
+
+bool sm_parse_size(sm_str s, size_t *out)
+{
+    size_t i = 0, whole = 0, fraction = 0, scale = 1, n_fraction = 0;
+    for (; i < s.len && is_digit(s.data[i]); i++) {
+        if (!sm_mul_size(whole, 10, &whole) ||
+            !sm_add_size(whole, (size_t)(s.data[i] - '0'), &whole)) {
+            return false;
+        }
+    }
+    if (i == 0) {
+        return false;
+    }
+    if (i < s.len && s.data[i] == '.') {
+        for (i++; i < s.len && is_digit(s.data[i]); i++, n_fraction++) {
+            if (n_fraction < 9) { /* a billionth of a unit of PB is a megabyte: enough */
+                fraction = fraction * 10 + (size_t)(s.data[i] - '0');
+                scale *= 10;
+            }
+        }
+        if (n_fraction == 0) {
+            return false;
+        }
+    }
+    if (i < s.len && s.data[i] == ' ') {
+        i++;
+        if (i == s.len) {
+            return false;
+        }
+    }
+    const size_t unit = unit_of((sm_str){s.data + i, s.len - i});
+    if (unit == 0 || !sm_mul_size(whole, unit, &whole)) {
+        return false;
+    }
+    const size_t part = (size_t)((unsigned __int128)fraction * unit / scale);
+    return sm_add_size(whole, part, out);
+}
+
+size_t sm_format_size(int64_t bytes, char out[SM_SIZE_TEXT_BYTES])
+{
+    static const char *const units[] = {"B", "KB", "MB", "GB", "TB", "PB", "EB"};
+    const char *sign = bytes < 0 ? "-" : "";
+    const uint64_t n = bytes < 0 ? 0 - (uint64_t)bytes : (uint64_t)bytes;
+    if (n < 1000) {
+        return (size_t)snprintf(out, SM_SIZE_TEXT_BYTES, "%s%" PRIu64 " B", sign, n);
+    }
+    uint64_t unit = 1000;
+    int u = 1;
+    while (n / unit >= 1000) {
+        unit *= 1000;
+        u++;
+    }
+    static const uint64_t powers[] = {1, 10, 100};
+    int decimals = n / unit >= 100 ? 0 : n / unit >= 10 ? 1 : 2;
+    const uint64_t step = unit / powers[decimals];
+    uint64_t steps = n / step + (n % step >= step / 2);
+    if (steps == 1000) { /* 9.996 becomes 10.0, and 999.5 KB 1.00 MB */
+        steps = 100;
+        u += decimals == 0;
+        decimals = decimals == 0 ? 2 : decimals - 1;
+    }
+    if (decimals == 0) {
+        return (size_t)snprintf(out, SM_SIZE_TEXT_BYTES, "%s%" PRIu64 " %s", sign, steps, units[u]);
+    }
+    return (size_t)snprintf(out, SM_SIZE_TEXT_BYTES, "%s%" PRIu64 ".%0*" PRIu64 " %s", sign,
+                            steps / powers[decimals], decimals, steps % powers[decimals], units[u]);
+}
+
+size_t sm_format_count(int64_t n, char out[SM_SIZE_TEXT_BYTES])
+{
+    char digits[24];
+    const uint64_t positive = n < 0 ? 0 - (uint64_t)n : (uint64_t)n;
+    const int len = snprintf(digits, sizeof(digits), "%" PRIu64, positive);
+    char *o = out;
+    if (n < 0) {
+        *o++ = '-';
+    }
+    for (int i = 0; i < len; i++) {
+        if (i > 0 && (len - i) % 3 == 0) {
+            *o++ = ',';
+        }
+        *o++ = digits[i];
+    }
+    *o = '\0';
+    return (size_t)(o - out);
+}
+
+/* ---- settings ------------------------------------------------------------------------------- */
+
+const char *sm_env(const char *name)
+{
+    const char *value = getenv(name);
+    return value && value[0] ? value : NULL;
+}
+
+/* ---- shell patterns ------------------------------------------------------------------------- */
+
+/* A code point; a byte that is not UTF-8 is a character of its own, above all code points. */
+static uint32_t next_char(sm_str s, size_t *at)
+{
+    const uint8_t *p = (const uint8_t *)s.data + *at;
+    if (sequence_len(p, s.len - *at) == 0) {
+        ++*at;
+        return 0x110000u + p[0];
+    }
+    return sm_utf8_next(s, at);
+}
+
+/* Is `c` in the class whose '[' stands at `at`? *end: behind its ']', or `at` where it has none and
+ * the '[' stands for itself. */
+static bool in_class(sm_str pattern, size_t at, uint32_t c, size_t *end)
+{
+    *end = at;
+    size_t i = at + 1;
+    const bool is_negated = i < pattern.len && (pattern.data[i] == '!' || pattern.data[i] == '^');
+    bool found = false;
+    i += is_negated;
+    for (bool is_first = true; i < pattern.len; is_first = false) {
+        if (pattern.data[i] == ']' && !is_first) {
+            *end = i + 1;
+            return found != is_negated;
+        }
+        i += pattern.data[i] == '\\' && i + 1 < pattern.len;
+        const uint32_t low = next_char(pattern, &i);
+        uint32_t high = low;
+        if (i + 1 < pattern.len && pattern.data[i] == '-' && pattern.data[i + 1] != ']') {
+            i++;
+            i += pattern.data[i] == '\\' && i + 1 < pattern.len;
+            high = next_char(pattern, &i);
+        }
+        found |= c >= low && c <= high;
+    }
+    return false;
+}
+
+/* What stands at a place of the pattern. */
+typedef enum glob_kind {
+    GLOB_CHAR,    /* one character, literal, '?' or a class */
+    GLOB_STAR,    /* any run without '/' */
+    GLOB_ANY,     /* `**`: any run */
+    GLOB_FOLDERS, /* `**` and '/' where a name starts: any number of whole folders */
+} glob_kind;
+
+static glob_kind glob_at(sm_str pattern, size_t at, size_t *next)
+{
+    size_t end = at;
+    while (end < pattern.len && pattern.data[end] == '*') {
+        end++;
+    }
+    *next = end;
+    if (end == at) {
+        return GLOB_CHAR;
+    }
+    if (end == at + 1) {
+        return GLOB_STAR;
+    }
+    const bool starts_name = at == 0 || pattern.data[at - 1] == '/';
+    if (starts_name && end < pattern.len && pattern.data[end] == '/') {
+        *next = end + 1;
+        return GLOB_FOLDERS;
+    }
+    return GLOB_ANY;
+}
+
+/* Does the one character at `at` (GLOB_CHAR) match c? *next: the place behind it. */
+static bool char_matches(sm_str pattern, size_t at, uint32_t c, size_t *next)
+{
+    size_t i = at;
+    if (pattern.data[i] == '?') {
+        *next = i + 1;
+        return c != '/';
+    }
+    if (pattern.data[i] == '[') {
+        const bool in = in_class(pattern, i, c, next);
+        if (*next != i) {
+            return in && c != '/';
+        }
+    } else if (pattern.data[i] == '\\' && i + 1 < pattern.len) {
+        i++;
+    }
+    const uint32_t want = next_char(pattern, &i);
+    *next = i;
+    return c == want;
+}
+
+/* Inside a folder's name the place is that of the second star: it is no place of its own, since a
+ * run of stars is taken whole. */
+static bool is_inside_folder(sm_str pattern, size_t at)
+{
+    size_t next = 0;
+    return at > 0 && pattern.data[at] == '*' && pattern.data[at - 1] == '*' &&
+           (at == 1 || pattern.data[at - 2] == '/') &&
+           glob_at(pattern, at - 1, &next) == GLOB_FOLDERS;
+}
+
+/* Adds the places that are reached without a character. They lie behind, so one pass will do. */
+static void close_over(sm_str pattern, bool *now)
+{
+    for (size_t at = 0; at < pattern.len; at++) {
+        size_t next = at;
+        if (now[at] && !is_inside_folder(pattern, at) && glob_at(pattern, at, &next) != GLOB_CHAR) {
+            now[next] = true;
+        }
+    }
+}
+
+static void glob_step(sm_str pattern, const bool *now, bool *then, uint32_t c)
+{
+    memset(then, 0, pattern.len + 1);
+    for (size_t at = 0; at < pattern.len; at++) {
+        if (!now[at]) {
+            continue;
+        }
+        if (is_inside_folder(pattern, at)) {
+            then[c == '/' ? at - 1 : at] = true;
+            continue;
+        }
+        size_t next = at;
+        switch (glob_at(pattern, at, &next)) {
+        case GLOB_CHAR:
+            if (char_matches(pattern, at, c, &next)) {
+                then[next] = true;
+            }
+            break;
+        case GLOB_STAR:
+            then[at] |= c != '/';
+            break;
+        case GLOB_ANY:
+            then[at] = true;
+            break;
+        case GLOB_FOLDERS:
+            then[c == '/' ? at : at + 1] = true;
+            break;
+        }
+    }
+}
+
+bool sm_glob_match(sm_str pattern, sm_str text)
+{
+    bool small[2][256];
+    const size_t n_places = pattern.len + 1;
+    bool *own = n_places > sizeof(small[0]) ? sm_alloc(2 * n_places) : NULL;
+    bool *now = own ? own : small[0];
+    bool *then = own ? own + n_places : small[1];
+
+    memset(now, 0, n_places);
+    now[0] = true;
+    close_over(pattern, now);
+    for (size_t at = 0; at < text.len;) {
+        glob_step(pattern, now, then, next_char(text, &at));
+        close_over(pattern, then);
+        bool *swap = now;
+        now = then;
+        then = swap;
+    }
+    const bool matches = now[pattern.len];
+    sm_free(own);
+    return matches;
+}
