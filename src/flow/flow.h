@@ -46,7 +46,7 @@ typedef struct sm_table_report {
     int64_t wall_ns;
 } sm_table_report;
 
-/* What customer360.md's last paragraph prints, as numbers. */
+/* What a run prints at its end, as numbers. */
 typedef struct sm_run_report {
     sm_arena *arena; /* what the rest lives in */
     sm_scan_counts counts;

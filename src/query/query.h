@@ -39,7 +39,7 @@ typedef struct sm_table_arg {
 typedef struct sm_relation {
     const sm_dataset *dataset; /* in the arena given, or outliving the plan */
     sm_sql view;               /* where dataset is NULL */
-    sm_str label;              /* for EXPLAIN and messages: "bronze.viewing_log@v3" */
+    sm_str label;              /* for EXPLAIN and messages: "bronze.orders@v3" */
     bool keep_refused;         /* refused lines are wanted as the query's side output */
     bool validate_all, count_unknown;
 } sm_relation;
