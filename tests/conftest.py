@@ -1,14 +1,13 @@
 """Fixtures of all Python tests: the program, a lake to write to, the conformance data, the peers."""
 import importlib.metadata
-import json
 import os
 import pathlib
 import platform
-import subprocess
 
 import pytest
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+from common import ROOT, Smelt, smelt_path
+
 PEERS = ["duckdb", "polars", "deltalake", "pyarrow", "pyspark", "delta-spark"]
 
 
@@ -23,35 +22,6 @@ def pytest_report_header(config):
     peers = [f"{name} {version_of(name)}" for name in PEERS if version_of(name)]
     return [f"smelt: {smelt_path()}", f"peers: {', '.join(peers) or 'none'}",
             f"python: {platform.python_version()}"]
-
-
-def smelt_path():
-    return pathlib.Path(os.environ.get("SMELT_BIN", ROOT / "build" / "smelt")).resolve()
-
-
-class Smelt:
-    """The program under test: smelt("sql", "SELECT 1") gives a CompletedProcess with text output."""
-
-    def __init__(self, path, cwd):
-        self.path = path
-        self.cwd = cwd
-
-    def __call__(self, *args, check=True, env=None, cwd=None, timeout=120, **kwargs):
-        """check: fail the test, with stderr in the report, where the exit code is not 0."""
-        command = [str(self.path), *map(str, args)]
-        done = subprocess.run(command, cwd=cwd or self.cwd, env={**os.environ, **(env or {})},
-                              timeout=timeout, capture_output=True, text=True, **kwargs)
-        if check and done.returncode != 0:
-            pytest.fail(f"{' '.join(command)}: exit code {done.returncode}\n{done.stderr}")
-        return done
-
-    def json(self, *args, **kwargs):
-        """The one JSON value that the command prints."""
-        return json.loads(self(*args, **kwargs).stdout)
-
-    def sql(self, text, *args, **kwargs):
-        """The rows of a query, as a list of dicts."""
-        return self.json("sql", text, "--format", "json", *args, **kwargs)
 
 
 @pytest.fixture

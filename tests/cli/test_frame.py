@@ -1,7 +1,7 @@
 """What every use of the program has: a version, and exit code 2 with a usage for wrong words."""
 import re
 
-from conftest import ROOT
+from common import ROOT
 
 
 def test_version_is_the_one_of_the_build(smelt):

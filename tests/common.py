@@ -1,0 +1,38 @@
+"""What the Python tests share: the root of the tree, and the program under test."""
+import json
+import os
+import pathlib
+import subprocess
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+def smelt_path():
+    return pathlib.Path(os.environ.get("SMELT_BIN", ROOT / "build" / "smelt")).resolve()
+
+
+class Smelt:
+    """The program under test: smelt("sql", "SELECT 1") gives a CompletedProcess with text output."""
+
+    def __init__(self, path, cwd):
+        self.path = path
+        self.cwd = cwd
+
+    def __call__(self, *args, check=True, env=None, cwd=None, timeout=120, **kwargs):
+        """check: fail the test, with stderr in the report, where the exit code is not 0."""
+        command = [str(self.path), *map(str, args)]
+        done = subprocess.run(command, cwd=cwd or self.cwd, env={**os.environ, **(env or {})},
+                              timeout=timeout, capture_output=True, text=True, **kwargs)
+        if check and done.returncode != 0:
+            pytest.fail(f"{' '.join(command)}: exit code {done.returncode}\n{done.stderr}")
+        return done
+
+    def json(self, *args, **kwargs):
+        """The one JSON value that the command prints."""
+        return json.loads(self(*args, **kwargs).stdout)
+
+    def sql(self, text, *args, **kwargs):
+        """The rows of a query, as a list of dicts."""
+        return self.json("sql", text, "--format", "json", *args, **kwargs)

@@ -1,0 +1,134 @@
+"""Fixtures of the peers: other engines that read what smelt writes and write what it reads.
+
+delta_peers   {name: read} of the peers of this environment; read(uri, version=None) gives the
+              table's rows as dicts of Python values, in no order
+duckdb_delta  query(sql) in DuckDB with its Delta reader: rows as tuples
+spark         a SparkSession with Delta (tests marked jvm only)
+"""
+import os
+import pathlib
+import pickle
+import subprocess
+
+import pytest
+
+from common import ROOT
+
+# Runs in the environment that has DuckDB's Delta reader: one query in, pickled rows out, until the
+# input ends. The extension lies in a package beside, so nothing is fetched.
+DUCKDB_SERVER = """
+import pickle, pathlib, sys
+import duckdb, duckdb_extension_delta
+extension = next(pathlib.Path(duckdb_extension_delta.__file__).parent.rglob("delta.duckdb_extension"))
+connection = duckdb.connect(config={"autoinstall_known_extensions": False})
+connection.execute(f"LOAD '{extension}'")
+while True:
+    try:
+        sql = pickle.load(sys.stdin.buffer)
+    except EOFError:
+        break
+    try:
+        cursor = connection.execute(sql)
+        answer = [column[0] for column in cursor.description], cursor.fetchall()
+    except duckdb.Error as error:
+        answer = str(error)
+    pickle.dump(answer, sys.stdout.buffer)
+    sys.stdout.buffer.flush()
+"""
+
+
+def environment(name):
+    """The folder that `tools/setup` made for an environment."""
+    done = subprocess.run([ROOT / "tools" / "setup", "path", name], capture_output=True, text=True,
+                          check=True)
+    return pathlib.Path(done.stdout.strip())
+
+
+class DuckdbDelta:
+    def __init__(self):
+        python = environment("duckdb-delta") / "bin" / "python"
+        self.process = subprocess.Popen([python, "-c", DUCKDB_SERVER], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE)
+
+    def columns_and_rows(self, sql):
+        pickle.dump(sql, self.process.stdin)
+        self.process.stdin.flush()
+        answer = pickle.load(self.process.stdout)
+        if isinstance(answer, str):
+            raise RuntimeError(f"DuckDB: {answer}")
+        return answer
+
+    def query(self, sql):
+        return self.columns_and_rows(sql)[1]
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait(timeout=30)
+
+
+@pytest.fixture(scope="session")
+def duckdb_delta():
+    server = DuckdbDelta()
+    yield server
+    server.close()
+
+
+def read_with_deltalake(uri, version=None):
+    import deltalake
+    import pyarrow
+
+    table = deltalake.DeltaTable(str(uri), version=version)
+    return pyarrow.table(table.to_pyarrow_dataset().to_table()).to_pylist()
+
+
+def read_with_polars(uri, version=None):
+    import polars
+
+    return polars.read_delta(str(uri), version=version).to_dicts()
+
+
+@pytest.fixture(scope="session")
+def delta_peers(duckdb_delta):
+    def read_with_duckdb(uri, version=None):
+        at = f", version => {version}" if version is not None else ""
+        columns, rows = duckdb_delta.columns_and_rows(f"SELECT * FROM delta_scan('{uri}'{at})")
+        return [dict(zip(columns, row)) for row in rows]
+
+    return {"deltalake": read_with_deltalake, "polars": read_with_polars,
+            "duckdb": read_with_duckdb}
+
+
+# What Spark must not load: jars of Spark's own dependencies in other versions.
+SPARK_JARS = ("delta-", "unitycatalog-", "hadoop-aws", "analyticsaccelerator", "wildfly-openssl",
+              "netty-", "http", "reactive-streams", "eventstream")
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory):
+    from pyspark.sql import SparkSession
+
+    home = tmp_path_factory.mktemp("spark")
+    jars = [str(jar) for jar in sorted(environment("jars").glob("*.jar"))
+            if jar.name.startswith(SPARK_JARS) or jar.stem.endswith("-2.35.4")]
+    os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
+    settings = {
+        "spark.jars": ",".join(jars),
+        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+        "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+        "spark.databricks.delta.snapshotPartitions": "2",
+        "spark.sql.shuffle.partitions": "2",
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.warehouse.dir": str(home / "warehouse"),
+        "spark.local.dir": str(home / "local"),
+        "spark.ui.enabled": "false",
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.driver.memory": "1g",
+    }
+    builder = SparkSession.builder.master("local[2]").appName("smelt-tests")
+    for key, value in settings.items():
+        builder = builder.config(key, value)
+    session = builder.getOrCreate()
+    session.sparkContext.setLogLevel("ERROR")
+    yield session
+    session.stop()
