@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * cli/cli_env.c: threads, memory limit, Ctrl-C and the progress line of a command. Called by main.c
+ * and the commands that work.
+ *
+ * The memory limit is that of the whole process: the budget is what is left of it after what the
+ * idle process holds and 8% for what is not counted (stacks, library contexts). */
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/text.h"
+#include "base/time.h"
+#include "cli/cli_int.h"
+
+#define LEAST_LIMIT_BYTES ((size_t)96 * 1000 * 1000)
+#define MOST_THREADS      1024
+
+/* ---- Ctrl-C --------------------------------------------------------------------------------- */
+
+/* The one mutable global: a signal handler has no other way to know. */
+static sm_cancel interrupted;
+
+static void on_interrupt(int signal_number)
+{
+    if (sm_cancel_is_set(&interrupted)) {
+        _exit(sm_status_exit(SM_INTERRUPTED)); /* the second one: a lake is safe under any kill */
+    }
+    sm_cancel_set(&interrupted);
+}
+
+static void catch_interrupts(void)
+{
+    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = SA_RESTART};
+
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+/* ---- limits --------------------------------------------------------------------------------- */
+
+/* A number in a file of the kernel's; 0 where there is none ("max"). */
+static size_t read_number(const char *path)
+{
+    char text[64] = "";
+    size_t bytes = 0;
+    FILE *f = fopen(path, "r");
+
+    if (!f) {
+        return 0;
+    }
+    if (fgets(text, sizeof(text), f)) {
+        text[strcspn(text, "\n")] = '\0';
+        if (!sm_parse_size(sm_str_of(text), &bytes)) {
+            bytes = 0;
+        }
+    }
+    fclose(f);
+    return bytes;
+}
+
+static size_t machine_bytes(void)
+{
+    const size_t all = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
+    const size_t group = read_number("/sys/fs/cgroup/memory.max");
+
+    return group && group < all ? group : all;
+}
+
+static sm_status choose_limit(smi_cli *cli, sm_error *e)
+{
+    const char *text = sm_env("SMELT_MEMORY_LIMIT");
+
+    cli->memory_limit = cli->globals.memory_limit;
+    if (!cli->memory_limit && text && !sm_parse_size(sm_str_of(text), &cli->memory_limit)) {
+        return sm_fail(e, SM_USAGE, "SMELT_MEMORY_LIMIT \"%s\" is no size", text);
+    }
+    if (!cli->memory_limit) {
+        cli->memory_limit = machine_bytes() / 2;
+    }
+    if (cli->memory_limit < LEAST_LIMIT_BYTES) {
+        const sm_status st =
+            sm_fail(e, SM_USAGE, "a memory limit of %zu bytes is too small", cli->memory_limit);
+        sm_error_todo(e, "The least is 96MB.");
+        return st;
+    }
+    const size_t kept_back = (size_t)sm_peak_bytes() + cli->memory_limit / 100 * 8;
+    cli->env.budget = sm_budget_new(NULL, "the process", cli->memory_limit - kept_back);
+    return SM_OK;
+}
+
+static sm_status choose_threads(smi_cli *cli, int *threads, sm_error *e)
+{
+    int64_t n = cli->globals.threads;
+    const char *text = sm_env("SMELT_THREADS");
+
+    if (!n && text && !sm_parse_i64(sm_str_of(text), &n)) {
+        return sm_fail(e, SM_USAGE, "SMELT_THREADS \"%s\" is no number", text);
+    }
+    if (!n) {
+        n = sysconf(_SC_NPROCESSORS_ONLN);
+    }
+    if (n < 1 || n > MOST_THREADS) {
+        return sm_fail(e, SM_USAGE, "%lld threads: not in 1 … %d", (long long)n, MOST_THREADS);
+    }
+    *threads = (int)n;
+    return SM_OK;
+}
+
+sm_status smi_cli_open(smi_cli *cli, sm_error *e)
+{
+    int threads = 1;
+
+    SM_TRY(choose_limit(cli, e));
+    SM_TRY(choose_threads(cli, &threads, e));
+    catch_interrupts();
+    cli->env.cancel = &interrupted;
+    cli->env.progress = &cli->progress;
+    const char *dir = cli->globals.spill_dir ? cli->globals.spill_dir : sm_env("SMELT_SPILL_DIR");
+    cli->env.spill_dir = sm_str_of(dir);
+    return sm_pool_new(threads, &cli->env.pool, e);
+}
+
+void smi_cli_close(smi_cli *cli)
+{
+    if (cli->env.pool) {
+        sm_pool_free(cli->env.pool);
+    }
+    if (cli->env.budget) {
+        sm_budget_free(cli->env.budget);
+    }
+}
+
+/* ---- progress ------------------------------------------------------------------------------- */
+
+struct smi_painter {
+    smi_cli *cli;
+    sm_thread *thread;
+    sm_mutex mutex;
+    sm_cond changed;
+    bool is_stopped;
+    const char *what;
+    int64_t start_ns;
+};
+
+static void paint(const struct smi_painter *p)
+{
+    const sm_progress *g = &p->cli->progress;
+    const int64_t done = atomic_load(&g->done_bytes), total = atomic_load(&g->total_bytes);
+    const double seconds = (double)(sm_monotonic_ns() - p->start_ns) / 1e9;
+    char bytes[SM_SIZE_TEXT_BYTES], all[SM_SIZE_TEXT_BYTES], rows[SM_SIZE_TEXT_BYTES];
+    char rate[SM_SIZE_TEXT_BYTES], left[32] = "";
+
+    sm_format_size(done, bytes);
+    sm_format_size(total, all);
+    sm_format_count(atomic_load(&g->rows), rows);
+    sm_format_size(seconds > 0 ? (int64_t)((double)done / seconds) : 0, rate);
+    if (done > 0 && total > done) {
+        snprintf(left, sizeof(left), ", %.0f s left",
+                 (double)(total - done) * seconds / (double)done);
+    }
+    fprintf(stderr, "\r\033[K%s: %s of %s, %s rows, %s/s%s", p->what, bytes, all, rows, rate, left);
+}
+
+static void paint_until_stopped(void *ctx)
+{
+    struct smi_painter *p = ctx;
+
+    sm_mutex_lock(&p->mutex);
+    while (!p->is_stopped) {
+        if (!sm_cond_wait_ms(&p->changed, &p->mutex, 200)) {
+            paint(p);
+        }
+    }
+    sm_mutex_unlock(&p->mutex);
+    fputs("\r\033[K", stderr);
+}
+
+void smi_progress_start(smi_cli *cli, const char *what)
+{
+    sm_error e = {0};
+
+    if (cli->globals.quiet || cli->globals.json || !isatty(STDERR_FILENO) || cli->painter) {
+        return;
+    }
+    struct smi_painter *p = SM_NEW(cli->arena, struct smi_painter);
+    p->cli = cli;
+    p->what = what;
+    p->start_ns = sm_monotonic_ns();
+    sm_mutex_init(&p->mutex);
+    sm_cond_init(&p->changed);
+    if (sm_thread_start(paint_until_stopped, p, "smelt-progress", &p->thread, &e) == SM_OK) {
+        cli->painter = p; /* without a thread there is no progress, and no harm */
+    }
+}
+
+void smi_progress_stop(smi_cli *cli)
+{
+    struct smi_painter *p = cli->painter;
+
+    if (!p) {
+        return;
+    }
+    sm_mutex_lock(&p->mutex);
+    p->is_stopped = true;
+    sm_cond_signal(&p->changed);
+    sm_mutex_unlock(&p->mutex);
+    sm_thread_join(p->thread);
+    sm_cond_release(&p->changed);
+    sm_mutex_release(&p->mutex);
+    cli->painter = NULL;
+}
+
+static bool is_coloured(void)
+{
+    return isatty(STDOUT_FILENO) && !sm_env("NO_COLOR");
+}
+
+const char *smi_bold(void)
+{
+    return is_coloured() ? "\033[1m" : "";
+}
+
+const char *smi_plain(void)
+{
+    return is_coloured() ? "\033[0m" : "";
+}

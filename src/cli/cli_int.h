@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * cli/cli_int.h: what the commands share: their table, options as data, the environment of a run
+ * (threads, memory, Ctrl-C, progress), and ways to print rows. Results go to stdout, all else to
+ * stderr. */
+#ifndef SM_CLI_CLI_INT_H
+#define SM_CLI_CLI_INT_H
+
+#include "exec/exec.h"
+#include "table/table.h"
+
+/* ---- commands as data ----------------------------------------------------------------------- */
+
+typedef enum smi_opt_type {
+    SMI_OPT_FLAG, /* bool */
+    SMI_OPT_TEXT, /* const char *; NULL where it is not given */
+    SMI_OPT_I64,  /* int64_t */
+    SMI_OPT_F64,  /* double */
+    SMI_OPT_SIZE, /* size_t: "512MB" */
+    SMI_OPT_LIST, /* smi_list: may be given again */
+} smi_opt_type;
+
+typedef struct smi_list {
+    const char **items;
+    int32_t n;
+} smi_list;
+
+typedef struct smi_opt {
+    const char *name; /* "--threads"; a second, short form after a space: "--output -o" */
+    smi_opt_type type;
+    const char *arg; /* what help calls its value, NULL for a flag */
+    const char *help;
+    size_t offset; /* in the command's options struct, which is zeroed before */
+} smi_opt;
+
+typedef struct smi_cli smi_cli;
+
+typedef struct smi_command {
+    const char *name;
+    const char *usage;      /* "PIPELINE [--var K=V]..." */
+    const char *summary;    /* one line */
+    const char *details;    /* paragraphs and examples, ended by LF; "" */
+    const smi_opt *options; /* ended by a row without a name */
+    size_t opts_bytes;
+    int min_args, max_args;
+    sm_status (*run)(smi_cli *cli, const void *opts, char **args, int n_args, sm_error *e);
+} smi_command;
+
+extern const smi_command *const smi_commands[]; /* NULL-ended */
+
+/* ---- the environment of a run --------------------------------------------------------------- */
+
+/* Given to every command; beside its own ones. */
+typedef struct smi_globals {
+    bool help, quiet, json;
+    int64_t threads;
+    size_t memory_limit;
+    const char *spill_dir;
+} smi_globals;
+
+struct smi_cli {
+    smi_globals globals;
+    sm_exec_env env;
+    sm_arena *arena; /* for the command's life */
+    sm_progress progress;
+    size_t memory_limit; /* what the user set, or the default */
+    struct smi_painter *painter;
+};
+
+/** Parses `argv` after the command's name into `opts` and the positional `args` (n_args of them,
+ * argv reordered). SM_USAGE with the nearest option. */
+sm_status smi_parse(const smi_command *c, int argc, char **argv, void *opts, smi_globals *globals,
+                    int *n_args, sm_arena *a, sm_error *e) SM_MUST_USE;
+void smi_print_help(const smi_command *c);
+
+/** Starts threads and budget, and lets Ctrl-C cancel (a second one ends the process). */
+sm_status smi_cli_open(smi_cli *cli, sm_error *e) SM_MUST_USE;
+void smi_cli_close(smi_cli *cli);
+
+/** Shows progress on stderr while work runs, where stderr is a terminal and not --quiet. */
+void smi_progress_start(smi_cli *cli, const char *what);
+void smi_progress_stop(smi_cli *cli); /* also where it was not started */
+
+/** Bold, for a terminal without NO_COLOR; else the empty string. */
+const char *smi_bold(void);
+const char *smi_plain(void);
+
+/* ---- rows out ------------------------------------------------------------------------------- */
+
+typedef struct smi_output smi_output;
+
+/** Rows as `format` (table, csv, json, ndjson, md, parquet) to a file, or to stdout where it is
+ * NULL. NULL format: by the file's suffix, else table on a terminal and csv off it. */
+sm_status smi_output_open(smi_cli *cli, const sm_type *schema, const char *format, const char *file,
+                          smi_output **out, sm_error *e) SM_MUST_USE;
+sm_sink smi_output_sink(smi_output *o);
+int64_t smi_output_rows(const smi_output *o);
+void smi_output_close(smi_output *o); /* takes NULL; an unfinished file is removed */
+
+/** The file's whole text into the arena; "-" is stdin. */
+sm_status smi_read_text(const char *path, sm_arena *a, sm_str *out, sm_error *e) SM_MUST_USE;
+
+#endif

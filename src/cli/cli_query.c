@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * cli/cli_query.c: a query from the command line into a plan: its text, its lake, its variables.
+ * Shared by cmd_sql.c and cmd_explain.c. */
+#include "cli/cli_query_int.h"
+
+sm_status smi_query_open(smi_cli *cli, const smi_query_opts *o, const char *text, smi_query *out,
+                         sm_error *e)
+{
+    const char *path = o->file ? o->file : "-";
+
+    *out = (smi_query){.sql = {.name = SM_STR("SQL"), .text = sm_str_of(text)}};
+    if (text && o->file) {
+        return sm_fail(e, SM_USAGE, "a query and --file %s: one of them", o->file);
+    }
+    if (!text) {
+        SM_TRY(smi_read_text(path, cli->arena, &out->sql.text, e));
+        out->sql.name = o->file ? sm_str_of(path) : SM_STR("stdin");
+    }
+    out->names = sm_names_new(sm_str_of(o->lake ? o->lake : "./lake"), cli->env.budget);
+    for (int32_t i = 0; i < o->vars.n; i++) {
+        const char *equals = strchr(o->vars.items[i], '=');
+        if (!equals) {
+            return sm_fail(e, SM_USAGE, "--var %s: not of the form K=V", o->vars.items[i]);
+        }
+        const sm_str name = {o->vars.items[i], (size_t)(equals - o->vars.items[i])};
+        sm_names_set_variable(out->names, name, sm_value_str(sm_str_of(equals + 1)));
+    }
+    const sm_resolver resolver = sm_names_resolver(out->names);
+    return sm_query_plan(&out->sql, &resolver, cli->arena, &out->plan, e);
+}
+
+void smi_query_close(smi_query *q)
+{
+    sm_names_free(q->names);
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * cli/cli_query_int.h: the options that sql and explain share, and the plan that they give. */
+#ifndef SM_CLI_CLI_QUERY_INT_H
+#define SM_CLI_CLI_QUERY_INT_H
+
+#include "cli/cli_int.h"
+
+typedef struct smi_query_opts {
+    const char *file, *lake;
+    smi_list vars;
+} smi_query_opts;
+
+#define SMI_QUERY_OPTIONS(type, member)                                                            \
+    {"--file -f", SMI_OPT_TEXT, "FILE", "read the query from a file (- is stdin)",                 \
+     offsetof(type, member.file)},                                                                 \
+        {"--lake", SMI_OPT_TEXT, "DIR", "root of layer.table names (default: ./lake)",             \
+         offsetof(type, member.lake)},                                                             \
+    {                                                                                              \
+        "--var", SMI_OPT_LIST, "K=V", "what var('K') is; may be given again",                      \
+            offsetof(type, member.vars)                                                            \
+    }
+
+typedef struct smi_query {
+    sm_sql sql;
+    sm_names *names;
+    sm_plan *plan;
+} smi_query;
+
+/** Plans `text`, or where it is NULL the file's or stdin's text. Close it after a failure too. */
+sm_status smi_query_open(smi_cli *cli, const smi_query_opts *o, const char *text, smi_query *out,
+                         sm_error *e) SM_MUST_USE;
+void smi_query_close(smi_query *q);
+
+#endif

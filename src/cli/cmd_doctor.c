@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * cli/cmd_doctor.c: `smelt doctor [URI]`: what smelt sees of the machine, and whether a store can be
+ * read, written and committed to, step by step. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/text.h"
+#include "base/time.h"
+#include "cli/cli_int.h"
+
+static void step(const char *what, const char *fmt, ...) SM_PRINTF(2, 3);
+static void step(const char *what, const char *fmt, ...)
+{
+    va_list args;
+
+    printf("%-14s ", what);
+    va_start(args, fmt);
+    vprintf(fmt, args);
+    va_end(args);
+    putchar('\n');
+}
+
+static void print_machine(const smi_cli *cli)
+{
+    char limit[SM_SIZE_TEXT_BYTES], idle[SM_SIZE_TEXT_BYTES];
+
+    sm_format_size((int64_t)cli->memory_limit, limit);
+    sm_format_size(sm_peak_bytes(), idle);
+    step("version", "%s", SMELT_VERSION);
+    step("threads", "%d", sm_pool_threads(cli->env.pool));
+    step("memory", "limit %s, idle %s", limit, idle);
+}
+
+static double milliseconds_since(int64_t start_ns)
+{
+    return (double)(sm_monotonic_ns() - start_ns) / 1e6;
+}
+
+/* A commit needs a put that says no where the name is taken. */
+static sm_status try_commit(sm_store *store, sm_str key, sm_error *e)
+{
+    sm_error second = {0};
+
+    int64_t start = sm_monotonic_ns();
+    SM_TRY(sm_store_put(store, key, "smelt", 5, SM_PUT_IF_ABSENT, e));
+    step("write", "ok, %.1f ms", milliseconds_since(start));
+
+    start = sm_monotonic_ns();
+    const sm_status st = sm_store_put(store, key, "again", 5, SM_PUT_IF_ABSENT, &second);
+    if (st == SM_OK) {
+        return sm_fail(e, SM_UNSAFE_STORE, "a put that must not replace has replaced");
+    }
+    if (st != SM_EXISTS) {
+        *e = second;
+        return st;
+    }
+    step("commit", "safe: a name that is taken is refused, %.1f ms", milliseconds_since(start));
+    return SM_OK;
+}
+
+static sm_status try_read(sm_store *store, sm_str key, sm_error *e)
+{
+    sm_buf text = {.max_bytes = 64};
+
+    const int64_t start = sm_monotonic_ns();
+    sm_status st = sm_store_get(store, key, &text, e);
+    if (st == SM_OK && !sm_str_is(sm_buf_str(&text), "smelt")) {
+        st = sm_fail(e, SM_CORRUPT, "what was written reads back as other bytes");
+    }
+    sm_buf_release(&text);
+    if (st == SM_OK) {
+        step("read", "ok, %.1f ms", milliseconds_since(start));
+    }
+    return st;
+}
+
+static sm_status check_store(smi_cli *cli, const char *uri, sm_error *e)
+{
+    sm_store *store = NULL;
+
+    SM_TRY(sm_store_open(sm_str_of(uri), &store, e));
+    const sm_str key =
+        sm_arena_strf(cli->arena, ".smelt-doctor-%d-%" PRId64, (int)getpid(), sm_now_us());
+    step("store", "%.*s", SM_STR_ARG(sm_store_uri(store)));
+    sm_status st = try_commit(store, key, e);
+    if (st == SM_OK) {
+        st = try_read(store, key, e);
+    }
+    sm_error unused = {0};
+    const sm_status deleted = sm_store_delete(store, key, st == SM_OK ? e : &unused);
+    if (st == SM_OK && deleted == SM_OK) {
+        step("delete", "ok");
+    }
+    sm_store_release(store);
+    return st == SM_OK ? deleted : st;
+}
+
+static sm_status run(smi_cli *cli, const void *opts, char **args, int n_args, sm_error *e)
+{
+    print_machine(cli);
+    return n_args ? check_store(cli, args[0], e) : SM_OK;
+}
+
+static const smi_opt no_options[] = {{0}};
+
+const smi_command smi_command_doctor = {
+    .name = "doctor",
+    .usage = "[URI]",
+    .summary = "Checks the machine, and a store step by step.",
+    .details = "  smelt doctor ./lake\n",
+    .options = no_options,
+    .opts_bytes = 1,
+    .min_args = 0,
+    .max_args = 1,
+    .run = run,
+};

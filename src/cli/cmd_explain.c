@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * cli/cmd_explain.c: `smelt explain`: a query's plan; with --analyze, run, with what each operator
+ * did. */
+#include <stdio.h>
+
+#include "cli/cli_query_int.h"
+
+typedef struct options {
+    smi_query_opts query;
+    bool analyze;
+} options;
+
+static const smi_opt table[] = {
+    SMI_QUERY_OPTIONS(options, query),
+    {"--analyze", SMI_OPT_FLAG, NULL, "run it, and show rows, time, bytes and memory of each step",
+     offsetof(options, analyze)},
+    {0},
+};
+
+static sm_status drop_rows(void *ctx, sm_batch *rows, sm_waker waker, sm_error *e)
+{
+    return SM_OK;
+}
+
+static sm_status analyze(smi_cli *cli, const sm_plan *plan, sm_buf *out, sm_error *e)
+{
+    const sm_sink nowhere = {.push = drop_rows};
+    sm_exec_report report = {0};
+
+    smi_progress_start(cli, "query");
+    const sm_status st = sm_exec_run(plan, &cli->env, &nowhere, NULL, &report, e);
+    smi_progress_stop(cli);
+    if (st == SM_OK) {
+        sm_exec_print(plan, &report, out);
+    }
+    sm_exec_report_release(&report);
+    return st;
+}
+
+static sm_status run(smi_cli *cli, const void *opts, char **args, int n_args, sm_error *e)
+{
+    const options *o = opts;
+    smi_query q = {0};
+    sm_buf text = {0};
+
+    sm_status st = smi_query_open(cli, &o->query, n_args ? args[0] : NULL, &q, e);
+    if (st == SM_OK && o->analyze) {
+        st = analyze(cli, q.plan, &text, e);
+    } else if (st == SM_OK) {
+        sm_plan_print(q.plan, NULL, NULL, &text);
+    }
+    if (st == SM_OK) {
+        fwrite(text.data, 1, text.len, stdout);
+    }
+    sm_buf_release(&text);
+    smi_query_close(&q);
+    return st;
+}
+
+const smi_command smi_command_explain = {
+    .name = "explain",
+    .usage = "[--analyze] ['SELECT ...' | -f FILE | < FILE] [--lake DIR] [--var K=V]...",
+    .summary = "Shows how a query is run.",
+    .details = "  smelt explain --analyze \"SELECT count(*) FROM 'logs/*.json'\"\n",
+    .options = table,
+    .opts_bytes = sizeof(options),
+    .min_args = 0,
+    .max_args = 1,
+    .run = run,
+};

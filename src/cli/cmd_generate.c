@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * cli/cmd_generate.c: `smelt generate logs DIR`: sample logs to try smelt with, and the bench's
+ * input. */
+#include <stdio.h>
+
+#include "base/text.h"
+#include "base/time.h"
+#include "cli/cli_int.h"
+#include "flow/flow.h"
+
+typedef struct options {
+    const char *month;
+    int64_t days, rows, contracts, seed;
+    double damage;
+    bool is_mixed;
+} options;
+
+static const smi_opt table[] = {
+    {"--month", SMI_OPT_TEXT, "M", "the month, like 2022-04 (the default)",
+     offsetof(options, month)},
+    {"--days", SMI_OPT_I64, "N", "days from its first on (default: 30)", offsetof(options, days)},
+    {"--rows", SMI_OPT_I64, "N", "lines a day (default: 20,000)", offsetof(options, rows)},
+    {"--contracts", SMI_OPT_I64, "N", "customers (default: 1,000,000)",
+     offsetof(options, contracts)},
+    {"--damage", SMI_OPT_F64, "SHARE", "share of odd and broken lines, 0 (the default) to 1",
+     offsetof(options, damage)},
+    {"--mixed", SMI_OPT_FLAG, NULL, "orders of keys, missing keys, escapes, varying",
+     offsetof(options, is_mixed)},
+    {"--seed", SMI_OPT_I64, "S", "another seed gives other lines (default: 1)",
+     offsetof(options, seed)},
+    {0},
+};
+
+static sm_status run(smi_cli *cli, const void *opts, char **args, int n_args, sm_error *e)
+{
+    const options *o = opts;
+    sm_generate_opts g = {
+        .folder = sm_str_of(args[1]),
+        .n_days = (int32_t)(o->days ? o->days : 30),
+        .rows = o->rows ? o->rows : 20000,
+        .contracts = o->contracts ? o->contracts : 1000000,
+        .damage = o->damage,
+        .is_mixed = o->is_mixed,
+        .seed = (uint64_t)(o->seed ? o->seed : 1),
+    };
+    char first_day[32], count[SM_SIZE_TEXT_BYTES], size[SM_SIZE_TEXT_BYTES];
+    int64_t lines = 0, bytes = 0;
+
+    if (strcmp(args[0], "logs") != 0) {
+        return sm_fail(e, SM_USAGE, "generate makes logs, not \"%s\"", args[0]);
+    }
+    if (o->days < 0 || o->days > 31) {
+        return sm_fail(e, SM_USAGE, "--days %lld is not in 1 … 31", (long long)o->days);
+    }
+    const char *month = o->month ? o->month : "2022-04";
+    snprintf(first_day, sizeof(first_day), "%.20s-01", month);
+    if (!sm_parse_date(sm_str_of(first_day), &g.month)) {
+        return sm_fail(e, SM_USAGE, "--month \"%s\" is no month, like 2022-04", month);
+    }
+    SM_TRY(sm_generate_logs(&g, &cli->env, &lines, &bytes, e));
+    sm_format_count(lines, count);
+    sm_format_size(bytes, size);
+    fprintf(stderr, "%s lines, %s, in %d files in %s\n", count, size, g.n_days, args[1]);
+    return SM_OK;
+}
+
+const smi_command smi_command_generate = {
+    .name = "generate",
+    .usage = "logs DIR [--month M] [--days N] [--rows N] [--damage SHARE] [--mixed] [--seed S]",
+    .summary = "Writes sample logs.",
+    .details =
+        "One NDJSON file a day of a telecom's viewing log. With --damage a manifest beside\n"
+        "the logs (MANIFEST.ndjson) says of each line what was done to it and what must\n"
+        "come of it. The same options give the same bytes.\n"
+        "\n"
+        "  smelt generate logs ./logs --month 2022-04 --days 30 --rows 20000 --damage 0.01\n",
+    .options = table,
+    .opts_bytes = sizeof(options),
+    .min_args = 2,
+    .max_args = 2,
+    .run = run,
+};

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * cli/cmd_run.c: `smelt run PIPELINE`: runs it and prints what was done, for people on stderr or,
+ * with --json, as one object on stdout. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/text.h"
+#include "base/time.h"
+#include "cli/cli_int.h"
+#include "flow/flow.h"
+
+typedef struct options {
+    smi_list vars;
+    const char *date, *task;
+    size_t morsel_bytes;
+} options;
+
+static const smi_opt table[] = {
+    {"--var", SMI_OPT_LIST, "K=V", "set a variable of the pipeline; may be given again",
+     offsetof(options, vars)},
+    {"--date", SMI_OPT_TEXT, "D", "the run's logical date, like 2022-04-30 (default: today, UTC)",
+     offsetof(options, date)},
+    {"--task", SMI_OPT_TEXT, "T", "only this task; T+: and all that need it",
+     offsetof(options, task)},
+    {"--morsel-size", SMI_OPT_SIZE, "SIZE",
+     "bytes of a log that one worker takes, a multiple of 64KiB (default: 1MiB)",
+     offsetof(options, morsel_bytes)},
+    {0},
+};
+
+/* ---- for people ----------------------------------------------------------------------------- */
+
+#define SHOWN_UNKNOWN_KEYS 5
+
+static const char *count(int64_t n, char text[SM_SIZE_TEXT_BYTES])
+{
+    sm_format_count(n, text);
+    return text;
+}
+
+static void print_lines(const sm_run_report *r)
+{
+    char read[SM_SIZE_TEXT_BYTES], kept[SM_SIZE_TEXT_BYTES], refused[SM_SIZE_TEXT_BYTES];
+    char blank[SM_SIZE_TEXT_BYTES];
+    const sm_scan_counts *c = &r->counts;
+
+    fprintf(stderr, "lines   %s read = %s kept + %s quarantined + %s blank\n",
+            count(c->lines, read), count(c->lines - c->refused - c->blank, kept),
+            count(c->refused, refused), count(c->blank, blank));
+    fprintf(stderr,
+            "files   %" PRId64 " read, %" PRId64 " unchanged and skipped, %" PRId64
+            " ignored by name\n",
+            r->files_read, r->files_skipped, r->files_ignored);
+}
+
+static void print_odd(const sm_run_report *r)
+{
+    char text[SM_TIME_TEXT_BYTES], lines[SM_SIZE_TEXT_BYTES];
+
+    if (r->counts.unknown_lines) {
+        fprintf(stderr, "unknown %s kept lines have keys that the schema has not:",
+                count(r->counts.unknown_lines, lines));
+        for (int64_t i = 0; i < r->n_unknown && i < SHOWN_UNKNOWN_KEYS; i++) {
+            fprintf(stderr, "%s %.*s (%s)", i ? "," : "", SM_STR_ARG(r->unknown[i].path),
+                    count(r->unknown[i].lines, lines));
+        }
+        fprintf(stderr, "%s\n", r->n_unknown > SHOWN_UNKNOWN_KEYS ? ", ..." : "");
+    }
+    for (int64_t i = 0; i < r->n_missing_days; i++) {
+        sm_format_date(r->missing_days[i], text);
+        fprintf(stderr, "missing %s has no viewing\n", text);
+    }
+    for (int64_t i = 0; i < r->n_gone_files; i++) {
+        fprintf(stderr, "gone    %.*s was loaded before and is not there any more\n",
+                SM_STR_ARG(r->gone_files[i]));
+    }
+    for (int64_t i = 0; i < r->n_warnings; i++) {
+        fprintf(stderr, "warning %.*s\n", SM_STR_ARG(r->warnings[i]));
+    }
+}
+
+static void print_tables(const sm_run_report *r)
+{
+    char rows[SM_SIZE_TEXT_BYTES], bytes[SM_SIZE_TEXT_BYTES];
+
+    fprintf(stderr, "\n%-28s %8s %14s %12s %9s\n", "table", "version", "rows", "written",
+            "seconds");
+    for (int64_t i = 0; i < r->n_tables; i++) {
+        const sm_table_report *t = &r->tables[i];
+        sm_format_size((int64_t)t->bytes, bytes);
+        fprintf(stderr, "%-28.*s ", SM_STR_ARG(t->name));
+        if (t->is_view) {
+            fprintf(stderr, "%8s\n", "view");
+        } else if (t->version < 0) {
+            fprintf(stderr, "%8s\n", "same");
+        } else {
+            fprintf(stderr, "%8" PRId64 " %14s %12s %9.2f\n", t->version, count(t->rows, rows),
+                    bytes, (double)t->wall_ns / 1e9);
+        }
+    }
+}
+
+static void print_summary(const sm_run_report *r)
+{
+    char peak[SM_SIZE_TEXT_BYTES];
+
+    print_lines(r);
+    print_odd(r);
+    print_tables(r);
+    sm_format_size(r->peak_bytes, peak);
+    fprintf(stderr, "\n%.2f s, %s of memory at the peak\n", (double)r->wall_ns / 1e9, peak);
+}
+
+/* ---- for machines --------------------------------------------------------------------------- */
+
+static void put_unknown(const sm_run_report *r, sm_buf *out)
+{
+    sm_buf_printf(out, "\"unknown\":{\"lines\":%" PRId64 ",\"paths\":{", r->counts.unknown_lines);
+    for (int64_t i = 0; i < r->n_unknown; i++) {
+        sm_buf_text(out, i ? SM_STR(",") : SM_STR(""));
+        sm_buf_json_str(out, r->unknown[i].path);
+        sm_buf_printf(out, ":%" PRId64, r->unknown[i].lines);
+    }
+    sm_buf_text(out, SM_STR("}}"));
+}
+
+static void put_tables(const sm_run_report *r, sm_buf *out)
+{
+    bool is_first = true;
+
+    sm_buf_text(out, SM_STR("\"tables\":["));
+    for (int64_t i = 0; i < r->n_tables; i++) {
+        const sm_table_report *t = &r->tables[i];
+        if (t->is_view) {
+            continue;
+        }
+        sm_buf_text(out, is_first ? SM_STR("{\"name\":") : SM_STR(",{\"name\":"));
+        is_first = false;
+        sm_buf_json_str(out, t->name);
+        sm_buf_printf(out, ",\"version\":%" PRId64 ",\"rows\":%" PRId64 ",\"bytes\":%" PRIu64 "}",
+                      t->version, t->rows, t->bytes);
+    }
+    sm_buf_text(out, SM_STR("]"));
+}
+
+static void print_json(const sm_run_report *r)
+{
+    sm_buf out = {0};
+    char text[SM_TIME_TEXT_BYTES];
+    const sm_scan_counts *c = &r->counts;
+
+    sm_buf_printf(&out,
+                  "{\"lines\":{\"read\":%" PRId64 ",\"kept\":%" PRId64 ",\"quarantined\":%" PRId64
+                  ",\"blank\":%" PRId64 "},",
+                  c->lines, c->lines - c->refused - c->blank, c->refused, c->blank);
+    put_unknown(r, &out);
+    sm_buf_printf(&out,
+                  ",\"files\":{\"read\":%" PRId64 ",\"skipped\":%" PRId64 ",\"ignored\":%" PRId64
+                  "},\"missing_days\":[",
+                  r->files_read, r->files_skipped, r->files_ignored);
+    for (int64_t i = 0; i < r->n_missing_days; i++) {
+        sm_format_date(r->missing_days[i], text);
+        sm_buf_printf(&out, "%s\"%s\"", i ? "," : "", text);
+    }
+    sm_buf_text(&out, SM_STR("],"));
+    put_tables(r, &out);
+    sm_buf_printf(&out, ",\"seconds\":%.3f,\"peak_bytes\":%" PRId64 "}\n", (double)r->wall_ns / 1e9,
+                  r->peak_bytes);
+    fwrite(out.data, 1, out.len, stdout);
+    sm_buf_release(&out);
+}
+
+/* ---- the command ---------------------------------------------------------------------------- */
+
+static sm_status read_options(smi_cli *cli, const options *o, sm_run_opts *out, sm_error *e)
+{
+    sm_pair *vars = SM_NEW_ARRAY(cli->arena, sm_pair, o->vars.n);
+
+    for (int32_t i = 0; i < o->vars.n; i++) {
+        const char *equals = strchr(o->vars.items[i], '=');
+        if (!equals) {
+            return sm_fail(e, SM_USAGE, "--var %s: not of the form K=V", o->vars.items[i]);
+        }
+        vars[i].key = (sm_str){o->vars.items[i], (size_t)(equals - o->vars.items[i])};
+        vars[i].value = sm_str_of(equals + 1);
+    }
+    out->vars = vars;
+    out->n_vars = o->vars.n;
+    out->task = sm_str_of(o->task);
+    out->morsel_bytes = o->morsel_bytes;
+    out->logical_date = (int32_t)(sm_now_us() / 86400000000);
+    if (o->date && !sm_parse_date(sm_str_of(o->date), &out->logical_date)) {
+        return sm_fail(e, SM_USAGE, "--date \"%s\" is no date, like 2022-04-30", o->date);
+    }
+    return SM_OK;
+}
+
+static void tell_task(void *ctx, sm_str name, int32_t i, int32_t n)
+{
+    smi_cli *cli = ctx;
+
+    smi_progress_stop(cli); /* the line of the task before */
+    atomic_store(&cli->progress.done_bytes, 0);
+    atomic_store(&cli->progress.total_bytes, 0);
+    atomic_store(&cli->progress.rows, 0);
+    smi_progress_start(cli, sm_arena_printf(cli->arena, "%d/%d %.*s", i + 1, n, SM_STR_ARG(name)));
+}
+
+static sm_status run(smi_cli *cli, const void *opts, char **args, int n_args, sm_error *e)
+{
+    sm_run_opts run_opts = {0};
+    sm_pipeline *pipeline = NULL;
+    sm_run_report report = {0};
+
+    SM_TRY(read_options(cli, opts, &run_opts, e));
+    SM_TRY(sm_pipeline_open(sm_str_of(args[0]), &pipeline, e));
+    const sm_status st =
+        sm_pipeline_run(pipeline, &run_opts, &cli->env, tell_task, cli, &report, e);
+    smi_progress_stop(cli);
+    if (st == SM_OK && cli->globals.json) {
+        print_json(&report);
+    } else if (st == SM_OK) {
+        print_summary(&report);
+    }
+    sm_run_report_release(&report);
+    sm_pipeline_close(pipeline);
+    return st;
+}
+
+const smi_command smi_command_run = {
+    .name = "run",
+    .usage = "PIPELINE [--date D] [--var K=V]... [--task T | --task T+]",
+    .summary = "Runs a pipeline.",
+    .details = "All tables are made and checked before the first is published. Lines that cannot\n"
+               "be read go to quarantine, counted; the run goes on.\n"
+               "\n"
+               "  smelt run pipelines/sales/delta.yaml --var logs=./logs --var month=2022-04\n",
+    .options = table,
+    .opts_bytes = sizeof(options),
+    .min_args = 1,
+    .max_args = 1,
+    .run = run,
+};

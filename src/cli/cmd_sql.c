@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * cli/cmd_sql.c: `smelt sql`: one query, its rows to stdout or to a file. */
+#include <stdio.h>
+
+#include "base/text.h"
+#include "cli/cli_query_int.h"
+
+typedef struct options {
+    smi_query_opts query;
+    const char *output, *format;
+} options;
+
+static const smi_opt table[] = {
+    SMI_QUERY_OPTIONS(options, query),
+    {"--output -o", SMI_OPT_TEXT, "FILE", "write there; its suffix is the format",
+     offsetof(options, output)},
+    {"--format", SMI_OPT_TEXT, "NAME",
+     "table, csv, json, ndjson, md, parquet (default: table on a terminal, else csv)",
+     offsetof(options, format)},
+    {0},
+};
+
+/* Lines that were passed over are said, so that nothing is lost unseen. */
+static void tell_refused(const sm_exec_report *r)
+{
+    char refused[SM_SIZE_TEXT_BYTES], lines[SM_SIZE_TEXT_BYTES];
+
+    if (r->counts.refused == 0) {
+        return;
+    }
+    sm_format_count(r->counts.refused, refused);
+    sm_format_count(r->counts.lines, lines);
+    fprintf(stderr, "smelt: %s of %s lines could not be read and were left out\n", refused, lines);
+}
+
+static sm_status run(smi_cli *cli, const void *opts, char **args, int n_args, sm_error *e)
+{
+    const options *o = opts;
+    sm_status st = SM_OK;
+    smi_query q = {0};
+    smi_output *output = NULL;
+    sm_exec_report report = {0};
+
+    const char *format = o->format ? o->format : cli->globals.json ? "json" : NULL;
+    SM_TRY_GOTO(st, done, smi_query_open(cli, &o->query, n_args ? args[0] : NULL, &q, e));
+    SM_TRY_GOTO(st, done,
+                smi_output_open(cli, q.plan->root->schema, format, o->output, &output, e));
+    const sm_sink sink = smi_output_sink(output);
+    smi_progress_start(cli, "query");
+    st = sm_exec_run(q.plan, &cli->env, &sink, NULL, &report, e);
+    smi_progress_stop(cli);
+    if (st == SM_OK) {
+        tell_refused(&report);
+    }
+done:
+    sm_exec_report_release(&report);
+    smi_output_close(output);
+    smi_query_close(&q);
+    return st;
+}
+
+const smi_command smi_command_sql = {
+    .name = "sql",
+    .usage = "['SELECT ...' | -f FILE | < FILE] [-o FILE] [--format F] [--lake DIR] [--var K=V]...",
+    .summary = "Runs a query over files and tables.",
+    .details = "FROM takes layer.table of the lake, 'files/*.json' and 'table.parquet', and the\n"
+               "functions read_json, read_parquet and delta_scan.\n"
+               "\n"
+               "  smelt sql \"SELECT count(*) FROM 'logs/*.json'\"\n"
+               "  smelt sql 'FROM gold.segments LIMIT 5' --lake ./lake\n",
+    .options = table,
+    .opts_bytes = sizeof(options),
+    .min_args = 0,
+    .max_args = 1,
+    .run = run,
+};

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * cli/cmd_table.c: `smelt table show|history|files URI`: what a Delta table is, was and consists
+ * of. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/text.h"
+#include "base/time.h"
+#include "cli/cli_int.h"
+
+typedef struct options {
+    int64_t limit;
+    const char *version_text;
+} options;
+
+static const smi_opt table[] = {
+    {"--version", SMI_OPT_TEXT, "N", "show, files: of that version (default: the latest)",
+     offsetof(options, version_text)},
+    {"--limit", SMI_OPT_I64, "N", "history, files: at most so many", offsetof(options, limit)},
+    {0},
+};
+
+static void print_row(const char *name, const char *fmt, ...) SM_PRINTF(2, 3);
+static void print_row(const char *name, const char *fmt, ...)
+{
+    va_list args;
+
+    printf("%s%-13s%s", smi_bold(), name, smi_plain());
+    va_start(args, fmt);
+    vprintf(fmt, args);
+    va_end(args);
+    putchar('\n');
+}
+
+static int64_t limit_of(const options *o)
+{
+    return o->limit ? o->limit : -1;
+}
+
+/* ---- show ----------------------------------------------------------------------------------- */
+
+static void print_totals(const sm_snapshot *s)
+{
+    int64_t n = 0, rows = 0;
+    uint64_t bytes = 0;
+    bool is_known = true;
+    char text[SM_SIZE_TEXT_BYTES], size[SM_SIZE_TEXT_BYTES];
+
+    const sm_delta_file *files = sm_snapshot_files(s, &n);
+    for (int64_t i = 0; i < n; i++) {
+        bytes += files[i].size_bytes;
+        rows += files[i].n_rows;
+        is_known = is_known && files[i].n_rows >= 0;
+    }
+    sm_format_count(rows, text);
+    sm_format_size((int64_t)bytes, size);
+    print_row("rows", "%s", is_known ? text : "not in the statistics");
+    print_row("files", "%" PRId64 ", %s", n, size);
+}
+
+static void print_columns(const sm_type *schema)
+{
+    sm_buf text = {0};
+
+    for (int32_t i = 0; i < schema->n_fields; i++) {
+        sm_buf_reset(&text);
+        sm_type_print(schema->fields[i].type, &text);
+        print_row(i ? "" : "columns", "%.*s %.*s%s", SM_STR_ARG(schema->fields[i].name),
+                  SM_STR_ARG(sm_buf_str(&text)), schema->fields[i].is_nullable ? "" : " NOT NULL");
+    }
+    sm_buf_release(&text);
+}
+
+static sm_status show(smi_cli *cli, const sm_snapshot *s, const options *o, sm_error *e)
+{
+    const sm_delta_metadata *m = sm_snapshot_metadata(s);
+    const sm_delta_protocol *p = sm_snapshot_protocol(s);
+    int64_t n_txns = 0;
+
+    print_row("table", "%.*s", SM_STR_ARG(sm_store_uri(sm_snapshot_store(s))));
+    print_row("version", "%" PRId64, sm_snapshot_version(s));
+    print_totals(s);
+    print_columns(m->schema);
+    for (int32_t i = 0; i < m->n_partition_columns; i++) {
+        print_row(i ? "" : "partitioned", "%.*s", SM_STR_ARG(m->partition_columns[i]));
+    }
+    for (int32_t i = 0; i < m->n_config; i++) {
+        print_row(i ? "" : "properties", "%.*s = %.*s", SM_STR_ARG(m->config[i].key),
+                  SM_STR_ARG(m->config[i].value));
+    }
+    print_row("protocol", "reader %d, writer %d", p->min_reader, p->min_writer);
+    sm_snapshot_txns(s, &n_txns);
+    print_row("transactions", "%" PRId64, n_txns);
+    return SM_OK;
+}
+
+/* ---- files ---------------------------------------------------------------------------------- */
+
+static sm_status files(smi_cli *cli, const sm_snapshot *s, const options *o, sm_error *e)
+{
+    int64_t n = 0;
+    char size[SM_SIZE_TEXT_BYTES], rows[SM_SIZE_TEXT_BYTES];
+
+    const sm_delta_file *items = sm_snapshot_files(s, &n);
+    for (int64_t i = 0; i < n && (limit_of(o) < 0 || i < limit_of(o)); i++) {
+        sm_format_size((int64_t)items[i].size_bytes, size);
+        sm_format_count(items[i].n_rows, rows);
+        printf("%12s rows  %9s  %.*s\n", items[i].n_rows < 0 ? "?" : rows, size,
+               SM_STR_ARG(items[i].path));
+    }
+    return SM_OK;
+}
+
+/* ---- history -------------------------------------------------------------------------------- */
+
+static sm_status history(smi_cli *cli, sm_store *store, const options *o, sm_error *e)
+{
+    sm_delta_commit_info *items = NULL;
+    int64_t n = 0;
+    char when[SM_TIME_TEXT_BYTES];
+
+    SM_TRY(sm_delta_history(store, limit_of(o), cli->arena, &items, &n, e));
+    for (int64_t i = 0; i < n; i++) {
+        sm_format_timestamp(items[i].timestamp_ms / 1000 * 1000000, when);
+        printf("%s%6" PRId64 "%s  %s  %-14.*s %.*s%s%.*s\n", smi_bold(), items[i].version,
+               smi_plain(), when, SM_STR_ARG(items[i].operation), SM_STR_ARG(items[i].metrics_json),
+               items[i].user_metadata.len ? "  " : "", SM_STR_ARG(items[i].user_metadata));
+    }
+    return SM_OK;
+}
+
+/* ---- the command ---------------------------------------------------------------------------- */
+
+static const struct verb {
+    const char *name;
+    sm_status (*of_snapshot)(smi_cli *cli, const sm_snapshot *s, const options *o, sm_error *e);
+    sm_status (*of_store)(smi_cli *cli, sm_store *store, const options *o, sm_error *e);
+} verbs[] = {
+    {"show", show, NULL},
+    {"files", files, NULL},
+    {"history", NULL, history},
+};
+
+static sm_status run_verb(smi_cli *cli, const struct verb *v, sm_store *store, const options *o,
+                          sm_error *e)
+{
+    int64_t version = SM_VERSION_LATEST;
+    sm_snapshot *snapshot = NULL;
+
+    if (v->of_store) {
+        return v->of_store(cli, store, o, e);
+    }
+    if (o->version_text && !sm_parse_i64(sm_str_of(o->version_text), &version)) {
+        return sm_fail(e, SM_USAGE, "--version \"%s\" is no number", o->version_text);
+    }
+    sm_status st = sm_snapshot_open(store, version, cli->env.budget, &snapshot, e);
+    if (st == SM_OK) {
+        st = v->of_snapshot(cli, snapshot, o, e);
+    }
+    sm_snapshot_release(snapshot);
+    return st;
+}
+
+static sm_status run(smi_cli *cli, const void *opts, char **args, int n_args, sm_error *e)
+{
+    sm_store *store = NULL;
+
+    for (int i = 0; i < SM_COUNT(verbs); i++) {
+        if (strcmp(verbs[i].name, args[0]) == 0) {
+            SM_TRY(sm_store_open(sm_str_of(args[1]), &store, e));
+            const sm_status st = run_verb(cli, &verbs[i], store, opts, e);
+            sm_store_release(store);
+            return st;
+        }
+    }
+    const sm_status st = sm_fail(e, SM_USAGE, "no table command \"%s\"", args[0]);
+    sm_error_todo(e, "There are show, history and files.");
+    return st;
+}
+
+const smi_command smi_command_table = {
+    .name = "table",
+    .usage = "show|history|files URI [--version N] [--limit N]",
+    .summary = "Shows a Delta table: its columns, versions, files.",
+    .details = "",
+    .options = table,
+    .opts_bytes = sizeof(options),
+    .min_args = 2,
+    .max_args = 2,
+    .run = run,
+};
