@@ -38,14 +38,16 @@ sm_hash128 sm_file_hash_add(sm_hash128 a, sm_hash128 b);
 /* Keys and table live in the arena. Insertion order is kept: entries 0 … n − 1. */
 typedef struct sm_map sm_map;
 sm_map *sm_map_new(sm_arena *a);
-/** The value's place, made (NULL value) where the key is new. Copies the key when it is made. */
+/** The value's place, made (NULL value) where the key is new. Copies the key when it is made. The
+ * place never moves. */
 void **sm_map_at(sm_map *m, sm_str key);
 void *sm_map_get(const sm_map *m, sm_str key); /* NULL where absent */
 int64_t sm_map_count(const sm_map *m);
 sm_str sm_map_key(const sm_map *m, int64_t i);
 void *sm_map_value(const sm_map *m, int64_t i);
 
-/** The name nearest to `wanted` by edit distance (case counts half), or NULL where none is near. */
+/** The `data` of the name nearest to `wanted` by edit distance (case counts half), or NULL where
+ * none is near. Printed as a C string, so give names that are ended by NUL (an arena's are). */
 const char *sm_nearest_name(sm_str wanted, const sm_str *names, int64_t n_names);
 
 #endif

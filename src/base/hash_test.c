@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * base/hash_test.c: published values, pieces of files, the map, near names. */
+#include "test.h"
+
+#include <stdlib.h>
+
+#include "base/hash.h"
+
+static void test_known_values(void **state)
+{
+    assert_true(sm_hash64("", 0) == 0x2d06800538d394c2u); /* xxHash's own sanity values */
+    char hex[33];
+    sm_hash128_hex(sm_hash128_of("", 0, 0), hex);
+    assert_string_equal(hex, "99aa06d3014798d86001c324468d497f");
+    sm_hash128_hex((sm_hash128){.low = 0x0123456789abcdefu, .high = 0xfedcba9876543210u}, hex);
+    assert_string_equal(hex, "fedcba98765432100123456789abcdef");
+
+    assert_int_equal(sm_crc32(0, "123456789", 9), 0xcbf43926u);
+    assert_int_equal(sm_crc32(sm_crc32(0, "12345", 5), "6789", 4), 0xcbf43926u);
+    assert_int_equal(sm_crc32(17, NULL, 0), 17);
+}
+
+static void test_mix_is_bijective(void **state)
+{
+    assert_int_equal(sm_mix64(0), 0);
+    for (uint64_t i = 1; i < 64; i++) {
+        assert_true(sm_mix64(i) != sm_mix64(i - 1));
+    }
+}
+
+static void test_file_hash(void **state)
+{
+    const size_t n = 5 * 65536 + 123;
+    uint8_t *bytes = malloc(n);
+    for (size_t i = 0; i < n; i++) {
+        bytes[i] = (uint8_t)sm_mix64(i);
+    }
+    const sm_hash128 whole = sm_file_hash_piece(bytes, n, 0);
+    const sm_hash128 tail = sm_file_hash_piece(bytes + 3 * 65536, n - 3 * 65536, 3 * 65536);
+    const sm_hash128 head = sm_file_hash_piece(bytes, 3 * 65536, 0);
+    const sm_hash128 sum = sm_file_hash_add(tail, head); /* in any order */
+    assert_true(sum.low == whole.low && sum.high == whole.high);
+
+    const sm_hash128 none = sm_file_hash_piece(NULL, 0, 0);
+    assert_true(none.low == 0 && none.high == 0);
+    const sm_hash128 one = sm_file_hash_piece("abc", 3, 65536);
+    const sm_hash128 want = sm_hash128_of("abc", 3, 1);
+    assert_true(one.low == want.low && one.high == want.high);
+
+    memcpy(bytes, bytes + 65536, 65536); /* equal chunks at other places hash differently */
+    const sm_hash128 first = sm_file_hash_piece(bytes, 65536, 0);
+    const sm_hash128 second = sm_file_hash_piece(bytes + 65536, 65536, 65536);
+    assert_true(first.low != second.low);
+
+    const sm_hash128 carry = sm_file_hash_add((sm_hash128){.low = UINT64_MAX, .high = 1},
+                                              (sm_hash128){.low = 2, .high = 3});
+    assert_true(carry.low == 1 && carry.high == 5);
+    free(bytes);
+}
+
+static void test_map(void **state)
+{
+    sm_arena *a = sm_arena_new(NULL);
+    sm_map *m = sm_map_new(a);
+    static int values[5000];
+    void **places[5000];
+    char name[32];
+    assert_null(sm_map_get(m, SM_STR("absent")));
+    for (int i = 0; i < 5000; i++) {
+        snprintf(name, sizeof(name), "key-%d", i);
+        places[i] = sm_map_at(m, sm_str_of(name));
+        assert_null(*places[i]);
+        *places[i] = &values[i];
+        memset(name, 'x', sizeof(name)); /* the key was copied */
+    }
+    assert_int_equal(sm_map_count(m), 5000);
+    for (int i = 0; i < 5000; i++) {
+        snprintf(name, sizeof(name), "key-%d", i);
+        assert_ptr_equal(sm_map_at(m, sm_str_of(name)), places[i]); /* never moved */
+        assert_ptr_equal(sm_map_get(m, sm_str_of(name)), &values[i]);
+        assert_true(sm_str_is(sm_map_key(m, i), name)); /* in the order of insertion */
+        assert_ptr_equal(sm_map_value(m, i), &values[i]);
+    }
+    assert_int_equal(sm_map_count(m), 5000);
+    assert_null(sm_map_get(m, SM_STR("key-5000")));
+
+    *sm_map_at(m, SM_STR("")) = &values[1];
+    assert_ptr_equal(sm_map_get(m, (sm_str){0}), &values[1]);
+    *sm_map_at(m, (sm_str){"a\0b", 3}) = &values[2];
+    assert_null(sm_map_get(m, SM_STR("a")));
+    assert_ptr_equal(sm_map_get(m, (sm_str){"a\0b", 3}), &values[2]);
+    sm_arena_free(a);
+}
+
+static void test_nearest(void **state)
+{
+    static const sm_str names[] = {
+        {"height", 6}, {"Weight", 6}, {"leaf_count", 10}, {"id", 2}, {"soil", 4}, {"", 0},
+    };
+    static const struct {
+        const char *wanted, *want;
+    } rows[] = {
+        {"height", "height"},
+        {"hieght", "height"}, /* a swap of neighbours is one edit */
+        {"heigth", "height"},
+        {"weight", "Weight"}, /* case counts half, a letter whole */
+        {"WEIGHT", "Weight"},
+        {"leafcount", "leaf_count"},
+        {"leaf_counts", "leaf_count"},
+        {"lefcnt", NULL},
+        {"ID", "id"},
+        {"i", NULL}, /* one letter of one is all of it */
+        {"if", "id"},
+        {"xy", NULL},
+        {"soli", "soil"},
+        {"boat", NULL},
+        {"", NULL},
+    };
+    for (int i = 0; i < SM_COUNT(rows); i++) {
+        const char *got = sm_nearest_name(sm_str_of(rows[i].wanted), names, SM_COUNT(names));
+        if (!rows[i].want != !got || (got && strcmp(got, rows[i].want) != 0)) {
+            fail_msg("\"%s\": got %s", rows[i].wanted, got ? got : "none");
+        }
+    }
+    assert_null(sm_nearest_name(SM_STR("x"), NULL, 0));
+    char longer[300];
+    memset(longer, 'a', sizeof(longer));
+    const sm_str long_name = {longer, sizeof(longer)};
+    assert_null(sm_nearest_name(long_name, &long_name, 1));
+    assert_null(sm_nearest_name(SM_STR("aaaa"), &long_name, 1));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_known_values), cmocka_unit_test(test_mix_is_bijective),
+        cmocka_unit_test(test_file_hash),    cmocka_unit_test(test_map),
+        cmocka_unit_test(test_nearest),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
