@@ -14,8 +14,9 @@
 #include "base/status.h"
 #include "base/thread.h"
 
-/* Calls back whoever said SM_WAIT; from any thread, any number of times. Copied by value; good
- * until the run that gave it has returned. */
+/* Calls back whoever said SM_WAIT; from any thread, any number of times. Copied by value. A pool's
+ * waker is good until the pool is freed: after its run has returned it does nothing, or at most
+ * makes another driver take a step for nothing, which every driver must bear. */
 typedef struct sm_waker {
     void (*wake)(void *ctx);
     void *ctx;
@@ -29,7 +30,8 @@ static inline void sm_wake(sm_waker w)
 
 typedef struct sm_pool sm_pool;
 
-/** n_threads ≥ 1 workers; the caller of a run is one of them, so n − 1 threads are started. */
+/** 1 to 1,024 workers; the caller of a run is one of them, so n − 1 threads are started.
+ * SM_RANGE for other numbers. */
 sm_status sm_pool_new(int n_threads, sm_pool **out, sm_error *e) SM_MUST_USE;
 void sm_pool_free(sm_pool *p);
 int sm_pool_threads(const sm_pool *p);
@@ -40,8 +42,9 @@ typedef sm_status (*sm_step_fn)(void *driver, int worker, sm_waker waker, sm_err
  * Runs n drivers to their end; the caller works along.
  *
  * Owner     borrows `drivers` (n pointers, each given to `step`)
- * Returns   SM_OK when all ended; the first failure; SM_INTERRUPTED when `cancel` was set (may be
- *           NULL). No step is running any more when it returns.
+ * Returns   SM_OK when all ended; the first failure, of several at once that of the first driver;
+ *           SM_INTERRUPTED when `cancel` was set (may be NULL). No step is running any more when it
+ *           returns.
  * Threads   any thread, several runs at once; `worker` is 0 … threads − 1 and unique among the
  *           steps that run at the same moment in this pool. May not be called from within a step
  *           (use sm_pool_for() there).
