@@ -75,6 +75,7 @@ BAD = [
      "src/delta/bad.c:3", "only base calls"),
     ("banned", "src/delta/bad.c", "int a; // one\n", "src/delta/bad.c:1", "write /* */"),
     ("docs", "docs/errors.md", "old\n", "docs/errors.md:1", "make docs"),
+    ("docs", "README.md", "\nsee [it](docs/none.md)\n", "README.md:2", "does not exist"),
 ]
 WARNED = [
     ("static", "src/delta/bad.c", "int smi_alone(int a)\n{\n    return a;\n}\n",
