@@ -4,10 +4,10 @@
  *
  * Calls    sm_pool_run() queues its drivers and works along until they are done; a waker, called by
  *          anyone, queues a driver that waits; sm_pool_for() hands out numbers to whoever is idle.
- * Method   One lock, one queue of ready drivers over all runs, one condition for the idle. A step is
- *          a morsel's work (about 1 ms), so the lock is taken some thousand times a second. Worker
- *          numbers are lent for the length of a step, which also bounds the steps at a time when
- *          several runs come with a caller each.
+ * Method   One lock, one queue of ready drivers over all runs, one condition for the idle. A step
+ *          is a morsel's work (about 1 ms), so the lock is taken some thousand times a second.
+ *          Worker numbers are lent for the length of a step, which also bounds the steps at a time
+ *          when several runs come with a caller each.
  * States   READY -> RUNNING -> READY | WAITING | DONE. A wake turns WAITING into READY, and RUNNING
  *          into RUNNING_WOKEN, for which SM_WAIT means READY: no wake is lost between a driver's
  *          last look and its answer.

@@ -3,9 +3,9 @@
  * cli/cli_output.c: rows out of a query, as text or as a Parquet file, to stdout or to a file.
  * Called by cmd_sql.c and whoever else prints rows.
  *
- * Text is made batch by batch into one buffer. To a file it goes through an upload, so that the file
- * appears whole or not at all. A table for people needs all rows for its widths: it keeps the first
- * TABLE_ROWS rows and counts the rest. */
+ * Text is made batch by batch into one buffer. To a file it goes through an upload, so that the
+ * file appears whole or not at all. A table for people needs all rows for its widths: it keeps the
+ * first TABLE_ROWS rows and counts the rest. */
 #include <stdio.h>
 #include <unistd.h>
 

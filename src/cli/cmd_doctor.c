@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * cli/cmd_doctor.c: `smelt doctor [URI]`: what smelt sees of the machine, and whether a store can be
- * read, written and committed to, step by step. */
+ * cli/cmd_doctor.c: `smelt doctor [URI]`: what smelt sees of the machine, and whether a store can
+ * be read, written and committed to, step by step. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <unistd.h>

@@ -84,8 +84,9 @@ typedef struct sm_generate_opts {
     uint64_t seed;
 } sm_generate_opts;
 
-/** Writes one NDJSON file a day and, where damage > 0, MANIFEST.ndjson beside the logs (generate.c):
- * taken from what was generated, never from the reader. The same bytes at any thread count. */
+/** Writes one NDJSON file a day and, where damage > 0, MANIFEST.ndjson beside the logs
+ * (generate.c): taken from what was generated, never from the reader. The same bytes at any thread
+ * count. */
 sm_status sm_generate_logs(const sm_generate_opts *opts, const sm_exec_env *env, int64_t *lines,
                            int64_t *bytes, sm_error *e) SM_MUST_USE;
 

@@ -6,18 +6,19 @@
  * Method    A day is cut into chunks of CHUNK_LINES lines; a wave of chunks is made side by side on
  *           the pool, then written in order. Each line draws from a random stream seeded by (seed,
  *           day, line) alone, so the bytes depend on nothing else.
- * Manifest  Where lines are damaged: MANIFEST.ndjson beside the logs, one object a line of the logs:
- *           file, line, damage ("" for none), verdict (kept, refused, blank), for refused lines
- *           reason and column, for kept ones the nine columns. Its name is no log's.
- * Files     With damage, the first day begins with a byte-order mark, the second ends without a line
- *           feed, and, from 100,000 lines on, line 1000 of the first day is longer than 16 MiB. */
+ * Manifest  Where lines are damaged: MANIFEST.ndjson beside the logs, one object a line of the
+ *           logs: file, line, damage ("" for none), verdict (kept, refused, blank), for refused
+ *           lines reason and column, for kept ones the nine columns. Its name is no log's.
+ * Files     With damage, the first day begins with a byte-order mark, the second ends without a
+ *           line feed, and, from 100,000 lines on, line 1000 of the first day is longer than 16
+ *           MiB. */
+#include <stdio.h>
+
 #include "base/hash.h"
 #include "base/text.h"
 #include "base/time.h"
 #include "flow/flow.h"
 #include "flow/generate_int.h"
-
-#include <stdio.h>
 
 #define CHUNK_LINES         8192
 #define TOO_LONG_LINE       999 /* 0-based */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * flow/generate_int.h: a viewing log's line while it is being made: what it says (want), how it is
- * spelt (the rest), and what a reader must make of it (verdict). Shared by generate.c, which writes
- * files, generate_line.c, which draws and spells lines, and generate_damage.c, which spoils them. */
+ * flow/generate_int.h: a viewing log's line while it is being made: what it says (want), how it
+ * is spelt (the rest), and what a reader must make of it (verdict). Shared by generate.c, which
+ * writes files, generate_line.c, which draws and spells lines, and generate_damage.c, which spoils
+ * them. */
 #ifndef SM_FLOW_GENERATE_INT_H
 #define SM_FLOW_GENERATE_INT_H
 
