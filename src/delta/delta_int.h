@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * delta/delta_int.h: what the files of the room share: an action as it stands in a commit or a
+ * checkpoint, the state that replaying actions gives, and the small translations (schema, statistics,
+ * partition values, paths). */
+#ifndef SM_DELTA_DELTA_INT_H
+#define SM_DELTA_DELTA_INT_H
+
+#include "base/hash.h"
+#include "delta/delta.h"
+
+/* ---- deletion vectors (told apart, not read yet) ---------------------------------------------- */
+
+typedef struct sm_delta_dv {
+    sm_str storage_type, path_or_inline;
+    int64_t offset; /* −1: none */
+    int64_t size_bytes, cardinality;
+} sm_delta_dv;
+
+/* ---- actions ---------------------------------------------------------------------------------- */
+
+/* A removed file, kept until it expires so that a checkpoint can say so. */
+typedef struct smi_tombstone {
+    sm_str path;
+    int64_t deleted_ms;
+    bool data_change;
+    const sm_delta_dv *dv;
+    bool is_live_again;
+} smi_tombstone;
+
+typedef enum smi_action_kind {
+    SMI_ACTION_ADD,
+    SMI_ACTION_REMOVE,
+    SMI_ACTION_METADATA,
+    SMI_ACTION_PROTOCOL,
+    SMI_ACTION_TXN,
+    SMI_ACTION_COMMIT_INFO,
+    SMI_ACTION_SIDECAR, /* V2 checkpoints: a Parquet file of adds and removes */
+    SMI_ACTION_OTHER,   /* cdc, domainMetadata, checkpointMetadata: nothing of the snapshot */
+} smi_action_kind;
+
+/* Texts are borrowed from what was parsed; they live in the snapshot's arena. */
+typedef struct smi_action {
+    smi_action_kind kind;
+    bool data_change;
+    /* ADD, REMOVE, SIDECAR */
+    sm_str path;
+    const sm_pair *partition; /* as text; a null has key and a value without data */
+    int32_t n_partition;
+    uint64_t size_bytes;
+    int64_t modified_ms; /* REMOVE: the time of deletion */
+    sm_str stats_json;
+    const sm_delta_dv *dv;
+    const sm_pair *tags;
+    int32_t n_tags;
+    /* the others */
+    sm_str schema_json;
+    sm_delta_metadata metadata; /* its schema unset until smi_state_finish */
+    sm_delta_protocol protocol;
+    sm_delta_txn txn;
+    const sm_json *info; /* COMMIT_INFO */
+} smi_action;
+
+/** A line of a commit. SM_CORRUPT, without a place, where it is no action. */
+sm_status smi_action_parse(sm_str line, sm_arena *a, smi_action *out, sm_error *e) SM_MUST_USE;
+
+/* ---- state ------------------------------------------------------------------------------------ */
+
+struct sm_snapshot {
+    _Atomic int32_t refs;
+    sm_arena *arena;
+    sm_budget *budget;
+    sm_store *store;
+    int64_t version;
+    bool has_protocol, has_metadata;
+    sm_delta_protocol protocol;
+    sm_delta_metadata metadata;
+    sm_str schema_json;
+
+    /* While replaying: adds in order with those removed since among them. */
+    smi_action *adds;
+    bool *is_dead;
+    int64_t n_adds, cap_adds, cap_dead;
+    sm_map *by_path; /* path and deletion vector -> index in adds + 1 */
+
+    smi_tombstone *tombstones;
+    int64_t n_tombstones, cap_tombstones;
+    sm_map *tombstone_by_path; /* the same -> index + 1 */
+
+    sm_delta_txn *txns;
+    int64_t n_txns, cap_txns;
+    sm_map *txn_by_id; /* app id -> index + 1 */
+
+    sm_delta_file *files; /* what is alive, once finished */
+    int64_t n_files;
+};
+
+/** Applies one action, in the order of the log. */
+void smi_state_apply(sm_snapshot *s, const smi_action *action);
+/** After the last: checks, parses the schema, and makes `files`. */
+sm_status smi_state_finish(sm_snapshot *s, sm_error *e) SM_MUST_USE;
+/** One add as a file of a table with this metadata. */
+sm_status smi_file_of(const smi_action *add, const sm_delta_metadata *m, sm_arena *a,
+                      sm_delta_file *out, sm_error *e) SM_MUST_USE;
+
+/* ---- the log's files -------------------------------------------------------------------------- */
+
+#define SMI_LOG "_delta_log/"
+#define SMI_LOG_KEY_BYTES 64
+void smi_commit_key(int64_t version, char out[SMI_LOG_KEY_BYTES]);
+
+/** Reads a commit and calls each(ctx, action) in order; the text lives in `a`. SM_NOT_FOUND where
+ * there is no such version. */
+typedef sm_status (*smi_each_action)(void *ctx, const smi_action *action, sm_error *e);
+sm_status smi_commit_read(sm_store *s, int64_t version, sm_arena *a, smi_each_action each,
+                          void *ctx, sm_error *e) SM_MUST_USE;
+
+/** Reads a Parquet checkpoint (or sidecar) file likewise. */
+sm_status smi_checkpoint_read(sm_store *s, sm_str key, sm_budget *budget, sm_arena *a,
+                              smi_each_action each, void *ctx, sm_error *e) SM_MUST_USE;
+
+/* ---- translations ----------------------------------------------------------------------------- */
+
+/** "a%20b" decoded; SM_CORRUPT where it leaves the table's root. *is_outside: an absolute path or
+ * URI (key is then empty). */
+sm_status smi_path_key(sm_str path, sm_arena *a, sm_str *key, bool *is_outside,
+                       sm_error *e) SM_MUST_USE;
+/** A key as a path in the log: bytes that URIs reserve are percent-encoded. */
+sm_str smi_path_encode(sm_str key, sm_arena *a);
+
+/** A partition value's text ("" or no data is NULL). */
+sm_status smi_partition_value(const sm_type *t, sm_str text, sm_arena *a, sm_value *out,
+                              sm_error *e) SM_MUST_USE;
+void smi_partition_text(sm_value v, sm_buf *out);
+
+/** Statistics from their JSON; what cannot be understood is left out. ranges: one a field. */
+void smi_stats_parse(sm_str json, const sm_type *schema, sm_arena *a, int64_t *n_rows,
+                     const sm_range **ranges);
+/** And to JSON, for a file of n_rows. */
+void smi_stats_print(const sm_type *schema, const sm_range *ranges, int64_t n_rows, sm_buf *out);
+
+/** The name a field has in files and statistics: its physical name under column mapping. */
+sm_str smi_physical_name(const sm_field *f, sm_arena *a);
+
+/** SM_UNSUPPORTED naming the features that are not known. */
+sm_status smi_check_reader(const sm_delta_protocol *p, sm_error *e) SM_MUST_USE;
+sm_status smi_check_writer(const sm_delta_protocol *p, const sm_delta_metadata *m,
+                           sm_error *e) SM_MUST_USE;
+
+#endif
