@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * store/fetch.c: ranges in, in completion order.
+ *
+ * Calls    sm_fetch_new, sm_fetch_request for each range, sm_fetch_next (or _wait) until SM_END,
+ *          more requests at any time, sm_fetch_free.
+ * Method   A request takes its block from the budget and becomes a job of the I/O threads. A job
+ *          that is answered goes to the end of `arrived` and wakes all who wait; who comes first
+ *          takes it. A failure travels the same way, as the answer of its request.
+ * Wakes    A waiter registers under the lock under which arrivals are counted, so none is lost. A
+ *          job counts as flying until its wakes are done: sm_fetch_free waits for that, and no
+ *          waker is called after it has returned. */
+#include "base/memory.h"
+#include "store/store_int.h"
+
+typedef struct read_job {
+    smi_job job; /* first: a job is its read */
+    struct sm_fetch *fetch;
+    sm_range_read range;
+    sm_block *block;
+    sm_status status;
+    sm_error *error; /* of a failure */
+    struct read_job *next_arrived;
+} read_job;
+
+struct sm_fetch {
+    sm_budget *budget;
+    smi_io *io;
+
+    sm_mutex lock; /* of all below */
+    sm_cond arrival; /* something arrived, or nothing is outstanding any more */
+    sm_cond landed;  /* n_flying is 0 */
+    read_job *arrived_first, *arrived_last;
+    int64_t n_outstanding; /* requested and not yet given back */
+    int64_t n_flying;      /* with the I/O threads */
+    bool is_closing;
+    smi_waiters waiters;
+};
+
+sm_status sm_fetch_new(sm_budget *budget, sm_fetch **out, sm_error *e)
+{
+    smi_io *io = NULL;
+    SM_TRY(smi_io_join(&io, e));
+    sm_fetch *f = sm_alloc_zero(sizeof(*f));
+    f->budget = budget;
+    f->io = io;
+    sm_mutex_init(&f->lock);
+    sm_cond_init(&f->arrival);
+    sm_cond_init(&f->landed);
+    *out = f;
+    return SM_OK;
+}
+
+static void read_free(read_job *r)
+{
+    sm_block_release(r->block);
+    sm_blob_close(r->range.blob);
+    sm_free(r->error);
+    sm_free(r);
+}
+
+void sm_fetch_free(sm_fetch *f)
+{
+    if (!f) {
+        return;
+    }
+    sm_mutex_lock(&f->lock);
+    f->is_closing = true;
+    sm_mutex_unlock(&f->lock);
+
+    smi_job *cancelled = smi_io_cancel(f->io, f);
+    sm_mutex_lock(&f->lock);
+    while (cancelled) {
+        smi_job *next = cancelled->next;
+        read_free((read_job *)cancelled);
+        f->n_flying--;
+        cancelled = next;
+    }
+    while (f->n_flying > 0) {
+        sm_cond_wait(&f->landed, &f->lock);
+    }
+    sm_mutex_unlock(&f->lock);
+
+    for (read_job *r = f->arrived_first, *next; r; r = next) {
+        next = r->next_arrived;
+        read_free(r);
+    }
+    smi_io_leave(f->io);
+    smi_waiters_release(&f->waiters);
+    sm_cond_release(&f->landed);
+    sm_cond_release(&f->arrival);
+    sm_mutex_release(&f->lock);
+    sm_free(f);
+}
+
+/* ---- on an I/O thread --------------------------------------------------------------------------- */
+
+static int64_t read_run(smi_job *j)
+{
+    read_job *r = (read_job *)j;
+    sm_mutex_lock(&r->fetch->lock);
+    const bool is_closing = r->fetch->is_closing;
+    sm_mutex_unlock(&r->fetch->lock);
+    if (is_closing) {
+        return 0;
+    }
+    sm_error failure = {0};
+    r->status =
+        smi_blob_read(r->range.blob, r->range.off_bytes, r->range.len, r->block->data, &failure);
+    if (r->status != SM_OK) {
+        r->error = sm_alloc(sizeof(failure));
+        *r->error = failure;
+    }
+    return smi_due_ns(r->range.blob->store, r->status == SM_OK ? r->range.len : 0, 0);
+}
+
+static void read_done(smi_job *j)
+{
+    read_job *r = (read_job *)j;
+    sm_fetch *f = r->fetch;
+
+    sm_mutex_lock(&f->lock);
+    r->next_arrived = NULL;
+    if (f->arrived_last) {
+        f->arrived_last->next_arrived = r;
+    } else {
+        f->arrived_first = r;
+    }
+    f->arrived_last = r;
+    smi_waiters woken = smi_waiters_take(&f->waiters);
+    sm_cond_signal(&f->arrival);
+    sm_mutex_unlock(&f->lock);
+
+    smi_waiters_wake(&woken);
+
+    sm_mutex_lock(&f->lock);
+    if (--f->n_flying == 0) {
+        sm_cond_broadcast(&f->landed);
+    }
+    sm_mutex_unlock(&f->lock);
+}
+
+/* ---- the caller's side ---------------------------------------------------------------------------- */
+
+sm_status sm_fetch_request(sm_fetch *f, const sm_range_read *range, sm_error *e)
+{
+    sm_block *block = NULL;
+    SM_TRY(sm_block_new(f->budget, range->len, &block, e));
+    read_job *r = sm_alloc_zero(sizeof(*r));
+    r->job = (smi_job){.run = read_run, .done = read_done, .owner = f};
+    r->fetch = f;
+    r->range = *range;
+    r->block = block;
+    sm_blob_retain(range->blob);
+
+    sm_mutex_lock(&f->lock);
+    f->n_outstanding++;
+    f->n_flying++;
+    sm_mutex_unlock(&f->lock);
+    smi_io_add(f->io, &r->job);
+    return SM_OK;
+}
+
+/* Takes the first that has arrived; NULL where none has. Locked. */
+static read_job *take_arrived(sm_fetch *f)
+{
+    read_job *r = f->arrived_first;
+    if (r) {
+        f->arrived_first = r->next_arrived;
+        if (!f->arrived_first) {
+            f->arrived_last = NULL;
+        }
+        f->n_outstanding--;
+    }
+    return r;
+}
+
+static sm_status give_back(read_job *r, sm_fetched *out, sm_error *e)
+{
+    const sm_status st = r->status;
+    if (st == SM_OK) {
+        *out = (sm_fetched){.tag = r->range.tag, .block = r->block, .len = r->range.len};
+        r->block = NULL;
+    } else if (e) {
+        *e = *r->error;
+    }
+    read_free(r);
+    return st;
+}
+
+/* Tells those who wait that there is nothing left to wait for. Unlocks. */
+static void unlock_and_tell_end(sm_fetch *f)
+{
+    smi_waiters woken = {0};
+    if (f->n_outstanding == 0) {
+        woken = smi_waiters_take(&f->waiters);
+        sm_cond_broadcast(&f->arrival);
+    }
+    sm_mutex_unlock(&f->lock);
+    smi_waiters_wake(&woken);
+}
+
+sm_status sm_fetch_next(sm_fetch *f, sm_waker waker, sm_fetched *out, sm_error *e)
+{
+    sm_mutex_lock(&f->lock);
+    read_job *r = take_arrived(f);
+    if (!r) {
+        const sm_status st = f->n_outstanding == 0 ? SM_END : SM_WAIT;
+        if (st == SM_WAIT) {
+            smi_waiters_add(&f->waiters, waker);
+        }
+        sm_mutex_unlock(&f->lock);
+        return st;
+    }
+    unlock_and_tell_end(f);
+    return give_back(r, out, e);
+}
+
+sm_status sm_fetch_wait(sm_fetch *f, sm_fetched *out, sm_error *e)
+{
+    sm_mutex_lock(&f->lock);
+    read_job *r = NULL;
+    while (!(r = take_arrived(f)) && f->n_outstanding > 0) {
+        sm_cond_wait(&f->arrival, &f->lock);
+    }
+    if (!r) {
+        sm_mutex_unlock(&f->lock);
+        return SM_END;
+    }
+    unlock_and_tell_end(f);
+    return give_back(r, out, e);
+}

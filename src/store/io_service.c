@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * store/io_service.c: the two threads that do the I/O of every fetch and upload of the process.
+ *
+ * Jobs are run in the order in which they came. A job whose answer is due later (a store that plays
+ * a slow wire) is parked in a list ordered by time, so that any number of slow answers overlap on
+ * two threads. Started for the first fetch or upload, ended with the last: a process that has none
+ * open has no I/O thread and may fork.
+ * Two threads: the page cache gives more than memory can take up already with one
+ * (7.7 GB/s a core); the second one keeps going while the first waits for a disk or an fsync. */
+#include "base/memory.h"
+#include "base/time.h"
+#include "store/store_int.h"
+
+#define IO_THREADS 2
+
+typedef struct job_list {
+    smi_job *first, *last;
+} job_list;
+
+struct smi_io {
+    int64_t n_users; /* guarded by the_lock */
+
+    sm_mutex lock; /* of all below */
+    sm_cond changed;
+    job_list ready;  /* in the order in which they came */
+    job_list parked; /* run, not yet answered; in order of due_ns */
+    bool is_ending;
+
+    sm_thread *threads[IO_THREADS];
+};
+
+static sm_mutex the_lock = {PTHREAD_MUTEX_INITIALIZER};
+static smi_io *the_io; /* NULL while nobody has joined */
+
+/* ---- lists ------------------------------------------------------------------------------------ */
+
+/* Puts j behind `before` (NULL: first). */
+static void insert_after(job_list *l, smi_job *before, smi_job *j)
+{
+    j->prev = before;
+    j->next = before ? before->next : l->first;
+    *(j->prev ? &j->prev->next : &l->first) = j;
+    *(j->next ? &j->next->prev : &l->last) = j;
+}
+
+static smi_job *take_out(job_list *l, smi_job *j)
+{
+    *(j->prev ? &j->prev->next : &l->first) = j->next;
+    *(j->next ? &j->next->prev : &l->last) = j->prev;
+    j->prev = j->next = NULL;
+    return j;
+}
+
+/* Answers mostly fall due in the order of their calls: the place is found from the end. */
+static void park(smi_io *io, smi_job *j)
+{
+    smi_job *before = io->parked.last;
+    while (before && before->due_ns > j->due_ns) {
+        before = before->prev;
+    }
+    insert_after(&io->parked, before, j);
+}
+
+/* ---- the threads -------------------------------------------------------------------------------- */
+
+/* Locked on entry and exit, not while the work is done. */
+static void run_one(smi_io *io)
+{
+    smi_job *j = take_out(&io->ready, io->ready.first);
+    sm_mutex_unlock(&io->lock);
+    j->due_ns = j->run(j);
+    const bool is_due = j->due_ns <= 0 || j->due_ns <= sm_monotonic_ns();
+    if (is_due) {
+        j->done(j);
+    }
+    sm_mutex_lock(&io->lock);
+    if (!is_due) {
+        park(io, j);
+        sm_cond_signal(&io->changed); /* the other thread may sleep past this time */
+    }
+}
+
+static void answer_one(smi_io *io)
+{
+    smi_job *j = take_out(&io->parked, io->parked.first);
+    sm_mutex_unlock(&io->lock);
+    j->done(j);
+    sm_mutex_lock(&io->lock);
+}
+
+static void io_thread(void *ctx)
+{
+    smi_io *io = ctx;
+    sm_mutex_lock(&io->lock);
+    for (;;) {
+        const smi_job *due = io->parked.first;
+        const int64_t wait_ns = due ? due->due_ns - sm_monotonic_ns() : 0;
+        if (due && wait_ns <= 0) {
+            answer_one(io);
+        } else if (io->ready.first) {
+            run_one(io);
+        } else if (io->is_ending) {
+            break;
+        } else if (due) {
+            sm_cond_wait_ms(&io->changed, &io->lock, (wait_ns + 999999) / 1000000);
+        } else {
+            sm_cond_wait(&io->changed, &io->lock);
+        }
+    }
+    sm_mutex_unlock(&io->lock);
+}
+
+/* ---- joining and leaving -------------------------------------------------------------------------- */
+
+static void io_free(smi_io *io)
+{
+    sm_mutex_lock(&io->lock);
+    SM_ASSERT(!io->ready.first && !io->parked.first);
+    io->is_ending = true;
+    sm_cond_broadcast(&io->changed);
+    sm_mutex_unlock(&io->lock);
+    for (int i = 0; i < IO_THREADS; i++) {
+        if (io->threads[i]) {
+            sm_thread_join(io->threads[i]);
+        }
+    }
+    sm_cond_release(&io->changed);
+    sm_mutex_release(&io->lock);
+    sm_free(io);
+}
+
+static sm_status io_new(smi_io **out, sm_error *e)
+{
+    smi_io *io = sm_alloc_zero(sizeof(*io));
+    sm_mutex_init(&io->lock);
+    sm_cond_init(&io->changed);
+    for (int i = 0; i < IO_THREADS; i++) {
+        const sm_status st = sm_thread_start(io_thread, io, "smelt-io", &io->threads[i], e);
+        if (st != SM_OK) {
+            io_free(io);
+            return st;
+        }
+    }
+    *out = io;
+    return SM_OK;
+}
+
+sm_status smi_io_join(smi_io **out, sm_error *e)
+{
+    sm_mutex_lock(&the_lock);
+    const sm_status st = the_io ? SM_OK : io_new(&the_io, e);
+    if (st == SM_OK) {
+        the_io->n_users++;
+        *out = the_io;
+    }
+    sm_mutex_unlock(&the_lock);
+    return st;
+}
+
+void smi_io_leave(smi_io *io)
+{
+    sm_mutex_lock(&the_lock);
+    SM_ASSERT(io == the_io && io->n_users > 0);
+    const bool is_last = --io->n_users == 0;
+    if (is_last) {
+        the_io = NULL; /* whoever joins from now on starts anew */
+    }
+    sm_mutex_unlock(&the_lock);
+    if (is_last) {
+        io_free(io);
+    }
+}
+
+/* ---- jobs ----------------------------------------------------------------------------------------- */
+
+void smi_io_add(smi_io *io, smi_job *j)
+{
+    sm_mutex_lock(&io->lock);
+    insert_after(&io->ready, io->ready.last, j);
+    sm_cond_signal(&io->changed);
+    sm_mutex_unlock(&io->lock);
+}
+
+static smi_job *take_owned(job_list *l, const void *owner, smi_job *taken)
+{
+    for (smi_job *j = l->first, *next; j; j = next) {
+        next = j->next;
+        if (j->owner == owner) {
+            take_out(l, j)->next = taken;
+            taken = j;
+        }
+    }
+    return taken;
+}
+
+smi_job *smi_io_cancel(smi_io *io, const void *owner)
+{
+    sm_mutex_lock(&io->lock);
+    smi_job *taken = take_owned(&io->ready, owner, NULL);
+    taken = take_owned(&io->parked, owner, taken);
+    sm_mutex_unlock(&io->lock);
+    return taken;
+}

@@ -1,0 +1,552 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * store/store.c: the door. Opens stores by scheme, checks keys before a store sees them, counts
+ * what goes over the wire, names the object in every error, waits for slow answers.
+ *
+ * Two layers: smi_x() does one call of the ops, counted and named; sm_store_x() is that and the
+ * wait until its answer is due. A wrapper calls smi_x() of the store inside, so that both count
+ * and only the outermost waits.
+ * Requests are: list, stat, get, put, delete, opening a blob, reading a range, a piece of an
+ * upload, its end. */
+#include "store/store.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/time.h"
+#include "store/store_int.h"
+
+/* ---- schemes: a row a store ------------------------------------------------------------------ */
+
+typedef struct scheme_row {
+    const char *name;
+    smi_open_fn open;
+} scheme_row;
+
+static const scheme_row schemes[] = {
+    {"file", smi_local_open},
+    {"memory", smi_memory_open},
+};
+#define SCHEME_NAMES "file://, memory://, or a path"
+
+/* The bytes of the scheme of "scheme://…"; 0 for a path. */
+static size_t scheme_len(sm_str uri)
+{
+    size_t n = 0;
+    while (n < uri.len && ((uri.data[n] >= 'a' && uri.data[n] <= 'z') ||
+                           (uri.data[n] >= 'A' && uri.data[n] <= 'Z') ||
+                           (n > 0 && uri.data[n] >= '0' && uri.data[n] <= '9') ||
+                           (n > 0 && memchr("+-.", uri.data[n], 3)))) {
+        n++;
+    }
+    const bool is_scheme = n > 0 && uri.len >= n + 3 && memcmp(uri.data + n, "://", 3) == 0;
+    return is_scheme ? n : 0;
+}
+
+static sm_status open_by_scheme(sm_str uri, sm_store **out, sm_error *e)
+{
+    const size_t n = scheme_len(uri);
+    if (n == 0) {
+        return smi_local_open(uri, out, e);
+    }
+    for (int i = 0; i < SM_COUNT(schemes); i++) {
+        if (sm_str_eq_nocase((sm_str){uri.data, n}, sm_str_of(schemes[i].name))) {
+            return schemes[i].open(uri, out, e);
+        }
+    }
+    const sm_status st = sm_fail(e, SM_UNSUPPORTED, "there is no store for \"%.*s://\"", (int)n,
+                                 uri.data);
+    sm_error_todo(e, "Name one of: " SCHEME_NAMES ".");
+    return st;
+}
+
+sm_status sm_store_open(sm_str uri, sm_store **out, sm_error *e)
+{
+    if (uri.len == 0 || memchr(uri.data, 0, uri.len)) {
+        return sm_fail(e, SM_INVALID, "\"%.*s\" is no name of a store", SM_STR_ARG(uri));
+    }
+    sm_store *s = NULL;
+    SM_TRY(open_by_scheme(uri, &s, e));
+    const sm_status st = smi_fault_from_env(&s, e);
+    if (st != SM_OK) {
+        sm_store_release(s);
+        return st;
+    }
+    *out = s;
+    return SM_OK;
+}
+
+char *smi_str_dup(sm_str s)
+{
+    char *copy = sm_alloc(s.len + 1);
+    if (s.len > 0) {
+        memcpy(copy, s.data, s.len);
+    }
+    copy[s.len] = '\0';
+    return copy;
+}
+
+void smi_store_init(sm_store *s, const sm_store_ops *ops, sm_str uri)
+{
+    const size_t n = scheme_len(uri);
+    const size_t least = n > 0 ? n + 3 : 1; /* "/" stays, and "file://" of "file:///" */
+    while (uri.len > least && uri.data[uri.len - 1] == '/') {
+        uri.len--;
+    }
+    s->ops = ops;
+    s->uri = smi_str_dup(uri);
+    s->uri_len = uri.len;
+    atomic_init(&s->refs, 1);
+}
+
+sm_store *sm_store_retain(sm_store *s)
+{
+    atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+    return s;
+}
+
+void sm_store_release(sm_store *s)
+{
+    if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) > 1) {
+        return;
+    }
+    sm_free(s->uri);
+    s->ops->free(s);
+}
+
+/* ---- names ------------------------------------------------------------------------------------ */
+
+sm_str sm_store_uri(const sm_store *s)
+{
+    return (sm_str){s->uri, s->uri_len};
+}
+
+/* "ROOT" or "ROOT/": what stands before a key ("/" is the one root that ends in '/' by itself). */
+static const char *joint(const sm_store *s)
+{
+    return sm_str_is(sm_store_uri(s), "/") ? "" : "/";
+}
+
+/* Room for it, NUL included; then the text itself. */
+static size_t object_uri_bytes(const sm_store *s, sm_str key)
+{
+    return s->uri_len + strlen(joint(s)) + key.len + 1;
+}
+
+static sm_str object_uri_write(const sm_store *s, sm_str key, char *out)
+{
+    const size_t gap = strlen(joint(s));
+    const size_t len = s->uri_len + gap + key.len;
+    memcpy(out, s->uri, s->uri_len);
+    memcpy(out + s->uri_len, "/", gap);
+    if (key.len > 0) {
+        memcpy(out + s->uri_len + gap, key.data, key.len);
+    }
+    out[len] = '\0';
+    return (sm_str){out, len};
+}
+
+sm_str sm_store_uri_of(const sm_store *s, sm_str key, sm_arena *a)
+{
+    return object_uri_write(s, key, sm_arena_alloc(a, object_uri_bytes(s, key)));
+}
+
+sm_str smi_object_uri(const sm_store *s, sm_str key)
+{
+    return object_uri_write(s, key, sm_alloc(object_uri_bytes(s, key)));
+}
+
+void sm_uri_split(sm_str uri, sm_str *folder, sm_str *name)
+{
+    /* The bucket of "s3://bucket" is no name in a folder "s3:/". */
+    const size_t scheme = scheme_len(uri);
+    const size_t first = scheme > 0 ? scheme + 3 : 0;
+    size_t at = uri.len;
+    while (at > first && uri.data[at - 1] != '/') {
+        at--;
+    }
+    if (at == first && first > 0) {
+        *folder = uri;
+        *name = (sm_str){uri.data + uri.len, 0};
+        return;
+    }
+    *name = (sm_str){uri.data + at, uri.len - at};
+    if (at == 0) {
+        *folder = SM_STR(".");
+    } else {
+        const bool is_root = at == 1 || (first > 0 && at == first + 1);
+        *folder = (sm_str){uri.data, is_root ? at : at - 1};
+    }
+}
+
+/* Says which object a failed call was about. */
+static sm_status placed(const sm_store *s, sm_str key, sm_status st, sm_error *e)
+{
+    if (e && !sm_status_is_answer(st)) {
+        char object[sizeof(e->object)];
+        if (key.len == 0) {
+            snprintf(object, sizeof(object), "%s", s->uri);
+        } else {
+            snprintf(object, sizeof(object), "%s%s%.*s", s->uri, joint(s), SM_STR_ARG(key));
+        }
+        sm_error_place(e, object, 0, -1);
+    }
+    return st;
+}
+
+sm_status smi_key_check(sm_str key, sm_error *e)
+{
+    if (key.len == 0) {
+        return sm_fail(e, SM_INVALID, "the name of an object is empty");
+    }
+    if (memchr(key.data, 0, key.len)) {
+        return sm_fail(e, SM_INVALID, "the name of an object has a byte 0 in it");
+    }
+    size_t start = 0;
+    for (size_t i = 0; i <= key.len; i++) {
+        if (i < key.len && key.data[i] != '/') {
+            continue;
+        }
+        const sm_str part = {key.data + start, i - start};
+        if (part.len == 0 || sm_str_is(part, ".") || sm_str_is(part, "..")) {
+            return sm_fail(e, SM_INVALID, "the name \"%.*s\" of an object has the part \"%.*s\"",
+                           SM_STR_ARG(key), SM_STR_ARG(part));
+        }
+        start = i + 1;
+    }
+    return SM_OK;
+}
+
+static sm_status prefix_check(sm_str prefix, sm_error *e)
+{
+    if (prefix.len == 0) {
+        return SM_OK;
+    }
+    if (prefix.data[prefix.len - 1] != '/') {
+        return sm_fail(e, SM_INVALID, "the folder \"%.*s\" does not end in '/'",
+                       SM_STR_ARG(prefix));
+    }
+    return smi_key_check((sm_str){prefix.data, prefix.len - 1}, e);
+}
+
+/* ---- counts and slow answers -------------------------------------------------------------------- */
+
+size_t sm_store_inflight_bytes(const sm_store *s)
+{
+    return s->ops->inflight_bytes(s);
+}
+
+sm_store_counts sm_store_count(const sm_store *s)
+{
+    sm_store *counted = (sm_store *)s; /* an atomic load takes no pointer to const in C17 */
+    return (sm_store_counts){
+        .requests = atomic_load(&counted->requests),
+        .read_bytes = atomic_load(&counted->read_bytes),
+        .written_bytes = atomic_load(&counted->written_bytes),
+        .retries = atomic_load(&counted->retries),
+    };
+}
+
+static void count_request(sm_store *s)
+{
+    atomic_fetch_add_explicit(&s->requests, 1, memory_order_relaxed);
+}
+
+static void count_bytes(sm_store *s, size_t read_bytes, size_t written_bytes)
+{
+    atomic_fetch_add_explicit(&s->read_bytes, (int64_t)read_bytes, memory_order_relaxed);
+    atomic_fetch_add_explicit(&s->written_bytes, (int64_t)written_bytes, memory_order_relaxed);
+}
+
+int64_t smi_due_ns(sm_store *s, size_t read_bytes, size_t written_bytes)
+{
+    return s->ops->due_ns ? s->ops->due_ns(s, read_bytes, written_bytes) : 0;
+}
+
+/* Waits until the answer to a plain call has come; returns st. */
+static sm_status answered(sm_store *s, size_t read_bytes, size_t written_bytes, sm_status st)
+{
+    const int64_t due_ns = smi_due_ns(s, read_bytes, written_bytes);
+    if (due_ns > 0) {
+        const int64_t wait_ns = due_ns - sm_monotonic_ns();
+        if (wait_ns > 0) {
+            sm_sleep_ms((wait_ns + 999999) / 1000000);
+        }
+    }
+    return st;
+}
+
+/* ---- objects ------------------------------------------------------------------------------------ */
+
+sm_status smi_list(sm_store *s, const smi_listing *what, sm_arena *a, sm_entry **out, int64_t *n,
+                   sm_error *e)
+{
+    count_request(s);
+    return placed(s, what->prefix, s->ops->list(s, what, a, out, n, e), e);
+}
+
+static sm_status list(sm_store *s, const smi_listing *what, sm_arena *a, sm_entry **out, int64_t *n,
+                      sm_error *e)
+{
+    const sm_status st = prefix_check(what->prefix, e);
+    if (st != SM_OK) {
+        return placed(s, (sm_str){0}, st, e);
+    }
+    return answered(s, 0, 0, smi_list(s, what, a, out, n, e));
+}
+
+sm_status sm_store_list(sm_store *s, sm_str prefix, bool delimited, sm_arena *a, sm_entry **out,
+                        int64_t *n, sm_error *e)
+{
+    const smi_listing what = {.prefix = prefix, .delimited = delimited};
+    return list(s, &what, a, out, n, e);
+}
+
+sm_status sm_store_list_after(sm_store *s, sm_str prefix, sm_str after, sm_arena *a, sm_entry **out,
+                              int64_t *n, sm_error *e)
+{
+    const smi_listing what = {.prefix = prefix, .after = after};
+    return list(s, &what, a, out, n, e);
+}
+
+sm_status smi_stat(sm_store *s, sm_str key, sm_arena *a, sm_entry *out, sm_error *e)
+{
+    count_request(s);
+    return placed(s, key, s->ops->stat(s, key, a, out, e), e);
+}
+
+/* A key that is none, with the store as the place: the key stands in the cause. */
+static sm_status check_key(sm_store *s, sm_str key, sm_error *e)
+{
+    return placed(s, (sm_str){0}, smi_key_check(key, e), e);
+}
+
+sm_status sm_store_stat(sm_store *s, sm_str key, sm_arena *a, sm_entry *out, sm_error *e)
+{
+    SM_TRY(check_key(s, key, e));
+    return answered(s, 0, 0, smi_stat(s, key, a, out, e));
+}
+
+/* For stores without a call of their own: opens, reads, closes; one request all the same. */
+static sm_status get_by_blob(sm_store *s, sm_str key, sm_buf *out, sm_error *e)
+{
+    sm_blob *b = NULL;
+    SM_TRY(s->ops->blob_open(s, key, &b, e));
+    sm_status st = SM_OK;
+    if (b->size_bytes > SIZE_MAX / 2) {
+        st = sm_fail(e, SM_LIMIT, "an object of %" PRIu64 " bytes does not fit in memory",
+                     b->size_bytes);
+    } else {
+        st = sm_buf_reserve(out, (size_t)b->size_bytes, e);
+    }
+    if (st == SM_OK && b->size_bytes > 0) {
+        st = s->ops->blob_read(b, 0, (size_t)b->size_bytes, out->data + out->len, e);
+    }
+    if (st == SM_OK) {
+        out->len += (size_t)b->size_bytes;
+    }
+    s->ops->blob_free(b);
+    return st;
+}
+
+sm_status smi_get(sm_store *s, sm_str key, sm_buf *out, sm_error *e)
+{
+    const size_t before = out->len;
+    count_request(s);
+    const sm_status st =
+        s->ops->get ? s->ops->get(s, key, out, e) : get_by_blob(s, key, out, e);
+    count_bytes(s, out->len - before, 0);
+    return placed(s, key, st, e);
+}
+
+sm_status sm_store_get(sm_store *s, sm_str key, sm_buf *out, sm_error *e)
+{
+    SM_TRY(check_key(s, key, e));
+    const size_t before = out->len;
+    const sm_status st = smi_get(s, key, out, e);
+    return answered(s, out->len - before, 0, st);
+}
+
+sm_status smi_put(sm_store *s, sm_str key, const void *bytes, size_t n, sm_put_mode mode,
+                  sm_error *e)
+{
+    count_request(s);
+    const sm_status st = s->ops->put(s, key, bytes, n, mode, e);
+    count_bytes(s, 0, st == SM_OK ? n : 0);
+    return placed(s, key, st, e);
+}
+
+sm_status sm_store_put(sm_store *s, sm_str key, const void *bytes, size_t n, sm_put_mode mode,
+                       sm_error *e)
+{
+    SM_TRY(check_key(s, key, e));
+    return answered(s, 0, n, smi_put(s, key, bytes, n, mode, e));
+}
+
+sm_status smi_remove(sm_store *s, sm_str key, sm_error *e)
+{
+    count_request(s);
+    return placed(s, key, s->ops->remove(s, key, e), e);
+}
+
+sm_status sm_store_delete(sm_store *s, sm_str key, sm_error *e)
+{
+    SM_TRY(check_key(s, key, e));
+    return answered(s, 0, 0, smi_remove(s, key, e));
+}
+
+/* ---- blobs -------------------------------------------------------------------------------------- */
+
+sm_status smi_blob_open(sm_store *s, sm_str key, sm_blob **out, sm_error *e)
+{
+    count_request(s);
+    sm_blob *b = NULL;
+    const sm_status st = s->ops->blob_open(s, key, &b, e);
+    if (st != SM_OK) {
+        return placed(s, key, st, e);
+    }
+    b->uri = smi_object_uri(s, key);
+    b->store = sm_store_retain(s);
+    atomic_init(&b->refs, 1);
+    *out = b;
+    return SM_OK;
+}
+
+sm_status sm_blob_open(sm_store *s, sm_str key, sm_blob **out, sm_error *e)
+{
+    SM_TRY(check_key(s, key, e));
+    return answered(s, 0, 0, smi_blob_open(s, key, out, e));
+}
+
+sm_blob *sm_blob_retain(sm_blob *b)
+{
+    atomic_fetch_add_explicit(&b->refs, 1, memory_order_relaxed);
+    return b;
+}
+
+void sm_blob_close(sm_blob *b)
+{
+    if (!b || atomic_fetch_sub_explicit(&b->refs, 1, memory_order_acq_rel) > 1) {
+        return;
+    }
+    sm_store *s = b->store;
+    sm_free((char *)b->uri.data);
+    s->ops->blob_free(b);
+    sm_store_release(s);
+}
+
+sm_str sm_blob_uri(const sm_blob *b)
+{
+    return b->uri;
+}
+
+uint64_t sm_blob_bytes(const sm_blob *b)
+{
+    return b->size_bytes;
+}
+
+int64_t sm_blob_modified_us(const sm_blob *b)
+{
+    return b->modified_us;
+}
+
+sm_store *sm_blob_store(const sm_blob *b)
+{
+    return b->store;
+}
+
+sm_status smi_blob_read(sm_blob *b, uint64_t off_bytes, size_t len, void *out, sm_error *e)
+{
+    sm_status st = SM_OK;
+    if (off_bytes > b->size_bytes || len > b->size_bytes - off_bytes) {
+        st = sm_fail(e, SM_CORRUPT,
+                     "%zu bytes at %" PRIu64 " are not in an object of %" PRIu64 " bytes", len,
+                     off_bytes, b->size_bytes);
+    } else if (len > 0) {
+        count_request(b->store);
+        st = b->store->ops->blob_read(b, off_bytes, len, out, e);
+        count_bytes(b->store, st == SM_OK ? len : 0, 0);
+    }
+    if (st != SM_OK && e) {
+        sm_error_place(e, b->uri.data, 0, (int64_t)off_bytes);
+    }
+    return st;
+}
+
+sm_status sm_blob_read(sm_blob *b, uint64_t off_bytes, size_t len, void *out, sm_error *e)
+{
+    return answered(b->store, len, 0, smi_blob_read(b, off_bytes, len, out, e));
+}
+
+/* ---- writers ------------------------------------------------------------------------------------ */
+
+/* Reaches the store with its first piece: uncounted. */
+sm_status smi_writer_open(sm_store *s, sm_str key, smi_writer **out, sm_error *e)
+{
+    smi_writer *w = NULL;
+    SM_TRY(s->ops->writer_open(s, key, &w, e));
+    w->store = s;
+    *out = w;
+    return SM_OK;
+}
+
+sm_status smi_writer_write(smi_writer *w, const void *bytes, size_t n, sm_error *e)
+{
+    count_request(w->store);
+    const sm_status st = w->store->ops->writer_write(w, bytes, n, e);
+    count_bytes(w->store, 0, st == SM_OK ? n : 0);
+    return st;
+}
+
+sm_status smi_writer_finish(smi_writer *w, sm_error *e)
+{
+    count_request(w->store);
+    return w->store->ops->writer_finish(w, e);
+}
+
+void smi_writer_free(smi_writer *w)
+{
+    if (w) {
+        w->store->ops->writer_free(w);
+    }
+}
+
+/* ---- those who wait ------------------------------------------------------------------------------ */
+
+void smi_waiters_add(smi_waiters *w, sm_waker waker)
+{
+    if (!waker.wake) {
+        return;
+    }
+    for (int64_t i = 0; i < w->n; i++) {
+        if (w->items[i].wake == waker.wake && w->items[i].ctx == waker.ctx) {
+            return;
+        }
+    }
+    if (w->n == w->cap) {
+        w->cap = w->cap > 0 ? 2 * w->cap : 4;
+        w->items = sm_realloc(w->items, (size_t)w->cap * sizeof(*w->items));
+    }
+    w->items[w->n++] = waker;
+}
+
+smi_waiters smi_waiters_take(smi_waiters *w)
+{
+    const smi_waiters taken = *w;
+    *w = (smi_waiters){0};
+    return taken;
+}
+
+void smi_waiters_wake(smi_waiters *taken)
+{
+    for (int64_t i = 0; i < taken->n; i++) {
+        sm_wake(taken->items[i]);
+    }
+    smi_waiters_release(taken);
+}
+
+void smi_waiters_release(smi_waiters *w)
+{
+    sm_free(w->items);
+    *w = (smi_waiters){0};
+}
