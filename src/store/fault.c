@@ -34,7 +34,7 @@ typedef struct fault_state {
     _Atomic int64_t calls;
     atomic_bool has_fired;
 
-    sm_mutex line;          /* of the next */
+    sm_mutex line;           /* of the next */
     int64_t line_free_at_ns; /* the wire is busy until then */
 } fault_state;
 
@@ -62,7 +62,7 @@ static const fault_hit hit_of_kind[] = {
     [SM_FAULT_DISK_FULL] = FAIL_FULL, [SM_FAULT_KILL] = DIE,  [SM_FAULT_KILL_AFTER] = DIE_AFTER,
 };
 
-/* ---- one call -------------------------------------------------------------------------------------- */
+/* ---- one call -------------------------------------------------------------------------------- */
 
 static _Noreturn void die(void)
 {
@@ -133,7 +133,7 @@ static sm_status torn(const sm_store *s, size_t done, size_t len, sm_error *e)
                    planned_call(s), done, len);
 }
 
-/* ---- objects ------------------------------------------------------------------------------------ */
+/* ---- objects --------------------------------------------------------------------------------- */
 
 static sm_status fault_list(sm_store *s, const smi_listing *what, sm_arena *a, sm_entry **out,
                             int64_t *n, sm_error *e)
@@ -202,7 +202,7 @@ static sm_status fault_remove(sm_store *s, sm_str key, sm_error *e)
     return after(s, hit, smi_remove(inner_of(s), key, e), e);
 }
 
-/* ---- blobs -------------------------------------------------------------------------------------- */
+/* ---- blobs ----------------------------------------------------------------------------------- */
 
 static sm_status fault_blob_open(sm_store *s, sm_str key, sm_blob **out, sm_error *e)
 {
@@ -242,7 +242,7 @@ static void fault_blob_free(sm_blob *b)
     sm_free(b);
 }
 
-/* ---- writing in pieces ---------------------------------------------------------------------------- */
+/* ---- writing in pieces ----------------------------------------------------------------------- */
 
 static sm_status fault_writer_open(sm_store *s, sm_str key, smi_writer **out, sm_error *e)
 {
@@ -281,7 +281,7 @@ static void fault_writer_free(smi_writer *writer)
     sm_free(w);
 }
 
-/* ---- the wire --------------------------------------------------------------------------------------- */
+/* ---- the wire -------------------------------------------------------------------------------- */
 
 /* How long so many bytes take. */
 static int64_t line_ns(int64_t bytes_per_s, size_t bytes)
@@ -327,7 +327,7 @@ static size_t fault_inflight_bytes(const sm_store *s)
     return bytes > inner_bytes ? bytes : inner_bytes;
 }
 
-/* ---- opening ------------------------------------------------------------------------------------ */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 static void state_release(fault_state *f)
 {
@@ -402,7 +402,7 @@ bool sm_fault_has_fired(const sm_store *s)
     return s->ops == &fault_ops && atomic_load(&((const fault_store *)s)->state->has_fired);
 }
 
-/* ---- SMELT_FAULT ---------------------------------------------------------------------------------- */
+/* ---- SMELT_FAULT ----------------------------------------------------------------------------- */
 
 static const struct {
     const char *name;
@@ -456,8 +456,8 @@ static sm_status parse_plan(sm_str text, sm_fault_plan *plan, sm_error *e)
         const size_t name_len = equals ? (size_t)(equals - item.data) : item.len;
         const sm_str value = {item.data + name_len + 1, equals ? item.len - name_len - 1 : 0};
         if (!equals || !parse_setting((sm_str){item.data, name_len}, value, plan)) {
-            const sm_status st = sm_fail(e, SM_USAGE, "SMELT_FAULT: \"%.*s\" is no setting of it",
-                                         SM_STR_ARG(item));
+            const sm_status st =
+                sm_fail(e, SM_USAGE, "SMELT_FAULT: \"%.*s\" is no setting of it", SM_STR_ARG(item));
             sm_error_todo(e, "Write at=N, kind=error|lost|torn|disk_full|kill|kill_after, "
                              "writes=0|1, delay_ms=N, bytes_per_s=N with commas between them.");
             return st;

@@ -27,7 +27,7 @@ struct sm_fetch {
     sm_budget *budget;
     smi_io *io;
 
-    sm_mutex lock; /* of all below */
+    sm_mutex lock;   /* of all below */
     sm_cond arrival; /* something arrived, or nothing is outstanding any more */
     sm_cond landed;  /* n_flying is 0 */
     read_job *arrived_first, *arrived_last;
@@ -93,7 +93,7 @@ void sm_fetch_free(sm_fetch *f)
     sm_free(f);
 }
 
-/* ---- on an I/O thread --------------------------------------------------------------------------- */
+/* ---- on an I/O thread ------------------------------------------------------------------------ */
 
 static int64_t read_run(smi_job *j)
 {
@@ -140,7 +140,7 @@ static void read_done(smi_job *j)
     sm_mutex_unlock(&f->lock);
 }
 
-/* ---- the caller's side ---------------------------------------------------------------------------- */
+/* ---- the caller's side ----------------------------------------------------------------------- */
 
 sm_status sm_fetch_request(sm_fetch *f, const sm_range_read *range, sm_error *e)
 {

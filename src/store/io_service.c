@@ -33,7 +33,7 @@ struct smi_io {
 static sm_mutex the_lock = {PTHREAD_MUTEX_INITIALIZER};
 static smi_io *the_io; /* NULL while nobody has joined */
 
-/* ---- lists ------------------------------------------------------------------------------------ */
+/* ---- lists ----------------------------------------------------------------------------------- */
 
 /* Puts j behind `before` (NULL: first). */
 static void insert_after(job_list *l, smi_job *before, smi_job *j)
@@ -62,7 +62,7 @@ static void park(smi_io *io, smi_job *j)
     insert_after(&io->parked, before, j);
 }
 
-/* ---- the threads -------------------------------------------------------------------------------- */
+/* ---- the threads ----------------------------------------------------------------------------- */
 
 /* Locked on entry and exit, not while the work is done. */
 static void run_one(smi_io *io)
@@ -111,7 +111,7 @@ static void io_thread(void *ctx)
     sm_mutex_unlock(&io->lock);
 }
 
-/* ---- joining and leaving -------------------------------------------------------------------------- */
+/* ---- joining and leaving --------------------------------------------------------------------- */
 
 static void io_free(smi_io *io)
 {
@@ -172,7 +172,7 @@ void smi_io_leave(smi_io *io)
     }
 }
 
-/* ---- jobs ----------------------------------------------------------------------------------------- */
+/* ---- jobs ------------------------------------------------------------------------------------ */
 
 void smi_io_add(smi_io *io, smi_job *j)
 {

@@ -14,8 +14,8 @@
  *          so that a circle is met before it multiplies. What is neither file nor folder, and a
  *          link to nowhere, is passed over.
  * Names    Bytes, as they are: "file://" text is not percent-decoded. */
-#include <errno.h>
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -26,7 +26,7 @@
 
 #include "store/store_int.h"
 
-#define TMP_PREFIX ".smelt-tmp-"
+#define TMP_PREFIX     ".smelt-tmp-"
 #define TMP_NAME_BYTES (sizeof(TMP_PREFIX) + 16)
 
 /* Two I/O threads with a read of 4 MiB each; a disk's own queue needs less. */
@@ -45,7 +45,7 @@ typedef struct local_blob {
 typedef struct local_writer {
     smi_writer writer;
     int fd;
-    char *path, *tmp; /* tmp: NULL when it is no more */
+    char *path, *tmp;  /* tmp: NULL when it is no more */
     size_t folder_len; /* of path, before its last '/' */
 } local_writer;
 
@@ -91,7 +91,7 @@ static sm_status fail_os(sm_error *e, int os_error, const char *what)
     }
 }
 
-/* ---- opening ------------------------------------------------------------------------------------ */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 static const sm_store_ops local_ops;
 
@@ -132,7 +132,7 @@ static size_t local_inflight_bytes(const sm_store *s)
     return LOCAL_INFLIGHT_BYTES;
 }
 
-/* ---- reading ------------------------------------------------------------------------------------ */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static int64_t modified_us(const struct stat *st)
 {
@@ -235,7 +235,7 @@ static void local_blob_free(sm_blob *b)
     sm_free(b);
 }
 
-/* ---- listing ------------------------------------------------------------------------------------ */
+/* ---- listing --------------------------------------------------------------------------------- */
 
 typedef struct listing {
     const smi_listing *what;
@@ -272,7 +272,7 @@ static void add_folder(listing *l, sm_str key)
         add_item(l, (sm_entry){.key = key, .etag = SM_STR(""), .is_folder = true});
         return;
     }
-    /* Are all keys in it before `after`? They are if the folder's name is, and does not begin it. */
+    /* Are all keys in it before `after`? They are if the folder is, and does not begin it. */
     if (sm_str_cmp(key, l->what->after) < 0 && !sm_str_starts(l->what->after, key)) {
         return;
     }
@@ -373,7 +373,7 @@ static sm_status local_list(sm_store *s, const smi_listing *what, sm_arena *a, s
     return SM_OK;
 }
 
-/* ---- writing ------------------------------------------------------------------------------------ */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 /* Makes a folder's new names durable. */
 static sm_status sync_folder(const char *path, sm_error *e)
@@ -469,8 +469,9 @@ static void local_writer_free(smi_writer *writer)
 static sm_status check_name(const char *path, size_t folder_len, sm_error *e)
 {
     if (strncmp(path + folder_len + 1, TMP_PREFIX, strlen(TMP_PREFIX)) == 0) {
-        return sm_fail(e, SM_INVALID, "names that start with \"" TMP_PREFIX
-                                      "\" are kept for files that are being written");
+        return sm_fail(e, SM_INVALID,
+                       "names that start with \"" TMP_PREFIX
+                       "\" are kept for files that are being written");
     }
     return SM_OK;
 }

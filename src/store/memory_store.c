@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * store/memory_store.c: objects in memory, for tests: "memory://bucket" or "memory://bucket/prefix".
+ * store/memory_store.c: objects in memory, for tests: "memory://bucket[/prefix]".
  *
  * A bucket is shared by the whole process under its name: who opens it later, or by another
  * prefix, sees the same objects. It lives while a store of it is open or it has an object.
@@ -58,7 +58,7 @@ typedef struct memory_writer {
 static sm_mutex buckets_lock = {PTHREAD_MUTEX_INITIALIZER};
 static bucket *buckets;
 
-/* ---- objects ------------------------------------------------------------------------------------ */
+/* ---- objects --------------------------------------------------------------------------------- */
 
 static object *object_new(const void *bytes, size_t n)
 {
@@ -188,7 +188,7 @@ static sm_status memory_remove(sm_store *s, sm_str key, sm_error *e)
     return SM_OK;
 }
 
-/* ---- opening ------------------------------------------------------------------------------------ */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 static const sm_store_ops memory_ops;
 
@@ -271,7 +271,7 @@ static size_t memory_inflight_bytes(const sm_store *s)
     return MEMORY_INFLIGHT_BYTES;
 }
 
-/* ---- reading ------------------------------------------------------------------------------------ */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static sm_status not_found(sm_error *e)
 {
@@ -382,7 +382,7 @@ static sm_status memory_list(sm_store *s, const smi_listing *what, sm_arena *a, 
     return SM_OK;
 }
 
-/* ---- writing in pieces ---------------------------------------------------------------------------- */
+/* ---- writing in pieces ----------------------------------------------------------------------- */
 
 static sm_status memory_writer_open(sm_store *s, sm_str key, smi_writer **out, sm_error *e)
 {

@@ -54,8 +54,8 @@ static sm_status open_by_scheme(sm_str uri, sm_store **out, sm_error *e)
             return schemes[i].open(uri, out, e);
         }
     }
-    const sm_status st = sm_fail(e, SM_UNSUPPORTED, "there is no store for \"%.*s://\"", (int)n,
-                                 uri.data);
+    const sm_status st =
+        sm_fail(e, SM_UNSUPPORTED, "there is no store for \"%.*s://\"", (int)n, uri.data);
     sm_error_todo(e, "Name one of: " SCHEME_NAMES ".");
     return st;
 }
@@ -114,28 +114,28 @@ void sm_store_release(sm_store *s)
     s->ops->free(s);
 }
 
-/* ---- names ------------------------------------------------------------------------------------ */
+/* ---- names ----------------------------------------------------------------------------------- */
 
 sm_str sm_store_uri(const sm_store *s)
 {
     return (sm_str){s->uri, s->uri_len};
 }
 
-/* "ROOT" or "ROOT/": what stands before a key ("/" is the one root that ends in '/' by itself). */
-static const char *joint(const sm_store *s)
+/* What stands between root and key: nothing for the root itself, or where it ends in '/' ("/"). */
+static const char *joint(const sm_store *s, sm_str key)
 {
-    return sm_str_is(sm_store_uri(s), "/") ? "" : "/";
+    return key.len == 0 || sm_str_is(sm_store_uri(s), "/") ? "" : "/";
 }
 
 /* Room for it, NUL included; then the text itself. */
 static size_t object_uri_bytes(const sm_store *s, sm_str key)
 {
-    return s->uri_len + strlen(joint(s)) + key.len + 1;
+    return s->uri_len + strlen(joint(s, key)) + key.len + 1;
 }
 
 static sm_str object_uri_write(const sm_store *s, sm_str key, char *out)
 {
-    const size_t gap = strlen(joint(s));
+    const size_t gap = strlen(joint(s, key));
     const size_t len = s->uri_len + gap + key.len;
     memcpy(out, s->uri, s->uri_len);
     memcpy(out + s->uri_len, "/", gap);
@@ -184,11 +184,7 @@ static sm_status placed(const sm_store *s, sm_str key, sm_status st, sm_error *e
 {
     if (e && !sm_status_is_answer(st)) {
         char object[sizeof(e->object)];
-        if (key.len == 0) {
-            snprintf(object, sizeof(object), "%s", s->uri);
-        } else {
-            snprintf(object, sizeof(object), "%s%s%.*s", s->uri, joint(s), SM_STR_ARG(key));
-        }
+        snprintf(object, sizeof(object), "%s%s%.*s", s->uri, joint(s, key), SM_STR_ARG(key));
         sm_error_place(e, object, 0, -1);
     }
     return st;
@@ -229,7 +225,7 @@ static sm_status prefix_check(sm_str prefix, sm_error *e)
     return smi_key_check((sm_str){prefix.data, prefix.len - 1}, e);
 }
 
-/* ---- counts and slow answers -------------------------------------------------------------------- */
+/* ---- counts and slow answers ----------------------------------------------------------------- */
 
 size_t sm_store_inflight_bytes(const sm_store *s)
 {
@@ -276,7 +272,7 @@ static sm_status answered(sm_store *s, size_t read_bytes, size_t written_bytes, 
     return st;
 }
 
-/* ---- objects ------------------------------------------------------------------------------------ */
+/* ---- objects --------------------------------------------------------------------------------- */
 
 sm_status smi_list(sm_store *s, const smi_listing *what, sm_arena *a, sm_entry **out, int64_t *n,
                    sm_error *e)
@@ -353,8 +349,7 @@ sm_status smi_get(sm_store *s, sm_str key, sm_buf *out, sm_error *e)
 {
     const size_t before = out->len;
     count_request(s);
-    const sm_status st =
-        s->ops->get ? s->ops->get(s, key, out, e) : get_by_blob(s, key, out, e);
+    const sm_status st = s->ops->get ? s->ops->get(s, key, out, e) : get_by_blob(s, key, out, e);
     count_bytes(s, out->len - before, 0);
     return placed(s, key, st, e);
 }
@@ -395,7 +390,7 @@ sm_status sm_store_delete(sm_store *s, sm_str key, sm_error *e)
     return answered(s, 0, 0, smi_remove(s, key, e));
 }
 
-/* ---- blobs -------------------------------------------------------------------------------------- */
+/* ---- blobs ----------------------------------------------------------------------------------- */
 
 sm_status smi_blob_open(sm_store *s, sm_str key, sm_blob **out, sm_error *e)
 {
@@ -478,7 +473,7 @@ sm_status sm_blob_read(sm_blob *b, uint64_t off_bytes, size_t len, void *out, sm
     return answered(b->store, len, 0, smi_blob_read(b, off_bytes, len, out, e));
 }
 
-/* ---- writers ------------------------------------------------------------------------------------ */
+/* ---- writers --------------------------------------------------------------------------------- */
 
 /* Reaches the store with its first piece: uncounted. */
 sm_status smi_writer_open(sm_store *s, sm_str key, smi_writer **out, sm_error *e)
@@ -511,7 +506,7 @@ void smi_writer_free(smi_writer *w)
     }
 }
 
-/* ---- those who wait ------------------------------------------------------------------------------ */
+/* ---- those who wait -------------------------------------------------------------------------- */
 
 void smi_waiters_add(smi_waiters *w, sm_waker waker)
 {

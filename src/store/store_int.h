@@ -88,7 +88,7 @@ sm_str smi_object_uri(const sm_store *s, sm_str key);
 /** SM_INVALID where it is none, naming the part. */
 sm_status smi_key_check(sm_str key, sm_error *e) SM_MUST_USE;
 
-/* ---- calls without waiting: counted, the object named in the error ----------------------------- */
+/* ---- calls without waiting: counted, the object named in the error --------------------------- */
 
 sm_status smi_list(sm_store *s, const smi_listing *what, sm_arena *a, sm_entry **out, int64_t *n,
                    sm_error *e) SM_MUST_USE;
@@ -108,7 +108,7 @@ void smi_writer_free(smi_writer *w); /* takes NULL */
 /** When the answer to the call that was just made is due; 0: now. Once for each call. */
 int64_t smi_due_ns(sm_store *s, size_t read_bytes, size_t written_bytes);
 
-/* ---- I/O threads ------------------------------------------------------------------------------- */
+/* ---- I/O threads ----------------------------------------------------------------------------- */
 
 typedef struct smi_io smi_io;
 
@@ -131,7 +131,7 @@ void smi_io_add(smi_io *io, smi_job *j);
  * linked by `next`. For the others, `done` is still called. */
 smi_job *smi_io_cancel(smi_io *io, const void *owner);
 
-/* ---- those who wait ------------------------------------------------------------------------------ */
+/* ---- those who wait -------------------------------------------------------------------------- */
 
 /* Wakers, each once. All are called when something has come: a driver that registered and then
  * found its work elsewhere must not swallow the one wake of another that still waits. */

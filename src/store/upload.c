@@ -36,11 +36,12 @@ struct sm_upload {
     smi_writer *writer; /* NULL before the first job */
 
     sm_mutex lock;  /* of all below */
+    sm_cond answer; /* a piece or the end was answered */
     sm_cond landed; /* n_flying is 0 */
     upload_state state;
     sm_error failure; /* of FAILED */
     write_job *queued_first, *queued_last;
-    bool is_running; /* a job has been sent and not yet been carried out */
+    bool is_running;  /* a job has been sent and not yet been carried out */
     int64_t n_flying; /* sent, and not yet answered and told */
     size_t in_flight_bytes;
     uint64_t accepted_bytes;
@@ -65,12 +66,13 @@ sm_status sm_upload_open(sm_store *s, sm_str key, sm_budget *budget, size_t infl
     u->io = io;
     u->bound_bytes = inflight_bytes > 0 ? inflight_bytes : sm_store_inflight_bytes(s);
     sm_mutex_init(&u->lock);
+    sm_cond_init(&u->answer);
     sm_cond_init(&u->landed);
     *out = u;
     return SM_OK;
 }
 
-/* ---- on an I/O thread --------------------------------------------------------------------------- */
+/* ---- on an I/O thread ------------------------------------------------------------------------ */
 
 /* Sends the next piece if none is being carried out. Locked. */
 static void send_next(sm_upload *u)
@@ -155,6 +157,7 @@ static void write_done(smi_job *j)
         u->state = FINISHED;
     }
     smi_waiters woken = smi_waiters_take(&u->waiters);
+    sm_cond_broadcast(&u->answer);
     sm_mutex_unlock(&u->lock);
 
     smi_waiters_wake(&woken);
@@ -187,7 +190,7 @@ static void enqueue(sm_upload *u, sm_block *block, size_t len)
     send_next(u);
 }
 
-/* ---- the caller's side ---------------------------------------------------------------------------- */
+/* ---- the caller's side ----------------------------------------------------------------------- */
 
 static sm_status kept_failure(const sm_upload *u, sm_error *e)
 {
@@ -197,47 +200,79 @@ static sm_status kept_failure(const sm_upload *u, sm_error *e)
     return u->failure.status;
 }
 
-sm_status sm_upload_write(sm_upload *u, sm_block *block, size_t len, sm_waker waker, sm_error *e)
+/* One try. Locked. */
+static sm_status try_write(sm_upload *u, sm_block *block, size_t len, sm_error *e)
 {
     SM_ASSERT(len <= block->size_bytes);
-    sm_status st = SM_OK;
-    sm_mutex_lock(&u->lock);
     if (u->state == FAILED) {
-        st = kept_failure(u, e);
-        goto done;
+        return kept_failure(u, e);
     }
     SM_ASSERT(u->state == OPEN);
-    if (u->in_flight_bytes > 0 && (u->in_flight_bytes >= u->bound_bytes ||
-                                   len > u->bound_bytes - u->in_flight_bytes)) {
-        smi_waiters_add(&u->waiters, waker);
-        st = SM_WAIT;
-        goto done;
+    if (u->in_flight_bytes > 0 &&
+        (u->in_flight_bytes >= u->bound_bytes || len > u->bound_bytes - u->in_flight_bytes)) {
+        return SM_WAIT;
     }
     if (len > 0) {
         u->accepted_bytes += len;
         enqueue(u, sm_block_retain(block), len);
     }
-done:
+    return SM_OK;
+}
+
+/* One try; the first sends the end or has it sent. Locked. */
+static sm_status try_finish(sm_upload *u, sm_error *e)
+{
+    if (u->state == OPEN) {
+        u->state = FINISHING;
+        if (u->n_flying == 0) {
+            enqueue(u, NULL, 0);
+        }
+    }
+    if (u->state == FAILED) {
+        return kept_failure(u, e);
+    }
+    return u->state == FINISHED ? SM_OK : SM_WAIT;
+}
+
+sm_status sm_upload_write(sm_upload *u, sm_block *block, size_t len, sm_waker waker, sm_error *e)
+{
+    sm_mutex_lock(&u->lock);
+    const sm_status st = try_write(u, block, len, e);
+    if (st == SM_WAIT) {
+        smi_waiters_add(&u->waiters, waker);
+    }
     sm_mutex_unlock(&u->lock);
     return st;
 }
 
 sm_status sm_upload_finish(sm_upload *u, sm_waker waker, sm_error *e)
 {
-    sm_status st = SM_WAIT;
     sm_mutex_lock(&u->lock);
-    if (u->state == OPEN) {
-        u->state = FINISHING;
-        if (u->n_flying == 0 && !u->queued_first) {
-            enqueue(u, NULL, 0);
-        }
-    }
-    if (u->state == FINISHED) {
-        st = SM_OK;
-    } else if (u->state == FAILED) {
-        st = kept_failure(u, e);
-    } else {
+    const sm_status st = try_finish(u, e);
+    if (st == SM_WAIT) {
         smi_waiters_add(&u->waiters, waker);
+    }
+    sm_mutex_unlock(&u->lock);
+    return st;
+}
+
+sm_status sm_upload_write_wait(sm_upload *u, sm_block *block, size_t len, sm_error *e)
+{
+    sm_status st = SM_OK;
+    sm_mutex_lock(&u->lock);
+    while ((st = try_write(u, block, len, e)) == SM_WAIT) {
+        sm_cond_wait(&u->answer, &u->lock);
+    }
+    sm_mutex_unlock(&u->lock);
+    return st;
+}
+
+sm_status sm_upload_finish_wait(sm_upload *u, sm_error *e)
+{
+    sm_status st = SM_OK;
+    sm_mutex_lock(&u->lock);
+    while ((st = try_finish(u, e)) == SM_WAIT) {
+        sm_cond_wait(&u->answer, &u->lock);
     }
     sm_mutex_unlock(&u->lock);
     return st;
@@ -289,6 +324,7 @@ void sm_upload_close(sm_upload *u)
     smi_io_leave(u->io);
     smi_waiters_release(&u->waiters);
     sm_cond_release(&u->landed);
+    sm_cond_release(&u->answer);
     sm_mutex_release(&u->lock);
     sm_store_release(u->store);
     sm_free(u->key);
