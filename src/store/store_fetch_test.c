@@ -1,0 +1,469 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * store/store_fetch_test.c: ranges in: their bytes, order, failures, memory, wakes and rate. */
+#include "test.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "base/thread.h"
+#include "base/time.h"
+#include "store/store.h"
+#include "store_scratch.h"
+
+/* Byte i of every object here. */
+static uint8_t pattern(uint64_t i)
+{
+    return (uint8_t)(i * 131 + (i >> 8) * 17);
+}
+
+static sm_blob *make_blob(sm_store *s, const char *key, size_t n)
+{
+    sm_error e = {0};
+    sm_buf buf = {0};
+    assert_ok(sm_buf_reserve(&buf, n, &e), &e);
+    for (size_t i = 0; i < n; i++) {
+        buf.data[i] = pattern(i);
+    }
+    assert_ok(sm_store_put(s, sm_str_of(key), buf.data, n, SM_PUT_REPLACE, &e), &e);
+    sm_buf_release(&buf);
+    sm_blob *b = NULL;
+    assert_ok(sm_blob_open(s, sm_str_of(key), &b, &e), &e);
+    return b;
+}
+
+static sm_store *slow_store(sm_store *inner, int64_t delay_ms, int64_t bytes_per_s)
+{
+    sm_error e = {0};
+    sm_store *s = NULL;
+    const sm_fault_plan plan = {.delay_ms = delay_ms, .bytes_per_s = bytes_per_s};
+    assert_ok(sm_store_fault(inner, &plan, &s, &e), &e);
+    return s;
+}
+
+static void drop_object(sm_store *s, const char *key)
+{
+    sm_error e = {0};
+    assert_ok(sm_store_delete(s, sm_str_of(key), &e), &e);
+}
+
+static void ask(sm_fetch *f, sm_blob *b, uint64_t off, size_t len, uint64_t tag)
+{
+    sm_error e = {0};
+    const sm_range_read r = {.blob = b, .off_bytes = off, .len = len, .tag = tag};
+    assert_ok(sm_fetch_request(f, &r, &e), &e);
+}
+
+static sm_waker no_waker(void)
+{
+    return (sm_waker){0};
+}
+
+/* ---- bytes ----------------------------------------------------------------------------------- */
+
+#define PIECES 300
+#define PIECE  997
+
+static void check_pieces(sm_store *s)
+{
+    sm_error e = {0};
+    sm_budget *budget = sm_budget_new(NULL, "fetch", 0);
+    sm_blob *b = make_blob(s, "pieces", PIECES * PIECE + 5);
+    sm_fetch *f = NULL;
+    sm_fetched got;
+    assert_ok(sm_fetch_new(budget, &f, &e), &e);
+    assert_int_equal(sm_fetch_next(f, no_waker(), &got, &e), SM_END);
+    assert_int_equal(sm_fetch_wait(f, &got, &e), SM_END);
+    for (uint64_t i = 0; i < PIECES; i++) {
+        ask(f, b, i * PIECE, PIECE, i);
+    }
+    ask(f, b, PIECES * PIECE, 5, PIECES);
+    ask(f, b, PIECES * PIECE + 5, 0, PIECES + 1); /* nothing, at the end */
+    sm_blob_close(b);                             /* each request holds it */
+    bool seen[PIECES + 2] = {0};
+    for (int i = 0; i < PIECES + 2; i++) {
+        assert_ok(sm_fetch_wait(f, &got, &e), &e);
+        assert_true(got.tag < PIECES + 2);
+        assert_false(seen[got.tag]);
+        seen[got.tag] = true;
+        assert_int_equal(got.len, got.tag < PIECES ? PIECE : got.tag == PIECES ? 5 : 0);
+        for (size_t k = 0; k < got.len; k++) {
+            assert_int_equal(got.block->data[k], pattern(got.tag * PIECE + k));
+        }
+        sm_block_release(got.block);
+    }
+    assert_int_equal(sm_fetch_wait(f, &got, &e), SM_END);
+    sm_fetch_free(f);
+    sm_fetch_free(NULL);
+    assert_int_equal(sm_budget_used(budget), 0);
+    sm_budget_free(budget);
+    drop_object(s, "pieces");
+}
+
+static void test_pieces(void **state)
+{
+    const int64_t before = sm_live_bytes();
+    scratch at = scratch_new();
+    const char *uris[] = {at.path, "memory://fetch"};
+    for (int i = 0; i < SM_COUNT(uris); i++) {
+        sm_store *s = open_store(uris[i]);
+        check_pieces(s);
+        sm_store *slow = slow_store(s, 1, 100000000);
+        check_pieces(slow);
+        assert_int_equal(sm_store_count(slow).read_bytes, PIECES * PIECE + 5);
+        sm_store_release(slow);
+        sm_store_release(s);
+    }
+    scratch_free(&at);
+    assert_int_equal(sm_live_bytes(), before);
+}
+
+/* The request that fails says which object and where; the others are not disturbed. */
+static void test_failures(void **state)
+{
+    scratch at = scratch_new();
+    sm_store *s = open_scratch(&at);
+    sm_error e = {0};
+    sm_blob *b = make_blob(s, "f", 1000);
+    sm_fetch *f = NULL;
+    sm_fetched got;
+    char path[300];
+    snprintf(path, sizeof(path), "%s/f", at.path);
+    assert_int_equal(truncate(path, 600), 0);
+    assert_ok(sm_fetch_new(NULL, &f, &e), &e);
+    static const struct {
+        uint64_t off;
+        size_t len;
+        sm_status want;
+        int64_t byte;
+    } rows[] = {
+        {0, 600, SM_OK, -1},
+        {500, 200, SM_CORRUPT, 600}, /* the file shrank after it was opened */
+        {900, 101, SM_CORRUPT, 900}, /* past its end */
+        {5000, 1, SM_CORRUPT, 5000},
+        {599, 1, SM_OK, -1},
+    };
+    for (int i = 0; i < SM_COUNT(rows); i++) {
+        ask(f, b, rows[i].off, rows[i].len, (uint64_t)i);
+        const sm_status st = sm_fetch_wait(f, &got, &e);
+        assert_int_equal(st, rows[i].want);
+        if (st == SM_OK) {
+            assert_int_equal(got.block->data[0], pattern(rows[i].off));
+            sm_block_release(got.block);
+        } else {
+            assert_string_equal(e.object, path);
+            assert_int_equal(e.byte, rows[i].byte);
+        }
+    }
+    assert_int_equal(sm_fetch_wait(f, &got, &e), SM_END);
+    ask(f, b, 5000, 1, 0); /* failures that nobody takes are freed too */
+    sm_blob_close(b);
+    sm_fetch_free(f);
+    sm_store_release(s);
+    scratch_free(&at);
+}
+
+static void test_budget(void **state)
+{
+    sm_error e = {0};
+    sm_store *s = open_store("memory://fetch_budget");
+    sm_blob *b = make_blob(s, "x", 100000);
+    sm_budget *budget = sm_budget_new(NULL, "small", 150000);
+    sm_fetch *f = NULL;
+    sm_fetched got;
+    assert_ok(sm_fetch_new(budget, &f, &e), &e);
+    ask(f, b, 0, 100000, 1);
+    assert_true(sm_budget_used(budget) >= 100000); /* taken by the request, not by the arrival */
+    const sm_range_read second = {.blob = b, .len = 100000, .tag = 2};
+    assert_status(sm_fetch_request(f, &second, &e), SM_BUDGET, &e);
+    assert_ok(sm_fetch_wait(f, &got, &e), &e);
+    assert_status(sm_fetch_request(f, &second, &e), SM_BUDGET, &e); /* the caller holds it now */
+    assert_int_equal(sm_fetch_wait(f, &(sm_fetched){0}, &e), SM_END);
+    sm_block_release(got.block);
+    assert_ok(sm_fetch_request(f, &second, &e), &e);
+    assert_ok(sm_fetch_wait(f, &got, &e), &e);
+    assert_int_equal(got.tag, 2);
+    sm_block_release(got.block);
+    sm_fetch_free(f);
+    sm_blob_close(b);
+    assert_int_equal(sm_budget_used(budget), 0);
+    sm_budget_free(budget);
+    drop_object(s, "x");
+    sm_store_release(s);
+}
+
+/* ---- order and wakes ------------------------------------------------------------------------- */
+
+/* Eight stores with delays 30 ms apart, asked in a random order, answer in the order of delays. */
+static void test_completion_order(void **state)
+{
+    enum { N = 8 };
+    const char *seed_text = getenv("SMELT_SEED");
+    const uint64_t seed = seed_text ? strtoull(seed_text, NULL, 10) : (uint64_t)sm_monotonic_ns();
+    print_message("SMELT_SEED=%" PRIu64 "\n", seed);
+    uint64_t rank[N]; /* of request i */
+    uint64_t random = seed | 1;
+    for (uint64_t i = 0; i < N; i++) {
+        random = random * 6364136223846793005u + 1442695040888963407u;
+        const uint64_t j = (random >> 33) % (i + 1);
+        rank[i] = rank[j];
+        rank[j] = i;
+    }
+    sm_error e = {0};
+    sm_store *s = open_store("memory://fetch_order");
+    sm_store *slow[N];
+    sm_blob *b[N];
+    sm_fetch *f = NULL;
+    sm_fetched got;
+    assert_ok(sm_fetch_new(NULL, &f, &e), &e);
+    for (int i = 0; i < N; i++) {
+        slow[i] = slow_store(s, 20 + 30 * (int64_t)rank[i], 0);
+        b[i] = make_blob(slow[i], "x", 10);
+    }
+    for (int i = 0; i < N; i++) {
+        ask(f, b[i], 0, 10, rank[i]);
+    }
+    for (uint64_t i = 0; i < N; i++) {
+        assert_ok(sm_fetch_wait(f, &got, &e), &e);
+        assert_int_equal(got.tag, i);
+        sm_block_release(got.block);
+    }
+    sm_fetch_free(f);
+    for (int i = 0; i < N; i++) {
+        sm_blob_close(b[i]);
+        sm_store_release(slow[i]);
+    }
+    drop_object(s, "x");
+    sm_store_release(s);
+}
+
+/* A worker as the pool has them: comes when it is called, goes when it hears SM_WAIT. */
+typedef struct worker {
+    sm_fetch *fetch;
+    sm_mutex lock;
+    sm_cond called;
+    int64_t n_calls;
+    bool has_starved; /* ten seconds without a call */
+    int64_t n_got, n_waits;
+    _Atomic int32_t *seen; /* by tag */
+} worker;
+
+static void call_worker(void *ctx)
+{
+    worker *w = ctx;
+    sm_mutex_lock(&w->lock);
+    w->n_calls++;
+    sm_cond_signal(&w->called);
+    sm_mutex_unlock(&w->lock);
+}
+
+static void work(void *ctx)
+{
+    worker *w = ctx;
+    for (;;) {
+        sm_mutex_lock(&w->lock);
+        const int64_t calls_before = w->n_calls;
+        sm_mutex_unlock(&w->lock);
+
+        sm_error e = {0};
+        sm_fetched got;
+        const sm_status st = sm_fetch_next(w->fetch, (sm_waker){call_worker, w}, &got, &e);
+        if (st == SM_OK) {
+            atomic_fetch_add(&w->seen[got.tag], 1);
+            sm_block_release(got.block);
+            w->n_got++;
+        } else if (st != SM_WAIT) {
+            return;
+        } else {
+            w->n_waits++;
+            sm_mutex_lock(&w->lock);
+            while (w->n_calls == calls_before && !w->has_starved) {
+                w->has_starved = !sm_cond_wait_ms(&w->called, &w->lock, 10000);
+            }
+            sm_mutex_unlock(&w->lock);
+            if (w->has_starved) {
+                return;
+            }
+        }
+    }
+}
+
+static void test_no_wake_is_lost(void **state)
+{
+    enum { N_WORKERS = 4, N = 2000 };
+    sm_error e = {0};
+    sm_store *s = open_store("memory://fetch_wakes");
+    sm_store *slow = slow_store(s, 1, 20000000); /* 100 bytes in 5 µs: they arrive one by one */
+    sm_blob *b = make_blob(slow, "x", 100);
+    for (int round = 0; round < 3; round++) {
+        static _Atomic int32_t seen[N];
+        sm_fetch *f = NULL;
+        worker workers[N_WORKERS] = {0};
+        sm_thread *threads[N_WORKERS];
+        assert_ok(sm_fetch_new(NULL, &f, &e), &e);
+        for (uint64_t i = 0; i < N; i++) {
+            atomic_store(&seen[i], 0);
+            ask(f, b, 0, 100, i);
+        }
+        for (int i = 0; i < N_WORKERS; i++) {
+            workers[i] = (worker){.fetch = f, .seen = seen};
+            sm_mutex_init(&workers[i].lock);
+            sm_cond_init(&workers[i].called);
+            assert_ok(sm_thread_start(work, &workers[i], "worker", &threads[i], &e), &e);
+        }
+        int64_t n_got = 0;
+        for (int i = 0; i < N_WORKERS; i++) {
+            sm_thread_join(threads[i]);
+            assert_false(workers[i].has_starved);
+            n_got += workers[i].n_got;
+        }
+        sm_fetch_free(f);
+        assert_int_equal(n_got, N);
+        for (int i = 0; i < N; i++) {
+            assert_int_equal(atomic_load(&seen[i]), 1);
+        }
+        for (int i = 0; i < N_WORKERS; i++) {
+            sm_cond_release(&workers[i].called);
+            sm_mutex_release(&workers[i].lock);
+        }
+    }
+    sm_blob_close(b);
+    drop_object(s, "x");
+    sm_store_release(slow);
+    sm_store_release(s);
+}
+
+static void count_wake(void *ctx)
+{
+    atomic_fetch_add((_Atomic int32_t *)ctx, 1);
+}
+
+/* Asking again with the same waker registers it once; freeing cancels what would take hours. */
+static void test_wake_and_cancel(void **state)
+{
+    sm_error e = {0};
+    _Atomic int32_t n_wakes = 0;
+    const sm_waker waker = {count_wake, (void *)&n_wakes};
+    sm_store *s = open_store("memory://fetch_cancel");
+    sm_blob *fast = make_blob(s, "x", 1000);
+    sm_store *slow = slow_store(s, 30, 0), *line = slow_store(s, 0, 1);
+    sm_blob *b = NULL, *never = NULL;
+    assert_ok(sm_blob_open(slow, SM_STR("x"), &b, &e), &e);
+    sm_budget *budget = sm_budget_new(NULL, "cancel", 0);
+    sm_fetch *f = NULL;
+    sm_fetched got;
+    assert_ok(sm_fetch_new(budget, &f, &e), &e);
+    ask(f, b, 0, 1000, 7);
+    for (int i = 0; i < 5; i++) {
+        assert_int_equal(sm_fetch_next(f, waker, &got, &e), SM_WAIT);
+    }
+    assert_int_equal(atomic_load(&n_wakes), 0);
+    assert_ok(sm_fetch_wait(f, &got, &e), &e);
+    assert_int_equal(got.tag, 7);
+    sm_block_release(got.block);
+    sm_fetch_free(f); /* waits for a wake that is under way */
+    assert_int_equal(atomic_load(&n_wakes), 1);
+
+    assert_ok(sm_blob_open(line, SM_STR("x"), &never, &e), &e);
+    assert_ok(sm_fetch_new(budget, &f, &e), &e);
+    for (uint64_t i = 0; i < 100; i++) {
+        ask(f, never, 0, 1000, i); /* 1,000 seconds each */
+    }
+    assert_int_equal(sm_fetch_next(f, waker, &got, &e), SM_WAIT);
+    const int64_t start_ns = sm_monotonic_ns();
+    sm_fetch_free(f);
+    assert_true(sm_monotonic_ns() - start_ns < 5000000000);
+    assert_int_equal(sm_budget_used(budget), 0);
+    assert_int_equal(atomic_load(&n_wakes), 1); /* what was cancelled calls nobody */
+    sm_budget_free(budget);
+    sm_blob_close(never);
+    sm_blob_close(b);
+    sm_blob_close(fast);
+    drop_object(s, "x");
+    sm_store_release(line);
+    sm_store_release(slow);
+    sm_store_release(s);
+}
+
+/* ---- the wire -------------------------------------------------------------------------------- */
+
+static void test_delays_overlap(void **state)
+{
+    sm_error e = {0};
+    sm_store *s = open_store("memory://fetch_overlap");
+    sm_store *slow = slow_store(s, 50, 0);
+    sm_blob *b = make_blob(slow, "x", 64);
+    sm_fetch *f = NULL;
+    sm_fetched got;
+    assert_ok(sm_fetch_new(NULL, &f, &e), &e);
+    const int64_t start_ns = sm_monotonic_ns();
+    for (uint64_t i = 0; i < 64; i++) {
+        ask(f, b, i, 1, i);
+    }
+    for (int i = 0; i < 64; i++) {
+        assert_ok(sm_fetch_wait(f, &got, &e), &e);
+        assert_int_equal(got.block->data[0], pattern(got.tag));
+        sm_block_release(got.block);
+    }
+    const double ms = (double)(sm_monotonic_ns() - start_ns) / 1e6;
+    print_message("64 requests of 50 ms each: %.0f ms (one after the other: 3200)\n", ms);
+    assert_true(ms >= 50);
+    assert_true(ms < 800);
+    sm_fetch_free(f);
+    sm_blob_close(b);
+    drop_object(s, "x");
+    sm_store_release(slow);
+    sm_store_release(s);
+}
+
+/* 50 ms and 1 Gbit/s, with as much in flight as the store asks for: the line is never idle. */
+static void test_wire_rate(void **state)
+{
+    const size_t piece = (size_t)1 << 20, total = (size_t)96 << 20;
+    sm_error e = {0};
+    sm_store *s = open_store("memory://fetch_rate");
+    sm_store *slow = slow_store(s, 50, 125000000);
+    sm_blob *b = make_blob(s, "x", piece), *far = NULL;
+    assert_ok(sm_blob_open(slow, SM_STR("x"), &far, &e), &e);
+    const size_t in_flight = sm_store_inflight_bytes(slow);
+    assert_true(in_flight >= 6250000); /* what the line holds */
+    sm_budget *budget = sm_budget_new(NULL, "rate", 0);
+    sm_fetch *f = NULL;
+    sm_fetched got;
+    assert_ok(sm_fetch_new(budget, &f, &e), &e);
+    const int64_t start_ns = sm_monotonic_ns();
+    size_t asked = 0, arrived = 0;
+    while (arrived < total) {
+        for (; asked < total && asked - arrived + piece <= in_flight; asked += piece) {
+            ask(f, far, 0, piece, 0);
+        }
+        assert_ok(sm_fetch_wait(f, &got, &e), &e);
+        arrived += got.len;
+        sm_block_release(got.block);
+    }
+    const double seconds = (double)(sm_monotonic_ns() - start_ns) / 1e9;
+    const double share = (double)total / 125000000 / (seconds - 0.05); /* the first way out */
+    print_message("50 ms, 1 Gbit/s, %zu KiB in flight: %.1f MB/s, %.1f%% of the line\n",
+                  in_flight / 1024, (double)total / seconds / 1e6, 100 * share);
+    assert_true(share > 0.75); /* 0.9 and more where nothing else runs on the machine */
+    assert_true(share <= 1.01);
+    assert_true(sm_budget_peak(budget) < in_flight + (piece << 1));
+    sm_fetch_free(f);
+    sm_blob_close(far);
+    sm_blob_close(b);
+    sm_budget_free(budget);
+    drop_object(s, "x");
+    sm_store_release(slow);
+    sm_store_release(s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_pieces),          cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_budget),          cmocka_unit_test(test_completion_order),
+        cmocka_unit_test(test_no_wake_is_lost), cmocka_unit_test(test_wake_and_cancel),
+        cmocka_unit_test(test_delays_overlap),  cmocka_unit_test(test_wire_rate),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
