@@ -105,7 +105,7 @@ sm_status smi_file_of(const smi_action *add, const sm_delta_metadata *m, sm_aren
 
 /* ---- the log's files -------------------------------------------------------------------------- */
 
-#define SMI_LOG "_delta_log/"
+#define SMI_LOG           "_delta_log/"
 #define SMI_LOG_KEY_BYTES 64
 void smi_commit_key(int64_t version, char out[SMI_LOG_KEY_BYTES]);
 

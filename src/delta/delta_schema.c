@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * delta/delta_schema.c: a table's schema between Delta's JSON and our types. Called when metadata is
- * read or written.
+ * delta/delta_schema.c: a table's schema between Delta's JSON and our types. Called when metadata
+ * is read or written.
  *
  * Source  PROTOCOL.md, "Schema Serialization Format" */
 #include "delta/delta_int.h"
@@ -34,12 +34,18 @@ static sm_status parse_primitive(sm_str name, sm_arena *a, const sm_type **out, 
         const char *name;
         const sm_type *type;
     } primitives[] = {
-        {"string", &sm_type_string},       {"long", &sm_type_i64},
-        {"integer", &sm_type_i32},         {"short", &sm_type_i16},
-        {"byte", &sm_type_i8},             {"float", &sm_type_f32},
-        {"double", &sm_type_f64},          {"boolean", &sm_type_bool},
-        {"binary", &sm_type_binary},       {"date", &sm_type_date},
-        {"timestamp", &sm_type_timestamp}, {"timestamp_ntz", &sm_type_timestamp_ntz},
+        {"string", &sm_type_string},
+        {"long", &sm_type_i64},
+        {"integer", &sm_type_i32},
+        {"short", &sm_type_i16},
+        {"byte", &sm_type_i8},
+        {"float", &sm_type_f32},
+        {"double", &sm_type_f64},
+        {"boolean", &sm_type_bool},
+        {"binary", &sm_type_binary},
+        {"date", &sm_type_date},
+        {"timestamp", &sm_type_timestamp},
+        {"timestamp_ntz", &sm_type_timestamp_ntz},
         {"void", &sm_type_null},
     };
 
@@ -160,8 +166,7 @@ sm_status sm_delta_schema_parse(sm_str json, sm_arena *a, const sm_type **out, s
         return sm_within(e, st, "schema");
     }
     SM_TRY(parse_type(doc, a, 0, out, e));
-    return (*out)->id == SM_TYPE_STRUCT ? SM_OK
-                                        : sm_fail(e, SM_CORRUPT, "the schema is no struct");
+    return (*out)->id == SM_TYPE_STRUCT ? SM_OK : sm_fail(e, SM_CORRUPT, "the schema is no struct");
 }
 
 /* ---- to JSON -------------------------------------------------------------------------------- */
@@ -228,8 +233,8 @@ static sm_status print_type(const sm_type *t, sm_buf *out, sm_error *e)
             return SM_OK;
         }
         sm_type_print(t, &sql);
-        const sm_status st = sm_fail(e, SM_UNSUPPORTED, "Delta has no type %.*s",
-                                     SM_STR_ARG(sm_buf_str(&sql)));
+        const sm_status st =
+            sm_fail(e, SM_UNSUPPORTED, "Delta has no type %.*s", SM_STR_ARG(sm_buf_str(&sql)));
         sm_buf_release(&sql);
         sm_error_todo(e, "Cast the column to a type that Delta has, like BIGINT or VARCHAR.");
         return st;

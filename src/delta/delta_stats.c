@@ -29,8 +29,7 @@ sm_status smi_partition_value(const sm_type *t, sm_str text, sm_arena *a, sm_val
     }
     const sm_status st = sm_value_parse(t, text, out, e);
     if (st != SM_OK) {
-        return sm_fail(e, SM_CORRUPT, "partition value \"%.*s\" cannot be read",
-                       SM_STR_ARG(text));
+        return sm_fail(e, SM_CORRUPT, "partition value \"%.*s\" cannot be read", SM_STR_ARG(text));
     }
     out->type = t;
     return SM_OK;
@@ -74,8 +73,7 @@ static bool is_timestamp(const sm_type *t)
     return t->id == SM_TYPE_TIMESTAMP || t->id == SM_TYPE_TIMESTAMP_NTZ;
 }
 
-static void parse_range(const sm_json *doc, sm_str name, const sm_type *t, sm_arena *a,
-                        sm_range *r)
+static void parse_range(const sm_json *doc, sm_str name, const sm_type *t, sm_arena *a, sm_range *r)
 {
     const char *key = sm_arena_str(a, name).data;
 

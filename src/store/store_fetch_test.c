@@ -8,8 +8,8 @@
 
 #include "base/thread.h"
 #include "base/time.h"
+#include "scratch.h"
 #include "store/store.h"
-#include "store_scratch.h"
 
 /* Byte i of every object here. */
 static uint8_t pattern(uint64_t i)

@@ -11,8 +11,8 @@
 #include <sys/wait.h>
 
 #include "base/thread.h"
+#include "scratch.h"
 #include "store/store.h"
-#include "store_scratch.h"
 
 /* ---- names ----------------------------------------------------------------------------------- */
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * store/store_scratch.h: for the room's tests only: a folder that goes with its test, and objects
+ * tests/scratch.h: a folder that goes with its test, and objects
  * that are short texts. */
 #ifndef SM_STORE_SCRATCH_H
 #define SM_STORE_SCRATCH_H
