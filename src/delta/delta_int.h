@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * delta/delta_int.h: what the files of the room share: an action as it stands in a commit or a
- * checkpoint, the state that replaying actions gives, and the small translations (schema, statistics,
- * partition values, paths). */
+ * checkpoint, the state that replaying actions gives, and the small translations (schema,
+ * statistics, partition values, paths). */
 #ifndef SM_DELTA_DELTA_INT_H
 #define SM_DELTA_DELTA_INT_H
 
 #include "base/hash.h"
 #include "delta/delta.h"
 
-/* ---- deletion vectors (told apart, not read yet) ---------------------------------------------- */
+/* ---- deletion vectors (told apart, not read yet) ----------------------------------------------
+ * */
 
 typedef struct sm_delta_dv {
     sm_str storage_type, path_or_inline;
@@ -17,7 +18,8 @@ typedef struct sm_delta_dv {
     int64_t size_bytes, cardinality;
 } sm_delta_dv;
 
-/* ---- actions ---------------------------------------------------------------------------------- */
+/* ---- actions ----------------------------------------------------------------------------------
+ * */
 
 /* A removed file, kept until it expires so that a checkpoint can say so. */
 typedef struct smi_tombstone {
@@ -64,7 +66,8 @@ typedef struct smi_action {
 /** A line of a commit. SM_CORRUPT, without a place, where it is no action. */
 sm_status smi_action_parse(sm_str line, sm_arena *a, smi_action *out, sm_error *e) SM_MUST_USE;
 
-/* ---- state ------------------------------------------------------------------------------------ */
+/* ---- state ------------------------------------------------------------------------------------
+ * */
 
 struct sm_snapshot {
     _Atomic int32_t refs;
@@ -103,7 +106,8 @@ sm_status smi_state_finish(sm_snapshot *s, sm_error *e) SM_MUST_USE;
 sm_status smi_file_of(const smi_action *add, const sm_delta_metadata *m, sm_arena *a,
                       sm_delta_file *out, sm_error *e) SM_MUST_USE;
 
-/* ---- the log's files -------------------------------------------------------------------------- */
+/* ---- the log's files --------------------------------------------------------------------------
+ * */
 
 #define SMI_LOG           "_delta_log/"
 #define SMI_LOG_KEY_BYTES 64
@@ -119,7 +123,8 @@ sm_status smi_commit_read(sm_store *s, int64_t version, sm_arena *a, smi_each_ac
 sm_status smi_checkpoint_read(sm_store *s, sm_str key, sm_budget *budget, sm_arena *a,
                               smi_each_action each, void *ctx, sm_error *e) SM_MUST_USE;
 
-/* ---- translations ----------------------------------------------------------------------------- */
+/* ---- translations -----------------------------------------------------------------------------
+ * */
 
 /** "a%20b" decoded; SM_CORRUPT where it leaves the table's root. *is_outside: an absolute path or
  * URI (key is then empty). */
