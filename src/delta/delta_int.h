@@ -119,6 +119,12 @@ typedef sm_status (*smi_each_action)(void *ctx, const smi_action *action, sm_err
 sm_status smi_commit_read(sm_store *s, int64_t version, sm_arena *a, smi_each_action each,
                           void *ctx, sm_error *e) SM_MUST_USE;
 
+/** The same of any JSON file of the log (a V2 checkpoint). */
+sm_status smi_log_text_read(sm_store *s, sm_str key, sm_arena *a, smi_each_action each, void *ctx,
+                            sm_error *e) SM_MUST_USE;
+/** Splits "_delta_log/00000000000000000007.json" into 7 and ".json"; false where it is no such. */
+bool smi_version_of_key(sm_str key, int64_t *version, sm_str *rest);
+
 /** Reads a Parquet checkpoint (or sidecar) file likewise. */
 sm_status smi_checkpoint_read(sm_store *s, sm_str key, sm_budget *budget, sm_arena *a,
                               smi_each_action each, void *ctx, sm_error *e) SM_MUST_USE;

@@ -4,6 +4,8 @@
  * is read or written.
  *
  * Source  PROTOCOL.md, "Schema Serialization Format" */
+#include <stdio.h>
+
 #include "delta/delta_int.h"
 
 #define MOST_DEPTH 64

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * delta/delta_action.c: a line of a commit (or of a JSON checkpoint) as an action. Called by the
+ * log's readers; the same struct comes from Parquet checkpoints (delta_checkpoint_read.c).
+ *
+ * Source  PROTOCOL.md, "Actions" */
+#include "delta/delta_int.h"
+
+static int64_t number_of(const sm_json *o, const char *key, int64_t otherwise)
+{
+    int64_t v = 0;
+
+    return sm_json_i64(sm_json_get(o, key), &v) ? v : otherwise;
+}
+
+static bool bool_of(const sm_json *o, const char *key, bool otherwise)
+{
+    const sm_json *v = sm_json_get(o, key);
+
+    return v && v->type == SM_JSON_BOOL ? v->b : otherwise;
+}
+
+/* An object of texts; a null has no data. */
+static const sm_pair *pairs_of(const sm_json *o, sm_arena *a, int32_t *n)
+{
+    *n = 0;
+    if (!o || o->type != SM_JSON_OBJECT || o->n_children == 0) {
+        return NULL;
+    }
+    sm_pair *items = SM_NEW_ARRAY(a, sm_pair, o->n_children);
+    for (const sm_json *m = o->child; m; m = m->next) {
+        items[*n].key = m->key;
+        items[*n].value = m->type == SM_JSON_STRING ? m->text : (sm_str){0};
+        (*n)++;
+    }
+    return items;
+}
+
+static const sm_str *texts_of(const sm_json *list, sm_arena *a, int32_t *n)
+{
+    *n = 0;
+    if (!list || list->type != SM_JSON_ARRAY || list->n_children == 0) {
+        return NULL;
+    }
+    sm_str *items = SM_NEW_ARRAY(a, sm_str, list->n_children);
+    for (const sm_json *m = list->child; m; m = m->next) {
+        items[(*n)++] = sm_json_text(m);
+    }
+    return items;
+}
+
+static const sm_delta_dv *vector_of(const sm_json *v, sm_arena *a)
+{
+    if (!v || v->type != SM_JSON_OBJECT) {
+        return NULL;
+    }
+    sm_delta_dv *dv = SM_NEW(a, sm_delta_dv);
+    dv->storage_type = sm_json_text(sm_json_get(v, "storageType"));
+    dv->path_or_inline = sm_json_text(sm_json_get(v, "pathOrInlineDv"));
+    dv->offset = number_of(v, "offset", -1);
+    dv->size_bytes = number_of(v, "sizeInBytes", 0);
+    dv->cardinality = number_of(v, "cardinality", 0);
+    return dv;
+}
+
+static sm_status parse_file(const sm_json *v, bool is_add, sm_arena *a, smi_action *out,
+                            sm_error *e)
+{
+    out->kind = is_add ? SMI_ACTION_ADD : SMI_ACTION_REMOVE;
+    out->path = sm_json_text(sm_json_get(v, "path"));
+    if (out->path.len == 0) {
+        return sm_fail(e, SM_CORRUPT, "an action of the log names no file");
+    }
+    out->partition = pairs_of(sm_json_get(v, "partitionValues"), a, &out->n_partition);
+    const int64_t size = number_of(v, "size", 0);
+    out->size_bytes = size > 0 ? (uint64_t)size : 0;
+    out->modified_ms = number_of(v, is_add ? "modificationTime" : "deletionTimestamp", 0);
+    out->data_change = bool_of(v, "dataChange", true);
+    out->stats_json = sm_json_text(sm_json_get(v, "stats"));
+    out->dv = vector_of(sm_json_get(v, "deletionVector"), a);
+    out->tags = pairs_of(sm_json_get(v, "tags"), a, &out->n_tags);
+    return SM_OK;
+}
+
+static void parse_metadata(const sm_json *v, sm_arena *a, smi_action *out)
+{
+    sm_delta_metadata *m = &out->metadata;
+
+    out->kind = SMI_ACTION_METADATA;
+    m->id = sm_json_text(sm_json_get(v, "id"));
+    m->name = sm_json_text(sm_json_get(v, "name"));
+    m->description = sm_json_text(sm_json_get(v, "description"));
+    out->schema_json = sm_json_text(sm_json_get(v, "schemaString"));
+    m->partition_columns = texts_of(sm_json_get(v, "partitionColumns"), a, &m->n_partition_columns);
+    m->config = pairs_of(sm_json_get(v, "configuration"), a, &m->n_config);
+    m->created_ms = number_of(v, "createdTime", -1);
+}
+
+static void parse_protocol(const sm_json *v, sm_arena *a, smi_action *out)
+{
+    sm_delta_protocol *p = &out->protocol;
+
+    out->kind = SMI_ACTION_PROTOCOL;
+    p->min_reader = (int32_t)number_of(v, "minReaderVersion", 1);
+    p->min_writer = (int32_t)number_of(v, "minWriterVersion", 1);
+    p->reader_features = texts_of(sm_json_get(v, "readerFeatures"), a, &p->n_reader_features);
+    p->writer_features = texts_of(sm_json_get(v, "writerFeatures"), a, &p->n_writer_features);
+}
+
+static sm_status parse_sidecar(const sm_json *v, smi_action *out, sm_error *e)
+{
+    out->kind = SMI_ACTION_SIDECAR;
+    out->path = sm_json_text(sm_json_get(v, "path"));
+    return out->path.len ? SM_OK : sm_fail(e, SM_CORRUPT, "a sidecar of the log has no path");
+}
+
+sm_status smi_action_parse(sm_str line, sm_arena *a, smi_action *out, sm_error *e)
+{
+    const sm_json *doc = NULL;
+    const sm_json *v = NULL;
+
+    *out = (smi_action){.kind = SMI_ACTION_OTHER};
+    SM_TRY(sm_json_parse(line, a, &doc, e));
+    if (doc->type != SM_JSON_OBJECT) {
+        return sm_fail(e, SM_CORRUPT, "a line of the log is no object");
+    }
+    if ((v = sm_json_get(doc, "add"))) {
+        return parse_file(v, true, a, out, e);
+    }
+    if ((v = sm_json_get(doc, "remove"))) {
+        return parse_file(v, false, a, out, e);
+    }
+    if ((v = sm_json_get(doc, "metaData"))) {
+        parse_metadata(v, a, out);
+    } else if ((v = sm_json_get(doc, "protocol"))) {
+        parse_protocol(v, a, out);
+    } else if ((v = sm_json_get(doc, "txn"))) {
+        out->kind = SMI_ACTION_TXN;
+        out->txn.app_id = sm_json_text(sm_json_get(v, "appId"));
+        out->txn.version = number_of(v, "version", 0);
+        out->txn.updated_ms = number_of(v, "lastUpdated", -1);
+    } else if ((v = sm_json_get(doc, "commitInfo"))) {
+        out->kind = SMI_ACTION_COMMIT_INFO;
+        out->info = v;
+    } else if ((v = sm_json_get(doc, "sidecar"))) {
+        return parse_sidecar(v, out, e);
+    }
+    return SM_OK;
+}

@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * delta/delta_checkpoint.c: writes a classic checkpoint: the snapshot's actions as one Parquet
+ * file, a struct column a kind, and _last_checkpoint beside it. Called by delta_commit.c every so
+ * many versions. Files keep their order, so that a table read from a checkpoint scans in the order
+ * of loading too. Tombstones younger than a week stay in, for readers that clean up.
+ *
+ * Source  PROTOCOL.md, "Checkpoints", "Checkpoint Schema", "Last Checkpoint File" */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/time.h"
+#include "delta/delta_int.h"
+
+#define TOMBSTONE_MS ((int64_t)7 * 86400000) /* delta.deletedFileRetentionDuration's default */
+
+/* ---- the schema ----------------------------------------------------------------------------- */
+
+static const char checkpoint_sql[] =
+    "STRUCT("
+    "txn STRUCT(appId VARCHAR, version BIGINT, lastUpdated BIGINT), "
+    "add STRUCT(path VARCHAR, partitionValues MAP(VARCHAR, VARCHAR), size BIGINT, "
+    "modificationTime BIGINT, dataChange BOOLEAN, tags MAP(VARCHAR, VARCHAR), "
+    "deletionVector STRUCT(storageType VARCHAR, pathOrInlineDv VARCHAR, \"offset\" INTEGER, "
+    "sizeInBytes INTEGER, cardinality BIGINT), stats VARCHAR), "
+    "remove STRUCT(path VARCHAR, deletionTimestamp BIGINT, dataChange BOOLEAN), "
+    "metaData STRUCT(id VARCHAR, name VARCHAR, description VARCHAR, "
+    "format STRUCT(provider VARCHAR, options MAP(VARCHAR, VARCHAR)), schemaString VARCHAR, "
+    "partitionColumns VARCHAR[], configuration MAP(VARCHAR, VARCHAR), createdTime BIGINT), "
+    "protocol STRUCT(minReaderVersion INTEGER, minWriterVersion INTEGER, "
+    "readerFeatures VARCHAR[], writerFeatures VARCHAR[]))";
+
+enum { COLUMN_TXN, COLUMN_ADD, COLUMN_REMOVE, COLUMN_METADATA, COLUMN_PROTOCOL, COLUMNS };
+
+/* ---- rows ----------------------------------------------------------------------------------- */
+
+static void put_text(sm_builder *b, int32_t field, sm_str s)
+{
+    sm_builder *child = sm_builder_child(b, field);
+
+    if (s.data) {
+        sm_builder_str(child, s);
+    } else {
+        sm_builder_null(child);
+    }
+}
+/* A text that is absent where it is empty. */
+static void put_some_text(sm_builder *b, int32_t field, sm_str s)
+{
+    put_text(b, field, s.len ? s : (sm_str){0});
+}
+static void put_number(sm_builder *b, int32_t field, int64_t v)
+{
+    sm_builder_i64(sm_builder_child(b, field), v);
+}
+static void put_some_number(sm_builder *b, int32_t field, int64_t v)
+{
+    if (v >= 0) {
+        put_number(b, field, v);
+    } else {
+        sm_builder_null(sm_builder_child(b, field));
+    }
+}
+
+static void put_pair(sm_builder *map, sm_str key, sm_str value)
+{
+    sm_builder_str(sm_builder_child(map, 0), key);
+    put_text(map, 1, value);
+}
+
+static void put_pairs(sm_builder *b, int32_t field, const sm_pair *items, int32_t n)
+{
+    sm_builder *map = sm_builder_child(b, field);
+
+    for (int32_t i = 0; i < n; i++) {
+        put_pair(map, items[i].key, items[i].value);
+    }
+    sm_builder_list(map);
+}
+
+static void put_texts(sm_builder *b, int32_t field, const sm_str *items, int32_t n)
+{
+    sm_builder *list = sm_builder_child(b, field);
+
+    for (int32_t i = 0; i < n; i++) {
+        sm_builder_str(sm_builder_child(list, 0), items[i]);
+    }
+    sm_builder_list(list);
+}
+
+static void put_protocol(sm_builder *b, const sm_delta_protocol *p)
+{
+    put_number(b, 0, p->min_reader);
+    put_number(b, 1, p->min_writer);
+    if (p->min_reader >= 3) {
+        put_texts(b, 2, p->reader_features, p->n_reader_features);
+    } else {
+        sm_builder_null(sm_builder_child(b, 2));
+    }
+    if (p->min_writer >= 7) {
+        put_texts(b, 3, p->writer_features, p->n_writer_features);
+    } else {
+        sm_builder_null(sm_builder_child(b, 3));
+    }
+    sm_builder_struct(b);
+}
+
+static void put_metadata(sm_builder *b, const sm_snapshot *s)
+{
+    const sm_delta_metadata *m = &s->metadata;
+    sm_builder *format = sm_builder_child(b, 3);
+
+    put_text(b, 0, m->id);
+    put_some_text(b, 1, m->name);
+    put_some_text(b, 2, m->description);
+    put_text(format, 0, SM_STR("parquet"));
+    put_pairs(format, 1, NULL, 0);
+    sm_builder_struct(format);
+    put_text(b, 4, s->schema_json);
+    put_texts(b, 5, m->partition_columns, m->n_partition_columns);
+    put_pairs(b, 6, m->config, m->n_config);
+    put_some_number(b, 7, m->created_ms);
+    sm_builder_struct(b);
+}
+
+static void put_txn(sm_builder *b, const sm_delta_txn *t)
+{
+    put_text(b, 0, t->app_id);
+    put_number(b, 1, t->version);
+    put_some_number(b, 2, t->updated_ms);
+    sm_builder_struct(b);
+}
+
+static void put_remove(sm_builder *b, const smi_tombstone *t)
+{
+    put_text(b, 0, t->path);
+    put_number(b, 1, t->deleted_ms);
+    sm_builder_bool(sm_builder_child(b, 2), false); /* as the protocol wants it in checkpoints */
+    sm_builder_struct(b);
+}
+
+static void put_partition(sm_builder *map, const sm_snapshot *s, const sm_delta_file *f)
+{
+    const sm_delta_metadata *m = &s->metadata;
+    sm_buf text = {0};
+    sm_arena *scratch = sm_arena_new(NULL);
+
+    for (int32_t i = 0; i < m->n_partition_columns; i++) {
+        const int32_t field = sm_type_find(m->schema, m->partition_columns[i]);
+        sm_buf_reset(&text);
+        smi_partition_text(f->partition[i], &text);
+        put_pair(map, smi_physical_name(&m->schema->fields[field], scratch),
+                 f->partition[i].is_null ? (sm_str){0} : sm_buf_str(&text));
+    }
+    sm_builder_list(map);
+    sm_arena_free(scratch);
+    sm_buf_release(&text);
+}
+
+static void put_vector(sm_builder *b, const sm_delta_dv *dv)
+{
+    if (!dv) {
+        sm_builder_null(b);
+        return;
+    }
+    put_text(b, 0, dv->storage_type);
+    put_text(b, 1, dv->path_or_inline);
+    put_some_number(b, 2, dv->offset);
+    put_number(b, 3, dv->size_bytes);
+    put_number(b, 4, dv->cardinality);
+    sm_builder_struct(b);
+}
+
+static void put_add(sm_builder *b, const sm_snapshot *s, const sm_delta_file *f)
+{
+    put_text(b, 0, f->path);
+    put_partition(sm_builder_child(b, 1), s, f);
+    put_number(b, 2, (int64_t)f->size_bytes);
+    put_number(b, 3, f->modified_ms);
+    sm_builder_bool(sm_builder_child(b, 4), false);
+    if (f->n_tags) {
+        put_pairs(b, 5, f->tags, f->n_tags);
+    } else {
+        sm_builder_null(sm_builder_child(b, 5));
+    }
+    put_vector(sm_builder_child(b, 6), f->dv);
+    put_some_text(b, 7, f->stats_json);
+    sm_builder_struct(b);
+}
+
+/* ---- the file ------------------------------------------------------------------------------- */
+
+typedef struct checkpoint_file {
+    const sm_type *schema;
+    sm_builder *columns[COLUMNS];
+    int64_t n_buffered, n_rows;
+    sm_upload *upload;
+    const struct sm_writer_ops *ops;
+    sm_writer *writer;
+    sm_budget *budget;
+} checkpoint_file;
+
+static sm_status write_wait(void *ctx, sm_block *block, size_t len, sm_waker waker, sm_error *e)
+{
+    return sm_upload_write_wait(ctx, block, len, e);
+}
+
+static sm_status flush_rows(checkpoint_file *f, sm_error *e)
+{
+    sm_status st = SM_OK;
+    sm_batch *batch = NULL;
+
+    if (f->n_buffered == 0) {
+        return SM_OK;
+    }
+    SM_TRY(sm_batch_new(f->budget, f->schema, &batch, e));
+    for (int i = 0; i < COLUMNS; i++) {
+        SM_TRY_GOTO(st, done, sm_builder_finish(f->columns[i], batch, &batch->columns[i], e));
+    }
+    batch->n_rows = f->n_buffered;
+    st = f->ops->write(f->writer, batch, (sm_waker){0}, e);
+    f->n_rows += f->n_buffered;
+    f->n_buffered = 0;
+done:
+    sm_batch_release(batch);
+    return st;
+}
+
+/* One action was put into its column: the others are null in that row. */
+static sm_status end_row(checkpoint_file *f, int column, sm_error *e)
+{
+    for (int i = 0; i < COLUMNS; i++) {
+        if (i != column) {
+            sm_builder_null(f->columns[i]);
+        }
+    }
+    return ++f->n_buffered == SM_BATCH_ROWS ? flush_rows(f, e) : SM_OK;
+}
+
+static sm_status put_rows(checkpoint_file *f, const sm_snapshot *s, sm_error *e)
+{
+    const int64_t oldest_ms = sm_now_us() / 1000 - TOMBSTONE_MS;
+
+    put_protocol(f->columns[COLUMN_PROTOCOL], &s->protocol);
+    SM_TRY(end_row(f, COLUMN_PROTOCOL, e));
+    put_metadata(f->columns[COLUMN_METADATA], s);
+    SM_TRY(end_row(f, COLUMN_METADATA, e));
+    for (int64_t i = 0; i < s->n_txns; i++) {
+        put_txn(f->columns[COLUMN_TXN], &s->txns[i]);
+        SM_TRY(end_row(f, COLUMN_TXN, e));
+    }
+    for (int64_t i = 0; i < s->n_tombstones; i++) {
+        if (!s->tombstones[i].is_live_again && s->tombstones[i].deleted_ms >= oldest_ms) {
+            put_remove(f->columns[COLUMN_REMOVE], &s->tombstones[i]);
+            SM_TRY(end_row(f, COLUMN_REMOVE, e));
+        }
+    }
+    for (int64_t i = 0; i < s->n_files; i++) {
+        put_add(f->columns[COLUMN_ADD], s, &s->files[i]);
+        SM_TRY(end_row(f, COLUMN_ADD, e));
+    }
+    return flush_rows(f, e);
+}
+
+static sm_status open_file(checkpoint_file *f, sm_store *store, sm_str key, sm_arena *a,
+                           sm_error *e)
+{
+    const sm_format *parquet = sm_format_named(SM_STR("parquet"));
+    void *opts = sm_arena_alloc(a, parquet->opts_bytes);
+
+    SM_TRY(sm_type_parse(sm_str_of(checkpoint_sql), a, &f->schema, e));
+    SM_ASSERT(f->schema->n_fields == COLUMNS);
+    for (int i = 0; i < COLUMNS; i++) {
+        f->columns[i] = sm_builder_new(f->schema->fields[i].type, f->budget);
+    }
+    SM_TRY(sm_options_default(parquet->options, opts, e));
+    SM_TRY(sm_upload_open(store, key, f->budget, 0, &f->upload, e));
+    f->ops = parquet->writer;
+    const sm_bytes_out to = {.write = write_wait, .ctx = f->upload};
+    return f->ops->open(f->schema, opts, to, NULL, f->budget, &f->writer, e);
+}
+
+static sm_status point_at(const sm_snapshot *s, int64_t n_rows, sm_error *e)
+{
+    char text[128];
+
+    const int n = snprintf(text, sizeof(text), "{\"version\":%" PRId64 ",\"size\":%" PRId64 "}",
+                           s->version, n_rows);
+    return sm_store_put(s->store, SM_STR(SMI_LOG "_last_checkpoint"), text, (size_t)n,
+                        SM_PUT_REPLACE, e);
+}
+
+sm_status sm_delta_checkpoint(sm_snapshot *s, sm_budget *budget, sm_error *e)
+{
+    sm_status st = SM_OK;
+    sm_arena *a = sm_arena_new(budget);
+    checkpoint_file f = {.budget = budget};
+    sm_written written = {0};
+
+    const sm_str key = sm_arena_strf(a, SMI_LOG "%020" PRId64 ".checkpoint.parquet", s->version);
+    SM_TRY_GOTO(st, done, open_file(&f, s->store, key, a, e));
+    SM_TRY_GOTO(st, done, put_rows(&f, s, e));
+    SM_TRY_GOTO(st, done, f.ops->finish(f.writer, (sm_waker){0}, &written, e));
+    SM_TRY_GOTO(st, done, sm_upload_finish_wait(f.upload, e));
+    st = point_at(s, f.n_rows, e);
+done:
+    for (int i = 0; i < COLUMNS; i++) {
+        sm_builder_free(f.columns[i]);
+    }
+    if (f.writer) {
+        f.ops->close(f.writer);
+    }
+    sm_upload_close(f.upload);
+    sm_arena_free(a);
+    return st;
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * delta/delta_dataset.c: a snapshot as a dataset that a scan reads: Parquet files, partition
+ * columns as constants of a file, statistics for pruning. Called by the table room's resolver. */
+#include "delta/delta_int.h"
+
+static bool is_partition(const sm_delta_metadata *m, int32_t field)
+{
+    for (int32_t i = 0; i < m->n_partition_columns; i++) {
+        if (sm_type_find(m->schema, m->partition_columns[i]) == field) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Stored columns in the schema's order, then the partition columns in the metadata's. */
+static const sm_type *dataset_schema(const sm_delta_metadata *m, sm_arena *a, int32_t *columns)
+{
+    sm_field *fields = SM_NEW_ARRAY(a, sm_field, m->schema->n_fields);
+    int32_t n = 0;
+
+    for (int32_t i = 0; i < m->schema->n_fields; i++) {
+        if (!is_partition(m, i)) {
+            columns[i] = n;
+            fields[n++] = m->schema->fields[i];
+        }
+    }
+    for (int32_t i = 0; i < m->n_partition_columns; i++) {
+        const int32_t field = sm_type_find(m->schema, m->partition_columns[i]);
+        columns[field] = n;
+        fields[n++] = m->schema->fields[field];
+    }
+    return sm_type_struct(a, fields, n);
+}
+
+static const sm_range *stored_ranges(const sm_delta_metadata *m, const sm_delta_file *f,
+                                     const int32_t *columns, sm_arena *a)
+{
+    if (!f->ranges || m->n_partition_columns == 0) {
+        return f->ranges;
+    }
+    sm_range *out = SM_NEW_ARRAY(a, sm_range, m->schema->n_fields);
+    for (int32_t i = 0; i < m->schema->n_fields; i++) {
+        out[columns[i]] = f->ranges[i];
+    }
+    return out;
+}
+
+sm_status sm_snapshot_dataset(const sm_snapshot *s, sm_arena *a, sm_dataset *out, int32_t **columns,
+                              sm_error *e)
+{
+    const sm_delta_metadata *m = &s->metadata;
+    const sm_format *parquet = sm_format_named(SM_STR("parquet"));
+    void *opts = sm_arena_alloc(a, parquet->opts_bytes);
+
+    SM_TRY(sm_options_default(parquet->options, opts, e));
+    *columns = SM_NEW_ARRAY(a, int32_t, m->schema->n_fields);
+    *out = (sm_dataset){
+        .format = parquet,
+        .options = opts,
+        .schema = dataset_schema(m, a, *columns),
+        .n_constants = m->n_partition_columns,
+        .files = SM_NEW_ARRAY(a, sm_datafile, s->n_files),
+        .n_files = s->n_files,
+    };
+    for (int64_t i = 0; i < s->n_files; i++) {
+        const sm_delta_file *f = &s->files[i];
+        if (f->dv) {
+            return sm_fail(e, SM_UNSUPPORTED,
+                           "file \"%.*s\" has a deletion vector, which is not supported",
+                           SM_STR_ARG(f->path));
+        }
+        if (f->key.len == 0) {
+            return sm_fail(e, SM_UNSUPPORTED,
+                           "file \"%.*s\" lies outside the table, which is not supported",
+                           SM_STR_ARG(f->path));
+        }
+        out->files[i] = (sm_datafile){
+            .uri = sm_store_uri_of(s->store, f->key, a),
+            .store = s->store,
+            .key = f->key,
+            .size_bytes = f->size_bytes,
+            .modified_us = f->modified_ms * 1000,
+            .constants = f->partition,
+            .n_rows = f->n_rows,
+            .ranges = stored_ranges(m, f, *columns, a),
+        };
+    }
+    return SM_OK;
+}

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * delta/delta_log.c: the files of the log: one commit read as actions, and the history that the
+ * commits tell. Called by delta_snapshot.c, delta_commit.c and `smelt table history`. */
+#include <inttypes.h>
+
+#include "base/text.h"
+#include "delta/delta_int.h"
+
+#define MOST_COMMIT_BYTES ((size_t)1 << 30)
+
+static sm_status each_line(sm_str text, sm_arena *a, smi_each_action each, void *ctx, sm_error *e)
+{
+    int64_t line_number = 0;
+
+    while (text.len) {
+        const char *end = memchr(text.data, '\n', text.len);
+        const sm_str line = {text.data, end ? (size_t)(end - text.data) : text.len};
+        const size_t step = line.len + (end ? 1 : 0);
+        text = (sm_str){text.data + step, text.len - step};
+        line_number++;
+        if (strspn(line.data, " \t\r") >= line.len) {
+            continue; /* nothing but white space; the text is ended by a NUL */
+        }
+        smi_action action;
+        sm_status st = smi_action_parse(line, a, &action, e);
+        if (st != SM_OK) {
+            if (e) {
+                e->status = SM_CORRUPT;
+                e->line = line_number;
+            }
+            return SM_CORRUPT;
+        }
+        SM_TRY(each(ctx, &action, e));
+    }
+    return SM_OK;
+}
+
+sm_status smi_log_text_read(sm_store *s, sm_str key, sm_arena *a, smi_each_action each, void *ctx,
+                            sm_error *e)
+{
+    sm_buf text = {.max_bytes = MOST_COMMIT_BYTES};
+
+    sm_status st = sm_store_get(s, key, &text, e);
+    if (st == SM_OK) {
+        const sm_str copy = sm_arena_str(a, sm_buf_str(&text));
+        st = each_line(copy, a, each, ctx, e);
+        if (st != SM_OK && e && e->object[0] == '\0') {
+            const int64_t line = e->line, byte = e->byte;
+            e->byte = -1;
+            sm_error_place(e, sm_store_uri_of(s, key, a).data, line, byte);
+        }
+    }
+    sm_buf_release(&text);
+    return st;
+}
+
+sm_status smi_commit_read(sm_store *s, int64_t version, sm_arena *a, smi_each_action each,
+                          void *ctx, sm_error *e)
+{
+    char key[SMI_LOG_KEY_BYTES];
+
+    smi_commit_key(version, key);
+    return smi_log_text_read(s, sm_str_of(key), a, each, ctx, e);
+}
+
+bool smi_version_of_key(sm_str key, int64_t *version, sm_str *rest)
+{
+    const sm_str log = SM_STR(SMI_LOG);
+
+    if (!sm_str_starts(key, log) || key.len < log.len + 20) {
+        return false;
+    }
+    const sm_str digits = {key.data + log.len, 20};
+    for (size_t i = 0; i < digits.len; i++) {
+        if (digits.data[i] < '0' || digits.data[i] > '9') {
+            return false;
+        }
+    }
+    *rest = (sm_str){digits.data + 20, key.len - log.len - 20};
+    return sm_parse_i64(digits, version);
+}
+
+/* ---- history -------------------------------------------------------------------------------- */
+
+static sm_str source_of(const sm_json *v)
+{
+    return v && (v->type == SM_JSON_OBJECT || v->type == SM_JSON_ARRAY) ? v->text : SM_STR("");
+}
+
+static sm_status take_info(void *ctx, const smi_action *action, sm_error *e)
+{
+    sm_delta_commit_info *out = ctx;
+
+    if (action->kind != SMI_ACTION_COMMIT_INFO) {
+        return SM_OK;
+    }
+    int64_t timestamp_ms = 0;
+    if (sm_json_i64(sm_json_get(action->info, "timestamp"), &timestamp_ms)) {
+        out->timestamp_ms = timestamp_ms;
+    }
+    out->operation = sm_json_text(sm_json_get(action->info, "operation"));
+    out->parameters_json = source_of(sm_json_get(action->info, "operationParameters"));
+    out->metrics_json = source_of(sm_json_get(action->info, "operationMetrics"));
+    out->engine_info = sm_json_text(sm_json_get(action->info, "engineInfo"));
+    out->user_metadata = sm_json_text(sm_json_get(action->info, "userMetadata"));
+    out->json = action->info->text;
+    return SM_OK;
+}
+
+sm_status sm_delta_history(sm_store *s, int64_t limit, sm_arena *a, sm_delta_commit_info **out,
+                           int64_t *n, sm_error *e)
+{
+    sm_entry *entries = NULL;
+    int64_t n_entries = 0;
+
+    SM_TRY(sm_store_list(s, SM_STR(SMI_LOG), true, a, &entries, &n_entries, e));
+    sm_delta_commit_info *items = SM_NEW_ARRAY(a, sm_delta_commit_info, n_entries);
+    *n = 0;
+    for (int64_t i = n_entries - 1; i >= 0 && (limit < 0 || *n < limit); i--) {
+        int64_t version = 0;
+        sm_str rest;
+        if (!smi_version_of_key(entries[i].key, &version, &rest) || !sm_str_is(rest, ".json")) {
+            continue;
+        }
+        sm_delta_commit_info *item = &items[(*n)++];
+        item->version = version;
+        item->timestamp_ms = entries[i].modified_us / 1000;
+        SM_TRY(smi_commit_read(s, version, a, take_info, item, e));
+    }
+    if (*n == 0) {
+        return sm_fail(e, SM_NOT_FOUND, "no Delta table in %.*s", SM_STR_ARG(sm_store_uri(s)));
+    }
+    *out = items;
+    return SM_OK;
+}

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * delta/delta_path.c: paths of data files between the log, where they are percent-encoded URIs, and
+ * the store, where they are plain keys; and the names of the log's own files.
+ *
+ * A relative path that would leave the table's root is damage, whoever wrote it: it is refused
+ * before a store sees it.
+ *
+ * Source  PROTOCOL.md, "Add File and Remove File"; RFC 3986, sections 2.1 and 2.3 */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "delta/delta_int.h"
+
+void smi_commit_key(int64_t version, char out[SMI_LOG_KEY_BYTES])
+{
+    snprintf(out, SMI_LOG_KEY_BYTES, SMI_LOG "%020" PRId64 ".json", version);
+}
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9') {
+        return c - '0';
+    }
+    const char lower = (char)(c | 0x20);
+    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
+}
+
+/* "file:/x", "s3://b/x": a scheme, which a relative path cannot have before its first '/'. */
+static bool has_scheme(sm_str path)
+{
+    for (size_t i = 0; i < path.len && path.data[i] != '/'; i++) {
+        if (path.data[i] == ':') {
+            return i > 1;
+        }
+    }
+    return false;
+}
+
+static bool leaves_root(sm_str key)
+{
+    size_t start = 0;
+
+    for (size_t i = 0; i <= key.len; i++) {
+        if (i < key.len && key.data[i] != '/') {
+            continue;
+        }
+        const sm_str part = {key.data + start, i - start};
+        if (part.len == 0 || sm_str_is(part, ".") || sm_str_is(part, "..")) {
+            return true;
+        }
+        start = i + 1;
+    }
+    return memchr(key.data, '\0', key.len) != NULL;
+}
+
+sm_status smi_path_key(sm_str path, sm_arena *a, sm_str *key, bool *is_outside, sm_error *e)
+{
+    *key = SM_STR("");
+    *is_outside = path.len && (path.data[0] == '/' || has_scheme(path));
+    if (*is_outside) {
+        return SM_OK;
+    }
+    char *out = SM_NEW_ARRAY(a, char, path.len + 1);
+    size_t n = 0;
+    for (size_t i = 0; i < path.len; i++) {
+        int high = -1, low = -1;
+        if (path.data[i] == '%' && i + 2 < path.len) {
+            high = hex_digit(path.data[i + 1]);
+            low = hex_digit(path.data[i + 2]);
+        }
+        if (high >= 0 && low >= 0) {
+            out[n++] = (char)(high * 16 + low);
+            i += 2;
+        } else {
+            out[n++] = path.data[i];
+        }
+    }
+    *key = (sm_str){out, n};
+    if (leaves_root(*key)) {
+        return sm_fail(e, SM_CORRUPT, "path \"%.*s\" of the log leaves the table's folder",
+                       SM_STR_ARG(path));
+    }
+    return SM_OK;
+}
+
+sm_str smi_path_encode(sm_str key, sm_arena *a)
+{
+    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+                                "-_.~/=+,@!$&'()*;";
+    char *out = SM_NEW_ARRAY(a, char, key.len * 3 + 1);
+    size_t n = 0;
+
+    for (size_t i = 0; i < key.len; i++) {
+        const char c = key.data[i];
+        if (c && strchr(plain, c)) {
+            out[n++] = c;
+        } else {
+            n += (size_t)snprintf(out + n, 4, "%%%02X", (unsigned)(uint8_t)c);
+        }
+    }
+    return (sm_str){out, n};
+}
+
+sm_str smi_physical_name(const sm_field *f, sm_arena *a)
+{
+    const sm_json *name = NULL;
+    sm_error unused = {0};
+
+    for (int32_t i = 0; i < f->n_meta; i++) {
+        if (sm_str_is(f->meta[i].key, "delta.columnMapping.physicalName") &&
+            sm_json_parse(f->meta[i].json, a, &name, &unused) == SM_OK) {
+            return sm_json_text(name);
+        }
+    }
+    return f->name;
+}

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * delta/delta_state.c: replaying actions into a table's state: which files are alive, metadata,
+ * protocol, transactions, tombstones. Called by delta_snapshot.c in the order of the log.
+ *
+ * A file is its path and its deletion vector: an add with another vector is another file. Adds are
+ * kept in order, dead ones among them, so that a scan gives rows in the order of loading; a map
+ * finds the living one.
+ *
+ * Source  PROTOCOL.md, "Action Reconciliation" */
+#include "delta/delta_int.h"
+
+/* "path" or "path\0vector", in a buffer of the caller's. */
+static sm_str identity(const smi_action *action, sm_buf *out)
+{
+    sm_buf_reset(out);
+    sm_buf_text(out, action->path);
+    if (action->dv) {
+        sm_buf_text(out, (sm_str){"\0", 1});
+        sm_buf_text(out, action->dv->storage_type);
+        sm_buf_text(out, action->dv->path_or_inline);
+        sm_buf_printf(out, "@%lld", (long long)action->dv->offset);
+    }
+    return sm_buf_str(out);
+}
+
+/* Indexes stand in the maps' places themselves, one more than they are: NULL is "none". */
+static int64_t place_get(void *const *place)
+{
+    return (int64_t)(intptr_t)*place - 1;
+}
+static void place_set(void **place, int64_t index)
+{
+    *place = (void *)(intptr_t)(index + 1);
+}
+
+static void apply_add(sm_snapshot *s, const smi_action *action)
+{
+    sm_buf key = {0};
+
+    const sm_str id = identity(action, &key);
+    void **place = sm_map_at(s->by_path, id);
+    const int64_t old = place_get(place);
+    if (old >= 0) {
+        s->is_dead[old] = true;
+    }
+    s->adds = sm_arena_grow(s->arena, s->adds, s->n_adds, &s->cap_adds, sizeof(*s->adds));
+    s->is_dead = sm_arena_grow(s->arena, s->is_dead, s->n_adds, &s->cap_dead, sizeof(bool));
+    s->adds[s->n_adds] = *action;
+    s->is_dead[s->n_adds] = false;
+    place_set(place, s->n_adds++);
+
+    place = sm_map_at(s->tombstone_by_path, id);
+    if (place_get(place) >= 0) {
+        s->tombstones[place_get(place)].is_live_again = true;
+        *place = NULL;
+    }
+    sm_buf_release(&key);
+}
+
+static void apply_remove(sm_snapshot *s, const smi_action *action)
+{
+    sm_buf key = {0};
+
+    const sm_str id = identity(action, &key);
+    void **place = sm_map_at(s->by_path, id);
+    if (place_get(place) >= 0) {
+        s->is_dead[place_get(place)] = true;
+        *place = NULL;
+    }
+    s->tombstones = sm_arena_grow(s->arena, s->tombstones, s->n_tombstones, &s->cap_tombstones,
+                                  sizeof(*s->tombstones));
+    s->tombstones[s->n_tombstones] = (smi_tombstone){
+        .path = action->path,
+        .deleted_ms = action->modified_ms,
+        .data_change = action->data_change,
+        .dv = action->dv,
+    };
+    place_set(sm_map_at(s->tombstone_by_path, id), s->n_tombstones++);
+    sm_buf_release(&key);
+}
+
+static void apply_txn(sm_snapshot *s, const sm_delta_txn *txn)
+{
+    void **place = sm_map_at(s->txn_by_id, txn->app_id);
+
+    if (place_get(place) >= 0) {
+        s->txns[place_get(place)] = *txn;
+        return;
+    }
+    s->txns = sm_arena_grow(s->arena, s->txns, s->n_txns, &s->cap_txns, sizeof(*s->txns));
+    s->txns[s->n_txns] = *txn;
+    place_set(place, s->n_txns++);
+}
+
+void smi_state_apply(sm_snapshot *s, const smi_action *action)
+{
+    switch (action->kind) {
+    case SMI_ACTION_ADD:
+        apply_add(s, action);
+        break;
+    case SMI_ACTION_REMOVE:
+        apply_remove(s, action);
+        break;
+    case SMI_ACTION_METADATA:
+        s->metadata = action->metadata;
+        s->schema_json = action->schema_json;
+        s->has_metadata = true;
+        break;
+    case SMI_ACTION_PROTOCOL:
+        s->protocol = action->protocol;
+        s->has_protocol = true;
+        break;
+    case SMI_ACTION_TXN:
+        apply_txn(s, &action->txn);
+        break;
+    case SMI_ACTION_COMMIT_INFO:
+    case SMI_ACTION_SIDECAR:
+    case SMI_ACTION_OTHER:
+        break;
+    }
+}
+
+/* ---- after the last ------------------------------------------------------------------------- */
+
+static sm_status partition_of(const smi_action *add, const sm_delta_metadata *m, sm_arena *a,
+                              sm_value **out, sm_error *e)
+{
+    sm_value *values = SM_NEW_ARRAY(a, sm_value, m->n_partition_columns);
+
+    for (int32_t i = 0; i < m->n_partition_columns; i++) {
+        const int32_t column = sm_type_find(m->schema, m->partition_columns[i]);
+        const sm_field *field = &m->schema->fields[column];
+        const sm_str physical = smi_physical_name(field, a);
+        sm_str text = {0};
+        for (int32_t p = 0; p < add->n_partition; p++) {
+            if (sm_str_eq(add->partition[p].key, physical)) {
+                text = add->partition[p].value;
+            }
+        }
+        const sm_status st = smi_partition_value(field->type, text, a, &values[i], e);
+        if (st != SM_OK) {
+            return sm_within(e, st, "column %.*s", SM_STR_ARG(field->name));
+        }
+    }
+    *out = values;
+    return SM_OK;
+}
+
+sm_status smi_file_of(const smi_action *add, const sm_delta_metadata *m, sm_arena *a,
+                      sm_delta_file *out, sm_error *e)
+{
+    bool is_outside = false;
+    sm_value *partition = NULL;
+
+    *out = (sm_delta_file){
+        .path = add->path,
+        .size_bytes = add->size_bytes,
+        .modified_ms = add->modified_ms,
+        .stats_json = add->stats_json,
+        .dv = add->dv,
+        .tags = add->tags,
+        .n_tags = add->n_tags,
+    };
+    SM_TRY(smi_path_key(add->path, a, &out->key, &is_outside, e));
+    SM_TRY(partition_of(add, m, a, &partition, e));
+    out->partition = partition;
+    smi_stats_parse(add->stats_json, m->schema, a, &out->n_rows, &out->ranges);
+    return SM_OK;
+}
+
+static sm_status check_partition_columns(const sm_delta_metadata *m, sm_error *e)
+{
+    for (int32_t i = 0; i < m->n_partition_columns; i++) {
+        if (sm_type_find(m->schema, m->partition_columns[i]) < 0) {
+            return sm_fail(e, SM_CORRUPT, "partition column \"%.*s\" is not in the schema",
+                           SM_STR_ARG(m->partition_columns[i]));
+        }
+    }
+    return SM_OK;
+}
+
+sm_status smi_state_finish(sm_snapshot *s, sm_error *e)
+{
+    if (!s->has_protocol) {
+        return sm_fail(e, SM_CORRUPT, "the log has no protocol");
+    }
+    if (!s->has_metadata) {
+        return sm_fail(e, SM_CORRUPT, "the log has no metadata");
+    }
+    SM_TRY(smi_check_reader(&s->protocol, e));
+    if (s->schema_json.len == 0) {
+        return sm_fail(e, SM_CORRUPT, "the log's metadata has no schema");
+    }
+    SM_TRY(sm_delta_schema_parse(s->schema_json, s->arena, &s->metadata.schema, e));
+    SM_TRY(check_partition_columns(&s->metadata, e));
+    s->files = SM_NEW_ARRAY(s->arena, sm_delta_file, s->n_adds);
+    for (int64_t i = 0; i < s->n_adds; i++) {
+        if (!s->is_dead[i]) {
+            SM_TRY(smi_file_of(&s->adds[i], &s->metadata, s->arena, &s->files[s->n_files], e));
+            s->n_files++;
+        }
+    }
+    return SM_OK;
+}
