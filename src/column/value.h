@@ -47,5 +47,8 @@ void sm_value_print(sm_value v, sm_buf *out);
 /** Reads text as `t` in full (what a cast from VARCHAR does; numbers may have spaces around them
  * and an exponent). SM_TYPE or SM_RANGE, the value quoted. Strings are borrowed from `text`. */
 sm_status sm_value_parse(const sm_type *t, sm_str text, sm_value *out, sm_error *e) SM_MUST_USE;
+/** A cast from VARCHAR to BLOB: ASCII with \xHH escapes (which sm_value_parse refuses, as it has
+ * nowhere to put their bytes). `out` has room for text.len bytes; false where it is not one. */
+bool sm_blob_unescape(sm_str text, uint8_t *out, size_t *n_bytes);
 
 #endif

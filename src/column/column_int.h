@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * column/column_int.h: what the files of this room share behind its doors. */
+#ifndef SM_COLUMN_INT_H
+#define SM_COLUMN_INT_H
+
+#include "column/batch.h"
+
+/* ---- printing ------------------------------------------------------------------------------- */
+
+/** With a digit before the point where JSON wants one (DuckDB prints a DECIMAL(2,2) as .50). */
+void smi_print_decimal(sm_i128 v, const sm_type *t, bool is_json, sm_buf *out);
+
+/* ---- rows ----------------------------------------------------------------------------------- */
+
+/** Rows that physically stand in the arrays: 1 in a constant. */
+static inline int64_t smi_physical_rows(const sm_column *c)
+{
+    return c->layout == SM_CONST ? 1 : c->n_rows;
+}
+
+/** Steps down to where the value of row i stands: *c becomes a flat or constant column and the
+ * returned row one of its arrays. False where the row is null (*c and *i are then unspecified). */
+bool smi_resolve(const sm_column **c, int64_t *i);
+
+static inline const int32_t *smi_i32(const sm_column *c)
+{
+    return (const int32_t *)c->values;
+}
+static inline const sm_view *smi_views(const sm_column *c)
+{
+    return (const sm_view *)c->values;
+}
+
+/* ---- bitmaps -------------------------------------------------------------------------------- */
+
+/** Copies n bits; what follows them in their last byte becomes zero unless dst_off + n ends within
+ * a byte that holds later bits already: so copy in rising order. */
+void smi_bits_copy(uint8_t *dst, int64_t dst_off, const uint8_t *src, int64_t src_off, int64_t n);
+/** Sets n bits to `value`. */
+void smi_bits_fill(uint8_t *dst, int64_t dst_off, int64_t n, bool value);
+int64_t smi_bits_count(const uint8_t *bits, int64_t n);
+
+/* ---- memory --------------------------------------------------------------------------------- */
+
+/** sm_batch_alloc without the zeroing, for arrays that are about to be written in full. */
+sm_status smi_batch_alloc_raw(sm_batch *b, size_t bytes, void **out, sm_error *e) SM_MUST_USE;
+
+/* ---- making columns within `into` ----------------------------------------------------------- */
+
+sm_status smi_column_slice(const sm_column *src, int64_t first, int64_t n_rows, sm_batch *into,
+                           sm_column *out, sm_error *e) SM_MUST_USE;
+
+/** All rows of n ≥ 1 columns of one type, flat. With `compact` the string bytes are copied. */
+sm_status smi_column_concat(const sm_column *const *srcs, int64_t n, bool compact, sm_batch *into,
+                            sm_column *out, sm_error *e) SM_MUST_USE;
+
+#endif

@@ -1,0 +1,440 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * column/value_parse.c: text read as a value, as a cast from VARCHAR reads it in DuckDB.
+ *
+ * Integers and decimals share one reader: sign, digits with '_' between two, a point, an exponent.
+ * It collects the digits that count at the wanted scale into 128 bits, remembers the first that
+ * does not, and rounds half away from zero by it, so that no binary fraction is ever involved. */
+#include "column/value.h"
+
+#include <math.h>
+
+#include "base/text.h"
+#include "base/time.h"
+
+/* 10^37: ten times more is beyond every integer and DECIMAL type, and still within 128 bits. */
+#define TEN_37 ((unsigned __int128)UINT64_C(10000000000000000000) * UINT64_C(1000000000000000000))
+
+static sm_str trim(sm_str s)
+{
+    while (s.len > 0 && (s.data[0] == ' ' || (s.data[0] >= '\t' && s.data[0] <= '\r'))) {
+        s.data++;
+        s.len--;
+    }
+    while (s.len > 0 &&
+           (s.data[s.len - 1] == ' ' || (s.data[s.len - 1] >= '\t' && s.data[s.len - 1] <= '\r'))) {
+        s.len--;
+    }
+    return s;
+}
+
+static sm_status fail(const sm_type *t, sm_str text, sm_status st, sm_error *e)
+{
+    sm_buf name = {0};
+    sm_type_print(t, &name);
+    sm_fail(e, st, st == SM_RANGE ? "\"%.*s\" is out of range for %.*s" : "\"%.*s\" is not a %.*s",
+            (int)(text.len < 80 ? text.len : 80), text.data, (int)(name.len < 60 ? name.len : 60),
+            (const char *)name.data);
+    sm_buf_release(&name);
+    return st;
+}
+
+/* ---- integers and decimals ------------------------------------------------------------------ */
+
+typedef struct digits {
+    const char *data; /* the mantissa's characters: digits, '_', at most one point */
+    size_t len;
+    int64_t n_before_point; /* digits */
+    int64_t exponent;       /* cut to ± 100,000, far beyond what any type holds */
+    bool is_negative;
+} digits;
+
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static bool split_exponent(sm_str s, int64_t *out)
+{
+    size_t i = 0;
+    int64_t v = 0;
+    const bool is_negative = s.len > 0 && s.data[0] == '-';
+    if (s.len > 0 && (s.data[0] == '-' || s.data[0] == '+')) {
+        i++;
+    }
+    if (i == s.len) {
+        return false;
+    }
+    for (; i < s.len; i++) {
+        if (!is_digit(s.data[i])) {
+            return false;
+        }
+        v = v < 100000 ? v * 10 + (s.data[i] - '0') : v;
+    }
+    v = v > 100000 ? 100000 : v;
+    *out = is_negative ? -v : v;
+    return true;
+}
+
+static bool split_number(sm_str s, digits *out)
+{
+    *out = (digits){0};
+    if (s.len > 0 && (s.data[0] == '-' || s.data[0] == '+')) {
+        out->is_negative = s.data[0] == '-';
+        s.data++;
+        s.len--;
+    }
+    int64_t n_digits = 0;
+    bool has_point = false;
+    size_t i = 0;
+    for (; i < s.len; i++) {
+        const char c = s.data[i];
+        if (is_digit(c)) {
+            n_digits++;
+            out->n_before_point += has_point ? 0 : 1;
+        } else if (c == '.' && !has_point) {
+            has_point = true;
+        } else if (c != '_' || i == 0 || !is_digit(s.data[i - 1]) || i + 1 == s.len ||
+                   !is_digit(s.data[i + 1])) {
+            break;
+        }
+    }
+    out->data = s.data;
+    out->len = i;
+    if (n_digits == 0) {
+        return false;
+    }
+    if (i == s.len) {
+        return true;
+    }
+    return (s.data[i] == 'e' || s.data[i] == 'E') &&
+           split_exponent((sm_str){s.data + i + 1, s.len - i - 1}, &out->exponent);
+}
+
+/* value * 10^scale, rounded half away from zero; false where it does not fit. */
+static bool unscaled(const digits *d, int scale, sm_i128 *out)
+{
+    const int64_t wanted = d->n_before_point + d->exponent + scale; /* digits that count */
+    unsigned __int128 v = 0;
+    int64_t n = 0;
+    bool rounds_up = false;
+    for (size_t i = 0; i < d->len && n <= wanted; i++) {
+        if (!is_digit(d->data[i])) {
+            continue;
+        }
+        if (n == wanted) {
+            rounds_up = d->data[i] >= '5';
+            break;
+        }
+        if (v > TEN_37) {
+            return false;
+        }
+        v = v * 10 + (unsigned)(d->data[i] - '0');
+        n++;
+    }
+    for (; n < wanted && v > 0; n++) {
+        if (v > TEN_37) {
+            return false;
+        }
+        v *= 10;
+    }
+    v += rounds_up ? 1 : 0;
+    *out = d->is_negative ? -(sm_i128)v : (sm_i128)v;
+    return true;
+}
+
+/* 0x1F and 0b101, which DuckDB reads as integers. */
+static bool parse_radix(sm_str s, sm_i128 *out, bool *is_one)
+{
+    const int shift = s.data[1] == 'x' || s.data[1] == 'X' ? 4 : 1;
+    sm_i128 v = 0;
+    *is_one = s.len > 2;
+    for (size_t i = 2; i < s.len && *is_one; i++) {
+        const char c = s.data[i];
+        const int lower = c | 0x20;
+        int digit = is_digit(c) ? c - '0' : lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : 99;
+        if (digit >= 1 << shift) {
+            *is_one = false;
+            break;
+        }
+        if (v >> 64) {
+            return false;
+        }
+        v = (v << shift) | digit;
+    }
+    *out = v;
+    return true;
+}
+
+static bool integer_fits(sm_type_id id, sm_i128 v)
+{
+    const int bits = 8 * sm_type_bytes(id);
+    if (sm_type_is_signed(id)) {
+        return v >= -((sm_i128)1 << (bits - 1)) && v < (sm_i128)1 << (bits - 1);
+    }
+    return v >= 0 && v < (sm_i128)1 << bits;
+}
+
+static sm_status parse_integer(const sm_type *t, sm_str text, sm_value *out, sm_error *e)
+{
+    const sm_str s = trim(text);
+    sm_i128 v = 0;
+    int64_t plain = 0;
+    digits d;
+
+    if (sm_parse_i64(s, &plain)) {
+        v = plain;
+    } else if (s.len > 2 && s.data[0] == '0' && strchr("xXbB", s.data[1]) && s.data[1] != 0) {
+        bool is_one = false;
+        const bool fits = parse_radix(s, &v, &is_one);
+        if (!is_one || !fits) {
+            return fail(t, text, is_one ? SM_RANGE : SM_TYPE, e);
+        }
+    } else if (!split_number(s, &d)) {
+        return fail(t, text, SM_TYPE, e);
+    } else if (!unscaled(&d, 0, &v)) {
+        return fail(t, text, SM_RANGE, e);
+    }
+    if (!integer_fits(t->id, v)) {
+        return fail(t, text, SM_RANGE, e);
+    }
+    if (sm_type_is_signed(t->id)) {
+        out->as.i = (int64_t)v;
+    } else {
+        out->as.u = (uint64_t)v;
+    }
+    return SM_OK;
+}
+
+static sm_status parse_decimal(const sm_type *t, sm_str text, sm_value *out, sm_error *e)
+{
+    digits d;
+    sm_i128 v = 0, limit = 1;
+    for (int i = 0; i < t->precision; i++) {
+        limit *= 10;
+    }
+    if (!split_number(trim(text), &d)) {
+        return fail(t, text, SM_TYPE, e);
+    }
+    if (!unscaled(&d, t->scale, &v) || v >= limit || v <= -limit) {
+        return fail(t, text, SM_RANGE, e);
+    }
+    out->as.d = v;
+    return SM_OK;
+}
+
+/* ---- the other types ------------------------------------------------------------------------ */
+
+static sm_status parse_bool(const sm_type *t, sm_str text, sm_value *out, sm_error *e)
+{
+    static const char *const words[2][5] = {{"false", "f", "no", "n", "0"},
+                                            {"true", "t", "yes", "y", "1"}};
+    for (int value = 0; value < 2; value++) {
+        for (int i = 0; i < 5; i++) {
+            if (sm_str_eq_nocase(text, sm_str_of(words[value][i]))) {
+                out->as.b = value == 1;
+                return SM_OK;
+            }
+        }
+    }
+    return fail(t, text, SM_TYPE, e);
+}
+
+/* Digits with '_' between, which the reader of doubles does not know; and what is too large for a
+ * double is an infinity. */
+static bool parse_wide_float(sm_str s, double *out)
+{
+    digits d;
+    char plain[400];
+    size_t len = 0;
+    if (!split_number(s, &d)) {
+        return false;
+    }
+    for (size_t i = 0; i < s.len && len < sizeof(plain); i++) {
+        plain[len] = s.data[i];
+        len += s.data[i] == '_' ? 0 : 1;
+    }
+    if (len == s.len || !sm_parse_f64((sm_str){plain, len}, false, out)) {
+        *out = d.is_negative ? -INFINITY : INFINITY;
+    }
+    return len < sizeof(plain) || len == s.len;
+}
+
+static sm_status parse_float(const sm_type *t, sm_str text, sm_value *out, sm_error *e)
+{
+    sm_str s = trim(text);
+    if (s.len > 1 && s.data[0] == '+' && s.data[1] != '-') {
+        s.data++;
+        s.len--;
+    }
+    if (!sm_parse_f64(s, true, &out->as.f) && !parse_wide_float(s, &out->as.f)) {
+        return fail(t, text, SM_TYPE, e);
+    }
+    if (t->id == SM_TYPE_F32) {
+        out->as.f = (float)out->as.f;
+    }
+    return SM_OK;
+}
+
+static bool parse_clock_part(sm_str *s, int most, int *out)
+{
+    size_t n = 0;
+    int v = 0;
+    while (n < s->len && n < 2 && is_digit(s->data[n])) {
+        v = v * 10 + (s->data[n++] - '0');
+    }
+    s->data += n;
+    s->len -= n;
+    *out = v;
+    return n > 0 && v <= most;
+}
+
+static bool take(sm_str *s, char c)
+{
+    if (s->len == 0 || s->data[0] != c) {
+        return false;
+    }
+    s->data++;
+    s->len--;
+    return true;
+}
+
+/* "17:05[:00[.ffffff]]", and 24:00:00 as the end of the day; fractions beyond µs are cut. */
+static bool parse_clock(sm_str s, int64_t *us)
+{
+    int hour = 0, minute = 0, second = 0;
+    int64_t fraction = 0;
+    if (!parse_clock_part(&s, 24, &hour) || !take(&s, ':') || !parse_clock_part(&s, 59, &minute)) {
+        return false;
+    }
+    if (take(&s, ':')) {
+        if (!parse_clock_part(&s, 59, &second)) {
+            return false;
+        }
+        if (take(&s, '.')) {
+            int64_t unit = 100000;
+            for (; s.len > 0 && is_digit(s.data[0]); s.data++, s.len--) {
+                fraction += unit * (s.data[0] - '0');
+                unit /= 10;
+            }
+        }
+    }
+    if (s.len > 0) {
+        return false;
+    }
+    *us = ((int64_t)hour * 3600 + minute * 60 + second) * 1000000 + fraction;
+    return *us <= INT64_C(86400000000);
+}
+
+/* Cuts the zone off: a TIMESTAMP is what the clock on the wall shows, wherever it hangs. */
+static sm_str without_zone(sm_str s)
+{
+    const char *colon = memchr(s.data, ':', s.len);
+    for (size_t i = colon ? (size_t)(colon - s.data) : s.len; i < s.len; i++) {
+        if (s.data[i] == '+' || s.data[i] == '-' || s.data[i] == 'Z' || s.data[i] == 'z') {
+            return trim((sm_str){s.data, i});
+        }
+    }
+    return s;
+}
+
+static sm_status parse_when(const sm_type *t, sm_str text, sm_value *out, sm_error *e)
+{
+    const sm_str s = trim(text);
+    const int64_t day_us = INT64_C(86400000000);
+    bool has_zone = false, is_one = false;
+    int32_t days = 0;
+    int64_t us = 0;
+
+    if (s.len > 0 && t->id == SM_TYPE_DATE) {
+        is_one = sm_parse_date(s, &days);
+        if (!is_one) {
+            is_one = sm_parse_timestamp(without_zone(s), &us, &has_zone);
+            days = (int32_t)(us / day_us - (us % day_us < 0 ? 1 : 0));
+        }
+        us = days;
+    } else if (s.len > 0 && t->id == SM_TYPE_TIME) {
+        is_one = parse_clock(s, &us);
+    } else if (s.len > 0) {
+        is_one =
+            sm_parse_timestamp(t->id == SM_TYPE_TIMESTAMP ? s : without_zone(s), &us, &has_zone);
+    }
+    if (!is_one) {
+        return fail(t, text, SM_TYPE, e);
+    }
+    out->as.i = us;
+    return SM_OK;
+}
+
+bool sm_blob_unescape(sm_str text, uint8_t *out, size_t *n_bytes)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        const uint8_t c = (uint8_t)text.data[i];
+        if (c >= 0x80) {
+            return false;
+        }
+        if (c != '\\') {
+            out[n++] = c;
+            continue;
+        }
+        if (text.len - i < 4 || text.data[i + 1] != 'x') {
+            return false;
+        }
+        int byte = 0;
+        for (int k = 2; k < 4; k++) {
+            const char h = text.data[i + (size_t)k];
+            const int lower = h | 0x20;
+            if (!is_digit(h) && (lower < 'a' || lower > 'f')) {
+                return false;
+            }
+            byte = byte * 16 + (is_digit(h) ? h - '0' : lower - 'a' + 10);
+        }
+        out[n++] = (uint8_t)byte;
+        i += 3;
+    }
+    *n_bytes = n;
+    return true;
+}
+
+static sm_status parse_blob(const sm_type *t, sm_str text, sm_value *out, sm_error *e)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        if ((uint8_t)text.data[i] >= 0x80) {
+            return fail(t, text, SM_TYPE, e);
+        }
+        if (text.data[i] == '\\') { /* its bytes do not stand in the text: sm_blob_unescape */
+            return fail(t, text, SM_TYPE, e);
+        }
+    }
+    out->as.s = text;
+    return SM_OK;
+}
+
+sm_status sm_value_parse(const sm_type *t, sm_str text, sm_value *out, sm_error *e)
+{
+    sm_value v = {.type = t};
+    sm_status st = SM_OK;
+
+    if (sm_type_is_integer(t->id)) {
+        st = parse_integer(t, text, &v, e);
+    } else if (t->id == SM_TYPE_F32 || t->id == SM_TYPE_F64) {
+        st = parse_float(t, text, &v, e);
+    } else if (t->id == SM_TYPE_DECIMAL) {
+        st = parse_decimal(t, text, &v, e);
+    } else if (t->id == SM_TYPE_BOOL) {
+        st = parse_bool(t, text, &v, e);
+    } else if (t->id == SM_TYPE_STRING) {
+        v.as.s = text;
+    } else if (t->id == SM_TYPE_BINARY) {
+        st = parse_blob(t, text, &v, e);
+    } else if (t->id == SM_TYPE_NULL || sm_type_is_nested(t->id)) {
+        st = fail(t, text, SM_TYPE, e);
+    } else {
+        st = parse_when(t, text, &v, e);
+    }
+    if (st == SM_OK) {
+        *out = v;
+    }
+    return st;
+}
