@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * column/column_print.c: a row as text, in the forms of DuckDB's cast to VARCHAR, and as JSON.
+ *
+ * Within a list, struct or map a value's text is put in single quotes where it could be misread: if
+ * it is empty, is NULL in any case, begins or ends with a space, or has one of  " ' ( ) , : = [ \ ]
+ * { }  in it; then ' and \ are escaped by \. Names of struct fields always stand in quotes. The rule
+ * was taken from DuckDB 2.0 byte by byte. */
+#include <math.h>
+
+#include "column/column_int.h"
+
+static void print_quoted(sm_str s, sm_buf *out)
+{
+    sm_buf_text(out, SM_STR("'"));
+    size_t from = 0;
+    for (size_t i = 0; i < s.len; i++) {
+        if (s.data[i] == '\'' || s.data[i] == '\\') {
+            sm_buf_text(out, (sm_str){s.data + from, i - from});
+            sm_buf_text(out, SM_STR("\\"));
+            from = i;
+        }
+    }
+    sm_buf_text(out, (sm_str){s.data + from, s.len - from});
+    sm_buf_text(out, SM_STR("'"));
+}
+
+static bool is_space(char c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+static bool needs_quotes(sm_str s)
+{
+    if (s.len == 0 || is_space(s.data[0]) || is_space(s.data[s.len - 1]) ||
+        sm_str_eq_nocase(s, SM_STR("null"))) {
+        return true;
+    }
+    for (size_t i = 0; i < s.len; i++) {
+        if (s.data[i] != 0 && strchr("\"'(),:=[\\]{}", s.data[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void print_inner(const sm_column *c, int64_t i, sm_buf *out)
+{
+    const sm_type_id id = c->type->id;
+    if (sm_type_is_nested(id) || sm_type_is_number(id) || sm_column_is_null(c, i)) {
+        sm_column_print(c, i, out);
+        return;
+    }
+    sm_buf text = {0};
+    const sm_value v = sm_column_value(c, i);
+    sm_str s = v.as.s;
+    if (id != SM_TYPE_STRING) {
+        sm_value_print(v, &text);
+        s = sm_buf_str(&text);
+    }
+    if (needs_quotes(s)) {
+        print_quoted(s, out);
+    } else {
+        sm_buf_text(out, s);
+    }
+    sm_buf_release(&text);
+}
+
+static void print_list(const sm_column *c, int64_t i, sm_buf *out)
+{
+    const bool is_map = c->type->id == SM_TYPE_MAP;
+    const int32_t from = smi_i32(c)[i], to = smi_i32(c)[i + 1];
+    sm_buf_text(out, is_map ? SM_STR("{") : SM_STR("["));
+    for (int32_t k = from; k < to; k++) {
+        sm_buf_text(out, k > from ? SM_STR(", ") : SM_STR(""));
+        print_inner(&c->children[0], k, out);
+        if (is_map) {
+            sm_buf_text(out, SM_STR("="));
+            print_inner(&c->children[1], k, out);
+        }
+    }
+    sm_buf_text(out, is_map ? SM_STR("}") : SM_STR("]"));
+}
+
+static void print_struct(const sm_column *c, int64_t i, sm_buf *out)
+{
+    sm_buf_text(out, SM_STR("{"));
+    for (int32_t k = 0; k < c->n_children; k++) {
+        sm_buf_text(out, k > 0 ? SM_STR(", ") : SM_STR(""));
+        print_quoted(c->type->fields[k].name, out);
+        sm_buf_text(out, SM_STR(": "));
+        print_inner(&c->children[k], i, out);
+    }
+    sm_buf_text(out, SM_STR("}"));
+}
+
+void sm_column_print(const sm_column *c, int64_t i, sm_buf *out)
+{
+    if (!sm_type_is_nested(c->type->id)) {
+        sm_value_print(sm_column_value(c, i), out);
+    } else if (!smi_resolve(&c, &i)) {
+        sm_buf_text(out, SM_STR("NULL"));
+    } else if (c->type->id == SM_TYPE_STRUCT) {
+        print_struct(c, i, out);
+    } else {
+        print_list(c, i, out);
+    }
+}
+
+/* ---- JSON ----------------------------------------------------------------------------------- */
+
+static void json_hex(sm_str s, sm_buf *out)
+{
+    sm_buf_text(out, SM_STR("\""));
+    for (size_t i = 0; i < s.len; i++) {
+        sm_buf_printf(out, "%02x", (uint8_t)s.data[i]);
+    }
+    sm_buf_text(out, SM_STR("\""));
+}
+
+static void json_scalar(const sm_column *c, int64_t i, sm_buf *out)
+{
+    const sm_value v = sm_column_value(c, i);
+    const sm_type_id id = c->type->id;
+    if (v.is_null || ((id == SM_TYPE_F32 || id == SM_TYPE_F64) && !isfinite(v.as.f))) {
+        sm_buf_text(out, SM_STR("null"));
+    } else if (id == SM_TYPE_STRING) {
+        sm_buf_json_str(out, v.as.s);
+    } else if (id == SM_TYPE_BINARY) {
+        json_hex(v.as.s, out);
+    } else if (id == SM_TYPE_DECIMAL) {
+        smi_print_decimal(v.as.d, v.type, true, out);
+    } else if (sm_type_is_number(id) || id == SM_TYPE_BOOL) {
+        sm_value_print(v, out);
+    } else { /* dates and times: digits and signs, nothing to escape */
+        sm_buf_text(out, SM_STR("\""));
+        sm_value_print(v, out);
+        sm_buf_text(out, SM_STR("\""));
+    }
+}
+
+/* JSON's keys are strings: what is not one is printed first. */
+static void json_key(const sm_column *c, int64_t i, sm_buf *out)
+{
+    sm_buf text = {0};
+    sm_column_print(c, i, &text);
+    sm_buf_json_str(out, sm_buf_str(&text));
+    sm_buf_release(&text);
+}
+
+static void json_list(const sm_column *c, int64_t i, sm_buf *out)
+{
+    const bool is_map = c->type->id == SM_TYPE_MAP;
+    const int32_t from = smi_i32(c)[i], to = smi_i32(c)[i + 1];
+    sm_buf_text(out, is_map ? SM_STR("{") : SM_STR("["));
+    for (int32_t k = from; k < to; k++) {
+        sm_buf_text(out, k > from ? SM_STR(",") : SM_STR(""));
+        if (is_map) {
+            json_key(&c->children[0], k, out);
+            sm_buf_text(out, SM_STR(":"));
+        }
+        sm_column_json(&c->children[is_map ? 1 : 0], k, out);
+    }
+    sm_buf_text(out, is_map ? SM_STR("}") : SM_STR("]"));
+}
+
+void sm_column_json(const sm_column *c, int64_t i, sm_buf *out)
+{
+    if (!sm_type_is_nested(c->type->id)) {
+        json_scalar(c, i, out);
+    } else if (!smi_resolve(&c, &i)) {
+        sm_buf_text(out, SM_STR("null"));
+    } else if (c->type->id == SM_TYPE_STRUCT) {
+        sm_buf_text(out, SM_STR("{"));
+        for (int32_t k = 0; k < c->n_children; k++) {
+            sm_buf_text(out, k > 0 ? SM_STR(",") : SM_STR(""));
+            sm_buf_json_str(out, c->type->fields[k].name);
+            sm_buf_text(out, SM_STR(":"));
+            sm_column_json(&c->children[k], i, out);
+        }
+        sm_buf_text(out, SM_STR("}"));
+    } else {
+        json_list(c, i, out);
+    }
+}
