@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * column/batch_test.c: derived batches and columns against the same made row by row. Types, layouts,
- * nulls and lengths are random (seed printed, from SMELT_SEED where set); after each step the result
- * is validated in depth and compared by eq, text and hash, after its inputs were released. */
+ * column/batch_test.c: derived batches and columns against the same made row by row. Types,
+ * layouts, nulls and lengths are random (seed printed, from SMELT_SEED where set); after each step
+ * the result is validated in depth and compared by eq, text and hash, with its inputs released. */
 #include "test.h"
 
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * column/bounds.c: decides whether a range of rows can be skipped. Each test answers "yes" only from
- * what is known for sure; NaN counts as the largest value, and stands outside min and max. */
+ * column/bounds.c: decides whether a range of rows can be skipped. Each test answers "yes" only
+ * from what is known for sure; NaN counts as the largest value, and stands outside min and max. */
 #include "column/bounds.h"
 
 #include <math.h>

@@ -2,10 +2,10 @@
  *
  * column/builder.c: makes a column row by row.
  *
- * A builder is a tree in the shape of its type, in one arena. Each node has growing arrays in blocks
- * of the budget: values (or bits, views, offsets) and, from the first null on, validity. finish hands
- * the blocks over to a batch, so that nothing is copied; the next round starts with room for as many
- * rows as the last one had, so that a loop of equal batches grows nothing.
+ * A builder is a tree in the shape of its type, in one arena. Each node has growing arrays in
+ * blocks of the budget: values (or bits, views, offsets) and, from the first null on, validity.
+ * finish hands the blocks over to a batch, so that nothing is copied; the next round starts with
+ * room for as many rows as the last one had, so that a loop of equal batches grows nothing.
  *
  * Refusal  The first refused allocation is kept in the root with its error. From then on arrays do
  *          not grow: a row beyond their end is counted and dropped. Every append therefore has the
@@ -35,7 +35,7 @@ struct sm_builder {
     const sm_type *type;
     root *root;
     int64_t n_rows;
-    int64_t cap_rows; /* 0 once anything was refused here */
+    int64_t cap_rows;
     int64_t hint_rows;
     int32_t width; /* bytes of a value; 0: bits, offsets or nothing */
     sm_block *values;
@@ -80,19 +80,27 @@ sm_builder *sm_builder_new(const sm_type *t, sm_budget *budget)
     return b;
 }
 
-/* Gives back what was built; the tree stays. */
+/* Gives back what was built; the tree stays. The next round starts with the sizes that this one
+ * came to, or small where it was too much. */
 static void empty(sm_builder *b)
 {
+    size_t copied_bytes = 0;
     sm_block_release(b->values);
     sm_block_release(b->validity);
     for (int64_t i = 0; i < b->n_heap; i++) {
+        copied_bytes += b->heap[i].is_own ? (size_t)b->heap[i].used_bytes : 0;
         sm_block_release(b->heap[i].block);
     }
     b->values = NULL;
     b->validity = NULL;
     b->n_heap = 0;
     b->own = -1;
-    b->hint_rows = b->n_rows < SM_BATCH_ROWS ? b->n_rows : SM_BATCH_ROWS;
+    b->hint_rows = b->root->has_failed ? 0 : b->n_rows < SM_BATCH_ROWS ? b->n_rows : SM_BATCH_ROWS;
+    b->next_heap_bytes = FIRST_HEAP_BYTES;
+    while (!b->root->has_failed && b->next_heap_bytes < copied_bytes &&
+           b->next_heap_bytes < MAX_HEAP_BYTES) {
+        b->next_heap_bytes *= 2;
+    }
     b->n_rows = 0;
     b->cap_rows = 0;
     for (int32_t i = 0; i < b->n_children; i++) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * column/column_bits.c: copies, fills and counts bits, a word at a time. Bits lie least first, so on
- * this (little-endian) machine eight bytes load as a word of 64 rows in order. */
+ * column/column_bits.c: copies, fills and counts bits, a word at a time. Bits lie least first, so
+ * that on a little-endian machine eight bytes load as a word of 64 rows in order. */
 #include "column/column_int.h"
 
 static uint64_t load_bits(const uint8_t *src, int64_t off, int64_t n) /* 1 … 64 bits */

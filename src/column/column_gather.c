@@ -3,8 +3,8 @@
  * column/column_gather.c: columns made of rows of another: gather, slice, constant. Views and
  * dictionaries keep pointing to the same bytes; the caller's batch keeps them alive.
  *
- * Gather   Whether a −1 is among the rows is asked once; the loops without it have no branch. Values
- *          and validity are gathered apart, each by the width of what is moved. */
+ * Gather   Whether a −1 is among the rows is asked once; the loops without it have no branch.
+ *          Values and validity are gathered apart, each by the width of what is moved. */
 #include "column/column_int.h"
 
 #define NULL_ROW (-1)

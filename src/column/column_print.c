@@ -4,8 +4,8 @@
  *
  * Within a list, struct or map a value's text is put in single quotes where it could be misread: if
  * it is empty, is NULL in any case, begins or ends with a space, or has one of  " ' ( ) , : = [ \ ]
- * { }  in it; then ' and \ are escaped by \. Names of struct fields always stand in quotes. The rule
- * was taken from DuckDB 2.0 byte by byte. */
+ * { }  in it; then ' and \ are escaped by \. Names of struct fields always stand in quotes. The
+ * rule was taken from DuckDB 2.0 byte by byte. */
 #include <math.h>
 
 #include "column/column_int.h"
