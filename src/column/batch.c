@@ -173,7 +173,7 @@ size_t sm_batch_bytes(const sm_batch *b)
 
 /* ---- allocating ----------------------------------------------------------------------------- */
 
-/* A slice of a chunk may be overrun by SIMD reads only: the chunk's own padding follows its last. */
+/* SIMD may overrun a slice of a chunk too: another follows it, or the padding of the block. */
 sm_status smi_batch_alloc_raw(sm_batch *b, size_t bytes, void **out, sm_error *e)
 {
     sm_batch_memory *m = b->memory;
