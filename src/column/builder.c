@@ -178,7 +178,7 @@ static bool enlarge(sm_builder *b, sm_block **block, size_t used, size_t bytes)
 }
 
 /* Called where n_rows is at the end of the arrays. */
-static bool grow(sm_builder *b)
+static __attribute__((noinline)) bool grow(sm_builder *b)
 {
     if (b->root->has_failed) {
         return false;
@@ -336,33 +336,37 @@ static int32_t add_heap(sm_builder *b, sm_block *block, bool is_own)
     return (int32_t)b->n_heap++;
 }
 
-/* Room for `len` bytes in the own buffer; NULL where it was refused. */
-static uint8_t *heap_room(sm_builder *b, size_t len)
+/* Opens an own buffer with room for `len` bytes; false where it was refused. Apart from the append,
+ * which should not clear an sm_error for each string. */
+static __attribute__((noinline)) bool open_heap(sm_builder *b, size_t len)
 {
     sm_error e = {0};
     sm_block *block = NULL;
-    if (b->own >= 0) {
-        heap_block *own = &b->heap[b->own];
-        if (own->block->size_bytes - (size_t)own->used_bytes >= len) {
-            return own->block->data + own->used_bytes;
-        }
-    }
     if (b->root->has_failed) {
-        return NULL;
+        return false;
     }
     if (len > INT32_MAX) {
         sm_fail(&e, SM_LIMIT, "a string of %zu bytes is too long for a column", len);
         refuse(b->root, &e);
-        return NULL;
+        return false;
     }
     if (sm_block_new(b->root->budget, len > b->next_heap_bytes ? len : b->next_heap_bytes, &block,
                      &e) != SM_OK) {
         refuse(b->root, &e);
-        return NULL;
+        return false;
     }
     b->next_heap_bytes *= b->next_heap_bytes < MAX_HEAP_BYTES ? 2 : 1;
     b->own = add_heap(b, block, true);
-    return block->data;
+    return true;
+}
+
+static inline bool has_heap_room(const sm_builder *b, size_t len)
+{
+    if (b->own < 0) {
+        return false;
+    }
+    const heap_block *own = &b->heap[b->own];
+    return own->block->size_bytes - (size_t)own->used_bytes >= len;
 }
 
 static inline void end_view(sm_builder *b, sm_view v)
@@ -379,17 +383,17 @@ void sm_builder_str(sm_builder *b, sm_str v)
     }
     const uint8_t *bytes = (const uint8_t *)v.data;
     if (v.len <= SM_VIEW_INLINE) {
-        end_view(b, sm_view_make(bytes, (int32_t)v.len, 0, 0));
+        end_view(b, smi_view_inline(bytes, v.len));
         return;
     }
-    uint8_t *const to = heap_room(b, v.len);
-    if (!to) {
+    if (!has_heap_room(b, v.len) && !open_heap(b, v.len)) {
         end_view(b, (sm_view){0});
         return;
     }
     heap_block *own = &b->heap[b->own];
+    uint8_t *const to = own->block->data + own->used_bytes;
     memcpy(to, bytes, v.len);
-    end_view(b, sm_view_make(to, (int32_t)v.len, (int32_t)b->own, (int32_t)own->used_bytes));
+    end_view(b, smi_view_ref(to, v.len, (int32_t)b->own, own->used_bytes));
     own->used_bytes += (int64_t)v.len;
 }
 
@@ -402,12 +406,12 @@ void sm_builder_str_in(sm_builder *b, int32_t block, sm_str v)
     const uint8_t *bytes = (const uint8_t *)v.data;
     const sm_block *in = b->heap[block].block;
     if (v.len <= SM_VIEW_INLINE) {
-        end_view(b, sm_view_make(bytes, (int32_t)v.len, 0, 0));
+        end_view(b, smi_view_inline(bytes, v.len));
         return;
     }
     SM_ASSERT(bytes >= in->data && v.len <= in->size_bytes &&
               (size_t)(bytes - in->data) <= in->size_bytes - v.len);
-    end_view(b, sm_view_make(bytes, (int32_t)v.len, block, (int32_t)(bytes - in->data)));
+    end_view(b, smi_view_ref(bytes, v.len, block, bytes - in->data));
 }
 
 int32_t sm_builder_block(sm_builder *b, sm_block *block)
@@ -434,14 +438,19 @@ void sm_builder_struct(sm_builder *b)
     }
 }
 
+static __attribute__((noinline)) void refuse_elements(root *r)
+{
+    sm_error e = {0};
+    sm_fail(&e, SM_LIMIT, "a batch would have over %d elements in its lists", INT32_MAX);
+    refuse(r, &e);
+}
+
 /* Writes where the row ends that n_rows stands at. */
 static void end_offsets(sm_builder *b)
 {
     const int64_t n = b->children[0].n_rows;
     if (n > INT32_MAX && !b->root->has_failed) {
-        sm_error e = {0};
-        sm_fail(&e, SM_LIMIT, "a batch would have over %d elements in its lists", INT32_MAX);
-        refuse(b->root, &e);
+        refuse_elements(b->root);
     }
     ((int32_t *)(void *)b->values->data)[b->n_rows + 1] = (int32_t)n;
 }

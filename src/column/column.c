@@ -49,18 +49,8 @@ int64_t sm_column_null_count(const sm_column *c)
 
 sm_view sm_view_make(const uint8_t *bytes, int32_t len, int32_t buffer, int32_t off_bytes)
 {
-    sm_view v = {0};
-    v.inlined.len = len;
-    if (len <= SM_VIEW_INLINE) {
-        if (len > 0) {
-            memcpy(v.inlined.bytes, bytes, (size_t)len);
-        }
-        return v;
-    }
-    memcpy(v.ref.prefix, bytes, sizeof(v.ref.prefix));
-    v.ref.buffer = buffer;
-    v.ref.off_bytes = off_bytes;
-    return v;
+    return len <= SM_VIEW_INLINE ? smi_view_inline(bytes, (size_t)len)
+                                 : smi_view_ref(bytes, (size_t)len, buffer, off_bytes);
 }
 
 sm_str sm_column_str(const sm_column *c, int64_t i)

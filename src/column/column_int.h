@@ -32,6 +32,40 @@ static inline const sm_view *smi_views(const sm_column *c)
     return (const sm_view *)c->values;
 }
 
+/** sm_view_make for bytes that stand inside (len ≤ 12): two or three overlapping loads, no loop and no
+ * call; what lies outside the bytes is never read. */
+static inline sm_view smi_view_inline(const uint8_t *bytes, size_t len)
+{
+    uint64_t low = 0; /* the first eight */
+    uint32_t high = 0, tail = 0;
+    if (len >= 4) {
+        memcpy(&tail, bytes + len - 4, 4);
+        if (len >= 8) {
+            memcpy(&low, bytes, 8);
+            high = (uint32_t)((uint64_t)tail >> (8 * (12 - len)));
+        } else {
+            memcpy(&high, bytes, 4);
+            low = high | (uint64_t)tail << (8 * (len - 4));
+            high = 0;
+        }
+    } else if (len > 0) {
+        low = bytes[0] | (uint64_t)bytes[len >> 1] << (8 * (len >> 1)) |
+              (uint64_t)bytes[len - 1] << (8 * (len - 1));
+    }
+    return (sm_view){.words = {len | low << 32, low >> 32 | (uint64_t)high << 32}};
+}
+
+/** The same for longer ones. Made of words: written as fields, the view would stall on its way back
+ * to a register. */
+static inline sm_view smi_view_ref(const uint8_t *bytes, size_t len, int32_t buffer,
+                                   int64_t off_bytes)
+{
+    uint32_t prefix = 0;
+    memcpy(&prefix, bytes, 4);
+    return (sm_view){
+        .words = {len | (uint64_t)prefix << 32, (uint32_t)buffer | (uint64_t)off_bytes << 32}};
+}
+
 /* ---- bitmaps -------------------------------------------------------------------------------- */
 
 /** Copies n bits; what follows them in their last byte becomes zero unless dst_off + n ends within

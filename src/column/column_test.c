@@ -272,6 +272,27 @@ static void test_hash_spread(void **state)
     sm_free(hashes);
 }
 
+/* Every length, at the very end of its allocation: nothing outside the bytes is read. */
+static void test_views(void **state)
+{
+    for (int32_t len = 0; len <= 30; len++) {
+        uint8_t *bytes = sm_alloc((size_t)len);
+        sm_view want = {0};
+        for (int32_t i = 0; i < len; i++) {
+            bytes[i] = (uint8_t)(200 + i);
+        }
+        const sm_heap_buf heap = {.data = bytes, .size_bytes = len};
+        const sm_view v = sm_view_make(bytes, len, 0, 0);
+        want.inlined.len = len;
+        if (len > 0) {
+            memcpy(want.inlined.bytes, bytes, (size_t)(len > 12 ? 4 : len));
+        }
+        assert_memory_equal(&v, &want, sizeof(v));
+        assert_true(sm_str_eq(sm_view_str(&v, &heap), (sm_str){(const char *)bytes, (size_t)len}));
+        sm_free(bytes);
+    }
+}
+
 static void test_bits(void **state)
 {
     uint8_t src[40], dst[40], want[40];
@@ -420,6 +441,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_cmp, setup, teardown),
         cmocka_unit_test_setup_teardown(test_hash, setup, teardown),
         cmocka_unit_test_setup_teardown(test_hash_spread, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_views, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bits, setup, teardown),
         cmocka_unit_test_setup_teardown(test_validate_scalars, setup, teardown),
         cmocka_unit_test_setup_teardown(test_validate_strings, setup, teardown),
