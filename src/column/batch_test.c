@@ -175,6 +175,12 @@ static void random_column(const sm_type *t, int64_t n, sm_batch *into, sm_column
         out->n_rows = n;
         return;
     }
+    if (kind == 2 && (t->id == SM_TYPE_LIST || t->id == SM_TYPE_MAP)) { /* offsets from over 0 */
+        flat_column(t, n + 1, false, into, out);
+        out->values = (const int32_t *)out->values + 1;
+        out->n_rows = n;
+        return;
+    }
     flat_column(t, n, true, into, out);
     if (t->id == SM_TYPE_STRUCT && below(2) == 0) { /* children in layouts of their own */
         out->validity = NULL;

@@ -32,7 +32,7 @@ static inline const sm_view *smi_views(const sm_column *c)
     return (const sm_view *)c->values;
 }
 
-/** sm_view_make for bytes that stand inside (len ≤ 12): two or three overlapping loads, no loop and no
+/** sm_view_make for bytes that stand inside (len ≤ 12): two or three overlapping loads, no loop, no
  * call; what lies outside the bytes is never read. */
 static inline sm_view smi_view_inline(const uint8_t *bytes, size_t len)
 {
