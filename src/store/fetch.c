@@ -66,6 +66,7 @@ void sm_fetch_free(sm_fetch *f)
     }
     sm_mutex_lock(&f->lock);
     f->is_closing = true;
+    smi_waiters_release(&f->waiters); /* what arrives from now on is nobody's */
     sm_mutex_unlock(&f->lock);
 
     smi_job *cancelled = smi_io_cancel(f->io, f);

@@ -292,6 +292,7 @@ static void stop(sm_upload *u)
 {
     sm_mutex_lock(&u->lock);
     u->is_closing = true;
+    smi_waiters_release(&u->waiters);
     while (u->queued_first) {
         write_job *w = u->queued_first;
         u->queued_first = w->next_queued;
