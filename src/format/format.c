@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * format/format.c: the registry, made from formats.def, and the schema of refused lines. */
+#include "format/format.h"
+
+#define SM_FORMAT(name) extern const sm_format sm_format_##name;
+#include "format/formats.def"
+#undef SM_FORMAT
+
+const sm_format *const sm_formats[] = {
+#define SM_FORMAT(name) &sm_format_##name,
+#include "format/formats.def"
+#undef SM_FORMAT
+    NULL,
+};
+
+static const sm_field refused_fields[] = {
+    [SM_REFUSED_LINE] = {.name = {"line", 4}, .type = &sm_type_i64},
+    [SM_REFUSED_BYTE_OFFSET] = {.name = {"byte_offset", 11}, .type = &sm_type_i64},
+    [SM_REFUSED_COLUMN] = {.name = {"column", 6}, .type = &sm_type_string, .is_nullable = true},
+    [SM_REFUSED_REASON] = {.name = {"reason", 6}, .type = &sm_type_string},
+    [SM_REFUSED_MESSAGE] = {.name = {"message", 7}, .type = &sm_type_string},
+    [SM_REFUSED_RAW] = {.name = {"raw", 3}, .type = &sm_type_binary},
+    [SM_REFUSED_RAW_BYTES] = {.name = {"raw_bytes", 9}, .type = &sm_type_i64},
+};
+
+const sm_type sm_refused_schema = {
+    .id = SM_TYPE_STRUCT,
+    .fields = refused_fields,
+    .n_fields = SM_REFUSED_COLUMNS,
+};
+
+const sm_format *sm_format_named(sm_str name)
+{
+    for (int i = 0; sm_formats[i]; i++) {
+        if (sm_str_is(name, sm_formats[i]->name)) {
+            return sm_formats[i];
+        }
+    }
+    return NULL;
+}
+
+/* Is one of the words in `suffixes` the name's end, and not all of it? */
+static bool has_suffix(const char *suffixes, sm_str name)
+{
+    while (*suffixes != '\0') {
+        const size_t len = strcspn(suffixes, " ");
+        if (len > 0 && name.len > len && sm_str_ends(name, (sm_str){suffixes, len})) {
+            return true;
+        }
+        suffixes += len + strspn(suffixes + len, " ");
+    }
+    return false;
+}
+
+const sm_format *sm_format_of_name(sm_str file_name)
+{
+    for (int i = 0; sm_formats[i]; i++) {
+        if (has_suffix(sm_formats[i]->suffixes, file_name)) {
+            return sm_formats[i];
+        }
+    }
+    return NULL;
+}

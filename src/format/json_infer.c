@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * format/json_infer.c: the schema of a file that has none declared, from its first lines.
+ *
+ * Method   At most 20,000 lines, as far as they begin in the first 1 MiB (decompressed); of a first
+ *          line longer than that, up to a line's limit. Lines that are no JSON objects are passed
+ *          over: reading will tell them. Keys in order of first appearance.
+ * Types    true, false: BOOLEAN. Digits alone, in range: BIGINT. Other numbers: DOUBLE, and so is
+ *          BIGINT beside DOUBLE. Strings: VARCHAR. Objects: a STRUCT of their keys. Arrays: a LIST
+ *          of what they hold. Only null, or an array that is always empty: VARCHAR. An object that
+ *          is always empty has no type and is left out.
+ *          What was seen as several of these is VARCHAR, which takes the bytes of strings, numbers
+ *          and booleans; objects and arrays it does not take: where some lines have those, they are
+ *          refused (type_mismatch) rather than turned into text nobody asked for.
+ * Limits   10,000 keys: SM_LIMIT.
+ * Callers  the scan, for the first file of a glob; it blocks. */
+#include "format/json_int.h"
+
+#include <stdio.h>
+
+#define SAMPLE_BYTES ((size_t)1 << 20)
+#define SAMPLE_LINES 20000
+#define MOST_KEYS    10000
+
+typedef enum seen_kind {
+    SAW_NOTHING,
+    SAW_BOOL,
+    SAW_INT,
+    SAW_FLOAT,
+    SAW_TEXT,
+    SAW_LIST,
+    SAW_OBJECT
+} seen_kind;
+
+/* What was seen of a value. */
+typedef struct seen {
+    seen_kind kind;
+    sm_map *fields;       /* of objects: name -> seen */
+    struct seen *element; /* of arrays */
+} seen;
+
+typedef struct sample {
+    sm_arena *arena;
+    sm_arena *line; /* the tree of one line */
+    int64_t n_keys, n_objects;
+} sample;
+
+/* ---- looking at values ----------------------------------------------------------------------- */
+
+static seen_kind kind_of(const sm_json *v)
+{
+    int64_t unused = 0;
+    bool is_odd = false;
+    switch (v->type) {
+    case SM_JSON_BOOL:
+        return SAW_BOOL;
+    case SM_JSON_NUMBER:
+        (void)smi_json_is_number(v->text, &is_odd);
+        return !is_odd && sm_json_i64(v, &unused) ? SAW_INT : SAW_FLOAT;
+    case SM_JSON_STRING:
+        return SAW_TEXT;
+    case SM_JSON_ARRAY:
+        return SAW_LIST;
+    case SM_JSON_OBJECT:
+        return SAW_OBJECT;
+    default:
+        return SAW_NOTHING;
+    }
+}
+
+static seen_kind merge_kinds(seen_kind a, seen_kind b)
+{
+    if (a == b || b == SAW_NOTHING) {
+        return a;
+    }
+    if (a == SAW_NOTHING) {
+        return b;
+    }
+    const bool are_numbers = (a == SAW_INT || a == SAW_FLOAT) && (b == SAW_INT || b == SAW_FLOAT);
+    return are_numbers ? SAW_FLOAT : SAW_TEXT;
+}
+
+/* Recursion is as deep as the value, at most SMI_JSON_MAX_DEPTH. */
+static void look(sample *s, seen *at, const sm_json *v)
+{
+    const seen_kind kind = kind_of(v);
+    at->kind = merge_kinds(at->kind, kind);
+    if (kind == SAW_LIST && !at->element) {
+        at->element = SM_NEW(s->arena, seen);
+    }
+    if (kind == SAW_OBJECT && !at->fields) {
+        at->fields = sm_map_new(s->arena);
+    }
+    for (const sm_json *child = v->child; child; child = child->next) {
+        if (kind == SAW_LIST) {
+            look(s, at->element, child);
+            continue;
+        }
+        void **field = sm_map_at(at->fields, child->key);
+        if (!*field) {
+            *field = SM_NEW(s->arena, seen);
+            s->n_keys++;
+        }
+        look(s, *field, child);
+    }
+}
+
+/* ---- types ---------------------------------------------------------------------------------- */
+
+static const sm_type *type_of(const seen *at, sm_arena *a);
+
+static const sm_type *struct_of(const seen *at, sm_arena *a)
+{
+    const int64_t n = at->fields ? sm_map_count(at->fields) : 0;
+    sm_field *fields = SM_NEW_ARRAY(a, sm_field, n);
+    int32_t n_fields = 0;
+    for (int64_t i = 0; i < n; i++) {
+        const sm_type *type = type_of(sm_map_value(at->fields, i), a);
+        if (type) {
+            fields[n_fields++] = (sm_field){
+                .name = sm_arena_str(a, sm_map_key(at->fields, i)),
+                .type = type,
+                .is_nullable = true,
+            };
+        }
+    }
+    return sm_type_struct(a, fields, n_fields);
+}
+
+/* NULL: an object that is always empty, or a list of such. */
+static const sm_type *type_of(const seen *at, sm_arena *a)
+{
+    switch (at->kind) {
+    case SAW_BOOL:
+        return &sm_type_bool;
+    case SAW_INT:
+        return &sm_type_i64;
+    case SAW_FLOAT:
+        return &sm_type_f64;
+    case SAW_LIST: {
+        const sm_type *element = type_of(at->element, a);
+        const sm_field field = {.name = SM_STR("element"), .type = element, .is_nullable = true};
+        return element ? sm_type_list(a, field) : NULL;
+    }
+    case SAW_OBJECT: {
+        const sm_type *type = struct_of(at, a);
+        return type->n_fields > 0 ? type : NULL;
+    }
+    default:
+        return &sm_type_string;
+    }
+}
+
+/* ---- the first lines ------------------------------------------------------------------------- */
+
+/* Looks at one line; its error, if it is none of ours to read, is kept where `bad` is empty. */
+static void look_at_line(sample *s, seen *root, const smi_line *line, sm_error *bad)
+{
+    const sm_json *v = NULL;
+    sm_error e = {0};
+    const sm_str text = {(const char *)line->data, line->len};
+    sm_status st =
+        line->is_too_long
+            ? sm_fail(&e, SM_LIMIT, "a line is over the limit of %zu bytes", SMI_LINE_MAX_BYTES)
+            : sm_json_parse(text, s->line, &v, &e);
+    if (st == SM_OK && v->type != SM_JSON_OBJECT) {
+        st = sm_fail(&e, SM_TYPE, "a line is an object, not %s",
+                     v->type == SM_JSON_ARRAY ? "an array" : "a single value");
+    }
+    if (st == SM_OK) {
+        look(s, root, v);
+        s->n_objects++;
+    } else if (bad->status == SM_OK) {
+        *bad = e;
+        bad->line = line->number;
+    }
+    sm_arena_reset(s->line);
+}
+
+/* Reads [off, off + len) of the blob into a block. */
+static sm_status read_block(sm_blob *blob, sm_byte_range r, sm_budget *budget, sm_block **out,
+                            sm_error *e)
+{
+    SM_TRY(sm_block_new(budget, r.len, out, e));
+    const sm_status st = sm_blob_read(blob, r.off_bytes, r.len, (*out)->data, e);
+    if (st != SM_OK) {
+        sm_block_release(*out);
+        *out = NULL;
+    }
+    return st;
+}
+
+static sm_status feed_more(smi_lines *lines, sm_blob *blob, sm_byte_range more, sm_error *e)
+{
+    sm_block *block = NULL;
+    SM_TRY(read_block(blob, more, lines->budget, &block, e));
+    const sm_status st = smi_lines_feed(lines, block, more.len, e);
+    sm_block_release(block);
+    return st;
+}
+
+static sm_status begin_sample(smi_lines *lines, sm_blob *blob, const smi_text_file *file,
+                              sm_arena *a, sm_error *e)
+{
+    sm_morsel *morsels = NULL;
+    sm_block *block = NULL;
+    int64_t n_morsels = 0;
+    SM_TRY(smi_text_plan(file, 0, a, &morsels, &n_morsels, e));
+    size_t len = 0;
+    if (morsels[0].n_ranges > 0) {
+        len = morsels[0].ranges[0].len;
+        SM_TRY(read_block(blob, morsels[0].ranges[0], lines->budget, &block, e));
+    }
+    const sm_status st = smi_lines_begin(lines, file, &morsels[0], &block, &len, e);
+    sm_block_release(block);
+    return st;
+}
+
+static sm_status look_at_lines(sample *s, seen *root, smi_lines *lines, sm_blob *blob,
+                               sm_error *bad, sm_error *e)
+{
+    smi_line line;
+    sm_byte_range more;
+    for (;;) {
+        const sm_status st = smi_lines_next(lines, &line, &more, e);
+        if (st == SM_END) {
+            return SM_OK;
+        }
+        if (st == SM_MORE) {
+            SM_TRY(feed_more(lines, blob, more, e));
+            continue;
+        }
+        SM_TRY(st);
+        if (line.off_bytes >= SAMPLE_BYTES || line.number > SAMPLE_LINES) {
+            return SM_OK;
+        }
+        look_at_line(s, root, &line, bad);
+        if (s->n_keys > MOST_KEYS) {
+            sm_fail(e, SM_LIMIT, "more than %d keys to make columns of", MOST_KEYS);
+            sm_error_todo(e, "Declare the columns that are wanted.");
+            return SM_LIMIT;
+        }
+    }
+}
+
+sm_status smi_json_infer(sm_blob *blob, const void *opts, sm_arena *a, const sm_type **out,
+                         sm_error *e)
+{
+    sm_error bad = {0};
+    const smi_text_file file = {
+        .uri = sm_blob_uri(blob),
+        .size_bytes = sm_blob_bytes(blob),
+        .codec = smi_codec_of_name(sm_blob_uri(blob)),
+        .morsel_bytes = SAMPLE_BYTES,
+    };
+    sm_budget *budget = sm_budget_new(NULL, "schema inference", 0);
+    sample s = {.arena = sm_arena_new(budget), .line = sm_arena_new(budget)};
+    seen *root = SM_NEW(s.arena, seen);
+    smi_lines lines;
+    sm_status st = SM_OK;
+    smi_lines_init(&lines, budget);
+
+    SM_TRY_GOTO(st, done, begin_sample(&lines, blob, &file, s.arena, e));
+    SM_TRY_GOTO(st, done, look_at_lines(&s, root, &lines, blob, &bad, e));
+    if (s.n_objects == 0) {
+        st = bad.status != SM_OK ? sm_fail(e, bad.status, "%s", bad.what)
+                                 : sm_fail(e, SM_SCHEMA, "no line to make columns of");
+        char uri[sizeof(e->object)];
+        snprintf(uri, sizeof(uri), "%.*s", SM_STR_ARG(file.uri));
+        sm_error_place(e, uri, bad.line, bad.status != SM_OK ? bad.byte : -1);
+        goto done;
+    }
+    *out = struct_of(root, a);
+done:
+    smi_lines_release(&lines);
+    sm_arena_free(s.line);
+    sm_arena_free(s.arena);
+    sm_budget_free(budget);
+    return st;
+}

@@ -1,0 +1,452 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * format/text_lines.c: the lines of a file, cut into morsels so that many workers share it.
+ *
+ * Order      smi_text_plan once a file; smi_lines_begin a morsel, then smi_lines_next until SM_END,
+ *            with smi_lines_feed after each SM_MORE.
+ * Morsels    [start, end) of bytes. A line is the morsel's in which it starts. The bytes given
+ * begin one before start: if that byte is an LF, a line starts at start. They end 4,096 after end,
+ * so that most lines that cross it need no second read. Lines      end at LF or at the end of the
+ * file; a final LF starts no further line. One byte-order mark at offset 0 is passed over. Blank
+ * lines (space, tab, CR only) are counted here, at any length. Over 16,777,216 bytes: its first
+ * 65,536 are given, the rest only counted. Window     Lines are given as views into the block that
+ * was fed. Only a line that two blocks share is copied, into a block of what is left of the one and
+ * all of the other; ranges grow from 64 KiB as such a line goes on. The last line of a file that
+ * lacks its LF is copied once to get one: whoever scans a line finds an LF at its end. Compressed
+ * One morsel, read in ranges of 1 MiB, decoded into blocks of about as much: what a compressed file
+ * blows up to is never in memory. Offsets are of the decoded bytes. */
+#include "format/text_int.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#define MORE_FIRST_BYTES ((size_t)64 << 10)
+/* Ranges stop growing here: a line of 16 MiB then costs four more reads, not 16 MiB more memory. */
+#define MORE_MOST_BYTES ((size_t)4 << 20)
+/* Decoded at once. */
+#define DECODE_BYTES ((size_t)1 << 20)
+
+/* ---- planning ------------------------------------------------------------------------------- */
+
+sm_status smi_text_plan(const smi_text_file *f, int64_t file, sm_arena *a, sm_morsel **out,
+                        int64_t *n, sm_error *e)
+{
+    const uint64_t size = f->size_bytes;
+    const uint64_t step = f->codec == SMI_CODEC_NONE ? f->morsel_bytes : SMI_CODEC_RANGE_BYTES;
+    const uint64_t n_morsels = f->codec != SMI_CODEC_NONE || size == 0 ? 1 : (size - 1) / step + 1;
+    if (size > INT64_MAX || n_morsels > INT32_MAX) {
+        return sm_fail(e, SM_LIMIT, "%.*s: a file of %" PRIu64 " bytes is too large",
+                       SM_STR_ARG(f->uri), size);
+    }
+    sm_morsel *morsels = SM_NEW_ARRAY(a, sm_morsel, n_morsels);
+    sm_byte_range *ranges = SM_NEW_ARRAY(a, sm_byte_range, n_morsels);
+    for (uint64_t i = 0; i < n_morsels; i++) {
+        const uint64_t start = i * step;
+        const uint64_t end = size - start < step ? size : start + step;
+        const bool is_plain = f->codec == SMI_CODEC_NONE;
+        const uint64_t from = start > 0 ? start - 1 : 0;
+        const uint64_t beyond = is_plain ? SMI_LINE_BEYOND_BYTES : 0;
+        const uint64_t to = size - end < beyond ? size : end + beyond;
+        ranges[i] = (sm_byte_range){.off_bytes = from, .len = (size_t)(to - from)};
+        morsels[i] = (sm_morsel){
+            .file = file,
+            .in_file = (int64_t)i,
+            .is_last = i + 1 == n_morsels,
+            .ranges = &ranges[i],
+            .n_ranges = size > 0,
+            .own = {.off_bytes = start, .len = (size_t)((is_plain ? end : size) - start)},
+        };
+    }
+    *out = morsels;
+    *n = (int64_t)n_morsels;
+    return SM_OK;
+}
+
+/* ---- the window ------------------------------------------------------------------------------ */
+
+void smi_lines_init(smi_lines *l, sm_budget *budget)
+{
+    *l = (smi_lines){.budget = budget};
+}
+
+static void drop_blocks(smi_lines *l)
+{
+    sm_block_release(l->window);
+    sm_block_release(l->input);
+    sm_block_release(l->head);
+    l->window = l->input = l->head = NULL;
+}
+
+void smi_lines_release(smi_lines *l)
+{
+    drop_blocks(l);
+    smi_codec_free(l->codec);
+    *l = (smi_lines){0};
+}
+
+/* The window becomes the given bytes, which follow those that were given out. Takes `block`. */
+static void set_window(smi_lines *l, sm_block *block, size_t len, size_t n_left)
+{
+    l->base_off += l->pos;
+    sm_block_release(l->window);
+    l->window = block;
+    l->data = block->data;
+    l->len = len;
+    l->pos = 0;
+    l->scanned = n_left;
+}
+
+/* A block that starts with what is left of the window and has room for `more` bytes. */
+static sm_status block_with_rest(smi_lines *l, size_t more, sm_block **out, sm_error *e)
+{
+    const size_t n_left = l->len - l->pos;
+    SM_TRY(sm_block_new(l->budget, n_left + more, out, e));
+    if (n_left > 0) {
+        memcpy((*out)->data, l->data + l->pos, n_left);
+    }
+    return SM_OK;
+}
+
+/* The block follows the window. Borrows it. */
+static sm_status append_window(smi_lines *l, sm_block *block, size_t len, sm_error *e)
+{
+    const size_t n_left = l->len - l->pos;
+    if (n_left == 0) {
+        set_window(l, sm_block_retain(block), len, 0);
+        return SM_OK;
+    }
+    sm_block *joined = NULL;
+    SM_TRY(block_with_rest(l, len, &joined, e));
+    memcpy(joined->data + n_left, block->data, len);
+    set_window(l, joined, n_left + len, n_left);
+    return SM_OK;
+}
+
+/* ---- beginning ------------------------------------------------------------------------------- */
+
+static sm_status begin_codec(smi_lines *l, sm_error *e)
+{
+    if (l->codec && l->codec_kind == l->file->codec) {
+        smi_codec_reset(l->codec);
+        return SM_OK;
+    }
+    smi_codec_free(l->codec);
+    l->codec = NULL;
+    l->codec_kind = l->file->codec;
+    return smi_codec_new(l->codec_kind, l->budget, &l->codec, e);
+}
+
+sm_status smi_lines_begin(smi_lines *l, const smi_text_file *f, const sm_morsel *m,
+                          sm_block *const *blocks, const size_t *lens, sm_error *e)
+{
+    smi_codec *codec = l->codec;
+    const smi_codec_kind kind = l->codec_kind;
+    const bool is_plain = f->codec == SMI_CODEC_NONE;
+    drop_blocks(l);
+    *l = (smi_lines){
+        .budget = l->budget,
+        .file = f,
+        .codec = codec,
+        .codec_kind = kind,
+        .state = m->own.off_bytes == 0 ? SMI_LINES_BOM : SMI_LINES_SEEK,
+        .end_off = is_plain ? m->own.off_bytes + m->own.len : UINT64_MAX,
+        .is_first = m->own.off_bytes == 0,
+        .more_bytes = MORE_FIRST_BYTES,
+    };
+    if (m->n_ranges == 0) {
+        l->state = SMI_LINES_DONE;
+        return SM_OK;
+    }
+    if (!is_plain) {
+        SM_TRY(begin_codec(l, e));
+        l->input_off = m->ranges[0].off_bytes;
+        l->is_input_empty = true;
+        return smi_lines_feed(l, blocks[0], lens[0], e);
+    }
+    l->base_off = m->ranges[0].off_bytes;
+    set_window(l, sm_block_retain(blocks[0]), lens[0], 0);
+    l->is_all = l->base_off + l->len >= f->size_bytes;
+    return SM_OK;
+}
+
+sm_status smi_lines_feed(smi_lines *l, sm_block *block, size_t len, sm_error *e)
+{
+    SM_ASSERT(len > 0 && len <= block->size_bytes);
+    if (l->file->codec == SMI_CODEC_NONE) {
+        SM_TRY(append_window(l, block, len, e));
+        l->is_all = l->base_off + l->len >= l->file->size_bytes;
+        return SM_OK;
+    }
+    SM_ASSERT(l->is_input_empty);
+    l->input_off += l->input_len;
+    sm_block_release(l->input);
+    l->input = sm_block_retain(block);
+    l->input_len = len;
+    l->input_pos = 0;
+    l->is_input_empty = false;
+    return SM_OK;
+}
+
+/* ---- more bytes ------------------------------------------------------------------------------ */
+
+static sm_status codec_failed(smi_lines *l, sm_status st, sm_error *e)
+{
+    if (st == SM_CORRUPT) {
+        char uri[sizeof(e->object)];
+        snprintf(uri, sizeof(uri), "%.*s", SM_STR_ARG(l->file->uri));
+        sm_error_place(e, uri, 0, (int64_t)(l->input_off + l->input_pos));
+    }
+    return st;
+}
+
+/* The input is used up: asks for the range behind it, or finds that the file ends here. */
+static sm_status end_of_input(smi_lines *l, sm_byte_range *more, sm_error *e)
+{
+    const uint64_t at = l->input_off + l->input_len;
+    if (at < l->file->size_bytes) {
+        const uint64_t left = l->file->size_bytes - at;
+        const size_t len = left < SMI_CODEC_RANGE_BYTES ? (size_t)left : SMI_CODEC_RANGE_BYTES;
+        *more = (sm_byte_range){.off_bytes = at, .len = len};
+        return SM_MORE;
+    }
+    if (!smi_codec_is_between(l->codec)) {
+        return codec_failed(l, sm_fail(e, SM_CORRUPT, "the compressed data ends too early"), e);
+    }
+    l->is_all = true;
+    return SM_OK;
+}
+
+/* Decodes about as many bytes again as a line has already, at least DECODE_BYTES. */
+static sm_status decode_more(smi_lines *l, sm_byte_range *more, sm_error *e)
+{
+    const size_t n_left = l->len - l->pos;
+    const size_t room = n_left > DECODE_BYTES ? n_left : DECODE_BYTES;
+    sm_block *block = NULL;
+    if (l->is_input_empty) {
+        return end_of_input(l, more, e);
+    }
+    SM_TRY(block_with_rest(l, room, &block, e));
+    smi_codec_step step = {
+        .in = l->input->data,
+        .in_len = l->input_len,
+        .in_pos = l->input_pos,
+        .out = block->data + n_left,
+        .out_len = room,
+    };
+    const sm_status st = smi_codec_run(l->codec, &step, e);
+    l->input_pos = step.in_pos;
+    l->is_input_empty = step.out_pos < step.out_len; /* else there may be more within the codec */
+    if (st != SM_OK) {
+        sm_block_release(block);
+        return codec_failed(l, st, e);
+    }
+    set_window(l, block, n_left + step.out_pos, n_left);
+    return SM_OK;
+}
+
+/* SM_OK: the window has grown, or is_all says that it cannot. */
+static sm_status refill(smi_lines *l, sm_byte_range *more, sm_error *e)
+{
+    if (l->file->codec != SMI_CODEC_NONE) {
+        return decode_more(l, more, e);
+    }
+    const uint64_t at = l->base_off + l->len;
+    const uint64_t left = l->file->size_bytes - at;
+    *more = (sm_byte_range){
+        .off_bytes = at,
+        .len = left < l->more_bytes ? (size_t)left : l->more_bytes,
+    };
+    l->more_bytes = l->more_bytes * 2 < MORE_MOST_BYTES ? l->more_bytes * 2 : MORE_MOST_BYTES;
+    return SM_MORE;
+}
+
+/* ---- lines ----------------------------------------------------------------------------------- */
+
+static bool is_blank(const uint8_t *p, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (p[i] != ' ' && p[i] != '\t' && p[i] != '\r') {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Past the byte-order mark; false where more bytes are needed to know. */
+static bool pass_bom(smi_lines *l)
+{
+    static const uint8_t bom[3] = {0xef, 0xbb, 0xbf};
+    const size_t n = l->len < sizeof(bom) ? l->len : sizeof(bom);
+    if (n > 0 && memcmp(l->data, bom, n) != 0) {
+        l->state = SMI_LINES_OPEN;
+        return true;
+    }
+    if (n < sizeof(bom) && !l->is_all) {
+        return false;
+    }
+    l->pos = l->scanned = n == sizeof(bom) ? n : 0;
+    l->state = SMI_LINES_OPEN;
+    return true;
+}
+
+/* To the first line that starts in the morsel. The bytes given reach the morsel's end. */
+static void seek_first(smi_lines *l)
+{
+    const uint8_t *lf = memchr(l->data, '\n', l->len);
+    l->pos = l->scanned = lf ? (size_t)(lf - l->data) + 1 : l->len;
+    l->state = lf ? SMI_LINES_OPEN : SMI_LINES_DONE;
+}
+
+/* Counts a line whose end was found, and fills *out. false where it is blank. */
+static bool give_line(smi_lines *l, size_t end, smi_line *out)
+{
+    const uint8_t *p = l->data + l->pos;
+    const size_t len = end - l->pos;
+    l->n_lines++;
+    l->is_first = false;
+    l->more_bytes = MORE_FIRST_BYTES;
+    if (is_blank(p, len)) {
+        l->n_blank++;
+        return false;
+    }
+    const bool is_too_long = len > SMI_LINE_MAX_BYTES;
+    *out = (smi_line){
+        .data = p,
+        .len = is_too_long ? SMI_LINE_HEAD_BYTES : len,
+        .full_bytes = len,
+        .off_bytes = l->base_off + l->pos,
+        .number = l->n_lines,
+        .block = l->window,
+        .is_too_long = is_too_long,
+    };
+    return true;
+}
+
+/* The file ends without an LF: the rest is a line, in a block of its own with one. */
+static sm_status end_last_line(smi_lines *l, sm_error *e)
+{
+    const size_t n_left = l->len - l->pos;
+    sm_block *block = NULL;
+    SM_TRY(block_with_rest(l, 1, &block, e));
+    block->data[n_left] = '\n';
+    set_window(l, block, n_left + 1, n_left);
+    return SM_OK;
+}
+
+/* The line at pos is over the limit and its end not in sight: keeps its head, lets go of the rest.
+ */
+static sm_status begin_long(smi_lines *l, sm_error *e)
+{
+    sm_block_release(l->head);
+    l->head = NULL;
+    SM_TRY(sm_block_new(l->budget, SMI_LINE_HEAD_BYTES + 1, &l->head, e));
+    memcpy(l->head->data, l->data + l->pos, SMI_LINE_HEAD_BYTES);
+    l->head->data[SMI_LINE_HEAD_BYTES] = '\n';
+    l->long_off = l->base_off + l->pos;
+    l->long_bytes = 0;
+    l->is_long_blank = true;
+    l->scanned = l->pos;
+    l->state = SMI_LINES_LONG;
+    return SM_OK;
+}
+
+/* Counts a long line's bytes in the window. true where its end was among them. */
+static bool pass_long(smi_lines *l)
+{
+    const uint8_t *p = l->data + l->pos;
+    const uint8_t *lf = l->len > l->pos ? memchr(p, '\n', l->len - l->pos) : NULL;
+    const size_t n = lf ? (size_t)(lf - p) : l->len - l->pos;
+    l->long_bytes += n;
+    l->is_long_blank = l->is_long_blank && is_blank(p, n);
+    l->pos += n + (lf != NULL);
+    l->scanned = l->pos;
+    return lf != NULL;
+}
+
+/* A long line's end was found. false where it is blank. */
+static bool give_long(smi_lines *l, smi_line *out)
+{
+    l->state = SMI_LINES_OPEN;
+    l->is_first = false;
+    l->more_bytes = MORE_FIRST_BYTES;
+    l->n_lines++;
+    if (l->is_long_blank) {
+        l->n_blank++;
+        return false;
+    }
+    *out = (smi_line){
+        .data = l->head->data,
+        .len = SMI_LINE_HEAD_BYTES,
+        .full_bytes = l->long_bytes,
+        .off_bytes = l->long_off,
+        .number = l->n_lines,
+        .block = l->head,
+        .is_too_long = true,
+    };
+    return true;
+}
+
+/* One move of the state SMI_LINES_OPEN. *is_given: a line is in *out. SM_OK without: try again. */
+static sm_status next_open(smi_lines *l, smi_line *out, bool *is_given, sm_byte_range *more,
+                           sm_error *e)
+{
+    if (!l->is_first && l->base_off + l->pos >= l->end_off) {
+        l->state = SMI_LINES_DONE;
+        return SM_OK;
+    }
+    const uint8_t *lf =
+        l->len > l->scanned ? memchr(l->data + l->scanned, '\n', l->len - l->scanned) : NULL;
+    if (lf) {
+        const size_t end = (size_t)(lf - l->data);
+        *is_given = give_line(l, end, out);
+        l->pos = l->scanned = end + 1;
+        return SM_OK;
+    }
+    l->scanned = l->len;
+    if (l->is_all && l->len == l->pos) {
+        l->state = SMI_LINES_DONE;
+        return SM_OK;
+    }
+    if (l->len - l->pos > SMI_LINE_MAX_BYTES) {
+        return begin_long(l, e);
+    }
+    return l->is_all ? end_last_line(l, e) : refill(l, more, e);
+}
+
+/* The same of SMI_LINES_LONG. */
+static sm_status next_long(smi_lines *l, smi_line *out, bool *is_given, sm_byte_range *more,
+                           sm_error *e)
+{
+    const bool is_ended = pass_long(l);
+    if (is_ended || l->is_all) {
+        *is_given = give_long(l, out);
+        return SM_OK;
+    }
+    return refill(l, more, e);
+}
+
+sm_status smi_lines_next(smi_lines *l, smi_line *out, sm_byte_range *more, sm_error *e)
+{
+    bool is_given = false;
+    while (!is_given) {
+        switch (l->state) {
+        case SMI_LINES_DONE:
+            return SM_END;
+        case SMI_LINES_BOM:
+            if (!pass_bom(l)) {
+                SM_TRY(refill(l, more, e));
+            }
+            break;
+        case SMI_LINES_SEEK:
+            seek_first(l);
+            break;
+        case SMI_LINES_OPEN:
+            SM_TRY(next_open(l, out, &is_given, more, e));
+            break;
+        case SMI_LINES_LONG:
+            SM_TRY(next_long(l, out, &is_given, more, e));
+            break;
+        }
+    }
+    return SM_OK;
+}
