@@ -173,6 +173,7 @@ static void look_at_line(sample *s, seen *root, const smi_line *line, sm_error *
     } else if (bad->status == SM_OK) {
         *bad = e;
         bad->line = line->number;
+        bad->byte = e.byte > 0 ? e.byte : 1;
     }
     sm_arena_reset(s->line);
 }
