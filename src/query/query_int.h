@@ -1,0 +1,470 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * query/query_int.h: what the files of the query room share. In the order of the work: places,
+ * tokens, the syntax tree, types, functions, bound expressions, evaluation, binding, plans.
+ *
+ * Lives      the syntax tree, bound expressions and plans live in the arena of sm_query_plan
+ * Depth      every recursion follows a tree that the parser bounded: SMI_MAX_NESTING for what
+ *            nests in the text, SMI_MAX_DEPTH for chains of operators */
+#ifndef SM_QUERY_INT_H
+#define SM_QUERY_INT_H
+
+#include "query/query.h"
+
+#define SMI_MAX_TEXT_BYTES ((size_t)1 << 20)
+#define SMI_MAX_NESTING    200 /* of parentheses, subqueries, CASE */
+#define SMI_MAX_DEPTH      1000 /* of the tree: a + b + c … is as deep as it is long */
+#define SMI_MAX_VIEWS      32   /* views and CTEs within views */
+
+/* ---- places --------------------------------------------------------------------------------- */
+
+/** sm_fail with the line and 1-based byte of `off_bytes` in the text. */
+sm_status smi_sql_fail(const sm_sql *sql, uint32_t off_bytes, sm_error *e, sm_status st,
+                       const char *fmt, ...) SM_PRINTF(5, 6);
+/** sm_fail at the place of a bound expression. */
+sm_status smi_expr_fail(const sm_expr *x, sm_error *e, sm_status st, const char *fmt, ...)
+    SM_PRINTF(4, 5);
+/** Adds the place of a bound expression to an error made below. */
+sm_status smi_expr_place(const sm_expr *x, sm_error *e, sm_status st);
+
+/* ---- tokens --------------------------------------------------------------------------------- */
+
+typedef enum smi_tok_kind {
+    SMI_TOK_END,
+    SMI_TOK_NAME,   /* or keyword */
+    SMI_TOK_QUOTED, /* "name" */
+    SMI_TOK_STRING, /* 'text' */
+    SMI_TOK_NUMBER,
+    SMI_TOK_OP,
+} smi_tok_kind;
+
+typedef struct smi_tok {
+    uint32_t off, end; /* in the text */
+    smi_tok_kind kind;
+} smi_tok;
+
+/** All tokens of the text, ended by SMI_TOK_END. */
+sm_status smi_lex(const sm_sql *sql, sm_arena *a, smi_tok **out, int64_t *n, sm_error *e);
+/** A token's meaning: quotes taken off, doubled quotes made single. */
+sm_str smi_tok_text(const sm_sql *sql, smi_tok t, sm_arena *a);
+/** Is it a word that names nothing unless it is quoted? */
+bool smi_is_reserved(sm_str word);
+
+/* ---- syntax tree ---------------------------------------------------------------------------- */
+
+typedef struct smi_ast smi_ast;
+typedef struct smi_select smi_select;
+
+typedef enum smi_ast_kind {
+    SMI_AST_COLUMN,  /* parts */
+    SMI_AST_STAR,    /* parts: its table, or none; names: EXCLUDE */
+    SMI_AST_LITERAL, /* value */
+    SMI_AST_CALL,    /* name, args; operators too */
+    SMI_AST_AND,
+    SMI_AST_OR,
+    SMI_AST_CASE, /* args as in sm_expr, the operand of the short form already in them */
+    SMI_AST_CAST, /* args[0], type, flag: TRY_CAST */
+    SMI_AST_IN,   /* args[0] IN the others */
+    SMI_AST_FIELD, /* args[0].name */
+    SMI_AST_SUBQUERY,
+    SMI_AST_LIST,   /* arguments of table functions only, as is the next */
+    SMI_AST_STRUCT, /* args, each with its arg_name */
+} smi_ast_kind;
+
+typedef struct smi_order {
+    smi_ast *expr;
+    bool is_desc, nulls_first;
+} smi_order;
+
+typedef struct smi_over {
+    smi_ast **partition;
+    int32_t n_partition;
+    smi_order *order;
+    int32_t n_order;
+} smi_over;
+
+struct smi_ast {
+    smi_ast_kind kind;
+    uint32_t off, end;
+    int32_t depth;
+    sm_str name;
+    sm_str arg_name; /* as an argument: `name => …` */
+    const sm_str *parts;
+    int32_t n_parts;
+    const sm_str *names;
+    int32_t n_names;
+    smi_ast **args;
+    int32_t n_args;
+    sm_value value;
+    const sm_type *type;
+    bool flag; /* CAST: TRY; CALL: DISTINCT */
+    bool is_star_arg; /* CALL: count(*) */
+    smi_ast *filter;
+    smi_over *over;
+    smi_select *select;
+};
+
+typedef enum smi_from_kind {
+    SMI_FROM_TABLE,    /* parts */
+    SMI_FROM_FILE,     /* name: the path */
+    SMI_FROM_FUNCTION, /* name, args */
+    SMI_FROM_SELECT,
+    SMI_FROM_JOIN,
+} smi_from_kind;
+
+typedef struct smi_from smi_from;
+struct smi_from {
+    smi_from_kind kind;
+    uint32_t off, end;
+    sm_str name;
+    const sm_str *parts;
+    int32_t n_parts;
+    smi_ast **args;
+    int32_t n_args;
+    smi_select *select;
+    sm_str alias; /* "" where none */
+    const sm_str *columns; /* t(a, b) */
+    int32_t n_columns;
+    smi_from *left, *right; /* JOIN */
+    sm_join_kind join;
+    smi_ast *on;
+    const sm_str *using_names;
+    int32_t n_using;
+};
+
+typedef struct smi_item {
+    smi_ast *expr;
+    sm_str alias; /* "" where none */
+} smi_item;
+
+typedef struct smi_cte {
+    sm_str name;
+    const sm_str *columns;
+    int32_t n_columns;
+    smi_select *select;
+    const struct smi_cte *outer; /* those visible here, innermost first */
+    const sm_sql *sql;           /* the text that it stands in */
+} smi_cte;
+
+typedef enum smi_select_kind {
+    SMI_SELECT,
+    SMI_SELECT_VALUES,
+    SMI_SELECT_UNION, /* left UNION ALL right */
+} smi_select_kind;
+
+struct smi_select {
+    smi_select_kind kind;
+    uint32_t off, end;
+    smi_cte *ctes;
+    int32_t n_ctes;
+    bool is_distinct; /* UNION without ALL too */
+    smi_item *items;
+    int32_t n_items;
+    smi_from *from; /* NULL: one empty row */
+    smi_ast *where, *having, *qualify;
+    smi_ast **group;
+    int32_t n_group;
+    bool group_all;
+    smi_ast ***rows; /* VALUES: n_rows arrays of n_items */
+    int64_t n_rows;
+    smi_select *left, *right;
+    smi_order *order;
+    int32_t n_order;
+    bool order_all, order_all_desc;
+    smi_ast *limit, *offset;
+};
+
+/* The state of parsing; sql_parse.c and sql_expr.c only. */
+#define SMI_MAX_EXPECTED 24
+typedef struct smi_parser {
+    const sm_sql *sql;
+    sm_arena *a;
+    const smi_tok *toks;
+    int64_t n_toks, at;
+    int32_t nesting;
+    const char *expected[SMI_MAX_EXPECTED]; /* what was asked for, in vain, at `expected_at` */
+    int32_t n_expected;
+    int64_t expected_at;
+    int64_t alias_at; /* the token taken as an alias without AS last; −1: none */
+    sm_error *e;
+} smi_parser;
+
+bool smi_peek_word(const smi_parser *p, int64_t ahead, const char *word);
+bool smi_peek_op(const smi_parser *p, int64_t ahead, const char *op);
+bool smi_accept_word(smi_parser *p, const char *word); /* remembers what was expected */
+bool smi_accept_op(smi_parser *p, const char *op);
+sm_status smi_expect_word(smi_parser *p, const char *word);
+sm_status smi_expect_op(smi_parser *p, const char *op);
+sm_status smi_expected(smi_parser *p, const char *what); /* the error; what: NULL or one thing more */
+sm_status smi_parse_name(smi_parser *p, const char *what, sm_str *out);
+sm_status smi_parse_name_list(smi_parser *p, const sm_str **out, int32_t *n);
+sm_status smi_parse_expr(smi_parser *p, smi_ast **out);
+sm_status smi_parse_order(smi_parser *p, smi_order **out, int32_t *n);
+sm_status smi_parse_args(smi_parser *p, smi_ast ***out, int32_t *n); /* after '(' , with ')' */
+sm_status smi_parse_query(smi_parser *p, smi_select **out);
+bool smi_starts_query(const smi_parser *p, int64_t ahead);
+sm_status smi_nest(smi_parser *p);
+bool smi_may_name(const smi_parser *p, int64_t ahead); /* a name that needs no quotes, or quoted */
+smi_ast *smi_ast_new(smi_parser *p, smi_ast_kind kind, uint32_t off);
+
+sm_status smi_parse(const sm_sql *sql, sm_arena *a, smi_select **out, sm_error *e);
+sm_status smi_parse_one_expr(const sm_sql *sql, sm_arena *a, smi_ast **out, sm_error *e);
+
+/* ---- types ---------------------------------------------------------------------------------- */
+
+/* Literals adapt to what they meet: told apart by the address of their type, on CONST only. */
+extern const sm_type smi_type_int_literal, smi_type_str_literal;
+bool smi_is_literal(const sm_expr *x);
+const sm_type *smi_plain_type(const sm_type *t); /* a literal's type made ordinary */
+
+/** The cost of an implicit cast, 0 where none is needed, −1 where there is none. */
+int smi_cast_cost(const sm_expr *x, const sm_type *to);
+/** The type that both are cast to for CASE, UNION, IN and the like; NULL where there is none. */
+const sm_type *smi_common_type(sm_arena *a, const sm_type *x, const sm_type *y);
+/** The same for two expressions, literals adapting; `for_compare`: text meets numbers as number. */
+const sm_type *smi_meet(sm_arena *a, const sm_expr *x, const sm_expr *y, bool for_compare);
+/** An integer type as the DECIMAL that holds it. */
+const sm_type *smi_as_decimal(sm_arena *a, const sm_type *t);
+extern const sm_i128 smi_pow10[39];
+sm_str smi_type_text(sm_arena *a, const sm_type *t);
+
+/* ---- bound expressions ---------------------------------------------------------------------- */
+
+/* Stand for an aggregate or window function while a SELECT is bound; in no finished plan. */
+#define SMI_EXPR_AGG    ((sm_expr_kind)100)
+#define SMI_EXPR_WINDOW ((sm_expr_kind)101)
+
+sm_expr *smi_expr_new(sm_arena *a, sm_expr_kind kind, const sm_type *t, const sm_expr *place);
+sm_expr *smi_const(sm_arena *a, sm_value v, const sm_expr *place);
+sm_expr *smi_column_ref(sm_arena *a, int32_t index, const sm_type *t, const sm_expr *place);
+/** x cast to t: itself where it is of that type already, folded where constant. */
+const sm_expr *smi_cast(sm_arena *a, const sm_expr *x, const sm_type *t);
+/** A call of a function by its exact name and types, folded. */
+const sm_expr *smi_call(sm_arena *a, const char *name, const sm_type *t, const sm_expr **args,
+                        int32_t n_args, const sm_expr *place);
+/** AND of all, flat; NULL entries are skipped; NULL where nothing is left. */
+const sm_expr *smi_and(sm_arena *a, const sm_expr **parts, int32_t n);
+/** Splits a predicate into its AND-ed parts, appended to *out. */
+void smi_conjuncts(sm_arena *a, const sm_expr *x, const sm_expr ***out, int32_t *n);
+/** Folds constants and simplifies this node, whose arguments are folded already. */
+const sm_expr *smi_fold(sm_arena *a, const sm_expr *x);
+bool smi_is_true(const sm_expr *x);
+bool smi_is_false_or_null(const sm_expr *x);
+bool smi_is_const_null(const sm_expr *x);
+
+/* Replaces nodes of a tree: fn returns a replacement or NULL to go on below. Shares what did not
+ * change; refolds what did. */
+typedef const sm_expr *(*smi_rewrite_fn)(void *ctx, const sm_expr *x);
+const sm_expr *smi_rewrite(sm_arena *a, const sm_expr *x, smi_rewrite_fn fn, void *ctx);
+/** Each COLUMN i becomes exprs[i]. */
+const sm_expr *smi_substitute(sm_arena *a, const sm_expr *x, const sm_expr *const *exprs);
+/** Each COLUMN i becomes COLUMN map[i] (−1 asserted away). */
+const sm_expr *smi_remap(sm_arena *a, const sm_expr *x, const int32_t *map);
+/** Marks used[i] for each COLUMN i. */
+void smi_columns_used(const sm_expr *x, bool *used);
+bool smi_has_param(const sm_expr *x);
+/** Can an evaluation fail at run time? */
+bool smi_can_fail(const sm_expr *x);
+/** Is `x` never true where column `index` is NULL? */
+bool smi_rejects_null(const sm_expr *x, int32_t index);
+
+/* ---- functions ------------------------------------------------------------------------------ */
+
+enum { SMI_STRICT = 1, SMI_PURE = 2, SMI_CAN_FAIL = 4 };
+
+/* A call being bound: args may be replaced by casts; the result's type is to be set. */
+typedef struct smi_call_bind {
+    sm_arena *a;
+    const sm_function *fn;
+    const sm_expr **args;
+    int32_t n_args;
+    const sm_type *result;
+    const sm_expr *place; /* sql, off, end of the call */
+} smi_call_bind;
+typedef sm_status (*smi_bind_fn)(smi_call_bind *b, sm_error *e);
+
+typedef struct smi_fn_more {
+    smi_bind_fn bind; /* NULL: by the signature */
+    int flags;
+} smi_fn_more;
+const smi_fn_more *smi_fn_more_of(const sm_function *fn);
+/** By name without case; NULL where there is none. */
+const sm_function *smi_function_named(sm_str name);
+const char *smi_function_nearest(sm_str name);
+/** Binds by the signature: "(text, bigint[, bigint]) -> text | (T, ...) -> T". */
+sm_status smi_bind_signature(smi_call_bind *b, sm_error *e);
+/** Binds, prepares and folds a call. */
+sm_status smi_bind_call(sm_arena *a, const sm_function *fn, const sm_expr **args, int32_t n_args,
+                        const sm_expr *place, const sm_expr **out, sm_error *e);
+
+/* binders that functions.def names */
+sm_status smi_bind_arith(smi_call_bind *b, sm_error *e);
+sm_status smi_bind_divide(smi_call_bind *b, sm_error *e);
+sm_status smi_bind_compare(smi_call_bind *b, sm_error *e);
+sm_status smi_bind_concat(smi_call_bind *b, sm_error *e);
+sm_status smi_bind_round(smi_call_bind *b, sm_error *e);
+sm_status smi_bind_sum(smi_call_bind *b, sm_error *e);
+sm_status smi_bind_unit(smi_call_bind *b, sm_error *e);
+const void *smi_prepare_regex(const sm_expr *call, sm_arena *a, sm_error *e);
+const void *smi_prepare_like(const sm_expr *call, sm_arena *a, sm_error *e);
+
+#define SM_FN(name, signature, eval, flags, bind, prepare, summary, example, answer)               \
+    sm_status eval(const sm_fn_call *call, sm_column *out, sm_error *e);
+#define SM_AGG(name, signature, aggregate, bind, summary, example, answer)                         \
+    extern const sm_aggregate aggregate;
+#define SM_WIN(name, signature, window, bind, summary, example, answer)                            \
+    sm_status window(const sm_expr *call, const sm_window_in *in, sm_builder *out, sm_error *e);
+#include "query/functions.def"
+#undef SM_FN
+#undef SM_AGG
+#undef SM_WIN
+
+/* Aggregates over distinct values, and aggregates as windows: `prepared` is the inner call. */
+extern const sm_function smi_fn_distinct, smi_fn_over;
+
+/* ---- evaluation ----------------------------------------------------------------------------- */
+
+/* Arguments of a kernel are FLAT or CONST (never DICT). For strict functions `out` comes with its
+ * type, rows, joint validity and zeroed values; the kernel writes valid rows only. */
+static inline bool smi_valid(const sm_column *c, int64_t i)
+{
+    return !c->validity || sm_bit_get(c->validity, c->layout == SM_CONST ? 0 : i);
+}
+/* 0 for a constant: `values[i & mask]`. */
+static inline int64_t smi_mask(const sm_column *c)
+{
+    return c->layout == SM_CONST ? 0 : -1;
+}
+static inline sm_str smi_str_at(const sm_column *c, int64_t i)
+{
+    return sm_view_str((const sm_view *)c->values + (i & smi_mask(c)), c->heap);
+}
+/** Integers of any width, dates and timestamps as int64; floats as double. */
+int64_t smi_i64_at(const sm_column *c, int64_t i);
+double smi_f64_at(const sm_column *c, int64_t i);
+sm_i128 smi_i128_at(const sm_column *c, int64_t i);
+bool smi_bool_at(const sm_column *c, int64_t i);
+
+/** A FLAT column of n rows, zeroed, all valid. */
+sm_status smi_column_new(const sm_type *t, int64_t n_rows, sm_batch *into, sm_column *out,
+                         sm_error *e);
+/** Makes row i of a column under construction NULL. */
+sm_status smi_set_null(sm_column *out, int64_t i, sm_batch *into, sm_error *e);
+/** Gives a column under construction a validity bitmap of its own, all valid at first. */
+sm_status smi_own_validity(sm_column *out, sm_batch *into, uint8_t **bits, sm_error *e);
+
+/* Writes text values of a column under construction; its heap is in chunks of the batch. */
+typedef struct smi_text_out {
+    sm_column *out;
+    sm_batch *into;
+    sm_heap_buf *heap;
+    int32_t n_heap, cap_heap;
+    uint8_t *chunk; /* heap[n_heap − 1] while it is filled */
+    int64_t used, size;
+} smi_text_out;
+void smi_text_begin(smi_text_out *t, sm_column *out, sm_batch *into);
+/** Room for `len` bytes; then smi_text_set(row, len) makes the view of what was written there. */
+sm_status smi_text_room(smi_text_out *t, int64_t len, uint8_t **bytes, sm_error *e);
+void smi_text_set(smi_text_out *t, int64_t row, int64_t len);
+sm_status smi_text_put(smi_text_out *t, int64_t row, sm_str s, sm_error *e);
+void smi_text_end(smi_text_out *t);
+
+/** The cast of one column; also the meaning of constants' casts. */
+sm_status smi_cast_column(const sm_expr *x, const sm_column *in, sm_batch *into, sm_column *out,
+                          sm_error *e);
+/** Compares rows of equal types into a BOOLEAN column: op is one of = < L (<=) … of fn_compare.c. */
+typedef enum smi_cmp { SMI_EQ, SMI_NE, SMI_LT, SMI_LE, SMI_GT, SMI_GE } smi_cmp;
+void smi_compare_bits(smi_cmp op, const sm_column *x, const sm_column *y, int64_t n, uint8_t *bits);
+
+/** What IN needs, made when it is bound. */
+const void *smi_prepare_in(const sm_expr *in, sm_arena *a);
+void smi_in_bits(const sm_expr *x, const sm_column *c, uint8_t *bits);
+bool smi_in_has_null(const sm_expr *x);
+
+/* ---- aggregates' memory --------------------------------------------------------------------- */
+
+sm_status smi_heap_alloc(sm_agg_heap *h, size_t bytes, void **out, sm_error *e);
+
+/* A set of scalar values in order of first appearance, in an aggregate's heap. */
+typedef struct smi_value_set smi_value_set;
+sm_status smi_set_add(smi_value_set **set, const sm_column *c, int64_t row, sm_agg_heap *h,
+                      sm_error *e);
+
+/* ---- binding -------------------------------------------------------------------------------- */
+
+typedef struct smi_scope_col {
+    sm_str table, name;
+    const sm_type *type;
+    int32_t index;  /* in the plan's output */
+    bool is_hidden; /* the right side of USING: only by its table's name */
+} smi_scope_col;
+
+typedef struct smi_scope {
+    smi_scope_col *cols;
+    int64_t n, cap;
+} smi_scope;
+
+/* The whole query. */
+typedef struct smi_query {
+    const sm_resolver *resolver;
+    sm_arena *a;
+    sm_plan_param *params;
+    int64_t n_params, cap_params;
+    int32_t views; /* how deep in views and CTEs */
+} smi_query;
+
+/* One SELECT while it is bound. */
+typedef struct smi_bind {
+    smi_query *q;
+    const sm_sql *sql;
+    const smi_cte *ctes;
+    smi_scope scope;
+    const smi_select *select; /* its aliases may be used as names; NULL: none */
+    int32_t alias_depth;
+    const char *no_aggregate; /* why none may stand here ("in WHERE"), or NULL */
+    const char *no_window;
+    sm_agg_item *aggs;
+    int64_t n_aggs, cap_aggs;
+    sm_window_item *windows;
+    int64_t n_windows, cap_windows;
+} smi_bind;
+
+sm_status smi_bind_expr(smi_bind *b, const smi_ast *ast, const sm_expr **out, sm_error *e);
+/** As BOOLEAN, for WHERE, ON and the like. */
+sm_status smi_bind_predicate(smi_bind *b, const smi_ast *ast, const char *where,
+                             const sm_expr **out, sm_error *e);
+/** A constant, folded (LIMIT, arguments of table functions). */
+sm_status smi_bind_constant(smi_bind *b, const smi_ast *ast, sm_value *out, sm_error *e);
+sm_status smi_bind_from(smi_bind *b, const smi_from *f, sm_plan_node **out, sm_error *e);
+sm_status smi_bind_select(smi_query *q, const sm_sql *sql, const smi_cte *ctes,
+                          const smi_select *s, sm_plan_node **out, sm_error *e);
+sm_expr smi_place(const sm_sql *sql, uint32_t off, uint32_t end);
+
+/* ---- plans ---------------------------------------------------------------------------------- */
+
+sm_plan_node *smi_node(sm_arena *a, sm_plan_kind kind, const sm_type *schema, sm_plan_node *left,
+                       sm_plan_node *right);
+sm_plan_node *smi_node_filter(sm_arena *a, sm_plan_node *in, const sm_expr *where);
+/** exprs become the columns; names has one each. */
+sm_plan_node *smi_node_project(sm_arena *a, sm_plan_node *in, const sm_expr **exprs,
+                               const sm_str *names, int32_t n);
+sm_plan_node *smi_node_aggregate(sm_arena *a, sm_plan_node *in, const sm_expr **keys,
+                                 int32_t n_keys, sm_agg_item *items, int32_t n_items);
+sm_plan_node *smi_node_window(sm_arena *a, sm_plan_node *in, sm_window_item *items,
+                              int32_t n_items);
+/** The schema of a join's output: right's columns nullable for LEFT. */
+const sm_type *smi_join_schema(sm_arena *a, const sm_plan_node *left, const sm_plan_node *right,
+                               sm_join_kind kind);
+bool smi_expr_nullable(const sm_expr *x, const sm_type *input);
+/** Structural equality: the same rows, whatever the columns are called. */
+bool smi_plan_eq(const sm_plan_node *x, const sm_plan_node *y);
+
+/* the optimizer's passes, in their order */
+sm_plan_node *smi_opt_push_filters(sm_arena *a, sm_plan_node *n);
+sm_plan_node *smi_opt_merge_aggregates(sm_arena *a, sm_plan_node *n);
+sm_plan_node *smi_opt_prune(sm_arena *a, sm_plan_node *root);
+sm_plan_node *smi_opt_limits(sm_arena *a, sm_plan_node *n);
+void smi_opt_bounds(sm_arena *a, sm_plan_node *n);
+sm_plan_node *smi_optimize(sm_arena *a, sm_plan_node *root);
+
+#endif
