@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <sys/wait.h>
 
+#include "scratch.h"
 #include "store/store.h"
-#include "store_scratch.h"
 
 static sm_store *faulty(sm_store *inner, sm_fault_plan plan)
 {

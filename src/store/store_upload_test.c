@@ -7,8 +7,8 @@
 
 #include "base/thread.h"
 #include "base/time.h"
+#include "scratch.h"
 #include "store/store.h"
-#include "store_scratch.h"
 
 static sm_block *block_of(sm_budget *budget, const char *text)
 {
