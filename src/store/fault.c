@@ -355,7 +355,7 @@ static void fault_free(sm_store *store)
 }
 
 static const sm_store_ops fault_ops = {
-    .free = fault_free,
+    .release = fault_free,
     .inflight_bytes = fault_inflight_bytes,
     .list = fault_list,
     .stat = fault_stat,

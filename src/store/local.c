@@ -633,7 +633,7 @@ static sm_status local_remove(sm_store *s, sm_str key, sm_error *e)
 }
 
 static const sm_store_ops local_ops = {
-    .free = local_free,
+    .release = local_free,
     .inflight_bytes = local_inflight_bytes,
     .list = local_list,
     .stat = local_stat,

@@ -413,7 +413,7 @@ static void memory_writer_free(smi_writer *writer)
 }
 
 static const sm_store_ops memory_ops = {
-    .free = memory_free,
+    .release = memory_free,
     .inflight_bytes = memory_inflight_bytes,
     .list = memory_list,
     .stat = memory_stat,

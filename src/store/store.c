@@ -111,7 +111,7 @@ void sm_store_release(sm_store *s)
         return;
     }
     sm_free(s->uri);
-    s->ops->free(s);
+    s->ops->release(s);
 }
 
 /* ---- names ----------------------------------------------------------------------------------- */

@@ -28,7 +28,7 @@ typedef struct smi_writer {
 /* The functions block and may be called from any thread; those of one writer one at a time. Keys
  * are valid, prefixes too. They name the cause; the caller in store.c adds the object. */
 typedef struct sm_store_ops {
-    void (*free)(sm_store *s);
+    void (*release)(sm_store *s);
     size_t (*inflight_bytes)(const sm_store *s);
     sm_status (*list)(sm_store *s, const smi_listing *what, sm_arena *a, sm_entry **out, int64_t *n,
                       sm_error *e);
