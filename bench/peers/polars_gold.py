@@ -1,0 +1,6 @@
+"""Polars: bronze Parquet to a gold Delta table, streaming."""
+
+from common import out, source, timed
+from polars_common import gold, pl
+
+timed(lambda: gold(pl.scan_parquet(source / "*.parquet")).write_delta(out))

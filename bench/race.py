@@ -1,0 +1,256 @@
+"""Races smelt and its peers on the same files and prints ratios.
+
+For each row of ROWS every contestant runs once to warm up, then ROUNDS times, in turn (A B C A B C
+...), so that a machine that slows down slows all. Each run is a process of its own:
+
+  wall    a peer's own clock, from before it opens the input until its output is synced (its start
+          and its imports are not counted); smelt's is the whole command
+  cpu     user + system seconds of the whole process, as the kernel says
+  peak    largest resident memory of the process
+  bytes   of the files that it wrote
+
+The medians are compared; only ratios within one run of this program mean anything. All contestants
+of a row must give the same answer (count, sums and an order-free hash, taken with DuckDB from what
+they wrote): a wrong answer has no time, and fails the bench. Results go to bench/results/DATE.json,
+a plot beside it.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import pathlib
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+
+import duckdb
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent
+SMELT = ROOT / "build" / "smelt"
+WORK = pathlib.Path(os.environ.get("BENCH_DIR", ROOT / "build" / "bench"))
+MONTH = "2022-04"
+
+# ---- inputs ----------------------------------------------------------------------------------
+
+
+def logs(kind, scale):
+    """The folder of generated logs; made once and kept."""
+    days, rows = (6, 1_000_000) if scale == 1 else (30, 2_000_000)
+    folder = WORK / f"logs-{kind}-{days}x{rows}"
+    if not (folder / "done").exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        subprocess.run(
+            [SMELT, "generate", "logs", folder / "logs", "--month", MONTH, "--days", str(days),
+             "--rows", str(rows), "--seed", "1"] + (["--mixed"] if kind == "mixed" else []),
+            check=True)
+        (folder / "done").touch()
+    return folder / "logs"
+
+
+def bronze(scale):
+    """Bronze Parquet files for the row that begins there, written by DuckDB for all contestants."""
+    folder = WORK / f"bronze-{scale}"
+    if not (folder / "done").exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        subprocess.run([sys.executable, HERE / "peers" / "duckdb_bronze.py",
+                        logs("plain", scale), folder / "bronze"], check=True,
+                       stdout=subprocess.DEVNULL)
+        (folder / "done").touch()
+    return folder / "bronze"
+
+
+# ---- contestants -----------------------------------------------------------------------------
+
+
+def peer(name):
+    return lambda source, out: [sys.executable, HERE / "peers" / f"{name}.py", source, out]
+
+
+def smelt_run(form, *more):
+    pipeline = ROOT / "pipelines" / "customer360" / f"{form}.yaml"
+    return lambda source, out: [SMELT, "run", pipeline, "--quiet", "--var", f"logs={source}",
+                                "--var", f"lake={out}", "--var", f"month={MONTH}", *more]
+
+
+def smelt_gold_of_bronze(source, out):
+    return [SMELT, "run", HERE / "bronze_to_gold" / "pipeline.yaml", "--quiet",
+            "--var", f"bronze={source}", "--var", f"lake={out}", "--var", f"month={MONTH}"]
+
+
+GOLD = """SELECT count(*), sum(TVDuration), sum(ChildDuration), sum(MovieDuration),
+  sum(RelaxDuration), sum(SportDuration), bit_xor(hash(Contract, TVDuration, ChildDuration,
+  MovieDuration, RelaxDuration, SportDuration, MostWatch, RFM))
+  FROM (SELECT Contract::VARCHAR AS Contract, TVDuration::BIGINT AS TVDuration,
+    ChildDuration::BIGINT AS ChildDuration, MovieDuration::BIGINT AS MovieDuration,
+    RelaxDuration::BIGINT AS RelaxDuration, SportDuration::BIGINT AS SportDuration,
+    MostWatch::VARCHAR AS MostWatch, RFM::VARCHAR AS RFM FROM read_parquet({files}))"""
+BRONZE = """SELECT count(*), sum(TotalDuration), sum(Score), bit_xor(hash("Index", "Type", Id,
+  Score, AppName, Contract, Mac, TotalDuration, "Date"))
+  FROM (SELECT "Index"::VARCHAR AS "Index", "Type"::VARCHAR AS "Type", Id::VARCHAR AS Id,
+    Score::BIGINT AS Score, AppName::VARCHAR AS AppName, Contract::VARCHAR AS Contract,
+    Mac::VARCHAR AS Mac, TotalDuration::BIGINT AS TotalDuration, "Date"::DATE AS "Date"
+    FROM read_parquet({files}))"""
+
+# name: input, answer's query, folder of smelt's table, contestants
+ROWS = {
+    "direct": (lambda s: logs("plain", s), GOLD, "gold/customer360", {
+        "smelt": smelt_run("direct"), "DuckDB": peer("duckdb_direct"),
+        "Polars": peer("polars_direct"), "chDB": peer("chdb_direct")}),
+    "mixed": (lambda s: logs("mixed", s), GOLD, "gold/customer360", {
+        "smelt": smelt_run("direct"), "DuckDB": peer("duckdb_direct"),
+        "Polars": peer("polars_direct")}),
+    "bronze": (lambda s: logs("plain", s), BRONZE, "bronze/viewing_log", {
+        "smelt": smelt_run("delta", "--task", "bronze.viewing_log"),
+        "DuckDB": peer("duckdb_bronze"), "Polars": peer("polars_bronze"),
+        "chDB": peer("chdb_bronze")}),
+    "gold": (bronze, GOLD, "gold/customer360", {
+        "smelt": smelt_gold_of_bronze, "DuckDB": peer("duckdb_gold"),
+        "Polars": peer("polars_gold"), "chDB": peer("chdb_gold")}),
+}
+
+# ---- one run ---------------------------------------------------------------------------------
+
+
+def sync_folder(folder):
+    for path in folder.rglob("*"):
+        if path.is_file():
+            handle = os.open(path, os.O_RDONLY)
+            os.fsync(handle)
+            os.close(handle)
+
+
+def run_once(command, out):
+    """Runs one contestant; what it took, by the kernel's own account of that process."""
+    shutil.rmtree(out, ignore_errors=True)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    read_end, write_end = os.pipe()
+    begun = time.perf_counter()
+    child = subprocess.Popen([str(c) for c in command], stdout=write_end)
+    os.close(write_end)
+    with os.fdopen(read_end) as pipe:
+        text = pipe.read()
+    _, status, used = os.wait4(child.pid, 0)
+    wall = time.perf_counter() - begun
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode != 0:
+        raise SystemExit(f"bench: {command[0]} ... exited with {child.returncode}")
+    if str(command[0]) != str(SMELT):  # a peer's own clock: its last line
+        wall = float(text.strip().splitlines()[-1])
+    return {"wall": wall, "cpu": used.ru_utime + used.ru_stime,
+            "peak": used.ru_maxrss * 1024}
+
+
+def data_files(out, table):
+    """The Parquet files of a contestant's answer, those of the newest version in a Delta table."""
+    folder = out / table if (out / table).is_dir() else out
+    if (folder / "_delta_log").is_dir():
+        from deltalake import DeltaTable
+        return [str(folder / f.replace("file://", "")) if not f.startswith("/") else f
+                for f in (u.replace(f"file://", "") for u in DeltaTable(str(folder)).file_uris())]
+    return [str(p) for p in sorted(folder.rglob("*.parquet"))]
+
+
+def answer_of(out, table, query):
+    files = data_files(out, table)
+    con = duckdb.connect()
+    con.execute("SET threads = 2")
+    result = con.execute(query.format(files=json.dumps(files).replace('"', "'"))).fetchone()
+    return [str(v) for v in result], sum(os.path.getsize(f) for f in files)
+
+
+def race(name, rounds, scale, keep):
+    source_of, query, table, contestants = ROWS[name]
+    source = source_of(scale)
+    runs = {c: [] for c in contestants}
+    answers, sizes = {}, {}
+    for turn in range(rounds + 1):
+        for contestant, command in contestants.items():
+            out = WORK / "out" / name / contestant
+            result = run_once(command(source, out), out)
+            if turn == 0:  # warms the cache; its answer is checked
+                answers[contestant], sizes[contestant] = answer_of(out, table, query)
+                print(f"  {name}: {contestant} answers {answers[contestant][:2]} ...",
+                      file=sys.stderr)
+            else:
+                runs[contestant].append(result)
+            if not keep:
+                shutil.rmtree(out, ignore_errors=True)
+    wrong = [c for c in contestants if answers[c] != answers["smelt"]]
+    row = {"row": name, "scale": scale, "rounds": rounds, "wrong": wrong, "contestants": {}}
+    for c, measured in runs.items():
+        row["contestants"][c] = {
+            "bytes": sizes[c], "answer": answers[c],
+            **{k: statistics.median(m[k] for m in measured) for k in ("wall", "cpu", "peak")},
+            "runs": measured}
+    return row
+
+
+# ---- what is shown ---------------------------------------------------------------------------
+
+
+def print_row(row):
+    print(f"\n{row['row']} (scale {row['scale']}, median of {row['rounds']})")
+    print(f"  {'':8} {'wall s':>8} {'CPU s':>8} {'peak MB':>9} {'MB out':>8}   smelt is")
+    smelt = row["contestants"]["smelt"]
+    for name, c in row["contestants"].items():
+        ratio = "" if name == "smelt" else (
+            f"{c['wall'] / smelt['wall']:.2f} x faster, {smelt['peak'] / c['peak']:.2f} x its memory")
+        if name in row["wrong"]:
+            ratio = "ITS ANSWER DIFFERS"
+        print(f"  {name:8} {c['wall']:8.2f} {c['cpu']:8.2f} {c['peak'] / 1e6:9.0f} "
+              f"{c['bytes'] / 1e6:8.1f}   {ratio}")
+
+
+def plot(rows, path):
+    """Bars of wall time, smelt's on top of each row, as SVG."""
+    lines, y = [], 30
+    for row in rows:
+        most = max(c["wall"] for c in row["contestants"].values())
+        lines.append(f'<text x="10" y="{y}" font-weight="bold">{row["row"]}</text>')
+        y += 8
+        for name, c in row["contestants"].items():
+            width = 420 * c["wall"] / most
+            colour = "#d9480f" if name == "smelt" else "#868e96"
+            lines.append(f'<rect x="90" y="{y}" width="{width:.1f}" height="14" fill="{colour}"/>'
+                         f'<text x="10" y="{y + 12}">{name}</text>'
+                         f'<text x="{96 + width:.1f}" y="{y + 12}">{c["wall"]:.2f} s, '
+                         f'{c["peak"] / 1e6:.0f} MB</text>')
+            y += 19
+        y += 24
+    path.write_text(f'<svg xmlns="http://www.w3.org/2000/svg" width="660" height="{y}" '
+                    f'font-family="sans-serif" font-size="12">\n' + "\n".join(lines) +
+                    "\n</svg>\n")
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--row", default="all", choices=["all", *ROWS])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--scale", type=int, default=1, choices=[1, 10])
+    parser.add_argument("--keep", action="store_true")
+    args = parser.parse_args()
+    names = list(ROWS) if args.row == "all" else [args.row]
+    rows = []
+    for name in names:
+        rows.append(race(name, args.rounds, args.scale, args.keep))
+        print_row(rows[-1])
+    results = HERE / "results"
+    results.mkdir(exist_ok=True)
+    stamp = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d")
+    (results / f"{stamp}.json").write_text(json.dumps(
+        {"date": stamp, "machine": {"cores": os.cpu_count(), "system": platform.release()},
+         "rows": rows}, indent=1) + "\n")
+    plot(rows, results / f"{stamp}.svg")
+    if any(row["wrong"] for row in rows):
+        raise SystemExit("bench: a contestant's answer differs")
+
+
+if __name__ == "__main__":
+    main()
