@@ -1,0 +1,450 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * format/parquet_reader.c: a Parquet file as morsels and batches.
+ *
+ * Calls     open (footer, wanted columns found in the schema), plan (one morsel a row group), then
+ *           on any worker's reader: begin with the morsel's bytes, pull until SM_END.
+ * Ranges    The chunks of the leaves that are read, in file order, those within GAP_BYTES of each
+ *           other in one range: a request costs more than the bytes between.
+ * Batches   SM_BATCH_ROWS rows, fewer where lists are long: a batch aims at BATCH_VALUES values of
+ *           a leaf at most, going by the row group's average.
+ * Skipping  A row group that a bound excludes by statistics gives no morsel.
+ *
+ * Called by exec through sm_format_parquet. */
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "format/parquet_int.h"
+
+#define GAP_BYTES    32768
+#define BATCH_VALUES 131072
+
+/* Where a bound's column stands in the file. */
+typedef struct bound_spot {
+    const sm_bound *bound;
+    const smi_pq_shape *shape;
+} bound_spot;
+
+typedef struct pq_file {
+    sm_arena *mem;
+    smi_pq_footer *footer;
+    char *name;
+    int32_t n_columns;
+    smi_pq_shape *shapes; /* one a projected column */
+    /* leaves that are read, ascending; and for each what its values become (NULL: only levels) */
+    int32_t n_used;
+    int32_t *used;
+    const smi_pq_convert **converts;
+    int32_t n_bounds;
+    bound_spot *bounds;
+} pq_file;
+
+typedef struct pq_reader {
+    sm_arena *mem;
+    const sm_type *schema; /* a struct of the projected columns */
+    sm_budget *budget;
+    smi_pq_codecs *codecs;
+    smi_pq_leaf *leaves; /* one a leaf that is read; kept over morsels for their buffers */
+    int32_t n_leaves;
+    smi_pq_leaf **by_leaf; /* a file's leaf number -> its place in leaves */
+    int32_t n_by_leaf;
+    /* the morsel */
+    const pq_file *file;
+    sm_block **blocks;
+    int32_t n_blocks, blocks_cap;
+    int64_t n_rows, at_row, batch_rows;
+    int32_t group;
+    uint32_t seq;
+} pq_reader;
+
+/* ---- open --------------------------------------------------------------------------------------- */
+
+/* Marks the leaves that a shape reads; false where another column has one of them already. */
+static bool use_leaves(pq_file *f, const smi_pq_shape *s, int32_t column, int32_t *user)
+{
+    if (s->kind == SMI_PQ_SHAPE_MISSING) {
+        return true;
+    }
+    if (user[s->leaf] != 0 && user[s->leaf] != column + 1) {
+        return false;
+    }
+    user[s->leaf] = column + 1;
+    if (s->kind == SMI_PQ_SHAPE_LEAF) {
+        if (f->converts[s->leaf]) {
+            return false;
+        }
+        f->converts[s->leaf] = &s->convert;
+    }
+    for (int32_t i = 0; i < s->n_children; i++) {
+        if (!use_leaves(f, &s->children[i], column, user)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static sm_status find_columns(pq_file *f, const sm_dataset *d, const sm_projection *want,
+                              sm_error *e)
+{
+    const int32_t n_leaves = f->footer->n_leaves;
+    int32_t *user = SM_NEW_ARRAY(f->mem, int32_t, n_leaves); /* projected column + 1 */
+    f->n_columns = want->n_columns;
+    f->shapes = SM_NEW_ARRAY(f->mem, smi_pq_shape, want->n_columns);
+    f->converts = SM_NEW_ARRAY(f->mem, const smi_pq_convert *, n_leaves);
+    f->used = SM_NEW_ARRAY(f->mem, int32_t, n_leaves);
+    for (int32_t i = 0; i < want->n_columns; i++) {
+        const sm_field *field = &d->schema->fields[want->columns[i]];
+        SM_TRY(smi_pq_shape_of(f->footer, field, sm_str_of(f->name), f->mem, &f->shapes[i], e));
+        if (!use_leaves(f, &f->shapes[i], i, user)) {
+            return sm_fail(e, SM_SCHEMA,
+                           "column \"%.*s\" stands for one of the file that another has already",
+                           SM_STR_ARG(field->name));
+        }
+    }
+    for (int32_t i = 0; i < n_leaves; i++) {
+        if (user[i] != 0) {
+            f->used[f->n_used++] = i;
+        }
+    }
+    return SM_OK;
+}
+
+/* Finds where each bound's column stands. One that does not fit the file is passed over here: if it
+ * is read, reading says so. */
+static void find_bounds(pq_file *f, const sm_dataset *d, const sm_projection *want)
+{
+    const int32_t n_stored = d->schema->n_fields - d->n_constants;
+    f->bounds = SM_NEW_ARRAY(f->mem, bound_spot, want->bounds.n);
+    for (int32_t i = 0; i < want->bounds.n; i++) {
+        const sm_bound *b = &want->bounds.items[i];
+        if (b->n_path < 1 || b->path[0] >= n_stored) {
+            continue;
+        }
+        smi_pq_shape *s = SM_NEW(f->mem, smi_pq_shape);
+        if (smi_pq_shape_of(f->footer, &d->schema->fields[b->path[0]], sm_str_of(f->name), f->mem,
+                            s, NULL) != SM_OK) {
+            continue;
+        }
+        for (int32_t k = 1; k < b->n_path && s; k++) {
+            s = s->kind == SMI_PQ_SHAPE_STRUCT && b->path[k] < s->n_children
+                    ? &s->children[b->path[k]]
+                    : NULL;
+        }
+        if (s) {
+            f->bounds[f->n_bounds++] = (bound_spot){b, s};
+        }
+    }
+}
+
+sm_status smi_pq_open(const sm_dataset *d, int64_t file, sm_blob *blob, const sm_projection *want,
+                      sm_budget *budget, sm_file **out, sm_error *e)
+{
+    sm_arena *mem = sm_arena_new(budget);
+    pq_file *f = SM_NEW(mem, pq_file);
+    f->mem = mem;
+    f->name = sm_arena_printf(mem, "%.*s", SM_STR_ARG(sm_blob_uri(blob)));
+    sm_status st = smi_pq_footer_read(blob, mem, &f->footer, e);
+    if (st == SM_OK) {
+        st = find_columns(f, d, want, e);
+    }
+    if (st != SM_OK) {
+        sm_error_place(e, f->name, 0, -1);
+        sm_arena_free(mem);
+        return st;
+    }
+    find_bounds(f, d, want);
+    *out = (sm_file *)(void *)f;
+    return SM_OK;
+}
+
+void smi_pq_close(sm_file *file)
+{
+    if (file) {
+        sm_arena_free(((pq_file *)(void *)file)->mem);
+    }
+}
+
+sm_status smi_pq_infer(sm_blob *blob, const void *opts, sm_arena *a, const sm_type **out,
+                       sm_error *e)
+{
+    sm_arena *mem = sm_arena_new(NULL);
+    smi_pq_footer *footer = NULL;
+    sm_status st = smi_pq_footer_read(blob, mem, &footer, e);
+    if (st == SM_OK) {
+        st = smi_pq_schema_of(footer, a, out, e);
+        if (st != SM_OK) {
+            char *name = sm_arena_printf(mem, "%.*s", SM_STR_ARG(sm_blob_uri(blob)));
+            sm_error_place(e, name, 0, -1);
+        }
+    }
+    sm_arena_free(mem);
+    return st;
+}
+
+/* ---- plan --------------------------------------------------------------------------------------- */
+
+static bool is_excluded(const pq_file *f, const smi_pq_group *g)
+{
+    for (int32_t i = 0; i < f->n_bounds; i++) {
+        sm_range range;
+        smi_pq_stats_range(f->footer, g, f->bounds[i].shape, &range);
+        if (sm_bound_excludes(f->bounds[i].bound, &range)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int by_offset(const void *a, const void *b)
+{
+    const sm_byte_range *x = a, *y = b;
+    return (x->off_bytes > y->off_bytes) - (x->off_bytes < y->off_bytes);
+}
+
+/* The chunks that are read, joined where they are near one another. */
+static void set_ranges(const pq_file *f, const smi_pq_group *g, sm_arena *a, sm_morsel *m)
+{
+    m->ranges = SM_NEW_ARRAY(a, sm_byte_range, f->n_used);
+    for (int32_t i = 0; i < f->n_used; i++) {
+        const smi_pq_chunk *c = &g->chunks[f->used[i]];
+        m->ranges[i] = (sm_byte_range){c->off_bytes, c->size_bytes};
+    }
+    qsort(m->ranges, (size_t)f->n_used, sizeof(m->ranges[0]), by_offset);
+    for (int32_t i = 0; i < f->n_used; i++) {
+        const sm_byte_range r = m->ranges[i];
+        sm_byte_range *last = m->n_ranges > 0 ? &m->ranges[m->n_ranges - 1] : NULL;
+        if (last && r.off_bytes <= last->off_bytes + last->len + GAP_BYTES) {
+            const uint64_t end = r.off_bytes + r.len;
+            if (end > last->off_bytes + last->len) {
+                last->len = (size_t)(end - last->off_bytes);
+            }
+        } else {
+            m->ranges[m->n_ranges++] = r;
+        }
+    }
+}
+
+sm_status smi_pq_plan(sm_file *file, sm_arena *a, sm_morsel **out, int64_t *n, int64_t *skipped,
+                      sm_error *e)
+{
+    const pq_file *f = (const pq_file *)(const void *)file;
+    sm_morsel *morsels = SM_NEW_ARRAY(a, sm_morsel, f->footer->n_groups);
+    int64_t n_morsels = 0;
+    *skipped = 0;
+    if (f->footer->n_groups > INT32_MAX) {
+        return sm_fail(e, SM_LIMIT, "file has %" PRId64 " row groups", f->footer->n_groups);
+    }
+    for (int64_t i = 0; i < f->footer->n_groups; i++) {
+        const smi_pq_group *g = &f->footer->groups[i];
+        if (g->n_rows == 0) {
+            continue;
+        }
+        if (is_excluded(f, g)) {
+            ++*skipped;
+            continue;
+        }
+        sm_morsel *m = &morsels[n_morsels];
+        *m = (sm_morsel){.in_file = n_morsels, .part = (int32_t)i};
+        set_ranges(f, g, a, m);
+        n_morsels++;
+    }
+    if (n_morsels > 0) {
+        morsels[n_morsels - 1].is_last = true;
+    }
+    *out = morsels;
+    *n = n_morsels;
+    return SM_OK;
+}
+
+/* ---- reader ------------------------------------------------------------------------------------- */
+
+sm_status smi_pq_reader_new(const sm_dataset *d, const sm_projection *want, sm_budget *budget,
+                            sm_reader **out, sm_error *e)
+{
+    sm_arena *mem = sm_arena_new(budget);
+    pq_reader *r = SM_NEW(mem, pq_reader);
+    sm_field *fields = SM_NEW_ARRAY(mem, sm_field, want->n_columns);
+    for (int32_t i = 0; i < want->n_columns; i++) {
+        fields[i] = d->schema->fields[want->columns[i]];
+    }
+    r->mem = mem;
+    r->budget = budget;
+    r->schema = sm_type_struct(mem, fields, want->n_columns);
+    r->codecs = smi_pq_codecs_new();
+    *out = (sm_reader *)(void *)r;
+    return SM_OK;
+}
+
+static void drop_blocks(pq_reader *r)
+{
+    for (int32_t i = 0; i < r->n_blocks; i++) {
+        sm_block_release(r->blocks[i]);
+    }
+    r->n_blocks = 0;
+}
+
+void smi_pq_reader_free(sm_reader *reader)
+{
+    pq_reader *r = (pq_reader *)(void *)reader;
+    if (!r) {
+        return;
+    }
+    for (int32_t i = 0; i < r->n_leaves; i++) {
+        smi_pq_leaf_release(&r->leaves[i]);
+    }
+    drop_blocks(r);
+    sm_free(r->leaves);
+    sm_free(r->by_leaf);
+    sm_free(r->blocks);
+    smi_pq_codecs_free(r->codecs);
+    sm_arena_free(r->mem);
+}
+
+/* Room for a file's leaves and a morsel's blocks; what is there stays. */
+static void make_room(pq_reader *r, const pq_file *f, int32_t n_blocks)
+{
+    if (f->n_used > r->n_leaves) {
+        r->leaves = sm_realloc(r->leaves, (size_t)f->n_used * sizeof(*r->leaves));
+        memset(r->leaves + r->n_leaves, 0,
+               (size_t)(f->n_used - r->n_leaves) * sizeof(*r->leaves));
+        r->n_leaves = f->n_used;
+    }
+    if (f->footer->n_leaves > r->n_by_leaf) {
+        r->n_by_leaf = f->footer->n_leaves;
+        r->by_leaf = sm_realloc(r->by_leaf, (size_t)r->n_by_leaf * sizeof(*r->by_leaf));
+    }
+    if (n_blocks > r->blocks_cap) {
+        r->blocks_cap = n_blocks;
+        r->blocks = sm_realloc(r->blocks, (size_t)n_blocks * sizeof(sm_block *));
+    }
+}
+
+/* Rows in a batch, so that the longest lists do not make it huge. */
+static int64_t rows_in_batch(const pq_file *f, const smi_pq_group *g)
+{
+    int64_t rows = SM_BATCH_ROWS;
+    for (int32_t i = 0; i < f->n_used; i++) {
+        const int64_t values = g->chunks[f->used[i]].n_values;
+        const int64_t in_row = values / g->n_rows + 1;
+        const int64_t fits = BATCH_VALUES / in_row;
+        if (f->footer->leaves[f->used[i]]->max_rep > 0 && fits < rows) {
+            rows = fits > 0 ? fits : 1;
+        }
+    }
+    return rows;
+}
+
+sm_status smi_pq_begin(sm_reader *reader, sm_file *file, const sm_morsel *m,
+                       sm_block *const *blocks, const size_t *lens, sm_error *e)
+{
+    pq_reader *r = (pq_reader *)(void *)reader;
+    const pq_file *f = (const pq_file *)(const void *)file;
+    const smi_pq_group *g = &f->footer->groups[m->part];
+    drop_blocks(r);
+    make_room(r, f, m->n_ranges);
+    for (int32_t i = 0; i < m->n_ranges; i++) {
+        SM_ASSERT(lens[i] >= m->ranges[i].len);
+        r->blocks[i] = sm_block_retain(blocks[i]);
+    }
+    r->n_blocks = m->n_ranges;
+    r->file = f;
+    r->group = m->part;
+    r->n_rows = g->n_rows;
+    r->at_row = 0;
+    r->seq = 0;
+    r->batch_rows = rows_in_batch(f, g);
+    for (int32_t i = 0; i < f->n_used; i++) {
+        const int32_t leaf = f->used[i];
+        const smi_pq_chunk *c = &g->chunks[leaf];
+        int32_t k = 0;
+        while (k < m->n_ranges && (c->off_bytes < m->ranges[k].off_bytes ||
+                                   c->off_bytes + c->size_bytes >
+                                       m->ranges[k].off_bytes + m->ranges[k].len)) {
+            k++;
+        }
+        SM_ASSERT(k < m->n_ranges);
+        const smi_pq_leaf_source from = {
+            .node = f->footer->leaves[leaf],
+            .chunk = c,
+            .convert = f->converts[leaf],
+            .block = blocks[k],
+            .bytes = blocks[k]->data + (c->off_bytes - m->ranges[k].off_bytes),
+            .file = f->name,
+        };
+        smi_pq_leaf_begin(&r->leaves[i], &from, r->codecs, r->budget);
+        r->by_leaf[leaf] = &r->leaves[i];
+    }
+    return SM_OK;
+}
+
+/* Every leaf of a nested column decodes the batch's rows before it is put together. */
+static sm_status read_nested(pq_reader *r, const smi_pq_shape *s, int64_t n, sm_batch *b,
+                             sm_error *e)
+{
+    if (s->kind == SMI_PQ_SHAPE_MISSING) {
+        return SM_OK;
+    }
+    if (s->kind == SMI_PQ_SHAPE_LEAF) {
+        return smi_pq_leaf_nested(r->by_leaf[s->leaf], n, b, e);
+    }
+    bool is_childs = false;
+    for (int32_t i = 0; i < s->n_children; i++) {
+        const smi_pq_shape *child = &s->children[i];
+        SM_TRY(read_nested(r, child, n, b, e));
+        is_childs = is_childs || (child->kind != SMI_PQ_SHAPE_MISSING && child->leaf == s->leaf);
+    }
+    /* A leaf that only lends its levels is no child's. */
+    return is_childs ? SM_OK : smi_pq_leaf_nested(r->by_leaf[s->leaf], n, b, e);
+}
+
+static sm_status read_column(pq_reader *r, int32_t i, int64_t n, sm_batch *b, sm_error *e)
+{
+    const smi_pq_shape *s = &r->file->shapes[i];
+    if (s->is_flat) {
+        return smi_pq_leaf_flat(r->by_leaf[s->leaf], n, b, &b->columns[i], e);
+    }
+    SM_TRY(read_nested(r, s, n, b, e));
+    return smi_pq_assemble(s, r->by_leaf, n, b, &b->columns[i], e);
+}
+
+sm_status smi_pq_pull(sm_reader *reader, sm_batch **rows, sm_batch **refused, sm_byte_range *more,
+                      sm_error *e)
+{
+    pq_reader *r = (pq_reader *)(void *)reader;
+    sm_batch *b = NULL;
+    *rows = NULL;
+    *refused = NULL;
+    if (r->at_row == r->n_rows) {
+        return SM_END;
+    }
+    const int64_t left = r->n_rows - r->at_row;
+    const int64_t n = left < r->batch_rows ? left : r->batch_rows;
+    SM_TRY(sm_batch_new(r->budget, r->schema, &b, e));
+    b->n_rows = n;
+    b->seq = r->seq++;
+    for (int32_t i = 0; i < r->file->n_columns; i++) {
+        const sm_status st = read_column(r, i, n, b, e);
+        if (st != SM_OK) {
+            sm_batch_release(b);
+            sm_error_place(e, r->file->name, 0, -1);
+            return sm_within(e, st, "row group %" PRId32, r->group);
+        }
+    }
+    r->at_row += n;
+    *rows = b;
+    return SM_OK;
+}
+
+sm_status smi_pq_feed(sm_reader *reader, sm_block *block, size_t len, sm_error *e)
+{
+    return sm_fail(e, SM_INTERNAL, "a row group never asks for more bytes");
+}
+
+void smi_pq_counts(const sm_reader *reader, sm_scan_counts *out, const sm_unknown_key **unknown,
+                   int64_t *n_unknown)
+{
+    *out = (sm_scan_counts){.rows = ((const pq_reader *)(const void *)reader)->n_rows};
+    *unknown = NULL;
+    *n_unknown = 0;
+}
