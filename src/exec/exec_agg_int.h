@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * exec/exec_agg_int.h: what exec_agg.c (rows in) and exec_agg_fold.c (groups out) share. */
+#ifndef SM_EXEC_AGG_INT_H
+#define SM_EXEC_AGG_INT_H
+
+#include "exec/exec_int.h"
+
+#define SMI_PARTS    256
+#define SMI_ARGS_MAX 16 /* arguments of one aggregate */
+
+static inline uint32_t smi_part_of(uint64_t hash)
+{
+    return (uint32_t)(hash >> 56);
+}
+
+/* The aggregates with one FILTER, or without: lane 0, which always is and carries the keys. Its
+ * evaluated batches have the columns: keys, args, hash (lane 0) or args, row (others), where row is
+ * the row's place among those of lane 0 that are kept with it. */
+typedef struct smi_agg_lane {
+    const sm_expr *filter;
+    const sm_expr **args; /* distinct ones; lane 0: after the keys */
+    int32_t n_args;
+    const sm_type *schema;
+} smi_agg_lane;
+
+/* One aggregate of the list. */
+typedef struct smi_agg_item {
+    const sm_agg_item *item;
+    const sm_aggregate *fn;
+    int32_t lane;
+    int32_t cols[SMI_ARGS_MAX]; /* of the lane's batches */
+    int32_t n_args;
+    size_t state_off;
+    int32_t set;             /* DISTINCT: which of a partition's sets; −1 */
+    const sm_type **set_types; /* of its keys: the group, then the arguments */
+} smi_agg_item;
+
+/* Rows (or groups of a morsel, with their states) laid out by partition. A partition's run starts at
+ * a multiple of 8, so that its slice of every column, bitmaps too, is a pointer. */
+typedef struct smi_chunk_lane {
+    sm_batch *rows;
+    uint32_t first[SMI_PARTS], count[SMI_PARTS];
+} smi_chunk_lane;
+
+typedef struct smi_chunk smi_chunk;
+struct smi_chunk {
+    smi_chunk *next;
+    smi_chunk_lane *lanes; /* groups: one, with the columns keys, group number, hash */
+    int32_t n_lanes;
+    smi_groups *groups; /* NULL: rows */
+    sm_agg_heap *heap;
+    size_t size_bytes;
+};
+
+typedef struct smi_part {
+    smi_groups *groups;
+    sm_agg_heap *heap;
+    smi_groups **sets;
+} smi_part;
+
+typedef struct smi_agg_morsel smi_agg_morsel;
+
+/* What a task has fed to the ends of chunks, in order. */
+typedef struct smi_chunks {
+    smi_chunk *head, *tail;
+    size_t size_bytes;
+    bool is_closed;
+} smi_chunks;
+
+typedef struct smi_agg {
+    smi_end end;
+    smi_run *run;
+    const sm_plan_node *node;
+    sm_budget *budget;
+    int32_t n_keys;
+    const sm_type **key_types;
+    smi_agg_lane *lanes;
+    int32_t n_lanes;
+    smi_agg_item *items;
+    int32_t n_items, n_sets;
+    size_t state_bytes;
+    const sm_type *group_schema; /* keys, group number, hash */
+    bool may_group_early; /* every aggregate can merge, none is DISTINCT */
+    smi_part parts[SMI_PARTS];
+    size_t fold_bytes; /* fold when so much waits */
+    sm_mutex lock;
+    /* under the lock */
+    smi_chunks *ring; /* of tasks that are ahead of their turn */
+    uint64_t turn;
+    smi_chunks queue; /* in order, to be folded */
+    bool is_folding;
+    smi_agg_morsel *open; /* morsels not closed */
+    /* output */
+    int32_t *task_first; /* partitions of task i: [task_first[i], task_first[i + 1]) */
+} smi_agg;
+
+void smi_chunk_free(smi_chunk *c);
+/* Adds chunks to the partitions, each partition's in order, partitions side by side. */
+sm_status smi_agg_fold(smi_agg *a, smi_chunk *head, sm_error *e) SM_MUST_USE;
+/* Updates the states of n rows of one item. `rows` names each row's state, NULL: one after another;
+ * args: the item's columns, first … first + n − 1. */
+sm_status smi_agg_update(const smi_agg_item *it, const sm_column *cols, int64_t n,
+                         uint8_t *const *states, const uint64_t *rows, void **pointers,
+                         sm_agg_heap *heap, sm_error *e) SM_MUST_USE;
+/* Gives the groups to the ops and the end, partition by partition. */
+sm_status smi_agg_output(smi_agg *a, smi_op *next, smi_end *end, uint64_t *turn,
+                         sm_error *e) SM_MUST_USE;
+void smi_part_release(smi_agg *a, smi_part *p);
+
+#endif

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * exec/exec_books.c: what a scan counts, in the order of its morsels: lines, unknown keys, file
+ * hashes, refused lines with their absolute numbers.
+ *
+ * Calls    hash, refused and close by the driver that has the morsel; bring_up, under the scan's
+ *          lock, when a morsel is done: it accounts every morsel whose turn it is.
+ * Why      A morsel's refused lines count from its own first line. All earlier morsels of its file
+ *          are accounted when its turn comes, so their lines are known then without counting from
+ *          the file's start. */
+#include "exec/exec_scan_int.h"
+
+#define UNKNOWN_MAX 1000 /* paths in a report; damaged input can make one a line */
+
+/* ---- hashing ---------------------------------------------------------------------------------- */
+
+void smi_books_hash(smi_scan *s, smi_morsel *m)
+{
+    const sm_datafile *df = &s->dataset->files[m->file];
+    const sm_byte_range own = m->plan->own;
+    if (!df->hash_out || !s->is_first) {
+        return;
+    }
+    if (!m->has_begun) {
+        m->hashed_to = own.off_bytes;
+    }
+    for (int32_t i = 0; i < m->n_ranges; i++) {
+        const uint64_t first = m->ranges[i].off_bytes;
+        const uint64_t end = first + m->lens[i];
+        const uint64_t own_end = own.off_bytes + own.len;
+        const uint64_t to = end < own_end ? end : own_end;
+        if (first > m->hashed_to || to <= m->hashed_to) {
+            continue;
+        }
+        const size_t n = (size_t)(to - m->hashed_to);
+        const sm_hash128 h =
+            sm_file_hash_piece(m->blocks[i]->data + (m->hashed_to - first), n, m->hashed_to);
+        m->hash = sm_file_hash_add(m->hash, h);
+        m->hashed_to = to;
+    }
+}
+
+/* ---- a morsel's own books --------------------------------------------------------------------- */
+
+void smi_books_refused(smi_scan *s, smi_morsel *m, sm_batch *taken)
+{
+    if (s->gives_refused && taken->n_rows > 0) {
+        smi_batches_add(&m->refused, taken);
+    } else {
+        sm_batch_release(taken);
+    }
+}
+
+void smi_books_close(smi_scan *s, smi_morsel *m)
+{
+    const sm_unknown_key *unknown = NULL;
+    int64_t n = 0;
+    s->dataset->format->counts(m->reader, &m->counts, &unknown, &n);
+    n = n > UNKNOWN_MAX ? UNKNOWN_MAX : n;
+    m->n_unknown = n;
+    m->unknown = SM_NEW_ARRAY(m->arena, sm_unknown_key, n + 1);
+    for (int64_t i = 0; i < n; i++) {
+        m->unknown[i] = (sm_unknown_key){.path = sm_arena_str(m->arena, unknown[i].path),
+                                         .lines = unknown[i].lines};
+    }
+}
+
+/* ---- accounting in turn ----------------------------------------------------------------------- */
+
+static void add_counts(sm_scan_counts *a, const sm_scan_counts *b)
+{
+    a->rows += b->rows;
+    a->lines += b->lines;
+    a->refused += b->refused;
+    a->blank += b->blank;
+    a->unknown_lines += b->unknown_lines;
+}
+
+static void add_unknown(smi_scan *s, const smi_morsel *m)
+{
+    smi_run *run = s->run;
+    sm_exec_report *r = run->report;
+    for (int64_t i = 0; i < m->n_unknown; i++) {
+        const bool is_known = sm_map_get(run->unknown, m->unknown[i].path) != NULL;
+        if (!is_known && r->n_unknown == UNKNOWN_MAX) {
+            continue;
+        }
+        void **place = sm_map_at(run->unknown, m->unknown[i].path);
+        if (!is_known) {
+            r->unknown = sm_arena_grow(r->arena, r->unknown, r->n_unknown, &run->unknown_cap,
+                                       sizeof(*r->unknown));
+            r->unknown[r->n_unknown] =
+                (sm_unknown_key){.path = sm_arena_str(r->arena, m->unknown[i].path)};
+            *place = (void *)(intptr_t)(++r->n_unknown);
+        }
+        r->unknown[(intptr_t)*place - 1].lines += m->unknown[i].lines;
+    }
+}
+
+/* Refused lines as a sink gets them: with the file, and counted from its first line. Takes rows. */
+static sm_status shape_refused(smi_scan *s, const smi_morsel *m, sm_batch *rows, sm_batch **out,
+                               sm_error *e)
+{
+    const sm_value uri = sm_value_str(s->dataset->files[m->file].uri);
+    const int64_t base = s->files[m->file].counts.lines;
+    sm_batch *b = NULL;
+    int64_t *lines = NULL;
+    sm_status st = sm_batch_new(s->budget, &sm_refused_out_schema, &b, e);
+    if (st != SM_OK) {
+        goto done;
+    }
+    sm_batch_keep_all(b, rows);
+    SM_TRY_GOTO(st, done, sm_column_constant(uri, rows->n_rows, b,
+                                             &b->columns[SM_REFUSED_OUT_FILE], e));
+    SM_TRY_GOTO(st, done, sm_batch_alloc(b, (size_t)rows->n_rows * 8, (void **)&lines, e));
+    for (int64_t i = 0; i < rows->n_rows; i++) {
+        lines[i] = base + sm_column_value(&rows->columns[SM_REFUSED_LINE], i).as.i;
+    }
+    for (int c = 0; c < SM_REFUSED_COLUMNS; c++) {
+        b->columns[SM_REFUSED_OUT_FIRST + c] = rows->columns[c];
+    }
+    b->columns[SM_REFUSED_OUT_FIRST + SM_REFUSED_LINE] =
+        (sm_column){.type = &sm_type_i64, .n_rows = rows->n_rows, .values = lines};
+    b->n_rows = rows->n_rows;
+    b->ordinal = m->task.ordinal;
+done:
+    sm_batch_release(rows);
+    if (st != SM_OK) {
+        sm_batch_release(b);
+        return st;
+    }
+    *out = b;
+    return SM_OK;
+}
+
+static void add_progress(smi_scan *s, smi_scan_file *f, int64_t bytes)
+{
+    f->bytes += bytes;
+    if (s->run->env->progress) {
+        atomic_fetch_add_explicit(&s->run->env->progress->done_bytes, bytes,
+                                  memory_order_relaxed);
+    }
+}
+
+void smi_books_file_done(smi_scan *s, int64_t file)
+{
+    smi_scan_file *f = &s->files[file];
+    const sm_datafile *df = &s->dataset->files[file];
+    if (df->hash_out && s->is_first) {
+        *df->hash_out = f->hash;
+    }
+    add_progress(s, f, (int64_t)df->size_bytes - f->bytes); /* what needed no reading */
+    smi_scan_close_file(s, f);
+}
+
+static sm_status account_morsel(smi_scan *s, smi_morsel *m, sm_error *e)
+{
+    smi_scan_file *f = &s->files[m->file];
+    for (int64_t i = 0; i < m->refused.n; i++) {
+        sm_batch *rows = m->refused.items[i];
+        sm_batch *out = NULL;
+        m->refused.items[i] = NULL;
+        SM_TRY(shape_refused(s, m, rows, &out, e));
+        smi_outlet_put(&s->refused, out);
+    }
+    smi_batches_release(&m->refused);
+    add_counts(&f->counts, &m->counts);
+    if (s->is_first) {
+        add_unknown(s, m);
+    }
+    f->hash = sm_file_hash_add(f->hash, m->hash);
+    int64_t bytes = m->plan->own.len > 0 ? (int64_t)m->plan->own.len : m->bytes;
+    const int64_t left = (int64_t)s->dataset->files[m->file].size_bytes - f->bytes;
+    bytes = bytes > left ? left : bytes;
+    add_progress(s, f, bytes);
+    if (--f->n_left == 0) {
+        smi_books_file_done(s, m->file);
+    }
+    sm_node_profile *p = smi_profile(s->run, 0, s->node); /* all under the scan's lock */
+    p->morsels++;
+    p->bytes_read += m->bytes;
+    return SM_OK;
+}
+
+sm_status smi_books_bring_up(smi_scan *s, sm_error *e)
+{
+    for (;;) {
+        smi_morsel *m = &s->ring[s->accounted % SMI_WINDOW_MAX];
+        if (s->accounted == s->admitted || m->state != MORSEL_DONE) {
+            return SM_OK;
+        }
+        SM_TRY(account_morsel(s, m, e));
+        m->state = MORSEL_FREE;
+        s->accounted++;
+    }
+}
+
+/* ---- first and last --------------------------------------------------------------------------- */
+
+void smi_books_begin(smi_scan *s)
+{
+    smi_run *run = s->run;
+    s->is_first = true;
+    for (int64_t i = 0; i < run->n_seen; i++) {
+        s->is_first = s->is_first && run->seen[i] != s->dataset;
+    }
+    if (s->is_first) {
+        run->seen =
+            sm_arena_grow(run->arena, run->seen, run->n_seen, &run->seen_cap, sizeof(*run->seen));
+        run->seen[run->n_seen++] = s->dataset;
+    }
+    s->gives_refused = run->refused && s->is_first && s->node->as.scan.want.keep_refused;
+    if (s->gives_refused) {
+        smi_outlet_init(&s->refused, run->refused);
+    }
+}
+
+/* Only text has lines: a scan that gave rows without any tells nothing of files. */
+void smi_books_end(smi_scan *s)
+{
+    sm_exec_report *r = s->run->report;
+    sm_scan_counts all = {0};
+    for (int64_t i = 0; i < s->dataset->n_files; i++) {
+        add_counts(&all, &s->files[i].counts);
+    }
+    if (s->is_first && (all.lines > 0 || all.rows == 0)) {
+        add_counts(&r->counts, &all);
+        for (int64_t i = 0; i < s->dataset->n_files; i++) {
+            r->files =
+                sm_arena_grow(r->arena, r->files, r->n_files, &s->run->files_cap, sizeof(*r->files));
+            r->files[r->n_files++] =
+                (sm_file_report){.uri = sm_arena_str(r->arena, s->dataset->files[i].uri),
+                                 .counts = s->files[i].counts,
+                                 .is_pruned = s->files[i].state == FILE_PRUNED};
+        }
+    }
+    if (s->gives_refused) {
+        smi_outlet_release(&s->refused);
+    }
+}

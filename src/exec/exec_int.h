@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * exec/exec_int.h: what the files of the exec room share.
+ *
+ * A *run* executes one plan. exec_run.c cuts the plan into *pipes*, one after another; a pipe has a
+ *   source   a scan (exec_scan.c), or numbered tasks over rows that exist already (exec_pipe.c)
+ *   ops      filter, project, probe (exec_stream.c, exec_join.c), each pushing into the next
+ *   end      the ordered end before a sink (exec_order.c), a collector (exec_collect.c), or the
+ *            aggregate (exec_agg.c)
+ * A pipe's *drivers*, one a worker, take *tasks* from the source. A task is what has an ordinal: a
+ * morsel of a scan, some batches of finished rows. Its batches pass the ops in order, one worker at
+ * a time, then the task is closed. Ordinals are dense over a pipe, also over the inputs of a union.
+ * An end keeps what needs its turn; nothing but an end's drain waits for a sink. */
+#ifndef SM_EXEC_INT_H
+#define SM_EXEC_INT_H
+
+#include "base/time.h"
+#include "exec/exec.h"
+
+/* Most tasks that may be ahead of the oldest unfinished one: what bounds the reorder buffer. */
+#define SMI_WINDOW_MAX 512
+
+typedef struct smi_run smi_run;
+typedef struct smi_pipe smi_pipe;
+typedef struct smi_driver smi_driver;
+typedef struct smi_source smi_source;
+typedef struct smi_op smi_op;
+typedef struct smi_end smi_end;
+
+/* ---- a growing list of batches, each held once ------------------------------------------------ */
+
+typedef struct smi_batches {
+    sm_batch **items;
+    int64_t n, cap;
+} smi_batches;
+void smi_batches_add(smi_batches *l, sm_batch *taken);
+void smi_batches_release(smi_batches *l); /* leaves {0} */
+
+/* ---- the run ---------------------------------------------------------------------------------- */
+
+struct smi_run {
+    const sm_plan *plan;
+    const sm_exec_env *env;
+    sm_arena *arena; /* the coordinating thread only */
+    sm_value *params;
+    int n_drivers;
+    sm_node_profile *profiles; /* n_drivers × n_nodes */
+    const sm_sink *refused;    /* NULL: dropped */
+    sm_exec_report *report;    /* never NULL */
+    sm_map *unknown;           /* path -> its place in report->unknown, plus one */
+    int64_t unknown_cap, files_cap;
+    const sm_dataset **seen; /* datasets whose lines are counted already */
+    int64_t n_seen, seen_cap;
+};
+
+/* A node's profile as driver d writes it. */
+static inline sm_node_profile *smi_profile(const smi_run *run, int driver, const sm_plan_node *node)
+{
+    return &run->profiles[(int64_t)driver * run->plan->n_nodes + node->id];
+}
+
+/* Runs a subtree and pushes its rows through `first` (NULL: none) into the end. */
+sm_status smi_run_into(smi_run *run, const sm_plan_node *node, smi_op *first, smi_end *end,
+                       sm_error *e) SM_MUST_USE;
+/* Runs a subtree into a list, in order; at most `limit` rows (−1: all). */
+sm_status smi_run_collect(smi_run *run, const sm_plan_node *node, int64_t limit, int64_t offset,
+                          smi_batches *out, sm_error *e) SM_MUST_USE;
+
+/* ---- tasks, sources --------------------------------------------------------------------------- */
+
+typedef struct smi_task {
+    uint64_t ordinal;
+    uint32_t seq;
+    void *end_state; /* the end's own, made at the first push */
+} smi_task;
+
+struct smi_source {
+    /* Does one task's work at most: SM_OK, SM_WAIT (the driver is woken by smi_pipe_wake or by a
+     * waker the source gave away), SM_END (no task is left to start). */
+    sm_status (*step)(smi_source *s, smi_driver *d, sm_error *e);
+    /* Tasks that there are, once known: −1 before. Any thread. */
+    int64_t (*n_tasks)(smi_source *s);
+    /* Makes the place in the failure of a task absolute, when all earlier tasks are through; NULL:
+     * nothing to do. */
+    void (*locate)(smi_source *s, uint64_t ordinal, sm_error *e);
+};
+
+/* Numbered tasks that need no waiting; run() pushes the batches of task i with smi_give. */
+typedef struct smi_tasks {
+    smi_source source;
+    int64_t n;
+    sm_status (*run)(void *ctx, smi_driver *d, int64_t i, sm_error *e);
+    void *ctx;
+    const sm_plan_node *node;
+    _Atomic int64_t next;
+} smi_tasks;
+void smi_tasks_init(smi_tasks *t, const sm_plan_node *node, int64_t n,
+                    sm_status (*run)(void *ctx, smi_driver *d, int64_t i, sm_error *e), void *ctx);
+/* Tasks over batches that exist (borrowed for the pipe's run). */
+void smi_tasks_of(smi_tasks *t, const sm_plan_node *node, const smi_batches *rows);
+
+sm_status smi_scan_new(smi_run *run, const sm_plan_node *node, smi_source **out,
+                       sm_error *e) SM_MUST_USE;
+void smi_scan_free(smi_source *s); /* takes NULL; after the pipe has ended */
+
+/* ---- ops and ends ----------------------------------------------------------------------------- */
+
+struct smi_op {
+    sm_status (*push)(smi_op *op, smi_driver *d, sm_batch *rows, sm_error *e); /* takes rows */
+    const sm_plan_node *node;
+    smi_op *next; /* towards the end; NULL: the end itself */
+};
+
+struct smi_end {
+    /* Takes a task's next batch. Tasks push side by side, one task's batches one after another. */
+    sm_status (*push)(smi_end *end, smi_driver *d, sm_batch *rows, sm_error *e);
+    /* d's task has given all. */
+    sm_status (*close)(smi_end *end, smi_driver *d, sm_error *e);
+    /* Gives on what has its turn. SM_OK: go on with tasks; SM_WAIT: start none now (the driver is
+     * woken); SM_END: wants no more. */
+    sm_status (*drain)(smi_end *end, smi_driver *d, sm_error *e);
+    bool (*is_empty)(smi_end *end); /* has everything that had its turn been given on? */
+    const sm_plan_node *node; /* whose time it is; NULL: nobody's */
+};
+
+sm_status smi_filter_new(smi_run *run, const sm_plan_node *node, smi_op *next, smi_op **out);
+sm_status smi_project_new(smi_run *run, const sm_plan_node *node, smi_op *next, smi_op **out);
+/* The same rows under another schema (equal types): for the inputs of a union. */
+smi_op *smi_rename_new(smi_run *run, const sm_plan_node *node, smi_op *next);
+
+/* Hands an operator's batch on: counts it for `node`, checks it in debug builds, drops it where it
+ * has no rows. Takes rows. */
+sm_status smi_give(smi_driver *d, const sm_plan_node *node, smi_op *next, sm_batch *rows,
+                   sm_error *e) SM_MUST_USE;
+
+/* ---- pipes ------------------------------------------------------------------------------------ */
+
+struct smi_driver {
+    smi_pipe *pipe;
+    int index;
+    sm_waker waker; /* of the step that runs */
+    bool is_waiting; /* to be woken by smi_pipe_wake; under the pipe's lock */
+    smi_task *task;
+    int32_t node; /* whose time runs; −1: nobody's */
+    int64_t since_ns;
+};
+
+struct smi_pipe {
+    smi_run *run;
+    smi_source *source;
+    smi_op *first;
+    smi_end *end;
+    smi_driver *drivers;
+    sm_mutex lock;
+    /* under the lock */
+    uint64_t base;   /* ordinal of the source's first task */
+    uint64_t turn;   /* all tasks below it are closed */
+    bool *is_closed; /* ring of SMI_WINDOW_MAX × 2 */
+    bool has_failed;
+    uint64_t failed_at; /* smallest ordinal that failed */
+    sm_error failure;
+    _Atomic bool is_stopped; /* the end wants no more */
+};
+
+/* Runs tasks until all are closed and given on. *turn: the pipe's first ordinal, moved on. */
+sm_status smi_pipe_run(smi_run *run, smi_source *source, smi_op *first, smi_end *end,
+                       uint64_t *turn, sm_error *e) SM_MUST_USE;
+/* The oldest task that is not closed. */
+uint64_t smi_pipe_turn(smi_pipe *p);
+/* No task after this ordinal needs to be started or carried on. */
+bool smi_pipe_is_past(smi_pipe *p, uint64_t ordinal);
+void smi_pipe_wake(smi_pipe *p); /* every driver that waits */
+/* d's task has given its last batch; d's task failed (SM_OK: the pipe keeps the failure until all
+ * earlier tasks are through). */
+sm_status smi_task_close(smi_driver *d, sm_error *e) SM_MUST_USE;
+void smi_task_failed(smi_driver *d, sm_status st, const sm_error *e);
+
+/* Time runs for `node` from now on; gives the one before, to be switched back to. */
+int32_t smi_clock(smi_driver *d, int32_t node);
+
+/* ---- ends ------------------------------------------------------------------------------------- */
+
+/* A queue before a sink: filled in order, emptied by one worker at a time. */
+typedef struct smi_outlet {
+    const sm_sink *sink;
+    sm_mutex lock;
+    smi_batches queue; /* [first, n) wait */
+    int64_t first;
+    bool is_draining, is_ended;
+    bool has_enough; /* the sink said SM_END */
+    int waiter; /* the driver to whom the sink said SM_WAIT; −1 */
+    _Atomic int64_t *rows; /* counted here where set */
+} smi_outlet;
+void smi_outlet_init(smi_outlet *o, const sm_sink *sink);
+void smi_outlet_release(smi_outlet *o);
+void smi_outlet_put(smi_outlet *o, sm_batch *taken);
+void smi_outlet_end(smi_outlet *o); /* nothing comes any more: what is queued still goes out */
+/* SM_WAIT: this driver waits for the sink, or too much is queued. SM_END: the sink has enough. */
+sm_status smi_outlet_drain(smi_outlet *o, smi_driver *d, sm_error *e);
+bool smi_outlet_is_empty(smi_outlet *o);
+
+/* Puts batches in the order of their tasks; passes rows offset … offset + limit − 1. */
+smi_end *smi_order_new(smi_run *run, const sm_sink *sink, int64_t limit, int64_t offset);
+void smi_order_free(smi_end *end);
+
+/* Keeps compact copies of all rows, in order; counted in `budget`. */
+smi_end *smi_collect_new(smi_run *run, sm_budget *budget, const sm_plan_node *node);
+/* After the pipe: moves the rows out. */
+void smi_collect_take(smi_end *end, smi_batches *out);
+void smi_collect_free(smi_end *end);
+
+/* ---- rows by reference (exec_gather.c) -------------------------------------------------------- */
+
+typedef struct smi_ref {
+    uint32_t batch; /* SMI_NO_ROW: a NULL row */
+    uint32_t row;
+} smi_ref;
+#define SMI_NO_ROW UINT32_MAX
+
+/* The rows that refs name, of columns src[0 … n_src − 1] (of one type, any layout), flat; string
+ * bytes are copied, so the sources need not outlive `into`. */
+sm_status smi_gather(const sm_type *type, const sm_column *const *src, int64_t n_src,
+                     const smi_ref *refs, int64_t n, sm_budget *budget, sm_batch *into,
+                     sm_column *out, sm_error *e) SM_MUST_USE;
+/* The same for whole rows of batches: columns first … first + schema's fields − 1. */
+sm_status smi_gather_rows(const smi_batches *rows, int32_t first, const smi_ref *refs, int64_t n,
+                          const sm_type *schema, sm_budget *budget, sm_batch **out,
+                          sm_error *e) SM_MUST_USE;
+/* Rows first … first + n − 1 of a flat column without copying; first is a multiple of 8. `children`
+ * of structs come from the arena. */
+sm_column smi_column_at(const sm_column *c, int64_t first, int64_t n, sm_arena *a);
+
+/* ---- groups (exec_groups.c) ------------------------------------------------------------------- */
+
+/* A hash table from key rows to dense group numbers, with a record a group that never moves. */
+typedef struct smi_groups smi_groups;
+smi_groups *smi_groups_new(const sm_type *const *types, int32_t n_keys, size_t state_bytes,
+                           sm_budget *budget);
+void smi_groups_free(smi_groups *g); /* takes NULL */
+int64_t smi_groups_count(const smi_groups *g);
+/* The groups of n rows of flat key columns, new ones made in the order of rows. `states` (NULL: not
+ * wanted) gets each row's state, zeroed when made. */
+sm_status smi_groups_find(smi_groups *g, const sm_column *keys, const uint64_t *hashes, int64_t n,
+                          uint32_t *ids, uint8_t **states, sm_error *e) SM_MUST_USE;
+/* Only looks: −1 where there is none. Nested keys cost an encoding, which may be refused. */
+sm_status smi_groups_look(const smi_groups *g, const sm_column *keys, const uint64_t *hashes,
+                          int64_t n, int32_t *ids, sm_error *e) SM_MUST_USE;
+void *smi_groups_state(const smi_groups *g, int64_t id);
+/* Appends key k of a group. */
+void smi_groups_key(const smi_groups *g, int64_t id, int32_t k, sm_builder *b);
+
+/* ---- operators that see all rows first --------------------------------------------------------- */
+
+sm_status smi_aggregate_run(smi_run *run, const sm_plan_node *node, smi_op *next, smi_end *end,
+                            uint64_t *turn, sm_error *e) SM_MUST_USE;
+sm_status smi_sort_run(smi_run *run, const sm_plan_node *node, smi_op *next, smi_end *end,
+                       uint64_t *turn, sm_error *e) SM_MUST_USE;
+sm_status smi_window_run(smi_run *run, const sm_plan_node *node, smi_op *next, smi_end *end,
+                         uint64_t *turn, sm_error *e) SM_MUST_USE;
+/* Runs the right side and makes the op that probes it. */
+sm_status smi_join_new(smi_run *run, const sm_plan_node *node, smi_op *next, smi_op **out,
+                       sm_error *e) SM_MUST_USE;
+void smi_join_free(smi_op *op);
+
+/* ---- sorting (exec_sort.c) --------------------------------------------------------------------- */
+
+/* One row of the input with the first bytes of its keys. */
+typedef struct smi_sort_row {
+    uint64_t prefix; /* orders as the first key does, as far as it goes */
+    smi_ref ref;
+} smi_sort_row;
+
+typedef struct smi_sort_spec {
+    const smi_batches *rows;
+    const sm_sort_key *keys; /* key i stands in column first + i of the batches */
+    int32_t n_keys;
+    int32_t first;
+    int32_t place; /* a UBIGINT column that orders equal rows; −1: as they stand in the list */
+} smi_sort_spec;
+
+/* All rows in order; *out is a block of *n smi_sort_row. */
+sm_status smi_sort_rows(smi_run *run, const smi_sort_spec *spec, sm_budget *budget, sm_block **out,
+                        int64_t *n, sm_error *e) SM_MUST_USE;
+/* −1, 0, 1 by keys first_key … end_key − 1. */
+int smi_sort_cmp(const smi_sort_spec *spec, int32_t first_key, int32_t end_key, smi_ref a,
+                 smi_ref b);
+/* A batch of the expressions over `in`, flat, and n_extra more columns left for the caller. */
+sm_status smi_eval_flat(smi_run *run, const sm_expr *const *exprs, int32_t n, const sm_type *schema,
+                        sm_batch *in, sm_budget *budget, sm_batch **out,
+                        sm_error *e) SM_MUST_USE;
+/* A struct type of these types; its fields have no names. */
+const sm_type *smi_schema_of(sm_arena *a, const sm_type *const *types, int32_t n);
+
+/* ---- reports ---------------------------------------------------------------------------------- */
+
+void smi_report_begin(sm_exec_report *r, int32_t n_nodes);
+void smi_report_sum(smi_run *run);
+/* The peak of an operator's budget, into its node's profile. */
+void smi_report_peak(smi_run *run, const sm_plan_node *node, const sm_budget *budget);
+
+#endif

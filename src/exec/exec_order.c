@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * exec/exec_order.c: the ordered end: rows leave in the order of the input, whoever made them.
+ *
+ * Calls    push and close from the drivers' tasks, drain at the start of every step.
+ * Method   A ring of lists, one a task. The batches of the oldest open task go straight to the
+ *          outlet, those of later tasks wait in their list until it is their task's turn. LIMIT and
+ *          OFFSET are counted where batches enter the outlet, which is in order.
+ * Outlet   A queue before a sink. Whoever finds it filled and nobody at it empties it; a sink that
+ *          says SM_WAIT has that driver's waker, and this driver alone tries again. When more than
+ *          OUTLET_FULL batches wait, drivers start no more tasks. */
+#include "exec/exec_int.h"
+
+#include <stdlib.h>
+
+#define RING        (SMI_WINDOW_MAX * 2)
+#define OUTLET_FULL 64
+
+/* ---- outlet ----------------------------------------------------------------------------------- */
+
+void smi_outlet_init(smi_outlet *o, const sm_sink *sink)
+{
+    *o = (smi_outlet){.sink = sink, .waiter = -1};
+    sm_mutex_init(&o->lock);
+}
+
+void smi_outlet_release(smi_outlet *o)
+{
+    for (int64_t i = 0; i < o->first; i++) {
+        o->queue.items[i] = NULL; /* given away */
+    }
+    smi_batches_release(&o->queue);
+    sm_mutex_release(&o->lock);
+}
+
+void smi_outlet_put(smi_outlet *o, sm_batch *taken)
+{
+    sm_mutex_lock(&o->lock);
+    if (o->first == o->queue.n) {
+        o->first = o->queue.n = 0;
+    }
+    if (o->has_enough) {
+        sm_batch_release(taken);
+    } else {
+        smi_batches_add(&o->queue, taken);
+    }
+    sm_mutex_unlock(&o->lock);
+}
+
+void smi_outlet_end(smi_outlet *o)
+{
+    sm_mutex_lock(&o->lock);
+    o->is_ended = true;
+    sm_mutex_unlock(&o->lock);
+}
+
+bool smi_outlet_is_empty(smi_outlet *o)
+{
+    sm_mutex_lock(&o->lock);
+    const bool is_empty = (o->first == o->queue.n || o->has_enough) && !o->is_draining;
+    sm_mutex_unlock(&o->lock);
+    return is_empty;
+}
+
+/* Gives out what is queued; with the lock, which is open during the sink's work. */
+static sm_status empty_queue(smi_outlet *o, smi_driver *d, sm_error *e)
+{
+    while (o->first < o->queue.n) {
+        sm_batch *rows = o->queue.items[o->first];
+        const int64_t n_rows = rows->n_rows;
+        sm_mutex_unlock(&o->lock);
+        const sm_status st = o->sink->push(o->sink->ctx, rows, d->waker, e);
+        sm_mutex_lock(&o->lock);
+        if (st != SM_OK) {
+            o->has_enough = st == SM_END;
+            return st;
+        }
+        if (o->rows) {
+            atomic_fetch_add_explicit(o->rows, n_rows, memory_order_relaxed);
+        }
+        o->queue.items[o->first++] = NULL;
+        sm_batch_release(rows);
+    }
+    return o->is_ended ? SM_END : SM_OK;
+}
+
+sm_status smi_outlet_drain(smi_outlet *o, smi_driver *d, sm_error *e)
+{
+    sm_mutex_lock(&o->lock);
+    const int64_t n = o->queue.n - o->first;
+    if (o->has_enough) {
+        sm_mutex_unlock(&o->lock);
+        return SM_END;
+    }
+    const bool may = !o->is_draining && (o->waiter < 0 || o->waiter == d->index);
+    if (!may || (n == 0 && !o->is_ended)) {
+        sm_mutex_unlock(&o->lock);
+        return n > OUTLET_FULL ? SM_WAIT : SM_OK;
+    }
+    o->is_draining = true;
+    const sm_status st = empty_queue(o, d, e);
+    o->is_draining = false;
+    o->waiter = st == SM_WAIT ? d->index : -1;
+    sm_mutex_unlock(&o->lock);
+    smi_pipe_wake(d->pipe);
+    return st;
+}
+
+/* ---- the ordered end -------------------------------------------------------------------------- */
+
+typedef struct order_slot {
+    smi_batches waiting;
+    bool is_closed;
+} order_slot;
+
+typedef struct order_end {
+    smi_end end;
+    smi_outlet outlet;
+    sm_budget *budget;
+    sm_mutex lock; /* taken before the outlet's */
+    order_slot *ring;
+    uint64_t turn; /* tasks below it are in the outlet */
+    int64_t limit, offset; /* rows that may still pass (−1: all), rows still to be left out */
+} order_end;
+
+/* Cuts what OFFSET and LIMIT leave of a batch that has its turn; takes rows. */
+static sm_status cut_and_put(order_end *o, sm_batch *rows, sm_error *e)
+{
+    const int64_t skip = o->offset < rows->n_rows ? o->offset : rows->n_rows;
+    int64_t n = rows->n_rows - skip;
+    o->offset -= skip;
+    if (o->limit >= 0 && n > o->limit) {
+        n = o->limit;
+    }
+    if (n == 0) {
+        sm_batch_release(rows);
+        return SM_OK;
+    }
+    if (n < rows->n_rows) {
+        sm_batch *part = NULL;
+        const sm_status st = sm_batch_slice(rows, skip, n, o->budget, &part, e);
+        sm_batch_release(rows);
+        SM_TRY(st);
+        rows = part;
+    }
+    smi_outlet_put(&o->outlet, rows);
+    if (o->limit >= 0) {
+        o->limit -= n;
+        if (o->limit == 0) {
+            smi_outlet_end(&o->outlet);
+        }
+    }
+    return SM_OK;
+}
+
+static sm_status put_waiting(order_end *o, order_slot *slot, sm_error *e)
+{
+    sm_status st = SM_OK;
+    for (int64_t i = 0; i < slot->waiting.n; i++) {
+        sm_batch *rows = slot->waiting.items[i];
+        slot->waiting.items[i] = NULL;
+        if (st == SM_OK) {
+            st = cut_and_put(o, rows, e);
+        } else {
+            sm_batch_release(rows);
+        }
+    }
+    smi_batches_release(&slot->waiting);
+    return st;
+}
+
+static sm_status order_push(smi_end *end, smi_driver *d, sm_batch *rows, sm_error *e)
+{
+    order_end *o = (order_end *)end;
+    sm_status st = SM_OK;
+    sm_mutex_lock(&o->lock);
+    const uint64_t ordinal = d->task->ordinal;
+    const bool is_in_turn = ordinal == o->turn;
+    SM_ASSERT(ordinal >= o->turn && ordinal < o->turn + RING);
+    if (is_in_turn) {
+        st = cut_and_put(o, rows, e);
+    } else {
+        smi_batches_add(&o->ring[ordinal % RING].waiting, rows);
+    }
+    sm_mutex_unlock(&o->lock);
+    SM_TRY(st);
+    if (is_in_turn) { /* what a sink says, it says to the next step's drain */
+        st = smi_outlet_drain(&o->outlet, d, e);
+        return sm_status_is_answer(st) ? SM_OK : st;
+    }
+    return SM_OK;
+}
+
+static sm_status order_close(smi_end *end, smi_driver *d, sm_error *e)
+{
+    order_end *o = (order_end *)end;
+    sm_status st = SM_OK;
+    sm_mutex_lock(&o->lock);
+    o->ring[d->task->ordinal % RING].is_closed = true;
+    while (st == SM_OK && o->ring[o->turn % RING].is_closed) {
+        o->ring[o->turn % RING].is_closed = false;
+        o->turn++;
+        st = put_waiting(o, &o->ring[o->turn % RING], e);
+    }
+    sm_mutex_unlock(&o->lock);
+    return st;
+}
+
+static sm_status order_drain(smi_end *end, smi_driver *d, sm_error *e)
+{
+    return smi_outlet_drain(&((order_end *)end)->outlet, d, e);
+}
+
+static bool order_is_empty(smi_end *end)
+{
+    return smi_outlet_is_empty(&((order_end *)end)->outlet);
+}
+
+smi_end *smi_order_new(smi_run *run, const sm_sink *sink, int64_t limit, int64_t offset)
+{
+    order_end *o = sm_alloc_zero(sizeof(*o));
+    o->end = (smi_end){.push = order_push,
+                       .close = order_close,
+                       .drain = order_drain,
+                       .is_empty = order_is_empty};
+    o->budget = run->env->budget;
+    o->limit = limit;
+    o->offset = offset;
+    o->ring = sm_alloc_zero(RING * sizeof(*o->ring));
+    sm_mutex_init(&o->lock);
+    smi_outlet_init(&o->outlet, sink);
+    if (limit == 0) {
+        smi_outlet_end(&o->outlet);
+    }
+    return &o->end;
+}
+
+void smi_order_free(smi_end *end)
+{
+    order_end *o = (order_end *)end;
+    if (!o) {
+        return;
+    }
+    for (int i = 0; i < RING; i++) {
+        smi_batches_release(&o->ring[i].waiting);
+    }
+    smi_outlet_release(&o->outlet);
+    sm_mutex_release(&o->lock);
+    sm_free(o->ring);
+    sm_free(o);
+}
+
+/* ---- the collector ---------------------------------------------------------------------------- */
+
+/* Keeps copies, so that a filtered scan's few rows do not hold its files' bytes. */
+typedef struct collect_end {
+    smi_end end;
+    sm_budget *budget;
+    sm_mutex lock;
+    smi_batches rows; /* as they came */
+} collect_end;
+
+static sm_status collect_push(smi_end *end, smi_driver *d, sm_batch *rows, sm_error *e)
+{
+    collect_end *c = (collect_end *)end;
+    sm_batch *copy = NULL;
+    const sm_status st = sm_batch_concat(&rows, 1, true, c->budget, &copy, e);
+    sm_batch_release(rows);
+    SM_TRY(st);
+    copy->ordinal = d->task->ordinal;
+    copy->seq = d->task->seq++;
+    sm_mutex_lock(&c->lock);
+    smi_batches_add(&c->rows, copy);
+    sm_mutex_unlock(&c->lock);
+    return SM_OK;
+}
+
+static sm_status collect_close(smi_end *end, smi_driver *d, sm_error *e)
+{
+    (void)end, (void)d, (void)e;
+    return SM_OK;
+}
+
+static sm_status collect_drain(smi_end *end, smi_driver *d, sm_error *e)
+{
+    (void)end, (void)d, (void)e;
+    return SM_OK;
+}
+
+static bool collect_is_empty(smi_end *end)
+{
+    (void)end;
+    return true;
+}
+
+smi_end *smi_collect_new(smi_run *run, sm_budget *budget, const sm_plan_node *node)
+{
+    (void)run;
+    collect_end *c = sm_alloc_zero(sizeof(*c));
+    c->end = (smi_end){.push = collect_push,
+                       .close = collect_close,
+                       .drain = collect_drain,
+                       .is_empty = collect_is_empty,
+                       .node = node};
+    c->budget = budget;
+    sm_mutex_init(&c->lock);
+    return &c->end;
+}
+
+static int by_place(const void *a, const void *b)
+{
+    const sm_batch *x = *(sm_batch *const *)a;
+    const sm_batch *y = *(sm_batch *const *)b;
+    if (x->ordinal != y->ordinal) {
+        return x->ordinal < y->ordinal ? -1 : 1;
+    }
+    return x->seq < y->seq ? -1 : x->seq > y->seq;
+}
+
+void smi_collect_take(smi_end *end, smi_batches *out)
+{
+    collect_end *c = (collect_end *)end;
+    if (c->rows.n > 1) {
+        qsort(c->rows.items, (size_t)c->rows.n, sizeof(*c->rows.items), by_place);
+    }
+    *out = c->rows;
+    c->rows = (smi_batches){0};
+}
+
+void smi_collect_free(smi_end *end)
+{
+    collect_end *c = (collect_end *)end;
+    if (c) {
+        smi_batches_release(&c->rows);
+        sm_mutex_release(&c->lock);
+        sm_free(c);
+    }
+}

@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * exec/exec_pipe.c: runs one pipe: drivers take tasks from its source until all are through.
+ *
+ * Calls    smi_pipe_run, by exec_run.c and by the operators that see all rows first.
+ * Step     A driver first lets the end give on what has its turn, then does one task's work.
+ * Order    turn is the oldest task that is not closed. A source starts no task further ahead of it
+ *          than its window, so what ends must keep is bounded.
+ * Failure  A failed task is kept with its ordinal, the smallest wins; later tasks are given up,
+ *          earlier ones carried through, and only when the turn has come to the failed task (and an
+ *          ordered end has not had enough before, as under LIMIT) does the pipe fail. So the same
+ *          error is told whatever the threads did.
+ * Waiting  A driver that finds nothing to do is marked before it looks, and every change that may
+ *          give it work wakes all that are marked: no wake is lost. */
+#include "exec/exec_int.h"
+
+#include <string.h>
+
+#define RING (SMI_WINDOW_MAX * 2)
+
+void smi_batches_add(smi_batches *l, sm_batch *taken)
+{
+    if (l->n == l->cap) {
+        l->cap = l->cap ? l->cap * 2 : 16;
+        l->items = sm_realloc(l->items, (size_t)l->cap * sizeof(*l->items));
+    }
+    l->items[l->n++] = taken;
+}
+
+void smi_batches_release(smi_batches *l)
+{
+    for (int64_t i = 0; i < l->n; i++) {
+        sm_batch_release(l->items[i]);
+    }
+    sm_free(l->items);
+    *l = (smi_batches){0};
+}
+
+int32_t smi_clock(smi_driver *d, int32_t node)
+{
+    const int64_t now = sm_monotonic_ns();
+    const int32_t before = d->node;
+    if (before >= 0) {
+        smi_run *run = d->pipe->run;
+        run->profiles[(int64_t)d->index * run->plan->n_nodes + before].cpu_ns += now - d->since_ns;
+    }
+    d->node = node;
+    d->since_ns = now;
+    return before;
+}
+
+/* ---- handing on ------------------------------------------------------------------------------- */
+
+/* Checking every batch costs more than making it: only where nothing is optimised or sanitised. */
+static void check_batch(const sm_batch *rows)
+{
+#if !defined(__OPTIMIZE__) || defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    const char *why = "";
+    if (!sm_batch_validate(rows, true, &why)) {
+        sm_assert_failed(why, "exec: a batch that left an operator", 0);
+    }
+#else
+    (void)rows;
+#endif
+}
+
+sm_status smi_give(smi_driver *d, const sm_plan_node *node, smi_op *next, sm_batch *rows,
+                   sm_error *e)
+{
+    if (rows->n_rows == 0) {
+        sm_batch_release(rows);
+        return SM_OK;
+    }
+    if (node) {
+        sm_node_profile *p = smi_profile(d->pipe->run, d->index, node);
+        p->rows += rows->n_rows;
+        p->batches++;
+        check_batch(rows);
+    }
+    if (next) {
+        const int32_t before = smi_clock(d, next->node ? next->node->id : -1);
+        const sm_status st = next->push(next, d, rows, e);
+        smi_clock(d, before);
+        return st;
+    }
+    smi_end *end = d->pipe->end;
+    const int32_t before = smi_clock(d, end->node ? end->node->id : -1);
+    const sm_status st = end->push(end, d, rows, e);
+    smi_clock(d, before);
+    return st;
+}
+
+/* ---- turns and failures ----------------------------------------------------------------------- */
+
+uint64_t smi_pipe_turn(smi_pipe *p)
+{
+    sm_mutex_lock(&p->lock);
+    const uint64_t turn = p->turn;
+    sm_mutex_unlock(&p->lock);
+    return turn;
+}
+
+bool smi_pipe_is_past(smi_pipe *p, uint64_t ordinal)
+{
+    if (atomic_load(&p->is_stopped)) {
+        return true;
+    }
+    sm_mutex_lock(&p->lock);
+    const bool is_past = p->has_failed && ordinal >= p->failed_at;
+    sm_mutex_unlock(&p->lock);
+    return is_past;
+}
+
+void smi_pipe_wake(smi_pipe *p)
+{
+    for (int i = 0; i < p->run->n_drivers; i++) {
+        smi_driver *d = &p->drivers[i];
+        sm_mutex_lock(&p->lock);
+        const bool is_waiting = d->is_waiting;
+        const sm_waker waker = d->waker;
+        d->is_waiting = false;
+        sm_mutex_unlock(&p->lock);
+        if (is_waiting) {
+            sm_wake(waker);
+        }
+    }
+}
+
+sm_status smi_task_close(smi_driver *d, sm_error *e)
+{
+    smi_pipe *p = d->pipe;
+    const int32_t before = smi_clock(d, p->end->node ? p->end->node->id : -1);
+    const sm_status st = p->end->close(p->end, d, e);
+    smi_clock(d, before);
+    SM_TRY(st);
+    sm_mutex_lock(&p->lock);
+    const uint64_t ordinal = d->task->ordinal;
+    SM_ASSERT(ordinal >= p->turn && ordinal < p->turn + RING);
+    p->is_closed[ordinal % RING] = true;
+    while (p->is_closed[p->turn % RING]) {
+        p->is_closed[p->turn % RING] = false;
+        p->turn++;
+    }
+    sm_mutex_unlock(&p->lock);
+    smi_pipe_wake(p);
+    return SM_OK;
+}
+
+void smi_task_failed(smi_driver *d, sm_status st, const sm_error *e)
+{
+    smi_pipe *p = d->pipe;
+    sm_mutex_lock(&p->lock);
+    if (!p->has_failed || d->task->ordinal < p->failed_at) {
+        p->has_failed = true;
+        p->failed_at = d->task->ordinal;
+        p->failure = *e;
+        p->failure.status = st;
+    }
+    sm_mutex_unlock(&p->lock);
+    smi_pipe_wake(p);
+}
+
+/* ---- the step --------------------------------------------------------------------------------- */
+
+/* Is there nothing left to do, for anyone? */
+static bool is_through(smi_pipe *p)
+{
+    const int64_t n = p->source->n_tasks(p->source);
+    if (n < 0) {
+        return false;
+    }
+    sm_mutex_lock(&p->lock);
+    const bool all_closed = p->turn == p->base + (uint64_t)n;
+    sm_mutex_unlock(&p->lock);
+    return all_closed && p->end->is_empty(p->end);
+}
+
+static bool has_come_to_failure(smi_pipe *p, sm_status *st, sm_error *e)
+{
+    sm_mutex_lock(&p->lock);
+    const bool has = p->has_failed && p->turn >= p->failed_at;
+    if (has) {
+        *st = p->failure.status;
+        *e = p->failure;
+    }
+    const uint64_t failed_at = p->failed_at;
+    sm_mutex_unlock(&p->lock);
+    if (has && p->source->locate) {
+        p->source->locate(p->source, failed_at, e);
+    }
+    return has;
+}
+
+static sm_status stop_pipe(smi_pipe *p)
+{
+    atomic_store(&p->is_stopped, true);
+    smi_pipe_wake(p);
+    return SM_END;
+}
+
+static sm_status step_in_turn(smi_pipe *p, smi_driver *d, sm_error *e)
+{
+    const sm_status drained = p->end->drain(p->end, d, e);
+    if (drained == SM_END) {
+        return stop_pipe(p);
+    }
+    if (drained != SM_OK) {
+        return drained; /* SM_WAIT as well */
+    }
+    sm_status st = SM_OK;
+    if (p->end->is_empty(p->end) && has_come_to_failure(p, &st, e)) {
+        return st;
+    }
+    st = p->source->step(p->source, d, e);
+    if (st == SM_END) {
+        if (is_through(p)) {
+            smi_pipe_wake(p);
+            return SM_END;
+        }
+        return SM_WAIT;
+    }
+    return st;
+}
+
+static sm_status pipe_step(void *driver, int worker, sm_waker waker, sm_error *e)
+{
+    smi_driver *d = driver;
+    smi_pipe *p = d->pipe;
+    (void)worker;
+    sm_mutex_lock(&p->lock);
+    d->waker = waker;
+    d->is_waiting = true;
+    sm_mutex_unlock(&p->lock);
+    if (atomic_load(&p->is_stopped)) {
+        return SM_END;
+    }
+    d->node = -1;
+    const sm_status st = step_in_turn(p, d, e);
+    smi_clock(d, -1);
+    return st;
+}
+
+sm_status smi_pipe_run(smi_run *run, smi_source *source, smi_op *first, smi_end *end,
+                       uint64_t *turn, sm_error *e)
+{
+    smi_pipe p = {
+        .run = run, .source = source, .first = first, .end = end, .base = *turn, .turn = *turn};
+    void *drivers[SMI_WINDOW_MAX];
+    const int n = run->n_drivers;
+
+    sm_mutex_init(&p.lock);
+    p.is_closed = sm_alloc_zero(RING * sizeof(bool));
+    p.drivers = sm_alloc_zero((size_t)n * sizeof(smi_driver));
+    for (int i = 0; i < n; i++) {
+        p.drivers[i] = (smi_driver){.pipe = &p, .index = i, .node = -1};
+        drivers[i] = &p.drivers[i];
+    }
+    sm_status st = sm_pool_run(run->env->pool, pipe_step, drivers, n, run->env->cancel, e);
+    if (st == SM_OK && atomic_load(&p.is_stopped)) {
+        st = SM_END;
+    }
+    *turn = p.turn;
+    sm_free(p.drivers);
+    sm_free(p.is_closed);
+    sm_mutex_release(&p.lock);
+    return st;
+}
+
+/* ---- numbered tasks --------------------------------------------------------------------------- */
+
+static int64_t tasks_count(smi_source *s)
+{
+    return ((smi_tasks *)s)->n;
+}
+
+static sm_status tasks_step(smi_source *s, smi_driver *d, sm_error *e)
+{
+    smi_tasks *t = (smi_tasks *)s;
+    smi_pipe *p = d->pipe;
+    const uint64_t window = (uint64_t)d->pipe->run->n_drivers * 4 + 4;
+    int64_t i = atomic_load(&t->next);
+    do {
+        if (i >= t->n || smi_pipe_is_past(p, p->base + (uint64_t)i)) {
+            return i >= t->n ? SM_END : SM_WAIT;
+        }
+        if (p->base + (uint64_t)i >= smi_pipe_turn(p) + window) {
+            return SM_WAIT;
+        }
+    } while (!atomic_compare_exchange_weak(&t->next, &i, i + 1));
+
+    smi_task task = {.ordinal = p->base + (uint64_t)i};
+    d->task = &task;
+    smi_clock(d, t->node ? t->node->id : -1);
+    sm_status st = t->run(t->ctx, d, i, e);
+    if (st == SM_OK) {
+        st = smi_task_close(d, e);
+    }
+    if (st != SM_OK) {
+        smi_task_failed(d, st, e);
+    }
+    d->task = NULL;
+    return SM_OK;
+}
+
+void smi_tasks_init(smi_tasks *t, const sm_plan_node *node, int64_t n,
+                    sm_status (*run)(void *ctx, smi_driver *d, int64_t i, sm_error *e), void *ctx)
+{
+    *t = (smi_tasks){.source = {.step = tasks_step, .n_tasks = tasks_count},
+                     .n = n,
+                     .run = run,
+                     .ctx = ctx,
+                     .node = node};
+}
+
+/* 16 batches a task: a morsel's worth of rows, so that per-task work at the ends pays. */
+#define TASK_BATCHES 16
+
+static sm_status run_batches(void *ctx, smi_driver *d, int64_t i, sm_error *e)
+{
+    const smi_batches *rows = ctx;
+    for (int64_t k = i * TASK_BATCHES; k < rows->n && k < (i + 1) * TASK_BATCHES; k++) {
+        if (smi_pipe_is_past(d->pipe, d->task->ordinal)) {
+            break;
+        }
+        SM_TRY(smi_give(d, NULL, d->pipe->first, sm_batch_retain(rows->items[k]), e));
+    }
+    return SM_OK;
+}
+
+void smi_tasks_of(smi_tasks *t, const sm_plan_node *node, const smi_batches *rows)
+{
+    smi_tasks_init(t, node, (rows->n + TASK_BATCHES - 1) / TASK_BATCHES, run_batches,
+                   (void *)rows);
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * exec/exec_report.c: what a run tells afterwards: profiles by node, and EXPLAIN ANALYZE.
+ * The schema of refused lines stands here too: it is data, and nobody else's. */
+#include "base/text.h"
+#include "exec/exec_int.h"
+
+#include <inttypes.h>
+
+static const sm_field refused_fields[] = {
+    {.name = {"file", 4}, .type = &sm_type_string},
+    {.name = {"line", 4}, .type = &sm_type_i64},
+    {.name = {"byte_offset", 11}, .type = &sm_type_i64},
+    {.name = {"column", 6}, .type = &sm_type_string, .is_nullable = true},
+    {.name = {"reason", 6}, .type = &sm_type_string},
+    {.name = {"message", 7}, .type = &sm_type_string},
+    {.name = {"raw", 3}, .type = &sm_type_binary},
+    {.name = {"raw_bytes", 9}, .type = &sm_type_i64},
+};
+const sm_type sm_refused_out_schema = {
+    .id = SM_TYPE_STRUCT, .fields = refused_fields, .n_fields = SM_COUNT(refused_fields)};
+
+void smi_report_begin(sm_exec_report *r, int32_t n_nodes)
+{
+    *r = (sm_exec_report){.arena = sm_arena_new(NULL), .n_nodes = n_nodes};
+    r->nodes = SM_NEW_ARRAY(r->arena, sm_node_profile, n_nodes + 1);
+}
+
+void sm_exec_report_release(sm_exec_report *r)
+{
+    sm_arena_free(r->arena);
+    *r = (sm_exec_report){0};
+}
+
+void smi_report_sum(smi_run *run)
+{
+    for (int d = 0; d < run->n_drivers; d++) {
+        for (int32_t i = 0; i < run->plan->n_nodes; i++) {
+            const sm_node_profile *p = &run->profiles[(int64_t)d * run->plan->n_nodes + i];
+            sm_node_profile *sum = &run->report->nodes[i];
+            sum->rows += p->rows;
+            sum->batches += p->batches;
+            sum->cpu_ns += p->cpu_ns;
+            sum->bytes_read += p->bytes_read;
+            sum->files += p->files;
+            sum->morsels += p->morsels;
+            sum->morsels_skipped += p->morsels_skipped;
+            sum->peak_bytes = p->peak_bytes > sum->peak_bytes ? p->peak_bytes : sum->peak_bytes;
+            sum->spilled_bytes += p->spilled_bytes;
+        }
+    }
+}
+
+void smi_report_peak(smi_run *run, const sm_plan_node *node, const sm_budget *budget)
+{
+    sm_node_profile *p = smi_profile(run, 0, node);
+    const int64_t peak = (int64_t)sm_budget_peak(budget);
+    p->peak_bytes = peak > p->peak_bytes ? peak : p->peak_bytes;
+}
+
+/* ---- EXPLAIN ANALYZE -------------------------------------------------------------------------- */
+
+static void print_bytes(sm_buf *out, const char *what, int64_t bytes)
+{
+    char text[SM_SIZE_TEXT_BYTES];
+    if (bytes > 0) {
+        sm_format_size(bytes, text);
+        sm_buf_printf(out, ", %s %s", what, text);
+    }
+}
+
+static void note_node(void *ctx, const sm_plan_node *n, sm_buf *out)
+{
+    const sm_exec_report *r = ctx;
+    char rows[SM_SIZE_TEXT_BYTES];
+    if (n->id >= r->n_nodes) {
+        return;
+    }
+    const sm_node_profile *p = &r->nodes[n->id];
+    sm_format_count(p->rows, rows);
+    sm_buf_printf(out, "  [%s row%s, %.1f ms", rows, p->rows == 1 ? "" : "s",
+                  (double)p->cpu_ns / 1e6);
+    print_bytes(out, "read", p->bytes_read);
+    if (n->kind == SM_PLAN_SCAN) {
+        sm_buf_printf(out, ", %" PRId64 " file%s, %" PRId64 " morsel%s", p->files,
+                      p->files == 1 ? "" : "s", p->morsels, p->morsels == 1 ? "" : "s");
+        if (p->morsels_skipped > 0) {
+            sm_buf_printf(out, " (%" PRId64 " skipped)", p->morsels_skipped);
+        }
+    }
+    print_bytes(out, "peak", p->peak_bytes);
+    print_bytes(out, "spilled", p->spilled_bytes);
+    sm_buf_text(out, SM_STR("]"));
+}
+
+void sm_exec_print(const sm_plan *plan, const sm_exec_report *report, sm_buf *out)
+{
+    sm_plan_print(plan, note_node, (void *)report, out);
+    sm_buf_printf(out, "%.1f ms\n", (double)report->wall_ns / 1e6);
+}

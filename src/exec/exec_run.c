@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * exec/exec_run.c: runs a plan: cuts it into pipes and runs them one after another.
+ *
+ * Calls    sm_exec_run and sm_exec_collect by everyone above.
+ * Method   smi_run_into() goes down the plan with the ops that its rows must pass and the end that
+ *          they go to. Filter, project and join (whose right side runs at once) add an op; a union
+ *          runs one input after another into the same end, ordinals going on; a scan, a list of
+ *          values, or an operator that sees all rows first is where a pipe starts. LIMIT under
+ *          anything but the main end is run into a list of its own: never more rows than it passes.
+ * First    scalar subqueries, in the plan's order, since expressions want their values. */
+#include "exec/exec_int.h"
+
+/* The pipe's ordinals go on over the inputs of a union: kept beside the end for one tree. */
+typedef struct tree_run {
+    smi_run *run;
+    smi_end *end;
+    uint64_t turn;
+    bool has_ended; /* the end wants no more */
+} tree_run;
+
+static sm_status run_tree(tree_run *t, const sm_plan_node *node, smi_op *first, sm_error *e);
+
+static sm_status note_end(tree_run *t, sm_status st)
+{
+    if (st == SM_END) {
+        t->has_ended = true;
+        return SM_OK;
+    }
+    return st;
+}
+
+static sm_status run_list(tree_run *t, const sm_plan_node *node, const smi_batches *rows,
+                          smi_op *first, sm_error *e)
+{
+    smi_tasks tasks;
+    smi_tasks_of(&tasks, node, rows);
+    return note_end(t, smi_pipe_run(t->run, &tasks.source, first, t->end, &t->turn, e));
+}
+
+static sm_status run_scan(tree_run *t, const sm_plan_node *node, smi_op *first, sm_error *e)
+{
+    smi_source *scan = NULL;
+    SM_TRY(smi_scan_new(t->run, node, &scan, e));
+    const sm_status st = smi_pipe_run(t->run, scan, first, t->end, &t->turn, e);
+    smi_scan_free(scan);
+    return note_end(t, st);
+}
+
+/* Evaluates the constant rows, a batch of at most SM_BATCH_ROWS after another. */
+static sm_status make_values(smi_run *run, const sm_plan_node *node, smi_batches *out, sm_error *e)
+{
+    sm_budget *budget = run->env->budget;
+    const int32_t n_fields = node->schema->n_fields;
+    sm_status st = SM_OK;
+    sm_batch *one = NULL, *rows = NULL;
+    sm_builder **builders = sm_alloc_zero((size_t)(n_fields + 1) * sizeof(*builders));
+
+    for (int64_t at = 0; at < node->as.values.n_rows && st == SM_OK; at += SM_BATCH_ROWS) {
+        const int64_t left = node->as.values.n_rows - at;
+        const int64_t n = left < SM_BATCH_ROWS ? left : SM_BATCH_ROWS;
+        SM_TRY_GOTO(st, done, sm_batch_new(budget, node->schema, &rows, e));
+        for (int32_t c = 0; c < n_fields; c++) {
+            builders[c] = sm_builder_new(node->schema->fields[c].type, budget);
+            for (int64_t i = at; i < at + n; i++) {
+                sm_column value = {0};
+                SM_TRY_GOTO(st, done, sm_batch_new(budget, node->schema, &one, e));
+                one->n_rows = 1;
+                SM_TRY_GOTO(st, done, sm_expr_eval(node->as.values.rows[i * n_fields + c], one,
+                                                   run->params, one, &value, e));
+                sm_builder_cell(builders[c], &value, 0);
+                sm_batch_release(one);
+                one = NULL;
+            }
+            SM_TRY_GOTO(st, done, sm_builder_finish(builders[c], rows, &rows->columns[c], e));
+            sm_builder_free(builders[c]);
+            builders[c] = NULL;
+        }
+        rows->n_rows = n;
+        smi_batches_add(out, rows);
+        rows = NULL;
+    }
+done:
+    sm_batch_release(one);
+    sm_batch_release(rows);
+    for (int32_t c = 0; c < n_fields; c++) {
+        sm_builder_free(builders[c]);
+    }
+    sm_free(builders);
+    return st;
+}
+
+static sm_status run_values(tree_run *t, const sm_plan_node *node, smi_op *first, sm_error *e)
+{
+    smi_batches rows = {0};
+    sm_status st = make_values(t->run, node, &rows, e);
+    if (st == SM_OK) {
+        sm_node_profile *p = smi_profile(t->run, 0, node);
+        p->rows += node->as.values.n_rows;
+        p->batches += rows.n;
+        st = run_list(t, node, &rows, first, e);
+    }
+    smi_batches_release(&rows);
+    return st;
+}
+
+static sm_status run_limit(tree_run *t, const sm_plan_node *node, smi_op *first, sm_error *e)
+{
+    smi_batches rows = {0};
+    sm_status st = smi_run_collect(t->run, node->inputs[0], node->as.limit.limit,
+                                   node->as.limit.offset, &rows, e);
+    if (st == SM_OK) {
+        sm_node_profile *p = smi_profile(t->run, 0, node);
+        p->batches += rows.n;
+        for (int64_t i = 0; i < rows.n; i++) {
+            p->rows += rows.items[i]->n_rows;
+        }
+        st = run_list(t, node, &rows, first, e);
+    }
+    smi_batches_release(&rows);
+    return st;
+}
+
+static sm_status run_join(tree_run *t, const sm_plan_node *node, smi_op *first, sm_error *e)
+{
+    smi_op *probe = NULL;
+    SM_TRY(smi_join_new(t->run, node, first, &probe, e));
+    const sm_status st = run_tree(t, node->inputs[0], probe, e);
+    smi_join_free(probe);
+    return st;
+}
+
+static sm_status run_union(tree_run *t, const sm_plan_node *node, smi_op *first, sm_error *e)
+{
+    smi_op *rename = smi_rename_new(t->run, node, first);
+    for (int32_t i = 0; i < node->n_inputs && !t->has_ended; i++) {
+        SM_TRY(run_tree(t, node->inputs[i], rename, e));
+    }
+    return SM_OK;
+}
+
+static sm_status run_tree(tree_run *t, const sm_plan_node *node, smi_op *first, sm_error *e)
+{
+    smi_op *op = NULL;
+    switch (node->kind) {
+    case SM_PLAN_SCAN:
+        return run_scan(t, node, first, e);
+    case SM_PLAN_VALUES:
+        return run_values(t, node, first, e);
+    case SM_PLAN_FILTER:
+        SM_TRY(smi_filter_new(t->run, node, first, &op));
+        return run_tree(t, node->inputs[0], op, e);
+    case SM_PLAN_PROJECT:
+        SM_TRY(smi_project_new(t->run, node, first, &op));
+        return run_tree(t, node->inputs[0], op, e);
+    case SM_PLAN_AGGREGATE:
+        return note_end(t, smi_aggregate_run(t->run, node, first, t->end, &t->turn, e));
+    case SM_PLAN_JOIN:
+        return run_join(t, node, first, e);
+    case SM_PLAN_WINDOW:
+        return note_end(t, smi_window_run(t->run, node, first, t->end, &t->turn, e));
+    case SM_PLAN_SORT:
+        return note_end(t, smi_sort_run(t->run, node, first, t->end, &t->turn, e));
+    case SM_PLAN_LIMIT:
+        return run_limit(t, node, first, e);
+    case SM_PLAN_UNION:
+        return run_union(t, node, first, e);
+    }
+    return sm_fail(e, SM_INTERNAL, "plan node of kind %d", (int)node->kind);
+}
+
+sm_status smi_run_into(smi_run *run, const sm_plan_node *node, smi_op *first, smi_end *end,
+                       sm_error *e)
+{
+    tree_run t = {.run = run, .end = end};
+    return run_tree(&t, node, first, e);
+}
+
+/* ---- collecting ------------------------------------------------------------------------------- */
+
+typedef struct list_sink {
+    smi_batches rows;
+} list_sink;
+
+static sm_status list_push(void *ctx, sm_batch *rows, sm_waker waker, sm_error *e)
+{
+    (void)waker, (void)e;
+    smi_batches_add(&((list_sink *)ctx)->rows, sm_batch_retain(rows));
+    return SM_OK;
+}
+
+sm_status smi_run_collect(smi_run *run, const sm_plan_node *node, int64_t limit, int64_t offset,
+                          smi_batches *out, sm_error *e)
+{
+    list_sink list = {0};
+    const sm_sink sink = {.ctx = &list, .push = list_push};
+    smi_end *end = smi_order_new(run, &sink, limit, offset);
+    const sm_status st = smi_run_into(run, node, NULL, end, e);
+    smi_order_free(end);
+    if (st != SM_OK) {
+        smi_batches_release(&list.rows);
+        return st;
+    }
+    *out = list.rows;
+    return SM_OK;
+}
+
+/* ---- the run ---------------------------------------------------------------------------------- */
+
+static sm_status run_params(smi_run *run, sm_error *e)
+{
+    for (int32_t i = 0; i < run->plan->n_params; i++) {
+        const sm_plan_param *p = &run->plan->params[i];
+        smi_batches rows = {0};
+        run->params[i] = sm_value_null(p->type);
+        SM_TRY(smi_run_collect(run, p->root, 2, 0, &rows, e));
+        const int64_t n = rows.n == 0 ? 0 : rows.n > 1 ? 2 : rows.items[0]->n_rows;
+        if (n == 1) {
+            const sm_value v = sm_column_value(&rows.items[0]->columns[0], 0);
+            run->params[i] = sm_value_copy(run->arena, v);
+        }
+        smi_batches_release(&rows);
+        if (n > 1) {
+            const sm_status st =
+                sm_fail(e, SM_INVALID, "a subquery used as a value gave more than one row");
+            sm_error_todo(e, "Aggregate it, or add LIMIT 1.");
+            return st;
+        }
+    }
+    return SM_OK;
+}
+
+static sm_status finish_step(void *driver, int worker, sm_waker waker, sm_error *e)
+{
+    const sm_sink *sink = driver;
+    (void)worker;
+    const sm_status st = sink->finish(sink->ctx, waker, e);
+    return st == SM_OK ? SM_END : st;
+}
+
+static sm_status finish_sink(smi_run *run, const sm_sink *sink, sm_error *e)
+{
+    if (!sink || !sink->finish) {
+        return SM_OK;
+    }
+    void *driver = (void *)sink;
+    return sm_pool_run(run->env->pool, finish_step, &driver, 1, run->env->cancel, e);
+}
+
+/* A sink that counts what reaches it for the progress. */
+typedef struct counted_sink {
+    const sm_sink *inner;
+    sm_progress *progress;
+} counted_sink;
+
+static sm_status counted_push(void *ctx, sm_batch *rows, sm_waker waker, sm_error *e)
+{
+    const counted_sink *c = ctx;
+    const sm_status st = c->inner->push(c->inner->ctx, rows, waker, e);
+    if (st == SM_OK && c->progress) {
+        atomic_fetch_add_explicit(&c->progress->rows, rows->n_rows, memory_order_relaxed);
+    }
+    return st;
+}
+
+/* A LIMIT at the root is the ordered end's own, so that rows stream through it. */
+static sm_status run_root(smi_run *run, const sm_sink *main, sm_error *e)
+{
+    const sm_plan_node *root = run->plan->root;
+    counted_sink counted = {.inner = main, .progress = run->env->progress};
+    const sm_sink sink = {.ctx = &counted, .push = counted_push};
+    int64_t limit = -1, offset = 0;
+    if (root->kind == SM_PLAN_LIMIT) {
+        limit = root->as.limit.limit;
+        offset = root->as.limit.offset;
+        root = root->inputs[0];
+    }
+    smi_end *end = smi_order_new(run, &sink, limit, offset);
+    const sm_status st = smi_run_into(run, root, NULL, end, e);
+    smi_order_free(end);
+    return st;
+}
+
+sm_status sm_exec_run(const sm_plan *plan, const sm_exec_env *env, const sm_sink *main,
+                      const sm_sink *refused, sm_exec_report *report, sm_error *e)
+{
+    const int64_t start_ns = sm_monotonic_ns();
+    sm_exec_report own = {0};
+    smi_run run = {.plan = plan,
+                   .env = env,
+                   .arena = sm_arena_new(env->budget),
+                   .n_drivers = sm_pool_threads(env->pool),
+                   .refused = refused,
+                   .report = report ? report : &own};
+    run.n_drivers = run.n_drivers > SMI_WINDOW_MAX / 8 ? SMI_WINDOW_MAX / 8 : run.n_drivers;
+    smi_report_begin(run.report, plan->n_nodes);
+    run.unknown = sm_map_new(run.arena);
+    run.params = SM_NEW_ARRAY(run.arena, sm_value, plan->n_params + 1);
+    run.profiles = SM_NEW_ARRAY(run.arena, sm_node_profile, (int64_t)run.n_drivers * plan->n_nodes);
+
+    sm_status st = run_params(&run, e);
+    if (st == SM_OK) {
+        st = run_root(&run, main, e);
+    }
+    if (st == SM_OK) {
+        st = finish_sink(&run, refused, e);
+    }
+    if (st == SM_OK) {
+        st = finish_sink(&run, main, e);
+    }
+    smi_report_sum(&run);
+    run.report->wall_ns = sm_monotonic_ns() - start_ns;
+    sm_arena_free(run.arena);
+    sm_exec_report_release(&own);
+    return st;
+}
+
+sm_status sm_exec_collect(const sm_plan *plan, const sm_exec_env *env, sm_arena *a,
+                          sm_batch ***out, int64_t *n, sm_exec_report *report, sm_error *e)
+{
+    list_sink list = {0};
+    const sm_sink sink = {.ctx = &list, .push = list_push};
+    const sm_status st = sm_exec_run(plan, env, &sink, NULL, report, e);
+    if (st != SM_OK) {
+        smi_batches_release(&list.rows);
+        return st;
+    }
+    *out = SM_NEW_ARRAY(a, sm_batch *, list.rows.n + 1);
+    *n = list.rows.n;
+    for (int64_t i = 0; i < list.rows.n; i++) {
+        (*out)[i] = list.rows.items[i];
+        list.rows.items[i] = NULL;
+    }
+    smi_batches_release(&list.rows);
+    return SM_OK;
+}

@@ -1,0 +1,596 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * exec/exec_scan.c: the source of a pipe that reads a dataset's files.
+ *
+ * Calls    step, by the drivers: each call takes in what has arrived, asks for more, and decodes
+ *          one morsel, or opens one file, or says SM_WAIT.
+ * Method   Morsels are admitted in the order of files, never more than a window ahead of the oldest
+ *          unfinished one; their ranges are requested until the store's bytes in flight are reached
+ *          (less where the budget has no room: then what is in flight is waited for). A morsel whose
+ *          ranges have all arrived is ready, and any driver takes the oldest ready one. A reader
+ *          that needs bytes beyond its ranges says SM_MORE: the morsel asks for them and waits
+ *          again, with its reader, while the driver turns to another.
+ * Files    are opened ahead of need, since that blocks: as many bytes of opened files are kept at
+ *          hand as the store wants in flight. A file that its constants or statistics exclude is
+ *          never opened. A file that fails to open fails the task that would have been its first.
+ * States   WANTS -> READY -> RUNNING -> (WANTS -> …)* -> DONE -> FREE, under the scan's lock.
+ * Books    exec_books.c: counts, unknown keys, hashes and refused lines, in the order of morsels. */
+#include "exec/exec_scan_int.h"
+
+#include <stdio.h>
+
+static inline smi_morsel *morsel_at(smi_scan *s, int64_t n)
+{
+    return &s->ring[n % SMI_WINDOW_MAX];
+}
+
+/* ---- files ------------------------------------------------------------------------------------ */
+
+/* Opens and plans file i; without the lock. */
+static sm_status open_file(smi_scan *s, smi_scan_file *f, int64_t i, sm_error *e)
+{
+    const sm_datafile *df = &s->dataset->files[i];
+    const sm_format *format = s->dataset->format;
+    f->arena = sm_arena_new(s->budget);
+    sm_status st = sm_blob_open(df->store, df->key, &f->blob, e);
+    if (st == SM_OK) {
+        st = format->open(s->dataset, i, f->blob, &s->node->as.scan.want, s->budget, &f->file, e);
+    }
+    if (st == SM_OK) {
+        st = format->plan(f->file, f->arena, &f->morsels, &f->n_morsels, &f->skipped, e);
+    }
+    if (st != SM_OK) {
+        char uri[1100];
+        snprintf(uri, sizeof(uri), "%.*s", SM_STR_ARG(df->uri));
+        sm_error_place(e, uri, 0, -1);
+    }
+    return st;
+}
+
+void smi_scan_close_file(smi_scan *s, smi_scan_file *f)
+{
+    s->dataset->format->close(f->file);
+    sm_blob_close(f->blob);
+    sm_arena_free(f->arena);
+    f->file = NULL;
+    f->blob = NULL;
+    f->arena = NULL;
+    f->morsels = NULL;
+}
+
+/* Is the next file wanted open, to keep morsels at hand? */
+static bool wants_file(smi_scan *s)
+{
+    while (s->next_open < s->dataset->n_files && s->files[s->next_open].state == FILE_PRUNED) {
+        s->next_open++;
+    }
+    return s->next_open < s->dataset->n_files && s->n_opening < s->run->n_drivers &&
+           (s->ahead_bytes < s->inflight_wanted || s->next_open == s->next_file);
+}
+
+/* With the lock, which is open meanwhile. A failure stays with the file until its turn. */
+static void open_next_file(smi_scan *s, smi_driver *d)
+{
+    const int64_t i = s->next_open++;
+    smi_scan_file *f = &s->files[i];
+    const int64_t size = (int64_t)s->dataset->files[i].size_bytes;
+    sm_error err = {0};
+
+    f->state = FILE_OPENING;
+    s->n_opening++;
+    s->ahead_bytes += size;
+    sm_mutex_unlock(&s->lock);
+    const sm_status st = open_file(s, f, i, &err);
+    sm_mutex_lock(&s->lock);
+    s->n_opening--;
+    f->state = st == SM_OK ? FILE_OPEN : FILE_FAILED;
+    if (st != SM_OK) {
+        f->failure = sm_alloc_zero(sizeof(err));
+        *f->failure = err;
+        f->failure->status = st;
+    }
+    f->n_left = f->n_morsels;
+    sm_node_profile *p = smi_profile(s->run, d->index, s->node);
+    p->files++;
+    p->morsels_skipped += f->skipped;
+    smi_pipe_wake(d->pipe);
+}
+
+/* ---- admitting and requesting ------------------------------------------------------------------ */
+
+/* The file whose morsels come next, or NULL: none left, or not open yet. */
+static smi_scan_file *frontier(smi_scan *s)
+{
+    while (s->next_file < s->dataset->n_files) {
+        smi_scan_file *f = &s->files[s->next_file];
+        if (f->state == FILE_OPEN && s->next_morsel == f->n_morsels) {
+            s->ahead_bytes -= (int64_t)s->dataset->files[s->next_file].size_bytes;
+            if (f->n_morsels == 0) {
+                smi_books_file_done(s, s->next_file);
+            }
+        } else if (f->state != FILE_PRUNED) {
+            return f->state == FILE_OPEN || f->state == FILE_FAILED ? f : NULL;
+        }
+        s->next_file++;
+        s->next_morsel = 0;
+    }
+    atomic_store(&s->n_total, s->admitted);
+    return NULL;
+}
+
+static void admit_morsel(smi_scan *s, smi_driver *d, smi_scan_file *f)
+{
+    smi_morsel *m = morsel_at(s, s->admitted);
+    SM_ASSERT(m->state == MORSEL_FREE);
+    if (!m->arena) {
+        m->arena = sm_arena_new(s->budget);
+    }
+    sm_arena_reset(m->arena);
+    *m = (smi_morsel){.arena = m->arena,
+                      .task = {.ordinal = d->pipe->base + (uint64_t)s->admitted},
+                      .state = MORSEL_WANTS,
+                      .file = s->next_file,
+                      .plan = &f->morsels[s->next_morsel]};
+    smi_morsel_wants(m, m->plan->ranges, m->plan->n_ranges);
+    s->admitted++;
+    s->next_morsel++;
+}
+
+void smi_morsel_wants(smi_morsel *m, const sm_byte_range *ranges, int32_t n)
+{
+    m->n_ranges = n;
+    m->n_requested = m->n_arrived = 0;
+    m->ranges = SM_NEW_ARRAY(m->arena, sm_byte_range, n + 1);
+    m->blocks = SM_NEW_ARRAY(m->arena, sm_block *, n + 1);
+    m->lens = SM_NEW_ARRAY(m->arena, size_t, n + 1);
+    for (int32_t i = 0; i < n; i++) {
+        m->ranges[i] = ranges[i];
+    }
+    m->state = n == 0 ? MORSEL_READY : MORSEL_WANTS;
+}
+
+/* Requests what a morsel still wants. SM_BUDGET: not now. */
+static sm_status request_ranges(smi_scan *s, smi_morsel *m, int64_t n, sm_error *e)
+{
+    while (m->n_requested < m->n_ranges) {
+        const sm_byte_range r = m->ranges[m->n_requested];
+        /* Decoded rows need room too: only the oldest morsel may take the last of it. */
+        if (n != s->accounted && sm_budget_room(s->budget) / 6 < r.len) {
+            return SM_BUDGET;
+        }
+        const sm_range_read read = {.blob = s->files[m->file].blob,
+                                    .off_bytes = r.off_bytes,
+                                    .len = r.len,
+                                    .tag = ((uint64_t)n << 20) | (uint32_t)m->n_requested};
+        SM_TRY(sm_fetch_request(s->fetch, &read, e));
+        m->n_requested++;
+        s->inflight += (int64_t)r.len;
+        s->n_inflight++;
+        s->held += (int64_t)r.len;
+        m->held += (int64_t)r.len;
+        s->peak = s->held > s->peak ? s->held : s->peak;
+    }
+    return SM_OK;
+}
+
+static bool is_hungry(const smi_scan *s)
+{
+    return s->n_ready < s->run->n_drivers + 2 &&
+           (s->inflight < s->inflight_wanted || s->n_inflight == 0);
+}
+
+/* Lets in and requests as much as is wanted. */
+static sm_status top_up(smi_scan *s, smi_driver *d, sm_error *e)
+{
+    const int64_t before = s->n_inflight;
+    const uint64_t turn = smi_pipe_turn(d->pipe) - d->pipe->base;
+    sm_status st = SM_OK;
+    for (int64_t n = s->accounted; st == SM_OK; n++) {
+        if (smi_pipe_is_past(d->pipe, d->pipe->base + (uint64_t)n)) {
+            break;
+        }
+        if (n == s->admitted) {
+            if (!is_hungry(s) || n >= s->accounted + s->window ||
+                (uint64_t)n >= turn + (uint64_t)s->window) {
+                break;
+            }
+            smi_scan_file *f = frontier(s);
+            if (!f) {
+                break;
+            }
+            if (f->state == FILE_FAILED) {
+                smi_task nobody = {.ordinal = d->pipe->base + (uint64_t)n};
+                smi_task *mine = d->task;
+                d->task = &nobody;
+                smi_task_failed(d, f->failure->status, f->failure);
+                d->task = mine;
+                break;
+            }
+            admit_morsel(s, d, f);
+        }
+        smi_morsel *m = morsel_at(s, n);
+        if (m->state == MORSEL_WANTS && m->n_requested < m->n_ranges) {
+            st = request_ranges(s, m, n, e);
+        }
+        s->n_ready += m->state == MORSEL_READY && !m->is_counted_ready;
+        m->is_counted_ready = m->state == MORSEL_READY;
+    }
+    if (before == 0 && s->n_inflight > 0) {
+        smi_pipe_wake(d->pipe); /* who found nothing outstanding has left no waker with fetch */
+    }
+    const bool is_moving = s->n_inflight > 0 || s->n_ready > 0 || s->n_running > 0 ||
+                           !d->pipe->end->is_empty(d->pipe->end);
+    return st == SM_BUDGET && is_moving ? SM_OK : st;
+}
+
+/* Takes in what has arrived. */
+static sm_status take_arrived(smi_scan *s, smi_driver *d, sm_error *e)
+{
+    for (;;) {
+        sm_fetched got;
+        const sm_status st = sm_fetch_next(s->fetch, d->waker, &got, e);
+        if (st == SM_WAIT || st == SM_END) {
+            return SM_OK;
+        }
+        SM_TRY(st);
+        smi_morsel *m = morsel_at(s, (int64_t)(got.tag >> 20));
+        const uint32_t i = (uint32_t)(got.tag & 0xFFFFF);
+        m->blocks[i] = got.block;
+        m->lens[i] = got.len;
+        s->inflight -= (int64_t)got.len;
+        s->n_inflight--;
+        if (++m->n_arrived == m->n_ranges) {
+            m->state = MORSEL_READY;
+            m->is_counted_ready = true;
+            s->n_ready++;
+        }
+    }
+}
+
+/* ---- decoding --------------------------------------------------------------------------------- */
+
+/* The scan's output: stored columns as read, constant ones from the file. Takes rows. */
+static sm_status shape_rows(smi_scan *s, const smi_morsel *m, sm_batch *rows, sm_batch **out,
+                            sm_error *e)
+{
+    const sm_plan_node *node = s->node;
+    const int32_t n_stored = s->dataset->schema->n_fields - s->dataset->n_constants;
+    sm_batch *b = NULL;
+    sm_status st = sm_batch_new(s->budget, node->schema, &b, e);
+    if (st != SM_OK) {
+        goto done;
+    }
+    sm_batch_keep_all(b, rows);
+    for (int32_t i = 0; i < node->schema->n_fields; i++) {
+        const int32_t c = node->as.scan.columns[i];
+        if (c < n_stored) {
+            b->columns[i] = rows->columns[s->place[i]];
+        } else {
+            const sm_value v = s->dataset->files[m->file].constants[c - n_stored];
+            SM_TRY_GOTO(st, done, sm_column_constant(v, rows->n_rows, b, &b->columns[i], e));
+        }
+    }
+    b->n_rows = rows->n_rows;
+    b->ordinal = m->task.ordinal;
+    b->seq = m->n_batches;
+done:
+    sm_batch_release(rows);
+    if (st != SM_OK) {
+        sm_batch_release(b);
+        return st;
+    }
+    *out = b;
+    return SM_OK;
+}
+
+/* Gives the reader what has arrived and lets go of it. */
+static sm_status give_bytes(smi_scan *s, smi_morsel *m, sm_error *e)
+{
+    const sm_format *format = s->dataset->format;
+    sm_status st = SM_OK;
+    if (!m->reader) {
+        st = format->reader_new(s->dataset, &s->node->as.scan.want, s->budget, &m->reader, e);
+    }
+    if (st == SM_OK) {
+        smi_books_hash(s, m);
+        st = !m->has_begun ? format->begin(m->reader, s->files[m->file].file, m->plan, m->blocks,
+                                           m->lens, e)
+                           : format->feed(m->reader, m->blocks[0], m->lens[0], e);
+        m->has_begun = true;
+    }
+    for (int32_t i = 0; i < m->n_ranges; i++) {
+        m->bytes += (int64_t)m->lens[i];
+        sm_block_release(m->blocks[i]);
+        m->blocks[i] = NULL;
+    }
+    m->n_ranges = m->n_requested = m->n_arrived = 0;
+    return st;
+}
+
+/* Pulls until the morsel ends, wants more bytes (SM_MORE), or is not wanted any more. */
+static sm_status pull_rows(smi_scan *s, smi_driver *d, smi_morsel *m, sm_error *e)
+{
+    const sm_format *format = s->dataset->format;
+    while (!smi_pipe_is_past(d->pipe, m->task.ordinal)) {
+        sm_batch *rows = NULL, *refused = NULL, *out = NULL;
+        const sm_status st = format->pull(m->reader, &rows, &refused, &m->more, e);
+        if (refused) {
+            smi_books_refused(s, m, refused);
+        }
+        if (st != SM_OK) {
+            m->failed_in_reader = !sm_status_is_answer(st);
+            return st;
+        }
+        if (rows) {
+            SM_TRY(shape_rows(s, m, rows, &out, e));
+            m->n_batches++;
+            SM_TRY(smi_give(d, s->node, d->pipe->first, out, e));
+        }
+    }
+    return SM_OK;
+}
+
+static void keep_reader(smi_scan *s, smi_morsel *m)
+{
+    if (s->n_readers == s->readers_cap) {
+        s->readers_cap = s->readers_cap ? s->readers_cap * 2 : 8;
+        s->readers = sm_realloc(s->readers, (size_t)s->readers_cap * sizeof(*s->readers));
+    }
+    s->readers[s->n_readers++] = m->reader;
+    m->reader = NULL;
+}
+
+/* Decodes a morsel that this driver took; without the lock. */
+static sm_status decode_morsel(smi_scan *s, smi_driver *d, smi_morsel *m, bool *is_done,
+                               sm_error *e)
+{
+    sm_status st = give_bytes(s, m, e);
+    if (st != SM_OK) {
+        m->failed_in_reader = true;
+        return st;
+    }
+    st = pull_rows(s, d, m, e);
+    if (st != SM_END) {
+        return st;
+    }
+    smi_books_close(s, m);
+    sm_mutex_lock(&s->lock);
+    keep_reader(s, m);
+    m->state = MORSEL_DONE;
+    *is_done = true; /* the ring's place may be another's from here on */
+    st = smi_books_bring_up(s, e);
+    sm_mutex_unlock(&s->lock);
+    SM_TRY(st);
+    return smi_task_close(d, e);
+}
+
+/* Takes a morsel through as far as its bytes go. Its failure is the pipe's to tell. */
+static void run_morsel(smi_scan *s, smi_driver *d, smi_morsel *m)
+{
+    sm_error err = {0};
+    bool is_done = false;
+    const int64_t held = m->held;
+    smi_task task = m->task;
+    d->task = &task;
+    const int32_t before = smi_clock(d, s->node->id);
+    const sm_status st = decode_morsel(s, d, m, &is_done, &err);
+    smi_clock(d, before);
+    sm_mutex_lock(&s->lock);
+    s->n_running--;
+    s->held -= held;
+    if (!is_done) {
+        m->held -= held;
+        m->task = task;
+        if (st == SM_MORE) {
+            smi_morsel_wants(m, &m->more, 1);
+        } else {
+            m->state = MORSEL_GIVEN_UP;
+        }
+    }
+    sm_mutex_unlock(&s->lock);
+    if (!sm_status_is_answer(st)) {
+        smi_task_failed(d, st, &err);
+    }
+    d->task = NULL;
+    smi_pipe_wake(d->pipe);
+}
+
+/* ---- the step --------------------------------------------------------------------------------- */
+
+static smi_morsel *take_ready(smi_scan *s, smi_driver *d)
+{
+    for (int64_t n = s->accounted; n < s->admitted; n++) {
+        smi_morsel *m = morsel_at(s, n);
+        if (m->state == MORSEL_READY && !smi_pipe_is_past(d->pipe, m->task.ordinal)) {
+            m->state = MORSEL_RUNNING;
+            m->is_counted_ready = false;
+            s->n_ready--;
+            s->n_running++;
+            if (!m->reader && s->n_readers > 0) {
+                m->reader = s->readers[--s->n_readers];
+            }
+            return m;
+        }
+    }
+    return NULL;
+}
+
+static sm_status scan_step(smi_source *source, smi_driver *d, sm_error *e)
+{
+    smi_scan *s = (smi_scan *)source;
+    smi_morsel *m = NULL;
+    if (s->gives_refused) {
+        const sm_status st = smi_outlet_drain(&s->refused, d, e);
+        if (st != SM_OK && st != SM_END) {
+            return st;
+        }
+    }
+    sm_mutex_lock(&s->lock);
+    sm_status st = take_arrived(s, d, e);
+    if (st == SM_OK) {
+        st = top_up(s, d, e);
+    }
+    if (st == SM_OK && wants_file(s) && (s->inflight < s->inflight_wanted / 2 || !s->n_ready)) {
+        open_next_file(s, d);
+        sm_mutex_unlock(&s->lock);
+        return SM_OK;
+    }
+    if (st == SM_OK) {
+        m = take_ready(s, d);
+        if (!m) {
+            const int64_t n = atomic_load(&s->n_total);
+            st = n >= 0 && s->accounted == n ? SM_END : SM_WAIT;
+        }
+    }
+    sm_mutex_unlock(&s->lock);
+    if (m) {
+        run_morsel(s, d, m);
+    }
+    return st;
+}
+
+static int64_t scan_count(smi_source *source)
+{
+    smi_scan *s = (smi_scan *)source;
+    if (s->gives_refused && !smi_outlet_is_empty(&s->refused)) {
+        return -1;
+    }
+    return atomic_load(&s->n_total);
+}
+
+/* Line numbers in a reader's error count from its morsel: the lines before it are known by now. */
+static void scan_locate(smi_source *source, uint64_t ordinal, sm_error *e)
+{
+    smi_scan *s = (smi_scan *)source;
+    sm_mutex_lock(&s->lock);
+    for (int64_t n = s->accounted; n < s->admitted; n++) {
+        const smi_morsel *m = morsel_at(s, n);
+        if (m->task.ordinal == ordinal && m->failed_in_reader) {
+            char uri[1100];
+            snprintf(uri, sizeof(uri), "%.*s", SM_STR_ARG(s->dataset->files[m->file].uri));
+            if (e->line > 0) {
+                e->line += s->files[m->file].counts.lines;
+            }
+            sm_error_place(e, uri, e->line, e->byte);
+        }
+    }
+    sm_mutex_unlock(&s->lock);
+}
+
+/* ---- making and freeing ----------------------------------------------------------------------- */
+
+static void prune_files(smi_scan *s)
+{
+    const sm_dataset *ds = s->dataset;
+    const sm_bounds *bounds = &s->node->as.scan.want.bounds;
+    const int32_t n_stored = ds->schema->n_fields - ds->n_constants;
+    for (int64_t i = 0; i < ds->n_files; i++) {
+        const sm_datafile *f = &ds->files[i];
+        bool is_excluded = false;
+        for (int32_t k = 0; k < bounds->n && !is_excluded; k++) {
+            const sm_bound *b = &bounds->items[k];
+            if (b->n_path != 1) {
+                continue;
+            }
+            if (b->path[0] >= n_stored) {
+                const sm_value v = f->constants[b->path[0] - n_stored];
+                const sm_range r = {.has_min = !v.is_null,
+                                    .has_max = !v.is_null,
+                                    .has_nulls = true,
+                                    .min = v,
+                                    .max = v,
+                                    .n_nulls = v.is_null,
+                                    .n_rows = 1};
+                is_excluded = sm_bound_excludes(b, &r);
+            } else if (f->ranges) {
+                is_excluded = sm_bound_excludes(b, &f->ranges[b->path[0]]);
+            }
+        }
+        if (is_excluded) {
+            s->files[i].state = FILE_PRUNED;
+        } else if (s->run->env->progress) {
+            atomic_fetch_add(&s->run->env->progress->total_bytes, (int64_t)f->size_bytes);
+        }
+    }
+}
+
+/* Where each output column that is stored stands among the columns that are read. */
+static void map_columns(smi_scan *s)
+{
+    const sm_projection *want = &s->node->as.scan.want;
+    s->place = SM_NEW_ARRAY(s->run->arena, int32_t, s->node->schema->n_fields + 1);
+    for (int32_t i = 0; i < s->node->schema->n_fields; i++) {
+        s->place[i] = -1;
+        for (int32_t k = 0; k < want->n_columns; k++) {
+            if (want->columns[k] == s->node->as.scan.columns[i]) {
+                s->place[i] = k;
+            }
+        }
+    }
+}
+
+sm_status smi_scan_new(smi_run *run, const sm_plan_node *node, smi_source **out, sm_error *e)
+{
+    smi_scan *s = sm_alloc_zero(sizeof(*s));
+    const sm_dataset *ds = node->as.scan.dataset;
+    s->source = (smi_source){.step = scan_step, .n_tasks = scan_count, .locate = scan_locate};
+    s->run = run;
+    s->node = node;
+    s->dataset = ds;
+    s->budget = run->env->budget;
+    s->n_total = -1;
+    s->files = sm_alloc_zero((size_t)(ds->n_files + 1) * sizeof(*s->files));
+    s->ring = sm_alloc_zero(SMI_WINDOW_MAX * sizeof(*s->ring));
+    sm_mutex_init(&s->lock);
+    s->inflight_wanted = 1;
+    for (int64_t i = 0; i < ds->n_files; i++) { /* of the most distant store */
+        const int64_t wanted = (int64_t)sm_store_inflight_bytes(ds->files[i].store);
+        s->inflight_wanted = wanted > s->inflight_wanted ? wanted : s->inflight_wanted;
+    }
+    const size_t morsel = ds->morsel_bytes ? ds->morsel_bytes : ds->format->morsel_bytes;
+    const int64_t in_flight = s->inflight_wanted / (int64_t)(morsel ? morsel : 1);
+    s->window = 4 * run->n_drivers + in_flight + 2;
+    s->window = s->window > SMI_WINDOW_MAX ? SMI_WINDOW_MAX : s->window;
+    smi_books_begin(s);
+    map_columns(s);
+    prune_files(s);
+    const sm_status st = sm_fetch_new(s->budget, &s->fetch, e);
+    if (st != SM_OK) {
+        smi_scan_free(&s->source);
+        return st;
+    }
+    *out = &s->source;
+    return SM_OK;
+}
+
+void smi_scan_free(smi_source *source)
+{
+    smi_scan *s = (smi_scan *)source;
+    if (!s) {
+        return;
+    }
+    sm_fetch_free(s->fetch);
+    for (int64_t i = 0; i < SMI_WINDOW_MAX; i++) {
+        smi_morsel *m = &s->ring[i];
+        for (int32_t k = 0; k < m->n_ranges; k++) {
+            sm_block_release(m->blocks[k]);
+        }
+        smi_batches_release(&m->refused);
+        s->dataset->format->reader_free(m->reader);
+        sm_arena_free(m->arena);
+    }
+    for (int64_t i = 0; i < s->n_readers; i++) {
+        s->dataset->format->reader_free(s->readers[i]);
+    }
+    for (int64_t i = 0; i < s->dataset->n_files; i++) {
+        smi_scan_close_file(s, &s->files[i]);
+        sm_free(s->files[i].failure);
+    }
+    smi_books_end(s);
+    smi_profile(s->run, 0, s->node)->peak_bytes = s->peak;
+    sm_mutex_release(&s->lock);
+    sm_free(s->readers);
+    sm_free(s->ring);
+    sm_free(s->files);
+    sm_free(s);
+}

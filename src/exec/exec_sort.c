@@ -1,0 +1,505 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * exec/exec_sort.c: ORDER BY, with LIMIT as top-n; and the sorting that windows use.
+ *
+ * Calls    smi_sort_run by exec_run.c; smi_sort_rows by it and by exec_window.c.
+ * Method   Rows are kept as compact batches: the input's columns, the keys, and with LIMIT each
+ *          row's place in the input. What is sorted are 16-byte entries: the first key's first 63
+ *          bits, made so that they order as it does, and the row's reference; only equal prefixes
+ *          look at the columns. Runs of a number that depends on the rows alone are merge-sorted
+ *          side by side, then merged in pairs. Equal keys stay in the order of the input.
+ * LIMIT n  When more than a few n rows are there, they are sorted and all but the first n dropped;
+ *          the order is total, so what remains at last does not depend on when. */
+#include "exec/exec_int.h"
+
+#include <string.h>
+
+#define RUN_ROWS  16384 /* an entry array of 256 KiB: stays in L2 while it is sorted */
+#define MAX_RUNS  64
+#define TASK_ROWS (4 * SM_BATCH_ROWS)
+
+/* ---- comparing -------------------------------------------------------------------------------- */
+
+int smi_sort_cmp(const smi_sort_spec *spec, int32_t first_key, int32_t end_key, smi_ref a,
+                 smi_ref b)
+{
+    for (int32_t k = first_key; k < end_key; k++) {
+        const sm_sort_key *key = &spec->keys[k];
+        const sm_column *x = &spec->rows->items[a.batch]->columns[spec->first + k];
+        const sm_column *y = &spec->rows->items[b.batch]->columns[spec->first + k];
+        const bool x_null = sm_column_is_null(x, a.row);
+        const bool y_null = sm_column_is_null(y, b.row);
+        if (x_null || y_null) {
+            if (x_null != y_null) {
+                return x_null == key->nulls_first ? -1 : 1;
+            }
+            continue;
+        }
+        const int c = sm_column_cmp(x, a.row, y, b.row);
+        if (c != 0) {
+            return key->is_desc ? -c : c;
+        }
+    }
+    return 0;
+}
+
+static inline bool is_before(const smi_sort_spec *spec, const smi_sort_row *a,
+                             const smi_sort_row *b)
+{
+    if (a->prefix != b->prefix) {
+        return a->prefix < b->prefix;
+    }
+    const int c = smi_sort_cmp(spec, 0, spec->n_keys, a->ref, b->ref);
+    if (c != 0) {
+        return c < 0;
+    }
+    if (spec->place >= 0) {
+        const uint64_t *x = spec->rows->items[a->ref.batch]->columns[spec->place].values;
+        const uint64_t *y = spec->rows->items[b->ref.batch]->columns[spec->place].values;
+        return x[a->ref.row] < y[b->ref.row];
+    }
+    return a->ref.batch != b->ref.batch ? a->ref.batch < b->ref.batch : a->ref.row < b->ref.row;
+}
+
+/* The value's bits so that unsigned order is the type's order; for strings the first 8 bytes. */
+static uint64_t order_bits(const sm_column *c, int64_t i)
+{
+    const uint64_t sign = (uint64_t)1 << 63;
+    if (sm_type_is_bytes(c->type->id)) {
+        const sm_str s = sm_column_str(c, i);
+        uint8_t head[8] = {0};
+        memcpy(head, s.data, s.len < 8 ? s.len : 8);
+        uint64_t v;
+        memcpy(&v, head, 8);
+        return __builtin_bswap64(v);
+    }
+    const sm_value v = sm_column_value(c, i);
+    switch (c->type->id) {
+    case SM_TYPE_BOOL:
+        return v.as.b ? sign : 0;
+    case SM_TYPE_U8:
+    case SM_TYPE_U16:
+    case SM_TYPE_U32:
+    case SM_TYPE_U64:
+        return v.as.u;
+    case SM_TYPE_DECIMAL:
+        return (uint64_t)(v.as.d >> 64) ^ sign;
+    case SM_TYPE_F32:
+    case SM_TYPE_F64: {
+        if (v.as.f != v.as.f) {
+            return UINT64_MAX;
+        }
+        const double f = v.as.f == 0 ? 0 : v.as.f;
+        uint64_t bits;
+        memcpy(&bits, &f, 8);
+        return bits & sign ? ~bits : bits | sign;
+    }
+    default:
+        return (uint64_t)v.as.i ^ sign;
+    }
+}
+
+static uint64_t prefix_of(const sm_column *c, const sm_sort_key *key, int64_t i)
+{
+    if (sm_type_is_nested(c->type->id)) {
+        return 0;
+    }
+    if (sm_column_is_null(c, i)) {
+        return key->nulls_first ? 0 : UINT64_MAX;
+    }
+    const uint64_t bits = order_bits(c, i) >> 1;
+    const uint64_t ordered = key->is_desc ? ~bits & (UINT64_MAX >> 1) : bits;
+    return key->nulls_first ? ordered | (uint64_t)1 << 63 : ordered;
+}
+
+/* ---- merge sort over entries ------------------------------------------------------------------ */
+
+static void merge_runs(const smi_sort_spec *spec, const smi_sort_row *a, int64_t n_a,
+                       const smi_sort_row *b, int64_t n_b, smi_sort_row *out)
+{
+    while (n_a > 0 && n_b > 0) {
+        if (is_before(spec, b, a)) {
+            *out++ = *b++;
+            n_b--;
+        } else {
+            *out++ = *a++;
+            n_a--;
+        }
+    }
+    memcpy(out, a, (size_t)n_a * sizeof(*a));
+    memcpy(out + n_a, b, (size_t)n_b * sizeof(*b));
+}
+
+static void insertion_sort(const smi_sort_spec *spec, smi_sort_row *rows, int64_t n)
+{
+    for (int64_t i = 1; i < n; i++) {
+        const smi_sort_row row = rows[i];
+        int64_t at = i;
+        while (at > 0 && is_before(spec, &row, &rows[at - 1])) {
+            rows[at] = rows[at - 1];
+            at--;
+        }
+        rows[at] = row;
+    }
+}
+
+static void sort_run(const smi_sort_spec *spec, smi_sort_row *rows, smi_sort_row *spare, int64_t n)
+{
+    if (n <= 16) {
+        insertion_sort(spec, rows, n);
+        return;
+    }
+    const int64_t half = n / 2;
+    sort_run(spec, rows, spare, half);
+    sort_run(spec, rows + half, spare + half, n - half);
+    if (!is_before(spec, &rows[half], &rows[half - 1])) {
+        return; /* sorted already */
+    }
+    memcpy(spare, rows, (size_t)n * sizeof(*rows));
+    merge_runs(spec, spare, half, spare + half, n - half, rows);
+}
+
+/* One round of sorting: runs as wide as `width`, or pairs of them merged. */
+typedef struct sort_round {
+    const smi_run *run;
+    const smi_sort_spec *spec;
+    smi_sort_row *from, *to;
+    int64_t n, width;
+} sort_round;
+
+static sm_status check_cancel(const smi_run *run, sm_error *e)
+{
+    return sm_cancel_is_set(run->env->cancel) ? sm_fail(e, SM_INTERRUPTED, "interrupted") : SM_OK;
+}
+
+static sm_status sort_one(void *ctx, int64_t i, sm_error *e)
+{
+    const sort_round *r = ctx;
+    SM_TRY(check_cancel(r->run, e));
+    const int64_t first = i * r->width;
+    const int64_t n = r->n - first < r->width ? r->n - first : r->width;
+    sort_run(r->spec, r->from + first, r->to + first, n);
+    return SM_OK;
+}
+
+static sm_status merge_one(void *ctx, int64_t i, sm_error *e)
+{
+    const sort_round *r = ctx;
+    SM_TRY(check_cancel(r->run, e));
+    const int64_t first = i * 2 * r->width;
+    const int64_t n = r->n - first < 2 * r->width ? r->n - first : 2 * r->width;
+    const int64_t n_a = n < r->width ? n : r->width;
+    merge_runs(r->spec, r->from + first, n_a, r->from + first + n_a, n - n_a, r->to + first);
+    return SM_OK;
+}
+
+static void make_entries(const smi_sort_spec *spec, smi_sort_row *rows)
+{
+    int64_t at = 0;
+    for (int64_t b = 0; b < spec->rows->n; b++) {
+        const sm_batch *batch = spec->rows->items[b];
+        for (int64_t i = 0; i < batch->n_rows; i++) {
+            rows[at++] = (smi_sort_row){
+                .prefix = spec->n_keys > 0
+                              ? prefix_of(&batch->columns[spec->first], &spec->keys[0], i)
+                              : 0,
+                .ref = {.batch = (uint32_t)b, .row = (uint32_t)i}};
+        }
+    }
+}
+
+sm_status smi_sort_rows(smi_run *run, const smi_sort_spec *spec, sm_budget *budget, sm_block **out,
+                        int64_t *n_out, sm_error *e)
+{
+    sm_block *a = NULL, *b = NULL;
+    int64_t n = 0;
+    for (int64_t i = 0; i < spec->rows->n; i++) {
+        n += spec->rows->items[i]->n_rows;
+    }
+    const size_t bytes = (size_t)n * sizeof(smi_sort_row);
+    SM_TRY(sm_block_new(budget, bytes, &a, e));
+    sm_status st = sm_block_new(budget, bytes, &b, e);
+    if (st != SM_OK) {
+        sm_block_release(a);
+        return st;
+    }
+    make_entries(spec, (smi_sort_row *)a->data);
+    int64_t n_runs = (n + RUN_ROWS - 1) / RUN_ROWS;
+    n_runs = n_runs > MAX_RUNS ? MAX_RUNS : n_runs < 1 ? 1 : n_runs;
+    sort_round r = {.run = run,
+                    .spec = spec,
+                    .from = (smi_sort_row *)a->data,
+                    .to = (smi_sort_row *)b->data,
+                    .n = n,
+                    .width = (n + n_runs - 1) / n_runs};
+    st = n > 0 ? sm_pool_for(run->env->pool, n_runs, sort_one, &r, e) : SM_OK;
+    for (; st == SM_OK && r.width < n; r.width *= 2) {
+        st = sm_pool_for(run->env->pool, (n + 2 * r.width - 1) / (2 * r.width), merge_one, &r, e);
+        smi_sort_row *swap = r.from;
+        r.from = r.to;
+        r.to = swap;
+    }
+    const bool in_a = (uint8_t *)r.from == a->data;
+    sm_block_release(in_a ? b : a);
+    if (st != SM_OK) {
+        sm_block_release(in_a ? a : b);
+        return st;
+    }
+    *out = in_a ? a : b;
+    *n_out = n;
+    return SM_OK;
+}
+
+/* ---- evaluating ------------------------------------------------------------------------------- */
+
+const sm_type *smi_schema_of(sm_arena *a, const sm_type *const *types, int32_t n)
+{
+    sm_field *fields = SM_NEW_ARRAY(a, sm_field, n + 1);
+    for (int32_t i = 0; i < n; i++) {
+        fields[i] = (sm_field){.type = types[i], .is_nullable = true};
+    }
+    return sm_type_struct(a, fields, n);
+}
+
+sm_status smi_eval_flat(smi_run *run, const sm_expr *const *exprs, int32_t n, const sm_type *schema,
+                        sm_batch *in, sm_budget *budget, sm_batch **out, sm_error *e)
+{
+    sm_batch *b = NULL;
+    SM_TRY(sm_batch_new(budget, schema, &b, e));
+    sm_batch_keep_all(b, in);
+    sm_status st = SM_OK;
+    for (int32_t i = 0; i < n && st == SM_OK; i++) {
+        sm_column c = {0};
+        if (exprs[i]->kind == SM_EXPR_COLUMN) {
+            c = in->columns[exprs[i]->index];
+        } else {
+            st = sm_expr_eval(exprs[i], in, run->params, b, &c, e);
+        }
+        if (st == SM_OK) {
+            st = sm_column_flatten(&c, b, &b->columns[i], e);
+        }
+    }
+    if (st != SM_OK) {
+        sm_batch_release(b);
+        return st;
+    }
+    b->n_rows = in->n_rows;
+    b->ordinal = in->ordinal;
+    b->seq = in->seq;
+    *out = b;
+    return SM_OK;
+}
+
+/* ---- the end ---------------------------------------------------------------------------------- */
+
+typedef struct sort_end {
+    smi_end end;
+    smi_run *run;
+    const sm_plan_node *node;
+    sm_budget *budget;
+    int32_t n_payload;
+    const sm_expr **exprs; /* payload columns, then keys */
+    const sm_type *schema; /* of payload, keys and the place */
+    int64_t limit;
+    sm_mutex lock;
+    smi_batches rows; /* under the lock */
+    int64_t n_rows;
+    /* output */
+    const smi_sort_row *order;
+    int64_t n_order;
+} sort_end;
+
+static smi_sort_spec spec_of(const sort_end *s, const smi_batches *rows)
+{
+    return (smi_sort_spec){.rows = rows,
+                           .keys = s->node->as.sort.keys,
+                           .n_keys = s->node->as.sort.n_keys,
+                           .first = s->n_payload,
+                           .place = s->n_payload + s->node->as.sort.n_keys};
+}
+
+/* Leaves the first `limit` rows of the list. */
+static sm_status reduce(sort_end *s, smi_batches *rows, sm_error *e)
+{
+    const smi_sort_spec spec = spec_of(s, rows);
+    sm_block *block = NULL;
+    smi_batches kept = {0};
+    int64_t n = 0;
+    SM_TRY(smi_sort_rows(s->run, &spec, s->budget, &block, &n, e));
+    const smi_sort_row *order = (const smi_sort_row *)block->data;
+    n = n < s->limit ? n : s->limit;
+    sm_status st = SM_OK;
+    smi_ref *refs = sm_alloc(SM_BATCH_ROWS * sizeof(*refs));
+    for (int64_t at = 0; at < n && st == SM_OK; at += SM_BATCH_ROWS) {
+        const int64_t some = n - at < SM_BATCH_ROWS ? n - at : SM_BATCH_ROWS;
+        sm_batch *b = NULL;
+        for (int64_t i = 0; i < some; i++) {
+            refs[i] = order[at + i].ref;
+        }
+        st = smi_gather_rows(rows, 0, refs, some, s->schema, s->budget, &b, e);
+        if (st == SM_OK) {
+            smi_batches_add(&kept, b);
+        }
+    }
+    sm_free(refs);
+    sm_block_release(block);
+    smi_batches_release(st == SM_OK ? rows : &kept);
+    if (st == SM_OK) {
+        *rows = kept;
+    }
+    return st;
+}
+
+/* Adds batches to the shared list; with LIMIT, takes all out and reduces them when they are many. */
+static sm_status add_rows(sort_end *s, smi_batches *mine, sm_error *e)
+{
+    const int64_t many = s->limit < 0 ? INT64_MAX : s->limit * 4 + 16 * SM_BATCH_ROWS;
+    for (;;) {
+        int64_t n = 0;
+        for (int64_t i = 0; i < mine->n; i++) {
+            n += mine->items[i]->n_rows;
+        }
+        sm_mutex_lock(&s->lock);
+        if (s->n_rows + n < many || s->n_rows == 0) {
+            for (int64_t i = 0; i < mine->n; i++) {
+                smi_batches_add(&s->rows, mine->items[i]);
+                mine->items[i] = NULL;
+            }
+            s->n_rows += n;
+            sm_mutex_unlock(&s->lock);
+            smi_batches_release(mine);
+            return SM_OK;
+        }
+        for (int64_t i = 0; i < s->rows.n; i++) {
+            smi_batches_add(mine, s->rows.items[i]);
+            s->rows.items[i] = NULL;
+        }
+        smi_batches_release(&s->rows);
+        s->n_rows = 0;
+        sm_mutex_unlock(&s->lock);
+        SM_TRY(reduce(s, mine, e));
+    }
+}
+
+static sm_status sort_push(smi_end *end, smi_driver *d, sm_batch *rows, sm_error *e)
+{
+    sort_end *s = (sort_end *)end;
+    const int32_t n_exprs = s->n_payload + s->node->as.sort.n_keys;
+    sm_batch *wide = NULL, *copy = NULL;
+    uint64_t *places = NULL;
+    const uint64_t first = (uint64_t)(uintptr_t)d->task->end_state; /* rows before, in the task */
+    sm_status st = smi_eval_flat(s->run, s->exprs, n_exprs, s->schema, rows, s->budget, &wide, e);
+    if (st == SM_OK) {
+        st = sm_batch_alloc(wide, (size_t)rows->n_rows * 8, (void **)&places, e);
+    }
+    if (st == SM_OK) {
+        for (int64_t i = 0; i < rows->n_rows; i++) {
+            places[i] = d->task->ordinal << 32 | (first + (uint64_t)i);
+        }
+        d->task->end_state = (void *)(uintptr_t)(first + (uint64_t)rows->n_rows);
+        wide->columns[n_exprs] =
+            (sm_column){.type = &sm_type_u64, .n_rows = rows->n_rows, .values = places};
+        st = sm_batch_concat(&wide, 1, true, s->budget, &copy, e);
+    }
+    sm_batch_release(wide);
+    sm_batch_release(rows);
+    SM_TRY(st);
+    smi_batches mine = {0};
+    smi_batches_add(&mine, copy);
+    st = add_rows(s, &mine, e);
+    smi_batches_release(&mine);
+    return st;
+}
+
+static sm_status sort_close(smi_end *end, smi_driver *d, sm_error *e)
+{
+    (void)end, (void)d, (void)e;
+    return SM_OK;
+}
+
+static sm_status sort_drain(smi_end *end, smi_driver *d, sm_error *e)
+{
+    (void)end, (void)d, (void)e;
+    return SM_OK;
+}
+
+static bool sort_is_empty(smi_end *end)
+{
+    (void)end;
+    return true;
+}
+
+static void sort_init(sort_end *s, smi_run *run, const sm_plan_node *node)
+{
+    const int32_t n_keys = node->as.sort.n_keys;
+    s->end = (smi_end){.push = sort_push,
+                       .close = sort_close,
+                       .drain = sort_drain,
+                       .is_empty = sort_is_empty,
+                       .node = node};
+    s->run = run;
+    s->node = node;
+    s->limit = node->as.sort.limit;
+    s->n_payload = node->schema->n_fields;
+    s->exprs = SM_NEW_ARRAY(run->arena, const sm_expr *, s->n_payload + n_keys + 1);
+    const sm_type **types = SM_NEW_ARRAY(run->arena, const sm_type *, s->n_payload + n_keys + 1);
+    for (int32_t i = 0; i < s->n_payload; i++) {
+        sm_expr *x = SM_NEW(run->arena, sm_expr);
+        types[i] = node->schema->fields[i].type;
+        *x = (sm_expr){.kind = SM_EXPR_COLUMN, .type = types[i], .index = i};
+        s->exprs[i] = x;
+    }
+    for (int32_t k = 0; k < n_keys; k++) {
+        s->exprs[s->n_payload + k] = node->as.sort.keys[k].expr;
+        types[s->n_payload + k] = node->as.sort.keys[k].expr->type;
+    }
+    types[s->n_payload + n_keys] = &sm_type_u64;
+    s->schema = smi_schema_of(run->arena, types, s->n_payload + n_keys + 1);
+    sm_mutex_init(&s->lock);
+}
+
+static sm_status give_sorted(void *ctx, smi_driver *d, int64_t i, sm_error *e)
+{
+    const sort_end *s = ctx;
+    smi_ref refs[SM_BATCH_ROWS];
+    const int64_t end = (i + 1) * TASK_ROWS < s->n_order ? (i + 1) * TASK_ROWS : s->n_order;
+    for (int64_t at = i * TASK_ROWS; at < end; at += SM_BATCH_ROWS) {
+        const int64_t n = end - at < SM_BATCH_ROWS ? end - at : SM_BATCH_ROWS;
+        sm_batch *b = NULL;
+        for (int64_t k = 0; k < n; k++) {
+            refs[k] = s->order[at + k].ref;
+        }
+        SM_TRY(smi_gather_rows(&s->rows, 0, refs, n, s->node->schema, s->run->env->budget, &b, e));
+        b->ordinal = d->task->ordinal;
+        SM_TRY(smi_give(d, s->node, d->pipe->first, b, e));
+    }
+    return SM_OK;
+}
+
+sm_status smi_sort_run(smi_run *run, const sm_plan_node *node, smi_op *next, smi_end *end,
+                       uint64_t *turn, sm_error *e)
+{
+    sort_end s = {.budget = sm_budget_new(run->env->budget, "sort", 0)};
+    sm_block *block = NULL;
+    smi_tasks tasks;
+    sort_init(&s, run, node);
+    sm_status st = smi_run_into(run, node->inputs[0], NULL, &s.end, e);
+    if (st == SM_OK) {
+        const smi_sort_spec spec = spec_of(&s, &s.rows);
+        st = smi_sort_rows(run, &spec, s.budget, &block, &s.n_order, e);
+    }
+    if (st == SM_OK) {
+        s.order = (const smi_sort_row *)block->data;
+        if (s.limit >= 0 && s.n_order > s.limit) {
+            s.n_order = s.limit;
+        }
+        smi_tasks_init(&tasks, node, (s.n_order + TASK_ROWS - 1) / TASK_ROWS, give_sorted, &s);
+        st = smi_pipe_run(run, &tasks.source, next, end, turn, e);
+    }
+    sm_block_release(block);
+    smi_batches_release(&s.rows);
+    sm_mutex_release(&s.lock);
+    smi_report_peak(run, node, s.budget);
+    sm_budget_free(s.budget);
+    return st;
+}
