@@ -63,13 +63,19 @@ static inline sm_block *json_block(sm_budget *budget, const uint8_t *bytes, size
     return block;
 }
 
-static inline void json_write_rows(const sm_batch *b, sm_buf *out)
+/* A batch that breaks its own rules ends the program. */
+static inline void json_check_batch(const sm_batch *b)
 {
     const char *why = NULL;
     if (!sm_batch_validate(b, true, &why)) {
-        sm_buf_printf(out, "NOT VALID: %s\n", why);
-        return;
+        fprintf(stderr, "the reader gave an invalid batch: %s\n", why);
+        SM_ASSERT(!"valid batch");
     }
+}
+
+static inline void json_write_rows(const sm_batch *b, sm_buf *out)
+{
+    json_check_batch(b);
     for (int64_t i = 0; i < b->n_rows; i++) {
         for (int32_t c = 0; c < b->n_columns; c++) {
             sm_buf_printf(out, c > 0 ? "," : "[");
@@ -82,11 +88,7 @@ static inline void json_write_rows(const sm_batch *b, sm_buf *out)
 static inline void json_write_refused(const sm_batch *b, int64_t lines_before, bool is_terse,
                                       sm_buf *out)
 {
-    const char *why = NULL;
-    if (!sm_batch_validate(b, true, &why)) {
-        sm_buf_printf(out, "NOT VALID: %s\n", why);
-        return;
-    }
+    json_check_batch(b);
     for (int64_t i = 0; i < b->n_rows; i++) {
         const sm_column *c = b->columns;
         const sm_str column = sm_column_str(&c[SM_REFUSED_COLUMN], i);
