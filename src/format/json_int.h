@@ -89,23 +89,14 @@ static inline smi_json_scan smi_json_scan_of(const void *text, size_t n)
 const uint8_t *smi_json_value(smi_json_scan *s, const uint8_t *p, smi_json_token *out);
 /** From its opening quote. */
 const uint8_t *smi_json_string(smi_json_scan *s, const uint8_t *p, smi_json_token *out);
-/** The rest of a member after its key: `:` and white space, up to the value. */
-const uint8_t *smi_json_colon(smi_json_scan *s, const uint8_t *p);
 /** A bracket at p opens: to the first element or the closing bracket (no white space). */
 const uint8_t *smi_json_open(smi_json_scan *s, const uint8_t *p);
-/** Records a failure; returns NULL. */
-const uint8_t *smi_json_bad(smi_json_scan *s, smi_json_reason reason, const uint8_t *at,
-                            const char *wanted);
-/** The same for text that goes on otherwise than wanted. */
-static inline const uint8_t *smi_json_unexpected(smi_json_scan *s, const uint8_t *at,
-                                                 const char *wanted)
-{
-    return smi_json_bad(s, SMI_JSON_SYNTAX, at, wanted);
-}
+/** Records that the text goes on otherwise than wanted; returns NULL. */
+const uint8_t *smi_json_unexpected(smi_json_scan *s, const uint8_t *at, const char *wanted);
 
 static inline bool smi_json_is_space(uint8_t c)
 {
-    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+    return c <= ' ' && (c == ' ' || c == '\t' || c == '\r' || c == '\n');
 }
 
 static inline const uint8_t *smi_json_skip_space(const smi_json_scan *s, const uint8_t *p)
@@ -114,6 +105,13 @@ static inline const uint8_t *smi_json_skip_space(const smi_json_scan *s, const u
         p++;
     }
     return p;
+}
+
+/** The rest of a member after its key: `:` and white space, up to the value. */
+static inline const uint8_t *smi_json_colon(smi_json_scan *s, const uint8_t *p)
+{
+    p = smi_json_skip_space(s, p);
+    return *p == ':' ? smi_json_skip_space(s, p + 1) : smi_json_unexpected(s, p, "':'");
 }
 
 /** Behind an element or member: to the next one, or onto the closing bracket (as smi_json_open).

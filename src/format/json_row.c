@@ -63,7 +63,18 @@ static inline bool is_key(const smi_json_node *n, const uint8_t *q)
                               ((words[1] ^ n->key_words[1]) & n->key_masks[1])) == 0;
 }
 
-/* Reads a key whose guess was wrong; *field is the node it names or NULL. */
+/* The field whose key stands at q as it is; NULL: look closer. */
+static smi_json_node *find_in_place(const smi_json_node *object, const uint8_t *q)
+{
+    for (int32_t i = 0; !object->table && i < object->n_fields; i++) {
+        if (is_key(&object->fields[i], q)) {
+            return &object->fields[i];
+        }
+    }
+    return NULL;
+}
+
+/* Reads a key that is not in place; *field is the node it names or NULL. */
 static const uint8_t *read_key(smi_json_parser *p, const smi_json_node *object, const uint8_t *q,
                                smi_json_node **field)
 {
@@ -93,14 +104,17 @@ static const uint8_t *read_object(smi_json_parser *p, smi_json_node *object, con
     q = smi_json_open(s, q);
     bool more = q && *q != '}';
     while (q && more) {
-        smi_json_node *field = object->fields + *follow;
-        if (object->n_fields > 0 && is_key(field, q) && *q == '"') {
+        smi_json_node *field = object->n_fields > 0 ? object->fields + *follow : NULL;
+        if (field && !is_key(field, q)) {
+            field = find_in_place(object, q);
+        }
+        if (field && *q == '"') {
             q += 1 + field->key_len;
         } else {
             q = read_key(p, object, q, &field);
-            if (q && field) {
-                *follow = (int32_t)(field - object->fields);
-            }
+        }
+        if (q && field) {
+            *follow = (int32_t)(field - object->fields);
         }
         q = q ? smi_json_colon(s, q) : NULL;
         if (!q) {

@@ -49,13 +49,18 @@ const char *smi_json_kind_name(smi_json_kind kind)
     return names[kind];
 }
 
-const uint8_t *smi_json_bad(smi_json_scan *s, smi_json_reason reason, const uint8_t *at,
-                            const char *wanted)
+static const uint8_t *fail_at(smi_json_scan *s, smi_json_reason reason, const uint8_t *at,
+                              const char *wanted)
 {
     s->reason = reason;
     s->bad = at;
     s->wanted = wanted;
     return NULL;
+}
+
+const uint8_t *smi_json_unexpected(smi_json_scan *s, const uint8_t *at, const char *wanted)
+{
+    return fail_at(s, SMI_JSON_SYNTAX, at, wanted);
 }
 
 /* ---- strings -------------------------------------------------------------------------------- */
@@ -118,11 +123,11 @@ static const uint8_t *read_escape(smi_json_scan *s, const uint8_t *p)
         return smi_json_unexpected(s, p + 2 + n_digits, "a hexadecimal digit");
     }
     if (!is_high_surrogate(high)) {
-        return is_low_surrogate(high) ? smi_json_bad(s, SMI_JSON_LONE_SURROGATE, p, "") : p + 6;
+        return is_low_surrogate(high) ? fail_at(s, SMI_JSON_LONE_SURROGATE, p, "") : p + 6;
     }
     const bool is_pair =
         p[6] == '\\' && p[7] == 'u' && hex_four(p + 8, &low) == 4 && is_low_surrogate(low);
-    return is_pair ? p + 12 : smi_json_bad(s, SMI_JSON_LONE_SURROGATE, p, "");
+    return is_pair ? p + 12 : fail_at(s, SMI_JSON_LONE_SURROGATE, p, "");
 }
 
 const uint8_t *smi_json_string(smi_json_scan *s, const uint8_t *p, smi_json_token *out)
@@ -254,16 +259,10 @@ static const uint8_t *read_word(smi_json_scan *s, const uint8_t *p, smi_json_kin
 const uint8_t *smi_json_open(smi_json_scan *s, const uint8_t *p)
 {
     if (s->depth == SMI_JSON_MAX_DEPTH) {
-        return smi_json_bad(s, SMI_JSON_TOO_DEEP, p, "");
+        return fail_at(s, SMI_JSON_TOO_DEEP, p, "");
     }
     s->depth++;
     return smi_json_skip_space(s, p + 1);
-}
-
-const uint8_t *smi_json_colon(smi_json_scan *s, const uint8_t *p)
-{
-    p = smi_json_skip_space(s, p);
-    return *p == ':' ? smi_json_skip_space(s, p + 1) : smi_json_unexpected(s, p, "':'");
 }
 
 /* From its bracket to behind the closing one. Recursion ends at SMI_JSON_MAX_DEPTH. */
