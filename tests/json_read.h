@@ -22,6 +22,7 @@ typedef struct json_read {
     uint64_t cut;  /* two morsels, [0, cut) and [cut, size); 0: as planned */
     size_t beyond; /* with cut: bytes given behind a morsel's end at first */
     size_t morsel_bytes;
+    size_t limit_bytes; /* of the reader's budget; the bytes it is given are not in it */
 } json_read;
 
 typedef struct json_unknown_sum {
@@ -36,7 +37,7 @@ typedef struct json_result {
     json_unknown_sum unknown[64];
     int n_unknown;
     int64_t n_batches, n_fed;
-    size_t most_bytes; /* the budget's peak */
+    size_t most_bytes; /* the reader's peak */
 } json_result;
 
 static inline void json_result_release(json_result *r)
@@ -219,7 +220,8 @@ static inline sm_status json_read_bytes(const json_read *how, const void *bytes,
                                         json_result *r, sm_error *e)
 {
     const sm_format *json = sm_format_named(SM_STR("json"));
-    sm_budget *budget = sm_budget_new(NULL, "test", 0);
+    sm_budget *budget = sm_budget_new(NULL, "reader", how->limit_bytes);
+    sm_budget *given = sm_budget_new(NULL, "given", 0);
     sm_arena *a = sm_arena_new(NULL);
     const sm_str name = sm_str_of(how->name ? how->name : "lines.json");
     const sm_type *schema = NULL;
@@ -258,7 +260,7 @@ static inline sm_status json_read_bytes(const json_read *how, const void *bytes,
         .keep_refused = !how->stops_at_bad,
         .count_unknown = how->counts_unknown,
     };
-    const json_source src = {.how = how, .bytes = bytes, .n = n, .budget = budget};
+    const json_source src = {.how = how, .bytes = bytes, .n = n, .budget = given};
     SM_TRY_GOTO(st, done, json->open(&d, 0, NULL, &want, budget, &file, e));
     if (how->cut > 0) {
         n_morsels = json_cut_morsels(how, n, a, &morsels);
@@ -275,6 +277,7 @@ done:
     r->most_bytes = sm_budget_peak(budget);
     sm_arena_free(a);
     sm_budget_free(budget);
+    sm_budget_free(given);
     return st;
 }
 

@@ -33,7 +33,8 @@ typedef struct path {
 } path;
 
 struct smi_json_unknown {
-    sm_arena *arena; /* texts of the paths; emptied a morsel */
+    sm_arena *own;   /* where this stands */
+    sm_arena *texts; /* of the paths; emptied a morsel */
     int64_t n_lines;
     int32_t n_notes;
     int32_t n_paths;
@@ -46,16 +47,18 @@ struct smi_json_unknown {
 
 smi_json_unknown *smi_json_unknown_new(sm_budget *budget)
 {
-    smi_json_unknown *u = sm_alloc_zero(sizeof(*u));
-    u->arena = sm_arena_new(budget);
+    sm_arena *own = sm_arena_new(budget);
+    smi_json_unknown *u = SM_NEW(own, smi_json_unknown);
+    u->own = own;
+    u->texts = sm_arena_new(budget);
     return u;
 }
 
 void smi_json_unknown_free(smi_json_unknown *u)
 {
     if (u) {
-        sm_arena_free(u->arena);
-        sm_free(u);
+        sm_arena_free(u->texts);
+        sm_arena_free(u->own);
     }
 }
 
@@ -63,7 +66,7 @@ void smi_json_unknown_reset(smi_json_unknown *u)
 {
     if (u->n_paths > 0) {
         memset(u->table, 0, sizeof(u->table));
-        sm_arena_reset(u->arena);
+        sm_arena_reset(u->texts);
     }
     u->n_paths = 0;
     u->n_notes = 0;
@@ -160,8 +163,8 @@ static int32_t find_path(smi_json_unknown *u, const note *n)
     const int32_t i = u->n_paths++;
     const sm_str parent = n->object->path;
     const sm_str whole =
-        parent.len == 0 ? sm_arena_str(u->arena, key)
-                        : sm_arena_strf(u->arena, "%.*s.%.*s", SM_STR_ARG(parent), SM_STR_ARG(key));
+        parent.len == 0 ? sm_arena_str(u->texts, key)
+                        : sm_arena_strf(u->texts, "%.*s.%.*s", SM_STR_ARG(parent), SM_STR_ARG(key));
     u->paths[i] = (path){
         .object = n->object,
         .key = {whole.data + whole.len - key.len, key.len},
