@@ -11,6 +11,7 @@
  *
  * Source  PROTOCOL.md, "Checkpoints", "Action Reconciliation" */
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdio.h>
 
 #include "base/text.h"
@@ -242,13 +243,13 @@ sm_status sm_snapshot_open(sm_store *store, int64_t version, sm_budget *budget, 
 
 sm_snapshot *sm_snapshot_retain(sm_snapshot *s)
 {
-    __atomic_fetch_add(&s->refs, 1, __ATOMIC_RELAXED);
+    atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
     return s;
 }
 
 void sm_snapshot_release(sm_snapshot *s)
 {
-    if (!s || __atomic_fetch_sub(&s->refs, 1, __ATOMIC_ACQ_REL) > 1) {
+    if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) > 1) {
         return;
     }
     sm_store_release(s->store);
