@@ -346,7 +346,7 @@ static fault_state *state_new(const sm_fault_plan *plan)
     return f;
 }
 
-static void fault_free(sm_store *store)
+static void fault_close(sm_store *store)
 {
     fault_store *s = (fault_store *)store;
     sm_store_release(s->inner);
@@ -355,7 +355,7 @@ static void fault_free(sm_store *store)
 }
 
 static const sm_store_ops fault_ops = {
-    .release = fault_free,
+    .close = fault_close,
     .inflight_bytes = fault_inflight_bytes,
     .list = fault_list,
     .stat = fault_stat,

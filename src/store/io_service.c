@@ -23,7 +23,8 @@ struct smi_io {
 
     sm_mutex lock; /* of all below */
     sm_cond changed;
-    job_list ready;  /* in the order in which they came */
+    job_list ready; /* in the order in which they came */
+    job_list running;
     job_list parked; /* run, not yet answered; in order of due_ns */
     bool is_ending;
 
@@ -64,18 +65,22 @@ static void park(smi_io *io, smi_job *j)
 
 /* ---- the threads ----------------------------------------------------------------------------- */
 
-/* Locked on entry and exit, not while the work is done. */
+/* Locked on entry and exit, not while the work is done. A job that was cancelled while it ran is
+ * answered at once: its owner waits for it, and not for a slow wire. */
 static void run_one(smi_io *io)
 {
     smi_job *j = take_out(&io->ready, io->ready.first);
+    insert_after(&io->running, io->running.last, j);
     sm_mutex_unlock(&io->lock);
     j->due_ns = j->run(j);
-    const bool is_due = j->due_ns <= 0 || j->due_ns <= sm_monotonic_ns();
-    if (is_due) {
-        j->done(j);
-    }
+    const bool is_due = j->due_ns <= sm_monotonic_ns();
     sm_mutex_lock(&io->lock);
-    if (!is_due) {
+    take_out(&io->running, j);
+    if (is_due || j->is_cancelled) {
+        sm_mutex_unlock(&io->lock);
+        j->done(j);
+        sm_mutex_lock(&io->lock);
+    } else {
         park(io, j);
         sm_cond_signal(&io->changed); /* the other thread may sleep past this time */
     }
@@ -199,6 +204,9 @@ smi_job *smi_io_cancel(smi_io *io, const void *owner)
     sm_mutex_lock(&io->lock);
     smi_job *taken = take_owned(&io->ready, owner, NULL);
     taken = take_owned(&io->parked, owner, taken);
+    for (smi_job *j = io->running.first; j; j = j->next) {
+        j->is_cancelled = j->is_cancelled || j->owner == owner;
+    }
     sm_mutex_unlock(&io->lock);
     return taken;
 }

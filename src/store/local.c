@@ -121,7 +121,7 @@ sm_status smi_local_open(sm_str uri, sm_store **out, sm_error *e)
     return SM_OK;
 }
 
-static void local_free(sm_store *s)
+static void local_close(sm_store *s)
 {
     sm_free(((local_store *)s)->root);
     sm_free(s);
@@ -633,7 +633,7 @@ static sm_status local_remove(sm_store *s, sm_str key, sm_error *e)
 }
 
 static const sm_store_ops local_ops = {
-    .release = local_free,
+    .close = local_close,
     .inflight_bytes = local_inflight_bytes,
     .list = local_list,
     .stat = local_stat,

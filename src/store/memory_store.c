@@ -258,7 +258,7 @@ sm_status smi_memory_open(sm_str uri, sm_store **out, sm_error *e)
     return SM_OK;
 }
 
-static void memory_free(sm_store *store)
+static void memory_close(sm_store *store)
 {
     memory_store *s = (memory_store *)store;
     bucket_leave(s->bucket);
@@ -413,7 +413,7 @@ static void memory_writer_free(smi_writer *writer)
 }
 
 static const sm_store_ops memory_ops = {
-    .release = memory_free,
+    .close = memory_close,
     .inflight_bytes = memory_inflight_bytes,
     .list = memory_list,
     .stat = memory_stat,

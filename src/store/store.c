@@ -111,7 +111,7 @@ void sm_store_release(sm_store *s)
         return;
     }
     sm_free(s->uri);
-    s->ops->release(s);
+    s->ops->close(s);
 }
 
 /* ---- names ----------------------------------------------------------------------------------- */

@@ -50,7 +50,7 @@ typedef struct sm_entry {
     uint64_t size_bytes;
     int64_t modified_us; /* wall clock */
     sm_str etag;         /* "" where the store has none */
-    bool is_folder;      /* only listed with `delimited` */
+    bool is_folder;      /* only listed with `delimited`; its key ends in '/' */
 } sm_entry;
 
 /**
@@ -188,7 +188,8 @@ typedef struct sm_fault_plan {
  * sm_store_open() for every store, so that a whole process can be tested. */
 sm_status sm_store_fault(sm_store *inner, const sm_fault_plan *plan, sm_store **out,
                          sm_error *e) SM_MUST_USE;
-int64_t sm_fault_calls(const sm_store *s); /* counted so far, over all fault stores */
+/** Counted so far: by this store's plan; all that SMELT_FAULT wrapped share one count. */
+int64_t sm_fault_calls(const sm_store *s);
 bool sm_fault_has_fired(const sm_store *s);
 
 #endif

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/wait.h>
 
+#include "base/time.h"
 #include "scratch.h"
 #include "store/store.h"
 
@@ -399,7 +400,7 @@ static void test_kill_at_any_time(void **state)
                 }
             }
         }
-        usleep((useconds_t)(500 + round * 173));
+        sm_sleep_ms(1 + round % 40);
         assert_int_equal(kill(child, SIGKILL), 0);
         int status = 0;
         assert_int_equal(waitpid(child, &status, 0), child);

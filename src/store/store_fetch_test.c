@@ -333,6 +333,63 @@ static void test_no_wake_is_lost(void **state)
     sm_store_release(s);
 }
 
+/* ---- with the pool's workers ----------------------------------------------------------------- */
+
+/* A driver takes what comes; the one that meets the tag it cannot bear fails. */
+typedef struct reader {
+    sm_fetch *fetch;
+    _Atomic int64_t *n_got;
+    uint64_t bad_tag;
+} reader;
+
+static sm_status read_step(void *driver, int at, sm_waker waker, sm_error *e)
+{
+    reader *r = driver;
+    sm_fetched got;
+    SM_TRY(sm_fetch_next(r->fetch, waker, &got, e));
+    sm_block_release(got.block);
+    atomic_fetch_add(r->n_got, 1);
+    return got.tag == r->bad_tag ? sm_fail(e, SM_INVALID, "the bad tag came") : SM_OK;
+}
+
+static void test_pool(void **state)
+{
+    enum { N_READERS = 6, N = 500 };
+    sm_error e = {0};
+    sm_store *s = open_store("memory://fetch_pool");
+    sm_store *slow = slow_store(s, 2, 10000000), *line = slow_store(s, 40, 100);
+    sm_blob *b = make_blob(slow, "x", 100), *late = NULL;
+    assert_ok(sm_blob_open(line, SM_STR("x"), &late, &e), &e);
+    sm_pool *pool = NULL;
+    assert_ok(sm_pool_new(2, &pool, &e), &e);
+    for (int fails = 0; fails < 2; fails++) {
+        _Atomic int64_t n_got = 0;
+        reader readers[N_READERS];
+        void *drivers[N_READERS];
+        sm_fetch *f = NULL;
+        assert_ok(sm_fetch_new(NULL, &f, &e), &e);
+        for (uint64_t i = 0; i < N; i++) {
+            ask(f, fails && i > N / 2 ? late : b, 0, 100, i);
+        }
+        for (int i = 0; i < N_READERS; i++) {
+            readers[i] = (reader){f, &n_got, fails ? N / 2 : UINT64_MAX};
+            drivers[i] = &readers[i];
+        }
+        const sm_status st = sm_pool_run(pool, read_step, drivers, N_READERS, NULL, &e);
+        assert_int_equal(st, fails ? SM_INVALID : SM_OK);
+        assert_int_equal(atomic_load(&n_got), fails ? N / 2 + 1 : N);
+        sm_sleep_ms(fails ? 60 : 0); /* answers go on coming, to readers that are no more */
+        sm_fetch_free(f);
+    }
+    sm_pool_free(pool);
+    sm_blob_close(late);
+    sm_blob_close(b);
+    drop_object(s, "x");
+    sm_store_release(line);
+    sm_store_release(slow);
+    sm_store_release(s);
+}
+
 static void count_wake(void *ctx)
 {
     atomic_fetch_add((_Atomic int32_t *)ctx, 1);
@@ -382,6 +439,37 @@ static void test_wake_and_cancel(void **state)
     drop_object(s, "x");
     sm_store_release(line);
     sm_store_release(slow);
+    sm_store_release(s);
+}
+
+/* A job that is being run when its fetch is freed must not be left to wait for its slow answer. */
+static void test_cancel_while_running(void **state)
+{
+    sm_error e = {0};
+    sm_store *s = open_store("memory://fetch_running");
+    sm_store *line = slow_store(s, 0, 1);
+    sm_blob *b = make_blob(s, "x", 1000), *never = NULL;
+    assert_ok(sm_blob_open(line, SM_STR("x"), &never, &e), &e);
+    sm_budget *budget = sm_budget_new(NULL, "running", 0);
+    const int64_t start_ns = sm_monotonic_ns();
+    for (int round = 0; round < 300; round++) {
+        sm_fetch *f = NULL;
+        assert_ok(sm_fetch_new(budget, &f, &e), &e);
+        for (uint64_t i = 0; i < 1 + (uint64_t)round % 7; i++) {
+            ask(f, never, 0, 1000, i);
+        }
+        for (volatile int spin = 0; spin < round * 100;) {
+            spin = spin + 1;
+        }
+        sm_fetch_free(f);
+        assert_int_equal(sm_budget_used(budget), 0);
+    }
+    assert_true(sm_monotonic_ns() - start_ns < 20000000000);
+    sm_budget_free(budget);
+    sm_blob_close(never);
+    sm_blob_close(b);
+    drop_object(s, "x");
+    sm_store_release(line);
     sm_store_release(s);
 }
 
@@ -462,7 +550,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pieces),          cmocka_unit_test(test_failures),
         cmocka_unit_test(test_budget),          cmocka_unit_test(test_completion_order),
-        cmocka_unit_test(test_no_wake_is_lost), cmocka_unit_test(test_wake_and_cancel),
+        cmocka_unit_test(test_no_wake_is_lost), cmocka_unit_test(test_pool),
+        cmocka_unit_test(test_wake_and_cancel), cmocka_unit_test(test_cancel_while_running),
         cmocka_unit_test(test_delays_overlap),  cmocka_unit_test(test_wire_rate),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

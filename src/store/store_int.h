@@ -28,7 +28,7 @@ typedef struct smi_writer {
 /* The functions block and may be called from any thread; those of one writer one at a time. Keys
  * are valid, prefixes too. They name the cause; the caller in store.c adds the object. */
 typedef struct sm_store_ops {
-    void (*release)(sm_store *s);
+    void (*close)(sm_store *s);
     size_t (*inflight_bytes)(const sm_store *s);
     sm_status (*list)(sm_store *s, const smi_listing *what, sm_arena *a, sm_entry **out, int64_t *n,
                       sm_error *e);
@@ -119,7 +119,9 @@ typedef struct smi_job {
     /* Called at that time, on an I/O thread. The service does not touch j any more. */
     void (*done)(struct smi_job *j);
     const void *owner; /* for smi_io_cancel */
+    /* The service's own: */
     int64_t due_ns;
+    bool is_cancelled;
     struct smi_job *prev, *next;
 } smi_job;
 
@@ -128,7 +130,7 @@ sm_status smi_io_join(smi_io **out, sm_error *e) SM_MUST_USE;
 void smi_io_leave(smi_io *io);
 void smi_io_add(smi_io *io, smi_job *j);
 /** Takes out the owner's jobs that have not begun and those that wait for their time; returns them
- * linked by `next`. For the others, `done` is still called. */
+ * linked by `next`. For the others, `done` is still called, as soon as they have been run. */
 smi_job *smi_io_cancel(smi_io *io, const void *owner);
 
 /* ---- those who wait -------------------------------------------------------------------------- */

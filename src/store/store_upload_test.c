@@ -244,15 +244,20 @@ static void test_close_in_flight(void **state)
     sm_store *s = open_scratch(&at), *line = NULL;
     sm_budget *budget = sm_budget_new(NULL, "close", 0);
     assert_ok(sm_store_fault(s, &(sm_fault_plan){.bytes_per_s = 1}, &line, &e), &e);
-    sm_upload *u = begin(line, "x", budget, 0);
     const int64_t start_ns = sm_monotonic_ns();
-    for (int i = 0; i < 50; i++) {
-        write_text(u, budget, "a minute of a line that carries one byte in a second ...........");
+    for (int round = 0; round < 50; round++) {
+        sm_upload *u = begin(line, "x", budget, 0);
+        for (int i = 0; i < round; i++) {
+            write_text(u, budget,
+                       "a minute of a line that carries one byte in a second ...........");
+        }
+        if (round > 0) {
+            assert_int_equal(sm_upload_finish(u, (sm_waker){0}, &e), SM_WAIT);
+        }
+        sm_upload_close(u);
+        assert_int_equal(sm_budget_used(budget), 0);
     }
-    assert_int_equal(sm_upload_finish(u, (sm_waker){0}, &e), SM_WAIT);
-    sm_upload_close(u);
-    assert_true(sm_monotonic_ns() - start_ns < 5000000000);
-    assert_int_equal(sm_budget_used(budget), 0);
+    assert_true(sm_monotonic_ns() - start_ns < 20000000000);
     assert_int_equal(count_files(at.path), 0);
     sm_budget_free(budget);
     sm_store_release(line);
