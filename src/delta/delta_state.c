@@ -10,11 +10,26 @@
  * Source  PROTOCOL.md, "Action Reconciliation" */
 #include "delta/delta_int.h"
 
+/* file:/x, file:///x and /x are one file: what an add wrote one way, a remove may write another. */
+static sm_str without_scheme(sm_str path)
+{
+    const sm_str scheme = SM_STR("file:");
+
+    if (!sm_str_starts(path, scheme)) {
+        return path;
+    }
+    path = (sm_str){path.data + scheme.len, path.len - scheme.len};
+    while (path.len > 1 && path.data[0] == '/' && path.data[1] == '/') {
+        path = (sm_str){path.data + 1, path.len - 1};
+    }
+    return path;
+}
+
 /* "path" or "path\0vector", in a buffer of the caller's. */
 static sm_str identity(const smi_action *action, sm_buf *out)
 {
     sm_buf_reset(out);
-    sm_buf_text(out, action->path);
+    sm_buf_text(out, without_scheme(action->path));
     if (action->dv) {
         sm_buf_text(out, (sm_str){"\0", 1});
         sm_buf_text(out, action->dv->storage_type);
@@ -189,10 +204,11 @@ sm_status smi_state_finish(sm_snapshot *s, sm_error *e)
         return sm_fail(e, SM_CORRUPT, "the log has no metadata");
     }
     SM_TRY(smi_check_reader(&s->protocol, e));
-    if (s->schema_json.len == 0) {
-        return sm_fail(e, SM_CORRUPT, "the log's metadata has no schema");
+    if (s->schema_json.len == 0) { /* no columns: what the reference implementation makes of it */
+        s->metadata.schema = sm_type_struct(s->arena, NULL, 0);
+    } else {
+        SM_TRY(sm_delta_schema_parse(s->schema_json, s->arena, &s->metadata.schema, e));
     }
-    SM_TRY(sm_delta_schema_parse(s->schema_json, s->arena, &s->metadata.schema, e));
     SM_TRY(check_partition_columns(&s->metadata, e));
     s->files = SM_NEW_ARRAY(s->arena, sm_delta_file, s->n_adds);
     for (int64_t i = 0; i < s->n_adds; i++) {
