@@ -198,8 +198,8 @@ static sm_status assemble_struct(const smi_pq_shape *s, smi_pq_leaf *const *leav
 
 /* Offsets of a list's slots, and the bits of those that are not null; false where a level has no
  * list to go on with, or there are too many elements. */
-static bool list_offsets(const smi_pq_shape *s, const level_view *v, int32_t *offsets, uint8_t *bits,
-                         int64_t *n_set)
+static bool list_offsets(const smi_pq_shape *s, const level_view *v, int32_t *offsets,
+                         uint8_t *bits, int64_t *n_set)
 {
     int64_t slot = 0, n_items = 0, begun = 0;
     for (int64_t i = 0; i < v->n; i++) {

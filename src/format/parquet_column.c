@@ -409,7 +409,8 @@ static sm_status pressed_bytes(smi_pq_column *c, const sm_buf *in, size_t *n, sm
 {
     const size_t bound = smi_pq_press_bound(c->press, in->len);
     sm_buf_reset(&c->packed);
-    return smi_pq_press_run(c->press, in->data, in->len, smi_pq_room(&c->packed, bound), bound, n, e);
+    return smi_pq_press_run(c->press, in->data, in->len, smi_pq_room(&c->packed, bound), bound, n,
+                            e);
 }
 
 /* Decides how the chunk stores values as they are, by the size of its first such page. */
@@ -417,8 +418,8 @@ static sm_status choose(smi_pq_column *c, sm_error *e)
 {
     size_t plain = 0, other = 0;
     const bool is_float = c->type->id == SM_TYPE_F32 || c->type->id == SM_TYPE_F64;
-    const smi_pq_encoding rival = c->stage == SMI_PQ_STAGE_TEXT ? SMI_PQ_DELTA_LENGTH_BYTE_ARRAY
-                                                                : SMI_PQ_DELTA_BINARY_PACKED;
+    const smi_pq_encoding rival =
+        c->stage == SMI_PQ_STAGE_TEXT ? SMI_PQ_DELTA_LENGTH_BYTE_ARRAY : SMI_PQ_DELTA_BINARY_PACKED;
     c->choice = SMI_PQ_PLAIN;
     c->has_choice = true;
     if (is_float || c->stage == SMI_PQ_STAGE_BOOL || c->stage == SMI_PQ_STAGE_DECIMAL) {

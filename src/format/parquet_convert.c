@@ -34,8 +34,8 @@ typedef enum convert_kind {
     CONVERT_U64_DECIMAL,
     CONVERT_BYTES_DECIMAL,
     CONVERT_DATE_TIMESTAMP,
-    CONVERT_I32_THOUSAND, /* TIME in milliseconds */
-    CONVERT_I64_THOUSAND, /* milliseconds */
+    CONVERT_I32_THOUSAND,   /* TIME in milliseconds */
+    CONVERT_I64_THOUSAND,   /* milliseconds */
     CONVERT_I64_THOUSANDTH, /* nanoseconds */
     CONVERT_INT96,
     CONVERT_FLOAT16,
@@ -104,11 +104,10 @@ static bool find_decimal(const smi_pq_node *from, const sm_type *natural, const 
     const bool is_unsigned = is_integer && !sm_type_is_signed(natural->id);
     out->factor = ten_to(to->scale - scale);
     out->limit = ten_to(to->precision);
-    out->kind = from->physical == SMI_PQ_INT32
-                    ? (is_unsigned ? CONVERT_U32_DECIMAL : CONVERT_I32_DECIMAL)
-                : from->physical == SMI_PQ_INT64
-                    ? (is_unsigned ? CONVERT_U64_DECIMAL : CONVERT_I64_DECIMAL)
-                    : CONVERT_BYTES_DECIMAL;
+    out->kind =
+        from->physical == SMI_PQ_INT32   ? (is_unsigned ? CONVERT_U32_DECIMAL : CONVERT_I32_DECIMAL)
+        : from->physical == SMI_PQ_INT64 ? (is_unsigned ? CONVERT_U64_DECIMAL : CONVERT_I64_DECIMAL)
+                                         : CONVERT_BYTES_DECIMAL;
     return true;
 }
 
@@ -165,11 +164,11 @@ static bool find_time(const smi_pq_node *from, const sm_type *natural, const sm_
     if (natural->id != to->id && !(is_timestamp(natural->id) && is_timestamp(to->id))) {
         return false;
     }
-    out->kind = from->physical == SMI_PQ_INT96    ? CONVERT_INT96
-                : from->physical == SMI_PQ_INT32  ? CONVERT_I32_THOUSAND
-                : from->unit == SMI_PQ_MILLIS     ? CONVERT_I64_THOUSAND
-                : from->unit == SMI_PQ_NANOS      ? CONVERT_I64_THOUSANDTH
-                                                  : CONVERT_COPY;
+    out->kind = from->physical == SMI_PQ_INT96   ? CONVERT_INT96
+                : from->physical == SMI_PQ_INT32 ? CONVERT_I32_THOUSAND
+                : from->unit == SMI_PQ_MILLIS    ? CONVERT_I64_THOUSAND
+                : from->unit == SMI_PQ_NANOS     ? CONVERT_I64_THOUSANDTH
+                                                 : CONVERT_COPY;
     return true;
 }
 
@@ -267,7 +266,7 @@ CONVERT(f32_f64, float, double, v)
 /* Within the digits of the type? */
 static bool scale_decimal(const smi_pq_convert *c, sm_i128 v, sm_i128 *out)
 {
-    return !__builtin_mul_overflow(v, c->factor, out) && *out < c->limit && *out > -c->limit;
+    return !__builtin_mul_overflow(v, c->factor, out) && *out<c->limit && * out> - c->limit;
 }
 CONVERT_CHECKED(i32_decimal, int32_t, sm_i128, scale_decimal(c, v, &to[i]))
 CONVERT_CHECKED(u32_decimal, uint32_t, sm_i128, scale_decimal(c, v, &to[i]))
@@ -299,8 +298,7 @@ static bool bytes_to_decimal(const smi_pq_convert *c, sm_str s, sm_i128 *out)
     }
     return scale_decimal(c, (sm_i128)v, out);
 }
-CONVERT_CHECKED(bytes_decimal, sm_view, sm_i128,
-                bytes_to_decimal(c, sm_view_str(&v, heap), &to[i]))
+CONVERT_CHECKED(bytes_decimal, sm_view, sm_i128, bytes_to_decimal(c, sm_view_str(&v, heap), &to[i]))
 
 /* INT96: nanoseconds of the day, then the Julian day, little endian. */
 static bool int96_to_us(const sm_view *v, int64_t *out)

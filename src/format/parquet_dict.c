@@ -23,7 +23,8 @@ typedef struct dict_entry {
 
 void smi_pq_dict_init(smi_pq_dict *d, int value_bytes)
 {
-    *d = (smi_pq_dict){.value_bytes = value_bytes, .max_entries = MAX_ENTRIES, .max_bytes = MAX_BYTES};
+    *d = (smi_pq_dict){
+        .value_bytes = value_bytes, .max_entries = MAX_ENTRIES, .max_bytes = MAX_BYTES};
 }
 
 void smi_pq_dict_reset(smi_pq_dict *d)
@@ -179,5 +180,6 @@ static int64_t text_codes(smi_pq_dict *d, const sm_str *values, int64_t n, uint3
 int64_t smi_pq_dict_codes(smi_pq_dict *d, const void *values, int64_t n, uint32_t *codes)
 {
     grow_slots(d);
-    return d->value_bytes == 0 ? text_codes(d, values, n, codes) : number_codes(d, values, n, codes);
+    return d->value_bytes == 0 ? text_codes(d, values, n, codes)
+                               : number_codes(d, values, n, codes);
 }

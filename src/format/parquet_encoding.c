@@ -18,11 +18,11 @@
 #include "format/parquet_int.h"
 
 /* As parquet-mr has it; readers accept any, few meet another. */
-#define DELTA_BLOCK      128
-#define DELTA_MINIS      4
-#define DELTA_MINI       (DELTA_BLOCK / DELTA_MINIS)
-#define DELTA_MINIS_MAX  4096
-#define DELTA_BLOCK_MAX  (1u << 24)
+#define DELTA_BLOCK     128
+#define DELTA_MINIS     4
+#define DELTA_MINI      (DELTA_BLOCK / DELTA_MINIS)
+#define DELTA_MINIS_MAX 4096
+#define DELTA_BLOCK_MAX (1u << 24)
 
 static bool read_varint(const uint8_t **p, const uint8_t *end, uint64_t *out)
 {
@@ -281,7 +281,7 @@ void smi_pq_runs_repeat(uint32_t v, int64_t n, int width, sm_buf *out)
         }                                                                                          \
         put_varint(out, (uint64_t)groups << 1 | 1);                                                \
         const size_t bytes = (size_t)groups * (size_t)width;                                       \
-        uint8_t *p = smi_pq_room(out, bytes + 8);                                                         \
+        uint8_t *p = smi_pq_room(out, bytes + 8);                                                  \
         uint64_t acc = 0;                                                                          \
         int filled = 0;                                                                            \
         for (int64_t i = 0; i < n; i++) {                                                          \

@@ -172,10 +172,10 @@ typedef struct smi_pq_node {
 
 /* Statistics of a chunk as they stand in the footer. data NULL: absent. */
 typedef struct smi_pq_stats {
-    sm_str min, max;         /* min_value, max_value */
-    sm_str old_min, old_max; /* min, max: ordered as signed bytes whatever the type */
-    int64_t n_nulls;         /* −1: unknown */
-    int64_t n_nans;          /* −1: unknown */
+    sm_str min, max;             /* min_value, max_value */
+    sm_str old_min, old_max;     /* min, max: ordered as signed bytes whatever the type */
+    int64_t n_nulls;             /* −1: unknown */
+    int64_t n_nans;              /* −1: unknown */
     bool min_is_cut, max_is_cut; /* written only: not exact */
 } smi_pq_stats;
 
@@ -234,7 +234,7 @@ void smi_pq_footer_write(const smi_pq_node *root, const smi_pq_written_group *gr
 typedef struct smi_pq_convert {
     const smi_pq_node *from;
     const sm_type *to;
-    int32_t kind; /* parquet_convert.c's own */
+    int32_t kind;          /* parquet_convert.c's own */
     sm_i128 factor, limit; /* DECIMAL */
 } smi_pq_convert;
 
@@ -251,13 +251,13 @@ typedef struct smi_pq_shape smi_pq_shape;
 struct smi_pq_shape {
     smi_pq_shape_kind kind;
     const sm_type *type;
-    int32_t leaf;      /* the file's leaf; else one below whose levels tell of this one; −1: none */
-    uint8_t def;       /* there is a value from this definition level on */
-    uint8_t slot_def;  /* there is a slot from this definition level on */
-    uint8_t slot_rep;  /* up to this repetition level a new slot begins */
-    uint8_t item_def;  /* LIST: there is an element from this definition level on */
-    uint8_t item_rep;  /* LIST: at this repetition level the list goes on */
-    bool is_flat;      /* a leaf that is a column of its own: at most one definition level */
+    int32_t leaf; /* the file's leaf; else one below whose levels tell of this one; −1: none */
+    uint8_t def;  /* there is a value from this definition level on */
+    uint8_t slot_def; /* there is a slot from this definition level on */
+    uint8_t slot_rep; /* up to this repetition level a new slot begins */
+    uint8_t item_def; /* LIST: there is an element from this definition level on */
+    uint8_t item_rep; /* LIST: at this repetition level the list goes on */
+    bool is_flat;     /* a leaf that is a column of its own: at most one definition level */
     int32_t n_children;
     smi_pq_shape *children;
     smi_pq_convert convert; /* LEAF */
@@ -437,17 +437,17 @@ typedef struct smi_pq_leaf {
     int64_t page_left; /* levels not read */
     smi_pq_runs rep, def;
     smi_pq_encoding encoding;
-    sm_block *page_block;    /* borrowed from pages */
-    const uint8_t *base;     /* of the page's values: what views count from */
-    const uint8_t *p, *end;  /* values not read */
-    bool is_ascii;           /* strings: no byte over 0x7F in the page */
-    int64_t bool_bit;        /* PLAIN booleans: the next bit from base */
+    sm_block *page_block;      /* borrowed from pages */
+    const uint8_t *base;       /* of the page's values: what views count from */
+    const uint8_t *p, *end;    /* values not read */
+    bool is_ascii;             /* strings: no byte over 0x7F in the page */
+    int64_t bool_bit;          /* PLAIN booleans: the next bit from base */
     int64_t split_n, split_at; /* BYTE_STREAM_SPLIT: values in the page, the next one */
-    smi_pq_runs codes;       /* dictionary codes, RLE booleans */
-    smi_pq_delta delta;      /* integers, lengths, prefix lengths */
-    smi_pq_delta suffix;     /* DELTA_BYTE_ARRAY: suffix lengths */
-    smi_pq_growing last;     /* DELTA_BYTE_ARRAY: the string before */
-    int32_t heap_index;      /* of the page in this batch's heap; −1: not there yet */
+    smi_pq_runs codes;         /* dictionary codes, RLE booleans */
+    smi_pq_delta delta;        /* integers, lengths, prefix lengths */
+    smi_pq_delta suffix;       /* DELTA_BYTE_ARRAY: suffix lengths */
+    smi_pq_growing last;       /* DELTA_BYTE_ARRAY: the string before */
+    int32_t heap_index;        /* of the page in this batch's heap; −1: not there yet */
 
     /* the dictionary, converted */
     sm_block *dict_values;
@@ -614,8 +614,8 @@ typedef struct smi_pq_column {
     sm_buf raw;             /* encoded pages */
     smi_pq_raw_page *pages;
     int64_t n_pages, pages_cap;
-    sm_buf out;     /* compressed pages with their headers */
-    sm_buf dict_out; /* the dictionary's page */
+    sm_buf out;                  /* compressed pages with their headers */
+    sm_buf dict_out;             /* the dictionary's page */
     sm_buf try_a, try_b, packed; /* scratch */
     uint32_t encodings;
     uint64_t plain_bytes; /* of pages and headers before compression */
@@ -635,7 +635,7 @@ typedef struct smi_pq_levels {
     const uint8_t *defs, *reps;
     int64_t n;           /* levels */
     const int32_t *rows; /* where the values of the full ones stand */
-    int64_t n_full; /* full ones */
+    int64_t n_full;      /* full ones */
     int64_t n_rows;      /* rows of the table */
     bool is_edge;        /* may a page end here? */
 } smi_pq_levels;

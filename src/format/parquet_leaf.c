@@ -88,7 +88,7 @@ void smi_pq_spread(const void *in, void *out, int value_bytes, const uint8_t *bi
                    int64_t n, int64_t n_set)
 {
     if (n_set == n) {
-        if (in != out) {
+        if (in != out && n > 0) {
             memcpy(out, in, (size_t)n * (size_t)value_bytes);
         }
         return;
@@ -133,8 +133,10 @@ void smi_pq_pack_bools(const uint8_t *in, int64_t n, uint8_t *out)
 
 static sm_status corrupt(const smi_pq_leaf *l, sm_error *e, const char *what)
 {
-    const sm_status st = sm_fail(e, SM_CORRUPT, "column \"%.*s\": %s", SM_STR_ARG(l->node->name), what);
-    sm_error_place(e, l->pages.file, 0, (int64_t)(l->pages.off_bytes + (uint64_t)(l->pages.p - l->pages.start)));
+    const sm_status st =
+        sm_fail(e, SM_CORRUPT, "column \"%.*s\": %s", SM_STR_ARG(l->node->name), what);
+    sm_error_place(e, l->pages.file, 0,
+                   (int64_t)(l->pages.off_bytes + (uint64_t)(l->pages.p - l->pages.start)));
     return st;
 }
 
@@ -272,8 +274,7 @@ static sm_status raw_plain_bytes(smi_pq_leaf *l, int64_t n, sm_view *out, sm_err
 
 static sm_status raw_plain_fixed(smi_pq_leaf *l, int64_t n, sm_view *out, sm_error *e)
 {
-    const uint32_t len =
-        l->node->physical == SMI_PQ_INT96 ? 12 : (uint32_t)l->node->fixed_bytes;
+    const uint32_t len = l->node->physical == SMI_PQ_INT96 ? 12 : (uint32_t)l->node->fixed_bytes;
     if ((uint64_t)n > (uint64_t)(l->end - l->p) / len) {
         return corrupt(l, e, "a page ends before its values");
     }
@@ -596,6 +597,7 @@ static sm_status load_dictionary(smi_pq_leaf *l, const smi_pq_page *page, sm_err
     l->n_heap = 0;
     const sm_status st = stored_values(l, page->n_values, l->dict_values->data, e);
     l->into = into;
+    l->heap[0] = (sm_heap_buf){0}; /* until the batch keeps it */
     l->n_heap = 1;
     if (st == SM_OK) {
         l->n_dict = page->n_values;
@@ -635,7 +637,7 @@ static sm_status begin_encoding(smi_pq_leaf *l, sm_error *e)
                          is_empty ? l->end : l->p + 4 + smi_pq_le32(l->p), 1);
         return SM_OK;
     case SMI_PQ_BYTE_STREAM_SPLIT: {
-        const int64_t bytes = t == SMI_PQ_FIXED ? l->node->fixed_bytes
+        const int64_t bytes = t == SMI_PQ_FIXED                        ? l->node->fixed_bytes
                               : t == SMI_PQ_INT32 || t == SMI_PQ_FLOAT ? 4
                                                                        : 8;
         if (t == SMI_PQ_BOOLEAN || t == SMI_PQ_BYTE_ARRAY || t == SMI_PQ_INT96) {
@@ -784,8 +786,7 @@ static sm_status give_coded(smi_pq_leaf *l, const uint32_t *codes, sm_column *ou
     void *child = NULL;
     SM_TRY(sm_batch_alloc(l->into, sizeof(sm_column), &child, e));
     sm_column *entries = child;
-    *entries = (sm_column){
-        .type = out->type, .n_rows = l->n_dict, .values = l->dict_values->data};
+    *entries = (sm_column){.type = out->type, .n_rows = l->n_dict, .values = l->dict_values->data};
     l->n_heap = 1;
     SM_TRY(smi_pq_leaf_heap(l, entries, e));
     sm_batch_keep(l->into, l->dict_values);

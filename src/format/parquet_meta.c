@@ -39,13 +39,13 @@ typedef struct meta_in {
 static void set_converted(smi_pq_node *n, int32_t converted)
 {
     static const smi_pq_logical by_code[] = {
-        [0] = SMI_PQ_STRING,     [1] = SMI_PQ_MAP,       [2] = SMI_PQ_MAP_KEY_VALUE,
-        [3] = SMI_PQ_LIST,       [4] = SMI_PQ_STRING,    [5] = SMI_PQ_DECIMAL,
-        [6] = SMI_PQ_DATE,       [7] = SMI_PQ_TIME,      [8] = SMI_PQ_TIME,
-        [9] = SMI_PQ_TIMESTAMP,  [10] = SMI_PQ_TIMESTAMP, [11] = SMI_PQ_INTEGER,
-        [12] = SMI_PQ_INTEGER,   [13] = SMI_PQ_INTEGER,  [14] = SMI_PQ_INTEGER,
-        [15] = SMI_PQ_INTEGER,   [16] = SMI_PQ_INTEGER,  [17] = SMI_PQ_INTEGER,
-        [18] = SMI_PQ_INTEGER,   [19] = SMI_PQ_STRING,
+        [0] = SMI_PQ_STRING,    [1] = SMI_PQ_MAP,        [2] = SMI_PQ_MAP_KEY_VALUE,
+        [3] = SMI_PQ_LIST,      [4] = SMI_PQ_STRING,     [5] = SMI_PQ_DECIMAL,
+        [6] = SMI_PQ_DATE,      [7] = SMI_PQ_TIME,       [8] = SMI_PQ_TIME,
+        [9] = SMI_PQ_TIMESTAMP, [10] = SMI_PQ_TIMESTAMP, [11] = SMI_PQ_INTEGER,
+        [12] = SMI_PQ_INTEGER,  [13] = SMI_PQ_INTEGER,   [14] = SMI_PQ_INTEGER,
+        [15] = SMI_PQ_INTEGER,  [16] = SMI_PQ_INTEGER,   [17] = SMI_PQ_INTEGER,
+        [18] = SMI_PQ_INTEGER,  [19] = SMI_PQ_STRING,
     };
     if (converted < 0 || converted >= SM_COUNT(by_code)) {
         return; /* BSON, INTERVAL, and what came later: the physical type */
@@ -100,10 +100,9 @@ static void read_logical_body(smi_thrift_in *in, smi_pq_logical kind, smi_pq_nod
 static void read_logical(smi_thrift_in *in, smi_thrift_type type, smi_pq_node *n)
 {
     static const smi_pq_logical by_field[] = {
-        [1] = SMI_PQ_STRING, [2] = SMI_PQ_MAP,        [3] = SMI_PQ_LIST,
-        [4] = SMI_PQ_STRING, [5] = SMI_PQ_DECIMAL,    [6] = SMI_PQ_DATE,
-        [7] = SMI_PQ_TIME,   [8] = SMI_PQ_TIMESTAMP,  [10] = SMI_PQ_INTEGER,
-        [11] = SMI_PQ_UNKNOWN, [12] = SMI_PQ_STRING,  [15] = SMI_PQ_FLOAT16,
+        [1] = SMI_PQ_STRING,   [2] = SMI_PQ_MAP,      [3] = SMI_PQ_LIST,    [4] = SMI_PQ_STRING,
+        [5] = SMI_PQ_DECIMAL,  [6] = SMI_PQ_DATE,     [7] = SMI_PQ_TIME,    [8] = SMI_PQ_TIMESTAMP,
+        [10] = SMI_PQ_INTEGER, [11] = SMI_PQ_UNKNOWN, [12] = SMI_PQ_STRING, [15] = SMI_PQ_FLOAT16,
     };
     int16_t id = 0;
     smi_thrift_struct(in, type);
@@ -475,8 +474,9 @@ static sm_status read_footer_bytes(sm_blob *blob, sm_arena *a, sm_str *out, sm_e
     }
     const uint32_t len = smi_pq_le32(magic - 4);
     if (len > size - 12) {
-        return sm_fail(e, SM_CORRUPT, "footer length %" PRIu32 " does not fit the file of %" PRIu64
-                       " bytes", len, size);
+        return sm_fail(e, SM_CORRUPT,
+                       "footer length %" PRIu32 " does not fit the file of %" PRIu64 " bytes", len,
+                       size);
     }
     if (len > FOOTER_MAX_BYTES) {
         return sm_fail(e, SM_LIMIT, "footer of %" PRIu32 " bytes", len);
@@ -533,9 +533,9 @@ static void put_time_type(smi_thrift_out *o, const smi_pq_node *n)
 static void put_logical(smi_thrift_out *o, const smi_pq_node *n)
 {
     static const int16_t field[] = {
-        [SMI_PQ_STRING] = 1, [SMI_PQ_MAP] = 2,  [SMI_PQ_LIST] = 3,      [SMI_PQ_DECIMAL] = 5,
-        [SMI_PQ_DATE] = 6,   [SMI_PQ_TIME] = 7, [SMI_PQ_TIMESTAMP] = 8, [SMI_PQ_INTEGER] = 10,
-        [SMI_PQ_UNKNOWN] = 11,
+        [SMI_PQ_STRING] = 1,    [SMI_PQ_MAP] = 2,      [SMI_PQ_LIST] = 3,
+        [SMI_PQ_DECIMAL] = 5,   [SMI_PQ_DATE] = 6,     [SMI_PQ_TIME] = 7,
+        [SMI_PQ_TIMESTAMP] = 8, [SMI_PQ_INTEGER] = 10, [SMI_PQ_UNKNOWN] = 11,
     };
     if (n->logical == SMI_PQ_PLAIN_TYPE) {
         return;

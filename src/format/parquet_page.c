@@ -61,8 +61,8 @@ void smi_pq_codecs_free(smi_pq_codecs *c)
 
 sm_str smi_pq_codec_name(smi_pq_codec c)
 {
-    static const char *const names[] = {"none", "snappy", "gzip", "lzo",
-                                        "brotli", "lz4", "zstd", "lz4_raw"};
+    static const char *const names[] = {"none",   "snappy", "gzip", "lzo",
+                                        "brotli", "lz4",    "zstd", "lz4_raw"};
     return sm_str_of((unsigned)c < (unsigned)SM_COUNT(names) ? names[c] : "?");
 }
 
@@ -176,8 +176,7 @@ static bool decompress(smi_pq_codecs *c, smi_pq_codec codec, const uint8_t *in, 
     case SMI_PQ_ZSTD:
         return unzstd(c, in, n, out, n_out);
     case SMI_PQ_LZ4_RAW:
-        return LZ4_decompress_safe((const char *)in, (char *)out, (int)n, (int)n_out) ==
-               (int)n_out;
+        return LZ4_decompress_safe((const char *)in, (char *)out, (int)n, (int)n_out) == (int)n_out;
     default:
         return false;
     }
@@ -263,8 +262,8 @@ static bool read_header(smi_thrift_in *in, page_header *h)
             smi_thrift_skip(in, type);
         }
     }
-    const bool has_values = h->type == PAGE_DATA || h->type == PAGE_DICTIONARY ||
-                            h->type == PAGE_DATA_V2;
+    const bool has_values =
+        h->type == PAGE_DATA || h->type == PAGE_DICTIONARY || h->type == PAGE_DATA_V2;
     return !in->failed && h->plain_bytes >= 0 && h->packed_bytes >= 0 && h->def_bytes >= 0 &&
            h->rep_bytes >= 0 && (!has_values || (h->n_values >= 0 && h->encoding >= 0));
 }
@@ -350,8 +349,8 @@ static sm_status unpack(smi_pq_pages *p, const page_header *h, const uint8_t *bo
     SM_TRY(own_block(p, keep + plain, e));
     memcpy(p->block->data, body, keep);
     /* Nothing to decompress: some writers store no bytes at all, some an empty stream. */
-    if (plain > 0 && !decompress(p->codecs, p->codec, body + keep, packed, p->block->data + keep,
-                                 plain)) {
+    if (plain > 0 &&
+        !decompress(p->codecs, p->codec, body + keep, packed, p->block->data + keep, plain)) {
         return fail_at(p, body, e, "a page's compressed data is damaged");
     }
     *out = p->block->data;
@@ -388,11 +387,10 @@ static sm_status read_body(smi_pq_pages *p, const page_header *h, const uint8_t 
         .block = p->block,
     };
     at += keep;
-    if (h->type == PAGE_DATA &&
-        (!split_levels(out->rep_encoding, p->max_rep, h->n_values, &at, end, &out->rep,
-                       &out->rep_end) ||
-         !split_levels(out->def_encoding, p->max_def, h->n_values, &at, end, &out->def,
-                       &out->def_end))) {
+    if (h->type == PAGE_DATA && (!split_levels(out->rep_encoding, p->max_rep, h->n_values, &at, end,
+                                               &out->rep, &out->rep_end) ||
+                                 !split_levels(out->def_encoding, p->max_def, h->n_values, &at, end,
+                                               &out->def, &out->def_end))) {
         return fail_at(p, body, e, "a page's levels do not fit the page");
     }
     out->values = at;

@@ -306,8 +306,7 @@ static void make_room(pq_reader *r, const pq_file *f, int32_t n_blocks)
 {
     if (f->n_used > r->n_leaves) {
         r->leaves = sm_realloc(r->leaves, (size_t)f->n_used * sizeof(*r->leaves));
-        memset(r->leaves + r->n_leaves, 0,
-               (size_t)(f->n_used - r->n_leaves) * sizeof(*r->leaves));
+        memset(r->leaves + r->n_leaves, 0, (size_t)(f->n_used - r->n_leaves) * sizeof(*r->leaves));
         r->n_leaves = f->n_used;
     }
     if (f->footer->n_leaves > r->n_by_leaf) {
@@ -358,9 +357,9 @@ sm_status smi_pq_begin(sm_reader *reader, sm_file *file, const sm_morsel *m,
         const int32_t leaf = f->used[i];
         const smi_pq_chunk *c = &g->chunks[leaf];
         int32_t k = 0;
-        while (k < m->n_ranges && (c->off_bytes < m->ranges[k].off_bytes ||
-                                   c->off_bytes + c->size_bytes >
-                                       m->ranges[k].off_bytes + m->ranges[k].len)) {
+        while (k < m->n_ranges &&
+               (c->off_bytes < m->ranges[k].off_bytes ||
+                c->off_bytes + c->size_bytes > m->ranges[k].off_bytes + m->ranges[k].len)) {
             k++;
         }
         SM_ASSERT(k < m->n_ranges);

@@ -44,7 +44,8 @@ static bool is_two_level(const smi_pq_node *list, const smi_pq_node *repeated)
     if (repeated->physical != SMI_PQ_GROUP || repeated->n_children != 1) {
         return true;
     }
-    if (repeated->children[0]->repetition == SMI_PQ_REPEATED || sm_str_is(repeated->name, "array")) {
+    if (repeated->children[0]->repetition == SMI_PQ_REPEATED ||
+        sm_str_is(repeated->name, "array")) {
         return true;
     }
     const sm_str tuple = SM_STR("_tuple");
@@ -113,15 +114,15 @@ static const sm_type *scalar_type(const smi_pq_node *n)
     case SMI_PQ_BOOLEAN:
         return &sm_type_bool;
     case SMI_PQ_INT32:
-        return n->logical == SMI_PQ_INTEGER && n->bits <= 32                  ? integer_type(n)
-               : n->logical == SMI_PQ_DATE                                    ? &sm_type_date
+        return n->logical == SMI_PQ_INTEGER && n->bits <= 32           ? integer_type(n)
+               : n->logical == SMI_PQ_DATE                             ? &sm_type_date
                : n->logical == SMI_PQ_TIME && n->unit == SMI_PQ_MILLIS ? &sm_type_time
-                                                                              : &sm_type_i32;
+                                                                       : &sm_type_i32;
     case SMI_PQ_INT64:
-        return n->logical == SMI_PQ_INTEGER && n->bits == 64            ? integer_type(n)
-               : n->logical == SMI_PQ_TIMESTAMP                         ? timestamp_type(n)
+        return n->logical == SMI_PQ_INTEGER && n->bits == 64           ? integer_type(n)
+               : n->logical == SMI_PQ_TIMESTAMP                        ? timestamp_type(n)
                : n->logical == SMI_PQ_TIME && n->unit != SMI_PQ_MILLIS ? &sm_type_time
-                                                                        : &sm_type_i64;
+                                                                       : &sm_type_i64;
     case SMI_PQ_INT96:
         return &sm_type_timestamp_ntz;
     case SMI_PQ_FLOAT:
@@ -131,8 +132,7 @@ static const sm_type *scalar_type(const smi_pq_node *n)
     case SMI_PQ_BYTE_ARRAY:
         return n->logical == SMI_PQ_STRING ? &sm_type_string : &sm_type_binary;
     default:
-        return n->logical == SMI_PQ_FLOAT16 && n->fixed_bytes == 2 ? &sm_type_f32
-                                                                   : &sm_type_binary;
+        return n->logical == SMI_PQ_FLOAT16 && n->fixed_bytes == 2 ? &sm_type_f32 : &sm_type_binary;
     }
 }
 
@@ -201,9 +201,15 @@ sm_status smi_pq_schema_of(const smi_pq_footer *f, sm_arena *a, const sm_type **
 static const char *logical_name(const smi_pq_node *n)
 {
     static const char *const names[] = {
-        [SMI_PQ_PLAIN_TYPE] = "", [SMI_PQ_STRING] = "STRING",   [SMI_PQ_MAP] = "MAP",
-        [SMI_PQ_LIST] = "LIST",   [SMI_PQ_DECIMAL] = "DECIMAL", [SMI_PQ_DATE] = "DATE",
-        [SMI_PQ_TIME] = "TIME",   [SMI_PQ_UNKNOWN] = "UNKNOWN", [SMI_PQ_FLOAT16] = "FLOAT16",
+        [SMI_PQ_PLAIN_TYPE] = "",
+        [SMI_PQ_STRING] = "STRING",
+        [SMI_PQ_MAP] = "MAP",
+        [SMI_PQ_LIST] = "LIST",
+        [SMI_PQ_DECIMAL] = "DECIMAL",
+        [SMI_PQ_DATE] = "DATE",
+        [SMI_PQ_TIME] = "TIME",
+        [SMI_PQ_UNKNOWN] = "UNKNOWN",
+        [SMI_PQ_FLOAT16] = "FLOAT16",
         [SMI_PQ_MAP_KEY_VALUE] = "MAP",
         [SMI_PQ_TIMESTAMP] = "TIMESTAMP",
         [SMI_PQ_INTEGER] = "INTEGER",
@@ -213,8 +219,9 @@ static const char *logical_name(const smi_pq_node *n)
 
 void smi_pq_node_print(const smi_pq_node *n, sm_buf *out)
 {
-    static const char *const names[] = {"BOOLEAN", "INT32",  "INT64",      "INT96", "FLOAT",
-                                        "DOUBLE",  "BYTE_ARRAY", "FIXED_LEN_BYTE_ARRAY", "group"};
+    static const char *const names[] = {"BOOLEAN", "INT32",  "INT64",      "INT96",
+                                        "FLOAT",   "DOUBLE", "BYTE_ARRAY", "FIXED_LEN_BYTE_ARRAY",
+                                        "group"};
     sm_buf_printf(out, "%s", names[n->physical]);
     if (n->physical == SMI_PQ_FIXED) {
         sm_buf_printf(out, "(%d)", n->fixed_bytes);
@@ -391,7 +398,8 @@ static sm_status find_struct(finder *f, const smi_pq_node *n, spot at, smi_pq_sh
         const sm_field *field = &want->fields[i];
         const smi_pq_node *child = find_child(n, field);
         spot below = at;
-        below.path = sm_arena_strf(f->mem, "%.*s.%.*s", SM_STR_ARG(at.path), SM_STR_ARG(field->name));
+        below.path =
+            sm_arena_strf(f->mem, "%.*s.%.*s", SM_STR_ARG(at.path), SM_STR_ARG(field->name));
         if (child) {
             SM_TRY(find_shape(f, (node_view){child, false}, field->type, below, &out->children[i]));
         } else {
@@ -425,13 +433,15 @@ static sm_status find_list(finder *f, const smi_pq_node *n, const node_form *for
     return SM_OK;
 }
 
-static sm_status find_shape(finder *f, node_view v, const sm_type *want, spot at,
-                            smi_pq_shape *out)
+static sm_status find_shape(finder *f, node_view v, const sm_type *want, spot at, smi_pq_shape *out)
 {
     const smi_pq_node *n = v.node;
     const node_form form = form_of(v);
-    *out = (smi_pq_shape){
-        .type = want, .leaf = -1, .def = n->max_def, .slot_def = at.slot_def, .slot_rep = at.slot_rep};
+    *out = (smi_pq_shape){.type = want,
+                          .leaf = -1,
+                          .def = n->max_def,
+                          .slot_def = at.slot_def,
+                          .slot_rep = at.slot_rep};
     if (form.kind == NODE_LIST && form.repeated == n) {
         out->def = at.slot_def; /* a list by repetition alone is never null */
     }
@@ -490,7 +500,9 @@ static void set_decimal(smi_pq_node *n, const sm_type *t)
     n->logical = SMI_PQ_DECIMAL;
     n->precision = t->precision;
     n->scale = t->scale;
-    n->physical = t->precision <= 9 ? SMI_PQ_INT32 : t->precision <= 18 ? SMI_PQ_INT64 : SMI_PQ_FIXED;
+    n->physical = t->precision <= 9    ? SMI_PQ_INT32
+                  : t->precision <= 18 ? SMI_PQ_INT64
+                                       : SMI_PQ_FIXED;
     if (n->physical == SMI_PQ_FIXED) {
         /* The fewest bytes that hold precision digits and a sign: 10^p <= 2^(8n - 1). */
         sm_i128 limit = 1;
@@ -591,8 +603,8 @@ static sm_status plant(planter *p, smi_pq_node *n, const sm_type *t, int depth)
     if (!sm_type_is_nested(t->id)) {
         set_leaf(n, t);
         n->leaf = p->n_leaves;
-        p->leaves = sm_arena_grow(p->mem, p->leaves, p->n_leaves, &p->leaves_cap,
-                                  sizeof(*p->leaves));
+        p->leaves =
+            sm_arena_grow(p->mem, p->leaves, p->n_leaves, &p->leaves_cap, sizeof(*p->leaves));
         p->leaves[p->n_leaves++] = n;
         return SM_OK;
     }

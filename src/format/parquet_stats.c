@@ -74,8 +74,8 @@ static bool decode(const smi_pq_convert *c, sm_str s, sm_value *out)
         return true;
     }
     if (raw == SMI_PQ_RAW_VIEW) {
-        if (s.len > 64 || (c->from->physical == SMI_PQ_FIXED &&
-                           s.len != (size_t)c->from->fixed_bytes)) {
+        if (s.len > 64 ||
+            (c->from->physical == SMI_PQ_FIXED && s.len != (size_t)c->from->fixed_bytes)) {
             return false;
         }
         const sm_view v = sm_view_make(heap.data, (int32_t)s.len, 0, 0);
@@ -471,7 +471,9 @@ void smi_pq_seen_stats(const smi_pq_seen *s, const smi_pq_node *n, sm_arena *a, 
         out->min = float_bytes(s, s->min.f == 0 ? -0.0 : s->min.f, a);
         out->max = float_bytes(s, s->max.f == 0 ? 0.0 : s->max.f, a);
     } else {
-        const size_t bytes = n->physical == SMI_PQ_BOOLEAN ? 1 : n->physical == SMI_PQ_INT32 ? 4 : 8;
+        const size_t bytes = n->physical == SMI_PQ_BOOLEAN ? 1
+                             : n->physical == SMI_PQ_INT32 ? 4
+                                                           : 8;
         out->min = copy_bytes(a, &s->min, bytes); /* little endian: the low bytes come first */
         out->max = copy_bytes(a, &s->max, bytes);
     }

@@ -488,8 +488,7 @@ static sm_status codec_of(const smi_pq_options *o, smi_pq_codec *out, sm_error *
     const struct {
         const char *name;
         smi_pq_codec codec;
-    } codecs[] = {
-        {"zstd", SMI_PQ_ZSTD}, {"snappy", SMI_PQ_SNAPPY}, {"none", SMI_PQ_UNCOMPRESSED}};
+    } codecs[] = {{"zstd", SMI_PQ_ZSTD}, {"snappy", SMI_PQ_SNAPPY}, {"none", SMI_PQ_UNCOMPRESSED}};
     for (int i = 0; i < SM_COUNT(codecs); i++) {
         if (sm_str_is(o->compression, codecs[i].name)) {
             *out = codecs[i].codec;
