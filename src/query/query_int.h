@@ -14,7 +14,8 @@
 #define SMI_MAX_TEXT_BYTES ((size_t)1 << 20)
 #define SMI_MAX_NESTING    200 /* of parentheses, subqueries, CASE */
 #define SMI_MAX_DEPTH      1000 /* of the tree: a + b + c … is as deep as it is long */
-#define SMI_MAX_VIEWS      32   /* views and CTEs within views */
+#define SMI_MAX_SELECTS    1000 /* selects and FROM items within one another, views written out */
+#define SMI_MAX_BIND_DEPTH 2000 /* of expressions, over all of those */
 
 /* ---- places --------------------------------------------------------------------------------- */
 
@@ -263,6 +264,7 @@ const sm_expr *smi_remap(sm_arena *a, const sm_expr *x, const int32_t *map);
 /** Marks used[i] for each COLUMN i. */
 void smi_columns_used(const sm_expr *x, bool *used);
 bool smi_has_param(const sm_expr *x);
+int64_t smi_expr_size(const sm_expr *x); /* its nodes, shared ones as often as they stand */
 /** Can an evaluation fail at run time? */
 bool smi_can_fail(const sm_expr *x);
 /** Is `x` never true where column `index` is NULL? */
@@ -304,9 +306,10 @@ sm_status smi_bind_compare(smi_call_bind *b, sm_error *e);
 sm_status smi_bind_concat(smi_call_bind *b, sm_error *e);
 sm_status smi_bind_round(smi_call_bind *b, sm_error *e);
 sm_status smi_bind_sum(smi_call_bind *b, sm_error *e);
-sm_status smi_bind_unit(smi_call_bind *b, sm_error *e);
+sm_status smi_bind_avg(smi_call_bind *b, sm_error *e);
+sm_status smi_bind_arg(smi_call_bind *b, sm_error *e);
+sm_status smi_bind_qcut(smi_call_bind *b, sm_error *e);
 const void *smi_prepare_regex(const sm_expr *call, sm_arena *a, sm_error *e);
-const void *smi_prepare_like(const sm_expr *call, sm_arena *a, sm_error *e);
 
 #define SM_FN(name, signature, eval, flags, bind, prepare, summary, example, answer)               \
     sm_status eval(const sm_fn_call *call, sm_column *out, sm_error *e);
@@ -410,7 +413,8 @@ typedef struct smi_query {
     sm_arena *a;
     sm_plan_param *params;
     int64_t n_params, cap_params;
-    int32_t views; /* how deep in views and CTEs */
+    int32_t depth, expr_depth; /* now: in selects, in expressions */
+    int64_t n_bound, n_selects; /* so far: limited, for views and aliases multiply */
 } smi_query;
 
 /* One SELECT while it is bound. */
@@ -455,6 +459,8 @@ sm_plan_node *smi_node_window(sm_arena *a, sm_plan_node *in, sm_window_item *ite
 /** The schema of a join's output: right's columns nullable for LEFT. */
 const sm_type *smi_join_schema(sm_arena *a, const sm_plan_node *left, const sm_plan_node *right,
                                sm_join_kind kind);
+/** Makes an equality between the sides a key of the join; false where it is none. */
+bool smi_join_add(sm_arena *a, sm_plan_node *join, const sm_expr *x);
 bool smi_expr_nullable(const sm_expr *x, const sm_type *input);
 /** Structural equality: the same rows, whatever the columns are called. */
 bool smi_plan_eq(const sm_plan_node *x, const sm_plan_node *y);

@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * query/expr_print.c: expressions and plans as text, for EXPLAIN and tests. A node is a line, its
+ * inputs stand below it, two spaces in. */
+#include "query/query_int.h"
+
+/* ---- expressions ------------------------------------------------------------------------------ */
+
+static void print_name(sm_str name, sm_buf *out)
+{
+    bool is_plain = name.len > 0 && !smi_is_reserved(name);
+    for (size_t i = 0; i < name.len; i++) {
+        const char c = name.data[i];
+        is_plain = is_plain && ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
+                                (uint8_t)c >= 0x80 || (i > 0 && c >= '0' && c <= '9'));
+    }
+    sm_buf_printf(out, is_plain ? "%.*s" : "\"%.*s\"", SM_STR_ARG(name));
+}
+
+static void print_value(sm_value v, sm_buf *out)
+{
+    if (v.is_null) {
+        sm_buf_text(out, SM_STR("NULL"));
+        return;
+    }
+    const sm_type_id id = v.type->id;
+    const bool is_plain = sm_type_is_number(id) || id == SM_TYPE_BOOL;
+    if (id == SM_TYPE_DATE) {
+        sm_buf_text(out, SM_STR("DATE "));
+    } else if (id == SM_TYPE_TIMESTAMP_NTZ) {
+        sm_buf_text(out, SM_STR("TIMESTAMP "));
+    }
+    if (is_plain) {
+        sm_value_print(v, out);
+        return;
+    }
+    sm_buf_text(out, SM_STR("'"));
+    sm_value_print(v, out);
+    sm_buf_text(out, SM_STR("'"));
+}
+
+static void print_list(const sm_expr *const *args, int32_t n, const char *sep, const sm_type *input,
+                       sm_buf *out)
+{
+    for (int32_t i = 0; i < n; i++) {
+        if (i > 0) {
+            sm_buf_text(out, sm_str_of(sep));
+        }
+        sm_expr_print(args[i], input, out);
+    }
+}
+
+static void print_call(const sm_expr *x, const sm_type *input, sm_buf *out)
+{
+    const sm_expr *call = x;
+    const bool is_distinct = x->fn == &smi_fn_distinct;
+    if (is_distinct || x->fn == &smi_fn_over) {
+        call = x->prepared;
+    }
+    const char *const name = call->fn->name;
+    const char first = name[0];
+    const bool is_sign = !((first >= 'a' && first <= 'z') || first == '_');
+    const bool is_infix = x->n_args == 2 && (is_sign || strcmp(name, "like") == 0 ||
+                                             strcmp(name, "ilike") == 0);
+    if (is_infix) {
+        sm_buf_text(out, SM_STR("("));
+        sm_expr_print(x->args[0], input, out);
+        sm_buf_printf(out, " %s ", name);
+        sm_expr_print(x->args[1], input, out);
+        sm_buf_text(out, SM_STR(")"));
+        return;
+    }
+    if (strcmp(name, "is_null") == 0 || strcmp(name, "is_not_null") == 0) {
+        sm_expr_print(x->args[0], input, out);
+        sm_buf_text(out, name[3] == 'n' && name[4] == 'u' ? SM_STR(" IS NULL")
+                                                         : SM_STR(" IS NOT NULL"));
+        return;
+    }
+    sm_buf_printf(out, "%s(%s", name, is_distinct ? "DISTINCT " : "");
+    print_list(x->args, x->n_args, ", ", input, out);
+    if (x->n_args == 0 && strcmp(name, "count") == 0) {
+        sm_buf_text(out, SM_STR("*"));
+    }
+    sm_buf_text(out, SM_STR(")"));
+}
+
+static void print_case(const sm_expr *x, const sm_type *input, sm_buf *out)
+{
+    sm_buf_text(out, SM_STR("CASE"));
+    for (int32_t i = 0; i + 1 < x->n_args; i += 2) {
+        sm_buf_text(out, SM_STR(" WHEN "));
+        sm_expr_print(x->args[i], input, out);
+        sm_buf_text(out, SM_STR(" THEN "));
+        sm_expr_print(x->args[i + 1], input, out);
+    }
+    if (!smi_is_const_null(x->args[x->n_args - 1])) {
+        sm_buf_text(out, SM_STR(" ELSE "));
+        sm_expr_print(x->args[x->n_args - 1], input, out);
+    }
+    sm_buf_text(out, SM_STR(" END"));
+}
+
+void sm_expr_print(const sm_expr *x, const sm_type *input, sm_buf *out)
+{
+    switch (x->kind) {
+    case SM_EXPR_COLUMN:
+        if (input && x->index < input->n_fields) {
+            print_name(input->fields[x->index].name, out);
+        } else {
+            sm_buf_printf(out, "#%d", x->index);
+        }
+        return;
+    case SM_EXPR_CONST:
+        print_value(x->value, out);
+        return;
+    case SM_EXPR_PARAM:
+        sm_buf_printf(out, "$%d", x->index);
+        return;
+    case SM_EXPR_CALL:
+        print_call(x, input, out);
+        return;
+    case SM_EXPR_CAST:
+        sm_buf_text(out, x->is_try ? SM_STR("TRY_CAST(") : SM_STR("CAST("));
+        sm_expr_print(x->args[0], input, out);
+        sm_buf_text(out, SM_STR(" AS "));
+        sm_type_print(x->type, out);
+        sm_buf_text(out, SM_STR(")"));
+        return;
+    case SM_EXPR_AND:
+    case SM_EXPR_OR:
+        sm_buf_text(out, SM_STR("("));
+        print_list(x->args, x->n_args, x->kind == SM_EXPR_AND ? " AND " : " OR ", input, out);
+        sm_buf_text(out, SM_STR(")"));
+        return;
+    case SM_EXPR_CASE:
+        print_case(x, input, out);
+        return;
+    case SM_EXPR_IN:
+        sm_expr_print(x->args[0], input, out);
+        sm_buf_text(out, SM_STR(" IN ("));
+        print_list(x->args + 1, x->n_args - 1, ", ", input, out);
+        sm_buf_text(out, SM_STR(")"));
+        return;
+    case SM_EXPR_FIELD:
+        sm_expr_print(x->args[0], input, out);
+        sm_buf_text(out, SM_STR("."));
+        print_name(x->args[0]->type->fields[x->index].name, out);
+        return;
+    default:
+        sm_buf_printf(out, "?%d", x->index);
+        return;
+    }
+}
+
+/* ---- nodes ---------------------------------------------------------------------------------- */
+
+static void print_bounds(const sm_plan_node *n, sm_buf *out)
+{
+    static const char *const signs[] = {" = ", " < ", " <= ", " > ", " >= "};
+    const sm_bounds bounds = n->as.scan.want.bounds;
+    for (int32_t i = 0; i < bounds.n; i++) {
+        const sm_bound *const b = &bounds.items[i];
+        const sm_type *t = n->as.scan.dataset->schema;
+        sm_buf_text(out, i == 0 ? SM_STR(" bounds: ") : SM_STR(" AND "));
+        for (int32_t k = 0; k < b->n_path; k++) {
+            sm_buf_text(out, k > 0 ? SM_STR(".") : SM_STR(""));
+            print_name(t->fields[b->path[k]].name, out);
+            t = t->fields[b->path[k]].type;
+        }
+        if (b->op == SM_BOUND_IS_NULL || b->op == SM_BOUND_NOT_NULL) {
+            sm_buf_text(out, b->op == SM_BOUND_IS_NULL ? SM_STR(" IS NULL") : SM_STR(" IS NOT NULL"));
+        } else if (b->op == SM_BOUND_IN) {
+            sm_buf_printf(out, " IN (%d values)", b->n_values);
+        } else {
+            sm_buf_text(out, sm_str_of(signs[b->op]));
+            print_value(b->value, out);
+        }
+    }
+}
+
+static void print_scan(const sm_plan_node *n, sm_buf *out)
+{
+    sm_buf_printf(out, "SCAN %.*s [", SM_STR_ARG(n->as.scan.label));
+    for (int32_t i = 0; i < n->schema->n_fields; i++) {
+        sm_buf_text(out, i > 0 ? SM_STR(", ") : SM_STR(""));
+        print_name(n->as.scan.dataset->schema->fields[n->as.scan.columns[i]].name, out);
+    }
+    sm_buf_text(out, SM_STR("]"));
+    print_bounds(n, out);
+}
+
+static void print_named(const sm_expr *x, const sm_type *input, sm_str name, sm_buf *out)
+{
+    const bool same = x->kind == SM_EXPR_COLUMN && sm_str_eq(input->fields[x->index].name, name);
+    sm_expr_print(x, input, out);
+    if (!same && name.len > 0) {
+        sm_buf_text(out, SM_STR(" AS "));
+        print_name(name, out);
+    }
+}
+
+static void print_project(const sm_plan_node *n, sm_buf *out)
+{
+    sm_buf_text(out, SM_STR("PROJECT "));
+    for (int32_t i = 0; i < n->schema->n_fields; i++) {
+        sm_buf_text(out, i > 0 ? SM_STR(", ") : SM_STR(""));
+        print_named(n->as.project.exprs[i], n->inputs[0]->schema, n->schema->fields[i].name, out);
+    }
+}
+
+static void print_aggregate(const sm_plan_node *n, sm_buf *out)
+{
+    const sm_type *const input = n->inputs[0]->schema;
+    sm_buf_text(out, SM_STR("AGGREGATE"));
+    if (n->as.aggregate.n_keys > 0) {
+        sm_buf_text(out, SM_STR(" by "));
+        print_list(n->as.aggregate.keys, n->as.aggregate.n_keys, ", ", input, out);
+    }
+    for (int32_t i = 0; i < n->as.aggregate.n_items; i++) {
+        const sm_agg_item *const item = &n->as.aggregate.items[i];
+        sm_buf_text(out, i > 0 ? SM_STR(", ") : SM_STR(": "));
+        sm_expr_print(item->call, input, out);
+        if (item->filter) {
+            sm_buf_text(out, SM_STR(" FILTER ("));
+            sm_expr_print(item->filter, input, out);
+            sm_buf_text(out, SM_STR(")"));
+        }
+    }
+}
+
+static void print_join(const sm_plan_node *n, sm_buf *out)
+{
+    static const char *const kinds[] = {"INNER", "LEFT", "CROSS"};
+    sm_buf_printf(out, "JOIN %s", kinds[n->as.join.kind]);
+    for (int32_t i = 0; i < n->as.join.n_keys; i++) {
+        sm_buf_text(out, i > 0 ? SM_STR(" AND ") : SM_STR(" on "));
+        sm_expr_print(n->as.join.left_keys[i], n->inputs[0]->schema, out);
+        sm_buf_text(out, SM_STR(" = "));
+        sm_expr_print(n->as.join.right_keys[i], n->inputs[1]->schema, out);
+    }
+    if (n->as.join.on) {
+        sm_buf_text(out, n->as.join.n_keys > 0 ? SM_STR(" AND ") : SM_STR(" on "));
+        sm_expr_print(n->as.join.on, n->schema, out);
+    }
+}
+
+static void print_sort_keys(const sm_sort_key *keys, int32_t n, const sm_type *input, sm_buf *out)
+{
+    for (int32_t i = 0; i < n; i++) {
+        sm_buf_text(out, i > 0 ? SM_STR(", ") : SM_STR(""));
+        sm_expr_print(keys[i].expr, input, out);
+        sm_buf_text(out, keys[i].is_desc ? SM_STR(" DESC") : SM_STR(""));
+        sm_buf_text(out, keys[i].nulls_first ? SM_STR(" NULLS FIRST") : SM_STR(""));
+    }
+}
+
+static void print_window(const sm_plan_node *n, sm_buf *out)
+{
+    const sm_type *const input = n->inputs[0]->schema;
+    sm_buf_text(out, SM_STR("WINDOW "));
+    for (int32_t i = 0; i < n->as.window.n_items; i++) {
+        const sm_window_item *const item = &n->as.window.items[i];
+        sm_buf_text(out, i > 0 ? SM_STR(", ") : SM_STR(""));
+        sm_expr_print(item->call, input, out);
+        sm_buf_text(out, SM_STR(" OVER ("));
+        if (item->n_partition > 0) {
+            sm_buf_text(out, SM_STR("PARTITION BY "));
+            print_list(item->partition, item->n_partition, ", ", input, out);
+        }
+        if (item->n_order > 0) {
+            sm_buf_text(out, item->n_partition > 0 ? SM_STR(" ORDER BY ") : SM_STR("ORDER BY "));
+            print_sort_keys(item->order, item->n_order, input, out);
+        }
+        sm_buf_text(out, SM_STR(")"));
+    }
+}
+
+static void print_node(const sm_plan_node *n, sm_buf *out)
+{
+    switch (n->kind) {
+    case SM_PLAN_SCAN:
+        print_scan(n, out);
+        return;
+    case SM_PLAN_VALUES:
+        sm_buf_printf(out, "VALUES %lld row%s", (long long)n->as.values.n_rows,
+                      n->as.values.n_rows == 1 ? "" : "s");
+        return;
+    case SM_PLAN_FILTER:
+        sm_buf_text(out, SM_STR("FILTER "));
+        sm_expr_print(n->as.filter.where, n->inputs[0]->schema, out);
+        return;
+    case SM_PLAN_PROJECT:
+        print_project(n, out);
+        return;
+    case SM_PLAN_AGGREGATE:
+        print_aggregate(n, out);
+        return;
+    case SM_PLAN_JOIN:
+        print_join(n, out);
+        return;
+    case SM_PLAN_WINDOW:
+        print_window(n, out);
+        return;
+    case SM_PLAN_SORT:
+        sm_buf_text(out, SM_STR("SORT "));
+        print_sort_keys(n->as.sort.keys, n->as.sort.n_keys, n->schema, out);
+        if (n->as.sort.limit >= 0) {
+            sm_buf_printf(out, " limit %lld", (long long)n->as.sort.limit);
+        }
+        return;
+    case SM_PLAN_LIMIT:
+        sm_buf_text(out, SM_STR("LIMIT"));
+        if (n->as.limit.limit >= 0) {
+            sm_buf_printf(out, " %lld", (long long)n->as.limit.limit);
+        }
+        if (n->as.limit.offset > 0) {
+            sm_buf_printf(out, " OFFSET %lld", (long long)n->as.limit.offset);
+        }
+        return;
+    case SM_PLAN_UNION:
+        sm_buf_text(out, SM_STR("UNION ALL"));
+        return;
+    }
+}
+
+typedef void (*note_fn)(void *ctx, const sm_plan_node *n, sm_buf *out);
+
+static void print_tree(const sm_plan_node *n, int depth, note_fn note, void *ctx, sm_buf *out)
+{
+    sm_buf_printf(out, "%*s", depth * 2, "");
+    print_node(n, out);
+    if (note) {
+        note(ctx, n, out);
+    }
+    sm_buf_text(out, SM_STR("\n"));
+    for (int32_t i = 0; i < n->n_inputs; i++) {
+        print_tree(n->inputs[i], depth + 1, note, ctx, out);
+    }
+}
+
+void sm_plan_print(const sm_plan *p, note_fn note, void *ctx, sm_buf *out)
+{
+    print_tree(p->root, 0, note, ctx, out);
+    for (int32_t i = 0; i < p->n_params; i++) {
+        sm_buf_printf(out, "$%d:\n", i);
+        print_tree(p->params[i].root, 1, note, ctx, out);
+    }
+}
