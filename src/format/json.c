@@ -129,9 +129,11 @@ static sm_status json_reader_new(const sm_dataset *d, const sm_projection *want,
     return SM_OK;
 }
 
-/* Rows that an earlier morsel left behind, having failed. */
+/* What an earlier morsel left behind, having failed. */
 static void drop_rows(json_reader *r)
 {
+    smi_refused_reset(&r->refused);
+    smi_json_parser_unbind(&r->parser);
     for (int32_t i = 0; i < r->schema->n_wanted; i++) {
         sm_builder_truncate(r->schema->builders[i], 0);
     }

@@ -45,7 +45,8 @@ static void spell_char(sm_buf *out, uint32_t c)
     } else if (c < 0x10000) {
         sm_buf_printf(out, dice(2) ? "\\u%04x" : "\\u%04X", c);
     } else {
-        sm_buf_printf(out, "\\u%04x\\u%04X", 0xd800 + ((c - 0x10000) >> 10), 0xdc00 + (c & 0x3ff));
+        const uint32_t high = 0xd800 + ((c - 0x10000) >> 10), low = 0xdc00 + (c & 0x3ff);
+        sm_buf_printf(out, "\\u%04x\\u%04X", high, low);
     }
 }
 
@@ -99,7 +100,7 @@ static void spell_anything(sm_buf *out, int depth)
     sm_buf_text(out, how == 1 ? SM_STR("]") : SM_STR("}"));
 }
 
-/* ---- random values: their JSON to `line`, what must be read of them to `want` ----------------- */
+/* ---- random values: their JSON to `line`, what must be read of it to `want` ------------------- */
 
 static sm_str random_text(char out[128])
 {

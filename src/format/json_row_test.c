@@ -123,6 +123,9 @@ static const struct {
      "[\"2022-04-30\",\"2022-04-01 17:05:00\"]\n",
      "2@45 type_mismatch d <{\"d\":\"2022-04-31\"}>\n3@64 type_mismatch d <{\"d\":20220401}>\n4@79 "
      "type_mismatch t <{\"t\":\"noon\"}>\n"},
+    {"STRUCT(z TIMESTAMPTZ, n TIMESTAMP, t TIME)",
+     "{\"z\":\"2022-04-01 17:05:00\",\"n\":\"2022-04-01T17:05:00.5+07:00\",\"t\":\"23:59:59\"}\n",
+     "[\"2022-04-01 17:05:00+00\",\"2022-04-01 10:05:00.5\",\"23:59:59\"]\n", ""},
     /* lists and deeper structs */
     {"STRUCT(l BIGINT[])",
      "{\"l\":[1,\"2\",null, 3e0 ]}\n{\"l\":[]}\n{\"l\":null}\n{\"l\":[1,\"x\"]}\n{\"l\":{}}\n",
@@ -381,6 +384,27 @@ static void a_map_cannot_be_read(void **state)
     json_result_release(&r);
 }
 
+/* What a failed morsel had gathered does not show in the next. */
+static void a_reader_goes_on_after_an_error(void **state)
+{
+    static const char text[] = "{\"b\":\"a string of many bytes\",\"a\":1}\n{bad\n"
+                               "{\"b\":\"another string of many bytes\",\"a\":2}\n";
+    const json_read how = {
+        .schema = "STRUCT(a BIGINT, b VARCHAR)",
+        .stops_at_bad = true,
+        .goes_on = true,
+        .cut = 42, /* the end of the bad line */
+        .beyond = 100,
+    };
+    json_result r;
+    sm_error e = {0};
+    assert_ok(json_read_bytes(&how, text, sizeof(text) - 1, &r, &e), &e);
+    assert_int_equal(e.status, SM_SYNTAX); /* of the first */
+    expect_text(&r.rows, "[2,\"another string of many bytes\"]\n");
+    assert_int_equal(r.counts.lines, 1);
+    json_result_release(&r);
+}
+
 /* Of kept lines only; each key once a line; not of objects that were replaced. */
 static void unknown_keys_are_counted(void **state)
 {
@@ -425,6 +449,7 @@ int main(void)
         cmocka_unit_test(only_columns_asked_for_are_judged),
         cmocka_unit_test(column_order_is_checked),
         cmocka_unit_test(a_map_cannot_be_read),
+        cmocka_unit_test(a_reader_goes_on_after_an_error),
         cmocka_unit_test(unknown_keys_are_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

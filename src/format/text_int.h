@@ -129,6 +129,7 @@ typedef struct smi_refused {
 
 void smi_refused_init(smi_refused *r, sm_budget *budget);
 void smi_refused_release(smi_refused *r);
+void smi_refused_reset(smi_refused *r); /* forgets what was not taken */
 void smi_refused_add(smi_refused *r, const smi_line *line, sm_str column, const char *reason,
                      const char *message);
 /** The rows so far as a batch; empty afterwards. */

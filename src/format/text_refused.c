@@ -21,6 +21,15 @@ void smi_refused_release(smi_refused *r)
     *r = (smi_refused){0};
 }
 
+void smi_refused_reset(smi_refused *r)
+{
+    for (int i = 0; i < SM_REFUSED_COLUMNS; i++) {
+        sm_builder_truncate(r->columns[i], 0);
+    }
+    r->n_rows = 0;
+    r->bound = NULL;
+}
+
 void smi_refused_add(smi_refused *r, const smi_line *line, sm_str column, const char *reason,
                      const char *message)
 {
