@@ -36,7 +36,7 @@ void sm_names_set_view(sm_names *n, sm_str table, sm_sql sql);
 /** `layer.table` stands for what the table will be once the candidate is published. Retains it. */
 void sm_names_set_candidate(sm_names *n, sm_str table, sm_candidate *c);
 /** What read_json and read_parquet of exactly this path read instead of listing it: files chosen
- * before (a load reads only what is new). Borrowed. */
+ * before (a load reads only what is new). Borrowed, as long as `n`. */
 void sm_names_set_files(sm_names *n, sm_str path, const sm_files *files);
 void sm_names_set_morsel_bytes(sm_names *n, size_t bytes); /* tests */
 /** Tables: layer.table, delta_scan(uri, version => n), read_json/read_parquet(path or glob or list,
@@ -56,12 +56,15 @@ struct sm_files {
     sm_found_file *items; /* in byte order of name */
     int64_t n;
     int64_t n_ignored; /* objects directly in the folder that `match` left out */
+    sm_store *store;   /* of all items; held until sm_files_release */
 };
 /** Files of a path, a glob, or a folder (then those directly in it whose name matches the regular
  * expression; "" all). want_date: a name without exactly one run of eight digits that is a date is
  * an error naming the file (SM_INVALID). SM_NOT_FOUND where the folder is not there. */
 sm_status sm_files_find(sm_str path, sm_str match, bool want_date, sm_arena *a, sm_files *out,
                         sm_error *e) SM_MUST_USE;
+/** Lets the store go; what was found lives in the arena. Takes {0}. */
+void sm_files_release(sm_files *f);
 /** A file's identity by its bytes, when name, size and time do not settle it (hash.h). Blocks. */
 sm_status sm_files_hash(const sm_datafile *f, sm_budget *budget, sm_hash128 *out,
                         sm_error *e) SM_MUST_USE;

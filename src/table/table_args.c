@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * table/table_args.c: the arguments of table functions, checked one by one, with the place of the
+ * one that does not fit. Called by table_function.c. */
+#include "table/table_int.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+/* ---- errors ---------------------------------------------------------------------------------- */
+
+sm_status smi_arg_place(const sm_table_arg *arg, sm_error *e, sm_status st)
+{
+    if (e && st != SM_OK && e->object[0] == '\0') {
+        e->line = 0;
+        e->byte = arg->off_bytes;
+    }
+    return st;
+}
+
+sm_status smi_arg_fail(const sm_table_arg *arg, sm_error *e, sm_status st, const char *fmt, ...)
+{
+    char what[sizeof(e->what)];
+    va_list args;
+
+    va_start(args, fmt);
+    vsnprintf(what, sizeof(what), fmt, args);
+    va_end(args);
+    return smi_arg_place(arg, e, sm_fail(e, st, "%s", what));
+}
+
+/* ---- one value ------------------------------------------------------------------------------- */
+
+static sm_status not_of_kind(const sm_table_arg *arg, const char *what, const char *kind,
+                             sm_error *e)
+{
+    sm_buf got = {0};
+
+    if (arg->has_items) {
+        sm_buf_text(&got, SM_STR("a list or struct"));
+    } else {
+        sm_value_print(arg->value, &got);
+    }
+    const sm_status st = smi_arg_fail(arg, e, SM_TYPE, "%s is %s, not %.*s", what, kind,
+                                      SM_STR_ARG(sm_buf_str(&got)));
+    sm_buf_release(&got);
+    return st;
+}
+
+/* Its name, as a C string for messages; arguments' names live with the SQL, unended. */
+typedef struct arg_name {
+    char text[64];
+} arg_name;
+
+static arg_name name_of(const sm_table_arg *arg)
+{
+    arg_name n;
+    snprintf(n.text, sizeof(n.text), "%.*s", SM_STR_ARG(arg->name));
+    return n;
+}
+
+static bool is_text(const sm_table_arg *arg)
+{
+    return !arg->has_items && !arg->value.is_null && arg->value.type->id == SM_TYPE_STRING;
+}
+
+sm_status smi_arg_text(const sm_table_arg *arg, const char *what, sm_str *out, sm_error *e)
+{
+    if (!is_text(arg)) {
+        return not_of_kind(arg, what, "text", e);
+    }
+    *out = arg->value.as.s;
+    return SM_OK;
+}
+
+sm_status smi_arg_bool(const sm_table_arg *arg, bool *out, sm_error *e)
+{
+    if (arg->has_items || arg->value.is_null || arg->value.type->id != SM_TYPE_BOOL) {
+        return not_of_kind(arg, name_of(arg).text, "true or false", e);
+    }
+    *out = arg->value.as.b;
+    return SM_OK;
+}
+
+sm_status smi_arg_count(const sm_table_arg *arg, int64_t *out, sm_error *e)
+{
+    const sm_value *v = &arg->value;
+    const bool is_integer = !arg->has_items && !v->is_null && sm_type_is_integer(v->type->id);
+
+    /* Read as signed, an unsigned number beyond 63 bits is negative too. */
+    if (!is_integer || v->as.i < 0) {
+        return not_of_kind(arg, name_of(arg).text, "a whole number of 0 or more", e);
+    }
+    *out = v->as.i;
+    return SM_OK;
+}
+
+/* ---- lists and structs ----------------------------------------------------------------------- */
+
+sm_status smi_arg_texts(const sm_table_arg *arg, const char *what, sm_arena *a, sm_str **out,
+                        int32_t *n, sm_error *e)
+{
+    const sm_table_arg *items = arg->has_items ? arg->items : arg;
+    const int32_t n_items = arg->has_items ? arg->n_items : 1;
+
+    if (n_items == 0) {
+        return smi_arg_fail(arg, e, SM_INVALID, "the list of paths is empty");
+    }
+    sm_str *texts = SM_NEW_ARRAY(a, sm_str, n_items);
+    for (int32_t i = 0; i < n_items; i++) {
+        SM_TRY(smi_arg_text(&items[i], what, &texts[i], e));
+        texts[i] = sm_arena_str(a, texts[i]);
+    }
+    *out = texts;
+    *n = n_items;
+    return SM_OK;
+}
+
+static sm_status column_of(const sm_table_arg *item, sm_arena *a, sm_field *out, sm_error *e)
+{
+    sm_str text;
+    const sm_type *type = NULL;
+
+    if (item->name.len == 0) {
+        return smi_arg_fail(item, e, SM_INVALID, "a column has no name");
+    }
+    SM_TRY(smi_arg_text(item, "a column's type", &text, e));
+    const sm_status st = sm_type_parse(text, a, &type, e);
+    if (st != SM_OK) {
+        return smi_arg_place(item, e, sm_within(e, st, "column %.*s", SM_STR_ARG(item->name)));
+    }
+    *out = (sm_field){.name = sm_arena_str(a, item->name), .type = type, .is_nullable = true};
+    return SM_OK;
+}
+
+sm_status smi_arg_columns(const sm_table_arg *arg, sm_arena *a, const sm_type **out, sm_error *e)
+{
+    if (!arg->has_items || arg->n_items == 0) {
+        return smi_arg_fail(arg, e, SM_TYPE, "columns is {name: 'TYPE', …}");
+    }
+    sm_field *fields = SM_NEW_ARRAY(a, sm_field, arg->n_items);
+    for (int32_t i = 0; i < arg->n_items; i++) {
+        SM_TRY(column_of(&arg->items[i], a, &fields[i], e));
+        for (int32_t j = 0; j < i; j++) {
+            if (sm_str_eq(fields[j].name, fields[i].name)) {
+                return smi_arg_fail(&arg->items[i], e, SM_INVALID,
+                                    "the column \"%.*s\" is there twice",
+                                    SM_STR_ARG(fields[i].name));
+            }
+        }
+    }
+    *out = sm_type_struct(a, fields, arg->n_items);
+    return SM_OK;
+}
+
+/* ---- the call as a text ---------------------------------------------------------------------- */
+
+/* Texts are led by their length, so that no two calls run into one another. */
+static void add_text(sm_buf *out, sm_str s)
+{
+    sm_buf_printf(out, "%zu:", s.len);
+    sm_buf_text(out, s);
+}
+
+static void add_arg(sm_buf *out, const sm_table_arg *arg)
+{
+    add_text(out, arg->name);
+    if (arg->has_items) {
+        sm_buf_printf(out, "[%" PRId32 " ", arg->n_items);
+        for (int32_t i = 0; i < arg->n_items; i++) {
+            add_arg(out, &arg->items[i]);
+        }
+        return;
+    }
+    sm_buf value = {0};
+    sm_type_print(arg->value.type, &value);
+    sm_buf_printf(&value, arg->value.is_null ? " null" : " = ");
+    if (!arg->value.is_null) {
+        sm_value_print(arg->value, &value);
+    }
+    add_text(out, sm_buf_str(&value));
+    sm_buf_release(&value);
+}
+
+sm_str smi_call_text(sm_str name, const sm_table_arg *args, int32_t n_args, sm_arena *a)
+{
+    sm_buf text = {0};
+
+    add_text(&text, name);
+    for (int32_t i = 0; i < n_args; i++) {
+        add_arg(&text, &args[i]);
+    }
+    const sm_str copy = sm_arena_str(a, sm_buf_str(&text));
+    sm_buf_release(&text);
+    return copy;
+}

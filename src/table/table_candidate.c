@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * table/table_candidate.c: a staged next version, counted, and its publication.
+ *
+ * A candidate's files are deleted with its last reference, unless it was published, or nobody can
+ * say whether it was: a commit whose answer never came may stand in the log, and a file too many is
+ * better than a version without its files. */
+#include "table/table_int.h"
+
+#include <inttypes.h>
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+sm_candidate *sm_candidate_retain(sm_candidate *c)
+{
+    atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
+    return c;
+}
+
+void sm_candidate_release(sm_candidate *c)
+{
+    if (!c || atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) > 1) {
+        return;
+    }
+    if (!c->keeps_files) {
+        smi_delete_files(c->store, c->adds, c->n_adds);
+    }
+    sm_snapshot_release(c->base);
+    sm_store_release(c->store);
+    sm_arena_free(c->arena);
+    sm_free(c);
+}
+
+/* ---- what it is ------------------------------------------------------------------------------ */
+
+sm_str sm_candidate_uri(const sm_candidate *c)
+{
+    return c->uri;
+}
+
+const sm_type *sm_candidate_schema(const sm_candidate *c)
+{
+    return c->schema;
+}
+
+int64_t sm_candidate_rows(const sm_candidate *c)
+{
+    return c->n_rows;
+}
+
+uint64_t sm_candidate_bytes(const sm_candidate *c)
+{
+    return c->bytes;
+}
+
+bool sm_candidate_is_empty(const sm_candidate *c)
+{
+    return c->mode != SM_WRITE_OVERWRITE && c->n_adds == 0 && c->n_removes == 0 && c->n_txns == 0;
+}
+
+int64_t sm_candidate_table_rows(const sm_candidate *c)
+{
+    int64_t n = 0, rows = c->n_rows + c->n_copied_rows;
+    const sm_delta_file *files = c->base ? sm_snapshot_files(c->base, &n) : NULL;
+
+    if (c->mode == SM_WRITE_OVERWRITE) {
+        return rows;
+    }
+    for (int64_t i = 0; i < n; i++) {
+        if (files[i].n_rows < 0 || files[i].dv) {
+            return -1;
+        }
+        rows += files[i].n_rows;
+    }
+    for (int64_t i = 0; i < c->n_removes; i++) {
+        rows -= c->removes[i].file->n_rows;
+    }
+    return rows;
+}
+
+/* ---- publishing ------------------------------------------------------------------------------ */
+
+static void print_parameters(const sm_candidate *c, sm_buf *out)
+{
+    sm_buf_printf(out, "{\"mode\":\"%s\",\"partitionBy\":\"[]\"",
+                  c->mode == SM_WRITE_APPEND ? "Append" : "Overwrite");
+    if (c->mode == SM_WRITE_REPLACE_WHERE) {
+        sm_buf_text(out, SM_STR(",\"predicate\":"));
+        sm_buf_json_str(out, c->where.text);
+    }
+    sm_buf_text(out, SM_STR("}"));
+}
+
+/* Text, as Spark writes them. */
+static void print_metrics(const sm_candidate *c, sm_buf *out)
+{
+    sm_buf_printf(out,
+                  "{\"numFiles\":\"%" PRId64 "\",\"numOutputRows\":\"%" PRId64
+                  "\",\"numOutputBytes\":\"%" PRIu64 "\",\"numRemovedFiles\":\"%" PRId64
+                  "\",\"numCopiedRows\":\"%" PRId64 "\"}",
+                  c->n_adds, c->n_rows + c->n_copied_rows, c->bytes, c->n_removes,
+                  c->n_copied_rows);
+}
+
+/* An append reads nothing; a replace the rows that its bounds describe; the others all. */
+static sm_delta_isolation isolation_of(const sm_candidate *c)
+{
+    if (c->mode == SM_WRITE_APPEND || !c->base) {
+        return SM_READ_NOTHING;
+    }
+    return c->mode == SM_WRITE_REPLACE_WHERE && c->bounds.n > 0 ? SM_READ_FILES : SM_READ_ALL;
+}
+
+/* Did it certainly make no version? Only then may its files go. */
+static bool is_certain(sm_status st)
+{
+    return st == SM_CONFLICT || st == SM_UNSUPPORTED || st == SM_SCHEMA || st == SM_INVALID ||
+           st == SM_DENIED || st == SM_CORRUPT;
+}
+
+static sm_status publish_one(sm_candidate *c, sm_budget *budget, int64_t *version, sm_error *e)
+{
+    sm_buf parameters = {0}, metrics = {0};
+
+    print_parameters(c, &parameters);
+    print_metrics(c, &metrics);
+    const sm_delta_commit commit = {
+        .metadata = c->metadata,
+        .adds = c->adds,
+        .n_adds = c->n_adds,
+        .removes = c->removes,
+        .n_removes = c->n_removes,
+        .txns = c->txns,
+        .n_txns = c->n_txns,
+        .isolation = isolation_of(c),
+        .read = &c->bounds,
+        .operation = c->operation,
+        .parameters_json = sm_buf_str(&parameters),
+        .metrics_json = sm_buf_str(&metrics),
+        .user_metadata = c->user_metadata,
+        .info_json = c->info_json,
+    };
+    const sm_status st = sm_delta_commit_write(c->store, c->base, &commit, budget, version, e);
+    c->keeps_files = !is_certain(st);
+    sm_buf_release(&parameters);
+    sm_buf_release(&metrics);
+    return st;
+}
+
+sm_status sm_publish(sm_candidate *const *candidates, int32_t n, sm_budget *budget,
+                     int64_t *versions, int32_t *n_published, sm_error *e)
+{
+    *n_published = 0;
+    for (int32_t i = 0; i < n; i++) {
+        versions[i] = -1;
+    }
+    for (int32_t i = 0; i < n; i++) {
+        sm_candidate *c = candidates[i];
+        if (!sm_candidate_is_empty(c)) {
+            const sm_status st = publish_one(c, budget, &versions[i], e);
+            if (st != SM_OK) {
+                return sm_within(e, st, "table %.*s", SM_STR_ARG(c->uri));
+            }
+        }
+        *n_published = i + 1;
+    }
+    return SM_OK;
+}

@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * table/table_files.c: the files that a path stands for, with their dates, and their identity.
+ *
+ * A path   is a glob where it has one of * ? [; else the file of that name; else a folder. With a
+ *          `match` it is a folder, without asking.
+ * A glob   is listed from the last folder before its first wildcard; below that only where the
+ *          pattern itself has a '/'.
+ * Match    PCRE2 over the name as UTF-8 where it is that, unanchored, '$' only at the end. Steps
+ *          and memory of a match are bounded, so no pattern can hold a run up.
+ * Date     the only run of exactly eight digits in the last part of a name; longer and shorter
+ *          runs count for nothing. */
+#include "table/table_int.h"
+
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+
+#include "base/text.h"
+#include "base/time.h"
+
+/* A name of 255 bytes under the shipped pattern takes under 1,000 steps. */
+#define MATCH_STEPS     100000
+#define MATCH_HEAP_KIB  1024
+#define MATCH_MAX_BYTES 4096              /* of a pattern */
+#define HASH_STEP_BYTES ((size_t)1 << 20) /* a multiple of SM_FILE_HASH_CHUNK */
+
+/* ---- the regular expression ------------------------------------------------------------------ */
+
+typedef struct name_regex {
+    pcre2_code *code; /* NULL: every name matches */
+    pcre2_match_data *match;
+    pcre2_match_context *limits;
+} name_regex;
+
+static void regex_release(name_regex *r)
+{
+    pcre2_match_context_free(r->limits);
+    pcre2_match_data_free(r->match);
+    pcre2_code_free(r->code);
+}
+
+static sm_status regex_init(name_regex *r, sm_str pattern, sm_error *e)
+{
+    int code = 0;
+    PCRE2_SIZE at = 0;
+
+    *r = (name_regex){0};
+    if (pattern.len == 0) {
+        return SM_OK;
+    }
+    if (pattern.len > MATCH_MAX_BYTES) {
+        return sm_fail(e, SM_LIMIT, "a regular expression of %zu bytes is over %d", pattern.len,
+                       MATCH_MAX_BYTES);
+    }
+    const uint32_t flags =
+        PCRE2_UTF | PCRE2_MATCH_INVALID_UTF | PCRE2_DOLLAR_ENDONLY | PCRE2_NEVER_BACKSLASH_C;
+    r->code = pcre2_compile((PCRE2_SPTR)pattern.data, pattern.len, flags, &code, &at, NULL);
+    if (!r->code) {
+        PCRE2_UCHAR why[128] = "";
+        pcre2_get_error_message(code, why, sizeof(why));
+        return sm_fail(e, SM_SYNTAX, "match '%.*s' is no regular expression: %s at byte %zu",
+                       SM_STR_ARG(pattern), (const char *)why, at + 1);
+    }
+    r->match = pcre2_match_data_create_from_pattern(r->code, NULL);
+    r->limits = pcre2_match_context_create(NULL);
+    if (!r->match || !r->limits) {
+        regex_release(r);
+        *r = (name_regex){0};
+        return sm_fail(e, SM_NOMEM, "no memory to match names");
+    }
+    pcre2_set_match_limit(r->limits, MATCH_STEPS);
+    pcre2_set_depth_limit(r->limits, MATCH_STEPS);
+    pcre2_set_heap_limit(r->limits, MATCH_HEAP_KIB);
+    return SM_OK;
+}
+
+static sm_status regex_matches(const name_regex *r, sm_str name, bool *out, sm_error *e)
+{
+    if (!r->code) {
+        *out = true;
+        return SM_OK;
+    }
+    const int found =
+        pcre2_match(r->code, (PCRE2_SPTR)name.data, name.len, 0, 0, r->match, r->limits);
+    if (found < 0 && found != PCRE2_ERROR_NOMATCH) {
+        return sm_fail(e, SM_LIMIT, "match takes too many steps over the name \"%.*s\"",
+                       SM_STR_ARG(name));
+    }
+    *out = found >= 0;
+    return SM_OK;
+}
+
+/* ---- dates in names -------------------------------------------------------------------------- */
+
+static sm_str base_name(sm_str name)
+{
+    sm_str folder, base;
+    sm_uri_split(name, &folder, &base);
+    return base;
+}
+
+/* Where the runs of exactly eight digits are; gives their number and the last one's start. */
+static int date_runs(sm_str base, size_t *start)
+{
+    int n = 0;
+    for (size_t i = 0; i < base.len;) {
+        size_t end = i;
+        while (end < base.len && base.data[end] >= '0' && base.data[end] <= '9') {
+            end++;
+        }
+        if (end - i == 8) {
+            *start = i;
+            n++;
+        }
+        i = end > i ? end : i + 1;
+    }
+    return n;
+}
+
+static bool date_at(sm_str base, size_t at, int32_t *days)
+{
+    const char *d = base.data + at;
+    const char text[] = {d[0], d[1], d[2], d[3], '-', d[4], d[5], '-', d[6], d[7], '\0'};
+    return sm_parse_date(sm_str_of(text), days);
+}
+
+static sm_status date_of(sm_found_file *f, bool want_date, sm_error *e)
+{
+    size_t at = 0;
+    const sm_str base = base_name(f->name);
+    const int n = date_runs(base, &at);
+
+    f->has_date = n == 1 && date_at(base, at, &f->date);
+    if (f->has_date || !want_date) {
+        return SM_OK;
+    }
+    static const char *const why[] = {"has no date (eight digits)", "has no date of the calendar",
+                                      "has more than one date (eight digits)"};
+    const sm_status st =
+        sm_fail(e, SM_INVALID, "the name \"%.*s\" %s", SM_STR_ARG(base), why[n > 1 ? 2 : n]);
+    sm_error_place(e, f->file.uri.data, 0, -1);
+    return st;
+}
+
+/* ---- finding --------------------------------------------------------------------------------- */
+
+typedef struct finder {
+    sm_arena *arena;
+    bool want_date;
+    sm_files *out;
+    int64_t cap;
+} finder;
+
+static sm_status add_file(finder *f, const sm_entry *entry, sm_error *e)
+{
+    sm_files *out = f->out;
+    out->items = sm_arena_grow(f->arena, out->items, out->n, &f->cap, sizeof(*out->items));
+    sm_found_file *file = &out->items[out->n++];
+    *file = (sm_found_file){
+        .name = entry->key,
+        .file =
+            {
+                .uri = sm_store_uri_of(out->store, entry->key, f->arena),
+                .store = out->store,
+                .key = entry->key,
+                .size_bytes = entry->size_bytes,
+                .modified_us = entry->modified_us,
+                .n_rows = -1,
+            },
+    };
+    return date_of(file, f->want_date, e);
+}
+
+/* Where the first wildcard stands, or the path's length. */
+static size_t first_wildcard(sm_str path)
+{
+    size_t i = 0;
+    while (i < path.len && path.data[i] != '*' && path.data[i] != '?' && path.data[i] != '[') {
+        i++;
+    }
+    return i;
+}
+
+static sm_status find_glob(finder *f, sm_str path, size_t wildcard, sm_error *e)
+{
+    sm_str folder, head;
+    sm_entry *entries = NULL;
+    int64_t n = 0;
+
+    sm_uri_split((sm_str){path.data, wildcard}, &folder, &head);
+    const size_t start = wildcard - head.len;
+    const sm_str pattern = {path.data + start, path.len - start};
+    const bool has_folders = memchr(pattern.data, '/', pattern.len) != NULL;
+    SM_TRY(sm_store_open(folder, &f->out->store, e));
+    SM_TRY(sm_store_list(f->out->store, SM_STR(""), !has_folders, f->arena, &entries, &n, e));
+    for (int64_t i = 0; i < n; i++) {
+        if (!entries[i].is_folder && sm_glob_match(pattern, entries[i].key)) {
+            SM_TRY(add_file(f, &entries[i], e));
+        }
+    }
+    return SM_OK;
+}
+
+static sm_status find_in_folder(finder *f, sm_str path, sm_str match, sm_error *e)
+{
+    name_regex regex = {0};
+    sm_entry *entries = NULL;
+    int64_t n = 0;
+
+    SM_TRY(sm_store_open(path, &f->out->store, e));
+    SM_TRY(sm_store_list(f->out->store, SM_STR(""), true, f->arena, &entries, &n, e));
+    sm_status st = regex_init(&regex, match, e);
+    for (int64_t i = 0; i < n && st == SM_OK; i++) {
+        bool is_wanted = false;
+        if (entries[i].is_folder) {
+            continue;
+        }
+        st = regex_matches(&regex, entries[i].key, &is_wanted, e);
+        if (st == SM_OK && is_wanted) {
+            st = add_file(f, &entries[i], e);
+        } else {
+            f->out->n_ignored++;
+        }
+    }
+    regex_release(&regex);
+    return st;
+}
+
+/* The file of that name, SM_NOT_FOUND where there is none (or a folder). */
+static sm_status find_one(finder *f, sm_str path, sm_error *e)
+{
+    sm_str folder, name;
+    sm_entry entry;
+
+    sm_uri_split(path, &folder, &name);
+    if (name.len == 0 || sm_str_is(name, ".") || sm_str_is(name, "..")) {
+        return sm_fail(e, SM_NOT_FOUND, "\"%.*s\" is no file", SM_STR_ARG(path));
+    }
+    SM_TRY(sm_store_open(folder, &f->out->store, e));
+    SM_TRY(sm_store_stat(f->out->store, name, f->arena, &entry, e));
+    return add_file(f, &entry, e);
+}
+
+static sm_status find(finder *f, sm_str path, sm_str match, sm_error *e)
+{
+    const size_t wildcard = first_wildcard(path);
+    sm_error no_file = {0};
+
+    if (match.len > 0) {
+        return find_in_folder(f, path, match, e);
+    }
+    if (wildcard < path.len) {
+        return find_glob(f, path, wildcard, e);
+    }
+    sm_status st = find_one(f, path, &no_file);
+    if (st != SM_NOT_FOUND) {
+        if (st != SM_OK && e) {
+            *e = no_file;
+        }
+        return st;
+    }
+    sm_store_release(f->out->store);
+    f->out->store = NULL;
+    st = find_in_folder(f, path, match, e);
+    if (st == SM_NOT_FOUND) {
+        st = sm_fail(e, SM_NOT_FOUND, "there is no file or folder \"%.*s\"", SM_STR_ARG(path));
+    }
+    return st;
+}
+
+sm_status sm_files_find(sm_str path, sm_str match, bool want_date, sm_arena *a, sm_files *out,
+                        sm_error *e)
+{
+    sm_files found = {0};
+    finder f = {.arena = a, .want_date = want_date, .out = &found};
+
+    const sm_status st = find(&f, path, match, e);
+    if (st != SM_OK) {
+        sm_files_release(&found);
+        return st;
+    }
+    *out = found;
+    return SM_OK;
+}
+
+void sm_files_release(sm_files *f)
+{
+    if (f) {
+        sm_store_release(f->store);
+        *f = (sm_files){0};
+    }
+}
+
+/* ---- identity -------------------------------------------------------------------------------- */
+
+sm_status sm_files_hash(const sm_datafile *f, sm_budget *budget, sm_hash128 *out, sm_error *e)
+{
+    sm_blob *blob = NULL;
+    sm_block *block = NULL;
+    sm_hash128 sum = {0};
+    sm_status st = SM_OK;
+
+    SM_TRY(sm_blob_open(f->store, f->key, &blob, e));
+    const uint64_t size = sm_blob_bytes(blob);
+    SM_TRY_GOTO(st, done, sm_block_new(budget, HASH_STEP_BYTES, &block, e));
+    for (uint64_t at = 0; at < size; at += HASH_STEP_BYTES) {
+        const size_t len = size - at < HASH_STEP_BYTES ? (size_t)(size - at) : HASH_STEP_BYTES;
+        SM_TRY_GOTO(st, done, sm_blob_read(blob, at, len, block->data, e));
+        sum = sm_file_hash_add(sum, sm_file_hash_piece(block->data, len, at));
+    }
+    *out = sum;
+done:
+    sm_block_release(block);
+    sm_blob_close(blob);
+    return st;
+}

@@ -1,0 +1,448 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * table/table_function.c: table functions: read_<format>(…) for every format, delta_scan(…), and
+ * FROM 'path'. The resolver's way in from the binder.
+ *
+ * A call   is known by its whole text (smi_call_text): the same call again is the same dataset.
+ * Errors   carry the argument's place; an argument that is none is answered with the nearest, the
+ *          format's own options among them. */
+#include "table/table_int.h"
+
+#include <stdio.h>
+
+/* ---- read_<format> --------------------------------------------------------------------------- */
+
+/* What the arguments say, and then what it comes to. */
+typedef struct read_call {
+    sm_names *names;
+    const sm_format *format;
+    void *options;
+    const sm_table_arg *path; /* NULL: not given */
+    sm_str *paths;
+    int32_t n_paths;
+    const sm_type *columns; /* NULL: not given */
+    sm_str match;
+    bool filename, file_date;
+    bool keep_refused, validate_all;
+
+    sm_found_file *files;
+    int64_t n_files, cap_files;
+} read_call;
+
+typedef sm_status (*set_fn)(read_call *c, const sm_table_arg *arg, sm_error *e);
+
+static sm_status set_columns(read_call *c, const sm_table_arg *arg, sm_error *e)
+{
+    return smi_arg_columns(arg, c->names->arena, &c->columns, e);
+}
+
+static sm_status set_filename(read_call *c, const sm_table_arg *arg, sm_error *e)
+{
+    return smi_arg_bool(arg, &c->filename, e);
+}
+
+static sm_status set_file_date(read_call *c, const sm_table_arg *arg, sm_error *e)
+{
+    return smi_arg_bool(arg, &c->file_date, e);
+}
+
+static sm_status set_match(read_call *c, const sm_table_arg *arg, sm_error *e)
+{
+    return smi_arg_text(arg, "match", &c->match, e);
+}
+
+static sm_status set_bad_lines(read_call *c, const sm_table_arg *arg, sm_error *e)
+{
+    sm_str text;
+
+    SM_TRY(smi_arg_text(arg, "bad_lines", &text, e));
+    c->keep_refused = sm_str_is(text, "skip") || sm_str_is(text, "quarantine");
+    if (!c->keep_refused && !sm_str_is(text, "error")) {
+        return smi_arg_fail(arg, e, SM_INVALID,
+                            "bad_lines is 'error', 'skip' or 'quarantine', not '%.*s'",
+                            SM_STR_ARG(text));
+    }
+    return SM_OK;
+}
+
+static sm_status set_validate(read_call *c, const sm_table_arg *arg, sm_error *e)
+{
+    sm_str text;
+
+    SM_TRY(smi_arg_text(arg, "validate", &text, e));
+    c->validate_all = sm_str_is(text, "all");
+    if (!c->validate_all && !sm_str_is(text, "read")) {
+        return smi_arg_fail(arg, e, SM_INVALID, "validate is 'read' or 'all', not '%.*s'",
+                            SM_STR_ARG(text));
+    }
+    return SM_OK;
+}
+
+static const struct read_arg {
+    const char *name;
+    set_fn set;
+} read_args[] = {
+    {"columns", set_columns}, {"filename", set_filename},   {"file_date", set_file_date},
+    {"match", set_match},     {"bad_lines", set_bad_lines}, {"validate", set_validate},
+};
+
+/* ---- its arguments --------------------------------------------------------------------------- */
+
+#define MOST_NAMES 64
+
+static sm_status no_such_argument(const read_call *c, const sm_table_arg *arg, sm_error *e)
+{
+    sm_str names[MOST_NAMES];
+    int64_t n = 0;
+
+    for (int i = 0; i < SM_COUNT(read_args); i++) {
+        names[n++] = sm_str_of(read_args[i].name);
+    }
+    for (const sm_option *o = c->format->options; o && o->name && n < MOST_NAMES; o++) {
+        names[n++] = sm_str_of(o->name);
+    }
+    const sm_status st = smi_arg_fail(arg, e, SM_NAME, "read_%s has no argument \"%.*s\"",
+                                      c->format->name, SM_STR_ARG(arg->name));
+    const char *nearest = sm_nearest_name(arg->name, names, n);
+    if (nearest) {
+        sm_error_todo(e, "Did you mean \"%s\"?", nearest);
+    }
+    return st;
+}
+
+static sm_status set_option(read_call *c, const sm_table_arg *arg, sm_error *e)
+{
+    const sm_option *o = c->format->options;
+    while (o && o->name && !sm_str_is(arg->name, o->name)) {
+        o++;
+    }
+    if (!o || !o->name) {
+        return no_such_argument(c, arg, e);
+    }
+    if (arg->has_items) {
+        return smi_arg_fail(arg, e, SM_TYPE, "option %s takes one value", o->name);
+    }
+    return smi_arg_place(
+        arg, e,
+        sm_options_set(c->format->options, c->options, arg->name, arg->value, c->names->arena, e));
+}
+
+static sm_status set_argument(read_call *c, const sm_table_arg *arg, sm_error *e)
+{
+    if (arg->name.len == 0) {
+        if (c->path) {
+            return smi_arg_fail(arg, e, SM_INVALID, "read_%s takes one path, or one list of paths",
+                                c->format->name);
+        }
+        c->path = arg;
+        return smi_arg_texts(arg, "a path", c->names->arena, &c->paths, &c->n_paths, e);
+    }
+    for (int i = 0; i < SM_COUNT(read_args); i++) {
+        if (sm_str_is(arg->name, read_args[i].name)) {
+            return read_args[i].set(c, arg, e);
+        }
+    }
+    return set_option(c, arg, e);
+}
+
+/* ---- its files ------------------------------------------------------------------------------- */
+
+static void add_files(read_call *c, const sm_files *files)
+{
+    for (int64_t i = 0; i < files->n; i++) {
+        c->files =
+            sm_arena_grow(c->names->arena, c->files, c->n_files, &c->cap_files, sizeof(*c->files));
+        c->files[c->n_files++] = files->items[i];
+    }
+}
+
+static sm_status find_files(read_call *c, sm_str path, sm_error *e)
+{
+    const sm_files *chosen = sm_map_get(c->names->files, path);
+    sm_files found = {0};
+
+    if (chosen) {
+        add_files(c, chosen);
+        return SM_OK;
+    }
+    SM_TRY(sm_files_find(path, c->match, c->file_date, c->names->arena, &found, e));
+    smi_names_hold_store(c->names, found.store); /* in place of sm_files_release */
+    add_files(c, &found);
+    if (found.n == 0) {
+        const char *what = c->match.len > 0 ? "no file matches in" : "there is no file at";
+        return sm_fail(e, SM_NOT_FOUND, "%s \"%.*s\"", what, SM_STR_ARG(path));
+    }
+    return SM_OK;
+}
+
+/* The schema of the first file that has bytes. */
+static sm_status infer_columns(read_call *c, sm_error *e)
+{
+    sm_blob *blob = NULL;
+    int64_t i = 0;
+
+    while (i < c->n_files && c->files[i].file.size_bytes == 0) {
+        i++;
+    }
+    if (i == c->n_files) {
+        const sm_status st = smi_arg_fail(c->path, e, SM_INVALID,
+                                          "no columns: all %d files are empty", (int)c->n_files);
+        sm_error_todo(e, "Say what there would be, with columns => {name: 'TYPE', …}.");
+        return st;
+    }
+    const sm_datafile *f = &c->files[i].file;
+    SM_TRY(sm_blob_open(f->store, f->key, &blob, e));
+    const sm_status st = c->format->infer(blob, c->options, c->names->arena, &c->columns, e);
+    sm_blob_close(blob);
+    return st;
+}
+
+/* ---- its dataset ----------------------------------------------------------------------------- */
+
+/* Stored columns, then `filename` and `file_date` where they are wanted. */
+static sm_status full_schema(read_call *c, const sm_type **out, sm_error *e)
+{
+    static const sm_field filename = {.name = {"filename", 8}, .type = &sm_type_string};
+    static const sm_field file_date = {.name = {"file_date", 9}, .type = &sm_type_date};
+    const int32_t n = c->columns->n_fields;
+    sm_field *fields = SM_NEW_ARRAY(c->names->arena, sm_field, n + 2);
+    int32_t n_fields = n;
+
+    for (int32_t i = 0; i < n; i++) {
+        fields[i] = c->columns->fields[i];
+        const bool is_taken = (c->filename && sm_str_eq(fields[i].name, filename.name)) ||
+                              (c->file_date && sm_str_eq(fields[i].name, file_date.name));
+        if (is_taken) {
+            return smi_arg_fail(c->path, e, SM_INVALID,
+                                "the files have a column \"%.*s\" of their own",
+                                SM_STR_ARG(fields[i].name));
+        }
+    }
+    if (c->filename) {
+        fields[n_fields++] = filename;
+    }
+    if (c->file_date) {
+        fields[n_fields++] = file_date;
+    }
+    *out = sm_type_struct(c->names->arena, fields, n_fields);
+    return SM_OK;
+}
+
+static sm_status set_constants(const read_call *c, const sm_found_file *from, sm_datafile *f,
+                               sm_error *e)
+{
+    sm_value *values = SM_NEW_ARRAY(c->names->arena, sm_value, 2);
+    int n = 0;
+
+    if (c->filename) {
+        values[n++] = sm_value_str(f->uri);
+    }
+    if (c->file_date) {
+        if (!from->has_date) {
+            return smi_arg_fail(c->path, e, SM_INVALID, "the file \"%.*s\" has no date",
+                                SM_STR_ARG(from->name));
+        }
+        values[n++] = (sm_value){.type = &sm_type_date, .as.i = from->date};
+    }
+    f->constants = values;
+    return SM_OK;
+}
+
+static sm_status make_dataset(read_call *c, sm_dataset *d, sm_error *e)
+{
+    *d = (sm_dataset){
+        .format = c->format,
+        .options = c->options,
+        .n_constants = (c->filename ? 1 : 0) + (c->file_date ? 1 : 0),
+        .files = SM_NEW_ARRAY(c->names->arena, sm_datafile, c->n_files + 1),
+        .n_files = c->n_files,
+        .morsel_bytes = c->names->morsel_bytes,
+    };
+    SM_TRY(full_schema(c, &d->schema, e));
+    for (int64_t i = 0; i < c->n_files; i++) {
+        d->files[i] = c->files[i].file;
+        SM_TRY(set_constants(c, &c->files[i], &d->files[i], e));
+    }
+    return SM_OK;
+}
+
+static sm_status read_relation(sm_names *n, const sm_format *format, const sm_table_arg *args,
+                               int32_t n_args, sm_relation *out, sm_error *e)
+{
+    read_call c = {
+        .names = n,
+        .format = format,
+        .options = sm_arena_alloc(n->arena, format->opts_bytes + 1),
+    };
+    sm_dataset *d = SM_NEW(n->arena, sm_dataset);
+
+    SM_TRY(sm_options_default(format->options, c.options, e));
+    for (int32_t i = 0; i < n_args; i++) {
+        SM_TRY(set_argument(&c, &args[i], e));
+    }
+    if (!c.path) {
+        return sm_fail(e, SM_INVALID, "read_%s needs a path", format->name);
+    }
+    for (int32_t i = 0; i < c.n_paths; i++) {
+        SM_TRY(smi_arg_place(c.path, e, find_files(&c, c.paths[i], e)));
+    }
+    if (!c.columns) {
+        SM_TRY(infer_columns(&c, e));
+    }
+    SM_TRY(make_dataset(&c, d, e));
+    *out = (sm_relation){
+        .dataset = d,
+        .label =
+            sm_arena_strf(n->arena, "%.*s%s", SM_STR_ARG(c.paths[0]), c.n_paths > 1 ? ", …" : ""),
+        .keep_refused = c.keep_refused,
+        .validate_all = c.validate_all,
+        .count_unknown = c.validate_all,
+    };
+    return SM_OK;
+}
+
+/* ---- delta_scan ------------------------------------------------------------------------------ */
+
+static sm_status delta_scan(sm_names *n, const sm_table_arg *args, int32_t n_args, sm_relation *out,
+                            sm_error *e)
+{
+    const sm_str names[] = {SM_STR("version")};
+    const sm_table_arg *place = NULL;
+    int64_t version = SM_VERSION_LATEST;
+    sm_str uri = {0};
+
+    for (int32_t i = 0; i < n_args; i++) {
+        if (args[i].name.len == 0 && !place) {
+            place = &args[i];
+            SM_TRY(smi_arg_text(place, "a table's place", &uri, e));
+        } else if (sm_str_is(args[i].name, "version")) {
+            SM_TRY(smi_arg_count(&args[i], &version, e));
+        } else if (args[i].name.len == 0) {
+            return smi_arg_fail(&args[i], e, SM_INVALID, "delta_scan takes one place of a table");
+        } else {
+            const sm_status st =
+                smi_arg_fail(&args[i], e, SM_NAME, "delta_scan has no argument \"%.*s\"",
+                             SM_STR_ARG(args[i].name));
+            if (sm_nearest_name(args[i].name, names, SM_COUNT(names))) {
+                sm_error_todo(e, "Did you mean \"version\"?");
+            }
+            return st;
+        }
+    }
+    if (!place) {
+        return sm_fail(e, SM_INVALID, "delta_scan needs the place of a table");
+    }
+    uri = sm_arena_str(n->arena, uri);
+    return smi_arg_place(place, e, smi_table_relation(n, uri, version, uri, out, e));
+}
+
+/* ---- FROM 'path' ----------------------------------------------------------------------------- */
+
+static sm_status no_format(const sm_table_arg *arg, sm_str path, sm_error *e)
+{
+    sm_buf names = {0};
+
+    const sm_status st =
+        smi_arg_fail(arg, e, SM_INVALID, "\"%.*s\" is no Delta table, and no format by its name",
+                     SM_STR_ARG(path));
+    for (int i = 0; sm_formats[i]; i++) {
+        sm_buf_printf(&names, "%sread_%s", i > 0 ? ", " : "", sm_formats[i]->name);
+    }
+    sm_error_todo(e, "Say how to read it: %.*s.", SM_STR_ARG(sm_buf_str(&names)));
+    sm_buf_release(&names);
+    return st;
+}
+
+static sm_status from_path(sm_names *n, const sm_table_arg *args, int32_t n_args, sm_relation *out,
+                           sm_error *e)
+{
+    sm_str path, folder, name;
+
+    SM_ASSERT(n_args >= 1);
+    SM_TRY(smi_arg_text(args, "a path", &path, e));
+    path = sm_arena_str(n->arena, path);
+    sm_uri_split(path, &folder, &name);
+    const sm_format *format = sm_format_of_name(name);
+    if (format) {
+        return read_relation(n, format, args, n_args, out, e);
+    }
+    if (memchr(path.data, '*', path.len)) {
+        return no_format(args, path, e);
+    }
+    const sm_status st = smi_table_relation(n, path, SM_VERSION_LATEST, path, out, e);
+    return st == SM_NOT_FOUND ? no_format(args, path, e) : smi_arg_place(args, e, st);
+}
+
+/* ---- the function of a name ------------------------------------------------------------------ */
+
+static sm_status no_such_function(sm_str name, sm_arena *a, sm_error *e)
+{
+    sm_str names[MOST_NAMES] = {SM_STR("delta_scan")};
+    int64_t n = 1;
+
+    for (int i = 0; sm_formats[i] && n < MOST_NAMES; i++) {
+        names[n++] = sm_arena_strf(a, "read_%s", sm_formats[i]->name);
+    }
+    const char *nearest = sm_nearest_name(name, names, n);
+    const sm_status st = sm_fail(e, SM_NAME, "no table function \"%.*s\"", SM_STR_ARG(name));
+    if (nearest) {
+        sm_error_todo(e, "Did you mean \"%s\"?", nearest);
+    }
+    return st;
+}
+
+/* Our own call (table_relation.c), though a user may write it too, quoted. */
+static sm_status stored_relation(const sm_names *n, const sm_table_arg *args, int32_t n_args,
+                                 sm_arena *a, sm_relation *out, sm_error *e)
+{
+    int64_t i = 0;
+
+    if (n_args != 1 || smi_arg_count(args, &i, e) != SM_OK || i >= n->n_stored) {
+        return no_such_function(SM_STR(SMI_STORED_FUNCTION), a, e);
+    }
+    *out = *n->stored[i];
+    return SM_OK;
+}
+
+static sm_status make_relation(sm_names *n, sm_str name, const sm_table_arg *args, int32_t n_args,
+                               sm_arena *a, sm_relation *out, sm_error *e)
+{
+    const sm_str read = SM_STR("read_");
+
+    if (name.len == 0) {
+        return from_path(n, args, n_args, out, e);
+    }
+    if (sm_str_eq_nocase(name, SM_STR("delta_scan"))) {
+        return delta_scan(n, args, n_args, out, e);
+    }
+    if (name.len > read.len && sm_str_eq_nocase((sm_str){name.data, read.len}, read)) {
+        for (int i = 0; sm_formats[i]; i++) {
+            const sm_str rest = {name.data + read.len, name.len - read.len};
+            if (sm_str_eq_nocase(rest, sm_str_of(sm_formats[i]->name))) {
+                return read_relation(n, sm_formats[i], args, n_args, out, e);
+            }
+        }
+    }
+    return no_such_function(name, a, e);
+}
+
+sm_status smi_resolve_function(void *ctx, sm_str name, const sm_table_arg *args, int32_t n_args,
+                               sm_arena *a, sm_relation *out, sm_error *e)
+{
+    sm_names *n = ctx;
+
+    if (sm_str_is(name, SMI_STORED_FUNCTION)) {
+        return stored_relation(n, args, n_args, a, out, e);
+    }
+    const sm_str key = smi_call_text(name, args, n_args, a);
+    const sm_relation *known = sm_map_get(n->calls, key);
+    if (known) {
+        *out = *known;
+        return SM_OK;
+    }
+    sm_relation *made = SM_NEW(n->arena, sm_relation);
+    SM_TRY(make_relation(n, name, args, n_args, a, made, e));
+    *sm_map_at(n->calls, key) = made;
+    *out = *made;
+    return SM_OK;
+}

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * table/table_int.h: what the files of the room share: the state of names, the writer of data
+ * files, candidates. In the order of the work. */
+#ifndef SM_TABLE_TABLE_INT_H
+#define SM_TABLE_TABLE_INT_H
+
+#include "table/table.h"
+
+/* ---- names ----------------------------------------------------------------------------------- */
+
+/* What a name was made to stand for. */
+typedef struct smi_named {
+    sm_sql view; /* where candidate is NULL */
+    sm_candidate *candidate;
+} smi_named;
+
+/* Relations are made once and kept: the same call gives the same dataset, by address, so that a
+ * plan reads it once and a run sees one version of a table. */
+struct sm_names {
+    sm_budget *budget;
+    sm_arena *arena;
+    sm_str lake;
+    sm_map *variables; /* name -> sm_value */
+    sm_map *named;     /* layer.table -> smi_named */
+    sm_map *files;     /* path -> const sm_files */
+    sm_map *relations; /* layer.table -> sm_relation */
+    sm_map *calls;     /* a table function's call, as text -> sm_relation */
+    size_t morsel_bytes;
+
+    sm_store **stores; /* held until the end, as are the next two */
+    int64_t n_stores, cap_stores;
+    sm_snapshot **snapshots;
+    int64_t n_snapshots, cap_snapshots;
+    sm_candidate **candidates;
+    int64_t n_candidates, cap_candidates;
+
+    sm_relation **stored; /* datasets whose columns stand in another order than the table's */
+    int64_t n_stored, cap_stored;
+};
+
+/** Holds a store until the names end. Takes it. */
+void smi_names_hold_store(sm_names *n, sm_store *s);
+
+/** A Delta table as a relation; `label` is what the user calls it. SM_NOT_FOUND where there is
+ * none. */
+sm_status smi_table_relation(sm_names *n, sm_str uri, int64_t version, sm_str label,
+                             sm_relation *out, sm_error *e) SM_MUST_USE;
+/** What the table will be once the candidate is published. */
+sm_status smi_candidate_relation(sm_names *n, sm_candidate *c, sm_str label, sm_relation *out,
+                                 sm_error *e) SM_MUST_USE;
+
+/** sm_resolver.function: read_…, delta_scan, 'path'. */
+sm_status smi_resolve_function(void *ctx, sm_str name, const sm_table_arg *args, int32_t n_args,
+                               sm_arena *a, sm_relation *out, sm_error *e) SM_MUST_USE;
+/** The function by which the SQL of a table names a dataset of sm_names.stored. */
+#define SMI_STORED_FUNCTION "stored columns"
+
+/* ---- arguments of table functions ------------------------------------------------------------- */
+
+/** sm_fail at an argument's place (resolver's way, query.h). */
+sm_status smi_arg_fail(const sm_table_arg *arg, sm_error *e, sm_status st, const char *fmt, ...)
+    SM_PRINTF(4, 5);
+/** Moves an error made below to the argument; keeps one that names an object. */
+sm_status smi_arg_place(const sm_table_arg *arg, sm_error *e, sm_status st);
+sm_status smi_arg_text(const sm_table_arg *arg, const char *what, sm_str *out,
+                       sm_error *e) SM_MUST_USE;
+sm_status smi_arg_bool(const sm_table_arg *arg, bool *out, sm_error *e) SM_MUST_USE;
+/** A whole number of 0 or more. */
+sm_status smi_arg_count(const sm_table_arg *arg, int64_t *out, sm_error *e) SM_MUST_USE;
+/** A list of text, or one text. In `a`. */
+sm_status smi_arg_texts(const sm_table_arg *arg, const char *what, sm_arena *a, sm_str **out,
+                        int32_t *n, sm_error *e) SM_MUST_USE;
+/** {name: 'TYPE', …} as a struct type in `a`, all nullable. */
+sm_status smi_arg_columns(const sm_table_arg *arg, sm_arena *a, const sm_type **out,
+                          sm_error *e) SM_MUST_USE;
+/** A text that is the same for the same call and no other; in `a`. */
+sm_str smi_call_text(sm_str name, const sm_table_arg *args, int32_t n_args, sm_arena *a);
+
+/* ---- data files out --------------------------------------------------------------------------- */
+
+/* Where the file that is being written stands. */
+typedef enum smi_out_state {
+    SMI_OUT_NONE,      /* no file is open */
+    SMI_OUT_OPEN,      /* rows go in */
+    SMI_OUT_ENDING,    /* the writer gives its last bytes */
+    SMI_OUT_UPLOADING, /* the store makes it visible */
+} smi_out_state;
+
+/* Rows into data files of one table, one file after the other (table_out.c). */
+typedef struct smi_out {
+    sm_store *store;
+    const sm_exec_env *env;
+    sm_arena *arena;         /* of the adds */
+    const sm_type *schema;   /* as files have it */
+    const int32_t *order;    /* of each field of schema, its place in the rows given; NULL: as is */
+    const int32_t *required; /* columns without NULL */
+    int32_t n_required;
+    int32_t split; /* a column of schema, or −1 */
+    uint64_t file_bytes;
+    const sm_format *format;
+    void *options;
+
+    smi_out_state state;
+    sm_str key;
+    sm_upload *upload;
+    sm_writer *writer;
+    sm_written written;
+    sm_arena *value_arena;
+    sm_value value; /* of the split column in this file */
+    int32_t n_opened;
+
+    sm_batch *given; /* the batch in work, as it was given: to know it again after SM_WAIT */
+    sm_batch *rows;  /* the same with columns in order */
+    sm_batch *slice; /* rows[at, end) */
+    int64_t at, end;
+
+    sm_delta_add *adds;
+    int64_t n_adds, cap_adds;
+    int64_t n_rows; /* of the adds */
+    uint64_t bytes;
+} smi_out;
+
+/** sm_sink's push and finish, over an smi_out; finish ends the open file, more rows may follow. */
+sm_status smi_out_push(void *out, sm_batch *rows, sm_waker waker, sm_error *e) SM_MUST_USE;
+sm_status smi_out_finish(void *out, sm_waker waker, sm_error *e) SM_MUST_USE;
+/** Lets go what is under way; the adds stay. */
+void smi_out_release(smi_out *o);
+/** Deletes what was written; what cannot be deleted is logged and stays, unknown to any version. */
+void smi_delete_files(sm_store *s, const sm_delta_add *adds, int64_t n);
+
+/* ---- candidates ------------------------------------------------------------------------------- */
+
+struct sm_candidate {
+    _Atomic int32_t refs;
+    sm_arena *arena;
+    sm_store *store;
+    sm_snapshot *base; /* that it changes; NULL: a new table */
+    sm_str uri;
+    sm_write_mode mode;
+    const sm_type *schema;
+    const sm_delta_metadata *metadata; /* new or changed, else NULL */
+    sm_sql where;                      /* REPLACE_WHERE */
+    sm_bounds bounds;                  /* of `where` */
+
+    sm_delta_add *adds;
+    int64_t n_adds;
+    sm_delta_remove *removes;
+    int64_t n_removes, cap_removes;
+    const sm_delta_txn *txns;
+    int64_t n_txns;
+    sm_str operation, user_metadata, info_json;
+
+    int64_t n_rows; /* of the write; rows that a replace moved are not counted */
+    int64_t n_copied_rows;
+    uint64_t bytes;
+    bool keeps_files; /* published, or nobody knows: the files stay */
+};
+
+struct sm_stage {
+    sm_exec_env env;
+    sm_candidate *candidate; /* its adds and counts unset until it is given out */
+    smi_out out;
+    const sm_expr *where; /* bound to the table's schema; NULL: no rows to remove */
+};
+
+/** Finds the files that rows of `where` lie in; removes them, and rewrites without those rows the
+ * ones that others lie in as well. */
+sm_status smi_replace(sm_stage *s, sm_error *e) SM_MUST_USE;
+void smi_candidate_remove(sm_candidate *c, const sm_delta_file *f);
+
+/** The schema of rows against the table's: SM_SCHEMA with the first difference. order[i]: where
+ * field i of the table stands in the rows; NULL where all stand alike. */
+sm_status smi_schema_match(const sm_type *table, const sm_type *rows, sm_arena *a, int32_t **order,
+                           sm_error *e) SM_MUST_USE;
+/** A new table's schema: nullable all through, without metadata. SM_UNSUPPORTED where Delta has no
+ * such type. */
+sm_status smi_schema_new(const sm_type *rows, sm_arena *a, const sm_type **out,
+                         sm_error *e) SM_MUST_USE;
+/** Columns that must not be NULL; SM_UNSUPPORTED where a nested field must not. */
+sm_status smi_schema_required(const sm_type *table, sm_arena *a, int32_t **out, int32_t *n,
+                              sm_error *e) SM_MUST_USE;
+
+#endif

@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * table/table_names.c: what the names in a query stand for: variables, views, candidates, and the
+ * tables of a lake.
+ *
+ * A table's name is layer.table. What was set for it (a view, a candidate) comes first, then the
+ * folder of that name in the lake; exactly, else without case where only one fits. A name that is
+ * nothing is answered with the nearest name, or with the tables of its layer, by listing the lake.
+ * What was resolved once is kept: a run sees one version of a table, and asks the store once. */
+#include "table/table_int.h"
+
+#include <stdio.h>
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+sm_names *sm_names_new(sm_str lake, sm_budget *budget)
+{
+    sm_names *n = sm_alloc_zero(sizeof(*n));
+
+    while (lake.len > 1 && lake.data[lake.len - 1] == '/') {
+        lake.len--;
+    }
+    n->budget = budget;
+    n->arena = sm_arena_new(budget);
+    n->lake = sm_arena_str(n->arena, lake);
+    n->variables = sm_map_new(n->arena);
+    n->named = sm_map_new(n->arena);
+    n->files = sm_map_new(n->arena);
+    n->relations = sm_map_new(n->arena);
+    n->calls = sm_map_new(n->arena);
+    return n;
+}
+
+void sm_names_free(sm_names *n)
+{
+    if (!n) {
+        return;
+    }
+    for (int64_t i = 0; i < n->n_candidates; i++) {
+        sm_candidate_release(n->candidates[i]);
+    }
+    for (int64_t i = 0; i < n->n_snapshots; i++) {
+        sm_snapshot_release(n->snapshots[i]);
+    }
+    for (int64_t i = 0; i < n->n_stores; i++) {
+        sm_store_release(n->stores[i]);
+    }
+    sm_arena_free(n->arena);
+    sm_free(n);
+}
+
+void smi_names_hold_store(sm_names *n, sm_store *s)
+{
+    n->stores = sm_arena_grow(n->arena, n->stores, n->n_stores, &n->cap_stores, sizeof(sm_store *));
+    n->stores[n->n_stores++] = s;
+}
+
+/* What was resolved before may now mean something else. The old relations stay: plans use them. */
+static void forget_relations(sm_names *n)
+{
+    n->relations = sm_map_new(n->arena);
+    n->calls = sm_map_new(n->arena);
+}
+
+/* ---- filling --------------------------------------------------------------------------------- */
+
+sm_str sm_names_lake(const sm_names *n)
+{
+    return n->lake;
+}
+
+void sm_names_set_variable(sm_names *n, sm_str name, sm_value v)
+{
+    sm_value *copy = SM_NEW(n->arena, sm_value);
+    *copy = sm_value_copy(n->arena, v);
+    copy->type = sm_type_copy(n->arena, v.type);
+    *sm_map_at(n->variables, name) = copy;
+}
+
+static smi_named *named_at(sm_names *n, sm_str table)
+{
+    smi_named *named = SM_NEW(n->arena, smi_named);
+    *sm_map_at(n->named, table) = named;
+    forget_relations(n);
+    return named;
+}
+
+void sm_names_set_view(sm_names *n, sm_str table, sm_sql sql)
+{
+    named_at(n, table)->view = (sm_sql){
+        .name = sm_arena_str(n->arena, sql.name),
+        .text = sm_arena_str(n->arena, sql.text),
+    };
+}
+
+void sm_names_set_candidate(sm_names *n, sm_str table, sm_candidate *c)
+{
+    n->candidates = sm_arena_grow(n->arena, n->candidates, n->n_candidates, &n->cap_candidates,
+                                  sizeof(sm_candidate *));
+    n->candidates[n->n_candidates++] = sm_candidate_retain(c);
+    named_at(n, table)->candidate = c;
+}
+
+void sm_names_set_files(sm_names *n, sm_str path, const sm_files *files)
+{
+    *sm_map_at(n->files, path) = (void *)files;
+    forget_relations(n);
+}
+
+void sm_names_set_morsel_bytes(sm_names *n, size_t bytes)
+{
+    n->morsel_bytes = bytes;
+    forget_relations(n);
+}
+
+/* ---- where a table lies ---------------------------------------------------------------------- */
+
+static bool is_part(sm_str s)
+{
+    return s.len > 0 && !memchr(s.data, '/', s.len) && !sm_str_is(s, ".") && !sm_str_is(s, "..");
+}
+
+static sm_status no_such_form(sm_str table, sm_error *e)
+{
+    const sm_status st = sm_fail(e, SM_NAME, "\"%.*s\" is no name of a table", SM_STR_ARG(table));
+    sm_error_todo(e, "A table's name is layer.table.");
+    return st;
+}
+
+sm_status sm_names_uri(const sm_names *n, sm_str table, sm_arena *a, sm_str *out, sm_error *e)
+{
+    const char *dot = table.len > 0 ? memchr(table.data, '.', table.len) : NULL;
+    if (!dot) {
+        return no_such_form(table, e);
+    }
+    const sm_str layer = {table.data, (size_t)(dot - table.data)};
+    const sm_str name = {dot + 1, table.len - layer.len - 1};
+    if (!is_part(layer) || !is_part(name) || memchr(name.data, '.', name.len)) {
+        return no_such_form(table, e);
+    }
+    if (n->lake.len == 0) {
+        const sm_status st =
+            sm_fail(e, SM_NAME, "no table \"%.*s\": there is no lake", SM_STR_ARG(table));
+        sm_error_todo(e, "Say where the tables lie, with --lake.");
+        return st;
+    }
+    const char *joint = n->lake.data[n->lake.len - 1] == '/' ? "" : "/";
+    *out = sm_arena_strf(a, "%.*s%s%.*s/%.*s", SM_STR_ARG(n->lake), joint, SM_STR_ARG(layer),
+                         SM_STR_ARG(name));
+    return SM_OK;
+}
+
+/* ---- all names there are --------------------------------------------------------------------- */
+
+typedef struct name_list {
+    sm_arena *arena;
+    sm_str *items;
+    int64_t n, cap;
+} name_list;
+
+static void add_name(name_list *l, sm_str name)
+{
+    for (int64_t i = 0; i < l->n; i++) {
+        if (sm_str_eq(l->items[i], name)) {
+            return;
+        }
+    }
+    l->items = sm_arena_grow(l->arena, l->items, l->n, &l->cap, sizeof(*l->items));
+    l->items[l->n++] = sm_arena_str(l->arena, name);
+}
+
+/* Names that begin so are smelt's own. */
+static bool is_table_folder(const sm_entry *entry)
+{
+    return entry->is_folder && entry->key.len > 1 && entry->key.data[0] != '_' &&
+           entry->key.data[0] != '.';
+}
+
+/* A folder's key, without its end. */
+static sm_str folder_name(const sm_entry *entry)
+{
+    const bool has_end = entry->key.data[entry->key.len - 1] == '/';
+    return (sm_str){entry->key.data, entry->key.len - (has_end ? 1 : 0)};
+}
+
+static sm_status add_layer(name_list *l, sm_store *lake, sm_str layer, sm_error *e)
+{
+    sm_entry *tables = NULL;
+    int64_t n = 0;
+    const sm_str prefix = sm_arena_strf(l->arena, "%.*s/", SM_STR_ARG(layer));
+
+    SM_TRY(sm_store_list(lake, prefix, true, l->arena, &tables, &n, e));
+    for (int64_t i = 0; i < n; i++) {
+        tables[i].key = (sm_str){tables[i].key.data + prefix.len, tables[i].key.len - prefix.len};
+        if (is_table_folder(&tables[i])) {
+            add_name(l, sm_arena_strf(l->arena, "%.*s.%.*s", SM_STR_ARG(layer),
+                                      SM_STR_ARG(folder_name(&tables[i]))));
+        }
+    }
+    return SM_OK;
+}
+
+static sm_status add_lake(name_list *l, sm_str uri, sm_error *e)
+{
+    sm_store *lake = NULL;
+    sm_entry *layers = NULL;
+    int64_t n = 0;
+
+    SM_TRY(sm_store_open(uri, &lake, e));
+    sm_status st = sm_store_list(lake, SM_STR(""), true, l->arena, &layers, &n, e);
+    if (st == SM_NOT_FOUND) {
+        st = SM_OK;
+        n = 0;
+    }
+    for (int64_t i = 0; i < n && st == SM_OK; i++) {
+        if (is_table_folder(&layers[i])) {
+            st = add_layer(l, lake, folder_name(&layers[i]), e);
+        }
+    }
+    sm_store_release(lake);
+    return st;
+}
+
+static sm_status list_names(const sm_names *n, name_list *l, sm_error *e)
+{
+    for (int64_t i = 0; i < sm_map_count(n->named); i++) {
+        add_name(l, sm_map_key(n->named, i));
+    }
+    return n->lake.len > 0 ? add_lake(l, n->lake, e) : SM_OK;
+}
+
+/* ---- no such table --------------------------------------------------------------------------- */
+
+/* "There are a.x, a.y." of the names in that layer, or of all where it has none. */
+static void advise_names(const name_list *l, sm_str table, sm_error *e)
+{
+    const char *dot = memchr(table.data, '.', table.len);
+    sm_buf text = {0};
+    const sm_str layer = {table.data, dot ? (size_t)(dot - table.data) + 1 : 0};
+
+    for (int pass = 0; pass < 2 && text.len == 0; pass++) {
+        for (int64_t i = 0; i < l->n; i++) {
+            const bool fits = text.len + l->items[i].len < sizeof(e->todo) - 24;
+            if (fits && (pass == 1 || (layer.len > 0 && sm_str_starts(l->items[i], layer)))) {
+                sm_buf_printf(&text, "%s%.*s", text.len > 0 ? ", " : "", SM_STR_ARG(l->items[i]));
+            }
+        }
+    }
+    if (text.len > 0) {
+        sm_error_todo(e, "There are: %.*s.", SM_STR_ARG(sm_buf_str(&text)));
+    }
+    sm_buf_release(&text);
+}
+
+static sm_status no_table(const sm_names *n, sm_str table, const name_list *l, sm_error *e)
+{
+    const char *nearest = sm_nearest_name(table, l->items, l->n);
+    sm_status st = SM_OK;
+
+    if (n->lake.len > 0) {
+        st = sm_fail(e, SM_NAME, "no table \"%.*s\" in %.*s", SM_STR_ARG(table),
+                     SM_STR_ARG(n->lake));
+    } else {
+        st = sm_fail(e, SM_NAME, "no table \"%.*s\", and no lake", SM_STR_ARG(table));
+    }
+    if (nearest) {
+        sm_error_todo(e, "Did you mean \"%s\"?", nearest);
+    } else if (e) {
+        advise_names(l, table, e);
+    }
+    return st;
+}
+
+/* ---- tables ---------------------------------------------------------------------------------- */
+
+static sm_status of_named(sm_names *n, sm_str table, const smi_named *named, sm_relation *out,
+                          sm_error *e)
+{
+    if (named->candidate) {
+        return smi_candidate_relation(n, named->candidate, table, out, e);
+    }
+    *out = (sm_relation){.view = named->view, .label = table};
+    return SM_OK;
+}
+
+/* The table of exactly this name; SM_NOT_FOUND where there is none. */
+static sm_status of_exact(sm_names *n, sm_str table, sm_relation *out, sm_error *e)
+{
+    const smi_named *named = sm_map_get(n->named, table);
+    sm_str uri;
+
+    if (named) {
+        return of_named(n, table, named, out, e);
+    }
+    if (n->lake.len == 0) {
+        return SM_NOT_FOUND;
+    }
+    SM_TRY(sm_names_uri(n, table, n->arena, &uri, e));
+    return smi_table_relation(n, uri, SM_VERSION_LATEST, table, out, e);
+}
+
+/* The one name that is the same but for case, or NULL. */
+static const sm_str *only_nocase(const name_list *l, sm_str table)
+{
+    const sm_str *found = NULL;
+    for (int64_t i = 0; i < l->n; i++) {
+        if (sm_str_eq_nocase(l->items[i], table)) {
+            if (found) {
+                return NULL;
+            }
+            found = &l->items[i];
+        }
+    }
+    return found;
+}
+
+static sm_status table_relation(sm_names *n, sm_str table, sm_relation *out, sm_error *e)
+{
+    sm_status st = of_exact(n, table, out, e);
+    if (st != SM_NOT_FOUND) {
+        return st;
+    }
+    name_list l = {.arena = sm_arena_new(n->budget)};
+    st = list_names(n, &l, e);
+    if (st == SM_OK) {
+        const sm_str *other = only_nocase(&l, table);
+        st = other && !sm_str_eq(*other, table)
+                 ? of_exact(n, sm_arena_str(n->arena, *other), out, e)
+                 : SM_NOT_FOUND;
+        if (st == SM_NOT_FOUND) {
+            st = no_table(n, table, &l, e);
+        }
+    }
+    sm_arena_free(l.arena);
+    return st;
+}
+
+/* A name of one part, or of three and more. */
+static sm_status not_two_parts(sm_names *n, const sm_str *parts, int32_t n_parts, sm_error *e)
+{
+    name_list l = {.arena = sm_arena_new(n->budget)};
+    const sm_str last = parts[n_parts - 1];
+    sm_error unused = {0};
+
+    if (list_names(n, &l, &unused) != SM_OK) {
+        l.n = 0;
+    }
+    const sm_status st =
+        sm_fail(e, SM_NAME, "no table \"%.*s\": a table's name is layer.table", SM_STR_ARG(last));
+    for (int64_t i = 0; i < l.n; i++) {
+        const char *dot = memchr(l.items[i].data, '.', l.items[i].len);
+        const sm_str name = {dot + 1, l.items[i].len - (size_t)(dot + 1 - l.items[i].data)};
+        if (sm_str_eq_nocase(name, last)) {
+            sm_error_todo(e, "Did you mean \"%.*s\"?", SM_STR_ARG(l.items[i]));
+        }
+    }
+    sm_arena_free(l.arena);
+    return st;
+}
+
+static sm_status resolve_table(void *ctx, const sm_str *parts, int32_t n_parts, sm_arena *a,
+                               sm_relation *out, sm_error *e)
+{
+    sm_names *n = ctx;
+
+    if (n_parts != 2 || !is_part(parts[0]) || !is_part(parts[1])) {
+        return not_two_parts(n, parts, n_parts, e);
+    }
+    const sm_str table =
+        sm_arena_strf(n->arena, "%.*s.%.*s", SM_STR_ARG(parts[0]), SM_STR_ARG(parts[1]));
+    const sm_relation *known = sm_map_get(n->relations, table);
+    if (known) {
+        *out = *known;
+        return SM_OK;
+    }
+    sm_relation *made = SM_NEW(n->arena, sm_relation);
+    SM_TRY(table_relation(n, table, made, e));
+    *sm_map_at(n->relations, table) = made;
+    *out = *made;
+    return SM_OK;
+}
+
+/* ---- variables ------------------------------------------------------------------------------- */
+
+static sm_status resolve_variable(void *ctx, sm_str name, sm_arena *a, sm_value *out, sm_error *e)
+{
+    const sm_names *n = ctx;
+    const sm_value *v = sm_map_get(n->variables, name);
+
+    if (v) {
+        *out = *v;
+        return SM_OK;
+    }
+    const int64_t n_names = sm_map_count(n->variables);
+    sm_str *names = SM_NEW_ARRAY(a, sm_str, n_names + 1);
+    for (int64_t i = 0; i < n_names; i++) {
+        names[i] = sm_arena_str(a, sm_map_key(n->variables, i));
+    }
+    const char *nearest = sm_nearest_name(name, names, n_names);
+    const sm_status st = sm_fail(e, SM_NAME, "no variable \"%.*s\"", SM_STR_ARG(name));
+    if (nearest) {
+        sm_error_todo(e, "Did you mean \"%s\"?", nearest);
+    } else {
+        sm_error_todo(e, "Set it with --var %.*s=VALUE.", SM_STR_ARG(name));
+    }
+    return st;
+}
+
+sm_resolver sm_names_resolver(sm_names *n)
+{
+    return (sm_resolver){
+        .ctx = n,
+        .table = resolve_table,
+        .function = smi_resolve_function,
+        .variable = resolve_variable,
+    };
+}

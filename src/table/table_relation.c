@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * table/table_relation.c: Delta tables and candidates as relations. Called by table_names.c and
+ * table_function.c.
+ *
+ * A snapshot's dataset has the stored columns first, then those that partition the table. Where
+ * that is not the table's own order, the table is a view: a SELECT of its columns, in its order,
+ * from the function SMI_STORED_FUNCTION. */
+#include "table/table_int.h"
+
+#include <inttypes.h>
+
+/* ---- columns in the table's order ------------------------------------------------------------ */
+
+static void add_quoted(sm_buf *sql, sm_str name)
+{
+    sm_buf_text(sql, SM_STR("\""));
+    for (size_t i = 0; i < name.len; i++) {
+        sm_buf_text(sql, (sm_str){name.data + i, 1});
+        if (name.data[i] == '"') {
+            sm_buf_text(sql, SM_STR("\""));
+        }
+    }
+    sm_buf_text(sql, SM_STR("\""));
+}
+
+/* The relation of the dataset becomes one of SQL over it. */
+static void reorder(sm_names *n, const sm_type *schema, sm_relation *r)
+{
+    sm_relation *stored = SM_NEW(n->arena, sm_relation);
+    sm_buf sql = {0};
+
+    *stored = *r;
+    n->stored =
+        sm_arena_grow(n->arena, n->stored, n->n_stored, &n->cap_stored, sizeof(sm_relation *));
+    n->stored[n->n_stored] = stored;
+    sm_buf_text(&sql, SM_STR("SELECT "));
+    for (int32_t i = 0; i < schema->n_fields; i++) {
+        sm_buf_text(&sql, i > 0 ? SM_STR(", ") : SM_STR(""));
+        add_quoted(&sql, schema->fields[i].name);
+    }
+    sm_buf_printf(&sql, " FROM \"" SMI_STORED_FUNCTION "\"(%" PRId64 ")", n->n_stored);
+    n->n_stored++;
+    *r = (sm_relation){
+        .view = {.name = r->label, .text = sm_arena_str(n->arena, sm_buf_str(&sql))},
+        .label = r->label,
+    };
+    sm_buf_release(&sql);
+}
+
+static bool is_in_order(const int32_t *columns, int32_t n)
+{
+    for (int32_t i = 0; columns && i < n; i++) {
+        if (columns[i] != i) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- a table --------------------------------------------------------------------------------- */
+
+static void hold_snapshot(sm_names *n, sm_snapshot *s)
+{
+    n->snapshots = sm_arena_grow(n->arena, n->snapshots, n->n_snapshots, &n->cap_snapshots,
+                                 sizeof(sm_snapshot *));
+    n->snapshots[n->n_snapshots++] = s;
+}
+
+static sm_status snapshot_relation(sm_names *n, const sm_snapshot *s, sm_str label,
+                                   sm_relation *out, sm_error *e)
+{
+    const sm_type *schema = sm_snapshot_metadata(s)->schema;
+    sm_dataset *d = SM_NEW(n->arena, sm_dataset);
+    int32_t *columns = NULL;
+
+    SM_TRY(sm_snapshot_dataset(s, n->arena, d, &columns, e));
+    d->morsel_bytes = 0; /* of text */
+    *out = (sm_relation){
+        .dataset = d,
+        .label =
+            sm_arena_strf(n->arena, "%.*s@v%" PRId64, SM_STR_ARG(label), sm_snapshot_version(s)),
+    };
+    if (!is_in_order(columns, schema->n_fields)) {
+        reorder(n, schema, out);
+    }
+    return SM_OK;
+}
+
+sm_status smi_table_relation(sm_names *n, sm_str uri, int64_t version, sm_str label,
+                             sm_relation *out, sm_error *e)
+{
+    sm_store *store = NULL;
+    sm_snapshot *snapshot = NULL;
+    bool exists = false;
+
+    SM_TRY(sm_store_open(uri, &store, e));
+    smi_names_hold_store(n, store);
+    SM_TRY(sm_delta_exists(store, &exists, e));
+    if (!exists) {
+        return sm_fail(e, SM_NOT_FOUND, "no table at %.*s", SM_STR_ARG(uri));
+    }
+    SM_TRY(sm_snapshot_open(store, version, n->budget, &snapshot, e));
+    hold_snapshot(n, snapshot);
+    return snapshot_relation(n, snapshot, label, out, e);
+}
+
+/* ---- a candidate ----------------------------------------------------------------------------- */
+
+/* The base's files that the candidate leaves; none where it is a new table or an overwrite. */
+static sm_status kept_files(sm_names *n, const sm_candidate *c, sm_dataset *d, sm_error *e)
+{
+    sm_dataset base = {0};
+    int32_t *columns = NULL;
+
+    if (!c->base || c->mode == SM_WRITE_OVERWRITE) {
+        return SM_OK;
+    }
+    SM_TRY(sm_snapshot_dataset(c->base, n->arena, &base, &columns, e));
+    sm_map *gone = sm_map_new(n->arena);
+    for (int64_t i = 0; i < c->n_removes; i++) {
+        *sm_map_at(gone, c->removes[i].file->key) = n;
+    }
+    d->files = SM_NEW_ARRAY(n->arena, sm_datafile, base.n_files + c->n_adds + 1);
+    for (int64_t i = 0; i < base.n_files; i++) {
+        if (!sm_map_get(gone, base.files[i].key)) {
+            d->files[d->n_files++] = base.files[i];
+        }
+    }
+    return SM_OK;
+}
+
+static sm_datafile added_file(const sm_names *n, const sm_candidate *c, const sm_delta_add *add)
+{
+    return (sm_datafile){
+        .uri = sm_store_uri_of(c->store, add->key, n->arena),
+        .store = c->store,
+        .key = add->key,
+        .size_bytes = add->size_bytes,
+        .modified_us = add->modified_ms * 1000,
+        .n_rows = add->n_rows,
+        .ranges = add->ranges,
+    };
+}
+
+sm_status smi_candidate_relation(sm_names *n, sm_candidate *c, sm_str label, sm_relation *out,
+                                 sm_error *e)
+{
+    sm_dataset *d = SM_NEW(n->arena, sm_dataset);
+    const sm_format *parquet = sm_format_named(SM_STR("parquet"));
+    void *options = sm_arena_alloc(n->arena, parquet->opts_bytes + 1);
+
+    SM_TRY(sm_options_default(parquet->options, options, e));
+    *d = (sm_dataset){.format = parquet, .options = options, .schema = c->schema};
+    SM_TRY(kept_files(n, c, d, e));
+    if (!d->files) {
+        d->files = SM_NEW_ARRAY(n->arena, sm_datafile, c->n_adds + 1);
+    }
+    for (int64_t i = 0; i < c->n_adds; i++) {
+        d->files[d->n_files++] = added_file(n, c, &c->adds[i]);
+    }
+    *out = (sm_relation){
+        .dataset = d,
+        .label = sm_arena_strf(n->arena, "%.*s@staged", SM_STR_ARG(label)),
+    };
+    return SM_OK;
+}

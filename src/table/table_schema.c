@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * table/table_schema.c: the schema of rows against the table that they go to. Called by
+ * table_stage.c. Columns meet by their exact names; their order may differ, their types may not. */
+#include "table/table_int.h"
+
+/* The field of exactly that name, or −1: a table may have a and A. */
+static int32_t find_exact(const sm_type *t, sm_str name)
+{
+    for (int32_t i = 0; i < t->n_fields; i++) {
+        if (sm_str_eq(t->fields[i].name, name)) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+static sm_status fail_type(const sm_field *there, const sm_field *here, sm_error *e)
+{
+    sm_buf a = {0}, b = {0};
+
+    sm_type_print(there->type, &a);
+    sm_type_print(here->type, &b);
+    const sm_status st =
+        sm_fail(e, SM_SCHEMA, "column \"%.*s\" is %.*s in the table and %.*s here",
+                SM_STR_ARG(there->name), SM_STR_ARG(sm_buf_str(&a)), SM_STR_ARG(sm_buf_str(&b)));
+    sm_error_todo(e, "Cast it to %.*s, or overwrite the table.", SM_STR_ARG(sm_buf_str(&a)));
+    sm_buf_release(&a);
+    sm_buf_release(&b);
+    return st;
+}
+
+/* A column that is only on one side, with the nearest name of the other. */
+static sm_status fail_missing(const sm_type *where, sm_str name, const char *text, sm_error *e)
+{
+    sm_arena *a = sm_arena_new(NULL);
+    sm_str *names = SM_NEW_ARRAY(a, sm_str, where->n_fields + 1);
+
+    for (int32_t i = 0; i < where->n_fields; i++) {
+        names[i] = sm_arena_str(a, where->fields[i].name);
+    }
+    const char *nearest = sm_nearest_name(name, names, where->n_fields);
+    const sm_status st = sm_fail(e, SM_SCHEMA, "column \"%.*s\" %s", SM_STR_ARG(name), text);
+    if (nearest) {
+        sm_error_todo(e, "Is it \"%s\"?", nearest);
+    }
+    sm_arena_free(a);
+    return st;
+}
+
+sm_status smi_schema_match(const sm_type *table, const sm_type *rows, sm_arena *a, int32_t **order,
+                           sm_error *e)
+{
+    bool is_alike = true;
+    int32_t *places = SM_NEW_ARRAY(a, int32_t, table->n_fields + 1);
+
+    for (int32_t i = 0; i < table->n_fields; i++) {
+        const sm_field *there = &table->fields[i];
+        const int32_t at = find_exact(rows, there->name);
+        if (at < 0) {
+            return fail_missing(rows, there->name, "of the table is not among the rows' here", e);
+        }
+        if (!sm_type_eq(there->type, rows->fields[at].type)) {
+            return fail_type(there, &rows->fields[at], e);
+        }
+        places[i] = at;
+        is_alike = is_alike && at == i;
+    }
+    for (int32_t i = 0; i < rows->n_fields; i++) {
+        if (find_exact(table, rows->fields[i].name) < 0) {
+            return fail_missing(table, rows->fields[i].name, "is not in the table", e);
+        }
+    }
+    *order = is_alike ? NULL : places;
+    return SM_OK;
+}
+
+/* ---- a new table's --------------------------------------------------------------------------- */
+
+static const sm_type *nullable_all(const sm_type *t, sm_arena *a)
+{
+    if (t->n_fields == 0) {
+        return sm_type_copy(a, t);
+    }
+    sm_field *fields = SM_NEW_ARRAY(a, sm_field, t->n_fields);
+    for (int32_t i = 0; i < t->n_fields; i++) {
+        fields[i] = (sm_field){
+            .name = sm_arena_str(a, t->fields[i].name),
+            .type = nullable_all(t->fields[i].type, a),
+            .is_nullable = true,
+        };
+    }
+    sm_type *copy = SM_NEW(a, sm_type);
+    *copy = *t;
+    copy->fields = fields;
+    if (t->id == SM_TYPE_MAP) {
+        fields[0].is_nullable = false; /* a key is never NULL */
+    }
+    return copy;
+}
+
+sm_status smi_schema_new(const sm_type *rows, sm_arena *a, const sm_type **out, sm_error *e)
+{
+    sm_buf json = {0};
+
+    for (int32_t i = 0; i < rows->n_fields; i++) {
+        const sm_field *f = &rows->fields[i];
+        if (find_exact(rows, f->name) != i) {
+            return sm_fail(e, SM_SCHEMA, "two columns are called \"%.*s\"", SM_STR_ARG(f->name));
+        }
+        if (f->type->id == SM_TYPE_NULL) {
+            const sm_status st = sm_fail(
+                e, SM_UNSUPPORTED, "column \"%.*s\" has no type, only NULL", SM_STR_ARG(f->name));
+            sm_error_todo(e, "Cast it: CAST(NULL AS VARCHAR).");
+            return st;
+        }
+    }
+    const sm_type *schema = nullable_all(rows, a);
+    const sm_status st = sm_delta_schema_json(schema, &json, e);
+    sm_buf_release(&json);
+    *out = schema;
+    return st;
+}
+
+/* ---- NOT NULL -------------------------------------------------------------------------------- */
+
+/* The elements of a list and the values of a map count, a map's keys do not: they never are. */
+static bool has_required(const sm_type *t)
+{
+    for (int32_t i = 0; i < t->n_fields; i++) {
+        const bool is_key = t->id == SM_TYPE_MAP && i == 0;
+        if ((!t->fields[i].is_nullable && !is_key) || has_required(t->fields[i].type)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+sm_status smi_schema_required(const sm_type *table, sm_arena *a, int32_t **out, int32_t *n,
+                              sm_error *e)
+{
+    int32_t *columns = SM_NEW_ARRAY(a, int32_t, table->n_fields + 1);
+
+    *n = 0;
+    for (int32_t i = 0; i < table->n_fields; i++) {
+        if (has_required(table->fields[i].type)) {
+            return sm_fail(e, SM_UNSUPPORTED, "column \"%.*s\" has NOT NULL inside it",
+                           SM_STR_ARG(table->fields[i].name));
+        }
+        if (!table->fields[i].is_nullable) {
+            columns[(*n)++] = i;
+        }
+    }
+    *out = columns;
+    return SM_OK;
+}

@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * table/table_stage.c: the first half of a write: rows into data files, and what the table would be
+ * with them, as a candidate.
+ *
+ * Calls    open, rows through the sink, candidate, close. A stage that is closed without having
+ *          given its candidate out deletes its files.
+ * Open     reads the table's snapshot and settles all that can be refused before a row is read:
+ *          schema, partitioned tables (SM_UNSUPPORTED), the expression of a replace.
+ * Schema   of a table that is there is kept, with its nullability and metadata; rows must have its
+ *          columns. OVERWRITE makes a new one where the columns differ. */
+#include "table/table_int.h"
+
+#include "base/random.h"
+#include "base/time.h"
+
+#define DEFAULT_FILE_BYTES ((uint64_t)256 << 20)
+
+/* ---- the table ------------------------------------------------------------------------------- */
+
+static sm_status open_table(sm_stage *s, sm_str uri, sm_error *e)
+{
+    sm_candidate *c = s->candidate;
+    bool exists = false;
+
+    SM_TRY(sm_store_open(uri, &c->store, e));
+    SM_TRY(sm_delta_exists(c->store, &exists, e));
+    if (!exists) {
+        return SM_OK;
+    }
+    SM_TRY(sm_snapshot_open(c->store, SM_VERSION_LATEST, s->env.budget, &c->base, e));
+    const sm_delta_metadata *m = sm_snapshot_metadata(c->base);
+    if (m->n_partition_columns > 0) {
+        const sm_status st = sm_fail(e, SM_UNSUPPORTED, "the table is partitioned by \"%.*s\"%s",
+                                     SM_STR_ARG(m->partition_columns[0]),
+                                     m->n_partition_columns > 1 ? " and more" : "");
+        sm_error_todo(e, "smelt reads partitioned tables, but writes only those that are not.");
+        return st;
+    }
+    return SM_OK;
+}
+
+/* ---- its schema ------------------------------------------------------------------------------ */
+
+static const sm_type *schema_there(const sm_candidate *c)
+{
+    return c->base ? sm_snapshot_metadata(c->base)->schema : NULL;
+}
+
+/* Version 0, or an overwrite with other columns: the rows' schema becomes the table's. */
+static sm_status take_schema(sm_candidate *c, const sm_type *rows, sm_error *e)
+{
+    sm_delta_metadata *m = SM_NEW(c->arena, sm_delta_metadata);
+    char uuid[SM_UUID_BYTES];
+
+    SM_TRY(smi_schema_new(rows, c->arena, &c->schema, e));
+    if (c->base) {
+        *m = *sm_snapshot_metadata(c->base); /* borrowed, and the candidate holds the snapshot */
+    } else {
+        sm_uuid(uuid);
+        *m = (sm_delta_metadata){
+            .id = sm_arena_str(c->arena, sm_str_of(uuid)),
+            .created_ms = sm_now_us() / 1000,
+        };
+    }
+    m->schema = c->schema;
+    c->metadata = m;
+    return SM_OK;
+}
+
+static sm_status settle_schema(sm_stage *s, const sm_type *rows, sm_error *e)
+{
+    sm_candidate *c = s->candidate;
+    const sm_type *there = schema_there(c);
+    int32_t *order = NULL, *required = NULL;
+
+    if (!there || (c->mode == SM_WRITE_OVERWRITE && !sm_type_eq(there, rows))) {
+        SM_TRY(take_schema(c, rows, e));
+    } else {
+        SM_TRY(smi_schema_match(there, rows, c->arena, &order, e));
+        SM_TRY(smi_schema_required(there, c->arena, &required, &s->out.n_required, e));
+        c->schema = there; /* as long as the snapshot */
+    }
+    s->out.schema = c->schema;
+    s->out.order = order;
+    s->out.required = required;
+    return SM_OK;
+}
+
+/* ---- opening --------------------------------------------------------------------------------- */
+
+static sm_status settle_split(sm_stage *s, sm_str split_by, sm_error *e)
+{
+    const sm_type *schema = s->candidate->schema;
+
+    s->out.split = -1;
+    if (split_by.len == 0) {
+        return SM_OK;
+    }
+    s->out.split = sm_type_find(schema, split_by);
+    if (s->out.split < 0) {
+        return sm_fail(e, SM_NAME, "no column \"%.*s\" to split files by", SM_STR_ARG(split_by));
+    }
+    if (sm_type_is_nested(schema->fields[s->out.split].type->id)) {
+        return sm_fail(e, SM_TYPE, "files cannot be split by the nested column \"%.*s\"",
+                       SM_STR_ARG(split_by));
+    }
+    return SM_OK;
+}
+
+static sm_status settle_where(sm_stage *s, const sm_write *w, sm_error *e)
+{
+    sm_candidate *c = s->candidate;
+
+    if (c->mode != SM_WRITE_REPLACE_WHERE) {
+        return SM_OK;
+    }
+    c->where.name = sm_arena_str(c->arena, w->where.name);
+    c->where.text = sm_arena_str(c->arena, w->where.text);
+    SM_TRY(sm_query_expr(&c->where, c->schema, NULL, c->arena, &s->where, e));
+    if (s->where->type->id != SM_TYPE_BOOL) {
+        return sm_fail(e, SM_TYPE, "what is replaced is a condition, not \"%.*s\"",
+                       SM_STR_ARG(c->where.text));
+    }
+    sm_expr_bounds(s->where, c->arena, &c->bounds);
+    return SM_OK;
+}
+
+static sm_status settle_format(sm_stage *s, sm_error *e)
+{
+    s->out.format = sm_format_named(SM_STR("parquet"));
+    SM_ASSERT(s->out.format && s->out.format->writer);
+    s->out.options = sm_arena_alloc(s->candidate->arena, s->out.format->opts_bytes + 1);
+    return sm_options_default(s->out.format->options, s->out.options, e);
+}
+
+static const sm_delta_txn *copy_txns(sm_arena *a, const sm_delta_txn *txns, int64_t n)
+{
+    sm_delta_txn *copy = SM_NEW_ARRAY(a, sm_delta_txn, n + 1);
+    for (int64_t i = 0; i < n; i++) {
+        copy[i] = txns[i];
+        copy[i].app_id = sm_arena_str(a, txns[i].app_id);
+    }
+    return copy;
+}
+
+static sm_candidate *candidate_new(const sm_write *w, sm_budget *budget)
+{
+    sm_candidate *c = sm_alloc_zero(sizeof(*c));
+
+    atomic_init(&c->refs, 1);
+    c->arena = sm_arena_new(budget);
+    c->uri = sm_arena_str(c->arena, w->uri);
+    c->mode = w->mode;
+    c->operation = sm_arena_str(c->arena, w->operation.len > 0 ? w->operation : SM_STR("WRITE"));
+    c->user_metadata = sm_arena_str(c->arena, w->user_metadata);
+    c->info_json = sm_arena_str(c->arena, w->info_json);
+    c->txns = copy_txns(c->arena, w->txns, w->n_txns);
+    c->n_txns = w->n_txns;
+    return c;
+}
+
+sm_status sm_stage_open(const sm_write *w, const sm_type *schema, const sm_exec_env *env,
+                        sm_stage **out, sm_error *e)
+{
+    sm_stage *s = sm_alloc_zero(sizeof(*s));
+    sm_status st = SM_OK;
+
+    s->env = *env;
+    s->candidate = candidate_new(w, env->budget);
+    s->out.env = &s->env;
+    s->out.arena = s->candidate->arena;
+    s->out.file_bytes = w->file_bytes > 0 ? w->file_bytes : DEFAULT_FILE_BYTES;
+    SM_TRY_GOTO(st, done, open_table(s, w->uri, e));
+    s->out.store = s->candidate->store;
+    SM_TRY_GOTO(st, done, settle_schema(s, schema, e));
+    SM_TRY_GOTO(st, done, settle_split(s, w->split_by, e));
+    SM_TRY_GOTO(st, done, settle_where(s, w, e));
+    SM_TRY_GOTO(st, done, settle_format(s, e));
+    *out = s;
+    s = NULL;
+done:
+    sm_stage_close(s);
+    return st == SM_OK ? st : sm_within(e, st, "table %.*s", SM_STR_ARG(w->uri));
+}
+
+sm_sink sm_stage_sink(sm_stage *s)
+{
+    return (sm_sink){.ctx = &s->out, .push = smi_out_push, .finish = smi_out_finish};
+}
+
+void sm_stage_close(sm_stage *s)
+{
+    if (!s) {
+        return;
+    }
+    smi_out_release(&s->out);
+    if (s->candidate) {
+        s->candidate->adds = s->out.adds;
+        s->candidate->n_adds = s->out.n_adds;
+        sm_candidate_release(s->candidate);
+    }
+    sm_free(s);
+}
+
+/* ---- the candidate --------------------------------------------------------------------------- */
+
+/* Rows that a replace moved stand before those of the write: they were there before. */
+static void put_moved_first(sm_stage *s, int64_t n_written)
+{
+    const int64_t n = s->out.n_adds;
+    sm_delta_add *sorted = SM_NEW_ARRAY(s->candidate->arena, sm_delta_add, n + 1);
+
+    for (int64_t i = 0; i < n; i++) {
+        sorted[i] = s->out.adds[(n_written + i) % n];
+    }
+    s->out.adds = sorted;
+}
+
+static void remove_all(sm_candidate *c)
+{
+    int64_t n = 0;
+    const sm_delta_file *files = c->base ? sm_snapshot_files(c->base, &n) : NULL;
+
+    for (int64_t i = 0; i < n; i++) {
+        smi_candidate_remove(c, &files[i]);
+    }
+}
+
+static sm_status settle_removes(sm_stage *s, sm_error *e)
+{
+    sm_candidate *c = s->candidate;
+    const int64_t n_written = s->out.n_adds;
+
+    c->n_rows = s->out.n_rows;
+    if (c->mode == SM_WRITE_OVERWRITE) {
+        remove_all(c);
+    } else if (c->mode == SM_WRITE_REPLACE_WHERE && c->base) {
+        SM_TRY(smi_replace(s, e));
+        put_moved_first(s, n_written);
+    }
+    c->n_copied_rows = s->out.n_rows - c->n_rows;
+    return SM_OK;
+}
+
+sm_status sm_stage_candidate(sm_stage *s, const sm_delta_txn *txns, int64_t n_txns,
+                             sm_str info_json, sm_candidate **out, sm_error *e)
+{
+    sm_candidate *c = s->candidate;
+
+    SM_ASSERT(c && s->out.state == SMI_OUT_NONE);
+    const sm_status st = settle_removes(s, e);
+    if (st != SM_OK) {
+        return sm_within(e, st, "table %.*s", SM_STR_ARG(c->uri));
+    }
+    if (txns) {
+        c->txns = copy_txns(c->arena, txns, n_txns);
+        c->n_txns = n_txns;
+    }
+    if (info_json.len > 0) {
+        c->info_json = sm_arena_str(c->arena, info_json);
+    }
+    c->adds = s->out.adds;
+    c->n_adds = s->out.n_adds;
+    c->bytes = s->out.bytes;
+    s->candidate = NULL;
+    *out = c;
+    return SM_OK;
+}
+
+sm_status sm_stage_plan(const sm_plan *plan, const sm_write *w, const sm_exec_env *env,
+                        const sm_sink *refused, sm_exec_report *report, sm_candidate **out,
+                        sm_error *e)
+{
+    sm_stage *s = NULL;
+
+    if (report) {
+        *report = (sm_exec_report){0};
+    }
+    SM_TRY(sm_stage_open(w, plan->root->schema, env, &s, e));
+    const sm_sink sink = sm_stage_sink(s);
+    sm_status st = sm_exec_run(plan, env, &sink, refused, report, e);
+    if (st == SM_OK) {
+        st = sm_stage_candidate(s, NULL, 0, SM_STR(""), out, e);
+    }
+    sm_stage_close(s);
+    return st;
+}
