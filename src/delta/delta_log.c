@@ -45,10 +45,8 @@ sm_status smi_log_text_read(sm_store *s, sm_str key, sm_arena *a, smi_each_actio
     if (st == SM_OK) {
         const sm_str copy = sm_arena_str(a, sm_buf_str(&text));
         st = each_line(copy, a, each, ctx, e);
-        if (st != SM_OK && e && e->object[0] == '\0') {
-            const int64_t line = e->line, byte = e->byte;
-            e->byte = -1;
-            sm_error_place(e, sm_store_uri_of(s, key, a).data, line, byte);
+        if (st != SM_OK) {
+            sm_error_place(e, sm_store_uri_of(s, key, a).data, 0, -1); /* beside line and byte */
         }
     }
     sm_buf_release(&text);

@@ -1,0 +1,597 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * delta/delta_test.c: commits, rebases and conflicts, checkpoints, statistics, damaged logs. Data
+ * files need not exist for any of it. The golden tables are in tests/conformance. */
+#include "test.h"
+
+#include "delta/delta_int.h"
+
+typedef struct fixture {
+    sm_arena *arena;
+    sm_store *store;
+    const sm_type *schema;
+    int64_t live;
+} fixture;
+
+static int set_up(void **state)
+{
+    static int number = 0;
+    static fixture f;
+    char uri[64];
+    sm_error e = {0};
+
+    f = (fixture){.live = sm_live_bytes()};
+    f.arena = sm_arena_new(NULL);
+    snprintf(uri, sizeof(uri), "memory://delta_test_%d", number++);
+    assert_ok(sm_store_open(sm_str_of(uri), &f.store, &e), &e);
+    assert_ok(sm_type_parse(SM_STR("STRUCT(id BIGINT, day DATE, name VARCHAR, ratio DOUBLE, "
+                                   "price DECIMAL(10,2), at TIMESTAMP WITH TIME ZONE)"),
+                            f.arena, &f.schema, &e),
+              &e);
+    *state = &f;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    fixture *f = *state;
+
+    sm_store_release(f->store);
+    sm_arena_free(f->arena);
+    return 0;
+}
+
+/* ---- short ways to commit ------------------------------------------------------------------- */
+
+static sm_delta_metadata metadata_of(const fixture *f)
+{
+    return (sm_delta_metadata){
+        .id = SM_STR("11111111-2222-4333-8444-555555555555"),
+        .schema = f->schema,
+        .created_ms = 1650000000000,
+    };
+}
+
+/* An add of 10 rows whose ids are first … first + 9. */
+static sm_delta_add add_of(const fixture *f, const char *key, int64_t first)
+{
+    sm_range *ranges = SM_NEW_ARRAY(f->arena, sm_range, f->schema->n_fields);
+
+    ranges[0] = (sm_range){.has_min = true,
+                           .has_max = true,
+                           .has_nulls = true,
+                           .min = sm_value_i64(first),
+                           .max = sm_value_i64(first + 9),
+                           .n_rows = 10};
+    return (sm_delta_add){.key = sm_str_of(key),
+                          .size_bytes = 100,
+                          .modified_ms = 1650000000001,
+                          .n_rows = 10,
+                          .ranges = ranges,
+                          .data_change = true};
+}
+
+static sm_status commit(const fixture *f, sm_snapshot *base, const sm_delta_commit *c,
+                        int64_t *version, sm_error *e)
+{
+    return sm_delta_commit_write(f->store, base, c, NULL, version, e);
+}
+
+static void make_table(const fixture *f)
+{
+    const sm_delta_metadata m = metadata_of(f);
+    const sm_delta_commit c = {.metadata = &m, .operation = SM_STR("CREATE TABLE")};
+    int64_t version = -1;
+    sm_error e = {0};
+
+    assert_ok(commit(f, NULL, &c, &version, &e), &e);
+    assert_int_equal(version, 0);
+}
+
+static sm_snapshot *open_at(const fixture *f, int64_t version)
+{
+    sm_snapshot *s = NULL;
+    sm_error e = {0};
+
+    assert_ok(sm_snapshot_open(f->store, version, NULL, &s, &e), &e);
+    return s;
+}
+
+static void append(const fixture *f, const char *key, int64_t first)
+{
+    sm_snapshot *s = open_at(f, SM_VERSION_LATEST);
+    const sm_delta_add add = add_of(f, key, first);
+    const sm_delta_commit c = {.adds = &add, .n_adds = 1};
+    int64_t version = -1;
+    sm_error e = {0};
+
+    assert_ok(commit(f, s, &c, &version, &e), &e);
+    sm_snapshot_release(s);
+}
+
+static void assert_keys(const sm_snapshot *s, const char *const *keys, int64_t n_keys)
+{
+    int64_t n = 0;
+    const sm_delta_file *files = sm_snapshot_files(s, &n);
+
+    assert_int_equal(n, n_keys);
+    for (int64_t i = 0; i < n; i++) {
+        assert_int_equal(files[i].key.len, strlen(keys[i]));
+        assert_memory_equal(files[i].key.data, keys[i], files[i].key.len);
+    }
+}
+
+/* ---- commits -------------------------------------------------------------------------------- */
+
+static void test_commit_reads_back(void **state)
+{
+    const fixture *f = *state;
+    const sm_delta_metadata m = metadata_of(f);
+    const sm_delta_add add = add_of(f, "part 1%.parquet", 7);
+    const sm_delta_txn txn = {
+        .app_id = SM_STR("smelt:x:\"1\".json"), .version = 3, .updated_ms = -1};
+    const sm_delta_commit c = {.metadata = &m,
+                               .adds = &add,
+                               .n_adds = 1,
+                               .txns = &txn,
+                               .n_txns = 1,
+                               .user_metadata = SM_STR("{\"month\":\"2022-04\"}"),
+                               .info_json = SM_STR("\"smelt\":{\"a\":1}")};
+    int64_t version = -1, n = 0;
+    sm_error e = {0};
+
+    assert_ok(commit(f, NULL, &c, &version, &e), &e);
+    sm_snapshot *s = open_at(f, SM_VERSION_LATEST);
+    assert_int_equal(sm_snapshot_version(s), 0);
+    assert_int_equal(sm_snapshot_protocol(s)->min_reader, 1);
+    assert_int_equal(sm_snapshot_protocol(s)->min_writer, 2);
+    assert_true(sm_type_eq(sm_snapshot_metadata(s)->schema, f->schema));
+    assert_int_equal(sm_snapshot_metadata(s)->created_ms, 1650000000000);
+    assert_int_equal(sm_snapshot_txn(s, txn.app_id), 3);
+    assert_int_equal(sm_snapshot_txn(s, SM_STR("other")), -1);
+    assert_keys(s, (const char *const[]){"part 1%.parquet"}, 1);
+    const sm_delta_file *file = sm_snapshot_files(s, &n);
+    assert_true(sm_str_is(file->path, "part%201%25.parquet"));
+    assert_int_equal(file->n_rows, 10);
+    assert_true(file->ranges[0].has_min && file->ranges[0].has_max);
+    assert_int_equal(file->ranges[0].min.as.i, 7);
+    assert_int_equal(file->ranges[0].max.as.i, 16);
+    assert_false(file->ranges[1].has_min);
+
+    sm_delta_commit_info *history = NULL;
+    assert_ok(sm_delta_history(f->store, -1, f->arena, &history, &n, &e), &e);
+    assert_int_equal(n, 1);
+    assert_true(sm_str_is(history[0].user_metadata, "{\"month\":\"2022-04\"}"));
+    assert_true(sm_str_is(history[0].operation, "WRITE"));
+    assert_non_null(strstr(history[0].json.data, "\"smelt\":{\"a\":1}"));
+    sm_snapshot_release(s);
+}
+
+static void test_blind_appends_rebase(void **state)
+{
+    const fixture *f = *state;
+    int64_t version = -1;
+    sm_error e = {0};
+
+    make_table(f);
+    sm_snapshot *old = open_at(f, 0);
+    append(f, "a.parquet", 0);
+    append(f, "b.parquet", 10);
+    const sm_delta_add add = add_of(f, "c.parquet", 20);
+    const sm_delta_commit c = {.adds = &add, .n_adds = 1};
+    assert_ok(commit(f, old, &c, &version, &e), &e);
+    assert_int_equal(version, 3);
+    sm_snapshot *s = open_at(f, SM_VERSION_LATEST);
+    assert_keys(s, (const char *const[]){"a.parquet", "b.parquet", "c.parquet"}, 3);
+    sm_snapshot_release(s);
+    sm_snapshot_release(old);
+}
+
+static void test_conflicts(void **state)
+{
+    const fixture *f = *state;
+    const sm_delta_txn txn = {.app_id = SM_STR("app"), .version = 1, .updated_ms = -1};
+    const int32_t path[] = {0};
+    const sm_bound below_5 = {
+        .path = path, .n_path = 1, .op = SM_BOUND_LT, .value = sm_value_i64(5)};
+    const sm_bound above_50 = {
+        .path = path, .n_path = 1, .op = SM_BOUND_GT, .value = sm_value_i64(50)};
+    const sm_bounds read_below_5 = {.items = &below_5, .n = 1};
+    const sm_bounds read_above_50 = {.items = &above_50, .n = 1};
+    int64_t n = 0, version = -1;
+    sm_error e = {0};
+
+    make_table(f);
+    append(f, "a.parquet", 0); /* version 1 */
+    sm_snapshot *old = open_at(f, SM_VERSION_LATEST);
+    const sm_delta_remove remove_a = {.file = sm_snapshot_files(old, &n), .data_change = true};
+    const sm_delta_add add = add_of(f, "mine.parquet", 100);
+
+    /* Another writer: brings in rows 0 … 9 again, with a txn, and removes the file. */
+    sm_snapshot *now = open_at(f, SM_VERSION_LATEST);
+    const sm_delta_add theirs = add_of(f, "theirs.parquet", 0);
+    const sm_delta_commit other = {.adds = &theirs,
+                                   .n_adds = 1,
+                                   .removes = &remove_a,
+                                   .n_removes = 1,
+                                   .txns = &txn,
+                                   .n_txns = 1,
+                                   .isolation = SM_READ_ALL};
+    assert_ok(commit(f, now, &other, &version, &e), &e);
+    assert_int_equal(version, 2);
+    sm_snapshot_release(now);
+
+    const struct {
+        const char *what;
+        sm_delta_commit c;
+        sm_status want;
+    } cases[] = {
+        {"read all", {.adds = &add, .n_adds = 1, .isolation = SM_READ_ALL}, SM_CONFLICT},
+        {"read what they wrote",
+         {.adds = &add, .n_adds = 1, .isolation = SM_READ_FILES, .read = &read_below_5},
+         SM_CONFLICT},
+        {"the same txn", {.adds = &add, .n_adds = 1, .txns = &txn, .n_txns = 1}, SM_CONFLICT},
+        {"the same remove",
+         {.removes = &remove_a, .n_removes = 1, .isolation = SM_READ_FILES, .read = &read_above_50},
+         SM_CONFLICT},
+        {"read elsewhere",
+         {.adds = &add, .n_adds = 1, .isolation = SM_READ_FILES, .read = &read_above_50},
+         SM_OK},
+    };
+    for (int i = 0; i < SM_COUNT(cases); i++) {
+        const sm_status st = commit(f, old, &cases[i].c, &version, &e);
+        if (st != cases[i].want) {
+            fail_msg("%s: %s %s", cases[i].what, sm_status_name(st), e.what);
+        }
+        if (st == SM_CONFLICT) {
+            assert_non_null(strstr(e.what, "version 2"));
+        }
+    }
+    assert_int_equal(version, 3);
+
+    /* The table made by two at once; metadata changed under an append. */
+    const sm_delta_metadata m = metadata_of(f);
+    const sm_delta_commit create = {.metadata = &m};
+    assert_status(commit(f, NULL, &create, &version, &e), SM_CONFLICT, &e);
+    now = open_at(f, SM_VERSION_LATEST);
+    assert_ok(commit(f, now, &create, &version, &e), &e);
+    const sm_delta_commit blind = {.adds = &add, .n_adds = 1};
+    assert_status(commit(f, now, &blind, &version, &e), SM_CONFLICT, &e);
+    assert_non_null(strstr(e.what, "version 4"));
+    sm_snapshot_release(now);
+    sm_snapshot_release(old);
+}
+
+static void test_lost_answer_is_resolved(void **state)
+{
+    const fixture *f = *state;
+    const sm_fault_plan plan = {.at_call = 1, .writes_only = true, .kind = SM_FAULT_LOST};
+    const sm_delta_metadata m = metadata_of(f);
+    const sm_delta_commit c = {.metadata = &m};
+    sm_store *lossy = NULL;
+    int64_t version = -1;
+    sm_error e = {0};
+
+    assert_ok(sm_store_fault(f->store, &plan, &lossy, &e), &e);
+    assert_ok(sm_delta_commit_write(lossy, NULL, &c, NULL, &version, &e), &e);
+    assert_true(sm_fault_has_fired(lossy));
+    assert_int_equal(version, 0);
+    sm_store_release(lossy);
+}
+
+static void test_append_only(void **state)
+{
+    const fixture *f = *state;
+    const sm_pair config[] = {{SM_STR("delta.appendOnly"), SM_STR("true")}};
+    sm_delta_metadata m = metadata_of(f);
+    int64_t version = -1, n = 0;
+    sm_error e = {0};
+
+    m.config = config;
+    m.n_config = 1;
+    const sm_delta_add add = add_of(f, "a.parquet", 0);
+    const sm_delta_commit create = {.metadata = &m, .adds = &add, .n_adds = 1};
+    assert_ok(commit(f, NULL, &create, &version, &e), &e);
+    sm_snapshot *s = open_at(f, 0);
+    sm_delta_remove remove = {.file = sm_snapshot_files(s, &n), .data_change = true};
+    const sm_delta_commit c = {.removes = &remove, .n_removes = 1, .isolation = SM_READ_ALL};
+    assert_status(commit(f, s, &c, &version, &e), SM_DENIED, &e);
+    remove.data_change = false; /* compaction may */
+    assert_ok(commit(f, s, &c, &version, &e), &e);
+    sm_snapshot_release(s);
+}
+
+/* ---- checkpoints ---------------------------------------------------------------------------- */
+
+static void test_checkpoint_stands_for_the_log(void **state)
+{
+    const fixture *f = *state;
+    const sm_delta_txn txn = {.app_id = SM_STR("app"), .version = 5, .updated_ms = -1};
+    char keys[12][16];
+    const char *want[12];
+    sm_error e = {0};
+    int64_t version = -1;
+    sm_snapshot *s = NULL;
+
+    make_table(f);
+    for (int i = 0; i < 11; i++) { /* versions 1 … 11; the checkpoint is at 10 */
+        snprintf(keys[i], sizeof(keys[i]), "f%d.parquet", 20 - i);
+        want[i] = keys[i];
+        append(f, keys[i], i * 10);
+    }
+    s = open_at(f, SM_VERSION_LATEST);
+    const sm_delta_commit c = {.txns = &txn, .n_txns = 1};
+    assert_ok(commit(f, s, &c, &version, &e), &e);
+    sm_snapshot_release(s);
+    for (int64_t v = 0; v < 10; v++) {
+        char key[SMI_LOG_KEY_BYTES];
+        smi_commit_key(v, key);
+        assert_ok(sm_store_delete(f->store, sm_str_of(key), &e), &e);
+    }
+    s = open_at(f, SM_VERSION_LATEST);
+    assert_int_equal(sm_snapshot_version(s), 12);
+    assert_keys(s, want, 11);
+    assert_int_equal(sm_snapshot_txn(s, txn.app_id), 5);
+    assert_true(sm_type_eq(sm_snapshot_metadata(s)->schema, f->schema));
+    int64_t n = 0;
+    const sm_delta_file *files = sm_snapshot_files(s, &n);
+    assert_int_equal(files[3].ranges[0].min.as.i, 30);
+    assert_int_equal(files[3].modified_ms, 1650000000001);
+    sm_snapshot_release(s);
+    assert_status(sm_snapshot_open(f->store, 9, NULL, &s, &e), SM_CORRUPT, &e);
+    assert_status(sm_snapshot_open(f->store, 13, NULL, &s, &e), SM_NOT_FOUND, &e);
+    assert_non_null(strstr(e.what, "its latest is 12"));
+
+    /* A broken pointer does no harm, and a removed file stays removed. */
+    assert_ok(sm_store_put(f->store, SM_STR("_delta_log/_last_checkpoint"), "{\"vers", 7,
+                           SM_PUT_REPLACE, &e),
+              &e);
+    s = open_at(f, SM_VERSION_LATEST);
+    const sm_delta_remove remove = {.file = sm_snapshot_files(s, &n), .data_change = true};
+    const sm_delta_commit r = {.removes = &remove, .n_removes = 1, .isolation = SM_READ_ALL};
+    assert_ok(commit(f, s, &r, &version, &e), &e);
+    sm_snapshot_release(s);
+    s = open_at(f, SM_VERSION_LATEST);
+    assert_ok(sm_delta_checkpoint(s, NULL, &e), &e);
+    sm_snapshot_release(s);
+    s = open_at(f, SM_VERSION_LATEST);
+    assert_keys(s, want + 1, 10);
+    assert_int_equal(s->n_tombstones, 1);
+    sm_snapshot_release(s);
+}
+
+/* ---- logs of others, and damaged ones ------------------------------------------------------- */
+
+#define PROTOCOL "{\"protocol\":{\"minReaderVersion\":1,\"minWriterVersion\":2}}\n"
+#define METADATA                                                                                   \
+    "{\"metaData\":{\"id\":\"x\",\"format\":{\"provider\":\"parquet\"},\"schemaString\":"          \
+    "\"{\\\"type\\\":\\\"struct\\\",\\\"fields\\\":[{\\\"name\\\":\\\"a\\\",\\\"type\\\":"         \
+    "\\\"long\\\",\\\"nullable\\\":true,\\\"metadata\\\":{}}]}\",\"partitionColumns\":[],"         \
+    "\"configuration\":{}}}\n"
+
+static void test_damaged_logs(void **state)
+{
+    const fixture *f = *state;
+    const struct {
+        const char *text;
+        sm_status want;
+        const char *what; /* part of the message */
+        int64_t line, byte;
+    } cases[] = {
+        {PROTOCOL METADATA, SM_OK, "", 0, 0},
+        {PROTOCOL "\n \r\n" METADATA, SM_OK, "", 0, 0},
+        {METADATA, SM_CORRUPT, "no protocol", 0, -1},
+        {PROTOCOL, SM_CORRUPT, "no metadata", 0, -1},
+        {PROTOCOL METADATA "{\"add\":", SM_CORRUPT, "", 3, 8},
+        {PROTOCOL "[]\n" METADATA, SM_CORRUPT, "no object", 2, 0},
+        {PROTOCOL METADATA "{\"add\":{\"size\":1}}", SM_CORRUPT, "names no file", 3, 0},
+        {PROTOCOL METADATA "{\"add\":{\"path\":\"../x.parquet\",\"partitionValues\":{}}}",
+         SM_CORRUPT, "leaves the table's folder", 0, -1},
+        {PROTOCOL METADATA "{\"add\":{\"path\":\"a/%2e%2E/b\",\"partitionValues\":{}}}", SM_CORRUPT,
+         "leaves the table's folder", 0, -1},
+        {"{\"protocol\":{\"minReaderVersion\":4,\"minWriterVersion\":2}}\n" METADATA,
+         SM_UNSUPPORTED, "reader version 4", 0, -1},
+        {"{\"protocol\":{\"minReaderVersion\":3,\"minWriterVersion\":7,\"readerFeatures\":"
+         "[\"timeMachine\"],\"writerFeatures\":[\"timeMachine\"]}}\n" METADATA,
+         SM_UNSUPPORTED, "\"timeMachine\"", 0, -1},
+    };
+
+    for (int i = 0; i < SM_COUNT(cases); i++) {
+        sm_error e = {0};
+        sm_snapshot *s = NULL;
+        assert_ok(sm_store_put(f->store, SM_STR("_delta_log/00000000000000000000.json"),
+                               cases[i].text, strlen(cases[i].text), SM_PUT_REPLACE, &e),
+                  &e);
+        const sm_status st = sm_snapshot_open(f->store, SM_VERSION_LATEST, NULL, &s, &e);
+        if (st != cases[i].want || (st != SM_OK && !strstr(e.what, cases[i].what))) {
+            fail_msg("case %d: %s: %s", i, sm_status_name(st), e.what);
+        }
+        if (st != SM_OK && cases[i].line) {
+            assert_int_equal(e.line, cases[i].line);
+            assert_non_null(strstr(e.object, "00000000000000000000.json"));
+        }
+        if (st != SM_OK && cases[i].byte > 0) {
+            assert_int_equal(e.byte, cases[i].byte);
+        }
+        sm_snapshot_release(s);
+    }
+}
+
+static void test_no_table(void **state)
+{
+    const fixture *f = *state;
+    sm_error e = {0};
+    sm_snapshot *s = NULL;
+    bool is_there = true;
+
+    assert_status(sm_snapshot_open(f->store, SM_VERSION_LATEST, NULL, &s, &e), SM_NOT_FOUND, &e);
+    assert_ok(sm_delta_exists(f->store, &is_there, &e), &e);
+    assert_false(is_there);
+    make_table(f);
+    assert_ok(sm_delta_exists(f->store, &is_there, &e), &e);
+    assert_true(is_there);
+}
+
+static void test_tables_that_cannot_be_written(void **state)
+{
+    const fixture *f = *state;
+    static const char *const protocols[] = {
+        "{\"protocol\":{\"minReaderVersion\":1,\"minWriterVersion\":4}}\n",
+        "{\"protocol\":{\"minReaderVersion\":3,\"minWriterVersion\":7,\"readerFeatures\":"
+        "[\"deletionVectors\"],\"writerFeatures\":[\"deletionVectors\"]}}\n",
+    };
+
+    for (int i = 0; i < SM_COUNT(protocols); i++) {
+        sm_error e = {0};
+        int64_t version = -1;
+        const sm_str text = sm_arena_strf(f->arena, "%s%s", protocols[i], METADATA);
+        assert_ok(sm_store_put(f->store, SM_STR("_delta_log/00000000000000000000.json"), text.data,
+                               text.len, SM_PUT_REPLACE, &e),
+                  &e);
+        sm_snapshot *s = open_at(f, SM_VERSION_LATEST);
+        const sm_delta_commit c = {.operation = SM_STR("WRITE")};
+        assert_status(commit(f, s, &c, &version, &e), SM_UNSUPPORTED, &e);
+        sm_snapshot_release(s);
+    }
+}
+
+/* ---- translations --------------------------------------------------------------------------- */
+
+static void test_statistics(void **state)
+{
+    const fixture *f = *state;
+    sm_range ranges[6] = {0};
+    sm_buf text = {0};
+    int64_t n_rows = 0;
+    const sm_range *back = NULL;
+    static const struct {
+        const char *min, *max;
+    } bounds[] = {
+        {"-5", "9223372036854775807"},
+        {"0001-01-01", "2022-04-30"},
+        {"", "\"\\\xc3\xa4\xf0\x9f\x98\x80\n"},
+        {"-0.1", "1e+300"},
+        {"-12345678.90", "0.01"},
+        {"1969-12-31 23:59:59.9999", "2022-04-01 17:05:00.123"},
+    };
+
+    for (int32_t i = 0; i < 6; i++) {
+        const sm_type *t = f->schema->fields[i].type;
+        sm_error e = {0};
+        assert_ok(sm_value_parse(t, sm_str_of(bounds[i].min), &ranges[i].min, &e), &e);
+        assert_ok(sm_value_parse(t, sm_str_of(bounds[i].max), &ranges[i].max, &e), &e);
+        ranges[i].has_min = ranges[i].has_max = ranges[i].has_nulls = true;
+        ranges[i].n_nulls = i;
+        ranges[i].n_rows = 99;
+    }
+    smi_stats_print(f->schema, ranges, 99, &text);
+    smi_stats_parse(sm_buf_str(&text), f->schema, f->arena, &n_rows, &back);
+    assert_int_equal(n_rows, 99);
+    for (int32_t i = 0; i < 6; i++) {
+        assert_true(back[i].has_min && back[i].has_max && back[i].has_nulls);
+        assert_int_equal(back[i].n_nulls, i);
+        /* never narrower; equal but for timestamps, which have milliseconds */
+        assert_true(sm_value_cmp(back[i].min, ranges[i].min) <= 0);
+        assert_true(sm_value_cmp(back[i].max, ranges[i].max) >= 0);
+        if (i < 5) {
+            assert_true(sm_value_eq(back[i].min, ranges[i].min));
+            assert_true(sm_value_eq(back[i].max, ranges[i].max));
+        }
+    }
+    sm_buf_release(&text);
+    smi_stats_parse(SM_STR("{\"numRecords\":"), f->schema, f->arena, &n_rows, &back);
+    assert_int_equal(n_rows, -1);
+    assert_null(back);
+}
+
+static void test_schemas(void **state)
+{
+    const fixture *f = *state;
+    static const char *const types[] = {
+        "STRUCT(a TINYINT, b SMALLINT, c INTEGER, d FLOAT, e BOOLEAN, f BLOB)",
+        "STRUCT(a BIGINT[], b STRUCT(x VARCHAR, y DATE[]), c MAP(VARCHAR, DECIMAL(38,3)))",
+        "STRUCT(a TIMESTAMP, \"b c\" TIMESTAMP WITH TIME ZONE)",
+    };
+
+    for (int i = 0; i < SM_COUNT(types); i++) {
+        const sm_type *t = NULL, *back = NULL;
+        sm_buf json = {0};
+        sm_error e = {0};
+        assert_ok(sm_type_parse(sm_str_of(types[i]), f->arena, &t, &e), &e);
+        assert_ok(sm_delta_schema_json(t, &json, &e), &e);
+        assert_ok(sm_delta_schema_parse(sm_buf_str(&json), f->arena, &back, &e), &e);
+        assert_true(sm_type_eq(t, back));
+        sm_buf_release(&json);
+    }
+    const sm_type *t = NULL;
+    sm_buf json = {0};
+    sm_error e = {0};
+    assert_ok(sm_type_parse(SM_STR("STRUCT(a UBIGINT)"), f->arena, &t, &e), &e);
+    assert_status(sm_delta_schema_json(t, &json, &e), SM_UNSUPPORTED, &e);
+    assert_string_equal(e.frame[0], "column a");
+    sm_buf_release(&json);
+    assert_status(sm_delta_schema_parse(SM_STR("{\"type\":\"struct\",\"fields\":[{\"name\":\"v\","
+                                               "\"type\":\"interval\"}]}"),
+                                        f->arena, &t, &e),
+                  SM_UNSUPPORTED, &e);
+}
+
+/* ---- every store call fails once ------------------------------------------------------------ */
+
+static void test_failing_store(void **state)
+{
+    const fixture *f = *state;
+    sm_error e = {0};
+
+    make_table(f);
+    append(f, "a.parquet", 0);
+    for (int64_t k = 1;; k++) {
+        const sm_fault_plan plan = {.at_call = k, .kind = SM_FAULT_ERROR};
+        sm_store *failing = NULL;
+        sm_snapshot *s = NULL;
+        int64_t version = -1, n = 0;
+        const int64_t live = sm_live_bytes();
+
+        assert_ok(sm_store_fault(f->store, &plan, &failing, &e), &e);
+        sm_status st = sm_snapshot_open(failing, SM_VERSION_LATEST, NULL, &s, &e);
+        if (st == SM_OK) {
+            const sm_delta_txn txn = {.app_id = SM_STR("k"), .version = k, .updated_ms = -1};
+            const sm_delta_commit c = {.txns = &txn, .n_txns = 1};
+            st = sm_delta_commit_write(failing, s, &c, NULL, &version, &e);
+        }
+        const bool has_fired = sm_fault_has_fired(failing);
+        sm_snapshot_release(s);
+        sm_store_release(failing);
+        assert_true(st == SM_OK || has_fired);
+        assert_true(sm_live_bytes() <= live + 65536); /* the memory store keeps the commit */
+        s = open_at(f, SM_VERSION_LATEST);
+        assert_int_equal(sm_snapshot_txn(s, SM_STR("k")) == k, st == SM_OK);
+        sm_snapshot_files(s, &n);
+        assert_int_equal(n, 1);
+        sm_snapshot_release(s);
+        if (!has_fired) {
+            break;
+        }
+    }
+}
+
+int main(void)
+{
+#define DELTA_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        DELTA_TEST(test_commit_reads_back),
+        DELTA_TEST(test_blind_appends_rebase),
+        DELTA_TEST(test_conflicts),
+        DELTA_TEST(test_lost_answer_is_resolved),
+        DELTA_TEST(test_append_only),
+        DELTA_TEST(test_checkpoint_stands_for_the_log),
+        DELTA_TEST(test_damaged_logs),
+        DELTA_TEST(test_no_table),
+        DELTA_TEST(test_tables_that_cannot_be_written),
+        DELTA_TEST(test_statistics),
+        DELTA_TEST(test_schemas),
+        DELTA_TEST(test_failing_store),
+    };
+#undef DELTA_TEST
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
