@@ -100,7 +100,7 @@ static void spell_anything(sm_buf *out, int depth)
     sm_buf_text(out, how == 1 ? SM_STR("]") : SM_STR("}"));
 }
 
-/* ---- random values: their JSON to `line`, what must be read of it to `want` ------------------- */
+/* ---- random values: their JSON to `line`, what must be read of it to `want` ---------------- */
 
 static sm_str random_text(char out[128])
 {
