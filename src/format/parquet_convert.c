@@ -300,19 +300,19 @@ static bool bytes_to_decimal(const smi_pq_convert *c, sm_str s, sm_i128 *out)
 }
 CONVERT_CHECKED(bytes_decimal, sm_view, sm_i128, bytes_to_decimal(c, sm_view_str(&v, heap), &to[i]))
 
-/* INT96: nanoseconds of the day, then the Julian day, little endian. */
-static bool int96_to_us(const sm_view *v, int64_t *out)
+/* INT96: nanoseconds of the day, then the Julian day, little endian. Spark writes far timestamps
+ * with a day that has wrapped in its 32 bits; wrapping back modulo 2^64 gives what was meant. */
+static int64_t int96_to_us(const sm_view *v)
 {
-    uint64_t ns;
+    int64_t ns;
     int32_t day;
-    int64_t us;
     memcpy(&ns, v->inlined.bytes, 8);
     memcpy(&day, v->inlined.bytes + 8, 4);
-    const int64_t in_day = (int64_t)ns >= 0 ? (int64_t)ns / 1000 : -((999 - (int64_t)ns) / 1000);
-    return !__builtin_mul_overflow((int64_t)day - JULIAN_EPOCH, US_PER_DAY, &us) &&
-           !__builtin_add_overflow(us, in_day, out);
+    const int64_t in_day = ns / 1000 - (ns % 1000 < 0);
+    const uint64_t midnight = (uint64_t)((int64_t)day - JULIAN_EPOCH) * (uint64_t)US_PER_DAY;
+    return (int64_t)(midnight + (uint64_t)in_day);
 }
-CONVERT_CHECKED(int96_timestamp, sm_view, int64_t, int96_to_us(&v, &to[i]))
+CONVERT(int96_timestamp, sm_view, int64_t, int96_to_us(&v))
 
 /* IEEE 754 binary16. */
 static float float16(const sm_view *v)

@@ -443,7 +443,7 @@ static sm_status find_shape(finder *f, node_view v, const sm_type *want, spot at
                           .slot_def = at.slot_def,
                           .slot_rep = at.slot_rep};
     if (form.kind == NODE_LIST && form.repeated == n) {
-        out->def = at.slot_def; /* a list by repetition alone is never null */
+        out->def--; /* a list by repetition alone is null only where its parent is */
     }
     if (form.kind == NODE_LEAF && !sm_type_is_nested(want->id)) {
         return find_leaf(f, n, at, out);
