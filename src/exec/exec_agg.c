@@ -184,8 +184,7 @@ static sm_status scatter_morsel(smi_agg *a, smi_agg_morsel *m, sm_error *e)
     }
     smi_chunk *c = chunk_new(a->n_lanes);
     row_place *places = sm_alloc((size_t)m->n_rows * sizeof(*places));
-    sm_status st =
-        scatter_keys(a, &m->lanes[0], a->lanes[0].schema, &c->lanes[0], places, e);
+    sm_status st = scatter_keys(a, &m->lanes[0], a->lanes[0].schema, &c->lanes[0], places, e);
     for (int32_t l = 1; st == SM_OK && l < a->n_lanes; l++) {
         st = scatter_filtered(a, &m->lanes[l], a->lanes[l].schema, &c->lanes[l], places, e);
     }
@@ -385,8 +384,9 @@ static sm_status group_batch(smi_agg *a, smi_agg_morsel *m, sm_batch *const *lan
     uint32_t *ids = sm_alloc((size_t)n * sizeof(*ids));
     uint8_t **states = sm_alloc((size_t)n * sizeof(*states));
     void **pointers = sm_alloc((size_t)n * sizeof(*pointers));
-    SM_TRY_GOTO(st, done, smi_groups_find(m->groups, lanes[0]->columns, last_column(lanes[0]), n,
-                                          ids, states, e));
+    SM_TRY_GOTO(
+        st, done,
+        smi_groups_find(m->groups, lanes[0]->columns, last_column(lanes[0]), n, ids, states, e));
     for (int32_t i = 0; i < a->n_items && st == SM_OK; i++) {
         const smi_agg_item *it = &a->items[i];
         const sm_batch *lane = lanes[it->lane];

@@ -153,19 +153,18 @@ static sm_status fold_rows(smi_agg *a, smi_part *part, const smi_chunk *c, uint3
     return SM_OK;
 }
 
-static sm_status fold_groups(smi_agg *a, smi_part *part, const smi_chunk *c,
-                             const sm_column *cols, int64_t n, fold_scratch *s, sm_error *e)
+static sm_status fold_groups(smi_agg *a, smi_part *part, const smi_chunk *c, const sm_column *cols,
+                             int64_t n, fold_scratch *s, sm_error *e)
 {
     const uint64_t *ids = cols[a->n_keys].values;
     for (int32_t i = 0; i < a->n_items; i++) {
         const smi_agg_item *it = &a->items[i];
         for (int64_t r = 0; r < n; r++) {
             s->into[r] = s->states[r] + it->state_off;
-            s->from[r] =
-                (uint8_t *)smi_groups_state(c->groups, (int64_t)ids[r]) + it->state_off;
+            s->from[r] = (uint8_t *)smi_groups_state(c->groups, (int64_t)ids[r]) + it->state_off;
         }
-        SM_TRY(it->fn->merge(it->item->call, s->into, (const void *const *)s->from, n, part->heap,
-                             e));
+        SM_TRY(
+            it->fn->merge(it->item->call, s->into, (const void *const *)s->from, n, part->heap, e));
     }
     return SM_OK;
 }

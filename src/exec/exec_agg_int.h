@@ -32,7 +32,7 @@ typedef struct smi_agg_item {
     int32_t cols[SMI_ARGS_MAX]; /* of the lane's batches */
     int32_t n_args;
     size_t state_off;
-    int32_t set;             /* DISTINCT: which of a partition's sets; −1 */
+    int32_t set;               /* DISTINCT: which of a partition's sets; −1 */
     const sm_type **set_types; /* of its keys: the group, then the arguments */
 } smi_agg_item;
 
@@ -81,7 +81,7 @@ typedef struct smi_agg {
     int32_t n_items, n_sets;
     size_t state_bytes;
     const sm_type *group_schema; /* keys, group number, hash */
-    bool may_group_early; /* every aggregate can merge, none is DISTINCT */
+    bool may_group_early;        /* every aggregate can merge, none is DISTINCT */
     smi_part parts[SMI_PARTS];
     size_t fold_bytes; /* fold when so much waits */
     sm_mutex lock;

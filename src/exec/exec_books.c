@@ -110,8 +110,8 @@ static sm_status shape_refused(smi_scan *s, const smi_morsel *m, sm_batch *rows,
         goto done;
     }
     sm_batch_keep_all(b, rows);
-    SM_TRY_GOTO(st, done, sm_column_constant(uri, rows->n_rows, b,
-                                             &b->columns[SM_REFUSED_OUT_FILE], e));
+    SM_TRY_GOTO(st, done,
+                sm_column_constant(uri, rows->n_rows, b, &b->columns[SM_REFUSED_OUT_FILE], e));
     SM_TRY_GOTO(st, done, sm_batch_alloc(b, (size_t)rows->n_rows * 8, (void **)&lines, e));
     for (int64_t i = 0; i < rows->n_rows; i++) {
         lines[i] = base + sm_column_value(&rows->columns[SM_REFUSED_LINE], i).as.i;
@@ -137,8 +137,7 @@ static void add_progress(smi_scan *s, smi_scan_file *f, int64_t bytes)
 {
     f->bytes += bytes;
     if (s->run->env->progress) {
-        atomic_fetch_add_explicit(&s->run->env->progress->done_bytes, bytes,
-                                  memory_order_relaxed);
+        atomic_fetch_add_explicit(&s->run->env->progress->done_bytes, bytes, memory_order_relaxed);
     }
 }
 
@@ -226,8 +225,8 @@ void smi_books_end(smi_scan *s)
     if (s->is_first && (all.lines > 0 || all.rows == 0)) {
         add_counts(&r->counts, &all);
         for (int64_t i = 0; i < s->dataset->n_files; i++) {
-            r->files =
-                sm_arena_grow(r->arena, r->files, r->n_files, &s->run->files_cap, sizeof(*r->files));
+            r->files = sm_arena_grow(r->arena, r->files, r->n_files, &s->run->files_cap,
+                                     sizeof(*r->files));
             r->files[r->n_files++] =
                 (sm_file_report){.uri = sm_arena_str(r->arena, s->dataset->files[i].uri),
                                  .counts = s->files[i].counts,

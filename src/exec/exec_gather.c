@@ -257,7 +257,8 @@ sm_status smi_gather_rows(const smi_batches *rows, int32_t first, const smi_ref 
         for (int64_t i = 0; i < rows->n; i++) {
             src[i] = &rows->items[i]->columns[first + c];
         }
-        st = smi_gather(schema->fields[c].type, src, rows->n, refs, n, budget, b, &b->columns[c], e);
+        st =
+            smi_gather(schema->fields[c].type, src, rows->n, refs, n, budget, b, &b->columns[c], e);
     }
     sm_free(src);
     if (st != SM_OK) {

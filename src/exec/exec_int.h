@@ -120,7 +120,7 @@ struct smi_end {
      * woken); SM_END: wants no more. */
     sm_status (*drain)(smi_end *end, smi_driver *d, sm_error *e);
     bool (*is_empty)(smi_end *end); /* has everything that had its turn been given on? */
-    const sm_plan_node *node; /* whose time it is; NULL: nobody's */
+    const sm_plan_node *node;       /* whose time it is; NULL: nobody's */
 };
 
 sm_status smi_filter_new(smi_run *run, const sm_plan_node *node, smi_op *next, smi_op **out);
@@ -138,7 +138,7 @@ sm_status smi_give(smi_driver *d, const sm_plan_node *node, smi_op *next, sm_bat
 struct smi_driver {
     smi_pipe *pipe;
     int index;
-    sm_waker waker; /* of the step that runs */
+    sm_waker waker;  /* of the step that runs */
     bool is_waiting; /* to be woken by smi_pipe_wake; under the pipe's lock */
     smi_task *task;
     int32_t node; /* whose time runs; −1: nobody's */
@@ -187,8 +187,8 @@ typedef struct smi_outlet {
     smi_batches queue; /* [first, n) wait */
     int64_t first;
     bool is_draining, is_ended;
-    bool has_enough; /* the sink said SM_END */
-    int waiter; /* the driver to whom the sink said SM_WAIT; −1 */
+    bool has_enough;       /* the sink said SM_END */
+    int waiter;            /* the driver to whom the sink said SM_WAIT; −1 */
     _Atomic int64_t *rows; /* counted here where set */
 } smi_outlet;
 void smi_outlet_init(smi_outlet *o, const sm_sink *sink);
@@ -286,8 +286,7 @@ int smi_sort_cmp(const smi_sort_spec *spec, int32_t first_key, int32_t end_key, 
                  smi_ref b);
 /* A batch of the expressions over `in`, flat, and n_extra more columns left for the caller. */
 sm_status smi_eval_flat(smi_run *run, const sm_expr *const *exprs, int32_t n, const sm_type *schema,
-                        sm_batch *in, sm_budget *budget, sm_batch **out,
-                        sm_error *e) SM_MUST_USE;
+                        sm_batch *in, sm_budget *budget, sm_batch **out, sm_error *e) SM_MUST_USE;
 /* A struct type of these types; its fields have no names. */
 const sm_type *smi_schema_of(sm_arena *a, const sm_type *const *types, int32_t n);
 

@@ -67,8 +67,8 @@ static sm_status add_keys(join_op *j, uint32_t batch, smi_ref *refs, uint32_t *i
     }
     const int64_t n_keys = *n - first;
     const smi_batches list = {.items = &all, .n = 1};
-    sm_status st = smi_gather_rows(&list, 0, refs + first, n_keys, j->right_keys, j->budget, &keys,
-                                   e);
+    sm_status st =
+        smi_gather_rows(&list, 0, refs + first, n_keys, j->right_keys, j->budget, &keys, e);
     if (st == SM_OK) {
         st = sm_batch_alloc(keys, (size_t)n_keys * 8, (void **)&hashes, e);
     }

@@ -119,7 +119,7 @@ typedef struct order_end {
     sm_budget *budget;
     sm_mutex lock; /* taken before the outlet's */
     order_slot *ring;
-    uint64_t turn; /* tasks below it are in the outlet */
+    uint64_t turn;         /* tasks below it are in the outlet */
     int64_t limit, offset; /* rows that may still pass (−1: all), rows still to be left out */
 } order_end;
 
@@ -219,10 +219,8 @@ static bool order_is_empty(smi_end *end)
 smi_end *smi_order_new(smi_run *run, const sm_sink *sink, int64_t limit, int64_t offset)
 {
     order_end *o = sm_alloc_zero(sizeof(*o));
-    o->end = (smi_end){.push = order_push,
-                       .close = order_close,
-                       .drain = order_drain,
-                       .is_empty = order_is_empty};
+    o->end = (smi_end){
+        .push = order_push, .close = order_close, .drain = order_drain, .is_empty = order_is_empty};
     o->budget = run->env->budget;
     o->limit = limit;
     o->offset = offset;

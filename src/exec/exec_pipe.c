@@ -329,6 +329,5 @@ static sm_status run_batches(void *ctx, smi_driver *d, int64_t i, sm_error *e)
 
 void smi_tasks_of(smi_tasks *t, const sm_plan_node *node, const smi_batches *rows)
 {
-    smi_tasks_init(t, node, (rows->n + TASK_BATCHES - 1) / TASK_BATCHES, run_batches,
-                   (void *)rows);
+    smi_tasks_init(t, node, (rows->n + TASK_BATCHES - 1) / TASK_BATCHES, run_batches, (void *)rows);
 }

@@ -66,8 +66,9 @@ static sm_status make_values(smi_run *run, const sm_plan_node *node, smi_batches
                 sm_column value = {0};
                 SM_TRY_GOTO(st, done, sm_batch_new(budget, node->schema, &one, e));
                 one->n_rows = 1;
-                SM_TRY_GOTO(st, done, sm_expr_eval(node->as.values.rows[i * n_fields + c], one,
-                                                   run->params, one, &value, e));
+                SM_TRY_GOTO(st, done,
+                            sm_expr_eval(node->as.values.rows[i * n_fields + c], one, run->params,
+                                         one, &value, e));
                 sm_builder_cell(builders[c], &value, 0);
                 sm_batch_release(one);
                 one = NULL;
@@ -315,8 +316,8 @@ sm_status sm_exec_run(const sm_plan *plan, const sm_exec_env *env, const sm_sink
     return st;
 }
 
-sm_status sm_exec_collect(const sm_plan *plan, const sm_exec_env *env, sm_arena *a,
-                          sm_batch ***out, int64_t *n, sm_exec_report *report, sm_error *e)
+sm_status sm_exec_collect(const sm_plan *plan, const sm_exec_env *env, sm_arena *a, sm_batch ***out,
+                          int64_t *n, sm_exec_report *report, sm_error *e)
 {
     list_sink list = {0};
     const sm_sink sink = {.ctx = &list, .push = list_push};

@@ -293,9 +293,9 @@ static sm_status give_bytes(smi_scan *s, smi_morsel *m, sm_error *e)
     }
     if (st == SM_OK) {
         smi_books_hash(s, m);
-        st = !m->has_begun ? format->begin(m->reader, s->files[m->file].file, m->plan, m->blocks,
-                                           m->lens, e)
-                           : format->feed(m->reader, m->blocks[0], m->lens[0], e);
+        st = !m->has_begun
+                 ? format->begin(m->reader, s->files[m->file].file, m->plan, m->blocks, m->lens, e)
+                 : format->feed(m->reader, m->blocks[0], m->lens[0], e);
         m->has_begun = true;
     }
     for (int32_t i = 0; i < m->n_ranges; i++) {

@@ -83,7 +83,7 @@ typedef struct smi_scan {
     int64_t window;
     int64_t inflight_wanted, inflight, n_inflight;
     int64_t n_ready, n_running;
-    int64_t held, peak; /* bytes requested and not decoded yet */
+    int64_t held, peak;  /* bytes requested and not decoded yet */
     sm_reader **readers; /* idle ones */
     int64_t n_readers, readers_cap;
     _Atomic int64_t n_total; /* morsels, −1 until the last is admitted */

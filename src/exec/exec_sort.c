@@ -199,11 +199,11 @@ static void make_entries(const smi_sort_spec *spec, smi_sort_row *rows)
     for (int64_t b = 0; b < spec->rows->n; b++) {
         const sm_batch *batch = spec->rows->items[b];
         for (int64_t i = 0; i < batch->n_rows; i++) {
-            rows[at++] = (smi_sort_row){
-                .prefix = spec->n_keys > 0
-                              ? prefix_of(&batch->columns[spec->first], &spec->keys[0], i)
-                              : 0,
-                .ref = {.batch = (uint32_t)b, .row = (uint32_t)i}};
+            rows[at++] =
+                (smi_sort_row){.prefix = spec->n_keys > 0 ? prefix_of(&batch->columns[spec->first],
+                                                                      &spec->keys[0], i)
+                                                          : 0,
+                               .ref = {.batch = (uint32_t)b, .row = (uint32_t)i}};
         }
     }
 }

@@ -21,7 +21,8 @@ size_t sm_agg_heap_bytes(const sm_agg_heap *h)
 }
 bool sm_expr_eq(const sm_expr *a, const sm_expr *b)
 {
-    return a == b || (a->kind == SM_EXPR_COLUMN && b->kind == SM_EXPR_COLUMN && a->index == b->index);
+    return a == b ||
+           (a->kind == SM_EXPR_COLUMN && b->kind == SM_EXPR_COLUMN && a->index == b->index);
 }
 void sm_plan_print(const sm_plan *p, void (*note)(void *ctx, const sm_plan_node *n, sm_buf *out),
                    void *ctx, sm_buf *out)
@@ -43,15 +44,16 @@ sm_status sm_expr_eval(const sm_expr *x, const sm_batch *in, const sm_value *par
         for (int i = 0; i < x->n_args; i++) {
             SM_TRY(sm_expr_eval(x->args[i], in, params, into, &args[i], e));
         }
-        const sm_fn_call call = {.expr = x, .args = args, .n_args = x->n_args, .n_rows = in->n_rows, .into = into};
+        const sm_fn_call call = {
+            .expr = x, .args = args, .n_args = x->n_args, .n_rows = in->n_rows, .into = into};
         return x->fn->eval(&call, out, e);
     }
     default:
         return sm_fail(e, SM_INTERNAL, "standin");
     }
 }
-sm_status sm_expr_select(const sm_expr *x, const sm_batch *in, const sm_value *params, int32_t *rows,
-                         int64_t *n, sm_budget *budget, sm_error *e)
+sm_status sm_expr_select(const sm_expr *x, const sm_batch *in, const sm_value *params,
+                         int32_t *rows, int64_t *n, sm_budget *budget, sm_error *e)
 {
     static const sm_type none = {.id = SM_TYPE_STRUCT};
     sm_batch *b = NULL;

@@ -34,8 +34,8 @@ static sm_status filter_push(smi_op *op, smi_driver *d, sm_batch *rows, sm_error
     if (rows->n_rows > SM_BATCH_ROWS) { /* only a sink's own batches are ever larger */
         chosen = sm_alloc((size_t)rows->n_rows * sizeof(*chosen));
     }
-    sm_status st = sm_expr_select(op->node->as.filter.where, rows, s->run->params, chosen, &n,
-                                  budget, e);
+    sm_status st =
+        sm_expr_select(op->node->as.filter.where, rows, s->run->params, chosen, &n, budget, e);
     if (st == SM_OK && n == rows->n_rows) {
         kept = sm_batch_retain(rows);
     } else if (st == SM_OK && n > 0) {

@@ -37,8 +37,7 @@ static void make_filter_project(kit *k, const void *data)
     sm_plan_node *scan = scan_two(k);
     const sm_expr *v = x_col(k, 1, &sm_type_i64);
     sm_plan_node *f = k_filter(k, scan, x_call(k, &fn_less, &sm_type_bool, v, x_i64(k, 4)));
-    sm_plan_node *p =
-        k_node(k, SM_PLAN_PROJECT, k_type(k, "STRUCT(w BIGINT, k VARCHAR)"), f, NULL);
+    sm_plan_node *p = k_node(k, SM_PLAN_PROJECT, k_type(k, "STRUCT(w BIGINT, k VARCHAR)"), f, NULL);
     p->as.project.exprs = SM_NEW_ARRAY(k->arena, const sm_expr *, 2);
     p->as.project.exprs[0] = x_call(k, &fn_plus, &sm_type_i64, v, x_i64(k, 100));
     p->as.project.exprs[1] = x_col(k, 0, &sm_type_string);
@@ -103,8 +102,8 @@ static void make_values(kit *k, const void *data)
     p->type = &sm_type_i64;
     sm_plan_node *scan = scan_two(k);
     const int64_t n = *(const int64_t *)data;
-    p->root = k_node(k, SM_PLAN_PROJECT, k_type(k, "STRUCT(v BIGINT)"),
-                     k_limit(k, scan, n, 3), NULL);
+    p->root =
+        k_node(k, SM_PLAN_PROJECT, k_type(k, "STRUCT(v BIGINT)"), k_limit(k, scan, n, 3), NULL);
     p->root->as.project.exprs = SM_NEW_ARRAY(k->arena, const sm_expr *, 1);
     p->root->as.project.exprs[0] = x_col(k, 1, &sm_type_i64);
     k_plan(k, v);

@@ -233,16 +233,14 @@ static inline sm_status window_place(const sm_expr *call, const sm_window_in *in
     int64_t peers = 0;
     for (int64_t i = 0; i < in->n_rows; i++) {
         peers += sm_bit_get(in->peer_start, i);
-        const int64_t arg =
-            in->n_args > 0 && !sm_column_is_null(&in->args[0], i)
-                ? sm_column_value(&in->args[0], i).as.i
-                : 0;
+        const int64_t arg = in->n_args > 0 && !sm_column_is_null(&in->args[0], i)
+                                ? sm_column_value(&in->args[0], i).as.i
+                                : 0;
         sm_builder_i64(out, arg * 1000000 + (i + 1) * 1000 + peers);
     }
     return SM_OK;
 }
-static const sm_function fn_place = {
-    .name = "place", .kind = SM_FN_WINDOW, .window = window_place};
+static const sm_function fn_place = {.name = "place", .kind = SM_FN_WINDOW, .window = window_place};
 
 /* ---- plans ------------------------------------------------------------------------------------ */
 
@@ -280,8 +278,7 @@ static inline sm_dataset *k_dataset(kit *k, const char *schema, const sm_str *te
         sm_value *v = SM_NEW(k->arena, sm_value);
         *v = sm_value_i64(i);
         const sm_str key = sm_arena_strf(k->arena, "f%d.json", k->n_files++);
-        assert_ok(sm_store_put(k->store, key, texts[i].data, texts[i].len, SM_PUT_REPLACE, &e),
-                  &e);
+        assert_ok(sm_store_put(k->store, key, texts[i].data, texts[i].len, SM_PUT_REPLACE, &e), &e);
         d->files[i] = (sm_datafile){.uri = sm_store_uri_of(k->store, key, k->arena),
                                     .store = k->store,
                                     .key = key,
@@ -322,8 +319,8 @@ static inline sm_plan_node *k_limit(kit *k, sm_plan_node *in, int64_t limit, int
     return n;
 }
 
-static inline sm_plan_node *k_sort(kit *k, sm_plan_node *in, const sm_sort_key *keys, int32_t n_keys,
-                                   int64_t limit)
+static inline sm_plan_node *k_sort(kit *k, sm_plan_node *in, const sm_sort_key *keys,
+                                   int32_t n_keys, int64_t limit)
 {
     sm_plan_node *n = k_node(k, SM_PLAN_SORT, in->schema, in, NULL);
     n->as.sort.keys = SM_NEW_ARRAY(k->arena, sm_sort_key, n_keys);
@@ -471,8 +468,8 @@ static inline void k_lines(sm_buf *out, int64_t n, int64_t n_keys, uint64_t seed
         sm_buf_printf(out, "{\"n\":%lld", (long long)i);
         if (k_random(&seed) % 16 != 0) {
             const long long key = (long long)(k_random(&seed) % (uint64_t)n_keys);
-            sm_buf_printf(out, key % 3 == 0 ? ",\"k\":\"a rather long key %lld\"" : ",\"k\":\"k%lld\"",
-                          key);
+            sm_buf_printf(
+                out, key % 3 == 0 ? ",\"k\":\"a rather long key %lld\"" : ",\"k\":\"k%lld\"", key);
         }
         if (k_random(&seed) % 11 != 0) {
             sm_buf_printf(out, ",\"v\":%lld", (long long)(k_random(&seed) % 1000));

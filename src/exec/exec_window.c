@@ -32,12 +32,12 @@ typedef struct window_run {
 typedef struct window_job {
     window_run *w;
     const sm_window_item *item;
-    smi_batches wide;       /* keys and arguments, beside w->rows */
-    smi_sort_spec spec;     /* over `wide` */
+    smi_batches wide;   /* keys and arguments, beside w->rows */
+    smi_sort_spec spec; /* over `wide` */
     const smi_sort_row *order;
-    const sm_type *args;    /* schema of the arguments */
-    const sm_type *result;  /* a struct of the result alone */
-    int64_t *block_first;   /* of sorted rows; one more at the end */
+    const sm_type *args;   /* schema of the arguments */
+    const sm_type *result; /* a struct of the result alone */
+    int64_t *block_first;  /* of sorted rows; one more at the end */
     sm_batch **blocks;
 } window_job;
 
