@@ -269,7 +269,7 @@ static void out_of_range(smi_gen_line *l, smi_gen_random *r)
                                          "\"9223372036854775808\"",
                                          "1e19",
                                          "-1e500",
-                                         "92233720368547758070e-1"};
+                                         "92233720368547758080e-1"};
     refuse(l, SMI_GEN_DURATION, sm_str_of(tokens[smi_gen_below(r, SM_COUNT(tokens))]));
 }
 static void no_integer(smi_gen_line *l, smi_gen_random *r)
