@@ -105,7 +105,8 @@ static void odd_number(smi_gen_line *l, smi_gen_random *r)
 {
     static const char *const forms[] = {"%lld.0",   "%llde0",     "%lldE+0",
                                         "%lld0e-1", "%lld.000e0", "%lld000e-3"};
-    const int form = (int)smi_gen_below(r, SM_COUNT(forms));
+    const int drawn = (int)smi_gen_below(r, SM_COUNT(forms));
+    const int form = seconds_of(l) ? drawn : 0; /* 00e-1 is no JSON */
     char text[40];
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral" /* the table above */
