@@ -115,6 +115,19 @@ ROWS = {
         "Polars": peer("polars_gold"), "chDB": peer("chdb_gold")}),
 }
 
+# Parsing alone, one thread each: no files; the answer is the number of rows that was printed.
+PARSE_SCHEMA = ("STRUCT(_index VARCHAR, _type VARCHAR, _id VARCHAR, _score BIGINT, _source "
+                "STRUCT(AppName VARCHAR, Contract VARCHAR, Mac VARCHAR, TotalDuration BIGINT))")
+
+
+def parse_smelt(source, out):
+    return [ROOT / "build" / "bench_parse", PARSE_SCHEMA, *sorted(source.glob("*.json"))]
+
+
+ROWS["parse"] = (lambda s: logs("plain", s), None, None, {
+    "smelt": parse_smelt, "DuckDB": peer("duckdb_parse"), "Polars": peer("polars_parse"),
+    "chDB": peer("chdb_parse")})
+
 # ---- one run ---------------------------------------------------------------------------------
 
 
@@ -141,10 +154,16 @@ def run_once(command, out):
     child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode != 0:
         raise SystemExit(f"bench: {command[0]} ... exited with {child.returncode}")
-    if str(command[0]) != str(SMELT):  # a peer's own clock: its last line
-        wall = float(text.strip().splitlines()[-1])
-    return {"wall": wall, "cpu": used.ru_utime + used.ru_stime,
-            "peak": used.ru_maxrss * 1024}
+    lines = text.strip().splitlines()
+    result = {"cpu": used.ru_utime + used.ru_stime, "peak": used.ru_maxrss * 1024, "wall": wall,
+              "printed": lines[0] if lines else ""}
+    if command[0] == sys.executable:  # a peer's own clock: its last line
+        result["wall"] = float(lines[-1])
+    elif str(command[0]).endswith("bench_parse"):
+        result.update(json.loads(lines[0]))
+        result["printed"] = str(result["rows"])
+        result["wall"] = result["seconds"]
+    return result
 
 
 def data_files(out, table):
@@ -152,8 +171,8 @@ def data_files(out, table):
     folder = out / table if (out / table).is_dir() else out
     if (folder / "_delta_log").is_dir():
         from deltalake import DeltaTable
-        return [str(folder / f.replace("file://", "")) if not f.startswith("/") else f
-                for f in (u.replace(f"file://", "") for u in DeltaTable(str(folder)).file_uris())]
+        uris = (uri.removeprefix("file://") for uri in DeltaTable(str(folder)).file_uris())
+        return [uri if uri.startswith("/") else str(folder / uri) for uri in uris]
     return [str(p) for p in sorted(folder.rglob("*.parquet"))]
 
 
@@ -175,7 +194,8 @@ def race(name, rounds, scale, keep):
             out = WORK / "out" / name / contestant
             result = run_once(command(source, out), out)
             if turn == 0:  # warms the cache; its answer is checked
-                answers[contestant], sizes[contestant] = answer_of(out, table, query)
+                answers[contestant], sizes[contestant] = (
+                    answer_of(out, table, query) if query else ([result["printed"]], 0))
                 print(f"  {name}: {contestant} answers {answers[contestant][:2]} ...",
                       file=sys.stderr)
             else:
@@ -206,6 +226,10 @@ def print_row(row):
             ratio = "ITS ANSWER DIFFERS"
         print(f"  {name:8} {c['wall']:8.2f} {c['cpu']:8.2f} {c['peak'] / 1e6:9.0f} "
               f"{c['bytes'] / 1e6:8.1f}   {ratio}")
+        if "gb_per_s" in c["runs"][0]:
+            rate, share = (statistics.median(run[k] for run in c["runs"])
+                           for k in ("gb_per_s", "share"))
+            print(f"  {'':8} {rate:.2f} GB/s on one core, {100 * share:.0f}% of memcpy's rate")
 
 
 def plot(rows, path):
