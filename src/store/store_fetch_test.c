@@ -532,6 +532,13 @@ static double line_share(sm_blob *b, size_t piece, size_t total)
     return share;
 }
 
+/* Under a sanitizer on a busy machine copying is slower than the line: then it only must work. */
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#define LEAST_SHARE 0.1
+#else
+#define LEAST_SHARE 0.9
+#endif
+
 /* The line is never idle. The best of some tries counts: a busy machine may spoil one. */
 static void test_wire_rate(void **state)
 {
@@ -543,12 +550,12 @@ static void test_wire_rate(void **state)
     assert_ok(sm_blob_open(slow, SM_STR("x"), &far, &e), &e);
     assert_true(sm_store_inflight_bytes(slow) >= 6250000); /* what the line holds */
     double best = 0;
-    for (int i = 0; i < 8 && best < 0.9; i++) {
+    for (int i = 0; i < 8 && best < LEAST_SHARE; i++) {
         const double share = line_share(far, piece, 64 * piece);
         assert_true(share <= 1.01);
         best = share > best ? share : best;
     }
-    assert_true(best >= 0.75); /* 0.99 where nothing else runs on the machine */
+    assert_true(best >= LEAST_SHARE);
     sm_blob_close(far);
     sm_blob_close(b);
     drop_object(s, "x");
