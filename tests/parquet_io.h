@@ -46,8 +46,8 @@ static inline sm_status parquet_set_options(const parquet_how *how, void *opts, 
                               sm_value_str(sm_str_of(how->compression)), a, e));
     }
     if (how->group_rows > 0) {
-        SM_TRY(sm_options_set(table, opts, SM_STR("row_group_rows"),
-                              sm_value_i64(how->group_rows), a, e));
+        SM_TRY(sm_options_set(table, opts, SM_STR("row_group_rows"), sm_value_i64(how->group_rows),
+                              a, e));
     }
     if (how->no_dictionary) {
         const sm_value no = {.type = &sm_type_bool};
@@ -198,10 +198,7 @@ static inline sm_status parquet_read(sm_blob *blob, sm_budget *budget, parquet_i
 static inline sm_status parquet_blob(const void *bytes, size_t n, sm_store **store, sm_blob **blob,
                                      sm_error *e)
 {
-    static int64_t n_stores;
-    char uri[64];
-    snprintf(uri, sizeof(uri), "memory://parquet%lld", (long long)n_stores++);
-    SM_TRY(sm_store_open(sm_str_of(uri), store, e));
+    SM_TRY(sm_store_open(SM_STR("memory://parquet"), store, e));
     SM_TRY(sm_store_put(*store, SM_STR("t.parquet"), bytes, n, SM_PUT_REPLACE, e));
     return sm_blob_open(*store, SM_STR("t.parquet"), blob, e);
 }

@@ -56,8 +56,8 @@ static void sha256_block(sha256 *s, const uint8_t *p)
         }
     }
     for (int i = 0; i < 16; i++) {
-        w[i] = (uint32_t)p[i * 4] << 24 | (uint32_t)p[i * 4 + 1] << 16 | (uint32_t)p[i * 4 + 2] << 8 |
-               p[i * 4 + 3];
+        w[i] = (uint32_t)p[i * 4] << 24 | (uint32_t)p[i * 4 + 1] << 16 |
+               (uint32_t)p[i * 4 + 2] << 8 | p[i * 4 + 3];
     }
     for (int i = 16; i < 64; i++) {
         const uint32_t a = w[i - 15], b = w[i - 2];
