@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * table/table_testkit.h: for tests of this room and of tests/fault: small tables of orders, written
+ * row by row and read back as text. */
+#ifndef SM_TABLE_TESTKIT_H
+#define SM_TABLE_TESTKIT_H
+
+#include "scratch.h"
+
+#include <inttypes.h>
+
+#include "base/time.h"
+#include "table/table.h"
+
+#define NO_NUMBER INT64_MIN
+
+typedef struct kit {
+    scratch at;
+    sm_budget *budget;
+    sm_pool *pool;
+    sm_arena *arena; /* uncounted: of the test itself */
+    sm_exec_env env;
+} kit;
+
+static inline void kit_open(kit *k)
+{
+    sm_error e = {0};
+    k->budget = sm_budget_new(NULL, "test", 0);
+    k->arena = sm_arena_new(NULL);
+    assert_ok(sm_pool_new(2, &k->pool, &e), &e);
+    k->env = (sm_exec_env){.pool = k->pool, .budget = k->budget};
+}
+
+static inline void kit_init(kit *k)
+{
+    *k = (kit){.at = scratch_new()};
+    kit_open(k);
+}
+
+static inline void kit_close(kit *k)
+{
+    sm_pool_free(k->pool);
+    sm_arena_free(k->arena);
+    assert_int_equal(sm_budget_used(k->budget), 0);
+    sm_budget_free(k->budget);
+}
+
+static inline void kit_release(kit *k)
+{
+    kit_close(k);
+    scratch_free(&k->at);
+}
+
+/* "FOLDER/name" */
+static inline sm_str kit_uri(kit *k, const char *name)
+{
+    return sm_arena_strf(k->arena, "%s/%s", k->at.path, name);
+}
+
+/* ---- rows ------------------------------------------------------------------------------------- */
+
+typedef struct order {
+    const char *day;  /* NULL: none */
+    const char *name; /* NULL: none */
+    int64_t amount;   /* NO_NUMBER: none */
+} order;
+
+static const sm_field order_fields[] = {
+    {.name = {"day", 3}, .type = &sm_type_date, .is_nullable = true},
+    {.name = {"Name", 4}, .type = &sm_type_string, .is_nullable = true},
+    {.name = {"amount", 6}, .type = &sm_type_i64, .is_nullable = true},
+};
+static const sm_type order_schema = {
+    .id = SM_TYPE_STRUCT, .fields = order_fields, .n_fields = SM_COUNT(order_fields)};
+
+static inline sm_batch *orders(kit *k, const order *rows, int64_t n)
+{
+    sm_error e = {0};
+    sm_batch *b = NULL;
+    sm_builder *day = sm_builder_new(&sm_type_date, k->budget);
+    sm_builder *name = sm_builder_new(&sm_type_string, k->budget);
+    sm_builder *amount = sm_builder_new(&sm_type_i64, k->budget);
+    for (int64_t i = 0; i < n; i++) {
+        int32_t days = 0;
+        assert_true(!rows[i].day || sm_parse_date(sm_str_of(rows[i].day), &days));
+        rows[i].day ? sm_builder_i64(day, days) : sm_builder_null(day);
+        rows[i].name ? sm_builder_str(name, sm_str_of(rows[i].name)) : sm_builder_null(name);
+        rows[i].amount != NO_NUMBER ? sm_builder_i64(amount, rows[i].amount)
+                                    : sm_builder_null(amount);
+    }
+    assert_ok(sm_batch_new(k->budget, &order_schema, &b, &e), &e);
+    assert_ok(sm_builder_finish(day, b, &b->columns[0], &e), &e);
+    assert_ok(sm_builder_finish(name, b, &b->columns[1], &e), &e);
+    assert_ok(sm_builder_finish(amount, b, &b->columns[2], &e), &e);
+    b->n_rows = n;
+    sm_builder_free(day);
+    sm_builder_free(name);
+    sm_builder_free(amount);
+    return b;
+}
+
+/* ---- writing ---------------------------------------------------------------------------------- */
+
+/* Pushes until it is taken; what waits is woken by time. */
+static inline sm_status push_all(sm_stage *s, sm_batch *rows, sm_error *e)
+{
+    const sm_sink sink = sm_stage_sink(s);
+    const sm_waker nobody = {0};
+    sm_status st = SM_WAIT;
+    while (rows && (st = sink.push(sink.ctx, rows, nobody, e)) == SM_WAIT) {
+        sm_sleep_ms(1);
+    }
+    return rows ? st : SM_OK;
+}
+
+static inline sm_status finish_all(sm_stage *s, sm_error *e)
+{
+    const sm_sink sink = sm_stage_sink(s);
+    const sm_waker nobody = {0};
+    sm_status st = SM_WAIT;
+    while ((st = sink.finish(sink.ctx, nobody, e)) == SM_WAIT) {
+        sm_sleep_ms(1);
+    }
+    return st;
+}
+
+/* Rows in batches of `per_batch` into a candidate. */
+static inline sm_status stage_orders(kit *k, const sm_write *w, const order *rows, int64_t n,
+                                     int64_t per_batch, sm_candidate **out, sm_error *e)
+{
+    sm_stage *s = NULL;
+    SM_TRY(sm_stage_open(w, &order_schema, &k->env, &s, e));
+    sm_status st = SM_OK;
+    for (int64_t at = 0; at < n && st == SM_OK; at += per_batch) {
+        sm_batch *b = orders(k, rows + at, n - at < per_batch ? n - at : per_batch);
+        st = push_all(s, b, e);
+        sm_batch_release(b);
+    }
+    if (st == SM_OK) {
+        st = finish_all(s, e);
+    }
+    if (st == SM_OK) {
+        st = sm_stage_candidate(s, NULL, 0, SM_STR(""), out, e);
+    }
+    sm_stage_close(s);
+    return st;
+}
+
+/* Stages and publishes; *version may be NULL. */
+static inline sm_status write_orders(kit *k, const sm_write *w, const order *rows, int64_t n,
+                                     int64_t *version, sm_error *e)
+{
+    sm_candidate *c = NULL;
+    int64_t made = -1;
+    int32_t n_published = 0;
+    sm_status st = stage_orders(k, w, rows, n, 2, &c, e);
+    if (st == SM_OK) {
+        st = sm_publish(&c, 1, k->budget, &made, &n_published, e);
+        sm_candidate_release(c);
+    }
+    if (version) {
+        *version = made;
+    }
+    return st;
+}
+
+/* ---- reading ---------------------------------------------------------------------------------- */
+
+/* All rows of a relation's dataset, "day name amount;" each, in `arena`. */
+static inline const char *read_relation_text(kit *k, const sm_relation *r)
+{
+    sm_error e = {0};
+    sm_arena *a = sm_arena_new(k->budget);
+    const sm_type *schema = r->dataset->schema;
+    const int32_t n_stored = schema->n_fields - r->dataset->n_constants;
+    int32_t *columns = SM_NEW_ARRAY(a, int32_t, schema->n_fields);
+    for (int32_t i = 0; i < schema->n_fields; i++) {
+        columns[i] = i;
+    }
+    sm_plan_node root = {
+        .kind = SM_PLAN_SCAN,
+        .schema = schema,
+        .as.scan = {.dataset = r->dataset,
+                    .columns = columns,
+                    .want = {.columns = columns,
+                             .n_columns = n_stored,
+                             .keep_refused = r->keep_refused,
+                             .validate_all = r->validate_all},
+                    .label = r->label},
+    };
+    const sm_plan plan = {.root = &root, .n_nodes = 1};
+    sm_batch **batches = NULL;
+    int64_t n = 0;
+    sm_buf text = {0};
+    assert_ok(sm_exec_collect(&plan, &k->env, a, &batches, &n, NULL, &e), &e);
+    for (int64_t i = 0; i < n; i++) {
+        for (int64_t row = 0; row < batches[i]->n_rows; row++) {
+            for (int32_t c = 0; c < schema->n_fields; c++) {
+                sm_buf_text(&text, c > 0 ? SM_STR(" ") : SM_STR(""));
+                sm_column_print(&batches[i]->columns[c], row, &text);
+            }
+            sm_buf_text(&text, SM_STR(";"));
+        }
+        sm_batch_release(batches[i]);
+    }
+    const sm_str copy = sm_arena_str(k->arena, sm_buf_str(&text));
+    sm_buf_release(&text);
+    sm_arena_free(a);
+    return copy.data;
+}
+
+static inline sm_status resolve(sm_names *n, sm_arena *a, const char *layer, const char *table,
+                                sm_relation *out, sm_error *e)
+{
+    const sm_str parts[] = {sm_str_of(layer), sm_str_of(table)};
+    const sm_resolver r = sm_names_resolver(n);
+    return r.table(r.ctx, parts, 2, a, out, e);
+}
+
+/* The rows of "FOLDER/layer/table" as it is now. */
+static inline const char *table_text(kit *k, const char *layer, const char *table)
+{
+    sm_error e = {0};
+    sm_relation r = {0};
+    sm_names *n = sm_names_new(sm_str_of(k->at.path), k->budget);
+    assert_ok(resolve(n, k->arena, layer, table, &r, &e), &e);
+    const char *text = read_relation_text(k, &r);
+    sm_names_free(n);
+    return text;
+}
+
+/* Data files there are under a table, whether a version names them or not. */
+static inline int count_data_files(kit *k, const char *table)
+{
+    sm_error e = {0};
+    sm_store *s = NULL;
+    sm_entry *entries = NULL;
+    int64_t n = 0;
+    int found = 0;
+    assert_ok(sm_store_open(kit_uri(k, table), &s, &e), &e);
+    const sm_status st = sm_store_list(s, SM_STR(""), true, k->arena, &entries, &n, &e);
+    for (int64_t i = 0; st == SM_OK && i < n; i++) {
+        found += sm_str_ends(entries[i].key, SM_STR(".parquet"));
+    }
+    sm_store_release(s);
+    return found;
+}
+
+#endif
