@@ -24,13 +24,19 @@ def pytest_report_header(config):
             f"python: {platform.python_version()}"]
 
 
-@pytest.fixture
-def smelt(tmp_path):
-    """The program, run in a folder of the test's own."""
+@pytest.fixture(scope="session")
+def program(tmp_path_factory):
+    """The program, for fixtures that many tests share."""
     path = smelt_path()
     if not path.exists():
         pytest.fail(f"no program at {path}: run `make build` or set SMELT_BIN")
-    return Smelt(path, tmp_path)
+    return Smelt(path, tmp_path_factory.mktemp("program"))
+
+
+@pytest.fixture
+def smelt(program, tmp_path):
+    """The program, run in a folder of the test's own."""
+    return Smelt(program.path, tmp_path)
 
 
 @pytest.fixture
