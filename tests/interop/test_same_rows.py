@@ -275,18 +275,22 @@ def test_touching_a_file_loads_nothing(smelt, lake, tmp_path):
 def test_transactions_of_files_stand_in_bronze_and_quarantine(smelt, lake, tmp_path):
     logs = tmp_path / "logs"
     logs.mkdir()
+    app = "smelt:customer360:20220401.json"
     (logs / "20220401.json").write_text(log_line("AA01", 3) + "broken\n")
-    for form in ("delta", "direct"):
-        run(smelt, form, logs, lake / form)
-        tables = ["quarantine/viewing_log"] + (["bronze/viewing_log"] if form == "delta" else [])
-        for table in tables:
-            assert transactions(lake / form / table) == {"smelt:customer360:20220401.json": 1}, table
-    (logs / "20220401.json").write_text(log_line("AA02", 3))
+    run(smelt, "direct", logs, lake / "direct")
     run(smelt, "delta", logs, lake / "delta")
-    assert transactions(lake / "delta" / "bronze/viewing_log") == {
-        "smelt:customer360:20220401.json": 2}
-    assert transactions(lake / "delta" / "quarantine/viewing_log") == {
-        "smelt:customer360:20220401.json": 2}
+    first = transactions(lake / "direct" / "quarantine/viewing_log")
+    assert list(first) == [app]
+    for table in ("quarantine/viewing_log", "bronze/viewing_log"):
+        assert transactions(lake / "delta" / table) == first, table
+    (logs / "20220401.json").write_text(log_line("AA02", 3))
+    run(smelt, "direct", logs, lake / "direct")
+    run(smelt, "delta", logs, lake / "delta")
+    second = {app: first[app] + 1}
+    assert transactions(lake / "direct" / "quarantine/viewing_log") == second
+    for table in ("quarantine/viewing_log", "bronze/viewing_log"):
+        assert transactions(lake / "delta" / table) == second, table
+        assert read_table(lake / "delta" / table).num_rows == (table[0] == "b")
 
 
 def transactions(uri):
