@@ -1,5 +1,5 @@
-"""Tables between smelt and its peers: delta-rs, DuckDB's Delta reader, Polars and, under `make
-interop`, Spark read what smelt wrote, and smelt reads what they wrote."""
+"""Tables between smelt and its peers: delta-rs, DuckDB's Delta reader and Polars read what
+smelt wrote, and smelt reads what they wrote. Spark: test_spark.py."""
 import datetime
 import decimal
 import json
@@ -394,66 +394,3 @@ def test_numbers_that_are_no_numbers(smelt, lake):
                                         "x": pa.array(values, pa.float64())}))
     rows = smelt.sql(f"SELECT id FROM delta_scan('{uri}') WHERE x > 1e308 ORDER BY id")
     assert [row["id"] for row in rows] == [0, 1, 5]  # NaN is above all numbers
-
-
-# ---- Spark ------------------------------------------------------------------------------------
-
-
-@pytest.mark.jvm
-@pytest.mark.parametrize("table", TABLES)
-def test_spark_reads_what_smelt_wrote(smelt, spark, tmp_path, table):
-    """Through the log alone, and behind a checkpoint."""
-    lake = tmp_path / "lake"
-    logs = spark_logs(smelt, tmp_path)
-    for _ in logs:
-        run(smelt, "delta", tmp_path / "logs", lake)
-    uri = lake / table
-    wanted = smelt.sql(f"SELECT * FROM delta_scan('{uri}')", timeout=300)
-    assert wanted
-    for is_behind in (False, True):
-        if is_behind:
-            last = json.loads((uri / "_delta_log/_last_checkpoint").read_text())["version"]
-            for version in range(last):
-                (uri / "_delta_log" / f"{version:020}.json").unlink()
-            spark.catalog.clearCache()
-        frame = spark.read.format("delta").load(str(uri))
-        names = [name for name in frame.columns if name not in ("raw", "time")]
-        found = [row.asDict() for row in frame.select(*names).collect()]
-        assert in_order([as_json(row) for row in found]) == in_order(
-            [{name: row[name] for name in names} for row in wanted])
-
-
-def spark_logs(smelt, tmp_path):
-    """Brings one day after another into the folder."""
-    logs = generate(smelt, tmp_path / "all", days=12, rows=100, contracts=50, damage=0.1, seed=6)
-    (tmp_path / "logs").mkdir()
-    for file in logs.files:
-        shutil.copy2(file, tmp_path / "logs" / file.name)
-        yield file
-
-
-@pytest.mark.jvm
-def test_smelt_reads_what_spark_wrote(smelt, spark, lake):
-    uri = str(lake / "t")
-    frame = spark.range(1000).selectExpr(
-        "id", "cast(id % 100 as tinyint) AS tiny", "cast(id as smallint) AS small",
-        "cast(id * 3 as int) AS normal", "id / 3.0D AS x", "cast(id / 4 as float) AS f",
-        "id % 2 = 0 AS flag", "if(id % 5 = 0, null, concat('é', id)) AS text",
-        "date_add(date'2022-04-01', cast(id % 60 as int)) AS day",
-        "cast(id as decimal(18,3)) / 8 AS price",
-        "timestamp_seconds(1648771200 + id) AS moment",
-        "named_struct('a', id, 'b', cast(id as string)) AS s", "id % 4 AS part")
-    frame.write.format("delta").partitionBy("part").save(uri)
-    frame.selectExpr("*").where("id < 10").write.format("delta").mode("append").save(uri)
-    spark.sql(f"DELETE FROM delta.`{uri}` WHERE id % 10 = 3")
-    columns = ["id", "tiny", "small", "normal", "x", "f", "flag", "text", "day", "part"]
-    wanted = [as_json(row.asDict()) for row in
-              spark.read.format("delta").load(uri).select(*columns).collect()]
-    found = smelt.sql(f"SELECT {', '.join(columns)} FROM delta_scan('{uri}')")
-    assert len(found) == 909
-    assert in_order(found) == in_order(wanted)
-    sums = smelt.sql(f"SELECT sum(s.a) AS a, count(DISTINCT s.b) AS b, min(moment) AS lo "
-                     f"FROM delta_scan('{uri}')")[0]
-    assert sums["a"] == sum(row["id"] for row in wanted)
-    assert sums["b"] == 900
-    assert sums["lo"].startswith("2022-04-01 00:00:00")

@@ -1,5 +1,13 @@
-"""Spark, the reference implementation of Delta."""
+"""Spark, the reference implementation of Delta: it reads what smelt wrote, and smelt reads what it
+wrote. Its environment has no other peer: nothing else is imported here."""
+import datetime
+import decimal
+import json
+import shutil
+
 import pytest
+
+from common import ROOT
 
 pytestmark = pytest.mark.jvm
 
@@ -18,3 +26,109 @@ def test_spark_writes_and_merges_a_delta_table(spark, lake):
               "WHEN MATCHED THEN UPDATE SET amount = s.amount")
     total = spark.read.format("delta").load(uri).selectExpr("sum(amount)").collect()[0][0]
     assert total == 0 + 2 + 4 + 6 + 100
+
+
+TABLES = ["bronze/viewing_log", "quarantine/viewing_log", "silver/customer_viewing",
+          "gold/customer360"]
+
+
+@pytest.fixture(scope="module")
+def lake_of_days(program, tmp_path_factory):
+    """A lake to which twelve days were brought, one run each: every table has a checkpoint."""
+    folder = tmp_path_factory.mktemp("days")
+    program("generate", "logs", folder / "all", "--days", 12, "--rows", 100, "--contracts", 50,
+            "--damage", 0.1, "--seed", 6)
+    (folder / "logs").mkdir()
+    for file in sorted((folder / "all").glob("????????.json")):
+        shutil.copy2(file, folder / "logs" / file.name)
+        program("run", ROOT / "pipelines/customer360/delta.yaml", "--var", f"logs={folder}/logs",
+                "--var", f"lake={folder}/lake", "--var", "month=2022-04")
+    return folder / "lake"
+
+
+def as_json(value):
+    """A value as smelt's JSON writes it, then read."""
+    return str(value) if isinstance(value, (datetime.date, decimal.Decimal)) else value
+
+
+def in_order(rows):
+    """Rows as sorted tuples, columns by name; NULLs first."""
+    def key(value):
+        return (0, "") if value is None else (1, as_json(value))
+    return sorted(tuple(key(row[name]) for name in sorted(row)) for row in rows)
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_spark_reads_what_smelt_wrote(smelt, spark, lake_of_days, table):
+    """As it is, then with the commits before its last checkpoint gone."""
+    uri = lake_of_days / table
+    names = [name for name in spark.read.format("delta").load(str(uri)).columns
+             if name not in ("raw", "time")]
+    wanted = smelt.sql(f"SELECT {', '.join(names)} FROM delta_scan('{uri}')")
+    assert len(wanted) > 30
+    for is_behind in (False, True):
+        if is_behind:
+            last = json.loads((uri / "_delta_log/_last_checkpoint").read_text())["version"]
+            assert last >= 10
+            for version in range(last):
+                (uri / "_delta_log" / f"{version:020}.json").unlink()
+            spark.sql("CLEAR CACHE")
+        frame = spark.read.format("delta").load(str(uri)).select(*names)
+        assert in_order([row.asDict() for row in frame.collect()]) == in_order(wanted)
+
+
+def test_spark_reads_bytes_and_times_of_quarantine(smelt, spark, lake_of_days):
+    uri = lake_of_days / "quarantine/viewing_log"
+    frame = spark.read.format("delta").load(str(uri)).selectExpr(
+        "sum(length(raw)) AS n_bytes", "sum(raw_bytes) AS told", "count(time) AS times",
+        "date_format(max(time), 'yyyy-MM-dd HH:mm') AS latest")
+    row = frame.collect()[0]
+    found = smelt.sql(f"SELECT sum(raw_bytes) AS told, count(time) AS times, max(time) AS latest "
+                      f"FROM delta_scan('{uri}')")[0]
+    assert row["n_bytes"] == row["told"] == found["told"]
+    assert row["times"] == found["times"]
+    assert found["latest"].startswith(row["latest"])
+
+
+def test_spark_goes_on_where_smelt_wrote(smelt, spark, lake_of_days, tmp_path):
+    """Spark appends to, deletes from and updates a table of smelt's; smelt reads what came of it."""
+    uri = tmp_path / "gold"
+    shutil.copytree(lake_of_days / "gold/customer360", uri)
+    before = smelt.sql(f"SELECT count(*) AS n FROM delta_scan('{uri}')")[0]["n"]
+    names = spark.read.format("delta").load(str(uri)).columns
+    spark.read.format("delta").load(str(uri)).limit(3).selectExpr(
+        "concat('NEW', Contract) AS Contract", *names[1:]).write.format("delta").mode("append").save(
+            str(uri))
+    spark.sql(f"UPDATE delta.`{uri}` SET RFM = '000' WHERE Contract LIKE 'NEW%'")
+    spark.sql(f"DELETE FROM delta.`{uri}` WHERE RFM = '111'")
+    wanted = [row.asDict() for row in spark.read.format("delta").load(str(uri)).collect()]
+    found = smelt.sql(f"SELECT * FROM delta_scan('{uri}')")
+    assert in_order(found) == in_order(wanted)
+    assert sum(row["RFM"] == "000" for row in found) == 3
+    assert before > 3
+
+
+def test_smelt_reads_what_spark_wrote(smelt, spark, lake):
+    uri = str(lake / "t")
+    frame = spark.range(1000).selectExpr(
+        "id", "cast(id % 100 as tinyint) AS tiny", "cast(id as smallint) AS small",
+        "cast(id * 3 as int) AS normal", "id / 3.0D AS x", "cast(id / 4 as float) AS f",
+        "id % 2 = 0 AS flag", "if(id % 5 = 0, null, concat('é', id)) AS text",
+        "date_add(date'2022-04-01', cast(id % 60 as int)) AS day",
+        "cast(id as decimal(18,3)) AS price", "timestamp_seconds(1648771200 + id) AS moment",
+        "named_struct('a', id, 'b', cast(id as string)) AS s", "id % 4 AS part")
+    frame.write.format("delta").partitionBy("part").save(uri)
+    frame.where("id < 10").write.format("delta").mode("append").save(uri)
+    spark.sql(f"DELETE FROM delta.`{uri}` WHERE id % 10 = 3")
+    columns = ["id", "tiny", "small", "normal", "x", "f", "flag", "text", "day", "part"]
+    rows = spark.read.format("delta").load(uri).select(*columns).collect()
+    wanted = [row.asDict() for row in rows]
+    found = smelt.sql(f"SELECT {', '.join(columns)} FROM delta_scan('{uri}')")
+    assert len(found) == 909
+    assert in_order(found) == in_order(wanted)
+    sums = smelt.sql("SELECT sum(s.a) AS a, count(DISTINCT s.b) AS b, min(moment) AS lo, "
+                     f"max(price) AS price FROM delta_scan('{uri}')")[0]
+    assert sums["a"] == sum(row["id"] for row in wanted)
+    assert sums["b"] == 900
+    assert sums["lo"].startswith("2022-04-01 00:00:00")
+    assert float(sums["price"]) == 999
