@@ -1,15 +1,120 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * cli/main.c: the program's entry: picks the command by its first word. */
+ * cli/main.c: the program's entry. Picks the command by its first word, parses its options, runs
+ * it, prints its error and turns the status into the exit code. */
 #include <stdio.h>
-#include <string.h>
+#include <stdlib.h>
+
+#include "base/hash.h"
+#include "cli/cli_int.h"
+
+#define SM_COMMAND(name) extern const smi_command smi_command_##name;
+#include "cli/commands.def"
+#undef SM_COMMAND
+
+const smi_command *const smi_commands[] = {
+#define SM_COMMAND(name) &smi_command_##name,
+#include "cli/commands.def"
+#undef SM_COMMAND
+    NULL,
+};
+
+static void print_overview(FILE *to)
+{
+    fprintf(to, "smelt %s: raw JSON logs to validated Delta tables\n\nusage: smelt COMMAND ...\n\n",
+            SMELT_VERSION);
+    for (int i = 0; smi_commands[i]; i++) {
+        fprintf(to, "  %-10s %s\n", smi_commands[i]->name, smi_commands[i]->summary);
+    }
+    fputs("\n`smelt COMMAND --help` says more. `smelt --version` prints the version.\n", to);
+}
+
+static const smi_command *find_command(const char *name, sm_error *e)
+{
+    sm_str names[64];
+    int n = 0;
+
+    for (; smi_commands[n]; n++) {
+        if (strcmp(smi_commands[n]->name, name) == 0) {
+            return smi_commands[n];
+        }
+        SM_ASSERT(n < SM_COUNT(names));
+        names[n] = sm_str_of(smi_commands[n]->name);
+    }
+    const sm_status st = sm_fail(e, SM_USAGE, "no command \"%s\"", name);
+    const char *near = sm_nearest_name(sm_str_of(name), names, n);
+    if (st != SM_OK && near) {
+        sm_error_todo(e, "Did you mean \"%s\"?", near);
+    } else {
+        sm_error_todo(e, "`smelt --help` lists the commands.");
+    }
+    return NULL;
+}
+
+static int report(const sm_error *e)
+{
+    char text[4096];
+
+    sm_error_format(e, text, sizeof(text));
+    fflush(stdout);
+    fputs(text, stderr);
+    return sm_status_exit(e->status);
+}
+
+static sm_status run_command(const smi_command *c, int argc, char **argv, sm_error *e)
+{
+    smi_cli cli = {.arena = sm_arena_new(NULL)};
+    void *opts = sm_arena_alloc(cli.arena, c->opts_bytes);
+    int n_args = 0;
+
+    sm_status st = smi_parse(c, argc, argv, opts, &cli.globals, &n_args, cli.arena, e);
+    if (st == SM_OK && cli.globals.help) {
+        smi_print_help(c);
+    } else if (st == SM_OK) {
+        st = smi_cli_open(&cli, e);
+        if (st == SM_OK) {
+            st = c->run(&cli, opts, argv, n_args, e);
+        }
+        smi_progress_stop(&cli);
+    }
+    smi_cli_close(&cli);
+    sm_arena_free(cli.arena);
+    return st;
+}
+
+/* Output that could not be written is a failure too: a full disk, a closed pipe. */
+static sm_status flush_stdout(sm_error *e)
+{
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        return sm_fail(e, SM_IO, "could not write the result to stdout");
+    }
+    return SM_OK;
+}
 
 int main(int argc, char **argv)
 {
-    if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+    sm_error e = {0};
+
+    if (argc < 2) {
+        print_overview(stderr);
+        return sm_status_exit(SM_USAGE);
+    }
+    if (strcmp(argv[1], "--version") == 0) {
         puts("smelt " SMELT_VERSION);
         return 0;
     }
-    fputs("usage: smelt --version\n", stderr);
-    return 2;
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+        strcmp(argv[1], "help") == 0) {
+        print_overview(stdout);
+        return 0;
+    }
+    const smi_command *c = find_command(argv[1], &e);
+    if (!c) {
+        return report(&e);
+    }
+    sm_status st = run_command(c, argc - 2, argv + 2, &e);
+    if (st == SM_OK) {
+        st = flush_stdout(&e);
+    }
+    return st == SM_OK ? 0 : report(&e);
 }

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * flow/flow_graph.c: which task needs which, and so their order. Called by sm_pipeline_open and by
+ * a run that was asked for one task.
+ *
+ * A task needs those whose tables its SQL names; other tables are the lake's. The order is that of
+ * the file as far as the needs allow: again and again the first task that has all it needs. */
+#include "flow/flow_int.h"
+
+int32_t smi_flow_task_find(const sm_pipeline *p, sm_str name)
+{
+    for (int32_t i = 0; i < p->n_tasks; i++) {
+        if (sm_str_eq_nocase(p->tasks[i].name, name)) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+static sm_status find_needs(sm_pipeline *p, smi_flow_task *t, sm_error *e)
+{
+    sm_table_name *tables = NULL;
+
+    SM_TRY(sm_query_tables(&t->sql, p->arena, &tables, &t->n_tables, e));
+    t->tables = tables;
+    t->needs = SM_NEW_ARRAY(p->arena, int32_t, t->n_tables);
+    t->n_needs = 0;
+    for (int32_t i = 0; i < t->n_tables; i++) {
+        if (tables[i].n_parts != 2) {
+            continue;
+        }
+        const sm_str name = sm_arena_strf(p->arena, "%.*s.%.*s", SM_STR_ARG(tables[i].parts[0]),
+                                          SM_STR_ARG(tables[i].parts[1]));
+        const int32_t need = smi_flow_task_find(p, name);
+        if (need >= 0) {
+            t->needs[t->n_needs++] = need;
+        }
+    }
+    return SM_OK;
+}
+
+/* Walks from one unplaced task to one that it needs until one comes again. */
+static sm_status fail_cycle(const sm_pipeline *p, const bool *is_placed, int32_t from, sm_error *e)
+{
+    int32_t *seen = SM_NEW_ARRAY(p->arena, int32_t, p->n_tasks + 1);
+    int32_t n = 0, start = 0;
+    sm_buf names = {0};
+
+    for (int32_t at = from; n <= p->n_tasks; n++) {
+        for (start = 0; start < n && seen[start] != at; start++) {
+        }
+        if (start < n) {
+            break;
+        }
+        seen[n] = at;
+        for (int32_t i = 0; i < p->tasks[at].n_needs; i++) {
+            if (!is_placed[p->tasks[at].needs[i]]) {
+                at = p->tasks[at].needs[i];
+                break;
+            }
+        }
+    }
+    for (int32_t i = start; i < n; i++) {
+        sm_buf_printf(&names, "%.*s needs ", SM_STR_ARG(p->tasks[seen[i]].name));
+    }
+    sm_buf_text(&names, p->tasks[seen[start]].name);
+    const sm_status st =
+        sm_fail(e, SM_INVALID, "tasks in a circle: %.*s", SM_STR_ARG(sm_buf_str(&names)));
+    sm_buf_release(&names);
+    return smi_flow_at(p, p->tasks[seen[start]].at, st, e);
+}
+
+static bool is_ready(const smi_flow_task *t, const bool *is_placed)
+{
+    for (int32_t i = 0; i < t->n_needs; i++) {
+        if (!is_placed[t->needs[i]]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+sm_status smi_flow_graph_order(sm_pipeline *p, sm_error *e)
+{
+    const int32_t n = p->n_tasks;
+    bool *is_placed = SM_NEW_ARRAY(p->arena, bool, n);
+    int32_t *place = SM_NEW_ARRAY(p->arena, int32_t, n); /* of a task of the file, in the order */
+    smi_flow_task *ordered = SM_NEW_ARRAY(p->arena, smi_flow_task, n);
+
+    for (int32_t i = 0; i < n; i++) {
+        const sm_status st = find_needs(p, &p->tasks[i], e);
+        if (st != SM_OK) {
+            return sm_within(e, st, "task %.*s", SM_STR_ARG(p->tasks[i].name));
+        }
+    }
+    for (int32_t done = 0; done < n; done++) {
+        int32_t next = 0, unplaced = -1;
+        while (next < n && (is_placed[next] || !is_ready(&p->tasks[next], is_placed))) {
+            unplaced = unplaced < 0 && !is_placed[next] ? next : unplaced;
+            next++;
+        }
+        if (next == n) {
+            return fail_cycle(p, is_placed, unplaced, e);
+        }
+        is_placed[next] = true;
+        place[next] = done;
+        ordered[done] = p->tasks[next];
+    }
+    for (int32_t i = 0; i < n; i++) {
+        for (int32_t k = 0; k < ordered[i].n_needs; k++) {
+            ordered[i].needs[k] = place[ordered[i].needs[k]];
+        }
+    }
+    p->tasks = ordered;
+    return SM_OK;
+}
+
+sm_status smi_flow_graph_choose(const sm_pipeline *p, sm_str which, bool *chosen, sm_error *e)
+{
+    const bool with_rest = sm_str_ends(which, SM_STR("+"));
+    const sm_str name = {which.data, which.len - (with_rest ? 1 : 0)};
+
+    for (int32_t i = 0; i < p->n_tasks; i++) {
+        chosen[i] = which.len == 0;
+    }
+    if (which.len == 0) {
+        return SM_OK;
+    }
+    const int32_t first = smi_flow_task_find(p, name);
+    if (first < 0) {
+        sm_str *names = SM_NEW_ARRAY(p->arena, sm_str, p->n_tasks);
+        for (int32_t i = 0; i < p->n_tasks; i++) {
+            names[i] = p->tasks[i].name;
+        }
+        const sm_status st = sm_fail(e, SM_NAME, "no task \"%.*s\" in pipeline %.*s",
+                                     SM_STR_ARG(name), SM_STR_ARG(p->name));
+        const char *near = sm_nearest_name(name, names, p->n_tasks);
+        if (near) {
+            sm_error_todo(e, "Did you mean \"%s\"?", near);
+        }
+        return st;
+    }
+    chosen[first] = true;
+    for (int32_t i = first + 1; i < p->n_tasks && with_rest; i++) {
+        for (int32_t k = 0; k < p->tasks[i].n_needs; k++) {
+            chosen[i] = chosen[i] || chosen[p->tasks[i].needs[k]];
+        }
+    }
+    return SM_OK;
+}

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * flow/flow_int.h: what the files of pipelines share: a pipeline as it was read, the state of a
+ * run, what a table knows of the files that it was loaded from. In the order of the work. */
+#ifndef SM_FLOW_FLOW_INT_H
+#define SM_FLOW_FLOW_INT_H
+
+#include "base/hash.h"
+#include "flow/flow.h"
+
+/* ---- a pipeline as it was read (flow_yaml.c, flow_graph.c) ----------------------------------- */
+
+typedef struct smi_flow_place {
+    int64_t line, byte; /* 1-based, of the pipeline file; 0: none */
+} smi_flow_place;
+
+typedef enum smi_flow_var_type {
+    SMI_VAR_URI,
+    SMI_VAR_TEXT,
+    SMI_VAR_MONTH, /* "2022-04"; by default the month of the logical date */
+    SMI_VAR_DATE,  /* by default the logical date */
+    SMI_VAR_INTEGER,
+} smi_flow_var_type;
+
+typedef struct smi_flow_var {
+    sm_str name, default_text, help;
+    bool has_default;
+    smi_flow_var_type type;
+    smi_flow_place at;
+} smi_flow_var;
+
+typedef struct smi_flow_source {
+    sm_str name; /* of the variable that holds the folder */
+    int32_t var;
+    sm_str match;
+    int32_t window;    /* a month variable, or −1: all files */
+    sm_str quarantine; /* a table, or "" */
+    smi_flow_place at;
+} smi_flow_source;
+
+typedef struct smi_flow_task {
+    sm_task_kind kind;
+    sm_str name; /* layer.table */
+    sm_sql sql;
+    int32_t source; /* of a load */
+    sm_str by;      /* of a load: the column that holds the file's date */
+    const sm_table_name *tables;
+    int32_t n_tables;
+    int32_t *needs; /* other tasks that its SQL names */
+    int32_t n_needs;
+    smi_flow_place at;
+} smi_flow_task;
+
+struct sm_pipeline {
+    sm_arena *arena;
+    sm_str path, folder, name, description;
+    smi_flow_var *vars;
+    int32_t n_vars;
+    int32_t lake; /* a variable, or −1 */
+    smi_flow_source *sources;
+    int32_t n_sources;
+    smi_flow_task *tasks; /* in the order in which they run */
+    int32_t n_tasks;
+};
+
+/** Reads the file and the SQL beside it; the tasks stand in the order of the file. */
+sm_status smi_flow_yaml_read(sm_pipeline *p, sm_error *e) SM_MUST_USE;
+/** Finds what each task needs and puts the tasks in order. SM_INVALID names a cycle. */
+sm_status smi_flow_graph_order(sm_pipeline *p, sm_error *e) SM_MUST_USE;
+/** Marks the tasks that `--task` means. SM_NAME with the nearest name. */
+sm_status smi_flow_graph_choose(const sm_pipeline *p, sm_str which, bool *chosen,
+                                sm_error *e) SM_MUST_USE;
+/** The task of that name, ASCII case aside, or −1. */
+int32_t smi_flow_task_find(const sm_pipeline *p, sm_str name);
+/** Adds a place in the pipeline file to an error; returns st. */
+sm_status smi_flow_at(const sm_pipeline *p, smi_flow_place at, sm_status st, sm_error *e);
+
+/* ---- what a table knows of its files (flow_books.c) ------------------------------------------ */
+
+/* One file as the commits of a table tell of it. */
+typedef struct smi_flow_known {
+    int64_t version; /* of its txn; −1: none */
+    bool has_identity;
+    bool is_dropped; /* its Date was replaced when it was gone: its rows are no more there */
+    sm_str uri;
+    uint64_t size_bytes;
+    int64_t modified_us;
+    sm_hash128 hash;
+    int64_t n_lines; /* that are not blank */
+} smi_flow_known;
+
+/* A table's books; `{0}` is a table that is not there. */
+typedef struct smi_flow_books {
+    sm_snapshot *snapshot; /* NULL: no such table */
+    sm_map *files; /* name -> smi_flow_known: those with a txn of this pipeline, in the window */
+} smi_flow_books;
+
+/* What a run has to do with a file, for one table. */
+typedef enum smi_flow_verdict {
+    SMI_FILE_SAME,
+    SMI_FILE_NEW,
+    SMI_FILE_AGAIN, /* changed, or of the Date of a changed one */
+} smi_flow_verdict;
+
+/* ---- a run (flow_run.c) ---------------------------------------------------------------------- */
+
+typedef struct smi_flow_run smi_flow_run;
+
+/* A file of the window, and what the run came to know of it. */
+typedef struct smi_flow_file {
+    bool is_read, is_hashed;
+    sm_hash128 hash;
+    int64_t n_lines; /* not blank; −1 where it was neither read now nor is known from before */
+} smi_flow_file;
+
+/* A quarantine table being written (flow_quarantine.c). */
+typedef struct smi_flow_quarantine {
+    smi_flow_books books;
+    sm_str uri;
+    smi_flow_verdict *verdicts; /* one a file of the window */
+    int64_t *versions;          /* of the txn that is written for it */
+    int32_t *readers; /* the task whose refused lines of the file are kept; −1: none yet */
+    sm_stage *stage;
+    sm_candidate *candidate;
+    int64_t n_rows_before; /* of the table; −1: there was none */
+    int64_t wall_ns;
+    const sm_str *paths, *columns; /* of the source's lines, and the table's names for them */
+    int32_t n_columns;
+} smi_flow_quarantine;
+
+typedef struct smi_flow_source_state {
+    const smi_flow_source *def;
+    sm_str path;
+    int32_t first_day, last_day; /* the window, both included */
+    bool is_open;
+    bool is_set;           /* do the run's names read these files by the path? */
+    sm_files found;        /* all that match */
+    sm_files files;        /* of the window; its store is `found`'s */
+    smi_flow_file *states; /* one a file of the window */
+    sm_map *by_uri;        /* -> 1 + index in files */
+    smi_flow_quarantine quarantine;
+} smi_flow_source_state;
+
+typedef struct smi_flow_task_state {
+    bool is_chosen;
+    sm_candidate *candidate;
+    int64_t n_rows_before; /* of the table; −1: there was none */
+    int64_t wall_ns;
+} smi_flow_task_state;
+
+/* What the SQL being planned asked for, by way of the run's resolver. */
+typedef struct smi_flow_asked {
+    sm_str *tables; /* stored ones, as the SQL names them */
+    int64_t n_tables, cap_tables;
+    sm_buf text;         /* what else decides the rows: views' SQL, variables */
+    bool reads_paths;    /* by a table function: files, or a table by its place */
+    uint32_t sources;    /* that it reads, as bits; see SMI_MAX_SOURCES */
+    bool has_opened_one; /* of them, while planning */
+} smi_flow_asked;
+
+#define SMI_MAX_SOURCES 16
+
+/* Where refused lines of all sources go in. */
+typedef struct smi_flow_refuse {
+    smi_flow_run *run;
+    int32_t task;      /* that runs */
+    int32_t at;        /* the source in work */
+    sm_batch *pending; /* that its stage did not take yet */
+} smi_flow_refuse;
+
+struct smi_flow_run {
+    const sm_pipeline *p;
+    const sm_run_opts *opts;
+    const sm_exec_env *env;
+    sm_arena *arena;
+    sm_str id;
+    int64_t start_us, start_ns;
+    sm_value *vars;
+    sm_names *names;
+    smi_flow_source_state *sources;
+    smi_flow_task_state *tasks;
+    smi_flow_refuse refuse;
+    smi_flow_asked asked;
+    sm_map *counted; /* URIs of text files whose lines are in the report */
+    sm_run_report *report;
+    int64_t cap_unknown, cap_warnings, cap_gone;
+};
+
+/** What a commit says of its run, as JSON, for its user metadata; with what it was made of. */
+sm_str smi_flow_metadata(const smi_flow_run *r);
+sm_str smi_flow_metadata_with(const smi_flow_run *r, sm_str inputs);
+/** A new set of names with the run's variables, views and candidates. */
+sm_names *smi_flow_names(const smi_flow_run *r);
+/** Plans a task's SQL; r->asked is what it asked for. Opens sources that it reads. `names`: NULL
+ * for the run's own, which read a source's whole window; else those of a load, in which the files
+ * of its source are set. */
+sm_status smi_flow_plan(smi_flow_run *r, sm_names *names, const smi_flow_task *t, sm_arena *a,
+                        sm_plan **out, sm_error *e) SM_MUST_USE;
+/** Runs the plan that r->asked is of, for a task; its counts go to the report, refused lines to
+ * quarantine. `main` NULL: its rows are dropped. */
+sm_status smi_flow_execute(smi_flow_run *r, int32_t task, const sm_plan *plan, const sm_sink *main,
+                           sm_error *e) SM_MUST_USE;
+/** Lists a source, once, and settles what its quarantine has to do. */
+sm_status smi_flow_source_open(smi_flow_run *r, int32_t source, sm_error *e) SM_MUST_USE;
+/** Where an output column of a plan comes from: the path in its one scan's rows; false where it is
+ * computed or there is more than one scan below. */
+bool smi_flow_plan_path(const sm_plan *plan, int32_t column, sm_arena *a, sm_str *path);
+/** The one scan of a plan of projections and filters, or NULL. */
+const sm_plan_node *smi_flow_plan_scan(const sm_plan *plan);
+
+/** Opens a table's books: what is known of the files of the source's window. */
+sm_status smi_flow_books_open(smi_flow_run *r, const smi_flow_source_state *s, sm_str uri,
+                              smi_flow_books *out, sm_error *e) SM_MUST_USE;
+void smi_flow_books_release(smi_flow_books *b);
+const smi_flow_known *smi_flow_books_find(const smi_flow_books *b, sm_str name);
+int64_t smi_flow_books_version(const smi_flow_books *b, sm_str name); /* −1: none */
+int64_t smi_flow_snapshot_rows(const sm_snapshot *s);                 /* NULL: −1 */
+/** Judges each file of the window against the books; verdicts has room for all. */
+sm_status smi_flow_books_judge(smi_flow_run *r, smi_flow_source_state *s, const smi_flow_books *b,
+                               smi_flow_verdict *verdicts, sm_error *e) SM_MUST_USE;
+/** Is the date one whose files are loaded again? */
+bool smi_flow_is_again(const smi_flow_source_state *s, const smi_flow_verdict *verdicts,
+                       int32_t date);
+/** Files in the books and not in the folder: tells fn of each. */
+void smi_flow_books_gone(const smi_flow_source_state *s, const smi_flow_books *b,
+                         void (*fn)(void *ctx, sm_str name, const smi_flow_known *k, int32_t date),
+                         void *ctx);
+/** The commit's own information: pipeline, run, and the identities of all files of the window as
+ * the table knows them after this commit. versions[i] < 0: file i is not in the table. */
+sm_str smi_flow_books_info(smi_flow_run *r, const smi_flow_source_state *s, const smi_flow_books *b,
+                           const smi_flow_verdict *verdicts, const int64_t *versions);
+sm_str smi_flow_app_id(const smi_flow_run *r, sm_str file);
+/** What the newest commit that changed data says of a key in its "smelt" member; "" where
+ * nothing. In the run's arena. */
+sm_status smi_flow_books_last(smi_flow_run *r, sm_store *s, const char *key, sm_str *out,
+                              sm_error *e) SM_MUST_USE;
+
+/* ---- the kinds of work (flow_load.c, flow_table.c, flow_quarantine.c) ------------------------ */
+
+sm_status smi_flow_load_run(smi_flow_run *r, int32_t task, sm_error *e) SM_MUST_USE;
+sm_status smi_flow_table_run(smi_flow_run *r, int32_t task, sm_error *e) SM_MUST_USE;
+
+/** Judges the window's files for the source's quarantine table. */
+sm_status smi_flow_quarantine_judge(smi_flow_run *r, smi_flow_source_state *s,
+                                    sm_error *e) SM_MUST_USE;
+/** Opens the stage, where some file of the window has something to add. Before a run of a plan. */
+sm_status smi_flow_quarantine_open(smi_flow_run *r, smi_flow_source_state *s,
+                                   sm_error *e) SM_MUST_USE;
+/** The sink of refused lines, for a task. */
+sm_sink smi_flow_quarantine_sink(smi_flow_run *r, int32_t task);
+/** Ends the stage: its candidate, or none where nothing was opened. */
+sm_status smi_flow_quarantine_finish(smi_flow_run *r, smi_flow_source_state *s,
+                                     sm_error *e) SM_MUST_USE;
+void smi_flow_quarantine_release(smi_flow_quarantine *q);
+
+/* ---- the report (flow_report.c) -------------------------------------------------------------- */
+
+void smi_flow_report_exec(smi_flow_run *r, const sm_exec_report *x);
+void smi_flow_report_warn(smi_flow_run *r, const char *fmt, ...) SM_PRINTF(2, 3);
+void smi_flow_report_gone(smi_flow_run *r, sm_str name);
+void smi_flow_report_sources(smi_flow_run *r);
+/** `versions` as sm_publish gave them to the candidates of `order`. */
+void smi_flow_report_tables(smi_flow_run *r, sm_candidate *const *published,
+                            const int64_t *versions, int32_t n);
+
+#endif

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * flow/flow_plan.c: a task's SQL into a plan, and what the plan reads. Called by the kinds of work.
+ *
+ * The names' resolver is wrapped, so that what the SQL asks for, through views too, is known: the
+ * tables (a run's inputs), the sources (opened when first asked for, and read by the files of their
+ * window), views and variables (all that decides a table's rows).
+ * A source that is opened in the midst of planning changes what names mean, and equal scans are
+ * told by their dataset's address: so the SQL is then planned once more. */
+#include "flow/flow_int.h"
+
+/* ---- what SQL asks for ---------------------------------------------------------------------- */
+
+typedef struct asking {
+    smi_flow_run *run;
+    sm_names *names;
+    sm_resolver inner;
+    int32_t own; /* the source whose files are set already, or −1 */
+} asking;
+
+static void note_table(asking *k, sm_str name)
+{
+    smi_flow_asked *asked = &k->run->asked;
+
+    for (int64_t i = 0; i < asked->n_tables; i++) {
+        if (sm_str_eq_nocase(asked->tables[i], name)) {
+            return;
+        }
+    }
+    asked->tables = sm_arena_grow(k->run->arena, asked->tables, asked->n_tables, &asked->cap_tables,
+                                  sizeof(*asked->tables));
+    asked->tables[asked->n_tables++] = name;
+}
+
+static sm_status ask_table(void *ctx, const sm_str *parts, int32_t n_parts, sm_arena *a,
+                           sm_relation *out, sm_error *e)
+{
+    asking *k = ctx;
+    const sm_pipeline *p = k->run->p;
+
+    SM_TRY(k->inner.table(k->inner.ctx, parts, n_parts, a, out, e));
+    const sm_str name =
+        sm_arena_strf(k->run->arena, "%.*s.%.*s", SM_STR_ARG(parts[0]), SM_STR_ARG(parts[1]));
+    const int32_t task = smi_flow_task_find(p, name);
+    if (task >= 0 && p->tasks[task].kind == SM_TASK_VIEW) {
+        sm_buf_printf(&k->run->asked.text, "view %.*s\n", SM_STR_ARG(p->tasks[task].name));
+        sm_buf_text(&k->run->asked.text, p->tasks[task].sql.text);
+        sm_buf_text(&k->run->asked.text, SM_STR("\n"));
+    } else {
+        note_table(k, name);
+    }
+    return SM_OK;
+}
+
+static sm_status ask_source(asking *k, int32_t i, sm_error *e)
+{
+    smi_flow_source_state *s = &k->run->sources[i];
+
+    k->run->asked.sources |= 1u << i;
+    if (i == k->own || s->is_open) {
+        return SM_OK;
+    }
+    k->run->asked.has_opened_one = true;
+    return smi_flow_source_open(k->run, i, e);
+}
+
+static sm_status ask_function(void *ctx, sm_str name, const sm_table_arg *args, int32_t n_args,
+                              sm_arena *a, sm_relation *out, sm_error *e)
+{
+    asking *k = ctx;
+
+    k->run->asked.reads_paths = true;
+    for (int32_t i = 0; i < k->run->p->n_sources && n_args > 0; i++) {
+        const sm_value *v = &args[0].value;
+        if (!args[0].has_items && v->type && v->type->id == SM_TYPE_STRING && !v->is_null &&
+            sm_str_eq(v->as.s, k->run->sources[i].path)) {
+            SM_TRY(ask_source(k, i, e));
+        }
+    }
+    return k->inner.function(k->inner.ctx, name, args, n_args, a, out, e);
+}
+
+static sm_status ask_variable(void *ctx, sm_str name, sm_arena *a, sm_value *out, sm_error *e)
+{
+    asking *k = ctx;
+
+    SM_TRY(k->inner.variable(k->inner.ctx, name, a, out, e));
+    sm_buf_printf(&k->run->asked.text, "variable %.*s ", SM_STR_ARG(name));
+    sm_value_print(*out, &k->run->asked.text);
+    sm_buf_text(&k->run->asked.text, SM_STR("\n"));
+    return SM_OK;
+}
+
+/* ---- planning ------------------------------------------------------------------------------- */
+
+static void forget_asked(smi_flow_run *r)
+{
+    sm_buf_release(&r->asked.text);
+    r->asked = (smi_flow_asked){0};
+}
+
+/* The files of each open source's window stand for its folder. */
+static void set_sources(smi_flow_run *r, sm_names *names, int32_t own)
+{
+    for (int32_t i = 0; i < r->p->n_sources; i++) {
+        smi_flow_source_state *s = &r->sources[i];
+        const bool is_run_names = names == r->names;
+        if (i != own && s->is_open && !(is_run_names && s->is_set)) {
+            sm_names_set_files(names, s->path, &s->files);
+            s->is_set = s->is_set || is_run_names;
+        }
+    }
+}
+
+sm_status smi_flow_plan(smi_flow_run *r, sm_names *names, const smi_flow_task *t, sm_arena *a,
+                        sm_plan **out, sm_error *e)
+{
+    asking k = {.run = r, .names = names ? names : r->names, .own = names ? t->source : -1};
+    const sm_resolver resolver = {
+        .ctx = &k, .table = ask_table, .function = ask_function, .variable = ask_variable};
+
+    k.inner = sm_names_resolver(k.names);
+    do {
+        forget_asked(r);
+        set_sources(r, k.names, k.own);
+        SM_TRY(sm_query_plan(&t->sql, &resolver, a, out, e));
+    } while (r->asked.has_opened_one);
+    return SM_OK;
+}
+
+/* ---- where columns come from ---------------------------------------------------------------- */
+
+const sm_plan_node *smi_flow_plan_scan(const sm_plan *plan)
+{
+    const sm_plan_node *n = plan->root;
+
+    while (n->kind == SM_PLAN_PROJECT || n->kind == SM_PLAN_FILTER) {
+        n = n->inputs[0];
+    }
+    return n->kind == SM_PLAN_SCAN && plan->n_params == 0 ? n : NULL;
+}
+
+/* Of column `column` that a node gives; of an expression over what the node gives. */
+static bool column_path(const sm_plan_node *n, int32_t column, sm_arena *a, sm_str *out);
+
+static bool expr_path(const sm_plan_node *n, const sm_expr *x, sm_arena *a, sm_str *out)
+{
+    if (x->kind == SM_EXPR_COLUMN) {
+        return column_path(n, x->index, a, out);
+    }
+    if (x->kind != SM_EXPR_FIELD || !expr_path(n, x->args[0], a, out)) {
+        return false;
+    }
+    *out = sm_arena_strf(a, "%.*s.%.*s", SM_STR_ARG(*out),
+                         SM_STR_ARG(x->args[0]->type->fields[x->index].name));
+    return true;
+}
+
+static bool column_path(const sm_plan_node *n, int32_t column, sm_arena *a, sm_str *out)
+{
+    while (n->kind == SM_PLAN_FILTER) {
+        n = n->inputs[0];
+    }
+    if (n->kind == SM_PLAN_PROJECT) {
+        return expr_path(n->inputs[0], n->as.project.exprs[column], a, out);
+    }
+    if (n->kind != SM_PLAN_SCAN) {
+        return false;
+    }
+    *out = n->as.scan.dataset->schema->fields[n->as.scan.columns[column]].name;
+    return true;
+}
+
+bool smi_flow_plan_path(const sm_plan *plan, int32_t column, sm_arena *a, sm_str *path)
+{
+    return smi_flow_plan_scan(plan) && column_path(plan->root, column, a, path);
+}

@@ -1,0 +1,412 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * flow/flow_quarantine.c: refused lines into a source's quarantine table, each file's exactly once.
+ * Called by a run around each plan that reads a source.
+ *
+ * Order     judge when the source is opened; open before the first plan that reads it; the sink
+ *           takes refused lines of all plans; finish when all tasks are done.
+ * Once      The table has transactions and identities of its own (flow_books.c), the same for each
+ *           form of a pipeline: lines of a file that is recorded already are dropped here (they are
+ *           counted all the same). Files that changed, and those of their Dates, are replaced. Of
+ *           several tasks that read a file the first one's lines are taken.
+ * Columns   as exec gives them, then run and time. `column` is the name that the table of the lines
+ *           has for it: the first SQL that is columns over the source's files says so; where none
+ *           does, the last part of its path. */
+#include "base/time.h"
+#include "flow/flow_int.h"
+
+#define N_READ_COLUMNS 8 /* of sm_refused_out_schema */
+#define COLUMN_COLUMN  (SM_REFUSED_OUT_FIRST + SM_REFUSED_COLUMN)
+
+static const sm_field quarantine_fields[] = {
+    {.name = {"file", 4}, .type = &sm_type_string, .is_nullable = true},
+    {.name = {"line", 4}, .type = &sm_type_i64, .is_nullable = true},
+    {.name = {"byte_offset", 11}, .type = &sm_type_i64, .is_nullable = true},
+    {.name = {"column", 6}, .type = &sm_type_string, .is_nullable = true},
+    {.name = {"reason", 6}, .type = &sm_type_string, .is_nullable = true},
+    {.name = {"message", 7}, .type = &sm_type_string, .is_nullable = true},
+    {.name = {"raw", 3}, .type = &sm_type_binary, .is_nullable = true},
+    {.name = {"raw_bytes", 9}, .type = &sm_type_i64, .is_nullable = true},
+    {.name = {"run", 3}, .type = &sm_type_string, .is_nullable = true},
+    {.name = {"time", 4}, .type = &sm_type_timestamp, .is_nullable = true},
+};
+static const sm_type quarantine_schema = {
+    .id = SM_TYPE_STRUCT, .fields = quarantine_fields, .n_fields = SM_COUNT(quarantine_fields)};
+
+/* ---- what there is to do -------------------------------------------------------------------- */
+
+sm_status smi_flow_quarantine_judge(smi_flow_run *r, smi_flow_source_state *s, sm_error *e)
+{
+    smi_flow_quarantine *q = &s->quarantine;
+    const int64_t n = s->files.n;
+
+    if (s->def->quarantine.len == 0) {
+        return SM_OK;
+    }
+    SM_TRY(sm_names_uri(r->names, s->def->quarantine, r->arena, &q->uri, e));
+    SM_TRY(smi_flow_books_open(r, s, q->uri, &q->books, e));
+    q->n_rows_before = smi_flow_snapshot_rows(q->books.snapshot);
+    q->verdicts = SM_NEW_ARRAY(r->arena, smi_flow_verdict, n);
+    q->versions = SM_NEW_ARRAY(r->arena, int64_t, n);
+    q->readers = SM_NEW_ARRAY(r->arena, int32_t, n);
+    SM_TRY(smi_flow_books_judge(r, s, &q->books, q->verdicts, e));
+    for (int64_t i = 0; i < n; i++) {
+        q->versions[i] = smi_flow_books_version(&q->books, s->files.items[i].name) + 1;
+        q->readers[i] = -1;
+    }
+    return SM_OK;
+}
+
+static bool has_work(const smi_flow_source_state *s)
+{
+    for (int64_t i = 0; s->quarantine.verdicts && i < s->files.n; i++) {
+        if (s->quarantine.verdicts[i] != SMI_FILE_SAME) {
+            return true;
+        }
+    }
+    return false;
+}
+
+typedef struct file_list {
+    const smi_flow_source_state *source;
+    sm_buf text;
+} file_list;
+
+static void put_uri(file_list *l, sm_str uri)
+{
+    if (uri.len == 0) {
+        return;
+    }
+    sm_buf_text(&l->text, l->text.len ? SM_STR(", '") : SM_STR("file IN ('"));
+    for (size_t i = 0; i < uri.len; i++) {
+        sm_buf_text(&l->text, uri.data[i] == '\'' ? SM_STR("''") : (sm_str){uri.data + i, 1});
+    }
+    sm_buf_text(&l->text, SM_STR("'"));
+}
+
+static void put_gone_uri(void *ctx, sm_str name, const smi_flow_known *k, int32_t date)
+{
+    file_list *l = ctx;
+
+    if (!k->is_dropped && smi_flow_is_again(l->source, l->source->quarantine.verdicts, date)) {
+        put_uri(l, k->uri);
+    }
+}
+
+/* Whose lines leave the table, as they were opened then and as they are now: "" where none. */
+static sm_str replaced_files(smi_flow_run *r, const smi_flow_source_state *s)
+{
+    file_list l = {.source = s};
+
+    for (int64_t i = 0; i < s->files.n; i++) {
+        const sm_found_file *f = &s->files.items[i];
+        const smi_flow_known *old = smi_flow_books_find(&s->quarantine.books, f->name);
+        if (s->quarantine.verdicts[i] == SMI_FILE_AGAIN) {
+            put_uri(&l, f->file.uri);
+            if (old && !sm_str_eq(old->uri, f->file.uri)) {
+                put_uri(&l, old->uri);
+            }
+        }
+    }
+    smi_flow_books_gone(s, &s->quarantine.books, put_gone_uri, &l);
+    sm_buf_text(&l.text, l.text.len ? SM_STR(")") : SM_STR(""));
+    const sm_str out = sm_arena_str(r->arena, sm_buf_str(&l.text));
+    sm_buf_release(&l.text);
+    return out;
+}
+
+/* ---- names of columns ----------------------------------------------------------------------- */
+
+/* The names that a plan over the source gives to columns of its lines. */
+static bool take_columns(smi_flow_run *r, smi_flow_source_state *s, const sm_plan *plan)
+{
+    smi_flow_quarantine *q = &s->quarantine;
+    const sm_plan_node *scan = smi_flow_plan_scan(plan);
+    const sm_type *schema = plan->root->schema;
+
+    if (!scan || scan->as.scan.dataset->n_files == 0 ||
+        !sm_map_get(s->by_uri, scan->as.scan.dataset->files[0].uri)) {
+        return false;
+    }
+    sm_str *paths = SM_NEW_ARRAY(r->arena, sm_str, schema->n_fields);
+    sm_str *columns = SM_NEW_ARRAY(r->arena, sm_str, schema->n_fields);
+    for (int32_t i = 0; i < schema->n_fields; i++) {
+        if (smi_flow_plan_path(plan, i, r->arena, &paths[q->n_columns])) {
+            columns[q->n_columns++] = sm_arena_str(r->arena, schema->fields[i].name);
+        }
+    }
+    q->paths = paths;
+    q->columns = columns;
+    return true;
+}
+
+/* SQL that does not plan is its own task's affair. */
+static void find_columns(smi_flow_run *r, smi_flow_source_state *s)
+{
+    const smi_flow_asked asked = r->asked; /* of the plan that is about to run */
+    bool is_found = false;
+
+    r->asked = (smi_flow_asked){0};
+    for (int32_t i = 0; i < r->p->n_tasks && !is_found; i++) {
+        if (r->p->tasks[i].n_tables > 0) {
+            continue;
+        }
+        sm_plan *plan = NULL;
+        sm_error ignored = {0};
+        sm_arena *a = sm_arena_new(r->env->budget);
+        is_found = smi_flow_plan(r, NULL, &r->p->tasks[i], a, &plan, &ignored) == SM_OK &&
+                   take_columns(r, s, plan);
+        sm_arena_free(a);
+    }
+    sm_buf_release(&r->asked.text);
+    r->asked = asked;
+}
+
+static sm_str column_name(const smi_flow_quarantine *q, sm_str path)
+{
+    for (int32_t i = 0; i < q->n_columns; i++) {
+        if (sm_str_eq(q->paths[i], path)) {
+            return q->columns[i];
+        }
+    }
+    for (int32_t i = 0; i < q->n_columns; i++) { /* a struct: its first field that has a name */
+        if (q->paths[i].len > path.len && q->paths[i].data[path.len] == '.' &&
+            sm_str_starts(q->paths[i], path)) {
+            return q->columns[i];
+        }
+    }
+    for (size_t i = path.len; i > 0; i--) {
+        if (path.data[i - 1] == '.') {
+            return (sm_str){path.data + i, path.len - i};
+        }
+    }
+    return path;
+}
+
+/* ---- opening -------------------------------------------------------------------------------- */
+
+sm_status smi_flow_quarantine_open(smi_flow_run *r, smi_flow_source_state *s, sm_error *e)
+{
+    smi_flow_quarantine *q = &s->quarantine;
+
+    if (q->stage || !has_work(s)) {
+        return SM_OK;
+    }
+    find_columns(r, s);
+    const sm_sql where = {.name = SM_STR("replaced files"), .text = replaced_files(r, s)};
+    const sm_write write = {
+        .uri = q->uri,
+        .mode = where.text.len ? SM_WRITE_REPLACE_WHERE : SM_WRITE_APPEND,
+        .where = where,
+        .operation = SM_STR("WRITE"),
+        .user_metadata = smi_flow_metadata(r),
+    };
+    return sm_stage_open(&write, &quarantine_schema, r->env, &q->stage, e);
+}
+
+/* ---- the sink ------------------------------------------------------------------------------- */
+
+/* Is row i a line of this source that goes into its table? */
+static bool is_taken(smi_flow_source_state *s, int32_t task, sm_str uri)
+{
+    smi_flow_quarantine *q = &s->quarantine;
+    const int64_t at = s->by_uri ? (int64_t)(intptr_t)sm_map_get(s->by_uri, uri) - 1 : -1;
+
+    if (at < 0 || !q->stage || q->verdicts[at] == SMI_FILE_SAME) {
+        return false;
+    }
+    if (q->readers[at] < 0) {
+        q->readers[at] = task;
+    }
+    return q->readers[at] == task;
+}
+
+static sm_status name_columns(const smi_flow_quarantine *q, const sm_column *paths,
+                              sm_budget *budget, sm_batch *into, sm_column *out, sm_error *e)
+{
+    sm_builder *b = sm_builder_new(&sm_type_string, budget);
+
+    for (int64_t i = 0; i < paths->n_rows; i++) {
+        if (sm_column_is_null(paths, i)) {
+            sm_builder_null(b);
+        } else {
+            sm_builder_str(b, column_name(q, sm_column_str(paths, i)));
+        }
+    }
+    const sm_status st = sm_builder_finish(b, into, out, e);
+    sm_builder_free(b);
+    return st;
+}
+
+/* The rows of `taken` as the table has them. */
+static sm_status as_table(const smi_flow_run *r, const smi_flow_quarantine *q,
+                          const sm_batch *taken, sm_batch **out, sm_error *e)
+{
+    sm_status st = SM_OK;
+    sm_batch *b = NULL;
+    const sm_value time = {.type = &sm_type_timestamp, .as.i = r->start_us};
+    const int64_t n = taken->n_rows;
+
+    SM_TRY(sm_batch_new(r->env->budget, &quarantine_schema, &b, e));
+    sm_batch_keep_all(b, taken);
+    for (int32_t i = 0; i < N_READ_COLUMNS; i++) {
+        b->columns[i] = taken->columns[i];
+    }
+    SM_TRY_GOTO(st, done,
+                name_columns(q, &taken->columns[COLUMN_COLUMN], r->env->budget, b,
+                             &b->columns[COLUMN_COLUMN], e));
+    SM_TRY_GOTO(st, done,
+                sm_column_constant(sm_value_str(r->id), n, b, &b->columns[N_READ_COLUMNS], e));
+    SM_TRY_GOTO(st, done, sm_column_constant(time, n, b, &b->columns[N_READ_COLUMNS + 1], e));
+    b->n_rows = n;
+    b->ordinal = taken->ordinal;
+    b->seq = taken->seq;
+    *out = b;
+    b = NULL;
+done:
+    sm_batch_release(b);
+    return st;
+}
+
+/* The lines of one source among the refused ones; NULL where there are none to take. */
+static sm_status take_lines(smi_flow_run *r, smi_flow_source_state *s, int32_t task,
+                            const sm_batch *refused, sm_batch **out, sm_error *e)
+{
+    sm_batch *taken = NULL;
+    sm_status st = SM_OK;
+    int64_t n = 0;
+    int32_t *rows = sm_alloc((size_t)refused->n_rows * sizeof(*rows));
+    const sm_column *files = &refused->columns[SM_REFUSED_OUT_FILE];
+
+    *out = NULL;
+    for (int64_t i = 0; i < refused->n_rows; i++) {
+        if (is_taken(s, task, sm_column_str(files, i))) {
+            rows[n++] = (int32_t)i;
+        }
+    }
+    if (n > 0) {
+        SM_TRY_GOTO(st, done, sm_batch_gather(refused, rows, n, r->env->budget, &taken, e));
+        st = as_table(r, &s->quarantine, taken, out, e);
+    }
+done:
+    sm_batch_release(taken);
+    sm_free(rows);
+    return st;
+}
+
+/* What a stage did not take stays in `pending`: the call comes again with the same lines. */
+static sm_status push_refused(void *ctx, sm_batch *refused, sm_waker waker, sm_error *e)
+{
+    smi_flow_refuse *k = ctx;
+    smi_flow_run *r = k->run;
+
+    for (; k->at < r->p->n_sources; k->at++) {
+        smi_flow_source_state *s = &r->sources[k->at];
+        if (!k->pending) {
+            SM_TRY(take_lines(r, s, k->task, refused, &k->pending, e));
+        }
+        if (k->pending) {
+            const sm_sink to = sm_stage_sink(s->quarantine.stage);
+            SM_TRY(to.push(to.ctx, k->pending, waker, e));
+            sm_batch_release(k->pending);
+            k->pending = NULL;
+        }
+    }
+    k->at = 0;
+    return SM_OK;
+}
+
+sm_sink smi_flow_quarantine_sink(smi_flow_run *r, int32_t task)
+{
+    r->refuse = (smi_flow_refuse){.run = r, .task = task};
+    return (sm_sink){.ctx = &r->refuse, .push = push_refused};
+}
+
+/* ---- ending --------------------------------------------------------------------------------- */
+
+/* Waits on the spot for a sink's end: the caller is no worker. */
+typedef struct waiter {
+    sm_mutex mutex;
+    sm_cond woken;
+    bool is_woken;
+} waiter;
+
+static void wake(void *ctx)
+{
+    waiter *w = ctx;
+
+    sm_mutex_lock(&w->mutex);
+    w->is_woken = true;
+    sm_cond_signal(&w->woken);
+    sm_mutex_unlock(&w->mutex);
+}
+
+static sm_status finish_sink(const sm_sink *sink, sm_error *e)
+{
+    waiter w = {0};
+    sm_status st = SM_WAIT;
+
+    sm_mutex_init(&w.mutex);
+    sm_cond_init(&w.woken);
+    while (st == SM_WAIT) {
+        st = sink->finish(sink->ctx, (sm_waker){.wake = wake, .ctx = &w}, e);
+        sm_mutex_lock(&w.mutex);
+        while (st == SM_WAIT && !w.is_woken) {
+            sm_cond_wait(&w.woken, &w.mutex);
+        }
+        w.is_woken = false;
+        sm_mutex_unlock(&w.mutex);
+    }
+    sm_cond_release(&w.woken);
+    sm_mutex_release(&w.mutex);
+    return st;
+}
+
+static sm_status make_candidate(smi_flow_run *r, smi_flow_source_state *s, sm_error *e)
+{
+    smi_flow_quarantine *q = &s->quarantine;
+    sm_delta_txn *txns = SM_NEW_ARRAY(r->arena, sm_delta_txn, s->files.n);
+    int64_t n = 0;
+
+    for (int64_t i = 0; i < s->files.n; i++) {
+        if (q->verdicts[i] == SMI_FILE_SAME || !s->states[i].is_read) {
+            q->versions[i] = -1;
+            continue;
+        }
+        txns[n++] = (sm_delta_txn){.app_id = smi_flow_app_id(r, s->files.items[i].name),
+                                   .version = q->versions[i],
+                                   .updated_ms = r->start_us / 1000};
+    }
+    if (n == 0) {
+        return SM_OK; /* no plan came to these files */
+    }
+    const sm_str info = smi_flow_books_info(r, s, &q->books, q->verdicts, q->versions);
+    return sm_stage_candidate(q->stage, txns, n, info, &q->candidate, e);
+}
+
+sm_status smi_flow_quarantine_finish(smi_flow_run *r, smi_flow_source_state *s, sm_error *e)
+{
+    smi_flow_quarantine *q = &s->quarantine;
+    const int64_t start = sm_monotonic_ns();
+    sm_status st = SM_OK;
+
+    if (q->stage) {
+        const sm_sink sink = sm_stage_sink(q->stage);
+        st = finish_sink(&sink, e);
+        if (st == SM_OK) {
+            st = make_candidate(r, s, e);
+        }
+        sm_stage_close(q->stage);
+        q->stage = NULL;
+    }
+    q->wall_ns = sm_monotonic_ns() - start;
+    return sm_within(e, st, "quarantine %.*s", SM_STR_ARG(s->def->quarantine));
+}
+
+void smi_flow_quarantine_release(smi_flow_quarantine *q)
+{
+    sm_stage_close(q->stage);
+    sm_candidate_release(q->candidate);
+    smi_flow_books_release(&q->books);
+    *q = (smi_flow_quarantine){0};
+}

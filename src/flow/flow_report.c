@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * flow/flow_report.c: what a run did, as numbers. Called by flow_run.c as the run goes on.
+ *
+ * A file's lines count once, however often tasks read it. Unknown keys come by scan, not by file:
+ * those of a scan count where it read a file that was not counted before. */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "flow/flow_int.h"
+
+#define MOST_UNKNOWN 1000
+
+void sm_run_report_release(sm_run_report *r)
+{
+    sm_arena_free(r->arena);
+    *r = (sm_run_report){0};
+}
+
+/* ---- lines ---------------------------------------------------------------------------------- */
+
+static void add_unknown(smi_flow_run *r, const sm_unknown_key *key)
+{
+    sm_run_report *out = r->report;
+
+    for (int64_t i = 0; i < out->n_unknown; i++) {
+        if (sm_str_eq(out->unknown[i].path, key->path)) {
+            out->unknown[i].lines += key->lines;
+            return;
+        }
+    }
+    if (out->n_unknown < MOST_UNKNOWN) {
+        out->unknown = sm_arena_grow(out->arena, out->unknown, out->n_unknown, &r->cap_unknown,
+                                     sizeof(*out->unknown));
+        out->unknown[out->n_unknown++] =
+            (sm_unknown_key){.path = sm_arena_str(out->arena, key->path), .lines = key->lines};
+    }
+}
+
+static void add_counts(sm_scan_counts *sum, const sm_scan_counts *c)
+{
+    sum->rows += c->rows;
+    sum->lines += c->lines;
+    sum->refused += c->refused;
+    sum->blank += c->blank;
+    sum->unknown_lines += c->unknown_lines;
+}
+
+static void tell_source(smi_flow_run *r, const sm_file_report *f)
+{
+    for (int32_t i = 0; i < r->p->n_sources; i++) {
+        smi_flow_source_state *s = &r->sources[i];
+        const int64_t at = s->by_uri ? (int64_t)(intptr_t)sm_map_get(s->by_uri, f->uri) - 1 : -1;
+        if (at >= 0) {
+            s->states[at].is_read = true;
+            s->states[at].is_hashed = true;
+            s->states[at].n_lines = f->counts.lines - f->counts.blank;
+        }
+    }
+}
+
+void smi_flow_report_exec(smi_flow_run *r, const sm_exec_report *x)
+{
+    bool is_new = false;
+
+    for (int64_t i = 0; i < x->n_files; i++) {
+        const sm_file_report *f = &x->files[i];
+        if (f->is_pruned) {
+            continue;
+        }
+        tell_source(r, f);
+        void **is_counted = sm_map_at(r->counted, f->uri);
+        if (!*is_counted) {
+            *is_counted = r;
+            is_new = true;
+            r->report->files_read++;
+            add_counts(&r->report->counts, &f->counts);
+        }
+    }
+    for (int64_t i = 0; i < x->n_unknown && is_new; i++) {
+        add_unknown(r, &x->unknown[i]);
+    }
+}
+
+/* ---- sources -------------------------------------------------------------------------------- */
+
+void smi_flow_report_warn(smi_flow_run *r, const char *fmt, ...)
+{
+    char text[512];
+    va_list args;
+    sm_run_report *out = r->report;
+
+    va_start(args, fmt);
+    vsnprintf(text, sizeof(text), fmt, args);
+    va_end(args);
+    out->warnings = sm_arena_grow(out->arena, out->warnings, out->n_warnings, &r->cap_warnings,
+                                  sizeof(*out->warnings));
+    out->warnings[out->n_warnings++] = sm_arena_str(out->arena, sm_str_of(text));
+}
+
+void smi_flow_report_gone(smi_flow_run *r, sm_str name)
+{
+    sm_run_report *out = r->report;
+
+    for (int64_t i = 0; i < out->n_gone_files; i++) {
+        if (sm_str_eq(out->gone_files[i], name)) {
+            return; /* another load's word on the same file */
+        }
+    }
+    out->gone_files = sm_arena_grow(out->arena, out->gone_files, out->n_gone_files, &r->cap_gone,
+                                    sizeof(*out->gone_files));
+    out->gone_files[out->n_gone_files++] = sm_arena_str(out->arena, name);
+}
+
+/* Has the day a file with a line in it? Of a file that was not read and of which nothing is known,
+ * bytes are taken for lines. */
+static bool has_lines(const smi_flow_source_state *s, int32_t day)
+{
+    for (int64_t i = 0; i < s->files.n; i++) {
+        const sm_found_file *f = &s->files.items[i];
+        const int64_t n_lines = s->states[i].n_lines;
+        if (f->date == day && (n_lines >= 0 ? n_lines > 0 : f->file.size_bytes > 0)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void report_days(smi_flow_run *r, const smi_flow_source_state *s, int64_t *cap)
+{
+    sm_run_report *out = r->report;
+
+    for (int32_t day = s->first_day; s->def->window >= 0 && day <= s->last_day; day++) {
+        if (!has_lines(s, day)) {
+            out->missing_days = sm_arena_grow(out->arena, out->missing_days, out->n_missing_days,
+                                              cap, sizeof(*out->missing_days));
+            out->missing_days[out->n_missing_days++] = day;
+        }
+    }
+}
+
+void smi_flow_report_sources(smi_flow_run *r)
+{
+    int64_t cap_days = 0;
+
+    for (int32_t i = 0; i < r->p->n_sources; i++) {
+        const smi_flow_source_state *s = &r->sources[i];
+        if (!s->is_open) {
+            continue;
+        }
+        r->report->files_ignored += s->found.n_ignored;
+        for (int64_t k = 0; k < s->files.n; k++) {
+            r->report->files_skipped += !s->states[k].is_read;
+        }
+        report_days(r, s, &cap_days);
+        if (s->def->quarantine.len == 0 && r->report->counts.refused > 0) {
+            smi_flow_report_warn(
+                r, "source %.*s has no quarantine: its refused lines are kept nowhere",
+                SM_STR_ARG(s->def->name));
+        }
+    }
+}
+
+/* ---- tables --------------------------------------------------------------------------------- */
+
+static int64_t version_of(const sm_candidate *c, sm_candidate *const *published,
+                          const int64_t *versions, int32_t n)
+{
+    for (int32_t i = 0; i < n; i++) {
+        if (published[i] == c) {
+            return versions[i];
+        }
+    }
+    return -1;
+}
+
+void smi_flow_report_tables(smi_flow_run *r, sm_candidate *const *published,
+                            const int64_t *versions, int32_t n)
+{
+    sm_run_report *out = r->report;
+
+    out->tables = SM_NEW_ARRAY(out->arena, sm_table_report, r->p->n_tasks + r->p->n_sources);
+    for (int32_t i = 0; i < r->p->n_tasks; i++) {
+        const smi_flow_task_state *t = &r->tasks[i];
+        if (t->is_chosen) {
+            out->tables[out->n_tables++] = (sm_table_report){
+                .name = sm_arena_str(out->arena, r->p->tasks[i].name),
+                .version = version_of(t->candidate, published, versions, n),
+                .rows = t->candidate ? sm_candidate_table_rows(t->candidate) : t->n_rows_before,
+                .bytes = t->candidate ? sm_candidate_bytes(t->candidate) : 0,
+                .is_view = r->p->tasks[i].kind == SM_TASK_VIEW,
+                .wall_ns = t->wall_ns,
+            };
+        }
+    }
+    for (int32_t i = 0; i < r->p->n_sources; i++) {
+        const smi_flow_source_state *s = &r->sources[i];
+        const smi_flow_quarantine *q = &s->quarantine;
+        if (s->is_open && q->verdicts && (q->candidate || q->n_rows_before >= 0)) {
+            out->tables[out->n_tables++] = (sm_table_report){
+                .name = sm_arena_str(out->arena, s->def->quarantine),
+                .version = version_of(q->candidate, published, versions, n),
+                .rows = q->candidate ? sm_candidate_table_rows(q->candidate) : q->n_rows_before,
+                .bytes = q->candidate ? sm_candidate_bytes(q->candidate) : 0,
+                .wall_ns = q->wall_ns,
+            };
+        }
+    }
+}

@@ -1,0 +1,557 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * flow/flow_yaml.c: a pipeline from its YAML file and the SQL files beside it. Called by
+ * sm_pipeline_open (flow_run.c).
+ *
+ * Method    libfyaml makes a document; each mapping is read by the list of keys that it may have,
+ *           so that another one is an error at its place, with the nearest. All values are text:
+ *           YAML's guesses at types (2022-04, no, 1e3) play no part.
+ * Places    line and column of the key or value; a mapping's is that of its first key.
+ * Not read  aliases (refused), a second document (refused). */
+#include <libfyaml.h>
+#include <stdio.h>
+
+#include "base/text.h"
+#include "flow/flow_int.h"
+
+#define MAX_YAML_BYTES ((size_t)1 << 20)
+#define MAX_SQL_BYTES  ((size_t)1 << 20)
+#define MAX_KEYS       8
+
+/* ---- places and values ---------------------------------------------------------------------- */
+
+sm_status smi_flow_at(const sm_pipeline *p, smi_flow_place at, sm_status st, sm_error *e)
+{
+    if (st != SM_OK) {
+        sm_error_place(e, p->path.data, at.line, at.line > 0 ? at.byte : -1);
+    }
+    return st;
+}
+
+static smi_flow_place place_of(struct fy_node *n)
+{
+    void *iterator = NULL;
+
+    while (n && fy_node_get_type(n) != FYNT_SCALAR) { /* down to the first scalar */
+        iterator = NULL;
+        if (fy_node_get_type(n) == FYNT_MAPPING) {
+            struct fy_node_pair *pair = fy_node_mapping_iterate(n, &iterator);
+            n = pair ? fy_node_pair_key(pair) : NULL;
+        } else {
+            n = fy_node_sequence_iterate(n, &iterator);
+        }
+    }
+    struct fy_token *token = n ? fy_node_get_scalar_token(n) : NULL;
+    const struct fy_mark *mark = token ? fy_token_start_mark(token) : NULL;
+    return mark ? (smi_flow_place){mark->line + 1, mark->column + 1} : (smi_flow_place){0, 0};
+}
+
+static sm_status text_of(const sm_pipeline *p, struct fy_node *n, const char *what, sm_str *out,
+                         sm_error *e)
+{
+    size_t len = 0;
+
+    if (!n || fy_node_get_type(n) != FYNT_SCALAR || fy_node_is_alias(n)) {
+        return smi_flow_at(p, place_of(n), sm_fail(e, SM_SYNTAX, "%s is not a text", what), e);
+    }
+    const char *text = fy_node_get_scalar(n, &len);
+    *out = sm_arena_str(p->arena, (sm_str){text, text ? len : 0});
+    return SM_OK;
+}
+
+static sm_status want_kind(const sm_pipeline *p, struct fy_node *n, smi_flow_place at, bool is_map,
+                           const char *what, sm_error *e)
+{
+    const enum fy_node_type type = n ? fy_node_get_type(n) : FYNT_SCALAR;
+    if (type == (is_map ? FYNT_MAPPING : FYNT_SEQUENCE)) {
+        return SM_OK;
+    }
+    return smi_flow_at(p, at,
+                       sm_fail(e, SM_SYNTAX, "%s is not a %s", what,
+                               is_map ? "mapping (key: value)" : "list (- item)"),
+                       e);
+}
+
+/* A mapping by the keys that it may have. */
+typedef struct fields {
+    const char *const *keys; /* NULL-ended */
+    struct fy_node *values[MAX_KEYS];
+    smi_flow_place places[MAX_KEYS]; /* of the keys */
+    bool has[MAX_KEYS];
+    smi_flow_place at;
+} fields;
+
+static sm_status fail_key(const sm_pipeline *p, const fields *f, sm_str key, const char *what,
+                          smi_flow_place at, sm_error *e)
+{
+    sm_str names[MAX_KEYS];
+    int n = 0;
+
+    for (; f->keys[n]; n++) {
+        names[n] = sm_str_of(f->keys[n]);
+    }
+    const sm_status st = sm_fail(e, SM_NAME, "%s has no key \"%.*s\"", what, SM_STR_ARG(key));
+    const char *near = sm_nearest_name(key, names, n);
+    if (near) {
+        sm_error_todo(e, "Did you mean \"%s\"?", near);
+    } else {
+        char list[120] = "";
+        for (int i = 0; i < n; i++) {
+            const size_t used = strlen(list);
+            snprintf(list + used, sizeof(list) - used, "%s%s", i ? ", " : "", f->keys[i]);
+        }
+        sm_error_todo(e, "It may have: %s.", list);
+    }
+    return smi_flow_at(p, at, st, e);
+}
+
+static sm_status read_fields(const sm_pipeline *p, struct fy_node *map, const char *what,
+                             const char *const *keys, fields *f, sm_error *e)
+{
+    void *iterator = NULL;
+
+    *f = (fields){.keys = keys, .at = place_of(map)};
+    SM_TRY(want_kind(p, map, f->at, true, what, e));
+    for (struct fy_node_pair *pair; (pair = fy_node_mapping_iterate(map, &iterator));) {
+        sm_str key;
+        int i = 0;
+        struct fy_node *key_node = fy_node_pair_key(pair);
+        SM_TRY(text_of(p, key_node, "a key", &key, e));
+        while (keys[i] && !sm_str_is(key, keys[i])) {
+            i++;
+        }
+        if (!keys[i]) {
+            return fail_key(p, f, key, what, place_of(key_node), e);
+        }
+        f->values[i] = fy_node_pair_value(pair);
+        f->places[i] = place_of(key_node);
+        f->has[i] = true;
+    }
+    return SM_OK;
+}
+
+/* The text of a key that may be missing (then *out stays) or, where `must`, may not. */
+static sm_status read_text(const sm_pipeline *p, const fields *f, int key, const char *what,
+                           bool must, sm_str *out, sm_error *e)
+{
+    if (!f->has[key]) {
+        return must ? smi_flow_at(p, f->at,
+                                  sm_fail(e, SM_SYNTAX, "%s has no %s", what, f->keys[key]), e)
+                    : SM_OK;
+    }
+    if (!f->values[key] || fy_node_get_type(f->values[key]) != FYNT_SCALAR) {
+        return smi_flow_at(p, f->places[key],
+                           sm_fail(e, SM_SYNTAX, "%s is not a text", f->keys[key]), e);
+    }
+    SM_TRY(text_of(p, f->values[key], f->keys[key], out, e));
+    if (must && out->len == 0) {
+        return smi_flow_at(p, f->places[key], sm_fail(e, SM_SYNTAX, "%s is empty", f->keys[key]),
+                           e);
+    }
+    return SM_OK;
+}
+
+static int count_items(struct fy_node *list)
+{
+    const int n = fy_node_get_type(list) == FYNT_MAPPING ? fy_node_mapping_item_count(list)
+                                                         : fy_node_sequence_item_count(list);
+    return n > 0 ? n : 0;
+}
+
+/* ---- names ---------------------------------------------------------------------------------- */
+
+static bool is_word(sm_str s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        const char c = s.data[i];
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+              c == '_' || (c == '-' && i > 0))) {
+            return false;
+        }
+    }
+    return s.len > 0 && s.len <= 128;
+}
+
+/* layer.table, of which folders are made. */
+static sm_status check_table_name(const sm_pipeline *p, sm_str name, smi_flow_place at, sm_error *e)
+{
+    const char *dot = memchr(name.data, '.', name.len);
+    const size_t layer = dot ? (size_t)(dot - name.data) : 0;
+
+    if (dot && is_word((sm_str){name.data, layer}) &&
+        is_word((sm_str){dot + 1, name.len - layer - 1})) {
+        return SM_OK;
+    }
+    const sm_status st = sm_fail(e, SM_NAME, "\"%.*s\" is no table's name", SM_STR_ARG(name));
+    sm_error_todo(e, "Write layer.table, of letters, digits and _.");
+    return smi_flow_at(p, at, st, e);
+}
+
+static int32_t find_var(const sm_pipeline *p, sm_str name)
+{
+    for (int32_t i = 0; i < p->n_vars; i++) {
+        if (sm_str_eq(p->vars[i].name, name)) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+/* The variable of that name, or SM_NAME with the nearest. */
+static sm_status want_var(const sm_pipeline *p, sm_str name, smi_flow_place at, int32_t *out,
+                          sm_error *e)
+{
+    *out = find_var(p, name);
+    if (*out >= 0) {
+        return SM_OK;
+    }
+    sm_str *names = SM_NEW_ARRAY(p->arena, sm_str, p->n_vars);
+    for (int32_t i = 0; i < p->n_vars; i++) {
+        names[i] = p->vars[i].name;
+    }
+    const sm_status st = sm_fail(e, SM_NAME, "no variable \"%.*s\" under vars", SM_STR_ARG(name));
+    const char *near = sm_nearest_name(name, names, p->n_vars);
+    if (near) {
+        sm_error_todo(e, "Did you mean \"%s\"?", near);
+    }
+    return smi_flow_at(p, at, st, e);
+}
+
+/* ---- the parts ------------------------------------------------------------------------------ */
+
+static sm_status read_var_type(const sm_pipeline *p, const fields *f, smi_flow_var *v, sm_error *e)
+{
+    static const sm_str types[] = {
+        [SMI_VAR_URI] = {"uri", 3},         [SMI_VAR_TEXT] = {"text", 4},
+        [SMI_VAR_MONTH] = {"month", 5},     [SMI_VAR_DATE] = {"date", 4},
+        [SMI_VAR_INTEGER] = {"integer", 7},
+    };
+    sm_str type = SM_STR("text");
+
+    SM_TRY(read_text(p, f, 0, "a variable", false, &type, e));
+    for (int i = 0; i < SM_COUNT(types); i++) {
+        if (sm_str_eq(types[i], type)) {
+            v->type = (smi_flow_var_type)i;
+            return SM_OK;
+        }
+    }
+    const sm_status st = sm_fail(e, SM_NAME, "no type \"%.*s\" of variables", SM_STR_ARG(type));
+    const char *near = sm_nearest_name(type, types, SM_COUNT(types));
+    if (near) {
+        sm_error_todo(e, "Did you mean \"%s\"?", near);
+    } else {
+        sm_error_todo(e, "Types are uri, text, month, date and integer.");
+    }
+    return smi_flow_at(p, place_of(f->values[0]), st, e);
+}
+
+static sm_status read_vars(sm_pipeline *p, struct fy_node *map, smi_flow_place at, sm_error *e)
+{
+    static const char *const keys[] = {"type", "default", "help", NULL};
+    void *iterator = NULL;
+
+    SM_TRY(want_kind(p, map, at, true, "vars", e));
+    p->vars = SM_NEW_ARRAY(p->arena, smi_flow_var, count_items(map));
+    for (struct fy_node_pair *pair; (pair = fy_node_mapping_iterate(map, &iterator));) {
+        smi_flow_var *v = &p->vars[p->n_vars];
+        fields f;
+        SM_TRY(text_of(p, fy_node_pair_key(pair), "a variable's name", &v->name, e));
+        v->at = place_of(fy_node_pair_key(pair));
+        if (!is_word(v->name)) {
+            return smi_flow_at(
+                p, v->at,
+                sm_fail(e, SM_NAME, "\"%.*s\" is no variable's name", SM_STR_ARG(v->name)), e);
+        }
+        SM_TRY(want_kind(p, fy_node_pair_value(pair), v->at, true, v->name.data, e));
+        SM_TRY(read_fields(p, fy_node_pair_value(pair), "a variable", keys, &f, e));
+        SM_TRY(read_var_type(p, &f, v, e));
+        SM_TRY(read_text(p, &f, 1, "a variable", false, &v->default_text, e));
+        v->has_default = f.has[1];
+        SM_TRY(read_text(p, &f, 2, "a variable", false, &v->help, e));
+        p->n_vars++;
+    }
+    return SM_OK;
+}
+
+static sm_status read_source(sm_pipeline *p, struct fy_node *map, smi_flow_source *s, sm_error *e)
+{
+    static const char *const keys[] = {"name", "match", "window", "quarantine", NULL};
+    fields f;
+    sm_str window = {0};
+
+    SM_TRY(read_fields(p, map, "a source", keys, &f, e));
+    s->at = f.at;
+    s->window = -1;
+    SM_TRY(read_text(p, &f, 0, "a source", true, &s->name, e));
+    SM_TRY(want_var(p, s->name, place_of(f.values[0]), &s->var, e));
+    SM_TRY(read_text(p, &f, 1, "a source", false, &s->match, e));
+    SM_TRY(read_text(p, &f, 2, "a source", false, &window, e));
+    if (f.has[2]) {
+        SM_TRY(want_var(p, window, place_of(f.values[2]), &s->window, e));
+        if (p->vars[s->window].type != SMI_VAR_MONTH) {
+            return smi_flow_at(
+                p, place_of(f.values[2]),
+                sm_fail(e, SM_TYPE, "the window \"%.*s\" is not of type month", SM_STR_ARG(window)),
+                e);
+        }
+    }
+    SM_TRY(read_text(p, &f, 3, "a source", false, &s->quarantine, e));
+    return f.has[3] ? check_table_name(p, s->quarantine, place_of(f.values[3]), e) : SM_OK;
+}
+
+static sm_status read_sources(sm_pipeline *p, struct fy_node *list, smi_flow_place at, sm_error *e)
+{
+    void *iterator = NULL;
+
+    SM_TRY(want_kind(p, list, at, false, "sources", e));
+    const int n = count_items(list);
+    if (n > SMI_MAX_SOURCES) {
+        return smi_flow_at(p, at,
+                           sm_fail(e, SM_LIMIT, "%d sources, at most %d", n, SMI_MAX_SOURCES), e);
+    }
+    p->sources = SM_NEW_ARRAY(p->arena, smi_flow_source, n);
+    for (struct fy_node *item; (item = fy_node_sequence_iterate(list, &iterator));) {
+        smi_flow_source *s = &p->sources[p->n_sources];
+        SM_TRY(read_source(p, item, s, e));
+        for (int32_t i = 0; i < p->n_sources; i++) {
+            const smi_flow_source *o = &p->sources[i];
+            if (sm_str_eq(o->name, s->name) ||
+                (s->quarantine.len && sm_str_eq_nocase(o->quarantine, s->quarantine))) {
+                return smi_flow_at(p, s->at,
+                                   sm_fail(e, SM_INVALID, "two sources have the same %s",
+                                           sm_str_eq(o->name, s->name) ? "name" : "quarantine"),
+                                   e);
+            }
+        }
+        p->n_sources++;
+    }
+    return SM_OK;
+}
+
+static sm_status find_source(const sm_pipeline *p, sm_str name, smi_flow_place at, int32_t *out,
+                             sm_error *e)
+{
+    sm_str names[SMI_MAX_SOURCES];
+
+    for (int32_t i = 0; i < p->n_sources; i++) {
+        names[i] = p->sources[i].name;
+        if (sm_str_eq(names[i], name)) {
+            *out = i;
+            return SM_OK;
+        }
+    }
+    const sm_status st = sm_fail(e, SM_NAME, "no source \"%.*s\"", SM_STR_ARG(name));
+    const char *near = sm_nearest_name(name, names, p->n_sources);
+    if (near) {
+        sm_error_todo(e, "Did you mean \"%s\"?", near);
+    }
+    return smi_flow_at(p, at, st, e);
+}
+
+/* The SQL file's text; a relative path lies beside the pipeline file. */
+static sm_status read_sql(const sm_pipeline *p, sm_str path, sm_sql *out, sm_error *e)
+{
+    sm_status st = SM_OK;
+    sm_str folder, name;
+    sm_store *store = NULL;
+    sm_buf text = {.max_bytes = MAX_SQL_BYTES};
+    const bool is_absolute = path.data[0] == '/' || strstr(path.data, "://");
+    const bool is_here = is_absolute || sm_str_is(p->folder, ".");
+
+    out->name = is_here
+                    ? path
+                    : sm_arena_strf(p->arena, "%.*s/%.*s", SM_STR_ARG(p->folder), SM_STR_ARG(path));
+    sm_uri_split(out->name, &folder, &name);
+    SM_TRY_GOTO(st, done, sm_store_open(folder, &store, e));
+    SM_TRY_GOTO(st, done, sm_store_get(store, name, &text, e));
+    out->text = sm_arena_str(p->arena, sm_buf_str(&text));
+done:
+    sm_buf_release(&text);
+    sm_store_release(store);
+    return st;
+}
+
+enum { KEY_LOAD, KEY_VIEW, KEY_TABLE, KEY_SQL, KEY_FROM, KEY_BY };
+
+/* The one key of three that says what kind of task it is. */
+static sm_status read_kind(const sm_pipeline *p, const fields *f, int *key, sm_error *e)
+{
+    int n = 0;
+
+    for (int i = KEY_LOAD; i <= KEY_TABLE; i++) {
+        if (f->has[i]) {
+            *key = i;
+            n++;
+        }
+    }
+    return n == 1 ? SM_OK
+                  : smi_flow_at(p, f->at,
+                                sm_fail(e, SM_SYNTAX, "a task has %s of load, view and table",
+                                        n ? "more than one" : "none"),
+                                e);
+}
+
+static sm_status read_task(sm_pipeline *p, struct fy_node *map, smi_flow_task *t, sm_error *e)
+{
+    static const char *const keys[] = {"load", "view", "table", "sql", "from", "by", NULL};
+    static const sm_task_kind kinds[] = {SM_TASK_LOAD, SM_TASK_VIEW, SM_TASK_TABLE};
+    fields f;
+    int key = 0;
+    sm_str path = {0}, from = {0};
+
+    SM_TRY(read_fields(p, map, "a task", keys, &f, e));
+    SM_TRY(read_kind(p, &f, &key, e));
+    t->kind = kinds[key];
+    t->source = -1;
+    SM_TRY(read_text(p, &f, key, "a task", true, &t->name, e));
+    t->at = place_of(f.values[key]);
+    SM_TRY(check_table_name(p, t->name, t->at, e));
+    SM_TRY(read_text(p, &f, KEY_SQL, "a task", true, &path, e));
+    const bool is_load = t->kind == SM_TASK_LOAD;
+    for (int i = KEY_FROM; i <= KEY_BY && !is_load; i++) {
+        if (f.has[i]) {
+            return smi_flow_at(p, f.places[i],
+                               sm_fail(e, SM_SYNTAX, "%s is for loads only", keys[i]), e);
+        }
+    }
+    SM_TRY(read_text(p, &f, KEY_FROM, "a load", is_load, &from, e));
+    SM_TRY(read_text(p, &f, KEY_BY, "a load", is_load, &t->by, e));
+    if (is_load) {
+        SM_TRY(find_source(p, from, place_of(f.values[KEY_FROM]), &t->source, e));
+    }
+    const sm_status st = read_sql(p, path, &t->sql, e);
+    return sm_within(e, st, "task %.*s, line %d of the pipeline", SM_STR_ARG(t->name),
+                     (int)place_of(f.values[KEY_SQL]).line);
+}
+
+static sm_status check_task_name(const sm_pipeline *p, const smi_flow_task *t, sm_error *e)
+{
+    if (smi_flow_task_find(p, t->name) >= 0) {
+        return smi_flow_at(p, t->at,
+                           sm_fail(e, SM_EXISTS, "two tasks make %.*s", SM_STR_ARG(t->name)), e);
+    }
+    for (int32_t i = 0; i < p->n_sources; i++) {
+        if (sm_str_eq_nocase(p->sources[i].quarantine, t->name)) {
+            return smi_flow_at(
+                p, t->at,
+                sm_fail(e, SM_EXISTS, "%.*s is a source's quarantine already", SM_STR_ARG(t->name)),
+                e);
+        }
+    }
+    return SM_OK;
+}
+
+static sm_status read_tasks(sm_pipeline *p, struct fy_node *list, smi_flow_place at, sm_error *e)
+{
+    void *iterator = NULL;
+
+    SM_TRY(want_kind(p, list, at, false, "tasks", e));
+    p->tasks = SM_NEW_ARRAY(p->arena, smi_flow_task, count_items(list));
+    for (struct fy_node *item; (item = fy_node_sequence_iterate(list, &iterator));) {
+        smi_flow_task t = {0};
+        SM_TRY(read_task(p, item, &t, e));
+        SM_TRY(check_task_name(p, &t, e));
+        p->tasks[p->n_tasks++] = t;
+    }
+    return p->n_tasks ? SM_OK : smi_flow_at(p, at, sm_fail(e, SM_SYNTAX, "tasks is empty"), e);
+}
+
+/* ---- the file ------------------------------------------------------------------------------- */
+
+static sm_status read_root(sm_pipeline *p, struct fy_node *root, sm_error *e)
+{
+    static const char *const keys[] = {"name",    "description", "vars", "lake",
+                                       "sources", "tasks",       NULL};
+    fields f;
+    sm_str lake = {0};
+
+    SM_TRY(read_fields(p, root, "a pipeline", keys, &f, e));
+    SM_TRY(read_text(p, &f, 0, "the pipeline", true, &p->name, e));
+    if (!is_word(p->name)) {
+        return smi_flow_at(
+            p, place_of(f.values[0]),
+            sm_fail(e, SM_NAME, "\"%.*s\" is no pipeline's name", SM_STR_ARG(p->name)), e);
+    }
+    SM_TRY(read_text(p, &f, 1, "the pipeline", false, &p->description, e));
+    if (f.has[2]) {
+        SM_TRY(read_vars(p, f.values[2], f.places[2], e));
+    }
+    SM_TRY(read_text(p, &f, 3, "the pipeline", true, &lake, e));
+    SM_TRY(want_var(p, lake, place_of(f.values[3]), &p->lake, e));
+    if (f.has[4]) {
+        SM_TRY(read_sources(p, f.values[4], f.places[4], e));
+    }
+    if (!f.has[5]) {
+        return smi_flow_at(p, f.at, sm_fail(e, SM_SYNTAX, "the pipeline has no tasks"), e);
+    }
+    return read_tasks(p, f.values[5], f.places[5], e);
+}
+
+/* What libfyaml says of a text that is no YAML. */
+static sm_status fail_yaml(const sm_pipeline *p, struct fy_diag *diag, sm_error *e)
+{
+    void *iterator = NULL;
+    const struct fy_diag_error *found = fy_diag_errors_iterate(diag, &iterator);
+    smi_flow_place at = {0};
+
+    if (found && found->line > 0) {
+        at = (smi_flow_place){found->line, found->column > 0 ? found->column : 1};
+    }
+    return smi_flow_at(p, at,
+                       sm_fail(e, SM_SYNTAX, "no YAML: %s",
+                               found && found->msg ? found->msg : "it could not be parsed"),
+                       e);
+}
+
+static sm_status parse(sm_pipeline *p, sm_str text, sm_error *e)
+{
+    sm_status st = SM_OK;
+    struct fy_diag_cfg quiet;
+    fy_diag_cfg_default(&quiet);
+    quiet.colorize = false;
+    struct fy_diag *diag = fy_diag_create(&quiet);
+    struct fy_document *doc = NULL;
+
+    if (!diag) {
+        return sm_fail(e, SM_NOMEM, "no memory to read YAML");
+    }
+    fy_diag_set_collect_errors(diag, true);
+    const struct fy_parse_cfg cfg = {.flags = FYPCF_QUIET, .diag = diag};
+    if (sm_utf8_check(text.data, text.len) < text.len) {
+        st = smi_flow_at(p, (smi_flow_place){0}, sm_fail(e, SM_SYNTAX, "no YAML: not UTF-8"), e);
+        goto done;
+    }
+    doc = fy_document_build_from_string(&cfg, text.data, text.len);
+    if (!doc) {
+        st = fail_yaml(p, diag, e);
+        goto done;
+    }
+    struct fy_node *root = fy_document_root(doc);
+    if (!root) {
+        st = smi_flow_at(p, (smi_flow_place){0}, sm_fail(e, SM_SYNTAX, "the pipeline is empty"), e);
+        goto done;
+    }
+    st = read_root(p, root, e);
+done:
+    fy_document_destroy(doc);
+    fy_diag_destroy(diag);
+    return st;
+}
+
+sm_status smi_flow_yaml_read(sm_pipeline *p, sm_error *e)
+{
+    sm_status st = SM_OK;
+    sm_str folder, name;
+    sm_store *store = NULL;
+    sm_buf text = {.max_bytes = MAX_YAML_BYTES};
+
+    sm_uri_split(p->path, &folder, &name);
+    p->folder = sm_arena_str(p->arena, folder);
+    SM_TRY_GOTO(st, done, sm_store_open(p->folder, &store, e));
+    SM_TRY_GOTO(st, done, sm_store_get(store, name, &text, e));
+    st = parse(p, sm_buf_str(&text), e);
+done:
+    sm_buf_release(&text);
+    sm_store_release(store);
+    return st;
+}
