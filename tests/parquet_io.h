@@ -9,7 +9,7 @@
 
 #include "format/format.h"
 
-/* ---- writing ------------------------------------------------------------------------------------ */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 /* Takes bytes; refuses every `waits`-th call with SM_WAIT (0: none). */
 typedef struct parquet_sink {
@@ -99,7 +99,7 @@ static inline sm_status parquet_write(const parquet_how *how, const sm_type *sch
     return st;
 }
 
-/* ---- reading ------------------------------------------------------------------------------------ */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 typedef struct parquet_in {
     const sm_type *schema;  /* NULL: the file's own */

@@ -64,9 +64,9 @@ static int64_t slot_bits(const smi_pq_shape *s, const level_view *v, uint8_t *bi
     return n_set;
 }
 
-/* ---- nulls -------------------------------------------------------------------------------------- */
+/* ---- nulls ----------------------------------------------------------------------------------- */
 
-sm_status smi_pq_null_column(const sm_type *t, int64_t n_rows, sm_batch *into, sm_column *out,
+static sm_status null_column(const sm_type *t, int64_t n_rows, sm_batch *into, sm_column *out,
                              sm_error *e)
 {
     void *validity = NULL, *values = NULL, *children = NULL;
@@ -93,13 +93,13 @@ sm_status smi_pq_null_column(const sm_type *t, int64_t n_rows, sm_batch *into, s
     out->children = children;
     out->n_children = t->n_fields;
     for (int32_t i = 0; i < t->n_fields; i++) {
-        SM_TRY(smi_pq_null_column(t->fields[i].type, has_offsets ? 0 : n_rows, into,
-                                  (sm_column *)children + i, e));
+        SM_TRY(null_column(t->fields[i].type, has_offsets ? 0 : n_rows, into,
+                           (sm_column *)children + i, e));
     }
     return SM_OK;
 }
 
-/* ---- the walk ----------------------------------------------------------------------------------- */
+/* ---- the walk -------------------------------------------------------------------------------- */
 
 static sm_status assemble(const smi_pq_shape *s, smi_pq_leaf *const *leaves, int64_t n_slots,
                           sm_batch *into, sm_column *out, sm_error *e);
@@ -269,7 +269,7 @@ static sm_status assemble(const smi_pq_shape *s, smi_pq_leaf *const *leaves, int
                           sm_batch *into, sm_column *out, sm_error *e)
 {
     if (s->kind == SMI_PQ_SHAPE_MISSING) {
-        return smi_pq_null_column(s->type, n_slots, into, out, e);
+        return null_column(s->type, n_slots, into, out, e);
     }
     const smi_pq_leaf *l = leaves[s->leaf];
     const level_view v = levels_of(l);

@@ -29,7 +29,7 @@
 #define PAGE_BYTES  (1u << 20)
 #define TRY_VALUES  (10 * STRIDE)
 
-/* ---- life --------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 static smi_pq_stage stage_of(const sm_type *t)
 {
@@ -127,7 +127,7 @@ void smi_pq_column_reset(smi_pq_column *c)
     c->chunk_levels = 0;
 }
 
-/* ---- staging ------------------------------------------------------------------------------------ */
+/* ---- staging --------------------------------------------------------------------------------- */
 
 /* Row k of the values wanted: rows[k], or first + k where rows is NULL. */
 typedef struct row_set {
@@ -250,7 +250,7 @@ static const void *stage(smi_pq_column *c, const sm_column *from, row_set r)
     return stage_flat(c, &from->children[0], entries);
 }
 
-/* ---- the page at hand ------------------------------------------------------------------------------ */
+/* ---- the page at hand ------------------------------------------------------------------------ */
 
 static void append_texts(smi_pq_column *c, const sm_str *v, int64_t n)
 {
@@ -356,7 +356,7 @@ static void append_values(smi_pq_column *c, const void *staged, int64_t n)
     c->n_values += n;
 }
 
-/* ---- encoding a page -------------------------------------------------------------------------------- */
+/* ---- encoding a page ------------------------------------------------------------------------- */
 
 static void encode_plain_texts(const smi_pq_column *c, sm_buf *out)
 {
@@ -530,7 +530,7 @@ static sm_status look_at_page(smi_pq_column *c, sm_error *e)
     return is_full ? close_page(c, e) : SM_OK;
 }
 
-/* ---- rows ---------------------------------------------------------------------------------------- */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 static sm_status fail_null(const smi_pq_column *c, sm_error *e)
 {
@@ -629,7 +629,7 @@ sm_status smi_pq_column_add_levels(smi_pq_column *c, const sm_column *from,
     return levels->is_edge ? look_at_page(c, e) : SM_OK;
 }
 
-/* ---- compression and the chunk ------------------------------------------------------------------------ */
+/* ---- compression and the chunk --------------------------------------------------------------- */
 
 static void put_data_header(const smi_pq_raw_page *p, size_t packed, bool is_compressed,
                             uint32_t crc, sm_buf *to)

@@ -61,7 +61,7 @@ smi_pq_raw smi_pq_raw_of(smi_pq_physical p)
     }
 }
 
-/* ---- finding ------------------------------------------------------------------------------------ */
+/* ---- finding --------------------------------------------------------------------------------- */
 
 static int digits_of(sm_type_id id)
 {
@@ -222,7 +222,7 @@ int smi_pq_convert_bytes(const smi_pq_convert *c)
     return c->to->id == SM_TYPE_BOOL ? 1 : sm_type_bytes(c->to->id);
 }
 
-/* ---- running ------------------------------------------------------------------------------------ */
+/* ---- running --------------------------------------------------------------------------------- */
 
 /* Every value fits. */
 #define CONVERT(name, from_type, to_type, expression)                                              \

@@ -82,7 +82,7 @@ static void set_bits(uint8_t *dst, int64_t first, int64_t n)
     }
 }
 
-/* ---- reading runs ------------------------------------------------------------------------------ */
+/* ---- reading runs ---------------------------------------------------------------------------- */
 
 void smi_pq_runs_init(smi_pq_runs *r, const uint8_t *p, const uint8_t *end, int width)
 {
@@ -222,24 +222,7 @@ bool smi_pq_runs_bits(smi_pq_runs *r, uint8_t *bits, int64_t first, int64_t n, i
     return true;
 }
 
-bool smi_pq_runs_skip(smi_pq_runs *r, int64_t n)
-{
-    while (n > 0 && r->width > 0) {
-        if (r->run_left == 0) {
-            if (!next_run(r)) {
-                return false;
-            }
-            continue;
-        }
-        const int64_t take = (uint64_t)n < r->run_left ? n : (int64_t)r->run_left;
-        r->packed_bit += (uint64_t)take * (uint64_t)r->width;
-        r->run_left -= (uint64_t)take;
-        n -= take;
-    }
-    return true;
-}
-
-/* ---- writing runs -------------------------------------------------------------------------------- */
+/* ---- writing runs ---------------------------------------------------------------------------- */
 
 /* Buffers of the writer have no bound and no budget (the writer counts them itself). */
 uint8_t *smi_pq_room(sm_buf *b, size_t more)
@@ -328,7 +311,7 @@ RUNS_WRITE(smi_pq_runs_write, uint32_t)
 RUNS_WRITE(smi_pq_runs_write_u8, uint8_t)
 #undef RUNS_WRITE
 
-/* ---- reading deltas --------------------------------------------------------------------------------- */
+/* ---- reading deltas -------------------------------------------------------------------------- */
 
 bool smi_pq_delta_init(smi_pq_delta *d, const uint8_t *p, const uint8_t *end)
 {
@@ -444,7 +427,7 @@ const uint8_t *smi_pq_delta_end(const smi_pq_delta *d)
     return at.p;
 }
 
-/* ---- writing deltas --------------------------------------------------------------------------------- */
+/* ---- writing deltas -------------------------------------------------------------------------- */
 
 static void put_mini(const uint64_t *v, int width, sm_buf *out)
 {

@@ -28,7 +28,7 @@
 /* Deepest path in a schema. Spark and Arrow stop earlier; levels stay within a byte. */
 #define SMI_PQ_MAX_DEPTH 100
 
-/* ---- thrift compact protocol (parquet_thrift.c) ------------------------------------------------ */
+/* ---- thrift compact protocol (parquet_thrift.c) ---------------------------------------------- */
 
 typedef enum smi_thrift_type {
     SMI_T_STOP,
@@ -87,7 +87,7 @@ void smi_thrift_put_list(smi_thrift_out *o, int16_t id, smi_thrift_type element,
 void smi_thrift_element_i32(smi_thrift_out *o, int32_t v);
 void smi_thrift_element_binary(smi_thrift_out *o, sm_str v);
 
-/* ---- the footer (parquet_meta.c) ---------------------------------------------------------------- */
+/* ---- the footer (parquet_meta.c) ------------------------------------------------------------- */
 
 /* parquet.thrift: Type */
 typedef enum smi_pq_physical {
@@ -228,7 +228,7 @@ typedef struct smi_pq_written_group {
 void smi_pq_footer_write(const smi_pq_node *root, const smi_pq_written_group *groups,
                          int64_t n_groups, int32_t n_leaves, int64_t n_rows, sm_buf *out);
 
-/* ---- schemas (parquet_schema.c) ---------------------------------------------------------------- */
+/* ---- schemas (parquet_schema.c) -------------------------------------------------------------- */
 
 /* From the values of a leaf as stored to those of the wanted type (parquet_convert.c). */
 typedef struct smi_pq_convert {
@@ -272,16 +272,11 @@ sm_status smi_pq_shape_of(const smi_pq_footer *f, const sm_field *want, sm_str f
 /** The tree to write a schema as; leaves numbered in order. */
 sm_status smi_pq_tree_of(const sm_type *schema, sm_arena *a, smi_pq_node **root,
                          const smi_pq_node ***leaves, int32_t *n_leaves, sm_error *e) SM_MUST_USE;
-/** "INT32 (DATE)": a leaf as messages call it. */
-void smi_pq_node_print(const smi_pq_node *n, sm_buf *out);
-/** The natural type of a leaf. */
-sm_status smi_pq_leaf_type(const smi_pq_node *n, sm_arena *a, const sm_type **out,
-                           sm_error *e) SM_MUST_USE;
 
-/* ---- encodings (parquet_encoding.c) ------------------------------------------------------------- */
+/* ---- encodings (parquet_encoding.c) ---------------------------------------------------------- */
 
-/* Runs and bit-packed groups: Encodings.md, "Run Length Encoding / Bit-Packing Hybrid". Memory after
- * `end` must be readable for SM_PAD_BYTES, as it is in blocks. */
+/* Runs and bit-packed groups: Encodings.md, "Run Length Encoding / Bit-Packing Hybrid". Memory
+ * after `end` must be readable for SM_PAD_BYTES, as it is in blocks. */
 typedef struct smi_pq_runs {
     const uint8_t *p, *end;
     const uint8_t *packed; /* of the current bit-packed run */
@@ -298,7 +293,6 @@ bool smi_pq_runs_u32(smi_pq_runs *r, uint32_t *out, int64_t n);
 bool smi_pq_runs_u8(smi_pq_runs *r, uint8_t *out, int64_t n); /* width <= 8 */
 /** Values of width 1 as bits first … first + n − 1 of a zeroed bitmap; *n_set counts the ones. */
 bool smi_pq_runs_bits(smi_pq_runs *r, uint8_t *bits, int64_t first, int64_t n, int64_t *n_set);
-bool smi_pq_runs_skip(smi_pq_runs *r, int64_t n);
 
 /** Appends n values as runs where 8 or more are equal, else bit-packed. */
 void smi_pq_runs_write(const uint32_t *v, int64_t n, int width, sm_buf *out);
@@ -335,7 +329,7 @@ const uint8_t *smi_pq_delta_end(const smi_pq_delta *d);
 void smi_pq_delta_write_i64(const int64_t *v, int64_t n, sm_buf *out);
 void smi_pq_delta_write_i32(const int32_t *v, int64_t n, sm_buf *out);
 
-/* ---- pages (parquet_page.c) --------------------------------------------------------------------- */
+/* ---- pages (parquet_page.c) ------------------------------------------------------------------ */
 
 typedef struct smi_pq_codecs smi_pq_codecs; /* decompression contexts, reused; one at a time */
 smi_pq_codecs *smi_pq_codecs_new(void);
@@ -381,9 +375,8 @@ size_t smi_pq_press_bound(const smi_pq_press *c, size_t n);
 /** Returns the bytes written to out, which holds the bound. Threads: any. */
 sm_status smi_pq_press_run(smi_pq_press *c, const void *in, size_t n, void *out, size_t cap,
                            size_t *n_out, sm_error *e) SM_MUST_USE;
-sm_str smi_pq_codec_name(smi_pq_codec c);
 
-/* ---- values of the wanted type (parquet_convert.c) ------------------------------------------------ */
+/* ---- values of the wanted type (parquet_convert.c) ------------------------------------------- */
 
 /* How decoded values of a leaf stand before conversion. */
 typedef enum smi_pq_raw {
@@ -410,7 +403,7 @@ int smi_pq_convert_bytes(const smi_pq_convert *c);
 int64_t smi_pq_convert_run(const smi_pq_convert *c, const void *in, const sm_heap_buf *heap,
                            void *out, int64_t n);
 
-/* ---- one leaf of one row group (parquet_leaf.c) ---------------------------------------------------- */
+/* ---- one leaf of one row group (parquet_leaf.c) ---------------------------------------------- */
 
 #define SMI_PQ_AHEAD 1024 /* levels that are decoded at a time */
 
@@ -420,8 +413,6 @@ typedef struct smi_pq_growing {
     size_t n_bytes, cap;
     sm_budget *budget;
 } smi_pq_growing;
-sm_status smi_pq_grow(smi_pq_growing *g, size_t more, sm_error *e) SM_MUST_USE;
-void smi_pq_growing_release(smi_pq_growing *g);
 
 typedef struct smi_pq_leaf {
     const smi_pq_node *node;
@@ -500,16 +491,13 @@ void smi_pq_spread(const void *in, void *out, int value_bytes, const uint8_t *bi
 /** Bytes that are 0 or 1 as a bitmap. */
 void smi_pq_pack_bools(const uint8_t *in, int64_t n, uint8_t *out);
 
-/* ---- columns (parquet_assemble.c) ------------------------------------------------------------------ */
+/* ---- columns (parquet_assemble.c) ------------------------------------------------------------ */
 
 /** A column of n_rows rows from its leaves, which stand at leaves[shape->leaf] (−1: unused). */
 sm_status smi_pq_assemble(const smi_pq_shape *shape, smi_pq_leaf *const *leaves, int64_t n_rows,
                           sm_batch *into, sm_column *out, sm_error *e) SM_MUST_USE;
-/** n_rows nulls of any type. */
-sm_status smi_pq_null_column(const sm_type *t, int64_t n_rows, sm_batch *into, sm_column *out,
-                             sm_error *e) SM_MUST_USE;
 
-/* ---- statistics (parquet_stats.c) ------------------------------------------------------------------- */
+/* ---- statistics (parquet_stats.c) ------------------------------------------------------------ */
 
 /** What the footer knows of a leaf in a row group, as values of the wanted type. Strings are
  * borrowed from the footer. */
@@ -541,7 +529,7 @@ void smi_pq_seen_stats(const smi_pq_seen *s, const smi_pq_node *n, sm_arena *a, 
 /** As a range of values; strings cut to 32 code points. */
 void smi_pq_seen_range(const smi_pq_seen *s, int64_t n_rows, sm_arena *a, sm_range *out);
 
-/* ---- a dictionary being made (parquet_dict.c) --------------------------------------------------------- */
+/* ---- a dictionary being made (parquet_dict.c) ------------------------------------------------ */
 
 /* Entries are numbered as they come. */
 typedef struct smi_pq_dict {
@@ -563,7 +551,7 @@ size_t smi_pq_dict_memory(const smi_pq_dict *d);
 int64_t smi_pq_dict_codes(smi_pq_dict *d, const void *values, int64_t n, uint32_t *codes);
 sm_str smi_pq_dict_text(const smi_pq_dict *d, uint32_t code);
 
-/* ---- a leaf being written (parquet_column.c) ----------------------------------------------------------- */
+/* ---- a leaf being written (parquet_column.c) ------------------------------------------------- */
 
 /* A page that is encoded and waits to be compressed. */
 typedef struct smi_pq_raw_page {
@@ -652,7 +640,7 @@ void smi_pq_column_reset(smi_pq_column *c);
 /** Makes room in a buffer without bound: cannot fail. */
 uint8_t *smi_pq_room(sm_buf *b, size_t more);
 
-/* ---- the writer's door to vtable (parquet_reader.c, parquet_writer.c) ------------------------------- */
+/* ---- the writer's door to vtable (parquet_reader.c, parquet_writer.c) ------------------------ */
 
 typedef struct smi_pq_options {
     sm_str compression; /* zstd, snappy, none */
@@ -681,7 +669,7 @@ void smi_pq_counts(const sm_reader *r, sm_scan_counts *out, const sm_unknown_key
 extern const struct sm_writer_ops smi_pq_writer;
 extern const sm_format sm_format_parquet;
 
-/* ---- little endian ----------------------------------------------------------------------------------- */
+/* ---- little endian --------------------------------------------------------------------------- */
 
 static inline uint32_t smi_pq_le32(const uint8_t *p)
 {

@@ -23,9 +23,9 @@
 #include "base/text.h"
 #include "format/parquet_int.h"
 
-/* ---- buffers ------------------------------------------------------------------------------------ */
+/* ---- buffers --------------------------------------------------------------------------------- */
 
-sm_status smi_pq_grow(smi_pq_growing *g, size_t more, sm_error *e)
+static sm_status grow(smi_pq_growing *g, size_t more, sm_error *e)
 {
     size_t need = 0;
     if (!sm_add_size(g->n_bytes, more, &need) || !sm_add_size(need, SM_PAD_BYTES, &need)) {
@@ -41,7 +41,7 @@ sm_status smi_pq_grow(smi_pq_growing *g, size_t more, sm_error *e)
     return SM_OK;
 }
 
-void smi_pq_growing_release(smi_pq_growing *g)
+static void growing_release(smi_pq_growing *g)
 {
     if (g->cap > 0) {
         sm_budget_give(g->budget, g->cap);
@@ -54,7 +54,7 @@ void smi_pq_growing_release(smi_pq_growing *g)
 static sm_status hold(smi_pq_growing *g, int64_t n, int item_bytes, sm_error *e)
 {
     g->n_bytes = 0;
-    return smi_pq_grow(g, (size_t)n * (size_t)item_bytes, e);
+    return grow(g, (size_t)n * (size_t)item_bytes, e);
 }
 
 sm_status smi_pq_alloc_bits(sm_batch *into, int64_t n, uint8_t **out, sm_error *e)
@@ -129,7 +129,7 @@ void smi_pq_pack_bools(const uint8_t *in, int64_t n, uint8_t *out)
     }
 }
 
-/* ---- errors ------------------------------------------------------------------------------------- */
+/* ---- errors ---------------------------------------------------------------------------------- */
 
 static sm_status corrupt(const smi_pq_leaf *l, sm_error *e, const char *what)
 {
@@ -146,7 +146,7 @@ static sm_status fail_encoding(const smi_pq_leaf *l, sm_error *e)
                    SM_STR_ARG(l->node->name), (int)l->encoding);
 }
 
-/* ---- strings ------------------------------------------------------------------------------------ */
+/* ---- strings --------------------------------------------------------------------------------- */
 
 /* Bytes of a view that belong to a string of so many bytes. */
 static const uint64_t inline_mask[SM_VIEW_INLINE + 1][2] = {
@@ -250,7 +250,7 @@ sm_status smi_pq_leaf_heap(const smi_pq_leaf *l, sm_column *out, sm_error *e)
     return SM_OK;
 }
 
-/* ---- values as stored ------------------------------------------------------------------------------ */
+/* ---- values as stored ------------------------------------------------------------------------ */
 
 static sm_status raw_plain_bytes(smi_pq_leaf *l, int64_t n, sm_view *out, sm_error *e)
 {
@@ -355,7 +355,7 @@ static sm_status raw_delta_bytes(smi_pq_leaf *l, int64_t n, sm_view *out, sm_err
     }
     if (st == SM_OK) {
         l->last.n_bytes = 0;
-        st = smi_pq_grow(&l->last, (size_t)before, e);
+        st = grow(&l->last, (size_t)before, e);
     }
     if (st == SM_OK) {
         memcpy(l->last.data, last, (size_t)before);
@@ -484,7 +484,7 @@ static sm_status stored_values(smi_pq_leaf *l, int64_t n, void *out, sm_error *e
     return SM_OK;
 }
 
-/* ---- values by code -------------------------------------------------------------------------------- */
+/* ---- values by code -------------------------------------------------------------------------- */
 
 static bool is_coded(smi_pq_encoding e)
 {
@@ -551,7 +551,7 @@ static sm_status values(smi_pq_leaf *l, int64_t n, void *out, sm_error *e)
     return SM_OK;
 }
 
-/* ---- pages -------------------------------------------------------------------------------------- */
+/* ---- pages ----------------------------------------------------------------------------------- */
 
 /* Points the value decoders at a page's values. */
 static void set_values(smi_pq_leaf *l, const smi_pq_page *page)
@@ -611,59 +611,59 @@ static sm_status load_dictionary(smi_pq_leaf *l, const smi_pq_page *page, sm_err
     return st;
 }
 
-static sm_status begin_encoding(smi_pq_leaf *l, sm_error *e)
+static sm_status begin_codes(smi_pq_leaf *l, sm_error *e)
 {
-    const smi_pq_physical t = l->node->physical;
-    const bool is_empty = l->p == l->end; /* all null: some writers leave the head out too */
-    const bool is_bytes = t == SMI_PQ_BYTE_ARRAY || t == SMI_PQ_FIXED;
-    switch (l->encoding) {
-    case SMI_PQ_PLAIN:
-        return SM_OK;
-    case SMI_PQ_PLAIN_DICTIONARY:
-    case SMI_PQ_RLE_DICTIONARY:
-        if (!is_empty && *l->p > 32) {
-            return corrupt(l, e, "codes of a page are wider than 32 bits");
-        }
-        smi_pq_runs_init(&l->codes, is_empty ? l->end : l->p + 1, l->end, is_empty ? 1 : *l->p);
-        return SM_OK;
-    case SMI_PQ_RLE:
-        if (t != SMI_PQ_BOOLEAN) {
-            return fail_encoding(l, e);
-        }
-        if (!is_empty && (l->end - l->p < 4 || smi_pq_le32(l->p) > l->end - l->p - 4)) {
-            return corrupt(l, e, "a page ends before its values");
-        }
-        smi_pq_runs_init(&l->codes, is_empty ? l->end : l->p + 4,
-                         is_empty ? l->end : l->p + 4 + smi_pq_le32(l->p), 1);
-        return SM_OK;
-    case SMI_PQ_BYTE_STREAM_SPLIT: {
-        const int64_t bytes = t == SMI_PQ_FIXED                        ? l->node->fixed_bytes
-                              : t == SMI_PQ_INT32 || t == SMI_PQ_FLOAT ? 4
-                                                                       : 8;
-        if (t == SMI_PQ_BOOLEAN || t == SMI_PQ_BYTE_ARRAY || t == SMI_PQ_INT96) {
-            return fail_encoding(l, e);
-        }
-        l->split_at = 0;
-        l->split_n = (l->end - l->p) / bytes;
+    const bool is_empty = l->p == l->end; /* all null: some writers leave the width out too */
+    if (!is_empty && *l->p > 32) {
+        return corrupt(l, e, "codes of a page are wider than 32 bits");
+    }
+    smi_pq_runs_init(&l->codes, is_empty ? l->end : l->p + 1, l->end, is_empty ? 1 : *l->p);
+    return SM_OK;
+}
+
+/* Runs of booleans behind their length. */
+static sm_status begin_bools(smi_pq_leaf *l, sm_error *e)
+{
+    if (l->node->physical != SMI_PQ_BOOLEAN) {
+        return fail_encoding(l, e);
+    }
+    if (l->p == l->end) {
+        smi_pq_runs_init(&l->codes, l->end, l->end, 1);
         return SM_OK;
     }
-    case SMI_PQ_DELTA_BINARY_PACKED:
-        if (t != SMI_PQ_INT32 && t != SMI_PQ_INT64) {
-            return fail_encoding(l, e);
-        }
-        break;
-    case SMI_PQ_DELTA_LENGTH_BYTE_ARRAY:
-    case SMI_PQ_DELTA_BYTE_ARRAY:
-        if (!is_bytes || (l->encoding == SMI_PQ_DELTA_LENGTH_BYTE_ARRAY && t == SMI_PQ_FIXED)) {
-            return fail_encoding(l, e);
-        }
-        break;
-    default:
+    if (l->end - l->p < 4 || smi_pq_le32(l->p) > l->end - l->p - 4) {
+        return corrupt(l, e, "a page ends before its values");
+    }
+    smi_pq_runs_init(&l->codes, l->p + 4, l->p + 4 + smi_pq_le32(l->p), 1);
+    return SM_OK;
+}
+
+static sm_status begin_split(smi_pq_leaf *l, sm_error *e)
+{
+    const smi_pq_physical t = l->node->physical;
+    if (t == SMI_PQ_BOOLEAN || t == SMI_PQ_BYTE_ARRAY || t == SMI_PQ_INT96) {
+        return fail_encoding(l, e);
+    }
+    l->split_at = 0;
+    l->split_n =
+        (l->end - l->p) / (t == SMI_PQ_FIXED ? l->node->fixed_bytes : smi_pq_raw_bytes(l->raw));
+    return SM_OK;
+}
+
+/* Differences: of numbers, or of lengths before strings. */
+static sm_status begin_deltas(smi_pq_leaf *l, sm_error *e)
+{
+    const smi_pq_physical t = l->node->physical;
+    const bool fits = l->encoding == SMI_PQ_DELTA_BINARY_PACKED
+                          ? t == SMI_PQ_INT32 || t == SMI_PQ_INT64
+                          : t == SMI_PQ_BYTE_ARRAY ||
+                                (t == SMI_PQ_FIXED && l->encoding == SMI_PQ_DELTA_BYTE_ARRAY);
+    if (!fits) {
         return fail_encoding(l, e);
     }
     l->last.n_bytes = 0;
     l->delta = l->suffix = (smi_pq_delta){0};
-    if (is_empty) {
+    if (l->p == l->end) {
         return SM_OK;
     }
     if (!smi_pq_delta_init(&l->delta, l->p, l->end)) {
@@ -677,6 +677,27 @@ static sm_status begin_encoding(smi_pq_leaf *l, sm_error *e)
         l->p = ok ? smi_pq_delta_end(&l->suffix) : NULL;
     }
     return l->p ? SM_OK : corrupt(l, e, "lengths of strings are damaged");
+}
+
+static sm_status begin_encoding(smi_pq_leaf *l, sm_error *e)
+{
+    switch (l->encoding) {
+    case SMI_PQ_PLAIN:
+        return SM_OK;
+    case SMI_PQ_PLAIN_DICTIONARY:
+    case SMI_PQ_RLE_DICTIONARY:
+        return begin_codes(l, e);
+    case SMI_PQ_RLE:
+        return begin_bools(l, e);
+    case SMI_PQ_BYTE_STREAM_SPLIT:
+        return begin_split(l, e);
+    case SMI_PQ_DELTA_BINARY_PACKED:
+    case SMI_PQ_DELTA_LENGTH_BYTE_ARRAY:
+    case SMI_PQ_DELTA_BYTE_ARRAY:
+        return begin_deltas(l, e);
+    default:
+        return fail_encoding(l, e);
+    }
 }
 
 /* Begins the next data page that has values; a dictionary on the way is loaded. */
@@ -712,7 +733,7 @@ static sm_status next_page(smi_pq_leaf *l, sm_error *e)
     return SM_OK;
 }
 
-/* ---- flat --------------------------------------------------------------------------------------- */
+/* ---- flat ------------------------------------------------------------------------------------ */
 
 static sm_status begin_batch(smi_pq_leaf *l, sm_batch *into, sm_error *e)
 {
@@ -853,7 +874,7 @@ sm_status smi_pq_leaf_flat(smi_pq_leaf *l, int64_t n_rows, sm_batch *into, sm_co
     return sm_type_is_bytes(type->id) ? smi_pq_leaf_heap(l, out, e) : SM_OK;
 }
 
-/* ---- nested ------------------------------------------------------------------------------------- */
+/* ---- nested ---------------------------------------------------------------------------------- */
 
 static bool within(const uint8_t *levels, int64_t n, uint8_t max)
 {
@@ -900,8 +921,8 @@ static sm_status take_levels(smi_pq_leaf *l, int64_t n_rows, int64_t *rows, sm_e
     if (*rows == 0 && n > 0) {
         return corrupt(l, e, "a column chunk begins within a row");
     }
-    SM_TRY(smi_pq_grow(&l->defs, (size_t)n, e));
-    SM_TRY(smi_pq_grow(&l->reps, (size_t)n, e));
+    SM_TRY(grow(&l->defs, (size_t)n, e));
+    SM_TRY(grow(&l->reps, (size_t)n, e));
     memcpy(l->defs.data + l->defs.n_bytes, def, (size_t)n);
     memcpy(l->reps.data + l->reps.n_bytes, rep, (size_t)n);
     l->defs.n_bytes += (size_t)n;
@@ -910,7 +931,7 @@ static sm_status take_levels(smi_pq_leaf *l, int64_t n_rows, int64_t *rows, sm_e
     l->ahead_at += (int32_t)n;
     if (l->convert && n_set > 0) {
         const size_t bytes = (size_t)n_set * (size_t)l->value_bytes;
-        SM_TRY(smi_pq_grow(&l->values, bytes, e));
+        SM_TRY(grow(&l->values, bytes, e));
         SM_TRY(values(l, n_set, l->values.data + l->values.n_bytes, e));
         l->values.n_bytes += bytes;
         l->n_values += n_set;
@@ -942,7 +963,7 @@ sm_status smi_pq_leaf_nested(smi_pq_leaf *l, int64_t n_rows, sm_batch *into, sm_
     }
 }
 
-/* ---- life --------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 /* Lets go of the chunk; keeps the buffers for the next one. */
 static void drop_chunk(smi_pq_leaf *l)
@@ -998,7 +1019,7 @@ void smi_pq_leaf_release(smi_pq_leaf *l)
                                        &l->defs, &l->reps,    &l->values};
     drop_chunk(l);
     for (int i = 0; i < SM_COUNT(buffers); i++) {
-        smi_pq_growing_release(buffers[i]);
+        growing_release(buffers[i]);
     }
     sm_free(l->heap);
     l->heap = NULL;

@@ -239,7 +239,7 @@ static sm_status read_schema(meta_in *m, smi_thrift_type type)
     return SM_OK;
 }
 
-/* ---- row groups -------------------------------------------------------------------------------- */
+/* ---- row groups ------------------------------------------------------------------------------ */
 
 static void read_stats(smi_thrift_in *in, smi_thrift_type type, smi_pq_stats *s)
 {
@@ -454,7 +454,7 @@ static sm_status read_file_meta(meta_in *m)
     return SM_OK;
 }
 
-/* ---- the bytes of it ---------------------------------------------------------------------------- */
+/* ---- the bytes of it ------------------------------------------------------------------------- */
 
 static sm_status read_footer_bytes(sm_blob *blob, sm_arena *a, sm_str *out, sm_error *e)
 {
@@ -519,7 +519,7 @@ sm_status smi_pq_footer_read(sm_blob *blob, sm_arena *a, smi_pq_footer **out, sm
     return SM_OK;
 }
 
-/* ---- writing -------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 static void put_time_type(smi_thrift_out *o, const smi_pq_node *n)
 {

@@ -34,7 +34,7 @@
 /* About what a context of zstd takes; for the message when there is no memory at all. */
 #define CONTEXT_BYTES (1u << 20)
 
-/* ---- decompression ---------------------------------------------------------------------------- */
+/* ---- decompression --------------------------------------------------------------------------- */
 
 struct smi_pq_codecs {
     ZSTD_DCtx *zstd; /* made on first use */
@@ -57,13 +57,6 @@ void smi_pq_codecs_free(smi_pq_codecs *c)
         inflateEnd(&c->gzip);
     }
     sm_free(c);
-}
-
-sm_str smi_pq_codec_name(smi_pq_codec c)
-{
-    static const char *const names[] = {"none",   "snappy", "gzip", "lzo",
-                                        "brotli", "lz4",    "zstd", "lz4_raw"};
-    return sm_str_of((unsigned)c < (unsigned)SM_COUNT(names) ? names[c] : "?");
 }
 
 /* gzip and zlib streams; several members may follow one another (RFC 1952, section 2.2). */
@@ -182,7 +175,7 @@ static bool decompress(smi_pq_codecs *c, smi_pq_codec codec, const uint8_t *in, 
     }
 }
 
-/* ---- headers ------------------------------------------------------------------------------------ */
+/* ---- headers --------------------------------------------------------------------------------- */
 
 enum { PAGE_DATA, PAGE_INDEX, PAGE_DICTIONARY, PAGE_DATA_V2 };
 
@@ -268,7 +261,7 @@ static bool read_header(smi_thrift_in *in, page_header *h)
            h->rep_bytes >= 0 && (!has_values || (h->n_values >= 0 && h->encoding >= 0));
 }
 
-/* ---- bodies ------------------------------------------------------------------------------------- */
+/* ---- bodies ---------------------------------------------------------------------------------- */
 
 static sm_status fail_at(const smi_pq_pages *p, const uint8_t *at, sm_error *e, const char *what)
 {
@@ -423,7 +416,7 @@ void smi_pq_pages_release(smi_pq_pages *p)
     drop_block(p);
 }
 
-/* ---- compression ---------------------------------------------------------------------------------- */
+/* ---- compression ----------------------------------------------------------------------------- */
 
 /* A worker that compresses takes a context, or makes one: at most as many as there are workers. */
 #define PRESS_CONTEXTS 64

@@ -58,7 +58,7 @@ typedef struct pq_reader {
     uint32_t seq;
 } pq_reader;
 
-/* ---- open --------------------------------------------------------------------------------------- */
+/* ---- open ------------------------------------------------------------------------------------ */
 
 /* Marks the leaves that a shape reads; false where another column has one of them already. */
 static bool use_leaves(pq_file *f, const smi_pq_shape *s, int32_t column, int32_t *user)
@@ -182,7 +182,7 @@ sm_status smi_pq_infer(sm_blob *blob, const void *opts, sm_arena *a, const sm_ty
     return st;
 }
 
-/* ---- plan --------------------------------------------------------------------------------------- */
+/* ---- plan ------------------------------------------------------------------------------------ */
 
 static bool is_excluded(const pq_file *f, const smi_pq_group *g)
 {
@@ -257,7 +257,7 @@ sm_status smi_pq_plan(sm_file *file, sm_arena *a, sm_morsel **out, int64_t *n, i
     return SM_OK;
 }
 
-/* ---- reader ------------------------------------------------------------------------------------- */
+/* ---- reader ---------------------------------------------------------------------------------- */
 
 sm_status smi_pq_reader_new(const sm_dataset *d, const sm_projection *want, sm_budget *budget,
                             sm_reader **out, sm_error *e)

@@ -21,7 +21,7 @@
 #include "base/text.h"
 #include "format/parquet_int.h"
 
-/* ---- what a node is ------------------------------------------------------------------------------ */
+/* ---- what a node is -------------------------------------------------------------------------- */
 
 typedef enum node_kind { NODE_LEAF, NODE_STRUCT, NODE_LIST, NODE_MAP } node_kind;
 
@@ -38,7 +38,7 @@ typedef struct node_form {
     int n_items;                 /* MAP: 1 where it has no values */
 } node_form;
 
-/* Is the repeated child itself the element (a list of two levels)? LogicalTypes.md, rules 1 to 4. */
+/* Is the repeated child itself the element (a list of two levels)? LogicalTypes.md, rules 1 to 4 */
 static bool is_two_level(const smi_pq_node *list, const smi_pq_node *repeated)
 {
     if (repeated->physical != SMI_PQ_GROUP || repeated->n_children != 1) {
@@ -87,7 +87,7 @@ static bool view_is_nullable(node_view v)
     return !v.is_item && v.node->repetition == SMI_PQ_OPTIONAL;
 }
 
-/* ---- types of nodes -------------------------------------------------------------------------------- */
+/* ---- types of nodes -------------------------------------------------------------------------- */
 
 static const sm_type *integer_type(const smi_pq_node *n)
 {
@@ -136,7 +136,7 @@ static const sm_type *scalar_type(const smi_pq_node *n)
     }
 }
 
-sm_status smi_pq_leaf_type(const smi_pq_node *n, sm_arena *a, const sm_type **out, sm_error *e)
+static sm_status leaf_type(const smi_pq_node *n, sm_arena *a, const sm_type **out, sm_error *e)
 {
     if (n->logical == SMI_PQ_UNKNOWN) {
         *out = &sm_type_null;
@@ -161,7 +161,7 @@ static sm_status type_of(node_view v, sm_arena *a, const sm_type **out, sm_error
     const node_form f = form_of(v);
     const smi_pq_node *n = v.node;
     if (f.kind == NODE_LEAF) {
-        return smi_pq_leaf_type(n, a, out, e);
+        return leaf_type(n, a, out, e);
     }
     if (f.kind == NODE_STRUCT) {
         sm_field *fields = SM_NEW_ARRAY(a, sm_field, n->n_children);
@@ -196,7 +196,7 @@ sm_status smi_pq_schema_of(const smi_pq_footer *f, sm_arena *a, const sm_type **
     return SM_OK;
 }
 
-/* ---- names in messages ------------------------------------------------------------------------------- */
+/* ---- names in messages ----------------------------------------------------------------------- */
 
 static const char *logical_name(const smi_pq_node *n)
 {
@@ -217,7 +217,7 @@ static const char *logical_name(const smi_pq_node *n)
     return names[n->logical];
 }
 
-void smi_pq_node_print(const smi_pq_node *n, sm_buf *out)
+static void print_node(const smi_pq_node *n, sm_buf *out)
 {
     static const char *const names[] = {"BOOLEAN", "INT32",  "INT64",      "INT96",
                                         "FLOAT",   "DOUBLE", "BYTE_ARRAY", "FIXED_LEN_BYTE_ARRAY",
@@ -235,7 +235,7 @@ void smi_pq_node_print(const smi_pq_node *n, sm_buf *out)
     }
 }
 
-/* ---- finding wanted types -------------------------------------------------------------------------- */
+/* ---- finding wanted types -------------------------------------------------------------------- */
 
 typedef struct finder {
     const smi_pq_footer *footer;
@@ -253,7 +253,7 @@ typedef struct spot {
 static sm_status fail_type(finder *f, const smi_pq_node *n, const sm_type *want, sm_str path)
 {
     sm_buf have = {0}, wanted = {0};
-    smi_pq_node_print(n, &have);
+    print_node(n, &have);
     sm_type_print(want, &wanted);
     const sm_status st =
         sm_fail(f->e, SM_SCHEMA, "column \"%.*s\" is %.*s in the file, %.*s is wanted",
@@ -375,7 +375,7 @@ static void set_missing(const sm_type *want, spot at, smi_pq_shape *out)
 static sm_status find_leaf(finder *f, const smi_pq_node *n, spot at, smi_pq_shape *out)
 {
     const sm_type *natural = NULL;
-    SM_TRY(smi_pq_leaf_type(n, f->mem, &natural, f->e));
+    SM_TRY(leaf_type(n, f->mem, &natural, f->e));
     out->leaf = n->leaf;
     if (natural->id == SM_TYPE_NULL) {
         out->kind = SMI_PQ_SHAPE_MISSING;
@@ -474,7 +474,7 @@ sm_status smi_pq_shape_of(const smi_pq_footer *f, const sm_field *want, sm_str f
     return SM_OK;
 }
 
-/* ---- the tree to write ------------------------------------------------------------------------------- */
+/* ---- the tree to write ----------------------------------------------------------------------- */
 
 typedef struct planter {
     sm_arena *mem;

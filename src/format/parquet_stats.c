@@ -142,7 +142,7 @@ void smi_pq_stats_range(const smi_pq_footer *f, const smi_pq_group *g, const smi
     }
 }
 
-/* ---- what the writer has seen ------------------------------------------------------------------------ */
+/* ---- what the writer has seen ---------------------------------------------------------------- */
 
 #define FOOTER_TEXT_BYTES  64
 #define RANGE_CODE_POINTS  32
@@ -341,7 +341,7 @@ void smi_pq_seen_merge(smi_pq_seen *s, const smi_pq_seen *more)
 #undef MERGE
 }
 
-/* ---- cutting strings -------------------------------------------------------------------------------- */
+/* ---- cutting strings ------------------------------------------------------------------------- */
 
 /* The longest part of at most `most` bytes that ends with a whole character. */
 static size_t cut_text(sm_str s, size_t most)

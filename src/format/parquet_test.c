@@ -11,7 +11,7 @@
 
 #include "base/text.h"
 
-/* ---- random rows -------------------------------------------------------------------------------- */
+/* ---- random rows ----------------------------------------------------------------------------- */
 
 static uint64_t random_state;
 
@@ -169,7 +169,7 @@ static void release_rows(rows *r)
     *r = (rows){0};
 }
 
-/* ---- comparing ---------------------------------------------------------------------------------- */
+/* ---- comparing ------------------------------------------------------------------------------- */
 
 typedef struct expected {
     const rows *rows;
@@ -229,7 +229,7 @@ static void check_written(const sm_buf *file, const rows *want, const sm_type *s
     sm_store_release(store);
 }
 
-/* ---- round trips -------------------------------------------------------------------------------- */
+/* ---- round trips ----------------------------------------------------------------------------- */
 
 static const char *const schemas[] = {
     "STRUCT(a TINYINT, b SMALLINT, c INTEGER, d BIGINT, e UTINYINT, f USMALLINT, g UINTEGER, h "
@@ -310,7 +310,7 @@ static void a_file_without_rows_has_its_schema(void **state)
     round_trip("STRUCT(a BIGINT, b VARCHAR[])", &how, 0, 1, 0);
 }
 
-/* ---- the same bytes --------------------------------------------------------------------------------- */
+/* ---- the same bytes -------------------------------------------------------------------------- */
 
 static void cut_rows(const rows *in, int64_t most, sm_budget *budget, rows *out)
 {
@@ -373,7 +373,7 @@ static void bytes_do_not_depend_on_batches_or_threads(void **state)
     sm_arena_free(a);
 }
 
-/* ---- rows written down ------------------------------------------------------------------------------ */
+/* ---- rows written down ----------------------------------------------------------------------- */
 
 typedef struct fixture {
     sm_arena *mem;
@@ -677,7 +677,7 @@ static void columns_are_found_by_their_mapping(void **state)
     release_fixture(&f);
 }
 
-/* ---- layouts ------------------------------------------------------------------------------------ */
+/* ---- layouts --------------------------------------------------------------------------------- */
 
 typedef struct layouts {
     int64_t n_dict, n_flat;
@@ -774,7 +774,7 @@ static void constants_and_codes_are_written(void **state)
     sm_arena_free(a);
 }
 
-/* ---- limits and damage ------------------------------------------------------------------------------ */
+/* ---- limits and damage ----------------------------------------------------------------------- */
 
 static void null_in_a_column_that_may_not_be_is_an_error(void **state)
 {

@@ -2,8 +2,8 @@
  *
  * format/parquet_thrift.c: Thrift's compact protocol, the part of it that Parquet uses.
  *
- * Layout   A struct is fields and a zero byte. A field's head is one byte, the distance of its id to
- *          the last one above and its type below; distance 0: the id follows as a zigzag varint.
+ * Layout   A struct is fields and a zero byte. A field's head is one byte, the distance of its id
+ *          to the last one above and its type below; distance 0: the id follows as a zigzag varint.
  *          Integers are zigzag varints, bytes of text follow their length, a list's head is its
  *          length (15: a varint follows) above and its elements' type below.
  * Bounds   A list is no longer than the bytes that are left (each element has one at least), text
@@ -16,7 +16,7 @@
 
 #define MAX_SKIP_DEPTH 32
 
-/* ---- reading -------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static uint8_t read_byte(smi_thrift_in *in)
 {
@@ -230,7 +230,7 @@ void smi_thrift_skip(smi_thrift_in *in, smi_thrift_type type)
     skip_value(in, type, false, 0);
 }
 
-/* ---- writing -------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 static void put_byte(smi_thrift_out *o, uint8_t b)
 {

@@ -9,12 +9,13 @@
  *            when PENDING_BYTES of them wait and when a row group ends. Its chunks then go out one
  *            after another as a block each.
  * Levels     A walk from the column down to the leaf, a step a node, over arrays: entries that are
- *            null or empty lists end with the level they have reached, a list multiplies the others.
+ *            null or empty lists end with the level they have reached; a list multiplies the
+ *            others.
  * Same bytes Pages end at rows that do not depend on how rows came in batches; row groups at
  *            row_group_rows; what is compressed together is decided by sizes only; no time, no
  *            thread count enters.
- * Memory     RESERVE_* a leaf, the chunk's estimate and the pages that wait are taken from the
- *            budget on open; what goes beyond is taken as it is used. Blocks that are given out
+ * Memory     RESERVE_* a leaf, the chunk's estimate and the pages that wait, RESERVE_MOST in all, are
+ *            taken from the budget on open; what goes beyond is taken as it is used. Blocks that are given out
  *            count besides.
  * Source     apache/parquet-format README.md, LogicalTypes.md
  *
@@ -29,7 +30,9 @@
 #define RESERVE_PAGE   (512u << 10)
 #define RESERVE_NUMBER 4 /* compressed bytes of a row; measured on logs: 2 to 4 */
 #define RESERVE_TEXT   14
-#define TAKE_BYTES     (1u << 20)
+/* Wide tables are seldom long; what a long one needs beyond this is taken as it comes. */
+#define RESERVE_MOST (32u << 20)
+#define TAKE_BYTES   (1u << 20)
 
 /* A step from a column to a leaf below it. */
 typedef struct path_step {
@@ -85,7 +88,7 @@ typedef struct pq_writer {
     sm_buf rows[2], defs[2], reps[2];
 } pq_writer;
 
-/* ---- giving bytes out ---------------------------------------------------------------------------- */
+/* ---- giving bytes out ------------------------------------------------------------------------ */
 
 static void queue_block(pq_writer *w, sm_block *block, size_t len)
 {
@@ -129,7 +132,7 @@ static sm_status give_out(pq_writer *w, sm_waker waker, sm_error *e)
     return SM_OK;
 }
 
-/* ---- memory ------------------------------------------------------------------------------------- */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 static size_t reserve_of(const pq_writer *w)
 {
@@ -139,7 +142,7 @@ static size_t reserve_of(const pq_writer *w)
         const size_t row = c->stage == SMI_PQ_STAGE_TEXT ? RESERVE_TEXT : RESERVE_NUMBER;
         total += RESERVE_PAGE + row * (size_t)w->group_rows;
     }
-    return total;
+    return total < RESERVE_MOST ? total : RESERVE_MOST;
 }
 
 static sm_status count_memory(pq_writer *w, sm_error *e)
@@ -156,7 +159,7 @@ static sm_status count_memory(pq_writer *w, sm_error *e)
     return SM_OK;
 }
 
-/* ---- row groups --------------------------------------------------------------------------------- */
+/* ---- row groups ------------------------------------------------------------------------------ */
 
 static sm_status end_column(void *ctx, int64_t i, sm_error *e)
 {
@@ -233,9 +236,9 @@ static sm_status end_group(pq_writer *w, sm_error *e)
     return SM_OK;
 }
 
-/* ---- levels of nested columns ------------------------------------------------------------------------- */
+/* ---- levels of nested columns ---------------------------------------------------------------- */
 
-/* Entries of the walk: where each stands in the column at hand (−1: it has ended), and its levels. */
+/* Entries of the walk: where each stands in the column at hand (−1: it has ended), its levels. */
 typedef struct entries {
     int32_t *rows;
     uint8_t *defs, *reps;
@@ -368,7 +371,7 @@ static sm_status add_rows(pq_writer *w, const sm_batch *b, int64_t first, int64_
     return SM_OK;
 }
 
-/* ---- the calls ---------------------------------------------------------------------------------- */
+/* ---- the calls ------------------------------------------------------------------------------- */
 
 static sm_status encode_batch(pq_writer *w, const sm_batch *b, sm_error *e)
 {
@@ -481,7 +484,7 @@ static sm_status writer_finish(sm_writer *writer, sm_waker waker, sm_written *ou
     return st;
 }
 
-/* ---- open and close ------------------------------------------------------------------------------ */
+/* ---- open and close -------------------------------------------------------------------------- */
 
 static sm_status codec_of(const smi_pq_options *o, smi_pq_codec *out, sm_error *e)
 {
