@@ -27,7 +27,14 @@ static int64_t below(int64_t n)
 }
 
 /* How values are drawn; a column keeps its way so that each encoding gets its turn. */
-typedef enum draw { DRAW_FEW, DRAW_MANY, DRAW_RISING, DRAW_EDGES, DRAW_WAYS } draw;
+typedef enum draw {
+    DRAW_FEW,
+    DRAW_MANY,
+    DRAW_RISING,
+    DRAW_EDGES,
+    DRAW_LATE, /* few for 11,000 values, then all new: a dictionary that pays, and becomes full */
+    DRAW_WAYS,
+} draw;
 
 typedef struct source {
     draw way;
@@ -45,6 +52,8 @@ static int64_t draw_i64(source *s)
         return (int64_t)next_random();
     case DRAW_RISING:
         return s->at += below(3);
+    case DRAW_LATE:
+        return s->at++ < 11000 ? below(50) : (int64_t)next_random();
     default:
         return edges[below(SM_COUNT(edges))];
     }
@@ -59,6 +68,8 @@ static void put_text(sm_builder *b, source *s)
                              "small words and some longer ones");
     } else if (s->way == DRAW_RISING) {
         n = (size_t)snprintf(text, sizeof(text), "row-%09lld", (long long)(s->at += 1));
+    } else if (s->way == DRAW_LATE) {
+        n = (size_t)snprintf(text, sizeof(text), "%0120lld", (long long)draw_i64(s));
     } else {
         n = (size_t)below(s->way == DRAW_EDGES ? 600 : 30);
         for (size_t i = 0; i < n; i++) {
@@ -133,7 +144,7 @@ static void put_value(sm_builder *b, const sm_type *t, source *s)
 }
 
 typedef struct rows {
-    sm_batch *batches[64];
+    sm_batch *batches[128];
     int64_t n, n_rows;
 } rows;
 
@@ -301,7 +312,10 @@ static void long_columns_come_back(void **state)
         round_trip("STRUCT(a BIGINT, b VARCHAR, c INTEGER, d VARCHAR[])", &how, 70000 + i, 4096,
                    i * 5);
     }
-    round_trip("STRUCT(a BIGINT)", &how, 100000, 4096, 1);
+    const parquet_how longer = {.group_rows = 90000};
+    for (int i = 0; i < 2 * DRAW_WAYS; i++) { /* each way of drawing, by the odds */
+        round_trip("STRUCT(a BIGINT)", &longer, 95000, 4096, 1);
+    }
 }
 
 static void a_file_without_rows_has_its_schema(void **state)
@@ -333,11 +347,9 @@ static void bytes_do_not_depend_on_batches_or_threads(void **state)
     sm_arena *a = sm_arena_new(NULL);
     sm_budget *budget = sm_budget_new(NULL, "test", 0);
     const sm_type *schema = NULL;
-    source sources[] = {{DRAW_MANY, 10, 0},
-                        {DRAW_FEW, 0, 0},
-                        {DRAW_EDGES, 5, 0},
-                        {DRAW_RISING, 3, 0},
-                        {DRAW_MANY, 9, 0}};
+    source sources[] = {{DRAW_MANY, 10, 0},  {DRAW_FEW, 0, 0},  {DRAW_EDGES, 5, 0},
+                        {DRAW_RISING, 3, 0}, {DRAW_MANY, 9, 0}, {DRAW_LATE, 9, 0},
+                        {DRAW_LATE, 9, 0}};
     rows r = {0}, cut = {0};
     sm_buf whole = {0}, pieces = {0}, shared = {0};
     sm_written written = {0};
@@ -345,8 +357,9 @@ static void bytes_do_not_depend_on_batches_or_threads(void **state)
     sm_error e = {0};
     random_state = 99;
     assert_ok(
-        sm_type_parse(SM_STR("STRUCT(a BIGINT, b VARCHAR, c VARCHAR, d VARCHAR, e VARCHAR[])"), a,
-                      &schema, &e),
+        sm_type_parse(SM_STR("STRUCT(a BIGINT, b VARCHAR, c VARCHAR, d VARCHAR, e VARCHAR[], f "
+                             "VARCHAR, g VARCHAR[])"),
+                      a, &schema, &e),
         &e);
     make_rows(schema, sources, 30000, 4096, budget, &r);
     cut_rows(&r, 997, budget, &cut);

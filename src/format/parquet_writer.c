@@ -14,9 +14,9 @@
  * Same bytes Pages end at rows that do not depend on how rows came in batches; row groups at
  *            row_group_rows; what is compressed together is decided by sizes only; no time, no
  *            thread count enters.
- * Memory     RESERVE_* a leaf, the chunk's estimate and the pages that wait, RESERVE_MOST in all, are
- *            taken from the budget on open; what goes beyond is taken as it is used. Blocks that are given out
- *            count besides.
+ * Memory     RESERVE_* a leaf, the chunk's estimate and the pages that wait, RESERVE_MOST in all,
+ *            are taken from the budget on open; what goes beyond is taken as it is used. Blocks
+ *            that are given out count besides.
  * Source     apache/parquet-format README.md, LogicalTypes.md
  *
  * Called by table and exec through sm_format_parquet. */
