@@ -179,6 +179,7 @@ static sm_status fold_part(void *ctx, int64_t p, sm_error *e)
     const fold_job *job = ctx;
     smi_agg *a = job->agg;
     smi_part *part = &a->parts[p];
+    const int64_t start_ns = sm_monotonic_ns();
     fold_scratch s = {.arena = sm_arena_new(NULL)};
     sm_status st = SM_OK;
     if (sm_cancel_is_set(a->run->env->cancel)) {
@@ -206,6 +207,7 @@ static sm_status fold_part(void *ctx, int64_t p, sm_error *e)
         }
     }
     scratch_release(&s);
+    atomic_fetch_add(&a->fold_ns, sm_monotonic_ns() - start_ns);
     return st;
 }
 

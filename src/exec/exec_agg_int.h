@@ -90,7 +90,8 @@ typedef struct smi_agg {
     uint64_t turn;
     smi_chunks queue; /* in order, to be folded */
     bool is_folding;
-    smi_agg_morsel *open; /* morsels not closed */
+    _Atomic int64_t fold_ns; /* over all threads */
+    smi_agg_morsel *open;    /* morsels not closed */
     /* output */
     int32_t *task_first; /* partitions of task i: [task_first[i], task_first[i + 1]) */
 } smi_agg;

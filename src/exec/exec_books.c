@@ -214,7 +214,6 @@ void smi_books_begin(smi_scan *s)
     }
 }
 
-/* Only text has lines: a scan that gave rows without any tells nothing of files. */
 void smi_books_end(smi_scan *s)
 {
     sm_exec_report *r = s->run->report;
@@ -222,7 +221,7 @@ void smi_books_end(smi_scan *s)
     for (int64_t i = 0; i < s->dataset->n_files; i++) {
         add_counts(&all, &s->files[i].counts);
     }
-    if (s->is_first && (all.lines > 0 || all.rows == 0)) {
+    if (s->is_first && s->dataset->format->is_text) {
         add_counts(&r->counts, &all);
         for (int64_t i = 0; i < s->dataset->n_files; i++) {
             r->files = sm_arena_grow(r->arena, r->files, r->n_files, &s->run->files_cap,

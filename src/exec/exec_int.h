@@ -276,6 +276,7 @@ typedef struct smi_sort_spec {
     int32_t n_keys;
     int32_t first;
     int32_t place; /* a UBIGINT column that orders equal rows; −1: as they stand in the list */
+    const sm_plan_node *node; /* whose time it is; NULL: the driver's that sorts */
 } smi_sort_spec;
 
 /* All rows in order; *out is a block of *n smi_sort_row. */

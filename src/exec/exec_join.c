@@ -157,6 +157,7 @@ static sm_status build(join_op *j, sm_error *e)
     smi_collect_take(end, &j->right);
     smi_collect_free(end);
     SM_TRY(st);
+    const int64_t start_ns = sm_monotonic_ns();
     for (int64_t b = 0; b < j->right.n; b++) {
         n_rows += j->right.items[b]->n_rows;
     }
@@ -167,7 +168,9 @@ static sm_status build(join_op *j, sm_error *e)
             j->src[c][b] = &j->right.items[b]->columns[c];
         }
     }
-    return j->node->as.join.n_keys > 0 ? build_groups(j, n_rows, e) : build_all(j, n_rows, e);
+    SM_TRY(j->node->as.join.n_keys > 0 ? build_groups(j, n_rows, e) : build_all(j, n_rows, e));
+    smi_profile(j->run, 0, j->node)->cpu_ns += sm_monotonic_ns() - start_ns;
+    return SM_OK;
 }
 
 /* ---- probe ------------------------------------------------------------------------------------ */

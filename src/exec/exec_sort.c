@@ -165,6 +165,7 @@ typedef struct sort_round {
     const smi_sort_spec *spec;
     smi_sort_row *from, *to;
     int64_t n, width;
+    _Atomic int64_t *spent_ns; /* over all threads */
 } sort_round;
 
 static sm_status check_cancel(const smi_run *run, sm_error *e)
@@ -176,9 +177,11 @@ static sm_status sort_one(void *ctx, int64_t i, sm_error *e)
 {
     const sort_round *r = ctx;
     SM_TRY(check_cancel(r->run, e));
+    const int64_t start_ns = sm_monotonic_ns();
     const int64_t first = i * r->width;
     const int64_t n = r->n - first < r->width ? r->n - first : r->width;
     sort_run(r->spec, r->from + first, r->to + first, n);
+    atomic_fetch_add(r->spent_ns, sm_monotonic_ns() - start_ns);
     return SM_OK;
 }
 
@@ -186,10 +189,12 @@ static sm_status merge_one(void *ctx, int64_t i, sm_error *e)
 {
     const sort_round *r = ctx;
     SM_TRY(check_cancel(r->run, e));
+    const int64_t start_ns = sm_monotonic_ns();
     const int64_t first = i * 2 * r->width;
     const int64_t n = r->n - first < 2 * r->width ? r->n - first : 2 * r->width;
     const int64_t n_a = n < r->width ? n : r->width;
     merge_runs(r->spec, r->from + first, n_a, r->from + first + n_a, n - n_a, r->to + first);
+    atomic_fetch_add(r->spent_ns, sm_monotonic_ns() - start_ns);
     return SM_OK;
 }
 
@@ -226,7 +231,9 @@ sm_status smi_sort_rows(smi_run *run, const smi_sort_spec *spec, sm_budget *budg
     make_entries(spec, (smi_sort_row *)a->data);
     int64_t n_runs = (n + RUN_ROWS - 1) / RUN_ROWS;
     n_runs = n_runs > MAX_RUNS ? MAX_RUNS : n_runs < 1 ? 1 : n_runs;
+    _Atomic int64_t spent_ns = 0;
     sort_round r = {.run = run,
+                    .spent_ns = &spent_ns,
                     .spec = spec,
                     .from = (smi_sort_row *)a->data,
                     .to = (smi_sort_row *)b->data,
@@ -238,6 +245,9 @@ sm_status smi_sort_rows(smi_run *run, const smi_sort_spec *spec, sm_budget *budg
         smi_sort_row *swap = r.from;
         r.from = r.to;
         r.to = swap;
+    }
+    if (spec->node) {
+        smi_profile(run, 0, spec->node)->cpu_ns += spent_ns;
     }
     const bool in_a = (uint8_t *)r.from == a->data;
     sm_block_release(in_a ? b : a);
@@ -485,7 +495,8 @@ sm_status smi_sort_run(smi_run *run, const sm_plan_node *node, smi_op *next, smi
     sort_init(&s, run, node);
     sm_status st = smi_run_into(run, node->inputs[0], NULL, &s.end, e);
     if (st == SM_OK) {
-        const smi_sort_spec spec = spec_of(&s, &s.rows);
+        smi_sort_spec spec = spec_of(&s, &s.rows);
+        spec.node = node;
         st = smi_sort_rows(run, &spec, s.budget, &block, &s.n_order, e);
     }
     if (st == SM_OK) {

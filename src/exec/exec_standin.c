@@ -48,7 +48,12 @@ sm_status sm_expr_eval(const sm_expr *x, const sm_batch *in, const sm_value *par
             .expr = x, .args = args, .n_args = x->n_args, .n_rows = in->n_rows, .into = into};
         return x->fn->eval(&call, out, e);
     }
-    case SM_EXPR_FIELD: {sm_column c; SM_TRY(sm_expr_eval(x->args[0],in,params,into,&c,e)); *out=c.children[x->index]; return SM_OK;}
+    case SM_EXPR_FIELD: {
+        sm_column c;
+        SM_TRY(sm_expr_eval(x->args[0], in, params, into, &c, e));
+        *out = c.children[x->index];
+        return SM_OK;
+    }
     default:
         return sm_fail(e, SM_INTERNAL, "standin");
     }

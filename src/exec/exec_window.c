@@ -24,7 +24,8 @@ typedef struct window_run {
     const sm_plan_node *node;
     sm_budget *budget;
     smi_batches rows;
-    int64_t *first; /* number of each input batch's first row */
+    int64_t *first;           /* number of each input batch's first row */
+    _Atomic int64_t spent_ns; /* over all threads */
     window_result *results;
 } window_run;
 
@@ -93,6 +94,7 @@ static sm_status run_block(void *ctx, int64_t b, sm_error *e)
     if (sm_cancel_is_set(run->env->cancel)) {
         return sm_fail(e, SM_INTERRUPTED, "interrupted");
     }
+    const int64_t start_ns = sm_monotonic_ns();
     sm_arena *a = sm_arena_new(job->w->budget);
     const block_layout l = lay_out(job, job->block_first[b], job->block_first[b + 1], a);
     sm_batch *args = NULL, *out = NULL;
@@ -126,6 +128,7 @@ static sm_status run_block(void *ctx, int64_t b, sm_error *e)
     sm_batch_release(args);
     sm_batch_release(out);
     sm_arena_free(a);
+    atomic_fetch_add(&job->w->spent_ns, sm_monotonic_ns() - start_ns);
     return st;
 }
 
@@ -160,7 +163,8 @@ static sm_status widen(window_job *job, sm_error *e)
                              &wide, e));
         smi_batches_add(&job->wide, wide);
     }
-    job->spec = (smi_sort_spec){.rows = &job->wide, .keys = keys, .n_keys = n_keys, .place = -1};
+    job->spec = (smi_sort_spec){
+        .rows = &job->wide, .keys = keys, .n_keys = n_keys, .place = -1, .node = job->w->node};
     return SM_OK;
 }
 
@@ -290,6 +294,7 @@ sm_status smi_window_run(smi_run *run, const sm_plan_node *node, smi_op *next, s
         sm_block_release(w.results[i].where);
     }
     smi_batches_release(&w.rows);
+    smi_profile(run, 0, node)->cpu_ns += atomic_load(&w.spent_ns);
     smi_report_peak(run, node, w.budget);
     sm_budget_free(w.budget);
     return st;

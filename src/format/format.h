@@ -138,6 +138,7 @@ struct sm_format {
     const sm_option *options;
     size_t opts_bytes;
     size_t morsel_bytes; /* default */
+    bool is_text;        /* has lines, which are counted and may be refused */
 
     /* Is this such a file, by its first bytes? */
     bool (*probe)(const uint8_t *head, size_t n);

@@ -283,6 +283,7 @@ const sm_format sm_format_json = {
     .options = json_options,
     .opts_bytes = sizeof(json_opts),
     .morsel_bytes = MORSEL_BYTES,
+    .is_text = true,
     .probe = json_probe,
     .infer = smi_json_infer,
     .open = json_open,
