@@ -35,7 +35,7 @@ struct smi_agg_morsel {
     smi_chunks done;
 };
 
-/* ---- chunks ----------------------------------------------------------------------------------- */
+/* ---- chunks ---------------------------------------------------------------------------------- */
 
 void smi_chunk_free(smi_chunk *c)
 {
@@ -85,7 +85,7 @@ static smi_chunk *chunk_new(int32_t n_lanes)
     return c;
 }
 
-/* ---- scattering ------------------------------------------------------------------------------- */
+/* ---- scattering ------------------------------------------------------------------------------ */
 
 /* Where each kept row of lane 0 went: its partition and its place in the partition's run. */
 typedef struct row_place {
@@ -261,7 +261,7 @@ static sm_status scatter_groups(smi_agg *a, smi_agg_morsel *m, sm_error *e)
     return SM_OK;
 }
 
-/* ---- evaluating ------------------------------------------------------------------------------- */
+/* ---- evaluating ------------------------------------------------------------------------------ */
 
 /* Column `at` of `out`: the expression over `in`, flat. */
 static sm_status eval_flat(smi_agg *a, const sm_expr *x, const sm_batch *in, sm_batch *out,
@@ -340,7 +340,7 @@ done:
     return SM_OK;
 }
 
-/* ---- a morsel's own table --------------------------------------------------------------------- */
+/* ---- a morsel's own table -------------------------------------------------------------------- */
 
 /* Few groups among the first rows? By linear counting on the hashes: a table would cost more. */
 static bool has_few_groups(const sm_batch *rows)
@@ -402,7 +402,7 @@ done:
     return st;
 }
 
-/* ---- the end ---------------------------------------------------------------------------------- */
+/* ---- the end --------------------------------------------------------------------------------- */
 
 static smi_agg_morsel *morsel_of(smi_agg *a, smi_driver *d)
 {
@@ -538,7 +538,7 @@ static bool agg_is_empty(smi_end *end)
     return true;
 }
 
-/* ---- making ----------------------------------------------------------------------------------- */
+/* ---- making ---------------------------------------------------------------------------------- */
 
 static int32_t lane_of(smi_agg *a, const sm_expr *filter)
 {
@@ -682,6 +682,7 @@ sm_status smi_aggregate_run(smi_run *run, const sm_plan_node *node, smi_op *next
     if (st == SM_OK) {
         st = smi_agg_output(a, next, end, turn, e);
     }
+    st = smi_within_operator(st, "GROUP BY", a->budget, e);
     agg_release(a);
     return st;
 }

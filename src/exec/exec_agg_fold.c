@@ -14,7 +14,7 @@
 
 #define TASK_GROUPS SM_BATCH_ROWS
 
-/* ---- folding one partition -------------------------------------------------------------------- */
+/* ---- folding one partition ------------------------------------------------------------------- */
 
 /* Scratch of one partition's fold. */
 typedef struct fold_scratch {
@@ -228,7 +228,7 @@ void smi_part_release(smi_agg *a, smi_part *p)
     *p = (smi_part){0};
 }
 
-/* ---- output ----------------------------------------------------------------------------------- */
+/* ---- output ---------------------------------------------------------------------------------- */
 
 /* Names the group whose result failed: its keys, as text. */
 static sm_status name_group(smi_agg *a, const smi_groups *g, int64_t id, sm_status st, sm_error *e)

@@ -12,7 +12,7 @@
 
 #define UNKNOWN_MAX 1000 /* paths in a report; damaged input can make one a line */
 
-/* ---- hashing ---------------------------------------------------------------------------------- */
+/* ---- hashing --------------------------------------------------------------------------------- */
 
 void smi_books_hash(smi_scan *s, smi_morsel *m)
 {
@@ -40,7 +40,7 @@ void smi_books_hash(smi_scan *s, smi_morsel *m)
     }
 }
 
-/* ---- a morsel's own books --------------------------------------------------------------------- */
+/* ---- a morsel's own books -------------------------------------------------------------------- */
 
 void smi_books_refused(smi_scan *s, smi_morsel *m, sm_batch *taken)
 {
@@ -65,7 +65,7 @@ void smi_books_close(smi_scan *s, smi_morsel *m)
     }
 }
 
-/* ---- accounting in turn ----------------------------------------------------------------------- */
+/* ---- accounting in turn ---------------------------------------------------------------------- */
 
 static void add_counts(sm_scan_counts *a, const sm_scan_counts *b)
 {
@@ -194,7 +194,7 @@ sm_status smi_books_bring_up(smi_scan *s, sm_error *e)
     }
 }
 
-/* ---- first and last --------------------------------------------------------------------------- */
+/* ---- first and last -------------------------------------------------------------------------- */
 
 void smi_books_begin(smi_scan *s)
 {

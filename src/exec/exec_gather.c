@@ -12,7 +12,7 @@
 
 #include <string.h>
 
-/* ---- where a row's value stands ----------------------------------------------------------------- */
+/* ---- where a row's value stands -------------------------------------------------------------- */
 
 /* A source column with its layout looked through: the flat column and the row in it. */
 static inline const sm_column *look_through(const sm_column *c, int64_t *row)
@@ -52,7 +52,7 @@ static bool is_plain(const sm_column *const *src, int64_t n_src)
     return true;
 }
 
-/* ---- fixed width ------------------------------------------------------------------------------ */
+/* ---- fixed width ----------------------------------------------------------------------------- */
 
 /* All sources flat and without nulls: the common case, without a branch but for absent rows. */
 #define GATHER_PLAIN(type_t)                                                                       \
@@ -111,7 +111,7 @@ static void gather_bits(const sm_column *const *src, const smi_ref *refs, int64_
     }
 }
 
-/* ---- strings ---------------------------------------------------------------------------------- */
+/* ---- strings --------------------------------------------------------------------------------- */
 
 static inline const sm_view *view_of(const sm_column *const *src, smi_ref ref, const sm_column **c)
 {
@@ -167,7 +167,7 @@ static sm_status gather_views(const sm_column *const *src, const smi_ref *refs, 
     return SM_OK;
 }
 
-/* ---- any type --------------------------------------------------------------------------------- */
+/* ---- any type -------------------------------------------------------------------------------- */
 
 static sm_status gather_nested(const sm_column *const *src, const smi_ref *refs, int64_t n,
                                const sm_type *type, sm_budget *budget, sm_batch *into,

@@ -4,7 +4,7 @@
  * groups; the order of groups is the same with any number of threads and any size of morsels. */
 #include "exec/exec_testkit.h"
 
-/* ---- plans ------------------------------------------------------------------------------------ */
+/* ---- plans ----------------------------------------------------------------------------------- */
 
 static sm_plan_node *aggregate(kit *k, sm_plan_node *in, const char *schema,
                                const sm_expr *const *keys, int32_t n_keys, const sm_agg_item *items,
@@ -63,7 +63,7 @@ static void make_by_key(kit *k, const void *data)
                      &key, 1, items, n));
 }
 
-/* ---- the oracle ------------------------------------------------------------------------------- */
+/* ---- the oracle ------------------------------------------------------------------------------ */
 
 typedef struct line {
     char k[64];  /* "NULL" where missing */
@@ -163,7 +163,7 @@ static char *expect(const line *lines, int64_t n, bool is_distinct)
     return sorted;
 }
 
-/* ---- tests ------------------------------------------------------------------------------------ */
+/* ---- tests ----------------------------------------------------------------------------------- */
 
 static void check_against_loop(int64_t n_lines, int64_t n_keys, bool is_distinct)
 {
@@ -328,6 +328,12 @@ static void refuses_by_budget(void **state)
         make_by_key(&k, &c);
         const sm_status st = k_run(&k, &out, &e);
         assert_true(st == SM_OK || st == SM_BUDGET);
+        if (st == SM_BUDGET) { /* told: whose it was, and what would do */
+            char told[4096];
+            sm_error_format(&e, told, sizeof(told));
+            assert_non_null(strstr(told, "in GROUP BY, which had "));
+            assert_non_null(strstr(told, "Raise the memory limit"));
+        }
         n_refused += st == SM_BUDGET;
         n_fine += st == SM_OK;
         sm_buf_release(&out);

@@ -65,7 +65,7 @@ typedef struct nested_row {
     sm_str *keys; /* NULL where no key is nested */
 } nested_row;
 
-/* ---- making ----------------------------------------------------------------------------------- */
+/* ---- making ---------------------------------------------------------------------------------- */
 
 static key_kind kind_of(const sm_type *t)
 {
@@ -146,7 +146,7 @@ void *smi_groups_state(const smi_groups *g, int64_t id)
     return record_at(g, id) + g->state_off;
 }
 
-/* ---- growing ---------------------------------------------------------------------------------- */
+/* ---- growing --------------------------------------------------------------------------------- */
 
 static sm_status grow_slots(smi_groups *g, sm_error *e)
 {
@@ -215,7 +215,7 @@ static sm_status keep_bytes(smi_groups *g, const uint8_t *bytes, size_t n, const
     return SM_OK;
 }
 
-/* ---- nested keys ------------------------------------------------------------------------------ */
+/* ---- nested keys ----------------------------------------------------------------------------- */
 
 static sm_status encode(const sm_column *c, int64_t i, sm_buf *out, sm_error *e);
 
@@ -341,7 +341,7 @@ static void decode(const sm_type *t, const uint8_t **at, sm_builder *b)
     }
 }
 
-/* ---- one key of one row ----------------------------------------------------------------------- */
+/* ---- one key of one row ---------------------------------------------------------------------- */
 
 static inline uint64_t load_bits(const void *values, int64_t i, int width)
 {
@@ -472,7 +472,7 @@ static sm_status store_row(smi_groups *g, uint8_t *record, const sm_column *keys
     return SM_OK;
 }
 
-/* ---- finding ---------------------------------------------------------------------------------- */
+/* ---- finding --------------------------------------------------------------------------------- */
 
 static sm_status add_group(smi_groups *g, const sm_column *keys, int64_t i, uint64_t hash,
                            const sm_str *nested, uint32_t *id, sm_error *e)
@@ -665,7 +665,7 @@ done:
     return st;
 }
 
-/* ---- reading back ----------------------------------------------------------------------------- */
+/* ---- reading back ---------------------------------------------------------------------------- */
 
 static sm_str record_str(const group_str *s)
 {

@@ -27,7 +27,7 @@ typedef struct smi_source smi_source;
 typedef struct smi_op smi_op;
 typedef struct smi_end smi_end;
 
-/* ---- a growing list of batches, each held once ------------------------------------------------ */
+/* ---- a growing list of batches, each held once ----------------------------------------------- */
 
 typedef struct smi_batches {
     sm_batch **items;
@@ -36,7 +36,7 @@ typedef struct smi_batches {
 void smi_batches_add(smi_batches *l, sm_batch *taken);
 void smi_batches_release(smi_batches *l); /* leaves {0} */
 
-/* ---- the run ---------------------------------------------------------------------------------- */
+/* ---- the run --------------------------------------------------------------------------------- */
 
 struct smi_run {
     const sm_plan *plan;
@@ -66,7 +66,7 @@ sm_status smi_run_into(smi_run *run, const sm_plan_node *node, smi_op *first, sm
 sm_status smi_run_collect(smi_run *run, const sm_plan_node *node, int64_t limit, int64_t offset,
                           smi_batches *out, sm_error *e) SM_MUST_USE;
 
-/* ---- tasks, sources --------------------------------------------------------------------------- */
+/* ---- tasks, sources -------------------------------------------------------------------------- */
 
 typedef struct smi_task {
     uint64_t ordinal;
@@ -103,7 +103,7 @@ sm_status smi_scan_new(smi_run *run, const sm_plan_node *node, smi_source **out,
                        sm_error *e) SM_MUST_USE;
 void smi_scan_free(smi_source *s); /* takes NULL; after the pipe has ended */
 
-/* ---- ops and ends ----------------------------------------------------------------------------- */
+/* ---- ops and ends ---------------------------------------------------------------------------- */
 
 struct smi_op {
     sm_status (*push)(smi_op *op, smi_driver *d, sm_batch *rows, sm_error *e); /* takes rows */
@@ -133,7 +133,7 @@ smi_op *smi_rename_new(smi_run *run, const sm_plan_node *node, smi_op *next);
 sm_status smi_give(smi_driver *d, const sm_plan_node *node, smi_op *next, sm_batch *rows,
                    sm_error *e) SM_MUST_USE;
 
-/* ---- pipes ------------------------------------------------------------------------------------ */
+/* ---- pipes ----------------------------------------------------------------------------------- */
 
 struct smi_driver {
     smi_pipe *pipe;
@@ -178,7 +178,7 @@ void smi_task_failed(smi_driver *d, sm_status st, const sm_error *e);
 /* Time runs for `node` from now on; gives the one before, to be switched back to. */
 int32_t smi_clock(smi_driver *d, int32_t node);
 
-/* ---- ends ------------------------------------------------------------------------------------- */
+/* ---- ends ------------------------------------------------------------------------------------ */
 
 /* A queue before a sink: filled in order, emptied by one worker at a time. */
 typedef struct smi_outlet {
@@ -209,7 +209,7 @@ smi_end *smi_collect_new(smi_run *run, sm_budget *budget, const sm_plan_node *no
 void smi_collect_take(smi_end *end, smi_batches *out);
 void smi_collect_free(smi_end *end);
 
-/* ---- rows by reference (exec_gather.c) -------------------------------------------------------- */
+/* ---- rows by reference (exec_gather.c) ------------------------------------------------------- */
 
 typedef struct smi_ref {
     uint32_t batch; /* SMI_NO_ROW: a NULL row */
@@ -230,7 +230,7 @@ sm_status smi_gather_rows(const smi_batches *rows, int32_t first, const smi_ref 
  * of structs come from the arena. */
 sm_column smi_column_at(const sm_column *c, int64_t first, int64_t n, sm_arena *a);
 
-/* ---- groups (exec_groups.c) ------------------------------------------------------------------- */
+/* ---- groups (exec_groups.c) ------------------------------------------------------------------ */
 
 /* A hash table from key rows to dense group numbers, with a record a group that never moves. */
 typedef struct smi_groups smi_groups;
@@ -249,7 +249,7 @@ void *smi_groups_state(const smi_groups *g, int64_t id);
 /* Appends key k of a group. */
 void smi_groups_key(const smi_groups *g, int64_t id, int32_t k, sm_builder *b);
 
-/* ---- operators that see all rows first --------------------------------------------------------- */
+/* ---- operators that see all rows first ------------------------------------------------------- */
 
 sm_status smi_aggregate_run(smi_run *run, const sm_plan_node *node, smi_op *next, smi_end *end,
                             uint64_t *turn, sm_error *e) SM_MUST_USE;
@@ -262,7 +262,7 @@ sm_status smi_join_new(smi_run *run, const sm_plan_node *node, smi_op *next, smi
                        sm_error *e) SM_MUST_USE;
 void smi_join_free(smi_op *op);
 
-/* ---- sorting (exec_sort.c) --------------------------------------------------------------------- */
+/* ---- sorting (exec_sort.c) ------------------------------------------------------------------- */
 
 /* One row of the input with the first bytes of its keys. */
 typedef struct smi_sort_row {
@@ -291,11 +291,13 @@ sm_status smi_eval_flat(smi_run *run, const sm_expr *const *exprs, int32_t n, co
 /* A struct type of these types; its fields have no names. */
 const sm_type *smi_schema_of(sm_arena *a, const sm_type *const *types, int32_t n);
 
-/* ---- reports ---------------------------------------------------------------------------------- */
+/* ---- reports --------------------------------------------------------------------------------- */
 
 void smi_report_begin(sm_exec_report *r, int32_t n_nodes);
 void smi_report_sum(smi_run *run);
 /* The peak of an operator's budget, into its node's profile. */
 void smi_report_peak(smi_run *run, const sm_plan_node *node, const sm_budget *budget);
+/* Adds to a refusal which operator held how much; returns st. */
+sm_status smi_within_operator(sm_status st, const char *name, const sm_budget *budget, sm_error *e);
 
 #endif

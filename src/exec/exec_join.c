@@ -31,7 +31,7 @@ typedef struct join_op {
     int64_t n_refs;
 } join_op;
 
-/* ---- build ------------------------------------------------------------------------------------ */
+/* ---- build ----------------------------------------------------------------------------------- */
 
 static bool has_null(const sm_batch *keys, int64_t i)
 {
@@ -173,7 +173,7 @@ static sm_status build(join_op *j, sm_error *e)
     return SM_OK;
 }
 
-/* ---- probe ------------------------------------------------------------------------------------ */
+/* ---- probe ----------------------------------------------------------------------------------- */
 
 /* Candidate pairs, at most a batch of them. */
 typedef struct pairs {
@@ -342,7 +342,7 @@ static sm_status join_push(smi_op *op, smi_driver *d, sm_batch *rows, sm_error *
     return st;
 }
 
-/* ---- making ----------------------------------------------------------------------------------- */
+/* ---- making ---------------------------------------------------------------------------------- */
 
 static const sm_type *key_schema(sm_arena *a, const sm_expr *const *keys, int32_t n)
 {
@@ -368,6 +368,7 @@ sm_status smi_join_new(smi_run *run, const sm_plan_node *node, smi_op *next, smi
                    .right_keys = key_schema(run->arena, node->as.join.right_keys, n_keys)};
     const sm_status st = build(j, e);
     if (st != SM_OK) {
+        smi_within_operator(st, "JOIN", j->budget, e);
         smi_join_free(&j->op);
         return st;
     }

@@ -16,7 +16,7 @@
 #define RING        (SMI_WINDOW_MAX * 2)
 #define OUTLET_FULL 64
 
-/* ---- outlet ----------------------------------------------------------------------------------- */
+/* ---- outlet ---------------------------------------------------------------------------------- */
 
 void smi_outlet_init(smi_outlet *o, const sm_sink *sink)
 {
@@ -106,7 +106,7 @@ sm_status smi_outlet_drain(smi_outlet *o, smi_driver *d, sm_error *e)
     return st;
 }
 
-/* ---- the ordered end -------------------------------------------------------------------------- */
+/* ---- the ordered end ------------------------------------------------------------------------- */
 
 typedef struct order_slot {
     smi_batches waiting;
@@ -248,7 +248,7 @@ void smi_order_free(smi_end *end)
     sm_free(o);
 }
 
-/* ---- the collector ---------------------------------------------------------------------------- */
+/* ---- the collector --------------------------------------------------------------------------- */
 
 /* Keeps copies, so that a filtered scan's few rows do not hold its files' bytes. */
 typedef struct collect_end {

@@ -21,7 +21,7 @@ static sm_plan_node *scan_of(kit *k, const sm_str *file, const char *schema)
     return k_scan(k, k_dataset(k, schema, file, 1, false));
 }
 
-/* ---- sort ------------------------------------------------------------------------------------- */
+/* ---- sort ------------------------------------------------------------------------------------ */
 
 typedef struct sort_case {
     sm_str file;
@@ -128,7 +128,7 @@ static void keeps_the_first_of_many(void **state)
     sm_buf_release(&text);
 }
 
-/* ---- join ------------------------------------------------------------------------------------- */
+/* ---- join ------------------------------------------------------------------------------------ */
 
 #define LEFT_LINES                                                                                 \
     "{\"k\":\"b\",\"v\":2}\n{\"k\":\"c\",\"v\":7}\n{\"v\":3}\n{\"k\":\"a\",\"v\":1}\n"             \
@@ -263,7 +263,7 @@ static void joins_many(void **state)
     sm_buf_release(&text);
 }
 
-/* ---- windows ---------------------------------------------------------------------------------- */
+/* ---- windows --------------------------------------------------------------------------------- */
 
 static void make_window(kit *k, const void *data)
 {
@@ -328,7 +328,7 @@ static void runs_windows_over_many(void **state)
     sm_buf_release(&text);
 }
 
-/* ---- refusals --------------------------------------------------------------------------------- */
+/* ---- refusals -------------------------------------------------------------------------------- */
 
 /* Every operator that keeps rows frees all when the budget refuses some. */
 static void refuses_by_budget(void **state)

@@ -49,7 +49,7 @@ int32_t smi_clock(smi_driver *d, int32_t node)
     return before;
 }
 
-/* ---- handing on ------------------------------------------------------------------------------- */
+/* ---- handing on ------------------------------------------------------------------------------ */
 
 /* Checking every batch costs more than making it: only where nothing is optimised or sanitised. */
 static void check_batch(const sm_batch *rows)
@@ -90,7 +90,7 @@ sm_status smi_give(smi_driver *d, const sm_plan_node *node, smi_op *next, sm_bat
     return st;
 }
 
-/* ---- turns and failures ----------------------------------------------------------------------- */
+/* ---- turns and failures ---------------------------------------------------------------------- */
 
 uint64_t smi_pipe_turn(smi_pipe *p)
 {
@@ -160,7 +160,7 @@ void smi_task_failed(smi_driver *d, sm_status st, const sm_error *e)
     smi_pipe_wake(p);
 }
 
-/* ---- the step --------------------------------------------------------------------------------- */
+/* ---- the step -------------------------------------------------------------------------------- */
 
 /* Is there nothing left to do, for anyone? */
 static bool is_through(smi_pipe *p)
@@ -266,7 +266,7 @@ sm_status smi_pipe_run(smi_run *run, smi_source *source, smi_op *first, smi_end 
     return st;
 }
 
-/* ---- numbered tasks --------------------------------------------------------------------------- */
+/* ---- numbered tasks -------------------------------------------------------------------------- */
 
 static int64_t tasks_count(smi_source *s)
 {

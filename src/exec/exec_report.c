@@ -58,7 +58,17 @@ void smi_report_peak(smi_run *run, const sm_plan_node *node, const sm_budget *bu
     p->peak_bytes = peak > p->peak_bytes ? peak : p->peak_bytes;
 }
 
-/* ---- EXPLAIN ANALYZE -------------------------------------------------------------------------- */
+sm_status smi_within_operator(sm_status st, const char *name, const sm_budget *budget, sm_error *e)
+{
+    char held[SM_SIZE_TEXT_BYTES];
+    if (st != SM_BUDGET) {
+        return st;
+    }
+    sm_format_size((int64_t)sm_budget_peak(budget), held);
+    return sm_within(e, st, "%s, which had %s and must hold all at once", name, held);
+}
+
+/* ---- EXPLAIN ANALYZE ------------------------------------------------------------------------- */
 
 static void print_bytes(sm_buf *out, const char *what, int64_t bytes)
 {

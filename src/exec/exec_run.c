@@ -177,7 +177,7 @@ sm_status smi_run_into(smi_run *run, const sm_plan_node *node, smi_op *first, sm
     return run_tree(&t, node, first, e);
 }
 
-/* ---- collecting ------------------------------------------------------------------------------- */
+/* ---- collecting ------------------------------------------------------------------------------ */
 
 typedef struct list_sink {
     smi_batches rows;
@@ -206,7 +206,7 @@ sm_status smi_run_collect(smi_run *run, const sm_plan_node *node, int64_t limit,
     return SM_OK;
 }
 
-/* ---- the run ---------------------------------------------------------------------------------- */
+/* ---- the run --------------------------------------------------------------------------------- */
 
 static sm_status run_params(smi_run *run, sm_error *e)
 {

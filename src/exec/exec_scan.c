@@ -24,7 +24,7 @@ static inline smi_morsel *morsel_at(smi_scan *s, int64_t n)
     return &s->ring[n % SMI_WINDOW_MAX];
 }
 
-/* ---- files ------------------------------------------------------------------------------------ */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 /* Opens and plans file i; without the lock. */
 static sm_status open_file(smi_scan *s, smi_scan_file *f, int64_t i, sm_error *e)
@@ -96,7 +96,7 @@ static void open_next_file(smi_scan *s, smi_driver *d)
     smi_pipe_wake(d->pipe);
 }
 
-/* ---- admitting and requesting ------------------------------------------------------------------ */
+/* ---- admitting and requesting ---------------------------------------------------------------- */
 
 /* The file whose morsels come next, or NULL: none left, or not open yet. */
 static smi_scan_file *frontier(smi_scan *s)
@@ -247,7 +247,7 @@ static sm_status take_arrived(smi_scan *s, smi_driver *d, sm_error *e)
     }
 }
 
-/* ---- decoding --------------------------------------------------------------------------------- */
+/* ---- decoding -------------------------------------------------------------------------------- */
 
 /* The scan's output: stored columns as read, constant ones from the file. Takes rows. */
 static sm_status shape_rows(smi_scan *s, const smi_morsel *m, sm_batch *rows, sm_batch **out,
@@ -395,7 +395,7 @@ static void run_morsel(smi_scan *s, smi_driver *d, smi_morsel *m)
     smi_pipe_wake(d->pipe);
 }
 
-/* ---- the step --------------------------------------------------------------------------------- */
+/* ---- the step -------------------------------------------------------------------------------- */
 
 static smi_morsel *take_ready(smi_scan *s, smi_driver *d)
 {
@@ -477,7 +477,7 @@ static void scan_locate(smi_source *source, uint64_t ordinal, sm_error *e)
     sm_mutex_unlock(&s->lock);
 }
 
-/* ---- making and freeing ----------------------------------------------------------------------- */
+/* ---- making and freeing ---------------------------------------------------------------------- */
 
 static void prune_files(smi_scan *s)
 {

@@ -18,7 +18,7 @@
 #define MAX_RUNS  64
 #define TASK_ROWS (4 * SM_BATCH_ROWS)
 
-/* ---- comparing -------------------------------------------------------------------------------- */
+/* ---- comparing ------------------------------------------------------------------------------- */
 
 int smi_sort_cmp(const smi_sort_spec *spec, int32_t first_key, int32_t end_key, smi_ref a,
                  smi_ref b)
@@ -112,7 +112,7 @@ static uint64_t prefix_of(const sm_column *c, const sm_sort_key *key, int64_t i)
     return key->nulls_first ? ordered | (uint64_t)1 << 63 : ordered;
 }
 
-/* ---- merge sort over entries ------------------------------------------------------------------ */
+/* ---- merge sort over entries ----------------------------------------------------------------- */
 
 static void merge_runs(const smi_sort_spec *spec, const smi_sort_row *a, int64_t n_a,
                        const smi_sort_row *b, int64_t n_b, smi_sort_row *out)
@@ -260,7 +260,7 @@ sm_status smi_sort_rows(smi_run *run, const smi_sort_spec *spec, sm_budget *budg
     return SM_OK;
 }
 
-/* ---- evaluating ------------------------------------------------------------------------------- */
+/* ---- evaluating ------------------------------------------------------------------------------ */
 
 const sm_type *smi_schema_of(sm_arena *a, const sm_type *const *types, int32_t n)
 {
@@ -300,7 +300,7 @@ sm_status smi_eval_flat(smi_run *run, const sm_expr *const *exprs, int32_t n, co
     return SM_OK;
 }
 
-/* ---- the end ---------------------------------------------------------------------------------- */
+/* ---- the end --------------------------------------------------------------------------------- */
 
 typedef struct sort_end {
     smi_end end;
@@ -507,6 +507,7 @@ sm_status smi_sort_run(smi_run *run, const sm_plan_node *node, smi_op *next, smi
         smi_tasks_init(&tasks, node, (s.n_order + TASK_ROWS - 1) / TASK_ROWS, give_sorted, &s);
         st = smi_pipe_run(run, &tasks.source, next, end, turn, e);
     }
+    st = smi_within_operator(st, "ORDER BY", s.budget, e);
     sm_block_release(block);
     smi_batches_release(&s.rows);
     sm_mutex_release(&s.lock);

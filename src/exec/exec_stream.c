@@ -20,7 +20,7 @@ static smi_op *new_op(smi_run *run, const sm_plan_node *node, smi_op *next,
     return &s->op;
 }
 
-/* ---- filter ----------------------------------------------------------------------------------- */
+/* ---- filter ---------------------------------------------------------------------------------- */
 
 static sm_status filter_push(smi_op *op, smi_driver *d, sm_batch *rows, sm_error *e)
 {
@@ -54,7 +54,7 @@ sm_status smi_filter_new(smi_run *run, const sm_plan_node *node, smi_op *next, s
     return SM_OK;
 }
 
-/* ---- project ---------------------------------------------------------------------------------- */
+/* ---- project --------------------------------------------------------------------------------- */
 
 static sm_status project_push(smi_op *op, smi_driver *d, sm_batch *rows, sm_error *e)
 {
@@ -92,7 +92,7 @@ sm_status smi_project_new(smi_run *run, const sm_plan_node *node, smi_op *next, 
     return SM_OK;
 }
 
-/* ---- rename ----------------------------------------------------------------------------------- */
+/* ---- rename ---------------------------------------------------------------------------------- */
 
 static sm_status rename_push(smi_op *op, smi_driver *d, sm_batch *rows, sm_error *e)
 {

@@ -19,7 +19,7 @@ static sm_plan_node *scan_two(kit *k)
     return k_scan(k, k_dataset(k, SCHEMA, two_files, 2, true));
 }
 
-/* ---- rows ------------------------------------------------------------------------------------- */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 static void make_scan(kit *k, const void *data)
 {
@@ -132,7 +132,7 @@ static void scans_nothing(void **state)
     }
 }
 
-/* ---- many rows -------------------------------------------------------------------------------- */
+/* ---- many rows ------------------------------------------------------------------------------- */
 
 static void make_many(kit *k, const void *data)
 {
@@ -170,7 +170,7 @@ static void keeps_order_of_many(void **state)
     }
 }
 
-/* ---- pruning, counts, hashes, progress -------------------------------------------------------- */
+/* ---- pruning, counts, hashes, progress ------------------------------------------------------- */
 
 static void prunes_files(void **state)
 {
@@ -238,7 +238,7 @@ static void hashes_files(void **state)
     sm_buf_release(&texts[1]);
 }
 
-/* ---- refused lines, unknown keys ---------------------------------------------------------------- */
+/* ---- refused lines, unknown keys ------------------------------------------------------------- */
 
 #define BAD_1                                                                                      \
     "{\"k\":\"a\",\"v\":1}\n"                                                                      \
@@ -354,7 +354,7 @@ static void tells_first_bad_line(void **state)
     sm_buf_release(&out);
 }
 
-/* ---- ending early, failing, stopping ---------------------------------------------------------- */
+/* ---- ending early, failing, stopping --------------------------------------------------------- */
 
 static void make_limit_before_bad(kit *k, const void *data)
 {
@@ -482,7 +482,7 @@ static void refuses_by_budget(void **state)
     sm_buf_release(&text);
 }
 
-/* ---- a slow wire ------------------------------------------------------------------------------ */
+/* ---- a slow wire ----------------------------------------------------------------------------- */
 
 static sm_status drop_rows(void *ctx, sm_batch *rows, sm_waker waker, sm_error *e)
 {

@@ -55,7 +55,7 @@ static inline void kit_free(kit *k)
     sm_arena_free(k->arena);
 }
 
-/* ---- expressions ------------------------------------------------------------------------------ */
+/* ---- expressions ----------------------------------------------------------------------------- */
 
 static inline const sm_expr *x_col(kit *k, int32_t index, const sm_type *t)
 {
@@ -98,7 +98,7 @@ static inline const sm_expr *x_call(kit *k, const sm_function *fn, const sm_type
     return x;
 }
 
-/* ---- functions: enough to see that operators call them rightly --------------------------------- */
+/* ---- functions: enough to see that operators call them rightly ------------------------------- */
 
 /* a OP b over BIGINTs, NULL in, NULL out; kind by the function's name's first character. */
 static inline sm_status fn_binary(const sm_fn_call *c, sm_column *out, sm_error *e)
@@ -242,7 +242,7 @@ static inline sm_status window_place(const sm_expr *call, const sm_window_in *in
 }
 static const sm_function fn_place = {.name = "place", .kind = SM_FN_WINDOW, .window = window_place};
 
-/* ---- plans ------------------------------------------------------------------------------------ */
+/* ---- plans ----------------------------------------------------------------------------------- */
 
 static inline sm_plan_node *k_node(kit *k, sm_plan_kind kind, const sm_type *schema,
                                    sm_plan_node *a, sm_plan_node *b)
@@ -342,7 +342,7 @@ static inline sm_exec_env k_env(kit *k)
     return (sm_exec_env){.pool = k->pool, .budget = k->budget};
 }
 
-/* ---- running ---------------------------------------------------------------------------------- */
+/* ---- running --------------------------------------------------------------------------------- */
 
 static inline void print_rows(const sm_batch *b, sm_buf *out)
 {
@@ -451,7 +451,7 @@ static inline void assert_fails_everywhere(k_make make, const void *data, sm_sta
     }
 }
 
-/* ---- data ------------------------------------------------------------------------------------- */
+/* ---- data ------------------------------------------------------------------------------------ */
 
 /* Pseudo-random, the same always. */
 static inline uint32_t k_random(uint64_t *state)

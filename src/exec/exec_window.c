@@ -42,7 +42,7 @@ typedef struct window_job {
     sm_batch **blocks;
 } window_job;
 
-/* ---- one block of partitions ------------------------------------------------------------------ */
+/* ---- one block of partitions ----------------------------------------------------------------- */
 
 static bool starts_partition(const window_job *job, int64_t i)
 {
@@ -132,7 +132,7 @@ static sm_status run_block(void *ctx, int64_t b, sm_error *e)
     return st;
 }
 
-/* ---- one function ----------------------------------------------------------------------------- */
+/* ---- one function ---------------------------------------------------------------------------- */
 
 /* Keys of PARTITION BY, of ORDER BY, then arguments, of every input batch. */
 static sm_status widen(window_job *job, sm_error *e)
@@ -232,7 +232,7 @@ static sm_status run_item(window_run *w, const sm_window_item *item, window_resu
     return st;
 }
 
-/* ---- output ----------------------------------------------------------------------------------- */
+/* ---- output ---------------------------------------------------------------------------------- */
 
 static sm_status give_batch(void *ctx, smi_driver *d, int64_t i, sm_error *e)
 {
@@ -289,6 +289,7 @@ sm_status smi_window_run(smi_run *run, const sm_plan_node *node, smi_op *next, s
         smi_tasks_init(&tasks, node, w.rows.n, give_batch, &w);
         st = smi_pipe_run(run, &tasks.source, next, end, turn, e);
     }
+    st = smi_within_operator(st, "OVER (…)", w.budget, e);
     for (int32_t i = 0; i < node->as.window.n_items; i++) {
         smi_batches_release(&w.results[i].blocks);
         sm_block_release(w.results[i].where);
