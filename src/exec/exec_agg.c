@@ -37,7 +37,7 @@ struct smi_agg_morsel {
 
 /* ---- chunks ---------------------------------------------------------------------------------- */
 
-void smi_chunk_free(smi_chunk *c)
+static void chunk_free(smi_chunk *c)
 {
     for (int32_t l = 0; l < c->n_lanes; l++) {
         sm_batch_release(c->lanes[l].rows);
@@ -53,7 +53,7 @@ static void chunks_release(smi_chunks *l)
     while (l->head) {
         smi_chunk *c = l->head;
         l->head = c->next;
-        smi_chunk_free(c);
+        chunk_free(c);
     }
     *l = (smi_chunks){0};
 }
@@ -194,7 +194,7 @@ static sm_status scatter_morsel(smi_agg *a, smi_agg_morsel *m, sm_error *e)
     }
     m->n_rows = 0;
     if (st != SM_OK) {
-        smi_chunk_free(c);
+        chunk_free(c);
         return st;
     }
     chunks_add(&m->done, c);
@@ -250,7 +250,7 @@ static sm_status scatter_groups(smi_agg *a, smi_agg_morsel *m, sm_error *e)
     sm_free(places);
     sm_batch_release(rows);
     if (st != SM_OK) {
-        smi_chunk_free(c);
+        chunk_free(c);
         return st;
     }
     c->groups = m->groups;

@@ -36,8 +36,8 @@ typedef struct smi_agg_item {
     const sm_type **set_types; /* of its keys: the group, then the arguments */
 } smi_agg_item;
 
-/* Rows (or groups of a morsel, with their states) laid out by partition. A partition's run starts at
- * a multiple of 8, so that its slice of every column, bitmaps too, is a pointer. */
+/* Rows (or groups of a morsel, with their states) laid out by partition. A partition's run starts
+ * at a multiple of 8, so that its slice of every column, bitmaps too, is a pointer. */
 typedef struct smi_chunk_lane {
     sm_batch *rows;
     uint32_t first[SMI_PARTS], count[SMI_PARTS];
@@ -96,7 +96,6 @@ typedef struct smi_agg {
     int32_t *task_first; /* partitions of task i: [task_first[i], task_first[i + 1]) */
 } smi_agg;
 
-void smi_chunk_free(smi_chunk *c);
 /* Adds chunks to the partitions, each partition's in order, partitions side by side. */
 sm_status smi_agg_fold(smi_agg *a, smi_chunk *head, sm_error *e) SM_MUST_USE;
 /* Updates the states of n rows of one item. `rows` names each row's state, NULL: one after another;

@@ -2,7 +2,7 @@
  *
  * exec/exec_group_test.c: aggregates against a plain loop: any keys, FILTER, DISTINCT, few and many
  * groups; the order of groups is the same with any number of threads and any size of morsels. */
-#include "exec/exec_testkit.h"
+#include "exec_testkit.h"
 
 /* ---- plans ----------------------------------------------------------------------------------- */
 

@@ -62,9 +62,6 @@ static inline sm_node_profile *smi_profile(const smi_run *run, int driver, const
 /* Runs a subtree and pushes its rows through `first` (NULL: none) into the end. */
 sm_status smi_run_into(smi_run *run, const sm_plan_node *node, smi_op *first, smi_end *end,
                        sm_error *e) SM_MUST_USE;
-/* Runs a subtree into a list, in order; at most `limit` rows (−1: all). */
-sm_status smi_run_collect(smi_run *run, const sm_plan_node *node, int64_t limit, int64_t offset,
-                          smi_batches *out, sm_error *e) SM_MUST_USE;
 
 /* ---- tasks, sources -------------------------------------------------------------------------- */
 
@@ -194,7 +191,6 @@ typedef struct smi_outlet {
 void smi_outlet_init(smi_outlet *o, const sm_sink *sink);
 void smi_outlet_release(smi_outlet *o);
 void smi_outlet_put(smi_outlet *o, sm_batch *taken);
-void smi_outlet_end(smi_outlet *o); /* nothing comes any more: what is queued still goes out */
 /* SM_WAIT: this driver waits for the sink, or too much is queued. SM_END: the sink has enough. */
 sm_status smi_outlet_drain(smi_outlet *o, smi_driver *d, sm_error *e);
 bool smi_outlet_is_empty(smi_outlet *o);

@@ -47,7 +47,8 @@ void smi_outlet_put(smi_outlet *o, sm_batch *taken)
     sm_mutex_unlock(&o->lock);
 }
 
-void smi_outlet_end(smi_outlet *o)
+/* Nothing comes any more: what is queued still goes out. */
+static void end_outlet(smi_outlet *o)
 {
     sm_mutex_lock(&o->lock);
     o->is_ended = true;
@@ -147,7 +148,7 @@ static sm_status cut_and_put(order_end *o, sm_batch *rows, sm_error *e)
     if (o->limit >= 0) {
         o->limit -= n;
         if (o->limit == 0) {
-            smi_outlet_end(&o->outlet);
+            end_outlet(&o->outlet);
         }
     }
     return SM_OK;
@@ -228,7 +229,7 @@ smi_end *smi_order_new(smi_run *run, const sm_sink *sink, int64_t limit, int64_t
     sm_mutex_init(&o->lock);
     smi_outlet_init(&o->outlet, sink);
     if (limit == 0) {
-        smi_outlet_end(&o->outlet);
+        end_outlet(&o->outlet);
     }
     return &o->end;
 }

@@ -2,7 +2,7 @@
  *
  * exec/exec_order_test.c: sorts, joins and windows: rows and their order are the same with any
  * number of threads and any size of morsels. */
-#include "exec/exec_testkit.h"
+#include "exec_testkit.h"
 
 #define PEOPLE                                                                                     \
     "{\"k\":\"b\",\"v\":2}\n"                                                                      \

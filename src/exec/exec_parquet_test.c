@@ -2,7 +2,7 @@
  *
  * exec/exec_parquet_test.c: scans of files with many ranges a morsel: row groups in order, columns
  * by choice, row groups and files left out by bounds, rows counted without reading a column. */
-#include "exec/exec_testkit.h"
+#include "exec_testkit.h"
 
 #include "base/text.h"
 

@@ -20,6 +20,8 @@ typedef struct tree_run {
 } tree_run;
 
 static sm_status run_tree(tree_run *t, const sm_plan_node *node, smi_op *first, sm_error *e);
+static sm_status run_collect(smi_run *run, const sm_plan_node *node, int64_t limit, int64_t offset,
+                             smi_batches *out, sm_error *e);
 
 static sm_status note_end(tree_run *t, sm_status st)
 {
@@ -108,8 +110,8 @@ static sm_status run_values(tree_run *t, const sm_plan_node *node, smi_op *first
 static sm_status run_limit(tree_run *t, const sm_plan_node *node, smi_op *first, sm_error *e)
 {
     smi_batches rows = {0};
-    sm_status st = smi_run_collect(t->run, node->inputs[0], node->as.limit.limit,
-                                   node->as.limit.offset, &rows, e);
+    sm_status st =
+        run_collect(t->run, node->inputs[0], node->as.limit.limit, node->as.limit.offset, &rows, e);
     if (st == SM_OK) {
         sm_node_profile *p = smi_profile(t->run, 0, node);
         p->batches += rows.n;
@@ -179,6 +181,7 @@ sm_status smi_run_into(smi_run *run, const sm_plan_node *node, smi_op *first, sm
 
 /* ---- collecting ------------------------------------------------------------------------------ */
 
+/* A sink that keeps all. */
 typedef struct list_sink {
     smi_batches rows;
 } list_sink;
@@ -190,8 +193,9 @@ static sm_status list_push(void *ctx, sm_batch *rows, sm_waker waker, sm_error *
     return SM_OK;
 }
 
-sm_status smi_run_collect(smi_run *run, const sm_plan_node *node, int64_t limit, int64_t offset,
-                          smi_batches *out, sm_error *e)
+/* Runs a subtree into a list, in order; at most `limit` rows (−1: all). */
+static sm_status run_collect(smi_run *run, const sm_plan_node *node, int64_t limit, int64_t offset,
+                             smi_batches *out, sm_error *e)
 {
     list_sink list = {0};
     const sm_sink sink = {.ctx = &list, .push = list_push};
@@ -214,7 +218,7 @@ static sm_status run_params(smi_run *run, sm_error *e)
         const sm_plan_param *p = &run->plan->params[i];
         smi_batches rows = {0};
         run->params[i] = sm_value_null(p->type);
-        SM_TRY(smi_run_collect(run, p->root, 2, 0, &rows, e));
+        SM_TRY(run_collect(run, p->root, 2, 0, &rows, e));
         const int64_t n = rows.n == 0 ? 0 : rows.n > 1 ? 2 : rows.items[0]->n_rows;
         if (n == 1) {
             const sm_value v = sm_column_value(&rows.items[0]->columns[0], 0);

@@ -6,15 +6,15 @@
  *          one morsel, or opens one file, or says SM_WAIT.
  * Method   Morsels are admitted in the order of files, never more than a window ahead of the oldest
  *          unfinished one; their ranges are requested until the store's bytes in flight are reached
- *          (less where the budget has no room: then what is in flight is waited for). A morsel whose
- *          ranges have all arrived is ready, and any driver takes the oldest ready one. A reader
+ *          (less where the budget has no room: then what is in flight is waited for). A morsel
+ *          whose ranges have all arrived is ready, and any driver takes the oldest ready one. A reader
  *          that needs bytes beyond its ranges says SM_MORE: the morsel asks for them and waits
  *          again, with its reader, while the driver turns to another.
  * Files    are opened ahead of need, since that blocks: as many bytes of opened files are kept at
  *          hand as the store wants in flight. A file that its constants or statistics exclude is
  *          never opened. A file that fails to open fails the task that would have been its first.
  * States   WANTS -> READY -> RUNNING -> (WANTS -> …)* -> DONE -> FREE, under the scan's lock.
- * Books    exec_books.c: counts, unknown keys, hashes and refused lines, in the order of morsels. */
+ * Books    exec_books.c: counts, unknown keys, hashes, refused lines, in the order of morsels. */
 #include "exec/exec_scan_int.h"
 
 #include <stdio.h>
@@ -118,6 +118,20 @@ static smi_scan_file *frontier(smi_scan *s)
     return NULL;
 }
 
+/* The ranges that the morsel is to get next. */
+static void want_ranges(smi_morsel *m, const sm_byte_range *ranges, int32_t n)
+{
+    m->n_ranges = n;
+    m->n_requested = m->n_arrived = 0;
+    m->ranges = SM_NEW_ARRAY(m->arena, sm_byte_range, n + 1);
+    m->blocks = SM_NEW_ARRAY(m->arena, sm_block *, n + 1);
+    m->lens = SM_NEW_ARRAY(m->arena, size_t, n + 1);
+    for (int32_t i = 0; i < n; i++) {
+        m->ranges[i] = ranges[i];
+    }
+    m->state = n == 0 ? MORSEL_READY : MORSEL_WANTS;
+}
+
 static void admit_morsel(smi_scan *s, smi_driver *d, smi_scan_file *f)
 {
     smi_morsel *m = morsel_at(s, s->admitted);
@@ -131,22 +145,9 @@ static void admit_morsel(smi_scan *s, smi_driver *d, smi_scan_file *f)
                       .state = MORSEL_WANTS,
                       .file = s->next_file,
                       .plan = &f->morsels[s->next_morsel]};
-    smi_morsel_wants(m, m->plan->ranges, m->plan->n_ranges);
+    want_ranges(m, m->plan->ranges, m->plan->n_ranges);
     s->admitted++;
     s->next_morsel++;
-}
-
-void smi_morsel_wants(smi_morsel *m, const sm_byte_range *ranges, int32_t n)
-{
-    m->n_ranges = n;
-    m->n_requested = m->n_arrived = 0;
-    m->ranges = SM_NEW_ARRAY(m->arena, sm_byte_range, n + 1);
-    m->blocks = SM_NEW_ARRAY(m->arena, sm_block *, n + 1);
-    m->lens = SM_NEW_ARRAY(m->arena, size_t, n + 1);
-    for (int32_t i = 0; i < n; i++) {
-        m->ranges[i] = ranges[i];
-    }
-    m->state = n == 0 ? MORSEL_READY : MORSEL_WANTS;
 }
 
 /* Requests what a morsel still wants. SM_BUDGET: not now. */
@@ -382,7 +383,7 @@ static void run_morsel(smi_scan *s, smi_driver *d, smi_morsel *m)
         m->held -= held;
         m->task = task;
         if (st == SM_MORE) {
-            smi_morsel_wants(m, &m->more, 1);
+            want_ranges(m, &m->more, 1);
         } else {
             m->state = MORSEL_GIVEN_UP;
         }

@@ -89,7 +89,6 @@ typedef struct smi_scan {
     _Atomic int64_t n_total; /* morsels, −1 until the last is admitted */
 } smi_scan;
 
-void smi_morsel_wants(smi_morsel *m, const sm_byte_range *ranges, int32_t n);
 void smi_scan_close_file(smi_scan *s, smi_scan_file *f);
 
 /* exec_books.c */

@@ -360,7 +360,7 @@ static sm_status reduce(sort_end *s, smi_batches *rows, sm_error *e)
     return st;
 }
 
-/* Adds batches to the shared list; with LIMIT, takes all out and reduces them when they are many. */
+/* Adds batches to the shared list; with LIMIT, takes all out and reduces it when there are many. */
 static sm_status add_rows(sort_end *s, smi_batches *mine, sm_error *e)
 {
     const int64_t many = s->limit < 0 ? INT64_MAX : s->limit * 4 + 16 * SM_BATCH_ROWS;

@@ -2,7 +2,7 @@
  *
  * exec/exec_test.c: scans and streaming operators: the rows, their order and the counts are the
  * same with any number of threads and any size of morsels; the first error in the input is told. */
-#include "exec/exec_testkit.h"
+#include "exec_testkit.h"
 
 #define LINES_1                                                                                    \
     "{\"k\":\"a\",\"v\":1}\n"                                                                      \

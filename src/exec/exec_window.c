@@ -5,7 +5,7 @@
  * Calls    smi_window_run by exec_run.c.
  * Method   The input is kept whole, in its order. For each function: its keys and arguments are
  *          evaluated, row references sorted by PARTITION BY then ORDER BY (exec_sort.c), and
- *          partitions gathered into blocks of some thousand rows, side by side. Within a block every
+ *          partitions gathered into blocks of some thousand rows, side by side. Within a block each
  *          partition starts at a multiple of 8 rows, so that its slice of a column is a pointer.
  *          Results stand in the order of sorting; each input row remembers where its own is.
  * Output   The input's batches with the results beside them: nothing of the input is copied. */

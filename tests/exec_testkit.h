@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * exec/exec_testkit.h: for the exec room's tests: plans by hand over lines of JSON in memory, and
+ * tests/exec_testkit.h: for the exec room's tests: plans by hand over lines of JSON in memory, and
  * their results as text, at several numbers of threads and sizes of morsels. */
 #ifndef SM_EXEC_TESTKIT_H
 #define SM_EXEC_TESTKIT_H
