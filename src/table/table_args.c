@@ -118,7 +118,7 @@ sm_status smi_arg_texts(const sm_table_arg *arg, const char *what, sm_arena *a, 
 
 static sm_status column_of(const sm_table_arg *item, sm_arena *a, sm_field *out, sm_error *e)
 {
-    sm_str text;
+    sm_str text = {0};
     const sm_type *type = NULL;
 
     if (item->name.len == 0) {

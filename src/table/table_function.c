@@ -53,7 +53,7 @@ static sm_status set_match(read_call *c, const sm_table_arg *arg, sm_error *e)
 
 static sm_status set_bad_lines(read_call *c, const sm_table_arg *arg, sm_error *e)
 {
-    sm_str text;
+    sm_str text = {0};
 
     SM_TRY(smi_arg_text(arg, "bad_lines", &text, e));
     c->keep_refused = sm_str_is(text, "skip") || sm_str_is(text, "quarantine");
@@ -67,7 +67,7 @@ static sm_status set_bad_lines(read_call *c, const sm_table_arg *arg, sm_error *
 
 static sm_status set_validate(read_call *c, const sm_table_arg *arg, sm_error *e)
 {
-    sm_str text;
+    sm_str text = {0};
 
     SM_TRY(smi_arg_text(arg, "validate", &text, e));
     c->validate_all = sm_str_is(text, "all");
@@ -356,7 +356,7 @@ static sm_status no_format(const sm_table_arg *arg, sm_str path, sm_error *e)
 static sm_status from_path(sm_names *n, const sm_table_arg *args, int32_t n_args, sm_relation *out,
                            sm_error *e)
 {
-    sm_str path, folder, name;
+    sm_str path = {0}, folder, name;
 
     SM_ASSERT(n_args >= 1);
     SM_TRY(smi_arg_text(args, "a path", &path, e));

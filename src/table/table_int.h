@@ -56,7 +56,7 @@ sm_status smi_resolve_function(void *ctx, sm_str name, const sm_table_arg *args,
 /** The function by which the SQL of a table names a dataset of sm_names.stored. */
 #define SMI_STORED_FUNCTION "stored columns"
 
-/* ---- arguments of table functions ------------------------------------------------------------- */
+/* ---- arguments of table functions ------------------------------------------------------------ */
 
 /** sm_fail at an argument's place (resolver's way, query.h). */
 sm_status smi_arg_fail(const sm_table_arg *arg, sm_error *e, sm_status st, const char *fmt, ...)
@@ -77,7 +77,7 @@ sm_status smi_arg_columns(const sm_table_arg *arg, sm_arena *a, const sm_type **
 /** A text that is the same for the same call and no other; in `a`. */
 sm_str smi_call_text(sm_str name, const sm_table_arg *args, int32_t n_args, sm_arena *a);
 
-/* ---- data files out --------------------------------------------------------------------------- */
+/* ---- data files out -------------------------------------------------------------------------- */
 
 /* Where the file that is being written stands. */
 typedef enum smi_out_state {
@@ -129,7 +129,7 @@ void smi_out_release(smi_out *o);
 /** Deletes what was written; what cannot be deleted is logged and stays, unknown to any version. */
 void smi_delete_files(sm_store *s, const sm_delta_add *adds, int64_t n);
 
-/* ---- candidates ------------------------------------------------------------------------------- */
+/* ---- candidates ------------------------------------------------------------------------------ */
 
 struct sm_candidate {
     _Atomic int32_t refs;

@@ -287,7 +287,7 @@ static sm_status of_named(sm_names *n, sm_str table, const smi_named *named, sm_
 static sm_status of_exact(sm_names *n, sm_str table, sm_relation *out, sm_error *e)
 {
     const smi_named *named = sm_map_get(n->named, table);
-    sm_str uri;
+    sm_str uri = {0};
 
     if (named) {
         return of_named(n, table, named, out, e);

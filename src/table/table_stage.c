@@ -246,9 +246,8 @@ static sm_status settle_removes(sm_stage *s, sm_error *e)
 sm_status sm_stage_candidate(sm_stage *s, const sm_delta_txn *txns, int64_t n_txns,
                              sm_str info_json, sm_candidate **out, sm_error *e)
 {
+    SM_ASSERT(s && s->candidate && s->out.state == SMI_OUT_NONE);
     sm_candidate *c = s->candidate;
-
-    SM_ASSERT(c && s->out.state == SMI_OUT_NONE);
     const sm_status st = settle_removes(s, e);
     if (st != SM_OK) {
         return sm_within(e, st, "table %.*s", SM_STR_ARG(c->uri));

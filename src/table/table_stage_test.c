@@ -2,7 +2,7 @@
  *
  * table/table_stage_test.c: appends, overwrites, their files, their refusals, and what a candidate
  * says and leaves behind. */
-#include "table_testkit.h"
+#include "orders.h"
 
 static const order first_rows[] = {
     {"2022-04-01", "anna", 5},
@@ -29,7 +29,7 @@ static sm_snapshot *open_snapshot(kit *k, const char *table)
     return snapshot;
 }
 
-/* ---- versions --------------------------------------------------------------------------------- */
+/* ---- versions -------------------------------------------------------------------------------- */
 
 static void test_append(void **state)
 {
@@ -144,7 +144,7 @@ static void test_commit_info(void **state)
     kit_release(&k);
 }
 
-/* ---- files ------------------------------------------------------------------------------------ */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 /* Wherever batches end, a file holds one value of the column, in the order of the rows. */
 static void test_split(void **state)
@@ -233,7 +233,7 @@ static void test_unpublished(void **state)
     kit_release(&k);
 }
 
-/* ---- schemas ---------------------------------------------------------------------------------- */
+/* ---- schemas --------------------------------------------------------------------------------- */
 
 static void test_schema(void **state)
 {
@@ -391,7 +391,7 @@ static void test_refused_types(void **state)
     kit_release(&k);
 }
 
-/* ---- tables made by others -------------------------------------------------------------------- */
+/* ---- tables made by others ------------------------------------------------------------------- */
 
 #define PROTOCOL "{\"protocol\":{\"minReaderVersion\":1,\"minWriterVersion\":2}}\n"
 #define METADATA(nullable, partition)                                                              \
@@ -447,7 +447,7 @@ static void test_partitioned(void **state)
     kit_release(&k);
 }
 
-/* ---- two writers ------------------------------------------------------------------------------ */
+/* ---- two writers ----------------------------------------------------------------------------- */
 
 static void test_conflict(void **state)
 {

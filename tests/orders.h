@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * table/table_testkit.h: for tests of this room and of tests/fault: small tables of orders, written
+ * tests/orders.h: for tests of the table room and of tests/fault: small tables of orders, written
  * row by row and read back as text. */
-#ifndef SM_TABLE_TESTKIT_H
-#define SM_TABLE_TESTKIT_H
+#ifndef SM_TEST_ORDERS_H
+#define SM_TEST_ORDERS_H
 
 #include "scratch.h"
 
@@ -57,7 +57,7 @@ static inline sm_str kit_uri(kit *k, const char *name)
     return sm_arena_strf(k->arena, "%s/%s", k->at.path, name);
 }
 
-/* ---- rows ------------------------------------------------------------------------------------- */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 typedef struct order {
     const char *day;  /* NULL: none */
@@ -99,7 +99,7 @@ static inline sm_batch *orders(kit *k, const order *rows, int64_t n)
     return b;
 }
 
-/* ---- writing ---------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 /* Pushes until it is taken; what waits is woken by time. */
 static inline sm_status push_all(sm_stage *s, sm_batch *rows, sm_error *e)
@@ -164,7 +164,7 @@ static inline sm_status write_orders(kit *k, const sm_write *w, const order *row
     return st;
 }
 
-/* ---- reading ---------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 /* All rows of a relation's dataset, "day name amount;" each, in `arena`. */
 static inline const char *read_relation_text(kit *k, const sm_relation *r)

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * table/table_files_test.c: which files a path stands for, their dates, their hash. */
+#include "orders.h"
+
+/* Names found, each with a blank behind it. */
+static const char *names_text(const sm_files *f, sm_arena *a)
+{
+    sm_buf text = {0};
+    for (int64_t i = 0; i < f->n; i++) {
+        sm_buf_printf(&text, "%.*s ", SM_STR_ARG(f->items[i].name));
+    }
+    const sm_str copy = sm_arena_str(a, sm_buf_str(&text));
+    sm_buf_release(&text);
+    return copy.data;
+}
+
+static sm_store *fill(kit *k)
+{
+    static const char *const names[] = {
+        "20220402.json",   "20220401.json",     "20220401.json.gz", ".20220403.json", "notes.txt",
+        "a_20220403.json", "sub/20220404.json", "sub/deep/x.json",  "odd/[x].json",   "sub.json/y",
+    };
+    sm_store *s = open_scratch(&k->at);
+    for (int i = 0; i < SM_COUNT(names); i++) {
+        put_text(s, names[i], names[i]);
+    }
+    return s;
+}
+
+static void test_find(void **state)
+{
+    static const struct {
+        const char *path, *match;
+        sm_status want;
+        const char *names; /* or a part of the message */
+        int64_t n_ignored;
+    } rows[] = {
+        {"", "", SM_OK,
+         ".20220403.json 20220401.json 20220401.json.gz 20220402.json a_20220403.json notes.txt ",
+         0},
+        {"/", "", SM_OK,
+         ".20220403.json 20220401.json 20220401.json.gz 20220402.json a_20220403.json notes.txt ",
+         0},
+        {"", "^[^.].*\\.json(\\.gz|\\.zst)?$", SM_OK,
+         "20220401.json 20220401.json.gz 20220402.json a_20220403.json ", 2},
+        {"", "^2022", SM_OK, "20220401.json 20220401.json.gz 20220402.json ", 3},
+        {"", "nothing", SM_OK, "", 6},
+        {"/sub", "", SM_OK, "20220404.json ", 0},
+        {"/20220401.json", "", SM_OK, "20220401.json ", 0},
+        {"/*.json", "", SM_OK, ".20220403.json 20220401.json 20220402.json a_20220403.json ", 0},
+        {"/2022040[2-9].js*", "", SM_OK, "20220402.json ", 0},
+        {"/sub/*.json", "", SM_OK, "20220404.json ", 0},
+        {"/*/*.json", "", SM_OK, "odd/[x].json sub/20220404.json ", 0},
+        {"/sub/**/*.json", "", SM_OK, "20220404.json deep/x.json ", 0},
+        {"/*.csv", "", SM_OK, "", 0},
+        {"/missing", "", SM_NOT_FOUND, "there is no file or folder", 0},
+        {"/missing", "x", SM_NOT_FOUND, "", 0},
+        {"/missing/*.json", "", SM_NOT_FOUND, "", 0},
+        {"", "a(b", SM_SYNTAX, "is no regular expression: missing closing parenthesis at byte 4",
+         0},
+        {"", "^(?:.+)+(?:.+)+(?:.+)+[#%]$", SM_LIMIT, "too many steps over the name", 0},
+    };
+    kit k;
+    kit_init(&k);
+    sm_store *s = fill(&k);
+    for (int i = 0; i < SM_COUNT(rows); i++) {
+        sm_error e = {0};
+        sm_files found = {0};
+        const sm_str path = sm_arena_strf(k.arena, "%s%s", k.at.path, rows[i].path);
+        assert_status(sm_files_find(path, sm_str_of(rows[i].match), false, k.arena, &found, &e),
+                      rows[i].want, &e);
+        if (rows[i].want != SM_OK) {
+            assert_non_null(strstr(e.what, rows[i].names));
+            assert_null(found.store);
+        } else {
+            assert_string_equal(names_text(&found, k.arena), rows[i].names);
+            assert_int_equal(found.n_ignored, rows[i].n_ignored);
+        }
+        sm_files_release(&found);
+    }
+    sm_store_release(s);
+    kit_release(&k);
+}
+
+static void test_what_is_found(void **state)
+{
+    kit k;
+    sm_error e = {0};
+    sm_files found = {0};
+    kit_init(&k);
+    sm_store *s = fill(&k);
+    const sm_str path = kit_uri(&k, "20220401.json.gz");
+    assert_ok(sm_files_find(path, SM_STR(""), true, k.arena, &found, &e), &e);
+    assert_int_equal(found.n, 1);
+    const sm_found_file *f = &found.items[0];
+    assert_true(sm_str_eq(f->file.uri, path));
+    assert_true(sm_str_is(f->file.key, "20220401.json.gz"));
+    assert_int_equal(f->file.size_bytes, strlen("20220401.json.gz"));
+    assert_true(f->file.modified_us > 0);
+    assert_int_equal(f->file.n_rows, -1);
+    assert_true(f->has_date);
+    assert_int_equal(f->date, sm_days_from_civil(2022, 4, 1));
+    sm_files_release(&found);
+    sm_files_release(&found);
+    sm_store_release(s);
+    kit_release(&k);
+}
+
+static void test_dates(void **state)
+{
+    static const struct {
+        const char *name;
+        const char *why; /* NULL: it has the date 2022-04-01 */
+    } rows[] = {
+        {"20220401.json", NULL},
+        {"log-20220401-7.json", NULL},
+        {"1_123456789_20220401.json", NULL},
+        {"x20220401x", NULL},
+        {"a.json", "has no date"},
+        {"2022-04-01.json", "has no date"},
+        {"202204011.json", "has no date"},
+        {"20220431.json", "has no date of the calendar"},
+        {"20220401_20220401.json", "has more than one date"},
+    };
+    for (int i = 0; i < SM_COUNT(rows); i++) {
+        kit k;
+        sm_error e = {0};
+        sm_files found = {0};
+        kit_init(&k);
+        sm_store *s = open_scratch(&k.at);
+        put_text(s, rows[i].name, "{}");
+        const sm_str path = sm_str_of(k.at.path);
+        const sm_status want = rows[i].why ? SM_INVALID : SM_OK;
+        assert_status(sm_files_find(path, SM_STR(""), true, k.arena, &found, &e), want, &e);
+        if (rows[i].why) {
+            assert_non_null(strstr(e.what, rows[i].why));
+            assert_non_null(strstr(e.object, rows[i].name));
+            assert_ok(sm_files_find(path, SM_STR(""), false, k.arena, &found, &e), &e);
+            assert_false(found.items[0].has_date);
+        } else {
+            assert_int_equal(found.items[0].date, sm_days_from_civil(2022, 4, 1));
+        }
+        sm_files_release(&found);
+        sm_store_release(s);
+        kit_release(&k);
+    }
+}
+
+/* Any cut of the file into pieces gives the same hash. */
+static void test_hash(void **state)
+{
+    static const size_t sizes[] = {0, 1, 65536, 65537, 1 << 20, (1 << 20) + 1, 3 << 20};
+    kit k;
+    sm_error e = {0};
+    kit_init(&k);
+    sm_store *s = open_scratch(&k.at);
+    uint8_t *bytes = sm_alloc(3 << 20);
+    for (size_t i = 0; i < (size_t)3 << 20; i++) {
+        bytes[i] = (uint8_t)(i * 31 + (i >> 13));
+    }
+    for (int i = 0; i < SM_COUNT(sizes); i++) {
+        sm_hash128 got = {0}, want = {0};
+        const sm_datafile f = {.store = s, .key = SM_STR("f")};
+        assert_ok(sm_store_put(s, f.key, bytes, sizes[i], SM_PUT_REPLACE, &e), &e);
+        for (size_t at = 0; at < sizes[i]; at += SM_FILE_HASH_CHUNK) {
+            const size_t n =
+                sizes[i] - at < SM_FILE_HASH_CHUNK ? sizes[i] - at : SM_FILE_HASH_CHUNK;
+            want = sm_file_hash_add(want, sm_file_hash_piece(bytes + at, n, at));
+        }
+        assert_ok(sm_files_hash(&f, k.budget, &got, &e), &e);
+        assert_true(got.low == want.low && got.high == want.high);
+    }
+    sm_free(bytes);
+    sm_store_release(s);
+    kit_release(&k);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_find),
+        cmocka_unit_test(test_what_is_found),
+        cmocka_unit_test(test_dates),
+        cmocka_unit_test(test_hash),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,508 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * table/table_names_test.c: what names and table functions become, and what is said where there is
+ * none. The resolver is asked as the binder asks it. */
+#include "orders.h"
+
+static const order rows_a[] = {{"2022-04-01", "anna", 5}, {"2022-04-02", "bert", 6}};
+static const order rows_b[] = {{"2022-04-03", "carl", 7}};
+#define TEXT_A "2022-04-01 anna 5;2022-04-02 bert 6;"
+#define TEXT_B "2022-04-03 carl 7;"
+
+static void make_table(kit *k, const char *name)
+{
+    sm_error e = {0};
+    const sm_write w = {.uri = kit_uri(k, name)};
+    assert_ok(write_orders(k, &w, rows_a, 2, NULL, &e), &e);
+}
+
+static sm_names *lake_of(kit *k)
+{
+    return sm_names_new(sm_str_of(k->at.path), k->budget);
+}
+
+/* ---- tables ---------------------------------------------------------------------------------- */
+
+static void test_uri(void **state)
+{
+    static const struct {
+        const char *lake, *table;
+        const char *uri; /* NULL: SM_NAME */
+    } rows[] = {
+        {"/lake", "bronze.log", "/lake/bronze/log"},
+        {"/lake//", "bronze.log", "/lake/bronze/log"},
+        {"memory://b", "bronze.log", "memory://b/bronze/log"},
+        {"/", "a.b", "/a/b"},
+        {"/lake", "log", NULL},
+        {"/lake", "a.b.c", NULL},
+        {"/lake", ".b", NULL},
+        {"/lake", "a.", NULL},
+        {"/lake", "a/x.b", NULL},
+        {"/lake", "a...", NULL},
+        {"", "a.b", NULL},
+    };
+    kit k;
+    kit_init(&k);
+    for (int i = 0; i < SM_COUNT(rows); i++) {
+        sm_error e = {0};
+        sm_str uri = {0};
+        sm_names *n = sm_names_new(sm_str_of(rows[i].lake), k.budget);
+        assert_status(sm_names_uri(n, sm_str_of(rows[i].table), k.arena, &uri, &e),
+                      rows[i].uri ? SM_OK : SM_NAME, &e);
+        if (rows[i].uri) {
+            assert_string_equal(uri.data, rows[i].uri);
+        }
+        sm_names_free(n);
+    }
+    kit_release(&k);
+}
+
+static void test_tables(void **state)
+{
+    static const struct {
+        const char *layer, *table;
+        const char *what, *todo; /* NULL: it is there */
+    } rows[] = {
+        {"silver", "orders", NULL, NULL},
+        {"SILVER", "Orders", NULL, NULL},
+        {"silver", "view", NULL, NULL},
+        {"Silver", "View", NULL, NULL},
+        {"silver", "order", "no table \"silver.order\" in", "Did you mean \"silver.orders\"?"},
+        {"silver", "zebra_crossings", "no table \"silver.zebra_crossings\" in",
+         "There are: silver.view, silver.orders."},
+        {"x", "some_other_thing", "no table \"x.some_other_thing\" in", "gold.Sums"},
+        {"gold", "sums", NULL, NULL},
+        {"_own", "t", "no table \"_own.t\" in", ""},
+    };
+    kit k;
+    kit_init(&k);
+    make_table(&k, "silver/orders");
+    make_table(&k, "gold/Sums");
+    make_table(&k, "_journal/t");
+    sm_names *n = lake_of(&k);
+    sm_names_set_view(n, SM_STR("silver.view"), (sm_sql){SM_STR("v.sql"), SM_STR("SELECT 1")});
+    for (int i = 0; i < SM_COUNT(rows); i++) {
+        sm_error e = {0};
+        sm_relation r = {0};
+        const sm_status st = resolve(n, k.arena, rows[i].layer, rows[i].table, &r, &e);
+        if (rows[i].what) {
+            assert_int_equal(st, SM_NAME);
+            assert_non_null(strstr(e.what, rows[i].what));
+            assert_non_null(strstr(e.todo, rows[i].todo));
+            assert_string_equal(e.object, ""); /* so that the place in the SQL is told */
+        } else {
+            assert_ok(st, &e);
+            assert_true(r.dataset || sm_str_is(r.view.text, "SELECT 1"));
+        }
+    }
+    sm_names_free(n);
+    kit_release(&k);
+}
+
+static void test_one_part(void **state)
+{
+    kit k;
+    sm_error e = {0};
+    sm_relation r = {0};
+    kit_init(&k);
+    make_table(&k, "silver/orders");
+    sm_names *n = lake_of(&k);
+    const sm_resolver by = sm_names_resolver(n);
+    const sm_str parts[] = {SM_STR("Orders"), SM_STR("a"), SM_STR("orders")};
+    assert_status(by.table(by.ctx, parts, 1, k.arena, &r, &e), SM_NAME, &e);
+    assert_string_equal(e.what, "no table \"Orders\": a table's name is layer.table");
+    assert_string_equal(e.todo, "Did you mean \"silver.orders\"?");
+    assert_status(by.table(by.ctx, parts, 3, k.arena, &r, &e), SM_NAME, &e);
+    sm_names_free(n);
+    /* Without a lake, and with one that is not there. */
+    n = sm_names_new(SM_STR(""), k.budget);
+    assert_status(resolve(n, k.arena, "a", "b", &r, &e), SM_NAME, &e);
+    assert_string_equal(e.what, "no table \"a.b\", and no lake");
+    sm_names_free(n);
+    n = sm_names_new(kit_uri(&k, "nowhere"), k.budget);
+    assert_status(resolve(n, k.arena, "a", "b", &r, &e), SM_NAME, &e);
+    assert_string_equal(e.todo, "");
+    sm_names_free(n);
+    kit_release(&k);
+}
+
+/* One version for as long as the names live, and one dataset by address. */
+static void test_one_version(void **state)
+{
+    kit k;
+    sm_error e = {0};
+    sm_relation first = {0}, again = {0};
+    kit_init(&k);
+    make_table(&k, "silver/orders");
+    sm_names *n = lake_of(&k);
+    assert_ok(resolve(n, k.arena, "silver", "orders", &first, &e), &e);
+    assert_true(sm_str_is(first.label, "silver.orders@v0"));
+    make_table(&k, "silver/orders");
+    assert_ok(resolve(n, k.arena, "silver", "orders", &again, &e), &e);
+    assert_ptr_equal(first.dataset, again.dataset);
+    assert_string_equal(read_relation_text(&k, &again), TEXT_A);
+    sm_names_free(n);
+    assert_string_equal(table_text(&k, "silver", "orders"), TEXT_A TEXT_A);
+    kit_release(&k);
+}
+
+/* ---- candidates ------------------------------------------------------------------------------ */
+
+static void test_candidates(void **state)
+{
+    static const struct {
+        const char *table; /* there before: silver/orders */
+        sm_write_mode mode;
+        const char *text;
+        int64_t rows;
+    } rows[] = {
+        {"silver/orders", SM_WRITE_APPEND, TEXT_A TEXT_B, 3},
+        {"silver/orders", SM_WRITE_OVERWRITE, TEXT_B, 1},
+        {"silver/fresh", SM_WRITE_APPEND, TEXT_B, 1},
+    };
+    for (int i = 0; i < SM_COUNT(rows); i++) {
+        kit k;
+        sm_error e = {0};
+        sm_candidate *c = NULL;
+        sm_relation r = {0};
+        kit_init(&k);
+        make_table(&k, "silver/orders");
+        const sm_write w = {.uri = kit_uri(&k, rows[i].table), .mode = rows[i].mode};
+        assert_ok(stage_orders(&k, &w, rows_b, 1, 1, &c, &e), &e);
+        assert_int_equal(sm_candidate_table_rows(c), rows[i].rows);
+        assert_int_equal(sm_candidate_rows(c), 1);
+        assert_true(sm_candidate_bytes(c) > 0);
+        assert_true(sm_str_eq(sm_candidate_uri(c), w.uri));
+        assert_int_equal(sm_candidate_schema(c)->n_fields, 3);
+
+        sm_names *n = lake_of(&k);
+        sm_names_set_candidate(n, SM_STR("silver.orders"), c);
+        sm_candidate_release(c); /* the names hold it */
+        assert_ok(resolve(n, k.arena, "silver", "orders", &r, &e), &e);
+        assert_string_equal(read_relation_text(&k, &r), rows[i].text);
+        sm_names_free(n);
+        assert_string_equal(table_text(&k, "silver", "orders"), TEXT_A); /* nobody else saw it */
+        kit_release(&k);
+    }
+}
+
+/* ---- variables ------------------------------------------------------------------------------- */
+
+static void test_variables(void **state)
+{
+    kit k;
+    sm_error e = {0};
+    sm_value v = {0};
+    kit_init(&k);
+    sm_names *n = sm_names_new(SM_STR(""), k.budget);
+    const sm_resolver by = sm_names_resolver(n);
+    assert_status(by.variable(by.ctx, SM_STR("month"), k.arena, &v, &e), SM_NAME, &e);
+    assert_string_equal(e.todo, "Set it with --var month=VALUE.");
+    char text[] = "2022-04";
+    sm_names_set_variable(n, SM_STR("month"), sm_value_str(sm_str_of(text)));
+    sm_names_set_variable(n, SM_STR("limit"), sm_value_i64(3));
+    memset(text, 'x', sizeof(text) - 1);
+    assert_ok(by.variable(by.ctx, SM_STR("month"), k.arena, &v, &e), &e);
+    assert_true(sm_str_is(v.as.s, "2022-04"));
+    assert_ok(by.variable(by.ctx, SM_STR("limit"), k.arena, &v, &e), &e);
+    assert_int_equal(v.as.i, 3);
+    assert_status(by.variable(by.ctx, SM_STR("mont"), k.arena, &v, &e), SM_NAME, &e);
+    assert_string_equal(e.what, "no variable \"mont\"");
+    assert_string_equal(e.todo, "Did you mean \"month\"?");
+    sm_names_set_variable(n, SM_STR("limit"), sm_value_i64(4));
+    assert_ok(by.variable(by.ctx, SM_STR("limit"), k.arena, &v, &e), &e);
+    assert_int_equal(v.as.i, 4);
+    sm_names_free(n);
+    kit_release(&k);
+}
+
+/* ---- table functions ------------------------------------------------------------------------- */
+
+static sm_table_arg text_arg(const char *name, const char *text)
+{
+    return (sm_table_arg){
+        .name = sm_str_of(name), .value = sm_value_str(sm_str_of(text)), .off_bytes = 40};
+}
+
+static sm_table_arg bool_arg(const char *name, bool v)
+{
+    return (sm_table_arg){
+        .name = sm_str_of(name), .value = {.type = &sm_type_bool, .as.b = v}, .off_bytes = 40};
+}
+
+static const sm_table_arg column_items[] = {
+    {.name = {"id", 2},
+     .value = {.type = &sm_type_string, .as.s = {"VARCHAR", 7}},
+     .off_bytes = 60},
+    {.name = {"n", 1}, .value = {.type = &sm_type_string, .as.s = {"BIGINT", 6}}, .off_bytes = 70},
+};
+static const sm_table_arg columns_arg = {.name = {"columns", 7},
+                                         .items = column_items,
+                                         .n_items = 2,
+                                         .has_items = true,
+                                         .off_bytes = 50};
+
+static sm_status call(sm_names *n, sm_arena *a, const char *name, const sm_table_arg *args,
+                      int32_t n_args, sm_relation *out, sm_error *e)
+{
+    const sm_resolver by = sm_names_resolver(n);
+    return by.function(by.ctx, sm_str_of(name), args, n_args, a, out, e);
+}
+
+static void put_logs(kit *k)
+{
+    sm_store *s = open_scratch(&k->at);
+    put_text(s, "logs/20220401.json",
+             "{\"id\":\"a\",\"n\":1}\n{\"id\":\"b\",\"n\":2,\"x\":true}\n");
+    put_text(s, "logs/20220402.json", "{\"id\":\"c\",\"n\":\"no\"}\n{\"id\":\"d\",\"n\":4}");
+    put_text(s, "logs/20220403.json", "");
+    put_text(s, "logs/readme", "no log");
+    sm_store_release(s);
+}
+
+static void test_read_json(void **state)
+{
+    kit k;
+    sm_error e = {0};
+    sm_relation r = {0}, again = {0};
+    kit_init(&k);
+    put_logs(&k);
+    const sm_str logs = kit_uri(&k, "logs");
+    sm_names *n = lake_of(&k);
+    const sm_table_arg args[] = {text_arg("", logs.data),       columns_arg,
+                                 text_arg("match", "\\.json$"), bool_arg("filename", true),
+                                 bool_arg("file_date", true),   text_arg("bad_lines", "quarantine"),
+                                 text_arg("validate", "all")};
+    assert_ok(call(n, k.arena, "read_json", args, SM_COUNT(args), &r, &e), &e);
+    assert_true(r.keep_refused && r.validate_all && r.count_unknown);
+    assert_int_equal(r.dataset->n_files, 3);
+    assert_int_equal(r.dataset->n_constants, 2);
+    assert_int_equal(r.dataset->schema->n_fields, 4);
+    assert_true(sm_str_is(r.dataset->schema->fields[2].name, "filename"));
+    assert_int_equal(r.dataset->schema->fields[2].type->id, SM_TYPE_STRING);
+    assert_true(sm_str_is(r.dataset->schema->fields[3].name, "file_date"));
+    assert_int_equal(r.dataset->schema->fields[3].type->id, SM_TYPE_DATE);
+    const char *want =
+        sm_arena_printf(k.arena,
+                        "a 1 %s/20220401.json 2022-04-01;b 2 %s/20220401.json 2022-04-01;"
+                        "d 4 %s/20220402.json 2022-04-02;",
+                        logs.data, logs.data, logs.data);
+    assert_string_equal(read_relation_text(&k, &r), want);
+    /* The same call is the same dataset; another is another. */
+    assert_ok(call(n, k.arena, "read_json", args, SM_COUNT(args), &again, &e), &e);
+    assert_ptr_equal(r.dataset, again.dataset);
+    assert_ok(call(n, k.arena, "read_json", args, SM_COUNT(args) - 1, &again, &e), &e);
+    assert_ptr_not_equal(r.dataset, again.dataset);
+    assert_false(again.validate_all);
+    sm_names_free(n);
+    kit_release(&k);
+}
+
+static void test_read_chosen(void **state)
+{
+    kit k;
+    sm_error e = {0};
+    sm_relation r = {0};
+    sm_files found = {0};
+    sm_hash128 hash = {0}, want = {0};
+    kit_init(&k);
+    put_logs(&k);
+    const sm_str logs = kit_uri(&k, "logs");
+    sm_names *n = lake_of(&k);
+    assert_ok(sm_files_find(logs, SM_STR("json$"), true, k.arena, &found, &e), &e);
+    sm_files chosen = {.items = &found.items[0], .n = 1};
+    chosen.items[0].file.hash_out = &hash;
+    sm_names_set_files(n, logs, &chosen);
+    const sm_table_arg args[] = {text_arg("", logs.data), columns_arg, bool_arg("file_date", true)};
+    assert_ok(call(n, k.arena, "read_json", args, SM_COUNT(args), &r, &e), &e);
+    assert_int_equal(r.dataset->n_files, 1);
+    assert_string_equal(read_relation_text(&k, &r), "a 1 2022-04-01;b 2 2022-04-01;");
+    assert_ok(sm_files_hash(&found.items[0].file, k.budget, &want, &e), &e);
+    assert_true(hash.low == want.low && hash.high == want.high);
+    /* None of them: no rows, and no listing of the folder. */
+    chosen.n = 0;
+    sm_names_set_files(n, logs, &chosen);
+    assert_ok(call(n, k.arena, "read_json", args, SM_COUNT(args), &r, &e), &e);
+    assert_int_equal(r.dataset->n_files, 0);
+    assert_string_equal(read_relation_text(&k, &r), "");
+    sm_names_free(n);
+    sm_files_release(&found);
+    kit_release(&k);
+}
+
+static void test_inferred(void **state)
+{
+    kit k;
+    sm_error e = {0};
+    sm_relation r = {0};
+    kit_init(&k);
+    put_logs(&k);
+    make_table(&k, "silver/orders");
+    sm_names *n = lake_of(&k);
+    /* The first file is empty: the second says what there is. */
+    const sm_table_arg paths[] = {text_arg("", kit_uri(&k, "logs/20220403.json").data),
+                                  text_arg("", kit_uri(&k, "logs/20220401.json").data)};
+    const sm_table_arg list = {.items = paths, .n_items = 2, .has_items = true, .off_bytes = 40};
+    assert_ok(call(n, k.arena, "read_json", &list, 1, &r, &e), &e);
+    assert_int_equal(r.dataset->schema->n_fields, 3);
+    assert_string_equal(read_relation_text(&k, &r), "a 1 NULL;b 2 true;");
+    assert_status(call(n, k.arena, "read_json", paths, 1, &r, &e), SM_INVALID, &e);
+    assert_string_equal(e.what, "no columns: all 1 files are empty");
+
+    const sm_table_arg json = text_arg("", kit_uri(&k, "logs/20220401.json").data);
+    assert_ok(call(n, k.arena, "", &json, 1, &r, &e), &e);
+    assert_string_equal(read_relation_text(&k, &r), "a 1 NULL;b 2 true;");
+    const sm_table_arg table = text_arg("", kit_uri(&k, "silver/orders").data);
+    assert_ok(call(n, k.arena, "", &table, 1, &r, &e), &e);
+    assert_string_equal(read_relation_text(&k, &r), TEXT_A);
+    const sm_table_arg glob = text_arg("", kit_uri(&k, "silver/orders/*.parquet").data);
+    assert_ok(call(n, k.arena, "read_parquet", &glob, 1, &r, &e), &e);
+    assert_string_equal(read_relation_text(&k, &r), TEXT_A);
+    sm_names_free(n);
+    kit_release(&k);
+}
+
+static void test_delta_scan(void **state)
+{
+    kit k;
+    sm_error e = {0};
+    sm_relation r = {0};
+    kit_init(&k);
+    make_table(&k, "silver/orders");
+    make_table(&k, "silver/orders");
+    sm_names *n = lake_of(&k);
+    sm_table_arg args[] = {text_arg("", kit_uri(&k, "silver/orders").data),
+                           {.name = SM_STR("version"), .value = sm_value_i64(0), .off_bytes = 60}};
+    assert_ok(call(n, k.arena, "delta_scan", args, 2, &r, &e), &e);
+    assert_string_equal(read_relation_text(&k, &r), TEXT_A);
+    assert_true(sm_str_ends(r.label, SM_STR("silver/orders@v0")));
+    assert_ok(call(n, k.arena, "DELTA_SCAN", args, 1, &r, &e), &e);
+    assert_string_equal(read_relation_text(&k, &r), TEXT_A TEXT_A);
+    args[1].value = sm_value_i64(9);
+    assert_status(call(n, k.arena, "delta_scan", args, 2, &r, &e), SM_NOT_FOUND, &e);
+    args[1].value = sm_value_i64(-1);
+    assert_status(call(n, k.arena, "delta_scan", args, 2, &r, &e), SM_TYPE, &e);
+    assert_string_equal(e.what, "version is a whole number of 0 or more, not -1");
+    assert_int_equal(e.byte, 60);
+    args[1].name = SM_STR("verison");
+    assert_status(call(n, k.arena, "delta_scan", args, 2, &r, &e), SM_NAME, &e);
+    assert_string_equal(e.todo, "Did you mean \"version\"?");
+    args[0] = text_arg("", kit_uri(&k, "silver").data);
+    assert_status(call(n, k.arena, "delta_scan", args, 1, &r, &e), SM_NOT_FOUND, &e);
+    assert_int_equal(e.byte, 40);
+    assert_status(call(n, k.arena, "delta_scan", args, 0, &r, &e), SM_INVALID, &e);
+    sm_names_free(n);
+    kit_release(&k);
+}
+
+/* ---- arguments that do not fit --------------------------------------------------------------- */
+
+static void test_arguments(void **state)
+{
+    static const sm_table_arg bad_type[] = {
+        {.name = {"a", 1},
+         .value = {.type = &sm_type_string, .as.s = {"BIGNT", 5}},
+         .off_bytes = 77}};
+    static const sm_table_arg twice[] = {{.name = {"a", 1},
+                                          .value = {.type = &sm_type_string, .as.s = {"DATE", 4}},
+                                          .off_bytes = 76},
+                                         {.name = {"a", 1},
+                                          .value = {.type = &sm_type_string, .as.s = {"DATE", 4}},
+                                          .off_bytes = 78}};
+    static const sm_table_arg taken[] = {
+        {.name = {"filename", 8}, .value = {.type = &sm_type_string, .as.s = {"DATE", 4}}}};
+    const sm_table_arg no_arg = {.off_bytes = 0};
+    const struct {
+        sm_table_arg arg, other; /* besides the path */
+        sm_status want;
+        const char *what, *todo;
+        int64_t byte;
+    } rows[] = {
+        {text_arg("bad_line", "skip"), no_arg, SM_NAME, "read_json has no argument \"bad_line\"",
+         "Did you mean \"bad_lines\"?", 40},
+        {text_arg("bad_lines", "drop"), no_arg, SM_INVALID,
+         "bad_lines is 'error', 'skip' or 'quarantine', not 'drop'", "", 40},
+        {text_arg("validate", "some"), no_arg, SM_INVALID,
+         "validate is 'read' or 'all', not 'some'", "", 40},
+        {text_arg("filename", "yes"), no_arg, SM_TYPE, "filename is true or false, not yes", "",
+         40},
+        {bool_arg("match", true), no_arg, SM_TYPE, "match is text, not true", "", 40},
+        {text_arg("columns", "a"), no_arg, SM_TYPE, "columns is {name: 'TYPE', …}", "", 40},
+        {{.name = SM_STR("columns"), .items = bad_type, .n_items = 1, .has_items = true},
+         no_arg,
+         SM_SYNTAX,
+         "BIGNT",
+         "Did you mean bigint?",
+         77},
+        {{.name = SM_STR("columns"), .items = twice, .n_items = 2, .has_items = true},
+         no_arg,
+         SM_INVALID,
+         "the column \"a\" is there twice",
+         "",
+         78},
+        {{.name = SM_STR("columns"), .items = taken, .n_items = 1, .has_items = true},
+         bool_arg("filename", true),
+         SM_INVALID,
+         "have a column \"filename\" of their own",
+         "",
+         30},
+        {text_arg("match", "[a"), no_arg, SM_SYNTAX, "is no regular expression", "", 30},
+        {text_arg("match", "csv$"), no_arg, SM_NOT_FOUND, "no file matches in", "", 30},
+        {text_arg("", "b"), no_arg, SM_INVALID, "read_json takes one path", "", 40},
+        {bool_arg("file_date", true), columns_arg, SM_INVALID, "has no date", "", -1},
+    };
+    kit k;
+    kit_init(&k);
+    put_logs(&k);
+    sm_names *n = lake_of(&k);
+    for (int i = 0; i < SM_COUNT(rows); i++) {
+        sm_error e = {0};
+        sm_relation r = {0};
+        sm_table_arg path = text_arg("", kit_uri(&k, "logs").data);
+        path.off_bytes = 30;
+        const sm_table_arg args[] = {path, rows[i].arg, rows[i].other};
+        const int32_t n_args = rows[i].other.name.len > 0 ? 3 : 2;
+        assert_status(call(n, k.arena, "read_json", args, n_args, &r, &e), rows[i].want, &e);
+        assert_non_null(strstr(e.what, rows[i].what));
+        assert_non_null(strstr(e.todo, rows[i].todo));
+        if (rows[i].byte >= 0) {
+            assert_int_equal(e.byte, rows[i].byte);
+            assert_int_equal(e.line, 0);
+            assert_string_equal(e.object, "");
+        }
+    }
+    sm_names_free(n);
+    kit_release(&k);
+}
+
+static void test_no_such_function(void **state)
+{
+    kit k;
+    sm_error e = {0};
+    sm_relation r = {0};
+    kit_init(&k);
+    sm_names *n = lake_of(&k);
+    const sm_table_arg arg = text_arg("", "x");
+    const sm_table_arg number = {.value = sm_value_i64(3)};
+    assert_status(call(n, k.arena, "read_jsn", &arg, 1, &r, &e), SM_NAME, &e);
+    assert_string_equal(e.todo, "Did you mean \"read_json\"?");
+    assert_status(call(n, k.arena, "stored columns", &number, 1, &r, &e), SM_NAME, &e);
+    assert_status(call(n, k.arena, "read_json", &arg, 0, &r, &e), SM_INVALID, &e);
+    assert_status(call(n, k.arena, "", &arg, 1, &r, &e), SM_INVALID, &e);
+    assert_string_equal(e.what, "\"x\" is no Delta table, and no format by its name");
+    sm_names_free(n);
+    kit_release(&k);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_uri),        cmocka_unit_test(test_tables),
+        cmocka_unit_test(test_one_part),   cmocka_unit_test(test_one_version),
+        cmocka_unit_test(test_candidates), cmocka_unit_test(test_variables),
+        cmocka_unit_test(test_read_json),  cmocka_unit_test(test_read_chosen),
+        cmocka_unit_test(test_inferred),   cmocka_unit_test(test_delta_scan),
+        cmocka_unit_test(test_arguments),  cmocka_unit_test(test_no_such_function),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
