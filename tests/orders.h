@@ -166,14 +166,37 @@ static inline sm_status write_orders(kit *k, const sm_write *w, const order *row
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-/* All rows of a relation's dataset, "day name amount;" each, in `arena`. */
+/* All rows of a plan, "day name amount;" each, in `arena`. */
+static inline sm_status plan_text(kit *k, const sm_plan *plan, const char **out, sm_error *e)
+{
+    sm_arena *a = sm_arena_new(k->budget);
+    sm_batch **batches = NULL;
+    int64_t n = 0;
+    sm_buf text = {0};
+    const sm_status st = sm_exec_collect(plan, &k->env, a, &batches, &n, NULL, e);
+    for (int64_t i = 0; st == SM_OK && i < n; i++) {
+        for (int64_t row = 0; row < batches[i]->n_rows; row++) {
+            for (int32_t c = 0; c < batches[i]->n_columns; c++) {
+                sm_buf_text(&text, c > 0 ? SM_STR(" ") : SM_STR(""));
+                sm_column_print(&batches[i]->columns[c], row, &text);
+            }
+            sm_buf_text(&text, SM_STR(";"));
+        }
+        sm_batch_release(batches[i]);
+    }
+    *out = sm_arena_str(k->arena, sm_buf_str(&text)).data;
+    sm_buf_release(&text);
+    sm_arena_free(a);
+    return st;
+}
+
+/* The same of a relation's dataset. */
 static inline const char *read_relation_text(kit *k, const sm_relation *r)
 {
     sm_error e = {0};
-    sm_arena *a = sm_arena_new(k->budget);
+    const char *text = NULL;
     const sm_type *schema = r->dataset->schema;
-    const int32_t n_stored = schema->n_fields - r->dataset->n_constants;
-    int32_t *columns = SM_NEW_ARRAY(a, int32_t, schema->n_fields);
+    int32_t *columns = SM_NEW_ARRAY(k->arena, int32_t, schema->n_fields);
     for (int32_t i = 0; i < schema->n_fields; i++) {
         columns[i] = i;
     }
@@ -183,30 +206,26 @@ static inline const char *read_relation_text(kit *k, const sm_relation *r)
         .as.scan = {.dataset = r->dataset,
                     .columns = columns,
                     .want = {.columns = columns,
-                             .n_columns = n_stored,
+                             .n_columns = schema->n_fields - r->dataset->n_constants,
                              .keep_refused = r->keep_refused,
                              .validate_all = r->validate_all},
                     .label = r->label},
     };
     const sm_plan plan = {.root = &root, .n_nodes = 1};
-    sm_batch **batches = NULL;
-    int64_t n = 0;
-    sm_buf text = {0};
-    assert_ok(sm_exec_collect(&plan, &k->env, a, &batches, &n, NULL, &e), &e);
-    for (int64_t i = 0; i < n; i++) {
-        for (int64_t row = 0; row < batches[i]->n_rows; row++) {
-            for (int32_t c = 0; c < schema->n_fields; c++) {
-                sm_buf_text(&text, c > 0 ? SM_STR(" ") : SM_STR(""));
-                sm_column_print(&batches[i]->columns[c], row, &text);
-            }
-            sm_buf_text(&text, SM_STR(";"));
-        }
-        sm_batch_release(batches[i]);
-    }
-    const sm_str copy = sm_arena_str(k->arena, sm_buf_str(&text));
-    sm_buf_release(&text);
-    sm_arena_free(a);
-    return copy.data;
+    assert_ok(plan_text(k, &plan, &text, &e), &e);
+    return text;
+}
+
+/* And of SQL. */
+static inline sm_status sql_text(kit *k, sm_names *n, const char *sql, const char **out,
+                                 sm_error *e)
+{
+    sm_plan *plan = NULL;
+    const sm_resolver by = sm_names_resolver(n);
+    sm_sql *text = SM_NEW(k->arena, sm_sql);
+    *text = (sm_sql){.name = SM_STR("q.sql"), .text = sm_str_of(sql)};
+    SM_TRY(sm_query_plan(text, &by, k->arena, &plan, e));
+    return plan_text(k, plan, out, e);
 }
 
 static inline sm_status resolve(sm_names *n, sm_arena *a, const char *layer, const char *table,

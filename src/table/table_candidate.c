@@ -118,6 +118,30 @@ static bool is_certain(sm_status st)
            st == SM_DENIED || st == SM_CORRUPT;
 }
 
+/* Is the first new file in no version? A full disk is an answer, not a lost one, so what the log says
+ * now is final; and that is when the space is needed. */
+static bool is_absent(const sm_candidate *c, sm_budget *budget)
+{
+    sm_snapshot *s = NULL;
+    sm_error unused = {0};
+    int64_t n = 0;
+    bool exists = false;
+
+    if (c->n_adds == 0 || sm_delta_exists(c->store, &exists, &unused) != SM_OK || !exists) {
+        return false;
+    }
+    if (sm_snapshot_open(c->store, SM_VERSION_LATEST, budget, &s, &unused) != SM_OK) {
+        return false;
+    }
+    const sm_delta_file *files = sm_snapshot_files(s, &n);
+    bool found = false;
+    for (int64_t i = 0; i < n && !found; i++) {
+        found = sm_str_eq(files[i].key, c->adds[0].key);
+    }
+    sm_snapshot_release(s);
+    return !found;
+}
+
 static sm_status publish_one(sm_candidate *c, sm_budget *budget, int64_t *version, sm_error *e)
 {
     sm_buf parameters = {0}, metrics = {0};
@@ -141,7 +165,7 @@ static sm_status publish_one(sm_candidate *c, sm_budget *budget, int64_t *versio
         .info_json = c->info_json,
     };
     const sm_status st = sm_delta_commit_write(c->store, c->base, &commit, budget, version, e);
-    c->keeps_files = !is_certain(st);
+    c->keeps_files = !is_certain(st) && !(st == SM_DISK_FULL && is_absent(c, budget));
     sm_buf_release(&parameters);
     sm_buf_release(&metrics);
     return st;

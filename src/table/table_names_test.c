@@ -494,6 +494,97 @@ static void test_no_such_function(void **state)
     kit_release(&k);
 }
 
+/* ---- through SQL ------------------------------------------------------------------------------ */
+
+/* A table that is partitioned by its first column: in the files it is not, in the table it is first. */
+static void make_partitioned(kit *k)
+{
+    static const char log[] =
+        "{\"protocol\":{\"minReaderVersion\":1,\"minWriterVersion\":2}}\n"
+        "{\"metaData\":{\"id\":\"i\",\"format\":{\"provider\":\"parquet\",\"options\":{}},"
+        "\"schemaString\":\"{\\\"type\\\":\\\"struct\\\",\\\"fields\\\":["
+        "{\\\"name\\\":\\\"a \\\\\\\"day\\\\\\\"\\\",\\\"type\\\":\\\"date\\\","
+        "\\\"nullable\\\":true,\\\"metadata\\\":{}},"
+        "{\\\"name\\\":\\\"Name\\\",\\\"type\\\":\\\"string\\\",\\\"nullable\\\":true,"
+        "\\\"metadata\\\":{}},"
+        "{\\\"name\\\":\\\"amount\\\",\\\"type\\\":\\\"long\\\",\\\"nullable\\\":true,"
+        "\\\"metadata\\\":{}}]}\","
+        "\"partitionColumns\":[\"a \\\"day\\\"\"],\"configuration\":{}}}\n"
+        "{\"add\":{\"path\":\"d=1/f.parquet\",\"partitionValues\":{\"a \\\"day\\\"\":"
+        "\"2022-05-01\"},\"size\":%zu,\"modificationTime\":0,\"dataChange\":true}}\n";
+    sm_error e = {0};
+    sm_store *s = open_scratch(&k->at);
+    sm_entry *entries = NULL;
+    int64_t n = 0;
+    sm_buf bytes = {0};
+    make_table(k, "silver/orders");
+    assert_ok(sm_store_list(s, SM_STR("silver/orders/"), true, k->arena, &entries, &n, &e), &e);
+    for (int64_t i = 0; i < n; i++) {
+        if (sm_str_ends(entries[i].key, SM_STR(".parquet"))) {
+            assert_ok(sm_store_get(s, entries[i].key, &bytes, &e), &e);
+        }
+    }
+    assert_ok(sm_store_put(s, SM_STR("silver/parts/d=1/f.parquet"), bytes.data, bytes.len,
+                           SM_PUT_REPLACE, &e),
+              &e);
+    put_text(s, "silver/parts/_delta_log/00000000000000000000.json",
+             sm_arena_printf(k->arena, log, bytes.len));
+    sm_buf_release(&bytes);
+    sm_store_release(s);
+}
+
+static void test_sql(void **state)
+{
+    static const struct {
+        const char *sql, *text; /* text NULL: an error */
+        const char *what;
+        int64_t line, byte;
+    } rows[] = {
+        {"FROM silver.orders", TEXT_A, NULL, 0, 0},
+        {"SELECT amount FROM SILVER.Orders WHERE day > DATE '2022-04-01'", "6;", NULL, 0, 0},
+        {"FROM silver.parts", "2022-05-01 anna 5;2022-05-01 bert 6;", NULL, 0, 0},
+        {"SELECT p.\"Name\" FROM silver.parts AS p", "anna;bert;", NULL, 0, 0},
+        {"SELECT count(*) FROM silver.view", "2;", NULL, 0, 0},
+        {"SELECT var('month')", "2022-04;", NULL, 0, 0},
+        {"SELECT id FROM read_json(var('logs'), match => 'json$', file_date => true,\n"
+         "  columns => {id: 'VARCHAR', n: 'BIGINT'}, bad_lines => 'skip')\n"
+         "WHERE file_date = DATE '2022-04-02'",
+         "d;", NULL, 0, 0},
+        {"SELECT *\nFROM silver.ordres", NULL, "no table \"silver.ordres\"", 2, 6},
+        {"SELECT var('mont')", NULL, "no variable \"mont\"", 1, 8},
+        {"FROM read_json(var('logs'),\n  columns => {id: 'VARCHAR',\n n: 'BIGNIT'})", NULL,
+         "there is no type \"BIGNIT\"", 3, 2},
+        {"FROM read_json(var('logs'),\n  colums => {id: 'VARCHAR'})", NULL,
+         "read_json has no argument \"colums\"", 2, 3},
+    };
+    kit k;
+    sm_error e = {0};
+    kit_init(&k);
+    make_partitioned(&k);
+    put_logs(&k);
+    sm_names *n = lake_of(&k);
+    sm_names_set_view(n, SM_STR("silver.view"),
+                      (sm_sql){SM_STR("v.sql"), SM_STR("SELECT * FROM silver.orders")});
+    sm_names_set_variable(n, SM_STR("month"), sm_value_str(SM_STR("2022-04")));
+    sm_names_set_variable(n, SM_STR("logs"), sm_value_str(kit_uri(&k, "logs")));
+    for (int i = 0; i < SM_COUNT(rows); i++) {
+        const char *text = NULL;
+        const sm_status st = sql_text(&k, n, rows[i].sql, &text, &e);
+        if (rows[i].text) {
+            assert_ok(st, &e);
+            assert_string_equal(text, rows[i].text);
+        } else {
+            assert_int_not_equal(st, SM_OK);
+            assert_non_null(strstr(e.what, rows[i].what));
+            assert_string_equal(e.object, "q.sql");
+            assert_int_equal(e.line, rows[i].line);
+            assert_int_equal(e.byte, rows[i].byte);
+        }
+    }
+    sm_names_free(n);
+    kit_release(&k);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -503,6 +594,7 @@ int main(void)
         cmocka_unit_test(test_read_json),  cmocka_unit_test(test_read_chosen),
         cmocka_unit_test(test_inferred),   cmocka_unit_test(test_delta_scan),
         cmocka_unit_test(test_arguments),  cmocka_unit_test(test_no_such_function),
+        cmocka_unit_test(test_sql),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * table/table_replace_test.c: rows of a condition are replaced: by whole files where statistics
+ * tell, by rewriting where a file has others too; never a row that the condition is NULL for. */
+#include "orders.h"
+
+static const order old_rows[] = {
+    {"2022-04-01", "anna", 5}, {"2022-04-01", "bert", NO_NUMBER},
+    {"2022-04-02", "carl", 7}, {"2022-04-02", NULL, 8},
+    {NULL, "emma", 9},
+};
+static const order new_rows[] = {{"2022-04-01", "dora", 1}};
+#define ANNA     "2022-04-01 anna 5;"
+#define BERT     "2022-04-01 bert NULL;"
+#define CARL     "2022-04-02 carl 7;"
+#define NOBODY   "2022-04-02 NULL 8;"
+#define EMMA     "NULL emma 9;"
+#define OLD_TEXT ANNA BERT CARL NOBODY EMMA
+#define NEW_TEXT "2022-04-01 dora 1;"
+
+static void make_old(kit *k, const char *split)
+{
+    sm_error e = {0};
+    const sm_write w = {.uri = kit_uri(k, "silver/orders"), .split_by = sm_str_of(split)};
+    assert_ok(write_orders(k, &w, old_rows, SM_COUNT(old_rows), NULL, &e), &e);
+}
+
+static sm_write replace_where(kit *k, const char *where)
+{
+    return (sm_write){.uri = kit_uri(k, "silver/orders"),
+                      .mode = SM_WRITE_REPLACE_WHERE,
+                      .where = {.name = SM_STR("where"), .text = sm_str_of(where)}};
+}
+
+/* A number in the last commit's metrics. */
+static int64_t metric(kit *k, const char *name)
+{
+    sm_error e = {0};
+    sm_store *s = NULL;
+    sm_delta_commit_info *info = NULL;
+    const sm_json *json = NULL;
+    int64_t n = 0, number = -1;
+    assert_ok(sm_store_open(kit_uri(k, "silver/orders"), &s, &e), &e);
+    assert_ok(sm_delta_history(s, 1, k->arena, &info, &n, &e), &e);
+    assert_ok(sm_json_parse(info[0].metrics_json, k->arena, &json, &e), &e);
+    assert_true(sscanf(sm_json_text(sm_json_get(json, name)).data, "%" SCNd64, &number) == 1);
+    sm_store_release(s);
+    return number;
+}
+
+static void test_replace(void **state)
+{
+    static const struct {
+        const char *split, *where, *after;
+        int64_t n_removed, n_copied;
+    } rows[] = {
+        /* A day has files of its own, which statistics tell: nothing is read. */
+        {"day", "day = DATE '2022-04-01'", CARL NOBODY EMMA NEW_TEXT, 1, 0},
+        {"day", "day IS NULL", ANNA BERT CARL NOBODY NEW_TEXT, 1, 0},
+        {"day", "day >= DATE '2022-04-01' AND day < DATE '2022-05-01'", EMMA NEW_TEXT, 2, 0},
+        {"day", "day IN (DATE '2022-04-02', DATE '2022-04-03')", ANNA BERT EMMA NEW_TEXT, 1, 0},
+        {"day", "day = DATE '2022-04-09'", OLD_TEXT NEW_TEXT, 0, 0},
+        {"day", "true", NEW_TEXT, 3, 0},
+        {"day", "false", OLD_TEXT NEW_TEXT, 0, 0},
+        /* All in one file: the others are written anew, in their order. */
+        {"", "day = DATE '2022-04-01'", CARL NOBODY EMMA NEW_TEXT, 1, 3},
+        {"", "amount > 5", ANNA BERT NEW_TEXT, 1, 2},
+        {"", "NOT (amount > 5)", BERT CARL NOBODY EMMA NEW_TEXT, 1, 4},
+        {"", "\"Name\" = 'anna' OR amount = 8", BERT CARL EMMA NEW_TEXT, 1, 3},
+        {"", "amount = 7 -- and that is all", ANNA BERT NOBODY EMMA NEW_TEXT, 1, 4},
+        {"", "amount = 70", OLD_TEXT NEW_TEXT, 0, 0},
+        {"", "\"Name\" = 'beth'", OLD_TEXT NEW_TEXT, 0, 0},
+        {"", "amount > 0 OR amount IS NULL", NEW_TEXT, 1, 0},
+        /* Some files whole, some in part. */
+        {"day", "amount = 5 OR day IS NULL", BERT CARL NOBODY NEW_TEXT, 2, 1},
+    };
+    for (int i = 0; i < SM_COUNT(rows); i++) {
+        kit k;
+        sm_error e = {0};
+        sm_candidate *c = NULL;
+        sm_relation r = {0};
+        int64_t version = -1;
+        int32_t n = 0;
+        kit_init(&k);
+        make_old(&k, rows[i].split);
+        const sm_write w = replace_where(&k, rows[i].where);
+        assert_ok(stage_orders(&k, &w, new_rows, 1, 1, &c, &e), &e);
+
+        /* What it will be stands in the names before it is published. */
+        sm_names *names = sm_names_new(sm_str_of(k.at.path), k.budget);
+        sm_names_set_candidate(names, SM_STR("silver.orders"), c);
+        assert_ok(resolve(names, k.arena, "silver", "orders", &r, &e), &e);
+        const char *staged = read_relation_text(&k, &r);
+        sm_names_free(names);
+        int64_t n_rows = 0;
+        for (const char *at = rows[i].after; (at = strchr(at, ';')); at++) {
+            n_rows++;
+        }
+        assert_int_equal(sm_candidate_table_rows(c), n_rows);
+        assert_int_equal(sm_candidate_rows(c), 1);
+
+        assert_ok(sm_publish(&c, 1, k.budget, &version, &n, &e), &e);
+        assert_int_equal(version, 1);
+        sm_candidate_release(c);
+        if (strcmp(table_text(&k, "silver", "orders"), rows[i].after) != 0) {
+            fail_msg("%s: %s", rows[i].where, table_text(&k, "silver", "orders"));
+        }
+        assert_string_equal(staged, rows[i].after);
+        assert_int_equal(metric(&k, "numRemovedFiles"), rows[i].n_removed);
+        assert_int_equal(metric(&k, "numCopiedRows"), rows[i].n_copied);
+        kit_release(&k);
+    }
+}
+
+static void test_new_table(void **state)
+{
+    kit k;
+    sm_error e = {0};
+    kit_init(&k);
+    const sm_write w = replace_where(&k, "day = DATE '2022-04-01'");
+    assert_ok(write_orders(&k, &w, new_rows, 1, NULL, &e), &e);
+    assert_ok(write_orders(&k, &w, new_rows, 1, NULL, &e), &e);
+    assert_string_equal(table_text(&k, "silver", "orders"), NEW_TEXT);
+    kit_release(&k);
+}
+
+/* Nothing there, nothing new: no version. Something there, nothing new: a version. */
+static void test_no_rows(void **state)
+{
+    kit k;
+    sm_error e = {0};
+    int64_t version = 5;
+    kit_init(&k);
+    make_old(&k, "");
+    sm_write w = replace_where(&k, "amount = 70");
+    assert_ok(write_orders(&k, &w, NULL, 0, &version, &e), &e);
+    assert_int_equal(version, -1);
+    w = replace_where(&k, "amount = 7");
+    assert_ok(write_orders(&k, &w, NULL, 0, &version, &e), &e);
+    assert_int_equal(version, 1);
+    assert_string_equal(table_text(&k, "silver", "orders"), ANNA BERT NOBODY EMMA);
+    kit_release(&k);
+}
+
+static void test_refused(void **state)
+{
+    static const struct {
+        const char *where;
+        sm_status want;
+    } rows[] = {
+        {"", SM_SYNTAX},           {"amount =", SM_SYNTAX}, {"amount = 1) OR (true", SM_SYNTAX},
+        {"amonut = 1", SM_NAME},   {"amount + 1", SM_TYPE}, {"count(*) > 1", SM_SYNTAX},
+        {"var('x') = 1", SM_NAME},
+    };
+    for (int i = 0; i < SM_COUNT(rows); i++) {
+        kit k;
+        sm_error e = {0};
+        sm_stage *s = NULL;
+        kit_init(&k);
+        make_old(&k, "");
+        const sm_write w = replace_where(&k, rows[i].where);
+        const sm_status st = sm_stage_open(&w, &order_schema, &k.env, &s, &e);
+        if (st != rows[i].want) {
+            fail_msg("%s: %s %s", rows[i].where, sm_status_name(st), e.what);
+        }
+        kit_release(&k);
+    }
+}
+
+/* A condition that fails on a row fails the write, and leaves nothing. */
+static void test_failing_condition(void **state)
+{
+    kit k;
+    sm_error e = {0};
+    kit_init(&k);
+    make_old(&k, "");
+    const sm_write w = replace_where(&k, "CAST(\"Name\" AS BIGINT) = 7");
+    const sm_status st = write_orders(&k, &w, new_rows, 1, NULL, &e);
+    assert_true(st == SM_TYPE || st == SM_RANGE);
+    assert_int_equal(count_data_files(&k, "silver/orders"), 1);
+    assert_string_equal(table_text(&k, "silver", "orders"), OLD_TEXT);
+    kit_release(&k);
+}
+
+/* Another's rows of another day do not matter; those of the same day do. */
+static void test_rivals(void **state)
+{
+    static const struct {
+        order row;
+        sm_status want;
+    } rows[] = {
+        {{"2022-04-03", "fred", 1}, SM_OK},
+        {{"2022-04-01", "fred", 1}, SM_CONFLICT},
+    };
+    for (int i = 0; i < SM_COUNT(rows); i++) {
+        kit k;
+        sm_error e = {0};
+        sm_candidate *c = NULL;
+        int64_t version = -1;
+        int32_t n = 0;
+        kit_init(&k);
+        make_old(&k, "day");
+        const sm_write w = replace_where(&k, "day = DATE '2022-04-01'");
+        const sm_write append = {.uri = w.uri};
+        assert_ok(stage_orders(&k, &w, new_rows, 1, 1, &c, &e), &e);
+        assert_ok(write_orders(&k, &append, &rows[i].row, 1, NULL, &e), &e);
+        assert_status(sm_publish(&c, 1, k.budget, &version, &n, &e), rows[i].want, &e);
+        sm_candidate_release(c);
+        assert_int_equal(count_data_files(&k, "silver/orders"), rows[i].want == SM_OK ? 5 : 4);
+        kit_release(&k);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_replace),           cmocka_unit_test(test_new_table),
+        cmocka_unit_test(test_no_rows),           cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_failing_condition), cmocka_unit_test(test_rivals),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
