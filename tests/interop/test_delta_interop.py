@@ -344,10 +344,12 @@ def test_smelt_reads_nested(smelt, lake, writer):
 def test_smelt_reads_a_partition_of_each_type(smelt, lake, tmp_path):
     import deltalake
 
-    rows = all_types(0, 40)
     for name in ("tiny", "small", "normal", "big", "flag", "text", "day", "price", "moment", "double",
                  "real"):
-        uri = lake / name
+        uri, rows = lake / name, all_types(0, 40)
+        if name == "price":  # delta-rs cannot write a partition of a negative decimal
+            rows = rows.filter(pa.array([value is None or value >= 0
+                                         for value in rows["price"].to_pylist()]))
         deltalake.write_deltalake(str(uri), rows, partition_by=[name])
         compare_by_parquet(smelt, uri, rows, tmp_path)
         value = {"text": "'é1'", "day": "DATE '1970-01-05'", "flag": "true"}.get(name)
