@@ -95,12 +95,10 @@ static sm_status choose_threads(smi_cli *cli, int *threads, sm_error *e)
     int64_t n = cli->globals.threads;
     const char *text = sm_env("SMELT_THREADS");
 
-    if (!n && text && !sm_parse_i64(sm_str_of(text), &n)) {
+    if (n == SMI_NOT_GIVEN && text && !sm_parse_i64(sm_str_of(text), &n)) {
         return sm_fail(e, SM_USAGE, "SMELT_THREADS \"%s\" is no number", text);
     }
-    if (!n) {
-        n = sysconf(_SC_NPROCESSORS_ONLN);
-    }
+    n = smi_given_or(n, sysconf(_SC_NPROCESSORS_ONLN));
     if (n < 1 || n > MOST_THREADS) {
         return sm_fail(e, SM_USAGE, "%lld threads: not in 1 … %d", (long long)n, MOST_THREADS);
     }

@@ -14,11 +14,19 @@
 typedef enum smi_opt_type {
     SMI_OPT_FLAG, /* bool */
     SMI_OPT_TEXT, /* const char *; NULL where it is not given */
-    SMI_OPT_I64,  /* int64_t */
+    SMI_OPT_I64,  /* int64_t; SMI_NOT_GIVEN where it is not given */
     SMI_OPT_F64,  /* double */
     SMI_OPT_SIZE, /* size_t: "512MB" */
     SMI_OPT_LIST, /* smi_list: may be given again */
 } smi_opt_type;
+
+/* No number that a user could mean: 0 is one. */
+#define SMI_NOT_GIVEN INT64_MIN
+
+static inline int64_t smi_given_or(int64_t given, int64_t otherwise)
+{
+    return given == SMI_NOT_GIVEN ? otherwise : given;
+}
 
 typedef struct smi_list {
     const char **items;
@@ -30,7 +38,7 @@ typedef struct smi_opt {
     smi_opt_type type;
     const char *arg; /* what help calls its value, NULL for a flag */
     const char *help;
-    size_t offset; /* in the command's options struct, which is zeroed before */
+    size_t offset; /* in the command's options struct, which is zeroed before, numbers apart */
 } smi_opt;
 
 typedef struct smi_cli smi_cli;

@@ -102,12 +102,23 @@ static sm_status set_option(const smi_opt *o, void *base, const char *value, sm_
                              o->name, value, o->type == SMI_OPT_SIZE ? "size" : "number");
 }
 
+static void forget_numbers(const smi_opt *table, void *base)
+{
+    for (const smi_opt *o = table; o->name; o++) {
+        if (o->type == SMI_OPT_I64) {
+            *(int64_t *)(void *)((char *)base + o->offset) = SMI_NOT_GIVEN;
+        }
+    }
+}
+
 sm_status smi_parse(const smi_command *c, int argc, char **argv, void *opts, smi_globals *globals,
                     int *n_args, sm_arena *a, sm_error *e)
 {
     bool only_args = false;
 
     *n_args = 0;
+    forget_numbers(c->options, opts);
+    forget_numbers(global_options, globals);
     for (int i = 0; i < argc; i++) {
         if (only_args || argv[i][0] != '-' || argv[i][1] == '\0') {
             argv[(*n_args)++] = argv[i];

@@ -19,7 +19,9 @@ typedef struct options {
 static const smi_opt table[] = {
     {"--month", SMI_OPT_TEXT, "M", "the month, like 2022-04 (the default)",
      offsetof(options, month)},
-    {"--days", SMI_OPT_I64, "N", "days from its first on (default: 30)", offsetof(options, days)},
+    {"--days", SMI_OPT_I64, "N",
+     "days from its first on (default: 30, or the whole of a shorter month)",
+     offsetof(options, days)},
     {"--rows", SMI_OPT_I64, "N", "lines a day (default: 20,000)", offsetof(options, rows)},
     {"--contracts", SMI_OPT_I64, "N", "customers (default: 1,000,000)",
      offsetof(options, contracts)},
@@ -37,12 +39,11 @@ static sm_status run(smi_cli *cli, const void *opts, char **args, int n_args, sm
     const options *o = opts;
     sm_generate_opts g = {
         .folder = sm_str_of(args[1]),
-        .n_days = (int32_t)(o->days ? o->days : 30),
-        .rows = o->rows ? o->rows : 20000,
-        .contracts = o->contracts ? o->contracts : 1000000,
+        .rows = smi_given_or(o->rows, 20000),
+        .contracts = smi_given_or(o->contracts, 1000000),
         .damage = o->damage,
         .is_mixed = o->is_mixed,
-        .seed = (uint64_t)(o->seed ? o->seed : 1),
+        .seed = (uint64_t)smi_given_or(o->seed, 1),
     };
     char first_day[32], count[SM_SIZE_TEXT_BYTES], size[SM_SIZE_TEXT_BYTES];
     int64_t lines = 0, bytes = 0;
@@ -50,14 +51,19 @@ static sm_status run(smi_cli *cli, const void *opts, char **args, int n_args, sm
     if (strcmp(args[0], "logs") != 0) {
         return sm_fail(e, SM_USAGE, "generate makes logs, not \"%s\"", args[0]);
     }
-    if (o->days < 0 || o->days > 31) {
-        return sm_fail(e, SM_USAGE, "--days %lld is not in 1 … 31", (long long)o->days);
-    }
     const char *month = o->month ? o->month : "2022-04";
     snprintf(first_day, sizeof(first_day), "%.20s-01", month);
     if (!sm_parse_date(sm_str_of(first_day), &g.month)) {
         return sm_fail(e, SM_USAGE, "--month \"%s\" is no month, like 2022-04", month);
     }
+    const sm_civil first = sm_civil_from_days(g.month);
+    const int in_month = sm_days_in_month(first.year, first.month);
+    const int64_t days = smi_given_or(o->days, in_month < 30 ? in_month : 30);
+    if (days < 1 || days > in_month) {
+        return sm_fail(e, SM_USAGE, "--days %lld is not in 1 … %d, the days of that month",
+                       (long long)days, in_month);
+    }
+    g.n_days = (int32_t)days;
     SM_TRY(sm_generate_logs(&g, &cli->env, &lines, &bytes, e));
     sm_format_count(lines, count);
     sm_format_size(bytes, size);

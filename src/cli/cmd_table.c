@@ -35,7 +35,7 @@ static void print_row(const char *name, const char *fmt, ...)
 
 static int64_t limit_of(const options *o)
 {
-    return o->limit ? o->limit : -1;
+    return smi_given_or(o->limit, -1);
 }
 
 /* ---- show ----------------------------------------------------------------------------------- */
