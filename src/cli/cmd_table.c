@@ -151,8 +151,8 @@ static sm_status run_verb(smi_cli *cli, const struct verb *v, sm_store *store, c
     if (v->of_store) {
         return v->of_store(cli, store, o, e);
     }
-    if (o->version_text && !sm_parse_i64(sm_str_of(o->version_text), &version)) {
-        return sm_fail(e, SM_USAGE, "--version \"%s\" is no number", o->version_text);
+    if (o->version_text && (!sm_parse_i64(sm_str_of(o->version_text), &version) || version < 0)) {
+        return sm_fail(e, SM_USAGE, "--version \"%s\" is no version", o->version_text);
     }
     sm_status st = sm_snapshot_open(store, version, cli->env.budget, &snapshot, e);
     if (st == SM_OK) {

@@ -111,23 +111,33 @@ sm_status sm_delta_history(sm_store *s, int64_t limit, sm_arena *a, sm_delta_com
 {
     sm_entry *entries = NULL;
     int64_t n_entries = 0;
+    bool has_commit = false;
 
-    SM_TRY(sm_store_list(s, SM_STR(SMI_LOG), true, a, &entries, &n_entries, e));
+    sm_status st = sm_store_list(s, SM_STR(SMI_LOG), true, a, &entries, &n_entries, e);
+    if (st != SM_OK && st != SM_NOT_FOUND) {
+        return st;
+    }
     sm_delta_commit_info *items = SM_NEW_ARRAY(a, sm_delta_commit_info, n_entries);
     *n = 0;
-    for (int64_t i = n_entries - 1; i >= 0 && (limit < 0 || *n < limit); i--) {
+    for (int64_t i = n_entries - 1; i >= 0 && (limit < 0 || *n < limit || !has_commit); i--) {
         int64_t version = 0;
         sm_str rest;
         if (!smi_version_of_key(entries[i].key, &version, &rest) || !sm_str_is(rest, ".json")) {
             continue;
+        }
+        has_commit = true;
+        if (limit == 0) {
+            break;
         }
         sm_delta_commit_info *item = &items[(*n)++];
         item->version = version;
         item->timestamp_ms = entries[i].modified_us / 1000;
         SM_TRY(smi_commit_read(s, version, a, take_info, item, e));
     }
-    if (*n == 0) {
-        return sm_fail(e, SM_NOT_FOUND, "no Delta table in %.*s", SM_STR_ARG(sm_store_uri(s)));
+    if (!has_commit) {
+        st = sm_fail(e, SM_NOT_FOUND, "no Delta table in %.*s", SM_STR_ARG(sm_store_uri(s)));
+        sm_error_todo(e, "A table is a folder with a folder _delta_log in it.");
+        return st;
     }
     *out = items;
     return SM_OK;
