@@ -277,6 +277,26 @@ def crowd(program, folder, n_runs):
     assert len(set(quarantine["file"].to_pylist())) == 2 * n_runs
 
 
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_the_same_run_twice_at_once_loads_once(program, tmp_path, name):
+    """One of the two wins each table; the other finds its work done or says conflict (exit code 4)."""
+    scenario = scenario_of(name, program, tmp_path)
+    words = [program.path, "run", scenario.pipeline, "--var", f"logs={scenario.logs}", "--var",
+             f"lake={tmp_path}/lake", "--var", "month=2022-04", "--threads", "1"]
+    codes = []
+    for _ in range(5):
+        shutil.rmtree(tmp_path / "lake", ignore_errors=True)
+        shutil.copytree(scenario.start, tmp_path / "lake")
+        both = [subprocess.Popen(words, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+        said = [process.communicate(timeout=120)[1] for process in both]
+        codes.append(sorted(process.returncode for process in both))
+        assert codes[-1] in ([0, 0], [0, 4], [4, 4]), said
+        scenario.run(tmp_path / "lake")
+        for table in TABLES:
+            assert rows_by_deltalake(tmp_path / "lake" / table) == scenario.new[table], (table, said)
+    print(codes)
+
+
 def test_two_writers_lose_no_row(program, tmp_path):
     crowd(program, tmp_path, 12)
 
