@@ -521,6 +521,10 @@ static sm_status parse(sm_pipeline *p, sm_str text, sm_error *e)
         st = smi_flow_at(p, (smi_flow_place){0}, sm_fail(e, SM_SYNTAX, "no YAML: not UTF-8"), e);
         goto done;
     }
+    if (text.len == 0) { /* libfyaml would print */
+        st = smi_flow_at(p, (smi_flow_place){0}, sm_fail(e, SM_SYNTAX, "the pipeline is empty"), e);
+        goto done;
+    }
     doc = fy_document_build_from_string(&cfg, text.data, text.len);
     if (!doc) {
         st = fail_yaml(p, diag, e);

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * flow/flow_yaml_test.c: what a pipeline file may say, the places of what it may not, the order of
+ * its tasks and which of them `--task` means. */
+#include "flow/flow_int.h"
+#include "scratch.h"
+
+#define HEAD                                                                                       \
+    "name: sales\n"                                                                                \
+    "vars:\n"                                                                                      \
+    "  logs: {type: uri, default: ./logs}\n"                                                       \
+    "  lake: {type: uri, default: ./lake}\n"                                                       \
+    "  month: {type: month}\n"                                                                     \
+    "lake: lake\n"
+#define SOURCE                                                                                     \
+    "sources:\n"                                                                                   \
+    "  - {name: logs, match: '\\.json$', window: month, quarantine: bad.orders}\n"
+
+/* The pipeline of that text, beside a.sql, b.sql and c.sql. */
+static sm_status open_text(const scratch *at, const char *yaml, sm_pipeline **out, sm_error *e)
+{
+    char path[256];
+    sm_store *s = open_scratch(at);
+
+    put_text(s, "p.yaml", yaml);
+    put_text(s, "a.sql", "SELECT 1 AS x");
+    put_text(s, "b.sql", "SELECT x FROM l.a");
+    put_text(s, "c.sql", "SELECT x FROM L.B JOIN other.t ON true");
+    put_text(s, "loop.sql", "SELECT x FROM l.c");
+    put_text(s, "no.sql", "SELECT FROM WHERE");
+    sm_store_release(s);
+    snprintf(path, sizeof(path), "%s/p.yaml", at->path);
+    return sm_pipeline_open(sm_str_of(path), out, e);
+}
+
+static const struct {
+    const char *yaml;
+    sm_status want;
+    int line, byte;
+    const char *what, *todo;
+} refused[] = {
+    {"", SM_SYNTAX, 0, -1, "empty", ""},
+    {"name: [", SM_SYNTAX, 2, 1, "no YAML", ""},
+    {"name: x\n  tasks: y\n", SM_SYNTAX, 1, 7, "no YAML", ""},
+    {"name: x\nname: y\n", SM_SYNTAX, 2, 1, "no YAML", ""},
+    {"- a\n", SM_SYNTAX, 1, 3, "not a mapping", ""},
+    {"nam: x\n", SM_NAME, 1, 1, "no key \"nam\"", "\"name\""},
+    {"name: x\n", SM_SYNTAX, 1, 1, "has no lake", ""},
+    {"name: a/b\n", SM_NAME, 1, 7, "no pipeline's name", ""},
+    {"name: x\nlake: lage\nvars: {lake: {type: uri}}\n", SM_NAME, 2, 7, "no variable \"lage\"",
+     "\"lake\""},
+    {"name: x\nlake: lake\nvars:\n  lake:\n    type: url\n", SM_NAME, 5, 11, "no type \"url\"",
+     "\"uri\""},
+    {"name: x\nlake: lake\nvars:\n  lake:\n    hlep: y\n", SM_NAME, 5, 5, "no key \"hlep\"",
+     "\"help\""},
+    {HEAD, SM_SYNTAX, 1, 1, "no tasks", ""},
+    {HEAD "tasks: []\n", SM_SYNTAX, 7, 1, "empty", ""},
+    {HEAD "tasks:\n  - {table: l.a, sql: a.sql, form: x}\n", SM_NAME, 8, 30, "no key \"form\"",
+     "\"from\""},
+    {HEAD "tasks:\n  - {table: l.a, view: l.b, sql: a.sql}\n", SM_SYNTAX, 8, 6, "more than one",
+     ""},
+    {HEAD "tasks:\n  - {sql: a.sql}\n", SM_SYNTAX, 8, 6, "none of load, view and table", ""},
+    {HEAD "tasks:\n  - {table: a, sql: a.sql}\n", SM_NAME, 8, 13, "no table's name", "layer.table"},
+    {HEAD "tasks:\n  - {table: ../x.a, sql: a.sql}\n", SM_NAME, 8, 13, "no table's name", ""},
+    {HEAD "tasks:\n  - {table: l.a}\n", SM_SYNTAX, 8, 6, "has no sql", ""},
+    {HEAD "tasks:\n  - {table: l.a, sql: [a.sql]}\n", SM_SYNTAX, 8, 18, "not a text", ""},
+    {HEAD "tasks:\n  - {table: l.a, sql: a.sql, by: x}\n", SM_SYNTAX, 8, 30, "loads only", ""},
+    {HEAD "tasks:\n  - {load: l.a, sql: a.sql}\n", SM_SYNTAX, 8, 6, "has no from", ""},
+    {HEAD SOURCE "tasks:\n  - {load: l.a, sql: a.sql, from: log, by: d}\n", SM_NAME, 10, 35,
+     "no source \"log\"", "\"logs\""},
+    {HEAD SOURCE "tasks:\n  - {table: bad.Orders, sql: a.sql}\n", SM_EXISTS, 10, 13,
+     "quarantine already", ""},
+    {HEAD "sources:\n  - {name: logs, window: lake}\n", SM_TYPE, 8, 26, "not of type month", ""},
+    {HEAD "sources:\n  - {name: logs}\n  - {name: logs}\n", SM_INVALID, 9, 6, "the same name", ""},
+    {HEAD "tasks:\n  - {table: l.a, sql: a.sql}\n  - {view: L.A, sql: b.sql}\n", SM_EXISTS, 9, 12,
+     "two tasks make", ""},
+    {HEAD "tasks:\n  - {table: l.b, sql: b.sql}\n  - {view: l.a, sql: c.sql}\n", SM_INVALID, 8, 13,
+     "circle", ""},
+};
+
+static void test_refused(void **state)
+{
+    scratch at = scratch_new();
+
+    for (int i = 0; i < SM_COUNT(refused); i++) {
+        sm_error e = {0};
+        sm_pipeline *p = NULL;
+        const sm_status st = open_text(&at, refused[i].yaml, &p, &e);
+        if (st != refused[i].want || e.line != refused[i].line || e.byte != refused[i].byte ||
+            !strstr(e.what, refused[i].what) || !strstr(e.todo, refused[i].todo)) {
+            fail_msg("%s\n gave %s at %d:%d: %s (%s)", refused[i].yaml, sm_status_name(st),
+                     (int)e.line, (int)e.byte, e.what, e.todo);
+        }
+        assert_null(p);
+        assert_non_null(strstr(e.object, "p.yaml"));
+    }
+    scratch_free(&at);
+}
+
+static void test_sql_that_is_wrong(void **state)
+{
+    scratch at = scratch_new();
+    sm_error e = {0};
+    sm_pipeline *p = NULL;
+
+    assert_status(open_text(&at, HEAD "tasks:\n  - {table: l.a, sql: missing.sql}\n", &p, &e),
+                  SM_NOT_FOUND, &e);
+    assert_non_null(strstr(e.object, "missing.sql"));
+    assert_string_equal(e.frame[0], "task l.a, line 8 of the pipeline");
+    assert_status(open_text(&at, HEAD "tasks:\n  - {table: l.a, sql: no.sql}\n", &p, &e), SM_SYNTAX,
+                  &e);
+    assert_non_null(strstr(e.object, "no.sql"));
+    assert_int_equal(e.line, 1);
+    scratch_free(&at);
+}
+
+static void test_what_it_says(void **state)
+{
+    scratch at = scratch_new();
+    sm_error e = {0};
+    sm_pipeline *p = NULL;
+
+    assert_ok(open_text(&at,
+                        HEAD SOURCE "tasks:\n"
+                                    "  - {table: l.c, sql: c.sql}\n"
+                                    "  - {view: l.b, sql: b.sql}\n"
+                                    "  - {load: l.a, sql: a.sql, from: logs, by: d}\n"
+                                    "  - {table: l.z, sql: a.sql}\n",
+                        &p, &e),
+              &e);
+    assert_true(sm_str_is(sm_pipeline_name(p), "sales"));
+    const char *const names[] = {"l.a", "l.b", "l.c", "l.z"};
+    const sm_task_kind kinds[] = {SM_TASK_LOAD, SM_TASK_VIEW, SM_TASK_TABLE, SM_TASK_TABLE};
+    assert_int_equal(sm_pipeline_tasks(p), 4);
+    for (int32_t i = 0; i < 4; i++) {
+        assert_true(sm_str_is(sm_pipeline_task_name(p, i), names[i]));
+        assert_int_equal(sm_pipeline_task_kind(p, i), kinds[i]);
+    }
+    assert_int_equal(p->sources[0].window, 2);
+    assert_true(sm_str_is(p->sources[0].match, "\\.json$"));
+    assert_true(sm_str_is(p->sources[0].quarantine, "bad.orders"));
+    assert_true(p->vars[0].has_default && !p->vars[2].has_default);
+    assert_true(sm_str_is(p->vars[1].default_text, "./lake"));
+    sm_pipeline_close(p);
+    scratch_free(&at);
+}
+
+static void test_choice_of_tasks(void **state)
+{
+    static const struct {
+        const char *which;
+        bool a, b, c, z;
+    } choices[] = {
+        {"", true, true, true, true},        {"l.a", true, false, false, false},
+        {"l.b+", false, true, true, false},  {"L.A+", true, true, true, false},
+        {"l.z+", false, false, false, true},
+    };
+    scratch at = scratch_new();
+    sm_error e = {0};
+    sm_pipeline *p = NULL;
+    bool chosen[4];
+
+    assert_ok(open_text(&at,
+                        HEAD "tasks:\n  - {table: l.a, sql: a.sql}\n  - {view: l.b, sql: b.sql}\n"
+                             "  - {table: l.c, sql: c.sql}\n  - {table: l.z, sql: a.sql}\n",
+                        &p, &e),
+              &e);
+    for (int i = 0; i < SM_COUNT(choices); i++) {
+        assert_ok(smi_flow_graph_choose(p, sm_str_of(choices[i].which), chosen, &e), &e);
+        const bool want[4] = {choices[i].a, choices[i].b, choices[i].c, choices[i].z};
+        assert_memory_equal(chosen, want, sizeof(want));
+    }
+    assert_status(smi_flow_graph_choose(p, SM_STR("l.bb"), chosen, &e), SM_NAME, &e);
+    assert_string_equal(e.todo, "Did you mean \"l.b\"?");
+    sm_pipeline_close(p);
+    scratch_free(&at);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_sql_that_is_wrong),
+        cmocka_unit_test(test_what_it_says),
+        cmocka_unit_test(test_choice_of_tasks),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
