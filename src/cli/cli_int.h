@@ -77,8 +77,9 @@ struct smi_cli {
 
 /** Parses `argv` after the command's name into `opts` and the positional `args` (n_args of them,
  * argv reordered). SM_USAGE with the nearest option. */
-sm_status smi_parse(const smi_command *c, int argc, char **argv, void *opts, smi_globals *globals,
-                    int *n_args, sm_arena *a, sm_error *e) SM_MUST_USE;
+sm_status smi_options_parse(const smi_command *c, int argc, char **argv, void *opts,
+                            smi_globals *globals, int *n_args, sm_arena *a,
+                            sm_error *e) SM_MUST_USE;
 void smi_print_help(const smi_command *c);
 
 /** Starts threads and budget, and lets Ctrl-C cancel (a second one ends the process). */

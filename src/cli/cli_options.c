@@ -111,8 +111,8 @@ static void forget_numbers(const smi_opt *table, void *base)
     }
 }
 
-sm_status smi_parse(const smi_command *c, int argc, char **argv, void *opts, smi_globals *globals,
-                    int *n_args, sm_arena *a, sm_error *e)
+sm_status smi_options_parse(const smi_command *c, int argc, char **argv, void *opts,
+                            smi_globals *globals, int *n_args, sm_arena *a, sm_error *e)
 {
     bool only_args = false;
 

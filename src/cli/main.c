@@ -67,7 +67,7 @@ static sm_status run_command(const smi_command *c, int argc, char **argv, sm_err
     void *opts = sm_arena_alloc(cli.arena, c->opts_bytes);
     int n_args = 0;
 
-    sm_status st = smi_parse(c, argc, argv, opts, &cli.globals, &n_args, cli.arena, e);
+    sm_status st = smi_options_parse(c, argc, argv, opts, &cli.globals, &n_args, cli.arena, e);
     if (st == SM_OK && cli.globals.help) {
         smi_print_help(c);
     } else if (st == SM_OK) {
