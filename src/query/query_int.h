@@ -388,10 +388,6 @@ bool smi_in_has_null(const sm_expr *x);
 
 sm_status smi_heap_alloc(sm_agg_heap *h, size_t bytes, void **out, sm_error *e);
 
-/* A set of scalar values in order of first appearance, in an aggregate's heap. */
-typedef struct smi_value_set smi_value_set;
-sm_status smi_set_add(smi_value_set **set, const sm_column *c, int64_t row, sm_agg_heap *h,
-                      sm_error *e);
 
 /* ---- binding -------------------------------------------------------------------------------- */
 

@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * query/cast.c: CAST and TRY_CAST of columns, and the writer of text columns. FLAT or CONST in, FLAT
+ * out. As DuckDB: numbers round to the nearest (decimals half away from zero, floats half to even),
+ * text is read as sm_value_parse reads it, whatever is out of range is an error with the value. */
+#include "query/query_int.h"
+
+#include <math.h>
+
+/* ---- writing text ----------------------------------------------------------------------------- */
+
+void smi_text_begin(smi_text_out *t, sm_column *out, sm_batch *into)
+{
+    *t = (smi_text_out){.out = out, .into = into};
+}
+
+static sm_status new_chunk(smi_text_out *t, int64_t len, sm_error *e)
+{
+    void *bytes = NULL;
+    const int64_t next = t->size == 0 ? 4096 : t->size < 1 << 20 ? t->size * 2 : t->size;
+    if (len > INT32_MAX - 64) {
+        return sm_fail(e, SM_LIMIT, "a text of %lld bytes is over the limit of 2 GiB",
+                       (long long)len);
+    }
+    if (t->n_heap == t->cap_heap) {
+        void *grown = NULL;
+        const int32_t cap = t->cap_heap == 0 ? 4 : t->cap_heap * 2;
+        SM_TRY(sm_batch_alloc(t->into, (size_t)cap * sizeof(sm_heap_buf), &grown, e));
+        if (t->n_heap > 0) {
+            memcpy(grown, t->heap, (size_t)t->n_heap * sizeof(sm_heap_buf));
+        }
+        t->heap = grown;
+        t->cap_heap = cap;
+    }
+    t->size = len > next ? len : next;
+    SM_TRY(sm_batch_alloc(t->into, (size_t)t->size, &bytes, e));
+    t->chunk = bytes;
+    t->used = 0;
+    t->heap[t->n_heap++] = (sm_heap_buf){t->chunk, t->size};
+    return SM_OK;
+}
+
+sm_status smi_text_room(smi_text_out *t, int64_t len, uint8_t **bytes, sm_error *e)
+{
+    if (t->size - t->used < len || t->n_heap == 0) {
+        SM_TRY(new_chunk(t, len, e));
+    }
+    *bytes = t->chunk + t->used;
+    return SM_OK;
+}
+
+void smi_text_set(smi_text_out *t, int64_t row, int64_t len)
+{
+    sm_view *const views = (sm_view *)t->out->values;
+    views[row] = sm_view_make(t->chunk + t->used, (int32_t)len, t->n_heap - 1, (int32_t)t->used);
+    t->used += len > SM_VIEW_INLINE ? len : 0;
+}
+
+sm_status smi_text_put(smi_text_out *t, int64_t row, sm_str s, sm_error *e)
+{
+    uint8_t *bytes = NULL;
+    if (s.len <= SM_VIEW_INLINE) {
+        ((sm_view *)t->out->values)[row] = sm_view_make((const uint8_t *)s.data, (int32_t)s.len, 0,
+                                                        0);
+        return SM_OK;
+    }
+    SM_TRY(smi_text_room(t, (int64_t)s.len, &bytes, e));
+    memcpy(bytes, s.data, s.len);
+    smi_text_set(t, row, (int64_t)s.len);
+    return SM_OK;
+}
+
+void smi_text_end(smi_text_out *t)
+{
+    t->out->heap = t->heap;
+    t->out->n_heap = t->n_heap;
+}
+
+/* ---- numbers -------------------------------------------------------------------------------- */
+
+#define P(n) ((sm_i128)n)
+#define P18  P(1000000000000000000)
+const sm_i128 smi_pow10[39] = {
+    P(1),
+    P(10),
+    P(100),
+    P(1000),
+    P(10000),
+    P(100000),
+    P(1000000),
+    P(10000000),
+    P(100000000),
+    P(1000000000),
+    P(10000000000),
+    P(100000000000),
+    P(1000000000000),
+    P(10000000000000),
+    P(100000000000000),
+    P(1000000000000000),
+    P(10000000000000000),
+    P(100000000000000000),
+    P18,
+    P18 * 10,
+    P18 * 100,
+    P18 * 1000,
+    P18 * 10000,
+    P18 * 100000,
+    P18 * 1000000,
+    P18 * 10000000,
+    P18 * 100000000,
+    P18 * 1000000000,
+    P18 * 10000000000,
+    P18 * 100000000000,
+    P18 * 1000000000000,
+    P18 * 10000000000000,
+    P18 * 100000000000000,
+    P18 * 1000000000000000,
+    P18 * 10000000000000000,
+    P18 * 100000000000000000,
+    P18 * P18,
+    P18 * P18 * 10,
+    P18 * P18 * 100,
+};
+#undef P
+#undef P18
+
+/* A number under way from one type to another: an integer with decimal places, or a float. */
+typedef struct number {
+    bool is_float;
+    double f;
+    sm_i128 i;
+    int scale;
+} number;
+
+static number number_at(const sm_column *c, int64_t i)
+{
+    const sm_type_id id = c->type->id;
+    if (id == SM_TYPE_F32 || id == SM_TYPE_F64) {
+        return (number){.is_float = true, .f = smi_f64_at(c, i)};
+    }
+    return (number){.i = smi_i128_at(c, i), .scale = id == SM_TYPE_DECIMAL ? c->type->scale : 0};
+}
+
+/* Half away from zero. */
+static sm_i128 divide_round(sm_i128 v, sm_i128 by)
+{
+    const sm_i128 half = by / 2;
+    return v >= 0 ? (v + half) / by : (v - half) / by;
+}
+
+static bool to_scaled(number n, int scale, sm_i128 limit, sm_i128 *out)
+{
+    if (n.is_float) {
+        const double v = scale == 0 ? nearbyint(n.f) : round(n.f * (double)smi_pow10[scale]);
+        if (!(v > -1.7e38 && v < 1.7e38)) { /* NaN too */
+            return false;
+        }
+        *out = (sm_i128)v;
+    } else if (n.scale > scale) {
+        *out = divide_round(n.i, smi_pow10[n.scale - scale]);
+    } else if (__builtin_mul_overflow(n.i, smi_pow10[scale - n.scale], out)) {
+        return false;
+    }
+    return *out < limit && *out > -limit;
+}
+
+static bool int_fits(sm_type_id id, sm_i128 v)
+{
+    const int bits = sm_type_bytes(id) * 8;
+    if (sm_type_is_signed(id)) {
+        const sm_i128 limit = (sm_i128)1 << (bits - 1);
+        return v >= -limit && v < limit;
+    }
+    return v >= 0 && v < (sm_i128)1 << bits;
+}
+
+/* Writes a number as a value of out's type; false where it does not fit. */
+static bool put_number(number n, sm_column *out, int64_t i)
+{
+    const sm_type *const t = out->type;
+    sm_i128 v = 0;
+    if (t->id == SM_TYPE_BOOL) {
+        if (n.is_float ? n.f != 0 : n.i != 0) {
+            sm_bit_set((uint8_t *)out->values, i);
+        }
+        return true;
+    }
+    if (t->id == SM_TYPE_F64 || t->id == SM_TYPE_F32) {
+        const double f = n.is_float ? n.f : (double)n.i / (double)smi_pow10[n.scale];
+        if (t->id == SM_TYPE_F64) {
+            ((double *)out->values)[i] = f;
+            return true;
+        }
+        ((float *)out->values)[i] = (float)f;
+        return !isinf((float)f) || isinf(f);
+    }
+    if (t->id == SM_TYPE_DECIMAL) {
+        if (!to_scaled(n, t->scale, smi_pow10[t->precision], &v)) {
+            return false;
+        }
+        memcpy((uint8_t *)out->values + i * 16, &v, 16);
+        return true;
+    }
+    if (!to_scaled(n, 0, smi_pow10[38], &v) || !int_fits(t->id, v)) {
+        return false;
+    }
+    memcpy((uint8_t *)out->values + i * sm_type_bytes(t->id), &v, (size_t)sm_type_bytes(t->id));
+    return true;
+}
+
+/* ---- dates and timestamps ----------------------------------------------------------------------- */
+
+#define DAY_US INT64_C(86400000000)
+
+static bool put_time(const sm_column *in, sm_column *out, int64_t i)
+{
+    const sm_type_id from = in->type->id, to = out->type->id;
+    const int64_t v = smi_i64_at(in, i);
+    if (from == SM_TYPE_DATE) {
+        return !__builtin_mul_overflow(v, DAY_US, &((int64_t *)out->values)[i]);
+    }
+    if (to == SM_TYPE_DATE) {
+        const int64_t days = v / DAY_US - (v % DAY_US < 0);
+        ((int32_t *)out->values)[i] = (int32_t)days;
+        return true; /* 64 bits of microseconds are fewer days than 31 bits */
+    }
+    ((int64_t *)out->values)[i] = v;
+    return true;
+}
+
+static bool is_time(sm_type_id id)
+{
+    return id == SM_TYPE_DATE || id == SM_TYPE_TIMESTAMP || id == SM_TYPE_TIMESTAMP_NTZ;
+}
+
+/* ---- text ----------------------------------------------------------------------------------- */
+
+static void put_parsed(sm_value v, sm_column *out, int64_t i)
+{
+    const sm_type_id id = out->type->id;
+    if (id == SM_TYPE_BOOL) {
+        if (v.as.b) {
+            sm_bit_set((uint8_t *)out->values, i);
+        }
+    } else if (id == SM_TYPE_F32) {
+        ((float *)out->values)[i] = (float)v.as.f;
+    } else if (id == SM_TYPE_DECIMAL) {
+        memcpy((uint8_t *)out->values + i * 16, &v.as.d, 16);
+    } else { /* integers of any width, little endian; doubles */
+        memcpy((uint8_t *)out->values + i * sm_type_bytes(id), &v.as,
+               (size_t)sm_type_bytes(id));
+    }
+}
+
+static sm_status failed(const sm_expr *x, const sm_column *in, int64_t i, sm_error *e)
+{
+    const bool is_text = in->type->id == SM_TYPE_STRING;
+    sm_buf value = {0}, type = {0};
+    sm_column_print(in, i, &value);
+    sm_type_print(x->type, &type);
+    sm_str v = sm_buf_str(&value);
+    v.len = v.len > 64 ? 64 : v.len;
+    const sm_status st = smi_expr_fail(x, e, is_text ? SM_TYPE : SM_RANGE,
+                                       "\"%.*s\" cannot be cast to %.*s", SM_STR_ARG(v),
+                                       SM_STR_ARG(sm_buf_str(&type)));
+    sm_error_todo(e, "TRY_CAST gives NULL instead.");
+    sm_buf_release(&value);
+    sm_buf_release(&type);
+    return st;
+}
+
+/* One row from text; SM_OK with *ok false where it is no such value. */
+static sm_status from_text(const sm_expr *x, const sm_column *in, int64_t i, smi_text_out *text,
+                           bool *ok, sm_error *e)
+{
+    sm_error inner = {0};
+    sm_value v = {0};
+    *ok = sm_value_parse(x->type, smi_str_at(in, i), &v, &inner) == SM_OK;
+    if (!*ok) {
+        return SM_OK;
+    }
+    if (x->type->id == SM_TYPE_BINARY) {
+        return smi_text_put(text, i, v.as.s, e);
+    }
+    put_parsed(v, text->out, i);
+    return SM_OK;
+}
+
+static sm_status to_text(const sm_column *in, sm_batch *into, sm_column *out, sm_error *e)
+{
+    smi_text_out text;
+    sm_buf one = {0};
+    sm_status st = SM_OK;
+    smi_text_begin(&text, out, into);
+    for (int64_t i = 0; i < out->n_rows && st == SM_OK; i++) {
+        if (smi_valid(out, i)) {
+            sm_buf_reset(&one);
+            sm_column_print(in, i, &one);
+            st = smi_text_put(&text, i, sm_buf_str(&one), e);
+        }
+    }
+    smi_text_end(&text);
+    sm_buf_release(&one);
+    return st;
+}
+
+/* ---- any cast ------------------------------------------------------------------------------- */
+
+static sm_status cast_rows(const sm_expr *x, const sm_column *in, sm_batch *into, sm_column *out,
+                           sm_error *e)
+{
+    const sm_type_id from = in->type->id, to = x->type->id;
+    const bool is_number = (sm_type_is_number(from) || from == SM_TYPE_BOOL) &&
+                           (sm_type_is_number(to) || to == SM_TYPE_BOOL);
+    const bool is_text = from == SM_TYPE_STRING;
+    smi_text_out text;
+    smi_text_begin(&text, out, into);
+    for (int64_t i = 0; i < out->n_rows; i++) {
+        bool ok = false;
+        if (!smi_valid(out, i)) {
+            continue;
+        }
+        if (is_text) {
+            SM_TRY(from_text(x, in, i, &text, &ok, e));
+        } else if (is_number) {
+            ok = put_number(number_at(in, i), out, i);
+        } else if (is_time(from) && is_time(to)) {
+            ok = put_time(in, out, i);
+        }
+        if (!ok && !x->is_try) {
+            return failed(x, in, i, e);
+        }
+        if (!ok) {
+            SM_TRY(smi_set_null(out, i, into, e));
+            if (sm_type_bytes(to) > 0) { /* a value that was half written */
+                const size_t width = (size_t)sm_type_bytes(to);
+                memset((uint8_t *)out->values + (size_t)i * width, 0, width);
+            }
+        }
+    }
+    smi_text_end(&text);
+    return SM_OK;
+}
+
+sm_status smi_cast_column(const sm_expr *x, const sm_column *in, sm_batch *into, sm_column *out,
+                          sm_error *e)
+{
+    if (sm_type_eq(in->type, x->type)) {
+        *out = *in;
+        return SM_OK;
+    }
+    if (in->type->id == SM_TYPE_NULL && sm_type_is_nested(x->type->id)) {
+        sm_builder *const b = sm_builder_new(x->type, NULL);
+        for (int64_t i = 0; i < in->n_rows; i++) {
+            sm_builder_null(b);
+        }
+        const sm_status st = sm_builder_finish(b, into, out, e);
+        sm_builder_free(b);
+        return st;
+    }
+    if (in->type->id == SM_TYPE_NULL || (in->layout == SM_CONST && !smi_valid(in, 0))) {
+        return sm_column_constant(sm_value_null(x->type), in->n_rows, into, out, e);
+    }
+    SM_TRY(smi_column_new(x->type, in->n_rows, into, out, e));
+    if (in->validity && in->layout == SM_FLAT) {
+        uint8_t *bits = NULL;
+        SM_TRY(smi_own_validity(out, into, &bits, e));
+        for (size_t k = 0; k < sm_bits_bytes(out->n_rows); k++) {
+            bits[k] &= in->validity[k];
+        }
+    }
+    return x->type->id == SM_TYPE_STRING ? to_text(in, into, out, e)
+                                         : cast_rows(x, in, into, out, e);
+}
