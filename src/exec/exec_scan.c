@@ -7,9 +7,9 @@
  * Method   Morsels are admitted in the order of files, never more than a window ahead of the oldest
  *          unfinished one; their ranges are requested until the store's bytes in flight are reached
  *          (less where the budget has no room: then what is in flight is waited for). A morsel
- *          whose ranges have all arrived is ready, and any driver takes the oldest ready one. A reader
- *          that needs bytes beyond its ranges says SM_MORE: the morsel asks for them and waits
- *          again, with its reader, while the driver turns to another.
+ *          whose ranges have all arrived is ready, and any driver takes the oldest ready one. A
+ *          reader that needs bytes beyond its ranges says SM_MORE: the morsel asks for them and
+ *          waits again, with its reader, while the driver turns to another.
  * Files    are opened ahead of need, since that blocks: as many bytes of opened files are kept at
  *          hand as the store wants in flight. A file that its constants or statistics exclude is
  *          never opened. A file that fails to open fails the task that would have been its first.

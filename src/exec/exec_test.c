@@ -482,6 +482,41 @@ static void refuses_by_budget(void **state)
     sm_buf_release(&text);
 }
 
+/* Every call to the store fails once, as an error or torn: the run fails so, nothing is left. */
+static void survives_store_faults(void **state)
+{
+    static const sm_fault_kind kinds[] = {SM_FAULT_ERROR, SM_FAULT_TORN};
+    sm_buf text = {0};
+    k_lines(&text, 3000, 50, 3);
+    const sm_str files[] = {sm_buf_str(&text), sm_buf_str(&text)};
+    for (int kind = 0; kind < SM_COUNT(kinds); kind++) {
+        bool fired = true;
+        int64_t n_failed = 0;
+        for (int64_t at = 1; fired; at++) {
+            sm_error e = {0};
+            sm_buf out = {0};
+            sm_store *faulty = NULL;
+            const int64_t live = sm_live_bytes();
+            kit k = kit_new(3, 16384, 0);
+            sm_dataset *d = k_dataset(&k, K_SCHEMA, files, 2, false);
+            const sm_fault_plan plan = {.at_call = at, .kind = kinds[kind]};
+            assert_ok(sm_store_fault(k.store, &plan, &faulty, &e), &e);
+            d->files[0].store = d->files[1].store = faulty;
+            k_plan(&k, k_scan(&k, d));
+            const sm_status st = k_run(&k, &out, &e);
+            fired = sm_fault_has_fired(faulty);
+            assert_status(st, fired ? SM_IO : SM_OK, &e);
+            n_failed += fired;
+            sm_store_release(faulty);
+            sm_buf_release(&out);
+            kit_free(&k);
+            assert_int_equal(sm_live_bytes(), live);
+        }
+        assert_true(n_failed > 10);
+    }
+    sm_buf_release(&text);
+}
+
 /* ---- a slow wire ----------------------------------------------------------------------------- */
 
 static sm_status drop_rows(void *ctx, sm_batch *rows, sm_waker waker, sm_error *e)
@@ -543,6 +578,7 @@ int main(void)
         cmocka_unit_test(ends_when_the_sink_has_enough),
         cmocka_unit_test(stops_when_cancelled),
         cmocka_unit_test(refuses_by_budget),
+        cmocka_unit_test(survives_store_faults),
         cmocka_unit_test(fills_the_wire),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
