@@ -77,9 +77,15 @@ static const smi_cte *find_cte(const smi_cte *ctes, sm_str name)
     return NULL;
 }
 
+/* A failure that is about an argument has its offset in e->byte (sm_resolver). */
 static sm_status resolver_failed(smi_bind *b, const smi_from *f, sm_error *e, sm_status st)
 {
-    const sm_expr place = smi_place(b->sql, f->off, f->end);
+    uint32_t off = f->off;
+    if (e && e->object[0] == '\0' && e->line == 0 && e->byte >= 0) {
+        off = (uint32_t)e->byte;
+        e->byte = -1;
+    }
+    const sm_expr place = smi_place(b->sql, off, f->end);
     return smi_expr_place(&place, e, st);
 }
 
