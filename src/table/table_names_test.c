@@ -547,15 +547,16 @@ static void test_sql(void **state)
         {"SELECT count(*) FROM silver.view", "2;", NULL, 0, 0},
         {"SELECT var('month')", "2022-04;", NULL, 0, 0},
         {"SELECT id FROM read_json(var('logs'), match => 'json$', file_date => true,\n"
-         "  columns => {id: 'VARCHAR', n: 'BIGINT'}, bad_lines => 'skip')\n"
+         "  columns => {id: 'VARCHAR', n: 'BIGINT'}, bad_lines => 'skip',\n"
+         "  validate => 'all')\n"
          "WHERE file_date = DATE '2022-04-02'",
          "d;", NULL, 0, 0},
         {"SELECT *\nFROM silver.ordres", NULL, "no table \"silver.ordres\"", 2, 6},
         {"SELECT var('mont')", NULL, "no variable \"mont\"", 1, 8},
         {"FROM read_json(var('logs'),\n  columns => {id: 'VARCHAR',\n n: 'BIGNIT'})", NULL,
-         "there is no type \"BIGNIT\"", 3, 2},
+         "there is no type \"BIGNIT\"", 3, 5},
         {"FROM read_json(var('logs'),\n  colums => {id: 'VARCHAR'})", NULL,
-         "read_json has no argument \"colums\"", 2, 3},
+         "read_json has no argument \"colums\"", 2, 13},
     };
     kit k;
     sm_error e = {0};

@@ -72,7 +72,7 @@ static void test_replace(void **state)
         {"", "\"Name\" = 'beth'", OLD_TEXT NEW_TEXT, 0, 0},
         {"", "amount > 0 OR amount IS NULL", NEW_TEXT, 1, 0},
         /* Some files whole, some in part. */
-        {"day", "amount = 5 OR day IS NULL", BERT CARL NOBODY NEW_TEXT, 2, 1},
+        {"day", "amount = 5 OR day IS NULL", CARL NOBODY BERT NEW_TEXT, 2, 1},
     };
     for (int i = 0; i < SM_COUNT(rows); i++) {
         kit k;
