@@ -268,7 +268,7 @@ static sm_status keep_for_table(smi_output *o, sm_batch *b, sm_error *e)
         return SM_OK;
     }
     SM_TRY(sm_batch_slice(b, 0, b->n_rows < room ? b->n_rows : room, o->cli->env.budget, &part, e));
-    o->kept = sm_arena_grow(o->cli->arena, o->kept, o->n_kept, &o->cap_kept, sizeof(*o->kept));
+    o->kept = sm_arena_grow(o->cli->arena, o->kept, o->n_kept, &o->cap_kept, sizeof(sm_batch *));
     o->kept[o->n_kept++] = part;
     o->kept_rows += part->n_rows;
     return SM_OK;
@@ -393,11 +393,6 @@ done:
     }
     *out = o;
     return SM_OK;
-}
-
-int64_t smi_output_rows(const smi_output *o)
-{
-    return o->n_rows;
 }
 
 void smi_output_close(smi_output *o)

@@ -13,12 +13,12 @@ typedef struct smi_query_opts {
 
 #define SMI_QUERY_OPTIONS(type, member)                                                            \
     {"--file -f", SMI_OPT_TEXT, "FILE", "read the query from a file (- is stdin)",                 \
-     offsetof(type, member.file)},                                                                 \
+     offsetof(type, member) + offsetof(smi_query_opts, file)},                                     \
         {"--lake", SMI_OPT_TEXT, "DIR", "root of layer.table names (default: ./lake)",             \
-         offsetof(type, member.lake)},                                                             \
+         offsetof(type, member) + offsetof(smi_query_opts, lake)},                                 \
     {                                                                                              \
         "--var", SMI_OPT_LIST, "K=V", "what var('K') is; may be given again",                      \
-            offsetof(type, member.vars)                                                            \
+            offsetof(type, member) + offsetof(smi_query_opts, vars)                                \
     }
 
 typedef struct smi_query {

@@ -7,9 +7,9 @@
  * A changed file      its Date is replaced as a whole, from all files of that Date, in the same
  *                     commit that appends the new ones.
  * Nothing new         no candidate: the table stays at its version.
- * The SQL             reads the source's files one by one: SELECT of columns and expressions, WHERE;
- *                     its `by` column is the file's date (file_date), so that a Date's rows are the
- *                     rows of its files. Anything else is refused.
+ * The SQL             reads the source's files one by one: SELECT of columns and expressions,
+ *                     WHERE; its `by` column is the file's date (file_date), so that a Date's rows
+ *                     are the rows of its files. Anything else is refused.
  * Versions            of transactions are the same in table and quarantine: one more than the
  *                     greater of both, where both take a file in. */
 #include <inttypes.h>

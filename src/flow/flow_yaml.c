@@ -113,7 +113,7 @@ static sm_status read_fields(const sm_pipeline *p, struct fy_node *map, const ch
     *f = (fields){.keys = keys, .at = place_of(map)};
     SM_TRY(want_kind(p, map, f->at, true, what, e));
     for (struct fy_node_pair *pair; (pair = fy_node_mapping_iterate(map, &iterator));) {
-        sm_str key;
+        sm_str key = {0};
         int i = 0;
         struct fy_node *key_node = fy_node_pair_key(pair);
         SM_TRY(text_of(p, key_node, "a key", &key, e));
