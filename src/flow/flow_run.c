@@ -296,6 +296,9 @@ sm_status smi_flow_source_open(smi_flow_run *r, int32_t source, sm_error *e)
     SM_TRY_GOTO(st, done, smi_flow_quarantine_judge(r, s, e));
     s->is_open = true;
 done:
+    if (st == SM_NOT_FOUND) {
+        sm_error_todo(e, "The folder is that of --var %.*s=...", SM_STR_ARG(s->def->name));
+    }
     return sm_within(e, st, "source %.*s", SM_STR_ARG(s->def->name));
 }
 

@@ -117,7 +117,30 @@ done:
     return st;
 }
 
-/* What is read of the files stands in the commit too, by their hashes: after the run. */
+/* The files that were read, by their hashes. */
+static void put_files(smi_flow_run *r, sm_buf *out)
+{
+    char hex[33];
+    bool is_first = true;
+
+    sm_buf_text(out, SM_STR(",\"read\":["));
+    for (int32_t i = 0; i < r->p->n_sources; i++) {
+        const smi_flow_source_state *s = &r->sources[i];
+        for (int64_t k = 0; (r->asked.sources >> i & 1) && k < s->files.n; k++) {
+            if (!s->states[k].is_read) {
+                continue;
+            }
+            sm_hash128_hex(s->states[k].hash, hex);
+            sm_buf_text(out, is_first ? SM_STR("{\"name\":") : SM_STR(",{\"name\":"));
+            sm_buf_json_str(out, s->files.items[k].name);
+            sm_buf_printf(out, ",\"size\":%" PRIu64 ",\"hash\":\"%s\"}",
+                          s->files.items[k].file.size_bytes, hex);
+            is_first = false;
+        }
+    }
+    sm_buf_text(out, SM_STR("]"));
+}
+
 static sm_str info_of(smi_flow_run *r, const char *fingerprint)
 {
     sm_buf text = {0};
@@ -127,18 +150,7 @@ static sm_str info_of(smi_flow_run *r, const char *fingerprint)
     sm_buf_text(&text, SM_STR(",\"run\":"));
     sm_buf_json_str(&text, r->id);
     sm_buf_printf(&text, ",\"fingerprint\":\"%s\"", fingerprint);
-    for (int32_t i = 0, n = 0; i < r->p->n_sources; i++) {
-        const smi_flow_source_state *s = &r->sources[i];
-        for (int64_t k = 0; (r->asked.sources >> i & 1) && k < s->files.n; k++) {
-            char hex[33];
-            sm_hash128_hex(s->states[k].hash, hex);
-            sm_buf_text(&text, n++ ? SM_STR(",{\"name\":") : SM_STR(",\"read\":[{\"name\":"));
-            sm_buf_json_str(&text, s->files.items[k].name);
-            sm_buf_printf(&text, ",\"size\":%" PRIu64 ",\"hash\":\"%s\"}",
-                          s->files.items[k].file.size_bytes, hex);
-        }
-        sm_buf_text(&text, n && i + 1 == r->p->n_sources ? SM_STR("]") : SM_STR(""));
-    }
+    put_files(r, &text);
     sm_buf_text(&text, SM_STR("}"));
     const sm_str out = sm_arena_str(r->arena, sm_buf_str(&text));
     sm_buf_release(&text);
