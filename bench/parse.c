@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * bench/parse.c: the bench's row "parse": cached files to batches of all their columns, on one core.
+ * bench/parse.c: the bench's row "parse": cached files to batches of all their columns, on one
+ * core.
  *
  *   parse SCHEMA FILE...     SCHEMA as SQL: "STRUCT(_id VARCHAR, _source STRUCT(…))"
  *
- * Reads each file's morsels by pread into one reused block, as the engine's scan does, and drops the
- * batches. Prints bytes, rows, seconds, GB/s, and GB/s of memcpy over a buffer of the same size as a
- * morsel in the same run: a share of it is what can be compared between machines. */
+ * Reads each file's morsels by pread into one reused block, as the engine's scan does, and drops
+ * the batches. Prints bytes, rows, seconds, GB/s, and GB/s of memcpy over a buffer of the same size
+ * as a morsel in the same run: a share of it is what can be compared between machines. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

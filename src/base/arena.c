@@ -175,7 +175,7 @@ void *sm_arena_grow(sm_arena *a, void *items, int64_t n, int64_t *cap, size_t si
     return grown;
 }
 
-/* ---- strings -------------------------------------------------------------------------------- */
+/* ---- strings --------------------------------------------------------------------------------- */
 
 bool sm_str_starts(sm_str s, sm_str prefix)
 {
@@ -266,7 +266,7 @@ sm_str sm_arena_strf(sm_arena *a, const char *fmt, ...)
     return text;
 }
 
-/* ---- a growing buffer ----------------------------------------------------------------------- */
+/* ---- a growing buffer ------------------------------------------------------------------------ */
 
 void sm_buf_release(sm_buf *b)
 {

@@ -40,7 +40,7 @@ uint32_t sm_crc32(uint32_t crc, const void *bytes, size_t n)
     return n ? (uint32_t)crc32_z(crc, bytes, n) : crc; /* zlib starts anew where bytes is NULL */
 }
 
-/* ---- files ---------------------------------------------------------------------------------- */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 sm_hash128 sm_file_hash_add(sm_hash128 a, sm_hash128 b)
 {
@@ -64,7 +64,7 @@ sm_hash128 sm_file_hash_piece(const void *bytes, size_t n, uint64_t off_bytes)
     return sum;
 }
 
-/* ---- a map from strings --------------------------------------------------------------------- */
+/* ---- a map from strings ---------------------------------------------------------------------- */
 
 typedef struct map_entry {
     sm_str key;
@@ -178,7 +178,7 @@ void *sm_map_value(const sm_map *m, int64_t i)
     return entry_at(m, i)->value;
 }
 
-/* ---- the nearest name ----------------------------------------------------------------------- */
+/* ---- the nearest name ------------------------------------------------------------------------ */
 
 #define NEAREST_MAX_BYTES 128 /* longer names are not mistyped but generated */
 

@@ -19,7 +19,7 @@
 
 #define BLOCK_ALIGN ((size_t)64)
 
-/* ---- plain allocation ----------------------------------------------------------------------- */
+/* ---- plain allocation ------------------------------------------------------------------------ */
 
 static _Atomic int64_t live_bytes;
 
@@ -89,7 +89,7 @@ int64_t sm_live_bytes(void)
     return atomic_load_explicit(&live_bytes, memory_order_relaxed);
 }
 
-/* ---- budgets -------------------------------------------------------------------------------- */
+/* ---- budgets --------------------------------------------------------------------------------- */
 
 struct sm_budget {
     sm_budget *parent;
@@ -229,7 +229,7 @@ size_t sm_budget_room(const sm_budget *b)
     return room;
 }
 
-/* ---- blocks --------------------------------------------------------------------------------- */
+/* ---- blocks ---------------------------------------------------------------------------------- */
 
 _Static_assert(sizeof(sm_block) <= BLOCK_ALIGN, "the header fits before the data");
 

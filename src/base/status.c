@@ -60,7 +60,7 @@ bool sm_status_retry(sm_status st)
     return row_of(st)->may_retry;
 }
 
-/* ---- texts ---------------------------------------------------------------------------------- */
+/* ---- texts ----------------------------------------------------------------------------------- */
 
 /* Ends a text that was cut at `len` bytes before the last sequence if that is not whole. */
 static size_t whole_len(const char *text, size_t len)
@@ -221,7 +221,7 @@ sm_status sm_within(sm_error *e, sm_status st, const char *fmt, ...)
     return st;
 }
 
-/* ---- what the user sees --------------------------------------------------------------------- */
+/* ---- what the user sees ---------------------------------------------------------------------- */
 
 typedef struct out_text {
     char *out;

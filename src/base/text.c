@@ -19,7 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* ---- UTF-8 ---------------------------------------------------------------------------------- */
+/* ---- UTF-8 ----------------------------------------------------------------------------------- */
 
 /* The length of the whole and allowed sequence at p, or 0. RFC 3629, section 4, its table. */
 static int sequence_len(const uint8_t *p, size_t n)
@@ -131,7 +131,7 @@ uint32_t sm_utf8_next(sm_str s, size_t *at)
     }
 }
 
-/* ---- reading numbers ------------------------------------------------------------------------ */
+/* ---- reading numbers ------------------------------------------------------------------------- */
 
 static bool is_digit(char c)
 {
@@ -281,7 +281,7 @@ bool sm_parse_f64(sm_str s, bool allow_special, double *out)
     return true;
 }
 
-/* ---- writing numbers ------------------------------------------------------------------------ */
+/* ---- writing numbers ------------------------------------------------------------------------- */
 
 /* The digits of a positive number, first one not zero: d1.d2d3… times ten to the power of exp10. */
 typedef struct shortest {
@@ -440,7 +440,7 @@ size_t sm_format_f32(float v, char out[SM_F64_TEXT_BYTES])
     return format_double((double)v, true, out);
 }
 
-/* ---- sizes ---------------------------------------------------------------------------------- */
+/* ---- sizes ----------------------------------------------------------------------------------- */
 
 /* 0 where the word is no unit. */
 static size_t unit_of(sm_str word)
@@ -556,7 +556,7 @@ size_t sm_format_count(int64_t n, char out[SM_SIZE_TEXT_BYTES])
     return (size_t)(o - out);
 }
 
-/* ---- settings ------------------------------------------------------------------------------- */
+/* ---- settings -------------------------------------------------------------------------------- */
 
 const char *sm_env(const char *name)
 {
@@ -564,7 +564,7 @@ const char *sm_env(const char *name)
     return value && value[0] ? value : NULL;
 }
 
-/* ---- shell patterns ------------------------------------------------------------------------- */
+/* ---- shell patterns -------------------------------------------------------------------------- */
 
 /* A code point; a byte that is not UTF-8 is a character of its own, above all code points. */
 static uint32_t next_char(sm_str s, size_t *at)

@@ -16,7 +16,7 @@
 #define LEAST_LIMIT_BYTES ((size_t)96 * 1000 * 1000)
 #define MOST_THREADS      1024
 
-/* ---- Ctrl-C --------------------------------------------------------------------------------- */
+/* ---- Ctrl-C ---------------------------------------------------------------------------------- */
 
 /* The one mutable global: a signal handler has no other way to know. */
 static sm_cancel interrupted;
@@ -38,7 +38,7 @@ static void catch_interrupts(void)
     sigaction(SIGTERM, &action, NULL);
 }
 
-/* ---- limits --------------------------------------------------------------------------------- */
+/* ---- limits ---------------------------------------------------------------------------------- */
 
 /* A number in a file of the kernel's; 0 where there is none ("max"). */
 static size_t read_number(const char *path)
@@ -130,7 +130,7 @@ void smi_cli_close(smi_cli *cli)
     }
 }
 
-/* ---- progress ------------------------------------------------------------------------------- */
+/* ---- progress -------------------------------------------------------------------------------- */
 
 struct smi_painter {
     smi_cli *cli;

@@ -9,7 +9,7 @@
 #include "exec/exec.h"
 #include "table/table.h"
 
-/* ---- commands as data ----------------------------------------------------------------------- */
+/* ---- commands as data ------------------------------------------------------------------------ */
 
 typedef enum smi_opt_type {
     SMI_OPT_FLAG, /* bool */
@@ -56,7 +56,7 @@ typedef struct smi_command {
 
 extern const smi_command *const smi_commands[]; /* NULL-ended */
 
-/* ---- the environment of a run --------------------------------------------------------------- */
+/* ---- the environment of a run ---------------------------------------------------------------- */
 
 /* Given to every command; beside its own ones. */
 typedef struct smi_globals {
@@ -94,7 +94,7 @@ void smi_progress_stop(smi_cli *cli); /* also where it was not started */
 const char *smi_bold(void);
 const char *smi_plain(void);
 
-/* ---- rows out ------------------------------------------------------------------------------- */
+/* ---- rows out -------------------------------------------------------------------------------- */
 
 typedef struct smi_output smi_output;
 

@@ -34,7 +34,7 @@ struct smi_output {
     void *writer_opts;
 };
 
-/* ---- text to where it goes ------------------------------------------------------------------ */
+/* ---- text to where it goes ------------------------------------------------------------------- */
 
 static sm_status flush_text(smi_output *o, sm_error *e)
 {
@@ -58,7 +58,7 @@ static sm_status flush_text(smi_output *o, sm_error *e)
     return st;
 }
 
-/* ---- a row in each kind of text ------------------------------------------------------------- */
+/* ---- a row in each kind of text -------------------------------------------------------------- */
 
 static void csv_cell(sm_buf *out, sm_str s)
 {
@@ -174,7 +174,7 @@ static void text_row(smi_output *o, const sm_batch *b, int64_t row, sm_buf *cell
     o->n_rows++;
 }
 
-/* ---- a table for people --------------------------------------------------------------------- */
+/* ---- a table for people ---------------------------------------------------------------------- */
 
 /* The cell as it is shown: one line, at most CELL_COLUMNS characters. */
 static sm_str table_cell(const sm_column *c, int64_t row, sm_buf *cell)
@@ -274,7 +274,7 @@ static sm_status keep_for_table(smi_output *o, sm_batch *b, sm_error *e)
     return SM_OK;
 }
 
-/* ---- the sink ------------------------------------------------------------------------------- */
+/* ---- the sink -------------------------------------------------------------------------------- */
 
 static sm_status push(void *ctx, sm_batch *b, sm_waker waker, sm_error *e)
 {
@@ -323,7 +323,7 @@ sm_sink smi_output_sink(smi_output *o)
     return (sm_sink){.ctx = o, .push = push, .finish = finish};
 }
 
-/* ---- opening -------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 static sm_status choose_kind(const char *format, const char *file, kind *out, sm_error *e)
 {

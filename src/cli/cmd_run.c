@@ -29,7 +29,7 @@ static const smi_opt table[] = {
     {0},
 };
 
-/* ---- for people ----------------------------------------------------------------------------- */
+/* ---- for people ------------------------------------------------------------------------------ */
 
 #define SHOWN_UNKNOWN_KEYS 5
 
@@ -112,7 +112,7 @@ static void print_summary(const sm_run_report *r)
     fprintf(stderr, "\n%.2f s, %s of memory at the peak\n", (double)r->wall_ns / 1e9, peak);
 }
 
-/* ---- for machines --------------------------------------------------------------------------- */
+/* ---- for machines ---------------------------------------------------------------------------- */
 
 static void put_unknown(const sm_run_report *r, sm_buf *out)
 {
@@ -171,7 +171,7 @@ static void print_json(const sm_run_report *r)
     sm_buf_release(&out);
 }
 
-/* ---- the command ---------------------------------------------------------------------------- */
+/* ---- the command ----------------------------------------------------------------------------- */
 
 static sm_status read_options(smi_cli *cli, const options *o, sm_run_opts *out, sm_error *e)
 {

@@ -38,7 +38,7 @@ static int64_t limit_of(const options *o)
     return smi_given_or(o->limit, -1);
 }
 
-/* ---- show ----------------------------------------------------------------------------------- */
+/* ---- show ------------------------------------------------------------------------------------ */
 
 static void print_totals(const sm_snapshot *s)
 {
@@ -95,7 +95,7 @@ static sm_status show(smi_cli *cli, const sm_snapshot *s, const options *o, sm_e
     return SM_OK;
 }
 
-/* ---- files ---------------------------------------------------------------------------------- */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 static sm_status files(smi_cli *cli, const sm_snapshot *s, const options *o, sm_error *e)
 {
@@ -112,7 +112,7 @@ static sm_status files(smi_cli *cli, const sm_snapshot *s, const options *o, sm_
     return SM_OK;
 }
 
-/* ---- history -------------------------------------------------------------------------------- */
+/* ---- history --------------------------------------------------------------------------------- */
 
 static sm_status history(smi_cli *cli, sm_store *store, const options *o, sm_error *e)
 {
@@ -130,7 +130,7 @@ static sm_status history(smi_cli *cli, sm_store *store, const options *o, sm_err
     return SM_OK;
 }
 
-/* ---- the command ---------------------------------------------------------------------------- */
+/* ---- the command ----------------------------------------------------------------------------- */
 
 static const struct verb {
     const char *name;

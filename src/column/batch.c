@@ -32,7 +32,7 @@ static size_t align_up(size_t bytes)
     return (bytes + ALIGN_BYTES - 1) & ~(size_t)(ALIGN_BYTES - 1);
 }
 
-/* ---- life ----------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 sm_status sm_batch_new(sm_budget *budget, const sm_type *schema, sm_batch **out, sm_error *e)
 {
@@ -86,7 +86,7 @@ void sm_batch_release(sm_batch *b)
     sm_block_release(m->self);
 }
 
-/* ---- kept blocks ---------------------------------------------------------------------------- */
+/* ---- kept blocks ----------------------------------------------------------------------------- */
 
 static int by_address(const void *a, const void *b)
 {
@@ -171,7 +171,7 @@ size_t sm_batch_bytes(const sm_batch *b)
     return bytes;
 }
 
-/* ---- allocating ----------------------------------------------------------------------------- */
+/* ---- allocating ------------------------------------------------------------------------------ */
 
 /* SIMD may overrun a slice of a chunk too: another follows it, or the padding of the block. */
 sm_status smi_batch_alloc_raw(sm_batch *b, size_t bytes, void **out, sm_error *e)
@@ -206,7 +206,7 @@ sm_status sm_batch_alloc(sm_batch *b, size_t bytes, void **out, sm_error *e)
     return SM_OK;
 }
 
-/* ---- deriving ------------------------------------------------------------------------------- */
+/* ---- deriving -------------------------------------------------------------------------------- */
 
 static sm_status derive(const sm_batch *b, const sm_type *schema, int64_t n_rows, sm_budget *budget,
                         sm_batch **out, sm_error *e)

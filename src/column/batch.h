@@ -56,7 +56,7 @@ sm_status sm_batch_gather(const sm_batch *b, const int32_t *rows, int64_t n_rows
 sm_status sm_batch_concat(sm_batch *const *batches, int64_t n, bool compact, sm_budget *budget,
                           sm_batch **out, sm_error *e) SM_MUST_USE;
 
-/* ---- the same for a column of a batch that is being made; memory comes from `into` ------- */
+/* ---- the same for a column of a batch that is being made; memory comes from `into` ----------- */
 
 /** `src` belongs to a batch whose memory `into` keeps already (sm_batch_keep_all). −1 among the
  * rows gives NULL. Dictionary columns stay dictionary columns; constants stay constants unless a −1

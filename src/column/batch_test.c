@@ -42,7 +42,7 @@ static int teardown(void **state)
     return 0;
 }
 
-/* ---- random types and columns --------------------------------------------------------------- */
+/* ---- random types and columns ---------------------------------------------------------------- */
 
 static const sm_type *random_type(int depth)
 {
@@ -218,7 +218,7 @@ static const sm_type *random_schema(void)
     return sm_type_struct(arena, fields, n);
 }
 
-/* ---- comparing ------------------------------------------------------------------------------ */
+/* ---- comparing ------------------------------------------------------------------------------- */
 
 static void assert_same_row(const sm_column *a, int64_t i, const sm_column *b, int64_t j)
 {
@@ -294,7 +294,7 @@ static sm_batch *row_by_row(const sm_type *schema, const row_of *rows, int64_t n
     return made;
 }
 
-/* ---- properties ----------------------------------------------------------------------------- */
+/* ---- properties ------------------------------------------------------------------------------ */
 
 static void check_slice_and_project(int64_t n)
 {
@@ -422,7 +422,7 @@ static void test_derived(void **state)
     }
 }
 
-/* ---- single cases --------------------------------------------------------------------------- */
+/* ---- single cases ---------------------------------------------------------------------------- */
 
 static void test_constants(void **state)
 {

@@ -48,7 +48,7 @@ struct sm_builder {
     int32_t n_children;
 };
 
-/* ---- life ----------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 static bool is_list(const sm_builder *b)
 {
@@ -138,7 +138,7 @@ sm_builder *sm_builder_child(sm_builder *b, int32_t i)
     return &b->children[i];
 }
 
-/* ---- growing -------------------------------------------------------------------------------- */
+/* ---- growing --------------------------------------------------------------------------------- */
 
 static void refuse(root *r, const sm_error *e)
 {
@@ -224,7 +224,7 @@ static inline void end_row(sm_builder *b)
     b->n_rows++;
 }
 
-/* ---- appending ------------------------------------------------------------------------------ */
+/* ---- appending ------------------------------------------------------------------------------- */
 
 void sm_builder_bool(sm_builder *b, bool v)
 {
@@ -319,7 +319,7 @@ void sm_builder_i128(sm_builder *b, sm_i128 v)
     end_row(b);
 }
 
-/* ---- strings -------------------------------------------------------------------------------- */
+/* ---- strings --------------------------------------------------------------------------------- */
 
 static int32_t add_heap(sm_builder *b, sm_block *block, bool is_own)
 {
@@ -425,7 +425,7 @@ int32_t sm_builder_block(sm_builder *b, sm_block *block)
     return add_heap(b, sm_block_retain(block), false);
 }
 
-/* ---- nested, null --------------------------------------------------------------------------- */
+/* ---- nested, null ---------------------------------------------------------------------------- */
 
 void sm_builder_struct(sm_builder *b)
 {
@@ -494,7 +494,7 @@ void sm_builder_null(sm_builder *b)
     b->n_rows++;
 }
 
-/* ---- values and cells ----------------------------------------------------------------------- */
+/* ---- values and cells ------------------------------------------------------------------------ */
 
 void sm_builder_value(sm_builder *b, sm_value v)
 {
@@ -544,7 +544,7 @@ void sm_builder_cell(sm_builder *b, const sm_column *c, int64_t i)
     sm_builder_struct(b);
 }
 
-/* ---- taking back ---------------------------------------------------------------------------- */
+/* ---- taking back ----------------------------------------------------------------------------- */
 
 /* Rows from n_rows on go: the first of them in the own buffer says where its free bytes begin. */
 static void truncate_heap(sm_builder *b, int64_t n_rows)
@@ -580,7 +580,7 @@ void sm_builder_truncate(sm_builder *b, int64_t n_rows)
     b->n_rows = n_rows;
 }
 
-/* ---- finishing ------------------------------------------------------------------------------ */
+/* ---- finishing ------------------------------------------------------------------------------- */
 
 /* A bitmap without a zero says nothing; bits after the last row become zero. */
 static const uint8_t *finish_validity(sm_builder *b, sm_batch *into)

@@ -8,7 +8,7 @@
 
 #include "column/column_int.h"
 
-/* ---- where a row stands --------------------------------------------------------------------- */
+/* ---- where a row stands ---------------------------------------------------------------------- */
 
 bool sm_column_is_null(const sm_column *c, int64_t i)
 {
@@ -45,7 +45,7 @@ int64_t sm_column_null_count(const sm_column *c)
     return c->n_rows - smi_bits_count(c->validity, c->n_rows);
 }
 
-/* ---- views ---------------------------------------------------------------------------------- */
+/* ---- views ----------------------------------------------------------------------------------- */
 
 sm_view sm_view_make(const uint8_t *bytes, int32_t len, int32_t buffer, int32_t off_bytes)
 {
@@ -61,7 +61,7 @@ sm_str sm_column_str(const sm_column *c, int64_t i)
     return sm_view_str(&smi_views(c)[i], c->heap);
 }
 
-/* ---- values --------------------------------------------------------------------------------- */
+/* ---- values ---------------------------------------------------------------------------------- */
 
 sm_value sm_column_value(const sm_column *c, int64_t i)
 {
@@ -124,7 +124,7 @@ sm_value sm_column_value(const sm_column *c, int64_t i)
     return v;
 }
 
-/* ---- comparing rows ------------------------------------------------------------------------- */
+/* ---- comparing rows -------------------------------------------------------------------------- */
 
 static bool eq_view(const sm_column *a, int64_t i, const sm_column *b, int64_t j)
 {

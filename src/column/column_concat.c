@@ -22,7 +22,7 @@ typedef struct concat {
     sm_batch *into;
 } concat;
 
-/* ---- validity ------------------------------------------------------------------------------- */
+/* ---- validity -------------------------------------------------------------------------------- */
 
 static sm_status concat_validity(const concat *k, sm_column *out, sm_error *e)
 {
@@ -49,7 +49,7 @@ static sm_status concat_validity(const concat *k, sm_column *out, sm_error *e)
     return SM_OK;
 }
 
-/* ---- fixed width ---------------------------------------------------------------------------- */
+/* ---- fixed width ----------------------------------------------------------------------------- */
 
 typedef struct word128 {
     uint64_t words[2];
@@ -144,7 +144,7 @@ static sm_status concat_bools(const concat *k, sm_column *out, sm_error *e)
     return SM_OK;
 }
 
-/* ---- strings, shared ------------------------------------------------------------------------ */
+/* ---- strings, shared ------------------------------------------------------------------------- */
 
 /* The merged heap table: buffers, and an open-addressed set of their numbers. */
 typedef struct heap_set {
@@ -241,7 +241,7 @@ static sm_status concat_views_shared(const concat *k, sm_column *out, sm_error *
     return SM_OK;
 }
 
-/* ---- strings, compact ----------------------------------------------------------------------- */
+/* ---- strings, compact ------------------------------------------------------------------------ */
 
 /* New buffers that are filled one after another; `left` is an upper bound of what is still to come,
  * so that the last buffer is no larger than it must be. */
@@ -350,7 +350,7 @@ static sm_status concat_views_compact(const concat *k, sm_column *out, sm_error 
     return SM_OK;
 }
 
-/* ---- nested --------------------------------------------------------------------------------- */
+/* ---- nested ---------------------------------------------------------------------------------- */
 
 /* A nested column that is constant or a dictionary, gathered flat. */
 static sm_status flatten_nested(const sm_column *src, sm_batch *into, sm_column *out, sm_error *e)
@@ -451,7 +451,7 @@ static sm_status concat_flattened(const concat *k, sm_column *out, sm_error *e)
     return concat_nested(&flat, out, e);
 }
 
-/* ---- all types ------------------------------------------------------------------------------ */
+/* ---- all types ------------------------------------------------------------------------------- */
 
 sm_status smi_column_concat(const sm_column *const *srcs, int64_t n, bool compact, sm_batch *into,
                             sm_column *out, sm_error *e)

@@ -18,7 +18,7 @@ static bool has_null_row(const int32_t *rows, int64_t n)
     return all < 0;
 }
 
-/* ---- gather: values and validity ------------------------------------------------------------ */
+/* ---- gather: values and validity ------------------------------------------------------------- */
 
 static void gather_bits(const uint8_t *src, const int32_t *rows, int64_t n, uint8_t *dst)
 {
@@ -89,7 +89,7 @@ static void gather_fixed(const void *src, int width, const int32_t *rows, int64_
 }
 #undef GATHER
 
-/* ---- gather: nested ------------------------------------------------------------------------- */
+/* ---- gather: nested -------------------------------------------------------------------------- */
 
 static sm_status gather_list(const sm_column *src, const int32_t *rows, int64_t n, sm_batch *into,
                              sm_column *out, sm_error *e)
@@ -140,7 +140,7 @@ static sm_status gather_struct(const sm_column *src, const int32_t *rows, int64_
     return SM_OK;
 }
 
-/* ---- gather --------------------------------------------------------------------------------- */
+/* ---- gather ---------------------------------------------------------------------------------- */
 
 /* The one row of a constant, and nulls: flat. */
 static sm_status gather_constant(const sm_column *src, const int32_t *rows, int64_t n,
@@ -198,7 +198,7 @@ sm_status sm_column_gather(const sm_column *src, const int32_t *rows, int64_t n_
     return SM_OK;
 }
 
-/* ---- slice ---------------------------------------------------------------------------------- */
+/* ---- slice ----------------------------------------------------------------------------------- */
 
 static sm_status slice_bits(const uint8_t *src, int64_t first, int64_t n, sm_batch *into,
                             const void **out, sm_error *e)
@@ -270,7 +270,7 @@ sm_status smi_column_slice(const sm_column *src, int64_t first, int64_t n_rows, 
     return SM_OK;
 }
 
-/* ---- constant ------------------------------------------------------------------------------- */
+/* ---- constant -------------------------------------------------------------------------------- */
 
 /* The null of a type, nested ones with the children they must have: a constant, or 0 flat rows. */
 static sm_status make_null(const sm_type *t, sm_layout layout, int64_t n_rows, sm_batch *into,

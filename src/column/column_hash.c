@@ -63,7 +63,7 @@ static inline uint64_t hash_view(const sm_view *v, const sm_heap_buf *heap)
     return sm_hash64(s.data, s.len);
 }
 
-/* ---- a range of rows ------------------------------------------------------------------------ */
+/* ---- a range of rows ------------------------------------------------------------------------- */
 
 static void hash_range(const sm_column *c, int64_t first, int64_t n, uint64_t *out);
 
@@ -196,7 +196,7 @@ static void hash_range(const sm_column *c, int64_t first, int64_t n, uint64_t *o
     }
 }
 
-/* ---- the whole column ----------------------------------------------------------------------- */
+/* ---- the whole column ------------------------------------------------------------------------ */
 
 /* Fills table[code] for a dictionary that is small enough; false where it is not. */
 static bool hash_entries(const sm_column *c, uint64_t *table)

@@ -6,12 +6,12 @@
 
 #include "column/batch.h"
 
-/* ---- printing ------------------------------------------------------------------------------- */
+/* ---- printing -------------------------------------------------------------------------------- */
 
 /** With a digit before the point where JSON wants one (DuckDB prints a DECIMAL(2,2) as .50). */
 void smi_print_decimal(sm_i128 v, const sm_type *t, bool is_json, sm_buf *out);
 
-/* ---- rows ----------------------------------------------------------------------------------- */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 /** Rows that physically stand in the arrays: 1 in a constant. */
 static inline int64_t smi_physical_rows(const sm_column *c)
@@ -66,7 +66,7 @@ static inline sm_view smi_view_ref(const uint8_t *bytes, size_t len, int32_t buf
         .words = {len | (uint64_t)prefix << 32, (uint32_t)buffer | (uint64_t)off_bytes << 32}};
 }
 
-/* ---- bitmaps -------------------------------------------------------------------------------- */
+/* ---- bitmaps --------------------------------------------------------------------------------- */
 
 /** Copies n bits; what follows them in their last byte becomes zero unless dst_off + n ends within
  * a byte that holds later bits already: so copy in rising order. */
@@ -75,12 +75,12 @@ void smi_bits_copy(uint8_t *dst, int64_t dst_off, const uint8_t *src, int64_t sr
 void smi_bits_fill(uint8_t *dst, int64_t dst_off, int64_t n, bool value);
 int64_t smi_bits_count(const uint8_t *bits, int64_t n);
 
-/* ---- memory --------------------------------------------------------------------------------- */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 /** sm_batch_alloc without the zeroing, for arrays that are about to be written in full. */
 sm_status smi_batch_alloc_raw(sm_batch *b, size_t bytes, void **out, sm_error *e) SM_MUST_USE;
 
-/* ---- making columns within `into` ----------------------------------------------------------- */
+/* ---- making columns within `into` ------------------------------------------------------------ */
 
 sm_status smi_column_slice(const sm_column *src, int64_t first, int64_t n_rows, sm_batch *into,
                            sm_column *out, sm_error *e) SM_MUST_USE;

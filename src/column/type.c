@@ -25,7 +25,7 @@ SIMPLE(sm_type_timestamp, TIMESTAMP);
 SIMPLE(sm_type_timestamp_ntz, TIMESTAMP_NTZ);
 #undef SIMPLE
 
-/* ---- making types --------------------------------------------------------------------------- */
+/* ---- making types ---------------------------------------------------------------------------- */
 
 const sm_type *sm_type_decimal(sm_arena *a, int precision, int scale)
 {
@@ -98,7 +98,7 @@ const sm_type *sm_type_copy(sm_arena *a, const sm_type *t)
     return out;
 }
 
-/* ---- asking --------------------------------------------------------------------------------- */
+/* ---- asking ---------------------------------------------------------------------------------- */
 
 bool sm_type_eq(const sm_type *a, const sm_type *b)
 {

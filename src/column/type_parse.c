@@ -89,7 +89,7 @@ static const alias aliases[] = {
 /* Names with parameters or parts of their own, and SQL's long forms: for the nearest name. */
 static const char *const other_names[] = {"decimal", "numeric", "dec", "struct", "map", "row"};
 
-/* ---- tokens --------------------------------------------------------------------------------- */
+/* ---- tokens ---------------------------------------------------------------------------------- */
 
 static void skip_space(parser *p)
 {
@@ -168,7 +168,7 @@ static int64_t take_number(parser *p)
     return v;
 }
 
-/* ---- names ---------------------------------------------------------------------------------- */
+/* ---- names ----------------------------------------------------------------------------------- */
 
 static sm_status fail_name(parser *p, size_t at, sm_str word)
 {
@@ -221,7 +221,7 @@ static sm_status parse_field_name(parser *p, sm_str *out)
     return fail_at(p, start, SM_SYNTAX, "expected a closing '\"'");
 }
 
-/* ---- types ---------------------------------------------------------------------------------- */
+/* ---- types ----------------------------------------------------------------------------------- */
 
 static sm_status parse_type(parser *p, int depth, const sm_type **out);
 

@@ -18,7 +18,7 @@ sm_value sm_value_copy(sm_arena *a, sm_value v)
     return v;
 }
 
-/* ---- comparing ------------------------------------------------------------------------------ */
+/* ---- comparing ------------------------------------------------------------------------------- */
 
 static int cmp_f64(double a, double b)
 {
@@ -77,7 +77,7 @@ bool sm_value_eq(sm_value a, sm_value b)
     return a.is_null || sm_value_cmp(a, b) == 0;
 }
 
-/* ---- printing ------------------------------------------------------------------------------- */
+/* ---- printing -------------------------------------------------------------------------------- */
 
 static void print_u128(unsigned __int128 v, int least_digits, sm_buf *out)
 {

@@ -39,7 +39,7 @@ static sm_status fail(const sm_type *t, sm_str text, sm_status st, sm_error *e)
     return st;
 }
 
-/* ---- integers and decimals ------------------------------------------------------------------ */
+/* ---- integers and decimals ------------------------------------------------------------------- */
 
 typedef struct digits {
     const char *data; /* the mantissa's characters: digits, '_', at most one point */
@@ -223,7 +223,7 @@ static sm_status parse_decimal(const sm_type *t, sm_str text, sm_value *out, sm_
     return SM_OK;
 }
 
-/* ---- the other types ------------------------------------------------------------------------ */
+/* ---- the other types ------------------------------------------------------------------------- */
 
 static sm_status parse_bool(const sm_type *t, sm_str text, sm_value *out, sm_error *e)
 {

@@ -14,7 +14,7 @@
 
 #define TOMBSTONE_MS ((int64_t)7 * 86400000) /* delta.deletedFileRetentionDuration's default */
 
-/* ---- the schema ----------------------------------------------------------------------------- */
+/* ---- the schema ------------------------------------------------------------------------------ */
 
 static const char checkpoint_sql[] =
     "STRUCT("
@@ -32,7 +32,7 @@ static const char checkpoint_sql[] =
 
 enum { COLUMN_TXN, COLUMN_ADD, COLUMN_REMOVE, COLUMN_METADATA, COLUMN_PROTOCOL, COLUMNS };
 
-/* ---- rows ----------------------------------------------------------------------------------- */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 static void put_text(sm_builder *b, int32_t field, sm_str s)
 {
@@ -188,7 +188,7 @@ static void put_add(sm_builder *b, const sm_snapshot *s, const sm_delta_file *f)
     sm_builder_struct(b);
 }
 
-/* ---- the file ------------------------------------------------------------------------------- */
+/* ---- the file -------------------------------------------------------------------------------- */
 
 typedef struct checkpoint_file {
     const sm_type *schema;

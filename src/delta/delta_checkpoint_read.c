@@ -9,7 +9,7 @@
  * Source  PROTOCOL.md, "Checkpoint Schema" */
 #include "delta/delta_int.h"
 
-/* ---- cells of a row ------------------------------------------------------------------------- */
+/* ---- cells of a row -------------------------------------------------------------------------- */
 
 /* The child of a struct column, or NULL where the file has no such column. */
 static const sm_column *field(const sm_column *c, const char *name)
@@ -95,7 +95,7 @@ static const sm_delta_dv *vector_at(const sm_column *c, int64_t row, sm_arena *a
     return dv;
 }
 
-/* ---- a row as an action --------------------------------------------------------------------- */
+/* ---- a row as an action ---------------------------------------------------------------------- */
 
 static void read_file(const sm_column *c, int64_t row, bool is_add, sm_arena *a, smi_action *out)
 {
@@ -172,7 +172,7 @@ static void read_row(const sm_batch *b, int64_t row, sm_arena *a, smi_action *ou
     }
 }
 
-/* ---- the file ------------------------------------------------------------------------------- */
+/* ---- the file -------------------------------------------------------------------------------- */
 
 static sm_status read_batch(const sm_batch *b, sm_arena *a, smi_each_action each, void *ctx,
                             sm_error *e)

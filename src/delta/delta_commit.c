@@ -35,7 +35,7 @@ typedef struct commit_run {
     sm_buf text;
 } commit_run;
 
-/* ---- what it is allowed to do --------------------------------------------------------------- */
+/* ---- what it is allowed to do ---------------------------------------------------------------- */
 
 static bool has_type(const sm_type *t, sm_type_id id)
 {
@@ -108,7 +108,7 @@ static sm_status check(commit_run *r, sm_error *e)
     return SM_OK;
 }
 
-/* ---- printing the actions ------------------------------------------------------------------- */
+/* ---- printing the actions -------------------------------------------------------------------- */
 
 static void print_texts(const sm_str *items, int32_t n, sm_buf *out)
 {
@@ -314,7 +314,7 @@ static sm_status print_commit(commit_run *r, sm_error *e)
     return SM_OK;
 }
 
-/* ---- another writer was first --------------------------------------------------------------- */
+/* ---- another writer was first ---------------------------------------------------------------- */
 
 typedef struct rival {
     const commit_run *run;
@@ -439,7 +439,7 @@ static sm_status put_behind_rivals(commit_run *r, int64_t *version, sm_error *e)
     return sm_fail(e, SM_CONFLICT, "other writers were first %d times", MOST_TRIES);
 }
 
-/* ---- the door ------------------------------------------------------------------------------- */
+/* ---- the door -------------------------------------------------------------------------------- */
 
 static void checkpoint_if_due(const commit_run *r, int64_t version, sm_budget *budget)
 {

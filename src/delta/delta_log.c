@@ -79,7 +79,7 @@ bool smi_version_of_key(sm_str key, int64_t *version, sm_str *rest)
     return sm_parse_i64(digits, version);
 }
 
-/* ---- history -------------------------------------------------------------------------------- */
+/* ---- history --------------------------------------------------------------------------------- */
 
 static sm_str source_of(const sm_json *v)
 {

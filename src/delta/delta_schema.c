@@ -10,7 +10,7 @@
 
 #define MOST_DEPTH 64
 
-/* ---- from JSON ------------------------------------------------------------------------------ */
+/* ---- from JSON ------------------------------------------------------------------------------- */
 
 static sm_status parse_type(const sm_json *v, sm_arena *a, int depth, const sm_type **out,
                             sm_error *e);
@@ -171,7 +171,7 @@ sm_status sm_delta_schema_parse(sm_str json, sm_arena *a, const sm_type **out, s
     return (*out)->id == SM_TYPE_STRUCT ? SM_OK : sm_fail(e, SM_CORRUPT, "the schema is no struct");
 }
 
-/* ---- to JSON -------------------------------------------------------------------------------- */
+/* ---- to JSON --------------------------------------------------------------------------------- */
 
 static sm_status print_type(const sm_type *t, sm_buf *out, sm_error *e);
 

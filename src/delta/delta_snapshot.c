@@ -17,7 +17,7 @@
 #include "base/text.h"
 #include "delta/delta_int.h"
 
-/* ---- what the log's folder holds ------------------------------------------------------------ */
+/* ---- what the log's folder holds ------------------------------------------------------------- */
 
 typedef struct checkpoint {
     int64_t version; /* −1: none */
@@ -107,7 +107,7 @@ static checkpoint find_checkpoint(const listing *l, int64_t at, sm_arena *a)
     return found;
 }
 
-/* ---- replay --------------------------------------------------------------------------------- */
+/* ---- replay ---------------------------------------------------------------------------------- */
 
 typedef struct replay {
     sm_snapshot *snapshot;
@@ -270,7 +270,7 @@ sm_status sm_delta_exists(sm_store *s, bool *out, sm_error *e)
     return st;
 }
 
-/* ---- asking --------------------------------------------------------------------------------- */
+/* ---- asking ---------------------------------------------------------------------------------- */
 
 int64_t sm_snapshot_version(const sm_snapshot *s)
 {

@@ -136,7 +136,7 @@ void smi_state_apply(sm_snapshot *s, const smi_action *action)
     }
 }
 
-/* ---- after the last ------------------------------------------------------------------------- */
+/* ---- after the last -------------------------------------------------------------------------- */
 
 static sm_status partition_of(const smi_action *add, const sm_delta_metadata *m, sm_arena *a,
                               sm_value **out, sm_error *e)

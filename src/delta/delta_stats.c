@@ -14,7 +14,7 @@
 #include <math.h>
 #include <stdio.h>
 
-/* ---- partition values ----------------------------------------------------------------------- */
+/* ---- partition values ------------------------------------------------------------------------ */
 
 sm_status smi_partition_value(const sm_type *t, sm_str text, sm_arena *a, sm_value *out,
                               sm_error *e)
@@ -42,7 +42,7 @@ void smi_partition_text(sm_value v, sm_buf *out)
     }
 }
 
-/* ---- reading -------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static bool has_statistics(const sm_type *t)
 {
@@ -110,7 +110,7 @@ void smi_stats_parse(sm_str json, const sm_type *schema, sm_arena *a, int64_t *n
     *ranges = items;
 }
 
-/* ---- writing -------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 static void print_timestamp(int64_t us, bool has_zone, sm_buf *out)
 {

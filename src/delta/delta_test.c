@@ -41,7 +41,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* ---- short ways to commit ------------------------------------------------------------------- */
+/* ---- short ways to commit -------------------------------------------------------------------- */
 
 static sm_delta_metadata metadata_of(const fixture *f)
 {
@@ -121,7 +121,7 @@ static void assert_keys(const sm_snapshot *s, const char *const *keys, int64_t n
     }
 }
 
-/* ---- commits -------------------------------------------------------------------------------- */
+/* ---- commits --------------------------------------------------------------------------------- */
 
 static void test_commit_reads_back(void **state)
 {
@@ -301,7 +301,7 @@ static void test_append_only(void **state)
     sm_snapshot_release(s);
 }
 
-/* ---- checkpoints ---------------------------------------------------------------------------- */
+/* ---- checkpoints ----------------------------------------------------------------------------- */
 
 static void test_checkpoint_stands_for_the_log(void **state)
 {
@@ -360,7 +360,7 @@ static void test_checkpoint_stands_for_the_log(void **state)
     sm_snapshot_release(s);
 }
 
-/* ---- logs of others, and damaged ones ------------------------------------------------------- */
+/* ---- logs of others, and damaged ones -------------------------------------------------------- */
 
 #define PROTOCOL "{\"protocol\":{\"minReaderVersion\":1,\"minWriterVersion\":2}}\n"
 #define METADATA                                                                                   \
@@ -455,7 +455,7 @@ static void test_tables_that_cannot_be_written(void **state)
     }
 }
 
-/* ---- translations --------------------------------------------------------------------------- */
+/* ---- translations ---------------------------------------------------------------------------- */
 
 static void test_statistics(void **state)
 {
@@ -536,7 +536,7 @@ static void test_schemas(void **state)
                   SM_UNSUPPORTED, &e);
 }
 
-/* ---- every store call fails once ------------------------------------------------------------ */
+/* ---- every store call fails once ------------------------------------------------------------- */
 
 static void test_failing_store(void **state)
 {

@@ -50,7 +50,7 @@ typedef struct json_reader {
     sm_scan_counts counts;
 } json_reader;
 
-/* ---- files ---------------------------------------------------------------------------------- */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 /* An object's brace first, white space and a byte-order mark apart. */
 static bool json_probe(const uint8_t *head, size_t n)

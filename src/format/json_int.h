@@ -26,7 +26,7 @@
 
 #define SMI_JSON_MAX_DEPTH 128
 
-/* ---- reasons -------------------------------------------------------------------------------- */
+/* ---- reasons --------------------------------------------------------------------------------- */
 
 /* Why a line is refused; in order of rank but for those that go by their place in the line. */
 typedef enum smi_json_reason {
@@ -44,7 +44,7 @@ typedef enum smi_json_reason {
 const char *smi_json_reason_name(smi_json_reason r); /* "out_of_range" */
 sm_status smi_json_reason_status(smi_json_reason r); /* SM_RANGE */
 
-/* ---- tokens --------------------------------------------------------------------------------- */
+/* ---- tokens ---------------------------------------------------------------------------------- */
 
 typedef enum smi_json_kind {
     SMI_JSON_IS_NULL,
@@ -162,7 +162,7 @@ void smi_json_message(const smi_json_scan *s, char *out, size_t cap);
 /** As much of a span as a message can show, in one line. */
 sm_str smi_json_excerpt(const uint8_t *span, size_t n, char *out, size_t cap);
 
-/* ---- numbers -------------------------------------------------------------------------------- */
+/* ---- numbers --------------------------------------------------------------------------------- */
 
 typedef enum smi_json_verdict { SMI_JSON_OK, SMI_JSON_RANGE, SMI_JSON_TYPE } smi_json_verdict;
 

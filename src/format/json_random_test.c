@@ -22,7 +22,7 @@ static uint32_t dice(uint32_t n)
     return (uint32_t)(seed_state >> 33) % n;
 }
 
-/* ---- writing -------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 static void space(sm_buf *out)
 {
@@ -100,7 +100,7 @@ static void spell_anything(sm_buf *out, int depth)
     sm_buf_text(out, how == 1 ? SM_STR("]") : SM_STR("}"));
 }
 
-/* ---- random values: their JSON to `line`, what must be read of it to `want` ---------------- */
+/* ---- random values: their JSON to `line`, what must be read of it to `want` ------------------ */
 
 static sm_str random_text(char out[128])
 {
@@ -255,7 +255,7 @@ static void assert_text(const sm_buf *got, const sm_buf *want)
     }
 }
 
-/* ---- tests ---------------------------------------------------------------------------------- */
+/* ---- tests ----------------------------------------------------------------------------------- */
 
 static void random_rows_are_read_back(void **state)
 {

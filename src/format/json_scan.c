@@ -63,7 +63,7 @@ const uint8_t *smi_json_unexpected(smi_json_scan *s, const uint8_t *at, const ch
     return fail_at(s, SMI_JSON_SYNTAX, at, wanted);
 }
 
-/* ---- strings -------------------------------------------------------------------------------- */
+/* ---- strings --------------------------------------------------------------------------------- */
 
 static int hex_value(uint8_t c)
 {
@@ -193,7 +193,7 @@ size_t smi_json_unescape(const uint8_t *span, size_t n, uint8_t *out)
     return (size_t)(to - out);
 }
 
-/* ---- numbers and words ---------------------------------------------------------------------- */
+/* ---- numbers and words ----------------------------------------------------------------------- */
 
 static bool is_digit(uint8_t c)
 {
@@ -254,7 +254,7 @@ static const uint8_t *read_word(smi_json_scan *s, const uint8_t *p, smi_json_kin
     return p + n;
 }
 
-/* ---- nesting -------------------------------------------------------------------------------- */
+/* ---- nesting --------------------------------------------------------------------------------- */
 
 const uint8_t *smi_json_open(smi_json_scan *s, const uint8_t *p)
 {
@@ -316,7 +316,7 @@ const uint8_t *smi_json_value(smi_json_scan *s, const uint8_t *p, smi_json_token
     }
 }
 
-/* ---- messages ------------------------------------------------------------------------------- */
+/* ---- messages -------------------------------------------------------------------------------- */
 
 sm_str smi_json_excerpt(const uint8_t *span, size_t n, char *out, size_t cap)
 {

@@ -21,7 +21,7 @@
 /* To so many fields, comparing all of them beats hashing the key. */
 #define FEW_FIELDS 8
 
-/* ---- the tree ------------------------------------------------------------------------------- */
+/* ---- the tree -------------------------------------------------------------------------------- */
 
 /* Can the key stand between quotes as it is? */
 static bool is_plain_key(sm_str key)

@@ -26,7 +26,7 @@
 /* Decoded at once. */
 #define DECODE_BYTES ((size_t)1 << 20)
 
-/* ---- planning ------------------------------------------------------------------------------- */
+/* ---- planning -------------------------------------------------------------------------------- */
 
 sm_status smi_text_plan(const smi_text_file *f, int64_t file, sm_arena *a, sm_morsel **out,
                         int64_t *n, sm_error *e)

@@ -40,7 +40,7 @@ static void read_well(const json_read *how, const void *bytes, size_t n, json_re
     assert_ok(json_read_bytes(how, bytes, n, r, &e), &e);
 }
 
-/* ---- cuts ----------------------------------------------------------------------------------- */
+/* ---- cuts ------------------------------------------------------------------------------------ */
 
 static void every_cut_gives_the_same(void **state)
 {

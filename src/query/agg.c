@@ -14,7 +14,7 @@
 
 #define CHUNK_BYTES ((size_t)1 << 16)
 
-/* ---- the heap ------------------------------------------------------------------------------- */
+/* ---- the heap -------------------------------------------------------------------------------- */
 
 struct sm_agg_heap {
     sm_budget *budget;
@@ -69,7 +69,7 @@ sm_status smi_heap_alloc(sm_agg_heap *h, size_t bytes, void **out, sm_error *e)
     return SM_OK;
 }
 
-/* ---- reading a row in any layout ---------------------------------------------------------------- */
+/* ---- reading a row in any layout ------------------------------------------------------------- */
 
 /* Where row i's value stands: a FLAT column and a row in it; false where it is NULL. */
 static inline bool locate(const sm_column *c, int64_t i, const sm_column **at, int64_t *row)
@@ -86,7 +86,7 @@ static inline bool locate(const sm_column *c, int64_t i, const sm_column **at, i
     return c->type->id != SM_TYPE_NULL && (!c->validity || sm_bit_get(c->validity, bit));
 }
 
-/* ---- a value that a state keeps ------------------------------------------------------------------- */
+/* ---- a value that a state keeps -------------------------------------------------------------- */
 
 /* Scalars of any type; text in the heap, whose room is used again where the next one fits. */
 typedef struct slot {
@@ -167,7 +167,7 @@ static void put_slot(const slot *s, const sm_type *t, sm_builder *out)
     }
 }
 
-/* ---- count ---------------------------------------------------------------------------------- */
+/* ---- count ----------------------------------------------------------------------------------- */
 
 static sm_status count_update(const sm_expr *call, const sm_column *args, int32_t n_args,
                               int64_t n_rows, void *const *states, sm_agg_heap *heap, sm_error *e)
@@ -200,7 +200,7 @@ static sm_status count_finish(const sm_expr *call, const void *const *states, in
 
 const sm_aggregate agg_count = {sizeof(int64_t), count_update, count_merge, count_finish};
 
-/* ---- sum and avg ------------------------------------------------------------------------------ */
+/* ---- sum and avg ----------------------------------------------------------------------------- */
 
 /* A sum of integers: 128 bits, the upper 63 beside the bit that says that there was a value. The
  * sum of 2^63 values of 64 bits needs 127. */
@@ -420,7 +420,7 @@ static sm_status avg_finish(const sm_expr *call, const void *const *states, int6
 const sm_aggregate agg_sum = {sizeof(sum_state), sum_update, sum_merge, sum_finish};
 const sm_aggregate agg_avg = {sizeof(wide_sum), sum_update, sum_merge, avg_finish};
 
-/* ---- min, max, first, any_value ------------------------------------------------------------------ */
+/* ---- min, max, first, any_value -------------------------------------------------------------- */
 
 static bool is_int_like(sm_type_id id)
 {
@@ -462,8 +462,7 @@ static sm_status extreme_merge(const sm_expr *call, void *const *into, const voi
     for (int64_t i = 0; i < n; i++) {
         const slot *const f = from[i];
         slot *const s = into[i];
-        if (f->seen &&
-            (!s->seen || sm_value_cmp(slot_value(f, t), slot_value(s, t)) * sign > 0)) {
+        if (f->seen && (!s->seen || sm_value_cmp(slot_value(f, t), slot_value(s, t)) * sign > 0)) {
             SM_TRY(slot_set(s, slot_value(f, t), heap, e));
         }
     }
@@ -547,14 +546,14 @@ static sm_status first_merge(const sm_expr *call, void *const *into, const void 
 const sm_aggregate agg_first = {sizeof(slot), first_update, first_merge, slot_finish};
 const sm_aggregate agg_first_row = {sizeof(slot), first_row_update, first_merge, slot_finish};
 
-/* ---- arg_max, arg_min --------------------------------------------------------------------------- */
+/* ---- arg_max, arg_min ------------------------------------------------------------------------ */
 
 typedef struct arg_state {
     slot key, value;
 } arg_state;
 
-static sm_status arg_offer(arg_state *s, sm_value value, sm_value key, int sign,
-                           sm_agg_heap *heap, sm_error *e)
+static sm_status arg_offer(arg_state *s, sm_value value, sm_value key, int sign, sm_agg_heap *heap,
+                           sm_error *e)
 {
     if (s->key.seen && sm_value_cmp(key, slot_value(&s->key, key.type)) * sign <= 0) {
         return SM_OK;
@@ -608,7 +607,7 @@ static sm_status arg_finish(const sm_expr *call, const void *const *states, int6
 const sm_aggregate agg_arg_max = {sizeof(arg_state), arg_update, arg_merge, arg_finish};
 const sm_aggregate agg_arg_min = {sizeof(arg_state), arg_update, arg_merge, arg_finish};
 
-/* ---- bool_and, bool_or -------------------------------------------------------------------------- */
+/* ---- bool_and, bool_or ----------------------------------------------------------------------- */
 
 enum { SAW_FALSE = 1, SAW_TRUE = 2 };
 
@@ -651,7 +650,7 @@ static sm_status bool_finish(const sm_expr *call, const void *const *states, int
 const sm_aggregate agg_bool_and = {sizeof(uint64_t), bool_update, bool_merge, bool_finish};
 const sm_aggregate agg_bool_or = {sizeof(uint64_t), bool_update, bool_merge, bool_finish};
 
-/* ---- string_agg ----------------------------------------------------------------------------- */
+/* ---- string_agg ------------------------------------------------------------------------------ */
 
 /* The whole text so far, in the heap, doubled when full. */
 typedef struct text_state {

@@ -3,9 +3,9 @@
  * query/agg_set.c: any aggregate over distinct values. The call that the plan carries is of
  * smi_fn_distinct and holds the aggregate's own call in `prepared`.
  *
- * State     Integers, dates and timestamps start as a window of 64 values around the first one seen,
- *           a bit each: the days of a month in 24 bytes. A value outside moves all of them to a
- *           hash table in the heap, in order of first appearance, which other types have at once.
+ * State     Integers, dates and timestamps start as a window of 64 values around the first one
+ *           seen, a bit each: the days of a month in 24 bytes. A value outside moves all of them to
+ *           a hash table in the heap, in order of first appearance, which other types have at once.
  * Finish    The values of all states become one column that is given to the aggregate itself;
  *           count needs no more than their number. */
 #include "query/query_int.h"
@@ -31,7 +31,7 @@ typedef struct set_state {
     value_set *set;
 } set_state;
 
-/* ---- values --------------------------------------------------------------------------------- */
+/* ---- values ---------------------------------------------------------------------------------- */
 
 static bool is_int_like(sm_type_id id)
 {
@@ -105,7 +105,7 @@ static bool same(const entry *x, const entry *y, bool is_text)
                                        (const void *)(uintptr_t)y->words[0], x->words[1]) == 0);
 }
 
-/* ---- the table ------------------------------------------------------------------------------ */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 static sm_status grow(value_set *s, bool is_text, sm_agg_heap *h, sm_error *e)
 {
@@ -163,7 +163,7 @@ static sm_status set_add(value_set **set, entry x, bool is_text, sm_agg_heap *h,
     return SM_OK;
 }
 
-/* ---- the state ------------------------------------------------------------------------------ */
+/* ---- the state ------------------------------------------------------------------------------- */
 
 static sm_status leave_window(set_state *s, sm_agg_heap *h, sm_error *e)
 {

@@ -16,7 +16,7 @@ static sm_status fail(const smi_bind *b, const smi_ast *ast, sm_error *e, sm_sta
     return smi_sql_fail(b->sql, ast->off, e, st, "%s \"%.*s\"", what, SM_STR_ARG(name));
 }
 
-/* ---- columns -------------------------------------------------------------------------------- */
+/* ---- columns --------------------------------------------------------------------------------- */
 
 static bool name_fits(sm_str x, sm_str y, bool exact)
 {
@@ -59,9 +59,8 @@ static sm_status no_column(const smi_bind *b, const smi_ast *ast, sm_error *e)
         names[n++] = b->scope.cols[i].table;
     }
     const char *const near = sm_nearest_name(name, names, n);
-    const char *const near_first = ast->n_parts > 1 && !near
-                                       ? sm_nearest_name(ast->parts[0], names, n)
-                                       : NULL;
+    const char *const near_first =
+        ast->n_parts > 1 && !near ? sm_nearest_name(ast->parts[0], names, n) : NULL;
     fail(b, ast, e, SM_NAME, "no column", name);
     if (near || near_first) {
         sm_error_todo(e, "Did you mean \"%s\"?", near ? near : near_first);
@@ -161,7 +160,7 @@ static sm_status bind_column(smi_bind *b, const smi_ast *ast, const sm_expr **ou
     return SM_OK;
 }
 
-/* ---- logic ---------------------------------------------------------------------------------- */
+/* ---- logic ----------------------------------------------------------------------------------- */
 
 sm_status smi_bind_predicate(smi_bind *b, const smi_ast *ast, const char *where,
                              const sm_expr **out, sm_error *e)
@@ -182,8 +181,8 @@ static sm_status bind_logic(smi_bind *b, const smi_ast *ast, const sm_expr **out
 {
     const bool is_and = ast->kind == SMI_AST_AND;
     const sm_expr place = smi_place(b->sql, ast->off, ast->end);
-    sm_expr *const x = smi_expr_new(b->q->a, is_and ? SM_EXPR_AND : SM_EXPR_OR, &sm_type_bool,
-                                    &place);
+    sm_expr *const x =
+        smi_expr_new(b->q->a, is_and ? SM_EXPR_AND : SM_EXPR_OR, &sm_type_bool, &place);
     x->args = SM_NEW_ARRAY(b->q->a, const sm_expr *, ast->n_args);
     x->n_args = ast->n_args;
     for (int32_t i = 0; i < ast->n_args; i++) {
@@ -280,7 +279,7 @@ static sm_status bind_in(smi_bind *b, const smi_ast *ast, const sm_expr **out, s
     return SM_OK;
 }
 
-/* ---- forms that are written out ----------------------------------------------------------------- */
+/* ---- forms that are written out -------------------------------------------------------------- */
 
 static smi_ast *ast_of(smi_bind *b, smi_ast_kind kind, const smi_ast *place, int32_t n_args)
 {
@@ -357,7 +356,7 @@ static sm_status bind_variable(smi_bind *b, const smi_ast *ast, const sm_expr **
     return SM_OK;
 }
 
-/* ---- aggregates and windows --------------------------------------------------------------------- */
+/* ---- aggregates and windows ------------------------------------------------------------------ */
 
 static sm_status bind_args(smi_bind *b, const smi_ast *ast, const sm_expr ***out, sm_error *e)
 {
@@ -469,8 +468,7 @@ static sm_status bind_over(smi_bind *b, const smi_over *over, sm_window_item *w,
     w->partition = SM_NEW_ARRAY(b->q->a, const sm_expr *, over->n_partition + 1);
     for (int32_t i = 0; i < over->n_partition; i++) {
         SM_TRY(smi_bind_expr(b, over->partition[i], &w->partition[i], e));
-        w->partition[i] = smi_cast(b->q->a, w->partition[i],
-                                   smi_plain_type(w->partition[i]->type));
+        w->partition[i] = smi_cast(b->q->a, w->partition[i], smi_plain_type(w->partition[i]->type));
     }
     for (int32_t i = 0; i < over->n_order; i++) {
         const sm_expr *x = NULL;
@@ -517,14 +515,14 @@ static sm_status bind_window(smi_bind *b, const smi_ast *ast, const sm_function 
     }
     b->no_window = NULL;
     SM_TRY(st);
-    b->windows = sm_arena_grow(b->q->a, b->windows, b->n_windows, &b->cap_windows,
-                               sizeof(*b->windows));
+    b->windows =
+        sm_arena_grow(b->q->a, b->windows, b->n_windows, &b->cap_windows, sizeof(*b->windows));
     b->windows[b->n_windows] = w;
     *out = placeholder(b, SMI_EXPR_WINDOW, b->n_windows++, w.call);
     return SM_OK;
 }
 
-/* ---- calls ---------------------------------------------------------------------------------- */
+/* ---- calls ----------------------------------------------------------------------------------- */
 
 static sm_status bind_call(smi_bind *b, const smi_ast *ast, const sm_expr **out, sm_error *e)
 {
@@ -555,7 +553,10 @@ static sm_status bind_call(smi_bind *b, const smi_ast *ast, const sm_expr **out,
     }
     if (ast->flag || ast->filter || ast->is_star_arg) {
         return smi_sql_fail(b->sql, ast->off, e, SM_SYNTAX, "%s is no aggregate: it takes no %s",
-                            fn->name, ast->flag ? "DISTINCT" : ast->filter ? "FILTER" : "*");
+                            fn->name,
+                            ast->flag     ? "DISTINCT"
+                            : ast->filter ? "FILTER"
+                                          : "*");
     }
     if (fn->eval == fn_written_out) {
         return bind_written_out(b, ast, fn->name, out, e);
@@ -565,7 +566,7 @@ static sm_status bind_call(smi_bind *b, const smi_ast *ast, const sm_expr **out,
     return smi_bind_call(b->q->a, fn, args, ast->n_args, &place, out, e);
 }
 
-/* ---- subqueries ------------------------------------------------------------------------------- */
+/* ---- subqueries ------------------------------------------------------------------------------ */
 
 static sm_status bind_subquery(smi_bind *b, const smi_ast *ast, const sm_expr **out, sm_error *e)
 {
@@ -586,7 +587,7 @@ static sm_status bind_subquery(smi_bind *b, const smi_ast *ast, const sm_expr **
     return SM_OK;
 }
 
-/* ---- one node ------------------------------------------------------------------------------- */
+/* ---- one node -------------------------------------------------------------------------------- */
 
 static sm_status bind_cast(smi_bind *b, const smi_ast *ast, const sm_expr **out, sm_error *e)
 {

@@ -5,7 +5,7 @@
  * them are the same is found by the optimizer, from the plans. */
 #include "query/query_int.h"
 
-/* ---- scopes --------------------------------------------------------------------------------- */
+/* ---- scopes ---------------------------------------------------------------------------------- */
 
 static sm_status add_columns(smi_bind *b, const smi_from *f, const sm_plan_node *n, sm_str table,
                              sm_error *e)
@@ -28,7 +28,7 @@ static sm_status add_columns(smi_bind *b, const smi_from *f, const sm_plan_node 
     return SM_OK;
 }
 
-/* ---- scans and views -------------------------------------------------------------------------- */
+/* ---- scans and views ------------------------------------------------------------------------- */
 
 static sm_plan_node *scan_of(sm_arena *a, const sm_relation *r)
 {
@@ -116,7 +116,7 @@ static sm_status bind_table(smi_bind *b, const smi_from *f, sm_plan_node **out, 
     return add_columns(b, f, *out, alias, e);
 }
 
-/* ---- table functions -------------------------------------------------------------------------- */
+/* ---- table functions ------------------------------------------------------------------------- */
 
 static sm_status bind_table_arg(smi_bind *b, const smi_ast *ast, sm_table_arg *out, sm_error *e)
 {
@@ -149,7 +149,10 @@ static sm_status bind_function(smi_bind *b, const smi_from *f, sm_plan_node **ou
     const bool is_file = f->kind == SMI_FROM_FILE;
     const int32_t n = is_file ? 1 : f->n_args;
     sm_table_arg *const args = SM_NEW_ARRAY(b->q->a, sm_table_arg, n + 1);
-    smi_bind none = {.q = b->q, .sql = b->sql, .ctes = b->ctes, .no_aggregate = "in FROM",
+    smi_bind none = {.q = b->q,
+                     .sql = b->sql,
+                     .ctes = b->ctes,
+                     .no_aggregate = "in FROM",
                      .no_window = "in FROM"};
     if (is_file) {
         args[0] = (sm_table_arg){.value = sm_value_str(f->name), .off_bytes = f->off};
@@ -171,7 +174,7 @@ static sm_status bind_function(smi_bind *b, const smi_from *f, sm_plan_node **ou
     return add_columns(b, f, *out, f->alias.len > 0 ? f->alias : f->name, e);
 }
 
-/* ---- joins ---------------------------------------------------------------------------------- */
+/* ---- joins ----------------------------------------------------------------------------------- */
 
 /* Which sides does an expression over the join's columns use? 1: left, 2: right. */
 static int sides_of(const sm_expr *x, int32_t n_left)
@@ -269,8 +272,8 @@ static int64_t find_using(const smi_scope *s, int64_t first, int64_t end, sm_str
 {
     for (int exact = 1; exact >= 0; exact--) {
         for (int64_t i = first; i < end; i++) {
-            const bool fits = exact ? sm_str_eq(s->cols[i].name, name)
-                                    : sm_str_eq_nocase(s->cols[i].name, name);
+            const bool fits =
+                exact ? sm_str_eq(s->cols[i].name, name) : sm_str_eq_nocase(s->cols[i].name, name);
             if (fits && !s->cols[i].is_hidden) {
                 return i;
             }

@@ -33,7 +33,7 @@ typedef struct selecting {
     bool is_grouped;
 } selecting;
 
-/* ---- the list ------------------------------------------------------------------------------- */
+/* ---- the list -------------------------------------------------------------------------------- */
 
 static void add_item(selecting *t, const sm_expr *x, sm_str name)
 {
@@ -139,7 +139,7 @@ static sm_status bind_items(selecting *t, sm_error *e)
     return SM_OK;
 }
 
-/* ---- GROUP BY ------------------------------------------------------------------------------- */
+/* ---- GROUP BY -------------------------------------------------------------------------------- */
 
 static bool has_kind(const sm_expr *x, sm_expr_kind kind)
 {
@@ -219,7 +219,7 @@ static sm_status bind_group(selecting *t, sm_error *e)
     return SM_OK;
 }
 
-/* ---- ORDER BY ------------------------------------------------------------------------------- */
+/* ---- ORDER BY -------------------------------------------------------------------------------- */
 
 static int32_t item_of(const selecting *t, const sm_expr *x)
 {
@@ -296,7 +296,7 @@ static sm_status bind_order(selecting *t, sm_error *e)
     return SM_OK;
 }
 
-/* ---- the AGGREGATE node ------------------------------------------------------------------------- */
+/* ---- the AGGREGATE node ---------------------------------------------------------------------- */
 
 typedef struct regrouping {
     sm_arena *a;
@@ -361,8 +361,8 @@ static sm_status regroup_window(selecting *t, sm_window_item *w, sm_error *e)
 
 static sm_status add_aggregate(selecting *t, sm_error *e)
 {
-    t->plan = smi_node_aggregate(t->b.q->a, t->plan, t->keys, t->n_keys, t->b.aggs,
-                                 (int32_t)t->b.n_aggs);
+    t->plan =
+        smi_node_aggregate(t->b.q->a, t->plan, t->keys, t->n_keys, t->b.aggs, (int32_t)t->b.n_aggs);
     for (int64_t i = 0; i < t->n_items; i++) {
         SM_TRY(regroup(t, &t->items[i].expr, e));
     }
@@ -380,7 +380,7 @@ static sm_status add_aggregate(selecting *t, sm_error *e)
     return SM_OK;
 }
 
-/* ---- the WINDOW node ---------------------------------------------------------------------------- */
+/* ---- the WINDOW node ------------------------------------------------------------------------- */
 
 typedef struct windowing {
     sm_arena *a;
@@ -390,9 +390,8 @@ typedef struct windowing {
 static const sm_expr *window_one(void *ctx, const sm_expr *x)
 {
     const windowing *const w = ctx;
-    return x->kind == SMI_EXPR_WINDOW
-               ? smi_column_ref(w->a, w->n_input + x->index, x->type, x)
-               : NULL;
+    return x->kind == SMI_EXPR_WINDOW ? smi_column_ref(w->a, w->n_input + x->index, x->type, x)
+                                      : NULL;
 }
 
 static void add_window(selecting *t)
@@ -415,7 +414,7 @@ static void add_window(selecting *t)
     t->plan = smi_node_filter(w.a, t->plan, t->qualify);
 }
 
-/* ---- projection, DISTINCT, ORDER BY, LIMIT --------------------------------------------------------- */
+/* ---- projection, DISTINCT, ORDER BY, LIMIT --------------------------------------------------- */
 
 static sm_plan_node *distinct_of(sm_arena *a, sm_plan_node *in)
 {
@@ -491,8 +490,8 @@ static sm_status bind_count(smi_bind *b, const smi_ast *x, const char *clause, i
 static sm_status add_limit(smi_query *q, const sm_sql *sql, const smi_cte *ctes,
                            const smi_select *s, sm_plan_node **plan, sm_error *e)
 {
-    smi_bind none = {.q = q, .sql = sql, .ctes = ctes, .no_aggregate = "in LIMIT",
-                     .no_window = "in LIMIT"};
+    smi_bind none = {
+        .q = q, .sql = sql, .ctes = ctes, .no_aggregate = "in LIMIT", .no_window = "in LIMIT"};
     int64_t limit = -1, offset = 0;
     if (s->limit) {
         SM_TRY(bind_count(&none, s->limit, "LIMIT", &limit, e));
@@ -509,7 +508,7 @@ static sm_status add_limit(smi_query *q, const sm_sql *sql, const smi_cte *ctes,
     return SM_OK;
 }
 
-/* ---- SELECT --------------------------------------------------------------------------------- */
+/* ---- SELECT ---------------------------------------------------------------------------------- */
 
 static sm_plan_node *one_empty_row(sm_arena *a)
 {
@@ -563,16 +562,16 @@ static sm_status bind_plain(smi_query *q, const sm_sql *sql, const smi_cte *ctes
     return SM_OK;
 }
 
-/* ---- VALUES --------------------------------------------------------------------------------- */
+/* ---- VALUES ---------------------------------------------------------------------------------- */
 
 static sm_status bind_values(smi_query *q, const sm_sql *sql, const smi_cte *ctes,
                              const smi_select *s, sm_plan_node **out, sm_error *e)
 {
     const int32_t n = s->n_items;
-    smi_bind b = {.q = q, .sql = sql, .ctes = ctes, .no_aggregate = "in VALUES",
-                  .no_window = "in VALUES"};
+    smi_bind b = {
+        .q = q, .sql = sql, .ctes = ctes, .no_aggregate = "in VALUES", .no_window = "in VALUES"};
     sm_field *const fields = SM_NEW_ARRAY(q->a, sm_field, n);
-    const sm_expr **const rows = SM_NEW_ARRAY(q->a, const sm_expr *, s->n_rows * n);
+    const sm_expr **const rows = SM_NEW_ARRAY(q->a, const sm_expr *, s->n_rows *n);
     for (int32_t c = 0; c < n; c++) {
         sm_expr so_far = {0};
         for (int64_t r = 0; r < s->n_rows; r++) {
@@ -593,8 +592,8 @@ static sm_status bind_values(smi_query *q, const sm_sql *sql, const smi_cte *cte
                                     "%.*s does not go with the rows before", SM_STR_ARG(name));
             }
             so_far = r == 0 ? *x : so_far;
-            so_far.kind = smi_is_literal(x) && sm_type_eq(t, so_far.type) ? so_far.kind
-                                                                         : SM_EXPR_COLUMN;
+            so_far.kind =
+                smi_is_literal(x) && sm_type_eq(t, so_far.type) ? so_far.kind : SM_EXPR_COLUMN;
             so_far.type = t;
         }
         const sm_type *const t = smi_plain_type(so_far.type);
@@ -617,7 +616,7 @@ static sm_status bind_values(smi_query *q, const sm_sql *sql, const smi_cte *cte
     return SM_OK;
 }
 
-/* ---- UNION ---------------------------------------------------------------------------------- */
+/* ---- UNION ----------------------------------------------------------------------------------- */
 
 /* One side's columns cast to the types of the whole. */
 static sm_plan_node *cast_side(sm_arena *a, sm_plan_node *in, const sm_field *fields, int32_t n)
@@ -642,8 +641,8 @@ static sm_status bind_union(smi_query *q, const sm_sql *sql, const smi_cte *ctes
     SM_TRY(smi_bind_select(q, sql, ctes, s->right, &sides[1], e));
     const int32_t n = sides[0]->schema->n_fields;
     if (n != sides[1]->schema->n_fields) {
-        return smi_sql_fail(sql, s->right->off, e, SM_SYNTAX,
-                            "UNION of %d columns with %d columns", n, sides[1]->schema->n_fields);
+        return smi_sql_fail(sql, s->right->off, e, SM_SYNTAX, "UNION of %d columns with %d columns",
+                            n, sides[1]->schema->n_fields);
     }
     sm_field *const fields = SM_NEW_ARRAY(q->a, sm_field, n + 1);
     for (int32_t i = 0; i < n; i++) {
@@ -674,7 +673,9 @@ static sm_status bind_union(smi_query *q, const sm_sql *sql, const smi_cte *ctes
 static sm_status order_output(smi_query *q, const sm_sql *sql, const smi_select *s,
                               sm_plan_node **plan, sm_error *e)
 {
-    selecting t = {.b = {.q = q, .sql = sql, .no_aggregate = "in ORDER BY of a UNION",
+    selecting t = {.b = {.q = q,
+                         .sql = sql,
+                         .no_aggregate = "in ORDER BY of a UNION",
                          .no_window = "in ORDER BY of a UNION"},
                    .s = s,
                    .plan = *plan};
@@ -735,8 +736,8 @@ static sm_status bind_any(smi_query *q, const sm_sql *sql, const smi_cte *ctes, 
     return add_limit(q, sql, ctes, s, out, e);
 }
 
-sm_status smi_bind_select(smi_query *q, const sm_sql *sql, const smi_cte *ctes,
-                          const smi_select *s, sm_plan_node **out, sm_error *e)
+sm_status smi_bind_select(smi_query *q, const sm_sql *sql, const smi_cte *ctes, const smi_select *s,
+                          sm_plan_node **out, sm_error *e)
 {
     if (++q->depth > SMI_MAX_SELECTS || ++q->n_selects > MAX_BOUND_SELECTS) {
         smi_sql_fail(sql, s->off, e, SM_LIMIT, "views are over the limit of %d deep or %d in all",

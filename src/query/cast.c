@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * query/cast.c: CAST and TRY_CAST of columns, and the writer of text columns. FLAT or CONST in, FLAT
- * out. As DuckDB: numbers round to the nearest (decimals half away from zero, floats half to even),
- * text is read as sm_value_parse reads it, whatever is out of range is an error with the value. */
+ * query/cast.c: CAST and TRY_CAST of columns, and the writer of text columns. FLAT or CONST in,
+ * FLAT out. As DuckDB: numbers round to the nearest (decimals half away from zero, floats half to
+ * even), text is read as sm_value_parse reads it, whatever is out of range is an error with the
+ * value. */
 #include "query/query_int.h"
 
 #include <math.h>
 
-/* ---- writing text ----------------------------------------------------------------------------- */
+/* ---- writing text ---------------------------------------------------------------------------- */
 
 void smi_text_begin(smi_text_out *t, sm_column *out, sm_batch *into)
 {
@@ -60,8 +61,8 @@ sm_status smi_text_put(smi_text_out *t, int64_t row, sm_str s, sm_error *e)
 {
     uint8_t *bytes = NULL;
     if (s.len <= SM_VIEW_INLINE) {
-        ((sm_view *)t->out->values)[row] = sm_view_make((const uint8_t *)s.data, (int32_t)s.len, 0,
-                                                        0);
+        ((sm_view *)t->out->values)[row] =
+            sm_view_make((const uint8_t *)s.data, (int32_t)s.len, 0, 0);
         return SM_OK;
     }
     SM_TRY(smi_text_room(t, (int64_t)s.len, &bytes, e));
@@ -76,7 +77,7 @@ void smi_text_end(smi_text_out *t)
     t->out->n_heap = t->n_heap;
 }
 
-/* ---- numbers -------------------------------------------------------------------------------- */
+/* ---- numbers --------------------------------------------------------------------------------- */
 
 #define P(n) ((sm_i128)n)
 #define P18  P(1000000000000000000)
@@ -117,9 +118,9 @@ const sm_i128 smi_pow10[39] = {
     P18 * 1000000000000000,
     P18 * 10000000000000000,
     P18 * 100000000000000000,
-    P18 * P18,
-    P18 * P18 * 10,
-    P18 * P18 * 100,
+    P18 *P18,
+    P18 *P18 * 10,
+    P18 *P18 * 100,
 };
 #undef P
 #undef P18
@@ -161,7 +162,7 @@ static bool to_scaled(number n, int scale, sm_i128 limit, sm_i128 *out)
     } else if (__builtin_mul_overflow(n.i, smi_pow10[scale - n.scale], out)) {
         return false;
     }
-    return *out < limit && *out > -limit;
+    return *out<limit && * out> - limit;
 }
 
 static bool int_fits(sm_type_id id, sm_i128 v)
@@ -208,7 +209,7 @@ static bool put_number(number n, sm_column *out, int64_t i)
     return true;
 }
 
-/* ---- dates and timestamps ----------------------------------------------------------------------- */
+/* ---- dates and timestamps -------------------------------------------------------------------- */
 
 #define DAY_US INT64_C(86400000000)
 
@@ -233,7 +234,7 @@ static bool is_time(sm_type_id id)
     return id == SM_TYPE_DATE || id == SM_TYPE_TIMESTAMP || id == SM_TYPE_TIMESTAMP_NTZ;
 }
 
-/* ---- text ----------------------------------------------------------------------------------- */
+/* ---- text ------------------------------------------------------------------------------------ */
 
 static void put_parsed(sm_value v, sm_column *out, int64_t i)
 {
@@ -247,8 +248,7 @@ static void put_parsed(sm_value v, sm_column *out, int64_t i)
     } else if (id == SM_TYPE_DECIMAL) {
         memcpy((uint8_t *)out->values + i * 16, &v.as.d, 16);
     } else { /* integers of any width, little endian; doubles */
-        memcpy((uint8_t *)out->values + i * sm_type_bytes(id), &v.as,
-               (size_t)sm_type_bytes(id));
+        memcpy((uint8_t *)out->values + i * sm_type_bytes(id), &v.as, (size_t)sm_type_bytes(id));
     }
 }
 
@@ -260,9 +260,9 @@ static sm_status failed(const sm_expr *x, const sm_column *in, int64_t i, sm_err
     sm_type_print(x->type, &type);
     sm_str v = sm_buf_str(&value);
     v.len = v.len > 64 ? 64 : v.len;
-    const sm_status st = smi_expr_fail(x, e, is_text ? SM_TYPE : SM_RANGE,
-                                       "\"%.*s\" cannot be cast to %.*s", SM_STR_ARG(v),
-                                       SM_STR_ARG(sm_buf_str(&type)));
+    const sm_status st =
+        smi_expr_fail(x, e, is_text ? SM_TYPE : SM_RANGE, "\"%.*s\" cannot be cast to %.*s",
+                      SM_STR_ARG(v), SM_STR_ARG(sm_buf_str(&type)));
     sm_error_todo(e, "TRY_CAST gives NULL instead.");
     sm_buf_release(&value);
     sm_buf_release(&type);
@@ -304,7 +304,7 @@ static sm_status to_text(const sm_column *in, sm_batch *into, sm_column *out, sm
     return st;
 }
 
-/* ---- any cast ------------------------------------------------------------------------------- */
+/* ---- any cast -------------------------------------------------------------------------------- */
 
 static sm_status cast_rows(const sm_expr *x, const sm_column *in, sm_batch *into, sm_column *out,
                            sm_error *e)

@@ -21,7 +21,7 @@ typedef struct evaluation {
 static sm_status eval(const evaluation *v, const sm_expr *x, const sm_batch *in, sm_column *out,
                       sm_error *e);
 
-/* ---- columns under construction --------------------------------------------------------------- */
+/* ---- columns under construction -------------------------------------------------------------- */
 
 static size_t bitmap_bytes(int64_t n_rows)
 {
@@ -84,7 +84,7 @@ static sm_status empty_column(const sm_type *t, sm_batch *into, sm_column *out, 
     return st;
 }
 
-/* ---- reading arguments ------------------------------------------------------------------------ */
+/* ---- reading arguments ----------------------------------------------------------------------- */
 
 int64_t smi_i64_at(const sm_column *c, int64_t i)
 {
@@ -136,7 +136,7 @@ bool smi_bool_at(const sm_column *c, int64_t i)
     return sm_bit_get(c->values, i & smi_mask(c));
 }
 
-/* ---- parts of a batch ------------------------------------------------------------------------- */
+/* ---- parts of a batch ------------------------------------------------------------------------ */
 
 /* A batch on the stack that shows the columns that x uses, at given rows. */
 static sm_status gather_used(const evaluation *v, const sm_expr *x, const sm_batch *in,
@@ -160,7 +160,7 @@ static sm_status gather_used(const evaluation *v, const sm_expr *x, const sm_bat
     return SM_OK;
 }
 
-/* ---- dictionaries ----------------------------------------------------------------------------- */
+/* ---- dictionaries ---------------------------------------------------------------------------- */
 
 enum { NO_COLUMN = -1, MANY_COLUMNS = -2 };
 
@@ -227,10 +227,8 @@ static sm_status eval_by_entry(const evaluation *v, const sm_expr *x, const sm_b
 
     SM_TRY(sm_batch_alloc(v->into, (size_t)in->n_columns * sizeof(sm_column), &columns, e));
     SM_TRY(sm_batch_alloc(v->into, (size_t)in->n_rows * sizeof(int32_t), &places, e));
-    sm_batch part = {.schema = in->schema,
-                     .columns = columns,
-                     .n_columns = in->n_columns,
-                     .n_rows = n};
+    sm_batch part = {
+        .schema = in->schema, .columns = columns, .n_columns = in->n_columns, .n_rows = n};
     part.columns[column] = c->children[0];
     if (has_nulls) {
         SM_TRY(sm_batch_alloc(v->into, (size_t)n * sizeof(int32_t), &rows, e));
@@ -266,7 +264,7 @@ static bool is_by_entry(const sm_expr *x, const sm_batch *in, int32_t *column)
            !sm_type_is_nested(c->type->id);
 }
 
-/* ---- calls, casts, IN --------------------------------------------------------------------------- */
+/* ---- calls, casts, IN ------------------------------------------------------------------------ */
 
 /* The rows where all arguments have a value, as out's validity. */
 static sm_status joint_validity(const sm_column *args, int32_t n_args, sm_batch *into,
@@ -404,7 +402,7 @@ static sm_status eval_in(const evaluation *v, const sm_expr *x, const sm_batch *
     return SM_OK;
 }
 
-/* ---- AND, OR -------------------------------------------------------------------------------- */
+/* ---- AND, OR --------------------------------------------------------------------------------- */
 
 /* What is known so far of n rows: known true, known false; neither: NULL. */
 typedef struct truth {
@@ -551,8 +549,8 @@ static sm_status eval_logic(const evaluation *v, const sm_expr *x, const sm_batc
     truth t;
     bool has_null = false;
     SM_TRY(eval_truth(v, x, in, &t, e));
-    *out = (sm_column){.type = &sm_type_bool, .layout = SM_FLAT, .n_rows = in->n_rows,
-                       .values = t.yes};
+    *out = (sm_column){
+        .type = &sm_type_bool, .layout = SM_FLAT, .n_rows = in->n_rows, .values = t.yes};
     for (int64_t i = 0; i < t.n_words; i++) {
         const int64_t left = in->n_rows - i * 64;
         const uint64_t all = left >= 64 ? UINT64_MAX : (UINT64_C(1) << left) - 1;
@@ -563,7 +561,7 @@ static sm_status eval_logic(const evaluation *v, const sm_expr *x, const sm_batc
     return SM_OK;
 }
 
-/* ---- CASE ----------------------------------------------------------------------------------- */
+/* ---- CASE ------------------------------------------------------------------------------------ */
 
 /* One branch's values and where a row's value stands among them: `at` counts where they were
  * gathered. */
@@ -773,7 +771,7 @@ static sm_status eval_case(const evaluation *v, const sm_expr *x, const sm_batch
     return merge_branches(v, branches, n_branches, choices, out, e);
 }
 
-/* ---- any expression --------------------------------------------------------------------------- */
+/* ---- any expression -------------------------------------------------------------------------- */
 
 static sm_status eval_field(const evaluation *v, const sm_expr *x, const sm_batch *in,
                             sm_column *out, sm_error *e)
@@ -845,8 +843,8 @@ static bool may_share(const sm_expr *x)
            sm_type_is_bytes(x->type->id) || sm_type_is_nested(x->type->id);
 }
 
-sm_status sm_expr_eval(const sm_expr *x, const sm_batch *in, const sm_value *params,
-                       sm_batch *into, sm_column *out, sm_error *e)
+sm_status sm_expr_eval(const sm_expr *x, const sm_batch *in, const sm_value *params, sm_batch *into,
+                       sm_column *out, sm_error *e)
 {
     const evaluation v = {params, into};
     sm_column c = {0};
@@ -858,7 +856,7 @@ sm_status sm_expr_eval(const sm_expr *x, const sm_batch *in, const sm_value *par
     return SM_OK;
 }
 
-/* ---- selection ------------------------------------------------------------------------------ */
+/* ---- selection ------------------------------------------------------------------------------- */
 
 /* AND-ed parts one after another, each over the rows that are left where few are or it can fail. */
 static sm_status select_rows(const evaluation *v, const sm_expr *x, const sm_batch *in,

@@ -47,7 +47,7 @@ static const sm_expr *evaluate(sm_arena *a, const sm_expr *x)
     return out;
 }
 
-/* ---- logic ---------------------------------------------------------------------------------- */
+/* ---- logic ----------------------------------------------------------------------------------- */
 
 static const sm_expr *bool_const(sm_arena *a, bool v, const sm_expr *place)
 {
@@ -115,7 +115,7 @@ static const sm_expr *fold_case(sm_arena *a, const sm_expr *x)
     return out;
 }
 
-/* ---- calls ---------------------------------------------------------------------------------- */
+/* ---- calls ----------------------------------------------------------------------------------- */
 
 static const char *const contraries[][2] = {
     {"=", "<>"},
@@ -170,8 +170,9 @@ static const sm_expr *fold_call(sm_arena *a, const sm_expr *x)
     if (strcmp(x->fn->name, "not") == 0 && x->args[0]->kind == SM_EXPR_CALL) {
         const sm_expr *const inner = x->args[0];
         const char *const name = other_of(contraries, SM_COUNT(contraries), inner->fn->name);
-        return name ? renamed(a, inner, name)
-                    : strcmp(inner->fn->name, "not") == 0 ? inner->args[0] : x;
+        return name                                  ? renamed(a, inner, name)
+               : strcmp(inner->fn->name, "not") == 0 ? inner->args[0]
+                                                     : x;
     }
     if (x->n_args == 2 && x->args[0]->kind == SM_EXPR_CONST && is_comparison(x->fn)) {
         const char *const mirror = other_of(mirrors, SM_COUNT(mirrors), x->fn->name);
@@ -213,7 +214,7 @@ const sm_expr *smi_fold(sm_arena *a, const sm_expr *x)
     }
 }
 
-/* ---- bounds --------------------------------------------------------------------------------- */
+/* ---- bounds ---------------------------------------------------------------------------------- */
 
 /* The path of a column or of fields within one; 0 where it is neither. */
 static int32_t path_of(const sm_expr *x, sm_arena *a, int32_t depth, const int32_t **out)
@@ -256,9 +257,12 @@ static bool bound_of(const sm_expr *x, sm_arena *a, sm_bound *out)
         const char *name;
         sm_bound_op op;
     } ops[] = {
-        {"=", SM_BOUND_EQ},           {"<", SM_BOUND_LT},
-        {"<=", SM_BOUND_LE},          {">", SM_BOUND_GT},
-        {">=", SM_BOUND_GE},          {"is_null", SM_BOUND_IS_NULL},
+        {"=", SM_BOUND_EQ},
+        {"<", SM_BOUND_LT},
+        {"<=", SM_BOUND_LE},
+        {">", SM_BOUND_GT},
+        {">=", SM_BOUND_GE},
+        {"is_null", SM_BOUND_IS_NULL},
         {"is_not_null", SM_BOUND_NOT_NULL},
     };
     *out = (sm_bound){0};

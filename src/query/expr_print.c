@@ -4,7 +4,7 @@
  * inputs stand below it, two spaces in. */
 #include "query/query_int.h"
 
-/* ---- expressions ------------------------------------------------------------------------------ */
+/* ---- expressions ----------------------------------------------------------------------------- */
 
 static void print_name(sm_str name, sm_buf *out)
 {
@@ -60,8 +60,8 @@ static void print_call(const sm_expr *x, const sm_type *input, sm_buf *out)
     const char *const name = call->fn->name;
     const char first = name[0];
     const bool is_sign = !((first >= 'a' && first <= 'z') || first == '_');
-    const bool is_infix = x->n_args == 2 && (is_sign || strcmp(name, "like") == 0 ||
-                                             strcmp(name, "ilike") == 0);
+    const bool is_infix =
+        x->n_args == 2 && (is_sign || strcmp(name, "like") == 0 || strcmp(name, "ilike") == 0);
     if (is_infix) {
         sm_buf_text(out, SM_STR("("));
         sm_expr_print(x->args[0], input, out);
@@ -72,8 +72,8 @@ static void print_call(const sm_expr *x, const sm_type *input, sm_buf *out)
     }
     if (strcmp(name, "is_null") == 0 || strcmp(name, "is_not_null") == 0) {
         sm_expr_print(x->args[0], input, out);
-        sm_buf_text(out, name[3] == 'n' && name[4] == 'u' ? SM_STR(" IS NULL")
-                                                         : SM_STR(" IS NOT NULL"));
+        sm_buf_text(out,
+                    name[3] == 'n' && name[4] == 'u' ? SM_STR(" IS NULL") : SM_STR(" IS NOT NULL"));
         return;
     }
     sm_buf_printf(out, "%s(%s", name, is_distinct ? "DISTINCT " : "");
@@ -152,7 +152,7 @@ void sm_expr_print(const sm_expr *x, const sm_type *input, sm_buf *out)
     }
 }
 
-/* ---- nodes ---------------------------------------------------------------------------------- */
+/* ---- nodes ----------------------------------------------------------------------------------- */
 
 static void print_bounds(const sm_plan_node *n, sm_buf *out)
 {
@@ -168,7 +168,8 @@ static void print_bounds(const sm_plan_node *n, sm_buf *out)
             t = t->fields[b->path[k]].type;
         }
         if (b->op == SM_BOUND_IS_NULL || b->op == SM_BOUND_NOT_NULL) {
-            sm_buf_text(out, b->op == SM_BOUND_IS_NULL ? SM_STR(" IS NULL") : SM_STR(" IS NOT NULL"));
+            sm_buf_text(out,
+                        b->op == SM_BOUND_IS_NULL ? SM_STR(" IS NULL") : SM_STR(" IS NOT NULL"));
         } else if (b->op == SM_BOUND_IN) {
             sm_buf_printf(out, " IN (%d values)", b->n_values);
         } else {

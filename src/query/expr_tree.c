@@ -5,7 +5,7 @@
  * folding is in expr_fold.c, printing in expr_print.c. */
 #include "query/query_int.h"
 
-/* ---- making --------------------------------------------------------------------------------- */
+/* ---- making ---------------------------------------------------------------------------------- */
 
 sm_expr *smi_expr_new(sm_arena *a, sm_expr_kind kind, const sm_type *t, const sm_expr *place)
 {
@@ -88,7 +88,7 @@ void smi_conjuncts(sm_arena *a, const sm_expr *x, const sm_expr ***out, int32_t 
     *n += n_parts;
 }
 
-/* ---- asking --------------------------------------------------------------------------------- */
+/* ---- asking ---------------------------------------------------------------------------------- */
 
 bool smi_is_const_null(const sm_expr *x)
 {
@@ -264,7 +264,7 @@ bool smi_expr_nullable(const sm_expr *x, const sm_type *input)
     }
 }
 
-/* ---- rewriting ------------------------------------------------------------------------------ */
+/* ---- rewriting ------------------------------------------------------------------------------- */
 
 const sm_expr *smi_rewrite(sm_arena *a, const sm_expr *x, smi_rewrite_fn fn, void *ctx)
 {
@@ -315,8 +315,7 @@ static const sm_expr *remap_one(void *ctx, const sm_expr *x)
         return NULL;
     }
     SM_ASSERT(r->map[x->index] >= 0);
-    return r->map[x->index] == x->index ? x
-                                        : smi_column_ref(r->a, r->map[x->index], x->type, x);
+    return r->map[x->index] == x->index ? x : smi_column_ref(r->a, r->map[x->index], x->type, x);
 }
 
 const sm_expr *smi_remap(sm_arena *a, const sm_expr *x, const int32_t *map)

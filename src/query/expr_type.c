@@ -33,7 +33,7 @@ sm_str smi_type_text(sm_arena *a, const sm_type *t)
     return s;
 }
 
-/* ---- numbers -------------------------------------------------------------------------------- */
+/* ---- numbers --------------------------------------------------------------------------------- */
 
 static int digits_of(sm_type_id id)
 {
@@ -98,7 +98,7 @@ static const sm_type *common_number(sm_arena *a, const sm_type *x, const sm_type
     return sm_type_decimal(a, precision > 38 ? 38 : precision, scale);
 }
 
-/* ---- any type --------------------------------------------------------------------------------- */
+/* ---- any type -------------------------------------------------------------------------------- */
 
 static int time_rank(sm_type_id id)
 {
@@ -178,7 +178,7 @@ const sm_type *smi_meet(sm_arena *a, const sm_expr *x, const sm_expr *y, bool fo
     return smi_common_type(a, x->type, y->type);
 }
 
-/* ---- implicit casts --------------------------------------------------------------------------- */
+/* ---- implicit casts -------------------------------------------------------------------------- */
 
 static int number_rank(const sm_type *t)
 {
@@ -222,8 +222,8 @@ int smi_cast_cost(const sm_expr *x, const sm_type *to)
     }
     if (sm_type_is_number(from->id) && sm_type_is_number(to->id)) {
         const int rank_from = number_rank(from), rank_to = number_rank(to);
-        const bool loses_sign = sm_type_is_signed(from->id) && sm_type_is_integer(to->id) &&
-                                !sm_type_is_signed(to->id);
+        const bool loses_sign =
+            sm_type_is_signed(from->id) && sm_type_is_integer(to->id) && !sm_type_is_signed(to->id);
         return rank_from < rank_to && !loses_sign ? rank_to - rank_from + 1 : -1;
     }
     if (time_rank(from->id) > 0 && time_rank(to->id) > 0) {
@@ -234,7 +234,7 @@ int smi_cast_cost(const sm_expr *x, const sm_type *to)
     return -1;
 }
 
-/* ---- signatures ------------------------------------------------------------------------------- */
+/* ---- signatures ------------------------------------------------------------------------------ */
 
 /* One alternative of a signature: "(text, bigint[, bigint]) -> text". */
 #define MAX_PARAMS 8
@@ -249,11 +249,9 @@ static const struct {
     const char *word;
     const sm_type *type;
 } words[] = {
-    {"text", &sm_type_string},       {"blob", &sm_type_binary},
-    {"bool", &sm_type_bool},         {"tinyint", &sm_type_i8},
-    {"integer", &sm_type_i32},       {"bigint", &sm_type_i64},
-    {"double", &sm_type_f64},        {"date", &sm_type_date},
-    {"timestamp", &sm_type_timestamp_ntz},
+    {"text", &sm_type_string}, {"blob", &sm_type_binary}, {"bool", &sm_type_bool},
+    {"tinyint", &sm_type_i8},  {"integer", &sm_type_i32}, {"bigint", &sm_type_i64},
+    {"double", &sm_type_f64},  {"date", &sm_type_date},   {"timestamp", &sm_type_timestamp_ntz},
 };
 
 static const sm_type *type_of_word(sm_str word)
@@ -311,8 +309,8 @@ static const sm_type *meet_letter(const smi_call_bind *b, const signature *sig, 
             meet = smi_plain_type(first->type);
         } else {
             sm_expr so_far = *first;
-            so_far.type = smi_is_literal(first) && sm_type_eq(meet, first->type) ? first->type
-                                                                                 : meet;
+            so_far.type =
+                smi_is_literal(first) && sm_type_eq(meet, first->type) ? first->type : meet;
             meet = smi_meet(b->a, &so_far, b->args[i], false);
             if (!meet) {
                 return NULL;
@@ -345,8 +343,9 @@ static int cost_of(const smi_call_bind *b, const signature *sig, const sm_type *
             want = smi_plain_type(b->args[i]->type);
         } else {
             want = meet_letter(b, sig, p.data[0]);
-            const bool is_number = p.data[0] != 'N' || (want && (sm_type_is_number(want->id) ||
-                                                                 want->id == SM_TYPE_NULL));
+            const bool is_number =
+                p.data[0] != 'N' ||
+                (want && (sm_type_is_number(want->id) || want->id == SM_TYPE_NULL));
             if (!want || !is_number) {
                 return -1;
             }

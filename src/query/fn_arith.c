@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * query/fn_arith.c: + − * / // % on numbers and dates. Both arguments are of the result's type but
- * for products of decimals and for dates (fn_bind.c). A result beyond its type is SM_RANGE with both
- * values; a division by zero is NULL. */
+ * for products of decimals and for dates (fn_bind.c). A result beyond its type is SM_RANGE with
+ * both values; a division by zero is NULL. */
 #include "query/query_int.h"
 
 #include "base/time.h"
@@ -21,14 +21,15 @@ static sm_status overflow(const sm_fn_call *call, arith op, int64_t i, sm_error 
     sm_value_print(sm_column_value(&call->args[1], i), &text);
     sm_buf type = {0};
     sm_type_print(call->expr->type, &type);
-    const sm_status st = smi_expr_fail(call->expr, e, SM_RANGE, "%.*s is out of the range of %.*s",
-                                       SM_STR_ARG(sm_buf_str(&text)), SM_STR_ARG(sm_buf_str(&type)));
+    const sm_status st =
+        smi_expr_fail(call->expr, e, SM_RANGE, "%.*s is out of the range of %.*s",
+                      SM_STR_ARG(sm_buf_str(&text)), SM_STR_ARG(sm_buf_str(&type)));
     sm_buf_release(&text);
     sm_buf_release(&type);
     return st;
 }
 
-/* ---- integers ------------------------------------------------------------------------------- */
+/* ---- integers -------------------------------------------------------------------------------- */
 
 typedef struct int_range {
     int64_t min, max; /* of a signed type up to 64 bits */
@@ -148,7 +149,7 @@ static sm_status int_i64(const sm_fn_call *call, arith op, sm_column *out, sm_er
     return SM_OK;
 }
 
-/* ---- floats and decimals ------------------------------------------------------------------------ */
+/* ---- floats and decimals --------------------------------------------------------------------- */
 
 static sm_status floats(const sm_fn_call *call, arith op, sm_column *out, sm_error *e)
 {
@@ -176,8 +177,8 @@ static sm_status floats(const sm_fn_call *call, arith op, sm_column *out, sm_err
 
 static sm_status decimals(const sm_fn_call *call, arith op, sm_column *out, sm_error *e)
 {
-    const sm_i128 limit = out->type->precision >= 38 ? smi_pow10[38]
-                                                     : smi_pow10[out->type->precision];
+    const sm_i128 limit =
+        out->type->precision >= 38 ? smi_pow10[38] : smi_pow10[out->type->precision];
     for (int64_t i = 0; i < call->n_rows; i++) {
         sm_i128 v = 0;
         if (!smi_valid(out, i)) {
@@ -200,7 +201,7 @@ static sm_status decimals(const sm_fn_call *call, arith op, sm_column *out, sm_e
     return SM_OK;
 }
 
-/* ---- dates ---------------------------------------------------------------------------------- */
+/* ---- dates ----------------------------------------------------------------------------------- */
 
 static sm_status dates(const sm_fn_call *call, arith op, sm_column *out, sm_error *e)
 {
@@ -218,7 +219,7 @@ static sm_status dates(const sm_fn_call *call, arith op, sm_column *out, sm_erro
     return SM_OK;
 }
 
-/* ---- the functions ------------------------------------------------------------------------------ */
+/* ---- the functions --------------------------------------------------------------------------- */
 
 static sm_status run(const sm_fn_call *call, arith op, sm_column *out, sm_error *e)
 {
@@ -298,7 +299,7 @@ sm_status fn_divide(const sm_fn_call *call, sm_column *out, sm_error *e)
     return SM_OK;
 }
 
-/* ---- written out by the binder ------------------------------------------------------------------ */
+/* ---- written out by the binder --------------------------------------------------------------- */
 
 sm_status fn_written_out(const sm_fn_call *call, sm_column *out, sm_error *e)
 {

@@ -22,7 +22,7 @@ static bool op_is(const smi_call_bind *b, const char *name)
     return strcmp(b->fn->name, name) == 0;
 }
 
-/* ---- arithmetic ------------------------------------------------------------------------------- */
+/* ---- arithmetic ------------------------------------------------------------------------------ */
 
 /* + − % of decimals: both in one scale, one digit more for the sum. */
 static void bind_decimal_sum(smi_call_bind *b, bool grows)
@@ -75,8 +75,8 @@ sm_status smi_bind_arith(smi_call_bind *b, sm_error *e)
         return b->n_args == 2 ? bind_dates(b, e) : smi_bind_signature(b, e);
     }
     const sm_type *const meet = smi_meet(b->a, b->args[0], b->args[1], false);
-    const bool has_text = b->args[0]->type->id == SM_TYPE_STRING &&
-                          b->args[1]->type->id == SM_TYPE_STRING;
+    const bool has_text =
+        b->args[0]->type->id == SM_TYPE_STRING && b->args[1]->type->id == SM_TYPE_STRING;
     if (!meet || has_text || meet->id != SM_TYPE_DECIMAL) {
         if (op_is(b, "//") && meet && (meet->id == SM_TYPE_F64 || meet->id == SM_TYPE_F32)) {
             smi_expr_fail(b->place, e, SM_TYPE, "// divides integers");
@@ -102,7 +102,7 @@ sm_status smi_bind_divide(smi_call_bind *b, sm_error *e)
     return smi_bind_signature(b, e);
 }
 
-/* ---- comparison ------------------------------------------------------------------------------- */
+/* ---- comparison ------------------------------------------------------------------------------ */
 
 sm_status smi_bind_compare(smi_call_bind *b, sm_error *e)
 {
@@ -124,7 +124,7 @@ sm_status smi_bind_compare(smi_call_bind *b, sm_error *e)
     return cast_args(b, t);
 }
 
-/* ---- text ----------------------------------------------------------------------------------- */
+/* ---- text ------------------------------------------------------------------------------------ */
 
 sm_status smi_bind_concat(smi_call_bind *b, sm_error *e)
 {
@@ -141,7 +141,7 @@ sm_status smi_bind_concat(smi_call_bind *b, sm_error *e)
     return cast_args(b, &sm_type_string);
 }
 
-/* ---- rounding ------------------------------------------------------------------------------- */
+/* ---- rounding -------------------------------------------------------------------------------- */
 
 /* ceil, floor, round: integers stay what they are, decimals lose places, the rest is DOUBLE. */
 sm_status smi_bind_round(smi_call_bind *b, sm_error *e)
@@ -172,7 +172,7 @@ sm_status smi_bind_round(smi_call_bind *b, sm_error *e)
     return SM_OK;
 }
 
-/* ---- aggregates ------------------------------------------------------------------------------- */
+/* ---- aggregates ------------------------------------------------------------------------------ */
 
 sm_status smi_bind_sum(smi_call_bind *b, sm_error *e)
 {

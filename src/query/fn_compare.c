@@ -15,7 +15,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* ---- bits ----------------------------------------------------------------------------------- */
+/* ---- bits ------------------------------------------------------------------------------------ */
 
 static void pack64(const uint8_t bytes[64], uint8_t *bits)
 {
@@ -29,7 +29,7 @@ static void pack64(const uint8_t bytes[64], uint8_t *bits)
 /* Runs `test` (over a and b) for all rows; b may be a constant. */
 #define COMPARE_LOOP(type, test)                                                                   \
     do {                                                                                           \
-        const type *const xs = (const type *)x->values, *const ys = (const type *)y->values;      \
+        const type *const xs = (const type *)x->values, *const ys = (const type *)y->values;       \
         for (int64_t i = 0; i < n; i += 64) {                                                      \
             uint8_t bytes[64] = {0};                                                               \
             const int64_t m = n - i < 64 ? n - i : 64;                                             \
@@ -101,7 +101,7 @@ COMPARE_FLOAT(compare_f64, double)
 #undef COMPARE_OPS
 #undef COMPARE_LOOP
 
-/* ---- text, booleans, nested ------------------------------------------------------------------- */
+/* ---- text, booleans, nested ------------------------------------------------------------------ */
 
 static bool view_eq(const sm_view *a, const sm_heap_buf *heap_a, const sm_view *b,
                     const sm_heap_buf *heap_b)
@@ -181,14 +181,22 @@ void smi_compare_bits(smi_cmp op, const sm_column *x, const sm_column *y, int64_
 {
     typedef void (*kernel)(smi_cmp, const sm_column *, const sm_column *, int64_t, uint8_t *);
     static const kernel kernels[] = {
-        [SM_TYPE_I8] = compare_i8,       [SM_TYPE_I16] = compare_i16,
-        [SM_TYPE_I32] = compare_i32,     [SM_TYPE_I64] = compare_i64,
-        [SM_TYPE_U8] = compare_u8,       [SM_TYPE_U16] = compare_u16,
-        [SM_TYPE_U32] = compare_u32,     [SM_TYPE_U64] = compare_u64,
-        [SM_TYPE_F32] = compare_f32,     [SM_TYPE_F64] = compare_f64,
-        [SM_TYPE_DECIMAL] = compare_i128, [SM_TYPE_STRING] = compare_text,
-        [SM_TYPE_BINARY] = compare_text, [SM_TYPE_DATE] = compare_i32,
-        [SM_TYPE_TIME] = compare_i64,    [SM_TYPE_TIMESTAMP] = compare_i64,
+        [SM_TYPE_I8] = compare_i8,
+        [SM_TYPE_I16] = compare_i16,
+        [SM_TYPE_I32] = compare_i32,
+        [SM_TYPE_I64] = compare_i64,
+        [SM_TYPE_U8] = compare_u8,
+        [SM_TYPE_U16] = compare_u16,
+        [SM_TYPE_U32] = compare_u32,
+        [SM_TYPE_U64] = compare_u64,
+        [SM_TYPE_F32] = compare_f32,
+        [SM_TYPE_F64] = compare_f64,
+        [SM_TYPE_DECIMAL] = compare_i128,
+        [SM_TYPE_STRING] = compare_text,
+        [SM_TYPE_BINARY] = compare_text,
+        [SM_TYPE_DATE] = compare_i32,
+        [SM_TYPE_TIME] = compare_i64,
+        [SM_TYPE_TIMESTAMP] = compare_i64,
         [SM_TYPE_TIMESTAMP_NTZ] = compare_i64,
     };
     const sm_type_id id = x->type->id;
@@ -235,7 +243,7 @@ sm_status fn_greater_equal(const sm_fn_call *call, sm_column *out, sm_error *e)
     return compare(SMI_GE, call, out);
 }
 
-/* ---- NULL ----------------------------------------------------------------------------------- */
+/* ---- NULL ------------------------------------------------------------------------------------ */
 
 static bool is_valid_at(const sm_column *c, int64_t i)
 {
@@ -304,7 +312,7 @@ sm_status fn_not(const sm_fn_call *call, sm_column *out, sm_error *e)
     return SM_OK;
 }
 
-/* ---- greatest, least -------------------------------------------------------------------------- */
+/* ---- greatest, least ------------------------------------------------------------------------- */
 
 /* Index of the winning argument of row i, −1 where all are NULL. */
 static int32_t winner(const sm_fn_call *call, int64_t i, int sign)
@@ -347,7 +355,7 @@ sm_status fn_least(const sm_fn_call *call, sm_column *out, sm_error *e)
     return pick(call, -1, out, e);
 }
 
-/* ---- IN ------------------------------------------------------------------------------------- */
+/* ---- IN -------------------------------------------------------------------------------------- */
 
 typedef struct in_set {
     bool has_null;

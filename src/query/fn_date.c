@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * query/fn_date.c: functions of dates and timestamps. A DATE is days, a TIMESTAMP microseconds; most
- * functions split either into days and the microseconds of the day and go on from there. */
+ * query/fn_date.c: functions of dates and timestamps. A DATE is days, a TIMESTAMP microseconds;
+ * most functions split either into days and the microseconds of the day and go on from there. */
 #include "query/query_int.h"
 
 #include "base/time.h"
@@ -58,7 +58,7 @@ static int64_t floor_div(int64_t a, int64_t b)
     return a / b - (a % b < 0);
 }
 
-/* ---- units ---------------------------------------------------------------------------------- */
+/* ---- units ----------------------------------------------------------------------------------- */
 
 typedef enum unit {
     UNIT_MICROSECOND,
@@ -86,25 +86,35 @@ static const struct {
     const char *name;
     unit unit;
 } unit_names[] = {
-    {"microsecond", UNIT_MICROSECOND}, {"millisecond", UNIT_MILLISECOND},
-    {"second", UNIT_SECOND},           {"minute", UNIT_MINUTE},
-    {"hour", UNIT_HOUR},               {"day", UNIT_DAY},
-    {"week", UNIT_WEEK},               {"month", UNIT_MONTH},
-    {"quarter", UNIT_QUARTER},         {"year", UNIT_YEAR},
-    {"decade", UNIT_DECADE},           {"century", UNIT_CENTURY},
-    {"dow", UNIT_DOW},                 {"dayofweek", UNIT_DOW},
-    {"weekday", UNIT_DOW},             {"isodow", UNIT_ISODOW},
-    {"doy", UNIT_DOY},                 {"dayofyear", UNIT_DOY},
-    {"dayofmonth", UNIT_DAY},          {"isoyear", UNIT_ISOYEAR},
-    {"yearweek", UNIT_YEARWEEK},       {"epoch", UNIT_EPOCH},
+    {"microsecond", UNIT_MICROSECOND},
+    {"millisecond", UNIT_MILLISECOND},
+    {"second", UNIT_SECOND},
+    {"minute", UNIT_MINUTE},
+    {"hour", UNIT_HOUR},
+    {"day", UNIT_DAY},
+    {"week", UNIT_WEEK},
+    {"month", UNIT_MONTH},
+    {"quarter", UNIT_QUARTER},
+    {"year", UNIT_YEAR},
+    {"decade", UNIT_DECADE},
+    {"century", UNIT_CENTURY},
+    {"dow", UNIT_DOW},
+    {"dayofweek", UNIT_DOW},
+    {"weekday", UNIT_DOW},
+    {"isodow", UNIT_ISODOW},
+    {"doy", UNIT_DOY},
+    {"dayofyear", UNIT_DOY},
+    {"dayofmonth", UNIT_DAY},
+    {"isoyear", UNIT_ISOYEAR},
+    {"yearweek", UNIT_YEARWEEK},
+    {"epoch", UNIT_EPOCH},
 };
 
 /* By name, one or several ("days"), without case. `last`: units beyond it do not count. */
 static sm_status unit_of(const sm_fn_call *call, sm_str name, unit last, unit *out, sm_error *e)
 {
-    const sm_str single = {name.data, name.len > 1 && (name.data[name.len - 1] | 32) == 's'
-                                          ? name.len - 1
-                                          : name.len};
+    const sm_str single = {
+        name.data, name.len > 1 && (name.data[name.len - 1] | 32) == 's' ? name.len - 1 : name.len};
     sm_str names[SM_COUNT(unit_names)];
     int64_t n = 0;
     for (int i = 0; i < SM_COUNT(unit_names); i++) {
@@ -127,7 +137,7 @@ static sm_status unit_of(const sm_fn_call *call, sm_str name, unit last, unit *o
     return SM_NAME;
 }
 
-/* ---- parts ---------------------------------------------------------------------------------- */
+/* ---- parts ----------------------------------------------------------------------------------- */
 
 static int64_t part_of(unit u, moment m)
 {
@@ -220,7 +230,7 @@ sm_status fn_date_part(const sm_fn_call *call, sm_column *out, sm_error *e)
     return SM_OK;
 }
 
-/* ---- cutting -------------------------------------------------------------------------------- */
+/* ---- cutting --------------------------------------------------------------------------------- */
 
 static int64_t month_start(int64_t year, int month)
 {
@@ -268,17 +278,17 @@ sm_status fn_date_trunc(const sm_fn_call *call, sm_column *out, sm_error *e)
         }
         SM_TRY(unit_of(call, smi_str_at(&call->args[0], i), UNIT_CENTURY, &u, e));
         const moment m = truncated(u, moment_at(&call->args[1], i));
-        if (__builtin_mul_overflow(m.days, DAY_US, &us) ||
-            __builtin_add_overflow(us, m.us, &us)) {
-            return smi_expr_fail(call->expr, e, SM_RANGE, "date_trunc: the date is out of the "
-                                                          "range of TIMESTAMP");
+        if (__builtin_mul_overflow(m.days, DAY_US, &us) || __builtin_add_overflow(us, m.us, &us)) {
+            return smi_expr_fail(call->expr, e, SM_RANGE,
+                                 "date_trunc: the date is out of the "
+                                 "range of TIMESTAMP");
         }
         ((int64_t *)out->values)[i] = us;
     }
     return SM_OK;
 }
 
-/* ---- differences ------------------------------------------------------------------------------ */
+/* ---- differences ----------------------------------------------------------------------------- */
 
 /* The number of the unit that a moment lies in, counted without gaps. */
 static int64_t ordinal_of(unit u, moment m)
@@ -332,7 +342,7 @@ sm_status fn_date_diff(const sm_fn_call *call, sm_column *out, sm_error *e)
     return SM_OK;
 }
 
-/* ---- making --------------------------------------------------------------------------------- */
+/* ---- making ---------------------------------------------------------------------------------- */
 
 sm_status fn_last_day(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
@@ -377,13 +387,13 @@ sm_status fn_make_date(const sm_fn_call *call, sm_column *out, sm_error *e)
     return SM_OK;
 }
 
-/* ---- strftime, strptime ----------------------------------------------------------------------- */
+/* ---- strftime, strptime ---------------------------------------------------------------------- */
 
 static const char *const day_names[] = {"Sunday",   "Monday", "Tuesday", "Wednesday",
                                         "Thursday", "Friday", "Saturday"};
-static const char *const month_names[] = {"January", "February", "March",     "April",
-                                          "May",     "June",     "July",      "August",
-                                          "September", "October", "November", "December"};
+static const char *const month_names[] = {"January",   "February", "March",    "April",
+                                          "May",       "June",     "July",     "August",
+                                          "September", "October",  "November", "December"};
 
 static sm_status no_code(const sm_fn_call *call, char code, sm_error *e)
 {
@@ -540,8 +550,8 @@ static bool read_name(sm_str s, size_t *at, const char *const *names, int n, int
     for (int i = 0; i < n; i++) {
         const size_t lens[2] = {strlen(names[i]), 3}; /* in full first */
         for (int k = 0; k < 2; k++) {
-            if (s.len - *at >= lens[k] && sm_str_eq_nocase((sm_str){s.data + *at, lens[k]},
-                                                           (sm_str){names[i], lens[k]})) {
+            if (s.len - *at >= lens[k] &&
+                sm_str_eq_nocase((sm_str){s.data + *at, lens[k]}, (sm_str){names[i], lens[k]})) {
                 *at += lens[k];
                 *out = i;
                 return true;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * query/fn_number.c: functions of numbers. Where a function is (N) -> N its argument keeps its type,
- * so integers and decimals stay exact. */
+ * query/fn_number.c: functions of numbers. Where a function is (N) -> N its argument keeps its
+ * type, so integers and decimals stay exact. */
 #include "query/query_int.h"
 
 #include <math.h>
@@ -82,7 +82,7 @@ sm_status fn_sign(const sm_fn_call *call, sm_column *out, sm_error *e)
     return SM_OK;
 }
 
-/* ---- rounding ------------------------------------------------------------------------------- */
+/* ---- rounding -------------------------------------------------------------------------------- */
 
 typedef enum rounding { NEAREST, UP, DOWN } rounding;
 
@@ -153,8 +153,10 @@ static sm_status round_rows(const sm_fn_call *call, rounding how, sm_column *out
         const int64_t places = call->n_args == 2 ? smi_i64_at(&call->args[1], i) : 0;
         if (is_float(c)) {
             const double v = smi_f64_at(c, i);
-            store_float(out, i, how == UP ? ceil(v) : how == DOWN ? floor(v)
-                                                                  : round_float(v, places));
+            store_float(out, i,
+                        how == UP     ? ceil(v)
+                        : how == DOWN ? floor(v)
+                                      : round_float(v, places));
         } else if (!round_exact(c, i, places, how, out)) {
             return out_of_range(call, i, e);
         }
@@ -175,7 +177,7 @@ sm_status fn_floor(const sm_fn_call *call, sm_column *out, sm_error *e)
     return round_rows(call, DOWN, out, e);
 }
 
-/* ---- DOUBLE in, DOUBLE out ---------------------------------------------------------------------- */
+/* ---- DOUBLE in, DOUBLE out ------------------------------------------------------------------- */
 
 static sm_status map_f64(const sm_fn_call *call, double (*f)(double), sm_column *out)
 {
@@ -208,14 +210,14 @@ sm_status fn_power(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
     for (int64_t i = 0; i < call->n_rows; i++) {
         if (smi_valid(out, i)) {
-            ((double *)out->values)[i] = pow(smi_f64_at(&call->args[0], i),
-                                             smi_f64_at(&call->args[1], i));
+            ((double *)out->values)[i] =
+                pow(smi_f64_at(&call->args[0], i), smi_f64_at(&call->args[1], i));
         }
     }
     return SM_OK;
 }
 
-/* ---- types ---------------------------------------------------------------------------------- */
+/* ---- types ----------------------------------------------------------------------------------- */
 
 sm_status fn_typeof(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
@@ -225,8 +227,8 @@ sm_status fn_typeof(const sm_fn_call *call, sm_column *out, sm_error *e)
     } else {
         sm_type_print(call->args[0].type, &name);
     }
-    const sm_status st = sm_column_constant(sm_value_str(sm_buf_str(&name)), call->n_rows,
-                                            call->into, out, e);
+    const sm_status st =
+        sm_column_constant(sm_value_str(sm_buf_str(&name)), call->n_rows, call->into, out, e);
     sm_buf_release(&name);
     return st;
 }

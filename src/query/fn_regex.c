@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * query/fn_regex.c: regular expressions by PCRE2. A constant pattern is compiled when the call is
- * bound and lives as long as the plan's arena (its memory is the arena's); any other is compiled row
- * by row. Backtracking is bounded by MATCH_STEPS and depth: what needs more is an error, never a
- * run that does not end. */
+ * bound and lives as long as the plan's arena (its memory is the arena's); any other is compiled
+ * row by row. Backtracking is bounded by MATCH_STEPS and depth: what needs more is an error, never
+ * a run that does not end. */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "query/query_int.h"
 
 #include <pcre2.h>
 
 /* PCRE2's own default is 10 M steps; a million is about 10 ms a row. */
-#define MATCH_STEPS 1000000
-#define MATCH_DEPTH 10000
+#define MATCH_STEPS    1000000
+#define MATCH_DEPTH    10000
 #define MATCH_HEAP_KIB 16384
 
 typedef struct regex {
@@ -19,7 +19,7 @@ typedef struct regex {
     bool all; /* option g */
 } regex;
 
-/* ---- memory --------------------------------------------------------------------------------- */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 static void *arena_malloc(size_t n, void *arena)
 {
@@ -37,7 +37,7 @@ static void plain_free(void *p, void *unused)
     sm_free(p);
 }
 
-/* ---- compiling ------------------------------------------------------------------------------ */
+/* ---- compiling ------------------------------------------------------------------------------- */
 
 static int options_arg(const sm_function *fn)
 {
@@ -112,8 +112,7 @@ const void *smi_prepare_regex(const sm_expr *call, sm_arena *a, sm_error *e)
     const bool has_options = at >= 0 && call->n_args > at;
     const sm_expr *const pattern = call->args[1];
     if (pattern->kind != SM_EXPR_CONST || pattern->value.is_null ||
-        (has_options && (call->args[at]->kind != SM_EXPR_CONST ||
-                         call->args[at]->value.is_null))) {
+        (has_options && (call->args[at]->kind != SM_EXPR_CONST || call->args[at]->value.is_null))) {
         return NULL;
     }
     const sm_str options = has_options ? call->args[at]->value.as.s : SM_STR("");
@@ -123,7 +122,7 @@ const void *smi_prepare_regex(const sm_expr *call, sm_arena *a, sm_error *e)
     return st == SM_OK ? re : NULL;
 }
 
-/* ---- matching ------------------------------------------------------------------------------- */
+/* ---- matching -------------------------------------------------------------------------------- */
 
 /* One call's rows: the pattern, compiled once or for each row, and PCRE2's scratch. */
 typedef struct matcher {
@@ -163,8 +162,8 @@ static sm_status matcher_row(matcher *m, int64_t i, sm_error *e)
     if (call->expr->prepared) {
         return SM_OK;
     }
-    const sm_str options = at >= 0 && call->n_args > at ? smi_str_at(&call->args[at], i)
-                                                        : SM_STR("");
+    const sm_str options =
+        at >= 0 && call->n_args > at ? smi_str_at(&call->args[at], i) : SM_STR("");
     pcre2_match_data_free(m->data);
     pcre2_code_free(m->own.code);
     m->data = NULL;
@@ -226,7 +225,7 @@ sm_status fn_regexp_full_match(const sm_fn_call *call, sm_column *out, sm_error 
     return test_rows(call, out, e);
 }
 
-/* ---- extracting and replacing -------------------------------------------------------------------- */
+/* ---- extracting and replacing ---------------------------------------------------------------- */
 
 static sm_str group_of(const matcher *m, sm_str s, int64_t group, int n_groups)
 {

@@ -9,7 +9,7 @@
 /* What a padded text may come to: more is a mistake, and would take the memory limit. */
 #define MAX_TEXT_BYTES ((int64_t)1 << 28)
 
-/* ---- characters ----------------------------------------------------------------------------- */
+/* ---- characters ------------------------------------------------------------------------------ */
 
 static bool is_ascii(sm_str s)
 {
@@ -69,7 +69,7 @@ static int64_t find(sm_str s, sm_str what, size_t from)
     return at ? (int64_t)(at - s.data) : -1;
 }
 
-/* ---- text to number or boolean ------------------------------------------------------------------ */
+/* ---- text to number or boolean --------------------------------------------------------------- */
 
 sm_status fn_length(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
@@ -120,7 +120,7 @@ sm_status fn_ends_with(const sm_fn_call *call, sm_column *out, sm_error *e)
     return test_pairs(call, sm_str_ends, out);
 }
 
-/* ---- LIKE ----------------------------------------------------------------------------------- */
+/* ---- LIKE ------------------------------------------------------------------------------------ */
 
 static size_t char_len(sm_str s, size_t at)
 {
@@ -183,7 +183,7 @@ sm_status fn_ilike(const sm_fn_call *call, sm_column *out, sm_error *e)
     return test_pairs(call, like_nocase, out);
 }
 
-/* ---- parts of text ---------------------------------------------------------------------------- */
+/* ---- parts of text --------------------------------------------------------------------------- */
 
 typedef sm_str (*part_fn)(const sm_fn_call *call, int64_t i, sm_str s);
 
@@ -343,7 +343,7 @@ sm_status fn_split_part(const sm_fn_call *call, sm_column *out, sm_error *e)
     return parts(call, part_split, out, e);
 }
 
-/* ---- text made anew --------------------------------------------------------------------------- */
+/* ---- text made anew -------------------------------------------------------------------------- */
 
 typedef sm_status (*make_fn)(const sm_fn_call *call, int64_t i, sm_buf *out, sm_error *e);
 

@@ -52,13 +52,13 @@ sm_status win_ntile(const sm_expr *call, const sm_window_in *in, sm_builder *out
     const int64_t larger = parts > 0 ? in->n_rows % parts : 0; /* parts that have one row more */
     for (int64_t i = 0; i < in->n_rows; i++) {
         const int64_t in_larger = larger * (each + 1);
-        sm_builder_i64(out, i < in_larger ? i / (each + 1) + 1
-                                          : (i - in_larger) / each + larger + 1);
+        sm_builder_i64(out,
+                       i < in_larger ? i / (each + 1) + 1 : (i - in_larger) / each + larger + 1);
     }
     return SM_OK;
 }
 
-/* ---- qcut ----------------------------------------------------------------------------------- */
+/* ---- qcut ------------------------------------------------------------------------------------ */
 
 /* The classes' upper bounds are order statistics. Numbers of up to 64 bits become sortable 64-bit
  * keys that are sorted by radix, eight bits at a time, leaving out the bytes that all share: no
@@ -211,7 +211,7 @@ sm_status win_qcut(const sm_expr *call, const sm_window_in *in, sm_builder *out,
     return SM_OK;
 }
 
-/* ---- aggregates ------------------------------------------------------------------------------- */
+/* ---- aggregates ------------------------------------------------------------------------------ */
 
 static int64_t count_peers(const sm_window_in *in)
 {

@@ -9,8 +9,8 @@
     {.name = (fn_name),                                                                            \
      .signature = (sig),                                                                           \
      .kind = SM_FN_SCALAR,                                                                         \
-     .is_strict = ((fn_flags) & SMI_STRICT) != 0,                                                  \
-     .is_pure = ((fn_flags) & SMI_PURE) != 0,                                                      \
+     .is_strict = ((fn_flags)&SMI_STRICT) != 0,                                                    \
+     .is_pure = ((fn_flags)&SMI_PURE) != 0,                                                        \
      .eval = (kernel),                                                                             \
      .prepare = (prep),                                                                            \
      .summary = (text),                                                                            \
@@ -92,7 +92,7 @@ const char *smi_function_nearest(sm_str name)
     return sm_nearest_name(name, names, SM_COUNT(functions));
 }
 
-/* ---- calls ---------------------------------------------------------------------------------- */
+/* ---- calls ----------------------------------------------------------------------------------- */
 
 sm_status smi_bind_call(sm_arena *a, const sm_function *fn, const sm_expr **args, int32_t n_args,
                         const sm_expr *place, const sm_expr **out, sm_error *e)

@@ -17,7 +17,7 @@ static void test_sorted(void **unused)
     assert_string_equal(smi_function_nearest(SM_STR("substrng")), "substring");
 }
 
-/* ---- scalars -------------------------------------------------------------------------------- */
+/* ---- scalars --------------------------------------------------------------------------------- */
 
 static void check_scalar(const sm_function *fn)
 {
@@ -46,7 +46,7 @@ static void check_scalar(const sm_function *fn)
     sm_arena_free(a);
 }
 
-/* ---- aggregates and windows ------------------------------------------------------------------- */
+/* ---- aggregates and windows ------------------------------------------------------------------ */
 
 /* (x, s) = (1, 'b'), (2, 'a'), (2, NULL), (NULL, 'c'), in the order of `rows`. */
 static sm_batch *rows_of(sm_budget *budget, const sm_type *schema, const int *rows, int n)
@@ -145,8 +145,8 @@ static void check_aggregate(const sm_function *fn, bool split)
     void *const one = sm_alloc_zero(ops->state_bytes + 8);
     void *const two = sm_alloc_zero(ops->state_bytes + 8);
     for (int part = 0; part < (split ? 2 : 1); part++) {
-        sm_batch *const batch = rows_of(s.budget, s.schema, split ? order + 2 * part : order,
-                                        split ? 2 : 4);
+        sm_batch *const batch =
+            rows_of(s.budget, s.schema, split ? order + 2 * part : order, split ? 2 : 4);
         sm_batch shown;
         sm_column columns[2], args[2];
         void *states[4];

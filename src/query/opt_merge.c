@@ -48,8 +48,7 @@ static bool small_enough(const sm_expr *const *exprs, int32_t n)
     return size <= MAX_SIDE_NODES;
 }
 
-static void substitute_all(sm_arena *a, const sm_expr **exprs, int32_t n,
-                           const sm_expr *const *by)
+static void substitute_all(sm_arena *a, const sm_expr **exprs, int32_t n, const sm_expr *const *by)
 {
     for (int32_t i = 0; i < n; i++) {
         exprs[i] = smi_substitute(a, exprs[i], by);
@@ -94,7 +93,7 @@ static bool find_base(sm_arena *a, side *s)
     return true;
 }
 
-/* ---- keys ----------------------------------------------------------------------------------- */
+/* ---- keys ------------------------------------------------------------------------------------ */
 
 /* pairs[i]: the left key that is the right side's key i. Both sides' keys must be joined one to one
  * and be the same expression over the base. */
@@ -118,8 +117,8 @@ static bool pair_keys(sm_arena *a, const sm_plan_node *join, const side *left, c
             return false;
         }
         const sm_expr *const key_x = smi_substitute(a, l->as.aggregate.keys[x->index], left->reads);
-        const sm_expr *const key_y = smi_substitute(a, r->as.aggregate.keys[y->index],
-                                                    right->reads);
+        const sm_expr *const key_y =
+            smi_substitute(a, r->as.aggregate.keys[y->index], right->reads);
         if (!sm_expr_eq(key_x, key_y)) {
             return false;
         }
@@ -139,7 +138,7 @@ static bool is_never_null(const sm_expr *key, const sm_plan_node *base)
            smi_rejects_null(base->as.filter.where, key->index);
 }
 
-/* ---- the new aggregate -------------------------------------------------------------------------- */
+/* ---- the new aggregate ----------------------------------------------------------------------- */
 
 /* The columns that both sides read, each once, and where each side's columns stand among them. */
 typedef struct reading {
@@ -180,8 +179,8 @@ static sm_agg_item remapped_item(sm_arena *a, const sm_agg_item *item, const int
 
 static bool item_eq(const sm_agg_item *x, const sm_agg_item *y)
 {
-    const bool same_filter = x->filter && y->filter ? sm_expr_eq(x->filter, y->filter)
-                                                    : x->filter == y->filter;
+    const bool same_filter =
+        x->filter && y->filter ? sm_expr_eq(x->filter, y->filter) : x->filter == y->filter;
     return same_filter && sm_expr_eq(x->call, y->call);
 }
 
@@ -217,8 +216,8 @@ static sm_plan_node *merged(sm_arena *a, sm_plan_node *join, const side *left, c
     const int32_t n_left = join->inputs[0]->schema->n_fields, n_all = join->schema->n_fields;
     const int32_t max_reads = l->inputs[0]->schema->n_fields + r->inputs[0]->schema->n_fields;
     reading reads = {SM_NEW_ARRAY(a, const sm_expr *, max_reads + 1), 0};
-    sm_agg_item *const items = SM_NEW_ARRAY(
-        a, sm_agg_item, l->as.aggregate.n_items + r->as.aggregate.n_items + 1);
+    sm_agg_item *const items =
+        SM_NEW_ARRAY(a, sm_agg_item, l->as.aggregate.n_items + r->as.aggregate.n_items + 1);
     int32_t n_items = 0;
 
     const int32_t *const read_l = add_reads(a, &reads, left);
@@ -242,8 +241,8 @@ static sm_plan_node *merged(sm_arena *a, sm_plan_node *join, const side *left, c
     }
     n = smi_node_aggregate(a, n, keys, n_keys, items, n_items);
 
-    const sm_expr **const where = SM_NEW_ARRAY(a, const sm_expr *,
-                                               left->n_filters + right->n_filters + n_keys + 1);
+    const sm_expr **const where =
+        SM_NEW_ARRAY(a, const sm_expr *, left->n_filters + right->n_filters + n_keys + 1);
     int32_t n_where = 0;
     for (int32_t i = 0; i < n_keys; i++) {
         const sm_expr *const key = smi_substitute(a, l->as.aggregate.keys[i], left->reads);
@@ -276,10 +275,9 @@ static sm_plan_node *merge_join(sm_arena *a, sm_plan_node *join)
     side left = {0}, right = {0};
     int32_t *const pairs = SM_NEW_ARRAY(a, int32_t, join->as.join.n_keys + 1);
     if (join->as.join.kind != SM_JOIN_INNER || join->as.join.on ||
-        !find_aggregate(a, join->inputs[0], &left) ||
-        !find_aggregate(a, join->inputs[1], &right) || !find_base(a, &left) ||
-        !find_base(a, &right) || !pair_keys(a, join, &left, &right, pairs) ||
-        !smi_plan_eq(left.base, right.base)) {
+        !find_aggregate(a, join->inputs[0], &left) || !find_aggregate(a, join->inputs[1], &right) ||
+        !find_base(a, &left) || !find_base(a, &right) ||
+        !pair_keys(a, join, &left, &right, pairs) || !smi_plan_eq(left.base, right.base)) {
         return join;
     }
     return merged(a, join, &left, &right, pairs);

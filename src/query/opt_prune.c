@@ -46,7 +46,7 @@ static const sm_type *kept_fields(sm_arena *a, const sm_type *schema, const int3
     return sm_type_struct(a, fields, n_kept);
 }
 
-/* ---- leaves --------------------------------------------------------------------------------- */
+/* ---- leaves ---------------------------------------------------------------------------------- */
 
 static pruned prune_scan(sm_arena *a, sm_plan_node *n, const bool *want)
 {
@@ -76,7 +76,7 @@ static pruned prune_values(sm_arena *a, sm_plan_node *n, const bool *want)
     const int32_t n_old = n->schema->n_fields;
     int32_t n_kept = 0;
     int32_t *const map = kept(a, want, n_old, &n_kept);
-    const sm_expr **const rows = SM_NEW_ARRAY(a, const sm_expr *, n->as.values.n_rows * n_kept + 1);
+    const sm_expr **const rows = SM_NEW_ARRAY(a, const sm_expr *, n->as.values.n_rows *n_kept + 1);
     for (int64_t r = 0; r < n->as.values.n_rows; r++) {
         for (int32_t i = 0; i < n_old; i++) {
             if (map[i] >= 0) {
@@ -89,7 +89,7 @@ static pruned prune_values(sm_arena *a, sm_plan_node *n, const bool *want)
     return (pruned){n, map};
 }
 
-/* ---- projections ------------------------------------------------------------------------------ */
+/* ---- projections ----------------------------------------------------------------------------- */
 
 static void count_uses(const sm_expr *x, int32_t *uses)
 {
@@ -130,15 +130,14 @@ static void merge_projects(sm_arena *a, sm_plan_node *n)
     }
     for (int32_t i = 0; i < below->schema->n_fields; i++) {
         const sm_expr *const x = below->as.project.exprs[i];
-        const bool is_cheap = x->kind == SM_EXPR_COLUMN || x->kind == SM_EXPR_CONST ||
-                              x->kind == SM_EXPR_PARAM;
+        const bool is_cheap =
+            x->kind == SM_EXPR_COLUMN || x->kind == SM_EXPR_CONST || x->kind == SM_EXPR_PARAM;
         if (!is_cheap && (uses[i] > 1 || (any_lazy && smi_can_fail(x)))) {
             return;
         }
     }
     for (int32_t i = 0; i < n->schema->n_fields; i++) {
-        n->as.project.exprs[i] = smi_substitute(a, n->as.project.exprs[i],
-                                                below->as.project.exprs);
+        n->as.project.exprs[i] = smi_substitute(a, n->as.project.exprs[i], below->as.project.exprs);
     }
     n->inputs[0] = below->inputs[0];
 }
@@ -182,7 +181,7 @@ static pruned prune_project(sm_arena *a, sm_plan_node *n, const bool *want)
     return (pruned){is_identity(n) ? n->inputs[0] : n, map};
 }
 
-/* ---- what passes its input on --------------------------------------------------------------------- */
+/* ---- what passes its input on ---------------------------------------------------------------- */
 
 static pruned prune_passing(sm_arena *a, sm_plan_node *n, const bool *want)
 {
@@ -308,7 +307,7 @@ static pruned prune_window(sm_arena *a, sm_plan_node *n, const bool *want)
     return (pruned){n_kept > 0 ? smi_node_window(a, in.node, items, n_kept) : in.node, map};
 }
 
-/* ---- two inputs --------------------------------------------------------------------------------- */
+/* ---- two inputs ------------------------------------------------------------------------------ */
 
 static pruned prune_join(sm_arena *a, sm_plan_node *n, const bool *want)
 {
@@ -396,7 +395,7 @@ static pruned prune(sm_arena *a, sm_plan_node *n, const bool *want)
     return prune_passing(a, n, want);
 }
 
-/* ---- the root ------------------------------------------------------------------------------- */
+/* ---- the root -------------------------------------------------------------------------------- */
 
 static bool same_names(const sm_type *x, const sm_type *y)
 {

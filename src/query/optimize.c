@@ -41,7 +41,7 @@ static sm_plan_node *filtered(sm_arena *a, sm_plan_node *n, preds here)
     return smi_node_filter(a, n, where);
 }
 
-/* ---- through one node --------------------------------------------------------------------------- */
+/* ---- through one node ------------------------------------------------------------------------ */
 
 static sm_plan_node *push_filter(sm_arena *a, sm_plan_node *n, preds down)
 {
@@ -168,7 +168,7 @@ sm_plan_node *smi_opt_push_filters(sm_arena *a, sm_plan_node *n)
     return push(a, n, (preds){0});
 }
 
-/* ---- LIMIT ---------------------------------------------------------------------------------- */
+/* ---- LIMIT ----------------------------------------------------------------------------------- */
 
 sm_plan_node *smi_opt_limits(sm_arena *a, sm_plan_node *n)
 {
@@ -189,7 +189,7 @@ sm_plan_node *smi_opt_limits(sm_arena *a, sm_plan_node *n)
     return n;
 }
 
-/* ---- bounds --------------------------------------------------------------------------------- */
+/* ---- bounds ---------------------------------------------------------------------------------- */
 
 void smi_opt_bounds(sm_arena *a, sm_plan_node *n)
 {
@@ -208,7 +208,7 @@ void smi_opt_bounds(sm_arena *a, sm_plan_node *n)
     }
 }
 
-/* ---- all passes ------------------------------------------------------------------------------- */
+/* ---- all passes ------------------------------------------------------------------------------ */
 
 sm_plan_node *smi_optimize(sm_arena *a, sm_plan_node *root)
 {

@@ -70,8 +70,8 @@ sm_plan_node *smi_node_aggregate(sm_arena *a, sm_plan_node *in, const sm_expr **
         f->type = items[i].call->type;
         f->is_nullable = strcmp(fn->name, "count") != 0;
     }
-    sm_plan_node *const n = smi_node(a, SM_PLAN_AGGREGATE,
-                                     sm_type_struct(a, fields, n_keys + n_items), in, NULL);
+    sm_plan_node *const n =
+        smi_node(a, SM_PLAN_AGGREGATE, sm_type_struct(a, fields, n_keys + n_items), in, NULL);
     n->as.aggregate.keys = keys;
     n->as.aggregate.n_keys = n_keys;
     n->as.aggregate.items = items;
@@ -79,8 +79,7 @@ sm_plan_node *smi_node_aggregate(sm_arena *a, sm_plan_node *in, const sm_expr **
     return n;
 }
 
-sm_plan_node *smi_node_window(sm_arena *a, sm_plan_node *in, sm_window_item *items,
-                              int32_t n_items)
+sm_plan_node *smi_node_window(sm_arena *a, sm_plan_node *in, sm_window_item *items, int32_t n_items)
 {
     const int32_t n_in = in->schema->n_fields;
     sm_field *const fields = SM_NEW_ARRAY(a, sm_field, n_in + n_items);
@@ -90,8 +89,8 @@ sm_plan_node *smi_node_window(sm_arena *a, sm_plan_node *in, sm_window_item *ite
         fields[n_in + i].type = items[i].call->type;
         fields[n_in + i].is_nullable = true;
     }
-    sm_plan_node *const n = smi_node(a, SM_PLAN_WINDOW, sm_type_struct(a, fields, n_in + n_items),
-                                     in, NULL);
+    sm_plan_node *const n =
+        smi_node(a, SM_PLAN_WINDOW, sm_type_struct(a, fields, n_in + n_items), in, NULL);
     n->as.window.items = items;
     n->as.window.n_items = n_items;
     return n;
@@ -112,7 +111,7 @@ const sm_type *smi_join_schema(sm_arena *a, const sm_plan_node *left, const sm_p
     return sm_type_struct(a, fields, n_left + n_right);
 }
 
-/* ---- equality ------------------------------------------------------------------------------- */
+/* ---- equality -------------------------------------------------------------------------------- */
 
 static bool exprs_eq(const sm_expr *const *x, const sm_expr *const *y, int64_t n)
 {

@@ -64,7 +64,7 @@ sm_status sm_query_expr(const sm_sql *sql, const sm_type *schema, const sm_resol
     return SM_OK;
 }
 
-/* ---- the tables of a query ---------------------------------------------------------------------- */
+/* ---- the tables of a query ------------------------------------------------------------------- */
 
 typedef struct collecting {
     sm_arena *a;

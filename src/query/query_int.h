@@ -12,12 +12,12 @@
 #include "query/query.h"
 
 #define SMI_MAX_TEXT_BYTES ((size_t)1 << 20)
-#define SMI_MAX_NESTING    200 /* of parentheses, subqueries, CASE */
+#define SMI_MAX_NESTING    200  /* of parentheses, subqueries, CASE */
 #define SMI_MAX_DEPTH      1000 /* of the tree: a + b + c … is as deep as it is long */
 #define SMI_MAX_SELECTS    1000 /* selects and FROM items within one another, views written out */
 #define SMI_MAX_BIND_DEPTH 2000 /* of expressions, over all of those */
 
-/* ---- places --------------------------------------------------------------------------------- */
+/* ---- places ---------------------------------------------------------------------------------- */
 
 /** sm_fail with the line and 1-based byte of `off_bytes` in the text. */
 sm_status smi_sql_fail(const sm_sql *sql, uint32_t off_bytes, sm_error *e, sm_status st,
@@ -28,7 +28,7 @@ sm_status smi_expr_fail(const sm_expr *x, sm_error *e, sm_status st, const char 
 /** Adds the place of a bound expression to an error made below. */
 sm_status smi_expr_place(const sm_expr *x, sm_error *e, sm_status st);
 
-/* ---- tokens --------------------------------------------------------------------------------- */
+/* ---- tokens ---------------------------------------------------------------------------------- */
 
 typedef enum smi_tok_kind {
     SMI_TOK_END,
@@ -51,7 +51,7 @@ sm_str smi_tok_text(const sm_sql *sql, smi_tok t, sm_arena *a);
 /** Is it a word that names nothing unless it is quoted? */
 bool smi_is_reserved(sm_str word);
 
-/* ---- syntax tree ---------------------------------------------------------------------------- */
+/* ---- syntax tree ----------------------------------------------------------------------------- */
 
 typedef struct smi_ast smi_ast;
 typedef struct smi_select smi_select;
@@ -63,9 +63,9 @@ typedef enum smi_ast_kind {
     SMI_AST_CALL,    /* name, args; operators too */
     SMI_AST_AND,
     SMI_AST_OR,
-    SMI_AST_CASE, /* args as in sm_expr, the operand of the short form already in them */
-    SMI_AST_CAST, /* args[0], type, flag: TRY_CAST */
-    SMI_AST_IN,   /* args[0] IN the others */
+    SMI_AST_CASE,  /* args as in sm_expr, the operand of the short form already in them */
+    SMI_AST_CAST,  /* args[0], type, flag: TRY_CAST */
+    SMI_AST_IN,    /* args[0] IN the others */
     SMI_AST_FIELD, /* args[0].name */
     SMI_AST_SUBQUERY,
     SMI_AST_LIST,   /* arguments of table functions only, as is the next */
@@ -98,7 +98,7 @@ struct smi_ast {
     int32_t n_args;
     sm_value value;
     const sm_type *type;
-    bool flag; /* CAST: TRY; CALL: DISTINCT */
+    bool flag;        /* CAST: TRY; CALL: DISTINCT */
     bool is_star_arg; /* CALL: count(*) */
     smi_ast *filter;
     smi_over *over;
@@ -123,7 +123,7 @@ struct smi_from {
     smi_ast **args;
     int32_t n_args;
     smi_select *select;
-    sm_str alias; /* "" where none */
+    sm_str alias;          /* "" where none */
     const sm_str *columns; /* t(a, b) */
     int32_t n_columns;
     smi_from *left, *right; /* JOIN */
@@ -196,7 +196,8 @@ bool smi_accept_word(smi_parser *p, const char *word); /* remembers what was exp
 bool smi_accept_op(smi_parser *p, const char *op);
 sm_status smi_expect_word(smi_parser *p, const char *word);
 sm_status smi_expect_op(smi_parser *p, const char *op);
-sm_status smi_expected(smi_parser *p, const char *what); /* the error; what: NULL or one thing more */
+sm_status smi_expected(smi_parser *p,
+                       const char *what); /* the error; what: NULL or one thing more */
 sm_status smi_parse_name(smi_parser *p, const char *what, sm_str *out);
 sm_status smi_parse_name_list(smi_parser *p, const sm_str **out, int32_t *n);
 sm_status smi_parse_expr(smi_parser *p, smi_ast **out);
@@ -211,7 +212,7 @@ smi_ast *smi_ast_new(smi_parser *p, smi_ast_kind kind, uint32_t off);
 sm_status smi_parse(const sm_sql *sql, sm_arena *a, smi_select **out, sm_error *e);
 sm_status smi_parse_one_expr(const sm_sql *sql, sm_arena *a, smi_ast **out, sm_error *e);
 
-/* ---- types ---------------------------------------------------------------------------------- */
+/* ---- types ----------------------------------------------------------------------------------- */
 
 /* Literals adapt to what they meet: told apart by the address of their type, on CONST only. */
 extern const sm_type smi_type_int_literal, smi_type_str_literal;
@@ -229,7 +230,7 @@ const sm_type *smi_as_decimal(sm_arena *a, const sm_type *t);
 extern const sm_i128 smi_pow10[39];
 sm_str smi_type_text(sm_arena *a, const sm_type *t);
 
-/* ---- bound expressions ---------------------------------------------------------------------- */
+/* ---- bound expressions ----------------------------------------------------------------------- */
 
 /* Stand for an aggregate or window function while a SELECT is bound; in no finished plan. */
 #define SMI_EXPR_AGG    ((sm_expr_kind)100)
@@ -270,7 +271,7 @@ bool smi_can_fail(const sm_expr *x);
 /** Is `x` never true where column `index` is NULL? */
 bool smi_rejects_null(const sm_expr *x, int32_t index);
 
-/* ---- functions ------------------------------------------------------------------------------ */
+/* ---- functions ------------------------------------------------------------------------------- */
 
 enum { SMI_STRICT = 1, SMI_PURE = 2, SMI_CAN_FAIL = 4 };
 
@@ -325,7 +326,7 @@ const void *smi_prepare_regex(const sm_expr *call, sm_arena *a, sm_error *e);
 /* Aggregates over distinct values, and aggregates as windows: `prepared` is the inner call. */
 extern const sm_function smi_fn_distinct, smi_fn_over;
 
-/* ---- evaluation ----------------------------------------------------------------------------- */
+/* ---- evaluation ------------------------------------------------------------------------------ */
 
 /* Arguments of a kernel are FLAT or CONST (never DICT). For strict functions `out` comes with its
  * type, rows, joint validity and zeroed values; the kernel writes valid rows only. */
@@ -375,7 +376,8 @@ void smi_text_end(smi_text_out *t);
 /** The cast of one column; also the meaning of constants' casts. */
 sm_status smi_cast_column(const sm_expr *x, const sm_column *in, sm_batch *into, sm_column *out,
                           sm_error *e);
-/** Compares rows of equal types into a BOOLEAN column: op is one of = < L (<=) … of fn_compare.c. */
+/** Compares rows of equal types into a BOOLEAN column: op is one of = < L (<=) … of fn_compare.c.
+ * */
 typedef enum smi_cmp { SMI_EQ, SMI_NE, SMI_LT, SMI_LE, SMI_GT, SMI_GE } smi_cmp;
 void smi_compare_bits(smi_cmp op, const sm_column *x, const sm_column *y, int64_t n, uint8_t *bits);
 
@@ -384,12 +386,11 @@ const void *smi_prepare_in(const sm_expr *in, sm_arena *a);
 void smi_in_bits(const sm_expr *x, const sm_column *c, uint8_t *bits);
 bool smi_in_has_null(const sm_expr *x);
 
-/* ---- aggregates' memory --------------------------------------------------------------------- */
+/* ---- aggregates' memory ---------------------------------------------------------------------- */
 
 sm_status smi_heap_alloc(sm_agg_heap *h, size_t bytes, void **out, sm_error *e);
 
-
-/* ---- binding -------------------------------------------------------------------------------- */
+/* ---- binding --------------------------------------------------------------------------------- */
 
 typedef struct smi_scope_col {
     sm_str table, name;
@@ -409,7 +410,7 @@ typedef struct smi_query {
     sm_arena *a;
     sm_plan_param *params;
     int64_t n_params, cap_params;
-    int32_t depth, expr_depth; /* now: in selects, in expressions */
+    int32_t depth, expr_depth;  /* now: in selects, in expressions */
     int64_t n_bound, n_selects; /* so far: limited, for views and aliases multiply */
 } smi_query;
 
@@ -436,11 +437,11 @@ sm_status smi_bind_predicate(smi_bind *b, const smi_ast *ast, const char *where,
 /** A constant, folded (LIMIT, arguments of table functions). */
 sm_status smi_bind_constant(smi_bind *b, const smi_ast *ast, sm_value *out, sm_error *e);
 sm_status smi_bind_from(smi_bind *b, const smi_from *f, sm_plan_node **out, sm_error *e);
-sm_status smi_bind_select(smi_query *q, const sm_sql *sql, const smi_cte *ctes,
-                          const smi_select *s, sm_plan_node **out, sm_error *e);
+sm_status smi_bind_select(smi_query *q, const sm_sql *sql, const smi_cte *ctes, const smi_select *s,
+                          sm_plan_node **out, sm_error *e);
 sm_expr smi_place(const sm_sql *sql, uint32_t off, uint32_t end);
 
-/* ---- plans ---------------------------------------------------------------------------------- */
+/* ---- plans ----------------------------------------------------------------------------------- */
 
 sm_plan_node *smi_node(sm_arena *a, sm_plan_kind kind, const sm_type *schema, sm_plan_node *left,
                        sm_plan_node *right);

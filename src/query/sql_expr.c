@@ -28,7 +28,7 @@ enum strength {
 
 static sm_status parse_at(smi_parser *p, int strength, smi_ast **out);
 
-/* ---- making nodes --------------------------------------------------------------------------- */
+/* ---- making nodes ---------------------------------------------------------------------------- */
 
 static sm_status finish(smi_parser *p, smi_ast *x)
 {
@@ -89,7 +89,7 @@ static sm_status make_logic(smi_parser *p, smi_ast_kind kind, smi_ast *first, co
     return finish(p, *out);
 }
 
-/* ---- literals ------------------------------------------------------------------------------- */
+/* ---- literals -------------------------------------------------------------------------------- */
 
 static sm_status parse_number(smi_parser *p, smi_ast **out)
 {
@@ -152,8 +152,7 @@ static sm_status make_literal(smi_parser *p, sm_value v, smi_ast **out)
 }
 
 /* DATE '2022-04-01': a cast of the text, folded when it is bound. */
-static sm_status parse_typed_literal(smi_parser *p, const sm_type *type, int n_words,
-                                     smi_ast **out)
+static sm_status parse_typed_literal(smi_parser *p, const sm_type *type, int n_words, smi_ast **out)
 {
     const uint32_t off = p->toks[p->at].off;
     smi_ast *text = NULL;
@@ -165,7 +164,7 @@ static sm_status parse_typed_literal(smi_parser *p, const sm_type *type, int n_w
     return finish(p, *out);
 }
 
-/* ---- types ---------------------------------------------------------------------------------- */
+/* ---- types ----------------------------------------------------------------------------------- */
 
 /* A type runs from its name over (…) and [] behind it; column's own parser reads the text. */
 static sm_status parse_type(smi_parser *p, const sm_type **out)
@@ -229,7 +228,7 @@ static sm_status parse_cast(smi_parser *p, smi_ast **out)
     return finish(p, *out);
 }
 
-/* ---- CASE ----------------------------------------------------------------------------------- */
+/* ---- CASE ------------------------------------------------------------------------------------ */
 
 static sm_status parse_case(smi_parser *p, smi_ast **out)
 {
@@ -269,7 +268,7 @@ static sm_status parse_case(smi_parser *p, smi_ast **out)
     return finish(p, *out);
 }
 
-/* ---- calls ---------------------------------------------------------------------------------- */
+/* ---- calls ----------------------------------------------------------------------------------- */
 
 static sm_status parse_over(smi_parser *p, smi_over **out)
 {
@@ -377,7 +376,7 @@ static sm_status parse_call(smi_parser *p, smi_ast **out)
     return finish(p, call);
 }
 
-/* ---- what stands alone ------------------------------------------------------------------------ */
+/* ---- what stands alone ----------------------------------------------------------------------- */
 
 static sm_status parse_list(smi_parser *p, smi_ast **out)
 {
@@ -605,7 +604,7 @@ static sm_status parse_postfix(smi_parser *p, smi_ast **out)
     }
 }
 
-/* ---- prefixes ------------------------------------------------------------------------------- */
+/* ---- prefixes -------------------------------------------------------------------------------- */
 
 static sm_status parse_minus(smi_parser *p, smi_ast **out)
 {
@@ -644,21 +643,21 @@ static sm_status parse_prefix(smi_parser *p, int strength, smi_ast **out)
     return parse_postfix(p, out);
 }
 
-/* ---- infixes -------------------------------------------------------------------------------- */
+/* ---- infixes --------------------------------------------------------------------------------- */
 
 static const struct {
     const char *op;
     int strength;
     sm_str name;
 } infixes[] = {
-    {"=", BIND_COMPARE, {"=", 1}},   {"==", BIND_COMPARE, {"=", 1}},
-    {"<>", BIND_COMPARE, {"<>", 2}}, {"!=", BIND_COMPARE, {"<>", 2}},
-    {"<", BIND_COMPARE, {"<", 1}},   {"<=", BIND_COMPARE, {"<=", 2}},
-    {">", BIND_COMPARE, {">", 1}},   {">=", BIND_COMPARE, {">=", 2}},
-    {"||", BIND_CONCAT, {"||", 2}},  {"+", BIND_SUM, {"+", 1}},
-    {"-", BIND_SUM, {"-", 1}},       {"*", BIND_PRODUCT, {"*", 1}},
-    {"/", BIND_PRODUCT, {"/", 1}},   {"//", BIND_PRODUCT, {"//", 2}},
-    {"%", BIND_PRODUCT, {"%", 1}},   {"^", BIND_POWER, {"power", 5}},
+    {"=", BIND_COMPARE, {"=", 1}},    {"==", BIND_COMPARE, {"=", 1}},
+    {"<>", BIND_COMPARE, {"<>", 2}},  {"!=", BIND_COMPARE, {"<>", 2}},
+    {"<", BIND_COMPARE, {"<", 1}},    {"<=", BIND_COMPARE, {"<=", 2}},
+    {">", BIND_COMPARE, {">", 1}},    {">=", BIND_COMPARE, {">=", 2}},
+    {"||", BIND_CONCAT, {"||", 2}},   {"+", BIND_SUM, {"+", 1}},
+    {"-", BIND_SUM, {"-", 1}},        {"*", BIND_PRODUCT, {"*", 1}},
+    {"/", BIND_PRODUCT, {"/", 1}},    {"//", BIND_PRODUCT, {"//", 2}},
+    {"%", BIND_PRODUCT, {"%", 1}},    {"^", BIND_POWER, {"power", 5}},
     {"**", BIND_POWER, {"power", 5}},
 };
 

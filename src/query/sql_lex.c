@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* ---- places --------------------------------------------------------------------------------- */
+/* ---- places ---------------------------------------------------------------------------------- */
 
 static void place_of(const sm_sql *sql, uint32_t off_bytes, sm_error *e)
 {
@@ -63,7 +63,7 @@ sm_status smi_expr_place(const sm_expr *x, sm_error *e, sm_status st)
     return st;
 }
 
-/* ---- characters ----------------------------------------------------------------------------- */
+/* ---- characters ------------------------------------------------------------------------------ */
 
 static bool is_digit(char c)
 {
@@ -81,7 +81,7 @@ static bool goes_on_name(char c)
     return starts_name(c) || is_digit(c) || c == '$';
 }
 
-/* ---- tokens --------------------------------------------------------------------------------- */
+/* ---- tokens ---------------------------------------------------------------------------------- */
 
 /* Longest first. */
 static const char *const ops[] = {
@@ -256,19 +256,19 @@ sm_str smi_tok_text(const sm_sql *sql, smi_tok t, sm_arena *a)
     return (sm_str){text, len};
 }
 
-/* ---- keywords ------------------------------------------------------------------------------- */
+/* ---- keywords -------------------------------------------------------------------------------- */
 
 /* Sorted. What DuckDB reserves, of the words that this grammar uses; so that a text which is
  * accepted here means the same there. */
 static const char *const reserved[] = {
-    "all",     "and",       "any",     "as",      "asc",       "both",   "case",   "cast",
-    "collate", "create",    "cross",   "desc",    "distinct",  "else",   "end",    "except",
-    "false",   "fetch",     "for",     "from",    "full",      "group",  "having", "in",
-    "inner",   "intersect", "into",    "is",      "isnull",    "join",   "lateral", "left",
-    "like",    "limit",     "natural", "not",     "notnull",   "null",   "offset", "on",
-    "or",      "order",     "outer",   "pivot",   "positional", "qualify", "right", "select",
-    "semi",    "some",      "table",   "then",    "to",        "true",   "union",  "unique",
-    "unpivot", "using",     "when",    "where",   "window",    "with",
+    "all",     "and",       "any",     "as",    "asc",        "both",    "case",    "cast",
+    "collate", "create",    "cross",   "desc",  "distinct",   "else",    "end",     "except",
+    "false",   "fetch",     "for",     "from",  "full",       "group",   "having",  "in",
+    "inner",   "intersect", "into",    "is",    "isnull",     "join",    "lateral", "left",
+    "like",    "limit",     "natural", "not",   "notnull",    "null",    "offset",  "on",
+    "or",      "order",     "outer",   "pivot", "positional", "qualify", "right",   "select",
+    "semi",    "some",      "table",   "then",  "to",         "true",    "union",   "unique",
+    "unpivot", "using",     "when",    "where", "window",     "with",
 };
 
 static int word_cmp(const void *key, const void *item)

@@ -10,7 +10,7 @@
 
 #include <stdio.h>
 
-/* ---- looking and taking --------------------------------------------------------------------- */
+/* ---- looking and taking ---------------------------------------------------------------------- */
 
 static smi_tok tok_ahead(const smi_parser *p, int64_t ahead)
 {
@@ -68,7 +68,7 @@ bool smi_accept_op(smi_parser *p, const char *op)
     return false;
 }
 
-/* ---- what was expected ------------------------------------------------------------------------ */
+/* ---- what was expected ----------------------------------------------------------------------- */
 
 static bool is_word(const char *s)
 {
@@ -164,7 +164,7 @@ smi_ast *smi_ast_new(smi_parser *p, smi_ast_kind kind, uint32_t off)
     return x;
 }
 
-/* ---- names ---------------------------------------------------------------------------------- */
+/* ---- names ----------------------------------------------------------------------------------- */
 
 bool smi_may_name(const smi_parser *p, int64_t ahead)
 {
@@ -222,7 +222,7 @@ static sm_status parse_alias(smi_parser *p, const char *const *words, int n_word
     return SM_OK;
 }
 
-/* ---- FROM ----------------------------------------------------------------------------------- */
+/* ---- FROM ------------------------------------------------------------------------------------ */
 
 static sm_status parse_from(smi_parser *p, smi_from **out);
 
@@ -300,8 +300,8 @@ static sm_status parse_from_item(smi_parser *p, smi_from **out)
 /* Which join begins here? *is_join false: none. */
 static sm_status parse_join_kind(smi_parser *p, bool *is_join, sm_join_kind *kind)
 {
-    static const char *const others[] = {"right", "full", "semi", "anti", "asof", "natural",
-                                         "positional"};
+    static const char *const others[] = {"right", "full",    "semi",      "anti",
+                                         "asof",  "natural", "positional"};
     *is_join = true;
     for (int i = 0; i < SM_COUNT(others); i++) {
         if (smi_peek_word(p, 0, others[i])) {
@@ -384,7 +384,7 @@ static sm_status parse_from(smi_parser *p, smi_from **out)
     return SM_OK;
 }
 
-/* ---- SELECT --------------------------------------------------------------------------------- */
+/* ---- SELECT ---------------------------------------------------------------------------------- */
 
 static const char *const item_words[] = {"exclude"};
 
@@ -676,7 +676,7 @@ bool smi_starts_query(const smi_parser *p, int64_t ahead)
     return false;
 }
 
-/* ---- whole texts ------------------------------------------------------------------------------ */
+/* ---- whole texts ----------------------------------------------------------------------------- */
 
 static sm_status parser_init(smi_parser *p, const sm_sql *sql, sm_arena *a, sm_error *e)
 {
