@@ -12,7 +12,9 @@
 
 #include "base/hash.h"
 
-#define CHUNK_BYTES ((size_t)1 << 16)
+/* Blocks double: a heap of few groups stays small, one of a million asks the budget seldom. */
+#define FIRST_BLOCK_BYTES ((size_t)1 << 10)
+#define MAX_BLOCK_BYTES   ((size_t)1 << 18)
 
 /* ---- the heap -------------------------------------------------------------------------------- */
 
@@ -52,7 +54,9 @@ sm_status smi_heap_alloc(sm_agg_heap *h, size_t bytes, void **out, sm_error *e)
 {
     bytes = (bytes + 7) & ~(size_t)7;
     if (h->size - h->used < bytes) {
-        const size_t size = bytes > CHUNK_BYTES / 4 ? bytes : CHUNK_BYTES;
+        size_t size = h->size == 0 ? FIRST_BLOCK_BYTES : h->size * 2;
+        size = size > MAX_BLOCK_BYTES ? MAX_BLOCK_BYTES : size;
+        size = size < bytes ? bytes : size;
         if (h->n_blocks == h->cap_blocks) {
             h->cap_blocks = h->cap_blocks == 0 ? 16 : h->cap_blocks * 2;
             h->blocks = sm_realloc(h->blocks, (size_t)h->cap_blocks * sizeof(*h->blocks));

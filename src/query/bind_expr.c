@@ -442,7 +442,6 @@ static sm_status bind_aggregate(smi_bind *b, const smi_ast *ast, const sm_functi
     b->no_aggregate = NULL;
     b->no_window = no_window;
     SM_TRY(st);
-    item.is_distinct = item.call->fn == &smi_fn_distinct;
     int64_t at = 0;
     while (at < b->n_aggs) { /* the same aggregate twice is computed once */
         const sm_agg_item *const other = &b->aggs[at];
@@ -515,6 +514,12 @@ static sm_status bind_window(smi_bind *b, const smi_ast *ast, const sm_function 
     }
     b->no_window = NULL;
     SM_TRY(st);
+    for (int64_t i = 0; i < b->n_windows; i++) {
+        if (smi_window_eq(&b->windows[i], &w)) {
+            *out = placeholder(b, SMI_EXPR_WINDOW, i, w.call);
+            return SM_OK;
+        }
+    }
     b->windows =
         sm_arena_grow(b->q->a, b->windows, b->n_windows, &b->cap_windows, sizeof(*b->windows));
     b->windows[b->n_windows] = w;

@@ -212,7 +212,7 @@ int smi_cast_cost(const sm_expr *x, const sm_type *to)
         return 0;
     }
     if (from->id == SM_TYPE_NULL) {
-        return 1;
+        return 3; /* more than a letter's 1: NULL + 1 is a number, not a date */
     }
     if (smi_is_literal(x) && x->type == &smi_type_str_literal) {
         return sm_type_is_nested(to->id) ? -1 : 20;

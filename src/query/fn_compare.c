@@ -329,9 +329,36 @@ static int32_t winner(const sm_fn_call *call, int64_t i, int sign)
     return best;
 }
 
+/* Integers of 64 bits: one pass an argument over the best so far. */
+static sm_status pick_i64(const sm_fn_call *call, int sign, sm_column *out, sm_error *e)
+{
+    uint8_t *bits = NULL;
+    SM_TRY(smi_column_new(call->expr->type, call->n_rows, call->into, out, e));
+    SM_TRY(smi_own_validity(out, call->into, &bits, e));
+    memset(bits, 0, sm_bits_bytes(call->n_rows));
+    int64_t *const best = (int64_t *)out->values;
+    for (int32_t k = 0; k < call->n_args; k++) {
+        const sm_column *const c = &call->args[k];
+        const int64_t *const v = c->values;
+        const int64_t mask = smi_mask(c);
+        for (int64_t i = 0; i < call->n_rows; i++) {
+            const int64_t x = v[i & mask];
+            const bool wins = !sm_bit_get(bits, i) || (sign > 0 ? x > best[i] : x < best[i]);
+            if (smi_valid(c, i) && wins) {
+                best[i] = x;
+                sm_bit_set(bits, i);
+            }
+        }
+    }
+    return SM_OK;
+}
+
 static sm_status pick(const sm_fn_call *call, int sign, sm_column *out, sm_error *e)
 {
     const sm_type *const t = call->expr->type;
+    if (t->id == SM_TYPE_I64) {
+        return pick_i64(call, sign, out, e);
+    }
     sm_builder *const b = sm_builder_new(t, NULL);
     for (int64_t i = 0; i < call->n_rows; i++) {
         const int32_t k = winner(call, i, sign);

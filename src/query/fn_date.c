@@ -305,8 +305,6 @@ static int64_t ordinal_of(unit u, moment m)
         return m.days * 1440 + m.us / (60 * SECOND_US);
     case UNIT_HOUR:
         return m.days * 24 + m.us / (3600 * SECOND_US);
-    case UNIT_WEEK: /* DuckDB counts whole weeks between the Mondays */
-        return floor_div(m.days - iso_weekday(m.days) + 1 + 3, 7);
     case UNIT_MONTH:
         return c.year * 12 + c.month;
     case UNIT_QUARTER:
@@ -337,7 +335,9 @@ sm_status fn_date_diff(const sm_fn_call *call, sm_column *out, sm_error *e)
             return smi_expr_fail(call->expr, e, SM_RANGE, "%s: too many microseconds for BIGINT",
                                  call->expr->fn->name);
         }
-        ((int64_t *)out->values)[i] = ordinal_of(u, to) - ordinal_of(u, from);
+        /* weeks are whole ones between the two days, as DuckDB has it */
+        ((int64_t *)out->values)[i] =
+            u == UNIT_WEEK ? (to.days - from.days) / 7 : ordinal_of(u, to) - ordinal_of(u, from);
     }
     return SM_OK;
 }

@@ -180,7 +180,10 @@ sm_status win_qcut(const sm_expr *call, const sm_window_in *in, sm_builder *out,
     const int64_t parts = call->args[1]->value.as.i;
     const bool keyed = has_key(c->type->id);
     const size_t bytes = ((size_t)in->n_rows + 1) * sizeof(uint64_t);
-    uint64_t *const keys = sm_alloc(bytes), *const spare = sm_alloc(bytes);
+    sm_block *mem = NULL;
+    SM_TRY(sm_block_new(in->budget, 2 * bytes, &mem, e));
+    uint64_t *const keys = (uint64_t *)(void *)mem->data;
+    uint64_t *const spare = keys + in->n_rows + 1;
     int64_t *const rows = (int64_t *)spare;
     int64_t n = 0;
     for (int64_t i = 0; i < in->n_rows; i++) {
@@ -206,8 +209,7 @@ sm_status win_qcut(const sm_expr *call, const sm_window_in *in, sm_builder *out,
                                       : class_of_row(c, i, rows, n, parts));
         }
     }
-    sm_free(keys);
-    sm_free(spare);
+    sm_block_release(mem);
     return SM_OK;
 }
 
@@ -232,7 +234,7 @@ static sm_status over_partition(const sm_expr *call, const sm_window_in *in, sm_
     const int64_t n_peers = count_peers(in);
     uint8_t *const states = sm_alloc_zero(stride * (size_t)(n_peers + 1) + 8);
     void **const by_state = sm_alloc(((size_t)in->n_rows + 1) * sizeof(void *));
-    sm_agg_heap *const heap = sm_agg_heap_new(NULL);
+    sm_agg_heap *const heap = sm_agg_heap_new(in->budget);
     int64_t peer = 0, failed = 0;
     for (int64_t i = 0; i < in->n_rows; i++) { /* states[0] is the running one */
         peer += starts_peers(in, i);

@@ -6,8 +6,9 @@
  *             join become keys
  *           2 joins of aggregates over equal inputs become one aggregate (opt_merge.c), then 1
  *           3 only the columns that are used, from the scan on (opt_prune.c)
- *           4 LIMIT into the SORT below it
- *           5 bounds from filters into the scans below them
+ *           4 what a projection computes several times is computed once below it (opt_share.c)
+ *           5 LIMIT into the SORT below it
+ *           6 bounds from filters into the scans below them
  * Nodes are changed in place: the binder has made each of them for one parent. */
 #include "query/query_int.h"
 
@@ -216,6 +217,7 @@ sm_plan_node *smi_optimize(sm_arena *a, sm_plan_node *root)
     root = smi_opt_merge_aggregates(a, root);
     root = smi_opt_push_filters(a, root);
     root = smi_opt_prune(a, root);
+    root = smi_opt_share(a, root);
     root = smi_opt_limits(a, root);
     smi_opt_bounds(a, root);
     return root;

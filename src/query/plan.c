@@ -192,18 +192,20 @@ static bool sort_keys_eq(const sm_sort_key *x, const sm_sort_key *y, int32_t n)
     return true;
 }
 
-static bool window_eq(const sm_plan_node *x, const sm_plan_node *y)
+bool smi_window_eq(const sm_window_item *x, const sm_window_item *y)
+{
+    return x->n_partition == y->n_partition && x->n_order == y->n_order &&
+           sm_expr_eq(x->call, y->call) && exprs_eq(x->partition, y->partition, x->n_partition) &&
+           sort_keys_eq(x->order, y->order, x->n_order);
+}
+
+static bool windows_eq(const sm_plan_node *x, const sm_plan_node *y)
 {
     if (x->as.window.n_items != y->as.window.n_items) {
         return false;
     }
     for (int32_t i = 0; i < x->as.window.n_items; i++) {
-        const sm_window_item *const ix = &x->as.window.items[i];
-        const sm_window_item *const iy = &y->as.window.items[i];
-        if (ix->n_partition != iy->n_partition || ix->n_order != iy->n_order ||
-            !sm_expr_eq(ix->call, iy->call) ||
-            !exprs_eq(ix->partition, iy->partition, ix->n_partition) ||
-            !sort_keys_eq(ix->order, iy->order, ix->n_order)) {
+        if (!smi_window_eq(&x->as.window.items[i], &y->as.window.items[i])) {
             return false;
         }
     }
@@ -236,7 +238,7 @@ static bool node_eq(const sm_plan_node *x, const sm_plan_node *y)
     case SM_PLAN_JOIN:
         return join_eq(x, y);
     case SM_PLAN_WINDOW:
-        return window_eq(x, y);
+        return windows_eq(x, y);
     case SM_PLAN_SORT:
         return x->as.sort.n_keys == y->as.sort.n_keys && x->as.sort.limit == y->as.sort.limit &&
                sort_keys_eq(x->as.sort.keys, y->as.sort.keys, x->as.sort.n_keys);

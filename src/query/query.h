@@ -134,7 +134,8 @@ typedef struct sm_window_in {
     int32_t n_args;
     int64_t n_rows;
     const uint8_t
-        *peer_start; /* bitmap: bit i set where row i differs from row i − 1 in ORDER BY */
+        *peer_start;   /* bitmap: bit i set where row i differs from row i − 1 in ORDER BY */
+    sm_budget *budget; /* for what the function needs meanwhile; NULL: uncounted */
 } sm_window_in;
 typedef sm_status (*sm_window_fn)(const sm_expr *call, const sm_window_in *in, sm_builder *out,
                                   sm_error *e);

@@ -460,12 +460,14 @@ const sm_type *smi_join_schema(sm_arena *a, const sm_plan_node *left, const sm_p
 bool smi_join_add(sm_arena *a, sm_plan_node *join, const sm_expr *x);
 bool smi_expr_nullable(const sm_expr *x, const sm_type *input);
 /** Structural equality: the same rows, whatever the columns are called. */
+bool smi_window_eq(const sm_window_item *x, const sm_window_item *y);
 bool smi_plan_eq(const sm_plan_node *x, const sm_plan_node *y);
 
 /* the optimizer's passes, in their order */
 sm_plan_node *smi_opt_push_filters(sm_arena *a, sm_plan_node *n);
 sm_plan_node *smi_opt_merge_aggregates(sm_arena *a, sm_plan_node *n);
 sm_plan_node *smi_opt_prune(sm_arena *a, sm_plan_node *root);
+sm_plan_node *smi_opt_share(sm_arena *a, sm_plan_node *n);
 sm_plan_node *smi_opt_limits(sm_arena *a, sm_plan_node *n);
 void smi_opt_bounds(sm_arena *a, sm_plan_node *n);
 sm_plan_node *smi_optimize(sm_arena *a, sm_plan_node *root);

@@ -754,6 +754,16 @@ static sm_status parse_in_group(smi_parser *p, smi_ast **out, bool *done)
     return SM_OK;
 }
 
+static bool is_comparison(const smi_parser *p)
+{
+    for (int i = 0; i < SM_COUNT(infixes) && infixes[i].strength == BIND_COMPARE; i++) {
+        if (smi_peek_op(p, 0, infixes[i].op)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* One infix that binds at least as strongly as asked; *done: there is none. */
 static sm_status parse_infix(smi_parser *p, int strength, smi_ast **out, bool *done)
 {
@@ -764,6 +774,12 @@ static sm_status parse_infix(smi_parser *p, int strength, smi_ast **out, bool *d
                 smi_ast *y = NULL;
                 p->at++;
                 SM_TRY(parse_at(p, infixes[i].strength + 1, &y));
+                if (infixes[i].strength == BIND_COMPARE && is_comparison(p)) {
+                    smi_sql_fail(p->sql, p->toks[p->at].off, p->e, SM_SYNTAX,
+                                 "a comparison of a comparison");
+                    sm_error_todo(p->e, "Write a < b AND b < c, or put one in parentheses.");
+                    return SM_SYNTAX;
+                }
                 return make_call(p, infixes[i].name, (*out)->off, *out, y, out);
             }
         }
