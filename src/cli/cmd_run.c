@@ -71,6 +71,11 @@ static void print_odd(const sm_run_report *r)
         sm_format_date(r->missing_days[i], text);
         fprintf(stderr, "missing %s has no viewing\n", text);
     }
+}
+
+/* With --json too: stdout has no place for them. */
+static void print_warnings(const sm_run_report *r)
+{
     for (int64_t i = 0; i < r->n_gone_files; i++) {
         fprintf(stderr, "gone    %.*s was loaded before and is not there any more\n",
                 SM_STR_ARG(r->gone_files[i]));
@@ -107,6 +112,7 @@ static void print_summary(const sm_run_report *r)
 
     print_lines(r);
     print_odd(r);
+    print_warnings(r);
     print_tables(r);
     sm_format_size(r->peak_bytes, peak);
     fprintf(stderr, "\n%.2f s, %s of memory at the peak\n", (double)r->wall_ns / 1e9, peak);
@@ -219,6 +225,7 @@ static sm_status run(smi_cli *cli, const void *opts, char **args, int n_args, sm
         sm_pipeline_run(pipeline, &run_opts, &cli->env, tell_task, cli, &report, e);
     smi_progress_stop(cli);
     if (st == SM_OK && cli->globals.json) {
+        print_warnings(&report);
         print_json(&report);
     } else if (st == SM_OK) {
         print_summary(&report);

@@ -372,7 +372,7 @@ def test_tasks_in_a_circle(shop):
 
 @pytest.mark.parametrize("name, text, place, says", [
     ("cities", "SELECT ctiy, count(*) AS n\nFROM mart.good GROUP BY 1", "cities.sql:1:8", "\"city\""),
-    ("good", "SELECT *\nFROM raw.orders WHERE m > 0", "good.sql:2:23", "\"n\""),
+    ("good", "SELECT *\nFROM raw.orders WHERE ctiy > 0", "good.sql:2:23", "\"city\""),
     ("best", "SELECT city FRM mart.cities", "best.sql:1:", ""),
 ])
 def test_wrong_sql(shop, name, text, place, says):
