@@ -73,7 +73,7 @@ static sm_status empty_queue(smi_outlet *o, smi_driver *d, sm_error *e)
         const sm_status st = o->sink->push(o->sink->ctx, rows, d->waker, e);
         sm_mutex_lock(&o->lock);
         if (st != SM_OK) {
-            o->has_enough = st == SM_END;
+            o->has_enough = st != SM_WAIT; /* a sink that failed is not called again either */
             return st;
         }
         if (o->rows) {
