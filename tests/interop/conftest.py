@@ -28,14 +28,20 @@ import duckdb, duckdb_extension_delta
 extension = next(pathlib.Path(duckdb_extension_delta.__file__).parent.rglob("delta.duckdb_extension"))
 connection = duckdb.connect(config={"autoinstall_known_extensions": False})
 connection.execute(f"LOAD '{extension}'")
+
+def plain(relation):
+    # An instant as Python's needs a package of time zones; as a time in UTC it does not.
+    names = ['"' + name.replace('"', '""') + '"' for name in relation.columns]
+    return ", ".join(f"timezone('UTC', {name}) AS {name}" if "TIME ZONE" in str(kind) else name
+                     for name, kind in zip(names, relation.types))
 while True:
     try:
         sql = pickle.load(sys.stdin.buffer)
     except EOFError:
         break
     try:
-        cursor = connection.execute(sql)
-        answer = [column[0] for column in cursor.description], cursor.fetchall()
+        relation = connection.sql(sql)
+        answer = relation.columns, relation.project(plain(relation)).fetchall()
     except duckdb.Error as error:
         answer = str(error)
     pickle.dump(answer, sys.stdout.buffer)

@@ -351,6 +351,9 @@ def test_smelt_reads_a_partition_of_each_type(smelt, lake, tmp_path):
             rows = rows.filter(pa.array([value is None or value >= 0
                                          for value in rows["price"].to_pylist()]))
         deltalake.write_deltalake(str(uri), rows, partition_by=[name])
+        if name == "text":  # an empty text as a partition's value is NULL, the protocol says
+            texts = [value or None for value in rows["text"].to_pylist()]
+            rows = rows.set_column(rows.column_names.index("text"), "text", pa.array(texts))
         compare_by_parquet(smelt, uri, rows, tmp_path)
         value = {"text": "'é1'", "day": "DATE '1970-01-05'", "flag": "true"}.get(name)
         if value:
