@@ -69,7 +69,7 @@ static void print_odd(const sm_run_report *r)
     }
     for (int64_t i = 0; i < r->n_missing_days; i++) {
         sm_format_date(r->missing_days[i], text);
-        fprintf(stderr, "missing %s has no viewing\n", text);
+        fprintf(stderr, "missing %s has no lines\n", text);
     }
 }
 
