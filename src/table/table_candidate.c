@@ -118,8 +118,8 @@ static bool is_certain(sm_status st)
            st == SM_DENIED || st == SM_CORRUPT;
 }
 
-/* Is the first new file in no version? A full disk is an answer, not a lost one, so what the log says
- * now is final; and that is when the space is needed. */
+/* Is the first new file in no version? A full disk is an answer, not a lost one, so what the log
+ * says now is final; and that is when the space is needed. */
 static bool is_absent(const sm_candidate *c, sm_budget *budget)
 {
     sm_snapshot *s = NULL;

@@ -494,9 +494,9 @@ static void test_no_such_function(void **state)
     kit_release(&k);
 }
 
-/* ---- through SQL ------------------------------------------------------------------------------ */
+/* ---- through SQL ----------------------------------------------------------------------------- */
 
-/* A table that is partitioned by its first column: in the files it is not, in the table it is first. */
+/* A table that is partitioned by its first column, which its files do not have. */
 static void make_partitioned(kit *k)
 {
     static const char log[] =
