@@ -388,6 +388,7 @@ bool smi_in_has_null(const sm_expr *x);
 
 /* ---- aggregates' memory ---------------------------------------------------------------------- */
 
+/** Zeroed, 16-byte aligned, until the heap goes. */
 sm_status smi_heap_alloc(sm_agg_heap *h, size_t bytes, void **out, sm_error *e);
 
 /* ---- binding --------------------------------------------------------------------------------- */
