@@ -110,7 +110,8 @@ static sm_status run_block(void *ctx, int64_t b, sm_error *e)
         const sm_window_in in = {.args = columns,
                                  .n_args = n_args,
                                  .n_rows = l.n[p],
-                                 .peer_start = l.peer_start + l.first[p] / 8};
+                                 .peer_start = l.peer_start + l.first[p] / 8,
+                                 .budget = job->w->budget};
         st = job->item->call->fn->window(job->item->call, &in, result, e);
     }
     if (st == SM_OK) {
