@@ -1,7 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * query/fn_text.c: functions of text. Characters are code points; text is valid UTF-8. ASCII, which
- * most text is, is counted by its bytes. */
+ * query/fn_text.c: functions of text. Characters are code points; text is valid UTF-8, so that a
+ * character begins at each byte that is no continuation.
+ *
+ * Parts     of an argument (substr, left, trim, split_part, ...) are views into its memory: no byte
+ *           is copied, whatever the text's length.
+ * Made      anew is what differs from every argument; its size is known before it is written
+ *           (concat, reverse), or it is gathered in a buffer first (replace, lpad).
+ * Meaning   as DuckDB, without its limit of 2^32 for positions: what lies behind a text is empty.
+ * */
 #include "query/query_int.h"
 
 #include "base/text.h"
@@ -9,40 +16,49 @@
 /* What a padded text may come to: more is a mistake, and would take the memory limit. */
 #define MAX_TEXT_BYTES ((int64_t)1 << 28)
 
-/* ---- characters ------------------------------------------------------------------------------ */
+/* ---- characters ----------------------------------------------------------------------------- */
 
-static bool is_ascii(sm_str s)
+static bool is_continuation(char c)
 {
-    uint8_t all = 0;
-    for (size_t i = 0; i < s.len; i++) {
-        all |= (uint8_t)s.data[i];
-    }
-    return all < 0x80;
+    return ((uint8_t)c & 0xc0) == 0x80;
 }
 
 static int64_t n_chars(sm_str s)
 {
-    return is_ascii(s) ? (int64_t)s.len : sm_utf8_count(s);
+    int64_t n = 0;
+    for (size_t i = 0; i < s.len; i++) {
+        n += !is_continuation(s.data[i]);
+    }
+    return n;
 }
 
 /* The byte at which character n (from 0) begins, or the text's length. */
 static size_t byte_of(sm_str s, int64_t n)
 {
-    if (n <= 0) {
-        return 0;
-    }
-    if (is_ascii(s)) {
-        return (uint64_t)n < s.len ? (size_t)n : s.len;
-    }
     size_t at = 0;
-    while (at < s.len && n > 0) {
+    for (; n >= 8 && at + 8 <= s.len; n -= 8, at += 8) { /* eight of ASCII at a time */
+        uint64_t word;
+        memcpy(&word, s.data + at, 8);
+        if ((word & UINT64_C(0x8080808080808080)) != 0) {
+            break;
+        }
+    }
+    for (; n > 0 && at < s.len; n--) {
         at++;
-        while (at < s.len && ((uint8_t)s.data[at] & 0xc0) == 0x80) {
+        while (at < s.len && is_continuation(s.data[at])) {
             at++;
         }
-        n--;
     }
     return at;
+}
+
+static size_t char_len(sm_str s, size_t at)
+{
+    size_t end = at + 1;
+    while (end < s.len && is_continuation(s.data[end])) {
+        end++;
+    }
+    return end - at;
 }
 
 /* Characters first … end − 1, as far as there are. */
@@ -69,7 +85,8 @@ static int64_t find(sm_str s, sm_str what, size_t from)
     return at ? (int64_t)(at - s.data) : -1;
 }
 
-/* ---- text to number or boolean --------------------------------------------------------------- */
+/* ---- text to number or boolean ------------------------------------------------------------------
+ * */
 
 sm_status fn_length(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
@@ -120,83 +137,38 @@ sm_status fn_ends_with(const sm_fn_call *call, sm_column *out, sm_error *e)
     return test_pairs(call, sm_str_ends, out);
 }
 
-/* ---- LIKE ------------------------------------------------------------------------------------ */
-
-static size_t char_len(sm_str s, size_t at)
-{
-    size_t end = at + 1;
-    while (end < s.len && ((uint8_t)s.data[end] & 0xc0) == 0x80) {
-        end++;
-    }
-    return end - at;
-}
-
-static char folded(char c, bool nocase)
-{
-    return (char)(nocase && c >= 'A' && c <= 'Z' ? c + 32 : c);
-}
-
-/* The greedy matcher: after a mismatch the last % takes one character more; at most len(s) · len(p)
- * steps, no recursion. */
-static bool like(sm_str s, sm_str p, bool nocase)
-{
-    size_t i = 0, k = 0, star = SIZE_MAX, resume = 0;
-    while (i < s.len) {
-        if (k < p.len && p.data[k] == '%') {
-            star = k++;
-            resume = i;
-        } else if (k < p.len && p.data[k] == '_') {
-            i += char_len(s, i);
-            k++;
-        } else if (k < p.len && folded(p.data[k], nocase) == folded(s.data[i], nocase)) {
-            i++;
-            k++;
-        } else if (star != SIZE_MAX) {
-            resume += char_len(s, resume);
-            i = resume;
-            k = star + 1;
-        } else {
-            return false;
-        }
-    }
-    while (k < p.len && p.data[k] == '%') {
-        k++;
-    }
-    return k == p.len;
-}
-
-static bool like_case(sm_str s, sm_str p)
-{
-    return like(s, p, false);
-}
-static bool like_nocase(sm_str s, sm_str p)
-{
-    return like(s, p, true);
-}
-
-sm_status fn_like(const sm_fn_call *call, sm_column *out, sm_error *e)
-{
-    return test_pairs(call, like_case, out);
-}
-sm_status fn_ilike(const sm_fn_call *call, sm_column *out, sm_error *e)
-{
-    return test_pairs(call, like_nocase, out);
-}
-
-/* ---- parts of text --------------------------------------------------------------------------- */
+/* ---- parts of text ----------------------------------------------------------------------------
+ * */
 
 typedef sm_str (*part_fn)(const sm_fn_call *call, int64_t i, sm_str s);
 
-static sm_status parts(const sm_fn_call *call, part_fn part, sm_column *out, sm_error *e)
+void smi_text_share(sm_column *out, const sm_column *from)
 {
-    smi_text_out text;
-    smi_text_begin(&text, out, call->into);
+    out->heap = from->heap;
+    out->n_heap = from->n_heap;
+}
+
+void smi_text_part(sm_column *out, int64_t i, const sm_column *from, sm_str part)
+{
+    const sm_view *const whole = (const sm_view *)from->values + (i & smi_mask(from));
+    const uint8_t *const bytes = (const uint8_t *)part.data;
+    int64_t off = 0;
+    if (part.len > SM_VIEW_INLINE) { /* then the whole is in the heap too */
+        off = bytes - from->heap[whole->ref.buffer].data;
+    }
+    ((sm_view *)out->values)[i] =
+        sm_view_make(bytes, (int32_t)part.len, whole->ref.buffer, (int32_t)off);
+}
+
+static sm_status parts(const sm_fn_call *call, part_fn part, sm_column *out)
+{
+    const sm_column *const from = &call->args[0];
+    smi_text_share(out, from);
     for (int64_t i = 0; i < call->n_rows; i++) {
         if (smi_valid(out, i)) {
-            SM_TRY(smi_text_put(&text, i, part(call, i, smi_str_at(&call->args[0], i)), e));
+            smi_text_part(out, i, from, part(call, i, smi_str_at(from, i)));
         }
     }
-    smi_text_end(&text);
     return SM_OK;
 }
 
@@ -254,7 +226,7 @@ static sm_str trimmed(const sm_fn_call *call, int64_t i, sm_str s, bool left, bo
     }
     while (right && end > from) {
         size_t last = end - 1;
-        while (last > from && ((uint8_t)s.data[last] & 0xc0) == 0x80) {
+        while (last > from && is_continuation(s.data[last])) {
             last--;
         }
         if (!is_in(set, s, last, end - last)) {
@@ -316,34 +288,35 @@ static sm_str part_split(const sm_fn_call *call, int64_t i, sm_str s)
 
 sm_status fn_substr(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
-    return parts(call, part_substr, out, e);
+    return parts(call, part_substr, out);
 }
 sm_status fn_left(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
-    return parts(call, part_left, out, e);
+    return parts(call, part_left, out);
 }
 sm_status fn_right(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
-    return parts(call, part_right, out, e);
+    return parts(call, part_right, out);
 }
 sm_status fn_trim(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
-    return parts(call, part_trim, out, e);
+    return parts(call, part_trim, out);
 }
 sm_status fn_ltrim(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
-    return parts(call, part_ltrim, out, e);
+    return parts(call, part_ltrim, out);
 }
 sm_status fn_rtrim(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
-    return parts(call, part_rtrim, out, e);
+    return parts(call, part_rtrim, out);
 }
 sm_status fn_split_part(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
-    return parts(call, part_split, out, e);
+    return parts(call, part_split, out);
 }
 
-/* ---- text made anew -------------------------------------------------------------------------- */
+/* ---- text made anew ---------------------------------------------------------------------------
+ * */
 
 typedef sm_status (*make_fn)(const sm_fn_call *call, int64_t i, sm_buf *out, sm_error *e);
 
@@ -368,81 +341,6 @@ static sm_status make_rows(const sm_fn_call *call, make_fn make, sm_column *out,
     return st;
 }
 
-/* Upper and lower case of Latin-1, Latin Extended-A, Greek and Cyrillic; the rest is kept. */
-static uint32_t lower_of(uint32_t c)
-{
-    if (c < 0x80) {
-        return c >= 'A' && c <= 'Z' ? c + 32 : c;
-    }
-    if ((c >= 0xc0 && c <= 0xde && c != 0xd7) || (c >= 0x391 && c <= 0x3a9 && c != 0x3a2) ||
-        (c >= 0x410 && c <= 0x42f)) {
-        return c + 32;
-    }
-    if (c >= 0x400 && c <= 0x40f) {
-        return c + 80;
-    }
-    if (c == 0x178) {
-        return 0xff;
-    }
-    const bool even_upper = (c >= 0x100 && c <= 0x137 && c != 0x130) || (c >= 0x14a && c <= 0x177);
-    const bool odd_upper = (c >= 0x139 && c <= 0x148) || (c >= 0x179 && c <= 0x17e);
-    return (even_upper && c % 2 == 0) || (odd_upper && c % 2 == 1) ? c + 1 : c;
-}
-
-static uint32_t upper_of(uint32_t c)
-{
-    if (c < 0x80) {
-        return c >= 'a' && c <= 'z' ? c - 32 : c;
-    }
-    if ((c >= 0xe0 && c <= 0xfe && c != 0xf7) || (c >= 0x3b1 && c <= 0x3c9 && c != 0x3c2) ||
-        (c >= 0x430 && c <= 0x44f)) {
-        return c - 32;
-    }
-    if (c >= 0x450 && c <= 0x45f) {
-        return c - 80;
-    }
-    if (c == 0xff) {
-        return 0x178;
-    }
-    const bool even_upper = (c >= 0x100 && c <= 0x137 && c != 0x131) || (c >= 0x14a && c <= 0x177);
-    const bool odd_upper = (c >= 0x139 && c <= 0x148) || (c >= 0x179 && c <= 0x17e);
-    return (even_upper && c % 2 == 1) || (odd_upper && c % 2 == 0) ? c - 1 : c;
-}
-
-static sm_status mapped(sm_str s, uint32_t (*map)(uint32_t), sm_buf *out, sm_error *e)
-{
-    SM_TRY(sm_buf_reserve(out, s.len * 2, e)); /* no pair above changes its length */
-    for (size_t at = 0; at < s.len;) {
-        char bytes[4];
-        const int len = sm_utf8_put(map(sm_utf8_next(s, &at)), bytes);
-        memcpy(out->data + out->len, bytes, (size_t)len);
-        out->len += (size_t)len;
-    }
-    return SM_OK;
-}
-
-static sm_status make_lower(const sm_fn_call *call, int64_t i, sm_buf *out, sm_error *e)
-{
-    return mapped(smi_str_at(&call->args[0], i), lower_of, out, e);
-}
-static sm_status make_upper(const sm_fn_call *call, int64_t i, sm_buf *out, sm_error *e)
-{
-    return mapped(smi_str_at(&call->args[0], i), upper_of, out, e);
-}
-
-static sm_status make_reverse(const sm_fn_call *call, int64_t i, sm_buf *out, sm_error *e)
-{
-    const sm_str s = smi_str_at(&call->args[0], i);
-    SM_TRY(sm_buf_reserve(out, s.len, e));
-    out->len = s.len;
-    for (size_t at = 0; at < s.len;) {
-        const size_t len = char_len(s, at);
-        memcpy(out->data + s.len - at - len, s.data + at, len);
-        at += len;
-    }
-    return SM_OK;
-}
-
 static sm_status make_replace(const sm_fn_call *call, int64_t i, sm_buf *out, sm_error *e)
 {
     const sm_str s = smi_str_at(&call->args[0], i), what = smi_str_at(&call->args[1], i);
@@ -463,6 +361,19 @@ static sm_status make_replace(const sm_fn_call *call, int64_t i, sm_buf *out, sm
     return sm_buf_add(out, s.data + from, s.len - from, e);
 }
 
+static sm_status cannot_pad(const sm_fn_call *call, sm_str s, int64_t want, bool has_fill,
+                            sm_error *e)
+{
+    const sm_str shown = {s.data, s.len > 60 ? 60 : s.len};
+    const char *const name = call->expr->fn->name;
+    if (!has_fill) {
+        return smi_expr_fail(call->expr, e, SM_INVALID, "%s has nothing to fill up \"%.*s\" with",
+                             name, SM_STR_ARG(shown));
+    }
+    return smi_expr_fail(call->expr, e, SM_LIMIT, "%s of \"%.*s\" to %lld is over %lld characters",
+                         name, SM_STR_ARG(shown), (long long)want, (long long)(MAX_TEXT_BYTES / 4));
+}
+
 static sm_status padded(const sm_fn_call *call, int64_t i, bool is_left, sm_buf *out, sm_error *e)
 {
     const sm_str s = smi_str_at(&call->args[0], i), fill = smi_str_at(&call->args[2], i);
@@ -472,13 +383,8 @@ static sm_status padded(const sm_fn_call *call, int64_t i, bool is_left, sm_buf 
         const sm_str cut = chars(s, 0, want);
         return sm_buf_add(out, cut.data, cut.len, e);
     }
-    if (n_fill == 0) {
-        return smi_expr_fail(call->expr, e, SM_INVALID, "%s: nothing to fill up with",
-                             call->expr->fn->name);
-    }
-    if (want > MAX_TEXT_BYTES / 4) {
-        return smi_expr_fail(call->expr, e, SM_LIMIT, "%s makes a text of over %lld characters",
-                             call->expr->fn->name, (long long)(MAX_TEXT_BYTES / 4));
+    if (n_fill == 0 || want > MAX_TEXT_BYTES / 4) {
+        return cannot_pad(call, s, want, n_fill > 0, e);
     }
     if (!is_left) {
         SM_TRY(sm_buf_add(out, s.data, s.len, e));
@@ -499,45 +405,6 @@ static sm_status make_rpad(const sm_fn_call *call, int64_t i, sm_buf *out, sm_er
     return padded(call, i, false, out, e);
 }
 
-static sm_status make_joined(const sm_fn_call *call, int64_t i, sm_buf *out, sm_error *e)
-{
-    for (int32_t k = 0; k < call->n_args; k++) {
-        if (smi_valid(&call->args[k], i)) {
-            const sm_str s = smi_str_at(&call->args[k], i);
-            SM_TRY(sm_buf_add(out, s.data, s.len, e));
-        }
-    }
-    return SM_OK;
-}
-
-static sm_status make_joined_by(const sm_fn_call *call, int64_t i, sm_buf *out, sm_error *e)
-{
-    const sm_str sep = smi_str_at(&call->args[0], i);
-    bool any = false;
-    for (int32_t k = 1; k < call->n_args; k++) {
-        if (!smi_valid(&call->args[k], i)) {
-            continue;
-        }
-        const sm_str s = smi_str_at(&call->args[k], i);
-        SM_TRY(sm_buf_add(out, sep.data, any ? sep.len : 0, e));
-        SM_TRY(sm_buf_add(out, s.data, s.len, e));
-        any = true;
-    }
-    return SM_OK;
-}
-
-sm_status fn_lower(const sm_fn_call *call, sm_column *out, sm_error *e)
-{
-    return make_rows(call, make_lower, out, e);
-}
-sm_status fn_upper(const sm_fn_call *call, sm_column *out, sm_error *e)
-{
-    return make_rows(call, make_upper, out, e);
-}
-sm_status fn_reverse(const sm_fn_call *call, sm_column *out, sm_error *e)
-{
-    return make_rows(call, make_reverse, out, e);
-}
 sm_status fn_replace(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
     return make_rows(call, make_replace, out, e);
@@ -550,25 +417,100 @@ sm_status fn_rpad(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
     return make_rows(call, make_rpad, out, e);
 }
+/* ---- text of a known size ---------------------------------------------------------------------
+ * */
+
+static void reverse(sm_str s, uint8_t *out)
+{
+    for (size_t at = 0; at < s.len;) {
+        const size_t len = char_len(s, at);
+        memcpy(out + s.len - at - len, s.data + at, len);
+        at += len;
+    }
+}
+
+sm_status fn_reverse(const sm_fn_call *call, sm_column *out, sm_error *e)
+{
+    smi_text_out text;
+    smi_text_begin(&text, out, call->into);
+    for (int64_t i = 0; i < call->n_rows; i++) {
+        uint8_t *bytes = NULL;
+        if (smi_valid(out, i)) {
+            const sm_str s = smi_str_at(&call->args[0], i);
+            SM_TRY(smi_text_room(&text, (int64_t)s.len, &bytes, e));
+            reverse(s, bytes);
+            smi_text_set(&text, i, (int64_t)s.len);
+        }
+    }
+    smi_text_end(&text);
+    return SM_OK;
+}
+
+static uint8_t *append(uint8_t *to, sm_str s)
+{
+    memcpy(to, s.data, s.len);
+    return to + s.len;
+}
+
+/* Row i's arguments from `first` on, NULLs left out, `between` them. */
+static sm_status join_row(const sm_fn_call *call, int64_t i, int32_t first, sm_str between,
+                          smi_text_out *text, sm_error *e)
+{
+    uint8_t *bytes = NULL;
+    int64_t len = 0;
+    bool any = false;
+    for (int32_t k = first; k < call->n_args; k++) {
+        if (smi_valid(&call->args[k], i)) {
+            len += (int64_t)smi_str_at(&call->args[k], i).len + (any ? (int64_t)between.len : 0);
+            any = true;
+        }
+    }
+    SM_TRY(smi_text_room(text, len, &bytes, e));
+    any = false;
+    for (int32_t k = first; k < call->n_args; k++) {
+        if (smi_valid(&call->args[k], i)) {
+            bytes = any ? append(bytes, between) : bytes;
+            bytes = append(bytes, smi_str_at(&call->args[k], i));
+            any = true;
+        }
+    }
+    smi_text_set(text, i, len);
+    return SM_OK;
+}
+
 sm_status fn_join_text(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
-    return make_rows(call, make_joined, out, e);
+    smi_text_out text;
+    smi_text_begin(&text, out, call->into);
+    for (int64_t i = 0; i < call->n_rows; i++) {
+        if (smi_valid(out, i)) {
+            SM_TRY(join_row(call, i, 0, SM_STR(""), &text, e));
+        }
+    }
+    smi_text_end(&text);
+    return SM_OK;
 }
 
 /* concat and concat_ws see NULLs: they are not strict, so the column is made here. */
 sm_status fn_concat(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
     SM_TRY(smi_column_new(&sm_type_string, call->n_rows, call->into, out, e));
-    return make_rows(call, make_joined, out, e);
+    return fn_join_text(call, out, e);
 }
 
 sm_status fn_concat_ws(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
+    const sm_column *const between = &call->args[0];
+    smi_text_out text;
     SM_TRY(smi_column_new(&sm_type_string, call->n_rows, call->into, out, e));
+    smi_text_begin(&text, out, call->into);
     for (int64_t i = 0; i < call->n_rows; i++) {
-        if (!smi_valid(&call->args[0], i)) { /* no separator: no text */
+        if (smi_valid(between, i)) {
+            SM_TRY(join_row(call, i, 1, smi_str_at(between, i), &text, e));
+        } else { /* no separator: no text */
             SM_TRY(smi_set_null(out, i, call->into, e));
         }
     }
-    return make_rows(call, make_joined_by, out, e);
+    smi_text_end(&text);
+    return SM_OK;
 }

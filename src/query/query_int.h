@@ -310,6 +310,8 @@ sm_status smi_bind_sum(smi_call_bind *b, sm_error *e);
 sm_status smi_bind_avg(smi_call_bind *b, sm_error *e);
 sm_status smi_bind_arg(smi_call_bind *b, sm_error *e);
 sm_status smi_bind_qcut(smi_call_bind *b, sm_error *e);
+sm_status smi_bind_date_part(smi_call_bind *b, sm_error *e);
+const void *smi_prepare_format(const sm_expr *call, sm_arena *a, sm_error *e);
 const void *smi_prepare_regex(const sm_expr *call, sm_arena *a, sm_error *e);
 
 #define SM_FN(name, signature, eval, flags, bind, prepare, summary, example, answer)               \
@@ -372,6 +374,14 @@ sm_status smi_text_room(smi_text_out *t, int64_t len, uint8_t **bytes, sm_error 
 void smi_text_set(smi_text_out *t, int64_t row, int64_t len);
 sm_status smi_text_put(smi_text_out *t, int64_t row, sm_str s, sm_error *e);
 void smi_text_end(smi_text_out *t);
+
+/* The other way to text: views into the memory of the argument that it is a part of. */
+/** Gives `out` the heap of `from`. */
+void smi_text_share(sm_column *out, const sm_column *from);
+/** Row i becomes `part`, which lies in row i of `from` or is empty. */
+void smi_text_part(sm_column *out, int64_t i, const sm_column *from, sm_str part);
+/** Writes s in lower case over what `out` holds. */
+sm_status smi_lower(sm_str s, sm_buf *out, sm_error *e);
 
 /** The cast of one column; also the meaning of constants' casts. */
 sm_status smi_cast_column(const sm_expr *x, const sm_column *in, sm_batch *into, sm_column *out,
