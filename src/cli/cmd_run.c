@@ -54,9 +54,30 @@ static void print_lines(const sm_run_report *r)
             r->files_read, r->files_skipped, r->files_ignored);
 }
 
+/* Days in a row on one line: "missing 2022-04-07 to 2022-04-30 have no lines". */
+static void print_missing_days(const sm_run_report *r)
+{
+    char first[SM_TIME_TEXT_BYTES], last[SM_TIME_TEXT_BYTES];
+
+    for (int64_t i = 0; i < r->n_missing_days;) {
+        int64_t end = i + 1;
+        while (end < r->n_missing_days && r->missing_days[end] == r->missing_days[end - 1] + 1) {
+            end++;
+        }
+        sm_format_date(r->missing_days[i], first);
+        sm_format_date(r->missing_days[end - 1], last);
+        if (end == i + 1) {
+            fprintf(stderr, "missing %s has no lines\n", first);
+        } else {
+            fprintf(stderr, "missing %s to %s have no lines\n", first, last);
+        }
+        i = end;
+    }
+}
+
 static void print_odd(const sm_run_report *r)
 {
-    char text[SM_TIME_TEXT_BYTES], lines[SM_SIZE_TEXT_BYTES];
+    char lines[SM_SIZE_TEXT_BYTES];
 
     if (r->counts.unknown_lines) {
         fprintf(stderr, "unknown %s kept lines have keys that the schema has not:",
@@ -67,10 +88,7 @@ static void print_odd(const sm_run_report *r)
         }
         fprintf(stderr, "%s\n", r->n_unknown > SHOWN_UNKNOWN_KEYS ? ", ..." : "");
     }
-    for (int64_t i = 0; i < r->n_missing_days; i++) {
-        sm_format_date(r->missing_days[i], text);
-        fprintf(stderr, "missing %s has no lines\n", text);
-    }
+    print_missing_days(r);
 }
 
 /* With --json too: stdout has no place for them. */
