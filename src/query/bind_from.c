@@ -89,6 +89,24 @@ static sm_status resolver_failed(smi_bind *b, const smi_from *f, sm_error *e, sm
     return smi_expr_place(&place, e, st);
 }
 
+/* A name without a layer may have been meant for a table of WITH. */
+static void suggest_cte(const smi_bind *b, const smi_from *f, sm_error *e, sm_status st)
+{
+    sm_str names[64];
+    int64_t n = 0;
+
+    if (st != SM_NAME || f->n_parts != 1 || (e && e->todo[0])) {
+        return;
+    }
+    for (const smi_cte *c = b->ctes; c && n < SM_COUNT(names); c = c->outer) {
+        names[n++] = sm_arena_str(b->q->a, c->name);
+    }
+    const char *near = sm_nearest_name(f->parts[0], names, n);
+    if (near) {
+        sm_error_todo(e, "Did you mean \"%s\"?", near);
+    }
+}
+
 static sm_status bind_table(smi_bind *b, const smi_from *f, sm_plan_node **out, sm_error *e)
 {
     const sm_resolver *const r = b->q->resolver;
@@ -110,6 +128,7 @@ static sm_status bind_table(smi_bind *b, const smi_from *f, sm_plan_node **out, 
     sm_relation rel = {0};
     const sm_status st = r->table(r->ctx, f->parts, f->n_parts, b->q->a, &rel, e);
     if (st != SM_OK) {
+        suggest_cte(b, f, e, st);
         return resolver_failed(b, f, e, st);
     }
     SM_TRY(bind_relation(b, &rel, out, e));

@@ -185,8 +185,11 @@ static sm_status infer_columns(read_call *c, sm_error *e)
         i++;
     }
     if (i == c->n_files) {
-        const sm_status st = smi_arg_fail(c->path, e, SM_INVALID,
-                                          "no columns: all %d files are empty", (int)c->n_files);
+        const sm_status st =
+            c->n_files == 1 ? smi_arg_fail(c->path, e, SM_INVALID, "no columns: \"%.*s\" is empty",
+                                           SM_STR_ARG(c->files[0].file.uri))
+                            : smi_arg_fail(c->path, e, SM_INVALID,
+                                           "no columns: all %d files are empty", (int)c->n_files);
         sm_error_todo(e, "Say what there would be, with columns => {name: 'TYPE', …}.");
         return st;
     }

@@ -347,7 +347,8 @@ static void test_inferred(void **state)
     assert_int_equal(r.dataset->schema->n_fields, 3);
     assert_string_equal(read_relation_text(&k, &r), "a 1 NULL;b 2 true;");
     assert_status(call(n, k.arena, "read_json", paths, 1, &r, &e), SM_INVALID, &e);
-    assert_string_equal(e.what, "no columns: all 1 files are empty");
+    assert_non_null(strstr(e.what, "no columns: \""));
+    assert_non_null(strstr(e.what, "20220403.json\" is empty"));
 
     const sm_table_arg json = text_arg("", kit_uri(&k, "logs/20220401.json").data);
     assert_ok(call(n, k.arena, "", &json, 1, &r, &e), &e);
