@@ -184,14 +184,17 @@ typedef struct smi_outlet {
     smi_batches queue; /* [first, n) wait */
     int64_t first;
     bool is_draining, is_ended;
-    bool has_enough;       /* the sink said SM_END */
+    bool has_enough;  /* the sink said SM_END */
+    sm_status failed; /* or it failed: it is not called again, whoever asks is told */
+    sm_error error;
     int waiter;            /* the driver to whom the sink said SM_WAIT; −1 */
     _Atomic int64_t *rows; /* counted here where set */
 } smi_outlet;
 void smi_outlet_init(smi_outlet *o, const sm_sink *sink);
 void smi_outlet_release(smi_outlet *o);
 void smi_outlet_put(smi_outlet *o, sm_batch *taken);
-/* SM_WAIT: this driver waits for the sink, or too much is queued. SM_END: the sink has enough. */
+/* SM_WAIT: this driver waits for the sink, or too much is queued. SM_END: the sink has enough. What
+ * a sink failed with is told to every caller from then on. */
 sm_status smi_outlet_drain(smi_outlet *o, smi_driver *d, sm_error *e);
 bool smi_outlet_is_empty(smi_outlet *o);
 

@@ -73,7 +73,11 @@ static sm_status empty_queue(smi_outlet *o, smi_driver *d, sm_error *e)
         const sm_status st = o->sink->push(o->sink->ctx, rows, d->waker, e);
         sm_mutex_lock(&o->lock);
         if (st != SM_OK) {
-            o->has_enough = st != SM_WAIT; /* a sink that failed is not called again either */
+            o->has_enough = st == SM_END;
+            if (!sm_status_is_answer(st)) {
+                o->failed = st;
+                o->error = *e;
+            }
             return st;
         }
         if (o->rows) {
@@ -89,9 +93,12 @@ sm_status smi_outlet_drain(smi_outlet *o, smi_driver *d, sm_error *e)
 {
     sm_mutex_lock(&o->lock);
     const int64_t n = o->queue.n - o->first;
-    if (o->has_enough) {
+    if (o->has_enough || o->failed) {
+        if (o->failed) {
+            *e = o->error;
+        }
         sm_mutex_unlock(&o->lock);
-        return SM_END;
+        return o->failed ? o->failed : SM_END;
     }
     const bool may = !o->is_draining && (o->waiter < 0 || o->waiter == d->index);
     if (!may || (n == 0 && !o->is_ended)) {
@@ -320,7 +327,7 @@ void smi_collect_take(smi_end *end, smi_batches *out)
 {
     collect_end *c = (collect_end *)end;
     if (c->rows.n > 1) {
-        qsort(c->rows.items, (size_t)c->rows.n, sizeof(*c->rows.items), by_place);
+        qsort(c->rows.items, (size_t)c->rows.n, sizeof(sm_batch *), by_place);
     }
     *out = c->rows;
     c->rows = (smi_batches){0};

@@ -423,6 +423,33 @@ static void ends_when_the_sink_has_enough(void **state)
     sm_buf_release(&text);
 }
 
+/* Fails at its third call, and says so of every later one. */
+static sm_status failing_push(void *ctx, sm_batch *rows, sm_waker waker, sm_error *e)
+{
+    int *calls = ctx;
+    return ++*calls < 3 ? SM_OK : sm_fail(e, SM_DENIED, "call %d", *calls);
+}
+
+static void calls_a_sink_that_failed_no_more(void **state)
+{
+    sm_buf text = {0};
+    k_lines(&text, 20000, 50, 3);
+    const sm_str file = sm_buf_str(&text);
+    for (int t = 0; t < SM_COUNT(k_threads) * 20; t++) {
+        int calls = 0;
+        sm_error e = {0};
+        kit k = kit_new(k_threads[t / 20], 1000, 0);
+        k_plan(&k, k_scan(&k, k_dataset(&k, K_SCHEMA, &file, 1, false)));
+        const sm_exec_env env = k_env(&k);
+        const sm_sink main = {.ctx = &calls, .push = failing_push};
+        assert_status(sm_exec_run(&k.plan, &env, &main, NULL, &k.report, &e), SM_DENIED, &e);
+        assert_string_equal(e.what, "call 3");
+        assert_int_equal(calls, 3);
+        kit_free(&k);
+    }
+    sm_buf_release(&text);
+}
+
 /* Cancels the run after some batches. */
 typedef struct cancel_sink {
     sm_cancel cancel;
@@ -576,6 +603,7 @@ int main(void)
         cmocka_unit_test(limit_hides_later_failures),
         cmocka_unit_test(tells_first_failure),
         cmocka_unit_test(ends_when_the_sink_has_enough),
+        cmocka_unit_test(calls_a_sink_that_failed_no_more),
         cmocka_unit_test(stops_when_cancelled),
         cmocka_unit_test(refuses_by_budget),
         cmocka_unit_test(survives_store_faults),
