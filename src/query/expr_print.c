@@ -14,7 +14,15 @@ static void print_name(sm_str name, sm_buf *out)
         is_plain = is_plain && ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
                                 (uint8_t)c >= 0x80 || (i > 0 && c >= '0' && c <= '9'));
     }
-    sm_buf_printf(out, is_plain ? "%.*s" : "\"%.*s\"", SM_STR_ARG(name));
+    if (is_plain) {
+        sm_buf_text(out, name);
+        return;
+    }
+    sm_buf_text(out, SM_STR("\""));
+    for (size_t i = 0; i < name.len; i++) {
+        sm_buf_text(out, name.data[i] == '"' ? SM_STR("\"\"") : (sm_str){name.data + i, 1});
+    }
+    sm_buf_text(out, SM_STR("\""));
 }
 
 static void print_value(sm_value v, sm_buf *out)

@@ -2,9 +2,10 @@
  *
  * query/optimize.c: a bound plan to a better one with the same rows in the same order.
  *
- * Passes    1 filters to where their columns come from; equalities between the sides of a cross
- *             join become keys
- *           2 joins of aggregates over equal inputs become one aggregate (opt_merge.c), then 1
+ * Passes    1 joins of aggregates over equal inputs become one aggregate (opt_merge.c): first of all,
+ *             while filters still stand above the aggregates, where both sides' may differ
+ *           2 filters to where their columns come from; equalities between the sides of a cross
+ *             join become keys; then 1 and 2 again, for the joins that this has made
  *           3 only the columns that are used, from the scan on (opt_prune.c)
  *           4 what a projection computes several times is computed once below it (opt_share.c)
  *           5 LIMIT into the SORT below it
@@ -213,6 +214,7 @@ void smi_opt_bounds(sm_arena *a, sm_plan_node *n)
 
 sm_plan_node *smi_optimize(sm_arena *a, sm_plan_node *root)
 {
+    root = smi_opt_merge_aggregates(a, root);
     root = smi_opt_push_filters(a, root);
     root = smi_opt_merge_aggregates(a, root);
     root = smi_opt_push_filters(a, root);

@@ -347,10 +347,8 @@ static sm_status parse_call(smi_parser *p, smi_ast **out)
     bool done = false;
     call->name = smi_tok_text(p->sql, p->toks[p->at], p->a);
     p->at += 2; /* name ( */
-    SM_TRY(smi_nest(p));
     SM_TRY(parse_worded_call(p, call, &done));
     if (done) {
-        p->nesting--;
         *out = call;
         return finish(p, call);
     }
@@ -371,7 +369,6 @@ static sm_status parse_call(smi_parser *p, smi_ast **out)
         p->at++;
         SM_TRY(parse_over(p, &call->over));
     }
-    p->nesting--;
     *out = call;
     return finish(p, call);
 }
@@ -384,7 +381,6 @@ static sm_status parse_list(smi_parser *p, smi_ast **out)
     smi_ast **args = NULL;
     int64_t n = 0, cap = 0;
     p->at++;
-    SM_TRY(smi_nest(p));
     if (!smi_accept_op(p, "]")) {
         do {
             args = sm_arena_grow(p->a, args, n, &cap, sizeof(*args));
@@ -393,7 +389,6 @@ static sm_status parse_list(smi_parser *p, smi_ast **out)
         } while (smi_accept_op(p, ","));
         SM_TRY(smi_expect_op(p, "]"));
     }
-    p->nesting--;
     *out = node_of(p, SMI_AST_LIST, off, args, (int32_t)n);
     return finish(p, *out);
 }
@@ -404,7 +399,6 @@ static sm_status parse_struct(smi_parser *p, smi_ast **out)
     smi_ast **args = NULL;
     int64_t n = 0, cap = 0;
     p->at++;
-    SM_TRY(smi_nest(p));
     if (!smi_accept_op(p, "}")) {
         do {
             const smi_tok key = p->toks[p->at];
@@ -420,7 +414,6 @@ static sm_status parse_struct(smi_parser *p, smi_ast **out)
         } while (smi_accept_op(p, ","));
         SM_TRY(smi_expect_op(p, "}"));
     }
-    p->nesting--;
     *out = node_of(p, SMI_AST_STRUCT, off, args, (int32_t)n);
     return finish(p, *out);
 }
@@ -429,7 +422,6 @@ static sm_status parse_paren(smi_parser *p, smi_ast **out)
 {
     const uint32_t off = p->toks[p->at].off;
     p->at++;
-    SM_TRY(smi_nest(p));
     if (smi_starts_query(p, 0)) {
         smi_ast *const x = smi_ast_new(p, SMI_AST_SUBQUERY, off);
         SM_TRY(smi_parse_query(p, &x->select));
@@ -437,7 +429,6 @@ static sm_status parse_paren(smi_parser *p, smi_ast **out)
     } else {
         SM_TRY(smi_parse_expr(p, out));
     }
-    p->nesting--;
     SM_TRY(smi_expect_op(p, ")"));
     return (*out)->kind == SMI_AST_SUBQUERY ? finish(p, *out) : SM_OK;
 }
@@ -498,10 +489,7 @@ static sm_status parse_word(smi_parser *p, smi_ast **out)
         return parse_case(p, out);
     }
     if (calls && (smi_peek_word(p, 0, "cast") || smi_peek_word(p, 0, "try_cast"))) {
-        SM_TRY(smi_nest(p));
-        SM_TRY(parse_cast(p, out));
-        p->nesting--;
-        return SM_OK;
+        return parse_cast(p, out);
     }
     if (smi_peek_word(p, 0, "null")) {
         return make_literal(p, sm_value_null(&sm_type_null), out);
@@ -707,7 +695,6 @@ static sm_status parse_in(smi_parser *p, bool negate, smi_ast **out)
     smi_ast **args = NULL;
     int64_t n = 0, cap = 0;
     SM_TRY(smi_expect_op(p, "("));
-    SM_TRY(smi_nest(p));
     if (smi_starts_query(p, 0)) {
         smi_sql_fail(p->sql, p->toks[p->at].off, p->e, SM_UNSUPPORTED,
                      "IN (SELECT …) is not supported");
@@ -721,7 +708,6 @@ static sm_status parse_in(smi_parser *p, bool negate, smi_ast **out)
         SM_TRY(smi_parse_expr(p, &args[n]));
         n++;
     } while (smi_accept_op(p, ","));
-    p->nesting--;
     SM_TRY(smi_expect_op(p, ")"));
     *out = node_of(p, SMI_AST_IN, x->off, args, (int32_t)n);
     SM_TRY(finish(p, *out));
