@@ -58,12 +58,13 @@ static sm_status no_column(const smi_bind *b, const smi_ast *ast, sm_error *e)
         names[n++] = b->scope.cols[i].name;
         names[n++] = b->scope.cols[i].table;
     }
-    const char *const near = sm_nearest_name(name, names, n);
-    const char *const near_first =
-        ast->n_parts > 1 && !near ? sm_nearest_name(ast->parts[0], names, n) : NULL;
+    sm_str near = smi_nearest(name, names, n);
+    if (ast->n_parts > 1 && near.len == 0) {
+        near = smi_nearest(ast->parts[0], names, n);
+    }
     fail(b, ast, e, SM_NAME, "no column", name);
-    if (near || near_first) {
-        sm_error_todo(e, "Did you mean \"%s\"?", near ? near : near_first);
+    if (near.len > 0) {
+        sm_error_todo(e, "Did you mean \"%.*s\"?", SM_STR_ARG(near));
     }
     return SM_NAME;
 }
@@ -82,10 +83,10 @@ static sm_status bind_field(smi_bind *b, const smi_ast *ast, const sm_expr *x, s
         for (int32_t k = 0; k < x->type->n_fields; k++) {
             names[k] = x->type->fields[k].name;
         }
-        const char *const near = sm_nearest_name(name, names, x->type->n_fields);
+        const sm_str near = smi_nearest(name, names, x->type->n_fields);
         fail(b, ast, e, SM_NAME, "no field", name);
-        if (near) {
-            sm_error_todo(e, "Did you mean \"%s\"?", near);
+        if (near.len > 0) {
+            sm_error_todo(e, "Did you mean \"%.*s\"?", SM_STR_ARG(near));
         }
         return SM_NAME;
     }

@@ -53,11 +53,11 @@ static sm_status check_excluded(selecting *t, const smi_ast *star, const bool *h
             for (int64_t k = 0; k < t->b.scope.n; k++) {
                 names[k] = t->b.scope.cols[k].name;
             }
-            const char *const near = sm_nearest_name(star->names[i], names, t->b.scope.n);
+            const sm_str near = smi_nearest(star->names[i], names, t->b.scope.n);
             smi_sql_fail(t->b.sql, star->off, e, SM_NAME, "EXCLUDE: no column \"%.*s\"",
                          SM_STR_ARG(star->names[i]));
-            if (near) {
-                sm_error_todo(e, "Did you mean \"%s\"?", near);
+            if (near.len > 0) {
+                sm_error_todo(e, "Did you mean \"%.*s\"?", SM_STR_ARG(near));
             }
             return SM_NAME;
         }

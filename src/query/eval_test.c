@@ -144,8 +144,9 @@ static void expect_in(int64_t k, sm_buf *out)
 }
 static void expect_class(int64_t k, sm_buf *out)
 {
-    static const char *const names[] = {"one", "two or three letters or so", "two or three letters "
-                                                                              "or so",
+    static const char *const names[] = {"one", "two or three letters or so",
+                                        "two or three letters "
+                                        "or so",
                                         "NULL"};
     sm_buf_printf(out, "%s", names[k % 4]);
 }
@@ -355,8 +356,8 @@ static void test_failures(void **unused)
             const sm_status st = sm_expr_eval(x, both[d], NULL, into, &c, &e);
             if (st != cases[k].want || e.line != 1 || e.byte != cases[k].byte ||
                 !strstr(e.what, cases[k].what)) {
-                fail_msg("%s: %s at %lld: %s", cases[k].expr, sm_status_name(st),
-                         (long long)e.byte, e.what);
+                fail_msg("%s: %s at %lld: %s", cases[k].expr, sm_status_name(st), (long long)e.byte,
+                         e.what);
             }
             sm_batch_release(into);
         }
@@ -419,9 +420,9 @@ static void test_bounds(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_values),   cmocka_unit_test(test_layouts),
+        cmocka_unit_test(test_values),      cmocka_unit_test(test_layouts),
         cmocka_unit_test(test_keeps_input), cmocka_unit_test(test_select),
-        cmocka_unit_test(test_failures), cmocka_unit_test(test_budget),
+        cmocka_unit_test(test_failures),    cmocka_unit_test(test_budget),
         cmocka_unit_test(test_bounds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -28,6 +28,10 @@ sm_status smi_expr_fail(const sm_expr *x, sm_error *e, sm_status st, const char 
 /** Adds the place of a bound expression to an error made below. */
 sm_status smi_expr_place(const sm_expr *x, sm_error *e, sm_status st);
 
+/** The nearest of the names, "" where none is near. Names here are parts of the SQL text, not ended
+ * by NUL, which is why sm_nearest_name is not enough. */
+sm_str smi_nearest(sm_str wanted, const sm_str *names, int64_t n_names);
+
 /* ---- tokens ---------------------------------------------------------------------------------- */
 
 typedef enum smi_tok_kind {

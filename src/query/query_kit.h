@@ -44,8 +44,8 @@ static const struct {
     {"broken", "SELECT Key\nFROM log WHERE Kye = 1"},
 };
 
-static sm_status kit_table(void *ctx, const sm_str *parts, int32_t n, sm_arena *a,
-                           sm_relation *out, sm_error *e)
+static sm_status kit_table(void *ctx, const sm_str *parts, int32_t n, sm_arena *a, sm_relation *out,
+                           sm_error *e)
 {
     const sm_str name = parts[n - 1];
     for (int i = 0; i < SM_COUNT(kit_views); i++) {

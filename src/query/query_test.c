@@ -42,7 +42,8 @@ static const struct {
     {"SELECT k FROM logs", SM_NAME, 1, 15, "no table \"logs\"", NULL},
     {"SELECT Kye FROM log", SM_NAME, 1, 8, "no column \"Kye\"", "\"Key\""},
     {"SELECT l.Kye FROM log l", SM_NAME, 1, 8, "no column \"Kye\"", "\"Key\""},
-    {"SELECT Key FROM log a, log b", SM_NAME, 1, 8, "several tables have a column \"Key\"", "t.Key"},
+    {"SELECT Key FROM log a, log b", SM_NAME, 1, 8, "several tables have a column \"Key\"",
+     "t.Key"},
     {"SELECT lenght(Key) FROM log", SM_NAME, 1, 8, "no function \"lenght\"", "\"length\""},
     {"SELECT p.z FROM t", SM_NAME, 1, 8, "no field \"z\"", NULL},
     {"SELECT i.x FROM t", SM_TYPE, 1, 8, "INTEGER has no field \"x\"", NULL},
@@ -74,7 +75,8 @@ static const struct {
     {"SELECT length(s) OVER () FROM t", SM_SYNTAX, 1, 8, "no window function", NULL},
     {"SELECT i FROM t WHERE rank() OVER () = 1", SM_SYNTAX, 1, 23, "may not stand in WHERE", NULL},
     {"SELECT qcut(i, 0) OVER () FROM t", SM_INVALID, 1, 16, "number of classes", NULL},
-    {"SELECT length(DISTINCT s) FROM t", SM_SYNTAX, 1, 8, "no aggregate: it takes no DISTINCT", NULL},
+    {"SELECT length(DISTINCT s) FROM t", SM_SYNTAX, 1, 8, "no aggregate: it takes no DISTINCT",
+     NULL},
     {"SELECT i FROM t GROUP BY 2", SM_RANGE, 1, 26, "GROUP BY 2: the list has 1 columns", NULL},
     {"SELECT i FROM t ORDER BY 0", SM_RANGE, 1, 26, "ORDER BY 0", NULL},
     {"SELECT DISTINCT i FROM t ORDER BY b", SM_SYNTAX, 1, 35, "only columns of the list", NULL},
@@ -144,9 +146,9 @@ static void test_limits(void **unused)
     assert_status(plan_repeated("", " ", (1 << 20) + 1, "", &e), SM_LIMIT, &e);
     /* written out, each level doubles */
     assert_status(plan_repeated("SELECT ", "coalesce(", 60, "1", &e), SM_SYNTAX, &e);
-    assert_status(plan_repeated("SELECT 1 AS a0, a0+a0 AS a1, a1+a1 AS a2, a2+a2 AS a3", "", 1, "",
-                                &e),
-                  SM_OK, &e);
+    assert_status(
+        plan_repeated("SELECT 1 AS a0, a0+a0 AS a1, a1+a1 AS a2, a2+a2 AS a3", "", 1, "", &e),
+        SM_OK, &e);
     /* long is not deep */
     assert_status(plan_repeated("SELECT true", " AND true", 20000, "", &e), SM_OK, &e);
     assert_status(plan_repeated("SELECT 1 IN (1", ", 1", 20000, ")", &e), SM_OK, &e);
@@ -194,9 +196,10 @@ static const struct {
      "PROJECT i\n"
      "  FILTER ((i > 5) AND not(((s = 'x') OR b IS NULL)))\n"
      "    SCAN t [i, b, s] bounds: i > 5\n"},
-    {"SELECT i FROM t WHERE NOT i <> 3 AND p.x >= 2", "PROJECT i\n"
-                                                      "  FILTER ((i = 3) AND (p.x >= 2))\n"
-                                                      "    SCAN t [i, p] bounds: i = 3 AND p.x >= 2\n"},
+    {"SELECT i FROM t WHERE NOT i <> 3 AND p.x >= 2",
+     "PROJECT i\n"
+     "  FILTER ((i = 3) AND (p.x >= 2))\n"
+     "    SCAN t [i, p] bounds: i = 3 AND p.x >= 2\n"},
     {"SELECT Key FROM log WHERE Day BETWEEN CAST(var('month') || '-01' AS DATE) AND '2022-04-30'",
      "PROJECT Key\n"
      "  FILTER ((Day >= DATE '2022-04-01') AND (Day <= DATE '2022-04-30'))\n"
@@ -405,7 +408,8 @@ static void test_merged_plans(void **unused)
          "USING (Key)",
          "PROJECT \"sum(Secs)\" AS Xs, \"max(Day)\" AS d\n"
          "  AGGREGATE by Key: sum(Secs) FILTER ((Kind = 'X')), max(Day)\n"
-         "    PROJECT Key, Day, Secs, CASE WHEN App IN ('a', 'b') THEN 'X' WHEN (App = 'c') THEN 'Y' "
+         "    PROJECT Key, Day, Secs, CASE WHEN App IN ('a', 'b') THEN 'X' WHEN (App = 'c') THEN "
+         "'Y' "
          "END AS Kind\n"
          "      FILTER ((Key <> '0') AND (Secs > 0))\n"
          "        SCAN log [Key, App, Secs, Day] bounds: Secs > 0\n"},

@@ -63,6 +63,17 @@ sm_status smi_expr_place(const sm_expr *x, sm_error *e, sm_status st)
     return st;
 }
 
+sm_str smi_nearest(sm_str wanted, const sm_str *names, int64_t n_names)
+{
+    const char *const near = sm_nearest_name(wanted, names, n_names);
+    for (int64_t i = 0; near && i < n_names; i++) {
+        if (names[i].data == near) {
+            return names[i];
+        }
+    }
+    return SM_STR("");
+}
+
 /* ---- characters ------------------------------------------------------------------------------ */
 
 static bool is_digit(char c)
