@@ -72,6 +72,7 @@ static sm_status no_column(const smi_bind *b, const smi_ast *ast, sm_error *e)
 static sm_status bind_field(smi_bind *b, const smi_ast *ast, const sm_expr *x, sm_str name,
                             const sm_expr **out, sm_error *e)
 {
+    SM_ASSERT(x != NULL);
     if (x->type->id != SM_TYPE_STRUCT) {
         const sm_str t = smi_type_text(b->q->a, x->type);
         return smi_sql_fail(b->sql, ast->off, e, SM_TYPE, "%.*s has no field \"%.*s\"",
@@ -232,6 +233,7 @@ static sm_status bind_case(smi_bind *b, const smi_ast *ast, const sm_expr **out,
         }
     }
     SM_TRY(meet_all(b, values, n_values, 1, false, &type, e));
+    SM_ASSERT(type != NULL);
     for (int32_t i = 0; i < n; i++) {
         if (i % 2 == 1 || i + 1 == n) {
             args[i] = smi_cast(b->q->a, args[i], type);
@@ -255,6 +257,7 @@ static sm_status bind_in(smi_bind *b, const smi_ast *ast, const sm_expr **out, s
         SM_TRY(smi_bind_expr(b, ast->args[i], &args[i], e));
     }
     SM_TRY(meet_all(b, args, n, 1, true, &type, e));
+    SM_ASSERT(type != NULL);
     for (int32_t i = 0; i < n; i++) {
         args[i] = smi_cast(b->q->a, args[i], type);
         is_const = is_const && (i == 0 || args[i]->kind == SM_EXPR_CONST);
@@ -314,13 +317,13 @@ static sm_status bind_written_out(smi_bind *b, const smi_ast *ast, const char *n
     }
     smi_ast *const x = ast_of(b, SMI_AST_CASE, ast, is_if || is_nullif ? 3 : 2 * n - 1);
     if (is_if) {
-        memcpy(x->args, ast->args, 3 * sizeof(*x->args));
+        memcpy(x->args, ast->args, 3 * sizeof(void *));
         return bind_case(b, x, out, e);
     }
     if (is_nullif) {
         x->args[0] = ast_of(b, SMI_AST_CALL, ast, 2);
         x->args[0]->name = SM_STR("=");
-        memcpy(x->args[0]->args, ast->args, 2 * sizeof(*x->args));
+        memcpy(x->args[0]->args, ast->args, 2 * sizeof(void *));
         x->args[1] = ast_null(b, ast);
         x->args[2] = ast->args[0];
         return bind_case(b, x, out, e);
@@ -473,6 +476,7 @@ static sm_status bind_over(smi_bind *b, const smi_over *over, sm_window_item *w,
     for (int32_t i = 0; i < over->n_order; i++) {
         const sm_expr *x = NULL;
         SM_TRY(smi_bind_expr(b, over->order[i].expr, &x, e));
+        SM_ASSERT(x != NULL);
         if (sm_type_is_nested(x->type->id)) {
             return smi_expr_fail(x, e, SM_TYPE, "lists and structs have no order");
         }
@@ -600,6 +604,7 @@ static sm_status bind_cast(smi_bind *b, const smi_ast *ast, const sm_expr **out,
     const sm_expr place = smi_place(b->sql, ast->off, ast->end);
     const sm_expr *x = NULL;
     SM_TRY(smi_bind_expr(b, ast->args[0], &x, e));
+    SM_ASSERT(x != NULL);
     const bool nested = sm_type_is_nested(x->type->id) || sm_type_is_nested(ast->type->id);
     const bool is_free = x->type->id == SM_TYPE_NULL || ast->type->id == SM_TYPE_STRING;
     if (nested && !sm_type_eq(x->type, ast->type) && !is_free) {
@@ -681,6 +686,7 @@ sm_status smi_bind_constant(smi_bind *b, const smi_ast *ast, sm_value *out, sm_e
 {
     const sm_expr *x = NULL;
     SM_TRY(smi_bind_expr(b, ast, &x, e));
+    SM_ASSERT(x != NULL);
     if (x->kind == SM_EXPR_CONST) {
         *out = x->value;
         out->type = smi_plain_type(x->type);

@@ -639,6 +639,7 @@ static sm_status bind_union(smi_query *q, const sm_sql *sql, const smi_cte *ctes
     sm_plan_node *sides[2] = {0};
     SM_TRY(smi_bind_select(q, sql, ctes, s->left, &sides[0], e));
     SM_TRY(smi_bind_select(q, sql, ctes, s->right, &sides[1], e));
+    SM_ASSERT(sides[0] != NULL && sides[1] != NULL);
     const int32_t n = sides[0]->schema->n_fields;
     if (n != sides[1]->schema->n_fields) {
         return smi_sql_fail(sql, s->right->off, e, SM_SYNTAX, "UNION of %d columns with %d columns",
@@ -679,6 +680,7 @@ static sm_status order_output(smi_query *q, const sm_sql *sql, const smi_select 
                          .no_window = "in ORDER BY of a UNION"},
                    .s = s,
                    .plan = *plan};
+    SM_ASSERT(*plan != NULL);
     const sm_type *const schema = (*plan)->schema;
     if (s->n_order == 0 && !s->order_all) {
         return SM_OK;

@@ -205,7 +205,8 @@ static int number_rank(const sm_type *t)
     }
 }
 
-int smi_cast_cost(const sm_expr *x, const sm_type *to)
+/* The cost of an implicit cast, 0 where none is needed, −1 where there is none. */
+static int cast_cost(const sm_expr *x, const sm_type *to)
 {
     const sm_type *const from = smi_plain_type(x->type);
     if (sm_type_eq(from, to)) {
@@ -334,7 +335,7 @@ static int cost_of(const smi_call_bind *b, const signature *sig, const sm_type *
         const sm_str p = sig->params[i < sig->n_params ? i : sig->n_params - 1];
         const sm_type *want = type_of_word(p);
         if (want) {
-            const int one = smi_cast_cost(b->args[i], want);
+            const int one = cast_cost(b->args[i], want);
             if (one < 0) {
                 return -1;
             }
@@ -342,6 +343,7 @@ static int cost_of(const smi_call_bind *b, const signature *sig, const sm_type *
         } else if (sm_str_is(p, "any")) {
             want = smi_plain_type(b->args[i]->type);
         } else {
+            SM_ASSERT(p.data != NULL); /* every parameter has a word */
             want = meet_letter(b, sig, p.data[0]);
             const bool is_number =
                 p.data[0] != 'N' ||
@@ -383,7 +385,7 @@ sm_status smi_bind_signature(smi_call_bind *b, sm_error *e)
         if (cost >= 0 && (best_cost < 0 || cost < best_cost)) {
             best_cost = cost;
             best = sig;
-            memcpy(best_targets, targets, (size_t)b->n_args * sizeof(*targets));
+            memcpy(best_targets, targets, (size_t)b->n_args * sizeof(void *));
         }
     }
     if (best_cost < 0) {

@@ -15,6 +15,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+typedef enum smi_cmp { SMI_EQ, SMI_NE, SMI_LT, SMI_LE, SMI_GT, SMI_GE } smi_cmp;
+
 /* ---- bits ------------------------------------------------------------------------------------ */
 
 static void pack64(const uint8_t bytes[64], uint8_t *bits)
@@ -177,7 +179,8 @@ static void compare_any(smi_cmp op, const sm_column *x, const sm_column *y, int6
 
 static const smi_cmp mirror[] = {SMI_EQ, SMI_NE, SMI_GT, SMI_GE, SMI_LT, SMI_LE};
 
-void smi_compare_bits(smi_cmp op, const sm_column *x, const sm_column *y, int64_t n, uint8_t *bits)
+static void compare_bits(smi_cmp op, const sm_column *x, const sm_column *y, int64_t n,
+                         uint8_t *bits)
 {
     typedef void (*kernel)(smi_cmp, const sm_column *, const sm_column *, int64_t, uint8_t *);
     static const kernel kernels[] = {
@@ -214,7 +217,7 @@ void smi_compare_bits(smi_cmp op, const sm_column *x, const sm_column *y, int64_
 
 static sm_status compare(smi_cmp op, const sm_fn_call *call, sm_column *out)
 {
-    smi_compare_bits(op, &call->args[0], &call->args[1], call->n_rows, (uint8_t *)out->values);
+    compare_bits(op, &call->args[0], &call->args[1], call->n_rows, (uint8_t *)out->values);
     return SM_OK;
 }
 
@@ -280,7 +283,7 @@ static sm_status distinct_test(const sm_fn_call *call, bool want, sm_column *out
     SM_TRY(smi_column_new(&sm_type_bool, call->n_rows, call->into, out, e));
     SM_TRY(smi_column_new(&sm_type_bool, call->n_rows, call->into, &equal, e));
     if (!is_null_type) {
-        smi_compare_bits(SMI_EQ, x, y, call->n_rows, (uint8_t *)equal.values);
+        compare_bits(SMI_EQ, x, y, call->n_rows, (uint8_t *)equal.values);
     }
     for (int64_t i = 0; i < call->n_rows; i++) {
         const bool has_x = is_valid_at(x, i), has_y = is_valid_at(y, i);

@@ -2,8 +2,8 @@
  *
  * query/optimize.c: a bound plan to a better one with the same rows in the same order.
  *
- * Passes    1 joins of aggregates over equal inputs become one aggregate (opt_merge.c): first of all,
- *             while filters still stand above the aggregates, where both sides' may differ
+ * Passes    1 joins of aggregates over equal inputs become one aggregate (opt_merge.c): first of
+ *             all, while filters still stand above the aggregates, where both sides' may differ
  *           2 filters to where their columns come from; equalities between the sides of a cross
  *             join become keys; then 1 and 2 again, for the joins that this has made
  *           3 only the columns that are used, from the scan on (opt_prune.c)
@@ -165,14 +165,14 @@ static sm_plan_node *push(sm_arena *a, sm_plan_node *n, preds down)
     return filtered(a, n, down);
 }
 
-sm_plan_node *smi_opt_push_filters(sm_arena *a, sm_plan_node *n)
+static sm_plan_node *push_filters(sm_arena *a, sm_plan_node *n)
 {
     return push(a, n, (preds){0});
 }
 
 /* ---- LIMIT ----------------------------------------------------------------------------------- */
 
-sm_plan_node *smi_opt_limits(sm_arena *a, sm_plan_node *n)
+static sm_plan_node *push_limits(sm_arena *a, sm_plan_node *n)
 {
     if (n->kind == SM_PLAN_LIMIT && n->as.limit.limit >= 0) {
         sm_plan_node *below = n->inputs[0];
@@ -186,14 +186,14 @@ sm_plan_node *smi_opt_limits(sm_arena *a, sm_plan_node *n)
         }
     }
     for (int32_t i = 0; i < n->n_inputs; i++) {
-        n->inputs[i] = smi_opt_limits(a, n->inputs[i]);
+        n->inputs[i] = push_limits(a, n->inputs[i]);
     }
     return n;
 }
 
 /* ---- bounds ---------------------------------------------------------------------------------- */
 
-void smi_opt_bounds(sm_arena *a, sm_plan_node *n)
+static void set_bounds(sm_arena *a, sm_plan_node *n)
 {
     if (n->kind == SM_PLAN_FILTER && n->inputs[0]->kind == SM_PLAN_SCAN) {
         sm_plan_node *const scan = n->inputs[0];
@@ -206,7 +206,7 @@ void smi_opt_bounds(sm_arena *a, sm_plan_node *n)
         scan->as.scan.want.bounds = bounds;
     }
     for (int32_t i = 0; i < n->n_inputs; i++) {
-        smi_opt_bounds(a, n->inputs[i]);
+        set_bounds(a, n->inputs[i]);
     }
 }
 
@@ -215,12 +215,12 @@ void smi_opt_bounds(sm_arena *a, sm_plan_node *n)
 sm_plan_node *smi_optimize(sm_arena *a, sm_plan_node *root)
 {
     root = smi_opt_merge_aggregates(a, root);
-    root = smi_opt_push_filters(a, root);
+    root = push_filters(a, root);
     root = smi_opt_merge_aggregates(a, root);
-    root = smi_opt_push_filters(a, root);
+    root = push_filters(a, root);
     root = smi_opt_prune(a, root);
     root = smi_opt_share(a, root);
-    root = smi_opt_limits(a, root);
-    smi_opt_bounds(a, root);
+    root = push_limits(a, root);
+    set_bounds(a, root);
     return root;
 }

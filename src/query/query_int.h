@@ -223,8 +223,6 @@ extern const sm_type smi_type_int_literal, smi_type_str_literal;
 bool smi_is_literal(const sm_expr *x);
 const sm_type *smi_plain_type(const sm_type *t); /* a literal's type made ordinary */
 
-/** The cost of an implicit cast, 0 where none is needed, −1 where there is none. */
-int smi_cast_cost(const sm_expr *x, const sm_type *to);
 /** The type that both are cast to for CASE, UNION, IN and the like; NULL where there is none. */
 const sm_type *smi_common_type(sm_arena *a, const sm_type *x, const sm_type *y);
 /** The same for two expressions, literals adapting; `for_compare`: text meets numbers as number. */
@@ -390,10 +388,6 @@ sm_status smi_lower(sm_str s, sm_buf *out, sm_error *e);
 /** The cast of one column; also the meaning of constants' casts. */
 sm_status smi_cast_column(const sm_expr *x, const sm_column *in, sm_batch *into, sm_column *out,
                           sm_error *e);
-/** Compares rows of equal types into a BOOLEAN column: op is one of = < L (<=) … of fn_compare.c.
- * */
-typedef enum smi_cmp { SMI_EQ, SMI_NE, SMI_LT, SMI_LE, SMI_GT, SMI_GE } smi_cmp;
-void smi_compare_bits(smi_cmp op, const sm_column *x, const sm_column *y, int64_t n, uint8_t *bits);
 
 /** What IN needs, made when it is bound. */
 const void *smi_prepare_in(const sm_expr *in, sm_arena *a);
@@ -479,12 +473,9 @@ bool smi_window_eq(const sm_window_item *x, const sm_window_item *y);
 bool smi_plan_eq(const sm_plan_node *x, const sm_plan_node *y);
 
 /* the optimizer's passes, in their order */
-sm_plan_node *smi_opt_push_filters(sm_arena *a, sm_plan_node *n);
 sm_plan_node *smi_opt_merge_aggregates(sm_arena *a, sm_plan_node *n);
 sm_plan_node *smi_opt_prune(sm_arena *a, sm_plan_node *root);
 sm_plan_node *smi_opt_share(sm_arena *a, sm_plan_node *n);
-sm_plan_node *smi_opt_limits(sm_arena *a, sm_plan_node *n);
-void smi_opt_bounds(sm_arena *a, sm_plan_node *n);
 sm_plan_node *smi_optimize(sm_arena *a, sm_plan_node *root);
 
 #endif

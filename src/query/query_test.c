@@ -1,8 +1,10 @@
-/* query/query_test.c: queries to plans: what is parsed, how it is bound and what the optimizer makes
- * of it; and for what is wrong, the status, the place, the cause and the advice. */
-#include "query/query_kit.h"
+/* query/query_test.c: queries to plans: what is parsed, how it is bound and what the optimizer
+ * makes of it; and for what is wrong, the status, the place, the cause and the advice. */
+#include "test.h"
 
-/* ---- errors --------------------------------------------------------------------------------- */
+#include "query/query_testkit.h"
+
+/* ---- errors ---------------------------------------------------------------------------------- */
 
 static const struct {
     const char *sql;
@@ -111,7 +113,7 @@ static void test_errors(void **unused)
     }
 }
 
-/* ---- limits --------------------------------------------------------------------------------- */
+/* ---- limits ---------------------------------------------------------------------------------- */
 
 /* prefix, n times `unit`, suffix. */
 static sm_status plan_repeated(const char *prefix, const char *unit, int n, const char *suffix,
@@ -179,7 +181,7 @@ static void test_no_explosion(void **unused)
     sm_arena_free(a);
 }
 
-/* ---- plans ---------------------------------------------------------------------------------- */
+/* ---- plans ----------------------------------------------------------------------------------- */
 
 static const struct {
     const char *sql, *plan;
@@ -334,7 +336,7 @@ static void test_plans(void **unused)
     }
 }
 
-/* ---- merged aggregates -------------------------------------------------------------------------- */
+/* ---- merged aggregates ----------------------------------------------------------------------- */
 
 static const struct {
     const char *sql;
@@ -432,7 +434,7 @@ static void test_merged_plans(void **unused)
     }
 }
 
-/* ---- tables --------------------------------------------------------------------------------- */
+/* ---- tables ---------------------------------------------------------------------------------- */
 
 static void test_tables(void **unused)
 {

@@ -30,6 +30,11 @@ static sm_status parse_at(smi_parser *p, int strength, smi_ast **out);
 
 /* ---- making nodes ---------------------------------------------------------------------------- */
 
+static smi_ast **grow_asts(smi_parser *p, smi_ast **items, int64_t n, int64_t *cap)
+{
+    return sm_arena_grow(p->a, items, n, cap, sizeof(void *));
+}
+
 static sm_status finish(smi_parser *p, smi_ast *x)
 {
     x->end = p->at > 0 ? p->toks[p->at - 1].end : x->off;
@@ -77,11 +82,11 @@ static sm_status make_logic(smi_parser *p, smi_ast_kind kind, smi_ast *first, co
 {
     smi_ast **args = NULL;
     int64_t n = 0, cap = 0;
-    args = sm_arena_grow(p->a, args, n, &cap, sizeof(*args));
+    args = grow_asts(p, args, n, &cap);
     args[n++] = first;
     while (smi_peek_word(p, 0, word)) {
         p->at++;
-        args = sm_arena_grow(p->a, args, n, &cap, sizeof(*args));
+        args = grow_asts(p, args, n, &cap);
         SM_TRY(parse_at(p, strength + 1, &args[n]));
         n++;
     }
@@ -248,14 +253,14 @@ static sm_status parse_case(smi_parser *p, smi_ast **out)
         if (operand) {
             SM_TRY(make_call(p, SM_STR("="), when->off, operand, when, &when));
         }
-        args = sm_arena_grow(p->a, args, n, &cap, sizeof(*args));
+        args = grow_asts(p, args, n, &cap);
         args[n++] = when;
         SM_TRY(smi_expect_word(p, "THEN"));
-        args = sm_arena_grow(p->a, args, n, &cap, sizeof(*args));
+        args = grow_asts(p, args, n, &cap);
         SM_TRY(smi_parse_expr(p, &args[n]));
         n++;
     } while (smi_accept_word(p, "WHEN"));
-    args = sm_arena_grow(p->a, args, n, &cap, sizeof(*args));
+    args = grow_asts(p, args, n, &cap);
     if (smi_accept_word(p, "ELSE")) {
         SM_TRY(smi_parse_expr(p, &args[n]));
     } else {
@@ -278,8 +283,7 @@ static sm_status parse_over(smi_parser *p, smi_over **out)
         int64_t cap = 0;
         SM_TRY(smi_expect_word(p, "BY"));
         do {
-            over->partition = sm_arena_grow(p->a, over->partition, over->n_partition, &cap,
-                                            sizeof(*over->partition));
+            over->partition = grow_asts(p, over->partition, over->n_partition, &cap);
             SM_TRY(smi_parse_expr(p, &over->partition[over->n_partition]));
             over->n_partition++;
         } while (smi_accept_op(p, ","));
@@ -307,7 +311,7 @@ sm_status smi_parse_args(smi_parser *p, smi_ast ***out, int32_t *n)
             name = smi_tok_text(p->sql, p->toks[p->at], p->a);
             p->at += 2;
         }
-        args = sm_arena_grow(p->a, args, n_args, &cap, sizeof(*args));
+        args = grow_asts(p, args, n_args, &cap);
         SM_TRY(smi_parse_expr(p, &args[n_args]));
         args[n_args++]->arg_name = name;
     } while (smi_accept_op(p, ","));
@@ -383,7 +387,7 @@ static sm_status parse_list(smi_parser *p, smi_ast **out)
     p->at++;
     if (!smi_accept_op(p, "]")) {
         do {
-            args = sm_arena_grow(p->a, args, n, &cap, sizeof(*args));
+            args = grow_asts(p, args, n, &cap);
             SM_TRY(smi_parse_expr(p, &args[n]));
             n++;
         } while (smi_accept_op(p, ","));
@@ -408,7 +412,7 @@ static sm_status parse_struct(smi_parser *p, smi_ast **out)
             }
             p->at++;
             SM_TRY(smi_expect_op(p, ":"));
-            args = sm_arena_grow(p->a, args, n, &cap, sizeof(*args));
+            args = grow_asts(p, args, n, &cap);
             SM_TRY(smi_parse_expr(p, &args[n]));
             args[n++]->arg_name = smi_tok_text(p->sql, key, p->a);
         } while (smi_accept_op(p, ","));
@@ -701,10 +705,10 @@ static sm_status parse_in(smi_parser *p, bool negate, smi_ast **out)
         sm_error_todo(p->e, "Write it as a JOIN with a SELECT DISTINCT.");
         return SM_UNSUPPORTED;
     }
-    args = sm_arena_grow(p->a, args, n, &cap, sizeof(*args));
+    args = grow_asts(p, args, n, &cap);
     args[n++] = x;
     do {
-        args = sm_arena_grow(p->a, args, n, &cap, sizeof(*args));
+        args = grow_asts(p, args, n, &cap);
         SM_TRY(smi_parse_expr(p, &args[n]));
         n++;
     } while (smi_accept_op(p, ","));

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * tests/fuzz/sql_fuzz.c: any text as SQL: parsed, bound against two tables and a view, optimised and
- * printed; and its tables collected. Also as one expression, evaluated over a few rows. Whatever is
- * wrong must be an error with a place, found in bounded time and memory. */
+ * tests/fuzz/sql_fuzz.c: any text as SQL: parsed, bound against two tables and a view, optimised
+ * and printed; and its tables collected. Also as one expression, evaluated over a few rows.
+ * Whatever is wrong must be an error with a place, found in bounded time and memory. */
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -1,9 +1,7 @@
-/* query/query_kit.h: what the query room's tests share: two tables, two views over the first, a
+/* query/query_testkit.h: what the query room's tests share: two tables, two views over the first, a
  * variable, and a plan as text. */
-#ifndef SM_QUERY_KIT_H
-#define SM_QUERY_KIT_H
-
-#include "test.h"
+#ifndef SM_QUERY_TESTKIT_H
+#define SM_QUERY_TESTKIT_H
 
 #include "query/query_int.h"
 
