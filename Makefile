@@ -72,7 +72,8 @@ tidy: ## clang-tidy over all files (slow)
 	@tools/tidy --all
 
 docs: ## the pages that are made from tables in the source
-	@tools/errors > docs/errors.md
+	@tools/errors > docs/errors.md.new && mv docs/errors.md.new docs/errors.md
+	@tools/functions > docs/sql.md.new && mv docs/sql.md.new docs/sql.md
 
 debug: build-debug/build.ninja ## build-debug/smelt, without optimisation
 	@$(NINJA) -C build-debug --quiet

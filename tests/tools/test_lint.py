@@ -13,8 +13,15 @@ LINT = ROOT / "tools" / "lint"
 STATUS = """\
 SM_STATUS(OK,   0, 0, 200, false, "ok")
 """
+FUNCTIONS = """\
+SM_FN("<", "(T, T) -> bool", fn_less, SMI_STRICT | SMI_PURE, smi_bind_compare, NULL,
+      "Less than; a | b.", "1 < 2", "true")
+SM_AGG("sum", "(N) -> N", agg_sum, smi_bind_sum,
+      "The sum.", "sum(x)", "5")
+"""
 GOOD = {
     "src/base/status.def": STATUS,
+    "src/query/functions.def": FUNCTIONS,
     "src/base/status.h": "/* a door */\nint sm_status(void);\n",
     "src/base/status.c": '#include "base/status.h"\n\nint sm_status(void)\n{\n    return 0;\n}\n',
     "src/base/base_int.h": "int smi_base(void);\n",
@@ -36,6 +43,21 @@ def make_tree(folder, files):
         page = subprocess.run([sys.executable, ROOT / "tools" / "errors", "--root", folder],
                               capture_output=True, text=True, check=True).stdout
         (folder / "docs/errors.md").write_text(page)
+    if "src/query/functions.def" in files:
+        make_sql_page(folder)
+
+
+def make_sql_page(folder):
+    """docs/sql.md as FUNCTIONS makes it, whatever the tree's own table says."""
+    table = folder / "src/query/functions.def"
+    text, page = table.read_text(), folder / "docs/sql.md"
+    table.write_text(FUNCTIONS)
+    page.write_text("# SQL\n\n<!-- functions: made from src/query/functions.def by `make docs`; do not "
+                    "edit -->\n<!-- /functions -->\n\nThe end.\n")
+    made = subprocess.run([sys.executable, ROOT / "tools" / "functions", "--root", folder],
+                          capture_output=True, text=True, check=True).stdout
+    page.write_text(made)
+    table.write_text(text)
 
 
 def lint(folder, *checks):
@@ -75,6 +97,9 @@ BAD = [
      "src/delta/bad.c:3", "only base calls"),
     ("banned", "src/delta/bad.c", "int a; // one\n", "src/delta/bad.c:1", "write /* */"),
     ("docs", "docs/errors.md", "old\n", "docs/errors.md:1", "make docs"),
+    ("docs", "src/query/functions.def", FUNCTIONS.replace("Less than", "More than"), "docs/sql.md:1",
+     "make docs"),
+    ("docs", "src/query/functions.def", "SM_FN(\"a\", fn_a)\n", "docs/sql.md:1", "not 5"),
     ("docs", "README.md", "\nsee [it](docs/none.md)\n", "README.md:2", "does not exist"),
 ]
 WARNED = [
@@ -145,3 +170,11 @@ def test_errors_page_needs_every_row(tmp_path):
                           capture_output=True, text=True)
     assert done.returncode == 1
     assert "2 rows, 1 could be read" in done.stderr
+
+
+def test_functions_page_has_every_row_and_keeps_the_rest(tmp_path):
+    make_tree(tmp_path, GOOD)
+    page = (tmp_path / "docs/sql.md").read_text()
+    assert page.startswith("# SQL\n") and page.endswith("\nThe end.\n")
+    assert "| `<` | Less than; a \\| b. | `1 < 2` | `true` |" in page
+    assert "| `sum(N)` | The sum. | `sum(x)` | `5` |" in page

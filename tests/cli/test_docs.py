@@ -1,0 +1,223 @@
+"""Every example of the documentation is run: a page that lies fails.
+
+In README.md, CONTRIBUTING.md and docs/*.md
+
+    ```sh              is run by bash in a scratch folder, block after block of a page in the same one
+    ```sh exit 2       the same, and must end with that code (without it: 0)
+    ```text            directly behind it: what must stand on stdout and stderr. A line `...` stands
+                       for any lines, `...` within a line for any text
+    ```text about      the same, but a time or a size (12.6 GB, 1.70) stands for any, and spaces
+                       for any number of them; whole numbers are exact
+    ```yaml, ```sql    are written to files where a line `# NAME.yaml` or `-- NAME.sql` begins one
+    an indented block  is not run
+
+The scratch folder looks like a clone after `make start` (build/smelt, pipelines/, tools/start,
+./logs, ./lake): tools/start itself has run in it, with nothing to install and to build.
+"""
+import os
+import re
+import shutil
+import stat
+import subprocess
+
+import pytest
+
+from common import ROOT, smelt_path
+
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+FENCE = re.compile(r"^```(?P<info>.*)\n(?P<body>(?:.*\n)*?)```[ \t]*$", re.M)
+FILE_HEAD = re.compile(r"^(?:#|--) ([\w.-]+\.(?:yaml|sql))$", re.M)
+TIMEOUT_S = 300
+
+
+# ---- pages --------------------------------------------------------------------------------------
+
+
+class Block:
+    def __init__(self, language, exit_code, body, line):
+        self.language = language
+        self.exit_code = exit_code
+        self.body = body
+        self.line = line
+        self.wanted = None  # the text that must come out, where the page shows it
+        self.is_about = False
+
+
+def blocks_of(text):
+    """The fenced blocks of a page; a text block becomes what the sh block before it must print."""
+    found, end = [], 0
+    for match in FENCE.finditer(text):
+        info = match["info"].split()
+        language = info[0] if info else ""
+        is_behind = not text[end:match.start()].strip()
+        end = match.end()
+        if language == "text" and found and found[-1].language == "sh" and is_behind:
+            found[-1].wanted = match["body"]
+            found[-1].is_about = info[1:2] == ["about"]
+            continue
+        exit_code = int(info[2]) if info[1:2] == ["exit"] else 0
+        found.append(Block(language, exit_code, match["body"],
+                           text.count("\n", 0, match.start()) + 1))
+    return found
+
+
+MEASURED = re.compile(r"\d[\d,]*(?:\.\d+)? (?:B|KB|MB|GB|s|ms)\b|\d[\d,]*\.\d+")
+
+
+def measured_away(text):
+    """Times and sizes all alike, and one space for many."""
+    text = MEASURED.sub(lambda m: "0 " + m[0].split(" ")[1][-1] if " " in m[0] else "0.0", text)
+    return re.sub(r"[ \t]+", " ", text)
+
+
+def line_pattern(line):
+    return ".*".join(re.escape(part) for part in line.split("..."))
+
+
+def is_printed(wanted, got, is_about=False):
+    """Is `got` what the page shows? `...` alone on a line is any lines, within one any text."""
+    if is_about:
+        wanted, got = measured_away(wanted), measured_away(got)
+    pattern = ""
+    for line in wanted.rstrip("\n").split("\n"):
+        pattern += r"(?:.*\n)*" if line == "..." else line_pattern(line.rstrip()) + r"[ \t]*\n"
+    return re.fullmatch(pattern, got.rstrip("\n") + "\n") is not None
+
+
+def write_files(block, folder):
+    heads = list(FILE_HEAD.finditer(block.body))
+    for head, after in zip(heads, [*heads[1:], None]):
+        end = after.start() if after else len(block.body)
+        (folder / head[1]).write_text(block.body[head.start():end], encoding="utf-8")
+
+
+def run_page(text, folder, environment):
+    """Runs a page's blocks in order; the first that does not hold, as (line, what), else None."""
+    for block in blocks_of(text):
+        if block.language in ("yaml", "sql"):
+            write_files(block, folder)
+        if block.language != "sh":
+            continue
+        done = subprocess.run(["bash", "-eu", "-o", "pipefail", "-c", block.body], cwd=folder,
+                              env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, timeout=TIMEOUT_S)
+        if done.returncode != block.exit_code:
+            return block.line, (f"exit code {done.returncode}, not {block.exit_code}:\n{block.body}"
+                                f"\n{done.stdout}")
+        if block.wanted is not None and not is_printed(
+                block.wanted, done.stdout, block.is_about):
+            return block.line, (f"prints something else:\n{block.body}\n--- the page\n{block.wanted}"
+                                f"--- the program\n{done.stdout}")
+    return None
+
+
+# ---- the scratch folder -------------------------------------------------------------------------
+
+
+def environment():
+    """That of a user who has set nothing."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("SMELT_")}
+    return {**kept, "LC_ALL": "C.UTF-8", "NO_COLOR": "1"}
+
+
+def make_clone(folder):
+    """What a clone has that examples use; installing and building are done already."""
+    (folder / "build").mkdir(parents=True)
+    (folder / "tools").mkdir()
+    (folder / "build" / "smelt").symlink_to(smelt_path())
+    (folder / "pipelines").symlink_to(ROOT / "pipelines")
+    shutil.copy(ROOT / "tools" / "start", folder / "tools" / "start")
+    setup = folder / "tools" / "setup"
+    setup.write_text("#!/bin/sh\n")
+    setup.chmod(setup.stat().st_mode | stat.S_IXUSR)
+    (folder / "Makefile").write_text(".PHONY: start build\nstart: ; @tools/start\nbuild: ; @true\n")
+
+
+@pytest.fixture(scope="session")
+def started(tmp_path_factory):
+    """A clone in which `make start` has run."""
+    folder = tmp_path_factory.mktemp("docs") / "clone"
+    make_clone(folder)
+    subprocess.run(["make", "start"], cwd=folder, env=environment(), check=True,
+                   capture_output=True, timeout=TIMEOUT_S)
+    return folder
+
+
+@pytest.fixture
+def clone(started, tmp_path):
+    """A page's own: logs are shared, since examples only read them; the lake is a copy."""
+    folder = tmp_path / "clone"
+    make_clone(folder)
+    (folder / "logs").symlink_to(started / "logs")
+    shutil.copytree(started / "lake", folder / "lake")
+    return folder
+
+
+# ---- the tests ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_examples_of(page, request, tmp_path):
+    text = page.read_text(encoding="utf-8")
+    if not any(block.language == "sh" for block in blocks_of(text)):
+        return
+    if "make start" in text and page.name == "README.md":
+        folder = tmp_path / "clone"
+        make_clone(folder)  # the README starts from nothing
+    else:
+        folder = request.getfixturevalue("clone")
+    wrong = run_page(text, folder, environment())
+    assert wrong is None, f"{page.relative_to(ROOT)}:{wrong[0]}: {wrong[1]}"
+
+
+def test_every_option_stands_in_the_page_of_commands(smelt):
+    text = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^SM_COMMAND\((\w+)\)", (ROOT / "src/cli/commands.def").read_text(), re.M)
+    assert commands
+    for command in commands:
+        assert re.search(rf"^## {command}$", text, re.M), f"docs/cli.md has no part ## {command}"
+        section = text.split(f"\n## {command}\n")[1].split("\n## ")[0]
+        own, shared = smelt(command, "--help").stdout.split("\nFor every command\n")
+        for where, options in ((section, own.partition("\nOptions\n")[2]), (text, shared)):
+            for option in re.findall(r"(?<!\S)--[\w-]+", "\n".join(
+                    line[:26] for line in options.splitlines())):
+                assert f"`{option}" in where, f"docs/cli.md, {command}: {option} is not there"
+
+
+def test_every_argument_of_table_functions_stands_in_the_page_of_sql():
+    text = (ROOT / "docs" / "sql.md").read_text(encoding="utf-8")
+    source = (ROOT / "src/table/table_function.c").read_text(encoding="utf-8")
+    names = re.findall(r'\{"(\w+)", set_\w+\}', source)
+    assert len(names) >= 6
+    for file in sorted((ROOT / "src/format").glob("*.c")):
+        names += re.findall(r'\{"(\w+)", SM_OPT_\w+,', file.read_text(encoding="utf-8"))
+    for name in names:
+        assert f"`{name}`" in text, f"docs/sql.md says nothing of {name}"
+
+
+# ---- the runner itself: a page that lies must fail ----------------------------------------------
+
+TRUE_PAGE = "```sh\necho one; echo two 3.14 s\n```\n\n```text\none\ntwo ... s\n```\n"
+
+
+@pytest.mark.parametrize("text, line", [
+    (TRUE_PAGE, None),
+    ("```sh\nseq 9\n```\n```text\n1\n...\n9\n```\n", None),
+    ("```sh exit 3\nexit 3\n```\n", None),
+    ("```sql\n-- a.sql\nSELECT 1\n```\n```sh\ncat a.sql\n```\n```text\n-- a.sql\nSELECT 1\n```\n", None),
+    ("    false\n", None),
+    ("```sh\necho 5 rows, 9.71 GB  0.1 s\n```\n```text about\n5 rows, 12 MB 1.5 s\n```\n", None),
+    ("```sh\necho 5 rows, 9.71 GB\n```\n```text about\n6 rows, 9.71 GB\n```\n", 1),
+    ("```sh\necho 5 rows, 9.71 GB\n```\n```text\n5 rows, 9.70 GB\n```\n", 1),
+    (TRUE_PAGE.replace("one\n", "eins\n"), 1),
+    (TRUE_PAGE.replace("one\ntwo", "two"), 1),
+    ("words\n\n```sh\nfalse\n```\n", 3),
+    ("```sh\nfalse | cat\n```\n", 1),
+    ("```sh exit 1\ntrue\n```\n", 1),
+    ("```sh\nseq 9\n```\n```text\n1\n...\n8\n```\n", 1),
+    ("```sh\necho a.c\n```\n```text\na?c\n```\n", 1),
+    ("```sh\ntrue\n```\nand\n```text\nfree text\n```\n", None),
+], ids=range(16))
+def test_a_page_that_lies_fails(text, line, tmp_path):
+    wrong = run_page(text, tmp_path, environment())
+    assert (wrong[0] if wrong else None) == line
