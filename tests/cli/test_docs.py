@@ -190,7 +190,8 @@ def test_every_argument_of_table_functions_stands_in_the_page_of_sql():
     names = re.findall(r'\{"(\w+)", set_\w+\}', source)
     assert len(names) >= 6
     for file in sorted((ROOT / "src/format").glob("*.c")):
-        names += re.findall(r'\{"(\w+)", SM_OPT_\w+,', file.read_text(encoding="utf-8"))
+        if not file.name.endswith("_test.c"):
+            names += re.findall(r'\{"(\w+)", SM_OPT_\w+,', file.read_text(encoding="utf-8"))
     for name in names:
         assert f"`{name}`" in text, f"docs/sql.md says nothing of {name}"
 
