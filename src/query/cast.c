@@ -286,6 +286,37 @@ static sm_status from_text(const sm_expr *x, const sm_column *in, int64_t i, smi
     return SM_OK;
 }
 
+/* Decimal digits, right-aligned in out[20]; returns where they begin. */
+static int digits_of(int64_t v, char out[20])
+{
+    uint64_t left = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
+    int at = 20;
+    do {
+        out[--at] = (char)('0' + left % 10);
+        left /= 10;
+    } while (left > 0);
+    if (v < 0) {
+        out[--at] = '-'; /* 19 digits and a sign at most */
+    }
+    return at;
+}
+
+/* Integers are most of what is made text (keys, classes), and need no formatting. */
+static sm_status ints_to_text(const sm_column *in, sm_batch *into, sm_column *out, sm_error *e)
+{
+    smi_text_out text;
+    smi_text_begin(&text, out, into);
+    for (int64_t i = 0; i < out->n_rows; i++) {
+        char digits[20];
+        if (smi_valid(out, i)) {
+            const int at = digits_of(smi_i64_at(in, i), digits);
+            SM_TRY(smi_text_put(&text, i, (sm_str){digits + at, (size_t)(20 - at)}, e));
+        }
+    }
+    smi_text_end(&text);
+    return SM_OK;
+}
+
 static sm_status to_text(const sm_column *in, sm_batch *into, sm_column *out, sm_error *e)
 {
     smi_text_out text;
@@ -369,6 +400,9 @@ sm_status smi_cast_column(const sm_expr *x, const sm_column *in, sm_batch *into,
             bits[k] &= in->validity[k];
         }
     }
-    return x->type->id == SM_TYPE_STRING ? to_text(in, into, out, e)
-                                         : cast_rows(x, in, into, out, e);
+    if (x->type->id == SM_TYPE_STRING) {
+        const bool is_int = sm_type_is_integer(in->type->id) && in->type->id != SM_TYPE_U64;
+        return is_int ? ints_to_text(in, into, out, e) : to_text(in, into, out, e);
+    }
+    return cast_rows(x, in, into, out, e);
 }

@@ -6,8 +6,8 @@
  * Bits      A loop writes 64 bytes of 0 or 1, which the compiler does with SIMD compares; eight of
  *           them at a time become a byte by one multiplication.
  * Order     Floats as column.h says: NaN is the largest and equals itself, −0 is 0. Text by bytes.
- * IN        Integers in a sorted array, text in a hash table of views; a view of up to 12 bytes is
- *           two words, and equal when they are. */
+ * IN        Integers in a sorted array, text in hash tables: a view of up to 12 bytes is two words,
+ *           is hashed as such, and equal when they are; longer text is hashed by its bytes. */
 #include "query/query_int.h"
 
 #include "base/hash.h"
@@ -391,7 +391,8 @@ typedef struct in_set {
     bool has_null;
     int64_t *ints; /* sorted; integers, dates, timestamps */
     int32_t n_ints;
-    sm_str *texts; /* open addressing, `mask` + 1 slots; data NULL: empty */
+    sm_view *shorts; /* text of up to 12 bytes: open addressing, `mask` + 1 slots; len −1: empty */
+    sm_str *texts;   /* longer text, the same; data NULL: empty */
     uint64_t mask;
     const sm_value *values; /* any other type: compared one by one */
     int32_t n_values;
@@ -409,8 +410,25 @@ static int by_int(const void *x, const void *y)
     return (a > b) - (a < b);
 }
 
+static uint64_t view_slot(const sm_view *v, uint64_t mask)
+{
+    /* two odd constants spread both words over the upper half */
+    const uint64_t h =
+        v->words[0] * UINT64_C(0x9e3779b97f4a7c15) + v->words[1] * UINT64_C(0xd6e8feb86659fd93);
+    return (h >> 32) & mask;
+}
+
 static void add_text(in_set *set, sm_str s)
 {
+    if (s.len <= SM_VIEW_INLINE) {
+        const sm_view v = sm_view_make((const uint8_t *)s.data, (int32_t)s.len, 0, 0);
+        uint64_t at = view_slot(&v, set->mask);
+        while (set->shorts[at].inlined.len >= 0) {
+            at = (at + 1) & set->mask;
+        }
+        set->shorts[at] = v;
+        return;
+    }
     uint64_t slot = sm_hash64(s.data, s.len) & set->mask;
     while (set->texts[slot].data && !sm_str_eq(set->texts[slot], s)) {
         slot = (slot + 1) & set->mask;
@@ -439,11 +457,15 @@ const void *smi_prepare_in(const sm_expr *in, sm_arena *a)
         qsort(set->ints, (size_t)n, sizeof(int64_t), by_int);
     } else if (sm_type_is_bytes(id)) {
         uint64_t n_slots = 4;
-        while (n_slots < (uint64_t)n * 2 + 1) {
+        while (n_slots < (uint64_t)n * 4 + 1) {
             n_slots *= 2;
         }
         set->mask = n_slots - 1;
         set->texts = SM_NEW_ARRAY(a, sm_str, n_slots);
+        set->shorts = SM_NEW_ARRAY(a, sm_view, n_slots);
+        for (uint64_t i = 0; i < n_slots; i++) {
+            set->shorts[i].inlined.len = -1;
+        }
         for (int32_t i = 0; i < n; i++) {
             add_text(set, values[i].as.s.data ? values[i].as.s : SM_STR(""));
         }
@@ -472,8 +494,24 @@ static bool has_int(const in_set *set, int64_t v)
     return low < set->n_ints && set->ints[low] == v;
 }
 
-static bool has_text(const in_set *set, sm_str s)
+static bool has_short(const in_set *set, const sm_view *v)
 {
+    for (uint64_t at = view_slot(v, set->mask); set->shorts[at].inlined.len >= 0;
+         at = (at + 1) & set->mask) {
+        if (set->shorts[at].words[0] == v->words[0] && set->shorts[at].words[1] == v->words[1]) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool has_text(const in_set *set, const sm_column *c, int64_t i)
+{
+    const sm_view *const v = (const sm_view *)c->values + (i & smi_mask(c));
+    if (v->inlined.len <= SM_VIEW_INLINE) {
+        return has_short(set, v);
+    }
+    const sm_str s = sm_view_str(v, c->heap);
     uint64_t slot = sm_hash64(s.data, s.len) & set->mask;
     while (set->texts[slot].data) {
         if (sm_str_eq(set->texts[slot], s)) {
@@ -502,7 +540,7 @@ void smi_in_bits(const sm_expr *x, const sm_column *c, uint8_t *bits)
             continue;
         }
         const bool yes = set->ints    ? has_int(set, smi_i64_at(c, i))
-                         : set->texts ? has_text(set, smi_str_at(c, i))
+                         : set->texts ? has_text(set, c, i)
                                       : has_value(set, sm_column_value(c, i));
         if (yes) {
             sm_bit_set(bits, i);

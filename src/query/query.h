@@ -190,7 +190,8 @@ typedef enum sm_join_kind {
 typedef struct sm_agg_item {
     const sm_expr *call;   /* CALL of an aggregate; its args over the input */
     const sm_expr *filter; /* FILTER (WHERE …), or NULL */
-    bool is_distinct;
+    bool is_distinct; /* the values are to be made distinct; never from this room's binder, whose
+                       * DISTINCT calls keep their own sets */
 } sm_agg_item;
 
 typedef struct sm_sort_key {
