@@ -112,7 +112,7 @@ static sm_status parse_number(smi_parser *p, smi_ast **out)
         has_point = has_point || c == '.';
         has_exponent = has_exponent || c == 'e' || c == 'E';
         if (c >= '0' && c <= '9') {
-            n_digits += n_digits > 0 || c != '0' || has_point;
+            n_digits++; /* 0.25 has three, as in DuckDB */
             scale += has_point;
         }
         text[len++] = c;
@@ -124,16 +124,15 @@ static sm_status parse_number(smi_parser *p, smi_ast **out)
     if (!has_point && !has_exponent && sm_parse_i64(s, &i64)) {
         const bool fits = i64 <= INT32_MAX;
         x->value = (sm_value){.type = fits ? &smi_type_int_literal : &sm_type_i64, .as.i = i64};
-    } else if (!has_exponent && n_digits <= 38) {
+    } else if (!has_exponent && n_digits <= 38) { /* so many fit 128 bits */
         sm_i128 v = 0;
         for (size_t i = 0; i < len; i++) {
             if (s.data[i] != '.') {
                 v = v * 10 + (s.data[i] - '0');
             }
         }
-        const int precision = (int)(n_digits > scale ? n_digits : scale);
         x->value = (sm_value){
-            .type = sm_type_decimal(p->a, precision > 0 ? precision : 1, (int)scale),
+            .type = sm_type_decimal(p->a, (int)n_digits, (int)scale),
             .as.d = v,
         };
     } else {
