@@ -37,6 +37,10 @@ static inline bool sm_add_size(size_t a, size_t b, size_t *out)
     return !__builtin_add_overflow(a, b, out);
 }
 
+/** Keeps the system's allocator from hoarding: one heap for all threads. For a program to call once
+ * at its start; a library leaves its host's allocator alone. */
+void sm_memory_tune(void);
+
 /** Bytes now allocated through this door, by everyone: what a leak test compares. */
 int64_t sm_live_bytes(void);
 
@@ -48,9 +52,12 @@ typedef struct sm_budget sm_budget;
  * borrowed and must outlive it. Freed after its children and with nothing taken (asserted). */
 sm_budget *sm_budget_new(sm_budget *parent, const char *name, size_t limit_bytes);
 void sm_budget_free(sm_budget *b);
+/** What the user's own limit has beyond this budget: so many bytes and so many per cent of itself.
+ * Refusals then advise in the user's terms. */
+void sm_budget_set_overhead(sm_budget *b, size_t fixed_bytes, int percent);
 
 /** Takes bytes here and in every parent, or nowhere: SM_BUDGET, with the budget's name, what was
- * asked, what is in use and the least limit that would do. */
+ * asked, what is in use, and a limit that would do for this and half as much again. */
 sm_status sm_budget_take(sm_budget *b, size_t bytes, sm_error *e) SM_MUST_USE;
 /** Takes without asking; for metadata, and for what must exist for a refusal to be handled. */
 void sm_budget_force(sm_budget *b, size_t bytes);

@@ -61,7 +61,7 @@ static void test_budget_tree(void **state)
 
     assert_status(sm_budget_take(sort, 1, &e), SM_BUDGET, &e); /* refused by itself */
     assert_string_equal(e.what, "memory budget \"sort\" refused 1 bytes: 600 of 600 are in use");
-    assert_string_equal(e.todo, "Raise the memory limit of sort to at least 601 bytes.");
+    assert_string_equal(e.todo, "Raise the memory limit of sort to 900 bytes or more.");
     assert_status(sm_budget_take(query, 401, &e), SM_BUDGET, &e); /* refused two levels up */
     assert_string_equal(e.what,
                         "memory budget \"process\" refused 401 bytes: 600 of 1000 are in use");
@@ -101,7 +101,12 @@ static void test_budget_extremes(void **state)
     b = sm_budget_new(NULL, "b", 1500000);
     assert_ok(sm_budget_take(b, 1500000, &e), &e);
     assert_status(sm_budget_take(b, 500001, &e), SM_BUDGET, &e);
-    assert_string_equal(e.todo, "Raise the memory limit of b to at least 3MB.");
+    assert_string_equal(e.todo, "Raise the memory limit of b to 3MB or more.");
+
+    /* In the user's terms: 8% and 5 MB of their limit are not this budget's. */
+    sm_budget_set_overhead(b, 5000000, 8);
+    assert_status(sm_budget_take(b, 4200000, &e), SM_BUDGET, &e); /* (1.5 + 4.2 + 5) / 0.92 */
+    assert_string_equal(e.todo, "Raise the memory limit of b to 12MB or more.");
     sm_budget_give(b, 1500000);
     sm_budget_free(b);
 }

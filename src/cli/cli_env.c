@@ -14,6 +14,8 @@
 #include "cli/cli_int.h"
 
 #define LEAST_LIMIT_BYTES ((size_t)96 * 1000 * 1000)
+/* Stacks, library contexts, the allocator's own. */
+#define UNCOUNTED_PERCENT 8
 #define MOST_THREADS      1024
 
 /* ---- Ctrl-C ---------------------------------------------------------------------------------- */
@@ -85,8 +87,11 @@ static sm_status choose_limit(smi_cli *cli, sm_error *e)
         sm_error_todo(e, "The least is 96MB.");
         return st;
     }
-    const size_t kept_back = (size_t)sm_peak_bytes() + cli->memory_limit / 100 * 8;
-    cli->env.budget = sm_budget_new(NULL, "the process", cli->memory_limit - kept_back);
+    const size_t idle = (size_t)sm_peak_bytes();
+    cli->env.budget =
+        sm_budget_new(NULL, "the process",
+                      cli->memory_limit - cli->memory_limit / 100 * UNCOUNTED_PERCENT - idle);
+    sm_budget_set_overhead(cli->env.budget, idle, UNCOUNTED_PERCENT);
     return SM_OK;
 }
 

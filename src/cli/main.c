@@ -95,6 +95,7 @@ int main(int argc, char **argv)
 {
     sm_error e = {0};
 
+    sm_memory_tune();
     if (argc < 2) {
         print_overview(stderr);
         return sm_status_exit(SM_USAGE);
