@@ -15,8 +15,6 @@ static const smi_opt global_options[] = {
      offsetof(smi_globals, memory_limit)},
     {"--threads", SMI_OPT_I64, "N", "worker threads (default: one a core; SMELT_THREADS)",
      offsetof(smi_globals, threads)},
-    {"--spill-dir", SMI_OPT_TEXT, "DIR", "where what does not fit in memory goes",
-     offsetof(smi_globals, spill_dir)},
     {"--quiet -q", SMI_OPT_FLAG, NULL, "no progress", offsetof(smi_globals, quiet)},
     {"--json", SMI_OPT_FLAG, NULL, "answers for machines, as JSON", offsetof(smi_globals, json)},
     {"--help -h", SMI_OPT_FLAG, NULL, "this help", offsetof(smi_globals, help)},
