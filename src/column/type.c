@@ -133,6 +133,27 @@ int sm_type_bytes(sm_type_id id)
     return bytes[id];
 }
 
+int sm_type_digits(sm_type_id id)
+{
+    switch (id) {
+    case SM_TYPE_BOOL:
+        return 1;
+    case SM_TYPE_I8:
+    case SM_TYPE_U8:
+        return 3;
+    case SM_TYPE_I16:
+    case SM_TYPE_U16:
+        return 5;
+    case SM_TYPE_I32:
+    case SM_TYPE_U32:
+        return 10;
+    case SM_TYPE_I64:
+        return 19;
+    default:
+        return 20;
+    }
+}
+
 bool sm_type_is_integer(sm_type_id id)
 {
     return id >= SM_TYPE_I8 && id <= SM_TYPE_U64;

@@ -89,6 +89,8 @@ sm_status sm_type_parse(sm_str sql, sm_arena *a, const sm_type **out, sm_error *
 bool sm_type_eq(const sm_type *a, const sm_type *b);
 /** Bytes of one value in a flat column's `values`; 0 for NULL, BOOL and nested types. */
 int sm_type_bytes(sm_type_id id);
+/** The most decimal digits that a value of an integer type has; BOOLEAN has 1. */
+int sm_type_digits(sm_type_id id);
 bool sm_type_is_integer(sm_type_id id); /* I8 … U64 */
 bool sm_type_is_signed(sm_type_id id);  /* I8 … I64 */
 bool sm_type_is_number(sm_type_id id);  /* integers, floats, DECIMAL */

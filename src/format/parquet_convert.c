@@ -63,25 +63,6 @@ smi_pq_raw smi_pq_raw_of(smi_pq_physical p)
 
 /* ---- finding --------------------------------------------------------------------------------- */
 
-static int digits_of(sm_type_id id)
-{
-    switch (id) {
-    case SM_TYPE_I8:
-    case SM_TYPE_U8:
-        return 3;
-    case SM_TYPE_I16:
-    case SM_TYPE_U16:
-        return 5;
-    case SM_TYPE_I32:
-    case SM_TYPE_U32:
-        return 10;
-    case SM_TYPE_I64:
-        return 19;
-    default:
-        return 20;
-    }
-}
-
 static sm_i128 ten_to(int n)
 {
     sm_i128 v = 1;
@@ -96,7 +77,8 @@ static bool find_decimal(const smi_pq_node *from, const sm_type *natural, const 
 {
     const bool is_integer = sm_type_is_integer(natural->id);
     const int scale = is_integer ? 0 : natural->scale;
-    const int whole = is_integer ? digits_of(natural->id) : natural->precision - natural->scale;
+    const int whole =
+        is_integer ? sm_type_digits(natural->id) : natural->precision - natural->scale;
     if ((!is_integer && natural->id != SM_TYPE_DECIMAL) || to->scale < scale ||
         to->precision - to->scale < whole) {
         return false;

@@ -35,30 +35,9 @@ sm_str smi_type_text(sm_arena *a, const sm_type *t)
 
 /* ---- numbers --------------------------------------------------------------------------------- */
 
-static int digits_of(sm_type_id id)
-{
-    switch (id) {
-    case SM_TYPE_BOOL:
-        return 1;
-    case SM_TYPE_I8:
-    case SM_TYPE_U8:
-        return 3;
-    case SM_TYPE_I16:
-    case SM_TYPE_U16:
-        return 5;
-    case SM_TYPE_I32:
-    case SM_TYPE_U32:
-        return 10;
-    case SM_TYPE_I64:
-        return 19;
-    default:
-        return 20;
-    }
-}
-
 const sm_type *smi_as_decimal(sm_arena *a, const sm_type *t)
 {
-    return t->id == SM_TYPE_DECIMAL ? t : sm_type_decimal(a, digits_of(t->id), 0);
+    return t->id == SM_TYPE_DECIMAL ? t : sm_type_decimal(a, sm_type_digits(t->id), 0);
 }
 
 static const sm_type *common_integer(sm_arena *a, const sm_type *x, const sm_type *y)

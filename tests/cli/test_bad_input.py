@@ -250,7 +250,9 @@ def test_formats_round_trip_through_duckdb(smelt, tmp_path, form, to_file):
     import duckdb
 
     if form == "parquet" and not to_file:
-        pytest.skip("parquet goes to files only")
+        assert "name a file with -o" in error_of(smelt, "sql", odd_in_smelt(), "--format",
+                                                 form, code=2).lower()
+        return
     out = tmp_path / f"out.{form}"
     words = ["-o", out] if to_file else ["--format", form]
     done = smelt("sql", odd_in_smelt(), *words)

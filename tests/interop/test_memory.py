@@ -1,5 +1,5 @@
-"""The memory limit is that of the process: a load of any size stays below it with any number of
-threads, and what cannot be done within it says so, naming a limit that would do."""
+"""The memory limit is that of the process. Today: logs of twice LIMIT are loaded and grouped by few
+keys within it; and what does not fit says so, naming a limit to try that leads to one that does."""
 import re
 
 import pytest
@@ -7,7 +7,7 @@ import pytest
 from customer360 import generate, read_table, run, run_process
 
 LEAST = 96_000_000  # the least that there is
-LIMIT = 256_000_000  # from here on a load of any size is promised to fit (docs/limits.md)
+LIMIT = 256_000_000  # what holds today; below it is not kept yet (docs/limits.md)
 
 
 @pytest.fixture(scope="module")
