@@ -207,6 +207,7 @@ int smi_pq_convert_bytes(const smi_pq_convert *c)
 /* ---- running --------------------------------------------------------------------------------- */
 
 /* Every value fits. */
+/* NOLINTBEGIN(bugprone-macro-parentheses): a type takes no parentheses */
 #define CONVERT(name, from_type, to_type, expression)                                              \
     static int64_t name(const smi_pq_convert *c, const void *in, const sm_heap_buf *heap,          \
                         void *out, int64_t n)                                                      \
@@ -235,6 +236,7 @@ int smi_pq_convert_bytes(const smi_pq_convert *c)
         }                                                                                          \
         return n;                                                                                  \
     }
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 CONVERT_CHECKED(i32_i8, int32_t, int8_t, (to[i] = (int8_t)v) == v)
 CONVERT_CHECKED(i32_i16, int32_t, int16_t, (to[i] = (int16_t)v) == v)
