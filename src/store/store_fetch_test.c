@@ -201,7 +201,7 @@ static void test_completion_order(void **state)
     const char *seed_text = getenv("SMELT_SEED");
     const uint64_t seed = seed_text ? strtoull(seed_text, NULL, 10) : (uint64_t)sm_monotonic_ns();
     print_message("SMELT_SEED=%" PRIu64 "\n", seed);
-    uint64_t rank[N]; /* of request i */
+    uint64_t rank[N] = {0}; /* of request i */
     uint64_t random = seed | 1;
     for (uint64_t i = 0; i < N; i++) {
         random = random * 6364136223846793005u + 1442695040888963407u;
