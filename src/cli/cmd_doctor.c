@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/isa.h"
 #include "base/text.h"
 #include "base/time.h"
 #include "cli/cli_int.h"
@@ -31,6 +32,7 @@ static void print_machine(const smi_cli *cli)
     step("version", "%s", SMELT_VERSION);
     step("threads", "%d", sm_pool_threads(cli->env.pool));
     step("memory", "limit %s, idle %s", limit, idle);
+    step("instructions", "%s", sm_isa_name(sm_isa()));
 }
 
 static double milliseconds_since(int64_t start_ns)

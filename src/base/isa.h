@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * base/isa.h: which instruction sets kernels may use on this machine.
+ *
+ * A kernel is a reference in C, which is its meaning, and versions for instruction sets beside it
+ * in the same file, marked with SM_TARGET. Whoever makes a reader or an operator asks
+ * sm_isa() once and keeps the pointer of the best version: no test on each call, and no build flag
+ * decides. SMELT_ISA=ref|avx2|avx512 lowers the choice; `smelt doctor` prints it. */
+#ifndef SM_BASE_ISA_H
+#define SM_BASE_ISA_H
+
+#include <stdbool.h>
+
+/* In rising order: a machine that has one has those before it. */
+typedef enum sm_isa_level {
+    SM_ISA_REF,    /* C alone (and what the compiler's base target has) */
+    SM_ISA_AVX2,   /* AVX2, BMI1, BMI2, LZCNT, POPCNT */
+    SM_ISA_AVX512, /* F, BW, DQ, VL, VBMI, VBMI2 */
+} sm_isa_level;
+
+#if defined(__x86_64__)
+#define SM_HAS_X86      1
+#define SM_TARGET(sets) __attribute__((target(sets)))
+#else
+#define SM_HAS_X86 0
+#endif
+/* The sets of a level, for SM_TARGET. */
+#define SM_AVX2 "avx2,bmi,bmi2,lzcnt,popcnt"
+#define SM_AVX512                                                                                  \
+    "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx2,bmi,bmi2,lzcnt,popcnt"
+
+/** The highest level that the machine has and SMELT_ISA allows; a word that it does not know counts
+ * as not set. Cheap enough to ask for each reader, not for each call of a kernel. Any thread. */
+sm_isa_level sm_isa(void);
+/** "ref", "avx2", "avx512". */
+const char *sm_isa_name(sm_isa_level level);
+/** The level of that name into *out; false where it names none. */
+bool sm_isa_parse(const char *name, sm_isa_level *out);
+
+#endif
