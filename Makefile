@@ -8,15 +8,16 @@ release_options =
 debug_options = -Dbuildtype=debug
 asan_options = -Dbuildtype=debugoptimized -Db_sanitize=address,undefined
 tsan_options = -Dbuildtype=debugoptimized -Db_sanitize=thread
+arm64_options = --cross-file "$$(tools/setup path arm64)/cross.ini"
 fuzz_options = -Dbuildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false -Dfuzz=true
 
-.PHONY: help setup build debug asan tsan start test quick interop soak fuzz bench fmt lint tidy \
+.PHONY: help setup build debug asan tsan start test quick interop arm64 soak fuzz bench fmt lint tidy \
 	docs fresh clean
 
 help: ## this list
 	@echo 'smelt: raw JSON logs -> validated bronze, silver and gold Delta tables'
 	@echo
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # ---- use ------------------------------------------------------------------------------------
 
@@ -42,6 +43,10 @@ test: ## everything but the JVM: lint, all suites, sanitizers, peers
 interop: ## what needs a JVM: Spark
 	@tools/setup interop
 	@tools/test interop
+
+arm64: ## the unit and conformance tests built for aarch64, run by an emulator
+	@tools/setup arm64
+	@tools/test arm64
 
 soak: ## long random runs: kills, faults, crowds (SOAK_MINUTES=10)
 	@tools/setup test
@@ -85,7 +90,7 @@ tsan: build-tsan/build.ninja ## build-tsan/smelt, ThreadSanitizer
 	@$(NINJA) -C build-tsan --quiet
 
 clean: ## remove the builds
-	@rm -rf build build-debug build-asan build-tsan build-fuzz
+	@rm -rf build build-debug build-asan build-tsan build-fuzz build-arm64
 
 # The log is shown where the set-up failed: most often a library is missing.
 define meson_setup
@@ -98,6 +103,9 @@ build/build.ninja: ; $(call meson_setup,build,$(release_options))
 build-debug/build.ninja: ; $(call meson_setup,build-debug,$(debug_options))
 build-asan/build.ninja: ; $(call meson_setup,build-asan,$(asan_options))
 build-tsan/build.ninja: ; $(call meson_setup,build-tsan,$(tsan_options))
+build-arm64/build.ninja:
+	@tools/setup arm64
+	$(call meson_setup,build-arm64,$(arm64_options))
 build-fuzz/build.ninja:
 	@tools/setup fuzz
 	@CC=clang meson setup build-fuzz $(fuzz_options)
