@@ -385,7 +385,7 @@ static inline char *k_once(k_make make, const void *data, int threads, size_t mo
 {
     sm_error e = {0};
     sm_buf text = {0};
-    const int64_t live = sm_live_bytes();
+    const int64_t live = sm_live_allocs();
     kit k = kit_new(threads, morsel_bytes, 0);
     make(&k, data);
     assert_ok(k_run(&k, &text, &e), &e);
@@ -393,7 +393,7 @@ static inline char *k_once(k_make make, const void *data, int threads, size_t mo
     sm_buf_text(&text, (sm_str){"", 1});
     char *copy = strdup((const char *)text.data);
     sm_buf_release(&text);
-    assert_int_equal(sm_live_bytes(), live);
+    assert_int_equal(sm_live_allocs(), live);
     return copy;
 }
 
@@ -435,7 +435,7 @@ static inline void assert_fails_everywhere(k_make make, const void *data, sm_sta
             sm_error e = {0};
             sm_buf text = {0};
             char told[4096];
-            const int64_t live = sm_live_bytes();
+            const int64_t live = sm_live_allocs();
             kit k = kit_new(k_threads[t], k_morsels[m], 0);
             make(&k, data);
             assert_status(k_run(&k, &text, &e), want, &e);
@@ -446,7 +446,7 @@ static inline void assert_fails_everywhere(k_make make, const void *data, sm_sta
             }
             kit_free(&k);
             sm_buf_release(&text);
-            assert_int_equal(sm_live_bytes(), live);
+            assert_int_equal(sm_live_allocs(), live);
         }
     }
 }

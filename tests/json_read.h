@@ -222,7 +222,9 @@ static inline sm_status json_read_bytes(const json_read *how, const void *bytes,
                                         json_result *r, sm_error *e)
 {
     const sm_format *json = sm_format_named(SM_STR("json"));
-    sm_budget *budget = sm_budget_new(NULL, "reader", how->limit_bytes);
+    /* Under a root of its own: what that keeps for later is not the reader's. */
+    sm_budget *root = sm_budget_new(NULL, "read", 0);
+    sm_budget *budget = sm_budget_new(root, "reader", how->limit_bytes);
     sm_budget *given = sm_budget_new(NULL, "given", 0);
     sm_arena *a = sm_arena_new(NULL);
     const sm_str name = sm_str_of(how->name ? how->name : "lines.json");
@@ -279,6 +281,7 @@ done:
     r->most_bytes = sm_budget_peak(budget);
     sm_arena_free(a);
     sm_budget_free(budget);
+    sm_budget_free(root);
     sm_budget_free(given);
     return st;
 }

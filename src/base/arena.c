@@ -11,25 +11,13 @@
 
 #include <stdio.h>
 
+#include "base/poison_int.h"
 #include "base/text.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-#define HAS_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define HAS_ASAN 1
-#endif
-#endif
-
-#ifdef HAS_ASAN
-#include <sanitizer/asan_interface.h>
-#define POISON(p, n)   ASAN_POISON_MEMORY_REGION((p), (n))
-#define UNPOISON(p, n) ASAN_UNPOISON_MEMORY_REGION((p), (n))
-#define GAP_BYTES      ((size_t)16)
+#if SM_HAS_ASAN
+#define GAP_BYTES ((size_t)16)
 #else
-#define POISON(p, n)   ((void)(p), (void)(n))
-#define UNPOISON(p, n) ((void)(p), (void)(n))
-#define GAP_BYTES      ((size_t)0)
+#define GAP_BYTES ((size_t)0)
 #endif
 
 #define ALIGN_BYTES     ((size_t)16)
@@ -63,14 +51,14 @@ static chunk *chunk_new(sm_arena *a, size_t cap)
     }
     chunk *c = sm_alloc(bytes);
     *c = (chunk){.cap = cap};
-    POISON(chunk_data(c), cap);
+    SM_POISON(chunk_data(c), cap);
     return c;
 }
 
 static void chunk_free(sm_arena *a, chunk *c)
 {
     const size_t bytes = c->cap + sizeof(chunk);
-    UNPOISON(chunk_data(c), c->cap);
+    SM_UNPOISON(chunk_data(c), c->cap);
     sm_free(c);
     if (a->budget) {
         sm_budget_give(a->budget, bytes);
@@ -114,7 +102,7 @@ void sm_arena_reset(sm_arena *a)
         return;
     }
     a->first->used = 0;
-    POISON(chunk_data(a->first), a->first->cap);
+    SM_POISON(chunk_data(a->first), a->first->cap);
 }
 
 /* A chunk with room for `need` bytes. */
@@ -148,7 +136,7 @@ void *sm_arena_alloc(sm_arena *a, size_t bytes)
     chunk *c = chunk_for(a, need);
     uint8_t *p = chunk_data(c) + c->used;
     c->used += need;
-    UNPOISON(p, bytes);
+    SM_UNPOISON(p, bytes);
     memset(p, 0, bytes);
     return p;
 }

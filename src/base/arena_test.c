@@ -13,7 +13,7 @@
 
 static void test_alloc(void **state)
 {
-    const int64_t before = sm_live_bytes();
+    const int64_t before = sm_live_allocs();
     sm_budget *budget = sm_budget_new(NULL, "arena", 0);
     sm_arena *a = sm_arena_new(budget);
     uint8_t *all[400];
@@ -45,7 +45,7 @@ static void test_alloc(void **state)
     sm_arena_free(NULL);
     assert_int_equal(sm_budget_used(budget), 0);
     sm_budget_free(budget);
-    assert_int_equal(sm_live_bytes(), before);
+    assert_int_equal(sm_live_allocs(), before);
 }
 
 static void test_never_refused(void **state)

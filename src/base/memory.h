@@ -41,8 +41,8 @@ static inline bool sm_add_size(size_t a, size_t b, size_t *out)
  * at its start; a library leaves its host's allocator alone. */
 void sm_memory_tune(void);
 
-/** Bytes now allocated through this door, by everyone: what a leak test compares. */
-int64_t sm_live_bytes(void);
+/** Allocations of this door that were not freed yet, by everyone: what a leak test compares. */
+int64_t sm_live_allocs(void);
 
 /* ---- budgets --------------------------------------------------------------------------------- */
 
@@ -70,8 +70,9 @@ size_t sm_budget_room(const sm_budget *b);
 
 /* ---- blocks ---------------------------------------------------------------------------------- */
 
-/* A counted buffer. `data` is 64-byte aligned and followed by SM_PAD_BYTES. Whoever holds a
- * reference may read; only a sole holder that has not shared it yet may write. */
+/* A counted buffer; what it holds at first is arbitrary: memory is used again under one root
+ * budget. `data` is 64-byte aligned and followed by SM_PAD_BYTES. Whoever holds a reference may
+ * read; only a sole holder that has not shared it yet may write. */
 typedef struct sm_block {
     uint8_t *data;
     size_t size_bytes;

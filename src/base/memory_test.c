@@ -6,14 +6,14 @@
 #include "base/memory.h"
 #include "base/thread.h"
 
-static void test_live_bytes(void **state)
+static void test_live_allocs(void **state)
 {
-    const int64_t before = sm_live_bytes();
+    const int64_t before = sm_live_allocs();
     uint8_t *p = sm_alloc(1000);
-    assert_true(sm_live_bytes() >= before + 1000);
+    assert_int_equal(sm_live_allocs(), before + 1);
     memset(p, 7, 1000);
     p = sm_realloc(p, 100000);
-    assert_true(sm_live_bytes() >= before + 100000);
+    assert_int_equal(sm_live_allocs(), before + 1);
     assert_int_equal(p[999], 7);
     uint8_t *z = sm_alloc_zero(64);
     for (int i = 0; i < 64; i++) {
@@ -29,7 +29,7 @@ static void test_live_bytes(void **state)
     sm_free(z);
     sm_free(p);
     sm_free(NULL);
-    assert_int_equal(sm_live_bytes(), before);
+    assert_int_equal(sm_live_allocs(), before);
 }
 
 static void test_sizes(void **state)
@@ -154,7 +154,7 @@ static void test_budget_threads(void **state)
 static void test_blocks(void **state)
 {
     sm_error e = {0};
-    const int64_t before = sm_live_bytes();
+    const int64_t before = sm_live_allocs();
     sm_budget *b = sm_budget_new(NULL, "blocks", 1 << 20);
     static const size_t sizes[] = {0, 1, 63, 64, 65, 4096, 100000};
     for (int i = 0; i < SM_COUNT(sizes); i++) {
@@ -162,7 +162,8 @@ static void test_blocks(void **state)
         assert_ok(sm_block_new(b, sizes[i], &block, &e), &e);
         assert_int_equal((uintptr_t)block->data % 64, 0);
         assert_int_equal(block->size_bytes, sizes[i]);
-        assert_in_range(sm_budget_used(b), sizes[i] + SM_PAD_BYTES, sizes[i] + 64 * 3);
+        assert_in_range(sm_budget_used(b), sizes[i] + SM_PAD_BYTES,
+                        sizes[i] + sizes[i] / 8 + 64 * 3);
         memset(block->data, 0xFF, sizes[i]);
         for (size_t k = 0; k < SM_PAD_BYTES; k++) {
             assert_int_equal(block->data[sizes[i] + k], 0);
@@ -182,15 +183,60 @@ static void test_blocks(void **state)
     sm_block_release(block);
     sm_block_release(NULL);
     sm_budget_free(b);
-    assert_int_equal(sm_live_bytes(), before);
+    assert_int_equal(sm_live_allocs(), before);
+}
+
+/* A released block is the next one of its size under the same root, whatever the budget below. */
+static void test_reuse(void **state)
+{
+    enum { BYTES = 1 << 20 };
+    sm_error e = {0};
+    const int64_t before = sm_live_allocs();
+    sm_budget *root = sm_budget_new(NULL, "root", (size_t)BYTES * 40);
+    sm_budget *one = sm_budget_new(root, "one", 0);
+    sm_budget *two = sm_budget_new(root, "two", BYTES * 2);
+    const int64_t with_budgets = sm_live_allocs();
+    sm_block *a = NULL, *b = NULL, *c = NULL;
+
+    assert_ok(sm_block_new(one, BYTES, &a, &e), &e);
+    const uint8_t *where = a->data;
+    memset(a->data, 0xFF, BYTES + SM_PAD_BYTES);
+    sm_block_release(a);
+    assert_int_equal(sm_live_allocs(), with_budgets);
+    assert_int_equal(sm_budget_used(root), 0);
+    assert_int_equal(sm_budget_room(two), BYTES * 2);
+
+    assert_ok(sm_block_new(two, BYTES - 100, &b, &e), &e);
+    assert_ptr_equal(b->data, where);
+    assert_int_equal(b->size_bytes, BYTES - 100);
+    for (int i = 0; i < SM_PAD_BYTES; i++) {
+        assert_int_equal(b->data[BYTES - 100 + i], 0);
+    }
+    assert_true(sm_budget_used(two) >= BYTES && sm_budget_used(root) == sm_budget_used(two));
+    /* two may not have another; what the root kept for it goes back. */
+    assert_ok(sm_block_new(one, BYTES, &a, &e), &e);
+    sm_block_release(a);
+    assert_status(sm_block_new(two, BYTES, &c, &e), SM_BUDGET, &e);
+    assert_int_equal(sm_budget_used(root), sm_budget_used(two));
+    sm_block_release(b);
+
+    /* All that is kept makes room for who needs it. */
+    assert_ok(sm_block_new(one, (size_t)BYTES * 39, &c, &e), &e);
+    sm_block_release(c);
+    assert_int_equal(sm_budget_used(root), 0);
+    sm_budget_free(one);
+    sm_budget_free(two);
+    sm_budget_free(root);
+    assert_int_equal(sm_live_allocs(), before);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_live_bytes),     cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_live_allocs),    cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_budget_tree),    cmocka_unit_test(test_budget_extremes),
         cmocka_unit_test(test_budget_threads), cmocka_unit_test(test_blocks),
+        cmocka_unit_test(test_reuse),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -495,14 +495,14 @@ static void test_idle_workers_help(void **state)
 
 static void test_nothing_leaks(void **state)
 {
-    const int64_t before = sm_live_bytes();
+    const int64_t before = sm_live_allocs();
     sm_pool *p = new_pool(4);
     sm_error e = {0};
     self_waker s[3] = {0};
     void *drivers[] = {&s[0], &s[1], &s[2]};
     assert_ok(sm_pool_run(p, wake_self_step, drivers, 3, NULL, &e), &e);
     sm_pool_free(p);
-    assert_int_equal(sm_live_bytes(), before);
+    assert_int_equal(sm_live_allocs(), before);
 }
 
 static void test_timed_wait(void **state)

@@ -25,7 +25,7 @@ static int teardown(void **state)
     assert_int_equal(sm_budget_used(budget), 0);
     sm_budget_free(budget);
     sm_arena_free(arena);
-    assert_int_equal(sm_live_bytes(), 0);
+    assert_int_equal(sm_live_allocs(), 0);
     return 0;
 }
 

@@ -26,7 +26,7 @@ static int teardown(void **state)
     sm_batch_release(batch);
     sm_budget_free(budget);
     sm_arena_free(arena);
-    assert_int_equal(sm_live_bytes(), 0);
+    assert_int_equal(sm_live_allocs(), 0);
     return 0;
 }
 

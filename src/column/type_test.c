@@ -16,7 +16,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     sm_arena_free(arena);
-    assert_int_equal(sm_live_bytes(), 0);
+    assert_int_equal(sm_live_allocs(), 0);
     return 0;
 }
 

@@ -473,7 +473,7 @@ static void stops_when_cancelled(void **state)
     for (int t = 0; t < SM_COUNT(k_threads); t++) {
         sm_error e = {0};
         cancel_sink s = {0};
-        const int64_t live = sm_live_bytes();
+        const int64_t live = sm_live_allocs();
         kit k = kit_new(k_threads[t], 1000, 0);
         k_plan(&k, k_scan(&k, k_dataset(&k, K_SCHEMA, &file, 1, false)));
         sm_exec_env env = k_env(&k);
@@ -482,7 +482,7 @@ static void stops_when_cancelled(void **state)
         assert_status(sm_exec_run(&k.plan, &env, &main, NULL, &k.report, &e), SM_INTERRUPTED, &e);
         assert_true(s.n < 1000);
         kit_free(&k);
-        assert_int_equal(sm_live_bytes(), live);
+        assert_int_equal(sm_live_allocs(), live);
     }
     sm_buf_release(&text);
 }
@@ -523,7 +523,7 @@ static void survives_store_faults(void **state)
             sm_error e = {0};
             sm_buf out = {0};
             sm_store *faulty = NULL;
-            const int64_t live = sm_live_bytes();
+            const int64_t live = sm_live_allocs();
             kit k = kit_new(3, 16384, 0);
             sm_dataset *d = k_dataset(&k, K_SCHEMA, files, 2, false);
             const sm_fault_plan plan = {.at_call = at, .kind = kinds[kind]};
@@ -537,7 +537,7 @@ static void survives_store_faults(void **state)
             sm_store_release(faulty);
             sm_buf_release(&out);
             kit_free(&k);
-            assert_int_equal(sm_live_bytes(), live);
+            assert_int_equal(sm_live_allocs(), live);
         }
         assert_true(n_failed > 10);
     }

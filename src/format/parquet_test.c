@@ -859,9 +859,9 @@ static void damage_is_found(void **state)
         sm_store_release(store);
         assert_int_equal(sm_budget_used(budget), 0);
         sm_budget_free(budget);
-        live = i == 0 ? sm_live_bytes() : live;
+        live = i == 0 ? sm_live_allocs() : live;
         if (n == f.file.len) {
-            assert_int_equal(sm_live_bytes(), live);
+            assert_int_equal(sm_live_allocs(), live);
         }
     }
     assert_true(n_errors > (int)f.file.len);

@@ -264,7 +264,7 @@ static void check_window(const sm_function *fn)
 static void test_examples(void **unused)
 {
     int32_t n = 0;
-    const int64_t live = sm_live_bytes();
+    const int64_t live = sm_live_allocs();
     const sm_function *const fns = sm_functions(&n);
     for (int32_t i = 0; i < n; i++) {
         if (fns[i].kind == SM_FN_SCALAR) {
@@ -276,7 +276,7 @@ static void test_examples(void **unused)
             check_window(&fns[i]);
         }
     }
-    assert_int_equal(sm_live_bytes(), live);
+    assert_int_equal(sm_live_allocs(), live);
 }
 
 /* Aggregates over distinct values and as windows, which functions.def does not list. */

@@ -130,7 +130,7 @@ static void check_kinds(sm_store *inner)
 
 static void test_kinds(void **state)
 {
-    const int64_t before = sm_live_bytes();
+    const int64_t before = sm_live_allocs();
     scratch at = scratch_new();
     const char *uris[] = {at.path, "memory://fault_kinds"};
     for (int i = 0; i < SM_COUNT(uris); i++) {
@@ -142,7 +142,7 @@ static void test_kinds(void **state)
     }
     assert_int_equal(count_files(at.path), 0);
     scratch_free(&at);
-    assert_int_equal(sm_live_bytes(), before);
+    assert_int_equal(sm_live_allocs(), before);
 }
 
 static void test_torn_read(void **state)
@@ -280,7 +280,7 @@ static void assert_before_or_after(sm_store *s)
 
 static void test_fail_each_call(void **state)
 {
-    const int64_t before = sm_live_bytes();
+    const int64_t before = sm_live_allocs();
     scratch at = scratch_new();
     sm_store *inner = open_scratch(&at);
     sm_budget *budget = sm_budget_new(NULL, "work", 0);
@@ -288,12 +288,12 @@ static void test_fail_each_call(void **state)
         for (int64_t call = 1;; call++) {
             reset_objects(inner);
             sm_error e = {0};
-            const int64_t live = sm_live_bytes();
+            const int64_t live = sm_live_allocs();
             sm_store *s = faulty(inner, (sm_fault_plan){.at_call = call, .kind = kinds[k].kind});
             const sm_status st = work(s, budget, &e);
             const bool has_fired = sm_fault_has_fired(s);
             sm_store_release(s);
-            assert_int_equal(sm_live_bytes(), live);
+            assert_int_equal(sm_live_allocs(), live);
             assert_int_equal(sm_budget_used(budget), 0);
             assert_before_or_after(inner);
             assert_true(count_files(at.path) <= 3); /* no temporary file stays */
@@ -315,7 +315,7 @@ static void test_fail_each_call(void **state)
     sm_budget_free(budget);
     sm_store_release(inner);
     scratch_free(&at);
-    assert_int_equal(sm_live_bytes(), before);
+    assert_int_equal(sm_live_allocs(), before);
 }
 
 /* A child that is killed before or after its call-th call. Returns whether it was. */

@@ -202,7 +202,7 @@ static void check_objects(sm_store *s)
 
 static void test_objects(void **state)
 {
-    const int64_t before = sm_live_bytes();
+    const int64_t before = sm_live_allocs();
     scratch at = scratch_new();
     char missing[300];
     snprintf(missing, sizeof(missing), "%s/not/yet", at.path);
@@ -221,7 +221,7 @@ static void test_objects(void **state)
     }
     assert_int_equal(count_files(at.path), 0); /* no temporary file is left */
     scratch_free(&at);
-    assert_int_equal(sm_live_bytes(), before);
+    assert_int_equal(sm_live_allocs(), before);
 }
 
 static void test_relative_root(void **state)
@@ -265,7 +265,7 @@ static void test_counts(void **state)
 /* Who opens a bucket by name sees what others put there, also by a prefix, also later. */
 static void test_memory_is_shared(void **state)
 {
-    const int64_t before = sm_live_bytes();
+    const int64_t before = sm_live_allocs();
     sm_error e = {0};
     sm_store *s = open_store("memory://shared");
     put_text(s, "lake/t/x", "1");
@@ -282,7 +282,7 @@ static void test_memory_is_shared(void **state)
     assert_ok(sm_store_delete(t, SM_STR("y"), &e), &e);
     sm_store_release(t);
     sm_store_release(s);
-    assert_int_equal(sm_live_bytes(), before);
+    assert_int_equal(sm_live_allocs(), before);
 }
 
 /* ---- listings -------------------------------------------------------------------------------- */

@@ -87,7 +87,7 @@ static void check_upload(sm_store *s)
 
 static void test_upload(void **state)
 {
-    const int64_t before = sm_live_bytes();
+    const int64_t before = sm_live_allocs();
     scratch at = scratch_new();
     char root[300];
     snprintf(root, sizeof(root), "%s/new/root", at.path);
@@ -103,7 +103,7 @@ static void test_upload(void **state)
     }
     assert_int_equal(count_files(at.path), 0); /* no temporary file is left */
     scratch_free(&at);
-    assert_int_equal(sm_live_bytes(), before);
+    assert_int_equal(sm_live_allocs(), before);
 }
 
 static void test_counts(void **state)

@@ -47,7 +47,7 @@ static int check_entry(sm_store *store, const sm_json *entry, sm_arena *a)
     const bool refuse = sm_str_is(sm_json_text(sm_json_get(entry, "expect")), "refuse");
     const int other = find_otherwise(path);
     const char *refusal = other >= 0 ? otherwise[other].refusal : NULL;
-    const int64_t live_before = sm_live_bytes();
+    const int64_t live_before = sm_live_allocs();
     sm_budget *budget = sm_budget_new(NULL, "conformance", (size_t)1 << 30);
     sm_blob *blob = NULL;
     sm_error e = {0};
@@ -60,7 +60,7 @@ static int check_entry(sm_store *store, const sm_json *entry, sm_arena *a)
             assert_ok(sm_type_parse(sm_str_of(otherwise[other].schema), a, &in.schema, &e), &e);
         }
     }
-    const int64_t live_mid = sm_live_bytes();
+    const int64_t live_mid = sm_live_allocs();
     assert_ok(sm_blob_open(store, path, &blob, &e), &e);
     const sm_status st = parquet_read(blob, budget, &in, &e);
     sm_blob_close(blob);
@@ -84,7 +84,7 @@ static int check_entry(sm_store *store, const sm_json *entry, sm_arena *a)
     release_table(&t);
     assert_int_equal(sm_budget_used(budget), 0);
     sm_budget_free(budget);
-    assert_true(sm_live_bytes() <= live_mid + (live_mid - live_before));
+    assert_true(sm_live_allocs() <= live_mid + (live_mid - live_before));
     return n_bad;
 }
 
