@@ -8,6 +8,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "format/format.h"
 
@@ -38,7 +39,8 @@ typedef struct json_result {
     json_unknown_sum unknown[64];
     int n_unknown;
     int64_t n_batches, n_fed;
-    size_t most_bytes; /* the reader's peak */
+    int64_t shape_lines; /* apart from counts: how much was learnt depends on the cut */
+    size_t most_bytes;   /* the reader's peak */
 } json_result;
 
 static inline void json_result_release(json_result *r)
@@ -187,6 +189,7 @@ static inline sm_status json_read_morsel(const json_source *src, sm_reader *read
     int64_t n_unknown = 0;
     json->counts(reader, &counts, &unknown, &n_unknown);
     r->counts.rows += counts.rows;
+    r->shape_lines += counts.shape_lines;
     r->counts.lines += counts.lines;
     r->counts.refused += counts.refused;
     r->counts.blank += counts.blank;
@@ -284,6 +287,46 @@ done:
     sm_budget_free(root);
     sm_budget_free(given);
     return st;
+}
+
+static inline bool json_same_text(const sm_buf *a, const sm_buf *b)
+{
+    return a->len == b->len && (a->len == 0 || memcmp(a->data, b->data, a->len) == 0);
+}
+
+/* Reads the bytes by shapes and line by line in full: NULL where all that came of them is the same,
+ * else what differs. *by_shape, where set: lines that went by their shape. */
+static inline const char *json_ways_differ(const json_read *how, const void *bytes, size_t n,
+                                           int64_t *by_shape)
+{
+    json_result a, b;
+    sm_error of_shape = {0}, of_full = {0};
+    setenv("SMELT_JSON", "shape", 1);
+    const sm_status sa = json_read_bytes(how, bytes, n, &a, &of_shape);
+    setenv("SMELT_JSON", "full", 1);
+    const sm_status sb = json_read_bytes(how, bytes, n, &b, &of_full);
+    unsetenv("SMELT_JSON");
+    bool same_unknown = a.n_unknown == b.n_unknown;
+    for (int i = 0; i < a.n_unknown && same_unknown; i++) {
+        same_unknown = strcmp(a.unknown[i].path, b.unknown[i].path) == 0 &&
+                       a.unknown[i].lines == b.unknown[i].lines;
+    }
+    const char *what = sa != sb ? "status"
+                       : of_shape.byte != of_full.byte || of_shape.line != of_full.line
+                           ? "place of the error"
+                       : !json_same_text(&a.rows, &b.rows)                   ? "rows"
+                       : !json_same_text(&a.refused, &b.refused)             ? "refused lines"
+                       : memcmp(&a.counts, &b.counts, sizeof(a.counts)) != 0 ? "counts"
+                       : a.n_batches != b.n_batches                          ? "batches"
+                       : !same_unknown                                       ? "unknown keys"
+                       : b.shape_lines != 0                                  ? "the full way"
+                                                                             : NULL;
+    if (by_shape) {
+        *by_shape = a.shape_lines;
+    }
+    json_result_release(&a);
+    json_result_release(&b);
+    return what;
 }
 
 #endif

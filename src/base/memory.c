@@ -400,46 +400,41 @@ static bool keep(sm_budget *root, int list, size_t cost, void *block)
     return has_room;
 }
 
-/* Memory for a block, charged to b. */
-static sm_status block_memory(sm_budget *b, int list, size_t cost, void **out, sm_error *e)
+/* Memory for a block, charged to b; NULL with *st set. */
+static void *block_memory(sm_budget *b, int list, size_t cost, sm_status *st, sm_error *e)
 {
-    if (b && list >= 0) {
-        void *kept = take_kept(b->root, list, cost);
+    void *kept = b && list >= 0 ? take_kept(b->root, list, cost) : NULL;
+    *st = kept ? take_below(b, b->root, cost, e) : b ? sm_budget_take(b, cost, e) : SM_OK;
+    if (*st != SM_OK) {
         if (kept) {
-            const sm_status st = take_below(b, b->root, cost, e);
-            if (st != SM_OK) {
-                free(kept);
-                give_level(b->root, cost);
-                return st;
-            }
-            *out = counted(kept);
-            return SM_OK;
+            free(kept);
+            give_level(b->root, cost);
         }
+        return NULL;
     }
-    if (b) {
-        SM_TRY(sm_budget_take(b, cost, e));
-    }
-    void *fresh = aligned_alloc(BLOCK_ALIGN, cost);
-    if (!fresh) {
+    void *memory = kept ? kept : aligned_alloc(BLOCK_ALIGN, cost);
+    if (!memory) {
         if (b) {
             sm_budget_give(b, cost);
         }
-        return sm_fail(e, SM_NOMEM, "the system refused %zu bytes", cost);
+        *st = sm_fail(e, SM_NOMEM, "the system refused %zu bytes", cost);
+        return NULL;
     }
-    *out = counted(fresh);
-    return SM_OK;
+    return counted(memory);
 }
 
 sm_status sm_block_new(sm_budget *b, size_t bytes, sm_block **out, sm_error *e)
 {
     size_t cost = 0;
     int list = -1;
-    void *memory = NULL;
+    sm_status st = SM_OK;
     if (!block_cost(bytes, &cost, &list)) {
         return sm_fail(e, SM_NOMEM, "a block of %zu bytes cannot be addressed", bytes);
     }
-    SM_TRY(block_memory(b, list, cost, &memory, e));
-    sm_block *block = memory;
+    sm_block *block = block_memory(b, list, cost, &st, e);
+    if (!block) {
+        return st;
+    }
     *block = (sm_block){
         .data = (uint8_t *)block + BLOCK_ALIGN,
         .size_bytes = bytes,

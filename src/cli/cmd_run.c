@@ -52,6 +52,10 @@ static void print_lines(const sm_run_report *r)
             "files   %" PRId64 " read, %" PRId64 " unchanged and skipped, %" PRId64
             " ignored by name\n",
             r->files_read, r->files_skipped, r->files_ignored);
+    if (c->shape_lines > 0) {
+        fprintf(stderr, "parsed  %s by the shape of earlier lines, %s in full\n",
+                count(c->shape_lines, kept), count(c->lines - c->blank - c->shape_lines, read));
+    }
 }
 
 /* Days in a row on one line: "missing 2022-04-07 to 2022-04-30 have no lines". */

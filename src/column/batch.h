@@ -102,6 +102,19 @@ void sm_builder_value(sm_builder *b, sm_value v); /* of the builder's type */
 /** Row i of a column of the same type, nested too; copies string bytes. */
 void sm_builder_cell(sm_builder *b, const sm_column *c, int64_t i);
 
+/* In bulk, no LIST or MAP: rows written in place, by a loop of the caller's. */
+/** Room for n more rows, of the children too. false: refused, as finish will tell. */
+bool sm_builder_reserve(sm_builder *b, int64_t n);
+/** The array of values (BOOL: bits), to be written from row sm_builder_rows(b) on, as far as room
+ * was reserved. Good until the next append or reserve. */
+void *sm_builder_values(sm_builder *b);
+/** The view of a string whose row is written in place; copies its bytes as sm_builder_str. */
+sm_view sm_builder_keep_str(sm_builder *b, sm_str v);
+/** n rows were written in place, none of them null. STRUCT: its children's are counted apart. */
+void sm_builder_advance(sm_builder *b, int64_t n);
+/** Makes a row null again that was appended; no LIST or MAP. STRUCT: its children's rows apart. */
+void sm_builder_set_null(sm_builder *b, int64_t row);
+
 /** STRUCT: append one row to every child, then call sm_builder_struct; sm_builder_null appends a
  * null to each child itself. LIST and MAP: append the elements to the children (map: key and value
  * alike), then sm_builder_list ends the row with all elements that came since the last row. */

@@ -156,8 +156,9 @@ static size_t values_bytes(const sm_builder *b, int64_t n_rows)
     return is_list(b) ? ((size_t)n_rows + 1) * sizeof(int32_t) : (size_t)n_rows * (size_t)b->width;
 }
 
-/* A zeroed block of `bytes` that starts with the first `used` bytes of *block, in its place. */
-static bool enlarge(sm_builder *b, sm_block **block, size_t used, size_t bytes)
+/* A block of `bytes` that starts with the first `used` bytes of *block, in its place. Every append
+ * writes its whole value, so that only bits and the first offset want zeroes behind them. */
+static bool enlarge(sm_builder *b, sm_block **block, size_t used, size_t bytes, bool is_zeroed)
 {
     sm_error e = {0};
     sm_block *made = NULL;
@@ -171,29 +172,36 @@ static bool enlarge(sm_builder *b, sm_block **block, size_t used, size_t bytes)
     } else {
         used = 0;
     }
-    memset(made->data + used, 0, bytes - used);
+    if (is_zeroed) {
+        memset(made->data + used, 0, bytes - used);
+    }
     sm_block_release(*block);
     *block = made;
+    return true;
+}
+
+static bool grow_to(sm_builder *b, int64_t cap)
+{
+    const size_t bytes = values_bytes(b, cap);
+    if (b->root->has_failed) {
+        return false;
+    }
+    if (bytes > 0 && !enlarge(b, &b->values, values_bytes(b, b->n_rows), bytes, b->width == 0)) {
+        return false;
+    }
+    if (b->validity &&
+        !enlarge(b, &b->validity, sm_bits_bytes(b->n_rows), sm_bits_bytes(cap), true)) {
+        return false;
+    }
+    b->cap_rows = cap;
     return true;
 }
 
 /* Called where n_rows is at the end of the arrays. */
 static __attribute__((noinline)) bool grow(sm_builder *b)
 {
-    if (b->root->has_failed) {
-        return false;
-    }
     const int64_t least = b->hint_rows > MIN_ROWS ? b->hint_rows : MIN_ROWS;
-    const int64_t cap = b->cap_rows > 0 ? 2 * b->cap_rows : least;
-    const size_t bytes = values_bytes(b, cap);
-    if (bytes > 0 && !enlarge(b, &b->values, values_bytes(b, b->n_rows), bytes)) {
-        return false;
-    }
-    if (b->validity && !enlarge(b, &b->validity, sm_bits_bytes(b->n_rows), sm_bits_bytes(cap))) {
-        return false;
-    }
-    b->cap_rows = cap;
-    return true;
+    return grow_to(b, b->cap_rows > 0 ? 2 * b->cap_rows : least);
 }
 
 /* Makes room for a row; false where it is to be dropped (it is counted then). The arrays keep their
@@ -209,7 +217,7 @@ static inline bool has_room(sm_builder *b)
 
 static bool make_validity(sm_builder *b)
 {
-    if (!enlarge(b, &b->validity, 0, sm_bits_bytes(b->cap_rows))) {
+    if (!enlarge(b, &b->validity, 0, sm_bits_bytes(b->cap_rows), true)) {
         return false;
     }
     smi_bits_fill(b->validity->data, 0, b->n_rows, true);
@@ -375,26 +383,29 @@ static inline void end_view(sm_builder *b, sm_view v)
     end_row(b);
 }
 
-void sm_builder_str(sm_builder *b, sm_str v)
+sm_view sm_builder_keep_str(sm_builder *b, sm_str v)
 {
-    SM_ASSERT(sm_type_is_bytes(b->type->id));
-    if (!has_room(b)) {
-        return;
-    }
     const uint8_t *bytes = (const uint8_t *)v.data;
+    SM_ASSERT(sm_type_is_bytes(b->type->id));
     if (v.len <= SM_VIEW_INLINE) {
-        end_view(b, smi_view_inline(bytes, v.len));
-        return;
+        return smi_view_inline(bytes, v.len);
     }
     if (!has_heap_room(b, v.len) && !open_heap(b, v.len)) {
-        end_view(b, (sm_view){0});
-        return;
+        return (sm_view){0};
     }
     heap_block *own = &b->heap[b->own];
-    uint8_t *const to = own->block->data + own->used_bytes;
+    const int64_t off_bytes = own->used_bytes;
+    uint8_t *const to = own->block->data + off_bytes;
     memcpy(to, bytes, v.len);
-    end_view(b, smi_view_ref(to, v.len, (int32_t)b->own, own->used_bytes));
     own->used_bytes += (int64_t)v.len;
+    return smi_view_ref(to, v.len, (int32_t)b->own, off_bytes);
+}
+
+void sm_builder_str(sm_builder *b, sm_str v)
+{
+    if (has_room(b)) {
+        end_view(b, sm_builder_keep_str(b, v));
+    }
 }
 
 void sm_builder_str_in(sm_builder *b, int32_t block, sm_str v)
@@ -494,6 +505,45 @@ void sm_builder_null(sm_builder *b)
     b->n_rows++;
 }
 
+/* ---- in bulk --------------------------------------------------------------------------------- */
+
+bool sm_builder_reserve(sm_builder *b, int64_t n)
+{
+    bool fits = b->cap_rows - b->n_rows >= n || grow_to(b, b->n_rows + n);
+    for (int32_t i = 0; i < b->n_children && fits && !is_list(b); i++) {
+        fits = sm_builder_reserve(&b->children[i], n);
+    }
+    return fits;
+}
+
+void *sm_builder_values(sm_builder *b)
+{
+    return b->values ? b->values->data : NULL;
+}
+
+void sm_builder_advance(sm_builder *b, int64_t n)
+{
+    SM_ASSERT(b->cap_rows - b->n_rows >= n);
+    if (b->validity) {
+        smi_bits_fill(b->validity->data, b->n_rows, n, true);
+    }
+    b->n_rows += n;
+}
+
+void sm_builder_set_null(sm_builder *b, int64_t row)
+{
+    SM_ASSERT(row < b->n_rows && !is_list(b));
+    if (row >= b->cap_rows || (!b->validity && !make_validity(b))) {
+        return; /* refused: finish tells */
+    }
+    if (b->type->id == SM_TYPE_BOOL) {
+        sm_bit_clear(b->values->data, row);
+    } else if (b->width > 0) {
+        memset(b->values->data + row * b->width, 0, (size_t)b->width);
+    }
+    sm_bit_clear(b->validity->data, row);
+}
+
 /* ---- values and cells ------------------------------------------------------------------------ */
 
 void sm_builder_value(sm_builder *b, sm_value v)
@@ -551,7 +601,7 @@ static void truncate_heap(sm_builder *b, int64_t n_rows)
 {
     const sm_view *views = b->values ? (const sm_view *)(const void *)b->values->data : NULL;
     const int64_t end = b->n_rows < b->cap_rows ? b->n_rows : b->cap_rows;
-    for (int64_t i = n_rows; i < end && b->own >= 0; i++) {
+    for (int64_t i = n_rows; views && i < end && b->own >= 0; i++) {
         if (views[i].inlined.len <= SM_VIEW_INLINE || !b->heap[views[i].ref.buffer].is_own) {
             continue;
         }

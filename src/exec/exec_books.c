@@ -73,6 +73,7 @@ static void add_counts(sm_scan_counts *a, const sm_scan_counts *b)
     a->lines += b->lines;
     a->refused += b->refused;
     a->blank += b->blank;
+    a->shape_lines += b->shape_lines;
     a->unknown_lines += b->unknown_lines;
 }
 

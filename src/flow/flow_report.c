@@ -43,6 +43,7 @@ static void add_counts(sm_scan_counts *sum, const sm_scan_counts *c)
     sum->lines += c->lines;
     sum->refused += c->refused;
     sum->blank += c->blank;
+    sum->shape_lines += c->shape_lines;
     sum->unknown_lines += c->unknown_lines;
 }
 

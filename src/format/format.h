@@ -102,6 +102,7 @@ typedef struct sm_scan_counts {
     int64_t rows;  /* given, before filters */
     int64_t lines; /* text: read = kept + refused + blank */
     int64_t refused, blank;
+    int64_t shape_lines;   /* json: kept lines that were read by the shape of earlier ones */
     int64_t unknown_lines; /* kept lines with at least one unknown key */
 } sm_scan_counts;
 

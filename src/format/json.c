@@ -15,6 +15,8 @@
 
 #include <stdio.h>
 
+#include "base/text.h"
+
 #define MORSEL_BYTES ((size_t)1 << 20)
 #define BATCH_BYTES  ((size_t)4 << 20)
 
@@ -40,6 +42,7 @@ typedef struct json_reader {
     smi_json_schema *schema;
     smi_json_unknown *unknown; /* NULL: not counted */
     smi_json_parser parser;
+    smi_json_shapes *shapes; /* NULL: every line by the parser */
     smi_lines lines;
     smi_refused refused;
     sm_projection want;
@@ -102,6 +105,7 @@ static void json_reader_free(sm_reader *reader)
     if (!r) {
         return;
     }
+    smi_json_shapes_free(r->shapes);
     smi_json_parser_release(&r->parser);
     smi_lines_release(&r->lines);
     smi_refused_release(&r->refused);
@@ -125,6 +129,10 @@ static sm_status json_reader_new(const sm_dataset *d, const sm_projection *want,
     smi_lines_init(&r->lines, budget);
     smi_refused_init(&r->refused, budget);
     smi_json_parser_init(&r->parser, schema, r->unknown, budget);
+    const char *way = sm_env("SMELT_JSON");
+    if (!way || strcmp(way, "full") != 0) {
+        r->shapes = smi_json_shapes_new(&r->parser, budget);
+    }
     *out = (sm_reader *)r;
     return SM_OK;
 }
@@ -176,6 +184,9 @@ static sm_status read_line(json_reader *r, const smi_line *line, sm_error *e)
     SM_TRY(smi_json_line(&r->parser, line, &is_kept, &why, e));
     r->batch_bytes += line->len;
     if (is_kept) {
+        if (r->shapes) {
+            smi_json_shapes_learn(r->shapes, line);
+        }
         r->n_rows++;
         r->counts.rows++;
         r->counts.unknown_lines += r->unknown && smi_json_unknown_keep(r->unknown);
@@ -189,6 +200,36 @@ static sm_status read_line(json_reader *r, const smi_line *line, sm_error *e)
     smi_refused_add(&r->refused, line, why.column, smi_json_reason_name(why.reason), message);
     r->counts.refused++;
     return SM_OK;
+}
+
+/* As many of the next lines as have a known shape. */
+static void read_shapes(json_reader *r)
+{
+    smi_lines_ahead ahead;
+    if (!r->shapes || !smi_lines_look_ahead(&r->lines, &ahead)) {
+        return;
+    }
+    smi_json_shape_run run = {
+        .at = ahead.at,
+        .stop = ahead.stop,
+        .end = ahead.end,
+        .block = r->lines.window,
+        .max_rows = SM_BATCH_ROWS - r->n_rows,
+        .max_bytes = BATCH_BYTES - r->batch_bytes,
+    };
+    smi_json_shapes_run(r->shapes, &run);
+    smi_lines_pass(&r->lines, run.at, run.n_rows);
+    r->n_rows += run.n_rows;
+    r->batch_bytes += run.n_bytes;
+    r->counts.rows += run.n_rows;
+    r->counts.shape_lines += run.n_rows;
+    r->counts.unknown_lines += run.n_unknown_lines;
+}
+
+static bool has_room(const json_reader *r)
+{
+    return r->n_rows < SM_BATCH_ROWS && r->refused.n_rows < SM_BATCH_ROWS &&
+           r->batch_bytes < BATCH_BYTES;
 }
 
 static sm_status take_rows(json_reader *r, sm_batch **out, sm_error *e)
@@ -244,8 +285,11 @@ static sm_status json_pull(sm_reader *reader, sm_batch **rows, sm_batch **refuse
     smi_line line;
     sm_status st = SM_OK;
     *rows = *refused = NULL;
-    while (r->n_rows < SM_BATCH_ROWS && r->refused.n_rows < SM_BATCH_ROWS &&
-           r->batch_bytes < BATCH_BYTES) {
+    while (has_room(r)) {
+        read_shapes(r);
+        if (!has_room(r)) {
+            break;
+        }
         st = smi_lines_next(&r->lines, &line, more, e);
         if (st != SM_OK) {
             break;

@@ -6,6 +6,7 @@
  *   json_number.c   exact numbers from their spelling
  *   json_schema.c   a schema made ready for lines: a tree of nodes with key tables
  *   json_row.c      one line -> a row in the builders, or why it is refused (the definition)
+ *   json_shape.c    many lines that look like earlier ones -> rows, fast
  *   json_unknown.c  counting the keys that no column takes
  *   json.c          the format: options, planning, the reader over text_lines
  *   json_infer.c    a schema from the first lines
@@ -302,6 +303,47 @@ sm_status smi_json_line(smi_json_parser *p, const smi_line *line, bool *is_kept,
 
 /** The batch was taken: the builders know no blocks any more. */
 void smi_json_parser_unbind(smi_json_parser *p);
+
+/* What a line's values are made with; for json_shape.c. */
+
+/** The text of a string token: its span, or unescaped into scratch (good until the next call),
+ * which has room for it. */
+sm_str smi_json_text(smi_json_parser *p, smi_json_token t);
+/** A value of a scalar type, not null, that stands in n's slot: converts it there. */
+smi_json_verdict smi_json_judge(smi_json_parser *p, smi_json_node *n);
+/** A number's token as the unscaled value of n's DECIMAL. */
+smi_json_verdict smi_json_decimal(smi_json_parser *p, const smi_json_node *n, smi_json_token t,
+                                  sm_i128 *out);
+/** The number of a block that strings stand in, in the builder of n. */
+int32_t smi_json_bind(smi_json_node *n, sm_block *block);
+
+/* ---- lines that look like earlier ones ------------------------------------------------------- */
+
+typedef struct smi_json_shapes smi_json_shapes;
+
+/** NULL where the schema has no shapes: LISTs or MAPs that are asked for, over 127 columns. Borrows
+ * the parser, whose builders it fills. */
+smi_json_shapes *smi_json_shapes_new(smi_json_parser *parser, sm_budget *budget);
+void smi_json_shapes_free(smi_json_shapes *s); /* takes NULL */
+
+/* Lines one after another. */
+typedef struct smi_json_shape_run {
+    const uint8_t *at;   /* the first; moves on behind the last that was read */
+    const uint8_t *stop; /* lines that start here are not the caller's */
+    const uint8_t *end;  /* of the bytes: behind an LF, SM_PAD_BYTES readable */
+    sm_block *block;     /* holds them */
+    int64_t max_rows;
+    size_t max_bytes; /* of lines without their LF; the one that reaches it is the last */
+    /* filled in */
+    int64_t n_rows, n_unknown_lines;
+    size_t n_bytes;
+} smi_json_shape_run;
+
+/** Appends a row for each line up to the first one that it is not certain of; that one, whatever it
+ * is, is for smi_json_line. */
+void smi_json_shapes_run(smi_json_shapes *s, smi_json_shape_run *r);
+/** A line that smi_json_line kept: others like it will be read by run. */
+void smi_json_shapes_learn(smi_json_shapes *s, const smi_line *line);
 
 /* ---- the rest of the format ------------------------------------------------------------------ */
 

@@ -41,9 +41,7 @@ void smi_json_parser_release(smi_json_parser *p)
     sm_buf_release(&p->scratch);
 }
 
-/* The text of a string token: its span, or unescaped into scratch (good until the next call).
- * Scratch has room: smi_json_line saw to it. */
-static sm_str string_text(smi_json_parser *p, smi_json_token t)
+sm_str smi_json_text(smi_json_parser *p, smi_json_token t)
 {
     if (!t.is_odd) {
         return (sm_str){(const char *)t.at, t.len};
@@ -84,7 +82,7 @@ static const uint8_t *read_key(smi_json_parser *p, const smi_json_node *object, 
     }
     q = smi_json_string(&p->scan, q, &key);
     if (q) {
-        *field = smi_json_find(object, string_text(p, key));
+        *field = smi_json_find(object, smi_json_text(p, key));
         if (!*field && p->is_counting) {
             smi_json_unknown_add(p->unknown, object, key);
         }
@@ -187,7 +185,7 @@ static smi_json_verdict judge_integer(smi_json_parser *p, const smi_json_node *n
     size_t len = t.len;
     if (t.kind == SMI_JSON_IS_STRING) {
         bool is_odd = false;
-        const sm_str text = string_text(p, t);
+        const sm_str text = smi_json_text(p, t);
         if (!smi_json_is_number(text, &is_odd) || is_odd) {
             return SMI_JSON_TYPE;
         }
@@ -223,7 +221,7 @@ static bool number_text(smi_json_parser *p, smi_json_token t, sm_str *out)
         return true;
     }
     if (t.kind == SMI_JSON_IS_STRING) {
-        *out = string_text(p, t);
+        *out = smi_json_text(p, t);
         return smi_json_is_number(*out, &is_odd);
     }
     return false;
@@ -242,8 +240,8 @@ static smi_json_verdict judge_float(smi_json_parser *p, const smi_json_node *n, 
                                                                          : SMI_JSON_RANGE;
 }
 
-static smi_json_verdict exact_decimal(smi_json_parser *p, const smi_json_node *n, smi_json_token t,
-                                      sm_i128 *out)
+smi_json_verdict smi_json_decimal(smi_json_parser *p, const smi_json_node *n, smi_json_token t,
+                                  sm_i128 *out)
 {
     sm_str text = {0};
     if (!number_text(p, t, &text)) {
@@ -264,7 +262,7 @@ static smi_json_verdict judge_time(smi_json_parser *p, const smi_json_node *n, s
     if (slot->token.kind != SMI_JSON_IS_STRING) {
         return SMI_JSON_TYPE;
     }
-    const sm_str text = string_text(p, slot->token);
+    const sm_str text = smi_json_text(p, slot->token);
     int32_t days = 0;
     bool has_zone = false, is_read = false;
     if (n->id == SM_TYPE_DATE) {
@@ -280,8 +278,8 @@ static smi_json_verdict judge_time(smi_json_parser *p, const smi_json_node *n, s
     return is_read ? SMI_JSON_OK : SMI_JSON_TYPE;
 }
 
-/* A value of a scalar type, not null: converts it in its slot. A switch over the types. */
-static smi_json_verdict judge_scalar(smi_json_parser *p, smi_json_node *n)
+/* A switch over the types. */
+smi_json_verdict smi_json_judge(smi_json_parser *p, smi_json_node *n)
 {
     const smi_json_kind kind = (smi_json_kind)n->slot.token.kind;
     sm_i128 unused = 0;
@@ -306,7 +304,7 @@ static smi_json_verdict judge_scalar(smi_json_parser *p, smi_json_node *n)
     case SM_TYPE_F64:
         return judge_float(p, n, &n->slot);
     case SM_TYPE_DECIMAL:
-        return exact_decimal(p, n, n->slot.token, &unused);
+        return smi_json_decimal(p, n, n->slot.token, &unused);
     case SM_TYPE_DATE:
     case SM_TYPE_TIME:
     case SM_TYPE_TIMESTAMP:
@@ -357,7 +355,7 @@ static void judge(smi_json_parser *p, smi_json_node *n, const smi_json_node *col
             judge(p, it.element, column);
         }
     } else if (n->is_judged) {
-        const smi_json_verdict verdict = judge_scalar(p, n);
+        const smi_json_verdict verdict = smi_json_judge(p, n);
         if (verdict != SMI_JSON_OK) {
             offend(p, column, n, verdict);
         }
@@ -366,15 +364,20 @@ static void judge(smi_json_parser *p, smi_json_node *n, const smi_json_node *col
 
 /* ---- appending ------------------------------------------------------------------------------- */
 
+int32_t smi_json_bind(smi_json_node *n, sm_block *block)
+{
+    if (n->bound != block) {
+        n->bound = block;
+        n->bound_index = sm_builder_block(n->builder, block);
+    }
+    return n->bound_index;
+}
+
 /* A token's bytes, without copying them: they stand in the line's block. */
 static void append_span(smi_json_parser *p, smi_json_node *n)
 {
-    if (n->bound != p->block) {
-        n->bound = p->block;
-        n->bound_index = sm_builder_block(n->builder, p->block);
-    }
     const sm_str span = {(const char *)n->slot.token.at, n->slot.token.len};
-    sm_builder_str_in(n->builder, n->bound_index, span);
+    sm_builder_str_in(n->builder, smi_json_bind(n, p->block), span);
 }
 
 /* A value of a scalar type, judged and not null. A switch over the types. */
@@ -386,7 +389,7 @@ static void append_scalar(smi_json_parser *p, smi_json_node *n)
     case SM_TYPE_STRING:
     case SM_TYPE_BINARY:
         if (slot->token.kind == SMI_JSON_IS_STRING && slot->token.is_odd) {
-            sm_builder_str(n->builder, string_text(p, slot->token));
+            sm_builder_str(n->builder, smi_json_text(p, slot->token));
         } else {
             append_span(p, n);
         }
@@ -405,7 +408,7 @@ static void append_scalar(smi_json_parser *p, smi_json_node *n)
         sm_builder_f64(n->builder, slot->as.f);
         break;
     case SM_TYPE_DECIMAL:
-        (void)exact_decimal(p, n, slot->token, &d);
+        (void)smi_json_decimal(p, n, slot->token, &d);
         sm_builder_i128(n->builder, d);
         break;
     default:
@@ -432,7 +435,7 @@ static void append(smi_json_parser *p, smi_json_node *n, bool is_there)
         sm_builder_list(n->builder);
     } else {
         if (n->is_in_list) {
-            (void)judge_scalar(p, n); /* the slot was used for other elements since */
+            (void)smi_json_judge(p, n); /* the slot was used for other elements since */
         }
         append_scalar(p, n);
     }
@@ -558,7 +561,7 @@ sm_status smi_json_line(smi_json_parser *p, const smi_line *line, bool *is_kept,
                  (unsigned long long)line->full_bytes, SMI_LINE_MAX_BYTES);
         return SM_OK;
     }
-    if (line->len > p->scratch.cap) {
+    if (line->len > p->scratch.cap) { /* for smi_json_text */
         SM_TRY(sm_buf_reserve(&p->scratch, line->len, e));
     }
     if (p->unknown) {

@@ -440,6 +440,24 @@ static void unknown_keys_are_counted(void **state)
     }
 }
 
+/* A key may hold a NUL: its path is as long as it is. (The sums here show paths up to it.) */
+static void unknown_keys_with_nul(void **state)
+{
+    static const char text[] = "{\"s\":{\"\\u0000ab\":1}}\n{\"s\":{\"\\u0000ab\":1}}\n"
+                               "{\"s\":{\"\\u0000cd\":1}}\n{\"\\u0000\":1}\n";
+    const json_read how = {.schema = "STRUCT(a BIGINT, s STRUCT(c VARCHAR))",
+                           .counts_unknown = true};
+    json_result r;
+    sm_error e = {0};
+    assert_ok(json_read_bytes(&how, text, sizeof(text) - 1, &r, &e), &e);
+    assert_int_equal(r.counts.unknown_lines, 4);
+    assert_int_equal(r.n_unknown, 2);
+    assert_string_equal(r.unknown[0].path, "s.");
+    assert_int_equal(r.unknown[0].lines, 3);
+    assert_string_equal(r.unknown[1].path, "");
+    json_result_release(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -451,6 +469,7 @@ int main(void)
         cmocka_unit_test(a_map_cannot_be_read),
         cmocka_unit_test(a_reader_goes_on_after_an_error),
         cmocka_unit_test(unknown_keys_are_counted),
+        cmocka_unit_test(unknown_keys_with_nul),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -162,12 +162,19 @@ static int32_t find_path(smi_json_unknown *u, const note *n)
     }
     const int32_t i = u->n_paths++;
     const sm_str parent = n->object->path;
-    const sm_str whole =
-        parent.len == 0 ? sm_arena_str(u->texts, key)
-                        : sm_arena_strf(u->texts, "%.*s.%.*s", SM_STR_ARG(parent), SM_STR_ARG(key));
+    const size_t key_off = parent.len + (parent.len > 0);
+    char *text = sm_arena_alloc(u->texts, key_off + key.len + 1); /* zeroed; a key may have NULs */
+    const sm_str whole = {text, key_off + key.len};
+    if (parent.len > 0) {
+        memcpy(text, parent.data, parent.len);
+        text[parent.len] = '.';
+    }
+    if (key.len > 0) {
+        memcpy(text + key_off, key.data, key.len);
+    }
     u->paths[i] = (path){
         .object = n->object,
-        .key = {whole.data + whole.len - key.len, key.len},
+        .key = {text + key_off, key.len},
         .last_line = -1,
     };
     u->counts[i] = (sm_unknown_key){.path = whole};

@@ -93,6 +93,8 @@ typedef struct smi_lines {
     const uint8_t *data;
     size_t len, pos, scanned;
     uint64_t base_off; /* of data[0] */
+    size_t lf_end;     /* behind the window's last LF, where has_lf_end */
+    bool has_lf_end;
     bool is_all;       /* nothing follows the window */
     size_t more_bytes; /* plain: how much to ask for next */
 
@@ -116,6 +118,18 @@ sm_status smi_lines_begin(smi_lines *l, const smi_text_file *f, const sm_morsel 
  */
 sm_status smi_lines_next(smi_lines *l, smi_line *out, sm_byte_range *more, sm_error *e) SM_MUST_USE;
 sm_status smi_lines_feed(smi_lines *l, sm_block *block, size_t len, sm_error *e) SM_MUST_USE;
+
+/* Whole lines at hand, without looking for their ends one by one. */
+typedef struct smi_lines_ahead {
+    const uint8_t *at;   /* a line starts here */
+    const uint8_t *stop; /* from here on lines are not the morsel's */
+    const uint8_t *end;  /* behind the last LF */
+} smi_lines_ahead;
+
+/** false where there is none: smi_lines_next knows why. */
+bool smi_lines_look_ahead(smi_lines *l, smi_lines_ahead *out);
+/** n_lines of them, none blank or too long, up to `to` (behind an LF) were read. */
+void smi_lines_pass(smi_lines *l, const uint8_t *to, int64_t n_lines);
 
 /* ---- refused lines --------------------------------------------------------------------------- */
 

@@ -94,6 +94,7 @@ static void set_window(smi_lines *l, sm_block *block, size_t len, size_t n_left)
     l->len = len;
     l->pos = 0;
     l->scanned = n_left;
+    l->has_lf_end = false;
 }
 
 /* A block that starts with what is left of the window and has room for `more` bytes. */
@@ -449,4 +450,35 @@ sm_status smi_lines_next(smi_lines *l, smi_line *out, sm_byte_range *more, sm_er
         }
     }
     return SM_OK;
+}
+
+bool smi_lines_look_ahead(smi_lines *l, smi_lines_ahead *out)
+{
+    if (l->state != SMI_LINES_OPEN || l->len == 0) {
+        return false;
+    }
+    if (!l->has_lf_end) { /* once a window: what follows the last LF may be long */
+        const uint8_t *lf = memrchr(l->data, '\n', l->len);
+        l->lf_end = lf ? (size_t)(lf - l->data) + 1 : 0;
+        l->has_lf_end = true;
+    }
+    const uint64_t own = l->end_off > l->base_off ? l->end_off - l->base_off : 0;
+    const size_t stop = own < l->lf_end ? (size_t)own : l->lf_end;
+    *out = (smi_lines_ahead){
+        .at = l->data + l->pos,
+        .stop = l->data + stop,
+        .end = l->data + l->lf_end,
+    };
+    return l->pos < stop;
+}
+
+void smi_lines_pass(smi_lines *l, const uint8_t *to, int64_t n_lines)
+{
+    l->pos = (size_t)(to - l->data);
+    l->scanned = l->scanned > l->pos ? l->scanned : l->pos;
+    l->n_lines += n_lines;
+    if (n_lines > 0) {
+        l->is_first = false;
+        l->more_bytes = MORE_FIRST_BYTES;
+    }
 }

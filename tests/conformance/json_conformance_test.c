@@ -206,12 +206,65 @@ static void values_and_keys_of_lines(void **state)
     assert_int_equal(for_each_file(check_line), 318);
 }
 
+/* As the value of each kind of column, of an unknown key and as a whole line, among lines whose
+ * shape is known: by shapes and in full the same comes of it. */
+static void check_ways(const char *name, const sm_buf *bytes)
+{
+    static const json_read how = {
+        .schema = "STRUCT(a BIGINT, s VARCHAR, d DOUBLE, o STRUCT(x BIGINT))",
+        .validate_all = true,
+        .counts_unknown = true,
+        .beyond = 4096,
+    };
+    static const char clean[] = "{\"a\":1,\"s\":\"t\",\"d\":1.5,\"o\":{\"x\":2},\"u\":\"v\"}\n"
+                                "{\"a\":1,\"s\":\"t\",\"d\":1.5,\"o\":{\"x\":2},\"u\":[1]}\n";
+    static const char *const around[][2] = {
+        {"{\"a\":", ",\"s\":\"t\",\"d\":1.5,\"o\":{\"x\":2},\"u\":\"v\"}\n"},
+        {"{\"a\":1,\"s\":", ",\"d\":1.5,\"o\":{\"x\":2},\"u\":\"v\"}\n"},
+        {"{\"a\":1,\"s\":\"t\",\"d\":", ",\"o\":{\"x\":2},\"u\":\"v\"}\n"},
+        {"{\"a\":1,\"s\":\"t\",\"d\":1.5,\"o\":", ",\"u\":\"v\"}\n"},
+        {"{\"a\":1,\"s\":\"t\",\"d\":1.5,\"o\":{\"x\":", "},\"u\":\"v\"}\n"},
+        {"{\"a\":1,\"s\":\"t\",\"d\":1.5,\"o\":{\"x\":2},\"u\":", "}\n"},
+        {"", "\n"},
+    };
+    const sm_str text = sm_buf_str(bytes);
+    if (text.len > 0 && memchr(text.data, '\n', text.len)) {
+        return;
+    }
+    for (int i = 0; i < SM_COUNT(around); i++) {
+        int64_t by_shape = 0;
+        sm_buf lines = {0};
+        sm_buf_text(&lines, sm_str_of(clean));
+        for (int k = 0; k < 3; k++) {
+            sm_buf_text(&lines, sm_str_of(around[i][0]));
+            sm_buf_text(&lines, text);
+            sm_buf_text(&lines, sm_str_of(around[i][1]));
+            sm_buf_text(&lines, sm_str_of(clean));
+        }
+        const char *what = json_ways_differ(&how, lines.data, lines.len, &by_shape);
+        if (what) {
+            fail_msg("%s behind %s: other %s", name, around[i][0], what);
+        }
+        if (by_shape <
+            4) { /* of eight clean ones: not what teaches, nor what follows a blank line */
+            fail_msg("%s behind %s: %lld lines by shape", name, around[i][0], (long long)by_shape);
+        }
+        sm_buf_release(&lines);
+    }
+}
+
+static void values_in_known_shapes(void **state)
+{
+    assert_int_equal(for_each_file(check_ways), 318);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(documents),
         cmocka_unit_test(places_in_documents),
         cmocka_unit_test(values_and_keys_of_lines),
+        cmocka_unit_test(values_in_known_shapes),
     };
     folder = conformance_folder("json");
     return cmocka_run_group_tests(tests, NULL, NULL);

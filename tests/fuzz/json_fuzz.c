@@ -3,9 +3,8 @@
  * tests/fuzz/json_fuzz.c: any bytes as a document and as a file of lines. The first two bytes
  * choose where the file is cut and how it is read; the rest is the file. Cut or whole, all columns
  * or one, judged wholly: the same rows, refusals and counts; and a line is refused for what it is
- * as JSON exactly where it is refused as a document. */
-#include <stdlib.h>
-
+ * as JSON exactly where it is refused as a document. Twice behind itself, so that the first time
+ * teaches the shapes of the second, it reads the same by shapes and line by line. */
 #include "json_read.h"
 
 #include "base/text.h"
@@ -16,6 +15,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
     "STRUCT(a BIGINT, b VARCHAR, s STRUCT(c DOUBLE, d VARCHAR, e STRUCT(f BOOLEAN)), l BIGINT[], " \
     "o STRUCT(k VARCHAR, n TINYINT)[], m DECIMAL(7,2), t TIMESTAMP)"
 
+/* Without lists, for which there are no shapes. */
+#define SHAPE_SCHEMA                                                                               \
+    "STRUCT(a BIGINT, b VARCHAR, s STRUCT(c DOUBLE, d VARCHAR, e STRUCT(f BOOLEAN)), l VARCHAR, "  \
+    "o BIGINT, m DECIMAL(7,2), t TIMESTAMP)"
+
 static void expect(bool holds, const char *what)
 {
     if (!holds) {
@@ -24,15 +28,10 @@ static void expect(bool holds, const char *what)
     }
 }
 
-static bool is_same_text(const sm_buf *a, const sm_buf *b)
-{
-    return sm_str_eq(sm_buf_str(a), sm_buf_str(b));
-}
-
 static void expect_same(const json_result *a, const json_result *b)
 {
-    expect(is_same_text(&a->rows, &b->rows), "other rows when cut");
-    expect(is_same_text(&a->refused, &b->refused), "other refusals when cut");
+    expect(json_same_text(&a->rows, &b->rows), "other rows when cut");
+    expect(json_same_text(&a->refused, &b->refused), "other refusals when cut");
     expect(memcmp(&a->counts, &b->counts, sizeof(a->counts)) == 0, "other counts when cut");
 }
 
@@ -48,6 +47,18 @@ static void read_cut_and_whole(json_read how, uint64_t cut, const uint8_t *text,
            "lines that are nowhere");
     json_result_release(&whole);
     json_result_release(&pieces);
+}
+
+/* By the shapes that the text itself taught, and line by line in full. */
+static void compare_ways(json_read how, const uint8_t *text, size_t n)
+{
+    uint8_t twice[2 * 4096 + 1];
+    memcpy(twice, text, n);
+    twice[n] = '\n';
+    memcpy(twice + n + 1, text, n);
+    how.schema = SHAPE_SCHEMA;
+    const char *what = json_ways_differ(&how, twice, 2 * n + 1, NULL);
+    expect(what == NULL, what ? what : "");
 }
 
 /* Every line alone, as a document: both agree on what JSON is. */
@@ -96,6 +107,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     if (n > 1) {
         read_cut_and_whole(how, 1 + data[0] * (n - 1) / 256, text, n);
     }
+    compare_ways(how, text, n);
     size_t line = 0;
     const bool has_bom = n >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0;
     for (size_t i = 0; i <= n && !has_bom; i++) {
