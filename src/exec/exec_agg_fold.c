@@ -174,6 +174,19 @@ typedef struct fold_job {
     const smi_chunk *head;
 } fold_job;
 
+static sm_status fold_packed(smi_agg *a, smi_part *part, const smi_chunk *head, int32_t p,
+                             sm_error *e)
+{
+    for (const smi_chunk *c = head; c; c = c->next) {
+        if (c->packed->first[p] == c->packed->first[p + 1]) {
+            continue;
+        }
+        part->packed = part->packed ? part->packed : smi_pack_table_new(a->pack, a->budget);
+        SM_TRY(smi_pack_add(part->packed, c->packed, p, p + 1, e));
+    }
+    return SM_OK;
+}
+
 static sm_status fold_part(void *ctx, int64_t p, sm_error *e)
 {
     const fold_job *job = ctx;
@@ -185,10 +198,13 @@ static sm_status fold_part(void *ctx, int64_t p, sm_error *e)
     if (sm_cancel_is_set(a->run->env->cancel)) {
         st = sm_fail(e, SM_INTERRUPTED, "interrupted");
     }
-    for (const smi_chunk *c = job->head; c && st == SM_OK; c = c->next) {
+    if (st == SM_OK && a->pack) {
+        st = fold_packed(a, part, job->head, (int32_t)p, e);
+    }
+    for (const smi_chunk *c = job->head; c && !a->pack && st == SM_OK; c = c->next) {
         const smi_chunk_lane *lane = &c->lanes[0];
         const int64_t n = lane->count[p];
-        if (n == 0) {
+        if (n <= 0) {
             continue;
         }
         if (!part->groups) {
@@ -223,15 +239,21 @@ void smi_part_release(smi_agg *a, smi_part *p)
         smi_groups_free(p->sets[i]);
     }
     sm_free(p->sets);
+    smi_pack_table_free(p->packed);
     smi_groups_free(p->groups);
     sm_agg_heap_free(p->heap);
     *p = (smi_part){0};
 }
 
+static int64_t count_groups(const smi_part *p)
+{
+    return p->packed ? smi_pack_count(p->packed) : p->groups ? smi_groups_count(p->groups) : 0;
+}
+
 /* ---- output ---------------------------------------------------------------------------------- */
 
 /* Names the group whose result failed: its keys, as text. */
-static sm_status name_group(smi_agg *a, const smi_groups *g, int64_t id, sm_status st, sm_error *e)
+static sm_status name_group(smi_agg *a, const smi_part *part, int64_t id, sm_status st, sm_error *e)
 {
     sm_batch *b = NULL;
     sm_buf text = {0};
@@ -241,7 +263,11 @@ static sm_status name_group(smi_agg *a, const smi_groups *g, int64_t id, sm_stat
     }
     for (int32_t k = 0; k < a->n_keys; k++) {
         sm_builder *keys = sm_builder_new(a->key_types[k], a->budget);
-        smi_groups_key(g, id, k, keys);
+        if (part->packed) {
+            smi_pack_key(part->packed, id, k, keys);
+        } else {
+            smi_groups_key(part->groups, id, k, keys);
+        }
         if (sm_builder_finish(keys, b, &b->columns[k], &ignored) == SM_OK) {
             sm_buf_text(&text, k > 0 ? SM_STR(", ") : SM_STR(""));
             sm_column_print(&b->columns[k], 0, &text);
@@ -262,9 +288,10 @@ typedef struct filling {
 } filling;
 
 /* Appends groups first … first + n − 1 of a partition. */
-static sm_status fill(smi_agg *a, const smi_groups *g, int64_t first, int64_t n, filling *f,
+static sm_status fill(smi_agg *a, const smi_part *part, int64_t first, int64_t n, filling *f,
                       sm_error *e)
 {
+    const smi_groups *g = part->groups;
     const void **states = sm_alloc((size_t)n * sizeof(*states));
     sm_status st = SM_OK;
     for (int32_t k = 0; k < a->n_keys; k++) {
@@ -280,12 +307,21 @@ static sm_status fill(smi_agg *a, const smi_groups *g, int64_t first, int64_t n,
         }
         st = it->fn->finish(it->item->call, states, n, f->builders[a->n_keys + k], &failed, e);
         if (st != SM_OK && failed >= 0) {
-            st = name_group(a, g, first + failed, st, e);
+            st = name_group(a, part, first + failed, st, e);
         }
     }
     f->n += n;
     sm_free(states);
     return st;
+}
+
+static sm_status fill_packed(smi_agg *a, const smi_part *part, int64_t first, int64_t n, filling *f,
+                             sm_error *e)
+{
+    int64_t failed = -1;
+    const sm_status st = smi_pack_fill(part->packed, first, n, f->builders, &failed, e);
+    f->n += n;
+    return failed >= 0 ? name_group(a, part, failed, st, e) : st;
 }
 
 static sm_status give_filled(smi_agg *a, smi_driver *d, filling *f, sm_error *e)
@@ -310,11 +346,11 @@ static sm_status give_filled(smi_agg *a, smi_driver *d, filling *f, sm_error *e)
 
 static sm_status give_part(smi_agg *a, smi_driver *d, smi_part *part, filling *f, sm_error *e)
 {
-    const int64_t n = part->groups ? smi_groups_count(part->groups) : 0;
+    const int64_t n = count_groups(part);
     for (int64_t at = 0; at < n;) {
         const int64_t room = SM_BATCH_ROWS - f->n;
         const int64_t some = n - at < room ? n - at : room;
-        SM_TRY(fill(a, part->groups, at, some, f, e));
+        SM_TRY(part->packed ? fill_packed(a, part, at, some, f, e) : fill(a, part, at, some, f, e));
         at += some;
         if (f->n == SM_BATCH_ROWS) {
             SM_TRY(give_filled(a, d, f, e));
@@ -367,7 +403,7 @@ sm_status smi_agg_output(smi_agg *a, smi_op *next, smi_end *end, uint64_t *turn,
     SM_TRY(ensure_group(a, e));
     a->task_first = SM_NEW_ARRAY(a->run->arena, int32_t, SMI_PARTS + 1);
     for (int32_t p = 0; p < SMI_PARTS; p++) {
-        n_groups += a->parts[p].groups ? smi_groups_count(a->parts[p].groups) : 0;
+        n_groups += count_groups(&a->parts[p]);
         if (n_groups >= TASK_GROUPS || (p == SMI_PARTS - 1 && n_groups > 0)) {
             a->task_first[++n_tasks] = p + 1;
             n_groups = 0;

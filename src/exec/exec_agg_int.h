@@ -4,9 +4,8 @@
 #ifndef SM_EXEC_AGG_INT_H
 #define SM_EXEC_AGG_INT_H
 
-#include "exec/exec_int.h"
+#include "exec/exec_pack_int.h"
 
-#define SMI_PARTS    256
 #define SMI_ARGS_MAX 16 /* arguments of one aggregate */
 
 static inline uint32_t smi_part_of(uint64_t hash)
@@ -50,10 +49,12 @@ struct smi_chunk {
     int32_t n_lanes;
     smi_groups *groups; /* NULL: rows */
     sm_agg_heap *heap;
+    smi_packed *packed; /* then there are no lanes */
     size_t size_bytes;
 };
 
 typedef struct smi_part {
+    smi_pack_table *packed; /* then the rest is not used */
     smi_groups *groups;
     sm_agg_heap *heap;
     smi_groups **sets;
@@ -81,6 +82,7 @@ typedef struct smi_agg {
     int32_t n_items, n_sets;
     size_t state_bytes;
     const sm_type *group_schema; /* keys, group number, hash */
+    smi_pack *pack;              /* NULL: the general way, by lanes */
     bool may_group_early;        /* every aggregate can merge, none is DISTINCT */
     smi_part parts[SMI_PARTS];
     size_t fold_bytes; /* fold when so much waits */

@@ -149,12 +149,14 @@ static sm_status cell_finish(const sm_expr *call, const void *const *states, int
 }
 
 const sm_aggregate agg_min = {
+    .kind = SM_AGG_MIN,
     .state_bytes = sizeof(smi_cell),
     .update = min_update,
     .merge = min_merge,
     .finish = cell_finish,
 };
 const sm_aggregate agg_max = {
+    .kind = SM_AGG_MAX,
     .state_bytes = sizeof(smi_cell),
     .update = max_update,
     .merge = max_merge,

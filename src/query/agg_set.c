@@ -308,8 +308,13 @@ static sm_status distinct_finish(const sm_expr *call, const void *const *states,
     return SM_OK;
 }
 
-static const sm_aggregate agg_distinct = {sizeof(set_state), distinct_update, distinct_merge,
-                                          distinct_finish};
+static const sm_aggregate agg_distinct = {
+    .kind = SM_AGG_DISTINCT,
+    .state_bytes = sizeof(set_state),
+    .update = distinct_update,
+    .merge = distinct_merge,
+    .finish = distinct_finish,
+};
 const sm_function smi_fn_distinct = {
     .name = "distinct",
     .signature = "",

@@ -66,6 +66,7 @@ static sm_status count_finish(const sm_expr *call, const void *const *states, in
 }
 
 const sm_aggregate agg_count = {
+    .kind = SM_AGG_COUNT,
     .state_bytes = sizeof(int64_t),
     .update = count_update,
     .merge = count_merge,
@@ -317,7 +318,13 @@ static sm_status sum_finish(const sm_expr *call, const void *const *states, int6
     return SM_OK;
 }
 
+sm_status sm_agg_sum_too_large(const sm_expr *call, sm_i128 sum, sm_error *e)
+{
+    return too_large(call, call->type, sum, e);
+}
+
 const sm_aggregate agg_sum = {
+    .kind = SM_AGG_SUM,
     .state_bytes = sizeof(any_sum),
     .update = sum_update,
     .merge = sum_merge,

@@ -110,6 +110,16 @@ bool sm_expr_eq(const sm_expr *a, const sm_expr *b);
  * which lives as long as the states and is counted. */
 typedef struct sm_agg_heap sm_agg_heap;
 
+/* What an aggregate is, for who has a faster way for the common ones than by its functions. */
+typedef enum sm_agg_kind {
+    SM_AGG_OTHER,
+    SM_AGG_COUNT,
+    SM_AGG_SUM,
+    SM_AGG_MIN,
+    SM_AGG_MAX,
+    SM_AGG_DISTINCT, /* of the aggregate call in `prepared`, over distinct values */
+} sm_agg_kind;
+
 typedef struct sm_aggregate {
     size_t state_bytes;
     /* For row i of n: adds args' row i to the state states[i] (pointers, one a row). */
@@ -122,7 +132,12 @@ typedef struct sm_aggregate {
      * the caller can name its group. */
     sm_status (*finish)(const sm_expr *call, const void *const *states, int64_t n, sm_builder *out,
                         int64_t *failed, sm_error *e);
+    sm_agg_kind kind;
 } sm_aggregate;
+
+/** The error of a sum() of integers that came to more than BIGINT, for who keeps such a sum in a
+ * state of its own. Returns SM_RANGE. */
+sm_status sm_agg_sum_too_large(const sm_expr *call, sm_i128 sum, sm_error *e);
 
 sm_agg_heap *sm_agg_heap_new(sm_budget *budget);
 void sm_agg_heap_free(sm_agg_heap *h); /* takes NULL */

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * exec/exec_pack_int.h: grouping of rows packed into words (exec_pack.c), for exec_agg*.c. */
+#ifndef SM_EXEC_PACK_INT_H
+#define SM_EXEC_PACK_INT_H
+
+#include "exec/exec_int.h"
+
+#define SMI_PARTS 256
+
+/* How the rows and groups of one aggregate are packed: read-only but for the DISTINCT bases. */
+typedef struct smi_pack smi_pack;
+/* NULL where a key or an aggregate does not pack. Lives in the run's arena. */
+smi_pack *smi_pack_new(smi_run *run, const sm_plan_node *node);
+
+typedef struct smi_pack_table smi_pack_table;
+
+/* Rows of a batch, or groups of a table, one record each, laid out by partition. */
+typedef struct smi_packed {
+    sm_block *records;
+    sm_block *text;        /* bytes of keys over 12 bytes that records point to; NULL: none */
+    smi_pack_table *owner; /* of groups: the table that they were, for such bytes */
+    bool is_groups;
+    uint32_t first[SMI_PARTS + 1]; /* record of each partition's run */
+} smi_packed;
+void smi_packed_free(smi_packed *k); /* takes NULL */
+size_t smi_packed_bytes(const smi_packed *k);
+
+/* Evaluates keys, arguments and filters of a batch and packs its rows. */
+sm_status smi_pack_rows(smi_pack *k, sm_batch *in, sm_budget *budget, smi_packed **out,
+                        sm_error *e) SM_MUST_USE;
+/* Few groups among its rows? By linear counting: a table of a morsel's own is cheaper then. */
+bool smi_pack_has_few_groups(const smi_pack *k, const smi_packed *rows);
+
+/* A hash table of groups. */
+smi_pack_table *smi_pack_table_new(const smi_pack *k, sm_budget *budget);
+void smi_pack_table_free(smi_pack_table *t); /* takes NULL */
+int64_t smi_pack_count(const smi_pack_table *t);
+/* Adds the records of partitions first … end − 1, in order. */
+sm_status smi_pack_add(smi_pack_table *t, const smi_packed *records, int32_t first, int32_t end,
+                       sm_error *e) SM_MUST_USE;
+/* The groups as records for another table. Takes t where it succeeds. */
+sm_status smi_pack_groups(smi_pack_table *t, smi_packed **out, sm_error *e) SM_MUST_USE;
+/* Appends key k of a group. */
+void smi_pack_key(const smi_pack_table *t, int64_t id, int32_t k, sm_builder *to);
+/* Appends groups first … first + n − 1: keys, then aggregates, one builder each. *failed: the group
+ * whose result failed, −1. */
+sm_status smi_pack_fill(const smi_pack_table *t, int64_t first, int64_t n, sm_builder *const *out,
+                        int64_t *failed, sm_error *e) SM_MUST_USE;
+
+#endif
