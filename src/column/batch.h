@@ -66,6 +66,9 @@ sm_status sm_column_gather(const sm_column *src, const int32_t *rows, int64_t n_
 /** The same values SM_FLAT (itself where it is). */
 sm_status sm_column_flatten(const sm_column *src, sm_batch *into, sm_column *out,
                             sm_error *e) SM_MUST_USE;
+/** Makes a flat VARCHAR column of `into` a dictionary column where it has few different values,
+ * none over 12 bytes; else leaves it. A function of its rows alone. */
+sm_status sm_column_find_dict(sm_column *c, sm_batch *into, sm_error *e) SM_MUST_USE;
 /** n_rows times the value. Copies a string's bytes. */
 sm_status sm_column_constant(sm_value v, int64_t n_rows, sm_batch *into, sm_column *out,
                              sm_error *e) SM_MUST_USE;

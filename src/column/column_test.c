@@ -432,6 +432,65 @@ static void test_validate_nested(void **state)
     assert_string_equal(why, "a column has another number of rows than its batch");
 }
 
+/* ---- finding dictionaries -------------------------------------------------------------------- */
+
+/* n rows of which `different` differ; every tenth is null where has_nulls; the last is `last`. */
+static sm_column texts_of(int64_t n, int different, bool has_nulls, const char *last)
+{
+    const char **texts = sm_alloc((size_t)n * sizeof(*texts));
+    for (int64_t i = 0; i < n; i++) {
+        texts[i] = has_nulls && i % 10 == 9
+                       ? NULL
+                       : sm_arena_strf(arena, "v%d", (int)(i * 7 % different)).data;
+    }
+    texts[n - 1] = last ? last : texts[n - 1];
+    const sm_column c = column_of("VARCHAR", texts, n);
+    sm_free(texts);
+    return c;
+}
+
+static void test_find_dict(void **state)
+{
+    static const struct {
+        int64_t n;
+        int different;
+        bool has_nulls;
+        const char *last;
+        sm_layout want;
+    } cases[] = {
+        {256, 1, false, NULL, SM_DICT},
+        {255, 1, false, NULL, SM_FLAT}, /* too few rows to pay */
+        {4096, 31, true, NULL, SM_DICT},
+        {4096, 32, false, NULL, SM_DICT},
+        {4096, 33, false, NULL, SM_FLAT},
+        {4096, 31, false, "", SM_DICT},
+        {4096, 32, false, "one more", SM_FLAT},
+        {4096, 5, false, "twelve bytes", SM_DICT},
+        {4096, 5, false, "thirteen byte", SM_FLAT},
+        {4096, 4000, true, NULL, SM_FLAT},
+    };
+    for (int k = 0; k < SM_COUNT(cases); k++) {
+        sm_error e = {0};
+        const char *why = NULL;
+        const sm_column flat =
+            texts_of(cases[k].n, cases[k].different, cases[k].has_nulls, cases[k].last);
+        sm_column c = flat;
+        assert_ok(sm_column_find_dict(&c, batch, &e), &e);
+        if (c.layout != cases[k].want) {
+            fail_msg("case %d: layout %d", k, (int)c.layout);
+        }
+        assert_true(sm_column_validate(&c, true, &why));
+        assert_int_equal(c.n_rows, flat.n_rows);
+        for (int64_t i = 0; i < c.n_rows; i++) {
+            assert_true(sm_column_eq(&c, i, &flat, i));
+        }
+    }
+    sm_error e = {0};
+    sm_column number = column_of("BIGINT", (const char *[]){"1"}, 1);
+    assert_ok(sm_column_find_dict(&number, batch, &e), &e);
+    assert_int_equal(number.layout, SM_FLAT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -446,6 +505,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_validate_scalars, setup, teardown),
         cmocka_unit_test_setup_teardown(test_validate_strings, setup, teardown),
         cmocka_unit_test_setup_teardown(test_validate_nested, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_find_dict, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

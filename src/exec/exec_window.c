@@ -8,8 +8,12 @@
  *          partitions gathered into blocks of some thousand rows, side by side. Within a block each
  *          partition starts at a multiple of 8 rows, so that its slice of a column is a pointer.
  *          Results stand in the order of sorting; each input row remembers where its own is.
+ *          OVER () has nothing to sort: the arguments of all rows are one partition as they stand,
+ *          such functions run side by side, and their results are cut into the input's batches.
  * Output   The input's batches with the results beside them: nothing of the input is copied. */
 #include "exec/exec_int.h"
+
+#include <string.h>
 
 #define BLOCK_ROWS 16384
 
@@ -17,6 +21,7 @@
 typedef struct window_result {
     smi_batches blocks; /* one column each */
     sm_block *where;    /* smi_ref of each input row, in input order */
+    sm_batch *whole;    /* OVER (): the results in input order, instead */
 } window_result;
 
 typedef struct window_run {
@@ -233,7 +238,110 @@ static sm_status run_item(window_run *w, const sm_window_item *item, window_resu
     return st;
 }
 
+/* ---- OVER () --------------------------------------------------------------------------------- */
+
+static bool is_whole(const sm_window_item *it)
+{
+    return it->n_partition == 0 && it->n_order == 0;
+}
+
+/* All functions that are OVER (), by number among them. */
+typedef struct whole_jobs {
+    window_job *jobs;
+    window_result **results;
+    int64_t n;
+} whole_jobs;
+
+/* Calls the function on all rows at once; all are peers. */
+static sm_status call_whole(const window_job *job, const sm_column *args, int64_t n_rows,
+                            sm_builder *result, sm_error *e)
+{
+    sm_block *peers = NULL;
+    const size_t bytes = sm_bits_bytes(n_rows);
+    SM_TRY(sm_block_new(job->w->budget, bytes, &peers, e));
+    memset(peers->data, 0, bytes);
+    sm_bit_set(peers->data, 0);
+    const sm_window_in in = {.args = args,
+                             .n_args = job->args->n_fields,
+                             .n_rows = n_rows,
+                             .peer_start = peers->data,
+                             .budget = job->w->budget};
+    const sm_status st = job->item->call->fn->window(job->item->call, &in, result, e);
+    sm_block_release(peers);
+    return st;
+}
+
+static sm_status run_whole(void *ctx, int64_t i, sm_error *e)
+{
+    const whole_jobs *all = ctx;
+    window_job *job = &all->jobs[i];
+    sm_batch *args = NULL, *out = NULL;
+    const int64_t start_ns = sm_monotonic_ns();
+    if (sm_cancel_is_set(job->w->run->env->cancel)) {
+        return sm_fail(e, SM_INTERRUPTED, "interrupted");
+    }
+    sm_budget *shared = job->w->run->env->budget; /* of what the output's batches keep */
+    sm_builder *result = sm_builder_new(job->result->fields[0].type, shared);
+    sm_status st = sm_batch_concat(job->wide.items, job->wide.n, false, job->w->budget, &args, e);
+    if (st == SM_OK) {
+        st = call_whole(job, args->columns, args->n_rows, result, e);
+    }
+    if (st == SM_OK) {
+        st = sm_batch_new(shared, job->result, &out, e);
+    }
+    if (st == SM_OK) {
+        st = sm_builder_finish(result, out, &out->columns[0], e);
+    }
+    if (st == SM_OK) {
+        out->n_rows = args->n_rows;
+        SM_ASSERT(out->columns[0].n_rows == out->n_rows);
+        all->results[i]->whole = sm_batch_retain(out);
+    }
+    sm_builder_free(result);
+    sm_batch_release(args);
+    sm_batch_release(out);
+    smi_batches_release(&job->wide);
+    atomic_fetch_add(&job->w->spent_ns, sm_monotonic_ns() - start_ns);
+    return st;
+}
+
+static sm_status run_wholes(window_run *w, sm_error *e)
+{
+    const int32_t n_items = w->node->as.window.n_items;
+    whole_jobs all = {.jobs = SM_NEW_ARRAY(w->run->arena, window_job, n_items + 1),
+                      .results = SM_NEW_ARRAY(w->run->arena, window_result *, n_items + 1)};
+    sm_status st = SM_OK;
+    for (int32_t i = 0; i < n_items && w->rows.n > 0 && st == SM_OK; i++) {
+        const sm_window_item *item = &w->node->as.window.items[i];
+        if (is_whole(item)) {
+            all.results[all.n] = &w->results[i];
+            all.jobs[all.n] = (window_job){.w = w, .item = item};
+            st = widen(&all.jobs[all.n++], e);
+        }
+    }
+    if (st == SM_OK) {
+        st = sm_pool_for(w->run->env->pool, all.n, run_whole, &all, e);
+    }
+    for (int64_t i = 0; i < all.n; i++) {
+        smi_batches_release(&all.jobs[i].wide);
+    }
+    return st;
+}
+
 /* ---- output ---------------------------------------------------------------------------------- */
+
+/* Batch i's part of a column of all rows. */
+static sm_status cut_whole(const window_run *w, const sm_batch *whole, int64_t i, sm_batch *out,
+                           int32_t column, sm_error *e)
+{
+    sm_batch *part = NULL;
+    const int64_t n = w->first[i + 1] - w->first[i];
+    SM_TRY(sm_batch_slice(whole, w->first[i], n, w->run->env->budget, &part, e));
+    sm_batch_keep_all(out, part);
+    out->columns[column] = part->columns[0];
+    sm_batch_release(part);
+    return SM_OK;
+}
 
 static sm_status give_batch(void *ctx, smi_driver *d, int64_t i, sm_error *e)
 {
@@ -249,6 +357,10 @@ static sm_status give_batch(void *ctx, smi_driver *d, int64_t i, sm_error *e)
     sm_status st = SM_OK;
     for (int32_t k = 0; k < w->node->as.window.n_items && st == SM_OK; k++) {
         const window_result *r = &w->results[k];
+        if (r->whole) {
+            st = cut_whole(w, r->whole, i, out, in->n_columns + k, e);
+            continue;
+        }
         const sm_type *type = w->node->as.window.items[k].call->type;
         const sm_column **src = sm_alloc((size_t)(r->blocks.n + 1) * sizeof(*src));
         for (int64_t b = 0; b < r->blocks.n; b++) {
@@ -282,8 +394,11 @@ sm_status smi_window_run(smi_run *run, const sm_plan_node *node, smi_op *next, s
         w.first[b + 1] = w.first[b] + w.rows.items[b]->n_rows;
     }
     w.results = SM_NEW_ARRAY(run->arena, window_result, node->as.window.n_items + 1);
+    st = st == SM_OK ? run_wholes(&w, e) : st;
     for (int32_t i = 0; i < node->as.window.n_items && st == SM_OK; i++) {
-        st = run_item(&w, &node->as.window.items[i], &w.results[i], e);
+        if (!is_whole(&node->as.window.items[i])) {
+            st = run_item(&w, &node->as.window.items[i], &w.results[i], e);
+        }
     }
     if (st == SM_OK) {
         smi_tasks tasks;
@@ -294,6 +409,7 @@ sm_status smi_window_run(smi_run *run, const sm_plan_node *node, smi_op *next, s
     for (int32_t i = 0; i < node->as.window.n_items; i++) {
         smi_batches_release(&w.results[i].blocks);
         sm_block_release(w.results[i].where);
+        sm_batch_release(w.results[i].whole);
     }
     smi_batches_release(&w.rows);
     smi_profile(run, 0, node)->cpu_ns += atomic_load(&w.spent_ns);

@@ -232,6 +232,18 @@ static bool has_room(const json_reader *r)
            r->batch_bytes < BATCH_BYTES;
 }
 
+/* Columns of few different texts, at the top and within structs, become dictionaries. */
+static sm_status find_dicts(sm_column *columns, int32_t n, sm_batch *into, sm_error *e)
+{
+    for (int32_t i = 0; i < n; i++) {
+        sm_column *c = &columns[i];
+        SM_TRY(c->type->id == SM_TYPE_STRUCT
+                   ? find_dicts((sm_column *)c->children, c->n_children, into, e)
+                   : sm_column_find_dict(c, into, e));
+    }
+    return SM_OK;
+}
+
 static sm_status take_rows(json_reader *r, sm_batch **out, sm_error *e)
 {
     sm_batch *b = NULL;
@@ -240,6 +252,9 @@ static sm_status take_rows(json_reader *r, sm_batch **out, sm_error *e)
         st = sm_builder_finish(r->schema->builders[i], b, &b->columns[i], e);
     }
     smi_json_parser_unbind(&r->parser);
+    if (st == SM_OK) { /* ours alone still */
+        st = find_dicts(b->columns, b->n_columns, b, e);
+    }
     if (st != SM_OK) {
         sm_batch_release(b);
         return st;

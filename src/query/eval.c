@@ -162,18 +162,74 @@ static sm_status gather_used(const evaluation *v, const sm_expr *x, const sm_bat
 
 /* ---- dictionaries ---------------------------------------------------------------------------- */
 
-enum { NO_COLUMN = -1, MANY_COLUMNS = -2 };
+#define MAX_FIELDS 8 /* around a value; deeper ones are evaluated row by row */
 
-/* The one column that x uses. */
-static int32_t only_column(const sm_expr *x, int32_t so_far)
+/* Where an expression reads: one column, or one field within it. */
+typedef struct source {
+    const sm_expr *leaf; /* COLUMN or FIELD; NULL: none so far */
+    bool is_many;
+} source;
+
+/* The column that x, a COLUMN or FIELDs of one, is or is within; −1: it is something else. */
+static int32_t column_of(const sm_expr *x)
 {
-    if (x->kind == SM_EXPR_COLUMN) {
-        return so_far == NO_COLUMN || so_far == x->index ? x->index : MANY_COLUMNS;
+    int depth = 0;
+    while (x->kind == SM_EXPR_FIELD && depth++ < MAX_FIELDS) {
+        x = x->args[0];
     }
-    for (int32_t i = 0; i < x->n_args && so_far != MANY_COLUMNS; i++) {
-        so_far = only_column(x->args[i], so_far);
+    return x->kind == SM_EXPR_COLUMN ? x->index : -1;
+}
+
+static bool is_same_place(const sm_expr *a, const sm_expr *b)
+{
+    while (a->kind == SM_EXPR_FIELD && b->kind == SM_EXPR_FIELD && a->index == b->index) {
+        a = a->args[0];
+        b = b->args[0];
     }
-    return so_far;
+    return a->kind == SM_EXPR_COLUMN && b->kind == SM_EXPR_COLUMN && a->index == b->index;
+}
+
+/* Adds what x reads. */
+static void find_source(const sm_expr *x, source *from)
+{
+    if (column_of(x) >= 0) {
+        from->is_many = from->is_many || (from->leaf && !is_same_place(from->leaf, x));
+        from->leaf = x;
+        return;
+    }
+    from->is_many = from->is_many || x->kind == SM_EXPR_COLUMN || x->kind == SM_EXPR_FIELD;
+    for (int32_t i = 0; i < x->n_args && !from->is_many; i++) {
+        find_source(x->args[i], from);
+    }
+}
+
+/* The column that a leaf names in a batch, NULL where a struct on the way is not flat. */
+static const sm_column *leaf_column(const sm_expr *leaf, const sm_batch *in)
+{
+    if (leaf->kind == SM_EXPR_COLUMN) {
+        return &in->columns[leaf->index];
+    }
+    const sm_column *outer = leaf_column(leaf->args[0], in);
+    return outer && outer->layout == SM_FLAT ? &outer->children[leaf->index] : NULL;
+}
+
+/* A column in which the leaf names `entries`: itself, or a struct of structs with nothing else. */
+static sm_status wrap_entries(const sm_expr *leaf, sm_column entries, sm_batch *into,
+                              sm_column *out, sm_error *e)
+{
+    void *children = NULL;
+    if (leaf->kind == SM_EXPR_COLUMN) {
+        *out = entries;
+        return SM_OK;
+    }
+    const sm_type *outer = leaf->args[0]->type;
+    SM_TRY(sm_batch_alloc(into, (size_t)outer->n_fields * sizeof(sm_column), &children, e));
+    ((sm_column *)children)[leaf->index] = entries;
+    const sm_column around = {.type = outer,
+                              .n_rows = entries.n_rows,
+                              .children = children,
+                              .n_children = outer->n_fields};
+    return wrap_entries(leaf->args[0], around, into, out, e);
 }
 
 /* Text by code: the entries' results become the dictionary, their nulls go to the codes. */
@@ -215,28 +271,28 @@ static sm_status by_code(sm_column *entries, int32_t *codes, int64_t n, sm_batch
 }
 
 static sm_status eval_by_entry(const evaluation *v, const sm_expr *x, const sm_batch *in,
-                               int32_t column, sm_column *out, sm_error *e)
+                               const sm_expr *leaf, sm_column *out, sm_error *e)
 {
-    const sm_column *const c = &in->columns[column];
+    const sm_column *const c = leaf_column(leaf, in);
     const int64_t n_entries = c->children[0].n_rows;
     const int32_t *const codes = c->values;
     const bool has_nulls = c->validity != NULL;
     const int64_t n = n_entries + has_nulls; /* the last one is NULL */
     void *columns = NULL, *places = NULL, *rows = NULL;
-    sm_column entries = {0};
+    sm_column entries = c->children[0];
 
     SM_TRY(sm_batch_alloc(v->into, (size_t)in->n_columns * sizeof(sm_column), &columns, e));
     SM_TRY(sm_batch_alloc(v->into, (size_t)in->n_rows * sizeof(int32_t), &places, e));
     sm_batch part = {
         .schema = in->schema, .columns = columns, .n_columns = in->n_columns, .n_rows = n};
-    part.columns[column] = c->children[0];
     if (has_nulls) {
         SM_TRY(sm_batch_alloc(v->into, (size_t)n * sizeof(int32_t), &rows, e));
         for (int64_t i = 0; i < n; i++) {
             ((int32_t *)rows)[i] = i < n_entries ? (int32_t)i : -1;
         }
-        SM_TRY(sm_column_gather(&c->children[0], rows, n, v->into, &part.columns[column], e));
+        SM_TRY(sm_column_gather(&c->children[0], rows, n, v->into, &entries, e));
     }
+    SM_TRY(wrap_entries(leaf, entries, v->into, &part.columns[column_of(leaf)], e));
     SM_TRY(eval(v, x, &part, &entries, e));
     for (int64_t i = 0; i < in->n_rows; i++) {
         const bool valid = !has_nulls || sm_bit_get(c->validity, i);
@@ -245,23 +301,34 @@ static sm_status eval_by_entry(const evaluation *v, const sm_expr *x, const sm_b
     return by_code(&entries, places, in->n_rows, v->into, out, e);
 }
 
-/* Does the dictionary pay: one dictionary column, and fewer entries than rows? */
-static bool is_by_entry(const sm_expr *x, const sm_batch *in, int32_t *column)
+static bool has_dictionary(const sm_column *c)
+{
+    bool any = c->layout == SM_DICT;
+    for (int32_t i = 0; !any && c->layout == SM_FLAT && i < c->n_children; i++) {
+        any = has_dictionary(&c->children[i]);
+    }
+    return any;
+}
+
+/* Does the dictionary pay: one dictionary column, and fewer entries than rows? Gives its leaf, or
+ * NULL. */
+static const sm_expr *by_entry_of(const sm_expr *x, const sm_batch *in)
 {
     bool any = false;
+    source from = {0};
     for (int32_t i = 0; i < in->n_columns && !any; i++) {
-        any = in->columns[i].layout == SM_DICT;
+        any = has_dictionary(&in->columns[i]);
     }
-    if (!any || x->kind == SM_EXPR_COLUMN || x->kind == SM_EXPR_CONST || x->kind == SM_EXPR_PARAM) {
-        return false;
+    if (!any || column_of(x) >= 0 || x->kind == SM_EXPR_CONST || x->kind == SM_EXPR_PARAM ||
+        sm_type_is_nested(x->type->id)) {
+        return NULL;
     }
-    *column = only_column(x, NO_COLUMN);
-    if (*column < 0 || in->columns[*column].layout != SM_DICT) {
-        return false;
-    }
-    const sm_column *const c = &in->columns[*column];
-    return c->children[0].n_rows + 1 < in->n_rows && !sm_type_is_nested(x->type->id) &&
-           !sm_type_is_nested(c->type->id);
+    find_source(x, &from);
+    const sm_column *c = from.leaf && !from.is_many ? leaf_column(from.leaf, in) : NULL;
+    return c && c->layout == SM_DICT && c->children[0].n_rows + 1 < in->n_rows &&
+                   !sm_type_is_nested(c->type->id)
+               ? from.leaf
+               : NULL;
 }
 
 /* ---- calls, casts, IN ------------------------------------------------------------------------ */
@@ -440,6 +507,7 @@ static void truth_word(const sm_column *c, int64_t word, int64_t n, uint64_t *ye
 {
     const int64_t left = n - word * 64;
     const uint64_t all = left >= 64 ? UINT64_MAX : (UINT64_C(1) << left) - 1;
+    SM_ASSERT(c->type);
     if (c->type->id == SM_TYPE_NULL) {
         *yes = 0;
         *no = 0;
@@ -822,12 +890,12 @@ static sm_status eval_kind(const evaluation *v, const sm_expr *x, const sm_batch
 static sm_status eval(const evaluation *v, const sm_expr *x, const sm_batch *in, sm_column *out,
                       sm_error *e)
 {
-    int32_t column = NO_COLUMN;
     if (in->n_rows == 0 && x->kind != SM_EXPR_COLUMN) {
         return empty_column(x->type, v->into, out, e);
     }
-    if (is_by_entry(x, in, &column)) {
-        const sm_status st = eval_by_entry(v, x, in, column, out, e);
+    const sm_expr *leaf = by_entry_of(x, in);
+    if (leaf) {
+        const sm_status st = eval_by_entry(v, x, in, leaf, out, e);
         const bool may_be_another = smi_can_fail(x) && st != SM_BUDGET;
         if (st == SM_OK || !may_be_another) {
             return st;

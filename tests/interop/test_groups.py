@@ -82,3 +82,24 @@ def test_a_sum_that_stays_over_names_its_group(smelt, table):
     done = smelt("sql", f"SELECT t, sum(abs(huge)) FROM '{table}' GROUP BY t", check=False)
     assert done.returncode == 1
     assert "in group " in done.stderr and "sum" in done.stderr
+
+
+def test_expressions_over_few_values(smelt, tmp_path):
+    """Text with few different values, within an object: evaluated once a value, not once a row."""
+    lines = ['{"x":%d%s}' % (x, "" if x % 11 == 0 else ',"o":null' if x % 11 == 1 else
+                             ',"o":{"k":%s,"p":{"q":"%s"}}' % (
+                                 "null" if x % 7 == 0 else '"%s"' % "ABCDE"[x % 5], "uv"[x % 2]))
+             for x in range(3000)]
+    (tmp_path / "few.json").write_text("\n".join(lines) + "\n")
+    source = ("read_json('few.json', columns => {x: 'BIGINT', o: 'STRUCT(k VARCHAR, p STRUCT(q "
+              "VARCHAR))'})")
+    exprs = ["upper(o.k)", "CASE o.k WHEN 'A' THEN 1 WHEN 'B' THEN 2 END", "o.k IN ('A', 'C')",
+             "o.k IS NULL", "coalesce(o.k, '-')", "o.k || 'z'", "length(o.p.q) + x",
+             "CASE WHEN o.k = 'A' THEN o.p.q ELSE o.k END", "o.p.q = 'u' AND o.k <> 'B'"]
+    query = f"SELECT x, {', '.join(f'{e} AS e{i}' for i, e in enumerate(exprs))} FROM "
+    duck = source.replace("'few.json'", f"'{tmp_path}/few.json', format => 'newline_delimited'")
+    for where in ("", " WHERE o.k IN ('B', 'D')", " WHERE o.p.q = 'v' OR o.k IS NULL"):
+        wanted = duckdb.sql(query + duck + where + " ORDER BY x").fetchall()
+        answer = [tuple(row.values())
+                  for row in smelt.sql(query + source + where + " ORDER BY x", cwd=tmp_path)]
+        assert answer == wanted and len(wanted) > 500
