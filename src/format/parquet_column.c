@@ -87,7 +87,7 @@ void smi_pq_column_init(smi_pq_column *c, const smi_pq_node *node, const sm_type
 #define COLUMN_BUFFERS(c)                                                                          \
     {                                                                                              \
         &(c)->defs, &(c)->reps, &(c)->codes, &(c)->plain, &(c)->lens, &(c)->staged, &(c)->index,   \
-            &(c)->memo, &(c)->raw, &(c)->out, &(c)->dict_out, &(c)->try_a, &(c)->try_b,            \
+            &(c)->memo, &(c)->map, &(c)->raw, &(c)->out, &(c)->dict_out, &(c)->try_a, &(c)->try_b, \
             &(c)->packed                                                                           \
     }
 
@@ -356,6 +356,39 @@ static void append_values(smi_pq_column *c, const void *staged, int64_t n)
     c->n_values += n;
 }
 
+/* Text that comes by code: each entry is looked up once, when it first appears, so that the
+ * dictionary and the codes are those of the values one by one. false where the entries might not fit
+ * the dictionary, or there is none. `c->map`: the code of each entry + 1, 0: not looked up. */
+static bool append_mapped(smi_pq_column *c, const sm_column *from, row_set r)
+{
+    const sm_column *entries = from->layout == SM_DICT ? &from->children[0] : NULL;
+    if (!entries || c->stage != SMI_PQ_STAGE_TEXT || c->dict_state == SMI_PQ_DICT_OFF ||
+        !smi_pq_dict_has_room(&c->dict, entries)) {
+        return false;
+    }
+    if (c->map.len == 0) {
+        const size_t bytes = (size_t)entries->n_rows * sizeof(uint32_t);
+        memset(smi_pq_room(&c->map, bytes + 1), 0, bytes);
+        c->map.len = bytes;
+    }
+    uint32_t *map = (uint32_t *)(void *)c->map.data;
+    uint32_t *codes =
+        (uint32_t *)(void *)smi_pq_room(&c->codes, (size_t)r.n * sizeof(uint32_t) + 1);
+    for (int64_t i = 0; i < r.n; i++) {
+        const int32_t entry = ((const int32_t *)from->values)[r.rows ? r.rows[i] : r.first + i];
+        if (map[entry] == 0) {
+            const sm_str s = sm_view_str((const sm_view *)entries->values + entry, entries->heap);
+            const int64_t done = smi_pq_dict_codes(&c->dict, &s, 1, &map[entry]);
+            SM_ASSERT(done == 1);
+            map[entry]++;
+        }
+        codes[i] = map[entry] - 1;
+    }
+    c->codes.len += (size_t)r.n * sizeof(uint32_t);
+    c->n_values += r.n;
+    return true;
+}
+
 /* ---- encoding a page ------------------------------------------------------------------------- */
 
 static void encode_plain_texts(const smi_pq_column *c, sm_buf *out)
@@ -586,6 +619,7 @@ static int64_t texts_that_fit(const smi_pq_column *c, const sm_str *v, int64_t n
 sm_status smi_pq_column_add(smi_pq_column *c, const sm_column *from, int64_t first, int64_t n,
                             sm_error *e)
 {
+    sm_buf_reset(&c->map);
     while (n > 0) {
         const int64_t in_stride = STRIDE - c->n_rows % STRIDE;
         int64_t take = n < in_stride ? n : in_stride;
@@ -594,16 +628,18 @@ sm_status smi_pq_column_add(smi_pq_column *c, const sm_column *from, int64_t fir
         if (r.n < take && c->node->max_def == 0) {
             return fail_null(c, e);
         }
-        const void *staged = stage(c, from, r);
         bool is_full = false;
-        if (c->stage == SMI_PQ_STAGE_TEXT) {
-            r.n = texts_that_fit(c, staged, r.n, &is_full);
+        if (!append_mapped(c, from, r)) {
+            const void *staged = stage(c, from, r);
+            if (c->stage == SMI_PQ_STAGE_TEXT) {
+                r.n = texts_that_fit(c, staged, r.n, &is_full);
+            }
+            if (is_full) {
+                take = (r.rows ? r.rows[r.n - 1] : first + r.n - 1) + 1 - first;
+                c->defs.len = defs_before + (size_t)take;
+            }
+            append_values(c, staged, r.n);
         }
-        if (is_full) {
-            take = (r.rows ? r.rows[r.n - 1] : first + r.n - 1) + 1 - first;
-            c->defs.len = defs_before + (size_t)take;
-        }
-        append_values(c, staged, r.n);
         c->n_levels += take;
         c->n_rows += take;
         first += take;

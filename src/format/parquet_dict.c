@@ -116,6 +116,19 @@ static bool is_full(const smi_pq_dict *d, size_t more)
     return d->n >= d->max_entries || d->n_bytes + more > d->max_bytes;
 }
 
+bool smi_pq_dict_has_room(const smi_pq_dict *d, const sm_column *texts)
+{
+    const sm_view *v = texts->values;
+    size_t bytes = 0;
+    if (texts->n_rows > (int64_t)(d->max_entries - d->n)) {
+        return false;
+    }
+    for (int64_t i = 0; i < texts->n_rows; i++) {
+        bytes += (size_t)v[i].inlined.len + 4;
+    }
+    return bytes <= d->max_bytes - d->n_bytes;
+}
+
 static int64_t number_codes(smi_pq_dict *d, const void *values, int64_t n, uint32_t *codes)
 {
     for (int64_t i = 0; i < n; i++) {

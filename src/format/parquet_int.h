@@ -549,6 +549,8 @@ size_t smi_pq_dict_memory(const smi_pq_dict *d);
 /** Codes of n values (numbers, or sm_str); returns how many there are codes for: fewer than n where
  * the dictionary is full. */
 int64_t smi_pq_dict_codes(smi_pq_dict *d, const void *values, int64_t n, uint32_t *codes);
+/** Would all of these texts fit besides, were they new? */
+bool smi_pq_dict_has_room(const smi_pq_dict *d, const sm_column *texts);
 sm_str smi_pq_dict_text(const smi_pq_dict *d, uint32_t code);
 
 /* ---- a leaf being written (parquet_column.c) ------------------------------------------------- */
@@ -593,6 +595,7 @@ typedef struct smi_pq_column {
     sm_buf staged; /* scratch */
     sm_buf index;  /* scratch: rows of values */
     sm_buf memo;   /* scratch: codes of an incoming dictionary */
+    sm_buf map;    /* scratch: from those to codes of `dict` */
 
     /* the chunk */
     smi_pq_dict dict;
