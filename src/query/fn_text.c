@@ -88,12 +88,24 @@ static int64_t find(sm_str s, sm_str what, size_t from)
 /* ---- text to number or boolean ------------------------------------------------------------------
  * */
 
+/* ASCII that stands in its view: as many characters as bytes, known from two words. */
+static inline bool is_short_ascii(const sm_view *v)
+{
+    const uint64_t high = 0x8080808080808080;
+    return v->inlined.len <= SM_VIEW_INLINE && ((v->words[0] >> 32 | v->words[1]) & high) == 0;
+}
+
 sm_status fn_length(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
+    const sm_column *c = &call->args[0];
+    const sm_view *views = c->layout == SM_FLAT ? c->values : NULL;
+    int64_t *values = (int64_t *)out->values;
     for (int64_t i = 0; i < call->n_rows; i++) {
-        if (smi_valid(out, i)) {
-            ((int64_t *)out->values)[i] = n_chars(smi_str_at(&call->args[0], i));
+        if (!smi_valid(out, i)) {
+            continue;
         }
+        values[i] =
+            views && is_short_ascii(&views[i]) ? views[i].inlined.len : n_chars(smi_str_at(c, i));
     }
     return SM_OK;
 }

@@ -1,0 +1,76 @@
+"""Ten times the bench's input, 10.4 GB of logs: both forms of the pipeline unlimited and within 512 MB
+write the same data files, and the process never grows beyond its limit.
+
+The logs are made once and kept in BENCH_DIR (build/bench), where `make bench SCALE=10` looks for
+them too. Seconds are printed, with the ratio to the unlimited run and the time a line takes beside
+that of the small input; they decide nothing."""
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+
+import pytest
+
+from common import ROOT, smelt_path
+from customer360 import PIPELINE, hashes
+
+WORK = pathlib.Path(os.environ.get("BENCH_DIR", ROOT / "build" / "bench"))
+LIMITS = {"512MB": 512_000_000}
+SMALL, LARGE = (6, 1_000_000), (30, 2_000_000)
+
+pytestmark = pytest.mark.soak
+
+
+def logs(days, rows):
+    """As bench/race.py makes and keeps them."""
+    folder = WORK / f"logs-plain-{days}x{rows}"
+    if not (folder / "done").exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        subprocess.run([smelt_path(), "generate", "logs", folder / "logs", "--month", "2022-04",
+                        "--days", str(days), "--rows", str(rows), "--seed", "1"], check=True)
+        (folder / "done").touch()
+    return folder / "logs"
+
+
+def run(form, source, lake, *options):
+    """The report of a run, with the peak that the kernel saw as "peak"."""
+    shutil.rmtree(lake, ignore_errors=True)
+    command = [smelt_path(), "run", PIPELINE / f"{form}.yaml", "--var", f"logs={source}", "--var",
+               f"lake={lake}", "--var", "month=2022-04", "--json", *options]
+    with subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True) as process:
+        out, err = process.stdout.read(), process.stderr.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0, err
+    return {**json.loads(out), "peak": usage.ru_maxrss * 1024}
+
+
+def written(lake):
+    """The hashes of the data files of each table that was written."""
+    return {table: hashes(lake / table)
+            for table in ("bronze/viewing_log", "silver/customer_viewing", "gold/customer360")
+            if (lake / table).exists()}
+
+
+@pytest.mark.parametrize("form", ["direct", "delta"])
+def test_ten_gigabytes(form, tmp_path):
+    lake = tmp_path / "lake"
+    n_small, n_large = SMALL[0] * SMALL[1], LARGE[0] * LARGE[1]
+    small = run(form, logs(*SMALL), lake)
+    source = logs(*LARGE)
+    free = run(form, source, lake)
+    wanted = written(lake)
+    assert free["lines"]["kept"] == n_large and wanted["gold/customer360"]
+    grown = free["seconds"] / n_large / (small["seconds"] / n_small)
+    print(f"\n{form}: unlimited {free['seconds']:.1f} s, {free['peak'] / 1e6:.0f} MB; "
+          f"a line takes {grown:.2f} x what it takes in a tenth of the input")
+    for name, limit in LIMITS.items():
+        bound = run(form, source, lake, "--memory-limit", name)
+        print(f"{form}: {name} {bound['seconds']:.1f} s, {bound['seconds'] / free['seconds']:.2f} x, "
+              f"{bound['peak'] / 1e6:.0f} MB")
+        assert bound["peak"] <= limit
+        assert written(lake) == wanted
+
