@@ -313,31 +313,84 @@ static sm_status eval_keys(packing *g, sm_column *keys, sm_error *e)
     return SM_OK;
 }
 
+/* The aggregates of a FILTER; of none: rule −1. */
+static uint32_t bits_of(const smi_pack *k, int32_t rule)
+{
+    uint32_t bits = 0;
+    for (int32_t i = 0; i < k->n_items; i++) {
+        bits |= k->items[i].rule == rule ? (uint32_t)1 << i : 0;
+    }
+    return bits;
+}
+
+static void add_bits(packing *g, uint32_t bits)
+{
+    for (int64_t r = 0; r < g->in->n_rows; r++) {
+        g->masks[r] |= bits;
+    }
+}
+
+/* FILTERs over one dictionary column: what they say of each of its entries, and of NULL. */
+typedef struct entry_bits {
+    const sm_column *dict;
+    uint32_t bits[257];
+} entry_bits;
+
+/* Adds a FILTER that depends on the dictionary alone; false where it does not. */
+static sm_status add_rule(packing *g, int32_t rule, entry_bits *of, bool *is_added, sm_error *e)
+{
+    const smi_pack *k = g->pack;
+    const sm_column *dict = NULL;
+    uint8_t *passes = NULL;
+    SM_TRY(
+        sm_expr_select_entries(k->rules[rule], g->in, k->run->params, g->temp, &dict, &passes, e));
+    *is_added = dict && dict->children[0].n_rows < SM_COUNT(of->bits) &&
+                (!of->dict || of->dict->values == dict->values);
+    if (*is_added) {
+        of->dict = dict;
+        for (int64_t i = 0; i <= dict->children[0].n_rows; i++) {
+            of->bits[i] |= passes[i] ? bits_of(k, rule) : 0;
+        }
+    }
+    return SM_OK;
+}
+
+static void add_entry_bits(packing *g, const entry_bits *of)
+{
+    const sm_column *c = of->dict;
+    const int32_t *codes = c->values;
+    const int64_t null_entry = c->children[0].n_rows;
+    for (int64_t r = 0; r < g->in->n_rows; r++) {
+        const bool is_null = c->validity && !sm_bit_get(c->validity, r);
+        g->masks[r] |= of->bits[is_null ? null_entry : codes[r]];
+    }
+}
+
 /* Which aggregates take which rows, as far as their FILTERs say. */
 static sm_status eval_rules(packing *g, sm_error *e)
 {
     const smi_pack *k = g->pack;
-    const int64_t n = g->in->n_rows;
+    entry_bits of = {.dict = NULL};
     void *mem = NULL;
-    SM_TRY(sm_batch_alloc(g->temp, (size_t)n * sizeof(int32_t), &mem, e));
+    SM_TRY(sm_batch_alloc(g->temp, (size_t)g->in->n_rows * sizeof(int32_t), &mem, e));
     int32_t *rows = mem;
-    for (int32_t rule = -1; rule < k->n_rules; rule++) {
-        uint32_t bits = 0;
-        int64_t n_passing = n;
-        for (int32_t i = 0; i < k->n_items; i++) {
-            bits |= k->items[i].rule == rule ? (uint32_t)1 << i : 0;
-        }
-        if (rule < 0) {
-            for (int64_t r = 0; r < n; r++) {
-                g->masks[r] |= bits;
-            }
+    add_bits(g, bits_of(k, -1));
+    for (int32_t rule = 0; rule < k->n_rules; rule++) {
+        bool is_added = false;
+        int64_t n_passing = 0;
+        SM_TRY(add_rule(g, rule, &of, &is_added, e));
+        if (is_added) {
             continue;
         }
         SM_TRY(
             sm_expr_select(k->rules[rule], g->in, k->run->params, rows, &n_passing, g->budget, e));
+        const uint32_t bits = bits_of(k, rule);
         for (int64_t r = 0; r < n_passing; r++) {
             g->masks[rows[r]] |= bits;
         }
+    }
+    if (of.dict) {
+        add_entry_bits(g, &of);
     }
     return SM_OK;
 }

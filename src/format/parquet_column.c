@@ -141,6 +141,7 @@ static void *stage_room(smi_pq_column *c, int64_t n)
     return smi_pq_room(&c->staged, (size_t)n * (size_t)staged_bytes(c) + 16);
 }
 
+/* NOLINTBEGIN(bugprone-macro-parentheses): a type takes no parentheses */
 #define STAGE(to_type, from_type)                                                                  \
     do {                                                                                           \
         const from_type *const v = from->values;                                                   \
@@ -165,6 +166,8 @@ static void *stage_room(smi_pq_column *c, int64_t n)
         }                                                                                          \
         STAGE(type, type);                                                                         \
     } while (0)
+
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 static const void *stage_bools(smi_pq_column *c, const sm_column *from, row_set r)
 {
@@ -357,8 +360,8 @@ static void append_values(smi_pq_column *c, const void *staged, int64_t n)
 }
 
 /* Text that comes by code: each entry is looked up once, when it first appears, so that the
- * dictionary and the codes are those of the values one by one. false where the entries might not fit
- * the dictionary, or there is none. `c->map`: the code of each entry + 1, 0: not looked up. */
+ * dictionary and the codes are those of the values one by one. false where the entries might not
+ * fit the dictionary, or there is none. `c->map`: the code of each entry + 1, 0: not looked up. */
 static bool append_mapped(smi_pq_column *c, const sm_column *from, row_set r)
 {
     const sm_column *entries = from->layout == SM_DICT ? &from->children[0] : NULL;

@@ -270,22 +270,20 @@ static sm_status by_code(sm_column *entries, int32_t *codes, int64_t n, sm_batch
     return sm_column_gather(entries, codes, n, into, out, e);
 }
 
-static sm_status eval_by_entry(const evaluation *v, const sm_expr *x, const sm_batch *in,
-                               const sm_expr *leaf, sm_column *out, sm_error *e)
+/* The expression over the entries of the leaf's dictionary, and NULL behind them, if wanted. */
+static sm_status eval_entries(const evaluation *v, const sm_expr *x, const sm_batch *in,
+                              const sm_expr *leaf, bool with_null, sm_column *out, sm_error *e)
 {
     const sm_column *const c = leaf_column(leaf, in);
     const int64_t n_entries = c->children[0].n_rows;
-    const int32_t *const codes = c->values;
-    const bool has_nulls = c->validity != NULL;
-    const int64_t n = n_entries + has_nulls; /* the last one is NULL */
-    void *columns = NULL, *places = NULL, *rows = NULL;
+    const int64_t n = n_entries + with_null;
+    void *columns = NULL, *rows = NULL;
     sm_column entries = c->children[0];
 
     SM_TRY(sm_batch_alloc(v->into, (size_t)in->n_columns * sizeof(sm_column), &columns, e));
-    SM_TRY(sm_batch_alloc(v->into, (size_t)in->n_rows * sizeof(int32_t), &places, e));
     sm_batch part = {
         .schema = in->schema, .columns = columns, .n_columns = in->n_columns, .n_rows = n};
-    if (has_nulls) {
+    if (with_null) {
         SM_TRY(sm_batch_alloc(v->into, (size_t)n * sizeof(int32_t), &rows, e));
         for (int64_t i = 0; i < n; i++) {
             ((int32_t *)rows)[i] = i < n_entries ? (int32_t)i : -1;
@@ -293,10 +291,23 @@ static sm_status eval_by_entry(const evaluation *v, const sm_expr *x, const sm_b
         SM_TRY(sm_column_gather(&c->children[0], rows, n, v->into, &entries, e));
     }
     SM_TRY(wrap_entries(leaf, entries, v->into, &part.columns[column_of(leaf)], e));
-    SM_TRY(eval(v, x, &part, &entries, e));
+    return eval(v, x, &part, out, e);
+}
+
+static sm_status eval_by_entry(const evaluation *v, const sm_expr *x, const sm_batch *in,
+                               const sm_expr *leaf, sm_column *out, sm_error *e)
+{
+    const sm_column *const c = leaf_column(leaf, in);
+    const int32_t *const codes = c->values;
+    const bool has_nulls = c->validity != NULL;
+    void *places = NULL;
+    sm_column entries = {0};
+
+    SM_TRY(sm_batch_alloc(v->into, (size_t)in->n_rows * sizeof(int32_t), &places, e));
+    SM_TRY(eval_entries(v, x, in, leaf, has_nulls, &entries, e));
     for (int64_t i = 0; i < in->n_rows; i++) {
         const bool valid = !has_nulls || sm_bit_get(c->validity, i);
-        ((int32_t *)places)[i] = valid ? codes[i] : (int32_t)n_entries;
+        ((int32_t *)places)[i] = valid ? codes[i] : (int32_t)c->children[0].n_rows;
     }
     return by_code(&entries, places, in->n_rows, v->into, out, e);
 }
@@ -921,6 +932,31 @@ sm_status sm_expr_eval(const sm_expr *x, const sm_batch *in, const sm_value *par
     }
     SM_TRY(eval(&v, x, in, &c, e));
     *out = c;
+    return SM_OK;
+}
+
+sm_status sm_expr_select_entries(const sm_expr *x, const sm_batch *in, const sm_value *params,
+                                 sm_batch *into, const sm_column **dict, uint8_t **passes,
+                                 sm_error *e)
+{
+    const evaluation v = {params, into};
+    const sm_expr *leaf = in->n_rows > 0 ? by_entry_of(x, in) : NULL;
+    sm_column entries = {0};
+    void *mem = NULL;
+    *dict = NULL;
+    if (!leaf || smi_can_fail(x)) { /* an entry may stand in no row that counts */
+        return SM_OK;
+    }
+    const sm_column *c = leaf_column(leaf, in);
+    const int64_t n = c->children[0].n_rows + 1;
+    SM_TRY(eval_entries(&v, x, in, leaf, true, &entries, e));
+    SM_TRY(sm_batch_alloc(into, (size_t)n, &mem, e));
+    uint8_t *pass = mem;
+    for (int64_t i = 0; entries.type->id == SM_TYPE_BOOL && i < n; i++) {
+        pass[i] = !sm_column_is_null(&entries, i) && smi_bool_at(&entries, i);
+    }
+    *dict = c;
+    *passes = pass;
     return SM_OK;
 }
 

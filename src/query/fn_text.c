@@ -98,14 +98,15 @@ static inline bool is_short_ascii(const sm_view *v)
 sm_status fn_length(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
     const sm_column *c = &call->args[0];
-    const sm_view *views = c->layout == SM_FLAT ? c->values : NULL;
+    const sm_view *views = c->values;
+    const bool is_flat = c->layout == SM_FLAT;
     int64_t *values = (int64_t *)out->values;
     for (int64_t i = 0; i < call->n_rows; i++) {
         if (!smi_valid(out, i)) {
             continue;
         }
         values[i] =
-            views && is_short_ascii(&views[i]) ? views[i].inlined.len : n_chars(smi_str_at(c, i));
+            is_flat && is_short_ascii(&views[i]) ? views[i].inlined.len : n_chars(smi_str_at(c, i));
     }
     return SM_OK;
 }

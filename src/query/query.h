@@ -96,6 +96,12 @@ struct sm_expr {
  * value: SM_RANGE (overflow, out of range), SM_TYPE (a cast that cannot), … */
 sm_status sm_expr_eval(const sm_expr *x, const sm_batch *in, const sm_value *params, sm_batch *into,
                        sm_column *out, sm_error *e) SM_MUST_USE;
+/** Once a value instead of once a row: where a BOOLEAN expression depends on one dictionary column
+ * alone, *dict is that column (borrowed from `in`) and passes[k] says whether it is true for entry
+ * k, the one after the last entry being NULL. Else *dict is NULL. Memory from `into`. */
+sm_status sm_expr_select_entries(const sm_expr *x, const sm_batch *in, const sm_value *params,
+                                 sm_batch *into, const sm_column **dict, uint8_t **passes,
+                                 sm_error *e) SM_MUST_USE;
 /** Rows where a BOOLEAN expression is true, ascending, into rows[in->n_rows]; *n of them. */
 sm_status sm_expr_select(const sm_expr *x, const sm_batch *in, const sm_value *params,
                          int32_t *rows, int64_t *n, sm_budget *budget, sm_error *e) SM_MUST_USE;
