@@ -807,9 +807,9 @@ static inline bool is_less(const pack_item *it, uint64_t a, uint64_t b)
     return it->is_unsigned ? a < b : (int64_t)a < (int64_t)b;
 }
 
-/* One row to its group. */
-static inline sm_status add_row(smi_pack_table *t, int64_t id, const uint64_t *r, others *o,
-                                sm_error *e)
+/* One record to its group: of a row its arguments, of another table's group its states. */
+static inline sm_status add_record(smi_pack_table *t, int64_t id, const uint64_t *r, bool is_group,
+                                   others *o, sm_error *e)
 {
     const smi_pack *k = t->pack;
     uint64_t *g = group_at(t, id);
@@ -821,41 +821,7 @@ static inline sm_status add_row(smi_pack_table *t, int64_t id, const uint64_t *r
         const int32_t i = __builtin_ctzll(left);
         const pack_item *it = &k->items[i];
         uint64_t *state = g + it->word;
-        const uint64_t v = it->arg >= 0 ? args[it->arg] : 0;
-        switch (it->op) {
-        case OP_COUNT:
-            ++*state;
-            break;
-        case OP_SUM:
-            SM_TRY(add_sum(t, id, i, state, (int64_t)v, e));
-            break;
-        case OP_MIN:
-            *state = !(had >> i & 1) || is_less(it, v, *state) ? v : *state;
-            break;
-        case OP_MAX:
-            *state = !(had >> i & 1) || is_less(it, *state, v) ? v : *state;
-            break;
-        case OP_DISTINCT:
-            SM_TRY(add_distinct(t, id, i, state, (int64_t)v, o, e));
-            break;
-        }
-    }
-    return SM_OK;
-}
-
-/* One group of another table to the same one here. */
-static sm_status add_states(smi_pack_table *t, int64_t id, const uint64_t *r, sm_error *e)
-{
-    const smi_pack *k = t->pack;
-    uint64_t *g = group_at(t, id);
-    const uint64_t items = (r[k->key_words] >> 32) & (((uint64_t)1 << MAX_ITEMS) - 1);
-    const uint64_t had = g[k->key_words] >> 32;
-    g[k->key_words] |= items << 32;
-    for (uint64_t left = items; left != 0; left &= left - 1) {
-        const int32_t i = __builtin_ctzll(left);
-        const pack_item *it = &k->items[i];
-        uint64_t *state = g + it->word;
-        const uint64_t v = r[it->word];
+        const uint64_t v = is_group ? r[it->word] : it->op == OP_COUNT ? 1 : args[it->arg];
         switch (it->op) {
         case OP_COUNT:
             *state += v;
@@ -870,7 +836,8 @@ static sm_status add_states(smi_pack_table *t, int64_t id, const uint64_t *r, sm
             *state = !(had >> i & 1) || is_less(it, *state, v) ? v : *state;
             break;
         case OP_DISTINCT:
-            SM_ASSERT(!"smi_pack_has_few_groups says no");
+            SM_ASSERT(!is_group); /* smi_pack_has_few_groups saw to it */
+            SM_TRY(add_distinct(t, id, i, state, (int64_t)v, o, e));
             break;
         }
     }
@@ -932,7 +899,8 @@ sm_status smi_pack_add(smi_pack_table *t, const smi_packed *records, int32_t fir
         if (id < 0) {
             SM_TRY(add_group(t, r, &id, e));
         }
-        SM_TRY(records->is_groups ? add_states(t, id, r, e) : add_row(t, id, r, &o, e));
+        SM_TRY(records->is_groups ? add_record(t, id, r, true, &o, e)
+                                  : add_record(t, id, r, false, &o, e));
     }
     SM_TRY(add_others(t, &o, e));
     return records->owner && records->owner->n_carries > 0 ? add_carries(t, records, from, to, e)
