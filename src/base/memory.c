@@ -336,6 +336,15 @@ size_t sm_budget_room(const sm_budget *b)
     return room;
 }
 
+size_t sm_budget_limit(const sm_budget *b)
+{
+    size_t limit = SIZE_MAX;
+    for (const sm_budget *level = b; level; level = level->parent) {
+        limit = level->limit_bytes < limit ? level->limit_bytes : limit;
+    }
+    return limit;
+}
+
 /* ---- blocks ---------------------------------------------------------------------------------- */
 
 _Static_assert(sizeof(sm_block) <= BLOCK_ALIGN, "the header fits before the data");

@@ -67,6 +67,8 @@ size_t sm_budget_used(const sm_budget *b);
 size_t sm_budget_peak(const sm_budget *b);
 /** What a take could get now: the least of (limit − used) up the tree; SIZE_MAX where unlimited. */
 size_t sm_budget_room(const sm_budget *b);
+/** The least limit up the tree; SIZE_MAX where there is none. */
+size_t sm_budget_limit(const sm_budget *b);
 
 /* ---- blocks ---------------------------------------------------------------------------------- */
 

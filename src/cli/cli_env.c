@@ -120,6 +120,8 @@ sm_status smi_cli_open(smi_cli *cli, sm_error *e)
     catch_interrupts();
     cli->env.cancel = &interrupted;
     cli->env.progress = &cli->progress;
+    const char *dir = cli->globals.spill_dir ? cli->globals.spill_dir : sm_env("SMELT_SPILL_DIR");
+    cli->env.spill_dir = sm_str_of(dir);
     return sm_pool_new(threads, &cli->env.pool, e);
 }
 

@@ -63,6 +63,7 @@ typedef struct smi_globals {
     bool help, quiet, json;
     int64_t threads;
     size_t memory_limit;
+    const char *spill_dir;
 } smi_globals;
 
 struct smi_cli {

@@ -32,6 +32,7 @@ struct smi_agg_morsel {
     enum { MODE_UNDECIDED, MODE_ROWS, MODE_GROUPS } mode;
     smi_batches *lanes; /* evaluated, not scattered yet */
     int64_t n_rows;     /* of lane 0 among them */
+    uint64_t early;     /* as its chunks' */
     smi_groups *groups;
     sm_agg_heap *heap;
     smi_pack_table *packed; /* MODE_GROUPS of the packed way */
@@ -188,6 +189,7 @@ static sm_status scatter_morsel(smi_agg *a, smi_agg_morsel *m, sm_error *e)
         return SM_OK;
     }
     smi_chunk *c = chunk_new(a->n_lanes);
+    c->early = m->early;
     row_place *places = sm_alloc((size_t)m->n_rows * sizeof(*places));
     sm_status st = scatter_keys(a, &m->lanes[0], a->lanes[0].schema, &c->lanes[0], places, e);
     for (int32_t l = 1; st == SM_OK && l < a->n_lanes; l++) {
@@ -206,8 +208,7 @@ static sm_status scatter_morsel(smi_agg *a, smi_agg_morsel *m, sm_error *e)
     return SM_OK;
 }
 
-/* The groups of a morsel's own table as a batch: keys, number, hash. */
-static sm_status list_groups(smi_agg *a, const smi_groups *g, sm_batch **out, sm_error *e)
+sm_status smi_agg_list_groups(smi_agg *a, const smi_groups *g, sm_batch **out, sm_error *e)
 {
     const int64_t n = smi_groups_count(g);
     sm_batch *b = NULL;
@@ -247,7 +248,7 @@ static sm_status scatter_groups(smi_agg *a, smi_agg_morsel *m, sm_error *e)
 {
     const int64_t n = smi_groups_count(m->groups);
     sm_batch *rows = NULL;
-    SM_TRY(list_groups(a, m->groups, &rows, e));
+    SM_TRY(smi_agg_list_groups(a, m->groups, &rows, e));
     smi_chunk *c = chunk_new(1);
     row_place *places = sm_alloc((size_t)(n + 1) * sizeof(*places));
     const smi_batches list = {.items = &rows, .n = 1};
@@ -456,7 +457,7 @@ static sm_status keep_batch(smi_agg *a, smi_agg_morsel *m, sm_batch **lanes, sm_
             lanes[l] = NULL;
         }
     }
-    return m->n_rows >= ROWS_MAX ? scatter_morsel(a, m, e) : SM_OK;
+    return m->n_rows >= ROWS_MAX || smi_is_short(a->run, 0) ? scatter_morsel(a, m, e) : SM_OK;
 }
 
 /* ---- the packed way -------------------------------------------------------------------------- */
@@ -500,13 +501,16 @@ static sm_status close_packed(smi_agg_morsel *m, sm_error *e)
 
 /* ---- the end's functions --------------------------------------------------------------------- */
 
-static sm_status push_lanes(smi_agg *a, smi_agg_morsel *m, sm_batch *rows, sm_error *e)
+static sm_status push_lanes(smi_agg *a, smi_agg_morsel *m, sm_batch *rows, uint64_t ordinal,
+                            sm_error *e)
 {
     sm_batch **lanes = sm_alloc_zero((size_t)a->n_lanes * sizeof(*lanes));
     sm_status st = eval_rows(a, rows, &lanes[0], e);
     if (st == SM_OK && m->mode == MODE_UNDECIDED) {
         const bool is_early = a->may_group_early && (a->n_keys == 0 || has_few_groups(lanes[0]));
-        m->mode = is_early ? MODE_GROUPS : MODE_ROWS;
+        const bool is_spilling = atomic_load(&a->is_spilling);
+        m->mode = is_early && !is_spilling ? MODE_GROUPS : MODE_ROWS;
+        m->early = is_early && is_spilling ? ordinal + 1 : 0;
     }
     const int64_t base = m->mode == MODE_ROWS ? m->n_rows : 0;
     for (int32_t l = 1; st == SM_OK && l < a->n_lanes; l++) {
@@ -526,7 +530,8 @@ static sm_status agg_push(smi_end *end, smi_driver *d, sm_batch *rows, sm_error 
 {
     smi_agg *a = (smi_agg *)end;
     smi_agg_morsel *m = morsel_of(a, d);
-    const sm_status st = a->pack ? pack_batch(a, m, rows, e) : push_lanes(a, m, rows, e);
+    const sm_status st =
+        a->pack ? pack_batch(a, m, rows, e) : push_lanes(a, m, rows, d->task->ordinal, e);
     sm_batch_release(rows);
     return st;
 }
@@ -541,7 +546,7 @@ static sm_status fold_some(smi_agg *a, size_t enough, sm_error *e)
     a->queue = (smi_chunks){0};
     a->is_folding = true;
     sm_mutex_unlock(&a->lock);
-    const sm_status st = smi_agg_fold(a, some.head, e);
+    const sm_status st = smi_agg_fold(a, &some, e);
     chunks_release(&some);
     sm_mutex_lock(&a->lock);
     a->is_folding = false;
@@ -570,7 +575,7 @@ static sm_status agg_close(smi_end *end, smi_driver *d, sm_error *e)
         a->turn++;
     }
     const int32_t before = smi_clock(d, -1); /* a fold's time is counted where it is spent */
-    const sm_status st = fold_some(a, a->fold_bytes, e);
+    const sm_status st = fold_some(a, smi_is_short(a->run, 0) ? 1 : a->fold_bytes, e);
     sm_mutex_unlock(&a->lock);
     smi_clock(d, before);
     smi_pipe_wake(d->pipe);
@@ -694,8 +699,8 @@ static sm_status agg_init(smi_agg *a, smi_run *run, const sm_plan_node *node, sm
         a->lanes[l].schema = make_schema(a, 0, &a->lanes[l], 1);
     }
     a->group_schema = make_schema(a, a->n_keys, NULL, 2);
-    const size_t room = sm_budget_room(a->budget) / 8;
-    a->fold_bytes = room < (4u << 20) ? 4u << 20 : room > (64u << 20) ? 64u << 20 : room;
+    const size_t room = sm_budget_room(a->budget) / 16;
+    a->fold_bytes = room < (2u << 20) ? 2u << 20 : room > (64u << 20) ? 64u << 20 : room;
     return SM_OK;
 }
 
@@ -708,13 +713,17 @@ static void agg_release(smi_agg *a)
         chunks_release(&a->ring[i]);
     }
     chunks_release(&a->queue);
+    smi_chunks kept = {.head = a->kept};
+    chunks_release(&kept);
     for (int p = 0; p < SMI_PARTS; p++) {
         smi_part_release(a, &a->parts[p]);
     }
     sm_mutex_release(&a->lock);
     sm_free(a->ring);
     smi_profile(a->run, 0, a->node)->cpu_ns += atomic_load(&a->fold_ns);
+    smi_spill_free(a->spill);
     smi_report_peak(a->run, a->node, a->budget);
+    sm_budget_free(a->tables);
     sm_budget_free(a->budget);
     sm_free(a);
 }
@@ -724,6 +733,7 @@ sm_status smi_aggregate_run(smi_run *run, const sm_plan_node *node, smi_op *next
 {
     smi_agg *a = sm_alloc_zero(sizeof(*a));
     a->budget = sm_budget_new(run->env->budget, "aggregate", 0);
+    a->tables = sm_budget_new(a->budget, "groups", 0);
     a->ring = sm_alloc_zero(RING * sizeof(*a->ring));
     sm_mutex_init(&a->lock);
     sm_status st = agg_init(a, run, node, e);

@@ -74,7 +74,7 @@ static sm_status pick_new(smi_agg *a, smi_part *part, const smi_agg_item *it, co
     uint32_t *ids = SM_NEW_ARRAY(s->arena, uint32_t, n);
     smi_groups **set = &part->sets[it->set];
     if (!*set) {
-        *set = smi_groups_new(it->set_types, it->n_args + 1, 0, a->budget);
+        *set = smi_groups_new(it->set_types, it->n_args + 1, 0, a->tables);
     }
     for (int64_t i = 0; i < n; i++) {
         groups[i] = group_ids[rows ? rows[i] : (uint64_t)i];
@@ -169,11 +169,6 @@ static sm_status fold_groups(smi_agg *a, smi_part *part, const smi_chunk *c, con
     return SM_OK;
 }
 
-typedef struct fold_job {
-    smi_agg *agg;
-    const smi_chunk *head;
-} fold_job;
-
 static sm_status fold_packed(smi_agg *a, smi_part *part, const smi_chunk *head, int32_t p,
                              sm_error *e)
 {
@@ -181,35 +176,26 @@ static sm_status fold_packed(smi_agg *a, smi_part *part, const smi_chunk *head, 
         if (c->packed->first[p] == c->packed->first[p + 1]) {
             continue;
         }
-        part->packed = part->packed ? part->packed : smi_pack_table_new(a->pack, a->budget);
+        part->packed = part->packed ? part->packed : smi_pack_table_new(a->pack, a->tables);
         SM_TRY(smi_pack_add(part->packed, c->packed, p, p + 1, e));
     }
     return SM_OK;
 }
 
-static sm_status fold_part(void *ctx, int64_t p, sm_error *e)
+sm_status smi_agg_fold_into(smi_agg *a, smi_part *part, const smi_chunk *head, int32_t p,
+                            sm_error *e)
 {
-    const fold_job *job = ctx;
-    smi_agg *a = job->agg;
-    smi_part *part = &a->parts[p];
-    const int64_t start_ns = sm_monotonic_ns();
     fold_scratch s = {.arena = sm_arena_new(NULL)};
     sm_status st = SM_OK;
-    if (sm_cancel_is_set(a->run->env->cancel)) {
-        st = sm_fail(e, SM_INTERRUPTED, "interrupted");
-    }
-    if (st == SM_OK && a->pack) {
-        st = fold_packed(a, part, job->head, (int32_t)p, e);
-    }
-    for (const smi_chunk *c = job->head; c && !a->pack && st == SM_OK; c = c->next) {
+    for (const smi_chunk *c = head; c && st == SM_OK; c = c->next) {
         const smi_chunk_lane *lane = &c->lanes[0];
         const int64_t n = lane->count[p];
         if (n <= 0) {
             continue;
         }
         if (!part->groups) {
-            part->groups = smi_groups_new(a->key_types, a->n_keys, a->state_bytes, a->budget);
-            part->heap = sm_agg_heap_new(a->budget);
+            part->groups = smi_groups_new(a->key_types, a->n_keys, a->state_bytes, a->tables);
+            part->heap = sm_agg_heap_new(a->tables);
             part->sets = sm_alloc_zero((size_t)(a->n_sets + 1) * sizeof(*part->sets));
         }
         sm_arena_reset(s.arena);
@@ -223,14 +209,56 @@ static sm_status fold_part(void *ctx, int64_t p, sm_error *e)
         }
     }
     scratch_release(&s);
+    return st;
+}
+
+typedef struct fold_job {
+    smi_agg *agg;
+    const smi_chunk *head;
+} fold_job;
+
+static sm_status fold_part(void *ctx, int64_t p, sm_error *e)
+{
+    const fold_job *job = ctx;
+    smi_agg *a = job->agg;
+    const int64_t start_ns = sm_monotonic_ns();
+    if (sm_cancel_is_set(a->run->env->cancel)) {
+        return sm_fail(e, SM_INTERRUPTED, "interrupted");
+    }
+    const sm_status st = a->spill  ? smi_agg_put(a, (int32_t)p, job->head, e)
+                         : a->pack ? fold_packed(a, &a->parts[p], job->head, (int32_t)p, e)
+                                   : smi_agg_fold_into(a, &a->parts[p], job->head, (int32_t)p, e);
     atomic_fetch_add(&a->fold_ns, sm_monotonic_ns() - start_ns);
     return st;
 }
 
-sm_status smi_agg_fold(smi_agg *a, smi_chunk *head, sm_error *e)
+/* Chunks that pieces name go over to the aggregate. */
+static void keep_groups(smi_agg *a, smi_chunks *some)
 {
-    fold_job job = {.agg = a, .head = head};
-    return sm_pool_for(a->run->env->pool, SMI_PARTS, fold_part, &job, e);
+    for (smi_chunk **at = &some->head; *at;) {
+        smi_chunk *c = *at;
+        if (c->groups) {
+            *at = c->next;
+            c->next = a->kept;
+            a->kept = c;
+        } else {
+            at = &c->next;
+        }
+    }
+}
+
+sm_status smi_agg_fold(smi_agg *a, smi_chunks *some, sm_error *e)
+{
+    fold_job job = {.agg = a, .head = some->head};
+    if (!a->spill && smi_agg_is_full(a)) {
+        SM_TRY(smi_spill_new(a->run, a->node, &a->spill, e));
+        atomic_store(&a->is_spilling, true);
+    }
+    const sm_status st = sm_pool_for(a->run->env->pool, SMI_PARTS, fold_part, &job, e);
+    if (a->spill) {
+        keep_groups(a, some);
+    }
+    return st;
 }
 
 void smi_part_release(smi_agg *a, smi_part *p)
@@ -239,6 +267,7 @@ void smi_part_release(smi_agg *a, smi_part *p)
         smi_groups_free(p->sets[i]);
     }
     sm_free(p->sets);
+    sm_free(p->pieces);
     smi_pack_table_free(p->packed);
     smi_groups_free(p->groups);
     sm_agg_heap_free(p->heap);
@@ -369,7 +398,8 @@ static sm_status output_task(void *ctx, smi_driver *d, int64_t i, sm_error *e)
         f.builders[c] = sm_builder_new(a->node->schema->fields[c].type, a->run->env->budget);
     }
     for (int32_t p = a->task_first[i]; p < a->task_first[i + 1] && st == SM_OK; p++) {
-        st = give_part(a, d, &a->parts[p], &f, e);
+        st = smi_agg_get(a, p, e);
+        st = st == SM_OK ? give_part(a, d, &a->parts[p], &f, e) : st;
         smi_part_release(a, &a->parts[p]);
     }
     if (st == SM_OK) {
@@ -391,8 +421,8 @@ static sm_status ensure_group(smi_agg *a, sm_error *e)
     if (a->n_keys > 0 || part->groups) {
         return SM_OK;
     }
-    part->groups = smi_groups_new(a->key_types, 0, a->state_bytes, a->budget);
-    part->heap = sm_agg_heap_new(a->budget);
+    part->groups = smi_groups_new(a->key_types, 0, a->state_bytes, a->tables);
+    part->heap = sm_agg_heap_new(a->tables);
     return smi_groups_find(part->groups, NULL, &hash, 1, &id, NULL, e);
 }
 
@@ -403,7 +433,7 @@ sm_status smi_agg_output(smi_agg *a, smi_op *next, smi_end *end, uint64_t *turn,
     SM_TRY(ensure_group(a, e));
     a->task_first = SM_NEW_ARRAY(a->run->arena, int32_t, SMI_PARTS + 1);
     for (int32_t p = 0; p < SMI_PARTS; p++) {
-        n_groups += count_groups(&a->parts[p]);
+        n_groups += a->parts[p].n_pieces > 0 ? TASK_GROUPS : count_groups(&a->parts[p]);
         if (n_groups >= TASK_GROUPS || (p == SMI_PARTS - 1 && n_groups > 0)) {
             a->task_first[++n_tasks] = p + 1;
             n_groups = 0;

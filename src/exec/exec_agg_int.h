@@ -50,14 +50,25 @@ struct smi_chunk {
     smi_groups *groups; /* NULL: rows */
     sm_agg_heap *heap;
     smi_packed *packed; /* then there are no lanes */
+    uint64_t early; /* of a morsel that would have made groups (exec_agg_spill.c): ordinal + 1 */
     size_t size_bytes;
 };
+
+/* What was spilled of a partition, or kept beside it: one of the three. */
+typedef struct smi_agg_piece {
+    smi_pack_piece packed;
+    smi_extent lanes; /* rows, a batch a lane */
+    uint64_t early;   /* as their chunk's */
+    const smi_chunk *kept;
+} smi_agg_piece;
 
 typedef struct smi_part {
     smi_pack_table *packed; /* then the rest is not used */
     smi_groups *groups;
     sm_agg_heap *heap;
     smi_groups **sets;
+    smi_agg_piece *pieces; /* what comes after what the table has seen */
+    int64_t n_pieces, cap_pieces;
 } smi_part;
 
 typedef struct smi_agg_morsel smi_agg_morsel;
@@ -74,6 +85,7 @@ typedef struct smi_agg {
     smi_run *run;
     const sm_plan_node *node;
     sm_budget *budget;
+    sm_budget *tables; /* below it: the partitions' */
     int32_t n_keys;
     const sm_type **key_types;
     smi_agg_lane *lanes;
@@ -85,7 +97,10 @@ typedef struct smi_agg {
     smi_pack *pack;              /* NULL: the general way, by lanes */
     bool may_group_early;        /* every aggregate can merge, none is DISTINCT */
     smi_part parts[SMI_PARTS];
-    size_t fold_bytes; /* fold when so much waits */
+    size_t fold_bytes;        /* fold when so much waits */
+    smi_spill *spill;         /* NULL: nothing is spilled yet; set by a fold */
+    _Atomic bool is_spilling; /* the same, for who does not fold */
+    smi_chunk *kept;          /* that pieces name */
     sm_mutex lock;
     /* under the lock */
     smi_chunks *ring; /* of tasks that are ahead of their turn */
@@ -98,8 +113,15 @@ typedef struct smi_agg {
     int32_t *task_first; /* partitions of task i: [task_first[i], task_first[i + 1]) */
 } smi_agg;
 
-/* Adds chunks to the partitions, each partition's in order, partitions side by side. */
-sm_status smi_agg_fold(smi_agg *a, smi_chunk *head, sm_error *e) SM_MUST_USE;
+/* Adds chunks to the partitions, each partition's in order, partitions side by side; or spills
+ * them. Takes those out of the list that are still needed. */
+sm_status smi_agg_fold(smi_agg *a, smi_chunks *some, sm_error *e) SM_MUST_USE;
+/* Adds the rows or groups of partition p of a chunk and those after it. */
+sm_status smi_agg_fold_into(smi_agg *a, smi_part *part, const smi_chunk *head, int32_t p,
+                            sm_error *e) SM_MUST_USE;
+/* The groups of a morsel's own table as a batch: keys, number, hash. */
+sm_status smi_agg_list_groups(smi_agg *a, const smi_groups *g, sm_batch **out,
+                              sm_error *e) SM_MUST_USE;
 /* Updates the states of n rows of one item. `rows` names each row's state, NULL: one after another;
  * args: the item's columns, first … first + n − 1. */
 sm_status smi_agg_update(const smi_agg_item *it, const sm_column *cols, int64_t n,
@@ -109,5 +131,14 @@ sm_status smi_agg_update(const smi_agg_item *it, const sm_column *cols, int64_t 
 sm_status smi_agg_output(smi_agg *a, smi_op *next, smi_end *end, uint64_t *turn,
                          sm_error *e) SM_MUST_USE;
 void smi_part_release(smi_agg *a, smi_part *p);
+
+/* ---- spilling (exec_agg_spill.c) ------------------------------------------------------------- */
+
+/* Are the tables what fills the memory? */
+bool smi_agg_is_full(const smi_agg *a);
+/* Puts partition p of the chunks behind what it has. */
+sm_status smi_agg_put(smi_agg *a, int32_t p, const smi_chunk *head, sm_error *e) SM_MUST_USE;
+/* Takes in what was put, so that the partition's table has all its groups. */
+sm_status smi_agg_get(smi_agg *a, int32_t p, sm_error *e) SM_MUST_USE;
 
 #endif

@@ -4,7 +4,7 @@
 #ifndef SM_EXEC_PACK_INT_H
 #define SM_EXEC_PACK_INT_H
 
-#include "exec/exec_int.h"
+#include "exec/exec_spill_int.h"
 
 #define SMI_PARTS 256
 
@@ -20,6 +20,8 @@ typedef struct smi_packed {
     sm_block *records;
     sm_block *text;        /* bytes of keys over 12 bytes that records point to; NULL: none */
     smi_pack_table *owner; /* of groups: the table that they were, for such bytes */
+    sm_block *carries;     /* of groups: what their sums ran over by, n_carries of them */
+    int64_t n_carries;
     bool is_groups;
     uint32_t first[SMI_PARTS + 1]; /* record of each partition's run */
 } smi_packed;
@@ -47,5 +49,20 @@ void smi_pack_key(const smi_pack_table *t, int64_t id, int32_t k, sm_builder *to
  * whose result failed, −1. */
 sm_status smi_pack_fill(const smi_pack_table *t, int64_t first, int64_t n, sm_builder *const *out,
                         int64_t *failed, sm_error *e) SM_MUST_USE;
+
+/* Records of one partition in a spill. */
+typedef struct smi_pack_piece {
+    smi_extent extent;
+    int64_t n_carries;
+    uint32_t n_records;
+    bool is_groups;
+} smi_pack_piece;
+/* Writes a partition's records of n lists, which are all rows or all groups. */
+sm_status smi_pack_put(const smi_pack *k, const smi_packed *const *list, int64_t n, int32_t part,
+                       smi_spill *spill, smi_pack_piece *out, sm_error *e) SM_MUST_USE;
+/* Reads them back. */
+sm_status smi_pack_get(const smi_pack *k, const smi_pack_piece *piece, int32_t part,
+                       smi_spill *spill, sm_budget *budget, smi_packed **out,
+                       sm_error *e) SM_MUST_USE;
 
 #endif

@@ -2,10 +2,9 @@
  *
  * exec/exec_spill_int.h: where an operator puts what its budget has no room for.
  *
- * A *spill* is one file of one operator, without a name from its first moment on (it is gone
- * however the process ends). Pieces go in and come back whole; each is LZ4 compressed where that
- * pays and carries a checksum. The place of a dropped piece is used again. The bytes on disk are
- * bounded for the whole run: SM_LIMIT, naming the folder, before the disk is full.
+ * A *spill* is one scratch file of one operator. Pieces go in and come back whole; each is LZ4
+ * compressed, block by block, and every block carries a checksum. An operator spills itself, when
+ * smi_is_short() says so or a take was refused; who could also wait does so first.
  * Threads: every function may be called from any thread. Blocks its caller: a local disk. */
 #ifndef SM_EXEC_SPILL_INT_H
 #define SM_EXEC_SPILL_INT_H
@@ -17,29 +16,39 @@ typedef struct smi_spill smi_spill;
 /* A piece in the file. */
 typedef struct smi_extent {
     uint64_t off_bytes;
-    uint64_t check;      /* XXH3 of the stored bytes */
-    size_t stored_bytes; /* in the file; room is kept in whole 4 KiB pages */
-    size_t plain_bytes;
+    uint64_t room_bytes;  /* that were set aside: what it could have become */
+    uint64_t plain_bytes; /* 0: nothing was put */
 } smi_extent;
 
-/** Makes the file in env->spill_dir ("" : TMPDIR, or /tmp). `node`: whose spilled_bytes count. */
+/** Is so little left of the query's memory that an operator should give up some, if it also needs
+ * `more_bytes` at the end? Half of the limit is for who keeps rows, the rest for what is in flight:
+ * reads, decoded batches, row groups that are being written. */
+bool smi_is_short(const smi_run *run, size_t more_bytes);
+
+/** Makes the file in env->spill_dir. `node`: whose spilled_bytes count. */
 sm_status smi_spill_new(smi_run *run, const sm_plan_node *node, smi_spill **out,
                         sm_error *e) SM_MUST_USE;
 void smi_spill_free(smi_spill *s); /* takes NULL */
 
-/** Writes len > 0 bytes; compressing takes a small fixed scratch that was reserved by new. */
-sm_status smi_spill_put(smi_spill *s, const void *bytes, size_t len, smi_extent *out,
-                        sm_error *e) SM_MUST_USE;
-/** Reads a piece back into plain_bytes bytes at `out`. SM_CORRUPT where the check fails. */
+/* A piece that is being written: parts are added one after another, `bytes` of them in all. */
+typedef struct smi_piece smi_piece;
+sm_status smi_piece_begin(smi_spill *s, uint64_t bytes, smi_piece **out, sm_error *e) SM_MUST_USE;
+sm_status smi_piece_add(smi_piece *p, const void *bytes, size_t len, sm_error *e) SM_MUST_USE;
+/** Ends it and frees p. */
+sm_status smi_piece_end(smi_piece *p, smi_extent *out, sm_error *e) SM_MUST_USE;
+void smi_piece_drop(smi_piece *p); /* takes NULL */
+
+/** Reads a piece back into x->plain_bytes bytes at `out`. SM_CORRUPT where a check fails. */
 sm_status smi_spill_get(smi_spill *s, const smi_extent *x, void *out, sm_error *e) SM_MUST_USE;
-/** Its place may be used again. */
+/** It is not needed any more. */
 void smi_spill_drop(smi_spill *s, const smi_extent *x);
 
-/** The same for a batch, any layout and type; it comes back flat, compact and from `budget`, with
- * its ordinal and seq. */
-sm_status smi_spill_put_batch(smi_spill *s, const sm_batch *rows, smi_extent *out,
-                              sm_error *e) SM_MUST_USE;
-sm_status smi_spill_get_batch(smi_spill *s, const smi_extent *x, const sm_type *schema,
-                              sm_budget *budget, sm_batch **out, sm_error *e) SM_MUST_USE;
+/** The same for n batches, any layout and type; they come back flat and from `budget`, with their
+ * ordinals and seqs. A NULL stays one. Each stands in one block of its own and the piece's. */
+sm_status smi_spill_put_batches(smi_spill *s, sm_batch *const *batches, int32_t n,
+                                sm_budget *budget, smi_extent *out, sm_error *e) SM_MUST_USE;
+sm_status smi_spill_get_batches(smi_spill *s, const smi_extent *x, const sm_type *const *schemas,
+                                int32_t n, sm_budget *budget, sm_batch **out,
+                                sm_error *e) SM_MUST_USE;
 
 #endif

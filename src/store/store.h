@@ -156,6 +156,24 @@ uint64_t sm_upload_bytes(const sm_upload *u); /* accepted so far */
 /** Frees; an unfinished object leaves nothing behind. Takes NULL. Waits for what is under way. */
 void sm_upload_close(sm_upload *u);
 
+/* ---- scratch: bytes that need not outlive the process ---------------------------------------- */
+
+typedef struct sm_scratch sm_scratch;
+
+/** A file without a name in a local folder ("": TMPDIR, or /tmp), gone when it is freed and however
+ * the process ends. Threads: any; ranges that are written must not overlap. */
+sm_status sm_scratch_new(sm_str folder, sm_scratch **out, sm_error *e) SM_MUST_USE;
+void sm_scratch_free(sm_scratch *s); /* takes NULL */
+/** SM_DISK_FULL, naming the folder, while the disk still has SM_SCRATCH_SPARE_BYTES for others. */
+sm_status sm_scratch_write(sm_scratch *s, uint64_t off_bytes, const void *bytes, size_t len,
+                           sm_error *e) SM_MUST_USE;
+/** SM_CORRUPT where nothing, or less, was written there. */
+sm_status sm_scratch_read(sm_scratch *s, uint64_t off_bytes, size_t len, void *out,
+                          sm_error *e) SM_MUST_USE;
+/** The range is not needed any more: its whole pages go back to the disk where it can do that. */
+void sm_scratch_drop(sm_scratch *s, uint64_t off_bytes, uint64_t len);
+#define SM_SCRATCH_SPARE_BYTES ((uint64_t)64 << 20)
+
 /* ---- counting what went over the wire -------------------------------------------------------- */
 
 typedef struct sm_store_counts {
