@@ -202,12 +202,6 @@ bool smi_outlet_is_empty(smi_outlet *o);
 smi_end *smi_order_new(smi_run *run, const sm_sink *sink, int64_t limit, int64_t offset);
 void smi_order_free(smi_end *end);
 
-/* Keeps compact copies of all rows, in order; counted in `budget`. */
-smi_end *smi_collect_new(smi_run *run, sm_budget *budget, const sm_plan_node *node);
-/* After the pipe: moves the rows out. */
-void smi_collect_take(smi_end *end, smi_batches *out);
-void smi_collect_free(smi_end *end);
-
 /* ---- rows by reference (exec_gather.c) ------------------------------------------------------- */
 
 typedef struct smi_ref {

@@ -11,7 +11,7 @@
  *          side, tested by `on`, given on. A left join keeps a row whose candidates all failed,
  *          with NULLs for the right, also where they span batches.
  * Output   In the order of left, a row's matches in the order of right. */
-#include "exec/exec_int.h"
+#include "exec/exec_spill_int.h"
 
 #include <string.h>
 
@@ -151,16 +151,18 @@ static sm_status build_all(join_op *j, int64_t n_rows, sm_error *e)
 
 static sm_status build(join_op *j, sm_error *e)
 {
-    smi_end *end = smi_collect_new(j->run, j->budget, j->node);
-    int64_t n_rows = 0;
+    smi_rows rows = {0};
+    smi_end *end = smi_collect_new(j->run, j->budget, j->node, j->node->inputs[1]->schema);
     const sm_status st = smi_run_into(j->run, j->node->inputs[1], NULL, end, e);
-    smi_collect_take(end, &j->right);
+    smi_collect_take(end, &rows);
     smi_collect_free(end);
-    SM_TRY(st);
-    const int64_t start_ns = sm_monotonic_ns();
-    for (int64_t b = 0; b < j->right.n; b++) {
-        n_rows += j->right.items[b]->n_rows;
+    const int64_t n_rows = rows.n_rows;
+    if (st != SM_OK) {
+        smi_rows_release(&rows);
+        return st;
     }
+    const int64_t start_ns = sm_monotonic_ns();
+    SM_TRY(smi_rows_load(&rows, j->budget, &j->right, e));
     j->src = SM_NEW_ARRAY(j->run->arena, const sm_column **, j->n_right + 1);
     for (int32_t c = 0; c < j->n_right; c++) {
         j->src[c] = SM_NEW_ARRAY(j->run->arena, const sm_column *, j->right.n + 1);

@@ -8,10 +8,8 @@
  *          OFFSET are counted where batches enter the outlet, which is in order.
  * Outlet   A queue before a sink. Whoever finds it filled and nobody at it empties it; a sink that
  *          says SM_WAIT has that driver's waker, and this driver alone tries again. When more than
- *          OUTLET_FULL batches wait, drivers start no more tasks. */
-#include "exec/exec_int.h"
-
-#include <stdlib.h>
+ *          OUTLET_FULL batches wait, or any where memory is short, drivers start no more tasks. */
+#include "exec/exec_spill_int.h"
 
 #define RING        (SMI_WINDOW_MAX * 2)
 #define OUTLET_FULL 64
@@ -103,7 +101,8 @@ sm_status smi_outlet_drain(smi_outlet *o, smi_driver *d, sm_error *e)
     const bool may = !o->is_draining && (o->waiter < 0 || o->waiter == d->index);
     if (!may || (n == 0 && !o->is_ended)) {
         sm_mutex_unlock(&o->lock);
-        return n > OUTLET_FULL ? SM_WAIT : SM_OK;
+        const bool is_full = n > OUTLET_FULL || (n > 0 && smi_is_short(d->pipe->run, 0));
+        return is_full ? SM_WAIT : SM_OK;
     }
     o->is_draining = true;
     const sm_status st = empty_queue(o, d, e);
@@ -254,91 +253,4 @@ void smi_order_free(smi_end *end)
     sm_mutex_release(&o->lock);
     sm_free(o->ring);
     sm_free(o);
-}
-
-/* ---- the collector --------------------------------------------------------------------------- */
-
-/* Keeps copies, so that a filtered scan's few rows do not hold its files' bytes. */
-typedef struct collect_end {
-    smi_end end;
-    sm_budget *budget;
-    sm_mutex lock;
-    smi_batches rows; /* as they came */
-} collect_end;
-
-static sm_status collect_push(smi_end *end, smi_driver *d, sm_batch *rows, sm_error *e)
-{
-    collect_end *c = (collect_end *)end;
-    sm_batch *copy = NULL;
-    const sm_status st = sm_batch_concat(&rows, 1, true, c->budget, &copy, e);
-    sm_batch_release(rows);
-    SM_TRY(st);
-    copy->ordinal = d->task->ordinal;
-    copy->seq = d->task->seq++;
-    sm_mutex_lock(&c->lock);
-    smi_batches_add(&c->rows, copy);
-    sm_mutex_unlock(&c->lock);
-    return SM_OK;
-}
-
-static sm_status collect_close(smi_end *end, smi_driver *d, sm_error *e)
-{
-    (void)end, (void)d, (void)e;
-    return SM_OK;
-}
-
-static sm_status collect_drain(smi_end *end, smi_driver *d, sm_error *e)
-{
-    (void)end, (void)d, (void)e;
-    return SM_OK;
-}
-
-static bool collect_is_empty(smi_end *end)
-{
-    (void)end;
-    return true;
-}
-
-smi_end *smi_collect_new(smi_run *run, sm_budget *budget, const sm_plan_node *node)
-{
-    (void)run;
-    collect_end *c = sm_alloc_zero(sizeof(*c));
-    c->end = (smi_end){.push = collect_push,
-                       .close = collect_close,
-                       .drain = collect_drain,
-                       .is_empty = collect_is_empty,
-                       .node = node};
-    c->budget = budget;
-    sm_mutex_init(&c->lock);
-    return &c->end;
-}
-
-static int by_place(const void *a, const void *b)
-{
-    const sm_batch *x = *(sm_batch *const *)a;
-    const sm_batch *y = *(sm_batch *const *)b;
-    if (x->ordinal != y->ordinal) {
-        return x->ordinal < y->ordinal ? -1 : 1;
-    }
-    return x->seq < y->seq ? -1 : x->seq > y->seq;
-}
-
-void smi_collect_take(smi_end *end, smi_batches *out)
-{
-    collect_end *c = (collect_end *)end;
-    if (c->rows.n > 1) {
-        qsort(c->rows.items, (size_t)c->rows.n, sizeof(sm_batch *), by_place);
-    }
-    *out = c->rows;
-    c->rows = (smi_batches){0};
-}
-
-void smi_collect_free(smi_end *end)
-{
-    collect_end *c = (collect_end *)end;
-    if (c) {
-        smi_batches_release(&c->rows);
-        sm_mutex_release(&c->lock);
-        sm_free(c);
-    }
 }

@@ -51,4 +51,35 @@ sm_status smi_spill_get_batches(smi_spill *s, const smi_extent *x, const sm_type
                                 int32_t n, sm_budget *budget, sm_batch **out,
                                 sm_error *e) SM_MUST_USE;
 
+/* ---- rows in their order, spilled where memory is short (exec_collect.c) --------------------- */
+
+typedef struct smi_kept {
+    sm_batch *rows; /* NULL: in the spill */
+    smi_extent extent;
+    int64_t n_rows;
+    uint64_t ordinal;
+    uint32_t seq;
+} smi_kept;
+
+typedef struct smi_rows {
+    smi_kept *items;
+    int64_t n, cap, n_rows;
+    const sm_type *schema;
+    smi_spill *spill; /* NULL: all are in memory */
+} smi_rows;
+
+/** Batch i, which the caller releases. One that is in memory is only retained. */
+sm_status smi_rows_get(const smi_rows *r, int64_t i, sm_budget *budget, sm_batch **out,
+                       sm_error *e) SM_MUST_USE;
+/** Brings all into memory; leaves `r` empty. */
+sm_status smi_rows_load(smi_rows *r, sm_budget *budget, smi_batches *out, sm_error *e) SM_MUST_USE;
+void smi_rows_release(smi_rows *r); /* leaves {0} */
+
+/** An end that keeps compact copies of all rows, in order; counted in `budget`. */
+smi_end *smi_collect_new(smi_run *run, sm_budget *budget, const sm_plan_node *node,
+                         const sm_type *schema);
+/** After the pipe: moves the rows out. */
+void smi_collect_take(smi_end *end, smi_rows *out);
+void smi_collect_free(smi_end *end);
+
 #endif

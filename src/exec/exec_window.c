@@ -8,10 +8,10 @@
  *          partitions gathered into blocks of some thousand rows, side by side. Within a block each
  *          partition starts at a multiple of 8 rows, so that its slice of a column is a pointer.
  *          Results stand in the order of sorting; each input row remembers where its own is.
- *          OVER () has nothing to sort: the arguments of all rows are one partition as they stand,
- *          such functions run side by side, and their results are cut into the input's batches.
+ *          OVER () has nothing to sort: a function that can (sm_whole_fn) makes passes over the
+ *          rows where they are, in memory or spilled, and gives its results batch by batch.
  * Output   The input's batches with the results beside them: nothing of the input is copied. */
-#include "exec/exec_int.h"
+#include "exec/exec_spill_int.h"
 
 #include <string.h>
 
@@ -21,14 +21,16 @@
 typedef struct window_result {
     smi_batches blocks; /* one column each */
     sm_block *where;    /* smi_ref of each input row, in input order */
-    sm_batch *whole;    /* OVER (): the results in input order, instead */
+    void *whole;        /* OVER (): what the function made of all rows, instead */
+    const sm_type *arg; /* then: a struct of its argument */
+    bool wants_pass;
 } window_result;
 
 typedef struct window_run {
     smi_run *run;
     const sm_plan_node *node;
     sm_budget *budget;
-    smi_batches rows;
+    smi_rows rows;
     int64_t *first;           /* number of each input batch's first row */
     _Atomic int64_t spent_ns; /* over all threads */
     window_result *results;
@@ -140,6 +142,25 @@ static sm_status run_block(void *ctx, int64_t b, sm_error *e)
 
 /* ---- one function ---------------------------------------------------------------------------- */
 
+/* The expressions over batch b. Those of a batch that comes from the spill hold nothing of it. */
+static sm_status widen_batch(window_job *job, const sm_expr *const *exprs, int32_t n,
+                             const sm_type *schema, int64_t b, sm_error *e)
+{
+    window_run *w = job->w;
+    sm_batch *in = NULL, *wide = NULL, *copy = NULL;
+    SM_TRY(smi_rows_get(&w->rows, b, w->budget, &in, e));
+    sm_status st = smi_eval_flat(w->run, exprs, n, schema, in, w->budget, &wide, e);
+    if (st == SM_OK && !w->rows.items[b].rows) {
+        st = sm_batch_concat(&wide, 1, true, w->budget, &copy, e);
+        sm_batch_release(wide);
+        wide = copy;
+    }
+    sm_batch_release(in);
+    SM_TRY(st);
+    smi_batches_add(&job->wide, wide);
+    return SM_OK;
+}
+
 /* Keys of PARTITION BY, of ORDER BY, then arguments, of every input batch. */
 static sm_status widen(window_job *job, sm_error *e)
 {
@@ -164,10 +185,7 @@ static sm_status widen(window_job *job, sm_error *e)
     job->args = smi_schema_of(a, types + n_keys, it->call->n_args);
     job->result = smi_schema_of(a, &it->call->type, 1);
     for (int64_t b = 0; b < job->w->rows.n; b++) {
-        sm_batch *wide = NULL;
-        SM_TRY(smi_eval_flat(job->w->run, exprs, n, schema, job->w->rows.items[b], job->w->budget,
-                             &wide, e));
-        smi_batches_add(&job->wide, wide);
+        SM_TRY(widen_batch(job, exprs, n, schema, b, e));
     }
     job->spec = (smi_sort_spec){
         .rows = &job->wide, .keys = keys, .n_keys = n_keys, .place = -1, .node = job->w->node};
@@ -240,125 +258,113 @@ static sm_status run_item(window_run *w, const sm_window_item *item, window_resu
 
 /* ---- OVER () --------------------------------------------------------------------------------- */
 
-static bool is_whole(const sm_window_item *it)
+/* The first argument of function k over `in`, flat; it may point into the memory of `in`. */
+static sm_status eval_arg(const window_run *w, int32_t k, sm_batch *in, sm_batch **out, sm_error *e)
 {
-    return it->n_partition == 0 && it->n_order == 0;
+    const sm_expr *arg = w->node->as.window.items[k].call->args[0];
+    return smi_eval_flat(w->run, &arg, 1, w->results[k].arg, in, w->budget, out, e);
 }
 
-/* All functions that are OVER (), by number among them. */
-typedef struct whole_jobs {
-    window_job *jobs;
-    window_result **results;
-    int64_t n;
-} whole_jobs;
-
-/* Calls the function on all rows at once; all are peers. */
-static sm_status call_whole(const window_job *job, const sm_column *args, int64_t n_rows,
-                            sm_builder *result, sm_error *e)
+/* Shows a batch to the functions that want this pass. */
+static sm_status look_at(window_run *w, int64_t b, int32_t slot, sm_error *e)
 {
-    sm_block *peers = NULL;
-    const size_t bytes = sm_bits_bytes(n_rows);
-    SM_TRY(sm_block_new(job->w->budget, bytes, &peers, e));
-    memset(peers->data, 0, bytes);
-    sm_bit_set(peers->data, 0);
-    const sm_window_in in = {.args = args,
-                             .n_args = job->args->n_fields,
-                             .n_rows = n_rows,
-                             .peer_start = peers->data,
-                             .budget = job->w->budget};
-    const sm_status st = job->item->call->fn->window(job->item->call, &in, result, e);
-    sm_block_release(peers);
+    sm_batch *in = NULL;
+    SM_TRY(smi_rows_get(&w->rows, b, w->budget, &in, e));
+    sm_status st = SM_OK;
+    for (int32_t k = 0; k < w->node->as.window.n_items && st == SM_OK; k++) {
+        const window_result *r = &w->results[k];
+        sm_batch *arg = NULL;
+        if (r->whole && r->wants_pass) {
+            st = eval_arg(w, k, in, &arg, e);
+        }
+        if (arg) {
+            w->node->as.window.items[k].call->fn->whole->look(r->whole, slot, &arg->columns[0]);
+        }
+        sm_batch_release(arg);
+    }
+    sm_batch_release(in);
     return st;
 }
 
-static sm_status run_whole(void *ctx, int64_t i, sm_error *e)
+/* A slot's share of the batches. */
+static sm_status look_share(void *ctx, int64_t slot, sm_error *e)
 {
-    const whole_jobs *all = ctx;
-    window_job *job = &all->jobs[i];
-    sm_batch *args = NULL, *out = NULL;
+    window_run *w = ctx;
     const int64_t start_ns = sm_monotonic_ns();
-    if (sm_cancel_is_set(job->w->run->env->cancel)) {
-        return sm_fail(e, SM_INTERRUPTED, "interrupted");
+    const int64_t n_slots = w->run->n_drivers;
+    sm_status st = SM_OK;
+    for (int64_t b = w->rows.n * slot / n_slots;
+         b < w->rows.n * (slot + 1) / n_slots && st == SM_OK; b++) {
+        st = sm_cancel_is_set(w->run->env->cancel) ? sm_fail(e, SM_INTERRUPTED, "interrupted")
+                                                   : look_at(w, b, (int32_t)slot, e);
     }
-    sm_budget *shared = job->w->run->env->budget; /* of what the output's batches keep */
-    sm_builder *result = sm_builder_new(job->result->fields[0].type, shared);
-    sm_status st = sm_batch_concat(job->wide.items, job->wide.n, false, job->w->budget, &args, e);
-    if (st == SM_OK) {
-        st = call_whole(job, args->columns, args->n_rows, result, e);
-    }
-    if (st == SM_OK) {
-        st = sm_batch_new(shared, job->result, &out, e);
-    }
-    if (st == SM_OK) {
-        st = sm_builder_finish(result, out, &out->columns[0], e);
-    }
-    if (st == SM_OK) {
-        out->n_rows = args->n_rows;
-        SM_ASSERT(out->columns[0].n_rows == out->n_rows);
-        all->results[i]->whole = sm_batch_retain(out);
-    }
-    sm_builder_free(result);
-    sm_batch_release(args);
-    sm_batch_release(out);
-    smi_batches_release(&job->wide);
-    atomic_fetch_add(&job->w->spent_ns, sm_monotonic_ns() - start_ns);
+    atomic_fetch_add(&w->spent_ns, sm_monotonic_ns() - start_ns);
     return st;
 }
 
+/* Passes over all rows, until no function wants another. */
 static sm_status run_wholes(window_run *w, sm_error *e)
 {
     const int32_t n_items = w->node->as.window.n_items;
-    whole_jobs all = {.jobs = SM_NEW_ARRAY(w->run->arena, window_job, n_items + 1),
-                      .results = SM_NEW_ARRAY(w->run->arena, window_result *, n_items + 1)};
-    sm_status st = SM_OK;
-    for (int32_t i = 0; i < n_items && w->rows.n > 0 && st == SM_OK; i++) {
-        const sm_window_item *item = &w->node->as.window.items[i];
-        if (is_whole(item)) {
-            all.results[all.n] = &w->results[i];
-            all.jobs[all.n] = (window_job){.w = w, .item = item};
-            st = widen(&all.jobs[all.n++], e);
+    bool wants_pass = false;
+    for (int32_t k = 0; k < n_items; k++) {
+        const sm_window_item *it = &w->node->as.window.items[k];
+        window_result *r = &w->results[k];
+        if (it->n_partition == 0 && it->n_order == 0 && it->call->fn->whole) {
+            r->whole = it->call->fn->whole->begin(it->call, w->run->n_drivers);
+            r->arg = smi_schema_of(w->run->arena, &it->call->args[0]->type, 1);
+            r->wants_pass = r->whole != NULL;
+            wants_pass = wants_pass || r->wants_pass;
         }
     }
-    if (st == SM_OK) {
-        st = sm_pool_for(w->run->env->pool, all.n, run_whole, &all, e);
+    while (wants_pass) {
+        SM_TRY(sm_pool_for(w->run->env->pool, w->run->n_drivers, look_share, w, e));
+        wants_pass = false;
+        for (int32_t k = 0; k < n_items; k++) {
+            window_result *r = &w->results[k];
+            r->wants_pass =
+                r->wants_pass && w->node->as.window.items[k].call->fn->whole->next(r->whole);
+            wants_pass = wants_pass || r->wants_pass;
+        }
     }
-    for (int64_t i = 0; i < all.n; i++) {
-        smi_batches_release(&all.jobs[i].wide);
-    }
-    return st;
+    return SM_OK;
 }
 
 /* ---- output ---------------------------------------------------------------------------------- */
 
-/* Batch i's part of a column of all rows. */
-static sm_status cut_whole(const window_run *w, const sm_batch *whole, int64_t i, sm_batch *out,
-                           int32_t column, sm_error *e)
+static sm_status give_whole(const window_run *w, int32_t k, sm_batch *in, sm_batch *out,
+                            sm_column *column, sm_error *e)
 {
-    sm_batch *part = NULL;
-    const int64_t n = w->first[i + 1] - w->first[i];
-    SM_TRY(sm_batch_slice(whole, w->first[i], n, w->run->env->budget, &part, e));
-    sm_batch_keep_all(out, part);
-    out->columns[column] = part->columns[0];
-    sm_batch_release(part);
-    return SM_OK;
+    const sm_expr *call = w->node->as.window.items[k].call;
+    sm_batch *arg = NULL;
+    SM_TRY(eval_arg(w, k, in, &arg, e));
+    sm_builder *result = sm_builder_new(call->type, w->run->env->budget);
+    call->fn->whole->give(w->results[k].whole, &arg->columns[0], result);
+    const sm_status st = sm_builder_finish(result, out, column, e);
+    sm_builder_free(result);
+    sm_batch_release(arg);
+    return st;
 }
 
 static sm_status give_batch(void *ctx, smi_driver *d, int64_t i, sm_error *e)
 {
     window_run *w = ctx;
     sm_budget *budget = w->run->env->budget;
-    sm_batch *in = w->rows.items[i];
-    sm_batch *out = NULL;
-    SM_TRY(sm_batch_new(budget, w->node->schema, &out, e));
+    sm_batch *in = NULL, *out = NULL;
+    SM_TRY(smi_rows_get(&w->rows, i, budget, &in, e));
+    sm_status st = sm_batch_new(budget, w->node->schema, &out, e);
+    if (st != SM_OK) {
+        sm_batch_release(in);
+        return st;
+    }
     sm_batch_keep_all(out, in);
     for (int32_t c = 0; c < in->n_columns; c++) {
         out->columns[c] = in->columns[c];
     }
-    sm_status st = SM_OK;
     for (int32_t k = 0; k < w->node->as.window.n_items && st == SM_OK; k++) {
         const window_result *r = &w->results[k];
         if (r->whole) {
-            st = cut_whole(w, r->whole, i, out, in->n_columns + k, e);
+            st = give_whole(w, k, in, out, &out->columns[in->n_columns + k], e);
             continue;
         }
         const sm_type *type = w->node->as.window.items[k].call->type;
@@ -370,12 +376,13 @@ static sm_status give_batch(void *ctx, smi_driver *d, int64_t i, sm_error *e)
                         in->n_rows, budget, out, &out->columns[in->n_columns + k], e);
         sm_free(src);
     }
+    out->n_rows = in->n_rows;
+    out->ordinal = d->task->ordinal;
+    sm_batch_release(in);
     if (st != SM_OK) {
         sm_batch_release(out);
         return st;
     }
-    out->n_rows = in->n_rows;
-    out->ordinal = d->task->ordinal;
     return smi_give(d, w->node, d->pipe->first, out, e);
 }
 
@@ -385,18 +392,18 @@ sm_status smi_window_run(smi_run *run, const sm_plan_node *node, smi_op *next, s
     /* The rows are the query's own: the output shares them with whoever keeps it. */
     window_run w = {
         .run = run, .node = node, .budget = sm_budget_new(run->env->budget, "window", 0)};
-    smi_end *collect = smi_collect_new(run, run->env->budget, node);
+    smi_end *collect = smi_collect_new(run, run->env->budget, node, node->inputs[0]->schema);
     sm_status st = smi_run_into(run, node->inputs[0], NULL, collect, e);
     smi_collect_take(collect, &w.rows);
     smi_collect_free(collect);
     w.first = SM_NEW_ARRAY(run->arena, int64_t, w.rows.n + 1);
     for (int64_t b = 0; b < w.rows.n; b++) {
-        w.first[b + 1] = w.first[b] + w.rows.items[b]->n_rows;
+        w.first[b + 1] = w.first[b] + w.rows.items[b].n_rows;
     }
     w.results = SM_NEW_ARRAY(run->arena, window_result, node->as.window.n_items + 1);
     st = st == SM_OK ? run_wholes(&w, e) : st;
     for (int32_t i = 0; i < node->as.window.n_items && st == SM_OK; i++) {
-        if (!is_whole(&node->as.window.items[i])) {
+        if (!w.results[i].whole) {
             st = run_item(&w, &node->as.window.items[i], &w.results[i], e);
         }
     }
@@ -409,9 +416,11 @@ sm_status smi_window_run(smi_run *run, const sm_plan_node *node, smi_op *next, s
     for (int32_t i = 0; i < node->as.window.n_items; i++) {
         smi_batches_release(&w.results[i].blocks);
         sm_block_release(w.results[i].where);
-        sm_batch_release(w.results[i].whole);
+        if (w.results[i].whole) {
+            node->as.window.items[i].call->fn->whole->end(w.results[i].whole);
+        }
     }
-    smi_batches_release(&w.rows);
+    smi_rows_release(&w.rows);
     smi_profile(run, 0, node)->cpu_ns += atomic_load(&w.spent_ns);
     smi_report_peak(run, node, w.budget);
     sm_budget_free(w.budget);

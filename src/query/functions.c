@@ -24,11 +24,12 @@
      .summary = (text),                                                                            \
      .example = (in),                                                                              \
      .answer = (gives)},
-#define SM_WIN(fn_name, sig, win, binder, text, in, gives)                                         \
+#define SM_WIN(fn_name, sig, win, all_rows, binder, text, in, gives)                               \
     {.name = (fn_name),                                                                            \
      .signature = (sig),                                                                           \
      .kind = SM_FN_WINDOW,                                                                         \
      .window = (win),                                                                              \
+     .whole = (all_rows),                                                                          \
      .summary = (text),                                                                            \
      .example = (in),                                                                              \
      .answer = (gives)},
@@ -42,8 +43,8 @@ static const sm_function functions[] = {
 /* What the door does not show of each, in the same order. */
 #define SM_FN(fn_name, sig, kernel, fn_flags, binder, prep, text, in, gives)                       \
     {.bind = (binder), .flags = (fn_flags)},
-#define SM_AGG(fn_name, sig, agg, binder, text, in, gives) {.bind = (binder)},
-#define SM_WIN(fn_name, sig, win, binder, text, in, gives) {.bind = (binder)},
+#define SM_AGG(fn_name, sig, agg, binder, text, in, gives)           {.bind = (binder)},
+#define SM_WIN(fn_name, sig, win, all_rows, binder, text, in, gives) {.bind = (binder)},
 static const smi_fn_more more[] = {
 #include "query/functions.def"
 };

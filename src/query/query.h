@@ -161,6 +161,20 @@ typedef struct sm_window_in {
 typedef sm_status (*sm_window_fn)(const sm_expr *call, const sm_window_in *in, sm_builder *out,
                                   sm_error *e);
 
+/* A window function that can do without having all rows at once: it looks at them some times, then
+ * says the result of each. Only its first argument is given, the others being constants. */
+typedef struct sm_whole_fn {
+    /** NULL where this call needs `window`. n_slots: how many threads may look side by side. */
+    void *(*begin)(const sm_expr *call, int32_t n_slots);
+    /** Some rows, flat. Every row is looked at once a pass, whichever slot it comes to. */
+    void (*look)(void *state, int32_t slot, const sm_column *arg);
+    /** Ends a pass. Returns whether another one is wanted; after begin, one is. */
+    bool (*next)(void *state);
+    /** Appends the results of some rows. Any thread. */
+    void (*give)(const void *state, const sm_column *arg, sm_builder *out);
+    void (*end)(void *state); /* takes NULL */
+} sm_whole_fn;
+
 typedef enum sm_function_kind { SM_FN_SCALAR, SM_FN_AGGREGATE, SM_FN_WINDOW } sm_function_kind;
 
 typedef struct sm_fn_call {
@@ -182,6 +196,7 @@ struct sm_function {
     const void *(*prepare)(const sm_expr *call, sm_arena *a, sm_error *e); /* NULL: nothing to */
     const sm_aggregate *aggregate;
     sm_window_fn window;
+    const sm_whole_fn *whole; /* the same for OVER (); NULL: it has none */
     const char *summary, *example, *answer;
 };
 /** All functions, sorted by name; for help and docs. */

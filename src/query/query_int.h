@@ -320,7 +320,8 @@ const void *smi_prepare_regex(const sm_expr *call, sm_arena *a, sm_error *e);
     sm_status eval(const sm_fn_call *call, sm_column *out, sm_error *e);
 #define SM_AGG(name, signature, aggregate, bind, summary, example, answer)                         \
     extern const sm_aggregate aggregate;
-#define SM_WIN(name, signature, window, bind, summary, example, answer)                            \
+extern const sm_whole_fn smi_whole_qcut;
+#define SM_WIN(name, signature, window, whole, bind, summary, example, answer)                     \
     sm_status window(const sm_expr *call, const sm_window_in *in, sm_builder *out, sm_error *e);
 #include "query/functions.def"
 #undef SM_FN

@@ -5,26 +5,24 @@
  * Meaning  Of the n values that are not NULL, sorted, q[k] = v[(k · (n − 1)) div parts]. The class
  *          of x is the least k of 1 … parts − 1 with x <= q[k], else parts; NULL for NULL. No
  *          number is computed from values, so it is exact for every type that has an order.
- * Method   Numbers and dates become 64-bit keys of the same order, counted from the least. Then
- *            n small        everything is sorted, and the class of a value that first stands at
- *                           v[j] is ⌈j · parts / (n − 1)⌉, at least 1;
- *            n large        only the q's are found: a histogram of the keys' highest 11 bits says
- *                           in which bucket each q lies; keys of those buckets alone move together
- *                           and are looked at again by their next 11 bits. Keys of up to 2,048
- *                           different values in a row are thus counted and not moved at all, others
- *                           are moved at most 5 times.
- *          Decimals, text and more than SELECT_MAX parts are sorted, however many there are. */
+ * Method   n small   everything is sorted, and the class of a value that first stands at v[j] is
+ *                    ⌈j · parts / (n − 1)⌉, at least 1.
+ *          n large   only the q's are found, and values are kept by nobody: numbers and dates become
+ *                    64-bit keys of the same order. A first pass over them finds the least, the
+ *                    greatest and n. Each further pass counts 11 more bits, from the highest that
+ *                    differ on, of the keys that share the bits known so far with some q: its rank
+ *                    says in which count it lies. Values up to 4 million apart take three passes.
+ *          Decimals, text and more than PARTS_MAX parts are sorted, however many there are.
+ * OVER ()  exec makes the passes over its rows, wherever they are, on all threads (sm_whole_fn). */
 #include <stdlib.h>
 
 #include "query/agg_int.h"
 
-#define DIGIT_BITS  11
-#define N_DIGITS    (1 << DIGIT_BITS)
-#define N_LEVELS    6    /* of DIGIT_BITS in 64 */
-#define SELECT_MAX  1024 /* parts */
-#define SELECT_FROM 1024 /* values; for fewer, clearing histograms costs more than sorting */
-#define INSERT_MAX  24   /* keys of a bucket that are sorted by insertion */
-#define LINEAR_MAX  16   /* parts whose q's are compared one by one */
+#define DIGIT_BITS 11
+#define N_DIGITS   (1 << DIGIT_BITS)
+#define PARTS_MAX  64
+#define COUNT_FROM 1024 /* values; for fewer, clearing counts costs more than sorting */
+#define LINEAR_MAX 16   /* parts whose q's are compared one by one */
 
 /* ---- keys ----------------------------------------------------------------------------------- */
 
@@ -60,159 +58,6 @@ static uint64_t key_of(const sm_column *c, int64_t i)
     }
     const uint64_t flip = is_unsigned(c->type) ? 0 : (uint64_t)1 << 63;
     return (uint64_t)smi_i64_at(c, i) ^ flip;
-}
-
-/* The keys of all rows; those of rows with a value once more, packed. Returns how many. */
-static int64_t make_keys(const sm_column *c, uint64_t *keys, uint64_t *packed)
-{
-    int64_t n = 0;
-    if (c->type->id == SM_TYPE_I64) {
-        for (int64_t i = 0; i < c->n_rows; i++) {
-            keys[i] = (uint64_t)((const int64_t *)c->values)[i] ^ (uint64_t)1 << 63;
-        }
-    } else {
-        for (int64_t i = 0; i < c->n_rows; i++) {
-            keys[i] = key_of(c, i);
-        }
-    }
-    for (int64_t i = 0; i < c->n_rows; i++) {
-        if (is_valid(c, i)) {
-            packed[n++] = keys[i];
-        }
-    }
-    return n;
-}
-
-/* ---- selection ------------------------------------------------------------------------------ */
-
-typedef struct selection {
-    int64_t *counts;     /* 2 × N_DIGITS a level: how many, and where they go */
-    const int64_t *want; /* ranks, ascending */
-    uint64_t *found;     /* the key of each */
-} selection;
-
-/* Some keys, known to be those of the ranks from `base` on, and the ranks wanted among them. */
-typedef struct bucket {
-    uint64_t *keys, *spare; /* n each; both are used up */
-    int64_t n, base;
-    int32_t first, end; /* of want */
-} bucket;
-
-static void insertion_sort(uint64_t *keys, int64_t n)
-{
-    for (int64_t i = 1; i < n; i++) {
-        const uint64_t key = keys[i];
-        int64_t at = i;
-        for (; at > 0 && keys[at - 1] > key; at--) {
-            keys[at] = keys[at - 1];
-        }
-        keys[at] = key;
-    }
-}
-
-static uint64_t digit_of(uint64_t key, int shift)
-{
-    return (key >> shift) & (N_DIGITS - 1);
-}
-
-/* The end of the ranks wanted below `rank`, from number k on. */
-static int32_t ranks_below(const selection *s, int32_t k, int32_t end, int64_t rank)
-{
-    while (k < end && s->want[k] < rank) {
-        k++;
-    }
-    return k;
-}
-
-/* Moves the keys of the buckets with a wanted rank together in spare; place[d] becomes the end of
- * bucket d there. */
-static void move_wanted(const selection *s, const bucket *b, int shift, const int64_t *counts,
-                        int64_t *place)
-{
-    int64_t rank = b->base, n_moved = 0;
-    int32_t k = b->first;
-    for (int d = 0; d < N_DIGITS; d++) {
-        const int32_t from = k;
-        rank += counts[d];
-        k = ranks_below(s, k, b->end, rank);
-        place[d] = k > from ? n_moved : -1;
-        n_moved += k > from ? counts[d] : 0;
-    }
-    for (int64_t i = 0; i < b->n; i++) {
-        int64_t *const to = &place[digit_of(b->keys[i], shift)];
-        if (*to >= 0) {
-            b->spare[(*to)++] = b->keys[i];
-        }
-    }
-}
-
-/* Finds the keys of the bucket's wanted ranks; its keys are equal from bit shift + DIGIT_BITS on.
- * */
-static void select_ranks(const selection *s, const bucket *b, int shift, int level)
-{
-    if (b->n <= INSERT_MAX) {
-        insertion_sort(b->keys, b->n);
-        for (int32_t k = b->first; k < b->end; k++) {
-            s->found[k] = b->keys[s->want[k] - b->base];
-        }
-        return;
-    }
-    SM_ASSERT(level < N_LEVELS);
-    int64_t *const counts = s->counts + (ptrdiff_t)level * 2 * N_DIGITS, *place = counts + N_DIGITS;
-    memset(counts, 0, N_DIGITS * sizeof(*counts));
-    for (int64_t i = 0; i < b->n; i++) {
-        counts[digit_of(b->keys[i], shift)]++;
-    }
-    const uint64_t above = b->keys[0] & ~(((uint64_t)N_DIGITS << shift) - 1);
-    if (shift > 0) {
-        move_wanted(s, b, shift, counts, place);
-    }
-    int64_t rank = b->base;
-    int32_t k = b->first;
-    for (uint64_t d = 0; d < N_DIGITS && k < b->end; rank += counts[d], d++) {
-        const int32_t from = k;
-        k = ranks_below(s, k, b->end, rank + counts[d]);
-        if (shift == 0) {
-            for (int32_t i = from; i < k; i++) {
-                s->found[i] = above | d;
-            }
-        } else if (k > from) {
-            const int64_t at = place[d] - counts[d];
-            const bucket next = {b->spare + at, b->keys + at, counts[d], rank, from, k};
-            select_ranks(s, &next, shift < DIGIT_BITS ? 0 : shift - DIGIT_BITS, level + 1);
-        }
-    }
-}
-
-/* Finds q[1] … q[parts − 1] of n packed keys into q[0] …; uses them up. `spare`: n more. */
-static sm_status find_bounds(uint64_t *keys, uint64_t *spare, int64_t n, int32_t parts, uint64_t *q,
-                             sm_budget *budget, sm_error *e)
-{
-    const int32_t n_q = parts - 1;
-    const size_t counts_bytes = (size_t)N_LEVELS * 2 * N_DIGITS * sizeof(int64_t);
-    sm_block *mem = NULL;
-    uint64_t least = keys[0], most = keys[0];
-    SM_TRY(sm_block_new(budget, counts_bytes + (size_t)parts * sizeof(int64_t), &mem, e));
-    int64_t *const want = (int64_t *)(void *)(mem->data + counts_bytes);
-    for (int64_t i = 1; i < n; i++) {
-        least = keys[i] < least ? keys[i] : least;
-        most = keys[i] > most ? keys[i] : most;
-    }
-    for (int64_t i = 0; i < n; i++) {
-        keys[i] -= least;
-    }
-    for (int32_t k = 0; k < n_q; k++) {
-        want[k] = (k + 1) * (n - 1) / parts;
-    }
-    const int n_bits = most == least ? 1 : 64 - __builtin_clzll(most - least);
-    const selection s = {.counts = (int64_t *)(void *)mem->data, .want = want, .found = q};
-    const bucket all = {keys, spare, n, 0, 0, n_q};
-    select_ranks(&s, &all, n_bits > DIGIT_BITS ? n_bits - DIGIT_BITS : 0, 0);
-    for (int32_t k = 0; k < n_q; k++) {
-        q[k] += least;
-    }
-    sm_block_release(mem);
-    return SM_OK;
 }
 
 /* How many of the ascending q's are less than the key. */
@@ -340,30 +185,266 @@ static sm_status cut_sorted(const sm_column *c, int64_t parts, sm_budget *budget
     return SM_OK;
 }
 
-/* ---- the function --------------------------------------------------------------------------- */
+/* ---- counting, pass by pass ----------------------------------------------------------------- */
 
-static sm_status cut_selected(const sm_column *c, int32_t parts, sm_budget *budget, sm_builder *out,
-                              sm_error *e)
+/* What one thread has seen in this pass. */
+typedef struct slot {
+    uint64_t least, most;
+    int64_t n;
+    int64_t *counts; /* N_DIGITS for each known beginning of a q */
+} slot;
+
+typedef struct cuts {
+    int32_t n_q, n_slots;
+    slot *slots;
+    bool is_measured; /* least, most and n are known */
+    uint64_t least;
+    int64_t n;
+    int shift;                  /* q − least is known from this bit on; 64: nothing yet */
+    int bits;                   /* that this pass counts, below shift */
+    uint64_t q[PARTS_MAX];      /* less the least, while shift > 0; then as they are */
+    int64_t rank[PARTS_MAX];    /* of q[k] among the keys that begin as it does */
+    uint64_t begins[PARTS_MAX]; /* the q's known bits, without repeats, ascending */
+    int32_t n_begins;
+} cuts;
+
+static cuts *cuts_new(int32_t parts, int32_t n_slots)
 {
-    uint64_t q[SELECT_MAX];
-    sm_block *mem = NULL;
-    sm_status st = SM_OK;
-    SM_TRY(sm_block_new(budget, (size_t)c->n_rows * 3 * sizeof(uint64_t), &mem, e));
-    uint64_t *const keys = (uint64_t *)(void *)mem->data;
-    uint64_t *const packed = keys + c->n_rows;
-    const int64_t n = make_keys(c, keys, packed);
-    if (n > 0) {
-        st = find_bounds(packed, packed + c->n_rows, n, parts, q, budget, e);
+    cuts *c = sm_alloc_zero(sizeof(*c));
+    c->n_q = parts - 1;
+    c->n_slots = n_slots;
+    c->slots = sm_alloc_zero((size_t)n_slots * sizeof(*c->slots));
+    for (int32_t i = 0; i < n_slots; i++) {
+        c->slots[i].least = UINT64_MAX;
+        c->slots[i].counts = sm_alloc_zero((size_t)parts * N_DIGITS * sizeof(int64_t));
     }
-    for (int64_t i = 0; i < c->n_rows && st == SM_OK; i++) {
+    return c;
+}
+
+static void cuts_free(cuts *c)
+{
+    for (int32_t i = 0; c && i < c->n_slots; i++) {
+        sm_free(c->slots[i].counts);
+    }
+    if (c) {
+        sm_free(c->slots);
+        sm_free(c);
+    }
+}
+
+/* The keys of some rows. Those of NULLs are not taken: `valid` has how many others there are. */
+static int64_t make_keys(const sm_column *c, int64_t first, int64_t n, uint64_t *keys)
+{
+    if (c->type->id == SM_TYPE_I64 && !c->validity) {
+        const int64_t *v = (const int64_t *)c->values + first;
+        for (int64_t i = 0; i < n; i++) {
+            keys[i] = (uint64_t)v[i] ^ (uint64_t)1 << 63;
+        }
+        return n;
+    }
+    int64_t n_valid = 0;
+    for (int64_t i = first; i < first + n; i++) {
         if (is_valid(c, i)) {
-            sm_builder_i64(out, 1 + count_less(q, parts - 1, keys[i]));
-        } else {
-            sm_builder_null(out);
+            keys[n_valid++] = key_of(c, i);
         }
     }
-    sm_block_release(mem);
-    return st;
+    return n_valid;
+}
+
+static void measure(slot *s, const uint64_t *keys, int64_t n)
+{
+    uint64_t least = s->least, most = s->most;
+    for (int64_t i = 0; i < n; i++) {
+        least = keys[i] < least ? keys[i] : least;
+        most = keys[i] > most ? keys[i] : most;
+    }
+    s->least = least;
+    s->most = most;
+    s->n += n;
+}
+
+static void count(const cuts *c, slot *s, const uint64_t *keys, int64_t n)
+{
+    const int low = c->shift - c->bits;
+    const uint64_t mask = ((uint64_t)1 << c->bits) - 1;
+    for (int64_t i = 0; i < n; i++) {
+        const uint64_t key = keys[i] - c->least;
+        const uint64_t begin = c->shift == 64 ? 0 : key >> c->shift;
+        const int32_t b = count_less(c->begins, c->n_begins, begin);
+        if (b < c->n_begins && c->begins[b] == begin) {
+            s->counts[(int64_t)b * N_DIGITS + (int64_t)(key >> low & mask)]++;
+        }
+    }
+}
+
+static void cuts_look(cuts *c, int32_t slot_number, const sm_column *rows)
+{
+    uint64_t keys[512];
+    slot *s = &c->slots[slot_number];
+    for (int64_t first = 0; first < rows->n_rows; first += SM_COUNT(keys)) {
+        const int64_t left = rows->n_rows - first;
+        const int64_t n =
+            make_keys(rows, first, left < SM_COUNT(keys) ? left : SM_COUNT(keys), keys);
+        if (c->is_measured) {
+            count(c, s, keys, n);
+        } else {
+            measure(s, keys, n);
+        }
+    }
+}
+
+/* What the first pass has seen, by all: whether there is something to count. */
+static bool end_measuring(cuts *c)
+{
+    uint64_t most = 0;
+    c->least = UINT64_MAX;
+    for (int32_t i = 0; i < c->n_slots; i++) {
+        c->least = c->slots[i].least < c->least ? c->slots[i].least : c->least;
+        most = c->slots[i].most > most ? c->slots[i].most : most;
+        c->n += c->slots[i].n;
+    }
+    for (int32_t k = 0; k < c->n_q; k++) {
+        c->rank[k] = (k + 1) * (c->n - 1) / (c->n_q + 1);
+    }
+    c->is_measured = true;
+    c->n_begins = 1;
+    c->shift = c->n == 0 || most == c->least ? 0 : 64 - __builtin_clzll(most - c->least);
+    return c->shift > 0;
+}
+
+/* By all threads, in the first one's place, which is cleared for the next pass by who asks. */
+static int64_t take_count(cuts *c, int64_t place)
+{
+    int64_t n = 0;
+    for (int32_t i = 0; i < c->n_slots; i++) {
+        n += c->slots[i].counts[place];
+    }
+    return n;
+}
+
+/* The bits of q[k] that were counted, and its rank among those that have them. */
+static void find_digit(cuts *c, int32_t k, int32_t begin)
+{
+    uint64_t digit = 0;
+    for (int64_t n = 0;; digit++) {
+        n = take_count(c, (int64_t)begin * N_DIGITS + (int64_t)digit);
+        if (c->rank[k] < n) {
+            break;
+        }
+        c->rank[k] -= n;
+        SM_ASSERT(digit + 1 < N_DIGITS);
+    }
+    c->q[k] = c->q[k] << c->bits | digit;
+}
+
+static void end_counting(cuts *c)
+{
+    for (int32_t k = 0; k < c->n_q; k++) {
+        find_digit(c, k, count_less(c->begins, c->n_begins, c->q[k]));
+    }
+    for (int32_t i = 0; i < c->n_slots; i++) {
+        memset(c->slots[i].counts, 0, (size_t)c->n_begins * N_DIGITS * sizeof(int64_t));
+    }
+    c->n_begins = 0;
+    for (int32_t k = 0; k < c->n_q; k++) { /* ascending, as their ranks are */
+        if (k == 0 || c->q[k] != c->q[k - 1]) {
+            c->begins[c->n_begins++] = c->q[k];
+        }
+    }
+    c->shift -= c->bits;
+}
+
+/* Ends a pass and readies the next, if one is needed. */
+static bool cuts_next(cuts *c)
+{
+    if (!c->is_measured) {
+        end_measuring(c);
+    } else {
+        end_counting(c);
+    }
+    c->bits = c->shift < DIGIT_BITS ? c->shift : DIGIT_BITS;
+    if (c->shift > 0 && c->n_q > 0) {
+        return true;
+    }
+    for (int32_t k = 0; k < c->n_q; k++) {
+        c->q[k] += c->least;
+    }
+    return false;
+}
+
+static void cuts_give(const cuts *c, const sm_column *rows, sm_builder *out)
+{
+    if (!sm_builder_reserve(out, rows->n_rows)) {
+        return; /* refused: finishing the builder tells */
+    }
+    const int64_t at = sm_builder_rows(out);
+    int64_t *values = (int64_t *)sm_builder_values(out) + at;
+    for (int64_t i = 0; i < rows->n_rows; i++) {
+        values[i] = is_valid(rows, i) ? 1 + count_less(c->q, c->n_q, key_of(rows, i)) : 0;
+    }
+    sm_builder_advance(out, rows->n_rows);
+    for (int64_t i = 0; rows->validity && i < rows->n_rows; i++) {
+        if (!is_valid(rows, i)) {
+            sm_builder_set_null(out, at + i);
+        }
+    }
+}
+
+/* Are there few enough parts, of what has keys? */
+static bool can_count(const sm_type *t, int64_t parts)
+{
+    return t->id != SM_TYPE_DECIMAL && t->id != SM_TYPE_NULL && !sm_type_is_bytes(t->id) &&
+           !sm_type_is_nested(t->id) && parts >= 1 && parts <= PARTS_MAX;
+}
+
+/* ---- OVER () -------------------------------------------------------------------------------- */
+
+static void *whole_begin(const sm_expr *call, int32_t n_slots)
+{
+    const sm_expr *parts = call->args[1];
+    if (parts->kind != SM_EXPR_CONST || parts->value.is_null ||
+        !can_count(call->args[0]->type, parts->value.as.i)) {
+        return NULL;
+    }
+    return cuts_new((int32_t)parts->value.as.i, n_slots);
+}
+
+static void whole_look(void *state, int32_t slot_number, const sm_column *arg)
+{
+    cuts_look(state, slot_number, arg);
+}
+
+static bool whole_next(void *state)
+{
+    return cuts_next(state);
+}
+
+static void whole_give(const void *state, const sm_column *arg, sm_builder *out)
+{
+    cuts_give(state, arg, out);
+}
+
+static void whole_end(void *state)
+{
+    cuts_free(state);
+}
+
+const sm_whole_fn smi_whole_qcut = {.begin = whole_begin,
+                                    .look = whole_look,
+                                    .next = whole_next,
+                                    .give = whole_give,
+                                    .end = whole_end};
+
+/* ---- the function --------------------------------------------------------------------------- */
+
+static void cut_counted(const sm_column *c, int32_t parts, sm_builder *out)
+{
+    cuts *found = cuts_new(parts, 1);
+    do {
+        cuts_look(found, 0, c);
+    } while (cuts_next(found));
+    cuts_give(found, c, out);
+    cuts_free(found);
 }
 
 sm_status win_qcut(const sm_expr *call, const sm_window_in *in, sm_builder *out, sm_error *e)
@@ -384,10 +465,12 @@ sm_status win_qcut(const sm_expr *call, const sm_window_in *in, sm_builder *out,
         return SM_OK;
     }
     SM_TRY(smi_flat(&in->args[0], in->budget, &c, &mem, e));
-    const bool has_keys = c.type->id != SM_TYPE_DECIMAL && !sm_type_is_bytes(c.type->id);
-    const bool is_selected = has_keys && c.n_rows >= SELECT_FROM && parts.as.i <= SELECT_MAX;
-    const sm_status st = is_selected ? cut_selected(&c, (int32_t)parts.as.i, in->budget, out, e)
-                                     : cut_sorted(&c, parts.as.i, in->budget, out, e);
+    sm_status st = SM_OK;
+    if (c.n_rows >= COUNT_FROM && can_count(c.type, parts.as.i)) {
+        cut_counted(&c, (int32_t)parts.as.i, out);
+    } else {
+        st = cut_sorted(&c, parts.as.i, in->budget, out, e);
+    }
     sm_block_release(mem);
     return st;
 }

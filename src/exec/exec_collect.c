@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * exec/exec_collect.c: the end that keeps all rows, for who must see them all first.
+ *
+ * Calls    by windows and by the right side of a join.
+ * Method   Batches are kept as they come and put into their order (ordinal, seq) when the pipe has
+ *          ended. Copies, so that a filtered scan's few rows do not hold its files' bytes. Where
+ *          memory is short a batch goes to the spill instead. */
+#include "exec/exec_spill_int.h"
+
+#include <stdlib.h>
+
+/* ---- rows ------------------------------------------------------------------------------------ */
+
+sm_status smi_rows_get(const smi_rows *r, int64_t i, sm_budget *budget, sm_batch **out, sm_error *e)
+{
+    const smi_kept *k = &r->items[i];
+    if (k->rows) {
+        *out = sm_batch_retain(k->rows);
+        return SM_OK;
+    }
+    return smi_spill_get_batches(r->spill, &k->extent, &r->schema, 1, budget, out, e);
+}
+
+sm_status smi_rows_load(smi_rows *r, sm_budget *budget, smi_batches *out, sm_error *e)
+{
+    sm_status st = SM_OK;
+    for (int64_t i = 0; i < r->n && st == SM_OK; i++) {
+        sm_batch *rows = NULL;
+        st = smi_rows_get(r, i, budget, &rows, e);
+        if (st == SM_OK) {
+            smi_batches_add(out, rows);
+        }
+        sm_batch_release(r->items[i].rows);
+        r->items[i].rows = NULL;
+    }
+    smi_rows_release(r);
+    return st;
+}
+
+void smi_rows_release(smi_rows *r)
+{
+    for (int64_t i = 0; i < r->n; i++) {
+        sm_batch_release(r->items[i].rows);
+    }
+    sm_free(r->items);
+    smi_spill_free(r->spill);
+    *r = (smi_rows){0};
+}
+
+/* ---- the end --------------------------------------------------------------------------------- */
+
+typedef struct collect_end {
+    smi_end end;
+    smi_run *run;
+    const sm_plan_node *node;
+    sm_budget *budget;
+    sm_mutex lock;
+    smi_rows rows; /* under the lock; as they came */
+} collect_end;
+
+static sm_status spill_of(collect_end *c, smi_spill **out, sm_error *e)
+{
+    sm_mutex_lock(&c->lock);
+    const sm_status st = c->rows.spill ? SM_OK : smi_spill_new(c->run, c->node, &c->rows.spill, e);
+    *out = c->rows.spill;
+    sm_mutex_unlock(&c->lock);
+    return st;
+}
+
+/* Takes rows. */
+static sm_status keep(collect_end *c, sm_batch *rows, smi_kept *out, sm_error *e)
+{
+    smi_spill *spill = NULL;
+    sm_status st = SM_OK;
+    if (!smi_is_short(c->run, 0)) {
+        st = sm_batch_concat(&rows, 1, true, c->budget, &out->rows, e);
+    } else {
+        st = spill_of(c, &spill, e);
+        st = st == SM_OK ? smi_spill_put_batches(spill, &rows, 1, c->budget, &out->extent, e) : st;
+    }
+    sm_batch_release(rows);
+    return st;
+}
+
+static sm_status collect_push(smi_end *end, smi_driver *d, sm_batch *rows, sm_error *e)
+{
+    collect_end *c = (collect_end *)end;
+    smi_kept k = {.n_rows = rows->n_rows, .ordinal = d->task->ordinal, .seq = d->task->seq++};
+    SM_TRY(keep(c, rows, &k, e));
+    sm_mutex_lock(&c->lock);
+    smi_rows *r = &c->rows;
+    if (r->n == r->cap) {
+        r->cap = r->cap ? r->cap * 2 : 16;
+        r->items = sm_realloc(r->items, (size_t)r->cap * sizeof(*r->items));
+    }
+    r->items[r->n++] = k;
+    r->n_rows += k.n_rows;
+    sm_mutex_unlock(&c->lock);
+    return SM_OK;
+}
+
+static sm_status collect_close(smi_end *end, smi_driver *d, sm_error *e)
+{
+    (void)end, (void)d, (void)e;
+    return SM_OK;
+}
+
+static sm_status collect_drain(smi_end *end, smi_driver *d, sm_error *e)
+{
+    (void)end, (void)d, (void)e;
+    return SM_OK;
+}
+
+static bool collect_is_empty(smi_end *end)
+{
+    (void)end;
+    return true;
+}
+
+smi_end *smi_collect_new(smi_run *run, sm_budget *budget, const sm_plan_node *node,
+                         const sm_type *schema)
+{
+    collect_end *c = sm_alloc_zero(sizeof(*c));
+    c->end = (smi_end){.push = collect_push,
+                       .close = collect_close,
+                       .drain = collect_drain,
+                       .is_empty = collect_is_empty,
+                       .node = node};
+    c->run = run;
+    c->node = node;
+    c->budget = budget;
+    c->rows.schema = schema;
+    sm_mutex_init(&c->lock);
+    return &c->end;
+}
+
+static int by_place(const void *a, const void *b)
+{
+    const smi_kept *x = a, *y = b;
+    if (x->ordinal != y->ordinal) {
+        return x->ordinal < y->ordinal ? -1 : 1;
+    }
+    return x->seq < y->seq ? -1 : x->seq > y->seq;
+}
+
+void smi_collect_take(smi_end *end, smi_rows *out)
+{
+    collect_end *c = (collect_end *)end;
+    if (c->rows.n > 1) {
+        qsort(c->rows.items, (size_t)c->rows.n, sizeof(*c->rows.items), by_place);
+    }
+    *out = c->rows;
+    c->rows = (smi_rows){0};
+}
+
+void smi_collect_free(smi_end *end)
+{
+    collect_end *c = (collect_end *)end;
+    if (c) {
+        smi_rows_release(&c->rows);
+        sm_mutex_release(&c->lock);
+        sm_free(c);
+    }
+}
