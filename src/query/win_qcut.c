@@ -7,11 +7,12 @@
  *          number is computed from values, so it is exact for every type that has an order.
  * Method   n small   everything is sorted, and the class of a value that first stands at v[j] is
  *                    ⌈j · parts / (n − 1)⌉, at least 1.
- *          n large   only the q's are found, and values are kept by nobody: numbers and dates become
- *                    64-bit keys of the same order. A first pass over them finds the least, the
- *                    greatest and n. Each further pass counts 11 more bits, from the highest that
- *                    differ on, of the keys that share the bits known so far with some q: its rank
- *                    says in which count it lies. Values up to 4 million apart take three passes.
+ *          n large   only the q's are found, and values are kept by nobody: numbers and dates
+ *                    become 64-bit keys of the same order. A first pass over them finds the least,
+ *                    the greatest and n. Each further pass counts 11 more bits, from the highest
+ *                    that differ on, of the keys that share the bits known so far with some q: its
+ *                    rank says in which count it lies. Values up to 4 million apart take three
+ *                    passes.
  *          Decimals, text and more than PARTS_MAX parts are sorted, however many there are.
  * OVER ()  exec makes the passes over its rows, wherever they are, on all threads (sm_whole_fn). */
 #include <stdlib.h>

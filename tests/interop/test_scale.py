@@ -1,5 +1,5 @@
-"""Ten times the bench's input, 10.4 GB of logs: both forms of the pipeline unlimited and within 512 MB
-write the same data files, and the process never grows beyond its limit.
+"""Ten times the bench's input, 10.4 GB of logs: both forms of the pipeline unlimited, within 512 MB and
+within 96 MB write the same data files, and the process never grows beyond its limit.
 
 The logs are made once and kept in BENCH_DIR (build/bench), where `make bench SCALE=10` looks for
 them too. Seconds are printed, with the ratio to the unlimited run and the time a line takes beside
@@ -16,7 +16,7 @@ from common import ROOT, smelt_path
 from customer360 import PIPELINE, hashes
 
 WORK = pathlib.Path(os.environ.get("BENCH_DIR", ROOT / "build" / "bench"))
-LIMITS = {"512MB": 512_000_000}
+LIMITS = {"512MB": 512_000_000, "96MB": 96_000_000}
 SMALL, LARGE = (6, 1_000_000), (30, 2_000_000)
 
 pytestmark = pytest.mark.soak
@@ -35,17 +35,14 @@ def logs(days, rows):
 
 
 def run(form, source, lake, *options):
-    """The report of a run, with the peak that the kernel saw as "peak"."""
+    """The report of a run. Its peak is the process's own (VmHWM): what wait4() gives a child of a large
+    process starts at its parent's."""
     shutil.rmtree(lake, ignore_errors=True)
     command = [smelt_path(), "run", PIPELINE / f"{form}.yaml", "--var", f"logs={source}", "--var",
                f"lake={lake}", "--var", "month=2022-04", "--json", *options]
-    with subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, text=True) as process:
-        out, err = process.stdout.read(), process.stderr.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0, err
-    return {**json.loads(out), "peak": usage.ru_maxrss * 1024}
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 def written(lake):
@@ -65,12 +62,12 @@ def test_ten_gigabytes(form, tmp_path):
     wanted = written(lake)
     assert free["lines"]["kept"] == n_large and wanted["gold/customer360"]
     grown = free["seconds"] / n_large / (small["seconds"] / n_small)
-    print(f"\n{form}: unlimited {free['seconds']:.1f} s, {free['peak'] / 1e6:.0f} MB; "
+    print(f"\n{form}: unlimited {free['seconds']:.1f} s, {free['peak_bytes'] / 1e6:.0f} MB; "
           f"a line takes {grown:.2f} x what it takes in a tenth of the input")
     for name, limit in LIMITS.items():
         bound = run(form, source, lake, "--memory-limit", name)
         print(f"{form}: {name} {bound['seconds']:.1f} s, {bound['seconds'] / free['seconds']:.2f} x, "
-              f"{bound['peak'] / 1e6:.0f} MB")
-        assert bound["peak"] <= limit
+              f"{bound['peak_bytes'] / 1e6:.0f} MB")
+        assert bound["peak_bytes"] <= limit
         assert written(lake) == wanted
 
