@@ -536,18 +536,39 @@ static sm_status agg_push(smi_end *end, smi_driver *d, sm_batch *rows, sm_error 
     return st;
 }
 
-/* Folds what waits, if it is enough and nobody else does; with the lock, open meanwhile. */
+/* The first chunks of a list, about fold_bytes of them. */
+static smi_chunks take_first(smi_agg *a, smi_chunks *from)
+{
+    smi_chunks some = {
+        .head = from->head, .tail = from->head, .size_bytes = from->head->size_bytes};
+    while (some.tail->next && some.size_bytes < a->fold_bytes) {
+        some.tail = some.tail->next;
+        some.size_bytes += some.tail->size_bytes;
+    }
+    from->head = some.tail->next;
+    from->size_bytes -= some.size_bytes;
+    some.tail->next = NULL;
+    return some;
+}
+
+/* Folds what waits, if it is enough and nobody else does; with the lock, open meanwhile. Not all at
+ * once, for a morsel's chunks may be many, and it is between folds that spilling begins. */
 static sm_status fold_some(smi_agg *a, size_t enough, sm_error *e)
 {
     if (a->is_folding || a->queue.size_bytes < enough || !a->queue.head) {
         return SM_OK;
     }
-    smi_chunks some = a->queue;
+    smi_chunks all = a->queue;
     a->queue = (smi_chunks){0};
     a->is_folding = true;
     sm_mutex_unlock(&a->lock);
-    const sm_status st = smi_agg_fold(a, &some, e);
-    chunks_release(&some);
+    sm_status st = SM_OK;
+    while (all.head && st == SM_OK) {
+        smi_chunks some = take_first(a, &all);
+        st = smi_agg_fold(a, &some, e);
+        chunks_release(&some);
+    }
+    chunks_release(&all);
     sm_mutex_lock(&a->lock);
     a->is_folding = false;
     return st;

@@ -12,6 +12,16 @@
 
 /* ---- rows ------------------------------------------------------------------------------------ */
 
+void smi_rows_add(smi_rows *r, const smi_kept *taken)
+{
+    if (r->n == r->cap) {
+        r->cap = r->cap ? r->cap * 2 : 16;
+        r->items = sm_realloc(r->items, (size_t)r->cap * sizeof(*r->items));
+    }
+    r->items[r->n++] = *taken;
+    r->n_rows += taken->n_rows;
+}
+
 sm_status smi_rows_get(const smi_rows *r, int64_t i, sm_budget *budget, sm_batch **out, sm_error *e)
 {
     const smi_kept *k = &r->items[i];
@@ -20,6 +30,32 @@ sm_status smi_rows_get(const smi_rows *r, int64_t i, sm_budget *budget, sm_batch
         return SM_OK;
     }
     return smi_spill_get_batches(r->spill, &k->extent, &r->schema, 1, budget, out, e);
+}
+
+void smi_rows_drop(smi_rows *r, int64_t i)
+{
+    smi_kept *k = &r->items[i];
+    sm_batch_release(k->rows);
+    k->rows = NULL;
+    if (k->extent.plain_bytes > 0) {
+        smi_spill_drop(r->spill, &k->extent);
+    }
+}
+
+static int by_place(const void *a, const void *b)
+{
+    const smi_kept *x = a, *y = b;
+    if (x->ordinal != y->ordinal) {
+        return x->ordinal < y->ordinal ? -1 : 1;
+    }
+    return x->seq < y->seq ? -1 : x->seq > y->seq;
+}
+
+void smi_rows_sort(smi_rows *r)
+{
+    if (r->n > 1) {
+        qsort(r->items, (size_t)r->n, sizeof(*r->items), by_place);
+    }
 }
 
 sm_status smi_rows_load(smi_rows *r, sm_budget *budget, smi_batches *out, sm_error *e)
@@ -31,8 +67,7 @@ sm_status smi_rows_load(smi_rows *r, sm_budget *budget, smi_batches *out, sm_err
         if (st == SM_OK) {
             smi_batches_add(out, rows);
         }
-        sm_batch_release(r->items[i].rows);
-        r->items[i].rows = NULL;
+        smi_rows_drop(r, i);
     }
     smi_rows_release(r);
     return st;
@@ -89,13 +124,7 @@ static sm_status collect_push(smi_end *end, smi_driver *d, sm_batch *rows, sm_er
     smi_kept k = {.n_rows = rows->n_rows, .ordinal = d->task->ordinal, .seq = d->task->seq++};
     SM_TRY(keep(c, rows, &k, e));
     sm_mutex_lock(&c->lock);
-    smi_rows *r = &c->rows;
-    if (r->n == r->cap) {
-        r->cap = r->cap ? r->cap * 2 : 16;
-        r->items = sm_realloc(r->items, (size_t)r->cap * sizeof(*r->items));
-    }
-    r->items[r->n++] = k;
-    r->n_rows += k.n_rows;
+    smi_rows_add(&c->rows, &k);
     sm_mutex_unlock(&c->lock);
     return SM_OK;
 }
@@ -135,21 +164,10 @@ smi_end *smi_collect_new(smi_run *run, sm_budget *budget, const sm_plan_node *no
     return &c->end;
 }
 
-static int by_place(const void *a, const void *b)
-{
-    const smi_kept *x = a, *y = b;
-    if (x->ordinal != y->ordinal) {
-        return x->ordinal < y->ordinal ? -1 : 1;
-    }
-    return x->seq < y->seq ? -1 : x->seq > y->seq;
-}
-
 void smi_collect_take(smi_end *end, smi_rows *out)
 {
     collect_end *c = (collect_end *)end;
-    if (c->rows.n > 1) {
-        qsort(c->rows.items, (size_t)c->rows.n, sizeof(*c->rows.items), by_place);
-    }
+    smi_rows_sort(&c->rows);
     *out = c->rows;
     c->rows = (smi_rows){0};
 }

@@ -254,6 +254,9 @@ sm_status smi_window_run(smi_run *run, const sm_plan_node *node, smi_op *next, s
 sm_status smi_join_new(smi_run *run, const sm_plan_node *node, smi_op *next, smi_op **out,
                        sm_error *e) SM_MUST_USE;
 void smi_join_free(smi_op *op);
+/* Is the right side too large to be probed in memory? Then, instead of the left side's pipe: */
+bool smi_join_is_large(const smi_op *op);
+sm_status smi_join_run(smi_op *op, smi_end *end, uint64_t *turn, sm_error *e);
 
 /* ---- sorting (exec_sort.c) ------------------------------------------------------------------- */
 

@@ -3,7 +3,8 @@
  * exec/exec_join.c: joins: the right side in memory, the left side streaming past it.
  *
  * Calls    smi_join_new by exec_run.c: runs the right input and builds; then the op's push for each
- *          batch of the left side, from many workers at once; smi_join_free.
+ *          batch of the left side, from many workers at once; smi_join_free. A right side that does
+ *          not fit is only kept: exec_join_spill.c takes it from there.
  * Build    Right rows are kept as compact batches in their order. Their keys make groups
  *          (exec_groups.c); rows with a NULL among them match nothing and make none. Row references
  *          are laid out by group, in the order of the right side.
@@ -11,25 +12,11 @@
  *          side, tested by `on`, given on. A left join keeps a row whose candidates all failed,
  *          with NULLs for the right, also where they span batches.
  * Output   In the order of left, a row's matches in the order of right. */
-#include "exec/exec_spill_int.h"
+#include "exec/exec_join_int.h"
 
 #include <string.h>
 
-typedef struct join_op {
-    smi_op op;
-    smi_run *run;
-    const sm_plan_node *node;
-    sm_budget *budget;
-    smi_batches right;
-    int32_t n_left, n_right; /* columns */
-    const sm_column ***src;  /* [right column][batch] */
-    const sm_type *left_keys, *right_keys;
-    smi_groups *groups; /* NULL: no keys, every pair is a candidate */
-    sm_block *refs_block, *first_block;
-    const smi_ref *refs;  /* of right rows, by group */
-    const int64_t *first; /* where a group's begin; one more at the end */
-    int64_t n_refs;
-} join_op;
+#define BUILD_BYTES 64 /* of a right row: its reference, number, slot and a short key */
 
 /* ---- build ----------------------------------------------------------------------------------- */
 
@@ -51,7 +38,7 @@ static void hash_keys(const sm_batch *keys, uint64_t *hashes)
 }
 
 /* Groups of one right batch's rows that can match: appends to refs and ids. */
-static sm_status add_keys(join_op *j, uint32_t batch, smi_ref *refs, uint32_t *ids, int64_t *n,
+static sm_status add_keys(smi_join *j, uint32_t batch, smi_ref *refs, uint32_t *ids, int64_t *n,
                           sm_error *e)
 {
     const sm_plan_node *node = j->node;
@@ -85,7 +72,7 @@ static sm_status add_keys(join_op *j, uint32_t batch, smi_ref *refs, uint32_t *i
 }
 
 /* Lays references out by group; a counting sort keeps their order. */
-static sm_status lay_out(join_op *j, const smi_ref *refs, const uint32_t *ids, int64_t n,
+static sm_status lay_out(smi_join *j, const smi_ref *refs, const uint32_t *ids, int64_t n,
                          sm_error *e)
 {
     const int64_t n_groups = smi_groups_count(j->groups);
@@ -109,16 +96,17 @@ static sm_status lay_out(join_op *j, const smi_ref *refs, const uint32_t *ids, i
     return SM_OK;
 }
 
-static sm_status build_groups(join_op *j, int64_t n_rows, sm_error *e)
+static sm_status build_groups(smi_join *j, int64_t n_rows, sm_error *e)
 {
     sm_block *refs = NULL, *ids = NULL;
     int64_t n = 0;
     const sm_plan_node *node = j->node;
-    const sm_type **types = SM_NEW_ARRAY(j->run->arena, const sm_type *, node->as.join.n_keys);
+    const sm_type **types = sm_alloc((size_t)node->as.join.n_keys * sizeof(*types));
     for (int32_t k = 0; k < node->as.join.n_keys; k++) {
         types[k] = node->as.join.right_keys[k]->type;
     }
     j->groups = smi_groups_new(types, node->as.join.n_keys, 0, j->budget);
+    sm_free(types);
     sm_status st = sm_block_new(j->budget, (size_t)n_rows * sizeof(smi_ref), &refs, e);
     if (st == SM_OK) {
         st = sm_block_new(j->budget, (size_t)n_rows * sizeof(uint32_t), &ids, e);
@@ -134,7 +122,7 @@ static sm_status build_groups(join_op *j, int64_t n_rows, sm_error *e)
     return st;
 }
 
-static sm_status build_all(join_op *j, int64_t n_rows, sm_error *e)
+static sm_status build_all(smi_join *j, int64_t n_rows, sm_error *e)
 {
     SM_TRY(sm_block_new(j->budget, (size_t)n_rows * sizeof(smi_ref), &j->refs_block, e));
     smi_ref *refs = (smi_ref *)j->refs_block->data;
@@ -149,28 +137,53 @@ static sm_status build_all(join_op *j, int64_t n_rows, sm_error *e)
     return SM_OK;
 }
 
-static sm_status build(join_op *j, sm_error *e)
+sm_status smi_join_build(smi_join *j, sm_error *e)
 {
-    smi_rows rows = {0};
-    smi_end *end = smi_collect_new(j->run, j->budget, j->node, j->node->inputs[1]->schema);
-    const sm_status st = smi_run_into(j->run, j->node->inputs[1], NULL, end, e);
-    smi_collect_take(end, &rows);
-    smi_collect_free(end);
-    const int64_t n_rows = rows.n_rows;
-    if (st != SM_OK) {
-        smi_rows_release(&rows);
-        return st;
+    int64_t n_rows = 0;
+    for (int64_t b = 0; b < j->right.n; b++) {
+        n_rows += j->right.items[b]->n_rows;
     }
-    const int64_t start_ns = sm_monotonic_ns();
-    SM_TRY(smi_rows_load(&rows, j->budget, &j->right, e));
-    j->src = SM_NEW_ARRAY(j->run->arena, const sm_column **, j->n_right + 1);
+    j->src = sm_alloc_zero((size_t)(j->n_right + 1) * sizeof(*j->src));
     for (int32_t c = 0; c < j->n_right; c++) {
-        j->src[c] = SM_NEW_ARRAY(j->run->arena, const sm_column *, j->right.n + 1);
+        j->src[c] = sm_alloc((size_t)(j->right.n + 1) * sizeof(*j->src[c]));
         for (int64_t b = 0; b < j->right.n; b++) {
             j->src[c][b] = &j->right.items[b]->columns[c];
         }
     }
-    SM_TRY(j->node->as.join.n_keys > 0 ? build_groups(j, n_rows, e) : build_all(j, n_rows, e));
+    return j->node->as.join.n_keys > 0 ? build_groups(j, n_rows, e) : build_all(j, n_rows, e);
+}
+
+void smi_join_drop_build(smi_join *j)
+{
+    for (int32_t c = 0; c < j->n_right && j->src; c++) {
+        sm_free(j->src[c]);
+    }
+    sm_free(j->src);
+    smi_groups_free(j->groups);
+    sm_block_release(j->refs_block);
+    sm_block_release(j->first_block);
+    smi_batches_release(&j->right);
+    j->src = NULL;
+    j->groups = NULL;
+    j->refs_block = j->first_block = NULL;
+}
+
+/* Runs the right side. It is built where it fits, or where it cannot be partitioned. */
+static sm_status build(smi_join *j, sm_error *e)
+{
+    smi_end *end = smi_collect_new(j->run, j->budget, j->node, j->node->inputs[1]->schema);
+    const sm_status st = smi_run_into(j->run, j->node->inputs[1], NULL, end, e);
+    smi_collect_take(end, &j->rows);
+    smi_collect_free(end);
+    SM_TRY(st);
+    const bool is_large =
+        j->rows.spill || smi_is_short(j->run, (size_t)j->rows.n_rows * BUILD_BYTES);
+    if (is_large && j->node->as.join.n_keys > 0 && j->rows.n_rows > SM_BATCH_ROWS) {
+        return SM_OK;
+    }
+    const int64_t start_ns = sm_monotonic_ns();
+    SM_TRY(smi_rows_load(&j->rows, j->budget, &j->right, e));
+    SM_TRY(smi_join_build(j, e));
     smi_profile(j->run, 0, j->node)->cpu_ns += sm_monotonic_ns() - start_ns;
     return SM_OK;
 }
@@ -188,7 +201,7 @@ typedef struct pairs {
 } pairs;
 
 /* The pairs as rows: left's columns, then right's. */
-static sm_status join_rows(join_op *j, sm_batch *left, const pairs *p, sm_batch **out, sm_error *e)
+static sm_status join_rows(smi_join *j, sm_batch *left, const pairs *p, sm_batch **out, sm_error *e)
 {
     sm_budget *budget = j->run->env->budget;
     sm_batch *b = NULL;
@@ -196,14 +209,15 @@ static sm_status join_rows(join_op *j, sm_batch *left, const pairs *p, sm_batch 
     for (int64_t i = 0; i < p->n && is_same; i++) {
         is_same = p->left[i] == i;
     }
-    SM_TRY(sm_batch_new(budget, j->node->schema, &b, e));
+    SM_TRY(sm_batch_new(budget, j->placed ? j->placed : j->node->schema, &b, e));
     sm_batch_keep_all(b, left);
     sm_status st = SM_OK;
-    for (int32_t c = 0; c < j->n_left && st == SM_OK; c++) {
+    for (int32_t c = 0; c < left->n_columns && st == SM_OK; c++) {
+        sm_column *to = &b->columns[c < j->n_left ? c : b->n_columns - 1]; /* a place comes last */
         if (is_same) {
-            b->columns[c] = left->columns[c];
+            *to = left->columns[c];
         } else {
-            st = sm_column_gather(&left->columns[c], p->left, p->n, b, &b->columns[c], e);
+            st = sm_column_gather(&left->columns[c], p->left, p->n, b, to, e);
         }
     }
     for (int32_t c = 0; c < j->n_right && st == SM_OK; c++) {
@@ -245,7 +259,7 @@ static void keep_passed(pairs *p, int64_t n_chosen, bool is_left)
     p->n = kept;
 }
 
-static sm_status give_pairs(join_op *j, smi_driver *d, sm_batch *left, pairs *p, sm_error *e)
+static sm_status give_pairs(smi_join *j, smi_driver *d, sm_batch *left, pairs *p, sm_error *e)
 {
     sm_batch *out = NULL;
     if (p->n == 0) {
@@ -276,7 +290,7 @@ static sm_status give_pairs(join_op *j, smi_driver *d, sm_batch *left, pairs *p,
 }
 
 /* The groups of the left rows; −1: none. */
-static sm_status look_up(join_op *j, sm_batch *left, int32_t *ids, sm_error *e)
+static sm_status look_up(smi_join *j, sm_batch *left, int32_t *ids, sm_error *e)
 {
     sm_batch *keys = NULL;
     uint64_t *hashes = NULL;
@@ -296,7 +310,7 @@ static sm_status look_up(join_op *j, sm_batch *left, int32_t *ids, sm_error *e)
     return st;
 }
 
-static sm_status probe(join_op *j, smi_driver *d, sm_batch *left, const int32_t *ids, pairs *p,
+static sm_status probe(smi_join *j, smi_driver *d, sm_batch *left, const int32_t *ids, pairs *p,
                        sm_error *e)
 {
     const smi_ref nothing = {.batch = SMI_NO_ROW};
@@ -327,19 +341,24 @@ static sm_status probe(join_op *j, smi_driver *d, sm_batch *left, const int32_t 
     return give_pairs(j, d, left, p, e);
 }
 
-static sm_status join_push(smi_op *op, smi_driver *d, sm_batch *rows, sm_error *e)
+sm_status smi_join_probe(smi_join *j, smi_driver *d, sm_batch *left, sm_error *e)
 {
-    join_op *j = (join_op *)op;
     pairs *p = sm_alloc(sizeof(*p));
-    int32_t *ids = sm_alloc((size_t)rows->n_rows * sizeof(*ids));
+    int32_t *ids = sm_alloc((size_t)left->n_rows * sizeof(*ids));
     p->n = 0;
     p->has_matched = false;
-    sm_status st = j->groups ? look_up(j, rows, ids, e) : SM_OK;
+    sm_status st = j->groups ? look_up(j, left, ids, e) : SM_OK;
     if (st == SM_OK) {
-        st = probe(j, d, rows, ids, p, e);
+        st = probe(j, d, left, ids, p, e);
     }
     sm_free(ids);
     sm_free(p);
+    return st;
+}
+
+static sm_status join_push(smi_op *op, smi_driver *d, sm_batch *rows, sm_error *e)
+{
+    const sm_status st = smi_join_probe((smi_join *)op, d, rows, e);
     sm_batch_release(rows);
     return st;
 }
@@ -358,16 +377,16 @@ static const sm_type *key_schema(sm_arena *a, const sm_expr *const *keys, int32_
 sm_status smi_join_new(smi_run *run, const sm_plan_node *node, smi_op *next, smi_op **out,
                        sm_error *e)
 {
-    join_op *j = SM_NEW(run->arena, join_op);
+    smi_join *j = SM_NEW(run->arena, smi_join);
     const int32_t n_keys = node->as.join.n_keys;
-    *j = (join_op){.op = {.push = join_push, .node = node, .next = next},
-                   .run = run,
-                   .node = node,
-                   .budget = sm_budget_new(run->env->budget, "join", 0),
-                   .n_left = node->inputs[0]->schema->n_fields,
-                   .n_right = node->inputs[1]->schema->n_fields,
-                   .left_keys = key_schema(run->arena, node->as.join.left_keys, n_keys),
-                   .right_keys = key_schema(run->arena, node->as.join.right_keys, n_keys)};
+    *j = (smi_join){.op = {.push = join_push, .node = node, .next = next},
+                    .run = run,
+                    .node = node,
+                    .budget = sm_budget_new(run->env->budget, "join", 0),
+                    .n_left = node->inputs[0]->schema->n_fields,
+                    .n_right = node->inputs[1]->schema->n_fields,
+                    .left_keys = key_schema(run->arena, node->as.join.left_keys, n_keys),
+                    .right_keys = key_schema(run->arena, node->as.join.right_keys, n_keys)};
     const sm_status st = build(j, e);
     if (st != SM_OK) {
         smi_within_operator(st, "JOIN", j->budget, e);
@@ -380,11 +399,9 @@ sm_status smi_join_new(smi_run *run, const sm_plan_node *node, smi_op *next, smi
 
 void smi_join_free(smi_op *op)
 {
-    join_op *j = (join_op *)op;
-    smi_groups_free(j->groups);
-    sm_block_release(j->refs_block);
-    sm_block_release(j->first_block);
-    smi_batches_release(&j->right);
+    smi_join *j = (smi_join *)op;
+    smi_join_drop_build(j);
+    smi_rows_release(&j->rows);
     smi_report_peak(j->run, j->node, j->budget);
     sm_budget_free(j->budget);
 }

@@ -128,7 +128,9 @@ static sm_status run_join(tree_run *t, const sm_plan_node *node, smi_op *first, 
 {
     smi_op *probe = NULL;
     SM_TRY(smi_join_new(t->run, node, first, &probe, e));
-    const sm_status st = run_tree(t, node->inputs[0], probe, e);
+    const sm_status st = smi_join_is_large(probe)
+                             ? note_end(t, smi_join_run(probe, t->end, &t->turn, e))
+                             : run_tree(t, node->inputs[0], probe, e);
     smi_join_free(probe);
     return st;
 }

@@ -10,13 +10,15 @@
  *          side by side, then merged in pairs. Equal keys stay in the order of the input.
  * LIMIT n  When more than a few n rows are there, they are sorted and all but the first n dropped;
  *          the order is total, so what remains at last does not depend on when. */
-#include "exec/exec_int.h"
+#include "exec/exec_sorter_int.h"
 
 #include <string.h>
 
 #define RUN_ROWS  16384 /* an entry array of 256 KiB: stays in L2 while it is sorted */
 #define MAX_RUNS  64
 #define TASK_ROWS (4 * SM_BATCH_ROWS)
+
+#define FIRST_MOST 65536 /* LIMIT beyond it: all rows are sorted, as they may be spilled */
 
 /* ---- comparing ------------------------------------------------------------------------------- */
 
@@ -311,9 +313,7 @@ typedef struct sort_end {
     const sm_expr **exprs; /* payload columns, then keys */
     const sm_type *schema; /* of payload, keys and the place */
     int64_t limit;
-    sm_mutex lock;
-    smi_batches rows; /* under the lock */
-    int64_t n_rows;
+    smi_sorter sorter;
     /* output */
     const smi_sort_row *order;
     int64_t n_order;
@@ -322,6 +322,7 @@ typedef struct sort_end {
 static smi_sort_spec spec_of(const sort_end *s, const smi_batches *rows)
 {
     return (smi_sort_spec){.rows = rows,
+                           .node = s->node,
                            .keys = s->node->as.sort.keys,
                            .n_keys = s->node->as.sort.n_keys,
                            .first = s->n_payload,
@@ -360,33 +361,35 @@ static sm_status reduce(sort_end *s, smi_batches *rows, sm_error *e)
     return st;
 }
 
-/* Adds batches to the shared list; with LIMIT, takes all out and reduces it when there are many. */
-static sm_status add_rows(sort_end *s, smi_batches *mine, sm_error *e)
+/* With LIMIT: adds batches to the sorter's, but takes all out and reduces them when there are many.
+ */
+static sm_status add_to_first(sort_end *s, smi_batches *mine, sm_error *e)
 {
-    const int64_t many = s->limit < 0 ? INT64_MAX : s->limit * 4 + 16 * SM_BATCH_ROWS;
+    const int64_t many = s->limit * 4 + 16 * SM_BATCH_ROWS;
+    smi_sorter *all = &s->sorter;
     for (;;) {
         int64_t n = 0;
         for (int64_t i = 0; i < mine->n; i++) {
             n += mine->items[i]->n_rows;
         }
-        sm_mutex_lock(&s->lock);
-        if (s->n_rows + n < many || s->n_rows == 0) {
+        sm_mutex_lock(&all->lock);
+        if (all->n_rows + n < many || all->n_rows == 0) {
             for (int64_t i = 0; i < mine->n; i++) {
-                smi_batches_add(&s->rows, mine->items[i]);
+                smi_batches_add(&all->rows, mine->items[i]);
                 mine->items[i] = NULL;
             }
-            s->n_rows += n;
-            sm_mutex_unlock(&s->lock);
+            all->n_rows += n;
+            sm_mutex_unlock(&all->lock);
             smi_batches_release(mine);
             return SM_OK;
         }
-        for (int64_t i = 0; i < s->rows.n; i++) {
-            smi_batches_add(mine, s->rows.items[i]);
-            s->rows.items[i] = NULL;
+        for (int64_t i = 0; i < all->rows.n; i++) {
+            smi_batches_add(mine, all->rows.items[i]);
+            all->rows.items[i] = NULL;
         }
-        smi_batches_release(&s->rows);
-        s->n_rows = 0;
-        sm_mutex_unlock(&s->lock);
+        smi_batches_release(&all->rows);
+        all->n_rows = 0;
+        sm_mutex_unlock(&all->lock);
         SM_TRY(reduce(s, mine, e));
     }
 }
@@ -414,9 +417,12 @@ static sm_status sort_push(smi_end *end, smi_driver *d, sm_batch *rows, sm_error
     sm_batch_release(wide);
     sm_batch_release(rows);
     SM_TRY(st);
+    if (s->limit < 0 || s->limit > FIRST_MOST) {
+        return smi_sorter_add(&s->sorter, copy, e);
+    }
     smi_batches mine = {0};
     smi_batches_add(&mine, copy);
-    st = add_rows(s, &mine, e);
+    st = add_to_first(s, &mine, e);
     smi_batches_release(&mine);
     return st;
 }
@@ -465,7 +471,8 @@ static void sort_init(sort_end *s, smi_run *run, const sm_plan_node *node)
     }
     types[s->n_payload + n_keys] = &sm_type_u64;
     s->schema = smi_schema_of(run->arena, types, s->n_payload + n_keys + 1);
-    sm_mutex_init(&s->lock);
+    const smi_sort_spec spec = spec_of(s, NULL);
+    smi_sorter_init(&s->sorter, run, node, s->budget, s->schema, &spec);
 }
 
 static sm_status give_sorted(void *ctx, smi_driver *d, int64_t i, sm_error *e)
@@ -479,10 +486,50 @@ static sm_status give_sorted(void *ctx, smi_driver *d, int64_t i, sm_error *e)
         for (int64_t k = 0; k < n; k++) {
             refs[k] = s->order[at + k].ref;
         }
-        SM_TRY(smi_gather_rows(&s->rows, 0, refs, n, s->node->schema, s->run->env->budget, &b, e));
+        SM_TRY(smi_gather_rows(&s->sorter.rows, 0, refs, n, s->node->schema, s->run->env->budget,
+                               &b, e));
         b->ordinal = d->task->ordinal;
         SM_TRY(smi_give(d, s->node, d->pipe->first, b, e));
     }
+    return SM_OK;
+}
+
+/* From disk: one task, for a merge goes row by row. */
+static sm_status give_merged(void *ctx, smi_driver *d, int64_t i, sm_error *e)
+{
+    sort_end *s = ctx;
+    int64_t left = s->limit < 0 ? INT64_MAX : s->limit;
+    (void)i;
+    while (left > 0 && !smi_pipe_is_past(d->pipe, d->task->ordinal)) {
+        sm_batch *b = NULL;
+        SM_TRY(smi_merge_next(&s->sorter.merge, s->node->schema, s->run->env->budget, &b, e));
+        if (!b) {
+            break;
+        }
+        if (b->n_rows > left) {
+            sm_batch *part = NULL;
+            const sm_status st = sm_batch_slice(b, 0, left, s->run->env->budget, &part, e);
+            sm_batch_release(b);
+            SM_TRY(st);
+            b = part;
+        }
+        left -= b->n_rows;
+        b->ordinal = d->task->ordinal;
+        SM_TRY(smi_give(d, s->node, d->pipe->first, b, e));
+    }
+    return SM_OK;
+}
+
+/* Sorts what is in memory; the tasks give it. */
+static sm_status sort_in_memory(sort_end *s, sm_block **order, smi_tasks *tasks, sm_error *e)
+{
+    const smi_sort_spec spec = spec_of(s, &s->sorter.rows);
+    SM_TRY(smi_sort_rows(s->run, &spec, s->budget, order, &s->n_order, e));
+    s->order = (const smi_sort_row *)(*order)->data;
+    if (s->limit >= 0 && s->n_order > s->limit) {
+        s->n_order = s->limit;
+    }
+    smi_tasks_init(tasks, s->node, (s->n_order + TASK_ROWS - 1) / TASK_ROWS, give_sorted, s);
     return SM_OK;
 }
 
@@ -492,25 +539,22 @@ sm_status smi_sort_run(smi_run *run, const sm_plan_node *node, smi_op *next, smi
     sort_end s = {.budget = sm_budget_new(run->env->budget, "sort", 0)};
     sm_block *block = NULL;
     smi_tasks tasks;
+    bool in_memory = true;
     sort_init(&s, run, node);
+    smi_tasks_init(&tasks, node, 1, give_merged, &s);
     sm_status st = smi_run_into(run, node->inputs[0], NULL, &s.end, e);
     if (st == SM_OK) {
-        smi_sort_spec spec = spec_of(&s, &s.rows);
-        spec.node = node;
-        st = smi_sort_rows(run, &spec, s.budget, &block, &s.n_order, e);
+        st = smi_sorter_finish(&s.sorter, &in_memory, e);
+    }
+    if (st == SM_OK && in_memory) {
+        st = sort_in_memory(&s, &block, &tasks, e);
     }
     if (st == SM_OK) {
-        s.order = (const smi_sort_row *)block->data;
-        if (s.limit >= 0 && s.n_order > s.limit) {
-            s.n_order = s.limit;
-        }
-        smi_tasks_init(&tasks, node, (s.n_order + TASK_ROWS - 1) / TASK_ROWS, give_sorted, &s);
         st = smi_pipe_run(run, &tasks.source, next, end, turn, e);
     }
     st = smi_within_operator(st, "ORDER BY", s.budget, e);
     sm_block_release(block);
-    smi_batches_release(&s.rows);
-    sm_mutex_release(&s.lock);
+    smi_sorter_release(&s.sorter);
     smi_report_peak(run, node, s.budget);
     sm_budget_free(s.budget);
     return st;

@@ -312,12 +312,12 @@ sm_status smi_spill_put_batches(smi_spill *s, sm_batch *const *batches, int32_t 
     sm_batch **flat = sm_alloc_zero((size_t)n * sizeof(*flat));
     parts to = {0};
     sm_status st = SM_OK;
-    for (int32_t i = 0; i < n && st == SM_OK; i++) {
-        st = batches[i] ? flatten(batches[i], budget, &flat[i], e) : SM_OK;
+    for (int32_t i = 0; i < n; i++) {
+        SM_TRY_GOTO(st, done, batches[i] ? flatten(batches[i], budget, &flat[i], e) : SM_OK);
     }
-    SM_TRY_GOTO(st, done, st);
     SM_TRY_GOTO(st, done, add_batches(&to, flat, n, e)); /* counts */
     SM_TRY_GOTO(st, done, smi_piece_begin(s, to.at, &to.piece, e));
+    SM_ASSERT(to.piece);
     SM_TRY_GOTO(st, done, add_batches(&to, flat, n, e));
     st = smi_piece_end(to.piece, out, e);
     to.piece = NULL;

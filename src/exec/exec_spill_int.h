@@ -68,9 +68,14 @@ typedef struct smi_rows {
     smi_spill *spill; /* NULL: all are in memory */
 } smi_rows;
 
+void smi_rows_add(smi_rows *r, const smi_kept *taken);
 /** Batch i, which the caller releases. One that is in memory is only retained. */
 sm_status smi_rows_get(const smi_rows *r, int64_t i, sm_budget *budget, sm_batch **out,
                        sm_error *e) SM_MUST_USE;
+/** Batch i is not needed any more. */
+void smi_rows_drop(smi_rows *r, int64_t i);
+/** By (ordinal, seq). */
+void smi_rows_sort(smi_rows *r);
 /** Brings all into memory; leaves `r` empty. */
 sm_status smi_rows_load(smi_rows *r, sm_budget *budget, smi_batches *out, sm_error *e) SM_MUST_USE;
 void smi_rows_release(smi_rows *r); /* leaves {0} */

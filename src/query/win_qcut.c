@@ -154,6 +154,7 @@ static int64_t class_of(int64_t place, int64_t n, int64_t parts)
     if (place == 0) {
         return 1;
     }
+    SM_ASSERT(n > 1); /* something is less */
     const sm_i128 k = ((sm_i128)place * parts + n - 2) / (n - 1);
     return (int64_t)k;
 }

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * exec/exec_sorter.c: sorting more rows than there is memory for.
+ *
+ * Calls    add by the ends of ORDER BY and of windows, from many workers; then finish and the merge
+ *          by one.
+ * Method   Rows are kept until memory is short. Then who adds takes all that are there, sorts them
+ *          (exec_sort.c) and writes them as a run: batches of some thousand rows. The merge has one
+ *          batch of each run in memory and takes the least row by a heap; where that is too much,
+ *          runs are first merged to fewer. The order is total, by the keys and then by the row's
+ *          place in the input: which rows met in a run changes nothing. */
+#include "exec/exec_sorter_int.h"
+
+#include <string.h>
+
+#define MOST_RUNS 128
+
+/* ---- merging --------------------------------------------------------------------------------- */
+
+static bool run_is_before(const smi_merge *m, int32_t x, int32_t y)
+{
+    const smi_ref a = m->at[x], b = m->at[y];
+    const int c = smi_sort_cmp(&m->spec, 0, m->spec.n_keys, a, b);
+    if (c != 0) {
+        return c < 0;
+    }
+    const uint64_t *p = m->held.items[a.batch]->columns[m->spec.place].values;
+    const uint64_t *q = m->held.items[b.batch]->columns[m->spec.place].values;
+    return p[a.row] < q[b.row];
+}
+
+static void sift_down(smi_merge *m, int32_t i)
+{
+    for (;;) {
+        int32_t least = i;
+        for (int32_t child = 2 * i + 1; child <= 2 * i + 2 && child < m->n_heap; child++) {
+            least = run_is_before(m, m->heap[child], m->heap[least]) ? child : least;
+        }
+        if (least == i) {
+            return;
+        }
+        const int32_t swap = m->heap[i];
+        m->heap[i] = m->heap[least];
+        m->heap[least] = swap;
+        i = least;
+    }
+}
+
+/* The run's next batch becomes its current one; false: it has none. */
+static sm_status load_next(smi_merge *m, int32_t run, bool *has, sm_error *e)
+{
+    sm_batch *rows = NULL;
+    *has = m->next[run] < m->runs[run].n;
+    if (!*has) {
+        return SM_OK;
+    }
+    SM_TRY(smi_rows_get(&m->runs[run], m->next[run]++, m->budget, &rows, e));
+    m->at[run] = (smi_ref){.batch = (uint32_t)m->held.n, .row = 0};
+    smi_batches_add(&m->held, rows);
+    return SM_OK;
+}
+
+sm_status smi_merge_begin(smi_merge *m, const smi_sort_spec *spec, const smi_rows *runs, int64_t n,
+                          sm_budget *budget, sm_error *e)
+{
+    *m = (smi_merge){.spec = *spec, .runs = runs, .n_runs = n, .budget = budget};
+    m->spec.rows = &m->held;
+    m->next = sm_alloc_zero((size_t)(n + 1) * sizeof(*m->next));
+    m->at = sm_alloc_zero((size_t)(n + 1) * sizeof(*m->at));
+    m->heap = sm_alloc_zero((size_t)(n + 1) * sizeof(*m->heap));
+    for (int32_t i = 0; i < n; i++) {
+        bool has = false;
+        SM_TRY(load_next(m, i, &has, e));
+        if (has) {
+            m->heap[m->n_heap++] = i;
+        }
+    }
+    for (int32_t i = m->n_heap / 2; i >= 0; i--) {
+        sift_down(m, i);
+    }
+    return SM_OK;
+}
+
+/* Lets go of batches that no run stands in any more. */
+static void drop_used(smi_merge *m)
+{
+    smi_batches current = {0};
+    for (int32_t i = 0; i < m->n_heap; i++) {
+        smi_ref *at = &m->at[m->heap[i]];
+        const uint32_t number = (uint32_t)current.n;
+        smi_batches_add(&current, sm_batch_retain(m->held.items[at->batch]));
+        at->batch = number;
+    }
+    smi_batches_release(&m->held);
+    m->held = current;
+}
+
+sm_status smi_merge_next(smi_merge *m, const sm_type *schema, sm_budget *budget, sm_batch **out,
+                         sm_error *e)
+{
+    smi_ref refs[SM_BATCH_ROWS];
+    int64_t n = 0;
+    *out = NULL;
+    while (n < SM_BATCH_ROWS && m->n_heap > 0) {
+        const int32_t run = m->heap[0];
+        smi_ref *at = &m->at[run];
+        refs[n++] = *at;
+        if (++at->row == m->held.items[at->batch]->n_rows) {
+            bool has = false;
+            SM_TRY(load_next(m, run, &has, e));
+            if (!has) {
+                m->heap[0] = m->heap[--m->n_heap];
+            }
+        }
+        sift_down(m, 0);
+    }
+    if (n > 0) {
+        SM_TRY(smi_gather_rows(&m->held, 0, refs, n, schema, budget, out, e));
+    }
+    drop_used(m);
+    return SM_OK;
+}
+
+void smi_merge_end(smi_merge *m)
+{
+    smi_batches_release(&m->held);
+    sm_free(m->next);
+    sm_free(m->at);
+    sm_free(m->heap);
+    *m = (smi_merge){0};
+}
+
+/* ---- runs ------------------------------------------------------------------------------------ */
+
+static sm_status write_batch(smi_sorter *s, smi_rows *run, sm_batch *rows, sm_error *e)
+{
+    smi_kept k = {.n_rows = rows->n_rows};
+    SM_TRY(smi_spill_put_batches(s->spill, &rows, 1, s->budget, &k.extent, e));
+    smi_rows_add(run, &k);
+    return SM_OK;
+}
+
+/* Sorts rows and writes them. */
+static sm_status write_sorted(smi_sorter *s, const smi_batches *rows, smi_rows *run, sm_error *e)
+{
+    smi_sort_spec spec = s->spec;
+    spec.rows = rows;
+    sm_block *block = NULL;
+    int64_t n = 0;
+    SM_TRY(smi_sort_rows(s->run, &spec, s->budget, &block, &n, e));
+    const smi_sort_row *order = (const smi_sort_row *)block->data;
+    smi_ref refs[SM_BATCH_ROWS];
+    sm_status st = SM_OK;
+    for (int64_t at = 0; at < n && st == SM_OK;) {
+        sm_batch *b = NULL;
+        int64_t some = 0;
+        for (; some < SM_BATCH_ROWS && at < n; some++, at++) {
+            refs[some] = order[at].ref;
+        }
+        st = smi_gather_rows(rows, 0, refs, some, s->schema, s->budget, &b, e);
+        st = st == SM_OK ? write_batch(s, run, b, e) : st;
+        sm_batch_release(b);
+    }
+    sm_block_release(block);
+    return st;
+}
+
+/* A run that is not filled yet; with the lock. */
+static void add_run(smi_sorter *s, const smi_rows *run)
+{
+    if (s->n_runs == s->cap_runs) {
+        s->cap_runs = s->cap_runs ? s->cap_runs * 2 : 16;
+        s->runs = sm_realloc(s->runs, (size_t)s->cap_runs * sizeof(*s->runs));
+    }
+    s->runs[s->n_runs++] = *run;
+}
+
+/* All that is there becomes a run; with the lock, which is open meanwhile. */
+static sm_status spill_rows(smi_sorter *s, sm_error *e)
+{
+    smi_batches rows = s->rows;
+    smi_rows run = {.schema = s->schema};
+    s->rows = (smi_batches){0};
+    s->n_rows = 0;
+    s->bytes = 0;
+    if (!s->spill) {
+        const sm_status made = smi_spill_new(s->run, s->node, &s->spill, e);
+        if (made != SM_OK) {
+            smi_batches_release(&rows);
+            return made;
+        }
+    }
+    sm_mutex_unlock(&s->lock);
+    run.spill = s->spill;
+    const sm_status st = write_sorted(s, &rows, &run, e);
+    smi_batches_release(&rows);
+    sm_mutex_lock(&s->lock);
+    add_run(s, &run);
+    return st;
+}
+
+void smi_sorter_init(smi_sorter *s, smi_run *run, const sm_plan_node *node, sm_budget *budget,
+                     const sm_type *schema, const smi_sort_spec *spec)
+{
+    *s = (smi_sorter){.run = run, .node = node, .budget = budget, .schema = schema, .spec = *spec};
+    sm_mutex_init(&s->lock);
+}
+
+void smi_sorter_release(smi_sorter *s)
+{
+    smi_merge_end(&s->merge);
+    for (int64_t i = 0; i < s->n_runs; i++) {
+        s->runs[i].spill = NULL; /* it is the sorter's */
+        smi_rows_release(&s->runs[i]);
+    }
+    sm_free(s->runs);
+    smi_batches_release(&s->rows);
+    smi_spill_free(s->spill);
+    sm_mutex_release(&s->lock);
+    *s = (smi_sorter){0};
+}
+
+sm_status smi_sorter_add(smi_sorter *s, sm_batch *taken, sm_error *e)
+{
+    const size_t least = sm_budget_limit(s->budget) / 16; /* of a run */
+    sm_status st = SM_OK;
+    sm_mutex_lock(&s->lock);
+    s->n_rows += taken->n_rows;
+    s->bytes += sm_batch_bytes(taken);
+    smi_batches_add(&s->rows, taken);
+    if (s->bytes > least && smi_is_short(s->run, (size_t)s->n_rows * 2 * sizeof(smi_sort_row))) {
+        st = spill_rows(s, e);
+    }
+    sm_mutex_unlock(&s->lock);
+    return st;
+}
+
+/* How many batches of the runs may be in memory at once. */
+static int64_t most_runs(const smi_sorter *s)
+{
+    uint64_t bytes = 1;
+    for (int64_t i = 0; i < s->n_runs; i++) {
+        const uint64_t first = s->runs[i].n > 0 ? s->runs[i].items[0].extent.plain_bytes : 0;
+        bytes = first > bytes ? first : bytes;
+    }
+    const uint64_t n = sm_budget_limit(s->budget) / 8 / bytes;
+    return n < 2 ? 2 : n > MOST_RUNS ? MOST_RUNS : (int64_t)n;
+}
+
+/* The first n runs become one, the last. */
+static sm_status merge_first(smi_sorter *s, int64_t n, sm_error *e)
+{
+    smi_rows merged = {.schema = s->schema, .spill = s->spill};
+    smi_merge m = {0};
+    sm_batch *b = NULL;
+    sm_status st = smi_merge_begin(&m, &s->spec, s->runs, n, s->budget, e);
+    while (st == SM_OK) {
+        st = smi_merge_next(&m, s->schema, s->budget, &b, e);
+        if (st != SM_OK || !b) {
+            break;
+        }
+        st = write_batch(s, &merged, b, e);
+        sm_batch_release(b);
+    }
+    smi_merge_end(&m);
+    for (int64_t i = 0; i < n; i++) {
+        for (int64_t k = 0; k < s->runs[i].n; k++) {
+            smi_rows_drop(&s->runs[i], k);
+        }
+        s->runs[i].spill = NULL;
+        smi_rows_release(&s->runs[i]);
+    }
+    s->n_runs -= n;
+    memmove(s->runs, s->runs + n, (size_t)s->n_runs * sizeof(*s->runs));
+    add_run(s, &merged);
+    return st;
+}
+
+sm_status smi_sorter_finish(smi_sorter *s, bool *in_memory, sm_error *e)
+{
+    *in_memory = s->n_runs == 0;
+    if (*in_memory) {
+        return SM_OK;
+    }
+    sm_mutex_lock(&s->lock);
+    sm_status st = s->rows.n > 0 ? spill_rows(s, e) : SM_OK;
+    sm_mutex_unlock(&s->lock);
+    const int64_t most = most_runs(s);
+    while (st == SM_OK && s->n_runs > most) {
+        st = merge_first(s, most, e);
+    }
+    return st == SM_OK ? smi_merge_begin(&s->merge, &s->spec, s->runs, s->n_runs, s->budget, e)
+                       : st;
+}
