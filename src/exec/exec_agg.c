@@ -32,7 +32,9 @@ struct smi_agg_morsel {
     enum { MODE_UNDECIDED, MODE_ROWS, MODE_GROUPS } mode;
     smi_batches *lanes; /* evaluated, not scattered yet */
     int64_t n_rows;     /* of lane 0 among them */
-    uint64_t early;     /* as its chunks' */
+    uint64_t ordinal;
+    bool is_early; /* as its chunks */
+    uint32_t n_puts;
     smi_groups *groups;
     sm_agg_heap *heap;
     smi_pack_table *packed; /* MODE_GROUPS of the packed way */
@@ -73,14 +75,16 @@ static void chunks_move(smi_chunks *from, smi_chunks *to)
     *from = (smi_chunks){0};
 }
 
-static void chunks_add(smi_chunks *l, smi_chunk *c)
+static void add_chunk(smi_agg_morsel *m, smi_chunk *c)
 {
+    c->ordinal = m->ordinal;
+    c->is_early = m->is_early;
     for (int32_t i = 0; i < c->n_lanes; i++) {
         c->size_bytes += sm_batch_bytes(c->lanes[i].rows);
     }
     c->size_bytes += c->packed ? smi_packed_bytes(c->packed) : 0;
     smi_chunks one = {.head = c, .tail = c, .size_bytes = c->size_bytes};
-    chunks_move(&one, l);
+    chunks_move(&one, &m->done);
 }
 
 static smi_chunk *chunk_new(int32_t n_lanes)
@@ -189,7 +193,6 @@ static sm_status scatter_morsel(smi_agg *a, smi_agg_morsel *m, sm_error *e)
         return SM_OK;
     }
     smi_chunk *c = chunk_new(a->n_lanes);
-    c->early = m->early;
     row_place *places = sm_alloc((size_t)m->n_rows * sizeof(*places));
     sm_status st = scatter_keys(a, &m->lanes[0], a->lanes[0].schema, &c->lanes[0], places, e);
     for (int32_t l = 1; st == SM_OK && l < a->n_lanes; l++) {
@@ -204,7 +207,7 @@ static sm_status scatter_morsel(smi_agg *a, smi_agg_morsel *m, sm_error *e)
         chunk_free(c);
         return st;
     }
-    chunks_add(&m->done, c);
+    add_chunk(m, c);
     return SM_OK;
 }
 
@@ -263,7 +266,7 @@ static sm_status scatter_groups(smi_agg *a, smi_agg_morsel *m, sm_error *e)
     c->heap = m->heap;
     m->groups = NULL;
     m->heap = NULL;
-    chunks_add(&m->done, c);
+    add_chunk(m, c);
     return SM_OK;
 }
 
@@ -417,6 +420,7 @@ static smi_agg_morsel *morsel_of(smi_agg *a, smi_driver *d)
     }
     smi_agg_morsel *m = sm_alloc_zero(sizeof(*m));
     m->lanes = sm_alloc_zero((size_t)a->n_lanes * sizeof(*m->lanes));
+    m->ordinal = d->task->ordinal;
     sm_mutex_lock(&a->lock);
     m->after = a->open;
     if (a->open) {
@@ -466,7 +470,7 @@ static void add_packed(smi_agg_morsel *m, smi_packed *taken)
 {
     smi_chunk *c = chunk_new(0);
     c->packed = taken;
-    chunks_add(&m->done, c);
+    add_chunk(m, c);
 }
 
 static sm_status pack_batch(smi_agg *a, smi_agg_morsel *m, sm_batch *rows, sm_error *e)
@@ -501,8 +505,7 @@ static sm_status close_packed(smi_agg_morsel *m, sm_error *e)
 
 /* ---- the end's functions --------------------------------------------------------------------- */
 
-static sm_status push_lanes(smi_agg *a, smi_agg_morsel *m, sm_batch *rows, uint64_t ordinal,
-                            sm_error *e)
+static sm_status push_lanes(smi_agg *a, smi_agg_morsel *m, sm_batch *rows, sm_error *e)
 {
     sm_batch **lanes = sm_alloc_zero((size_t)a->n_lanes * sizeof(*lanes));
     sm_status st = eval_rows(a, rows, &lanes[0], e);
@@ -510,7 +513,7 @@ static sm_status push_lanes(smi_agg *a, smi_agg_morsel *m, sm_batch *rows, uint6
         const bool is_early = a->may_group_early && (a->n_keys == 0 || has_few_groups(lanes[0]));
         const bool is_spilling = atomic_load(&a->is_spilling);
         m->mode = is_early && !is_spilling ? MODE_GROUPS : MODE_ROWS;
-        m->early = is_early && is_spilling ? ordinal + 1 : 0;
+        m->is_early = is_early && is_spilling;
     }
     const int64_t base = m->mode == MODE_ROWS ? m->n_rows : 0;
     for (int32_t l = 1; st == SM_OK && l < a->n_lanes; l++) {
@@ -526,12 +529,29 @@ static sm_status push_lanes(smi_agg *a, smi_agg_morsel *m, sm_batch *rows, uint6
     return st;
 }
 
+/* A morsel's chunks to disk, once spilling has begun and there are enough of them. */
+static sm_status put_some(smi_agg *a, smi_agg_morsel *m, size_t enough, sm_error *e)
+{
+    bool is_spilling = false;
+    SM_TRY(smi_agg_check_memory(a, &is_spilling, e));
+    if (!is_spilling || m->done.size_bytes < enough) {
+        return SM_OK;
+    }
+    const uint32_t n = m->n_puts++;
+    sm_status st = SM_OK;
+    for (int32_t p = 0; p < SMI_PARTS && st == SM_OK; p++) {
+        st = smi_agg_put(a, p, m->done.head, n, e);
+    }
+    smi_agg_keep(a, &m->done);
+    chunks_release(&m->done);
+    return st;
+}
+
 static sm_status agg_push(smi_end *end, smi_driver *d, sm_batch *rows, sm_error *e)
 {
     smi_agg *a = (smi_agg *)end;
     smi_agg_morsel *m = morsel_of(a, d);
-    const sm_status st =
-        a->pack ? pack_batch(a, m, rows, e) : push_lanes(a, m, rows, d->task->ordinal, e);
+    const sm_status st = a->pack ? pack_batch(a, m, rows, e) : push_lanes(a, m, rows, e);
     sm_batch_release(rows);
     return st;
 }
@@ -583,6 +603,7 @@ static sm_status agg_close(smi_end *end, smi_driver *d, sm_error *e)
         SM_TRY(a->pack     ? close_packed(m, e)
                : m->groups ? scatter_groups(a, m, e)
                            : scatter_morsel(a, m, e));
+        SM_TRY(put_some(a, m, 1, e));
         done = m->done;
         m->done = (smi_chunks){0};
         d->task->end_state = NULL;

@@ -215,6 +215,7 @@ sm_status smi_agg_fold_into(smi_agg *a, smi_part *part, const smi_chunk *head, i
 typedef struct fold_job {
     smi_agg *agg;
     const smi_chunk *head;
+    bool is_spilling;
 } fold_job;
 
 static sm_status fold_part(void *ctx, int64_t p, sm_error *e)
@@ -225,38 +226,21 @@ static sm_status fold_part(void *ctx, int64_t p, sm_error *e)
     if (sm_cancel_is_set(a->run->env->cancel)) {
         return sm_fail(e, SM_INTERRUPTED, "interrupted");
     }
-    const sm_status st = a->spill  ? smi_agg_put(a, (int32_t)p, job->head, e)
-                         : a->pack ? fold_packed(a, &a->parts[p], job->head, (int32_t)p, e)
+    const sm_status st = job->is_spilling ? smi_agg_put(a, (int32_t)p, job->head, a->n_folds, e)
+                         : a->pack        ? fold_packed(a, &a->parts[p], job->head, (int32_t)p, e)
                                    : smi_agg_fold_into(a, &a->parts[p], job->head, (int32_t)p, e);
     atomic_fetch_add(&a->fold_ns, sm_monotonic_ns() - start_ns);
     return st;
 }
 
-/* Chunks that pieces name go over to the aggregate. */
-static void keep_groups(smi_agg *a, smi_chunks *some)
-{
-    for (smi_chunk **at = &some->head; *at;) {
-        smi_chunk *c = *at;
-        if (c->groups) {
-            *at = c->next;
-            c->next = a->kept;
-            a->kept = c;
-        } else {
-            at = &c->next;
-        }
-    }
-}
-
 sm_status smi_agg_fold(smi_agg *a, smi_chunks *some, sm_error *e)
 {
     fold_job job = {.agg = a, .head = some->head};
-    if (!a->spill && smi_agg_is_full(a)) {
-        SM_TRY(smi_spill_new(a->run, a->node, &a->spill, e));
-        atomic_store(&a->is_spilling, true);
-    }
+    SM_TRY(smi_agg_check_memory(a, &job.is_spilling, e));
     const sm_status st = sm_pool_for(a->run->env->pool, SMI_PARTS, fold_part, &job, e);
-    if (a->spill) {
-        keep_groups(a, some);
+    a->n_folds++; /* one fold at a time */
+    if (job.is_spilling) {
+        smi_agg_keep(a, some);
     }
     return st;
 }

@@ -50,7 +50,8 @@ struct smi_chunk {
     smi_groups *groups; /* NULL: rows */
     sm_agg_heap *heap;
     smi_packed *packed; /* then there are no lanes */
-    uint64_t early; /* of a morsel that would have made groups (exec_agg_spill.c): ordinal + 1 */
+    uint64_t ordinal;   /* of its morsel */
+    bool is_early;      /* rows of a morsel that would have made groups (exec_agg_spill.c) */
     size_t size_bytes;
 };
 
@@ -58,8 +59,10 @@ struct smi_chunk {
 typedef struct smi_agg_piece {
     smi_pack_piece packed;
     smi_extent lanes; /* rows, a batch a lane */
-    uint64_t early;   /* as their chunk's */
     const smi_chunk *kept;
+    uint64_t ordinal; /* as their chunk's */
+    uint64_t seq;     /* among those of the morsel */
+    bool is_early;
 } smi_agg_piece;
 
 typedef struct smi_part {
@@ -67,7 +70,7 @@ typedef struct smi_part {
     smi_groups *groups;
     sm_agg_heap *heap;
     smi_groups **sets;
-    smi_agg_piece *pieces; /* what comes after what the table has seen */
+    smi_agg_piece *pieces; /* under the lock; what comes after what the table has seen */
     int64_t n_pieces, cap_pieces;
 } smi_part;
 
@@ -107,6 +110,7 @@ typedef struct smi_agg {
     uint64_t turn;
     smi_chunks queue; /* in order, to be folded */
     bool is_folding;
+    uint32_t n_folds;
     _Atomic int64_t fold_ns; /* over all threads */
     smi_agg_morsel *open;    /* morsels not closed */
     /* output */
@@ -134,10 +138,13 @@ void smi_part_release(smi_agg *a, smi_part *p);
 
 /* ---- spilling (exec_agg_spill.c) ------------------------------------------------------------- */
 
-/* Are the tables what fills the memory? */
-bool smi_agg_is_full(const smi_agg *a);
-/* Puts partition p of the chunks behind what it has. */
-sm_status smi_agg_put(smi_agg *a, int32_t p, const smi_chunk *head, sm_error *e) SM_MUST_USE;
+/* Whether chunks are to be put from now on; decides it anew where they are not yet. */
+sm_status smi_agg_check_memory(smi_agg *a, bool *is_spilling, sm_error *e) SM_MUST_USE;
+/* Puts partition p of some chunks behind what it has. n grows from call to call for a morsel. */
+sm_status smi_agg_put(smi_agg *a, int32_t p, const smi_chunk *head, uint32_t n,
+                      sm_error *e) SM_MUST_USE;
+/* The aggregate takes over those chunks of a list that pieces name. */
+void smi_agg_keep(smi_agg *a, smi_chunks *some);
 /* Takes in what was put, so that the partition's table has all its groups. */
 sm_status smi_agg_get(smi_agg *a, int32_t p, sm_error *e) SM_MUST_USE;
 

@@ -2,33 +2,69 @@
  *
  * exec/exec_agg_spill.c: GROUP BY with more groups than there is memory for.
  *
- * Calls    smi_agg_fold asks smi_agg_is_full before each fold; from the first time on, chunks go to
- *          disk by partition instead of into its table, and the output takes a partition's pieces
- *          in again, when it is the only one that grows.
- * Order    The table keeps what it has, and pieces follow in the order of chunks: every group sees
- *          its rows, and appears, in the order of the input, as if nothing had been spilled.
+ * Calls    smi_agg_check_memory before each fold and after each batch. From the first time on that
+ *          memory is short, who made chunks puts them to disk by partition, and what waits for its
+ *          turn to be folded goes there too. The output takes a partition's pieces in, when it is
+ *          the only one that grows.
+ * Order    The table keeps what it has: of morsels before all that are put. Pieces are taken in by
+ *          morsel: every group sees its rows, and appears, in the order of the input, as if nothing
+ *          had been spilled.
  * Pieces   of packed records; or of rows, a batch a lane; or a chunk of groups that a morsel made
  *          itself. States of such groups have pointers, so these chunks stay in memory: they are
  *          those that were under way when spilling began. Later morsels that would have made groups
- *          send rows marked with their morsel, and the groups are made when they come back: a sum
- *          of doubles is then added up as it would have been. */
+ *          send rows with a mark, and the groups are made when they come back: a sum of doubles is
+ *          then added up as it would have been. */
 #include "exec/exec_agg_int.h"
 
-bool smi_agg_is_full(const smi_agg *a)
+#include <stdlib.h>
+
+/* One group alone has nothing to part with. */
+static bool is_full(const smi_agg *a)
 {
     const size_t limit = sm_budget_limit(a->budget);
-    return a->n_keys > 0 && sm_budget_used(a->tables) > limit / 8 && smi_is_short(a->run, 0);
+    const bool is_large =
+        sm_budget_used(a->tables) > limit / 8 || sm_budget_used(a->budget) > limit / 4;
+    return a->n_keys > 0 && is_large && smi_is_short(a->run, 0);
 }
 
-static smi_agg_piece *add_piece(smi_part *part)
+sm_status smi_agg_check_memory(smi_agg *a, bool *is_spilling, sm_error *e)
 {
+    sm_status st = SM_OK;
+    if (!atomic_load(&a->is_spilling) && is_full(a)) {
+        sm_mutex_lock(&a->lock);
+        st = a->spill ? SM_OK : smi_spill_new(a->run, a->node, &a->spill, e);
+        atomic_store(&a->is_spilling, a->spill != NULL);
+        sm_mutex_unlock(&a->lock);
+    }
+    *is_spilling = atomic_load(&a->is_spilling);
+    return st;
+}
+
+static void add_piece(smi_agg *a, smi_part *part, const smi_agg_piece *piece)
+{
+    sm_mutex_lock(&a->lock);
     if (part->n_pieces == part->cap_pieces) {
         part->cap_pieces = part->cap_pieces ? part->cap_pieces * 2 : 16;
         part->pieces = sm_realloc(part->pieces, (size_t)part->cap_pieces * sizeof(*part->pieces));
     }
-    smi_agg_piece *piece = &part->pieces[part->n_pieces++];
-    *piece = (smi_agg_piece){0};
-    return piece;
+    part->pieces[part->n_pieces++] = *piece;
+    sm_mutex_unlock(&a->lock);
+}
+
+void smi_agg_keep(smi_agg *a, smi_chunks *some)
+{
+    sm_mutex_lock(&a->lock);
+    for (smi_chunk **at = &some->head; *at;) {
+        smi_chunk *c = *at;
+        if (c->groups) {
+            *at = c->next;
+            c->next = a->kept;
+            a->kept = c;
+        } else {
+            at = &c->next;
+        }
+    }
+    sm_mutex_unlock(&a->lock);
 }
 
 /* ---- out ------------------------------------------------------------------------------------- */
@@ -38,9 +74,9 @@ static bool has_records(const smi_packed *k, int32_t p)
     return k->first[p] < k->first[p + 1];
 }
 
-/* One piece for neighbours of one kind. */
+/* One piece for neighbours of one morsel and kind. */
 static sm_status put_packed(smi_agg *a, int32_t p, smi_part *part, const smi_chunk *head,
-                            sm_error *e)
+                            uint64_t seq, sm_error *e)
 {
     int64_t n_chunks = 0;
     for (const smi_chunk *c = head; c; c = c->next) {
@@ -51,13 +87,15 @@ static sm_status put_packed(smi_agg *a, int32_t p, smi_part *part, const smi_chu
     for (const smi_chunk *c = head; c && st == SM_OK;) {
         int64_t n = 0;
         const bool is_groups = c->packed->is_groups;
-        for (; c && c->packed->is_groups == is_groups; c = c->next) {
+        smi_agg_piece piece = {.ordinal = c->ordinal, .seq = seq++};
+        for (; c && c->packed->is_groups == is_groups && c->ordinal == piece.ordinal; c = c->next) {
             if (has_records(c->packed, p)) {
                 list[n++] = c->packed;
             }
         }
         if (n > 0) {
-            st = smi_pack_put(a->pack, list, n, p, a->spill, &add_piece(part)->packed, e);
+            st = smi_pack_put(a->pack, list, n, p, a->spill, &piece.packed, e);
+            add_piece(a, part, &piece);
         }
     }
     sm_free(list);
@@ -65,7 +103,7 @@ static sm_status put_packed(smi_agg *a, int32_t p, smi_part *part, const smi_chu
 }
 
 /* The rows of a chunk's partition, a batch a lane. */
-static sm_status put_lanes(smi_agg *a, int32_t p, smi_part *part, const smi_chunk *c, sm_error *e)
+static sm_status put_lanes(smi_agg *a, int32_t p, const smi_chunk *c, smi_extent *out, sm_error *e)
 {
     sm_batch **slices = sm_alloc_zero((size_t)c->n_lanes * sizeof(*slices));
     sm_status st = SM_OK;
@@ -77,9 +115,7 @@ static sm_status put_lanes(smi_agg *a, int32_t p, smi_part *part, const smi_chun
         }
     }
     if (st == SM_OK) {
-        smi_agg_piece *piece = add_piece(part);
-        piece->early = c->early;
-        st = smi_spill_put_batches(a->spill, slices, c->n_lanes, a->budget, &piece->lanes, e);
+        st = smi_spill_put_batches(a->spill, slices, c->n_lanes, a->budget, out, e);
     }
     for (int32_t l = 0; l < c->n_lanes; l++) {
         sm_batch_release(slices[l]);
@@ -88,21 +124,24 @@ static sm_status put_lanes(smi_agg *a, int32_t p, smi_part *part, const smi_chun
     return st;
 }
 
-sm_status smi_agg_put(smi_agg *a, int32_t p, const smi_chunk *head, sm_error *e)
+sm_status smi_agg_put(smi_agg *a, int32_t p, const smi_chunk *head, uint32_t n, sm_error *e)
 {
     smi_part *part = &a->parts[p];
+    uint64_t seq = (uint64_t)n << 32;
     if (a->pack) {
-        return put_packed(a, p, part, head, e);
+        return put_packed(a, p, part, head, seq, e);
     }
     for (const smi_chunk *c = head; c; c = c->next) {
+        smi_agg_piece piece = {.ordinal = c->ordinal, .seq = seq++, .is_early = c->is_early};
         if (c->lanes[0].count[p] == 0) {
             continue;
         }
         if (c->groups) {
-            add_piece(part)->kept = c;
+            piece.kept = c;
         } else {
-            SM_TRY(put_lanes(a, p, part, c, e));
+            SM_TRY(put_lanes(a, p, c, &piece.lanes, e));
         }
+        add_piece(a, part, &piece);
     }
     return SM_OK;
 }
@@ -164,6 +203,14 @@ static sm_status fold_piece(smi_agg *a, int32_t p, smi_part *into, const smi_agg
     return st;
 }
 
+static sm_status fold_kept(smi_agg *a, int32_t p, smi_part *into, const smi_chunk *kept,
+                           sm_error *e)
+{
+    smi_chunk alone = *kept;
+    alone.next = NULL; /* it stands in a list */
+    return smi_agg_fold_into(a, into, &alone, p, e);
+}
+
 /* Adds the groups that one morsel's rows have become. */
 static sm_status merge_part(smi_agg *a, int32_t p, smi_part *part, smi_part *of_morsel, sm_error *e)
 {
@@ -180,9 +227,9 @@ static sm_status merge_part(smi_agg *a, int32_t p, smi_part *part, smi_part *of_
 static sm_status get_early(smi_agg *a, int32_t p, smi_part *part, int64_t *i, sm_error *e)
 {
     smi_part of_morsel = {0};
-    const uint64_t morsel = part->pieces[*i].early;
+    const uint64_t morsel = part->pieces[*i].ordinal;
     sm_status st = SM_OK;
-    for (; st == SM_OK && *i < part->n_pieces && part->pieces[*i].early == morsel; ++*i) {
+    for (; st == SM_OK && *i < part->n_pieces && part->pieces[*i].ordinal == morsel; ++*i) {
         st = fold_piece(a, p, &of_morsel, &part->pieces[*i], e);
     }
     if (st == SM_OK) {
@@ -192,17 +239,29 @@ static sm_status get_early(smi_agg *a, int32_t p, smi_part *part, int64_t *i, sm
     return st;
 }
 
+static int by_morsel(const void *a, const void *b)
+{
+    const smi_agg_piece *x = a, *y = b;
+    if (x->ordinal != y->ordinal) {
+        return x->ordinal < y->ordinal ? -1 : 1;
+    }
+    return x->seq < y->seq ? -1 : x->seq > y->seq;
+}
+
 sm_status smi_agg_get(smi_agg *a, int32_t p, sm_error *e)
 {
     smi_part *part = &a->parts[p];
+    if (part->n_pieces > 1) {
+        qsort(part->pieces, (size_t)part->n_pieces, sizeof(*part->pieces), by_morsel);
+    }
     for (int64_t i = 0; i < part->n_pieces;) {
         smi_agg_piece *piece = &part->pieces[i];
-        if (piece->early) {
+        if (piece->is_early) {
             SM_TRY(get_early(a, p, part, &i, e));
             continue;
         }
         SM_TRY(a->pack       ? get_packed(a, p, part, piece, e)
-               : piece->kept ? smi_agg_fold_into(a, part, piece->kept, p, e)
+               : piece->kept ? fold_kept(a, p, part, piece->kept, e)
                              : fold_piece(a, p, part, piece, e));
         i++;
     }

@@ -63,6 +63,9 @@ static inline sm_node_profile *smi_profile(const smi_run *run, int driver, const
 sm_status smi_run_into(smi_run *run, const sm_plan_node *node, smi_op *first, smi_end *end,
                        sm_error *e) SM_MUST_USE;
 
+/* Is so little of the query's memory left that no task should be started beside the n that run? */
+bool smi_is_tight(const smi_run *run, int64_t n_running);
+
 /* ---- tasks, sources -------------------------------------------------------------------------- */
 
 typedef struct smi_task {
@@ -90,6 +93,7 @@ typedef struct smi_tasks {
     void *ctx;
     const sm_plan_node *node;
     _Atomic int64_t next;
+    _Atomic int64_t n_running;
 } smi_tasks;
 void smi_tasks_init(smi_tasks *t, const sm_plan_node *node, int64_t n,
                     sm_status (*run)(void *ctx, smi_driver *d, int64_t i, sm_error *e), void *ctx);

@@ -266,6 +266,16 @@ sm_status smi_pipe_run(smi_run *run, smi_source *source, smi_op *first, smi_end 
     return st;
 }
 
+bool smi_is_tight(const smi_run *run, int64_t n_running)
+{
+    const size_t mega = (size_t)1 << 20;
+    const size_t limit = sm_budget_limit(run->env->budget);
+    const size_t room = sm_budget_room(run->env->budget);
+    const size_t rest = limit / 3 < 64 * mega ? limit / 3 : 64 * mega;
+    const size_t each = limit / 8 < 16 * mega ? limit / 8 : 16 * mega; /* they may still grow */
+    return n_running > 0 && room < rest + (size_t)n_running * each;
+}
+
 /* ---- numbered tasks -------------------------------------------------------------------------- */
 
 static int64_t tasks_count(smi_source *s)
@@ -283,15 +293,18 @@ static sm_status tasks_step(smi_source *s, smi_driver *d, sm_error *e)
         if (i >= t->n || smi_pipe_is_past(p, p->base + (uint64_t)i)) {
             return i >= t->n ? SM_END : SM_WAIT;
         }
-        if (p->base + (uint64_t)i >= smi_pipe_turn(p) + window) {
+        if (p->base + (uint64_t)i >= smi_pipe_turn(p) + window ||
+            smi_is_tight(p->run, atomic_load(&t->n_running))) {
             return SM_WAIT;
         }
     } while (!atomic_compare_exchange_weak(&t->next, &i, i + 1));
+    atomic_fetch_add(&t->n_running, 1);
 
     smi_task task = {.ordinal = p->base + (uint64_t)i};
     d->task = &task;
     smi_clock(d, t->node ? t->node->id : -1);
     sm_status st = t->run(t->ctx, d, i, e);
+    atomic_fetch_sub(&t->n_running, 1);
     if (st == SM_OK) {
         st = smi_task_close(d, e);
     }

@@ -436,6 +436,9 @@ static sm_status scan_step(smi_source *source, smi_driver *d, sm_error *e)
         sm_mutex_unlock(&s->lock);
         return SM_OK;
     }
+    if (st == SM_OK && smi_is_tight(s->run, s->n_running)) {
+        st = SM_WAIT; /* a morsel's end wakes */
+    }
     if (st == SM_OK) {
         m = take_ready(s, d);
         if (!m) {

@@ -175,7 +175,7 @@ static void add_run(smi_sorter *s, const smi_rows *run)
     s->runs[s->n_runs++] = *run;
 }
 
-/* All that is there becomes a run; with the lock, which is open meanwhile. */
+/* All that is there becomes a run; with the lock, so that nobody adds to what is not gone yet. */
 static sm_status spill_rows(smi_sorter *s, sm_error *e)
 {
     smi_batches rows = s->rows;
@@ -190,11 +190,9 @@ static sm_status spill_rows(smi_sorter *s, sm_error *e)
             return made;
         }
     }
-    sm_mutex_unlock(&s->lock);
     run.spill = s->spill;
     const sm_status st = write_sorted(s, &rows, &run, e);
     smi_batches_release(&rows);
-    sm_mutex_lock(&s->lock);
     add_run(s, &run);
     return st;
 }

@@ -1,0 +1,74 @@
+"""Queries that keep more than 96 MB: within that limit they give the same bytes as without one, at any
+number of threads, and EXPLAIN ANALYZE says what went to disk. Nothing of it is left; a spill folder
+that is missing or full is told."""
+import os
+import re
+
+import duckdb
+import pytest
+
+ROWS = 1_500_000
+LIMIT = "96MB"
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory):
+    """t: keys of 1.5 million rows, many, in runs, and few; u: half of the keys, some twice."""
+    folder = tmp_path_factory.mktemp("spill")
+    with duckdb.connect() as db:
+        db.execute("SET threads = 1")
+        db.execute(f"""COPY (
+            SELECT i AS id, hash(i) % 700001 AS k, 'a key of more than twelve bytes ' || hash(i) % 400009 AS s,
+                   i // 5 AS run, (hash(i + 7) % 1000003) / 7.0 AS d, hash(i + 3) % 5 AS few,
+                   CASE WHEN i % 11 = 0 THEN NULL ELSE 'text ' || hash(i + 1) % 1000003 END AS text
+            FROM range({ROWS}) r(i)) TO '{folder}/t.parquet' (ROW_GROUP_SIZE 50000)""")
+        db.execute(f"""COPY (
+            SELECT CASE WHEN i % 97 = 0 THEN NULL ELSE hash(i) % 700001 END AS k, i AS v, 'u' || i AS w
+            FROM range(600000) r(i)) TO '{folder}/u.parquet' (ROW_GROUP_SIZE 50000)""")
+    return folder
+
+
+QUERIES = {
+    "packed groups": "SELECT k, s, count(*) AS n, sum(id) AS si, max(id) AS hi FROM {t} GROUP BY k, s",
+    "groups with states": "SELECT s, k, avg(d) AS a, sum(d) AS sd, min(text) AS lo, count(DISTINCT few) AS nf, "
+                          "sum(d) FILTER (WHERE few = 1) AS f1, max(text) FILTER (WHERE few > 2) AS m "
+                          "FROM {t} GROUP BY s, k",
+    "groups made early": "SELECT run, text, sum(d) AS sd, avg(d) AS a, min(s) AS lo FROM "
+                         "(SELECT id, run, d, s, 'the text of the run ' || run AS text FROM {t}) GROUP BY run, text",
+    "order": "SELECT s, id, d, text FROM {t} ORDER BY text DESC NULLS FIRST, few, s",
+    "order, limit": "SELECT s, id, d, text FROM {t} ORDER BY d, s LIMIT 90000 OFFSET 400000",
+    "join": "SELECT t.id, t.s, u.v, u.w FROM {t} t JOIN {u} u ON t.k = u.k",
+    "left join": "SELECT t.id, t.text, u.v, u.w FROM {t} t LEFT JOIN {u} u ON t.k = u.k AND u.v % 3 = t.few",
+    "classes": "SELECT id, s, qcut(d, 4) OVER () AS c, qcut(id, 10) OVER () AS i, text FROM {t}",
+}
+
+
+def sql_of(name, tables):
+    return QUERIES[name].format(t=f"'{tables}/t.parquet'", u=f"'{tables}/u.parquet'")
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_same_bytes_within_the_limit(smelt, tables, tmp_path, name):
+    spill = tmp_path / "spill"
+    spill.mkdir()
+    free = smelt("sql", sql_of(name, tables), "--format", "csv", "--memory-limit", "8GB").stdout
+    assert free.count("\n") > 50_000
+    for threads in (1, 2, 7):
+        bound = smelt("sql", sql_of(name, tables), "--format", "csv", "--memory-limit", LIMIT,
+                      "--threads", threads, "--spill-dir", spill).stdout
+        assert bound == free, threads
+    assert not os.listdir(spill)
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_explain_analyze_says_what_was_spilled(smelt, tables, name):
+    told = smelt("explain", "--analyze", sql_of(name, tables), "--memory-limit", LIMIT).stdout
+    assert re.search(r"spilled [0-9.]+ (MB|KB)", told), told
+    assert "spilled" not in smelt("explain", "--analyze", sql_of(name, tables), "--memory-limit", "8GB").stdout
+
+
+def test_a_spill_folder_that_is_missing(smelt, tables):
+    done = smelt("sql", sql_of("order", tables), "--memory-limit", LIMIT, "--spill-dir", "/nowhere/at/all",
+                 check=False)
+    assert done.returncode == 1
+    assert "/nowhere/at/all" in done.stderr and "--spill-dir" in done.stderr
