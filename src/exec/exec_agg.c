@@ -529,12 +529,16 @@ static sm_status push_lanes(smi_agg *a, smi_agg_morsel *m, sm_batch *rows, sm_er
     return st;
 }
 
-/* A morsel's chunks to disk, once spilling has begun and there are enough of them. */
-static sm_status put_some(smi_agg *a, smi_agg_morsel *m, size_t enough, sm_error *e)
+/* A morsel's chunks to disk: by itself, once spilling has begun and too much waits for its turn, in
+ * all or of this morsel. What is in turn goes in larger pieces. */
+static sm_status put_some(smi_agg *a, smi_agg_morsel *m, bool is_last, sm_error *e)
 {
+    const size_t share = sm_budget_limit(a->budget) / 8;
     bool is_spilling = false;
     SM_TRY(smi_agg_check_memory(a, &is_spilling, e));
-    if (!is_spilling || m->done.size_bytes < enough) {
+    const bool is_much = m->done.size_bytes > share / (size_t)a->run->n_drivers;
+    const bool is_crowded = is_last && atomic_load(&a->waiting) + m->done.size_bytes > share;
+    if (!is_spilling || !(is_much || is_crowded || (is_last && m->n_puts > 0))) {
         return SM_OK;
     }
     const uint32_t n = m->n_puts++;
@@ -580,6 +584,7 @@ static sm_status fold_some(smi_agg *a, size_t enough, sm_error *e)
     }
     smi_chunks all = a->queue;
     a->queue = (smi_chunks){0};
+    a->waiting -= all.size_bytes;
     a->is_folding = true;
     sm_mutex_unlock(&a->lock);
     sm_status st = SM_OK;
@@ -594,6 +599,12 @@ static sm_status fold_some(smi_agg *a, size_t enough, sm_error *e)
     return st;
 }
 
+/* Where memory is short and nothing is spilled yet, a fold comes sooner. */
+static bool wants_fold(const smi_agg *a)
+{
+    return !atomic_load(&a->is_spilling) && smi_is_short(a->run, 0);
+}
+
 static sm_status agg_close(smi_end *end, smi_driver *d, sm_error *e)
 {
     smi_agg *a = (smi_agg *)end;
@@ -603,8 +614,9 @@ static sm_status agg_close(smi_end *end, smi_driver *d, sm_error *e)
         SM_TRY(a->pack     ? close_packed(m, e)
                : m->groups ? scatter_groups(a, m, e)
                            : scatter_morsel(a, m, e));
-        SM_TRY(put_some(a, m, 1, e));
+        SM_TRY(put_some(a, m, true, e));
         done = m->done;
+        done.is_put = m->n_puts > 0;
         m->done = (smi_chunks){0};
         d->task->end_state = NULL;
         morsel_free(a, m);
@@ -612,12 +624,17 @@ static sm_status agg_close(smi_end *end, smi_driver *d, sm_error *e)
     sm_mutex_lock(&a->lock);
     done.is_closed = true;
     a->ring[d->task->ordinal % RING] = done;
-    while (a->ring[a->turn % RING].is_closed) {
-        chunks_move(&a->ring[a->turn % RING], &a->queue);
-        a->turn++;
+    a->waiting += done.size_bytes;
+    for (; a->ring[a->turn % RING].is_closed; a->turn++) {
+        smi_chunks *next = &a->ring[a->turn % RING];
+        if (next->head) {
+            next->head->starts_run = a->had_put;
+        }
+        a->had_put = next->is_put || (a->had_put && !next->head);
+        chunks_move(next, &a->queue);
     }
     const int32_t before = smi_clock(d, -1); /* a fold's time is counted where it is spent */
-    const sm_status st = fold_some(a, smi_is_short(a->run, 0) ? 1 : a->fold_bytes, e);
+    const sm_status st = fold_some(a, wants_fold(a) ? 1 : a->fold_bytes, e);
     sm_mutex_unlock(&a->lock);
     smi_clock(d, before);
     smi_pipe_wake(d->pipe);

@@ -251,6 +251,7 @@ void smi_part_release(smi_agg *a, smi_part *p)
         smi_groups_free(p->sets[i]);
     }
     sm_free(p->sets);
+    sm_budget_give(a->budget, (size_t)p->cap_pieces * sizeof(*p->pieces));
     sm_free(p->pieces);
     smi_pack_table_free(p->packed);
     smi_groups_free(p->groups);

@@ -52,17 +52,20 @@ struct smi_chunk {
     smi_packed *packed; /* then there are no lanes */
     uint64_t ordinal;   /* of its morsel */
     bool is_early;      /* rows of a morsel that would have made groups (exec_agg_spill.c) */
+    bool starts_run;    /* the morsel before it has put its chunks itself */
     size_t size_bytes;
 };
 
-/* What was spilled of a partition, or kept beside it: one of the three. */
+/* What was spilled of a partition, or kept beside it. */
 typedef struct smi_agg_piece {
-    smi_pack_piece packed;
-    smi_extent lanes; /* rows, a batch a lane */
-    const smi_chunk *kept;
-    uint64_t ordinal; /* as their chunk's */
+    union {
+        smi_pack_piece packed;
+        smi_extent lanes; /* rows, a batch a lane */
+        const smi_chunk *kept;
+    } is;
+    uint64_t ordinal; /* of its first chunk */
     uint64_t seq;     /* among those of the morsel */
-    bool is_early;
+    bool is_early, is_kept;
 } smi_agg_piece;
 
 typedef struct smi_part {
@@ -81,6 +84,7 @@ typedef struct smi_chunks {
     smi_chunk *head, *tail;
     size_t size_bytes;
     bool is_closed;
+    bool is_put; /* the morsel has put them itself */
 } smi_chunks;
 
 typedef struct smi_agg {
@@ -102,12 +106,14 @@ typedef struct smi_agg {
     smi_part parts[SMI_PARTS];
     size_t fold_bytes;        /* fold when so much waits */
     smi_spill *spill;         /* NULL: nothing is spilled yet; set by a fold */
+    _Atomic size_t waiting;   /* bytes in ring and queue */
     _Atomic bool is_spilling; /* the same, for who does not fold */
     smi_chunk *kept;          /* that pieces name */
     sm_mutex lock;
     /* under the lock */
     smi_chunks *ring; /* of tasks that are ahead of their turn */
     uint64_t turn;
+    bool had_put;     /* the last one that had its turn had put its chunks itself */
     smi_chunks queue; /* in order, to be folded */
     bool is_folding;
     uint32_t n_folds;

@@ -44,8 +44,11 @@ static void add_piece(smi_agg *a, smi_part *part, const smi_agg_piece *piece)
 {
     sm_mutex_lock(&a->lock);
     if (part->n_pieces == part->cap_pieces) {
-        part->cap_pieces = part->cap_pieces ? part->cap_pieces * 2 : 16;
-        part->pieces = sm_realloc(part->pieces, (size_t)part->cap_pieces * sizeof(*part->pieces));
+        const int64_t cap = part->cap_pieces ? part->cap_pieces * 2 : 16;
+        const size_t bytes = (size_t)cap * sizeof(*part->pieces);
+        part->pieces = sm_realloc(part->pieces, bytes);
+        sm_budget_force(a->budget, bytes - (size_t)part->cap_pieces * sizeof(*part->pieces));
+        part->cap_pieces = cap;
     }
     part->pieces[part->n_pieces++] = *piece;
     sm_mutex_unlock(&a->lock);
@@ -74,7 +77,7 @@ static bool has_records(const smi_packed *k, int32_t p)
     return k->first[p] < k->first[p + 1];
 }
 
-/* One piece for neighbours of one morsel and kind. */
+/* One piece for neighbours of one kind. */
 static sm_status put_packed(smi_agg *a, int32_t p, smi_part *part, const smi_chunk *head,
                             uint64_t seq, sm_error *e)
 {
@@ -88,13 +91,14 @@ static sm_status put_packed(smi_agg *a, int32_t p, smi_part *part, const smi_chu
         int64_t n = 0;
         const bool is_groups = c->packed->is_groups;
         smi_agg_piece piece = {.ordinal = c->ordinal, .seq = seq++};
-        for (; c && c->packed->is_groups == is_groups && c->ordinal == piece.ordinal; c = c->next) {
+        do {
             if (has_records(c->packed, p)) {
                 list[n++] = c->packed;
             }
-        }
+            c = c->next;
+        } while (c && c->packed->is_groups == is_groups && !c->starts_run);
         if (n > 0) {
-            st = smi_pack_put(a->pack, list, n, p, a->spill, &piece.packed, e);
+            st = smi_pack_put(a->pack, list, n, p, a->spill, &piece.is.packed, e);
             add_piece(a, part, &piece);
         }
     }
@@ -137,9 +141,10 @@ sm_status smi_agg_put(smi_agg *a, int32_t p, const smi_chunk *head, uint32_t n, 
             continue;
         }
         if (c->groups) {
-            piece.kept = c;
+            piece.is.kept = c;
+            piece.is_kept = true;
         } else {
-            SM_TRY(put_lanes(a, p, c, &piece.lanes, e));
+            SM_TRY(put_lanes(a, p, c, &piece.is.lanes, e));
         }
         add_piece(a, part, &piece);
     }
@@ -153,10 +158,10 @@ static sm_status get_packed(smi_agg *a, int32_t p, smi_part *part, smi_agg_piece
 {
     smi_packed *records = NULL;
     part->packed = part->packed ? part->packed : smi_pack_table_new(a->pack, a->tables);
-    SM_TRY(smi_pack_get(a->pack, &piece->packed, p, a->spill, a->budget, &records, e));
+    SM_TRY(smi_pack_get(a->pack, &piece->is.packed, p, a->spill, a->budget, &records, e));
     const sm_status st = smi_pack_add(part->packed, records, p, p + 1, e);
     smi_packed_free(records);
-    smi_spill_drop(a->spill, &piece->packed.extent);
+    smi_spill_drop(a->spill, &piece->is.packed.extent);
     return st;
 }
 
@@ -172,7 +177,7 @@ static sm_status get_lanes(smi_agg *a, int32_t p, const smi_agg_piece *piece, sm
         schemas[l] = a->lanes[l].schema;
     }
     const sm_status st =
-        smi_spill_get_batches(a->spill, &piece->lanes, schemas, a->n_lanes, a->budget, rows, e);
+        smi_spill_get_batches(a->spill, &piece->is.lanes, schemas, a->n_lanes, a->budget, rows, e);
     for (int32_t l = 0; l < a->n_lanes && st == SM_OK; l++) {
         c->lanes[l].rows = rows[l];
         c->lanes[l].count[p] = rows[l] ? (uint32_t)rows[l]->n_rows : 0;
@@ -199,7 +204,7 @@ static sm_status fold_piece(smi_agg *a, int32_t p, smi_part *into, const smi_agg
         st = smi_agg_fold_into(a, into, &c, p, e);
     }
     lanes_release(&c);
-    smi_spill_drop(a->spill, &piece->lanes);
+    smi_spill_drop(a->spill, &piece->is.lanes);
     return st;
 }
 
@@ -260,9 +265,9 @@ sm_status smi_agg_get(smi_agg *a, int32_t p, sm_error *e)
             SM_TRY(get_early(a, p, part, &i, e));
             continue;
         }
-        SM_TRY(a->pack       ? get_packed(a, p, part, piece, e)
-               : piece->kept ? fold_kept(a, p, part, piece->kept, e)
-                             : fold_piece(a, p, part, piece, e));
+        SM_TRY(a->pack          ? get_packed(a, p, part, piece, e)
+               : piece->is_kept ? fold_kept(a, p, part, piece->is.kept, e)
+                                : fold_piece(a, p, part, piece, e));
         i++;
     }
     return SM_OK;

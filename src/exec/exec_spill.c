@@ -26,7 +26,7 @@
 struct smi_piece {
     smi_spill *spill;
     smi_piece *next; /* among the idle ones */
-    uint64_t first, at, left, room_bytes, plain_bytes;
+    uint64_t first, at, left, plain_bytes;
     size_t n; /* of plain */
     uint8_t plain[BLOCK_BYTES];
     uint8_t stored[MOST_STORED];
@@ -112,15 +112,19 @@ void smi_piece_drop(smi_piece *p)
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
+/* The offsets set aside for a piece: a block that LZ4 would swell is kept as it is. */
+static uint64_t room_for(uint64_t bytes)
+{
+    return bytes + (bytes + BLOCK_BYTES - 1) / BLOCK_BYTES * HEAD_BYTES;
+}
+
 sm_status smi_piece_begin(smi_spill *s, uint64_t bytes, smi_piece **out, sm_error *e)
 {
     if (sm_cancel_is_set(s->run->env->cancel)) {
         return sm_fail(e, SM_INTERRUPTED, "interrupted");
     }
     smi_piece *p = take_idle(s);
-    const uint64_t n_blocks = (bytes + BLOCK_BYTES - 1) / BLOCK_BYTES;
-    p->room_bytes = bytes + n_blocks * HEAD_BYTES; /* a block that LZ4 swells is kept as it is */
-    p->first = p->at = atomic_fetch_add(&s->end, p->room_bytes);
+    p->first = p->at = atomic_fetch_add(&s->end, room_for(bytes));
     p->plain_bytes = p->left = bytes;
     *out = p;
     return SM_OK;
@@ -169,8 +173,7 @@ sm_status smi_piece_end(smi_piece *p, smi_extent *out, sm_error *e)
 {
     SM_ASSERT(p->left == 0);
     const sm_status st = p->n > 0 ? write_block(p, e) : SM_OK;
-    *out = (smi_extent){
-        .off_bytes = p->first, .room_bytes = p->room_bytes, .plain_bytes = p->plain_bytes};
+    *out = (smi_extent){.off_bytes = p->first, .plain_bytes = p->plain_bytes};
     smi_piece_drop(p);
     return st;
 }
@@ -223,7 +226,7 @@ sm_status smi_spill_get(smi_spill *s, const smi_extent *x, void *out, sm_error *
 
 void smi_spill_drop(smi_spill *s, const smi_extent *x)
 {
-    sm_scratch_drop(s->file, x->off_bytes, x->room_bytes);
+    sm_scratch_drop(s->file, x->off_bytes, room_for(x->plain_bytes));
 }
 
 /* ---- batches out ----------------------------------------------------------------------------- */

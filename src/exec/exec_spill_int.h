@@ -16,7 +16,6 @@ typedef struct smi_spill smi_spill;
 /* A piece in the file. */
 typedef struct smi_extent {
     uint64_t off_bytes;
-    uint64_t room_bytes;  /* that were set aside: what it could have become */
     uint64_t plain_bytes; /* 0: nothing was put */
 } smi_extent;
 
