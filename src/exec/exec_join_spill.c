@@ -304,17 +304,6 @@ static sm_status give_merged(void *ctx, smi_driver *d, int64_t i, sm_error *e)
     return SM_OK;
 }
 
-/* A struct of a schema's fields and a place. */
-static const sm_type *with_place(sm_arena *a, const sm_type *schema)
-{
-    const sm_type **types = SM_NEW_ARRAY(a, const sm_type *, schema->n_fields + 1);
-    for (int32_t i = 0; i < schema->n_fields; i++) {
-        types[i] = schema->fields[i].type;
-    }
-    types[schema->n_fields] = &sm_type_u64;
-    return smi_schema_of(a, types, schema->n_fields + 1);
-}
-
 /* So many partitions that two of them, built, take a quarter of the limit. */
 static void choose_parts(spilled_join *s)
 {
@@ -360,10 +349,10 @@ static sm_status run_parts(spilled_join *s, smi_rows *left, sm_error *e)
     s->right.from = &j->rows;
     choose_parts(s);
     SM_TRY(smi_spill_new(s->run, j->node, &s->spill, e));
-    j->placed = with_place(a, j->node->schema);
+    j->placed = smi_with_place(a, j->node->schema);
     side_init(s, &s->right, &j->rows, j->node->as.join.right_keys, j->right_keys, j->rows.schema);
     side_init(s, &s->left, left, j->node->as.join.left_keys, j->left_keys,
-              with_place(a, left->schema));
+              smi_with_place(a, left->schema));
     s->left.first = SM_NEW_ARRAY(a, int64_t, left->n + 1);
     for (int64_t b = 0; b < left->n; b++) {
         s->left.first[b + 1] = s->left.first[b] + left->items[b].n_rows;

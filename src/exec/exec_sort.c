@@ -314,9 +314,6 @@ typedef struct sort_end {
     const sm_type *schema; /* of payload, keys and the place */
     int64_t limit;
     smi_sorter sorter;
-    /* output */
-    const smi_sort_row *order;
-    int64_t n_order;
 } sort_end;
 
 static smi_sort_spec spec_of(const sort_end *s, const smi_batches *rows)
@@ -475,16 +472,23 @@ static void sort_init(sort_end *s, smi_run *run, const sm_plan_node *node)
     smi_sorter_init(&s->sorter, run, node, s->budget, s->schema, &spec);
 }
 
+/* Rows in memory that the limit lets pass. */
+static int64_t n_given(const sort_end *s)
+{
+    return s->limit >= 0 && s->sorter.n_order > s->limit ? s->limit : s->sorter.n_order;
+}
+
 static sm_status give_sorted(void *ctx, smi_driver *d, int64_t i, sm_error *e)
 {
     const sort_end *s = ctx;
     smi_ref refs[SM_BATCH_ROWS];
-    const int64_t end = (i + 1) * TASK_ROWS < s->n_order ? (i + 1) * TASK_ROWS : s->n_order;
+    const int64_t n_order = n_given(s);
+    const int64_t end = (i + 1) * TASK_ROWS < n_order ? (i + 1) * TASK_ROWS : n_order;
     for (int64_t at = i * TASK_ROWS; at < end; at += SM_BATCH_ROWS) {
         const int64_t n = end - at < SM_BATCH_ROWS ? end - at : SM_BATCH_ROWS;
         sm_batch *b = NULL;
         for (int64_t k = 0; k < n; k++) {
-            refs[k] = s->order[at + k].ref;
+            refs[k] = s->sorter.order[at + k].ref;
         }
         SM_TRY(smi_gather_rows(&s->sorter.rows, 0, refs, n, s->node->schema, s->run->env->budget,
                                &b, e));
@@ -520,40 +524,26 @@ static sm_status give_merged(void *ctx, smi_driver *d, int64_t i, sm_error *e)
     return SM_OK;
 }
 
-/* Sorts what is in memory; the tasks give it. */
-static sm_status sort_in_memory(sort_end *s, sm_block **order, smi_tasks *tasks, sm_error *e)
-{
-    const smi_sort_spec spec = spec_of(s, &s->sorter.rows);
-    SM_TRY(smi_sort_rows(s->run, &spec, s->budget, order, &s->n_order, e));
-    s->order = (const smi_sort_row *)(*order)->data;
-    if (s->limit >= 0 && s->n_order > s->limit) {
-        s->n_order = s->limit;
-    }
-    smi_tasks_init(tasks, s->node, (s->n_order + TASK_ROWS - 1) / TASK_ROWS, give_sorted, s);
-    return SM_OK;
-}
-
 sm_status smi_sort_run(smi_run *run, const sm_plan_node *node, smi_op *next, smi_end *end,
                        uint64_t *turn, sm_error *e)
 {
     sort_end s = {.budget = sm_budget_new(run->env->budget, "sort", 0)};
-    sm_block *block = NULL;
-    smi_tasks tasks;
-    bool in_memory = true;
     sort_init(&s, run, node);
-    smi_tasks_init(&tasks, node, 1, give_merged, &s);
     sm_status st = smi_run_into(run, node->inputs[0], NULL, &s.end, e);
     if (st == SM_OK) {
-        st = smi_sorter_finish(&s.sorter, &in_memory, e);
-    }
-    if (st == SM_OK && in_memory) {
-        st = sort_in_memory(&s, &block, &tasks, e);
+        st = smi_sorter_finish(&s.sorter, e);
     }
     if (st == SM_OK) {
+        smi_tasks tasks;
+        if (s.sorter.order) {
+            const int64_t n = (n_given(&s) + TASK_ROWS - 1) / TASK_ROWS;
+            smi_tasks_init(&tasks, node, n, give_sorted, &s);
+        } else {
+            smi_tasks_init(&tasks, node, 1, give_merged, &s);
+        }
         st = smi_pipe_run(run, &tasks.source, next, end, turn, e);
     }
     st = smi_within_operator(st, "ORDER BY", s.budget, e);
-    sm_block_release(block);
     smi_sorter_release(&s.sorter);
     smi_report_peak(run, node, s.budget);
     sm_budget_free(s.budget);

@@ -15,6 +15,16 @@
 
 #define MOST_RUNS 128
 
+const sm_type *smi_with_place(sm_arena *a, const sm_type *schema)
+{
+    const sm_type **types = SM_NEW_ARRAY(a, const sm_type *, schema->n_fields + 1);
+    for (int32_t i = 0; i < schema->n_fields; i++) {
+        types[i] = schema->fields[i].type;
+    }
+    types[schema->n_fields] = &sm_type_u64;
+    return smi_schema_of(a, types, schema->n_fields + 1);
+}
+
 /* ---- merging --------------------------------------------------------------------------------- */
 
 static bool run_is_before(const smi_merge *m, int32_t x, int32_t y)
@@ -212,6 +222,7 @@ void smi_sorter_release(smi_sorter *s)
         smi_rows_release(&s->runs[i]);
     }
     sm_free(s->runs);
+    sm_block_release(s->block);
     smi_batches_release(&s->rows);
     smi_spill_free(s->spill);
     sm_mutex_release(&s->lock);
@@ -274,11 +285,19 @@ static sm_status merge_first(smi_sorter *s, int64_t n, sm_error *e)
     return st;
 }
 
-sm_status smi_sorter_finish(smi_sorter *s, bool *in_memory, sm_error *e)
+static sm_status sort_in_memory(smi_sorter *s, sm_error *e)
 {
-    *in_memory = s->n_runs == 0;
-    if (*in_memory) {
-        return SM_OK;
+    smi_sort_spec spec = s->spec;
+    spec.rows = &s->rows;
+    SM_TRY(smi_sort_rows(s->run, &spec, s->budget, &s->block, &s->n_order, e));
+    s->order = (const smi_sort_row *)s->block->data;
+    return SM_OK;
+}
+
+sm_status smi_sorter_finish(smi_sorter *s, sm_error *e)
+{
+    if (s->n_runs == 0) {
+        return sort_in_memory(s, e);
     }
     sm_mutex_lock(&s->lock);
     sm_status st = s->rows.n > 0 ? spill_rows(s, e) : SM_OK;
@@ -289,4 +308,19 @@ sm_status smi_sorter_finish(smi_sorter *s, bool *in_memory, sm_error *e)
     }
     return st == SM_OK ? smi_merge_begin(&s->merge, &s->spec, s->runs, s->n_runs, s->budget, e)
                        : st;
+}
+
+sm_status smi_sorter_next(smi_sorter *s, const sm_type *schema, sm_budget *budget, sm_batch **out,
+                          sm_error *e)
+{
+    smi_ref refs[SM_BATCH_ROWS];
+    int64_t n = 0;
+    if (!s->order) {
+        return smi_merge_next(&s->merge, schema, budget, out, e);
+    }
+    for (; n < SM_BATCH_ROWS && s->at < s->n_order; n++) {
+        refs[n] = s->order[s->at++].ref;
+    }
+    *out = NULL;
+    return n > 0 ? smi_gather_rows(&s->rows, 0, refs, n, schema, budget, out, e) : SM_OK;
 }

@@ -7,6 +7,9 @@
 
 #include "exec/exec_spill_int.h"
 
+/* A struct of a schema's fields and a UBIGINT, the row's place; fields have no names. */
+const sm_type *smi_with_place(sm_arena *a, const sm_type *schema);
+
 /* Sorted rows of several runs, a batch after another. */
 typedef struct smi_merge {
     smi_sort_spec spec; /* over `held` */
@@ -43,7 +46,11 @@ typedef struct smi_sorter {
     smi_spill *spill;
     smi_rows *runs; /* they borrow the spill */
     int64_t n_runs, cap_runs;
+    /* finished */
     smi_merge merge;
+    sm_block *block;
+    const smi_sort_row *order;
+    int64_t n_order, at;
 } smi_sorter;
 
 void smi_sorter_init(smi_sorter *s, smi_run *run, const sm_plan_node *node, sm_budget *budget,
@@ -51,8 +58,11 @@ void smi_sorter_init(smi_sorter *s, smi_run *run, const sm_plan_node *node, sm_b
 void smi_sorter_release(smi_sorter *s);
 /** Takes compact rows; any thread. Sorts and spills what is there when memory is short. */
 sm_status smi_sorter_add(smi_sorter *s, sm_batch *taken, sm_error *e) SM_MUST_USE;
-/** After the last row. *in_memory: nothing was spilled, and s->rows are all rows, not sorted; else
- * smi_merge_next(&s->merge, …) gives them in order. */
-sm_status smi_sorter_finish(smi_sorter *s, bool *in_memory, sm_error *e) SM_MUST_USE;
+/** After the last row. Sorts what is in memory, into s->order (s->n_order rows of s->rows), or
+ * readies the merge of what is on disk: then s->order is NULL. */
+sm_status smi_sorter_finish(smi_sorter *s, sm_error *e) SM_MUST_USE;
+/** The first columns (those of `schema`) of the next rows, as smi_merge_next, wherever they are. */
+sm_status smi_sorter_next(smi_sorter *s, const sm_type *schema, sm_budget *budget, sm_batch **out,
+                          sm_error *e) SM_MUST_USE;
 
 #endif

@@ -10,48 +10,15 @@
  *          Results stand in the order of sorting; each input row remembers where its own is.
  *          OVER () has nothing to sort: a function that can (sm_whole_fn) makes passes over the
  *          rows where they are, in memory or spilled, and gives its results batch by batch.
+ * Spilled  exec_window_spill.c, function by function, where keys and arguments are too much.
  * Output   The input's batches with the results beside them: nothing of the input is copied. */
-#include "exec/exec_spill_int.h"
+#include "exec/exec_window_int.h"
 
 #include <string.h>
 
-#define BLOCK_ROWS 16384
-
-/* One function's results. */
-typedef struct window_result {
-    smi_batches blocks; /* one column each */
-    sm_block *where;    /* smi_ref of each input row, in input order */
-    void *whole;        /* OVER (): what the function made of all rows, instead */
-    const sm_type *arg; /* then: a struct of its argument */
-    bool wants_pass;
-} window_result;
-
-typedef struct window_run {
-    smi_run *run;
-    const sm_plan_node *node;
-    sm_budget *budget;
-    smi_rows rows;
-    int64_t *first;           /* number of each input batch's first row */
-    _Atomic int64_t spent_ns; /* over all threads */
-    window_result *results;
-} window_run;
-
-/* One function at work. */
-typedef struct window_job {
-    window_run *w;
-    const sm_window_item *item;
-    smi_batches wide;   /* keys and arguments, beside w->rows */
-    smi_sort_spec spec; /* over `wide` */
-    const smi_sort_row *order;
-    const sm_type *args;   /* schema of the arguments */
-    const sm_type *result; /* a struct of the result alone */
-    int64_t *block_first;  /* of sorted rows; one more at the end */
-    sm_batch **blocks;
-} window_job;
-
 /* ---- one block of partitions ----------------------------------------------------------------- */
 
-static bool starts_partition(const window_job *job, int64_t i)
+static bool starts_partition(const smi_window_job *job, int64_t i)
 {
     return i == 0 || smi_sort_cmp(&job->spec, 0, job->item->n_partition, job->order[i - 1].ref,
                                   job->order[i].ref) != 0;
@@ -66,7 +33,7 @@ typedef struct block_layout {
     int64_t n_padded;
 } block_layout;
 
-static block_layout lay_out(const window_job *job, int64_t first, int64_t end, sm_arena *a)
+static block_layout lay_out(const smi_window_job *job, int64_t first, int64_t end, sm_arena *a)
 {
     block_layout l = {0};
     const int64_t most = (end - first) * 8;
@@ -94,9 +61,9 @@ static block_layout lay_out(const window_job *job, int64_t first, int64_t end, s
     return l;
 }
 
-static sm_status run_block(void *ctx, int64_t b, sm_error *e)
+sm_status smi_window_block(void *ctx, int64_t b, sm_error *e)
 {
-    const window_job *job = ctx;
+    const smi_window_job *job = ctx;
     const smi_run *run = job->w->run;
     if (sm_cancel_is_set(run->env->cancel)) {
         return sm_fail(e, SM_INTERRUPTED, "interrupted");
@@ -143,10 +110,10 @@ static sm_status run_block(void *ctx, int64_t b, sm_error *e)
 /* ---- one function ---------------------------------------------------------------------------- */
 
 /* The expressions over batch b. Those of a batch that comes from the spill hold nothing of it. */
-static sm_status widen_batch(window_job *job, const sm_expr *const *exprs, int32_t n,
+static sm_status widen_batch(smi_window_job *job, const sm_expr *const *exprs, int32_t n,
                              const sm_type *schema, int64_t b, sm_error *e)
 {
-    window_run *w = job->w;
+    smi_window_all *w = job->w;
     sm_batch *in = NULL, *wide = NULL, *copy = NULL;
     SM_TRY(smi_rows_get(&w->rows, b, w->budget, &in, e));
     sm_status st = smi_eval_flat(w->run, exprs, n, schema, in, w->budget, &wide, e);
@@ -161,14 +128,14 @@ static sm_status widen_batch(window_job *job, const sm_expr *const *exprs, int32
     return SM_OK;
 }
 
-/* Keys of PARTITION BY, of ORDER BY, then arguments, of every input batch. */
-static sm_status widen(window_job *job, sm_error *e)
+/* Keys of PARTITION BY, of ORDER BY, then arguments. */
+void smi_window_prepare(smi_window_job *job, const sm_expr ***exprs, const sm_type **schema)
 {
     const sm_window_item *it = job->item;
     sm_arena *a = job->w->run->arena;
     const int32_t n_keys = it->n_partition + it->n_order;
     const int32_t n = n_keys + it->call->n_args;
-    const sm_expr **exprs = SM_NEW_ARRAY(a, const sm_expr *, n + 1);
+    const sm_expr **all = SM_NEW_ARRAY(a, const sm_expr *, n + 1);
     const sm_type **types = SM_NEW_ARRAY(a, const sm_type *, n + 1);
     sm_sort_key *keys = SM_NEW_ARRAY(a, sm_sort_key, n_keys + 1);
     for (int32_t i = 0; i < it->n_partition; i++) {
@@ -178,27 +145,37 @@ static sm_status widen(window_job *job, sm_error *e)
         keys[it->n_partition + i] = it->order[i];
     }
     for (int32_t i = 0; i < n; i++) {
-        exprs[i] = i < n_keys ? keys[i].expr : it->call->args[i - n_keys];
-        types[i] = exprs[i]->type;
+        all[i] = i < n_keys ? keys[i].expr : it->call->args[i - n_keys];
+        types[i] = all[i]->type;
     }
-    const sm_type *schema = smi_schema_of(a, types, n);
+    *exprs = all;
+    *schema = smi_schema_of(a, types, n);
     job->args = smi_schema_of(a, types + n_keys, it->call->n_args);
     job->result = smi_schema_of(a, &it->call->type, 1);
-    for (int64_t b = 0; b < job->w->rows.n; b++) {
-        SM_TRY(widen_batch(job, exprs, n, schema, b, e));
-    }
     job->spec = (smi_sort_spec){
         .rows = &job->wide, .keys = keys, .n_keys = n_keys, .place = -1, .node = job->w->node};
+}
+
+/* Keys and arguments of every input batch. */
+static sm_status widen(smi_window_job *job, sm_error *e)
+{
+    const sm_expr **exprs = NULL;
+    const sm_type *schema = NULL;
+    smi_window_prepare(job, &exprs, &schema);
+    for (int64_t b = 0; b < job->w->rows.n; b++) {
+        SM_TRY(widen_batch(job, exprs, schema->n_fields, schema, b, e));
+    }
     return SM_OK;
 }
 
-/* Whole partitions, at least BLOCK_ROWS rows a block. Returns the number of blocks. */
-static int64_t cut_blocks(window_job *job, int64_t n)
+/* Whole partitions, at least SMI_WINDOW_BLOCK rows a block. Returns the number of blocks. */
+static int64_t cut_blocks(smi_window_job *job, int64_t n)
 {
-    job->block_first = sm_alloc_zero((size_t)(n / BLOCK_ROWS + 3) * sizeof(*job->block_first));
+    job->block_first =
+        sm_alloc_zero((size_t)(n / SMI_WINDOW_BLOCK + 3) * sizeof(*job->block_first));
     int64_t n_blocks = 0;
     for (int64_t at = 0; at < n;) {
-        int64_t end = at + BLOCK_ROWS < n ? at + BLOCK_ROWS : n;
+        int64_t end = at + SMI_WINDOW_BLOCK < n ? at + SMI_WINDOW_BLOCK : n;
         while (end < n && !starts_partition(job, end)) {
             end++;
         }
@@ -210,8 +187,8 @@ static int64_t cut_blocks(window_job *job, int64_t n)
 }
 
 /* Notes for every input row where its result stands. */
-static sm_status note_places(window_job *job, int64_t n, int64_t n_blocks, window_result *result,
-                             sm_error *e)
+static sm_status note_places(smi_window_job *job, int64_t n, int64_t n_blocks,
+                             smi_window_result *result, sm_error *e)
 {
     SM_TRY(sm_block_new(job->w->budget, (size_t)n * sizeof(smi_ref), &result->where, e));
     smi_ref *where = (smi_ref *)result->where->data;
@@ -225,10 +202,10 @@ static sm_status note_places(window_job *job, int64_t n, int64_t n_blocks, windo
     return SM_OK;
 }
 
-static sm_status run_item(window_run *w, const sm_window_item *item, window_result *result,
+static sm_status run_item(smi_window_all *w, const sm_window_item *item, smi_window_result *result,
                           sm_error *e)
 {
-    window_job job = {.w = w, .item = item};
+    smi_window_job job = {.w = w, .item = item};
     sm_block *order = NULL;
     int64_t n = 0, n_blocks = 0;
     sm_status st = widen(&job, e);
@@ -239,7 +216,7 @@ static sm_status run_item(window_run *w, const sm_window_item *item, window_resu
         job.order = (const smi_sort_row *)order->data;
         n_blocks = cut_blocks(&job, n);
         job.blocks = sm_alloc_zero((size_t)(n_blocks + 1) * sizeof(*job.blocks));
-        st = sm_pool_for(w->run->env->pool, n_blocks, run_block, &job, e);
+        st = sm_pool_for(w->run->env->pool, n_blocks, smi_window_block, &job, e);
         for (int64_t b = 0; b < n_blocks; b++) {
             if (job.blocks[b]) {
                 smi_batches_add(&result->blocks, job.blocks[b]);
@@ -259,20 +236,21 @@ static sm_status run_item(window_run *w, const sm_window_item *item, window_resu
 /* ---- OVER () --------------------------------------------------------------------------------- */
 
 /* The first argument of function k over `in`, flat; it may point into the memory of `in`. */
-static sm_status eval_arg(const window_run *w, int32_t k, sm_batch *in, sm_batch **out, sm_error *e)
+static sm_status eval_arg(const smi_window_all *w, int32_t k, sm_batch *in, sm_batch **out,
+                          sm_error *e)
 {
     const sm_expr *arg = w->node->as.window.items[k].call->args[0];
     return smi_eval_flat(w->run, &arg, 1, w->results[k].arg, in, w->budget, out, e);
 }
 
 /* Shows a batch to the functions that want this pass. */
-static sm_status look_at(window_run *w, int64_t b, int32_t slot, sm_error *e)
+static sm_status look_at(smi_window_all *w, int64_t b, int32_t slot, sm_error *e)
 {
     sm_batch *in = NULL;
     SM_TRY(smi_rows_get(&w->rows, b, w->budget, &in, e));
     sm_status st = SM_OK;
     for (int32_t k = 0; k < w->node->as.window.n_items && st == SM_OK; k++) {
-        const window_result *r = &w->results[k];
+        const smi_window_result *r = &w->results[k];
         sm_batch *arg = NULL;
         if (r->whole && r->wants_pass) {
             st = eval_arg(w, k, in, &arg, e);
@@ -289,7 +267,7 @@ static sm_status look_at(window_run *w, int64_t b, int32_t slot, sm_error *e)
 /* A slot's share of the batches. */
 static sm_status look_share(void *ctx, int64_t slot, sm_error *e)
 {
-    window_run *w = ctx;
+    smi_window_all *w = ctx;
     const int64_t start_ns = sm_monotonic_ns();
     const int64_t n_slots = w->run->n_drivers;
     sm_status st = SM_OK;
@@ -303,13 +281,13 @@ static sm_status look_share(void *ctx, int64_t slot, sm_error *e)
 }
 
 /* Passes over all rows, until no function wants another. */
-static sm_status run_wholes(window_run *w, sm_error *e)
+static sm_status run_wholes(smi_window_all *w, sm_error *e)
 {
     const int32_t n_items = w->node->as.window.n_items;
     bool wants_pass = false;
     for (int32_t k = 0; k < n_items; k++) {
         const sm_window_item *it = &w->node->as.window.items[k];
-        window_result *r = &w->results[k];
+        smi_window_result *r = &w->results[k];
         if (it->n_partition == 0 && it->n_order == 0 && it->call->fn->whole) {
             r->whole = it->call->fn->whole->begin(it->call, w->run->n_drivers);
             r->arg = smi_schema_of(w->run->arena, &it->call->args[0]->type, 1);
@@ -321,7 +299,7 @@ static sm_status run_wholes(window_run *w, sm_error *e)
         SM_TRY(sm_pool_for(w->run->env->pool, w->run->n_drivers, look_share, w, e));
         wants_pass = false;
         for (int32_t k = 0; k < n_items; k++) {
-            window_result *r = &w->results[k];
+            smi_window_result *r = &w->results[k];
             r->wants_pass =
                 r->wants_pass && w->node->as.window.items[k].call->fn->whole->next(r->whole);
             wants_pass = wants_pass || r->wants_pass;
@@ -332,7 +310,7 @@ static sm_status run_wholes(window_run *w, sm_error *e)
 
 /* ---- output ---------------------------------------------------------------------------------- */
 
-static sm_status give_whole(const window_run *w, int32_t k, sm_batch *in, sm_batch *out,
+static sm_status give_whole(const smi_window_all *w, int32_t k, sm_batch *in, sm_batch *out,
                             sm_column *column, sm_error *e)
 {
     const sm_expr *call = w->node->as.window.items[k].call;
@@ -346,9 +324,20 @@ static sm_status give_whole(const window_run *w, int32_t k, sm_batch *in, sm_bat
     return st;
 }
 
+static sm_status give_spilled(const smi_window_all *w, const smi_window_result *r, int64_t i,
+                              sm_batch *out, sm_column *column, sm_error *e)
+{
+    sm_batch *result = NULL;
+    SM_TRY(smi_rows_get(&r->by_batch, i, w->run->env->budget, &result, e));
+    sm_batch_keep_all(out, result);
+    *column = result->columns[0];
+    sm_batch_release(result);
+    return SM_OK;
+}
+
 static sm_status give_batch(void *ctx, smi_driver *d, int64_t i, sm_error *e)
 {
-    window_run *w = ctx;
+    smi_window_all *w = ctx;
     sm_budget *budget = w->run->env->budget;
     sm_batch *in = NULL, *out = NULL;
     SM_TRY(smi_rows_get(&w->rows, i, budget, &in, e));
@@ -362,9 +351,13 @@ static sm_status give_batch(void *ctx, smi_driver *d, int64_t i, sm_error *e)
         out->columns[c] = in->columns[c];
     }
     for (int32_t k = 0; k < w->node->as.window.n_items && st == SM_OK; k++) {
-        const window_result *r = &w->results[k];
+        const smi_window_result *r = &w->results[k];
         if (r->whole) {
             st = give_whole(w, k, in, out, &out->columns[in->n_columns + k], e);
+            continue;
+        }
+        if (r->by_batch.n > 0) {
+            st = give_spilled(w, r, i, out, &out->columns[in->n_columns + k], e);
             continue;
         }
         const sm_type *type = w->node->as.window.items[k].call->type;
@@ -386,11 +379,18 @@ static sm_status give_batch(void *ctx, smi_driver *d, int64_t i, sm_error *e)
     return smi_give(d, w->node, d->pipe->first, out, e);
 }
 
+/* Do keys, arguments and the order of all rows leave too little? */
+static bool is_large(const smi_window_all *w, const sm_window_item *item)
+{
+    const int32_t n = item->n_partition + item->n_order + item->call->n_args;
+    return smi_is_short(w->run, (size_t)w->rows.n_rows * (size_t)(48 + 16 * n));
+}
+
 sm_status smi_window_run(smi_run *run, const sm_plan_node *node, smi_op *next, smi_end *end,
                          uint64_t *turn, sm_error *e)
 {
     /* The rows are the query's own: the output shares them with whoever keeps it. */
-    window_run w = {
+    smi_window_all w = {
         .run = run, .node = node, .budget = sm_budget_new(run->env->budget, "window", 0)};
     smi_end *collect = smi_collect_new(run, run->env->budget, node, node->inputs[0]->schema);
     sm_status st = smi_run_into(run, node->inputs[0], NULL, collect, e);
@@ -400,11 +400,13 @@ sm_status smi_window_run(smi_run *run, const sm_plan_node *node, smi_op *next, s
     for (int64_t b = 0; b < w.rows.n; b++) {
         w.first[b + 1] = w.first[b] + w.rows.items[b].n_rows;
     }
-    w.results = SM_NEW_ARRAY(run->arena, window_result, node->as.window.n_items + 1);
+    w.results = SM_NEW_ARRAY(run->arena, smi_window_result, node->as.window.n_items + 1);
     st = st == SM_OK ? run_wholes(&w, e) : st;
     for (int32_t i = 0; i < node->as.window.n_items && st == SM_OK; i++) {
         if (!w.results[i].whole) {
-            st = run_item(&w, &node->as.window.items[i], &w.results[i], e);
+            const sm_window_item *item = &node->as.window.items[i];
+            st = is_large(&w, item) ? smi_window_spilled(&w, item, &w.results[i], e)
+                                    : run_item(&w, item, &w.results[i], e);
         }
     }
     if (st == SM_OK) {
@@ -415,6 +417,7 @@ sm_status smi_window_run(smi_run *run, const sm_plan_node *node, smi_op *next, s
     st = smi_within_operator(st, "OVER (…)", w.budget, e);
     for (int32_t i = 0; i < node->as.window.n_items; i++) {
         smi_batches_release(&w.results[i].blocks);
+        smi_rows_release(&w.results[i].by_batch);
         sm_block_release(w.results[i].where);
         if (w.results[i].whole) {
             node->as.window.items[i].call->fn->whole->end(w.results[i].whole);

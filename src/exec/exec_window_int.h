@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * exec/exec_window_int.h: what exec_window.c (keys and results in memory) and exec_window_spill.c
+ * (on disk) share. */
+#ifndef SM_EXEC_WINDOW_INT_H
+#define SM_EXEC_WINDOW_INT_H
+
+#include "exec/exec_sorter_int.h"
+
+#define SMI_WINDOW_BLOCK                                                                           \
+    16384 /* rows that are looked at together, at least, if there are so many */
+
+/* One function's results. */
+typedef struct smi_window_result {
+    smi_batches blocks; /* one column each */
+    sm_block *where;    /* smi_ref of each input row, in input order */
+    void *whole;        /* OVER (): what the function made of all rows, instead */
+    const sm_type *arg; /* then: a struct of its argument */
+    bool wants_pass;
+    smi_rows by_batch; /* spilled: the results of each input batch, instead */
+} smi_window_result;
+
+typedef struct smi_window_all {
+    smi_run *run;
+    const sm_plan_node *node;
+    sm_budget *budget;
+    smi_rows rows;
+    int64_t *first;           /* number of each input batch's first row */
+    _Atomic int64_t spent_ns; /* over all threads */
+    smi_window_result *results;
+} smi_window_all;
+
+/* One function at work. */
+typedef struct smi_window_job {
+    smi_window_all *w;
+    const sm_window_item *item;
+    smi_batches wide;   /* keys and arguments, beside w->rows */
+    smi_sort_spec spec; /* over `wide` */
+    const smi_sort_row *order;
+    const sm_type *args;   /* schema of the arguments */
+    const sm_type *result; /* a struct of the result alone */
+    int64_t *block_first;  /* of sorted rows; one more at the end */
+    sm_batch **blocks;
+} smi_window_job;
+
+/* Makes the job of a function: its expressions, the keys first, in *exprs; their schema; spec. */
+void smi_window_prepare(smi_window_job *job, const sm_expr ***exprs, const sm_type **schema);
+/* Block b of the sorted rows of a job (ctx), whole partitions, to its blocks[b]. For sm_pool_for. */
+sm_status smi_window_block(void *ctx, int64_t b, sm_error *e);
+/* One function by way of sorted runs on disk. */
+sm_status smi_window_spilled(smi_window_all *w, const sm_window_item *item,
+                             smi_window_result *result, sm_error *e) SM_MUST_USE;
+
+#endif
