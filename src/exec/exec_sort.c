@@ -319,7 +319,6 @@ typedef struct sort_end {
 static smi_sort_spec spec_of(const sort_end *s, const smi_batches *rows)
 {
     return (smi_sort_spec){.rows = rows,
-                           .node = s->node,
                            .keys = s->node->as.sort.keys,
                            .n_keys = s->node->as.sort.n_keys,
                            .first = s->n_payload,
