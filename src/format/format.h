@@ -92,7 +92,8 @@ typedef struct sm_morsel {
     /* The part of ranges[0] that is this morsel's own (text: it may read beyond to end its last
      * line); counted once for the file's hash and for progress. Parquet: ignored. */
     sm_byte_range own;
-    int32_t part; /* parquet: the row group */
+    int32_t part;      /* parquet: the row group */
+    const void *pages; /* parquet: which of its pages are read; NULL: all */
 } sm_morsel;
 
 /* ---- what reading gives ---------------------------------------------------------------------- */

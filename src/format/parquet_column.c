@@ -69,9 +69,10 @@ static bool can_dict(const smi_pq_column *c)
 }
 
 void smi_pq_column_init(smi_pq_column *c, const smi_pq_node *node, const sm_type *type,
-                        smi_pq_press *press, smi_pq_codec codec, bool may_dict)
+                        smi_pq_press *press, smi_pq_codec codec, bool may_dict, sm_budget *budget)
 {
     *c = (smi_pq_column){
+        .mem = sm_arena_new(budget),
         .node = node,
         .type = type,
         .press = press,
@@ -81,6 +82,7 @@ void smi_pq_column_init(smi_pq_column *c, const smi_pq_node *node, const sm_type
     };
     smi_pq_dict_init(&c->dict, c->stage == SMI_PQ_STAGE_TEXT ? 0 : staged_bytes(c));
     smi_pq_seen_init(&c->seen, type);
+    smi_pq_seen_init(&c->page_seen, type);
     c->dict_state = can_dict(c) ? SMI_PQ_DICT_TRIED : SMI_PQ_DICT_OFF;
 }
 
@@ -88,7 +90,7 @@ void smi_pq_column_init(smi_pq_column *c, const smi_pq_node *node, const sm_type
     {                                                                                              \
         &(c)->defs, &(c)->reps, &(c)->codes, &(c)->plain, &(c)->lens, &(c)->staged, &(c)->index,   \
             &(c)->memo, &(c)->map, &(c)->raw, &(c)->out, &(c)->dict_out, &(c)->try_a, &(c)->try_b, \
-            &(c)->packed                                                                           \
+            &(c)->packed, &(c)->heads                                                              \
     }
 
 void smi_pq_column_release(smi_pq_column *c)
@@ -99,6 +101,9 @@ void smi_pq_column_release(smi_pq_column *c)
     }
     smi_pq_dict_release(&c->dict);
     smi_pq_seen_release(&c->seen);
+    smi_pq_seen_release(&c->page_seen);
+    sm_arena_free(c->mem);
+    c->mem = NULL;
     sm_free(c->pages);
     c->pages = NULL;
     c->n_pages = c->pages_cap = 0;
@@ -120,6 +125,9 @@ void smi_pq_column_reset(smi_pq_column *c)
     sm_buf_reset(&c->dict_out);
     smi_pq_dict_reset(&c->dict);
     smi_pq_seen_reset(&c->seen);
+    sm_buf_reset(&c->heads);
+    c->done = NULL; /* it lives on for the page index */
+    c->n_done = c->done_cap = c->n_pressed = 0;
     c->dict_state = can_dict(c) ? SMI_PQ_DICT_TRIED : SMI_PQ_DICT_OFF;
     c->has_coded_pages = c->has_choice = false;
     c->encodings = 0;
@@ -300,23 +308,14 @@ static void append_plain(smi_pq_column *c, const void *staged, int64_t n)
     }
 }
 
-/* The texts of the dictionary's entries are seen once, when it ends. */
-static void see_dictionary(smi_pq_column *c)
-{
-    if (c->stage != SMI_PQ_STAGE_TEXT) {
-        return;
-    }
-    for (uint32_t i = 0; i < c->dict.n; i++) {
-        const sm_str s = smi_pq_dict_text(&c->dict, i);
-        smi_pq_seen_add(&c->seen, &s, 1);
-    }
-}
-
 /* Goes on without dictionary: the page's codes become values. */
 static void leave_dictionary(smi_pq_column *c)
 {
     const uint32_t *codes = (const uint32_t *)(const void *)c->codes.data;
     const int64_t n = (int64_t)(c->codes.len / sizeof(uint32_t));
+    if (c->stage == SMI_PQ_STAGE_TEXT && n > 0) {
+        smi_pq_seen_codes(&c->page_seen, &c->dict, codes, n, &c->heads);
+    }
     for (int64_t i = 0; i < n; i++) {
         if (c->stage == SMI_PQ_STAGE_TEXT) {
             const sm_str s = smi_pq_dict_text(&c->dict, codes[i]);
@@ -328,7 +327,6 @@ static void leave_dictionary(smi_pq_column *c)
     sm_buf_reset(&c->codes);
     c->dict_state = SMI_PQ_DICT_OFF;
     if (!c->has_coded_pages) {
-        see_dictionary(c);
         smi_pq_dict_reset(&c->dict);
     }
 }
@@ -337,7 +335,7 @@ static void append_values(smi_pq_column *c, const void *staged, int64_t n)
 {
     int64_t done = 0;
     if (c->stage != SMI_PQ_STAGE_TEXT) {
-        smi_pq_seen_add(&c->seen, staged, n);
+        smi_pq_seen_add(&c->page_seen, staged, n);
     }
     if (c->dict_state != SMI_PQ_DICT_OFF) {
         uint32_t *codes =
@@ -352,7 +350,7 @@ static void append_values(smi_pq_column *c, const void *staged, int64_t n)
     const void *rest = (const uint8_t *)staged + done * staged_bytes(c);
     if (done < n) {
         if (c->stage == SMI_PQ_STAGE_TEXT) {
-            smi_pq_seen_add(&c->seen, rest, n - done);
+            smi_pq_seen_add(&c->page_seen, rest, n - done);
         }
         append_plain(c, rest, n - done);
     }
@@ -504,6 +502,23 @@ static void decide(smi_pq_column *c)
     }
 }
 
+/* What the page index will say, and the chunk's statistics with it. */
+static void note_page(smi_pq_column *c, const smi_pq_raw_page *p, bool is_coded)
+{
+    if (is_coded && c->stage == SMI_PQ_STAGE_TEXT) {
+        smi_pq_seen_codes(&c->page_seen, &c->dict, (const uint32_t *)(const void *)c->codes.data,
+                          c->n_values, &c->heads);
+    }
+    c->page_seen.n_nulls = p->n_nulls;
+    c->done = sm_arena_grow(c->mem, c->done, c->n_done, &c->done_cap, sizeof(*c->done));
+    smi_pq_written_page *done = &c->done[c->n_done++];
+    *done = (smi_pq_written_page){
+        .n_rows = p->n_rows, .is_null = c->n_values == 0, .has_nan = c->page_seen.has_nan};
+    smi_pq_seen_stats(&c->page_seen, c->node, c->mem, &done->stats);
+    smi_pq_seen_merge(&c->seen, &c->page_seen);
+    smi_pq_seen_reset(&c->page_seen);
+}
+
 static sm_status close_page(smi_pq_column *c, sm_error *e)
 {
     if (c->n_levels == 0) {
@@ -545,7 +560,7 @@ static sm_status close_page(smi_pq_column *c, sm_error *e)
     }
     c->n_pages++;
     c->chunk_levels += c->n_levels;
-    c->seen.n_nulls += p->n_nulls;
+    note_page(c, p, is_coded);
     c->n_levels = c->n_rows = c->n_values = 0;
     c->has_left = false;
     sm_buf *const page[] = {&c->defs, &c->reps, &c->codes, &c->plain, &c->lens};
@@ -715,6 +730,7 @@ static sm_status press_page(smi_pq_column *c, const smi_pq_raw_page *p, sm_error
     append_bytes(&c->out, levels, n_levels);
     append_bytes(&c->out, values, packed);
     c->encodings |= 1u << p->encoding | 1u << SMI_PQ_RLE;
+    c->done[c->n_pressed++].bytes = c->out.len - before;
     return SM_OK;
 }
 
@@ -770,7 +786,6 @@ sm_status smi_pq_column_end(smi_pq_column *c, sm_error *e)
     SM_TRY(close_page(c, e));
     SM_TRY(smi_pq_column_press(c, e));
     if (c->has_coded_pages) {
-        see_dictionary(c);
         SM_TRY(press_dictionary(c, e));
     }
     return SM_OK;

@@ -63,6 +63,8 @@ bool smi_thrift_bool(smi_thrift_in *in, smi_thrift_type type);
 sm_str smi_thrift_binary(smi_thrift_in *in, smi_thrift_type type); /* borrowed */
 /** Enters a list: its length, at most the bytes that are left, its elements of type `element`. */
 int64_t smi_thrift_list(smi_thrift_in *in, smi_thrift_type type, smi_thrift_type element);
+/** An element of a list of SMI_T_TRUE, which stands for booleans: a byte. */
+bool smi_thrift_list_bool(smi_thrift_in *in);
 /** Fails unless the field is a struct; then fields follow. */
 void smi_thrift_struct(smi_thrift_in *in, smi_thrift_type type);
 void smi_thrift_skip(smi_thrift_in *in, smi_thrift_type type);
@@ -85,6 +87,8 @@ void smi_thrift_end(smi_thrift_out *o);
 void smi_thrift_put_list(smi_thrift_out *o, int16_t id, smi_thrift_type element, int64_t n);
 /** Elements of a list: */
 void smi_thrift_element_i32(smi_thrift_out *o, int32_t v);
+void smi_thrift_element_i64(smi_thrift_out *o, int64_t v);
+void smi_thrift_element_bool(smi_thrift_out *o, bool v); /* of SMI_T_TRUE */
 void smi_thrift_element_binary(smi_thrift_out *o, sm_str v);
 
 /* ---- the footer (parquet_meta.c) ------------------------------------------------------------- */
@@ -179,12 +183,17 @@ typedef struct smi_pq_stats {
     bool min_is_cut, max_is_cut; /* written only: not exact */
 } smi_pq_stats;
 
+typedef struct smi_pq_span { /* of the file */
+    uint64_t off_bytes, len;
+} smi_pq_span;
+
 typedef struct smi_pq_chunk {
     smi_pq_codec codec;
     int64_t n_values; /* levels, nulls included */
     uint64_t off_bytes;
     size_t size_bytes; /* of all its pages, within the file */
     smi_pq_stats stats;
+    smi_pq_span column_index, offset_index; /* len 0: none, or not within the file */
 } smi_pq_chunk;
 
 typedef struct smi_pq_group {
@@ -206,6 +215,13 @@ typedef struct smi_pq_footer {
 sm_status smi_pq_footer_read(sm_blob *blob, sm_arena *a, smi_pq_footer **out,
                              sm_error *e) SM_MUST_USE;
 
+typedef struct smi_pq_written_page {
+    int64_t n_rows;
+    size_t bytes; /* with its header */
+    bool is_null, has_nan;
+    smi_pq_stats stats;
+} smi_pq_written_page;
+
 /* A chunk that has been written. */
 typedef struct smi_pq_written_chunk {
     const smi_pq_node *node;
@@ -217,6 +233,9 @@ typedef struct smi_pq_written_chunk {
     uint64_t dictionary_off, data_off; /* dictionary_off 0: none */
     uint64_t compressed_bytes, plain_bytes;
     smi_pq_stats stats;
+    const smi_pq_written_page *pages; /* data pages; until the file is written */
+    int64_t n_pages;
+    smi_pq_span index[2]; /* ColumnIndex and OffsetIndex */
 } smi_pq_written_chunk;
 
 typedef struct smi_pq_written_group {
@@ -227,6 +246,25 @@ typedef struct smi_pq_written_group {
 /** Appends footer, its length and the magic. */
 void smi_pq_footer_write(const smi_pq_node *root, const smi_pq_written_group *groups,
                          int64_t n_groups, int32_t n_leaves, int64_t n_rows, sm_buf *out);
+
+/* ---- the page index (parquet_index.c) -------------------------------------------------------- */
+
+/* Data pages of a chunk. */
+typedef struct smi_pq_index {
+    int64_t n_pages;
+    uint64_t *off_bytes, *bytes;
+    int64_t *first_row;  /* of the row group; one more at the end */
+    smi_pq_stats *stats; /* NULL: not known */
+} smi_pq_index;
+
+/** Appends the indexes of all chunks, the first at off_bytes of the file, and notes where they
+ * stand. */
+void smi_pq_index_write(smi_pq_written_group *groups, int64_t n_groups, int32_t n_leaves,
+                        uint64_t off_bytes, sm_buf *out);
+/** The index of a chunk from bytes of the file, those of the span `at` (strings are borrowed from
+ * them); wants_ends: stats too. false where there is none that can be used. */
+bool smi_pq_index_read(const smi_pq_chunk *c, int64_t n_rows, const uint8_t *bytes, smi_pq_span at,
+                       bool wants_ends, sm_arena *a, smi_pq_index *out);
 
 /* ---- schemas (parquet_schema.c) -------------------------------------------------------------- */
 
@@ -346,11 +384,20 @@ typedef struct smi_pq_page {
     sm_block *block; /* all of these lie in it; borrowed from the pages */
 } smi_pq_page;
 
+/* Some whole pages in memory. */
+typedef struct smi_pq_piece {
+    sm_block *block; /* borrowed */
+    const uint8_t *bytes;
+    size_t len;
+    uint64_t off_bytes; /* in the file, for messages */
+} smi_pq_piece;
+
 /* The pages of a chunk, one after another. */
 typedef struct smi_pq_pages {
     sm_block *source; /* borrowed */
     const uint8_t *p, *end;
     const uint8_t *start;
+    smi_pq_piece then;  /* goes on here; len 0: no */
     const char *file;   /* for messages */
     uint64_t off_bytes; /* of start in the file, likewise */
     smi_pq_codec codec;
@@ -422,7 +469,8 @@ typedef struct smi_pq_leaf {
     smi_pq_raw raw;
     int value_bytes; /* after conversion; BOOL: 1 */
     smi_pq_pages pages;
-    int64_t chunk_left; /* levels in pages not begun */
+    int64_t chunk_levels; /* in all pages that are read */
+    int64_t chunk_left;   /* levels in pages not begun */
 
     /* the page */
     int64_t page_left; /* levels not read */
@@ -465,8 +513,10 @@ typedef struct smi_pq_leaf_source {
     const smi_pq_node *node;
     const smi_pq_chunk *chunk;
     const smi_pq_convert *convert; /* NULL: only levels are wanted */
-    sm_block *block;               /* borrowed for as long as the leaf reads */
-    const uint8_t *bytes;          /* the chunk, in the block */
+    /* The chunk; or of its pages the dictionary (len 0: none) and some data pages with n_levels.
+     * The blocks are borrowed for as long as the leaf reads. */
+    smi_pq_piece first, then;
+    int64_t n_levels;
     const char *file;
 } smi_pq_leaf_source;
 
@@ -503,7 +553,9 @@ sm_status smi_pq_assemble(const smi_pq_shape *shape, smi_pq_leaf *const *leaves,
  * borrowed from the footer. */
 void smi_pq_stats_range(const smi_pq_footer *f, const smi_pq_group *g, const smi_pq_shape *shape,
                         sm_range *out);
-
+/** The same of one page of a leaf, of n_rows rows. */
+void smi_pq_page_range(const smi_pq_footer *f, const smi_pq_stats *page, int64_t n_rows,
+                       const smi_pq_shape *shape, sm_range *out);
 /* What has been seen of a leaf's values, exactly; strings whole. */
 typedef struct smi_pq_seen {
     const sm_type *type;
@@ -552,6 +604,10 @@ int64_t smi_pq_dict_codes(smi_pq_dict *d, const void *values, int64_t n, uint32_
 /** Would all of these texts fit besides, were they new? */
 bool smi_pq_dict_has_room(const smi_pq_dict *d, const sm_column *texts);
 sm_str smi_pq_dict_text(const smi_pq_dict *d, uint32_t code);
+
+/** Texts that come by code: those of n > 0 codes. heads: scratch, kept with the dictionary. */
+void smi_pq_seen_codes(smi_pq_seen *s, const smi_pq_dict *d, const uint32_t *codes, int64_t n,
+                       sm_buf *heads);
 
 /* ---- a leaf being written (parquet_column.c) ------------------------------------------------- */
 
@@ -605,6 +661,10 @@ typedef struct smi_pq_column {
     sm_buf raw;             /* encoded pages */
     smi_pq_raw_page *pages;
     int64_t n_pages, pages_cap;
+    sm_arena *mem;             /* of what the page index will say */
+    smi_pq_written_page *done; /* all data pages of the chunk; bytes of those pressed */
+    int64_t n_done, done_cap, n_pressed;
+    sm_buf heads;                /* dictionary: the first 8 bytes of each text, as it sorts */
     sm_buf out;                  /* compressed pages with their headers */
     sm_buf dict_out;             /* the dictionary's page */
     sm_buf try_a, try_b, packed; /* scratch */
@@ -612,10 +672,11 @@ typedef struct smi_pq_column {
     uint64_t plain_bytes; /* of pages and headers before compression */
     int64_t chunk_levels;
     smi_pq_seen seen;
+    smi_pq_seen page_seen; /* not of text by code */
 } smi_pq_column;
 
 void smi_pq_column_init(smi_pq_column *c, const smi_pq_node *node, const sm_type *type,
-                        smi_pq_press *press, smi_pq_codec codec, bool may_dict);
+                        smi_pq_press *press, smi_pq_codec codec, bool may_dict, sm_budget *budget);
 void smi_pq_column_release(smi_pq_column *c);
 size_t smi_pq_column_memory(const smi_pq_column *c);
 /** Rows first … first + n − 1 of a column that stands at the top. */

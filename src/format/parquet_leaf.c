@@ -65,6 +65,7 @@ sm_status smi_pq_alloc_bits(sm_batch *into, int64_t n, uint8_t **out, sm_error *
     return SM_OK;
 }
 
+/* NOLINTBEGIN(bugprone-macro-parentheses): a type takes no parentheses */
 #define SPREAD(name, type)                                                                         \
     static void name(const type *in, type *out, const uint8_t *bits, int64_t first, int64_t n,     \
                      int64_t n_set)                                                                \
@@ -83,6 +84,7 @@ SPREAD(spread_4, uint32_t)
 SPREAD(spread_8, uint64_t)
 SPREAD(spread_16, unsigned __int128)
 #undef SPREAD
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 void smi_pq_spread(const void *in, void *out, int value_bytes, const uint8_t *bits, int64_t first,
                    int64_t n, int64_t n_set)
@@ -506,6 +508,7 @@ static sm_status read_codes(smi_pq_leaf *l, int64_t n, uint32_t *out, sm_error *
     return SM_OK;
 }
 
+/* NOLINTBEGIN(bugprone-macro-parentheses): a type takes no parentheses */
 #define LOOK_UP(type)                                                                              \
     do {                                                                                           \
         const type *const entries = (const type *)(const void *)l->dict_values->data;              \
@@ -514,6 +517,7 @@ static sm_status read_codes(smi_pq_leaf *l, int64_t n, uint32_t *out, sm_error *
             to[i] = entries[codes[i]];                                                             \
         }                                                                                          \
     } while (0)
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 static void look_up(const smi_pq_leaf *l, const uint32_t *codes, int64_t n, void *out)
 {
@@ -568,7 +572,7 @@ static void set_values(smi_pq_leaf *l, const smi_pq_page *page)
 
 static sm_status load_dictionary(smi_pq_leaf *l, const smi_pq_page *page, sm_error *e)
 {
-    if (l->dict_values || l->chunk_left != l->chunk->n_values) {
+    if (l->dict_values || l->chunk_left != l->chunk_levels) {
         return corrupt(l, e, "a dictionary that is not the first page");
     }
     if (!l->convert) {
@@ -862,7 +866,7 @@ sm_status smi_pq_leaf_flat(smi_pq_leaf *l, int64_t n_rows, sm_batch *into, sm_co
         SM_TRY(plain_rows(l, n_rows, rows, validity, done, &n_set, e));
     }
     out->validity = n_set < n_rows ? validity : NULL;
-    if (done == n_rows) {
+    if (done >= n_rows) {
         return give_coded(l, codes, out, e);
     }
     out->values = rows;
@@ -992,14 +996,15 @@ void smi_pq_leaf_begin(smi_pq_leaf *l, const smi_pq_leaf_source *from, smi_pq_co
     l->budget = budget;
     l->raw = smi_pq_raw_of(node->physical);
     l->value_bytes = convert ? smi_pq_convert_bytes(convert) : 0;
-    l->chunk_left = chunk->n_values;
+    l->chunk_left = l->chunk_levels = from->n_levels;
     l->pages = (smi_pq_pages){
-        .source = from->block,
-        .p = from->bytes,
-        .start = from->bytes,
-        .end = from->bytes + chunk->size_bytes,
+        .source = from->first.block,
+        .p = from->first.bytes,
+        .start = from->first.bytes,
+        .end = from->first.bytes + from->first.len,
+        .then = from->then,
         .file = from->file,
-        .off_bytes = chunk->off_bytes,
+        .off_bytes = from->first.off_bytes,
         .codec = chunk->codec,
         .max_def = node->max_def,
         .max_rep = node->max_rep,

@@ -326,12 +326,21 @@ static sm_status read_chunk_meta(meta_in *m, smi_thrift_type type, const smi_pq_
     return SM_OK;
 }
 
+/* Nothing where it is not within the file. */
+static smi_pq_span index_span(const meta_in *m, int64_t off, int64_t len)
+{
+    const bool is_within = off > 0 && len > 0 && (uint64_t)off <= m->pages_end &&
+                           (uint64_t)len <= m->pages_end - (uint64_t)off;
+    return is_within ? (smi_pq_span){(uint64_t)off, (uint64_t)len} : (smi_pq_span){0};
+}
+
 static sm_status read_chunk(meta_in *m, const smi_pq_node *leaf, smi_pq_chunk *c)
 {
     smi_thrift_in *in = &m->in;
     int16_t id = 0;
     smi_thrift_type type;
     bool has_meta = false;
+    int64_t index[4] = {0}; /* OffsetIndex: offset, length; ColumnIndex: the same */
     c->stats.n_nulls = c->stats.n_nans = -1;
     while (smi_thrift_field(in, &id, &type)) {
         if (id == 1) {
@@ -342,11 +351,15 @@ static sm_status read_chunk(meta_in *m, const smi_pq_node *leaf, smi_pq_chunk *c
         } else if (id == 3) {
             has_meta = true;
             SM_TRY(read_chunk_meta(m, type, leaf, c));
+        } else if (id >= 4 && id <= 7) {
+            index[id - 4] = smi_thrift_i64(in, type);
         } else {
             m->is_encrypted = m->is_encrypted || id == 8 || id == 9;
             smi_thrift_skip(in, type);
         }
     }
+    c->offset_index = index_span(m, index[0], index[1]);
+    c->column_index = index_span(m, index[2], index[3]);
     if (in->failed || (!has_meta && !m->is_encrypted)) {
         return sm_fail(m->e, SM_CORRUPT, "footer is damaged in a chunk of column \"%.*s\"",
                        SM_STR_ARG(leaf->name));
@@ -666,6 +679,14 @@ static void put_chunk(smi_thrift_out *o, const smi_pq_written_chunk *c)
     }
     put_stats(o, 12, &c->stats);
     smi_thrift_end(o);
+    if (c->index[1].len > 0) {
+        smi_thrift_put_i64(o, 4, (int64_t)c->index[1].off_bytes);
+        smi_thrift_put_i32(o, 5, (int32_t)c->index[1].len);
+    }
+    if (c->index[0].len > 0) {
+        smi_thrift_put_i64(o, 6, (int64_t)c->index[0].off_bytes);
+        smi_thrift_put_i32(o, 7, (int32_t)c->index[0].len);
+    }
     smi_thrift_end(o);
 }
 

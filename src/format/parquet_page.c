@@ -391,9 +391,22 @@ static sm_status read_body(smi_pq_pages *p, const page_header *h, const uint8_t 
     return SM_OK;
 }
 
+/* Are there bytes of pages? Goes on to the second piece at the end of the first. */
+static bool has_more(smi_pq_pages *p)
+{
+    if (p->p == p->end && p->then.len > 0) {
+        p->source = p->then.block;
+        p->p = p->start = p->then.bytes;
+        p->end = p->start + p->then.len;
+        p->off_bytes = p->then.off_bytes;
+        p->then.len = 0;
+    }
+    return p->p < p->end;
+}
+
 sm_status smi_pq_pages_next(smi_pq_pages *p, smi_pq_page *out, sm_error *e)
 {
-    while (p->p < p->end) {
+    while (has_more(p)) {
         page_header h;
         smi_thrift_in in = {.p = p->p, .end = p->end};
         if (!read_header(&in, &h)) {

@@ -25,7 +25,7 @@ static sm_value value_at(const sm_type *t, const void *p)
     sm_value v = {.type = t};
     switch (t->id) {
     case SM_TYPE_I8:
-        v.as.i = *(const int8_t *)p;
+        v.as.i = *(const int8_t *)p; /* NOLINT(bugprone-signed-char-misuse): a number */
         break;
     case SM_TYPE_I16:
         v.as.i = *(const int16_t *)p;
@@ -106,23 +106,14 @@ static bool old_order_holds(const smi_pq_node *n)
     return n->logical != SMI_PQ_INTEGER || n->is_signed;
 }
 
-void smi_pq_stats_range(const smi_pq_footer *f, const smi_pq_group *g, const smi_pq_shape *shape,
-                        sm_range *out)
+/* A leaf's values by what is said of n_rows rows. */
+static void range_of(const smi_pq_footer *f, const smi_pq_stats *s, int64_t n_rows,
+                     const smi_pq_shape *shape, sm_range *out)
 {
-    *out = (sm_range){.n_rows = g->n_rows};
-    if (shape->kind == SMI_PQ_SHAPE_MISSING && shape->slot_rep == 0) {
-        out->has_nulls = true;
-        out->n_nulls = g->n_rows;
-        return;
-    }
-    out->may_have_nan = true;
-    if (shape->kind != SMI_PQ_SHAPE_LEAF || shape->slot_rep != 0) {
-        return;
-    }
-    const smi_pq_stats *s = &g->chunks[shape->leaf].stats;
     const smi_pq_convert *c = &shape->convert;
+    *out = (sm_range){.n_rows = n_rows};
     out->may_have_nan = is_float(shape->type) && s->n_nans != 0;
-    if (s->n_nulls >= 0 && s->n_nulls <= g->n_rows) {
+    if (s->n_nulls >= 0 && s->n_nulls <= n_rows) {
         out->has_nulls = true;
         out->n_nulls = s->n_nulls;
     }
@@ -140,6 +131,27 @@ void smi_pq_stats_range(const smi_pq_footer *f, const smi_pq_group *g, const smi
         ((out->has_min && isnan(out->min.as.f)) || (out->has_max && isnan(out->max.as.f)))) {
         out->has_min = out->has_max = false;
     }
+}
+
+void smi_pq_stats_range(const smi_pq_footer *f, const smi_pq_group *g, const smi_pq_shape *shape,
+                        sm_range *out)
+{
+    *out = (sm_range){.n_rows = g->n_rows};
+    if (shape->kind == SMI_PQ_SHAPE_MISSING && shape->slot_rep == 0) {
+        out->has_nulls = true;
+        out->n_nulls = g->n_rows;
+        return;
+    }
+    out->may_have_nan = true;
+    if (shape->kind == SMI_PQ_SHAPE_LEAF && shape->slot_rep == 0) {
+        range_of(f, &g->chunks[shape->leaf].stats, g->n_rows, shape, out);
+    }
+}
+
+void smi_pq_page_range(const smi_pq_footer *f, const smi_pq_stats *page, int64_t n_rows,
+                       const smi_pq_shape *shape, sm_range *out)
+{
+    range_of(f, page, n_rows, shape, out);
 }
 
 /* ---- what the writer has seen ---------------------------------------------------------------- */
@@ -249,6 +261,40 @@ static void see_texts(smi_pq_seen *s, const sm_str *v, int64_t n)
             most = head_of(sm_buf_str(&s->max_text));
         }
     }
+}
+
+/* The heads of entries that are new since the last call. */
+static const uint64_t *heads_of(const smi_pq_dict *d, sm_buf *heads)
+{
+    uint32_t n = (uint32_t)(heads->len / sizeof(uint64_t));
+    uint64_t *to = (uint64_t *)(void *)smi_pq_room(heads, (d->n - n + 1) * sizeof(uint64_t));
+    for (; n < d->n; n++) {
+        *to++ = head_of(smi_pq_dict_text(d, n));
+        heads->len += sizeof(uint64_t);
+    }
+    return (const uint64_t *)(const void *)heads->data;
+}
+
+void smi_pq_seen_codes(smi_pq_seen *s, const smi_pq_dict *d, const uint32_t *codes, int64_t n,
+                       sm_buf *heads)
+{
+    const uint64_t *head = heads_of(d, heads);
+    uint32_t least = codes[0], most = codes[0];
+    for (int64_t i = 1; i < n; i++) {
+        const uint32_t code = codes[i];
+        if (head[code] <= head[least] && code != least &&
+            (head[code] < head[least] ||
+             sm_str_cmp(smi_pq_dict_text(d, code), smi_pq_dict_text(d, least)) < 0)) {
+            least = code;
+        }
+        if (head[code] >= head[most] && code != most &&
+            (head[code] > head[most] ||
+             sm_str_cmp(smi_pq_dict_text(d, code), smi_pq_dict_text(d, most)) > 0)) {
+            most = code;
+        }
+    }
+    see_text(s, smi_pq_dict_text(d, least));
+    see_text(s, smi_pq_dict_text(d, most));
 }
 
 void smi_pq_seen_add(smi_pq_seen *s, const void *values, int64_t n)

@@ -139,11 +139,17 @@ int64_t smi_thrift_list(smi_thrift_in *in, smi_thrift_type type, smi_thrift_type
         return 0;
     }
     const int64_t n = read_list_head(in, &got);
+    got = got == SMI_T_FALSE ? SMI_T_TRUE : got; /* either may stand for booleans */
     if (n > 0 && got != element) {
         in->failed = true;
         return 0;
     }
     return n;
+}
+
+bool smi_thrift_list_bool(smi_thrift_in *in)
+{
+    return read_byte(in) == SMI_T_TRUE;
 }
 
 void smi_thrift_struct(smi_thrift_in *in, smi_thrift_type type)
@@ -324,6 +330,16 @@ void smi_thrift_put_list(smi_thrift_out *o, int16_t id, smi_thrift_type element,
 void smi_thrift_element_i32(smi_thrift_out *o, int32_t v)
 {
     put_zigzag(o, v);
+}
+
+void smi_thrift_element_i64(smi_thrift_out *o, int64_t v)
+{
+    put_zigzag(o, v);
+}
+
+void smi_thrift_element_bool(smi_thrift_out *o, bool v)
+{
+    put_byte(o, v ? SMI_T_TRUE : SMI_T_FALSE);
 }
 
 void smi_thrift_element_binary(smi_thrift_out *o, sm_str v)

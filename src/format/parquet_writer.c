@@ -205,6 +205,8 @@ static sm_status put_chunk(pq_writer *w, out_leaf *l, smi_pq_written_chunk *chun
         .data_off = w->off_bytes + c->dict_out.len,
         .compressed_bytes = c->dict_out.len + c->out.len,
         .plain_bytes = c->plain_bytes,
+        .pages = c->done,
+        .n_pages = c->n_done,
     };
     smi_pq_seen_stats(&c->seen, c->node, w->mem, &chunk->stats);
     if (l->n_steps == 1) {
@@ -431,6 +433,7 @@ static uint64_t writer_bytes(const sm_writer *writer)
 static sm_status queue_footer(pq_writer *w, sm_error *e)
 {
     sm_buf footer = {0};
+    smi_pq_index_write(w->groups, w->n_groups, w->n_leaves, w->off_bytes, &footer);
     smi_pq_footer_write(w->root, w->groups, w->n_groups, w->n_leaves, w->total_rows, &footer);
     const sm_status st = queue_bytes(w, sm_buf_str(&footer), (sm_str){0}, e);
     sm_buf_release(&footer);
@@ -516,7 +519,7 @@ static void add_leaf(pathfinder *p, const smi_pq_node *node, const sm_type *type
 {
     pq_writer *w = p->w;
     out_leaf *l = &w->leaves[p->next_leaf++];
-    smi_pq_column_init(&l->column, node, type, w->press, w->codec, p->opts->dictionary);
+    smi_pq_column_init(&l->column, node, type, w->press, w->codec, p->opts->dictionary, w->budget);
     l->top = p->top;
     l->n_steps = p->n_steps;
     l->steps = SM_NEW_ARRAY(w->mem, path_step, p->n_steps);
