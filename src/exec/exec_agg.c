@@ -485,7 +485,8 @@ static sm_status pack_batch(smi_agg *a, smi_agg_morsel *m, sm_batch *rows, sm_er
         return SM_OK;
     }
     m->packed = m->packed ? m->packed : smi_pack_table_new(a->pack, a->budget);
-    const sm_status st = smi_pack_add(m->packed, packed, 0, SMI_PARTS, e);
+    const smi_packed *const one[] = {packed};
+    const sm_status st = smi_pack_add(m->packed, one, 1, 0, SMI_PARTS, e);
     smi_packed_free(packed);
     return st;
 }

@@ -169,19 +169,6 @@ static sm_status fold_groups(smi_agg *a, smi_part *part, const smi_chunk *c, con
     return SM_OK;
 }
 
-static sm_status fold_packed(smi_agg *a, smi_part *part, const smi_chunk *head, int32_t p,
-                             sm_error *e)
-{
-    for (const smi_chunk *c = head; c; c = c->next) {
-        if (c->packed->first[p] == c->packed->first[p + 1]) {
-            continue;
-        }
-        part->packed = part->packed ? part->packed : smi_pack_table_new(a->pack, a->tables);
-        SM_TRY(smi_pack_add(part->packed, c->packed, p, p + 1, e));
-    }
-    return SM_OK;
-}
-
 sm_status smi_agg_fold_into(smi_agg *a, smi_part *part, const smi_chunk *head, int32_t p,
                             sm_error *e)
 {
@@ -215,8 +202,17 @@ sm_status smi_agg_fold_into(smi_agg *a, smi_part *part, const smi_chunk *head, i
 typedef struct fold_job {
     smi_agg *agg;
     const smi_chunk *head;
+    const smi_packed **packed; /* of those chunks */
+    int64_t n_packed;
     bool is_spilling;
 } fold_job;
+
+static sm_status fold_packed(const fold_job *job, smi_part *part, int32_t p, sm_error *e)
+{
+    smi_agg *a = job->agg;
+    part->packed = part->packed ? part->packed : smi_pack_table_new(a->pack, a->tables);
+    return smi_pack_add(part->packed, job->packed, job->n_packed, p, p + 1, e);
+}
 
 static sm_status fold_part(void *ctx, int64_t p, sm_error *e)
 {
@@ -227,17 +223,36 @@ static sm_status fold_part(void *ctx, int64_t p, sm_error *e)
         return sm_fail(e, SM_INTERRUPTED, "interrupted");
     }
     const sm_status st = job->is_spilling ? smi_agg_put(a, (int32_t)p, job->head, a->n_folds, e)
-                         : a->pack        ? fold_packed(a, &a->parts[p], job->head, (int32_t)p, e)
+                         : a->pack        ? fold_packed(job, &a->parts[p], (int32_t)p, e)
                                    : smi_agg_fold_into(a, &a->parts[p], job->head, (int32_t)p, e);
     atomic_fetch_add(&a->fold_ns, sm_monotonic_ns() - start_ns);
     return st;
+}
+
+/* The records of a list of chunks, allocated. */
+static int64_t list_packed(const smi_chunk *head, const smi_packed ***out)
+{
+    int64_t n = 0;
+    for (const smi_chunk *c = head; c; c = c->next) {
+        n++;
+    }
+    *out = sm_alloc((size_t)(n + 1) * sizeof(**out));
+    n = 0;
+    for (const smi_chunk *c = head; c; c = c->next) {
+        (*out)[n++] = c->packed;
+    }
+    return n;
 }
 
 sm_status smi_agg_fold(smi_agg *a, smi_chunks *some, sm_error *e)
 {
     fold_job job = {.agg = a, .head = some->head};
     SM_TRY(smi_agg_check_memory(a, &job.is_spilling, e));
+    if (a->pack) {
+        job.n_packed = list_packed(some->head, &job.packed);
+    }
     const sm_status st = sm_pool_for(a->run->env->pool, SMI_PARTS, fold_part, &job, e);
+    sm_free(job.packed);
     a->n_folds++; /* one fold at a time */
     if (job.is_spilling) {
         smi_agg_keep(a, some);

@@ -89,14 +89,14 @@ static sm_status put_packed(smi_agg *a, int32_t p, smi_part *part, const smi_chu
     sm_status st = SM_OK;
     for (const smi_chunk *c = head; c && st == SM_OK;) {
         int64_t n = 0;
-        const bool is_groups = c->packed->is_groups;
+        const smi_pack_kind kind = c->packed->kind;
         smi_agg_piece piece = {.ordinal = c->ordinal, .seq = seq++};
         do {
             if (has_records(c->packed, p)) {
                 list[n++] = c->packed;
             }
             c = c->next;
-        } while (c && c->packed->is_groups == is_groups && !c->starts_run);
+        } while (c && c->packed->kind == kind && !c->starts_run);
         if (n > 0) {
             st = smi_pack_put(a->pack, list, n, p, a->spill, &piece.is.packed, e);
             add_piece(a, part, &piece);
@@ -159,7 +159,8 @@ static sm_status get_packed(smi_agg *a, int32_t p, smi_part *part, smi_agg_piece
     smi_packed *records = NULL;
     part->packed = part->packed ? part->packed : smi_pack_table_new(a->pack, a->tables);
     SM_TRY(smi_pack_get(a->pack, &piece->is.packed, p, a->spill, a->budget, &records, e));
-    const sm_status st = smi_pack_add(part->packed, records, p, p + 1, e);
+    const smi_packed *const one[] = {records};
+    const sm_status st = smi_pack_add(part->packed, one, 1, p, p + 1, e);
     smi_packed_free(records);
     smi_spill_drop(a->spill, &piece->is.packed.extent);
     return st;

@@ -10,7 +10,8 @@
  * Row      keys, each 8 bytes (16 where a string: a view, whose reference is a pointer)
  *          u32 high half of the hash, u32 mask: bit i: aggregate i takes the row (its FILTER holds
  *            and its argument is there); bit 24 + k: key k is NULL
- *          arguments, 8 bytes each: those of all aggregates, each expression once
+ *          arguments, 8 bytes each, or 4 where all of a batch fit: those of all aggregates, each
+ *            expression once
  * Group    keys   u64 mask as above: bit i: aggregate i has a value   states
  *          sum: 8 bytes, modulo 2^64; how often it ran over stands in a list, for that is rare
  *          count, min, max: 8 bytes   count(DISTINCT): 64 bits for the values from a base on that
@@ -95,11 +96,34 @@ static bool add_item(smi_pack *k, const sm_agg_item *item)
     it->call = item->call;
     it->arg = arg ? place_of(k->args, &k->n_args, arg) : -1;
     it->rule = item->filter ? place_of(k->rules, &k->n_rules, item->filter) : -1;
-    it->word = k->group_words;
-    k->group_words += it->op == OP_DISTINCT ? 2 : 1;
     atomic_init(&it->base, INT64_MIN);
     k->n_items++;
     return true;
+}
+
+/* Where the states stand: those that every row changes first, so that few rows touch more of a group
+ * than its hot words; last those that hardly any row changes. */
+static void place_states(smi_pack *k)
+{
+    enum { LINE_WORDS = 8 };
+    k->group_words = k->key_words + 1;
+    for (int with_rule = 0; with_rule <= 1; with_rule++) {
+        for (int32_t i = 0; i < k->n_items; i++) {
+            if ((k->items[i].rule >= 0) == with_rule) {
+                k->items[i].word = k->group_words++;
+            }
+        }
+    }
+    for (int32_t i = 0; i < k->n_items; i++) {
+        if (k->items[i].op == OP_DISTINCT) {
+            k->items[i].others = k->group_words++;
+        }
+    }
+    const int32_t least = k->key_words + 1 > LINE_WORDS ? k->key_words + 1 : LINE_WORDS;
+    k->hot_words = k->group_words < least ? k->group_words : least;
+    for (int32_t i = 0; i < k->n_items; i++) {
+        k->cold_items |= k->items[i].word >= k->hot_words ? (uint32_t)1 << i : 0;
+    }
 }
 
 smi_pack *smi_pack_new(smi_run *run, const sm_plan_node *node)
@@ -120,13 +144,12 @@ smi_pack *smi_pack_new(smi_run *run, const sm_plan_node *node)
         k->key_words += is_str ? 2 : 1;
     }
     k->is_one_str = k->n_keys == 1 && k->keys[0].is_str;
-    k->group_words = k->key_words + 1;
     for (int32_t i = 0; i < node->as.aggregate.n_items; i++) {
         if (!add_item(k, &node->as.aggregate.items[i])) {
             return NULL;
         }
     }
-    k->row_words = k->key_words + 1 + k->n_args;
+    place_states(k);
     return k->group_words <= MAX_WORDS ? k : NULL;
 }
 
@@ -171,40 +194,58 @@ static sm_status eval(packing *g, const sm_expr *x, sm_column *out, sm_error *e)
     return sm_column_flatten(&c, g->temp, out, e);
 }
 
-#define PUT_WORDS(T)                                                                               \
+/* The values of a flat column, sign-extended to OUT, into their records: number `at` of so many
+ * bytes from the record's start. */
+#define PUT_VALUES(OUT, T)                                                                         \
     for (int64_t i = 0; i < n; i++) {                                                              \
-        to[i][word] = (uint64_t)(int64_t)((const T *)c->values)[i];                                \
+        ((OUT *)(void *)to[i])[at] = (OUT)((const T *)c->values)[i];                               \
     }                                                                                              \
     break
-
-/* The values of a flat column, sign-extended to words, into their records. */
-static void put_words(const sm_column *c, uint64_t *const *to, int32_t word)
-{
-    const int64_t n = c->n_rows;
-    switch (c->type->id) {
-    case SM_TYPE_BOOL:
-        for (int64_t i = 0; i < n; i++) {
-            to[i][word] = sm_bit_get(c->values, i);
-        }
-        break;
-    case SM_TYPE_I8:
-        PUT_WORDS(int8_t);
-    case SM_TYPE_I16:
-        PUT_WORDS(int16_t);
-    case SM_TYPE_I32:
-    case SM_TYPE_DATE:
-        PUT_WORDS(int32_t);
-    case SM_TYPE_U8:
-        PUT_WORDS(uint8_t);
-    case SM_TYPE_U16:
-        PUT_WORDS(uint16_t);
-    case SM_TYPE_U32:
-        PUT_WORDS(uint32_t);
-    default:
-        PUT_WORDS(int64_t);
+#define DEFINE_PUT(name, OUT)                                                                      \
+    static void name(const sm_column *c, uint64_t *const *to, int32_t at)                          \
+    {                                                                                              \
+        const int64_t n = c->n_rows;                                                               \
+        switch (c->type->id) {                                                                     \
+        case SM_TYPE_BOOL:                                                                         \
+            for (int64_t i = 0; i < n; i++) {                                                      \
+                ((OUT *)(void *)to[i])[at] = sm_bit_get(c->values, i);                             \
+            }                                                                                      \
+            break;                                                                                 \
+        case SM_TYPE_I8:                                                                           \
+            PUT_VALUES(OUT, int8_t);                                                               \
+        case SM_TYPE_I16:                                                                          \
+            PUT_VALUES(OUT, int16_t);                                                              \
+        case SM_TYPE_I32:                                                                          \
+        case SM_TYPE_DATE:                                                                         \
+            PUT_VALUES(OUT, int32_t);                                                              \
+        case SM_TYPE_U8:                                                                           \
+            PUT_VALUES(OUT, uint8_t);                                                              \
+        case SM_TYPE_U16:                                                                          \
+            PUT_VALUES(OUT, uint16_t);                                                             \
+        case SM_TYPE_U32:                                                                          \
+            PUT_VALUES(OUT, uint32_t);                                                             \
+        default:                                                                                   \
+            PUT_VALUES(OUT, int64_t);                                                              \
+        }                                                                                          \
     }
+DEFINE_PUT(put_words, int64_t)
+DEFINE_PUT(put_halves, int32_t)
+#undef DEFINE_PUT
+#undef PUT_VALUES
+
+/* Do all values of a flat column fit in an int32_t? */
+static bool is_narrow(const sm_column *c)
+{
+    const int64_t *v = c->values;
+    uint64_t over = 0;
+    if (sm_type_bytes(c->type->id) < 8) {
+        return c->type->id != SM_TYPE_U32;
+    }
+    for (int64_t i = 0; i < c->n_rows; i++) {
+        over |= (uint64_t)v[i] + ((uint64_t)1 << 31);
+    }
+    return over >> 32 == 0;
 }
-#undef PUT_WORDS
 
 /* Bytes of strings that a view only refers to. */
 static size_t far_bytes(const sm_column *c)
@@ -349,6 +390,7 @@ static sm_status eval_args(packing *g, sm_column *args, sm_error *e)
 static void lay_out(packing *g)
 {
     const smi_pack *k = g->pack;
+    const size_t words = smi_pack_words(k, g->out->kind);
     const int64_t n = g->in->n_rows;
     uint32_t next[SMI_PARTS] = {0};
     uint32_t at = 0;
@@ -363,7 +405,7 @@ static void lay_out(packing *g)
     g->out->first[SMI_PARTS] = at;
     uint64_t *records = (uint64_t *)(void *)g->out->records->data;
     for (int64_t r = 0; r < n; r++) {
-        uint64_t *to = records + (size_t)next[g->hashes[r] >> 56]++ * (size_t)k->row_words;
+        uint64_t *to = records + (size_t)next[g->hashes[r] >> 56]++ * words;
         to[k->key_words] = g->hashes[r] >> 32 | (uint64_t)g->masks[r] << 32;
         g->to[r] = to;
     }
@@ -372,8 +414,13 @@ static void lay_out(packing *g)
 static sm_status put_rows(packing *g, const sm_column *keys, const sm_column *args, sm_error *e)
 {
     const smi_pack *k = g->pack;
-    const size_t bytes = (size_t)g->in->n_rows * (size_t)k->row_words * 8;
+    bool narrow = true;
     size_t far = 0;
+    for (int32_t a = 0; a < k->n_args && narrow; a++) {
+        narrow = is_narrow(&args[a]);
+    }
+    g->out->kind = narrow ? SMI_PACK_NARROW_ROWS : SMI_PACK_ROWS;
+    const size_t bytes = (size_t)g->in->n_rows * smi_pack_words(k, g->out->kind) * 8;
     SM_TRY(sm_block_new(g->budget, bytes, &g->out->records, e));
     lay_out(g);
     for (int32_t i = 0; i < k->n_keys; i++) {
@@ -391,7 +438,11 @@ static sm_status put_rows(packing *g, const sm_column *keys, const sm_column *ar
         }
     }
     for (int32_t a = 0; a < k->n_args; a++) {
-        put_words(&args[a], g->to, k->key_words + 1 + a);
+        if (narrow) {
+            put_halves(&args[a], g->to, (k->key_words + 1) * 2 + a);
+        } else {
+            put_words(&args[a], g->to, k->key_words + 1 + a);
+        }
     }
     return SM_OK;
 }
@@ -438,7 +489,7 @@ bool smi_pack_has_few_groups(const smi_pack *k, const smi_packed *rows)
     enum { SAMPLE = 1024, BITS = 4096 };
     uint8_t seen[BITS / 8] = {0};
     const uint64_t *r = (const uint64_t *)(const void *)rows->records->data + k->key_words;
-    const int64_t n = rows->first[SMI_PARTS];
+    const int64_t n = rows->first[SMI_PARTS], words = (int64_t)smi_pack_words(k, rows->kind);
     const int64_t step = n / SAMPLE + 1; /* the records stand by partition: some of each */
     int64_t n_seen = 0, n_sampled = 0;
     for (int32_t i = 0; i < k->n_items; i++) {
@@ -447,7 +498,7 @@ bool smi_pack_has_few_groups(const smi_pack *k, const smi_packed *rows)
         }
     }
     for (int64_t i = 0; i < n; i += step, n_sampled++) {
-        const int64_t bit = (int64_t)((uint32_t)r[i * k->row_words] % BITS);
+        const int64_t bit = (int64_t)((uint32_t)r[i * words] % BITS);
         n_seen += !sm_bit_get(seen, bit);
         sm_bit_set(seen, bit);
     }

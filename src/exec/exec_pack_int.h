@@ -15,6 +15,9 @@ smi_pack *smi_pack_new(smi_run *run, const sm_plan_node *node);
 
 typedef struct smi_pack_table smi_pack_table;
 
+/* What records are: rows, rows whose arguments all fit in 32 bits and stand in so many, or groups. */
+typedef enum smi_pack_kind { SMI_PACK_ROWS, SMI_PACK_NARROW_ROWS, SMI_PACK_GROUPS } smi_pack_kind;
+
 /* Rows of a batch, or groups of a table, one record each, laid out by partition. */
 typedef struct smi_packed {
     sm_block *records;
@@ -22,7 +25,7 @@ typedef struct smi_packed {
     smi_pack_table *owner; /* of groups: the table that they were, for such bytes */
     sm_block *carries;     /* of groups: what their sums ran over by, n_carries of them */
     int64_t n_carries;
-    bool is_groups;
+    smi_pack_kind kind;
     uint32_t first[SMI_PARTS + 1]; /* record of each partition's run */
 } smi_packed;
 void smi_packed_free(smi_packed *k); /* takes NULL */
@@ -38,9 +41,9 @@ bool smi_pack_has_few_groups(const smi_pack *k, const smi_packed *rows);
 smi_pack_table *smi_pack_table_new(const smi_pack *k, sm_budget *budget);
 void smi_pack_table_free(smi_pack_table *t); /* takes NULL */
 int64_t smi_pack_count(const smi_pack_table *t);
-/* Adds the records of partitions first … end − 1, in order. */
-sm_status smi_pack_add(smi_pack_table *t, const smi_packed *records, int32_t first, int32_t end,
-                       sm_error *e) SM_MUST_USE;
+/* Adds the records of partitions first … end − 1 of n lists, list after list. */
+sm_status smi_pack_add(smi_pack_table *t, const smi_packed *const *list, int64_t n, int32_t first,
+                       int32_t end, sm_error *e) SM_MUST_USE;
 /* The groups as records for another table. Takes t where it succeeds. */
 sm_status smi_pack_groups(smi_pack_table *t, smi_packed **out, sm_error *e) SM_MUST_USE;
 /* Appends key k of a group. */
@@ -55,9 +58,9 @@ typedef struct smi_pack_piece {
     smi_extent extent;
     int64_t n_carries;
     uint32_t n_records;
-    bool is_groups;
+    smi_pack_kind kind;
 } smi_pack_piece;
-/* Writes a partition's records of n lists, which are all rows or all groups. */
+/* Writes a partition's records of n lists of one kind. */
 sm_status smi_pack_put(const smi_pack *k, const smi_packed *const *list, int64_t n, int32_t part,
                        smi_spill *spill, smi_pack_piece *out, sm_error *e) SM_MUST_USE;
 /* Reads them back. */

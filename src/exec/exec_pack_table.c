@@ -5,7 +5,8 @@
  *
  * Calls    exec_agg.c (a morsel's own table), exec_agg_fold.c and exec_agg_spill.c (a partition's).
  * Table    open addressing: u32 high half of the hash, u32 group + 1; groups in one array that
- *          doubles, in the order in which they came.
+ *          doubles, in the order in which they came. Of a group its hot words stand there, a cache
+ *          line; the others in a second array.
  * Spilled  some records of a partition, one after another, whatever batches they came in; then the
  *          bytes of their long keys in the order of records; then what sums ran over by. */
 #include "exec/exec_pack_table_int.h"
@@ -33,7 +34,8 @@ typedef struct carry {
 struct smi_pack_table {
     const smi_pack *pack;
     sm_budget *budget;
-    sm_block *groups;
+    sm_block *groups; /* hot words */
+    sm_block *rests;  /* the other words; NULL where there are none */
     int64_t count, cap;
     sm_block *slots; /* high half of the hash, group + 1 */
     uint32_t mask;
@@ -47,7 +49,24 @@ struct smi_pack_table {
 
 static inline uint64_t *group_at(const smi_pack_table *t, int64_t id)
 {
-    return (uint64_t *)(void *)t->groups->data + id * t->pack->group_words;
+    return (uint64_t *)(void *)t->groups->data + id * t->pack->hot_words;
+}
+
+static inline size_t rest_words(const smi_pack *k)
+{
+    return (size_t)(k->group_words - k->hot_words);
+}
+
+static inline uint64_t *rest_at(const smi_pack_table *t, int64_t id)
+{
+    return (uint64_t *)(void *)t->rests->data + (size_t)id * rest_words(t->pack);
+}
+
+/* Any word of a group. */
+static inline uint64_t *word_at(const smi_pack_table *t, int64_t id, int32_t word)
+{
+    const int32_t hot = t->pack->hot_words;
+    return word < hot ? group_at(t, id) + word : rest_at(t, id) + (word - hot);
 }
 
 /* ---- tables ---------------------------------------------------------------------------------- */
@@ -72,6 +91,7 @@ void smi_pack_table_free(smi_pack_table *t)
         smi_groups_free(t->sets[i]);
     }
     sm_block_release(t->groups);
+    sm_block_release(t->rests);
     sm_block_release(t->slots);
     sm_block_release(t->carries);
     sm_free(t);
@@ -127,11 +147,14 @@ static sm_status grow_slots(smi_pack_table *t, sm_error *e)
 
 static sm_status make_room(smi_pack_table *t, sm_error *e)
 {
-    const size_t bytes = (size_t)t->pack->group_words * 8;
+    const size_t hot = (size_t)t->pack->hot_words * 8, rest = rest_words(t->pack) * 8;
     if (t->count == t->cap) {
-        const int64_t cap = t->cap ? t->cap * 2 : FIRST_GROUPS;
-        SM_TRY(enlarge(&t->groups, (size_t)t->count * bytes, (size_t)cap * bytes, t->budget, e));
-        t->cap = cap;
+        const size_t count = (size_t)t->count, cap = count ? count * 2 : FIRST_GROUPS;
+        SM_TRY(enlarge(&t->groups, count * hot, cap * hot, t->budget, e));
+        if (rest > 0) {
+            SM_TRY(enlarge(&t->rests, count * rest, cap * rest, t->budget, e));
+        }
+        t->cap = (int64_t)cap;
     }
     return !t->slots || (uint64_t)t->count * 2 >= t->mask ? grow_slots(t, e) : SM_OK;
 }
@@ -192,7 +215,10 @@ static sm_status add_group(smi_pack_table *t, const uint64_t *record, int64_t *i
     SM_ASSERT(t->groups && t->slots);
     uint64_t *g = group_at(t, t->count);
     const uint64_t head = record[k->key_words];
-    memset(g, 0, (size_t)k->group_words * 8);
+    memset(g, 0, (size_t)k->hot_words * 8);
+    if (t->rests) {
+        memset(rest_at(t, t->count), 0, rest_words(k) * 8);
+    }
     memcpy(g, record, (size_t)k->key_words * 8);
     g[k->key_words] = head & ~((((uint64_t)1 << MAX_ITEMS) - 1) << 32);
     for (int32_t i = 0; i < k->n_keys; i++) {
@@ -286,7 +312,7 @@ static sm_status add_others(smi_pack_table *t, others *o, sm_error *e)
     for (int64_t i = 0; i < o->n; i++) {
         if (ids[i] == next) { /* numbers are given in the order of rows */
             next++;
-            group_at(t, o->groups[i])[t->pack->items[o->item].word + 1]++;
+            ++*word_at(t, o->groups[i], t->pack->items[o->item].others);
         }
     }
     o->n = 0;
@@ -332,8 +358,8 @@ static inline bool is_less(const pack_item *it, uint64_t a, uint64_t b)
 }
 
 /* One record to its group: of a row its arguments, of another table's group its states. */
-static inline sm_status add_record(smi_pack_table *t, int64_t id, const uint64_t *r, bool is_group,
-                                   others *o, sm_error *e)
+static inline sm_status add_record(smi_pack_table *t, int64_t id, const uint64_t *r,
+                                   smi_pack_kind kind, others *o, sm_error *e)
 {
     const smi_pack *k = t->pack;
     uint64_t *g = group_at(t, id);
@@ -344,8 +370,12 @@ static inline sm_status add_record(smi_pack_table *t, int64_t id, const uint64_t
     for (uint64_t left = items; left != 0; left &= left - 1) {
         const int32_t i = __builtin_ctzll(left);
         const pack_item *it = &k->items[i];
-        uint64_t *state = g + it->word;
-        const uint64_t v = is_group ? r[it->word] : it->op == OP_COUNT ? 1 : args[it->arg];
+        uint64_t *state = word_at(t, id, it->word);
+        const uint64_t v = kind == SMI_PACK_GROUPS ? r[it->word]
+                           : it->op == OP_COUNT    ? 1
+                           : kind == SMI_PACK_NARROW_ROWS
+                               ? (uint64_t)((const int32_t *)(const void *)args)[it->arg]
+                               : args[it->arg];
         switch (it->op) {
         case OP_COUNT:
             *state += v;
@@ -360,7 +390,7 @@ static inline sm_status add_record(smi_pack_table *t, int64_t id, const uint64_t
             *state = !(had >> i & 1) || is_less(it, *state, v) ? v : *state;
             break;
         case OP_DISTINCT:
-            SM_ASSERT(!is_group); /* smi_pack_has_few_groups saw to it */
+            SM_ASSERT(kind != SMI_PACK_GROUPS); /* smi_pack_has_few_groups saw to it */
             SM_TRY(add_distinct(t, id, i, state, (int64_t)v, o, e));
             break;
         }
@@ -383,50 +413,106 @@ static sm_status add_carries(smi_pack_table *t, const smi_packed *records, uint3
     return SM_OK;
 }
 
-/* Brings in the slots, then the groups, of the next n records: side by side their misses cost
- * little more than one (917 -> 712 ms for the aggregate of the shipped pipeline). */
-static inline void fetch_ahead(const smi_pack_table *t, const uint64_t *r, size_t words, uint32_t n)
+static inline void fetch_slot(const smi_pack_table *t, const uint64_t *record)
 {
-    const int32_t head = t->pack->key_words;
-    if (!t->slots) {
-        return;
-    }
     const uint64_t *slots = (const uint64_t *)(const void *)t->slots->data;
-    for (uint32_t i = 0; i < n; i++) {
-        __builtin_prefetch(&slots[(uint32_t)r[i * words + head] & t->mask]);
+    __builtin_prefetch(&slots[(uint32_t)record[t->pack->key_words] & t->mask]);
+}
+
+static inline void fetch_group(const smi_pack_table *t, const uint64_t *record)
+{
+    const uint64_t *slots = (const uint64_t *)(const void *)t->slots->data;
+    const uint32_t hash = (uint32_t)record[t->pack->key_words];
+    uint32_t at = hash & t->mask;
+    while (slots[at] != 0 && (uint32_t)slots[at] != hash) {
+        at = (at + 1) & t->mask;
     }
-    for (uint32_t i = 0; i < n; i++) {
-        const uint64_t slot = slots[(uint32_t)r[i * words + head] & t->mask];
-        if (slot != 0) {
-            const uint64_t *group = group_at(t, (int64_t)(slot >> 32) - 1);
-            __builtin_prefetch(group, 1);
-            __builtin_prefetch(group + 8, 1);
+    if (slots[at] != 0) {
+        const int64_t id = (int64_t)(slots[at] >> 32) - 1;
+        __builtin_prefetch(group_at(t, id), 1);
+        if ((record[t->pack->key_words] >> 32 & t->pack->cold_items) != 0) {
+            __builtin_prefetch(rest_at(t, id), 1);
         }
     }
 }
 
-sm_status smi_pack_add(smi_pack_table *t, const smi_packed *records, int32_t first, int32_t end,
-                       sm_error *e)
+static inline sm_status take_record(smi_pack_table *t, const uint64_t *r, smi_pack_kind kind,
+                                    others *o, sm_error *e)
 {
-    enum { AHEAD = 16 };
-    const uint32_t from = records->first[first], to = records->first[end];
-    const size_t words = (size_t)(records->is_groups ? t->pack->group_words : t->pack->row_words);
-    const uint64_t *r = (const uint64_t *)(const void *)records->records->data + from * words;
-    others o;
-    o.n = 0;
-    for (uint32_t i = from; i < to; i++, r += words) {
-        if ((i - from) % AHEAD == 0) {
-            fetch_ahead(t, r, words, to - i < AHEAD ? to - i : AHEAD);
-        }
-        int64_t id = find_group(t, r);
-        if (id < 0) {
-            SM_TRY(add_group(t, r, &id, e));
-        }
-        SM_TRY(records->is_groups ? add_record(t, id, r, true, &o, e)
-                                  : add_record(t, id, r, false, &o, e));
+    int64_t id = find_group(t, r);
+    if (id < 0) {
+        SM_TRY(add_group(t, r, &id, e));
     }
+    switch (kind) { /* each its own loop over the items */
+    case SMI_PACK_NARROW_ROWS:
+        return add_record(t, id, r, SMI_PACK_NARROW_ROWS, o, e);
+    case SMI_PACK_ROWS:
+        return add_record(t, id, r, SMI_PACK_ROWS, o, e);
+    default:
+        return add_record(t, id, r, SMI_PACK_GROUPS, o, e);
+    }
+}
+
+/* Records that are to be added, of one kind, from wherever they stand. */
+typedef struct queue {
+    const uint64_t *records[1024];
+    int64_t n;
+    smi_pack_kind kind;
+} queue;
+
+/* Adds and empties the queue. Each record, then its slot, then its group are on their way to the
+ * cache some records before they are needed: side by side their misses cost little more than one. */
+static sm_status add_queue(smi_pack_table *t, queue *q, others *o, sm_error *e)
+{
+    enum { STEP = 16 };
+    const uint64_t *const *r = q->records;
+    const int64_t n = q->n;
+    q->n = 0;
+    SM_TRY(n > 0 ? make_room(t, e) : SM_OK);
+    for (int64_t i = 0; n > 0 && i < n + 3 * STEP; i++) {
+        if (i < n) {
+            __builtin_prefetch(r[i]);
+        }
+        if (i >= STEP && i - STEP < n) {
+            fetch_slot(t, r[i - STEP]);
+        }
+        if (i >= 2 * STEP && i - 2 * STEP < n) {
+            fetch_group(t, r[i - 2 * STEP]);
+        }
+        if (i >= 3 * STEP) {
+            SM_TRY(take_record(t, r[i - 3 * STEP], q->kind, o, e));
+        }
+    }
+    return SM_OK;
+}
+
+sm_status smi_pack_add(smi_pack_table *t, const smi_packed *const *list, int64_t n_list,
+                       int32_t first, int32_t end, sm_error *e)
+{
+    queue q;
+    others o;
+    q.n = o.n = 0;
+    for (int64_t c = 0; c < n_list; c++) {
+        const smi_packed *k = list[c];
+        const size_t words = smi_pack_words(t->pack, k->kind);
+        const uint64_t *all = (const uint64_t *)(const void *)k->records->data;
+        if (q.n > 0 && q.kind != k->kind) {
+            SM_TRY(add_queue(t, &q, &o, e));
+        }
+        q.kind = k->kind;
+        for (uint32_t i = k->first[first]; i < k->first[end]; i++) {
+            q.records[q.n++] = all + i * words;
+            if (q.n == SM_COUNT(q.records)) {
+                SM_TRY(add_queue(t, &q, &o, e));
+            }
+        }
+    }
+    SM_TRY(add_queue(t, &q, &o, e));
     SM_TRY(add_others(t, &o, e));
-    return records->n_carries > 0 ? add_carries(t, records, from, to, e) : SM_OK;
+    for (int64_t c = 0; c < n_list; c++) {
+        SM_TRY(add_carries(t, list[c], list[c]->first[first], list[c]->first[end], e));
+    }
+    return SM_OK;
 }
 
 /* ---- a table's groups as records ------------------------------------------------------------- */
@@ -453,15 +539,19 @@ static void place_groups(const smi_pack_table *t, smi_packed *out, uint32_t *pla
 
 sm_status smi_pack_groups(smi_pack_table *t, smi_packed **out, sm_error *e)
 {
-    const size_t bytes = (size_t)t->pack->group_words * 8;
+    const size_t bytes = (size_t)t->pack->group_words * 8, hot = (size_t)t->pack->hot_words * 8;
     smi_packed *k = sm_alloc_zero(sizeof(*k));
     uint32_t *places = sm_alloc((size_t)(t->count + 1) * sizeof(*places));
     sm_status st = sm_block_new(t->budget, (size_t)t->count * bytes + 8, &k->records, e);
     if (st == SM_OK) {
-        k->is_groups = true;
+        k->kind = SMI_PACK_GROUPS;
         place_groups(t, k, places);
         for (int64_t id = 0; id < t->count; id++) {
-            memcpy(k->records->data + places[id] * bytes, group_at(t, id), bytes);
+            uint8_t *to = k->records->data + places[id] * bytes;
+            memcpy(to, group_at(t, id), hot);
+            if (bytes > hot) {
+                memcpy(to + hot, rest_at(t, id), bytes - hot);
+            }
         }
         carry *c = carries_in(t->carries);
         for (int64_t i = 0; i < t->n_carries; i++) {
@@ -471,8 +561,9 @@ sm_status smi_pack_groups(smi_pack_table *t, smi_packed **out, sm_error *e)
         k->n_carries = t->n_carries;
         t->carries = NULL;
         sm_block_release(t->groups);
+        sm_block_release(t->rests);
         sm_block_release(t->slots);
-        t->groups = t->slots = NULL;
+        t->groups = t->rests = t->slots = NULL;
         k->owner = t;
         *out = k;
     } else {
@@ -492,19 +583,27 @@ typedef struct filling {
     int64_t at; /* the builder's row of the first */
 } filling;
 
+/* Words from a group's word to the next group's. */
+static size_t stride_of(const smi_pack_table *t, int32_t word)
+{
+    return word < t->pack->hot_words ? (size_t)t->pack->hot_words : rest_words(t->pack);
+}
+
 #define FILL_WORDS(T)                                                                              \
     for (int64_t i = 0; i < f->n; i++) {                                                           \
-        ((T *)values)[f->at + i] = (T)group_at(f->table, f->first + i)[word];                      \
+        ((T *)values)[f->at + i] = (T)from[(size_t)i * stride];                                    \
     }                                                                                              \
     break
 
 static void fill_words(const filling *f, const sm_type *t, int32_t word)
 {
     void *values = sm_builder_values(f->to);
+    const size_t stride = stride_of(f->table, word);
+    const uint64_t *from = word_at(f->table, f->first, word);
     switch (t->id) {
     case SM_TYPE_BOOL:
         for (int64_t i = 0; i < f->n; i++) {
-            if (group_at(f->table, f->first + i)[word] != 0) {
+            if (from[(size_t)i * stride] != 0) {
                 sm_bit_set(values, f->at + i);
             } else {
                 sm_bit_clear(values, f->at + i);
@@ -553,12 +652,12 @@ static void end_column(const filling *f, int bit, bool is_null)
     }
 }
 
-static void fill_distinct(const filling *f, int32_t word)
+static void fill_distinct(const filling *f, const pack_item *it)
 {
     int64_t *values = sm_builder_values(f->to);
     for (int64_t i = 0; i < f->n; i++) {
-        const uint64_t *state = group_at(f->table, f->first + i) + word;
-        values[f->at + i] = __builtin_popcountll(state[0]) + (int64_t)state[1];
+        values[f->at + i] = __builtin_popcountll(*word_at(f->table, f->first + i, it->word)) +
+                            (int64_t)*word_at(f->table, f->first + i, it->others);
     }
 }
 
@@ -576,7 +675,7 @@ static sm_status check_sum(const filling *f, int32_t item, int64_t *failed, sm_e
             const pack_item *it = &t->pack->items[item];
             *failed = id;
             return sm_agg_sum_too_large(
-                it->call, (sm_i128)(int64_t)group_at(t, id)[it->word] + ((sm_i128)by << 64), e);
+                it->call, (sm_i128)(int64_t)*word_at(t, id, it->word) + ((sm_i128)by << 64), e);
         }
     }
     return SM_OK;
@@ -605,7 +704,7 @@ static sm_status fill_item(filling *f, int32_t i, int64_t *failed, sm_error *e)
 {
     const pack_item *it = &f->table->pack->items[i];
     if (it->op == OP_DISTINCT) {
-        fill_distinct(f, it->word);
+        fill_distinct(f, it);
         sm_builder_advance(f->to, f->n);
         return SM_OK;
     }
@@ -678,10 +777,10 @@ static sm_status put_carries(const smi_packed *records, int32_t part, uint32_t a
 sm_status smi_pack_put(const smi_pack *k, const smi_packed *const *list, int64_t n, int32_t part,
                        smi_spill *spill, smi_pack_piece *out, sm_error *e)
 {
-    const size_t words = (size_t)(list[0]->is_groups ? k->group_words : k->row_words);
+    const size_t words = smi_pack_words(k, list[0]->kind);
     uint64_t text = 0, ignored = 0;
     smi_piece *p = NULL;
-    *out = (smi_pack_piece){.is_groups = list[0]->is_groups};
+    *out = (smi_pack_piece){.kind = list[0]->kind};
     for (int64_t i = 0; i < n; i++) {
         SM_TRY(add_text(k, list[i], part, words, NULL, &text, e));
         SM_TRY(put_carries(list[i], part, 0, NULL, &out->n_carries, e));
@@ -731,7 +830,7 @@ static uint8_t *restore_text(const smi_pack *k, uint64_t *records, uint32_t n, s
 sm_status smi_pack_get(const smi_pack *k, const smi_pack_piece *piece, int32_t part,
                        smi_spill *spill, sm_budget *budget, smi_packed **out, sm_error *e)
 {
-    const size_t words = (size_t)(piece->is_groups ? k->group_words : k->row_words);
+    const size_t words = smi_pack_words(k, piece->kind);
     const size_t carry_bytes = (size_t)piece->n_carries * sizeof(carry);
     smi_packed *r = sm_alloc_zero(sizeof(*r));
     sm_status st = sm_block_new(budget, piece->extent.plain_bytes, &r->records, e);
@@ -750,7 +849,7 @@ sm_status smi_pack_get(const smi_pack *k, const smi_pack_piece *piece, int32_t p
     if (carry_bytes > 0) {
         memcpy(r->carries->data, after, carry_bytes);
     }
-    r->is_groups = piece->is_groups;
+    r->kind = piece->kind;
     r->n_carries = piece->n_carries;
     for (int32_t p = part + 1; p <= SMI_PARTS; p++) {
         r->first[p] = piece->n_records;

@@ -23,9 +23,10 @@ typedef struct pack_key {
 typedef struct pack_item {
     pack_op op;
     bool is_unsigned;
-    int32_t arg;  /* its number; −1: none, count(*) */
-    int32_t word; /* of the group */
-    int32_t rule; /* number of the FILTER; −1: none */
+    int32_t arg;    /* its number; −1: none, count(*) */
+    int32_t word;   /* of the group */
+    int32_t others; /* OP_DISTINCT: the word that counts what is outside of the bits */
+    int32_t rule;   /* number of the FILTER; −1: none */
     const sm_expr *call;
     _Atomic int64_t base; /* OP_DISTINCT: of the 64 values that are bits; INT64_MIN: none yet */
 } pack_item;
@@ -41,7 +42,16 @@ struct smi_pack {
     int32_t n_rules;
     pack_item items[MAX_ITEMS];
     int32_t n_items;
-    int32_t key_words, row_words, group_words;
+    int32_t key_words, group_words;
+    int32_t hot_words;   /* of a group, which stand by themselves: keys, header, the first states */
+    uint32_t cold_items; /* those whose state is not among them, as bits */
 };
+
+/** 8-byte words of a record. */
+static inline size_t smi_pack_words(const smi_pack *k, smi_pack_kind kind)
+{
+    const int32_t args = kind == SMI_PACK_NARROW_ROWS ? (k->n_args + 1) / 2 : k->n_args;
+    return (size_t)(kind == SMI_PACK_GROUPS ? k->group_words : k->key_words + 1 + args);
+}
 
 #endif

@@ -652,18 +652,40 @@ typedef struct branch {
     int32_t heap_base; /* in the joint heap */
 } branch;
 
+/* Gives the undecided rows where a condition holds to branch k: condition's row i is row rows[i], or
+ * row i where rows is NULL. */
+static void take_branch(const sm_column *cond, const int32_t *rows, int32_t k, uint64_t *undecided,
+                        int32_t *choice, branch *b)
+{
+    const int64_t n = cond->n_rows;
+    for (int64_t w = 0; w * 64 < n; w++) {
+        uint64_t yes = 0, no = 0;
+        truth_word(cond, w, n, &yes, &no);
+        yes &= rows ? UINT64_MAX : undecided[w];
+        b->n_rows += __builtin_popcountll(yes);
+        undecided[w] &= rows ? UINT64_MAX : ~yes;
+        for (; yes != 0; yes &= yes - 1) {
+            const int64_t i = w * 64 + __builtin_ctzll(yes);
+            choice[rows ? rows[i] : i] = k;
+            if (rows) {
+                undecided[rows[i] >> 6] &= ~(UINT64_C(1) << (rows[i] & 63));
+            }
+        }
+    }
+}
+
 /* choice[i]: the branch of row i. */
 static sm_status choose(const evaluation *v, const sm_expr *x, const sm_batch *in, int32_t *choice,
                         branch *branches, sm_error *e)
 {
     const int32_t n_when = x->n_args / 2;
     int64_t n_left = in->n_rows;
+    truth t;
     void *rows = NULL;
+    SM_TRY(truth_new(v, in->n_rows, true, &t, e)); /* yes: undecided */
     SM_TRY(sm_batch_alloc(v->into, (size_t)in->n_rows * sizeof(int32_t), &rows, e));
-    int32_t *const left = rows;
     for (int64_t i = 0; i < in->n_rows; i++) {
         choice[i] = n_when;
-        left[i] = (int32_t)i;
     }
     for (int32_t k = 0; k < n_when && n_left > 0; k++) {
         const sm_expr *const when = x->args[2 * k];
@@ -671,22 +693,15 @@ static sm_status choose(const evaluation *v, const sm_expr *x, const sm_batch *i
         sm_batch part;
         sm_column c = {0};
         if (some) {
-            SM_TRY(gather_used(v, when, in, left, n_left, &part, e));
+            rows_of(t.yes, t.n_words, 0, in->n_rows, rows);
+            SM_TRY(gather_used(v, when, in, rows, n_left, &part, e));
         }
         SM_TRY(eval(v, when, some ? &part : in, &c, e));
         if (c.layout == SM_DICT) {
             SM_TRY(sm_column_flatten(&c, v->into, &c, e));
         }
-        int64_t n_next = 0;
-        for (int64_t i = 0; i < n_left; i++) {
-            const int64_t at = some ? i : left[i];
-            const bool yes = c.type->id != SM_TYPE_NULL && smi_valid(&c, at) && smi_bool_at(&c, at);
-            choice[left[i]] = yes ? k : choice[left[i]];
-            branches[k].n_rows += yes;
-            left[n_next] = left[i];
-            n_next += !yes;
-        }
-        n_left = n_next;
+        take_branch(&c, some ? rows : NULL, k, t.yes, choice, &branches[k]);
+        n_left -= branches[k].n_rows;
     }
     branches[n_when].n_rows = n_left;
     return SM_OK;
@@ -767,6 +782,30 @@ static sm_status join_heaps(branch *branches, int32_t n, sm_batch *into, sm_colu
     return SM_OK;
 }
 
+/* Values of T where no branch was gathered: a branch at a time, so that each pass is one blend. */
+#define BLEND(T)                                                                                   \
+    for (int64_t i = 0; i < n; i++) {                                                              \
+        ((T *)out)[i] = choice[i] == k ? ((const T *)values)[i & mask] : ((const T *)out)[i];      \
+    }                                                                                              \
+    return
+static void blend(void *out, int32_t width, const void *values, int64_t mask, const int32_t *choice,
+                  int32_t k, int64_t n)
+{
+    switch (width) {
+    case 1:
+        BLEND(uint8_t);
+    case 2:
+        BLEND(uint16_t);
+    case 4:
+        BLEND(uint32_t);
+    case 8:
+        BLEND(uint64_t);
+    default:
+        BLEND(unsigned __int128);
+    }
+}
+#undef BLEND
+
 static void copy_value(sm_column *out, int64_t i, const branch *b, int64_t at)
 {
     const int64_t k = at & smi_mask(&b->values);
@@ -787,11 +826,62 @@ static void copy_value(sm_column *out, int64_t i, const branch *b, int64_t at)
     }
 }
 
+static bool can_blend(const branch *branches, int32_t n_branches, const sm_type *t)
+{
+    bool can = t->id != SM_TYPE_BOOL && !sm_type_is_bytes(t->id);
+    for (int32_t k = 0; k < n_branches; k++) {
+        const branch *b = &branches[k];
+        can = can && (b->n_rows == 0 || (!b->is_gathered && b->values.type->id != SM_TYPE_NULL));
+    }
+    return can;
+}
+
+/* Rows of branch k whose value is NULL: null, and zero as everywhere. */
+static sm_status blend_nulls(const evaluation *v, const sm_column *values, const int32_t *choice,
+                             int32_t k, sm_column *out, sm_error *e)
+{
+    const size_t width = (size_t)sm_type_bytes(out->type->id);
+    const bool is_const = values->layout == SM_CONST;
+    if (!values->validity || (is_const && smi_valid(values, 0))) {
+        return SM_OK;
+    }
+    for (int64_t w = 0; w * 64 < out->n_rows; w++) {
+        const int64_t left = out->n_rows - w * 64;
+        const uint64_t all = left >= 64 ? UINT64_MAX : (UINT64_C(1) << left) - 1;
+        uint64_t nulls = is_const ? all : ~word_at(values->validity, w, out->n_rows) & all;
+        for (; nulls != 0; nulls &= nulls - 1) {
+            const int64_t i = w * 64 + __builtin_ctzll(nulls);
+            if (choice[i] == k) {
+                SM_TRY(smi_set_null(out, i, v->into, e));
+                memset((uint8_t *)out->values + (size_t)i * width, 0, width);
+            }
+        }
+    }
+    return SM_OK;
+}
+
+static sm_status blend_branches(const evaluation *v, const branch *branches, int32_t n_branches,
+                                const int32_t *choice, sm_column *out, sm_error *e)
+{
+    for (int32_t k = 0; k < n_branches; k++) {
+        const sm_column *values = &branches[k].values;
+        if (branches[k].n_rows > 0) {
+            blend((void *)out->values, sm_type_bytes(out->type->id), values->values,
+                  smi_mask(values), choice, k, out->n_rows);
+            SM_TRY(blend_nulls(v, values, choice, k, out, e));
+        }
+    }
+    return SM_OK;
+}
+
 static sm_status merge_branches(const evaluation *v, branch *branches, int32_t n_branches,
                                 const int32_t *choice, sm_column *out, sm_error *e)
 {
     if (sm_type_is_bytes(out->type->id)) {
         SM_TRY(join_heaps(branches, n_branches, v->into, out, e));
+    }
+    if (can_blend(branches, n_branches, out->type)) {
+        return blend_branches(v, branches, n_branches, choice, out, e);
     }
     for (int64_t i = 0; i < out->n_rows; i++) {
         branch *const b = &branches[choice[i]];

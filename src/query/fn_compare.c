@@ -256,12 +256,16 @@ static bool is_valid_at(const sm_column *c, int64_t i)
 static sm_status null_test(const sm_fn_call *call, bool want_null, sm_column *out, sm_error *e)
 {
     const sm_column *const c = &call->args[0];
-    SM_TRY(smi_column_new(&sm_type_bool, call->n_rows, call->into, out, e));
+    const int64_t n = call->n_rows;
+    const bool is_flat = c->layout == SM_FLAT && c->type->id != SM_TYPE_NULL && c->validity;
+    const uint8_t all = n > 0 && is_valid_at(c, 0) != want_null ? 0xff : 0; /* where not is_flat */
+    SM_TRY(smi_column_new(&sm_type_bool, n, call->into, out, e));
     uint8_t *const bits = (uint8_t *)out->values;
-    for (int64_t i = 0; i < call->n_rows; i++) {
-        if (is_valid_at(c, i) != want_null) {
-            sm_bit_set(bits, i);
-        }
+    for (size_t k = 0; k < sm_bits_bytes(n); k++) {
+        bits[k] = is_flat ? (uint8_t)(c->validity[k] ^ (want_null ? 0xff : 0)) : all;
+    }
+    if (n % 8 != 0) {
+        bits[n / 8] &= (uint8_t)((1 << n % 8) - 1);
     }
     return SM_OK;
 }
@@ -332,20 +336,46 @@ static int32_t winner(const sm_fn_call *call, int64_t i, int sign)
     return best;
 }
 
+static void pick_full_i64(int64_t *best, const sm_column *c, int sign, int64_t n)
+{
+    const int64_t *const v = c->values;
+    const int64_t mask = smi_mask(c);
+    if (sign > 0) {
+        for (int64_t i = 0; i < n; i++) {
+            best[i] = v[i & mask] > best[i] ? v[i & mask] : best[i];
+        }
+    } else {
+        for (int64_t i = 0; i < n; i++) {
+            best[i] = v[i & mask] < best[i] ? v[i & mask] : best[i];
+        }
+    }
+}
+
 /* Integers of 64 bits: one pass an argument over the best so far. */
 static sm_status pick_i64(const sm_fn_call *call, int sign, sm_column *out, sm_error *e)
 {
     uint8_t *bits = NULL;
+    bool is_full = true; /* no argument has a NULL */
     SM_TRY(smi_column_new(call->expr->type, call->n_rows, call->into, out, e));
-    SM_TRY(smi_own_validity(out, call->into, &bits, e));
-    memset(bits, 0, sm_bits_bytes(call->n_rows));
     int64_t *const best = (int64_t *)out->values;
     for (int32_t k = 0; k < call->n_args; k++) {
+        is_full = is_full && !call->args[k].validity;
+    }
+    if (!is_full) {
+        SM_TRY(smi_own_validity(out, call->into, &bits, e));
+        memset(bits, 0, sm_bits_bytes(call->n_rows));
+    }
+    for (int64_t i = 0; is_full && i < call->n_rows; i++) {
+        best[i] = sign > 0 ? INT64_MIN : INT64_MAX;
+    }
+    for (int32_t k = 0; k < call->n_args; k++) {
         const sm_column *const c = &call->args[k];
-        const int64_t *const v = c->values;
-        const int64_t mask = smi_mask(c);
+        if (is_full) {
+            pick_full_i64(best, c, sign, call->n_rows);
+            continue;
+        }
         for (int64_t i = 0; i < call->n_rows; i++) {
-            const int64_t x = v[i & mask];
+            const int64_t x = ((const int64_t *)c->values)[i & smi_mask(c)];
             const bool wins = !sm_bit_get(bits, i) || (sign > 0 ? x > best[i] : x < best[i]);
             if (smi_valid(c, i) && wins) {
                 best[i] = x;
