@@ -56,15 +56,16 @@ typedef struct shape_edge {
     uint64_t head_mask;       /* the bytes of it that count */
     uint8_t tail[MAX_EDGE_BYTES - HEAD_BYTES];
     uint32_t len;
-    int32_t to;                /* a state */
+    struct shape_state *to;    /* NULL: the line's end */
     state_set passes;          /* that state, and the objects that are opened on the way */
     uint32_t key_off, key_len; /* of the last key, without its quotes */
     bool key_is_odd;           /* with escapes */
 } shape_edge;
 
 typedef struct shape_state {
+    shape_edge *last; /* taken */
     shape_edge **edges;
-    int32_t n_edges, last;
+    int32_t n_edges;
     value_way way;
     bool is_wanted, is_unknown;
     int32_t bound_index; /* of the run's block in the column's builder */
@@ -526,7 +527,7 @@ static shape_state *add_state(smi_json_shapes *s)
 {
     shape_state *st = &s->states[s->n_states++];
     st->edges = SM_NEW_ARRAY(s->arena, shape_edge *, MAX_EDGES);
-    st->edges[0] = &s->nowhere; /* until there is one */
+    st->edges[0] = st->last = &s->nowhere; /* until there is one */
     return st;
 }
 
@@ -581,7 +582,7 @@ static bool add_edge(lesson *l, const uint8_t *end, int32_t to, const smi_json_t
     memcpy(e->tail, l->from + head, len - head);
     e->head_mask = head < 64 ? ((uint64_t)1 << head) - 1 : UINT64_MAX;
     e->len = (uint32_t)len;
-    e->to = to;
+    e->to = to == STATE_END ? NULL : &l->s->states[to];
     e->passes = l->opened | (to == STATE_END ? 0 : bit_of(to));
     if (key) {
         e->key_off = (uint32_t)(key->at - l->from);
@@ -700,7 +701,8 @@ smi_json_shapes *smi_json_shapes_new(smi_json_parser *parser, sm_budget *budget)
     s->arena = arena;
     s->parser = parser;
     s->read_line = versions[i].fn;
-    s->nowhere = (shape_edge){.head_mask = 1, .len = 1, .passes = ~(state_set)0};
+    s->nowhere = (shape_edge){
+        .head_mask = 1, .len = 1, .passes = ~(state_set)0, .to = &s->states[STATE_START]};
     (void)add_state(s);
     if (!add_nodes(s, &parser->schema->root, 1)) {
         smi_json_shapes_free(s);

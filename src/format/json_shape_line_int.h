@@ -16,7 +16,7 @@ LINE_TARGET static const uint8_t *LINE_NAME(smi_json_shapes *s, const uint8_t *p
     state_set seen = 0;
     s->has_unknown = false;
     for (;;) {
-        const shape_edge *e = st->edges[st->last];
+        shape_edge *e = st->last;
         if (!LINE_IS(e, p)) {
             int32_t i = 0;
             while (i < st->n_edges && !LINE_IS(st->edges[i], p)) {
@@ -25,18 +25,17 @@ LINE_TARGET static const uint8_t *LINE_NAME(smi_json_shapes *s, const uint8_t *p
             if (i == st->n_edges) {
                 goto other;
             }
-            st->last = i;
-            e = st->edges[i];
+            e = st->last = st->edges[i];
         }
         if ((seen & e->passes) != 0) {
             goto other; /* a key that was there already */
         }
         seen |= e->passes;
-        if (e->to == STATE_END) {
+        if (!e->to) {
             p += e->len;
             break;
         }
-        st = &s->states[e->to];
+        st = e->to;
         if (st->is_unknown) {
             note_unknown(s, st, e, p);
         }
