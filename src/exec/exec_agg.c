@@ -760,7 +760,7 @@ static sm_status agg_init(smi_agg *a, smi_run *run, const sm_plan_node *node, sm
     }
     a->group_schema = make_schema(a, a->n_keys, NULL, 2);
     const size_t room = sm_budget_room(a->budget) / 16;
-    a->fold_bytes = room < (2u << 20) ? 2u << 20 : room > (64u << 20) ? 64u << 20 : room;
+    a->fold_bytes = room < (2u << 20) ? 2u << 20 : room > (24u << 20) ? 24u << 20 : room;
     return SM_OK;
 }
 

@@ -461,7 +461,7 @@ typedef struct queue {
 } queue;
 
 /* Adds and empties the queue. Each record, then its slot, then its group are on their way to the
- * cache some records before they are needed: side by side their misses cost little more than one. */
+ * cache some records early: side by side their misses cost little more than one. */
 static sm_status add_queue(smi_pack_table *t, queue *q, others *o, sm_error *e)
 {
     enum { STEP = 16 };

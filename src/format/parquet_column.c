@@ -12,9 +12,9 @@
  * Codes     Every chunk begins with a dictionary. After TRY_VALUES values (or the first page, if
  *           that ends sooner) it goes where more than half of them were new; later it goes when it
  *           is full. The page at hand then turns its codes into values, so no page mixes the two.
- * As is     Integers: plain or differences; strings: end to end with their lengths before each or
- *           as differences. Both are encoded and compressed for the first such page of a chunk and
- *           the smaller one is used for the chunk.
+ * As is     Integers: plain or differences; strings: whole, their lengths before each or together,
+ *           or without what each begins with like the one before. The first such page of a file is
+ *           encoded and compressed each way, and the smallest is the file's.
  * Source    apache/parquet-format, Encodings.md, README.md "Data Pages"
  *
  * Called by parquet_writer.c. */
@@ -89,7 +89,7 @@ void smi_pq_column_init(smi_pq_column *c, const smi_pq_node *node, const sm_type
 #define COLUMN_BUFFERS(c)                                                                          \
     {                                                                                              \
         &(c)->defs, &(c)->reps, &(c)->codes, &(c)->plain, &(c)->lens, &(c)->staged, &(c)->index,   \
-            &(c)->memo, &(c)->map, &(c)->raw, &(c)->out, &(c)->dict_out, &(c)->try_a, &(c)->try_b, \
+            &(c)->memo, &(c)->map, &(c)->raw, &(c)->out, &(c)->dict_out, &(c)->trial,              \
             &(c)->packed, &(c)->heads                                                              \
     }
 
@@ -129,7 +129,7 @@ void smi_pq_column_reset(smi_pq_column *c)
     c->done = NULL; /* it lives on for the page index */
     c->n_done = c->done_cap = c->n_pressed = 0;
     c->dict_state = can_dict(c) ? SMI_PQ_DICT_TRIED : SMI_PQ_DICT_OFF;
-    c->has_coded_pages = c->has_choice = false;
+    c->has_coded_pages = false;
     c->encodings = 0;
     c->plain_bytes = 0;
     c->chunk_levels = 0;
@@ -416,8 +416,54 @@ static void append_bytes(sm_buf *out, const void *bytes, size_t n)
     out->len += n;
 }
 
+/* How many of at most n bytes are the same. */
+static int32_t common_bytes(const uint8_t *a, const uint8_t *b, int32_t n)
+{
+    int32_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        const uint64_t other = smi_pq_le64(a + i) ^ smi_pq_le64(b + i);
+        if (other != 0) {
+            return i + __builtin_ctzll(other) / 8;
+        }
+    }
+    while (i < n && a[i] == b[i]) {
+        i++;
+    }
+    return i;
+}
+
+/* DELTA_BYTE_ARRAY: how many bytes each string shares with the one before; then the rest of each as
+ * DELTA_LENGTH_BYTE_ARRAY. */
+static void encode_delta_texts(smi_pq_column *c, sm_buf *out)
+{
+    const int64_t n = (int64_t)(c->lens.len / sizeof(int32_t));
+    const int32_t *len = (const int32_t *)(const void *)c->lens.data;
+    const uint8_t *at = c->plain.data, *last = at;
+    sm_buf_reset(&c->memo);
+    int32_t *shared = (int32_t *)(void *)smi_pq_room(&c->memo, (size_t)n * 2 * sizeof(int32_t));
+    int32_t *rest = shared + n;
+    for (int64_t i = 0; i < n; i++) {
+        const int32_t before = i > 0 ? len[i - 1] : 0;
+        shared[i] = common_bytes(last, at, len[i] < before ? len[i] : before);
+        rest[i] = len[i] - shared[i];
+        last = at;
+        at += len[i];
+    }
+    smi_pq_delta_write_i32(shared, n, out);
+    smi_pq_delta_write_i32(rest, n, out);
+    uint8_t *to = smi_pq_room(out, c->plain.len + 1);
+    const uint8_t *const start = to;
+    at = c->plain.data;
+    for (int64_t i = 0; i < n; i++) {
+        memcpy(to, at + shared[i], (size_t)rest[i]);
+        to += rest[i];
+        at += len[i];
+    }
+    out->len += (size_t)(to - start);
+}
+
 /* The page's values, not by code. */
-static void encode_values(const smi_pq_column *c, smi_pq_encoding encoding, sm_buf *out)
+static void encode_values(smi_pq_column *c, smi_pq_encoding encoding, sm_buf *out)
 {
     const int64_t n = c->n_values;
     if (encoding == SMI_PQ_DELTA_BINARY_PACKED && c->stage == SMI_PQ_STAGE_4) {
@@ -427,6 +473,8 @@ static void encode_values(const smi_pq_column *c, smi_pq_encoding encoding, sm_b
     } else if (encoding == SMI_PQ_DELTA_LENGTH_BYTE_ARRAY) {
         smi_pq_delta_write_i32((const int32_t *)(const void *)c->lens.data, n, out);
         append_bytes(out, c->plain.data, c->plain.len);
+    } else if (encoding == SMI_PQ_DELTA_BYTE_ARRAY) {
+        encode_delta_texts(c, out);
     } else if (c->stage == SMI_PQ_STAGE_TEXT) {
         encode_plain_texts(c, out);
     } else if (c->stage == SMI_PQ_STAGE_BOOL) {
@@ -447,25 +495,32 @@ static sm_status pressed_bytes(smi_pq_column *c, const sm_buf *in, size_t *n, sm
                             e);
 }
 
-/* Decides how the chunk stores values as they are, by the size of its first such page. */
+/* Decides how the file stores values as they are, by the size of its first such page. */
 static sm_status choose(smi_pq_column *c, sm_error *e)
 {
-    size_t plain = 0, other = 0;
+    static const smi_pq_encoding of_texts[] = {SMI_PQ_PLAIN, SMI_PQ_DELTA_LENGTH_BYTE_ARRAY,
+                                               SMI_PQ_DELTA_BYTE_ARRAY};
+    static const smi_pq_encoding of_numbers[] = {SMI_PQ_PLAIN, SMI_PQ_DELTA_BINARY_PACKED};
+    const bool is_text = c->stage == SMI_PQ_STAGE_TEXT;
     const bool is_float = c->type->id == SM_TYPE_F32 || c->type->id == SM_TYPE_F64;
-    const smi_pq_encoding rival =
-        c->stage == SMI_PQ_STAGE_TEXT ? SMI_PQ_DELTA_LENGTH_BYTE_ARRAY : SMI_PQ_DELTA_BINARY_PACKED;
+    const smi_pq_encoding *const ways = is_text ? of_texts : of_numbers;
+    const int n_ways = is_text ? SM_COUNT(of_texts) : SM_COUNT(of_numbers);
+    size_t least = SIZE_MAX;
     c->choice = SMI_PQ_PLAIN;
     c->has_choice = true;
     if (is_float || c->stage == SMI_PQ_STAGE_BOOL || c->stage == SMI_PQ_STAGE_DECIMAL) {
         return SM_OK;
     }
-    sm_buf_reset(&c->try_a);
-    sm_buf_reset(&c->try_b);
-    encode_values(c, SMI_PQ_PLAIN, &c->try_a);
-    encode_values(c, rival, &c->try_b);
-    SM_TRY(pressed_bytes(c, &c->try_a, &plain, e));
-    SM_TRY(pressed_bytes(c, &c->try_b, &other, e));
-    c->choice = other < plain ? rival : SMI_PQ_PLAIN;
+    for (int i = 0; i < n_ways; i++) {
+        size_t packed = 0;
+        sm_buf_reset(&c->trial);
+        encode_values(c, ways[i], &c->trial);
+        SM_TRY(pressed_bytes(c, &c->trial, &packed, e));
+        if (packed < least) {
+            least = packed;
+            c->choice = ways[i];
+        }
+    }
     return SM_OK;
 }
 
@@ -761,13 +816,13 @@ static void dictionary_values(const smi_pq_column *c, sm_buf *out)
 static sm_status press_dictionary(smi_pq_column *c, sm_error *e)
 {
     size_t packed = 0;
-    sm_buf_reset(&c->try_a);
-    dictionary_values(c, &c->try_a);
-    SM_TRY(pressed_bytes(c, &c->try_a, &packed, e));
+    sm_buf_reset(&c->trial);
+    dictionary_values(c, &c->trial);
+    SM_TRY(pressed_bytes(c, &c->trial, &packed, e));
     smi_thrift_out o = {.to = &c->dict_out};
     smi_thrift_begin(&o, 0);
     smi_thrift_put_i32(&o, 1, 2); /* DICTIONARY_PAGE */
-    smi_thrift_put_i32(&o, 2, (int32_t)c->try_a.len);
+    smi_thrift_put_i32(&o, 2, (int32_t)c->trial.len);
     smi_thrift_put_i32(&o, 3, (int32_t)packed);
     smi_thrift_put_i32(&o, 4, (int32_t)sm_crc32(0, c->packed.data, packed));
     smi_thrift_begin(&o, 7);
@@ -775,7 +830,7 @@ static sm_status press_dictionary(smi_pq_column *c, sm_error *e)
     smi_thrift_put_i32(&o, 2, SMI_PQ_PLAIN);
     smi_thrift_end(&o);
     smi_thrift_end(&o);
-    c->plain_bytes += c->dict_out.len + c->try_a.len;
+    c->plain_bytes += c->dict_out.len + c->trial.len;
     append_bytes(&c->dict_out, c->packed.data, packed);
     c->encodings |= 1u << SMI_PQ_PLAIN;
     return SM_OK;

@@ -664,10 +664,10 @@ typedef struct smi_pq_column {
     sm_arena *mem;             /* of what the page index will say */
     smi_pq_written_page *done; /* all data pages of the chunk; bytes of those pressed */
     int64_t n_done, done_cap, n_pressed;
-    sm_buf heads;                /* dictionary: the first 8 bytes of each text, as it sorts */
-    sm_buf out;                  /* compressed pages with their headers */
-    sm_buf dict_out;             /* the dictionary's page */
-    sm_buf try_a, try_b, packed; /* scratch */
+    sm_buf heads;         /* dictionary: the first 8 bytes of each text, as it sorts */
+    sm_buf out;           /* compressed pages with their headers */
+    sm_buf dict_out;      /* the dictionary's page */
+    sm_buf trial, packed; /* scratch */
     uint32_t encodings;
     uint64_t plain_bytes; /* of pages and headers before compression */
     int64_t chunk_levels;

@@ -652,8 +652,8 @@ typedef struct branch {
     int32_t heap_base; /* in the joint heap */
 } branch;
 
-/* Gives the undecided rows where a condition holds to branch k: condition's row i is row rows[i], or
- * row i where rows is NULL. */
+/* Gives the undecided rows where a condition holds to branch k. Row i of the condition is row
+ * rows[i], or row i where rows is NULL. */
 static void take_branch(const sm_column *cond, const int32_t *rows, int32_t k, uint64_t *undecided,
                         int32_t *choice, branch *b)
 {
