@@ -101,8 +101,8 @@ static bool add_item(smi_pack *k, const sm_agg_item *item)
     return true;
 }
 
-/* Where the states stand: those that every row changes first, so that few rows touch more of a group
- * than its hot words; last those that hardly any row changes. */
+/* Where the states stand: first those that every row changes, so that few rows touch more of a
+ * group than its hot words; last those that hardly any row changes. */
 static void place_states(smi_pack *k)
 {
     enum { LINE_WORDS = 8 };

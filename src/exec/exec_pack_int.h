@@ -15,7 +15,7 @@ smi_pack *smi_pack_new(smi_run *run, const sm_plan_node *node);
 
 typedef struct smi_pack_table smi_pack_table;
 
-/* What records are: rows, rows whose arguments all fit in 32 bits and stand in so many, or groups. */
+/* What records are: rows; rows whose arguments all fit in 32 bits and stand in so many; groups. */
 typedef enum smi_pack_kind { SMI_PACK_ROWS, SMI_PACK_NARROW_ROWS, SMI_PACK_GROUPS } smi_pack_kind;
 
 /* Rows of a batch, or groups of a table, one record each, laid out by partition. */
