@@ -40,6 +40,8 @@ static inline bool sm_add_size(size_t a, size_t b, size_t *out)
 /** Keeps the system's allocator from hoarding: one heap for all threads. For a program to call once
  * at its start; a library leaves its host's allocator alone. */
 void sm_memory_tune(void);
+/** Blocks on that heap too, for a program that may take gigabytes: faster, and a little larger. */
+void sm_memory_tune_roomy(void);
 
 /** Allocations of this door that were not freed yet, by everyone: what a leak test compares. */
 int64_t sm_live_allocs(void);

@@ -14,6 +14,8 @@
 #include "cli/cli_int.h"
 
 #define LEAST_LIMIT_BYTES ((size_t)96 * 1000 * 1000)
+/* From here on what lies unused on the heap does not matter. */
+#define ROOMY_BYTES ((size_t)1000 * 1000 * 1000)
 /* Stacks, library contexts, the allocator's own. */
 #define UNCOUNTED_PERCENT 8
 #define MOST_THREADS      1024
@@ -86,6 +88,9 @@ static sm_status choose_limit(smi_cli *cli, sm_error *e)
             sm_fail(e, SM_USAGE, "a memory limit of %zu bytes is too small", cli->memory_limit);
         sm_error_todo(e, "The least is 96MB.");
         return st;
+    }
+    if (cli->memory_limit >= ROOMY_BYTES) {
+        sm_memory_tune_roomy();
     }
     const size_t idle = (size_t)sm_peak_bytes();
     cli->env.budget =
