@@ -111,8 +111,8 @@ void sm_memory_tune(void)
     mallopt(M_TRIM_THRESHOLD, 1024 * 1024);
 }
 
-/* What is given back to the system costs a page fault for each 4 KiB when it is taken again, 2 us on
- * a virtual machine. Kept on the heap, 1 GB of logs to customers takes 55,000 of them instead of
+/* What is given back to the system costs a page fault for each 4 KiB when it is taken again, 2 us
+ * on a virtual machine. Kept on the heap, 1 GB of logs to customers takes 55,000 of them instead of
  * 73,000 and 3% less time, to bronze 41,000 instead of 76,000 and 8% less; the peaks are 217 MB
  * instead of 213 and 161 instead of 127. (Pages of 2 MiB were faster still where the machine was
  * the program's own, by up to 23%, and slower by as much where its host had to give them.) */

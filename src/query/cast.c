@@ -304,14 +304,21 @@ static int digits_of(int64_t v, char out[20])
 /* Integers are most of what is made text (keys, classes), and need no formatting. */
 static sm_status ints_to_text(const sm_column *in, sm_batch *into, sm_column *out, sm_error *e)
 {
+    sm_view *const views = (sm_view *)out->values;
     smi_text_out text;
     smi_text_begin(&text, out, into);
     for (int64_t i = 0; i < out->n_rows; i++) {
         char digits[20];
-        if (smi_valid(out, i)) {
-            const int at = digits_of(smi_i64_at(in, i), digits);
-            SM_TRY(smi_text_put(&text, i, (sm_str){digits + at, (size_t)(20 - at)}, e));
+        if (!smi_valid(out, i)) {
+            continue;
         }
+        const int64_t v = smi_i64_at(in, i);
+        if (v >= 0 && v < 10) {
+            views[i] = (sm_view){.words = {1 | (uint64_t)('0' + v) << 32, 0}};
+            continue;
+        }
+        const int at = digits_of(v, digits);
+        SM_TRY(smi_text_put(&text, i, (sm_str){digits + at, (size_t)(20 - at)}, e));
     }
     smi_text_end(&text);
     return SM_OK;

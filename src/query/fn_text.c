@@ -491,12 +491,34 @@ static sm_status join_row(const sm_fn_call *call, int64_t i, int32_t first, sm_s
     return SM_OK;
 }
 
+/* The same without anything between, where it is short; false where it is not. */
+static bool join_short_row(const sm_fn_call *call, int64_t i, sm_view *out)
+{
+    uint8_t bytes[2 * SM_VIEW_INLINE] = {0};
+    int32_t len = 0;
+    for (int32_t k = 0; k < call->n_args; k++) {
+        const sm_column *c = &call->args[k];
+        const sm_view *v = (const sm_view *)c->values + (i & smi_mask(c));
+        if (!smi_valid(c, i)) {
+            continue;
+        }
+        if (v->inlined.len > SM_VIEW_INLINE - len) {
+            return false;
+        }
+        memcpy(bytes + len, v->inlined.bytes, SM_VIEW_INLINE); /* zeros behind its end */
+        len += v->inlined.len;
+    }
+    out->inlined.len = len;
+    memcpy(out->inlined.bytes, bytes, SM_VIEW_INLINE);
+    return true;
+}
+
 sm_status fn_join_text(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
     smi_text_out text;
     smi_text_begin(&text, out, call->into);
     for (int64_t i = 0; i < call->n_rows; i++) {
-        if (smi_valid(out, i)) {
+        if (smi_valid(out, i) && !join_short_row(call, i, (sm_view *)out->values + i)) {
             SM_TRY(join_row(call, i, 0, SM_STR(""), &text, e));
         }
     }

@@ -376,12 +376,21 @@ static bool cuts_next(cuts *c)
 
 static void cuts_give(const cuts *c, const sm_column *rows, sm_builder *out)
 {
+    uint64_t keys[512];
     if (!sm_builder_reserve(out, rows->n_rows)) {
         return; /* refused: finishing the builder tells */
     }
     const int64_t at = sm_builder_rows(out);
     int64_t *values = (int64_t *)sm_builder_values(out) + at;
-    for (int64_t i = 0; i < rows->n_rows; i++) {
+    for (int64_t first = 0; !rows->validity && first < rows->n_rows; first += SM_COUNT(keys)) {
+        const int64_t left = rows->n_rows - first;
+        const int64_t n =
+            make_keys(rows, first, left < SM_COUNT(keys) ? left : SM_COUNT(keys), keys);
+        for (int64_t i = 0; i < n; i++) {
+            values[first + i] = 1 + count_less(c->q, c->n_q, keys[i]);
+        }
+    }
+    for (int64_t i = 0; rows->validity && i < rows->n_rows; i++) {
         values[i] = is_valid(rows, i) ? 1 + count_less(c->q, c->n_q, key_of(rows, i)) : 0;
     }
     sm_builder_advance(out, rows->n_rows);
