@@ -14,7 +14,8 @@
  *           is full. The page at hand then turns its codes into values, so no page mixes the two.
  * As is     Integers: plain or differences; strings: whole, their lengths before each or together,
  *           or without what each begins with like the one before. The first such page of a file is
- *           encoded and compressed each way, and the smallest is the file's.
+ *           encoded and compressed each way, and the smallest is the file's; where compression
+ *           gained less than a 32nd of it, they are not compressed.
  * Source    apache/parquet-format, Encodings.md, README.md "Data Pages"
  *
  * Called by parquet_writer.c. */
@@ -274,7 +275,7 @@ static void append_texts(smi_pq_column *c, const sm_str *v, int64_t n)
     c->lens.len += (size_t)n * sizeof(int32_t);
     uint8_t *to = smi_pq_room(&c->plain, total + 1);
     for (int64_t i = 0; i < n; i++) {
-        memcpy(to, v[i].data, v[i].len);
+        smi_pq_copy_text(to, v[i].data, v[i].len);
         to += v[i].len;
     }
     c->plain.len += total;
@@ -400,7 +401,7 @@ static void encode_plain_texts(const smi_pq_column *c, sm_buf *out)
     uint8_t *to = smi_pq_room(out, c->lens.len + c->plain.len + 1);
     for (int64_t i = 0; i < n; i++) {
         memcpy(to, &len[i], 4);
-        memcpy(to + 4, from, (size_t)len[i]);
+        smi_pq_copy_text(to + 4, from, (size_t)len[i]);
         to += 4 + len[i];
         from += len[i];
     }
@@ -455,7 +456,7 @@ static void encode_delta_texts(smi_pq_column *c, sm_buf *out)
     const uint8_t *const start = to;
     at = c->plain.data;
     for (int64_t i = 0; i < n; i++) {
-        memcpy(to, at + shared[i], (size_t)rest[i]);
+        smi_pq_copy_text(to, at + shared[i], (size_t)rest[i]);
         to += rest[i];
         at += len[i];
     }
@@ -519,6 +520,7 @@ static sm_status choose(smi_pq_column *c, sm_error *e)
         if (packed < least) {
             least = packed;
             c->choice = ways[i];
+            c->is_dense = packed >= c->trial.len / 32 * 31;
         }
     }
     return SM_OK;
@@ -679,7 +681,11 @@ static int64_t texts_that_fit(const smi_pq_column *c, const sm_str *v, int64_t n
     if (c->dict_state != SMI_PQ_DICT_OFF || c->has_left) {
         return n;
     }
+    size_t all = bytes;
     for (int64_t i = 0; i < n; i++) {
+        all += v[i].len + 4;
+    }
+    for (int64_t i = 0; all >= PAGE_BYTES && i < n; i++) {
         bytes += v[i].len + 4;
         if (bytes >= PAGE_BYTES) {
             *is_full = true;
@@ -769,7 +775,8 @@ static sm_status press_page(smi_pq_column *c, const smi_pq_raw_page *p, sm_error
     const uint8_t *values = levels + n_levels;
     size_t packed = p->value_bytes;
     bool is_compressed = false;
-    if (c->codec != SMI_PQ_UNCOMPRESSED && p->value_bytes > 0) {
+    const bool is_dense = c->is_dense && p->encoding == c->choice;
+    if (c->codec != SMI_PQ_UNCOMPRESSED && p->value_bytes > 0 && !is_dense) {
         const size_t bound = smi_pq_press_bound(c->press, p->value_bytes);
         sm_buf_reset(&c->packed);
         uint8_t *to = smi_pq_room(&c->packed, bound);

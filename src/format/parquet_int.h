@@ -656,9 +656,11 @@ typedef struct smi_pq_column {
     /* the chunk */
     smi_pq_dict dict;
     smi_pq_dict_state dict_state;
-    bool has_coded_pages, has_choice;
-    smi_pq_encoding choice; /* of values that are stored as they are; decided on the first page */
-    sm_buf raw;             /* encoded pages */
+    bool has_coded_pages;
+    bool has_choice; /* the next two, of values as they are, by the file's first such page */
+    smi_pq_encoding choice;
+    bool is_dense; /* compression gains nothing */
+    sm_buf raw;    /* encoded pages */
     smi_pq_raw_page *pages;
     int64_t n_pages, pages_cap;
     sm_arena *mem;             /* of what the page index will say */
@@ -746,6 +748,32 @@ static inline uint64_t smi_pq_le64(const uint8_t *p)
     uint64_t v;
     memcpy(&v, p, sizeof(v));
     return v;
+}
+/** memcpy of a text, most of which are short: halves that overlap. */
+static inline void smi_pq_copy_text(uint8_t *to, const void *text, size_t n)
+{
+    const uint8_t *from = text;
+    unsigned __int128 wide[2];
+    uint64_t word[2];
+    uint32_t half[2];
+    if (n > 32 || n < 4) {
+        memcpy(to, from, n);
+    } else if (n > 16) {
+        memcpy(&wide[0], from, 16);
+        memcpy(&wide[1], from + n - 16, 16);
+        memcpy(to, &wide[0], 16);
+        memcpy(to + n - 16, &wide[1], 16);
+    } else if (n >= 8) {
+        memcpy(&word[0], from, 8);
+        memcpy(&word[1], from + n - 8, 8);
+        memcpy(to, &word[0], 8);
+        memcpy(to + n - 8, &word[1], 8);
+    } else {
+        memcpy(&half[0], from, 4);
+        memcpy(&half[1], from + n - 4, 4);
+        memcpy(to, &half[0], 4);
+        memcpy(to + n - 4, &half[1], 4);
+    }
 }
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "values are copied as they stand");
 

@@ -242,9 +242,14 @@ static uint64_t head_of(sm_str v)
     if (v.len >= 8) {
         return __builtin_bswap64(smi_pq_le64(p));
     }
+    if (v.len >= 4) { /* four bytes, and the last four without those */
+        const uint64_t first = __builtin_bswap32(smi_pq_le32(p));
+        const uint64_t last = __builtin_bswap32(smi_pq_le32(p + v.len - 4));
+        return first << 32 | (uint32_t)(last << (8 * (8 - v.len)));
+    }
     uint64_t head = 0;
-    for (size_t i = 0; i < 8; i++) {
-        head = head << 8 | (i < v.len ? p[i] : 0);
+    for (size_t i = 0; i < v.len; i++) {
+        head |= (uint64_t)p[i] << (56 - 8 * i);
     }
     return head;
 }

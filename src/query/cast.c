@@ -66,6 +66,7 @@ sm_status smi_text_put(smi_text_out *t, int64_t row, sm_str s, sm_error *e)
         return SM_OK;
     }
     SM_TRY(smi_text_room(t, (int64_t)s.len, &bytes, e));
+    SM_ASSERT(bytes);
     memcpy(bytes, s.data, s.len);
     smi_text_set(t, row, (int64_t)s.len);
     return SM_OK;
@@ -79,7 +80,7 @@ void smi_text_end(smi_text_out *t)
 
 /* ---- numbers --------------------------------------------------------------------------------- */
 
-#define P(n) ((sm_i128)n)
+#define P(n) ((sm_i128)(n))
 #define P18  P(1000000000000000000)
 const sm_i128 smi_pow10[39] = {
     P(1),
