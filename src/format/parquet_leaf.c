@@ -1001,7 +1001,7 @@ void smi_pq_leaf_begin(smi_pq_leaf *l, const smi_pq_leaf_source *from, smi_pq_co
         .source = from->first.block,
         .p = from->first.bytes,
         .start = from->first.bytes,
-        .end = from->first.bytes + from->first.len,
+        .end = from->first.len > 0 ? from->first.bytes + from->first.len : from->first.bytes,
         .then = from->then,
         .file = from->file,
         .off_bytes = from->first.off_bytes,
