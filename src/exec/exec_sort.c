@@ -4,12 +4,13 @@
  *
  * Calls    smi_sort_run by exec_run.c; smi_sort_rows by it and by exec_window.c.
  * Method   Rows are kept as compact batches: the input's columns, the keys, and with LIMIT each
- *          row's place in the input. What is sorted are 16-byte entries: the first key's first 63
- *          bits, made so that they order as it does, and the row's reference; only equal prefixes
- *          look at the columns. Runs of a number that depends on the rows alone are merge-sorted
+ *          row's place in the input. What is sorted are 16-byte entries: 64 bits of the keys, made so
+ *          that they order as these do (exec_sort_code.c), and the row's reference; only equal
+ *          prefixes look at the columns, and few of them. Runs of a number that depends on the rows alone are merge-sorted
  *          side by side, then merged in pairs. Equal keys stay in the order of the input.
  * LIMIT n  When more than a few n rows are there, they are sorted and all but the first n dropped;
  *          the order is total, so what remains at last does not depend on when. */
+#include "exec/exec_sort_code_int.h"
 #include "exec/exec_sorter_int.h"
 
 #include <string.h>
@@ -45,82 +46,36 @@ int smi_sort_cmp(const smi_sort_spec *spec, int32_t first_key, int32_t end_key, 
     return 0;
 }
 
-static inline bool is_before(const smi_sort_spec *spec, const smi_sort_row *a,
-                             const smi_sort_row *b)
+/* What orders entries: the spec's keys from number first_key on, then the place, if it is not told
+ * by the prefix; entries that are still equal stay as they stand. */
+typedef struct entry_order {
+    const smi_sort_spec *spec;
+    int32_t first_key;
+    bool is_in_prefix; /* all is */
+} entry_order;
+
+static inline bool is_before(const entry_order *o, const smi_sort_row *a, const smi_sort_row *b)
 {
-    if (a->prefix != b->prefix) {
+    const smi_sort_spec *spec = o->spec;
+    if (a->prefix != b->prefix || o->is_in_prefix) {
         return a->prefix < b->prefix;
     }
-    const int c = smi_sort_cmp(spec, 0, spec->n_keys, a->ref, b->ref);
-    if (c != 0) {
+    const int c = smi_sort_cmp(spec, o->first_key, spec->n_keys, a->ref, b->ref);
+    if (c != 0 || spec->place < 0) {
         return c < 0;
     }
-    if (spec->place >= 0) {
-        const uint64_t *x = spec->rows->items[a->ref.batch]->columns[spec->place].values;
-        const uint64_t *y = spec->rows->items[b->ref.batch]->columns[spec->place].values;
-        return x[a->ref.row] < y[b->ref.row];
-    }
-    return a->ref.batch != b->ref.batch ? a->ref.batch < b->ref.batch : a->ref.row < b->ref.row;
-}
-
-/* The value's bits so that unsigned order is the type's order; for strings the first 8 bytes. */
-static uint64_t order_bits(const sm_column *c, int64_t i)
-{
-    const uint64_t sign = (uint64_t)1 << 63;
-    if (sm_type_is_bytes(c->type->id)) {
-        const sm_str s = sm_column_str(c, i);
-        uint8_t head[8] = {0};
-        memcpy(head, s.data, s.len < 8 ? s.len : 8);
-        uint64_t v;
-        memcpy(&v, head, 8);
-        return __builtin_bswap64(v);
-    }
-    const sm_value v = sm_column_value(c, i);
-    switch (c->type->id) {
-    case SM_TYPE_BOOL:
-        return v.as.b ? sign : 0;
-    case SM_TYPE_U8:
-    case SM_TYPE_U16:
-    case SM_TYPE_U32:
-    case SM_TYPE_U64:
-        return v.as.u;
-    case SM_TYPE_DECIMAL:
-        return (uint64_t)(v.as.d >> 64) ^ sign;
-    case SM_TYPE_F32:
-    case SM_TYPE_F64: {
-        if (v.as.f != v.as.f) {
-            return UINT64_MAX;
-        }
-        const double f = v.as.f == 0 ? 0 : v.as.f;
-        uint64_t bits;
-        memcpy(&bits, &f, 8);
-        return bits & sign ? ~bits : bits | sign;
-    }
-    default:
-        return (uint64_t)v.as.i ^ sign;
-    }
-}
-
-static uint64_t prefix_of(const sm_column *c, const sm_sort_key *key, int64_t i)
-{
-    if (sm_type_is_nested(c->type->id)) {
-        return 0;
-    }
-    if (sm_column_is_null(c, i)) {
-        return key->nulls_first ? 0 : UINT64_MAX;
-    }
-    const uint64_t bits = order_bits(c, i) >> 1;
-    const uint64_t ordered = key->is_desc ? ~bits & (UINT64_MAX >> 1) : bits;
-    return key->nulls_first ? ordered | (uint64_t)1 << 63 : ordered;
+    const uint64_t *x = spec->rows->items[a->ref.batch]->columns[spec->place].values;
+    const uint64_t *y = spec->rows->items[b->ref.batch]->columns[spec->place].values;
+    return x[a->ref.row] < y[b->ref.row];
 }
 
 /* ---- merge sort over entries ----------------------------------------------------------------- */
 
-static void merge_runs(const smi_sort_spec *spec, const smi_sort_row *a, int64_t n_a,
+static void merge_runs(const entry_order *by, const smi_sort_row *a, int64_t n_a,
                        const smi_sort_row *b, int64_t n_b, smi_sort_row *out)
 {
     while (n_a > 0 && n_b > 0) {
-        if (is_before(spec, b, a)) {
+        if (is_before(by, b, a)) {
             *out++ = *b++;
             n_b--;
         } else {
@@ -132,12 +87,12 @@ static void merge_runs(const smi_sort_spec *spec, const smi_sort_row *a, int64_t
     memcpy(out + n_a, b, (size_t)n_b * sizeof(*b));
 }
 
-static void insertion_sort(const smi_sort_spec *spec, smi_sort_row *rows, int64_t n)
+static void insertion_sort(const entry_order *by, smi_sort_row *rows, int64_t n)
 {
     for (int64_t i = 1; i < n; i++) {
         const smi_sort_row row = rows[i];
         int64_t at = i;
-        while (at > 0 && is_before(spec, &row, &rows[at - 1])) {
+        while (at > 0 && is_before(by, &row, &rows[at - 1])) {
             rows[at] = rows[at - 1];
             at--;
         }
@@ -145,26 +100,26 @@ static void insertion_sort(const smi_sort_spec *spec, smi_sort_row *rows, int64_
     }
 }
 
-static void sort_run(const smi_sort_spec *spec, smi_sort_row *rows, smi_sort_row *spare, int64_t n)
+static void sort_run(const entry_order *by, smi_sort_row *rows, smi_sort_row *spare, int64_t n)
 {
     if (n <= 16) {
-        insertion_sort(spec, rows, n);
+        insertion_sort(by, rows, n);
         return;
     }
     const int64_t half = n / 2;
-    sort_run(spec, rows, spare, half);
-    sort_run(spec, rows + half, spare + half, n - half);
-    if (!is_before(spec, &rows[half], &rows[half - 1])) {
+    sort_run(by, rows, spare, half);
+    sort_run(by, rows + half, spare + half, n - half);
+    if (!is_before(by, &rows[half], &rows[half - 1])) {
         return; /* sorted already */
     }
     memcpy(spare, rows, (size_t)n * sizeof(*rows));
-    merge_runs(spec, spare, half, spare + half, n - half, rows);
+    merge_runs(by, spare, half, spare + half, n - half, rows);
 }
 
 /* One round of sorting: runs as wide as `width`, or pairs of them merged. */
 typedef struct sort_round {
     const smi_run *run;
-    const smi_sort_spec *spec;
+    const entry_order *by;
     smi_sort_row *from, *to;
     int64_t n, width;
     _Atomic int64_t *spent_ns; /* over all threads */
@@ -182,7 +137,7 @@ static sm_status sort_one(void *ctx, int64_t i, sm_error *e)
     const int64_t start_ns = sm_monotonic_ns();
     const int64_t first = i * r->width;
     const int64_t n = r->n - first < r->width ? r->n - first : r->width;
-    sort_run(r->spec, r->from + first, r->to + first, n);
+    sort_run(r->by, r->from + first, r->to + first, n);
     atomic_fetch_add(r->spent_ns, sm_monotonic_ns() - start_ns);
     return SM_OK;
 }
@@ -195,24 +150,49 @@ static sm_status merge_one(void *ctx, int64_t i, sm_error *e)
     const int64_t first = i * 2 * r->width;
     const int64_t n = r->n - first < 2 * r->width ? r->n - first : 2 * r->width;
     const int64_t n_a = n < r->width ? n : r->width;
-    merge_runs(r->spec, r->from + first, n_a, r->from + first + n_a, n - n_a, r->to + first);
+    merge_runs(r->by, r->from + first, n_a, r->from + first + n_a, n - n_a, r->to + first);
     atomic_fetch_add(r->spent_ns, sm_monotonic_ns() - start_ns);
     return SM_OK;
 }
 
-static void make_entries(const smi_sort_spec *spec, smi_sort_row *rows)
+/* Making entries, a batch a task. */
+typedef struct entry_job {
+    const smi_run *run;
+    const smi_sort_spec *spec;
+    smi_sort_codes codes;
+    smi_sort_row *rows;
+    int64_t *first; /* of each batch */
+    _Atomic int64_t *spent_ns;
+} entry_job;
+
+static sm_status make_entries(void *ctx, int64_t b, sm_error *e)
 {
-    int64_t at = 0;
+    const entry_job *job = ctx;
+    SM_TRY(check_cancel(job->run, e));
+    const int64_t start_ns = sm_monotonic_ns();
+    smi_sort_codes_of(&job->codes, job->spec, b, job->rows + job->first[b]);
+    atomic_fetch_add(job->spent_ns, sm_monotonic_ns() - start_ns);
+    return SM_OK;
+}
+
+/* Entries of all rows, and what is to be looked at beside their prefixes. */
+static sm_status make_all_entries(smi_run *run, const smi_sort_spec *spec, smi_sort_row *rows,
+                                  entry_order *by, _Atomic int64_t *spent_ns, sm_error *e)
+{
+    entry_job job = {.run = run, .spec = spec, .rows = rows, .spent_ns = spent_ns};
+    int64_t n = 0;
+    SM_TRY(smi_sort_codes_plan(run, spec, &job.codes, e));
+    job.first = sm_alloc((size_t)(spec->rows->n + 1) * sizeof(*job.first));
     for (int64_t b = 0; b < spec->rows->n; b++) {
-        const sm_batch *batch = spec->rows->items[b];
-        for (int64_t i = 0; i < batch->n_rows; i++) {
-            rows[at++] =
-                (smi_sort_row){.prefix = spec->n_keys > 0 ? prefix_of(&batch->columns[spec->first],
-                                                                      &spec->keys[0], i)
-                                                          : 0,
-                               .ref = {.batch = (uint32_t)b, .row = (uint32_t)i}};
-        }
+        job.first[b] = n;
+        n += spec->rows->items[b]->n_rows;
     }
+    const sm_status st = sm_pool_for(run->env->pool, spec->rows->n, make_entries, &job, e);
+    sm_free(job.first);
+    const int32_t n_all = spec->n_keys + (spec->place >= 0);
+    *by = (entry_order){
+        .spec = spec, .first_key = job.codes.n_exact, .is_in_prefix = job.codes.n_exact == n_all};
+    return st;
 }
 
 sm_status smi_sort_rows(smi_run *run, const smi_sort_spec *spec, sm_budget *budget, sm_block **out,
@@ -230,18 +210,19 @@ sm_status smi_sort_rows(smi_run *run, const smi_sort_spec *spec, sm_budget *budg
         sm_block_release(a);
         return st;
     }
-    make_entries(spec, (smi_sort_row *)a->data);
+    _Atomic int64_t spent_ns = 0;
+    entry_order by;
+    st = make_all_entries(run, spec, (smi_sort_row *)a->data, &by, &spent_ns, e);
     int64_t n_runs = (n + RUN_ROWS - 1) / RUN_ROWS;
     n_runs = n_runs > MAX_RUNS ? MAX_RUNS : n_runs < 1 ? 1 : n_runs;
-    _Atomic int64_t spent_ns = 0;
     sort_round r = {.run = run,
                     .spent_ns = &spent_ns,
-                    .spec = spec,
+                    .by = &by,
                     .from = (smi_sort_row *)a->data,
                     .to = (smi_sort_row *)b->data,
                     .n = n,
                     .width = (n + n_runs - 1) / n_runs};
-    st = n > 0 ? sm_pool_for(run->env->pool, n_runs, sort_one, &r, e) : SM_OK;
+    st = st == SM_OK && n > 0 ? sm_pool_for(run->env->pool, n_runs, sort_one, &r, e) : st;
     for (; st == SM_OK && r.width < n; r.width *= 2) {
         st = sm_pool_for(run->env->pool, (n + 2 * r.width - 1) / (2 * r.width), merge_one, &r, e);
         smi_sort_row *swap = r.from;
