@@ -4,10 +4,11 @@
  *
  * Calls    smi_sort_run by exec_run.c; smi_sort_rows by it and by exec_window.c.
  * Method   Rows are kept as compact batches: the input's columns, the keys, and with LIMIT each
- *          row's place in the input. What is sorted are 16-byte entries: 64 bits of the keys, made so
- *          that they order as these do (exec_sort_code.c), and the row's reference; only equal
- *          prefixes look at the columns, and few of them. Runs of a number that depends on the rows alone are merge-sorted
- *          side by side, then merged in pairs. Equal keys stay in the order of the input.
+ *          row's place in the input. What is sorted are 16-byte entries: 64 bits of the keys, made
+ *          so that they order as these do (exec_sort_code.c), and the row's reference; only equal
+ *          prefixes look at the columns, and few of them. Runs of a number that depends on the rows
+ *          alone are merge-sorted side by side, then merged in pairs. Equal keys stay in the order
+ *          of the input.
  * LIMIT n  When more than a few n rows are there, they are sorted and all but the first n dropped;
  *          the order is total, so what remains at last does not depend on when. */
 #include "exec/exec_sort_code_int.h"
