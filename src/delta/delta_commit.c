@@ -74,6 +74,23 @@ static sm_str config_value(const sm_delta_metadata *m, const char *key)
     return (sm_str){0};
 }
 
+/* An application's transactions grow: one that the base has was another's, between the time when
+ * the caller looked for new input and when it opened the table. */
+static sm_status check_txns(const commit_run *r, sm_error *e)
+{
+    for (int64_t i = 0; r->base && i < r->c->n_txns; i++) {
+        const sm_delta_txn *t = &r->c->txns[i];
+        if (sm_snapshot_txn(r->base, t->app_id) >= t->version) {
+            const sm_status st =
+                sm_fail(e, SM_CONFLICT, "another writer has brought in the same input (%.*s)",
+                        SM_STR_ARG(t->app_id));
+            sm_error_todo(e, "Nothing was changed: it is safe to run again.");
+            return st;
+        }
+    }
+    return SM_OK;
+}
+
 static sm_status check(commit_run *r, sm_error *e)
 {
     const sm_delta_commit *c = r->c;
@@ -96,6 +113,7 @@ static sm_status check(commit_run *r, sm_error *e)
         }
     }
     SM_TRY(smi_check_writer(r->protocol, r->metadata, e));
+    SM_TRY(check_txns(r, e));
     if (r->base && sm_str_is(config_value(&r->base->metadata, "delta.appendOnly"), "true")) {
         for (int64_t i = 0; i < c->n_removes; i++) {
             if (c->removes[i].data_change) {

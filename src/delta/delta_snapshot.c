@@ -300,10 +300,6 @@ const sm_delta_txn *sm_snapshot_txns(const sm_snapshot *s, int64_t *n)
 }
 int64_t sm_snapshot_txn(const sm_snapshot *s, sm_str app_id)
 {
-    for (int64_t i = 0; i < s->n_txns; i++) {
-        if (sm_str_eq(s->txns[i].app_id, app_id)) {
-            return s->txns[i].version;
-        }
-    }
-    return -1;
+    const int64_t i = (int64_t)(intptr_t)sm_map_get(s->txn_by_id, app_id) - 1; /* apply_txn's */
+    return i < 0 ? -1 : s->txns[i].version;
 }

@@ -249,6 +249,15 @@ static void test_conflicts(void **state)
     }
     assert_int_equal(version, 3);
 
+    /* Who looked for new input before that version and at the table after it. */
+    now = open_at(f, SM_VERSION_LATEST);
+    const sm_delta_add again = add_of(f, "again.parquet", 0);
+    sm_delta_txn next = txn;
+    sm_delta_commit late = {.adds = &again, .n_adds = 1, .txns = &next, .n_txns = 1};
+    assert_status(commit(f, now, &late, &version, &e), SM_CONFLICT, &e);
+    assert_non_null(strstr(e.what, "same input"));
+    sm_snapshot_release(now);
+
     /* The table made by two at once; metadata changed under an append. */
     const sm_delta_metadata m = metadata_of(f);
     const sm_delta_commit create = {.metadata = &m};
