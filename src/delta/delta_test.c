@@ -115,7 +115,7 @@ static void assert_keys(const sm_snapshot *s, const char *const *keys, int64_t n
     const sm_delta_file *files = sm_snapshot_files(s, &n);
 
     assert_int_equal(n, n_keys);
-    for (int64_t i = 0; i < n; i++) {
+    for (int64_t i = 0; i < n_keys; i++) {
         assert_int_equal(files[i].key.len, strlen(keys[i]));
         assert_memory_equal(files[i].key.data, keys[i], files[i].key.len);
     }
