@@ -393,9 +393,9 @@ static sm_status group_batch(smi_agg *a, smi_agg_morsel *m, sm_batch *const *lan
     uint32_t *ids = sm_alloc((size_t)n * sizeof(*ids));
     uint8_t **states = sm_alloc((size_t)n * sizeof(*states));
     void **pointers = sm_alloc((size_t)n * sizeof(*pointers));
-    SM_TRY_GOTO(
-        st, done,
-        smi_groups_find(m->groups, lanes[0]->columns, last_column(lanes[0]), n, ids, states, e));
+    SM_TRY_GOTO(st, done,
+                smi_groups_find(m->groups, lanes[0]->columns, last_column(lanes[0]), NULL, n, ids,
+                                states, e));
     for (int32_t i = 0; i < a->n_items && st == SM_OK; i++) {
         const smi_agg_item *it = &a->items[i];
         const sm_batch *lane = lanes[it->lane];

@@ -86,7 +86,7 @@ static sm_status pick_new(smi_agg *a, smi_part *part, const smi_agg_item *it, co
         sm_column_hash(&keys[1 + i], s->hashes, true);
     }
     uint32_t next = (uint32_t)smi_groups_count(*set);
-    SM_TRY(smi_groups_find(*set, keys, s->hashes, n, ids, NULL, e));
+    SM_TRY(smi_groups_find(*set, keys, s->hashes, NULL, n, ids, NULL, e));
     *n_new = 0;
     for (int64_t i = 0; i < n; i++) {
         if (ids[i] == next) { /* numbers are given in the order of rows */
@@ -189,7 +189,7 @@ sm_status smi_agg_fold_into(smi_agg *a, smi_part *part, const smi_chunk *head, i
         scratch_reserve(&s, n);
         const sm_column *cols = lane_columns(lane, (uint32_t)p, &s);
         const uint64_t *hashes = cols[lane->rows->n_columns - 1].values;
-        st = smi_groups_find(part->groups, cols, hashes, n, s.ids, s.states, e);
+        st = smi_groups_find(part->groups, cols, hashes, NULL, n, s.ids, s.states, e);
         if (st == SM_OK) {
             st = c->groups ? fold_groups(a, part, c, cols, n, &s, e)
                            : fold_rows(a, part, c, (uint32_t)p, cols, &s, e);
@@ -423,7 +423,7 @@ static sm_status ensure_group(smi_agg *a, sm_error *e)
     }
     part->groups = smi_groups_new(a->key_types, 0, a->state_bytes, a->tables);
     part->heap = sm_agg_heap_new(a->tables);
-    return smi_groups_find(part->groups, NULL, &hash, 1, &id, NULL, e);
+    return smi_groups_find(part->groups, NULL, &hash, NULL, 1, &id, NULL, e);
 }
 
 sm_status smi_agg_output(smi_agg *a, smi_op *next, smi_end *end, uint64_t *turn, sm_error *e)

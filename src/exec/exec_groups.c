@@ -433,6 +433,7 @@ static bool row_is(const smi_groups *g, const uint8_t *record, const sm_column *
         }
         const uint8_t *at = record + key->off;
         if (key->kind == KEY_NESTED) {
+            SM_ASSERT(nested);
             if (!str_is((const group_str *)at, nested[k])) {
                 return false;
             }
@@ -458,6 +459,7 @@ static sm_status store_row(smi_groups *g, uint8_t *record, const sm_column *keys
         if (sm_column_is_null(c, i)) {
             sm_bit_set(record + g->nulls_off, k);
         } else if (key->kind == KEY_NESTED) {
+            SM_ASSERT(nested);
             SM_TRY(store_str(g, (group_str *)at, nested[k], e));
         } else if (key->kind == KEY_STR) {
             SM_TRY(store_str(g, (group_str *)at,
@@ -623,24 +625,26 @@ static inline int64_t look_by(const smi_groups *g, look_way way, const sm_column
                               : look_row(g, keys, i, hash, nested);
 }
 
-sm_status smi_groups_find(smi_groups *g, const sm_column *keys, const uint64_t *hashes, int64_t n,
-                          uint32_t *ids, uint8_t **states, sm_error *e)
+sm_status smi_groups_find(smi_groups *g, const sm_column *keys, const uint64_t *hashes,
+                          const int32_t *rows, int64_t n, uint32_t *ids, uint8_t **states,
+                          sm_error *e)
 {
     const look_way way = n > 0 ? way_of(g, keys) : LOOK_ANY;
     nested_row nested = nested_begin(g);
     sm_status st = SM_OK;
-    for (int64_t i = 0; i < n; i++) {
+    for (int64_t k = 0; k < n; k++) {
+        const int64_t i = rows ? rows[k] : k;
         if (nested.keys) {
             SM_TRY_GOTO(st, done, encode_row(g, keys, i, &nested, e));
         }
         const int64_t id = look_by(g, way, keys, i, hashes[i], nested.keys);
         if (id >= 0) {
-            ids[i] = (uint32_t)id;
+            ids[k] = (uint32_t)id;
         } else {
-            SM_TRY_GOTO(st, done, add_group(g, keys, i, hashes[i], nested.keys, &ids[i], e));
+            SM_TRY_GOTO(st, done, add_group(g, keys, i, hashes[i], nested.keys, &ids[k], e));
         }
         if (states) {
-            states[i] = smi_groups_state(g, ids[i]);
+            states[k] = smi_groups_state(g, ids[k]);
         }
     }
 done:
@@ -649,16 +653,16 @@ done:
 }
 
 sm_status smi_groups_look(const smi_groups *g, const sm_column *keys, const uint64_t *hashes,
-                          int64_t n, int32_t *ids, sm_error *e)
+                          const int32_t *rows, int64_t n, int32_t *ids, sm_error *e)
 {
     const look_way way = n > 0 ? way_of(g, keys) : LOOK_ANY;
     nested_row nested = nested_begin(g);
     sm_status st = SM_OK;
-    for (int64_t i = 0; i < n; i++) {
+    for (int64_t k = 0; k < n; k++) {
         if (nested.keys) {
-            SM_TRY_GOTO(st, done, encode_row(g, keys, i, &nested, e));
+            SM_TRY_GOTO(st, done, encode_row(g, keys, rows[k], &nested, e));
         }
-        ids[i] = (int32_t)look_by(g, way, keys, i, hashes[i], nested.keys);
+        ids[k] = (int32_t)look_by(g, way, keys, rows[k], hashes[rows[k]], nested.keys);
     }
 done:
     nested_end(&nested);

@@ -235,13 +235,15 @@ smi_groups *smi_groups_new(const sm_type *const *types, int32_t n_keys, size_t s
                            sm_budget *budget);
 void smi_groups_free(smi_groups *g); /* takes NULL */
 int64_t smi_groups_count(const smi_groups *g);
-/* The groups of n rows of flat key columns, new ones made in the order of rows. `states` (NULL: not
- * wanted) gets each row's state, zeroed when made. */
-sm_status smi_groups_find(smi_groups *g, const sm_column *keys, const uint64_t *hashes, int64_t n,
-                          uint32_t *ids, uint8_t **states, sm_error *e) SM_MUST_USE;
+/* The groups of n rows of flat key columns: of those that `rows` lists (NULL: the first n), new
+ * ones made in that order; ids[k] is the k-th one's. `states` (NULL: not wanted) gets its state,
+ * zeroed when made. */
+sm_status smi_groups_find(smi_groups *g, const sm_column *keys, const uint64_t *hashes,
+                          const int32_t *rows, int64_t n, uint32_t *ids, uint8_t **states,
+                          sm_error *e) SM_MUST_USE;
 /* Only looks: −1 where there is none. Nested keys cost an encoding, which may be refused. */
 sm_status smi_groups_look(const smi_groups *g, const sm_column *keys, const uint64_t *hashes,
-                          int64_t n, int32_t *ids, sm_error *e) SM_MUST_USE;
+                          const int32_t *rows, int64_t n, int32_t *ids, sm_error *e) SM_MUST_USE;
 void *smi_groups_state(const smi_groups *g, int64_t id);
 /* Appends key k of a group. */
 void smi_groups_key(const smi_groups *g, int64_t id, int32_t k, sm_builder *b);

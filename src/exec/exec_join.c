@@ -5,9 +5,8 @@
  * Calls    smi_join_new by exec_run.c: runs the right input and builds; then the op's push for each
  *          batch of the left side, from many workers at once; smi_join_free. A right side that does
  *          not fit is only kept: exec_join_spill.c takes it from there.
- * Build    Right rows are kept as compact batches in their order. Their keys make groups
- *          (exec_groups.c); rows with a NULL among them match nothing and make none. Row references
- *          are laid out by group, in the order of the right side.
+ * Build    Right rows are kept as compact batches in their order; exec_join_table.c finds them by
+ *          key.
  * Probe    Each left row's candidates, in that order, up to a batch at a time: gathered side by
  *          side, tested by `on`, given on. A left join keeps a row whose candidates all failed,
  *          with NULLs for the right, also where they span batches.
@@ -16,124 +15,23 @@
 
 #include <string.h>
 
-#define BUILD_BYTES 64 /* of a right row: its reference, number, slot and a short key */
+#define BUILD_BYTES 96 /* of a right row: hash, place, reference, number, slot and a short key */
 
 /* ---- build ----------------------------------------------------------------------------------- */
 
-static bool has_null(const sm_batch *keys, int64_t i)
-{
-    for (int32_t k = 0; k < keys->n_columns; k++) {
-        if (sm_column_is_null(&keys->columns[k], i)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void hash_keys(const sm_batch *keys, uint64_t *hashes)
-{
-    for (int32_t k = 0; k < keys->n_columns; k++) {
-        sm_column_hash(&keys->columns[k], hashes, k > 0);
-    }
-}
-
-/* Groups of one right batch's rows that can match: appends to refs and ids. */
-static sm_status add_keys(smi_join *j, uint32_t batch, smi_ref *refs, uint32_t *ids, int64_t *n,
-                          sm_error *e)
-{
-    const sm_plan_node *node = j->node;
-    sm_batch *all = NULL, *keys = NULL;
-    uint64_t *hashes = NULL;
-    const int64_t first = *n;
-    SM_TRY(smi_eval_flat(j->run, node->as.join.right_keys, node->as.join.n_keys, j->right_keys,
-                         j->right.items[batch], j->budget, &all, e));
-    for (int64_t i = 0; i < all->n_rows; i++) {
-        if (!has_null(all, i)) {
-            refs[(*n)++] = (smi_ref){.batch = 0, .row = (uint32_t)i};
-        }
-    }
-    const int64_t n_keys = *n - first;
-    const smi_batches list = {.items = &all, .n = 1};
-    sm_status st =
-        smi_gather_rows(&list, 0, refs + first, n_keys, j->right_keys, j->budget, &keys, e);
-    if (st == SM_OK) {
-        st = sm_batch_alloc(keys, (size_t)n_keys * 8, (void **)&hashes, e);
-    }
-    if (st == SM_OK) {
-        hash_keys(keys, hashes);
-        st = smi_groups_find(j->groups, keys->columns, hashes, n_keys, ids + first, NULL, e);
-    }
-    for (int64_t i = first; i < *n; i++) {
-        refs[i].batch = batch;
-    }
-    sm_batch_release(keys);
-    sm_batch_release(all);
-    return st;
-}
-
-/* Lays references out by group; a counting sort keeps their order. */
-static sm_status lay_out(smi_join *j, const smi_ref *refs, const uint32_t *ids, int64_t n,
-                         sm_error *e)
-{
-    const int64_t n_groups = smi_groups_count(j->groups);
-    SM_TRY(sm_block_new(j->budget, (size_t)n * sizeof(smi_ref), &j->refs_block, e));
-    SM_TRY(sm_block_new(j->budget, (size_t)(n_groups + 2) * 8, &j->first_block, e));
-    smi_ref *out = (smi_ref *)j->refs_block->data;
-    int64_t *next = (int64_t *)j->first_block->data + 1; /* becomes `first` when all are placed */
-    memset(j->first_block->data, 0, (size_t)(n_groups + 2) * 8);
-    for (int64_t i = 0; i < n; i++) {
-        next[ids[i] + 1]++;
-    }
-    for (int64_t g = 0; g < n_groups; g++) {
-        next[g + 1] += next[g];
-    }
-    for (int64_t i = 0; i < n; i++) {
-        out[next[ids[i]]++] = refs[i];
-    }
-    j->refs = out;
-    j->first = (const int64_t *)j->first_block->data;
-    j->n_refs = n;
-    return SM_OK;
-}
-
-static sm_status build_groups(smi_join *j, int64_t n_rows, sm_error *e)
-{
-    sm_block *refs = NULL, *ids = NULL;
-    int64_t n = 0;
-    const sm_plan_node *node = j->node;
-    const sm_type **types = sm_alloc((size_t)node->as.join.n_keys * sizeof(*types));
-    for (int32_t k = 0; k < node->as.join.n_keys; k++) {
-        types[k] = node->as.join.right_keys[k]->type;
-    }
-    j->groups = smi_groups_new(types, node->as.join.n_keys, 0, j->budget);
-    sm_free(types);
-    sm_status st = sm_block_new(j->budget, (size_t)n_rows * sizeof(smi_ref), &refs, e);
-    if (st == SM_OK) {
-        st = sm_block_new(j->budget, (size_t)n_rows * sizeof(uint32_t), &ids, e);
-    }
-    for (int64_t b = 0; b < j->right.n && st == SM_OK; b++) {
-        st = add_keys(j, (uint32_t)b, (smi_ref *)refs->data, (uint32_t *)ids->data, &n, e);
-    }
-    if (st == SM_OK) {
-        st = lay_out(j, (const smi_ref *)refs->data, (const uint32_t *)ids->data, n, e);
-    }
-    sm_block_release(refs);
-    sm_block_release(ids);
-    return st;
-}
-
 static sm_status build_all(smi_join *j, int64_t n_rows, sm_error *e)
 {
-    SM_TRY(sm_block_new(j->budget, (size_t)n_rows * sizeof(smi_ref), &j->refs_block, e));
-    smi_ref *refs = (smi_ref *)j->refs_block->data;
+    smi_join_table *t = &j->table;
+    SM_TRY(sm_block_new(j->budget, (size_t)n_rows * sizeof(smi_ref), &t->refs_block, e));
+    smi_ref *refs = (smi_ref *)t->refs_block->data;
     int64_t at = 0;
     for (int64_t b = 0; b < j->right.n; b++) {
         for (int64_t i = 0; i < j->right.items[b]->n_rows; i++) {
             refs[at++] = (smi_ref){.batch = (uint32_t)b, .row = (uint32_t)i};
         }
     }
-    j->refs = refs;
-    j->n_refs = at;
+    t->refs = refs;
+    t->n_refs = at;
     return SM_OK;
 }
 
@@ -150,7 +48,8 @@ sm_status smi_join_build(smi_join *j, sm_error *e)
             j->src[c][b] = &j->right.items[b]->columns[c];
         }
     }
-    return j->node->as.join.n_keys > 0 ? build_groups(j, n_rows, e) : build_all(j, n_rows, e);
+    return j->node->as.join.n_keys > 0 ? smi_join_table_build(j, n_rows, e)
+                                       : build_all(j, n_rows, e);
 }
 
 void smi_join_drop_build(smi_join *j)
@@ -159,13 +58,9 @@ void smi_join_drop_build(smi_join *j)
         sm_free(j->src[c]);
     }
     sm_free(j->src);
-    smi_groups_free(j->groups);
-    sm_block_release(j->refs_block);
-    sm_block_release(j->first_block);
+    smi_join_table_drop(&j->table);
     smi_batches_release(&j->right);
     j->src = NULL;
-    j->groups = NULL;
-    j->refs_block = j->first_block = NULL;
 }
 
 /* Runs the right side. It is built where it fits, or where it cannot be partitioned. */
@@ -200,6 +95,22 @@ typedef struct pairs {
     bool has_matched; /* has the current left row, in this batch of pairs or an earlier one? */
 } pairs;
 
+/* Does nobody look at this column, so that zeros do? Often so of keys. */
+static bool is_idle(const smi_join *j, int32_t c)
+{
+    const bool *is_read = j->node->as.join.is_read;
+    return is_read && !is_read[c] && !sm_type_is_nested(j->node->schema->fields[c].type->id);
+}
+
+static sm_status zeros(const sm_type *type, int64_t n, sm_batch *b, sm_column *out, sm_error *e)
+{
+    void *mem = NULL;
+    const int width = sm_type_bytes(type->id);
+    SM_TRY(sm_batch_alloc(b, width > 0 ? (size_t)n * (size_t)width : (size_t)(n + 7) / 8, &mem, e));
+    *out = (sm_column){.type = type, .n_rows = n, .values = mem};
+    return SM_OK;
+}
+
 /* The pairs as rows: left's columns, then right's. */
 static sm_status join_rows(smi_join *j, sm_batch *left, const pairs *p, sm_batch **out, sm_error *e)
 {
@@ -216,14 +127,18 @@ static sm_status join_rows(smi_join *j, sm_batch *left, const pairs *p, sm_batch
         sm_column *to = &b->columns[c < j->n_left ? c : b->n_columns - 1]; /* a place comes last */
         if (is_same) {
             *to = left->columns[c];
+        } else if (c < j->n_left && is_idle(j, c)) {
+            st = zeros(left->columns[c].type, p->n, b, to, e);
         } else {
             st = sm_column_gather(&left->columns[c], p->left, p->n, b, to, e);
         }
     }
     for (int32_t c = 0; c < j->n_right && st == SM_OK; c++) {
         const sm_type *type = j->node->schema->fields[j->n_left + c].type;
-        st = smi_gather(type, j->src[c], j->right.n, p->right, p->n, budget, b,
-                        &b->columns[j->n_left + c], e);
+        sm_column *to = &b->columns[j->n_left + c];
+        st = is_idle(j, j->n_left + c)
+                 ? zeros(type, p->n, b, to, e)
+                 : smi_gather(type, j->src[c], j->right.n, p->right, p->n, budget, b, to, e);
     }
     if (st != SM_OK) {
         sm_batch_release(b);
@@ -289,38 +204,18 @@ static sm_status give_pairs(smi_join *j, smi_driver *d, sm_batch *left, pairs *p
     return out ? smi_give(d, j->node, j->op.next, out, e) : SM_OK;
 }
 
-/* The groups of the left rows; −1: none. */
-static sm_status look_up(smi_join *j, sm_batch *left, int32_t *ids, sm_error *e)
-{
-    sm_batch *keys = NULL;
-    uint64_t *hashes = NULL;
-    SM_TRY(smi_eval_flat(j->run, j->node->as.join.left_keys, j->node->as.join.n_keys, j->left_keys,
-                         left, j->run->env->budget, &keys, e));
-    sm_status st = sm_batch_alloc(keys, (size_t)left->n_rows * 8, (void **)&hashes, e);
-    if (st == SM_OK) {
-        hash_keys(keys, hashes);
-        st = smi_groups_look(j->groups, keys->columns, hashes, left->n_rows, ids, e);
-    }
-    for (int64_t i = 0; st == SM_OK && i < left->n_rows; i++) {
-        if (ids[i] >= 0 && has_null(keys, i)) {
-            ids[i] = -1;
-        }
-    }
-    sm_batch_release(keys);
-    return st;
-}
-
 static sm_status probe(smi_join *j, smi_driver *d, sm_batch *left, const int32_t *ids, pairs *p,
                        sm_error *e)
 {
+    const smi_join_table *t = &j->table;
     const smi_ref nothing = {.batch = SMI_NO_ROW};
     const bool is_left = j->node->as.join.kind == SM_JOIN_LEFT;
     for (int64_t i = 0; i < left->n_rows; i++) {
-        const smi_ref *refs = j->refs;
-        int64_t n = j->n_refs;
-        if (j->groups) {
-            n = ids[i] < 0 ? 0 : j->first[ids[i] + 1] - j->first[ids[i]];
-            refs += ids[i] < 0 ? 0 : j->first[ids[i]];
+        const smi_ref *refs = t->refs;
+        int64_t n = t->n_refs;
+        if (t->n_parts > 0) {
+            n = ids[i] < 0 ? 0 : t->first[ids[i] + 1] - t->first[ids[i]];
+            refs += ids[i] < 0 ? 0 : t->first[ids[i]];
         }
         if (n == 0 && is_left) {
             refs = &nothing;
@@ -347,7 +242,7 @@ sm_status smi_join_probe(smi_join *j, smi_driver *d, sm_batch *left, sm_error *e
     int32_t *ids = sm_alloc((size_t)left->n_rows * sizeof(*ids));
     p->n = 0;
     p->has_matched = false;
-    sm_status st = j->groups ? look_up(j, left, ids, e) : SM_OK;
+    sm_status st = j->table.n_parts > 0 ? smi_join_table_look(j, left, ids, e) : SM_OK;
     if (st == SM_OK) {
         st = probe(j, d, left, ids, p, e);
     }

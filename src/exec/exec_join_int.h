@@ -7,6 +7,20 @@
 
 #include "exec/exec_sorter_int.h"
 
+#define SMI_JOIN_PARTS_MAX 16
+
+/* The right side's keys: groups in parts by hash, which are made side by side. Group g of part p
+ * has the number base[p] + g. */
+typedef struct smi_join_table {
+    int32_t n_parts; /* a power of two; 0: no keys, every pair is a candidate */
+    smi_groups *groups[SMI_JOIN_PARTS_MAX];
+    int64_t base[SMI_JOIN_PARTS_MAX + 1];
+    sm_block *refs_block, *first_block;
+    const smi_ref *refs;  /* of right rows, by group */
+    const int64_t *first; /* where a group's begin; one more at the end */
+    int64_t n_refs;
+} smi_join_table;
+
 typedef struct smi_join {
     smi_op op;
     smi_run *run;
@@ -17,14 +31,21 @@ typedef struct smi_join {
     int32_t n_left, n_right; /* columns */
     const sm_column ***src;  /* [right column][batch] */
     const sm_type *left_keys, *right_keys;
-    smi_groups *groups; /* NULL: no keys, every pair is a candidate */
-    sm_block *refs_block, *first_block;
-    const smi_ref *refs;  /* of right rows, by group */
-    const int64_t *first; /* where a group's begin; one more at the end */
-    int64_t n_refs;
+    smi_join_table table;
     /* a partition's: */
     const sm_type *placed; /* the node's schema and a place; NULL: rows have none */
 } smi_join;
+
+/* ---- the table (exec_join_table.c) ----------------------------------------------------------- */
+
+/* Makes it of all right rows; what was made stays to be dropped also where it fails. */
+sm_status smi_join_table_build(smi_join *j, int64_t n_rows, sm_error *e) SM_MUST_USE;
+/* The groups of the left rows; −1: none. */
+sm_status smi_join_table_look(const smi_join *j, sm_batch *left, int32_t *ids,
+                              sm_error *e) SM_MUST_USE;
+void smi_join_table_drop(smi_join_table *t);
+
+/* ---- the join (exec_join.c) ------------------------------------------------------------------ */
 
 /* Builds over `right`, which holds all rows or those of one partition. */
 sm_status smi_join_build(smi_join *j, sm_error *e) SM_MUST_USE;

@@ -308,7 +308,7 @@ static sm_status add_others(smi_pack_table *t, others *o, sm_error *e)
     sm_column_hash(&keys[0], hashes, false);
     sm_column_hash(&keys[1], hashes, true);
     uint32_t next = (uint32_t)smi_groups_count(*set);
-    SM_TRY(smi_groups_find(*set, keys, hashes, o->n, ids, NULL, e));
+    SM_TRY(smi_groups_find(*set, keys, hashes, NULL, o->n, ids, NULL, e));
     for (int64_t i = 0; i < o->n; i++) {
         if (ids[i] == next) { /* numbers are given in the order of rows */
             next++;

@@ -338,6 +338,16 @@ static pruned prune_join(sm_arena *a, sm_plan_node *n, const bool *want)
     n->inputs[0] = l.node;
     n->inputs[1] = r.node;
     n->schema = smi_join_schema(a, l.node, r.node, n->as.join.kind);
+    bool *const is_read = wanted(a, n->schema->n_fields, NULL);
+    for (int32_t i = 0; i < n_old; i++) {
+        if (map[i] >= 0) {
+            is_read[map[i]] = want[i];
+        }
+    }
+    if (n->as.join.on) {
+        smi_columns_used(n->as.join.on, is_read);
+    }
+    n->as.join.is_read = is_read;
     return (pruned){n, map};
 }
 

@@ -212,12 +212,23 @@ static bool windows_eq(const sm_plan_node *x, const sm_plan_node *y)
     return true;
 }
 
+static bool reads_eq(const sm_plan_node *x, const sm_plan_node *y)
+{
+    for (int32_t i = 0; i < x->schema->n_fields; i++) {
+        if ((!x->as.join.is_read || x->as.join.is_read[i]) !=
+            (!y->as.join.is_read || y->as.join.is_read[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool join_eq(const sm_plan_node *x, const sm_plan_node *y)
 {
     return x->as.join.kind == y->as.join.kind && x->as.join.n_keys == y->as.join.n_keys &&
            exprs_eq(x->as.join.left_keys, y->as.join.left_keys, x->as.join.n_keys) &&
            exprs_eq(x->as.join.right_keys, y->as.join.right_keys, x->as.join.n_keys) &&
-           opt_eq(x->as.join.on, y->as.join.on);
+           opt_eq(x->as.join.on, y->as.join.on) && reads_eq(x, y);
 }
 
 static bool node_eq(const sm_plan_node *x, const sm_plan_node *y)

@@ -279,6 +279,8 @@ struct sm_plan_node {
             const sm_expr **left_keys, **right_keys; /* equal pairwise; NULL equals nothing */
             int32_t n_keys;
             const sm_expr *on; /* what else must hold, over left's then right's columns, or NULL */
+            const bool
+                *is_read; /* one an output column: does `on` or an operator above? NULL: all */
         } join;
         struct { /* gives the input's columns, then the items; rows in the order of the input */
             sm_window_item *items;

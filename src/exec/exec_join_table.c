@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * exec/exec_join_table.c: the rows of a join's right side by key.
+ *
+ * Calls    build by exec_join.c over all right rows or those of one partition on disk; look for
+ *          each left batch, from many workers at once; drop.
+ * Method   Three passes, each side by side: each batch's keys are hashed and its rows sorted by
+ *          part; each part's rows, in the order of the right side, make groups (exec_groups.c);
+ *          references to rows are laid out by group, in that order. A row with a NULL among its
+ *          keys matches nothing and makes no group.
+ * Why      Parts share nothing, so that making them takes no lock and all threads, and a part's
+ *          slots stay nearer to a core's cache. Their number depends on the rows alone. */
+#include "exec/exec_join_int.h"
+
+#include <string.h>
+
+#define PART_ROWS 65536 /* at least, where there is more than one part */
+
+/* Rows of a batch that can match. */
+typedef struct key_rows {
+    sm_batch *keys; /* owned; the arrays below are in it */
+    uint64_t *hashes;
+    int32_t *rows; /* of part 0, then of part 1 … */
+    int32_t first[SMI_JOIN_PARTS_MAX + 1];
+} key_rows;
+
+typedef struct builder {
+    smi_join *join;
+    smi_join_table *table;
+    key_rows *batches; /* one a right batch */
+    int64_t row_base[SMI_JOIN_PARTS_MAX + 1];
+    uint32_t *ids; /* of part 0's rows, then of part 1's … */
+} builder;
+
+/* ---- rows by part ---------------------------------------------------------------------------- */
+
+static bool has_null(const sm_batch *keys, int64_t i)
+{
+    for (int32_t k = 0; k < keys->n_columns; k++) {
+        if (sm_column_is_null(&keys->columns[k], i)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Not the top bits: by them rows went to partitions on disk. Not the low ones: a group's slot. */
+static int32_t part_of(uint64_t hash, int32_t n_parts)
+{
+    return (int32_t)(hash >> 32) & (n_parts - 1);
+}
+
+/* Sorts the rows without a NULL by part: a counting sort keeps their order. */
+static void sort_by_part(key_rows *k, int32_t n_parts)
+{
+    const sm_batch *keys = k->keys;
+    bool may_be_null = false;
+    for (int32_t c = 0; c < keys->n_columns; c++) {
+        may_be_null |= keys->columns[c].validity || keys->columns[c].type->id == SM_TYPE_NULL;
+    }
+    int32_t next[SMI_JOIN_PARTS_MAX + 1] = {0};
+    for (int64_t i = 0; i < keys->n_rows; i++) {
+        next[part_of(k->hashes[i], n_parts) + 1] += !may_be_null || !has_null(keys, i);
+    }
+    for (int32_t p = 0; p < n_parts; p++) {
+        next[p + 1] += next[p];
+    }
+    memcpy(k->first, next, sizeof(next));
+    for (int64_t i = 0; i < keys->n_rows; i++) {
+        if (!may_be_null || !has_null(keys, i)) {
+            k->rows[next[part_of(k->hashes[i], n_parts)]++] = (int32_t)i;
+        }
+    }
+}
+
+/* Evaluates and hashes the keys of a batch. k->keys is to be released also after a failure. */
+static sm_status key_rows_make(const smi_join *j, const sm_expr *const *exprs,
+                               const sm_type *schema, sm_batch *rows, key_rows *k, sm_error *e)
+{
+    void *mem = NULL;
+    SM_TRY(smi_eval_flat(j->run, exprs, j->node->as.join.n_keys, schema, rows, j->budget, &k->keys,
+                         e));
+    SM_TRY(sm_batch_alloc(k->keys, (size_t)rows->n_rows * 8, &mem, e));
+    k->hashes = mem;
+    SM_TRY(sm_batch_alloc(k->keys, (size_t)rows->n_rows * 4, &mem, e));
+    k->rows = mem;
+    for (int32_t c = 0; c < k->keys->n_columns; c++) {
+        sm_column_hash(&k->keys->columns[c], k->hashes, c > 0);
+    }
+    sort_by_part(k, j->table.n_parts);
+    return SM_OK;
+}
+
+/* ---- build ----------------------------------------------------------------------------------- */
+
+static sm_status hash_batch(void *ctx, int64_t i, sm_error *e)
+{
+    const builder *b = ctx;
+    const smi_join *j = b->join;
+    return key_rows_make(j, j->node->as.join.right_keys, j->right_keys, j->right.items[i],
+                         &b->batches[i], e);
+}
+
+static sm_status group_part(void *ctx, int64_t p, sm_error *e)
+{
+    const builder *b = ctx;
+    uint32_t *ids = b->ids + b->row_base[p];
+    for (int64_t i = 0; i < b->join->right.n; i++) {
+        const key_rows *k = &b->batches[i];
+        const int32_t n = k->first[p + 1] - k->first[p];
+        SM_TRY(smi_groups_find(b->table->groups[p], k->keys->columns, k->hashes,
+                               k->rows + k->first[p], n, ids, NULL, e));
+        ids += n;
+    }
+    return SM_OK;
+}
+
+/* Places references at their groups' next free place, which ends as the next group's first. */
+static sm_status lay_out_part(void *ctx, int64_t p, sm_error *e)
+{
+    const builder *b = ctx;
+    const smi_join_table *t = b->table;
+    const int64_t n_groups = t->base[p + 1] - t->base[p];
+    const uint32_t *ids = b->ids + b->row_base[p];
+    smi_ref *refs = (smi_ref *)t->refs_block->data;
+    int64_t *next = (int64_t *)t->first_block->data + t->base[p] + 1;
+    const int64_t n_rows = b->row_base[p + 1] - b->row_base[p];
+    int64_t at = b->row_base[p];
+    (void)e;
+    memset(next, 0, (size_t)n_groups * 8);
+    for (int64_t i = 0; i < n_rows; i++) {
+        next[ids[i]]++;
+    }
+    for (int64_t g = 0; g < n_groups; g++) {
+        const int64_t n = next[g];
+        next[g] = at;
+        at += n;
+    }
+    for (int64_t i = 0; i < b->join->right.n; i++) {
+        const key_rows *k = &b->batches[i];
+        for (int32_t r = k->first[p]; r < k->first[p + 1]; r++) {
+            refs[next[*ids++]++] = (smi_ref){.batch = (uint32_t)i, .row = (uint32_t)k->rows[r]};
+        }
+    }
+    return SM_OK;
+}
+
+static void count_rows(builder *b)
+{
+    for (int32_t p = 0; p < b->table->n_parts; p++) {
+        int64_t n = b->row_base[p];
+        for (int64_t i = 0; i < b->join->right.n; i++) {
+            n += b->batches[i].first[p + 1] - b->batches[i].first[p];
+        }
+        b->row_base[p + 1] = n;
+    }
+}
+
+static sm_status build(builder *b, sm_error *e)
+{
+    smi_join *j = b->join;
+    smi_join_table *t = b->table;
+    sm_pool *pool = j->run->env->pool;
+    sm_block *ids = NULL;
+    SM_TRY(sm_pool_for(pool, j->right.n, hash_batch, b, e));
+    count_rows(b);
+    const size_t n = (size_t)b->row_base[t->n_parts];
+    SM_TRY(sm_block_new(j->budget, n * sizeof(smi_ref), &t->refs_block, e));
+    SM_TRY(sm_block_new(j->budget, n * sizeof(uint32_t), &ids, e));
+    b->ids = (uint32_t *)ids->data;
+    sm_status st = sm_pool_for(pool, t->n_parts, group_part, b, e);
+    for (int32_t p = 0; p < t->n_parts; p++) {
+        t->base[p + 1] = t->base[p] + smi_groups_count(t->groups[p]);
+    }
+    const size_t n_groups = (size_t)t->base[t->n_parts];
+    st = st == SM_OK ? sm_block_new(j->budget, (n_groups + 1) * 8, &t->first_block, e) : st;
+    if (st == SM_OK) {
+        memset(t->first_block->data, 0, 8);
+        st = sm_pool_for(pool, t->n_parts, lay_out_part, b, e);
+        t->refs = (const smi_ref *)t->refs_block->data;
+        t->first = (const int64_t *)t->first_block->data;
+        t->n_refs = (int64_t)n;
+    }
+    sm_block_release(ids);
+    return st;
+}
+
+sm_status smi_join_table_build(smi_join *j, int64_t n_rows, sm_error *e)
+{
+    const int32_t n_keys = j->node->as.join.n_keys;
+    const sm_type **types = sm_alloc((size_t)n_keys * sizeof(*types));
+    builder b = {.join = j, .table = &j->table};
+    int32_t n_parts = 1;
+    while (n_parts < SMI_JOIN_PARTS_MAX && n_rows / n_parts > PART_ROWS) {
+        n_parts *= 2;
+    }
+    for (int32_t k = 0; k < n_keys; k++) {
+        types[k] = j->node->as.join.right_keys[k]->type;
+    }
+    for (int32_t p = 0; p < n_parts; p++) {
+        j->table.groups[p] = smi_groups_new(types, n_keys, 0, j->budget);
+    }
+    j->table.n_parts = n_parts;
+    b.batches = sm_alloc_zero((size_t)(j->right.n + 1) * sizeof(*b.batches));
+    const sm_status st = build(&b, e);
+    for (int64_t i = 0; i < j->right.n; i++) {
+        sm_batch_release(b.batches[i].keys);
+    }
+    sm_free(b.batches);
+    sm_free(types);
+    return st;
+}
+
+void smi_join_table_drop(smi_join_table *t)
+{
+    for (int32_t p = 0; p < t->n_parts; p++) {
+        smi_groups_free(t->groups[p]);
+    }
+    sm_block_release(t->refs_block);
+    sm_block_release(t->first_block);
+    *t = (smi_join_table){0};
+}
+
+/* ---- look ------------------------------------------------------------------------------------ */
+
+static sm_status look_parts(const smi_join_table *t, const key_rows *k, int32_t *found,
+                            int32_t *ids, sm_error *e)
+{
+    for (int32_t p = 0; p < t->n_parts; p++) {
+        const int32_t *rows = k->rows + k->first[p];
+        const int32_t n = k->first[p + 1] - k->first[p];
+        SM_TRY(smi_groups_look(t->groups[p], k->keys->columns, k->hashes, rows, n, found, e));
+        for (int32_t r = 0; r < n; r++) {
+            ids[rows[r]] = found[r] < 0 ? -1 : found[r] + (int32_t)t->base[p];
+        }
+    }
+    return SM_OK;
+}
+
+sm_status smi_join_table_look(const smi_join *j, sm_batch *left, int32_t *ids, sm_error *e)
+{
+    key_rows k = {0};
+    void *found = NULL;
+    for (int64_t i = 0; i < left->n_rows; i++) {
+        ids[i] = -1;
+    }
+    sm_status st = key_rows_make(j, j->node->as.join.left_keys, j->left_keys, left, &k, e);
+    st = st == SM_OK ? sm_batch_alloc(k.keys, (size_t)left->n_rows * 4, &found, e) : st;
+    st = st == SM_OK ? look_parts(&j->table, &k, found, ids, e) : st;
+    sm_batch_release(k.keys);
+    return st;
+}
