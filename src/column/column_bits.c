@@ -11,7 +11,7 @@ static uint64_t load_bits(const uint8_t *src, int64_t off, int64_t n) /* 1 … 6
     const int64_t n_bytes = (shift + n + 7) / 8;
     memcpy(&word, src + (off >> 3), (size_t)(n_bytes < 8 ? n_bytes : 8));
     word >>= shift;
-    if (n_bytes > 8) {
+    if (n_bytes > 8 && shift > 0) {
         word |= (uint64_t)src[(off >> 3) + 8] << (64 - shift);
     }
     return n == 64 ? word : word & ((UINT64_C(1) << n) - 1);
@@ -43,10 +43,10 @@ void smi_bits_copy(uint8_t *dst, int64_t dst_off, const uint8_t *src, int64_t sr
 
 void smi_bits_fill(uint8_t *dst, int64_t dst_off, int64_t n, bool value)
 {
-    static const uint8_t ones[8] = {255, 255, 255, 255, 255, 255, 255, 255};
-    static const uint8_t zeros[8] = {0};
-    for (; n > 0; n -= 56, dst_off += 56) {
-        smi_bits_copy(dst, dst_off, value ? ones : zeros, 0, n < 56 ? n : 56);
+    uint8_t bits[16];
+    memset(bits, value ? 255 : 0, sizeof(bits));
+    for (; n > 0; n -= 64, dst_off += 64) {
+        smi_bits_copy(dst, dst_off, bits, 0, n < 64 ? n : 64);
     }
 }
 

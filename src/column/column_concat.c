@@ -184,6 +184,7 @@ static sm_status heap_set_make(const concat *k, heap_set *set, sm_error *e)
 static int32_t heap_set_add(heap_set *set, const sm_heap_buf *buf)
 {
     uint64_t at = ((uint64_t)(uintptr_t)buf->data * UINT64_C(0x9e3779b97f4a7c15)) >> 32;
+    SM_ASSERT(set->slots);
     for (;; at++) {
         int32_t *slot = &set->slots[at & set->mask];
         if (*slot == 0) {

@@ -239,7 +239,7 @@ static sm_status parse_struct(parser *p, int depth, const sm_type **out)
         }
         const size_t start = p->at;
         sm_field f = {.is_nullable = true};
-        sm_str name;
+        sm_str name = {0};
         SM_TRY(parse_field_name(p, &name));
         f.name = sm_arena_str(p->arena, name);
         void **seen = sm_map_at(names, name);

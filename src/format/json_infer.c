@@ -163,6 +163,7 @@ static void look_at_line(sample *s, seen *root, const smi_line *line, sm_error *
         line->is_too_long
             ? sm_fail(&e, SM_LIMIT, "a line is over the limit of %zu bytes", SMI_LINE_MAX_BYTES)
             : sm_json_parse(text, s->line, &v, &e);
+    SM_ASSERT(st != SM_OK || v);
     if (st == SM_OK && v->type != SM_JSON_OBJECT) {
         st = sm_fail(&e, SM_TYPE, "a line is an object, not %s",
                      v->type == SM_JSON_ARRAY ? "an array" : "a single value");

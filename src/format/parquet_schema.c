@@ -376,6 +376,7 @@ static sm_status find_leaf(finder *f, const smi_pq_node *n, spot at, smi_pq_shap
 {
     const sm_type *natural = NULL;
     SM_TRY(leaf_type(n, f->mem, &natural, f->e));
+    SM_ASSERT(natural);
     out->leaf = n->leaf;
     if (natural->id == SM_TYPE_NULL) {
         out->kind = SMI_PQ_SHAPE_MISSING;

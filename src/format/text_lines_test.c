@@ -45,8 +45,8 @@ static void read_well(const json_read *how, const void *bytes, size_t n, json_re
 static void every_cut_gives_the_same(void **state)
 {
     static const char *const files[] = {
-        "{\"a\":1}\n{\"a\":2,\"s\":\"a string of many bytes\"}\n\n{\"a\":x}\r\n "
-        "\t\n{\"a\":\"3\",\"n\":1}\n",
+        ("{\"a\":1}\n{\"a\":2,\"s\":\"a string of many bytes\"}\n\n{\"a\":x}\r\n "
+         "\t\n{\"a\":\"3\",\"n\":1}\n"),
         "{\"a\":1}\n{\"a\":2}",
         "\xef\xbb\xbf{\"a\":1}\n{\"a\":1e99}\n",
         "\xef\xbb\xbf\n\n\n",

@@ -34,7 +34,7 @@ static sm_status reserve(const sm_expr *call, string_state *s, size_t more, sm_a
         cap *= 2;
     }
     SM_TRY(smi_heap_alloc(heap, cap, &bytes, e));
-    if (s->len > 0) {
+    if (s->bytes) {
         memcpy(bytes, s->bytes, s->len);
     }
     s->bytes = bytes;
@@ -45,6 +45,7 @@ static sm_status reserve(const sm_expr *call, string_state *s, size_t more, sm_a
 static void append(string_state *s, sm_str text)
 {
     if (text.len > 0) {
+        SM_ASSERT(s->bytes); /* there is room */
         memcpy(s->bytes + s->len, text.data, text.len);
         s->len += (uint32_t)text.len;
     }
@@ -75,8 +76,9 @@ static sm_status constant_separator(const sm_expr *call, sm_view *view, sm_heap_
 {
     const sm_expr *const x = call->args[1];
     if (x->kind != SM_EXPR_CONST || x->value.is_null) {
-        return smi_expr_fail(x, e, SM_UNSUPPORTED,
-                             "string_agg of distinct values needs a constant separator");
+        smi_expr_fail(x, e, SM_UNSUPPORTED,
+                      "string_agg of distinct values needs a constant separator");
+        return SM_UNSUPPORTED;
     }
     const sm_str s = x->value.as.s;
     *heap = (sm_heap_buf){.data = (const uint8_t *)s.data, .size_bytes = (int64_t)s.len};
@@ -89,7 +91,7 @@ static sm_status constant_separator(const sm_expr *call, sm_view *view, sm_heap_
 static sm_status string_update(const sm_expr *call, const sm_column *args, int32_t n_args,
                                int64_t n_rows, void *const *states, sm_agg_heap *heap, sm_error *e)
 {
-    sm_column c, separator;
+    sm_column c = {0}, separator = {0};
     sm_view view;
     sm_heap_buf bytes;
     sm_block *c_mem = NULL, *separator_mem = NULL;

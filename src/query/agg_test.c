@@ -217,7 +217,7 @@ static void test_answers(void **state)
         for (int64_t n_ranges = 1; n_ranges <= 5; n_ranges++) {
             for (int as_dict = 0; as_dict < 2; as_dict++) {
                 sm_error e = {0};
-                sm_column out;
+                sm_column out = {0};
                 int64_t failed = -1;
                 const sm_column args[2] = {kit_layout(&xs, as_dict), kit_layout(&ys, as_dict)};
                 assert_ok(aggregate(call, args, groups, n_rows, n_ranges, 3, &out, &failed, &e),
@@ -270,7 +270,7 @@ static void test_overflow(void **state)
         }
         for (int64_t n_ranges = 1; n_ranges <= 5; n_ranges++) {
             sm_error e = {0};
-            sm_column out;
+            sm_column out = {0};
             int64_t failed = -1;
             assert_status(aggregate(call, &xs, groups, xs.n_rows, n_ranges, 3, &out, &failed, &e),
                           SM_RANGE, &e);
@@ -306,7 +306,7 @@ static void test_constants(void **state)
         const sm_type *const t = kit_type(rows[i].type);
         const sm_expr *const call = kit_call(&fn, kit_type(rows[i].result), &t, 1);
         sm_error e = {0};
-        sm_column out;
+        sm_column out = {0};
         int64_t failed = -1;
         sm_column c = kit_column(t, rows[i].value);
         c.layout = SM_CONST;
@@ -378,7 +378,7 @@ static void check_best(const sm_aggregate *agg, const sm_column *args, int32_t n
     const sm_expr *const call = kit_call(&fn, types[0], types, n_args);
     for (int64_t n_ranges = 1; n_ranges <= 5; n_ranges++) {
         sm_error e = {0};
-        sm_column out;
+        sm_column out = {0};
         int64_t failed = -1;
         assert_ok(
             aggregate(call, args, groups, args[0].n_rows, n_ranges, MAX_GROUPS, &out, &failed, &e),
@@ -446,7 +446,7 @@ static void test_distinct(void **state)
         const sm_column xs = kit_column(t, rows[i].xs);
         for (int64_t n_ranges = 1; n_ranges <= 5; n_ranges++) {
             sm_error e = {0};
-            sm_column out;
+            sm_column out = {0};
             int64_t failed = -1;
             assert_ok(aggregate(call, &xs, groups, 5, n_ranges, 2, &out, &failed, &e), &e);
             kit_assert_rows(&out, rows[i].want, rows[i].name);
@@ -500,7 +500,7 @@ static void test_budget(void **state)
     const sm_type *const t = &sm_type_string;
     const sm_expr *const call = kit_call(&max, t, &t, 1);
     sm_budget *small = sm_budget_new(budget, "small", 2000);
-    char text[3000];
+    static char text[3000];
     memset(text, 'z', sizeof(text) - 1);
     text[sizeof(text) - 1] = '\0';
     const sm_column shorter = kit_column(t, "a"), longer = kit_column(t, text);

@@ -112,7 +112,7 @@ static inline sm_column kit_finish(sm_builder *b)
 /* "1;NULL;3" as a column. */
 static inline sm_column kit_column(const sm_type *t, const char *values)
 {
-    static sm_str parts[4096];
+    static sm_str parts[4096] = {0};
     sm_builder *b = sm_builder_new(t, budget);
     const int64_t n = kit_split(values, ';', parts, 4096);
     for (int64_t i = 0; i < n; i++) {
@@ -131,6 +131,7 @@ static inline void kit_assert_rows(const sm_column *c, const char *want, const c
         sm_column_print(c, i, &got);
     }
     sm_buf_text(&got, (sm_str){"", 1});
+    assert_non_null(got.data);
     if (strcmp((const char *)got.data, want) != 0) {
         fail_msg("%s: got %s, want %s", name, (const char *)got.data, want);
     }
