@@ -120,7 +120,8 @@ struct smi_end {
     /* Gives on what has its turn. SM_OK: go on with tasks; SM_WAIT: start none now (the driver is
      * woken); SM_END: wants no more. */
     sm_status (*drain)(smi_end *end, smi_driver *d, sm_error *e);
-    bool (*is_empty)(smi_end *end); /* has everything that had its turn been given on? */
+    /* Has everything that had its turn been given on, with room for more? */
+    bool (*is_empty)(smi_end *end);
     const sm_plan_node *node;       /* whose time it is; NULL: nobody's */
 };
 

@@ -218,9 +218,14 @@ static sm_status order_drain(smi_end *end, smi_driver *d, sm_error *e)
     return smi_outlet_drain(&((order_end *)end)->outlet, d, e);
 }
 
+/* Not where LIMIT was reached: what is left to give on then is the end itself, by a drain. */
 static bool order_is_empty(smi_end *end)
 {
-    return smi_outlet_is_empty(&((order_end *)end)->outlet);
+    smi_outlet *o = &((order_end *)end)->outlet;
+    sm_mutex_lock(&o->lock);
+    const bool is_over = o->is_ended || o->has_enough;
+    sm_mutex_unlock(&o->lock);
+    return !is_over && smi_outlet_is_empty(o);
 }
 
 smi_end *smi_order_new(smi_run *run, const sm_sink *sink, int64_t limit, int64_t offset)

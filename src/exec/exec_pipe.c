@@ -208,8 +208,12 @@ static sm_status step_in_turn(smi_pipe *p, smi_driver *d, sm_error *e)
         return drained; /* SM_WAIT as well */
     }
     sm_status st = SM_OK;
-    if (p->end->is_empty(p->end) && has_come_to_failure(p, &st, e)) {
-        return st;
+    /* In this order: once the turn has come, all that counts before the failure is in the end. */
+    if (has_come_to_failure(p, &st, e)) {
+        if (p->end->is_empty(p->end)) {
+            return st;
+        }
+        *e = (sm_error){0};
     }
     st = p->source->step(p->source, d, e);
     if (st == SM_END) {
