@@ -122,7 +122,7 @@ struct smi_end {
     sm_status (*drain)(smi_end *end, smi_driver *d, sm_error *e);
     /* Has everything that had its turn been given on, with room for more? */
     bool (*is_empty)(smi_end *end);
-    const sm_plan_node *node;       /* whose time it is; NULL: nobody's */
+    const sm_plan_node *node; /* whose time it is; NULL: nobody's */
 };
 
 sm_status smi_filter_new(smi_run *run, const sm_plan_node *node, smi_op *next, smi_op **out);
