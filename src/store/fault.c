@@ -178,9 +178,17 @@ static sm_status fault_get(sm_store *s, sm_str key, sm_buf *out, sm_error *e)
 static sm_status put_torn(sm_store *s, sm_str key, const void *bytes, size_t n, sm_error *e)
 {
     smi_writer *w = NULL;
-    SM_TRY(smi_writer_open(inner_of(s), key, &w, e));
-    const sm_status st = smi_writer_write(w, bytes, n / 2, e);
+    sm_block *half = NULL;
+    sm_budget *budget = sm_budget_new(NULL, "half an object", 0);
+    sm_status st = sm_block_new(budget, n / 2, &half, e);
+    st = st == SM_OK ? smi_writer_open(inner_of(s), key, &w, e) : st;
+    if (st == SM_OK) {
+        memcpy(half->data, bytes, n / 2);
+        st = smi_writer_write(w, half, n / 2, (sm_waker){0}, e);
+    }
     smi_writer_free(w);
+    sm_block_release(half);
+    sm_budget_free(budget);
     return st == SM_OK ? torn(s, n / 2, n, e) : st;
 }
 
@@ -254,24 +262,25 @@ static sm_status fault_writer_open(sm_store *s, sm_str key, smi_writer **out, sm
     return SM_OK;
 }
 
-static sm_status fault_writer_write(smi_writer *writer, const void *bytes, size_t n, sm_error *e)
+static sm_status fault_writer_write(smi_writer *writer, sm_block *block, size_t n, sm_waker waker,
+                                    sm_error *e)
 {
     const fault_writer *w = (const fault_writer *)writer;
     const fault_hit hit = count_call(writer->store, true);
     if (hit == TEAR) {
-        SM_TRY(smi_writer_write(w->inner, bytes, n / 2, e));
+        SM_TRY(smi_writer_write(w->inner, block, n / 2, waker, e));
         return torn(writer->store, n / 2, n, e);
     }
     SM_TRY(before(writer->store, hit, e));
-    return after(writer->store, hit, smi_writer_write(w->inner, bytes, n, e), e);
+    return after(writer->store, hit, smi_writer_write(w->inner, block, n, waker, e), e);
 }
 
-static sm_status fault_writer_finish(smi_writer *writer, sm_error *e)
+static sm_status fault_writer_finish(smi_writer *writer, sm_waker waker, sm_error *e)
 {
     const fault_writer *w = (const fault_writer *)writer;
     const fault_hit hit = count_call(writer->store, true);
     SM_TRY(before(writer->store, hit, e));
-    return after(writer->store, hit, smi_writer_finish(w->inner, e), e);
+    return after(writer->store, hit, smi_writer_finish(w->inner, waker, e), e);
 }
 
 static void fault_writer_free(smi_writer *writer)

@@ -4,7 +4,8 @@
  *
  * Calls    sm_fetch_new, sm_fetch_request for each range, sm_fetch_next (or _wait) until SM_END,
  *          more requests at any time, sm_fetch_free.
- * Method   A request takes its block from the budget and becomes a job of the I/O threads. A job
+ * Method   A request takes its block from the budget and becomes a job of the I/O threads, which
+ *          carry it out, or send it and are called again when the network has answered. A job
  *          that is answered goes to the end of `arrived` and wakes all who wait; who comes first
  *          takes it. A failure travels the same way, as the answer of its request.
  * Wakes    A waiter registers under the lock under which arrivals are counted, so none is lost. A
@@ -18,6 +19,7 @@ typedef struct read_job {
     struct sm_fetch *fetch;
     sm_range_read range;
     sm_block *block;
+    void *state; /* of a read that the network carries out */
     sm_status status;
     sm_error *error; /* of a failure */
     struct read_job *next_arrived;
@@ -53,6 +55,9 @@ sm_status sm_fetch_new(sm_budget *budget, sm_fetch **out, sm_error *e)
 
 static void read_free(read_job *r)
 {
+    if (r->state) {
+        r->range.blob->store->ops->read_free(r->state);
+    }
     sm_block_release(r->block);
     sm_blob_close(r->range.blob);
     sm_free(r->error);
@@ -106,13 +111,22 @@ static int64_t read_run(smi_job *j)
         return 0;
     }
     sm_error failure = {0};
-    r->status =
-        smi_blob_read(r->range.blob, r->range.off_bytes, r->range.len, r->block->data, &failure);
+    r->status = smi_blob_read_step(r->range.blob, r->range.off_bytes, r->range.len, r->block->data,
+                                   smi_io_waker(j), &r->state, &failure);
+    if (r->status == SM_WAIT) {
+        return SMI_AGAIN;
+    }
     if (r->status != SM_OK) {
         r->error = sm_alloc(sizeof(failure));
         *r->error = failure;
     }
     return smi_due_ns(r->range.blob->store, r->status == SM_OK ? r->range.len : 0, 0);
+}
+
+static void read_hasten(smi_job *j)
+{
+    read_job *r = (read_job *)j;
+    r->range.blob->store->ops->read_hasten(r->state);
 }
 
 static void read_done(smi_job *j)
@@ -148,7 +162,7 @@ sm_status sm_fetch_request(sm_fetch *f, const sm_range_read *range, sm_error *e)
     sm_block *block = NULL;
     SM_TRY(sm_block_new(f->budget, range->len, &block, e));
     read_job *r = sm_alloc_zero(sizeof(*r));
-    r->job = (smi_job){.run = read_run, .done = read_done, .owner = f};
+    r->job = (smi_job){.run = read_run, .done = read_done, .hasten = read_hasten, .owner = f};
     r->fetch = f;
     r->range = *range;
     r->block = block;

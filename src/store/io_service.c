@@ -4,8 +4,9 @@
  *
  * Jobs are run in the order in which they came. A job whose answer is due later (a store that plays
  * a slow wire) is parked in a list ordered by time, so that any number of slow answers overlap on
- * two threads. Started for the first fetch or upload, ended with the last: a process that has none
- * open has no I/O thread and may fork.
+ * two threads; one that waits for the network is away until it is called again. Started for the
+ * first fetch or upload, ended with the last: a process that has none open has no I/O thread and
+ * may fork.
  * Two threads: the page cache gives more than memory can take up already with one
  * (7.7 GB/s a core); the second one keeps going while the first waits for a disk or an fsync. */
 #include "base/memory.h"
@@ -25,6 +26,7 @@ struct smi_io {
     sm_cond changed;
     job_list ready; /* in the order in which they came */
     job_list running;
+    job_list away;   /* said SMI_AGAIN, not yet called */
     job_list parked; /* run, not yet answered; in order of due_ns */
     bool is_ending;
 
@@ -71,12 +73,21 @@ static void run_one(smi_io *io)
 {
     smi_job *j = take_out(&io->ready, io->ready.first);
     insert_after(&io->running, io->running.last, j);
+    j->is_running = true;
+    j->is_called = false;
     sm_mutex_unlock(&io->lock);
     j->due_ns = j->run(j);
     const bool is_due = j->due_ns <= sm_monotonic_ns();
     sm_mutex_lock(&io->lock);
+    j->is_running = false;
     take_out(&io->running, j);
-    if (is_due || j->is_cancelled) {
+    if (j->due_ns == SMI_AGAIN) {
+        job_list *to = j->is_called ? &io->ready : &io->away;
+        insert_after(to, to->last, j);
+        if (j->is_cancelled && !j->is_called && j->hasten) {
+            j->hasten(j);
+        }
+    } else if (is_due || j->is_cancelled) {
         sm_mutex_unlock(&io->lock);
         j->done(j);
         sm_mutex_lock(&io->lock);
@@ -121,7 +132,7 @@ static void io_thread(void *ctx)
 static void io_free(smi_io *io)
 {
     sm_mutex_lock(&io->lock);
-    SM_ASSERT(!io->ready.first && !io->parked.first);
+    SM_ASSERT(!io->ready.first && !io->parked.first && !io->away.first);
     io->is_ending = true;
     sm_cond_broadcast(&io->changed);
     sm_mutex_unlock(&io->lock);
@@ -182,9 +193,30 @@ void smi_io_leave(smi_io *io)
 void smi_io_add(smi_io *io, smi_job *j)
 {
     sm_mutex_lock(&io->lock);
+    j->io = io;
     insert_after(&io->ready, io->ready.last, j);
     sm_cond_signal(&io->changed);
     sm_mutex_unlock(&io->lock);
+}
+
+static void again(void *job)
+{
+    smi_job *j = job;
+    smi_io *io = j->io;
+    sm_mutex_lock(&io->lock);
+    if (j->is_running) {
+        j->is_called = true;
+    } else {
+        take_out(&io->away, j);
+        insert_after(&io->ready, io->ready.last, j);
+        sm_cond_signal(&io->changed);
+    }
+    sm_mutex_unlock(&io->lock);
+}
+
+sm_waker smi_io_waker(smi_job *j)
+{
+    return (sm_waker){again, j};
 }
 
 static smi_job *take_owned(job_list *l, const void *owner, smi_job *taken)
@@ -206,6 +238,11 @@ smi_job *smi_io_cancel(smi_io *io, const void *owner)
     taken = take_owned(&io->parked, owner, taken);
     for (smi_job *j = io->running.first; j; j = j->next) {
         j->is_cancelled = j->is_cancelled || j->owner == owner;
+    }
+    for (smi_job *j = io->away.first; j; j = j->next) {
+        if (j->owner == owner && j->hasten) {
+            j->hasten(j);
+        }
     }
     sm_mutex_unlock(&io->lock);
     return taken;

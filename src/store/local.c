@@ -513,9 +513,8 @@ done:
     return SM_OK;
 }
 
-static sm_status local_writer_write(smi_writer *writer, const void *bytes, size_t n, sm_error *e)
+static sm_status write_all(int fd, const void *bytes, size_t n, sm_error *e)
 {
-    const int fd = ((local_writer *)writer)->fd;
     size_t put = 0;
     while (put < n) {
         const ssize_t k = write(fd, (const char *)bytes + put, n - put);
@@ -528,6 +527,13 @@ static sm_status local_writer_write(smi_writer *writer, const void *bytes, size_
         }
     }
     return SM_OK;
+}
+
+static sm_status local_writer_write(smi_writer *w, sm_block *block, size_t n, sm_waker waker,
+                                    sm_error *e)
+{
+    (void)waker;
+    return write_all(((local_writer *)w)->fd, block->data, n, e);
 }
 
 /* Gives the temporary file its name if that is free. */
@@ -595,8 +601,9 @@ static sm_status finish(local_writer *w, sm_put_mode mode, sm_error *e)
     return st;
 }
 
-static sm_status local_writer_finish(smi_writer *w, sm_error *e)
+static sm_status local_writer_finish(smi_writer *w, sm_waker waker, sm_error *e)
 {
+    (void)waker;
     return finish((local_writer *)w, SM_PUT_REPLACE, e);
 }
 
@@ -614,7 +621,7 @@ static sm_status local_put(sm_store *s, sm_str key, const void *bytes, size_t n,
     }
     smi_writer *w = NULL;
     SM_TRY(local_writer_open(s, key, &w, e));
-    sm_status st = local_writer_write(w, bytes, n, e);
+    sm_status st = write_all(((local_writer *)w)->fd, bytes, n, e);
     if (st == SM_OK) {
         st = finish((local_writer *)w, mode, e);
     }

@@ -392,13 +392,16 @@ static sm_status memory_writer_open(sm_store *s, sm_str key, smi_writer **out, s
     return SM_OK;
 }
 
-static sm_status memory_writer_write(smi_writer *w, const void *bytes, size_t n, sm_error *e)
+static sm_status memory_writer_write(smi_writer *w, sm_block *block, size_t n, sm_waker waker,
+                                     sm_error *e)
 {
-    return sm_buf_add(&((memory_writer *)w)->bytes, bytes, n, e);
+    (void)waker;
+    return sm_buf_add(&((memory_writer *)w)->bytes, block->data, n, e);
 }
 
-static sm_status memory_writer_finish(smi_writer *writer, sm_error *e)
+static sm_status memory_writer_finish(smi_writer *writer, sm_waker waker, sm_error *e)
 {
+    (void)waker;
     memory_writer *w = (memory_writer *)writer;
     return memory_put(w->writer.store, sm_str_of(w->key), w->bytes.data, w->bytes.len,
                       SM_PUT_REPLACE, e);

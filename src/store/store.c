@@ -26,8 +26,9 @@ typedef struct scheme_row {
 static const scheme_row schemes[] = {
     {"file", smi_local_open},
     {"memory", smi_memory_open},
+    {"s3", smi_s3_open},
 };
-#define SCHEME_NAMES "file://, memory://, or a path"
+#define SCHEME_NAMES "file://, memory://, s3://, or a path"
 
 /* The bytes of the scheme of "scheme://…"; 0 for a path. */
 static size_t scheme_len(sm_str uri)
@@ -450,22 +451,48 @@ sm_store *sm_blob_store(const sm_blob *b)
     return b->store;
 }
 
-sm_status smi_blob_read(sm_blob *b, uint64_t off_bytes, size_t len, void *out, sm_error *e)
+static sm_status check_range(const sm_blob *b, uint64_t off_bytes, size_t len, sm_error *e)
 {
-    sm_status st = SM_OK;
     if (off_bytes > b->size_bytes || len > b->size_bytes - off_bytes) {
-        st = sm_fail(e, SM_CORRUPT,
-                     "%zu bytes at %" PRIu64 " are not in an object of %" PRIu64 " bytes", len,
-                     off_bytes, b->size_bytes);
-    } else if (len > 0) {
-        count_request(b->store);
-        st = b->store->ops->blob_read(b, off_bytes, len, out, e);
-        count_bytes(b->store, st == SM_OK ? len : 0, 0);
+        return sm_fail(e, SM_CORRUPT,
+                       "%zu bytes at %" PRIu64 " are not in an object of %" PRIu64 " bytes", len,
+                       off_bytes, b->size_bytes);
     }
+    return SM_OK;
+}
+
+/* After a read: counted, and its failure placed. */
+static sm_status was_read(sm_blob *b, uint64_t off_bytes, size_t len, sm_status st, sm_error *e)
+{
+    count_request(b->store);
+    count_bytes(b->store, st == SM_OK ? len : 0, 0);
     if (st != SM_OK && e) {
         sm_error_place(e, b->uri.data, 0, (int64_t)off_bytes);
     }
     return st;
+}
+
+sm_status smi_blob_read(sm_blob *b, uint64_t off_bytes, size_t len, void *out, sm_error *e)
+{
+    const sm_status st = check_range(b, off_bytes, len, e);
+    if (st != SM_OK && e) {
+        sm_error_place(e, b->uri.data, 0, (int64_t)off_bytes);
+    }
+    if (st != SM_OK || len == 0) {
+        return st;
+    }
+    return was_read(b, off_bytes, len, b->store->ops->blob_read(b, off_bytes, len, out, e), e);
+}
+
+sm_status smi_blob_read_step(sm_blob *b, uint64_t off_bytes, size_t len, void *out, sm_waker waker,
+                             void **state, sm_error *e)
+{
+    const sm_store_ops *ops = b->store->ops;
+    if (!ops->blob_read_step || len == 0 || check_range(b, off_bytes, len, NULL) != SM_OK) {
+        return smi_blob_read(b, off_bytes, len, out, e);
+    }
+    const sm_status st = ops->blob_read_step(b, off_bytes, len, out, waker, state, e);
+    return st == SM_WAIT ? st : was_read(b, off_bytes, len, st, e);
 }
 
 sm_status sm_blob_read(sm_blob *b, uint64_t off_bytes, size_t len, void *out, sm_error *e)
@@ -485,18 +512,23 @@ sm_status smi_writer_open(sm_store *s, sm_str key, smi_writer **out, sm_error *e
     return SM_OK;
 }
 
-sm_status smi_writer_write(smi_writer *w, const void *bytes, size_t n, sm_error *e)
+sm_status smi_writer_write(smi_writer *w, sm_block *block, size_t n, sm_waker waker, sm_error *e)
 {
-    count_request(w->store);
-    const sm_status st = w->store->ops->writer_write(w, bytes, n, e);
-    count_bytes(w->store, 0, st == SM_OK ? n : 0);
+    const sm_status st = w->store->ops->writer_write(w, block, n, waker, e);
+    if (st != SM_WAIT) {
+        count_request(w->store);
+        count_bytes(w->store, 0, st == SM_OK ? n : 0);
+    }
     return st;
 }
 
-sm_status smi_writer_finish(smi_writer *w, sm_error *e)
+sm_status smi_writer_finish(smi_writer *w, sm_waker waker, sm_error *e)
 {
-    count_request(w->store);
-    return w->store->ops->writer_finish(w, e);
+    const sm_status st = w->store->ops->writer_finish(w, waker, e);
+    if (st != SM_WAIT) {
+        count_request(w->store);
+    }
+    return st;
 }
 
 void smi_writer_free(smi_writer *w)
@@ -544,4 +576,41 @@ void smi_waiters_release(smi_waiters *w)
 {
     sm_free(w->items);
     *w = (smi_waiters){0};
+}
+
+void smi_pause_init(smi_pause *p)
+{
+    p->is_woken = false;
+    sm_mutex_init(&p->lock);
+    sm_cond_init(&p->woken);
+}
+
+void smi_pause_release(smi_pause *p)
+{
+    sm_cond_release(&p->woken);
+    sm_mutex_release(&p->lock);
+}
+
+static void wake_pause(void *ctx)
+{
+    smi_pause *p = ctx;
+    sm_mutex_lock(&p->lock);
+    p->is_woken = true;
+    sm_cond_signal(&p->woken);
+    sm_mutex_unlock(&p->lock);
+}
+
+sm_waker smi_pause_waker(smi_pause *p)
+{
+    return (sm_waker){wake_pause, p};
+}
+
+void smi_pause_wait(smi_pause *p)
+{
+    sm_mutex_lock(&p->lock);
+    while (!p->is_woken) {
+        sm_cond_wait(&p->woken, &p->lock);
+    }
+    p->is_woken = false;
+    sm_mutex_unlock(&p->lock);
 }

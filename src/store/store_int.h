@@ -42,12 +42,22 @@ typedef struct sm_store_ops {
     sm_status (*blob_open)(sm_store *s, sm_str key, sm_blob **out, sm_error *e);
     /* The range is within the object as it was opened. */
     sm_status (*blob_read)(sm_blob *b, uint64_t off_bytes, size_t len, void *out, sm_error *e);
-    void (*blob_free)(sm_blob *b); /* what is its own, and b */
+    /* The same without blocking, for stores behind a network (NULL: blob_read on an I/O thread).
+     * *state is NULL at first. SM_WAIT: call it again with the same when the waker was called. */
+    sm_status (*blob_read_step)(sm_blob *b, uint64_t off_bytes, size_t len, void *out,
+                                sm_waker waker, void **state, sm_error *e);
+    void (*read_hasten)(void *state); /* its end, by a failure: the waker is called soon */
+    void (*read_free)(void *state); /* of a read that has not ended; nothing is written any more */
+    void (*blob_free)(sm_blob *b);  /* what is its own, and b */
 
     sm_status (*writer_open)(sm_store *s, sm_str key, smi_writer **out, sm_error *e);
-    sm_status (*writer_write)(smi_writer *w, const void *bytes, size_t n, sm_error *e);
-    sm_status (*writer_finish)(smi_writer *w, sm_error *e); /* replaces what stands there */
-    void (*writer_free)(smi_writer *w);                     /* unfinished: leaves nothing behind */
+    /* The first n bytes of a block; who needs it longer retains it. SM_WAIT: nothing was taken;
+     * call it again with the same when the waker was called. */
+    sm_status (*writer_write)(smi_writer *w, sm_block *block, size_t n, sm_waker waker,
+                              sm_error *e);
+    /* Replaces what stands there. SM_WAIT as above. */
+    sm_status (*writer_finish)(smi_writer *w, sm_waker waker, sm_error *e);
+    void (*writer_free)(smi_writer *w); /* unfinished: leaves nothing behind; may block */
 
     /* When the answer to a call that has just been carried out is due (sm_monotonic_ns(); 0: now),
      * for a store that plays a slow wire. NULL: always now. Whoever called waits, not the store:
@@ -76,6 +86,7 @@ struct sm_blob {
 typedef sm_status (*smi_open_fn)(sm_str uri, sm_store **out, sm_error *e);
 sm_status smi_local_open(sm_str uri, sm_store **out, sm_error *e) SM_MUST_USE;
 sm_status smi_memory_open(sm_str uri, sm_store **out, sm_error *e) SM_MUST_USE;
+sm_status smi_s3_open(sm_str uri, sm_store **out, sm_error *e) SM_MUST_USE;
 /** Wraps *s where SMELT_FAULT says so; SM_USAGE where it cannot be read (then *s stays). */
 sm_status smi_fault_from_env(sm_store **s, sm_error *e) SM_MUST_USE;
 
@@ -100,9 +111,13 @@ sm_status smi_remove(sm_store *s, sm_str key, sm_error *e) SM_MUST_USE;
 sm_status smi_blob_open(sm_store *s, sm_str key, sm_blob **out, sm_error *e) SM_MUST_USE;
 sm_status smi_blob_read(sm_blob *b, uint64_t off_bytes, size_t len, void *out,
                         sm_error *e) SM_MUST_USE;
+/* As ops->blob_read_step; blocks where the store has no such call. */
+sm_status smi_blob_read_step(sm_blob *b, uint64_t off_bytes, size_t len, void *out, sm_waker waker,
+                             void **state, sm_error *e) SM_MUST_USE;
 sm_status smi_writer_open(sm_store *s, sm_str key, smi_writer **out, sm_error *e) SM_MUST_USE;
-sm_status smi_writer_write(smi_writer *w, const void *bytes, size_t n, sm_error *e) SM_MUST_USE;
-sm_status smi_writer_finish(smi_writer *w, sm_error *e) SM_MUST_USE;
+sm_status smi_writer_write(smi_writer *w, sm_block *block, size_t n, sm_waker waker,
+                           sm_error *e) SM_MUST_USE;
+sm_status smi_writer_finish(smi_writer *w, sm_waker waker, sm_error *e) SM_MUST_USE;
 void smi_writer_free(smi_writer *w); /* takes NULL */
 
 /** When the answer to the call that was just made is due; 0: now. Once for each call. */
@@ -112,15 +127,23 @@ int64_t smi_due_ns(sm_store *s, size_t read_bytes, size_t written_bytes);
 
 typedef struct smi_io smi_io;
 
+#define SMI_AGAIN INT64_MIN
+
 /* Work for an I/O thread, embedded in its owner's struct. */
 typedef struct smi_job {
-    /* Does the work; returns when it is answered (sm_monotonic_ns(); 0: now). */
+    /* Does the work; returns when it is answered (sm_monotonic_ns(); 0: now), or SMI_AGAIN: it
+     * waits for what is not a thread's work, and is run once more after its waker. */
     int64_t (*run)(struct smi_job *j);
     /* Called at that time, on an I/O thread. The service does not touch j any more. */
     void (*done)(struct smi_job *j);
+    /* Called by smi_io_cancel for one that waits for its waker, which this has to bring about.
+     * NULL where `run` never says SMI_AGAIN, or where that comes soon anyway. */
+    void (*hasten)(struct smi_job *j);
     const void *owner; /* for smi_io_cancel */
     /* The service's own: */
+    smi_io *io;
     int64_t due_ns;
+    bool is_running, is_called; /* by its waker, while it was running */
     bool is_cancelled;
     struct smi_job *prev, *next;
 } smi_job;
@@ -129,6 +152,8 @@ typedef struct smi_job {
 sm_status smi_io_join(smi_io **out, sm_error *e) SM_MUST_USE;
 void smi_io_leave(smi_io *io);
 void smi_io_add(smi_io *io, smi_job *j);
+/** Runs a job once more that said SMI_AGAIN, or is about to. To be called once each time. */
+sm_waker smi_io_waker(smi_job *j);
 /** Takes out the owner's jobs that have not begun and those that wait for their time; returns them
  * linked by `next`. For the others, `done` is still called, as soon as they have been run. */
 smi_job *smi_io_cancel(smi_io *io, const void *owner);
@@ -148,5 +173,18 @@ smi_waiters smi_waiters_take(smi_waiters *w);
 /** Calls each and frees the list. */
 void smi_waiters_wake(smi_waiters *taken);
 void smi_waiters_release(smi_waiters *w);
+
+/* For a thread that may block: it waits until its waker was called. */
+typedef struct smi_pause {
+    sm_mutex lock;
+    sm_cond woken;
+    bool is_woken;
+} smi_pause;
+
+void smi_pause_init(smi_pause *p);
+void smi_pause_release(smi_pause *p);
+sm_waker smi_pause_waker(smi_pause *p);
+/** Returns when it was called since the last time. */
+void smi_pause_wait(smi_pause *p);
 
 #endif

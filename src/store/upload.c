@@ -96,8 +96,8 @@ static sm_status carry_out(write_job *w, sm_error *e)
     if (!u->writer) {
         SM_TRY(smi_writer_open(u->store, sm_str_of(u->key), &u->writer, e));
     }
-    return w->block ? smi_writer_write(u->writer, w->block->data, w->len, e)
-                    : smi_writer_finish(u->writer, e);
+    return w->block ? smi_writer_write(u->writer, w->block, w->len, smi_io_waker(&w->job), e)
+                    : smi_writer_finish(u->writer, smi_io_waker(&w->job), e);
 }
 
 static void fail(sm_upload *u, const sm_error *e)
@@ -121,6 +121,9 @@ static int64_t write_run(smi_job *j)
     sm_status st = SM_OK;
     if (is_needed) {
         st = carry_out(w, &e);
+        if (st == SM_WAIT) {
+            return SMI_AGAIN;
+        }
         due_ns = smi_due_ns(u->store, 0, st == SM_OK ? w->len : 0);
     }
     sm_mutex_lock(&u->lock);

@@ -22,6 +22,7 @@ import subprocess
 
 import pytest
 
+import s3
 from common import ROOT, smelt_path
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -153,6 +154,17 @@ def clone(started, tmp_path):
     return folder
 
 
+@pytest.fixture
+def s3_environment(tmp_path):
+    """A server with the bucket that the page names."""
+    if not s3.programs():
+        pytest.skip("no S3 servers: run `tools/setup test`")
+    server = s3.Server("minio", tmp_path / "s3" / "data")
+    server.make_bucket("lake")
+    yield server.env
+    server.stop()
+
+
 # ---- the tests ----------------------------------------------------------------------------------
 
 
@@ -166,7 +178,8 @@ def test_examples_of(page, request, tmp_path):
         make_clone(folder)  # the README starts from nothing
     else:
         folder = request.getfixturevalue("clone")
-    wrong = run_page(text, folder, environment())
+    extra = request.getfixturevalue("s3_environment") if page.name == "s3.md" else {}
+    wrong = run_page(text, folder, {**environment(), **extra})
     assert wrong is None, f"{page.relative_to(ROOT)}:{wrong[0]}: {wrong[1]}"
 
 

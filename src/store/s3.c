@@ -1,0 +1,989 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * store/s3.c: a bucket of S3, or of a server that speaks its protocol, as a store.
+ *
+ * URI      s3://bucket[/prefix]. Where the server is: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL or the
+ *          profile's endpoint_url, addressed by path; else AWS, addressed by host name (by path
+ *          where the bucket's name has a dot, which no certificate fits).
+ * Objects  A blob is one version: reads are If-Match its ETag, so that a file that is replaced
+ *          while it is read is an error and never a mixture.
+ * Commits  A put that must not replace is If-None-Match: *. Whether the server heeds it is tried
+ *          once a store, before the first: one that does not is refused by name, for two
+ *          writers would overwrite each other there.
+ * Lost     Such a put whose answer was lost and that was sent again is refused, as another's would
+ *          be: delta_commit.c reads back who won.
+ * Writing  A writer keeps the blocks that it is given until they make a part; parts go up side by
+ *          side. A small object is one put. What was not finished is aborted. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "base/text.h"
+#include "base/time.h"
+#include "store/s3_int.h"
+
+#define PART_BYTES     ((size_t)8 << 20) /* at least 5 MiB; of an object, at most 10,000 */
+#define PARTS_MAX      10000
+#define PARTS_AT_ONCE  4
+#define INFLIGHT_BYTES ((size_t)32 << 20)
+#define ATTEMPTS_MAX   10
+
+/* ---- one call -------------------------------------------------------------------------------- */
+
+static sm_str object_key(const smi_s3 *s, sm_str key, sm_arena *a)
+{
+    return sm_arena_strf(a, "%s%.*s", s->prefix, SM_STR_ARG(key));
+}
+
+/* ---- listing --------------------------------------------------------------------------------- */
+
+typedef struct listing {
+    smi_s3 *s;
+    sm_arena *arena;
+    sm_entry *entries;
+    int64_t n, cap;
+    sm_entry at; /* the entry that is being read */
+    sm_str common, token;
+    bool is_truncated, is_encoded, is_result;
+} listing;
+
+static int hex_digit(char c)
+{
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                                  : -1;
+}
+
+static sm_str url_decode(sm_str s, sm_arena *a)
+{
+    char *out = sm_arena_alloc(a, s.len + 1);
+    size_t n = 0;
+    for (size_t i = 0; i < s.len; i++) {
+        const bool is_escape = s.data[i] == '%' && s.len - i > 2 && hex_digit(s.data[i + 1]) >= 0 &&
+                               hex_digit(s.data[i + 2]) >= 0;
+        if (is_escape) {
+            out[n++] = (char)(hex_digit(s.data[i + 1]) * 16 + hex_digit(s.data[i + 2]));
+            i += 2;
+        } else {
+            out[n++] = s.data[i] == '+' ? ' ' : s.data[i];
+        }
+    }
+    return (sm_str){out, n};
+}
+
+/* A key or prefix of the answer, below the store's root. */
+static sm_str below_root(listing *l, sm_str text)
+{
+    const sm_str key = l->is_encoded ? url_decode(text, l->arena) : sm_arena_str(l->arena, text);
+    const size_t root = strlen(l->s->prefix);
+    return key.len >= root ? (sm_str){key.data + root, key.len - root} : SM_STR("");
+}
+
+static void add_entry(listing *l, sm_entry entry)
+{
+    l->entries = sm_arena_grow(l->arena, l->entries, l->n, &l->cap, sizeof(*l->entries));
+    l->entries[l->n++] = entry;
+}
+
+static void on_list_element(void *ctx, sm_str parent, sm_str name, sm_str text)
+{
+    listing *l = ctx;
+    bool has_zone = false;
+    int64_t n = 0;
+    if (sm_str_is(parent, "Contents")) {
+        if (sm_str_is(name, "Key")) {
+            l->at.key = sm_arena_str(l->arena, text);
+        } else if (sm_str_is(name, "Size")) {
+            l->at.size_bytes = sm_parse_i64(text, &n) && n >= 0 ? (uint64_t)n : 0;
+        } else if (sm_str_is(name, "LastModified")) {
+            (void)sm_parse_timestamp(text, &l->at.modified_us, &has_zone);
+        } else if (sm_str_is(name, "ETag")) {
+            l->at.etag = sm_arena_str(l->arena, text);
+        }
+    } else if (sm_str_is(parent, "CommonPrefixes")) {
+        l->at = (sm_entry){.key = sm_arena_str(l->arena, text), .is_folder = true};
+    } else if (sm_str_is(parent, "ListBucketResult")) {
+        if (sm_str_is(name, "Contents") || sm_str_is(name, "CommonPrefixes")) {
+            add_entry(l, l->at);
+            l->at = (sm_entry){0};
+        } else if (sm_str_is(name, "IsTruncated")) {
+            l->is_truncated = sm_str_is(text, "true");
+        } else if (sm_str_is(name, "NextContinuationToken")) {
+            l->token = sm_arena_str(l->arena, text);
+        } else if (sm_str_is(name, "EncodingType")) {
+            l->is_encoded = sm_str_is(text, "url");
+        }
+    }
+    l->is_result |= parent.len == 0 && sm_str_is(name, "ListBucketResult");
+}
+
+/* One page, added to the entries. Its keys are decoded when the page is whole: the word that they
+ * are encoded may follow them. */
+static sm_status list_page(listing *l, const smi_listing *what, sm_error *e)
+{
+    smi_s3 *s = l->s;
+    smi_pair params[6] = {
+        {SM_STR("list-type"), SM_STR("2")},
+        {SM_STR("encoding-type"), SM_STR("url")},
+        {SM_STR("prefix"), object_key(s, what->prefix, l->arena)},
+    };
+    int n = 3;
+    if (what->delimited) {
+        params[n++] = (smi_pair){SM_STR("delimiter"), SM_STR("/")};
+    }
+    if (l->token.len > 0) {
+        params[n++] = (smi_pair){SM_STR("continuation-token"), l->token};
+    } else if (what->after.len > 0) {
+        params[n++] = (smi_pair){SM_STR("start-after"), object_key(s, what->after, l->arena)};
+    }
+    const smi_s3_ask ask = {
+        .method = "GET", .params = params, .n_params = n, .doing = "list the bucket"};
+    smi_s3_call c;
+    const int64_t first = l->n;
+    l->is_truncated = l->is_encoded = l->is_result = false;
+    smi_s3_call_init(&c, s, &ask);
+    sm_status st = smi_s3_call_wait(&c, e);
+    if (st == SM_OK) {
+        l->token = SM_STR("");
+        st = smi_xml_read(sm_buf_str(&c.x.text), on_list_element, l, e);
+    }
+    if (st == SM_OK && (!l->is_result || (l->is_truncated && l->token.len == 0))) {
+        st = sm_fail(e, SM_CORRUPT, "%.100s did not answer with a list", s->host);
+    }
+    smi_s3_call_release(&c);
+    for (int64_t i = first; i < l->n; i++) {
+        l->entries[i].key = below_root(l, l->entries[i].key);
+    }
+    return st;
+}
+
+static int compare_entries(const void *a, const void *b)
+{
+    return sm_str_cmp(((const sm_entry *)a)->key, ((const sm_entry *)b)->key);
+}
+
+/* Leaves out what is no object below the root: the prefix itself, and folders' empty markers. */
+static void keep_objects(listing *l, const smi_listing *what)
+{
+    int64_t n = 0;
+    for (int64_t i = 0; i < l->n; i++) {
+        const sm_str key = l->entries[i].key;
+        const bool is_marker = !l->entries[i].is_folder && sm_str_ends(key, SM_STR("/"));
+        if (key.len > what->prefix.len && !is_marker) {
+            l->entries[n++] = l->entries[i];
+        }
+    }
+    l->n = n;
+}
+
+static sm_status s3_list(sm_store *store, const smi_listing *what, sm_arena *a, sm_entry **out,
+                         int64_t *n, sm_error *e)
+{
+    listing l = {.s = (smi_s3 *)store, .arena = a};
+    do {
+        SM_TRY(list_page(&l, what, e));
+    } while (l.is_truncated);
+    keep_objects(&l, what);
+    if (l.n > 0) { /* keys and folders come apart, and not every server sorts by bytes */
+        qsort(l.entries, (size_t)l.n, sizeof(*l.entries), compare_entries);
+    }
+    *out = l.entries;
+    *n = l.n;
+    return SM_OK;
+}
+
+/* ---- objects --------------------------------------------------------------------------------- */
+
+/* Asks for the first byte: a refusal of it says why, which that of HEAD cannot. */
+static sm_status ask_why(smi_s3 *s, sm_str key, sm_status st, sm_error *e)
+{
+    uint8_t byte = 0;
+    sm_error why = {0};
+    const smi_s3_ask ask = {
+        .method = "GET", .key = key, .into = &byte, .into_len = 1, .doing = "look at the object"};
+    smi_s3_call c;
+    smi_s3_call_init(&c, s, &ask);
+    const sm_status told = smi_s3_call_wait(&c, &why);
+    smi_s3_call_release(&c);
+    if (!sm_status_is_answer(told) && e) {
+        *e = why;
+    }
+    return sm_status_is_answer(told) ? st : told;
+}
+
+static sm_status head(smi_s3 *s, sm_str key, sm_arena *a, sm_entry *out, sm_error *e)
+{
+    const smi_s3_ask ask = {
+        .method = "HEAD", .key = object_key(s, key, a), .doing = "look at the object"};
+    smi_s3_call c;
+    int64_t size = 0;
+    smi_s3_call_init(&c, s, &ask);
+    sm_status st = smi_s3_call_wait(&c, e);
+    if (c.x.status >= 400 && c.x.status < 500) {
+        st = ask_why(s, ask.key, st, e);
+    }
+    if (st == SM_OK) {
+        *out = (sm_entry){.key = sm_arena_str(a, key),
+                          .etag = sm_arena_str(a, sm_str_of(c.x.header[SMI_HTTP_ETAG]))};
+        (void)smi_http_date(c.x.header[SMI_HTTP_MODIFIED], &out->modified_us);
+        if (!sm_parse_i64(sm_str_of(c.x.header[SMI_HTTP_LENGTH]), &size) || size < 0) {
+            st = sm_fail(e, SM_CORRUPT, "%.100s did not say how long the object is", s->host);
+        }
+        out->size_bytes = (uint64_t)size;
+    }
+    smi_s3_call_release(&c);
+    return st;
+}
+
+static sm_status s3_stat(sm_store *store, sm_str key, sm_arena *a, sm_entry *out, sm_error *e)
+{
+    return head((smi_s3 *)store, key, a, out, e);
+}
+
+static sm_status s3_get(sm_store *store, sm_str key, sm_buf *out, sm_error *e)
+{
+    smi_s3 *s = (smi_s3 *)store;
+    sm_arena *a = sm_arena_new(NULL);
+    const size_t most = out->max_bytes > 0 ? out->max_bytes - out->len : SIZE_MAX;
+    const smi_s3_ask ask = {.method = "GET",
+                            .key = object_key(s, key, a),
+                            .is_object = true,
+                            .text_max = most,
+                            .doing = "read the object"};
+    smi_s3_call c;
+    smi_s3_call_init(&c, s, &ask);
+    c.x.text.budget = out->budget;
+    sm_status st = smi_s3_call_wait(&c, e);
+    if (st == SM_OK) {
+        st = sm_buf_add(out, c.x.text.data, c.x.text.len, e);
+    }
+    smi_s3_call_release(&c);
+    sm_arena_free(a);
+    return st;
+}
+
+/* "base64 of the CRC-32", which the server compares with the body it got. */
+static smi_pair checksum_of(const smi_piece *pieces, int n, sm_arena *a)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    uint32_t crc = 0;
+    for (int i = 0; i < n; i++) {
+        crc = sm_crc32(crc, pieces[i].bytes, pieces[i].len);
+    }
+    const uint64_t bits = (uint64_t)crc << 16; /* 48 bits, of which 32 count */
+    char *text = sm_arena_alloc(a, 9);
+    for (int i = 0; i < 6; i++) {
+        text[i] = digits[(bits >> (42 - 6 * i)) & 63];
+    }
+    text[6] = text[7] = '=';
+    return (smi_pair){SM_STR("x-amz-checksum-crc32"), {text, 8}};
+}
+
+static sm_status put_once(smi_s3 *s, sm_str key, const smi_piece *body, int n_body,
+                          bool is_if_absent, sm_arena *a, sm_error *e)
+{
+    smi_pair headers[2] = {checksum_of(body, n_body, a)};
+    int n = 1;
+    if (is_if_absent) {
+        headers[n++] = (smi_pair){SM_STR("if-none-match"), SM_STR("*")};
+    }
+    const smi_s3_ask ask = {.method = "PUT",
+                            .key = object_key(s, key, a),
+                            .headers = headers,
+                            .n_headers = n,
+                            .body = body,
+                            .n_body = n_body,
+                            .is_if_absent = is_if_absent,
+                            .doing = "write the object"};
+    smi_s3_call c;
+    smi_s3_call_init(&c, s, &ask);
+    const sm_status st = smi_s3_call_wait(&c, e);
+    smi_s3_call_release(&c);
+    return st;
+}
+
+static sm_status remove_key(smi_s3 *s, sm_str key, sm_arena *a, sm_error *e)
+{
+    const smi_s3_ask ask = {
+        .method = "DELETE", .key = object_key(s, key, a), .doing = "delete the object"};
+    smi_s3_call c;
+    smi_s3_call_init(&c, s, &ask);
+    const sm_status st = smi_s3_call_wait(&c, e);
+    smi_s3_call_release(&c);
+    return st == SM_NOT_FOUND ? SM_OK : st;
+}
+
+static sm_status s3_remove(sm_store *store, sm_str key, sm_error *e)
+{
+    sm_arena *a = sm_arena_new(NULL);
+    const sm_status st = remove_key((smi_s3 *)store, key, a, e);
+    sm_arena_free(a);
+    return st;
+}
+
+/* ---- puts that must not replace -------------------------------------------------------------- */
+
+/* Puts the same name twice: the second must be refused. */
+static sm_status probe(smi_s3 *s, sm_arena *a, sm_error *e)
+{
+    char id[SM_UUID_BYTES];
+    static const smi_piece body = {"smelt", 5};
+    sm_uuid(id);
+    const sm_str key = sm_arena_strf(a, ".smelt-probe-%s", id);
+    SM_TRY(put_once(s, key, &body, 1, true, a, e));
+    sm_status st = put_once(s, key, &body, 1, true, a, e);
+    if (remove_key(s, key, a, NULL) != SM_OK) { /* who may not delete may still append */
+        sm_log(SM_LOG_WARN, "s3: %.*s is left in %s", SM_STR_ARG(key), s->bucket);
+    }
+    if (st == SM_EXISTS) {
+        return SM_OK;
+    }
+    if (st == SM_OK || st == SM_UNSUPPORTED) {
+        st = sm_fail(e, SM_UNSAFE_STORE,
+                     "%.100s replaces an object in spite of If-None-Match: two writers would "
+                     "overwrite each other",
+                     s->host);
+        sm_error_todo(e,
+                      "Use a server that heeds it: AWS S3, MinIO of 2024-11 or later, versitygw.");
+    }
+    return st;
+}
+
+static sm_status be_safe(smi_s3 *s, sm_arena *a, sm_error *e)
+{
+    sm_mutex_lock(&s->lock);
+    const bool is_safe = s->is_safe;
+    sm_mutex_unlock(&s->lock);
+    if (is_safe) {
+        return SM_OK;
+    }
+    SM_TRY(probe(s, a, e));
+    sm_mutex_lock(&s->lock);
+    s->is_safe = true;
+    sm_mutex_unlock(&s->lock);
+    return SM_OK;
+}
+
+static sm_status s3_put(sm_store *store, sm_str key, const void *bytes, size_t n, sm_put_mode mode,
+                        sm_error *e)
+{
+    smi_s3 *s = (smi_s3 *)store;
+    sm_arena *a = sm_arena_new(NULL);
+    const smi_piece body = {bytes, n};
+    const bool is_if_absent = mode == SM_PUT_IF_ABSENT;
+    sm_status st = is_if_absent ? be_safe(s, a, e) : SM_OK;
+    st = st == SM_OK ? put_once(s, key, &body, 1, is_if_absent, a, e) : st;
+    sm_arena_free(a);
+    return st;
+}
+
+/* ---- blobs ----------------------------------------------------------------------------------- */
+
+typedef struct s3_blob {
+    sm_blob blob; /* first */
+    char *key;    /* in the bucket */
+    char *etag;
+} s3_blob;
+
+static sm_status s3_blob_open(sm_store *store, sm_str key, sm_blob **out, sm_error *e)
+{
+    smi_s3 *s = (smi_s3 *)store;
+    sm_arena *a = sm_arena_new(NULL);
+    sm_entry entry;
+    const sm_status st = head(s, key, a, &entry, e);
+    if (st == SM_OK) {
+        s3_blob *b = sm_alloc_zero(sizeof(*b));
+        b->blob.size_bytes = entry.size_bytes;
+        b->blob.modified_us = entry.modified_us;
+        b->key = smi_str_dup(object_key(s, key, a));
+        b->etag = smi_str_dup(entry.etag);
+        *out = &b->blob;
+    }
+    sm_arena_free(a);
+    return st;
+}
+
+/* A range that is under way. */
+typedef struct s3_read {
+    smi_s3_call call;
+    smi_pair match; /* If-Match */
+} s3_read;
+
+static s3_read *read_new(const sm_blob *blob, uint64_t off_bytes, size_t len, void *out)
+{
+    const s3_blob *b = (const s3_blob *)blob;
+    s3_read *r = sm_alloc_zero(sizeof(*r));
+    r->match = (smi_pair){SM_STR("if-match"), sm_str_of(b->etag)};
+    const smi_s3_ask ask = {.method = "GET",
+                            .key = sm_str_of(b->key),
+                            .headers = &r->match,
+                            .n_headers = b->etag[0] != '\0' ? 1 : 0,
+                            .into = out,
+                            .off_bytes = off_bytes,
+                            .into_len = len,
+                            .doing = "read the object"};
+    smi_s3_call_init(&r->call, (smi_s3 *)blob->store, &ask);
+    return r;
+}
+
+static void s3_read_free(void *state)
+{
+    s3_read *r = state;
+    smi_s3_call_release(&r->call);
+    sm_free(r);
+}
+
+static void s3_read_hasten(void *state)
+{
+    smi_s3_call_hasten(&((s3_read *)state)->call);
+}
+
+static sm_status s3_blob_read_step(sm_blob *b, uint64_t off_bytes, size_t len, void *out,
+                                   sm_waker waker, void **state, sm_error *e)
+{
+    if (!*state) {
+        *state = read_new(b, off_bytes, len, out);
+    }
+    const sm_status st = smi_s3_call_step(&((s3_read *)*state)->call, waker, e);
+    if (st != SM_WAIT) {
+        s3_read_free(*state);
+        *state = NULL;
+    }
+    return st;
+}
+
+static sm_status s3_blob_read(sm_blob *b, uint64_t off_bytes, size_t len, void *out, sm_error *e)
+{
+    s3_read *r = read_new(b, off_bytes, len, out);
+    const sm_status st = smi_s3_call_wait(&r->call, e);
+    s3_read_free(r);
+    return st;
+}
+
+static void s3_blob_free(sm_blob *blob)
+{
+    s3_blob *b = (s3_blob *)blob;
+    sm_free(b->key);
+    sm_free(b->etag);
+    sm_free(b);
+}
+
+/* ---- writing --------------------------------------------------------------------------------- */
+
+/* A part on its way up. */
+typedef struct s3_part {
+    smi_s3_call call;
+    sm_arena *arena; /* of what is asked */
+    sm_block **blocks;
+    int n_blocks;
+    int64_t number; /* from 1 */
+    smi_pair checksum;
+} s3_part;
+
+/* A part that is there, for the end. */
+typedef struct s3_done {
+    char etag[SMI_HTTP_HEADER_BYTES];
+    char crc[9];
+} s3_done;
+
+typedef struct s3_writer {
+    smi_writer writer; /* first */
+    sm_str key;        /* below the store's root */
+    sm_arena *arena;
+    sm_block **blocks; /* taken, not yet in a part; piece i is the first piece_bytes of block i */
+    smi_piece *pieces;
+    int n_pieces;
+    int64_t cap_blocks, cap_pieces;
+    size_t waiting_bytes, all_bytes;
+    char *upload_id; /* NULL: none was begun */
+    s3_part *going[PARTS_AT_ONCE];
+    int n_going;
+    s3_done *done; /* PARTS_MAX at most */
+    int64_t n_done, cap_done, n_parts;
+    smi_s3_call *call; /* that begins or ends the upload, or puts the whole; NULL: none */
+} s3_writer;
+
+static sm_status s3_writer_open(sm_store *store, sm_str key, smi_writer **out, sm_error *e)
+{
+    (void)e;
+    (void)store;
+    s3_writer *w = sm_alloc_zero(sizeof(*w));
+    w->arena = sm_arena_new(NULL);
+    w->key = sm_arena_str(w->arena, key);
+    *out = &w->writer;
+    return SM_OK;
+}
+
+static smi_s3 *store_of(const s3_writer *w)
+{
+    return (smi_s3 *)w->writer.store;
+}
+
+/* One step of the writer's own call, made by `ask` at first. When it has ended it still stands in
+ * w->call until drop_call. */
+static sm_status step_call(s3_writer *w, const smi_s3_ask *ask, sm_waker waker, sm_error *e)
+{
+    if (!w->call) {
+        w->call = sm_alloc(sizeof(*w->call));
+        smi_s3_call_init(w->call, store_of(w), ask);
+    }
+    return smi_s3_call_step(w->call, waker, e);
+}
+
+static void drop_call(s3_writer *w)
+{
+    if (w->call) {
+        smi_s3_call_release(w->call);
+        sm_free(w->call);
+        w->call = NULL;
+    }
+}
+
+static void on_begin_element(void *ctx, sm_str parent, sm_str name, sm_str text)
+{
+    (void)parent;
+    if (sm_str_is(name, "UploadId")) {
+        char **id = ctx;
+        sm_free(*id);
+        *id = smi_str_dup(text);
+    }
+}
+
+static sm_status begin_upload(s3_writer *w, sm_waker waker, sm_error *e)
+{
+    static const smi_piece nothing = {"", 0};
+    static const smi_pair params[] = {{{"uploads", 7}, {"", 0}}};
+    static const smi_pair headers[] = {{{"x-amz-checksum-algorithm", 24}, {"CRC32", 5}}};
+    const smi_s3_ask ask = {.method = "POST",
+                            .key = object_key(store_of(w), w->key, w->arena),
+                            .params = params,
+                            .n_params = 1,
+                            .headers = headers,
+                            .n_headers = 1,
+                            .body = &nothing,
+                            .n_body = 1,
+                            .doing = "begin the upload"};
+    sm_status st = step_call(w, &ask, waker, e);
+    if (st == SM_WAIT) {
+        return st;
+    }
+    if (st == SM_OK) {
+        st = smi_xml_read(sm_buf_str(&w->call->x.text), on_begin_element, &w->upload_id, e);
+    }
+    drop_call(w);
+    if (st == SM_OK && (!w->upload_id || w->upload_id[0] == '\0')) {
+        st = sm_fail(e, SM_CORRUPT, "%.100s began an upload without a name", store_of(w)->host);
+    }
+    return st;
+}
+
+static void part_free(s3_part *p)
+{
+    smi_s3_call_release(&p->call);
+    for (int i = 0; i < p->n_blocks; i++) {
+        sm_block_release(p->blocks[i]);
+    }
+    sm_free(p->blocks);
+    sm_arena_free(p->arena);
+    sm_free(p);
+}
+
+/* Makes a part of what is waiting. */
+static void start_part(s3_writer *w)
+{
+    s3_part *p = sm_alloc_zero(sizeof(*p));
+    p->arena = sm_arena_new(NULL);
+    p->number = ++w->n_parts;
+    p->n_blocks = w->n_pieces;
+    p->blocks = w->blocks;
+    smi_piece *pieces = SM_NEW_ARRAY(p->arena, smi_piece, w->n_pieces);
+    memcpy(pieces, w->pieces, (size_t)w->n_pieces * sizeof(*pieces));
+    smi_pair *params = SM_NEW_ARRAY(p->arena, smi_pair, 2);
+    params[0] = (smi_pair){SM_STR("partNumber"), sm_arena_strf(p->arena, "%" PRId64, p->number)};
+    params[1] = (smi_pair){SM_STR("uploadId"), sm_str_of(w->upload_id)};
+    p->checksum = checksum_of(pieces, w->n_pieces, p->arena);
+    const smi_s3_ask ask = {.method = "PUT",
+                            .key = object_key(store_of(w), w->key, p->arena),
+                            .params = params,
+                            .n_params = 2,
+                            .headers = &p->checksum,
+                            .n_headers = 1,
+                            .body = pieces,
+                            .n_body = w->n_pieces,
+                            .doing = "write a part of the object"};
+    smi_s3_call_init(&p->call, store_of(w), &ask);
+    w->going[w->n_going++] = p;
+    w->blocks = NULL;
+    w->cap_blocks = 0;
+    w->n_pieces = 0;
+    w->waiting_bytes = 0;
+}
+
+/* Steps the parts that are going up; SM_WAIT while the oldest is under way, whose waker is called;
+ * else it has been taken out. */
+static sm_status step_parts(s3_writer *w, sm_waker waker, sm_error *e)
+{
+    for (int i = 1; i < w->n_going; i++) {
+        const sm_status st = smi_s3_call_step(&w->going[i]->call, (sm_waker){0}, e);
+        if (st != SM_WAIT && st != SM_OK) {
+            return st;
+        }
+    }
+    s3_part *oldest = w->going[0];
+    SM_TRY(smi_s3_call_step(&oldest->call, waker, e));
+    if (w->n_done == w->cap_done) {
+        w->cap_done = w->cap_done > 0 ? 2 * w->cap_done : 16;
+        w->done = sm_realloc(w->done, (size_t)w->cap_done * sizeof(*w->done));
+    }
+    s3_done *d = &w->done[w->n_done++];
+    memcpy(d->etag, oldest->call.x.header[SMI_HTTP_ETAG], sizeof(d->etag));
+    memcpy(d->crc, oldest->checksum.value.data, 8);
+    d->crc[8] = '\0';
+    part_free(oldest);
+    memmove(w->going, w->going + 1, (size_t)(w->n_going - 1) * sizeof(*w->going));
+    w->n_going--;
+    return SM_OK;
+}
+
+/* Sends what is waiting as a part, once there is room for one more. */
+static sm_status send_part(s3_writer *w, sm_waker waker, sm_error *e)
+{
+    if (!w->upload_id) {
+        SM_TRY(begin_upload(w, waker, e));
+    }
+    while (w->n_going == PARTS_AT_ONCE) {
+        SM_TRY(step_parts(w, waker, e));
+    }
+    if (w->n_parts == PARTS_MAX) {
+        return sm_fail(e, SM_LIMIT, "an object of more than %d parts", PARTS_MAX);
+    }
+    start_part(w);
+    const sm_status st = smi_s3_call_step(&w->going[w->n_going - 1]->call, (sm_waker){0}, e);
+    return st == SM_WAIT ? SM_OK : st;
+}
+
+/* Parts grow with the object, so that 10,000 of them are enough for 5 TB. */
+static size_t part_bytes(const s3_writer *w)
+{
+    const size_t grown = w->all_bytes / (PARTS_MAX / 10);
+    return grown > PART_BYTES ? grown : PART_BYTES;
+}
+
+static sm_status s3_writer_write(smi_writer *writer, sm_block *block, size_t n, sm_waker waker,
+                                 sm_error *e)
+{
+    s3_writer *w = (s3_writer *)writer;
+    if (w->waiting_bytes >= part_bytes(w)) {
+        SM_TRY(send_part(w, waker, e));
+    }
+    if (w->n_pieces == w->cap_blocks) {
+        w->cap_blocks = w->cap_blocks > 0 ? 2 * w->cap_blocks : 16;
+        w->blocks = sm_realloc(w->blocks, (size_t)w->cap_blocks * sizeof(sm_block *));
+    }
+    if (w->n_pieces == w->cap_pieces) {
+        w->cap_pieces = w->cap_pieces > 0 ? 2 * w->cap_pieces : 16;
+        w->pieces = sm_realloc(w->pieces, (size_t)w->cap_pieces * sizeof(*w->pieces));
+    }
+    w->blocks[w->n_pieces] = sm_block_retain(block);
+    w->pieces[w->n_pieces++] = (smi_piece){block->data, n};
+    w->waiting_bytes += n;
+    w->all_bytes += n;
+    return SM_OK;
+}
+
+static sm_str list_of_parts(const s3_writer *w, sm_arena *a)
+{
+    sm_buf text = {0};
+    sm_buf_text(&text, SM_STR("<CompleteMultipartUpload>"));
+    for (int64_t i = 0; i < w->n_done; i++) {
+        sm_buf_printf(&text,
+                      "<Part><PartNumber>%" PRId64 "</PartNumber><ETag>%s</ETag>"
+                      "<ChecksumCRC32>%s</ChecksumCRC32></Part>",
+                      i + 1, w->done[i].etag, w->done[i].crc);
+    }
+    sm_buf_text(&text, SM_STR("</CompleteMultipartUpload>"));
+    const sm_str list = sm_arena_str(a, sm_buf_str(&text));
+    sm_buf_release(&text);
+    return list;
+}
+
+static smi_pair *upload_param(const s3_writer *w)
+{
+    smi_pair *p = SM_NEW(w->arena, smi_pair);
+    *p = (smi_pair){SM_STR("uploadId"), sm_str_of(w->upload_id)};
+    return p;
+}
+
+/* The upload is gone: was it ended by an attempt whose answer was lost? */
+static bool is_there(s3_writer *w)
+{
+    sm_entry entry;
+    return head(store_of(w), w->key, w->arena, &entry, NULL) == SM_OK &&
+           entry.size_bytes == w->all_bytes;
+}
+
+static sm_status end_upload(s3_writer *w, sm_waker waker, sm_error *e)
+{
+    smi_s3_ask ask = {0};
+    if (!w->call) {
+        smi_piece *body = SM_NEW(w->arena, smi_piece);
+        const sm_str list = list_of_parts(w, w->arena);
+        *body = (smi_piece){list.data, list.len};
+        ask = (smi_s3_ask){.method = "POST",
+                           .key = object_key(store_of(w), w->key, w->arena),
+                           .params = upload_param(w),
+                           .n_params = 1,
+                           .body = body,
+                           .n_body = 1,
+                           .doing = "complete the upload"};
+    }
+    sm_status st = step_call(w, &ask, waker, e);
+    if (st == SM_WAIT) {
+        return st;
+    }
+    const bool was_lost = st == SM_NOT_FOUND && w->call->n_attempts > 1;
+    drop_call(w);
+    if (was_lost && is_there(w)) {
+        st = SM_OK;
+    }
+    if (st == SM_OK) {
+        sm_free(w->upload_id);
+        w->upload_id = NULL;
+    }
+    return st;
+}
+
+static sm_status put_whole(s3_writer *w, sm_waker waker, sm_error *e)
+{
+    smi_s3_ask ask = {0};
+    if (!w->call) {
+        smi_pair *checksum = SM_NEW(w->arena, smi_pair);
+        static const smi_piece nothing = {"", 0};
+        *checksum = checksum_of(w->pieces, w->n_pieces, w->arena);
+        ask = (smi_s3_ask){.method = "PUT",
+                           .key = object_key(store_of(w), w->key, w->arena),
+                           .headers = checksum,
+                           .n_headers = 1,
+                           .body = w->n_pieces > 0 ? w->pieces : &nothing,
+                           .n_body = w->n_pieces > 0 ? w->n_pieces : 1,
+                           .doing = "write the object"};
+    }
+    const sm_status st = step_call(w, &ask, waker, e);
+    if (st != SM_WAIT) {
+        drop_call(w);
+    }
+    return st;
+}
+
+static sm_status s3_writer_finish(smi_writer *writer, sm_waker waker, sm_error *e)
+{
+    s3_writer *w = (s3_writer *)writer;
+    if (!w->upload_id) {
+        return put_whole(w, waker, e);
+    }
+    if (w->n_pieces > 0) {
+        SM_TRY(send_part(w, waker, e));
+    }
+    while (w->n_going > 0) {
+        SM_TRY(step_parts(w, waker, e));
+    }
+    return end_upload(w, waker, e);
+}
+
+/* An upload that was not completed takes room, and money, until it is aborted. */
+static void abort_upload(s3_writer *w)
+{
+    const smi_s3_ask ask = {.method = "DELETE",
+                            .key = object_key(store_of(w), w->key, w->arena),
+                            .params = upload_param(w),
+                            .n_params = 1,
+                            .doing = "abort the upload"};
+    sm_error e = {0};
+    smi_s3_call c;
+    smi_s3_call_init(&c, store_of(w), &ask);
+    const sm_status st = smi_s3_call_wait(&c, &e);
+    smi_s3_call_release(&c);
+    if (st != SM_OK && st != SM_NOT_FOUND) {
+        sm_log(SM_LOG_WARN, "s3: an unfinished upload of %.*s is left in %s: %s",
+               SM_STR_ARG(w->key), store_of(w)->bucket, e.what);
+    }
+}
+
+static void s3_writer_free(smi_writer *writer)
+{
+    s3_writer *w = (s3_writer *)writer;
+    drop_call(w);
+    for (int i = 0; i < w->n_going; i++) {
+        part_free(w->going[i]);
+    }
+    if (w->upload_id) {
+        abort_upload(w);
+        sm_free(w->upload_id);
+    }
+    for (int i = 0; i < w->n_pieces; i++) {
+        sm_block_release(w->blocks[i]);
+    }
+    sm_free(w->blocks);
+    sm_free(w->pieces);
+    sm_free(w->done);
+    sm_arena_free(w->arena);
+    sm_free(w);
+}
+
+/* ---- opening --------------------------------------------------------------------------------- */
+
+static size_t s3_inflight_bytes(const sm_store *s)
+{
+    (void)s;
+    return INFLIGHT_BYTES;
+}
+
+static void s3_close(sm_store *store)
+{
+    smi_s3 *s = (smi_s3 *)store;
+    smi_keyring_free(s->keyring);
+    smi_http_leave(s->http);
+    sm_free(s->bucket);
+    sm_free(s->prefix);
+    sm_free(s->scheme);
+    sm_free(s->host);
+    sm_free(s->base);
+    sm_free(s->ca_file);
+    sm_mutex_release(&s->lock);
+    sm_free(s);
+}
+
+static const sm_store_ops s3_ops = {
+    .close = s3_close,
+    .inflight_bytes = s3_inflight_bytes,
+    .list = s3_list,
+    .stat = s3_stat,
+    .get = s3_get,
+    .put = s3_put,
+    .remove = s3_remove,
+    .blob_open = s3_blob_open,
+    .blob_read = s3_blob_read,
+    .blob_read_step = s3_blob_read_step,
+    .read_hasten = s3_read_hasten,
+    .read_free = s3_read_free,
+    .blob_free = s3_blob_free,
+    .writer_open = s3_writer_open,
+    .writer_write = s3_writer_write,
+    .writer_finish = s3_writer_finish,
+    .writer_free = s3_writer_free,
+};
+
+static sm_status set_endpoint(smi_s3 *s, sm_str url, sm_error *e)
+{
+    const bool is_https = sm_str_starts(url, SM_STR("https://"));
+    if (!is_https && !sm_str_starts(url, SM_STR("http://"))) {
+        const sm_status st = sm_fail(e, SM_INVALID, "\"%.*s\" is no endpoint", SM_STR_ARG(url));
+        sm_error_todo(e, "AWS_ENDPOINT_URL is http://HOST:PORT or https://HOST.");
+        return st;
+    }
+    const size_t skip = is_https ? 8 : 7;
+    sm_str rest = {url.data + skip, url.len - skip};
+    while (rest.len > 0 && rest.data[rest.len - 1] == '/') {
+        rest.len--;
+    }
+    const char *slash = rest.len > 0 ? memchr(rest.data, '/', rest.len) : NULL;
+    sm_str host = {rest.data, slash ? (size_t)(slash - rest.data) : rest.len};
+    s->base = smi_str_dup((sm_str){rest.data + host.len, rest.len - host.len});
+    /* Nobody signs the port that the scheme implies. */
+    const sm_str implied = is_https ? SM_STR(":443") : SM_STR(":80");
+    host.len -= sm_str_ends(host, implied) ? implied.len : 0;
+    if (host.len == 0 || memchr(host.data, '@', host.len)) {
+        return sm_fail(e, SM_INVALID, "the endpoint has no host, or a user in it");
+    }
+    s->host = smi_str_dup(host);
+    s->scheme = smi_str_dup(is_https ? SM_STR("https") : SM_STR("http"));
+    s->is_encrypted = is_https;
+    s->is_path_style = true;
+    return SM_OK;
+}
+
+static void set_aws(smi_s3 *s)
+{
+    s->base = smi_str_dup(SM_STR(""));
+    s->scheme = smi_str_dup(SM_STR("https"));
+    s->host = smi_str_dup(SM_STR("amazonaws.com"));
+    s->is_encrypted = s->is_aws = true;
+    s->is_path_style = strchr(s->bucket, '.') != NULL;
+}
+
+static sm_status set_names(smi_s3 *s, sm_str uri, sm_error *e)
+{
+    sm_str rest = {uri.data + strlen("s3://"), uri.len - strlen("s3://")};
+    while (rest.len > 0 && rest.data[rest.len - 1] == '/') {
+        rest.len--;
+    }
+    const char *slash = rest.len > 0 ? memchr(rest.data, '/', rest.len) : NULL;
+    const sm_str bucket = {rest.data, slash ? (size_t)(slash - rest.data) : rest.len};
+    const sm_str prefix = {rest.data + bucket.len, rest.len - bucket.len};
+    if (bucket.len == 0) {
+        const sm_status st = sm_fail(e, SM_INVALID, "\"%.*s\" names no bucket", SM_STR_ARG(uri));
+        sm_error_todo(e, "A name in S3 is s3://BUCKET/KEY.");
+        return st;
+    }
+    s->bucket = smi_str_dup(bucket);
+    s->prefix = sm_alloc(prefix.len + 2);
+    if (prefix.len == 0) {
+        s->prefix[0] = '\0';
+        return SM_OK;
+    }
+    const sm_str key = {prefix.data + 1, prefix.len - 1};
+    snprintf(s->prefix, prefix.len + 2, "%.*s/", (int)key.len, key.data);
+    return smi_key_check(key, e);
+}
+
+static sm_status set_place(smi_s3 *s, sm_arena *a, sm_error *e)
+{
+    sm_str endpoint = smi_aws_setting("AWS_ENDPOINT_URL_S3", "endpoint_url", a);
+    const char *all = sm_env("AWS_ENDPOINT_URL");
+    const char *region_env = sm_env("AWS_DEFAULT_REGION");
+    const char *ca_file = sm_env("AWS_CA_BUNDLE");
+    const char *attempts = sm_env("AWS_MAX_ATTEMPTS");
+    if (all && !sm_env("AWS_ENDPOINT_URL_S3")) {
+        endpoint = sm_str_of(all);
+    }
+    sm_str region = smi_aws_setting("AWS_REGION", "region", a);
+    if (region_env && !sm_env("AWS_REGION")) {
+        region = sm_str_of(region_env);
+    }
+    region = region.len > 0 && region.len < sizeof(s->region) ? region : SM_STR("us-east-1");
+    memcpy(s->region, region.data, region.len);
+    s->ca_file = ca_file ? smi_str_dup(sm_str_of(ca_file)) : NULL;
+    if (!attempts || !sm_parse_i64(sm_str_of(attempts), &s->attempts_max) || s->attempts_max < 1) {
+        s->attempts_max = ATTEMPTS_MAX;
+    }
+    if (endpoint.len > 0) {
+        return set_endpoint(s, endpoint, e);
+    }
+    set_aws(s);
+    return SM_OK;
+}
+
+sm_status smi_s3_open(sm_str uri, sm_store **out, sm_error *e)
+{
+    smi_s3 *s = sm_alloc_zero(sizeof(*s));
+    sm_arena *a = sm_arena_new(NULL);
+    sm_mutex_init(&s->lock);
+    s->retry_tokens = SMI_RETRY_TOKENS;
+    sm_status st = set_names(s, uri, e);
+    st = st == SM_OK ? set_place(s, a, e) : st;
+    st = st == SM_OK ? smi_crypto_open(e) : st;
+    st = st == SM_OK ? smi_http_join(&s->http, e) : st;
+    st = st == SM_OK ? smi_keyring_new(&s->keyring, e) : st;
+    sm_arena_free(a);
+    if (st != SM_OK) {
+        s3_close(&s->store);
+        return st;
+    }
+    smi_store_init(&s->store, &s3_ops, uri);
+    *out = &s->store;
+    return SM_OK;
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * store/s3_crypto.c: SHA-256 and HMAC by OpenSSL's libcrypto, opened on first use. Its symbols are
+ * declared here, so that building needs no header of it: these have not changed since 1.1.
+ * Called by s3_sign.c, and by s3_call.c for bodies. */
+#include "base/library.h"
+#include "store/s3_int.h"
+
+typedef struct evp_md evp_md;         /* EVP_MD */
+typedef struct evp_md_ctx evp_md_ctx; /* EVP_MD_CTX */
+
+typedef struct crypto_api {
+    const evp_md *(*sha256)(void);
+    evp_md_ctx *(*ctx_new)(void);
+    void (*ctx_free)(evp_md_ctx *ctx);
+    int (*begin)(evp_md_ctx *ctx, const evp_md *type, void *engine);
+    int (*update)(evp_md_ctx *ctx, const void *data, size_t n);
+    int (*end)(evp_md_ctx *ctx, unsigned char *out, unsigned int *out_len);
+    unsigned char *(*hmac)(const evp_md *type, const void *key, int key_len,
+                           const unsigned char *data, size_t n, unsigned char *out,
+                           unsigned int *out_len);
+} crypto_api;
+
+static crypto_api api; /* filled in once, under the_lock */
+static sm_mutex the_lock = {PTHREAD_MUTEX_INITIALIZER};
+
+sm_status smi_crypto_open(sm_error *e)
+{
+    static const sm_symbol symbols[] = {
+        {"EVP_sha256", &api.sha256},
+        {"EVP_MD_CTX_new", &api.ctx_new},
+        {"EVP_MD_CTX_free", &api.ctx_free},
+        {"EVP_DigestInit_ex", &api.begin},
+        {"EVP_DigestUpdate", &api.update},
+        {"EVP_DigestFinal_ex", &api.end},
+        {"HMAC", &api.hmac},
+    };
+    static const char *const files[] = {"libcrypto.so.3", "libcrypto.so.1.1", NULL};
+    static const sm_library library = {.files = files,
+                                       .package = "OpenSSL (Debian: libssl3)",
+                                       .symbols = symbols,
+                                       .n_symbols = SM_COUNT(symbols)};
+    sm_mutex_lock(&the_lock);
+    const sm_status st = api.sha256 ? SM_OK : sm_library_open(&library, e);
+    sm_mutex_unlock(&the_lock);
+    return st;
+}
+
+smi_sha256 smi_sha256_of(const smi_piece *pieces, int n)
+{
+    smi_sha256 hash;
+    evp_md_ctx *ctx = api.ctx_new();
+    if (!ctx) {
+        sm_out_of_memory(0);
+    }
+    SM_ASSERT(api.begin(ctx, api.sha256(), NULL) == 1);
+    for (int i = 0; i < n; i++) {
+        SM_ASSERT(api.update(ctx, pieces[i].bytes, pieces[i].len) == 1);
+    }
+    SM_ASSERT(api.end(ctx, hash.bytes, NULL) == 1);
+    api.ctx_free(ctx);
+    return hash;
+}
+
+smi_sha256 smi_hmac_sha256(const void *key, size_t key_len, sm_str text)
+{
+    smi_sha256 hash;
+    SM_ASSERT(api.hmac(api.sha256(), key, (int)key_len, (const unsigned char *)text.data, text.len,
+                       hash.bytes, NULL));
+    return hash;
+}
+
+smi_sha256_hex smi_sha256_print(smi_sha256 hash)
+{
+    static const char digits[] = "0123456789abcdef";
+    smi_sha256_hex hex;
+    for (int i = 0; i < SMI_SHA256_BYTES; i++) {
+        hex.text[2 * i] = digits[hash.bytes[i] >> 4];
+        hex.text[2 * i + 1] = digits[hash.bytes[i] & 15];
+    }
+    hex.text[2 * SMI_SHA256_BYTES] = '\0';
+    return hex;
+}

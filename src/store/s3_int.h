@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * store/s3_int.h: what the files of the S3 store share.
+ *
+ * Layers   s3.c              the store: objects, blobs and writers as calls
+ *          s3_call.c         one call: signed, sent, tried again, its failure explained
+ *          s3_sign.c         Signature Version 4          s3_crypto.c   SHA-256 and HMAC
+ *          s3_credentials.c  where keys come from         s3_xml.c      what S3 answers
+ *          http.c            requests on the wire, for every store that has one */
+#ifndef SM_STORE_S3_INT_H
+#define SM_STORE_S3_INT_H
+
+#include "store/http_int.h"
+
+/* ---- cryptography (s3_crypto.c) -------------------------------------------------------------- */
+
+#define SMI_SHA256_BYTES 32
+typedef struct smi_sha256 {
+    uint8_t bytes[SMI_SHA256_BYTES];
+} smi_sha256;
+typedef struct smi_sha256_hex {
+    char text[2 * SMI_SHA256_BYTES + 1]; /* lower case, ended by NUL */
+} smi_sha256_hex;
+
+/** Opens the library behind the functions below, which need it and cannot fail. SM_UNSUPPORTED
+ * where it is not there. */
+sm_status smi_crypto_open(sm_error *e) SM_MUST_USE;
+smi_sha256 smi_sha256_of(const smi_piece *pieces, int n); /* one behind the other */
+smi_sha256 smi_hmac_sha256(const void *key, size_t key_len, sm_str text);
+smi_sha256_hex smi_sha256_print(smi_sha256 hash);
+
+/* ---- signing (s3_sign.c) --------------------------------------------------------------------- */
+
+/* A query parameter or a header. */
+typedef struct smi_pair {
+    sm_str name, value;
+} smi_pair;
+
+/* What is signed, none of it encoded. Every header given is: host must be among them, and
+ * x-amz-date with the time below. */
+typedef struct smi_signing {
+    sm_str method;
+    sm_str path; /* begins with '/'; S3 signs it as it is: no part is resolved */
+    const smi_pair *params;
+    int n_params;
+    const smi_pair *headers;
+    int n_headers;
+    sm_str payload_hash; /* hexadecimal SHA-256 of the body, or SMI_UNSIGNED */
+    sm_str region, service;
+    sm_str key_id, secret;
+    int64_t time_us;
+} smi_signing;
+
+#define SMI_UNSIGNED SM_STR("UNSIGNED-PAYLOAD")
+
+/* All in the arena. */
+typedef struct smi_signature {
+    sm_str canonical_request, string_to_sign;
+    sm_str hex;
+    sm_str signed_headers; /* "host;x-amz-date" */
+    sm_str authorization;  /* the header's value */
+} smi_signature;
+
+/** Signs by Signature Version 4 ("Create a signed AWS API request", IAM user guide). */
+smi_signature smi_sign(const smi_signing *s, sm_arena *a);
+
+/** "20150830T123600Z", ended by NUL: the form of x-amz-date. */
+#define SMI_AMZ_DATE_BYTES 17
+void smi_amz_date(int64_t time_us, char out[SMI_AMZ_DATE_BYTES]);
+
+/** Percent-encodes all but A-Z a-z 0-9 - . _ ~, and '/' unless it is a path. */
+sm_str smi_uri_encode(sm_str s, bool is_path, sm_arena *a);
+/** "a=1&b=2", encoded and in the order of signing; "" for none. */
+sm_str smi_query_encode(const smi_pair *params, int n, sm_arena *a);
+
+/* ---- answers (s3_xml.c) ---------------------------------------------------------------------- */
+
+/* An element that ended, the name of the one around it ("": none, it is the root), and its text
+ * without that of the elements in it. Borrowed for the call. */
+typedef void (*smi_xml_fn)(void *ctx, sm_str parent, sm_str name, sm_str text);
+
+/** SM_CORRUPT where it is no XML, or has a document type; elements before that were given. */
+sm_status smi_xml_read(sm_str text, smi_xml_fn on_element, void *ctx, sm_error *e) SM_MUST_USE;
+
+/* ---- the store (s3.c) ------------------------------------------------------------------------ */
+
+/* A bucket, and the prefix in it. All but the last part is set when it is opened. */
+typedef struct smi_s3 {
+    sm_store store; /* first */
+    smi_http *http;
+    struct smi_keyring *keyring;
+    char *bucket, *prefix;            /* prefix: "" or ends in '/' */
+    char *scheme, *host, *base;       /* "https", "host[:port]", "" or a path before all others */
+    char *ca_file;                    /* NULL: the system's */
+    bool is_path_style, is_encrypted; /* https */
+    bool is_aws;                      /* the host is that of the region, and `host` its end */
+    int64_t attempts_max;
+
+    sm_mutex lock; /* of the rest */
+    char region[64];
+    bool knows_region;
+    int64_t skew_us;      /* the server's clock minus ours */
+    int32_t retry_tokens; /* spent by retries, earned by successes */
+    bool is_safe;         /* puts with If-None-Match were seen to be refused where they must be */
+} smi_s3;
+
+#define SMI_RETRY_TOKENS 500
+
+/* ---- one call (s3_call.c) -------------------------------------------------------------------- */
+
+/* What is asked. All of it is borrowed until the call ends. */
+typedef struct smi_s3_ask {
+    const char *method;
+    sm_str key; /* in the bucket, prefix included; "": the bucket itself */
+    const smi_pair *params;
+    int n_params;
+    const smi_pair *headers; /* beside those of signing */
+    int n_headers;
+    const smi_piece *body;
+    int n_body;
+    uint8_t
+        *into; /* takes into_len bytes of the object from off_bytes on; NULL: the answer's text */
+    uint64_t off_bytes;
+    size_t into_len;
+    size_t text_max;   /* bytes of the answer's text; 0: a page of a list */
+    bool is_object;    /* the text is an object's bytes, and no XML */
+    bool is_if_absent; /* a put with If-None-Match */
+    const char *doing; /* "list the bucket", for messages */
+} smi_s3_ask;
+
+typedef struct smi_s3_call {
+    smi_exchange x; /* first; after SM_OK its text and headers are the answer */
+    smi_s3 *s3;
+    smi_s3_ask ask;
+    sm_arena *arena; /* of one attempt */
+    char payload_hash[2 * SMI_SHA256_BYTES + 1];
+    char key_id[256]; /* of the attempt's keys */
+    char key_source[64];
+    int64_t n_attempts, began_ns, wait_ns;
+    bool has_renewed, has_moved, has_set_clock;
+    size_t have; /* bytes of `into` from attempts before */
+
+    sm_mutex lock; /* of the rest */
+    bool is_sent, is_answered;
+    sm_waker waker;
+} smi_s3_call;
+
+/** Begins nothing yet. */
+void smi_s3_call_init(smi_s3_call *c, smi_s3 *s3, const smi_s3_ask *ask);
+/** Cancels what is under way, waits for it. */
+void smi_s3_call_release(smi_s3_call *c);
+/**
+ * Sends, or looks at the answer; sends again what is worth it, later each time.
+ *
+ * Returns   SM_WAIT: once more when the waker was called. SM_OK. SM_NOT_FOUND, SM_EXISTS
+ *           (is_if_absent) or SM_CONFLICT (If-Match); else a failure that says which of endpoint,
+ *           credential, region, permission or server is at fault
+ */
+sm_status smi_s3_call_step(smi_s3_call *c, sm_waker waker, sm_error *e) SM_MUST_USE;
+/** The same on the spot. */
+sm_status smi_s3_call_wait(smi_s3_call *c, sm_error *e) SM_MUST_USE;
+/** Its answer comes soon, and is a failure unless it was faster. */
+void smi_s3_call_hasten(smi_s3_call *c);
+
+/* ---- credentials (s3_credentials.c) ---------------------------------------------------------- */
+
+typedef struct smi_keys {
+    char key_id[256];
+    char secret[256];   /* in no output */
+    char token[4096];   /* "": none */
+    int64_t expires_us; /* 0: never */
+    bool is_anonymous;  /* requests are not signed */
+    char source[64];    /* "the environment", "profile default": for messages */
+} smi_keys;
+
+typedef struct smi_keyring smi_keyring;
+
+/** Finds out where keys come from: the environment, web identity, a profile of ~/.aws, a
+ * container's or a machine's metadata, in the order of the AWS CLI. Fetches none yet. */
+sm_status smi_keyring_new(smi_keyring **out, sm_error *e) SM_MUST_USE;
+void smi_keyring_free(smi_keyring *k); /* takes NULL */
+/** Keys that are good for some minutes; fetches them where there are none, they are about to
+ * expire, or are those whose id `refused` names (NULL: none are). May block. SM_DENIED with what
+ * was tried where there are none. */
+sm_status smi_keyring_get(smi_keyring *k, const char *refused, smi_keys *out,
+                          sm_error *e) SM_MUST_USE;
+
+/* ---- settings (s3_profile.c) ----------------------------------------------------------------- */
+
+/** A setting of AWS tools: an environment variable, else the name in the profile of ~/.aws; ""
+ * where neither has it. In the arena, or the environment's. */
+sm_str smi_aws_setting(const char *variable, const char *name, sm_arena *a);
+/** The profile's alone. */
+sm_str smi_aws_profile_setting(const char *name, sm_arena *a);
+sm_str smi_aws_profile(void); /* AWS_PROFILE, or "default" */
+
+#endif

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * store/s3_profile.c: settings as users of AWS tools have them: environment variables, else the
+ * profile (AWS_PROFILE, or "default") in ~/.aws/config and ~/.aws/credentials, or the files that
+ * AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE name. Called by s3.c and s3_credentials.c.
+ *
+ * Source   "Configuration and credential file settings", AWS CLI user guide. A line belongs to the
+ *          section above it; one that begins with a blank belongs to a nested setting and is left
+ *          out; the last of two equal names counts. */
+#include <stdio.h>
+
+#include "base/text.h"
+#include "store/s3_int.h"
+
+#define FILE_MAX_BYTES ((size_t)1 << 20)
+
+static sm_str trimmed(sm_str s)
+{
+    while (s.len > 0 && (s.data[0] == ' ' || s.data[0] == '\t')) {
+        s.data++;
+        s.len--;
+    }
+    while (s.len > 0 &&
+           (s.data[s.len - 1] == ' ' || s.data[s.len - 1] == '\t' || s.data[s.len - 1] == '\r')) {
+        s.len--;
+    }
+    return s;
+}
+
+/* The whole file; "" where it cannot be read: it is a setting's absence. */
+static sm_str read_file(const char *path, sm_arena *a)
+{
+    FILE *f = fopen(path, "rb");
+    if (!f) {
+        return SM_STR("");
+    }
+    char *bytes = sm_arena_alloc(a, FILE_MAX_BYTES);
+    const size_t n = fread(bytes, 1, FILE_MAX_BYTES, f);
+    fclose(f);
+    return (sm_str){bytes, n};
+}
+
+/* Is "[profile name]" or "[name]" the section of the profile? */
+static bool is_section(sm_str line, sm_str profile)
+{
+    sm_str name = trimmed((sm_str){line.data + 1, line.len - 1});
+    if (name.len == 0 || name.data[name.len - 1] != ']') {
+        return false;
+    }
+    name = trimmed((sm_str){name.data, name.len - 1});
+    if (sm_str_starts(name, SM_STR("profile "))) {
+        name = trimmed((sm_str){name.data + 8, name.len - 8});
+    }
+    return sm_str_eq(name, profile);
+}
+
+static sm_str find(sm_str text, sm_str profile, const char *name)
+{
+    bool is_in = false;
+    sm_str found = SM_STR("");
+    while (text.len > 0) {
+        const char *end = memchr(text.data, '\n', text.len);
+        const size_t n = end ? (size_t)(end - text.data) : text.len;
+        const sm_str line = {text.data, n};
+        text.data += end ? n + 1 : n;
+        text.len -= end ? n + 1 : n;
+        if (line.len == 0 || memchr("#; \t\r", line.data[0], 5)) {
+            continue;
+        }
+        if (line.data[0] == '[') {
+            is_in = is_section(trimmed(line), profile);
+            continue;
+        }
+        const char *equals = memchr(line.data, '=', line.len);
+        if (!is_in || !equals) {
+            continue;
+        }
+        const size_t name_len = (size_t)(equals - line.data);
+        if (sm_str_eq_nocase(trimmed((sm_str){line.data, name_len}), sm_str_of(name))) {
+            found = trimmed((sm_str){equals + 1, line.len - name_len - 1});
+        }
+    }
+    return found;
+}
+
+static const char *file_path(const char *variable, const char *in_home, sm_arena *a)
+{
+    const char *path = sm_env(variable);
+    const char *home = sm_env("HOME");
+    return path ? path : sm_arena_printf(a, "%s/.aws/%s", home ? home : "", in_home);
+}
+
+sm_str smi_aws_profile(void)
+{
+    const char *name = sm_env("AWS_PROFILE");
+    return name ? sm_str_of(name) : SM_STR("default");
+}
+
+sm_str smi_aws_profile_setting(const char *name, sm_arena *a)
+{
+    const sm_str profile = smi_aws_profile();
+    const char *path = file_path("AWS_SHARED_CREDENTIALS_FILE", "credentials", a);
+    const sm_str found = find(read_file(path, a), profile, name);
+    if (found.len > 0) {
+        return found;
+    }
+    return find(read_file(file_path("AWS_CONFIG_FILE", "config", a), a), profile, name);
+}
+
+sm_str smi_aws_setting(const char *variable, const char *name, sm_arena *a)
+{
+    const char *value = sm_env(variable);
+    return value ? sm_str_of(value) : smi_aws_profile_setting(name, a);
+}

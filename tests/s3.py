@@ -1,0 +1,106 @@
+"""Real S3 servers on loopback: MinIO and versitygw, as `tools/setup test` built them, each on a free
+port with keys and data of its own, ended by process id."""
+import os
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+
+import boto3
+from botocore.config import Config
+
+from common import ROOT
+
+KEY_ID, SECRET = "smelt-test", "not-a-secret-0123"
+KINDS = ["minio", "versitygw"]
+
+
+def programs():
+    """The folder of the servers' programs, or None where they were not built."""
+    done = subprocess.run([ROOT / "tools" / "setup", "path", "s3-servers"], capture_output=True,
+                          text=True, check=True)
+    folder = done.stdout.strip()
+    return folder + "/bin" if os.path.exists(folder + "/done") else None
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Server:
+    """A server of one kind with its data in a folder."""
+
+    def __init__(self, kind, folder, port=None):
+        self.kind, self.folder = kind, folder
+        self.port = port or free_port()
+        self.endpoint = f"http://127.0.0.1:{self.port}"
+        folder.mkdir(parents=True, exist_ok=True)
+        self.start()
+
+    def start(self):
+        address = f"127.0.0.1:{self.port}"
+        env = {**os.environ, "MINIO_ROOT_USER": KEY_ID, "MINIO_ROOT_PASSWORD": SECRET,
+               "MINIO_BROWSER": "off", "ROOT_ACCESS_KEY": KEY_ID, "ROOT_SECRET_KEY": SECRET}
+        command = {"minio": ["minio", "server", "--quiet", "--address", address, "--console-address",
+                             f"127.0.0.1:{free_port()}", self.folder],
+                   "versitygw": ["versitygw", "-q", "--port", address, "posix", self.folder]}
+        log = open(self.folder.parent / f"{self.kind}.log", "ab")
+        first, *rest = command[self.kind]
+        self.process = subprocess.Popen([f"{programs()}/{first}", *rest], env=env, stdout=log,
+                                        stderr=log)
+        self.wait()
+
+    def wait(self):
+        for _ in range(300):
+            try:
+                urllib.request.urlopen(self.endpoint + "/", timeout=5)
+                return
+            except urllib.error.HTTPError:
+                return  # it answers: that nobody may list without keys
+            except OSError:
+                assert self.process.poll() is None, f"{self.kind} ended"
+                time.sleep(0.1)
+        raise AssertionError(f"{self.kind} does not answer")
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(timeout=30)
+
+    @property
+    def env(self):
+        """What a program of AWS tools, or smelt, needs to find it."""
+        return {"AWS_ENDPOINT_URL": self.endpoint, "AWS_ACCESS_KEY_ID": KEY_ID,
+                "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_REGION": "us-east-1"}
+
+    def client(self):
+        return boto3.client("s3", endpoint_url=self.endpoint, aws_access_key_id=KEY_ID,
+                            aws_secret_access_key=SECRET, region_name="us-east-1",
+                            config=Config(s3={"addressing_style": "path"}))
+
+    def uploads(self, bucket):
+        """Multipart uploads that were begun and neither ended nor aborted."""
+        return self.client().list_multipart_uploads(Bucket=bucket).get("Uploads", [])
+
+    def make_bucket(self, name):
+        self.client().create_bucket(Bucket=name)
+        return name
+
+    def upload(self, folder, bucket, prefix):
+        client = self.client()
+        for path in sorted(folder.iterdir()):
+            client.upload_file(str(path), bucket, prefix + path.name)
+
+    def keys(self, bucket, prefix=""):
+        pages = self.client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        return [found["Key"] for page in pages for found in page.get("Contents", [])]
+
+    def download(self, bucket, prefix, folder):
+        """What lies below the prefix, as files below the folder."""
+        client = self.client()
+        for key in self.keys(bucket, prefix):
+            path = folder / key[len(prefix):].lstrip("/")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            client.download_file(bucket, key, str(path))
