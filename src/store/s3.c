@@ -334,23 +334,23 @@ static sm_status probe(smi_s3 *s, sm_arena *a, sm_error *e)
     static const smi_piece body = {"smelt", 5};
     sm_uuid(id);
     const sm_str key = sm_arena_strf(a, ".smelt-probe-%s", id);
-    SM_TRY(put_once(s, key, &body, 1, true, a, e));
     sm_status st = put_once(s, key, &body, 1, true, a, e);
+    if (st == SM_OK) { /* else it is refused already: its answer was lost */
+        st = put_once(s, key, &body, 1, true, a, e);
+    }
+    if (st != SM_OK && st != SM_EXISTS && st != SM_UNSUPPORTED) {
+        return st;
+    }
     if (remove_key(s, key, a, NULL) != SM_OK) { /* who may not delete may still append */
         sm_log(SM_LOG_WARN, "s3: %.*s is left in %s", SM_STR_ARG(key), s->bucket);
     }
     if (st == SM_EXISTS) {
         return SM_OK;
     }
-    if (st == SM_OK || st == SM_UNSUPPORTED) {
-        st = sm_fail(e, SM_UNSAFE_STORE,
-                     "%.100s replaces an object in spite of If-None-Match: two writers would "
-                     "overwrite each other",
-                     s->host);
-        sm_error_todo(e,
-                      "Use a server that heeds it: AWS S3, MinIO of 2024-11 or later, versitygw.");
-    }
-    return st;
+    sm_fail(e, SM_UNSAFE_STORE,
+            "%.100s does not heed If-None-Match: two writers would overwrite each other", s->host);
+    sm_error_todo(e, "Use a server that heeds it: AWS S3, MinIO of 2024-11 or later, versitygw.");
+    return SM_UNSAFE_STORE;
 }
 
 static sm_status be_safe(smi_s3 *s, sm_arena *a, sm_error *e)

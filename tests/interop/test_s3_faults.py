@@ -1,0 +1,106 @@
+"""The pipeline over a network that fails at random: what a run prints and what its tables hold is what
+it is without faults, or the run says clearly what was wrong; tables are at their old version or the
+new one; no upload is left behind. SMELT_SEED repeats a run."""
+import json
+import os
+import random
+import shutil
+import uuid
+
+import pytest
+
+import s3
+import s3_proxy
+from customer360 import generate, hashes, run, run_process, versions
+
+SEED = int(os.environ.get("SMELT_SEED") or random.SystemRandom().randrange(1_000_000))
+ROUNDS = 30
+SOAK_ROUNDS = int(os.environ.get("SOAK_ROUNDS", 1000))
+TABLES = ["bronze/viewing_log", "silver/customer_viewing", "gold/customer360",
+          "quarantine/viewing_log"]
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    if not s3.programs():
+        pytest.skip("no S3 servers: run `tools/setup test`")
+    one = s3.Server("minio", tmp_path_factory.mktemp("minio") / "data")
+    yield one
+    one.stop()
+
+
+@pytest.fixture(scope="session")
+def proxy(server):
+    one = s3_proxy.Proxy(server)
+    yield one
+    one.stop()
+
+
+@pytest.fixture(scope="session")
+def month(program, server, tmp_path_factory):
+    """(bucket with logs of two days, hashes of the tables that a run without faults makes)."""
+    folder = tmp_path_factory.mktemp("month")
+    logs = generate(program, folder / "logs", days=2, rows=4000, damage=0.02, mixed=True, seed=11)
+    bucket = server.make_bucket("faults" + uuid.uuid4().hex[:12])
+    server.upload(logs.folder, bucket, "logs/")
+    report = run(program, "delta", logs.folder, folder / "lake")
+    wanted = {table: hashes(folder / "lake" / table) for table in TABLES[:3]}
+    return bucket, wanted, report["lines"]
+
+
+def assert_whole(server, bucket, lake, wanted, folder):
+    """Each table is there as wanted, or not at all: what stands in the bucket, seen without faults."""
+    shutil.rmtree(folder, ignore_errors=True)
+    server.download(bucket, f"{lake}/", folder)
+    there = [table for table in TABLES if versions(folder / table)]
+    for table in there:
+        assert sorted(versions(folder / table)) == [0], table
+        if table in wanted:
+            assert hashes(folder / table) == wanted[table], table
+    return there
+
+
+def one_round(program, server, proxy, month, folder, seed):
+    bucket, wanted, lines = month
+    rng = random.Random(seed)
+    share = rng.choice([0.02, 0.1, 0.3])
+    proxy.faults = faults = s3_proxy.Faults(seed, share)
+    lake = f"lake-{seed}"
+    done = run_process(program, "delta", f"s3://{bucket}/logs", f"s3://{bucket}/{lake}", check=False,
+                       env={**proxy.env, "SMELT_LOG": "warn"}, timeout=300)
+    proxy.faults = s3_proxy.Faults(0, 0.0)
+    what = f"seed {seed}, {share} of requests, {dict(faults.done)}\n{done.stderr}"
+    there = assert_whole(server, bucket, lake, wanted, folder)
+    if done.returncode == 0:
+        assert json.loads(done.stdout)["lines"] == lines, what
+        assert there == TABLES, what
+    else:
+        assert done.returncode in (1, 4), what
+        assert "s3://" in done.stderr, what
+        run(program, "delta", f"s3://{bucket}/logs", f"s3://{bucket}/{lake}", env=proxy.env)
+        assert assert_whole(server, bucket, lake, wanted, folder) == TABLES, what
+    assert not server.uploads(bucket), what
+    for key in server.keys(bucket, f"{lake}/"):
+        server.client().delete_object(Bucket=bucket, Key=key)
+    return done.returncode == 0, faults.done
+
+
+def rounds(program, server, proxy, month, folder, n):
+    print(f"SMELT_SEED={SEED}")
+    good, kinds = 0, set()
+    for number in range(n):
+        ended_well, done = one_round(program, server, proxy, month, folder / "seen", SEED + number)
+        good += ended_well
+        kinds |= set(done)
+    print(f"{good} of {n} runs rode out their faults: {sorted(kinds)}")
+    assert good >= n * 0.9
+    assert kinds == set(s3_proxy.Faults.KINDS)
+
+
+def test_faults(program, server, proxy, month, tmp_path):
+    rounds(program, server, proxy, month, tmp_path, ROUNDS)
+
+
+@pytest.mark.soak
+def test_faults_for_long(program, server, proxy, month, tmp_path):
+    rounds(program, server, proxy, month, tmp_path, SOAK_ROUNDS)

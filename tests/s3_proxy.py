@@ -1,0 +1,159 @@
+"""A proxy before a real S3 server that does to requests what networks do: it delays them, refuses them,
+breaks them off, changes bytes, and loses answers of what was carried out. What it does is drawn from a
+seed; what it did is counted.
+
+A signature covers the host that the client asked for, so requests are passed on with their headers as
+they are."""
+import collections
+import http.client
+import random
+import socket
+import socketserver
+import struct
+import threading
+import time
+
+REFUSALS = {500: "InternalError", 503: "SlowDown", 429: "TooManyRequests"}
+
+
+class Faults:
+    """What happens to the next request. `share` of them suffer."""
+    KINDS = ["late", "reset before", "refused", "conflict", "lost", "cut", "reset at byte",
+             "changed request"]
+
+    def __init__(self, seed, share, kinds=None):
+        self.rng = random.Random(seed)
+        self.share, self.kinds = share, kinds or self.KINDS
+        self.lock = threading.Lock()
+        self.done = collections.Counter()
+
+    def next(self):
+        with self.lock:
+            if self.rng.random() >= self.share:
+                return None, 0.0
+            return self.rng.choice(self.kinds), self.rng.random()
+
+    def count(self, kind):
+        with self.lock:
+            self.done[kind] += 1
+
+
+class Handler(socketserver.StreamRequestHandler):
+    """One connection of the client: requests one after the other."""
+    disable_nagle_algorithm = True
+
+    def handle(self):
+        upstream = http.client.HTTPConnection("127.0.0.1", self.server.upstream, timeout=60)
+        try:
+            while self.one_request(upstream):
+                pass
+        except OSError:
+            pass  # the client has gone, or a fault has closed the connection
+        finally:
+            upstream.close()
+
+    def read_request(self):
+        line = self.rfile.readline(65536).decode("latin-1").rstrip("\r\n")
+        if not line:
+            return None
+        method, target, _ = line.split(" ", 2)
+        headers = []
+        while (text := self.rfile.readline(65536).decode("latin-1").rstrip("\r\n")):
+            name, _, value = text.partition(":")
+            headers.append((name, value.strip()))
+        length = next((int(v) for n, v in headers if n.lower() == "content-length"), 0)
+        return method, target, headers, self.rfile.read(length)
+
+    def one_request(self, upstream):
+        request = self.read_request()
+        if request is None:
+            return False
+        method, target, headers, body = request
+        kind, chance = self.server.faults.next()
+        if kind == "conflict" and not any(n.lower() == "if-none-match" for n, _ in headers):
+            kind = None
+        if kind == "changed request" and not body:
+            kind = None
+        if kind in ("cut", "reset at byte") and method == "HEAD":
+            kind = None
+        if kind:
+            self.server.faults.count(kind)
+        if kind == "late":
+            time.sleep(chance * 0.1)
+        elif kind == "reset before":
+            return self.reset()
+        elif kind == "refused":
+            status = list(REFUSALS)[int(chance * len(REFUSALS))]
+            return self.refuse(method, status, REFUSALS[status])
+        elif kind == "conflict":
+            return self.refuse(method, 409, "ConditionalRequestConflict")
+        elif kind == "changed request":
+            at = int(chance * len(body))
+            body = body[:at] + bytes([body[at] ^ 0x20]) + body[at + 1:]
+        answer, data = self.forward(upstream, method, target, headers, body)
+        if kind == "lost":
+            return self.reset()
+        return self.send(method, answer, data, kind, chance)
+
+    def forward(self, upstream, method, target, headers, body):
+        upstream.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
+        for name, value in headers:
+            upstream.putheader(name, value)
+        upstream.endheaders(body or None)
+        answer = upstream.getresponse()
+        return answer, answer.read()
+
+    def send(self, method, answer, data, kind, chance):
+        length = answer.getheader("Content-Length") if method == "HEAD" else str(len(data))
+        head = [f"HTTP/1.1 {answer.status} {answer.reason}"]
+        head += [f"{n}: {v}" for n, v in answer.getheaders()
+                 if n.lower() not in ("content-length", "transfer-encoding", "connection")]
+        head += [f"Content-Length: {length or 0}", "", ""]
+        self.wfile.write("\r\n".join(head).encode("latin-1"))
+        if kind in ("cut", "reset at byte") and data:
+            self.wfile.write(data[:int(chance * len(data))])
+            self.wfile.flush()
+            return self.reset() if kind == "reset at byte" else False
+        self.wfile.write(data)
+        self.wfile.flush()
+        return True
+
+    def refuse(self, method, status, code):
+        text = f"<Error><Code>{code}</Code><Message>a fault on purpose</Message></Error>".encode()
+        text = b"" if method == "HEAD" else text
+        self.wfile.write(f"HTTP/1.1 {status} {code}\r\nContent-Type: application/xml\r\n"
+                         f"Content-Length: {len(text)}\r\n\r\n".encode() + text)
+        self.wfile.flush()
+        return True
+
+    def reset(self):
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.connection.close()
+        return False
+
+    def finish(self):
+        try:
+            super().finish()
+        except (OSError, ValueError):
+            pass
+
+
+class Proxy(socketserver.ThreadingTCPServer):
+    """Stands before a server of s3.py; `faults` may be replaced at any time."""
+    daemon_threads = True
+    allow_reuse_address = True
+    request_queue_size = 128
+
+    def __init__(self, server):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.upstream = server.port
+        self.faults = Faults(0, 0.0)
+        self.env = {**server.env, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.server_address[1]}"}
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def handle_error(self, request, client_address):
+        pass  # a fault on purpose
+
+    def stop(self):
+        self.shutdown()
+        self.server_close()
