@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * base/library.c: opens shared libraries by dlopen. Called by those who declare what they need of
- * one: store's http.c and s3_crypto.c. */
+ * one: base's http.c, store's s3_crypto.c and s3_xml.c. */
 #include "base/library.h"
 
 #include <dlfcn.h>

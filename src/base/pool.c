@@ -511,3 +511,42 @@ sm_status sm_pool_run(sm_pool *p, sm_step_fn step, void *const *drivers, int n,
     }
     return r.status;
 }
+
+/* ---- pauses ---------------------------------------------------------------------------------- */
+
+void sm_pause_init(sm_pause *p)
+{
+    p->is_woken = false;
+    sm_mutex_init(&p->lock);
+    sm_cond_init(&p->woken);
+}
+
+void sm_pause_release(sm_pause *p)
+{
+    sm_cond_release(&p->woken);
+    sm_mutex_release(&p->lock);
+}
+
+static void wake_pause(void *ctx)
+{
+    sm_pause *p = ctx;
+    sm_mutex_lock(&p->lock);
+    p->is_woken = true;
+    sm_cond_signal(&p->woken);
+    sm_mutex_unlock(&p->lock);
+}
+
+sm_waker sm_pause_waker(sm_pause *p)
+{
+    return (sm_waker){wake_pause, p};
+}
+
+void sm_pause_wait(sm_pause *p)
+{
+    sm_mutex_lock(&p->lock);
+    while (!p->is_woken) {
+        sm_cond_wait(&p->woken, &p->lock);
+    }
+    p->is_woken = false;
+    sm_mutex_unlock(&p->lock);
+}

@@ -28,6 +28,19 @@ static inline void sm_wake(sm_waker w)
     }
 }
 
+/* For a thread that may block: it waits until its waker was called. */
+typedef struct sm_pause {
+    sm_mutex lock;
+    sm_cond woken;
+    bool is_woken;
+} sm_pause;
+
+void sm_pause_init(sm_pause *p);
+void sm_pause_release(sm_pause *p);
+sm_waker sm_pause_waker(sm_pause *p);
+/** Returns when it was called since the last time. */
+void sm_pause_wait(sm_pause *p);
+
 typedef struct sm_pool sm_pool;
 
 /** 1 to 1,024 workers; the caller of a run is one of them, so n − 1 threads are started.

@@ -336,6 +336,11 @@ static size_t fault_inflight_bytes(const sm_store *s)
     return bytes > inner_bytes ? bytes : inner_bytes;
 }
 
+static sm_status fault_access(sm_store *s, sm_arena *a, sm_store_access *out, sm_error *e)
+{
+    return sm_store_access_of(inner_of(s), a, out, e);
+}
+
 /* ---- opening --------------------------------------------------------------------------------- */
 
 static void state_release(fault_state *f)
@@ -366,6 +371,7 @@ static void fault_close(sm_store *store)
 static const sm_store_ops fault_ops = {
     .close = fault_close,
     .inflight_bytes = fault_inflight_bytes,
+    .access = fault_access,
     .list = fault_list,
     .stat = fault_stat,
     .get = fault_get,

@@ -228,9 +228,9 @@ static sm_status head(smi_s3 *s, sm_str key, sm_arena *a, sm_entry *out, sm_erro
     }
     if (st == SM_OK) {
         *out = (sm_entry){.key = sm_arena_str(a, key),
-                          .etag = sm_arena_str(a, sm_str_of(c.x.header[SMI_HTTP_ETAG]))};
-        (void)smi_http_date(c.x.header[SMI_HTTP_MODIFIED], &out->modified_us);
-        if (!sm_parse_i64(sm_str_of(c.x.header[SMI_HTTP_LENGTH]), &size) || size < 0) {
+                          .etag = sm_arena_str(a, sm_str_of(c.x.header[SM_HTTP_ETAG]))};
+        (void)sm_http_date(c.x.header[SM_HTTP_MODIFIED], &out->modified_us);
+        if (!sm_parse_i64(sm_str_of(c.x.header[SM_HTTP_LENGTH]), &size) || size < 0) {
             st = sm_fail(e, SM_CORRUPT, "%.100s did not say how long the object is", s->host);
         }
         out->size_bytes = (uint64_t)size;
@@ -267,7 +267,7 @@ static sm_status s3_get(sm_store *store, sm_str key, sm_buf *out, sm_error *e)
 }
 
 /* "base64 of the CRC-32", which the server compares with the body it got. */
-static smi_pair checksum_of(const smi_piece *pieces, int n, sm_arena *a)
+static smi_pair checksum_of(const sm_piece *pieces, int n, sm_arena *a)
 {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     uint32_t crc = 0;
@@ -283,7 +283,7 @@ static smi_pair checksum_of(const smi_piece *pieces, int n, sm_arena *a)
     return (smi_pair){SM_STR("x-amz-checksum-crc32"), {text, 8}};
 }
 
-static sm_status put_once(smi_s3 *s, sm_str key, const smi_piece *body, int n_body,
+static sm_status put_once(smi_s3 *s, sm_str key, const sm_piece *body, int n_body,
                           bool is_if_absent, sm_arena *a, sm_error *e)
 {
     smi_pair headers[2] = {checksum_of(body, n_body, a)};
@@ -331,7 +331,7 @@ static sm_status s3_remove(sm_store *store, sm_str key, sm_error *e)
 static sm_status probe(smi_s3 *s, sm_arena *a, sm_error *e)
 {
     char id[SM_UUID_BYTES];
-    static const smi_piece body = {"smelt", 5};
+    static const sm_piece body = {"smelt", 5};
     sm_uuid(id);
     const sm_str key = sm_arena_strf(a, ".smelt-probe-%s", id);
     sm_status st = put_once(s, key, &body, 1, true, a, e);
@@ -373,7 +373,7 @@ static sm_status s3_put(sm_store *store, sm_str key, const void *bytes, size_t n
 {
     smi_s3 *s = (smi_s3 *)store;
     sm_arena *a = sm_arena_new(NULL);
-    const smi_piece body = {bytes, n};
+    const sm_piece body = {bytes, n};
     const bool is_if_absent = mode == SM_PUT_IF_ABSENT;
     sm_status st = is_if_absent ? be_safe(s, a, e) : SM_OK;
     st = st == SM_OK ? put_once(s, key, &body, 1, is_if_absent, a, e) : st;
@@ -486,7 +486,7 @@ typedef struct s3_part {
 
 /* A part that is there, for the end. */
 typedef struct s3_done {
-    char etag[SMI_HTTP_HEADER_BYTES];
+    char etag[SM_HTTP_HEADER_BYTES];
     char crc[9];
 } s3_done;
 
@@ -495,7 +495,7 @@ typedef struct s3_writer {
     sm_str key;        /* below the store's root */
     sm_arena *arena;
     sm_block **blocks; /* taken, not yet in a part; piece i is the first piece_bytes of block i */
-    smi_piece *pieces;
+    sm_piece *pieces;
     int n_pieces;
     int64_t cap_blocks, cap_pieces;
     size_t waiting_bytes, all_bytes;
@@ -555,7 +555,7 @@ static void on_begin_element(void *ctx, sm_str parent, sm_str name, sm_str text)
 
 static sm_status begin_upload(s3_writer *w, sm_waker waker, sm_error *e)
 {
-    static const smi_piece nothing = {"", 0};
+    static const sm_piece nothing = {"", 0};
     static const smi_pair params[] = {{{"uploads", 7}, {"", 0}}};
     static const smi_pair headers[] = {{{"x-amz-checksum-algorithm", 24}, {"CRC32", 5}}};
     const smi_s3_ask ask = {.method = "POST",
@@ -600,7 +600,7 @@ static void start_part(s3_writer *w)
     p->number = ++w->n_parts;
     p->n_blocks = w->n_pieces;
     p->blocks = w->blocks;
-    smi_piece *pieces = SM_NEW_ARRAY(p->arena, smi_piece, w->n_pieces);
+    sm_piece *pieces = SM_NEW_ARRAY(p->arena, sm_piece, w->n_pieces);
     memcpy(pieces, w->pieces, (size_t)w->n_pieces * sizeof(*pieces));
     smi_pair *params = SM_NEW_ARRAY(p->arena, smi_pair, 2);
     params[0] = (smi_pair){SM_STR("partNumber"), sm_arena_strf(p->arena, "%" PRId64, p->number)};
@@ -640,7 +640,7 @@ static sm_status step_parts(s3_writer *w, sm_waker waker, sm_error *e)
         w->done = sm_realloc(w->done, (size_t)w->cap_done * sizeof(*w->done));
     }
     s3_done *d = &w->done[w->n_done++];
-    memcpy(d->etag, oldest->call.x.header[SMI_HTTP_ETAG], sizeof(d->etag));
+    memcpy(d->etag, oldest->call.x.header[SM_HTTP_ETAG], sizeof(d->etag));
     memcpy(d->crc, oldest->checksum.value.data, 8);
     d->crc[8] = '\0';
     part_free(oldest);
@@ -689,7 +689,7 @@ static sm_status s3_writer_write(smi_writer *writer, sm_block *block, size_t n, 
         w->pieces = sm_realloc(w->pieces, (size_t)w->cap_pieces * sizeof(*w->pieces));
     }
     w->blocks[w->n_pieces] = sm_block_retain(block);
-    w->pieces[w->n_pieces++] = (smi_piece){block->data, n};
+    w->pieces[w->n_pieces++] = (sm_piece){block->data, n};
     w->waiting_bytes += n;
     w->all_bytes += n;
     return SM_OK;
@@ -730,9 +730,9 @@ static sm_status end_upload(s3_writer *w, sm_waker waker, sm_error *e)
 {
     smi_s3_ask ask = {0};
     if (!w->call) {
-        smi_piece *body = SM_NEW(w->arena, smi_piece);
+        sm_piece *body = SM_NEW(w->arena, sm_piece);
         const sm_str list = list_of_parts(w, w->arena);
-        *body = (smi_piece){list.data, list.len};
+        *body = (sm_piece){list.data, list.len};
         ask = (smi_s3_ask){.method = "POST",
                            .key = object_key(store_of(w), w->key, w->arena),
                            .params = upload_param(w),
@@ -762,7 +762,7 @@ static sm_status put_whole(s3_writer *w, sm_waker waker, sm_error *e)
     smi_s3_ask ask = {0};
     if (!w->call) {
         smi_pair *checksum = SM_NEW(w->arena, smi_pair);
-        static const smi_piece nothing = {"", 0};
+        static const sm_piece nothing = {"", 0};
         *checksum = checksum_of(w->pieces, w->n_pieces, w->arena);
         ask = (smi_s3_ask){.method = "PUT",
                            .key = object_key(store_of(w), w->key, w->arena),
@@ -842,11 +842,33 @@ static size_t s3_inflight_bytes(const sm_store *s)
     return INFLIGHT_BYTES;
 }
 
+static sm_status s3_access(sm_store *store, sm_arena *a, sm_store_access *out, sm_error *e)
+{
+    smi_s3 *s = (smi_s3 *)store;
+    smi_keys keys;
+    SM_TRY(smi_keyring_get(s->keyring, NULL, &keys, e));
+    size_t n = strlen(s->prefix);
+    n -= n > 0; /* its '/' */
+    const char *bucket = s->is_path_style ? sm_arena_printf(a, "/%s", s->bucket) : "";
+    sm_mutex_lock(&s->lock);
+    const sm_str host = smi_s3_host(s, s->region, a);
+    sm_mutex_unlock(&s->lock);
+    *out =
+        (sm_store_access){.url = sm_arena_strf(a, "%s://%.*s%s%s/%.*s", s->scheme, SM_STR_ARG(host),
+                                               s->base, bucket, (int)n, s->prefix),
+                          .key_id = sm_arena_str(a, sm_str_of(keys.key_id)),
+                          .secret = sm_arena_str(a, sm_str_of(keys.secret)),
+                          .is_anonymous = keys.is_anonymous,
+                          .is_temporary = keys.token[0] != '\0'};
+    explicit_bzero(&keys, sizeof(keys));
+    return SM_OK;
+}
+
 static void s3_close(sm_store *store)
 {
     smi_s3 *s = (smi_s3 *)store;
     smi_keyring_free(s->keyring);
-    smi_http_leave(s->http);
+    sm_http_leave(s->http);
     sm_free(s->bucket);
     sm_free(s->prefix);
     sm_free(s->scheme);
@@ -860,6 +882,7 @@ static void s3_close(sm_store *store)
 static const sm_store_ops s3_ops = {
     .close = s3_close,
     .inflight_bytes = s3_inflight_bytes,
+    .access = s3_access,
     .list = s3_list,
     .stat = s3_stat,
     .get = s3_get,
@@ -976,7 +999,7 @@ sm_status smi_s3_open(sm_str uri, sm_store **out, sm_error *e)
     sm_status st = set_names(s, uri, e);
     st = st == SM_OK ? set_place(s, a, e) : st;
     st = st == SM_OK ? smi_crypto_open(e) : st;
-    st = st == SM_OK ? smi_http_join(&s->http, e) : st;
+    st = st == SM_OK ? sm_http_join(&s->http, e) : st;
     st = st == SM_OK ? smi_keyring_new(&s->keyring, e) : st;
     sm_arena_free(a);
     if (st != SM_OK) {

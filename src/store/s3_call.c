@@ -38,7 +38,7 @@ void smi_s3_call_init(smi_s3_call *c, smi_s3 *s3, const smi_s3_ask *ask)
 
 /* ---- sending --------------------------------------------------------------------------------- */
 
-static void on_answer(smi_exchange *x)
+static void on_answer(sm_exchange *x)
 {
     smi_s3_call *c = (smi_s3_call *)x;
     sm_mutex_lock(&c->lock);
@@ -73,7 +73,7 @@ static void hash_payload(smi_s3_call *c)
     }
 }
 
-static sm_str host_of(const smi_s3 *s, const char *region, sm_arena *a)
+sm_str smi_s3_host(const smi_s3 *s, const char *region, sm_arena *a)
 {
     const sm_str host =
         s->is_aws ? sm_arena_strf(a, "s3.%s.%s", region, s->host) : sm_str_of(s->host);
@@ -147,7 +147,7 @@ static void prepare(smi_s3_call *c, const smi_keys *keys, const char *region, in
     int n = 0;
     smi_amz_date(time_us, date);
     hash_payload(c);
-    const sm_str host = host_of(c->s3, region, a);
+    const sm_str host = smi_s3_host(c->s3, region, a);
     const smi_pair *headers = headers_of(c, keys, host, date, &n);
     const smi_signing signing = {.method = sm_str_of(c->ask.method),
                                  .path = path_of(c, a),
@@ -208,7 +208,7 @@ static sm_status send(smi_s3_call *c, int64_t delay_ms, sm_waker waker, sm_error
     c->is_answered = false;
     c->waker = waker;
     sm_mutex_unlock(&c->lock);
-    smi_http_send(s->http, &c->x);
+    sm_http_send(s->http, &c->x);
     return SM_WAIT;
 }
 
@@ -242,7 +242,7 @@ static void on_error_element(void *ctx, sm_str parent, sm_str name, sm_str text)
 }
 
 /* An answer's error; its code is "" where the answer has none. */
-static s3_error read_error(const smi_exchange *x)
+static s3_error read_error(const sm_exchange *x)
 {
     s3_error err = {0};
     if (x->text.len > 0 &&
@@ -250,7 +250,7 @@ static s3_error read_error(const smi_exchange *x)
         err.is_xml = err.is_xml && err.code[0] != '\0';
     }
     if (err.region[0] == '\0') {
-        keep(err.region, sizeof(err.region), sm_str_of(x->header[SMI_HTTP_REGION]));
+        keep(err.region, sizeof(err.region), sm_str_of(x->header[SM_HTTP_REGION]));
     }
     return err;
 }
@@ -265,7 +265,7 @@ static bool is_code(const s3_error *err, const char *const *codes, int n)
     return false;
 }
 
-static bool is_passing(const smi_exchange *x, const s3_error *err)
+static bool is_passing(const sm_exchange *x, const s3_error *err)
 {
     static const char *const codes[] = {"InternalError",
                                         "SlowDown",
@@ -304,7 +304,7 @@ static int64_t delay_of_next(smi_s3_call *c)
     const int64_t most = DELAY_FIRST_MS << n;
     sm_random_bytes(&random, sizeof(random));
     const int64_t jitter_ms = (int64_t)random % ((most < DELAY_MAX_MS ? most : DELAY_MAX_MS) + 1);
-    if (sm_parse_i64(sm_str_of(c->x.header[SMI_HTTP_RETRY_AFTER]), &asked_ms) && asked_ms > 0) {
+    if (sm_parse_i64(sm_str_of(c->x.header[SM_HTTP_RETRY_AFTER]), &asked_ms) && asked_ms > 0) {
         asked_ms = asked_ms > 60 ? 60000 : asked_ms * 1000;
     }
     return jitter_ms > asked_ms ? jitter_ms : asked_ms;
@@ -328,30 +328,30 @@ static sm_status try_again(smi_s3_call *c, sm_waker waker, sm_status failed, sm_
 
 static sm_status judge_broken(smi_s3_call *c, sm_waker waker, sm_error *e)
 {
-    const smi_exchange *x = &c->x;
+    const sm_exchange *x = &c->x;
     const char *host = c->s3->host;
     sm_status st = SM_IO;
     c->have += x->got; /* of a range: these bytes are good */
     switch (x->failure) {
-    case SMI_HTTP_CANCELLED:
+    case SM_HTTP_CANCELLED:
         return sm_fail(e, SM_INTERRUPTED, "cancelled");
-    case SMI_HTTP_NO_TRUST:
+    case SM_HTTP_NO_TRUST:
         st = sm_fail(e, SM_DENIED, "TLS to %.80s: %s", host, x->why);
         sm_error_todo(e,
                       "If the endpoint has a certificate of its own, name its authority's file in "
                       "AWS_CA_BUNDLE.");
         return st;
-    case SMI_HTTP_NO_HOST:
+    case SM_HTTP_NO_HOST:
         st = sm_fail(e, SM_IO, "the endpoint %.100s is not known: %s", host, x->why);
         sm_error_todo(e, "Check AWS_ENDPOINT_URL and the region.");
         return c->n_attempts < 3 ? try_again(c, waker, st, e) : st;
-    case SMI_HTTP_NO_CONNECT:
+    case SM_HTTP_NO_CONNECT:
         st = sm_fail(e, SM_IO, "nobody answers at the endpoint %.80s: %s", host, x->why);
         sm_error_todo(e, "Check that the server runs, and AWS_ENDPOINT_URL.");
         return c->n_attempts < 4 ? try_again(c, waker, st, e) : st;
-    case SMI_HTTP_TOO_LONG:
+    case SM_HTTP_TOO_LONG:
         return sm_fail(e, SM_CORRUPT, "%.80s answered with more than was asked for", host);
-    case SMI_HTTP_STALLED:
+    case SM_HTTP_STALLED:
         return try_again(c, waker, sm_fail(e, SM_TIMEOUT, "%.80s: %s", host, x->why), e);
     default:
         return try_again(c, waker, sm_fail(e, SM_IO, "%.80s: %s", host, x->why), e);
@@ -365,7 +365,7 @@ static bool set_right(smi_s3_call *c, const s3_error *err)
                                           "TokenRefreshRequired"};
     smi_s3 *s = c->s3;
     int64_t server_us = 0;
-    const bool has_date = smi_http_date(c->x.header[SMI_HTTP_DATE], &server_us);
+    const bool has_date = sm_http_date(c->x.header[SM_HTTP_DATE], &server_us);
     sm_mutex_lock(&s->lock);
     const bool is_elsewhere = err->region[0] != '\0' && strcmp(err->region, s->region) != 0;
     const bool moves = is_elsewhere && !c->has_moved;
@@ -435,7 +435,7 @@ static code_row row_of(const s3_error *err, int status)
 /* A failure that another attempt would not mend. */
 static sm_status refuse(const smi_s3_call *c, const s3_error *err, sm_error *e)
 {
-    const smi_exchange *x = &c->x;
+    const sm_exchange *x = &c->x;
     const char *code = err->code;
     const code_row row = row_of(err, x->status);
     if (x->status == 412) {
@@ -448,7 +448,7 @@ static sm_status refuse(const smi_s3_call *c, const s3_error *err, sm_error *e)
     }
     if (!err->is_xml && x->text.len > 0) {
         sm_fail(e, SM_UNSUPPORTED, "%.80s does not answer as S3 does: HTTP status %d, %.40s",
-                c->s3->host, x->status, x->header[SMI_HTTP_TYPE]);
+                c->s3->host, x->status, x->header[SM_HTTP_TYPE]);
         sm_error_todo(e, "Check AWS_ENDPOINT_URL: a console or a proxy may be what answers there.");
         return SM_UNSUPPORTED;
     }
@@ -469,7 +469,7 @@ static sm_status refuse(const smi_s3_call *c, const s3_error *err, sm_error *e)
 static sm_status judge_success(smi_s3_call *c, sm_waker waker, sm_error *e)
 {
     smi_s3 *s = c->s3;
-    const smi_exchange *x = &c->x;
+    const sm_exchange *x = &c->x;
     if (c->ask.into) {
         c->have += x->got;
         if (c->have < c->ask.into_len) {
@@ -485,8 +485,8 @@ static sm_status judge_success(smi_s3_call *c, sm_waker waker, sm_error *e)
 
 static sm_status judge(smi_s3_call *c, sm_waker waker, sm_error *e)
 {
-    const smi_exchange *x = &c->x;
-    if (x->failure != SMI_HTTP_ANSWERED) {
+    const sm_exchange *x = &c->x;
+    if (x->failure != SM_HTTP_ANSWERED) {
         return judge_broken(c, waker, e);
     }
     const bool is_good = x->status >= 200 && x->status < 300;
@@ -526,36 +526,36 @@ sm_status smi_s3_call_step(smi_s3_call *c, sm_waker waker, sm_error *e)
 
 sm_status smi_s3_call_wait(smi_s3_call *c, sm_error *e)
 {
-    smi_pause pause;
-    smi_pause_init(&pause);
+    sm_pause pause;
+    sm_pause_init(&pause);
     sm_status st = SM_OK;
-    while ((st = smi_s3_call_step(c, smi_pause_waker(&pause), e)) == SM_WAIT) {
-        smi_pause_wait(&pause);
+    while ((st = smi_s3_call_step(c, sm_pause_waker(&pause), e)) == SM_WAIT) {
+        sm_pause_wait(&pause);
     }
-    smi_pause_release(&pause);
+    sm_pause_release(&pause);
     return st;
 }
 
 void smi_s3_call_hasten(smi_s3_call *c)
 {
-    smi_http_cancel(c->s3->http, &c->x);
+    sm_http_cancel(c->s3->http, &c->x);
 }
 
 void smi_s3_call_release(smi_s3_call *c)
 {
-    smi_pause pause;
-    smi_pause_init(&pause);
+    sm_pause pause;
+    sm_pause_init(&pause);
     sm_mutex_lock(&c->lock);
     const bool is_away = c->is_sent && !c->is_answered;
     if (is_away) {
-        c->waker = smi_pause_waker(&pause);
+        c->waker = sm_pause_waker(&pause);
     }
     sm_mutex_unlock(&c->lock);
     if (is_away) {
         smi_s3_call_hasten(c);
-        smi_pause_wait(&pause);
+        sm_pause_wait(&pause);
     }
-    smi_pause_release(&pause);
+    sm_pause_release(&pause);
     sm_buf_release(&c->x.text);
     sm_arena_free(c->arena);
     sm_mutex_release(&c->lock);

@@ -13,9 +13,9 @@
  *          Metadata Service" (version 2), EC2 user guide. */
 #include <stdio.h>
 
+#include "base/http.h"
 #include "base/text.h"
 #include "base/time.h"
-#include "store/http_int.h"
 #include "store/s3_int.h"
 
 #define EARLY_US      ((int64_t)300 * 1000000) /* before they expire */
@@ -177,12 +177,12 @@ static sm_status take_answer(smi_keyring *k, const key_answer *got, sm_error *e)
 }
 
 /* One request for metadata; its answer's body is x->text. */
-static sm_status ask(const smi_keyring *k, smi_http *h, smi_exchange *x, sm_error *e)
+static sm_status ask(const smi_keyring *k, sm_http *h, sm_exchange *x, sm_error *e)
 {
     char why[200];
     x->text.max_bytes = ANSWER_MAX;
-    smi_http_wait(h, x);
-    if (x->failure != SMI_HTTP_ANSWERED) {
+    sm_http_wait(h, x);
+    if (x->failure != SM_HTTP_ANSWERED) {
         return no_keys(k, e, x->why);
     }
     if (x->status != 200) {
@@ -215,7 +215,7 @@ static sm_str json_text(sm_str object, const char *key, sm_arena *a)
     return (sm_str){out, n};
 }
 
-static sm_status take_json(smi_keyring *k, const smi_exchange *x, sm_arena *a, sm_error *e)
+static sm_status take_json(smi_keyring *k, const sm_exchange *x, sm_arena *a, sm_error *e)
 {
     const sm_str text = sm_buf_str(&x->text);
     const key_answer got = {.id = json_text(text, "AccessKeyId", a),
@@ -242,7 +242,7 @@ static sm_status read_token_file(const smi_keyring *k, sm_str path, sm_arena *a,
     return n == sizeof(bytes) ? no_keys(k, e, "its token is too long") : SM_OK;
 }
 
-static sm_status from_container(smi_keyring *k, smi_http *h, smi_exchange *x, sm_arena *a,
+static sm_status from_container(smi_keyring *k, sm_http *h, sm_exchange *x, sm_arena *a,
                                 sm_error *e)
 {
     const char *full = sm_env("AWS_CONTAINER_CREDENTIALS_FULL_URI");
@@ -261,11 +261,10 @@ static sm_status from_container(smi_keyring *k, smi_http *h, smi_exchange *x, sm
     return take_json(k, x, a, e);
 }
 
-static sm_status from_machine(smi_keyring *k, smi_http *h, smi_exchange *x, sm_arena *a,
-                              sm_error *e)
+static sm_status from_machine(smi_keyring *k, sm_http *h, sm_exchange *x, sm_arena *a, sm_error *e)
 {
     static const char *const ttl[] = {"X-aws-ec2-metadata-token-ttl-seconds: " TOKEN_SECONDS, NULL};
-    static const smi_piece nothing = {"", 0};
+    static const sm_piece nothing = {"", 0};
     const char *other = sm_env("AWS_EC2_METADATA_SERVICE_ENDPOINT");
     const char *base = other ? other : MACHINE_URL;
     x->method = "PUT";
@@ -309,7 +308,7 @@ static void on_identity(void *ctx, sm_str parent, sm_str name, sm_str text)
     }
 }
 
-static sm_status from_web_identity(smi_keyring *k, smi_http *h, smi_exchange *x, sm_arena *a,
+static sm_status from_web_identity(smi_keyring *k, sm_http *h, sm_exchange *x, sm_arena *a,
                                    sm_error *e)
 {
     static const char *const headers[] = {"Content-Type: application/x-www-form-urlencoded", NULL};
@@ -333,7 +332,7 @@ static sm_status from_web_identity(smi_keyring *k, smi_http *h, smi_exchange *x,
         {SM_STR("WebIdentityToken"), token},
     };
     const sm_str form = smi_query_encode(params, SM_COUNT(params), a);
-    const smi_piece body = {form.data, form.len};
+    const sm_piece body = {form.data, form.len};
     x->method = "POST";
     x->url = endpoint.len > 0 ? sm_arena_printf(a, "%.*s/", SM_STR_ARG(endpoint))
              : region.len > 0
@@ -351,21 +350,21 @@ static sm_status from_web_identity(smi_keyring *k, smi_http *h, smi_exchange *x,
 /* Locked. */
 static sm_status fetch_keys(smi_keyring *k, sm_error *e)
 {
-    static sm_status (*const ways[])(smi_keyring *, smi_http *, smi_exchange *, sm_arena *,
+    static sm_status (*const ways[])(smi_keyring *, sm_http *, sm_exchange *, sm_arena *,
                                      sm_error *) = {
         [WEB_IDENTITY] = from_web_identity, [CONTAINER] = from_container, [MACHINE] = from_machine};
-    smi_http *h = NULL;
+    sm_http *h = NULL;
     if (k->source == NOWHERE) {
         snprintf(k->keys.source, sizeof(k->keys.source), "the environment or a profile");
         return no_keys(k, e, "there are none");
     }
-    SM_TRY(smi_http_join(&h, e));
+    SM_TRY(sm_http_join(&h, e));
     sm_arena *a = sm_arena_new(NULL);
-    smi_exchange x = {.connect_ms = METADATA_MS};
+    sm_exchange x = {.connect_ms = METADATA_MS};
     const sm_status st = ways[k->source](k, h, &x, a, e);
     sm_buf_release(&x.text);
     sm_arena_free(a);
-    smi_http_leave(h);
+    sm_http_leave(h);
     return st;
 }
 

@@ -46,7 +46,7 @@ sm_status smi_crypto_open(sm_error *e)
     return st;
 }
 
-smi_sha256 smi_sha256_of(const smi_piece *pieces, int n)
+smi_sha256 smi_sha256_of(const sm_piece *pieces, int n)
 {
     smi_sha256 hash;
     evp_md_ctx *ctx = api.ctx_new();

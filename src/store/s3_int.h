@@ -6,11 +6,12 @@
  *          s3_call.c         one call: signed, sent, tried again, its failure explained
  *          s3_sign.c         Signature Version 4          s3_crypto.c   SHA-256 and HMAC
  *          s3_credentials.c  where keys come from         s3_xml.c      what S3 answers
- *          http.c            requests on the wire, for every store that has one */
+ *          base/http.h       requests on the wire */
 #ifndef SM_STORE_S3_INT_H
 #define SM_STORE_S3_INT_H
 
-#include "store/http_int.h"
+#include "base/http.h"
+#include "store/store_int.h"
 
 /* ---- cryptography (s3_crypto.c) -------------------------------------------------------------- */
 
@@ -25,7 +26,7 @@ typedef struct smi_sha256_hex {
 /** Opens the library behind the functions below, which need it and cannot fail. SM_UNSUPPORTED
  * where it is not there. */
 sm_status smi_crypto_open(sm_error *e) SM_MUST_USE;
-smi_sha256 smi_sha256_of(const smi_piece *pieces, int n); /* one behind the other */
+smi_sha256 smi_sha256_of(const sm_piece *pieces, int n); /* one behind the other */
 smi_sha256 smi_hmac_sha256(const void *key, size_t key_len, sm_str text);
 smi_sha256_hex smi_sha256_print(smi_sha256 hash);
 
@@ -87,7 +88,7 @@ sm_status smi_xml_read(sm_str text, smi_xml_fn on_element, void *ctx, sm_error *
 /* A bucket, and the prefix in it. All but the last part is set when it is opened. */
 typedef struct smi_s3 {
     sm_store store; /* first */
-    smi_http *http;
+    sm_http *http;
     struct smi_keyring *keyring;
     char *bucket, *prefix;            /* prefix: "" or ends in '/' */
     char *scheme, *host, *base;       /* "https", "host[:port]", "" or a path before all others */
@@ -116,7 +117,7 @@ typedef struct smi_s3_ask {
     int n_params;
     const smi_pair *headers; /* beside those of signing */
     int n_headers;
-    const smi_piece *body;
+    const sm_piece *body;
     int n_body;
     uint8_t
         *into; /* takes into_len bytes of the object from off_bytes on; NULL: the answer's text */
@@ -129,7 +130,7 @@ typedef struct smi_s3_ask {
 } smi_s3_ask;
 
 typedef struct smi_s3_call {
-    smi_exchange x; /* first; after SM_OK its text and headers are the answer */
+    sm_exchange x; /* first; after SM_OK its text and headers are the answer */
     smi_s3 *s3;
     smi_s3_ask ask;
     sm_arena *arena; /* of one attempt */
@@ -145,6 +146,8 @@ typedef struct smi_s3_call {
     sm_waker waker;
 } smi_s3_call;
 
+/** The host that a bucket has in a region: "bucket.s3.eu-west-1.amazonaws.com". */
+sm_str smi_s3_host(const smi_s3 *s, const char *region, sm_arena *a);
 /** Begins nothing yet. */
 void smi_s3_call_init(smi_s3_call *c, smi_s3 *s3, const smi_s3_ask *ask);
 /** Cancels what is under way, waits for it. */

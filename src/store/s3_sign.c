@@ -185,7 +185,7 @@ smi_signature smi_sign(const smi_signing *s, sm_arena *a)
     const sm_str scope = sm_arena_strf(a, "%.*s/%.*s/%.*s/aws4_request", SM_STR_ARG(day),
                                        SM_STR_ARG(s->region), SM_STR_ARG(s->service));
     out.canonical_request = canonical_request(s, a, &out.signed_headers);
-    const smi_piece request = {out.canonical_request.data, out.canonical_request.len};
+    const sm_piece request = {out.canonical_request.data, out.canonical_request.len};
     const smi_sha256_hex hash = smi_sha256_print(smi_sha256_of(&request, 1));
     out.string_to_sign =
         sm_arena_strf(a, ALGORITHM "\n%s\n%.*s\n%s", date, SM_STR_ARG(scope), hash.text);

@@ -233,6 +233,16 @@ size_t sm_store_inflight_bytes(const sm_store *s)
     return s->ops->inflight_bytes(s);
 }
 
+sm_status sm_store_access_of(sm_store *s, sm_arena *a, sm_store_access *out, sm_error *e)
+{
+    if (s->ops->access) {
+        return s->ops->access(s, a, out, e);
+    }
+    sm_fail(e, SM_UNSUPPORTED, "no other program reaches \"%s\"", s->uri);
+    sm_error_todo(e, "Keep the table in S3 (s3://BUCKET/KEY).");
+    return SM_UNSUPPORTED;
+}
+
 sm_store_counts sm_store_count(const sm_store *s)
 {
     sm_store *counted = (sm_store *)s; /* an atomic load takes no pointer to const in C17 */
@@ -576,41 +586,4 @@ void smi_waiters_release(smi_waiters *w)
 {
     sm_free(w->items);
     *w = (smi_waiters){0};
-}
-
-void smi_pause_init(smi_pause *p)
-{
-    p->is_woken = false;
-    sm_mutex_init(&p->lock);
-    sm_cond_init(&p->woken);
-}
-
-void smi_pause_release(smi_pause *p)
-{
-    sm_cond_release(&p->woken);
-    sm_mutex_release(&p->lock);
-}
-
-static void wake_pause(void *ctx)
-{
-    smi_pause *p = ctx;
-    sm_mutex_lock(&p->lock);
-    p->is_woken = true;
-    sm_cond_signal(&p->woken);
-    sm_mutex_unlock(&p->lock);
-}
-
-sm_waker smi_pause_waker(smi_pause *p)
-{
-    return (sm_waker){wake_pause, p};
-}
-
-void smi_pause_wait(smi_pause *p)
-{
-    sm_mutex_lock(&p->lock);
-    while (!p->is_woken) {
-        sm_cond_wait(&p->woken, &p->lock);
-    }
-    p->is_woken = false;
-    sm_mutex_unlock(&p->lock);
 }

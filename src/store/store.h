@@ -43,6 +43,17 @@ void sm_uri_split(sm_str uri, sm_str *folder, sm_str *name);
  * be in flight so that the wire stays full. */
 size_t sm_store_inflight_bytes(const sm_store *s);
 
+/* How another program reaches a store's objects itself. In the arena. */
+typedef struct sm_store_access {
+    sm_str url;            /* "http://host:9000/bucket/prefix" */
+    sm_str key_id, secret; /* the secret goes nowhere but to that program */
+    bool is_anonymous;
+    bool is_temporary; /* the keys expire */
+} sm_store_access;
+/** SM_UNSUPPORTED where only this process, or only this machine, reaches it. */
+sm_status sm_store_access_of(sm_store *s, sm_arena *a, sm_store_access *out,
+                             sm_error *e) SM_MUST_USE;
+
 /* ---- objects --------------------------------------------------------------------------------- */
 
 typedef struct sm_entry {

@@ -30,6 +30,8 @@ typedef struct smi_writer {
 typedef struct sm_store_ops {
     void (*close)(sm_store *s);
     size_t (*inflight_bytes)(const sm_store *s);
+    /* NULL: no other program can. */
+    sm_status (*access)(sm_store *s, sm_arena *a, sm_store_access *out, sm_error *e);
     sm_status (*list)(sm_store *s, const smi_listing *what, sm_arena *a, sm_entry **out, int64_t *n,
                       sm_error *e);
     sm_status (*stat)(sm_store *s, sm_str key, sm_arena *a, sm_entry *out, sm_error *e);
@@ -173,18 +175,5 @@ smi_waiters smi_waiters_take(smi_waiters *w);
 /** Calls each and frees the list. */
 void smi_waiters_wake(smi_waiters *taken);
 void smi_waiters_release(smi_waiters *w);
-
-/* For a thread that may block: it waits until its waker was called. */
-typedef struct smi_pause {
-    sm_mutex lock;
-    sm_cond woken;
-    bool is_woken;
-} smi_pause;
-
-void smi_pause_init(smi_pause *p);
-void smi_pause_release(smi_pause *p);
-sm_waker smi_pause_waker(smi_pause *p);
-/** Returns when it was called since the last time. */
-void smi_pause_wait(smi_pause *p);
 
 #endif

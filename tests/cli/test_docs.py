@@ -22,6 +22,7 @@ import subprocess
 
 import pytest
 
+import clickhouse
 import s3
 from common import ROOT, smelt_path
 
@@ -165,6 +166,23 @@ def s3_environment(tmp_path):
     server.stop()
 
 
+@pytest.fixture
+def clickhouse_environment(s3_environment, clone, tmp_path):
+    """That, with the sample tables in the bucket, and a ClickHouse."""
+    if not clickhouse.folder():
+        pytest.skip("no ClickHouse: run `tools/setup test`")
+    subprocess.run(["build/smelt", "run", "pipelines/customer360/direct.yaml", "--var", "logs=./logs",
+                    "--var", "lake=s3://lake/tables", "--var", "month=2022-04"], cwd=clone,
+                   env={**environment(), **s3_environment}, check=True, capture_output=True)
+    server = clickhouse.ClickHouse(tmp_path / "clickhouse")
+    yield {**s3_environment, "CLICKHOUSE": f"{server.url}/default"}
+    server.stop()
+
+
+# Pages whose examples need more than the program.
+SERVERS = {"s3.md": "s3_environment", "clickhouse.md": "clickhouse_environment"}
+
+
 # ---- the tests ----------------------------------------------------------------------------------
 
 
@@ -178,7 +196,7 @@ def test_examples_of(page, request, tmp_path):
         make_clone(folder)  # the README starts from nothing
     else:
         folder = request.getfixturevalue("clone")
-    extra = request.getfixturevalue("s3_environment") if page.name == "s3.md" else {}
+    extra = request.getfixturevalue(SERVERS[page.name]) if page.name in SERVERS else {}
     wrong = run_page(text, folder, {**environment(), **extra})
     assert wrong is None, f"{page.relative_to(ROOT)}:{wrong[0]}: {wrong[1]}"
 

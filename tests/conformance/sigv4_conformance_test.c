@@ -121,8 +121,9 @@ static void read_request(signing_case *c, sm_arena *a)
             c->body = text;
             break;
         }
-        smi_pair *last = &c->headers[c->signing.n_headers - 1];
         if (line.data[0] == ' ') { /* goes on */
+            assert_true(c->signing.n_headers > 0);
+            smi_pair *last = &c->headers[c->signing.n_headers - 1];
             last->value = sm_arena_strf(a, "%.*s %.*s", SM_STR_ARG(last->value), SM_STR_ARG(line));
         } else {
             const sm_str name = cut(&line, ':');
@@ -151,7 +152,7 @@ static void read_case(signing_case *c, sm_arena *a)
     assert_true(sm_parse_timestamp(sm_json_text(sm_json_get(c->context, "timestamp")), &s->time_us,
                                    &has_zone));
     read_request(c, a);
-    const smi_piece body = {c->body.data, c->body.len};
+    const sm_piece body = {c->body.data, c->body.len};
     const smi_sha256_hex hash = smi_sha256_print(smi_sha256_of(&body, 1));
     s->payload_hash = sm_arena_str(a, sm_str_of(hash.text));
 }

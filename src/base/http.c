@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * store/http.c: the wire: one thread that carries out every HTTP request of the process.
+ * base/http.c: the wire: one thread that carries out every HTTP request of the process.
  *
  * Method   libcurl's multi interface. Requests queue under a lock; the thread takes them when their
  *          time has come, lets libcurl move bytes straight to where the owner wants them, and calls
@@ -9,12 +9,13 @@
  * libcurl  is opened on first use: it and what it needs cost a start 10 ms and megabytes, which a
  *          run on local files need not pay. Redirects are not followed: a signature is good for one
  *          host only. Proxies come from the environment, as libcurl reads it. */
-#include "store/http_int.h"
+#include "base/http.h"
 
 #include <curl/curl.h>
 #include <stdio.h>
 
 #include "base/library.h"
+#include "base/pool.h"
 #include "base/text.h"
 #include "base/time.h"
 
@@ -93,10 +94,10 @@ static sm_status open_curl(sm_error *e)
 /* ---- the wire -------------------------------------------------------------------------------- */
 
 typedef struct exchange_list {
-    smi_exchange *first, *last;
+    sm_exchange *first, *last;
 } exchange_list;
 
-struct smi_http {
+struct sm_http {
     int64_t n_users; /* guarded by the_lock */
     CURLM *multi;
     sm_thread *thread;
@@ -112,9 +113,9 @@ struct smi_http {
 };
 
 static sm_mutex the_lock = {PTHREAD_MUTEX_INITIALIZER};
-static smi_http *the_http; /* NULL while nobody has joined */
+static sm_http *the_http; /* NULL while nobody has joined */
 
-static void append(exchange_list *l, smi_exchange *x)
+static void append(exchange_list *l, sm_exchange *x)
 {
     x->prev = l->last;
     x->next = NULL;
@@ -122,7 +123,7 @@ static void append(exchange_list *l, smi_exchange *x)
     l->last = x;
 }
 
-static void take_out(exchange_list *l, smi_exchange *x)
+static void take_out(exchange_list *l, sm_exchange *x)
 {
     *(x->prev ? &x->prev->next : &l->first) = x->next;
     *(x->next ? &x->next->prev : &l->last) = x->prev;
@@ -131,22 +132,22 @@ static void take_out(exchange_list *l, smi_exchange *x)
 
 /* ---- bytes ----------------------------------------------------------------------------------- */
 
-static const char *const header_names[SMI_HTTP_HEADERS] = {
-    [SMI_HTTP_DATE] = "date",
-    [SMI_HTTP_ETAG] = "etag",
-    [SMI_HTTP_LENGTH] = "content-length",
-    [SMI_HTTP_RANGE] = "content-range",
-    [SMI_HTTP_TYPE] = "content-type",
-    [SMI_HTTP_MODIFIED] = "last-modified",
-    [SMI_HTTP_RETRY_AFTER] = "retry-after",
-    [SMI_HTTP_REGION] = "x-amz-bucket-region",
-    [SMI_HTTP_SERVER] = "server",
+static const char *const header_names[SM_HTTP_HEADERS] = {
+    [SM_HTTP_DATE] = "date",
+    [SM_HTTP_ETAG] = "etag",
+    [SM_HTTP_LENGTH] = "content-length",
+    [SM_HTTP_RANGE] = "content-range",
+    [SM_HTTP_TYPE] = "content-type",
+    [SM_HTTP_MODIFIED] = "last-modified",
+    [SM_HTTP_RETRY_AFTER] = "retry-after",
+    [SM_HTTP_REGION] = "x-amz-bucket-region",
+    [SM_HTTP_SERVER] = "server",
 };
 
 /* A line of the head. A status line begins another head (after "100 Continue"). */
 static size_t on_header(char *bytes, size_t size, size_t n, void *ctx)
 {
-    smi_exchange *x = ctx;
+    sm_exchange *x = ctx;
     sm_str line = {bytes, size * n};
     while (line.len > 0 && (line.data[line.len - 1] == '\n' || line.data[line.len - 1] == '\r')) {
         line.len--;
@@ -164,9 +165,9 @@ static size_t on_header(char *bytes, size_t size, size_t n, void *ctx)
         value.data++;
         value.len--;
     }
-    for (int h = 0; h < SMI_HTTP_HEADERS; h++) {
+    for (int h = 0; h < SM_HTTP_HEADERS; h++) {
         if (sm_str_eq_nocase(name, sm_str_of(header_names[h])) &&
-            value.len < SMI_HTTP_HEADER_BYTES) {
+            value.len < SM_HTTP_HEADER_BYTES) {
             memcpy(x->header[h], value.data, value.len);
             x->header[h][value.len] = '\0';
         }
@@ -177,13 +178,13 @@ static size_t on_header(char *bytes, size_t size, size_t n, void *ctx)
 /* Returning less than was given ends the transfer. */
 static size_t on_body(char *bytes, size_t size, size_t n, void *ctx)
 {
-    smi_exchange *x = ctx;
+    sm_exchange *x = ctx;
     const size_t len = size * n;
     long status = 0;
     api.easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &status);
     if (x->into && status >= 200 && status < 300) {
         if (len > x->into_len - x->got) {
-            x->failure = SMI_HTTP_TOO_LONG;
+            x->failure = SM_HTTP_TOO_LONG;
             return 0;
         }
         memcpy(x->into + x->got, bytes, len);
@@ -191,13 +192,13 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *ctx)
         return len;
     }
     if (sm_buf_add(&x->text, bytes, len, NULL) != SM_OK) {
-        x->failure = SMI_HTTP_TOO_LONG;
+        x->failure = SM_HTTP_TOO_LONG;
         return 0;
     }
     return len;
 }
 
-static size_t body_bytes(const smi_exchange *x)
+static size_t body_bytes(const sm_exchange *x)
 {
     size_t n = 0;
     for (int i = 0; i < x->n_body; i++) {
@@ -208,11 +209,11 @@ static size_t body_bytes(const smi_exchange *x)
 
 static size_t on_send(char *out, size_t size, size_t n, void *ctx)
 {
-    smi_exchange *x = ctx;
+    sm_exchange *x = ctx;
     size_t room = size * n;
     const size_t before = room;
     while (room > 0 && x->piece < x->n_body) {
-        const smi_piece *p = &x->body[x->piece];
+        const sm_piece *p = &x->body[x->piece];
         const size_t left = p->len - x->in_piece;
         const size_t len = left < room ? left : room;
         if (len > 0) {
@@ -231,7 +232,7 @@ static size_t on_send(char *out, size_t size, size_t n, void *ctx)
 /* libcurl begins again where a kept connection turned out to be closed. */
 static int on_rewind(void *ctx, curl_off_t to, int origin)
 {
-    smi_exchange *x = ctx;
+    sm_exchange *x = ctx;
     x->piece = 0;
     x->in_piece = 0;
     return to == 0 && origin == SEEK_SET ? CURL_SEEKFUNC_OK : CURL_SEEKFUNC_FAIL;
@@ -239,7 +240,7 @@ static int on_rewind(void *ctx, curl_off_t to, int origin)
 
 /* ---- one exchange, on the wire's thread ------------------------------------------------------ */
 
-static void set_request(smi_exchange *x, CURL *c)
+static void set_request(sm_exchange *x, CURL *c)
 {
     struct curl_slist *list = NULL;
     for (int i = 0; x->headers[i]; i++) {
@@ -267,7 +268,7 @@ static void set_request(smi_exchange *x, CURL *c)
     }
 }
 
-static void set_wire(smi_exchange *x, CURL *c)
+static void set_wire(sm_exchange *x, CURL *c)
 {
     const int64_t stall_s = ((x->stall_ms > 0 ? x->stall_ms : STALL_MS) + 999) / 1000;
     api.easy_setopt(c, CURLOPT_PRIVATE, x);
@@ -292,24 +293,24 @@ static void set_wire(smi_exchange *x, CURL *c)
     }
 }
 
-static smi_http_failure failure_of(CURLcode code)
+static sm_http_failure failure_of(CURLcode code)
 {
     switch (code) {
     case CURLE_OK:
-        return SMI_HTTP_ANSWERED;
+        return SM_HTTP_ANSWERED;
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_RESOLVE_PROXY:
-        return SMI_HTTP_NO_HOST;
+        return SM_HTTP_NO_HOST;
     case CURLE_COULDNT_CONNECT:
-        return SMI_HTTP_NO_CONNECT;
+        return SM_HTTP_NO_CONNECT;
     case CURLE_SSL_CONNECT_ERROR:
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CACERT_BADFILE:
     case CURLE_SSL_CERTPROBLEM:
     case CURLE_SSL_ISSUER_ERROR:
-        return SMI_HTTP_NO_TRUST;
+        return SM_HTTP_NO_TRUST;
     case CURLE_OPERATION_TIMEDOUT:
-        return SMI_HTTP_STALLED;
+        return SM_HTTP_STALLED;
     case CURLE_GOT_NOTHING:
     case CURLE_PARTIAL_FILE:
     case CURLE_RECV_ERROR:
@@ -317,13 +318,13 @@ static smi_http_failure failure_of(CURLcode code)
     case CURLE_HTTP2:
     case CURLE_HTTP2_STREAM:
     case CURLE_WEIRD_SERVER_REPLY:
-        return SMI_HTTP_BROKEN;
+        return SM_HTTP_BROKEN;
     default:
-        return SMI_HTTP_OTHER;
+        return SM_HTTP_OTHER;
     }
 }
 
-static void begin(smi_http *h, smi_exchange *x)
+static void begin(sm_http *h, sm_exchange *x)
 {
     CURL *c = h->n_idle > 0 ? h->idle[--h->n_idle] : api.easy_init();
     if (!c) {
@@ -336,7 +337,7 @@ static void begin(smi_http *h, smi_exchange *x)
 }
 
 /* Not locked: `done` may send, and its owner may end with it. */
-static void end(smi_http *h, smi_exchange *x, CURLcode code)
+static void end(sm_http *h, sm_exchange *x, CURLcode code)
 {
     long status = 0;
     if (x->easy) {
@@ -352,10 +353,10 @@ static void end(smi_http *h, smi_exchange *x, CURLcode code)
     }
     x->easy = x->list = NULL;
     x->status = (int)status;
-    if (x->failure == SMI_HTTP_ANSWERED) {
+    if (x->failure == SM_HTTP_ANSWERED) {
         x->failure = failure_of(code);
     }
-    if (x->failure != SMI_HTTP_ANSWERED && x->why[0] == '\0') {
+    if (x->failure != SM_HTTP_ANSWERED && x->why[0] == '\0') {
         snprintf(x->why, sizeof(x->why), "%s", api.easy_strerror(code));
     }
     x->done(x);
@@ -364,11 +365,11 @@ static void end(smi_http *h, smi_exchange *x, CURLcode code)
 /* ---- the thread ------------------------------------------------------------------------------ */
 
 /* Moves what was cancelled to *out. Locked. */
-static void take_cancelled(smi_http *h, exchange_list *out)
+static void take_cancelled(sm_http *h, exchange_list *out)
 {
     exchange_list *const lists[] = {&h->queued, &h->running};
     for (int i = 0; h->has_cancelled && i < SM_COUNT(lists); i++) {
-        for (smi_exchange *x = lists[i]->first, *next; x; x = next) {
+        for (sm_exchange *x = lists[i]->first, *next; x; x = next) {
             next = x->next;
             if (x->is_cancelled) {
                 take_out(lists[i], x);
@@ -380,11 +381,11 @@ static void take_cancelled(smi_http *h, exchange_list *out)
 }
 
 /* Moves what is due to `running` and begins it; returns for how long none will be. Locked. */
-static int begin_due(smi_http *h)
+static int begin_due(sm_http *h)
 {
     int64_t wait_ms = POLL_MS;
     const int64_t now_ns = h->queued.first ? sm_monotonic_ns() : 0;
-    for (smi_exchange *x = h->queued.first, *next; x; x = next) {
+    for (sm_exchange *x = h->queued.first, *next; x; x = next) {
         next = x->next;
         const int64_t left_ms = (x->not_before_ns - now_ns + 999999) / 1000000;
         if (left_ms <= 0) {
@@ -399,14 +400,14 @@ static int begin_due(smi_http *h)
 }
 
 /* Ends what libcurl is through with. */
-static void end_finished(smi_http *h)
+static void end_finished(sm_http *h)
 {
     int n_left = 0;
     for (CURLMsg *m; (m = api.multi_info_read(h->multi, &n_left));) {
         if (m->msg != CURLMSG_DONE) {
             continue;
         }
-        smi_exchange *x = NULL;
+        sm_exchange *x = NULL;
         const CURLcode code = m->data.result;
         api.easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &x);
         sm_mutex_lock(&h->lock);
@@ -418,7 +419,7 @@ static void end_finished(smi_http *h)
 
 static void wire_thread(void *ctx)
 {
-    smi_http *h = ctx;
+    sm_http *h = ctx;
     for (bool is_ending = false; !is_ending;) {
         exchange_list cancelled = {0};
         int n_running = 0;
@@ -427,9 +428,9 @@ static void wire_thread(void *ctx)
         const int wait_ms = begin_due(h);
         is_ending = h->is_ending && !h->queued.first && !h->running.first;
         sm_mutex_unlock(&h->lock);
-        for (smi_exchange *x; (x = cancelled.first);) {
+        for (sm_exchange *x; (x = cancelled.first);) {
             take_out(&cancelled, x);
-            x->failure = SMI_HTTP_CANCELLED;
+            x->failure = SM_HTTP_CANCELLED;
             end(h, x, CURLE_ABORTED_BY_CALLBACK);
         }
         api.multi_perform(h->multi, &n_running);
@@ -445,7 +446,7 @@ static void wire_thread(void *ctx)
 
 /* ---- joining and leaving --------------------------------------------------------------------- */
 
-static void http_free(smi_http *h)
+static void http_free(sm_http *h)
 {
     if (h->thread) {
         sm_mutex_lock(&h->lock);
@@ -463,10 +464,10 @@ static void http_free(smi_http *h)
     sm_free(h);
 }
 
-static sm_status http_new(smi_http **out, sm_error *e)
+static sm_status http_new(sm_http **out, sm_error *e)
 {
     SM_TRY(open_curl(e));
-    smi_http *h = sm_alloc_zero(sizeof(*h));
+    sm_http *h = sm_alloc_zero(sizeof(*h));
     sm_mutex_init(&h->lock);
     h->multi = api.multi_init();
     if (!h->multi) {
@@ -484,7 +485,7 @@ static sm_status http_new(smi_http **out, sm_error *e)
     return SM_OK;
 }
 
-sm_status smi_http_join(smi_http **out, sm_error *e)
+sm_status sm_http_join(sm_http **out, sm_error *e)
 {
     sm_mutex_lock(&the_lock);
     const sm_status st = the_http ? SM_OK : http_new(&the_http, e);
@@ -496,7 +497,7 @@ sm_status smi_http_join(smi_http **out, sm_error *e)
     return st;
 }
 
-void smi_http_leave(smi_http *h)
+void sm_http_leave(sm_http *h)
 {
     if (!h) {
         return;
@@ -515,9 +516,9 @@ void smi_http_leave(smi_http *h)
 
 /* ---- exchanges ------------------------------------------------------------------------------- */
 
-void smi_http_send(smi_http *h, smi_exchange *x)
+void sm_http_send(sm_http *h, sm_exchange *x)
 {
-    x->failure = SMI_HTTP_ANSWERED;
+    x->failure = SM_HTTP_ANSWERED;
     x->why[0] = '\0';
     x->status = 0;
     x->got = 0;
@@ -532,23 +533,23 @@ void smi_http_send(smi_http *h, smi_exchange *x)
     api.multi_wakeup(h->multi);
 }
 
-static void end_wait(smi_exchange *x)
+static void end_wait(sm_exchange *x)
 {
-    sm_wake(smi_pause_waker(x->owner));
+    sm_wake(sm_pause_waker(x->owner));
 }
 
-void smi_http_wait(smi_http *h, smi_exchange *x)
+void sm_http_wait(sm_http *h, sm_exchange *x)
 {
-    smi_pause pause;
-    smi_pause_init(&pause);
+    sm_pause pause;
+    sm_pause_init(&pause);
     x->owner = &pause;
     x->done = end_wait;
-    smi_http_send(h, x);
-    smi_pause_wait(&pause);
-    smi_pause_release(&pause);
+    sm_http_send(h, x);
+    sm_pause_wait(&pause);
+    sm_pause_release(&pause);
 }
 
-void smi_http_cancel(smi_http *h, smi_exchange *x)
+void sm_http_cancel(sm_http *h, sm_exchange *x)
 {
     sm_mutex_lock(&h->lock);
     x->is_cancelled = true;
@@ -557,7 +558,7 @@ void smi_http_cancel(smi_http *h, smi_exchange *x)
     api.multi_wakeup(h->multi);
 }
 
-bool smi_http_date(const char *text, int64_t *us)
+bool sm_http_date(const char *text, int64_t *us)
 {
     const time_t seconds = text[0] != '\0' ? api.getdate(text, NULL) : -1;
     *us = (int64_t)seconds * 1000000;

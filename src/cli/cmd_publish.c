@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * cli/cmd_publish.c: `smelt publish clickhouse TABLE_URI --to URL --table NAME`: a Delta table
+ * becomes a table elsewhere. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/text.h"
+#include "cli/cli_int.h"
+#include "serve/serve.h"
+
+typedef struct options {
+    const char *to, *table;
+} options;
+
+static const smi_opt table[] = {
+    {"--to", SMI_OPT_TEXT, "URL", "http(s)://HOST:PORT/DATABASE of the server's HTTP interface",
+     offsetof(options, to)},
+    {"--table", SMI_OPT_TEXT, "NAME", "the table's name there", offsetof(options, table)},
+    {0},
+};
+
+static sm_status run(smi_cli *cli, const void *opts, char **args, int n_args, sm_error *e)
+{
+    const options *o = opts;
+    char rows[SM_SIZE_TEXT_BYTES];
+    sm_clickhouse_published done = {0};
+
+    (void)n_args;
+    if (strcmp(args[0], "clickhouse") != 0) {
+        return sm_fail(e, SM_USAGE, "publish to \"%s\": there is clickhouse", args[0]);
+    }
+    if (!o->to || !o->table) {
+        return sm_fail(e, SM_USAGE, "publish clickhouse needs --to and --table");
+    }
+    const sm_clickhouse_publish p = {.table_uri = sm_str_of(args[1]),
+                                     .to = sm_str_of(o->to),
+                                     .table = sm_str_of(o->table),
+                                     .user = sm_str_of(sm_env("CLICKHOUSE_USER")),
+                                     .password = sm_str_of(sm_env("CLICKHOUSE_PASSWORD"))};
+    SM_TRY(sm_clickhouse_publish_table(&p, &cli->env, &done, e));
+    sm_format_count(done.rows, rows);
+    printf("%s: %s rows of version %" PRId64 ", the same in ClickHouse %s\n", o->table, rows,
+           done.version, done.server);
+    return SM_OK;
+}
+
+const smi_command smi_command_publish = {
+    .name = "publish",
+    .usage = "clickhouse TABLE_URI --to URL --table NAME",
+    .summary = "Makes a table elsewhere that reads a Delta table.",
+    .details =
+        "  Makes or replaces a table of ClickHouse by its DeltaLake engine, once the server was\n"
+        "  seen to read the same there as smelt does. User and password are taken from\n"
+        "  CLICKHOUSE_USER and CLICKHOUSE_PASSWORD.\n\n"
+        "  smelt publish clickhouse s3://lake/gold/orders \\\n"
+        "      --to http://127.0.0.1:8123/default --table orders\n",
+    .options = table,
+    .opts_bytes = sizeof(options),
+    .min_args = 2,
+    .max_args = 2,
+    .run = run,
+};
