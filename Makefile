@@ -11,7 +11,7 @@ tsan_options = -Dbuildtype=debugoptimized -Db_sanitize=thread
 arm64_options = --cross-file "$$(tools/setup path arm64)/cross.ini"
 fuzz_options = -Dbuildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false -Dfuzz=true
 
-.PHONY: help setup build debug asan tsan start test quick interop arm64 soak fuzz bench fmt lint tidy \
+.PHONY: help up down setup build debug asan tsan start test quick interop arm64 soak fuzz bench fmt lint tidy \
 	docs fresh clean
 
 help: ## this list
@@ -23,6 +23,12 @@ help: ## this list
 
 start: ## install what is missing, build, make sample logs, run the shipped pipeline
 	@tools/start
+
+up: build ## start MinIO and ClickHouse, with buckets and a month of sample logs
+	@tools/up
+
+down: ## end them; what is in them stays
+	@tools/down
 
 setup: ## install what building needs (tools/setup test|interop|bench: more)
 	@tools/setup build
