@@ -128,6 +128,20 @@ static void print_tables(const sm_run_report *r)
     }
 }
 
+static void print_network(void)
+{
+    const sm_store_counts n = sm_store_network_count();
+    char in[SM_SIZE_TEXT_BYTES], out[SM_SIZE_TEXT_BYTES];
+    char requests[SM_SIZE_TEXT_BYTES], again[SM_SIZE_TEXT_BYTES];
+
+    if (n.requests > 0) {
+        sm_format_size(n.read_bytes, in);
+        sm_format_size(n.written_bytes, out);
+        fprintf(stderr, "\nnetwork %s requests, %s sent again; %s in, %s out\n",
+                count(n.requests, requests), count(n.retries, again), in, out);
+    }
+}
+
 static void print_summary(const sm_run_report *r)
 {
     char peak[SM_SIZE_TEXT_BYTES];
@@ -136,6 +150,7 @@ static void print_summary(const sm_run_report *r)
     print_odd(r);
     print_warnings(r);
     print_tables(r);
+    print_network();
     sm_format_size(r->peak_bytes, peak);
     fprintf(stderr, "\n%.2f s, %s of memory at the peak\n", (double)r->wall_ns / 1e9, peak);
 }
@@ -193,7 +208,12 @@ static void print_json(const sm_run_report *r)
     }
     sm_buf_text(&out, SM_STR("],"));
     put_tables(r, &out);
-    sm_buf_printf(&out, ",\"seconds\":%.3f,\"peak_bytes\":%" PRId64 "}\n", (double)r->wall_ns / 1e9,
+    const sm_store_counts n = sm_store_network_count();
+    sm_buf_printf(&out,
+                  ",\"network\":{\"requests\":%" PRId64 ",\"retries\":%" PRId64
+                  ",\"read_bytes\":%" PRId64 ",\"written_bytes\":%" PRId64
+                  "},\"seconds\":%.3f,\"peak_bytes\":%" PRId64 "}\n",
+                  n.requests, n.retries, n.read_bytes, n.written_bytes, (double)r->wall_ns / 1e9,
                   r->peak_bytes);
     fwrite(out.data, 1, out.len, stdout);
     sm_buf_release(&out);

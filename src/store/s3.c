@@ -880,6 +880,7 @@ static void s3_close(sm_store *store)
 }
 
 static const sm_store_ops s3_ops = {
+    .is_network = true,
     .close = s3_close,
     .inflight_bytes = s3_inflight_bytes,
     .access = s3_access,

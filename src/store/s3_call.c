@@ -318,7 +318,7 @@ static sm_status try_again(smi_s3_call *c, sm_waker waker, sm_status failed, sm_
         return sm_within(e, failed, "after %" PRId64 " attempts in %.1f s", c->n_attempts,
                          (double)(sm_monotonic_ns() - c->began_ns) / 1e9);
     }
-    atomic_fetch_add_explicit(&c->s3->store.retries, 1, memory_order_relaxed);
+    smi_count_retry(&c->s3->store);
     if (sm_log_on(SM_LOG_INFO)) {
         sm_log(SM_LOG_INFO, "s3: attempt %" PRId64 " to %s: %s; next in %" PRId64 " ms",
                c->n_attempts, c->ask.doing, e ? e->what : "failed", delay_ms);

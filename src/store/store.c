@@ -254,15 +254,43 @@ sm_store_counts sm_store_count(const sm_store *s)
     };
 }
 
+/* Of all network stores: what a run says of the network is over all of its tables. */
+static struct {
+    _Atomic int64_t requests, read_bytes, written_bytes, retries;
+} network;
+
+sm_store_counts sm_store_network_count(void)
+{
+    return (sm_store_counts){
+        .requests = atomic_load(&network.requests),
+        .read_bytes = atomic_load(&network.read_bytes),
+        .written_bytes = atomic_load(&network.written_bytes),
+        .retries = atomic_load(&network.retries),
+    };
+}
+
+static void add(const sm_store *s, _Atomic int64_t *own, _Atomic int64_t *all, size_t n)
+{
+    atomic_fetch_add_explicit(own, (int64_t)n, memory_order_relaxed);
+    if (s->ops->is_network) {
+        atomic_fetch_add_explicit(all, (int64_t)n, memory_order_relaxed);
+    }
+}
+
 static void count_request(sm_store *s)
 {
-    atomic_fetch_add_explicit(&s->requests, 1, memory_order_relaxed);
+    add(s, &s->requests, &network.requests, 1);
 }
 
 static void count_bytes(sm_store *s, size_t read_bytes, size_t written_bytes)
 {
-    atomic_fetch_add_explicit(&s->read_bytes, (int64_t)read_bytes, memory_order_relaxed);
-    atomic_fetch_add_explicit(&s->written_bytes, (int64_t)written_bytes, memory_order_relaxed);
+    add(s, &s->read_bytes, &network.read_bytes, read_bytes);
+    add(s, &s->written_bytes, &network.written_bytes, written_bytes);
+}
+
+void smi_count_retry(sm_store *s)
+{
+    add(s, &s->retries, &network.retries, 1);
 }
 
 int64_t smi_due_ns(sm_store *s, size_t read_bytes, size_t written_bytes)

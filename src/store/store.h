@@ -191,6 +191,8 @@ typedef struct sm_store_counts {
     int64_t requests, read_bytes, written_bytes, retries;
 } sm_store_counts;
 sm_store_counts sm_store_count(const sm_store *s);
+/** The same of all stores behind a network that this process has had. */
+sm_store_counts sm_store_network_count(void);
 
 /* ---- fault: a wrapper for tests -------------------------------------------------------------- */
 

@@ -28,6 +28,7 @@ typedef struct smi_writer {
 /* The functions block and may be called from any thread; those of one writer one at a time. Keys
  * are valid, prefixes too. They name the cause; the caller in store.c adds the object. */
 typedef struct sm_store_ops {
+    bool is_network;
     void (*close)(sm_store *s);
     size_t (*inflight_bytes)(const sm_store *s);
     /* NULL: no other program can. */
@@ -100,6 +101,9 @@ char *smi_str_dup(sm_str s);
 sm_str smi_object_uri(const sm_store *s, sm_str key);
 /** SM_INVALID where it is none, naming the part. */
 sm_status smi_key_check(sm_str key, sm_error *e) SM_MUST_USE;
+
+/** One more attempt of a request that was counted. */
+void smi_count_retry(sm_store *s);
 
 /* ---- calls without waiting: counted, the object named in the error --------------------------- */
 

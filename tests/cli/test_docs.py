@@ -128,7 +128,8 @@ def make_clone(folder):
     (folder / "tools").mkdir()
     (folder / "build" / "smelt").symlink_to(smelt_path())
     (folder / "pipelines").symlink_to(ROOT / "pipelines")
-    shutil.copy(ROOT / "tools" / "start", folder / "tools" / "start")
+    for name in ("start", "services"):
+        shutil.copy(ROOT / "tools" / name, folder / "tools" / name)
     setup = folder / "tools" / "setup"
     setup.write_text("#!/bin/sh\n")
     setup.chmod(setup.stat().st_mode | stat.S_IXUSR)

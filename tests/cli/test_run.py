@@ -43,7 +43,8 @@ FROM read_json(var('logs'), match => '^[^.].*[.]json(.gz)?$',
     "best": "SELECT city FROM mart.cities WHERE n > 5",
 }
 TABLES = ["refused/orders", "raw/orders", "mart/cities", "mart/best"]
-KEYS = ["lines", "unknown", "files", "missing_days", "tables", "seconds", "peak_bytes"]
+KEYS = ["lines", "unknown", "files", "missing_days", "tables", "network", "seconds",
+        "peak_bytes"]
 
 
 def line(number, city="Rome", n=1):

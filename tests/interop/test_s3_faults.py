@@ -16,6 +16,7 @@ from customer360 import generate, hashes, run, run_process, versions
 SEED = int(os.environ.get("SMELT_SEED") or random.SystemRandom().randrange(1_000_000))
 ROUNDS = 30
 SOAK_ROUNDS = int(os.environ.get("SOAK_ROUNDS", 1000))
+TOLD = ["reset before", "refused", "cut", "reset at byte", "changed request"]  # each is seen by who asks
 TABLES = ["bronze/viewing_log", "silver/customer_viewing", "gold/customer360",
           "quarantine/viewing_log"]
 
@@ -72,7 +73,9 @@ def one_round(program, server, proxy, month, folder, seed):
     what = f"seed {seed}, {share} of requests, {dict(faults.done)}\n{done.stderr}"
     there = assert_whole(server, bucket, lake, wanted, folder)
     if done.returncode == 0:
-        assert json.loads(done.stdout)["lines"] == lines, what
+        report = json.loads(done.stdout)
+        assert report["lines"] == lines, what
+        assert report["network"]["retries"] >= min(1, sum(faults.done[k] for k in TOLD)), what
         assert there == TABLES, what
     else:
         assert done.returncode in (1, 4), what
