@@ -175,6 +175,17 @@ static size_t on_header(char *bytes, size_t size, size_t n, void *ctx)
     return size * n;
 }
 
+/* Copies what of the bytes at `at` belongs to the part. */
+static void place(const sm_into *part, size_t at, const char *bytes, size_t len)
+{
+    const size_t first = at > part->off ? at : part->off;
+    const size_t part_end = part->off + part->len;
+    const size_t end = at + len < part_end ? at + len : part_end;
+    if (first < end) {
+        memcpy(part->to + (first - part->off), bytes + (first - at), end - first);
+    }
+}
+
 /* Returning less than was given ends the transfer. */
 static size_t on_body(char *bytes, size_t size, size_t n, void *ctx)
 {
@@ -183,11 +194,14 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *ctx)
     long status = 0;
     api.easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &status);
     if (x->into && status >= 200 && status < 300) {
-        if (len > x->into_len - x->got) {
+        const size_t at = x->into_from + x->got;
+        if (len > x->into_len - at) {
             x->failure = SM_HTTP_TOO_LONG;
             return 0;
         }
-        memcpy(x->into + x->got, bytes, len);
+        for (int i = 0; i < x->n_into; i++) {
+            place(&x->into[i], at, bytes, len);
+        }
         x->got += len;
         return len;
     }

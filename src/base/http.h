@@ -39,6 +39,12 @@ typedef enum sm_http_failure {
     SM_HTTP_OTHER,
 } sm_http_failure;
 
+/* Where a part of an answer's body goes. Parts may overlap. */
+typedef struct sm_into {
+    uint8_t *to;
+    size_t off, len; /* in the body */
+} sm_into;
+
 typedef struct sm_piece {
     const void *bytes;
     size_t len;
@@ -52,8 +58,10 @@ typedef struct sm_exchange {
     const char *const *headers; /* "Name: value", ended by NULL */
     const sm_piece *body;       /* sent one after the other; NULL: no body */
     int n_body;
-    uint8_t *into; /* takes the body of a 2xx answer; NULL: `text` does */
-    size_t into_len;
+    const sm_into *into; /* take the body of a 2xx answer; NULL: `text` does */
+    int n_into;
+    size_t into_from; /* where in it this answer begins: what was got before is not asked again */
+    size_t into_len;  /* bytes of the whole */
     int64_t not_before_ns;        /* sm_monotonic_ns(); 0: now */
     int64_t connect_ms, stall_ms; /* stall: without a byte; 0: the wire's own figures */
     const char *ca_file; /* trusted beside or instead of the system's; NULL: the system's */
@@ -66,7 +74,7 @@ typedef struct sm_exchange {
     sm_http_failure failure;
     char why[160]; /* of a failure, in libcurl's words */
     int status;    /* of HTTP; 0: none came */
-    size_t got;    /* bytes that are in `into` */
+    size_t got;    /* bytes of this answer that are in `into` */
     sm_buf text;   /* any other body; the owner sets its max_bytes, and releases it */
     char header[SM_HTTP_HEADERS][SM_HTTP_HEADER_BYTES]; /* "" where there is none */
 

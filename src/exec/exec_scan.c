@@ -174,10 +174,14 @@ static sm_status request_ranges(smi_scan *s, smi_morsel *m, int64_t n, sm_error 
     return SM_OK;
 }
 
-static bool is_hungry(const smi_scan *s)
+/* Where large requests are better, the next are let in when there is room for one of them, and not
+ * each as soon as another was read. */
+static bool is_hungry(smi_scan *s)
 {
-    return s->n_ready < s->run->n_drivers + 2 &&
-           (s->inflight < s->inflight_wanted || s->n_inflight == 0);
+    const int64_t room = s->inflight_wanted - s->inflight;
+    s->is_filling = room > 0 && (s->is_filling || room >= s->request_bytes);
+    return s->n_ready < s->run->n_drivers + 2 + s->ready_more &&
+           (s->is_filling || s->n_inflight == 0);
 }
 
 /* Lets in and requests as much as is wanted. */
@@ -216,6 +220,7 @@ static sm_status top_up(smi_scan *s, smi_driver *d, sm_error *e)
         s->n_ready += m->state == MORSEL_READY && !m->is_counted_ready;
         m->is_counted_ready = m->state == MORSEL_READY;
     }
+    sm_fetch_send(s->fetch);
     if (before == 0 && s->n_inflight > 0) {
         smi_pipe_wake(d->pipe); /* who found nothing outstanding has left no waker with fetch */
     }
@@ -550,9 +555,12 @@ sm_status smi_scan_new(smi_run *run, const sm_plan_node *node, smi_source **out,
     for (int64_t i = 0; i < ds->n_files; i++) { /* of the most distant store */
         const int64_t wanted = (int64_t)sm_store_inflight_bytes(ds->files[i].store);
         s->inflight_wanted = wanted > s->inflight_wanted ? wanted : s->inflight_wanted;
+        const int64_t request = (int64_t)sm_store_request_bytes(ds->files[i].store);
+        s->request_bytes = request > s->request_bytes ? request : s->request_bytes;
     }
     const size_t morsel = ds->morsel_bytes ? ds->morsel_bytes : ds->format->morsel_bytes;
     const int64_t in_flight = s->inflight_wanted / (int64_t)(morsel ? morsel : 1);
+    s->ready_more = s->request_bytes / (int64_t)(morsel ? morsel : 1); /* they come at once */
     s->window = 4 * run->n_drivers + in_flight + 2;
     s->window = s->window > SMI_WINDOW_MAX ? SMI_WINDOW_MAX : s->window;
     smi_books_begin(s);

@@ -8,6 +8,9 @@
  *          carry it out, or send it and are called again when the network has answered. A job
  *          that is answered goes to the end of `arrived` and wakes all who wait; who comes first
  *          takes it. A failure travels the same way, as the answer of its request.
+ * Groups   For a store that likes large requests, reads of an object that lie together are kept
+ *          until somebody asks for an answer, and then go as one job: that of the first read, which
+ *          has the others in a chain.
  * Wakes    A waiter registers under the lock under which arrivals are counted, so none is lost. A
  *          job counts as flying until its wakes are done: sm_fetch_free waits for that, and no
  *          waker is called after it has returned. */
@@ -21,20 +24,27 @@ typedef struct read_job {
     sm_block *block;
     void *state; /* of a read that the network carries out */
     sm_status status;
-    sm_error *error; /* of a failure */
-    struct read_job *next_arrived;
+    sm_error *error;       /* of a failure */
+    struct read_job *next; /* in its group, in `unsent`, in `arrived` */
 } read_job;
+
+#define GROUP_MAX 64
+
+typedef struct read_list {
+    read_job *first, *last;
+} read_list;
 
 struct sm_fetch {
     sm_budget *budget;
     smi_io *io;
 
-    sm_mutex lock;   /* of all below */
-    sm_cond arrival; /* something arrived, or nothing is outstanding any more */
-    sm_cond landed;  /* n_flying is 0 */
-    read_job *arrived_first, *arrived_last;
+    sm_mutex lock;    /* of all below */
+    sm_cond arrival;  /* something arrived, or nothing is outstanding any more */
+    sm_cond landed;   /* n_flying is 0 */
+    read_list unsent; /* requested, not yet with the I/O threads */
+    read_list arrived;
     int64_t n_outstanding; /* requested and not yet given back */
-    int64_t n_flying;      /* with the I/O threads */
+    int64_t n_flying;      /* jobs that are with the I/O threads */
     bool is_closing;
     smi_waiters waiters;
 };
@@ -53,6 +63,23 @@ sm_status sm_fetch_new(sm_budget *budget, sm_fetch **out, sm_error *e)
     return SM_OK;
 }
 
+static void append(read_list *l, read_job *r)
+{
+    r->next = NULL;
+    *(l->last ? &l->last->next : &l->first) = r;
+    l->last = r;
+}
+
+static read_job *take_first(read_list *l)
+{
+    read_job *r = l->first;
+    if (r) {
+        l->first = r->next;
+        l->last = l->first ? l->last : NULL;
+    }
+    return r;
+}
+
 static void read_free(read_job *r)
 {
     if (r->state) {
@@ -62,6 +89,14 @@ static void read_free(read_job *r)
     sm_blob_close(r->range.blob);
     sm_free(r->error);
     sm_free(r);
+}
+
+static void chain_free(read_job *first)
+{
+    for (read_job *r = first, *next; r; r = next) {
+        next = r->next;
+        read_free(r);
+    }
 }
 
 void sm_fetch_free(sm_fetch *f)
@@ -78,7 +113,7 @@ void sm_fetch_free(sm_fetch *f)
     sm_mutex_lock(&f->lock);
     while (cancelled) {
         smi_job *next = cancelled->next;
-        read_free((read_job *)cancelled);
+        chain_free((read_job *)cancelled);
         f->n_flying--;
         cancelled = next;
     }
@@ -87,10 +122,8 @@ void sm_fetch_free(sm_fetch *f)
     }
     sm_mutex_unlock(&f->lock);
 
-    for (read_job *r = f->arrived_first, *next; r; r = next) {
-        next = r->next_arrived;
-        read_free(r);
-    }
+    chain_free(f->unsent.first);
+    chain_free(f->arrived.first);
     smi_io_leave(f->io);
     smi_waiters_release(&f->waiters);
     sm_cond_release(&f->landed);
@@ -111,16 +144,26 @@ static int64_t read_run(smi_job *j)
         return 0;
     }
     sm_error failure = {0};
-    r->status = smi_blob_read_step(r->range.blob, r->range.off_bytes, r->range.len, r->block->data,
-                                   smi_io_waker(j), &r->state, &failure);
-    if (r->status == SM_WAIT) {
+    smi_read reads[GROUP_MAX];
+    int n = 0;
+    for (const read_job *member = r; member; member = member->next) {
+        reads[n++] = (smi_read){.off_bytes = member->range.off_bytes,
+                                .len = member->range.len,
+                                .out = member->block->data};
+    }
+    const sm_status st =
+        smi_blob_read_step(r->range.blob, reads, n, smi_io_waker(j), &r->state, &failure);
+    if (st == SM_WAIT) {
         return SMI_AGAIN;
     }
-    if (r->status != SM_OK) {
-        r->error = sm_alloc(sizeof(failure));
-        *r->error = failure;
+    for (read_job *member = r; member; member = member->next) {
+        member->status = st;
+        if (st != SM_OK) {
+            member->error = sm_alloc(sizeof(failure));
+            *member->error = failure;
+        }
     }
-    return smi_due_ns(r->range.blob->store, r->status == SM_OK ? r->range.len : 0, 0);
+    return smi_due_ns(r->range.blob->store, st == SM_OK ? smi_reads_bytes(reads, n) : 0, 0);
 }
 
 static void read_hasten(smi_job *j)
@@ -135,15 +178,12 @@ static void read_done(smi_job *j)
     sm_fetch *f = r->fetch;
 
     sm_mutex_lock(&f->lock);
-    r->next_arrived = NULL;
-    if (f->arrived_last) {
-        f->arrived_last->next_arrived = r;
-    } else {
-        f->arrived_first = r;
+    for (read_job *member = r, *next; member; member = next) {
+        next = member->next;
+        append(&f->arrived, member);
     }
-    f->arrived_last = r;
     smi_waiters woken = smi_waiters_take(&f->waiters);
-    sm_cond_signal(&f->arrival);
+    sm_cond_broadcast(&f->arrival);
     sm_mutex_unlock(&f->lock);
 
     smi_waiters_wake(&woken);
@@ -168,25 +208,69 @@ sm_status sm_fetch_request(sm_fetch *f, const sm_range_read *range, sm_error *e)
     r->block = block;
     sm_blob_retain(range->blob);
 
+    const bool waits = sm_store_request_bytes(range->blob->store) > 0;
     sm_mutex_lock(&f->lock);
     f->n_outstanding++;
-    f->n_flying++;
+    f->n_flying += waits ? 0 : 1;
+    if (waits) {
+        append(&f->unsent, r);
+    }
     sm_mutex_unlock(&f->lock);
-    smi_io_add(f->io, &r->job);
+    if (!waits) {
+        smi_io_add(f->io, &r->job);
+    }
     return SM_OK;
+}
+
+/* Does a read go into the request that begins with `first` and goes up to `end`? */
+static bool goes_on(const read_job *first, uint64_t end, const read_job *r)
+{
+    const uint64_t from = first->range.off_bytes;
+    const uint64_t most = sm_store_request_bytes(first->range.blob->store);
+    return r->range.blob == first->range.blob && r->range.off_bytes >= from &&
+           r->range.off_bytes <= end && r->range.off_bytes + r->range.len <= from + most;
+}
+
+/* Takes the next group out of `unsent`. Locked. */
+static read_job *take_group(sm_fetch *f)
+{
+    read_list group = {0};
+    uint64_t end = 0;
+    for (int n = 0; n < GROUP_MAX && f->unsent.first; n++) {
+        read_job *r = f->unsent.first;
+        if (group.first && !goes_on(group.first, end, r)) {
+            break;
+        }
+        append(&group, take_first(&f->unsent));
+        const uint64_t read_end = r->range.off_bytes + r->range.len;
+        end = read_end > end ? read_end : end;
+    }
+    return group.first;
+}
+
+/* Hands over what was requested since the last time. Locked, but for the handing. */
+static void send(sm_fetch *f)
+{
+    for (read_job *first; (first = take_group(f));) {
+        f->n_flying++;
+        sm_mutex_unlock(&f->lock);
+        smi_io_add(f->io, &first->job);
+        sm_mutex_lock(&f->lock);
+    }
+}
+
+void sm_fetch_send(sm_fetch *f)
+{
+    sm_mutex_lock(&f->lock);
+    send(f);
+    sm_mutex_unlock(&f->lock);
 }
 
 /* Takes the first that has arrived; NULL where none has. Locked. */
 static read_job *take_arrived(sm_fetch *f)
 {
-    read_job *r = f->arrived_first;
-    if (r) {
-        f->arrived_first = r->next_arrived;
-        if (!f->arrived_first) {
-            f->arrived_last = NULL;
-        }
-        f->n_outstanding--;
-    }
+    read_job *r = take_first(&f->arrived);
+    f->n_outstanding -= r != NULL;
     return r;
 }
 
@@ -218,6 +302,7 @@ static void unlock_and_tell_end(sm_fetch *f)
 sm_status sm_fetch_next(sm_fetch *f, sm_waker waker, sm_fetched *out, sm_error *e)
 {
     sm_mutex_lock(&f->lock);
+    send(f);
     read_job *r = take_arrived(f);
     if (!r) {
         const sm_status st = f->n_outstanding == 0 ? SM_END : SM_WAIT;
@@ -234,6 +319,7 @@ sm_status sm_fetch_next(sm_fetch *f, sm_waker waker, sm_fetched *out, sm_error *
 sm_status sm_fetch_wait(sm_fetch *f, sm_fetched *out, sm_error *e)
 {
     sm_mutex_lock(&f->lock);
+    send(f);
     read_job *r = NULL;
     while (!(r = take_arrived(f)) && f->n_outstanding > 0) {
         sm_cond_wait(&f->arrival, &f->lock);

@@ -196,8 +196,10 @@ static sm_status send(smi_s3_call *c, int64_t delay_ms, sm_waker waker, sm_error
     c->x.method = c->ask.method;
     c->x.body = c->ask.body;
     c->x.n_body = c->ask.n_body;
-    c->x.into = c->ask.into ? c->ask.into + c->have : NULL;
-    c->x.into_len = c->ask.into_len - c->have;
+    c->x.into = c->ask.into;
+    c->x.n_into = c->ask.n_into;
+    c->x.into_from = c->have;
+    c->x.into_len = c->ask.into_len;
     c->x.text.max_bytes = c->ask.text_max > 0 ? c->ask.text_max : TEXT_MAX;
     c->x.not_before_ns = delay_ms > 0 ? sm_monotonic_ns() + delay_ms * 1000000 : 0;
     c->x.ca_file = s->ca_file;

@@ -119,8 +119,8 @@ typedef struct smi_s3_ask {
     int n_headers;
     const sm_piece *body;
     int n_body;
-    uint8_t
-        *into; /* takes into_len bytes of the object from off_bytes on; NULL: the answer's text */
+    const sm_into *into; /* take the object from off_bytes on; NULL: the answer's text does */
+    int n_into;
     uint64_t off_bytes;
     size_t into_len;
     size_t text_max;   /* bytes of the answer's text; 0: a page of a list */

@@ -233,6 +233,11 @@ size_t sm_store_inflight_bytes(const sm_store *s)
     return s->ops->inflight_bytes(s);
 }
 
+size_t sm_store_request_bytes(const sm_store *s)
+{
+    return s->ops->request_bytes;
+}
+
 sm_status sm_store_access_of(sm_store *s, sm_arena *a, sm_store_access *out, sm_error *e)
 {
     if (s->ops->access) {
@@ -522,14 +527,28 @@ sm_status smi_blob_read(sm_blob *b, uint64_t off_bytes, size_t len, void *out, s
     return was_read(b, off_bytes, len, b->store->ops->blob_read(b, off_bytes, len, out, e), e);
 }
 
-sm_status smi_blob_read_step(sm_blob *b, uint64_t off_bytes, size_t len, void *out, sm_waker waker,
-                             void **state, sm_error *e)
+size_t smi_reads_bytes(const smi_read *reads, int n)
+{
+    uint64_t end = 0;
+    for (int i = 0; i < n; i++) {
+        const uint64_t read_end = reads[i].off_bytes + reads[i].len;
+        end = read_end > end ? read_end : end;
+    }
+    return (size_t)(end - reads[0].off_bytes);
+}
+
+sm_status smi_blob_read_step(sm_blob *b, const smi_read *reads, int n, sm_waker waker, void **state,
+                             sm_error *e)
 {
     const sm_store_ops *ops = b->store->ops;
-    if (!ops->blob_read_step || len == 0 || check_range(b, off_bytes, len, NULL) != SM_OK) {
-        return smi_blob_read(b, off_bytes, len, out, e);
+    const uint64_t off_bytes = reads[0].off_bytes;
+    const size_t len = smi_reads_bytes(reads, n);
+    const sm_status fits = check_range(b, off_bytes, len, e);
+    if (n == 1 && (!ops->blob_read_step || len == 0 || fits != SM_OK)) {
+        return smi_blob_read(b, off_bytes, len, reads[0].out, e);
     }
-    const sm_status st = ops->blob_read_step(b, off_bytes, len, out, waker, state, e);
+    SM_TRY(fits);
+    const sm_status st = ops->blob_read_step(b, reads, n, waker, state, e);
     return st == SM_WAIT ? st : was_read(b, off_bytes, len, st, e);
 }
 

@@ -42,6 +42,9 @@ void sm_uri_split(sm_str uri, sm_str *folder, sm_str *name);
 /** Local stores answer in microseconds, remote ones in tens of milliseconds: how many bytes should
  * be in flight so that the wire stays full. */
 size_t sm_store_inflight_bytes(const sm_store *s);
+/** Ranges that lie together are best asked for in groups of so much, for they become one request;
+ * 0: it makes no difference. */
+size_t sm_store_request_bytes(const sm_store *s);
 
 /* How another program reaches a store's objects itself. In the arena. */
 typedef struct sm_store_access {
@@ -126,8 +129,11 @@ typedef struct sm_range_read {
     uint64_t tag; /* the caller's, given back */
 } sm_range_read;
 
-/** Queues a read. Takes its memory from the budget now: SM_BUDGET says to consume first. */
+/** Queues a read. Takes its memory from the budget now: SM_BUDGET says to consume first. It is sent
+ * by sm_fetch_send, or by who next asks for an answer, as one request with its neighbours. */
 sm_status sm_fetch_request(sm_fetch *f, const sm_range_read *r, sm_error *e) SM_MUST_USE;
+/** No neighbours come now. */
+void sm_fetch_send(sm_fetch *f);
 
 typedef struct sm_fetched {
     uint64_t tag;

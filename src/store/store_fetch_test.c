@@ -378,7 +378,8 @@ static void test_pool(void **state)
         const sm_status st = sm_pool_run(pool, read_step, drivers, N_READERS, NULL, &e);
         assert_int_equal(st, fails ? SM_INVALID : SM_OK);
         const int64_t got = atomic_load(&n_got);
-        assert_true(fails ? got >= N / 2 + 1 : got == N); /* late ones may come on a busy machine */
+        /* Late ones may come on a busy machine, and of two I/O threads one may be held up. */
+        assert_true(fails ? got >= N / 2 : got == N);
         sm_sleep_ms(fails ? 60 : 0); /* answers go on coming, to readers that are no more */
         sm_fetch_free(f);
     }

@@ -20,6 +20,13 @@ typedef struct smi_listing {
     bool delimited;
 } smi_listing;
 
+/* A range, and where its bytes go. */
+typedef struct smi_read {
+    uint64_t off_bytes;
+    size_t len;
+    void *out;
+} smi_read;
+
 /* An object that is being written, one piece after the other. Nobody sees it before finish. */
 typedef struct smi_writer {
     sm_store *store; /* borrowed; set by smi_writer_open */
@@ -29,6 +36,7 @@ typedef struct smi_writer {
  * are valid, prefixes too. They name the cause; the caller in store.c adds the object. */
 typedef struct sm_store_ops {
     bool is_network;
+    size_t request_bytes; /* reads that lie together are one request of up to so much; 0: each */
     void (*close)(sm_store *s);
     size_t (*inflight_bytes)(const sm_store *s);
     /* NULL: no other program can. */
@@ -45,10 +53,11 @@ typedef struct sm_store_ops {
     sm_status (*blob_open)(sm_store *s, sm_str key, sm_blob **out, sm_error *e);
     /* The range is within the object as it was opened. */
     sm_status (*blob_read)(sm_blob *b, uint64_t off_bytes, size_t len, void *out, sm_error *e);
-    /* The same without blocking, for stores behind a network (NULL: blob_read on an I/O thread).
-     * *state is NULL at first. SM_WAIT: call it again with the same when the waker was called. */
-    sm_status (*blob_read_step)(sm_blob *b, uint64_t off_bytes, size_t len, void *out,
-                                sm_waker waker, void **state, sm_error *e);
+    /* The same without blocking, for stores behind a network (NULL: blob_read on an I/O thread), of
+     * n ranges in order that touch or overlap. *state is NULL at first. SM_WAIT: call it again with
+     * the same when the waker was called. */
+    sm_status (*blob_read_step)(sm_blob *b, const smi_read *reads, int n, sm_waker waker,
+                                void **state, sm_error *e);
     void (*read_hasten)(void *state); /* its end, by a failure: the waker is called soon */
     void (*read_free)(void *state); /* of a read that has not ended; nothing is written any more */
     void (*blob_free)(sm_blob *b);  /* what is its own, and b */
@@ -117,9 +126,11 @@ sm_status smi_remove(sm_store *s, sm_str key, sm_error *e) SM_MUST_USE;
 sm_status smi_blob_open(sm_store *s, sm_str key, sm_blob **out, sm_error *e) SM_MUST_USE;
 sm_status smi_blob_read(sm_blob *b, uint64_t off_bytes, size_t len, void *out,
                         sm_error *e) SM_MUST_USE;
-/* As ops->blob_read_step; blocks where the store has no such call. */
-sm_status smi_blob_read_step(sm_blob *b, uint64_t off_bytes, size_t len, void *out, sm_waker waker,
-                             void **state, sm_error *e) SM_MUST_USE;
+/* As ops->blob_read_step; blocks where the store has no such call, and takes one range then. */
+sm_status smi_blob_read_step(sm_blob *b, const smi_read *reads, int n, sm_waker waker, void **state,
+                             sm_error *e) SM_MUST_USE;
+/* From the first byte of the first range to the end of the last. */
+size_t smi_reads_bytes(const smi_read *reads, int n);
 sm_status smi_writer_open(sm_store *s, sm_str key, smi_writer **out, sm_error *e) SM_MUST_USE;
 sm_status smi_writer_write(smi_writer *w, sm_block *block, size_t n, sm_waker waker,
                            sm_error *e) SM_MUST_USE;

@@ -214,7 +214,7 @@ def test_keys_from_a_profile(smelt, server, bucket, tmp_path):
     credentials.write_text(f"[default]\naws_access_key_id = nobody\naws_secret_access_key = none\n\n"
                            f"[here]\naws_access_key_id={s3.KEY_ID}\n"
                            f"aws_secret_access_key = {s3.SECRET}\n")
-    env = {"AWS_PROFILE": "here", "AWS_CONFIG_FILE": str(config),
+    env = {**{name: "" for name in server.env}, "AWS_PROFILE": "here", "AWS_CONFIG_FILE": str(config),
            "AWS_SHARED_CREDENTIALS_FILE": str(credentials)}
     query = f"SELECT n FROM read_json('s3://{bucket}/a.json')"
     assert rows(smelt("sql", query, "--format", "json", env=env)) == [{"n": 1}]

@@ -16,7 +16,8 @@ from customer360 import generate, hashes, run, run_process, versions
 SEED = int(os.environ.get("SMELT_SEED") or random.SystemRandom().randrange(1_000_000))
 ROUNDS = 30
 SOAK_ROUNDS = int(os.environ.get("SOAK_ROUNDS", 1000))
-TOLD = ["reset before", "refused", "cut", "reset at byte", "changed request"]  # each is seen by who asks
+# Each is seen by who asks. A reset on a connection that was used before libcurl mends by itself.
+TOLD = ["refused", "changed request"]
 TABLES = ["bronze/viewing_log", "silver/customer_viewing", "gold/customer360",
           "quarantine/viewing_log"]
 
