@@ -24,10 +24,11 @@ if importlib.util.find_spec("pyarrow") is None:
 # input ends. The extension lies in a package beside, so nothing is fetched.
 DUCKDB_SERVER = """
 import pickle, pathlib, sys
-import duckdb, duckdb_extension_delta
-extension = next(pathlib.Path(duckdb_extension_delta.__file__).parent.rglob("delta.duckdb_extension"))
+import duckdb, duckdb_extension_delta, duckdb_extension_httpfs
 connection = duckdb.connect(config={"autoinstall_known_extensions": False})
-connection.execute(f"LOAD '{extension}'")
+for package in (duckdb_extension_httpfs, duckdb_extension_delta):
+    extension = next(pathlib.Path(package.__file__).parent.rglob("*.duckdb_extension"))
+    connection.execute(f"LOAD '{extension}'")
 
 def plain(relation):
     # An instant as Python's needs a package of time zones; as a time in UTC it does not.

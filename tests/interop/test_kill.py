@@ -229,7 +229,7 @@ def test_faults_end_in_an_error_and_change_nothing_by_half(program, tmp_path, na
 # ---- crowds -----------------------------------------------------------------------------------
 
 
-def append_in_turn(program, pipeline, source, here, lake, n, failures):
+def append_in_turn(program, pipeline, source, here, lake, n, failures, env=None):
     """Brings n files, one a run, into the lake's table."""
     here.mkdir()
     for file in sorted(source.iterdir())[:n]:
@@ -237,7 +237,8 @@ def append_in_turn(program, pipeline, source, here, lake, n, failures):
         for _ in range(20):  # exit code 4: another writer won, safe to run again
             done = subprocess.run([program.path, "run", pipeline, "--var", f"logs={here}", "--var",
                                    f"lake={lake}", "--var", "month=2022-04", "--threads", "1"],
-                                  capture_output=True, text=True, timeout=120)
+                                  capture_output=True, text=True, timeout=120,
+                                  env={**os.environ, **(env or {})})
             if done.returncode != 4:
                 break
         if done.returncode:
