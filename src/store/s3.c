@@ -199,11 +199,11 @@ static sm_status s3_list(sm_store *store, const smi_listing *what, sm_arena *a, 
 
 /* ---- objects --------------------------------------------------------------------------------- */
 
-/* Asks for the first byte: a refusal of it says why, which that of HEAD cannot. */
-static sm_status ask_why(smi_s3 *s, sm_str key, sm_status st, sm_error *e)
+/* Asks for the first byte: a refusal of it says why, which that of HEAD cannot, for it has no body.
+ * SM_OK where it is not refused (any more: keys that had expired are new now). */
+static sm_status ask_why(smi_s3 *s, sm_str key, sm_error *e)
 {
     uint8_t byte = 0;
-    sm_error why = {0};
     const sm_into into = {.to = &byte, .len = 1};
     const smi_s3_ask ask = {.method = "GET",
                             .key = key,
@@ -213,35 +213,43 @@ static sm_status ask_why(smi_s3 *s, sm_str key, sm_status st, sm_error *e)
                             .doing = "look at the object"};
     smi_s3_call c;
     smi_s3_call_init(&c, s, &ask);
-    const sm_status told = smi_s3_call_wait(&c, &why);
+    const sm_status st = smi_s3_call_wait(&c, e);
+    const bool is_empty = c.x.status == 416;
     smi_s3_call_release(&c);
-    if (!sm_status_is_answer(told) && e) {
-        *e = why;
+    return is_empty ? SM_OK : st;
+}
+
+static sm_status read_head(const smi_s3_call *c, sm_str key, sm_arena *a, sm_entry *out,
+                           sm_error *e)
+{
+    int64_t size = 0;
+    *out = (sm_entry){.key = sm_arena_str(a, key),
+                      .etag = sm_arena_str(a, sm_str_of(c->x.header[SM_HTTP_ETAG]))};
+    (void)sm_http_date(c->x.header[SM_HTTP_MODIFIED], &out->modified_us);
+    if (!sm_parse_i64(sm_str_of(c->x.header[SM_HTTP_LENGTH]), &size) || size < 0) {
+        return sm_fail(e, SM_CORRUPT, "%.100s did not say how long the object is", c->s3->host);
     }
-    return sm_status_is_answer(told) ? st : told;
+    out->size_bytes = (uint64_t)size;
+    return SM_OK;
 }
 
 static sm_status head(smi_s3 *s, sm_str key, sm_arena *a, sm_entry *out, sm_error *e)
 {
     const smi_s3_ask ask = {
         .method = "HEAD", .key = object_key(s, key, a), .doing = "look at the object"};
-    smi_s3_call c;
-    int64_t size = 0;
-    smi_s3_call_init(&c, s, &ask);
-    sm_status st = smi_s3_call_wait(&c, e);
-    if (c.x.status >= 400 && c.x.status < 500) {
-        st = ask_why(s, ask.key, st, e);
-    }
-    if (st == SM_OK) {
-        *out = (sm_entry){.key = sm_arena_str(a, key),
-                          .etag = sm_arena_str(a, sm_str_of(c.x.header[SM_HTTP_ETAG]))};
-        (void)sm_http_date(c.x.header[SM_HTTP_MODIFIED], &out->modified_us);
-        if (!sm_parse_i64(sm_str_of(c.x.header[SM_HTTP_LENGTH]), &size) || size < 0) {
-            st = sm_fail(e, SM_CORRUPT, "%.100s did not say how long the object is", s->host);
+    sm_status st = SM_OK;
+    for (int attempt = 0; attempt < 2; attempt++) {
+        smi_s3_call c;
+        smi_s3_call_init(&c, s, &ask);
+        st = smi_s3_call_wait(&c, e);
+        const bool is_refused = c.x.status >= 400 && c.x.status < 500;
+        st = st == SM_OK ? read_head(&c, key, a, out, e) : st;
+        smi_s3_call_release(&c);
+        if (!is_refused) {
+            return st;
         }
-        out->size_bytes = (uint64_t)size;
+        SM_TRY(ask_why(s, ask.key, e));
     }
-    smi_s3_call_release(&c);
     return st;
 }
 

@@ -1,0 +1,228 @@
+"""Servers that are not what they should be: each is one clear error, soon, with the place in it and no
+secret. The servers are small ones of this test that answer every request in one odd way."""
+import datetime
+import email.utils
+import http.server
+import ssl
+import subprocess
+import threading
+
+import pytest
+
+SECRET = "not-a-secret-0123"
+
+
+class Odd(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def answer(self):
+        length = int(self.headers.get("Content-Length", 0))
+        self.rfile.read(length)
+        self.server.seen.append((self.command, self.path, dict(self.headers)))
+        self.server.act(self)
+
+    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = answer
+
+    def reply(self, status, body=b"", kind="application/xml", length=None, **headers):
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body) if length is None else length))
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def odd():
+    made = []
+
+    def begin(act, certificate=None):
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Odd)
+        server.act, server.seen = act, []
+        scheme = "http"
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*certificate)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+            scheme = "https"
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        made.append(server)
+        server.url = f"{scheme}://127.0.0.1:{server.server_address[1]}"
+        return server
+    yield begin
+    for server in made:
+        server.shutdown()
+        server.server_close()
+
+
+def ask(smelt, server, *, uri="s3://b/in/a.json", write=False, **env):
+    args = (["sql", "SELECT 1 AS a", "-o", "s3://b/out.parquet"] if write else
+            ["sql", f"SELECT * FROM read_json('{uri}')"])
+    done = smelt(*args, check=False, timeout=60, env={
+        "AWS_ENDPOINT_URL": server.url, "AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": SECRET,
+        "AWS_MAX_ATTEMPTS": "3", "SMELT_LOG": "debug", **env})
+    assert SECRET not in done.stdout + done.stderr
+    return done
+
+
+def error(code, message="because"):
+    return f"<Error><Code>{code}</Code><Message>{message}</Message></Error>".encode()
+
+
+ODD = {
+    "html": (lambda h: h.reply(200, b"<!DOCTYPE html><html><body>hi</body></html>", "text/html"),
+             ["does not answer as S3 does", "AWS_ENDPOINT_URL"]),
+    "html refusal": (lambda h: h.reply(403, b"<html><body>no</body></html>", "text/html"), ["403"]),
+    "nonsense": (lambda h: h.reply(200, b"\x00\xff\x00garbage"), ["does not answer as S3 does"]),
+    "redirect": (lambda h: h.reply(302, b"", Location=h.path), ["302"]),
+    "other xml": (lambda h: h.reply(200, b"<a><b>c</b></a>"), ["list"]),
+    "error in 200": (lambda h: h.reply(200, error("InternalError")), ["InternalError", "3 attempts"]),
+    "always busy": (lambda h: h.reply(503, error("SlowDown")), ["SlowDown", "3 attempts"]),
+    "other region": (lambda h: h.reply(400, error("AuthorizationHeaderMalformed")), ["AWS_REGION"]),
+    "no method": (lambda h: h.reply(501, error("NotImplemented")), ["NotImplemented"]),
+}
+
+
+# A put has no answer's body to look at.
+ASKED = [(case, write) for case in ODD for write in (False, True)
+         if not (write and case in ("html", "nonsense", "other xml"))]
+
+
+@pytest.mark.parametrize("case,write", ASKED)
+def test_odd_answers(smelt, odd, case, write):
+    act, words = ODD[case]
+    uri = "s3://b/in/*.json"
+    done = ask(smelt, odd(act), uri=uri, write=write)
+    assert done.returncode == 1, done.stderr
+    assert "s3://b/" in done.stderr
+    for word in words:
+        assert word in done.stderr, done.stderr
+
+
+def listing(keys):
+    rows = "".join(f"<Contents><Key>{key}</Key><Size>10</Size><ETag>\"e\"</ETag></Contents>"
+                   for key in keys)
+    return f"<ListBucketResult><IsTruncated>false</IsTruncated>{rows}</ListBucketResult>".encode()
+
+
+def test_a_body_shorter_than_it_says(smelt, odd):
+    def act(h):
+        if "list-type" in h.path:
+            h.reply(200, listing(["in/a.json"]))
+        elif h.command == "HEAD":
+            h.reply(200, b"0123456789", ETag='"e"')
+        else:
+            h.reply(206, b'{"a"', length=10, ETag='"e"')
+            h.close_connection = True
+    done = ask(smelt, odd(act))
+    assert done.returncode == 1 and "s3://b/in/a.json" in done.stderr
+
+
+def test_more_than_was_asked_for(smelt, odd):
+    def act(h):
+        if h.command == "HEAD":
+            h.reply(200, b"0123456789", ETag='"e"')
+        else:
+            h.reply(200, b"0" * 100, ETag='"e"')
+    done = ask(smelt, odd(act))
+    assert done.returncode == 1 and "more than was asked for" in done.stderr
+
+
+def test_replaced_while_read(smelt, odd):
+    def act(h):
+        if h.command == "HEAD":
+            h.reply(200, b'{"a":1}\n  ', ETag='"e"')
+        else:
+            assert h.headers["If-Match"] == '"e"'
+            h.reply(412, error("PreconditionFailed"))
+    done = ask(smelt, odd(act))
+    assert done.returncode == 4 and "replaced" in done.stderr
+
+
+def test_endless_list(smelt, odd):
+    """A list that says that it goes on, without saying where."""
+    def act(h):
+        h.reply(200, b"<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>")
+    done = ask(smelt, odd(act), uri="s3://b/in/*.json")
+    assert done.returncode == 1 and "list" in done.stderr
+
+
+def test_an_entity_bomb(smelt, odd):
+    bomb = (b'<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b "' + b"x" * 1000 + b'">'
+            b'<!ENTITY c "&b;&b;&b;&b;">]><ListBucketResult>&c;</ListBucketResult>')
+    done = ask(smelt, odd(lambda h: h.reply(200, bomb)), uri="s3://b/in/*.json")
+    assert done.returncode == 1
+
+
+def test_a_store_that_ignores_conditions_is_refused(smelt, odd, tmp_path):
+    """A table would be written: the probe's second put must be refused, and is not."""
+    def act(h):
+        if "list-type" in h.path:
+            h.reply(200, listing([]))
+        elif h.command == "HEAD" or h.command == "GET":
+            h.reply(404, error("NoSuchKey"))
+        else:
+            h.reply(204 if h.command == "DELETE" else 200)
+    server = odd(act)
+    done = smelt("doctor", "s3://b/lake", check=False, env={
+        "AWS_ENDPOINT_URL": server.url, "AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": SECRET})
+    assert done.returncode == 1
+    assert "If-None-Match" in done.stderr and "versitygw" in done.stderr
+
+
+def test_a_clock_that_differs(smelt, odd):
+    """Refused for its date, the request comes again with the server's."""
+    ahead = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(hours=2)
+
+    def act(h):
+        if "list-type" in h.path:
+            h.reply(200, listing([]))
+            return
+        said = datetime.datetime.strptime(h.headers["x-amz-date"], "%Y%m%dT%H%M%SZ")
+        off = abs(ahead.replace(tzinfo=None) - said)
+        if off > datetime.timedelta(minutes=15):
+            h.date_time_string = lambda *_: email.utils.format_datetime(ahead, usegmt=True)
+            h.reply(403, error("RequestTimeTooSkewed"))
+        elif h.command == "HEAD":
+            h.reply(200, b'{"a":1}\n', ETag='"e"')
+        else:
+            h.reply(206, b'{"a":1}\n', ETag='"e"')
+    server = odd(act)
+    done = ask(smelt, server)
+    assert done.returncode == 0 and done.stdout == "a\n1\n", done.stderr
+
+
+@pytest.fixture
+def certificate(tmp_path):
+    """A certificate for 127.0.0.1 that no machine trusts, and its key."""
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out",
+                    cert, "-days", "2", "-subj", "/CN=127.0.0.1", "-addext",
+                    "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True)
+    return cert, key
+
+
+def test_certificates(smelt, odd, certificate):
+    def act(h):
+        if h.command == "HEAD":
+            h.reply(200, b'{"a":1}\n', ETag='"e"')
+        else:
+            h.reply(206, b'{"a":1}\n', ETag='"e"')
+    server = odd(act, certificate)
+    done = ask(smelt, server)
+    assert done.returncode == 1 and "AWS_CA_BUNDLE" in done.stderr, done.stderr
+    done = ask(smelt, server, AWS_CA_BUNDLE=str(certificate[0]))
+    assert done.returncode == 0 and done.stdout == "a\n1\n", done.stderr
+
+
+@pytest.mark.parametrize("uri", ["s3://", "s3:///key", "s3://b/a/../b.json", "s3://b/a//b.json"])
+def test_names_that_are_none(smelt, odd, uri):
+    server = odd(lambda h: h.reply(404, error("NoSuchKey")))
+    done = ask(smelt, server, uri=uri)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) >= 1
