@@ -64,7 +64,7 @@ fuzz: build-fuzz/build.ninja ## each fuzz target under libFuzzer (FUZZ_SECONDS=6
 
 bench: build ## race the peers on the same files (ROW=direct, ROUNDS=5, SCALE=10)
 	@tools/setup bench
-	@$(NINJA) -C build --quiet bench_parse
+	@$(NINJA) -C build --quiet bench_parse bench_fetch
 	@bench/run
 
 fresh: ## start and test in a new minimal Debian 12 (needs root; log: build/fresh.log)

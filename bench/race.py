@@ -64,6 +64,52 @@ def bronze(scale):
     return folder / "bronze"
 
 
+class Bucket:
+    """MinIO on loopback with the logs in a bucket, from the first time that it is asked for."""
+    server = None
+
+    @classmethod
+    def start(cls):
+        if cls.server is None:
+            sys.path.insert(0, str(ROOT / "tests"))
+            import s3
+            data = WORK / "minio" / "data"
+            (data / "bench").mkdir(parents=True, exist_ok=True)  # a folder is a bucket
+            cls.server = s3.Server("minio", data)
+            os.environ.update(cls.server.env, AWS_ALLOW_HTTP="true")
+
+    @classmethod
+    def logs(cls, scale):
+        cls.start()
+        name = f"s3://bench/{logs('plain', scale).parent.name}"
+        done = subprocess.run([SMELT, "sql", f"SELECT 1 FROM read_json('{name}/MANIFEST.ndjson') LIMIT 1"],
+                              capture_output=True)
+        if done.returncode != 0:
+            days, rows = (6, 1_000_000) if scale == 1 else (30, 2_000_000)
+            subprocess.run([SMELT, "generate", "logs", name, "--month", MONTH, "--days", str(days),
+                            "--rows", str(rows), "--seed", "1"], check=True)
+        return name
+
+    @classmethod
+    def count(cls, begins):
+        """Requests of a run that is not timed, which go through a proxy that counts them."""
+        if cls.server is None:
+            return 0
+        if begins:
+            import s3_proxy
+            cls.proxy = s3_proxy.Proxy(cls.server)
+            os.environ.update(cls.proxy.env)
+            return 0
+        os.environ.update(cls.server.env)
+        cls.proxy.stop()
+        return cls.proxy.faults.asked
+
+    @classmethod
+    def stop(cls):
+        if cls.server is not None:
+            cls.server.stop()
+
+
 # ---- contestants -----------------------------------------------------------------------------
 
 
@@ -96,6 +142,17 @@ BRONZE = """SELECT count(*), sum(TotalDuration), sum(Score), bit_xor(hash("Index
     Mac::VARCHAR AS Mac, TotalDuration::BIGINT AS TotalDuration, "Date"::DATE AS "Date"
     FROM read_parquet({files}))"""
 
+def s3_duckdb(name):
+    """DuckDB's reader of S3 comes as a package that pins an older DuckDB."""
+    home = subprocess.run([ROOT / "tools" / "setup", "path", "duckdb-delta"], capture_output=True,
+                          text=True, check=True).stdout.strip()
+    return lambda source, out: [f"{home}/bin/python", HERE / "peers" / f"{name}.py", source, out]
+
+
+def fetch_door(source, out):
+    return [ROOT / "build" / "bench_fetch", source]
+
+
 # name: input, answer's query, folder of smelt's table, contestants
 ROWS = {
     "direct": (lambda s: logs("plain", s), GOLD, "gold/customer360", {
@@ -127,6 +184,14 @@ ROWS["parse"] = (lambda s: logs("plain", s), None, None, {
     "smelt": parse_smelt, "DuckDB": peer("duckdb_parse"), "Polars": peer("polars_parse"),
     "chDB": peer("chdb_parse")})
 
+# The same from a bucket, and the rate at which objects come when nobody looks at them.
+for kind, query, table, run in [
+        ("direct", GOLD, "gold/customer360", smelt_run("direct")),
+        ("bronze", BRONZE, "bronze/viewing_log", smelt_run("delta", "--task", "bronze.viewing_log"))]:
+    ROWS[f"s3-{kind}"] = (Bucket.logs, query, table, {
+        "smelt": run, "DuckDB": s3_duckdb(f"duckdb_{kind}"), "Polars": peer(f"polars_{kind}"),
+        "fetching": fetch_door})
+
 # ---- one run ---------------------------------------------------------------------------------
 
 
@@ -157,9 +222,9 @@ def run_once(command, out):
     lines = text.strip().splitlines()
     result = {"cpu": used.ru_utime + used.ru_stime, "peak": used.ru_maxrss * 1024, "wall": wall,
               "printed": lines[0] if lines else ""}
-    if command[0] == sys.executable:  # a peer's own clock: its last line
+    if str(command[0]).endswith("python"):  # a peer's own clock: its last line
         result["wall"] = float(lines[-1])
-    elif str(command[0]).endswith("bench_parse"):
+    elif pathlib.Path(command[0]).name.startswith("bench_"):
         result.update(json.loads(lines[0]))
         result["printed"] = str(result["rows"])
         result["wall"] = result["seconds"]
@@ -198,17 +263,23 @@ def race(name, rounds, scale, keep):
     source_of, query, table, contestants = ROWS[name]
     source = source_of(scale)
     runs = {c: [] for c in contestants}
-    answers, sizes = {}, {}
+    answers, sizes, requests = {}, {}, {}
     for turn in range(rounds + 1):
         for contestant, command in contestants.items():
             out = WORK / "out" / name / contestant
+            if turn == 0:
+                Bucket.count(True)
             result = run_once(command(source, out), out)
-            if turn == 0:  # warms the cache; its answer is checked
+            if turn == 0:
+                requests[contestant] = Bucket.count(False)
+            if contestant == "fetching":
+                answers[contestant], sizes[contestant] = answers["smelt"], 0
+            if turn == 0 and contestant != "fetching":  # warms the cache; its answer is checked
                 answers[contestant], sizes[contestant] = (
                     answer_of(out, table, query) if query else ([result["printed"]], 0))
                 print(f"  {name}: {contestant} answers {answers[contestant][:2]} ...",
                       file=sys.stderr)
-            else:
+            elif turn > 0:
                 runs[contestant].append(result)
             if not keep:
                 shutil.rmtree(out, ignore_errors=True)
@@ -216,7 +287,7 @@ def race(name, rounds, scale, keep):
     row = {"row": name, "scale": scale, "rounds": rounds, "wrong": wrong, "contestants": {}}
     for c, measured in runs.items():
         row["contestants"][c] = {
-            "bytes": sizes[c], "answer": answers[c],
+            "bytes": sizes[c], "answer": answers[c], "requests": requests[c],
             **{k: statistics.median(m[k] for m in measured) for k in ("wall", "cpu", "peak")},
             "runs": measured}
     return row
@@ -230,13 +301,17 @@ def print_row(row):
     print(f"  {'':8} {'wall s':>8} {'CPU s':>8} {'peak MB':>9} {'MB out':>8}   smelt is")
     smelt = row["contestants"]["smelt"]
     for name, c in row["contestants"].items():
-        ratio = "" if name == "smelt" else (
+        ratio = "" if name in ("smelt", "fetching") else (
             f"{c['wall'] / smelt['wall']:.2f} x faster, {smelt['peak'] / c['peak']:.2f} x its memory")
         if name in row["wrong"]:
             ratio = "ITS ANSWER DIFFERS"
         print(f"  {name:8} {c['wall']:8.2f} {c['cpu']:8.2f} {c['peak'] / 1e6:9.0f} "
               f"{c['bytes'] / 1e6:8.1f}   {ratio}")
-        if "gb_per_s" in c["runs"][0]:
+        if c["requests"]:
+            print(f"  {'':8} {c['requests']:.0f} requests")
+        if name == "fetching":
+            print(f"  {'':8} smelt keeps {100 * c['wall'] / smelt['wall']:.0f}% of this rate")
+        elif "gb_per_s" in c["runs"][0]:
             rate, share = (statistics.median(run[k] for run in c["runs"])
                            for k in ("gb_per_s", "share"))
             print(f"  {'':8} {rate:.2f} GB/s on one core, {100 * share:.0f}% of memcpy's rate")
@@ -265,16 +340,20 @@ def plot(rows, path):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--row", default="all", choices=["all", *ROWS])
+    parser.add_argument("--row", default="all", choices=["all", "s3", *ROWS])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--scale", type=int, default=1, choices=[1, 10])
     parser.add_argument("--keep", action="store_true")
     args = parser.parse_args()
-    names = list(ROWS) if args.row == "all" else [args.row]
+    names = [name for name in ROWS
+             if args.row in ("all", name) or (args.row == "s3" and name.startswith("s3-"))]
     rows = []
-    for name in names:
-        rows.append(race(name, args.rounds, args.scale, args.keep))
-        print_row(rows[-1])
+    try:
+        for name in names:
+            rows.append(race(name, args.rounds, args.scale, args.keep))
+            print_row(rows[-1])
+    finally:
+        Bucket.stop()
     results = HERE / "results"
     results.mkdir(exist_ok=True)
     stamp = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d")

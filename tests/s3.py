@@ -7,14 +7,10 @@ import time
 import urllib.error
 import urllib.request
 
-import boto3
-from botocore.config import Config
-
 from common import ROOT
 
 KEY_ID, SECRET = "smelt-test", "not-a-secret-0123"
 KINDS = ["minio", "versitygw"]
-
 
 def programs():
     """The folder of the servers' programs, or None where they were not built."""
@@ -23,12 +19,10 @@ def programs():
     folder = done.stdout.strip()
     return folder + "/bin" if os.path.exists(folder + "/done") else None
 
-
 def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         return s.getsockname()[1]
-
 
 class Server:
     """A server of one kind with its data in a folder."""
@@ -76,6 +70,8 @@ class Server:
                 "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_REGION": "us-east-1"}
 
     def client(self):
+        import boto3
+        from botocore.config import Config
         return boto3.client("s3", endpoint_url=self.endpoint, aws_access_key_id=KEY_ID,
                             aws_secret_access_key=SECRET, region_name="us-east-1",
                             config=Config(s3={"addressing_style": "path"}))

@@ -25,10 +25,12 @@ class Faults:
         self.rng = random.Random(seed)
         self.share, self.kinds = share, kinds or self.KINDS
         self.lock = threading.Lock()
+        self.asked = 0  # requests so far
         self.done = collections.Counter()
 
     def next(self):
         with self.lock:
+            self.asked += 1
             if self.rng.random() >= self.share:
                 return None, 0.0
             return self.rng.choice(self.kinds), self.rng.random()

@@ -5,7 +5,7 @@ import pathlib
 import sys
 import time
 
-source = pathlib.Path(sys.argv[1])
+source = sys.argv[1]  # a folder, or s3://bucket/folder
 out = pathlib.Path(sys.argv[2])
 THREADS = 2
 # The window of the bench: its report date is the first day of the next month.

@@ -5,6 +5,16 @@ import duckdb
 from common import KINDS, APPS, FIRST_DAY, LAST_DAY, REPORT_DATE, THREADS, source, sql_list
 
 con = duckdb.connect()
+if source.startswith("s3://"):
+    import os
+    import pathlib
+
+    import duckdb_extension_httpfs
+    extension = next(pathlib.Path(duckdb_extension_httpfs.__file__).parent.rglob("*.duckdb_extension"))
+    con.execute(f"LOAD '{extension}'")
+    con.execute(f"""CREATE SECRET (TYPE S3, KEY_ID '{os.environ['AWS_ACCESS_KEY_ID']}', SECRET
+        '{os.environ['AWS_SECRET_ACCESS_KEY']}', URL_STYLE 'path', USE_SSL false, ENDPOINT
+        '{os.environ['AWS_ENDPOINT_URL'].removeprefix('http://')}')""")
 con.execute(f"SET threads = {THREADS}")
 con.execute("SET preserve_insertion_order = false")
 

@@ -16,7 +16,7 @@ def logs():
               "_source": pl.Struct({"Contract": pl.String, "Mac": pl.String,
                                     "TotalDuration": pl.Int64, "AppName": pl.String})}
     source_field = pl.col("_source").struct.field
-    return pl.scan_ndjson(sorted(source.glob("*.json")), schema=schema,
+    return pl.scan_ndjson(f"{source}/*.json", schema=schema,
                           include_file_paths="file").select(
         Index="_index", Type="_type", Id="_id", Score="_score",
         AppName=source_field("AppName"), Contract=source_field("Contract"),

@@ -3,4 +3,4 @@
 from common import out, source, timed
 from polars_common import gold, pl
 
-timed(lambda: gold(pl.scan_parquet(source / "*.parquet")).write_delta(out))
+timed(lambda: gold(pl.scan_parquet(f"{source}/*.parquet")).write_delta(out))

@@ -25,6 +25,8 @@
 #define BUFFER_BYTES    131072L
 #define IDLE_HANDLES    16
 #define POLL_MS         1000
+/* libcurl with what it loads, and some connections: 9 MB for one request, 12 for a scan of 1 GB */
+#define RESERVED_BYTES ((size_t)12 << 20)
 
 /* ---- libcurl --------------------------------------------------------------------------------- */
 
@@ -88,6 +90,7 @@ static sm_status open_curl(sm_error *e)
     if (api.global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
         return sm_fail(e, SM_UNSUPPORTED, "libcurl does not start");
     }
+    sm_memory_reserve(RESERVED_BYTES);
     return SM_OK;
 }
 

@@ -58,6 +58,11 @@ void sm_budget_free(sm_budget *b);
  * Refusals then advise in the user's terms. */
 void sm_budget_set_overhead(sm_budget *b, size_t fixed_bytes, int percent);
 
+/** Memory that the process takes beside its budgets from now on, such as that of a library: taken
+ * from the budget for which sm_budget_set_overhead was called, where there is one, until that is
+ * freed. */
+void sm_memory_reserve(size_t bytes);
+
 /** Takes bytes here and in every parent, or nowhere: SM_BUDGET, with the budget's name, what was
  * asked, what is in use, and a limit that would do for this and half as much again. */
 sm_status sm_budget_take(sm_budget *b, size_t bytes, sm_error *e) SM_MUST_USE;

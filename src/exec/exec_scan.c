@@ -148,6 +148,7 @@ static void admit_morsel(smi_scan *s, smi_driver *d, smi_scan_file *f)
     want_ranges(m, m->plan->ranges, m->plan->n_ranges);
     s->admitted++;
     s->next_morsel++;
+    s->n_to_admit--;
 }
 
 /* Requests what a morsel still wants. SM_BUDGET: not now. */
@@ -174,14 +175,17 @@ static sm_status request_ranges(smi_scan *s, smi_morsel *m, int64_t n, sm_error 
     return SM_OK;
 }
 
-/* Where large requests are better, the next are let in when there is room for one of them, and not
- * each as soon as another was read. */
+/* Where large requests are better, as many are let in at a time as make one, when there is room for
+ * it in flight; else one by one. */
 static bool is_hungry(smi_scan *s)
 {
     const int64_t room = s->inflight_wanted - s->inflight;
-    s->is_filling = room > 0 && (s->is_filling || room >= s->request_bytes);
-    return s->n_ready < s->run->n_drivers + 2 + s->ready_more &&
-           (s->is_filling || s->n_inflight == 0);
+    const bool may_begin = s->n_ready < s->run->n_drivers + 2 + s->request_morsels &&
+                           (s->n_inflight == 0 || (room > 0 && room >= s->request_bytes));
+    if (s->n_to_admit == 0 && may_begin) {
+        s->n_to_admit = s->request_morsels > 0 ? s->request_morsels : 1;
+    }
+    return s->n_to_admit > 0;
 }
 
 /* Lets in and requests as much as is wanted. */
@@ -538,6 +542,19 @@ static void map_columns(smi_scan *s)
     }
 }
 
+/* Bytes on their way to a scan are at most an eighth of all that there are, and requests a quarter
+ * of them, or operators would have to spill for them. */
+static void bound_by_memory(smi_scan *s)
+{
+    const size_t share = sm_budget_limit(s->budget) / 8;
+    if (share < (size_t)s->inflight_wanted) {
+        s->inflight_wanted = share > 0 ? (int64_t)share : 1;
+    }
+    if (s->request_bytes > s->inflight_wanted / 4) {
+        s->request_bytes = s->inflight_wanted / 4;
+    }
+}
+
 sm_status smi_scan_new(smi_run *run, const sm_plan_node *node, smi_source **out, sm_error *e)
 {
     smi_scan *s = sm_alloc_zero(sizeof(*s));
@@ -558,9 +575,10 @@ sm_status smi_scan_new(smi_run *run, const sm_plan_node *node, smi_source **out,
         const int64_t request = (int64_t)sm_store_request_bytes(ds->files[i].store);
         s->request_bytes = request > s->request_bytes ? request : s->request_bytes;
     }
+    bound_by_memory(s);
     const size_t morsel = ds->morsel_bytes ? ds->morsel_bytes : ds->format->morsel_bytes;
     const int64_t in_flight = s->inflight_wanted / (int64_t)(morsel ? morsel : 1);
-    s->ready_more = s->request_bytes / (int64_t)(morsel ? morsel : 1); /* they come at once */
+    s->request_morsels = s->request_bytes / (int64_t)(morsel ? morsel : 1);
     s->window = 4 * run->n_drivers + in_flight + 2;
     s->window = s->window > SMI_WINDOW_MAX ? SMI_WINDOW_MAX : s->window;
     smi_books_begin(s);

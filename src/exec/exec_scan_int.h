@@ -82,8 +82,8 @@ typedef struct smi_scan {
     int64_t ahead_bytes; /* of files opened and not yet wholly admitted */
     int64_t window;
     int64_t inflight_wanted, inflight, n_inflight;
-    int64_t request_bytes, ready_more; /* of a store that likes large requests; morsels in one */
-    bool is_filling;
+    int64_t request_bytes, request_morsels; /* of a store that likes large requests; else 0 */
+    int64_t n_to_admit;                     /* morsels that are still to be let in together */
     int64_t n_ready, n_running;
     int64_t held, peak;  /* bytes requested and not decoded yet */
     sm_reader **readers; /* idle ones */

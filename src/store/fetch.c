@@ -228,7 +228,7 @@ static bool goes_on(const read_job *first, uint64_t end, const read_job *r)
     const uint64_t from = first->range.off_bytes;
     const uint64_t most = sm_store_request_bytes(first->range.blob->store);
     return r->range.blob == first->range.blob && r->range.off_bytes >= from &&
-           r->range.off_bytes <= end && r->range.off_bytes + r->range.len <= from + most;
+           r->range.off_bytes <= end && r->range.off_bytes < from + most;
 }
 
 /* Takes the next group out of `unsent`. Locked. */

@@ -25,12 +25,13 @@
 #include "base/time.h"
 #include "store/s3_int.h"
 
-#define PART_BYTES     ((size_t)8 << 20) /* at least 5 MiB; of an object, at most 10,000 */
-#define PARTS_MAX      10000
-#define PARTS_AT_ONCE  4
-#define INFLIGHT_BYTES ((size_t)32 << 20)
-#define REQUEST_BYTES  ((size_t)8 << 20) /* by requests of 1 MiB a server spends twice as much */
-#define ATTEMPTS_MAX   10
+#define PART_BYTES       ((size_t)8 << 20) /* of an object, at most 10,000 */
+#define PART_LEAST_BYTES ((size_t)5 << 20)
+#define PARTS_MAX        10000
+#define PARTS_AT_ONCE    4
+#define INFLIGHT_BYTES   ((size_t)32 << 20)
+#define REQUEST_BYTES    ((size_t)8 << 20) /* by requests of 1 MiB a server spends twice as much */
+#define ATTEMPTS_MAX     10
 
 /* ---- one call -------------------------------------------------------------------------------- */
 
@@ -672,12 +673,12 @@ static sm_status step_parts(s3_writer *w, sm_waker waker, sm_error *e)
 }
 
 /* Sends what is waiting as a part, once there is room for one more. */
-static sm_status send_part(s3_writer *w, sm_waker waker, sm_error *e)
+static sm_status send_part(s3_writer *w, int at_once, sm_waker waker, sm_error *e)
 {
     if (!w->upload_id) {
         SM_TRY(begin_upload(w, waker, e));
     }
-    while (w->n_going == PARTS_AT_ONCE) {
+    while (w->n_going >= at_once) {
         SM_TRY(step_parts(w, waker, e));
     }
     if (w->n_parts == PARTS_MAX) {
@@ -688,19 +689,27 @@ static sm_status send_part(s3_writer *w, sm_waker waker, sm_error *e)
     return st == SM_WAIT ? SM_OK : st;
 }
 
-/* Parts grow with the object, so that 10,000 of them are enough for 5 TB. */
-static size_t part_bytes(const s3_writer *w)
+/* Is memory short? Then parts are as small as S3 takes them, one at a time. */
+static bool is_short(const sm_block *block)
 {
+    const size_t limit = block->budget ? sm_budget_limit(block->budget) : SIZE_MAX;
+    return limit != SIZE_MAX && sm_budget_room(block->budget) < limit / 2;
+}
+
+/* Parts grow with the object, so that 10,000 of them are enough for 5 TB. */
+static size_t part_bytes(const s3_writer *w, const sm_block *block)
+{
+    const size_t least = is_short(block) ? PART_LEAST_BYTES : PART_BYTES;
     const size_t grown = w->all_bytes / (PARTS_MAX / 10);
-    return grown > PART_BYTES ? grown : PART_BYTES;
+    return grown > least ? grown : least;
 }
 
 static sm_status s3_writer_write(smi_writer *writer, sm_block *block, size_t n, sm_waker waker,
                                  sm_error *e)
 {
     s3_writer *w = (s3_writer *)writer;
-    if (w->waiting_bytes >= part_bytes(w)) {
-        SM_TRY(send_part(w, waker, e));
+    if (w->waiting_bytes >= part_bytes(w, block)) {
+        SM_TRY(send_part(w, is_short(block) ? 1 : PARTS_AT_ONCE, waker, e));
     }
     if (w->n_pieces == w->cap_blocks) {
         w->cap_blocks = w->cap_blocks > 0 ? 2 * w->cap_blocks : 16;
@@ -808,7 +817,7 @@ static sm_status s3_writer_finish(smi_writer *writer, sm_waker waker, sm_error *
         return put_whole(w, waker, e);
     }
     if (w->n_pieces > 0) {
-        SM_TRY(send_part(w, waker, e));
+        SM_TRY(send_part(w, PARTS_AT_ONCE, waker, e));
     }
     while (w->n_going > 0) {
         SM_TRY(step_parts(w, waker, e));

@@ -106,6 +106,25 @@ def test_two_writers_lose_nothing(smelt, s3_smelt, server, bucket, tmp_path):
     assert told == [{"n": 6000, "days": 2}]
 
 
+LIMIT = 96_000_000
+
+
+@pytest.mark.parametrize("form", ["direct", "delta"])
+def test_within_little_memory(smelt, s3_smelt, server, bucket, tmp_path, form):
+    """More logs than the limit, from S3 into S3: the process stays below it, and the tables are the
+    same."""
+    s3_smelt("generate", "logs", f"s3://{bucket}/logs", "--month", "2022-04", "--days", 2, "--rows",
+             300_000, "--contracts", 100_000, "--seed", 9)
+    hashed = []
+    for name, limit in (("free", []), ("bound", ["--memory-limit", LIMIT])):
+        report = run(s3_smelt, form, f"s3://{bucket}/logs", f"s3://{bucket}/{name}", *limit)
+        server.download(bucket, f"{name}/", tmp_path / name)
+        hashed.append([hashes(tmp_path / name / table) for table in TABLES[:3]
+                       if (tmp_path / name / table).exists()])
+    assert report["peak_bytes"] <= LIMIT
+    assert hashed[0] == hashed[1] and hashed[0]
+
+
 # ---- objects ----------------------------------------------------------------------------------
 
 
