@@ -78,6 +78,46 @@ static sm_status try_read(sm_store *store, sm_str key, sm_error *e)
     return st;
 }
 
+/* Of a store that other programs reach too: where it is, and with whose keys. */
+static sm_status show_access(smi_cli *cli, sm_store *store, sm_error *e)
+{
+    sm_store_access access;
+    sm_error unused = {0};
+
+    const int64_t start = sm_monotonic_ns();
+    const sm_status st = sm_store_access_of(store, cli->arena, &access, &unused);
+    if (st == SM_UNSUPPORTED) {
+        return SM_OK;
+    }
+    if (st != SM_OK) {
+        *e = unused;
+        return st;
+    }
+    step("address", "%.*s, region %.*s", SM_STR_ARG(access.url), SM_STR_ARG(access.region));
+    if (access.is_anonymous) {
+        step("keys", "none, by %.*s", SM_STR_ARG(access.source));
+    } else {
+        step("keys", "%.*s from %.*s%s, %.1f ms", SM_STR_ARG(access.key_id),
+             SM_STR_ARG(access.source), access.is_temporary ? ", for a time" : "",
+             milliseconds_since(start));
+    }
+    return SM_OK;
+}
+
+static sm_status try_list(smi_cli *cli, sm_store *store, sm_error *e)
+{
+    sm_entry *entries = NULL;
+    int64_t n = 0;
+
+    const int64_t start = sm_monotonic_ns();
+    const sm_status st = sm_store_list(store, SM_STR(""), true, cli->arena, &entries, &n, e);
+    if (st == SM_OK || st == SM_NOT_FOUND) { /* a folder that the first write makes */
+        step("list", "ok, %" PRId64 " names, %.1f ms", n, milliseconds_since(start));
+        return SM_OK;
+    }
+    return st;
+}
+
 static sm_status check_store(smi_cli *cli, const char *uri, sm_error *e)
 {
     sm_store *store = NULL;
@@ -86,7 +126,13 @@ static sm_status check_store(smi_cli *cli, const char *uri, sm_error *e)
     const sm_str key =
         sm_arena_strf(cli->arena, ".smelt-doctor-%d-%" PRId64, (int)getpid(), sm_now_us());
     step("store", "%.*s", SM_STR_ARG(sm_store_uri(store)));
-    sm_status st = try_commit(store, key, e);
+    sm_status st = show_access(cli, store, e);
+    st = st == SM_OK ? try_list(cli, store, e) : st;
+    if (st != SM_OK) {
+        sm_store_release(store);
+        return st;
+    }
+    st = try_commit(store, key, e);
     if (st == SM_OK) {
         st = try_read(store, key, e);
     }

@@ -882,6 +882,7 @@ static sm_status s3_access(sm_store *store, sm_arena *a, sm_store_access *out, s
     n -= n > 0; /* its '/' */
     const char *bucket = s->is_path_style ? sm_arena_printf(a, "/%s", s->bucket) : "";
     sm_mutex_lock(&s->lock);
+    const sm_str region = sm_arena_str(a, sm_str_of(s->region));
     const sm_str host = smi_s3_host(s, s->region, a);
     sm_mutex_unlock(&s->lock);
     *out =
@@ -889,6 +890,8 @@ static sm_status s3_access(sm_store *store, sm_arena *a, sm_store_access *out, s
                                                s->base, bucket, (int)n, s->prefix),
                           .key_id = sm_arena_str(a, sm_str_of(keys.key_id)),
                           .secret = sm_arena_str(a, sm_str_of(keys.secret)),
+                          .source = sm_arena_str(a, sm_str_of(keys.source)),
+                          .region = region,
                           .is_anonymous = keys.is_anonymous,
                           .is_temporary = keys.token[0] != '\0'};
     explicit_bzero(&keys, sizeof(keys));

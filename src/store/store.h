@@ -50,6 +50,8 @@ size_t sm_store_request_bytes(const sm_store *s);
 typedef struct sm_store_access {
     sm_str url;            /* "http://host:9000/bucket/prefix" */
     sm_str key_id, secret; /* the secret goes nowhere but to that program */
+    sm_str source;         /* of the keys: "the environment", "the profile default" */
+    sm_str region;
     bool is_anonymous;
     bool is_temporary; /* the keys expire */
 } sm_store_access;

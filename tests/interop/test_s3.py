@@ -244,5 +244,8 @@ def test_keys_from_a_profile(smelt, server, bucket, tmp_path):
 
 def test_doctor_looks_at_a_bucket(s3_smelt, server, bucket):
     done = s3_smelt("doctor", f"s3://{bucket}/lake")
-    assert f"s3://{bucket}/lake" in done.stdout
+    for words in (f"s3://{bucket}/lake", f"{server.endpoint}/{bucket}/lake", "from the environment",
+                  "list ", "safe: a name that is taken is refused"):
+        assert words in done.stdout, done.stdout
+    assert s3.SECRET not in done.stdout
     assert server.keys(bucket) == []
