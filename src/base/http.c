@@ -7,8 +7,8 @@
  *          `done`. Connections are kept and used again, HTTP/2 streams share one where a server
  *          offers it (over TLS).
  * libcurl  is opened on first use: it and what it needs cost a start 10 ms and megabytes, which a
- *          run on local files need not pay. Redirects are not followed: a signature is good for one
- *          host only. Proxies come from the environment, as libcurl reads it. */
+ *          run on local files need not pay. Redirects are followed only where nothing is signed: a
+ *          signature is good for one host. Proxies come from the environment, as libcurl reads it. */
 #include "base/http.h"
 
 #include <curl/curl.h>
@@ -23,6 +23,7 @@
 #define STALL_MS        30000
 #define CONNECTIONS_MAX 64 /* to one host */
 #define BUFFER_BYTES    131072L
+#define REDIRECTS_MAX   10L
 #define IDLE_HANDLES    16
 #define POLL_MS         1000
 /* libcurl with what it loads, and some connections: 9 MB for one request, 12 for a scan of 1 GB */
@@ -305,6 +306,10 @@ static void set_wire(sm_exchange *x, CURL *c)
     api.easy_setopt(c, CURLOPT_HEADERDATA, x);
     api.easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
     api.easy_setopt(c, CURLOPT_WRITEDATA, x);
+    if (x->follows) {
+        api.easy_setopt(c, CURLOPT_FOLLOWLOCATION, 1L);
+        api.easy_setopt(c, CURLOPT_MAXREDIRS, REDIRECTS_MAX);
+    }
     if (x->ca_file) {
         api.easy_setopt(c, CURLOPT_CAINFO, x->ca_file);
     }
@@ -326,6 +331,8 @@ static sm_http_failure failure_of(CURLcode code)
     case CURLE_SSL_CERTPROBLEM:
     case CURLE_SSL_ISSUER_ERROR:
         return SM_HTTP_NO_TRUST;
+    case CURLE_TOO_MANY_REDIRECTS:
+        return SM_HTTP_LOOP;
     case CURLE_OPERATION_TIMEDOUT:
         return SM_HTTP_STALLED;
     case CURLE_GOT_NOTHING:

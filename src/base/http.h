@@ -34,6 +34,7 @@ typedef enum sm_http_failure {
     SM_HTTP_NO_TRUST,   /* TLS: the certificate does not fit, or no handshake */
     SM_HTTP_STALLED,    /* too long without a byte */
     SM_HTTP_BROKEN,     /* reset, or shorter than announced */
+    SM_HTTP_LOOP,       /* too many redirects */
     SM_HTTP_TOO_LONG,   /* more than there was room for */
     SM_HTTP_CANCELLED,
     SM_HTTP_OTHER,
@@ -64,6 +65,7 @@ typedef struct sm_exchange {
     size_t into_len;  /* bytes of the whole */
     int64_t not_before_ns;        /* sm_monotonic_ns(); 0: now */
     int64_t connect_ms, stall_ms; /* stall: without a byte; 0: the wire's own figures */
+    bool follows;                 /* redirects, up to ten: for what is not signed */
     const char *ca_file; /* trusted beside or instead of the system's; NULL: the system's */
     /* Called once, on the wire's thread, which waits for it: it may send, it must not block. The
      * wire does not touch the exchange any more. */

@@ -1026,6 +1026,99 @@ static sm_status set_place(smi_s3 *s, sm_arena *a, sm_error *e)
     return SM_OK;
 }
 
+/* ---- plain web servers ----------------------------------------------------------------------- */
+
+static sm_status no_writing(sm_store *s, sm_error *e)
+{
+    (void)s;
+    return sm_fail(e, SM_UNSUPPORTED, "a web server is only read from");
+}
+
+/* What is not there at all is said to be so; else it is a folder, or a file under another name. */
+static sm_status web_list(sm_store *store, const smi_listing *what, sm_arena *a, sm_entry **out,
+                          int64_t *n, sm_error *e)
+{
+    const smi_s3_ask ask = {.method = "HEAD", .key = what->prefix, .doing = "look at the folder"};
+    smi_s3_call c;
+    (void)a;
+    (void)out;
+    (void)n;
+    smi_s3_call_init(&c, (smi_s3 *)store, &ask);
+    const sm_status st = smi_s3_call_wait(&c, e);
+    smi_s3_call_release(&c);
+    if (st != SM_OK) {
+        return st;
+    }
+    sm_fail(e, SM_UNSUPPORTED, "a web server does not list its files");
+    sm_error_todo(e, "Name each file in full; tables can be kept in S3 (s3://BUCKET/KEY).");
+    return SM_UNSUPPORTED;
+}
+
+static sm_status web_put(sm_store *s, sm_str key, const void *bytes, size_t n, sm_put_mode mode,
+                         sm_error *e)
+{
+    (void)key;
+    (void)bytes;
+    (void)n;
+    (void)mode;
+    return no_writing(s, e);
+}
+
+static sm_status web_remove(sm_store *s, sm_str key, sm_error *e)
+{
+    (void)key;
+    return no_writing(s, e);
+}
+
+static sm_status web_writer_open(sm_store *s, sm_str key, smi_writer **out, sm_error *e)
+{
+    (void)key;
+    (void)out;
+    return no_writing(s, e);
+}
+
+static const sm_store_ops web_ops = {
+    .is_network = true,
+    .request_bytes = REQUEST_BYTES,
+    .close = s3_close,
+    .inflight_bytes = s3_inflight_bytes,
+    .list = web_list,
+    .stat = s3_stat,
+    .get = s3_get,
+    .put = web_put,
+    .remove = web_remove,
+    .blob_open = s3_blob_open,
+    .blob_read = s3_blob_read,
+    .blob_read_step = s3_blob_read_step,
+    .read_hasten = s3_read_hasten,
+    .read_free = s3_read_free,
+    .blob_free = s3_blob_free,
+    .writer_open = web_writer_open,
+};
+
+sm_status smi_web_open(sm_str uri, sm_store **out, sm_error *e)
+{
+    const char *ca_file = sm_env("AWS_CA_BUNDLE");
+    smi_s3 *s = sm_alloc_zero(sizeof(*s));
+    sm_mutex_init(&s->lock);
+    s->retry_tokens = SMI_RETRY_TOKENS;
+    s->attempts_max = ATTEMPTS_MAX;
+    s->is_web = true;
+    s->bucket = smi_str_dup(SM_STR(""));
+    s->prefix = smi_str_dup(SM_STR(""));
+    s->ca_file = ca_file ? smi_str_dup(sm_str_of(ca_file)) : NULL;
+    sm_status st = set_endpoint(s, uri, e);
+    s->is_path_style = false;
+    st = st == SM_OK ? sm_http_join(&s->http, e) : st;
+    if (st != SM_OK) {
+        s3_close(&s->store);
+        return st;
+    }
+    smi_store_init(&s->store, &web_ops, uri);
+    *out = &s->store;
+    return SM_OK;
+}
+
 sm_status smi_s3_open(sm_str uri, sm_store **out, sm_error *e)
 {
     smi_s3 *s = sm_alloc_zero(sizeof(*s));

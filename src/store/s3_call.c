@@ -77,7 +77,8 @@ sm_str smi_s3_host(const smi_s3 *s, const char *region, sm_arena *a)
 {
     const sm_str host =
         s->is_aws ? sm_arena_strf(a, "s3.%s.%s", region, s->host) : sm_str_of(s->host);
-    return s->is_path_style ? host : sm_arena_strf(a, "%s.%.*s", s->bucket, SM_STR_ARG(host));
+    return s->is_path_style || s->is_web ? host
+                                         : sm_arena_strf(a, "%s.%.*s", s->bucket, SM_STR_ARG(host));
 }
 
 /* "/base/bucket/key": what is signed, and encoded for the wire. */
@@ -97,11 +98,29 @@ static sm_str path_of(const smi_s3_call *c, sm_arena *a)
     return copy;
 }
 
+/* The address of a page is encoded already, as far as its writer saw to it. */
+static sm_str web_path(sm_str path, sm_arena *a)
+{
+    sm_buf out = {0};
+    for (size_t i = 0; i < path.len; i++) {
+        const uint8_t c = (uint8_t)path.data[i];
+        if (c > ' ' && c < 0x7f) {
+            sm_buf_text(&out, (sm_str){path.data + i, 1});
+        } else {
+            sm_buf_printf(&out, "%%%02X", c);
+        }
+    }
+    const sm_str copy = sm_arena_str(a, sm_buf_str(&out));
+    sm_buf_release(&out);
+    return copy;
+}
+
 static const char *url_of(const smi_s3_call *c, sm_str host, sm_str path, sm_arena *a)
 {
     const sm_str query = smi_query_encode(c->ask.params, c->ask.n_params, a);
-    const sm_str parts[] = {sm_str_of(c->s3->scheme),      SM_STR("://"), host,
-                            smi_uri_encode(path, true, a), SM_STR("?"),   query};
+    const sm_str sent = c->s3->is_web ? web_path(path, a) : smi_uri_encode(path, true, a);
+    const sm_str parts[] = {
+        sm_str_of(c->s3->scheme), SM_STR("://"), host, sent, SM_STR("?"), query};
     sm_buf url = {0};
     for (int i = 0; i < SM_COUNT(parts) - (query.len > 0 ? 0 : 2); i++) {
         sm_buf_text(&url, parts[i]);
@@ -120,8 +139,10 @@ static smi_pair *headers_of(const smi_s3_call *c, const smi_keys *keys, sm_str h
     smi_pair *headers = SM_NEW_ARRAY(a, smi_pair, ask->n_headers + 5);
     int n = 0;
     headers[n++] = (smi_pair){SM_STR("host"), host};
-    headers[n++] = (smi_pair){SM_STR("x-amz-date"), sm_arena_str(a, sm_str_of(date))};
-    headers[n++] = (smi_pair){SM_STR("x-amz-content-sha256"), sm_str_of(c->payload_hash)};
+    if (!c->s3->is_web) {
+        headers[n++] = (smi_pair){SM_STR("x-amz-date"), sm_arena_str(a, sm_str_of(date))};
+        headers[n++] = (smi_pair){SM_STR("x-amz-content-sha256"), sm_str_of(c->payload_hash)};
+    }
     if (keys->token[0] != '\0') {
         headers[n++] =
             (smi_pair){SM_STR("x-amz-security-token"), sm_arena_str(a, sm_str_of(keys->token))};
@@ -146,7 +167,9 @@ static void prepare(smi_s3_call *c, const smi_keys *keys, const char *region, in
     char date[SMI_AMZ_DATE_BYTES];
     int n = 0;
     smi_amz_date(time_us, date);
-    hash_payload(c);
+    if (!c->s3->is_web) {
+        hash_payload(c);
+    }
     const sm_str host = smi_s3_host(c->s3, region, a);
     const smi_pair *headers = headers_of(c, keys, host, date, &n);
     const smi_signing signing = {.method = sm_str_of(c->ask.method),
@@ -179,7 +202,11 @@ static sm_status send(smi_s3_call *c, int64_t delay_ms, sm_waker waker, sm_error
     smi_s3 *s = c->s3;
     smi_keys keys;
     char region[sizeof(s->region)];
-    SM_TRY(smi_keyring_get(s->keyring, c->has_renewed ? c->key_id : NULL, &keys, e));
+    if (s->is_web) {
+        keys = (smi_keys){.is_anonymous = true};
+    } else {
+        SM_TRY(smi_keyring_get(s->keyring, c->has_renewed ? c->key_id : NULL, &keys, e));
+    }
     sm_mutex_lock(&s->lock);
     memcpy(region, s->region, sizeof(region));
     const int64_t time_us = sm_now_us() + s->skew_us;
@@ -203,6 +230,7 @@ static sm_status send(smi_s3_call *c, int64_t delay_ms, sm_waker waker, sm_error
     c->x.text.max_bytes = c->ask.text_max > 0 ? c->ask.text_max : TEXT_MAX;
     c->x.not_before_ns = delay_ms > 0 ? sm_monotonic_ns() + delay_ms * 1000000 : 0;
     c->x.ca_file = s->ca_file;
+    c->x.follows = s->is_web;
     c->x.done = on_answer;
     c->n_attempts++;
     sm_mutex_lock(&c->lock);
@@ -351,8 +379,13 @@ static sm_status judge_broken(smi_s3_call *c, sm_waker waker, sm_error *e)
         st = sm_fail(e, SM_IO, "nobody answers at the endpoint %.80s: %s", host, x->why);
         sm_error_todo(e, "Check that the server runs, and AWS_ENDPOINT_URL.");
         return c->n_attempts < 4 ? try_again(c, waker, st, e) : st;
+    case SM_HTTP_LOOP:
+        return sm_fail(e, SM_IO, "%.80s redirects without end", host);
     case SM_HTTP_TOO_LONG:
-        return sm_fail(e, SM_CORRUPT, "%.80s answered with more than was asked for", host);
+        st = sm_fail(e, SM_CORRUPT, "%.80s answered with more than was asked for", host);
+        sm_error_todo(
+            e, "The server must give parts of files (ranges), which simple web servers do not.");
+        return st;
     case SM_HTTP_STALLED:
         return try_again(c, waker, sm_fail(e, SM_TIMEOUT, "%.80s: %s", host, x->why), e);
     default:
@@ -434,9 +467,22 @@ static code_row row_of(const s3_error *err, int status)
     return (code_row){"", status == 416 ? SM_CORRUPT : status == 501 ? SM_UNSUPPORTED : SM_IO, ""};
 }
 
+static sm_status refuse_page(const smi_s3_call *c, sm_error *e)
+{
+    const int status = c->x.status;
+    return status == 404 || status == 410   ? sm_fail(e, SM_NOT_FOUND, "no such page")
+           : status == 401 || status == 403 ? sm_fail(e, SM_DENIED, "HTTP status %d", status)
+           : status == 412
+               ? sm_fail(e, SM_CONFLICT, "the page was replaced meanwhile")
+               : sm_fail(e, SM_IO, "could not %s: HTTP status %d", c->ask.doing, status);
+}
+
 /* A failure that another attempt would not mend. */
 static sm_status refuse(const smi_s3_call *c, const s3_error *err, sm_error *e)
 {
+    if (c->s3->is_web) {
+        return refuse_page(c, e);
+    }
     const sm_exchange *x = &c->x;
     const char *code = err->code;
     const code_row row = row_of(err, x->status);

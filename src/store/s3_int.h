@@ -92,6 +92,7 @@ typedef struct smi_s3 {
     struct smi_keyring *keyring;
     char *bucket, *prefix;            /* prefix: "" or ends in '/' */
     char *scheme, *host, *base;       /* "https", "host[:port]", "" or a path before all others */
+    bool is_web;                      /* a plain web server: no bucket, nothing is signed */
     char *ca_file;                    /* NULL: the system's */
     bool is_path_style, is_encrypted; /* https */
     bool is_aws;                      /* the host is that of the region, and `host` its end */

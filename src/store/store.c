@@ -24,11 +24,10 @@ typedef struct scheme_row {
 } scheme_row;
 
 static const scheme_row schemes[] = {
-    {"file", smi_local_open},
-    {"memory", smi_memory_open},
-    {"s3", smi_s3_open},
+    {"file", smi_local_open}, {"memory", smi_memory_open}, {"s3", smi_s3_open},
+    {"http", smi_web_open},   {"https", smi_web_open},
 };
-#define SCHEME_NAMES "file://, memory://, s3://, or a path"
+#define SCHEME_NAMES "file://, memory://, s3://, https://, http://, or a path"
 
 /* The bytes of the scheme of "scheme://…"; 0 for a path. */
 static size_t scheme_len(sm_str uri)

@@ -99,6 +99,7 @@ typedef sm_status (*smi_open_fn)(sm_str uri, sm_store **out, sm_error *e);
 sm_status smi_local_open(sm_str uri, sm_store **out, sm_error *e) SM_MUST_USE;
 sm_status smi_memory_open(sm_str uri, sm_store **out, sm_error *e) SM_MUST_USE;
 sm_status smi_s3_open(sm_str uri, sm_store **out, sm_error *e) SM_MUST_USE;
+sm_status smi_web_open(sm_str uri, sm_store **out, sm_error *e) SM_MUST_USE;
 /** Wraps *s where SMELT_FAULT says so; SM_USAGE where it cannot be read (then *s stays). */
 sm_status smi_fault_from_env(sm_store **s, sm_error *e) SM_MUST_USE;
 

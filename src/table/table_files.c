@@ -3,7 +3,8 @@
  * table/table_files.c: the files that a path stands for, with their dates, and their identity.
  *
  * A path   is a glob where it has one of * ? [; else the file of that name; else a folder. With a
- *          `match` it is a folder, without asking.
+ *          `match` it is a folder, without asking. An address of the web is never a glob: nothing
+ *          is listed there, and '?' begins its query.
  * A glob   is listed from the last folder before its first wildcard; below that only where the
  *          pattern itself has a '/'.
  * Match    PCRE2 over the name as UTF-8 where it is that, unanchored, '$' only at the end. Steps
@@ -249,7 +250,9 @@ static sm_status find(finder *f, sm_str path, sm_str match, sm_error *e)
     if (match.len > 0) {
         return find_in_folder(f, path, match, e);
     }
-    if (wildcard < path.len) {
+    const bool is_web =
+        sm_str_starts(path, SM_STR("http://")) || sm_str_starts(path, SM_STR("https://"));
+    if (wildcard < path.len && !is_web) {
         return find_glob(f, path, wildcard, e);
     }
     sm_status st = find_one(f, path, &no_file);
