@@ -8,7 +8,8 @@
  *          offers it (over TLS).
  * libcurl  is opened on first use: it and what it needs cost a start 10 ms and megabytes, which a
  *          run on local files need not pay. Redirects are followed only where nothing is signed: a
- *          signature is good for one host. Proxies come from the environment, as libcurl reads it. */
+ *          signature is good for one host. Proxies come from the environment, as libcurl reads
+ *          it. */
 #include "base/http.h"
 
 #include <curl/curl.h>
