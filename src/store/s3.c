@@ -11,9 +11,7 @@
  *          once a store, before the first: one that does not is refused by name, for two
  *          writers would overwrite each other there.
  * Lost     Such a put whose answer was lost and that was sent again is refused, as another's would
- *          be: delta_commit.c reads back who won.
- * Writing  A writer keeps the blocks that it is given until they make a part; parts go up side by
- *          side. A small object is one put. What was not finished is aborted. */
+ *          be: delta_commit.c reads back who won. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,17 +23,13 @@
 #include "base/time.h"
 #include "store/s3_int.h"
 
-#define PART_BYTES       ((size_t)8 << 20) /* of an object, at most 10,000 */
-#define PART_LEAST_BYTES ((size_t)5 << 20)
-#define PARTS_MAX        10000
-#define PARTS_AT_ONCE    4
-#define INFLIGHT_BYTES   ((size_t)32 << 20)
-#define REQUEST_BYTES    ((size_t)8 << 20) /* by requests of 1 MiB a server spends twice as much */
-#define ATTEMPTS_MAX     10
+#define INFLIGHT_BYTES ((size_t)32 << 20)
+#define REQUEST_BYTES  ((size_t)8 << 20) /* by requests of 1 MiB a server spends twice as much */
+#define ATTEMPTS_MAX   10
 
 /* ---- one call -------------------------------------------------------------------------------- */
 
-static sm_str object_key(const smi_s3 *s, sm_str key, sm_arena *a)
+sm_str smi_s3_key(const smi_s3 *s, sm_str key, sm_arena *a)
 {
     return sm_arena_strf(a, "%s%.*s", s->prefix, SM_STR_ARG(key));
 }
@@ -131,7 +125,7 @@ static sm_status list_page(listing *l, const smi_listing *what, sm_error *e)
     smi_pair params[6] = {
         {SM_STR("list-type"), SM_STR("2")},
         {SM_STR("encoding-type"), SM_STR("url")},
-        {SM_STR("prefix"), object_key(s, what->prefix, l->arena)},
+        {SM_STR("prefix"), smi_s3_key(s, what->prefix, l->arena)},
     };
     int n = 3;
     if (what->delimited) {
@@ -140,7 +134,7 @@ static sm_status list_page(listing *l, const smi_listing *what, sm_error *e)
     if (l->token.len > 0) {
         params[n++] = (smi_pair){SM_STR("continuation-token"), l->token};
     } else if (what->after.len > 0) {
-        params[n++] = (smi_pair){SM_STR("start-after"), object_key(s, what->after, l->arena)};
+        params[n++] = (smi_pair){SM_STR("start-after"), smi_s3_key(s, what->after, l->arena)};
     }
     const smi_s3_ask ask = {
         .method = "GET", .params = params, .n_params = n, .doing = "list the bucket"};
@@ -234,10 +228,10 @@ static sm_status read_head(const smi_s3_call *c, sm_str key, sm_arena *a, sm_ent
     return SM_OK;
 }
 
-static sm_status head(smi_s3 *s, sm_str key, sm_arena *a, sm_entry *out, sm_error *e)
+sm_status smi_s3_head(smi_s3 *s, sm_str key, sm_arena *a, sm_entry *out, sm_error *e)
 {
     const smi_s3_ask ask = {
-        .method = "HEAD", .key = object_key(s, key, a), .doing = "look at the object"};
+        .method = "HEAD", .key = smi_s3_key(s, key, a), .doing = "look at the object"};
     sm_status st = SM_OK;
     for (int attempt = 0; attempt < 2; attempt++) {
         smi_s3_call c;
@@ -256,7 +250,7 @@ static sm_status head(smi_s3 *s, sm_str key, sm_arena *a, sm_entry *out, sm_erro
 
 static sm_status s3_stat(sm_store *store, sm_str key, sm_arena *a, sm_entry *out, sm_error *e)
 {
-    return head((smi_s3 *)store, key, a, out, e);
+    return smi_s3_head((smi_s3 *)store, key, a, out, e);
 }
 
 static sm_status s3_get(sm_store *store, sm_str key, sm_buf *out, sm_error *e)
@@ -265,7 +259,7 @@ static sm_status s3_get(sm_store *store, sm_str key, sm_buf *out, sm_error *e)
     sm_arena *a = sm_arena_new(NULL);
     const size_t most = out->max_bytes > 0 ? out->max_bytes - out->len : SIZE_MAX;
     const smi_s3_ask ask = {.method = "GET",
-                            .key = object_key(s, key, a),
+                            .key = smi_s3_key(s, key, a),
                             .is_object = true,
                             .text_max = most,
                             .doing = "read the object"};
@@ -282,7 +276,7 @@ static sm_status s3_get(sm_store *store, sm_str key, sm_buf *out, sm_error *e)
 }
 
 /* "base64 of the CRC-32", which the server compares with the body it got. */
-static smi_pair checksum_of(const sm_piece *pieces, int n, sm_arena *a)
+smi_pair smi_s3_checksum(const sm_piece *pieces, int n, sm_arena *a)
 {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     uint32_t crc = 0;
@@ -301,13 +295,13 @@ static smi_pair checksum_of(const sm_piece *pieces, int n, sm_arena *a)
 static sm_status put_once(smi_s3 *s, sm_str key, const sm_piece *body, int n_body,
                           bool is_if_absent, sm_arena *a, sm_error *e)
 {
-    smi_pair headers[2] = {checksum_of(body, n_body, a)};
+    smi_pair headers[2] = {smi_s3_checksum(body, n_body, a)};
     int n = 1;
     if (is_if_absent) {
         headers[n++] = (smi_pair){SM_STR("if-none-match"), SM_STR("*")};
     }
     const smi_s3_ask ask = {.method = "PUT",
-                            .key = object_key(s, key, a),
+                            .key = smi_s3_key(s, key, a),
                             .headers = headers,
                             .n_headers = n,
                             .body = body,
@@ -324,7 +318,7 @@ static sm_status put_once(smi_s3 *s, sm_str key, const sm_piece *body, int n_bod
 static sm_status remove_key(smi_s3 *s, sm_str key, sm_arena *a, sm_error *e)
 {
     const smi_s3_ask ask = {
-        .method = "DELETE", .key = object_key(s, key, a), .doing = "delete the object"};
+        .method = "DELETE", .key = smi_s3_key(s, key, a), .doing = "delete the object"};
     smi_s3_call c;
     smi_s3_call_init(&c, s, &ask);
     const sm_status st = smi_s3_call_wait(&c, e);
@@ -409,12 +403,12 @@ static sm_status s3_blob_open(sm_store *store, sm_str key, sm_blob **out, sm_err
     smi_s3 *s = (smi_s3 *)store;
     sm_arena *a = sm_arena_new(NULL);
     sm_entry entry;
-    const sm_status st = head(s, key, a, &entry, e);
+    const sm_status st = smi_s3_head(s, key, a, &entry, e);
     if (st == SM_OK) {
         s3_blob *b = sm_alloc_zero(sizeof(*b));
         b->blob.size_bytes = entry.size_bytes;
         b->blob.modified_us = entry.modified_us;
-        b->key = smi_str_dup(object_key(s, key, a));
+        b->key = smi_str_dup(smi_s3_key(s, key, a));
         b->etag = smi_str_dup(entry.etag);
         *out = &b->blob;
     }
@@ -495,376 +489,6 @@ static void s3_blob_free(sm_blob *blob)
     sm_free(b);
 }
 
-/* ---- writing --------------------------------------------------------------------------------- */
-
-/* A part on its way up. */
-typedef struct s3_part {
-    smi_s3_call call;
-    sm_arena *arena; /* of what is asked */
-    sm_block **blocks;
-    int n_blocks;
-    int64_t number; /* from 1 */
-    smi_pair checksum;
-} s3_part;
-
-/* A part that is there, for the end. */
-typedef struct s3_done {
-    char etag[SM_HTTP_HEADER_BYTES];
-    char crc[9];
-} s3_done;
-
-typedef struct s3_writer {
-    smi_writer writer; /* first */
-    sm_str key;        /* below the store's root */
-    sm_arena *arena;
-    sm_block **blocks; /* taken, not yet in a part; piece i is the first piece_bytes of block i */
-    sm_piece *pieces;
-    int n_pieces;
-    int64_t cap_blocks, cap_pieces;
-    size_t waiting_bytes, all_bytes;
-    char *upload_id; /* NULL: none was begun */
-    s3_part *going[PARTS_AT_ONCE];
-    int n_going;
-    s3_done *done; /* PARTS_MAX at most */
-    int64_t n_done, cap_done, n_parts;
-    smi_s3_call *call; /* that begins or ends the upload, or puts the whole; NULL: none */
-} s3_writer;
-
-static sm_status s3_writer_open(sm_store *store, sm_str key, smi_writer **out, sm_error *e)
-{
-    (void)e;
-    (void)store;
-    s3_writer *w = sm_alloc_zero(sizeof(*w));
-    w->arena = sm_arena_new(NULL);
-    w->key = sm_arena_str(w->arena, key);
-    *out = &w->writer;
-    return SM_OK;
-}
-
-static smi_s3 *store_of(const s3_writer *w)
-{
-    return (smi_s3 *)w->writer.store;
-}
-
-/* One step of the writer's own call, made by `ask` at first. When it has ended it still stands in
- * w->call until drop_call. */
-static sm_status step_call(s3_writer *w, const smi_s3_ask *ask, sm_waker waker, sm_error *e)
-{
-    if (!w->call) {
-        w->call = sm_alloc(sizeof(*w->call));
-        smi_s3_call_init(w->call, store_of(w), ask);
-    }
-    return smi_s3_call_step(w->call, waker, e);
-}
-
-static void drop_call(s3_writer *w)
-{
-    if (w->call) {
-        smi_s3_call_release(w->call);
-        sm_free(w->call);
-        w->call = NULL;
-    }
-}
-
-static void on_begin_element(void *ctx, sm_str parent, sm_str name, sm_str text)
-{
-    (void)parent;
-    if (sm_str_is(name, "UploadId")) {
-        char **id = ctx;
-        sm_free(*id);
-        *id = smi_str_dup(text);
-    }
-}
-
-static sm_status begin_upload(s3_writer *w, sm_waker waker, sm_error *e)
-{
-    static const sm_piece nothing = {"", 0};
-    static const smi_pair params[] = {{{"uploads", 7}, {"", 0}}};
-    static const smi_pair headers[] = {{{"x-amz-checksum-algorithm", 24}, {"CRC32", 5}}};
-    const smi_s3_ask ask = {.method = "POST",
-                            .key = object_key(store_of(w), w->key, w->arena),
-                            .params = params,
-                            .n_params = 1,
-                            .headers = headers,
-                            .n_headers = 1,
-                            .body = &nothing,
-                            .n_body = 1,
-                            .doing = "begin the upload"};
-    sm_status st = step_call(w, &ask, waker, e);
-    if (st == SM_WAIT) {
-        return st;
-    }
-    if (st == SM_OK) {
-        st = smi_xml_read(sm_buf_str(&w->call->x.text), on_begin_element, &w->upload_id, e);
-    }
-    drop_call(w);
-    if (st == SM_OK && (!w->upload_id || w->upload_id[0] == '\0')) {
-        st = sm_fail(e, SM_CORRUPT, "%.100s began an upload without a name", store_of(w)->host);
-    }
-    return st;
-}
-
-static void part_free(s3_part *p)
-{
-    smi_s3_call_release(&p->call);
-    for (int i = 0; i < p->n_blocks; i++) {
-        sm_block_release(p->blocks[i]);
-    }
-    sm_free(p->blocks);
-    sm_arena_free(p->arena);
-    sm_free(p);
-}
-
-/* Makes a part of what is waiting. */
-static void start_part(s3_writer *w)
-{
-    s3_part *p = sm_alloc_zero(sizeof(*p));
-    p->arena = sm_arena_new(NULL);
-    p->number = ++w->n_parts;
-    p->n_blocks = w->n_pieces;
-    p->blocks = w->blocks;
-    sm_piece *pieces = SM_NEW_ARRAY(p->arena, sm_piece, w->n_pieces);
-    memcpy(pieces, w->pieces, (size_t)w->n_pieces * sizeof(*pieces));
-    smi_pair *params = SM_NEW_ARRAY(p->arena, smi_pair, 2);
-    params[0] = (smi_pair){SM_STR("partNumber"), sm_arena_strf(p->arena, "%" PRId64, p->number)};
-    params[1] = (smi_pair){SM_STR("uploadId"), sm_str_of(w->upload_id)};
-    p->checksum = checksum_of(pieces, w->n_pieces, p->arena);
-    const smi_s3_ask ask = {.method = "PUT",
-                            .key = object_key(store_of(w), w->key, p->arena),
-                            .params = params,
-                            .n_params = 2,
-                            .headers = &p->checksum,
-                            .n_headers = 1,
-                            .body = pieces,
-                            .n_body = w->n_pieces,
-                            .doing = "write a part of the object"};
-    smi_s3_call_init(&p->call, store_of(w), &ask);
-    w->going[w->n_going++] = p;
-    w->blocks = NULL;
-    w->cap_blocks = 0;
-    w->n_pieces = 0;
-    w->waiting_bytes = 0;
-}
-
-/* Steps the parts that are going up; SM_WAIT while the oldest is under way, whose waker is called;
- * else it has been taken out. */
-static sm_status step_parts(s3_writer *w, sm_waker waker, sm_error *e)
-{
-    for (int i = 1; i < w->n_going; i++) {
-        const sm_status st = smi_s3_call_step(&w->going[i]->call, (sm_waker){0}, e);
-        if (st != SM_WAIT && st != SM_OK) {
-            return st;
-        }
-    }
-    s3_part *oldest = w->going[0];
-    SM_TRY(smi_s3_call_step(&oldest->call, waker, e));
-    if (w->n_done == w->cap_done) {
-        w->cap_done = w->cap_done > 0 ? 2 * w->cap_done : 16;
-        w->done = sm_realloc(w->done, (size_t)w->cap_done * sizeof(*w->done));
-    }
-    s3_done *d = &w->done[w->n_done++];
-    memcpy(d->etag, oldest->call.x.header[SM_HTTP_ETAG], sizeof(d->etag));
-    memcpy(d->crc, oldest->checksum.value.data, 8);
-    d->crc[8] = '\0';
-    part_free(oldest);
-    memmove(w->going, w->going + 1, (size_t)(w->n_going - 1) * sizeof(*w->going));
-    w->n_going--;
-    return SM_OK;
-}
-
-/* Sends what is waiting as a part, once there is room for one more. */
-static sm_status send_part(s3_writer *w, int at_once, sm_waker waker, sm_error *e)
-{
-    if (!w->upload_id) {
-        SM_TRY(begin_upload(w, waker, e));
-    }
-    while (w->n_going >= at_once) {
-        SM_TRY(step_parts(w, waker, e));
-    }
-    if (w->n_parts == PARTS_MAX) {
-        return sm_fail(e, SM_LIMIT, "an object of more than %d parts", PARTS_MAX);
-    }
-    start_part(w);
-    const sm_status st = smi_s3_call_step(&w->going[w->n_going - 1]->call, (sm_waker){0}, e);
-    return st == SM_WAIT ? SM_OK : st;
-}
-
-/* Is memory short? Then parts are as small as S3 takes them, one at a time. */
-static bool is_short(const sm_block *block)
-{
-    const size_t limit = block->budget ? sm_budget_limit(block->budget) : SIZE_MAX;
-    return limit != SIZE_MAX && sm_budget_room(block->budget) < limit / 2;
-}
-
-/* Parts grow with the object, so that 10,000 of them are enough for 5 TB. */
-static size_t part_bytes(const s3_writer *w, const sm_block *block)
-{
-    const size_t least = is_short(block) ? PART_LEAST_BYTES : PART_BYTES;
-    const size_t grown = w->all_bytes / (PARTS_MAX / 10);
-    return grown > least ? grown : least;
-}
-
-static sm_status s3_writer_write(smi_writer *writer, sm_block *block, size_t n, sm_waker waker,
-                                 sm_error *e)
-{
-    s3_writer *w = (s3_writer *)writer;
-    if (w->waiting_bytes >= part_bytes(w, block)) {
-        SM_TRY(send_part(w, is_short(block) ? 1 : PARTS_AT_ONCE, waker, e));
-    }
-    if (w->n_pieces == w->cap_blocks) {
-        w->cap_blocks = w->cap_blocks > 0 ? 2 * w->cap_blocks : 16;
-        w->blocks = sm_realloc(w->blocks, (size_t)w->cap_blocks * sizeof(sm_block *));
-    }
-    if (w->n_pieces == w->cap_pieces) {
-        w->cap_pieces = w->cap_pieces > 0 ? 2 * w->cap_pieces : 16;
-        w->pieces = sm_realloc(w->pieces, (size_t)w->cap_pieces * sizeof(*w->pieces));
-    }
-    w->blocks[w->n_pieces] = sm_block_retain(block);
-    w->pieces[w->n_pieces++] = (sm_piece){block->data, n};
-    w->waiting_bytes += n;
-    w->all_bytes += n;
-    return SM_OK;
-}
-
-static sm_str list_of_parts(const s3_writer *w, sm_arena *a)
-{
-    sm_buf text = {0};
-    sm_buf_text(&text, SM_STR("<CompleteMultipartUpload>"));
-    for (int64_t i = 0; i < w->n_done; i++) {
-        sm_buf_printf(&text,
-                      "<Part><PartNumber>%" PRId64 "</PartNumber><ETag>%s</ETag>"
-                      "<ChecksumCRC32>%s</ChecksumCRC32></Part>",
-                      i + 1, w->done[i].etag, w->done[i].crc);
-    }
-    sm_buf_text(&text, SM_STR("</CompleteMultipartUpload>"));
-    const sm_str list = sm_arena_str(a, sm_buf_str(&text));
-    sm_buf_release(&text);
-    return list;
-}
-
-static smi_pair *upload_param(const s3_writer *w)
-{
-    smi_pair *p = SM_NEW(w->arena, smi_pair);
-    *p = (smi_pair){SM_STR("uploadId"), sm_str_of(w->upload_id)};
-    return p;
-}
-
-/* The upload is gone: was it ended by an attempt whose answer was lost? */
-static bool is_there(s3_writer *w)
-{
-    sm_entry entry;
-    return head(store_of(w), w->key, w->arena, &entry, NULL) == SM_OK &&
-           entry.size_bytes == w->all_bytes;
-}
-
-static sm_status end_upload(s3_writer *w, sm_waker waker, sm_error *e)
-{
-    smi_s3_ask ask = {0};
-    if (!w->call) {
-        sm_piece *body = SM_NEW(w->arena, sm_piece);
-        const sm_str list = list_of_parts(w, w->arena);
-        *body = (sm_piece){list.data, list.len};
-        ask = (smi_s3_ask){.method = "POST",
-                           .key = object_key(store_of(w), w->key, w->arena),
-                           .params = upload_param(w),
-                           .n_params = 1,
-                           .body = body,
-                           .n_body = 1,
-                           .doing = "complete the upload"};
-    }
-    sm_status st = step_call(w, &ask, waker, e);
-    if (st == SM_WAIT) {
-        return st;
-    }
-    const bool was_lost = st == SM_NOT_FOUND && w->call->n_attempts > 1;
-    drop_call(w);
-    if (was_lost && is_there(w)) {
-        st = SM_OK;
-    }
-    if (st == SM_OK) {
-        sm_free(w->upload_id);
-        w->upload_id = NULL;
-    }
-    return st;
-}
-
-static sm_status put_whole(s3_writer *w, sm_waker waker, sm_error *e)
-{
-    smi_s3_ask ask = {0};
-    if (!w->call) {
-        smi_pair *checksum = SM_NEW(w->arena, smi_pair);
-        static const sm_piece nothing = {"", 0};
-        *checksum = checksum_of(w->pieces, w->n_pieces, w->arena);
-        ask = (smi_s3_ask){.method = "PUT",
-                           .key = object_key(store_of(w), w->key, w->arena),
-                           .headers = checksum,
-                           .n_headers = 1,
-                           .body = w->n_pieces > 0 ? w->pieces : &nothing,
-                           .n_body = w->n_pieces > 0 ? w->n_pieces : 1,
-                           .doing = "write the object"};
-    }
-    const sm_status st = step_call(w, &ask, waker, e);
-    if (st != SM_WAIT) {
-        drop_call(w);
-    }
-    return st;
-}
-
-static sm_status s3_writer_finish(smi_writer *writer, sm_waker waker, sm_error *e)
-{
-    s3_writer *w = (s3_writer *)writer;
-    if (!w->upload_id) {
-        return put_whole(w, waker, e);
-    }
-    if (w->n_pieces > 0) {
-        SM_TRY(send_part(w, PARTS_AT_ONCE, waker, e));
-    }
-    while (w->n_going > 0) {
-        SM_TRY(step_parts(w, waker, e));
-    }
-    return end_upload(w, waker, e);
-}
-
-/* An upload that was not completed takes room, and money, until it is aborted. */
-static void abort_upload(s3_writer *w)
-{
-    const smi_s3_ask ask = {.method = "DELETE",
-                            .key = object_key(store_of(w), w->key, w->arena),
-                            .params = upload_param(w),
-                            .n_params = 1,
-                            .doing = "abort the upload"};
-    sm_error e = {0};
-    smi_s3_call c;
-    smi_s3_call_init(&c, store_of(w), &ask);
-    const sm_status st = smi_s3_call_wait(&c, &e);
-    smi_s3_call_release(&c);
-    if (st != SM_OK && st != SM_NOT_FOUND) {
-        sm_log(SM_LOG_WARN, "s3: an unfinished upload of %.*s is left in %s: %s",
-               SM_STR_ARG(w->key), store_of(w)->bucket, e.what);
-    }
-}
-
-static void s3_writer_free(smi_writer *writer)
-{
-    s3_writer *w = (s3_writer *)writer;
-    drop_call(w);
-    for (int i = 0; i < w->n_going; i++) {
-        part_free(w->going[i]);
-    }
-    if (w->upload_id) {
-        abort_upload(w);
-        sm_free(w->upload_id);
-    }
-    for (int i = 0; i < w->n_pieces; i++) {
-        sm_block_release(w->blocks[i]);
-    }
-    sm_free(w->blocks);
-    sm_free(w->pieces);
-    sm_free(w->done);
-    sm_arena_free(w->arena);
-    sm_free(w);
-}
-
 /* ---- opening --------------------------------------------------------------------------------- */
 
 static size_t s3_inflight_bytes(const sm_store *s)
@@ -930,10 +554,10 @@ static const sm_store_ops s3_ops = {
     .read_hasten = s3_read_hasten,
     .read_free = s3_read_free,
     .blob_free = s3_blob_free,
-    .writer_open = s3_writer_open,
-    .writer_write = s3_writer_write,
-    .writer_finish = s3_writer_finish,
-    .writer_free = s3_writer_free,
+    .writer_open = smi_s3_writer_open,
+    .writer_write = smi_s3_writer_write,
+    .writer_finish = smi_s3_writer_finish,
+    .writer_free = smi_s3_writer_free,
 };
 
 static sm_status set_endpoint(smi_s3 *s, sm_str url, sm_error *e)

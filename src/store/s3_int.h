@@ -2,7 +2,8 @@
  *
  * store/s3_int.h: what the files of the S3 store share.
  *
- * Layers   s3.c              the store: objects, blobs and writers as calls
+ * Layers   s3.c              the store: objects and blobs as calls
+ *          s3_writer.c       new objects, in parts
  *          s3_call.c         one call: signed, sent, tried again, its failure explained
  *          s3_sign.c         Signature Version 4          s3_crypto.c   SHA-256 and HMAC
  *          s3_credentials.c  where keys come from         s3_xml.c      what S3 answers
@@ -107,6 +108,20 @@ typedef struct smi_s3 {
 } smi_s3;
 
 #define SMI_RETRY_TOKENS 500
+
+/** The name in the bucket of a key below the store's root. */
+sm_str smi_s3_key(const smi_s3 *s, sm_str key, sm_arena *a);
+/** The header with a body's CRC-32, which the server compares with what it got. */
+smi_pair smi_s3_checksum(const sm_piece *pieces, int n, sm_arena *a);
+sm_status smi_s3_head(smi_s3 *s, sm_str key, sm_arena *a, sm_entry *out, sm_error *e) SM_MUST_USE;
+
+/* ---- writing (s3_writer.c): see sm_store_ops ------------------------------------------------- */
+
+sm_status smi_s3_writer_open(sm_store *s, sm_str key, smi_writer **out, sm_error *e) SM_MUST_USE;
+sm_status smi_s3_writer_write(smi_writer *w, sm_block *block, size_t n, sm_waker waker,
+                              sm_error *e) SM_MUST_USE;
+sm_status smi_s3_writer_finish(smi_writer *w, sm_waker waker, sm_error *e) SM_MUST_USE;
+void smi_s3_writer_free(smi_writer *w);
 
 /* ---- one call (s3_call.c) -------------------------------------------------------------------- */
 
