@@ -8,8 +8,8 @@
  * Objects  A blob is one version: reads are If-Match its ETag, so that a file that is replaced
  *          while it is read is an error and never a mixture.
  * Commits  A put that must not replace is If-None-Match: *. Whether the server heeds it is tried
- *          once a store, before the first: one that does not is refused by name, for two
- *          writers would overwrite each other there.
+ *          once a bucket and process, before the first: one that does not is refused by name, for
+ *          two writers would overwrite each other there.
  * Lost     Such a put whose answer was lost and that was sent again is refused, as another's would
  *          be: delta_commit.c reads back who won. */
 #include <inttypes.h>
@@ -362,18 +362,34 @@ static sm_status probe(smi_s3 *s, sm_arena *a, sm_error *e)
     return SM_UNSAFE_STORE;
 }
 
+/* Buckets that were seen to be safe in this process, by a hash of host and name; 0: a free place.
+ * A table is a store of its own, so that a run would try its bucket for each of them. */
+static _Atomic uint64_t safe_buckets[32];
+
+static uint64_t bucket_hash(const smi_s3 *s, sm_arena *a)
+{
+    const sm_str name = sm_arena_strf(a, "%s/%s/%s", s->host, s->base, s->bucket);
+    const uint64_t hash = sm_hash64(name.data, name.len);
+    return hash > 0 ? hash : 1;
+}
+
 static sm_status be_safe(smi_s3 *s, sm_arena *a, sm_error *e)
 {
-    sm_mutex_lock(&s->lock);
-    const bool is_safe = s->is_safe;
-    sm_mutex_unlock(&s->lock);
-    if (is_safe) {
-        return SM_OK;
+    const uint64_t bucket = bucket_hash(s, a);
+    int i = 0;
+    while (i < SM_COUNT(safe_buckets) && atomic_load(&safe_buckets[i]) != 0) {
+        if (atomic_load(&safe_buckets[i]) == bucket) {
+            return SM_OK;
+        }
+        i++;
     }
     SM_TRY(probe(s, a, e));
-    sm_mutex_lock(&s->lock);
-    s->is_safe = true;
-    sm_mutex_unlock(&s->lock);
+    for (; i < SM_COUNT(safe_buckets); i++) { /* another thread may have taken the place */
+        uint64_t is_free = 0;
+        if (atomic_compare_exchange_strong(&safe_buckets[i], &is_free, bucket)) {
+            break;
+        }
+    }
     return SM_OK;
 }
 

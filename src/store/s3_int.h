@@ -104,7 +104,6 @@ typedef struct smi_s3 {
     bool knows_region;
     int64_t skew_us;      /* the server's clock minus ours */
     int32_t retry_tokens; /* spent by retries, earned by successes */
-    bool is_safe;         /* puts with If-None-Match were seen to be refused where they must be */
 } smi_s3;
 
 #define SMI_RETRY_TOKENS 500
