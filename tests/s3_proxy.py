@@ -64,7 +64,19 @@ class Handler(socketserver.StreamRequestHandler):
             name, _, value = text.partition(":")
             headers.append((name, value.strip()))
         length = next((int(v) for n, v in headers if n.lower() == "content-length"), 0)
-        return method, target, headers, self.rfile.read(length)
+        body = b"".join(self.rfile.read(n) for n in self.pieces(length))
+        return method, target, headers, body
+
+    def pieces(self, length):
+        """Sizes that sum up to it, each given when the one line that all share has carried it."""
+        rate = self.server.bytes_per_s
+        at_once = max(1, rate // 20) if rate else max(1, length)
+        for first in range(0, length, at_once):
+            n = min(at_once, length - first)
+            if rate:
+                with self.server.line:
+                    time.sleep(n / rate)
+            yield n
 
     def one_request(self, upstream):
         request = self.read_request()
@@ -116,7 +128,10 @@ class Handler(socketserver.StreamRequestHandler):
             self.wfile.write(data[:int(chance * len(data))])
             self.wfile.flush()
             return self.reset() if kind == "reset at byte" else False
-        self.wfile.write(data)
+        first = 0
+        for n in self.pieces(len(data)):
+            self.wfile.write(data[first:first + n])
+            first += n
         self.wfile.flush()
         return True
 
@@ -141,7 +156,7 @@ class Handler(socketserver.StreamRequestHandler):
 
 
 class Proxy(socketserver.ThreadingTCPServer):
-    """Stands before a server of s3.py; `faults` may be replaced at any time."""
+    """Stands before a server of s3.py; `faults` and `bytes_per_s` may be set at any time."""
     daemon_threads = True
     allow_reuse_address = True
     request_queue_size = 128
@@ -150,6 +165,7 @@ class Proxy(socketserver.ThreadingTCPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.upstream = server.port
         self.faults = Faults(0, 0.0)
+        self.bytes_per_s, self.line = 0, threading.Lock()  # of all connections together; 0: no bound
         self.env = {**server.env, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.server_address[1]}"}
         threading.Thread(target=self.serve_forever, daemon=True).start()
 

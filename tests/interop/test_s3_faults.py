@@ -100,6 +100,38 @@ def rounds(program, server, proxy, month, folder, n):
     assert kinds == set(s3_proxy.Faults.KINDS)
 
 
+LIMIT = 96_000_000
+
+
+def over_slow_line(program, proxy, form, logs, lake):
+    """A run over a line of 1 MB a second, both ways: what waits for the line stays within the limit."""
+    proxy.faults, proxy.bytes_per_s = s3_proxy.Faults(0, 0.0), 1_000_000
+    try:
+        report = run(program, form, logs, lake, "--memory-limit", str(LIMIT), env=proxy.env, timeout=600)
+    finally:
+        proxy.bytes_per_s = 0
+    assert report["seconds"] > report["network"]["read_bytes"] / 1_100_000
+    assert report["peak_bytes"] <= LIMIT
+    return report
+
+
+def test_a_slow_line_holds_no_memory(program, server, proxy, month, tmp_path):
+    bucket, wanted, lines = month
+    report = over_slow_line(program, proxy, "delta", f"s3://{bucket}/logs", f"s3://{bucket}/slow")
+    assert report["lines"] == lines
+    assert assert_whole(server, bucket, "slow", wanted, tmp_path / "seen") == TABLES
+
+
+@pytest.mark.soak
+def test_a_slow_line_holds_no_memory_for_long(program, server, proxy, month):
+    """More logs than the limit."""
+    bucket = month[0]
+    program("generate", "logs", f"s3://{bucket}/large", "--month", "2022-04", "--days", 2, "--rows",
+            300_000, "--seed", 12, env=server.env)
+    report = over_slow_line(program, proxy, "direct", f"s3://{bucket}/large", f"s3://{bucket}/large-lake")
+    assert report["lines"]["kept"] == 600_000
+
+
 def test_faults(program, server, proxy, month, tmp_path):
     rounds(program, server, proxy, month, tmp_path, ROUNDS)
 
