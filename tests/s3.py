@@ -19,6 +19,14 @@ def programs():
     folder = done.stdout.strip()
     return folder + "/bin" if os.path.exists(folder + "/done") else None
 
+def require():
+    """Skips where the servers were not built: they take minutes and a Go compiler, which a user who runs
+    one test need not have. `make test` builds them, and fails where it cannot."""
+    import pytest
+    if not programs():
+        pytest.skip("no S3 servers: run `tools/setup test`")
+
+
 def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))

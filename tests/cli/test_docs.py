@@ -159,8 +159,7 @@ def clone(started, tmp_path):
 @pytest.fixture
 def s3_environment(tmp_path):
     """A server with the bucket that the page names."""
-    if not s3.programs():
-        pytest.skip("no S3 servers: run `tools/setup test`")
+    s3.require()
     server = s3.Server("minio", tmp_path / "s3" / "data")
     server.make_bucket("lake")
     yield server.env
@@ -170,8 +169,7 @@ def s3_environment(tmp_path):
 @pytest.fixture
 def clickhouse_environment(s3_environment, clone, tmp_path):
     """That, with the sample tables in the bucket, and a ClickHouse."""
-    if not clickhouse.folder():
-        pytest.skip("no ClickHouse: run `tools/setup test`")
+    clickhouse.require()
     subprocess.run(["build/smelt", "run", "pipelines/customer360/direct.yaml", "--var", "logs=./logs",
                     "--var", "lake=s3://lake/tables", "--var", "month=2022-04"], cwd=clone,
                    env={**environment(), **s3_environment}, check=True, capture_output=True)

@@ -15,8 +15,7 @@ from customer360 import generate, run
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    if not clickhouse.folder():
-        pytest.skip("no ClickHouse: run `tools/setup test`")
+    clickhouse.require()
     one = clickhouse.ClickHouse(tmp_path_factory.mktemp("clickhouse"))
     yield one
     one.stop()
@@ -24,8 +23,7 @@ def server(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def minio(tmp_path_factory):
-    if not s3.programs():
-        pytest.skip("no S3 servers: run `tools/setup test`")
+    s3.require()
     one = s3.Server("minio", tmp_path_factory.mktemp("minio") / "data")
     one.make_bucket("lake")
     yield one

@@ -20,8 +20,7 @@ TABLES = ["bronze/viewing_log", "silver/customer_viewing", "gold/customer360",
 
 @pytest.fixture(scope="session", params=s3.KINDS)
 def server(request, tmp_path_factory):
-    if not s3.programs():
-        pytest.skip("no S3 servers: run `tools/setup test`")
+    s3.require()
     one = s3.Server(request.param, tmp_path_factory.mktemp(request.param) / "data")
     yield one
     one.stop()

@@ -15,8 +15,7 @@ TABLES = ["bronze/viewing_log", "silver/customer_viewing", "gold/customer360",
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    if not s3.programs():
-        pytest.skip("no S3 servers: run `tools/setup test`")
+    s3.require()
     one = s3.Server("minio", tmp_path_factory.mktemp("minio") / "data")
     one.make_bucket("lake")
     yield one
