@@ -6,8 +6,8 @@
  *          time has come, lets libcurl move bytes straight to where the owner wants them, and calls
  *          `done`. Connections are kept and used again, HTTP/2 streams share one where a server
  *          offers it (over TLS).
- * libcurl  is opened on first use: it and what it needs take time at the start and 9 MB, which a run
- *          on local files need not pay. Redirects are followed only where nothing is signed: a
+ * libcurl  is opened on first use: it and what it needs take time at the start and 9 MB, which a
+ *          run on local files need not pay. Redirects are followed only where nothing is signed: a
  *          signature is good for one host. Proxies come from the environment, as libcurl reads
  *          it. */
 #include "base/http.h"
