@@ -8,6 +8,7 @@
  *          of neighbours counts 2, a letter in the other case 1. */
 #include "base/hash.h"
 
+#include <libdeflate.h>
 #include <stdio.h>
 #include <zlib.h>
 
@@ -37,7 +38,12 @@ void sm_hash128_hex(sm_hash128 h, char out[33])
 
 uint32_t sm_crc32(uint32_t crc, const void *bytes, size_t n)
 {
-    return n ? (uint32_t)crc32_z(crc, bytes, n) : crc; /* zlib starts anew where bytes is NULL */
+    return n ? libdeflate_crc32(crc, bytes, n) : crc; /* it starts anew where bytes is NULL */
+}
+
+uint32_t sm_crc32_part(uint32_t crc, uint64_t n_after)
+{
+    return (uint32_t)crc32_combine(crc, 0, (z_off_t)n_after);
 }
 
 /* ---- files ----------------------------------------------------------------------------------- */

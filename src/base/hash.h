@@ -14,7 +14,10 @@ typedef struct sm_hash128 {
 uint64_t sm_hash64(const void *bytes, size_t n);                      /* XXH3, seed 0 */
 sm_hash128 sm_hash128_of(const void *bytes, size_t n, uint64_t seed); /* XXH3 */
 void sm_hash128_hex(sm_hash128 h, char out[33]);
-uint32_t sm_crc32(uint32_t crc, const void *bytes, size_t n); /* zlib's, for Parquet and gzip */
+uint32_t sm_crc32(uint32_t crc, const void *bytes, size_t n); /* zlib's: Parquet, gzip, S3 */
+/** What a piece adds to the CRC-32 of the whole in which n_after bytes follow it: the whole's is
+ * the XOR of all its pieces', in any order. */
+uint32_t sm_crc32_part(uint32_t crc, uint64_t n_after);
 
 /** A bijective mix of 64 bits, for integer keys. */
 static inline uint64_t sm_mix64(uint64_t x)

@@ -19,6 +19,10 @@ static void test_known_values(void **state)
     assert_int_equal(sm_crc32(0, "123456789", 9), 0xcbf43926u);
     assert_int_equal(sm_crc32(sm_crc32(0, "12345", 5), "6789", 4), 0xcbf43926u);
     assert_int_equal(sm_crc32(17, NULL, 0), 17);
+    assert_int_equal(sm_crc32_part(sm_crc32(0, "6789", 4), 0) ^
+                         sm_crc32_part(sm_crc32(0, "12", 2), 7) ^
+                         sm_crc32_part(sm_crc32(0, "345", 3), 4),
+                     0xcbf43926u);
 }
 
 static void test_mix_is_bijective(void **state)

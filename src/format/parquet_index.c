@@ -8,10 +8,12 @@
  *           end) has only an OffsetIndex, so that other columns' pages can be matched with its own.
  * Reading   An index that contradicts its chunk or itself is no index: it only makes reading
  *           faster, and the pages tell the truth.
+ * Checksums Each index of ours has one of itself: a changed end could leave out a page with rows.
  * Source    apache/parquet-format, PageIndex.md, parquet.thrift: ColumnIndex, OffsetIndex
  *
  * Called by parquet_writer.c and parquet_reader.c. */
 
+#include "base/hash.h"
 #include "format/parquet_int.h"
 
 /* ---- writing --------------------------------------------------------------------------------- */
@@ -27,9 +29,19 @@ static bool has_ends(const smi_pq_written_chunk *c)
     return c->n_pages > 0;
 }
 
+/* The last field of an index: a CRC-32 of the bytes before it. Other readers skip the field. */
+#define CHECKSUM_FIELD 1000
+
+static void put_checksum(smi_thrift_out *o, size_t start)
+{
+    const uint32_t crc = sm_crc32(0, o->to->data + start, o->to->len - start);
+    smi_thrift_put_i32(o, CHECKSUM_FIELD, (int32_t)crc);
+}
+
 static void put_column_index(const smi_pq_written_chunk *c, sm_buf *to)
 {
     smi_thrift_out o = {.to = to};
+    const size_t start = to->len;
     const sm_str nothing = SM_STR("");
     smi_thrift_begin(&o, 0);
     smi_thrift_put_list(&o, 1, SMI_T_TRUE, c->n_pages);
@@ -49,12 +61,14 @@ static void put_column_index(const smi_pq_written_chunk *c, sm_buf *to)
     for (int64_t i = 0; i < c->n_pages; i++) {
         smi_thrift_element_i64(&o, c->pages[i].stats.n_nulls);
     }
+    put_checksum(&o, start);
     smi_thrift_end(&o);
 }
 
 static void put_offset_index(const smi_pq_written_chunk *c, sm_buf *to)
 {
     smi_thrift_out o = {.to = to};
+    const size_t start = to->len;
     uint64_t off = c->data_off;
     int64_t row = 0;
     smi_thrift_begin(&o, 0);
@@ -68,6 +82,7 @@ static void put_offset_index(const smi_pq_written_chunk *c, sm_buf *to)
         off += c->pages[i].bytes;
         row += c->pages[i].n_rows;
     }
+    put_checksum(&o, start);
     smi_thrift_end(&o);
 }
 
@@ -195,7 +210,24 @@ static bool read_ends(smi_thrift_in in, sm_arena *a, smi_pq_index *x)
     return !in.failed && n[1] == x->n_pages && n[2] == x->n_pages && n[3] == x->n_pages;
 }
 
-/* The span's bytes; false where they are none, or not among those at hand. */
+/* Are the bytes those that were written, as far as they say? Other writers' say nothing. */
+static bool is_unchanged(smi_thrift_in in)
+{
+    const uint8_t *start = in.p, *before = in.p;
+    int16_t id = 0;
+    smi_thrift_type type;
+    while (smi_thrift_field(&in, &id, &type)) {
+        if (id == CHECKSUM_FIELD) {
+            const uint32_t want = (uint32_t)smi_thrift_i32(&in, type);
+            return !in.failed && sm_crc32(0, start, (size_t)(before - start)) == want;
+        }
+        smi_thrift_skip(&in, type);
+        before = in.p;
+    }
+    return !in.failed;
+}
+
+/* The span's bytes; false where they are none, were changed, or are not among those at hand. */
 static bool find_span(smi_pq_span s, const uint8_t *bytes, smi_pq_span at, smi_thrift_in *out)
 {
     if (s.len == 0 || s.off_bytes < at.off_bytes || s.len > at.len ||
@@ -204,7 +236,7 @@ static bool find_span(smi_pq_span s, const uint8_t *bytes, smi_pq_span at, smi_t
     }
     const uint8_t *p = bytes + (s.off_bytes - at.off_bytes);
     *out = (smi_thrift_in){.p = p, .end = p + s.len};
-    return true;
+    return is_unchanged(*out);
 }
 
 bool smi_pq_index_read(const smi_pq_chunk *c, int64_t n_rows, const uint8_t *bytes, smi_pq_span at,

@@ -8,6 +8,8 @@
  *          borrowed from those bytes, which stay in the arena. All that later steps index by or
  *          allocate by is checked here: the tree's shape and depth, one chunk a leaf in each row
  *          group, the chunk's bytes within the file, counts not negative.
+ * Checksum Pages have one by the format, footers have none: ours is a key of the file, of which
+ *          other readers take no notice.
  * Levels   A node's own: that of its parent, plus one definition level where it is optional or
  *          repeated, plus one repetition level where it is repeated.
  * Source   apache/parquet-format, README.md "File format" and parquet.thrift (2.11)
@@ -17,11 +19,16 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/hash.h"
 #include "format/parquet_int.h"
 
 #define TAIL_BYTES 65536
 /* Ten thousand columns in a thousand row groups; a longer one is a mistake or an attack. */
 #define FOOTER_MAX_BYTES (256u << 20)
+/* In files of ours: the CRC-32 of the footer, in which it stands as zeros. */
+#define CHECKSUM_KEY  "smelt.footer.crc32"
+#define CHECKSUM_NONE "00000000"
+#define CHECKSUM_LEN  8
 
 typedef struct meta_in {
     smi_thrift_in in;
@@ -29,6 +36,7 @@ typedef struct meta_in {
     smi_pq_footer *footer;
     uint64_t pages_end; /* where pages must have ended */
     bool is_encrypted;
+    sm_str checksum; /* in the footer; "": it has none */
     int32_t n_elements, next_element;
     smi_pq_node *elements;
     sm_error *e;
@@ -438,6 +446,28 @@ static void read_orders(meta_in *m, smi_thrift_type type)
     }
 }
 
+/* Finds the value of our own key among the file's; see put_checksum. */
+static void read_keys(meta_in *m, smi_thrift_type type)
+{
+    const int64_t n = smi_thrift_list(&m->in, type, SMI_T_STRUCT);
+    for (int64_t i = 0; i < n && !m->in.failed; i++) {
+        int16_t id = 0;
+        sm_str key = {0}, value = {0};
+        while (smi_thrift_field(&m->in, &id, &type)) {
+            if (id == 1) {
+                key = smi_thrift_binary(&m->in, type);
+            } else if (id == 2) {
+                value = smi_thrift_binary(&m->in, type);
+            } else {
+                smi_thrift_skip(&m->in, type);
+            }
+        }
+        if (sm_str_is(key, CHECKSUM_KEY) && value.len == CHECKSUM_LEN) {
+            m->checksum = value;
+        }
+    }
+}
+
 static sm_status read_file_meta(meta_in *m)
 {
     int16_t id = 0;
@@ -451,6 +481,8 @@ static sm_status read_file_meta(meta_in *m)
         } else if (id == 4 && !has_groups) {
             has_groups = true;
             SM_TRY(read_groups(m, type));
+        } else if (id == 5) {
+            read_keys(m, type);
         } else if (id == 7 && m->footer->root != NULL) {
             read_orders(m, type);
         } else {
@@ -468,6 +500,28 @@ static sm_status read_file_meta(meta_in *m)
 }
 
 /* ---- the bytes of it ------------------------------------------------------------------------- */
+
+/* The CRC-32 of a footer whose value for it has digits 0, as text. */
+static void checksum_of(sm_str footer, const char *value, char out[CHECKSUM_LEN + 1])
+{
+    const size_t before = (size_t)(value - footer.data);
+    uint32_t crc = sm_crc32(0, footer.data, before);
+    crc = sm_crc32(crc, CHECKSUM_NONE, CHECKSUM_LEN);
+    crc = sm_crc32(crc, value + CHECKSUM_LEN, footer.len - before - CHECKSUM_LEN);
+    snprintf(out, CHECKSUM_LEN + 1, "%08" PRIx32, crc);
+}
+
+static sm_status check(const meta_in *m, sm_str footer)
+{
+    char want[CHECKSUM_LEN + 1];
+    if (m->checksum.len == 0) {
+        return SM_OK;
+    }
+    checksum_of(footer, m->checksum.data, want);
+    return sm_str_is(m->checksum, want)
+               ? SM_OK
+               : sm_fail(m->e, SM_CORRUPT, "footer is damaged: its checksum is another");
+}
 
 static sm_status read_footer_bytes(sm_blob *blob, sm_arena *a, sm_str *out, sm_error *e)
 {
@@ -520,6 +574,7 @@ sm_status smi_pq_footer_read(sm_blob *blob, sm_arena *a, smi_pq_footer **out, sm
             .e = e,
         };
         st = read_file_meta(&m);
+        st = st == SM_OK ? check(&m, raw) : st;
     }
     if (st != SM_OK) {
         const sm_str uri = sm_blob_uri(blob);
@@ -710,6 +765,19 @@ static void put_group(smi_thrift_out *o, const smi_pq_written_group *g, int32_t 
     smi_thrift_end(o);
 }
 
+/* Pages have checksums by the format, footers have not: ours is a key of the file. Returns where
+ * its value stands in the bytes. */
+static size_t put_checksum(smi_thrift_out *o)
+{
+    smi_thrift_put_list(o, 5, SMI_T_STRUCT, 1);
+    smi_thrift_begin(o, 0);
+    smi_thrift_put_binary(o, 1, SM_STR(CHECKSUM_KEY));
+    smi_thrift_put_binary(o, 2, SM_STR(CHECKSUM_NONE));
+    const size_t at = o->to->len - CHECKSUM_LEN;
+    smi_thrift_end(o);
+    return at;
+}
+
 void smi_pq_footer_write(const smi_pq_node *root, const smi_pq_written_group *groups,
                          int64_t n_groups, int32_t n_leaves, int64_t n_rows, sm_buf *out)
 {
@@ -724,6 +792,7 @@ void smi_pq_footer_write(const smi_pq_node *root, const smi_pq_written_group *gr
     for (int64_t i = 0; i < n_groups; i++) {
         put_group(&o, &groups[i], n_leaves);
     }
+    const size_t checksum_at = put_checksum(&o);
     smi_thrift_put_binary(&o, 6, SM_STR("smelt version " SMELT_VERSION));
     smi_thrift_put_list(&o, 7, SMI_T_STRUCT, n_leaves);
     for (int32_t i = 0; i < n_leaves; i++) {
@@ -734,6 +803,10 @@ void smi_pq_footer_write(const smi_pq_node *root, const smi_pq_written_group *gr
     }
     smi_thrift_end(&o);
     const uint32_t len = (uint32_t)(out->len - start);
+    char checksum[CHECKSUM_LEN + 1];
+    checksum_of((sm_str){(const char *)out->data + start, len},
+                (const char *)out->data + checksum_at, checksum);
+    memcpy(out->data + checksum_at, checksum, CHECKSUM_LEN);
     sm_buf_text(out, (sm_str){(const char *)&len, 4});
     sm_buf_text(out, SM_STR(SMI_PQ_MAGIC));
 }
