@@ -35,8 +35,8 @@ def free_port():
 class Server:
     """A server of one kind with its data in a folder."""
 
-    def __init__(self, kind, folder, port=None):
-        self.kind, self.folder = kind, folder
+    def __init__(self, kind, folder, port=None, secret=SECRET):
+        self.kind, self.folder, self.secret = kind, folder, secret
         self.port = port or free_port()
         self.endpoint = f"http://127.0.0.1:{self.port}"
         folder.mkdir(parents=True, exist_ok=True)
@@ -44,8 +44,8 @@ class Server:
 
     def start(self):
         address = f"127.0.0.1:{self.port}"
-        env = {**os.environ, "MINIO_ROOT_USER": KEY_ID, "MINIO_ROOT_PASSWORD": SECRET,
-               "MINIO_BROWSER": "off", "ROOT_ACCESS_KEY": KEY_ID, "ROOT_SECRET_KEY": SECRET}
+        env = {**os.environ, "MINIO_ROOT_USER": KEY_ID, "MINIO_ROOT_PASSWORD": self.secret,
+               "MINIO_BROWSER": "off", "ROOT_ACCESS_KEY": KEY_ID, "ROOT_SECRET_KEY": self.secret}
         command = {"minio": ["minio", "server", "--quiet", "--address", address, "--console-address",
                              f"127.0.0.1:{free_port()}", self.folder],
                    "versitygw": ["versitygw", "-q", "--port", address, "posix", self.folder]}
@@ -75,13 +75,13 @@ class Server:
     def env(self):
         """What a program of AWS tools, or smelt, needs to find it."""
         return {"AWS_ENDPOINT_URL": self.endpoint, "AWS_ACCESS_KEY_ID": KEY_ID,
-                "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_REGION": "us-east-1"}
+                "AWS_SECRET_ACCESS_KEY": self.secret, "AWS_REGION": "us-east-1"}
 
     def client(self):
         import boto3
         from botocore.config import Config
         return boto3.client("s3", endpoint_url=self.endpoint, aws_access_key_id=KEY_ID,
-                            aws_secret_access_key=SECRET, region_name="us-east-1",
+                            aws_secret_access_key=self.secret, region_name="us-east-1",
                             config=Config(s3={"addressing_style": "path"}))
 
     def uploads(self, bucket):

@@ -3,7 +3,7 @@ breaks them off, changes bytes, and loses answers of what was carried out. What 
 seed; what it did is counted.
 
 A signature covers the host that the client asked for, so requests are passed on with their headers as
-they are."""
+they are. Answers that are changed are objects' bodies: lists have no checksum."""
 import collections
 import http.client
 import random
@@ -17,23 +17,28 @@ REFUSALS = {500: "InternalError", 503: "SlowDown", 429: "TooManyRequests"}
 
 
 class Faults:
-    """What happens to the next request. `share` of them suffer."""
-    KINDS = ["late", "reset before", "refused", "conflict", "lost", "cut", "reset at byte",
-             "changed request"]
+    """What happens to the next request. `share` of them suffer; what a client cannot mend each time,
+    for one range of an object has no checksum, is rarer."""
+    KINDS = {"late": 10, "reset before": 10, "refused": 10, "conflict": 10, "lost": 10, "cut": 10,
+             "reset at byte": 10, "changed request": 10, "changed answer": 6}
 
-    def __init__(self, seed, share, kinds=None):
+    def __init__(self, seed, share, kinds=None, only="", most=None):
+        """only: what a target must have in it to suffer; most: so many faults in all."""
         self.rng = random.Random(seed)
-        self.share, self.kinds = share, kinds or self.KINDS
+        self.share, self.kinds = share, kinds or list(self.KINDS)
+        self.only, self.most = only, most
         self.lock = threading.Lock()
         self.asked = 0  # requests so far
         self.done = collections.Counter()
 
-    def next(self):
+    def next(self, target):
         with self.lock:
             self.asked += 1
-            if self.rng.random() >= self.share:
+            is_over = self.most is not None and sum(self.done.values()) >= self.most
+            if self.rng.random() >= self.share or is_over or self.only not in target:
                 return None, 0.0
-            return self.rng.choice(self.kinds), self.rng.random()
+            weights = [self.KINDS[kind] for kind in self.kinds]
+            return self.rng.choices(self.kinds, weights)[0], self.rng.random()
 
     def count(self, kind):
         with self.lock:
@@ -83,12 +88,14 @@ class Handler(socketserver.StreamRequestHandler):
         if request is None:
             return False
         method, target, headers, body = request
-        kind, chance = self.server.faults.next()
+        kind, chance = self.server.faults.next(target)
         if kind == "conflict" and not any(n.lower() == "if-none-match" for n, _ in headers):
             kind = None
         if kind == "changed request" and not body:
             kind = None
         if kind in ("cut", "reset at byte") and method == "HEAD":
+            kind = None
+        if kind == "changed answer" and (method != "GET" or "list-type=" in target):
             kind = None
         if kind:
             self.server.faults.count(kind)
@@ -107,6 +114,9 @@ class Handler(socketserver.StreamRequestHandler):
         answer, data = self.forward(upstream, method, target, headers, body)
         if kind == "lost":
             return self.reset()
+        if kind == "changed answer" and data:
+            at = int(chance * len(data))
+            data = data[:at] + bytes([data[at] ^ 0x20]) + data[at + 1:]
         return self.send(method, answer, data, kind, chance)
 
     def forward(self, upstream, method, target, headers, body):

@@ -37,6 +37,11 @@ typedef struct sm_str {
     size_t len;
 } sm_str;
 
+/* A setting, a header, a variable. */
+typedef struct sm_pair {
+    sm_str key, value;
+} sm_pair;
+
 #define SM_STR(literal) ((sm_str){(literal), sizeof(literal) - 1})
 #define SM_STR_ARG(s)   ((int)((s).len > 4096 ? 4096 : (s).len)), (s).data /* for "%.*s" */
 

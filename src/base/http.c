@@ -146,6 +146,7 @@ static const char *const header_names[SM_HTTP_HEADERS] = {
     [SM_HTTP_MODIFIED] = "last-modified",
     [SM_HTTP_RETRY_AFTER] = "retry-after",
     [SM_HTTP_REGION] = "x-amz-bucket-region",
+    [SM_HTTP_CHECKSUM] = "x-amz-checksum-crc32",
     [SM_HTTP_SERVER] = "server",
 };
 

@@ -20,7 +20,8 @@ typedef enum sm_http_header {
     SM_HTTP_TYPE,   /* Content-Type */
     SM_HTTP_MODIFIED,
     SM_HTTP_RETRY_AFTER,
-    SM_HTTP_REGION, /* x-amz-bucket-region */
+    SM_HTTP_REGION,   /* x-amz-bucket-region */
+    SM_HTTP_CHECKSUM, /* x-amz-checksum-crc32 */
     SM_HTTP_SERVER,
     SM_HTTP_HEADERS,
 } sm_http_header;

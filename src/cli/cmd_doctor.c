@@ -78,6 +78,14 @@ static sm_status try_read(sm_store *store, sm_str key, sm_error *e)
     return st;
 }
 
+static sm_status try_copy(sm_store *store, sm_str from, sm_str to, sm_error *e)
+{
+    const int64_t start = sm_monotonic_ns();
+    SM_TRY(sm_store_copy(store, from, to, e));
+    step("copy", "ok, %.1f ms", milliseconds_since(start));
+    return SM_OK;
+}
+
 /* Of a store that other programs reach too: where it is, and with whose keys. */
 static sm_status show_access(smi_cli *cli, sm_store *store, sm_error *e)
 {
@@ -125,6 +133,7 @@ static sm_status check_store(smi_cli *cli, const char *uri, sm_error *e)
     SM_TRY(sm_store_open(sm_str_of(uri), &store, e));
     const sm_str key =
         sm_arena_strf(cli->arena, ".smelt-doctor-%d-%" PRId64, (int)getpid(), sm_now_us());
+    const sm_str keys[] = {key, sm_arena_strf(cli->arena, "%.*s-copy", SM_STR_ARG(key))};
     step("store", "%.*s", SM_STR_ARG(sm_store_uri(store)));
     sm_status st = show_access(cli, store, e);
     st = st == SM_OK ? try_list(cli, store, e) : st;
@@ -136,8 +145,12 @@ static sm_status check_store(smi_cli *cli, const char *uri, sm_error *e)
     if (st == SM_OK) {
         st = try_read(store, key, e);
     }
+    if (st == SM_OK) {
+        st = try_copy(store, key, keys[1], e);
+    }
     sm_error unused = {0};
-    const sm_status deleted = sm_store_delete(store, key, st == SM_OK ? e : &unused);
+    const sm_status deleted =
+        sm_store_delete_many(store, keys, SM_COUNT(keys), st == SM_OK ? e : &unused);
     if (st == SM_OK && deleted == SM_OK) {
         step("delete", "ok");
     }

@@ -17,10 +17,6 @@
 
 /* ---- what a log says ------------------------------------------------------------------------- */
 
-typedef struct sm_pair {
-    sm_str key, value;
-} sm_pair;
-
 typedef struct sm_delta_protocol {
     int32_t min_reader, min_writer;
     const sm_str *reader_features, *writer_features; /* (3,7) only */

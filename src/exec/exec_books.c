@@ -3,8 +3,9 @@
  * exec/exec_books.c: what a scan counts, in the order of its morsels: lines, unknown keys, file
  * hashes, refused lines with their absolute numbers.
  *
- * Calls    hash, refused and close by the driver that has the morsel; bring_up, under the scan's
- *          lock, when a morsel is done: it accounts every morsel whose turn it is.
+ * Calls    hash (also for a store's checksum), refused and close by the driver that has the morsel;
+ *          bring_up, under the scan's lock, when a morsel is done: it accounts every morsel whose
+ *          turn it is.
  * Why      A morsel's refused lines count from its own first line. All earlier morsels of its file
  *          are accounted when its turn comes, so their lines are known then without counting from
  *          the file's start. */
@@ -14,13 +15,21 @@
 
 /* ---- hashing --------------------------------------------------------------------------------- */
 
-void smi_books_hash(smi_scan *s, smi_morsel *m)
+static void hash_piece(smi_scan *s, smi_morsel *m, const uint8_t *bytes, size_t n)
 {
     const sm_datafile *df = &s->dataset->files[m->file];
-    const sm_byte_range own = m->plan->own;
-    if (!df->hash_out || !s->is_first) {
-        return;
+    if (df->hash_out && s->is_first) {
+        m->hash = sm_file_hash_add(m->hash, sm_file_hash_piece(bytes, n, m->hashed_to));
     }
+    if (s->files[m->file].has_checksum) {
+        const uint64_t n_after = sm_blob_bytes(s->files[m->file].blob) - m->hashed_to - n;
+        m->crc32 ^= sm_crc32_part(sm_crc32(0, bytes, n), n_after);
+    }
+}
+
+void smi_books_hash(smi_scan *s, smi_morsel *m)
+{
+    const sm_byte_range own = m->plan->own;
     if (!m->has_begun) {
         m->hashed_to = own.off_bytes;
     }
@@ -32,10 +41,7 @@ void smi_books_hash(smi_scan *s, smi_morsel *m)
         if (first > m->hashed_to || to <= m->hashed_to) {
             continue;
         }
-        const size_t n = (size_t)(to - m->hashed_to);
-        const sm_hash128 h =
-            sm_file_hash_piece(m->blocks[i]->data + (m->hashed_to - first), n, m->hashed_to);
-        m->hash = sm_file_hash_add(m->hash, h);
+        hash_piece(s, m, m->blocks[i]->data + (m->hashed_to - first), (size_t)(to - m->hashed_to));
         m->hashed_to = to;
     }
 }
@@ -153,6 +159,19 @@ void smi_books_file_done(smi_scan *s, int64_t file)
     smi_scan_close_file(s, f);
 }
 
+/* All of a text file was read: is it what its store has? */
+static sm_status check_whole(const smi_scan *s, int64_t file, sm_error *e)
+{
+    const smi_scan_file *f = &s->files[file];
+    if (!f->has_checksum || f->crc32 == f->checksum) {
+        return SM_OK;
+    }
+    sm_fail(e, SM_CORRUPT, "the file was changed on its way here: its checksum is another");
+    sm_error_place(e, s->dataset->files[file].uri.data, 0, -1);
+    sm_error_todo(e, "Run it again; an endpoint of https:// guards each byte.");
+    return SM_CORRUPT;
+}
+
 static sm_status account_morsel(smi_scan *s, smi_morsel *m, sm_error *e)
 {
     smi_scan_file *f = &s->files[m->file];
@@ -169,11 +188,13 @@ static sm_status account_morsel(smi_scan *s, smi_morsel *m, sm_error *e)
         add_unknown(s, m);
     }
     f->hash = sm_file_hash_add(f->hash, m->hash);
+    f->crc32 ^= m->crc32;
     int64_t bytes = m->plan->own.len > 0 ? (int64_t)m->plan->own.len : m->bytes;
     const int64_t left = (int64_t)s->dataset->files[m->file].size_bytes - f->bytes;
     bytes = bytes > left ? left : bytes;
     add_progress(s, f, bytes);
     if (--f->n_left == 0) {
+        SM_TRY(check_whole(s, m->file, e));
         smi_books_file_done(s, m->file);
     }
     sm_node_profile *p = smi_profile(s->run, 0, s->node); /* all under the scan's lock */

@@ -34,6 +34,7 @@ static sm_status open_file(smi_scan *s, smi_scan_file *f, int64_t i, sm_error *e
     f->arena = sm_arena_new(s->budget);
     sm_status st = sm_blob_open(df->store, df->key, &f->blob, e);
     if (st == SM_OK) {
+        f->has_checksum = format->is_text && sm_blob_checksum(f->blob, &f->checksum);
         st = format->open(s->dataset, i, f->blob, &s->node->as.scan.want, s->budget, &f->file, e);
     }
     if (st == SM_OK) {

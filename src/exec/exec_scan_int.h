@@ -25,6 +25,8 @@ typedef struct smi_scan_file {
     sm_error *failure;
     sm_scan_counts counts; /* of the morsels accounted */
     sm_hash128 hash;
+    bool has_checksum; /* its bytes' CRC-32 is to be `checksum` */
+    uint32_t checksum, crc32;
     int64_t bytes; /* told to the progress */
 } smi_scan_file;
 
@@ -52,8 +54,9 @@ typedef struct smi_morsel {
     sm_reader *reader;
     uint32_t n_batches;
     int64_t bytes, held;
-    uint64_t hashed_to; /* own bytes below this are in `hash` */
+    uint64_t hashed_to; /* own bytes below this are in `hash` and `crc32` */
     sm_hash128 hash;
+    uint32_t crc32; /* their part of the file's */
     smi_batches refused;
     sm_scan_counts counts;
     sm_unknown_key *unknown;

@@ -227,6 +227,8 @@ static sm_status fault_blob_open(sm_store *s, sm_str key, sm_blob **out, sm_erro
     b->inner = inner;
     b->blob.size_bytes = inner->size_bytes;
     b->blob.modified_us = inner->modified_us;
+    b->blob.has_checksum = inner->has_checksum;
+    b->blob.checksum = inner->checksum;
     *out = &b->blob;
     return SM_OK;
 }

@@ -122,19 +122,19 @@ static void on_list_element(void *ctx, sm_str parent, sm_str name, sm_str text)
 static sm_status list_page(listing *l, const smi_listing *what, sm_error *e)
 {
     smi_s3 *s = l->s;
-    smi_pair params[6] = {
+    sm_pair params[6] = {
         {SM_STR("list-type"), SM_STR("2")},
         {SM_STR("encoding-type"), SM_STR("url")},
         {SM_STR("prefix"), smi_s3_key(s, what->prefix, l->arena)},
     };
     int n = 3;
     if (what->delimited) {
-        params[n++] = (smi_pair){SM_STR("delimiter"), SM_STR("/")};
+        params[n++] = (sm_pair){SM_STR("delimiter"), SM_STR("/")};
     }
     if (l->token.len > 0) {
-        params[n++] = (smi_pair){SM_STR("continuation-token"), l->token};
+        params[n++] = (sm_pair){SM_STR("continuation-token"), l->token};
     } else if (what->after.len > 0) {
-        params[n++] = (smi_pair){SM_STR("start-after"), smi_s3_key(s, what->after, l->arena)};
+        params[n++] = (sm_pair){SM_STR("start-after"), smi_s3_key(s, what->after, l->arena)};
     }
     const smi_s3_ask ask = {
         .method = "GET", .params = params, .n_params = n, .doing = "list the bucket"};
@@ -194,6 +194,14 @@ static sm_status s3_list(sm_store *store, const smi_listing *what, sm_arena *a, 
 
 /* ---- objects --------------------------------------------------------------------------------- */
 
+/* Without TLS a body is guarded by TCP's 16 bits alone: its checksum is asked for, and compared. */
+static const sm_pair wants_checksum = {{"x-amz-checksum-mode", 19}, {"ENABLED", 7}};
+
+static bool can_change(const smi_s3 *s)
+{
+    return !s->is_encrypted && !s->is_web;
+}
+
 /* Asks for the first byte: a refusal of it says why, which that of HEAD cannot, for it has no body.
  * SM_OK where it is not refused (any more: keys that had expired are new now). */
 static sm_status ask_why(smi_s3 *s, sm_str key, sm_error *e)
@@ -228,10 +236,14 @@ static sm_status read_head(const smi_s3_call *c, sm_str key, sm_arena *a, sm_ent
     return SM_OK;
 }
 
-sm_status smi_s3_head(smi_s3 *s, sm_str key, sm_arena *a, sm_entry *out, sm_error *e)
+sm_status smi_s3_head(smi_s3 *s, sm_str key, sm_arena *a, sm_entry *out, uint32_t *crc32,
+                      bool *has_crc32, sm_error *e)
 {
-    const smi_s3_ask ask = {
-        .method = "HEAD", .key = smi_s3_key(s, key, a), .doing = "look at the object"};
+    const smi_s3_ask ask = {.method = "HEAD",
+                            .key = smi_s3_key(s, key, a),
+                            .headers = &wants_checksum,
+                            .n_headers = can_change(s),
+                            .doing = "look at the object"};
     sm_status st = SM_OK;
     for (int attempt = 0; attempt < 2; attempt++) {
         smi_s3_call c;
@@ -239,6 +251,9 @@ sm_status smi_s3_head(smi_s3 *s, sm_str key, sm_arena *a, sm_entry *out, sm_erro
         st = smi_s3_call_wait(&c, e);
         const bool is_refused = c.x.status >= 400 && c.x.status < 500;
         st = st == SM_OK ? read_head(&c, key, a, out, e) : st;
+        if (has_crc32) {
+            *has_crc32 = can_change(s) && smi_s3_checksum_read(&c.x, crc32);
+        }
         smi_s3_call_release(&c);
         if (!is_refused) {
             return st;
@@ -250,7 +265,7 @@ sm_status smi_s3_head(smi_s3 *s, sm_str key, sm_arena *a, sm_entry *out, sm_erro
 
 static sm_status s3_stat(sm_store *store, sm_str key, sm_arena *a, sm_entry *out, sm_error *e)
 {
-    return smi_s3_head((smi_s3 *)store, key, a, out, e);
+    return smi_s3_head((smi_s3 *)store, key, a, out, NULL, NULL, e);
 }
 
 static sm_status s3_get(sm_store *store, sm_str key, sm_buf *out, sm_error *e)
@@ -260,6 +275,8 @@ static sm_status s3_get(sm_store *store, sm_str key, sm_buf *out, sm_error *e)
     const size_t most = out->max_bytes > 0 ? out->max_bytes - out->len : SIZE_MAX;
     const smi_s3_ask ask = {.method = "GET",
                             .key = smi_s3_key(s, key, a),
+                            .headers = &wants_checksum,
+                            .n_headers = can_change(s),
                             .is_object = true,
                             .text_max = most,
                             .doing = "read the object"};
@@ -276,9 +293,10 @@ static sm_status s3_get(sm_store *store, sm_str key, sm_buf *out, sm_error *e)
 }
 
 /* "base64 of the CRC-32", which the server compares with the body it got. */
-smi_pair smi_s3_checksum(const sm_piece *pieces, int n, sm_arena *a)
+static const char base64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+sm_pair smi_s3_checksum(const sm_piece *pieces, int n, sm_arena *a)
 {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     uint32_t crc = 0;
     for (int i = 0; i < n; i++) {
         crc = sm_crc32(crc, pieces[i].bytes, pieces[i].len);
@@ -286,19 +304,37 @@ smi_pair smi_s3_checksum(const sm_piece *pieces, int n, sm_arena *a)
     const uint64_t bits = (uint64_t)crc << 16; /* 48 bits, of which 32 count */
     char *text = sm_arena_alloc(a, 9);
     for (int i = 0; i < 6; i++) {
-        text[i] = digits[(bits >> (42 - 6 * i)) & 63];
+        text[i] = base64[(bits >> (42 - 6 * i)) & 63];
     }
     text[6] = text[7] = '=';
-    return (smi_pair){SM_STR("x-amz-checksum-crc32"), {text, 8}};
+    return (sm_pair){SM_STR("x-amz-checksum-crc32"), {text, 8}};
+}
+
+bool smi_s3_checksum_read(const sm_exchange *x, uint32_t *crc32)
+{
+    const char *text = x->header[SM_HTTP_CHECKSUM];
+    uint64_t bits = 0;
+    if (strlen(text) != 8 || strcmp(text + 6, "==") != 0) {
+        return false; /* none, or "…-3": that of the parts' checksums */
+    }
+    for (int i = 0; i < 6; i++) {
+        const char *digit = strchr(base64, text[i]);
+        if (!digit) {
+            return false;
+        }
+        bits = bits << 6 | (uint64_t)(digit - base64);
+    }
+    *crc32 = (uint32_t)(bits >> 4);
+    return true;
 }
 
 static sm_status put_once(smi_s3 *s, sm_str key, const sm_piece *body, int n_body,
                           bool is_if_absent, sm_arena *a, sm_error *e)
 {
-    smi_pair headers[2] = {smi_s3_checksum(body, n_body, a)};
+    sm_pair headers[2] = {smi_s3_checksum(body, n_body, a)};
     int n = 1;
     if (is_if_absent) {
-        headers[n++] = (smi_pair){SM_STR("if-none-match"), SM_STR("*")};
+        headers[n++] = (sm_pair){SM_STR("if-none-match"), SM_STR("*")};
     }
     const smi_s3_ask ask = {.method = "PUT",
                             .key = smi_s3_key(s, key, a),
@@ -419,9 +455,13 @@ static sm_status s3_blob_open(sm_store *store, sm_str key, sm_blob **out, sm_err
     smi_s3 *s = (smi_s3 *)store;
     sm_arena *a = sm_arena_new(NULL);
     sm_entry entry;
-    const sm_status st = smi_s3_head(s, key, a, &entry, e);
+    uint32_t crc32 = 0;
+    bool has_crc32 = false;
+    const sm_status st = smi_s3_head(s, key, a, &entry, &crc32, &has_crc32, e);
     if (st == SM_OK) {
         s3_blob *b = sm_alloc_zero(sizeof(*b));
+        b->blob.has_checksum = has_crc32;
+        b->blob.checksum = crc32;
         b->blob.size_bytes = entry.size_bytes;
         b->blob.modified_us = entry.modified_us;
         b->key = smi_str_dup(smi_s3_key(s, key, a));
@@ -435,7 +475,7 @@ static sm_status s3_blob_open(sm_store *store, sm_str key, sm_blob **out, sm_err
 /* Ranges that are under way in one request. */
 typedef struct s3_read {
     smi_s3_call call;
-    smi_pair match; /* If-Match */
+    sm_pair match;  /* If-Match */
     sm_into into[]; /* one a range */
 } s3_read;
 
@@ -448,7 +488,8 @@ static s3_read *read_new(const sm_blob *blob, const smi_read *reads, int n)
                                .off = (size_t)(reads[i].off_bytes - reads[0].off_bytes),
                                .len = reads[i].len};
     }
-    r->match = (smi_pair){SM_STR("if-match"), sm_str_of(b->etag)};
+    const bool is_whole = reads[0].off_bytes == 0 && smi_reads_bytes(reads, n) == blob->size_bytes;
+    r->match = (sm_pair){SM_STR("if-match"), sm_str_of(b->etag)};
     const smi_s3_ask ask = {.method = "GET",
                             .key = sm_str_of(b->key),
                             .headers = &r->match,
@@ -457,6 +498,8 @@ static s3_read *read_new(const sm_blob *blob, const smi_read *reads, int n)
                             .n_into = n,
                             .off_bytes = reads[0].off_bytes,
                             .into_len = smi_reads_bytes(reads, n),
+                            .has_checksum = is_whole && blob->has_checksum,
+                            .checksum = blob->checksum,
                             .doing = "read the object"};
     smi_s3_call_init(&r->call, (smi_s3 *)blob->store, &ask);
     return r;
@@ -542,6 +585,7 @@ static void s3_close(sm_store *store)
 {
     smi_s3 *s = (smi_s3 *)store;
     smi_keyring_free(s->keyring);
+    smi_connection_release(s->connection);
     sm_http_leave(s->http);
     sm_free(s->bucket);
     sm_free(s->prefix);
@@ -564,6 +608,8 @@ static const sm_store_ops s3_ops = {
     .get = s3_get,
     .put = s3_put,
     .remove = s3_remove,
+    .remove_many = smi_s3_remove_many,
+    .copy = smi_s3_copy,
     .blob_open = s3_blob_open,
     .blob_read = s3_blob_read,
     .blob_read_step = s3_blob_read_step,
@@ -641,16 +687,17 @@ static sm_status set_names(smi_s3 *s, sm_str uri, sm_error *e)
 
 static sm_status set_place(smi_s3 *s, sm_arena *a, sm_error *e)
 {
-    sm_str endpoint = smi_aws_setting("AWS_ENDPOINT_URL_S3", "endpoint_url", a);
-    const char *all = sm_env("AWS_ENDPOINT_URL");
-    const char *region_env = sm_env("AWS_DEFAULT_REGION");
-    const char *ca_file = sm_env("AWS_CA_BUNDLE");
+    const sm_connection *c = s->connection;
+    sm_str endpoint = smi_aws_setting(c, "AWS_ENDPOINT_URL_S3", "endpoint_url", a);
+    const char *all = smi_aws_env(c, "AWS_ENDPOINT_URL");
+    const char *region_env = smi_aws_env(c, "AWS_DEFAULT_REGION");
+    const char *ca_file = smi_aws_env(c, "AWS_CA_BUNDLE");
     const char *attempts = sm_env("AWS_MAX_ATTEMPTS");
-    if (all && !sm_env("AWS_ENDPOINT_URL_S3")) {
+    if (all && !smi_aws_env(c, "AWS_ENDPOINT_URL_S3")) {
         endpoint = sm_str_of(all);
     }
-    sm_str region = smi_aws_setting("AWS_REGION", "region", a);
-    if (region_env && !sm_env("AWS_REGION")) {
+    sm_str region = smi_aws_setting(c, "AWS_REGION", "region", a);
+    if (region_env && !smi_aws_env(c, "AWS_REGION")) {
         region = sm_str_of(region_env);
     }
     region = region.len > 0 && region.len < sizeof(s->region) ? region : SM_STR("us-east-1");
@@ -765,11 +812,12 @@ sm_status smi_s3_open(sm_str uri, sm_store **out, sm_error *e)
     sm_arena *a = sm_arena_new(NULL);
     sm_mutex_init(&s->lock);
     s->retry_tokens = SMI_RETRY_TOKENS;
+    s->connection = smi_connection_find(uri);
     sm_status st = set_names(s, uri, e);
     st = st == SM_OK ? set_place(s, a, e) : st;
     st = st == SM_OK ? smi_crypto_open(e) : st;
     st = st == SM_OK ? sm_http_join(&s->http, e) : st;
-    st = st == SM_OK ? smi_keyring_new(&s->keyring, e) : st;
+    st = st == SM_OK ? smi_keyring_new(s->connection, &s->keyring, e) : st;
     sm_arena_free(a);
     if (st != SM_OK) {
         s3_close(&s->store);

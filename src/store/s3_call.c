@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "base/text.h"
@@ -131,27 +132,26 @@ static const char *url_of(const smi_s3_call *c, sm_str host, sm_str path, sm_are
 }
 
 /* The headers of an attempt that are signed; host comes first. */
-static smi_pair *headers_of(const smi_s3_call *c, const smi_keys *keys, sm_str host,
-                            const char *date, int *n_headers)
+static sm_pair *headers_of(const smi_s3_call *c, const smi_keys *keys, sm_str host,
+                           const char *date, int *n_headers)
 {
     sm_arena *a = c->arena;
     const smi_s3_ask *ask = &c->ask;
-    smi_pair *headers = SM_NEW_ARRAY(a, smi_pair, ask->n_headers + 5);
+    sm_pair *headers = SM_NEW_ARRAY(a, sm_pair, ask->n_headers + 5);
     int n = 0;
-    headers[n++] = (smi_pair){SM_STR("host"), host};
+    headers[n++] = (sm_pair){SM_STR("host"), host};
     if (!c->s3->is_web) {
-        headers[n++] = (smi_pair){SM_STR("x-amz-date"), sm_arena_str(a, sm_str_of(date))};
-        headers[n++] = (smi_pair){SM_STR("x-amz-content-sha256"), sm_str_of(c->payload_hash)};
+        headers[n++] = (sm_pair){SM_STR("x-amz-date"), sm_arena_str(a, sm_str_of(date))};
+        headers[n++] = (sm_pair){SM_STR("x-amz-content-sha256"), sm_str_of(c->payload_hash)};
     }
     if (keys->token[0] != '\0') {
         headers[n++] =
-            (smi_pair){SM_STR("x-amz-security-token"), sm_arena_str(a, sm_str_of(keys->token))};
+            (sm_pair){SM_STR("x-amz-security-token"), sm_arena_str(a, sm_str_of(keys->token))};
     }
     if (ask->into) {
         const uint64_t end = ask->off_bytes + ask->into_len;
-        headers[n++] =
-            (smi_pair){SM_STR("range"), sm_arena_strf(a, "bytes=%" PRIu64 "-%" PRIu64,
-                                                      ask->off_bytes + c->have, end - 1)};
+        headers[n++] = (sm_pair){SM_STR("range"), sm_arena_strf(a, "bytes=%" PRIu64 "-%" PRIu64,
+                                                                ask->off_bytes + c->have, end - 1)};
     }
     for (int i = 0; i < ask->n_headers; i++) {
         headers[n++] = ask->headers[i];
@@ -171,7 +171,7 @@ static void prepare(smi_s3_call *c, const smi_keys *keys, const char *region, in
         hash_payload(c);
     }
     const sm_str host = smi_s3_host(c->s3, region, a);
-    const smi_pair *headers = headers_of(c, keys, host, date, &n);
+    const sm_pair *headers = headers_of(c, keys, host, date, &n);
     const smi_signing signing = {.method = sm_str_of(c->ask.method),
                                  .path = path_of(c, a),
                                  .params = c->ask.params,
@@ -187,7 +187,7 @@ static void prepare(smi_s3_call *c, const smi_keys *keys, const char *region, in
     const char **lines = SM_NEW_ARRAY(a, const char *, n + 1);
     int n_lines = 0;
     for (int i = 1; i < n; i++) { /* libcurl sends host itself */
-        lines[n_lines++] = header_line(a, headers[i].name, headers[i].value);
+        lines[n_lines++] = header_line(a, headers[i].key, headers[i].value);
     }
     if (!keys->is_anonymous) {
         lines[n_lines++] =
@@ -513,6 +513,30 @@ static sm_status refuse(const smi_s3_call *c, const s3_error *err, sm_error *e)
     return row.status;
 }
 
+/* Was an object's body, where all of it came and its checksum is known, changed on its way? */
+static bool has_changed(const smi_s3_call *c)
+{
+    const smi_s3_ask *ask = &c->ask;
+    uint32_t want = ask->checksum, crc = 0;
+    if (!ask->into) {
+        return ask->is_object && smi_s3_checksum_read(&c->x, &want) &&
+               sm_crc32(0, c->x.text.data, c->x.text.len) != want;
+    }
+    if (!ask->has_checksum) {
+        return false;
+    }
+    size_t at = 0; /* the parts may overlap */
+    for (int i = 0; i < ask->n_into; i++) {
+        const sm_into *part = &ask->into[i];
+        const size_t end = part->off + part->len;
+        if (end > at) {
+            crc = sm_crc32(crc, part->to + (at - part->off), end - at);
+            at = end;
+        }
+    }
+    return crc != want;
+}
+
 /* A 2xx: is it what was asked for? */
 static sm_status judge_success(smi_s3_call *c, sm_waker waker, sm_error *e)
 {
@@ -524,6 +548,12 @@ static sm_status judge_success(smi_s3_call *c, sm_waker waker, sm_error *e)
             return try_again(c, waker, sm_fail(e, SM_IO, "%.80s answered with too little", s->host),
                              e);
         }
+    }
+    if (has_changed(c)) {
+        c->have = 0;
+        return try_again(
+            c, waker, sm_fail(e, SM_CORRUPT, "the body was changed on its way from %.80s", s->host),
+            e);
     }
     sm_mutex_lock(&s->lock);
     s->retry_tokens += s->retry_tokens < SMI_RETRY_TOKENS;

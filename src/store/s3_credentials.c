@@ -28,6 +28,7 @@
 typedef enum key_source { NOWHERE, ANONYMOUS, STATIC, WEB_IDENTITY, CONTAINER, MACHINE } key_source;
 
 struct smi_keyring {
+    const sm_connection *connection; /* borrowed; NULL: none */
     key_source source;
     sm_mutex lock; /* of the keys: who fetches makes the others wait, they need them as well */
     bool has_keys;
@@ -62,16 +63,16 @@ static bool is_true(const char *value)
 }
 
 /* A profile whose keys would have to be got in a way that smelt does not know. */
-static sm_status refuse_others(sm_arena *a, sm_error *e)
+static sm_status refuse_others(const smi_keyring *k, sm_arena *a, sm_error *e)
 {
     static const char *const others[] = {"credential_process", "sso_session", "sso_start_url",
                                          "source_profile", "credential_source"};
     for (int i = 0; i < SM_COUNT(others); i++) {
-        if (smi_aws_profile_setting(others[i], a).len > 0) {
+        if (smi_aws_profile_setting(k->connection, others[i], a).len > 0) {
             const sm_status st =
                 sm_fail(e, SM_UNSUPPORTED,
                         "the profile \"%.*s\" has %s, which is not a source of keys here",
-                        SM_STR_ARG(smi_aws_profile()), others[i]);
+                        SM_STR_ARG(smi_aws_profile(k->connection)), others[i]);
             sm_error_todo(e, "Put the keys into the environment: aws configure export-credentials "
                              "--format env prints them.");
             return st;
@@ -80,53 +81,93 @@ static sm_status refuse_others(sm_arena *a, sm_error *e)
     return SM_OK;
 }
 
-static sm_status find_source(smi_keyring *k, sm_arena *a, sm_error *e)
+static const char *variable(const smi_keyring *k, const char *name)
+{
+    return smi_aws_env(k->connection, name);
+}
+
+/* Keys that stand in variables, or the word that none are needed; *found stays where neither. */
+static sm_status find_variables(smi_keyring *k, bool *found, sm_error *e)
 {
     smi_keys *keys = &k->keys;
-    const char *id = sm_env("AWS_ACCESS_KEY_ID"), *secret = sm_env("AWS_SECRET_ACCESS_KEY");
-    if (is_true(sm_env("AWS_SKIP_SIGNATURE"))) {
+    const char *id = variable(k, "AWS_ACCESS_KEY_ID");
+    const char *secret = variable(k, "AWS_SECRET_ACCESS_KEY");
+    const char *token = variable(k, "AWS_SESSION_TOKEN");
+    if (k->connection) {
+        snprintf(keys->source, sizeof(keys->source), "the connection %.40s",
+                 smi_connection_name(k->connection));
+    } else {
+        snprintf(keys->source, sizeof(keys->source), "the environment");
+    }
+    *found = true;
+    if (is_true(variable(k, "AWS_SKIP_SIGNATURE"))) {
         k->source = ANONYMOUS;
         keys->is_anonymous = true;
-        snprintf(keys->source, sizeof(keys->source), "AWS_SKIP_SIGNATURE");
     } else if (id && secret) {
         k->source = STATIC;
-        snprintf(keys->source, sizeof(keys->source), "the environment");
-        if (!take_static(keys, sm_str_of(id), sm_str_of(secret),
-                         sm_str_of(sm_env("AWS_SESSION_TOKEN")))) {
+        if (!take_static(keys, sm_str_of(id), sm_str_of(secret), sm_str_of(token))) {
             return sm_fail(e, SM_INVALID, "AWS_ACCESS_KEY_ID or its secret or token is too long");
         }
     } else if (id || secret) {
         return sm_fail(e, SM_DENIED, "%s is set, but not %s",
                        id ? "AWS_ACCESS_KEY_ID" : "AWS_SECRET_ACCESS_KEY",
                        id ? "AWS_SECRET_ACCESS_KEY" : "AWS_ACCESS_KEY_ID");
-    } else if (smi_aws_setting("AWS_WEB_IDENTITY_TOKEN_FILE", "web_identity_token_file", a).len >
-               0) {
-        k->source = WEB_IDENTITY;
-        snprintf(keys->source, sizeof(keys->source), "a web identity");
-    } else if (take_static(keys, smi_aws_profile_setting("aws_access_key_id", a),
-                           smi_aws_profile_setting("aws_secret_access_key", a),
-                           smi_aws_profile_setting("aws_session_token", a))) {
-        k->source = STATIC;
-        snprintf(keys->source, sizeof(keys->source), "the profile %.*s", (int)smi_aws_profile().len,
-                 smi_aws_profile().data);
-    } else if (sm_env("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI") ||
-               sm_env("AWS_CONTAINER_CREDENTIALS_FULL_URI")) {
-        k->source = CONTAINER;
-        snprintf(keys->source, sizeof(keys->source), "the container's metadata");
     } else {
-        SM_TRY(refuse_others(a, e));
-        k->source = is_true(sm_env("AWS_EC2_METADATA_DISABLED")) ? NOWHERE : MACHINE;
-        snprintf(keys->source, sizeof(keys->source), "the machine's metadata");
+        *found = false;
     }
-    k->has_keys = k->source == STATIC || k->source == ANONYMOUS;
     return SM_OK;
 }
 
-sm_status smi_keyring_new(smi_keyring **out, sm_error *e)
+/* Keys that stand in the profile. */
+static bool find_in_profile(smi_keyring *k, sm_arena *a)
+{
+    const sm_connection *c = k->connection;
+    const sm_str profile = smi_aws_profile(c);
+    if (!take_static(&k->keys, smi_aws_profile_setting(c, "aws_access_key_id", a),
+                     smi_aws_profile_setting(c, "aws_secret_access_key", a),
+                     smi_aws_profile_setting(c, "aws_session_token", a))) {
+        return false;
+    }
+    k->source = STATIC;
+    snprintf(k->keys.source, sizeof(k->keys.source), "the profile %.*s", (int)profile.len,
+             profile.data);
+    return true;
+}
+
+static sm_status find_source(smi_keyring *k, sm_arena *a, sm_error *e)
+{
+    char *source = k->keys.source;
+    const size_t cap = sizeof(k->keys.source);
+    bool found = false;
+    SM_TRY(find_variables(k, &found, e));
+    if (found) {
+        return SM_OK;
+    }
+    if (smi_aws_setting(k->connection, "AWS_WEB_IDENTITY_TOKEN_FILE", "web_identity_token_file", a)
+            .len > 0) {
+        k->source = WEB_IDENTITY;
+        snprintf(source, cap, "a web identity");
+    } else if (find_in_profile(k, a)) {
+        return SM_OK;
+    } else if (variable(k, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI") ||
+               variable(k, "AWS_CONTAINER_CREDENTIALS_FULL_URI")) {
+        k->source = CONTAINER;
+        snprintf(source, cap, "the container's metadata");
+    } else {
+        SM_TRY(refuse_others(k, a, e));
+        k->source = is_true(variable(k, "AWS_EC2_METADATA_DISABLED")) ? NOWHERE : MACHINE;
+        snprintf(source, cap, "the machine's metadata");
+    }
+    return SM_OK;
+}
+
+sm_status smi_keyring_new(const sm_connection *c, smi_keyring **out, sm_error *e)
 {
     smi_keyring *k = sm_alloc_zero(sizeof(*k));
+    k->connection = c;
     sm_arena *a = sm_arena_new(NULL);
     const sm_status st = find_source(k, a, e);
+    k->has_keys = k->source == STATIC || k->source == ANONYMOUS;
     sm_arena_free(a);
     if (st != SM_OK) {
         sm_free(k);
@@ -245,10 +286,10 @@ static sm_status read_token_file(const smi_keyring *k, sm_str path, sm_arena *a,
 static sm_status from_container(smi_keyring *k, sm_http *h, sm_exchange *x, sm_arena *a,
                                 sm_error *e)
 {
-    const char *full = sm_env("AWS_CONTAINER_CREDENTIALS_FULL_URI");
-    const char *relative = sm_env("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
-    const char *token_file = sm_env("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE");
-    sm_str token = sm_str_of(sm_env("AWS_CONTAINER_AUTHORIZATION_TOKEN"));
+    const char *full = variable(k, "AWS_CONTAINER_CREDENTIALS_FULL_URI");
+    const char *relative = variable(k, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
+    const char *token_file = variable(k, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE");
+    sm_str token = sm_str_of(variable(k, "AWS_CONTAINER_AUTHORIZATION_TOKEN"));
     if (token_file) {
         SM_TRY(read_token_file(k, sm_str_of(token_file), a, &token, e));
     }
@@ -265,7 +306,7 @@ static sm_status from_machine(smi_keyring *k, sm_http *h, sm_exchange *x, sm_are
 {
     static const char *const ttl[] = {"X-aws-ec2-metadata-token-ttl-seconds: " TOKEN_SECONDS, NULL};
     static const sm_piece nothing = {"", 0};
-    const char *other = sm_env("AWS_EC2_METADATA_SERVICE_ENDPOINT");
+    const char *other = variable(k, "AWS_EC2_METADATA_SERVICE_ENDPOINT");
     const char *base = other ? other : MACHINE_URL;
     x->method = "PUT";
     x->body = &nothing;
@@ -312,19 +353,22 @@ static sm_status from_web_identity(smi_keyring *k, sm_http *h, sm_exchange *x, s
                                    sm_error *e)
 {
     static const char *const headers[] = {"Content-Type: application/x-www-form-urlencoded", NULL};
-    const sm_str role = smi_aws_setting("AWS_ROLE_ARN", "role_arn", a);
-    const sm_str region = smi_aws_setting("AWS_REGION", "region", a);
-    sm_str session = smi_aws_setting("AWS_ROLE_SESSION_NAME", "role_session_name", a);
-    const sm_str endpoint = smi_aws_setting("AWS_ENDPOINT_URL_STS", "endpoint_url", a);
+    const sm_str role = smi_aws_setting(k->connection, "AWS_ROLE_ARN", "role_arn", a);
+    const sm_str region = smi_aws_setting(k->connection, "AWS_REGION", "region", a);
+    sm_str session =
+        smi_aws_setting(k->connection, "AWS_ROLE_SESSION_NAME", "role_session_name", a);
+    const sm_str endpoint =
+        smi_aws_setting(k->connection, "AWS_ENDPOINT_URL_STS", "endpoint_url", a);
     sm_str token;
     if (role.len == 0) {
         return no_keys(k, e, "AWS_ROLE_ARN is not set");
     }
     SM_TRY(read_token_file(
-        k, smi_aws_setting("AWS_WEB_IDENTITY_TOKEN_FILE", "web_identity_token_file", a), a, &token,
-        e));
+        k,
+        smi_aws_setting(k->connection, "AWS_WEB_IDENTITY_TOKEN_FILE", "web_identity_token_file", a),
+        a, &token, e));
     session = session.len > 0 ? session : SM_STR("smelt");
-    const smi_pair params[] = {
+    const sm_pair params[] = {
         {SM_STR("Action"), SM_STR("AssumeRoleWithWebIdentity")},
         {SM_STR("Version"), SM_STR("2011-06-15")},
         {SM_STR("RoleArn"), role},

@@ -3,10 +3,11 @@
  * store/s3_int.h: what the files of the S3 store share.
  *
  * Layers   s3.c              the store: objects and blobs as calls
- *          s3_writer.c       new objects, in parts
+ *          s3_writer.c       new objects, in parts        s3_batch.c    deletes many, copies
  *          s3_call.c         one call: signed, sent, tried again, its failure explained
  *          s3_sign.c         Signature Version 4          s3_crypto.c   SHA-256 and HMAC
  *          s3_credentials.c  where keys come from         s3_xml.c      what S3 answers
+ *          s3_connection.c, s3_profile.c  settings
  *          base/http.h       requests on the wire */
 #ifndef SM_STORE_S3_INT_H
 #define SM_STORE_S3_INT_H
@@ -33,19 +34,14 @@ smi_sha256_hex smi_sha256_print(smi_sha256 hash);
 
 /* ---- signing (s3_sign.c) --------------------------------------------------------------------- */
 
-/* A query parameter or a header. */
-typedef struct smi_pair {
-    sm_str name, value;
-} smi_pair;
-
 /* What is signed, none of it encoded. Every header given is: host must be among them, and
  * x-amz-date with the time below. */
 typedef struct smi_signing {
     sm_str method;
     sm_str path; /* begins with '/'; S3 signs it as it is: no part is resolved */
-    const smi_pair *params;
+    const sm_pair *params;
     int n_params;
-    const smi_pair *headers;
+    const sm_pair *headers;
     int n_headers;
     sm_str payload_hash; /* hexadecimal SHA-256 of the body, or SMI_UNSIGNED */
     sm_str region, service;
@@ -73,7 +69,7 @@ void smi_amz_date(int64_t time_us, char out[SMI_AMZ_DATE_BYTES]);
 /** Percent-encodes all but A-Z a-z 0-9 - . _ ~, and '/' unless it is a path. */
 sm_str smi_uri_encode(sm_str s, bool is_path, sm_arena *a);
 /** "a=1&b=2", encoded and in the order of signing; "" for none. */
-sm_str smi_query_encode(const smi_pair *params, int n, sm_arena *a);
+sm_str smi_query_encode(const sm_pair *params, int n, sm_arena *a);
 
 /* ---- answers (s3_xml.c) ---------------------------------------------------------------------- */
 
@@ -91,6 +87,7 @@ typedef struct smi_s3 {
     sm_store store; /* first */
     sm_http *http;
     struct smi_keyring *keyring;
+    sm_connection *connection;        /* NULL: none, the environment's settings */
     char *bucket, *prefix;            /* prefix: "" or ends in '/' */
     char *scheme, *host, *base;       /* "https", "host[:port]", "" or a path before all others */
     bool is_web;                      /* a plain web server: no bucket, nothing is signed */
@@ -111,8 +108,17 @@ typedef struct smi_s3 {
 /** The name in the bucket of a key below the store's root. */
 sm_str smi_s3_key(const smi_s3 *s, sm_str key, sm_arena *a);
 /** The header with a body's CRC-32, which the server compares with what it got. */
-smi_pair smi_s3_checksum(const sm_piece *pieces, int n, sm_arena *a);
-sm_status smi_s3_head(smi_s3 *s, sm_str key, sm_arena *a, sm_entry *out, sm_error *e) SM_MUST_USE;
+sm_pair smi_s3_checksum(const sm_piece *pieces, int n, sm_arena *a);
+/** The CRC-32 of an object that an answer has; false where it has none, or that of its parts. */
+bool smi_s3_checksum_read(const sm_exchange *x, uint32_t *crc32);
+/** `crc32` (may be NULL): what sm_blob_checksum says of it; *has_crc32 whether it does. */
+sm_status smi_s3_head(smi_s3 *s, sm_str key, sm_arena *a, sm_entry *out, uint32_t *crc32,
+                      bool *has_crc32, sm_error *e) SM_MUST_USE;
+
+/* ---- on the server's side (s3_batch.c): see sm_store_ops ------------------------------------- */
+
+sm_status smi_s3_remove_many(sm_store *s, const sm_str *keys, int64_t n, sm_error *e) SM_MUST_USE;
+sm_status smi_s3_copy(sm_store *s, sm_str from, sm_str to, sm_error *e) SM_MUST_USE;
 
 /* ---- writing (s3_writer.c): see sm_store_ops ------------------------------------------------- */
 
@@ -128,9 +134,9 @@ void smi_s3_writer_free(smi_writer *w);
 typedef struct smi_s3_ask {
     const char *method;
     sm_str key; /* in the bucket, prefix included; "": the bucket itself */
-    const smi_pair *params;
+    const sm_pair *params;
     int n_params;
-    const smi_pair *headers; /* beside those of signing */
+    const sm_pair *headers; /* beside those of signing */
     int n_headers;
     const sm_piece *body;
     int n_body;
@@ -140,6 +146,8 @@ typedef struct smi_s3_ask {
     size_t into_len;
     size_t text_max;   /* bytes of the answer's text; 0: a page of a list */
     bool is_object;    /* the text is an object's bytes, and no XML */
+    bool has_checksum; /* `into` is the whole of an object, whose checksum is known */
+    uint32_t checksum;
     bool is_if_absent; /* a put with If-None-Match */
     const char *doing; /* "list the bucket", for messages */
 } smi_s3_ask;
@@ -194,8 +202,9 @@ typedef struct smi_keys {
 typedef struct smi_keyring smi_keyring;
 
 /** Finds out where keys come from: the environment, web identity, a profile of ~/.aws, a
- * container's or a machine's metadata, in the order of the AWS CLI. Fetches none yet. */
-sm_status smi_keyring_new(smi_keyring **out, sm_error *e) SM_MUST_USE;
+ * container's or a machine's metadata, in the order of the AWS CLI. Fetches none yet. Borrows the
+ * connection (NULL: none). */
+sm_status smi_keyring_new(const sm_connection *c, smi_keyring **out, sm_error *e) SM_MUST_USE;
 void smi_keyring_free(smi_keyring *k); /* takes NULL */
 /** Keys that are good for some minutes; fetches them where there are none, they are about to
  * expire, or are those whose id `refused` names (NULL: none are). May block. SM_DENIED with what
@@ -203,13 +212,19 @@ void smi_keyring_free(smi_keyring *k); /* takes NULL */
 sm_status smi_keyring_get(smi_keyring *k, const char *refused, smi_keys *out,
                           sm_error *e) SM_MUST_USE;
 
-/* ---- settings (s3_profile.c) ----------------------------------------------------------------- */
+/* ---- settings (s3_connection.c, s3_profile.c); a connection may be NULL ---------------------- */
 
-/** A setting of AWS tools: an environment variable, else the name in the profile of ~/.aws; ""
- * where neither has it. In the arena, or the environment's. */
-sm_str smi_aws_setting(const char *variable, const char *name, sm_arena *a);
+/** That of a URI's bucket, retained, or NULL. */
+sm_connection *smi_connection_find(sm_str uri);
+void smi_connection_release(sm_connection *c); /* takes NULL */
+const char *smi_connection_name(const sm_connection *c);
+/** A variable as the connection has it, else the environment; or NULL. */
+const char *smi_aws_env(const sm_connection *c, const char *variable);
+/** A setting of AWS tools: such a variable, else the name in the profile of ~/.aws; "" where
+ * neither has it. In the arena, or the environment's. */
+sm_str smi_aws_setting(const sm_connection *c, const char *variable, const char *name, sm_arena *a);
 /** The profile's alone. */
-sm_str smi_aws_profile_setting(const char *name, sm_arena *a);
-sm_str smi_aws_profile(void); /* AWS_PROFILE, or "default" */
+sm_str smi_aws_profile_setting(const sm_connection *c, const char *name, sm_arena *a);
+sm_str smi_aws_profile(const sm_connection *c); /* AWS_PROFILE, or "default" */
 
 #endif

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * store/s3_profile.c: settings as users of AWS tools have them: environment variables, else the
- * profile (AWS_PROFILE, or "default") in ~/.aws/config and ~/.aws/credentials, or the files that
- * AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE name. Called by s3.c and s3_credentials.c.
+ * store/s3_profile.c: settings as users of AWS tools have them: environment variables (or a
+ * connection's), else the profile (AWS_PROFILE, or "default") in ~/.aws/config and
+ * ~/.aws/credentials, or the files that AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE name.
+ * Called by s3.c and s3_credentials.c.
  *
  * Source   "Configuration and credential file settings", AWS CLI user guide. A line belongs to the
  *          section above it; one that begins with a blank belongs to a nested setting and is left
@@ -90,15 +91,15 @@ static const char *file_path(const char *variable, const char *in_home, sm_arena
     return path ? path : sm_arena_printf(a, "%s/.aws/%s", home ? home : "", in_home);
 }
 
-sm_str smi_aws_profile(void)
+sm_str smi_aws_profile(const sm_connection *c)
 {
-    const char *name = sm_env("AWS_PROFILE");
+    const char *name = smi_aws_env(c, "AWS_PROFILE");
     return name ? sm_str_of(name) : SM_STR("default");
 }
 
-sm_str smi_aws_profile_setting(const char *name, sm_arena *a)
+sm_str smi_aws_profile_setting(const sm_connection *c, const char *name, sm_arena *a)
 {
-    const sm_str profile = smi_aws_profile();
+    const sm_str profile = smi_aws_profile(c);
     const char *path = file_path("AWS_SHARED_CREDENTIALS_FILE", "credentials", a);
     const sm_str found = find(read_file(path, a), profile, name);
     if (found.len > 0) {
@@ -107,8 +108,8 @@ sm_str smi_aws_profile_setting(const char *name, sm_arena *a)
     return find(read_file(file_path("AWS_CONFIG_FILE", "config", a), a), profile, name);
 }
 
-sm_str smi_aws_setting(const char *variable, const char *name, sm_arena *a)
+sm_str smi_aws_setting(const sm_connection *c, const char *variable, const char *name, sm_arena *a)
 {
-    const char *value = sm_env(variable);
-    return value ? sm_str_of(value) : smi_aws_profile_setting(name, a);
+    const char *value = smi_aws_env(c, variable);
+    return value ? sm_str_of(value) : smi_aws_profile_setting(c, name, a);
 }

@@ -42,26 +42,26 @@ sm_str smi_uri_encode(sm_str s, bool is_path, sm_arena *a)
 
 static int compare_pairs(const void *a, const void *b)
 {
-    const smi_pair *x = a, *y = b;
-    const int by_name = sm_str_cmp(x->name, y->name);
+    const sm_pair *x = a, *y = b;
+    const int by_name = sm_str_cmp(x->key, y->key);
     return by_name != 0 ? by_name : sm_str_cmp(x->value, y->value);
 }
 
-sm_str smi_query_encode(const smi_pair *params, int n, sm_arena *a)
+sm_str smi_query_encode(const sm_pair *params, int n, sm_arena *a)
 {
-    smi_pair *encoded = SM_NEW_ARRAY(a, smi_pair, n + 1);
+    sm_pair *encoded = SM_NEW_ARRAY(a, sm_pair, n + 1);
     size_t len = 0;
     for (int i = 0; i < n; i++) {
-        encoded[i].name = smi_uri_encode(params[i].name, false, a);
+        encoded[i].key = smi_uri_encode(params[i].key, false, a);
         encoded[i].value = smi_uri_encode(params[i].value, false, a);
-        len += encoded[i].name.len + encoded[i].value.len + 2;
+        len += encoded[i].key.len + encoded[i].value.len + 2;
     }
     qsort(encoded, (size_t)n, sizeof(*encoded), compare_pairs); /* by what is sent, not before it */
     char *out = sm_arena_alloc(a, len + 1);
     size_t at = 0;
     for (int i = 0; i < n; i++) {
         at += (size_t)snprintf(out + at, len + 1 - at, "%s%.*s=%.*s", i > 0 ? "&" : "",
-                               (int)encoded[i].name.len, encoded[i].name.data,
+                               (int)encoded[i].key.len, encoded[i].key.data,
                                (int)encoded[i].value.len, encoded[i].value.data);
     }
     return (sm_str){out, at};
@@ -95,12 +95,12 @@ static sm_str trim(sm_str s, sm_arena *a)
 }
 
 /* A stable order by name: the values of one name stay in theirs. */
-static void sort_headers(smi_pair *headers, int n)
+static void sort_headers(sm_pair *headers, int n)
 {
     for (int i = 1; i < n; i++) {
-        const smi_pair h = headers[i];
+        const sm_pair h = headers[i];
         int at = i;
-        for (; at > 0 && sm_str_cmp(headers[at - 1].name, h.name) > 0; at--) {
+        for (; at > 0 && sm_str_cmp(headers[at - 1].key, h.key) > 0; at--) {
             headers[at] = headers[at - 1];
         }
         headers[at] = h;
@@ -110,21 +110,21 @@ static void sort_headers(smi_pair *headers, int n)
 /* "name:value\n" a name, several values joined by commas; the names also as "a;b". */
 static void canonical_headers(const smi_signing *s, sm_arena *a, sm_buf *text, sm_buf *names)
 {
-    smi_pair *sorted = SM_NEW_ARRAY(a, smi_pair, s->n_headers);
+    sm_pair *sorted = SM_NEW_ARRAY(a, sm_pair, s->n_headers);
     for (int i = 0; i < s->n_headers; i++) {
-        sorted[i].name = lower(s->headers[i].name, a);
+        sorted[i].key = lower(s->headers[i].key, a);
         sorted[i].value = trim(s->headers[i].value, a);
     }
     sort_headers(sorted, s->n_headers);
     for (int i = 0; i < s->n_headers; i++) {
-        const bool is_more = i > 0 && sm_str_eq(sorted[i].name, sorted[i - 1].name);
+        const bool is_more = i > 0 && sm_str_eq(sorted[i].key, sorted[i - 1].key);
         if (is_more) {
             text->len--; /* the line goes on */
             sm_buf_text(text, SM_STR(","));
         } else {
             sm_buf_text(names, i > 0 ? SM_STR(";") : SM_STR(""));
-            sm_buf_text(names, sorted[i].name);
-            sm_buf_text(text, sorted[i].name);
+            sm_buf_text(names, sorted[i].key);
+            sm_buf_text(text, sorted[i].key);
             sm_buf_text(text, SM_STR(":"));
         }
         sm_buf_text(text, sorted[i].value);

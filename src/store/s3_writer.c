@@ -26,7 +26,7 @@ typedef struct s3_part {
     sm_block **blocks;
     int n_blocks;
     int64_t number; /* from 1 */
-    smi_pair checksum;
+    sm_pair checksum;
 } s3_part;
 
 /* A part that is there, for the end. */
@@ -101,14 +101,15 @@ static void on_begin_element(void *ctx, sm_str parent, sm_str name, sm_str text)
 static sm_status begin_upload(s3_writer *w, sm_waker waker, sm_error *e)
 {
     static const sm_piece nothing = {"", 0};
-    static const smi_pair params[] = {{{"uploads", 7}, {"", 0}}};
-    static const smi_pair headers[] = {{{"x-amz-checksum-algorithm", 24}, {"CRC32", 5}}};
+    static const sm_pair params[] = {{{"uploads", 7}, {"", 0}}};
+    static const sm_pair headers[] = {{{"x-amz-checksum-algorithm", 24}, {"CRC32", 5}},
+                                      {{"x-amz-checksum-type", 19}, {"FULL_OBJECT", 11}}};
     const smi_s3_ask ask = {.method = "POST",
                             .key = smi_s3_key(store_of(w), w->key, w->arena),
                             .params = params,
                             .n_params = 1,
                             .headers = headers,
-                            .n_headers = 1,
+                            .n_headers = SM_COUNT(headers),
                             .body = &nothing,
                             .n_body = 1,
                             .doing = "begin the upload"};
@@ -147,9 +148,9 @@ static void start_part(s3_writer *w)
     p->blocks = w->blocks;
     sm_piece *pieces = SM_NEW_ARRAY(p->arena, sm_piece, w->n_pieces);
     memcpy(pieces, w->pieces, (size_t)w->n_pieces * sizeof(*pieces));
-    smi_pair *params = SM_NEW_ARRAY(p->arena, smi_pair, 2);
-    params[0] = (smi_pair){SM_STR("partNumber"), sm_arena_strf(p->arena, "%" PRId64, p->number)};
-    params[1] = (smi_pair){SM_STR("uploadId"), sm_str_of(w->upload_id)};
+    sm_pair *params = SM_NEW_ARRAY(p->arena, sm_pair, 2);
+    params[0] = (sm_pair){SM_STR("partNumber"), sm_arena_strf(p->arena, "%" PRId64, p->number)};
+    params[1] = (sm_pair){SM_STR("uploadId"), sm_str_of(w->upload_id)};
     p->checksum = smi_s3_checksum(pieces, w->n_pieces, p->arena);
     const smi_s3_ask ask = {.method = "PUT",
                             .key = smi_s3_key(store_of(w), w->key, p->arena),
@@ -264,10 +265,10 @@ static sm_str list_of_parts(const s3_writer *w, sm_arena *a)
     return list;
 }
 
-static smi_pair *upload_param(const s3_writer *w)
+static sm_pair *upload_param(const s3_writer *w)
 {
-    smi_pair *p = SM_NEW(w->arena, smi_pair);
-    *p = (smi_pair){SM_STR("uploadId"), sm_str_of(w->upload_id)};
+    sm_pair *p = SM_NEW(w->arena, sm_pair);
+    *p = (sm_pair){SM_STR("uploadId"), sm_str_of(w->upload_id)};
     return p;
 }
 
@@ -275,7 +276,7 @@ static smi_pair *upload_param(const s3_writer *w)
 static bool is_there(s3_writer *w)
 {
     sm_entry entry;
-    return smi_s3_head(store_of(w), w->key, w->arena, &entry, NULL) == SM_OK &&
+    return smi_s3_head(store_of(w), w->key, w->arena, &entry, NULL, NULL, NULL) == SM_OK &&
            entry.size_bytes == w->all_bytes;
 }
 
@@ -314,7 +315,7 @@ static sm_status put_whole(s3_writer *w, sm_waker waker, sm_error *e)
 {
     smi_s3_ask ask = {0};
     if (!w->call) {
-        smi_pair *checksum = SM_NEW(w->arena, smi_pair);
+        sm_pair *checksum = SM_NEW(w->arena, sm_pair);
         static const sm_piece nothing = {"", 0};
         *checksum = smi_s3_checksum(w->pieces, w->n_pieces, w->arena);
         ask = (smi_s3_ask){.method = "PUT",

@@ -184,6 +184,7 @@ static sm_status placed(const sm_store *s, sm_str key, sm_status st, sm_error *e
 {
     if (e && !sm_status_is_answer(st)) {
         char object[sizeof(e->object)];
+        key = key.data ? key : SM_STR("");
         snprintf(object, sizeof(object), "%s%s%.*s", s->uri, joint(s, key), SM_STR_ARG(key));
         sm_error_place(e, object, 0, -1);
     }
@@ -433,6 +434,85 @@ sm_status sm_store_delete(sm_store *s, sm_str key, sm_error *e)
     return answered(s, 0, 0, smi_remove(s, key, e));
 }
 
+static sm_status remove_each(sm_store *s, const sm_str *keys, int64_t n, sm_error *e)
+{
+    sm_status first = SM_OK;
+    for (int64_t i = 0; i < n; i++) {
+        sm_error unused = {0};
+        const sm_status st = sm_store_delete(s, keys[i], first == SM_OK ? e : &unused);
+        first = first == SM_OK ? st : first;
+    }
+    return first;
+}
+
+sm_status sm_store_delete_many(sm_store *s, const sm_str *keys, int64_t n, sm_error *e)
+{
+    sm_status first = SM_OK;
+    if (!s->ops->remove_many || n == 1) {
+        return remove_each(s, keys, n, e);
+    }
+    for (int64_t i = 0; i < n; i++) {
+        SM_TRY(check_key(s, keys[i], e));
+    }
+    for (int64_t i = 0; i < n; i += SMI_REMOVE_MANY) {
+        const int64_t n_now = n - i < SMI_REMOVE_MANY ? n - i : SMI_REMOVE_MANY;
+        sm_error unused = {0};
+        count_request(s);
+        const sm_status st = s->ops->remove_many(s, keys + i, n_now, first == SM_OK ? e : &unused);
+        first = first == SM_OK ? answered(s, 0, 0, st) : first;
+    }
+    return first;
+}
+
+/* ---- copying --------------------------------------------------------------------------------- */
+
+#define COPY_BYTES ((size_t)1 << 20)
+
+static sm_status copy_bytes(sm_blob *from, sm_upload *to, sm_budget *budget, sm_error *e)
+{
+    for (uint64_t at = 0; at < from->size_bytes;) {
+        const uint64_t left = from->size_bytes - at;
+        const size_t n = left < COPY_BYTES ? (size_t)left : COPY_BYTES;
+        sm_block *block = NULL;
+        SM_TRY(sm_block_new(budget, n, &block, e));
+        sm_status st = sm_blob_read(from, at, n, block->data, e);
+        st = st == SM_OK ? sm_upload_write_wait(to, block, n, e) : st;
+        sm_block_release(block);
+        if (st != SM_OK) {
+            return st;
+        }
+        at += n;
+    }
+    return sm_upload_finish_wait(to, e);
+}
+
+static sm_status copy_here(sm_store *s, sm_str from, sm_str to, sm_error *e)
+{
+    sm_blob *blob = NULL;
+    sm_upload *upload = NULL;
+    SM_TRY(sm_blob_open(s, from, &blob, e));
+    sm_budget *budget = sm_budget_new(NULL, "copy", 0);
+    sm_status st = sm_upload_open(s, to, budget, 4 * COPY_BYTES, &upload, e);
+    st = st == SM_OK ? copy_bytes(blob, upload, budget, e) : st;
+    sm_upload_close(upload);
+    sm_blob_close(blob);
+    sm_budget_free(budget);
+    return st;
+}
+
+sm_status sm_store_copy(sm_store *s, sm_str from, sm_str to, sm_error *e)
+{
+    SM_TRY(check_key(s, from, e));
+    SM_TRY(check_key(s, to, e));
+    if (!s->ops->copy) {
+        return copy_here(s, from, to, e);
+    }
+    count_request(s);
+    const sm_status st = s->ops->copy(s, from, to, e);
+    return st == SM_UNSUPPORTED ? copy_here(s, from, to, e)
+                                : answered(s, 0, 0, placed(s, from, st, e));
+}
+
 /* ---- blobs ----------------------------------------------------------------------------------- */
 
 sm_status smi_blob_open(sm_store *s, sm_str key, sm_blob **out, sm_error *e)
@@ -486,6 +566,12 @@ uint64_t sm_blob_bytes(const sm_blob *b)
 int64_t sm_blob_modified_us(const sm_blob *b)
 {
     return b->modified_us;
+}
+
+bool sm_blob_checksum(const sm_blob *b, uint32_t *crc32)
+{
+    *crc32 = b->checksum;
+    return b->has_checksum;
 }
 
 sm_store *sm_blob_store(const sm_blob *b)

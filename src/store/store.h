@@ -59,6 +59,19 @@ typedef struct sm_store_access {
 sm_status sm_store_access_of(sm_store *s, sm_arena *a, sm_store_access *out,
                              sm_error *e) SM_MUST_USE;
 
+/* ---- connections: other places and keys than the environment's ------------------------------- */
+
+typedef struct sm_connection sm_connection;
+
+/** Stores that are opened from now on in the URI's bucket of S3 take their settings from these, by
+ * the names that AWS tools give them ("AWS_REGION"); from the environment only what is neither
+ * about the place nor, where these have keys or a profile, about keys. Copies all; `name` is for
+ * messages. SM_EXISTS where the bucket has a connection of another name. */
+sm_status sm_store_connect(sm_str uri, sm_str name, const sm_pair *settings, int32_t n,
+                           sm_connection **out, sm_error *e) SM_MUST_USE;
+/** Ends it. Stores that are open stay as they are. Takes NULL. */
+void sm_store_disconnect(sm_connection *c);
+
 /* ---- objects --------------------------------------------------------------------------------- */
 
 typedef struct sm_entry {
@@ -101,6 +114,11 @@ sm_status sm_store_put(sm_store *s, sm_str key, const void *bytes, size_t n, sm_
 
 /** SM_OK also where the object is gone already. */
 sm_status sm_store_delete(sm_store *s, sm_str key, sm_error *e) SM_MUST_USE;
+/** All of them, in few requests where the store can. Tries each also where another failed; the
+ * error is that of the first. */
+sm_status sm_store_delete_many(sm_store *s, const sm_str *keys, int64_t n, sm_error *e) SM_MUST_USE;
+/** Makes `to` the same as `from`, replacing it, by the store itself where it can. Blocks. */
+sm_status sm_store_copy(sm_store *s, sm_str from, sm_str to, sm_error *e) SM_MUST_USE;
 
 /* ---- blobs ----------------------------------------------------------------------------------- */
 
@@ -111,6 +129,9 @@ sm_str sm_blob_uri(const sm_blob *b);
 uint64_t sm_blob_bytes(const sm_blob *b);
 int64_t sm_blob_modified_us(const sm_blob *b);
 sm_store *sm_blob_store(const sm_blob *b);
+/** The CRC-32 of the whole, for who reads all of it, where its bytes may change on their way here
+ * unseen and the store knows what they should be; else false. */
+bool sm_blob_checksum(const sm_blob *b, uint32_t *crc32);
 
 /** Reads exactly len bytes into `out`; blocks. SM_CORRUPT where the object is shorter. */
 sm_status sm_blob_read(sm_blob *b, uint64_t off_bytes, size_t len, void *out,

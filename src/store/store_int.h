@@ -32,6 +32,8 @@ typedef struct smi_writer {
     sm_store *store; /* borrowed; set by smi_writer_open */
 } smi_writer;
 
+#define SMI_REMOVE_MANY 1000
+
 /* The functions block and may be called from any thread; those of one writer one at a time. Keys
  * are valid, prefixes too. They name the cause; the caller in store.c adds the object. */
 typedef struct sm_store_ops {
@@ -48,6 +50,10 @@ typedef struct sm_store_ops {
     sm_status (*put)(sm_store *s, sm_str key, const void *bytes, size_t n, sm_put_mode mode,
                      sm_error *e);
     sm_status (*remove)(sm_store *s, sm_str key, sm_error *e);
+    /* Of at most SMI_REMOVE_MANY; NULL: one by one. */
+    sm_status (*remove_many)(sm_store *s, const sm_str *keys, int64_t n, sm_error *e);
+    /* SM_UNSUPPORTED: not this one. NULL: by reading and writing it. */
+    sm_status (*copy)(sm_store *s, sm_str from, sm_str to, sm_error *e);
 
     /* Fills in the blob's figures; store.c sets the rest of sm_blob. */
     sm_status (*blob_open)(sm_store *s, sm_str key, sm_blob **out, sm_error *e);
@@ -90,6 +96,8 @@ struct sm_blob {
     sm_str uri;      /* ended by NUL, owned */
     uint64_t size_bytes;
     int64_t modified_us;
+    bool has_checksum;
+    uint32_t checksum; /* see sm_blob_checksum */
     _Atomic int32_t refs;
 };
 

@@ -153,6 +153,40 @@ static void test_refused_keys(void **state)
 
 /* ---- objects --------------------------------------------------------------------------------- */
 
+static void test_copies(sm_store *s)
+{
+    sm_error e = {0};
+    const size_t n = ((size_t)5 << 20) + 7; /* more than goes at a time */
+    uint8_t *bytes = malloc(n);
+    for (size_t i = 0; i < n; i++) {
+        bytes[i] = (uint8_t)(i * 31 >> 3);
+    }
+    sm_buf buf = {0};
+    assert_ok(sm_store_put(s, SM_STR("c/large"), bytes, n, SM_PUT_REPLACE, &e), &e);
+    assert_ok(sm_store_copy(s, SM_STR("c/large"), SM_STR("c/again"), &e), &e);
+    assert_ok(sm_store_get(s, SM_STR("c/again"), &buf, &e), &e);
+    assert_true(buf.len == n && memcmp(buf.data, bytes, n) == 0);
+    sm_buf_release(&buf);
+    free(bytes);
+    put_text(s, "c/small", "small");
+    assert_ok(sm_store_copy(s, SM_STR("c/small"), SM_STR("c/again"), &e), &e);
+    assert_object(s, "c/again", "small");
+    assert_status(sm_store_copy(s, SM_STR("c/none"), SM_STR("c/new"), &e), SM_NOT_FOUND, &e);
+    assert_non_null(strstr(e.object, "c/none"));
+    assert_object(s, "c/new", NULL);
+    assert_status(sm_store_copy(s, SM_STR("c/small"), SM_STR("../x"), &e), SM_INVALID, &e);
+
+    const sm_str keys[] = {SM_STR("c/large"), SM_STR("c/none"), SM_STR("c/small"),
+                           SM_STR("c/again")};
+    assert_ok(sm_store_delete_many(s, keys, SM_COUNT(keys), &e), &e);
+    for (int i = 0; i < SM_COUNT(keys); i++) {
+        assert_object(s, keys[i].data, NULL);
+    }
+    const sm_str odd[] = {SM_STR("a"), SM_STR("..")};
+    assert_status(sm_store_delete_many(s, odd, 2, &e), SM_INVALID, &e);
+    assert_ok(sm_store_delete_many(s, NULL, 0, &e), &e);
+}
+
 static void check_objects(sm_store *s)
 {
     sm_error e = {0};
@@ -198,6 +232,7 @@ static void check_objects(sm_store *s)
     assert_object(s, key.data, NULL);
     assert_ok(sm_store_delete(s, SM_STR("empty"), &e), &e);
     sm_arena_free(a);
+    test_copies(s);
 }
 
 static void test_objects(void **state)

@@ -248,9 +248,17 @@ static void delete_file(sm_store *s, sm_str key)
 
 void smi_delete_files(sm_store *s, const sm_delta_add *adds, int64_t n)
 {
+    sm_error e = {0};
+    sm_str *keys = sm_alloc((size_t)(n + 1) * sizeof(*keys));
+
     for (int64_t i = 0; i < n; i++) {
-        delete_file(s, adds[i].key);
+        keys[i] = adds[i].key;
     }
+    if (sm_store_delete_many(s, keys, n, &e) != SM_OK) {
+        sm_log(SM_LOG_WARN, "%.*s has files that no version names: %s", SM_STR_ARG(sm_store_uri(s)),
+               e.what);
+    }
+    sm_free(keys);
 }
 
 void smi_out_release(smi_out *o)

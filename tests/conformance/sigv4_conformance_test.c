@@ -23,7 +23,7 @@ typedef struct signing_case {
     const char *name;
     const sm_json *context;
     smi_signing signing; /* params and headers are the arrays below */
-    smi_pair params[MOST_PAIRS], headers[MOST_PAIRS];
+    sm_pair params[MOST_PAIRS], headers[MOST_PAIRS];
     sm_str body;
 } signing_case;
 
@@ -104,7 +104,7 @@ static void read_target(signing_case *c, sm_str target, sm_arena *a)
     while (query.len > 0) {
         sm_str value = cut(&query, '&');
         const sm_str name = cut(&value, '=');
-        c->params[c->signing.n_params++] = (smi_pair){decode(name, a), decode(value, a)};
+        c->params[c->signing.n_params++] = (sm_pair){decode(name, a), decode(value, a)};
     }
 }
 
@@ -123,11 +123,11 @@ static void read_request(signing_case *c, sm_arena *a)
         }
         if (line.data[0] == ' ') { /* goes on */
             assert_true(c->signing.n_headers > 0);
-            smi_pair *last = &c->headers[c->signing.n_headers - 1];
+            sm_pair *last = &c->headers[c->signing.n_headers - 1];
             last->value = sm_arena_strf(a, "%.*s %.*s", SM_STR_ARG(last->value), SM_STR_ARG(line));
         } else {
             const sm_str name = cut(&line, ':');
-            c->headers[c->signing.n_headers++] = (smi_pair){name, line};
+            c->headers[c->signing.n_headers++] = (sm_pair){name, line};
         }
     }
 }
@@ -166,12 +166,12 @@ static sm_str session_token(const signing_case *c)
 
 static void add_header(signing_case *c, const char *name, sm_str value)
 {
-    c->headers[c->signing.n_headers++] = (smi_pair){sm_str_of(name), value};
+    c->headers[c->signing.n_headers++] = (sm_pair){sm_str_of(name), value};
 }
 
 static void add_param(signing_case *c, const char *name, sm_str value)
 {
-    c->params[c->signing.n_params++] = (smi_pair){sm_str_of(name), value};
+    c->params[c->signing.n_params++] = (sm_pair){sm_str_of(name), value};
 }
 
 static void by_headers(signing_case *c, const char *date)

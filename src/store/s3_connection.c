@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * store/s3_connection.c: connections, which stand between the environment and a store of S3: other
+ * places and keys for one bucket. Made by flow for the connections of a pipeline file;
+ * asked by s3.c, s3_profile.c and s3_credentials.c for each setting.
+ *
+ * A connection is an environment of its own: its settings have the names of AWS tools. What it
+ * leaves out comes from the real one, except that nothing there about the place counts, nor about
+ * keys where the connection says which: else half of an answer would come from each. */
+#include "base/text.h"
+#include "store/s3_int.h"
+
+struct sm_connection {
+    _Atomic int32_t refs;
+    char *name, *bucket; /* "s3://bucket" */
+    bool has_keys;
+    sm_pair *settings; /* values ended by NUL, owned */
+    int32_t n;
+    sm_connection *next; /* that is older */
+};
+
+static sm_mutex lock = {PTHREAD_MUTEX_INITIALIZER}; /* of the list and its links */
+static sm_connection *newest;
+
+/* ---- which settings -------------------------------------------------------------------------- */
+
+static bool is_among(const char *const *names, sm_str name)
+{
+    for (; *names; names++) {
+        if (sm_str_is(name, *names)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_about_place(sm_str name)
+{
+    static const char *const names[] = {"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION",
+                                        "AWS_DEFAULT_REGION", NULL};
+    return is_among(names, name);
+}
+
+static bool is_about_keys(sm_str name)
+{
+    static const char *const names[] = {"AWS_PROFILE",
+                                        "AWS_ACCESS_KEY_ID",
+                                        "AWS_SECRET_ACCESS_KEY",
+                                        "AWS_SESSION_TOKEN",
+                                        "AWS_SKIP_SIGNATURE",
+                                        "AWS_WEB_IDENTITY_TOKEN_FILE",
+                                        "AWS_ROLE_ARN",
+                                        "AWS_ROLE_SESSION_NAME",
+                                        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+                                        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+                                        NULL};
+    return is_among(names, name);
+}
+
+const char *smi_aws_env(const sm_connection *c, const char *variable)
+{
+    const sm_str name = sm_str_of(variable);
+    for (int32_t i = 0; c && i < c->n; i++) {
+        if (sm_str_eq(c->settings[i].key, name)) {
+            return c->settings[i].value.data;
+        }
+    }
+    const bool is_ours = c && (is_about_place(name) || (c->has_keys && is_about_keys(name)));
+    return is_ours ? NULL : sm_env(variable);
+}
+
+const char *smi_connection_name(const sm_connection *c)
+{
+    return c->name;
+}
+
+/* ---- the list -------------------------------------------------------------------------------- */
+
+/* "s3://bucket" of a name in it: a bucket is in one place, whatever is opened there. */
+static sm_str bucket_of(sm_str uri)
+{
+    const size_t scheme = strlen("s3://");
+    const char *slash = uri.len > scheme ? memchr(uri.data + scheme, '/', uri.len - scheme) : NULL;
+    return slash ? (sm_str){uri.data, (size_t)(slash - uri.data)} : uri;
+}
+
+/* With the lock. */
+static sm_connection *find(sm_str bucket)
+{
+    sm_connection *c = newest;
+    while (c && !sm_str_eq(sm_str_of(c->bucket), bucket)) {
+        c = c->next;
+    }
+    return c;
+}
+
+sm_connection *smi_connection_find(sm_str uri)
+{
+    sm_mutex_lock(&lock);
+    sm_connection *c = find(bucket_of(uri));
+    if (c) {
+        atomic_fetch_add(&c->refs, 1);
+    }
+    sm_mutex_unlock(&lock);
+    return c;
+}
+
+void smi_connection_release(sm_connection *c)
+{
+    if (!c || atomic_fetch_sub(&c->refs, 1) > 1) {
+        return;
+    }
+    for (int32_t i = 0; i < c->n; i++) {
+        explicit_bzero((char *)c->settings[i].value.data, c->settings[i].value.len);
+        sm_free((char *)c->settings[i].key.data);
+        sm_free((char *)c->settings[i].value.data);
+    }
+    sm_free(c->settings);
+    sm_free(c->name);
+    sm_free(c->bucket);
+    sm_free(c);
+}
+
+static sm_connection *connection_new(sm_str uri, sm_str name, const sm_pair *settings, int32_t n)
+{
+    sm_connection *c = sm_alloc_zero(sizeof(*c));
+    c->refs = 1;
+    c->bucket = smi_str_dup(bucket_of(uri));
+    c->name = smi_str_dup(name);
+    c->settings = sm_alloc_zero((size_t)(n + 1) * sizeof(*c->settings));
+    for (; c->n < n; c->n++) {
+        const sm_pair *s = &settings[c->n];
+        c->settings[c->n].key = (sm_str){smi_str_dup(s->key), s->key.len};
+        c->settings[c->n].value = (sm_str){smi_str_dup(s->value), s->value.len};
+        c->has_keys = c->has_keys || is_about_keys(s->key);
+    }
+    return c;
+}
+
+sm_status sm_store_connect(sm_str uri, sm_str name, const sm_pair *settings, int32_t n,
+                           sm_connection **out, sm_error *e)
+{
+    sm_connection *c = connection_new(uri, name, settings, n);
+    sm_mutex_lock(&lock);
+    const sm_connection *other = find(sm_str_of(c->bucket));
+    const bool is_taken = other && strcmp(other->name, c->name) != 0;
+    if (is_taken) {
+        sm_fail(e, SM_EXISTS, "%.100s has the connection %.100s already", c->bucket, other->name);
+    } else {
+        c->next = newest;
+        newest = c;
+    }
+    sm_mutex_unlock(&lock);
+    if (is_taken) {
+        smi_connection_release(c);
+        return SM_EXISTS;
+    }
+    *out = c;
+    return SM_OK;
+}
+
+void sm_store_disconnect(sm_connection *c)
+{
+    if (!c) {
+        return;
+    }
+    sm_mutex_lock(&lock);
+    sm_connection **at = &newest;
+    while (*at != c) {
+        at = &(*at)->next;
+    }
+    *at = c->next;
+    sm_mutex_unlock(&lock);
+    smi_connection_release(c);
+}
