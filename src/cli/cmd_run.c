@@ -117,8 +117,11 @@ static void print_tables(const sm_run_report *r)
         const sm_table_report *t = &r->tables[i];
         sm_format_size((int64_t)t->bytes, bytes);
         fprintf(stderr, "%-28.*s ", SM_STR_ARG(t->name));
-        if (t->is_view) {
+        if (t->kind == SM_TASK_VIEW) {
             fprintf(stderr, "%8s\n", "view");
+        } else if (t->kind == SM_TASK_PUBLISH) {
+            fprintf(stderr, "%8" PRId64 " %14s %12s %9.2f  %.*s\n", t->version,
+                    count(t->rows, rows), "", (double)t->wall_ns / 1e9, SM_STR_ARG(t->server));
         } else if (t->version < 0) {
             fprintf(stderr, "%8s\n", "same");
         } else {
@@ -168,21 +171,28 @@ static void put_unknown(const sm_run_report *r, sm_buf *out)
     sm_buf_text(out, SM_STR("}}"));
 }
 
-static void put_tables(const sm_run_report *r, sm_buf *out)
+/* The tables of the lake, or those that were published from it. */
+static void put_tables(const sm_run_report *r, bool published, sm_buf *out)
 {
     bool is_first = true;
 
-    sm_buf_text(out, SM_STR("\"tables\":["));
+    sm_buf_text(out, published ? SM_STR(",\"published\":[") : SM_STR("\"tables\":["));
     for (int64_t i = 0; i < r->n_tables; i++) {
         const sm_table_report *t = &r->tables[i];
-        if (t->is_view) {
+        if (t->kind == SM_TASK_VIEW || (t->kind == SM_TASK_PUBLISH) != published) {
             continue;
         }
         sm_buf_text(out, is_first ? SM_STR("{\"name\":") : SM_STR(",{\"name\":"));
         is_first = false;
         sm_buf_json_str(out, t->name);
-        sm_buf_printf(out, ",\"version\":%" PRId64 ",\"rows\":%" PRId64 ",\"bytes\":%" PRIu64 "}",
-                      t->version, t->rows, t->bytes);
+        sm_buf_printf(out, ",\"version\":%" PRId64 ",\"rows\":%" PRId64, t->version, t->rows);
+        if (published) {
+            sm_buf_text(out, SM_STR(",\"server\":"));
+            sm_buf_json_str(out, t->server);
+            sm_buf_text(out, SM_STR("}"));
+        } else {
+            sm_buf_printf(out, ",\"bytes\":%" PRIu64 "}", t->bytes);
+        }
     }
     sm_buf_text(out, SM_STR("]"));
 }
@@ -207,7 +217,8 @@ static void print_json(const sm_run_report *r)
         sm_buf_printf(&out, "%s\"%s\"", i ? "," : "", text);
     }
     sm_buf_text(&out, SM_STR("],"));
-    put_tables(r, &out);
+    put_tables(r, false, &out);
+    put_tables(r, true, &out);
     const sm_store_counts n = sm_store_network_count();
     sm_buf_printf(&out,
                   ",\"network\":{\"requests\":%" PRId64 ",\"retries\":%" PRId64

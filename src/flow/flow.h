@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * flow/flow.h: the flow room's door. Pipelines: project files, the graph of tasks, runs; and the
- * sample generator. Needs: base to table. Touches no rows (the generator apart). */
+ * sample generator. Needs: base to serve. Touches no rows (the generator apart). */
 #ifndef SM_FLOW_FLOW_H
 #define SM_FLOW_FLOW_H
 
@@ -14,9 +14,10 @@
 typedef struct sm_pipeline sm_pipeline;
 
 typedef enum sm_task_kind {
-    SM_TASK_VIEW,  /* stored nowhere: its SQL stands for its name */
-    SM_TASK_TABLE, /* its SQL's rows overwrite the table */
-    SM_TASK_LOAD,  /* its SQL's rows are brought in file by file, exactly once */
+    SM_TASK_VIEW,    /* stored nowhere: its SQL stands for its name */
+    SM_TASK_TABLE,   /* its SQL's rows overwrite the table */
+    SM_TASK_LOAD,    /* its SQL's rows are brought in file by file, exactly once */
+    SM_TASK_PUBLISH, /* a table of a server elsewhere, over one of the lake */
 } sm_task_kind;
 
 /** Reads and checks a pipeline: YAML errors with line and column, unknown keys and variables with
@@ -42,7 +43,8 @@ typedef struct sm_table_report {
     int64_t version; /* −1: nothing was written */
     int64_t rows;    /* of the table */
     uint64_t bytes;  /* written */
-    bool is_view;
+    sm_task_kind kind;
+    sm_str server; /* of a published one: "ClickHouse 26.7.1" */
     int64_t wall_ns;
 } sm_table_report;
 
@@ -65,8 +67,9 @@ typedef struct sm_run_report {
 } sm_run_report;
 void sm_run_report_release(sm_run_report *r);
 
-/** Runs the tasks in order; stages all, then publishes in order, refused lines first. *report is
- * the caller's, also after a failure. on_task (may be NULL) is told as each task begins. */
+/** Runs the tasks in order; stages all, then publishes in order, refused lines first; then to
+ * servers elsewhere. *report is the caller's, also after a failure. on_task (may be NULL) is told
+ * as each task begins. */
 sm_status sm_pipeline_run(sm_pipeline *p, const sm_run_opts *opts, const sm_exec_env *env,
                           void (*on_task)(void *ctx, sm_str name, int32_t i, int32_t n), void *ctx,
                           sm_run_report *report, sm_error *e) SM_MUST_USE;

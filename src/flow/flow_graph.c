@@ -17,10 +17,32 @@ int32_t smi_flow_task_find(const sm_pipeline *p, sm_str name)
     return -1;
 }
 
+/* Of a task that publishes: the one that makes its table, where the pipeline does. */
+static sm_status find_published(const sm_pipeline *p, smi_flow_task *t, sm_error *e)
+{
+    const int32_t need = smi_flow_task_find(p, t->from);
+
+    t->needs = SM_NEW_ARRAY(p->arena, int32_t, 1);
+    if (need < 0) {
+        return SM_OK;
+    }
+    t->needs[t->n_needs++] = need;
+    const sm_task_kind kind = p->tasks[need].kind;
+    if (kind == SM_TASK_LOAD || kind == SM_TASK_TABLE) {
+        return SM_OK;
+    }
+    const sm_status st = sm_fail(e, SM_INVALID, "%.*s is no table of the lake that could be read",
+                                 SM_STR_ARG(t->from));
+    return smi_flow_at(p, t->at, st, e);
+}
+
 static sm_status find_needs(sm_pipeline *p, smi_flow_task *t, sm_error *e)
 {
     sm_table_name *tables = NULL;
 
+    if (t->kind == SM_TASK_PUBLISH) {
+        return find_published(p, t, e);
+    }
     SM_TRY(sm_query_tables(&t->sql, p->arena, &tables, &t->n_tables, e));
     t->tables = tables;
     t->needs = SM_NEW_ARRAY(p->arena, int32_t, t->n_tables);

@@ -7,12 +7,47 @@
 
 #include "base/hash.h"
 #include "flow/flow.h"
+#include "serve/serve.h"
 
 /* ---- a pipeline as it was read (flow_yaml.c, flow_graph.c) ----------------------------------- */
 
 typedef struct smi_flow_place {
     int64_t line, byte; /* 1-based, of the pipeline file; 0: none */
 } smi_flow_place;
+
+/* A value as it stands in the file, or that of an environment variable. */
+typedef struct smi_flow_setting {
+    sm_str text; /* "": the file says nothing */
+    bool is_env; /* it is the variable's name */
+    smi_flow_place at;
+} smi_flow_setting;
+
+typedef enum smi_flow_server { SMI_SERVER_S3, SMI_SERVER_CLICKHOUSE } smi_flow_server;
+
+/* The settings of connections: key, of which server, the name that AWS tools have for it, whether
+ * it may only be named and never stand in the file. */
+#define SMI_FLOW_SETTINGS(X)                                                                       \
+    X(ENDPOINT, "endpoint", S3, "AWS_ENDPOINT_URL_S3", false)                                      \
+    X(REGION, "region", S3, "AWS_REGION", false)                                                   \
+    X(PROFILE, "profile", S3, "AWS_PROFILE", false)                                                \
+    X(KEY_ID, "key_id", S3, "AWS_ACCESS_KEY_ID", false)                                            \
+    X(SECRET, "secret", S3, "AWS_SECRET_ACCESS_KEY", true)                                         \
+    X(TOKEN, "token", S3, "AWS_SESSION_TOKEN", true)                                               \
+    X(CA_FILE, "ca_file", S3, "AWS_CA_BUNDLE", false)                                              \
+    X(ANONYMOUS, "anonymous", S3, "AWS_SKIP_SIGNATURE", false)                                     \
+    X(URL, "url", CLICKHOUSE, NULL, false)                                                         \
+    X(USER, "user", CLICKHOUSE, NULL, false)                                                       \
+    X(PASSWORD, "password", CLICKHOUSE, NULL, true)
+
+#define SMI_FLOW_SETTING_ID(id, key, server, variable, is_secret) SMI_SETTING_##id,
+enum { SMI_FLOW_SETTINGS(SMI_FLOW_SETTING_ID) SMI_N_SETTINGS };
+#undef SMI_FLOW_SETTING_ID
+
+typedef struct smi_flow_connection {
+    smi_flow_server server;
+    sm_str name;
+    smi_flow_setting settings[SMI_N_SETTINGS];
+} smi_flow_connection;
 
 typedef enum smi_flow_var_type {
     SMI_VAR_URI,
@@ -26,6 +61,7 @@ typedef struct smi_flow_var {
     sm_str name, default_text, help;
     bool has_default;
     smi_flow_var_type type;
+    int32_t connection; /* of a URI in S3: how it is reached, or −1: as the environment says */
     smi_flow_place at;
 } smi_flow_var;
 
@@ -40,10 +76,12 @@ typedef struct smi_flow_source {
 
 typedef struct smi_flow_task {
     sm_task_kind kind;
-    sm_str name; /* layer.table */
-    sm_sql sql;
-    int32_t source; /* of a load */
-    sm_str by;      /* of a load: the column that holds the file's date */
+    sm_str name;        /* layer.table */
+    sm_sql sql;         /* "" of what is published */
+    sm_str from, as;    /* what is published, and its name there */
+    int32_t connection; /* where */
+    int32_t source;     /* of a load, or −1 */
+    sm_str by;          /* of a load: the column that holds the file's date */
     const sm_table_name *tables;
     int32_t n_tables;
     int32_t *needs; /* other tasks that its SQL names */
@@ -54,6 +92,8 @@ typedef struct smi_flow_task {
 struct sm_pipeline {
     sm_arena *arena;
     sm_str path, folder, name, description;
+    smi_flow_connection *connections;
+    int32_t n_connections;
     smi_flow_var *vars;
     int32_t n_vars;
     int32_t lake; /* a variable, or −1 */
@@ -143,6 +183,7 @@ typedef struct smi_flow_source_state {
 
 typedef struct smi_flow_task_state {
     bool is_chosen;
+    sm_clickhouse_published published;
     sm_candidate *candidate;
     int64_t n_rows_before; /* of the table; −1: there was none */
     int64_t wall_ns;
@@ -176,6 +217,7 @@ struct smi_flow_run {
     sm_str id;
     int64_t start_us, start_ns;
     sm_value *vars;
+    sm_connection **connections; /* one a variable; NULL: none, or a place that needs none */
     sm_names *names;
     smi_flow_source_state *sources;
     smi_flow_task_state *tasks;
@@ -235,6 +277,20 @@ sm_str smi_flow_app_id(const smi_flow_run *r, sm_str file);
 sm_status smi_flow_books_last(smi_flow_run *r, sm_store *s, const char *key, sm_str *out,
                               sm_error *e) SM_MUST_USE;
 
+/* ---- connections (flow_connection.c) --------------------------------------------------------- */
+
+/** What a setting says; "" for nothing. SM_USAGE where it names a variable that is not set. */
+sm_status smi_flow_setting_read(const sm_pipeline *p, const smi_flow_setting *s, sm_str *out,
+                                sm_error *e) SM_MUST_USE;
+/** Connects the variables' places in S3. */
+sm_status smi_flow_connect(smi_flow_run *r, sm_error *e) SM_MUST_USE;
+void smi_flow_disconnect(smi_flow_run *r);
+/** Finds all settings of the servers that chosen tasks publish to: a missing one ends a run here,
+ * not after its work. */
+sm_status smi_flow_publish_check(smi_flow_run *r, sm_error *e) SM_MUST_USE;
+/** After the tables' commits: makes the table elsewhere. */
+sm_status smi_flow_publish_run(smi_flow_run *r, int32_t task, sm_error *e) SM_MUST_USE;
+
 /* ---- the kinds of work (flow_load.c, flow_table.c, flow_quarantine.c) ------------------------ */
 
 sm_status smi_flow_load_run(smi_flow_run *r, int32_t task, sm_error *e) SM_MUST_USE;
@@ -262,5 +318,7 @@ void smi_flow_report_sources(smi_flow_run *r);
 /** `versions` as sm_publish gave them to the candidates of `order`. */
 void smi_flow_report_tables(smi_flow_run *r, sm_candidate *const *published,
                             const int64_t *versions, int32_t n);
+/** A task that was published. */
+void smi_flow_report_published(smi_flow_run *r, int32_t task);
 
 #endif

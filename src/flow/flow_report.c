@@ -183,13 +183,13 @@ void smi_flow_report_tables(smi_flow_run *r, sm_candidate *const *published,
     out->tables = SM_NEW_ARRAY(out->arena, sm_table_report, r->p->n_tasks + r->p->n_sources);
     for (int32_t i = 0; i < r->p->n_tasks; i++) {
         const smi_flow_task_state *t = &r->tasks[i];
-        if (t->is_chosen) {
+        if (t->is_chosen && r->p->tasks[i].kind != SM_TASK_PUBLISH) {
             out->tables[out->n_tables++] = (sm_table_report){
                 .name = sm_arena_str(out->arena, r->p->tasks[i].name),
                 .version = version_of(t->candidate, published, versions, n),
                 .rows = t->candidate ? sm_candidate_table_rows(t->candidate) : t->n_rows_before,
                 .bytes = t->candidate ? sm_candidate_bytes(t->candidate) : 0,
-                .is_view = r->p->tasks[i].kind == SM_TASK_VIEW,
+                .kind = r->p->tasks[i].kind,
                 .wall_ns = t->wall_ns,
             };
         }
@@ -203,8 +203,24 @@ void smi_flow_report_tables(smi_flow_run *r, sm_candidate *const *published,
                 .version = version_of(q->candidate, published, versions, n),
                 .rows = q->candidate ? sm_candidate_table_rows(q->candidate) : q->n_rows_before,
                 .bytes = q->candidate ? sm_candidate_bytes(q->candidate) : 0,
+                .kind = SM_TASK_TABLE,
                 .wall_ns = q->wall_ns,
             };
         }
     }
+}
+
+void smi_flow_report_published(smi_flow_run *r, int32_t task)
+{
+    sm_run_report *out = r->report;
+    const smi_flow_task_state *t = &r->tasks[task];
+
+    out->tables[out->n_tables++] = (sm_table_report){
+        .name = sm_arena_str(out->arena, r->p->tasks[task].name),
+        .version = t->published.version,
+        .rows = t->published.rows,
+        .kind = SM_TASK_PUBLISH,
+        .server = sm_arena_strf(out->arena, "ClickHouse %s", t->published.server),
+        .wall_ns = t->wall_ns,
+    };
 }

@@ -5,7 +5,8 @@
  * A run     gives the variables their values, makes the names that SQL sees (variables, views, the
  *           lake), then does the chosen tasks in their order, each into a candidate that later
  *           tasks see; then the quarantines; and publishes all in one go, quarantines first, then
- *           in the order of the tasks. A failure before that publishes nothing.
+ *           in the order of the tasks. A failure before that publishes nothing. Tables elsewhere
+ *           come last: they are made over what is then in the lake.
  * Sources   are opened when the first task asks for them (flow_plan.c): their files are listed and
  *           those of the window chosen; the others are never opened.
  * Killed    between two commits: what was published stays, the same run again does the rest, since
@@ -357,35 +358,53 @@ static sm_status run_task(smi_flow_run *r, int32_t i, sm_error *e)
         st = smi_flow_load_run(r, i, e);
     } else if (t->kind == SM_TASK_TABLE) {
         st = smi_flow_table_run(r, i, e);
+    } else if (t->kind == SM_TASK_PUBLISH) {
+        st = smi_flow_publish_run(r, i, e);
     }
     if (st == SM_OK && state->candidate) {
         sm_names_set_candidate(r->names, t->name, state->candidate);
     }
     state->wall_ns = sm_monotonic_ns() - start;
+    if (st == SM_OK && t->kind == SM_TASK_PUBLISH) {
+        smi_flow_report_published(r, i);
+    }
     sm_format_date(r->opts->logical_date, date);
     return sm_within(e, st, "task %.*s, run %s of pipeline %.*s", SM_STR_ARG(t->name), date,
                      SM_STR_ARG(r->p->name));
 }
 
-static sm_status run_tasks(smi_flow_run *r,
-                           void (*on_task)(void *ctx, sm_str name, int32_t i, int32_t n), void *ctx,
-                           sm_error *e)
+/* Of a run, who is told as each task begins. */
+typedef struct listener {
+    void (*on_task)(void *ctx, sm_str name, int32_t i, int32_t n);
+    void *ctx;
+    int32_t n_told;
+} listener;
+
+/* The chosen tasks in their order: those that make tables, or those that publish them. */
+static sm_status run_tasks(smi_flow_run *r, bool publishing, listener *l, sm_error *e)
 {
     int32_t n = 0;
 
     for (int32_t i = 0; i < r->p->n_tasks; i++) {
         n += r->tasks[i].is_chosen;
     }
-    for (int32_t i = 0, at = 0; i < r->p->n_tasks; i++) {
-        if (!r->tasks[i].is_chosen) {
+    for (int32_t i = 0; i < r->p->n_tasks; i++) {
+        const bool is_published = r->p->tasks[i].kind == SM_TASK_PUBLISH;
+        if (!r->tasks[i].is_chosen || is_published != publishing) {
             continue;
         }
-        if (on_task) {
-            on_task(ctx, r->p->tasks[i].name, at, n);
+        if (l->on_task) {
+            l->on_task(l->ctx, r->p->tasks[i].name, l->n_told, n);
         }
-        at++;
+        l->n_told++;
         SM_TRY(run_task(r, i, e));
     }
+    return SM_OK;
+}
+
+static sm_status make_tables(smi_flow_run *r, listener *l, sm_error *e)
+{
+    SM_TRY(run_tasks(r, false, l, e));
     for (int32_t i = 0; i < r->p->n_sources; i++) {
         SM_TRY(smi_flow_quarantine_finish(r, &r->sources[i], e));
     }
@@ -459,7 +478,8 @@ static sm_status prepare(smi_flow_run *r, sm_error *e)
         init_source(r, i);
     }
     r->names = smi_flow_names(r);
-    return SM_OK;
+    SM_TRY(smi_flow_publish_check(r, e));
+    return smi_flow_connect(r, e);
 }
 
 static void release(smi_flow_run *r)
@@ -473,6 +493,7 @@ static void release(smi_flow_run *r)
         smi_flow_quarantine_release(&r->sources[i].quarantine);
         sm_files_release(&r->sources[i].found);
     }
+    smi_flow_disconnect(r);
     sm_arena_free(r->arena);
 }
 
@@ -488,14 +509,18 @@ sm_status sm_pipeline_run(sm_pipeline *p, const sm_run_opts *opts, const sm_exec
                       .start_ns = sm_monotonic_ns(),
                       .report = report};
 
+    listener l = {.on_task = on_task, .ctx = ctx};
     *report = (sm_run_report){.arena = sm_arena_new(NULL)};
     sm_status st = prepare(&r, e);
     if (st == SM_OK) {
-        st = run_tasks(&r, on_task, ctx, e);
+        st = make_tables(&r, &l, e);
         smi_flow_report_sources(&r);
     }
     if (st == SM_OK) {
         st = publish(&r, e);
+    }
+    if (st == SM_OK) {
+        st = run_tasks(&r, true, &l, e);
     }
     release(&r);
     report->wall_ns = sm_monotonic_ns() - r.start_ns;

@@ -16,7 +16,7 @@
 
 #define MAX_YAML_BYTES ((size_t)1 << 20)
 #define MAX_SQL_BYTES  ((size_t)1 << 20)
-#define MAX_KEYS       8
+#define MAX_KEYS       16
 
 /* ---- places and values ---------------------------------------------------------------------- */
 
@@ -95,7 +95,7 @@ static sm_status fail_key(const sm_pipeline *p, const fields *f, sm_str key, con
     if (near) {
         sm_error_todo(e, "Did you mean \"%s\"?", near);
     } else {
-        char list[120] = "";
+        char list[200] = "";
         for (int i = 0; i < n; i++) {
             const size_t used = strlen(list);
             snprintf(list + used, sizeof(list) - used, "%s%s", i ? ", " : "", f->keys[i]);
@@ -219,6 +219,116 @@ static sm_status want_var(const sm_pipeline *p, sm_str name, smi_flow_place at, 
 
 /* ---- the parts ------------------------------------------------------------------------------ */
 
+/* A value as it stands, or {env: NAME}; a secret may only be the latter. */
+static sm_status read_setting(const sm_pipeline *p, const fields *f, int key, bool is_secret,
+                              smi_flow_setting *out, sm_error *e)
+{
+    static const char *const keys[] = {"env", NULL};
+    fields env;
+
+    out->at = f->places[key];
+    if (f->values[key] && fy_node_get_type(f->values[key]) == FYNT_MAPPING) {
+        out->is_env = true;
+        SM_TRY(read_fields(p, f->values[key], f->keys[key], keys, &env, e));
+        return read_text(p, &env, 0, f->keys[key], true, &out->text, e);
+    }
+    if (is_secret) {
+        const sm_status st =
+            sm_fail(e, SM_INVALID, "%s: a secret does not stand in a pipeline", f->keys[key]);
+        sm_error_todo(e, "Write %s: {env: NAME}, of the environment variable that holds it.",
+                      f->keys[key]);
+        return smi_flow_at(p, out->at, st, e);
+    }
+    return read_text(p, f, key, f->keys[key], true, &out->text, e);
+}
+
+#define KEY_OF(id, key, server, variable, is_secret)    key,
+#define SERVER_OF(id, key, server, variable, is_secret) SMI_SERVER_##server,
+#define SECRET_OF(id, key, server, variable, is_secret) is_secret,
+
+static sm_status read_connection(const sm_pipeline *p, struct fy_node *map, smi_flow_connection *c,
+                                 sm_error *e)
+{
+    static const char *const keys[] = {SMI_FLOW_SETTINGS(KEY_OF) "s3", "clickhouse", NULL};
+    static const smi_flow_server servers[] = {SMI_FLOW_SETTINGS(SERVER_OF)};
+    static const bool are_secret[] = {SMI_FLOW_SETTINGS(SECRET_OF)};
+    fields f;
+
+    SM_TRY(read_fields(p, map, "a connection", keys, &f, e));
+    if (f.has[SMI_N_SETTINGS] == f.has[SMI_N_SETTINGS + 1]) {
+        return smi_flow_at(
+            p, f.at, sm_fail(e, SM_SYNTAX, "a connection has one of s3 and clickhouse, its name"),
+            e);
+    }
+    c->server = f.has[SMI_N_SETTINGS] ? SMI_SERVER_S3 : SMI_SERVER_CLICKHOUSE;
+    const int name = SMI_N_SETTINGS + (int)c->server;
+    SM_TRY(read_text(p, &f, name, "a connection", true, &c->name, e));
+    if (!is_word(c->name)) {
+        return smi_flow_at(
+            p, place_of(f.values[name]),
+            sm_fail(e, SM_NAME, "\"%.*s\" is no connection's name", SM_STR_ARG(c->name)), e);
+    }
+    for (int i = 0; i < SMI_N_SETTINGS; i++) {
+        if (f.has[i] && servers[i] != c->server) {
+            return smi_flow_at(p, f.places[i],
+                               sm_fail(e, SM_SYNTAX, "%s is for %s only", keys[i],
+                                       keys[SMI_N_SETTINGS + servers[i]]),
+                               e);
+        }
+        SM_TRY(f.has[i] ? read_setting(p, &f, i, are_secret[i], &c->settings[i], e) : SM_OK);
+    }
+    const bool is_placed = c->server == SMI_SERVER_S3 || f.has[SMI_SETTING_URL];
+    return is_placed ? SM_OK
+                     : smi_flow_at(p, f.at, sm_fail(e, SM_SYNTAX, "a connection has no url"), e);
+}
+
+static sm_status read_connections(sm_pipeline *p, struct fy_node *list, smi_flow_place at,
+                                  sm_error *e)
+{
+    void *iterator = NULL;
+
+    SM_TRY(want_kind(p, list, at, false, "connections", e));
+    p->connections = SM_NEW_ARRAY(p->arena, smi_flow_connection, count_items(list));
+    for (struct fy_node *item; (item = fy_node_sequence_iterate(list, &iterator));) {
+        smi_flow_connection *c = &p->connections[p->n_connections];
+        SM_TRY(read_connection(p, item, c, e));
+        for (int32_t i = 0; i < p->n_connections; i++) {
+            if (sm_str_eq_nocase(p->connections[i].name, c->name)) {
+                return smi_flow_at(
+                    p, place_of(item),
+                    sm_fail(e, SM_EXISTS, "two connections %.*s", SM_STR_ARG(c->name)), e);
+            }
+        }
+        p->n_connections++;
+    }
+    return SM_OK;
+}
+
+/* The connection of that name to such a server, or SM_NAME with the nearest. */
+static sm_status want_connection(const sm_pipeline *p, sm_str name, smi_flow_server server,
+                                 smi_flow_place at, int32_t *out, sm_error *e)
+{
+    sm_str *names = SM_NEW_ARRAY(p->arena, sm_str, p->n_connections);
+    int32_t n = 0;
+
+    for (int32_t i = 0; i < p->n_connections; i++) {
+        if (p->connections[i].server == server) {
+            names[n++] = p->connections[i].name;
+            if (sm_str_eq_nocase(p->connections[i].name, name)) {
+                *out = i;
+                return SM_OK;
+            }
+        }
+    }
+    const sm_status st = sm_fail(e, SM_NAME, "no connection \"%.*s\" to %s under connections",
+                                 SM_STR_ARG(name), server == SMI_SERVER_S3 ? "s3" : "clickhouse");
+    const char *near = sm_nearest_name(name, names, n);
+    if (near) {
+        sm_error_todo(e, "Did you mean \"%s\"?", near);
+    }
+    return smi_flow_at(p, at, st, e);
+}
+
 static sm_status read_var_type(const sm_pipeline *p, const fields *f, smi_flow_var *v, sm_error *e)
 {
     static const sm_str types[] = {
@@ -245,16 +355,39 @@ static sm_status read_var_type(const sm_pipeline *p, const fields *f, smi_flow_v
     return smi_flow_at(p, place_of(f->values[0]), st, e);
 }
 
+static sm_status read_var(const sm_pipeline *p, struct fy_node *map, smi_flow_var *v, sm_error *e)
+{
+    static const char *const keys[] = {"type", "default", "help", "connection", NULL};
+    fields f;
+    sm_str connection = {0};
+
+    v->connection = -1;
+    SM_TRY(want_kind(p, map, v->at, true, v->name.data, e));
+    SM_TRY(read_fields(p, map, "a variable", keys, &f, e));
+    SM_TRY(read_var_type(p, &f, v, e));
+    SM_TRY(read_text(p, &f, 1, "a variable", false, &v->default_text, e));
+    v->has_default = f.has[1];
+    SM_TRY(read_text(p, &f, 2, "a variable", false, &v->help, e));
+    SM_TRY(read_text(p, &f, 3, "a variable", false, &connection, e));
+    if (f.has[3] && v->type != SMI_VAR_URI) {
+        return smi_flow_at(p, f.places[3],
+                           sm_fail(e, SM_TYPE, "%.*s has a connection and is not of type uri",
+                                   SM_STR_ARG(v->name)),
+                           e);
+    }
+    return f.has[3] ? want_connection(p, connection, SMI_SERVER_S3, place_of(f.values[3]),
+                                      &v->connection, e)
+                    : SM_OK;
+}
+
 static sm_status read_vars(sm_pipeline *p, struct fy_node *map, smi_flow_place at, sm_error *e)
 {
-    static const char *const keys[] = {"type", "default", "help", NULL};
     void *iterator = NULL;
 
     SM_TRY(want_kind(p, map, at, true, "vars", e));
     p->vars = SM_NEW_ARRAY(p->arena, smi_flow_var, count_items(map));
     for (struct fy_node_pair *pair; (pair = fy_node_mapping_iterate(map, &iterator));) {
         smi_flow_var *v = &p->vars[p->n_vars];
-        fields f;
         SM_TRY(text_of(p, fy_node_pair_key(pair), "a variable's name", &v->name, e));
         v->at = place_of(fy_node_pair_key(pair));
         if (!is_word(v->name)) {
@@ -262,12 +395,7 @@ static sm_status read_vars(sm_pipeline *p, struct fy_node *map, smi_flow_place a
                 p, v->at,
                 sm_fail(e, SM_NAME, "\"%.*s\" is no variable's name", SM_STR_ARG(v->name)), e);
         }
-        SM_TRY(want_kind(p, fy_node_pair_value(pair), v->at, true, v->name.data, e));
-        SM_TRY(read_fields(p, fy_node_pair_value(pair), "a variable", keys, &f, e));
-        SM_TRY(read_var_type(p, &f, v, e));
-        SM_TRY(read_text(p, &f, 1, "a variable", false, &v->default_text, e));
-        v->has_default = f.has[1];
-        SM_TRY(read_text(p, &f, 2, "a variable", false, &v->help, e));
+        SM_TRY(read_var(p, fy_node_pair_value(pair), v, e));
         p->n_vars++;
     }
     return SM_OK;
@@ -371,53 +499,88 @@ done:
     return st;
 }
 
-enum { KEY_LOAD, KEY_VIEW, KEY_TABLE, KEY_SQL, KEY_FROM, KEY_BY };
+enum { KEY_LOAD, KEY_VIEW, KEY_TABLE, KEY_PUBLISH, KEY_SQL, KEY_FROM, KEY_BY };
 
-/* The one key of three that says what kind of task it is. */
+/* The one key of four that says what kind of task it is. */
 static sm_status read_kind(const sm_pipeline *p, const fields *f, int *key, sm_error *e)
 {
     int n = 0;
 
-    for (int i = KEY_LOAD; i <= KEY_TABLE; i++) {
+    for (int i = KEY_LOAD; i <= KEY_PUBLISH; i++) {
         if (f->has[i]) {
             *key = i;
             n++;
         }
     }
-    return n == 1 ? SM_OK
-                  : smi_flow_at(p, f->at,
-                                sm_fail(e, SM_SYNTAX, "a task has %s of load, view and table",
-                                        n ? "more than one" : "none"),
-                                e);
+    return n == 1
+               ? SM_OK
+               : smi_flow_at(p, f->at,
+                             sm_fail(e, SM_SYNTAX, "a task has %s of load, view, table and publish",
+                                     n ? "more than one" : "none"),
+                             e);
+}
+
+/* Refuses the keys from `first` to `last`: they are for other tasks. */
+static sm_status refuse_keys(const sm_pipeline *p, const fields *f, int first, int last,
+                             const char *whose, sm_error *e)
+{
+    for (int i = first; i <= last; i++) {
+        if (f->has[i]) {
+            return smi_flow_at(p, f->places[i],
+                               sm_fail(e, SM_SYNTAX, "%s is for %s only", f->keys[i], whose), e);
+        }
+    }
+    return SM_OK;
+}
+
+/* connection.table, and the table of the lake that it is to be. */
+static sm_status read_publish(const sm_pipeline *p, const fields *f, smi_flow_task *t, sm_error *e)
+{
+    const char *dot = memchr(t->name.data, '.', t->name.len);
+    const sm_str connection = {t->name.data, (size_t)(dot - t->name.data)};
+
+    t->as = (sm_str){dot + 1, t->name.len - connection.len - 1};
+    SM_TRY(refuse_keys(p, f, KEY_SQL, KEY_SQL, "loads, views and tables", e));
+    SM_TRY(refuse_keys(p, f, KEY_BY, KEY_BY, "loads", e));
+    SM_TRY(want_connection(p, connection, SMI_SERVER_CLICKHOUSE, t->at, &t->connection, e));
+    SM_TRY(read_text(p, f, KEY_FROM, "what is published", true, &t->from, e));
+    return check_table_name(p, t->from, place_of(f->values[KEY_FROM]), e);
+}
+
+static sm_status read_load(const sm_pipeline *p, const fields *f, smi_flow_task *t, sm_error *e)
+{
+    sm_str from = {0};
+
+    SM_TRY(read_text(p, f, KEY_FROM, "a load", true, &from, e));
+    SM_TRY(read_text(p, f, KEY_BY, "a load", true, &t->by, e));
+    return find_source(p, from, place_of(f->values[KEY_FROM]), &t->source, e);
 }
 
 static sm_status read_task(sm_pipeline *p, struct fy_node *map, smi_flow_task *t, sm_error *e)
 {
-    static const char *const keys[] = {"load", "view", "table", "sql", "from", "by", NULL};
-    static const sm_task_kind kinds[] = {SM_TASK_LOAD, SM_TASK_VIEW, SM_TASK_TABLE};
+    static const char *const keys[] = {"load", "view", "table", "publish",
+                                       "sql",  "from", "by",    NULL};
+    static const sm_task_kind kinds[] = {SM_TASK_LOAD, SM_TASK_VIEW, SM_TASK_TABLE,
+                                         SM_TASK_PUBLISH};
     fields f;
     int key = 0;
-    sm_str path = {0}, from = {0};
+    sm_str path = {0};
 
     SM_TRY(read_fields(p, map, "a task", keys, &f, e));
     SM_TRY(read_kind(p, &f, &key, e));
     t->kind = kinds[key];
-    t->source = -1;
+    t->source = t->connection = -1;
     SM_TRY(read_text(p, &f, key, "a task", true, &t->name, e));
     t->at = place_of(f.values[key]);
     SM_TRY(check_table_name(p, t->name, t->at, e));
-    SM_TRY(read_text(p, &f, KEY_SQL, "a task", true, &path, e));
-    const bool is_load = t->kind == SM_TASK_LOAD;
-    for (int i = KEY_FROM; i <= KEY_BY && !is_load; i++) {
-        if (f.has[i]) {
-            return smi_flow_at(p, f.places[i],
-                               sm_fail(e, SM_SYNTAX, "%s is for loads only", keys[i]), e);
-        }
+    if (t->kind == SM_TASK_PUBLISH) {
+        return read_publish(p, &f, t, e);
     }
-    SM_TRY(read_text(p, &f, KEY_FROM, "a load", is_load, &from, e));
-    SM_TRY(read_text(p, &f, KEY_BY, "a load", is_load, &t->by, e));
-    if (is_load) {
-        SM_TRY(find_source(p, from, place_of(f.values[KEY_FROM]), &t->source, e));
+    SM_TRY(read_text(p, &f, KEY_SQL, "a task", true, &path, e));
+    if (t->kind == SM_TASK_LOAD) {
+        SM_TRY(read_load(p, &f, t, e));
+    } else {
+        SM_TRY(refuse_keys(p, &f, KEY_FROM, KEY_BY, "loads", e));
     }
     const sm_status st = read_sql(p, path, &t->sql, e);
     return sm_within(e, st, "task %.*s, line %d of the pipeline", SM_STR_ARG(t->name),
@@ -460,8 +623,8 @@ static sm_status read_tasks(sm_pipeline *p, struct fy_node *list, smi_flow_place
 
 static sm_status read_root(sm_pipeline *p, struct fy_node *root, sm_error *e)
 {
-    static const char *const keys[] = {"name",    "description", "vars", "lake",
-                                       "sources", "tasks",       NULL};
+    static const char *const keys[] = {"name",    "description", "vars",        "lake",
+                                       "sources", "tasks",       "connections", NULL};
     fields f;
     sm_str lake = {0};
 
@@ -473,6 +636,9 @@ static sm_status read_root(sm_pipeline *p, struct fy_node *root, sm_error *e)
             sm_fail(e, SM_NAME, "\"%.*s\" is no pipeline's name", SM_STR_ARG(p->name)), e);
     }
     SM_TRY(read_text(p, &f, 1, "the pipeline", false, &p->description, e));
+    if (f.has[6]) {
+        SM_TRY(read_connections(p, f.values[6], f.places[6], e));
+    }
     if (f.has[2]) {
         SM_TRY(read_vars(p, f.values[2], f.places[2], e));
     }

@@ -16,6 +16,8 @@
     "sources:\n"                                                                                   \
     "  - {name: logs, match: '\\.json$', window: month, quarantine: bad.orders}\n"
 
+#define PUBLISHER "connections: [{clickhouse: ch, url: 'http://h:1/d'}]\n"
+
 /* The pipeline of that text, beside a.sql, b.sql and c.sql. */
 static sm_status open_text(const scratch *at, const char *yaml, sm_pipeline **out, sm_error *e)
 {
@@ -59,7 +61,8 @@ static const struct {
      "\"from\""},
     {HEAD "tasks:\n  - {table: l.a, view: l.b, sql: a.sql}\n", SM_SYNTAX, 8, 6, "more than one",
      ""},
-    {HEAD "tasks:\n  - {sql: a.sql}\n", SM_SYNTAX, 8, 6, "none of load, view and table", ""},
+    {HEAD "tasks:\n  - {sql: a.sql}\n", SM_SYNTAX, 8, 6, "none of load, view, table and publish",
+     ""},
     {HEAD "tasks:\n  - {table: a, sql: a.sql}\n", SM_NAME, 8, 13, "no table's name", "layer.table"},
     {HEAD "tasks:\n  - {table: ../x.a, sql: a.sql}\n", SM_NAME, 8, 13, "no table's name", ""},
     {HEAD "tasks:\n  - {table: l.a}\n", SM_SYNTAX, 8, 6, "has no sql", ""},
@@ -74,6 +77,36 @@ static const struct {
     {HEAD "sources:\n  - {name: logs}\n  - {name: logs}\n", SM_INVALID, 9, 6, "the same name", ""},
     {HEAD "tasks:\n  - {table: l.a, sql: a.sql}\n  - {view: L.A, sql: b.sql}\n", SM_EXISTS, 9, 12,
      "two tasks make", ""},
+    {HEAD "connections: x\n", SM_SYNTAX, 7, 1, "connections is not a list", ""},
+    {HEAD "connections:\n  - {url: x}\n", SM_SYNTAX, 8, 6, "one of s3 and clickhouse", ""},
+    {HEAD "connections:\n  - {s3: a, clickhouse: a}\n", SM_SYNTAX, 8, 6, "one of s3", ""},
+    {HEAD "connections:\n  - {s3: a.b}\n", SM_NAME, 8, 10, "no connection's name", ""},
+    {HEAD "connections:\n  - {s3: a, endpont: x}\n", SM_NAME, 8, 13, "no key", "\"endpoint\""},
+    {HEAD "connections:\n  - {s3: a, user: x}\n", SM_SYNTAX, 8, 13, "user is for clickhouse only",
+     ""},
+    {HEAD "connections:\n  - {clickhouse: a}\n", SM_SYNTAX, 8, 6, "has no url", ""},
+    {HEAD "connections:\n  - {s3: a, secret: hush}\n", SM_INVALID, 8, 13, "does not stand",
+     "{env: NAME}"},
+    {HEAD "connections:\n  - {s3: a, secret: {file: x}}\n", SM_NAME, 8, 22, "no key \"file\"",
+     "env"},
+    {HEAD "connections:\n  - {s3: a}\n  - {clickhouse: A, url: x}\n", SM_EXISTS, 9, 6,
+     "two connections", ""},
+    {"name: x\nlake: l\nvars: {l: {type: uri, connection: b}}\n", SM_NAME, 3, 35,
+     "no connection \"b\" to s3", ""},
+    {"name: x\nlake: l\nconnections: [{s3: ab}]\nvars: {l: {type: uri, connection: ac}}\n", SM_NAME,
+     4, 35, "no connection \"ac\"", "\"ab\""},
+    {"name: x\nlake: l\nconnections: [{s3: ab}]\nvars: {l: {connection: ab}}\n", SM_TYPE, 4, 12,
+     "not of type uri", ""},
+    {HEAD PUBLISHER "tasks:\n  - {publish: t, from: l.a}\n", SM_NAME, 9, 15, "no table's name", ""},
+    {HEAD PUBLISHER "tasks:\n  - {publish: ck.t, from: l.a}\n", SM_NAME, 9, 15,
+     "no connection \"ck\" to clickhouse", "\"ch\""},
+    {HEAD PUBLISHER "tasks:\n  - {publish: ch.t}\n", SM_SYNTAX, 9, 6, "has no from", ""},
+    {HEAD PUBLISHER "tasks:\n  - {publish: ch.t, from: l}\n", SM_NAME, 9, 27, "no table's name",
+     ""},
+    {HEAD PUBLISHER "tasks:\n  - {publish: ch.t, from: l.a, sql: a.sql}\n", SM_SYNTAX, 9, 32,
+     "sql is for loads, views and tables only", ""},
+    {HEAD PUBLISHER "tasks:\n  - {view: l.a, sql: a.sql}\n  - {publish: ch.t, from: l.a}\n",
+     SM_INVALID, 10, 15, "no table of the lake", ""},
     {HEAD "tasks:\n  - {table: l.b, sql: b.sql}\n  - {view: l.a, sql: c.sql}\n", SM_INVALID, 8, 13,
      "circle", ""},
 };
@@ -145,6 +178,31 @@ static void test_what_it_says(void **state)
     scratch_free(&at);
 }
 
+static void test_what_is_published(void **state)
+{
+    scratch at = scratch_new();
+    sm_error e = {0};
+    sm_pipeline *p = NULL;
+
+    assert_ok(open_text(&at,
+                        HEAD PUBLISHER "tasks:\n"
+                                       "  - {publish: ch.t, from: l.b}\n"
+                                       "  - {publish: CH.u, from: other.z}\n"
+                                       "  - {table: l.a, sql: a.sql}\n"
+                                       "  - {table: l.b, sql: b.sql}\n",
+                        &p, &e),
+              &e);
+    const char *const names[] = {"CH.u", "l.a", "l.b", "ch.t"}; /* behind what it publishes */
+    for (int32_t i = 0; i < 4; i++) {
+        assert_true(sm_str_is(sm_pipeline_task_name(p, i), names[i]));
+    }
+    assert_int_equal(sm_pipeline_task_kind(p, 3), SM_TASK_PUBLISH);
+    assert_true(sm_str_is(p->tasks[3].as, "t") && sm_str_is(p->tasks[3].from, "l.b"));
+    assert_int_equal(p->tasks[0].connection, 0);
+    sm_pipeline_close(p);
+    scratch_free(&at);
+}
+
 static void test_choice_of_tasks(void **state)
 {
     static const struct {
@@ -179,9 +237,8 @@ static void test_choice_of_tasks(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_sql_that_is_wrong),
-        cmocka_unit_test(test_what_it_says),
+        cmocka_unit_test(test_refused),         cmocka_unit_test(test_sql_that_is_wrong),
+        cmocka_unit_test(test_what_it_says),    cmocka_unit_test(test_what_is_published),
         cmocka_unit_test(test_choice_of_tasks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

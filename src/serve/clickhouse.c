@@ -203,7 +203,7 @@ static sm_status be_ours(const publishing *w, sm_error *e)
     }
     sm_fail(e, SM_EXISTS, "%.*s is there already and is something else: %.80s", SM_STR_ARG(w->name),
             without_lf(engine).data);
-    sm_error_todo(e, "Drop it, or give another name by --table.");
+    sm_error_todo(e, "Drop it, or publish under another name.");
     return SM_EXISTS;
 }
 

@@ -43,7 +43,7 @@ FROM read_json(var('logs'), match => '^[^.].*[.]json(.gz)?$',
     "best": "SELECT city FROM mart.cities WHERE n > 5",
 }
 TABLES = ["refused/orders", "raw/orders", "mart/cities", "mart/best"]
-KEYS = ["lines", "unknown", "files", "missing_days", "tables", "network", "seconds",
+KEYS = ["lines", "unknown", "files", "missing_days", "tables", "published", "network", "seconds",
         "peak_bytes"]
 
 

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * flow/flow_connection.c: a pipeline's connections: buckets of S3 that are reached otherwise than
+ * the environment says, and servers that tables are published to. Called by flow_run.c.
+ *
+ * Secrets   never stand in the file, only the names of environment variables; they are read when a
+ *           run needs them and go to the store's or the server's door, into no message. */
+#include "base/text.h"
+#include "flow/flow_int.h"
+
+sm_status smi_flow_setting_read(const sm_pipeline *p, const smi_flow_setting *s, sm_str *out,
+                                sm_error *e)
+{
+    *out = s->text;
+    if (!s->is_env) {
+        return SM_OK;
+    }
+    const char *value = sm_env(s->text.data);
+    if (!value) {
+        const sm_status st =
+            sm_fail(e, SM_USAGE, "the environment variable %.*s is not set", SM_STR_ARG(s->text));
+        return smi_flow_at(p, s->at, st, e);
+    }
+    *out = sm_str_of(value);
+    return SM_OK;
+}
+
+/* ---- places in S3 ---------------------------------------------------------------------------- */
+
+#define VARIABLE_OF(id, key, server, variable, is_secret) variable,
+
+static sm_status connect(smi_flow_run *r, int32_t var, sm_error *e)
+{
+    static const char *const variables[] = {SMI_FLOW_SETTINGS(VARIABLE_OF)};
+    const smi_flow_connection *c = &r->p->connections[r->p->vars[var].connection];
+    sm_pair settings[SMI_N_SETTINGS];
+    int32_t n = 0;
+
+    for (int i = 0; i < SMI_N_SETTINGS; i++) {
+        sm_str value;
+        SM_TRY(smi_flow_setting_read(r->p, &c->settings[i], &value, e));
+        if (value.len > 0) {
+            settings[n++] = (sm_pair){sm_str_of(variables[i]), value};
+        }
+    }
+    const sm_status st =
+        sm_store_connect(r->vars[var].as.s, c->name, settings, n, &r->connections[var], e);
+    return smi_flow_at(r->p, r->p->vars[var].at, st, e);
+}
+
+sm_status smi_flow_connect(smi_flow_run *r, sm_error *e)
+{
+    r->connections = SM_NEW_ARRAY(r->arena, sm_connection *, r->p->n_vars);
+    for (int32_t i = 0; i < r->p->n_vars; i++) {
+        if (r->p->vars[i].connection >= 0 && sm_str_starts(r->vars[i].as.s, SM_STR("s3://"))) {
+            SM_TRY(connect(r, i, e));
+        }
+    }
+    return SM_OK;
+}
+
+void smi_flow_disconnect(smi_flow_run *r)
+{
+    for (int32_t i = 0; r->connections && i < r->p->n_vars; i++) {
+        sm_store_disconnect(r->connections[i]);
+    }
+}
+
+/* ---- servers --------------------------------------------------------------------------------- */
+
+static sm_status read_server(const smi_flow_run *r, const smi_flow_task *t,
+                             sm_clickhouse_publish *out, sm_error *e)
+{
+    const smi_flow_setting *s = r->p->connections[t->connection].settings;
+
+    SM_TRY(smi_flow_setting_read(r->p, &s[SMI_SETTING_URL], &out->to, e));
+    SM_TRY(smi_flow_setting_read(r->p, &s[SMI_SETTING_USER], &out->user, e));
+    return smi_flow_setting_read(r->p, &s[SMI_SETTING_PASSWORD], &out->password, e);
+}
+
+sm_status smi_flow_publish_check(smi_flow_run *r, sm_error *e)
+{
+    for (int32_t i = 0; i < r->p->n_tasks; i++) {
+        sm_clickhouse_publish unused = {0};
+        if (r->tasks[i].is_chosen && r->p->tasks[i].kind == SM_TASK_PUBLISH) {
+            SM_TRY(read_server(r, &r->p->tasks[i], &unused, e));
+        }
+    }
+    return SM_OK;
+}
+
+sm_status smi_flow_publish_run(smi_flow_run *r, int32_t task, sm_error *e)
+{
+    const smi_flow_task *t = &r->p->tasks[task];
+    sm_clickhouse_publish what = {.table = t->as};
+
+    SM_TRY(read_server(r, t, &what, e));
+    SM_TRY(sm_names_uri(r->names, t->from, r->arena, &what.table_uri, e));
+    return sm_clickhouse_publish_table(&what, r->env, &r->tasks[task].published, e);
+}
