@@ -1,6 +1,7 @@
 """Real S3 servers on loopback: MinIO and versitygw, as `tools/setup test` built them, each on a free
 port with keys and data of its own, ended by process id."""
 import os
+import shutil
 import socket
 import subprocess
 import time
@@ -31,6 +32,16 @@ def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         return s.getsockname()[1]
+
+
+def make_certificate(folder):
+    """A certificate for 127.0.0.1 that no machine trusts, and its key, as files."""
+    cert, key = folder / "cert.pem", folder / "key.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out",
+                    cert, "-days", "2", "-subj", "/CN=127.0.0.1", "-addext",
+                    "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True)
+    return cert, key
+
 
 class Server:
     """A server of one kind with its data in a folder."""
@@ -108,3 +119,29 @@ class Server:
             path = folder / key[len(prefix):].lstrip("/")
             path.parent.mkdir(parents=True, exist_ok=True)
             client.download_file(bucket, key, str(path))
+
+
+class Http2:
+    """nghttpx before a server: TLS with a certificate of its own, and HTTP/2, which it offers."""
+
+    def __init__(self, server, folder):
+        cert, key = make_certificate(folder)
+        port = free_port()
+        program = shutil.which("nghttpx", path=os.environ["PATH"] + ":/usr/sbin")
+        self.env = {**server.env, "AWS_ENDPOINT_URL": f"https://127.0.0.1:{port}",
+                    "AWS_CA_BUNDLE": str(cert)}
+        self.process = subprocess.Popen(
+            [program, "--conf=/dev/null", f"--frontend=127.0.0.1,{port}",
+             f"--backend=127.0.0.1,{server.port}", "--no-ocsp", "--errorlog-file=/dev/null", key, cert])
+        for _ in range(100):
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=5).close()
+                return
+            except OSError:
+                assert self.process.poll() is None, "nghttpx ended"
+                time.sleep(0.05)
+        raise AssertionError("nghttpx does not answer")
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(timeout=30)

@@ -16,6 +16,7 @@
 #include <stdio.h>
 
 #include "base/library.h"
+#include "base/log.h"
 #include "base/pool.h"
 #include "base/text.h"
 #include "base/time.h"
@@ -362,12 +363,30 @@ static void begin(sm_http *h, sm_exchange *x)
     SM_ASSERT(api.multi_add_handle(h->multi, c) == CURLM_OK);
 }
 
+/* Without the query, in which an address may have a signature. */
+static void log_answer(const sm_exchange *x)
+{
+    long version = 0;
+    if (!sm_log_on(SM_LOG_DEBUG) || !x->easy) {
+        return;
+    }
+    api.easy_getinfo(x->easy, CURLINFO_HTTP_VERSION, &version);
+    const char *name = version >= CURL_HTTP_VERSION_2_0   ? "HTTP/2"
+                       : version == CURL_HTTP_VERSION_1_1 ? "HTTP/1.1"
+                                                          : "HTTP/1.0";
+    const size_t n_url = strcspn(x->url, "?");
+    sm_log(SM_LOG_DEBUG, "http: %s %.*s: %s %d", x->method, n_url < 500 ? (int)n_url : 500, x->url,
+           name, x->status);
+}
+
 /* Not locked: `done` may send, and its owner may end with it. */
 static void end(sm_http *h, sm_exchange *x, CURLcode code)
 {
     long status = 0;
     if (x->easy) {
         api.easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &status);
+        x->status = (int)status;
+        log_answer(x);
         api.multi_remove_handle(h->multi, x->easy);
         api.easy_reset(x->easy);
         if (h->n_idle < IDLE_HANDLES) {
@@ -378,7 +397,6 @@ static void end(sm_http *h, sm_exchange *x, CURLcode code)
         api.slist_free_all(x->list);
     }
     x->easy = x->list = NULL;
-    x->status = (int)status;
     if (x->failure == SM_HTTP_ANSWERED) {
         x->failure = failure_of(code);
     }

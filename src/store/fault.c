@@ -203,6 +203,11 @@ static sm_status fault_put(sm_store *s, sm_str key, const void *bytes, size_t n,
     return after(s, hit, smi_put(inner_of(s), key, bytes, n, mode, e), e);
 }
 
+static sm_status fault_check_put(sm_store *s, sm_error *e)
+{
+    return sm_store_check_put(inner_of(s), e);
+}
+
 static sm_status fault_remove(sm_store *s, sm_str key, sm_error *e)
 {
     const fault_hit hit = count_call(s, true);
@@ -378,6 +383,7 @@ static const sm_store_ops fault_ops = {
     .stat = fault_stat,
     .get = fault_get,
     .put = fault_put,
+    .check_put = fault_check_put,
     .remove = fault_remove,
     .blob_open = fault_blob_open,
     .blob_read = fault_blob_read,

@@ -442,6 +442,14 @@ static sm_status s3_put(sm_store *store, sm_str key, const void *bytes, size_t n
     return st;
 }
 
+static sm_status s3_check_put(sm_store *store, sm_error *e)
+{
+    sm_arena *a = sm_arena_new(NULL);
+    const sm_status st = be_safe((smi_s3 *)store, a, e);
+    sm_arena_free(a);
+    return st;
+}
+
 /* ---- blobs ----------------------------------------------------------------------------------- */
 
 typedef struct s3_blob {
@@ -607,6 +615,7 @@ static const sm_store_ops s3_ops = {
     .stat = s3_stat,
     .get = s3_get,
     .put = s3_put,
+    .check_put = s3_check_put,
     .remove = s3_remove,
     .remove_many = smi_s3_remove_many,
     .copy = smi_s3_copy,

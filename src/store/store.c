@@ -422,6 +422,18 @@ sm_status sm_store_put(sm_store *s, sm_str key, const void *bytes, size_t n, sm_
     return answered(s, 0, n, smi_put(s, key, bytes, n, mode, e));
 }
 
+sm_status sm_store_check_put(sm_store *s, sm_error *e)
+{
+    if (!s->ops->check_put) {
+        return SM_OK;
+    }
+    const sm_status st = s->ops->check_put(s, e);
+    if (st != SM_OK) {
+        sm_error_place(e, s->uri, 0, -1);
+    }
+    return st;
+}
+
 sm_status smi_remove(sm_store *s, sm_str key, sm_error *e)
 {
     count_request(s);

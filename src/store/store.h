@@ -112,6 +112,10 @@ typedef enum sm_put_mode {
 sm_status sm_store_put(sm_store *s, sm_str key, const void *bytes, size_t n, sm_put_mode mode,
                        sm_error *e) SM_MUST_USE;
 
+/** Does the store heed SM_PUT_IF_ABSENT? Else SM_UNSAFE_STORE; to be asked before long work that
+ * ends in such a put, which would say the same. */
+sm_status sm_store_check_put(sm_store *s, sm_error *e) SM_MUST_USE;
+
 /** SM_OK also where the object is gone already. */
 sm_status sm_store_delete(sm_store *s, sm_str key, sm_error *e) SM_MUST_USE;
 /** All of them, in few requests where the store can. Tries each also where another failed; the

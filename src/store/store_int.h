@@ -49,6 +49,8 @@ typedef struct sm_store_ops {
     sm_status (*get)(sm_store *s, sm_str key, sm_buf *out, sm_error *e); /* NULL: open and read */
     sm_status (*put)(sm_store *s, sm_str key, const void *bytes, size_t n, sm_put_mode mode,
                      sm_error *e);
+    /* Does it heed SM_PUT_IF_ABSENT? NULL: it does. */
+    sm_status (*check_put)(sm_store *s, sm_error *e);
     sm_status (*remove)(sm_store *s, sm_str key, sm_error *e);
     /* Of at most SMI_REMOVE_MANY; NULL: one by one. */
     sm_status (*remove_many)(sm_store *s, const sm_str *keys, int64_t n, sm_error *e);

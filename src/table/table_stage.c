@@ -173,6 +173,7 @@ sm_status sm_stage_open(const sm_write *w, const sm_type *schema, const sm_exec_
     s->out.file_bytes = w->file_bytes > 0 ? w->file_bytes : DEFAULT_FILE_BYTES;
     SM_TRY_GOTO(st, done, open_table(s, w->uri, e));
     s->out.store = s->candidate->store;
+    SM_TRY_GOTO(st, done, sm_store_check_put(s->out.store, e));
     SM_TRY_GOTO(st, done, settle_schema(s, schema, e));
     SM_TRY_GOTO(st, done, settle_split(s, w->split_by, e));
     SM_TRY_GOTO(st, done, settle_where(s, w, e));

@@ -12,7 +12,7 @@ import uuid
 import pytest
 
 import s3
-from customer360 import PIPELINE, generate, hashes, run
+from customer360 import PIPELINE, generate, hashes, run, run_process
 
 TABLES = ["bronze/viewing_log", "silver/customer_viewing", "gold/customer360",
           "quarantine/viewing_log"]
@@ -64,6 +64,24 @@ def test_same_tables_as_on_disk(smelt, s3_smelt, server, bucket, lake, tmp_path,
     query = "SELECT count(*) AS n, sum(TVDuration) AS tv FROM gold.customer360"
     told = rows(s3_smelt("sql", query, "--lake", f"s3://{bucket}/lake", "--format", "json"))
     assert told == smelt.sql(query, "--lake", lake)
+
+
+def test_over_tls_and_http2(smelt, server, bucket, lake, tmp_path):
+    """A server that offers HTTP/2 is spoken to by it, and the tables are the same."""
+    logs = generate(smelt, tmp_path / "logs", days=2, rows=20_000, damage=0.02, mixed=True, seed=5)
+    server.upload(logs.folder, bucket, "logs/")
+    front = s3.Http2(server, tmp_path)
+    try:
+        done = run_process(smelt, "delta", f"s3://{bucket}/logs", f"s3://{bucket}/lake",
+                           env={**front.env, "SMELT_LOG": "debug"})
+    finally:
+        front.stop()
+    spoken = {line.split()[-2] for line in done.stderr.splitlines() if " http: " in line}
+    assert spoken == {"HTTP/2"}, done.stderr[-2000:]
+    server.download(bucket, "lake/", tmp_path / "there")
+    run(smelt, "delta", logs.folder, lake)
+    for table in TABLES[:3]:
+        assert hashes(tmp_path / "there" / table) == hashes(lake / table), table
 
 
 def test_second_run_does_nothing(smelt, s3_smelt, server, bucket, tmp_path):

@@ -4,10 +4,12 @@ import datetime
 import email.utils
 import http.server
 import ssl
-import subprocess
 import threading
 
 import pytest
+
+import s3
+from customer360 import generate, run_process
 
 SECRET = "not-a-secret-0123"
 
@@ -160,7 +162,7 @@ def test_an_entity_bomb(smelt, odd):
 
 
 def test_a_store_that_ignores_conditions_is_refused(smelt, odd, tmp_path):
-    """A table would be written: the probe's second put must be refused, and is not."""
+    """The probe's second put must be refused, and is not: doctor says so, and a run writes nothing."""
     def act(h):
         if "list-type" in h.path:
             h.reply(200, listing([]))
@@ -169,10 +171,14 @@ def test_a_store_that_ignores_conditions_is_refused(smelt, odd, tmp_path):
         else:
             h.reply(204 if h.command == "DELETE" else 200)
     server = odd(act)
-    done = smelt("doctor", "s3://b/lake", check=False, env={
-        "AWS_ENDPOINT_URL": server.url, "AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": SECRET})
-    assert done.returncode == 1
-    assert "If-None-Match" in done.stderr and "versitygw" in done.stderr
+    env = {"AWS_ENDPOINT_URL": server.url, "AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": SECRET}
+    logs = generate(smelt, tmp_path / "logs", days=1, rows=100, seed=8)
+    for done in (smelt("doctor", "s3://b/lake", check=False, env=env),
+                 run_process(smelt, "delta", logs.folder, "s3://b/lake", check=False, env=env)):
+        assert done.returncode == 1
+        assert "If-None-Match" in done.stderr and "versitygw" in done.stderr
+    puts = [path for method, path, _ in server.seen if method == "PUT"]
+    assert len(puts) == 4 and all("smelt-probe" in path for path in puts)
 
 
 def test_a_clock_that_differs(smelt, odd):
@@ -197,17 +203,9 @@ def test_a_clock_that_differs(smelt, odd):
     assert done.returncode == 0 and done.stdout == "a\n1\n", done.stderr
 
 
-@pytest.fixture
-def certificate(tmp_path):
-    """A certificate for 127.0.0.1 that no machine trusts, and its key."""
-    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out",
-                    cert, "-days", "2", "-subj", "/CN=127.0.0.1", "-addext",
-                    "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True)
-    return cert, key
+def test_certificates(smelt, odd, tmp_path):
+    certificate = s3.make_certificate(tmp_path)
 
-
-def test_certificates(smelt, odd, certificate):
     def act(h):
         if h.command == "HEAD":
             h.reply(200, b'{"a":1}\n', ETag='"e"')
