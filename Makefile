@@ -24,7 +24,7 @@ help: ## this list
 start: ## install what is missing, build, make sample logs, run the shipped pipeline
 	@tools/start
 
-up: build ## start MinIO and ClickHouse, with buckets and a month of sample logs
+up: ## start MinIO and ClickHouse, with buckets and a month of sample logs
 	@tools/up
 
 down: ## end them; what is in them stays
