@@ -98,10 +98,16 @@ sm_connection *smi_connection_find(sm_str uri)
 {
     sm_mutex_lock(&lock);
     sm_connection *c = find(bucket_of(uri));
+    (void)smi_connection_retain(c);
+    sm_mutex_unlock(&lock);
+    return c;
+}
+
+sm_connection *smi_connection_retain(sm_connection *c)
+{
     if (c) {
         atomic_fetch_add(&c->refs, 1);
     }
-    sm_mutex_unlock(&lock);
     return c;
 }
 
@@ -121,7 +127,7 @@ void smi_connection_release(sm_connection *c)
     sm_free(c);
 }
 
-static sm_connection *connection_new(sm_str uri, sm_str name, const sm_pair *settings, int32_t n)
+sm_connection *smi_connection_new(sm_str uri, sm_str name, const sm_pair *settings, int32_t n)
 {
     sm_connection *c = sm_alloc_zero(sizeof(*c));
     c->refs = 1;
@@ -140,7 +146,7 @@ static sm_connection *connection_new(sm_str uri, sm_str name, const sm_pair *set
 sm_status sm_store_connect(sm_str uri, sm_str name, const sm_pair *settings, int32_t n,
                            sm_connection **out, sm_error *e)
 {
-    sm_connection *c = connection_new(uri, name, settings, n);
+    sm_connection *c = smi_connection_new(uri, name, settings, n);
     sm_mutex_lock(&lock);
     const sm_connection *other = find(sm_str_of(c->bucket));
     const bool is_taken = other && strcmp(other->name, c->name) != 0;

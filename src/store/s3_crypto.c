@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * store/s3_crypto.c: SHA-256 and HMAC by OpenSSL's libcrypto, opened on first use. Its symbols are
- * declared here, so that building needs no header of it: these have not changed since 1.1.
- * Called by s3_sign.c, and by s3_call.c for bodies. */
+ * store/s3_crypto.c: SHA-256, HMAC and SHA-1 by OpenSSL's libcrypto, opened on first use. Its
+ * symbols are declared here, so that building needs no header of it: these have not changed since
+ * 1.1. Called by s3_sign.c, and by s3_call.c for bodies. */
 #include "base/library.h"
 #include "store/s3_int.h"
 
@@ -11,6 +11,7 @@ typedef struct evp_md_ctx evp_md_ctx; /* EVP_MD_CTX */
 
 typedef struct crypto_api {
     const evp_md *(*sha256)(void);
+    const evp_md *(*sha1)(void);
     evp_md_ctx *(*ctx_new)(void);
     void (*ctx_free)(evp_md_ctx *ctx);
     int (*begin)(evp_md_ctx *ctx, const evp_md *type, void *engine);
@@ -27,13 +28,10 @@ static sm_mutex the_lock = {PTHREAD_MUTEX_INITIALIZER};
 sm_status smi_crypto_open(sm_error *e)
 {
     static const sm_symbol symbols[] = {
-        {"EVP_sha256", &api.sha256},
-        {"EVP_MD_CTX_new", &api.ctx_new},
-        {"EVP_MD_CTX_free", &api.ctx_free},
-        {"EVP_DigestInit_ex", &api.begin},
-        {"EVP_DigestUpdate", &api.update},
-        {"EVP_DigestFinal_ex", &api.end},
-        {"HMAC", &api.hmac},
+        {"EVP_sha256", &api.sha256},       {"EVP_sha1", &api.sha1},
+        {"EVP_MD_CTX_new", &api.ctx_new},  {"EVP_MD_CTX_free", &api.ctx_free},
+        {"EVP_DigestInit_ex", &api.begin}, {"EVP_DigestUpdate", &api.update},
+        {"EVP_DigestFinal_ex", &api.end},  {"HMAC", &api.hmac},
     };
     static const char *const files[] = {"libcrypto.so.3", "libcrypto.so.1.1", NULL};
     static const sm_library library = {.files = files,
@@ -46,19 +44,24 @@ sm_status smi_crypto_open(sm_error *e)
     return st;
 }
 
-smi_sha256 smi_sha256_of(const sm_piece *pieces, int n)
+static void digest(const evp_md *kind, const sm_piece *pieces, int n, uint8_t *out)
 {
-    smi_sha256 hash;
     evp_md_ctx *ctx = api.ctx_new();
     if (!ctx) {
         sm_out_of_memory(0);
     }
-    SM_ASSERT(api.begin(ctx, api.sha256(), NULL) == 1);
+    SM_ASSERT(api.begin(ctx, kind, NULL) == 1);
     for (int i = 0; i < n; i++) {
         SM_ASSERT(api.update(ctx, pieces[i].bytes, pieces[i].len) == 1);
     }
-    SM_ASSERT(api.end(ctx, hash.bytes, NULL) == 1);
+    SM_ASSERT(api.end(ctx, out, NULL) == 1);
     api.ctx_free(ctx);
+}
+
+smi_sha256 smi_sha256_of(const sm_piece *pieces, int n)
+{
+    smi_sha256 hash;
+    digest(api.sha256(), pieces, n, hash.bytes);
     return hash;
 }
 
@@ -70,14 +73,27 @@ smi_sha256 smi_hmac_sha256(const void *key, size_t key_len, sm_str text)
     return hash;
 }
 
-smi_sha256_hex smi_sha256_print(smi_sha256 hash)
+static void print(const uint8_t *bytes, int n, char *out)
 {
     static const char digits[] = "0123456789abcdef";
-    smi_sha256_hex hex;
-    for (int i = 0; i < SMI_SHA256_BYTES; i++) {
-        hex.text[2 * i] = digits[hash.bytes[i] >> 4];
-        hex.text[2 * i + 1] = digits[hash.bytes[i] & 15];
+    for (int i = 0; i < n; i++) {
+        out[2 * i] = digits[bytes[i] >> 4];
+        out[2 * i + 1] = digits[bytes[i] & 15];
     }
-    hex.text[2 * SMI_SHA256_BYTES] = '\0';
+    out[2 * n] = '\0';
+}
+
+smi_sha256_hex smi_sha256_print(smi_sha256 hash)
+{
+    smi_sha256_hex hex;
+    print(hash.bytes, SMI_SHA256_BYTES, hex.text);
     return hex;
+}
+
+void smi_sha1_print(sm_str text, char out[2 * SMI_SHA1_BYTES + 1])
+{
+    const sm_piece piece = {text.data, text.len};
+    uint8_t bytes[SMI_SHA1_BYTES];
+    digest(api.sha1(), &piece, 1, bytes);
+    print(bytes, SMI_SHA1_BYTES, out);
 }

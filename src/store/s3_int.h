@@ -6,7 +6,8 @@
  *          s3_writer.c       new objects, in parts        s3_batch.c    deletes many, copies
  *          s3_call.c         one call: signed, sent, tried again, its failure explained
  *          s3_sign.c         Signature Version 4          s3_crypto.c   SHA-256 and HMAC
- *          s3_credentials.c  where keys come from         s3_xml.c      what S3 answers
+ *          s3_credentials.c  whose keys, and when         s3_xml.c      what S3 answers
+ *          s3_keys.c         keys from services
  *          s3_connection.c, s3_profile.c  settings
  *          base/http.h       requests on the wire */
 #ifndef SM_STORE_S3_INT_H
@@ -31,6 +32,9 @@ sm_status smi_crypto_open(sm_error *e) SM_MUST_USE;
 smi_sha256 smi_sha256_of(const sm_piece *pieces, int n); /* one behind the other */
 smi_sha256 smi_hmac_sha256(const void *key, size_t key_len, sm_str text);
 smi_sha256_hex smi_sha256_print(smi_sha256 hash);
+/** In lower case, ended by NUL: names files, guards nothing. */
+#define SMI_SHA1_BYTES 20
+void smi_sha1_print(sm_str text, char out[2 * SMI_SHA1_BYTES + 1]);
 
 /* ---- signing (s3_sign.c) --------------------------------------------------------------------- */
 
@@ -201,10 +205,10 @@ typedef struct smi_keys {
 
 typedef struct smi_keyring smi_keyring;
 
-/** Finds out where keys come from: the environment, web identity, a profile of ~/.aws, a
- * container's or a machine's metadata, in the order of the AWS CLI. Fetches none yet. Borrows the
- * connection (NULL: none). */
-sm_status smi_keyring_new(const sm_connection *c, smi_keyring **out, sm_error *e) SM_MUST_USE;
+/** Finds out where keys come from: the environment, a role, web identity, single sign-on, a profile
+ * of ~/.aws or its command, a container's or a machine's metadata, in the order of the AWS CLI.
+ * Fetches none yet. Retains the connection (NULL: none). */
+sm_status smi_keyring_new(sm_connection *c, smi_keyring **out, sm_error *e) SM_MUST_USE;
 void smi_keyring_free(smi_keyring *k); /* takes NULL */
 /** Keys that are good for some minutes; fetches them where there are none, they are about to
  * expire, or are those whose id `refused` names (NULL: none are). May block. SM_DENIED with what
@@ -216,7 +220,10 @@ sm_status smi_keyring_get(smi_keyring *k, const char *refused, smi_keys *out,
 
 /** That of a URI's bucket, retained, or NULL. */
 sm_connection *smi_connection_find(sm_str uri);
-void smi_connection_release(sm_connection *c); /* takes NULL */
+sm_connection *smi_connection_retain(sm_connection *c); /* takes NULL */
+void smi_connection_release(sm_connection *c);          /* takes NULL */
+/** One that no bucket has. */
+sm_connection *smi_connection_new(sm_str uri, sm_str name, const sm_pair *settings, int32_t n);
 const char *smi_connection_name(const sm_connection *c);
 /** A variable as the connection has it, else the environment; or NULL. */
 const char *smi_aws_env(const sm_connection *c, const char *variable);
@@ -226,5 +233,7 @@ sm_str smi_aws_setting(const sm_connection *c, const char *variable, const char 
 /** The profile's alone. */
 sm_str smi_aws_profile_setting(const sm_connection *c, const char *name, sm_arena *a);
 sm_str smi_aws_profile(const sm_connection *c); /* AWS_PROFILE, or "default" */
+/** That of another section of ~/.aws/config, as "sso-session name". */
+sm_str smi_aws_section_setting(sm_str section, const char *name, sm_arena *a);
 
 #endif

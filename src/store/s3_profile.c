@@ -108,6 +108,11 @@ sm_str smi_aws_profile_setting(const sm_connection *c, const char *name, sm_aren
     return find(read_file(file_path("AWS_CONFIG_FILE", "config", a), a), profile, name);
 }
 
+sm_str smi_aws_section_setting(sm_str section, const char *name, sm_arena *a)
+{
+    return find(read_file(file_path("AWS_CONFIG_FILE", "config", a), a), section, name);
+}
+
 sm_str smi_aws_setting(const sm_connection *c, const char *variable, const char *name, sm_arena *a)
 {
     const char *value = smi_aws_env(c, variable);

@@ -1,10 +1,13 @@
-"""Where keys come from: containers, machines and web identities give ones that expire, and they are
-fetched again in time, or when S3 says that they have expired. The services are small ones of this
+"""Where keys come from: containers, machines, web identities, roles, single sign-on and commands give
+ones that expire, and they are fetched again in time, or when S3 says that they have expired. The services are small ones of this
 test, which check what they are asked with."""
 import datetime
+import hashlib
 import json
 import re
 import urllib.parse
+
+import pytest
 
 from test_s3_odd import error, odd  # noqa: F401 (a fixture)
 
@@ -142,14 +145,130 @@ def test_no_metadata(smelt, odd):  # noqa: F811
     assert "machine's metadata" in done.stderr and "AWS_ACCESS_KEY_ID" in done.stderr
 
 
-def test_profiles_of_other_kinds_are_refused_by_name(smelt, odd, tmp_path):  # noqa: F811
+def test_a_command(smelt, odd, tmp_path):  # noqa: F811
+    """credential_process: a program that prints keys, asked again before they expire."""
+    program, config = tmp_path / "give", tmp_path / "config"
+    config.write_text(f"[profile work]\ncredential_process = {program} --for smelt\n")
+    env = {"AWS_CONFIG_FILE": str(config), "AWS_PROFILE": "work"}
+    services = Services(odd)
+    for expires, asked in ((in_time(hours=1), 1), (in_time(seconds=100), 2)):
+        answer = json.dumps({"Version": 1, "AccessKeyId": "id1", "SecretAccessKey": "top/secret+",
+                             "SessionToken": "token==1/", "Expiration": expires})
+        program.write_text(f"#!/bin/sh\n[ \"$*\" = '--for smelt' ] || exit 3\n"
+                           f"echo asked >> {tmp_path}/asked\necho '{answer}'\n")
+        program.chmod(0o755)
+        (tmp_path / "asked").write_text("")
+        done = read(smelt, services, **env)
+        assert done.stdout == "a\n1\n" and "top/secret" not in done.stderr
+        assert (tmp_path / "asked").read_text().count("asked") >= asked
+    program.write_text("#!/bin/sh\nexit 7\n")
+    done = read(smelt, services, check=False, **env)
+    assert done.returncode == 1 and "credential_process: it ended with 7" in done.stderr
+
+
+ROLE = """[profile work]
+role_arn = arn:aws:iam::1:role/reader
+source_profile = %s
+external_id = for smelt
+role_session_name = nightly
+[profile base]
+aws_access_key_id = baseid
+aws_secret_access_key = base/secret
+[profile chain]
+role_arn = arn:aws:iam::1:role/between
+source_profile = base
+[profile round]
+role_arn = arn:aws:iam::1:role/round
+source_profile = circle
+[profile circle]
+role_arn = arn:aws:iam::1:role/circle
+source_profile = round
+"""
+
+
+class Roles(Services):
+    """Of the token service, what it was asked: (whose keys, for which region and service, the form)."""
+
+    def __init__(self, odd):
+        self.asked = []
+        super().__init__(odd)
+
+    def identity(self, h):
+        signed = re.search(r"Credential=([^/]+)/\d+/([^/]+)/([^/]+)/aws4_request",
+                           h.headers["Authorization"])
+        self.asked.append((*signed.groups(), dict(urllib.parse.parse_qsl(h.body.decode()))))
+        super().identity(h)
+
+
+@pytest.mark.parametrize("source, first", [("base", None), ("chain", "between")])
+def test_a_role_taken_with_the_keys_of_another_profile(smelt, odd, tmp_path, source, first):  # noqa: F811
     config = tmp_path / "config"
-    nothing = odd(lambda h: h.reply(404, b"none", "text/plain"))
-    for setting in ("credential_process = /bin/true", "sso_session = s", "source_profile = other"):
-        config.write_text(f"[default]\n{setting}\n")
-        done = read(smelt, nothing, check=False, AWS_CONFIG_FILE=str(config))
-        assert done.returncode == 1
-        assert setting.split(" ")[0] in done.stderr and "export-credentials" in done.stderr
+    config.write_text(ROLE % source)
+    services = Roles(odd)
+    done = read(smelt, services, AWS_CONFIG_FILE=str(config), AWS_PROFILE="work",
+                AWS_ENDPOINT_URL_STS=services.url)
+    assert done.stdout == "a\n1\n"
+    assert "base/secret" not in done.stderr and "top/secret" not in done.stderr
+    *before, (key, region, service, form) = services.asked
+    assert [form["RoleArn"] for *_, form in before] == [f"arn:aws:iam::1:role/{first}"] * len(before)
+    assert (len(before), key) == ((1, "id1") if first else (0, "baseid"))
+    assert (region, service) == ("us-east-1", "sts")
+    assert form == {"Action": "AssumeRole", "Version": "2011-06-15", "ExternalId": "for smelt",
+                    "RoleArn": "arn:aws:iam::1:role/reader", "RoleSessionName": "nightly"}
+
+
+def test_roles_that_cannot_be_taken(smelt, odd, tmp_path):  # noqa: F811
+    config = tmp_path / "config"
+    services = Roles(odd)
+    for text, profile, word in (
+            (ROLE % "base", "round", "point to one another"),
+            ("[profile a]\nrole_arn = r\ncredential_source = Nowhere\n", "a", "credential_source"),
+            ("[profile a]\nsource_profile = b\n", "a", "no role_arn"),
+            ("[profile a]\nrole_arn = r\nsource_profile = a\nmfa_serial = m\n", "a", "mfa_serial")):
+        config.write_text(text)
+        done = read(smelt, services, check=False, AWS_CONFIG_FILE=str(config), AWS_PROFILE=profile,
+                    AWS_ENDPOINT_URL_STS=services.url)
+        assert done.returncode == 1 and word in done.stderr, done.stderr
+    assert not services.asked
+
+
+def test_single_sign_on(smelt, odd, tmp_path):  # noqa: F811
+    """What `aws sso login` left is shown to the portal; a session that has ended says how to renew it."""
+    cache = tmp_path / ".aws" / "sso" / "cache"
+    cache.mkdir(parents=True)
+    session = "sso_account_id = 12\nsso_role_name = reader\n"
+    (tmp_path / ".aws" / "config").write_text(
+        f"[default]\nsso_session = corp\n{session}"
+        "[sso-session corp]\nsso_start_url = https://corp/start\nsso_region = eu-west-1\n"
+        f"[profile old]\nsso_start_url = https://old/start\nsso_region = eu-west-1\n{session}")
+    services = Services(odd)
+    plain = services.server.act
+
+    def act(h):
+        if not h.path.startswith("/federation/"):
+            return plain(h)
+        assert h.path == "/federation/credentials?account_id=12&role_name=reader"
+        assert h.headers["x-amz-sso_bearer_token"] == "of-the-session"
+        services.given += 1
+        expires = int(datetime.datetime.now().timestamp() * 1000) + 3_600_000
+        return h.reply(200, json.dumps({"roleCredentials": {
+            "accessKeyId": "id1", "secretAccessKey": "top/secret+", "sessionToken": "token==1/",
+            "expiration": expires}}).encode(), "application/json")
+    services.server.act = act
+
+    def ask(profile, **options):
+        env = {"HOME": str(tmp_path), "AWS_ENDPOINT_URL_SSO": services.url, "AWS_PROFILE": profile}
+        return read(smelt, services, AWS_CONFIG_FILE="", AWS_SHARED_CREDENTIALS_FILE="",
+                    AWS_EC2_METADATA_DISABLED="true", **env, **options)
+    for profile, name in (("", "corp"), ("old", "https://old/start")):
+        token = cache / (hashlib.sha1(name.encode()).hexdigest() + ".json")
+        for expires, is_good in ((in_time(hours=1), True), (in_time(hours=-1), False)):
+            token.write_text(json.dumps({"accessToken": "of-the-session", "expiresAt": expires}))
+            done = ask(profile, check=False)
+            assert done.returncode == (0 if is_good else 1), done.stderr
+            assert ("aws sso login --profile" in done.stderr) != is_good
+            assert "of-the-session" not in done.stderr and "top/secret" not in done.stderr
+    assert services.given == 2
 
 
 def test_names_are_signed_as_they_are_sent(smelt, odd):  # noqa: F811

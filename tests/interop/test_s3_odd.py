@@ -19,7 +19,7 @@ class Odd(http.server.BaseHTTPRequestHandler):
 
     def answer(self):
         length = int(self.headers.get("Content-Length", 0))
-        self.rfile.read(length)
+        self.body = self.rfile.read(length)
         self.server.seen.append((self.command, self.path, dict(self.headers)))
         self.server.act(self)
 
