@@ -12,184 +12,21 @@
  *          two writers would overwrite each other there.
  * Lost     Such a put whose answer was lost and that was sent again is refused, as another's would
  *          be: delta_commit.c reads back who won. */
-#include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "base/text.h"
-#include "base/time.h"
 #include "store/s3_int.h"
 
 #define INFLIGHT_BYTES ((size_t)32 << 20)
 #define REQUEST_BYTES  ((size_t)8 << 20) /* by requests of 1 MiB a server spends twice as much */
 #define ATTEMPTS_MAX   10
 
-/* ---- one call -------------------------------------------------------------------------------- */
-
 sm_str smi_s3_key(const smi_s3 *s, sm_str key, sm_arena *a)
 {
     return sm_arena_strf(a, "%s%.*s", s->prefix, SM_STR_ARG(key));
-}
-
-/* ---- listing --------------------------------------------------------------------------------- */
-
-typedef struct listing {
-    smi_s3 *s;
-    sm_arena *arena;
-    sm_entry *entries;
-    int64_t n, cap;
-    sm_entry at; /* the entry that is being read */
-    sm_str common, token;
-    bool is_truncated, is_encoded, is_result;
-} listing;
-
-static int hex_digit(char c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                                  : -1;
-}
-
-static sm_str url_decode(sm_str s, sm_arena *a)
-{
-    char *out = sm_arena_alloc(a, s.len + 1);
-    size_t n = 0;
-    for (size_t i = 0; i < s.len; i++) {
-        const bool is_escape = s.data[i] == '%' && s.len - i > 2 && hex_digit(s.data[i + 1]) >= 0 &&
-                               hex_digit(s.data[i + 2]) >= 0;
-        if (is_escape) {
-            out[n++] = (char)(hex_digit(s.data[i + 1]) * 16 + hex_digit(s.data[i + 2]));
-            i += 2;
-        } else {
-            out[n++] = s.data[i] == '+' ? ' ' : s.data[i];
-        }
-    }
-    return (sm_str){out, n};
-}
-
-/* A key or prefix of the answer, below the store's root. */
-static sm_str below_root(listing *l, sm_str text)
-{
-    const sm_str key = l->is_encoded ? url_decode(text, l->arena) : sm_arena_str(l->arena, text);
-    const size_t root = strlen(l->s->prefix);
-    return key.len >= root ? (sm_str){key.data + root, key.len - root} : SM_STR("");
-}
-
-static void add_entry(listing *l, sm_entry entry)
-{
-    l->entries = sm_arena_grow(l->arena, l->entries, l->n, &l->cap, sizeof(*l->entries));
-    l->entries[l->n++] = entry;
-}
-
-static void on_list_element(void *ctx, sm_str parent, sm_str name, sm_str text)
-{
-    listing *l = ctx;
-    bool has_zone = false;
-    int64_t n = 0;
-    if (sm_str_is(parent, "Contents")) {
-        if (sm_str_is(name, "Key")) {
-            l->at.key = sm_arena_str(l->arena, text);
-        } else if (sm_str_is(name, "Size")) {
-            l->at.size_bytes = sm_parse_i64(text, &n) && n >= 0 ? (uint64_t)n : 0;
-        } else if (sm_str_is(name, "LastModified")) {
-            (void)sm_parse_timestamp(text, &l->at.modified_us, &has_zone);
-        } else if (sm_str_is(name, "ETag")) {
-            l->at.etag = sm_arena_str(l->arena, text);
-        }
-    } else if (sm_str_is(parent, "CommonPrefixes")) {
-        l->at = (sm_entry){.key = sm_arena_str(l->arena, text), .is_folder = true};
-    } else if (sm_str_is(parent, "ListBucketResult")) {
-        if (sm_str_is(name, "Contents") || sm_str_is(name, "CommonPrefixes")) {
-            add_entry(l, l->at);
-            l->at = (sm_entry){0};
-        } else if (sm_str_is(name, "IsTruncated")) {
-            l->is_truncated = sm_str_is(text, "true");
-        } else if (sm_str_is(name, "NextContinuationToken")) {
-            l->token = sm_arena_str(l->arena, text);
-        } else if (sm_str_is(name, "EncodingType")) {
-            l->is_encoded = sm_str_is(text, "url");
-        }
-    }
-    l->is_result |= parent.len == 0 && sm_str_is(name, "ListBucketResult");
-}
-
-/* One page, added to the entries. Its keys are decoded when the page is whole: the word that they
- * are encoded may follow them. */
-static sm_status list_page(listing *l, const smi_listing *what, sm_error *e)
-{
-    smi_s3 *s = l->s;
-    sm_pair params[6] = {
-        {SM_STR("list-type"), SM_STR("2")},
-        {SM_STR("encoding-type"), SM_STR("url")},
-        {SM_STR("prefix"), smi_s3_key(s, what->prefix, l->arena)},
-    };
-    int n = 3;
-    if (what->delimited) {
-        params[n++] = (sm_pair){SM_STR("delimiter"), SM_STR("/")};
-    }
-    if (l->token.len > 0) {
-        params[n++] = (sm_pair){SM_STR("continuation-token"), l->token};
-    } else if (what->after.len > 0) {
-        params[n++] = (sm_pair){SM_STR("start-after"), smi_s3_key(s, what->after, l->arena)};
-    }
-    const smi_s3_ask ask = {
-        .method = "GET", .params = params, .n_params = n, .doing = "list the bucket"};
-    smi_s3_call c;
-    const int64_t first = l->n;
-    l->is_truncated = l->is_encoded = l->is_result = false;
-    smi_s3_call_init(&c, s, &ask);
-    sm_status st = smi_s3_call_wait(&c, e);
-    if (st == SM_OK) {
-        l->token = SM_STR("");
-        st = smi_xml_read(sm_buf_str(&c.x.text), on_list_element, l, e);
-    }
-    if (st == SM_OK && (!l->is_result || (l->is_truncated && l->token.len == 0))) {
-        st = sm_fail(e, SM_CORRUPT, "%.100s did not answer with a list", s->host);
-    }
-    smi_s3_call_release(&c);
-    for (int64_t i = first; i < l->n; i++) {
-        l->entries[i].key = below_root(l, l->entries[i].key);
-    }
-    return st;
-}
-
-static int compare_entries(const void *a, const void *b)
-{
-    return sm_str_cmp(((const sm_entry *)a)->key, ((const sm_entry *)b)->key);
-}
-
-/* Leaves out what is no object below the root: the prefix itself, and folders' empty markers. */
-static void keep_objects(listing *l, const smi_listing *what)
-{
-    int64_t n = 0;
-    for (int64_t i = 0; i < l->n; i++) {
-        const sm_str key = l->entries[i].key;
-        const bool is_marker = !l->entries[i].is_folder && sm_str_ends(key, SM_STR("/"));
-        if (key.len > what->prefix.len && !is_marker) {
-            l->entries[n++] = l->entries[i];
-        }
-    }
-    l->n = n;
-}
-
-static sm_status s3_list(sm_store *store, const smi_listing *what, sm_arena *a, sm_entry **out,
-                         int64_t *n, sm_error *e)
-{
-    listing l = {.s = (smi_s3 *)store, .arena = a};
-    do {
-        SM_TRY(list_page(&l, what, e));
-    } while (l.is_truncated);
-    keep_objects(&l, what);
-    if (l.n > 0) { /* keys and folders come apart, and not every server sorts by bytes */
-        qsort(l.entries, (size_t)l.n, sizeof(*l.entries), compare_entries);
-    }
-    *out = l.entries;
-    *n = l.n;
-    return SM_OK;
 }
 
 /* ---- objects --------------------------------------------------------------------------------- */
@@ -611,7 +448,7 @@ static const sm_store_ops s3_ops = {
     .close = s3_close,
     .inflight_bytes = s3_inflight_bytes,
     .access = s3_access,
-    .list = s3_list,
+    .list = smi_s3_list,
     .stat = s3_stat,
     .get = s3_get,
     .put = s3_put,

@@ -4,6 +4,7 @@
  *
  * Layers   s3.c              the store: objects and blobs as calls
  *          s3_writer.c       new objects, in parts        s3_batch.c    deletes many, copies
+ *          s3_list.c         what there is
  *          s3_call.c         one call: signed, sent, tried again, its failure explained
  *          s3_sign.c         Signature Version 4          s3_crypto.c   SHA-256 and HMAC
  *          s3_credentials.c  whose keys, and when         s3_xml.c      what S3 answers
@@ -119,7 +120,10 @@ bool smi_s3_checksum_read(const sm_exchange *x, uint32_t *crc32);
 sm_status smi_s3_head(smi_s3 *s, sm_str key, sm_arena *a, sm_entry *out, uint32_t *crc32,
                       bool *has_crc32, sm_error *e) SM_MUST_USE;
 
-/* ---- on the server's side (s3_batch.c): see sm_store_ops ------------------------------------- */
+/* ---- listing (s3_list.c), on the server's side (s3_batch.c): see sm_store_ops ---------------- */
+
+sm_status smi_s3_list(sm_store *s, const smi_listing *what, sm_arena *a, sm_entry **out, int64_t *n,
+                      sm_error *e) SM_MUST_USE;
 
 sm_status smi_s3_remove_many(sm_store *s, const sm_str *keys, int64_t n, sm_error *e) SM_MUST_USE;
 sm_status smi_s3_copy(sm_store *s, sm_str from, sm_str to, sm_error *e) SM_MUST_USE;

@@ -470,8 +470,13 @@ sm_status sm_store_delete_many(sm_store *s, const sm_str *keys, int64_t n, sm_er
         const int64_t n_now = n - i < SMI_REMOVE_MANY ? n - i : SMI_REMOVE_MANY;
         sm_error unused = {0};
         count_request(s);
-        const sm_status st = s->ops->remove_many(s, keys + i, n_now, first == SM_OK ? e : &unused);
-        first = first == SM_OK ? answered(s, 0, 0, st) : first;
+        if (answered(s, 0, 0, s->ops->remove_many(s, keys + i, n_now, &unused)) == SM_OK) {
+            continue;
+        }
+        /* Not every server can; and then the error is that of an object. */
+        unused = (sm_error){0};
+        const sm_status st = remove_each(s, keys + i, n_now, first == SM_OK ? e : &unused);
+        first = first == SM_OK ? st : first;
     }
     return first;
 }

@@ -181,6 +181,34 @@ def test_a_store_that_ignores_conditions_is_refused(smelt, odd, tmp_path):
     assert len(puts) == 4 and all("smelt-probe" in path for path in puts)
 
 
+def test_a_store_that_deletes_only_one_by_one(smelt, odd):
+    """Each is then deleted by itself."""
+    there = {}
+
+    def act(h):
+        key = h.path.partition("?")[0]
+        if "?delete" in h.path:
+            h.reply(501, error("NotImplemented"))
+        elif "list-type" in h.path:
+            h.reply(200, listing([]))
+        elif h.command == "PUT" and key in there and h.headers["If-None-Match"]:
+            h.reply(412, error("PreconditionFailed"))
+        elif h.command == "PUT":
+            copied = h.headers["x-amz-copy-source"]
+            there[key] = there[copied] if copied else h.body
+            h.reply(200, b"<CopyObjectResult/>" if copied else b"")
+        elif h.command == "DELETE":
+            there.pop(key, None)
+            h.reply(204)
+        else:
+            h.reply(200, there[key], ETag='"e"')
+    server = odd(act)
+    done = smelt("doctor", "s3://b/lake", env={
+        "AWS_ENDPOINT_URL": server.url, "AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": SECRET})
+    assert "delete         ok" in done.stdout and not there
+    assert [path for method, path, _ in server.seen if "?delete" in path]
+
+
 def test_a_clock_that_differs(smelt, odd):
     """Refused for its date, the request comes again with the server's."""
     ahead = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(hours=2)
