@@ -82,8 +82,16 @@ sm_status smi_flow_publish_check(smi_flow_run *r, sm_error *e)
 {
     for (int32_t i = 0; i < r->p->n_tasks; i++) {
         sm_clickhouse_publish unused = {0};
-        if (r->tasks[i].is_chosen && r->p->tasks[i].kind == SM_TASK_PUBLISH) {
-            SM_TRY(read_server(r, &r->p->tasks[i], &unused, e));
+        if (!r->tasks[i].is_chosen || r->p->tasks[i].kind != SM_TASK_PUBLISH) {
+            continue;
+        }
+        SM_TRY(read_server(r, &r->p->tasks[i], &unused, e));
+        const sm_str lake = r->vars[r->p->lake].as.s;
+        if (!sm_str_starts(lake, SM_STR("s3://"))) {
+            const sm_status st =
+                sm_fail(e, SM_UNSUPPORTED, "ClickHouse reads tables in S3, and the lake is %.*s",
+                        SM_STR_ARG(lake));
+            return smi_flow_at(r->p, r->p->tasks[i].at, st, e);
         }
     }
     return SM_OK;

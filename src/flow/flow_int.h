@@ -285,8 +285,8 @@ sm_status smi_flow_setting_read(const sm_pipeline *p, const smi_flow_setting *s,
 /** Connects the variables' places in S3. */
 sm_status smi_flow_connect(smi_flow_run *r, sm_error *e) SM_MUST_USE;
 void smi_flow_disconnect(smi_flow_run *r);
-/** Finds all settings of the servers that chosen tasks publish to: a missing one ends a run here,
- * not after its work. */
+/** Finds all settings of the servers that chosen tasks publish to, and whether they can read the
+ * lake: what is wrong there ends a run here, not after its work. */
 sm_status smi_flow_publish_check(smi_flow_run *r, sm_error *e) SM_MUST_USE;
 /** After the tables' commits: makes the table elsewhere. */
 sm_status smi_flow_publish_run(smi_flow_run *r, int32_t task, sm_error *e) SM_MUST_USE;

@@ -473,7 +473,8 @@ static sm_status set_endpoint(smi_s3 *s, sm_str url, sm_error *e)
     const bool is_https = sm_str_starts(url, SM_STR("https://"));
     if (!is_https && !sm_str_starts(url, SM_STR("http://"))) {
         const sm_status st = sm_fail(e, SM_INVALID, "\"%.*s\" is no endpoint", SM_STR_ARG(url));
-        sm_error_todo(e, "AWS_ENDPOINT_URL is http://HOST:PORT or https://HOST.");
+        sm_error_todo(e,
+                      "An endpoint, as in AWS_ENDPOINT_URL, is http://HOST:PORT or https://HOST.");
         return st;
     }
     const size_t skip = is_https ? 8 : 7;

@@ -70,20 +70,20 @@ def warehouse(tmp_path_factory):
 @pytest.fixture
 def shop(smelt, servers, tmp_path):
     """Runs the pipeline, into a lake of its own, with the environment that its connections name."""
-    incoming, lake = servers
+    incoming, outgoing = servers
 
-    def run(more="", url="http://127.0.0.1:1/default", change=None, env=None, **options):
+    def run(more="", url="http://127.0.0.1:1/default", change=None, env=None, lake=None, **options):
         text = PIPELINE.format(incoming=incoming.endpoint, warehouse=url, more=more)
         (tmp_path / "shop.yaml").write_text(change(text) if change else text)
         for name, sql in SQL.items():
             (tmp_path / name).write_text(sql)
-        named = {"IN_ID": s3.KEY_ID, "IN_SECRET": incoming.secret, "LAKE_URL": lake.endpoint,
-                 "LAKE_ID": s3.KEY_ID, "LAKE_SECRET": lake.secret, "CH_USER": clickhouse.LOADER,
+        named = {"IN_ID": s3.KEY_ID, "IN_SECRET": incoming.secret, "LAKE_URL": outgoing.endpoint,
+                 "LAKE_ID": s3.KEY_ID, "LAKE_SECRET": outgoing.secret, "CH_USER": clickhouse.LOADER,
                  "CH_PASSWORD": clickhouse.PASSWORD, "SMELT_LOG": "debug"}
         named = {k: v for k, v in {**named, **(env or {})}.items() if v is not None}
         done = smelt("run", tmp_path / "shop.yaml", "--json", "--var", "orders=s3://orders/day", "--var",
-                     f"lake=s3://lake/{tmp_path.name}", env=named, **options)
-        for secret in (lake.secret, incoming.secret, clickhouse.PASSWORD):
+                     f"lake={lake or f's3://lake/{tmp_path.name}'}", env=named, **options)
+        for secret in (outgoing.secret, incoming.secret, clickhouse.PASSWORD):
             assert secret not in done.stdout + done.stderr
         return done
     return run
@@ -151,6 +151,12 @@ def test_what_is_wrong_is_said(shop, what, change, env, wanted):
     assert done.returncode in (1, 2)
     for text in wanted:
         assert text in done.stderr, done.stderr
+
+
+def test_a_lake_on_disk_is_not_published(smelt, shop, tmp_path):
+    done = shop(PUBLISH, check=False, lake=tmp_path / "lake")
+    assert done.returncode == 1 and "reads tables in S3" in done.stderr
+    assert not (tmp_path / "lake").exists()
 
 
 def test_a_missing_password_ends_a_run_before_its_work(shop, servers, tmp_path):
