@@ -100,7 +100,7 @@ clean: ## remove the builds
 
 # The log is shown where the set-up failed: most often a library is missing.
 define meson_setup
-@meson setup $(1) $(2) >$(1).log 2>&1 || { cat $(1).log; rm -f $(1).log; \
+@[ -e $(1)/build.ninja ] || meson setup $(1) $(2) >$(1).log 2>&1 || { cat $(1).log; rm -f $(1).log; \
   echo 'If something is missing: make setup' >&2; exit 1; }
 @rm -f $(1).log
 endef
@@ -109,9 +109,12 @@ build/build.ninja: ; $(call meson_setup,build,$(release_options))
 build-debug/build.ninja: ; $(call meson_setup,build-debug,$(debug_options))
 build-asan/build.ninja: ; $(call meson_setup,build-asan,$(asan_options))
 build-tsan/build.ninja: ; $(call meson_setup,build-tsan,$(tsan_options))
-build-arm64/build.ninja:
+# Made anew where its libraries are others than those that it was made for.
+build-arm64/build.ninja: FORCE
 	@tools/setup arm64
+	@grep -qsF "$$(tools/setup path arm64)/" build-arm64/meson-private/cmd_line.txt || rm -rf build-arm64
 	$(call meson_setup,build-arm64,$(arm64_options))
+FORCE:
 build-fuzz/build.ninja:
 	@tools/setup fuzz
 	@CC=clang meson setup build-fuzz $(fuzz_options)
