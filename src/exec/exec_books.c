@@ -159,11 +159,12 @@ void smi_books_file_done(smi_scan *s, int64_t file)
     smi_scan_close_file(s, f);
 }
 
-/* All of a text file was read: is it what its store has? */
+/* A text file was read to its end: is it what its store has? What follows the end of a compressed
+ * one may not have been read. */
 static sm_status check_whole(const smi_scan *s, int64_t file, sm_error *e)
 {
     const smi_scan_file *f = &s->files[file];
-    if (!f->has_checksum || f->crc32 == f->checksum) {
+    if (!f->has_checksum || f->n_hashed != sm_blob_bytes(f->blob) || f->crc32 == f->checksum) {
         return SM_OK;
     }
     sm_fail(e, SM_CORRUPT, "the file was changed on its way here: its checksum is another");
@@ -189,6 +190,7 @@ static sm_status account_morsel(smi_scan *s, smi_morsel *m, sm_error *e)
     }
     f->hash = sm_file_hash_add(f->hash, m->hash);
     f->crc32 ^= m->crc32;
+    f->n_hashed += m->hashed_to - m->plan->own.off_bytes;
     int64_t bytes = m->plan->own.len > 0 ? (int64_t)m->plan->own.len : m->bytes;
     const int64_t left = (int64_t)s->dataset->files[m->file].size_bytes - f->bytes;
     bytes = bytes > left ? left : bytes;
