@@ -28,7 +28,7 @@ typedef struct smi_scan_file {
     bool has_checksum; /* its bytes' CRC-32 is to be `checksum` */
     uint32_t checksum, crc32;
     uint64_t n_hashed; /* bytes that are in `hash` and `crc32` */
-    int64_t bytes; /* told to the progress */
+    int64_t bytes;     /* told to the progress */
 } smi_scan_file;
 
 typedef enum smi_morsel_state {
