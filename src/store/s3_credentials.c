@@ -80,6 +80,18 @@ static sm_str setting(const smi_keyring *k, const char *name, sm_arena *a)
     return smi_aws_profile_setting(k->connection, name, a);
 }
 
+/* A profile that was named is to be there: others' keys are not what was meant. */
+static sm_status want_profile(const smi_keyring *k, sm_arena *a, sm_error *e)
+{
+    if (!smi_keys_variable(k, "AWS_PROFILE") || smi_aws_has_profile(k->connection, a)) {
+        return SM_OK;
+    }
+    const sm_status st = sm_fail(e, SM_NAME, "no profile \"%.*s\" in ~/.aws/config and credentials",
+                                 SM_STR_ARG(smi_aws_profile(k->connection)));
+    sm_error_todo(e, "Check AWS_PROFILE; aws configure list-profiles prints those there are.");
+    return st;
+}
+
 static void set_source(smi_keyring *k, smi_key_source source, const char *name)
 {
     k->source = source;
@@ -93,6 +105,7 @@ static sm_status find_source(smi_keyring *k, sm_arena *a, sm_error *e)
     if (found) {
         return SM_OK;
     }
+    SM_TRY(want_profile(k, a, e));
     const bool has_base =
         setting(k, "source_profile", a).len > 0 || setting(k, "credential_source", a).len > 0;
     if (has_base && !k->is_base) {

@@ -236,7 +236,8 @@ const char *smi_aws_env(const sm_connection *c, const char *variable);
 sm_str smi_aws_setting(const sm_connection *c, const char *variable, const char *name, sm_arena *a);
 /** The profile's alone. */
 sm_str smi_aws_profile_setting(const sm_connection *c, const char *name, sm_arena *a);
-sm_str smi_aws_profile(const sm_connection *c); /* AWS_PROFILE, or "default" */
+sm_str smi_aws_profile(const sm_connection *c);                /* AWS_PROFILE, or "default" */
+bool smi_aws_has_profile(const sm_connection *c, sm_arena *a); /* is there a section of it? */
 /** That of another section of ~/.aws/config, as "sso-session name". */
 sm_str smi_aws_section_setting(sm_str section, const char *name, sm_arena *a);
 

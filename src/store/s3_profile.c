@@ -55,16 +55,25 @@ static bool is_section(sm_str line, sm_str profile)
     return sm_str_eq(name, profile);
 }
 
+/* Takes a line off the text. */
+static bool next_line(sm_str *text, sm_str *line)
+{
+    if (text->len == 0) {
+        return false;
+    }
+    const char *end = memchr(text->data, '\n', text->len);
+    line->data = text->data;
+    line->len = end ? (size_t)(end - text->data) : text->len;
+    text->data += end ? line->len + 1 : line->len;
+    text->len -= end ? line->len + 1 : line->len;
+    return true;
+}
+
 static sm_str find(sm_str text, sm_str profile, const char *name)
 {
     bool is_in = false;
-    sm_str found = SM_STR("");
-    while (text.len > 0) {
-        const char *end = memchr(text.data, '\n', text.len);
-        const size_t n = end ? (size_t)(end - text.data) : text.len;
-        const sm_str line = {text.data, n};
-        text.data += end ? n + 1 : n;
-        text.len -= end ? n + 1 : n;
+    sm_str found = SM_STR(""), line;
+    while (next_line(&text, &line)) {
         if (line.len == 0 || memchr("#; \t\r", line.data[0], 5)) {
             continue;
         }
@@ -82,6 +91,17 @@ static sm_str find(sm_str text, sm_str profile, const char *name)
         }
     }
     return found;
+}
+
+static bool has_section(sm_str text, sm_str profile)
+{
+    sm_str line;
+    while (next_line(&text, &line)) {
+        if (line.len > 0 && line.data[0] == '[' && is_section(trimmed(line), profile)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static const char *file_path(const char *variable, const char *in_home, sm_arena *a)
@@ -106,6 +126,14 @@ sm_str smi_aws_profile_setting(const sm_connection *c, const char *name, sm_aren
         return found;
     }
     return find(read_file(file_path("AWS_CONFIG_FILE", "config", a), a), profile, name);
+}
+
+bool smi_aws_has_profile(const sm_connection *c, sm_arena *a)
+{
+    const sm_str profile = smi_aws_profile(c);
+    return has_section(read_file(file_path("AWS_SHARED_CREDENTIALS_FILE", "credentials", a), a),
+                       profile) ||
+           has_section(read_file(file_path("AWS_CONFIG_FILE", "config", a), a), profile);
 }
 
 sm_str smi_aws_section_setting(sm_str section, const char *name, sm_arena *a)

@@ -232,6 +232,15 @@ def test_roles_that_cannot_be_taken(smelt, odd, tmp_path):  # noqa: F811
     assert not services.asked
 
 
+def test_a_profile_that_is_not_there(smelt, odd, tmp_path):  # noqa: F811
+    config = tmp_path / "config"
+    config.write_text("[default]\naws_access_key_id = id1\naws_secret_access_key = s\n[profile work]\n")
+    services = Services(odd)
+    done = read(smelt, services, check=False, AWS_CONFIG_FILE=str(config), AWS_PROFILE="wrok")
+    assert done.returncode == 1 and 'no profile "wrok"' in done.stderr
+    assert not services.server.seen
+
+
 def test_single_sign_on(smelt, odd, tmp_path):  # noqa: F811
     """What `aws sso login` left is shown to the portal; a session that has ended says how to renew it."""
     cache = tmp_path / ".aws" / "sso" / "cache"
