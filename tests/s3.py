@@ -88,10 +88,10 @@ class Server:
         return {"AWS_ENDPOINT_URL": self.endpoint, "AWS_ACCESS_KEY_ID": KEY_ID,
                 "AWS_SECRET_ACCESS_KEY": self.secret, "AWS_REGION": "us-east-1"}
 
-    def client(self):
+    def client(self, service="s3"):
         import boto3
         from botocore.config import Config
-        return boto3.client("s3", endpoint_url=self.endpoint, aws_access_key_id=KEY_ID,
+        return boto3.client(service, endpoint_url=self.endpoint, aws_access_key_id=KEY_ID,
                             aws_secret_access_key=self.secret, region_name="us-east-1",
                             config=Config(s3={"addressing_style": "path"}))
 

@@ -9,6 +9,8 @@ import urllib.parse
 
 import pytest
 
+import s3
+from customer360 import generate, run_process
 from test_s3_odd import error, odd  # noqa: F401 (a fixture)
 
 NO_KEYS = {name: "" for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
@@ -290,3 +292,48 @@ def test_names_are_signed_as_they_are_sent(smelt, odd):  # noqa: F811
     paths = [path for _, path, _ in services.server.seen if path.startswith("/b/")]
     assert paths and {urllib.parse.unquote(path) for path in paths} == {"/b/ü +%&=.json"}
     assert all(path == "/b/%C3%BC%20%2B%25%26%3D.json" for path in paths)
+
+
+# ---- a real token service -----------------------------------------------------------------------
+
+
+READ_ONLY = {"Version": "2012-10-17", "Statement": [
+    {"Effect": "Allow", "Action": ["s3:GetObject", "s3:ListBucket"], "Resource": ["arn:aws:s3:::*"]}]}
+
+
+@pytest.fixture(scope="module")
+def minio(tmp_path_factory):
+    s3.require()
+    one = s3.Server("minio", tmp_path_factory.mktemp("minio") / "data")
+    one.make_bucket("keys")
+    one.client().put_object(Bucket="keys", Key="a.json", Body=b'{"a":1}\n')
+    yield one
+    one.stop()
+
+
+def test_a_role_of_minio(smelt, minio, tmp_path):
+    """Signed as its token service wants it; the keys write too."""
+    config = tmp_path / "config"
+    config.write_text(f"[profile work]\nrole_arn = arn:minio:iam::1:role/any\nsource_profile = base\n"
+                      f"[profile base]\naws_access_key_id = {s3.KEY_ID}\n"
+                      f"aws_secret_access_key = {s3.SECRET}\n")
+    env = {**NO_KEYS, **NO_FILES, "AWS_CONFIG_FILE": str(config), "AWS_PROFILE": "work",
+           "AWS_ENDPOINT_URL": minio.endpoint, "AWS_ENDPOINT_URL_STS": minio.endpoint + "/"}
+    done = smelt("doctor", "s3://keys/role", env=env)
+    assert "from the profile's role, for a time" in done.stdout and "delete         ok" in done.stdout
+
+
+def test_keys_that_may_only_read(smelt, minio, tmp_path):
+    """A run says that it may not write before it has begun, and what was there is as it was."""
+    keys = minio.client("sts").assume_role(RoleArn="arn:minio:iam::1:role/any", RoleSessionName="reader",
+                                           Policy=json.dumps(READ_ONLY))["Credentials"]
+    env = {**NO_FILES, "AWS_ENDPOINT_URL": minio.endpoint, "AWS_ACCESS_KEY_ID": keys["AccessKeyId"],
+           "AWS_SECRET_ACCESS_KEY": keys["SecretAccessKey"], "AWS_SESSION_TOKEN": keys["SessionToken"]}
+    assert smelt("sql", "FROM 's3://keys/a.json'", env=env).stdout == "a\n1\n"
+    logs = generate(smelt, tmp_path / "logs", days=1, rows=100, seed=9)
+    before = minio.keys("keys")
+    done = run_process(smelt, "delta", logs.folder, "s3://keys/lake", check=False, env=env)
+    assert done.returncode == 1
+    assert "AccessDenied" in done.stderr and "check their permissions" in done.stderr
+    assert minio.keys("keys") == before
+    assert keys["SecretAccessKey"] not in done.stderr and keys["SessionToken"] not in done.stderr
