@@ -149,16 +149,22 @@ static sm_status keyring_find(smi_keyring *k, sm_error *e)
     return st;
 }
 
-sm_status smi_keyring_new(sm_connection *c, smi_keyring **out, sm_error *e)
+/* Gives the keyring, or frees it where something failed. */
+static sm_status keyring_give(smi_keyring *k, sm_status st, smi_keyring **out)
 {
-    smi_keyring *k = keyring_alloc(smi_connection_retain(c), 0);
-    const sm_status st = keyring_find(k, e);
     if (st != SM_OK) {
         smi_keyring_free(k);
         return st;
     }
     *out = k;
     return SM_OK;
+}
+
+sm_status smi_keyring_new(sm_connection *c, smi_keyring **out, sm_error *e)
+{
+    smi_keyring *k = keyring_alloc(smi_connection_retain(c), 0);
+    const sm_status st = keyring_find(k, e);
+    return keyring_give(k, st, out);
 }
 
 sm_status smi_keyring_of_profile(const smi_keyring *of, sm_str profile, smi_keyring **out,
@@ -173,12 +179,7 @@ sm_status smi_keyring_of_profile(const smi_keyring *of, sm_str profile, smi_keyr
     /* Its own keys are meant where it names itself. */
     k->is_base = sm_str_eq(profile, smi_aws_profile(of->connection));
     const sm_status st = keyring_find(k, e);
-    if (st != SM_OK) {
-        smi_keyring_free(k);
-        return st;
-    }
-    *out = k;
-    return SM_OK;
+    return keyring_give(k, st, out);
 }
 
 sm_status smi_keyring_of_source(sm_str source, smi_keyring **out, sm_error *e)
@@ -200,12 +201,7 @@ sm_status smi_keyring_of_source(sm_str source, smi_keyring **out, sm_error *e)
         st = sm_fail(e, SM_DENIED, "credential_source %.*s has no keys", SM_STR_ARG(source));
         sm_error_todo(e, "It is Environment, Ec2InstanceMetadata or EcsContainer.");
     }
-    if (st != SM_OK) {
-        smi_keyring_free(k);
-        return st;
-    }
-    *out = k;
-    return SM_OK;
+    return keyring_give(k, st, out);
 }
 
 void smi_keyring_free(smi_keyring *k)

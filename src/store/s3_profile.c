@@ -9,6 +9,7 @@
  *          section above it; one that begins with a blank belongs to a nested setting and is left
  *          out; the last of two equal names counts. */
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "base/text.h"
 #include "store/s3_int.h"
@@ -35,8 +36,11 @@ static sm_str read_file(const char *path, sm_arena *a)
     if (!f) {
         return SM_STR("");
     }
-    char *bytes = sm_arena_alloc(a, FILE_MAX_BYTES);
-    const size_t n = fread(bytes, 1, FILE_MAX_BYTES, f);
+    struct stat s = {0};
+    size_t n = fstat(fileno(f), &s) == 0 && s.st_size > 0 ? (size_t)s.st_size : 0;
+    n = n < FILE_MAX_BYTES ? n : FILE_MAX_BYTES;
+    char *bytes = sm_arena_alloc(a, n + 1);
+    n = fread(bytes, 1, n, f);
     fclose(f);
     return (sm_str){bytes, n};
 }
