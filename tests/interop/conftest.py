@@ -4,6 +4,7 @@ delta_peers   {name: read} of the peers of this environment; read(uri, version=N
               table's rows as dicts of Python values, in no order
 duckdb_delta  query(sql) in DuckDB with its Delta reader: rows as tuples
 spark         a SparkSession with Delta (tests marked jvm only)
+minio         a MinIO with a bucket "lake", for all tests that need no server of their own
 """
 import importlib.util
 import os
@@ -13,6 +14,7 @@ import subprocess
 
 import pytest
 
+import s3
 from common import ROOT
 
 # Spark has an environment without the other peers: what imports them at its head stays out there.
@@ -147,3 +149,14 @@ def spark(tmp_path_factory):
     session.sparkContext.setLogLevel("ERROR")
     yield session
     session.stop()
+
+
+@pytest.fixture(scope="session")
+def minio(tmp_path_factory):
+    s3.require()
+    one = s3.Server("minio", tmp_path_factory.mktemp("minio") / "data")
+    try:
+        one.make_bucket("lake")
+        yield one
+    finally:
+        one.stop()

@@ -22,15 +22,6 @@ def server(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def minio(tmp_path_factory):
-    s3.require()
-    one = s3.Server("minio", tmp_path_factory.mktemp("minio") / "data")
-    one.make_bucket("lake")
-    yield one
-    one.stop()
-
-
-@pytest.fixture(scope="module")
 def lake(program, minio, tmp_path_factory):
     """Tables of both forms in the bucket."""
     logs = generate(program, tmp_path_factory.mktemp("logs") / "logs", days=2, rows=20_000,

@@ -61,6 +61,7 @@ def servers(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def warehouse(tmp_path_factory):
+    """Of its own: it does not start again over tables whose server of S3 has ended with this module."""
     clickhouse.require()
     one = clickhouse.ClickHouse(tmp_path_factory.mktemp("clickhouse"))
     yield one

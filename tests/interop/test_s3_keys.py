@@ -301,16 +301,6 @@ READ_ONLY = {"Version": "2012-10-17", "Statement": [
     {"Effect": "Allow", "Action": ["s3:GetObject", "s3:ListBucket"], "Resource": ["arn:aws:s3:::*"]}]}
 
 
-@pytest.fixture(scope="module")
-def minio(tmp_path_factory):
-    s3.require()
-    one = s3.Server("minio", tmp_path_factory.mktemp("minio") / "data")
-    one.make_bucket("keys")
-    one.client().put_object(Bucket="keys", Key="a.json", Body=b'{"a":1}\n')
-    yield one
-    one.stop()
-
-
 def test_a_role_of_minio(smelt, minio, tmp_path):
     """Signed as its token service wants it; the keys write too."""
     config = tmp_path / "config"
@@ -319,7 +309,7 @@ def test_a_role_of_minio(smelt, minio, tmp_path):
                       f"aws_secret_access_key = {s3.SECRET}\n")
     env = {**NO_KEYS, **NO_FILES, "AWS_CONFIG_FILE": str(config), "AWS_PROFILE": "work",
            "AWS_ENDPOINT_URL": minio.endpoint, "AWS_ENDPOINT_URL_STS": minio.endpoint + "/"}
-    done = smelt("doctor", "s3://keys/role", env=env)
+    done = smelt("doctor", "s3://lake/keys/role", env=env)
     assert "from the profile's role, for a time" in done.stdout and "delete         ok" in done.stdout
 
 
@@ -329,11 +319,12 @@ def test_keys_that_may_only_read(smelt, minio, tmp_path):
                                            Policy=json.dumps(READ_ONLY))["Credentials"]
     env = {**NO_FILES, "AWS_ENDPOINT_URL": minio.endpoint, "AWS_ACCESS_KEY_ID": keys["AccessKeyId"],
            "AWS_SECRET_ACCESS_KEY": keys["SecretAccessKey"], "AWS_SESSION_TOKEN": keys["SessionToken"]}
-    assert smelt("sql", "FROM 's3://keys/a.json'", env=env).stdout == "a\n1\n"
+    minio.client().put_object(Bucket="lake", Key="keys/a.json", Body=b'{"a":1}\n')
+    assert smelt("sql", "FROM 's3://lake/keys/a.json'", env=env).stdout == "a\n1\n"
     logs = generate(smelt, tmp_path / "logs", days=1, rows=100, seed=9)
-    before = minio.keys("keys")
-    done = run_process(smelt, "delta", logs.folder, "s3://keys/lake", check=False, env=env)
+    before = minio.keys("lake", "keys/")
+    done = run_process(smelt, "delta", logs.folder, "s3://lake/keys/lake", check=False, env=env)
     assert done.returncode == 1
     assert "AccessDenied" in done.stderr and "check their permissions" in done.stderr
-    assert minio.keys("keys") == before
+    assert minio.keys("lake", "keys/") == before
     assert keys["SecretAccessKey"] not in done.stderr and keys["SessionToken"] not in done.stderr

@@ -14,12 +14,8 @@ TABLES = ["bronze/viewing_log", "silver/customer_viewing", "gold/customer360",
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    s3.require()
-    one = s3.Server("minio", tmp_path_factory.mktemp("minio") / "data")
-    one.make_bucket("lake")
-    yield one
-    one.stop()
+def server(minio):
+    return minio
 
 
 @pytest.fixture(scope="module")
