@@ -28,7 +28,7 @@
 #define REDIRECTS_MAX   10L
 #define IDLE_HANDLES    16
 #define POLL_MS         1000
-/* libcurl with what it loads, and some connections: 9 MB for one request, 12 for a scan of 1 GB */
+/* libcurl with what it loads, and the connections of a scan */
 #define RESERVED_BYTES ((size_t)12 << 20)
 
 /* ---- libcurl --------------------------------------------------------------------------------- */
