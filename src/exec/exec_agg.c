@@ -530,16 +530,23 @@ static sm_status push_lanes(smi_agg *a, smi_agg_morsel *m, sm_batch *rows, sm_er
     return st;
 }
 
-/* A morsel's chunks to disk: by itself, once spilling has begun and too much waits for its turn, in
- * all or of this morsel. What is in turn goes in larger pieces. */
-static sm_status put_some(smi_agg *a, smi_agg_morsel *m, bool is_last, sm_error *e)
+/* Does a morsel wait with so much that it does not wait for its turn? What is in turn goes to disk
+ * in larger pieces. */
+static bool has_much(const smi_agg *a, const smi_agg_morsel *m, bool is_last)
 {
     const size_t share = sm_budget_limit(a->budget) / 8;
+    const size_t n = (size_t)a->run->n_drivers;
+    const size_t own = share / (n < 8 && smi_agg_is_pressed(a) ? 8 : n);
+    const size_t mine = m->done.size_bytes;
+    return mine > own || (is_last && (m->n_puts > 0 || atomic_load(&a->waiting) + mine > share));
+}
+
+/* A morsel's chunks to disk, once spilling has begun. */
+static sm_status put_some(smi_agg *a, smi_agg_morsel *m, bool is_last, sm_error *e)
+{
     bool is_spilling = false;
     SM_TRY(smi_agg_check_memory(a, &is_spilling, e));
-    const bool is_much = m->done.size_bytes > share / (size_t)a->run->n_drivers;
-    const bool is_crowded = is_last && atomic_load(&a->waiting) + m->done.size_bytes > share;
-    if (!is_spilling || !(is_much || is_crowded || (is_last && m->n_puts > 0))) {
+    if (!is_spilling || !has_much(a, m, is_last)) {
         return SM_OK;
     }
     const uint32_t n = m->n_puts++;
@@ -558,7 +565,7 @@ static sm_status agg_push(smi_end *end, smi_driver *d, sm_batch *rows, sm_error 
     smi_agg_morsel *m = morsel_of(a, d);
     const sm_status st = a->pack ? pack_batch(a, m, rows, e) : push_lanes(a, m, rows, e);
     sm_batch_release(rows);
-    return st;
+    return st == SM_OK ? put_some(a, m, false, e) : st;
 }
 
 /* The first chunks of a list, about fold_bytes of them. */

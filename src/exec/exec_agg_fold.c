@@ -204,7 +204,7 @@ typedef struct fold_job {
     const smi_chunk *head;
     const smi_packed **packed; /* of those chunks */
     int64_t n_packed;
-    bool is_spilling;
+    _Atomic bool has_put; /* some of it */
 } fold_job;
 
 static sm_status fold_packed(const fold_job *job, smi_part *part, int32_t p, sm_error *e)
@@ -214,17 +214,30 @@ static sm_status fold_packed(const fold_job *job, smi_part *part, int32_t p, sm_
     return smi_pack_add(part->packed, job->packed, job->n_packed, p, p + 1, e);
 }
 
+/* Spilling may begin while a fold is under way: a partition then puts what the one before it has
+ * folded, for a fold can need more than is left. */
+static sm_status fold_or_put(fold_job *job, int32_t p, sm_error *e)
+{
+    smi_agg *a = job->agg;
+    bool is_spilling = false;
+    SM_TRY(smi_agg_check_memory(a, &is_spilling, e));
+    if (is_spilling) {
+        atomic_store(&job->has_put, true);
+        return smi_agg_put(a, p, job->head, a->n_folds, e);
+    }
+    return a->pack ? fold_packed(job, &a->parts[p], p, e)
+                   : smi_agg_fold_into(a, &a->parts[p], job->head, p, e);
+}
+
 static sm_status fold_part(void *ctx, int64_t p, sm_error *e)
 {
-    const fold_job *job = ctx;
+    fold_job *job = ctx;
     smi_agg *a = job->agg;
     const int64_t start_ns = sm_monotonic_ns();
     if (sm_cancel_is_set(a->run->env->cancel)) {
         return sm_fail(e, SM_INTERRUPTED, "interrupted");
     }
-    const sm_status st = job->is_spilling ? smi_agg_put(a, (int32_t)p, job->head, a->n_folds, e)
-                         : a->pack        ? fold_packed(job, &a->parts[p], (int32_t)p, e)
-                                   : smi_agg_fold_into(a, &a->parts[p], job->head, (int32_t)p, e);
+    const sm_status st = fold_or_put(job, (int32_t)p, e);
     atomic_fetch_add(&a->fold_ns, sm_monotonic_ns() - start_ns);
     return st;
 }
@@ -247,14 +260,13 @@ static int64_t list_packed(const smi_chunk *head, const smi_packed ***out)
 sm_status smi_agg_fold(smi_agg *a, smi_chunks *some, sm_error *e)
 {
     fold_job job = {.agg = a, .head = some->head};
-    SM_TRY(smi_agg_check_memory(a, &job.is_spilling, e));
     if (a->pack) {
         job.n_packed = list_packed(some->head, &job.packed);
     }
     const sm_status st = sm_pool_for(a->run->env->pool, SMI_PARTS, fold_part, &job, e);
     sm_free(job.packed);
     a->n_folds++; /* one fold at a time */
-    if (job.is_spilling) {
+    if (atomic_load(&job.has_put)) {
         smi_agg_keep(a, some);
     }
     return st;

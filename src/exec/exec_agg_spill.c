@@ -2,10 +2,10 @@
  *
  * exec/exec_agg_spill.c: GROUP BY with more groups than there is memory for.
  *
- * Calls    smi_agg_check_memory before each fold and after each batch. From the first time on that
- *          memory is short, who made chunks puts them to disk by partition, and what waits for its
- *          turn to be folded goes there too. The output takes a partition's pieces in, when it is
- *          the only one that grows.
+ * Calls    smi_agg_check_memory before each partition of a fold and after each batch. From the
+ *          first time on that memory is short, who made chunks puts them to disk by partition, and
+ *          what waits for its turn to be folded goes there too. The output takes a partition's
+ *          pieces in, when it is the only one that grows.
  * Order    The table keeps what it has: of morsels before all that are put. Pieces are taken in by
  *          morsel: every group sees its rows, and appears, in the order of the input, as if nothing
  *          had been spilled.
@@ -18,12 +18,19 @@
 
 #include <stdlib.h>
 
-/* One group alone has nothing to part with. */
+bool smi_agg_is_pressed(const smi_agg *a)
+{
+    return sm_budget_room(a->budget) < sm_budget_limit(a->budget) / 4;
+}
+
+/* One group alone has nothing to part with, and little is not worth it, unless a reader's large row
+ * group leaves no room even for that. */
 static bool is_full(const smi_agg *a)
 {
     const size_t limit = sm_budget_limit(a->budget);
-    const bool is_large =
-        sm_budget_used(a->tables) > limit / 8 || sm_budget_used(a->budget) > limit / 4;
+    const size_t used = sm_budget_used(a->budget);
+    const bool is_large = sm_budget_used(a->tables) > limit / 8 || used > limit / 4 ||
+                          (used > limit / 16 && smi_agg_is_pressed(a));
     return a->n_keys > 0 && is_large && smi_is_short(a->run, 0);
 }
 

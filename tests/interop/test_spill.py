@@ -13,7 +13,8 @@ LIMIT = "96MB"
 
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory):
-    """t: keys of a million rows, many, in runs, and few; u: half of the keys, some twice."""
+    """t: keys of a million rows, many, in runs, and few; whole: t in one row group; u: half of the keys,
+    some twice."""
     folder = tmp_path_factory.mktemp("spill")
     with duckdb.connect() as db:
         db.execute("SET threads = 1")
@@ -22,6 +23,7 @@ def tables(tmp_path_factory):
                    i // 5 AS run, (hash(i + 7) % 1000003) / 7.0 AS d, hash(i + 3) % 5 AS few,
                    CASE WHEN i % 11 = 0 THEN NULL ELSE 'text ' || hash(i + 1) % 1000003 END AS text
             FROM range({ROWS}) r(i)) TO '{folder}/t.parquet' (ROW_GROUP_SIZE 50000)""")
+        db.execute(f"COPY '{folder}/t.parquet' TO '{folder}/whole.parquet' (ROW_GROUP_SIZE {ROWS})")
         db.execute(f"""COPY (
             SELECT CASE WHEN i % 97 = 0 THEN NULL ELSE hash(i) % 700001 END AS k, i AS v, 'u' || i AS w
             FROM range(600000) r(i)) TO '{folder}/u.parquet' (ROW_GROUP_SIZE 50000)""")
@@ -61,6 +63,24 @@ def test_same_bytes_within_the_limit(smelt, tables, tmp_path, name):
                       "--threads", threads, "--spill-dir", spill).stdout
         assert bound == free, threads
     assert not os.listdir(spill)
+
+
+@pytest.mark.parametrize("name", ["packed groups", "groups with states"])
+def test_groups_of_a_row_group_that_takes_most_of_the_memory(smelt, tables, name):
+    sql = sql_of(name, tables).replace("t.parquet", "whole.parquet")
+    free = smelt("sql", sql, "--format", "csv", "--memory-limit", "8GB").stdout
+    for threads in (1, 2, 7):
+        bound = smelt("sql", sql, "--format", "csv", "--memory-limit", "145MB", "--threads", threads).stdout
+        assert bound == free, threads
+
+
+def test_spilling_that_begins_while_groups_are_folded(smelt, tables):
+    """When it does depends on the threads: many short runs."""
+    sql = sql_of("groups with states", tables).replace("GROUP BY", "WHERE id < 250000 GROUP BY")
+    free = smelt("sql", sql, "--format", "csv", "--memory-limit", "8GB").stdout
+    for nth in range(10):
+        bound = smelt("sql", sql, "--format", "csv", "--memory-limit", LIMIT, "--threads", 7 + nth % 2 * 9).stdout
+        assert bound == free, nth
 
 
 @pytest.mark.parametrize("name", QUERIES)
