@@ -531,7 +531,7 @@ static sm_status push_lanes(smi_agg *a, smi_agg_morsel *m, sm_batch *rows, sm_er
 }
 
 /* Does a morsel wait with so much that it does not wait for its turn? What is in turn goes to disk
- * in larger pieces. */
+ * in larger pieces. Where memory is nearly out, few drivers wait with no more than eight would. */
 static bool has_much(const smi_agg *a, const smi_agg_morsel *m, bool is_last)
 {
     const size_t share = sm_budget_limit(a->budget) / 8;

@@ -214,8 +214,8 @@ static sm_status fold_packed(const fold_job *job, smi_part *part, int32_t p, sm_
     return smi_pack_add(part->packed, job->packed, job->n_packed, p, p + 1, e);
 }
 
-/* Spilling may begin while a fold is under way: a partition then puts what the one before it has
- * folded, for a fold can need more than is left. */
+/* A partition's chunks to its table or to disk. Each decides for itself: spilling may begin while a
+ * fold is under way, and the rest of the fold can need more memory than is left. */
 static sm_status fold_or_put(fold_job *job, int32_t p, sm_error *e)
 {
     smi_agg *a = job->agg;

@@ -105,7 +105,7 @@ typedef struct smi_agg {
     bool may_group_early;        /* every aggregate can merge, none is DISTINCT */
     smi_part parts[SMI_PARTS];
     size_t fold_bytes;        /* fold when so much waits */
-    smi_spill *spill;         /* NULL: nothing is spilled yet; set by a fold */
+    smi_spill *spill;         /* NULL: nothing is spilled yet */
     _Atomic size_t waiting;   /* bytes in ring and queue */
     _Atomic bool is_spilling; /* the same, for who does not fold */
     smi_chunk *kept;          /* that pieces name */
@@ -144,7 +144,7 @@ void smi_part_release(smi_agg *a, smi_part *p);
 
 /* ---- spilling (exec_agg_spill.c) ------------------------------------------------------------- */
 
-/* Is most of the query's memory taken, by whomever? */
+/* Is less than a quarter of the query's memory left, whoever has the rest? */
 bool smi_agg_is_pressed(const smi_agg *a);
 /* Whether chunks are to be put from now on; decides it anew where they are not yet. */
 sm_status smi_agg_check_memory(smi_agg *a, bool *is_spilling, sm_error *e) SM_MUST_USE;

@@ -75,7 +75,7 @@ def test_groups_of_a_row_group_that_takes_most_of_the_memory(smelt, tables, name
 
 
 def test_spilling_that_begins_while_groups_are_folded(smelt, tables):
-    """When it does depends on the threads: many short runs."""
+    """When it does depends on the threads: many short runs, of which a fault shows in some."""
     sql = sql_of("groups with states", tables).replace("GROUP BY", "WHERE id < 250000 GROUP BY")
     free = smelt("sql", sql, "--format", "csv", "--memory-limit", "8GB").stdout
     for nth in range(10):
