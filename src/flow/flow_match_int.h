@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * flow/flow_match_int.h: which files of a folder are the files that a table was loaded from. A
+ * judgement without I/O of its own: what must be read it asks of the caller. Used by flow_books.c.
+ *
+ * Content is matched before paths (pipelines.md, "What a run does"). In this order:
+ *   root      the folder is a root that is known, a known root elsewhere, or one more
+ *   twins     x beside x.gz or x.zst: one file where their contents are equal; an unfinished one is
+ *             passed over; whole but different is an error
+ *   same      a known path with its content: by its mark, else by its hash
+ *   moved     content that is known, whose old path is gone or holds other content; where what the
+ *             query takes from the name differs, both dates are replaced
+ *   grown     a new path that begins with the whole content of a file that is gone: its date is
+ *             replaced
+ *   changed   a known path with other content: its date is replaced
+ *   copy      a new path with the content of a file that is still there
+ *   new       all others
+ *   gone      known files in the window that none of these took
+ * Files without lines are never moved or copied. */
+#ifndef SM_FLOW_FLOW_MATCH_INT_H
+#define SM_FLOW_FLOW_MATCH_INT_H
+
+#include "base/hash.h"
+
+/* What tells that a file was not written since, without reading it. */
+typedef struct smi_flow_mark {
+    uint64_t size_bytes;
+    int64_t modified_us, changed_us; /* changed_us 0: not known */
+    uint64_t inode;                  /* 0: none */
+    sm_str etag;                     /* "": none */
+} smi_flow_mark;
+
+/* A file as the books have it. */
+typedef struct smi_flow_known {
+    int32_t root;    /* index in the roots */
+    sm_str path;     /* below the root */
+    sm_str uri;      /* as the rows of quarantine have it */
+    int64_t version; /* of its transaction */
+    smi_flow_mark mark;
+    bool has_identity;
+    sm_hash128 hash;       /* of its decompressed content */
+    int64_t content_bytes; /* decompressed; −1: not known */
+    int64_t n_lines;       /* not blank; −1: not known */
+    int64_t n_rows;        /* in the table; −1: not known */
+    bool has_date;
+    int32_t date;
+    bool is_dropped; /* its date was replaced when it was gone: its rows are no more there */
+} smi_flow_known;
+
+typedef struct smi_flow_root {
+    sm_str uri;      /* absolute, without a final '/' */
+    sm_str pipeline; /* that loaded from it last */
+    sm_str query;    /* canonical text of the load's query, see flow_query.c; "": not known */
+} smi_flow_root;
+
+/* A file that is there, in the window. */
+typedef struct smi_match_found {
+    sm_str path;
+    smi_flow_mark mark;
+    bool has_date;
+    int32_t date;
+} smi_match_found;
+
+typedef enum smi_match_kind {
+    SMI_MATCH_NEW,
+    SMI_MATCH_SAME,
+    SMI_MATCH_MOVED,
+    SMI_MATCH_GROWN,
+    SMI_MATCH_CHANGED,
+    SMI_MATCH_COPY,
+    SMI_MATCH_PASSED, /* a twin, or a copy that is skipped: not read */
+} smi_match_kind;
+
+typedef struct smi_match_file {
+    smi_match_kind kind;
+    int64_t known; /* whose books it goes on with; of a copy: whose content it has; −1: none */
+    bool is_read;  /* to be loaded: new, or of a date that is replaced */
+} smi_match_file;
+
+typedef enum smi_match_left {
+    SMI_KNOWN_HERE,      /* at its path, or moved */
+    SMI_KNOWN_ELSEWHERE, /* of another root, or outside the window: not judged */
+    SMI_KNOWN_GONE,      /* its rows stay */
+    SMI_KNOWN_DROPPED,   /* gone, and its rows leave */
+} smi_match_left;
+
+typedef enum smi_copies { SMI_COPIES_KEEP, SMI_COPIES_SKIP, SMI_COPIES_FAIL } smi_copies;
+typedef enum smi_gone { SMI_GONE_KEEP, SMI_GONE_FAIL, SMI_GONE_REMOVE } smi_gone;
+typedef enum smi_root_choice {
+    SMI_ROOT_ASK,   /* fail where only the user can know */
+    SMI_ROOT_SAME,  /* --same-root */
+    SMI_ROOT_OTHER, /* --other-root */
+} smi_root_choice;
+
+/* What can be asked about a file that is there. */
+typedef struct smi_match_asks {
+    void *ctx;
+    /* Hash, length and lines' presence of the decompressed content; kept by the caller, so that
+     * asking again costs nothing. *is_whole false: an unfinished compressed file. */
+    sm_status (*content)(void *ctx, int64_t found, sm_hash128 *hash, int64_t *bytes, bool *is_whole,
+                         sm_error *e);
+    /* Hashes of its first lens[0 … n), ascending, decompressed bytes; one pass. Lengths beyond its
+     * end: *out as {0}. */
+    sm_status (*prefixes)(void *ctx, int64_t found, const int64_t *lens, int64_t n, sm_hash128 *out,
+                          sm_error *e);
+    /* Does a root that is not the one being read still list? */
+    sm_status (*lists)(void *ctx, int32_t root, bool *out, sm_error *e);
+    /* Is that path still there, in another root? (Copies.) */
+    sm_status (*is_there)(void *ctx, int32_t root, sm_str path, bool *out, sm_error *e);
+} smi_match_asks;
+
+typedef struct smi_match_in {
+    sm_str root; /* absolute URI of the folder being read */
+    const smi_flow_root *roots;
+    int32_t n_roots;
+    const smi_flow_known *known;
+    int64_t n_known;
+    const smi_match_found *found; /* in byte order of path */
+    int64_t n_found;
+    bool has_window;
+    int32_t first_day, last_day;
+    bool takes_date, takes_name; /* what the query takes from a file's name */
+    smi_copies copies;
+    smi_gone gone;
+    smi_root_choice choice;
+    smi_match_asks asks;
+} smi_match_in;
+
+typedef struct smi_match_out {
+    int32_t root;          /* of the roots; n_roots: one more */
+    bool is_root_moved;    /* its place is now in->root */
+    smi_match_file *files; /* one a file found */
+    smi_match_left *left;  /* one a known file */
+    int32_t *dates;        /* that are replaced as a whole, ascending */
+    int64_t n_dates;
+    bool has_news; /* the books change, even where no row does */
+} smi_match_out;
+
+/** Judges a folder's files; *out lives in the arena. SM_INVALID with the two names where twins
+ * differ, a copy or a gone file is not allowed, or a root cannot be told. */
+sm_status smi_match(const smi_match_in *in, sm_arena *a, smi_match_out *out,
+                    sm_error *e) SM_MUST_USE;
+
+#endif
