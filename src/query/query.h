@@ -337,6 +337,21 @@ typedef struct sm_table_name {
 sm_status sm_query_tables(const sm_sql *sql, sm_arena *a, sm_table_name **out, int32_t *n,
                           sm_error *e) SM_MUST_USE;
 
+/* What sm_query_canonical leaves out. */
+typedef struct sm_canonical_opts {
+    void *ctx;
+    bool (*is_open)(void *ctx, sm_str variable); /* stands as its name, not its value; or NULL */
+    bool without_paths;           /* of files: the arguments of table functions without a name */
+    const char *without_argument; /* of table functions, by its name; or NULL */
+} sm_canonical_opts;
+/** A query that can be parsed as a text that is the same for the same meaning, to be stored and
+ * compared (sql_canonical.c): layout, comments and names of tables do not count. It is in lines:
+ * what differs between two queries is told by their lines. Asks the resolver for tables that may
+ * be views, and for variables. */
+sm_status sm_query_canonical(const sm_sql *sql, const sm_resolver *resolver,
+                             const sm_canonical_opts *opts, sm_arena *a, sm_str *out,
+                             sm_error *e) SM_MUST_USE;
+
 /** Bounds that follow from `where`: those of its AND-ed parts that are `column op constant`. */
 void sm_expr_bounds(const sm_expr *where, sm_arena *a, sm_bounds *out);
 
