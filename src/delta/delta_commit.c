@@ -84,7 +84,7 @@ static sm_status check_txns(const commit_run *r, sm_error *e)
             const sm_status st =
                 sm_fail(e, SM_CONFLICT, "another writer has brought in the same input (%.*s)",
                         SM_STR_ARG(t->app_id));
-            sm_error_todo(e, "Nothing was changed: it is safe to run again.");
+            sm_error_todo(e, "It is safe to run again.");
             return st;
         }
     }
@@ -343,7 +343,7 @@ static sm_status conflict(const rival *v, sm_error *e, const char *what)
 {
     const sm_status st =
         sm_fail(e, SM_CONFLICT, "version %" PRId64 " of another writer %s", v->version, what);
-    sm_error_todo(e, "Nothing was changed: it is safe to run again.");
+    sm_error_todo(e, "It is safe to run again.");
     return st;
 }
 

@@ -413,6 +413,49 @@ static sm_status make_tables(smi_flow_run *r, listener *l, sm_error *e)
 
 /* ---- publishing ----------------------------------------------------------------------------- */
 
+static sm_str name_of(const smi_flow_run *r, const sm_candidate *c)
+{
+    for (int32_t i = 0; i < r->p->n_tasks; i++) {
+        if (r->tasks[i].candidate == c) {
+            return r->p->tasks[i].name;
+        }
+    }
+    for (int32_t i = 0; i < r->p->n_sources; i++) {
+        if (r->sources[i].quarantine.candidate == c) {
+            return r->p->sources[i].quarantine;
+        }
+    }
+    return sm_candidate_uri(c);
+}
+
+/* Says what a publication that failed has done: the table at which it failed knows of itself only. */
+static sm_status say_published(smi_flow_run *r, sm_candidate *const *order, const int64_t *versions,
+                               int32_t n, sm_status st, sm_error *e)
+{
+    sm_buf names = {0};
+    int32_t n_done = 0, n_wanted = 0;
+
+    for (int32_t i = 0; i < n; i++) {
+        n_wanted += !sm_candidate_is_empty(order[i]);
+        if (versions[i] >= 0) {
+            const sm_str name = name_of(r, order[i]);
+            sm_buf_printf(&names, "%s%.*s@v%" PRId64, n_done++ ? ", " : "", SM_STR_ARG(name),
+                          versions[i]);
+        }
+    }
+    if (e && (n_done > 0 || st == SM_CONFLICT)) {
+        e->todo[0] = '\0'; /* that of one table */
+    }
+    if (n_done > 0) {
+        sm_error_todo(e, "%d of %d tables were published (%.*s): the same run again does the rest.",
+                      n_done, n_wanted, SM_STR_ARG(sm_buf_str(&names)));
+    } else if (st == SM_CONFLICT) {
+        sm_error_todo(e, "Nothing was published: it is safe to run again.");
+    }
+    sm_buf_release(&names);
+    return st;
+}
+
 static sm_status publish(smi_flow_run *r, sm_error *e)
 {
     sm_candidate **order = SM_NEW_ARRAY(r->arena, sm_candidate *, r->p->n_sources + r->p->n_tasks);
@@ -433,12 +476,8 @@ static sm_status publish(smi_flow_run *r, sm_error *e)
         return sm_fail(e, SM_INTERRUPTED, "interrupted; nothing was published");
     }
     const sm_status st = sm_publish(order, n, r->env->budget, versions, &n_published, e);
-    if (st != SM_OK && n_published > 0) {
-        sm_error_todo(e, "%d of %d tables were published; the same run again does the rest.",
-                      n_published, n);
-    }
     smi_flow_report_tables(r, order, versions, n);
-    return st;
+    return st == SM_OK ? st : say_published(r, order, versions, n, st, e);
 }
 
 /* ---- a run ---------------------------------------------------------------------------------- */

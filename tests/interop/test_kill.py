@@ -8,6 +8,7 @@ Method   A scenario is a lake and a change of the logs. It is run with SMELT_FAU
 How many `make test` takes KILLS of the k of each scenario, spread evenly; `make soak` takes all."""
 import json
 import os
+import re
 import shutil
 import subprocess
 import threading
@@ -278,6 +279,29 @@ def crowd(program, folder, n_runs):
     assert len(set(quarantine["file"].to_pylist())) == 2 * n_runs
 
 
+def commits_by_run(lake):
+    """{run: {"bronze.lines@v3", …}}, of the commits that loads and tables have made."""
+    runs = {}
+    for table in TABLES:
+        for path in sorted((lake / table / "_delta_log").glob("*.json")):
+            for line in path.read_text().splitlines() if path.stem.isdigit() else ():
+                run = json.loads(line).get("commitInfo", {}).get("smelt", {}).get("run")
+                if run:
+                    runs.setdefault(run, set()).add(f"{table.replace('/', '.')}@v{int(path.stem)}")
+    return runs
+
+
+def published_as_said(said):
+    """What a run that lost says that it has published; it must say something."""
+    if "Nothing was published: it is safe to run again." in said:
+        return set()
+    found = re.search(r"(\d+) of \d+ tables were published \(([^)]*)\): the same run again does", said)
+    assert found, said
+    names = set(found[2].split(", "))
+    assert len(names) == int(found[1]), said
+    return names
+
+
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_the_same_run_twice_at_once_loads_once(program, tmp_path, name):
     """One of the two wins each table; the other finds its work done or says conflict (exit code 4)."""
@@ -288,10 +312,17 @@ def test_the_same_run_twice_at_once_loads_once(program, tmp_path, name):
     for _ in range(5):
         shutil.rmtree(tmp_path / "lake", ignore_errors=True)
         shutil.copytree(scenario.start, tmp_path / "lake")
+        earlier = commits_by_run(tmp_path / "lake")
         both = [subprocess.Popen(words, stderr=subprocess.PIPE, text=True) for _ in range(2)]
         said = [process.communicate(timeout=120)[1] for process in both]
         codes.append(sorted(process.returncode for process in both))
         assert codes[-1] in ([0, 0], [0, 4], [4, 4]), said
+        made = [names for run, names in commits_by_run(tmp_path / "lake").items() if run not in earlier]
+        for process, words_of in zip(both, said):
+            if process.returncode == 4:
+                claimed = published_as_said(words_of)
+                assert not claimed or claimed in made, (words_of, made)
+                assert claimed or len(made) < 2, (words_of, made)
         scenario.run(tmp_path / "lake")
         for table in TABLES:
             assert rows_by_deltalake(tmp_path / "lake" / table) == scenario.new[table], (table, said)
