@@ -12,7 +12,8 @@
 
 typedef struct options {
     smi_list vars;
-    const char *date, *task;
+    const char *date, *task, *refresh;
+    bool keep_old;
     size_t morsel_bytes;
 } options;
 
@@ -23,6 +24,12 @@ static const smi_opt table[] = {
      offsetof(options, date)},
     {"--task", SMI_OPT_TEXT, "T", "only this task; T+: and all that need it",
      offsetof(options, task)},
+    {"--full-refresh", SMI_OPT_TEXT, "TABLE",
+     "make this table anew; a loaded one from all files it was ever loaded from",
+     offsetof(options, refresh)},
+    {"--keep-old", SMI_OPT_FLAG, NULL,
+     "a load whose SQL has changed keeps the rows that it has, and goes on by the new SQL",
+     offsetof(options, keep_old)},
     {"--morsel-size", SMI_OPT_SIZE, "SIZE",
      "bytes of a log that one worker takes, a multiple of 64KiB (default: 1MiB)",
      offsetof(options, morsel_bytes)},
@@ -107,6 +114,24 @@ static void print_warnings(const sm_run_report *r)
     }
 }
 
+/* Tables that keep one window's rows: "window  silver.a, gold.b hold 2022-04 only". */
+static void print_windows(const sm_run_report *r)
+{
+    int n = 0;
+    sm_str window = {0};
+
+    for (int64_t i = 0; i < r->n_tables; i++) {
+        const sm_table_report *t = &r->tables[i];
+        if (t->window.len > 0) {
+            fprintf(stderr, "%s%.*s", n++ ? ", " : "window  ", SM_STR_ARG(t->name));
+            window = t->window;
+        }
+    }
+    if (n > 0) {
+        fprintf(stderr, " %s %.*s only\n", n == 1 ? "holds" : "hold", SM_STR_ARG(window));
+    }
+}
+
 static void print_tables(const sm_run_report *r)
 {
     char rows[SM_SIZE_TEXT_BYTES], bytes[SM_SIZE_TEXT_BYTES];
@@ -151,6 +176,7 @@ static void print_summary(const sm_run_report *r)
 
     print_lines(r);
     print_odd(r);
+    print_windows(r);
     print_warnings(r);
     print_tables(r);
     print_network();
@@ -191,7 +217,12 @@ static void put_tables(const sm_run_report *r, bool published, sm_buf *out)
             sm_buf_json_str(out, t->server);
             sm_buf_text(out, SM_STR("}"));
         } else {
-            sm_buf_printf(out, ",\"bytes\":%" PRIu64 "}", t->bytes);
+            sm_buf_printf(out, ",\"bytes\":%" PRIu64, t->bytes);
+            if (t->window.len > 0) {
+                sm_buf_text(out, SM_STR(",\"window\":"));
+                sm_buf_json_str(out, t->window);
+            }
+            sm_buf_text(out, SM_STR("}"));
         }
     }
     sm_buf_text(out, SM_STR("]"));
@@ -247,6 +278,8 @@ static sm_status read_options(smi_cli *cli, const options *o, sm_run_opts *out, 
     out->vars = vars;
     out->n_vars = o->vars.n;
     out->task = sm_str_of(o->task);
+    out->refresh = sm_str_of(o->refresh);
+    out->keep_old = o->keep_old;
     out->morsel_bytes = o->morsel_bytes;
     out->logical_date = (int32_t)(sm_now_us() / 86400000000);
     if (o->date && !sm_parse_date(sm_str_of(o->date), &out->logical_date)) {

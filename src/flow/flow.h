@@ -34,6 +34,8 @@ typedef struct sm_run_opts {
     int32_t n_vars;
     int32_t logical_date; /* days; the run's date */
     sm_str task;          /* only this one, "name+": and all that need it; "": all */
+    sm_str refresh;       /* this table is made anew, whatever is known of it; "": none */
+    bool keep_old;        /* loads whose query has changed keep the rows that another one made */
     sm_str run_id;        /* "": made from pipeline, date and time */
     size_t morsel_bytes;  /* tests; 0 */
 } sm_run_opts;
@@ -44,6 +46,7 @@ typedef struct sm_table_report {
     int64_t rows;    /* of the table */
     uint64_t bytes;  /* written */
     sm_task_kind kind;
+    sm_str window; /* its rows are all of this month, or date: it keeps no other; "" for none */
     sm_str server; /* of a published one: "ClickHouse 26.7.1" */
     int64_t wall_ns;
 } sm_table_report;

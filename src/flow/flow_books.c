@@ -103,7 +103,7 @@ static void read_identity(const sm_json *file, smi_flow_known *k, sm_arena *a)
     }
 }
 
-static const sm_json *smelt_member(sm_str commit_info, sm_arena *a)
+const sm_json *smi_flow_smelt_member(sm_str commit_info, sm_arena *a)
 {
     const sm_json *info = NULL;
     sm_error ignored = {0};
@@ -118,7 +118,7 @@ static const sm_json *smelt_member(sm_str commit_info, sm_arena *a)
 static void read_commit(const smi_flow_run *r, sm_str commit_info, smi_flow_books *b, sm_map *told,
                         int64_t *n_open, sm_arena *a)
 {
-    const sm_json *smelt = smelt_member(commit_info, a);
+    const sm_json *smelt = smi_flow_smelt_member(commit_info, a);
 
     if (!sm_str_eq(sm_json_text(sm_json_get(smelt, "pipeline")), r->p->name)) {
         return;
@@ -421,7 +421,7 @@ sm_status smi_flow_books_last(smi_flow_run *r, sm_store *s, const char *key, sm_
         while (i < n && sm_str_is(infos[i].operation, "OPTIMIZE")) {
             i++; /* other files, the same rows */
         }
-        const sm_json *smelt = i < n ? smelt_member(infos[i].json, scratch) : NULL;
+        const sm_json *smelt = i < n ? smi_flow_smelt_member(infos[i].json, scratch) : NULL;
         *out = sm_arena_str(r->arena, sm_json_text(sm_json_get(smelt, key)));
     }
     sm_arena_free(scratch);

@@ -82,6 +82,8 @@ typedef struct smi_flow_task {
     int32_t connection; /* where */
     int32_t source;     /* of a load, or −1 */
     sm_str by;          /* of a load: the column that holds the file's date */
+    bool adds_columns;  /* a load: columns that its SQL has and the table has not are added */
+    int32_t replace; /* of a table: the variable whose value's rows are replaced; −1: all are */
     const sm_table_name *tables;
     int32_t n_tables;
     int32_t *needs; /* other tasks that its SQL names */
@@ -186,6 +188,7 @@ typedef struct smi_flow_task_state {
     sm_clickhouse_published published;
     sm_candidate *candidate;
     int64_t n_rows_before; /* of the table; −1: there was none */
+    sm_str window;         /* a table: the month or date that all its rows are of; "" for none */
     int64_t wall_ns;
 } smi_flow_task_state;
 
@@ -197,6 +200,7 @@ typedef struct smi_flow_asked {
     bool reads_paths;    /* by a table function: files, or a table by its place */
     uint32_t sources;    /* that it reads, as bits; see SMI_MAX_SOURCES */
     bool has_opened_one; /* of them, while planning */
+    int32_t window; /* the first variable of type month or date that decides the rows, or −1 */
 } smi_flow_asked;
 
 #define SMI_MAX_SOURCES 16
@@ -250,6 +254,11 @@ bool smi_flow_plan_path(const sm_plan *plan, int32_t column, sm_arena *a, sm_str
 /** The one scan of a plan of projections and filters, or NULL. */
 const sm_plan_node *smi_flow_plan_scan(const sm_plan *plan);
 
+/** Appends a text between quotes, those in it doubled. */
+void smi_flow_put_quoted(sm_buf *out, sm_str text, char quote);
+/** Is the task's table to be made anew, whatever is known of it? */
+bool smi_flow_is_refreshed(const smi_flow_run *r, int32_t task);
+
 /** Opens a table's books: what is known of the files of the source's window. */
 sm_status smi_flow_books_open(smi_flow_run *r, const smi_flow_source_state *s, sm_str uri,
                               smi_flow_books *out, sm_error *e) SM_MUST_USE;
@@ -276,6 +285,9 @@ sm_str smi_flow_app_id(const smi_flow_run *r, sm_str file);
  * nothing. In the run's arena. */
 sm_status smi_flow_books_last(smi_flow_run *r, sm_store *s, const char *key, sm_str *out,
                               sm_error *e) SM_MUST_USE;
+
+/** The "smelt" member of a commit's information, NULL where it has none: another writer's. */
+const sm_json *smi_flow_smelt_member(sm_str commit_info, sm_arena *a);
 
 /* ---- connections (flow_connection.c) --------------------------------------------------------- */
 

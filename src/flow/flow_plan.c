@@ -32,6 +32,13 @@ static void note_table(asking *k, sm_str name)
     asked->tables[asked->n_tables++] = name;
 }
 
+static void note_window(smi_flow_run *r, int32_t var)
+{
+    if (var >= 0 && r->asked.window < 0) {
+        r->asked.window = var;
+    }
+}
+
 static sm_status ask_table(void *ctx, const sm_str *parts, int32_t n_parts, sm_arena *a,
                            sm_relation *out, sm_error *e)
 {
@@ -57,6 +64,7 @@ static sm_status ask_source(asking *k, int32_t i, sm_error *e)
     smi_flow_source_state *s = &k->run->sources[i];
 
     k->run->asked.sources |= 1u << i;
+    note_window(k->run, s->def->window);
     if (i == k->own || s->is_open) {
         return SM_OK;
     }
@@ -83,8 +91,15 @@ static sm_status ask_function(void *ctx, sm_str name, const sm_table_arg *args, 
 static sm_status ask_variable(void *ctx, sm_str name, sm_arena *a, sm_value *out, sm_error *e)
 {
     asking *k = ctx;
+    const sm_pipeline *p = k->run->p;
 
     SM_TRY(k->inner.variable(k->inner.ctx, name, a, out, e));
+    for (int32_t i = 0; i < p->n_vars; i++) {
+        const smi_flow_var_type type = p->vars[i].type;
+        if (sm_str_eq(p->vars[i].name, name) && (type == SMI_VAR_MONTH || type == SMI_VAR_DATE)) {
+            note_window(k->run, i);
+        }
+    }
     sm_buf_printf(&k->run->asked.text, "variable %.*s ", SM_STR_ARG(name));
     sm_value_print(*out, &k->run->asked.text);
     sm_buf_text(&k->run->asked.text, SM_STR("\n"));
@@ -96,7 +111,7 @@ static sm_status ask_variable(void *ctx, sm_str name, sm_arena *a, sm_value *out
 static void forget_asked(smi_flow_run *r)
 {
     sm_buf_release(&r->asked.text);
-    r->asked = (smi_flow_asked){0};
+    r->asked = (smi_flow_asked){.window = -1};
 }
 
 /* The files of each open source's window stand for its folder. */
@@ -126,6 +141,17 @@ sm_status smi_flow_plan(smi_flow_run *r, sm_names *names, const smi_flow_task *t
         SM_TRY(sm_query_plan(&t->sql, &resolver, a, out, e));
     } while (r->asked.has_opened_one);
     return SM_OK;
+}
+
+void smi_flow_put_quoted(sm_buf *out, sm_str text, char quote)
+{
+    const char two[] = {quote, quote};
+
+    sm_buf_text(out, (sm_str){two, 1});
+    for (size_t i = 0; i < text.len; i++) {
+        sm_buf_text(out, text.data[i] == quote ? (sm_str){two, 2} : (sm_str){text.data + i, 1});
+    }
+    sm_buf_text(out, (sm_str){two, 1});
 }
 
 /* ---- where columns come from ---------------------------------------------------------------- */

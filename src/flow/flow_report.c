@@ -190,6 +190,7 @@ void smi_flow_report_tables(smi_flow_run *r, sm_candidate *const *published,
                 .rows = t->candidate ? sm_candidate_table_rows(t->candidate) : t->n_rows_before,
                 .bytes = t->candidate ? sm_candidate_bytes(t->candidate) : 0,
                 .kind = r->p->tasks[i].kind,
+                .window = sm_arena_str(out->arena, t->window),
                 .wall_ns = t->wall_ns,
             };
         }

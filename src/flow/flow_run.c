@@ -344,6 +344,40 @@ sm_status smi_flow_execute(smi_flow_run *r, int32_t task, const sm_plan *plan, c
     return st;
 }
 
+/* ---- tasks that are made anew ---------------------------------------------------------------- */
+
+bool smi_flow_is_refreshed(const smi_flow_run *r, int32_t task)
+{
+    return r->opts->refresh.len > 0 && sm_str_eq_nocase(r->opts->refresh, r->p->tasks[task].name);
+}
+
+static sm_status check_refresh(const smi_flow_run *r, sm_error *e)
+{
+    const sm_pipeline *p = r->p;
+    sm_str *names = SM_NEW_ARRAY(r->arena, sm_str, p->n_tasks);
+    int32_t n = 0;
+
+    for (int32_t i = 0; i < p->n_tasks; i++) {
+        const bool is_table = p->tasks[i].kind == SM_TASK_LOAD || p->tasks[i].kind == SM_TASK_TABLE;
+        if (is_table && r->tasks[i].is_chosen && smi_flow_is_refreshed(r, i)) {
+            return SM_OK;
+        }
+        if (is_table && r->tasks[i].is_chosen) {
+            names[n++] = p->tasks[i].name;
+        }
+    }
+    if (r->opts->refresh.len == 0) {
+        return SM_OK;
+    }
+    const sm_status st = sm_fail(e, SM_USAGE, "no task of this run makes the table \"%.*s\"",
+                                 SM_STR_ARG(r->opts->refresh));
+    const char *near = sm_nearest_name(r->opts->refresh, names, n);
+    if (near) {
+        sm_error_todo(e, "Did you mean \"%s\"?", near);
+    }
+    return st;
+}
+
 /* ---- tasks ---------------------------------------------------------------------------------- */
 
 static sm_status run_task(smi_flow_run *r, int32_t i, sm_error *e)
@@ -513,6 +547,7 @@ static sm_status prepare(smi_flow_run *r, sm_error *e)
         r->tasks[i].is_chosen = chosen[i];
         r->tasks[i].n_rows_before = -1;
     }
+    SM_TRY(check_refresh(r, e));
     for (int32_t i = 0; i < p->n_sources; i++) {
         init_source(r, i);
     }

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * flow/flow_table.c: a table task: the rows of its SQL overwrite the table. Called by flow_run.c.
+ * flow/flow_table.c: a table task: the rows of its SQL overwrite the table, or of its rows those of
+ * a variable's value. Called by flow_run.c.
  *
  * Skipped   where nothing that decides its rows has changed: the SQL, the views and variables that
  *           it uses, the program's version, and the state of each table that it reads. The hash of
  *           all this stands in the commit's information ("smelt": {"fingerprint": …}) and is
- *           compared with that of the newest commit. What reads files, not tables, always runs.
+ *           compared with that of the newest commit. What reads files, not tables, always runs. Of
+ *           a table that keeps other values' rows, it is that of the newest commit of this value.
  * State     of a table: the run whose commit is its newest one; a table that another writer
  *           changed: its id and version. A run writes a table once, so a run's name stands for one
  *           state, known before it is published. */
@@ -15,6 +17,32 @@
 
 /* ---- the state of what is read -------------------------------------------------------------- */
 
+/* What the newest commit of a table in the lake says of a key; "" where nothing. */
+static sm_status stored_word(smi_flow_run *r, sm_str table, const char *key, sm_str *out,
+                             sm_error *e)
+{
+    sm_store *store = NULL;
+    sm_str uri;
+
+    SM_TRY(sm_names_uri(r->names, table, r->arena, &uri, e));
+    sm_status st = sm_store_open(uri, &store, e);
+    if (st == SM_OK) {
+        st = smi_flow_books_last(r, store, key, out, e);
+    }
+    sm_store_release(store);
+    return st;
+}
+
+static sm_str window_text(const smi_flow_run *r, int32_t var)
+{
+    sm_buf text = {0};
+
+    sm_value_print(r->vars[var], &text);
+    const sm_str out = sm_arena_str(r->arena, sm_buf_str(&text));
+    sm_buf_release(&text);
+    return out;
+}
+
 static sm_status stored_state(smi_flow_run *r, sm_str table, sm_buf *out, sm_error *e)
 {
     sm_status st = SM_OK;
@@ -22,13 +50,13 @@ static sm_status stored_state(smi_flow_run *r, sm_str table, sm_buf *out, sm_err
     sm_snapshot *snapshot = NULL;
     sm_str uri, run = {0};
 
-    SM_TRY(sm_names_uri(r->names, table, r->arena, &uri, e));
-    SM_TRY_GOTO(st, done, sm_store_open(uri, &store, e));
-    SM_TRY_GOTO(st, done, smi_flow_books_last(r, store, "run", &run, e));
+    SM_TRY(stored_word(r, table, "run", &run, e));
     if (run.len > 0) {
         sm_buf_printf(out, "run %.*s", SM_STR_ARG(run));
-        goto done;
+        return SM_OK;
     }
+    SM_TRY(sm_names_uri(r->names, table, r->arena, &uri, e));
+    SM_TRY_GOTO(st, done, sm_store_open(uri, &store, e));
     SM_TRY_GOTO(st, done, sm_snapshot_open(store, SM_VERSION_LATEST, r->env->budget, &snapshot, e));
     sm_buf_printf(out, "version %" PRId64 " of %.*s", sm_snapshot_version(snapshot),
                   SM_STR_ARG(sm_snapshot_metadata(snapshot)->id));
@@ -92,24 +120,131 @@ static sm_status gather_inputs(smi_flow_run *r, const smi_flow_task *t, inputs *
     return SM_OK;
 }
 
+/* ---- windows -------------------------------------------------------------------------------- */
+
+/* A table whose rows are all of one month (or date) holds nothing of another, and so does what is
+ * made of it alone. */
+static sm_status find_window(smi_flow_run *r, int32_t task, sm_error *e)
+{
+    smi_flow_task_state *state = &r->tasks[task];
+    sm_status st = SM_OK;
+
+    if (r->asked.window >= 0) {
+        state->window = window_text(r, r->asked.window);
+        return SM_OK;
+    }
+    for (int64_t i = 0; i < r->asked.n_tables && state->window.len == 0 && st == SM_OK; i++) {
+        const int32_t other = smi_flow_task_find(r->p, r->asked.tables[i]);
+        if (other >= 0 && r->tasks[other].is_chosen) {
+            state->window = r->tasks[other].window;
+        } else {
+            st = stored_word(r, r->asked.tables[i], "window", &state->window, e);
+        }
+    }
+    return st;
+}
+
+/* `"month" = '2022-04'`: the rows that leave. */
+static sm_sql replaced_rows(const smi_flow_run *r, int32_t var)
+{
+    const sm_value v = r->vars[var];
+    sm_buf text = {0};
+
+    smi_flow_put_quoted(&text, r->p->vars[var].name, '"');
+    sm_buf_text(&text, v.type->id == SM_TYPE_DATE ? SM_STR(" = DATE ") : SM_STR(" = "));
+    if (v.type->id == SM_TYPE_I64) {
+        sm_value_print(v, &text);
+    } else {
+        smi_flow_put_quoted(&text, window_text(r, var), '\'');
+    }
+    const sm_sql out = {.name = SM_STR("replaced rows"),
+                        .text = sm_arena_str(r->arena, sm_buf_str(&text))};
+    sm_buf_release(&text);
+    return out;
+}
+
+static sm_status check_replaced(const smi_flow_run *r, const smi_flow_task *t, const sm_plan *plan,
+                                sm_error *e)
+{
+    const sm_str name = r->p->vars[t->replace].name;
+    const int32_t column = sm_type_find(plan->root->schema, name);
+    sm_buf type = {0}, wanted = {0};
+    sm_status st = SM_OK;
+
+    if (column < 0 || !sm_str_eq(plan->root->schema->fields[column].name, name)) {
+        st = sm_fail(e, SM_NAME, "its SQL has no column \"%.*s\", whose rows are to be replaced",
+                     SM_STR_ARG(name));
+        sm_error_place(e, t->sql.name.data, 0, -1);
+        sm_error_todo(e, "Add var('%.*s') AS \"%.*s\" to it.", SM_STR_ARG(name), SM_STR_ARG(name));
+        return st;
+    }
+    const sm_type *is = plan->root->schema->fields[column].type;
+    if (!sm_type_eq(is, r->vars[t->replace].type)) {
+        sm_type_print(is, &type);
+        sm_type_print(r->vars[t->replace].type, &wanted);
+        st = sm_fail(e, SM_TYPE, "column \"%.*s\" is %.*s, the variable is %.*s", SM_STR_ARG(name),
+                     SM_STR_ARG(sm_buf_str(&type)), SM_STR_ARG(sm_buf_str(&wanted)));
+        sm_error_place(e, t->sql.name.data, 0, -1);
+    }
+    sm_buf_release(&type);
+    sm_buf_release(&wanted);
+    return st;
+}
+
 /* ---- the write ------------------------------------------------------------------------------ */
 
-/* The table's newest fingerprint and its rows. */
-static sm_status look_at_table(smi_flow_run *r, sm_str uri, sm_str *fingerprint, int64_t *n_rows,
-                               sm_error *e)
+/* The table as it is, before the run. */
+typedef struct table_there {
+    bool is_there;
+    sm_str uri;
+    sm_str fingerprint; /* of the rows that would be written anew; "" where not known */
+} table_there;
+
+/* The fingerprint of the commit that last wrote the rows of this value; "" where that is not among
+ * the newest commits, or where another writer has been there since. */
+static sm_status window_fingerprint(smi_flow_run *r, sm_store *store, sm_str window, sm_str *out,
+                                    sm_error *e)
 {
+    static const int64_t depths[] = {4, 64, 1024};
+    bool is_found = false;
+    sm_status st = SM_OK;
+
+    for (int i = 0; i < SM_COUNT(depths) && st == SM_OK && !is_found; i++) {
+        sm_arena *scratch = sm_arena_new(r->env->budget);
+        sm_delta_commit_info *infos = NULL;
+        int64_t n = 0;
+        st = sm_delta_history(store, depths[i], scratch, &infos, &n, e);
+        for (int64_t k = 0; st == SM_OK && k < n && !is_found; k++) {
+            const sm_json *smelt = smi_flow_smelt_member(infos[k].json, scratch);
+            const bool is_ours = sm_str_eq(sm_json_text(sm_json_get(smelt, "replaced")), window);
+            is_found = is_ours || (!smelt && !sm_str_is(infos[k].operation, "OPTIMIZE"));
+            if (is_ours) {
+                *out = sm_arena_str(r->arena, sm_json_text(sm_json_get(smelt, "fingerprint")));
+            }
+        }
+        sm_arena_free(scratch);
+        is_found = is_found || n < depths[i]; /* that was the whole history */
+    }
+    return st;
+}
+
+static sm_status look_at_table(smi_flow_run *r, int32_t task, table_there *out, sm_error *e)
+{
+    const smi_flow_task *t = &r->p->tasks[task];
     sm_status st = SM_OK;
     sm_store *store = NULL;
     sm_snapshot *snapshot = NULL;
-    bool is_there = false;
 
-    SM_TRY_GOTO(st, done, sm_store_open(uri, &store, e));
-    SM_TRY_GOTO(st, done, sm_delta_exists(store, &is_there, e));
-    if (is_there) {
+    SM_TRY(sm_names_uri(r->names, t->name, r->arena, &out->uri, e));
+    SM_TRY_GOTO(st, done, sm_store_open(out->uri, &store, e));
+    SM_TRY_GOTO(st, done, sm_delta_exists(store, &out->is_there, e));
+    if (out->is_there) {
         SM_TRY_GOTO(st, done,
                     sm_snapshot_open(store, SM_VERSION_LATEST, r->env->budget, &snapshot, e));
-        *n_rows = smi_flow_snapshot_rows(snapshot);
-        SM_TRY_GOTO(st, done, smi_flow_books_last(r, store, "fingerprint", fingerprint, e));
+        r->tasks[task].n_rows_before = smi_flow_snapshot_rows(snapshot);
+        st = t->replace < 0
+                 ? smi_flow_books_last(r, store, "fingerprint", &out->fingerprint, e)
+                 : window_fingerprint(r, store, window_text(r, t->replace), &out->fingerprint, e);
     }
 done:
     sm_snapshot_release(snapshot);
@@ -141,15 +276,25 @@ static void put_files(smi_flow_run *r, sm_buf *out)
     sm_buf_text(out, SM_STR("]"));
 }
 
-static sm_str info_of(smi_flow_run *r, const char *fingerprint)
+static void put_word(sm_buf *out, const char *key, sm_str value)
 {
+    if (value.len > 0) {
+        sm_buf_printf(out, ",\"%s\":", key);
+        sm_buf_json_str(out, value);
+    }
+}
+
+static sm_str info_of(smi_flow_run *r, int32_t task, const char *fingerprint)
+{
+    const int32_t replace = r->p->tasks[task].replace;
     sm_buf text = {0};
 
     sm_buf_text(&text, SM_STR("\"smelt\":{\"pipeline\":"));
     sm_buf_json_str(&text, r->p->name);
-    sm_buf_text(&text, SM_STR(",\"run\":"));
-    sm_buf_json_str(&text, r->id);
-    sm_buf_printf(&text, ",\"fingerprint\":\"%s\"", fingerprint);
+    put_word(&text, "run", r->id);
+    put_word(&text, "fingerprint", sm_str_of(fingerprint));
+    put_word(&text, "window", r->tasks[task].window);
+    put_word(&text, "replaced", replace >= 0 ? window_text(r, replace) : (sm_str){0});
     put_files(r, &text);
     sm_buf_text(&text, SM_STR("}"));
     const sm_str out = sm_arena_str(r->arena, sm_buf_str(&text));
@@ -157,51 +302,86 @@ static sm_str info_of(smi_flow_run *r, const char *fingerprint)
     return out;
 }
 
-static sm_status overwrite(smi_flow_run *r, int32_t task, sm_str uri, const sm_plan *plan,
-                           const inputs *in, const char *fingerprint, sm_error *e)
+/* Its rows, or those of the variable's value, for those that are there. */
+static sm_status write_rows(smi_flow_run *r, int32_t task, const table_there *there,
+                            const sm_plan *plan, const inputs *in, const char *fingerprint,
+                            sm_error *e)
 {
+    const smi_flow_task *t = &r->p->tasks[task];
+    const bool is_part = t->replace >= 0;
     sm_stage *stage = NULL;
-    const sm_write write = {
-        .uri = uri,
+    sm_write write = {
+        .uri = there->uri,
         .mode = SM_WRITE_OVERWRITE,
         .operation = SM_STR("WRITE"),
         .user_metadata = smi_flow_metadata_with(r, sm_buf_str(&in->json)),
     };
 
-    SM_TRY(sm_stage_open(&write, plan->root->schema, r->env, &stage, e));
+    if (is_part) {
+        SM_TRY(check_replaced(r, t, plan, e));
+        write.split_by = r->p->vars[t->replace].name;
+        write.only = &r->vars[t->replace];
+    }
+    if (is_part && there->is_there && !smi_flow_is_refreshed(r, task)) {
+        write.mode = SM_WRITE_REPLACE_WHERE;
+        write.where = replaced_rows(r, t->replace);
+    }
+    sm_status st = sm_stage_open(&write, plan->root->schema, r->env, &stage, e);
+    if (st == SM_SCHEMA && is_part) {
+        sm_error_todo(e, "--full-refresh %.*s makes it anew, with this run's rows only.",
+                      SM_STR_ARG(t->name));
+    }
+    SM_TRY(st);
     const sm_sink sink = sm_stage_sink(stage);
-    sm_status st = smi_flow_execute(r, task, plan, &sink, e);
+    st = smi_flow_execute(r, task, plan, &sink, e);
     if (st == SM_OK) {
-        st = sm_stage_candidate(stage, NULL, 0, info_of(r, fingerprint), &r->tasks[task].candidate,
-                                e);
+        st = sm_stage_candidate(stage, NULL, 0, info_of(r, task, fingerprint),
+                                &r->tasks[task].candidate, e);
     }
     sm_stage_close(stage);
     return st;
+}
+
+static void warn_of_rows(smi_flow_run *r, int32_t task, const table_there *there)
+{
+    const smi_flow_task *t = &r->p->tasks[task];
+
+    if (sm_candidate_rows(r->tasks[task].candidate) == 0) {
+        smi_flow_report_warn(r, "%.*s has no rows%s", SM_STR_ARG(t->name),
+                             t->replace >= 0 ? " of this run" : "");
+    }
+    if (t->replace >= 0 && there->is_there && smi_flow_is_refreshed(r, task)) {
+        smi_flow_report_warn(r,
+                             "%.*s was made anew with the rows of %.*s only: those of other values "
+                             "of \"%.*s\" are to be run again",
+                             SM_STR_ARG(t->name), SM_STR_ARG(window_text(r, t->replace)),
+                             SM_STR_ARG(r->p->vars[t->replace].name));
+    }
 }
 
 sm_status smi_flow_table_run(smi_flow_run *r, int32_t task, sm_error *e)
 {
     sm_status st = SM_OK;
     const smi_flow_task *t = &r->p->tasks[task];
-    smi_flow_task_state *state = &r->tasks[task];
     sm_plan *plan = NULL;
     sm_arena *a = sm_arena_new(r->env->budget);
     inputs in = {0};
-    sm_str uri, before = {0};
+    table_there there = {0};
     char fingerprint[33];
 
     SM_TRY_GOTO(st, done, smi_flow_plan(r, NULL, t, a, &plan, e));
-    SM_TRY_GOTO(st, done, sm_names_uri(r->names, t->name, r->arena, &uri, e));
-    SM_TRY_GOTO(st, done, look_at_table(r, uri, &before, &state->n_rows_before, e));
+    SM_TRY_GOTO(st, done, look_at_table(r, task, &there, e));
+    if (t->replace < 0) {
+        SM_TRY_GOTO(st, done, find_window(r, task, e));
+    }
     SM_TRY_GOTO(st, done, gather_inputs(r, t, &in, e));
     sm_hash128_hex(sm_hash128_of(in.text.data, in.text.len, 0), fingerprint);
-    if (!r->asked.reads_paths && sm_str_is(before, fingerprint)) {
+    if (!r->asked.reads_paths && sm_str_is(there.fingerprint, fingerprint) &&
+        !smi_flow_is_refreshed(r, task)) {
         goto done; /* it would be the same */
     }
-    SM_TRY_GOTO(st, done, overwrite(r, task, uri, plan, &in, fingerprint, e));
-    if (sm_candidate_rows(state->candidate) == 0) {
-        smi_flow_report_warn(r, "%.*s has no rows", SM_STR_ARG(t->name));
-    }
+    SM_TRY_GOTO(st, done, write_rows(r, task, &there, plan, &in, fingerprint, e));
+    warn_of_rows(r, task, &there);
 done:
     sm_buf_release(&in.json);
     sm_buf_release(&in.text);

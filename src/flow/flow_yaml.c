@@ -499,7 +499,17 @@ done:
     return st;
 }
 
-enum { KEY_LOAD, KEY_VIEW, KEY_TABLE, KEY_PUBLISH, KEY_SQL, KEY_FROM, KEY_BY };
+enum {
+    KEY_LOAD,
+    KEY_VIEW,
+    KEY_TABLE,
+    KEY_PUBLISH,
+    KEY_SQL,
+    KEY_FROM,
+    KEY_BY,
+    KEY_EVOLVE,
+    KEY_REPLACE,
+};
 
 /* The one key of four that says what kind of task it is. */
 static sm_status read_kind(const sm_pipeline *p, const fields *f, int *key, sm_error *e)
@@ -541,10 +551,25 @@ static sm_status read_publish(const sm_pipeline *p, const fields *f, smi_flow_ta
 
     t->as = (sm_str){dot + 1, t->name.len - connection.len - 1};
     SM_TRY(refuse_keys(p, f, KEY_SQL, KEY_SQL, "loads, views and tables", e));
-    SM_TRY(refuse_keys(p, f, KEY_BY, KEY_BY, "loads", e));
+    SM_TRY(refuse_keys(p, f, KEY_BY, KEY_EVOLVE, "loads", e));
+    SM_TRY(refuse_keys(p, f, KEY_REPLACE, KEY_REPLACE, "tables", e));
     SM_TRY(want_connection(p, connection, SMI_SERVER_CLICKHOUSE, t->at, &t->connection, e));
     SM_TRY(read_text(p, f, KEY_FROM, "what is published", true, &t->from, e));
     return check_table_name(p, t->from, place_of(f->values[KEY_FROM]), e);
+}
+
+static sm_status read_evolve(const sm_pipeline *p, const fields *f, smi_flow_task *t, sm_error *e)
+{
+    sm_str word = {0};
+
+    SM_TRY(read_text(p, f, KEY_EVOLVE, "a load", false, &word, e));
+    if (f->has[KEY_EVOLVE] && !sm_str_is(word, "add")) {
+        return smi_flow_at(
+            p, place_of(f->values[KEY_EVOLVE]),
+            sm_fail(e, SM_INVALID, "evolve is \"add\", not \"%.*s\"", SM_STR_ARG(word)), e);
+    }
+    t->adds_columns = f->has[KEY_EVOLVE];
+    return SM_OK;
 }
 
 static sm_status read_load(const sm_pipeline *p, const fields *f, smi_flow_task *t, sm_error *e)
@@ -553,13 +578,36 @@ static sm_status read_load(const sm_pipeline *p, const fields *f, smi_flow_task 
 
     SM_TRY(read_text(p, f, KEY_FROM, "a load", true, &from, e));
     SM_TRY(read_text(p, f, KEY_BY, "a load", true, &t->by, e));
+    SM_TRY(read_evolve(p, f, t, e));
+    SM_TRY(refuse_keys(p, f, KEY_REPLACE, KEY_REPLACE, "tables", e));
     return find_source(p, from, place_of(f->values[KEY_FROM]), &t->source, e);
+}
+
+/* A table keeps the rows of the variable's other values. */
+static sm_status read_replace(const sm_pipeline *p, const fields *f, smi_flow_task *t, sm_error *e)
+{
+    sm_str var = {0};
+
+    SM_TRY(read_text(p, f, KEY_REPLACE, "a task", false, &var, e));
+    if (!f->has[KEY_REPLACE]) {
+        return SM_OK;
+    }
+    if (t->kind != SM_TASK_TABLE) {
+        return refuse_keys(p, f, KEY_REPLACE, KEY_REPLACE, "tables", e);
+    }
+    SM_TRY(want_var(p, var, place_of(f->values[KEY_REPLACE]), &t->replace, e));
+    return p->vars[t->replace].type != SMI_VAR_URI
+               ? SM_OK
+               : smi_flow_at(p, place_of(f->values[KEY_REPLACE]),
+                             sm_fail(e, SM_TYPE, "the variable \"%.*s\" is a place, not a value",
+                                     SM_STR_ARG(var)),
+                             e);
 }
 
 static sm_status read_task(sm_pipeline *p, struct fy_node *map, smi_flow_task *t, sm_error *e)
 {
-    static const char *const keys[] = {"load", "view", "table", "publish",
-                                       "sql",  "from", "by",    NULL};
+    static const char *const keys[] = {"load", "view", "table",  "publish", "sql",
+                                       "from", "by",   "evolve", "replace", NULL};
     static const sm_task_kind kinds[] = {SM_TASK_LOAD, SM_TASK_VIEW, SM_TASK_TABLE,
                                          SM_TASK_PUBLISH};
     fields f;
@@ -569,7 +617,7 @@ static sm_status read_task(sm_pipeline *p, struct fy_node *map, smi_flow_task *t
     SM_TRY(read_fields(p, map, "a task", keys, &f, e));
     SM_TRY(read_kind(p, &f, &key, e));
     t->kind = kinds[key];
-    t->source = t->connection = -1;
+    t->source = t->connection = t->replace = -1;
     SM_TRY(read_text(p, &f, key, "a task", true, &t->name, e));
     t->at = place_of(f.values[key]);
     SM_TRY(check_table_name(p, t->name, t->at, e));
@@ -580,7 +628,8 @@ static sm_status read_task(sm_pipeline *p, struct fy_node *map, smi_flow_task *t
     if (t->kind == SM_TASK_LOAD) {
         SM_TRY(read_load(p, &f, t, e));
     } else {
-        SM_TRY(refuse_keys(p, &f, KEY_FROM, KEY_BY, "loads", e));
+        SM_TRY(refuse_keys(p, &f, KEY_FROM, KEY_EVOLVE, "loads", e));
+        SM_TRY(read_replace(p, &f, t, e));
     }
     const sm_status st = read_sql(p, path, &t->sql, e);
     return sm_within(e, st, "task %.*s, line %d of the pipeline", SM_STR_ARG(t->name),

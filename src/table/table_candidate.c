@@ -78,6 +78,21 @@ int64_t sm_candidate_table_rows(const sm_candidate *c)
     return rows;
 }
 
+sm_status smi_candidate_base(const sm_candidate *c, sm_arena *a, sm_dataset *out, sm_error *e)
+{
+    int32_t *columns = NULL;
+
+    SM_TRY(sm_snapshot_dataset(c->base, a, out, &columns, e));
+    if (out->schema->n_fields == c->schema->n_fields) {
+        return SM_OK;
+    }
+    out->schema = c->schema;
+    for (int64_t i = 0; i < out->n_files; i++) {
+        out->files[i].ranges = NULL; /* they have none of the new columns */
+    }
+    return SM_OK;
+}
+
 /* ---- publishing ------------------------------------------------------------------------------ */
 
 static void print_parameters(const sm_candidate *c, sm_buf *out)

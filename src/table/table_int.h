@@ -96,7 +96,8 @@ typedef struct smi_out {
     const int32_t *order;    /* of each field of schema, its place in the rows given; NULL: as is */
     const int32_t *required; /* columns without NULL */
     int32_t n_required;
-    int32_t split; /* a column of schema, or −1 */
+    int32_t split;        /* a column of schema, or −1 */
+    const sm_value *only; /* that it may hold; NULL: any */
     uint64_t file_bytes;
     const sm_format *format;
     void *options;
@@ -168,11 +169,19 @@ struct sm_stage {
  * ones that others lie in as well. */
 sm_status smi_replace(sm_stage *s, sm_error *e) SM_MUST_USE;
 void smi_candidate_remove(sm_candidate *c, const sm_delta_file *f);
+/** The files that it goes on from, as they will be read: columns that it adds are NULL in them. In
+ * `a`; borrows the candidate. */
+sm_status smi_candidate_base(const sm_candidate *c, sm_arena *a, sm_dataset *out,
+                             sm_error *e) SM_MUST_USE;
 
 /** The schema of rows against the table's: SM_SCHEMA with the first difference. order[i]: where
  * field i of the table stands in the rows; NULL where all stand alike. */
 sm_status smi_schema_match(const sm_type *table, const sm_type *rows, sm_arena *a, int32_t **order,
                            sm_error *e) SM_MUST_USE;
+/** The table's schema with the rows' further columns at its end; `table` itself where there are
+ * none. */
+sm_status smi_schema_widen(const sm_type *table, const sm_type *rows, sm_arena *a,
+                           const sm_type **out, sm_error *e) SM_MUST_USE;
 /** A new table's schema: nullable all through, without metadata. SM_UNSUPPORTED where Delta has no
  * such type. */
 sm_status smi_schema_new(const sm_type *rows, sm_arena *a, const sm_type **out,

@@ -128,13 +128,28 @@ static bool is_other_value(const smi_out *o)
     return !sm_value_eq(sm_column_value(&o->rows->columns[o->split], o->at), o->value);
 }
 
-static void set_value(smi_out *o)
+static sm_status fail_value(const smi_out *o, sm_error *e)
+{
+    sm_buf here = {0}, wanted = {0};
+
+    sm_value_print(o->value, &here);
+    sm_value_print(*o->only, &wanted);
+    const sm_status st = sm_fail(e, SM_INVALID, "column \"%.*s\" is %.*s in a row, not %.*s",
+                                 SM_STR_ARG(o->schema->fields[o->split].name),
+                                 SM_STR_ARG(sm_buf_str(&here)), SM_STR_ARG(sm_buf_str(&wanted)));
+    sm_buf_release(&here);
+    sm_buf_release(&wanted);
+    return st;
+}
+
+static sm_status set_value(smi_out *o, sm_error *e)
 {
     if (!o->value_arena) {
         o->value_arena = sm_arena_new(o->env->budget);
     }
     sm_arena_reset(o->value_arena);
     o->value = sm_value_copy(o->value_arena, sm_column_value(&o->rows->columns[o->split], o->at));
+    return o->only && !sm_value_eq(o->value, *o->only) ? fail_value(o, e) : SM_OK;
 }
 
 /* ---- a batch --------------------------------------------------------------------------------- */
@@ -198,7 +213,7 @@ static sm_status step(smi_out *o, sm_waker waker, sm_error *e)
     if (o->state == SMI_OUT_NONE) {
         SM_TRY(open_file(o, e));
         if (o->split >= 0) {
-            set_value(o);
+            SM_TRY(set_value(o, e));
         }
     }
     if (!o->slice) {

@@ -111,12 +111,11 @@ sm_status smi_table_relation(sm_names *n, sm_str uri, int64_t version, sm_str la
 static sm_status kept_files(sm_names *n, const sm_candidate *c, sm_dataset *d, sm_error *e)
 {
     sm_dataset base = {0};
-    int32_t *columns = NULL;
 
     if (!c->base || c->mode == SM_WRITE_OVERWRITE) {
         return SM_OK;
     }
-    SM_TRY(sm_snapshot_dataset(c->base, n->arena, &base, &columns, e));
+    SM_TRY(smi_candidate_base(c, n->arena, &base, e));
     sm_map *gone = sm_map_new(n->arena);
     for (int64_t i = 0; i < c->n_removes; i++) {
         *sm_map_at(gone, c->removes[i].file->key) = n;

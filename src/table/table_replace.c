@@ -196,11 +196,14 @@ static sm_status rewrite(sm_stage *s, const sm_dataset *one, sm_arena *a, sm_err
 
     SM_TRY(plan_over(s, one, "SELECT * FROM file WHERE CASE WHEN ", " THEN false ELSE true END", a,
                      &plan, e));
-    /* They are the table's own columns, in its order. */
+    /* They are the table's own columns, in its order, and rows that are not replaced. */
     const int32_t *order = s->out.order;
+    const sm_value *only = s->out.only;
     s->out.order = NULL;
+    s->out.only = NULL;
     const sm_status st = sm_exec_run(plan, &s->env, &sink, NULL, NULL, e);
     s->out.order = order;
+    s->out.only = only;
     return st;
 }
 
@@ -230,7 +233,6 @@ sm_status smi_replace(sm_stage *s, sm_error *e)
 {
     sm_candidate *c = s->candidate;
     int64_t n = 0;
-    int32_t *columns = NULL;
     sm_dataset all = {0};
 
     const sm_delta_file *files = sm_snapshot_files(c->base, &n);
@@ -238,7 +240,7 @@ sm_status smi_replace(sm_stage *s, sm_error *e)
         verdict v = LOOK;
         SM_TRY(judge(s, &files[i], &v, e));
         if (v == LOOK && !all.files) {
-            SM_TRY(sm_snapshot_dataset(c->base, c->arena, &all, &columns, e));
+            SM_TRY(smi_candidate_base(c, c->arena, &all, e));
             SM_ASSERT(all.n_files == n); /* one a live file, in their order */
         }
         if (v == LOOK) {

@@ -75,6 +75,32 @@ sm_status smi_schema_match(const sm_type *table, const sm_type *rows, sm_arena *
     return SM_OK;
 }
 
+/* ---- a wider table ---------------------------------------------------------------------------- */
+
+sm_status smi_schema_widen(const sm_type *table, const sm_type *rows, sm_arena *a,
+                           const sm_type **out, sm_error *e)
+{
+    sm_field *more = SM_NEW_ARRAY(a, sm_field, rows->n_fields + 1);
+    const sm_type *made = NULL;
+    int32_t n = 0;
+
+    *out = table;
+    for (int32_t i = 0; i < rows->n_fields; i++) {
+        if (find_exact(table, rows->fields[i].name) < 0) {
+            more[n++] = rows->fields[i];
+        }
+    }
+    if (n == 0) {
+        return SM_OK;
+    }
+    SM_TRY(smi_schema_new(sm_type_struct(a, more, n), a, &made, e));
+    sm_field *fields = SM_NEW_ARRAY(a, sm_field, table->n_fields + n);
+    memcpy(fields, table->fields, (size_t)table->n_fields * sizeof(*fields));
+    memcpy(fields + table->n_fields, made->fields, (size_t)n * sizeof(*fields));
+    *out = sm_type_struct(a, fields, table->n_fields + n);
+    return SM_OK;
+}
+
 /* ---- a new table's --------------------------------------------------------------------------- */
 
 static const sm_type *nullable_all(const sm_type *t, sm_arena *a)

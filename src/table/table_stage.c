@@ -8,7 +8,8 @@
  * Open     reads the table's snapshot and settles all that can be refused before a row is read:
  *          schema, partitioned tables (SM_UNSUPPORTED), the expression of a replace.
  * Schema   of a table that is there is kept, with its nullability and metadata; rows must have its
- *          columns. OVERWRITE makes a new one where the columns differ. */
+ *          columns, and no others unless they are to be added. OVERWRITE makes a new one where the
+ *          columns differ. */
 #include "table/table_int.h"
 
 #include "base/random.h"
@@ -47,13 +48,13 @@ static const sm_type *schema_there(const sm_candidate *c)
     return c->base ? sm_snapshot_metadata(c->base)->schema : NULL;
 }
 
-/* Version 0, or an overwrite with other columns: the rows' schema becomes the table's. */
-static sm_status take_schema(sm_candidate *c, const sm_type *rows, sm_error *e)
+/* The candidate's schema becomes the table's. */
+static void take_schema(sm_candidate *c, const sm_type *schema)
 {
     sm_delta_metadata *m = SM_NEW(c->arena, sm_delta_metadata);
     char uuid[SM_UUID_BYTES];
 
-    SM_TRY(smi_schema_new(rows, c->arena, &c->schema, e));
+    c->schema = schema;
     if (c->base) {
         *m = *sm_snapshot_metadata(c->base); /* borrowed, and the candidate holds the snapshot */
     } else {
@@ -63,23 +64,30 @@ static sm_status take_schema(sm_candidate *c, const sm_type *rows, sm_error *e)
             .created_ms = sm_now_us() / 1000,
         };
     }
-    m->schema = c->schema;
+    m->schema = schema;
     c->metadata = m;
-    return SM_OK;
 }
 
-static sm_status settle_schema(sm_stage *s, const sm_type *rows, sm_error *e)
+/* Version 0, or an overwrite with other columns: the rows' schema becomes the table's. */
+static sm_status settle_schema(sm_stage *s, const sm_write *w, const sm_type *rows, sm_error *e)
 {
     sm_candidate *c = s->candidate;
-    const sm_type *there = schema_there(c);
+    const sm_type *there = schema_there(c), *schema = there;
     int32_t *order = NULL, *required = NULL;
 
     if (!there || (c->mode == SM_WRITE_OVERWRITE && !sm_type_eq(there, rows))) {
-        SM_TRY(take_schema(c, rows, e));
+        SM_TRY(smi_schema_new(rows, c->arena, &schema, e));
+        take_schema(c, schema);
     } else {
-        SM_TRY(smi_schema_match(there, rows, c->arena, &order, e));
-        SM_TRY(smi_schema_required(there, c->arena, &required, &s->out.n_required, e));
-        c->schema = there; /* as long as the snapshot */
+        if (w->adds_columns) {
+            SM_TRY(smi_schema_widen(there, rows, c->arena, &schema, e));
+        }
+        SM_TRY(smi_schema_match(schema, rows, c->arena, &order, e));
+        SM_TRY(smi_schema_required(schema, c->arena, &required, &s->out.n_required, e));
+        c->schema = schema; /* as long as the snapshot, or in the candidate's arena */
+        if (schema != there) {
+            take_schema(c, schema);
+        }
     }
     s->out.schema = c->schema;
     s->out.order = order;
@@ -89,8 +97,9 @@ static sm_status settle_schema(sm_stage *s, const sm_type *rows, sm_error *e)
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
-static sm_status settle_split(sm_stage *s, sm_str split_by, sm_error *e)
+static sm_status settle_split(sm_stage *s, const sm_write *w, sm_error *e)
 {
+    const sm_str split_by = w->split_by;
     const sm_type *schema = s->candidate->schema;
 
     s->out.split = -1;
@@ -98,6 +107,7 @@ static sm_status settle_split(sm_stage *s, sm_str split_by, sm_error *e)
         return SM_OK;
     }
     s->out.split = sm_type_find(schema, split_by);
+    s->out.only = w->only;
     if (s->out.split < 0) {
         return sm_fail(e, SM_NAME, "no column \"%.*s\" to split files by", SM_STR_ARG(split_by));
     }
@@ -108,9 +118,21 @@ static sm_status settle_split(sm_stage *s, sm_str split_by, sm_error *e)
     return SM_OK;
 }
 
+/* Does the expression read a column that only the new rows have? */
+static bool reads_beyond(const sm_expr *x, int32_t n_columns)
+{
+    bool reads = x->kind == SM_EXPR_COLUMN && x->index >= n_columns;
+
+    for (int32_t i = 0; i < x->n_args && !reads; i++) {
+        reads = reads_beyond(x->args[i], n_columns);
+    }
+    return reads;
+}
+
 static sm_status settle_where(sm_stage *s, const sm_write *w, sm_error *e)
 {
     sm_candidate *c = s->candidate;
+    const sm_type *there = schema_there(c);
 
     if (c->mode != SM_WRITE_REPLACE_WHERE) {
         return SM_OK;
@@ -120,6 +142,10 @@ static sm_status settle_where(sm_stage *s, const sm_write *w, sm_error *e)
     SM_TRY(sm_query_expr(&c->where, c->schema, NULL, c->arena, &s->where, e));
     if (s->where->type->id != SM_TYPE_BOOL) {
         return sm_fail(e, SM_TYPE, "what is replaced is a condition, not \"%.*s\"",
+                       SM_STR_ARG(c->where.text));
+    }
+    if (there && reads_beyond(s->where, there->n_fields)) {
+        return sm_fail(e, SM_SCHEMA, "what is replaced is not in the table: \"%.*s\"",
                        SM_STR_ARG(c->where.text));
     }
     sm_expr_bounds(s->where, c->arena, &c->bounds);
@@ -174,8 +200,8 @@ sm_status sm_stage_open(const sm_write *w, const sm_type *schema, const sm_exec_
     SM_TRY_GOTO(st, done, open_table(s, w->uri, e));
     s->out.store = s->candidate->store;
     SM_TRY_GOTO(st, done, sm_store_check_put(s->out.store, e));
-    SM_TRY_GOTO(st, done, settle_schema(s, schema, e));
-    SM_TRY_GOTO(st, done, settle_split(s, w->split_by, e));
+    SM_TRY_GOTO(st, done, settle_schema(s, w, schema, e));
+    SM_TRY_GOTO(st, done, settle_split(s, w, e));
     SM_TRY_GOTO(st, done, settle_where(s, w, e));
     SM_TRY_GOTO(st, done, settle_format(s, e));
     *out = s;
