@@ -462,7 +462,7 @@ static sm_str name_of(const smi_flow_run *r, const sm_candidate *c)
     return sm_candidate_uri(c);
 }
 
-/* Says what a publication that failed has done: the table at which it failed knows of itself only. */
+/* Says what a publication that failed has done: a table that failed knows of itself only. */
 static sm_status say_published(smi_flow_run *r, sm_candidate *const *order, const int64_t *versions,
                                int32_t n, sm_status st, sm_error *e)
 {

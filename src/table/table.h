@@ -85,8 +85,8 @@ typedef struct sm_write {
     sm_str split_by;      /* a column: a data file holds one value of it ("" : none) */
     const sm_value *only; /* the one value that split_by may have in all rows given; SM_INVALID
                            * names another. NULL: any. Borrowed, as long as the stage */
-    bool adds_columns;    /* what the rows have and the table has not is added to it, at its end and
-                        * NULL in the rows that are there. OVERWRITE takes all columns as they are */
+    bool adds_columns;    /* what the rows have and the table has not is added at its end, NULL in
+                           * the rows that are there. OVERWRITE takes all columns as they are */
     uint64_t file_bytes;  /* a file is ended once it has so many; 0: 256 MiB */
     const sm_delta_txn *txns;
     int64_t n_txns;

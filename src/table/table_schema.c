@@ -75,7 +75,7 @@ sm_status smi_schema_match(const sm_type *table, const sm_type *rows, sm_arena *
     return SM_OK;
 }
 
-/* ---- a wider table ---------------------------------------------------------------------------- */
+/* ---- a wider table --------------------------------------------------------------------------- */
 
 sm_status smi_schema_widen(const sm_type *table, const sm_type *rows, sm_arena *a,
                            const sm_type **out, sm_error *e)
