@@ -7,7 +7,7 @@
  * Is the same     layout, comments, case of keywords and of functions, parentheses that change
  *                 nothing, the table's name before a column where there is one table, the order of
  *                 named arguments, and what sm_canonical_opts leaves out.
- * Is another      everything else, even a constant in a branch that is never taken. Nothing is folded
+ * Is another      all else, even a constant in a branch that is never taken. Nothing is folded
  *                 and no type is asked for, so the text does not change with the data.
  * Views           stand as their SQL. A variable stands as its value, or as var('name').
  * Lines           "column NAME: EXPRESSION" one an output column, "from …", "with ARGUMENT: …" of
