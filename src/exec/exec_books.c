@@ -238,6 +238,22 @@ void smi_books_begin(smi_scan *s)
     }
 }
 
+/* Room in the report for so many more files; at first just so much: there may be 100,000. */
+static void make_room(smi_run *run, int64_t n_more)
+{
+    sm_exec_report *r = run->report;
+    if (r->n_files + n_more <= run->files_cap) {
+        return;
+    }
+    const int64_t doubled = 2 * run->files_cap;
+    run->files_cap = r->n_files + n_more > doubled ? r->n_files + n_more : doubled;
+    sm_file_report *files = SM_NEW_ARRAY(r->arena, sm_file_report, run->files_cap);
+    if (r->n_files > 0) {
+        memcpy(files, r->files, (size_t)r->n_files * sizeof(*files));
+    }
+    r->files = files;
+}
+
 void smi_books_end(smi_scan *s)
 {
     sm_exec_report *r = s->run->report;
@@ -247,9 +263,8 @@ void smi_books_end(smi_scan *s)
     }
     if (s->is_first && s->dataset->format->is_text) {
         add_counts(&r->counts, &all);
+        make_room(s->run, s->dataset->n_files);
         for (int64_t i = 0; i < s->dataset->n_files; i++) {
-            r->files = sm_arena_grow(r->arena, r->files, r->n_files, &s->run->files_cap,
-                                     sizeof(*r->files));
             r->files[r->n_files++] =
                 (sm_file_report){.uri = sm_arena_str(r->arena, s->dataset->files[i].uri),
                                  .counts = s->files[i].counts,

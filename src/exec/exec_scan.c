@@ -11,13 +11,19 @@
  *          reader that needs bytes beyond its ranges says SM_MORE: the morsel asks for them and
  *          waits again, with its reader, while the driver turns to another.
  * Files    are opened ahead of need, since that blocks: as many bytes of opened files are kept at
- *          hand as the store wants in flight. A file that its constants or statistics exclude is
- *          never opened. A file that fails to open fails the task that would have been its first.
+ *          hand as the store wants in flight, but never more than FILES_OPEN_MAX files, for each
+ *          holds a handle and there may be any number of small ones. Closed when its last morsel is
+ *          in the books. A file that its constants or statistics exclude is never opened. A file
+ *          that fails to open fails the task that would have been its first.
  * States   WANTS -> READY -> RUNNING -> (WANTS -> …)* -> DONE -> FREE, under the scan's lock.
  * Books    exec_books.c: counts, unknown keys, hashes, refused lines, in the order of morsels. */
 #include "exec/exec_scan_int.h"
 
 #include <stdio.h>
+
+/* With two drivers a window of a local disk has 18 morsels, so 64 files keep it full even where
+ * each is one morsel; and a process may have as few as 256 handles. */
+#define FILES_OPEN_MAX 64
 
 static inline smi_morsel *morsel_at(smi_scan *s, int64_t n)
 {
@@ -50,6 +56,10 @@ static sm_status open_file(smi_scan *s, smi_scan_file *f, int64_t i, sm_error *e
 
 void smi_scan_close_file(smi_scan *s, smi_scan_file *f)
 {
+    if (!f->arena) {
+        return;
+    }
+    s->n_open--;
     s->dataset->format->close(f->file);
     sm_blob_close(f->blob);
     sm_arena_free(f->arena);
@@ -66,6 +76,7 @@ static bool wants_file(smi_scan *s)
         s->next_open++;
     }
     return s->next_open < s->dataset->n_files && s->n_opening < s->run->n_drivers &&
+           s->n_open < FILES_OPEN_MAX &&
            (s->ahead_bytes < s->inflight_wanted || s->next_open == s->next_file);
 }
 
@@ -79,6 +90,7 @@ static void open_next_file(smi_scan *s, smi_driver *d)
 
     f->state = FILE_OPENING;
     s->n_opening++;
+    s->n_open++;
     s->ahead_bytes += size;
     sm_mutex_unlock(&s->lock);
     const sm_status st = open_file(s, f, i, &err);
@@ -89,6 +101,7 @@ static void open_next_file(smi_scan *s, smi_driver *d)
         f->failure = sm_alloc_zero(sizeof(err));
         *f->failure = err;
         f->failure->status = st;
+        smi_scan_close_file(s, f);
     }
     f->n_left = f->n_morsels;
     sm_node_profile *p = smi_profile(s->run, d->index, s->node);

@@ -83,6 +83,7 @@ typedef struct smi_scan {
     int64_t next_file, next_morsel; /* to be admitted */
     int64_t next_open;
     int n_opening;
+    int n_open; /* files opened or opening, and not closed yet */
     int64_t ahead_bytes; /* of files opened and not yet wholly admitted */
     int64_t window;
     int64_t inflight_wanted, inflight, n_inflight;
@@ -95,6 +96,7 @@ typedef struct smi_scan {
     _Atomic int64_t n_total; /* morsels, −1 until the last is admitted */
 } smi_scan;
 
+/** Lets go of what an open file holds; of one that is not open: nothing. With the lock. */
 void smi_scan_close_file(smi_scan *s, smi_scan_file *f);
 
 /* exec_books.c */

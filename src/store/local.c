@@ -241,7 +241,7 @@ typedef struct listing {
     const smi_listing *what;
     const sm_store *store;
     sm_arena *arena;
-    sm_entry *items;
+    sm_entry *items; /* on the heap: an array that grows in an arena leaves as much behind */
     int64_t n_items, items_cap;
     sm_str *todo; /* folders still to be read, each "" or ending in '/'; the last is next */
     int64_t n_todo, todo_cap;
@@ -261,7 +261,10 @@ static sm_str join(sm_arena *a, sm_str folder, const char *name)
 
 static void add_item(listing *l, sm_entry item)
 {
-    l->items = sm_arena_grow(l->arena, l->items, l->n_items, &l->items_cap, sizeof(*l->items));
+    if (l->n_items == l->items_cap) {
+        l->items_cap = l->items_cap > 0 ? 2 * l->items_cap : 64;
+        l->items = sm_realloc(l->items, (size_t)l->items_cap * sizeof(*l->items));
+    }
     l->items[l->n_items++] = item;
 }
 
@@ -361,16 +364,20 @@ static sm_status local_list(sm_store *s, const smi_listing *what, sm_arena *a, s
                             int64_t *n, sm_error *e)
 {
     listing l = {.what = what, .store = s, .arena = a};
-    SM_TRY(read_folder(&l, what->prefix, e));
-    while (l.n_todo > 0) {
-        SM_TRY(read_folder(&l, l.todo[--l.n_todo], e));
+    sm_status st = read_folder(&l, what->prefix, e);
+    while (st == SM_OK && l.n_todo > 0) {
+        st = read_folder(&l, l.todo[--l.n_todo], e);
     }
-    if (l.n_items > 1) {
+    if (st == SM_OK) {
+        *out = SM_NEW_ARRAY(a, sm_entry, l.n_items);
+        *n = l.n_items;
+    }
+    if (st == SM_OK && l.n_items > 0) {
         qsort(l.items, (size_t)l.n_items, sizeof(*l.items), by_key);
+        memcpy(*out, l.items, (size_t)l.n_items * sizeof(*l.items));
     }
-    *out = l.items;
-    *n = l.n_items;
-    return SM_OK;
+    sm_free(l.items);
+    return st;
 }
 
 /* ---- writing --------------------------------------------------------------------------------- */

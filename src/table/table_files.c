@@ -149,13 +149,11 @@ typedef struct finder {
     sm_arena *arena;
     bool want_date;
     sm_files *out;
-    int64_t cap;
 } finder;
 
 static sm_status add_file(finder *f, const sm_entry *entry, sm_error *e)
 {
     sm_files *out = f->out;
-    out->items = sm_arena_grow(f->arena, out->items, out->n, &f->cap, sizeof(*out->items));
     sm_found_file *file = &out->items[out->n++];
     *file = (sm_found_file){
         .name = entry->key,
@@ -172,6 +170,16 @@ static sm_status add_file(finder *f, const sm_entry *entry, sm_error *e)
     return date_of(file, f->want_date, e);
 }
 
+/* The entries that are wanted, in an array of just their number: there may be 100,000. */
+static sm_status add_files(finder *f, const sm_entry *entries, int64_t n, sm_error *e)
+{
+    f->out->items = SM_NEW_ARRAY(f->arena, sm_found_file, n);
+    for (int64_t i = 0; i < n; i++) {
+        SM_TRY(add_file(f, &entries[i], e));
+    }
+    return SM_OK;
+}
+
 /* Where the first wildcard stands, or the path's length. */
 static size_t first_wildcard(sm_str path)
 {
@@ -186,7 +194,7 @@ static sm_status find_glob(finder *f, sm_str path, size_t wildcard, sm_error *e)
 {
     sm_str folder, head;
     sm_entry *entries = NULL;
-    int64_t n = 0;
+    int64_t n = 0, n_wanted = 0;
 
     sm_uri_split((sm_str){path.data, wildcard}, &folder, &head);
     const size_t start = wildcard - head.len;
@@ -196,17 +204,17 @@ static sm_status find_glob(finder *f, sm_str path, size_t wildcard, sm_error *e)
     SM_TRY(sm_store_list(f->out->store, SM_STR(""), !has_folders, f->arena, &entries, &n, e));
     for (int64_t i = 0; i < n; i++) {
         if (!entries[i].is_folder && sm_glob_match(pattern, entries[i].key)) {
-            SM_TRY(add_file(f, &entries[i], e));
+            entries[n_wanted++] = entries[i];
         }
     }
-    return SM_OK;
+    return add_files(f, entries, n_wanted, e);
 }
 
 static sm_status find_in_folder(finder *f, sm_str path, sm_str match, sm_error *e)
 {
     name_regex regex = {0};
     sm_entry *entries = NULL;
-    int64_t n = 0;
+    int64_t n = 0, n_wanted = 0;
 
     SM_TRY(sm_store_open(path, &f->out->store, e));
     SM_TRY(sm_store_list(f->out->store, SM_STR(""), true, f->arena, &entries, &n, e));
@@ -218,13 +226,13 @@ static sm_status find_in_folder(finder *f, sm_str path, sm_str match, sm_error *
         }
         st = regex_matches(&regex, entries[i].key, &is_wanted, e);
         if (st == SM_OK && is_wanted) {
-            st = add_file(f, &entries[i], e);
+            entries[n_wanted++] = entries[i];
         } else {
             f->out->n_ignored++;
         }
     }
     regex_release(&regex);
-    return st;
+    return st == SM_OK ? add_files(f, entries, n_wanted, e) : st;
 }
 
 /* The file of that name, SM_NOT_FOUND where there is none (or a folder). */
@@ -239,7 +247,7 @@ static sm_status find_one(finder *f, sm_str path, sm_error *e)
     }
     SM_TRY(sm_store_open(folder, &f->out->store, e));
     SM_TRY(sm_store_stat(f->out->store, name, f->arena, &entry, e));
-    return add_file(f, &entry, e);
+    return add_files(f, &entry, 1, e);
 }
 
 static sm_status find(finder *f, sm_str path, sm_str match, sm_error *e)
