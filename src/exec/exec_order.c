@@ -105,11 +105,17 @@ sm_status smi_outlet_drain(smi_outlet *o, smi_driver *d, sm_error *e)
         return is_full ? SM_WAIT : SM_OK;
     }
     o->is_draining = true;
+    const int64_t first = o->first;
+    const bool waited = o->waiter == d->index;
     const sm_status st = empty_queue(o, d, e);
     o->is_draining = false;
     o->waiter = st == SM_WAIT ? d->index : -1;
+    /* A driver that wakes itself for nothing would turn until the sink's disk has answered. */
+    const bool is_still_waiting = waited && st == SM_WAIT && o->first == first;
     sm_mutex_unlock(&o->lock);
-    smi_pipe_wake(d->pipe);
+    if (!is_still_waiting) {
+        smi_pipe_wake(d->pipe);
+    }
     return st;
 }
 
