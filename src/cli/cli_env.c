@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * cli/cli_env.c: threads, memory limit, Ctrl-C and the progress line of a command. Called by main.c
- * and the commands that work.
+ * cli/cli_env.c: threads, memory limit and Ctrl-C of a command. Called by main.c.
  *
  * The memory limit is that of the whole process: the budget is what is left of it after what the
  * idle process holds and 8% for what is not counted (stacks, library contexts). */
@@ -33,13 +32,20 @@ static void on_interrupt(int signal_number)
     sm_cancel_set(&interrupted);
 }
 
+/* Ctrl-C, kill, a terminal that is closed. What is ignored (by nohup, by a shell for what it runs
+ * behind) stays ignored. */
 static void catch_interrupts(void)
 {
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
     struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = SA_RESTART};
+    struct sigaction before;
 
     sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    for (int i = 0; i < SM_COUNT(signals); i++) {
+        if (sigaction(signals[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN) {
+            sigaction(signals[i], &action, NULL);
+        }
+    }
 }
 
 /* ---- limits ---------------------------------------------------------------------------------- */
@@ -138,99 +144,4 @@ void smi_cli_close(smi_cli *cli)
     if (cli->env.budget) {
         sm_budget_free(cli->env.budget);
     }
-}
-
-/* ---- progress -------------------------------------------------------------------------------- */
-
-struct smi_painter {
-    smi_cli *cli;
-    sm_thread *thread;
-    sm_mutex mutex;
-    sm_cond changed;
-    bool is_stopped;
-    const char *what;
-    int64_t start_ns;
-};
-
-static void paint(const struct smi_painter *p)
-{
-    const sm_progress *g = &p->cli->progress;
-    const int64_t done = atomic_load(&g->done_bytes), total = atomic_load(&g->total_bytes);
-    const double seconds = (double)(sm_monotonic_ns() - p->start_ns) / 1e9;
-    char bytes[SM_SIZE_TEXT_BYTES], all[SM_SIZE_TEXT_BYTES], rows[SM_SIZE_TEXT_BYTES];
-    char rate[SM_SIZE_TEXT_BYTES], left[32] = "";
-
-    sm_format_size(done, bytes);
-    sm_format_size(total, all);
-    sm_format_count(atomic_load(&g->rows), rows);
-    sm_format_size(seconds > 0 ? (int64_t)((double)done / seconds) : 0, rate);
-    if (done > 0 && total > done) {
-        snprintf(left, sizeof(left), ", %.0f s left",
-                 (double)(total - done) * seconds / (double)done);
-    }
-    fprintf(stderr, "\r\033[K%s: %s of %s, %s rows, %s/s%s", p->what, bytes, all, rows, rate, left);
-}
-
-static void paint_until_stopped(void *ctx)
-{
-    struct smi_painter *p = ctx;
-
-    sm_mutex_lock(&p->mutex);
-    while (!p->is_stopped) {
-        if (!sm_cond_wait_ms(&p->changed, &p->mutex, 200)) {
-            paint(p);
-        }
-    }
-    sm_mutex_unlock(&p->mutex);
-    fputs("\r\033[K", stderr);
-}
-
-void smi_progress_start(smi_cli *cli, const char *what)
-{
-    sm_error e = {0};
-
-    if (cli->globals.quiet || cli->globals.json || !isatty(STDERR_FILENO) || cli->painter) {
-        return;
-    }
-    struct smi_painter *p = SM_NEW(cli->arena, struct smi_painter);
-    p->cli = cli;
-    p->what = what;
-    p->start_ns = sm_monotonic_ns();
-    sm_mutex_init(&p->mutex);
-    sm_cond_init(&p->changed);
-    if (sm_thread_start(paint_until_stopped, p, "smelt-progress", &p->thread, &e) == SM_OK) {
-        cli->painter = p; /* without a thread there is no progress, and no harm */
-    }
-}
-
-void smi_progress_stop(smi_cli *cli)
-{
-    struct smi_painter *p = cli->painter;
-
-    if (!p) {
-        return;
-    }
-    sm_mutex_lock(&p->mutex);
-    p->is_stopped = true;
-    sm_cond_signal(&p->changed);
-    sm_mutex_unlock(&p->mutex);
-    sm_thread_join(p->thread);
-    sm_cond_release(&p->changed);
-    sm_mutex_release(&p->mutex);
-    cli->painter = NULL;
-}
-
-static bool is_coloured(void)
-{
-    return isatty(STDOUT_FILENO) && !sm_env("NO_COLOR");
-}
-
-const char *smi_bold(void)
-{
-    return is_coloured() ? "\033[1m" : "";
-}
-
-const char *smi_plain(void)
-{
-    return is_coloured() ? "\033[0m" : "";
 }

@@ -86,7 +86,8 @@ void smi_print_help(const smi_command *c);
 sm_status smi_cli_open(smi_cli *cli, sm_error *e) SM_MUST_USE;
 void smi_cli_close(smi_cli *cli);
 
-/** Shows progress on stderr while work runs, where stderr is a terminal and not --quiet. */
+/** Shows progress on stderr while work runs, where stderr is a terminal that can move its cursor
+ * (TERM is not "dumb") and not --quiet. */
 void smi_progress_start(smi_cli *cli, const char *what);
 void smi_progress_stop(smi_cli *cli); /* also where it was not started */
 
@@ -105,7 +106,10 @@ sm_status smi_output_open(smi_cli *cli, const sm_type *schema, const char *forma
 sm_sink smi_output_sink(smi_output *o);
 void smi_output_close(smi_output *o); /* takes NULL; an unfinished file is removed */
 
-/** The file's whole text into the arena; "-" is stdin. */
-sm_status smi_read_text(const char *path, sm_arena *a, sm_str *out, sm_error *e) SM_MUST_USE;
+/* ---- text in --------------------------------------------------------------------------------- */
+
+/** The file's whole text, in cli->arena; "-" is stdin, and a terminal is told what is expected.
+ * SM_INTERRUPTED where Ctrl-C came first. */
+sm_status smi_read_text(smi_cli *cli, const char *path, sm_str *out, sm_error *e) SM_MUST_USE;
 
 #endif

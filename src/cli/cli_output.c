@@ -44,6 +44,9 @@ static sm_status flush_text(smi_output *o, sm_error *e)
         return SM_OK;
     }
     if (!o->upload) {
+        if (isatty(STDOUT_FILENO)) {
+            smi_progress_stop(o->cli); /* rows would mix with its line */
+        }
         if (fwrite(o->text.data, 1, o->text.len, stdout) != o->text.len) {
             return sm_fail(e, SM_IO, "could not write the result to stdout");
         }
@@ -410,29 +413,4 @@ void smi_output_close(smi_output *o)
     sm_store_release(o->store);
     sm_buf_release(&o->text);
     sm_free(o);
-}
-
-sm_status smi_read_text(const char *path, sm_arena *a, sm_str *out, sm_error *e)
-{
-    sm_status st = SM_OK;
-    sm_str folder, name;
-    sm_store *store = NULL;
-    sm_buf text = {.max_bytes = (size_t)1 << 30};
-
-    if (strcmp(path, "-") == 0) {
-        for (size_t n = 1; n > 0;) {
-            SM_TRY_GOTO(st, done, sm_buf_reserve(&text, 65536, e));
-            n = fread(text.data + text.len, 1, 65536, stdin);
-            text.len += n;
-        }
-    } else {
-        sm_uri_split(sm_str_of(path), &folder, &name);
-        SM_TRY_GOTO(st, done, sm_store_open(folder, &store, e));
-        SM_TRY_GOTO(st, done, sm_store_get(store, name, &text, e));
-    }
-    *out = sm_arena_str(a, sm_buf_str(&text));
-done:
-    sm_buf_release(&text);
-    sm_store_release(store);
-    return st;
 }

@@ -4,6 +4,19 @@
  * Shared by cmd_sql.c and cmd_explain.c. */
 #include "cli/cli_query_int.h"
 
+static sm_status check_text(const sm_sql *sql, sm_error *e)
+{
+    for (size_t i = 0; i < sql->text.len; i++) {
+        if (!memchr(" \t\r\n", sql->text.data[i], 4)) {
+            return SM_OK;
+        }
+    }
+    const sm_status st =
+        sm_fail(e, SM_USAGE, "there is no query: %.*s is empty", SM_STR_ARG(sql->name));
+    sm_error_todo(e, "Give it in quotes, in a file (-f FILE), or on stdin.");
+    return st;
+}
+
 sm_status smi_query_open(smi_cli *cli, const smi_query_opts *o, const char *text, smi_query *out,
                          sm_error *e)
 {
@@ -14,9 +27,10 @@ sm_status smi_query_open(smi_cli *cli, const smi_query_opts *o, const char *text
         return sm_fail(e, SM_USAGE, "a query and --file %s: one of them", o->file);
     }
     if (!text) {
-        SM_TRY(smi_read_text(path, cli->arena, &out->sql.text, e));
+        SM_TRY(smi_read_text(cli, path, &out->sql.text, e));
         out->sql.name = o->file ? sm_str_of(path) : SM_STR("stdin");
     }
+    SM_TRY(check_text(&out->sql, e));
     out->names = sm_names_new(sm_str_of(o->lake ? o->lake : "./lake"), cli->env.budget);
     for (int32_t i = 0; i < o->vars.n; i++) {
         const char *equals = strchr(o->vars.items[i], '=');

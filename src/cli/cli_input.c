@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * cli/cli_input.c: a query's text, out of a file or from stdin. Called by cli_query.c.
+ *
+ * Stdin is read past the C library: it would ask a terminal again after the end (a second Ctrl-D),
+ * and go on reading after Ctrl-C. */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "cli/cli_int.h"
+
+#define MAX_TEXT_BYTES ((size_t)1 << 30)
+#define STEP_BYTES     ((size_t)64 << 10)
+/* Ctrl-C ends the wait itself, but for one that comes just before it. */
+#define LOOK_EVERY_MS 100
+
+/* Waits until there is something to read, or the end. */
+static sm_status wait_for_stdin(const smi_cli *cli, sm_error *e)
+{
+    struct pollfd in = {.fd = STDIN_FILENO, .events = POLLIN};
+
+    for (;;) {
+        if (sm_cancel_is_set(cli->env.cancel)) {
+            return sm_fail(e, SM_INTERRUPTED, "interrupted");
+        }
+        const int n = poll(&in, 1, LOOK_EVERY_MS);
+        if (n > 0) {
+            return SM_OK;
+        }
+        if (n < 0 && errno != EINTR) {
+            return sm_fail_errno(e, errno, "could not read the query from stdin");
+        }
+    }
+}
+
+static sm_status read_stdin(const smi_cli *cli, sm_buf *text, sm_error *e)
+{
+    if (isatty(STDIN_FILENO) && !cli->globals.quiet) {
+        fputs("Type a query, then Ctrl-D on a line of its own; Ctrl-C ends without it.\n", stderr);
+    }
+    for (;;) {
+        SM_TRY(sm_buf_reserve(text, STEP_BYTES, e));
+        SM_TRY(wait_for_stdin(cli, e));
+        const ssize_t n = read(STDIN_FILENO, text->data + text->len, STEP_BYTES);
+        if (n == 0) {
+            return SM_OK;
+        }
+        if (n > 0) {
+            text->len += (size_t)n;
+        } else if (errno != EINTR && errno != EAGAIN) {
+            return sm_fail_errno(e, errno, "could not read the query from stdin");
+        }
+    }
+}
+
+static sm_status read_file(const char *path, sm_buf *text, sm_error *e)
+{
+    sm_str folder, name;
+    sm_store *store = NULL;
+
+    sm_uri_split(sm_str_of(path), &folder, &name);
+    SM_TRY(sm_store_open(folder, &store, e));
+    const sm_status st = sm_store_get(store, name, text, e);
+    sm_store_release(store);
+    return st;
+}
+
+sm_status smi_read_text(smi_cli *cli, const char *path, sm_str *out, sm_error *e)
+{
+    sm_buf text = {.max_bytes = MAX_TEXT_BYTES};
+
+    const sm_status st =
+        strcmp(path, "-") == 0 ? read_stdin(cli, &text, e) : read_file(path, &text, e);
+    if (st == SM_OK) {
+        *out = sm_arena_str(cli->arena, sm_buf_str(&text));
+    }
+    sm_buf_release(&text);
+    return st;
+}
