@@ -66,6 +66,9 @@ sm_status sm_column_gather(const sm_column *src, const int32_t *rows, int64_t n_
 /** The same values SM_FLAT (itself where it is). */
 sm_status sm_column_flatten(const sm_column *src, sm_batch *into, sm_column *out,
                             sm_error *e) SM_MUST_USE;
+/** The values as type `to`, which is sm_type_widen's of src's type, or that type. */
+sm_status sm_column_widen(const sm_column *src, const sm_type *to, sm_batch *into, sm_column *out,
+                          sm_error *e) SM_MUST_USE;
 /** Makes a flat VARCHAR column of `into` a dictionary column where it has few different values,
  * none over 12 bytes; else leaves it. A function of its rows alone. */
 sm_status sm_column_find_dict(sm_column *c, sm_batch *into, sm_error *e) SM_MUST_USE;

@@ -472,6 +472,69 @@ static void test_constants(void **state)
 }
 
 /* Gathering a string's rows copies no bytes; numbers alone let go of their input. */
+/* Unsigned integers at their ends, flat, constant and nested: the same text in the wider type. */
+static void test_widened(void **state)
+{
+    static const struct {
+        const char *type, *wide;
+        uint64_t most;
+    } types[] = {
+        {"UTINYINT", "SMALLINT", UINT8_MAX}, {"USMALLINT", "INTEGER", UINT16_MAX},
+        {"UINTEGER", "BIGINT", UINT32_MAX},  {"UBIGINT", "DECIMAL(20,0)", UINT64_MAX},
+        {"BIGINT", "BIGINT", INT64_MAX},
+    };
+    for (int i = 0; i < SM_COUNT(types); i++) {
+        const sm_type *t = NULL, *wide = NULL;
+        sm_error e = {0};
+        assert_ok(sm_type_parse(sm_str_of(types[i].type), arena, &t, &e), &e);
+        assert_ok(sm_type_parse(sm_str_of(types[i].wide), arena, &wide, &e), &e);
+        const sm_field element = {.name = SM_STR("element"), .type = t, .is_nullable = true};
+        const sm_type *list = sm_type_list(arena, element);
+        const sm_field fields[] = {{.name = SM_STR("v"), .type = t},
+                                   {.name = SM_STR("l"), .type = list}};
+        const sm_type *schema = sm_type_struct(arena, fields, 2);
+        assert_true(sm_type_eq(sm_type_widen(arena, t), wide));
+        const sm_type *both = sm_type_widen(arena, schema);
+        assert_true(sm_type_eq(both->fields[1].type->fields[0].type, wide));
+        assert_true((both == schema) == (t->id == SM_TYPE_I64));
+
+        sm_batch *b = NULL;
+        sm_column c = {0}, got = {0};
+        sm_builder *builder = sm_builder_new(schema, budget);
+        for (int row = 0; row < 4; row++) {
+            const uint64_t v = row == 0 ? types[i].most : (uint64_t)row;
+            sm_builder *one = sm_builder_child(builder, 0), *many = sm_builder_child(builder, 1);
+            for (int k = 0; k < row; k++) {
+                sm_builder *to = sm_builder_child(many, 0);
+                t->id == SM_TYPE_I64 ? sm_builder_i64(to, (int64_t)v) : sm_builder_u64(to, v);
+            }
+            sm_builder_list(many);
+            if (row == 2) {
+                sm_builder_null(one);
+            } else {
+                t->id == SM_TYPE_I64 ? sm_builder_i64(one, (int64_t)v) : sm_builder_u64(one, v);
+            }
+            sm_builder_struct(builder);
+        }
+        assert_ok(sm_batch_new(budget, schema, &b, &e), &e);
+        assert_ok(sm_builder_finish(builder, b, &c, &e), &e);
+        sm_builder_free(builder);
+        assert_ok(sm_column_widen(&c, both, b, &got, &e), &e);
+        const char *why = "";
+        assert_true(sm_column_validate(&got, true, &why));
+        assert_true(sm_type_eq(got.type, both));
+        for (int row = 0; row < 4; row++) {
+            sm_buf was = {0}, is = {0};
+            sm_column_print(&c, row, &was);
+            sm_column_print(&got, row, &is);
+            assert_true(sm_str_eq(sm_buf_str(&was), sm_buf_str(&is)));
+            sm_buf_release(&was);
+            sm_buf_release(&is);
+        }
+        sm_batch_release(b);
+    }
+}
+
 static void test_memory(void **state)
 {
     sm_error e = {0};
@@ -572,6 +635,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_constants, setup, teardown),
         cmocka_unit_test_setup_teardown(test_derived, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_widened, setup, teardown),
         cmocka_unit_test_setup_teardown(test_memory, setup, teardown),
         cmocka_unit_test_setup_teardown(test_keep_again, setup, teardown),
         cmocka_unit_test_setup_teardown(test_refused, setup, teardown),

@@ -5,10 +5,12 @@
  * Method   At most 20,000 lines, as far as they begin in the first 1 MiB (decompressed); of a first
  *          line longer than that, up to a line's limit. Lines that are no JSON objects are passed
  *          over: reading will tell them. Keys in order of first appearance.
- * Types    true, false: BOOLEAN. Digits alone, in range: BIGINT. Other numbers: DOUBLE, and so is
- *          BIGINT beside DOUBLE. Strings: VARCHAR. Objects: a STRUCT of their keys. Arrays: a LIST
- *          of what they hold. Only null, or an array that is always empty: VARCHAR. An object that
- *          is always empty has no type and is left out.
+ * Types    true, false: BOOLEAN. Digits alone: the first of BIGINT, UBIGINT, DECIMAL(38,0) that
+ *          holds them all. Numbers with a fraction or an exponent: DOUBLE, and so are integers
+ *          beside them. Integers of over 38 digits, or beside DOUBLE one that it cannot hold
+ *          exactly: VARCHAR, as nothing is rounded. Strings: VARCHAR. Objects: a STRUCT of their
+ *          keys. Arrays: a LIST of what they hold. Only null, or an array that is always empty:
+ *          VARCHAR. An object that is always empty has no type and is left out.
  *          What was seen as several of these is VARCHAR, which takes the bytes of strings, numbers
  *          and booleans; objects and arrays it does not take: where some lines have those, they are
  *          refused (type_mismatch) rather than turned into text nobody asked for.
@@ -32,9 +34,19 @@ typedef enum seen_kind {
     SAW_OBJECT
 } seen_kind;
 
+/* What integers were seen. */
+enum {
+    INT_NEGATIVE = 1,
+    INT_BEYOND_I64 = 2, /* above BIGINT */
+    INT_BEYOND_U64 = 4, /* above UBIGINT, or below BIGINT */
+    INT_TOO_LONG = 8,   /* over 38 digits */
+    INT_NO_F64 = 16,    /* DOUBLE cannot hold it exactly */
+};
+
 /* What was seen of a value. */
 typedef struct seen {
     seen_kind kind;
+    unsigned ints;        /* bits of INT_… */
     sm_map *fields;       /* of objects: name -> seen */
     struct seen *element; /* of arrays */
 } seen;
@@ -47,16 +59,26 @@ typedef struct sample {
 
 /* ---- looking at values ----------------------------------------------------------------------- */
 
+static unsigned kind_of_int(sm_str digits)
+{
+    sm_i128 v = 0;
+    if (smi_json_exact((const uint8_t *)digits.data, digits.len, 0, &v) != SMI_JSON_OK) {
+        return INT_TOO_LONG | INT_NO_F64;
+    }
+    return (v < 0 ? INT_NEGATIVE : 0) | (v > INT64_MAX ? INT_BEYOND_I64 : 0) |
+           (v > (sm_i128)UINT64_MAX || v < INT64_MIN ? INT_BEYOND_U64 : 0) |
+           (smi_json_fits_float(v, SM_TYPE_F64) ? 0 : INT_NO_F64);
+}
+
 static seen_kind kind_of(const sm_json *v)
 {
-    int64_t unused = 0;
     bool is_odd = false;
     switch (v->type) {
     case SM_JSON_BOOL:
         return SAW_BOOL;
     case SM_JSON_NUMBER:
         (void)smi_json_is_number(v->text, &is_odd);
-        return !is_odd && sm_json_i64(v, &unused) ? SAW_INT : SAW_FLOAT;
+        return is_odd ? SAW_FLOAT : SAW_INT;
     case SM_JSON_STRING:
         return SAW_TEXT;
     case SM_JSON_ARRAY:
@@ -85,6 +107,7 @@ static void look(sample *s, seen *at, const sm_json *v)
 {
     const seen_kind kind = kind_of(v);
     at->kind = merge_kinds(at->kind, kind);
+    at->ints |= kind == SAW_INT ? kind_of_int(v->text) : 0;
     if (kind == SAW_LIST && !at->element) {
         at->element = SM_NEW(s->arena, seen);
     }
@@ -127,6 +150,15 @@ static const sm_type *struct_of(const seen *at, sm_arena *a)
     return sm_type_struct(a, fields, n_fields);
 }
 
+static const sm_type *type_of_ints(unsigned ints, sm_arena *a)
+{
+    const bool has_both_ends = (ints & INT_NEGATIVE) != 0 && (ints & INT_BEYOND_I64) != 0;
+    return (ints & INT_TOO_LONG) != 0                      ? &sm_type_string
+           : (ints & INT_BEYOND_U64) != 0 || has_both_ends ? sm_type_decimal(a, 38, 0)
+           : (ints & INT_BEYOND_I64) != 0                  ? &sm_type_u64
+                                                           : &sm_type_i64;
+}
+
 /* NULL: an object that is always empty, or a list of such. */
 static const sm_type *type_of(const seen *at, sm_arena *a)
 {
@@ -134,9 +166,9 @@ static const sm_type *type_of(const seen *at, sm_arena *a)
     case SAW_BOOL:
         return &sm_type_bool;
     case SAW_INT:
-        return &sm_type_i64;
+        return type_of_ints(at->ints, a);
     case SAW_FLOAT:
-        return &sm_type_f64;
+        return (at->ints & INT_NO_F64) != 0 ? &sm_type_string : &sm_type_f64;
     case SAW_LIST: {
         const sm_type *element = type_of(at->element, a);
         const sm_field field = {.name = SM_STR("element"), .type = element, .is_nullable = true};

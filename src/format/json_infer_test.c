@@ -31,7 +31,20 @@ static const struct {
     {"{\"b\":1,\"a\":\"x\"}\n{\"c\":true,\"b\":2}\n", "STRUCT(b BIGINT, a VARCHAR, c BOOLEAN)"},
     {"{\"a\":1}\n{\"a\":1.5}\n", "STRUCT(a DOUBLE)"},
     {"{\"a\":1e3,\"b\":9223372036854775808,\"c\":-9223372036854775808}",
-     "STRUCT(a DOUBLE, b DOUBLE, c BIGINT)"},
+     "STRUCT(a DOUBLE, b UBIGINT, c BIGINT)"},
+    /* integers: exact, whatever it takes */
+    {"{\"a\":9223372036854775807,\"b\":18446744073709551615,\"c\":18446744073709551616}",
+     "STRUCT(a BIGINT, b UBIGINT, c DECIMAL(38,0))"},
+    {"{\"a\":9223372036854775808,\"b\":-9223372036854775809}\n{\"a\":-1,\"b\":1}\n",
+     "STRUCT(a DECIMAL(38,0), b DECIMAL(38,0))"},
+    {"{\"a\":99999999999999999999999999999999999999,\"b\":100000000000000000000000000000000000000,"
+     "\"c\":-100000000000000000000000000000000000000}",
+     "STRUCT(a DECIMAL(38,0), b VARCHAR, c VARCHAR)"},
+    {"{\"a\":[1,18446744073709551615],\"b\":\"18446744073709551615\"}",
+     "STRUCT(a UBIGINT[], b VARCHAR)"},
+    {"{\"a\":0.5,\"b\":0.5,\"c\":18446744073709551616}\n"
+     "{\"a\":9007199254740993,\"b\":9007199254740992,\"c\":1.5}\n",
+     "STRUCT(a VARCHAR, b DOUBLE, c DOUBLE)"},
     {"{\"a\":1}\n{\"a\":\"x\"}\n{\"b\":true}\n{\"b\":0}\n", "STRUCT(a VARCHAR, b VARCHAR)"},
     {"{\"a\":null,\"b\":null}\n{\"b\":5}\n", "STRUCT(a VARCHAR, b BIGINT)"},
     {"{\"s\":{\"x\":1}}\n{\"s\":{\"y\":\"q\",\"x\":2.5}}\n{\"s\":null}\n",

@@ -165,11 +165,18 @@ sm_str smi_json_excerpt(const uint8_t *span, size_t n, char *out, size_t cap);
 
 /* ---- numbers --------------------------------------------------------------------------------- */
 
-typedef enum smi_json_verdict { SMI_JSON_OK, SMI_JSON_RANGE, SMI_JSON_TYPE } smi_json_verdict;
+typedef enum smi_json_verdict {
+    SMI_JSON_OK,
+    SMI_JSON_RANGE,
+    SMI_JSON_INEXACT, /* in range, but the type cannot hold it exactly; told as out of range */
+    SMI_JSON_TYPE,
+} smi_json_verdict;
 
 /** value × 10^scale of a number token (exponent and fraction allowed) as an integer, exactly.
  * SMI_JSON_TYPE where that is no integer, SMI_JSON_RANGE where it has over 38 digits. */
 smi_json_verdict smi_json_exact(const uint8_t *p, size_t n, int scale, sm_i128 *out);
+/** Does FLOAT or DOUBLE hold the integer exactly? */
+bool smi_json_fits_float(sm_i128 v, sm_type_id id);
 /** Is it in full a number as JSON writes them? *is_odd: with fraction or exponent. */
 bool smi_json_is_number(sm_str s, bool *is_odd);
 /** The bounds of an integer type. */

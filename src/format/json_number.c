@@ -94,6 +94,12 @@ smi_json_verdict smi_json_exact(const uint8_t *p, size_t n, int scale, sm_i128 *
     return SMI_JSON_OK;
 }
 
+bool smi_json_fits_float(sm_i128 v, sm_type_id id)
+{
+    /* 38 digits are within the range of both types. */
+    return id == SM_TYPE_F32 ? (sm_i128)(float)v == v : (sm_i128)(double)v == v;
+}
+
 static size_t count_digits(sm_str s, size_t at)
 {
     size_t n = 0;

@@ -13,11 +13,12 @@
  *          Lists stay spans of the text until 3 and 4, which read their elements one at a time
  *          into the element's slot.
  * Reasons  invalid_utf8, then the scan's own (syntax, too_deep, lone_surrogate), not_object, then
- *          columns. too_long is the caller's: such a line is not here whole (smi_json_line says
- * it). Values   BOOL true, false. Integers: see json_number.c, or a string that is in full
+ *          columns. too_long is the caller's: such a line is not here whole (smi_json_line says it).
+ * Values   BOOL true, false. Integers: see json_number.c, or a string that is in full
  *          -?(0|[1-9][0-9]*). FLOAT, DOUBLE, DECIMAL: a number or a string that is one; a DECIMAL
- *          must hold it exactly. VARCHAR: a string, or the token of a number or boolean. BLOB: a
- *          string's bytes. DATE, TIME, TIMESTAMP: strings. Missing or null: NULL. */
+ *          must hold it exactly, FLOAT and DOUBLE must where it is spelt as an integer. VARCHAR: a
+ *          string, or the token of a number or boolean. BLOB: a string's bytes. DATE, TIME,
+ *          TIMESTAMP: strings. Missing or null: NULL. */
 #include "format/json_int.h"
 
 #include <math.h>
@@ -212,39 +213,55 @@ static smi_json_verdict judge_integer(smi_json_parser *p, const smi_json_node *n
     return v >= min && v <= max ? SMI_JSON_OK : SMI_JSON_RANGE;
 }
 
-/* The text of a token that should be a number: of a number, or of a string that spells one. */
-static bool number_text(smi_json_parser *p, smi_json_token t, sm_str *out)
+/* The text of a token that should be a number: of a number, or of a string that spells one.
+ * *is_odd: with a fraction or an exponent. */
+static bool number_text(smi_json_parser *p, smi_json_token t, sm_str *out, bool *is_odd)
 {
-    bool is_odd = false;
     if (t.kind == SMI_JSON_IS_NUMBER) {
         *out = (sm_str){(const char *)t.at, t.len};
+        *is_odd = t.is_odd;
         return true;
     }
     if (t.kind == SMI_JSON_IS_STRING) {
         *out = smi_json_text(p, t);
-        return smi_json_is_number(*out, &is_odd);
+        return smi_json_is_number(*out, is_odd);
     }
     return false;
 }
 
+/* Digits alone are an integer, and stay one: they are not rounded. Fractions are, as always. */
+static smi_json_verdict judge_float_digits(sm_str digits, sm_type_id id)
+{
+    sm_i128 v = 0;
+    const smi_json_verdict verdict =
+        smi_json_exact((const uint8_t *)digits.data, digits.len, 0, &v);
+    return verdict == SMI_JSON_OK && smi_json_fits_float(v, id) ? SMI_JSON_OK : SMI_JSON_INEXACT;
+}
+
 static smi_json_verdict judge_float(smi_json_parser *p, const smi_json_node *n, smi_json_slot *slot)
 {
+    /* FLOAT holds all integers of 7 digits, DOUBLE those of 15 */
+    const size_t safe = n->id == SM_TYPE_F32 ? 7 : 15;
     sm_str text = {0};
+    bool is_odd = false;
     double v = 0;
-    if (!number_text(p, slot->token, &text)) {
+    if (!number_text(p, slot->token, &text, &is_odd)) {
         return SMI_JSON_TYPE;
     }
     const bool fits = sm_parse_f64(text, false, &v); /* its spelling is right: only range is left */
     slot->as.f = v;
-    return fits && isfinite(n->id == SM_TYPE_F32 ? (double)(float)v : v) ? SMI_JSON_OK
-                                                                         : SMI_JSON_RANGE;
+    if (!fits || !isfinite(n->id == SM_TYPE_F32 ? (double)(float)v : v)) {
+        return SMI_JSON_RANGE;
+    }
+    return is_odd || text.len <= safe ? SMI_JSON_OK : judge_float_digits(text, n->id);
 }
 
 smi_json_verdict smi_json_decimal(smi_json_parser *p, const smi_json_node *n, smi_json_token t,
                                   sm_i128 *out)
 {
     sm_str text = {0};
-    if (!number_text(p, t, &text)) {
+    bool unused = false;
+    if (!number_text(p, t, &text, &unused)) {
         return SMI_JSON_TYPE;
     }
     const smi_json_verdict verdict =
@@ -467,15 +484,16 @@ static void refuse_column(smi_json_parser *p, smi_json_refusal *why)
     char excerpt[EXCERPT_BYTES];
     sm_buf type = {0};
 
-    refuse(p, p->verdict == SMI_JSON_RANGE ? SMI_JSON_OUT_OF_RANGE : SMI_JSON_TYPE_MISMATCH,
+    refuse(p, p->verdict == SMI_JSON_TYPE ? SMI_JSON_TYPE_MISMATCH : SMI_JSON_OUT_OF_RANGE,
            t.at - is_string, why);
     why->column = p->worst->column;
     sm_type_print(p->culprit->type, &type);
     smi_json_excerpt(t.at, t.len, excerpt, sizeof(excerpt));
     const char *quote = is_string ? "\"" : "";
     snprintf(why->message, sizeof(why->message),
-             p->verdict == SMI_JSON_RANGE ? "%s%s%s is out of the range of %.*s"
-                                          : "%s%s%s cannot be read as %.*s",
+             p->verdict == SMI_JSON_RANGE     ? "%s%s%s is out of the range of %.*s"
+             : p->verdict == SMI_JSON_INEXACT ? "%s%s%s is an integer that %.*s cannot hold exactly"
+                                              : "%s%s%s cannot be read as %.*s",
              quote, excerpt, quote, (int)(type.len > 80 ? 80 : type.len), (const char *)type.data);
     sm_buf_release(&type);
 }

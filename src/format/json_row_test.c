@@ -110,6 +110,37 @@ static const struct {
      "type_mismatch f <{\"f\":\"\"}>\n"},
     {"STRUCT(f FLOAT)", "{\"f\":0.5}\n{\"f\":1e39}\n{\"f\":3.4028234e38}\n",
      "[0.5]\n[3.4028235e+38]\n", "2@10 out_of_range f <{\"f\":1e39}>\n"},
+    /* an integer is exact or refused, also beside fractions; those are rounded */
+    {"STRUCT(f DOUBLE)",
+     "{\"f\":9007199254740993}\n{\"f\":9007199254740992}\n{\"f\":-9007199254740993}\n"
+     "{\"f\":\"9007199254740993\"}\n{\"f\":17293822569102704640}\n{\"f\":17293822569102704641}\n"
+     "{\"f\":9007199254740993.0}\n{\"f\":1e23}\n{\"f\":100000000000000000000000000000000000000000}"
+     "\n",
+     "[9007199254740992.0]\n[1.7293822569102705e+19]\n[9007199254740992.0]\n[1e+23]\n",
+     "1@0 out_of_range f <{\"f\":9007199254740993}>\n3@46 out_of_range f "
+     "<{\"f\":-9007199254740993}>\n"
+     "4@70 out_of_range f <{\"f\":\"9007199254740993\"}>\n6@122 out_of_range f "
+     "<{\"f\":17293822569102704641}>\n"
+     "9@185 out_of_range f <{\"f\":100000000000000000000000000000000000000000}>\n"},
+    {"STRUCT(f FLOAT, l DOUBLE[])",
+     "{\"f\":16777216}\n{\"f\":16777217}\n{\"l\":[0.1,9007199254740993]}\n{\"l\":[0.1,1e3]}\n",
+     "[16777216.0,null]\n[null,[0.1,1000.0]]\n",
+     "2@15 out_of_range f <{\"f\":16777217}>\n3@30 out_of_range l "
+     "<{\"l\":[0.1,9007199254740993]}>\n"},
+    {"STRUCT(u UBIGINT, d DECIMAL(38,0))",
+     "{\"u\":1e3,\"d\":1e3}\n{\"u\":254.0,\"d\":254.0}\n{\"u\":18446744073709551615.0,"
+     "\"d\":-99999999999999999999999999999999999999}\n"
+     "{\"u\":\"18446744073709551615\",\"d\":\"18446744073709551616\"}\n"
+     "{\"u\":-0,\"d\":0e99}\n{\"u\":-1}\n{\"u\":\"-1\"}\n{\"u\":\"1e3\"}\n{\"u\":0.5}\n"
+     "{\"d\":100000000000000000000000000000000000000}\n{\"d\":1e38}\n{\"d\":0.5}\n"
+     "{\"d\":999999999999999999999999999999999999990e-1}\n",
+     "[1000,1000]\n[254,254]\n[18446744073709551615,-99999999999999999999999999999999999999]\n"
+     "[18446744073709551615,18446744073709551616]\n[0,0]\n"
+     "[null,99999999999999999999999999999999999999]\n",
+     "6@187 out_of_range u <{\"u\":-1}>\n7@196 out_of_range u <{\"u\":\"-1\"}>\n"
+     "8@207 type_mismatch u <{\"u\":\"1e3\"}>\n9@219 type_mismatch u <{\"u\":0.5}>\n"
+     "10@229 out_of_range d <{\"d\":100000000000000000000000000000000000000}>\n"
+     "11@275 out_of_range d <{\"d\":1e38}>\n12@286 type_mismatch d <{\"d\":0.5}>\n"},
     {"STRUCT(d DECIMAL(5,2))",
      "{\"d\":999.99}\n{\"d\":-0.1}\n{\"d\":\"1e2\"}\n{\"d\":1000}\n{\"d\":0.001}\n{\"d\":1e99}\n{"
      "\"d\":\"x\"}\n",
@@ -241,6 +272,17 @@ static const struct {
     {"{\"a\":\"99999999999999999999\"}", SM_RANGE, 6,
      "\"99999999999999999999\" is out of the range of BIGINT"},
 };
+
+static void an_inexact_integer_says_so(void **state)
+{
+    const json_read how = {.schema = "STRUCT(f DOUBLE)", .stops_at_bad = true};
+    static const char text[] = "{\"f\":9007199254740993}";
+    json_result r;
+    sm_error e = {0};
+    assert_status(json_read_bytes(&how, text, sizeof(text) - 1, &r, &e), SM_RANGE, &e);
+    assert_string_equal(e.what, "9007199254740993 is an integer that DOUBLE cannot hold exactly");
+    json_result_release(&r);
+}
 
 static void refusals_say_why_and_where(void **state)
 {
@@ -462,6 +504,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lines_become_rows_or_refusals),
+        cmocka_unit_test(an_inexact_integer_says_so),
         cmocka_unit_test(refusals_say_why_and_where),
         cmocka_unit_test(nesting_ends_at_128),
         cmocka_unit_test(only_columns_asked_for_are_judged),

@@ -177,6 +177,9 @@ sm_status smi_bind_sum(smi_call_bind *b, sm_error *e)
         b->args[0] = smi_cast(b->a, b->args[0], &sm_type_i32);
     }
     SM_TRY(smi_bind_signature(b, e));
+    if (b->args[0]->type->id == SM_TYPE_U64) { /* two of them may be beyond it already */
+        b->args[0] = smi_cast(b->a, b->args[0], smi_as_decimal(b->a, b->args[0]->type));
+    }
     const sm_type *const t = b->args[0]->type;
     if (t->id == SM_TYPE_DECIMAL) {
         b->result = sm_type_decimal(b->a, 38, t->scale);

@@ -176,13 +176,47 @@ static void drop_batch(smi_out *o)
     o->slice = o->rows = o->given = NULL;
 }
 
+/* Does a column have unsigned integers, which the files have not? */
+static bool has_unsigned(const smi_out *o, const sm_batch *rows)
+{
+    bool has = false;
+    for (int32_t i = 0; i < rows->n_columns && !has; i++) {
+        const int32_t place = o->order ? o->order[i] : i;
+        has = !sm_type_eq(rows->columns[place].type, o->schema->fields[i].type);
+    }
+    return has;
+}
+
+/* The rows with their columns in order, and in the files' types. */
+static sm_status shape_rows(const smi_out *o, sm_batch *rows, sm_batch **out, sm_error *e)
+{
+    const bool widens = has_unsigned(o, rows);
+    sm_batch *b = NULL;
+    if (!o->order && !widens) {
+        *out = sm_batch_retain(rows);
+        return SM_OK;
+    }
+    if (!widens) {
+        return sm_batch_project(rows, o->schema, o->order, out, e);
+    }
+    SM_TRY(sm_batch_new(o->env->budget, o->schema, &b, e));
+    sm_batch_keep_all(b, rows);
+    b->n_rows = rows->n_rows;
+    for (int32_t i = 0; i < b->n_columns; i++) {
+        const sm_status st = sm_column_widen(&rows->columns[o->order ? o->order[i] : i],
+                                             o->schema->fields[i].type, b, &b->columns[i], e);
+        if (st != SM_OK) {
+            sm_batch_release(b);
+            return st;
+        }
+    }
+    *out = b;
+    return SM_OK;
+}
+
 static sm_status take_batch(smi_out *o, sm_batch *rows, sm_error *e)
 {
-    if (o->order) {
-        SM_TRY(sm_batch_project(rows, o->schema, o->order, &o->rows, e));
-    } else {
-        o->rows = sm_batch_retain(rows);
-    }
+    SM_TRY(shape_rows(o, rows, &o->rows, e));
     o->given = sm_batch_retain(rows);
     o->at = o->end = 0;
     return check_required(o, e);

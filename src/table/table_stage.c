@@ -9,7 +9,8 @@
  *          schema, partitioned tables (SM_UNSUPPORTED), the expression of a replace.
  * Schema   of a table that is there is kept, with its nullability and metadata; rows must have its
  *          columns, and no others unless they are to be added. OVERWRITE makes a new one where the
- *          columns differ. */
+ *          columns differ. Delta has no unsigned integers: they are written as the next wider type.
+ */
 #include "table/table_int.h"
 
 #include "base/random.h"
@@ -75,6 +76,7 @@ static sm_status settle_schema(sm_stage *s, const sm_write *w, const sm_type *ro
     const sm_type *there = schema_there(c), *schema = there;
     int32_t *order = NULL, *required = NULL;
 
+    rows = sm_type_widen(c->arena, rows); /* as smi_out will make them */
     if (!there || (c->mode == SM_WRITE_OVERWRITE && !sm_type_eq(there, rows))) {
         SM_TRY(smi_schema_new(rows, c->arena, &schema, e));
         take_schema(c, schema);

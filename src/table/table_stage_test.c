@@ -371,7 +371,7 @@ static void test_refused_types(void **state)
         const char *what;
     } rows[] = {
         {{{.name = {"a", 1}, .type = &sm_type_null}}, 1, SM_UNSUPPORTED, "\"a\" has no type"},
-        {{{.name = {"a", 1}, .type = &sm_type_u64}}, 1, SM_UNSUPPORTED, ""},
+        {{{.name = {"a", 1}, .type = &sm_type_time}}, 1, SM_UNSUPPORTED, "Delta has no type TIME"},
         {{{.name = {"a", 1}, .type = &sm_type_i64}, {.name = {"a", 1}, .type = &sm_type_i64}},
          2,
          SM_SCHEMA,

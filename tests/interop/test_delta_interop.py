@@ -163,6 +163,64 @@ def test_statistics_stand_in_the_log(month):
     assert n_files >= 14
 
 
+# ---- types that Delta has not ------------------------------------------------------------------
+
+PIPELINE = """\
+name: shapes
+vars:
+  lake: {type: uri, default: ./lake}
+lake: lake
+tasks:
+  - table: raw.t
+    sql: t.sql
+"""
+
+
+def write_table(smelt, lake, sql):
+    """`sql`'s rows as the Delta table raw.t, by a pipeline."""
+    folder = lake.parent
+    (folder / "p.yaml").write_text(PIPELINE)
+    (folder / "t.sql").write_text(sql)
+    smelt("run", folder / "p.yaml", "--var", f"lake={lake}")
+    return lake / "raw" / "t"
+
+
+BIG = 17293822569102704640
+
+
+def as_decimals(value):
+    """Integers as the decimals that peers give for them."""
+    if isinstance(value, dict):
+        return {name: as_decimals(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [as_decimals(one) for one in value]
+    return decimal.Decimal(value) if isinstance(value, int) else value
+
+
+@pytest.mark.parametrize("peer", PEERS)
+def test_unsigned_integers_are_written_wider(smelt, lake, tmp_path, delta_peers, peer):
+    lines = [{"u": BIG, "n": 2**64, "l": [BIG, None], "s": {"u": 2**64 - 1}, "t": 255, "w": 65535,
+              "i": 2**32 - 1},
+             {"u": BIG + 1, "n": -2**63 - 1, "l": [], "s": None, "t": 0, "w": 0, "i": 0}, {}]
+    (tmp_path / "u.json").write_text("".join(json.dumps(row) + "\n" for row in lines))
+    uri = write_table(smelt, lake, f"""
+        SELECT u, n, l, s, CAST(t AS UTINYINT) AS t, CAST(w AS USMALLINT) AS w, CAST(i AS UINTEGER) AS i
+        FROM '{tmp_path}/u.json'""")
+    kinds = {field["name"]: field["type"] for field in customer360.schema_of(uri)["fields"]}
+    assert kinds["s"]["fields"][0]["type"] == "decimal(20,0)"
+    assert kinds["l"]["elementType"] == "decimal(20,0)"
+    assert {name: kinds[name] for name in "unitw"} == {
+        "u": "decimal(20,0)", "n": "decimal(38,0)", "i": "long", "t": "short", "w": "integer"}
+    wanted = [{name: as_decimals(row.get(name)) if name in "unls" else row.get(name)
+               for name in "unlstwi"} for row in lines]
+    assert in_order(delta_peers[peer](uri)) == in_order(wanted)
+    found = smelt.sql("SELECT typeof(u) AS kind, count(*) AS n FROM raw.t GROUP BY u, kind ORDER BY u",
+                      "--lake", lake)
+    assert found == [{"kind": "DECIMAL(20,0)", "n": 1}] * 3
+    assert smelt.sql(f"SELECT count(*) AS n FROM raw.t JOIN '{tmp_path}/u.json' j ON raw.t.u = j.u",
+                     "--lake", lake) == [{"n": 2}]
+
+
 # ---- behind a checkpoint ----------------------------------------------------------------------
 
 
