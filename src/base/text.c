@@ -251,6 +251,13 @@ static const double exact_powers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  
                                       1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
                                       1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
 
+/* Digits and an exponent without a point, which no locale changes. */
+#define DECIMAL_TEXT_BYTES (F64_DIGITS_MAX + 32)
+static void decimal_text(const decimal *d, char out[DECIMAL_TEXT_BYTES])
+{
+    snprintf(out, DECIMAL_TEXT_BYTES, "%.*se%" PRId64, d->n, d->digits, d->exp10 - d->n);
+}
+
 static double decimal_value(const decimal *d)
 {
     const int64_t power = d->exp10 - d->n; /* of the digits read as an integer */
@@ -262,9 +269,24 @@ static double decimal_value(const decimal *d)
         return power < 0 ? (double)digits / exact_powers[-power]
                          : (double)digits * exact_powers[power];
     }
-    char text[F64_DIGITS_MAX + 32];
-    snprintf(text, sizeof(text), "%.*se%" PRId64, d->n, d->digits, power);
+    char text[DECIMAL_TEXT_BYTES];
+    decimal_text(d, text);
     return strtod(text, NULL);
+}
+
+/* Rounding to a double first goes wrong only where that lies in the middle between two floats, or
+ * among the subnormal ones. */
+static float decimal_float(const decimal *d)
+{
+    const double v = decimal_value(d);
+    uint64_t bits = 0;
+    memcpy(&bits, &v, sizeof(bits));
+    if ((bits & 0x1FFFFFFF) != 0x10000000 && v >= (double)FLT_MIN) {
+        return (float)v;
+    }
+    char text[DECIMAL_TEXT_BYTES];
+    decimal_text(d, text);
+    return strtof(text, NULL);
 }
 
 bool sm_parse_f64(sm_str s, bool allow_special, double *out)
@@ -274,6 +296,25 @@ bool sm_parse_f64(sm_str s, bool allow_special, double *out)
         return allow_special && parse_special(s, out);
     }
     const double value = d.n ? decimal_value(&d) : 0.0;
+    if (isinf(value)) {
+        return false;
+    }
+    *out = d.is_negative ? -value : value;
+    return true;
+}
+
+bool sm_parse_f32(sm_str s, bool allow_special, float *out)
+{
+    decimal d;
+    double special = 0;
+    if (!scan_decimal(s, &d)) {
+        if (!allow_special || !parse_special(s, &special)) {
+            return false;
+        }
+        *out = (float)special;
+        return true;
+    }
+    const float value = d.n ? decimal_float(&d) : 0.0F;
     if (isinf(value)) {
         return false;
     }

@@ -24,6 +24,7 @@ bool sm_parse_i64(sm_str s, int64_t *out);
 /** Correctly rounded, as JSON and SQL write them, also inf and nan where allow_special; false where
  * it is not one or too large ("1e999"). What is too small becomes 0. */
 bool sm_parse_f64(sm_str s, bool allow_special, double *out);
+bool sm_parse_f32(sm_str s, bool allow_special, float *out);
 /** The shortest text that reads back the same: "0.1", "1e+300", "nan", "inf", "5.0" (always with
  * point or exponent, as DuckDB casts to VARCHAR). Returns the length. */
 #define SM_F64_TEXT_BYTES 40

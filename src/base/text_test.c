@@ -169,6 +169,44 @@ static void test_parse_f64(void **state)
     assert_true(sm_parse_f64((sm_str){not_ended, 3}, false, &v) && v == 1.5);
 }
 
+/* Rounded once: a double in between would give another float for the first ones. */
+static void test_parse_f32(void **state)
+{
+    static const struct {
+        const char *text;
+        bool ok;
+        float want;
+    } rows[] = {
+        {"16777217.0000000001", true, 16777218.0F},
+        {"-16777217.0000000001", true, -16777218.0F},
+        {"16777217", true, 16777216.0F},
+        {"9007199791611905", true, 9007200328482816.0F},
+        {"7.038531e-26", true, 7.038531e-26F},
+        {"1.17549429e-38", true, 1.17549429e-38F},
+        {"1e-45", true, 1e-45F},
+        {"7.1e-46", true, 1e-45F},
+        {"7e-46", true, 0},
+        {"0.1", true, 0.1F},
+        {"0", true, 0},
+        {"3.4028235e38", true, FLT_MAX},
+        {"3.4028236e38", false, 0},
+        {"1e39", false, 0},
+        {"-1e400", false, 0},
+        {"1e", false, 0},
+        {"inf", false, 0},
+    };
+    for (int i = 0; i < SM_COUNT(rows); i++) {
+        float got = 77;
+        const bool ok = sm_parse_f32(sm_str_of(rows[i].text), false, &got);
+        if (ok != rows[i].ok || got != (ok ? rows[i].want : 77)) {
+            fail_msg("\"%s\": ok %d, %.9g", rows[i].text, ok, (double)got);
+        }
+    }
+    float v = 0;
+    assert_true(sm_parse_f32(SM_STR("-inf"), true, &v) && isinf(v) && v < 0);
+    assert_true(sm_parse_f32(SM_STR("nan"), true, &v) && isnan(v));
+}
+
 /* A digit far behind decides only between "exactly half" and "more". */
 static void test_parse_f64_long(void **state)
 {
@@ -500,6 +538,7 @@ int main(void)
         cmocka_unit_test(test_utf8_all_code_points),
         cmocka_unit_test(test_parse_i64),
         cmocka_unit_test(test_parse_f64),
+        cmocka_unit_test(test_parse_f32),
         cmocka_unit_test(test_parse_f64_long),
         cmocka_unit_test(test_format_f64),
         cmocka_unit_test(test_format_f64_round_trip),
