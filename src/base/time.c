@@ -123,133 +123,253 @@ sm_civil sm_civil_from_days(int64_t days)
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-/* Reads exactly two digits, 0 … max. */
-static bool take_two(sm_str s, size_t *at, int max, int *out)
+typedef struct cursor {
+    const char *at, *end;
+} cursor;
+
+static bool is_digit_at(const cursor *c)
 {
-    if (s.len - *at < 2) {
-        return false;
-    }
-    const char a = s.data[*at], b = s.data[*at + 1];
-    if (a < '0' || a > '9' || b < '0' || b > '9') {
-        return false;
-    }
-    *out = (a - '0') * 10 + (b - '0');
-    *at += 2;
-    return *out <= max;
+    return c->at < c->end && *c->at >= '0' && *c->at <= '9';
 }
 
-static bool take_char(sm_str s, size_t *at, char c)
+static bool take_char(cursor *c, char wanted)
 {
-    if (*at < s.len && s.data[*at] == c) {
-        ++*at;
+    if (c->at < c->end && *c->at == wanted) {
+        c->at++;
         return true;
     }
     return false;
 }
 
-/* [+-]YYYY-MM-DD, a year of four to seven digits. */
-static bool take_date(sm_str s, size_t *at, int64_t *days)
+static bool is_space_at(const cursor *c)
 {
-    const bool is_negative = take_char(s, at, '-');
-    if (!is_negative) {
-        take_char(s, at, '+');
+    return c->at < c->end && (*c->at == ' ' || (*c->at >= '\t' && *c->at <= '\r'));
+}
+
+static void take_spaces(cursor *c)
+{
+    while (is_space_at(c)) {
+        c->at++;
     }
-    const size_t start = *at;
-    int64_t year = 0;
-    while (*at < s.len && *at - start < 7 && s.data[*at] >= '0' && s.data[*at] <= '9') {
-        year = year * 10 + (s.data[*at] - '0');
-        ++*at;
-    }
-    if (*at - start < 4) {
+}
+
+static bool take_word(cursor *c, sm_str word)
+{
+    if ((size_t)(c->end - c->at) < word.len || !sm_str_eq_nocase((sm_str){c->at, word.len}, word)) {
         return false;
+    }
+    c->at += word.len;
+    return true;
+}
+
+/* From `least` to `most` digits; more of them are not taken. */
+static bool take_number(cursor *c, int least, int most, int64_t *out)
+{
+    const char *const start = c->at;
+    int64_t v = 0;
+    while (is_digit_at(c) && c->at - start < most) {
+        v = v * 10 + (*c->at++ - '0');
+    }
+    *out = v;
+    return c->at - start >= least;
+}
+
+/* [-]Y-M-D[ (BC)]: a year of one to eight digits; the separator is one of "-/\\ ", twice the same
+ * one. */
+static bool take_date(cursor *c, sm_when *out)
+{
+    const bool is_negative = take_char(c, '-');
+    int64_t year = 0, month = 0, day = 0;
+    if (!take_number(c, 1, 8, &year) || c->at == c->end || !memchr("-/\\ ", *c->at, 4)) {
+        return false;
+    }
+    const char separator = *c->at++;
+    if (!take_number(c, 1, 2, &month) || !take_char(c, separator) || !take_number(c, 1, 2, &day) ||
+        is_digit_at(c)) {
+        return false;
+    }
+    if (take_word(c, SM_STR(" (BC)"))) {
+        if (is_negative || year == 0) {
+            return false;
+        }
+        year = 1 - year;
     }
     year = is_negative ? -year : year;
-    int month = 0, day = 0;
-    if (!take_char(s, at, '-') || !take_two(s, at, 12, &month) || month == 0 ||
-        !take_char(s, at, '-') || !take_two(s, at, sm_days_in_month(year, month), &day) ||
-        day == 0) {
+    if (month < 1 || month > 12 || day < 1 || day > sm_days_in_month(year, (int)month)) {
         return false;
     }
-    *days = sm_days_from_civil(year, month, day);
+    out->days = sm_days_from_civil(year, (int)month, (int)day);
+    out->has_date = true;
     return true;
 }
 
-/* HH:MM:SS[.f…], in microseconds. */
-static bool take_time(sm_str s, size_t *at, int64_t *us)
+/* A fraction in microseconds; finer digits are cut, and there may be none at all. */
+static int64_t take_fraction(cursor *c)
 {
-    int hour = 0, minute = 0, second = 0;
-    if (!take_two(s, at, 23, &hour) || !take_char(s, at, ':') || !take_two(s, at, 59, &minute) ||
-        !take_char(s, at, ':') || !take_two(s, at, 59, &second)) {
-        return false;
+    int64_t us = 0;
+    for (int64_t unit = 100000; is_digit_at(c); c->at++) {
+        us += (*c->at - '0') * unit;
+        unit /= 10;
     }
-    *us = ((int64_t)hour * 3600 + minute * 60 + second) * 1000000;
-    if (!take_char(s, at, '.')) {
-        return true;
-    }
-    const size_t start = *at;
-    int64_t unit = 100000;
-    for (; *at < s.len && s.data[*at] >= '0' && s.data[*at] <= '9'; ++*at) {
-        *us += (s.data[*at] - '0') * unit;
-        unit /= 10; /* becomes 0: finer digits are cut */
-    }
-    return *at > start;
+    return us;
 }
 
-/* [Z|±hh[:mm]]; what is to be subtracted to get UTC. */
-static bool take_zone(sm_str s, size_t *at, bool *has_zone, int64_t *offset_us)
+/* H:[M[:[S[.f]]]]; the last part may be missing behind its colon, as DuckDB has it. */
+static bool take_clock(cursor *c, sm_when *out)
 {
-    *offset_us = 0;
-    *has_zone = *at < s.len;
-    if (!*has_zone || take_char(s, at, 'Z')) {
-        return true;
-    }
-    const bool is_negative = take_char(s, at, '-');
-    int hour = 0, minute = 0;
-    if ((!is_negative && !take_char(s, at, '+')) || !take_two(s, at, 23, &hour) ||
-        (take_char(s, at, ':') && !take_two(s, at, 59, &minute))) {
+    int64_t hour = 0, minute = 0, second = 0, fraction = 0;
+    if (!take_number(c, 1, 9, &hour) || !take_char(c, ':')) {
         return false;
     }
-    const int64_t offset = ((int64_t)hour * 60 + minute) * 60000000;
-    *offset_us = is_negative ? -offset : offset;
+    if (c->at < c->end) {
+        if (!take_number(c, 1, 2, &minute) || minute > 59) {
+            return false;
+        }
+        if (take_char(c, ':') && c->at < c->end) {
+            if (!take_number(c, 1, 2, &second) || second > 59) {
+                return false;
+            }
+            fraction = take_char(c, '.') ? take_fraction(c) : 0;
+        }
+    }
+    out->us = (hour * 3600 + minute * 60 + second) * 1000000 + fraction;
+    out->has_clock = true;
+    return out->us <= DAY_US; /* 24:00:00 is a day's end */
+}
+
+/* ±hh[[:]mm[:ss]] */
+static bool take_offset(cursor *c, sm_when *out)
+{
+    int64_t hour = 0, minute = 0, second = 0;
+    const bool is_negative = take_char(c, '-');
+    if ((!is_negative && !take_char(c, '+')) || !take_number(c, 2, 2, &hour)) {
+        return false;
+    }
+    const bool has_colon = take_char(c, ':');
+    if ((has_colon || is_digit_at(c)) && !take_number(c, 2, 2, &minute)) {
+        return false;
+    }
+    if (has_colon && take_char(c, ':') && !take_number(c, 2, 2, &second)) {
+        return false;
+    }
+    const int64_t offset = ((hour * 60 + minute) * 60 + second) * 1000000;
+    out->offset_us = is_negative ? -offset : offset;
+    return hour < 24 && minute < 60 && second < 60 && !is_digit_at(c);
+}
+
+/* Z, an offset, UTC or GMT, each behind a space too; or nothing. */
+static bool take_zone(cursor *c, sm_when *out)
+{
+    const bool has_space = take_char(c, ' ');
+    if (c->at == c->end || is_space_at(c)) {
+        return true;
+    }
+    out->has_zone = true;
+    return take_char(c, 'Z') ||
+           (has_space && (take_word(c, SM_STR("UTC")) || take_word(c, SM_STR("GMT")))) ||
+           take_offset(c, out);
+}
+
+/* infinity, -infinity, inf, -inf, epoch. */
+static bool take_special(cursor *c, sm_when *out)
+{
+    const bool is_negative = take_char(c, '-');
+    if (take_word(c, SM_STR("infinity")) || take_word(c, SM_STR("inf"))) {
+        out->infinite = is_negative ? -1 : 1;
+    } else if (is_negative || !take_word(c, SM_STR("epoch"))) {
+        return false;
+    }
+    out->has_date = true;
     return true;
+}
+
+/* Does a clock begin here, rather than a date? */
+static bool is_at_clock(const cursor *c)
+{
+    cursor look = *c;
+    int64_t unused = 0;
+    return take_number(&look, 1, 9, &unused) && take_char(&look, ':');
+}
+
+/* A date, and a clock behind a T or spaces; no date ends in a digit that another follows. */
+static bool take_date_and_clock(cursor *c, sm_when *out)
+{
+    const char *const start = c->at;
+    if (!take_date(c, out)) {
+        c->at = start;
+        return take_special(c, out);
+    }
+    const bool has_t = take_char(c, 'T');
+    if (!has_t) {
+        take_spaces(c);
+    }
+    return has_t || is_at_clock(c) ? take_clock(c, out) && take_zone(c, out) : true;
+}
+
+bool sm_parse_when(sm_str s, sm_when *out)
+{
+    cursor c = {s.data, s.data + s.len};
+    sm_when when = {0};
+    take_spaces(&c);
+    const bool is_one = is_at_clock(&c) ? take_clock(&c, &when) && take_zone(&c, &when)
+                                        : take_date_and_clock(&c, &when);
+    take_spaces(&c);
+    if (!is_one || c.at != c.end) {
+        return false;
+    }
+    *out = when;
+    return true;
+}
+
+bool sm_when_date(const sm_when *when, int32_t *days)
+{
+    if (when->infinite != 0) {
+        *days = when->infinite * SM_DATE_INFINITY;
+        return true;
+    }
+    *days = (int32_t)when->days;
+    return when->has_date && when->days > -SM_DATE_INFINITY && when->days < SM_DATE_INFINITY;
+}
+
+bool sm_when_timestamp(const sm_when *when, bool is_instant, int64_t *us)
+{
+    if (when->infinite != 0) {
+        *us = when->infinite * SM_TIMESTAMP_INFINITY;
+        return true;
+    }
+    const int64_t in_day = when->us - (is_instant ? when->offset_us : 0);
+    /* The day before the first whole one is reached from above: -290308-… ends within a day. */
+    const int64_t borrow = when->days < 0;
+    int64_t sum = 0;
+    if (!when->has_date || __builtin_mul_overflow(when->days + borrow, DAY_US, &sum) ||
+        __builtin_add_overflow(sum, in_day - borrow * DAY_US, &sum)) {
+        return false;
+    }
+    *us = sum;
+    return sum > -SM_TIMESTAMP_INFINITY && sum < SM_TIMESTAMP_INFINITY;
 }
 
 bool sm_parse_date(sm_str s, int32_t *days)
 {
-    size_t at = 0;
-    int64_t wide = 0;
-    if (!take_date(s, &at, &wide) || at != s.len || wide < INT32_MIN || wide > INT32_MAX) {
+    char text[SM_TIME_TEXT_BYTES];
+    sm_when when = {0};
+    int32_t read = 0;
+    if (!sm_parse_when(s, &when) || when.infinite != 0 || !sm_when_date(&when, &read) ||
+        !sm_str_eq(s, (sm_str){text, sm_format_date(read, text)})) {
         return false;
     }
-    *days = (int32_t)wide;
+    *days = read;
     return true;
 }
 
-bool sm_parse_timestamp(sm_str s, int64_t *us, bool *has_zone)
+bool sm_parse_instant(sm_str s, int64_t *us)
 {
-    size_t at = 0;
-    int64_t days = 0, time_us = 0, offset_us = 0, sum = 0;
-    bool zone = false;
-    if (!take_date(s, &at, &days)) {
+    sm_when when = {0};
+    int64_t read = 0;
+    if (!sm_parse_when(s, &when) || when.infinite != 0 || !sm_when_timestamp(&when, true, &read)) {
         return false;
     }
-    if (at < s.len) {
-        if (!take_char(s, &at, 'T') && !take_char(s, &at, ' ')) {
-            return false;
-        }
-        if (!take_time(s, &at, &time_us) || !take_zone(s, &at, &zone, &offset_us) || at != s.len) {
-            return false;
-        }
-    }
-    /* The day before the first whole one is reached from above: -292277-… ends within a day. */
-    time_us -= offset_us;
-    const int64_t borrow = days < 0;
-    if (__builtin_mul_overflow(days + borrow, DAY_US, &sum) ||
-        __builtin_add_overflow(sum, time_us - borrow * DAY_US, &sum)) {
-        return false;
-    }
-    *us = sum;
-    *has_zone = zone;
+    *us = read;
     return true;
 }
 

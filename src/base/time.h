@@ -21,11 +21,34 @@ int64_t sm_days_from_civil(int64_t year, int month, int day); /* the date must e
 sm_civil sm_civil_from_days(int64_t days);
 int sm_days_in_month(int64_t year, int month);
 
-/** "2022-04-01" in full; false where it is not a date. */
+/* What DATE and TIMESTAMP hold for infinity; the negative of it for -infinity. As DuckDB. */
+#define SM_DATE_INFINITY      INT32_MAX
+#define SM_TIMESTAMP_INFINITY INT64_MAX
+
+/* A date, a clock, or both, as they stand in a text: what a clock on the wall shows, and the zone
+ * it hangs in. */
+typedef struct sm_when {
+    int64_t days;      /* of the date */
+    int64_t us;        /* of the clock, to 24:00:00 */
+    int64_t offset_us; /* from UTC; east is positive; 0 without a zone */
+    int infinite;      /* 1 infinity, −1 -infinity: then nothing else counts */
+    bool has_date, has_clock, has_zone;
+} sm_when;
+
+/** The one reader of times, as DuckDB casts text: "2022-04-01[T| ]17:05[:00[.ffffff]][zone]", a
+ * date or a clock alone, years before 1 as "0045-01-01 (BC)", "infinity", "epoch"; '/' for '-', one
+ * digit for two, spaces around. A zone is Z, ±hh[[:]mm[:ss]], UTC or GMT, and stands behind a clock
+ * only. Fractions beyond microseconds are cut. */
+bool sm_parse_when(sm_str s, sm_when *out);
+/** Its date on the wall; false where it has none or DATE has no such day. */
+bool sm_when_date(const sm_when *when, int32_t *days);
+/** Its date and clock on the wall, or, is_instant, in UTC. */
+bool sm_when_timestamp(const sm_when *when, bool is_instant, int64_t *us);
+
+/** "2022-04-01", finite and in just the form that sm_format_date writes: names, options, books. */
 bool sm_parse_date(sm_str s, int32_t *days);
-/** "2022-04-01[T ]17:05:00[.ffffff][Z|±hh[:mm]]" or a date alone. *has_zone: was one given (then us
- * is UTC)? Fractions beyond microseconds are cut. */
-bool sm_parse_timestamp(sm_str s, int64_t *us, bool *has_zone);
+/** The finite instant of a text that sm_parse_when reads; UTC where it has no zone. */
+bool sm_parse_instant(sm_str s, int64_t *us);
 /** Writes with NUL, returns the length. "2022-04-01"; "2022-04-01 17:05:00[.ffffff]" (6 digits,
  * none where zero). A year over 9999 or below 0 has a sign or more digits. */
 #define SM_TIME_TEXT_BYTES 48

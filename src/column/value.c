@@ -123,6 +123,15 @@ static void print_time(int64_t us, sm_buf *out)
     sm_buf_printf(out, ".%0*d", digits, fraction);
 }
 
+static bool print_infinite(int64_t v, int64_t infinity, sm_buf *out)
+{
+    if (v == infinity || v == -infinity) {
+        sm_buf_text(out, v > 0 ? SM_STR("infinity") : SM_STR("-infinity"));
+        return true;
+    }
+    return false;
+}
+
 /* DuckDB writes years before 1 as "0045-01-01 (BC)", and leaves off zeros that end a fraction. */
 static void print_date(int64_t days, sm_buf *out)
 {
@@ -136,6 +145,9 @@ static void print_timestamp(int64_t us, bool has_zone, sm_buf *out)
 {
     const int64_t day_us = INT64_C(86400000000);
     int64_t days = us / day_us, rest = us % day_us;
+    if (print_infinite(us, SM_TIMESTAMP_INFINITY, out)) {
+        return;
+    }
     if (rest < 0) {
         rest += day_us;
         days--;
@@ -204,7 +216,9 @@ void sm_value_print(sm_value v, sm_buf *out)
         print_blob(v.as.s, out);
         break;
     case SM_TYPE_DATE:
-        print_date(v.as.i, out);
+        if (!print_infinite(v.as.i, SM_DATE_INFINITY, out)) {
+            print_date(v.as.i, out);
+        }
         break;
     case SM_TYPE_TIME:
         print_time(v.as.i, out);

@@ -47,6 +47,10 @@ void sm_value_print(sm_value v, sm_buf *out);
 /** Reads text as `t` in full (what a cast from VARCHAR does; numbers may have spaces around them
  * and an exponent). SM_TYPE or SM_RANGE, the value quoted. Strings are borrowed from `text`. */
 sm_status sm_value_parse(const sm_type *t, sm_str text, sm_value *out, sm_error *e) SM_MUST_USE;
+/** The same for DATE, TIME and the TIMESTAMPs alone, without a message: a TIMESTAMP is what the
+ * clock on the wall shows, TIMESTAMP WITH TIME ZONE the instant (UTC where the text has no zone), a
+ * DATE the day on the wall. */
+bool sm_parse_time_as(sm_type_id id, sm_str text, int64_t *out);
 /** A cast from VARCHAR to BLOB: ASCII with \xHH escapes (which sm_value_parse refuses, as it has
  * nowhere to put their bytes). `out` has room for text.len bytes; false where it is not one. */
 bool sm_blob_unescape(sm_str text, uint8_t *out, size_t *n_bytes);

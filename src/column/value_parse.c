@@ -15,6 +15,8 @@
 /* 10^37: ten times more is beyond every integer and DECIMAL type, and still within 128 bits. */
 #define TEN_37 ((unsigned __int128)UINT64_C(10000000000000000000) * UINT64_C(1000000000000000000))
 
+#define DAY_US INT64_C(86400000000)
+
 static sm_str trim(sm_str s)
 {
     while (s.len > 0 && (s.data[0] == ' ' || (s.data[0] >= '\t' && s.data[0] <= '\r'))) {
@@ -175,6 +177,17 @@ static bool integer_fits(sm_type_id id, sm_i128 v)
     return v >= 0 && v < (sm_i128)1 << bits;
 }
 
+/* A text that was read as a number: is it less than zero before it is rounded? -0 is not. */
+static bool is_below_zero(sm_str s)
+{
+    for (size_t i = 1; i < s.len && s.data[0] == '-' && s.data[i] != 'e' && s.data[i] != 'E'; i++) {
+        if (s.data[i] >= '1' && s.data[i] <= '9') {
+            return true;
+        }
+    }
+    return false;
+}
+
 static sm_status parse_integer(const sm_type *t, sm_str text, sm_value *out, sm_error *e)
 {
     const sm_str s = trim(text);
@@ -195,7 +208,7 @@ static sm_status parse_integer(const sm_type *t, sm_str text, sm_value *out, sm_
     } else if (!unscaled(&d, 0, &v)) {
         return fail(t, text, SM_RANGE, e);
     }
-    if (!integer_fits(t->id, v)) {
+    if (!integer_fits(t->id, v) || (v == 0 && is_below_zero(s) && !sm_type_is_signed(t->id))) {
         return fail(t, text, SM_RANGE, e);
     }
     if (sm_type_is_signed(t->id)) {
@@ -267,103 +280,43 @@ static sm_status parse_float(const sm_type *t, sm_str text, sm_value *out, sm_er
         s.data++;
         s.len--;
     }
+    float single = 0;
+    if (t->id == SM_TYPE_F32 && sm_parse_f32(s, true, &single)) {
+        out->as.f = (double)single;
+        return SM_OK;
+    }
     if (!sm_parse_f64(s, true, &out->as.f) && !parse_wide_float(s, &out->as.f)) {
         return fail(t, text, SM_TYPE, e);
     }
     if (t->id == SM_TYPE_F32) {
-        out->as.f = (float)out->as.f;
+        out->as.f = (double)(float)out->as.f;
     }
     return SM_OK;
 }
 
-static bool parse_clock_part(sm_str *s, int most, int *out)
+bool sm_parse_time_as(sm_type_id id, sm_str text, int64_t *out)
 {
-    size_t n = 0;
-    int v = 0;
-    while (n < s->len && n < 2 && is_digit(s->data[n])) {
-        v = v * 10 + (s->data[n++] - '0');
-    }
-    s->data += n;
-    s->len -= n;
-    *out = v;
-    return n > 0 && v <= most;
-}
-
-static bool take(sm_str *s, char c)
-{
-    if (s->len == 0 || s->data[0] != c) {
-        return false;
-    }
-    s->data++;
-    s->len--;
-    return true;
-}
-
-/* "17:05[:00[.ffffff]]", and 24:00:00 as the end of the day; fractions beyond µs are cut. */
-static bool parse_clock(sm_str s, int64_t *us)
-{
-    int hour = 0, minute = 0, second = 0;
-    int64_t fraction = 0;
-    if (!parse_clock_part(&s, 24, &hour) || !take(&s, ':') || !parse_clock_part(&s, 59, &minute)) {
-        return false;
-    }
-    if (take(&s, ':')) {
-        if (!parse_clock_part(&s, 59, &second)) {
-            return false;
-        }
-        if (take(&s, '.')) {
-            int64_t unit = 100000;
-            for (; s.len > 0 && is_digit(s.data[0]); s.data++, s.len--) {
-                fraction += unit * (s.data[0] - '0');
-                unit /= 10;
-            }
-        }
-    }
-    if (s.len > 0) {
-        return false;
-    }
-    *us = ((int64_t)hour * 3600 + minute * 60 + second) * 1000000 + fraction;
-    return *us <= INT64_C(86400000000);
-}
-
-/* Cuts the zone off: a TIMESTAMP is what the clock on the wall shows, wherever it hangs. */
-static sm_str without_zone(sm_str s)
-{
-    const char *colon = memchr(s.data, ':', s.len);
-    for (size_t i = colon ? (size_t)(colon - s.data) : s.len; i < s.len; i++) {
-        if (s.data[i] == '+' || s.data[i] == '-' || s.data[i] == 'Z' || s.data[i] == 'z') {
-            return trim((sm_str){s.data, i});
-        }
-    }
-    return s;
-}
-
-static sm_status parse_when(const sm_type *t, sm_str text, sm_value *out, sm_error *e)
-{
-    const sm_str s = trim(text);
-    const int64_t day_us = INT64_C(86400000000);
-    bool has_zone = false, is_one = false;
+    sm_when when = {0};
     int32_t days = 0;
-    int64_t us = 0;
-
-    if (s.len > 0 && t->id == SM_TYPE_DATE) {
-        is_one = sm_parse_date(s, &days);
-        if (!is_one) {
-            is_one = sm_parse_timestamp(without_zone(s), &us, &has_zone);
-            days = (int32_t)(us / day_us - (us % day_us < 0 ? 1 : 0));
-        }
-        us = days;
-    } else if (s.len > 0 && t->id == SM_TYPE_TIME) {
-        is_one = parse_clock(s, &us);
-    } else if (s.len > 0) {
-        is_one =
-            sm_parse_timestamp(t->id == SM_TYPE_TIMESTAMP ? s : without_zone(s), &us, &has_zone);
+    if (!sm_parse_when(text, &when)) {
+        return false;
     }
-    if (!is_one) {
-        return fail(t, text, SM_TYPE, e);
+    if (id == SM_TYPE_DATE) {
+        const bool is_one = sm_when_date(&when, &days);
+        *out = days;
+        return is_one;
     }
-    out->as.i = us;
-    return SM_OK;
+    if (id == SM_TYPE_TIME && !when.has_date && when.infinite == 0) {
+        *out = when.us;
+        return true;
+    }
+    if (!sm_when_timestamp(&when, id == SM_TYPE_TIMESTAMP, out)) {
+        return false;
+    }
+    if (id == SM_TYPE_TIME) { /* the clock of a TIMESTAMP: 24:00:00 begins the next day */
+        *out = when.us % DAY_US;
+    }
+    return id != SM_TYPE_TIME || when.infinite == 0;
 }
 
 bool sm_blob_unescape(sm_str text, uint8_t *out, size_t *n_bytes)
@@ -431,7 +384,7 @@ sm_status sm_value_parse(const sm_type *t, sm_str text, sm_value *out, sm_error 
     } else if (t->id == SM_TYPE_NULL || sm_type_is_nested(t->id)) {
         st = fail(t, text, SM_TYPE, e);
     } else {
-        st = parse_when(t, text, &v, e);
+        st = sm_parse_time_as(t->id, text, &v.as.i) ? SM_OK : fail(t, text, SM_TYPE, e);
     }
     if (st == SM_OK) {
         *out = v;

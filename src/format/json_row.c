@@ -25,7 +25,6 @@
 #include <stdio.h>
 
 #include "base/text.h"
-#include "base/time.h"
 
 void smi_json_parser_init(smi_json_parser *p, smi_json_schema *schema, smi_json_unknown *unknown,
                           sm_budget *budget)
@@ -248,9 +247,12 @@ static smi_json_verdict judge_float(smi_json_parser *p, const smi_json_node *n, 
     if (!number_text(p, slot->token, &text, &is_odd)) {
         return SMI_JSON_TYPE;
     }
-    const bool fits = sm_parse_f64(text, false, &v); /* its spelling is right: only range is left */
-    slot->as.f = v;
-    if (!fits || !isfinite(n->id == SM_TYPE_F32 ? (double)(float)v : v)) {
+    /* its spelling is right: only range is left */
+    float single = 0;
+    const bool fits =
+        n->id == SM_TYPE_F32 ? sm_parse_f32(text, false, &single) : sm_parse_f64(text, false, &v);
+    slot->as.f = n->id == SM_TYPE_F32 ? (double)single : v;
+    if (!fits) {
         return SMI_JSON_RANGE;
     }
     return is_odd || text.len <= safe ? SMI_JSON_OK : judge_float_digits(text, n->id);
@@ -274,25 +276,13 @@ smi_json_verdict smi_json_decimal(smi_json_parser *p, const smi_json_node *n, sm
     return verdict != SMI_JSON_OK || fits ? verdict : SMI_JSON_RANGE;
 }
 
+/* Texts mean what a cast makes of them. */
 static smi_json_verdict judge_time(smi_json_parser *p, const smi_json_node *n, smi_json_slot *slot)
 {
-    if (slot->token.kind != SMI_JSON_IS_STRING) {
-        return SMI_JSON_TYPE;
-    }
-    const sm_str text = smi_json_text(p, slot->token);
-    int32_t days = 0;
-    bool has_zone = false, is_read = false;
-    if (n->id == SM_TYPE_DATE) {
-        is_read = sm_parse_date(text, &days);
-        slot->as.i = days;
-    } else if (n->id == SM_TYPE_TIME) {
-        sm_value v = {0};
-        is_read = sm_value_parse(n->type, text, &v, NULL) == SM_OK;
-        slot->as.i = v.as.i;
-    } else {
-        is_read = sm_parse_timestamp(text, &slot->as.i, &has_zone);
-    }
-    return is_read ? SMI_JSON_OK : SMI_JSON_TYPE;
+    return slot->token.kind == SMI_JSON_IS_STRING &&
+                   sm_parse_time_as(n->id, smi_json_text(p, slot->token), &slot->as.i)
+               ? SMI_JSON_OK
+               : SMI_JSON_TYPE;
 }
 
 /* A switch over the types. */

@@ -69,11 +69,10 @@ static sm_status no_keys(const smi_keyring *k, sm_error *e, const char *why)
 
 static sm_status take_answer(smi_keyring *k, const key_answer *got, sm_error *e)
 {
-    bool has_zone = false;
     smi_keys keys = {0};
     memcpy(keys.source, k->keys.source, sizeof(keys.source));
     if (!smi_keys_take(&keys, got->id, got->secret, got->token) ||
-        (got->expires.len > 0 && !sm_parse_timestamp(got->expires, &keys.expires_us, &has_zone))) {
+        (got->expires.len > 0 && !sm_parse_instant(got->expires, &keys.expires_us))) {
         return no_keys(k, e, "the answer has none");
     }
     k->keys = keys;
@@ -416,13 +415,11 @@ static sm_status from_sign_on(smi_keyring *k, sm_http *h, sm_exchange *x, sm_are
     const char *other = smi_keys_variable(k, "AWS_ENDPOINT_URL_SSO");
     sm_str file, start = sign_on_setting(k, "sso_start_url", a);
     int64_t expires_us = 0;
-    bool has_zone = false;
     if (sign_on_file(k, session.len > 0 ? session : start, a, &file, e) != SM_OK) {
         return fail_sign_on(k, e);
     }
     const sm_str token = json_text(file, "accessToken", a);
-    const bool is_good =
-        sm_parse_timestamp(json_text(file, "expiresAt", a), &expires_us, &has_zone);
+    const bool is_good = sm_parse_instant(json_text(file, "expiresAt", a), &expires_us);
     if (token.len == 0 || !is_good || expires_us < sm_now_us()) {
         return fail_sign_on(k, e);
     }

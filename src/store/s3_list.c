@@ -62,7 +62,6 @@ static void add_entry(listing *l, sm_entry entry)
 static void on_list_element(void *ctx, sm_str parent, sm_str name, sm_str text)
 {
     listing *l = ctx;
-    bool has_zone = false;
     int64_t n = 0;
     if (sm_str_is(parent, "Contents")) {
         if (sm_str_is(name, "Key")) {
@@ -70,7 +69,7 @@ static void on_list_element(void *ctx, sm_str parent, sm_str name, sm_str text)
         } else if (sm_str_is(name, "Size")) {
             l->at.size_bytes = sm_parse_i64(text, &n) && n >= 0 ? (uint64_t)n : 0;
         } else if (sm_str_is(name, "LastModified")) {
-            (void)sm_parse_timestamp(text, &l->at.modified_us, &has_zone);
+            (void)sm_parse_instant(text, &l->at.modified_us);
         } else if (sm_str_is(name, "ETag")) {
             l->at.etag = sm_arena_str(l->arena, text);
         }

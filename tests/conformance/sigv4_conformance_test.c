@@ -139,7 +139,6 @@ static void read_case(signing_case *c, sm_arena *a)
     sm_error e = {0};
     assert_ok(sm_json_parse(read_text(a, c->name, "context.json"), a, &c->context, &e), &e);
     const sm_json *keys = sm_json_get(c->context, "credentials");
-    bool has_zone = false;
     smi_signing *s = &c->signing;
     *s = (smi_signing){
         .params = c->params,
@@ -149,8 +148,7 @@ static void read_case(signing_case *c, sm_arena *a)
         .key_id = sm_json_text(sm_json_get(keys, "access_key_id")),
         .secret = sm_json_text(sm_json_get(keys, "secret_access_key")),
     };
-    assert_true(sm_parse_timestamp(sm_json_text(sm_json_get(c->context, "timestamp")), &s->time_us,
-                                   &has_zone));
+    assert_true(sm_parse_instant(sm_json_text(sm_json_get(c->context, "timestamp")), &s->time_us));
     read_request(c, a);
     const sm_piece body = {c->body.data, c->body.len};
     const smi_sha256_hex hash = smi_sha256_print(smi_sha256_of(&body, 1));
