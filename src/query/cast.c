@@ -7,6 +7,10 @@
 #include "query/query_int.h"
 
 #include <math.h>
+#include <stdio.h>
+
+#include "base/text.h"
+#include "base/time.h"
 
 /* ---- writing text ---------------------------------------------------------------------------- */
 
@@ -150,20 +154,96 @@ static sm_i128 divide_round(sm_i128 v, sm_i128 by)
     return v >= 0 ? (v + half) / by : (v - half) / by;
 }
 
+/* Halves of a float go away from zero, as those of a decimal do; as DuckDB, the product is the
+ * float's own. */
+static bool float_to_scaled(double v, int scale, sm_i128 limit, sm_i128 *out)
+{
+    const double scaled = round(v * (double)smi_pow10[scale]);
+    if (!(fabs(scaled) < (double)limit)) { /* NaN too */
+        return false;
+    }
+    *out = (sm_i128)scaled;
+    return true;
+}
+
 static bool to_scaled(number n, int scale, sm_i128 limit, sm_i128 *out)
 {
     if (n.is_float) {
-        const double v = scale == 0 ? nearbyint(n.f) : round(n.f * (double)smi_pow10[scale]);
-        if (!(v > -1.7e38 && v < 1.7e38)) { /* NaN too */
-            return false;
-        }
-        *out = (sm_i128)v;
-    } else if (n.scale > scale) {
+        return float_to_scaled(n.f, scale, limit, out);
+    }
+    if (n.scale > scale) {
         *out = divide_round(n.i, smi_pow10[n.scale - scale]);
     } else if (__builtin_mul_overflow(n.i, smi_pow10[scale - n.scale], out)) {
         return false;
     }
     return *out<limit && * out> - limit;
+}
+
+/* Halves of a float go to the even integer. */
+static bool to_whole(number n, sm_i128 *out)
+{
+    if (!n.is_float) {
+        *out = divide_round(n.i, smi_pow10[n.scale]);
+        return true;
+    }
+    const double v = nearbyint(n.f);
+    if (!(fabs(v) < 1.7e38)) { /* NaN too */
+        return false;
+    }
+    *out = (sm_i128)v;
+    return true;
+}
+
+/* Decimal digits and an exponent, to be read back correctly rounded. */
+static sm_str exact_text(number n, char out[64])
+{
+    unsigned __int128 left = n.i < 0 ? -(unsigned __int128)n.i : (unsigned __int128)n.i;
+    int at = 56;
+    const int end = at + snprintf(out + at, 8, "e-%d", n.scale);
+    do {
+        out[--at] = (char)('0' + (int)(left % 10));
+        left /= 10;
+    } while (left > 0);
+    if (n.i < 0) {
+        out[--at] = '-';
+    }
+    return (sm_str){out + at, (size_t)(end - at)};
+}
+
+#define EXACT_DOUBLE ((sm_i128)1 << 53) /* integers up to here are doubles */
+#define EXACT_FLOAT  ((sm_i128)1 << 24)
+
+/* The nearest double: conversion of an integer rounds correctly, and so does one division of exact
+ * values; 10^22 is the last power that is a double. */
+static double to_double(number n)
+{
+    char text[64];
+    double v = 0;
+    if (n.is_float || n.scale == 0) {
+        return n.is_float ? n.f : (double)n.i;
+    }
+    if (n.i <= EXACT_DOUBLE && n.i >= -EXACT_DOUBLE && n.scale <= 22) {
+        return (double)n.i / (double)smi_pow10[n.scale];
+    }
+    const bool is_read = sm_parse_f64(exact_text(n, text), false, &v);
+    SM_ASSERT(is_read);
+    return v;
+}
+
+/* The nearest float, not the nearest double's; 10^10 is the last power that is a float. */
+static float to_float(number n)
+{
+    char text[64];
+    float v = 0;
+    if (n.is_float || n.scale == 0) {
+        return n.is_float ? (float)n.f : (float)n.i;
+    }
+    if (n.i <= EXACT_FLOAT && n.i >= -EXACT_FLOAT && n.scale <= 10) {
+        return (float)n.i / (float)smi_pow10[n.scale];
+    }
+    const bool is_read = sm_parse_f32(exact_text(n, text), false, &v);
+    SM_ASSERT(is_read);
+    return v;
 }
 
 static bool int_fits(sm_type_id id, sm_i128 v)
@@ -187,14 +267,14 @@ static bool put_number(number n, sm_column *out, int64_t i)
         }
         return true;
     }
-    if (t->id == SM_TYPE_F64 || t->id == SM_TYPE_F32) {
-        const double f = n.is_float ? n.f : (double)n.i / (double)smi_pow10[n.scale];
-        if (t->id == SM_TYPE_F64) {
-            ((double *)out->values)[i] = f;
-            return true;
-        }
-        ((float *)out->values)[i] = (float)f;
-        return !isinf((float)f) || isinf(f);
+    if (t->id == SM_TYPE_F64) {
+        ((double *)out->values)[i] = to_double(n);
+        return true;
+    }
+    if (t->id == SM_TYPE_F32) {
+        const float f = to_float(n);
+        ((float *)out->values)[i] = f;
+        return !isinf(f) || (n.is_float && isinf(n.f));
     }
     if (t->id == SM_TYPE_DECIMAL) {
         if (!to_scaled(n, t->scale, smi_pow10[t->precision], &v)) {
@@ -203,7 +283,7 @@ static bool put_number(number n, sm_column *out, int64_t i)
         memcpy((uint8_t *)out->values + i * 16, &v, 16);
         return true;
     }
-    if (!to_scaled(n, 0, smi_pow10[38], &v) || !int_fits(t->id, v)) {
+    if (!to_whole(n, &v) || !int_fits(t->id, v)) {
         return false;
     }
     memcpy((uint8_t *)out->values + i * sm_type_bytes(t->id), &v, (size_t)sm_type_bytes(t->id));
@@ -214,25 +294,39 @@ static bool put_number(number n, sm_column *out, int64_t i)
 
 #define DAY_US INT64_C(86400000000)
 
+/* Into DATE, TIME and the TIMESTAMPs, which share what infinity is; false where it does not fit. */
 static bool put_time(const sm_column *in, sm_column *out, int64_t i)
 {
     const sm_type_id from = in->type->id, to = out->type->id;
     const int64_t v = smi_i64_at(in, i);
+    const int64_t infinity = from == SM_TYPE_DATE ? SM_DATE_INFINITY : SM_TIMESTAMP_INFINITY;
+    const bool is_infinite = v == infinity || v == -infinity;
+    int64_t *const us = (int64_t *)out->values;
     if (from == SM_TYPE_DATE) {
-        return !__builtin_mul_overflow(v, DAY_US, &((int64_t *)out->values)[i]);
+        us[i] = v > 0 ? SM_TIMESTAMP_INFINITY : -SM_TIMESTAMP_INFINITY;
+        return is_infinite || !__builtin_mul_overflow(v, DAY_US, &us[i]);
     }
-    if (to == SM_TYPE_DATE) {
-        const int64_t days = v / DAY_US - (v % DAY_US < 0);
-        ((int32_t *)out->values)[i] = (int32_t)days;
-        return true; /* 64 bits of microseconds are fewer days than 31 bits */
+    const int64_t days = v / DAY_US - (v % DAY_US < 0);
+    if (to == SM_TYPE_DATE) { /* 64 bits of microseconds are fewer days than 31 bits */
+        const int32_t infinite_day = v > 0 ? SM_DATE_INFINITY : -SM_DATE_INFINITY;
+        ((int32_t *)out->values)[i] = is_infinite ? infinite_day : (int32_t)days;
+        return true;
     }
-    ((int64_t *)out->values)[i] = v;
-    return true;
+    us[i] = to == SM_TYPE_TIME ? v - days * DAY_US : v;
+    return to != SM_TYPE_TIME || !is_infinite;
 }
 
-static bool is_time(sm_type_id id)
+static bool is_timestamp(sm_type_id id)
 {
-    return id == SM_TYPE_DATE || id == SM_TYPE_TIMESTAMP || id == SM_TYPE_TIMESTAMP_NTZ;
+    return id == SM_TYPE_TIMESTAMP || id == SM_TYPE_TIMESTAMP_NTZ;
+}
+
+/* As in DuckDB, a DATE has no clock, and a TIME comes from what a clock on the wall shows only. */
+static bool is_time_cast(sm_type_id from, sm_type_id to)
+{
+    return is_timestamp(from) ? is_timestamp(to) || to == SM_TYPE_DATE ||
+                                    (to == SM_TYPE_TIME && from == SM_TYPE_TIMESTAMP_NTZ)
+                              : from == SM_TYPE_DATE && is_timestamp(to);
 }
 
 /* ---- text ------------------------------------------------------------------------------------ */
@@ -270,18 +364,31 @@ static sm_status failed(const sm_expr *x, const sm_column *in, int64_t i, sm_err
     return st;
 }
 
+/* Its bytes, \xHH being one of them. */
+static sm_status blob_from_text(sm_str s, int64_t i, smi_text_out *text, bool *ok, sm_error *e)
+{
+    uint8_t *bytes = NULL;
+    size_t len = 0;
+    SM_TRY(smi_text_room(text, (int64_t)s.len, &bytes, e));
+    *ok = sm_blob_unescape(s, bytes, &len);
+    if (*ok) {
+        smi_text_set(text, i, (int64_t)len);
+    }
+    return SM_OK;
+}
+
 /* One row from text; SM_OK with *ok false where it is no such value. */
 static sm_status from_text(const sm_expr *x, const sm_column *in, int64_t i, smi_text_out *text,
                            bool *ok, sm_error *e)
 {
     sm_error inner = {0};
     sm_value v = {0};
+    if (x->type->id == SM_TYPE_BINARY) {
+        return blob_from_text(smi_str_at(in, i), i, text, ok, e);
+    }
     *ok = sm_value_parse(x->type, smi_str_at(in, i), &v, &inner) == SM_OK;
     if (!*ok) {
         return SM_OK;
-    }
-    if (x->type->id == SM_TYPE_BINARY) {
-        return smi_text_put(text, i, v.as.s, e);
     }
     put_parsed(v, text->out, i);
     return SM_OK;
@@ -363,7 +470,7 @@ static sm_status cast_rows(const sm_expr *x, const sm_column *in, sm_batch *into
             SM_TRY(from_text(x, in, i, &text, &ok, e));
         } else if (is_number) {
             ok = put_number(number_at(in, i), out, i);
-        } else if (is_time(from) && is_time(to)) {
+        } else if (is_time_cast(from, to)) {
             ok = put_time(in, out, i);
         }
         if (!ok && !x->is_try) {
