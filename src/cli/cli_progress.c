@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * cli/cli_progress.c: what a terminal is shown beside the result: the progress line, bold. Called by
- * the commands that work.
+ * cli/cli_progress.c: what a terminal is shown beside the result: progress, bold. Called by the
+ * commands that work.
  *
  * The line is drawn anew every 200 ms over itself, so it must never be wider than the terminal: a
  * line that wraps leaves its first part behind with each drawing. The width is asked for each time,

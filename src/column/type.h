@@ -78,8 +78,8 @@ const sm_type *sm_type_map(sm_arena *a, sm_field key, sm_field value);
 const sm_type *sm_type_struct(sm_arena *a, const sm_field *fields, int32_t n_fields);
 /** A deep copy: names, nested types and metadata. */
 const sm_type *sm_type_copy(sm_arena *a, const sm_type *t);
-/** `t` with every unsigned integer in it, at any depth, as the next wider type that holds it: UBIGINT
- * as DECIMAL(20,0). `t` itself where it has none. */
+/** `t` with every unsigned integer in it, at any depth, as the next wider type that holds it:
+ * UBIGINT as DECIMAL(20,0). `t` itself where it has none. */
 const sm_type *sm_type_widen(sm_arena *a, const sm_type *t);
 /** From SQL text: "BIGINT", "int", "DECIMAL(10,2)", "STRUCT(a VARCHAR, b BIGINT[])", "MAP(…,…)";
  * SM_SYNTAX with byte (1-based, in the text) and the nearest name. */

@@ -83,7 +83,7 @@ typedef struct smi_scan {
     int64_t next_file, next_morsel; /* to be admitted */
     int64_t next_open;
     int n_opening;
-    int n_open; /* files opened or opening, and not closed yet */
+    int n_open;          /* files opened or opening, and not closed yet */
     int64_t ahead_bytes; /* of files opened and not yet wholly admitted */
     int64_t window;
     int64_t inflight_wanted, inflight, n_inflight;

@@ -13,7 +13,7 @@
  *          Lists stay spans of the text until 3 and 4, which read their elements one at a time
  *          into the element's slot.
  * Reasons  invalid_utf8, then the scan's own (syntax, too_deep, lone_surrogate), not_object, then
- *          columns. too_long is the caller's: such a line is not here whole (smi_json_line says it).
+ *          columns. too_long is the caller's: such a line is not whole here (smi_json_line says).
  * Values   BOOL true, false. Integers: see json_number.c, or a string that is in full
  *          -?(0|[1-9][0-9]*). FLOAT, DOUBLE, DECIMAL: a number or a string that is one; a DECIMAL
  *          must hold it exactly, FLOAT and DOUBLE must where it is spelt as an integer. VARCHAR: a
