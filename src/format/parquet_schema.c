@@ -276,12 +276,6 @@ static const sm_field_meta *meta_of(const sm_field *f, const char *key)
     return NULL;
 }
 
-/* A JSON string without its quotes; escapes do not occur in names that Delta makes. */
-static sm_str unquote(sm_str json)
-{
-    return json.len >= 2 && json.data[0] == '"' ? (sm_str){json.data + 1, json.len - 2} : json;
-}
-
 static const smi_pq_node *find_by_name(const smi_pq_node *group, sm_str name, bool exactly)
 {
     const smi_pq_node *found = NULL;
@@ -302,7 +296,7 @@ static const smi_pq_node *find_by_name(const smi_pq_node *group, sm_str name, bo
 }
 
 /* By id where the file has ids, as Delta's id mode asks; else by physical name, else by name. */
-static const smi_pq_node *find_child(const smi_pq_node *group, const sm_field *want)
+static const smi_pq_node *find_child(finder *f, const smi_pq_node *group, const sm_field *want)
 {
     const sm_field_meta *id_meta = meta_of(want, "delta.columnMapping.id");
     const sm_field_meta *name_meta = meta_of(want, "delta.columnMapping.physicalName");
@@ -316,8 +310,9 @@ static const smi_pq_node *find_child(const smi_pq_node *group, const sm_field *w
             }
         }
     }
-    if (name_meta) {
-        const smi_pq_node *n = find_by_name(group, unquote(name_meta->json), true);
+    const sm_json *name = NULL;
+    if (name_meta && sm_json_parse(name_meta->json, f->mem, &name, NULL) == SM_OK) {
+        const smi_pq_node *n = find_by_name(group, sm_json_text(name), true);
         /* A node of that name with another id is another column's. */
         return n && id_meta && n->has_field_id && n->field_id != id ? NULL : n;
     }
@@ -397,7 +392,7 @@ static sm_status find_struct(finder *f, const smi_pq_node *n, spot at, smi_pq_sh
     out->children = SM_NEW_ARRAY(f->mem, smi_pq_shape, want->n_fields);
     for (int32_t i = 0; i < want->n_fields; i++) {
         const sm_field *field = &want->fields[i];
-        const smi_pq_node *child = find_child(n, field);
+        const smi_pq_node *child = find_child(f, n, field);
         spot below = at;
         below.path =
             sm_arena_strf(f->mem, "%.*s.%.*s", SM_STR_ARG(at.path), SM_STR_ARG(field->name));
@@ -465,7 +460,7 @@ sm_status smi_pq_shape_of(const smi_pq_footer *f, const sm_field *want, sm_str f
 {
     finder find = {.footer = f, .file = file, .mem = a, .e = e};
     const spot at = {0, 0, want->name};
-    const smi_pq_node *n = find_child(f->root, want);
+    const smi_pq_node *n = find_child(&find, f->root, want);
     if (!n) {
         set_missing(want->type, at, out);
         return SM_OK;
@@ -579,20 +574,12 @@ static smi_pq_node *add_child(planter *p, smi_pq_node *parent, sm_str name, smi_
 
 static sm_status plant(planter *p, smi_pq_node *n, const sm_type *t, int depth);
 
-/* A field under its physical name and id where it has them. */
+/* A field under its own name: what the table that it was read from calls it is not for others. */
 static sm_status plant_field(planter *p, smi_pq_node *parent, const sm_field *f, sm_str name,
                              bool is_key, int depth)
 {
-    const sm_field_meta *physical = meta_of(f, "delta.columnMapping.physicalName");
-    const sm_field_meta *id = meta_of(f, "delta.columnMapping.id");
-    int64_t id_value = 0;
     const bool is_required = is_key || (!f->is_nullable && f->type->id != SM_TYPE_NULL);
-    smi_pq_node *n = add_child(p, parent, physical ? unquote(physical->json) : name,
-                               is_required ? SMI_PQ_REQUIRED : SMI_PQ_OPTIONAL);
-    if (id && sm_parse_i64(id->json, &id_value) && id_value >= INT32_MIN && id_value <= INT32_MAX) {
-        n->has_field_id = true;
-        n->field_id = (int32_t)id_value;
-    }
+    smi_pq_node *n = add_child(p, parent, name, is_required ? SMI_PQ_REQUIRED : SMI_PQ_OPTIONAL);
     return plant(p, n, f->type, depth + 1);
 }
 
