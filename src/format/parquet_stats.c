@@ -6,8 +6,10 @@
  *               its type. The older min and max were ordered as signed numbers or bytes whatever
  *               the type, so they count for signed integers, dates and times only.
  * What not      A side that is NaN, of the wrong length, or does not convert: it is left out, and
- *               with NaN both sides are. INT96, INTERVAL and the like have no order. Strings may be
- *               cut, which makes them wider, never narrower.
+ *               with NaN both sides are; so are sides that contradict each other. INT96, INTERVAL and
+ *               the like have no order. Strings may be cut, which makes them wider, never narrower.
+ * Written       Nothing is told of the ends where a NaN is among the values: most readers take NaN to
+ *               be within the ends that there are.
  * Conversion    Goes up and down with the value (units are rounded alike), so a range converts by
  *               its ends.
  * Source        apache/parquet-format, parquet.thrift: Statistics, ColumnOrder
@@ -130,6 +132,12 @@ static void range_of(const smi_pq_footer *f, const smi_pq_stats *s, int64_t n_ro
     if (is_float(shape->type) &&
         ((out->has_min && isnan(out->min.as.f)) || (out->has_max && isnan(out->max.as.f)))) {
         out->has_min = out->has_max = false;
+    }
+    if (out->has_min && out->has_max && sm_value_cmp(out->min, out->max) > 0) {
+        out->has_min = out->has_max = false; /* one of them is wrong */
+    }
+    if ((min.data || max.data) && out->has_nulls && out->n_nulls == n_rows) {
+        out->has_nulls = false; /* all are null, and yet there are ends */
     }
 }
 
@@ -499,7 +507,7 @@ static sm_str float_bytes(const smi_pq_seen *s, double v, sm_arena *a)
 void smi_pq_seen_stats(const smi_pq_seen *s, const smi_pq_node *n, sm_arena *a, smi_pq_stats *out)
 {
     *out = (smi_pq_stats){.n_nulls = s->n_nulls, .n_nans = -1};
-    if (!s->has) {
+    if (!s->has || s->has_nan) { /* readers that look for NaN would pass over it by its bounds */
         return;
     }
     if (sm_type_is_bytes(s->type->id)) {
