@@ -64,16 +64,6 @@ static void choose_protocol(commit_run *r)
     r->protocol = &r->chosen;
 }
 
-static sm_str config_value(const sm_delta_metadata *m, const char *key)
-{
-    for (int32_t i = 0; i < m->n_config; i++) {
-        if (sm_str_is(m->config[i].key, key)) {
-            return m->config[i].value;
-        }
-    }
-    return (sm_str){0};
-}
-
 /* An application's transactions grow: one that the base has was another's, between the time when
  * the caller looked for new input and when it opened the table. */
 static sm_status check_txns(const commit_run *r, sm_error *e)
@@ -85,6 +75,24 @@ static sm_status check_txns(const commit_run *r, sm_error *e)
                 sm_fail(e, SM_CONFLICT, "another writer has brought in the same input (%.*s)",
                         SM_STR_ARG(t->app_id));
             sm_error_todo(e, "It is safe to run again.");
+            return st;
+        }
+    }
+    return SM_OK;
+}
+
+/* Set, and not to false: what is no boolean is taken for the stricter one. */
+static sm_status check_append_only(const commit_run *r, sm_error *e)
+{
+    const sm_str said = r->base ? smi_config(&r->base->metadata, "delta.appendOnly") : (sm_str){0};
+
+    if (said.len == 0 || sm_str_eq_nocase(said, SM_STR("false"))) {
+        return SM_OK;
+    }
+    for (int64_t i = 0; i < r->c->n_removes; i++) {
+        if (r->c->removes[i].data_change) {
+            const sm_status st = sm_fail(e, SM_DENIED, "the table is append-only");
+            sm_error_todo(e, "Its property delta.appendOnly is \"%.*s\".", SM_STR_ARG(said));
             return st;
         }
     }
@@ -114,16 +122,7 @@ static sm_status check(commit_run *r, sm_error *e)
     }
     SM_TRY(smi_check_writer(r->protocol, r->metadata, e));
     SM_TRY(check_txns(r, e));
-    if (r->base && sm_str_is(config_value(&r->base->metadata, "delta.appendOnly"), "true")) {
-        for (int64_t i = 0; i < c->n_removes; i++) {
-            if (c->removes[i].data_change) {
-                const sm_status st = sm_fail(e, SM_DENIED, "the table is append-only");
-                sm_error_todo(e, "Its property delta.appendOnly says so.");
-                return st;
-            }
-        }
-    }
-    return SM_OK;
+    return check_append_only(r, e);
 }
 
 /* ---- printing the actions -------------------------------------------------------------------- */
@@ -465,7 +464,7 @@ static void checkpoint_if_due(const commit_run *r, int64_t version, sm_budget *b
     sm_snapshot *s = NULL;
     sm_error e = {0};
 
-    const sm_str text = config_value(r->metadata, "delta.checkpointInterval");
+    const sm_str text = smi_config(r->metadata, "delta.checkpointInterval");
     if (text.len && (!sm_parse_i64(text, &interval) || interval < 1)) {
         interval = DEFAULT_CHECKPOINT_INTERVAL;
     }

@@ -122,8 +122,23 @@ sm_status smi_commit_read(sm_store *s, int64_t version, sm_arena *a, smi_each_ac
 /** The same of any JSON file of the log (a V2 checkpoint). */
 sm_status smi_log_text_read(sm_store *s, sm_str key, sm_arena *a, smi_each_action each, void *ctx,
                             sm_error *e) SM_MUST_USE;
-/** Splits "_delta_log/00000000000000000007.json" into 7 and ".json"; false where it is no such. */
-bool smi_version_of_key(sm_str key, int64_t *version, sm_str *rest);
+
+/* What a file of the log is, by its whole name. */
+typedef enum smi_entry_kind {
+    SMI_ENTRY_OTHER,      /* nothing of the table's state */
+    SMI_ENTRY_COMMIT,     /* N.json */
+    SMI_ENTRY_CHECKPOINT, /* N.checkpoint.parquet, or N.checkpoint.UUID.json or .parquet */
+    SMI_ENTRY_PART,       /* N.checkpoint.PART.PARTS.parquet */
+} smi_entry_kind;
+
+typedef struct smi_log_entry {
+    smi_entry_kind kind;
+    bool is_json; /* CHECKPOINT */
+    int64_t version;
+    int64_t part, n_parts; /* from 1 */
+} smi_log_entry;
+
+smi_log_entry smi_log_entry_of(sm_str key);
 
 /** Reads a Parquet checkpoint (or sidecar) file likewise. */
 sm_status smi_checkpoint_read(sm_store *s, sm_str key, sm_budget *budget, sm_arena *a,
@@ -139,7 +154,17 @@ sm_status smi_path_key(sm_str path, sm_arena *a, sm_str *key, bool *is_outside,
 /** A key as a path in the log: bytes that URIs reserve are percent-encoded. */
 sm_str smi_path_encode(sm_str key, sm_arena *a);
 
-/** A partition value's text ("" or no data is NULL). */
+/* How a text and the value that was read from it stand to each other. */
+typedef struct smi_text_read {
+    bool is_exact; /* the text says this value and no other */
+    int n_digits;  /* numbers: significant digits in the text */
+} smi_text_read;
+/** The text, whole, as a value of a scalar type in the forms that Delta's logs have; false where it
+ * is none. A number with more digits than the type keeps is rounded, and not exact. Strings are
+ * borrowed. */
+bool smi_text_value(const sm_type *t, sm_str text, sm_value *out, smi_text_read *how);
+
+/** A partition value's text ("" or no data is NULL); SM_CORRUPT where the type has no such value. */
 sm_status smi_partition_value(const sm_type *t, sm_str text, sm_arena *a, sm_value *out,
                               sm_error *e) SM_MUST_USE;
 void smi_partition_text(sm_value v, sm_buf *out);
@@ -150,6 +175,11 @@ void smi_stats_parse(sm_str json, const sm_type *schema, sm_arena *a, int64_t *n
 /** And to JSON, for a file of n_rows. */
 void smi_stats_print(const sm_type *schema, const sm_range *ranges, int64_t n_rows, sm_buf *out);
 
+/** The value of a property, by its name in any letters; no data where it is not set. */
+sm_str smi_config(const sm_delta_metadata *m, const char *key);
+/** Leaves in the schema's metadata what its mode of column mapping uses: none, names, or ids. */
+sm_status smi_mapping_settle(const sm_delta_protocol *p, sm_delta_metadata *m, sm_arena *a,
+                             sm_error *e) SM_MUST_USE;
 /** The name a field has in files and statistics: its physical name under column mapping. */
 sm_str smi_physical_name(const sm_field *f, sm_arena *a);
 

@@ -4,7 +4,6 @@
  * commits tell. Called by delta_snapshot.c, delta_commit.c and `smelt table history`. */
 #include <inttypes.h>
 
-#include "base/text.h"
 #include "delta/delta_int.h"
 
 #define MOST_COMMIT_BYTES ((size_t)1 << 30)
@@ -62,23 +61,6 @@ sm_status smi_commit_read(sm_store *s, int64_t version, sm_arena *a, smi_each_ac
     return smi_log_text_read(s, sm_str_of(key), a, each, ctx, e);
 }
 
-bool smi_version_of_key(sm_str key, int64_t *version, sm_str *rest)
-{
-    const sm_str log = SM_STR(SMI_LOG);
-
-    if (!sm_str_starts(key, log) || key.len < log.len + 20) {
-        return false;
-    }
-    const sm_str digits = {key.data + log.len, 20};
-    for (size_t i = 0; i < digits.len; i++) {
-        if (digits.data[i] < '0' || digits.data[i] > '9') {
-            return false;
-        }
-    }
-    *rest = (sm_str){digits.data + 20, key.len - log.len - 20};
-    return sm_parse_i64(digits, version);
-}
-
 /* ---- history --------------------------------------------------------------------------------- */
 
 static sm_str source_of(const sm_json *v)
@@ -120,9 +102,8 @@ sm_status sm_delta_history(sm_store *s, int64_t limit, sm_arena *a, sm_delta_com
     sm_delta_commit_info *items = SM_NEW_ARRAY(a, sm_delta_commit_info, n_entries);
     *n = 0;
     for (int64_t i = n_entries - 1; i >= 0 && (limit < 0 || *n < limit || !has_commit); i--) {
-        int64_t version = 0;
-        sm_str rest;
-        if (!smi_version_of_key(entries[i].key, &version, &rest) || !sm_str_is(rest, ".json")) {
+        const smi_log_entry entry = smi_log_entry_of(entries[i].key);
+        if (entry.kind != SMI_ENTRY_COMMIT) {
             continue;
         }
         has_commit = true;
@@ -130,9 +111,9 @@ sm_status sm_delta_history(sm_store *s, int64_t limit, sm_arena *a, sm_delta_com
             break;
         }
         sm_delta_commit_info *item = &items[(*n)++];
-        item->version = version;
+        item->version = entry.version;
         item->timestamp_ms = entries[i].modified_us / 1000;
-        SM_TRY(smi_commit_read(s, version, a, take_info, item, e));
+        SM_TRY(smi_commit_read(s, entry.version, a, take_info, item, e));
     }
     if (!has_commit) {
         st = sm_fail(e, SM_NOT_FOUND, "no Delta table in %.*s", SM_STR_ARG(sm_store_uri(s)));

@@ -6,16 +6,15 @@
  * A relative path that would leave the table's root is damage, whoever wrote it: it is refused
  * before a store sees it.
  *
- * Source  PROTOCOL.md, "Add File and Remove File"; RFC 3986, sections 2.1 and 2.3 */
+ * A file of the log is what its whole name says: a copy or half of one that somebody keeps beside it
+ * (….bak, ….tmp) has another name, and means nothing.
+ *
+ * Source  PROTOCOL.md, "Add File and Remove File", "Delta Log Entries", "Checkpoints"; RFC 3986, sections 2.1 and 2.3 */
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/text.h"
 #include "delta/delta_int.h"
-
-void smi_commit_key(int64_t version, char out[SMI_LOG_KEY_BYTES])
-{
-    snprintf(out, SMI_LOG_KEY_BYTES, SMI_LOG "%020" PRId64 ".json", version);
-}
 
 static int hex_digit(char c)
 {
@@ -25,6 +24,86 @@ static int hex_digit(char c)
     const char lower = (char)(c | 0x20);
     return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
 }
+
+void smi_commit_key(int64_t version, char out[SMI_LOG_KEY_BYTES])
+{
+    snprintf(out, SMI_LOG_KEY_BYTES, SMI_LOG "%020" PRId64 ".json", version);
+}
+
+/* ---- names of the log's files ---------------------------------------------------------------- */
+
+/* Takes n digits off the front; false where there are not so many. */
+static bool take_digits(sm_str *s, size_t n, int64_t *out)
+{
+    const sm_str digits = {s->data, n};
+
+    for (size_t i = 0; i < n; i++) {
+        if (i >= s->len || s->data[i] < '0' || s->data[i] > '9') {
+            return false;
+        }
+    }
+    if (!sm_parse_i64(digits, out)) {
+        return false;
+    }
+    *s = (sm_str){s->data + n, s->len - n};
+    return true;
+}
+
+static bool take_text(sm_str *s, const char *text)
+{
+    const size_t n = strlen(text);
+
+    if (!sm_str_starts(*s, (sm_str){text, n})) {
+        return false;
+    }
+    *s = (sm_str){s->data + n, s->len - n};
+    return true;
+}
+
+static bool take_uuid(sm_str *s)
+{
+    static const char form[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+    const size_t n = sizeof(form) - 1;
+
+    for (size_t i = 0; i < n; i++) {
+        if (i >= s->len || (form[i] == '-' ? s->data[i] != '-' : hex_digit(s->data[i]) < 0)) {
+            return false;
+        }
+    }
+    *s = (sm_str){s->data + n, s->len - n};
+    return true;
+}
+
+smi_log_entry smi_log_entry_of(sm_str key)
+{
+    smi_log_entry out = {.kind = SMI_ENTRY_OTHER, .part = 1, .n_parts = 1};
+    const smi_log_entry other = out;
+    sm_str rest = key;
+
+    if (!take_text(&rest, SMI_LOG) || !take_digits(&rest, 20, &out.version)) {
+        return other;
+    }
+    if (sm_str_is(rest, ".json")) {
+        out.kind = SMI_ENTRY_COMMIT;
+        return out;
+    }
+    if (!take_text(&rest, ".checkpoint.")) {
+        return other;
+    }
+    if (take_uuid(&rest)) {
+        out.is_json = sm_str_is(rest, ".json");
+        out.kind = out.is_json || sm_str_is(rest, ".parquet") ? SMI_ENTRY_CHECKPOINT : other.kind;
+    } else if (take_digits(&rest, 10, &out.part)) {
+        const bool is_part = take_text(&rest, ".") && take_digits(&rest, 10, &out.n_parts) &&
+                             sm_str_is(rest, ".parquet");
+        out.kind = is_part ? SMI_ENTRY_PART : other.kind;
+    } else if (sm_str_is(rest, "parquet")) {
+        out.kind = SMI_ENTRY_CHECKPOINT;
+    }
+    return out.kind == SMI_ENTRY_OTHER ? other : out;
+}
+
+/* ---- paths ----------------------------------------------------------------------------------- */
 
 /* "file:/x", "s3://b/x": a scheme, which a relative path cannot have before its first '/'. */
 static bool has_scheme(sm_str path)
@@ -100,18 +179,4 @@ sm_str smi_path_encode(sm_str key, sm_arena *a)
         }
     }
     return (sm_str){out, n};
-}
-
-sm_str smi_physical_name(const sm_field *f, sm_arena *a)
-{
-    const sm_json *name = NULL;
-    sm_error unused = {0};
-
-    for (int32_t i = 0; i < f->n_meta; i++) {
-        if (sm_str_is(f->meta[i].key, "delta.columnMapping.physicalName") &&
-            sm_json_parse(f->meta[i].json, a, &name, &unused) == SM_OK) {
-            return sm_json_text(name);
-        }
-    }
-    return f->name;
 }

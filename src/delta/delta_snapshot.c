@@ -7,6 +7,9 @@
  *              OF are there), and V2 (N.checkpoint.UUID.json or .parquet, with sidecars). The
  *              listing says which there are, so _last_checkpoint is never needed and a broken one
  *              does no harm.
+ * Damage       A checkpoint says nothing that the commits before it did not: one that is damaged is
+ *              passed over where an older one, or the first commit, and all commits after it are
+ *              there.
  * Gaps         Every commit after the checkpoint must be there, else the log is damaged.
  *
  * Source  PROTOCOL.md, "Checkpoints", "Action Reconciliation" */
@@ -14,13 +17,13 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
-#include "base/text.h"
+#include "base/log.h"
 #include "delta/delta_int.h"
 
 /* ---- what the log's folder holds ------------------------------------------------------------- */
 
 typedef struct checkpoint {
-    int64_t version; /* −1: none */
+    int64_t version; /* −1: none, the table is made of its commits */
     bool is_json;    /* V2 as JSON */
     sm_str *keys;
     int64_t n_keys;
@@ -28,6 +31,7 @@ typedef struct checkpoint {
 
 typedef struct listing {
     sm_entry *entries;
+    smi_log_entry *what; /* each is */
     int64_t n;
     int64_t first_commit, last_commit; /* −1: none */
 } listing;
@@ -39,10 +43,11 @@ static sm_status list_log(sm_store *s, sm_arena *a, listing *out, sm_error *e)
     if (st != SM_OK && st != SM_NOT_FOUND) {
         return st;
     }
+    out->what = SM_NEW_ARRAY(a, smi_log_entry, out->n);
     for (int64_t i = 0; i < out->n; i++) {
-        int64_t version = 0;
-        sm_str rest;
-        if (smi_version_of_key(out->entries[i].key, &version, &rest) && sm_str_is(rest, ".json")) {
+        out->what[i] = smi_log_entry_of(out->entries[i].key);
+        if (out->what[i].kind == SMI_ENTRY_COMMIT) {
+            const int64_t version = out->what[i].version;
             out->first_commit = out->first_commit < 0 ? version : out->first_commit;
             out->last_commit = version;
         }
@@ -50,61 +55,65 @@ static sm_status list_log(sm_store *s, sm_arena *a, listing *out, sm_error *e)
     return SM_OK;
 }
 
-/* ".checkpoint.0000000001.0000000003.parquet" -> 3; 0 where it is no part. */
-static int64_t parts_of(sm_str rest)
+/* The set of parts that the part at `i` ends; parts of sets of other sizes may stand between them.
+ * Empty where one is missing. */
+static void find_parts(const listing *l, int64_t i, sm_arena *a, checkpoint *out)
 {
-    int64_t part = 0, of = 0;
-    const size_t prefix = strlen(".checkpoint.");
+    const smi_log_entry last = l->what[i];
+    int64_t missing = last.part == last.n_parts ? last.n_parts : 0;
 
-    if (rest.len != prefix + 10 + 1 + 10 + strlen(".parquet") || rest.data[prefix + 10] != '.' ||
-        !sm_parse_i64((sm_str){rest.data + prefix, 10}, &part) ||
-        !sm_parse_i64((sm_str){rest.data + prefix + 11, 10}, &of)) {
-        return 0;
+    if (missing == 0 || missing > l->n) {
+        return;
     }
-    return of;
-}
-
-/* Is this entry a checkpoint by itself, or the last of a whole set of parts? */
-static bool is_whole(const listing *l, int64_t i, int64_t version, sm_str rest, sm_arena *a,
-                     checkpoint *out)
-{
-    const int64_t parts = parts_of(rest);
-    const int64_t first = parts ? i - parts + 1 : i;
-
-    if (first < 0) {
-        return false;
-    }
-    for (int64_t p = first; p <= i; p++) { /* the listing is sorted: parts stand together */
-        int64_t v = 0;
-        sm_str r;
-        if (!smi_version_of_key(l->entries[p].key, &v, &r) || v != version ||
-            (parts && parts_of(r) != parts)) {
-            return false;
+    out->keys = SM_NEW_ARRAY(a, sm_str, missing);
+    for (int64_t p = i; p >= 0 && missing > 0 && l->what[p].version == last.version; p--) {
+        const smi_log_entry *w =
+            &l->what[p]; /* the listing is sorted, so they come from the last */
+        if (w->kind == SMI_ENTRY_PART && w->n_parts == last.n_parts && w->part == missing) {
+            out->keys[--missing] = l->entries[p].key;
         }
     }
-    *out = (checkpoint){.version = version, .is_json = sm_str_ends(rest, SM_STR(".json"))};
-    out->keys = SM_NEW_ARRAY(a, sm_str, i - first + 1);
-    for (int64_t p = first; p <= i; p++) {
-        out->keys[out->n_keys++] = l->entries[p].key;
-    }
-    return true;
+    out->n_keys = missing == 0 ? last.n_parts : 0;
 }
 
-/* The newest one at or before the version. */
-static checkpoint find_checkpoint(const listing *l, int64_t at, sm_arena *a)
+/* The newest whole one at or before the version, among the entries before *i, which moves on. */
+static checkpoint next_checkpoint(const listing *l, int64_t at, int64_t *i, sm_arena *a)
 {
-    checkpoint found = {.version = -1};
-
-    for (int64_t i = l->n - 1; i >= 0; i--) {
-        int64_t version = 0;
-        sm_str rest;
-        if (smi_version_of_key(l->entries[i].key, &version, &rest) && version <= at &&
-            sm_str_starts(rest, SM_STR(".checkpoint.")) &&
-            is_whole(l, i, version, rest, a, &found)) {
+    while (--*i >= 0) {
+        const smi_log_entry *w = &l->what[*i];
+        checkpoint found = {.version = w->version, .is_json = w->is_json};
+        if (w->version > at) {
+            continue;
+        }
+        if (w->kind == SMI_ENTRY_CHECKPOINT) {
+            found.keys = &l->entries[*i].key;
+            found.n_keys = 1;
+        } else if (w->kind == SMI_ENTRY_PART) {
+            find_parts(l, *i, a, &found);
+        }
+        if (found.n_keys > 0) {
             return found;
         }
     }
-    return found;
+    return (checkpoint){.version = -1};
+}
+
+static checkpoint newest_checkpoint(const listing *l, sm_arena *a)
+{
+    int64_t i = l->n;
+
+    return next_checkpoint(l, INT64_MAX, &i, a);
+}
+
+/* The first version after `from`, up to `to`, whose commit is not there, or −1. */
+static int64_t missing_commit(const listing *l, int64_t from, int64_t to)
+{
+    int64_t next = from + 1;
+
+    for (int64_t i = 0; i < l->n && next <= to; i++) {
+        next += l->what[i].kind == SMI_ENTRY_COMMIT && l->what[i].version == next;
+    }
+    return next <= to ? next : -1;
 }
 
 /* ---- replay ---------------------------------------------------------------------------------- */
@@ -161,15 +170,20 @@ static sm_status replay_checkpoint(sm_snapshot *s, const checkpoint *c, sm_error
     return replay_sidecars(&r, e);
 }
 
+static sm_status fail_gap(const sm_snapshot *s, int64_t version, sm_error *e)
+{
+    return sm_fail(e, SM_CORRUPT, "version %" PRId64 " is missing from the log of %.*s", version,
+                   SM_STR_ARG(sm_store_uri(s->store)));
+}
+
 static sm_status replay_commits(sm_snapshot *s, int64_t from, int64_t to, sm_error *e)
 {
     replay r = {.snapshot = s};
 
     for (int64_t version = from; version <= to; version++) {
         const sm_status st = smi_commit_read(s->store, version, s->arena, apply, &r, e);
-        if (st == SM_NOT_FOUND) {
-            return sm_fail(e, SM_CORRUPT, "version %" PRId64 " is missing from the log of %.*s",
-                           version, SM_STR_ARG(sm_store_uri(s->store)));
+        if (st == SM_NOT_FOUND) { /* it was there a moment ago */
+            return fail_gap(s, version, e);
         }
         SM_TRY(st);
     }
@@ -197,24 +211,84 @@ static sm_status choose_version(sm_store *s, const listing *l, const checkpoint 
     return SM_OK;
 }
 
-static sm_status load(sm_snapshot *s, int64_t asked, sm_error *e)
+/* Forgets what was replayed. */
+static void begin_replay(sm_snapshot *s)
 {
-    listing l;
+    s->has_protocol = s->has_metadata = false;
+    s->n_adds = s->n_tombstones = s->n_txns = 0;
+    s->by_path = sm_map_new(s->arena);
+    s->tombstone_by_path = sm_map_new(s->arena);
+    s->txn_by_id = sm_map_new(s->arena);
+}
 
-    SM_TRY(list_log(s->store, s->arena, &l, e));
-    checkpoint c = find_checkpoint(&l, INT64_MAX, s->arena);
-    SM_TRY(choose_version(s->store, &l, &c, asked, &s->version, e));
-    c = find_checkpoint(&l, s->version, s->arena);
-    if (c.version < 0 && l.first_commit > 0) {
+/* Does it say that the checkpoint is at fault, and not the way to it? */
+static bool is_damage(sm_status st)
+{
+    return st == SM_CORRUPT || st == SM_SYNTAX || st == SM_SCHEMA || st == SM_UNSUPPORTED ||
+           st == SM_LIMIT || st == SM_NOT_FOUND;
+}
+
+/* Why a version cannot be made: a commit after the checkpoint (or from 0 on) is not there. */
+static sm_status fail_missing(const sm_snapshot *s, const listing *l, int64_t missing,
+                              const sm_error *damage, sm_error *e)
+{
+    if (damage->status != SM_OK) {
+        if (e) {
+            *e = *damage;
+        }
+        sm_error_todo(e, "The log has no older checkpoint and no commits to do without it.");
+        return damage->status;
+    }
+    if (missing == 0) {
         return sm_fail(e, SM_CORRUPT,
                        "version %" PRId64 " cannot be made: the log begins at version %" PRId64
                        " and has no checkpoint before it",
-                       s->version, l.first_commit);
+                       s->version, l->first_commit);
     }
-    if (c.version >= 0) {
-        SM_TRY(replay_checkpoint(s, &c, e));
+    return fail_gap(s, missing, e);
+}
+
+/* Replays the newest checkpoint that can be: *from is its version, −1 for none. */
+static sm_status replay_newest(sm_snapshot *s, const listing *l, int64_t *from, sm_error *e)
+{
+    sm_error damage = {0};
+    int64_t i = l->n;
+
+    for (;;) {
+        const checkpoint c = next_checkpoint(l, s->version, &i, s->arena);
+        const int64_t missing = missing_commit(l, c.version, s->version);
+        if (missing >= 0) {
+            return fail_missing(s, l, missing, &damage, e);
+        }
+        sm_error bad = {0};
+        begin_replay(s);
+        const sm_status st = c.version >= 0 ? replay_checkpoint(s, &c, &bad) : SM_OK;
+        if (st == SM_OK) {
+            *from = c.version;
+            return SM_OK;
+        }
+        if (!is_damage(st)) {
+            if (e) {
+                *e = bad;
+            }
+            return st;
+        }
+        sm_log(SM_LOG_WARN, "checkpoint %.*s of %.*s is passed over: %s", SM_STR_ARG(c.keys[0]),
+               SM_STR_ARG(sm_store_uri(s->store)), bad.what);
+        damage = damage.status == SM_OK ? bad : damage;
     }
-    SM_TRY(replay_commits(s, c.version + 1, s->version, e));
+}
+
+static sm_status load(sm_snapshot *s, int64_t asked, sm_error *e)
+{
+    listing l;
+    int64_t from = -1;
+
+    SM_TRY(list_log(s->store, s->arena, &l, e));
+    const checkpoint newest = newest_checkpoint(&l, s->arena);
+    SM_TRY(choose_version(s->store, &l, &newest, asked, &s->version, e));
+    SM_TRY(replay_newest(s, &l, &from, e));
+    SM_TRY(replay_commits(s, from + 1, s->version, e));
     return smi_state_finish(s, e);
 }
 
@@ -227,9 +301,6 @@ sm_status sm_snapshot_open(sm_store *store, int64_t version, sm_budget *budget, 
     s->budget = budget;
     s->arena = sm_arena_new(budget);
     s->store = sm_store_retain(store);
-    s->by_path = sm_map_new(s->arena);
-    s->tombstone_by_path = sm_map_new(s->arena);
-    s->txn_by_id = sm_map_new(s->arena);
     const sm_status st = load(s, version, e);
     if (st != SM_OK) {
         const sm_status told =
@@ -264,7 +335,7 @@ sm_status sm_delta_exists(sm_store *s, bool *out, sm_error *e)
 
     const sm_status st = list_log(s, a, &l, e);
     if (st == SM_OK) {
-        *out = l.last_commit >= 0 || find_checkpoint(&l, INT64_MAX, a).version >= 0;
+        *out = l.last_commit >= 0 || newest_checkpoint(&l, a).version >= 0;
     }
     sm_arena_free(a);
     return st;

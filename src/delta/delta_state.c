@@ -147,13 +147,18 @@ static sm_status partition_of(const smi_action *add, const sm_delta_metadata *m,
         const int32_t column = sm_type_find(m->schema, m->partition_columns[i]);
         const sm_field *field = &m->schema->fields[column];
         const sm_str physical = smi_physical_name(field, a);
-        sm_str text = {0};
+        const sm_pair *said = NULL;
         for (int32_t p = 0; p < add->n_partition; p++) {
             if (sm_str_eq(add->partition[p].key, physical)) {
-                text = add->partition[p].value;
+                said = &add->partition[p];
             }
         }
-        const sm_status st = smi_partition_value(field->type, text, a, &values[i], e);
+        if (!said) {
+            return sm_fail(e, SM_CORRUPT,
+                           "file \"%.*s\" has no value for partition column \"%.*s\"",
+                           SM_STR_ARG(add->path), SM_STR_ARG(field->name));
+        }
+        const sm_status st = smi_partition_value(field->type, said->value, a, &values[i], e);
         if (st != SM_OK) {
             return sm_within(e, st, "column %.*s", SM_STR_ARG(field->name));
         }
@@ -184,15 +189,42 @@ sm_status smi_file_of(const smi_action *add, const sm_delta_metadata *m, sm_aren
     return SM_OK;
 }
 
+/* Each is a column by its exact name, of a type that a text can stand for, and named once. */
 static sm_status check_partition_columns(const sm_delta_metadata *m, sm_error *e)
 {
     for (int32_t i = 0; i < m->n_partition_columns; i++) {
-        if (sm_type_find(m->schema, m->partition_columns[i]) < 0) {
-            return sm_fail(e, SM_CORRUPT, "partition column \"%.*s\" is not in the schema",
-                           SM_STR_ARG(m->partition_columns[i]));
+        const sm_str name = m->partition_columns[i];
+        const int32_t at = sm_type_find(m->schema, name);
+        if (at < 0 || !sm_str_eq(m->schema->fields[at].name, name)) {
+            const sm_status st = sm_fail(
+                e, SM_CORRUPT, "partition column \"%.*s\" is not in the schema", SM_STR_ARG(name));
+            if (at >= 0) {
+                sm_error_todo(e, "The schema has \"%.*s\".",
+                              SM_STR_ARG(m->schema->fields[at].name));
+            }
+            return st;
+        }
+        if (sm_type_is_nested(m->schema->fields[at].type->id)) {
+            return sm_fail(e, SM_CORRUPT, "partition column \"%.*s\" is nested", SM_STR_ARG(name));
+        }
+        for (int32_t before = 0; before < i; before++) {
+            if (sm_str_eq(m->partition_columns[before], name)) {
+                return sm_fail(e, SM_CORRUPT, "partition column \"%.*s\" is named twice",
+                               SM_STR_ARG(name));
+            }
         }
     }
     return SM_OK;
+}
+
+sm_str smi_config(const sm_delta_metadata *m, const char *key)
+{
+    for (int32_t i = 0; i < m->n_config; i++) {
+        if (sm_str_eq_nocase(m->config[i].key, sm_str_of(key))) {
+            return m->config[i].value;
+        }
+    }
+    return (sm_str){0};
 }
 
 sm_status smi_state_finish(sm_snapshot *s, sm_error *e)
@@ -208,6 +240,7 @@ sm_status smi_state_finish(sm_snapshot *s, sm_error *e)
         s->metadata.schema = sm_type_struct(s->arena, NULL, 0);
     } else {
         SM_TRY(sm_delta_schema_parse(s->schema_json, s->arena, &s->metadata.schema, e));
+        SM_TRY(smi_mapping_settle(&s->protocol, &s->metadata, s->arena, e));
     }
     SM_TRY(check_partition_columns(&s->metadata, e));
     s->files = SM_NEW_ARRAY(s->arena, sm_delta_file, s->n_adds);

@@ -3,8 +3,11 @@
  * delta/delta_stats.c: the statistics and partition values of data files between their JSON and our
  * values. Called when actions are replayed and when a commit is written.
  *
- * Statistics may only widen: what cannot be read exactly is left out. Timestamps are written with
- * milliseconds by others, so a maximum is moved to the end of its millisecond.
+ * Reading  Statistics may only widen: a bound that is not read whole is none, and one that its
+ *          writer may have rounded (decimals by way of doubles, times to milliseconds, text that was
+ *          cut) is moved outwards first.
+ * Writing  Readers differ in what they make of a bound that is not there, so a file has bounds of
+ *          every column that has values and of which Delta knows bounds, or of none (is_complete).
  *
  * Source  PROTOCOL.md, "Per-file Statistics", "Partition Value Serialization" */
 #include "base/text.h"
@@ -23,49 +26,45 @@ sm_status smi_partition_value(const sm_type *t, sm_str text, sm_arena *a, sm_val
         *out = sm_value_null(t);
         return SM_OK;
     }
-    if (sm_type_is_bytes(t->id)) {
-        *out = (sm_value){.type = t, .as.s = sm_arena_str(a, text)};
-        return SM_OK;
-    }
-    const sm_status st = sm_value_parse(t, text, out, e);
-    if (st != SM_OK) {
+    smi_text_read how;
+    if (!smi_text_value(t, sm_arena_str(a, text), out, &how) || !how.is_exact) {
         return sm_fail(e, SM_CORRUPT, "partition value \"%.*s\" cannot be read", SM_STR_ARG(text));
     }
-    out->type = t;
     return SM_OK;
+}
+
+/* SQL prints a DECIMAL(2,2) as .50; JSON has no such number. */
+static void print_decimal(sm_value v, sm_buf *out)
+{
+    sm_buf text = {0};
+
+    sm_value_print(v, &text);
+    const sm_str s = sm_buf_str(&text);
+    const size_t sign = s.data[0] == '-';
+    sm_buf_text(out, (sm_str){s.data, sign});
+    sm_buf_text(out, s.data[sign] == '.' ? SM_STR("0") : SM_STR(""));
+    sm_buf_text(out, (sm_str){s.data + sign, s.len - sign});
+    sm_buf_release(&text);
 }
 
 void smi_partition_text(sm_value v, sm_buf *out)
 {
-    if (!v.is_null) {
+    if (v.is_null) {
+        return;
+    }
+    if (v.type->id == SM_TYPE_DECIMAL) {
+        print_decimal(v, out);
+    } else {
         sm_value_print(v, out);
     }
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-static bool has_statistics(const sm_type *t)
+/* Does Delta have bounds of the type? Nested fields have their own, which are not kept here. */
+static bool has_bounds(const sm_type *t)
 {
-    return !sm_type_is_nested(t->id) && t->id != SM_TYPE_NULL && t->id != SM_TYPE_BOOL &&
-           t->id != SM_TYPE_BINARY;
-}
-
-/* A JSON value as a value of the column's type; false where it cannot be one. */
-static bool parse_bound(const sm_json *j, const sm_type *t, sm_arena *a, sm_value *out)
-{
-    sm_error unused = {0};
-
-    if (!j || !has_statistics(t)) {
-        return false;
-    }
-    if (t->id == SM_TYPE_STRING) {
-        *out = (sm_value){.type = t, .as.s = j->text};
-        return j->type == SM_JSON_STRING;
-    }
-    if (j->type != SM_JSON_NUMBER && j->type != SM_JSON_STRING) {
-        return false;
-    }
-    return sm_value_parse(t, sm_arena_str(a, j->text), out, &unused) == SM_OK;
+    return !sm_type_is_nested(t->id) && t->id != SM_TYPE_NULL && t->id != SM_TYPE_BINARY;
 }
 
 static bool is_timestamp(const sm_type *t)
@@ -73,17 +72,115 @@ static bool is_timestamp(const sm_type *t)
     return t->id == SM_TYPE_TIMESTAMP || t->id == SM_TYPE_TIMESTAMP_NTZ;
 }
 
+static bool is_float(const sm_type *t)
+{
+    return t->id == SM_TYPE_F32 || t->id == SM_TYPE_F64;
+}
+
+/* Is it the kind of JSON value that bounds of the type are? */
+static bool is_of_kind(const sm_json *j, const sm_type *t)
+{
+    switch (t->id) {
+    case SM_TYPE_BOOL:
+        return j->type == SM_JSON_BOOL;
+    case SM_TYPE_STRING:
+    case SM_TYPE_DATE:
+    case SM_TYPE_TIMESTAMP:
+    case SM_TYPE_TIMESTAMP_NTZ:
+        return j->type == SM_JSON_STRING;
+    case SM_TYPE_F32:
+    case SM_TYPE_F64:
+    case SM_TYPE_DECIMAL:
+        return j->type == SM_JSON_NUMBER || j->type == SM_JSON_STRING;
+    default:
+        return j->type == SM_JSON_NUMBER;
+    }
+}
+
+/* Moves a decimal bound away from the values by as much as its writer may have moved it towards
+ * them. Up to 15 digits go through a double and its shortest text unharmed; what has more, and a
+ * text of at most the 17 digits that a double needs, may be some units in the last place of a
+ * double off (2^-53 of the value each; a division by the scale makes two of it). */
+static void widen_decimal(const smi_text_read *how, bool is_max, sm_value *v)
+{
+    const sm_i128 size = v->as.d < 0 ? -v->as.d : v->as.d;
+    const sm_i128 most_exact = 1000000000000000;
+    sm_i128 by = how->is_exact ? 0 : 1;
+
+    if (size >= most_exact && how->n_digits <= 17) {
+        by += (size >> 50) + 1;
+    }
+    v->as.d += is_max ? by : -by;
+}
+
+/* The least text above all that begin as the bound does, where it ends with the character by which
+ * some writers mark what they cut: characters beyond U+FFFF sort behind that one. No text has the
+ * byte, so it is behind all of them. */
+static void widen_text(sm_arena *a, sm_value *v)
+{
+    const sm_str mark = SM_STR("\xEF\xBF\xBD");
+
+    if (sm_str_ends(v->as.s, mark)) {
+        char *text = sm_arena_alloc(a, v->as.s.len);
+        memcpy(text, v->as.s.data, v->as.s.len - mark.len);
+        text[v->as.s.len - mark.len] = (char)0xFF;
+        v->as.s = (sm_str){text, v->as.s.len - mark.len + 1};
+    }
+}
+
+/* Milliseconds that were cut off: towards the past, or towards zero. */
+static void widen_timestamp(bool is_max, sm_value *v)
+{
+    if (v->as.i % 1000 != 0) {
+        return;
+    }
+    if (is_max) {
+        v->as.i += v->as.i <= INT64_MAX - 999 ? 999 : 0;
+    } else if (v->as.i < 0) {
+        v->as.i -= v->as.i >= INT64_MIN + 999 ? 999 : 0;
+    }
+}
+
+/* A JSON value as a bound of the column's type; false where it cannot be one. */
+static bool parse_bound(const sm_json *j, const sm_type *t, bool is_max, sm_arena *a, sm_value *out)
+{
+    smi_text_read how = {0};
+
+    if (!j || !has_bounds(t) || !is_of_kind(j, t)) {
+        return false;
+    }
+    if (t->id == SM_TYPE_BOOL) {
+        *out = (sm_value){.type = t, .as.b = j->b};
+        return true;
+    }
+    if (!smi_text_value(t, j->text, out, &how) || (is_float(t) && isnan(out->as.f))) {
+        return false;
+    }
+    if (t->id == SM_TYPE_DECIMAL) {
+        widen_decimal(&how, is_max, out);
+    } else if (is_timestamp(t)) {
+        widen_timestamp(is_max, out);
+    } else if (t->id == SM_TYPE_STRING && is_max) {
+        widen_text(a, out);
+    }
+    return true;
+}
+
 static void parse_range(const sm_json *doc, sm_str name, const sm_type *t, sm_arena *a, sm_range *r)
 {
     const char *key = sm_arena_str(a, name).data;
 
-    r->has_min = parse_bound(sm_json_get(sm_json_get(doc, "minValues"), key), t, a, &r->min);
-    r->has_max = parse_bound(sm_json_get(sm_json_get(doc, "maxValues"), key), t, a, &r->max);
-    if (r->has_max && is_timestamp(t) && r->max.as.i % 1000 == 0) {
-        r->max.as.i += 999;
+    r->has_min = parse_bound(sm_json_get(sm_json_get(doc, "minValues"), key), t, false, a, &r->min);
+    r->has_max = parse_bound(sm_json_get(sm_json_get(doc, "maxValues"), key), t, true, a, &r->max);
+    if (r->has_min && r->has_max && sm_value_cmp(r->min, r->max) > 0) {
+        r->has_min = r->has_max = false; /* one of them is wrong */
     }
-    r->has_nulls = sm_json_i64(sm_json_get(sm_json_get(doc, "nullCount"), key), &r->n_nulls);
-    r->may_have_nan = t->id == SM_TYPE_F32 || t->id == SM_TYPE_F64;
+    r->has_nulls = sm_json_i64(sm_json_get(sm_json_get(doc, "nullCount"), key), &r->n_nulls) &&
+                   r->n_nulls >= 0 && r->n_nulls <= r->n_rows;
+    if (r->has_nulls && r->n_nulls == r->n_rows && (r->has_min || r->has_max)) {
+        r->has_nulls = false; /* all are NULL, and yet there are bounds */
+    }
+    r->may_have_nan = is_float(t);
 }
 
 void smi_stats_parse(sm_str json, const sm_type *schema, sm_arena *a, int64_t *n_rows,
@@ -129,28 +226,70 @@ static int64_t floor_to_ms(int64_t us)
     return us >= 0 ? us / 1000 * 1000 : -((-us + 999) / 1000 * 1000);
 }
 
-/* Infinities and NaN have no JSON: a bound that is one is left out. */
+/* Can all readers read it? Years have four digits in the log. */
 static bool is_printable(sm_value v)
 {
-    const bool is_float = v.type->id == SM_TYPE_F32 || v.type->id == SM_TYPE_F64;
+    const int64_t day_us = INT64_C(86400000000);
+    const int64_t last_us = INT64_C(253402300799999000); /* 9999-12-31 23:59:59.999 */
+    int64_t days = v.as.i;
 
-    return has_statistics(v.type) && (!is_float || isfinite(v.as.f));
+    if (is_timestamp(v.type)) {
+        if (v.as.i > last_us) {
+            return false;
+        }
+        days = v.as.i / day_us - (v.as.i % day_us < 0);
+    } else if (v.type->id != SM_TYPE_DATE) {
+        return true;
+    }
+    const int64_t year = sm_civil_from_days(days).year;
+    return year >= 1 && year <= 9999;
 }
 
-static void print_bound(sm_value v, sm_buf *out)
+/* May the file's bounds be written? Some readers pass over a file where a column that they filter
+ * by has no bounds and another one has, and all take NaN to be within bounds that do not tell of
+ * it: so each column with values has both bounds, or none has. */
+static bool is_complete(const sm_type *schema, const sm_range *ranges, int64_t n_rows)
+{
+    for (int32_t i = 0; ranges && i < schema->n_fields; i++) {
+        const sm_range *r = &ranges[i];
+        const bool is_all_null = r->has_nulls && r->n_nulls == n_rows;
+        if (has_bounds(schema->fields[i].type) && !is_all_null &&
+            (!r->has_min || !r->has_max || (is_float(r->min.type) && r->may_have_nan) ||
+             !is_printable(r->min) || !is_printable(r->max))) {
+            return false;
+        }
+    }
+    return ranges != NULL;
+}
+
+/* JSON has no infinities; Delta's are texts. Zeros of either sign are within the bounds. */
+static void print_float(double v, bool is_max, sm_buf *out)
+{
+    char text[SM_F64_TEXT_BYTES];
+
+    if (isinf(v)) {
+        sm_buf_text(out, v < 0 ? SM_STR("\"-Infinity\"") : SM_STR("\"Infinity\""));
+        return;
+    }
+    sm_format_f64(v != 0 ? v : is_max ? 0.0 : -0.0, text);
+    sm_buf_text(out, sm_str_of(text));
+}
+
+static void print_bound(sm_value v, bool is_max, sm_buf *out)
 {
     if (is_timestamp(v.type)) {
-        print_timestamp(floor_to_ms(v.as.i), v.type->id == SM_TYPE_TIMESTAMP, out);
+        const int64_t us = is_max ? -floor_to_ms(-v.as.i) : floor_to_ms(v.as.i);
+        print_timestamp(us, v.type->id == SM_TYPE_TIMESTAMP, out);
     } else if (v.type->id == SM_TYPE_STRING) {
         sm_buf_json_str(out, v.as.s);
     } else if (v.type->id == SM_TYPE_DATE) {
         char text[SM_TIME_TEXT_BYTES];
         sm_format_date((int32_t)v.as.i, text);
         sm_buf_printf(out, "\"%s\"", text);
-    } else if (v.type->id == SM_TYPE_F32 || v.type->id == SM_TYPE_F64) {
-        char text[SM_F64_TEXT_BYTES];
-        sm_format_f64(v.as.f, text);
-        sm_buf_text(out, sm_str_of(text));
+    } else if (is_float(v.type)) {
+        print_float(v.as.f, is_max, out);
+    } else if (v.type->id == SM_TYPE_DECIMAL) {
+        print_decimal(v, out);
     } else {
         sm_value_print(v, out);
     }
@@ -161,17 +300,19 @@ static void print_bounds(const sm_type *schema, const sm_range *ranges, bool is_
     bool is_first = true;
     sm_arena *scratch = sm_arena_new(NULL);
 
+    sm_buf_text(out, is_max ? SM_STR(",\"maxValues\":{") : SM_STR(",\"minValues\":{"));
     for (int32_t i = 0; i < schema->n_fields; i++) {
         const sm_range *r = &ranges[i];
-        if (!(is_max ? r->has_max : r->has_min) || !is_printable(is_max ? r->max : r->min)) {
+        if (!r->has_min || !r->has_max || !has_bounds(schema->fields[i].type)) {
             continue;
         }
         sm_buf_text(out, is_first ? SM_STR("") : SM_STR(","));
         is_first = false;
         sm_buf_json_str(out, smi_physical_name(&schema->fields[i], scratch));
         sm_buf_text(out, SM_STR(":"));
-        print_bound(is_max ? r->max : r->min, out);
+        print_bound(is_max ? r->max : r->min, is_max, out);
     }
+    sm_buf_text(out, SM_STR("}"));
     sm_arena_free(scratch);
 }
 
@@ -180,15 +321,12 @@ void smi_stats_print(const sm_type *schema, const sm_range *ranges, int64_t n_ro
     bool is_first = true;
     sm_arena *scratch = sm_arena_new(NULL);
 
-    sm_buf_printf(out, "{\"numRecords\":%lld,\"minValues\":{", (long long)n_rows);
-    if (ranges) {
+    sm_buf_printf(out, "{\"numRecords\":%lld", (long long)n_rows);
+    if (is_complete(schema, ranges, n_rows)) {
         print_bounds(schema, ranges, false, out);
-    }
-    sm_buf_text(out, SM_STR("},\"maxValues\":{"));
-    if (ranges) {
         print_bounds(schema, ranges, true, out);
     }
-    sm_buf_text(out, SM_STR("},\"nullCount\":{"));
+    sm_buf_text(out, SM_STR(",\"nullCount\":{"));
     for (int32_t i = 0; ranges && i < schema->n_fields; i++) {
         if (ranges[i].has_nulls && !sm_type_is_nested(schema->fields[i].type->id)) {
             sm_buf_text(out, is_first ? SM_STR("") : SM_STR(","));

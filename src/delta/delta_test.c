@@ -52,17 +52,17 @@ static sm_delta_metadata metadata_of(const fixture *f)
     };
 }
 
-/* An add of 10 rows whose ids are first … first + 9. */
+/* An add of 10 rows whose ids are first … first + 9, all else NULL. */
 static sm_delta_add add_of(const fixture *f, const char *key, int64_t first)
 {
     sm_range *ranges = SM_NEW_ARRAY(f->arena, sm_range, f->schema->n_fields);
 
-    ranges[0] = (sm_range){.has_min = true,
-                           .has_max = true,
-                           .has_nulls = true,
-                           .min = sm_value_i64(first),
-                           .max = sm_value_i64(first + 9),
-                           .n_rows = 10};
+    for (int32_t i = 0; i < f->schema->n_fields; i++) {
+        ranges[i] = (sm_range){.has_nulls = true, .n_nulls = i == 0 ? 0 : 10, .n_rows = 10};
+    }
+    ranges[0].has_min = ranges[0].has_max = true;
+    ranges[0].min = sm_value_i64(first);
+    ranges[0].max = sm_value_i64(first + 9);
     return (sm_delta_add){.key = sm_str_of(key),
                           .size_bytes = 100,
                           .modified_ms = 1650000000001,
@@ -288,6 +288,14 @@ static void test_lost_answer_is_resolved(void **state)
     sm_store_release(lossy);
 }
 
+static void put_text(const fixture *f, const char *name, sm_str text)
+{
+    sm_error e = {0};
+
+    const sm_str key = sm_arena_strf(f->arena, SMI_LOG "%s", name);
+    assert_ok(sm_store_put(f->store, key, text.data, text.len, SM_PUT_REPLACE, &e), &e);
+}
+
 static void test_append_only(void **state)
 {
     const fixture *f = *state;
@@ -308,6 +316,41 @@ static void test_append_only(void **state)
     remove.data_change = false; /* compaction may */
     assert_ok(commit(f, s, &c, &version, &e), &e);
     sm_snapshot_release(s);
+}
+
+static void test_append_only_in_other_letters(void **state)
+{
+    const fixture *f = *state;
+    static const struct {
+        const char *key, *value;
+        bool is_append_only;
+    } cases[] = {
+        {"delta.appendOnly", "TRUE", true},   {"delta.appendOnly", "True", true},
+        {"delta.APPENDONLY", "true", true},   {"delta.appendOnly", "yes", true},
+        {"delta.appendOnly", "False", false}, {"delta.appendOnly", "", false},
+        {"delta.appendOnlyX", "true", false},
+    };
+
+    make_table(f);
+    for (int i = 0; i < SM_COUNT(cases); i++) {
+        const sm_pair config = {sm_str_of(cases[i].key), sm_str_of(cases[i].value)};
+        sm_delta_metadata m = metadata_of(f);
+        int64_t version = -1, n = 0;
+        sm_error e = {0};
+        m.config = &config;
+        m.n_config = 1;
+        const sm_delta_add add = add_of(f, sm_arena_strf(f->arena, "%d.parquet", i).data, 0);
+        const sm_delta_commit c = {.metadata = &m, .adds = &add, .n_adds = 1};
+        sm_snapshot *s = open_at(f, SM_VERSION_LATEST);
+        assert_ok(commit(f, s, &c, &version, &e), &e);
+        sm_snapshot_release(s);
+        s = open_at(f, SM_VERSION_LATEST);
+        const sm_delta_remove remove = {.file = sm_snapshot_files(s, &n), .data_change = true};
+        const sm_delta_commit r = {.removes = &remove, .n_removes = 1, .isolation = SM_READ_ALL};
+        assert_status(commit(f, s, &r, &version, &e), cases[i].is_append_only ? SM_DENIED : SM_OK,
+                      &e);
+        sm_snapshot_release(s);
+    }
 }
 
 /* ---- checkpoints ----------------------------------------------------------------------------- */
@@ -369,6 +412,114 @@ static void test_checkpoint_stands_for_the_log(void **state)
     sm_snapshot_release(s);
 }
 
+/* A table of 7 versions, a file each but of the first; checkpoints at 2 and 4. */
+static void make_seven(const fixture *f)
+{
+    sm_error e = {0};
+
+    make_table(f);
+    for (int i = 1; i < 7; i++) {
+        append(f, sm_arena_strf(f->arena, "f%d.parquet", i).data, i * 10);
+        if (i == 2 || i == 4) {
+            sm_snapshot *s = open_at(f, i);
+            assert_ok(sm_delta_checkpoint(s, NULL, &e), &e);
+            sm_snapshot_release(s);
+        }
+    }
+}
+
+#define FOUR "00000000000000000004.checkpoint."
+
+static void test_damaged_checkpoints_are_passed_over(void **state)
+{
+    const fixture *f = *state;
+    static const char *const want[] = {"f1.parquet", "f2.parquet", "f3.parquet",
+                                       "f4.parquet", "f5.parquet", "f6.parquet"};
+    static const struct {
+        const char *name, *text;
+    } damage[] = {
+        {FOUR "parquet", ""},
+        {FOUR "parquet", "PAR1 and no more"},
+        {FOUR "parquet", "PAR1\xFF\xFF\xFF\x7FPAR1"},
+        {FOUR "80a083e8-7026-4e79-81be-64bd76c43a11.json", "{\"add\":"},
+        {FOUR "80a083e8-7026-4e79-81be-64bd76c43a11.json",
+         "{\"sidecar\":{\"path\":\"gone.parquet\",\"sizeInBytes\":1}}"},
+        {FOUR "parquet.bak", "PAR1"},
+        {FOUR "parquet.tmp", ""},
+        {FOUR "0000000001.0000000002.parquet", "PAR1"}, /* half a set */
+        {FOUR "0000000002.0000000002.parquet", "PAR1"}, /* and now a whole one */
+        {FOUR "0000000000.0000000000.parquet", "PAR1"},
+        {FOUR "9999999999.9999999999.parquet", "PAR1"},
+        {"_last_checkpoint", "{\"version\":99,\"size\":1}"},
+    };
+    sm_error e = {0};
+    sm_snapshot *s = NULL;
+
+    make_seven(f);
+    for (int i = 0; i < SM_COUNT(damage); i++) {
+        put_text(f, damage[i].name, sm_str_of(damage[i].text));
+        s = open_at(f, SM_VERSION_LATEST);
+        assert_int_equal(sm_snapshot_version(s), 6);
+        assert_keys(s, want, 6);
+        sm_snapshot_release(s);
+    }
+    /* By the older one, then by nothing: the damage is told. */
+    for (int64_t v = 0; v <= 2; v++) {
+        char key[SMI_LOG_KEY_BYTES];
+        smi_commit_key(v, key);
+        assert_ok(sm_store_delete(f->store, sm_str_of(key), &e), &e);
+    }
+    s = open_at(f, SM_VERSION_LATEST);
+    assert_keys(s, want, 6);
+    sm_snapshot_release(s);
+    assert_ok(
+        sm_store_delete(f->store, SM_STR(SMI_LOG "00000000000000000002.checkpoint.parquet"), &e),
+        &e);
+    assert_status(sm_snapshot_open(f->store, SM_VERSION_LATEST, NULL, &s, &e), SM_CORRUPT, &e);
+    assert_non_null(strstr(e.object, "00000000000000000004.checkpoint."));
+    assert_non_null(strstr(e.todo, "no older checkpoint"));
+}
+
+/* Two sets of parts at one version: each part belongs to the set that says how many it has. */
+static void test_sets_of_parts_are_told_apart(void **state)
+{
+    const fixture *f = *state;
+    static const char *const want[] = {"f1.parquet", "f2.parquet", "f3.parquet",
+                                       "f4.parquet", "f5.parquet", "f6.parquet"};
+    sm_buf whole = {0};
+    sm_error e = {0};
+
+    make_seven(f);
+    assert_ok(sm_store_get(f->store, SM_STR(SMI_LOG FOUR "parquet"), &whole, &e), &e);
+    assert_ok(sm_store_delete(f->store, SM_STR(SMI_LOG FOUR "parquet"), &e), &e);
+    for (int64_t v = 0; v <= 4; v++) { /* only a whole set of version 4 can do */
+        char key[SMI_LOG_KEY_BYTES];
+        smi_commit_key(v, key);
+        assert_ok(sm_store_delete(f->store, sm_str_of(key), &e), &e);
+    }
+    assert_ok(
+        sm_store_delete(f->store, SM_STR(SMI_LOG "00000000000000000002.checkpoint.parquet"), &e),
+        &e);
+    put_text(f, FOUR "0000000001.0000000003.parquet", sm_buf_str(&whole));
+    put_text(f, FOUR "0000000003.0000000003.parquet", sm_buf_str(&whole));
+    put_text(f, FOUR "0000000001.0000000004.parquet", sm_buf_str(&whole));
+    put_text(f, FOUR "0000000002.0000000004.parquet", sm_buf_str(&whole));
+    sm_snapshot *s = NULL;
+    assert_status(sm_snapshot_open(f->store, SM_VERSION_LATEST, NULL, &s, &e), SM_CORRUPT, &e);
+    put_text(f, FOUR "0000000003.0000000004.parquet", sm_buf_str(&whole));
+    put_text(f, FOUR "0000000004.0000000004.parquet", sm_buf_str(&whole));
+    s = open_at(f, SM_VERSION_LATEST);
+    assert_keys(s, want, 6);
+    sm_snapshot_release(s);
+    assert_ok(sm_store_delete(f->store, SM_STR(SMI_LOG FOUR "0000000004.0000000004.parquet"), &e),
+              &e);
+    put_text(f, FOUR "0000000002.0000000003.parquet", sm_buf_str(&whole));
+    s = open_at(f, SM_VERSION_LATEST);
+    assert_keys(s, want, 6);
+    sm_snapshot_release(s);
+    sm_buf_release(&whole);
+}
+
 /* ---- logs of others, and damaged ones -------------------------------------------------------- */
 
 #define PROTOCOL "{\"protocol\":{\"minReaderVersion\":1,\"minWriterVersion\":2}}\n"
@@ -421,6 +572,102 @@ static void test_damaged_logs(void **state)
         }
         if (st != SM_OK && cases[i].byte > 0) {
             assert_int_equal(e.byte, cases[i].byte);
+        }
+        sm_snapshot_release(s);
+    }
+}
+
+/* A log of one commit: protocol, the schema's fields, partition columns, configuration, an add. */
+#define LOG_OF(protocol, fields, partitions, config, values)                                       \
+    "{\"protocol\":" protocol                                                                      \
+    "}\n{\"metaData\":{\"id\":\"x\",\"format\":{\"provider\":\"parquet\"},"                        \
+    "\"schemaString\":\"{\\\"type\\\":\\\"struct\\\",\\\"fields\\\":[" fields "]}\","              \
+    "\"partitionColumns\":" partitions ",\"configuration\":" config "}}\n"                         \
+    "{\"add\":{\"path\":\"f.parquet\",\"partitionValues\":" values ",\"size\":1,"                  \
+    "\"modificationTime\":1,\"dataChange\":true,\"stats\":\"{\\\"numRecords\\\":1,"                \
+    "\\\"minValues\\\":{\\\"a\\\":5,\\\"col-1\\\":7}}\"}}\n"
+#define LONG(name, meta)                                                                           \
+    "{\\\"name\\\":\\\"" name "\\\",\\\"type\\\":\\\"long\\\",\\\"nullable\\\":true,"              \
+    "\\\"metadata\\\":{" meta "}}"
+#define MAPPED                                                                                     \
+    "\\\"delta.columnMapping.id\\\":1,"                                                            \
+    "\\\"delta.columnMapping.physicalName\\\":\\\"col-1\\\""
+#define P12        "{\"minReaderVersion\":1,\"minWriterVersion\":2}"
+#define P25        "{\"minReaderVersion\":2,\"minWriterVersion\":5}"
+#define MODE(mode) "{\"delta.columnMapping.mode\":\"" mode "\"}"
+
+/* Which of a file's columns is the table's, by its statistics. */
+static void test_mapping_modes(void **state)
+{
+    const fixture *f = *state;
+    static const struct {
+        const char *text;
+        sm_status want;
+        int64_t min;
+        const char *what; /* part of the message */
+    } cases[] = {
+        {LOG_OF(P25, LONG("a", MAPPED), "[]", MODE("name"), "{}"), SM_OK, 7, ""},
+        {LOG_OF(P25, LONG("a", MAPPED), "[]", MODE("NAME"), "{}"), SM_OK, 7, ""},
+        {LOG_OF(P25, LONG("a", MAPPED), "[]", MODE("id"), "{}"), SM_OK, 7, ""},
+        {LOG_OF(P25, LONG("a", MAPPED), "[]", MODE("none"), "{}"), SM_OK, 5, ""},
+        {LOG_OF(P25, LONG("a", MAPPED), "[]", "{}", "{}"), SM_OK, 5, ""},
+        {LOG_OF(P12, LONG("a", MAPPED), "[]", MODE("name"), "{}"), SM_OK, 5, ""},
+        {LOG_OF(P25, LONG("a", ""), "[]", MODE("name"), "{}"), SM_CORRUPT, 0, "no physical name"},
+        {LOG_OF(P25, LONG("a", MAPPED), "[]", MODE("iceberg"), "{}"), SM_UNSUPPORTED, 0,
+         "\"iceberg\""},
+    };
+
+    for (int i = 0; i < SM_COUNT(cases); i++) {
+        sm_error e = {0};
+        sm_snapshot *s = NULL;
+        int64_t n = 0;
+        put_text(f, "00000000000000000000.json", sm_str_of(cases[i].text));
+        const sm_status st = sm_snapshot_open(f->store, SM_VERSION_LATEST, NULL, &s, &e);
+        if (st != cases[i].want || (st != SM_OK && !strstr(e.what, cases[i].what))) {
+            fail_msg("case %d: %s: %s", i, sm_status_name(st), e.what);
+        }
+        if (st == SM_OK) {
+            const sm_delta_file *file = sm_snapshot_files(s, &n);
+            assert_int_equal(n, 1);
+            assert_true(file->ranges[0].has_min);
+            assert_int_equal(file->ranges[0].min.as.i, cases[i].min);
+        }
+        sm_snapshot_release(s);
+    }
+}
+
+static void test_partitions_that_cannot_be(void **state)
+{
+    const fixture *f = *state;
+    static const struct {
+        const char *text;
+        sm_status want;
+        const char *what;
+    } cases[] = {
+#define BY(partitions, values)                                                                     \
+    LOG_OF(P12, LONG("a", "") "," LONG("P", ""), partitions, "{}", values)
+        {BY("[\"P\"]", "{\"P\":\"-12\"}"), SM_OK, ""},
+        {BY("[\"P\"]", "{\"P\":null}"), SM_OK, ""},
+        {BY("[\"P\"]", "{\"P\":\"\"}"), SM_OK, ""},
+        {BY("[\"p\"]", "{\"p\":\"1\"}"), SM_CORRUPT, "\"p\" is not in the schema"},
+        {BY("[\"q\"]", "{\"q\":\"1\"}"), SM_CORRUPT, "\"q\" is not in the schema"},
+        {BY("[\"P\",\"P\"]", "{\"P\":\"1\"}"), SM_CORRUPT, "named twice"},
+        {BY("[\"P\"]", "{\"p\":\"1\"}"), SM_CORRUPT, "no value for partition column \"P\""},
+        {BY("[\"P\"]", "{}"), SM_CORRUPT, "no value for partition column \"P\""},
+        {BY("[\"P\"]", "{\"P\":\"99999999999999999999\"}"), SM_CORRUPT, "cannot be read"},
+        {BY("[\"P\"]", "{\"P\":\"1.5\"}"), SM_CORRUPT, "cannot be read"},
+        {BY("[\"P\"]", "{\"P\":\" 1\"}"), SM_CORRUPT, "cannot be read"},
+        {BY("[\"P\"]", "{\"P\":\"0x1\"}"), SM_CORRUPT, "cannot be read"},
+#undef BY
+    };
+
+    for (int i = 0; i < SM_COUNT(cases); i++) {
+        sm_error e = {0};
+        sm_snapshot *s = NULL;
+        put_text(f, "00000000000000000000.json", sm_str_of(cases[i].text));
+        const sm_status st = sm_snapshot_open(f->store, SM_VERSION_LATEST, NULL, &s, &e);
+        if (st != cases[i].want || (st != SM_OK && !strstr(e.what, cases[i].what))) {
+            fail_msg("case %d: %s: %s", i, sm_status_name(st), e.what);
         }
         sm_snapshot_release(s);
     }
@@ -593,7 +840,12 @@ int main(void)
         DELTA_TEST(test_conflicts),
         DELTA_TEST(test_lost_answer_is_resolved),
         DELTA_TEST(test_append_only),
+        DELTA_TEST(test_append_only_in_other_letters),
         DELTA_TEST(test_checkpoint_stands_for_the_log),
+        DELTA_TEST(test_damaged_checkpoints_are_passed_over),
+        DELTA_TEST(test_sets_of_parts_are_told_apart),
+        DELTA_TEST(test_mapping_modes),
+        DELTA_TEST(test_partitions_that_cannot_be),
         DELTA_TEST(test_damaged_logs),
         DELTA_TEST(test_no_table),
         DELTA_TEST(test_tables_that_cannot_be_written),
