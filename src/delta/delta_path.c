@@ -6,10 +6,11 @@
  * A relative path that would leave the table's root is damage, whoever wrote it: it is refused
  * before a store sees it.
  *
- * A file of the log is what its whole name says: a copy or half of one that somebody keeps beside it
- * (….bak, ….tmp) has another name, and means nothing.
+ * A file of the log is what its whole name says: a copy or half of one that somebody keeps beside
+ * it (….bak, ….tmp) has another name, and means nothing.
  *
- * Source  PROTOCOL.md, "Add File and Remove File", "Delta Log Entries", "Checkpoints"; RFC 3986, sections 2.1 and 2.3 */
+ * Source  PROTOCOL.md, "Add File and Remove File", "Delta Log Entries", "Checkpoints"; RFC 3986,
+ *         sections 2.1 and 2.3 */
 #include <inttypes.h>
 #include <stdio.h>
 

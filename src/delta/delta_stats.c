@@ -4,8 +4,8 @@
  * values. Called when actions are replayed and when a commit is written.
  *
  * Reading  Statistics may only widen: a bound that is not read whole is none, and one that its
- *          writer may have rounded (decimals by way of doubles, times to milliseconds, text that was
- *          cut) is moved outwards first.
+ *          writer may have rounded (decimals by way of doubles, times to milliseconds, text that
+ *          was cut) is moved outwards first.
  * Writing  Readers differ in what they make of a bound that is not there, so a file has bounds of
  *          every column that has values and of which Delta knows bounds, or of none (is_complete).
  *

@@ -9,8 +9,8 @@
  *
  *   BOOLEAN     true, false, in any letters
  *   integers    -?digits
- *   DECIMAL     -?digits[.digits][e±digits] or -?.digits, at most as many fractional digits as the type (what
- *               has more is rounded, and said to be)
+ *   DECIMAL     -?digits[.digits][e±digits] or -?.digits, at most as many fractional digits as
+ *               the type has (more are rounded, which is said)
  *   FLOAT       the same, Infinity, -Infinity, NaN
  *   DATE        YYYY-MM-DD, further digits and a sign for years beyond four
  *   TIMESTAMP   the same, then optionally [ T]HH:MM:SS[.digits] and Z or ±HH[:]MM; a local time has

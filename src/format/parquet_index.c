@@ -168,8 +168,25 @@ static bool read_offsets(smi_thrift_in in, const smi_pq_chunk *c, int64_t n_rows
     return true;
 }
 
+/* Do the counts of nulls, where there are any, say the same as null_pages and as the chunk does? A
+ * null has a row of its own here: ends are wanted of leaves outside of lists only. */
+static bool counts_agree(const smi_pq_index *x, const bool *is_null, int64_t chunk_nulls)
+{
+    int64_t known = 0, unknown = 0;
+    for (int64_t i = 0; i < x->n_pages; i++) {
+        const int64_t n_rows = x->first_row[i + 1] - x->first_row[i];
+        const int64_t n_nulls = x->stats[i].n_nulls;
+        if (n_nulls >= 0 && (n_nulls > n_rows || (n_nulls == n_rows) != is_null[i])) {
+            return false;
+        }
+        known += is_null[i] ? n_rows : n_nulls > 0 ? n_nulls : 0;
+        unknown += !is_null[i] && n_nulls < 0;
+    }
+    return chunk_nulls < 0 || known == chunk_nulls || (unknown > 0 && known < chunk_nulls);
+}
+
 /* Lists of a ColumnIndex, each as long as there are pages. */
-static bool read_ends(smi_thrift_in in, sm_arena *a, smi_pq_index *x)
+static bool read_ends(smi_thrift_in in, const smi_pq_chunk *c, sm_arena *a, smi_pq_index *x)
 {
     int16_t id = 0;
     smi_thrift_type type;
@@ -201,13 +218,17 @@ static bool read_ends(smi_thrift_in in, sm_arena *a, smi_pq_index *x)
             return false;
         }
     }
-    for (int64_t i = 0; i < x->n_pages && is_null; i++) {
+    if (in.failed || n[1] != x->n_pages || n[2] != x->n_pages || n[3] != x->n_pages ||
+        !counts_agree(x, is_null, c->stats.n_nulls)) {
+        return false;
+    }
+    for (int64_t i = 0; i < x->n_pages; i++) {
         if (is_null[i]) {
             x->stats[i] =
                 (smi_pq_stats){.n_nulls = x->first_row[i + 1] - x->first_row[i], .n_nans = -1};
         }
     }
-    return !in.failed && n[1] == x->n_pages && n[2] == x->n_pages && n[3] == x->n_pages;
+    return true;
 }
 
 /* Are the bytes those that were written, as far as they say? Other writers' say nothing. */
@@ -247,7 +268,7 @@ bool smi_pq_index_read(const smi_pq_chunk *c, int64_t n_rows, const uint8_t *byt
     if (!find_span(c->offset_index, bytes, at, &in) || !read_offsets(in, c, n_rows, a, out)) {
         return false;
     }
-    if (wants_ends && (!find_span(c->column_index, bytes, at, &in) || !read_ends(in, a, out))) {
+    if (wants_ends && (!find_span(c->column_index, bytes, at, &in) || !read_ends(in, c, a, out))) {
         out->stats = NULL;
     }
     return true;

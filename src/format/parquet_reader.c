@@ -331,22 +331,45 @@ static sm_status read_index(const pq_file *f, index_bytes *out, sm_error *e)
     return st;
 }
 
+/* Does a page tell of the chunk's least (greatest) value? Where none does, index and footer
+ * contradict each other. Text may be cut in one of them and not in the other. */
+static bool reaches(const sm_range *whole, const sm_range *page, bool is_max)
+{
+    if (is_max ? !whole->has_max : !whole->has_min) {
+        return true;
+    }
+    if (page->has_nulls && page->n_nulls == page->n_rows) {
+        return false;
+    }
+    return (is_max ? !page->has_max : !page->has_min) ||
+           sm_type_is_bytes(is_max ? whole->max.type->id : whole->min.type->id) ||
+           (is_max ? sm_value_cmp(page->max, whole->max) >= 0
+                   : sm_value_cmp(page->min, whole->min) <= 0);
+}
+
 /* The first and last rows of pages that a bound does not exclude narrow *first … *end. */
-static void narrow(const pq_file *f, const bound_spot *b, const smi_pq_index *x, int64_t *first,
-                   int64_t *end)
+static void narrow(const pq_file *f, const smi_pq_group *g, const bound_spot *b,
+                   const smi_pq_index *x, int64_t *first, int64_t *end)
 {
     int64_t from = INT64_MAX, to = 0;
+    bool has_least = false, has_most = false;
+    sm_range whole;
+    smi_pq_stats_range(f->footer, g, b->shape, &whole);
     for (int64_t i = 0; i < x->n_pages; i++) {
         sm_range range;
         smi_pq_page_range(f->footer, &x->stats[i], x->first_row[i + 1] - x->first_row[i], b->shape,
                           &range);
+        has_least = has_least || reaches(&whole, &range, false);
+        has_most = has_most || reaches(&whole, &range, true);
         if (!sm_bound_excludes(b->bound, &range)) {
             from = x->first_row[i] < from ? x->first_row[i] : from;
             to = x->first_row[i + 1];
         }
     }
-    *first = from > *first ? from : *first;
-    *end = to < *end ? to : *end;
+    if (has_least && has_most) {
+        *first = from > *first ? from : *first;
+        *end = to < *end ? to : *end;
+    }
 }
 
 /* The pages of a leaf with rows first … end − 1, and the dictionary before all of them. */
@@ -381,7 +404,7 @@ static bool slice_pages(const pq_file *f, const index_bytes *index, sm_arena *a,
             smi_pq_index_read(&g->chunks[b->shape->leaf], g->n_rows, index->bytes, index->at, true,
                               a, &x) &&
             x.stats) {
-            narrow(f, b, &x, &first, &end);
+            narrow(f, g, b, &x, &first, &end);
         }
     }
     if (first >= end || (first == 0 && end == g->n_rows)) {

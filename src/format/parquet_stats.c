@@ -6,10 +6,11 @@
  *               its type. The older min and max were ordered as signed numbers or bytes whatever
  *               the type, so they count for signed integers, dates and times only.
  * What not      A side that is NaN, of the wrong length, or does not convert: it is left out, and
- *               with NaN both sides are; so are sides that contradict each other. INT96, INTERVAL and
- *               the like have no order. Strings may be cut, which makes them wider, never narrower.
- * Written       Nothing is told of the ends where a NaN is among the values: most readers take NaN to
- *               be within the ends that there are.
+ *               with NaN both sides are; so are sides that contradict each other. INT96,
+ *               INTERVAL and the like have no order. Strings may be cut, which makes them wider,
+ *               never narrower.
+ * Written       Nothing is told of the ends where a NaN is among the values: most readers take
+ *               NaN to be within the ends that there are.
  * Conversion    Goes up and down with the value (units are rounded alike), so a range converts by
  *               its ends.
  * Source        apache/parquet-format, parquet.thrift: Statistics, ColumnOrder
