@@ -164,7 +164,7 @@ typedef struct smi_text_read {
  * borrowed. */
 bool smi_text_value(const sm_type *t, sm_str text, sm_value *out, smi_text_read *how);
 
-/** A partition value's text ("" or no data is NULL); SM_CORRUPT where it is no value of the type. */
+/** A partition value's text ("" or no data: NULL); SM_CORRUPT where it is no value of the type. */
 sm_status smi_partition_value(const sm_type *t, sm_str text, sm_arena *a, sm_value *out,
                               sm_error *e) SM_MUST_USE;
 void smi_partition_text(sm_value v, sm_buf *out);
