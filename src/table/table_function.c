@@ -10,6 +10,8 @@
 
 #include <stdio.h>
 
+#include "base/policy.h"
+
 /* ---- read_<format> --------------------------------------------------------------------------- */
 
 /* What the arguments say, and then what it comes to. */
@@ -51,17 +53,23 @@ static sm_status set_match(read_call *c, const sm_table_arg *arg, sm_error *e)
     return smi_arg_text(arg, "match", &c->match, e);
 }
 
-static sm_status set_bad_lines(read_call *c, const sm_table_arg *arg, sm_error *e)
+static sm_status set_policy(const sm_table_arg *arg, const char *name, unsigned takes,
+                            sm_policy *out, sm_error *e)
 {
     sm_str text = {0};
 
-    SM_TRY(smi_arg_text(arg, "bad_lines", &text, e));
-    c->keep_refused = sm_str_is(text, "skip") || sm_str_is(text, "quarantine");
-    if (!c->keep_refused && !sm_str_is(text, "error")) {
-        return smi_arg_fail(arg, e, SM_INVALID,
-                            "bad_lines is 'error', 'skip' or 'quarantine', not '%.*s'",
-                            SM_STR_ARG(text));
-    }
+    SM_TRY(smi_arg_text(arg, name, &text, e));
+    return smi_arg_place(arg, e, sm_policy_parse(name, text, takes, out, e));
+}
+
+static sm_status set_bad_lines(read_call *c, const sm_table_arg *arg, sm_error *e)
+{
+    const unsigned takes =
+        SM_TAKES(SM_POLICY_FAIL) | SM_TAKES(SM_POLICY_SKIP) | SM_TAKES(SM_POLICY_QUARANTINE);
+    sm_policy policy = SM_POLICY_FAIL;
+
+    SM_TRY(set_policy(arg, "bad_lines", takes, &policy, e));
+    c->keep_refused = policy != SM_POLICY_FAIL;
     return SM_OK;
 }
 

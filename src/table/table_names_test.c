@@ -421,8 +421,10 @@ static void test_arguments(void **state)
     } rows[] = {
         {text_arg("bad_line", "skip"), no_arg, SM_NAME, "read_json has no argument \"bad_line\"",
          "Did you mean \"bad_lines\"?", 40},
-        {text_arg("bad_lines", "drop"), no_arg, SM_INVALID,
-         "bad_lines is 'error', 'skip' or 'quarantine', not 'drop'", "", 40},
+        {text_arg("bad_lines", "drop"), no_arg, SM_INVALID, "'drop' is no word for bad_lines",
+         "It takes 'fail', 'skip' or 'quarantine'.", 40},
+        {text_arg("bad_lines", "rescue"), no_arg, SM_INVALID, "bad_lines does not take 'rescue'",
+         "It takes 'fail', 'skip' or 'quarantine'.", 40},
         {text_arg("validate", "some"), no_arg, SM_INVALID,
          "validate is 'read' or 'all', not 'some'", "", 40},
         {text_arg("filename", "yes"), no_arg, SM_TYPE, "filename is true or false, not yes", "",
