@@ -165,7 +165,7 @@ static inline sm_status parquet_read(sm_blob *blob, sm_budget *budget, parquet_i
     sm_projection want = {.columns = in->columns, .n_columns = in->n_columns, .bounds = in->bounds};
     sm_status st = SM_OK;
     if (!d.schema) {
-        st = f->infer(blob, NULL, a, &d.schema, e);
+        st = sm_format_infer(f, blob, NULL, a, &d.schema, e);
     }
     if (st == SM_OK && !want.columns) {
         int32_t *all = SM_NEW_ARRAY(a, int32_t, d.schema->n_fields);

@@ -269,7 +269,7 @@ static sm_status open_checkpoint(sm_store *s, sm_str key, sm_budget *budget, sm_
     opts = sm_arena_alloc(a, f->format->opts_bytes);
     SM_TRY(sm_options_default(f->format->options, opts, e));
     SM_TRY(sm_blob_open(s, key, &f->blob, e));
-    SM_TRY(f->format->infer(f->blob, opts, a, &all, e));
+    SM_TRY(sm_format_infer(f->format, f->blob, opts, a, &all, e));
     sm_datafile *file = SM_NEW(a, sm_datafile);
     *file = (sm_datafile){
         .uri = sm_store_uri_of(s, key, a),

@@ -62,3 +62,24 @@ const sm_format *sm_format_of_name(sm_str file_name)
     }
     return NULL;
 }
+
+sm_status sm_format_infer(const sm_format *f, sm_blob *blob, const void *opts, sm_arena *a,
+                          const sm_type **out, sm_error *e)
+{
+    sm_sample *sample = f->sample_new(opts);
+    sm_sampled all = {0};
+    const sm_status st = f->sample_file(sample, blob, -1, &all, e);
+    if (st == SM_OK) {
+        *out = f->sample_end(sample, a);
+    }
+    f->sample_free(sample);
+    return st;
+}
+
+const char *sm_sampled_options(const sm_sampled *s)
+{
+    return s->skips_rows && s->skips_files ? "sample_size => -1, maximum_sample_files => -1"
+           : s->skips_rows                 ? "sample_size => -1"
+           : s->skips_files                ? "maximum_sample_files => -1"
+                                           : "";
+}

@@ -63,7 +63,20 @@ typedef struct sm_dataset {
     sm_datafile *files;
     int64_t n_files;
     size_t morsel_bytes; /* 0: the format's own; a multiple of SM_FILE_HASH_CHUNK; tests vary it */
+    const struct sm_sampled *sampled; /* how the columns were found; NULL: they were declared */
 } sm_dataset;
+
+/* What of files without declared columns was looked at to find their columns. */
+typedef struct sm_sampled {
+    int64_t n_rows;   /* −1: of no number, each file says its columns as a whole */
+    bool skips_rows;  /* some of the files that were looked at have more rows */
+    int64_t n_files;  /* looked at */
+    bool skips_files; /* there are more of them */
+} sm_sampled;
+
+/** What would look at more: "sample_size => -1, maximum_sample_files => -1", one of the two, or ""
+ * where all was seen. */
+const char *sm_sampled_options(const sm_sampled *s);
 
 /* ---- planning a scan ------------------------------------------------------------------------- */
 
@@ -133,6 +146,9 @@ typedef struct sm_reader sm_reader;
  * immutable; formats extend it. */
 typedef struct sm_file sm_file;
 
+/* What was seen of files to find their columns; one at a time. Formats extend it. */
+typedef struct sm_sample sm_sample;
+
 struct sm_format {
     const char *name;
     const char *suffixes; /* ".json .ndjson .jsonl" and each followed by .gz .zst where text */
@@ -145,10 +161,17 @@ struct sm_format {
     /* Is this such a file, by its first bytes? */
     bool (*probe)(const uint8_t *head, size_t n);
 
-    /* The schema of a file that has none declared: parquet by footer, json from its first lines.
-     * Blocks; called for the first file of a glob. */
-    sm_status (*infer)(sm_blob *blob, const void *opts, sm_arena *a, const sm_type **out,
-                       sm_error *e);
+    /* The columns of files that declare none: a sample is begun, given files one after the other,
+     * and ends as one schema. Blocks. */
+    sm_sample *(*sample_new)(const void *opts);
+    /* Looks at a file's first max_rows rows (−1: all); parquet at its footer. A file that gives no
+     * columns leaves the sample as it was: SM_SYNTAX, SM_CORRUPT, SM_TYPE, SM_SCHEMA and
+     * SM_UNSUPPORTED say why. SM_LIMIT: more columns than there may be. */
+    sm_status (*sample_file)(sm_sample *s, sm_blob *blob, int64_t max_rows, sm_sampled *out,
+                             sm_error *e);
+    /* The schema of all that was seen, in `a`. */
+    const sm_type *(*sample_end)(sm_sample *s, sm_arena *a);
+    void (*sample_free)(sm_sample *s); /* takes NULL */
 
     /* Opens a file for a scan of `d` (borrowed, outlives it). Reads what planning needs (footer),
      * blocking. `d->schema` says what columns are wanted; by name, missing ones are NULL. */
@@ -186,6 +209,9 @@ struct sm_format {
 const sm_format *sm_format_named(sm_str name);
 /** By the name's suffix (".json.gz" is json), or NULL. */
 const sm_format *sm_format_of_name(sm_str file_name);
+/** The schema of one file, by all that it has: a sample of it alone. */
+sm_status sm_format_infer(const sm_format *f, sm_blob *blob, const void *opts, sm_arena *a,
+                          const sm_type **out, sm_error *e) SM_MUST_USE;
 /** The formats, NULL-ended. */
 extern const sm_format *const sm_formats[];
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * format/json_infer.c: the schema of a file that has none declared, from its first lines.
+ * format/json_infer.c: the schema of files that have none declared, from their first lines.
  *
- * Method   At most 20,000 lines, as far as they begin in the first 1 MiB (decompressed); of a first
- *          line longer than that, up to a line's limit. Lines that are no JSON objects are passed
- *          over: reading will tell them. Keys in order of first appearance.
+ * Method   Of each file that is given, as many lines as are asked for, as far as they begin in its
+ *          first 32 MiB (decompressed); all of it where all are asked for. A line is let go of once
+ *          it was looked at. Lines that are no JSON objects are passed over: reading will tell
+ *          them; a file that has no others gives nothing. Keys in order of first appearance.
  * Types    true, false: BOOLEAN. Digits alone: the first of BIGINT, UBIGINT, DECIMAL(38,0) that
  *          holds them all. Numbers with a fraction or an exponent: DOUBLE, and so are integers
  *          beside them. Integers of over 38 digits, or beside DOUBLE one that it cannot hold
@@ -15,13 +16,15 @@
  *          and booleans; objects and arrays it does not take: where some lines have those, they are
  *          refused (type_mismatch) rather than turned into text nobody asked for.
  * Limits   10,000 keys: SM_LIMIT.
- * Callers  the scan, for the first file of a glob; it blocks. */
+ * Callers  table functions, before there is a scan; it blocks. */
 #include "format/json_int.h"
 
 #include <stdio.h>
 
-#define SAMPLE_BYTES ((size_t)1 << 20)
-#define SAMPLE_LINES 20000
+/* Read at once. */
+#define READ_BYTES ((size_t)1 << 20)
+/* Of a file, decompressed, where rows are counted: 20,480 lines of 1.6 KB. */
+#define SAMPLE_BYTES ((size_t)32 << 20)
 #define MOST_KEYS    10000
 
 typedef enum seen_kind {
@@ -51,11 +54,13 @@ typedef struct seen {
     struct seen *element; /* of arrays */
 } seen;
 
-typedef struct sample {
+struct sm_sample {
+    sm_budget *budget;
     sm_arena *arena;
     sm_arena *line; /* the tree of one line */
-    int64_t n_keys, n_objects;
-} sample;
+    seen *root;
+    int64_t n_keys;
+};
 
 /* ---- looking at values ----------------------------------------------------------------------- */
 
@@ -103,7 +108,7 @@ static seen_kind merge_kinds(seen_kind a, seen_kind b)
 }
 
 /* Recursion is as deep as the value, at most SMI_JSON_MAX_DEPTH. */
-static void look(sample *s, seen *at, const sm_json *v)
+static void look(sm_sample *s, seen *at, const sm_json *v)
 {
     const seen_kind kind = kind_of(v);
     at->kind = merge_kinds(at->kind, kind);
@@ -185,9 +190,21 @@ static const sm_type *type_of(const seen *at, sm_arena *a)
 
 /* ---- the first lines ------------------------------------------------------------------------- */
 
-/* Looks at one line; its error, if it is none of ours to read, is kept where `bad` is empty. */
-static void look_at_line(sample *s, seen *root, const smi_line *line, sm_error *bad)
+/* A file's rows under way. */
+typedef struct looking {
+    sm_sample *s;
+    sm_blob *blob;
+    smi_lines lines;
+    smi_text_file file;
+    int64_t max_rows; /* −1: all */
+    sm_sampled got;
+    sm_error bad; /* of the first line that is none */
+} looking;
+
+/* Looks at one line; its error, if it is none of ours to read, is kept where there is none yet. */
+static void look_at_line(looking *l, const smi_line *line)
 {
+    sm_sample *s = l->s;
     const sm_json *v = NULL;
     sm_error e = {0};
     const sm_str text = {(const char *)line->data, line->len};
@@ -201,12 +218,12 @@ static void look_at_line(sample *s, seen *root, const smi_line *line, sm_error *
                      v->type == SM_JSON_ARRAY ? "an array" : "a single value");
     }
     if (st == SM_OK) {
-        look(s, root, v);
-        s->n_objects++;
-    } else if (bad->status == SM_OK) {
-        *bad = e;
-        bad->line = line->number;
-        bad->byte = e.byte > 0 ? e.byte : 1;
+        look(s, s->root, v);
+        l->got.n_rows++;
+    } else if (l->bad.status == SM_OK) {
+        l->bad = e;
+        l->bad.line = line->number;
+        l->bad.byte = e.byte > 0 ? e.byte : 1;
     }
     sm_arena_reset(s->line);
 }
@@ -224,52 +241,61 @@ static sm_status read_block(sm_blob *blob, sm_byte_range r, sm_budget *budget, s
     return st;
 }
 
-static sm_status feed_more(smi_lines *lines, sm_blob *blob, sm_byte_range more, sm_error *e)
+/* Reads on, at least as much as is asked for: a sample goes on for many lines. */
+static sm_status feed_more(looking *l, sm_byte_range more, sm_error *e)
 {
     sm_block *block = NULL;
-    SM_TRY(read_block(blob, more, lines->budget, &block, e));
-    const sm_status st = smi_lines_feed(lines, block, more.len, e);
+    const uint64_t left = l->file.size_bytes - more.off_bytes;
+    const uint64_t step = left < READ_BYTES ? left : READ_BYTES;
+    more.len = more.len > step ? more.len : (size_t)step;
+    SM_TRY(read_block(l->blob, more, l->s->budget, &block, e));
+    const sm_status st = smi_lines_feed(&l->lines, block, more.len, e);
     sm_block_release(block);
     return st;
 }
 
-static sm_status begin_sample(smi_lines *lines, sm_blob *blob, const smi_text_file *file,
-                              sm_arena *a, sm_error *e)
+/* The whole file is one morsel, of which the first bytes are read. */
+static sm_status begin_lines(looking *l, sm_error *e)
 {
-    sm_morsel *morsels = NULL;
+    const uint64_t size = l->file.size_bytes;
     sm_block *block = NULL;
-    int64_t n_morsels = 0;
-    SM_TRY(smi_text_plan(file, 0, a, &morsels, &n_morsels, e));
-    size_t len = 0;
-    if (morsels[0].n_ranges > 0) {
-        len = morsels[0].ranges[0].len;
-        SM_TRY(read_block(blob, morsels[0].ranges[0], lines->budget, &block, e));
+    size_t len = size < READ_BYTES ? (size_t)size : READ_BYTES;
+    sm_byte_range range = {.len = len};
+    const sm_morsel morsel = {
+        .ranges = &range,
+        .n_ranges = size > 0,
+        .own = {.len = (size_t)size},
+    };
+    if (size > 0) {
+        SM_TRY(read_block(l->blob, range, l->s->budget, &block, e));
     }
-    const sm_status st = smi_lines_begin(lines, file, &morsels[0], &block, &len, e);
+    const sm_status st = smi_lines_begin(&l->lines, &l->file, &morsel, &block, &len, e);
     sm_block_release(block);
     return st;
 }
 
-static sm_status look_at_lines(sample *s, seen *root, smi_lines *lines, sm_blob *blob,
-                               sm_error *bad, sm_error *e)
+static sm_status look_at_lines(looking *l, sm_error *e)
 {
     smi_line line;
     sm_byte_range more;
+    int64_t n_rows = 0;
     for (;;) {
-        const sm_status st = smi_lines_next(lines, &line, &more, e);
+        const sm_status st = smi_lines_next(&l->lines, &line, &more, e);
         if (st == SM_END) {
             return SM_OK;
         }
         if (st == SM_MORE) {
-            SM_TRY(feed_more(lines, blob, more, e));
+            SM_TRY(feed_more(l, more, e));
             continue;
         }
         SM_TRY(st);
-        if (line.off_bytes >= SAMPLE_BYTES || line.number > SAMPLE_LINES) {
+        if (l->max_rows >= 0 && (n_rows == l->max_rows || line.off_bytes >= SAMPLE_BYTES)) {
+            l->got.skips_rows = true;
             return SM_OK;
         }
-        look_at_line(s, root, &line, bad);
-        if (s->n_keys > MOST_KEYS) {
+        n_rows++;
+        look_at_line(l, &line);
+        if (l->s->n_keys > MOST_KEYS) {
             sm_fail(e, SM_LIMIT, "more than %d keys to make columns of", MOST_KEYS);
             sm_error_todo(e, "Declare the columns that are wanted.");
             return SM_LIMIT;
@@ -277,38 +303,73 @@ static sm_status look_at_lines(sample *s, seen *root, smi_lines *lines, sm_blob 
     }
 }
 
-sm_status smi_json_infer(sm_blob *blob, const void *opts, sm_arena *a, const sm_type **out,
-                         sm_error *e)
+/* No line gave columns: the error of the first one says why. SM_LIMIT is another failure, of all
+ * that was seen. */
+static sm_status no_rows(const looking *l, sm_error *e)
 {
-    sm_error bad = {0};
-    const smi_text_file file = {
-        .uri = sm_blob_uri(blob),
-        .size_bytes = sm_blob_bytes(blob),
-        .codec = smi_codec_of_name(sm_blob_uri(blob)),
-        .morsel_bytes = SAMPLE_BYTES,
-    };
-    sm_budget *budget = sm_budget_new(NULL, "schema inference", 0);
-    sample s = {.arena = sm_arena_new(budget), .line = sm_arena_new(budget)};
-    seen *root = SM_NEW(s.arena, seen);
-    smi_lines lines;
-    sm_status st = SM_OK;
-    smi_lines_init(&lines, budget);
-
-    SM_TRY_GOTO(st, done, begin_sample(&lines, blob, &file, s.arena, e));
-    SM_TRY_GOTO(st, done, look_at_lines(&s, root, &lines, blob, &bad, e));
-    if (s.n_objects == 0) {
-        st = bad.status != SM_OK ? sm_fail(e, bad.status, "%s", bad.what)
-                                 : sm_fail(e, SM_SCHEMA, "no line to make columns of");
-        char uri[sizeof(e->object)];
-        snprintf(uri, sizeof(uri), "%.*s", SM_STR_ARG(file.uri));
-        sm_error_place(e, uri, bad.line, bad.status != SM_OK ? bad.byte : -1);
-        goto done;
-    }
-    *out = struct_of(root, a);
-done:
-    smi_lines_release(&lines);
-    sm_arena_free(s.line);
-    sm_arena_free(s.arena);
-    sm_budget_free(budget);
+    const sm_error *bad = &l->bad;
+    const bool is_bad = bad->status != SM_OK;
+    const sm_status why = bad->status == SM_LIMIT ? SM_SYNTAX : bad->status;
+    char uri[sizeof(e->object)];
+    const sm_status st = is_bad ? sm_fail(e, why, "%s", bad->what)
+                                : sm_fail(e, SM_SCHEMA, "no line to make columns of");
+    snprintf(uri, sizeof(uri), "%.*s", SM_STR_ARG(l->file.uri));
+    sm_error_place(e, uri, bad->line, is_bad ? bad->byte : -1);
     return st;
+}
+
+/* ---- the format's door ----------------------------------------------------------------------- */
+
+sm_sample *smi_json_sample_new(const void *opts)
+{
+    sm_sample *s = sm_alloc_zero(sizeof(*s));
+    s->budget = sm_budget_new(NULL, "schema inference", 0);
+    s->arena = sm_arena_new(s->budget);
+    s->line = sm_arena_new(s->budget);
+    s->root = SM_NEW(s->arena, seen);
+    return s;
+}
+
+sm_status smi_json_sample_file(sm_sample *s, sm_blob *blob, int64_t max_rows, sm_sampled *out,
+                               sm_error *e)
+{
+    looking l = {
+        .s = s,
+        .blob = blob,
+        .max_rows = max_rows,
+        .file =
+            {
+                .uri = sm_blob_uri(blob),
+                .size_bytes = sm_blob_bytes(blob),
+                .codec = smi_codec_of_name(sm_blob_uri(blob)),
+            },
+        .got = {.n_files = 1},
+    };
+    smi_lines_init(&l.lines, s->budget);
+    sm_status st = begin_lines(&l, e);
+    if (st == SM_OK) {
+        st = look_at_lines(&l, e);
+    }
+    smi_lines_release(&l.lines);
+    SM_TRY(st);
+    if (l.got.n_rows == 0) {
+        return no_rows(&l, e);
+    }
+    *out = l.got;
+    return SM_OK;
+}
+
+const sm_type *smi_json_sample_end(sm_sample *s, sm_arena *a)
+{
+    return struct_of(s->root, a);
+}
+
+void smi_json_sample_free(sm_sample *s)
+{
+    if (s) {
+        sm_arena_free(s->line);
+        sm_arena_free(s->arena);
+        sm_budget_free(s->budget);
+        sm_free(s);
+    }
 }

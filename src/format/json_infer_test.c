@@ -5,24 +5,52 @@
 
 #include "format/format.h"
 
-static sm_status infer(const char *name, const void *bytes, size_t n, sm_buf *out, sm_error *e)
+typedef struct sample_in {
+    const char *name;
+    sm_str bytes;
+    int64_t max_rows;
+} sample_in;
+
+/* The columns of these files; those that give none are passed over, the last failure stays. */
+static sm_status sample_all(const sample_in *in, int n, sm_sampled *seen, sm_buf *out, sm_error *e)
 {
     const sm_format *json = sm_format_named(SM_STR("json"));
     sm_arena *a = sm_arena_new(NULL);
+    sm_sample *s = json->sample_new(NULL);
     sm_store *store = NULL;
     sm_blob *blob = NULL;
-    const sm_type *type = NULL;
     sm_status st = SM_OK;
+    int n_given = 0;
     SM_TRY_GOTO(st, done, sm_store_open(SM_STR("memory://json_infer_test"), &store, e));
-    SM_TRY_GOTO(st, done, sm_store_put(store, sm_str_of(name), bytes, n, SM_PUT_REPLACE, e));
-    SM_TRY_GOTO(st, done, sm_blob_open(store, sm_str_of(name), &blob, e));
-    SM_TRY_GOTO(st, done, json->infer(blob, NULL, a, &type, e));
-    sm_type_print(type, out);
+    for (int i = 0; i < n; i++) {
+        const sm_str name = sm_str_of(in[i].name);
+        SM_TRY_GOTO(
+            st, done,
+            sm_store_put(store, name, in[i].bytes.data, in[i].bytes.len, SM_PUT_REPLACE, e));
+        SM_TRY_GOTO(st, done, sm_blob_open(store, name, &blob, e));
+        st = json->sample_file(s, blob, in[i].max_rows, seen, e);
+        n_given += st == SM_OK;
+        sm_blob_close(blob);
+        blob = NULL;
+    }
+    if (n_given > 0) {
+        sm_type_print(json->sample_end(s, a), out);
+        sm_buf_printf(out, "%c", 0);
+        st = SM_OK;
+    }
 done:
     sm_blob_close(blob);
+    json->sample_free(s);
     sm_store_release(store);
     sm_arena_free(a);
     return st;
+}
+
+static sm_status infer(const char *name, const void *bytes, size_t n, sm_buf *out, sm_error *e)
+{
+    const sample_in in = {name, {bytes, n}, -1};
+    sm_sampled seen = {0};
+    return sample_all(&in, 1, &seen, out, e);
 }
 
 static const struct {
@@ -62,32 +90,88 @@ static void types_follow_what_was_seen(void **state)
         sm_buf got = {0};
         sm_error e = {0};
         assert_ok(infer("f.json", cases[i].text, strlen(cases[i].text), &got, &e), &e);
-        sm_buf_printf(&got, "%c", 0);
         assert_string_equal((char *)got.data, cases[i].want);
         sm_buf_release(&got);
     }
 }
 
-static void only_the_first_lines_count(void **state)
+static void put_rows(sm_buf *text, int64_t n_rows, int width, const char *last)
 {
-    sm_buf text = {0}, got = {0};
-    sm_error e = {0};
-    for (int i = 0; i < 20000; i++) {
-        sm_buf_printf(&text, "{\"a\":%d}\n", i);
+    for (int64_t i = 0; i < n_rows; i++) {
+        sm_buf_printf(text, "{\"a\":\"%*s\"}\n", width, "x");
     }
-    sm_buf_printf(&text, "{\"late\":1}\n");
-    assert_ok(infer("f.json", text.data, text.len, &got, &e), &e);
-    sm_buf_printf(&got, "%c", 0);
-    assert_string_equal((char *)got.data, "STRUCT(a BIGINT)");
-    sm_buf_release(&got);
+    sm_buf_printf(text, "%s", last);
+}
 
-    sm_buf_reset(&text); /* a first line over 1 MiB counts whole, what is behind it not */
-    sm_buf_printf(&text, "{\"s\":\"%*s\",\"t\":1}\n{\"late\":1}\n", 3 << 20, "x");
-    assert_ok(infer("f.json", text.data, text.len, &got, &e), &e);
-    sm_buf_printf(&got, "%c", 0);
-    assert_string_equal((char *)got.data, "STRUCT(s VARCHAR, t BIGINT)");
-    sm_buf_release(&got);
-    sm_buf_release(&text);
+/* Rows decide, a blank line being none; bytes only where they are far more than lines of logs. */
+static void as_many_rows_count_as_are_asked_for(void **state)
+{
+    static const struct {
+        int64_t n_rows;
+        int width;
+        const char *last;
+        int64_t max_rows;
+        const char *want;
+        int64_t want_rows;
+        bool skips_rows;
+    } files[] = {
+        {99, 1, "\n{\"late\":1}\n", 100, "STRUCT(a VARCHAR, late BIGINT)", 100, false},
+        {100, 1, "{\"late\":1}\n", 100, "STRUCT(a VARCHAR)", 100, true},
+        {100, 1, "{\"late\":1}\n", -1, "STRUCT(a VARCHAR, late BIGINT)", 101, false},
+        {100, 1, " \n\n", 100, "STRUCT(a VARCHAR)", 100, false},
+        {300, 5000, "{\"late\":1}", 20480, "STRUCT(a VARCHAR, late BIGINT)", 301, false},
+        {2, 3 << 20, "{\"late\":1}", 20480, "STRUCT(a VARCHAR, late BIGINT)", 3, false},
+        {5, 8 << 20, "{\"late\":1}", 20480, "STRUCT(a VARCHAR)", 4, true},
+        {5, 8 << 20, "{\"late\":1}", -1, "STRUCT(a VARCHAR, late BIGINT)", 6, false},
+    };
+    for (int i = 0; i < SM_COUNT(files); i++) {
+        sm_buf text = {0}, got = {0};
+        sm_sampled seen = {0};
+        sm_error e = {0};
+        put_rows(&text, files[i].n_rows, files[i].width, files[i].last);
+        const sample_in in = {"f.json", sm_buf_str(&text), files[i].max_rows};
+        assert_ok(sample_all(&in, 1, &seen, &got, &e), &e);
+        assert_string_equal((char *)got.data, files[i].want);
+        assert_int_equal(seen.n_rows, files[i].want_rows);
+        assert_int_equal(seen.skips_rows, files[i].skips_rows);
+        sm_buf_release(&got);
+        sm_buf_release(&text);
+    }
+}
+
+static void files_are_one_schema(void **state)
+{
+    static const uint8_t empty_gzip[] = {0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3,
+                                         3,    0,    0, 0, 0, 0, 0, 0, 0, 0};
+    const struct {
+        sample_in in[3];
+        const char *want;
+    } cases_of_files[] = {
+        {{{"1.json", SM_STR("{\"id\":1}\n"), 10},
+          {"2.json", SM_STR("{\"id\":2,\"extra\":\"x\"}\n"), 10},
+          {"3.json", SM_STR("{\"id\":1.5}"), 10}},
+         "STRUCT(id DOUBLE, extra VARCHAR)"},
+        {{{"1.json", SM_STR("\n \n"), 10},
+          {"2.json.gz", {(const char *)empty_gzip, sizeof(empty_gzip)}, 10},
+          {"3.json", SM_STR("{\"id\":1}"), 10}},
+         "STRUCT(id BIGINT)"},
+        {{{"1.json", SM_STR("no JSON\nat all\n"), 10},
+          {"2.json.gz", SM_STR("{\"id\":1}"), 10},
+          {"3.json", SM_STR("{\"s\":{\"a\":1}}"), 10}},
+         "STRUCT(s STRUCT(a BIGINT))"},
+        {{{"1.json", SM_STR("{\"s\":{},\"n\":null}"), 10},
+          {"2.json", SM_STR("{\"s\":{\"a\":true}}"), 10},
+          {"3.json", SM_STR("{\"s\":null,\"n\":5}"), 10}},
+         "STRUCT(s STRUCT(a BOOLEAN), n BIGINT)"},
+    };
+    for (int i = 0; i < SM_COUNT(cases_of_files); i++) {
+        sm_buf got = {0};
+        sm_sampled seen = {0};
+        sm_error e = {0};
+        assert_ok(sample_all(cases_of_files[i].in, 3, &seen, &got, &e), &e);
+        assert_string_equal((char *)got.data, cases_of_files[i].want);
+        sm_buf_release(&got);
+    }
 }
 
 static void nothing_to_infer_from_is_an_error(void **state)
@@ -133,7 +217,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(types_follow_what_was_seen),
-        cmocka_unit_test(only_the_first_lines_count),
+        cmocka_unit_test(as_many_rows_count_as_are_asked_for),
+        cmocka_unit_test(files_are_one_schema),
         cmocka_unit_test(nothing_to_infer_from_is_an_error),
         cmocka_unit_test(keys_are_bounded),
     };

@@ -354,7 +354,10 @@ void smi_json_shapes_learn(smi_json_shapes *s, const smi_line *line);
 
 /* ---- the rest of the format ------------------------------------------------------------------ */
 
-sm_status smi_json_infer(sm_blob *blob, const void *opts, sm_arena *a, const sm_type **out,
-                         sm_error *e) SM_MUST_USE;
+sm_sample *smi_json_sample_new(const void *opts);
+sm_status smi_json_sample_file(sm_sample *s, sm_blob *blob, int64_t max_rows, sm_sampled *out,
+                               sm_error *e) SM_MUST_USE;
+const sm_type *smi_json_sample_end(sm_sample *s, sm_arena *a);
+void smi_json_sample_free(sm_sample *s); /* takes NULL */
 
 #endif

@@ -301,7 +301,7 @@ struct smi_pq_shape {
     smi_pq_convert convert; /* LEAF */
 };
 
-/** The type of a column by its node: what infer() gives. */
+/** The type of a column by its node: what a sample gives. */
 sm_status smi_pq_schema_of(const smi_pq_footer *f, sm_arena *a, const sm_type **out,
                            sm_error *e) SM_MUST_USE;
 /** Maps one wanted field on the file; `file` names it in errors. */
@@ -715,8 +715,11 @@ typedef struct smi_pq_options {
     bool dictionary;
 } smi_pq_options;
 
-sm_status smi_pq_infer(sm_blob *blob, const void *opts, sm_arena *a, const sm_type **out,
-                       sm_error *e) SM_MUST_USE;
+sm_sample *smi_pq_sample_new(const void *opts);
+sm_status smi_pq_sample_file(sm_sample *s, sm_blob *blob, int64_t max_rows, sm_sampled *out,
+                             sm_error *e) SM_MUST_USE;
+const sm_type *smi_pq_sample_end(sm_sample *s, sm_arena *a);
+void smi_pq_sample_free(sm_sample *s); /* takes NULL */
 sm_status smi_pq_open(const sm_dataset *d, int64_t file, sm_blob *blob, const sm_projection *want,
                       sm_budget *budget, sm_file **out, sm_error *e) SM_MUST_USE;
 void smi_pq_close(sm_file *f);

@@ -187,23 +187,6 @@ void smi_pq_close(sm_file *file)
     }
 }
 
-sm_status smi_pq_infer(sm_blob *blob, const void *opts, sm_arena *a, const sm_type **out,
-                       sm_error *e)
-{
-    sm_arena *mem = sm_arena_new(NULL);
-    smi_pq_footer *footer = NULL;
-    sm_status st = smi_pq_footer_read(blob, mem, &footer, e);
-    if (st == SM_OK) {
-        st = smi_pq_schema_of(footer, a, out, e);
-        if (st != SM_OK) {
-            char *name = sm_arena_printf(mem, "%.*s", SM_STR_ARG(sm_blob_uri(blob)));
-            sm_error_place(e, name, 0, -1);
-        }
-    }
-    sm_arena_free(mem);
-    return st;
-}
-
 /* ---- plan ------------------------------------------------------------------------------------ */
 
 static bool is_excluded(const pq_file *f, const smi_pq_group *g)

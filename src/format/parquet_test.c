@@ -227,7 +227,8 @@ static void check_written(const sm_buf *file, const rows *want, const sm_type *s
     sm_arena *a = sm_arena_new(NULL);
     const sm_type *inferred = NULL;
     assert_ok(parquet_blob(file->data, file->len, &store, &blob, &e), &e);
-    assert_ok(sm_format_named(SM_STR("parquet"))->infer(blob, NULL, a, &inferred, &e), &e);
+    assert_ok(sm_format_infer(sm_format_named(SM_STR("parquet")), blob, NULL, a, &inferred, &e),
+              &e);
     assert_true(sm_type_eq(inferred, schema));
     for (int pass = 0; pass < 2; pass++) {
         expected x = {.rows = want};
@@ -679,7 +680,8 @@ static void columns_are_found_by_their_mapping(void **state)
     sm_blob_close(f.blob);
     sm_store_release(f.store);
     assert_ok(parquet_blob(out.data, out.len, &f.store, &f.blob, &e), &e);
-    assert_ok(sm_format_named(SM_STR("parquet"))->infer(f.blob, NULL, a, &stored, &e), &e);
+    assert_ok(sm_format_infer(sm_format_named(SM_STR("parquet")), f.blob, NULL, a, &stored, &e),
+              &e);
     assert_true(sm_str_is(stored->fields[0].name, "a"));
     assert_true(sm_str_is(stored->fields[1].name, "bee"));
     sm_buf_release(&out);

@@ -12,6 +12,10 @@
 
 #include "base/policy.h"
 
+/* How much is looked at to find columns, as in DuckDB. */
+#define SAMPLE_ROWS  20480
+#define SAMPLE_FILES 32
+
 /* ---- read_<format> --------------------------------------------------------------------------- */
 
 /* What the arguments say, and then what it comes to. */
@@ -22,7 +26,9 @@ typedef struct read_call {
     const sm_table_arg *path; /* NULL: not given */
     sm_str *paths;
     int32_t n_paths;
-    const sm_type *columns; /* NULL: not given */
+    const sm_type *columns;                /* NULL: not given */
+    const sm_sampled *sampled;             /* how they were found; NULL: they are given */
+    int64_t sample_size, max_sample_files; /* −1: all */
     sm_str match;
     bool filename, file_date;
     bool keep_refused, validate_all;
@@ -86,12 +92,39 @@ static sm_status set_validate(read_call *c, const sm_table_arg *arg, sm_error *e
     return SM_OK;
 }
 
+/* A number of rows or files from 1 on, or −1 for all. */
+static sm_status set_sample(const sm_table_arg *arg, int64_t *out, sm_error *e)
+{
+    const sm_value *v = &arg->value;
+    const bool is_integer = !arg->has_items && !v->is_null && sm_type_is_integer(v->type->id);
+
+    if (!is_integer || v->as.i == 0 || v->as.i < -1 ||
+        (v->as.i < 0 && !sm_type_is_signed(v->type->id))) {
+        return smi_arg_fail(arg, e, SM_INVALID, "%.*s is a number from 1 on, or -1 for all",
+                            SM_STR_ARG(arg->name));
+    }
+    *out = v->as.i;
+    return SM_OK;
+}
+
+static sm_status set_sample_size(read_call *c, const sm_table_arg *arg, sm_error *e)
+{
+    return set_sample(arg, &c->sample_size, e);
+}
+
+static sm_status set_max_sample_files(read_call *c, const sm_table_arg *arg, sm_error *e)
+{
+    return set_sample(arg, &c->max_sample_files, e);
+}
+
 static const struct read_arg {
     const char *name;
     set_fn set;
 } read_args[] = {
-    {"columns", set_columns}, {"filename", set_filename},   {"file_date", set_file_date},
-    {"match", set_match},     {"bad_lines", set_bad_lines}, {"validate", set_validate},
+    {"columns", set_columns},         {"filename", set_filename},
+    {"file_date", set_file_date},     {"match", set_match},
+    {"bad_lines", set_bad_lines},     {"validate", set_validate},
+    {"sample_size", set_sample_size}, {"maximum_sample_files", set_max_sample_files},
 };
 
 /* ---- its arguments --------------------------------------------------------------------------- */
@@ -188,28 +221,79 @@ static sm_status find_files(read_call *c, sm_str path, sm_error *e)
     return SM_OK;
 }
 
-/* The schema of the first file that has bytes. */
-static sm_status infer_columns(read_call *c, sm_error *e)
+/* ---- its columns ----------------------------------------------------------------------------- */
+
+static sm_status all_are_empty(const read_call *c, sm_error *e)
+{
+    const sm_status st = c->n_files == 1
+                             ? smi_arg_fail(c->path, e, SM_INVALID, "no columns: \"%.*s\" is empty",
+                                            SM_STR_ARG(c->files[0].file.uri))
+                             : smi_arg_fail(c->path, e, SM_INVALID,
+                                            "no columns: all %d files are empty", (int)c->n_files);
+    sm_error_todo(e, "Say what there would be, with columns => {name: 'TYPE', …}.");
+    return st;
+}
+
+/* Is it a failure of a file that gives no columns, which other files may? */
+static bool gives_none(sm_status st)
+{
+    return st == SM_SYNTAX || st == SM_CORRUPT || st == SM_TYPE || st == SM_SCHEMA ||
+           st == SM_UNSUPPORTED;
+}
+
+static sm_status sample_file(const read_call *c, sm_sample *s, const sm_datafile *f,
+                             sm_sampled *all, sm_error *e)
 {
     sm_blob *blob = NULL;
-    int64_t i = 0;
+    sm_sampled one = {0};
 
-    while (i < c->n_files && c->files[i].file.size_bytes == 0) {
-        i++;
-    }
-    if (i == c->n_files) {
-        const sm_status st =
-            c->n_files == 1 ? smi_arg_fail(c->path, e, SM_INVALID, "no columns: \"%.*s\" is empty",
-                                           SM_STR_ARG(c->files[0].file.uri))
-                            : smi_arg_fail(c->path, e, SM_INVALID,
-                                           "no columns: all %d files are empty", (int)c->n_files);
-        sm_error_todo(e, "Say what there would be, with columns => {name: 'TYPE', …}.");
-        return st;
-    }
-    const sm_datafile *f = &c->files[i].file;
     SM_TRY(sm_blob_open(f->store, f->key, &blob, e));
-    const sm_status st = c->format->infer(blob, c->options, c->names->arena, &c->columns, e);
+    const sm_status st = c->format->sample_file(s, blob, c->sample_size, &one, e);
     sm_blob_close(blob);
+    SM_TRY(st);
+    all->n_files += one.n_files;
+    all->n_rows += one.n_rows;
+    all->skips_rows = all->skips_rows || one.skips_rows;
+    return SM_OK;
+}
+
+/* The columns of the first files that have some: what is blank, empty or broken does not decide for
+ * the others. Where none has any, the first one that has bytes says why. */
+static sm_status find_columns(read_call *c, sm_error *e)
+{
+    sm_sample *s = c->format->sample_new(c->options);
+    sm_sampled *all = SM_NEW(c->names->arena, sm_sampled);
+    sm_error first = {0};
+    sm_status st = SM_OK;
+
+    for (int64_t i = 0; i < c->n_files; i++) {
+        sm_error why = {0};
+        if (c->files[i].file.size_bytes == 0) {
+            continue;
+        }
+        if (c->max_sample_files >= 0 && all->n_files == c->max_sample_files) {
+            all->skips_files = true;
+            break;
+        }
+        st = sample_file(c, s, &c->files[i].file, all, &why);
+        if (st != SM_OK && first.status == SM_OK) {
+            first = why;
+        }
+        if (st != SM_OK && !gives_none(st)) {
+            first = why;
+            goto done;
+        }
+    }
+    st = all->n_files > 0 ? SM_OK : first.status != SM_OK ? first.status : all_are_empty(c, &first);
+    if (st == SM_OK) {
+        c->columns = c->format->sample_end(s, c->names->arena);
+        c->sampled = all;
+    }
+done:
+    if (st != SM_OK && e) {
+        *e = first;
+    }
+    c->format->sample_free(s);
     return st;
 }
 
@@ -278,6 +362,7 @@ static sm_status make_dataset(read_call *c, sm_dataset *d, sm_error *e)
         .files = SM_NEW_ARRAY(c->names->arena, sm_datafile, c->n_files + 1),
         .n_files = c->n_files,
         .morsel_bytes = c->names->morsel_bytes,
+        .sampled = c->sampled,
     };
     SM_TRY(full_schema(c, &d->schema, e));
     for (int64_t i = 0; i < c->n_files; i++) {
@@ -294,6 +379,8 @@ static sm_status read_relation(sm_names *n, const sm_format *format, const sm_ta
         .names = n,
         .format = format,
         .options = sm_arena_alloc(n->arena, format->opts_bytes + 1),
+        .sample_size = SAMPLE_ROWS,
+        .max_sample_files = SAMPLE_FILES,
     };
     sm_dataset *d = SM_NEW(n->arena, sm_dataset);
 
@@ -308,7 +395,7 @@ static sm_status read_relation(sm_names *n, const sm_format *format, const sm_ta
         SM_TRY(smi_arg_place(c.path, e, find_files(&c, c.paths[i], e)));
     }
     if (!c.columns) {
-        SM_TRY(infer_columns(&c, e));
+        SM_TRY(find_columns(&c, e));
     }
     SM_TRY(make_dataset(&c, d, e));
     *out = (sm_relation){
