@@ -34,6 +34,26 @@ static void tell_refused(const sm_exec_report *r)
     fprintf(stderr, "smelt: %s of %s lines could not be read and were left out\n", refused, lines);
 }
 
+#define SHOWN_KEYS 5
+
+/* Keys that no column took, of rows that were kept. */
+static void tell_unknown(const sm_exec_report *r)
+{
+    char lines[SM_SIZE_TEXT_BYTES];
+
+    if (r->counts.unknown_lines == 0) {
+        return;
+    }
+    sm_format_count(r->counts.unknown_lines, lines);
+    fprintf(stderr, "smelt: %s line%s keys that no column takes:", lines,
+            r->counts.unknown_lines == 1 ? " has" : "s have");
+    for (int64_t i = 0; i < r->n_unknown && i < SHOWN_KEYS; i++) {
+        sm_format_count(r->unknown[i].lines, lines);
+        fprintf(stderr, "%s %.*s (%s)", i ? "," : "", SM_STR_ARG(r->unknown[i].path), lines);
+    }
+    fprintf(stderr, "%s\n", r->n_unknown > SHOWN_KEYS ? ", ..." : "");
+}
+
 static sm_status run(smi_cli *cli, const void *opts, char **args, int n_args, sm_error *e)
 {
     const options *o = opts;
@@ -52,6 +72,7 @@ static sm_status run(smi_cli *cli, const void *opts, char **args, int n_args, sm
     smi_progress_stop(cli);
     if (st == SM_OK) {
         tell_refused(&report);
+        tell_unknown(&report);
     }
 done:
     sm_exec_report_release(&report);

@@ -80,14 +80,31 @@ const char *sm_sampled_options(const sm_sampled *s);
 
 /* ---- planning a scan ------------------------------------------------------------------------- */
 
+/* What is done with keys that no column takes, of those objects of which they are looked for. */
+typedef enum sm_unknown {
+    SM_UNKNOWN_PASS,  /* nothing */
+    SM_UNKNOWN_COUNT, /* counted by their path */
+    SM_UNKNOWN_FAIL,  /* the first is an error, but where its value holds nothing ({}) */
+} sm_unknown;
+
+/* A stored column, or a field within: the column, a field of it, a field of that, … */
+typedef struct sm_path {
+    const int32_t *items;
+    int32_t n;
+} sm_path;
+
 /* What a scan wants of a dataset. */
 typedef struct sm_projection {
     const int32_t *columns; /* stored columns that are read, ascending; each may be 0 of them */
     int32_t n_columns;
-    sm_bounds bounds;   /* on the dataset's schema */
-    bool validate_all;  /* text: judge each line by the whole schema, whatever is read of it */
-    bool keep_refused;  /* text: refused lines come as a batch; else the first is an error */
-    bool count_unknown; /* json: count unknown keys */
+    sm_bounds bounds;  /* on the dataset's schema */
+    bool validate_all; /* text: judge each line by the whole schema, whatever is read of it */
+    bool keep_refused; /* text: refused lines come as a batch; else the first is an error */
+    sm_unknown unknown;
+    bool count_unknown;   /* unknown keys are looked for in all objects, else … */
+    bool takes_row;       /* … in the row, where the query takes it whole, … */
+    const sm_path *taken; /* … and in the objects at and below these, which it takes whole */
+    int32_t n_taken;
 } sm_projection;
 
 typedef struct sm_byte_range {
@@ -164,9 +181,9 @@ struct sm_format {
     /* The columns of files that declare none: a sample is begun, given files one after the other,
      * and ends as one schema. Blocks. */
     sm_sample *(*sample_new)(const void *opts);
-    /* Looks at a file's first max_rows rows (−1: all); parquet at its footer. A file that gives no
-     * columns leaves the sample as it was: SM_SYNTAX, SM_CORRUPT, SM_TYPE, SM_SCHEMA and
-     * SM_UNSUPPORTED say why. SM_LIMIT: more columns than there may be. */
+    /* Looks at a file's first max_rows rows (−1: all); parquet at its footer. SM_SYNTAX,
+     * SM_CORRUPT, SM_TYPE, SM_SCHEMA, SM_UNSUPPORTED say why a file cannot be read as a whole; the
+     * sample can go on with others. SM_LIMIT: more columns than there may be. */
     sm_status (*sample_file)(sm_sample *s, sm_blob *blob, int64_t max_rows, sm_sampled *out,
                              sm_error *e);
     /* The schema of all that was seen, in `a`. */

@@ -40,7 +40,8 @@ typedef struct json_file {
 typedef struct json_reader {
     sm_budget *budget;
     smi_json_schema *schema;
-    smi_json_unknown *unknown; /* NULL: not counted */
+    smi_json_unknown *unknown; /* NULL: not looked for */
+    const sm_sampled *sampled; /* the dataset's */
     smi_json_parser parser;
     smi_json_shapes *shapes; /* NULL: every line by the parser */
     smi_lines lines;
@@ -125,7 +126,8 @@ static sm_status json_reader_new(const sm_dataset *d, const sm_projection *want,
     r->budget = budget;
     r->schema = schema;
     r->want = *want;
-    r->unknown = want->count_unknown ? smi_json_unknown_new(budget) : NULL;
+    r->sampled = d->sampled;
+    r->unknown = schema->looks_unknown ? smi_json_unknown_new(budget) : NULL;
     smi_lines_init(&r->lines, budget);
     smi_refused_init(&r->refused, budget);
     smi_json_parser_init(&r->parser, schema, r->unknown, budget);
@@ -177,6 +179,47 @@ static sm_status fail_line(const json_reader *r, const smi_line *line, const smi
     return why->column.data ? sm_within(e, st, "column %.*s", SM_STR_ARG(why->column)) : st;
 }
 
+/* What would take a key that no column takes, and what would leave it out. */
+static void advise_unknown(const json_reader *r, sm_error *e)
+{
+    const char *options = r->sampled ? sm_sampled_options(r->sampled) : "";
+    sm_error_todo(e, "Take it with %s%scolumns => {…}, or leave it out with unknown => 'ignore'.",
+                  options, options[0] != '\0' ? " or " : "");
+}
+
+static sm_status fail_unknown(const json_reader *r, const smi_line *line,
+                              const smi_json_node *object, smi_json_token key, sm_error *e)
+{
+    sm_arena *a = sm_arena_new(NULL);
+    const sm_str path = smi_json_unknown_path(r->unknown, object, key, a);
+    char excerpt[128];
+    const sm_str shown =
+        smi_json_excerpt((const uint8_t *)path.data, path.len, excerpt, sizeof(excerpt));
+    const sm_status st =
+        sm_fail(e, SM_SCHEMA, "key \"%.*s\" is not among the columns", SM_STR_ARG(shown));
+    sm_error_place(e, sm_arena_printf(a, "%.*s", SM_STR_ARG(r->lines.file->uri)), line->number,
+                   key.at - line->data);
+    advise_unknown(r, e);
+    sm_arena_free(a);
+    return st;
+}
+
+/* Looks at the unknown keys of a line that was kept. */
+static sm_status judge_unknown(json_reader *r, const smi_line *line, sm_error *e)
+{
+    const smi_json_node *object = NULL;
+    smi_json_token key;
+    if (!r->unknown) {
+        return SM_OK;
+    }
+    if (!r->schema->fails_unknown) {
+        r->counts.unknown_lines += smi_json_unknown_keep(r->unknown);
+        return SM_OK;
+    }
+    return smi_json_unknown_first(r->unknown, &object, &key) ? fail_unknown(r, line, object, key, e)
+                                                             : SM_OK;
+}
+
 static sm_status read_line(json_reader *r, const smi_line *line, sm_error *e)
 {
     smi_json_refusal why;
@@ -189,8 +232,7 @@ static sm_status read_line(json_reader *r, const smi_line *line, sm_error *e)
         }
         r->n_rows++;
         r->counts.rows++;
-        r->counts.unknown_lines += r->unknown && smi_json_unknown_keep(r->unknown);
-        return SM_OK;
+        return judge_unknown(r, line, e);
     }
     if (!r->want.keep_refused) {
         return fail_line(r, line, &why, e);

@@ -13,8 +13,9 @@
  *          keys. Arrays: a LIST of what they hold. Only null, or an array that is always empty:
  *          VARCHAR. An object that is always empty has no type and is left out.
  *          What was seen as several of these is VARCHAR, which takes the bytes of strings, numbers
- *          and booleans; objects and arrays it does not take: where some lines have those, they are
- *          refused (type_mismatch) rather than turned into text nobody asked for.
+ *          and booleans. No type takes objects, arrays and those alike: what most values are
+ *          decides, VARCHAR where none is ahead; lines with others are refused (type_mismatch)
+ *          rather than turned into text nobody asked for.
  * Limits   10,000 keys: SM_LIMIT.
  * Callers  table functions, before there is a scan; it blocks. */
 #include "format/json_int.h"
@@ -50,6 +51,7 @@ enum {
 typedef struct seen {
     seen_kind kind;
     unsigned ints;        /* bits of INT_… */
+    int64_t n_scalars, n_lists, n_objects;
     sm_map *fields;       /* of objects: name -> seen */
     struct seen *element; /* of arrays */
 } seen;
@@ -113,6 +115,9 @@ static void look(sm_sample *s, seen *at, const sm_json *v)
     const seen_kind kind = kind_of(v);
     at->kind = merge_kinds(at->kind, kind);
     at->ints |= kind == SAW_INT ? kind_of_int(v->text) : 0;
+    at->n_lists += kind == SAW_LIST;
+    at->n_objects += kind == SAW_OBJECT;
+    at->n_scalars += kind != SAW_LIST && kind != SAW_OBJECT && kind != SAW_NOTHING;
     if (kind == SAW_LIST && !at->element) {
         at->element = SM_NEW(s->arena, seen);
     }
@@ -164,10 +169,19 @@ static const sm_type *type_of_ints(unsigned ints, sm_arena *a)
                                                            : &sm_type_i64;
 }
 
+/* What it is to be read as: of scalars, lists and objects what most values are, so that one broken
+ * line does not decide for all others. */
+static seen_kind kind_to_read(const seen *at)
+{
+    return at->n_objects > at->n_scalars && at->n_objects > at->n_lists ? SAW_OBJECT
+           : at->n_lists > at->n_scalars && at->n_lists > at->n_objects ? SAW_LIST
+                                                                        : at->kind;
+}
+
 /* NULL: an object that is always empty, or a list of such. */
 static const sm_type *type_of(const seen *at, sm_arena *a)
 {
-    switch (at->kind) {
+    switch (kind_to_read(at)) {
     case SAW_BOOL:
         return &sm_type_bool;
     case SAW_INT:
@@ -181,7 +195,7 @@ static const sm_type *type_of(const seen *at, sm_arena *a)
     }
     case SAW_OBJECT: {
         const sm_type *type = struct_of(at, a);
-        return type->n_fields > 0 ? type : NULL;
+        return type->n_fields > 0 ? type : at->n_scalars > 0 ? &sm_type_string : NULL;
     }
     default:
         return &sm_type_string;

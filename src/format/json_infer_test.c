@@ -81,6 +81,10 @@ static const struct {
      "STRUCT(l VARCHAR[], m BIGINT[], n VARCHAR[][], o STRUCT(a BIGINT, b BOOLEAN)[])"},
     {"{\"a\":{\"x\":1}}\n{\"a\":5}\n{\"b\":[1]}\n{\"b\":{}}\n", "STRUCT(a VARCHAR, b VARCHAR)"},
     {"{\"a\":{},\"b\":[{}],\"c\":1}", "STRUCT(c BIGINT)"},
+    {"{\"a\":{\"x\":1},\"b\":[1]}\n{\"a\":{\"x\":2},\"b\":[2]}\n{\"a\":\"t\",\"b\":{\"x\":1}}",
+     "STRUCT(a STRUCT(x BIGINT), b BIGINT[])"},
+    {"{\"a\":{\"x\":1}}\n{\"a\":5}\n{\"a\":\"t\"}", "STRUCT(a VARCHAR)"},
+    {"{\"a\":{}}\n{\"a\":{}}\n{\"a\":5}", "STRUCT(a VARCHAR)"},
     {"\xef\xbb\xbf\n{bad\n[1]\n{\"k\\u0065y\":1}", "STRUCT(key BIGINT)"},
 };
 

@@ -207,6 +207,7 @@ struct smi_json_node {
     bool is_judged;  /* its type decides on the line */
     bool is_walked;  /* its value is looked at at all */
     bool is_in_list; /* below a LIST: judged again where it is appended */
+    bool is_whole;   /* STRUCT: keys that are none of its fields are looked for */
 
     sm_builder *builder; /* wanted: borrowed from the column's builder */
     sm_block *bound;     /* the block that bound_index means, NULL: none yet in this batch */
@@ -237,6 +238,8 @@ typedef struct smi_json_schema {
     int32_t n_wanted;
     smi_json_node **bindable; /* the wanted nodes of VARCHAR and BLOB, at any depth */
     int32_t n_bindable;
+    bool looks_unknown; /* some object is whole */
+    bool fails_unknown; /* a key that no column takes ends the scan; else they are counted */
 } smi_json_schema;
 
 /** Makes it for the dataset's stored columns and what is wanted of them. `order`: the option
@@ -265,6 +268,14 @@ int32_t smi_json_unknown_mark(const smi_json_unknown *u);
 void smi_json_unknown_settle(smi_json_unknown *u, int32_t mark);
 /** The line is kept: counts its keys. true where it has some. */
 bool smi_json_unknown_keep(smi_json_unknown *u);
+/** Is a value one of brackets alone ({}, [{}]), so that nothing is lost with it? */
+bool smi_json_holds_nothing(const uint8_t *value, size_t n);
+/** Of the line that was kept: the first key by its place whose value holds something, and the
+ * object that it stands in. false: none. */
+bool smi_json_unknown_first(smi_json_unknown *u, const smi_json_node **object, smi_json_token *key);
+/** Its path ("s.x"), in `a`. */
+sm_str smi_json_unknown_path(smi_json_unknown *u, const smi_json_node *object, smi_json_token key,
+                             sm_arena *a);
 const sm_unknown_key *smi_json_unknown_counts(const smi_json_unknown *u, int64_t *n);
 
 /* ---- a line ---------------------------------------------------------------------------------- */

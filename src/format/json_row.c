@@ -83,7 +83,7 @@ static const uint8_t *read_key(smi_json_parser *p, const smi_json_node *object, 
     q = smi_json_string(&p->scan, q, &key);
     if (q) {
         *field = smi_json_find(object, smi_json_text(p, key));
-        if (!*field && p->is_counting) {
+        if (!*field && p->is_counting && object->is_whole) {
             smi_json_unknown_add(p->unknown, object, key);
         }
     }

@@ -146,9 +146,35 @@ static void mark_node(smi_json_node *n, const sm_projection *want, bool is_wante
     n->is_wanted = is_wanted;
     n->is_judged = is_wanted || want->validate_all;
     n->is_walked = n->is_judged || (want->count_unknown && has_objects(n));
+    n->is_whole = want->count_unknown;
     for (int32_t i = 0; i < n->n_fields; i++) {
         mark_node(&n->fields[i], want, is_wanted);
     }
+}
+
+static void mark_whole(smi_json_node *n)
+{
+    n->is_whole = true;
+    n->is_walked = n->is_walked || has_objects(n);
+    for (int32_t i = 0; i < n->n_fields; i++) {
+        mark_whole(&n->fields[i]);
+    }
+}
+
+/* The objects whose unknown keys are looked for. */
+static void find_whole(smi_json_schema *s, const sm_projection *want)
+{
+    s->root.is_whole = want->count_unknown || want->takes_row;
+    for (int32_t i = 0; i < want->n_taken; i++) {
+        smi_json_node *n = &s->root;
+        for (int32_t k = 0; k < want->taken[i].n; k++) {
+            n = &n->fields[want->taken[i].items[k]];
+            n->is_walked = true; /* objects stand there */
+        }
+        mark_whole(n);
+    }
+    s->looks_unknown = s->root.is_whole || want->n_taken > 0;
+    s->fails_unknown = want->unknown == SM_UNKNOWN_FAIL;
 }
 
 static int32_t count_nodes(const smi_json_node *n)
@@ -342,6 +368,7 @@ sm_status smi_json_schema_new(const sm_dataset *d, const sm_projection *want, sm
     rank_leaves(&s->root, &next);
     rank_structs(&s->root);
     make_wanted(s, want, budget);
+    find_whole(s, want);
     *out = s;
 done:
     if (st != SM_OK) {

@@ -48,6 +48,7 @@ typedef enum value_way {
     WAY_TEXT,  /* VARCHAR */
     WAY_I64,   /* BIGINT */
     WAY_OTHER, /* by json_row.c */
+    WAY_EMPTY, /* of a key that no column takes, where that is an error: what holds nothing */
     WAY_UNFIT, /* nested: no line that has it is learnt */
 } value_way;
 
@@ -228,6 +229,9 @@ static const uint8_t *odd_value(smi_json_shapes *s, shape_state *st, const uint8
     if (st->way == WAY_ANY) {
         return q;
     }
+    if (st->way == WAY_EMPTY) {
+        return smi_json_holds_nothing(p, (size_t)(q - p)) ? q : NULL;
+    }
     if (token.kind == SMI_JSON_IS_NULL) {
         note_null(s, st, n);
         return q;
@@ -248,7 +252,7 @@ static void note_unknown(smi_json_shapes *s, const shape_state *st, const shape_
                          const uint8_t *p)
 {
     smi_json_unknown *u = s->parser->unknown;
-    if (!u) {
+    if (!u || !st->object->is_whole || st->way == WAY_EMPTY) {
         return;
     }
     if (!s->has_unknown) {
@@ -554,6 +558,7 @@ static int32_t unknown_state(smi_json_shapes *s, const smi_json_node *object, sm
     }
     shape_state *st = add_state(s);
     st->is_unknown = true;
+    st->way = object->is_whole && s->parser->schema->fails_unknown ? WAY_EMPTY : WAY_ANY;
     st->object = object;
     st->key = sm_arena_str(s->arena, key);
     st->depth = depth;

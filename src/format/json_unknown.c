@@ -188,7 +188,7 @@ static int by_place(const void *a, const void *b)
     return (left > right) - (left < right);
 }
 
-bool smi_json_unknown_keep(smi_json_unknown *u)
+static void sort_notes(smi_json_unknown *u)
 {
     bool is_sorted = true; /* keys within lists come after all others */
     for (int32_t i = 1; i < u->n_notes && is_sorted; i++) {
@@ -197,6 +197,11 @@ bool smi_json_unknown_keep(smi_json_unknown *u)
     if (!is_sorted) {
         qsort(u->notes, (size_t)u->n_notes, sizeof(u->notes[0]), by_place);
     }
+}
+
+bool smi_json_unknown_keep(smi_json_unknown *u)
+{
+    sort_notes(u);
     for (int32_t i = 0; i < u->n_notes; i++) {
         const int32_t p = find_path(u, &u->notes[i]);
         if (p >= 0 && u->paths[p].last_line != u->n_lines) {
@@ -206,6 +211,50 @@ bool smi_json_unknown_keep(smi_json_unknown *u)
     }
     u->n_lines++;
     return u->n_notes > 0;
+}
+
+/* ---- the first one, where it is an error ------------------------------------------------------- */
+
+bool smi_json_holds_nothing(const uint8_t *value, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (!memchr("{}[], \t\r", value[i], 8)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The line was kept, so that nothing in it can be wrong. */
+static bool has_value(smi_json_token key)
+{
+    smi_json_scan scan = {.start = key.at, .end = rawmemchr(key.at, '\n')};
+    smi_json_token value;
+    const uint8_t *p = smi_json_colon(&scan, key.at + key.len + 1);
+    const uint8_t *end = smi_json_value(&scan, p, &value);
+    return !smi_json_holds_nothing(p, (size_t)(end - p));
+}
+
+bool smi_json_unknown_first(smi_json_unknown *u, const smi_json_node **object, smi_json_token *key)
+{
+    sort_notes(u);
+    for (int32_t i = 0; i < u->n_notes; i++) {
+        *object = u->notes[i].object;
+        *key = u->notes[i].key;
+        if (i + 1 == MAX_NOTES || has_value(*key)) { /* further ones were not noted */
+            return true;
+        }
+    }
+    return false;
+}
+
+sm_str smi_json_unknown_path(smi_json_unknown *u, const smi_json_node *object, smi_json_token key,
+                             sm_arena *a)
+{
+    const sm_str text = key_text(u, key);
+    return object->path.len == 0
+               ? sm_arena_str(a, text)
+               : sm_arena_strf(a, "%.*s.%.*s", SM_STR_ARG(object->path), SM_STR_ARG(text));
 }
 
 const sm_unknown_key *smi_json_unknown_counts(const smi_json_unknown *u, int64_t *n)

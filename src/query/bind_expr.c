@@ -7,6 +7,8 @@
  * short for a CASE (coalesce, nullif, if) are written out as one, so that they are lazy. */
 #include "query/query_int.h"
 
+#include "base/text.h"
+
 /* What all aliases, views and forms written out may come to; a text of 1 MiB has fewer nodes. */
 #define MAX_BOUND_NODES ((int64_t)1 << 20)
 
@@ -49,6 +51,55 @@ static int64_t find_column(const smi_scope *s, const sm_str *table, sm_str name)
     return NOT_FOUND;
 }
 
+/* The dataset among those of FROM whose columns were found without looking at all of it. */
+static const sm_dataset *sampled_in(const smi_scope *s)
+{
+    for (int64_t i = 0; i < s->n; i++) {
+        const smi_whole *const w = s->cols[i].whole;
+        for (int64_t k = 0; w && k < w->n; k++) {
+            const sm_dataset *const d = w->scans[k]->as.scan.dataset;
+            if (d->sampled && sm_sampled_options(d->sampled)[0] != '\0') {
+                return d;
+            }
+        }
+    }
+    return NULL;
+}
+
+/* "20,480 rows", "20,480 rows of 32 of 100 files", "32 of 100 files". */
+static void print_sampled(const sm_dataset *d, sm_buf *out)
+{
+    const sm_sampled *const s = d->sampled;
+    char rows[SM_SIZE_TEXT_BYTES];
+    if (s->n_rows >= 0) {
+        sm_format_count(s->n_rows, rows);
+        sm_buf_printf(out, "%s row%s%s", rows, s->n_rows == 1 ? "" : "s",
+                      s->skips_files ? " of " : "");
+    }
+    if (s->skips_files) {
+        sm_buf_printf(out, "%lld of %lld files", (long long)s->n_files, (long long)d->n_files);
+    }
+}
+
+/* The nearest name, "" for none, and that what is asked for may be where nobody has looked. */
+static void advise_name(const smi_bind *b, sm_str near, sm_error *e)
+{
+    const sm_dataset *const d = sampled_in(&b->scope);
+    sm_buf text = {0};
+    if (near.len > 0) {
+        sm_buf_printf(&text, "Did you mean \"%.*s\"?", SM_STR_ARG(near));
+    }
+    if (d) {
+        sm_buf_printf(&text, "%sColumns were found in ", near.len > 0 ? " " : "");
+        print_sampled(d, &text);
+        sm_buf_printf(&text, ": %s looks at more.", sm_sampled_options(d->sampled));
+    }
+    if (text.len > 0) {
+        sm_error_todo(e, "%.*s", SM_STR_ARG(sm_buf_str(&text)));
+    }
+    sm_buf_release(&text);
+}
+
 static sm_status no_column(const smi_bind *b, const smi_ast *ast, sm_error *e)
 {
     const sm_str name = ast->parts[ast->n_parts - 1];
@@ -63,9 +114,7 @@ static sm_status no_column(const smi_bind *b, const smi_ast *ast, sm_error *e)
         near = smi_nearest(ast->parts[0], names, n);
     }
     fail(b, ast, e, SM_NAME, "no column", name);
-    if (near.len > 0) {
-        sm_error_todo(e, "Did you mean \"%.*s\"?", SM_STR_ARG(near));
-    }
+    advise_name(b, near, e);
     return SM_NAME;
 }
 
@@ -86,9 +135,7 @@ static sm_status bind_field(smi_bind *b, const smi_ast *ast, const sm_expr *x, s
         }
         const sm_str near = smi_nearest(name, names, x->type->n_fields);
         fail(b, ast, e, SM_NAME, "no field", name);
-        if (near.len > 0) {
-            sm_error_todo(e, "Did you mean \"%.*s\"?", SM_STR_ARG(near));
-        }
+        advise_name(b, near, e);
         return SM_NAME;
     }
     const sm_expr place = smi_place(b->sql, ast->off, ast->end);
@@ -584,6 +631,7 @@ static sm_status bind_subquery(smi_bind *b, const smi_ast *ast, const sm_expr **
     smi_query *const q = b->q;
     sm_plan_node *root = NULL;
     SM_TRY(smi_bind_select(q, b->sql, b->ctes, ast->select, &root, e));
+    smi_whole_take(&q->whole);
     if (root->schema->n_fields != 1) {
         return smi_sql_fail(b->sql, ast->off, e, SM_TYPE,
                             "a subquery in an expression gives one column, this one %d",

@@ -11,6 +11,8 @@ static sm_status add_columns(smi_bind *b, const smi_from *f, const sm_plan_node 
                              sm_error *e)
 {
     smi_scope *const s = &b->scope;
+    smi_whole *const whole = SM_NEW(b->q->a, smi_whole);
+    *whole = b->q->whole;
     if (f->n_columns > n->schema->n_fields) {
         return smi_sql_fail(b->sql, f->off, e, SM_SYNTAX,
                             "\"%.*s\" has %d columns, %d names are given", SM_STR_ARG(table),
@@ -23,9 +25,27 @@ static sm_status add_columns(smi_bind *b, const smi_from *f, const sm_plan_node 
             .name = i < f->n_columns ? f->columns[i] : n->schema->fields[i].name,
             .type = n->schema->fields[i].type,
             .index = i,
+            .whole = whole,
         };
     }
     return SM_OK;
+}
+
+/* ---- whole rows ------------------------------------------------------------------------------ */
+
+void smi_whole_add(sm_arena *a, smi_whole *to, const smi_whole *from)
+{
+    for (int64_t i = 0; from && i < from->n; i++) {
+        to->scans = sm_arena_grow(a, to->scans, to->n, &to->cap, sizeof(*to->scans));
+        to->scans[to->n++] = from->scans[i];
+    }
+}
+
+void smi_whole_take(const smi_whole *w)
+{
+    for (int64_t i = 0; i < w->n; i++) {
+        w->scans[i]->as.scan.want.takes_row = true;
+    }
 }
 
 /* ---- scans and views ------------------------------------------------------------------------- */
@@ -48,6 +68,7 @@ static sm_plan_node *scan_of(sm_arena *a, const sm_relation *r)
         .validate_all = r->validate_all,
         .keep_refused = r->keep_refused,
         .count_unknown = r->count_unknown,
+        .unknown = r->unknown,
     };
     return node;
 }
@@ -56,6 +77,10 @@ static sm_status bind_relation(smi_bind *b, const sm_relation *r, sm_plan_node *
 {
     if (r->dataset) {
         *out = scan_of(b->q->a, r);
+        b->q->whole = (smi_whole){0};
+        if (r->unknown != SM_UNKNOWN_PASS) {
+            smi_whole_add(b->q->a, &b->q->whole, &(smi_whole){.scans = out, .n = 1});
+        }
         return SM_OK;
     }
     sm_sql *const sql = SM_NEW(b->q->a, sm_sql);

@@ -31,6 +31,7 @@ typedef struct selecting {
     int32_t *order_item;
     int32_t n_order;
     bool is_grouped;
+    smi_whole whole; /* by a star of the list */
 } selecting;
 
 /* ---- the list -------------------------------------------------------------------------------- */
@@ -71,6 +72,7 @@ static sm_status expand_star(selecting *t, const smi_ast *star, sm_error *e)
     bool *const hit = SM_NEW_ARRAY(t->b.q->a, bool, star->n_names + 1);
     const int64_t before = t->n_items;
     bool any_table = star->n_parts == 0;
+    const smi_whole *last = NULL;
     if (t->b.scope.n == 0) {
         return smi_sql_fail(t->b.sql, star->off, e, SM_SYNTAX, "* needs FROM");
     }
@@ -80,6 +82,10 @@ static sm_status expand_star(selecting *t, const smi_ast *star, sm_error *e)
                                   ? !c->is_hidden
                                   : sm_str_eq_nocase(c->table, star->parts[star->n_parts - 1]);
         any_table = any_table || of_table;
+        if (c->whole != last && (of_table || star->n_parts == 0)) { /* once a table */
+            last = c->whole;
+            smi_whole_add(t->b.q->a, &t->whole, last);
+        }
         bool excluded = false;
         for (int32_t k = 0; k < star->n_names; k++) {
             if (sm_str_eq_nocase(c->name, star->names[k])) {
@@ -558,6 +564,10 @@ static sm_status bind_plain(smi_query *q, const sm_sql *sql, const smi_cte *ctes
     }
     add_window(&t);
     add_projection(&t);
+    if (s->is_distinct || s->group_all) {
+        smi_whole_take(&t.whole);
+    }
+    q->whole = t.whole;
     *out = t.plan;
     return SM_OK;
 }
@@ -610,6 +620,7 @@ static sm_status bind_values(smi_query *q, const sm_sql *sql, const smi_cte *cte
             fields[c].is_nullable |= x->value.is_null;
         }
     }
+    q->whole = (smi_whole){0};
     *out = smi_node(q->a, SM_PLAN_VALUES, sm_type_struct(q->a, fields, n), NULL, NULL);
     (*out)->as.values.rows = rows;
     (*out)->as.values.n_rows = s->n_rows;
@@ -637,8 +648,12 @@ static sm_status bind_union(smi_query *q, const sm_sql *sql, const smi_cte *ctes
                             const smi_select *s, sm_plan_node **out, sm_error *e)
 {
     sm_plan_node *sides[2] = {0};
+    smi_whole whole = {0};
     SM_TRY(smi_bind_select(q, sql, ctes, s->left, &sides[0], e));
+    smi_whole_add(q->a, &whole, &q->whole);
     SM_TRY(smi_bind_select(q, sql, ctes, s->right, &sides[1], e));
+    smi_whole_add(q->a, &whole, &q->whole);
+    q->whole = whole;
     SM_ASSERT(sides[0] != NULL && sides[1] != NULL);
     const int32_t n = sides[0]->schema->n_fields;
     if (n != sides[1]->schema->n_fields) {
@@ -666,6 +681,7 @@ static sm_status bind_union(smi_query *q, const sm_sql *sql, const smi_cte *ctes
                     cast_side(q->a, sides[1], fields, n));
     if (s->is_distinct) {
         *out = distinct_of(q->a, *out);
+        smi_whole_take(&q->whole);
     }
     return SM_OK;
 }

@@ -161,7 +161,7 @@ static bool scan_eq(const sm_plan_node *x, const sm_plan_node *y)
            memcmp(x->as.scan.columns, y->as.scan.columns,
                   (size_t)x->schema->n_fields * sizeof(int32_t)) == 0 &&
            wx->validate_all == wy->validate_all && wx->keep_refused == wy->keep_refused &&
-           wx->count_unknown == wy->count_unknown;
+           wx->count_unknown == wy->count_unknown && wx->takes_row == wy->takes_row;
 }
 
 static bool aggregate_eq(const sm_plan_node *x, const sm_plan_node *y)

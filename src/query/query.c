@@ -23,6 +23,7 @@ sm_status sm_query_plan(const sm_sql *sql, const sm_resolver *resolver, sm_arena
     *kept = *sql;
     SM_TRY(smi_parse(kept, a, &select, e));
     SM_TRY(smi_bind_select(&q, kept, NULL, select, &root, e));
+    smi_whole_take(&q.whole);
 
     sm_plan *const plan = SM_NEW(a, sm_plan);
     plan->root = smi_optimize(a, root);
@@ -33,6 +34,7 @@ sm_status sm_query_plan(const sm_sql *sql, const sm_resolver *resolver, sm_arena
         plan->params[i].root = smi_optimize(a, plan->params[i].root);
         number_nodes(plan->params[i].root, &plan->n_nodes);
     }
+    smi_opt_taken(a, plan);
     *out = plan;
     return SM_OK;
 }

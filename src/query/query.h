@@ -42,6 +42,7 @@ typedef struct sm_relation {
     sm_str label;              /* for EXPLAIN and messages: "bronze.orders@v3" */
     bool keep_refused;         /* refused lines are wanted as the query's side output */
     bool validate_all, count_unknown;
+    sm_unknown unknown; /* of rows and objects that the query takes whole */
 } sm_relation;
 
 /* Turns names into relations and variables into values. A failure that is about an argument leaves

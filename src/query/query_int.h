@@ -402,11 +402,22 @@ sm_status smi_heap_alloc(sm_agg_heap *h, size_t bytes, void **out, sm_error *e);
 
 /* ---- binding --------------------------------------------------------------------------------- */
 
+/* The scans whose rows a SELECT or an item of FROM gives whole, by *: with all keys that there are,
+ * so that one which no column takes is missing there. */
+typedef struct smi_whole {
+    sm_plan_node **scans;
+    int64_t n, cap;
+} smi_whole;
+void smi_whole_add(sm_arena *a, smi_whole *to, const smi_whole *from);
+/** The rows are looked at whole: by whoever gets them, or by DISTINCT. */
+void smi_whole_take(const smi_whole *w);
+
 typedef struct smi_scope_col {
     sm_str table, name;
     const sm_type *type;
-    int32_t index;  /* in the plan's output */
-    bool is_hidden; /* the right side of USING: only by its table's name */
+    int32_t index;          /* in the plan's output */
+    bool is_hidden;         /* the right side of USING: only by its table's name */
+    const smi_whole *whole; /* what * over its table takes */
 } smi_scope_col;
 
 typedef struct smi_scope {
@@ -422,6 +433,7 @@ typedef struct smi_query {
     int64_t n_params, cap_params;
     int32_t depth, expr_depth;  /* now: in selects, in expressions */
     int64_t n_bound, n_selects; /* so far: limited, for views and aliases multiply */
+    smi_whole whole;            /* of the SELECT or item of FROM that was bound last */
 } smi_query;
 
 /* One SELECT while it is bound. */
@@ -478,5 +490,7 @@ sm_plan_node *smi_opt_merge_aggregates(sm_arena *a, sm_plan_node *n);
 sm_plan_node *smi_opt_prune(sm_arena *a, sm_plan_node *root);
 sm_plan_node *smi_opt_share(sm_arena *a, sm_plan_node *n);
 sm_plan_node *smi_optimize(sm_arena *a, sm_plan_node *root);
+/** Tells the scans of a whole plan which objects it takes whole; last of all. */
+void smi_opt_taken(sm_arena *a, const sm_plan *plan);
 
 #endif

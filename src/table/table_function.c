@@ -32,6 +32,8 @@ typedef struct read_call {
     sm_str match;
     bool filename, file_date;
     bool keep_refused, validate_all;
+    bool has_unknown; /* it is given */
+    sm_policy unknown;
 
     sm_found_file *files;
     int64_t n_files, cap_files;
@@ -79,6 +81,13 @@ static sm_status set_bad_lines(read_call *c, const sm_table_arg *arg, sm_error *
     return SM_OK;
 }
 
+static sm_status set_unknown(read_call *c, const sm_table_arg *arg, sm_error *e)
+{
+    c->has_unknown = true;
+    return set_policy(arg, "unknown", SM_TAKES(SM_POLICY_FAIL) | SM_TAKES(SM_POLICY_IGNORE),
+                      &c->unknown, e);
+}
+
 static sm_status set_validate(read_call *c, const sm_table_arg *arg, sm_error *e)
 {
     sm_str text = {0};
@@ -121,10 +130,15 @@ static const struct read_arg {
     const char *name;
     set_fn set;
 } read_args[] = {
-    {"columns", set_columns},         {"filename", set_filename},
-    {"file_date", set_file_date},     {"match", set_match},
-    {"bad_lines", set_bad_lines},     {"validate", set_validate},
-    {"sample_size", set_sample_size}, {"maximum_sample_files", set_max_sample_files},
+    {"columns", set_columns},
+    {"filename", set_filename},
+    {"file_date", set_file_date},
+    {"match", set_match},
+    {"bad_lines", set_bad_lines},
+    {"validate", set_validate},
+    {"unknown", set_unknown},
+    {"sample_size", set_sample_size},
+    {"maximum_sample_files", set_max_sample_files},
 };
 
 /* ---- its arguments --------------------------------------------------------------------------- */
@@ -252,7 +266,7 @@ static sm_status sample_file(const read_call *c, sm_sample *s, const sm_datafile
     sm_blob_close(blob);
     SM_TRY(st);
     all->n_files += one.n_files;
-    all->n_rows += one.n_rows;
+    all->n_rows = one.n_rows < 0 ? one.n_rows : all->n_rows + one.n_rows;
     all->skips_rows = all->skips_rows || one.skips_rows;
     return SM_OK;
 }
@@ -397,6 +411,10 @@ static sm_status read_relation(sm_names *n, const sm_format *format, const sm_ta
     if (!c.columns) {
         SM_TRY(find_columns(&c, e));
     }
+    /* Who declares columns has said what is wanted of the rest. */
+    const sm_policy unknown = c.has_unknown ? c.unknown
+                              : c.sampled   ? SM_POLICY_FAIL
+                                            : SM_POLICY_IGNORE;
     SM_TRY(make_dataset(&c, d, e));
     *out = (sm_relation){
         .dataset = d,
@@ -405,6 +423,7 @@ static sm_status read_relation(sm_names *n, const sm_format *format, const sm_ta
         .keep_refused = c.keep_refused,
         .validate_all = c.validate_all,
         .count_unknown = c.validate_all,
+        .unknown = unknown == SM_POLICY_FAIL ? SM_UNKNOWN_FAIL : SM_UNKNOWN_COUNT,
     };
     return SM_OK;
 }

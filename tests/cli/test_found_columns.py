@@ -1,0 +1,250 @@
+"""Columns that smelt finds by itself: which files and rows are looked at, and what is said of keys
+that the sample missed."""
+import gzip
+import json
+
+import pytest
+
+
+@pytest.fixture
+def put(tmp_path):
+    """Writes files of rows, given as dicts or as text."""
+    def write(**files):
+        for name, rows in files.items():
+            lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
+            path = tmp_path / "logs" / f"{name}.json"
+            path.parent.mkdir(exist_ok=True)
+            path.write_text("".join(line + "\n" for line in lines))
+    return write
+
+
+def ask(smelt, sql, code=0):
+    done = smelt("sql", sql, "--format", "json", check=False)
+    assert done.returncode == code, f"{sql}\n{done.stderr}"
+    return json.loads(done.stdout) if code == 0 else done.stderr
+
+
+# ---- what is looked at --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("files, columns", [
+    ({"1": [{"id": 1}], "2": [{"id": 2, "extra": "x"}]}, ["id", "extra"]),
+    ({"1": ["", "  "], "2": ["no JSON"], "3": [{"id": 3}]}, ["id"]),
+    ({str(n): [{"id": n}] for n in range(10, 41)} | {"9": [{"last": 1}]}, ["id", "last"]),
+    ({"1": [{"id": n, "m": "x" * 5000} for n in range(250)] + [{"id": 250, "error": "E"}]},
+     ["id", "m", "error"]),
+    ({"1": [{"e": {"k": 1}, "o": {}} for n in range(20_010)] + [{"e": {"late": 1}, "o": {"x": 1}}]},
+     ["e", "o"]),
+])
+def test_every_file_and_row_of_the_sample_gives_columns(smelt, put, files, columns):
+    put(**files)
+    rows = ask(smelt, "SELECT * FROM read_json('logs/*.json', bad_lines => 'skip')")
+    assert list(rows[0]) == columns
+    assert len(rows) == sum(isinstance(row, dict) for rows in files.values() for row in rows)
+
+
+def test_the_first_file_does_not_decide_alone(smelt, tmp_path):
+    """An empty .gz, and one cut in the middle."""
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    whole = gzip.compress(b'{"z":1}\n' * 10_000)
+    (folder / "1.json.gz").write_bytes(gzip.compress(b""))
+    (folder / "2.json.gz").write_bytes(whole[:len(whole) // 2])
+    (folder / "3.json.gz").write_bytes(gzip.compress(b'{"id":3}\n'))
+    assert ask(smelt, "SELECT * FROM read_json(['logs/1.json.gz', 'logs/3.json.gz'])") == [{"id": 3}]
+    assert "2.json.gz" in ask(smelt, "SELECT id FROM 'logs/*.json.gz'", code=1)
+
+
+@pytest.mark.parametrize("options, columns", [
+    ("", ["a", "b", "c"]),
+    (", sample_size => 2", ["a"]),
+    (", sample_size => 2, maximum_sample_files => 2", ["a"]),
+    (", sample_size => -1, maximum_sample_files => 1", ["a", "b"]),
+    (", maximum_sample_files => -1", ["a", "b", "c"]),
+])
+def test_how_much_is_looked_at(smelt, put, options, columns):
+    put(**{"1": [{"a": 1}, {"a": 2}, {"a": 3, "b": 3}], "2": [{"a": 4}, {"a": 5}, {"c": 6}]})
+    rows = ask(smelt, f"SELECT * FROM read_json('logs/*.json'{options}, unknown => 'ignore')")
+    assert list(rows[0]) == columns and len(rows) == 6
+
+
+@pytest.mark.parametrize("option", ["sample_size => 0", "sample_size => -2", "sample_size => 'all'",
+                                    "maximum_sample_files => 0", "maximum_sample_files => 1.5"])
+def test_a_sample_that_is_none(smelt, put, option):
+    put(**{"1": [{"a": 1}]})
+    told = ask(smelt, f"SELECT * FROM read_json('logs/*.json', {option})", code=1)
+    assert f"{option.split()[0]} is a number from 1 on, or -1 for all" in told
+
+
+# ---- what it missed -----------------------------------------------------------------------------
+
+LATE = [{"id": n, "e": {"k": 1, "d": {"x": 1}}, "o": {}, "l": [{"x": 1}]} for n in range(50)]
+LATE[30] = {"id": 30, "e": {"k": 1, "late": 1, "d": {"x": 1}}, "o": {}, "l": [{"x": 1}]}
+LATE[35] = {"id": 35, "e": {"k": 1, "d": {"x": 1, "y": 1}}, "o": {}, "l": [{"x": 1}, {"z": 2}]}
+LATE[40] = {"id": 40, "e": {"k": 1, "d": {"x": 1}}, "o": {"x": 1}, "l": [{"x": 1}]}
+LATE[45] = {"id": 45, "a\tb": 1}
+
+
+def key_at(line, key):
+    return json.dumps(LATE[line - 1]).index(json.dumps(key)) + 1
+
+
+@pytest.mark.parametrize("select, key, line", [
+    ("*", "e.late", 31),
+    ("* EXCLUDE (e)", "l.z", 36),
+    ("* EXCLUDE (e, l)", "o", 41),
+    ("t.*", "e.late", 31),
+    ("e", "e.late", 31),
+    ("e.d", "e.d.y", 36),
+    ("l", "l.z", 36),
+    ("CAST(e.d AS VARCHAR)", "e.d.y", 36),
+    ("coalesce(l, NULL)", "l.z", 36),
+])
+@pytest.mark.parametrize("around", [
+    "SELECT {} FROM {} t WHERE id = 3", "SELECT * FROM (SELECT {} FROM {} t)",
+    "WITH w AS (SELECT {} FROM {} t) SELECT w.* FROM w", "SELECT {} FROM {} t UNION ALL SELECT {} FROM {} t",
+])
+def test_a_key_that_the_sample_missed_is_an_error_where_all_is_taken(smelt, put, select, key, line,
+                                                                     around):
+    put(one=LATE)
+    sql = around.format(*[select, "read_json('logs/one.json', sample_size => 10)"] * 2)
+    told = ask(smelt, sql, code=1).splitlines()
+    assert told == [f'smelt: key "{key}" is not among the columns',
+                    f"  at logs/one.json:{line}:{key_at(line, key.split('.')[-1])}",
+                    "  Take it with sample_size => -1 or columns => {…}, or leave it out with "
+                    "unknown => 'ignore'."]
+
+
+@pytest.mark.parametrize("sql, rows", [
+    ("SELECT id, e.k, e.d.x FROM {} WHERE id = 30", 1),
+    ("SELECT id FROM (SELECT * FROM {}) WHERE id < 3", 3),
+    ("SELECT id, e.k FROM (SELECT * FROM {}) WHERE id < 3", 3),
+    ("SELECT count(*) AS n, count(e) AS m FROM (SELECT * FROM {})", 1),
+    ("SELECT id FROM {} WHERE e IS NOT NULL AND l IS NOT NULL", 49),
+    ("SELECT a.id FROM {} a JOIN (SELECT id, e FROM {}) b USING (id)", 50),
+    ("SELECT e.k FROM (SELECT e FROM {})", 50),
+])
+def test_named_columns_do_not_look_for_other_keys(smelt, put, sql, rows):
+    put(one=LATE)
+    sample = "read_json('logs/one.json', sample_size => 10)"
+    assert len(ask(smelt, sql.format(sample, sample))) == rows
+
+
+@pytest.mark.parametrize("sql", [
+    "SELECT count(*) FROM (SELECT DISTINCT * FROM {})", "SELECT id FROM (FROM {} UNION FROM {})",
+    "SELECT (SELECT e FROM {} LIMIT 1)", "SELECT a.* FROM {} a JOIN {} b USING (id)",
+    "SELECT * FROM {} a, (SELECT 1 AS one)", "SELECT id FROM read_json('logs/one.json', sample_size => "
+    "10, validate => 'all')",
+])
+def test_whoever_looks_at_whole_rows_takes_them(smelt, put, sql):
+    put(one=[{"id": 0, "e": 1}] * 10 + [{"id": 1, "late": 1}])
+    sample = "read_json('logs/one.json', sample_size => 10)"
+    told = ask(smelt, sql.format(sample, sample), code=0 if "e FROM" in sql else 1)
+    assert "e FROM" in sql or 'key "late" is not among the columns' in told
+
+
+def test_brackets_alone_are_no_loss(smelt, put):
+    put(one=[{"id": n, "o": {}, "p": [{}, {}]} for n in range(100)])
+    assert ask(smelt, "SELECT * FROM 'logs/one.json' WHERE id = 99") == [{"id": 99}]
+    put(two=[{"id": 1, "o": {}}] * 10 + [{"id": 2, "o": {"a": None}}])
+    told = ask(smelt, "SELECT * FROM read_json('logs/two.json', sample_size => 10)", code=1)
+    assert 'key "o" is not among the columns' in told and ":11:11" in told
+
+
+@pytest.mark.parametrize("call, select, told", [
+    ("sample_size => 10, unknown => 'ignore'", "*",
+     "smelt: 50 lines have keys that no column takes: o (49), e.late (1), e.d.y (1), l.z (1), a\tb (1)"),
+    ("sample_size => 10, unknown => 'ignore'", "e", "smelt: 2 lines have keys that no column takes: "
+     "e.late (1), e.d.y (1)"),
+    ("sample_size => 10, unknown => 'ignore'", "l", "smelt: 1 line has keys that no column takes: l.z (1)"),
+    ("sample_size => 10, unknown => 'ignore'", "id", ""),
+    ("columns => {id: 'BIGINT'}", "*",
+     "smelt: 50 lines have keys that no column takes: e (49), o (49), l (49), a\tb (1)"),
+    ("columns => {id: 'BIGINT'}", "id", ""),
+    ("columns => {id: 'BIGINT'}, validate => 'all'", "id",
+     "smelt: 50 lines have keys that no column takes: e (49), o (49), l (49), a\tb (1)"),
+    ("columns => {e: 'STRUCT(k BIGINT, late BIGINT)'}", "e",
+     "smelt: 49 lines have keys that no column takes: e.d (49)"),
+])
+def test_what_is_ignored_is_counted(smelt, put, call, select, told):
+    put(one=LATE)
+    done = smelt("sql", f"SELECT {select} FROM read_json('logs/one.json', {call})")
+    assert done.stderr == (told + "\n" if told else "")
+
+
+def test_scans_of_one_file_count_once_and_for_one_another(smelt, put):
+    put(one=LATE)
+    sample = "read_json('logs/one.json', sample_size => 10, unknown => 'ignore')"
+    done = smelt("sql", f"SELECT a.id, b.e FROM {sample} a JOIN {sample} b USING (id)")
+    assert done.stderr == "smelt: 2 lines have keys that no column takes: e.late (1), e.d.y (1)\n"
+
+
+def test_refused_lines_have_no_unknown_keys(smelt, put):
+    put(one=[{"id": 1}] * 10 + ['{"id":{"a":1},"late":1}', '{"id":2,"late":', {"id": 3}])
+    sql = "SELECT * FROM read_json('logs/one.json', sample_size => 10, bad_lines => 'skip')"
+    assert len(ask(smelt, sql)) == 11
+    assert smelt("sql", sql).stderr == "smelt: 2 of 13 lines could not be read and were left out\n"
+
+
+def test_declared_columns_and_fail(smelt, put):
+    put(one=LATE)
+    told = ask(smelt, "SELECT * FROM read_json('logs/one.json', columns => {id: 'BIGINT'}, "
+               "unknown => 'fail')", code=1)
+    assert told.splitlines()[1:] == ["  at logs/one.json:1:11",
+                                     "  Take it with columns => {…}, or leave it out with unknown => "
+                                     "'ignore'."]
+
+
+def test_a_key_of_a_file_that_nobody_looked_at(smelt, put):
+    put(**{"1": [{"a": 1}], "2": [{"a": 1}, {"a": 2, "b": 3}]})
+    sample = "read_json('logs/*.json', maximum_sample_files => 1)"
+    told = ask(smelt, f"SELECT * FROM {sample}", code=1).splitlines()
+    assert told[1] == "  at logs/2.json:2:10"
+    assert "maximum_sample_files => -1" in told[2] and "sample_size" not in told[2]
+
+
+# ---- names that the sample did not have -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("select, options, todo", [
+    ("late", "sample_size => 10", "Columns were found in 10 rows: sample_size => -1 looks at more."),
+    ("e.late", "sample_size => 10", "Columns were found in 10 rows: sample_size => -1 looks at more."),
+    ("ids", "sample_size => 10", 'Did you mean "id"? Columns were found in 10 rows: sample_size => -1 '
+     "looks at more."),
+    ("late", "maximum_sample_files => 1", "Columns were found in 50 rows of 1 of 2 files: "
+     "maximum_sample_files => -1 looks at more."),
+    ("late", "sample_size => -1", ""),
+])
+def test_an_unknown_column_says_how_much_was_looked_at(smelt, put, select, options, todo):
+    put(one=LATE, **({"two": LATE[:1]} if "files" in options else {}))
+    told = ask(smelt, f"SELECT {select} FROM read_json('logs/*.json', {options})", code=1).splitlines()
+    assert told[1] == "  at SQL:1:8"
+    assert told[2:] == ([f"  {todo}"] if todo else [])
+
+
+# ---- pipelines ------------------------------------------------------------------------------------
+
+PIPELINE = """name: t
+vars: {logs: {type: uri, default: ./logs}, lake: {type: uri, default: ./lake}}
+lake: lake
+sources: [{name: logs, quarantine: bad.q}]
+tasks: [{load: raw.l, from: logs, sql: l.sql, by: day}]
+"""
+
+
+@pytest.mark.parametrize("columns, code", [("columns => {id: 'BIGINT'}, ", 0), ("sample_size => 1, ", 1),
+                                           ("sample_size => 1, unknown => 'ignore', ", 0)])
+def test_a_pipeline_counts_keys_of_declared_columns_and_fails_at_found_ones(smelt, put, tmp_path,
+                                                                            columns, code):
+    put(**{"20240101": [{"id": 1}, {"id": 2, "extra": "x"}]})
+    (tmp_path / "p.yaml").write_text(PIPELINE)
+    (tmp_path / "l.sql").write_text(
+        f"SELECT id, file_date AS day FROM read_json(var('logs'), {columns}file_date => true, "
+        "bad_lines => 'quarantine', validate => 'all')")
+    done = smelt("run", "p.yaml", "--json", check=False)
+    assert done.returncode == code, done.stderr
+    if code == 0:
+        assert json.loads(done.stdout)["unknown"] == {"lines": 1, "paths": {"extra": 1}}
+    else:
+        assert 'key "extra" is not among the columns' in done.stderr
+        assert not (tmp_path / "lake/raw/l").exists()
