@@ -243,24 +243,40 @@ SM_PRINTF(2, 3) static void put(out_text *t, const char *fmt, ...)
     }
 }
 
+static bool has_place(const sm_error *e)
+{
+    return e->object[0] != '\0' || e->line > 0 || e->byte > 0;
+}
+
 static void put_place(out_text *t, const sm_error *e)
 {
     const bool has_object = e->object[0] != '\0';
     if (has_object && e->line > 0 && e->byte > 0) {
-        put(t, "  at %s:%" PRId64 ":%" PRId64 "\n", e->object, e->line, e->byte);
+        put(t, "%s:%" PRId64 ":%" PRId64, e->object, e->line, e->byte);
     } else if (has_object && e->line > 0) {
-        put(t, "  at %s:%" PRId64 "\n", e->object, e->line);
+        put(t, "%s:%" PRId64, e->object, e->line);
     } else if (has_object && e->byte >= 0) {
-        put(t, "  at %s, byte %" PRId64 "\n", e->object, e->byte);
+        put(t, "%s, byte %" PRId64, e->object, e->byte);
     } else if (has_object) {
-        put(t, "  at %s\n", e->object);
+        put(t, "%s", e->object);
     } else if (e->line > 0 && e->byte > 0) {
-        put(t, "  at line %" PRId64 ", byte %" PRId64 "\n", e->line, e->byte);
+        put(t, "line %" PRId64 ", byte %" PRId64, e->line, e->byte);
     } else if (e->line > 0) {
-        put(t, "  at line %" PRId64 "\n", e->line);
+        put(t, "line %" PRId64, e->line);
     } else if (e->byte > 0) {
-        put(t, "  at byte %" PRId64 "\n", e->byte);
+        put(t, "byte %" PRId64, e->byte);
     }
+}
+
+size_t sm_error_format_place(const sm_error *e, char *out, size_t cap)
+{
+    if (cap == 0) {
+        return 0;
+    }
+    out_text t = {.out = out, .cap = cap};
+    out[0] = '\0';
+    put_place(&t, e);
+    return t.len;
 }
 
 size_t sm_error_format(const sm_error *e, char *out, size_t cap)
@@ -271,7 +287,11 @@ size_t sm_error_format(const sm_error *e, char *out, size_t cap)
     out_text t = {.out = out, .cap = cap};
     out[0] = '\0';
     put(&t, "smelt: %s\n", e->what[0] ? e->what : sm_status_text(e->status));
-    put_place(&t, e);
+    if (has_place(e)) {
+        put(&t, "  at ");
+        put_place(&t, e);
+        put(&t, "\n");
+    }
     for (int i = 0; i < e->frames && i < SM_COUNT(e->frame); i++) {
         put(&t, "%s%s", i == 0 ? "  in " : ", ", e->frame[i]);
     }

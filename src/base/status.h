@@ -90,6 +90,8 @@ static inline bool sm_status_is_answer(sm_status st)
 /** Writes the whole error as the user sees it, several lines, each ended by LF: cause, place,
  * frames, advice. Returns the bytes written (without NUL); cuts at `cap`. */
 size_t sm_error_format(const sm_error *e, char *out, size_t cap);
+/** The place alone, in one line as there, for who shows it by itself; "" where there is none. */
+size_t sm_error_format_place(const sm_error *e, char *out, size_t cap);
 
 /* ---- our own mistakes ------------------------------------------------------------------------ */
 

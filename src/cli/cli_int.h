@@ -52,6 +52,8 @@ typedef struct smi_command {
     size_t opts_bytes;
     int min_args, max_args;
     sm_status (*run)(smi_cli *cli, const void *opts, char **args, int n_args, sm_error *e);
+    /* With --json: what is printed of a failure that came before run(). NULL: the error alone. */
+    void (*print_failure)(const sm_error *e);
 } smi_command;
 
 extern const smi_command *const smi_commands[]; /* NULL-ended */
@@ -73,6 +75,7 @@ struct smi_cli {
     sm_progress progress;
     size_t memory_limit; /* what the user set, or the default */
     struct smi_painter *painter;
+    bool has_answered; /* with --json: what stdout gets is there, of a failure too */
 };
 
 /** Parses `argv` after the command's name into `opts` and the positional `args` (n_args of them,
@@ -80,6 +83,8 @@ struct smi_cli {
 sm_status smi_options_parse(const smi_command *c, int argc, char **argv, void *opts,
                             smi_globals *globals, int *n_args, sm_arena *a,
                             sm_error *e) SM_MUST_USE;
+/** Is --json among the words, where they could not be parsed? */
+bool smi_options_ask_json(int argc, char **argv);
 void smi_print_help(const smi_command *c);
 
 /** Starts threads and budget, and lets Ctrl-C cancel (a second one ends the process). */
@@ -105,6 +110,19 @@ sm_status smi_output_open(smi_cli *cli, const sm_type *schema, const char *forma
                           smi_output **out, sm_error *e) SM_MUST_USE;
 sm_sink smi_output_sink(smi_output *o);
 void smi_output_close(smi_output *o); /* takes NULL; an unfinished file is removed */
+
+/* ---- answers for machines (--json) ----------------------------------------------------------- */
+
+/** Appends "key": to an object, with a comma where one is due; a comma before an item of an array. */
+void smi_answer_key(sm_buf *out, const char *key);
+void smi_answer_item(sm_buf *out);
+/** A member; null where the text is empty or the number below 0: there is none. */
+void smi_answer_text(sm_buf *out, const char *key, sm_str text);
+void smi_answer_number(sm_buf *out, const char *key, int64_t n);
+/** Appends "error":{…}, as docs/cli.md has it. */
+void smi_answer_error(sm_buf *out, const sm_error *e);
+/** Prints one whole answer, on a line, and releases it. The command must not print another. */
+void smi_answer_print(smi_cli *cli, sm_buf *answer);
 
 /* ---- text in --------------------------------------------------------------------------------- */
 

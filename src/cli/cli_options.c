@@ -18,8 +18,10 @@ static const smi_opt global_options[] = {
      offsetof(smi_globals, spill_dir)},
     {"--threads", SMI_OPT_I64, "N", "worker threads (default: one a core; SMELT_THREADS)",
      offsetof(smi_globals, threads)},
-    {"--quiet -q", SMI_OPT_FLAG, NULL, "no progress", offsetof(smi_globals, quiet)},
-    {"--json", SMI_OPT_FLAG, NULL, "answers for machines, as JSON", offsetof(smi_globals, json)},
+    {"--quiet -q", SMI_OPT_FLAG, NULL, "no progress, no summary: only warnings and errors",
+     offsetof(smi_globals, quiet)},
+    {"--json", SMI_OPT_FLAG, NULL, "answers for machines, as JSON; errors too",
+     offsetof(smi_globals, json)},
     {"--help -h", SMI_OPT_FLAG, NULL, "this help", offsetof(smi_globals, help)},
     {0},
 };
@@ -110,6 +112,16 @@ static void forget_numbers(const smi_opt *table, void *base)
             *(int64_t *)(void *)((char *)base + o->offset) = SMI_NOT_GIVEN;
         }
     }
+}
+
+bool smi_options_ask_json(int argc, char **argv)
+{
+    for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (strcmp(argv[i], "--json") == 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 sm_status smi_options_parse(const smi_command *c, int argc, char **argv, void *opts,

@@ -47,6 +47,7 @@ static sm_status flush_text(smi_output *o, sm_error *e)
         if (isatty(STDOUT_FILENO)) {
             smi_progress_stop(o->cli); /* rows would mix with its line */
         }
+        o->cli->has_answered = true; /* an error behind the first rows has no place there */
         if (fwrite(o->text.data, 1, o->text.len, stdout) != o->text.len) {
             return sm_fail(e, SM_IO, "could not write the result to stdout");
         }

@@ -11,28 +11,39 @@
 #include "base/time.h"
 #include "cli/cli_int.h"
 
-static void step(const char *what, const char *fmt, ...) SM_PRINTF(2, 3);
-static void step(const char *what, const char *fmt, ...)
+/* With --json the lines are kept, to be one object. */
+typedef struct doctor {
+    smi_cli *cli;
+    sm_buf json;
+} doctor;
+
+static void step(doctor *d, const char *what, const char *fmt, ...) SM_PRINTF(3, 4);
+static void step(doctor *d, const char *what, const char *fmt, ...)
 {
+    char text[1200];
     va_list args;
 
-    printf("%-14s ", what);
     va_start(args, fmt);
-    vprintf(fmt, args);
+    vsnprintf(text, sizeof(text), fmt, args);
     va_end(args);
-    putchar('\n');
+    if (d->cli->globals.json) {
+        smi_answer_text(&d->json, what, sm_str_of(text));
+    } else {
+        printf("%-14s %s\n", what, text);
+    }
 }
 
-static void print_machine(const smi_cli *cli)
+static void print_machine(doctor *d)
 {
+    const smi_cli *cli = d->cli;
     char limit[SM_SIZE_TEXT_BYTES], idle[SM_SIZE_TEXT_BYTES];
 
     sm_format_size((int64_t)cli->memory_limit, limit);
     sm_format_size(sm_peak_bytes(), idle);
-    step("version", "%s", SMELT_VERSION);
-    step("threads", "%d", sm_pool_threads(cli->env.pool));
-    step("memory", "limit %s, idle %s", limit, idle);
-    step("instructions", "%s", sm_isa_name(sm_isa()));
+    step(d, "version", "%s", SMELT_VERSION);
+    step(d, "threads", "%d", sm_pool_threads(cli->env.pool));
+    step(d, "memory", "limit %s, idle %s", limit, idle);
+    step(d, "instructions", "%s", sm_isa_name(sm_isa()));
 }
 
 static double milliseconds_since(int64_t start_ns)
@@ -41,13 +52,13 @@ static double milliseconds_since(int64_t start_ns)
 }
 
 /* A commit needs a put that says no where the name is taken. */
-static sm_status try_commit(sm_store *store, sm_str key, sm_error *e)
+static sm_status try_commit(doctor *d, sm_store *store, sm_str key, sm_error *e)
 {
     sm_error second = {0};
 
     int64_t start = sm_monotonic_ns();
     SM_TRY(sm_store_put(store, key, "smelt", 5, SM_PUT_IF_ABSENT, e));
-    step("write", "ok, %.1f ms", milliseconds_since(start));
+    step(d, "write", "ok, %.1f ms", milliseconds_since(start));
 
     start = sm_monotonic_ns();
     const sm_status st = sm_store_put(store, key, "again", 5, SM_PUT_IF_ABSENT, &second);
@@ -58,11 +69,11 @@ static sm_status try_commit(sm_store *store, sm_str key, sm_error *e)
         *e = second;
         return st;
     }
-    step("commit", "safe: a name that is taken is refused, %.1f ms", milliseconds_since(start));
+    step(d, "commit", "safe: a name that is taken is refused, %.1f ms", milliseconds_since(start));
     return SM_OK;
 }
 
-static sm_status try_read(sm_store *store, sm_str key, sm_error *e)
+static sm_status try_read(doctor *d, sm_store *store, sm_str key, sm_error *e)
 {
     sm_buf text = {.max_bytes = 64};
 
@@ -73,27 +84,27 @@ static sm_status try_read(sm_store *store, sm_str key, sm_error *e)
     }
     sm_buf_release(&text);
     if (st == SM_OK) {
-        step("read", "ok, %.1f ms", milliseconds_since(start));
+        step(d, "read", "ok, %.1f ms", milliseconds_since(start));
     }
     return st;
 }
 
-static sm_status try_copy(sm_store *store, sm_str from, sm_str to, sm_error *e)
+static sm_status try_copy(doctor *d, sm_store *store, sm_str from, sm_str to, sm_error *e)
 {
     const int64_t start = sm_monotonic_ns();
     SM_TRY(sm_store_copy(store, from, to, e));
-    step("copy", "ok, %.1f ms", milliseconds_since(start));
+    step(d, "copy", "ok, %.1f ms", milliseconds_since(start));
     return SM_OK;
 }
 
 /* Of a store that other programs reach too: where it is, and with whose keys. */
-static sm_status show_access(smi_cli *cli, sm_store *store, sm_error *e)
+static sm_status show_access(doctor *d, sm_store *store, sm_error *e)
 {
     sm_store_access access;
     sm_error unused = {0};
 
     const int64_t start = sm_monotonic_ns();
-    const sm_status st = sm_store_access_of(store, cli->arena, &access, &unused);
+    const sm_status st = sm_store_access_of(store, d->cli->arena, &access, &unused);
     if (st == SM_UNSUPPORTED) {
         return SM_OK;
     }
@@ -101,58 +112,61 @@ static sm_status show_access(smi_cli *cli, sm_store *store, sm_error *e)
         *e = unused;
         return st;
     }
-    step("address", "%.*s, region %.*s", SM_STR_ARG(access.url), SM_STR_ARG(access.region));
+    step(d, "address", "%.*s, region %.*s", SM_STR_ARG(access.url), SM_STR_ARG(access.region));
     if (access.is_anonymous) {
-        step("keys", "none, by %.*s", SM_STR_ARG(access.source));
+        step(d, "keys", "none, by %.*s", SM_STR_ARG(access.source));
     } else {
-        step("keys", "%.*s from %.*s%s, %.1f ms", SM_STR_ARG(access.key_id),
+        step(d, "keys", "%.*s from %.*s%s, %.1f ms", SM_STR_ARG(access.key_id),
              SM_STR_ARG(access.source), access.is_temporary ? ", for a time" : "",
              milliseconds_since(start));
     }
     return SM_OK;
 }
 
-static sm_status try_list(smi_cli *cli, sm_store *store, sm_error *e)
+static sm_status try_list(doctor *d, sm_store *store, sm_error *e)
 {
     sm_entry *entries = NULL;
     int64_t n = 0;
 
     const int64_t start = sm_monotonic_ns();
-    const sm_status st = sm_store_list(store, SM_STR(""), true, cli->arena, &entries, &n, e);
-    if (st == SM_OK || st == SM_NOT_FOUND) { /* a folder that the first write makes */
-        step("list", "ok, %" PRId64 " names, %.1f ms", n, milliseconds_since(start));
+    const sm_status st = sm_store_list(store, SM_STR(""), true, d->cli->arena, &entries, &n, e);
+    if (st == SM_NOT_FOUND) {
+        sm_error_todo(e, "Name a folder that is there (mkdir makes one), or a bucket.");
+    }
+    if (st == SM_OK) {
+        step(d, "list", "ok, %" PRId64 " names, %.1f ms", n, milliseconds_since(start));
         return SM_OK;
     }
     return st;
 }
 
-static sm_status check_store(smi_cli *cli, const char *uri, sm_error *e)
+static sm_status check_store(doctor *d, const char *uri, sm_error *e)
 {
     sm_store *store = NULL;
 
     SM_TRY(sm_store_open(sm_str_of(uri), &store, e));
     const sm_str key =
-        sm_arena_strf(cli->arena, ".smelt-doctor-%d-%" PRId64, (int)getpid(), sm_now_us());
-    const sm_str keys[] = {key, sm_arena_strf(cli->arena, "%.*s-copy", SM_STR_ARG(key))};
-    step("store", "%.*s", SM_STR_ARG(sm_store_uri(store)));
-    sm_status st = show_access(cli, store, e);
-    st = st == SM_OK ? try_list(cli, store, e) : st;
+        sm_arena_strf(d->cli->arena, ".smelt-doctor-%d-%" PRId64, (int)getpid(), sm_now_us());
+    const sm_str keys[] = {key, sm_arena_strf(d->cli->arena, "%.*s-copy", SM_STR_ARG(key))};
+    step(d, "store", "%.*s", SM_STR_ARG(sm_store_uri(store)));
+    sm_status st = show_access(d, store, e);
+    st = st == SM_OK ? try_list(d, store, e) : st;
     if (st != SM_OK) {
         sm_store_release(store);
         return st;
     }
-    st = try_commit(store, key, e);
+    st = try_commit(d, store, key, e);
     if (st == SM_OK) {
-        st = try_read(store, key, e);
+        st = try_read(d, store, key, e);
     }
     if (st == SM_OK) {
-        st = try_copy(store, key, keys[1], e);
+        st = try_copy(d, store, key, keys[1], e);
     }
     sm_error unused = {0};
     const sm_status deleted =
         sm_store_delete_many(store, keys, SM_COUNT(keys), st == SM_OK ? e : &unused);
     if (st == SM_OK && deleted == SM_OK) {
-        step("delete", "ok");
+        step(d, "delete", "ok");
     }
     sm_store_release(store);
     return st == SM_OK ? deleted : st;
@@ -160,8 +174,21 @@ static sm_status check_store(smi_cli *cli, const char *uri, sm_error *e)
 
 static sm_status run(smi_cli *cli, const void *opts, char **args, int n_args, sm_error *e)
 {
-    print_machine(cli);
-    return n_args ? check_store(cli, args[0], e) : SM_OK;
+    doctor d = {.cli = cli};
+
+    if (cli->globals.json) {
+        sm_buf_text(&d.json, SM_STR("{"));
+    }
+    print_machine(&d);
+    const sm_status st = n_args ? check_store(&d, args[0], e) : SM_OK;
+    if (cli->globals.json) {
+        if (st != SM_OK) {
+            smi_answer_error(&d.json, e);
+        }
+        sm_buf_text(&d.json, SM_STR("}"));
+        smi_answer_print(cli, &d.json);
+    }
+    return st;
 }
 
 static const smi_opt no_options[] = {{0}};

@@ -38,6 +38,24 @@ static sm_status analyze(smi_cli *cli, const sm_plan *plan, sm_buf *out, sm_erro
     return st;
 }
 
+/* The lines as they are: what stands in them is for people. */
+static void print_json(smi_cli *cli, sm_str text)
+{
+    sm_buf out = {0};
+
+    sm_buf_text(&out, SM_STR("{\"plan\":["));
+    while (text.len > 0) {
+        const char *end = memchr(text.data, '\n', text.len);
+        const size_t len = end ? (size_t)(end - text.data) : text.len;
+        smi_answer_item(&out);
+        sm_buf_json_str(&out, (sm_str){text.data, len});
+        const size_t taken = end ? len + 1 : len;
+        text = (sm_str){text.data + taken, text.len - taken};
+    }
+    sm_buf_text(&out, SM_STR("]}"));
+    smi_answer_print(cli, &out);
+}
+
 static sm_status run(smi_cli *cli, const void *opts, char **args, int n_args, sm_error *e)
 {
     const options *o = opts;
@@ -50,7 +68,9 @@ static sm_status run(smi_cli *cli, const void *opts, char **args, int n_args, sm
     } else if (st == SM_OK) {
         sm_plan_print(q.plan, NULL, NULL, &text);
     }
-    if (st == SM_OK) {
+    if (st == SM_OK && cli->globals.json) {
+        print_json(cli, sm_buf_str(&text));
+    } else if (st == SM_OK) {
         fwrite(text.data, 1, text.len, stdout);
     }
     sm_buf_release(&text);

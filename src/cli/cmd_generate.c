@@ -34,6 +34,19 @@ static const smi_opt table[] = {
     {0},
 };
 
+static void print_json(smi_cli *cli, const sm_generate_opts *g, int64_t lines, int64_t bytes)
+{
+    sm_buf out = {0};
+
+    sm_buf_text(&out, SM_STR("{"));
+    smi_answer_text(&out, "folder", g->folder);
+    smi_answer_number(&out, "files", g->n_days);
+    smi_answer_number(&out, "lines", lines);
+    smi_answer_number(&out, "bytes", bytes);
+    sm_buf_text(&out, SM_STR("}"));
+    smi_answer_print(cli, &out);
+}
+
 static sm_status run(smi_cli *cli, const void *opts, char **args, int n_args, sm_error *e)
 {
     const options *o = opts;
@@ -65,6 +78,13 @@ static sm_status run(smi_cli *cli, const void *opts, char **args, int n_args, sm
     }
     g.n_days = (int32_t)days;
     SM_TRY(sm_generate_logs(&g, &cli->env, &lines, &bytes, e));
+    if (cli->globals.json) {
+        print_json(cli, &g, lines, bytes);
+        return SM_OK;
+    }
+    if (cli->globals.quiet) {
+        return SM_OK;
+    }
     sm_format_count(lines, count);
     sm_format_size(bytes, size);
     fprintf(stderr, "%s lines, %s, in %d files in %s\n", count, size, g.n_days, args[1]);

@@ -20,6 +20,19 @@ static const smi_opt table[] = {
     {0},
 };
 
+static void print_json(smi_cli *cli, const char *name, const sm_clickhouse_published *done)
+{
+    sm_buf out = {0};
+
+    sm_buf_text(&out, SM_STR("{"));
+    smi_answer_text(&out, "name", sm_str_of(name));
+    smi_answer_number(&out, "version", done->version);
+    smi_answer_number(&out, "rows", done->rows);
+    smi_answer_text(&out, "server", sm_arena_strf(cli->arena, "ClickHouse %s", done->server));
+    sm_buf_text(&out, SM_STR("}"));
+    smi_answer_print(cli, &out);
+}
+
 static sm_status run(smi_cli *cli, const void *opts, char **args, int n_args, sm_error *e)
 {
     const options *o = opts;
@@ -39,6 +52,10 @@ static sm_status run(smi_cli *cli, const void *opts, char **args, int n_args, sm
                                      .user = sm_str_of(sm_env("CLICKHOUSE_USER")),
                                      .password = sm_str_of(sm_env("CLICKHOUSE_PASSWORD"))};
     SM_TRY(sm_clickhouse_publish_table(&p, &cli->env, &done, e));
+    if (cli->globals.json) {
+        print_json(cli, o->table, &done);
+        return SM_OK;
+    }
     sm_format_count(done.rows, rows);
     printf("%s: %s rows of version %" PRId64 ", the same in ClickHouse %s\n", o->table, rows,
            done.version, done.server);

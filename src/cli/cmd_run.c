@@ -102,7 +102,7 @@ static void print_odd(const sm_run_report *r)
     print_missing_days(r);
 }
 
-/* With --json too: stdout has no place for them. */
+/* With --json and --quiet too. */
 static void print_warnings(const sm_run_report *r)
 {
     for (int64_t i = 0; i < r->n_gone_files; i++) {
@@ -200,35 +200,32 @@ static void put_unknown(const sm_run_report *r, sm_buf *out)
 /* The tables of the lake, or those that were published from it. */
 static void put_tables(const sm_run_report *r, bool published, sm_buf *out)
 {
-    bool is_first = true;
-
-    sm_buf_text(out, published ? SM_STR(",\"published\":[") : SM_STR("\"tables\":["));
+    smi_answer_key(out, published ? "published" : "tables");
+    sm_buf_text(out, SM_STR("["));
     for (int64_t i = 0; i < r->n_tables; i++) {
         const sm_table_report *t = &r->tables[i];
         if (t->kind == SM_TASK_VIEW || (t->kind == SM_TASK_PUBLISH) != published) {
             continue;
         }
-        sm_buf_text(out, is_first ? SM_STR("{\"name\":") : SM_STR(",{\"name\":"));
-        is_first = false;
-        sm_buf_json_str(out, t->name);
-        sm_buf_printf(out, ",\"version\":%" PRId64 ",\"rows\":%" PRId64, t->version, t->rows);
+        smi_answer_item(out);
+        sm_buf_text(out, SM_STR("{"));
+        smi_answer_text(out, "name", t->name);
+        smi_answer_number(out, "version", t->version); /* null: nothing was written */
+        smi_answer_number(out, "rows", t->rows);
         if (published) {
-            sm_buf_text(out, SM_STR(",\"server\":"));
-            sm_buf_json_str(out, t->server);
-            sm_buf_text(out, SM_STR("}"));
+            smi_answer_text(out, "server", t->server);
         } else {
-            sm_buf_printf(out, ",\"bytes\":%" PRIu64, t->bytes);
+            smi_answer_number(out, "bytes", (int64_t)t->bytes);
             if (t->window.len > 0) {
-                sm_buf_text(out, SM_STR(",\"window\":"));
-                sm_buf_json_str(out, t->window);
+                smi_answer_text(out, "window", t->window);
             }
-            sm_buf_text(out, SM_STR("}"));
         }
+        sm_buf_text(out, SM_STR("}"));
     }
     sm_buf_text(out, SM_STR("]"));
 }
 
-static void print_json(const sm_run_report *r)
+static void print_json(smi_cli *cli, const sm_run_report *r, const sm_error *e)
 {
     sm_buf out = {0};
     char text[SM_TIME_TEXT_BYTES];
@@ -247,18 +244,29 @@ static void print_json(const sm_run_report *r)
         sm_format_date(r->missing_days[i], text);
         sm_buf_printf(&out, "%s\"%s\"", i ? "," : "", text);
     }
-    sm_buf_text(&out, SM_STR("],"));
+    sm_buf_text(&out, SM_STR("]"));
     put_tables(r, false, &out);
     put_tables(r, true, &out);
     const sm_store_counts n = sm_store_network_count();
     sm_buf_printf(&out,
                   ",\"network\":{\"requests\":%" PRId64 ",\"retries\":%" PRId64
                   ",\"read_bytes\":%" PRId64 ",\"written_bytes\":%" PRId64
-                  "},\"seconds\":%.3f,\"peak_bytes\":%" PRId64 "}\n",
+                  "},\"seconds\":%.3f,\"peak_bytes\":%" PRId64,
                   n.requests, n.retries, n.read_bytes, n.written_bytes, (double)r->wall_ns / 1e9,
                   r->peak_bytes);
-    fwrite(out.data, 1, out.len, stdout);
-    sm_buf_release(&out);
+    if (e) {
+        smi_answer_error(&out, e);
+    }
+    sm_buf_text(&out, SM_STR("}"));
+    smi_answer_print(cli, &out);
+}
+
+/* Nothing was done yet: the same object all the same. */
+static void print_failure(const sm_error *e)
+{
+    const sm_run_report nothing = {.peak_bytes = sm_peak_bytes()};
+
+    print_json(NULL, &nothing, e);
 }
 
 /* ---- the command ----------------------------------------------------------------------------- */
@@ -310,11 +318,13 @@ static sm_status run(smi_cli *cli, const void *opts, char **args, int n_args, sm
     const sm_status st =
         sm_pipeline_run(pipeline, &run_opts, &cli->env, tell_task, cli, &report, e);
     smi_progress_stop(cli);
-    if (st == SM_OK && cli->globals.json) {
+    if (st == SM_OK && (cli->globals.json || cli->globals.quiet)) {
         print_warnings(&report);
-        print_json(&report);
     } else if (st == SM_OK) {
         print_summary(&report);
+    }
+    if (cli->globals.json) {
+        print_json(cli, &report, st == SM_OK ? NULL : e);
     }
     sm_run_report_release(&report);
     sm_pipeline_close(pipeline);
@@ -334,4 +344,5 @@ const smi_command smi_command_run = {
     .min_args = 1,
     .max_args = 1,
     .run = run,
+    .print_failure = print_failure,
 };

@@ -40,23 +40,31 @@ static int64_t limit_of(const options *o)
 
 /* ---- show ------------------------------------------------------------------------------------ */
 
+typedef struct totals {
+    int64_t files, rows, bytes; /* rows: −1 where a file's are not in its statistics */
+} totals;
+
+static totals totals_of(const sm_snapshot *s)
+{
+    totals t = {0};
+
+    const sm_delta_file *files = sm_snapshot_files(s, &t.files);
+    for (int64_t i = 0; i < t.files; i++) {
+        t.bytes += (int64_t)files[i].size_bytes;
+        t.rows = files[i].n_rows < 0 || t.rows < 0 ? -1 : t.rows + files[i].n_rows;
+    }
+    return t;
+}
+
 static void print_totals(const sm_snapshot *s)
 {
-    int64_t n = 0, rows = 0;
-    uint64_t bytes = 0;
-    bool is_known = true;
+    const totals t = totals_of(s);
     char text[SM_SIZE_TEXT_BYTES], size[SM_SIZE_TEXT_BYTES];
 
-    const sm_delta_file *files = sm_snapshot_files(s, &n);
-    for (int64_t i = 0; i < n; i++) {
-        bytes += files[i].size_bytes;
-        rows += files[i].n_rows;
-        is_known = is_known && files[i].n_rows >= 0;
-    }
-    sm_format_count(rows, text);
-    sm_format_size((int64_t)bytes, size);
-    print_row("rows", "%s", is_known ? text : "not in the statistics");
-    print_row("files", "%" PRId64 ", %s", n, size);
+    sm_format_count(t.rows, text);
+    sm_format_size(t.bytes, size);
+    print_row("rows", "%s", t.rows >= 0 ? text : "not in the statistics");
+    print_row("files", "%" PRId64 ", %s", t.files, size);
 }
 
 static void print_columns(const sm_type *schema)
@@ -72,12 +80,80 @@ static void print_columns(const sm_type *schema)
     sm_buf_release(&text);
 }
 
+static void put_columns(sm_buf *out, const sm_type *schema)
+{
+    sm_buf text = {0};
+
+    smi_answer_key(out, "columns");
+    sm_buf_text(out, SM_STR("["));
+    for (int32_t i = 0; i < schema->n_fields; i++) {
+        sm_buf_reset(&text);
+        sm_type_print(schema->fields[i].type, &text);
+        smi_answer_item(out);
+        sm_buf_text(out, SM_STR("{"));
+        smi_answer_text(out, "name", schema->fields[i].name);
+        smi_answer_text(out, "type", sm_buf_str(&text));
+        smi_answer_key(out, "nullable");
+        sm_buf_text(out, schema->fields[i].is_nullable ? SM_STR("true}") : SM_STR("false}"));
+    }
+    sm_buf_text(out, SM_STR("]"));
+    sm_buf_release(&text);
+}
+
+static void put_details(sm_buf *out, const sm_delta_metadata *m)
+{
+    smi_answer_key(out, "partitioned");
+    sm_buf_text(out, SM_STR("["));
+    for (int32_t i = 0; i < m->n_partition_columns; i++) {
+        smi_answer_item(out);
+        sm_buf_json_str(out, m->partition_columns[i]);
+    }
+    sm_buf_text(out, SM_STR("]"));
+    smi_answer_key(out, "properties");
+    sm_buf_text(out, SM_STR("{"));
+    for (int32_t i = 0; i < m->n_config; i++) {
+        sm_buf_text(out, i > 0 ? SM_STR(",") : SM_STR(""));
+        sm_buf_json_str(out, m->config[i].key);
+        sm_buf_text(out, SM_STR(":"));
+        sm_buf_json_str(out, m->config[i].value);
+    }
+    sm_buf_text(out, SM_STR("}"));
+}
+
+static void answer_show(smi_cli *cli, const sm_snapshot *s)
+{
+    const sm_delta_metadata *m = sm_snapshot_metadata(s);
+    const sm_delta_protocol *p = sm_snapshot_protocol(s);
+    const totals t = totals_of(s);
+    int64_t n_txns = 0;
+    sm_buf out = {0};
+
+    sm_snapshot_txns(s, &n_txns);
+    sm_buf_text(&out, SM_STR("{"));
+    smi_answer_text(&out, "table", sm_store_uri(sm_snapshot_store(s)));
+    smi_answer_number(&out, "version", sm_snapshot_version(s));
+    smi_answer_number(&out, "rows", t.rows);
+    smi_answer_number(&out, "files", t.files);
+    smi_answer_number(&out, "bytes", t.bytes);
+    put_columns(&out, m->schema);
+    put_details(&out, m);
+    smi_answer_key(&out, "protocol");
+    sm_buf_printf(&out, "{\"reader\":%d,\"writer\":%d}", p->min_reader, p->min_writer);
+    smi_answer_number(&out, "transactions", n_txns);
+    sm_buf_text(&out, SM_STR("}"));
+    smi_answer_print(cli, &out);
+}
+
 static sm_status show(smi_cli *cli, const sm_snapshot *s, const options *o, sm_error *e)
 {
     const sm_delta_metadata *m = sm_snapshot_metadata(s);
     const sm_delta_protocol *p = sm_snapshot_protocol(s);
     int64_t n_txns = 0;
 
+    if (cli->globals.json) {
+        answer_show(cli, s);
+        return SM_OK;
+    }
     print_row("table", "%.*s", SM_STR_ARG(sm_store_uri(sm_snapshot_store(s))));
     print_row("version", "%" PRId64, sm_snapshot_version(s));
     print_totals(s);
@@ -97,13 +173,35 @@ static sm_status show(smi_cli *cli, const sm_snapshot *s, const options *o, sm_e
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
+static void answer_files(smi_cli *cli, const sm_delta_file *items, int64_t n)
+{
+    sm_buf out = {0};
+
+    sm_buf_text(&out, SM_STR("{\"files\":["));
+    for (int64_t i = 0; i < n; i++) {
+        smi_answer_item(&out);
+        sm_buf_text(&out, SM_STR("{"));
+        smi_answer_text(&out, "path", items[i].path);
+        smi_answer_number(&out, "rows", items[i].n_rows);
+        smi_answer_number(&out, "bytes", (int64_t)items[i].size_bytes);
+        sm_buf_text(&out, SM_STR("}"));
+    }
+    sm_buf_text(&out, SM_STR("]}"));
+    smi_answer_print(cli, &out);
+}
+
 static sm_status files(smi_cli *cli, const sm_snapshot *s, const options *o, sm_error *e)
 {
     int64_t n = 0;
     char size[SM_SIZE_TEXT_BYTES], rows[SM_SIZE_TEXT_BYTES];
 
     const sm_delta_file *items = sm_snapshot_files(s, &n);
-    for (int64_t i = 0; i < n && (limit_of(o) < 0 || i < limit_of(o)); i++) {
+    n = limit_of(o) >= 0 && limit_of(o) < n ? limit_of(o) : n;
+    if (cli->globals.json) {
+        answer_files(cli, items, n);
+        return SM_OK;
+    }
+    for (int64_t i = 0; i < n; i++) {
         sm_format_size((int64_t)items[i].size_bytes, size);
         sm_format_count(items[i].n_rows, rows);
         printf("%12s rows  %9s  %.*s\n", items[i].n_rows < 0 ? "?" : rows, size,
@@ -114,6 +212,28 @@ static sm_status files(smi_cli *cli, const sm_snapshot *s, const options *o, sm_
 
 /* ---- history --------------------------------------------------------------------------------- */
 
+static void answer_history(smi_cli *cli, const sm_delta_commit_info *items, int64_t n)
+{
+    sm_buf out = {0};
+    char when[SM_TIME_TEXT_BYTES];
+
+    sm_buf_text(&out, SM_STR("{\"commits\":["));
+    for (int64_t i = 0; i < n; i++) {
+        sm_format_timestamp(items[i].timestamp_ms * 1000, when);
+        smi_answer_item(&out);
+        sm_buf_text(&out, SM_STR("{"));
+        smi_answer_number(&out, "version", items[i].version);
+        smi_answer_text(&out, "time", sm_str_of(when));
+        smi_answer_text(&out, "operation", items[i].operation);
+        smi_answer_key(&out, "metrics");
+        sm_buf_text(&out, items[i].metrics_json.len ? items[i].metrics_json : SM_STR("null"));
+        smi_answer_text(&out, "user_metadata", items[i].user_metadata);
+        sm_buf_text(&out, SM_STR("}"));
+    }
+    sm_buf_text(&out, SM_STR("]}"));
+    smi_answer_print(cli, &out);
+}
+
 static sm_status history(smi_cli *cli, sm_store *store, const options *o, sm_error *e)
 {
     sm_delta_commit_info *items = NULL;
@@ -121,6 +241,10 @@ static sm_status history(smi_cli *cli, sm_store *store, const options *o, sm_err
     char when[SM_TIME_TEXT_BYTES];
 
     SM_TRY(sm_delta_history(store, limit_of(o), cli->arena, &items, &n, e));
+    if (cli->globals.json) {
+        answer_history(cli, items, n);
+        return SM_OK;
+    }
     for (int64_t i = 0; i < n; i++) {
         sm_format_timestamp(items[i].timestamp_ms / 1000 * 1000000, when);
         printf("%s%6" PRId64 "%s  %s  %-14.*s %.*s%s%.*s\n", smi_bold(), items[i].version,

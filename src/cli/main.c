@@ -61,6 +61,21 @@ static int report(const sm_error *e)
     return sm_status_exit(e->status);
 }
 
+/* The failure as what a machine reads; people read stderr all the same. */
+static void print_failure(const smi_command *c, const sm_error *e)
+{
+    sm_buf out = {0};
+
+    if (c && c->print_failure) {
+        c->print_failure(e);
+        return;
+    }
+    sm_buf_text(&out, SM_STR("{"));
+    smi_answer_error(&out, e);
+    sm_buf_text(&out, SM_STR("}"));
+    smi_answer_print(NULL, &out);
+}
+
 static sm_status run_command(const smi_command *c, int argc, char **argv, sm_error *e)
 {
     smi_cli cli = {.arena = sm_arena_new(NULL)};
@@ -76,6 +91,11 @@ static sm_status run_command(const smi_command *c, int argc, char **argv, sm_err
             st = c->run(&cli, opts, argv, n_args, e);
         }
         smi_progress_stop(&cli);
+    } else {
+        cli.globals.json = smi_options_ask_json(argc, argv);
+    }
+    if (st != SM_OK && cli.globals.json && !cli.has_answered) {
+        print_failure(c, e);
     }
     smi_cli_close(&cli);
     sm_arena_free(cli.arena);
@@ -111,6 +131,9 @@ int main(int argc, char **argv)
     }
     const smi_command *c = find_command(argv[1], &e);
     if (!c) {
+        if (smi_options_ask_json(argc - 2, argv + 2)) {
+            print_failure(NULL, &e);
+        }
         return report(&e);
     }
     sm_status st = run_command(c, argc - 2, argv + 2, &e);
