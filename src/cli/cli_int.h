@@ -113,7 +113,7 @@ void smi_output_close(smi_output *o); /* takes NULL; an unfinished file is remov
 
 /* ---- answers for machines (--json) ----------------------------------------------------------- */
 
-/** Appends "key": to an object, with a comma where one is due; a comma before an item of an array. */
+/** Appends "key": to an object, and a comma before it or before an item where one is due. */
 void smi_answer_key(sm_buf *out, const char *key);
 void smi_answer_item(sm_buf *out);
 /** A member; null where the text is empty or the number below 0: there is none. */
