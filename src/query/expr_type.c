@@ -229,9 +229,16 @@ static const struct {
     const char *word;
     const sm_type *type;
 } words[] = {
-    {"text", &sm_type_string}, {"blob", &sm_type_binary}, {"bool", &sm_type_bool},
-    {"tinyint", &sm_type_i8},  {"integer", &sm_type_i32}, {"bigint", &sm_type_i64},
-    {"double", &sm_type_f64},  {"date", &sm_type_date},   {"timestamp", &sm_type_timestamp_ntz},
+    {"text", &sm_type_string},
+    {"blob", &sm_type_binary},
+    {"bool", &sm_type_bool},
+    {"tinyint", &sm_type_i8},
+    {"integer", &sm_type_i32},
+    {"bigint", &sm_type_i64},
+    {"double", &sm_type_f64},
+    {"date", &sm_type_date},
+    {"timestamp", &sm_type_timestamp_ntz},
+    {"timestamptz", &sm_type_timestamp},
 };
 
 static const sm_type *type_of_word(sm_str word)

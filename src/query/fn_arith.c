@@ -5,9 +5,9 @@
  * both values; a division by zero is NULL. */
 #include "query/query_int.h"
 
-#include "base/time.h"
-
 #include <math.h>
+
+#include "base/time.h"
 
 typedef enum arith { ADD, SUBTRACT, MULTIPLY, DIVIDE_WHOLE, MODULO } arith;
 
@@ -203,6 +203,12 @@ static sm_status decimals(const sm_fn_call *call, arith op, sm_column *out, sm_e
 
 /* ---- dates ----------------------------------------------------------------------------------- */
 
+/* A DATE that is infinite stays so, however many days are added. */
+static bool is_infinite_date(const sm_column *c, int64_t v)
+{
+    return c->type->id == SM_TYPE_DATE && (v == SM_DATE_INFINITY || v == -SM_DATE_INFINITY);
+}
+
 static sm_status dates(const sm_fn_call *call, arith op, sm_column *out, sm_error *e)
 {
     for (int64_t i = 0; i < call->n_rows; i++) {
@@ -210,9 +216,14 @@ static sm_status dates(const sm_fn_call *call, arith op, sm_column *out, sm_erro
             continue;
         }
         const int64_t a = smi_i64_at(&call->args[0], i), b = smi_i64_at(&call->args[1], i);
-        const int64_t v = op == ADD ? a + b : a - b;
-        if (out->type->id == SM_TYPE_DATE && (v < INT32_MIN || v > INT32_MAX)) {
-            return overflow(call, op, i, e);
+        int64_t v = op == ADD ? a + b : a - b;
+        if (out->type->id == SM_TYPE_DATE) {
+            const bool is_first = is_infinite_date(&call->args[0], a);
+            if (is_first || is_infinite_date(&call->args[1], b)) {
+                v = is_first ? a : b;
+            } else if (v <= -SM_DATE_INFINITY || v >= SM_DATE_INFINITY) {
+                return overflow(call, op, i, e);
+            }
         }
         store_int(out, i, v);
     }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * query/fn_date.c: functions of dates and timestamps: their parts, truncation, differences, and
- * dates made of numbers. The proleptic Gregorian calendar is base/time.h's; there is no time zone:
- * a TIMESTAMP WITH TIME ZONE is read as UTC.
+ * dates made of numbers. The proleptic Gregorian calendar is base/time.h's; the time zone is UTC:
+ * that is what a TIMESTAMP WITH TIME ZONE is taken apart in, and its truncation is one again.
  *
  * Method    A point in time is split into days since 1970-01-01 and microseconds of the day, both
  *           by floor, so that nothing below asks for the sign. A unit's word is looked up once for
@@ -192,8 +192,9 @@ static sm_status read_unit(unit_reader *r, const sm_fn_call *call, int64_t i, sm
  * */
 
 typedef struct moment {
-    int64_t days; /* since 1970-01-01 */
-    int64_t us;   /* of the day */
+    int64_t days;     /* since 1970-01-01 */
+    int64_t us;       /* of the day */
+    bool is_infinite; /* either infinity: it has no parts, and is its own start of any unit */
 } moment;
 
 static int64_t floor_div(int64_t a, int64_t b)
@@ -205,10 +206,14 @@ static moment moment_at(const sm_column *c, int64_t i)
 {
     const int64_t v = smi_i64_at(c, i);
     if (c->type->id == SM_TYPE_DATE) {
-        return (moment){.days = v};
+        return (moment){.days = v, .is_infinite = v == SM_DATE_INFINITY || v == -SM_DATE_INFINITY};
     }
     const int64_t days = floor_div(v, US_DAY);
-    return (moment){.days = days, .us = v - days * US_DAY};
+    return (moment){
+        .days = days,
+        .us = v - days * US_DAY,
+        .is_infinite = v == SM_TIMESTAMP_INFINITY || v == -SM_TIMESTAMP_INFINITY,
+    };
 }
 
 /* Monday is 1, Sunday 7. 1970-01-01 was a Thursday. */
@@ -314,12 +319,18 @@ static double real_part_of(moment m, unit u)
 }
 
 /* One unit, known by the function's name. */
-static sm_status fixed_part(const sm_fn_call *call, unit u, sm_column *out)
+static sm_status fixed_part(const sm_fn_call *call, unit u, sm_column *out, sm_error *e)
 {
     int64_t *const values = (int64_t *)out->values;
     for (int64_t i = 0; i < call->n_rows; i++) {
-        if (smi_valid(out, i)) {
-            values[i] = part_of(moment_at(&call->args[0], i), u);
+        if (!smi_valid(out, i)) {
+            continue;
+        }
+        const moment m = moment_at(&call->args[0], i);
+        if (m.is_infinite) {
+            SM_TRY(smi_set_null(out, i, call->into, e));
+        } else {
+            values[i] = part_of(m, u);
         }
     }
     return SM_OK;
@@ -327,47 +338,47 @@ static sm_status fixed_part(const sm_fn_call *call, unit u, sm_column *out)
 
 sm_status fn_year(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
-    return fixed_part(call, UNIT_YEAR, out);
+    return fixed_part(call, UNIT_YEAR, out, e);
 }
 sm_status fn_quarter(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
-    return fixed_part(call, UNIT_QUARTER, out);
+    return fixed_part(call, UNIT_QUARTER, out, e);
 }
 sm_status fn_month(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
-    return fixed_part(call, UNIT_MONTH, out);
+    return fixed_part(call, UNIT_MONTH, out, e);
 }
 sm_status fn_week(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
-    return fixed_part(call, UNIT_WEEK, out);
+    return fixed_part(call, UNIT_WEEK, out, e);
 }
 sm_status fn_day(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
-    return fixed_part(call, UNIT_DAY, out);
+    return fixed_part(call, UNIT_DAY, out, e);
 }
 sm_status fn_dayofweek(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
-    return fixed_part(call, UNIT_DOW, out);
+    return fixed_part(call, UNIT_DOW, out, e);
 }
 sm_status fn_isodow(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
-    return fixed_part(call, UNIT_ISODOW, out);
+    return fixed_part(call, UNIT_ISODOW, out, e);
 }
 sm_status fn_dayofyear(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
-    return fixed_part(call, UNIT_DOY, out);
+    return fixed_part(call, UNIT_DOY, out, e);
 }
 sm_status fn_hour(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
-    return fixed_part(call, UNIT_HOUR, out);
+    return fixed_part(call, UNIT_HOUR, out, e);
 }
 sm_status fn_minute(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
-    return fixed_part(call, UNIT_MINUTE, out);
+    return fixed_part(call, UNIT_MINUTE, out, e);
 }
 sm_status fn_second(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
-    return fixed_part(call, UNIT_SECOND, out);
+    return fixed_part(call, UNIT_SECOND, out, e);
 }
 
 /* epoch and julian have fractions: DOUBLE where the unit is known when the call is bound, whole
@@ -398,7 +409,9 @@ sm_status fn_date_part(const sm_fn_call *call, sm_column *out, sm_error *e)
             return not_taken(call, i, e);
         }
         const moment m = moment_at(&call->args[1], i);
-        if (out->type->id == SM_TYPE_F64) {
+        if (m.is_infinite) {
+            SM_TRY(smi_set_null(out, i, call->into, e));
+        } else if (out->type->id == SM_TYPE_F64) {
             ((double *)out->values)[i] = real_part_of(m, r.unit);
         } else {
             ((int64_t *)out->values)[i] = part_of(m, r.unit);
@@ -504,10 +517,14 @@ sm_status fn_date_trunc(const sm_fn_call *call, sm_column *out, sm_error *e)
             continue;
         }
         SM_TRY(read_unit(&r, call, i, e));
-        if (!start_of(moment_at(&call->args[1], i), r.unit, &start)) {
+        const moment m = moment_at(&call->args[1], i);
+        if (!start_of(m, r.unit, &start)) {
             return not_taken(call, i, e);
         }
-        if (!to_us(start, &((int64_t *)out->values)[i])) {
+        if (m.is_infinite) {
+            ((int64_t *)out->values)[i] =
+                m.days > 0 ? SM_TIMESTAMP_INFINITY : -SM_TIMESTAMP_INFINITY;
+        } else if (!to_us(start, &((int64_t *)out->values)[i])) {
             return out_of_range(call, 1, i, "TIMESTAMP", e);
         }
     }
@@ -597,7 +614,12 @@ sm_status fn_date_diff(const sm_fn_call *call, sm_column *out, sm_error *e)
             continue;
         }
         SM_TRY(read_unit(&r, call, i, e));
-        if (!difference(moment_at(&call->args[1], i), moment_at(&call->args[2], i), r.unit, &n)) {
+        const moment from = moment_at(&call->args[1], i), to = moment_at(&call->args[2], i);
+        if (from.is_infinite || to.is_infinite) {
+            SM_TRY(smi_set_null(out, i, call->into, e));
+            continue;
+        }
+        if (!difference(from, to, r.unit, &n)) {
             return not_taken(call, i, e);
         }
         if (n < INT64_MIN || n > INT64_MAX) {
@@ -616,10 +638,14 @@ sm_status fn_last_day(const sm_fn_call *call, sm_column *out, sm_error *e)
         if (!smi_valid(out, i)) {
             continue;
         }
-        const int64_t days = moment_at(&call->args[0], i).days;
-        const sm_civil d = sm_civil_from_days(days);
-        const int64_t last = days - d.day + sm_days_in_month(d.year, d.month);
-        if (last > INT32_MAX) {
+        const moment m = moment_at(&call->args[0], i);
+        if (m.is_infinite) {
+            SM_TRY(smi_set_null(out, i, call->into, e));
+            continue;
+        }
+        const sm_civil d = sm_civil_from_days(m.days);
+        const int64_t last = m.days - d.day + sm_days_in_month(d.year, d.month);
+        if (last >= SM_DATE_INFINITY) {
             return out_of_range(call, 0, i, "DATE", e);
         }
         ((int32_t *)out->values)[i] = (int32_t)last;
@@ -638,7 +664,7 @@ sm_status fn_make_date(const sm_fn_call *call, sm_column *out, sm_error *e)
         const bool is_date = year >= MIN_YEAR && year <= MAX_YEAR && month >= 1 && month <= 12 &&
                              day >= 1 && day <= sm_days_in_month(year, (int)month);
         const int64_t days = is_date ? sm_days_from_civil(year, (int)month, (int)day) : INT64_MAX;
-        if (days < INT32_MIN || days > INT32_MAX) {
+        if (days <= -SM_DATE_INFINITY || days >= SM_DATE_INFINITY) {
             return smi_expr_fail(call->expr, e, SM_RANGE, "there is no date %lld-%lld-%lld",
                                  (long long)year, (long long)month, (long long)day);
         }

@@ -15,7 +15,8 @@
  *           stands for a run in the text, numbers may have fewer digits; two digits of a year are
  *           1969 to 2068. What is not given is 1900-01-01 00:00:00. A month or a day makes it a
  *           date of the calendar whatever else is given; else %j counts; else %G %V %u; else %Y
- *           with %U or %W and %w. An offset is taken off: the result is UTC.
+ *           with %U or %W and %w. An offset is taken off: the result is an instant, a TIMESTAMP
+ *           WITH TIME ZONE. infinity and -infinity fit every format.
  * Limits    names of zones other than UTC and GMT are refused; nanoseconds are cut. */
 #include "query/query_int.h"
 
@@ -94,6 +95,29 @@ static sm_status check_format(const sm_expr *call, sm_str fmt, sm_error *e)
     return SM_OK;
 }
 
+/* Does the format, which is one, read where a clock stands? */
+static bool has_zone_code(sm_str fmt)
+{
+    piece p;
+    for (size_t at = 0; at < fmt.len && next_piece(fmt, &at, &p);) {
+        if (p.code == 'z' || p.code == 'Z') {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* With a zone in the format the answer is an instant; so the format must be known. */
+sm_status smi_bind_strptime(smi_call_bind *b, sm_error *e)
+{
+    SM_TRY(smi_bind_signature(b, e));
+    const sm_expr *const fmt = b->args[1];
+    if (fmt->kind == SM_EXPR_CONST && !fmt->value.is_null && has_zone_code(fmt->value.as.s)) {
+        b->result = &sm_type_timestamp;
+    }
+    return SM_OK;
+}
+
 /* Nothing to keep: a wrong constant format is told when the call is bound. */
 const void *smi_prepare_format(const sm_expr *call, sm_arena *a, sm_error *e)
 {
@@ -123,6 +147,8 @@ typedef struct clock_parts {
     int64_t days; /* since 1970-01-01 */
     sm_civil date;
     int hour, minute, second, us;
+    int infinite; /* 1, −1: nothing else counts */
+    bool has_zone;
 } clock_parts;
 
 static int64_t floor_div(int64_t a, int64_t b)
@@ -135,6 +161,7 @@ static clock_parts parts_at(const sm_column *c, int64_t i)
     const int64_t v = smi_i64_at(c, i);
     const bool is_date = c->type->id == SM_TYPE_DATE;
     const int64_t days = is_date ? v : floor_div(v, US_DAY);
+    const int64_t infinity = is_date ? SM_DATE_INFINITY : SM_TIMESTAMP_INFINITY;
     const int64_t us = is_date ? 0 : v - days * US_DAY;
     const int seconds = (int)(us / US_SECOND);
     return (clock_parts){
@@ -144,6 +171,10 @@ static clock_parts parts_at(const sm_column *c, int64_t i)
         .minute = seconds / 60 % 60,
         .second = seconds % 60,
         .us = (int)(us % US_SECOND),
+        .infinite = v == infinity    ? 1
+                    : v == -infinity ? -1
+                                     : 0,
+        .has_zone = c->type->id == SM_TYPE_TIMESTAMP,
     };
 }
 
@@ -273,6 +304,7 @@ static void put_code(sm_buf *out, const clock_parts *t, piece p)
         sm_buf_text(out, SM_STR("+00"));
         return;
     default: /* %Z: a time without zone has no name for it */
+        sm_buf_text(out, t->has_zone ? SM_STR("UTC") : SM_STR(""));
         return;
     }
 }
@@ -308,7 +340,11 @@ sm_status fn_strftime(const sm_fn_call *call, sm_column *out, sm_error *e)
         SM_TRY_GOTO(st, done, check_row_format(call, i, &fmt, e));
         const clock_parts t = parts_at(&call->args[0], i);
         sm_buf_reset(&one);
-        put_format(&one, &t, fmt);
+        if (t.infinite != 0) {
+            sm_buf_text(&one, t.infinite > 0 ? SM_STR("infinity") : SM_STR("-infinity"));
+        } else {
+            put_format(&one, &t, fmt);
+        }
         st = smi_text_put(&text, i, sm_buf_str(&one), e);
     }
 done:
@@ -661,9 +697,18 @@ static sm_status does_not_fit(const sm_fn_call *call, sm_str s, sm_str fmt, size
                          SM_STR_ARG(shown), SM_STR_ARG(shown_fmt), at + 1);
 }
 
+/* infinity and -infinity, which fit every format. */
+static bool read_infinite(sm_str s, int64_t *us)
+{
+    sm_when when;
+    return sm_parse_when(s, &when) && when.infinite != 0 && sm_when_timestamp(&when, false, us);
+}
+
 sm_status fn_strptime(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
-    sm_str fmt = {0};
+    const bool is_instant = out->type->id == SM_TYPE_TIMESTAMP;
+    int64_t *const us = (int64_t *)out->values;
+    sm_str fmt = {0}, checked = {0};
     for (int64_t i = 0; i < call->n_rows; i++) {
         size_t at = 0;
         if (!smi_valid(out, i)) {
@@ -671,7 +716,12 @@ sm_status fn_strptime(const sm_fn_call *call, sm_column *out, sm_error *e)
         }
         const sm_str s = smi_str_at(&call->args[0], i);
         SM_TRY(check_row_format(call, i, &fmt, e));
-        if (!read_time(s, fmt, &((int64_t *)out->values)[i], &at)) {
+        if (!is_instant && !sm_str_eq(checked, fmt) && has_zone_code(fmt)) {
+            return smi_expr_fail(call->expr, e, SM_INVALID,
+                                 "strptime: a format with %%z or %%Z must be a constant");
+        }
+        checked = fmt;
+        if (!read_time(s, fmt, &us[i], &at) && !read_infinite(s, &us[i])) {
             return does_not_fit(call, s, fmt, at, e);
         }
     }
