@@ -8,13 +8,16 @@
  *            each other (text is checked); instants and local timestamps into each other, for
  *            writers that had only one word for both. INT32 without annotation into the smaller
  *            integers, each value checked. What Delta's type widening allows is among these.
- * Units      Milli- and nanoseconds become microseconds, nanoseconds rounded down.
+ * Units      Milli- and nanoseconds become microseconds, nanoseconds rounded down. What stands for
+ *            infinity, the ends of the stored type, becomes infinity.
+ * UUID       becomes text, which stands nowhere: parquet_leaf.c makes it.
  * Method     A loop a conversion, over a whole stretch of values; those that can fail return the
  *            place of the value that did.
  * Source     apache/parquet-format LogicalTypes.md; delta-io/delta PROTOCOL.md, "Type Widening"
  *
  * Called by parquet_schema.c (find), parquet_leaf.c and parquet_stats.c (run). */
 
+#include "base/time.h"
 #include "format/parquet_int.h"
 
 typedef enum convert_kind {
@@ -40,6 +43,7 @@ typedef enum convert_kind {
     CONVERT_INT96,
     CONVERT_FLOAT16,
     CONVERT_FLOAT16_F64,
+    CONVERT_UUID_TEXT, /* not run here */
 } convert_kind;
 
 #define US_PER_DAY   INT64_C(86400000000)
@@ -180,6 +184,9 @@ bool smi_pq_convert_find(const smi_pq_node *from, const sm_type *natural, const 
         }
         return to->id == SM_TYPE_F32 || to->id == SM_TYPE_F64;
     case SM_TYPE_STRING:
+        out->kind = from->logical == SMI_PQ_UUID && to->id == SM_TYPE_STRING ? CONVERT_UUID_TEXT
+                                                                             : CONVERT_COPY;
+        return sm_type_is_bytes(to->id);
     case SM_TYPE_BINARY:
         return sm_type_is_bytes(to->id);
     case SM_TYPE_I8:
@@ -197,6 +204,11 @@ bool smi_pq_convert_find(const smi_pq_node *from, const sm_type *natural, const 
 bool smi_pq_convert_is_copy(const smi_pq_convert *c)
 {
     return c->kind == CONVERT_COPY;
+}
+
+bool smi_pq_convert_is_uuid(const smi_pq_convert *c)
+{
+    return c->kind == CONVERT_UUID_TEXT;
 }
 
 int smi_pq_convert_bytes(const smi_pq_convert *c)
@@ -256,11 +268,21 @@ CONVERT_CHECKED(i32_decimal, int32_t, sm_i128, scale_decimal(c, v, &to[i]))
 CONVERT_CHECKED(u32_decimal, uint32_t, sm_i128, scale_decimal(c, v, &to[i]))
 CONVERT_CHECKED(i64_decimal, int64_t, sm_i128, scale_decimal(c, v, &to[i]))
 CONVERT_CHECKED(u64_decimal, uint64_t, sm_i128, scale_decimal(c, v, &to[i]))
-CONVERT_CHECKED(date_timestamp, int32_t, int64_t,
-                !__builtin_mul_overflow((int64_t)v, US_PER_DAY, &to[i]))
+/* v times factor, or infinity where v is what stands for that. */
+static bool to_us(int64_t v, int64_t factor, int64_t infinity, int64_t *out)
+{
+    const bool fits = !__builtin_mul_overflow(v, factor, out);
+    if (v == infinity || v == -infinity) {
+        *out = v > 0 ? SM_TIMESTAMP_INFINITY : -SM_TIMESTAMP_INFINITY;
+        return true;
+    }
+    return fits;
+}
+CONVERT_CHECKED(date_timestamp, int32_t, int64_t, to_us(v, US_PER_DAY, SM_DATE_INFINITY, &to[i]))
 CONVERT(i32_thousand, int32_t, int64_t, (int64_t)v * 1000)
-CONVERT_CHECKED(i64_thousand, int64_t, int64_t, !__builtin_mul_overflow(v, 1000, &to[i]))
-CONVERT(i64_thousandth, int64_t, int64_t, v / 1000 - (v % 1000 < 0))
+CONVERT_CHECKED(i64_thousand, int64_t, int64_t, to_us(v, 1000, SM_TIMESTAMP_INFINITY, &to[i]))
+CONVERT(i64_thousandth, int64_t, int64_t,
+        v == INT64_MAX || v == -INT64_MAX ? v : v / 1000 - (v % 1000 < 0))
 
 /* Big endian, two's complement; leading bytes beyond 16 must repeat the sign. */
 static bool bytes_to_decimal(const smi_pq_convert *c, sm_str s, sm_i128 *out)

@@ -126,6 +126,12 @@ typedef enum smi_pq_logical {
     SMI_PQ_INTEGER,
     SMI_PQ_UNKNOWN, /* all null */
     SMI_PQ_FLOAT16,
+    SMI_PQ_UUID, /* read as text */
+    /* no type here is these: smi_pq_schema_of */
+    SMI_PQ_INTERVAL,
+    SMI_PQ_GEOMETRY,
+    SMI_PQ_GEOGRAPHY,
+    SMI_PQ_VARIANT,
 } smi_pq_logical;
 
 typedef enum smi_pq_unit { SMI_PQ_MILLIS, SMI_PQ_MICROS, SMI_PQ_NANOS } smi_pq_unit;
@@ -162,7 +168,7 @@ typedef struct smi_pq_node {
     int32_t fixed_bytes; /* FIXED: length of a value */
     smi_pq_logical logical;
     smi_pq_unit unit; /* TIME, TIMESTAMP */
-    bool is_utc;      /* TIMESTAMP: an instant */
+    bool is_utc;      /* TIMESTAMP: an instant; TIME: a clock in UTC */
     bool is_signed;   /* INTEGER */
     int32_t bits;     /* INTEGER */
     int32_t precision, scale;
@@ -442,6 +448,7 @@ static inline int smi_pq_raw_bytes(smi_pq_raw r)
 bool smi_pq_convert_find(const smi_pq_node *from, const sm_type *natural, const sm_type *to,
                          smi_pq_convert *out);
 /** Is the value as decoded the value as wanted (so that it may be decoded into place)? */
+bool smi_pq_convert_is_uuid(const smi_pq_convert *c); /* smi_pq_convert_run does not do it */
 bool smi_pq_convert_is_copy(const smi_pq_convert *c);
 /** Bytes of a value after conversion: those of the type; 1 for BOOL (a byte). */
 int smi_pq_convert_bytes(const smi_pq_convert *c);
@@ -491,6 +498,7 @@ typedef struct smi_pq_leaf {
     /* the dictionary, converted */
     sm_block *dict_values;
     sm_block *dict_heap; /* what its views point into */
+    sm_block *dict_made; /* bytes that stand in no page; becomes dict_heap */
     const uint8_t *dict_base;
     int64_t dict_heap_bytes;
     int64_t n_dict;

@@ -9,7 +9,7 @@
  * Nested    Levels and dense values go into buffers, for parquet_assemble.c. A row ends where the
  *           next repetition level is 0, so up to SMI_PQ_AHEAD levels are read ahead of their row.
  * Strings   Views into the page, which the batch keeps: no bytes are copied (but those of
- *           DELTA_BYTE_ARRAY, which do not stand anywhere). heap[0] is the dictionary's page, so
+ *           DELTA_BYTE_ARRAY and the texts of UUIDs, which do not stand anywhere). heap[0] is the dictionary's page, so
  *           that its views are made once a row group. A page without a byte over 0x7F is UTF-8 as a
  *           whole; else each string is checked.
  * Codes     A flat string column whose values all come by code from a dictionary of at most
@@ -195,7 +195,7 @@ static bool is_ascii(const uint8_t *p, const uint8_t *end)
 
 static bool wants_text(const smi_pq_leaf *l)
 {
-    return l->convert->to->id == SM_TYPE_STRING;
+    return l->convert->to->id == SM_TYPE_STRING && !smi_pq_convert_is_uuid(l->convert);
 }
 
 static sm_status check_text(const smi_pq_leaf *l, const sm_view *v, int64_t n,
@@ -464,6 +464,57 @@ static sm_status raw_values(smi_pq_leaf *l, int64_t n, void *out, sm_error *e)
     }
 }
 
+#define UUID_BYTES      16
+#define UUID_TEXT_BYTES 36
+
+/* "550e8400-e29b-41d4-a716-446655440000" */
+static void put_uuid(const uint8_t *bytes, uint8_t *out)
+{
+    static const char digits[] = "0123456789abcdef";
+    for (int i = 0; i < UUID_BYTES; i++) {
+        if (i == 4 || i == 6 || i == 8 || i == 10) {
+            *out++ = '-';
+        }
+        *out++ = (uint8_t)digits[bytes[i] >> 4];
+        *out++ = (uint8_t)digits[bytes[i] & 15];
+    }
+}
+
+/* n > 0 values as they are stored; their texts go to a block of their own, which the batch keeps, or
+ * the dictionary. */
+static sm_status uuid_values(smi_pq_leaf *l, int64_t n, sm_view *out, sm_error *e)
+{
+    sm_block *block = NULL;
+    int32_t heap_index = 0;
+    size_t bytes = 0;
+    SM_TRY(raw_values(l, n, out, e));
+    for (int64_t i = 0; i < n; i++) {
+        if (sm_view_str(&out[i], l->heap).len != UUID_BYTES) { /* of DELTA_BYTE_ARRAY */
+            return corrupt(l, e, "a UUID that is not 16 bytes");
+        }
+    }
+    if (!sm_mul_size((size_t)n, UUID_TEXT_BYTES, &bytes)) {
+        return corrupt(l, e, "a page has too many values");
+    }
+    SM_TRY(sm_block_new(l->budget, bytes, &block, e));
+    for (int64_t i = 0; i < n; i++) {
+        put_uuid((const uint8_t *)sm_view_str(&out[i], l->heap).data,
+                 block->data + i * UUID_TEXT_BYTES);
+    }
+    const sm_status st =
+        l->into ? add_heap(l, block, block->data, (int64_t)bytes, &heap_index, e) : SM_OK;
+    for (int64_t i = 0; i < n && st == SM_OK; i++) {
+        make_view(&out[i], block->data + i * UUID_TEXT_BYTES, UUID_TEXT_BYTES, block->data,
+                  heap_index);
+    }
+    if (!l->into) {
+        l->dict_made = block;
+        return SM_OK;
+    }
+    sm_block_release(block);
+    return st;
+}
+
 /* n values of the wanted type that do not come by code. */
 static sm_status stored_values(smi_pq_leaf *l, int64_t n, void *out, sm_error *e)
 {
@@ -472,6 +523,9 @@ static sm_status stored_values(smi_pq_leaf *l, int64_t n, void *out, sm_error *e
     }
     if (smi_pq_convert_is_copy(l->convert)) {
         return raw_values(l, n, out, e);
+    }
+    if (smi_pq_convert_is_uuid(l->convert)) {
+        return uuid_values(l, n, out, e);
     }
     SM_TRY(hold(&l->scratch, n, smi_pq_raw_bytes(l->raw), e));
     SM_TRY(raw_values(l, n, l->scratch.data, e));
@@ -606,7 +660,12 @@ static sm_status load_dictionary(smi_pq_leaf *l, const smi_pq_page *page, sm_err
     if (st == SM_OK) {
         l->n_dict = page->n_values;
     }
-    if (st == SM_OK && sm_type_is_bytes(l->convert->to->id)) {
+    if (l->dict_made) {
+        l->dict_heap = l->dict_made;
+        l->dict_base = l->dict_made->data;
+        l->dict_heap_bytes = page->n_values * UUID_TEXT_BYTES;
+        l->dict_made = NULL;
+    } else if (st == SM_OK && sm_type_is_bytes(l->convert->to->id)) {
         l->dict_heap = sm_block_retain(page->block);
         l->dict_base = l->base;
         l->dict_heap_bytes = l->end - l->base;

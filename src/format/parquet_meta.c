@@ -53,10 +53,11 @@ static void set_converted(smi_pq_node *n, int32_t converted)
         [9] = SMI_PQ_TIMESTAMP, [10] = SMI_PQ_TIMESTAMP, [11] = SMI_PQ_INTEGER,
         [12] = SMI_PQ_INTEGER,  [13] = SMI_PQ_INTEGER,   [14] = SMI_PQ_INTEGER,
         [15] = SMI_PQ_INTEGER,  [16] = SMI_PQ_INTEGER,   [17] = SMI_PQ_INTEGER,
-        [18] = SMI_PQ_INTEGER,  [19] = SMI_PQ_STRING,
+        [18] = SMI_PQ_INTEGER,  [19] = SMI_PQ_STRING,    [20] = SMI_PQ_PLAIN_TYPE, /* BSON */
+        [21] = SMI_PQ_INTERVAL,
     };
     if (converted < 0 || converted >= SM_COUNT(by_code)) {
-        return; /* BSON, INTERVAL, and what came later: the physical type */
+        return; /* what came later: the physical type */
     }
     n->logical = by_code[converted];
     n->unit = converted == 7 || converted == 9 ? SMI_PQ_MILLIS : SMI_PQ_MICROS;
@@ -108,9 +109,12 @@ static void read_logical_body(smi_thrift_in *in, smi_pq_logical kind, smi_pq_nod
 static void read_logical(smi_thrift_in *in, smi_thrift_type type, smi_pq_node *n)
 {
     static const smi_pq_logical by_field[] = {
-        [1] = SMI_PQ_STRING,   [2] = SMI_PQ_MAP,      [3] = SMI_PQ_LIST,    [4] = SMI_PQ_STRING,
-        [5] = SMI_PQ_DECIMAL,  [6] = SMI_PQ_DATE,     [7] = SMI_PQ_TIME,    [8] = SMI_PQ_TIMESTAMP,
-        [10] = SMI_PQ_INTEGER, [11] = SMI_PQ_UNKNOWN, [12] = SMI_PQ_STRING, [15] = SMI_PQ_FLOAT16,
+        [1] = SMI_PQ_STRING,     [2] = SMI_PQ_MAP,       [3] = SMI_PQ_LIST,
+        [4] = SMI_PQ_STRING,     [5] = SMI_PQ_DECIMAL,   [6] = SMI_PQ_DATE,
+        [7] = SMI_PQ_TIME,       [8] = SMI_PQ_TIMESTAMP, [10] = SMI_PQ_INTEGER,
+        [11] = SMI_PQ_UNKNOWN,   [12] = SMI_PQ_STRING,   [14] = SMI_PQ_UUID,
+        [15] = SMI_PQ_FLOAT16,   [16] = SMI_PQ_VARIANT,  [17] = SMI_PQ_GEOMETRY,
+        [18] = SMI_PQ_GEOGRAPHY,
     };
     int16_t id = 0;
     smi_thrift_struct(in, type);
@@ -446,7 +450,26 @@ static void read_orders(meta_in *m, smi_thrift_type type)
     }
 }
 
-/* Finds the value of our own key among the file's; see put_checksum. */
+/* GeoParquet names the columns of well-known binary in a key of the file. */
+static void mark_geometry(meta_in *m, sm_str json)
+{
+    const sm_json *doc = NULL;
+    sm_error unused = {0};
+    if (!m->footer->root || sm_json_parse(json, m->mem, &doc, &unused) != SM_OK) {
+        return;
+    }
+    const sm_json *const columns = sm_json_get(doc, "columns");
+    for (const sm_json *c = columns ? columns->child : NULL; c; c = c->next) {
+        for (int32_t i = 0; i < m->footer->root->n_children; i++) {
+            smi_pq_node *const n = m->footer->root->children[i];
+            if (sm_str_eq(n->name, c->key) && n->physical == SMI_PQ_BYTE_ARRAY) {
+                n->logical = SMI_PQ_GEOMETRY;
+            }
+        }
+    }
+}
+
+/* Finds the values of the keys that count here: the checksum (see put_checksum), and "geo". */
 static void read_keys(meta_in *m, smi_thrift_type type)
 {
     const int64_t n = smi_thrift_list(&m->in, type, SMI_T_STRUCT);
@@ -464,6 +487,8 @@ static void read_keys(meta_in *m, smi_thrift_type type)
         }
         if (sm_str_is(key, CHECKSUM_KEY) && value.len == CHECKSUM_LEN) {
             m->checksum = value;
+        } else if (sm_str_is(key, "geo")) {
+            mark_geometry(m, value);
         }
     }
 }

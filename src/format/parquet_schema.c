@@ -7,7 +7,9 @@
  *          annotation is a list of itself. A map without values is a list of its keys. Annotations
  *          on groups of any other form are passed over: the group is a struct.
  * Leaves   By logical type; an annotation that does not fit the physical type or is not known here
- *          is passed over. INT96 is a local timestamp, as DuckDB and Arrow have it, and also read
+ *          is passed over. A UUID is its text. What has a type that there is not here (INTERVAL,
+ *          GEOMETRY, VARIANT, a TIME in UTC) is noted in its field, and refused where it is read;
+ *          declared columns take it as they say. INT96 is a local timestamp, as DuckDB and Arrow have it, and also read
  *          where an instant is wanted, as Spark writes it.
  * Finding  A wanted field with Delta column mapping metadata is found by id or physical name, any
  *          other by its name, or without case where one only fits. What is not there is null.
@@ -132,7 +134,9 @@ static const sm_type *scalar_type(const smi_pq_node *n)
     case SMI_PQ_BYTE_ARRAY:
         return n->logical == SMI_PQ_STRING ? &sm_type_string : &sm_type_binary;
     default:
-        return n->logical == SMI_PQ_FLOAT16 && n->fixed_bytes == 2 ? &sm_type_f32 : &sm_type_binary;
+        return n->logical == SMI_PQ_FLOAT16 && n->fixed_bytes == 2 ? &sm_type_f32
+               : n->logical == SMI_PQ_UUID && n->fixed_bytes == 16 ? &sm_type_string
+                                                                   : &sm_type_binary;
     }
 }
 
@@ -156,6 +160,39 @@ static sm_status leaf_type(const smi_pq_node *n, sm_arena *a, const sm_type **ou
     return SM_OK;
 }
 
+/* The name of a type that there is not here, or NULL. */
+static const char *foreign_type(const smi_pq_node *n)
+{
+    switch (n->logical) {
+    case SMI_PQ_INTERVAL:
+        return n->physical == SMI_PQ_FIXED ? "INTERVAL" : NULL;
+    case SMI_PQ_GEOMETRY:
+        return "GEOMETRY";
+    case SMI_PQ_GEOGRAPHY:
+        return "GEOGRAPHY";
+    case SMI_PQ_VARIANT:
+        return "VARIANT";
+    case SMI_PQ_TIME:
+        return n->is_utc ? "TIME WITH TIME ZONE" : NULL;
+    default:
+        return NULL;
+    }
+}
+
+/* Fields of found schemas that have a foreign type carry its name under this key. */
+#define FOREIGN_KEY "smelt.foreign"
+
+static void note_foreign(const smi_pq_node *n, sm_arena *a, sm_field *field)
+{
+    const char *const name = foreign_type(n);
+    if (name) {
+        sm_field_meta *const meta = SM_NEW(a, sm_field_meta);
+        *meta = (sm_field_meta){SM_STR(FOREIGN_KEY), sm_str_of(name)};
+        field->meta = meta;
+        field->n_meta = 1;
+    }
+}
+
 static sm_status type_of(node_view v, sm_arena *a, const sm_type **out, sm_error *e)
 {
     const node_form f = form_of(v);
@@ -169,6 +206,7 @@ static sm_status type_of(node_view v, sm_arena *a, const sm_type **out, sm_error
             const node_view child = {n->children[i], false};
             fields[i].name = child.node->name;
             fields[i].is_nullable = view_is_nullable(child);
+            note_foreign(child.node, a, &fields[i]);
             SM_TRY(type_of(child, a, &fields[i].type, e));
         }
         *out = sm_type_struct(a, fields, n->n_children);
@@ -177,6 +215,7 @@ static sm_status type_of(node_view v, sm_arena *a, const sm_type **out, sm_error
     sm_field items[2] = {{.name = SM_STR("key")}, {.name = SM_STR("value")}};
     for (int i = 0; i < f.n_items; i++) {
         items[i].is_nullable = view_is_nullable(f.items[i]);
+        note_foreign(f.items[i].node, a, &items[i]);
         SM_TRY(type_of(f.items[i], a, &items[i].type, e));
     }
     if (f.n_items == 2) {
@@ -213,6 +252,11 @@ static const char *logical_name(const smi_pq_node *n)
         [SMI_PQ_MAP_KEY_VALUE] = "MAP",
         [SMI_PQ_TIMESTAMP] = "TIMESTAMP",
         [SMI_PQ_INTEGER] = "INTEGER",
+        [SMI_PQ_UUID] = "UUID",
+        [SMI_PQ_INTERVAL] = "INTERVAL",
+        [SMI_PQ_GEOMETRY] = "GEOMETRY",
+        [SMI_PQ_GEOGRAPHY] = "GEOGRAPHY",
+        [SMI_PQ_VARIANT] = "VARIANT",
     };
     return names[n->logical];
 }
@@ -274,6 +318,27 @@ static const sm_field_meta *meta_of(const sm_field *f, const char *key)
         }
     }
     return NULL;
+}
+
+/* Fails where the field was found with a type that there is not here. */
+static sm_status check_foreign(finder *f, const sm_field *want, sm_str path)
+{
+    const sm_field_meta *const meta = meta_of(want, FOREIGN_KEY);
+    if (!meta) {
+        return SM_OK;
+    }
+    sm_fail(f->e, SM_UNSUPPORTED, "column \"%.*s\" is %.*s in the file, a type that there is not",
+            SM_STR_ARG(path), SM_STR_ARG(meta->json));
+    sm_error_todo(f->e,
+                  "Leave it out, or read it as what it is stored as: read_parquet(…, "
+                  "columns => {name: '%s', …}).",
+                  want->type->id == SM_TYPE_TIME     ? "TIME"
+                  : want->type->id == SM_TYPE_BINARY ? "BLOB"
+                                                     : "STRUCT(…)");
+    char name[1024];
+    snprintf(name, sizeof(name), "%.*s", SM_STR_ARG(f->file));
+    sm_error_place(f->e, name, 0, -1);
+    return SM_UNSUPPORTED;
 }
 
 static const smi_pq_node *find_by_name(const smi_pq_node *group, sm_str name, bool exactly)
@@ -397,6 +462,7 @@ static sm_status find_struct(finder *f, const smi_pq_node *n, spot at, smi_pq_sh
         below.path =
             sm_arena_strf(f->mem, "%.*s.%.*s", SM_STR_ARG(at.path), SM_STR_ARG(field->name));
         if (child) {
+            SM_TRY(check_foreign(f, field, below.path));
             SM_TRY(find_shape(f, (node_view){child, false}, field->type, below, &out->children[i]));
         } else {
             set_missing(field->type, below, &out->children[i]);
@@ -420,6 +486,7 @@ static sm_status find_list(finder *f, const smi_pq_node *n, const node_form *for
                             sm_arena_strf(f->mem, "%.*s.%.*s", SM_STR_ARG(at.path),
                                           SM_STR_ARG(want->fields[i].name))};
         if (i < form->n_items) {
+            SM_TRY(check_foreign(f, &want->fields[i], below.path));
             SM_TRY(find_shape(f, form->items[i], want->fields[i].type, below, &out->children[i]));
         } else {
             set_missing(want->fields[i].type, below, &out->children[i]);
@@ -465,6 +532,7 @@ sm_status smi_pq_shape_of(const smi_pq_footer *f, const sm_field *want, sm_str f
         set_missing(want->type, at, out);
         return SM_OK;
     }
+    SM_TRY(check_foreign(&find, want, at.path));
     SM_TRY(find_shape(&find, (node_view){n, false}, want->type, at, out));
     out->is_flat = out->kind == SMI_PQ_SHAPE_LEAF && n->max_def <= 1 && n->max_rep == 0;
     return SM_OK;

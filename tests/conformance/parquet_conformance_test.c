@@ -13,6 +13,9 @@ static const char *folder;
 
 /* ---- what is expected ------------------------------------------------------------------------ */
 
+#define IS_SHAPE                                                                                   \
+    "GEOMETRY and GEOGRAPHY are read as the bytes that they are stored as, if asked for"
+
 static const struct {
     const char *path;
     const char *schema;  /* read as this instead of the file's own type */
@@ -29,7 +32,21 @@ static const struct {
      "INT96 says nothing of zones: a local timestamp unless an instant is asked for"},
     {"large_string_map.brotli.parquet", NULL, "memory budget",
      "two strings of 1 GiB from 4 KB: over this test's budget of 1 GiB, which says so"},
+    {"geospatial/crs-arbitrary-value.parquet", "STRUCT(wkt VARCHAR, geometry BLOB)", NULL,
+     IS_SHAPE},
+    {"geospatial/crs-default.parquet", "STRUCT(wkt VARCHAR, geometry BLOB)", NULL, IS_SHAPE},
+    {"geospatial/crs-geography.parquet", "STRUCT(wkt VARCHAR, geography BLOB)", NULL, IS_SHAPE},
+    {"geospatial/crs-projjson.parquet", "STRUCT(wkt VARCHAR, geometry BLOB)", NULL, IS_SHAPE},
+    {"geospatial/crs-srid.parquet", "STRUCT(wkt VARCHAR, geometry BLOB)", NULL, IS_SHAPE},
+    {"geospatial/geography-lines.parquet", "STRUCT(id BIGINT, geometry BLOB)", NULL, IS_SHAPE},
+    {"geospatial/geography-points.parquet", "STRUCT(id BIGINT, geometry BLOB)", NULL, IS_SHAPE},
+    {"geospatial/geography-polygons.parquet", "STRUCT(id BIGINT, geometry BLOB)", NULL, IS_SHAPE},
+    {"geospatial/geospatial-with-nan.parquet",
+     "STRUCT(\"group\" VARCHAR, wkt VARCHAR, geometry BLOB)", NULL, IS_SHAPE},
+    {"geospatial/geospatial.parquet", "STRUCT(\"group\" VARCHAR, wkt VARCHAR, geometry BLOB)", NULL,
+     IS_SHAPE},
 };
+#undef IS_SHAPE
 
 static int find_otherwise(sm_str path)
 {
