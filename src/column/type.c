@@ -18,6 +18,7 @@ SIMPLE(sm_type_u64, U64);
 SIMPLE(sm_type_f32, F32);
 SIMPLE(sm_type_f64, F64);
 SIMPLE(sm_type_string, STRING);
+SIMPLE(sm_type_json, STRING);
 SIMPLE(sm_type_binary, BINARY);
 SIMPLE(sm_type_date, DATE);
 SIMPLE(sm_type_time, TIME);
@@ -219,7 +220,7 @@ void sm_type_print(const sm_type *t, sm_buf *out)
         sm_buf_text(out, SM_STR("[]"));
         return;
     }
-    sm_buf_text(out, sm_str_of(names[t->id]));
+    sm_buf_text(out, t == &sm_type_json ? SM_STR("JSON") : sm_str_of(names[t->id]));
     if (t->id == SM_TYPE_DECIMAL) {
         sm_buf_printf(out, "(%d,%d)", t->precision, t->scale);
     } else if (t->id == SM_TYPE_STRUCT || t->id == SM_TYPE_MAP) {

@@ -69,6 +69,9 @@ extern const sm_type sm_type_null, sm_type_bool, sm_type_i8, sm_type_i16, sm_typ
     sm_type_u8, sm_type_u16, sm_type_u32, sm_type_u64, sm_type_f32, sm_type_f64, sm_type_string,
     sm_type_binary, sm_type_date, sm_type_time, sm_type_timestamp, sm_type_timestamp_ntz;
 
+/* VARCHAR whose text is JSON. Only a cast into it tells it from VARCHAR, by its address. */
+extern const sm_type sm_type_json;
+
 /* ---- making types ---------------------------------------------------------------------------- */
 
 const sm_type *sm_type_decimal(sm_arena *a, int precision, int scale);

@@ -72,7 +72,7 @@ static const alias aliases[] = {
     {"character", &sm_type_string},
     {"bpchar", &sm_type_string},
     {"nvarchar", &sm_type_string},
-    {"json", &sm_type_string},
+    {"json", &sm_type_json},
     {"blob", &sm_type_binary},
     {"bytea", &sm_type_binary},
     {"binary", &sm_type_binary},

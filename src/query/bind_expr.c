@@ -661,7 +661,7 @@ static sm_status bind_cast(smi_bind *b, const smi_ast *ast, const sm_expr **out,
         return smi_sql_fail(b->sql, ast->off, e, SM_TYPE, "%.*s cannot be cast to %.*s",
                             SM_STR_ARG(from), SM_STR_ARG(to));
     }
-    if (sm_type_eq(x->type, ast->type)) {
+    if (sm_type_eq(x->type, ast->type) && ast->type != &sm_type_json) {
         *out = smi_cast(b->q->a, x, ast->type);
         return SM_OK;
     }

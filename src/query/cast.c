@@ -11,6 +11,7 @@
 
 #include "base/text.h"
 #include "base/time.h"
+#include "format/format.h"
 
 /* ---- writing text ---------------------------------------------------------------------------- */
 
@@ -450,6 +451,43 @@ static sm_status to_text(const sm_column *in, sm_batch *into, sm_column *out, sm
     return st;
 }
 
+/* ---- JSON ------------------------------------------------------------------------------------ */
+
+/* Text must be JSON and stays as it is written; all else becomes JSON. */
+static sm_status to_json(const sm_expr *x, const sm_column *in, sm_batch *into, sm_column *out,
+                         sm_error *e)
+{
+    const bool is_text = in->type->id == SM_TYPE_STRING;
+    sm_arena *const scratch = sm_arena_new(NULL);
+    smi_text_out text;
+    sm_buf one = {0};
+    sm_status st = SM_OK;
+    smi_text_begin(&text, out, into);
+    for (int64_t i = 0; i < out->n_rows && st == SM_OK; i++) {
+        const sm_json *unused = NULL;
+        sm_error why = {0};
+        if (!smi_valid(out, i)) {
+            continue;
+        }
+        if (!is_text) {
+            sm_buf_reset(&one);
+            sm_column_json(in, i, &one);
+            st = smi_text_put(&text, i, sm_buf_str(&one), e);
+            continue;
+        }
+        sm_arena_reset(scratch);
+        if (sm_json_parse(smi_str_at(in, i), scratch, &unused, &why) == SM_OK) {
+            st = smi_text_put(&text, i, smi_str_at(in, i), e);
+        } else {
+            st = x->is_try ? smi_set_null(out, i, into, e) : failed(x, in, i, e);
+        }
+    }
+    smi_text_end(&text);
+    sm_buf_release(&one);
+    sm_arena_free(scratch);
+    return st;
+}
+
 /* ---- any cast -------------------------------------------------------------------------------- */
 
 static sm_status cast_rows(const sm_expr *x, const sm_column *in, sm_batch *into, sm_column *out,
@@ -491,7 +529,8 @@ static sm_status cast_rows(const sm_expr *x, const sm_column *in, sm_batch *into
 sm_status smi_cast_column(const sm_expr *x, const sm_column *in, sm_batch *into, sm_column *out,
                           sm_error *e)
 {
-    if (sm_type_eq(in->type, x->type)) {
+    const bool wants_json = x->type == &sm_type_json;
+    if (sm_type_eq(in->type, x->type) && !wants_json) {
         *out = *in;
         return SM_OK;
     }
@@ -514,6 +553,9 @@ sm_status smi_cast_column(const sm_expr *x, const sm_column *in, sm_batch *into,
         for (size_t k = 0; k < sm_bits_bytes(out->n_rows); k++) {
             bits[k] &= in->validity[k];
         }
+    }
+    if (wants_json) {
+        return to_json(x, in, into, out, e);
     }
     if (x->type->id == SM_TYPE_STRING) {
         const bool is_int = sm_type_is_integer(in->type->id) && in->type->id != SM_TYPE_U64;

@@ -133,7 +133,8 @@ bool sm_expr_eq(const sm_expr *a, const sm_expr *b)
             return false;
         }
     }
-    if (a->kind == SM_EXPR_CAST && a->is_try != b->is_try) {
+    if (a->kind == SM_EXPR_CAST &&
+        (a->is_try != b->is_try || (a->type == &sm_type_json) != (b->type == &sm_type_json))) {
         return false;
     }
     for (int32_t i = 0; i < a->n_args; i++) {
@@ -171,8 +172,11 @@ bool smi_has_param(const sm_expr *x)
 static bool cast_can_fail(const sm_expr *x)
 {
     const sm_type *const from = x->args[0]->type, *const to = x->type;
-    if (x->is_try || to->id == SM_TYPE_STRING || from->id == SM_TYPE_NULL) {
+    if (x->is_try || from->id == SM_TYPE_NULL) {
         return false;
+    }
+    if (to->id == SM_TYPE_STRING) {
+        return to == &sm_type_json && from->id == SM_TYPE_STRING;
     }
     if (sm_type_is_integer(from->id) && sm_type_is_integer(to->id)) {
         return sm_type_is_signed(from->id) != sm_type_is_signed(to->id) ||
