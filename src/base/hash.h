@@ -36,6 +36,15 @@ static inline uint64_t sm_mix64(uint64_t x)
 sm_hash128 sm_file_hash_piece(const void *bytes, size_t n, uint64_t off_bytes);
 sm_hash128 sm_file_hash_add(sm_hash128 a, sm_hash128 b);
 
+/* What a file's content is known by: the decompressed bytes. */
+typedef struct sm_content {
+    sm_hash128 hash; /* of all, as the sum above */
+    int64_t bytes;
+    uint64_t head;  /* sm_hash64 of the first SM_CONTENT_HEAD_BYTES, or of all where it has fewer */
+    bool has_lines; /* that are not blank */
+} sm_content;
+#define SM_CONTENT_HEAD_BYTES ((size_t)4096)
+
 /* ---- a map from strings, for names ----------------------------------------------------------- */
 
 /* Keys and table live in the arena. Insertion order is kept: entries 0 … n − 1. */
