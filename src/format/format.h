@@ -229,6 +229,8 @@ const sm_format *sm_format_of_name(sm_str file_name);
 /** The schema of one file, by all that it has: a sample of it alone. */
 sm_status sm_format_infer(const sm_format *f, sm_blob *blob, const void *opts, sm_arena *a,
                           const sm_type **out, sm_error *e) SM_MUST_USE;
+/** The name without the suffix of its compression (.gz, .zst), or as it is. */
+sm_str sm_name_plain(sm_str name);
 /** The formats, NULL-ended. */
 extern const sm_format *const sm_formats[];
 

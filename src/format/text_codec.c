@@ -30,6 +30,13 @@ smi_codec_kind smi_codec_of_name(sm_str name)
     return sm_str_ends(name, SM_STR(".zst")) ? SMI_CODEC_ZSTD : SMI_CODEC_NONE;
 }
 
+sm_str sm_name_plain(sm_str name)
+{
+    static const size_t suffix_bytes[] = {
+        [SMI_CODEC_NONE] = 0, [SMI_CODEC_GZIP] = 3, [SMI_CODEC_ZSTD] = 4};
+    return (sm_str){name.data, name.len - suffix_bytes[smi_codec_of_name(name)]};
+}
+
 /* ---- memory for the libraries ---------------------------------------------------------------- */
 
 /* Before each allocation: its size, so that it can be given back. Keeps malloc's alignment. */

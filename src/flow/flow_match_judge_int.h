@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * flow/flow_match_judge_int.h: a judgement under way: what flow_match.c (files) and
+ * flow_match_root.c (whose folder it is) share. */
+#ifndef SM_FLOW_MATCH_JUDGE_INT_H
+#define SM_FLOW_MATCH_JUDGE_INT_H
+
+#include "flow/flow_match_int.h"
+
+typedef struct smi_judge {
+    const smi_match_in *in;
+    sm_arena *arena;
+    smi_match_out *out;
+    int64_t *at_path; /* of each file found: the known one of its path; −1 */
+    bool *is_open;    /* of each file found: to be judged, and not judged yet */
+    int64_t *here;    /* of each known file: the one found at its path; −1 */
+    bool *is_taken;   /* of each known file: a file found goes on with it */
+    int64_t cap_dates;
+} smi_judge;
+
+/* ---- what is known --------------------------------------------------------------------------- */
+
+static inline bool smi_known_has_rows(const smi_flow_known *k)
+{
+    return !k->is_dropped && !k->is_passed;
+}
+
+static inline bool smi_known_has_content(const smi_flow_known *k)
+{
+    return k->has_identity && k->content_bytes >= 0;
+}
+
+/* Has it rows, and lines by which a file can be known again? */
+static inline bool smi_known_is_telling(const smi_flow_known *k)
+{
+    return smi_known_has_rows(k) && smi_known_has_content(k) && k->content_bytes > 0 &&
+           k->n_lines != 0;
+}
+
+static inline sm_content smi_known_content(const smi_flow_known *k)
+{
+    return (sm_content){
+        .hash = k->hash,
+        .bytes = k->content_bytes,
+        .head = k->head,
+        .has_lines = k->n_lines != 0,
+    };
+}
+
+bool smi_match_has_mark(const smi_flow_known *k, const smi_flow_mark *now);
+bool smi_match_is_content(const smi_flow_known *k, const sm_content *c);
+
+/* ---- steps ----------------------------------------------------------------------------------- */
+
+/** Tells the root: out->root, out->is_root_moved. */
+sm_status smi_match_root(smi_judge *j, sm_error *e) SM_MUST_USE;
+
+/** Moves and growth, of the files that are open. */
+sm_status smi_judge_by_content(smi_judge *j, sm_error *e) SM_MUST_USE;
+/** Copies that are not to be loaded. */
+sm_status smi_judge_copies(smi_judge *j, sm_error *e) SM_MUST_USE;
+
+/* ---- what the steps share -------------------------------------------------------------------- */
+
+bool smi_match_is_plain(sm_str path); /* not compressed, by its name */
+bool smi_match_is_in_window(const smi_match_in *in, bool has_date, int32_t date);
+/** The file found of that path, or −1. */
+int64_t smi_match_find(const smi_match_in *in, sm_str path);
+/** The content of a file found, into out->files. */
+sm_status smi_match_ask(smi_judge *j, int64_t i, sm_error *e) SM_MUST_USE;
+/** Was the content asked for, and is it the known one's? */
+bool smi_judge_is_content(const smi_match_file *f, const smi_flow_known *k);
+/** The known file of this path with rows in the table; NULL where there is none. */
+const smi_flow_known *smi_judge_rows_at(const smi_judge *j, int64_t i);
+/** Not judged: of another root, or outside the window and not needed for what is in it. */
+bool smi_judge_is_elsewhere(const smi_judge *j, int64_t k);
+/** The file goes on with the known one's rows, or replaces them. */
+void smi_judge_take(smi_judge *j, int64_t i, int64_t k, smi_match_kind kind);
+
+#endif

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * flow/flow_match_root.c: is a folder one that a table was loaded from, the same at another place,
+ * or one more? Called by flow_match.c.
+ *
+ * By its place  where it is that of a known root.
+ * By paths      that a known root and the folder both have. All equal: the same, elsewhere. Some
+ *               differ, or there are none: one more where the old place still lists, else the user
+ *               must say (some differ) or it has moved (none). --same-root and --other-root say it
+ *               beforehand; where the place is known they change nothing.
+ * Equal         is the mark, else the content; a length that differs saves the reading of all. Of
+ *               files outside the window, which are not opened, the length; only where the window
+ *               has none in common the contents of the few shortest.
+ * Empty files   show nothing. */
+#include <inttypes.h>
+
+#include "flow/flow_match_judge_int.h"
+
+#define MOST_OUTSIDE 8 /* files outside the window whose contents are compared */
+
+typedef struct evidence {
+    int64_t n_equal, n_other; /* paths */
+    bool lists, is_asked;     /* does its old place list? */
+} evidence;
+
+int64_t smi_match_find(const smi_match_in *in, sm_str path)
+{
+    int64_t low = 0, high = in->n_found;
+
+    while (low < high) {
+        const int64_t middle = low + (high - low) / 2;
+        const int order = sm_str_cmp(in->found[middle].path, path);
+        if (order == 0) {
+            return middle;
+        }
+        low = order < 0 ? middle + 1 : low;
+        high = order < 0 ? high : middle;
+    }
+    return -1;
+}
+
+/* ---- paths that both have -------------------------------------------------------------------- */
+
+/* Pairs whose contents are to be compared. */
+typedef struct pairs {
+    int64_t *known, *found;
+    int64_t n;
+    int64_t outside[MOST_OUTSIDE]; /* known ones, the shortest first */
+    int n_outside;
+} pairs;
+
+static void add_outside(const smi_match_in *in, pairs *p, int64_t k)
+{
+    int at = p->n_outside;
+
+    while (at > 0 && in->known[p->outside[at - 1]].content_bytes > in->known[k].content_bytes) {
+        at--;
+    }
+    if (at == MOST_OUTSIDE) {
+        return;
+    }
+    const int n_moved = (p->n_outside < MOST_OUTSIDE ? p->n_outside : MOST_OUTSIDE - 1) - at;
+    memmove(&p->outside[at + 1], &p->outside[at], (size_t)n_moved * sizeof(p->outside[0]));
+    p->outside[at] = k;
+    p->n_outside += p->n_outside < MOST_OUTSIDE;
+}
+
+/* What marks and lengths say of one path that both have; what they cannot goes to `p`. */
+static void compare_marks(const smi_match_in *in, int64_t k, int64_t i, pairs *p, evidence *out)
+{
+    const smi_flow_known *known = &in->known[k];
+    const smi_match_found *found = &in->found[i];
+
+    if (smi_match_has_mark(known, &found->mark) && known->mark.changed_us) {
+        out->n_equal++;
+    } else if (known->content_bytes < 0) {
+        out->n_equal += smi_match_has_mark(known, &found->mark);
+        out->n_other += known->mark.size_bytes != found->mark.size_bytes;
+    } else if (smi_match_is_plain(found->path) &&
+               found->mark.size_bytes != (uint64_t)known->content_bytes) {
+        out->n_other++;
+    } else if (smi_match_is_in_window(in, found->has_date, found->date)) {
+        p->known[p->n] = k;
+        p->found[p->n++] = i;
+    } else {
+        add_outside(in, p, k);
+    }
+}
+
+static sm_status compare_contents(smi_judge *j, int64_t k, int64_t i, evidence *out, sm_error *e)
+{
+    const smi_match_file *f = &j->out->files[i];
+
+    SM_TRY(smi_match_ask(j, i, e));
+    const bool is_equal = f->is_whole && smi_match_is_content(&j->in->known[k], &f->content);
+    out->n_equal += is_equal;
+    out->n_other += !is_equal;
+    return SM_OK;
+}
+
+static sm_status compare_root(smi_judge *j, int32_t root, evidence *out, sm_error *e)
+{
+    const smi_match_in *in = j->in;
+    pairs p = {.known = SM_NEW_ARRAY(j->arena, int64_t, in->n_found + 1),
+               .found = SM_NEW_ARRAY(j->arena, int64_t, in->n_found + 1)};
+
+    for (int64_t k = 0; k < in->n_known; k++) {
+        const smi_flow_known *known = &in->known[k];
+        if (known->root != root || !known->has_identity || known->is_displaced ||
+            known->content_bytes == 0 || known->n_lines == 0) {
+            continue;
+        }
+        const int64_t i = smi_match_find(in, known->path);
+        if (i >= 0) {
+            compare_marks(in, k, i, &p, out);
+        }
+    }
+    for (int64_t n = 0; n < p.n && out->n_other == 0; n++) {
+        SM_TRY(compare_contents(j, p.known[n], p.found[n], out, e));
+    }
+    for (int n = 0; n < p.n_outside && p.n == 0 && out->n_other == 0; n++) {
+        const int64_t k = p.outside[n];
+        SM_TRY(compare_contents(j, k, smi_match_find(in, in->known[k].path), out, e));
+    }
+    return SM_OK;
+}
+
+/* ---- choosing -------------------------------------------------------------------------------- */
+
+static sm_status ask_lists(smi_judge *j, int32_t root, evidence *of, sm_error *e)
+{
+    const smi_match_asks *asks = &j->in->asks;
+
+    if (!of->is_asked) {
+        SM_TRY(asks->lists(asks->ctx, root, &of->lists, e));
+        of->is_asked = true;
+    }
+    return SM_OK;
+}
+
+static sm_status fail_root(const smi_match_in *in, int32_t root, const evidence *of, sm_error *e)
+{
+    const sm_str old = in->roots[root].uri;
+    if (of->n_other > 0) {
+        (void)sm_fail(
+            e, SM_INVALID,
+            "\"%.*s\" has other files than \"%.*s\" under the same names, and that folder "
+            "cannot be listed",
+            SM_STR_ARG(in->root), SM_STR_ARG(old));
+    } else {
+        (void)sm_fail(e, SM_INVALID,
+                      "\"%.*s\" may be \"%.*s\", or another folder that was loaded and cannot be "
+                      "listed",
+                      SM_STR_ARG(in->root), SM_STR_ARG(old));
+    }
+    sm_error_todo(e, "Say --same-root where it is that folder at another place, --other-root where "
+                     "it is one more.");
+    return SM_INVALID;
+}
+
+/* The one that is meant by --same-root. */
+static sm_status choose_same(smi_judge *j, evidence *all, int32_t *out, sm_error *e)
+{
+    const smi_match_in *in = j->in;
+    int32_t lost = -1, best = 0;
+    int n_lost = 0, n_best = 0;
+
+    for (int32_t r = 0; r < in->n_roots && in->n_roots > 1; r++) {
+        SM_TRY(ask_lists(j, r, &all[r], e));
+        lost = all[r].lists ? lost : r;
+        n_lost += !all[r].lists;
+        if (all[r].n_equal > all[best].n_equal) {
+            best = r;
+        }
+    }
+    for (int32_t r = 0; r < in->n_roots; r++) {
+        n_best += all[r].n_equal == all[best].n_equal;
+    }
+    if (in->n_roots > 1 && n_lost != 1 && n_best > 1) {
+        const sm_status st =
+            sm_fail(e, SM_INVALID, "\"%.*s\" may be any of %" PRId32 " folders that were loaded",
+                    SM_STR_ARG(in->root), in->n_roots);
+        sm_error_todo(e, "Load it from its old place, or say --other-root.");
+        return st;
+    }
+    *out = n_lost == 1 ? lost : best;
+    return SM_OK;
+}
+
+/* All paths that both have are equal: the one with most of them; −1. */
+static int32_t choose_equal(const smi_match_in *in, const evidence *all)
+{
+    int32_t best = -1;
+
+    for (int32_t r = 0; r < in->n_roots; r++) {
+        if (all[r].n_equal > 0 && all[r].n_other == 0 &&
+            (best < 0 || all[r].n_equal > all[best].n_equal)) {
+            best = r;
+        }
+    }
+    return best;
+}
+
+/* No root is equal. Those that cannot be listed may have moved; n_roots: it is one more. */
+static sm_status choose_lost(smi_judge *j, evidence *all, int32_t *out, sm_error *e)
+{
+    const smi_match_in *in = j->in;
+    int32_t lost = in->n_roots;
+
+    for (int32_t r = 0; r < in->n_roots; r++) {
+        SM_TRY(ask_lists(j, r, &all[r], e));
+        if (all[r].lists) {
+            continue;
+        }
+        if (all[r].n_other > 0 || lost < in->n_roots) {
+            return fail_root(in, r, &all[r], e);
+        }
+        lost = r;
+    }
+    *out = lost;
+    return SM_OK;
+}
+
+/* By its place, or the one whose place is not known; −1. */
+static int32_t choose_by_place(const smi_match_in *in)
+{
+    int32_t unknown = -1;
+
+    for (int32_t r = 0; r < in->n_roots; r++) {
+        if (sm_str_eq(in->roots[r].uri, in->root)) {
+            return r;
+        }
+        unknown = in->roots[r].uri.len == 0 && unknown < 0 ? r : unknown;
+    }
+    return unknown;
+}
+
+sm_status smi_match_root(smi_judge *j, sm_error *e)
+{
+    const smi_match_in *in = j->in;
+    smi_match_out *out = j->out;
+    evidence *all = SM_NEW_ARRAY(j->arena, evidence, in->n_roots + 1);
+
+    out->root = choose_by_place(in);
+    if (out->root < 0 && in->choice != SMI_ROOT_OTHER) {
+        for (int32_t r = 0; r < in->n_roots; r++) {
+            SM_TRY(compare_root(j, r, &all[r], e));
+        }
+        out->root = choose_equal(in, all);
+        if (in->choice == SMI_ROOT_SAME && in->n_roots > 0) {
+            SM_TRY(choose_same(j, all, &out->root, e));
+        } else if (out->root < 0) {
+            SM_TRY(choose_lost(j, all, &out->root, e));
+        }
+    }
+    out->root = out->root < 0 ? in->n_roots : out->root;
+    out->is_root_moved = out->root < in->n_roots && !sm_str_eq(in->roots[out->root].uri, in->root);
+    return SM_OK;
+}

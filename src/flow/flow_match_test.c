@@ -1,0 +1,469 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * flow/flow_match_test.c: every rule of matching and how they meet, as a table.
+ *
+ * Known and found files are words `[flags]path=content`:
+ *   path     ends in _D: its day is D; .gz may follow
+ *   content  letters; `A#5000` is 5,000 of them; `_` is a line feed
+ *   known    ! dropped   ? passed   ~ without identity   ^ displaced   - only its mark is known
+ *            . without a head   2 of root 2
+ *   found    * its mark is another   % an unfinished compressed file
+ * The answer is written out in the same way: each file with its kind, <whose books, + where it is
+ * read; then what there is of dates, gone, dropped, again, elsewhere, asked (contents). */
+#include <ctype.h>
+#include <stdlib.h>
+
+#include "flow/flow_match_int.h"
+#include "test.h"
+
+#define MOST 16
+
+typedef struct file {
+    char path[64];
+    char *text;
+    size_t len;
+    bool is_touched, is_unfinished, is_asked;
+} file;
+
+typedef struct world {
+    sm_arena *arena;
+    smi_flow_known known[MOST];
+    smi_match_found found[MOST];
+    file files[MOST];
+    bool lists[4];
+    int64_t n_known, n_found;
+} world;
+
+/* ---- reading the table ----------------------------------------------------------------------- */
+
+static void expand(world *w, const char *spec, file *f)
+{
+    f->text = sm_arena_alloc(w->arena, 20000);
+    f->len = 0;
+    for (const char *p = spec; *p; p++) {
+        if (*p == '#') {
+            const long n = strtol(p + 1, (char **)&p, 10);
+            memset(f->text + f->len, f->text[f->len - 1], (size_t)n - 1);
+            f->len += (size_t)n - 1;
+            p--;
+        } else {
+            f->text[f->len++] = *p == '_' ? '\n' : *p;
+        }
+    }
+}
+
+static sm_content content_of(const char *text, size_t len)
+{
+    sm_content c = {.hash = sm_file_hash_piece(text, len, 0), .bytes = (int64_t)len};
+    c.head = sm_hash64(text, len < SM_CONTENT_HEAD_BYTES ? len : SM_CONTENT_HEAD_BYTES);
+    for (size_t i = 0; i < len; i++) {
+        c.has_lines = c.has_lines || text[i] != '\n';
+    }
+    return c;
+}
+
+static bool is_packed(const char *path)
+{
+    return strstr(path, ".gz") || strstr(path, ".zst");
+}
+
+static smi_flow_mark mark_of(const file *f)
+{
+    const uint64_t h = sm_hash64(f->text, f->len);
+    return (smi_flow_mark){
+        .size_bytes = is_packed(f->path) ? 20 + h % 100 : f->len,
+        .modified_us = 7,
+        .changed_us = f->is_touched ? 9 : 8,
+        .inode = h | 1,
+        .etag = SM_STR(""),
+    };
+}
+
+static int32_t day_of(const char *path)
+{
+    const char *at = strchr(path, '_');
+    return at ? at[1] - '0' : 0;
+}
+
+/* Splits "path=content" behind its flags; NULL at the end. */
+static const char *next_word(world *w, const char *spec, char *flags, file *f)
+{
+    char word[256];
+    size_t n = 0;
+
+    while (*spec == ' ') {
+        spec++;
+    }
+    if (*spec == '\0') {
+        return NULL;
+    }
+    while (*spec && *spec != ' ') {
+        word[n++] = *spec++;
+    }
+    word[n] = '\0';
+    const size_t n_flags = strspn(word, "!?~^-.*%2");
+    memcpy(flags, word, n_flags);
+    flags[n_flags] = '\0';
+    char *equals = strchr(word, '=');
+    assert_non_null(equals);
+    *equals = '\0';
+    *f = (file){0};
+    snprintf(f->path, sizeof(f->path), "%s", word + n_flags);
+    expand(w, equals + 1, f);
+    return spec;
+}
+
+static void read_known(world *w, const char *spec)
+{
+    char flags[16];
+    file f;
+
+    while ((spec = next_word(w, spec, flags, &f)) != NULL) {
+        const sm_content c = content_of(f.text, f.len);
+        w->known[w->n_known++] = (smi_flow_known){
+            .root = strchr(flags, '2') != NULL,
+            .path = sm_arena_str(w->arena, sm_str_of(f.path)),
+            .mark = mark_of(&f),
+            .has_identity = !strchr(flags, '~'),
+            .hash = c.hash,
+            .content_bytes = strchr(flags, '-') ? -1 : c.bytes,
+            .head = strchr(flags, '.') ? 0 : c.head,
+            .n_lines = c.has_lines,
+            .has_date = true,
+            .date = day_of(f.path),
+            .is_dropped = strchr(flags, '!') != NULL,
+            .is_passed = strchr(flags, '?') != NULL,
+            .is_displaced = strchr(flags, '^') != NULL,
+        };
+    }
+}
+
+static void read_found(world *w, const char *spec)
+{
+    char flags[16];
+
+    while ((spec = next_word(w, spec, flags, &w->files[w->n_found])) != NULL) {
+        file *f = &w->files[w->n_found];
+        f->is_touched = strchr(flags, '*') != NULL;
+        f->is_unfinished = strchr(flags, '%') != NULL;
+        w->found[w->n_found++] = (smi_match_found){
+            .path = sm_str_of(f->path),
+            .mark = mark_of(f),
+            .has_date = true,
+            .date = day_of(f->path),
+        };
+    }
+}
+
+/* ---- what can be asked ----------------------------------------------------------------------- */
+
+static sm_status ask_content(void *ctx, int64_t i, sm_content *out, bool *is_whole, sm_error *e)
+{
+    world *w = ctx;
+    assert_false(w->files[i].is_asked); /* of each file once */
+    w->files[i].is_asked = true;
+    *out = content_of(w->files[i].text, w->files[i].len);
+    *is_whole = !w->files[i].is_unfinished;
+    return SM_OK;
+}
+
+static sm_status ask_head(void *ctx, int64_t i, uint8_t *out, size_t *n, sm_error *e)
+{
+    const file *f = &((world *)ctx)->files[i];
+    *n = f->len < SM_CONTENT_HEAD_BYTES ? f->len : SM_CONTENT_HEAD_BYTES;
+    memcpy(out, f->text, *n);
+    return SM_OK;
+}
+
+static sm_status ask_prefixes(void *ctx, int64_t i, const int64_t *lens, int64_t n, sm_hash128 *out,
+                              sm_error *e)
+{
+    const file *f = &((world *)ctx)->files[i];
+    for (int64_t k = 0; k < n; k++) {
+        assert_true(k == 0 || lens[k] > lens[k - 1]);
+        out[k] = lens[k] <= (int64_t)f->len ? content_of(f->text, (size_t)lens[k]).hash
+                                            : (sm_hash128){0};
+    }
+    return SM_OK;
+}
+
+static sm_status ask_lists(void *ctx, int32_t root, bool *out, sm_error *e)
+{
+    *out = ((world *)ctx)->lists[root];
+    return SM_OK;
+}
+
+static smi_match_in input_of(world *w)
+{
+    static const smi_flow_root roots[] = {{.uri = {"/one", 4}}, {.uri = {"/two", 4}}};
+    int32_t n_roots = w->n_known > 0;
+
+    for (int64_t k = 0; k < w->n_known; k++) {
+        n_roots = w->known[k].root + 1 > n_roots ? w->known[k].root + 1 : n_roots;
+    }
+    return (smi_match_in){
+        .root = SM_STR("/one"),
+        .roots = roots,
+        .n_roots = n_roots,
+        .known = w->known,
+        .n_known = w->n_known,
+        .found = w->found,
+        .n_found = w->n_found,
+        .takes_date = true,
+        .asks = {w, ask_content, ask_head, ask_prefixes, ask_lists},
+    };
+}
+
+/* ---- writing the answer ---------------------------------------------------------------------- */
+
+static const char *const kinds[] = {"new",     "same", "moved",  "grown",
+                                    "changed", "copy", "passed", "outside"};
+
+static void write_left(const world *w, const smi_match_out *out, smi_match_left which,
+                       const char *name, sm_buf *to)
+{
+    bool has_some = false;
+    for (int64_t k = 0; k < w->n_known; k++) {
+        const smi_flow_known *known = &w->known[k];
+        if (out->left[k] == which && !known->is_passed && !known->is_dropped) {
+            sm_buf_printf(to, "%s %s%.*s", has_some ? "" : name, known->is_displaced ? "^" : "",
+                          SM_STR_ARG(known->path));
+            has_some = true;
+        }
+    }
+}
+
+static const char *written(const world *w, const smi_match_out *out)
+{
+    sm_buf to = {0};
+
+    for (int64_t i = 0; i < w->n_found; i++) {
+        const smi_match_file *f = &out->files[i];
+        sm_buf_printf(&to, "%s%s:%s", i ? " " : "", w->files[i].path, kinds[f->kind]);
+        if (f->known >= 0 && !sm_str_is(w->known[f->known].path, w->files[i].path)) {
+            sm_buf_printf(&to, "<%.*s", SM_STR_ARG(w->known[f->known].path));
+        }
+        sm_buf_text(&to, f->is_read ? SM_STR("+") : SM_STR(""));
+    }
+    for (int64_t i = 0; i < out->n_dates; i++) {
+        sm_buf_printf(&to, "%s%d", i ? "," : " | dates ", out->dates[i]);
+    }
+    write_left(w, out, SMI_KNOWN_GONE, " | gone", &to);
+    write_left(w, out, SMI_KNOWN_DROPPED, " | dropped", &to);
+    write_left(w, out, SMI_KNOWN_AGAIN, " | again", &to);
+    write_left(w, out, SMI_KNOWN_ELSEWHERE, " | elsewhere", &to);
+    bool has_some = false;
+    for (int64_t i = 0; i < w->n_found; i++) {
+        if (w->files[i].is_asked) {
+            sm_buf_printf(&to, "%s %s", has_some ? "" : " | asked", w->files[i].path);
+            has_some = true;
+        }
+    }
+    const sm_str text = sm_arena_str(w->arena, sm_buf_str(&to));
+    sm_buf_release(&to);
+    return text.data;
+}
+
+/* ---- the rules ------------------------------------------------------------------------------- */
+
+enum { NAME = 1, WINDOW = 2, SKIP = 4, FAIL_COPIES = 8, REMOVE = 16, FAIL_GONE = 32, COPIES = 64 };
+
+static const struct {
+    const char *known, *found;
+    int how;
+    const char *want; /* of an error: "! " and a part of it */
+} rules[] = {
+    /* nothing known: nothing is asked */
+    {"", "a_1=AA b_1=BB c_1.gz=CC", 0, "a_1:new+ b_1:new+ c_1.gz:new+"},
+    {"", "a_1=AA b_1=AA", COPIES, "a_1:new+ b_1:copy+"},
+    /* the same: by its mark, else by its content */
+    {"a_1=AA", "a_1=AA", 0, "a_1:same"},
+    {"a_1=AA", "*a_1=AA", 0, "a_1:same | asked a_1"},
+    {"a_1.gz=AA", "*a_1.gz=AA", 0, "a_1.gz:same | asked a_1.gz"},
+    {"-a_1.gz=AA", "a_1.gz=AA", 0, "a_1.gz:same"},
+    {"-a_1.gz=AA", "*a_1.gz=AA", 0, "a_1.gz:changed+ | dates 1"},
+    /* changed: the date's other files too */
+    {"a_1=AA b_1=BB c_2=CC", "a_1=XYZ b_1=BB c_2=CC", 0,
+     "a_1:changed+ b_1:same+ c_2:same | dates 1"},
+    {"a_1=AA", "a_1=AB", 0, "a_1:changed+ | dates 1 | asked a_1"},
+    {"~a_1=AA", "a_1=AA", 0, "a_1:changed+ | dates 1"},
+    /* new beside known ones */
+    {"a_1=AA", "a_1=AA b_1=B", 0, "a_1:same b_1:new+"},
+    {"a_1=AA", "a_1=AA b_1.gz=AA", 0, "a_1:same b_1.gz:new+"},
+    {"a_1=AA", "a_1=AA b_1.gz=AA", COPIES, "a_1:same b_1.gz:copy<a_1+"},
+    /* moved */
+    {"a_1=AA", "b_1=AA", 0, "b_1:moved<a_1 | asked b_1"},
+    {"a_1=AA", "b_1=AB", 0, "b_1:new+ | gone a_1 | asked b_1"},
+    {"a_1=AA", "b_1=ABC", 0, "b_1:new+ | gone a_1"},
+    {"a_1=AA", "a_1.gz=AA", 0, "a_1.gz:moved<a_1 | asked a_1.gz"},
+    {"a_1.gz=AA", "a_1=AA", 0, "a_1:moved<a_1.gz | asked a_1"},
+    {"a_1=AA", "a_1.gz=BB", 0, "a_1.gz:new+ | gone a_1"},
+    {".a_1=AA", "a_1.gz=BB", 0, "a_1.gz:new+ | gone a_1 | asked a_1.gz"},
+    {".a_1=AA", "a_1.gz=AA", 0, "a_1.gz:moved<a_1 | asked a_1.gz"},
+    {"a_1=AA", "b_1=AA", NAME, "b_1:moved<a_1+ | dates 1 | asked b_1"},
+    {"a_1=AA b_2=BB", "b_2=BB c_2=AA", 0, "b_2:same+ c_2:moved<a_1+ | dates 1,2 | asked c_2"},
+    {"-a_1.gz=AA", "b_1.gz=AA", 0, "b_1.gz:new+ | gone a_1.gz"},
+    /* of two with one content the first has moved, that of its date before others */
+    {"a_1=AA", "b_1=AA c_1=AA", 0, "b_1:moved<a_1 c_1:new+ | asked b_1 c_1"},
+    {"a_1=AA", "b_1=AA c_1=AA", COPIES, "b_1:moved<a_1 c_1:copy<a_1+ | asked b_1 c_1"},
+    {"a_2=AA", "b_1=AA c_2=AA", 0, "b_1:new+ c_2:moved<a_2 | asked b_1 c_2"},
+    {"a_1=AA b_1=AA", "c_1=AA", 0, "c_1:moved<a_1 | gone b_1 | asked c_1"},
+    {"a_1=AA b_2=AA", "c_2=AA d_1=AA", 0, "c_2:moved<b_2 d_1:moved<a_1 | asked c_2 d_1"},
+    /* swaps and chains */
+    {"a_1=AA b_1=BB", "a_1=BB b_1=AA", 0, "a_1:moved<b_1 b_1:moved<a_1 | asked a_1 b_1"},
+    {"a_1=AA b_2=BB", "a_1=BB b_2=AA", 0,
+     "a_1:moved<b_2+ b_2:moved<a_1+ | dates 1,2 | asked a_1 b_2"},
+    {"a_1=AA b_1=BB", "a_1=BB b_1=AA", NAME,
+     "a_1:moved<b_1+ b_1:moved<a_1+ | dates 1 | asked a_1 b_1"},
+    {"l_1=CCC l_1.1=BB l_1.2=A", "l_1=DDDD l_1.1=CCC l_1.2=BB", 0,
+     "l_1:new+ l_1.1:moved<l_1 l_1.2:moved<l_1.1 | gone l_1.2 | asked l_1.1 l_1.2"},
+    {"l_1=CCC l_1.1=BB ^l_1.2=A", "l_1=CCC l_1.1=BB l_1.3=A", 0,
+     "l_1:same l_1.1:same l_1.3:moved<l_1.2 | asked l_1.3"},
+    {"a_1=AA b_1=BB", "a_1=BB", 0, "a_1:moved<b_1 | gone a_1 | asked a_1"},
+    {"a_1=AA b_1=BB", "a_1=BB b_1=XYZ", 0, "a_1:moved<b_1 b_1:new+ | gone a_1 | asked a_1"},
+    /* grown */
+    {"a_1=AA", "b_1=AAB", 0, "b_1:grown<a_1+ | dates 1"},
+    {"a_1=AA", "b_1.gz=AAB", 0, "b_1.gz:grown<a_1+ | dates 1"},
+    {".a_1=AA", "b_1=AAB", 0, "b_1:grown<a_1+ | dates 1"},
+    {"a_1=A#5000", "b_1=A#5000B", 0, "b_1:grown<a_1+ | dates 1"},
+    {"a_1=A#5000", "b_1=A#4999BB", 0, "b_1:new+ | gone a_1"},
+    {"a_1=AA", "b_2=AAB", 0, "b_2:grown<a_1+ | dates 1,2"},
+    {"a_1=A b_1=AA c_1=AAX", "d_1=AAB", 0,
+     "d_1:grown<b_1+ | dates 1 | dropped a_1 c_1 | asked d_1"},
+    {"a_1=AA b_2=AA", "d_2=AAB", 0, "d_2:grown<b_2+ | dates 2 | gone a_1"},
+    {"a_1=AA", "b_1=AAB c_1=AAC", 0, "b_1:grown<a_1+ c_1:new+ | dates 1"},
+    {"a_1=AA", "a_1=AAB", 0, "a_1:changed+ | dates 1"},
+    {"a_1=AA b_1=BB", "a_1=AA b_1=BB c_1=AAB", 0, "a_1:same b_1:same c_1:new+"},
+    /* without lines: never moved, grown or copied */
+    {"a_1=", "b_1=", 0, "b_1:new+ | gone a_1"},
+    {"a_1=_", "b_1=_", 0, "b_1:new+ | gone a_1"},
+    {"a_1=_", "b_1=_AA", 0, "b_1:new+ | gone a_1"},
+    {"a_1=_", "a_1=_ b_1=_", COPIES, "a_1:same b_1:new+"},
+    {"a_1=_", "a_1=_ b_1=_ c_1=_", SKIP, "a_1:same b_1:new+ c_1:new+ | asked b_1 c_1"},
+    /* gone, and what becomes of it */
+    {"a_1=AA b_1=BB", "b_1=BB", 0, "b_1:same | gone a_1"},
+    {"a_1=AA b_1=BB", "b_1=BB", REMOVE, "b_1:same+ | dates 1 | dropped a_1"},
+    {"a_1=AA b_1=BB", "b_1=BB", FAIL_GONE, "! \"a_1\" was loaded and is not there any more"},
+    {"a_1=AA c_1=CC", "b_1=BB", FAIL_GONE, "! \"a_1\" and 1 more were loaded"},
+    {"a_1=", "b_1=BB", REMOVE, "b_1:new+ | dropped a_1"},
+    {"a_1=AA b_1=BB", "b_1=XYZ", 0, "b_1:changed+ | dates 1 | dropped a_1"},
+    {"a_1=AA", "b_1=AA", REMOVE, "b_1:moved<a_1 | asked b_1"},
+    {"a_1=AA", "b_1=AA", FAIL_GONE, "b_1:moved<a_1 | asked b_1"},
+    {"~a_1=AA", "b_1=AA", 0, "b_1:new+ | gone a_1"},
+    {"~a_1=AA b_1=BB", "a_1=BB", 0, "a_1:moved<b_1+ | dates 1 | dropped a_1 | asked a_1"},
+    /* dropped, and back */
+    {"!a_1=AA b_1=BB", "a_1=AA b_1=BB", 0, "a_1:new+ b_1:same"},
+    {"!a_1=AA b_1=BB", "b_1=BB c_1=AA", 0, "b_1:same c_1:new+"},
+    {"!a_1=AA b_1=BB", "b_1=BB", FAIL_GONE, "b_1:same"},
+    /* twins */
+    {"", "a_1=AA a_1.gz=AA", 0, "a_1:new+ a_1.gz:passed | asked a_1 a_1.gz"},
+    {"", "a_1=AA %a_1.gz=A", 0, "a_1:new+ a_1.gz:passed | asked a_1 a_1.gz"},
+    {"", "a_1=AA a_1.gz=AB", 0, "! \"a_1\" and \"a_1.gz\" have one name"},
+    {"", "a_1.gz=AA a_1.zst=AA", 0, "a_1.gz:new+ a_1.zst:passed | asked a_1.gz a_1.zst"},
+    {"", "%a_1.gz=A a_1.zst=AA", 0, "a_1.gz:passed a_1.zst:new+ | asked a_1.gz a_1.zst"},
+    {"", "a_1=AA a_1.gz=AA a_1.zst=AB", 0, "! \"a_1\" and \"a_1.zst\" have one name"},
+    {"", "a_1.gz.gz=AA a_1.gz=BB", 0, "a_1.gz.gz:new+ a_1.gz:new+"},
+    {"a_1=AA", "a_1=AA a_1.gz=AA", 0, "a_1:same a_1.gz:passed | asked a_1.gz"},
+    {"a_1=AA ?a_1.gz=AA", "a_1=AA a_1.gz=AA", 0, "a_1:same a_1.gz:passed"},
+    {"a_1=AA ?~a_1.gz=A", "a_1=AA %a_1.gz=A", 0, "a_1:same a_1.gz:passed"},
+    {"a_1=AA ?a_1.gz=AA", "a_1.gz=AA", 0, "a_1.gz:moved<a_1"},
+    {"a_1.gz=AA", "a_1=AA a_1.gz=AA", 0, "a_1:passed a_1.gz:same | asked a_1"},
+    {"-a_1.gz=AA", "a_1=AA a_1.gz=AA", 0, "a_1:passed a_1.gz:same | asked a_1 a_1.gz"},
+    {"a_1.gz=AA", "a_1=AA %a_1.gz=A", 0, "a_1:moved<a_1.gz a_1.gz:passed | asked a_1 a_1.gz"},
+    {"a_1.gz=AA", "a_1=AAB %a_1.gz=AX", 0,
+     "a_1:new+ a_1.gz:passed | dates 1 | dropped a_1.gz | asked a_1 a_1.gz"},
+    {"a_1=AA a_1.gz=AA b_1=BB", "a_1=AA a_1.gz=AA b_1=BB", 0,
+     "a_1:same+ a_1.gz:passed b_1:same+ | dates 1 | dropped a_1.gz"},
+    {"b_1=AA", "a_1=AA a_1.gz=AA", 0, "a_1:moved<b_1 a_1.gz:passed | asked a_1 a_1.gz"},
+    /* copies that are not loaded */
+    {"a_1=AA", "a_1=AA b_1=AA", SKIP, "a_1:same b_1:passed<a_1 | asked b_1"},
+    {"a_1=AA ?b_1=AA", "a_1=AA b_1=AA", SKIP, "a_1:same b_1:passed<a_1"},
+    {"a_1=AA ?b_1=AA", "b_1=AA", SKIP, "b_1:moved<a_1"},
+    {"a_1=AA ?b_1=AA", "a_1=AA b_1=AA", 0, "a_1:same b_1:new+"},
+    {"a_1=AA ?b_1=AA", "a_1=AA b_1=AA", COPIES, "a_1:same b_1:copy<a_1+"},
+    {"", "a_1=AA b_2=AA c_1=C", SKIP, "a_1:new+ b_2:passed c_1:new+ | asked a_1 b_2"},
+    {"", "a_1=AA b_1.gz=AA c_1.gz=C", SKIP,
+     "a_1:new+ b_1.gz:passed c_1.gz:new+ | asked a_1 b_1.gz"},
+    {".a_1=AA", "a_1=AA b_1.gz=AA c_1=XYZ", SKIP,
+     "a_1:same b_1.gz:passed<a_1 c_1:new+ | asked b_1.gz"},
+    {"a_1=AA", "a_1=BB b_1=BB", SKIP, "a_1:changed+ b_1:passed<a_1 | dates 1 | asked a_1 b_1"},
+    {"a_1=AA", "a_1=AA b_1=AA", FAIL_COPIES, "! \"b_1\" has the same content as \"a_1\""},
+    {"", "a_1=AA b_1=AA c_1=CC d_1=CC", FAIL_COPIES, "! \"b_1\" has the same content as \"a_1\""},
+    {"a_1=AA", "b_1=AA", FAIL_COPIES, "b_1:moved<a_1 | asked b_1"},
+    {"a_1=AA", "a_1=AA b_1=AB", FAIL_COPIES, "a_1:same b_1:new+"},
+    /* the window is days 2 to 4 */
+    {"a_1=AA b_2=BB", "b_2=BB", WINDOW, "b_2:same | elsewhere a_1"},
+    {"a_1=AA b_2=BB", "a_1=XY b_2=BB", WINDOW, "a_1:outside b_2:same | elsewhere a_1"},
+    {"", "a_1=AA a_1.gz=X b_2=BB", WINDOW, "a_1:outside a_1.gz:outside b_2:new+"},
+    {"a_1=AA", "a_1=AA b_2=AA", WINDOW, "a_1:outside b_2:new+ | elsewhere a_1"},
+    {"a_1=AA", "a_1=AA b_2=AA", WINDOW | COPIES, "a_1:outside b_2:copy<a_1+ | elsewhere a_1"},
+    {"a_1=AA", "a_1=AA b_2=AA", WINDOW | SKIP,
+     "a_1:outside b_2:passed<a_1 | elsewhere a_1 | asked b_2"},
+    {"a_1=AA", "b_2=AA", WINDOW, "b_2:moved<a_1+ | dates 1,2 | asked b_2"},
+    {"a_1=AA c_1=CC d_1=DD e_1=", "b_2=AA c_1=CC f_1=FF", WINDOW,
+     "b_2:moved<a_1+ c_1:changed+ f_1:new+ | dates 1,2 | dropped d_1 e_1 | asked b_2"},
+    {"a_1=AA", "b_2=AA c_1=CC c_1.gz=CC", WINDOW,
+     "b_2:moved<a_1+ c_1:new+ c_1.gz:passed | dates 1,2 | asked b_2 c_1 c_1.gz"},
+    {"a_1=AA", "b_2=AAB", WINDOW, "b_2:grown<a_1+ | dates 1,2"},
+    {"a_2=AA", "a_5=AA b_2=B", WINDOW, "a_5:outside b_2:new+ | gone a_2"},
+    /* files of another root are its own, but for their dates and contents */
+    {"a_1=AA 2b_1=BB", "a_1=AA", 0, "a_1:same | elsewhere b_1"},
+    {"a_1=AA 2a_1=BB", "a_1=AA b_1=BB", COPIES, "a_1:same b_1:copy<a_1+ | elsewhere a_1"},
+    {"a_1=AA 2b_1=BB 2c_2=CC", "a_1=XYZ", 0, "a_1:changed+ | dates 1 | again b_1 | elsewhere c_2"},
+};
+
+static sm_status judge(world *w, const smi_match_in *in, smi_match_out *out, sm_error *e)
+{
+    smi_match_read reads[MOST] = {0};
+
+    SM_TRY(smi_match(in, w->arena, out, e));
+    for (int64_t i = 0; i < w->n_found; i++) {
+        reads[i].content = content_of(w->files[i].text, w->files[i].len);
+        reads[i].n_lines = reads[i].content.has_lines;
+    }
+    return smi_match_copies(in, reads, w->arena, out, e);
+}
+
+static void test_rules(void **state)
+{
+    for (size_t r = 0; r < sizeof(rules) / sizeof(rules[0]); r++) {
+        world w = {.arena = sm_arena_new(NULL)};
+        smi_match_out out = {0};
+        sm_error e = {0};
+        const int how = rules[r].how;
+
+        read_known(&w, rules[r].known);
+        read_found(&w, rules[r].found);
+        smi_match_in in = input_of(&w);
+        in.takes_name = how & NAME;
+        in.has_window = how & WINDOW;
+        in.first_day = 2;
+        in.last_day = 4;
+        in.copies = how & SKIP ? SMI_COPIES_SKIP : how & FAIL_COPIES ? SMI_COPIES_FAIL : 0;
+        in.gone = how & REMOVE ? SMI_GONE_REMOVE : how & FAIL_GONE ? SMI_GONE_FAIL : 0;
+        const sm_status st =
+            how & COPIES ? judge(&w, &in, &out, &e) : smi_match(&in, w.arena, &out, &e);
+        if (rules[r].want[0] == '!') {
+            if (st != SM_INVALID || !strstr(e.what, rules[r].want + 2)) {
+                fail_msg("%s -> %s: %s", rules[r].known, rules[r].found, e.what);
+            }
+            assert_true(e.todo[0] != '\0');
+        } else {
+            assert_ok(st, &e);
+            const char *got = written(&w, &out);
+            if (strcmp(got, rules[r].want) != 0) {
+                fail_msg("%s -> %s:\n  got  %s\n  want %s", rules[r].known, rules[r].found, got,
+                         rules[r].want);
+            }
+        }
+        sm_arena_free(w.arena);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_rules),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
