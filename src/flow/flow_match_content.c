@@ -335,7 +335,8 @@ static int64_t add_likely(const growth *g, uint64_t head, int64_t from, int64_t 
 static int by_length(const void *a, const void *b)
 {
     const gone_group *x = *(gone_group *const *)a, *y = *(gone_group *const *)b;
-    return compare_u64((uint64_t)x->first->content.bytes, (uint64_t)y->first->content.bytes);
+    const int c = compare_u64((uint64_t)x->first->content.bytes, (uint64_t)y->first->content.bytes);
+    return c ? c : (x > y) - (x < y); /* those of one content by day */
 }
 
 /* The groups whose content the file may begin with, by its first bytes. */

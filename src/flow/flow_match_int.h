@@ -107,7 +107,8 @@ typedef enum smi_root_choice {
     SMI_ROOT_OTHER, /* --other-root */
 } smi_root_choice;
 
-/* What can be asked about a file that is there. Of each file each is asked once. */
+/* What can be asked about a file that is there: content and prefixes once a file, the head at most
+ * twice. */
 typedef struct smi_match_asks {
     void *ctx;
     /* *is_whole false: an unfinished compressed file; *out is that of what there is. */

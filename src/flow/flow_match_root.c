@@ -71,7 +71,10 @@ static void compare_marks(const smi_match_in *in, int64_t k, int64_t i, pairs *p
     const smi_flow_known *known = &in->known[k];
     const smi_match_found *found = &in->found[i];
 
-    if (smi_match_has_mark(known, &found->mark) && known->mark.changed_us) {
+    const bool is_sure =
+        known->mark.etag.len > 0 || (known->mark.changed_us && found->mark.changed_us);
+
+    if (is_sure && smi_match_has_mark(known, &found->mark)) {
         out->n_equal++;
     } else if (known->content_bytes < 0) {
         out->n_equal += smi_match_has_mark(known, &found->mark);

@@ -460,10 +460,263 @@ static void test_rules(void **state)
     }
 }
 
+/* ---- whose folder it is ---------------------------------------------------------------------- */
+
+enum { ONE = 1, TWO = 2 }; /* old places that still list */
+
+static const struct {
+    const char *known, *found, *place;
+    int lists, how;
+    smi_root_choice choice;
+    const char *want; /* the root, + where it has moved; then as above; or "! " and an error */
+} folders[] = {
+    {"", "a_1=AA", "/new", 0, 0, 0, "0 a_1:new+"},
+    {"a_1=AA", "a_1=AA", "/one", 0, 0, 0, "0 a_1:same"},
+    {"a_1=AA 2a_1=AB", "a_1=AB", "/two", ONE | TWO, 0, 0, "1 a_1:same | elsewhere a_1"},
+    /* all that both have is equal */
+    {"a_1=AA", "*a_1=AA b_1=BB", "/new", ONE, 0, 0, "0+ a_1:same b_1:new+ | asked a_1"},
+    {"a_1=AA", "*a_1=AA", "/new", 0, 0, 0, "0+ a_1:same | asked a_1"},
+    {"a_1=AA b_1=BB", "*a_1=AA", "/new", 0, 0, 0, "0+ a_1:same | gone b_1 | asked a_1"},
+    {"a_1=AA", "a_1=AA", "/new", ONE, 0, 0, "0+ a_1:same"},
+    {"a_1.gz=AA", "*a_1.gz=AA", "/new", ONE, 0, 0, "0+ a_1.gz:same | asked a_1.gz"},
+    {"a_1=AA 2b_1=BB", "*b_1=BB", "/new", 0, 0, 0, "1+ b_1:same | elsewhere a_1 | asked b_1"},
+    {"?a_1.gz=AA a_1=AA", "*a_1.gz=AA", "/new", 0, 0, 0, "0+ a_1.gz:moved<a_1 | asked a_1.gz"},
+    /* some differ: nothing is read where a length says it */
+    {"a_1=AA", "a_1=ABC b_1=BB", "/new", ONE, 0, 0, "1 a_1:new+ b_1:new+ | elsewhere a_1"},
+    {"a_1=AA", "*a_1=AB", "/new", ONE, 0, 0, "1 a_1:new+ | elsewhere a_1 | asked a_1"},
+    {"a_1=AA b_1=BB", "a_1=AAA *b_1=BB", "/new", 0, 0, 0,
+     "! \"/new\" has other files than \"/one\" under the same names"},
+    {"a_1=AA 2a_1=AB", "a_1=AAAA", "/new", ONE, 0, 0, "! \"/new\" has other files than \"/two\""},
+    {"a_1=AA 2a_1=AB", "a_1=AAAA", "/new", ONE | TWO, 0, 0, "2 a_1:new+ | elsewhere a_1 a_1"},
+    /* none in common */
+    {"a_1=AA", "b_1=BB", "/new", ONE, 0, 0, "1 b_1:new+ | elsewhere a_1"},
+    {"a_1=AA", "b_1=BB", "/new", 0, 0, 0, "0+ b_1:new+ | gone a_1 | asked b_1"},
+    {"a_1=AA", "b_1=AA", "/new", 0, 0, 0, "0+ b_1:moved<a_1 | asked b_1"},
+    {"a_1=AA 2b_1=BB", "c_1=CC", "/new", ONE, 0, 0,
+     "1+ c_1:new+ | gone b_1 | elsewhere a_1 | asked c_1"},
+    {"a_1=AA 2b_1=BB", "c_1=CC", "/new", 0, 0, 0, "! \"/new\" may be \"/two\", or another folder"},
+    {"a_1= b_1=_", "a_1= b_1=_", "/new", ONE, 0, 0, "1 a_1:new+ b_1:new+ | elsewhere a_1 b_1"},
+    {"~a_1=AA", "a_1=AA", "/new", ONE, 0, 0, "1 a_1:new+ | elsewhere a_1"},
+    /* only the mark is known */
+    {"-a_1.gz=AA", "a_1.gz=AA", "/new", ONE, 0, 0, "0+ a_1.gz:same"},
+    {"-a_1.gz=AA", "a_1.gz=AB", "/new", ONE, 0, 0, "1 a_1.gz:new+ | elsewhere a_1.gz"},
+    /* outside the window lengths count, and the contents of a few */
+    {"a_1=AA", "*a_1=AA b_2=BB", "/new", ONE, WINDOW, 0,
+     "0+ a_1:outside b_2:new+ | elsewhere a_1 | asked a_1"},
+    {"a_1=AA", "*a_1=AB b_2=BB", "/new", ONE, WINDOW, 0,
+     "1 a_1:outside b_2:new+ | elsewhere a_1 | asked a_1"},
+    {"a_1=AA b_2=BB", "*a_1=AB *b_2=BB", "/new", ONE, WINDOW, 0,
+     "0+ a_1:outside b_2:same | elsewhere a_1 | asked b_2"},
+    {"a_1=AA b_2=BB", "*a_1=ABC *b_2=BB", "/new", ONE, WINDOW, 0,
+     "1 a_1:outside b_2:new+ | elsewhere a_1 b_2"},
+    /* the user says */
+    {"a_1=AA", "a_1=AAA", "/new", 0, 0, SMI_ROOT_SAME, "0+ a_1:changed+ | dates 1"},
+    {"a_1=AA", "a_1=AAA", "/new", ONE, 0, SMI_ROOT_SAME, "0+ a_1:changed+ | dates 1"},
+    {"a_1=AA", "a_1=AAA", "/new", 0, 0, SMI_ROOT_OTHER, "1 a_1:new+ | elsewhere a_1"},
+    {"a_1=AA", "a_1=AA", "/new", 0, 0, SMI_ROOT_OTHER, "1 a_1:new+ | elsewhere a_1"},
+    {"a_1=AA", "a_1=AA", "/one", 0, 0, SMI_ROOT_OTHER, "0 a_1:same"},
+    {"", "a_1=AA", "/new", 0, 0, SMI_ROOT_SAME, "0 a_1:new+"},
+    {"a_1=AA 2a_1=AB", "a_1=AAAA", "/new", ONE, 0, SMI_ROOT_SAME,
+     "1+ a_1:changed+ | dates 1 | again a_1"},
+    {"a_1=AA 2a_1=AB", "*a_1=AA", "/new", ONE | TWO, 0, SMI_ROOT_SAME,
+     "0+ a_1:same | elsewhere a_1 | asked a_1"},
+    {"a_1=AA 2a_1=AB", "a_1=AAAA", "/new", ONE | TWO, 0, SMI_ROOT_SAME,
+     "! \"/new\" may be any of 2 folders"},
+};
+
+static void test_folders(void **state)
+{
+    for (size_t r = 0; r < sizeof(folders) / sizeof(folders[0]); r++) {
+        world w = {.arena = sm_arena_new(NULL),
+                   .lists = {folders[r].lists & ONE, folders[r].lists & TWO}};
+        smi_match_out out = {0};
+        sm_error e = {0};
+        const char *want = folders[r].want;
+
+        read_known(&w, folders[r].known);
+        read_found(&w, folders[r].found);
+        smi_match_in in = input_of(&w);
+        in.root = sm_str_of(folders[r].place);
+        in.choice = folders[r].choice;
+        in.has_window = folders[r].how & WINDOW;
+        in.first_day = 2;
+        in.last_day = 4;
+        const sm_status st = smi_match(&in, w.arena, &out, &e);
+        if (want[0] == '!') {
+            if (st != SM_INVALID || !strstr(e.what, want + 2)) {
+                fail_msg("%s at %s: %s", folders[r].found, folders[r].place, e.what);
+            }
+            assert_true(e.todo[0] != '\0');
+        } else {
+            assert_ok(st, &e);
+            const char *got = sm_arena_printf(w.arena, "%d%s %s", out.root,
+                                              out.is_root_moved ? "+" : "", written(&w, &out));
+            if (strcmp(got, want) != 0) {
+                fail_msg("%s -> %s at %s:\n  got  %s\n  want %s", folders[r].known,
+                         folders[r].found, folders[r].place, got, want);
+            }
+        }
+        sm_arena_free(w.arena);
+    }
+}
+
+/* ---- marks ----------------------------------------------------------------------------------- */
+
+/* size, modified, changed, inode, etag */
+static const struct {
+    smi_flow_mark then, now;
+    bool is_same;
+} marks[] = {
+    {{5, 1, 2, 3, {"", 0}}, {5, 1, 2, 3, {"", 0}}, true},
+    {{5, 1, 2, 3, {"", 0}}, {6, 1, 2, 3, {"", 0}}, false},
+    {{5, 1, 2, 3, {"", 0}}, {5, 9, 2, 3, {"", 0}}, false},
+    {{5, 1, 2, 3, {"", 0}}, {5, 1, 9, 3, {"", 0}}, false}, /* cp -p over it, touch -r */
+    {{5, 1, 2, 3, {"", 0}}, {5, 1, 2, 9, {"", 0}}, false},
+    {{5, 1, 0, 0, {"", 0}}, {5, 1, 2, 3, {"", 0}}, true}, /* of older books */
+    {{5, 1, 0, 0, {"", 0}}, {5, 2, 2, 3, {"", 0}}, false},
+    {{5, 1, 0, 0, {"ab", 2}}, {5, 9, 0, 0, {"ab", 2}}, true}, /* put again, the same */
+    {{5, 1, 0, 0, {"ab", 2}}, {5, 1, 0, 0, {"cd", 2}}, false},
+    {{5, 1, 0, 0, {"ab", 2}}, {6, 1, 0, 0, {"ab", 2}}, false},
+    {{5, 1, 0, 0, {"", 0}}, {5, 1, 0, 0, {"ab", 2}}, true},
+    {{5, 1, 0, 0, {"ab", 2}}, {5, 1, 2, 3, {"", 0}}, false}, /* from S3 to a disk */
+};
+
+static void test_marks(void **state)
+{
+    for (size_t m = 0; m < sizeof(marks) / sizeof(marks[0]); m++) {
+        world w = {.arena = sm_arena_new(NULL)};
+        smi_match_out out = {0};
+        sm_error e = {0};
+
+        read_known(&w, "a_1=AAAAA");
+        read_found(&w, "a_1=AAAAA");
+        w.known[0].mark = marks[m].then;
+        w.found[0].mark = marks[m].now;
+        const smi_match_in in = input_of(&w);
+        assert_ok(smi_match(&in, w.arena, &out, &e), &e);
+        const bool is_size = marks[m].then.size_bytes == marks[m].now.size_bytes;
+        assert_int_equal(out.files[0].kind, is_size ? SMI_MATCH_SAME : SMI_MATCH_CHANGED);
+        assert_int_equal(w.files[0].is_asked, is_size && !marks[m].is_same);
+        assert_int_equal(out.has_marks, is_size && !marks[m].is_same);
+        assert_int_equal(out.has_news, !is_size);
+        sm_arena_free(w.arena);
+    }
+}
+
+/* ---- many files ------------------------------------------------------------------------------ */
+
+#define MANY 100000
+
+/* What loops over files for each file would not end with here: all renamed, with contents of their
+ * own or all alike; all gone beside new ones; all new, and copies not wanted. */
+typedef enum crowd { RENAMED, RENAMED_ALIKE, GONE, ALL_NEW } crowd;
+
+static const struct {
+    crowd what;
+    int64_t n_found, n_asked, n_heads;
+    smi_match_kind kind;
+} crowds[] = {
+    {RENAMED, MANY, MANY, 0, SMI_MATCH_MOVED},
+    {RENAMED_ALIKE, MANY, MANY, 0, SMI_MATCH_MOVED},
+    {GONE, 100, 0, 100, SMI_MATCH_NEW},
+    {ALL_NEW, MANY, 0, MANY, SMI_MATCH_NEW},
+};
+
+typedef struct many {
+    bool is_alike;
+    int64_t n_asked, n_heads;
+} many;
+
+static sm_content nth_content(int64_t i, int64_t bytes)
+{
+    return (sm_content){.hash = {.low = sm_mix64((uint64_t)i), .high = 1},
+                        .bytes = bytes,
+                        .head = sm_hash64(&i, sizeof(i)),
+                        .has_lines = true};
+}
+
+static sm_status nth_asked(void *ctx, int64_t i, sm_content *out, bool *is_whole, sm_error *e)
+{
+    many *m = ctx;
+    m->n_asked++;
+    *out = nth_content(m->is_alike ? 0 : i, 5000);
+    *is_whole = true;
+    return SM_OK;
+}
+
+static sm_status nth_head(void *ctx, int64_t i, uint8_t *out, size_t *n, sm_error *e)
+{
+    many *m = ctx;
+    m->n_heads++;
+    i += 2 * MANY; /* none that is known */
+    memcpy(out, &i, sizeof(i));
+    *n = sizeof(i);
+    return SM_OK;
+}
+
+static void test_crowds(void **state)
+{
+    static const smi_flow_root root = {.uri = {"/one", 4}};
+
+    for (size_t c = 0; c < sizeof(crowds) / sizeof(crowds[0]); c++) {
+        sm_arena *a = sm_arena_new(NULL);
+        many m = {.is_alike = crowds[c].what == RENAMED_ALIKE};
+        smi_flow_known *known = SM_NEW_ARRAY(a, smi_flow_known, MANY);
+        smi_match_found *found = SM_NEW_ARRAY(a, smi_match_found, MANY);
+        smi_match_out out = {0};
+        smi_flow_known *next = NULL;
+        int64_t n_next = 0;
+        sm_error e = {0};
+
+        for (int64_t i = 0; i < MANY; i++) {
+            const sm_content content = nth_content(m.is_alike ? 0 : i, 5000);
+            known[i] = (smi_flow_known){.path = sm_arena_strf(a, "a%08d", (int)i),
+                                        .mark = {.size_bytes = 5000},
+                                        .has_identity = true,
+                                        .hash = content.hash,
+                                        .content_bytes = content.bytes,
+                                        .head = content.head,
+                                        .n_lines = 1,
+                                        .has_date = true,
+                                        .date = (int32_t)(i % 365)};
+            found[i] =
+                (smi_match_found){.path = sm_arena_strf(a, "b%08d", (int)i),
+                                  .mark = {.size_bytes = crowds[c].what == GONE ? 7000 : 5000},
+                                  .has_date = true,
+                                  .date = (int32_t)(i % 365)};
+        }
+        const smi_match_in in = {
+            .root = root.uri,
+            .roots = &root,
+            .n_roots = 1,
+            .known = known,
+            .n_known = crowds[c].what == ALL_NEW ? 0 : MANY,
+            .found = found,
+            .n_found = crowds[c].n_found,
+            .takes_date = true,
+            .copies = crowds[c].what == ALL_NEW ? SMI_COPIES_SKIP : SMI_COPIES_KEEP,
+            .asks = {&m, nth_asked, nth_head, ask_prefixes, NULL},
+        };
+        assert_ok(smi_match(&in, a, &out, &e), &e);
+        assert_int_equal(m.n_asked, crowds[c].n_asked);
+        assert_int_equal(m.n_heads, crowds[c].n_heads);
+        for (int64_t i = 0; i < in.n_found; i++) {
+            assert_int_equal(out.files[i].kind, crowds[c].kind);
+        }
+        smi_match_read *reads = SM_NEW_ARRAY(a, smi_match_read, MANY);
+        smi_match_next(&in, &out, reads, a, &next, &n_next);
+        assert_int_equal(n_next, crowds[c].what == GONE ? MANY + 100 : MANY);
+        sm_arena_free(a);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rules),
+        cmocka_unit_test(test_folders),
+        cmocka_unit_test(test_marks),
+        cmocka_unit_test(test_crowds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
