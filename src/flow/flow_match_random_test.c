@@ -274,7 +274,7 @@ static void finish_lone(world *w)
     }
 }
 
-/* ---- the model: which file is which ----------------------------------------------------------- */
+/* ---- the model: which file is which ---------------------------------------------------------- */
 
 static row *row_at(world *w, const char *path)
 {
@@ -423,7 +423,7 @@ static void model_rest(world *w)
     }
 }
 
-/* ---- the model: which rows there are ---------------------------------------------------------- */
+/* ---- the model: which rows there are --------------------------------------------------------- */
 
 static bool is_elsewhere(world *w, const row *r)
 {
