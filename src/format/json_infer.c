@@ -50,7 +50,7 @@ enum {
 /* What was seen of a value. */
 typedef struct seen {
     seen_kind kind;
-    unsigned ints;        /* bits of INT_… */
+    unsigned ints; /* bits of INT_… */
     int64_t n_scalars, n_lists, n_objects;
     sm_map *fields;       /* of objects: name -> seen */
     struct seen *element; /* of arrays */

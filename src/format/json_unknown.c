@@ -213,7 +213,7 @@ bool smi_json_unknown_keep(smi_json_unknown *u)
     return u->n_notes > 0;
 }
 
-/* ---- the first one, where it is an error ------------------------------------------------------- */
+/* ---- the first one, where it is an error ----------------------------------------------------- */
 
 bool smi_json_holds_nothing(const uint8_t *value, size_t n)
 {

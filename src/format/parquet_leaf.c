@@ -9,9 +9,9 @@
  * Nested    Levels and dense values go into buffers, for parquet_assemble.c. A row ends where the
  *           next repetition level is 0, so up to SMI_PQ_AHEAD levels are read ahead of their row.
  * Strings   Views into the page, which the batch keeps: no bytes are copied (but those of
- *           DELTA_BYTE_ARRAY and the texts of UUIDs, which do not stand anywhere). heap[0] is the dictionary's page, so
- *           that its views are made once a row group. A page without a byte over 0x7F is UTF-8 as a
- *           whole; else each string is checked.
+ *           DELTA_BYTE_ARRAY and the texts of UUIDs, which do not stand anywhere). heap[0] is the
+ *           dictionary's page, so that its views are made once a row group. A page without a byte
+ *           over 0x7F is UTF-8 as a whole; else each string is checked.
  * Codes     A flat string column whose values all come by code from a dictionary of at most
  *           SM_BATCH_ROWS entries is given as SM_DICT; a larger one would cost those that work once
  *           an entry more than it saves.
@@ -480,8 +480,8 @@ static void put_uuid(const uint8_t *bytes, uint8_t *out)
     }
 }
 
-/* n > 0 values as they are stored; their texts go to a block of their own, which the batch keeps, or
- * the dictionary. */
+/* n > 0 values as they are stored; their texts go to a block of their own, which the batch keeps,
+ * or the dictionary. */
 static sm_status uuid_values(smi_pq_leaf *l, int64_t n, sm_view *out, sm_error *e)
 {
     sm_block *block = NULL;

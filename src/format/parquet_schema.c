@@ -9,8 +9,8 @@
  * Leaves   By logical type; an annotation that does not fit the physical type or is not known here
  *          is passed over. A UUID is its text. What has a type that there is not here (INTERVAL,
  *          GEOMETRY, VARIANT, a TIME in UTC) is noted in its field, and refused where it is read;
- *          declared columns take it as they say. INT96 is a local timestamp, as DuckDB and Arrow have it, and also read
- *          where an instant is wanted, as Spark writes it.
+ *          declared columns take it as they say. INT96 is a local timestamp, as DuckDB and Arrow
+ *          have it, and also read where an instant is wanted, as Spark writes it.
  * Finding  A wanted field with Delta column mapping metadata is found by id or physical name, any
  *          other by its name, or without case where one only fits. What is not there is null.
  * Source   apache/parquet-format, LogicalTypes.md "Nested Types"; delta-io/delta PROTOCOL.md,
