@@ -40,7 +40,10 @@ static void add_item(selecting *t, const sm_expr *x, sm_str name)
 {
     sm_arena *const a = t->b.q->a;
     if (x->type->id == SM_TYPE_NULL) {
-        x = smi_cast(a, x, &sm_type_i32); /* SELECT NULL is an INTEGER, as in DuckDB */
+        sm_expr *const null = SM_NEW(a, sm_expr);
+        *null = *smi_cast(a, x, &sm_type_i32); /* SELECT NULL is an INTEGER, as in DuckDB */
+        null->is_untyped = true;
+        x = null;
     }
     t->items = sm_arena_grow(a, t->items, t->n_items, &t->cap_items, sizeof(*t->items));
     t->items[t->n_items++] = (out_item){smi_cast(a, x, smi_plain_type(x->type)), name};
@@ -610,6 +613,7 @@ static sm_status bind_values(smi_query *q, const sm_sql *sql, const smi_cte *cte
         fields[c] = (sm_field){
             .name = sm_arena_strf(q->a, "col%d", c),
             .type = t->id == SM_TYPE_NULL ? &sm_type_i32 : t,
+            .is_untyped = t->id == SM_TYPE_NULL,
         };
         for (int64_t r = 0; r < s->n_rows; r++) {
             const sm_expr *const x = smi_cast(q->a, rows[r * n + c], fields[c].type);
@@ -668,6 +672,7 @@ static sm_status bind_union(smi_query *q, const sm_sql *sql, const smi_cte *ctes
             .name = l->name,
             .type = smi_common_type(q->a, l->type, r->type),
             .is_nullable = l->is_nullable || r->is_nullable,
+            .is_untyped = l->is_untyped && r->is_untyped,
         };
         if (!fields[i].type) {
             const sm_str x = smi_type_text(q->a, l->type), y = smi_type_text(q->a, r->type);

@@ -131,3 +131,12 @@ sm_status smi_lower(sm_str s, sm_buf *out, sm_error *e)
     out->len = map_text(&to_lower, s, out->data);
     return SM_OK;
 }
+
+sm_str sm_text_lower(sm_str s, sm_arena *a)
+{
+    if (sm_utf8_check(s.data, s.len) < s.len) {
+        return s;
+    }
+    uint8_t *out = sm_arena_alloc(a, most_bytes(s.len));
+    return (sm_str){(const char *)out, map_text(&to_lower, s, out)};
+}

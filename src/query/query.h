@@ -81,9 +81,10 @@ typedef enum sm_expr_kind {
 struct sm_expr {
     sm_expr_kind kind;
     const sm_type *type;
-    int32_t index;  /* COLUMN: in the input; PARAM: its slot; FIELD: the field */
-    bool is_try;    /* CAST: NULL instead of an error */
-    sm_value value; /* CONST */
+    int32_t index;   /* COLUMN: in the input; PARAM: its slot; FIELD: the field */
+    bool is_try;     /* CAST: NULL instead of an error */
+    bool is_untyped; /* CONST: a NULL of the type that an output column without one has */
+    sm_value value;  /* CONST */
     const sm_function *fn;
     const void *prepared; /* what fn->prepare made of constant arguments (a compiled regex) */
     const sm_expr **args;
@@ -352,6 +353,10 @@ typedef struct sm_canonical_opts {
 sm_status sm_query_canonical(const sm_sql *sql, const sm_resolver *resolver,
                              const sm_canonical_opts *opts, sm_arena *a, sm_str *out,
                              sm_error *e) SM_MUST_USE;
+
+/** Text in lower case, as lower() makes it: names that differ in case only become one. In `a`; what
+ * is not UTF-8 stays as it is. */
+sm_str sm_text_lower(sm_str s, sm_arena *a);
 
 /** Bounds that follow from `where`: those of its AND-ed parts that are `column op constant`. */
 void sm_expr_bounds(const sm_expr *where, sm_arena *a, sm_bounds *out);

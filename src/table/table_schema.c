@@ -48,12 +48,71 @@ static sm_status fail_missing(const sm_type *where, sm_str name, const char *tex
     return st;
 }
 
+static sm_status fail_names(sm_str within, sm_str a, sm_str b, sm_error *e)
+{
+    const char *where = within.len > 0 ? " in column \"" : "";
+    const char *end = within.len > 0 ? "\"" : "";
+
+    const sm_status st =
+        sm_str_eq(a, b)
+            ? sm_fail(e, SM_SCHEMA, "two columns%s%.*s%s are called \"%.*s\"", where,
+                      SM_STR_ARG(within), end, SM_STR_ARG(a))
+            : sm_fail(e, SM_SCHEMA, "the columns \"%.*s\" and \"%.*s\"%s%.*s%s differ in case only",
+                      SM_STR_ARG(a), SM_STR_ARG(b), where, SM_STR_ARG(within), end);
+    sm_error_todo(e, "Name one of them otherwise: few readers of Delta tables tell them apart.");
+    return st;
+}
+
+/* Two fields of one struct whose names differ in case only, or not at all: most readers of Delta
+ * know no case, and do not open such a table. `within` is the struct's path. */
+static sm_status check_names(const sm_type *t, sm_str within, sm_error *e)
+{
+    sm_status st = SM_OK;
+    sm_arena *a = sm_arena_new(NULL);
+    sm_map *lower = sm_map_new(a); /* of a struct's names -> field */
+
+    for (int32_t i = 0; i < t->n_fields && st == SM_OK; i++) {
+        const sm_field *f = &t->fields[i];
+        const sm_str path = sm_arena_strf(a, "%.*s%s%.*s", SM_STR_ARG(within),
+                                          within.len ? "." : "", SM_STR_ARG(f->name));
+        if (t->id == SM_TYPE_STRUCT) {
+            void **place = sm_map_at(lower, sm_text_lower(f->name, a));
+            const sm_field *before = *place;
+            if (before) {
+                st = fail_names(within, before->name, f->name, e);
+            }
+            *place = (void *)f;
+        }
+        if (st == SM_OK) {
+            st = check_names(f->type, t->id == SM_TYPE_STRUCT ? path : within, e);
+        }
+    }
+    sm_arena_free(a);
+    return st;
+}
+
+/* Columns that no table may have: of no type, or of names that most readers take for one. */
+static sm_status check_columns(const sm_type *rows, sm_error *e)
+{
+    for (int32_t i = 0; i < rows->n_fields; i++) {
+        const sm_field *f = &rows->fields[i];
+        if (f->is_untyped || f->type->id == SM_TYPE_NULL) {
+            const sm_status st = sm_fail(
+                e, SM_UNSUPPORTED, "column \"%.*s\" has no type, only NULL", SM_STR_ARG(f->name));
+            sm_error_todo(e, "Cast it: CAST(NULL AS VARCHAR).");
+            return st;
+        }
+    }
+    return check_names(rows, SM_STR(""), e);
+}
+
 sm_status smi_schema_match(const sm_type *table, const sm_type *rows, sm_arena *a, int32_t **order,
                            sm_error *e)
 {
     bool is_alike = true;
     int32_t *places = SM_NEW_ARRAY(a, int32_t, table->n_fields + 1);
 
+    SM_TRY(check_columns(rows, e));
     for (int32_t i = 0; i < table->n_fields; i++) {
         const sm_field *there = &table->fields[i];
         const int32_t at = find_exact(rows, there->name);
@@ -129,18 +188,7 @@ sm_status smi_schema_new(const sm_type *rows, sm_arena *a, const sm_type **out, 
 {
     sm_buf json = {0};
 
-    for (int32_t i = 0; i < rows->n_fields; i++) {
-        const sm_field *f = &rows->fields[i];
-        if (find_exact(rows, f->name) != i) {
-            return sm_fail(e, SM_SCHEMA, "two columns are called \"%.*s\"", SM_STR_ARG(f->name));
-        }
-        if (f->type->id == SM_TYPE_NULL) {
-            const sm_status st = sm_fail(
-                e, SM_UNSUPPORTED, "column \"%.*s\" has no type, only NULL", SM_STR_ARG(f->name));
-            sm_error_todo(e, "Cast it: CAST(NULL AS VARCHAR).");
-            return st;
-        }
-    }
+    SM_TRY(check_columns(rows, e));
     const sm_type *schema = nullable_all(rows, a);
     const sm_status st = sm_delta_schema_json(schema, &json, e);
     sm_buf_release(&json);

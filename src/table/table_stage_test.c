@@ -371,6 +371,10 @@ static void test_refused_types(void **state)
         const char *what;
     } rows[] = {
         {{{.name = {"a", 1}, .type = &sm_type_null}}, 1, SM_UNSUPPORTED, "\"a\" has no type"},
+        {{{.name = {"a", 1}, .type = &sm_type_i32, .is_untyped = true}},
+         1,
+         SM_UNSUPPORTED,
+         "\"a\" has no type"},
         {{{.name = {"a", 1}, .type = &sm_type_time}}, 1, SM_UNSUPPORTED, "Delta has no type TIME"},
         {{{.name = {"a", 1}, .type = &sm_type_i64}, {.name = {"a", 1}, .type = &sm_type_i64}},
          2,
@@ -387,6 +391,40 @@ static void test_refused_types(void **state)
             .id = SM_TYPE_STRUCT, .fields = rows[i].fields, .n_fields = rows[i].n};
         assert_status(sm_stage_open(&w, &schema, &k.env, &s, &e), rows[i].want, &e);
         assert_non_null(strstr(e.what, rows[i].what));
+    }
+    kit_release(&k);
+}
+
+/* Names that differ in case only, at the top and below: two fields of one struct. */
+static void test_names_that_differ_in_case(void **state)
+{
+    static const struct {
+        const char *schema;
+        const char *what; /* NULL: taken */
+    } cases[] = {
+        {"STRUCT(a BIGINT, A BIGINT)", "the columns \"a\" and \"A\" differ in case only"},
+        {"STRUCT(straße BIGINT, x DATE, STRAßE BIGINT)", "\"straße\" and \"STRAßE\" differ"},
+        {"STRUCT(É BIGINT, é BIGINT)", "\"É\" and \"é\" differ in case only"},
+        {"STRUCT(s STRUCT(a BIGINT, A BIGINT))", "\"a\" and \"A\" in column \"s\" differ"},
+        {"STRUCT(l STRUCT(x STRUCT(b BIGINT, c DATE, B BIGINT)[])[])",
+         "\"b\" and \"B\" in column \"l.x\" differ"},
+        {"STRUCT(m MAP(VARCHAR, STRUCT(v BIGINT, V DATE)))", "\"v\" and \"V\" in column \"m\""},
+        {"STRUCT(a STRUCT(b BIGINT), b STRUCT(A BIGINT), c STRUCT(a BIGINT, b BIGINT))", NULL},
+    };
+    kit k;
+    sm_error e = {0};
+    kit_init(&k);
+    const sm_write w = write_to(&k, SM_WRITE_APPEND);
+    for (int i = 0; i < SM_COUNT(cases); i++) {
+        sm_stage *s = NULL;
+        const sm_type *schema = NULL;
+        assert_ok(sm_type_parse(sm_str_of(cases[i].schema), k.arena, &schema, &e), &e);
+        const sm_status st = sm_stage_open(&w, schema, &k.env, &s, &e);
+        assert_status(st, cases[i].what ? SM_SCHEMA : SM_OK, &e);
+        if (cases[i].what && !strstr(e.what, cases[i].what)) {
+            fail_msg("%s: %s", cases[i].schema, e.what);
+        }
+        sm_stage_close(s);
     }
     kit_release(&k);
 }
@@ -494,6 +532,7 @@ int main(void)
         cmocka_unit_test(test_order),
         cmocka_unit_test(test_new_schema),
         cmocka_unit_test(test_refused_types),
+        cmocka_unit_test(test_names_that_differ_in_case),
         cmocka_unit_test(test_not_null),
         cmocka_unit_test(test_partitioned),
         cmocka_unit_test(test_conflict),
