@@ -114,6 +114,22 @@ static sm_status parse_sidecar(const sm_json *v, smi_action *out, sm_error *e)
     return out->path.len ? SM_OK : sm_fail(e, SM_CORRUPT, "a sidecar of the log has no path");
 }
 
+static void parse_txn(const sm_json *v, smi_action *out)
+{
+    out->kind = SMI_ACTION_TXN;
+    out->txn.app_id = sm_json_text(sm_json_get(v, "appId"));
+    out->txn.version = number_of(v, "version", 0);
+    out->txn.updated_ms = number_of(v, "lastUpdated", -1);
+}
+
+/* The action of that name; some write null for those that a line has not. */
+static const sm_json *action_of(const sm_json *doc, const char *name)
+{
+    const sm_json *v = sm_json_get(doc, name);
+
+    return v && v->type != SM_JSON_NULL ? v : NULL;
+}
+
 sm_status smi_action_parse(sm_str line, sm_arena *a, smi_action *out, sm_error *e)
 {
     const sm_json *doc = NULL;
@@ -124,25 +140,22 @@ sm_status smi_action_parse(sm_str line, sm_arena *a, smi_action *out, sm_error *
     if (doc->type != SM_JSON_OBJECT) {
         return sm_fail(e, SM_CORRUPT, "a line of the log is no object");
     }
-    if ((v = sm_json_get(doc, "add"))) {
+    if ((v = action_of(doc, "add"))) {
         return parse_file(v, true, a, out, e);
     }
-    if ((v = sm_json_get(doc, "remove"))) {
+    if ((v = action_of(doc, "remove"))) {
         return parse_file(v, false, a, out, e);
     }
-    if ((v = sm_json_get(doc, "metaData"))) {
+    if ((v = action_of(doc, "metaData"))) {
         parse_metadata(v, a, out);
-    } else if ((v = sm_json_get(doc, "protocol"))) {
+    } else if ((v = action_of(doc, "protocol"))) {
         parse_protocol(v, a, out);
-    } else if ((v = sm_json_get(doc, "txn"))) {
-        out->kind = SMI_ACTION_TXN;
-        out->txn.app_id = sm_json_text(sm_json_get(v, "appId"));
-        out->txn.version = number_of(v, "version", 0);
-        out->txn.updated_ms = number_of(v, "lastUpdated", -1);
-    } else if ((v = sm_json_get(doc, "commitInfo"))) {
+    } else if ((v = action_of(doc, "txn"))) {
+        parse_txn(v, out);
+    } else if ((v = action_of(doc, "commitInfo"))) {
         out->kind = SMI_ACTION_COMMIT_INFO;
         out->info = v;
-    } else if ((v = sm_json_get(doc, "sidecar"))) {
+    } else if ((v = action_of(doc, "sidecar"))) {
         return parse_sidecar(v, out, e);
     }
     return SM_OK;
