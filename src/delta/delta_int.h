@@ -154,15 +154,10 @@ sm_status smi_path_key(sm_str path, sm_arena *a, sm_str *key, bool *is_outside,
 /** A key as a path in the log: bytes that URIs reserve are percent-encoded. */
 sm_str smi_path_encode(sm_str key, sm_arena *a);
 
-/* How a text and the value that was read from it stand to each other. */
-typedef struct smi_text_read {
-    bool is_exact; /* the text says this value and no other */
-    int n_digits;  /* numbers: significant digits in the text */
-} smi_text_read;
 /** The text, whole, as a value of a scalar type in the forms that Delta's logs have; false where it
- * is none. A number with more digits than the type keeps is rounded, and not exact. Strings are
- * borrowed. */
-bool smi_text_value(const sm_type *t, sm_str text, sm_value *out, smi_text_read *how);
+ * is none. *is_exact: the text says this value and no other; a decimal with more digits than the
+ * type keeps is rounded. Strings are borrowed. */
+bool smi_text_value(const sm_type *t, sm_str text, sm_value *out, bool *is_exact);
 
 /** A partition value's text ("" or no data: NULL); SM_CORRUPT where it is no value of the type. */
 sm_status smi_partition_value(const sm_type *t, sm_str text, sm_arena *a, sm_value *out,

@@ -26,8 +26,8 @@ sm_status smi_partition_value(const sm_type *t, sm_str text, sm_arena *a, sm_val
         *out = sm_value_null(t);
         return SM_OK;
     }
-    smi_text_read how;
-    if (!smi_text_value(t, sm_arena_str(a, text), out, &how) || !how.is_exact) {
+    bool is_exact = false;
+    if (!smi_text_value(t, sm_arena_str(a, text), out, &is_exact) || !is_exact) {
         return sm_fail(e, SM_CORRUPT, "partition value \"%.*s\" cannot be read", SM_STR_ARG(text));
     }
     return SM_OK;
@@ -98,17 +98,17 @@ static bool is_of_kind(const sm_json *j, const sm_type *t)
 }
 
 /* Moves a decimal bound away from the values by as much as its writer may have moved it towards
- * them. Up to 15 digits go through a double and its shortest text unharmed; what has more, and a
- * text of at most the 17 digits that a double needs, may be some units in the last place of a
- * double off (2^-53 of the value each; a division by the scale makes two of it). */
-static void widen_decimal(const smi_text_read *how, bool is_max, sm_value *v)
+ * them. Up to 15 digits go through a double and its text unharmed; what has more may have been
+ * rounded to one, divided by a power of ten that is no double either: 2^-48 of the value is more
+ * than that makes. */
+static void widen_decimal(bool is_exact, bool is_max, sm_value *v)
 {
     const sm_i128 size = v->as.d < 0 ? -v->as.d : v->as.d;
     const sm_i128 most_exact = 1000000000000000;
-    sm_i128 by = how->is_exact ? 0 : 1;
+    sm_i128 by = is_exact ? 0 : 1;
 
-    if (size >= most_exact && how->n_digits <= 17) {
-        by += (size >> 50) + 1;
+    if (size >= most_exact) {
+        by += (size >> 48) + 1;
     }
     v->as.d += is_max ? by : -by;
 }
@@ -144,7 +144,7 @@ static void widen_timestamp(bool is_max, sm_value *v)
 /* A JSON value as a bound of the column's type; false where it cannot be one. */
 static bool parse_bound(const sm_json *j, const sm_type *t, bool is_max, sm_arena *a, sm_value *out)
 {
-    smi_text_read how = {0};
+    bool is_exact = false;
 
     if (!j || !has_bounds(t) || !is_of_kind(j, t)) {
         return false;
@@ -153,11 +153,11 @@ static bool parse_bound(const sm_json *j, const sm_type *t, bool is_max, sm_aren
         *out = (sm_value){.type = t, .as.b = j->b};
         return true;
     }
-    if (!smi_text_value(t, j->text, out, &how) || (is_float(t) && isnan(out->as.f))) {
+    if (!smi_text_value(t, j->text, out, &is_exact) || (is_float(t) && isnan(out->as.f))) {
         return false;
     }
     if (t->id == SM_TYPE_DECIMAL) {
-        widen_decimal(&how, is_max, out);
+        widen_decimal(is_exact, is_max, out);
     } else if (is_timestamp(t)) {
         widen_timestamp(is_max, out);
     } else if (t->id == SM_TYPE_STRING && is_max) {

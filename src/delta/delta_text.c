@@ -38,8 +38,7 @@ static size_t digits_at(sm_str s, size_t at)
 
 typedef struct number {
     bool is_integer; /* neither point nor exponent */
-    int n_digits;    /* from the first that is not 0 to the last that is not 0 */
-    int64_t last;    /* the power of ten of that last one */
+    int64_t last;    /* the power of ten of the last digit that is not 0; of 0 a very large one */
 } number;
 
 /* The exponent at `at`, in full; false where it is none. */
@@ -61,22 +60,17 @@ static bool scan_number(sm_str s, number *out)
     const size_t n_fraction = has_point ? digits_at(s, start + n_whole + 1) : 0;
     const size_t end = start + n_whole + (has_point ? 1 + n_fraction : 0);
     int64_t exponent = 0, place = (int64_t)n_whole - 1;
-    int first = 0;
 
     if ((has_point ? n_fraction : n_whole) == 0 || s.len > 1000 ||
         (end < s.len && !scan_exponent(s, end, &exponent))) {
         return false;
     }
-    *out = (number){.is_integer = end == s.len && !has_point};
+    *out = (number){.is_integer = end == s.len && !has_point, .last = INT64_MAX};
     for (size_t i = start; i < end; i++) {
         if (s.data[i] == '.') {
             continue;
         }
-        first += first > 0 || s.data[i] != '0';
-        if (s.data[i] != '0') {
-            out->n_digits = first;
-            out->last = place + exponent;
-        }
+        out->last = s.data[i] != '0' ? place + exponent : out->last;
         place--;
     }
     return true;
@@ -167,12 +161,12 @@ static bool read_when(const sm_type *t, sm_str text, sm_value *out)
 
 /* ---- the door -------------------------------------------------------------------------------- */
 
-bool smi_text_value(const sm_type *t, sm_str text, sm_value *out, smi_text_read *how)
+bool smi_text_value(const sm_type *t, sm_str text, sm_value *out, bool *is_exact)
 {
     sm_error unused = {0};
     number n = {0};
 
-    *how = (smi_text_read){.is_exact = true};
+    *is_exact = true;
     switch (t->id) {
     case SM_TYPE_STRING:
     case SM_TYPE_BINARY:
@@ -194,7 +188,6 @@ bool smi_text_value(const sm_type *t, sm_str text, sm_value *out, smi_text_read 
     if (!scan_number(text, &n) || (t->id != SM_TYPE_DECIMAL && !n.is_integer)) {
         return false;
     }
-    how->n_digits = n.n_digits;
-    how->is_exact = n.n_digits == 0 || n.last >= -(int64_t)t->scale;
+    *is_exact = n.last >= -(int64_t)t->scale;
     return sm_value_parse(t, text, out, &unused) == SM_OK;
 }

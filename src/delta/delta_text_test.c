@@ -87,18 +87,18 @@ static void texts_are_read_whole(void **state)
         sm_arena *a = sm_arena_new(NULL);
         const sm_type *t = NULL;
         sm_value v = {0}, want = {0};
-        smi_text_read how = {0};
+        bool is_exact = false;
         sm_buf printed = {0};
         sm_error e = {0};
         assert_ok(sm_type_parse(sm_str_of(c->type), a, &t, &e), &e);
-        const bool is_one = smi_text_value(t, sm_str_of(c->text), &v, &how);
+        const bool is_one = smi_text_value(t, sm_str_of(c->text), &v, &is_exact);
         if (is_one != (c->want != NULL)) {
             fail_msg("\"%s\" as %s: %s", c->text, c->type, is_one ? "is one" : "is none");
         }
         if (is_one) {
             sm_value_print(v, &printed);
             assert_ok(sm_value_parse(t, sm_str_of(c->want), &want, &e), &e);
-            if (!sm_value_eq(v, want) || how.is_exact == c->is_rounded) {
+            if (!sm_value_eq(v, want) || is_exact == c->is_rounded) {
                 fail_msg("\"%s\" as %s: %.*s", c->text, c->type, SM_STR_ARG(sm_buf_str(&printed)));
             }
         }
