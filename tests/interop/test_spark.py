@@ -8,6 +8,7 @@ import shutil
 import pytest
 
 from common import ROOT
+from edges import KINDS, WITHOUT_BOUNDS, make_table, predicates, wrong_filters
 
 pytestmark = pytest.mark.jvm
 
@@ -132,3 +133,50 @@ def test_smelt_reads_what_spark_wrote(smelt, spark, lake):
     assert sums["b"] == 900
     assert sums["lo"].startswith("2022-04-01 00:00:00")
     assert float(sums["price"]) == 999
+
+
+# ---- filters, over values at the edges of every type ------------------------------------------
+
+SPARK_TYPES = {"VARCHAR": "STRING", "TIMESTAMP": "TIMESTAMP_NTZ", "TIMESTAMPTZ": "TIMESTAMP"}
+
+
+def literals_of(name, in_spark):
+    kind, values = KINDS[name]
+    kind = SPARK_TYPES.get(kind, kind) if in_spark else kind
+    escape = (lambda text: text.replace("\\", "\\\\").replace("'", "\\'")) if in_spark else (
+        lambda text: text.replace("'", "''"))
+    return [f"CAST('{escape(value)}' AS {kind})" for value in values]
+
+
+def query_of_spark(spark):
+    return lambda sql: [tuple(row) for row in spark.sql(sql).collect()]
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_spark_filters_what_smelt_wrote(program, spark, tmp_path, name):
+    uri = make_table(program, tmp_path / name, name)
+    filters = list(predicates(literals_of(name, True)))
+    assert wrong_filters(query_of_spark(spark), f"delta.`{uri}`", filters) == []
+
+
+@pytest.mark.parametrize("name", WITHOUT_BOUNDS)
+def test_spark_filters_without_bounds(program, spark, tmp_path, name):
+    uri = make_table(program, tmp_path / name, name)
+    filters = [one.format(blob="BINARY") for one in WITHOUT_BOUNDS[name][3]]
+    assert wrong_filters(query_of_spark(spark), f"delta.`{uri}`", filters) == []
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_smelt_filters_what_spark_wrote(smelt, spark, tmp_path, name):
+    """A file a value, one of all, one of NULL; Spark's own statistics, and INT96 for instants."""
+    values = literals_of(name, True)
+    rows = [(i, i, one) for i, one in enumerate(values)]
+    rows += [(len(values) + i, len(values), one) for i, one in enumerate(values)]
+    rows += [(2 * len(values) + i, len(values) + 1, "NULL") for i in range(2)]
+    union = " UNION ALL ".join(f"SELECT {i}L AS id, {part} AS part, {one} AS x" for i, part, one in rows)
+    uri = tmp_path / "t"
+    spark.sql(union).write.format("delta").partitionBy("part").save(str(uri))
+
+    def query(sql):
+        return [tuple(row.values()) for row in smelt.sql(sql)]
+    assert wrong_filters(query, f"delta_scan('{uri}')", predicates(literals_of(name, False))) == []
