@@ -74,7 +74,7 @@ static inline void assert_object(sm_store *s, const char *key, const char *text)
     sm_buf_release(&got);
 }
 
-/* All keys under the prefix, each with a blank behind it. */
+/* All keys under the prefix, each with a blank behind it; '?' marks what is no object. */
 static inline void list_text(sm_store *s, const char *prefix, bool delimited, char out[1024])
 {
     sm_error e = {0};
@@ -85,7 +85,8 @@ static inline void list_text(sm_store *s, const char *prefix, bool delimited, ch
     size_t len = 0;
     out[0] = '\0';
     for (int64_t i = 0; i < n; i++) {
-        len += (size_t)snprintf(out + len, 1024 - len, "%.*s ", SM_STR_ARG(items[i].key));
+        len += (size_t)snprintf(out + len, 1024 - len, "%.*s%s ", SM_STR_ARG(items[i].key),
+                                items[i].is_other ? "?" : "");
         assert_int_equal(items[i].is_folder, items[i].key.data[items[i].key.len - 1] == '/');
     }
     sm_arena_free(a);

@@ -6,6 +6,7 @@
  * Text is made batch by batch into one buffer. To a file it goes through an upload, so that the
  * file appears whole or not at all. A table for people needs all rows for its widths: it keeps the
  * first TABLE_ROWS rows and counts the rest. */
+#include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -49,7 +50,7 @@ static sm_status flush_text(smi_output *o, sm_error *e)
         }
         o->cli->has_answered = true; /* an error behind the first rows has no place there */
         if (fwrite(o->text.data, 1, o->text.len, stdout) != o->text.len) {
-            return sm_fail(e, SM_IO, "could not write the result to stdout");
+            return sm_fail_errno(e, errno, "could not write the result to stdout");
         }
         sm_buf_reset(&o->text);
         return SM_OK;
@@ -335,7 +336,8 @@ static sm_status choose_kind(const char *format, const char *file, kind *out, sm
         *out = isatty(STDOUT_FILENO) ? AS_TABLE : AS_CSV;
         return SM_OK;
     }
-    const char *dot = format ? NULL : strrchr(file, '.');
+    const char *slash = format ? NULL : strrchr(file, '/');
+    const char *dot = format ? NULL : strrchr(slash ? slash : file, '.');
     const char *name = format ? format : dot ? dot + 1 : "";
     for (int i = 0; i < SM_COUNT(kind_names); i++) {
         if (strcmp(kind_names[i], name) == 0) {
@@ -343,7 +345,9 @@ static sm_status choose_kind(const char *format, const char *file, kind *out, sm
             return SM_OK;
         }
     }
-    const sm_status st = sm_fail(e, SM_USAGE, "no output format \"%s\"", name);
+    const sm_status st =
+        name[0] || format ? sm_fail(e, SM_USAGE, "no output format \"%s\"", name)
+                          : sm_fail(e, SM_USAGE, "the name \"%s\" does not say the format", file);
     sm_error_todo(e, "Formats are table, csv, json, ndjson, md and parquet (--format).");
     return st;
 }

@@ -2,8 +2,11 @@
  *
  * cli/main.c: the program's entry. Picks the command by its first word, parses its options, runs
  * it, prints its error and turns the status into the exit code. */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/hash.h"
 #include "cli/cli_int.h"
@@ -105,29 +108,50 @@ static sm_status run_command(const smi_command *c, int argc, char **argv, sm_err
 /* Output that could not be written is a failure too: a full disk, a closed pipe. */
 static sm_status flush_stdout(sm_error *e)
 {
+    errno = 0;
     if (fflush(stdout) != 0 || ferror(stdout)) {
-        return sm_fail(e, SM_IO, "could not write the result to stdout");
+        return sm_fail_errno(e, errno ? errno : EIO, "could not write the result to stdout");
     }
     return SM_OK;
+}
+
+/* Where stdin, stdout or stderr is closed, its number goes to the next file that is opened, and
+ * what is meant for it would go into that file, a table's. So each has its place, where it fails. */
+static void keep_places(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF) {
+            (void)!open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+        }
+    }
+}
+
+/* The words that are no command; false for all others. */
+static bool print_about(const char *word)
+{
+    if (strcmp(word, "--version") == 0) {
+        puts("smelt " SMELT_VERSION);
+        return true;
+    }
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0) {
+        print_overview(stdout);
+        return true;
+    }
+    return false;
 }
 
 int main(int argc, char **argv)
 {
     sm_error e = {0};
 
+    keep_places();
     sm_memory_tune();
     if (argc < 2) {
         print_overview(stderr);
         return sm_status_exit(SM_USAGE);
     }
-    if (strcmp(argv[1], "--version") == 0) {
-        puts("smelt " SMELT_VERSION);
-        return 0;
-    }
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
-        strcmp(argv[1], "help") == 0) {
-        print_overview(stdout);
-        return 0;
+    if (print_about(argv[1])) {
+        return flush_stdout(&e) == SM_OK ? 0 : report(&e);
     }
     const smi_command *c = find_command(argv[1], &e);
     if (!c) {

@@ -19,6 +19,7 @@
  * Books    exec_books.c: counts, unknown keys, hashes, refused lines, in the order of morsels. */
 #include "exec/exec_scan_int.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 /* With two drivers a window of a local disk has 18 morsels, so 64 files keep it full even where
@@ -32,6 +33,20 @@ static inline smi_morsel *morsel_at(smi_scan *s, int64_t n)
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
+/* Its size was told by the listing, and lines are planned by it. */
+static sm_status check_size(const sm_datafile *df, const sm_blob *blob, sm_error *e)
+{
+    if (sm_blob_bytes(blob) >= df->size_bytes) {
+        return SM_OK;
+    }
+    const sm_status st =
+        sm_fail(e, SM_CORRUPT,
+                "the file shrank: it had %" PRIu64 " bytes when it was listed, and has %" PRIu64,
+                df->size_bytes, sm_blob_bytes(blob));
+    sm_error_todo(e, "Run it again when nobody writes to the file.");
+    return st;
+}
+
 /* Opens and plans file i; without the lock. */
 static sm_status open_file(smi_scan *s, smi_scan_file *f, int64_t i, sm_error *e)
 {
@@ -39,6 +54,9 @@ static sm_status open_file(smi_scan *s, smi_scan_file *f, int64_t i, sm_error *e
     const sm_format *format = s->dataset->format;
     f->arena = sm_arena_new(s->budget);
     sm_status st = sm_blob_open(df->store, df->key, &f->blob, e);
+    if (st == SM_OK && format->is_text) {
+        st = check_size(df, f->blob, e);
+    }
     if (st == SM_OK) {
         f->has_checksum = format->is_text && sm_blob_checksum(f->blob, &f->checksum);
         st = format->open(s->dataset, i, f->blob, &s->node->as.scan.want, s->budget, &f->file, e);

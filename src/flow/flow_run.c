@@ -588,6 +588,9 @@ sm_status sm_pipeline_run(sm_pipeline *p, const sm_run_opts *opts, const sm_exec
     sm_status st = prepare(&r, e);
     if (st == SM_OK) {
         st = make_tables(&r, &l, e);
+        if (st == SM_INTERRUPTED) {
+            sm_error_todo(e, "Nothing was published; the same run again does it all.");
+        }
         smi_flow_report_sources(&r);
     }
     if (st == SM_OK) {

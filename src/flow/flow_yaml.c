@@ -764,10 +764,17 @@ sm_status smi_flow_yaml_read(sm_pipeline *p, sm_error *e)
     sm_store *store = NULL;
     sm_buf text = {.max_bytes = MAX_YAML_BYTES};
 
+    while (p->path.len > 1 && p->path.data[p->path.len - 1] == '/') {
+        p->path.len--; /* a folder's name, which is told as what it is */
+    }
     sm_uri_split(p->path, &folder, &name);
     p->folder = sm_arena_str(p->arena, folder);
     SM_TRY_GOTO(st, done, sm_store_open(p->folder, &store, e));
-    SM_TRY_GOTO(st, done, sm_store_get(store, name, &text, e));
+    st = sm_store_get(store, name, &text, e);
+    if (st == SM_NOT_FOUND || st == SM_INVALID) {
+        sm_error_todo(e, "A pipeline is named by its YAML file, like pipelines/sales/delta.yaml.");
+    }
+    SM_TRY_GOTO(st, done, st);
     st = parse(p, sm_buf_str(&text), e);
 done:
     sm_buf_release(&text);

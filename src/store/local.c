@@ -9,10 +9,10 @@
  *          be (FAT, some network and FUSE systems), renameat2(RENAME_NOREPLACE) is tried.
  *          A killed process leaves its temporary file: never listed, in nobody's way.
  * Reading  A blob keeps its file open, so a name that is replaced or removed does no harm.
- * Listing  Folder by folder, without recursion, then sorted. Symbolic links are followed; the
- *          system ends a path that turns in circles (ELOOP), and folders are visited depth first,
- *          so that a circle is met before it multiplies. What is neither file nor folder, and a
- *          link to nowhere, is passed over.
+ * Listing  Folder by folder, without recursion, then sorted. Symbolic links are followed, but not
+ *          into a folder that the path has come through: a circle would give its files again and
+ *          again. What is neither file nor folder, and a link to nowhere, is passed over; told only
+ *          where names of one folder are asked for.
  * Names    Bytes, as they are: "file://" text is not percent-decoded. */
 #include <dirent.h>
 #include <errno.h>
@@ -143,7 +143,7 @@ static int64_t modified_us(const struct stat *st)
 static sm_status check_file(const struct stat *info, sm_error *e)
 {
     if (S_ISDIR(info->st_mode)) {
-        return sm_fail(e, SM_NOT_FOUND, "there is no such object, but a folder of that name");
+        return sm_fail(e, SM_NOT_FOUND, "a folder stands where a file should be");
     }
     if (!S_ISREG(info->st_mode)) {
         return sm_fail(e, SM_UNSUPPORTED, "it is no regular file");
@@ -158,7 +158,7 @@ static sm_status local_stat(sm_store *s, sm_str key, sm_arena *a, sm_entry *out,
     const int os_error = stat(path, &info) == 0 ? 0 : errno;
     sm_free(path);
     if (os_error) {
-        return fail_os(e, os_error, "could not look up the object");
+        return fail_os(e, os_error, "could not look up the file");
     }
     SM_TRY(check_file(&info, e));
     *out = (sm_entry){
@@ -186,12 +186,12 @@ static sm_status local_blob_open(sm_store *s, sm_str key, sm_blob **out, sm_erro
     const int os_error = errno;
     sm_free(path);
     if (fd < 0) {
-        return fail_os(e, os_error, "could not open the object");
+        return fail_os(e, os_error, "could not open the file");
     }
     struct stat info;
     sm_status st = SM_OK;
     if (fstat(fd, &info) != 0) {
-        st = fail_os(e, errno, "could not look up the object");
+        st = fail_os(e, errno, "could not look up the file");
     } else {
         st = check_file(&info, e);
     }
@@ -221,9 +221,10 @@ static sm_status local_blob_read(sm_blob *b, uint64_t off_bytes, size_t len, voi
                 sm_fail(e, SM_CORRUPT, "the file shrank: it had %" PRIu64 " bytes when opened",
                         b->size_bytes);
             sm_error_place(e, b->uri.data, 0, (int64_t)end);
+            sm_error_todo(e, "Run it again when nobody writes to the file.");
             return st;
         } else if (errno != EINTR) {
-            return fail_os(e, errno, "could not read the object");
+            return fail_os(e, errno, "could not read the file");
         }
     }
     return SM_OK;
@@ -237,13 +238,25 @@ static void local_blob_free(sm_blob *b)
 
 /* ---- listing --------------------------------------------------------------------------------- */
 
+/* A folder on the way down. */
+typedef struct way {
+    dev_t device;
+    ino_t number;
+    const struct way *above;
+} way;
+
+typedef struct todo_folder {
+    sm_str key; /* "" or ending in '/' */
+    const way *above;
+} todo_folder;
+
 typedef struct listing {
     const smi_listing *what;
     const sm_store *store;
     sm_arena *arena;
     sm_entry *items; /* on the heap: an array that grows in an arena leaves as much behind */
     int64_t n_items, items_cap;
-    sm_str *todo; /* folders still to be read, each "" or ending in '/'; the last is next */
+    todo_folder *todo; /* still to be read; the last is next */
     int64_t n_todo, todo_cap;
 } listing;
 
@@ -268,7 +281,7 @@ static void add_item(listing *l, sm_entry item)
     l->items[l->n_items++] = item;
 }
 
-static void add_folder(listing *l, sm_str key)
+static void add_folder(listing *l, sm_str key, const way *above)
 {
     ((char *)key.data)[key.len++] = '/'; /* join() left room */
     if (l->what->delimited) {
@@ -280,16 +293,24 @@ static void add_folder(listing *l, sm_str key)
         return;
     }
     l->todo = sm_arena_grow(l->arena, l->todo, l->n_todo, &l->todo_cap, sizeof(*l->todo));
-    l->todo[l->n_todo++] = key;
+    l->todo[l->n_todo++] = (todo_folder){.key = key, .above = above};
 }
 
-static sm_status add_name(listing *l, int folder_fd, sm_str folder, const struct dirent *d,
-                          sm_error *e)
+/* A name that is no object: a link to nowhere or to itself, a pipe, a device. */
+static void add_other(listing *l, sm_str key)
+{
+    if (l->what->delimited) {
+        add_item(l, (sm_entry){.key = key, .etag = SM_STR(""), .is_other = true});
+    }
+}
+
+static sm_status add_name(listing *l, int folder_fd, sm_str folder, const way *here,
+                          const struct dirent *d, sm_error *e)
 {
     const sm_str key = join(l->arena, folder, d->d_name);
     const bool is_after = sm_str_cmp(key, l->what->after) > 0;
     if (d->d_type == DT_DIR) {
-        add_folder(l, key);
+        add_folder(l, key, here);
         return SM_OK;
     }
     if (d->d_type == DT_REG && !is_after) {
@@ -298,13 +319,18 @@ static sm_status add_name(listing *l, int folder_fd, sm_str folder, const struct
     struct stat info;
     if (fstatat(folder_fd, d->d_name, &info, 0) != 0) {
         if (errno == ENOENT || errno == ELOOP) {
-            return SM_OK; /* removed since, or a link to nowhere */
+            if (d->d_type == DT_LNK) {
+                add_other(l, key);
+            }
+            return SM_OK; /* else removed since */
         }
         return fail_os(e, errno, "could not look up an object of the folder");
     }
     if (S_ISDIR(info.st_mode)) {
-        add_folder(l, key);
-    } else if (S_ISREG(info.st_mode) && is_after) {
+        add_folder(l, key, here);
+    } else if (!S_ISREG(info.st_mode)) {
+        add_other(l, key);
+    } else if (is_after) {
         add_item(l, (sm_entry){
                         .key = key,
                         .size_bytes = (uint64_t)info.st_size,
@@ -321,8 +347,26 @@ static bool is_hidden(const char *name)
            strncmp(name, TMP_PREFIX, strlen(TMP_PREFIX)) == 0;
 }
 
-static sm_status read_folder(listing *l, sm_str folder, sm_error *e)
+/* The way into the folder that is open; NULL where it has come through it already. */
+static const way *go_down(listing *l, int folder_fd, const way *above)
 {
+    struct stat info;
+    if (fstat(folder_fd, &info) != 0) {
+        return above;
+    }
+    for (const way *w = above; w; w = w->above) {
+        if (w->device == info.st_dev && w->number == info.st_ino) {
+            return NULL;
+        }
+    }
+    way *here = SM_NEW(l->arena, way);
+    *here = (way){.device = info.st_dev, .number = info.st_ino, .above = above};
+    return here;
+}
+
+static sm_status read_folder(listing *l, todo_folder todo, sm_error *e)
+{
+    const sm_str folder = todo.key;
     char *path = path_of(l->store, folder);
     sm_status st = SM_OK;
     DIR *dir = opendir(path);
@@ -331,7 +375,8 @@ static sm_status read_folder(listing *l, sm_str folder, sm_error *e)
         st = is_gone ? SM_OK : fail_os(e, errno, "could not read the folder");
         goto done;
     }
-    for (;;) {
+    const way *here = go_down(l, dirfd(dir), todo.above);
+    while (here) {
         errno = 0;
         const struct dirent *d = readdir(dir);
         if (!d) {
@@ -339,7 +384,7 @@ static sm_status read_folder(listing *l, sm_str folder, sm_error *e)
             break;
         }
         if (!is_hidden(d->d_name)) {
-            SM_TRY_GOTO(st, done, add_name(l, dirfd(dir), folder, d, e));
+            SM_TRY_GOTO(st, done, add_name(l, dirfd(dir), folder, here, d, e));
         }
     }
 done:
@@ -364,7 +409,7 @@ static sm_status local_list(sm_store *s, const smi_listing *what, sm_arena *a, s
                             int64_t *n, sm_error *e)
 {
     listing l = {.what = what, .store = s, .arena = a};
-    sm_status st = read_folder(&l, what->prefix, e);
+    sm_status st = read_folder(&l, (todo_folder){.key = what->prefix}, e);
     while (st == SM_OK && l.n_todo > 0) {
         st = read_folder(&l, l.todo[--l.n_todo], e);
     }
@@ -528,9 +573,9 @@ static sm_status write_all(int fd, const void *bytes, size_t n, sm_error *e)
         if (k > 0) {
             put += (size_t)k;
         } else if (k == 0) {
-            return sm_fail(e, SM_IO, "could not write the object: nothing was taken");
+            return sm_fail(e, SM_IO, "could not write the file: nothing was taken");
         } else if (errno != EINTR) {
-            return fail_os(e, errno, "could not write the object");
+            return fail_os(e, errno, "could not write the file");
         }
     }
     return SM_OK;
@@ -556,10 +601,10 @@ static sm_status link_if_absent(local_writer *w, sm_error *e)
         if (fstat(w->fd, &info) == 0 && info.st_nlink == 2) {
             return SM_OK;
         }
-        return sm_fail(e, SM_EXISTS, "the object exists already");
+        return sm_fail(e, SM_EXISTS, "the file exists already");
     }
     if (errno != EPERM && errno != EOPNOTSUPP && errno != ENOSYS && errno != EMLINK) {
-        return fail_os(e, errno, "could not give the object its name");
+        return fail_os(e, errno, "could not give the file its name");
     }
     if (renameat2(AT_FDCWD, w->tmp, AT_FDCWD, w->path, RENAME_NOREPLACE) == 0) {
         sm_free(w->tmp);
@@ -567,7 +612,7 @@ static sm_status link_if_absent(local_writer *w, sm_error *e)
         return SM_OK;
     }
     if (errno == EEXIST) {
-        return sm_fail(e, SM_EXISTS, "the object exists already");
+        return sm_fail(e, SM_EXISTS, "the file exists already");
     }
     if (errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP) {
         const sm_status st = sm_fail(e, SM_UNSAFE_STORE,
@@ -576,7 +621,7 @@ static sm_status link_if_absent(local_writer *w, sm_error *e)
         sm_error_todo(e, "Keep tables on a local file system such as ext4 or xfs.");
         return st;
     }
-    return fail_os(e, errno, "could not give the object its name");
+    return fail_os(e, errno, "could not give the file its name");
 }
 
 static sm_status finish(local_writer *w, sm_put_mode mode, sm_error *e)
@@ -586,13 +631,13 @@ static sm_status finish(local_writer *w, sm_put_mode mode, sm_error *e)
         failed = fsync(w->fd);
     } while (failed && errno == EINTR);
     if (failed) {
-        return fail_os(e, errno, "could not fsync the object");
+        return fail_os(e, errno, "could not fsync the file");
     }
     if (mode == SM_PUT_IF_ABSENT) {
         SM_TRY(link_if_absent(w, e));
     } else {
         if (rename(w->tmp, w->path) != 0) {
-            return fail_os(e, errno, "could not give the object its name");
+            return fail_os(e, errno, "could not give the file its name");
         }
         sm_free(w->tmp);
         w->tmp = NULL;
@@ -623,7 +668,7 @@ static sm_status local_put(sm_store *s, sm_str key, const void *bytes, size_t n,
         const bool is_taken = lstat(path, &info) == 0;
         sm_free(path);
         if (is_taken) {
-            return sm_fail(e, SM_EXISTS, "the object exists already");
+            return sm_fail(e, SM_EXISTS, "the file exists already");
         }
     }
     smi_writer *w = NULL;
@@ -643,7 +688,7 @@ static sm_status local_remove(sm_store *s, sm_str key, sm_error *e)
     const int os_error = unlink(path) == 0 ? 0 : errno;
     sm_free(path);
     const bool is_no_object = os_error == ENOENT || os_error == ENOTDIR || os_error == EISDIR;
-    return os_error && !is_no_object ? fail_os(e, os_error, "could not delete the object") : SM_OK;
+    return os_error && !is_no_object ? fail_os(e, os_error, "could not delete the file") : SM_OK;
 }
 
 static const sm_store_ops local_ops = {

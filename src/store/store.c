@@ -600,8 +600,9 @@ static sm_status check_range(const sm_blob *b, uint64_t off_bytes, size_t len, s
 {
     if (off_bytes > b->size_bytes || len > b->size_bytes - off_bytes) {
         return sm_fail(e, SM_CORRUPT,
-                       "%zu bytes at %" PRIu64 " are not in an object of %" PRIu64 " bytes", len,
-                       off_bytes, b->size_bytes);
+                       "the object is cut off: it has %" PRIu64 " bytes, and %zu at %" PRIu64
+                       " were to be read",
+                       b->size_bytes, len, off_bytes);
     }
     return SM_OK;
 }

@@ -80,6 +80,7 @@ typedef struct sm_entry {
     int64_t modified_us; /* wall clock */
     sm_str etag;         /* "" where the store has none */
     bool is_folder;      /* only listed with `delimited`; its key ends in '/' */
+    bool is_other;       /* the same: no object, but a link to nowhere, a pipe, a device */
 } sm_entry;
 
 /**

@@ -55,8 +55,9 @@ typedef struct sm_found_file {
 struct sm_files {
     sm_found_file *items; /* in byte order of name */
     int64_t n;
-    int64_t n_ignored; /* objects directly in the folder that `match` left out */
-    sm_store *store;   /* of all items; held until sm_files_release */
+    int64_t
+        n_ignored;   /* names directly in the folder that `match` left out, or that are no files */
+    sm_store *store; /* of all items; held until sm_files_release */
 };
 /** Files of a path, a glob, or a folder (then those directly in it whose name matches the regular
  * expression; "" all). want_date: a name without exactly one run of eight digits that is a date is

@@ -203,7 +203,8 @@ static sm_status find_glob(finder *f, sm_str path, size_t wildcard, sm_error *e)
     SM_TRY(sm_store_open(folder, &f->out->store, e));
     SM_TRY(sm_store_list(f->out->store, SM_STR(""), !has_folders, f->arena, &entries, &n, e));
     for (int64_t i = 0; i < n; i++) {
-        if (!entries[i].is_folder && sm_glob_match(pattern, entries[i].key)) {
+        const bool is_object = !entries[i].is_folder && !entries[i].is_other;
+        if (is_object && sm_glob_match(pattern, entries[i].key)) {
             entries[n_wanted++] = entries[i];
         }
     }
@@ -220,11 +221,10 @@ static sm_status find_in_folder(finder *f, sm_str path, sm_str match, sm_error *
     SM_TRY(sm_store_list(f->out->store, SM_STR(""), true, f->arena, &entries, &n, e));
     sm_status st = regex_init(&regex, match, e);
     for (int64_t i = 0; i < n && st == SM_OK; i++) {
-        bool is_wanted = false;
-        if (entries[i].is_folder) {
-            continue;
+        bool is_wanted = !entries[i].is_folder && !entries[i].is_other;
+        if (is_wanted) {
+            st = regex_matches(&regex, entries[i].key, &is_wanted, e);
         }
-        st = regex_matches(&regex, entries[i].key, &is_wanted, e);
         if (st == SM_OK && is_wanted) {
             entries[n_wanted++] = entries[i];
         } else {

@@ -38,15 +38,15 @@ static void test_find(void **state)
     } rows[] = {
         {"", "", SM_OK,
          ".20220403.json 20220401.json 20220401.json.gz 20220402.json a_20220403.json notes.txt ",
-         0},
+         3}, /* its folders */
         {"/", "", SM_OK,
          ".20220403.json 20220401.json 20220401.json.gz 20220402.json a_20220403.json notes.txt ",
-         0},
+         3}, /* its folders */
         {"", "^[^.].*\\.json(\\.gz|\\.zst)?$", SM_OK,
-         "20220401.json 20220401.json.gz 20220402.json a_20220403.json ", 2},
-        {"", "^2022", SM_OK, "20220401.json 20220401.json.gz 20220402.json ", 3},
-        {"", "nothing", SM_OK, "", 6},
-        {"/sub", "", SM_OK, "20220404.json ", 0},
+         "20220401.json 20220401.json.gz 20220402.json a_20220403.json ", 5},
+        {"", "^2022", SM_OK, "20220401.json 20220401.json.gz 20220402.json ", 6},
+        {"", "nothing", SM_OK, "", 9},
+        {"/sub", "", SM_OK, "20220404.json ", 1},
         {"/20220401.json", "", SM_OK, "20220401.json ", 0},
         {"/*.json", "", SM_OK, ".20220403.json 20220401.json 20220402.json a_20220403.json ", 0},
         {"/2022040[2-9].js*", "", SM_OK, "20220402.json ", 0},

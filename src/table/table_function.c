@@ -496,8 +496,14 @@ static sm_status from_path(sm_names *n, const sm_table_arg *args, int32_t n_args
     if (memchr(path.data, '*', path.len)) {
         return no_format(args, path, e);
     }
-    const sm_status st = smi_table_relation(n, path, SM_VERSION_LATEST, path, out, e);
-    return st == SM_NOT_FOUND ? no_format(args, path, e) : smi_arg_place(args, e, st);
+    sm_status st = smi_table_relation(n, path, SM_VERSION_LATEST, path, out, e);
+    if (st == SM_NOT_FOUND) {
+        sm_files found = {0};
+        st = sm_files_find(path, (sm_str){0}, false, n->arena, &found, e);
+        sm_files_release(&found);
+        st = st == SM_NOT_FOUND ? st : no_format(args, path, e);
+    }
+    return smi_arg_place(args, e, st);
 }
 
 /* ---- the function of a name ------------------------------------------------------------------ */

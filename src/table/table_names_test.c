@@ -491,8 +491,11 @@ static void test_no_such_function(void **state)
     assert_string_equal(e.todo, "Did you mean \"read_json\"?");
     assert_status(call(n, k.arena, "stored columns", &number, 1, &r, &e), SM_NAME, &e);
     assert_status(call(n, k.arena, "read_json", &arg, 0, &r, &e), SM_INVALID, &e);
-    assert_status(call(n, k.arena, "", &arg, 1, &r, &e), SM_INVALID, &e);
-    assert_string_equal(e.what, "\"x\" is no Delta table, and no format by its name");
+    assert_status(call(n, k.arena, "", &arg, 1, &r, &e), SM_NOT_FOUND, &e);
+    assert_string_equal(e.what, "there is no file or folder \"x\"");
+    const sm_table_arg folder = text_arg("", ".");
+    assert_status(call(n, k.arena, "", &folder, 1, &r, &e), SM_INVALID, &e);
+    assert_string_equal(e.what, "\".\" is no Delta table, and no format by its name");
     sm_names_free(n);
     kit_release(&k);
 }

@@ -219,6 +219,41 @@ def test_a_nearest_command(smelt):
     assert "sql" in error_of(smelt, "sqll", "SELECT 1", code=2)
 
 
+@pytest.mark.parametrize("words, code, told", [
+    (["run", "folder"], 1, ["a folder stands where a file should be", "./folder", "YAML file"]),
+    (["run", "folder/"], 1, ["a folder stands where a file should be", "./folder", "YAML file"]),
+    (["run", "/"], 1, ["YAML file"]),
+    (["run", "none.yaml"], 1, ["No such file", "./none.yaml", "YAML file"]),
+    (["run", "empty.yaml"], 1, ["the pipeline is empty", "empty.yaml"]),
+    (["run", "indent.yaml"], 1, ["indent.yaml:4:2"]),
+    (["run", "good.ndjson"], 1, ["no key", "good.ndjson:1:"]),
+    (["sql", "-f", "folder"], 1, ["a folder stands where a file should be", "./folder"]),
+    (["sql", "-f", "none.sql"], 1, ["No such file", "none.sql"]),
+    (["sql", "-f", "empty.yaml"], 2, ["there is no query", "empty.yaml"]),
+    (["sql", ""], 2, ["there is no query"]),
+    (["sql", "FROM 'none'"], 1, ["there is no file or folder \"none\"", "SQL:1:6"]),
+    (["sql", "FROM 'none.jsn'"], 1, ["there is no file or folder \"none.jsn\""]),
+    (["sql", "FROM 'folder'"], 1, ["no Delta table", "read_json"]),
+    (["sql", "FROM 'folder/*.json'"], 1, ["folder/*.json"]),
+    (["sql", "FROM read_json('pipe.json')"], 1, ["no regular file", "pipe.json"]),
+    (["sql", "SELECT 1 AS n", "-o", "folder/"], 2, ["does not say the format", "--format"]),
+    (["sql", "SELECT 1 AS n", "-o", "folder.d/rows"], 2, ["does not say the format"]),
+    (["sql", "SELECT 1 AS n", "-o", "rows.xls"], 2, ["no output format \"xls\""]),
+    (["sql", "SELECT 1 AS n", "-o", "folder.csv"], 1, ["Is a directory", "folder.csv"]),
+    (["table", "show", "folder"], 1, ["no Delta table in folder", "_delta_log"]),
+    (["generate", "logs", "good.ndjson"], 1, ["a file stands where a folder should be"]),
+])
+def test_what_a_new_user_gets_wrong(smelt, tmp_path, good, words, code, told):
+    (tmp_path / "empty.yaml").write_text("")
+    (tmp_path / "indent.yaml").write_text("name: x\nvars:\n  a: {type: uri}\n bad\n")
+    for folder in ("folder", "folder.d", "folder.csv"):
+        (tmp_path / folder).mkdir()
+    os.mkfifo(tmp_path / "pipe.json")
+    stderr = error_of(smelt, *words, code=code)
+    assert all(word in stderr for word in told), stderr
+    assert list(tmp_path.rglob(".smelt-tmp-*")) == []
+
+
 # ---- formats ----------------------------------------------------------------------------------
 
 ODD = """SELECT * FROM (VALUES
@@ -385,12 +420,58 @@ def test_a_closed_pipe_is_no_crash(smelt, tmp_path):
     assert "Sanitizer" not in done.stderr
 
 
-def interrupt_when(process, is_time, timeout=60):
+@pytest.mark.parametrize("to, why", [("/dev/full", "No space left"), ("&-", "Bad file descriptor")])
+def test_a_stdout_that_takes_nothing(smelt, tmp_path, to, why):
+    for words in ("sql 'SELECT 1 AS n'", "table show .", "run --json none.yaml", "doctor", "--help"):
+        done = subprocess.run(f"'{smelt.path}' {words} >{to}", shell=True, cwd=tmp_path, text=True,
+                              stderr=subprocess.PIPE, timeout=60)
+        assert done.returncode in (1, 2), words
+        if words.startswith("sql"):
+            assert f"could not write the result to stdout: {why}" in done.stderr
+
+
+def test_closed_places_are_not_taken_by_files(smelt, tmp_path):
+    """Else what is meant for stdout would go into the first file that is opened."""
+    subprocess.run(f"'{smelt.path}' sql 'SELECT 1 AS n' -o rows.csv <&- >&- 2>&-", shell=True,
+                   cwd=tmp_path, check=True, timeout=60)
+    assert (tmp_path / "rows.csv").read_text() == "n\n1\n"
+    logs = f"'{smelt.path}' generate logs logs --days 2 --rows 10 <&- >&- 2>&-"
+    subprocess.run(logs, shell=True, cwd=tmp_path, check=True, timeout=60)
+    for path in (tmp_path / "logs").iterdir():
+        assert len([json.loads(row) for row in path.read_text().splitlines()]) == 10
+
+
+# ---- files that change ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_files, bytes_each, when", [
+    (100, 100_000, "when it was listed"),  # the last is not open yet
+    (2, 6_000_000, "when opened"),
+])
+def test_a_file_that_shrinks_while_it_is_read(smelt, tmp_path, n_files, bytes_each, when):
+    """The wire is slow, and the last file is cut meanwhile: what happened is told."""
+    row = '{"a":1,"s":"' + "x" * 100 + '"}\n'
+    for n in range(n_files):
+        (tmp_path / f"{n:03}.json").write_text(row * (bytes_each // len(row)))
+    last = tmp_path / f"{n_files - 1:03}.json"
+    process = subprocess.Popen(
+        [smelt.path, "sql", "SELECT count(a) AS n FROM '*.json'"], cwd=tmp_path, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env={**os.environ, "SMELT_FAULT": "bytes_per_s=4000000"})
+    time.sleep(0.7)
+    os.truncate(last, 50_000)
+    out, told = process.communicate(timeout=60)
+    assert (process.returncode, out) == (1, "")
+    assert "the file shrank: it had " in told and when in told
+    assert last.name in told and "when nobody writes to the file" in told
+
+
+def interrupt_when(process, is_time, number=signal.SIGINT, timeout=60):
     begun = time.monotonic()
     while process.poll() is None and not is_time():
         assert time.monotonic() - begun < timeout
         time.sleep(0.005)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     return process.wait(timeout=60)
 
 
@@ -419,14 +500,17 @@ def test_an_interrupted_query_leaves_nothing(smelt, many_lines, tmp_path):
     assert all_files(out) == []
 
 
-def test_an_interrupted_run_leaves_nothing(smelt, many_lines, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupted_run_leaves_nothing(smelt, many_lines, tmp_path, number):
     lake = tmp_path / "lake"
     words = [smelt.path, "run", ROOT / "pipelines/customer360/delta.yaml", "--var",
              f"logs={many_lines}", "--var", f"lake={lake}", "--var", "month=2022-04"]
     process = subprocess.Popen(words, env={**os.environ, **SLOW}, stderr=subprocess.PIPE)
     begun = time.monotonic()
-    code = interrupt_when(process, lambda: time.monotonic() - begun > 0.7)
-    assert code == 130, process.stderr.read()
+    code = interrupt_when(process, lambda: time.monotonic() - begun > 0.7, number)
+    told = process.stderr.read().decode()
+    assert code == 130, told
+    assert "interrupted" in told and "othing was published" in told
     assert not lake.exists() or all_files(lake) == []
 
 

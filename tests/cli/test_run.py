@@ -295,9 +295,9 @@ def test_other_months_are_not_opened_and_keep_their_rows(shop):
     shop.put("20220501.json", line(50))
     (shop.logs / "20220331.json").mkdir()
     report = shop.run(month="2022-05")
-    assert report["files"] == {"read": 1, "skipped": 0, "ignored": 0}
+    assert report["files"] == {"read": 1, "skipped": 0, "ignored": 1}
     assert shop.ids() == [1, 2, 3, 4, 50]
-    assert shop.run()["files"] == {"read": 0, "skipped": 2, "ignored": 0}
+    assert shop.run()["files"] == {"read": 0, "skipped": 2, "ignored": 1}
 
 
 def test_a_table_is_made_anew_when_its_sql_changes(shop):
@@ -307,6 +307,34 @@ def test_a_table_is_made_anew_when_its_sql_changes(shop):
     assert {table["name"]: table["version"] for table in report["tables"]} == {
         "raw.orders": None, "mart.cities": 1, "mart.best": 1, "refused.orders": None}
     assert shop.rows("mart.cities") == [{"city": "Oslo", "n": 7}]
+
+
+# ---- what is no file ---------------------------------------------------------------------------
+
+
+def test_what_is_no_file_is_ignored_and_counted(shop):
+    """A folder, a link to one, links to nowhere and in a circle, a pipe: whatever their names."""
+    (shop.logs / "20220403.json").mkdir()
+    (shop.logs / "20220403.json/20220404.json").write_text(line(9))
+    (shop.logs / "20220405.json").symlink_to("20220403.json")
+    (shop.logs / "20220406.json").symlink_to("nowhere")
+    (shop.logs / "20220407.json").symlink_to("20220407.json")
+    os.mkfifo(shop.logs / "20220408.json")
+    (shop.logs / "notes.txt").write_text("x")
+    elsewhere = shop.folder / "elsewhere"
+    elsewhere.write_text(line(5))
+    (shop.logs / "20220409.json").symlink_to(elsewhere)
+    report = shop.run()
+    assert report["files"] == {"read": 3, "skipped": 0, "ignored": 6}
+    assert shop.ids() == [1, 2, 3, 4, 5]
+
+
+def test_a_folder_in_a_circle_is_read_once(shop):
+    (shop.logs / "again").symlink_to(".")
+    (shop.logs / "up").symlink_to("..")
+    rows = shop.smelt.sql(f"SELECT count(*) AS n FROM read_json('{shop.logs}/**/*.json', "
+                          "columns => {id: 'BIGINT'}, bad_lines => 'skip', validate => 'all')")
+    assert rows == [{"n": 4}]
 
 
 # ---- one task ---------------------------------------------------------------------------------
