@@ -116,7 +116,7 @@ static sm_status flush_stdout(sm_error *e)
 }
 
 /* Where stdin, stdout or stderr is closed, its number goes to the next file that is opened, and
- * what is meant for it would go into that file, a table's. So each has its place, where it fails. */
+ * what is meant for it would go into that file, a table's. So each has its place, which fails. */
 static void keep_places(void)
 {
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
