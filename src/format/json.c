@@ -176,6 +176,8 @@ static sm_status fail_line(const json_reader *r, const smi_line *line, const smi
     char uri[sizeof(e->object)];
     snprintf(uri, sizeof(uri), "%.*s", SM_STR_ARG(r->lines.file->uri));
     sm_error_place(e, uri, line->number, why->byte);
+    sm_error_todo(e, "Mend the line, or leave such lines out, counted: read_json('…', bad_lines => "
+                     "'skip'). Pipelines keep them: 'quarantine'.");
     return why->column.data ? sm_within(e, st, "column %.*s", SM_STR_ARG(why->column)) : st;
 }
 
