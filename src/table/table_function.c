@@ -31,6 +31,8 @@ typedef struct read_call {
     int64_t sample_size, max_sample_files; /* −1: all */
     sm_str match;
     bool filename, file_date;
+    bool hive_given, hive_wanted;
+    smi_hive hive;
     bool keep_refused, validate_all;
     bool has_unknown; /* it is given */
     sm_policy unknown;
@@ -54,6 +56,12 @@ static sm_status set_filename(read_call *c, const sm_table_arg *arg, sm_error *e
 static sm_status set_file_date(read_call *c, const sm_table_arg *arg, sm_error *e)
 {
     return smi_arg_bool(arg, &c->file_date, e);
+}
+
+static sm_status set_hive(read_call *c, const sm_table_arg *arg, sm_error *e)
+{
+    c->hive_given = true;
+    return smi_arg_bool(arg, &c->hive_wanted, e);
 }
 
 static sm_status set_match(read_call *c, const sm_table_arg *arg, sm_error *e)
@@ -133,6 +141,7 @@ static const struct read_arg {
     {"columns", set_columns},
     {"filename", set_filename},
     {"file_date", set_file_date},
+    {"hive_partitioning", set_hive},
     {"match", set_match},
     {"bad_lines", set_bad_lines},
     {"validate", set_validate},
@@ -313,13 +322,46 @@ done:
 
 /* ---- its dataset ----------------------------------------------------------------------------- */
 
-/* Stored columns, then `filename` and `file_date` where they are wanted. */
+/* The columns in folders' names. By themselves they only add to what the files have, or what was
+ * declared for them; where they were asked for, they stand for columns of their names too. */
+static sm_status find_hive(read_call *c, sm_error *e)
+{
+    sm_arena *const a = c->names->arena;
+    smi_hive found;
+
+    if (c->hive_given && !c->hive_wanted) {
+        return SM_OK;
+    }
+    SM_TRY(smi_arg_place(c->path, e,
+                         smi_hive_find(c->files, c->n_files, c->hive_wanted, a, &found, e)));
+    c->hive.columns = found.columns;
+    for (int32_t i = 0; i < found.n; i++) {
+        smi_hive_column column = found.columns[i];
+        const int32_t stored = sm_type_find(c->columns, column.field.name);
+        if (stored >= 0 && !c->hive_wanted) {
+            continue;
+        }
+        if (stored >= 0) {
+            sm_field *const rest = SM_NEW_ARRAY(a, sm_field, c->columns->n_fields);
+            const int32_t n_before = stored, n_behind = c->columns->n_fields - stored - 1;
+            memcpy(rest, c->columns->fields, (size_t)n_before * sizeof(*rest));
+            memcpy(rest + n_before, c->columns->fields + stored + 1,
+                   (size_t)n_behind * sizeof(*rest));
+            column.field.type = c->sampled ? column.field.type : c->columns->fields[stored].type;
+            c->columns = sm_type_struct(a, rest, n_before + n_behind);
+        }
+        c->hive.columns[c->hive.n++] = column;
+    }
+    return SM_OK;
+}
+
+/* Stored columns, then `filename` and `file_date` where they are wanted, then those of folders. */
 static sm_status full_schema(read_call *c, const sm_type **out, sm_error *e)
 {
     static const sm_field filename = {.name = {"filename", 8}, .type = &sm_type_string};
     static const sm_field file_date = {.name = {"file_date", 9}, .type = &sm_type_date};
     const int32_t n = c->columns->n_fields;
-    sm_field *fields = SM_NEW_ARRAY(c->names->arena, sm_field, n + 2);
+    sm_field *fields = SM_NEW_ARRAY(c->names->arena, sm_field, n + 2 + c->hive.n);
     int32_t n_fields = n;
 
     for (int32_t i = 0; i < n; i++) {
@@ -338,6 +380,15 @@ static sm_status full_schema(read_call *c, const sm_type **out, sm_error *e)
     if (c->file_date) {
         fields[n_fields++] = file_date;
     }
+    for (int32_t i = 0; i < c->hive.n; i++) {
+        const sm_field column = c->hive.columns[i].field;
+        if ((c->filename && sm_str_eq_nocase(column.name, filename.name)) ||
+            (c->file_date && sm_str_eq_nocase(column.name, file_date.name))) {
+            return smi_arg_fail(c->path, e, SM_INVALID, "the folders have a column \"%.*s\" too",
+                                SM_STR_ARG(column.name));
+        }
+        fields[n_fields++] = column;
+    }
     *out = sm_type_struct(c->names->arena, fields, n_fields);
     return SM_OK;
 }
@@ -348,10 +399,10 @@ static sm_status set_constants(const read_call *c, const sm_found_file *from, sm
     sm_value *values = NULL;
     int n = 0;
 
-    if (!c->filename && !c->file_date) {
+    if (!c->filename && !c->file_date && c->hive.n == 0) {
         return SM_OK; /* spares 100,000 files the room */
     }
-    values = SM_NEW_ARRAY(c->names->arena, sm_value, 2);
+    values = SM_NEW_ARRAY(c->names->arena, sm_value, 2 + c->hive.n);
 
     if (c->filename) {
         values[n++] = sm_value_str(f->uri);
@@ -363,6 +414,10 @@ static sm_status set_constants(const read_call *c, const sm_found_file *from, sm
         }
         values[n++] = (sm_value){.type = &sm_type_date, .as.i = from->date};
     }
+    for (int32_t i = 0; i < c->hive.n; i++) {
+        SM_TRY(smi_arg_place(
+            c->path, e, smi_hive_value(&c->hive, i, f->uri, c->names->arena, &values[n++], e)));
+    }
     f->constants = values;
     return SM_OK;
 }
@@ -372,7 +427,7 @@ static sm_status make_dataset(read_call *c, sm_dataset *d, sm_error *e)
     *d = (sm_dataset){
         .format = c->format,
         .options = c->options,
-        .n_constants = (c->filename ? 1 : 0) + (c->file_date ? 1 : 0),
+        .n_constants = (c->filename ? 1 : 0) + (c->file_date ? 1 : 0) + c->hive.n,
         .files = SM_NEW_ARRAY(c->names->arena, sm_datafile, c->n_files + 1),
         .n_files = c->n_files,
         .morsel_bytes = c->names->morsel_bytes,
@@ -411,6 +466,7 @@ static sm_status read_relation(sm_names *n, const sm_format *format, const sm_ta
     if (!c.columns) {
         SM_TRY(find_columns(&c, e));
     }
+    SM_TRY(find_hive(&c, e));
     /* Who declares columns has said what is wanted of the rest. */
     const sm_policy unknown = c.has_unknown ? c.unknown
                               : c.sampled   ? SM_POLICY_FAIL

@@ -77,6 +77,26 @@ sm_status smi_arg_columns(const sm_table_arg *arg, sm_arena *a, const sm_type **
 /** A text that is the same for the same call and no other; in `a`. */
 sm_str smi_call_text(sm_str name, const sm_table_arg *args, int32_t n_args, sm_arena *a);
 
+/* ---- columns in folders' names (table_hive.c) ------------------------------------------------ */
+
+typedef struct smi_hive_column {
+    sm_field field;
+    int32_t key; /* among the keys of a path */
+} smi_hive_column;
+
+typedef struct smi_hive {
+    smi_hive_column *columns;
+    int32_t n;
+} smi_hive;
+
+/** The keys that the folders of all files have, with types that all their values fit. Where they
+ * differ from file to file there are none, or, is_wanted, it fails (SM_INVALID). In `a`. */
+sm_status smi_hive_find(const sm_found_file *files, int64_t n, bool is_wanted, sm_arena *a,
+                        smi_hive *out, sm_error *e) SM_MUST_USE;
+/** The value of a column in one of those files; the column's type may be another by now. */
+sm_status smi_hive_value(const smi_hive *h, int32_t column, sm_str uri, sm_arena *a, sm_value *out,
+                         sm_error *e) SM_MUST_USE;
+
 /* ---- data files out -------------------------------------------------------------------------- */
 
 /* Where the file that is being written stands. */
