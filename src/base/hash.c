@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * base/hash.c: XXH3, the hash of files, the map from strings, the nearest name.
+ * base/hash.c: XXH3, the hash of files, what their contents are known by, the map from strings, the
+ * nearest name.
  *
  * Map      Open addressing over 32-bit entry numbers, at most half full, linear probing. Entries
  *          stand in segments that double and never move, so that a value's place stays good.
@@ -68,6 +69,102 @@ sm_hash128 sm_file_hash_piece(const void *bytes, size_t n, uint64_t off_bytes)
         n -= len;
     }
     return sum;
+}
+
+/* ---- contents -------------------------------------------------------------------------------- */
+
+struct sm_content_sum {
+    XXH3_state_t *chunk; /* the one that is not full */
+    sm_hash128 full;     /* the sum of those before it */
+    uint64_t n_bytes;
+    size_t n_head;
+    bool has_lines;
+    uint8_t head[SM_CONTENT_HEAD_BYTES];
+};
+
+sm_content_sum *sm_content_sum_new(void)
+{
+    sm_content_sum *s = sm_alloc_zero(sizeof(*s));
+
+    s->chunk = XXH3_createState(); /* by itself: it wants 64 bytes of alignment */
+    SM_ASSERT(s->chunk);
+    sm_content_sum_reset(s);
+    return s;
+}
+
+void sm_content_sum_free(sm_content_sum *s)
+{
+    if (s) {
+        (void)XXH3_freeState(s->chunk);
+        sm_free(s);
+    }
+}
+
+void sm_content_sum_reset(sm_content_sum *s)
+{
+    s->full = (sm_hash128){0};
+    s->n_bytes = 0;
+    s->n_head = 0;
+    s->has_lines = false;
+    (void)XXH3_128bits_reset_withSeed(s->chunk, 0);
+}
+
+/* Is there a byte that no blank line has? A byte-order mark is none. */
+static bool has_text(const uint8_t *p, size_t n, uint64_t at)
+{
+    static const uint8_t mark[3] = {0xef, 0xbb, 0xbf};
+
+    for (size_t i = 0; i < n; i++) {
+        const bool is_blank = p[i] == ' ' || p[i] == '\t' || p[i] == '\r' || p[i] == '\n';
+        const bool is_mark = at + i < sizeof(mark) && p[i] == mark[at + i];
+        if (!is_blank && !is_mark) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static sm_hash128 chunk_hash(const sm_content_sum *s)
+{
+    const XXH128_hash_t h = XXH3_128bits_digest(s->chunk);
+    return (sm_hash128){.low = h.low64, .high = h.high64};
+}
+
+void sm_content_sum_add(sm_content_sum *s, const void *bytes, size_t n)
+{
+    const uint8_t *p = bytes;
+
+    if (n > 0 && s->n_head < sizeof(s->head)) {
+        const size_t room = sizeof(s->head) - s->n_head;
+        const size_t len = n < room ? n : room;
+        memcpy(s->head + s->n_head, p, len);
+        s->n_head += len;
+    }
+    s->has_lines = s->has_lines || has_text(p, n, s->n_bytes);
+    while (n > 0) {
+        const uint64_t left = SM_FILE_HASH_CHUNK - s->n_bytes % SM_FILE_HASH_CHUNK;
+        const size_t len = n < left ? n : (size_t)left;
+        (void)XXH3_128bits_update(s->chunk, p, len);
+        s->n_bytes += len;
+        p += len;
+        n -= len;
+        if (len == left) {
+            s->full = sm_file_hash_add(s->full, chunk_hash(s));
+            (void)XXH3_128bits_reset_withSeed(s->chunk, s->n_bytes / SM_FILE_HASH_CHUNK);
+        }
+    }
+}
+
+sm_content sm_content_sum_get(const sm_content_sum *s)
+{
+    const bool is_cut = s->n_bytes % SM_FILE_HASH_CHUNK != 0;
+
+    return (sm_content){
+        .hash = is_cut ? sm_file_hash_add(s->full, chunk_hash(s)) : s->full,
+        .bytes = (int64_t)s->n_bytes,
+        .head = sm_hash64(s->head, s->n_head),
+        .has_lines = s->has_lines,
+    };
 }
 
 /* ---- a map from strings ---------------------------------------------------------------------- */

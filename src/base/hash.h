@@ -45,6 +45,15 @@ typedef struct sm_content {
 } sm_content;
 #define SM_CONTENT_HEAD_BYTES ((size_t)4096)
 
+/* The same, of bytes that come in order, cut anywhere. */
+typedef struct sm_content_sum sm_content_sum;
+sm_content_sum *sm_content_sum_new(void);
+void sm_content_sum_free(sm_content_sum *s); /* takes NULL */
+void sm_content_sum_reset(sm_content_sum *s);
+void sm_content_sum_add(sm_content_sum *s, const void *bytes, size_t n);
+/** Of what was added so far; more may follow. */
+sm_content sm_content_sum_get(const sm_content_sum *s);
+
 /* ---- a map from strings, for names ----------------------------------------------------------- */
 
 /* Keys and table live in the arena. Insertion order is kept: entries 0 … n − 1. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * exec/exec_books.c: what a scan counts, in the order of its morsels: lines, unknown keys, file
- * hashes, refused lines with their absolute numbers.
+ * exec/exec_books.c: what a scan counts, in the order of its morsels: lines, unknown keys, what
+ * files' contents are known by, refused lines with their absolute numbers.
  *
  * Calls    hash (also for a store's checksum), refused and close by the driver that has the morsel;
  *          bring_up, under the scan's lock, when a morsel is done: it accounts every morsel whose
@@ -15,11 +15,26 @@
 
 /* ---- hashing --------------------------------------------------------------------------------- */
 
+static bool wants_content(const smi_scan *s, int64_t file)
+{
+    return s->dataset->files[file].content_out && s->is_first;
+}
+
+/* Own bytes of a plain file, which are its content. */
+static void add_content(smi_morsel *m, const uint8_t *bytes, size_t n)
+{
+    sm_content *c = &m->content;
+    c->hash = sm_file_hash_add(c->hash, sm_file_hash_piece(bytes, n, m->hashed_to));
+    c->bytes += (int64_t)n;
+    if (m->hashed_to == 0) { /* a first piece is a chunk at least, or all */
+        c->head = sm_hash64(bytes, n < SM_CONTENT_HEAD_BYTES ? n : SM_CONTENT_HEAD_BYTES);
+    }
+}
+
 static void hash_piece(smi_scan *s, smi_morsel *m, const uint8_t *bytes, size_t n)
 {
-    const sm_datafile *df = &s->dataset->files[m->file];
-    if (df->hash_out && s->is_first) {
-        m->hash = sm_file_hash_add(m->hash, sm_file_hash_piece(bytes, n, m->hashed_to));
+    if (wants_content(s, m->file) && s->files[m->file].is_plain) {
+        add_content(m, bytes, n);
     }
     if (s->files[m->file].has_checksum) {
         const uint64_t n_after = sm_blob_bytes(s->files[m->file].blob) - m->hashed_to - n;
@@ -63,6 +78,9 @@ void smi_books_close(smi_scan *s, smi_morsel *m)
     int64_t n = 0;
     s->dataset->format->counts(m->reader, &m->counts, &unknown, &n);
     n = n > UNKNOWN_MAX ? UNKNOWN_MAX : n;
+    if (wants_content(s, m->file) && !s->files[m->file].is_plain && s->dataset->format->content) {
+        m->content = s->dataset->format->content(m->reader);
+    }
     m->n_unknown = n;
     m->unknown = SM_NEW_ARRAY(m->arena, sm_unknown_key, n + 1);
     for (int64_t i = 0; i < n; i++) {
@@ -152,8 +170,12 @@ void smi_books_file_done(smi_scan *s, int64_t file)
 {
     smi_scan_file *f = &s->files[file];
     const sm_datafile *df = &s->dataset->files[file];
-    if (df->hash_out && s->is_first) {
-        *df->hash_out = f->hash;
+    if (wants_content(s, file)) {
+        *df->content_out = f->content;
+        df->content_out->has_lines = f->counts.lines > f->counts.blank;
+        if (f->content.bytes == 0) {
+            df->content_out->head = sm_hash64("", 0);
+        }
     }
     add_progress(s, f, (int64_t)df->size_bytes - f->bytes); /* what needed no reading */
     smi_scan_close_file(s, f);
@@ -188,7 +210,9 @@ static sm_status account_morsel(smi_scan *s, smi_morsel *m, sm_error *e)
     if (s->is_first) {
         add_unknown(s, m);
     }
-    f->hash = sm_file_hash_add(f->hash, m->hash);
+    f->content.hash = sm_file_hash_add(f->content.hash, m->content.hash);
+    f->content.bytes += m->content.bytes;
+    f->content.head = m->plan->in_file == 0 ? m->content.head : f->content.head;
     f->crc32 ^= m->crc32;
     f->n_hashed += m->hashed_to - m->plan->own.off_bytes;
     int64_t bytes = m->plan->own.len > 0 ? (int64_t)m->plan->own.len : m->bytes;

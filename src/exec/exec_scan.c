@@ -58,6 +58,7 @@ static sm_status open_file(smi_scan *s, smi_scan_file *f, int64_t i, sm_error *e
         st = check_size(df, f->blob, e);
     }
     if (st == SM_OK) {
+        f->is_plain = sm_name_plain(df->key).len == df->key.len;
         f->has_checksum = format->is_text && sm_blob_checksum(f->blob, &f->checksum);
         st = format->open(s->dataset, i, f->blob, &s->node->as.scan.want, s->budget, &f->file, e);
     }

@@ -24,10 +24,11 @@ typedef struct smi_scan_file {
     int64_t n_left; /* morsels not accounted yet */
     sm_error *failure;
     sm_scan_counts counts; /* of the morsels accounted */
-    sm_hash128 hash;
-    bool has_checksum; /* its bytes' CRC-32 is to be `checksum` */
+    sm_content content;    /* of the morsels accounted */
+    bool is_plain;         /* its bytes are its content */
+    bool has_checksum;     /* its bytes' CRC-32 is to be `checksum` */
     uint32_t checksum, crc32;
-    uint64_t n_hashed; /* bytes that are in `hash` and `crc32` */
+    uint64_t n_hashed; /* bytes that are in `crc32`, and in `content` of a plain one */
     int64_t bytes;     /* told to the progress */
 } smi_scan_file;
 
@@ -55,8 +56,8 @@ typedef struct smi_morsel {
     sm_reader *reader;
     uint32_t n_batches;
     int64_t bytes, held;
-    uint64_t hashed_to; /* own bytes below this are in `hash` and `crc32` */
-    sm_hash128 hash;
+    uint64_t hashed_to; /* own bytes below this are in `crc32`, and in `content` of a plain file */
+    sm_content content;
     uint32_t crc32; /* their part of the file's */
     smi_batches refused;
     sm_scan_counts counts;

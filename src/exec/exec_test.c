@@ -3,6 +3,7 @@
  * exec/exec_test.c: scans and streaming operators: the rows, their order and the counts are the
  * same with any number of threads and any size of morsels; the first error in the input is told. */
 #include "exec_testkit.h"
+#include "packed.h"
 
 #define LINES_1                                                                                    \
     "{\"k\":\"a\",\"v\":1}\n"                                                                      \
@@ -209,33 +210,47 @@ static void prunes_files(void **state)
     kit_free(&k);
 }
 
-static void hashes_files(void **state)
+/* Plain and compressed: what the content is known by, whoever reads which part of it. */
+static void knows_contents(void **state)
 {
-    sm_buf texts[2] = {{0}};
+    sm_buf texts[4] = {{0}};
     k_lines(&texts[0], 6000, 50, 1); /* over 64 KiB, so that pieces are summed */
     k_lines(&texts[1], 1, 1, 2);
-    const sm_str files[2] = {sm_buf_str(&texts[0]), sm_buf_str(&texts[1])};
+    add_gzip(&texts[2], texts[0].data, texts[0].len);
+    const sm_str files[4] = {sm_buf_str(&texts[0]), sm_buf_str(&texts[1]), sm_buf_str(&texts[2]),
+                             SM_STR("\n\n")};
     assert_true(files[0].len > 2 * SM_FILE_HASH_CHUNK);
     for (int t = 0; t < SM_COUNT(k_threads); t++) {
         sm_error e = {0};
         sm_buf out = {0};
-        sm_hash128 got[2] = {{0}};
+        sm_content got[4] = {{{0}}};
         kit k = kit_new(k_threads[t], SM_FILE_HASH_CHUNK, 0);
-        sm_dataset *d = k_dataset(&k, K_SCHEMA, files, 2, false);
-        d->files[0].hash_out = &got[0];
-        d->files[1].hash_out = &got[1];
+        sm_dataset *d = k_dataset(&k, K_SCHEMA, files, 4, false);
+        const sm_str packed = SM_STR("packed.json.gz");
+        assert_ok(sm_store_put(k.store, packed, files[2].data, files[2].len, SM_PUT_REPLACE, &e),
+                  &e);
+        d->files[2].key = packed;
+        for (int i = 0; i < 4; i++) {
+            d->files[i].content_out = &got[i];
+        }
         k_plan(&k, k_scan(&k, d));
         assert_ok(k_run(&k, &out, &e), &e);
-        for (int i = 0; i < 2; i++) {
-            const sm_hash128 want = sm_file_hash_piece(files[i].data, files[i].len, 0);
-            assert_int_equal(got[i].low, want.low);
-            assert_int_equal(got[i].high, want.high);
+        for (int i = 0; i < 4; i++) {
+            sm_content_sum *sum = sm_content_sum_new();
+            const sm_str text = files[i == 2 ? 0 : i];
+            sm_content_sum_add(sum, text.data, text.len);
+            const sm_content want = sm_content_sum_get(sum);
+            assert_true(got[i].hash.low == want.hash.low && got[i].hash.high == want.hash.high);
+            assert_true(got[i].bytes == want.bytes && got[i].head == want.head);
+            assert_int_equal(got[i].has_lines, i < 3);
+            sm_content_sum_free(sum);
         }
         sm_buf_release(&out);
         kit_free(&k);
     }
-    sm_buf_release(&texts[0]);
-    sm_buf_release(&texts[1]);
+    for (int i = 0; i < 3; i++) {
+        sm_buf_release(&texts[i]);
+    }
 }
 
 /* ---- refused lines, unknown keys ------------------------------------------------------------- */
@@ -597,7 +612,7 @@ int main(void)
         cmocka_unit_test(scans_nothing),
         cmocka_unit_test(keeps_order_of_many),
         cmocka_unit_test(prunes_files),
-        cmocka_unit_test(hashes_files),
+        cmocka_unit_test(knows_contents),
         cmocka_unit_test(gives_refused_lines),
         cmocka_unit_test(tells_first_bad_line),
         cmocka_unit_test(limit_hides_later_failures),

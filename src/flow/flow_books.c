@@ -259,10 +259,11 @@ static sm_status judge_one(smi_flow_run *r, const smi_flow_source_state *s, int6
     }
     if (k->modified_us != f->file.modified_us) {
         if (!state->is_hashed) {
-            SM_TRY(sm_files_hash(&f->file, r->env->budget, &state->hash, e));
+            bool is_whole = false;
+            SM_TRY(sm_file_content(&f->file, r->env->budget, &state->content, &is_whole, e));
             state->is_hashed = true;
         }
-        if (k->hash.low != state->hash.low || k->hash.high != state->hash.high) {
+        if (k->hash.low != state->content.hash.low || k->hash.high != state->content.hash.high) {
             return SM_OK;
         }
     }
@@ -387,7 +388,7 @@ sm_str smi_flow_books_info(smi_flow_run *r, const smi_flow_source_state *s, cons
                               .uri = f->file.uri,
                               .size_bytes = f->file.size_bytes,
                               .modified_us = f->file.modified_us,
-                              .hash = state->hash,
+                              .hash = state->content.hash,
                               .n_lines = state->n_lines};
         if (verdicts[i] == SMI_FILE_SAME && old) {
             now.version = old->version; /* the time may be another: the bytes were compared */

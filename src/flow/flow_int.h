@@ -151,7 +151,7 @@ typedef struct smi_flow_run smi_flow_run;
 /* A file of the window, and what the run came to know of it. */
 typedef struct smi_flow_file {
     bool is_read, is_hashed;
-    sm_hash128 hash;
+    sm_content content;
     int64_t n_lines; /* not blank; −1 where it was neither read now nor is known from before */
 } smi_flow_file;
 

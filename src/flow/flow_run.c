@@ -276,7 +276,7 @@ static sm_status choose_window(smi_flow_run *r, smi_flow_source_state *s, sm_err
         }
         const int64_t at = s->files.n++;
         s->files.items[at] = *f;
-        s->files.items[at].file.hash_out = &s->states[at].hash;
+        s->files.items[at].file.content_out = &s->states[at].content;
         s->states[at].n_lines = -1;
         *sm_map_at(s->by_uri, f->file.uri) = (void *)(intptr_t)(at + 1);
     }

@@ -265,7 +265,7 @@ static void put_files(smi_flow_run *r, sm_buf *out)
             if (!s->states[k].is_read) {
                 continue;
             }
-            sm_hash128_hex(s->states[k].hash, hex);
+            sm_hash128_hex(s->states[k].content.hash, hex);
             sm_buf_text(out, is_first ? SM_STR("{\"name\":") : SM_STR(",{\"name\":"));
             sm_buf_json_str(out, s->files.items[k].name);
             sm_buf_printf(out, ",\"size\":%" PRIu64 ",\"hash\":\"%s\"}",

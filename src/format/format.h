@@ -47,11 +47,13 @@ typedef struct sm_datafile {
     sm_store *store;
     sm_str key;
     uint64_t size_bytes;
-    int64_t modified_us;
+    int64_t modified_us, changed_us; /* as sm_entry has them */
+    uint64_t inode;
+    sm_str etag;
     const sm_value *constants; /* one for each of the dataset's constant columns */
     int64_t n_rows;            /* −1 where not known before reading */
     const sm_range *ranges;    /* statistics, one a stored column of the schema; NULL: none known */
-    sm_hash128 *hash_out;      /* where set, the scan writes the file's hash here (hash.h) */
+    sm_content *content_out;   /* where set, the scan writes here what its content is known by */
 } sm_datafile;
 
 /* Columns of the schema: first those stored in the files, then n_constants constant ones. */
@@ -218,6 +220,9 @@ struct sm_format {
     /* After SM_END: counts of that morsel; unknown keys, borrowed until the next begin. */
     void (*counts)(const sm_reader *r, sm_scan_counts *out, const sm_unknown_key **unknown,
                    int64_t *n_unknown);
+    /* After SM_END, text: the content of that morsel, which is a whole compressed file, where its
+     * datafile has content_out. */
+    sm_content (*content)(const sm_reader *r);
 
     const struct sm_writer_ops *writer; /* NULL: cannot write */
 };
@@ -233,6 +238,19 @@ sm_status sm_format_infer(const sm_format *f, sm_blob *blob, const void *opts, s
 sm_str sm_name_plain(sm_str name);
 /** The formats, NULL-ended. */
 extern const sm_format *const sm_formats[];
+
+/* ---- contents -------------------------------------------------------------------------------- */
+
+/** What a file's content is known by; of a compressed one, by its name, of what it decompresses to.
+ * *is_whole false: it is compressed and ends too early. Blocks. */
+sm_status sm_content_read(sm_blob *blob, sm_budget *budget, sm_content *out, bool *is_whole,
+                          sm_error *e) SM_MUST_USE;
+/** Its first SM_CONTENT_HEAD_BYTES, *n of them where there are no more. */
+sm_status sm_content_head(sm_blob *blob, sm_budget *budget, uint8_t *out, size_t *n,
+                          sm_error *e) SM_MUST_USE;
+/** Hashes of its first lens[0 … n) bytes, ascending; {0} where it is shorter. One pass. */
+sm_status sm_content_prefixes(sm_blob *blob, sm_budget *budget, const int64_t *lens, int64_t n,
+                              sm_hash128 *out, sm_error *e) SM_MUST_USE;
 
 /* ---- writing --------------------------------------------------------------------------------- */
 

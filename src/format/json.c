@@ -78,6 +78,7 @@ static sm_status json_open(const sm_dataset *d, int64_t file, sm_blob *blob,
                 .uri = data->uri,
                 .size_bytes = data->size_bytes,
                 .codec = smi_codec_of_name(data->key.len > 0 ? data->key : data->uri),
+                .wants_content = data->content_out != NULL,
                 .morsel_bytes = d->morsel_bytes > 0 ? d->morsel_bytes : MORSEL_BYTES,
             },
     };
@@ -378,6 +379,11 @@ static void json_counts(const sm_reader *reader, sm_scan_counts *out,
     }
 }
 
+static sm_content json_content(const sm_reader *reader)
+{
+    return smi_lines_content(&((const json_reader *)reader)->lines);
+}
+
 const sm_format sm_format_json = {
     .name = "json",
     .suffixes = ".json .ndjson .jsonl .json.gz .ndjson.gz .jsonl.gz .json.zst .ndjson.zst "
@@ -401,4 +407,5 @@ const sm_format sm_format_json = {
     .pull = json_pull,
     .feed = json_feed,
     .counts = json_counts,
+    .content = json_content,
 };

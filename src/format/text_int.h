@@ -62,6 +62,7 @@ typedef struct smi_text_file {
     sm_str uri;
     uint64_t size_bytes;
     smi_codec_kind codec;
+    bool wants_content; /* of a compressed one: it is summed up while it is decoded */
     size_t morsel_bytes;
 } smi_text_file;
 
@@ -85,6 +86,7 @@ typedef struct smi_lines {
     const smi_text_file *file;
     smi_codec *codec; /* NULL: plain */
     smi_codec_kind codec_kind;
+    sm_content_sum *content; /* of what was decoded; NULL: never wanted */
     smi_lines_state state;
     uint64_t end_off; /* lines that start before it are the morsel's */
     bool is_first;    /* the file's first line has not been given */
@@ -109,6 +111,9 @@ typedef struct smi_lines {
 
     int64_t n_lines, n_blank;
 } smi_lines;
+
+/* Decoded bytes of a whole compressed file. */
+sm_content smi_lines_content(const smi_lines *l);
 
 void smi_lines_init(smi_lines *l, sm_budget *budget);
 void smi_lines_release(smi_lines *l);

@@ -81,6 +81,7 @@ void smi_lines_release(smi_lines *l)
 {
     drop_blocks(l);
     smi_codec_free(l->codec);
+    sm_content_sum_free(l->content);
     *l = (smi_lines){0};
 }
 
@@ -142,6 +143,7 @@ sm_status smi_lines_begin(smi_lines *l, const smi_text_file *f, const sm_morsel 
 {
     smi_codec *codec = l->codec;
     const smi_codec_kind kind = l->codec_kind;
+    sm_content_sum *content = l->content;
     const bool is_plain = f->codec == SMI_CODEC_NONE;
     drop_blocks(l);
     *l = (smi_lines){
@@ -149,11 +151,16 @@ sm_status smi_lines_begin(smi_lines *l, const smi_text_file *f, const sm_morsel 
         .file = f,
         .codec = codec,
         .codec_kind = kind,
+        .content = content,
         .state = m->own.off_bytes == 0 ? SMI_LINES_BOM : SMI_LINES_SEEK,
         .end_off = is_plain ? m->own.off_bytes + m->own.len : UINT64_MAX,
         .is_first = m->own.off_bytes == 0,
         .more_bytes = MORE_FIRST_BYTES,
     };
+    if (!is_plain && f->wants_content) {
+        l->content = content ? content : sm_content_sum_new();
+        sm_content_sum_reset(l->content);
+    }
     if (m->n_ranges == 0) {
         l->state = SMI_LINES_DONE;
         return SM_OK;
@@ -186,6 +193,11 @@ sm_status smi_lines_feed(smi_lines *l, sm_block *block, size_t len, sm_error *e)
     l->input_pos = 0;
     l->is_input_empty = false;
     return SM_OK;
+}
+
+sm_content smi_lines_content(const smi_lines *l)
+{
+    return sm_content_sum_get(l->content);
 }
 
 /* ---- more bytes ------------------------------------------------------------------------------ */
@@ -240,6 +252,9 @@ static sm_status decode_more(smi_lines *l, sm_byte_range *more, sm_error *e)
     if (st != SM_OK) {
         sm_block_release(block);
         return codec_failed(l, st, e);
+    }
+    if (l->file->wants_content) {
+        sm_content_sum_add(l->content, block->data + n_left, step.out_pos);
     }
     set_window(l, block, n_left + step.out_pos, n_left);
     return SM_OK;

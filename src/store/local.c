@@ -134,9 +134,21 @@ static size_t local_inflight_bytes(const sm_store *s)
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-static int64_t modified_us(const struct stat *st)
+static int64_t micros(struct timespec t)
 {
-    return (int64_t)st->st_mtim.tv_sec * 1000000 + st->st_mtim.tv_nsec / 1000;
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+static sm_entry entry_of(sm_str key, const struct stat *info)
+{
+    return (sm_entry){
+        .key = key,
+        .size_bytes = (uint64_t)info->st_size,
+        .modified_us = micros(info->st_mtim),
+        .changed_us = micros(info->st_ctim),
+        .inode = (uint64_t)info->st_ino,
+        .etag = SM_STR(""),
+    };
 }
 
 /* A folder is no object. Pipes and devices have no size and no ranges. */
@@ -161,12 +173,7 @@ static sm_status local_stat(sm_store *s, sm_str key, sm_arena *a, sm_entry *out,
         return fail_os(e, os_error, "could not look up the file");
     }
     SM_TRY(check_file(&info, e));
-    *out = (sm_entry){
-        .key = sm_arena_str(a, key),
-        .size_bytes = (uint64_t)info.st_size,
-        .modified_us = modified_us(&info),
-        .etag = SM_STR(""),
-    };
+    *out = entry_of(sm_arena_str(a, key), &info);
     return SM_OK;
 }
 
@@ -201,7 +208,7 @@ static sm_status local_blob_open(sm_store *s, sm_str key, sm_blob **out, sm_erro
     }
     local_blob *b = sm_alloc_zero(sizeof(*b));
     b->blob.size_bytes = (uint64_t)info.st_size;
-    b->blob.modified_us = modified_us(&info);
+    b->blob.modified_us = micros(info.st_mtim);
     b->fd = fd;
     *out = &b->blob;
     return SM_OK;
@@ -331,12 +338,7 @@ static sm_status add_name(listing *l, int folder_fd, sm_str folder, const way *h
     } else if (!S_ISREG(info.st_mode)) {
         add_other(l, key);
     } else if (is_after) {
-        add_item(l, (sm_entry){
-                        .key = key,
-                        .size_bytes = (uint64_t)info.st_size,
-                        .modified_us = modified_us(&info),
-                        .etag = SM_STR(""),
-                    });
+        add_item(l, entry_of(key, &info));
     }
     return SM_OK;
 }

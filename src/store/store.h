@@ -78,6 +78,8 @@ typedef struct sm_entry {
     sm_str key;
     uint64_t size_bytes;
     int64_t modified_us; /* wall clock */
+    int64_t changed_us;  /* of its inode too, by rename or chmod; 0 where the store does not say */
+    uint64_t inode;      /* 0 where it has none */
     sm_str etag;         /* "" where the store has none */
     bool is_folder;      /* only listed with `delimited`; its key ends in '/' */
     bool is_other;       /* the same: no object, but a link to nowhere, a pipe, a device */

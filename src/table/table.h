@@ -66,9 +66,14 @@ sm_status sm_files_find(sm_str path, sm_str match, bool want_date, sm_arena *a, 
                         sm_error *e) SM_MUST_USE;
 /** Lets the store go; what was found lives in the arena. Takes {0}. */
 void sm_files_release(sm_files *f);
-/** A file's identity by its bytes, when name, size and time do not settle it (hash.h). Blocks. */
-sm_status sm_files_hash(const sm_datafile *f, sm_budget *budget, sm_hash128 *out,
-                        sm_error *e) SM_MUST_USE;
+/** What a file's content is known by, when its mark does not settle it: sm_content_read and the
+ * others of format.h over the file. They block. */
+sm_status sm_file_content(const sm_datafile *f, sm_budget *budget, sm_content *out, bool *is_whole,
+                          sm_error *e) SM_MUST_USE;
+sm_status sm_file_head(const sm_datafile *f, sm_budget *budget, uint8_t *out, size_t *n,
+                       sm_error *e) SM_MUST_USE;
+sm_status sm_file_prefixes(const sm_datafile *f, sm_budget *budget, const int64_t *lens, int64_t n,
+                           sm_hash128 *out, sm_error *e) SM_MUST_USE;
 
 /* ---- staging --------------------------------------------------------------------------------- */
 

@@ -22,8 +22,7 @@
 /* A name of 255 bytes under the shipped pattern takes under 1,000 steps. */
 #define MATCH_STEPS     100000
 #define MATCH_HEAP_KIB  1024
-#define MATCH_MAX_BYTES 4096              /* of a pattern */
-#define HASH_STEP_BYTES ((size_t)1 << 20) /* a multiple of SM_FILE_HASH_CHUNK */
+#define MATCH_MAX_BYTES 4096 /* of a pattern */
 
 /* ---- the regular expression ------------------------------------------------------------------ */
 
@@ -164,6 +163,9 @@ static sm_status add_file(finder *f, const sm_entry *entry, sm_error *e)
                 .key = entry->key,
                 .size_bytes = entry->size_bytes,
                 .modified_us = entry->modified_us,
+                .changed_us = entry->changed_us,
+                .inode = entry->inode,
+                .etag = entry->etag,
                 .n_rows = -1,
             },
     };
@@ -304,24 +306,35 @@ void sm_files_release(sm_files *f)
 
 /* ---- identity -------------------------------------------------------------------------------- */
 
-sm_status sm_files_hash(const sm_datafile *f, sm_budget *budget, sm_hash128 *out, sm_error *e)
+sm_status sm_file_content(const sm_datafile *f, sm_budget *budget, sm_content *out, bool *is_whole,
+                          sm_error *e)
 {
     sm_blob *blob = NULL;
-    sm_block *block = NULL;
-    sm_hash128 sum = {0};
-    sm_status st = SM_OK;
 
     SM_TRY(sm_blob_open(f->store, f->key, &blob, e));
-    const uint64_t size = sm_blob_bytes(blob);
-    SM_TRY_GOTO(st, done, sm_block_new(budget, HASH_STEP_BYTES, &block, e));
-    for (uint64_t at = 0; at < size; at += HASH_STEP_BYTES) {
-        const size_t len = size - at < HASH_STEP_BYTES ? (size_t)(size - at) : HASH_STEP_BYTES;
-        SM_TRY_GOTO(st, done, sm_blob_read(blob, at, len, block->data, e));
-        sum = sm_file_hash_add(sum, sm_file_hash_piece(block->data, len, at));
-    }
-    *out = sum;
-done:
-    sm_block_release(block);
+    const sm_status st = sm_content_read(blob, budget, out, is_whole, e);
+    sm_blob_close(blob);
+    return st;
+}
+
+sm_status sm_file_head(const sm_datafile *f, sm_budget *budget, uint8_t *out, size_t *n,
+                       sm_error *e)
+{
+    sm_blob *blob = NULL;
+
+    SM_TRY(sm_blob_open(f->store, f->key, &blob, e));
+    const sm_status st = sm_content_head(blob, budget, out, n, e);
+    sm_blob_close(blob);
+    return st;
+}
+
+sm_status sm_file_prefixes(const sm_datafile *f, sm_budget *budget, const int64_t *lens, int64_t n,
+                           sm_hash128 *out, sm_error *e)
+{
+    sm_blob *blob = NULL;
+
+    SM_TRY(sm_blob_open(f->store, f->key, &blob, e));
+    const sm_status st = sm_content_prefixes(blob, budget, lens, n, out, e);
     sm_blob_close(blob);
     return st;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * table/table_files_test.c: which files a path stands for, their dates, their hash. */
+ * table/table_files_test.c: which files a path stands for, their dates, their identity. */
 #include "orders.h"
 
 /* Names found, each with a blank behind it. */
@@ -147,31 +147,36 @@ static void test_dates(void **state)
     }
 }
 
-/* Any cut of the file into pieces gives the same hash. */
-static void test_hash(void **state)
+/* The content, its beginning, and what a file's mark is made of. */
+static void test_identity(void **state)
 {
-    static const size_t sizes[] = {0, 1, 65536, 65537, 1 << 20, (1 << 20) + 1, 3 << 20};
     kit k;
     sm_error e = {0};
+    sm_files found = {0};
+    sm_content got = {0};
+    bool is_whole = false;
+    uint8_t head[SM_CONTENT_HEAD_BYTES];
+    size_t n = 0;
+    const int64_t lens[] = {3, 9};
+    sm_hash128 starts[2];
+    struct stat info;
     kit_init(&k);
     sm_store *s = open_scratch(&k.at);
-    uint8_t *bytes = sm_alloc(3 << 20);
-    for (size_t i = 0; i < (size_t)3 << 20; i++) {
-        bytes[i] = (uint8_t)(i * 31 + (i >> 13));
-    }
-    for (int i = 0; i < SM_COUNT(sizes); i++) {
-        sm_hash128 got = {0}, want = {0};
-        const sm_datafile f = {.store = s, .key = SM_STR("f")};
-        assert_ok(sm_store_put(s, f.key, bytes, sizes[i], SM_PUT_REPLACE, &e), &e);
-        for (size_t at = 0; at < sizes[i]; at += SM_FILE_HASH_CHUNK) {
-            const size_t n =
-                sizes[i] - at < SM_FILE_HASH_CHUNK ? sizes[i] - at : SM_FILE_HASH_CHUNK;
-            want = sm_file_hash_add(want, sm_file_hash_piece(bytes + at, n, at));
-        }
-        assert_ok(sm_files_hash(&f, k.budget, &got, &e), &e);
-        assert_true(got.low == want.low && got.high == want.high);
-    }
-    sm_free(bytes);
+    put_text(s, "f.json", "{} {}");
+    assert_ok(sm_files_find(kit_uri(&k, "f.json"), SM_STR(""), false, k.arena, &found, &e), &e);
+    const sm_datafile *f = &found.items[0].file;
+    assert_ok(sm_file_content(f, k.budget, &got, &is_whole, &e), &e);
+    const sm_hash128 want = sm_file_hash_piece("{} {}", 5, 0);
+    assert_true(is_whole && got.bytes == 5 && got.hash.low == want.low &&
+                got.hash.high == want.high);
+    assert_ok(sm_file_head(f, k.budget, head, &n, &e), &e);
+    assert_true(n == 5 && memcmp(head, "{} {}", 5) == 0);
+    assert_ok(sm_file_prefixes(f, k.budget, lens, 2, starts, &e), &e);
+    assert_true(starts[0].low == sm_file_hash_piece("{} ", 3, 0).low && starts[1].low == 0);
+    assert_int_equal(stat(kit_uri(&k, "f.json").data, &info), 0);
+    assert_int_equal(f->inode, info.st_ino);
+    assert_int_equal(f->changed_us, info.st_ctim.tv_sec * 1000000 + info.st_ctim.tv_nsec / 1000);
+    sm_files_release(&found);
     sm_store_release(s);
     kit_release(&k);
 }
@@ -182,7 +187,7 @@ int main(void)
         cmocka_unit_test(test_find),
         cmocka_unit_test(test_what_is_found),
         cmocka_unit_test(test_dates),
-        cmocka_unit_test(test_hash),
+        cmocka_unit_test(test_identity),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -304,21 +304,23 @@ static void test_read_chosen(void **state)
     sm_error e = {0};
     sm_relation r = {0};
     sm_files found = {0};
-    sm_hash128 hash = {0}, want = {0};
+    sm_content content = {0}, want = {0};
+    bool is_whole = false;
     kit_init(&k);
     put_logs(&k);
     const sm_str logs = kit_uri(&k, "logs");
     sm_names *n = lake_of(&k);
     assert_ok(sm_files_find(logs, SM_STR("json$"), true, k.arena, &found, &e), &e);
     sm_files chosen = {.items = &found.items[0], .n = 1};
-    chosen.items[0].file.hash_out = &hash;
+    chosen.items[0].file.content_out = &content;
     sm_names_set_files(n, logs, &chosen);
     const sm_table_arg args[] = {text_arg("", logs.data), columns_arg, bool_arg("file_date", true)};
     assert_ok(call(n, k.arena, "read_json", args, SM_COUNT(args), &r, &e), &e);
     assert_int_equal(r.dataset->n_files, 1);
     assert_string_equal(read_relation_text(&k, &r), "a 1 2022-04-01;b 2 2022-04-01;");
-    assert_ok(sm_files_hash(&found.items[0].file, k.budget, &want, &e), &e);
-    assert_true(hash.low == want.low && hash.high == want.high);
+    assert_ok(sm_file_content(&found.items[0].file, k.budget, &want, &is_whole, &e), &e);
+    assert_true(content.hash.low == want.hash.low && content.hash.high == want.hash.high);
+    assert_true(content.bytes == want.bytes && content.head == want.head && content.has_lines);
     /* None of them: no rows, and no listing of the folder. */
     chosen.n = 0;
     sm_names_set_files(n, logs, &chosen);
