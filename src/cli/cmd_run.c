@@ -13,7 +13,7 @@
 typedef struct options {
     smi_list vars;
     const char *date, *task, *refresh;
-    bool keep_old;
+    bool keep_old, same_root, other_root;
     size_t morsel_bytes;
 } options;
 
@@ -30,6 +30,10 @@ static const smi_opt table[] = {
     {"--keep-old", SMI_OPT_FLAG, NULL,
      "a load whose SQL has changed keeps the rows that it has, and goes on by the new SQL",
      offsetof(options, keep_old)},
+    {"--same-root", SMI_OPT_FLAG, NULL,
+     "a source's folder is one that was loaded, at another place", offsetof(options, same_root)},
+    {"--other-root", SMI_OPT_FLAG, NULL, "a source's folder is one more, with files of its own",
+     offsetof(options, other_root)},
     {"--morsel-size", SMI_OPT_SIZE, "SIZE",
      "bytes of a log that one worker takes, a multiple of 64KiB (default: 1MiB)",
      offsetof(options, morsel_bytes)},
@@ -39,6 +43,7 @@ static const smi_opt table[] = {
 /* ---- for people ------------------------------------------------------------------------------ */
 
 #define SHOWN_UNKNOWN_KEYS 5
+#define SHOWN_FILES        20 /* that moved, are copies, are gone: each */
 
 static const char *count(int64_t n, char text[SM_SIZE_TEXT_BYTES])
 {
@@ -102,13 +107,39 @@ static void print_odd(const sm_run_report *r)
     print_missing_days(r);
 }
 
+/* The first few of a kind were named. */
+static void print_others(const char *kind, int64_t n)
+{
+    char text[SM_SIZE_TEXT_BYTES];
+
+    if (n > SHOWN_FILES) {
+        fprintf(stderr, "%-7s %s others\n", kind, count(n - SHOWN_FILES, text));
+    }
+}
+
+static void print_moved(const sm_run_report *r)
+{
+    for (int64_t i = 0; i < r->n_moved_files && i < SHOWN_FILES; i++) {
+        fprintf(stderr, "moved   %.*s is %.*s now\n", SM_STR_ARG(r->moved_files[i].from),
+                SM_STR_ARG(r->moved_files[i].to));
+    }
+    print_others("moved", r->n_moved_files);
+}
+
 /* With --json and --quiet too. */
 static void print_warnings(const sm_run_report *r)
 {
-    for (int64_t i = 0; i < r->n_gone_files; i++) {
+    for (int64_t i = 0; i < r->n_copied_files && i < SHOWN_FILES; i++) {
+        fprintf(stderr, "copy    %.*s has the content of %.*s, and is %s\n",
+                SM_STR_ARG(r->copied_files[i].name), SM_STR_ARG(r->copied_files[i].of),
+                r->copied_files[i].is_skipped ? "not loaded" : "loaded too");
+    }
+    print_others("copy", r->n_copied_files);
+    for (int64_t i = 0; i < r->n_gone_files && i < SHOWN_FILES; i++) {
         fprintf(stderr, "gone    %.*s was loaded before and is not there any more\n",
                 SM_STR_ARG(r->gone_files[i]));
     }
+    print_others("gone", r->n_gone_files);
     for (int64_t i = 0; i < r->n_warnings; i++) {
         fprintf(stderr, "warning %.*s\n", SM_STR_ARG(r->warnings[i]));
     }
@@ -177,6 +208,7 @@ static void print_summary(const sm_run_report *r)
     print_lines(r);
     print_odd(r);
     print_windows(r);
+    print_moved(r);
     print_warnings(r);
     print_tables(r);
     print_network();
@@ -195,6 +227,39 @@ static void put_unknown(const sm_run_report *r, sm_buf *out)
         sm_buf_printf(out, ":%" PRId64, r->unknown[i].lines);
     }
     sm_buf_text(out, SM_STR("}}"));
+}
+
+/* What became of files that were loaded before, and files that are alike. */
+static void put_files(const sm_run_report *r, sm_buf *out)
+{
+    smi_answer_key(out, "gone");
+    sm_buf_text(out, SM_STR("["));
+    for (int64_t i = 0; i < r->n_gone_files; i++) {
+        smi_answer_item(out);
+        sm_buf_json_str(out, r->gone_files[i]);
+    }
+    sm_buf_text(out, SM_STR("]"));
+    smi_answer_key(out, "moved");
+    sm_buf_text(out, SM_STR("["));
+    for (int64_t i = 0; i < r->n_moved_files; i++) {
+        smi_answer_item(out);
+        sm_buf_text(out, SM_STR("{"));
+        smi_answer_text(out, "from", r->moved_files[i].from);
+        smi_answer_text(out, "to", r->moved_files[i].to);
+        sm_buf_text(out, SM_STR("}"));
+    }
+    sm_buf_text(out, SM_STR("]"));
+    smi_answer_key(out, "copies");
+    sm_buf_text(out, SM_STR("["));
+    for (int64_t i = 0; i < r->n_copied_files; i++) {
+        smi_answer_item(out);
+        sm_buf_text(out, SM_STR("{"));
+        smi_answer_text(out, "name", r->copied_files[i].name);
+        smi_answer_text(out, "of", r->copied_files[i].of);
+        smi_answer_key(out, "loaded");
+        sm_buf_text(out, r->copied_files[i].is_skipped ? SM_STR("false}") : SM_STR("true}"));
+    }
+    sm_buf_text(out, SM_STR("]"));
 }
 
 /* The tables of the lake, or those that were published from it. */
@@ -245,6 +310,7 @@ static void print_json(smi_cli *cli, const sm_run_report *r, const sm_error *e)
         sm_buf_printf(&out, "%s\"%s\"", i ? "," : "", text);
     }
     sm_buf_text(&out, SM_STR("]"));
+    put_files(r, &out);
     put_tables(r, false, &out);
     put_tables(r, true, &out);
     const sm_store_counts n = sm_store_network_count();
@@ -288,6 +354,11 @@ static sm_status read_options(smi_cli *cli, const options *o, sm_run_opts *out, 
     out->task = sm_str_of(o->task);
     out->refresh = sm_str_of(o->refresh);
     out->keep_old = o->keep_old;
+    out->same_root = o->same_root;
+    out->other_root = o->other_root;
+    if (o->same_root && o->other_root) {
+        return sm_fail(e, SM_USAGE, "--same-root and --other-root exclude each other");
+    }
     out->morsel_bytes = o->morsel_bytes;
     out->logical_date = (int32_t)(sm_now_us() / 86400000000);
     if (o->date && !sm_parse_date(sm_str_of(o->date), &out->logical_date)) {

@@ -35,6 +35,8 @@ typedef struct sm_run_opts {
     int32_t logical_date; /* days; the run's date */
     sm_str task;          /* only this one, "name+": and all that need it; "": all */
     sm_str refresh;       /* this table is made anew, whatever is known of it; "": none */
+    bool same_root;       /* a folder at a new place is the one that was loaded, elsewhere */
+    bool other_root;      /* it is one more */
     bool keep_old;        /* loads whose query has changed keep the rows that another one made */
     sm_str run_id;        /* "": made from pipeline, date and time */
     size_t morsel_bytes;  /* tests; 0 */
@@ -51,6 +53,15 @@ typedef struct sm_table_report {
     int64_t wall_ns;
 } sm_table_report;
 
+/* A file under a new path, and a file with the content of another one. */
+typedef struct sm_moved_file {
+    sm_str from, to;
+} sm_moved_file;
+typedef struct sm_copied_file {
+    sm_str name, of;
+    bool is_skipped; /* as the source wants it; else it was loaded too */
+} sm_copied_file;
+
 /* What a run prints at its end, as numbers. */
 typedef struct sm_run_report {
     sm_arena *arena; /* what the rest lives in */
@@ -62,6 +73,10 @@ typedef struct sm_run_report {
     int64_t n_missing_days;
     sm_str *gone_files; /* loaded before, no longer in the folder */
     int64_t n_gone_files;
+    sm_moved_file *moved_files; /* renamed, rotated, compressed: known by their contents */
+    int64_t n_moved_files;
+    sm_copied_file *copied_files;
+    int64_t n_copied_files;
     sm_str *warnings;
     int64_t n_warnings;
     sm_table_report *tables;

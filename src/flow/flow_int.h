@@ -6,6 +6,7 @@
 #define SM_FLOW_FLOW_INT_H
 
 #include "base/hash.h"
+#include "base/policy.h"
 #include "flow/flow.h"
 #include "serve/serve.h"
 
@@ -71,6 +72,8 @@ typedef struct smi_flow_source {
     sm_str match;
     int32_t window;    /* a month variable, or −1: all files */
     sm_str quarantine; /* a table, or "" */
+    sm_policy copies;  /* files with the content of another: KEEP, SKIP, FAIL */
+    sm_policy gone; /* files that were loaded and are not there: KEEP, REMOVE (their rows), FAIL */
     smi_flow_place at;
 } smi_flow_source;
 
@@ -229,7 +232,8 @@ struct smi_flow_run {
     smi_flow_asked asked;
     sm_map *counted; /* URIs of text files whose lines are in the report */
     sm_run_report *report;
-    int64_t cap_unknown, cap_warnings, cap_gone;
+    int64_t cap_unknown, cap_warnings, cap_gone, cap_moved, cap_copied;
+    sm_map *told; /* what the report says of files already */
 };
 
 /** What a commit says of its run, as JSON, for its user metadata; with what it was made of. */
@@ -325,7 +329,10 @@ void smi_flow_quarantine_release(smi_flow_quarantine *q);
 
 void smi_flow_report_exec(smi_flow_run *r, const sm_exec_report *x);
 void smi_flow_report_warn(smi_flow_run *r, const char *fmt, ...) SM_PRINTF(2, 3);
+/* Of several loads' words on the same file the first counts. */
 void smi_flow_report_gone(smi_flow_run *r, sm_str name);
+void smi_flow_report_moved(smi_flow_run *r, sm_str from, sm_str to);
+void smi_flow_report_copy(smi_flow_run *r, sm_str name, sm_str of, bool is_skipped);
 void smi_flow_report_sources(smi_flow_run *r);
 /** `versions` as sm_publish gave them to the candidates of `order`. */
 void smi_flow_report_tables(smi_flow_run *r, sm_candidate *const *published,

@@ -99,40 +99,83 @@ void smi_flow_report_warn(smi_flow_run *r, const char *fmt, ...)
     out->warnings[out->n_warnings++] = sm_arena_str(out->arena, sm_str_of(text));
 }
 
+/* Is it the first word of that kind on the file? */
+static bool is_first_word(smi_flow_run *r, const char *kind, sm_str name)
+{
+    if (!r->told) {
+        r->told = sm_map_new(r->arena);
+    }
+    void **place = sm_map_at(r->told, sm_arena_strf(r->arena, "%s %.*s", kind, SM_STR_ARG(name)));
+    const bool is_first = *place == NULL;
+    *place = r;
+    return is_first;
+}
+
 void smi_flow_report_gone(smi_flow_run *r, sm_str name)
 {
     sm_run_report *out = r->report;
 
-    for (int64_t i = 0; i < out->n_gone_files; i++) {
-        if (sm_str_eq(out->gone_files[i], name)) {
-            return; /* another load's word on the same file */
-        }
+    if (!is_first_word(r, "gone", name)) {
+        return;
     }
     out->gone_files = sm_arena_grow(out->arena, out->gone_files, out->n_gone_files, &r->cap_gone,
                                     sizeof(*out->gone_files));
     out->gone_files[out->n_gone_files++] = sm_arena_str(out->arena, name);
 }
 
-/* Has the day a file with a line in it? Of a file that was not read and of which nothing is known,
- * bytes are taken for lines. */
-static bool has_lines(const smi_flow_source_state *s, int32_t day)
+void smi_flow_report_moved(smi_flow_run *r, sm_str from, sm_str to)
 {
+    sm_run_report *out = r->report;
+
+    if (!is_first_word(r, "moved", to)) {
+        return;
+    }
+    out->moved_files = sm_arena_grow(out->arena, out->moved_files, out->n_moved_files,
+                                     &r->cap_moved, sizeof(*out->moved_files));
+    out->moved_files[out->n_moved_files++] =
+        (sm_moved_file){.from = sm_arena_str(out->arena, from), .to = sm_arena_str(out->arena, to)};
+}
+
+void smi_flow_report_copy(smi_flow_run *r, sm_str name, sm_str of, bool is_skipped)
+{
+    sm_run_report *out = r->report;
+
+    if (!is_first_word(r, "copy", name)) {
+        return;
+    }
+    out->copied_files = sm_arena_grow(out->arena, out->copied_files, out->n_copied_files,
+                                      &r->cap_copied, sizeof(*out->copied_files));
+    out->copied_files[out->n_copied_files++] =
+        (sm_copied_file){.name = sm_arena_str(out->arena, name),
+                         .of = sm_arena_str(out->arena, of),
+                         .is_skipped = is_skipped};
+}
+
+/* Which days of the window have a file with a line in it? Of a file that was not read and of which
+ * nothing is known, bytes are taken for lines. */
+static bool *days_with_lines(smi_flow_run *r, const smi_flow_source_state *s)
+{
+    bool *out = SM_NEW_ARRAY(r->arena, bool, s->last_day - s->first_day + 1);
+
     for (int64_t i = 0; i < s->files.n; i++) {
         const sm_found_file *f = &s->files.items[i];
         const int64_t n_lines = s->states[i].n_lines;
-        if (f->date == day && (n_lines >= 0 ? n_lines > 0 : f->file.size_bytes > 0)) {
-            return true;
+        if ((n_lines >= 0 ? n_lines > 0 : f->file.size_bytes > 0) && f->date >= s->first_day &&
+            f->date <= s->last_day) {
+            out[f->date - s->first_day] = true;
         }
     }
-    return false;
+    return out;
 }
 
 static void report_days(smi_flow_run *r, const smi_flow_source_state *s, int64_t *cap)
 {
     sm_run_report *out = r->report;
 
-    for (int32_t day = s->first_day; s->def->window >= 0 && day <= s->last_day; day++) {
-        if (!has_lines(s, day)) {
+    const bool *has_lines = s->def->window >= 0 ? days_with_lines(r, s) : NULL;
+
+    for (int32_t day = s->first_day; has_lines && day <= s->last_day; day++) {
+        if (!has_lines[day - s->first_day]) {
             out->missing_days = sm_arena_grow(out->arena, out->missing_days, out->n_missing_days,
                                               cap, sizeof(*out->missing_days));
             out->missing_days[out->n_missing_days++] = day;

@@ -401,9 +401,27 @@ static sm_status read_vars(sm_pipeline *p, struct fy_node *map, smi_flow_place a
     return SM_OK;
 }
 
+/* keep, which is what nothing means, fail, or the one more that it takes. */
+static sm_status read_policy(sm_pipeline *p, const fields *f, int key, const char *name,
+                             unsigned takes, sm_policy *out, sm_error *e)
+{
+    sm_str word = {0};
+
+    *out = SM_POLICY_KEEP;
+    SM_TRY(read_text(p, f, key, "a source", false, &word, e));
+    if (!f->has[key]) {
+        return SM_OK;
+    }
+    takes |= SM_TAKES(SM_POLICY_KEEP) | SM_TAKES(SM_POLICY_FAIL);
+    const sm_status st = sm_policy_parse(name, word, takes, out, e);
+    const smi_flow_place at = place_of(f->values[key]); /* nowhere where the value is empty */
+    return st == SM_OK ? st : smi_flow_at(p, at.line > 0 ? at : f->places[key], st, e);
+}
+
 static sm_status read_source(sm_pipeline *p, struct fy_node *map, smi_flow_source *s, sm_error *e)
 {
-    static const char *const keys[] = {"name", "match", "window", "quarantine", NULL};
+    static const char *const keys[] = {"name",   "match", "window", "quarantine",
+                                       "copies", "gone",  NULL};
     fields f;
     sm_str window = {0};
 
@@ -423,6 +441,8 @@ static sm_status read_source(sm_pipeline *p, struct fy_node *map, smi_flow_sourc
                 e);
         }
     }
+    SM_TRY(read_policy(p, &f, 4, keys[4], SM_TAKES(SM_POLICY_SKIP), &s->copies, e));
+    SM_TRY(read_policy(p, &f, 5, keys[5], SM_TAKES(SM_POLICY_REMOVE), &s->gone, e));
     SM_TRY(read_text(p, &f, 3, "a source", false, &s->quarantine, e));
     return f.has[3] ? check_table_name(p, s->quarantine, place_of(f.values[3]), e) : SM_OK;
 }

@@ -74,6 +74,15 @@ static const struct {
     {HEAD SOURCE "tasks:\n  - {table: bad.Orders, sql: a.sql}\n", SM_EXISTS, 10, 13,
      "quarantine already", ""},
     {HEAD "sources:\n  - {name: logs, window: lake}\n", SM_TYPE, 8, 26, "not of type month", ""},
+    {HEAD "sources:\n  - {name: logs, copies: skp}\n", SM_INVALID, 8, 26,
+     "'skp' is no word for copies", "It takes 'fail', 'skip' or 'keep'."},
+    {HEAD "sources:\n  - {name: logs, copies: remove}\n", SM_INVALID, 8, 26,
+     "copies does not take 'remove'", "It takes 'fail', 'skip' or 'keep'."},
+    {HEAD "sources:\n  - {name: logs, gone: skip}\n", SM_INVALID, 8, 24,
+     "gone does not take 'skip'", "It takes 'fail', 'keep' or 'remove'."},
+    {HEAD "sources:\n  - {name: logs, gone: }\n", SM_INVALID, 8, 18, "no word for gone", "'keep'"},
+    {HEAD "sources:\n  - {name: logs, copie: skip}\n", SM_NAME, 8, 18, "no key \"copie\"",
+     "\"copies\""},
     {HEAD "sources:\n  - {name: logs}\n  - {name: logs}\n", SM_INVALID, 9, 6, "the same name", ""},
     {HEAD "tasks:\n  - {table: l.a, sql: a.sql}\n  - {view: L.A, sql: b.sql}\n", SM_EXISTS, 9, 12,
      "two tasks make", ""},
@@ -234,12 +243,42 @@ static void test_choice_of_tasks(void **state)
     scratch_free(&at);
 }
 
+/* What a source does with copies and with files that are gone. */
+static void test_policies(void **state)
+{
+    static const struct {
+        const char *keys;
+        sm_policy copies, gone;
+    } rows[] = {
+        {"", SM_POLICY_KEEP, SM_POLICY_KEEP},
+        {", copies: skip", SM_POLICY_SKIP, SM_POLICY_KEEP},
+        {", copies: fail, gone: remove", SM_POLICY_FAIL, SM_POLICY_REMOVE},
+        {", copies: error, gone: fail", SM_POLICY_FAIL, SM_POLICY_FAIL},
+        {", gone: keep, copies: keep", SM_POLICY_KEEP, SM_POLICY_KEEP},
+    };
+    scratch at = scratch_new();
+
+    for (int i = 0; i < SM_COUNT(rows); i++) {
+        char yaml[1024];
+        sm_pipeline *p = NULL;
+        sm_error e = {0};
+        snprintf(yaml, sizeof(yaml),
+                 HEAD "sources:\n  - {name: logs%s}\ntasks:\n  - {table: l.a, sql: a.sql}\n",
+                 rows[i].keys);
+        assert_ok(open_text(&at, yaml, &p, &e), &e);
+        assert_int_equal(p->sources[0].copies, rows[i].copies);
+        assert_int_equal(p->sources[0].gone, rows[i].gone);
+        sm_pipeline_close(p);
+    }
+    scratch_free(&at);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refused),         cmocka_unit_test(test_sql_that_is_wrong),
-        cmocka_unit_test(test_what_it_says),    cmocka_unit_test(test_what_is_published),
-        cmocka_unit_test(test_choice_of_tasks),
+        cmocka_unit_test(test_policies),          cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_sql_that_is_wrong), cmocka_unit_test(test_what_it_says),
+        cmocka_unit_test(test_what_is_published), cmocka_unit_test(test_choice_of_tasks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -43,8 +43,8 @@ FROM read_json(var('logs'), match => '^[^.].*[.]json(.gz)?$',
     "best": "SELECT city FROM mart.cities WHERE n > 5",
 }
 TABLES = ["refused/orders", "raw/orders", "mart/cities", "mart/best"]
-KEYS = ["lines", "unknown", "files", "missing_days", "tables", "published", "network", "seconds",
-        "peak_bytes"]
+KEYS = ["lines", "unknown", "files", "missing_days", "gone", "moved", "copies", "tables",
+        "published", "network", "seconds", "peak_bytes"]
 
 
 def line(number, city="Rome", n=1):
@@ -133,6 +133,10 @@ def test_a_run_makes_its_tables(shop):
     assert names == ["file", "line", "byte_offset", "column", "reason", "message", "raw",
                      "raw_bytes", "run", "time"]
     assert [row["column"] for row in shop.rows("refused.orders")] == [None, "id"]
+
+
+def test_the_roots_exclude_each_other(shop):
+    assert "exclude each other" in shop.fail("--same-root", "--other-root", code=2)
 
 
 def test_without_json_the_summary_is_on_stderr(shop):
