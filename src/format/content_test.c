@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * format/content_test.c: what contents are known by: the same whole, compressed, in two members, and
+ * format/content_test.c: what contents are known by: the same whole, compressed, in two members and
  * cut anywhere; what ends too early; beginnings. */
 #include "packed.h"
 #include "scratch.h"
