@@ -103,6 +103,23 @@ typedef struct sm_delta_commit_info {
 /** Newest first, at most `limit` (−1: all). Versions whose JSON file is gone are left out. */
 sm_status sm_delta_history(sm_store *s, int64_t limit, sm_arena *a, sm_delta_commit_info **out,
                            int64_t *n, sm_error *e) SM_MUST_USE;
+/** What one version says of itself; SM_NOT_FOUND where the log has not (or no more) its JSON file.
+ * Of a commit without commitInfo all but the version is empty. */
+sm_status sm_delta_info_read(sm_store *s, int64_t version, sm_arena *a, sm_delta_commit_info *out,
+                             sm_error *e) SM_MUST_USE;
+
+/* What a commit says that it did to rows that were there, whoever wrote it. */
+typedef enum sm_delta_effect {
+    SM_DELTA_CHANGES,    /* what DELETE, UPDATE, MERGE, OPTIMIZE, an append do: rows by rows */
+    SM_DELTA_OVERWRITES, /* other rows stand in the place of all, or of a part that it named */
+    SM_DELTA_RESTORES,   /* the rows of an earlier version are the table's again */
+} sm_delta_effect;
+sm_delta_effect sm_delta_effect_of(const sm_delta_commit_info *info);
+/** The version whose rows a RESTORE (`version`, the commit itself) brought back: as it says, else
+ * the newest one of the same files, for a time means nothing without its zone. SM_NOT_FOUND where
+ * the log reaches none. */
+sm_status sm_delta_restored_version(sm_store *s, const sm_delta_commit_info *restore,
+                                    sm_budget *budget, int64_t *out, sm_error *e) SM_MUST_USE;
 
 /* ---- writing --------------------------------------------------------------------------------- */
 

@@ -375,12 +375,30 @@ static bool removes_path(const commit_run *r, sm_str path)
     return false;
 }
 
+/* Transactions say what rows were brought in: an earlier version's rows, or all others, may be
+ * without those that are told of. */
+static sm_status judge_info(const rival *v, const smi_action *action, sm_error *e)
+{
+    sm_delta_commit_info info = {0};
+
+    smi_info_of(action, &info);
+    const sm_delta_effect effect = sm_delta_effect_of(&info);
+    if (v->run->c->n_txns == 0 || effect == SM_DELTA_CHANGES) {
+        return SM_OK;
+    }
+    return conflict(v, e,
+                    effect == SM_DELTA_RESTORES ? "has restored an earlier version"
+                                                : "has overwritten rows");
+}
+
 static sm_status judge(void *ctx, const smi_action *action, sm_error *e)
 {
     const rival *v = ctx;
     const commit_run *r = v->run;
 
     switch (action->kind) {
+    case SMI_ACTION_COMMIT_INFO:
+        return judge_info(v, action, e);
     case SMI_ACTION_METADATA:
         return conflict(v, e, "has changed the schema or the properties");
     case SMI_ACTION_PROTOCOL:

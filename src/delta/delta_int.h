@@ -119,7 +119,10 @@ typedef sm_status (*smi_each_action)(void *ctx, const smi_action *action, sm_err
 sm_status smi_commit_read(sm_store *s, int64_t version, sm_arena *a, smi_each_action each,
                           void *ctx, sm_error *e) SM_MUST_USE;
 
-/** The same of any JSON file of the log (a V2 checkpoint). */
+/** What a COMMIT_INFO says. */
+void smi_info_of(const smi_action *action, sm_delta_commit_info *out);
+
+/** As smi_commit_read, of any JSON file of the log (a V2 checkpoint). */
 sm_status smi_log_text_read(sm_store *s, sm_str key, sm_arena *a, smi_each_action each, void *ctx,
                             sm_error *e) SM_MUST_USE;
 

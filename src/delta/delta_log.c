@@ -68,14 +68,10 @@ static sm_str source_of(const sm_json *v)
     return v && (v->type == SM_JSON_OBJECT || v->type == SM_JSON_ARRAY) ? v->text : SM_STR("");
 }
 
-static sm_status take_info(void *ctx, const smi_action *action, sm_error *e)
+void smi_info_of(const smi_action *action, sm_delta_commit_info *out)
 {
-    sm_delta_commit_info *out = ctx;
-
-    if (action->kind != SMI_ACTION_COMMIT_INFO) {
-        return SM_OK;
-    }
     int64_t timestamp_ms = 0;
+
     if (sm_json_i64(sm_json_get(action->info, "timestamp"), &timestamp_ms)) {
         out->timestamp_ms = timestamp_ms;
     }
@@ -85,7 +81,21 @@ static sm_status take_info(void *ctx, const smi_action *action, sm_error *e)
     out->engine_info = sm_json_text(sm_json_get(action->info, "engineInfo"));
     out->user_metadata = sm_json_text(sm_json_get(action->info, "userMetadata"));
     out->json = action->info->text;
+}
+
+static sm_status take_info(void *ctx, const smi_action *action, sm_error *e)
+{
+    if (action->kind == SMI_ACTION_COMMIT_INFO) {
+        smi_info_of(action, ctx);
+    }
     return SM_OK;
+}
+
+sm_status sm_delta_info_read(sm_store *s, int64_t version, sm_arena *a, sm_delta_commit_info *out,
+                             sm_error *e)
+{
+    *out = (sm_delta_commit_info){.version = version};
+    return smi_commit_read(s, version, a, take_info, out, e);
 }
 
 sm_status sm_delta_history(sm_store *s, int64_t limit, sm_arena *a, sm_delta_commit_info **out,

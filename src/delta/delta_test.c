@@ -271,6 +271,107 @@ static void test_conflicts(void **state)
     sm_snapshot_release(old);
 }
 
+/* Commits as other writers write them, and what they did. */
+static void test_effects_of_others(void **state)
+{
+    static const struct {
+        const char *operation, *parameters;
+        sm_delta_effect want;
+    } rows[] = {
+        {"WRITE", "{\"mode\":\"Append\"}", SM_DELTA_CHANGES},
+        {"WRITE", "{\"mode\":\"ErrorIfExists\"}", SM_DELTA_CHANGES},
+        {"WRITE", "{\"mode\":\"Overwrite\",\"partitionBy\":\"[]\"}", SM_DELTA_OVERWRITES},
+        {"WRITE", "{\"mode\":\"Overwrite\",\"predicate\":\"a = 9\"}", SM_DELTA_OVERWRITES},
+        {"STREAMING UPDATE", "{\"outputMode\":\"Append\"}", SM_DELTA_CHANGES},
+        {"STREAMING UPDATE", "{\"outputMode\":\"Complete\"}", SM_DELTA_OVERWRITES},
+        {"CREATE OR REPLACE TABLE", "{}", SM_DELTA_OVERWRITES},
+        {"REPLACE TABLE AS SELECT", "{}", SM_DELTA_OVERWRITES},
+        {"CREATE TABLE", "{}", SM_DELTA_CHANGES},
+        {"TRUNCATE", "", SM_DELTA_OVERWRITES},
+        {"CLONE", "{}", SM_DELTA_OVERWRITES},
+        {"DELETE", "{\"predicate\":\"[]\"}", SM_DELTA_CHANGES},
+        {"OPTIMIZE", "{\"predicate\":\"[]\"}", SM_DELTA_CHANGES},
+        {"RESTORE", "{\"version\":\"0\"}", SM_DELTA_RESTORES},
+        {"", "", SM_DELTA_CHANGES},
+        {"WRITE", "[no json", SM_DELTA_CHANGES},
+    };
+
+    for (int i = 0; i < SM_COUNT(rows); i++) {
+        const sm_delta_commit_info info = {.operation = sm_str_of(rows[i].operation),
+                                           .parameters_json = sm_str_of(rows[i].parameters)};
+        if (sm_delta_effect_of(&info) != rows[i].want) {
+            fail_msg("%s %s", rows[i].operation, rows[i].parameters);
+        }
+    }
+}
+
+static int64_t restored(const fixture *f, int64_t version)
+{
+    sm_delta_commit_info info;
+    int64_t out = -1;
+    sm_error e = {0};
+
+    assert_ok(sm_delta_info_read(f->store, version, f->arena, &info, &e), &e);
+    assert_int_equal(info.version, version);
+    assert_ok(sm_delta_restored_version(f->store, &info, NULL, &out, &e), &e);
+    return out;
+}
+
+/* Takes a version's second file away, with the words of a RESTORE. */
+static void restore(const fixture *f, const char *parameters)
+{
+    sm_snapshot *s = open_at(f, SM_VERSION_LATEST);
+    int64_t n = 0, version = -1;
+    const sm_delta_file *files = sm_snapshot_files(s, &n);
+    const sm_delta_remove gone = {.file = &files[n - 1], .data_change = true};
+    const sm_delta_commit c = {.removes = &gone,
+                               .n_removes = 1,
+                               .isolation = SM_READ_ALL,
+                               .operation = SM_STR("RESTORE"),
+                               .parameters_json = sm_str_of(parameters)};
+    sm_error e = {0};
+
+    assert_ok(commit(f, s, &c, &version, &e), &e);
+    sm_snapshot_release(s);
+}
+
+static void test_restores(void **state)
+{
+    const fixture *f = *state;
+    const sm_delta_txn txn = {.app_id = SM_STR("app"), .version = 1, .updated_ms = -1};
+    const sm_delta_add add = add_of(f, "c.parquet", 20);
+    const sm_delta_commit plain = {.adds = &add, .n_adds = 1};
+    const sm_delta_commit with_txn = {.adds = &add, .n_adds = 1, .txns = &txn, .n_txns = 1};
+    int64_t version = -1;
+    sm_error e = {0};
+
+    make_table(f);
+    append(f, "a.parquet", 0);  /* version 1 */
+    append(f, "b.parquet", 10); /* version 2 */
+    sm_snapshot *old = open_at(f, SM_VERSION_LATEST);
+    restore(f, "{\"version\":\"1\"}"); /* version 3, as delta-rs says it */
+    assert_int_equal(restored(f, 3), 1);
+    assert_status(commit(f, old, &with_txn, &version, &e), SM_CONFLICT, &e);
+    assert_non_null(strstr(e.what, "restored"));
+    assert_ok(commit(f, old, &plain, &version, &e), &e); /* an append that tells of no input */
+    assert_int_equal(version, 4);
+    sm_snapshot_release(old);
+    restore(f, "{\"version\":1,\"timestamp\":null}"); /* as Spark does */
+    assert_int_equal(restored(f, 5), 1);
+    restore(f, "{\"version\":null,\"timestamp\":\"2022-04-01\"}");
+    assert_int_equal(restored(f, 6), 0);
+    append(f, "d.parquet", 30); /* version 7 */
+    append(f, "e.parquet", 40);
+    restore(f, "{\"datetime\":\"1650000000000\"}");
+    assert_int_equal(restored(f, 9), 7);
+
+    const sm_delta_commit_info unknown = {.version = 7};
+    sm_delta_commit_info none;
+    assert_status(sm_delta_restored_version(f->store, &unknown, NULL, &version, &e), SM_NOT_FOUND,
+                  &e);
+    assert_status(sm_delta_info_read(f->store, 10, f->arena, &none, &e), SM_NOT_FOUND, &e);
+}
+
 static void test_lost_answer_is_resolved(void **state)
 {
     const fixture *f = *state;
@@ -838,6 +939,8 @@ int main(void)
         DELTA_TEST(test_commit_reads_back),
         DELTA_TEST(test_blind_appends_rebase),
         DELTA_TEST(test_conflicts),
+        DELTA_TEST(test_effects_of_others),
+        DELTA_TEST(test_restores),
         DELTA_TEST(test_lost_answer_is_resolved),
         DELTA_TEST(test_append_only),
         DELTA_TEST(test_append_only_in_other_letters),

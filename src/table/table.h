@@ -97,6 +97,9 @@ typedef struct sm_write {
     const sm_delta_txn *txns;
     int64_t n_txns;
     sm_str operation, user_metadata, info_json; /* see sm_delta_commit */
+    bool
+        has_base; /* does it go on from `base` (NULL: no table yet), not from the newest version? */
+    sm_snapshot *base; /* retained */
 } sm_write;
 
 typedef struct sm_stage sm_stage;
@@ -126,6 +129,20 @@ int64_t sm_candidate_table_rows(const sm_candidate *c); /* the table will have; 
 uint64_t sm_candidate_bytes(const sm_candidate *c);     /* written by it */
 bool sm_candidate_is_empty(
     const sm_candidate *c); /* changes nothing: publishing makes no version */
+/** Will the table have the same rows? (Also of one that only notes something.) */
+bool sm_candidate_keeps_rows(const sm_candidate *c);
+
+/* What goes with a commit besides rows, known only once they are written. */
+typedef struct sm_note {
+    const sm_delta_txn *txns;
+    int64_t n_txns;
+    sm_str info_json; /* see sm_delta_commit */
+    sm_str key, text; /* an object that the commit names: made, where it is not there, right before
+                       * the commit, and deleted where that fails; key "": none */
+} sm_note;
+/** Copies all; in the place of what the stage was given. */
+void sm_candidate_note(sm_candidate *c, const sm_note *note);
+
 sm_candidate *sm_candidate_retain(sm_candidate *c);
 void sm_candidate_release(sm_candidate *c); /* takes NULL; the last release of an unpublished one
                                              * deletes its files */

@@ -9,12 +9,23 @@
 
 #include <inttypes.h>
 
+#include "base/log.h"
+
 /* ---- life ------------------------------------------------------------------------------------ */
 
 sm_candidate *sm_candidate_retain(sm_candidate *c)
 {
     atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
     return c;
+}
+
+static void delete_note(sm_candidate *c)
+{
+    sm_error e = {0};
+
+    if (c->has_note && sm_store_delete(c->store, c->note_key, &e) != SM_OK) {
+        sm_log(SM_LOG_WARN, "%.*s stays: %s", SM_STR_ARG(c->note_key), e.what);
+    }
 }
 
 void sm_candidate_release(sm_candidate *c)
@@ -24,6 +35,7 @@ void sm_candidate_release(sm_candidate *c)
     }
     if (!c->keeps_files) {
         smi_delete_files(c->store, c->adds, c->n_adds);
+        delete_note(c);
     }
     sm_snapshot_release(c->base);
     sm_store_release(c->store);
@@ -56,6 +68,20 @@ uint64_t sm_candidate_bytes(const sm_candidate *c)
 bool sm_candidate_is_empty(const sm_candidate *c)
 {
     return c->mode != SM_WRITE_OVERWRITE && c->n_adds == 0 && c->n_removes == 0 && c->n_txns == 0;
+}
+
+bool sm_candidate_keeps_rows(const sm_candidate *c)
+{
+    return c->base && c->n_adds == 0 && c->n_removes == 0 && !c->metadata;
+}
+
+void sm_candidate_note(sm_candidate *c, const sm_note *note)
+{
+    c->txns = smi_txns_copy(c->arena, note->txns, note->n_txns);
+    c->n_txns = note->n_txns;
+    c->info_json = sm_arena_str(c->arena, note->info_json);
+    c->note_key = sm_arena_str(c->arena, note->key);
+    c->note_text = sm_arena_str(c->arena, note->text);
 }
 
 int64_t sm_candidate_table_rows(const sm_candidate *c)
@@ -157,9 +183,36 @@ static bool is_absent(const sm_candidate *c, sm_budget *budget)
     return !found;
 }
 
+/* The put may have been done by an answer that was lost: then our own text stands there. */
+static sm_status put_note(sm_candidate *c, sm_error *e)
+{
+    sm_buf there = {0};
+    sm_error unused = {0};
+
+    if (c->note_key.len == 0) {
+        return SM_OK;
+    }
+    sm_status st = sm_store_put(c->store, c->note_key, c->note_text.data, c->note_text.len,
+                                SM_PUT_IF_ABSENT, e);
+    if (st == SM_EXISTS) {
+        if (sm_store_get(c->store, c->note_key, &there, &unused) == SM_OK &&
+            sm_str_eq(sm_buf_str(&there), c->note_text)) {
+            st = SM_OK;
+        } else {
+            st = sm_fail(e, SM_CONFLICT, "another writer has made %.*s", SM_STR_ARG(c->note_key));
+            sm_error_todo(e, "Nothing was changed: it is safe to run again.");
+        }
+    }
+    c->has_note = st == SM_OK;
+    sm_buf_release(&there);
+    return st;
+}
+
 static sm_status publish_one(sm_candidate *c, sm_budget *budget, int64_t *version, sm_error *e)
 {
     sm_buf parameters = {0}, metrics = {0};
+
+    SM_TRY(put_note(c, e));
 
     print_parameters(c, &parameters);
     print_metrics(c, &metrics);

@@ -171,6 +171,8 @@ struct sm_candidate {
     const sm_delta_txn *txns;
     int64_t n_txns;
     sm_str operation, user_metadata, info_json;
+    sm_str note_key, note_text; /* sm_note */
+    bool has_note;              /* is it there, by this candidate? */
 
     int64_t n_rows; /* of the write; rows that a replace moved are not counted */
     int64_t n_copied_rows;
@@ -193,6 +195,9 @@ void smi_candidate_remove(sm_candidate *c, const sm_delta_file *f);
  * `a`; borrows the candidate. */
 sm_status smi_candidate_base(const sm_candidate *c, sm_arena *a, sm_dataset *out,
                              sm_error *e) SM_MUST_USE;
+
+/** Transactions into the arena. */
+const sm_delta_txn *smi_txns_copy(sm_arena *a, const sm_delta_txn *txns, int64_t n);
 
 /** The schema of rows against the table's: SM_SCHEMA with the first difference. order[i]: where
  * field i of the table stands in the rows; NULL where all stand alike. */

@@ -20,17 +20,29 @@
 
 /* ---- the table ------------------------------------------------------------------------------- */
 
-static sm_status open_table(sm_stage *s, sm_str uri, sm_error *e)
+static sm_status open_newest(sm_stage *s, sm_error *e)
 {
     sm_candidate *c = s->candidate;
     bool exists = false;
 
-    SM_TRY(sm_store_open(uri, &c->store, e));
     SM_TRY(sm_delta_exists(c->store, &exists, e));
-    if (!exists) {
+    return exists ? sm_snapshot_open(c->store, SM_VERSION_LATEST, s->env.budget, &c->base, e)
+                  : SM_OK;
+}
+
+static sm_status open_table(sm_stage *s, const sm_write *w, sm_error *e)
+{
+    sm_candidate *c = s->candidate;
+
+    SM_TRY(sm_store_open(w->uri, &c->store, e));
+    if (!w->has_base) {
+        SM_TRY(open_newest(s, e));
+    } else if (w->base) {
+        c->base = sm_snapshot_retain(w->base);
+    }
+    if (!c->base) {
         return SM_OK;
     }
-    SM_TRY(sm_snapshot_open(c->store, SM_VERSION_LATEST, s->env.budget, &c->base, e));
     const sm_delta_metadata *m = sm_snapshot_metadata(c->base);
     if (m->n_partition_columns > 0) {
         const sm_status st = sm_fail(e, SM_UNSUPPORTED, "the table is partitioned by \"%.*s\"%s",
@@ -162,7 +174,7 @@ static sm_status settle_format(sm_stage *s, sm_error *e)
     return sm_options_default(s->out.format->options, s->out.options, e);
 }
 
-static const sm_delta_txn *copy_txns(sm_arena *a, const sm_delta_txn *txns, int64_t n)
+const sm_delta_txn *smi_txns_copy(sm_arena *a, const sm_delta_txn *txns, int64_t n)
 {
     sm_delta_txn *copy = SM_NEW_ARRAY(a, sm_delta_txn, n + 1);
     for (int64_t i = 0; i < n; i++) {
@@ -183,7 +195,7 @@ static sm_candidate *candidate_new(const sm_write *w, sm_budget *budget)
     c->operation = sm_arena_str(c->arena, w->operation.len > 0 ? w->operation : SM_STR("WRITE"));
     c->user_metadata = sm_arena_str(c->arena, w->user_metadata);
     c->info_json = sm_arena_str(c->arena, w->info_json);
-    c->txns = copy_txns(c->arena, w->txns, w->n_txns);
+    c->txns = smi_txns_copy(c->arena, w->txns, w->n_txns);
     c->n_txns = w->n_txns;
     return c;
 }
@@ -199,7 +211,7 @@ sm_status sm_stage_open(const sm_write *w, const sm_type *schema, const sm_exec_
     s->out.env = &s->env;
     s->out.arena = s->candidate->arena;
     s->out.file_bytes = w->file_bytes > 0 ? w->file_bytes : DEFAULT_FILE_BYTES;
-    SM_TRY_GOTO(st, done, open_table(s, w->uri, e));
+    SM_TRY_GOTO(st, done, open_table(s, w, e));
     s->out.store = s->candidate->store;
     SM_TRY_GOTO(st, done, sm_store_check_put(s->out.store, e));
     SM_TRY_GOTO(st, done, settle_schema(s, w, schema, e));
@@ -282,7 +294,7 @@ sm_status sm_stage_candidate(sm_stage *s, const sm_delta_txn *txns, int64_t n_tx
         return sm_within(e, st, "table %.*s", SM_STR_ARG(c->uri));
     }
     if (txns) {
-        c->txns = copy_txns(c->arena, txns, n_txns);
+        c->txns = smi_txns_copy(c->arena, txns, n_txns);
         c->n_txns = n_txns;
     }
     if (info_json.len > 0) {

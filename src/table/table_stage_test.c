@@ -114,6 +114,85 @@ static void test_nothing_to_append(void **state)
     kit_release(&k);
 }
 
+/* Is the object there, and is it that text? */
+static bool is_noted(sm_store *s, const char *key, const char *text)
+{
+    sm_buf there = {0};
+    sm_error e = {0};
+    const sm_status st = sm_store_get(s, sm_str_of(key), &there, &e);
+    const bool out = st == SM_OK && sm_str_is(sm_buf_str(&there), text);
+    sm_buf_release(&there);
+    return out;
+}
+
+/* A commit's object: there with it, gone where it failed, and another writer's left alone. */
+static void test_notes(void **state)
+{
+    kit k;
+    sm_error e = {0};
+    sm_candidate *c = NULL;
+    sm_store *store = NULL;
+    int64_t version = -1;
+    int32_t n = 0;
+    kit_init(&k);
+    const sm_delta_txn txn = {.app_id = SM_STR("books"), .version = 1, .updated_ms = -1};
+    sm_write w = write_to(&k, SM_WRITE_APPEND);
+    sm_note note = {.txns = &txn,
+                    .n_txns = 1,
+                    .info_json = SM_STR("\"noted\":true"),
+                    .key = SM_STR("_notes/1"),
+                    .text = SM_STR("first")};
+    w.has_base = true; /* no table yet */
+
+    assert_ok(stage_orders(&k, &w, first_rows, 3, 1, &c, &e), &e);
+    sm_candidate_note(c, &note);
+    assert_false(sm_candidate_keeps_rows(c));
+    assert_ok(sm_store_open(w.uri, &store, &e), &e);
+    assert_false(is_noted(store, "_notes/1", "first"));
+    assert_ok(sm_publish(&c, 1, k.budget, &version, &n, &e), &e);
+    sm_candidate_release(c);
+    assert_true(is_noted(store, "_notes/1", "first"));
+
+    /* Nothing but a note, on what the first left; the same base again is too old. */
+    w.base = open_snapshot(&k, "silver/orders");
+    for (int i = 0; i < 2; i++) {
+        const sm_delta_txn next = {.app_id = SM_STR("books"), .version = 2 + i, .updated_ms = -1};
+        note.txns = &next;
+        note.key = i == 0 ? SM_STR("_notes/2") : SM_STR("_notes/3");
+        assert_ok(stage_orders(&k, &w, NULL, 0, 1, &c, &e), &e);
+        assert_true(sm_candidate_is_empty(c));
+        sm_candidate_note(c, &note);
+        assert_false(sm_candidate_is_empty(c));
+        assert_true(sm_candidate_keeps_rows(c));
+        assert_status(sm_publish(&c, 1, k.budget, &version, &n, &e), i == 0 ? SM_OK : SM_CONFLICT,
+                      &e);
+        sm_candidate_release(c);
+    }
+    assert_true(is_noted(store, "_notes/2", "first"));
+    assert_false(is_noted(store, "_notes/3", "first"));
+
+    /* Its name is taken: by our own text, by another's. */
+    const struct {
+        const char *there;
+        sm_status want;
+    } rows[] = {{"first", SM_OK}, {"other", SM_CONFLICT}};
+    for (int i = 0; i < SM_COUNT(rows); i++) {
+        const sm_delta_txn next = {.app_id = SM_STR("books"), .version = 4 + i, .updated_ms = -1};
+        sm_write later = write_to(&k, SM_WRITE_APPEND);
+        note.txns = &next;
+        note.key = i == 0 ? SM_STR("_notes/4") : SM_STR("_notes/5");
+        put_text(store, note.key.data, rows[i].there);
+        assert_ok(stage_orders(&k, &later, NULL, 0, 1, &c, &e), &e);
+        sm_candidate_note(c, &note);
+        assert_status(sm_publish(&c, 1, k.budget, &version, &n, &e), rows[i].want, &e);
+        sm_candidate_release(c);
+        assert_true(is_noted(store, note.key.data, rows[i].there));
+    }
+    sm_snapshot_release(w.base);
+    sm_store_release(store);
+    kit_release(&k);
+}
+
 static void test_commit_info(void **state)
 {
     kit k;
@@ -524,6 +603,7 @@ int main(void)
         cmocka_unit_test(test_append),
         cmocka_unit_test(test_overwrite),
         cmocka_unit_test(test_nothing_to_append),
+        cmocka_unit_test(test_notes),
         cmocka_unit_test(test_commit_info),
         cmocka_unit_test(test_split),
         cmocka_unit_test(test_file_bytes),

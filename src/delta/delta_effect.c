@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * delta/delta_effect.c: what other writers' commits did to a table's rows, by what they say of
+ * themselves. Called by delta_commit.c when a race was lost, and by who keeps account of a table's
+ * input.
+ *
+ * Overwrite  Spark and delta-rs say mode Overwrite (a WRITE, with a predicate too, a CREATE OR
+ *            REPLACE TABLE), streams outputMode Complete; REPLACE TABLE … , CLONE and TRUNCATE say it
+ *            by their names.
+ * RESTORE    delta-rs: {"version": "0"} or {"datetime": "1650000000000"}; Spark: {"version": 0,
+ *            "timestamp": null} or a time as the user typed it, in the zone of his session. Of a
+ *            time only the files tell which version it meant. */
+#include <inttypes.h>
+
+#include "base/hash.h"
+#include "base/text.h"
+#include "delta/delta_int.h"
+
+static const sm_json *parameters_of(const sm_delta_commit_info *info, sm_arena *a)
+{
+    const sm_json *out = NULL;
+    sm_error ignored = {0};
+
+    return info->parameters_json.len &&
+                   sm_json_parse(info->parameters_json, a, &out, &ignored) == SM_OK
+               ? out
+               : NULL;
+}
+
+static bool says(const sm_json *parameters, const char *key, const char *value)
+{
+    return sm_str_eq_nocase(sm_json_text(sm_json_get(parameters, key)), sm_str_of(value));
+}
+
+static bool contains(sm_str text, sm_str part)
+{
+    for (size_t i = 0; i + part.len <= text.len; i++) {
+        if (sm_str_starts((sm_str){text.data + i, text.len - i}, part)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+sm_delta_effect sm_delta_effect_of(const sm_delta_commit_info *info)
+{
+    sm_arena *a = sm_arena_new(NULL);
+    const sm_json *parameters = parameters_of(info, a);
+    sm_delta_effect out = SM_DELTA_CHANGES;
+
+    if (sm_str_is(info->operation, "RESTORE")) {
+        out = SM_DELTA_RESTORES;
+    } else if (says(parameters, "mode", "overwrite") ||
+               says(parameters, "outputMode", "complete") ||
+               contains(info->operation, SM_STR("REPLACE TABLE")) ||
+               sm_str_is(info->operation, "CLONE") || sm_str_is(info->operation, "TRUNCATE")) {
+        out = SM_DELTA_OVERWRITES;
+    }
+    sm_arena_free(a);
+    return out;
+}
+
+/* ---- which version a RESTORE meant ----------------------------------------------------------- */
+
+static bool said_version(const sm_delta_commit_info *restore, int64_t *out)
+{
+    sm_arena *a = sm_arena_new(NULL);
+    const sm_json *v = sm_json_get(parameters_of(restore, a), "version");
+    const bool is_said = sm_json_i64(v, out) || sm_parse_i64(sm_json_text(v), out);
+
+    sm_arena_free(a);
+    return is_said && *out >= 0 && *out < restore->version;
+}
+
+/* Have two versions the same files? Paths are unique, and a deletion vector is part of a file. */
+static bool are_same_files(const sm_snapshot *x, const sm_snapshot *y)
+{
+    bool is_same = x->n_files == y->n_files;
+    sm_arena *a = sm_arena_new(NULL);
+    sm_map *paths = sm_map_new(a);
+
+    for (int64_t i = 0; i < x->n_files && is_same; i++) {
+        *sm_map_at(paths, x->files[i].path) = (void *)&x->files[i];
+    }
+    for (int64_t i = 0; i < y->n_files && is_same; i++) {
+        const sm_delta_file *f = sm_map_get(paths, y->files[i].path);
+        const sm_delta_dv *dv = y->files[i].dv;
+        is_same = f && !f->dv == !dv &&
+                  (!dv || (sm_str_eq(f->dv->path_or_inline, dv->path_or_inline) &&
+                           f->dv->offset == dv->offset));
+    }
+    sm_arena_free(a);
+    return is_same;
+}
+
+static sm_status find_same_files(sm_store *s, int64_t version, sm_budget *budget, int64_t *out,
+                                 sm_error *e)
+{
+    sm_snapshot *now = NULL, *then = NULL;
+    bool is_found = false;
+    int64_t v = version;
+
+    sm_status st = sm_snapshot_open(s, version, budget, &now, e);
+    while (st == SM_OK && !is_found && v-- > 0) {
+        st = sm_snapshot_open(s, v, budget, &then, e);
+        if (st == SM_OK) {
+            is_found = are_same_files(now, then);
+            sm_snapshot_release(then);
+        }
+    }
+    sm_snapshot_release(now);
+    if (st == SM_OK && !is_found) {
+        st = sm_fail(e, SM_NOT_FOUND, "no version that version %" PRId64 " was restored to",
+                     version);
+    }
+    *out = v;
+    return st;
+}
+
+sm_status sm_delta_restored_version(sm_store *s, const sm_delta_commit_info *restore,
+                                    sm_budget *budget, int64_t *out, sm_error *e)
+{
+    if (said_version(restore, out)) {
+        return SM_OK;
+    }
+    return find_same_files(s, restore->version, budget, out, e);
+}
