@@ -11,7 +11,9 @@
 #include "store/store.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "base/time.h"
 #include "store/store_int.h"
@@ -154,6 +156,46 @@ sm_str sm_store_uri_of(const sm_store *s, sm_str key, sm_arena *a)
 sm_str smi_object_uri(const sm_store *s, sm_str key)
 {
     return object_uri_write(s, key, sm_alloc(object_uri_bytes(s, key)));
+}
+
+/* The parts of a path, one after the other, onto those that are there. */
+static void add_parts(sm_str path, sm_buf *out)
+{
+    while (path.len > 0) {
+        const char *end = memchr(path.data, '/', path.len);
+        const sm_str part = {path.data, end ? (size_t)(end - path.data) : path.len};
+        const size_t step = part.len + (end ? 1 : 0);
+        path = (sm_str){path.data + step, path.len - step};
+        if (sm_str_is(part, "..")) {
+            while (out->len > 0 && out->data[--out->len] != '/') {
+            }
+        } else if (part.len > 0 && !sm_str_is(part, ".")) {
+            sm_buf_text(out, SM_STR("/"));
+            sm_buf_text(out, part);
+        }
+    }
+}
+
+sm_str sm_store_place(const sm_store *s, sm_arena *a)
+{
+    sm_str uri = sm_store_uri(s);
+    const size_t n = scheme_len(uri);
+    char here[PATH_MAX];
+    sm_buf path = {0};
+
+    if (n > 0 && !sm_str_eq_nocase((sm_str){uri.data, n}, SM_STR("file"))) {
+        return uri;
+    }
+    if (n > 0) { /* file:///data, file://localhost/data: the path begins at the third '/' */
+        const char *start = memchr(uri.data + n + 3, '/', uri.len - n - 3);
+        uri = start ? (sm_str){start, (size_t)(uri.data + uri.len - start)} : uri;
+    } else if (uri.data[0] != '/' && getcwd(here, sizeof(here))) {
+        add_parts(sm_str_of(here), &path);
+    }
+    add_parts(uri, &path);
+    const sm_str out = path.len > 0 ? sm_arena_str(a, sm_buf_str(&path)) : SM_STR("/");
+    sm_buf_release(&path);
+    return out;
 }
 
 void sm_uri_split(sm_str uri, sm_str *folder, sm_str *name)

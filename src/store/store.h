@@ -36,6 +36,9 @@ void sm_store_release(sm_store *s); /* takes NULL */
 sm_str sm_store_uri(const sm_store *s);
 /** "ROOT/key", for messages and for file columns. */
 sm_str sm_store_uri_of(const sm_store *s, sm_str key, sm_arena *a);
+/** The root by one name, however the user wrote it and wherever the process runs: local ones as
+ * "/data/lake", from the root of the tree, without "." and "..". */
+sm_str sm_store_place(const sm_store *s, sm_arena *a);
 /** Splits a URI at its last '/': the folder's URI and the name ("." where there is no '/'). */
 void sm_uri_split(sm_str uri, sm_str *folder, sm_str *name);
 

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <sys/mount.h>
@@ -72,6 +73,42 @@ static void test_uri_of(void **state)
         const sm_str got = sm_store_uri_of(s, sm_str_of(rows[i][1]), a);
         assert_string_equal(got.data, rows[i][2]);
         assert_int_equal(got.len, strlen(rows[i][2]));
+        sm_store_release(s);
+    }
+    sm_arena_free(a);
+}
+
+static void test_place(void **state)
+{
+    char home[PATH_MAX], below[PATH_MAX + 8], above[PATH_MAX];
+    assert_non_null(getcwd(home, sizeof(home)));
+    snprintf(below, sizeof(below), "%s/logs", home);
+    snprintf(above, sizeof(above), "%s", home);
+    *strrchr(above, '/') = '\0';
+    const struct {
+        const char *uri, *want;
+    } rows[] = {
+        {"/data/lake", "/data/lake"},
+        {"/data//lake/.", "/data/lake"},
+        {"/data/x/../lake/", "/data/lake"},
+        {"/../..", "/"},
+        {"/", "/"},
+        {"file:///data/lake/", "/data/lake"},
+        {"file://localhost/data", "/data"},
+        {".", home},
+        {"./logs", below},
+        {"logs/", below},
+        {"x/../logs", below},
+        {"..", above},
+        {"memory://place/a", "memory://place/a"},
+    };
+    sm_arena *a = sm_arena_new(NULL);
+
+    for (int i = 0; i < SM_COUNT(rows); i++) {
+        sm_store *s = NULL;
+        sm_error e = {0};
+        assert_ok(sm_store_open(sm_str_of(rows[i].uri), &s, &e), &e);
+        assert_string_equal(sm_store_place(s, a).data, rows[i].want);
         sm_store_release(s);
     }
     sm_arena_free(a);
@@ -734,14 +771,23 @@ static void test_full_disk(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_open),          cmocka_unit_test(test_uri_of),
-        cmocka_unit_test(test_uri_split),     cmocka_unit_test(test_refused_keys),
-        cmocka_unit_test(test_objects),       cmocka_unit_test(test_relative_root),
-        cmocka_unit_test(test_counts),        cmocka_unit_test(test_memory_is_shared),
-        cmocka_unit_test(test_listing),       cmocka_unit_test(test_listing_what_is_not_there),
-        cmocka_unit_test(test_strange_files), cmocka_unit_test(test_blob),
-        cmocka_unit_test(test_shrunk_file),   cmocka_unit_test(test_put_if_absent_race),
-        cmocka_unit_test(test_denied),        cmocka_unit_test(test_full_disk),
+        cmocka_unit_test(test_open),
+        cmocka_unit_test(test_uri_of),
+        cmocka_unit_test(test_place),
+        cmocka_unit_test(test_uri_split),
+        cmocka_unit_test(test_refused_keys),
+        cmocka_unit_test(test_objects),
+        cmocka_unit_test(test_relative_root),
+        cmocka_unit_test(test_counts),
+        cmocka_unit_test(test_memory_is_shared),
+        cmocka_unit_test(test_listing),
+        cmocka_unit_test(test_listing_what_is_not_there),
+        cmocka_unit_test(test_strange_files),
+        cmocka_unit_test(test_blob),
+        cmocka_unit_test(test_shrunk_file),
+        cmocka_unit_test(test_put_if_absent_race),
+        cmocka_unit_test(test_denied),
+        cmocka_unit_test(test_full_disk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
