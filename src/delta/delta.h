@@ -103,10 +103,11 @@ typedef struct sm_delta_commit_info {
 /** Newest first, at most `limit` (−1: all). Versions whose JSON file is gone are left out. */
 sm_status sm_delta_history(sm_store *s, int64_t limit, sm_arena *a, sm_delta_commit_info **out,
                            int64_t *n, sm_error *e) SM_MUST_USE;
-/** What one version says of itself; SM_NOT_FOUND where the log has not (or no more) its JSON file.
- * Of a commit without commitInfo all but the version is empty. */
-sm_status sm_delta_info_read(sm_store *s, int64_t version, sm_arena *a, sm_delta_commit_info *out,
-                             sm_error *e) SM_MUST_USE;
+/** What one version says of itself, and the version that it gives an application id (−1: none);
+ * SM_NOT_FOUND where the log has not (or no more) its JSON file. Of a commit without commitInfo all
+ * but the version is empty. */
+sm_status sm_delta_info_read(sm_store *s, int64_t version, sm_str app_id, sm_arena *a,
+                             sm_delta_commit_info *out, int64_t *txn, sm_error *e) SM_MUST_USE;
 
 /* What a commit says that it did to rows that were there, whoever wrote it. */
 typedef enum sm_delta_effect {

@@ -91,11 +91,31 @@ static sm_status take_info(void *ctx, const smi_action *action, sm_error *e)
     return SM_OK;
 }
 
-sm_status sm_delta_info_read(sm_store *s, int64_t version, sm_arena *a, sm_delta_commit_info *out,
-                             sm_error *e)
+typedef struct said {
+    sm_delta_commit_info info;
+    sm_str app_id;
+    int64_t txn;
+} said;
+
+static sm_status take_said(void *ctx, const smi_action *action, sm_error *e)
 {
-    *out = (sm_delta_commit_info){.version = version};
-    return smi_commit_read(s, version, a, take_info, out, e);
+    said *k = ctx;
+
+    if (action->kind == SMI_ACTION_TXN && sm_str_eq(action->txn.app_id, k->app_id)) {
+        k->txn = action->txn.version;
+    }
+    return take_info(&k->info, action, e);
+}
+
+sm_status sm_delta_info_read(sm_store *s, int64_t version, sm_str app_id, sm_arena *a,
+                             sm_delta_commit_info *out, int64_t *txn, sm_error *e)
+{
+    said k = {.info = {.version = version}, .app_id = app_id, .txn = -1};
+
+    SM_TRY(smi_commit_read(s, version, a, take_said, &k, e));
+    *out = k.info;
+    *txn = k.txn;
+    return SM_OK;
 }
 
 sm_status sm_delta_history(sm_store *s, int64_t limit, sm_arena *a, sm_delta_commit_info **out,

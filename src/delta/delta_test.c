@@ -308,11 +308,12 @@ static void test_effects_of_others(void **state)
 static int64_t restored(const fixture *f, int64_t version)
 {
     sm_delta_commit_info info;
-    int64_t out = -1;
+    int64_t out = -1, txn = 0;
     sm_error e = {0};
 
-    assert_ok(sm_delta_info_read(f->store, version, f->arena, &info, &e), &e);
+    assert_ok(sm_delta_info_read(f->store, version, SM_STR("app"), f->arena, &info, &txn, &e), &e);
     assert_int_equal(info.version, version);
+    assert_int_equal(txn, -1);
     assert_ok(sm_delta_restored_version(f->store, &info, NULL, &out, &e), &e);
     return out;
 }
@@ -369,7 +370,14 @@ static void test_restores(void **state)
     sm_delta_commit_info none;
     assert_status(sm_delta_restored_version(f->store, &unknown, NULL, &version, &e), SM_NOT_FOUND,
                   &e);
-    assert_status(sm_delta_info_read(f->store, 10, f->arena, &none, &e), SM_NOT_FOUND, &e);
+    int64_t number = 0;
+    assert_status(sm_delta_info_read(f->store, 10, SM_STR("app"), f->arena, &none, &number, &e),
+                  SM_NOT_FOUND, &e);
+    sm_snapshot *now = open_at(f, SM_VERSION_LATEST);
+    assert_ok(commit(f, now, &with_txn, &version, &e), &e);
+    assert_ok(sm_delta_info_read(f->store, 10, SM_STR("app"), f->arena, &none, &number, &e), &e);
+    assert_int_equal(number, 1);
+    sm_snapshot_release(now);
 }
 
 static void test_lost_answer_is_resolved(void **state)

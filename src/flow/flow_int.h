@@ -8,6 +8,7 @@
 #include "base/hash.h"
 #include "base/policy.h"
 #include "flow/flow.h"
+#include "flow/flow_books_int.h"
 #include "serve/serve.h"
 
 /* ---- a pipeline as it was read (flow_yaml.c, flow_graph.c) ----------------------------------- */
@@ -120,51 +121,13 @@ int32_t smi_flow_task_find(const sm_pipeline *p, sm_str name);
 /** Adds a place in the pipeline file to an error; returns st. */
 sm_status smi_flow_at(const sm_pipeline *p, smi_flow_place at, sm_status st, sm_error *e);
 
-/* ---- what a table knows of its files (flow_books.c) ------------------------------------------ */
-
-/* One file as the commits of a table tell of it. */
-typedef struct smi_flow_known {
-    int64_t version; /* of its txn; −1: none */
-    bool has_identity;
-    bool is_dropped; /* its Date was replaced when it was gone: its rows are no more there */
-    sm_str uri;
-    uint64_t size_bytes;
-    int64_t modified_us;
-    sm_hash128 hash;
-    int64_t n_lines; /* that are not blank */
-} smi_flow_known;
-
-/* A table's books; `{0}` is a table that is not there. */
-typedef struct smi_flow_books {
-    sm_snapshot *snapshot; /* NULL: no such table */
-    sm_map *files; /* name -> smi_flow_known: those with a txn of this pipeline, in the window */
-} smi_flow_books;
-
-/* What a run has to do with a file, for one table. */
-typedef enum smi_flow_verdict {
-    SMI_FILE_SAME,
-    SMI_FILE_NEW,
-    SMI_FILE_AGAIN, /* changed, or of the Date of a changed one */
-} smi_flow_verdict;
-
 /* ---- a run (flow_run.c) ---------------------------------------------------------------------- */
-
-typedef struct smi_flow_run smi_flow_run;
-
-/* A file of the window, and what the run came to know of it. */
-typedef struct smi_flow_file {
-    bool is_read, is_hashed;
-    sm_content content;
-    int64_t n_lines; /* not blank; −1 where it was neither read now nor is known from before */
-} smi_flow_file;
 
 /* A quarantine table being written (flow_quarantine.c). */
 typedef struct smi_flow_quarantine {
-    smi_flow_books books;
-    sm_str uri;
-    smi_flow_verdict *verdicts; /* one a file of the window */
-    int64_t *versions;          /* of the txn that is written for it */
-    int32_t *readers; /* the task whose refused lines of the file are kept; −1: none yet */
+    smi_flow_books books; /* judged; those of no table where the source has no quarantine */
+    sm_str uri;           /* "": no quarantine */
+    int32_t *readers;     /* the task whose refused lines of a file are kept; −1: none yet */
     sm_stage *stage;
     sm_candidate *candidate;
     int64_t n_rows_before; /* of the table; −1: there was none */
@@ -173,18 +136,18 @@ typedef struct smi_flow_quarantine {
     int32_t n_columns;
 } smi_flow_quarantine;
 
-typedef struct smi_flow_source_state {
+struct smi_flow_source_state {
     const smi_flow_source *def;
     sm_str path;
     int32_t first_day, last_day; /* the window, both included */
     bool is_open;
     bool is_set;           /* do the run's names read these files by the path? */
     sm_files found;        /* all that match */
-    sm_files files;        /* of the window; its store is `found`'s */
-    smi_flow_file *states; /* one a file of the window */
-    sm_map *by_uri;        /* -> 1 + index in files */
+    smi_flow_file *states; /* one a file found */
+    sm_map *by_uri;        /* -> smi_flow_file, of other roots too */
+    sm_files files; /* what plans read: of the window, each content once; its store is `found`'s */
     smi_flow_quarantine quarantine;
-} smi_flow_source_state;
+};
 
 typedef struct smi_flow_task_state {
     bool is_chosen;
@@ -262,36 +225,6 @@ const sm_plan_node *smi_flow_plan_scan(const sm_plan *plan);
 void smi_flow_put_quoted(sm_buf *out, sm_str text, char quote);
 /** Is the task's table to be made anew, whatever is known of it? */
 bool smi_flow_is_refreshed(const smi_flow_run *r, int32_t task);
-
-/** Opens a table's books: what is known of the files of the source's window. */
-sm_status smi_flow_books_open(smi_flow_run *r, const smi_flow_source_state *s, sm_str uri,
-                              smi_flow_books *out, sm_error *e) SM_MUST_USE;
-void smi_flow_books_release(smi_flow_books *b);
-const smi_flow_known *smi_flow_books_find(const smi_flow_books *b, sm_str name);
-int64_t smi_flow_books_version(const smi_flow_books *b, sm_str name); /* −1: none */
-int64_t smi_flow_snapshot_rows(const sm_snapshot *s);                 /* NULL: −1 */
-/** Judges each file of the window against the books; verdicts has room for all. */
-sm_status smi_flow_books_judge(smi_flow_run *r, smi_flow_source_state *s, const smi_flow_books *b,
-                               smi_flow_verdict *verdicts, sm_error *e) SM_MUST_USE;
-/** Is the date one whose files are loaded again? */
-bool smi_flow_is_again(const smi_flow_source_state *s, const smi_flow_verdict *verdicts,
-                       int32_t date);
-/** Files in the books and not in the folder: tells fn of each. */
-void smi_flow_books_gone(const smi_flow_source_state *s, const smi_flow_books *b,
-                         void (*fn)(void *ctx, sm_str name, const smi_flow_known *k, int32_t date),
-                         void *ctx);
-/** The commit's own information: pipeline, run, and the identities of all files of the window as
- * the table knows them after this commit. versions[i] < 0: file i is not in the table. */
-sm_str smi_flow_books_info(smi_flow_run *r, const smi_flow_source_state *s, const smi_flow_books *b,
-                           const smi_flow_verdict *verdicts, const int64_t *versions);
-sm_str smi_flow_app_id(const smi_flow_run *r, sm_str file);
-/** What the newest commit that changed data says of a key in its "smelt" member; "" where
- * nothing. In the run's arena. */
-sm_status smi_flow_books_last(smi_flow_run *r, sm_store *s, const char *key, sm_str *out,
-                              sm_error *e) SM_MUST_USE;
-
-/** The "smelt" member of a commit's information, NULL where it has none: another writer's. */
-const sm_json *smi_flow_smelt_member(sm_str commit_info, sm_arena *a);
 
 /* ---- connections (flow_connection.c) --------------------------------------------------------- */
 

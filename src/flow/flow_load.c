@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * flow/flow_load.c: a load: files of a source into a table, each exactly once (flow_books.c says
- * how that is known). Called by flow_run.c.
+ * how that is known, flow_match_int.h what becomes of which file). Called by flow_run.c.
  *
  * New files only      are appended.
  * A changed file      its Date is replaced as a whole, from all files of that Date, in the same
  *                     commit that appends the new ones.
- * Nothing new         no candidate: the table stays at its version.
+ * Nothing to read     where only the books change (a file was renamed), a commit with books alone;
+ *                     a Date whose files are gone is taken out the same way. Else no candidate: the
+ *                     table stays at its version.
  * The SQL             reads the source's files one by one: SELECT of columns and expressions,
  *                     WHERE; its `by` column is the file's date (file_date), so that a Date's rows
  *                     are the rows of its files. Anything else is refused.
@@ -24,39 +26,48 @@ typedef struct load {
     smi_flow_source_state *source;
     sm_str uri;
     smi_flow_books books;
-    smi_flow_verdict *verdicts;
-    int64_t *versions;
     int32_t by; /* column of the SQL */
 } load;
 
 /* ---- the plan ------------------------------------------------------------------------------- */
 
-/* The files for which keep() holds, as what names read of the source's folder. */
-static const sm_files *choose_files(const load *l, bool (*keep)(const load *l, int64_t i))
+/* The files for which keep() holds, and those of other roots, as what names read of the source's
+ * folder. */
+static const sm_files *choose_files(const load *l, bool (*keep)(const load *l, int64_t i),
+                                    int64_t n_others)
 {
     sm_files *out = SM_NEW(l->run->arena, sm_files);
-    const sm_files *all = &l->source->files;
+    const sm_files *all = &l->source->found;
 
-    *out = (sm_files){.items = SM_NEW_ARRAY(l->run->arena, sm_found_file, all->n),
+    *out = (sm_files){.items = SM_NEW_ARRAY(l->run->arena, sm_found_file, all->n + n_others),
                       .store = all->store};
     for (int64_t i = 0; i < all->n; i++) {
         if (keep(l, i)) {
             out->items[out->n++] = all->items[i];
         }
     }
+    for (int64_t i = 0; i < n_others; i++) {
+        out->items[out->n++] = l->books.others[i].found;
+    }
     return out;
 }
 
 static bool is_to_load(const load *l, int64_t i)
 {
-    return l->verdicts[i] != SMI_FILE_SAME;
+    return l->books.match.files[i].is_read;
+}
+
+/* Are its refused lines to go into the quarantine? */
+static bool is_refusing(const load *l, int64_t i)
+{
+    const smi_flow_quarantine *q = &l->source->quarantine;
+    return q->uri.len > 0 && q->books.match.files[i].is_read;
 }
 
 /* Loaded before, but its refused lines are not in quarantine: a new quarantine. */
 static bool is_to_quarantine(const load *l, int64_t i)
 {
-    return l->source->quarantine.verdicts && l->source->quarantine.verdicts[i] != SMI_FILE_SAME &&
-           !l->source->states[i].is_read;
+    return is_refusing(l, i) && !l->source->states[i].is_read;
 }
 
 static sm_status refuse_sql(const load *l, const char *why, sm_error *e)
@@ -97,34 +108,22 @@ static sm_status check_plan(load *l, const sm_plan *plan, const sm_files *files,
 /* ---- the write ------------------------------------------------------------------------------ */
 
 /* "Date" IN (DATE '2022-04-01', …): the Dates that are replaced; "" where there is none. */
-static sm_str replaced_dates(const load *l, sm_str column)
+static sm_str replaced_dates(const load *l)
 {
     sm_buf text = {0};
     char day[SM_TIME_TEXT_BYTES];
-    const sm_files *files = &l->source->files;
+    const smi_match_out *match = &l->books.match;
 
-    for (int64_t i = 0; i < files->n; i++) {
-        bool is_first = l->verdicts[i] == SMI_FILE_AGAIN;
-        for (int64_t k = 0; k < i && is_first; k++) {
-            is_first =
-                l->verdicts[k] != SMI_FILE_AGAIN || files->items[k].date != files->items[i].date;
-        }
-        if (!is_first) {
-            continue;
-        }
-        if (text.len == 0) {
-            sm_buf_text(&text, SM_STR("\""));
-            for (size_t c = 0; c < column.len; c++) { /* a quote in a name is written twice */
-                sm_buf_printf(&text, column.data[c] == '"' ? "\"\"" : "%c", column.data[c]);
-            }
-            sm_buf_text(&text, SM_STR("\" IN ("));
-        } else {
-            sm_buf_text(&text, SM_STR(", "));
-        }
-        sm_format_date(files->items[i].date, day);
-        sm_buf_printf(&text, "DATE '%s'", day);
+    if (match->n_dates == 0) {
+        return SM_STR("");
     }
-    sm_buf_text(&text, text.len ? SM_STR(")") : SM_STR(""));
+    smi_flow_put_quoted(&text, l->task->by, '"');
+    sm_buf_text(&text, SM_STR(" IN ("));
+    for (int64_t i = 0; i < match->n_dates; i++) {
+        sm_format_date(match->dates[i], day);
+        sm_buf_printf(&text, i ? ", DATE '%s'" : "DATE '%s'", day);
+    }
+    sm_buf_text(&text, SM_STR(")"));
     const sm_str out = sm_arena_str(l->run->arena, sm_buf_str(&text));
     sm_buf_release(&text);
     return out;
@@ -132,40 +131,47 @@ static sm_str replaced_dates(const load *l, sm_str column)
 
 static void choose_versions(load *l)
 {
-    smi_flow_quarantine *q = &l->source->quarantine;
+    smi_flow_books *other = &l->source->quarantine.books;
 
-    for (int64_t i = 0; i < l->source->files.n; i++) {
-        const sm_str name = l->source->files.items[i].name;
-        l->versions[i] = -1;
+    for (int64_t i = 0; i < l->books.in.n_found; i++) {
         if (!is_to_load(l, i)) {
             continue;
         }
-        const int64_t mine = smi_flow_books_version(&l->books, name);
-        const int64_t other = q->verdicts ? smi_flow_books_version(&q->books, name) : -1;
-        if (q->verdicts && q->verdicts[i] != SMI_FILE_SAME) {
-            l->versions[i] = (mine > other ? mine : other) + 1;
-            q->versions[i] = l->versions[i];
-        } else {
-            l->versions[i] = mine + 1 > other ? mine + 1 : other;
+        const int64_t mine = smi_flow_books_version(l->run, &l->books, i);
+        const int64_t its = smi_flow_books_version(l->run, other, i);
+        l->books.reads[i].version = (mine > its ? mine : its) + 1;
+        if (is_refusing(l, i)) {
+            other->reads[i].version = l->books.reads[i].version;
+        } else if (its > mine) {
+            l->books.reads[i].version = its;
         }
     }
 }
 
-static sm_status end_stage(load *l, sm_stage *stage, sm_candidate **out, sm_error *e)
+static sm_status open_stage(load *l, const sm_type *schema, sm_stage **out, sm_error *e)
 {
-    const sm_files *files = &l->source->files;
-    sm_delta_txn *txns = SM_NEW_ARRAY(l->run->arena, sm_delta_txn, files->n);
-    int64_t n = 0;
+    const sm_sql where = {.name = SM_STR("replaced dates"), .text = replaced_dates(l)};
+    const sm_write write = {
+        .uri = l->uri,
+        .mode = where.text.len ? SM_WRITE_REPLACE_WHERE : SM_WRITE_APPEND,
+        .where = where,
+        .split_by = l->task->by,
+        .operation = SM_STR("WRITE"),
+        .user_metadata = smi_flow_metadata(l->run),
+        .has_base = true,
+        .base = l->books.snapshot,
+    };
+    return sm_stage_open(&write, schema, l->run->env, out, e);
+}
 
-    for (int64_t i = 0; i < files->n; i++) {
-        if (is_to_load(l, i)) {
-            txns[n++] = (sm_delta_txn){.app_id = smi_flow_app_id(l->run, files->items[i].name),
-                                       .version = l->versions[i],
-                                       .updated_ms = l->run->start_us / 1000};
-        }
-    }
-    const sm_str info = smi_flow_books_info(l->run, l->source, &l->books, l->verdicts, l->versions);
-    return sm_stage_candidate(stage, txns, n, info, out, e);
+static sm_status end_stage(load *l, sm_stage *stage, sm_error *e)
+{
+    sm_candidate **c = &l->run->tasks[l->index].candidate;
+
+    SM_TRY(smi_flow_books_settle(l->run, l->source, &l->books, e));
+    SM_TRY(sm_stage_candidate(stage, NULL, 0, SM_STR(""), c, e));
+    smi_flow_books_enter(l->run, &l->books, *c);
+    return SM_OK;
 }
 
 /* The files for which keep() holds, through the SQL; rows into the table, or nowhere. */
@@ -178,7 +184,7 @@ static sm_status read_files(load *l, bool (*keep)(const load *l, int64_t i), boo
     sm_stage *stage = NULL;
     sm_names *names = smi_flow_names(r);
     sm_arena *a = sm_arena_new(r->env->budget);
-    const sm_files *files = choose_files(l, keep);
+    const sm_files *files = choose_files(l, keep, to_table ? l->books.n_others : 0);
 
     if (files->n == 0) {
         goto done;
@@ -191,20 +197,10 @@ static sm_status read_files(load *l, bool (*keep)(const load *l, int64_t i), boo
         goto done;
     }
     choose_versions(l);
-    const sm_field *by = &plan->root->schema->fields[l->by];
-    const sm_sql where = {.name = SM_STR("replaced dates"), .text = replaced_dates(l, by->name)};
-    const sm_write write = {
-        .uri = l->uri,
-        .mode = where.text.len ? SM_WRITE_REPLACE_WHERE : SM_WRITE_APPEND,
-        .where = where,
-        .split_by = by->name,
-        .operation = SM_STR("WRITE"),
-        .user_metadata = smi_flow_metadata(r),
-    };
-    SM_TRY_GOTO(st, done, sm_stage_open(&write, plan->root->schema, r->env, &stage, e));
+    SM_TRY_GOTO(st, done, open_stage(l, plan->root->schema, &stage, e));
     const sm_sink sink = sm_stage_sink(stage);
     SM_TRY_GOTO(st, done, smi_flow_execute(r, l->index, plan, &sink, e));
-    st = end_stage(l, stage, &r->tasks[l->index].candidate, e);
+    st = end_stage(l, stage, e);
 done:
     sm_stage_close(stage);
     sm_names_free(names);
@@ -212,21 +208,38 @@ done:
     return st;
 }
 
+/* What changes without a file being read: the books, and Dates without a file. */
+static sm_status write_books(load *l, sm_error *e)
+{
+    sm_stage *stage = NULL;
+    const sm_snapshot *there = l->books.snapshot;
+
+    if (!there || l->run->tasks[l->index].candidate || !smi_flow_books_has_news(&l->books)) {
+        return SM_OK;
+    }
+    sm_status st = open_stage(l, sm_snapshot_metadata(there)->schema, &stage, e);
+    if (st == SM_OK) {
+        st = end_stage(l, stage, e);
+    }
+    sm_stage_close(stage);
+    return st;
+}
+
 /* ---- files that are gone -------------------------------------------------------------------- */
 
-static void tell_gone(void *ctx, sm_str name, const smi_flow_known *k, int32_t date)
+static void tell_gone(const load *l)
 {
-    load *l = ctx;
+    const smi_flow_books *b = &l->books;
 
-    if (k->is_dropped) {
-        return;
-    }
-    if (smi_flow_is_again(l->source, l->verdicts, date)) {
-        smi_flow_report_warn(l->run,
-                             "%.*s is gone, and its Date is loaded anew: its rows leave %.*s",
-                             SM_STR_ARG(name), SM_STR_ARG(l->task->name));
-    } else {
-        smi_flow_report_gone(l->run, name);
+    for (int64_t i = 0; i < b->n_known; i++) {
+        const smi_flow_known *k = &b->known[i];
+        if (b->match.left[i] == SMI_KNOWN_GONE) {
+            smi_flow_report_gone(l->run, k->path);
+        } else if (smi_flow_books_loses(b, i)) {
+            smi_flow_report_warn(l->run,
+                                 "%.*s is gone, and its Date is loaded anew: its rows leave %.*s",
+                                 SM_STR_ARG(k->path), SM_STR_ARG(l->task->name));
+        }
     }
 }
 
@@ -234,17 +247,17 @@ sm_status smi_flow_load_run(smi_flow_run *r, int32_t task, sm_error *e)
 {
     sm_status st = SM_OK;
     const smi_flow_task *t = &r->p->tasks[task];
+    const smi_flow_wants wants = {.takes_date = true, .has_dates = true};
     load l = {.run = r, .index = task, .task = t, .source = &r->sources[t->source]};
 
     SM_TRY(smi_flow_source_open(r, t->source, e));
     SM_TRY(sm_names_uri(r->names, t->name, r->arena, &l.uri, e));
-    SM_TRY_GOTO(st, done, smi_flow_books_open(r, l.source, l.uri, &l.books, e));
+    SM_TRY_GOTO(st, done, smi_flow_books_open(r, t->name, l.uri, false, &l.books, e));
     r->tasks[task].n_rows_before = smi_flow_snapshot_rows(l.books.snapshot);
-    l.verdicts = SM_NEW_ARRAY(r->arena, smi_flow_verdict, l.source->files.n);
-    l.versions = SM_NEW_ARRAY(r->arena, int64_t, l.source->files.n);
-    SM_TRY_GOTO(st, done, smi_flow_books_judge(r, l.source, &l.books, l.verdicts, e));
-    smi_flow_books_gone(l.source, &l.books, tell_gone, &l);
+    SM_TRY_GOTO(st, done, smi_flow_books_judge(r, l.source, &wants, &l.books, e));
+    tell_gone(&l);
     SM_TRY_GOTO(st, done, read_files(&l, is_to_load, true, e));
+    SM_TRY_GOTO(st, done, write_books(&l, e));
     st = read_files(&l, is_to_quarantine, false, e);
 done:
     smi_flow_books_release(&l.books);

@@ -5,10 +5,12 @@
  *
  * Order     judge when the source is opened; open before the first plan that reads it; the sink
  *           takes refused lines of all plans; finish when all tasks are done.
- * Once      The table has transactions and identities of its own (flow_books.c), the same for each
- *           form of a pipeline: lines of a file that is recorded already are dropped here (they are
- *           counted all the same). Files that changed, and those of their Dates, are replaced. Of
- *           several tasks that read a file the first one's lines are taken.
+ * Once      The table has books of its own (flow_books.c), the same for each form of a pipeline:
+ *           lines of a file that is recorded already are dropped here (they are counted all the
+ *           same). Files that changed, and those of their Dates, are replaced. Of several tasks
+ *           that read a file the first one's lines are taken.
+ * Whose     A row has its file's URI as it was opened, also after the file has moved. Where rows of
+ *           a file leave, other files whose rows have that URI are read again too.
  * Columns   as exec gives them, then run and time. `column` is the name that the table of the lines
  *           has for it: the first SQL that is columns over the source's files says so; where none
  *           does, the last part of its path. */
@@ -35,83 +37,115 @@ static const sm_type quarantine_schema = {
 
 /* ---- what there is to do -------------------------------------------------------------------- */
 
-sm_status smi_flow_quarantine_judge(smi_flow_run *r, smi_flow_source_state *s, sm_error *e)
+/* The URI that a known file's rows have; where nothing tells, as it would be opened now. */
+static sm_str uri_of(const smi_flow_source_state *s, const smi_flow_known *k, sm_arena *a)
 {
-    smi_flow_quarantine *q = &s->quarantine;
-    const int64_t n = s->files.n;
-
-    if (s->def->quarantine.len == 0) {
-        return SM_OK;
-    }
-    SM_TRY(sm_names_uri(r->names, s->def->quarantine, r->arena, &q->uri, e));
-    SM_TRY(smi_flow_books_open(r, s, q->uri, &q->books, e));
-    q->n_rows_before = smi_flow_snapshot_rows(q->books.snapshot);
-    q->verdicts = SM_NEW_ARRAY(r->arena, smi_flow_verdict, n);
-    q->versions = SM_NEW_ARRAY(r->arena, int64_t, n);
-    q->readers = SM_NEW_ARRAY(r->arena, int32_t, n);
-    SM_TRY(smi_flow_books_judge(r, s, &q->books, q->verdicts, e));
-    for (int64_t i = 0; i < n; i++) {
-        q->versions[i] = smi_flow_books_version(&q->books, s->files.items[i].name) + 1;
-        q->readers[i] = -1;
-    }
-    return SM_OK;
+    return k->uri.len > 0 ? k->uri : sm_store_uri_of(s->found.store, k->path, a);
 }
 
-static bool has_work(const smi_flow_source_state *s)
+/* The URIs whose rows leave the table. */
+static sm_map *leaving(const smi_flow_source_state *s, sm_arena *a)
 {
-    for (int64_t i = 0; s->quarantine.verdicts && i < s->files.n; i++) {
-        if (s->quarantine.verdicts[i] != SMI_FILE_SAME) {
+    const smi_flow_books *b = &s->quarantine.books;
+    sm_map *out = sm_map_new(a);
+
+    for (int64_t i = 0; i < b->in.n_found; i++) {
+        const smi_match_file *f = &b->match.files[i];
+        if (f->is_read && f->known >= 0 && f->kind != SMI_MATCH_COPY) {
+            *sm_map_at(out, uri_of(s, &b->known[f->known], a)) = out;
+        }
+    }
+    for (int64_t i = 0; i < b->n_known; i++) {
+        if (b->match.left[i] == SMI_KNOWN_DROPPED && !b->known[i].is_dropped &&
+            !b->known[i].is_passed) {
+            *sm_map_at(out, uri_of(s, &b->known[i], a)) = out;
+        }
+    }
+    return out;
+}
+
+/* A file that moved has rows of its old URI, which may by now be another's. */
+static void read_sharers(smi_flow_source_state *s, sm_arena *a)
+{
+    const sm_map *uris = leaving(s, a);
+    const smi_flow_books *b = &s->quarantine.books;
+
+    for (int64_t i = 0; i < b->in.n_found; i++) {
+        smi_match_file *f = &b->match.files[i];
+        const bool is_kept = f->kind == SMI_MATCH_SAME || f->kind == SMI_MATCH_MOVED;
+        if (is_kept && !f->is_read && sm_map_get(uris, uri_of(s, &b->known[f->known], a))) {
+            f->is_read = true;
+        }
+    }
+}
+
+static bool is_loaded(const smi_flow_run *r, const smi_flow_source_state *s)
+{
+    for (int32_t i = 0; i < r->p->n_tasks; i++) {
+        if (r->tasks[i].is_chosen && r->p->tasks[i].source == s - r->sources) {
             return true;
         }
     }
     return false;
 }
 
-typedef struct file_list {
-    const smi_flow_source_state *source;
-    sm_buf text;
-} file_list;
-
-static void put_uri(file_list *l, sm_str uri)
+/* Files outside the window are read where a load replaces their dates; who reads the source itself
+ * reads the window, and the rows of the others are right as they are. */
+static void leave_outside(const smi_flow_run *r, smi_flow_source_state *s)
 {
-    if (uri.len == 0) {
-        return;
-    }
-    sm_buf_text(&l->text, l->text.len ? SM_STR(", '") : SM_STR("file IN ('"));
-    for (size_t i = 0; i < uri.len; i++) {
-        sm_buf_text(&l->text, uri.data[i] == '\'' ? SM_STR("''") : (sm_str){uri.data + i, 1});
-    }
-    sm_buf_text(&l->text, SM_STR("'"));
-}
-
-static void put_gone_uri(void *ctx, sm_str name, const smi_flow_known *k, int32_t date)
-{
-    file_list *l = ctx;
-
-    if (!k->is_dropped && smi_flow_is_again(l->source, l->source->quarantine.verdicts, date)) {
-        put_uri(l, k->uri);
-    }
-}
-
-/* Whose lines leave the table, as they were opened then and as they are now: "" where none. */
-static sm_str replaced_files(smi_flow_run *r, const smi_flow_source_state *s)
-{
-    file_list l = {.source = s};
-
-    for (int64_t i = 0; i < s->files.n; i++) {
-        const sm_found_file *f = &s->files.items[i];
-        const smi_flow_known *old = smi_flow_books_find(&s->quarantine.books, f->name);
-        if (s->quarantine.verdicts[i] == SMI_FILE_AGAIN) {
-            put_uri(&l, f->file.uri);
-            if (old && !sm_str_eq(old->uri, f->file.uri)) {
-                put_uri(&l, old->uri);
-            }
+    for (int64_t i = 0; i < s->found.n && !is_loaded(r, s); i++) {
+        if (!s->states[i].is_in_window) {
+            smi_flow_books_leave(&s->quarantine.books, i);
         }
     }
-    smi_flow_books_gone(s, &s->quarantine.books, put_gone_uri, &l);
-    sm_buf_text(&l.text, l.text.len ? SM_STR(")") : SM_STR(""));
-    const sm_str out = sm_arena_str(r->arena, sm_buf_str(&l.text));
-    sm_buf_release(&l.text);
+}
+
+sm_status smi_flow_quarantine_judge(smi_flow_run *r, smi_flow_source_state *s, sm_error *e)
+{
+    smi_flow_quarantine *q = &s->quarantine;
+    const smi_flow_wants wants = {.takes_date = true};
+
+    q->n_rows_before = -1;
+    if (s->def->quarantine.len > 0) {
+        SM_TRY(sm_names_uri(r->names, s->def->quarantine, r->arena, &q->uri, e));
+        SM_TRY(smi_flow_books_open(r, s->def->quarantine, q->uri, false, &q->books, e));
+        q->n_rows_before = smi_flow_snapshot_rows(q->books.snapshot);
+    }
+    SM_TRY(smi_flow_books_judge(r, s, &wants, &q->books, e));
+    leave_outside(r, s);
+    read_sharers(s, r->arena);
+    q->readers = SM_NEW_ARRAY(r->arena, int32_t, s->found.n);
+    for (int64_t i = 0; i < s->found.n; i++) {
+        q->books.reads[i].version = smi_flow_books_version(r, &q->books, i) + 1;
+        q->readers[i] = -1;
+    }
+    return SM_OK;
+}
+
+/* Has a file something to add? */
+static bool has_work(const smi_flow_source_state *s)
+{
+    for (int64_t i = 0; s->quarantine.uri.len > 0 && i < s->found.n; i++) {
+        if (s->quarantine.books.match.files[i].is_read) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Whose lines leave the table, as SQL: "" where none. */
+static sm_str replaced_files(smi_flow_run *r, const smi_flow_source_state *s)
+{
+    const sm_map *uris = leaving(s, r->arena);
+    sm_buf text = {0};
+
+    for (int64_t i = 0; i < sm_map_count(uris); i++) {
+        sm_buf_text(&text, i ? SM_STR(", ") : SM_STR("file IN ("));
+        smi_flow_put_quoted(&text, sm_map_key(uris, i), '\'');
+    }
+    sm_buf_text(&text, text.len ? SM_STR(")") : SM_STR(""));
+    const sm_str out = sm_arena_str(r->arena, sm_buf_str(&text));
+    sm_buf_release(&text);
     return out;
 }
 
@@ -185,14 +219,9 @@ static sm_str column_name(const smi_flow_quarantine *q, sm_str path)
 
 /* ---- opening -------------------------------------------------------------------------------- */
 
-sm_status smi_flow_quarantine_open(smi_flow_run *r, smi_flow_source_state *s, sm_error *e)
+static sm_status open_stage(smi_flow_run *r, smi_flow_source_state *s, sm_error *e)
 {
     smi_flow_quarantine *q = &s->quarantine;
-
-    if (q->stage || !has_work(s)) {
-        return SM_OK;
-    }
-    find_columns(r, s);
     const sm_sql where = {.name = SM_STR("replaced files"), .text = replaced_files(r, s)};
     const sm_write write = {
         .uri = q->uri,
@@ -200,8 +229,19 @@ sm_status smi_flow_quarantine_open(smi_flow_run *r, smi_flow_source_state *s, sm
         .where = where,
         .operation = SM_STR("WRITE"),
         .user_metadata = smi_flow_metadata(r),
+        .has_base = true,
+        .base = q->books.snapshot,
     };
     return sm_stage_open(&write, &quarantine_schema, r->env, &q->stage, e);
+}
+
+sm_status smi_flow_quarantine_open(smi_flow_run *r, smi_flow_source_state *s, sm_error *e)
+{
+    if (s->quarantine.stage || !has_work(s)) {
+        return SM_OK;
+    }
+    find_columns(r, s);
+    return open_stage(r, s, e);
 }
 
 /* ---- the sink ------------------------------------------------------------------------------- */
@@ -210,9 +250,10 @@ sm_status smi_flow_quarantine_open(smi_flow_run *r, smi_flow_source_state *s, sm
 static bool is_taken(smi_flow_source_state *s, int32_t task, sm_str uri)
 {
     smi_flow_quarantine *q = &s->quarantine;
-    const int64_t at = s->by_uri ? (int64_t)(intptr_t)sm_map_get(s->by_uri, uri) - 1 : -1;
+    const smi_flow_file *state = s->by_uri ? sm_map_get(s->by_uri, uri) : NULL;
+    const int64_t at = state ? state->at : -1;
 
-    if (at < 0 || !q->stage || q->verdicts[at] == SMI_FILE_SAME) {
+    if (at < 0 || !q->stage || !q->books.match.files[at].is_read) {
         return false;
     }
     if (q->readers[at] < 0) {
@@ -362,26 +403,32 @@ static sm_status finish_sink(const sm_sink *sink, sm_error *e)
     return st;
 }
 
+/* A file that no plan came to is none of this commit's. */
+static int64_t leave_unread(smi_flow_source_state *s)
+{
+    smi_flow_books *b = &s->quarantine.books;
+    int64_t n_read = 0;
+
+    for (int64_t i = 0; i < s->found.n; i++) {
+        if (b->match.files[i].is_read && !s->states[i].is_read) {
+            smi_flow_books_leave(b, i);
+        }
+        n_read += b->match.files[i].is_read;
+    }
+    return n_read;
+}
+
 static sm_status make_candidate(smi_flow_run *r, smi_flow_source_state *s, sm_error *e)
 {
     smi_flow_quarantine *q = &s->quarantine;
-    sm_delta_txn *txns = SM_NEW_ARRAY(r->arena, sm_delta_txn, s->files.n);
-    int64_t n = 0;
 
-    for (int64_t i = 0; i < s->files.n; i++) {
-        if (q->verdicts[i] == SMI_FILE_SAME || !s->states[i].is_read) {
-            q->versions[i] = -1;
-            continue;
-        }
-        txns[n++] = (sm_delta_txn){.app_id = smi_flow_app_id(r, s->files.items[i].name),
-                                   .version = q->versions[i],
-                                   .updated_ms = r->start_us / 1000};
+    if (leave_unread(s) == 0 && !smi_flow_books_has_news(&q->books)) {
+        return SM_OK;
     }
-    if (n == 0) {
-        return SM_OK; /* no plan came to these files */
-    }
-    const sm_str info = smi_flow_books_info(r, s, &q->books, q->verdicts, q->versions);
-    return sm_stage_candidate(q->stage, txns, n, info, &q->candidate, e);
+    SM_TRY(smi_flow_books_settle(r, s, &q->books, e));
+    SM_TRY(sm_stage_candidate(q->stage, NULL, 0, SM_STR(""), &q->candidate, e));
+    smi_flow_books_enter(r, &q->books, q->candidate);
+    return SM_OK;
 }
 
 sm_status smi_flow_quarantine_finish(smi_flow_run *r, smi_flow_source_state *s, sm_error *e)
@@ -390,7 +437,11 @@ sm_status smi_flow_quarantine_finish(smi_flow_run *r, smi_flow_source_state *s, 
     const int64_t start = sm_monotonic_ns();
     sm_status st = SM_OK;
 
-    if (q->stage) {
+    if (s->is_open && !q->stage && !has_work(s) && q->books.snapshot &&
+        smi_flow_books_has_news(&q->books)) { /* rows that leave, or nothing but the books */
+        st = open_stage(r, s, e);
+    }
+    if (st == SM_OK && q->stage) {
         const sm_sink sink = sm_stage_sink(q->stage);
         st = finish_sink(&sink, e);
         if (st == SM_OK) {

@@ -50,12 +50,14 @@ static void add_counts(sm_scan_counts *sum, const sm_scan_counts *c)
 static void tell_source(smi_flow_run *r, const sm_file_report *f)
 {
     for (int32_t i = 0; i < r->p->n_sources; i++) {
-        smi_flow_source_state *s = &r->sources[i];
-        const int64_t at = s->by_uri ? (int64_t)(intptr_t)sm_map_get(s->by_uri, f->uri) - 1 : -1;
-        if (at >= 0) {
-            s->states[at].is_read = true;
-            s->states[at].is_hashed = true;
-            s->states[at].n_lines = f->counts.lines - f->counts.blank;
+        const smi_flow_source_state *s = &r->sources[i];
+        smi_flow_file *state = s->by_uri ? sm_map_get(s->by_uri, f->uri) : NULL;
+        if (state) {
+            state->is_read = true;
+            state->is_hashed = true;
+            state->is_whole = true;
+            state->n_lines = f->counts.lines - f->counts.blank;
+            state->content.has_lines = state->n_lines > 0;
         }
     }
 }
@@ -157,8 +159,8 @@ static bool *days_with_lines(smi_flow_run *r, const smi_flow_source_state *s)
 {
     bool *out = SM_NEW_ARRAY(r->arena, bool, s->last_day - s->first_day + 1);
 
-    for (int64_t i = 0; i < s->files.n; i++) {
-        const sm_found_file *f = &s->files.items[i];
+    for (int64_t i = 0; i < s->found.n; i++) {
+        const sm_found_file *f = &s->found.items[i];
         const int64_t n_lines = s->states[i].n_lines;
         if ((n_lines >= 0 ? n_lines > 0 : f->file.size_bytes > 0) && f->date >= s->first_day &&
             f->date <= s->last_day) {
@@ -193,8 +195,8 @@ void smi_flow_report_sources(smi_flow_run *r)
             continue;
         }
         r->report->files_ignored += s->found.n_ignored;
-        for (int64_t k = 0; k < s->files.n; k++) {
-            r->report->files_skipped += !s->states[k].is_read;
+        for (int64_t k = 0; k < s->found.n; k++) {
+            r->report->files_skipped += s->states[k].is_in_window && !s->states[k].is_read;
         }
         report_days(r, s, &cap_days);
         if (s->def->quarantine.len == 0 && r->report->counts.refused > 0) {
@@ -241,7 +243,7 @@ void smi_flow_report_tables(smi_flow_run *r, sm_candidate *const *published,
     for (int32_t i = 0; i < r->p->n_sources; i++) {
         const smi_flow_source_state *s = &r->sources[i];
         const smi_flow_quarantine *q = &s->quarantine;
-        if (s->is_open && q->verdicts && (q->candidate || q->n_rows_before >= 0)) {
+        if (s->is_open && q->uri.len > 0 && (q->candidate || q->n_rows_before >= 0)) {
             out->tables[out->n_tables++] = (sm_table_report){
                 .name = sm_arena_str(out->arena, s->def->quarantine),
                 .version = version_of(q->candidate, published, versions, n),

@@ -257,30 +257,41 @@ static sm_status fail_no_file(const smi_flow_source_state *s, sm_error *e)
     return st;
 }
 
+static bool is_in_window(const smi_flow_source_state *s, const sm_found_file *f)
+{
+    return s->def->window < 0 || (f->date >= s->first_day && f->date <= s->last_day);
+}
+
 static sm_status choose_window(smi_flow_run *r, smi_flow_source_state *s, sm_error *e)
+{
+    int64_t n = 0;
+
+    s->states = SM_NEW_ARRAY(r->arena, smi_flow_file, s->found.n);
+    s->by_uri = sm_map_new(r->arena);
+    for (int64_t i = 0; i < s->found.n; i++) {
+        sm_found_file *f = &s->found.items[i];
+        s->states[i].is_in_window = is_in_window(s, f);
+        s->states[i].n_lines = -1;
+        s->states[i].at = i;
+        f->file.content_out = &s->states[i].content;
+        *sm_map_at(s->by_uri, f->file.uri) = &s->states[i];
+        n += s->states[i].is_in_window;
+    }
+    return n > 0 ? SM_OK : fail_no_file(s, e);
+}
+
+/* What plans read: the window's files, but those whose content another one of them has. */
+static void choose_files(smi_flow_run *r, smi_flow_source_state *s)
 {
     s->files = (sm_files){.items = SM_NEW_ARRAY(r->arena, sm_found_file, s->found.n),
                           .store = s->found.store,
                           .n_ignored = s->found.n_ignored};
-    s->states = SM_NEW_ARRAY(r->arena, smi_flow_file, s->found.n);
-    s->by_uri = sm_map_new(r->arena);
     for (int64_t i = 0; i < s->found.n; i++) {
-        const sm_found_file *f = &s->found.items[i];
-        if (s->def->window >= 0 && (f->date < s->first_day || f->date > s->last_day)) {
-            continue;
+        if (s->states[i].is_in_window &&
+            s->quarantine.books.match.files[i].kind != SMI_MATCH_PASSED) {
+            s->files.items[s->files.n++] = s->found.items[i];
         }
-        if (sm_utf8_check(f->name.data, f->name.len) < f->name.len) {
-            const sm_status st = sm_fail(e, SM_INVALID, "a file's name is not UTF-8");
-            sm_error_place(e, f->file.uri.data, 0, -1);
-            return st; /* it could not be written into a table's log */
-        }
-        const int64_t at = s->files.n++;
-        s->files.items[at] = *f;
-        s->files.items[at].file.content_out = &s->states[at].content;
-        s->states[at].n_lines = -1;
-        *sm_map_at(s->by_uri, f->file.uri) = (void *)(intptr_t)(at + 1);
     }
-    return s->files.n ? SM_OK : fail_no_file(s, e);
 }
 
 sm_status smi_flow_source_open(smi_flow_run *r, int32_t source, sm_error *e)
@@ -295,6 +306,7 @@ sm_status smi_flow_source_open(smi_flow_run *r, int32_t source, sm_error *e)
                 sm_files_find(s->path, s->def->match, is_dated(r, source), r->arena, &s->found, e));
     SM_TRY_GOTO(st, done, choose_window(r, s, e));
     SM_TRY_GOTO(st, done, smi_flow_quarantine_judge(r, s, e));
+    choose_files(r, s);
     s->is_open = true;
 done:
     if (st == SM_NOT_FOUND) {

@@ -73,7 +73,7 @@ static sm_status state_of(smi_flow_run *r, sm_str table, sm_str *out, sm_error *
     sm_buf text = {0};
     sm_status st = SM_OK;
 
-    if (c && !sm_candidate_is_empty(c)) {
+    if (c && !sm_candidate_is_empty(c) && !sm_candidate_keeps_rows(c)) {
         sm_buf_printf(&text, "run %.*s", SM_STR_ARG(r->id));
     } else {
         st = stored_state(r, task >= 0 ? r->p->tasks[task].name : table, &text, e);
@@ -261,15 +261,15 @@ static void put_files(smi_flow_run *r, sm_buf *out)
     sm_buf_text(out, SM_STR(",\"read\":["));
     for (int32_t i = 0; i < r->p->n_sources; i++) {
         const smi_flow_source_state *s = &r->sources[i];
-        for (int64_t k = 0; (r->asked.sources >> i & 1) && k < s->files.n; k++) {
+        for (int64_t k = 0; (r->asked.sources >> i & 1) && k < s->found.n; k++) {
             if (!s->states[k].is_read) {
                 continue;
             }
             sm_hash128_hex(s->states[k].content.hash, hex);
             sm_buf_text(out, is_first ? SM_STR("{\"name\":") : SM_STR(",{\"name\":"));
-            sm_buf_json_str(out, s->files.items[k].name);
+            sm_buf_json_str(out, s->found.items[k].name);
             sm_buf_printf(out, ",\"size\":%" PRIu64 ",\"hash\":\"%s\"}",
-                          s->files.items[k].file.size_bytes, hex);
+                          s->found.items[k].file.size_bytes, hex);
             is_first = false;
         }
     }

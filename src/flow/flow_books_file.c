@@ -1,0 +1,675 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * flow/flow_books_file.c: the files under TABLE/_smelt that a table's books are kept in. Called by
+ * flow_books.c.
+ *
+ * File      _smelt/books-<number in 16 hex digits>.ndjson. A commit names its books by a Delta
+ *           transaction `smelt:books` whose version is the number: it stays in checkpoints when log
+ *           entries are cleaned up, and two runs that go on from the same books conflict by it. A
+ *           number is the run's: its start in microseconds since 1970 and 11 bits by chance; and
+ *           greater than the last one.
+ * Line 1    {"format", "previous", "wholes", "pipeline", "run", "rows", "entries", "roots": [{"uri",
+ *           "pipeline", "query"}]}
+ * Others    an entry each: {"root", "path", …}; one that was taken out: {"gone": key}.
+ * Chain     A file tells of the entries that changed since the one named as its previous; the newest
+ *           word on an entry holds. A whole one has no previous.
+ * Growth    A new file takes in those before it that are no larger than what it has by then, as a
+ *           binary counter does: n entries are rewritten log2(n) times in all, and a chain has at
+ *           most as many files. Up to SMALL entries are always taken in: a request costs more.
+ * Cleaning  Old files serve old versions, which a RESTORE may bring back as long as the log has
+ *           them. When a whole one is written, all files older than the newest whole one that is
+ *           itself older than the log's retention are deleted; a killed run's go that way too. For
+ *           this a whole one is written at least once in that time. */
+#include <inttypes.h>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "base/time.h"
+#include "flow/flow_int.h"
+
+#define FORMAT         1
+#define FOLDER         "_smelt/"
+#define NAME_HEAD      "books-"
+#define NAME_TAIL      ".ndjson"
+#define HEX_DIGITS     16
+#define RANDOM_BITS    11
+#define SMALL          64
+#define MOST_BYTES     ((size_t)1 << 31)
+#define DAY_US         INT64_C(86400000000)
+#define RETENTION_DAYS 30 /* of a log, where its table does not say (PROTOCOL.md) */
+#define HASH_HEX_BYTES 32
+#define MOST_CHAIN     1000 /* a circle ends here */
+
+/* ---- names and numbers ----------------------------------------------------------------------- */
+
+sm_str smi_flow_books_name(int64_t number, sm_arena *a)
+{
+    return sm_arena_strf(a, NAME_HEAD "%016" PRIx64 NAME_TAIL, (uint64_t)number);
+}
+
+static bool parse_hex(sm_str hex, uint64_t *out)
+{
+    *out = 0;
+    for (size_t i = 0; i < hex.len; i++) {
+        const char c = hex.data[i];
+        const int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+        if (digit < 0) {
+            return false;
+        }
+        *out = *out << 4 | (uint64_t)digit;
+    }
+    return hex.len == HEX_DIGITS;
+}
+
+static bool number_of_name(sm_str name, int64_t *out)
+{
+    const sm_str head = SM_STR(NAME_HEAD), tail = SM_STR(NAME_TAIL);
+    uint64_t number = 0;
+
+    if (!sm_str_starts(name, head) || !sm_str_ends(name, tail) ||
+        name.len != head.len + HEX_DIGITS + tail.len ||
+        !parse_hex((sm_str){name.data + head.len, HEX_DIGITS}, &number) || number > INT64_MAX) {
+        return false;
+    }
+    *out = (int64_t)number;
+    return true;
+}
+
+static int64_t time_of(int64_t number)
+{
+    return number >> RANDOM_BITS;
+}
+
+/* The same for all tables of a run, so that its commits belong together. */
+static int64_t next_number(const smi_flow_run *r, int64_t last)
+{
+    const uint64_t random = sm_hash64(r->id.data, r->id.len) & ((1u << RANDOM_BITS) - 1);
+    const int64_t number = r->start_us << RANDOM_BITS | (int64_t)random;
+
+    return number > last ? number : last + 1;
+}
+
+bool smi_flow_books_hash(sm_str hex, sm_hash128 *out)
+{
+    return hex.len == HASH_HEX_BYTES && parse_hex((sm_str){hex.data, HEX_DIGITS}, &out->high) &&
+           parse_hex((sm_str){hex.data + HEX_DIGITS, HEX_DIGITS}, &out->low);
+}
+
+/* ---- entries --------------------------------------------------------------------------------- */
+
+/* Two files may have had one path: one that moved out of another's way keeps its rows, and its path
+ * is the other's. */
+sm_str smi_flow_books_key(const smi_flow_known *k, sm_arena *a)
+{
+    sm_buf text = {0};
+
+    if (k->is_displaced) {
+        sm_buf_printf(&text, "%d:%" PRId64 "/", k->root, k->version);
+    } else {
+        sm_buf_printf(&text, "%d/", k->root);
+    }
+    sm_buf_text(&text, k->path);
+    const sm_str out = sm_arena_str(a, sm_buf_str(&text));
+    sm_buf_release(&text);
+    return out;
+}
+
+static bool is_same_hash(sm_hash128 x, sm_hash128 y)
+{
+    return x.low == y.low && x.high == y.high;
+}
+
+static bool is_same_mark(const smi_flow_mark *x, const smi_flow_mark *y)
+{
+    return x->size_bytes == y->size_bytes && x->modified_us == y->modified_us &&
+           x->changed_us == y->changed_us && x->inode == y->inode && sm_str_eq(x->etag, y->etag);
+}
+
+static bool is_same_entry(const smi_flow_known *x, const smi_flow_known *y)
+{
+    return sm_str_eq(x->uri, y->uri) && x->version == y->version &&
+           is_same_mark(&x->mark, &y->mark) && x->has_identity == y->has_identity &&
+           is_same_hash(x->hash, y->hash) && x->content_bytes == y->content_bytes &&
+           x->head == y->head && x->n_lines == y->n_lines && x->n_rows == y->n_rows &&
+           x->has_date == y->has_date && x->date == y->date && x->is_dropped == y->is_dropped &&
+           x->is_passed == y->is_passed && x->is_displaced == y->is_displaced;
+}
+
+static void put_text(sm_buf *out, const char *key, sm_str text)
+{
+    sm_buf_printf(out, ",\"%s\":", key);
+    sm_buf_json_str(out, text);
+}
+
+static void put_number(sm_buf *out, const char *key, int64_t n)
+{
+    sm_buf_printf(out, ",\"%s\":%" PRId64, key, n);
+}
+
+static void put_flag(sm_buf *out, const char *key, bool is_set)
+{
+    if (is_set) {
+        sm_buf_printf(out, ",\"%s\":true", key);
+    }
+}
+
+static void put_identity(sm_buf *out, const smi_flow_known *k)
+{
+    char hex[HASH_HEX_BYTES + 1];
+
+    sm_hash128_hex(k->hash, hex);
+    put_number(out, "size", (int64_t)k->mark.size_bytes);
+    put_number(out, "modified_us", k->mark.modified_us);
+    if (k->mark.changed_us) {
+        put_number(out, "changed_us", k->mark.changed_us);
+    }
+    if (k->mark.inode) {
+        put_number(out, "inode", (int64_t)k->mark.inode);
+    }
+    if (k->mark.etag.len) {
+        put_text(out, "etag", k->mark.etag);
+    }
+    put_text(out, "hash", sm_str_of(hex));
+    if (k->content_bytes >= 0) {
+        put_number(out, "bytes", k->content_bytes);
+        put_number(out, "head", (int64_t)k->head);
+    }
+}
+
+static void put_entry(sm_buf *out, const smi_flow_known *k)
+{
+    char day[SM_TIME_TEXT_BYTES];
+
+    sm_buf_printf(out, "{\"root\":%d", k->root);
+    put_text(out, "path", k->path);
+    put_text(out, "uri", k->uri);
+    put_number(out, "version", k->version);
+    if (k->has_identity) {
+        put_identity(out, k);
+    }
+    if (k->n_lines >= 0) {
+        put_number(out, "lines", k->n_lines);
+    }
+    if (k->n_rows >= 0) {
+        put_number(out, "rows", k->n_rows);
+    }
+    if (k->has_date) {
+        sm_format_date(k->date, day);
+        put_text(out, "date", sm_str_of(day));
+    }
+    put_flag(out, "dropped", k->is_dropped);
+    put_flag(out, "passed", k->is_passed);
+    put_flag(out, "displaced", k->is_displaced);
+    sm_buf_text(out, SM_STR("}\n"));
+}
+
+static int64_t number_or(const sm_json *o, const char *key, int64_t otherwise)
+{
+    int64_t out = 0;
+    return sm_json_i64(sm_json_get(o, key), &out) ? out : otherwise;
+}
+
+static bool take_entry(const sm_json *o, int32_t n_roots, sm_arena *a, smi_flow_known *k)
+{
+    const int64_t root = number_or(o, "root", -1);
+
+    *k = (smi_flow_known){
+        .root = (int32_t)root,
+        .path = sm_arena_str(a, sm_json_text(sm_json_get(o, "path"))),
+        .uri = sm_arena_str(a, sm_json_text(sm_json_get(o, "uri"))),
+        .version = number_or(o, "version", -1),
+        .mark = {.size_bytes = (uint64_t)number_or(o, "size", 0),
+                 .modified_us = number_or(o, "modified_us", 0),
+                 .changed_us = number_or(o, "changed_us", 0),
+                 .inode = (uint64_t)number_or(o, "inode", 0),
+                 .etag = sm_arena_str(a, sm_json_text(sm_json_get(o, "etag")))},
+        .content_bytes = number_or(o, "bytes", -1),
+        .head = (uint64_t)number_or(o, "head", 0),
+        .n_lines = number_or(o, "lines", -1),
+        .n_rows = number_or(o, "rows", -1),
+        .is_dropped = sm_json_get(o, "dropped") != NULL,
+        .is_passed = sm_json_get(o, "passed") != NULL,
+        .is_displaced = sm_json_get(o, "displaced") != NULL,
+    };
+    k->has_identity = smi_flow_books_hash(sm_json_text(sm_json_get(o, "hash")), &k->hash);
+    k->has_date = sm_parse_date(sm_json_text(sm_json_get(o, "date")), &k->date);
+    return root >= 0 && root < n_roots && k->path.len > 0;
+}
+
+/* ---- reading --------------------------------------------------------------------------------- */
+
+/* A chain being read, newest first. */
+typedef struct reader {
+    smi_flow_run *run;
+    smi_flow_books *books;
+    sm_arena *scratch; /* of one file's documents */
+    sm_map *told;      /* keys that a newer file had a word on */
+    smi_flow_known *known;
+    int64_t n_known, cap_known;
+    int32_t *link_of;
+    int64_t cap_link_of;
+    smi_flow_books_link *links;
+    int64_t n_links, cap_links;
+    smi_flow_books_gone *gone;
+    int64_t n_gone, cap_gone;
+} reader;
+
+/* What is missing or damaged cannot be known otherwise: loading on would double or lose rows. */
+static sm_status advise(const reader *k, sm_status st, sm_error *e)
+{
+    if (st != SM_OK) {
+        sm_error_todo(
+            e, "Without its books nobody knows what is in the table: bring the file back, or "
+               "load all again into a new table.");
+    }
+    return st;
+}
+
+static sm_status fail_damaged(const reader *k, int64_t number, int64_t line, sm_error *e)
+{
+    const sm_str name = smi_flow_books_name(number, k->scratch);
+    const sm_str key = sm_arena_strf(k->scratch, FOLDER "%.*s", SM_STR_ARG(name));
+    const sm_status st = sm_fail(e, SM_CORRUPT, "the table's books are damaged");
+
+    sm_error_place(e, sm_store_uri_of(k->books->store, key, k->scratch).data, line, -1);
+    return st;
+}
+
+static void take_roots(reader *k, const sm_json *header)
+{
+    const sm_json *list = sm_json_get(header, "roots");
+    sm_arena *a = k->run->arena;
+    int32_t n = 0;
+    smi_flow_root *roots = SM_NEW_ARRAY(a, smi_flow_root, list ? list->n_children : 0);
+
+    for (const sm_json *o = list ? list->child : NULL; o; o = o->next) {
+        roots[n++] = (smi_flow_root){
+            .uri = sm_arena_str(a, sm_json_text(sm_json_get(o, "uri"))),
+            .pipeline = sm_arena_str(a, sm_json_text(sm_json_get(o, "pipeline"))),
+            .query = sm_arena_str(a, sm_json_text(sm_json_get(o, "query"))),
+        };
+    }
+    k->books->roots = roots;
+    k->books->n_roots = n;
+}
+
+static void take_wholes(reader *k, const sm_json *header)
+{
+    const sm_json *list = sm_json_get(header, "wholes");
+    smi_flow_books_chain *chain = &k->books->chain;
+    int64_t *wholes = SM_NEW_ARRAY(k->run->arena, int64_t, list ? list->n_children : 0);
+
+    for (const sm_json *o = list ? list->child : NULL; o; o = o->next) {
+        chain->n_wholes += number_of_name(sm_json_text(o), &wholes[chain->n_wholes]);
+    }
+    chain->wholes = wholes;
+}
+
+/* The first line; the newest file's word on roots, rows and wholes holds. *previous −1: it is a
+ * whole one. */
+static bool take_header(reader *k, const sm_json *o, smi_flow_books_link *link, int64_t *previous)
+{
+    const sm_str name = sm_json_text(sm_json_get(o, "previous"));
+
+    *previous = -1;
+    link->n_entries = number_or(o, "entries", -1);
+    if (number_or(o, "format", -1) != FORMAT || link->n_entries < 0 ||
+        (name.len > 0 && (!number_of_name(name, previous) || *previous >= link->number))) {
+        return false;
+    }
+    if (k->n_links == 0) {
+        take_roots(k, o);
+        take_wholes(k, o);
+        k->books->chain.n_rows = number_or(o, "rows", -1);
+    }
+    return true;
+}
+
+static bool take_line(reader *k, const sm_json *o)
+{
+    smi_flow_known entry;
+    const int32_t link = (int32_t)k->n_links;
+    sm_str key = sm_json_text(sm_json_get(o, "gone"));
+    const bool is_gone = key.len > 0;
+
+    if (!is_gone) {
+        if (!take_entry(o, k->books->n_roots, k->run->arena, &entry)) {
+            return false;
+        }
+        key = smi_flow_books_key(&entry, k->scratch);
+    }
+    void **is_told = sm_map_at(k->told, key);
+    if (*is_told) {
+        return true;
+    }
+    *is_told = k;
+    if (is_gone) {
+        k->gone = sm_arena_grow(k->run->arena, k->gone, k->n_gone, &k->cap_gone, sizeof(*k->gone));
+        k->gone[k->n_gone++] =
+            (smi_flow_books_gone){.key = sm_arena_str(k->run->arena, key), .link = link};
+        return true;
+    }
+    k->link_of =
+        sm_arena_grow(k->run->arena, k->link_of, k->n_known, &k->cap_link_of, sizeof(*k->link_of));
+    k->known = sm_arena_grow(k->run->arena, k->known, k->n_known, &k->cap_known, sizeof(*k->known));
+    k->link_of[k->n_known] = link;
+    k->known[k->n_known++] = entry;
+    return true;
+}
+
+static sm_status take_text(reader *k, sm_str text, smi_flow_books_link *link, int64_t *previous,
+                           sm_error *e)
+{
+    int64_t n_lines = 0;
+    sm_error ignored = {0};
+
+    while (text.len > 0) {
+        const char *end = memchr(text.data, '\n', text.len);
+        const sm_str line = {text.data, end ? (size_t)(end - text.data) : text.len};
+        const size_t step = line.len + (end ? 1 : 0);
+        const sm_json *o = NULL;
+        text = (sm_str){text.data + step, text.len - step};
+        if (sm_json_parse(line, k->scratch, &o, &ignored) != SM_OK ||
+            !(n_lines == 0 ? take_header(k, o, link, previous) : take_line(k, o))) {
+            return fail_damaged(k, link->number, n_lines + 1, e);
+        }
+        n_lines++;
+    }
+    return n_lines == link->n_entries + 1 ? SM_OK : fail_damaged(k, link->number, n_lines + 1, e);
+}
+
+static sm_status read_one(reader *k, int64_t number, int64_t *previous, sm_error *e)
+{
+    sm_buf text = {.max_bytes = MOST_BYTES};
+    smi_flow_books_link link = {.number = number};
+    const sm_str name = smi_flow_books_name(number, k->run->arena);
+    const sm_str key = sm_arena_strf(k->run->arena, FOLDER "%.*s", SM_STR_ARG(name));
+
+    sm_status st = sm_store_get(k->books->store, key, &text, e);
+    if (st == SM_OK) {
+        st = take_text(k, sm_buf_str(&text), &link, previous, e);
+    }
+    if (st == SM_OK) {
+        k->links =
+            sm_arena_grow(k->run->arena, k->links, k->n_links, &k->cap_links, sizeof(*k->links));
+        k->links[k->n_links++] = link;
+    }
+    sm_buf_release(&text);
+    return st;
+}
+
+sm_status smi_flow_books_read(smi_flow_run *r, int64_t number, smi_flow_books *b, sm_error *e)
+{
+    sm_arena *told = sm_arena_new(r->env->budget);
+    reader k = {.run = r, .books = b, .told = sm_map_new(told)};
+    int64_t at = number;
+    sm_status st = SM_OK;
+
+    b->chain = (smi_flow_books_chain){.n_rows = -1};
+    while (st == SM_OK && at >= 0) {
+        k.scratch = sm_arena_new(r->env->budget);
+        st = k.n_links < MOST_CHAIN ? read_one(&k, at, &at, e) : fail_damaged(&k, at, 1, e);
+        sm_arena_free(k.scratch);
+    }
+    sm_arena_free(told);
+    b->known = k.known;
+    b->n_known = k.n_known;
+    b->chain.links = k.links;
+    b->chain.n_links = (int32_t)k.n_links;
+    b->chain.link_of = k.link_of;
+    b->chain.gone = k.gone;
+    b->chain.n_gone = k.n_gone;
+    return advise(&k, st, e);
+}
+
+/* ---- cleaning -------------------------------------------------------------------------------- */
+
+/* "interval 30 days", as tables say how long their log lasts; INT64_MAX where it is not understood:
+ * then nothing is old. */
+static int64_t retention_of(const sm_snapshot *s)
+{
+    static const struct {
+        const char *unit;
+        int64_t us;
+    } units[] = {
+        {"week", 7 * DAY_US}, {"day", DAY_US}, {"hour", DAY_US / 24}, {"minute", DAY_US / 1440}};
+    const sm_delta_metadata *m = s ? sm_snapshot_metadata(s) : NULL;
+    sm_str text = {0};
+    int64_t n = 0;
+
+    for (int32_t i = 0; m && i < m->n_config; i++) {
+        if (sm_str_is(m->config[i].key, "delta.logRetentionDuration")) {
+            text = m->config[i].value;
+        }
+    }
+    if (text.len == 0) {
+        return RETENTION_DAYS * DAY_US;
+    }
+    const sm_str head = SM_STR("interval ");
+    if (!sm_str_starts(text, head)) {
+        return INT64_MAX;
+    }
+    text = (sm_str){text.data + head.len, text.len - head.len};
+    const char *gap = memchr(text.data, ' ', text.len);
+    const size_t digits = gap ? (size_t)(gap - text.data) : 0;
+    if (!sm_parse_i64((sm_str){text.data, digits}, &n) || n < 0 || n > 100000) {
+        return INT64_MAX;
+    }
+    text = (sm_str){text.data + digits + 1, text.len - digits - 1};
+    for (int i = 0; i < SM_COUNT(units); i++) {
+        const sm_str unit = sm_str_of(units[i].unit);
+        if (sm_str_starts(text, unit) &&
+            (text.len == unit.len || (text.len == unit.len + 1 && text.data[unit.len] == 's'))) {
+            return n * units[i].us;
+        }
+    }
+    return INT64_MAX;
+}
+
+/* A day more than the log: its clean-up works by whole days. */
+static bool is_old(const smi_flow_run *r, const smi_flow_books *b, int64_t number)
+{
+    const int64_t retention = retention_of(b->snapshot);
+    return retention != INT64_MAX && time_of(number) < r->start_us - retention - DAY_US;
+}
+
+static void delete_before(smi_flow_run *r, const smi_flow_books *b, int64_t number)
+{
+    sm_arena *a = sm_arena_new(r->env->budget);
+    sm_entry *entries = NULL;
+    int64_t n = 0, n_old = 0, its = 0;
+    sm_error e = {0};
+    const sm_str folder = SM_STR(FOLDER);
+
+    sm_status st = sm_store_list(b->store, folder, true, a, &entries, &n, &e);
+    sm_str *old = SM_NEW_ARRAY(a, sm_str, n);
+    for (int64_t i = 0; st == SM_OK && i < n; i++) {
+        const sm_str key = entries[i].key;
+        const sm_str name = {key.data + folder.len, key.len - folder.len};
+        if (number_of_name(name, &its) && its < number) {
+            old[n_old++] = key;
+        }
+    }
+    if (st == SM_OK && n_old > 0) {
+        st = sm_store_delete_many(b->store, old, n_old, &e);
+    }
+    if (st != SM_OK) { /* they do no harm, and the next whole one tries again */
+        sm_log(SM_LOG_WARN, "old books of %.*s stay: %s", SM_STR_ARG(b->table), e.what);
+    }
+    sm_arena_free(a);
+}
+
+/* How many of the whole ones are kept; deletes what only the others need. */
+static int64_t clean(smi_flow_run *r, const smi_flow_books *b)
+{
+    const smi_flow_books_chain *c = &b->chain;
+
+    for (int64_t i = 0; i < c->n_wholes; i++) {
+        if (is_old(r, b, c->wholes[i])) {
+            if (i + 1 < c->n_wholes) {
+                delete_before(r, b, c->wholes[i]);
+            }
+            return i + 1;
+        }
+    }
+    return c->n_wholes;
+}
+
+/* ---- writing --------------------------------------------------------------------------------- */
+
+/* What has changed since the books were read. */
+typedef struct changes {
+    sm_map *live;  /* keys of the page -> 1 + index */
+    bool *is_told; /* of the page: in the new file */
+    sm_str *gone;  /* keys */
+    int64_t n_gone, n_changed;
+} changes;
+
+static void find_changes(const smi_flow_books *b, const smi_flow_books_page *page, sm_arena *a,
+                         changes *c)
+{
+    *c = (changes){.live = sm_map_new(a),
+                   .is_told = SM_NEW_ARRAY(a, bool, page->n_known),
+                   .gone = SM_NEW_ARRAY(a, sm_str, b->n_known)};
+    for (int64_t i = 0; i < page->n_known; i++) {
+        *sm_map_at(c->live, smi_flow_books_key(&page->known[i], a)) = (void *)(intptr_t)(i + 1);
+        c->is_told[i] = true;
+    }
+    c->n_changed = page->n_known;
+    for (int64_t i = 0; i < b->n_known; i++) {
+        const sm_str key = smi_flow_books_key(&b->known[i], a);
+        const int64_t at = (int64_t)(intptr_t)sm_map_get(c->live, key) - 1;
+        if (at < 0) {
+            c->gone[c->n_gone++] = key;
+        } else if (is_same_entry(&b->known[i], &page->known[at])) {
+            c->is_told[at] = false;
+            c->n_changed--;
+        }
+    }
+}
+
+/* How many files of the chain the new one takes in. */
+static int32_t count_taken_in(const smi_flow_run *r, const smi_flow_books *b, const changes *c)
+{
+    const smi_flow_books_chain *chain = &b->chain;
+    int64_t n = c->n_changed + c->n_gone;
+    int32_t at = 0;
+
+    if (b->is_taken_over || (chain->n_wholes > 0 && is_old(r, b, chain->wholes[0]))) {
+        return chain->n_links; /* a whole one is due */
+    }
+    while (at < chain->n_links && chain->links[at].n_entries <= (n > SMALL ? n : SMALL)) {
+        n += chain->links[at++].n_entries;
+    }
+    return at;
+}
+
+static void put_gone(sm_buf *out, sm_str key, int64_t *n)
+{
+    sm_buf_text(out, SM_STR("{\"gone\":"));
+    sm_buf_json_str(out, key);
+    sm_buf_text(out, SM_STR("}\n"));
+    (*n)++;
+}
+
+/* Entries and those taken out, in what the new file says beside its own changes: all that the files
+ * said that it takes in. */
+static void put_entries(const smi_flow_books *b, const smi_flow_books_page *page, const changes *c,
+                        int32_t n_taken_in, sm_arena *a, sm_buf *out, int64_t *n)
+{
+    const smi_flow_books_chain *chain = &b->chain;
+    const bool is_whole = n_taken_in == chain->n_links;
+
+    for (int64_t i = 0; i < b->n_known && !is_whole; i++) {
+        const int64_t at =
+            (int64_t)(intptr_t)sm_map_get(c->live, smi_flow_books_key(&b->known[i], a)) - 1;
+        if (at >= 0 && chain->link_of[i] < n_taken_in) {
+            c->is_told[at] = true;
+        }
+    }
+    for (int64_t i = 0; i < page->n_known; i++) {
+        if (is_whole || c->is_told[i]) {
+            put_entry(out, &page->known[i]);
+            (*n)++;
+        }
+    }
+    for (int64_t i = 0; i < c->n_gone && !is_whole; i++) {
+        put_gone(out, c->gone[i], n);
+    }
+    for (int64_t i = 0; i < chain->n_gone && !is_whole; i++) {
+        if (chain->gone[i].link < n_taken_in && !sm_map_get(c->live, chain->gone[i].key)) {
+            put_gone(out, chain->gone[i].key, n);
+        }
+    }
+}
+
+static void put_roots(sm_buf *out, const smi_flow_books_page *page)
+{
+    sm_buf_text(out, SM_STR(",\"roots\":["));
+    for (int32_t i = 0; i < page->n_roots; i++) {
+        const smi_flow_root *root = &page->roots[i];
+        sm_buf_text(out, i ? SM_STR(",{\"uri\":") : SM_STR("{\"uri\":"));
+        sm_buf_json_str(out, root->uri);
+        put_text(out, "pipeline", root->pipeline);
+        if (root->query.len) {
+            put_text(out, "query", root->query);
+        }
+        sm_buf_text(out, SM_STR("}"));
+    }
+    sm_buf_text(out, SM_STR("]"));
+}
+
+/* One a day is enough to clean by. */
+static void put_wholes(smi_flow_run *r, const smi_flow_books *b, int64_t number, bool is_whole,
+                       sm_arena *a, sm_buf *out)
+{
+    const smi_flow_books_chain *chain = &b->chain;
+    const int64_t n_kept = is_whole ? clean(r, b) : chain->n_wholes;
+    const bool is_new =
+        is_whole && (n_kept == 0 || time_of(number) - time_of(chain->wholes[0]) >= DAY_US);
+
+    sm_buf_text(out, SM_STR(",\"wholes\":["));
+    if (is_new) {
+        sm_buf_json_str(out, smi_flow_books_name(number, a));
+    }
+    for (int64_t i = 0; i < n_kept; i++) {
+        sm_buf_text(out, i > 0 || is_new ? SM_STR(",") : SM_STR(""));
+        sm_buf_json_str(out, smi_flow_books_name(chain->wholes[i], a));
+    }
+    sm_buf_text(out, SM_STR("]"));
+}
+
+void smi_flow_books_write(smi_flow_run *r, const smi_flow_books *b, const smi_flow_books_page *page,
+                          int64_t *number, sm_str *key, sm_str *text)
+{
+    sm_arena *a = sm_arena_new(r->env->budget);
+    sm_buf out = {0}, entries = {0};
+    int64_t n = 0;
+    changes c;
+
+    find_changes(b, page, a, &c);
+    const int32_t n_taken_in = count_taken_in(r, b, &c);
+    const bool is_whole = n_taken_in == b->chain.n_links;
+    const int64_t last = b->snapshot ? sm_snapshot_txn(b->snapshot, SM_STR(SMI_BOOKS_APP)) : -1;
+    *number = next_number(r, last);
+    put_entries(b, page, &c, n_taken_in, a, &entries, &n);
+    sm_buf_printf(&out, "{\"format\":%d,\"previous\":", FORMAT);
+    if (is_whole) {
+        sm_buf_text(&out, SM_STR("null"));
+    } else {
+        sm_buf_json_str(&out, smi_flow_books_name(b->chain.links[n_taken_in].number, a));
+    }
+    put_wholes(r, b, *number, is_whole, a, &out);
+    put_text(&out, "pipeline", r->p->name);
+    put_text(&out, "run", r->id);
+    put_number(&out, "rows", page->n_rows);
+    put_number(&out, "entries", n);
+    put_roots(&out, page);
+    sm_buf_text(&out, SM_STR("}\n"));
+    sm_buf_text(&out, sm_buf_str(&entries));
+    *key = sm_arena_strf(r->arena, FOLDER "%.*s", SM_STR_ARG(smi_flow_books_name(*number, a)));
+    *text = sm_arena_str(r->arena, sm_buf_str(&out));
+    sm_buf_release(&entries);
+    sm_buf_release(&out);
+    sm_arena_free(a);
+}
