@@ -1,0 +1,330 @@
+"""What a table knows of its files: content is matched before paths, so that no operation on a folder
+loads a row twice or loses one."""
+import gzip
+import json
+import os
+import shutil
+import subprocess
+import time
+
+import pytest
+
+from shop import BOOKS, PIPELINE, Shop, actions, line, make_old, transactions
+
+NOTHING = {"read": 0, "kept": 0, "quarantined": 0, "blank": 0}
+
+
+@pytest.fixture
+def shop(smelt, tmp_path):
+    """Two days that are loaded: four rows, two refused lines."""
+    made = Shop(smelt, tmp_path)
+    made.put("20220401.json", line(1), line(2, "Oslo", 7), "broken\n")
+    made.put("20220402.json", line(3), "{\"id\":1.5}\n", line(4))
+    made.run()
+    return made
+
+
+def books(shop, table="raw/orders"):
+    """Headers and entries of the books' files, oldest first."""
+    paths = sorted((shop.lake / table / "_smelt").iterdir())
+    return [[json.loads(row) for row in path.read_text().splitlines()] for path in paths]
+
+
+def known(shop, table="raw/orders"):
+    """{path: entry} of the newest whole books."""
+    whole = [rows for rows in books(shop, table) if rows[0]["previous"] is None][-1]
+    return {row["path"]: row for row in whole[1:]}
+
+
+def assert_unchanged(shop, report, files=2):
+    """Nothing was read, no row is another, and from now on there is nothing to do."""
+    assert report["files"] == {"read": 0, "skipped": files, "ignored": 0}
+    assert report["lines"] == NOTHING
+    assert shop.ids() == [1, 2, 3, 4]
+    assert shop.versions()["mart/cities"] == 0
+    before = shop.versions()
+    assert shop.run()["files"] == {"read": 0, "skipped": files, "ignored": 0}
+    assert shop.versions() == before
+
+
+# ---- moved --------------------------------------------------------------------------------------
+
+
+def test_a_renamed_file_is_the_same(shop):
+    os.rename(shop.logs / "20220401.json", shop.logs / "orders_20220401.json")
+    assert_unchanged(shop, shop.run())
+    for table in BOOKS:
+        assert shop.versions()[table] == 1  # the books alone
+        assert set(known(shop, table)) == {"orders_20220401.json", "20220402.json"}
+        assert transactions(shop.lake / table) == {
+            "20220401.json": 0, "20220402.json": 0, "orders_20220401.json": 0}
+    assert shop.refused() == [("20220401.json", 3), ("20220402.json", 2)]  # as it was opened
+    shop.put("orders_20220401.json", line(1))
+    shop.run()
+    assert sorted(shop.ids()) == [1, 3, 4]
+    assert shop.refused() == [("20220402.json", 2)]
+
+
+def test_a_file_renamed_to_another_date_moves_its_rows(shop):
+    os.rename(shop.logs / "20220401.json", shop.logs / "20220403.json")
+    report = shop.run()
+    assert report["files"]["read"] == 1
+    days = {row["id"]: row["day"] for row in shop.rows("raw.orders")}
+    assert days == {1: "2022-04-03", 2: "2022-04-03", 3: "2022-04-02", 4: "2022-04-02"}
+    assert shop.refused() == [("20220402.json", 2), ("20220403.json", 3)]
+
+
+def test_rotation(shop):
+    """The old file steps aside for a new one of its name."""
+    os.rename(shop.logs / "20220401.json", shop.logs / "20220401.1.json")
+    shop.put("20220401.json", line(5), "also broken\n")
+    report = shop.run()
+    assert report["files"] == {"read": 1, "skipped": 2, "ignored": 0}
+    assert sorted(shop.ids()) == [1, 2, 3, 4, 5]
+    # Again, and the oldest one is deleted: its rows stay.
+    os.rename(shop.logs / "20220401.json", shop.logs / "20220401.1.json")
+    shop.put("20220401.json", line(6))
+    done = shop.process()
+    assert "gone    20220401.1.json" in done.stderr
+    assert sorted(shop.ids()) == [1, 2, 3, 4, 5, 6]
+    assert shop.run()["files"]["read"] == 0
+    rows = sorted((row["line"], row["raw"]) for row in shop.rows("refused.orders"))
+    assert [number for number, _ in rows] == [2, 2, 3]
+
+
+def test_two_files_swap_their_names(shop):
+    shop.put("20220402_b.json", line(9))
+    shop.run()
+    one, other = shop.logs / "20220402.json", shop.logs / "20220402_b.json"
+    os.rename(one, shop.folder / "aside")
+    os.rename(other, one)
+    os.rename(shop.folder / "aside", other)
+    assert shop.run()["files"]["read"] == 0
+    assert sorted(shop.ids()) == [1, 2, 3, 4, 9]
+
+
+def test_a_grown_file_under_another_name(shop):
+    old = (shop.logs / "20220402.json").read_text()
+    os.remove(shop.logs / "20220402.json")
+    shop.put("20220402_all.json", old, line(5))
+    shop.run()
+    assert sorted(shop.ids()) == [1, 2, 3, 4, 5]
+    assert shop.refused() == [("20220401.json", 3), ("20220402_all.json", 2)]
+
+
+def test_a_folder_mounted_elsewhere(shop):
+    elsewhere = shop.folder / "elsewhere"
+    os.rename(shop.logs, elsewhere)
+    assert_unchanged_elsewhere = shop.run(logs=elsewhere)
+    assert assert_unchanged_elsewhere["files"]["read"] == 0
+    assert shop.ids() == [1, 2, 3, 4]
+    assert [root["uri"] for root in books(shop)[-1][0]["roots"]] == [str(elsewhere)]
+    before = shop.versions()
+    assert shop.run(logs=elsewhere)["files"]["read"] == 0
+    assert shop.versions() == before
+
+
+# ---- more than one root -------------------------------------------------------------------------
+
+
+def test_same_names_in_two_folders(shop):
+    host = shop.folder / "host2"
+    host.mkdir()
+    (host / "20220401.json").write_text(line(11) + "broken there\n")
+    (host / "20220402.json").write_text(line(3) + "{\"id\":1.6}\n" + line(4))  # same size
+    stamp = os.stat(shop.logs / "20220402.json").st_mtime_ns
+    os.utime(host / "20220402.json", ns=(stamp, stamp))
+    assert shop.run(logs=host)["files"]["read"] == 2
+    assert sorted(shop.ids()) == [1, 2, 3, 3, 4, 4, 11]
+    for logs in (shop.logs, host):
+        assert shop.run(logs=logs)["files"] == {"read": 0, "skipped": 2, "ignored": 0}
+    for table in BOOKS:
+        found = {action["txn"]["appId"] for action in actions(shop.lake / table) if "txn" in action}
+        assert found == {"smelt:books", "smelt:shop:20220401.json", "smelt:shop:20220402.json",
+                         "smelt:shop@2:20220401.json", "smelt:shop@2:20220402.json"}
+    assert len(shop.refused()) == 4
+
+
+def test_a_date_of_two_folders_is_replaced_from_both(shop):
+    host = shop.folder / "host2"
+    host.mkdir()
+    (host / "20220401.json").write_text(line(11) + "broken there\n")
+    shop.run(logs=host)
+    shop.put("20220401.json", line(1))
+    shop.run()
+    assert sorted(shop.ids()) == [1, 3, 4, 11]
+    assert shop.refused() == [("20220401.json", 2), ("20220402.json", 2)]
+    for logs in (shop.logs, host):
+        assert shop.run(logs=logs)["files"]["read"] == 0
+    # Where the other folder cannot be read its rows would be lost.
+    (host / "20220401.json").unlink()
+    shop.put("20220401.json", line(1), line(2))
+    said = shop.fail()
+    assert str(host / "20220401.json") in said and "rows would be lost" in said
+
+
+# ---- copies, touched files ----------------------------------------------------------------------
+
+
+def test_a_copy_is_loaded(shop):
+    shutil.copy(shop.logs / "20220401.json", shop.logs / "20220401_copy.json")
+    report = shop.run()
+    assert report["files"]["read"] == 1
+    assert sorted(shop.ids()) == [1, 1, 2, 2, 3, 4]
+    assert shop.refused() == [("20220401.json", 3), ("20220401_copy.json", 3),
+                              ("20220402.json", 2)]
+    assert shop.run()["files"]["read"] == 0
+
+
+def test_touched_large_files_are_hashed_once(shop):
+    shop.put("20220403.json", *(line(number, "x" * 200) for number in range(10, 80_010)))
+    shop.run()
+    before = shop.versions()
+    os.utime(shop.logs / "20220403.json", (1, 1))
+    assert shop.run()["files"]["read"] == 0
+    after = shop.versions()
+    assert after["raw/orders"] == before["raw/orders"] + 1
+    assert after["mart/cities"] == before["mart/cities"]
+    assert shop.run()["files"]["read"] == 0
+    assert shop.versions() == after
+
+
+# ---- other pipelines ----------------------------------------------------------------------------
+
+
+def test_another_name_of_the_pipeline(shop):
+    shop.write(PIPELINE.replace("name: shop", "name: store"))
+    done = shop.process()
+    assert "warning raw.orders goes on from the books of pipeline shop" in done.stderr
+    assert shop.ids() == [1, 2, 3, 4]
+    shop.put("20220403.json", line(5))
+    assert shop.run()["files"]["read"] == 1
+    assert shop.ids() == [1, 2, 3, 4, 5]
+    assert "goes on" not in shop.process().stderr
+    for table in BOOKS:
+        found = {action["txn"]["appId"] for action in actions(shop.lake / table) if "txn" in action}
+        assert "smelt:store:20220403.json" in found
+
+
+# ---- what a commit says, and how books grow -----------------------------------------------------
+
+
+def test_a_commit_names_its_books(shop):
+    for table in BOOKS:
+        found = list(actions(shop.lake / table))
+        info = [action["commitInfo"]["smelt"] for action in found if "commitInfo" in action][-1]
+        number = [action["txn"]["version"] for action in found
+                  if "txn" in action and action["txn"]["appId"] == "smelt:books"][-1]
+        assert info["pipeline"] == "shop" and info["books"] == f"books-{number:016x}.ndjson"
+        assert (shop.lake / table / "_smelt" / info["books"]).exists()
+        assert {row["name"] for row in info["files"]} == {"20220401.json", "20220402.json"}
+        entry = known(shop, table)["20220401.json"]
+        assert (entry["lines"], entry["date"]) == (3, "2022-04-01")
+
+
+def test_books_grow_by_what_changed(smelt, tmp_path):
+    shop = Shop(smelt, tmp_path)
+    for number in range(200):
+        shop.put(f"20220401_{number:03}.json", line(number))
+    shop.run()
+    shop.put("20220402.json", line(1000))
+    shop.run()
+    os.remove(shop.logs / "20220401_007.json")
+    os.rename(shop.logs / "20220401_008.json", shop.logs / "20220401_x.json")
+    shop.run()
+    first, second, third = books(shop)
+    assert [len(rows) for rows in (first, second)] == [201, 2]
+    assert second[0]["previous"] == sorted((shop.lake / "raw/orders/_smelt").iterdir())[0].name
+    # The second is small, so the third has taken it in.
+    assert third[0]["previous"] == second[0]["previous"]
+    assert [row["path"] for row in third[1:] if "path" in row] == ["20220401_x.json", "20220402.json"]
+    assert [row["gone"] for row in third[1:] if "gone" in row] == ["0/20220401_008.json"]
+    assert shop.run()["files"] == {"read": 0, "skipped": 200, "ignored": 0}
+    assert len(shop.ids()) == 201
+
+
+def test_a_failed_commit_leaves_no_books(shop):
+    """Somebody has taken the version: the run does not know it until it has staged."""
+    kept = {table: len(books(shop, table)) for table in BOOKS}
+    shop.put("20220403.json", line(5))
+    log = shop.lake / "raw/orders/_delta_log"
+    theirs = {"metaData": json.loads((log / f"{0:020}.json").read_text().splitlines()[2])["metaData"]}
+    n_files = len(list((shop.lake / "raw/orders").glob("*.parquet")))
+    command = [str(shop.smelt.path), "run", str(shop.file), "--var", f"logs={shop.logs}", "--var",
+               f"lake={shop.lake}", "--var", "month=2022-04"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True,
+                          env={**os.environ, "SMELT_FAULT": "delay_ms=100"}) as process:
+        while len(list((shop.lake / "raw/orders").glob("*.parquet"))) == n_files:
+            assert process.poll() is None
+            time.sleep(0.01)
+        (log / f"{1:020}.json").write_text(json.dumps(theirs) + "\n")
+        said = process.communicate(timeout=60)[1]
+    assert process.returncode == 4, said
+    assert len(books(shop)) == kept["raw/orders"]
+    assert shop.run()["files"]["read"] == 1
+    assert shop.ids() == [1, 2, 3, 4, 5]
+
+
+# ---- tables of before ---------------------------------------------------------------------------
+
+
+def put_gzip(shop, name, *lines):
+    (shop.logs / name).write_bytes(gzip.compress("".join(lines).encode(), mtime=0))
+
+
+@pytest.fixture
+def old(shop):
+    """Three files and a compressed one; one was replaced when another of its date was gone."""
+    shop.put("20220403.json", line(5))
+    shop.put("20220403_b.json", line(6))
+    put_gzip(shop, "20220404.json.gz", line(7))
+    shop.run()
+    os.remove(shop.logs / "20220403.json")
+    shop.put("20220403_b.json", line(60))
+    shop.run()
+    make_old(shop)
+    return shop
+
+
+OLD_IDS = [1, 2, 3, 4, 7, 60]
+
+
+def test_an_old_table_is_taken_over(old):
+    before = old.versions()
+    assert old.run()["files"] == {"read": 0, "skipped": 4, "ignored": 0}
+    after = old.versions()
+    for table in BOOKS:
+        assert after[table] == before[table] + 1
+        assert known(old, table)["20220403.json"]["dropped"]
+    assert after["mart/cities"] == before["mart/cities"]
+    assert sorted(old.ids()) == OLD_IDS
+    assert old.run()["files"]["read"] == 0
+    assert old.versions() == after
+    old.put("20220403.json", line(5))
+    assert old.run()["files"]["read"] == 1
+    assert sorted(old.ids()) == [1, 2, 3, 4, 5, 7, 60]
+    assert transactions(old.lake / "raw/orders") == {
+        "20220401.json": 0, "20220402.json": 0, "20220403.json": 1, "20220403_b.json": 1,
+        "20220404.json.gz": 0}
+
+
+def test_an_old_tables_file_that_was_renamed(old):
+    os.rename(old.logs / "20220401.json", old.logs / "20220401_x.json")
+    assert old.run()["files"]["read"] == 0
+    assert sorted(old.ids()) == OLD_IDS
+
+
+def test_an_old_tables_compressed_file_is_told_by_its_mark_alone(old):
+    os.utime(old.logs / "20220404.json.gz", (1, 1))
+    assert old.run()["files"]["read"] == 1
+    assert sorted(old.ids()) == OLD_IDS
+    os.rename(old.logs / "20220404.json.gz", old.logs / "20220404_x.json.gz")
+    assert old.run()["files"]["read"] == 0
+    assert sorted(old.ids()) == OLD_IDS
+
+
+def test_an_old_table_of_another_pipeline(shop):
+    make_old(shop, "store")
+    done = shop.process()
+    assert "goes on from the books of pipeline store" in done.stderr
+    assert shop.ids() == [1, 2, 3, 4]
