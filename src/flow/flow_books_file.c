@@ -153,22 +153,26 @@ static void put_flag(sm_buf *out, const char *key, bool is_set)
     }
 }
 
+static void put_mark(sm_buf *out, const smi_flow_mark *mark)
+{
+    put_number(out, "size", (int64_t)mark->size_bytes);
+    put_number(out, "modified_us", mark->modified_us);
+    if (mark->changed_us) {
+        put_number(out, "changed_us", mark->changed_us);
+    }
+    if (mark->inode) {
+        put_number(out, "inode", (int64_t)mark->inode);
+    }
+    if (mark->etag.len) {
+        put_text(out, "etag", mark->etag);
+    }
+}
+
 static void put_identity(sm_buf *out, const smi_flow_known *k)
 {
     char hex[HASH_HEX_BYTES + 1];
 
     sm_hash128_hex(k->hash, hex);
-    put_number(out, "size", (int64_t)k->mark.size_bytes);
-    put_number(out, "modified_us", k->mark.modified_us);
-    if (k->mark.changed_us) {
-        put_number(out, "changed_us", k->mark.changed_us);
-    }
-    if (k->mark.inode) {
-        put_number(out, "inode", (int64_t)k->mark.inode);
-    }
-    if (k->mark.etag.len) {
-        put_text(out, "etag", k->mark.etag);
-    }
     put_text(out, "hash", sm_str_of(hex));
     if (k->content_bytes >= 0) {
         put_number(out, "bytes", k->content_bytes);
@@ -184,6 +188,9 @@ static void put_entry(sm_buf *out, const smi_flow_known *k)
     put_text(out, "path", k->path);
     put_text(out, "uri", k->uri);
     put_number(out, "version", k->version);
+    if (!is_same_mark(&k->mark, &(smi_flow_mark){0})) {
+        put_mark(out, &k->mark);
+    }
     if (k->has_identity) {
         put_identity(out, k);
     }

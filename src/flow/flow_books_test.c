@@ -90,6 +90,7 @@ static smi_flow_known entry_of(kit *k, int number, int64_t version)
     return (smi_flow_known){.path = sm_arena_strf(k->arena, "%04d.json", number),
                             .uri = sm_arena_strf(k->arena, "/logs/%04d.json", number),
                             .version = version,
+                            .mark = {.size_bytes = 100, .modified_us = NOW_US},
                             .has_identity = true,
                             .content_bytes = number,
                             .n_lines = 1,
@@ -135,6 +136,7 @@ static void test_entries(void **state)
         {.root = 1,
          .path = SM_STR("y"),
          .version = 2,
+         .mark = mark, /* an unfinished one */
          .content_bytes = -1,
          .n_lines = -1,
          .n_rows = -1,

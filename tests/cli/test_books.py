@@ -36,6 +36,10 @@ def known(shop, table="raw/orders"):
     return {row["path"]: row for row in whole[1:]}
 
 
+def put_gzip(shop, name, *lines):
+    (shop.logs / name).write_bytes(gzip.compress("".join(lines).encode(), mtime=0))
+
+
 def assert_unchanged(shop, report, files=2):
     """Nothing was read, no row is another, and from now on there is nothing to do."""
     assert report["files"] == {"read": 0, "skipped": files, "ignored": 0}
@@ -112,11 +116,116 @@ def test_a_grown_file_under_another_name(shop):
     assert shop.refused() == [("20220401.json", 3), ("20220402_all.json", 2)]
 
 
+# ---- compressed ---------------------------------------------------------------------------------
+
+
+def compress(path):
+    """As gzip(1) does: the time of change goes over to the new file."""
+    stamp = os.stat(path).st_mtime_ns
+    new = path.with_name(path.name + ".gz")
+    new.write_bytes(gzip.compress(path.read_bytes()))
+    os.utime(new, ns=(stamp, stamp))
+    path.unlink()
+    return new
+
+
+def test_a_compressed_file_is_the_same(shop):
+    compress(shop.logs / "20220401.json")
+    assert_unchanged(shop, shop.run())
+    shop.put("20220401.json", gzip.decompress((shop.logs / "20220401.json.gz").read_bytes()).decode())
+    (shop.logs / "20220401.json.gz").unlink()
+    assert shop.run()["files"]["read"] == 0
+    assert shop.ids() == [1, 2, 3, 4]
+
+
+def test_a_file_beside_its_compressed_twin(shop):
+    plain = shop.logs / "20220401.json"
+    twin = plain.with_name(plain.name + ".gz")
+    whole = gzip.compress(plain.read_bytes())
+    twin.write_bytes(whole[:-10])  # gzip is not done yet
+    for data in (whole[:-10], whole):
+        twin.write_bytes(data)
+        assert shop.run()["files"] == {"read": 0, "skipped": 3, "ignored": 0}
+        before = shop.versions()
+        assert shop.run()["files"]["read"] == 0
+        assert shop.versions() == before
+    plain.unlink()
+    assert shop.run()["files"] == {"read": 0, "skipped": 2, "ignored": 0}
+    assert shop.ids() == [1, 2, 3, 4]
+    assert shop.refused() == [("20220401.json", 3), ("20220402.json", 2)]
+
+
+def test_twins_of_a_first_load(shop):
+    shop.put("20220403.json", line(5), "broken\n")
+    shop.put("20220404.json", line(6))
+    for name in ("20220403.json", "20220404.json"):
+        data = gzip.compress((shop.logs / name).read_bytes())
+        (shop.logs / (name + ".gz")).write_bytes(data if "03" in name else data[:-9])
+    report = shop.run()
+    assert report["files"] == {"read": 2, "skipped": 4, "ignored": 0}
+    assert shop.ids() == [1, 2, 3, 4, 5, 6]
+    assert len(shop.refused()) == 3
+
+
+def test_twins_that_differ(shop):
+    put_gzip(shop, "20220401.json.gz", line(100))
+    said = shop.fail()
+    assert "20220401.json.gz" in said and "different contents" in said
+
+
+def test_compressed_and_grown(shop):
+    old = (shop.logs / "20220402.json").read_text()
+    os.remove(shop.logs / "20220402.json")
+    put_gzip(shop, "20220402.json.gz", old, line(5))
+    shop.run()
+    assert sorted(shop.ids()) == [1, 2, 3, 4, 5]
+    assert shop.refused() == [("20220401.json", 3), ("20220402.json.gz", 2)]
+
+
+DIRECT = PIPELINE[:PIPELINE.index("  - load:")] + """\
+  - view: raw.orders
+    sql: orders.sql
+  - table: mart.cities
+    sql: cities.sql
+  - view: mart.good
+    sql: good.sql
+"""
+
+
+def test_a_pipeline_without_a_load_reads_each_content_once(smelt, tmp_path):
+    """The same files, straight into a table: twins are one file, and refused lines are kept once."""
+    shop = Shop(smelt, tmp_path)
+    shop.write(DIRECT)
+    shop.put("20220401.json", line(1, "Rome", 5), "broken\n")
+    put_gzip(shop, "20220402.json.gz", line(2, "Rome", 7), "broken\n")
+    shop.run()
+    assert shop.rows("mart.cities") == [{"city": "Rome", "n": 12}]
+    data = (shop.logs / "20220401.json").read_bytes()
+    (shop.logs / "20220401.json.gz").write_bytes(gzip.compress(data))
+    shop.put("20220402.json", line(2, "Rome", 7), "broken\n")
+    for _ in range(2):
+        assert shop.run()["files"] == {"read": 2, "skipped": 2, "ignored": 0}
+        assert shop.rows("mart.cities") == [{"city": "Rome", "n": 12}]
+        assert shop.refused() == [("20220401.json", 2), ("20220402.json.gz", 2)]
+    os.remove(shop.logs / "20220401.json")
+    os.rename(shop.logs / "20220402.json", shop.logs / "20220402_x.json")
+    os.remove(shop.logs / "20220402.json.gz")
+    shop.run()
+    assert shop.rows("mart.cities") == [{"city": "Rome", "n": 12}]
+    assert shop.refused() == [("20220401.json", 2), ("20220402.json.gz", 2)]
+    shop.put("20220402_x.json", line(2, "Rome", 8))
+    shop.run()
+    assert shop.rows("mart.cities") == [{"city": "Rome", "n": 13}]
+    assert shop.refused() == [("20220401.json", 2)]
+
+
+# ---- mounted elsewhere --------------------------------------------------------------------------
+
+
 def test_a_folder_mounted_elsewhere(shop):
     elsewhere = shop.folder / "elsewhere"
     os.rename(shop.logs, elsewhere)
-    assert_unchanged_elsewhere = shop.run(logs=elsewhere)
-    assert assert_unchanged_elsewhere["files"]["read"] == 0
+    assert shop.run(logs=elsewhere)["files"] == {"read": 0, "skipped": 2, "ignored": 0}
     assert shop.ids() == [1, 2, 3, 4]
     assert [root["uri"] for root in books(shop)[-1][0]["roots"]] == [str(elsewhere)]
     before = shop.versions()
@@ -266,10 +375,6 @@ def test_a_failed_commit_leaves_no_books(shop):
 
 
 # ---- tables of before ---------------------------------------------------------------------------
-
-
-def put_gzip(shop, name, *lines):
-    (shop.logs / name).write_bytes(gzip.compress("".join(lines).encode(), mtime=0))
 
 
 @pytest.fixture
