@@ -33,8 +33,9 @@ down: ## end them; what is in them stays
 setup: ## install what building needs (tools/setup test|interop|bench: more)
 	@tools/setup build
 
+# Not quiet: it takes its time, and shows how far it is. Tests are built by who runs them.
 build: build/build.ninja ## build/smelt, the program (release)
-	@$(NINJA) -C build --quiet
+	@$(NINJA) -C build smelt
 
 # ---- test -----------------------------------------------------------------------------------
 
