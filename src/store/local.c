@@ -82,7 +82,9 @@ static sm_status fail_os(sm_error *e, int os_error, const char *what)
         return st;
     default:
         st = sm_fail_errno(e, os_error, "%s", what);
-        if (st == SM_DENIED) {
+        if (os_error == EROFS) {
+            sm_error_todo(e, "Name another place, or mount this one so that it can be written.");
+        } else if (st == SM_DENIED) {
             sm_error_todo(e, "Give the user that runs smelt access to it.");
         } else if (st == SM_DISK_FULL) {
             sm_error_todo(e, "Free or add space, or raise the quota, and run it again.");
