@@ -174,33 +174,59 @@ static bool take_number(cursor *c, int least, int most, int64_t *out)
     return c->at - start >= least;
 }
 
-/* [-]Y-M-D[ (BC)]: a year of one to eight digits; the separator is one of "-/\\ ", twice the same
- * one. */
-static bool take_date(cursor *c, sm_when *out)
+/* A date but for its " (BC)", which may follow: into out where there is such a day. */
+static bool set_date(cursor *c, int64_t year, int64_t month, int64_t day, sm_when *out)
 {
-    const bool is_negative = take_char(c, '-');
-    int64_t year = 0, month = 0, day = 0;
-    if (!take_number(c, 1, 8, &year) || c->at == c->end || !memchr("-/\\ ", *c->at, 4)) {
-        return false;
-    }
-    const char separator = *c->at++;
-    if (!take_number(c, 1, 2, &month) || !take_char(c, separator) || !take_number(c, 1, 2, &day) ||
-        is_digit_at(c)) {
-        return false;
-    }
-    if (take_word(c, SM_STR(" (BC)"))) {
-        if (is_negative || year == 0) {
+    if (c->end - c->at >= 5 && c->at[1] == '(' && take_word(c, SM_STR(" (BC)"))) {
+        if (year <= 0) {
             return false;
         }
         year = 1 - year;
     }
-    year = is_negative ? -year : year;
     if (month < 1 || month > 12 || day < 1 || day > sm_days_in_month(year, (int)month)) {
         return false;
     }
     out->days = sm_days_from_civil(year, (int)month, (int)day);
     out->has_date = true;
     return true;
+}
+
+/* -M-D[ (BC)] behind a year; the separator is one of "-/\\ ", twice the same one. */
+static bool take_month_and_day(cursor *c, int64_t year, sm_when *out)
+{
+    int64_t month = 0, day = 0;
+    if (c->at == c->end) {
+        return false;
+    }
+    const char separator = *c->at++;
+    if (separator != '-' && separator != '/' && separator != ' ' && separator != '\\') {
+        return false;
+    }
+    return take_number(c, 1, 2, &month) && take_char(c, separator) && take_number(c, 1, 2, &day) &&
+           !is_digit_at(c) && set_date(c, year, month, day, out);
+}
+
+/* Two digits at p; 100 or more where they are none. */
+static int two_digits(const char *p)
+{
+    const unsigned tens = (unsigned)p[0] - '0', ones = (unsigned)p[1] - '0';
+    return tens < 10 && ones < 10 ? (int)(tens * 10 + ones) : 100;
+}
+
+/* Does "2022-04-01" stand here in full? Nearly all dates do, and then need no search for their
+ * parts. */
+static bool is_at_usual_date(const cursor *c, int64_t *year, int *month, int *day)
+{
+    const char *const p = c->at;
+    if (c->end - p < 10 || p[4] != '-' || p[7] != '-' ||
+        (c->end - p > 10 && p[10] >= '0' && p[10] <= '9')) {
+        return false;
+    }
+    const int high = two_digits(p), low = two_digits(p + 2);
+    *year = (int64_t)high * 100 + low;
+    *month = two_digits(p + 5);
+    *day = two_digits(p + 8);
+    return high < 100 && low < 100 && *month < 100 && *day < 100;
 }
 
 /* A fraction in microseconds; finer digits are cut, and there may be none at all. */
@@ -214,11 +240,30 @@ static int64_t take_fraction(cursor *c)
     return us;
 }
 
-/* H:[M[:[S[.f]]]]; the last part may be missing behind its colon, as DuckDB has it. */
-static bool take_clock(cursor *c, sm_when *out)
+/* "17:05:00" in full, likewise. */
+static bool take_usual_clock(cursor *c, sm_when *out)
 {
-    int64_t hour = 0, minute = 0, second = 0, fraction = 0;
-    if (!take_number(c, 1, 9, &hour) || !take_char(c, ':')) {
+    const char *const p = c->at;
+    if (c->end - p < 8 || p[2] != ':' || p[5] != ':' ||
+        (c->end - p > 8 && p[8] >= '0' && p[8] <= '9')) {
+        return false;
+    }
+    const int hour = two_digits(p), minute = two_digits(p + 3), second = two_digits(p + 6);
+    if (hour > 23 || minute > 59 || second > 59) {
+        return false;
+    }
+    c->at += 8;
+    out->us = ((int64_t)hour * 3600 + minute * 60 + second) * 1000000;
+    out->us += take_char(c, '.') ? take_fraction(c) : 0;
+    out->has_clock = true;
+    return true;
+}
+
+/* :[M[:[S[.f]]]] behind an hour; the last part may be missing behind its colon, as DuckDB has it. */
+static bool take_clock(cursor *c, int64_t hour, sm_when *out)
+{
+    int64_t minute = 0, second = 0, fraction = 0;
+    if (!take_char(c, ':')) {
         return false;
     }
     if (c->at < c->end) {
@@ -283,27 +328,42 @@ static bool take_special(cursor *c, sm_when *out)
     return true;
 }
 
-/* Does a clock begin here, rather than a date? */
-static bool is_at_clock(const cursor *c)
+/* What stands behind a date: nothing, or T or spaces and a clock. */
+static bool take_clock_behind(cursor *c, sm_when *out)
 {
-    cursor look = *c;
-    int64_t unused = 0;
-    return take_number(&look, 1, 9, &unused) && take_char(&look, ':');
-}
-
-/* A date, and a clock behind a T or spaces; no date ends in a digit that another follows. */
-static bool take_date_and_clock(cursor *c, sm_when *out)
-{
-    const char *const start = c->at;
-    if (!take_date(c, out)) {
-        c->at = start;
-        return take_special(c, out);
-    }
+    int64_t hour = 0;
     const bool has_t = take_char(c, 'T');
     if (!has_t) {
         take_spaces(c);
     }
-    return has_t || is_at_clock(c) ? take_clock(c, out) && take_zone(c, out) : true;
+    if (!has_t && !is_digit_at(c)) {
+        return true;
+    }
+    const bool has_clock =
+        take_usual_clock(c, out) || (take_number(c, 1, 9, &hour) && take_clock(c, hour, out));
+    return has_clock && take_zone(c, out);
+}
+
+/* The first number is a clock's hour where a colon follows, else a date's year. */
+static bool take_when(cursor *c, sm_when *out)
+{
+    const char *const start = c->at;
+    int64_t first = 0;
+    int month = 0, day = 0;
+    if (is_at_usual_date(c, &first, &month, &day)) {
+        c->at += 10;
+        return set_date(c, first, month, day, out) && take_clock_behind(c, out);
+    }
+    const bool is_negative = take_char(c, '-');
+    if (!take_number(c, 1, 9, &first)) {
+        c->at = start;
+        return take_special(c, out);
+    }
+    if (!is_negative && c->at < c->end && *c->at == ':') {
+        return take_clock(c, first, out) && take_zone(c, out);
+    }
+    return first < 100000000 && take_month_and_day(c, is_negative ? -first : first, out) &&
+           take_clock_behind(c, out);
 }
 
 bool sm_parse_when(sm_str s, sm_when *out)
@@ -311,8 +371,7 @@ bool sm_parse_when(sm_str s, sm_when *out)
     cursor c = {s.data, s.data + s.len};
     sm_when when = {0};
     take_spaces(&c);
-    const bool is_one = is_at_clock(&c) ? take_clock(&c, &when) && take_zone(&c, &when)
-                                        : take_date_and_clock(&c, &when);
+    const bool is_one = take_when(&c, &when);
     take_spaces(&c);
     if (!is_one || c.at != c.end) {
         return false;

@@ -4,6 +4,7 @@
 #include "test.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/time.h"
@@ -211,6 +212,21 @@ static void test_parse_when(void **state)
                                      w.us != whens[i].us || w.offset_us != whens[i].offset_us) {
             fail_msg("\"%s\": ok %d, has %d, %" PRId64 " %" PRId64 " %" PRId64, whens[i].text, ok,
                      has, w.days, w.us, w.offset_us);
+        }
+    }
+    for (int i = 0; i < SM_COUNT(whens); i++) { /* one more zero: the long way to the same */
+        char text[64];
+        sm_when w = {.days = 4711}, same = {.days = 4711};
+        if (whens[i].text[0] < '0' || whens[i].text[0] > '9') {
+            continue;
+        }
+        snprintf(text, sizeof(text), "0%s", whens[i].text);
+        const bool ok = sm_parse_when(sm_str_of(whens[i].text), &w);
+        const bool same_ok = sm_parse_when(sm_str_of(text), &same);
+        if (strcmp(whens[i].text, "123456789-01-01") != 0 &&
+            (ok != same_ok || w.days != same.days || w.us != same.us ||
+             w.offset_us != same.offset_us)) {
+            fail_msg("\"%s\" and \"%s\" differ", whens[i].text, text);
         }
     }
     static const sm_str holes[] = {SM_STR("2022\0004\00001"), SM_STR("2022-04-01\0"),
