@@ -333,10 +333,11 @@ static bool take_clock_behind(cursor *c, sm_when *out)
 {
     int64_t hour = 0;
     const bool has_t = take_char(c, 'T');
+    const bool has_space = is_space_at(c);
     if (!has_t) {
         take_spaces(c);
     }
-    if (!has_t && !is_digit_at(c)) {
+    if (!has_t && !(has_space && is_digit_at(c))) {
         return true;
     }
     const bool has_clock =

@@ -8,8 +8,12 @@ differs fails the test.
 import csv
 import io
 import json
+import os
+import random
 
 import pytest
+
+SEED = int(os.environ.get("SMELT_SEED") or random.SystemRandom().randrange(1_000_000))
 
 INTEGERS = {"TINYINT": 8, "SMALLINT": 16, "INTEGER": 32, "BIGINT": 64}
 UNSIGNED = {"UTINYINT": 8, "USMALLINT": 16, "UINTEGER": 32, "UBIGINT": 64}
@@ -162,3 +166,41 @@ def test_read_json_means_what_a_cast_does(smelt, tmp_path, kind):
                      f"columns => {{n: 'BIGINT', t: 'VARCHAR'}}) WHERE TRY_CAST(t AS {kind}) IS NOT NULL ORDER BY n")
     assert read == cast
     assert len(read) > 10
+
+
+def random_times(rng, n):
+    """Texts that are times, and those with a few bytes changed, which mostly are none."""
+    texts = [text for text in TEXTS if text.isascii() and ("-" in text or ":" in text)]
+    out = set()
+    while len(out) < n:
+        text = rng.choice(texts)
+        for _ in range(rng.choice([0, 1, 1, 2, 3])):
+            at = rng.randrange(len(text) + 1)
+            byte = rng.choice("0123456789-/:. TZ+()BCU")
+            text = rng.choice([text[:at] + byte + text[at:], text[:at] + text[at + 1:], text[:at] + byte + text[at + 1:]])
+        out.add(text)
+    return sorted(out)
+
+
+@pytest.mark.parametrize("kind", TIMES)
+def test_random_times_mean_the_same_where_both_read_them(smelt, tmp_path, kind):
+    """DuckDB passes over much that stands behind a clock; what both take for a time must be the same."""
+    duckdb = pytest.importorskip("duckdb")
+    connection = duckdb.connect(config={"threads": 1, "autoinstall_known_extensions": False})
+    connection.execute("SET TimeZone = 'UTC'")
+    texts = random_times(random.Random(SEED), 1000)
+    (tmp_path / "t.ndjson").write_text("".join(json.dumps({"n": n, "t": t}) + "\n" for n, t in enumerate(texts)))
+    got = [row["v"] for row in smelt.sql(
+        f"SELECT TRY_CAST(t AS {kind})::VARCHAR AS v FROM read_json('t.ndjson', "
+        "columns => {n: 'BIGINT', t: 'VARCHAR'}) ORDER BY n")]
+    wanted = []
+    for text in texts:
+        try:
+            wanted.append(connection.execute(f"SELECT TRY_CAST(? AS {kind})::VARCHAR", [text]).fetchone()[0])
+        except duckdb.Error:  # a zone that it does not know fails even here
+            wanted.append(None)
+    wrong = [(text, want, have) for text, want, have in zip(texts, wanted, got)
+             if want is not None and have is not None and want != have]
+    both = sum(want is not None and have is not None for want, have in zip(wanted, got))
+    assert not wrong, f"SMELT_SEED={SEED}: {wrong[:10]}"
+    assert both > 40, f"SMELT_SEED={SEED}"
