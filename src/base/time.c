@@ -259,7 +259,8 @@ static bool take_usual_clock(cursor *c, sm_when *out)
     return true;
 }
 
-/* :[M[:[S[.f]]]] behind an hour; the last part may be missing behind its colon, as DuckDB has it. */
+/* :[M[:[S[.f]]]] behind an hour; the last part may be missing behind its colon, as DuckDB has
+ * it. */
 static bool take_clock(cursor *c, int64_t hour, sm_when *out)
 {
     int64_t minute = 0, second = 0, fraction = 0;
