@@ -5,8 +5,8 @@
  * input.
  *
  * Overwrite  Spark and delta-rs say mode Overwrite (a WRITE, with a predicate too, a CREATE OR
- *            REPLACE TABLE), streams outputMode Complete; REPLACE TABLE … , CLONE and TRUNCATE say it
- *            by their names.
+ *            REPLACE TABLE), streams outputMode Complete; REPLACE TABLE …, CLONE and TRUNCATE say
+ *            it by their names.
  * RESTORE    delta-rs: {"version": "0"} or {"datetime": "1650000000000"}; Spark: {"version": 0,
  *            "timestamp": null} or a time as the user typed it, in the zone of his session. Of a
  *            time only the files tell which version it meant. */

@@ -8,11 +8,11 @@
  *           entries are cleaned up, and two runs that go on from the same books conflict by it. A
  *           number is the run's: its start in microseconds since 1970 and 11 bits by chance; and
  *           greater than the last one.
- * Line 1    {"format", "previous", "wholes", "pipeline", "run", "rows", "entries", "roots": [{"uri",
- *           "pipeline", "query"}]}
+ * Line 1    {"format", "previous", "wholes", "pipeline", "run", "rows", "entries", "roots":
+ *           [{"uri", "pipeline", "query"}]}
  * Others    an entry each: {"root", "path", …}; one that was taken out: {"gone": key}.
- * Chain     A file tells of the entries that changed since the one named as its previous; the newest
- *           word on an entry holds. A whole one has no previous.
+ * Chain     A file tells of the entries that changed since the one named as its previous; the
+ *           newest word on an entry holds. A whole one has no previous.
  * Growth    A new file takes in those before it that are no larger than what it has by then, as a
  *           binary counter does: n entries are rewritten log2(n) times in all, and a chain has at
  *           most as many files. Up to SMALL entries are always taken in: a request costs more.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * flow/flow_books_test.c: books as they are written and read again: what an entry keeps, chains over
- * random changes against a model, how much they write, what is cleaned, what damage says. */
+ * flow/flow_books_test.c: books as they are written and read again: what an entry keeps, chains
+ * over random changes against a model, how much they write, what is cleaned, what damage says. */
 #include <inttypes.h>
 
 #include "flow/flow_int.h"
