@@ -25,8 +25,8 @@
 #include <unistd.h>
 
 /* immintrin.h defines _mm_malloc with two of the names. To read it here, as the others, took half
- * of the time of each compilation; so those few that need it get it without its mm_malloc.h (this is
- * the guard of gcc's, this of clang's). */
+ * of the time of each compilation; so those few that need it get it without its mm_malloc.h (this
+ * is the guard of gcc's, this of clang's). */
 #define _MM_MALLOC_H_INCLUDED
 #define __MM_MALLOC_H
 
