@@ -99,6 +99,10 @@ typedef struct smi_flow_wants {
 sm_status smi_flow_books_judge(smi_flow_run *r, smi_flow_source_state *s,
                                const smi_flow_wants *wants, smi_flow_books *b,
                                sm_error *e) SM_MUST_USE;
+/** Tells the report of files that moved and of copies; after settle, which finds some. */
+void smi_flow_books_tell(smi_flow_run *r, const smi_flow_books *b);
+/** What tells that a file was not written since. */
+smi_flow_mark smi_flow_mark_of(const sm_datafile *f);
 /** Instead of judging: all that is in the books, whatever its date, and the files of the window are
  * to be read; the caller overwrites the table. SM_INVALID where a file of the books is gone, or of
  * another root. */
@@ -108,7 +112,12 @@ sm_status smi_flow_books_reload(smi_flow_run *r, smi_flow_source_state *s, smi_f
  * new, or its query is not known. */
 sm_str smi_flow_books_query(const smi_flow_books *b);
 
-/** Do the rows of a known file leave the table? */
+/** Are rows of a known file in the table? */
+static inline bool smi_flow_books_has_rows(const smi_flow_known *k)
+{
+    return !k->is_dropped && !k->is_passed;
+}
+/** Do they leave it, and has no other file its path? */
 bool smi_flow_books_loses(const smi_flow_books *b, int64_t known);
 /** The version of the transaction of file i found; −1: none. */
 int64_t smi_flow_books_version(const smi_flow_run *r, const smi_flow_books *b, int64_t i);

@@ -233,9 +233,11 @@ static void tell_gone(const load *l)
 
     for (int64_t i = 0; i < b->n_known; i++) {
         const smi_flow_known *k = &b->known[i];
-        if (b->match.left[i] == SMI_KNOWN_GONE) {
+        const bool is_lost = smi_flow_books_loses(b, i);
+        if (b->match.left[i] == SMI_KNOWN_GONE ||
+            (is_lost && l->source->def->gone == SM_POLICY_REMOVE)) {
             smi_flow_report_gone(l->run, k->path);
-        } else if (smi_flow_books_loses(b, i)) {
+        } else if (is_lost) {
             smi_flow_report_warn(l->run,
                                  "%.*s is gone, and its Date is loaded anew: its rows leave %.*s",
                                  SM_STR_ARG(k->path), SM_STR_ARG(l->task->name));
@@ -258,6 +260,7 @@ sm_status smi_flow_load_run(smi_flow_run *r, int32_t task, sm_error *e)
     tell_gone(&l);
     SM_TRY_GOTO(st, done, read_files(&l, is_to_load, true, e));
     SM_TRY_GOTO(st, done, write_books(&l, e));
+    smi_flow_books_tell(r, &l.books);
     st = read_files(&l, is_to_quarantine, false, e);
 done:
     smi_flow_books_release(&l.books);

@@ -51,13 +51,12 @@ static sm_map *leaving(const smi_flow_source_state *s, sm_arena *a)
 
     for (int64_t i = 0; i < b->in.n_found; i++) {
         const smi_match_file *f = &b->match.files[i];
-        if (f->is_read && f->known >= 0 && f->kind != SMI_MATCH_COPY) {
+        if (f->is_read && f->known >= 0 && smi_flow_books_has_rows(&b->known[f->known])) {
             *sm_map_at(out, uri_of(s, &b->known[f->known], a)) = out;
         }
     }
     for (int64_t i = 0; i < b->n_known; i++) {
-        if (b->match.left[i] == SMI_KNOWN_DROPPED && !b->known[i].is_dropped &&
-            !b->known[i].is_passed) {
+        if (b->match.left[i] == SMI_KNOWN_DROPPED && smi_flow_books_has_rows(&b->known[i])) {
             *sm_map_at(out, uri_of(s, &b->known[i], a)) = out;
         }
     }
@@ -428,6 +427,7 @@ static sm_status make_candidate(smi_flow_run *r, smi_flow_source_state *s, sm_er
     SM_TRY(smi_flow_books_settle(r, s, &q->books, e));
     SM_TRY(sm_stage_candidate(q->stage, NULL, 0, SM_STR(""), &q->candidate, e));
     smi_flow_books_enter(r, &q->books, q->candidate);
+    smi_flow_books_tell(r, &q->books);
     return SM_OK;
 }
 

@@ -56,7 +56,9 @@ def assert_unchanged(shop, report, files=2):
 
 def test_a_renamed_file_is_the_same(shop):
     os.rename(shop.logs / "20220401.json", shop.logs / "orders_20220401.json")
-    assert_unchanged(shop, shop.run())
+    report = shop.run()
+    assert report["moved"] == [{"from": "20220401.json", "to": "orders_20220401.json"}]
+    assert_unchanged(shop, report)
     for table in BOOKS:
         assert shop.versions()[table] == 1  # the books alone
         assert set(known(shop, table)) == {"orders_20220401.json", "20220402.json"}
@@ -131,7 +133,10 @@ def compress(path):
 
 def test_a_compressed_file_is_the_same(shop):
     compress(shop.logs / "20220401.json")
-    assert_unchanged(shop, shop.run())
+    report = shop.run()
+    assert report["moved"] == [{"from": "20220401.json", "to": "20220401.json.gz"}]
+    assert report["gone"] == []
+    assert_unchanged(shop, report)
     shop.put("20220401.json", gzip.decompress((shop.logs / "20220401.json.gz").read_bytes()).decode())
     (shop.logs / "20220401.json.gz").unlink()
     assert shop.run()["files"]["read"] == 0
@@ -296,6 +301,73 @@ def test_touched_large_files_are_hashed_once(shop):
     assert after["mart/cities"] == before["mart/cities"]
     assert shop.run()["files"]["read"] == 0
     assert shop.versions() == after
+
+
+def policy(shop, **keys):
+    said = "".join(f"    {key}: {word}\n" for key, word in keys.items())
+    shop.write(PIPELINE.replace("    quarantine:", said + "    quarantine:"))
+
+
+def test_copies_are_counted_skipped_or_refused(shop):
+    shutil.copy(shop.logs / "20220401.json", shop.logs / "20220401_copy.json")
+    policy(shop, copies="fail")
+    said = shop.fail()
+    assert "20220401_copy.json" in said and "20220401.json" in said
+    policy(shop, copies="skip")
+    copy = {"name": "20220401_copy.json", "of": "20220401.json"}
+    for _ in range(2):
+        report = shop.run()
+        assert report["files"] == {"read": 0, "skipped": 3, "ignored": 0}
+        assert report["copies"] == [{**copy, "loaded": False}]
+    assert sorted(shop.ids()) == [1, 2, 3, 4]
+    os.remove(shop.logs / "20220401.json")  # the copy takes over
+    assert shop.run()["files"]["read"] == 0
+    assert sorted(shop.ids()) == [1, 2, 3, 4]
+    shutil.copy(shop.logs / "20220401_copy.json", shop.logs / "20220401_again.json")
+    policy(shop, copies="keep")
+    report = shop.run()
+    assert report["copies"] == [
+        {"name": "20220401_again.json", "of": "20220401_copy.json", "loaded": True}]
+    assert sorted(shop.ids()) == [1, 1, 2, 2, 3, 4]
+
+
+def test_gone_files_are_kept_refused_or_removed(shop):
+    os.remove(shop.logs / "20220401.json")
+    policy(shop, gone="fail")
+    assert "20220401.json" in shop.fail()
+    policy(shop, gone="keep")
+    assert shop.run()["gone"] == ["20220401.json"]
+    assert shop.ids() == [1, 2, 3, 4]
+    policy(shop, gone="remove")
+    report = shop.run()
+    assert report["gone"] == ["20220401.json"]
+    assert shop.ids() == [3, 4]
+    assert shop.refused() == [("20220402.json", 2)]
+    assert shop.rows("mart.cities") == [{"city": "Rome", "n": 2}]
+    before = shop.versions()
+    assert shop.run()["gone"] == []
+    assert shop.versions() == before
+    shop.put("20220401.json", line(1))
+    assert shop.run()["files"]["read"] == 1
+    assert sorted(shop.ids()) == [1, 3, 4]
+
+
+def test_a_folder_that_only_the_user_can_tell(shop):
+    """Some files differ and the old folder is not there: the same one, or another?"""
+    elsewhere = shop.folder / "elsewhere"
+    os.rename(shop.logs, elsewhere)
+    (elsewhere / "20220402.json").write_text(line(3) + line(40))
+    said = shop.fail(logs=elsewhere)
+    assert "--same-root" in said and "--other-root" in said
+    shutil.copytree(shop.lake, shop.folder / "kept")
+    shop.run("--same-root", logs=elsewhere)
+    assert sorted(shop.ids()) == [1, 2, 3, 40]
+    assert shop.run(logs=elsewhere)["files"]["read"] == 0
+    shutil.rmtree(shop.lake)
+    os.rename(shop.folder / "kept", shop.lake)
+    shop.run("--other-root", logs=elsewhere)
+    assert sorted(shop.ids()) == [1, 1, 2, 2, 3, 3, 4, 40]
+    assert shop.run(logs=elsewhere)["files"]["read"] == 0
 
 
 # ---- other pipelines ----------------------------------------------------------------------------

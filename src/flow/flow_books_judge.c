@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * flow/flow_books_judge.c: a source's files against a table's books. Called by loads and
+ * quarantines, between opening the books and reading.
+ *
+ * Judge     flow_match.c says what becomes of which file; here it is asked, with what it may ask back
+ *           about contents and other roots.
+ * Others    Where a Date is replaced all its rows leave, for rows do not tell of their root; files of
+ *           other roots are then read again from there, or the load stops.
+ * Reload    Instead: all that the books have is read again, and the table overwritten.
+ * Touched   Marks that changed while the content did not are written with the next load; at once
+ *           only where seeing through them cost more than a commit does. */
+#include "base/text.h"
+#include "flow/flow_int.h"
+
+/* So many bytes are hashed in less time than a commit takes on a local disk. */
+#define CHEAP_BYTES ((uint64_t)16 << 20)
+
+smi_flow_mark smi_flow_mark_of(const sm_datafile *f)
+{
+    return (smi_flow_mark){.size_bytes = f->size_bytes,
+                           .modified_us = f->modified_us,
+                           .changed_us = f->changed_us,
+                           .inode = f->inode,
+                           .etag = f->etag};
+}
+
+/* ---- judging --------------------------------------------------------------------------------- */
+
+/* Whom the judgement asks. */
+typedef struct asked {
+    smi_flow_run *run;
+    smi_flow_source_state *source;
+    smi_flow_books *books;
+} asked;
+
+static sm_status ask_content(void *ctx, int64_t found, sm_content *out, bool *is_whole, sm_error *e)
+{
+    const asked *k = ctx;
+    smi_flow_file *state = &k->source->states[found];
+
+    if (!state->is_hashed) { /* another table may have asked the same */
+        SM_TRY(sm_file_content(&k->source->found.items[found].file, k->run->env->budget,
+                               &state->content, &state->is_whole, e));
+        state->is_hashed = true;
+    }
+    *out = state->content;
+    *is_whole = state->is_whole;
+    return SM_OK;
+}
+
+static sm_status ask_head(void *ctx, int64_t found, uint8_t *out, size_t *n, sm_error *e)
+{
+    const asked *k = ctx;
+    return sm_file_head(&k->source->found.items[found].file, k->run->env->budget, out, n, e);
+}
+
+static sm_status ask_prefixes(void *ctx, int64_t found, const int64_t *lens, int64_t n,
+                              sm_hash128 *out, sm_error *e)
+{
+    const asked *k = ctx;
+    return sm_file_prefixes(&k->source->found.items[found].file, k->run->env->budget, lens, n, out,
+                            e);
+}
+
+/* An empty folder is what a mount leaves behind. */
+static sm_status ask_lists(void *ctx, int32_t root, bool *out, sm_error *e)
+{
+    const asked *k = ctx;
+    sm_store *store = NULL;
+    sm_entry *entries = NULL;
+    int64_t n = 0;
+    sm_arena *a = sm_arena_new(k->run->env->budget);
+    sm_error ignored = {0};
+
+    sm_status st = sm_store_open(k->books->roots[root].uri, &store, &ignored);
+    if (st == SM_OK) {
+        st = sm_store_list(store, SM_STR(""), true, a, &entries, &n, &ignored);
+    }
+    *out = st == SM_OK && n > 0;
+    sm_store_release(store);
+    sm_arena_free(a);
+    return SM_OK; /* whatever the reason, it does not */
+}
+
+static const smi_match_found *found_of(const smi_flow_source_state *s, sm_arena *a)
+{
+    smi_match_found *out = SM_NEW_ARRAY(a, smi_match_found, s->found.n);
+
+    for (int64_t i = 0; i < s->found.n; i++) {
+        const sm_found_file *f = &s->found.items[i];
+        out[i] = (smi_match_found){.path = f->name,
+                                   .mark = smi_flow_mark_of(&f->file),
+                                   .has_date = f->has_date,
+                                   .date = f->date};
+    }
+    return out;
+}
+
+static smi_copies copies_of(const smi_flow_source *s)
+{
+    return s->copies == SM_POLICY_SKIP   ? SMI_COPIES_SKIP
+           : s->copies == SM_POLICY_FAIL ? SMI_COPIES_FAIL
+                                         : SMI_COPIES_KEEP;
+}
+
+static smi_gone gone_of(const smi_flow_source *s)
+{
+    return s->gone == SM_POLICY_REMOVE ? SMI_GONE_REMOVE
+           : s->gone == SM_POLICY_FAIL ? SMI_GONE_FAIL
+                                       : SMI_GONE_KEEP;
+}
+
+static void set_in(smi_flow_run *r, smi_flow_source_state *s, const smi_flow_wants *wants,
+                   smi_flow_books *b)
+{
+    asked *k = SM_NEW(r->arena, asked);
+
+    *k = (asked){.run = r, .source = s, .books = b};
+    b->in = (smi_match_in){
+        .root = sm_store_place(s->found.store, r->arena),
+        .roots = b->roots,
+        .n_roots = b->n_roots,
+        .known = b->known,
+        .n_known = b->n_known,
+        .found = found_of(s, r->arena),
+        .n_found = s->found.n,
+        .has_window = s->def->window >= 0,
+        .first_day = s->first_day,
+        .last_day = s->last_day,
+        .takes_date = wants->takes_date,
+        .takes_name = wants->takes_name,
+        .copies = copies_of(s->def),
+        .gone = gone_of(s->def),
+        .choice = r->opts->same_root    ? SMI_ROOT_SAME
+                  : r->opts->other_root ? SMI_ROOT_OTHER
+                                        : SMI_ROOT_ASK,
+        .asks = {.ctx = k,
+                 .content = ask_content,
+                 .head = ask_head,
+                 .prefixes = ask_prefixes,
+                 .lists = ask_lists},
+    };
+    b->reads = SM_NEW_ARRAY(r->arena, smi_match_read, s->found.n);
+}
+
+static void warn_of_name(smi_flow_run *r, const smi_flow_books *b)
+{
+    const smi_flow_root *root = b->match.root < b->n_roots ? &b->roots[b->match.root] : NULL;
+
+    if (root && root->pipeline.len > 0 && !sm_str_eq(root->pipeline, r->p->name)) {
+        smi_flow_report_warn(r, "%.*s goes on from the books of pipeline %.*s: the same files",
+                             SM_STR_ARG(b->table), SM_STR_ARG(root->pipeline));
+    }
+}
+
+/* ---- files of other roots -------------------------------------------------------------------- */
+
+static sm_status find_other(smi_flow_run *r, smi_flow_source_state *s, smi_flow_books *b, int64_t i,
+                            sm_error *e)
+{
+    const smi_flow_known *k = &b->known[i];
+    sm_store **store = &b->stores[k->root];
+    smi_flow_other *other = &b->others[b->n_others];
+    sm_entry entry;
+
+    if (!*store) {
+        SM_TRY(sm_store_open(b->roots[k->root].uri, store, e));
+    }
+    SM_TRY(sm_store_stat(*store, k->path, r->arena, &entry, e));
+    *other = (smi_flow_other){
+        .known = i,
+        .found = {.name = k->path,
+                  .file = {.uri = sm_store_uri_of(*store, k->path, r->arena),
+                           .store = *store,
+                           .key = k->path,
+                           .size_bytes = entry.size_bytes,
+                           .modified_us = entry.modified_us,
+                           .n_rows = -1,
+                           .changed_us = entry.changed_us,
+                           .inode = entry.inode,
+                           .etag = entry.etag,
+                           .content_out = &other->state.content},
+                  .has_date = k->has_date,
+                  .date = k->date},
+        .state = {.at = -1, .n_lines = -1},
+    };
+    *sm_map_at(s->by_uri, other->found.file.uri) = &other->state;
+    b->n_others++;
+    return SM_OK;
+}
+
+/* Rows do not tell of their root: all of a Date leave. */
+static sm_status find_others(smi_flow_run *r, smi_flow_source_state *s, smi_flow_books *b,
+                             sm_error *e)
+{
+    int64_t n = 0;
+
+    for (int64_t i = 0; i < b->n_known; i++) {
+        n += b->match.left[i] == SMI_KNOWN_AGAIN;
+    }
+    b->others = SM_NEW_ARRAY(r->arena, smi_flow_other, n);
+    b->stores = SM_NEW_ARRAY(r->arena, sm_store *, b->n_roots);
+    for (int64_t i = 0; i < b->n_known && n > 0; i++) {
+        if (b->match.left[i] != SMI_KNOWN_AGAIN) {
+            continue;
+        }
+        const sm_status st = find_other(r, s, b, i, e);
+        if (st != SM_OK) {
+            sm_error_todo(e, "Its Date is loaded anew into %.*s, and its rows would be lost.",
+                          SM_STR_ARG(b->table));
+            return st;
+        }
+    }
+    return SM_OK;
+}
+
+/* It could not be written into a table's log. */
+static sm_status check_name(const sm_found_file *f, sm_error *e)
+{
+    if (sm_utf8_check(f->name.data, f->name.len) == f->name.len) {
+        return SM_OK;
+    }
+    const sm_status st = sm_fail(e, SM_INVALID, "a file's name is not UTF-8");
+    sm_error_place(e, f->file.uri.data, 0, -1);
+    return st;
+}
+
+sm_status smi_flow_books_judge(smi_flow_run *r, smi_flow_source_state *s,
+                               const smi_flow_wants *wants, smi_flow_books *b, sm_error *e)
+{
+    set_in(r, s, wants, b);
+    SM_TRY(smi_match(&b->in, r->arena, &b->match, e));
+    for (int64_t i = 0; i < s->found.n; i++) {
+        const int64_t known = b->match.files[i].known;
+        if (b->match.files[i].kind != SMI_MATCH_OUTSIDE) {
+            SM_TRY(check_name(&s->found.items[i], e));
+        }
+        if (known >= 0 && !b->match.files[i].is_read) {
+            s->states[i].n_lines = b->known[known].n_lines;
+        }
+    }
+    warn_of_name(r, b);
+    return wants->has_dates ? find_others(r, s, b, e) : SM_OK;
+}
+
+/* A twin has the name of the file that it is passed over for, but for the suffix. */
+static bool is_twin(const smi_flow_books *b, int64_t i)
+{
+    const smi_match_file *f = &b->match.files[i];
+
+    return f->of >= 0 &&
+           sm_str_eq(sm_name_plain(b->in.found[i].path), sm_name_plain(b->in.found[f->of].path));
+}
+
+static bool is_copy(const smi_flow_books *b, int64_t i)
+{
+    const smi_match_file *f = &b->match.files[i];
+
+    return f->kind == SMI_MATCH_COPY ||
+           (f->kind == SMI_MATCH_PASSED && (f->of >= 0 || f->known >= 0) && !is_twin(b, i));
+}
+
+void smi_flow_books_tell(smi_flow_run *r, const smi_flow_books *b)
+{
+    for (int64_t i = 0; i < b->in.n_found; i++) {
+        const smi_match_file *f = &b->match.files[i];
+        const sm_str path = b->in.found[i].path;
+        if (f->kind == SMI_MATCH_MOVED) {
+            smi_flow_report_moved(r, b->known[f->known].path, path);
+        } else if (is_copy(b, i)) {
+            smi_flow_report_copy(r, path,
+                                 f->of >= 0 ? b->in.found[f->of].path : b->known[f->known].path,
+                                 f->kind == SMI_MATCH_PASSED);
+        }
+    }
+}
+
+sm_str smi_flow_books_query(const smi_flow_books *b)
+{
+    return b->match.root < b->n_roots ? b->roots[b->match.root].query : SM_STR("");
+}
+
+bool smi_flow_books_has_news(const smi_flow_books *b)
+{
+    uint64_t bytes = 0;
+
+    if (b->is_taken_over || b->match.has_news) {
+        return true;
+    }
+    for (int64_t i = 0; b->match.has_marks && i < b->in.n_found; i++) {
+        const smi_match_file *f = &b->match.files[i];
+        bytes += f->kind == SMI_MATCH_SAME && f->has_content ? b->in.found[i].mark.size_bytes : 0;
+    }
+    return bytes > CHEAP_BYTES;
+}
+
+static int64_t find_path(const smi_match_in *in, sm_str path)
+{
+    int64_t low = 0, high = in->n_found;
+
+    while (low < high) {
+        const int64_t middle = low + (high - low) / 2;
+        const int order = sm_str_cmp(in->found[middle].path, path);
+        if (order == 0) {
+            return middle;
+        }
+        low = order < 0 ? middle + 1 : low;
+        high = order < 0 ? high : middle;
+    }
+    return -1;
+}
+
+bool smi_flow_books_loses(const smi_flow_books *b, int64_t known)
+{
+    const smi_flow_known *k = &b->known[known];
+    return b->match.left[known] == SMI_KNOWN_DROPPED && smi_flow_books_has_rows(k) &&
+           (k->is_displaced || find_path(&b->in, k->path) < 0);
+}
+
+/* ---- loading all again ----------------------------------------------------------------------- */
+
+static sm_status fail_reload(const smi_flow_books *b, const smi_flow_known *k, const char *why,
+                             sm_error *e)
+{
+    const sm_status st = sm_fail(e, SM_INVALID, "%.*s cannot be loaded again: \"%.*s\" %s",
+                                 SM_STR_ARG(b->table), SM_STR_ARG(k->path), why);
+    sm_error_place(e, k->uri.data, 0, -1);
+    return st;
+}
+
+static sm_status reload_known(smi_flow_books *b, int64_t i, sm_error *e)
+{
+    const smi_flow_known *k = &b->known[i];
+    const int64_t at = find_path(&b->in, k->path);
+
+    b->match.left[i] = SMI_KNOWN_HERE;
+    if (!smi_flow_books_has_rows(k)) {
+        b->match.left[i] = SMI_KNOWN_DROPPED;
+        return SM_OK;
+    }
+    if (k->root != b->match.root) {
+        return fail_reload(b, k, "came from another folder", e);
+    }
+    if (at < 0 || k->is_displaced) {
+        return fail_reload(b, k, "is no longer in its folder, and its rows would be lost", e);
+    }
+    b->match.files[at] = (smi_match_file){
+        .kind = SMI_MATCH_CHANGED, .known = i, .of = -1, .is_read = true, .is_whole = true};
+    return SM_OK;
+}
+
+sm_status smi_flow_books_reload(smi_flow_run *r, smi_flow_source_state *s, smi_flow_books *b,
+                                sm_error *e)
+{
+    const smi_flow_wants wants = {.takes_date = true};
+
+    set_in(r, s, &wants, b);
+    const smi_match_in *in = &b->in;
+    b->match = (smi_match_out){
+        .root = b->n_roots,
+        .files = SM_NEW_ARRAY(r->arena, smi_match_file, in->n_found),
+        .left = SM_NEW_ARRAY(r->arena, smi_match_left, b->n_known),
+        .has_news = true,
+    };
+    for (int32_t i = 0; i < b->n_roots; i++) {
+        if (sm_str_eq(b->roots[i].uri, in->root)) {
+            b->match.root = i;
+        }
+    }
+    if (b->match.root == b->n_roots && b->n_roots == 1) { /* mounted elsewhere */
+        b->match.root = 0;
+        b->match.is_root_moved = true;
+    }
+    for (int64_t i = 0; i < in->n_found; i++) {
+        const bool is_in = !in->has_window || (in->found[i].date >= in->first_day &&
+                                               in->found[i].date <= in->last_day);
+        b->match.files[i] = (smi_match_file){.kind = is_in ? SMI_MATCH_NEW : SMI_MATCH_OUTSIDE,
+                                             .known = -1,
+                                             .of = -1,
+                                             .is_read = is_in,
+                                             .is_whole = true};
+    }
+    for (int64_t i = 0; i < b->n_known; i++) {
+        SM_TRY(reload_known(b, i, e));
+    }
+    return SM_OK;
+}
