@@ -218,6 +218,10 @@ sm_status smi_flow_source_open(smi_flow_run *r, int32_t source, sm_error *e) SM_
 /** Where an output column of a plan comes from: the path in its one scan's rows; false where it is
  * computed or there is more than one scan below. */
 bool smi_flow_plan_path(const sm_plan *plan, int32_t column, sm_arena *a, sm_str *path);
+/** May its rows hold more of a file's name than its date? Only by the option `filename`, which then
+ * stands in its SQL or in a view's. Known without a plan: what a load plans depends on the answer.
+ * Where the word is there for another reason, files that moved are read once more. */
+bool smi_flow_may_take_name(const sm_pipeline *p, const smi_flow_task *t);
 /** The one scan of a plan of projections and filters, or NULL. */
 const sm_plan_node *smi_flow_plan_scan(const sm_plan *plan);
 

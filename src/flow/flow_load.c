@@ -249,7 +249,8 @@ sm_status smi_flow_load_run(smi_flow_run *r, int32_t task, sm_error *e)
 {
     sm_status st = SM_OK;
     const smi_flow_task *t = &r->p->tasks[task];
-    const smi_flow_wants wants = {.takes_date = true, .has_dates = true};
+    const smi_flow_wants wants = {
+        .takes_date = true, .takes_name = smi_flow_may_take_name(r->p, t), .has_dates = true};
     load l = {.run = r, .index = task, .task = t, .source = &r->sources[t->source]};
 
     SM_TRY(smi_flow_source_open(r, t->source, e));

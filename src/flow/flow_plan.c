@@ -201,3 +201,18 @@ bool smi_flow_plan_path(const sm_plan *plan, int32_t column, sm_arena *a, sm_str
 {
     return smi_flow_plan_scan(plan) && column_path(plan->root, column, a, path);
 }
+
+/* ---- what SQL may take from a file's name ---------------------------------------------------- */
+
+bool smi_flow_may_take_name(const sm_pipeline *p, const smi_flow_task *t)
+{
+    static const char option[] = "filename";
+    bool may = false;
+
+    for (int32_t i = 0; i < p->n_tasks && !may; i++) {
+        const sm_str text = p->tasks[i].sql.text;
+        may = (p->tasks[i].kind == SM_TASK_VIEW || &p->tasks[i] == t) &&
+              memmem(text.data, text.len, option, sizeof(option) - 1);
+    }
+    return may;
+}
