@@ -190,6 +190,12 @@ static sm_status find_other(smi_flow_run *r, smi_flow_source_state *s, smi_flow_
     return SM_OK;
 }
 
+/* Of a file without lines no row leaves: what it has by now is its own root's next run's affair. */
+static bool is_to_find(const smi_flow_books *b, int64_t i)
+{
+    return b->match.left[i] == SMI_KNOWN_AGAIN && b->known[i].n_lines != 0;
+}
+
 /* Rows do not tell of their root: all of a Date leave. */
 static sm_status find_others(smi_flow_run *r, smi_flow_source_state *s, smi_flow_books *b,
                              sm_error *e)
@@ -197,12 +203,12 @@ static sm_status find_others(smi_flow_run *r, smi_flow_source_state *s, smi_flow
     int64_t n = 0;
 
     for (int64_t i = 0; i < b->n_known; i++) {
-        n += b->match.left[i] == SMI_KNOWN_AGAIN;
+        n += is_to_find(b, i);
     }
     b->others = SM_NEW_ARRAY(r->arena, smi_flow_other, n);
     b->stores = SM_NEW_ARRAY(r->arena, sm_store *, b->n_roots);
     for (int64_t i = 0; i < b->n_known && n > 0; i++) {
-        if (b->match.left[i] != SMI_KNOWN_AGAIN) {
+        if (!is_to_find(b, i)) {
             continue;
         }
         const sm_status st = find_other(r, s, b, i, e);
