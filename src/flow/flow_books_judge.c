@@ -3,10 +3,10 @@
  * flow/flow_books_judge.c: a source's files against a table's books. Called by loads and
  * quarantines, between opening the books and reading.
  *
- * Judge     flow_match.c says what becomes of which file; here it is asked, with what it may ask back
- *           about contents and other roots.
- * Others    Where a Date is replaced all its rows leave, for rows do not tell of their root; files of
- *           other roots are then read again from there, or the load stops.
+ * Judge     flow_match.c says what becomes of which file; here it is asked, with what it may ask
+ *           back about contents and other roots.
+ * Others    Where a Date is replaced all its rows leave, for rows do not tell of their root; files
+ *           of other roots are then read again from there, or the load stops.
  * Reload    Instead: all that the books have is read again, and the table overwritten.
  * Touched   Marks that changed while the content did not are written with the next load; at once
  *           only where seeing through them cost more than a commit does. */
