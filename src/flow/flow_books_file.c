@@ -265,9 +265,10 @@ typedef struct reader {
 static sm_status advise(const reader *k, sm_status st, sm_error *e)
 {
     if (st != SM_OK) {
-        sm_error_todo(
-            e, "Without its books nobody knows what is in the table: bring the file back, or "
-               "load all again into a new table.");
+        sm_error_todo(e,
+                      "Without its books nobody knows what is in it: bring the file back, or load "
+                      "all again: --full-refresh %.*s, or into a new table.",
+                      SM_STR_ARG(k->books->table));
     }
     return st;
 }

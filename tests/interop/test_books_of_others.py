@@ -130,6 +130,17 @@ def test_restored_without_anything_to_load_is_written_down(shop):
     assert ids(shop) == [1, 2, 3, 4, 5]
 
 
+def test_restored_to_a_version_whose_books_were_cleaned_up(shop):
+    """They last as long as the log; the table itself may outlast them."""
+    books(shop)[0].unlink()
+    table_of(shop).restore(0)
+    said = shop.fail()
+    assert "Without its books" in said and "--full-refresh raw.orders" in said
+    table_of(shop).restore(2)
+    assert shop.run()["files"]["read"] == 0
+    assert ids(shop) == [1, 2, 3, 4, 5]
+
+
 def test_a_restored_quarantine(shop):
     table_of(shop, "refused/orders").restore(0)
     assert shop.refused() == [("20220401.json", 3)]
