@@ -56,7 +56,7 @@ static sm_status list_log(sm_store *s, sm_arena *a, listing *out, sm_error *e)
 }
 
 /* The set of parts that the part at `i` ends; parts of sets of other sizes may stand between them.
- * Empty where one is missing. */
+ * Empty where one is missing. The listing is sorted, so they come from the last to the first. */
 static void find_parts(const listing *l, int64_t i, sm_arena *a, checkpoint *out)
 {
     const smi_log_entry last = l->what[i];
@@ -67,8 +67,7 @@ static void find_parts(const listing *l, int64_t i, sm_arena *a, checkpoint *out
     }
     out->keys = SM_NEW_ARRAY(a, sm_str, missing);
     for (int64_t p = i; p >= 0 && missing > 0 && l->what[p].version == last.version; p--) {
-        const smi_log_entry *w =
-            &l->what[p]; /* the listing is sorted, so they come from the last */
+        const smi_log_entry *w = &l->what[p];
         if (w->kind == SMI_ENTRY_PART && w->n_parts == last.n_parts && w->part == missing) {
             out->keys[--missing] = l->entries[p].key;
         }

@@ -128,16 +128,19 @@ static void widen_text(sm_arena *a, sm_value *v)
     }
 }
 
-/* Milliseconds that were cut off: towards the past, or towards zero. */
-static void widen_timestamp(bool is_max, sm_value *v)
+/* What is finer than the text was cut off: towards the past, or towards zero. Most write
+ * milliseconds, and whole seconds may be all that some have. */
+static void widen_timestamp(sm_str text, bool is_max, sm_value *v)
 {
-    if (v->as.i % 1000 != 0) {
+    const int64_t unit = memchr(text.data, '.', text.len) ? 1000 : 1000000;
+
+    if (v->as.i % unit != 0) {
         return;
     }
     if (is_max) {
-        v->as.i += v->as.i <= INT64_MAX - 999 ? 999 : 0;
+        v->as.i += v->as.i <= INT64_MAX - unit ? unit - 1 : 0;
     } else if (v->as.i < 0) {
-        v->as.i -= v->as.i >= INT64_MIN + 999 ? 999 : 0;
+        v->as.i -= v->as.i >= INT64_MIN + unit ? unit - 1 : 0;
     }
 }
 
@@ -153,13 +156,16 @@ static bool parse_bound(const sm_json *j, const sm_type *t, bool is_max, sm_aren
         *out = (sm_value){.type = t, .as.b = j->b};
         return true;
     }
+    if (is_timestamp(t) && !memchr(j->text.data, ':', j->text.len)) {
+        return false; /* a day alone */
+    }
     if (!smi_text_value(t, j->text, out, &is_exact) || (is_float(t) && isnan(out->as.f))) {
         return false;
     }
     if (t->id == SM_TYPE_DECIMAL) {
         widen_decimal(is_exact, is_max, out);
     } else if (is_timestamp(t)) {
-        widen_timestamp(is_max, out);
+        widen_timestamp(j->text, is_max, out);
     } else if (t->id == SM_TYPE_STRING && is_max) {
         widen_text(a, out);
     }

@@ -153,10 +153,15 @@ def query_of_spark(spark):
     return lambda sql: [tuple(row) for row in spark.sql(sql).collect()]
 
 
-@pytest.mark.parametrize("name", KINDS)
+# One of each kind of value: a plan of many scans is slow there.
+SPARK_KINDS = ["double", "float", "timestamp", "timestamptz", "decimal_38_10", "varchar", "boolean",
+               "bigint", "date"]
+
+
+@pytest.mark.parametrize("name", SPARK_KINDS)
 def test_spark_filters_what_smelt_wrote(program, spark, tmp_path, name):
     uri = make_table(program, tmp_path / name, name)
-    filters = few_predicates(literals_of(name, True))  # a plan of many scans is slow there
+    filters = few_predicates(literals_of(name, True))
     assert wrong_filters(query_of_spark(spark), f"delta.`{uri}`", filters) == []
 
 
