@@ -28,6 +28,7 @@ DUCKDB_SERVER = """
 import pickle, pathlib, sys
 import duckdb, duckdb_extension_delta, duckdb_extension_httpfs
 connection = duckdb.connect(config={"autoinstall_known_extensions": False})
+connection.execute("SET enable_progress_bar = false")  # of slow queries, on stdout among the answers
 for package in (duckdb_extension_httpfs, duckdb_extension_delta):
     extension = next(pathlib.Path(package.__file__).parent.rglob("*.duckdb_extension"))
     connection.execute(f"LOAD '{extension}'")
