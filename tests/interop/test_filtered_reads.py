@@ -1,6 +1,7 @@
 """Tables that smelt wrote, read by peers with filters: what they pass over by the statistics of log and
 footers has no row that the filter wants (tests/edges.py). Spark: test_spark.py."""
 import json
+import math
 
 import pytest
 
@@ -27,6 +28,39 @@ def table(program, home):
 
 def quoted(text):
     return "'" + text.replace("'", "''") + "'"
+
+
+# ---- what is written --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["float", "double"])
+def test_bounds_stand_in_log_and_footers_where_no_nan_is(table, name):
+    import pyarrow.parquet as pq
+
+    stats = {}
+    for commit in sorted((table(name) / "_delta_log").glob("*.json")):
+        for action in map(json.loads, commit.read_text().splitlines()):
+            if "add" in action:
+                stats[action["add"]["path"]] = json.loads(action["add"]["stats"])
+    n_with_nan = 0
+    for path, said in stats.items():
+        file = pq.ParquetFile(table(name) / path)
+        chunk = file.metadata.row_group(0).column(file.schema_arrow.get_field_index("x"))
+        values = [value for value in file.read()["x"].to_pylist() if value is not None]
+        has_nan = any(map(math.isnan, values))
+        n_with_nan += has_nan
+        has_bounds = bool(values) and not has_nan
+        assert chunk.statistics.has_min_max == has_bounds, path
+        assert chunk.has_column_index == (not has_nan), path
+        assert ("minValues" in said) == ("maxValues" in said) == (not has_nan), said
+        if not has_bounds:
+            assert has_nan or "x" not in said["minValues"]
+            continue
+        bounds = [float(said[end]["x"]) for end in ("minValues", "maxValues")]
+        assert bounds == [min(values), max(values)] == [chunk.statistics.min, chunk.statistics.max]
+        for end, sign in zip(bounds, (-1.0, 1.0)):
+            assert end != 0 or math.copysign(1, end) == sign
+    assert 3 < n_with_nan < len(stats)
 
 
 # ---- DuckDB -----------------------------------------------------------------------------------
