@@ -307,13 +307,13 @@ static bool put_time(const sm_column *in, sm_column *out, int64_t i)
         us[i] = v > 0 ? SM_TIMESTAMP_INFINITY : -SM_TIMESTAMP_INFINITY;
         return is_infinite || !__builtin_mul_overflow(v, DAY_US, &us[i]);
     }
-    const int64_t days = v / DAY_US - (v % DAY_US < 0);
+    const int64_t days = v / DAY_US - (v % DAY_US < 0), rest = v % DAY_US;
     if (to == SM_TYPE_DATE) { /* 64 bits of microseconds are fewer days than 31 bits */
         const int32_t infinite_day = v > 0 ? SM_DATE_INFINITY : -SM_DATE_INFINITY;
         ((int32_t *)out->values)[i] = is_infinite ? infinite_day : (int32_t)days;
         return true;
     }
-    us[i] = to == SM_TYPE_TIME ? v - days * DAY_US : v;
+    us[i] = to == SM_TYPE_TIME ? rest + (rest < 0 ? DAY_US : 0) : v;
     return to != SM_TYPE_TIME || !is_infinite;
 }
 

@@ -208,10 +208,10 @@ static moment moment_at(const sm_column *c, int64_t i)
     if (c->type->id == SM_TYPE_DATE) {
         return (moment){.days = v, .is_infinite = v == SM_DATE_INFINITY || v == -SM_DATE_INFINITY};
     }
-    const int64_t days = floor_div(v, US_DAY);
+    const int64_t rest = v % US_DAY; /* the day's own start may be out of range */
     return (moment){
-        .days = days,
-        .us = v - days * US_DAY,
+        .days = floor_div(v, US_DAY),
+        .us = rest + (rest < 0 ? US_DAY : 0),
         .is_infinite = v == SM_TIMESTAMP_INFINITY || v == -SM_TIMESTAMP_INFINITY,
     };
 }

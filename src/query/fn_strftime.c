@@ -162,7 +162,8 @@ static clock_parts parts_at(const sm_column *c, int64_t i)
     const bool is_date = c->type->id == SM_TYPE_DATE;
     const int64_t days = is_date ? v : floor_div(v, US_DAY);
     const int64_t infinity = is_date ? SM_DATE_INFINITY : SM_TIMESTAMP_INFINITY;
-    const int64_t us = is_date ? 0 : v - days * US_DAY;
+    const int64_t rest = is_date ? 0 : v % US_DAY; /* the day's own start may be out of range */
+    const int64_t us = rest + (rest < 0 ? US_DAY : 0);
     const int seconds = (int)(us / US_SECOND);
     return (clock_parts){
         .days = days,
