@@ -109,7 +109,8 @@ typedef struct smi_output smi_output;
 sm_status smi_output_open(smi_cli *cli, const sm_type *schema, const char *format, const char *file,
                           smi_output **out, sm_error *e) SM_MUST_USE;
 sm_sink smi_output_sink(smi_output *o);
-void smi_output_close(smi_output *o); /* takes NULL; an unfinished file is removed */
+int64_t smi_output_rows(const smi_output *o); /* that have come in */
+void smi_output_close(smi_output *o);         /* takes NULL; an unfinished file is removed */
 
 /* ---- answers for machines (--json) ----------------------------------------------------------- */
 

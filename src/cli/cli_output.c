@@ -328,6 +328,11 @@ sm_sink smi_output_sink(smi_output *o)
     return (sm_sink){.ctx = o, .push = push, .finish = finish};
 }
 
+int64_t smi_output_rows(const smi_output *o)
+{
+    return o->n_rows;
+}
+
 /* ---- opening --------------------------------------------------------------------------------- */
 
 static sm_status choose_kind(const char *format, const char *file, kind *out, sm_error *e)

@@ -54,6 +54,18 @@ static void tell_unknown(const sm_exec_report *r)
     fprintf(stderr, "%s\n", r->n_unknown > SHOWN_KEYS ? ", ..." : "");
 }
 
+/* Of rows that went to a file. */
+static void print_json(smi_cli *cli, const char *file, int64_t n_rows)
+{
+    sm_buf out = {0};
+
+    sm_buf_text(&out, SM_STR("{"));
+    smi_answer_text(&out, "file", sm_str_of(file));
+    smi_answer_number(&out, "rows", n_rows);
+    sm_buf_text(&out, SM_STR("}"));
+    smi_answer_print(cli, &out);
+}
+
 static sm_status run(smi_cli *cli, const void *opts, char **args, int n_args, sm_error *e)
 {
     const options *o = opts;
@@ -62,7 +74,7 @@ static sm_status run(smi_cli *cli, const void *opts, char **args, int n_args, sm
     smi_output *output = NULL;
     sm_exec_report report = {0};
 
-    const char *format = o->format ? o->format : cli->globals.json ? "json" : NULL;
+    const char *format = o->format ? o->format : cli->globals.json && !o->output ? "json" : NULL;
     SM_TRY_GOTO(st, done, smi_query_open(cli, &o->query, n_args ? args[0] : NULL, &q, e));
     SM_TRY_GOTO(st, done,
                 smi_output_open(cli, q.plan->root->schema, format, o->output, &output, e));
@@ -73,6 +85,9 @@ static sm_status run(smi_cli *cli, const void *opts, char **args, int n_args, sm
     if (st == SM_OK) {
         tell_refused(&report);
         tell_unknown(&report);
+        if (cli->globals.json && o->output) {
+            print_json(cli, o->output, smi_output_rows(output));
+        }
     }
 done:
     sm_exec_report_release(&report);

@@ -143,6 +143,17 @@ def test_the_other_commands(smelt, tmp_path):
     assert smelt.json("sql", "SELECT 1 AS a", "--json") == [{"a": 1}]
 
 
+@pytest.mark.parametrize("form", ["csv", "json", "ndjson", "md", "parquet"])
+def test_rows_that_go_to_a_file(smelt, tmp_path, form):
+    """Its suffix stays the format."""
+    told = smelt.json("sql", "SELECT 1 AS a UNION ALL SELECT 2", "--json", "-o", f"rows.{form}")
+    assert told == {"file": f"rows.{form}", "rows": 2}
+    smelt("sql", "SELECT 1 AS a UNION ALL SELECT 2", "-o", f"again.{form}")
+    assert (tmp_path / f"rows.{form}").read_bytes() == (tmp_path / f"again.{form}").read_bytes()
+    error = answer(smelt("sql", "SELECT x", "--json", "-o", f"none.{form}", check=False), 1)["error"]
+    assert error["status"] == "NAME" and not (tmp_path / f"none.{form}").exists()
+
+
 # ---- doctor -----------------------------------------------------------------------------------
 
 
