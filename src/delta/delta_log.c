@@ -41,9 +41,9 @@ sm_status smi_log_text_read(sm_store *s, sm_str key, sm_arena *a, smi_each_actio
     sm_buf text = {.max_bytes = MOST_COMMIT_BYTES};
 
     sm_status st = sm_store_get(s, key, &text, e);
+    st = st == SM_OK ? sm_buf_add(&text, "", 1, e) : st; /* the NUL; actions copy what they keep */
     if (st == SM_OK) {
-        const sm_str copy = sm_arena_str(a, sm_buf_str(&text));
-        st = each_line(copy, a, each, ctx, e);
+        st = each_line((sm_str){(const char *)text.data, text.len - 1}, a, each, ctx, e);
         if (st != SM_OK) {
             sm_error_place(e, sm_store_uri_of(s, key, a).data, 0, -1); /* beside line and byte */
         }

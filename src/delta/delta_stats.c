@@ -172,6 +172,7 @@ static bool parse_bound(const sm_json *j, const sm_type *t, bool is_max, sm_aren
     return true;
 }
 
+/* The range lives as long as the document and `a`. */
 static void parse_range(const sm_json *doc, sm_str name, const sm_type *t, sm_arena *a, sm_range *r)
 {
     const char *key = sm_arena_str(a, name).data;
@@ -189,28 +190,40 @@ static void parse_range(const sm_json *doc, sm_str name, const sm_type *t, sm_ar
     r->may_have_nan = is_float(t);
 }
 
+static const sm_range *parse_ranges(const sm_json *doc, const sm_type *schema, int64_t n_rows,
+                                    sm_arena *scratch, sm_arena *a)
+{
+    sm_range *items = SM_NEW_ARRAY(a, sm_range, schema->n_fields);
+
+    for (int32_t i = 0; i < schema->n_fields; i++) {
+        sm_range *r = &items[i];
+        r->n_rows = n_rows;
+        parse_range(doc, smi_physical_name(&schema->fields[i], scratch), schema->fields[i].type,
+                    scratch, r);
+        r->min = r->has_min ? sm_value_copy(a, r->min) : (sm_value){0};
+        r->max = r->has_max ? sm_value_copy(a, r->max) : (sm_value){0};
+    }
+    return items;
+}
+
 void smi_stats_parse(sm_str json, const sm_type *schema, sm_arena *a, int64_t *n_rows,
                      const sm_range **ranges)
 {
     const sm_json *doc = NULL;
     sm_error unused = {0};
+    /* A table may have 100,000 files, and their documents take several times what is kept. */
+    sm_arena *scratch = sm_arena_new(NULL);
 
     *n_rows = -1;
     *ranges = NULL;
-    if (json.len == 0 || sm_json_parse(sm_arena_str(a, json), a, &doc, &unused) != SM_OK) {
-        return;
+    if (json.len > 0 && sm_json_parse(json, scratch, &doc, &unused) == SM_OK) {
+        if (!sm_json_i64(sm_json_get(doc, "numRecords"), n_rows) || *n_rows < 0) {
+            *n_rows = -1;
+        } else {
+            *ranges = parse_ranges(doc, schema, *n_rows, scratch, a);
+        }
     }
-    if (!sm_json_i64(sm_json_get(doc, "numRecords"), n_rows) || *n_rows < 0) {
-        *n_rows = -1;
-        return;
-    }
-    sm_range *items = SM_NEW_ARRAY(a, sm_range, schema->n_fields);
-    for (int32_t i = 0; i < schema->n_fields; i++) {
-        items[i].n_rows = *n_rows;
-        parse_range(doc, smi_physical_name(&schema->fields[i], a), schema->fields[i].type, a,
-                    &items[i]);
-    }
-    *ranges = items;
+    sm_arena_free(scratch);
 }
 
 /* ---- writing --------------------------------------------------------------------------------- */
