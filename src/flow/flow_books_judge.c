@@ -40,8 +40,8 @@ static sm_status ask_content(void *ctx, int64_t found, sm_content *out, bool *is
     smi_flow_file *state = &k->source->states[found];
 
     if (!state->is_hashed) { /* another table may have asked the same */
-        SM_TRY(sm_file_content(&k->source->found.items[found].file, k->run->env->budget,
-                               &state->content, &state->is_whole, e));
+        SM_TRY(sm_file_content(&k->source->found.items[found].file, k->run->env, &state->content,
+                               &state->is_whole, e));
         state->is_hashed = true;
     }
     *out = state->content;
@@ -52,15 +52,14 @@ static sm_status ask_content(void *ctx, int64_t found, sm_content *out, bool *is
 static sm_status ask_head(void *ctx, int64_t found, uint8_t *out, size_t *n, sm_error *e)
 {
     const asked *k = ctx;
-    return sm_file_head(&k->source->found.items[found].file, k->run->env->budget, out, n, e);
+    return sm_file_head(&k->source->found.items[found].file, k->run->env, out, n, e);
 }
 
 static sm_status ask_prefixes(void *ctx, int64_t found, const int64_t *lens, int64_t n,
                               sm_hash128 *out, sm_error *e)
 {
     const asked *k = ctx;
-    return sm_file_prefixes(&k->source->found.items[found].file, k->run->env->budget, lens, n, out,
-                            e);
+    return sm_file_prefixes(&k->source->found.items[found].file, k->run->env, lens, n, out, e);
 }
 
 /* An empty folder is what a mount leaves behind. */

@@ -12,12 +12,16 @@
 typedef bool taker(void *ctx, const uint8_t *bytes, size_t n);
 
 typedef struct walk {
-    sm_blob *blob;
-    sm_budget *budget;
+    const sm_content_source *from;
     size_t step_bytes;
     taker *take;
     void *ctx;
 } walk;
+
+static sm_status check_cancel(const walk *w, sm_error *e)
+{
+    return sm_cancel_is_set(w->from->cancel) ? sm_fail(e, SM_INTERRUPTED, "interrupted") : SM_OK;
+}
 
 /* What a range decodes to. *is_done: no more is wanted. */
 static sm_status decode(const walk *w, smi_codec *codec, const uint8_t *in, size_t n,
@@ -27,6 +31,7 @@ static sm_status decode(const walk *w, smi_codec *codec, const uint8_t *in, size
 
     for (bool is_full = true; is_full && !*is_done;) {
         step.out_pos = 0;
+        SM_TRY(check_cancel(w, e)); /* a range may decode to a thousand times as much */
         SM_TRY(smi_codec_run(codec, &step, e));
         *is_done = !w->take(w->ctx, room->data, step.out_pos);
         is_full = step.out_pos == step.out_len;
@@ -41,21 +46,22 @@ static sm_status walk_bytes(const walk *w, bool *is_whole, sm_error *e)
     smi_codec *codec = NULL;
     sm_block *in = NULL, *out = NULL;
     bool is_done = false;
-    const uint64_t size = sm_blob_bytes(w->blob);
-    const smi_codec_kind kind = smi_codec_of_name(sm_blob_uri(w->blob));
+    const uint64_t size = sm_blob_bytes(w->from->blob);
+    const smi_codec_kind kind = smi_codec_of_name(sm_blob_uri(w->from->blob));
 
-    SM_TRY_GOTO(st, done, sm_block_new(w->budget, w->step_bytes, &in, e));
+    SM_TRY_GOTO(st, done, sm_block_new(w->from->budget, w->step_bytes, &in, e));
     if (kind != SMI_CODEC_NONE) {
-        SM_TRY_GOTO(st, done, sm_block_new(w->budget, STEP_BYTES, &out, e));
-        SM_TRY_GOTO(st, done, smi_codec_new(kind, w->budget, &codec, e));
+        SM_TRY_GOTO(st, done, sm_block_new(w->from->budget, STEP_BYTES, &out, e));
+        SM_TRY_GOTO(st, done, smi_codec_new(kind, w->from->budget, &codec, e));
     }
     for (uint64_t at = 0; at < size && !is_done; at += w->step_bytes) {
         const size_t len = size - at < w->step_bytes ? (size_t)(size - at) : w->step_bytes;
-        SM_TRY_GOTO(st, done, sm_blob_read(w->blob, at, len, in->data, e));
+        SM_TRY_GOTO(st, done, check_cancel(w, e));
+        SM_TRY_GOTO(st, done, sm_blob_read(w->from->blob, at, len, in->data, e));
         if (codec) {
             st = decode(w, codec, in->data, len, out, &is_done, e);
             if (st != SM_OK) {
-                sm_error_place(e, sm_blob_uri(w->blob).data, 0, (int64_t)at);
+                sm_error_place(e, sm_blob_uri(w->from->blob).data, 0, (int64_t)at);
                 goto done;
             }
         } else {
@@ -79,11 +85,11 @@ static bool add_to_sum(void *ctx, const uint8_t *bytes, size_t n)
     return true;
 }
 
-sm_status sm_content_read(sm_blob *blob, sm_budget *budget, sm_content *out, bool *is_whole,
+sm_status sm_content_read(const sm_content_source *from, sm_content *out, bool *is_whole,
                           sm_error *e)
 {
     sm_content_sum *sum = sm_content_sum_new();
-    const walk w = {blob, budget, STEP_BYTES, add_to_sum, sum};
+    const walk w = {from, STEP_BYTES, add_to_sum, sum};
 
     const sm_status st = walk_bytes(&w, is_whole, e);
     if (st == SM_OK) {
@@ -111,11 +117,11 @@ static bool add_to_head(void *ctx, const uint8_t *bytes, size_t n)
     return h->n < SM_CONTENT_HEAD_BYTES;
 }
 
-sm_status sm_content_head(sm_blob *blob, sm_budget *budget, uint8_t *out, size_t *n, sm_error *e)
+sm_status sm_content_head(const sm_content_source *from, uint8_t *out, size_t *n, sm_error *e)
 {
     head h = {.to = out};
     bool is_whole = false;
-    const walk w = {blob, budget, HEAD_BYTES, add_to_head, &h};
+    const walk w = {from, HEAD_BYTES, add_to_head, &h};
 
     SM_TRY(walk_bytes(&w, &is_whole, e));
     *n = h.n;
@@ -146,12 +152,12 @@ static bool add_to_prefixes(void *ctx, const uint8_t *bytes, size_t n)
     return p->n_done < p->n;
 }
 
-sm_status sm_content_prefixes(sm_blob *blob, sm_budget *budget, const int64_t *lens, int64_t n,
+sm_status sm_content_prefixes(const sm_content_source *from, const int64_t *lens, int64_t n,
                               sm_hash128 *out, sm_error *e)
 {
     prefixes p = {.sum = sm_content_sum_new(), .lens = lens, .n = n, .out = out};
     bool is_whole = false;
-    const walk w = {blob, budget, STEP_BYTES, add_to_prefixes, &p};
+    const walk w = {from, STEP_BYTES, add_to_prefixes, &p};
 
     memset(out, 0, (size_t)n * sizeof(*out));
     const sm_status st = walk_bytes(&w, &is_whole, e);

@@ -96,13 +96,15 @@ static void test_read(void **state)
             const size_t n = sizes[i];
             const size_t want_head = n < sizeof(head) ? n : sizeof(head);
             sm_blob *b = put(&k, (packing)how, k.bytes, n, 0);
-            assert_ok(sm_content_read(b, k.budget, &got, &is_whole, &e), &e);
+            assert_ok(sm_content_read(&(sm_content_source){b, k.budget, NULL}, &got, &is_whole, &e),
+                      &e);
             assert_true(is_whole);
             assert_int_equal(got.bytes, n);
             assert_hash(got.hash, hash_of(k.bytes, n));
             assert_int_equal(got.head, sm_hash64(k.bytes, want_head));
             assert_int_equal(got.has_lines, n > 0);
-            assert_ok(sm_content_head(b, k.budget, head, &n_head, &e), &e);
+            assert_ok(sm_content_head(&(sm_content_source){b, k.budget, NULL}, head, &n_head, &e),
+                      &e);
             assert_int_equal(n_head, want_head);
             assert_memory_equal(head, k.bytes, n_head);
             sm_blob_close(b);
@@ -120,7 +122,9 @@ static void test_prefixes(void **state)
         sm_error e = {0};
         sm_hash128 got[SM_COUNT(lens)];
         sm_blob *b = put(&k, (packing)how, k.bytes, 2000000, 0);
-        assert_ok(sm_content_prefixes(b, k.budget, lens, SM_COUNT(lens), got, &e), &e);
+        assert_ok(sm_content_prefixes(&(sm_content_source){b, k.budget, NULL}, lens, SM_COUNT(lens),
+                                      got, &e),
+                  &e);
         for (int i = 0; i < SM_COUNT(lens) - 1; i++) {
             assert_hash(got[i], hash_of(k.bytes, (size_t)lens[i]));
         }
@@ -148,7 +152,8 @@ static void test_unfinished(void **state)
         sm_content got = {0};
         bool is_whole = !rows[i].is_whole;
         sm_blob *b = put(&k, rows[i].how, k.bytes, rows[i].n, rows[i].cut);
-        assert_ok(sm_content_read(b, k.budget, &got, &is_whole, &e), &e);
+        assert_ok(sm_content_read(&(sm_content_source){b, k.budget, NULL}, &got, &is_whole, &e),
+                  &e);
         assert_int_equal(is_whole, rows[i].is_whole);
         assert_true(got.bytes <= (int64_t)rows[i].n);
         sm_blob_close(b);
@@ -160,14 +165,40 @@ static void test_unfinished(void **state)
     sm_blob *b = NULL;
     put_text(k.store, "z.json.gz", "");
     assert_ok(sm_blob_open(k.store, SM_STR("z.json.gz"), &b, &e), &e);
-    assert_ok(sm_content_read(b, k.budget, &got, &is_whole, &e), &e);
+    assert_ok(sm_content_read(&(sm_content_source){b, k.budget, NULL}, &got, &is_whole, &e), &e);
     assert_false(is_whole);
     sm_blob_close(b);
     put_text(k.store, "z.json.gz", "no gzip");
     assert_ok(sm_blob_open(k.store, SM_STR("z.json.gz"), &b, &e), &e);
-    assert_status(sm_content_read(b, k.budget, &got, &is_whole, &e), SM_CORRUPT, &e);
+    assert_status(sm_content_read(&(sm_content_source){b, k.budget, NULL}, &got, &is_whole, &e),
+                  SM_CORRUPT, &e);
     assert_non_null(strstr(e.object, "z.json.gz"));
     sm_blob_close(b);
+    kit_free(&k);
+}
+
+/* Whatever is asked of it ends at once when the work was given up. */
+static void test_interrupted(void **state)
+{
+    kit k = kit_new();
+    sm_cancel cancel = {0};
+
+    sm_cancel_set(&cancel);
+    for (int how = 0; how < N_PACKINGS; how++) {
+        sm_error e = {0};
+        sm_content got = {0};
+        bool is_whole = false;
+        uint8_t head[SM_CONTENT_HEAD_BYTES];
+        size_t n = 0;
+        const int64_t len = 5;
+        sm_hash128 hash;
+        const sm_content_source from = {put(&k, (packing)how, k.bytes, MOST_BYTES, 0), k.budget,
+                                        &cancel};
+        assert_status(sm_content_read(&from, &got, &is_whole, &e), SM_INTERRUPTED, &e);
+        assert_status(sm_content_head(&from, head, &n, &e), SM_INTERRUPTED, &e);
+        assert_status(sm_content_prefixes(&from, &len, 1, &hash, &e), SM_INTERRUPTED, &e);
+        sm_blob_close(from.blob);
+    }
     kit_free(&k);
 }
 
@@ -229,9 +260,9 @@ static void test_lines(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_read),       cmocka_unit_test(test_prefixes),
-        cmocka_unit_test(test_unfinished), cmocka_unit_test(test_cuts),
-        cmocka_unit_test(test_lines),
+        cmocka_unit_test(test_read),        cmocka_unit_test(test_prefixes),
+        cmocka_unit_test(test_unfinished),  cmocka_unit_test(test_cuts),
+        cmocka_unit_test(test_interrupted), cmocka_unit_test(test_lines),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -241,15 +241,22 @@ extern const sm_format *const sm_formats[];
 
 /* ---- contents -------------------------------------------------------------------------------- */
 
+/* How the functions below read a file. They block; SM_INTERRUPTED soon after `cancel` was set. */
+typedef struct sm_content_source {
+    sm_blob *blob;
+    sm_budget *budget;
+    const sm_cancel *cancel; /* may be NULL */
+} sm_content_source;
+
 /** What a file's content is known by; of a compressed one, by its name, of what it decompresses to.
- * *is_whole false: it is compressed and ends too early. Blocks. */
-sm_status sm_content_read(sm_blob *blob, sm_budget *budget, sm_content *out, bool *is_whole,
+ * *is_whole false: it is compressed and ends too early. */
+sm_status sm_content_read(const sm_content_source *from, sm_content *out, bool *is_whole,
                           sm_error *e) SM_MUST_USE;
 /** Its first SM_CONTENT_HEAD_BYTES, *n of them where there are no more. */
-sm_status sm_content_head(sm_blob *blob, sm_budget *budget, uint8_t *out, size_t *n,
+sm_status sm_content_head(const sm_content_source *from, uint8_t *out, size_t *n,
                           sm_error *e) SM_MUST_USE;
 /** Hashes of its first lens[0 … n) bytes, ascending; {0} where it is shorter. One pass. */
-sm_status sm_content_prefixes(sm_blob *blob, sm_budget *budget, const int64_t *lens, int64_t n,
+sm_status sm_content_prefixes(const sm_content_source *from, const int64_t *lens, int64_t n,
                               sm_hash128 *out, sm_error *e) SM_MUST_USE;
 
 /* ---- writing --------------------------------------------------------------------------------- */

@@ -68,12 +68,12 @@ sm_status sm_files_find(sm_str path, sm_str match, bool want_date, sm_arena *a, 
 void sm_files_release(sm_files *f);
 /** What a file's content is known by, when its mark does not settle it: sm_content_read and the
  * others of format.h over the file. They block. */
-sm_status sm_file_content(const sm_datafile *f, sm_budget *budget, sm_content *out, bool *is_whole,
-                          sm_error *e) SM_MUST_USE;
-sm_status sm_file_head(const sm_datafile *f, sm_budget *budget, uint8_t *out, size_t *n,
+sm_status sm_file_content(const sm_datafile *f, const sm_exec_env *env, sm_content *out,
+                          bool *is_whole, sm_error *e) SM_MUST_USE;
+sm_status sm_file_head(const sm_datafile *f, const sm_exec_env *env, uint8_t *out, size_t *n,
                        sm_error *e) SM_MUST_USE;
-sm_status sm_file_prefixes(const sm_datafile *f, sm_budget *budget, const int64_t *lens, int64_t n,
-                           sm_hash128 *out, sm_error *e) SM_MUST_USE;
+sm_status sm_file_prefixes(const sm_datafile *f, const sm_exec_env *env, const int64_t *lens,
+                           int64_t n, sm_hash128 *out, sm_error *e) SM_MUST_USE;
 
 /* ---- staging --------------------------------------------------------------------------------- */
 

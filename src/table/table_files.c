@@ -306,35 +306,42 @@ void sm_files_release(sm_files *f)
 
 /* ---- identity -------------------------------------------------------------------------------- */
 
-sm_status sm_file_content(const sm_datafile *f, sm_budget *budget, sm_content *out, bool *is_whole,
-                          sm_error *e)
+static sm_status open_content(const sm_datafile *f, const sm_exec_env *env, sm_content_source *out,
+                              sm_error *e)
 {
-    sm_blob *blob = NULL;
+    *out = (sm_content_source){.budget = env->budget, .cancel = env->cancel};
+    return sm_blob_open(f->store, f->key, &out->blob, e);
+}
 
-    SM_TRY(sm_blob_open(f->store, f->key, &blob, e));
-    const sm_status st = sm_content_read(blob, budget, out, is_whole, e);
-    sm_blob_close(blob);
+sm_status sm_file_content(const sm_datafile *f, const sm_exec_env *env, sm_content *out,
+                          bool *is_whole, sm_error *e)
+{
+    sm_content_source from;
+
+    SM_TRY(open_content(f, env, &from, e));
+    const sm_status st = sm_content_read(&from, out, is_whole, e);
+    sm_blob_close(from.blob);
     return st;
 }
 
-sm_status sm_file_head(const sm_datafile *f, sm_budget *budget, uint8_t *out, size_t *n,
+sm_status sm_file_head(const sm_datafile *f, const sm_exec_env *env, uint8_t *out, size_t *n,
                        sm_error *e)
 {
-    sm_blob *blob = NULL;
+    sm_content_source from;
 
-    SM_TRY(sm_blob_open(f->store, f->key, &blob, e));
-    const sm_status st = sm_content_head(blob, budget, out, n, e);
-    sm_blob_close(blob);
+    SM_TRY(open_content(f, env, &from, e));
+    const sm_status st = sm_content_head(&from, out, n, e);
+    sm_blob_close(from.blob);
     return st;
 }
 
-sm_status sm_file_prefixes(const sm_datafile *f, sm_budget *budget, const int64_t *lens, int64_t n,
-                           sm_hash128 *out, sm_error *e)
+sm_status sm_file_prefixes(const sm_datafile *f, const sm_exec_env *env, const int64_t *lens,
+                           int64_t n, sm_hash128 *out, sm_error *e)
 {
-    sm_blob *blob = NULL;
+    sm_content_source from;
 
-    SM_TRY(sm_blob_open(f->store, f->key, &blob, e));
-    const sm_status st = sm_content_prefixes(blob, budget, lens, n, out, e);
-    sm_blob_close(blob);
+    SM_TRY(open_content(f, env, &from, e));
+    const sm_status st = sm_content_prefixes(&from, lens, n, out, e);
+    sm_blob_close(from.blob);
     return st;
 }

@@ -165,13 +165,13 @@ static void test_identity(void **state)
     put_text(s, "f.json", "{} {}");
     assert_ok(sm_files_find(kit_uri(&k, "f.json"), SM_STR(""), false, k.arena, &found, &e), &e);
     const sm_datafile *f = &found.items[0].file;
-    assert_ok(sm_file_content(f, k.budget, &got, &is_whole, &e), &e);
+    assert_ok(sm_file_content(f, &k.env, &got, &is_whole, &e), &e);
     const sm_hash128 want = sm_file_hash_piece("{} {}", 5, 0);
     assert_true(is_whole && got.bytes == 5 && got.hash.low == want.low &&
                 got.hash.high == want.high);
-    assert_ok(sm_file_head(f, k.budget, head, &n, &e), &e);
+    assert_ok(sm_file_head(f, &k.env, head, &n, &e), &e);
     assert_true(n == 5 && memcmp(head, "{} {}", 5) == 0);
-    assert_ok(sm_file_prefixes(f, k.budget, lens, 2, starts, &e), &e);
+    assert_ok(sm_file_prefixes(f, &k.env, lens, 2, starts, &e), &e);
     assert_true(starts[0].low == sm_file_hash_piece("{} ", 3, 0).low && starts[1].low == 0);
     assert_int_equal(stat(kit_uri(&k, "f.json").data, &info), 0);
     assert_int_equal(f->inode, info.st_ino);

@@ -318,7 +318,7 @@ static void test_read_chosen(void **state)
     assert_ok(call(n, k.arena, "read_json", args, SM_COUNT(args), &r, &e), &e);
     assert_int_equal(r.dataset->n_files, 1);
     assert_string_equal(read_relation_text(&k, &r), "a 1 2022-04-01;b 2 2022-04-01;");
-    assert_ok(sm_file_content(&found.items[0].file, k.budget, &want, &is_whole, &e), &e);
+    assert_ok(sm_file_content(&found.items[0].file, &k.env, &want, &is_whole, &e), &e);
     assert_true(content.hash.low == want.hash.low && content.hash.high == want.hash.high);
     assert_true(content.bytes == want.bytes && content.head == want.head && content.has_lines);
     /* None of them: no rows, and no listing of the folder. */
