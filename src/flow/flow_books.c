@@ -377,8 +377,10 @@ static const smi_flow_root *roots_now(const smi_flow_run *r, const smi_flow_book
         roots[at].uri = b->in.root;
     }
     roots[at].pipeline = r->p->name;
-    if (b->query.len > 0) {
-        roots[at].query = b->query;
+    for (int32_t i = 0; b->query.len > 0 && i < *n; i++) {
+        if (sm_str_eq(roots[i].pipeline, r->p->name)) {
+            roots[i].query = b->query;
+        }
     }
     return roots;
 }

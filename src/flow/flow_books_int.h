@@ -78,8 +78,9 @@ typedef struct smi_flow_books {
     smi_match_read *reads; /* one a file found */
     smi_flow_other *others;
     int64_t n_others;
-    sm_store **stores; /* of the roots, where they were opened */
-    sm_str query;      /* of the load, for its root; "": as it is. To be set before enter */
+    sm_store **stores;    /* of the roots, where they were opened */
+    sm_str query;         /* of the load; "": as the roots have it */
+    bool has_other_query; /* than the books have: they change */
 } smi_flow_books;
 
 /** Opens a table's books. SM_INVALID, with what to do, where another writer has overwritten the
@@ -103,14 +104,16 @@ sm_status smi_flow_books_judge(smi_flow_run *r, smi_flow_source_state *s,
 void smi_flow_books_tell(smi_flow_run *r, const smi_flow_books *b);
 /** What tells that a file was not written since. */
 smi_flow_mark smi_flow_mark_of(const sm_datafile *f);
-/** Instead of judging: all that is in the books, whatever its date, and the files of the window are
- * to be read; the caller overwrites the table. SM_INVALID where a file of the books is gone, or of
+/** As judge, but all that is in the books, whatever its date, and the files of the window are to be
+ * read; the caller overwrites the table. SM_INVALID where a file of the books is gone, or of
  * another root. */
 sm_status smi_flow_books_reload(smi_flow_run *r, smi_flow_source_state *s, smi_flow_books *b,
                                 sm_error *e) SM_MUST_USE;
-/** After judge or reload: the query that the books have of the source's root; "" where the root is
- * new, or its query is not known. */
-sm_str smi_flow_books_query(const smi_flow_books *b);
+/** After judge or reload: the query that the books have of the source's root, or, where it is new,
+ * of the pipeline's other roots; "" where none is known. */
+sm_str smi_flow_books_query(const smi_flow_run *r, const smi_flow_books *b);
+/** The query by which the load goes on from here, for all roots of the pipeline. Before enter. */
+void smi_flow_books_take_query(const smi_flow_run *r, smi_flow_books *b, sm_str query);
 
 /** Are rows of a known file in the table? */
 static inline bool smi_flow_books_has_rows(const smi_flow_known *k)

@@ -7,7 +7,8 @@
  *           back about contents and other roots.
  * Others    Where a Date is replaced all its rows leave, for rows do not tell of their root; files
  *           of other roots are then read again from there, or the load stops.
- * Reload    Instead: all that the books have is read again, and the table overwritten.
+ * Reload    All that the books have is read again besides, and the table overwritten.
+ * Query     By which the rows were loaded (flow_query.c): one for all roots of a pipeline.
  * Touched   Marks that changed while the content did not are written with the next load; at once
  *           only where seeing through them cost more than a commit does. */
 #include "base/text.h"
@@ -281,16 +282,30 @@ void smi_flow_books_tell(smi_flow_run *r, const smi_flow_books *b)
     }
 }
 
-sm_str smi_flow_books_query(const smi_flow_books *b)
+sm_str smi_flow_books_query(const smi_flow_run *r, const smi_flow_books *b)
 {
-    return b->match.root < b->n_roots ? b->roots[b->match.root].query : SM_STR("");
+    sm_str query = {0};
+
+    if (b->match.root < b->n_roots) {
+        return b->roots[b->match.root].query;
+    }
+    for (int32_t i = 0; i < b->n_roots && query.len == 0; i++) {
+        query = sm_str_eq(b->roots[i].pipeline, r->p->name) ? b->roots[i].query : query;
+    }
+    return query;
+}
+
+void smi_flow_books_take_query(const smi_flow_run *r, smi_flow_books *b, sm_str query)
+{
+    b->has_other_query = !sm_str_eq(query, smi_flow_books_query(r, b));
+    b->query = query;
 }
 
 bool smi_flow_books_has_news(const smi_flow_books *b)
 {
     uint64_t bytes = 0;
 
-    if (b->is_taken_over || b->match.has_news) {
+    if (b->is_taken_over || b->match.has_news || b->has_other_query) {
         return true;
     }
     for (int64_t i = 0; b->match.has_marks && i < b->in.n_found; i++) {
@@ -334,22 +349,22 @@ static sm_status fail_reload(const smi_flow_books *b, const smi_flow_known *k, c
     return st;
 }
 
+/* A known file that has rows must be among those that are read. */
 static sm_status reload_known(smi_flow_books *b, int64_t i, sm_error *e)
 {
     const smi_flow_known *k = &b->known[i];
-    const int64_t at = find_path(&b->in, k->path);
+    const int64_t at = k->is_displaced ? -1 : find_path(&b->in, k->path);
 
-    b->match.left[i] = SMI_KNOWN_HERE;
-    if (!smi_flow_books_has_rows(k)) {
-        b->match.left[i] = SMI_KNOWN_DROPPED;
+    if (!smi_flow_books_has_rows(k) || b->match.left[i] == SMI_KNOWN_HERE) {
         return SM_OK;
     }
     if (k->root != b->match.root) {
         return fail_reload(b, k, "came from another folder", e);
     }
-    if (at < 0 || k->is_displaced) {
+    if (at < 0 || b->match.files[at].kind != SMI_MATCH_OUTSIDE) {
         return fail_reload(b, k, "is no longer in its folder, and its rows would be lost", e);
     }
+    b->match.left[i] = SMI_KNOWN_HERE;
     b->match.files[at] = (smi_match_file){
         .kind = SMI_MATCH_CHANGED, .known = i, .of = -1, .is_read = true, .is_whole = true};
     return SM_OK;
@@ -360,34 +375,15 @@ sm_status smi_flow_books_reload(smi_flow_run *r, smi_flow_source_state *s, smi_f
 {
     const smi_flow_wants wants = {.takes_date = true};
 
-    set_in(r, s, &wants, b);
-    const smi_match_in *in = &b->in;
-    b->match = (smi_match_out){
-        .root = b->n_roots,
-        .files = SM_NEW_ARRAY(r->arena, smi_match_file, in->n_found),
-        .left = SM_NEW_ARRAY(r->arena, smi_match_left, b->n_known),
-        .has_news = true,
-    };
-    for (int32_t i = 0; i < b->n_roots; i++) {
-        if (sm_str_eq(b->roots[i].uri, in->root)) {
-            b->match.root = i;
-        }
-    }
-    if (b->match.root == b->n_roots && b->n_roots == 1) { /* mounted elsewhere */
-        b->match.root = 0;
-        b->match.is_root_moved = true;
-    }
-    for (int64_t i = 0; i < in->n_found; i++) {
-        const bool is_in = !in->has_window || (in->found[i].date >= in->first_day &&
-                                               in->found[i].date <= in->last_day);
-        b->match.files[i] = (smi_match_file){.kind = is_in ? SMI_MATCH_NEW : SMI_MATCH_OUTSIDE,
-                                             .known = -1,
-                                             .of = -1,
-                                             .is_read = is_in,
-                                             .is_whole = true};
-    }
+    SM_TRY(smi_flow_books_judge(r, s, &wants, b, e));
     for (int64_t i = 0; i < b->n_known; i++) {
         SM_TRY(reload_known(b, i, e));
     }
+    for (int64_t i = 0; i < b->in.n_found; i++) {
+        smi_match_file *f = &b->match.files[i];
+        f->is_read = f->kind != SMI_MATCH_OUTSIDE && f->kind != SMI_MATCH_PASSED;
+    }
+    b->match.n_dates = 0;
+    b->match.has_news = true;
     return SM_OK;
 }

@@ -225,10 +225,19 @@ bool smi_flow_may_take_name(const sm_pipeline *p, const smi_flow_task *t);
 /** The one scan of a plan of projections and filters, or NULL. */
 const sm_plan_node *smi_flow_plan_scan(const sm_plan *plan);
 
+/** A load's SQL as the text that its table remembers (flow_query.c). */
+sm_status smi_flow_query_text(smi_flow_run *r, const smi_flow_task *t, sm_str *out,
+                              sm_error *e) SM_MUST_USE;
+/** May the load go on by the query `now`, where the rows that are there were loaded by `old` ("":
+ * not known)? SM_INVALID with what differs and what to do. */
+sm_status smi_flow_query_check(smi_flow_run *r, int32_t task, sm_str old, sm_str now,
+                               sm_error *e) SM_MUST_USE;
 /** Appends a text between quotes, those in it doubled. */
 void smi_flow_put_quoted(sm_buf *out, sm_str text, char quote);
 /** Is the task's table to be made anew, whatever is known of it? */
 bool smi_flow_is_refreshed(const smi_flow_run *r, int32_t task);
+/** Is a table that is loaded from the source? */
+bool smi_flow_is_source_refreshed(const smi_flow_run *r, const smi_flow_source_state *s);
 
 /* ---- connections (flow_connection.c) --------------------------------------------------------- */
 

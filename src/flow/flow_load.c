@@ -153,15 +153,27 @@ static sm_status open_stage(load *l, const sm_type *schema, sm_stage **out, sm_e
     const sm_sql where = {.name = SM_STR("replaced dates"), .text = replaced_dates(l)};
     const sm_write write = {
         .uri = l->uri,
-        .mode = where.text.len ? SM_WRITE_REPLACE_WHERE : SM_WRITE_APPEND,
+        .mode = smi_flow_is_refreshed(l->run, l->index) ? SM_WRITE_OVERWRITE
+                : where.text.len > 0                    ? SM_WRITE_REPLACE_WHERE
+                                                        : SM_WRITE_APPEND,
         .where = where,
         .split_by = l->task->by,
+        .adds_columns = l->task->adds_columns,
         .operation = SM_STR("WRITE"),
         .user_metadata = smi_flow_metadata(l->run),
         .has_base = true,
         .base = l->books.snapshot,
     };
-    return sm_stage_open(&write, schema, l->run->env, out, e);
+    const sm_status st = sm_stage_open(&write, schema, l->run->env, out, e);
+    if (st == SM_SCHEMA && l->books.snapshot && e) {
+        char near[sizeof(e->todo)];
+        memcpy(near, e->todo, sizeof(near));
+        e->todo[0] = '\0';
+        sm_error_todo(e,
+                      "%s%sevolve: add on the task adds columns; --full-refresh %.*s loads anew.",
+                      near, near[0] ? " " : "", SM_STR_ARG(l->task->name));
+    }
+    return st;
 }
 
 static sm_status end_stage(load *l, sm_stage *stage, sm_error *e)
@@ -203,6 +215,24 @@ static sm_status read_files(load *l, bool (*keep)(const load *l, int64_t i), boo
     st = end_stage(l, stage, e);
 done:
     sm_stage_close(stage);
+    sm_names_free(names);
+    sm_arena_free(a);
+    return st;
+}
+
+/* Binds the SQL where nothing was to be read: a run that ends well has proved it. */
+static sm_status bind_sql(load *l, sm_error *e)
+{
+    sm_plan *plan = NULL;
+    sm_names *names = smi_flow_names(l->run);
+    sm_arena *a = sm_arena_new(l->run->env->budget);
+    const sm_files *files = &l->source->files;
+
+    sm_names_set_files(names, l->source->path, files);
+    sm_status st = smi_flow_plan(l->run, names, l->task, a, &plan, e);
+    if (st == SM_OK) {
+        st = check_plan(l, plan, files, a, e);
+    }
     sm_names_free(names);
     sm_arena_free(a);
     return st;
@@ -252,14 +282,27 @@ sm_status smi_flow_load_run(smi_flow_run *r, int32_t task, sm_error *e)
     const smi_flow_wants wants = {
         .takes_date = true, .takes_name = smi_flow_may_take_name(r->p, t), .has_dates = true};
     load l = {.run = r, .index = task, .task = t, .source = &r->sources[t->source]};
+    const bool is_refreshed = smi_flow_is_refreshed(r, task);
+    sm_str query = {0};
 
+    SM_TRY(smi_flow_query_text(r, t, &query, e));
     SM_TRY(smi_flow_source_open(r, t->source, e));
     SM_TRY(sm_names_uri(r->names, t->name, r->arena, &l.uri, e));
-    SM_TRY_GOTO(st, done, smi_flow_books_open(r, t->name, l.uri, false, &l.books, e));
+    SM_TRY_GOTO(st, done, smi_flow_books_open(r, t->name, l.uri, is_refreshed, &l.books, e));
     r->tasks[task].n_rows_before = smi_flow_snapshot_rows(l.books.snapshot);
-    SM_TRY_GOTO(st, done, smi_flow_books_judge(r, l.source, &wants, &l.books, e));
+    if (is_refreshed) {
+        SM_TRY_GOTO(st, done, smi_flow_books_reload(r, l.source, &l.books, e));
+    } else {
+        SM_TRY_GOTO(st, done, smi_flow_books_judge(r, l.source, &wants, &l.books, e));
+    }
+    SM_TRY_GOTO(st, done,
+                smi_flow_query_check(r, task, smi_flow_books_query(r, &l.books), query, e));
+    smi_flow_books_take_query(r, &l.books, query);
     tell_gone(&l);
     SM_TRY_GOTO(st, done, read_files(&l, is_to_load, true, e));
+    if (!r->tasks[task].candidate) {
+        SM_TRY_GOTO(st, done, bind_sql(&l, e));
+    }
     SM_TRY_GOTO(st, done, write_books(&l, e));
     smi_flow_books_tell(r, &l.books);
     st = read_files(&l, is_to_quarantine, false, e);

@@ -102,15 +102,20 @@ static void leave_outside(const smi_flow_run *r, smi_flow_source_state *s)
 sm_status smi_flow_quarantine_judge(smi_flow_run *r, smi_flow_source_state *s, sm_error *e)
 {
     smi_flow_quarantine *q = &s->quarantine;
+    const bool is_refreshed = smi_flow_is_source_refreshed(r, s);
     const smi_flow_wants wants = {.takes_date = true};
 
     q->n_rows_before = -1;
     if (s->def->quarantine.len > 0) {
         SM_TRY(sm_names_uri(r->names, s->def->quarantine, r->arena, &q->uri, e));
-        SM_TRY(smi_flow_books_open(r, s->def->quarantine, q->uri, false, &q->books, e));
+        SM_TRY(smi_flow_books_open(r, s->def->quarantine, q->uri, is_refreshed, &q->books, e));
         q->n_rows_before = smi_flow_snapshot_rows(q->books.snapshot);
     }
-    SM_TRY(smi_flow_books_judge(r, s, &wants, &q->books, e));
+    if (is_refreshed) {
+        SM_TRY(smi_flow_books_reload(r, s, &q->books, e));
+    } else {
+        SM_TRY(smi_flow_books_judge(r, s, &wants, &q->books, e));
+    }
     leave_outside(r, s);
     read_sharers(s, r->arena);
     q->readers = SM_NEW_ARRAY(r->arena, int32_t, s->found.n);
@@ -224,7 +229,9 @@ static sm_status open_stage(smi_flow_run *r, smi_flow_source_state *s, sm_error 
     const sm_sql where = {.name = SM_STR("replaced files"), .text = replaced_files(r, s)};
     const sm_write write = {
         .uri = q->uri,
-        .mode = where.text.len ? SM_WRITE_REPLACE_WHERE : SM_WRITE_APPEND,
+        .mode = smi_flow_is_source_refreshed(r, s) ? SM_WRITE_OVERWRITE
+                : where.text.len > 0               ? SM_WRITE_REPLACE_WHERE
+                                                   : SM_WRITE_APPEND,
         .where = where,
         .operation = SM_STR("WRITE"),
         .user_metadata = smi_flow_metadata(r),

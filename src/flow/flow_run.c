@@ -363,6 +363,17 @@ bool smi_flow_is_refreshed(const smi_flow_run *r, int32_t task)
     return r->opts->refresh.len > 0 && sm_str_eq_nocase(r->opts->refresh, r->p->tasks[task].name);
 }
 
+bool smi_flow_is_source_refreshed(const smi_flow_run *r, const smi_flow_source_state *s)
+{
+    for (int32_t i = 0; i < r->p->n_tasks; i++) {
+        if (r->tasks[i].is_chosen && r->p->tasks[i].source == s - r->sources &&
+            smi_flow_is_refreshed(r, i)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static sm_status check_refresh(const smi_flow_run *r, sm_error *e)
 {
     const sm_pipeline *p = r->p;

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * flow/flow_query.c: by what query a table's rows were loaded. A load whose SQL was changed would
+ * put rows of one kind beside those of another; so it stops before it reads, and says what differs.
+ * Called by loads.
+ *
+ * Kept       as text (sql_canonical.c) in the table's books. Left out is what may differ from run
+ *            to run: places, `match`, and the variables that stand for a place, a month or a date.
+ *            Other variables stand as their values.
+ * Goes on    where the text is the same; where the books have none, which then take it (the table
+ *            is older than this); where the run says --keep-old; and where columns were added that
+ *            the task may add (evolve: add).
+ * Told       by the lines of the texts: those that only one of them has. */
+#include <stdio.h>
+
+#include "flow/flow_int.h"
+
+/* ---- the text ------------------------------------------------------------------------------- */
+
+static bool is_open(void *ctx, sm_str variable)
+{
+    const smi_flow_run *r = ctx;
+
+    for (int32_t i = 0; i < r->p->n_vars; i++) {
+        const smi_flow_var *v = &r->p->vars[i];
+        if (sm_str_eq(v->name, variable)) {
+            return v->type == SMI_VAR_URI || v->type == SMI_VAR_MONTH || v->type == SMI_VAR_DATE;
+        }
+    }
+    return false;
+}
+
+sm_status smi_flow_query_text(smi_flow_run *r, const smi_flow_task *t, sm_str *out, sm_error *e)
+{
+    const sm_resolver resolver = sm_names_resolver(r->names);
+    const sm_canonical_opts opts = {
+        .ctx = r, .is_open = is_open, .without_paths = true, .without_argument = "match"};
+
+    return sm_query_canonical(&t->sql, &resolver, &opts, r->arena, out, e);
+}
+
+/* ---- what differs --------------------------------------------------------------------------- */
+
+/* The next line of a text, without its end; false at the text's end. */
+static bool next_line(sm_str *rest, sm_str *line)
+{
+    if (rest->len == 0) {
+        return false;
+    }
+    const char *end = memchr(rest->data, '\n', rest->len);
+    *line = (sm_str){rest->data, end ? (size_t)(end - rest->data) : rest->len};
+    const size_t used = line->len + (end != NULL);
+    *rest = (sm_str){rest->data + used, rest->len - used};
+    return true;
+}
+
+static bool has_line(sm_str text, sm_str wanted)
+{
+    sm_str line;
+
+    while (next_line(&text, &line)) {
+        if (sm_str_eq(line, wanted)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What a line is about: up to its colon ("column \"n\"", "with skip"), else its first word. */
+static sm_str subject_of(sm_str line)
+{
+    bool is_quoted = false;
+
+    for (size_t i = 0; i < line.len; i++) {
+        is_quoted = is_quoted != (line.data[i] == '"');
+        if (!is_quoted && (line.data[i] == ':' || sm_str_starts(line, SM_STR("where ")))) {
+            return (sm_str){line.data, line.data[i] == ':' ? i : 5};
+        }
+    }
+    return line;
+}
+
+/* The line of `text` about the same that `other` has not; "" where there is none. */
+static sm_str counterpart(sm_str text, sm_str other, sm_str subject)
+{
+    sm_str line;
+
+    while (next_line(&text, &line)) {
+        if (sm_str_eq(subject_of(line), subject) && !has_line(other, line)) {
+            return line;
+        }
+    }
+    return (sm_str){0};
+}
+
+static sm_str value_of(sm_str line)
+{
+    const size_t skip = subject_of(line).len;
+    size_t at = skip;
+
+    while (at < line.len && (line.data[at] == ':' || line.data[at] == ' ')) {
+        at++;
+    }
+    return (sm_str){line.data + at, line.len - at};
+}
+
+typedef struct difference {
+    int n;
+    sm_str before, after; /* the first one's lines; "" where one side has none */
+    bool only_adds;       /* columns, and what is read for them */
+} difference;
+
+static difference differ(sm_str old, sm_str now)
+{
+    difference d = {.only_adds = true};
+    sm_str rest = old, line;
+
+    while (next_line(&rest, &line)) {
+        if (!has_line(now, line)) {
+            d.only_adds = false;
+            if (d.n++ == 0) {
+                d.before = line;
+                d.after = counterpart(now, old, subject_of(line));
+            }
+        }
+    }
+    rest = now;
+    while (next_line(&rest, &line)) {
+        if (has_line(old, line)) {
+            continue;
+        }
+        d.only_adds = d.only_adds && (sm_str_starts(line, SM_STR("column ")) ||
+                                      sm_str_starts(line, SM_STR("with columns ")));
+        if (counterpart(old, now, subject_of(line)).len == 0 && d.n++ == 0) {
+            d.after = line;
+        }
+    }
+    if (d.n == 0) { /* the same lines in another order: columns */
+        d.n = 1;
+        d.only_adds = false;
+    }
+    return d;
+}
+
+static sm_str describe(const difference *d, sm_arena *a)
+{
+    const sm_str subject = subject_of(d->before.len ? d->before : d->after);
+    char more[40] = "";
+
+    if (d->n > 1) {
+        snprintf(more, sizeof(more), " (and %d more)", d->n - 1);
+    }
+    if (subject.len == 0) {
+        return SM_STR("its columns stand in another order");
+    }
+    if (d->before.len == 0 || d->after.len == 0) {
+        const sm_str line = d->before.len ? d->before : d->after;
+        return sm_arena_strf(a, "%s %.*s%s", d->before.len ? "without" : "with new",
+                             (int)(line.len > 90 ? 90 : line.len), line.data, more);
+    }
+    const sm_str was = value_of(d->before), is = value_of(d->after);
+    return sm_arena_strf(a, "%.*s was %.*s, is %.*s%s", (int)(subject.len > 40 ? 40 : subject.len),
+                         subject.data, (int)(was.len > 50 ? 50 : was.len), was.data,
+                         (int)(is.len > 50 ? 50 : is.len), is.data, more);
+}
+
+/* ---- the check ------------------------------------------------------------------------------ */
+
+sm_status smi_flow_query_check(smi_flow_run *r, int32_t task, sm_str old, sm_str now, sm_error *e)
+{
+    const smi_flow_task *t = &r->p->tasks[task];
+
+    if (old.len == 0 || sm_str_eq(old, now) || smi_flow_is_refreshed(r, task)) {
+        return SM_OK;
+    }
+    const difference d = differ(old, now);
+    if (r->opts->keep_old || (t->adds_columns && d.only_adds)) {
+        return SM_OK;
+    }
+    const sm_status st =
+        sm_fail(e, SM_INVALID, "the SQL of %.*s is not the one its rows were loaded by: %.*s",
+                SM_STR_ARG(t->name), SM_STR_ARG(describe(&d, r->arena)));
+    sm_error_place(e, t->sql.name.data, 0, -1);
+    sm_error_todo(e,
+                  "--full-refresh %.*s loads all anew; --keep-old keeps the rows that are there%s",
+                  SM_STR_ARG(t->name),
+                  d.only_adds ? "; evolve: add on the task adds the column to them." : ".");
+    return st;
+}

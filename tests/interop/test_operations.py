@@ -1,0 +1,579 @@
+"""Ordinary operations on a source's files and on its table, at random, each followed by a run: after
+every run each row is there as often as it must be, and so is each refused line.
+
+What happens  Files are added, appended to, rewritten, renamed (within their date or to another),
+              rotated, swapped, copied, compressed (with and without the original), touched, deleted
+              and brought back; the folder moves to another place; there is a second folder; the
+              pipeline gets another name, its SQL changes; the table is restored by delta-rs, its
+              log cleaned up; runs are killed, and two run at once.
+The model     `Books` below: the rules by which a load knows its files, written down once more, in
+              the plainest way, over the files' lines. Every line has a number of its own, so equal
+              contents are copies and never chance.
+SMELT_SEED repeats a run of it. OPERATIONS_SECONDS (20) is how long it goes on in `make test`;
+`make soak` does OPERATIONS_STEPS (1000) steps for each of several seeds."""
+import collections
+import copy
+import gzip
+import json
+import os
+import pathlib
+import random
+import shutil
+import subprocess
+import time
+
+import deltalake
+import pyarrow as pa
+import pytest
+
+SEED = int(os.environ.get("SMELT_SEED") or random.SystemRandom().randrange(1_000_000))
+SECONDS = float(os.environ.get("OPERATIONS_SECONDS", 20))
+STEPS = int(os.environ.get("OPERATIONS_STEPS", 1000))
+DATES = ["20240105", "20240106", "20240107", "20240108"]
+
+PIPELINE = """\
+name: {name}
+vars:
+  logs: {{type: uri, default: ./logs}}
+  lake: {{type: uri, default: ./lake}}
+lake: lake
+sources:
+  - {{name: logs, match: '[.]json(.gz)?$', quarantine: bad.lines}}
+tasks:
+  - {{load: raw.lines, from: logs, sql: lines.sql, by: day}}
+"""
+SQL = ("SELECT {id} AS id, file_date AS day FROM read_json(var('logs'), match => '[.]json(.gz)?$', "
+       "columns => {{id: 'BIGINT'}}, file_date => true, bad_lines => 'quarantine', validate => 'all')")
+
+
+# ---- the model --------------------------------------------------------------------------------
+
+
+class File:
+    """A file that is known: what of it was loaded; `lines` None: its rows are no more in the table."""
+
+    def __init__(self, date, lines):
+        self.date, self.lines = date, lines
+
+
+class Refused(Exception):
+    """The run must end with exit code 1 and change nothing."""
+
+
+class OtherQuery(Refused):
+    """The rows were loaded by other SQL."""
+
+
+class WhichRoot(Refused):
+    """Only the user can know whether the folder is one that is known."""
+
+
+class Elsewhere(Refused):
+    """A Date that is replaced has rows of another root's file, which is not there to be read again."""
+
+    def __init__(self, place, name, lines):
+        super().__init__(f"{place}/{name}")
+        self.place, self.name, self.lines = place, name, lines
+
+
+class Books:
+    """What one table holds. Roots are known by number; files by (root, name)."""
+
+    def __init__(self, by_date):
+        self.by_date = by_date  # are rows replaced by Dates, those of all roots?
+        self.query = None
+        self.roots = []  # places
+        self.files = {}  # (root, name) -> File
+
+    def rows(self):
+        return collections.Counter(line for file in self.files.values() if file.lines
+                                   for line in file.lines)
+
+    # a folder is {name: lines}, of compressed files what is in them
+
+    def root_of(self, place, found, lists, same_root):
+        if place in self.roots:
+            return self.roots.index(place)
+        for number, other in enumerate(self.roots):
+            both = [name for name in found if (number, name) in self.files]
+            differ = [name for name in both if self.files[number, name].lines is not None
+                      and self.files[number, name].lines != found[name]]
+            if both and not differ:
+                self.roots[number] = place
+                return number
+            if (differ or not both) and not lists(other):
+                if differ and not same_root:
+                    raise WhichRoot
+                self.roots[number] = place
+                return number
+        self.roots.append(place)
+        return len(self.roots) - 1
+
+    def run(self, place, found, lists, same_root=False):
+        root = self.root_of(place, found, lists, same_root)
+        known = {name: file for (number, name), file in self.files.items() if number == root}
+        taken = {}  # name now -> its File
+        dates = set()  # to be replaced
+        for name, lines in found.items():
+            if name in known and known[name].lines == lines:
+                taken[name] = known.pop(name)
+        left = {name: lines for name, lines in found.items() if name not in taken}
+        for name, lines in left.items():  # moved
+            if not lines:
+                continue
+            olds = [old for old, file in known.items() if file.lines == lines]
+            if olds:
+                file = known.pop(olds[0])
+                if file.date != date_of(name):
+                    dates |= {file.date, date_of(name)}
+                    file = File(date_of(name), lines)
+                taken[name] = file
+        left = {name: lines for name, lines in left.items() if name not in taken}
+        for name, lines in left.items():  # grown
+            olds = [old for old, file in known.items() if old not in found and file.lines
+                    and lines[:len(file.lines)] == file.lines]
+            if olds and name not in known:
+                file = known.pop(max(olds, key=lambda old: len(known[old].lines)))
+                dates |= {file.date, date_of(name)}
+                taken[name] = File(date_of(name), lines)
+        left = {name: lines for name, lines in left.items() if name not in taken}
+        for name, lines in left.items():  # changed, or new (a copy is new too)
+            if name in known and known[name].lines is not None:
+                dates.add(known[name].date)
+            known.pop(name, None)
+            taken[name] = File(date_of(name), lines)
+        for file in known.values():  # gone
+            if file.date in dates:
+                file.lines = None
+        for (number, name), file in self.files.items():
+            if self.by_date and number != root and file.lines and file.date in dates:
+                path = pathlib.Path(self.roots[number]) / name
+                if not path.exists():
+                    raise Elsewhere(self.roots[number], name, file.lines)
+        self.files = {key: file for key, file in self.files.items() if key[0] != root}
+        self.files.update({(root, name): file for name, file in [*known.items(), *taken.items()]})
+
+    def reload(self, place, found, lists):
+        """--full-refresh: of this root alone, all its files being there, renamed or not."""
+        self.run(place, found, lists)
+        root = self.roots.index(place)
+        if any(file.lines is not None and (number != root or name not in found)
+               for (number, name), file in self.files.items()):
+            raise Refused("files are gone")
+        self.files = {(root, name): File(date_of(name), lines) for name, lines in found.items()}
+
+
+def short(lines):
+    return "-" if lines is None else ",".join(line.strip('{"id:}').replace("broken ", "!") for line in lines)
+
+
+def date_of(name):
+    return next(date for date in DATES if date in name)
+
+
+# ---- the world --------------------------------------------------------------------------------
+
+
+class World:
+    def __init__(self, program, folder, seed):
+        self.program, self.folder = program, folder
+        self.rng = random.Random(seed)
+        self.number, self.clock = 0, 1_700_000_000
+        self.name, self.sql = "first", "id"
+        self.places = [folder / "logs"]
+        self.places[0].mkdir(parents=True)
+        self.here = 0  # index of the folder that is read
+        self.lake = folder / "lake"
+        self.tables = {"raw/lines": Books(True), "bad/lines": Books(False)}
+        self.states = {}  # version of raw.lines -> its Books then
+        self.story = []
+        self.write_pipeline()
+
+    def write_pipeline(self):
+        (self.folder / "p.yaml").write_text(PIPELINE.format(name=self.name))
+        (self.folder / "lines.sql").write_text(SQL.format(id=self.sql))
+
+    # ---- files
+
+    def lines(self, n):
+        made = []
+        for _ in range(n):
+            self.number += 1
+            made.append(f"broken {self.number}" if self.rng.random() < 0.2 else f'{{"id":{self.number}}}')
+        return made
+
+    def names(self, place=None):
+        return sorted(path.name for path in (place or self.place).iterdir())
+
+    @property
+    def place(self):
+        return self.places[self.here]
+
+    def pick(self):
+        names = self.names()
+        return self.rng.choice(names) if names else None
+
+    def new_name(self, date=None):
+        stem = self.rng.choice(["app", "web", "db"]) + str(self.rng.randrange(4))
+        return f"{stem}_{date or self.rng.choice(DATES)}.json"
+
+    def read(self, path):
+        data = path.read_bytes()
+        if path.suffix == ".gz":
+            try:
+                data = gzip.decompress(data)
+            except (EOFError, gzip.BadGzipFile):
+                return None  # unfinished
+        return data.decode().splitlines()
+
+    def write(self, name, lines):
+        data = "".join(line + "\n" for line in lines).encode()
+        path = self.place / name
+        path.write_bytes(gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
+        self.touch(name)
+
+    def touch(self, name):
+        self.clock += 1
+        os.utime(self.place / name, (self.clock, self.clock))
+
+    def listing(self, place):
+        """{name: lines} as a run must see the folder: twins are one file."""
+        found = {path.name: self.read(path) for path in sorted(place.iterdir())}
+        for name in [name for name in found if name.endswith(".gz")]:
+            plain = name[:-3]
+            if found[name] is None:
+                if plain not in found:
+                    raise Refused("damaged")
+                del found[name]
+            elif plain in found:
+                if found[plain] != found[name]:
+                    raise Refused("twins differ")
+                del found[name]
+        return found
+
+    # ---- what happens to files
+
+    def add(self):
+        self.write(self.new_name(), self.lines(self.rng.choice([0, 1, 3, 20])))
+
+    def append(self):
+        name = self.pick()
+        if name and self.read(self.place / name) is not None:
+            self.write(name, self.read(self.place / name) + self.lines(self.rng.choice([1, 5])))
+
+    def rewrite(self):
+        name = self.pick()
+        if name:
+            self.write(name, self.lines(self.rng.choice([1, 4])))
+
+    def rename(self):
+        self.move(self.rng.random() < 0.7)
+
+    def move(self, same_date):
+        name = self.pick()
+        if not name:
+            return
+        to = self.new_name(date_of(name) if same_date else None) + (".gz" if name.endswith(".gz") else "")
+        if not (self.place / to).exists():
+            (self.place / name).rename(self.place / to)
+
+    def grow(self):
+        """Renamed and appended to between two runs."""
+        name = self.pick()
+        if name and not name.endswith(".gz"):
+            to = self.new_name(date_of(name))
+            if not (self.place / to).exists():
+                (self.place / name).rename(self.place / to)
+                self.write(to, self.read(self.place / to) + self.lines(2))
+
+    def rotate(self):
+        """x goes to a name of its date, and a new x begins."""
+        name = self.pick()
+        if name and not name.endswith(".gz"):
+            to = self.new_name(date_of(name))
+            if not (self.place / to).exists():
+                (self.place / name).rename(self.place / to)
+                self.write(name, self.lines(2))
+
+    def swap(self):
+        names = self.names()
+        if len(names) >= 2:
+            a, b = self.rng.sample(names, 2)
+            if a.endswith(".gz") == b.endswith(".gz"):
+                (self.place / a).rename(self.place / "aside")
+                (self.place / b).rename(self.place / a)
+                (self.place / "aside").rename(self.place / b)
+
+    def copy(self):
+        name = self.pick()
+        if name:
+            to = self.new_name() + (".gz" if name.endswith(".gz") else "")
+            if not (self.place / to).exists():
+                shutil.copy(self.place / name, self.place / to)
+
+    def compress(self):
+        name = self.pick()
+        if name and not name.endswith(".gz") and not (self.place / (name + ".gz")).exists():
+            self.write(name + ".gz", self.read(self.place / name))
+            if self.rng.random() < 0.6:
+                (self.place / name).unlink()
+            elif self.rng.random() < 0.4:
+                path = self.place / (name + ".gz")
+                path.write_bytes(path.read_bytes()[:-self.rng.randrange(1, 12)])
+
+    def touch_one(self):
+        if name := self.pick():
+            self.touch(name)
+
+    def delete(self):
+        if (name := self.pick()) and len(self.names()) > 1:
+            (self.folder / "trash").mkdir(exist_ok=True)
+            shutil.move(self.place / name, self.folder / "trash" / name)
+
+    def bring_back(self):
+        trash = self.folder / "trash"
+        names = sorted(path.name for path in trash.iterdir()) if trash.exists() else []
+        if names:
+            name = self.rng.choice(names)
+            if not (self.place / name).exists():
+                shutil.move(trash / name, self.place / name)
+
+    # ---- what happens around them
+
+    def mount(self):
+        """The same folder elsewhere; the old place is no more."""
+        to = self.folder / f"mount{self.number}"
+        if not to.exists():
+            self.place.rename(to)
+            self.places[self.here] = to
+
+    def other_folder(self):
+        if len(self.places) < 2:
+            place = self.folder / "host2"
+            place.mkdir()
+            self.places.append(place)
+            self.here = 1
+            self.write(f"only2_{self.rng.choice(DATES)}.json", self.lines(3))
+        else:
+            self.here = 1 - self.here
+
+    def other_name(self):
+        self.name = self.rng.choice(["first", "second"])
+        self.write_pipeline()
+
+    def restore(self):
+        versions = [v for v in self.states if (self.lake / f"raw/lines/_delta_log/{v:020}.json").exists()]
+        if len(versions) < 2:
+            return
+        version = self.rng.choice(versions[:-1])
+        table = deltalake.DeltaTable(str(self.lake / "raw/lines"))
+        if version == table.version():
+            return
+        table.restore(version)
+        self.tables["raw/lines"] = copy.deepcopy(self.states[version])
+        now = deltalake.DeltaTable(str(self.lake / "raw/lines")).version()
+        self.states[now] = copy.deepcopy(self.states[version])
+
+    def clean_log(self):
+        if not self.states:
+            return
+        for uri in ("raw/lines", "bad/lines"):
+            if not (self.lake / uri / "_delta_log").exists():
+                continue
+            table = deltalake.DeltaTable(str(self.lake / uri))
+            table.create_checkpoint()
+            for path in (self.lake / uri / "_delta_log").glob("*.json"):
+                if path.stem.isdigit() and int(path.stem) < table.version():
+                    path.unlink()
+
+    FILES = [(add, 6), (append, 4), (rewrite, 2), (rename, 4), (grow, 2), (rotate, 2), (swap, 1), (copy, 2),
+             (compress, 4), (touch_one, 2), (delete, 2), (bring_back, 1)]
+    AROUND = [(mount, 2), (other_folder, 2), (other_name, 2), (restore, 3), (clean_log, 2)]
+
+    # ---- runs
+
+    def command(self, *options):
+        return [str(self.program.path), "run", "p.yaml", "--var", f"logs={self.place}", "--var",
+                f"lake={self.lake}", "--threads", self.rng.choice(["1", "2"]), "--json", *options]
+
+    def start(self, *options, fault=None):
+        env = {**os.environ, **({"SMELT_FAULT": fault} if fault else {})}
+        return subprocess.Popen(self.command(*options), cwd=self.folder, env=env, text=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def finish(self, *options):
+        process = self.start(*options)
+        out, said = process.communicate(timeout=60)
+        self.story.append(f"    run {' '.join(options)}: {process.returncode} {said.strip()}")
+        return process.returncode, out, said
+
+    def expect(self, refresh=False, same_root=False, keep_old=False):
+        """Both tables as a run must leave them, or Refused."""
+        wanted = copy.deepcopy(self.tables)
+        found = self.listing(self.place)
+        if not found:
+            raise Refused("no file")
+        for books in wanted.values():
+            if refresh:
+                books.reload(str(self.place), found, lambda place: pathlib.Path(place).exists())
+            else:
+                books.run(str(self.place), found, lambda place: pathlib.Path(place).exists(), same_root)
+        loaded = wanted["raw/lines"]
+        if loaded.query not in (None, self.sql) and not refresh and not keep_old:
+            raise OtherQuery
+        loaded.query = self.sql
+        return wanted
+
+    def run(self):
+        options, wanted = [], None
+        while wanted is None:
+            try:
+                wanted = self.expect(same_root="--same-root" in options, keep_old="--keep-old" in options)
+            except Refused as why:
+                code, _, said = self.finish(*options)
+                assert code == 1, f"{type(why).__name__} {why}: {code} {said}"
+                self.check()
+                if isinstance(why, WhichRoot):
+                    assert "--same-root" in said and "--other-root" in said, said
+                    options.append("--same-root")
+                if isinstance(why, OtherQuery):  # since the table was restored
+                    assert "--keep-old" in said, said
+                    options.append("--keep-old")
+                self.mend(why)
+        how = self.rng.random()
+        if how < 0.1:
+            fault = f"at={self.rng.randrange(1, 14)},kind={self.rng.choice(['kill', 'kill_after'])},writes=1"
+            process = self.start(*options, fault=fault)
+            process.communicate(timeout=60)
+            self.story.append(f"    killed: {fault}: {process.returncode}")
+        elif how < 0.15:
+            both = [self.start(*options) for _ in range(2)]
+            said = [process.communicate(timeout=60)[1] for process in both]
+            self.story.append(f"    two at once: {[process.returncode for process in both]}")
+            assert all(process.returncode in (0, 4) for process in both), said
+        code, out, said = self.finish(*options)
+        self.tell(wanted)
+        assert code == 0, said
+        self.tables = wanted
+        self.check()
+        self.keep_state(json.loads(out))
+        return None
+
+    def tell(self, wanted):
+        """What is there, and what the model has of it."""
+        for path in sorted(self.place.iterdir()):
+            self.story.append(f"      {path.name}: {short(self.read(path))}")
+        for (root, name), file in sorted(wanted["raw/lines"].files.items()):
+            self.story.append(f"      known {root} {name} {file.date}: {short(file.lines)}")
+
+    def keep_state(self, report):
+        opened = deltalake.DeltaTable(str(self.lake / "raw/lines"))
+        self.states[opened.version()] = copy.deepcopy(self.tables["raw/lines"])
+        assert report["lines"]["read"] == sum(report["lines"][k] for k in ("kept", "quarantined", "blank"))
+
+    def mend(self, why):
+        """Takes away what a run refuses: twins that differ, damaged files, an empty folder; brings back
+        what it misses."""
+        if isinstance(why, Elsewhere):
+            place = pathlib.Path(why.place)
+            place.mkdir(exist_ok=True)
+            data = "".join(line + "\n" for line in why.lines).encode()
+            (place / why.name).write_bytes(gzip.compress(data) if why.name.endswith(".gz") else data)
+            return
+        found = {path.name: self.read(path) for path in sorted(self.place.iterdir())}
+        for name, lines in found.items():
+            plain = name[:-3] if name.endswith(".gz") else None
+            if plain and (lines is None or (plain in found and lines != found[plain])):
+                (self.place / name).unlink()
+        if not self.names():
+            self.add()
+
+    def change_sql(self):
+        """The next run stops and asks; sometimes all is loaded anew by the new SQL."""
+        self.sql = {"id": "id + 0", "id + 0": "id"}[self.sql]
+        self.write_pipeline()
+        if not self.states or self.rng.random() < 0.5:
+            return
+        try:
+            wanted = self.expect(refresh=True)
+        except Refused:
+            wanted = None
+        code, out, said = self.finish("--full-refresh", "raw.lines")
+        assert code == (1 if wanted is None else 0), said
+        if wanted:
+            self.tables = wanted
+            self.keep_state(json.loads(out))
+        self.check()
+
+    # ---- what is there
+
+    def stored(self, uri):
+        """The lines of a table's rows, as delta-rs reads it."""
+        if not (self.lake / uri / "_delta_log").exists():
+            return []
+        column = "id" if uri == "raw/lines" else "raw"
+        table = deltalake.DeltaTable(str(self.lake / uri))
+        rows = deltalake.QueryBuilder().register("t", table).execute(f"SELECT {column} FROM t").read_all()
+        values = pa.table(rows)[column].to_pylist()
+        return [f'{{"id":{v}}}' if column == "id" else v.decode() for v in values]
+
+    def check(self):
+        for uri, books in self.tables.items():
+            found = collections.Counter(self.stored(uri))
+            is_row = uri == "raw/lines"
+            wanted = collections.Counter({line: n for line, n in books.rows().items()
+                                          if line.startswith("{") == is_row})
+            assert found == wanted, (uri, found - wanted, wanted - found)
+
+    def step(self):
+        for _ in range(self.rng.choice([1, 1, 1, 2, 3])):
+            self.happen(self.FILES)
+        if self.rng.random() < 0.2:
+            self.happen(self.AROUND)
+        if self.rng.random() < 0.04:
+            self.story.append("change_sql")
+            self.change_sql()
+        self.run()
+        if self.rng.random() < 0.2:  # the same again does nothing
+            code, out, said = self.finish()
+            assert code == 0, said
+            report = json.loads(out)
+            assert report["files"]["read"] == 0, said
+            assert all(table["version"] is None for table in report["tables"]), report
+            self.check()
+
+    def happen(self, choices):
+        what = self.rng.choices([fn for fn, _ in choices], [n for _, n in choices])[0]
+        before = set(self.names())
+        what(self)
+        after = set(self.names())
+        self.story.append(f"{what.__name__} -{sorted(before - after)} +{sorted(after - before)}")
+
+
+def go(world, is_over):
+    world.add()
+    steps = 0
+    try:
+        while not is_over(steps):
+            world.story.append(f"-- step {steps}")
+            world.step()
+            steps += 1
+    except AssertionError as wrong:
+        story = "\n".join(world.story[-80:])
+        raise AssertionError(f"SMELT_SEED={SEED}, step {steps}: {wrong}\n{story}") from None
+    return steps
+
+
+def test_operations(program, tmp_path):
+    end = time.monotonic() + SECONDS
+    steps = go(World(program, tmp_path, SEED), lambda _: time.monotonic() > end)
+    print(f"SMELT_SEED={SEED}: {steps} steps")
+    assert steps > 5
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("number", range(4))
+def test_operations_for_long(program, tmp_path, number):
+    steps = go(World(program, tmp_path, SEED + number), lambda n: n >= STEPS)
+    print(f"SMELT_SEED={SEED + number}: {steps} steps")
+    assert steps == STEPS
