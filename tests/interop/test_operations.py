@@ -122,8 +122,8 @@ class Books:
             if not lines:
                 continue
             olds = [old for old, file in known.items() if file.lines == lines]
-            if olds:
-                file = known.pop(olds[0])
+            if olds:  # of several the one of the same date, whose rows stay as they are
+                file = known.pop(min(olds, key=lambda old: known[old].date != date_of(name)))
                 if file.date != date_of(name):
                     dates |= {file.date, date_of(name)}
                     file = File(date_of(name), lines)
@@ -150,8 +150,13 @@ class Books:
                 path = pathlib.Path(self.roots[number]) / name
                 if not path.exists():
                     raise Elsewhere(self.roots[number], name, file.lines)
+                file.lines = lines_of(path)  # read again, as it is now
         self.files = {key: file for key, file in self.files.items() if key[0] != root}
-        self.files.update({(root, name): file for name, file in [*known.items(), *taken.items()]})
+        self.files.update({(root, name): file for name, file in taken.items()})
+        for name, file in known.items():  # another known one may have moved onto its path
+            while (root, name) in self.files:
+                name += "?"
+            self.files[root, name] = file
 
     def reload(self, place, found, lists):
         """--full-refresh: of this root alone, all its files being there, renamed or not."""
@@ -161,6 +166,17 @@ class Books:
                for (number, name), file in self.files.items()):
             raise Refused("files are gone")
         self.files = {(root, name): File(date_of(name), lines) for name, lines in found.items()}
+
+
+def lines_of(path):
+    """Of a compressed file those in it; None: it is unfinished."""
+    data = path.read_bytes()
+    if path.suffix == ".gz":
+        try:
+            data = gzip.decompress(data)
+        except (EOFError, gzip.BadGzipFile):
+            return None
+    return data.decode().splitlines()
 
 
 def short(lines):
@@ -217,15 +233,6 @@ class World:
         stem = self.rng.choice(["app", "web", "db"]) + str(self.rng.randrange(4))
         return f"{stem}_{date or self.rng.choice(DATES)}.json"
 
-    def read(self, path):
-        data = path.read_bytes()
-        if path.suffix == ".gz":
-            try:
-                data = gzip.decompress(data)
-            except (EOFError, gzip.BadGzipFile):
-                return None  # unfinished
-        return data.decode().splitlines()
-
     def write(self, name, lines):
         data = "".join(line + "\n" for line in lines).encode()
         path = self.place / name
@@ -238,7 +245,7 @@ class World:
 
     def listing(self, place):
         """{name: lines} as a run must see the folder: twins are one file."""
-        found = {path.name: self.read(path) for path in sorted(place.iterdir())}
+        found = {path.name: lines_of(path) for path in sorted(place.iterdir())}
         for name in [name for name in found if name.endswith(".gz")]:
             plain = name[:-3]
             if found[name] is None:
@@ -258,8 +265,8 @@ class World:
 
     def append(self):
         name = self.pick()
-        if name and self.read(self.place / name) is not None:
-            self.write(name, self.read(self.place / name) + self.lines(self.rng.choice([1, 5])))
+        if name and lines_of(self.place / name) is not None:
+            self.write(name, lines_of(self.place / name) + self.lines(self.rng.choice([1, 5])))
 
     def rewrite(self):
         name = self.pick()
@@ -284,7 +291,7 @@ class World:
             to = self.new_name(date_of(name))
             if not (self.place / to).exists():
                 (self.place / name).rename(self.place / to)
-                self.write(to, self.read(self.place / to) + self.lines(2))
+                self.write(to, lines_of(self.place / to) + self.lines(2))
 
     def rotate(self):
         """x goes to a name of its date, and a new x begins."""
@@ -314,7 +321,7 @@ class World:
     def compress(self):
         name = self.pick()
         if name and not name.endswith(".gz") and not (self.place / (name + ".gz")).exists():
-            self.write(name + ".gz", self.read(self.place / name))
+            self.write(name + ".gz", lines_of(self.place / name))
             if self.rng.random() < 0.6:
                 (self.place / name).unlink()
             elif self.rng.random() < 0.4:
@@ -370,6 +377,9 @@ class World:
         if version == table.version():
             return
         table.restore(version)
+        self.story.append(f"      restored to version {version}")
+        for (root, name), file in sorted(self.states[version].files.items()):
+            self.story.append(f"        had {root} {name} {file.date}: {short(file.lines)}")
         self.tables["raw/lines"] = copy.deepcopy(self.states[version])
         now = deltalake.DeltaTable(str(self.lake / "raw/lines")).version()
         self.states[now] = copy.deepcopy(self.states[version])
@@ -462,13 +472,14 @@ class World:
     def tell(self, wanted):
         """What is there, and what the model has of it."""
         for path in sorted(self.place.iterdir()):
-            self.story.append(f"      {path.name}: {short(self.read(path))}")
+            self.story.append(f"      {path.name}: {short(lines_of(path))}")
         for (root, name), file in sorted(wanted["raw/lines"].files.items()):
             self.story.append(f"      known {root} {name} {file.date}: {short(file.lines)}")
 
     def keep_state(self, report):
         opened = deltalake.DeltaTable(str(self.lake / "raw/lines"))
         self.states[opened.version()] = copy.deepcopy(self.tables["raw/lines"])
+        self.story.append(f"      raw.lines is at version {opened.version()}")
         assert report["lines"]["read"] == sum(report["lines"][k] for k in ("kept", "quarantined", "blank"))
 
     def mend(self, why):
@@ -480,7 +491,7 @@ class World:
             data = "".join(line + "\n" for line in why.lines).encode()
             (place / why.name).write_bytes(gzip.compress(data) if why.name.endswith(".gz") else data)
             return
-        found = {path.name: self.read(path) for path in sorted(self.place.iterdir())}
+        found = {path.name: lines_of(path) for path in sorted(self.place.iterdir())}
         for name, lines in found.items():
             plain = name[:-3] if name.endswith(".gz") else None
             if plain and (lines is None or (plain in found and lines != found[plain])):
@@ -559,7 +570,7 @@ def go(world, is_over):
             world.step()
             steps += 1
     except AssertionError as wrong:
-        story = "\n".join(world.story[-80:])
+        story = "\n".join(world.story[-int(os.environ.get("STORY", 80)):])
         raise AssertionError(f"SMELT_SEED={SEED}, step {steps}: {wrong}\n{story}") from None
     return steps
 
