@@ -50,10 +50,11 @@ SQL = ("SELECT {id} AS id, file_date AS day FROM read_json(var('logs'), match =>
 
 
 class File:
-    """A file that is known: what of it was loaded; `lines` None: its rows are no more in the table."""
+    """A file that is known: what of it was loaded; `lines` None: its rows are no more in the table, which
+    does not take from what was `seen` of it."""
 
     def __init__(self, date, lines):
-        self.date, self.lines = date, lines
+        self.date, self.lines, self.seen = date, lines, lines
 
 
 class Refused(Exception):
@@ -94,20 +95,26 @@ class Books:
     def root_of(self, place, found, lists, same_root):
         if place in self.roots:
             return self.roots.index(place)
+        equal, lost = {}, []
         for number, other in enumerate(self.roots):
-            both = [name for name in found if (number, name) in self.files]
-            differ = [name for name in both if self.files[number, name].lines is not None
-                      and self.files[number, name].lines != found[name]]
+            both = [name for name in found if (number, name) in self.files and self.files[number, name].seen]
+            differ = [name for name in both if self.files[number, name].seen != found[name]]
             if both and not differ:
-                self.roots[number] = place
-                return number
-            if (differ or not both) and not lists(other):
-                if differ and not same_root:
-                    raise WhichRoot
-                self.roots[number] = place
-                return number
-        self.roots.append(place)
-        return len(self.roots) - 1
+                equal[number] = len(both)
+            elif not lists(other):
+                lost.append((number, differ))
+        if equal:  # the one with most of them
+            number = max(equal, key=lambda number: (equal[number], -number))
+        elif lost and (len(lost) > 1 or lost[0][1]) and not same_root:
+            raise WhichRoot
+        elif lost:
+            number = lost[0][0]
+        else:
+            number = len(self.roots)
+            self.roots.append(None)
+        self.roots[number] = place
+        return number
+
 
     def run(self, place, found, lists, same_root=False):
         root = self.root_of(place, found, lists, same_root)
