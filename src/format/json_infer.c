@@ -10,13 +10,18 @@
  *          holds them all. Numbers with a fraction or an exponent: DOUBLE, and so are integers
  *          beside them. Integers of over 38 digits, or beside DOUBLE one that it cannot hold
  *          exactly: VARCHAR, as nothing is rounded. Strings: VARCHAR. Objects: a STRUCT of their
- *          keys. Arrays: a LIST of what they hold. Only null, or an array that is always empty:
- *          VARCHAR. An object that is always empty has no type and is left out.
+ *          keys, or a MAP. Arrays: a LIST of what they hold. Only null, or an array that is always
+ *          empty: VARCHAR. An object that is always empty has no type and is left out.
  *          What was seen as several of these is VARCHAR, which takes the bytes of strings, numbers
  *          and booleans. No type takes objects, arrays and those alike: what most values are
  *          decides, VARCHAR where none is ahead; lines with others are refused (type_mismatch)
  *          rather than turned into text nobody asked for.
- * Limits   10,000 keys: SM_LIMIT.
+ * Maps     As DuckDB: below the lines' own objects, one becomes a MAP from text to what all its
+ *          fields hold together, where a field is on average in less than a tenth of the objects,
+ *          or where there are 200 fields or more of similar types; but only if no line would be
+ *          refused for it. Ids as keys do not cost a column each, then.
+ * Limits   10,000 keys that are no MAP's: SM_LIMIT. Where they are too many, MAPs are told by what
+ *          was seen until then, and their keys let go.
  * Callers  table functions, before there is a scan; it blocks. */
 #include "format/json_int.h"
 
@@ -27,6 +32,11 @@
 /* Of a file, decompressed, where rows are counted: 20,480 lines of 1.6 KB. */
 #define SAMPLE_BYTES ((size_t)32 << 20)
 #define MOST_KEYS    10000
+
+/* DuckDB's defaults. */
+#define MAP_INFERENCE_THRESHOLD    200
+#define FIELD_APPEARANCE_THRESHOLD 0.1
+#define MAP_SIMILARITY             0.8
 
 typedef enum seen_kind {
     SAW_NOTHING,
@@ -47,13 +57,23 @@ enum {
     INT_NO_F64 = 16,    /* DOUBLE cannot hold it exactly */
 };
 
+/* Were there several kinds that have no common one? */
+typedef enum clash {
+    NO_CLASH,
+    CLASH_OF_SCALARS, /* VARCHAR takes them all */
+    CLASH_OF_NESTED,  /* with arrays or objects */
+} clash;
+
 /* What was seen of a value. */
 typedef struct seen {
     seen_kind kind;
+    clash clash;
     unsigned ints; /* bits of INT_… */
+    int64_t n;     /* how often, null or not */
     int64_t n_scalars, n_lists, n_objects;
     sm_map *fields;       /* of objects: name -> seen */
     struct seen *element; /* of arrays */
+    struct seen *value;   /* of objects whose keys were let go: what all fields hold */
 } seen;
 
 struct sm_sample {
@@ -97,76 +117,55 @@ static seen_kind kind_of(const sm_json *v)
     }
 }
 
-static seen_kind merge_kinds(seen_kind a, seen_kind b)
+/* Adds a kind, with the bits of its integers. */
+static void add_kind(seen *at, seen_kind kind, unsigned ints)
 {
-    if (a == b || b == SAW_NOTHING) {
-        return a;
+    const seen_kind was = at->kind;
+    at->ints |= ints;
+    if (was == kind || kind == SAW_NOTHING) {
+        return;
     }
-    if (a == SAW_NOTHING) {
-        return b;
+    const bool are_numbers =
+        (was == SAW_INT || was == SAW_FLOAT) && (kind == SAW_INT || kind == SAW_FLOAT);
+    const bool is_nested = was >= SAW_LIST || kind >= SAW_LIST;
+    at->kind = was == SAW_NOTHING ? kind : are_numbers ? SAW_FLOAT : SAW_TEXT;
+    if (was != SAW_NOTHING && !are_numbers) {
+        const clash now = is_nested ? CLASH_OF_NESTED : CLASH_OF_SCALARS;
+        at->clash = at->clash > now ? at->clash : now;
     }
-    const bool are_numbers = (a == SAW_INT || a == SAW_FLOAT) && (b == SAW_INT || b == SAW_FLOAT);
-    return are_numbers ? SAW_FLOAT : SAW_TEXT;
+}
+
+static seen *field_of(sm_sample *s, seen *object, sm_str key)
+{
+    if (object->value) {
+        return object->value;
+    }
+    if (!object->fields) {
+        object->fields = sm_map_new(s->arena);
+    }
+    void **field = sm_map_at(object->fields, key);
+    if (!*field) {
+        *field = SM_NEW(s->arena, seen);
+        s->n_keys++;
+    }
+    return *field;
 }
 
 /* Recursion is as deep as the value, at most SMI_JSON_MAX_DEPTH. */
 static void look(sm_sample *s, seen *at, const sm_json *v)
 {
     const seen_kind kind = kind_of(v);
-    at->kind = merge_kinds(at->kind, kind);
-    at->ints |= kind == SAW_INT ? kind_of_int(v->text) : 0;
+    add_kind(at, kind, kind == SAW_INT ? kind_of_int(v->text) : 0);
+    at->n++;
     at->n_lists += kind == SAW_LIST;
     at->n_objects += kind == SAW_OBJECT;
     at->n_scalars += kind != SAW_LIST && kind != SAW_OBJECT && kind != SAW_NOTHING;
     if (kind == SAW_LIST && !at->element) {
         at->element = SM_NEW(s->arena, seen);
     }
-    if (kind == SAW_OBJECT && !at->fields) {
-        at->fields = sm_map_new(s->arena);
-    }
     for (const sm_json *child = v->child; child; child = child->next) {
-        if (kind == SAW_LIST) {
-            look(s, at->element, child);
-            continue;
-        }
-        void **field = sm_map_at(at->fields, child->key);
-        if (!*field) {
-            *field = SM_NEW(s->arena, seen);
-            s->n_keys++;
-        }
-        look(s, *field, child);
+        look(s, kind == SAW_LIST ? at->element : field_of(s, at, child->key), child);
     }
-}
-
-/* ---- types ----------------------------------------------------------------------------------- */
-
-static const sm_type *type_of(const seen *at, sm_arena *a);
-
-static const sm_type *struct_of(const seen *at, sm_arena *a)
-{
-    const int64_t n = at->fields ? sm_map_count(at->fields) : 0;
-    sm_field *fields = SM_NEW_ARRAY(a, sm_field, n);
-    int32_t n_fields = 0;
-    for (int64_t i = 0; i < n; i++) {
-        const sm_type *type = type_of(sm_map_value(at->fields, i), a);
-        if (type) {
-            fields[n_fields++] = (sm_field){
-                .name = sm_arena_str(a, sm_map_key(at->fields, i)),
-                .type = type,
-                .is_nullable = true,
-            };
-        }
-    }
-    return sm_type_struct(a, fields, n_fields);
-}
-
-static const sm_type *type_of_ints(unsigned ints, sm_arena *a)
-{
-    const bool has_both_ends = (ints & INT_NEGATIVE) != 0 && (ints & INT_BEYOND_I64) != 0;
-    return (ints & INT_TOO_LONG) != 0                      ? &sm_type_string
-           : (ints & INT_BEYOND_U64) != 0 || has_both_ends ? sm_type_decimal(a, 38, 0)
-           : (ints & INT_BEYOND_I64) != 0                  ? &sm_type_u64
-                                                           : &sm_type_i64;
 }
 
 /* What it is to be read as: of scalars, lists and objects what most values are, so that one broken
@@ -178,8 +177,161 @@ static seen_kind kind_to_read(const seen *at)
                                                                         : at->kind;
 }
 
+/* ---- maps ------------------------------------------------------------------------------------ */
+
+static int64_t n_fields_of(const seen *at)
+{
+    return at->fields ? sm_map_count(at->fields) : 0;
+}
+
+/* Adds what another value was seen as. */
+static void merge(sm_sample *s, seen *into, const seen *from)
+{
+    add_kind(into, from->kind, from->ints);
+    into->clash = into->clash > from->clash ? into->clash : from->clash;
+    into->n += from->n;
+    into->n_scalars += from->n_scalars;
+    into->n_lists += from->n_lists;
+    into->n_objects += from->n_objects;
+    if (from->element) {
+        into->element = into->element ? into->element : SM_NEW(s->arena, seen);
+        merge(s, into->element, from->element);
+    }
+    if (from->value && !into->value) {
+        const seen was = *into;
+        into->value = SM_NEW(s->arena, seen);
+        into->fields = NULL;
+        for (int64_t i = 0; i < n_fields_of(&was); i++) {
+            merge(s, into->value, sm_map_value(was.fields, i));
+        }
+    }
+    if (from->value) {
+        merge(s, into->value, from->value);
+    }
+    for (int64_t i = 0; i < n_fields_of(from); i++) {
+        merge(s, field_of(s, into, sm_map_key(from->fields, i)), sm_map_value(from->fields, i));
+    }
+}
+
+/* Is there a clash at or below `at`, of that kind or a worse one? */
+static bool has_clash(const seen *at, clash least)
+{
+    const bool is_text = at->kind == SAW_FLOAT && (at->ints & INT_NO_F64) != 0;
+    bool has = at->clash >= least || (is_text && least == CLASH_OF_SCALARS) ||
+               (at->element && has_clash(at->element, least)) ||
+               (at->value && has_clash(at->value, least));
+    for (int64_t i = 0; i < n_fields_of(at) && !has; i++) {
+        has = has_clash(sm_map_value(at->fields, i), least);
+    }
+    return has;
+}
+
+/* How much of what all fields together are is this one? 1: as much as can be. */
+static double similarity(const seen *all, const seen *one)
+{
+    if (all->kind == SAW_LIST && one->kind == SAW_LIST) {
+        return similarity(all->element, one->element);
+    }
+    if (all->kind != SAW_OBJECT || one->kind != SAW_OBJECT || n_fields_of(all) == 0) {
+        return 1;
+    }
+    double sum = 0;
+    for (int64_t i = 0; i < n_fields_of(one); i++) {
+        const seen *field = sm_map_get(all->fields, sm_map_key(one->fields, i));
+        sum += similarity(field, sm_map_value(one->fields, i));
+    }
+    return sum / (double)n_fields_of(all);
+}
+
+/* Is a field in few of the objects, on average? */
+static bool is_rare(const seen *at)
+{
+    double n = 0;
+    for (int64_t i = 0; i < n_fields_of(at); i++) {
+        n += (double)((const seen *)sm_map_value(at->fields, i))->n;
+    }
+    return n < FIELD_APPEARANCE_THRESHOLD * (double)at->n_objects * (double)n_fields_of(at);
+}
+
+/* What the values of the MAP hold that an object is; NULL: it is none. */
+static seen *map_value(sm_sample *s, const seen *at)
+{
+    const bool rare = is_rare(at);
+    const int64_t n = n_fields_of(at), n_keys = s->n_keys;
+    if (at->value || (!rare && n < MAP_INFERENCE_THRESHOLD)) {
+        return at->value;
+    }
+    seen *all = SM_NEW(s->arena, seen);
+    for (int64_t i = 0; i < n; i++) {
+        merge(s, all, sm_map_value(at->fields, i));
+    }
+    s->n_keys = n_keys; /* those of `all` are no more columns */
+    double sum = 0;
+    for (int64_t i = 0; i < n && !rare; i++) {
+        sum += similarity(all, sm_map_value(at->fields, i));
+    }
+    const bool is_alike = rare || sum >= MAP_SIMILARITY * (double)n;
+    return is_alike && !has_clash(all, rare ? CLASH_OF_NESTED : CLASH_OF_SCALARS) ? all : NULL;
+}
+
+/* Lets go of the keys of objects that are MAPs by now. Returns how many keys are left. */
+static int64_t let_keys_go(sm_sample *s, seen *at, bool is_root)
+{
+    int64_t n_keys = at->element ? let_keys_go(s, at->element, false) : 0;
+    if (!is_root && kind_to_read(at) == SAW_OBJECT && at->fields) {
+        at->value = map_value(s, at);
+        at->fields = at->value ? NULL : at->fields;
+    }
+    if (at->value) {
+        return n_keys + let_keys_go(s, at->value, false);
+    }
+    for (int64_t i = 0; i < n_fields_of(at); i++) {
+        n_keys += 1 + let_keys_go(s, sm_map_value(at->fields, i), false);
+    }
+    return n_keys;
+}
+
+/* ---- types ----------------------------------------------------------------------------------- */
+
+static const sm_type *type_of(sm_sample *s, const seen *at, sm_arena *a);
+
+static const sm_type *struct_of(sm_sample *s, const seen *at, sm_arena *a)
+{
+    const int64_t n = n_fields_of(at);
+    sm_field *fields = SM_NEW_ARRAY(a, sm_field, n);
+    int32_t n_fields = 0;
+    for (int64_t i = 0; i < n; i++) {
+        const sm_type *type = type_of(s, sm_map_value(at->fields, i), a);
+        if (type) {
+            fields[n_fields++] = (sm_field){
+                .name = sm_arena_str(a, sm_map_key(at->fields, i)),
+                .type = type,
+                .is_nullable = true,
+            };
+        }
+    }
+    return sm_type_struct(a, fields, n_fields);
+}
+
+static const sm_type *map_of(sm_sample *s, const seen *value, sm_arena *a)
+{
+    const sm_field key = {.name = SM_STR("key"), .type = &sm_type_string};
+    const sm_field field = {
+        .name = SM_STR("value"), .type = type_of(s, value, a), .is_nullable = true};
+    return field.type ? sm_type_map(a, key, field) : NULL;
+}
+
+static const sm_type *type_of_ints(unsigned ints, sm_arena *a)
+{
+    const bool has_both_ends = (ints & INT_NEGATIVE) != 0 && (ints & INT_BEYOND_I64) != 0;
+    return (ints & INT_TOO_LONG) != 0                      ? &sm_type_string
+           : (ints & INT_BEYOND_U64) != 0 || has_both_ends ? sm_type_decimal(a, 38, 0)
+           : (ints & INT_BEYOND_I64) != 0                  ? &sm_type_u64
+                                                           : &sm_type_i64;
+}
+
 /* NULL: an object that is always empty, or a list of such. */
-static const sm_type *type_of(const seen *at, sm_arena *a)
+static const sm_type *type_of(sm_sample *s, const seen *at, sm_arena *a)
 {
     switch (kind_to_read(at)) {
     case SAW_BOOL:
@@ -189,13 +341,14 @@ static const sm_type *type_of(const seen *at, sm_arena *a)
     case SAW_FLOAT:
         return (at->ints & INT_NO_F64) != 0 ? &sm_type_string : &sm_type_f64;
     case SAW_LIST: {
-        const sm_type *element = type_of(at->element, a);
+        const sm_type *element = type_of(s, at->element, a);
         const sm_field field = {.name = SM_STR("element"), .type = element, .is_nullable = true};
         return element ? sm_type_list(a, field) : NULL;
     }
     case SAW_OBJECT: {
-        const sm_type *type = struct_of(at, a);
-        return type->n_fields > 0 ? type : at->n_scalars > 0 ? &sm_type_string : NULL;
+        const seen *value = map_value(s, at);
+        const sm_type *type = value ? map_of(s, value, a) : struct_of(s, at, a);
+        return type && type->n_fields > 0 ? type : at->n_scalars > 0 ? &sm_type_string : NULL;
     }
     default:
         return &sm_type_string;
@@ -310,6 +463,9 @@ static sm_status look_at_lines(looking *l, sm_error *e)
         n_rows++;
         look_at_line(l, &line);
         if (l->s->n_keys > MOST_KEYS) {
+            l->s->n_keys = let_keys_go(l->s, l->s->root, true);
+        }
+        if (l->s->n_keys > MOST_KEYS) {
             sm_fail(e, SM_LIMIT, "more than %d keys to make columns of", MOST_KEYS);
             sm_error_todo(e, "Declare the columns that are wanted.");
             return SM_LIMIT;
@@ -375,7 +531,7 @@ sm_status smi_json_sample_file(sm_sample *s, sm_blob *blob, int64_t max_rows, sm
 
 const sm_type *smi_json_sample_end(sm_sample *s, sm_arena *a)
 {
-    return struct_of(s->root, a);
+    return struct_of(s, s->root, a);
 }
 
 void smi_json_sample_free(sm_sample *s)

@@ -202,15 +202,115 @@ static void nothing_to_infer_from_is_an_error(void **state)
     }
 }
 
-static void keys_are_bounded(void **state)
+static void expect(sm_buf *text, const char *want)
+{
+    sm_buf got = {0};
+    sm_error e = {0};
+    assert_ok(infer("f.json", text->data, text->len, &got, &e), &e);
+    sm_buf_printf(&got, "%c", 0);
+    assert_string_equal((char *)got.data, want);
+    sm_buf_release(&got);
+    sm_buf_reset(text);
+}
+
+/* An object of n fields k0 … whose values are printed by `value` with the field's number. */
+static void put_object(sm_buf *text, const char *key, int n, const char *value)
+{
+    sm_buf_printf(text, "{\"%s\":{", key);
+    for (int i = 0; i < n; i++) {
+        sm_buf_printf(text, "%s\"k%d\":%s", i > 0 ? "," : "", i, value);
+    }
+    sm_buf_printf(text, "}}\n");
+}
+
+/* The type that `n` lines have, each with an object of one key of its own. */
+static void put_ids(sm_buf *text, int n, const char *const *values, int n_values)
+{
+    for (int i = 0; i < n; i++) {
+        sm_buf_printf(text, "{\"m\":{\"id%d\":%s},\"n\":%d}\n", i, values[i % n_values], i);
+    }
+}
+
+static void objects_of_many_keys_are_maps(void **state)
+{
+    static const char
+        *const ints[] = {"1", "-2", "null"},
+               *const numbers[] = {"1", "0.5"}, *const big[] = {"1", "18446744073709551615"},
+               *const mixed[] = {"1", "\"x\"", "true"}, *const nested[] = {"1", "[1]"},
+               *const objects[] = {"{\"a\":1}", "{\"b\":\"x\",\"a\":2}"}, *const empty[] = {"{}"};
+    sm_buf text = {0};
+    /* in less than a tenth of the objects, on average */
+    put_ids(&text, 11, ints, 3);
+    expect(&text, "STRUCT(m MAP(VARCHAR, BIGINT), n BIGINT)");
+    put_ids(&text, 3, ints, 3);
+    expect(&text, "STRUCT(m STRUCT(id0 BIGINT, id1 BIGINT, id2 VARCHAR), n BIGINT)");
+    put_ids(&text, 20, numbers, 2);
+    expect(&text, "STRUCT(m MAP(VARCHAR, DOUBLE), n BIGINT)");
+    put_ids(&text, 20, big, 2);
+    expect(&text, "STRUCT(m MAP(VARCHAR, UBIGINT), n BIGINT)");
+    put_ids(&text, 20, mixed, 3);
+    expect(&text, "STRUCT(m MAP(VARCHAR, VARCHAR), n BIGINT)");
+    put_ids(&text, 20, objects, 2);
+    expect(&text, "STRUCT(m MAP(VARCHAR, STRUCT(a BIGINT, b VARCHAR)), n BIGINT)");
+    put_ids(&text, 20, empty, 1);
+    expect(&text, "STRUCT(n BIGINT)");
+    put_ids(&text, 11, nested, 2); /* lines would be refused for a MAP's sake */
+    expect(&text, "STRUCT(m STRUCT(id0 BIGINT, id1 BIGINT[], id2 BIGINT, id3 BIGINT[], id4 BIGINT, "
+                  "id5 BIGINT[], id6 BIGINT, id7 BIGINT[], id8 BIGINT, id9 BIGINT[], id10 BIGINT), "
+                  "n BIGINT)");
+    /* 200 fields of one type, or of similar ones */
+    put_object(&text, "m", 200, "1");
+    expect(&text, "STRUCT(m MAP(VARCHAR, BIGINT))");
+    put_object(&text, "m", 200, "{\"a\":[1],\"b\":2}");
+    expect(&text, "STRUCT(m MAP(VARCHAR, STRUCT(a BIGINT[], b BIGINT)))");
+    /* in lists, in others' values; the lines' own object never */
+    sm_buf_printf(&text, "{\"l\":[null");
+    for (int i = 0; i < 11; i++) {
+        sm_buf_printf(&text, ",{\"a%d\":{\"b%d\":%d}}", i, i, i);
+    }
+    sm_buf_printf(&text, "]}\n");
+    expect(&text, "STRUCT(l MAP(VARCHAR, MAP(VARCHAR, BIGINT))[])");
+    sm_buf_release(&text);
+}
+
+static void objects_that_are_no_maps_stay_structs(void **state)
 {
     sm_buf text = {0}, got = {0};
     sm_error e = {0};
-    sm_buf_printf(&text, "{\"a\":{");
-    for (int i = 0; i < 10001; i++) {
-        sm_buf_printf(&text, "%s\"k%d\":1", i > 0 ? "," : "", i);
+    for (int i = 0; i < 2; i++) { /* one field less; one of another type */
+        put_object(&text, "m", 199, "1");
+        if (i == 1) {
+            sm_buf_reset(&text);
+            put_object(&text, "m", 250, "1");
+            sm_buf_printf(&text, "{\"m\":{\"k9\":\"x\"}}\n");
+        }
+        assert_ok(infer("f.json", text.data, text.len, &got, &e), &e);
+        assert_true(sm_str_starts(sm_buf_str(&got), SM_STR("STRUCT(m STRUCT(k0 BIGINT, ")));
+        sm_buf_reset(&got);
+        sm_buf_reset(&text);
     }
-    sm_buf_printf(&text, "}}\n");
+    for (int i = 0; i < 300; i++) { /* the lines themselves */
+        sm_buf_printf(&text, "{\"k%d\":1}\n", i);
+    }
+    assert_ok(infer("f.json", text.data, text.len, &got, &e), &e);
+    assert_true(sm_str_starts(sm_buf_str(&got), SM_STR("STRUCT(k0 BIGINT, k1 BIGINT, ")));
+    sm_buf_release(&text);
+    sm_buf_release(&got);
+}
+
+static void keys_are_bounded(void **state)
+{
+    static const char *const ints[] = {"1"};
+    sm_buf text = {0}, got = {0};
+    sm_error e = {0};
+    put_ids(&text, 19999, ints, 1); /* a MAP's are not */
+    expect(&text, "STRUCT(m MAP(VARCHAR, BIGINT), n BIGINT)");
+    put_object(&text, "m", 10001, "1");
+    expect(&text, "STRUCT(m MAP(VARCHAR, BIGINT))");
+    for (int i = 0; i < 10001; i++) {
+        sm_buf_printf(&text, "%s\"k%d\":1", i > 0 ? "," : "{", i);
+    }
+    sm_buf_printf(&text, "}\n");
     assert_status(infer("f.json", text.data, text.len, &got, &e), SM_LIMIT, &e);
     assert_string_equal(e.what, "more than 10000 keys to make columns of");
     sm_buf_release(&text);
@@ -224,6 +324,8 @@ int main(void)
         cmocka_unit_test(as_many_rows_count_as_are_asked_for),
         cmocka_unit_test(files_are_one_schema),
         cmocka_unit_test(nothing_to_infer_from_is_an_error),
+        cmocka_unit_test(objects_of_many_keys_are_maps),
+        cmocka_unit_test(objects_that_are_no_maps_stay_structs),
         cmocka_unit_test(keys_are_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,6 +7,7 @@
  *   json_schema.c   a schema made ready for lines: a tree of nodes with key tables
  *   json_row.c      one line -> a row in the builders, or why it is refused (the definition)
  *   json_shape.c    many lines that look like earlier ones -> rows, fast
+ *   json_map.c      the members of an object that is read as a MAP
  *   json_unknown.c  counting the keys that no column takes
  *   json.c          the format: options, planning, the reader over text_lines
  *   json_infer.c    a schema from the first lines
@@ -206,14 +207,14 @@ struct smi_json_node {
     bool is_wanted;  /* goes into a builder */
     bool is_judged;  /* its type decides on the line */
     bool is_walked;  /* its value is looked at at all */
-    bool is_in_list; /* below a LIST: judged again where it is appended */
+    bool is_in_list; /* below a LIST or MAP: judged again where it is appended */
     bool is_whole;   /* STRUCT: keys that are none of its fields are looked for */
 
     sm_builder *builder; /* wanted: borrowed from the column's builder */
     sm_block *bound;     /* the block that bound_index means, NULL: none yet in this batch */
     int32_t bound_index;
 
-    /* STRUCT: its fields; LIST: one, the element. */
+    /* STRUCT: its fields; LIST: one, the element; MAP: two, key and value. */
     smi_json_node *fields;
     int32_t n_fields;
     uint64_t seen_open; /* STRUCT: the object that is being read or was read last */
@@ -240,10 +241,12 @@ typedef struct smi_json_schema {
     int32_t n_bindable;
     bool looks_unknown; /* some object is whole */
     bool fails_unknown; /* a key that no column takes ends the scan; else they are counted */
+    bool has_maps;
 } smi_json_schema;
 
 /** Makes it for the dataset's stored columns and what is wanted of them. `order`: the option
- * column_order. SM_NAME for a name in it that is no column; SM_UNSUPPORTED for a MAP. */
+ * column_order. SM_NAME for a name in it that is no column; SM_UNSUPPORTED for a MAP whose keys are not
+ * VARCHAR. */
 sm_status smi_json_schema_new(const sm_dataset *d, const sm_projection *want, sm_str order,
                               sm_budget *budget, smi_json_schema **out, sm_error *e) SM_MUST_USE;
 void smi_json_schema_free(smi_json_schema *s); /* takes NULL */
@@ -291,10 +294,11 @@ typedef struct smi_json_refusal {
 /* A worker's parser: the schema's slots and scratch. */
 typedef struct smi_json_parser {
     smi_json_schema *schema;
-    smi_json_unknown *unknown; /* NULL: not counted */
-    sm_buf scratch;            /* unescaped keys and values */
-    uint64_t opened;           /* objects read so far: `seen` of the next is one more */
-    bool is_counting;          /* unknown keys are noted in this walk */
+    smi_json_unknown *unknown;           /* NULL: not counted */
+    sm_buf scratch;                      /* unescaped keys and values */
+    sm_buf members, key_text, key_table; /* of the MAPs that are being read: json_map.c */
+    uint64_t opened;                     /* objects read so far: `seen` of the next is one more */
+    bool is_counting;                    /* unknown keys are noted in this walk */
 
     /* the line */
     smi_json_scan scan;
@@ -304,6 +308,8 @@ typedef struct smi_json_parser {
     const smi_json_node *worst;   /* whose rank and column count */
     const smi_json_node *culprit; /* whose type was not met: worst, or within it */
     smi_json_token worst_token;
+    sm_status no_memory; /* SM_OK, or why a MAP's members could not be gathered */
+    sm_error *error;     /* the caller's */
 } smi_json_parser;
 
 void smi_json_parser_init(smi_json_parser *p, smi_json_schema *schema, smi_json_unknown *unknown,
@@ -321,6 +327,28 @@ sm_status smi_json_line(smi_json_parser *p, const smi_line *line, bool *is_kept,
 
 /** The batch was taken: the builders know no blocks any more. */
 void smi_json_parser_unbind(smi_json_parser *p);
+
+/* ---- the members of a MAP -------------------------------------------------------------------- */
+
+typedef struct smi_json_member {
+    sm_str name; /* the key, unescaped */
+    uint64_t hash;
+    smi_json_token key, value;
+} smi_json_member;
+
+typedef struct smi_json_members {
+    int64_t n;
+    size_t first_byte, first_text;
+} smi_json_members;
+
+/** Gathers the members of an object of the line, each key once with its last value. Close what was
+ * opened last first. The parser's key_text has room for the line. SM_BUDGET; then nothing is read. */
+sm_status smi_json_members_open(smi_json_parser *p, smi_json_token object, smi_json_members *out,
+                                sm_error *e) SM_MUST_USE;
+smi_json_member smi_json_member_at(const smi_json_parser *p, const smi_json_members *m, int64_t i);
+void smi_json_members_close(smi_json_parser *p, const smi_json_members *m);
+
+/* ---- values ---------------------------------------------------------------------------------- */
 
 /* What a line's values are made with; for json_shape.c. */
 

@@ -10,8 +10,8 @@
  *             is stale by its number (`seen`).
  *          3. Judge the slots by type, converting on the way; the offence of least rank counts.
  *          4. Only then append: a refused line never reaches a builder.
- *          Lists stay spans of the text until 3 and 4, which read their elements one at a time
- *          into the element's slot.
+ *          Lists and MAPs stay spans of the text until 3 and 4, which read their elements one at a
+ *          time into the element's slot.
  * Reasons  invalid_utf8, then the scan's own (syntax, too_deep, lone_surrogate), not_object, then
  *          columns. too_long is the caller's: such a line is not whole here (smi_json_line says).
  * Values   BOOL true, false. Integers: see json_number.c, or a string that is in full
@@ -33,12 +33,18 @@ void smi_json_parser_init(smi_json_parser *p, smi_json_schema *schema, smi_json_
         .schema = schema,
         .unknown = unknown,
         .scratch = {.max_bytes = SMI_LINE_MAX_BYTES, .budget = budget},
+        .members = {.budget = budget},
+        .key_text = {.budget = budget},
+        .key_table = {.budget = budget},
     };
 }
 
 void smi_json_parser_release(smi_json_parser *p)
 {
     sm_buf_release(&p->scratch);
+    sm_buf_release(&p->members);
+    sm_buf_release(&p->key_text);
+    sm_buf_release(&p->key_table);
 }
 
 sm_str smi_json_text(smi_json_parser *p, smi_json_token t)
@@ -152,6 +158,20 @@ static elements elements_of(smi_json_parser *p, smi_json_node *list, const smi_j
     return (elements){.at = first, .element = list->fields, .more = *first != ']'};
 }
 
+/* Reads an object that is an element, at q, into its node and those below. */
+static const uint8_t *read_element(smi_json_parser *p, smi_json_node *n, const uint8_t *q)
+{
+    const int32_t mark = p->is_counting ? smi_json_unknown_mark(p->unknown) : 0;
+    p->scan.depth = 0;
+    n->slot.seen = 0;
+    n->slot.token = (smi_json_token){.at = q, .kind = SMI_JSON_IS_OBJECT};
+    q = read_object(p, n, q);
+    if (p->is_counting) {
+        smi_json_unknown_settle(p->unknown, mark);
+    }
+    return q;
+}
+
 /* Puts the next element into the slot of its node. false after the last. */
 static bool next_element(smi_json_parser *p, elements *it)
 {
@@ -162,17 +182,37 @@ static bool next_element(smi_json_parser *p, elements *it)
     p->scan.depth = 0;
     n->slot.seen = 0;
     if (n->id == SM_TYPE_STRUCT && *it->at == '{') {
-        const int32_t mark = p->is_counting ? smi_json_unknown_mark(p->unknown) : 0;
-        n->slot.token = (smi_json_token){.at = it->at, .kind = SMI_JSON_IS_OBJECT};
-        it->at = read_object(p, n, it->at);
-        if (p->is_counting) {
-            smi_json_unknown_settle(p->unknown, mark);
-        }
+        it->at = read_element(p, n, it->at);
     } else {
         it->at = smi_json_value(&p->scan, it->at, &n->slot.token);
     }
     it->at = smi_json_next(&p->scan, it->at, ']', &it->more);
     return true;
+}
+
+/* ---- maps ------------------------------------------------------------------------------------ */
+
+/* Puts a member's value into the slot of its node. */
+static void take_value(smi_json_parser *p, smi_json_node *n, smi_json_token value)
+{
+    if (n->id == SM_TYPE_STRUCT && value.kind == SMI_JSON_IS_OBJECT) {
+        (void)read_element(p, n, value.at);
+    } else {
+        n->slot.seen = 0;
+        n->slot.token = value;
+    }
+}
+
+/* The members of n's object; none where memory is refused, which smi_json_line tells. */
+static smi_json_members members_of(smi_json_parser *p, const smi_json_node *n)
+{
+    smi_json_members m;
+    const sm_status st = smi_json_members_open(p, n->slot.token, &m, p->error);
+    if (st != SM_OK) {
+        p->no_memory = st;
+        m.n = 0;
+    }
+    return m;
 }
 
 /* ---- judging --------------------------------------------------------------------------------- */
@@ -335,7 +375,20 @@ static void offend(smi_json_parser *p, const smi_json_node *column, const smi_js
     p->worst_token = culprit->slot.token;
 }
 
-/* Judges what stands in n's slot; `column` is n, or the list around it. */
+static void judge(smi_json_parser *p, smi_json_node *n, const smi_json_node *column);
+
+static void judge_map(smi_json_parser *p, smi_json_node *n, const smi_json_node *column)
+{
+    smi_json_node *value = &n->fields[1];
+    const smi_json_members m = members_of(p, n);
+    for (int64_t i = 0; i < m.n; i++) {
+        take_value(p, value, smi_json_member_at(p, &m, i).value);
+        judge(p, value, column);
+    }
+    smi_json_members_close(p, &m);
+}
+
+/* Judges what stands in n's slot; `column` is n, or the list or map around it. */
 static void judge(smi_json_parser *p, smi_json_node *n, const smi_json_node *column)
 {
     const smi_json_kind kind = (smi_json_kind)n->slot.token.kind;
@@ -361,6 +414,12 @@ static void judge(smi_json_parser *p, smi_json_node *n, const smi_json_node *col
         while (next_element(p, &it)) {
             judge(p, it.element, column);
         }
+    } else if (n->id == SM_TYPE_MAP) {
+        if (kind != SMI_JSON_IS_OBJECT) {
+            offend(p, column, n, SMI_JSON_TYPE);
+            return;
+        }
+        judge_map(p, n, column);
     } else if (n->is_judged) {
         const smi_json_verdict verdict = smi_json_judge(p, n);
         if (verdict != SMI_JSON_OK) {
@@ -424,6 +483,23 @@ static void append_scalar(smi_json_parser *p, smi_json_node *n)
     }
 }
 
+static void append(smi_json_parser *p, smi_json_node *n, bool is_there);
+
+static void append_map(smi_json_parser *p, smi_json_node *n)
+{
+    smi_json_node *key = &n->fields[0], *value = &n->fields[1];
+    const smi_json_members members = members_of(p, n);
+    for (int64_t i = 0; i < members.n; i++) {
+        const smi_json_member m = smi_json_member_at(p, &members, i);
+        key->slot.token = m.key;
+        append_scalar(p, key);
+        take_value(p, value, m.value);
+        append(p, value, true);
+    }
+    smi_json_members_close(p, &members);
+    sm_builder_list(n->builder);
+}
+
 /* Appends what stands in n's slot. */
 static void append(smi_json_parser *p, smi_json_node *n, bool is_there)
 {
@@ -440,6 +516,8 @@ static void append(smi_json_parser *p, smi_json_node *n, bool is_there)
             append(p, it.element, true);
         }
         sm_builder_list(n->builder);
+    } else if (n->id == SM_TYPE_MAP) {
+        append_map(p, n);
     } else {
         if (n->is_in_list) {
             (void)smi_json_judge(p, n); /* the slot was used for other elements since */
@@ -572,6 +650,13 @@ sm_status smi_json_line(smi_json_parser *p, const smi_line *line, bool *is_kept,
     if (line->len > p->scratch.cap) { /* for smi_json_text */
         SM_TRY(sm_buf_reserve(&p->scratch, line->len, e));
     }
+    if (p->schema->has_maps) {
+        sm_buf_reset(&p->members);
+        sm_buf_reset(&p->key_text);
+        SM_TRY(sm_buf_reserve(&p->key_text, line->len, e));
+        p->no_memory = SM_OK;
+        p->error = e;
+    }
     if (p->unknown) {
         smi_json_unknown_line(p->unknown);
     }
@@ -583,11 +668,13 @@ sm_status smi_json_line(smi_json_parser *p, const smi_line *line, bool *is_kept,
     }
     root->slot.token.kind = SMI_JSON_IS_OBJECT;
     judge(p, root, root);
+    SM_TRY(p->no_memory);
     if (p->worst) {
         refuse_column(p, why);
         return SM_OK;
     }
     append_row(p);
+    SM_TRY(p->no_memory);
     *is_kept = true;
     return SM_OK;
 }

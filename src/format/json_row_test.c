@@ -178,6 +178,37 @@ static const struct {
      "{\"s\":{\"u\":{\"w\":\"k\",\"v\":4}}}\n{\"s\":{\"u\":[]}}\n",
      "[{\"u\":{\"v\":4,\"w\":\"k\"}}]\n", "2@28 type_mismatch v <{\"s\":{\"u\":[]}}>\n"},
     {"STRUCT(l BIGINT[][])", "{\"l\":[[1],[],null,[2,3]]}\n", "[[[1],[],null,[2,3]]]\n", ""},
+    /* maps: the last of a key wins, in the first one's place, and only it is judged */
+    {"STRUCT(m MAP(VARCHAR, BIGINT))",
+     "{\"m\":{\"a\":1,\"b\":\"2\",\"a\":3}}\n{\"m\":{}}\n{\"m\":null}\n{}\n"
+     "{\"m\":{\"\\u0061\":1,\"a\":null,\"over twelve bytes \\u00e9\":1e1,\"\":0}}\n"
+     "{\"m\":{\"a\":\"x\",\"a\":4}}\n{\"m\":[],\"m\":{\"k\":5}}\n",
+     "[{\"a\":3,\"b\":2}]\n[{}]\n[null]\n[null]\n"
+     "[{\"a\":null,\"over twelve bytes \xc3\xa9\":10,\"\":0}]\n[{\"a\":4}]\n[{\"k\":5}]\n",
+     ""},
+    {"STRUCT(m MAP(VARCHAR, BIGINT))",
+     "{\"m\":{\"a\":1,\"b\":\"x\"}}\n{\"m\":[]}\n{\"m\":{\"a\":9223372036854775808}}\n{\"m\":5}\n",
+     "",
+     "1@0 type_mismatch m <{\"m\":{\"a\":1,\"b\":\"x\"}}>\n2@22 type_mismatch m <{\"m\":[]}>\n"
+     "3@31 out_of_range m <{\"m\":{\"a\":9223372036854775808}}>\n4@63 type_mismatch m "
+     "<{\"m\":5}>\n"},
+    {"STRUCT(m MAP(VARCHAR, BIGINT))",
+     "{\"m\":{\"k0\":0,\"k1\":1,\"k2\":2,\"k3\":3,\"k4\":4,\"k5\":5,\"k6\":6,\"k7\":7,\"k8\":8,"
+     "\"k3\":33,\"\\u006b8\":88,\"k9\":9}}\n",
+     "[{\"k0\":0,\"k1\":1,\"k2\":2,\"k3\":33,\"k4\":4,\"k5\":5,\"k6\":6,\"k7\":7,\"k8\":88,\"k9\":"
+     "9}]"
+     "\n",
+     ""},
+    {"STRUCT(m MAP(VARCHAR, STRUCT(a BIGINT, l VARCHAR[])))",
+     "{\"m\":{\"x\":{\"a\":1,\"a\":2,\"z\":0},\"y\":null,\"w\":{\"l\":[\"p\",1]}}}\n"
+     "{\"m\":{\"x\":{\"a\":1},\"x\":{\"l\":[]}}}\n{\"m\":{\"x\":{\"a\":[]}}}\n",
+     "[{\"x\":{\"a\":2,\"l\":null},\"y\":null,\"w\":{\"a\":null,\"l\":[\"p\",\"1\"]}}]\n"
+     "[{\"x\":{\"a\":null,\"l\":[]}}]\n",
+     "3@92 type_mismatch m <{\"m\":{\"x\":{\"a\":[]}}}>\n"},
+    {"STRUCT(l MAP(VARCHAR, MAP(VARCHAR, DOUBLE))[], s STRUCT(m MAP(VARCHAR, VARCHAR)))",
+     "{\"l\":[{\"a\":{\"x\":1,\"x\":2.5,\"\\u0079\":3},\"b\":{},\"a\":{\"z\":4}},null,{}],"
+     "\"s\":{\"m\":{\"t\":true,\"n\":-0.10}}}\n",
+     "[[{\"a\":{\"z\":4.0},\"b\":{}},null,{}],{\"m\":{\"t\":\"true\",\"n\":\"-0.10\"}}]\n", ""},
     /* refused as a whole */
     {"STRUCT(a BIGINT)", "[]\n1\n\"x\"\nnull\n", "",
      "1@0 not_object - <[]>\n2@3 not_object - <1>\n3@5 not_object - <\"x\">\n4@9 not_object - "
@@ -423,9 +454,9 @@ static void column_order_is_checked(void **state)
     }
 }
 
-static void a_map_cannot_be_read(void **state)
+static void a_maps_keys_are_text(void **state)
 {
-    const json_read how = {.schema = "STRUCT(m MAP(VARCHAR, BIGINT))"};
+    const json_read how = {.schema = "STRUCT(m MAP(BIGINT, BIGINT))"};
     json_result r;
     sm_error e = {0};
     assert_status(json_read_bytes(&how, "{}", 2, &r, &e), SM_UNSUPPORTED, &e);
@@ -489,6 +520,30 @@ static void unknown_keys_are_counted(void **state)
     }
 }
 
+/* A MAP takes every key; the objects that are its values have columns like any other. */
+static void a_map_has_no_unknown_keys(void **state)
+{
+    static const char text[] =
+        "{\"m\":{\"x\":1,\"y\":2},\"v\":{\"p\":{\"a\":1,\"new\":1},\"q\":{\"new\":2}}}\n"
+        "{\"v\":{\"p\":{\"gone\":1},\"p\":{\"a\":1}}}\n";
+    json_read how = {
+        .schema = "STRUCT(m MAP(VARCHAR, BIGINT), v MAP(VARCHAR, STRUCT(a BIGINT)))",
+        .counts_unknown = true,
+    };
+    static const int32_t only_m[] = {0};
+    for (int i = 0; i < 2; i++) {
+        json_result r;
+        sm_error e = {0};
+        assert_ok(json_read_bytes(&how, text, sizeof(text) - 1, &r, &e), &e);
+        assert_int_equal(r.counts.unknown_lines, 1);
+        assert_int_equal(r.n_unknown, 1);
+        assert_string_equal(r.unknown[0].path, "v.new");
+        json_result_release(&r);
+        how.columns = only_m;
+        how.n_columns = 1;
+    }
+}
+
 /* A key may hold a NUL: its path is as long as it is. (The sums here show paths up to it.) */
 static void unknown_keys_with_nul(void **state)
 {
@@ -516,9 +571,10 @@ int main(void)
         cmocka_unit_test(nesting_ends_at_128),
         cmocka_unit_test(only_columns_asked_for_are_judged),
         cmocka_unit_test(column_order_is_checked),
-        cmocka_unit_test(a_map_cannot_be_read),
+        cmocka_unit_test(a_maps_keys_are_text),
         cmocka_unit_test(a_reader_goes_on_after_an_error),
         cmocka_unit_test(unknown_keys_are_counted),
+        cmocka_unit_test(a_map_has_no_unknown_keys),
         cmocka_unit_test(unknown_keys_with_nul),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,7 +3,7 @@
  * format/json_schema.c: a schema made ready for reading lines.
  *
  * The stored columns become a tree of nodes: the root is an object, a STRUCT column a nested one, a
- * LIST has its element below it. Each node carries what the hot loop asks of it (its key as words
+ * LIST has its element below it, a MAP its key and its value. Each node carries what the hot loop asks of it (its key as words
  * to compare in place, which key came after it last time) and what a refusal asks (its rank in the
  * column order, the name to give).
  *
@@ -106,19 +106,20 @@ static sm_status make_node(smi_json_node *n, sm_field field, smi_json_node *pare
     n->id = field.type->id;
     n->parent = parent;
     n->slot.seen = UINT64_MAX;
-    if (n->id == SM_TYPE_MAP) {
-        return sm_within(e, sm_fail(e, SM_UNSUPPORTED, "JSON cannot be read as a MAP"),
-                         "column %.*s", SM_STR_ARG(field.name));
+    if (n->id == SM_TYPE_MAP && n->type->fields[0].type->id != SM_TYPE_STRING) {
+        const sm_status st =
+            sm_fail(e, SM_UNSUPPORTED, "the keys of a MAP that JSON is read as are VARCHAR");
+        return sm_within(e, st, "column %.*s", SM_STR_ARG(field.name));
     }
     make_key_words(n);
-    if (n->id != SM_TYPE_STRUCT && n->id != SM_TYPE_LIST) {
+    if (!sm_type_is_nested(n->id)) {
         return SM_OK;
     }
     n->n_fields = n->type->n_fields;
     n->fields = SM_NEW_ARRAY(a, smi_json_node, n->n_fields);
     for (int32_t i = 0; i < n->n_fields; i++) {
         smi_json_node *child = &n->fields[i];
-        const bool is_element = n->id == SM_TYPE_LIST;
+        const bool is_element = n->id != SM_TYPE_STRUCT;
         child->is_in_list = n->is_in_list || is_element;
         const bool is_top = n->path.len == 0 && !n->is_in_list;
         child->path = is_element ? n->path
@@ -138,7 +139,17 @@ static sm_status make_node(smi_json_node *n, sm_field field, smi_json_node *pare
 /* Has it objects at or below it, whose keys may be unknown? */
 static bool has_objects(const smi_json_node *n)
 {
-    return n->id == SM_TYPE_STRUCT || (n->id == SM_TYPE_LIST && has_objects(&n->fields[0]));
+    return n->id == SM_TYPE_STRUCT || (n->id == SM_TYPE_LIST && has_objects(&n->fields[0])) ||
+           (n->id == SM_TYPE_MAP && has_objects(&n->fields[1]));
+}
+
+static bool has_map(const smi_json_node *n)
+{
+    bool has = n->id == SM_TYPE_MAP;
+    for (int32_t i = 0; i < n->n_fields && !has; i++) {
+        has = has_map(&n->fields[i]);
+    }
+    return has;
 }
 
 static void mark_node(smi_json_node *n, const sm_projection *want, bool is_wanted)
@@ -369,6 +380,7 @@ sm_status smi_json_schema_new(const sm_dataset *d, const sm_projection *want, sm
     rank_structs(&s->root);
     make_wanted(s, want, budget);
     find_whole(s, want);
+    s->has_maps = has_map(&s->root);
     *out = s;
 done:
     if (st != SM_OK) {

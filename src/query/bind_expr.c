@@ -118,10 +118,26 @@ static sm_status no_column(const smi_bind *b, const smi_ast *ast, sm_error *e)
     return SM_NAME;
 }
 
+/* m.key and m['key']: the MAP's value there. */
+static sm_status bind_key(smi_bind *b, const smi_ast *ast, const sm_expr *x, sm_str key,
+                          const sm_expr **out, sm_error *e)
+{
+    const sm_expr place = smi_place(b->sql, ast->off, ast->end);
+    const sm_value text = {.type = &smi_type_str_literal, .as.s = key};
+    const sm_expr **const args = SM_NEW_ARRAY(b->q->a, const sm_expr *, 2);
+    args[0] = x;
+    args[1] = smi_const(b->q->a, text, &place);
+    return smi_bind_call(b->q->a, smi_function_named(SM_STR("map_extract_value")), args, 2, &place,
+                         out, e);
+}
+
 static sm_status bind_field(smi_bind *b, const smi_ast *ast, const sm_expr *x, sm_str name,
                             const sm_expr **out, sm_error *e)
 {
     SM_ASSERT(x != NULL);
+    if (x->type->id == SM_TYPE_MAP) {
+        return bind_key(b, ast, x, name, out, e);
+    }
     if (x->type->id != SM_TYPE_STRUCT) {
         const sm_str t = smi_type_text(b->q->a, x->type);
         return smi_sql_fail(b->sql, ast->off, e, SM_TYPE, "%.*s has no field \"%.*s\"",

@@ -312,6 +312,8 @@ sm_status smi_bind_sum(smi_call_bind *b, sm_error *e);
 sm_status smi_bind_avg(smi_call_bind *b, sm_error *e);
 sm_status smi_bind_arg(smi_call_bind *b, sm_error *e);
 sm_status smi_bind_qcut(smi_call_bind *b, sm_error *e);
+sm_status smi_bind_map(smi_call_bind *b, sm_error *e);
+sm_status smi_bind_map_literal(smi_call_bind *b, sm_error *e);
 sm_status smi_bind_date_part(smi_call_bind *b, sm_error *e);
 sm_status smi_bind_strptime(smi_call_bind *b, sm_error *e);
 const void *smi_prepare_format(const sm_expr *call, sm_arena *a, sm_error *e);

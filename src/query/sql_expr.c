@@ -421,6 +421,26 @@ static sm_status parse_struct(smi_parser *p, smi_ast **out)
     return finish(p, *out);
 }
 
+/* MAP {key: value, …}: a call with the keys and values in turn. */
+static sm_status parse_map(smi_parser *p, smi_ast **out)
+{
+    const uint32_t off = p->toks[p->at].off;
+    smi_ast **args = NULL;
+    int64_t n = 0, cap = 0;
+    p->at += 2; /* MAP { */
+    do {
+        args = grow_asts(p, args, n, &cap);
+        SM_TRY(smi_parse_expr(p, &args[n++]));
+        SM_TRY(smi_expect_op(p, ":"));
+        args = grow_asts(p, args, n, &cap);
+        SM_TRY(smi_parse_expr(p, &args[n++]));
+    } while (smi_accept_op(p, ","));
+    SM_TRY(smi_expect_op(p, "}"));
+    *out = node_of(p, SMI_AST_CALL, off, args, (int32_t)n);
+    (*out)->name = SM_STR("map {}");
+    return finish(p, *out);
+}
+
 static sm_status parse_paren(smi_parser *p, smi_ast **out)
 {
     const uint32_t off = p->toks[p->at].off;
@@ -490,6 +510,9 @@ static sm_status parse_word(smi_parser *p, smi_ast **out)
     const bool quotes = p->toks[p->at + 1].kind == SMI_TOK_STRING; /* END is never a name */
     if (smi_peek_word(p, 0, "case")) {
         return parse_case(p, out);
+    }
+    if (smi_peek_word(p, 0, "map") && smi_peek_op(p, 1, "{")) {
+        return parse_map(p, out);
     }
     if (calls && (smi_peek_word(p, 0, "cast") || smi_peek_word(p, 0, "try_cast"))) {
         return parse_cast(p, out);
@@ -563,6 +586,22 @@ static sm_status make_field(smi_parser *p, smi_ast *x, smi_tok name, smi_ast **o
     return finish(p, *out);
 }
 
+/* Behind x[: a name in quotes is a field's or a key, all else is a key. */
+static sm_status parse_subscript(smi_parser *p, smi_ast *x, smi_ast **out)
+{
+    const smi_tok name = p->toks[p->at];
+    if (name.kind == SMI_TOK_STRING && smi_peek_op(p, 1, "]")) {
+        p->at += 2;
+        return make_field(p, x, name, out);
+    }
+    smi_ast *args[2] = {x, NULL};
+    SM_TRY(smi_parse_expr(p, &args[1]));
+    SM_TRY(smi_expect_op(p, "]"));
+    *out = node_of(p, SMI_AST_CALL, x->off, args, 2);
+    (*out)->name = SM_STR("map_extract_value");
+    return finish(p, *out);
+}
+
 static sm_status parse_postfix(smi_parser *p, smi_ast **out)
 {
     SM_TRY(parse_primary(p, out));
@@ -574,13 +613,7 @@ static sm_status parse_postfix(smi_parser *p, smi_ast **out)
             SM_TRY(finish(p, *out));
         } else if (smi_peek_op(p, 0, "[")) {
             p->at++;
-            const smi_tok name = p->toks[p->at];
-            if (name.kind != SMI_TOK_STRING) {
-                return smi_expected(p, "the name of a field in quotes");
-            }
-            p->at++;
-            SM_TRY(smi_expect_op(p, "]"));
-            SM_TRY(make_field(p, x, name, out));
+            SM_TRY(parse_subscript(p, x, out));
         } else if (smi_peek_op(p, 0, ".") && x->kind != SMI_AST_LITERAL) {
             p->at++;
             const smi_tok name = p->toks[p->at];

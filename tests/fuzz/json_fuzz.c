@@ -13,7 +13,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
 #define FUZZ_SCHEMA                                                                                \
     "STRUCT(a BIGINT, b VARCHAR, s STRUCT(c DOUBLE, d VARCHAR, e STRUCT(f BOOLEAN)), l BIGINT[], " \
-    "o STRUCT(k VARCHAR, n TINYINT)[], m DECIMAL(7,2), t TIMESTAMP)"
+    "o STRUCT(k VARCHAR, n TINYINT)[], m DECIMAL(7,2), t TIMESTAMP, q MAP(VARCHAR, STRUCT(z "      \
+    "BIGINT, y VARCHAR[])))"
 
 /* Without lists, for which there are no shapes. */
 #define SHAPE_SCHEMA                                                                               \

@@ -221,6 +221,73 @@ def test_unsigned_integers_are_written_wider(smelt, lake, tmp_path, delta_peers,
                      "--lake", lake) == [{"n": 2}]
 
 
+# ---- maps -------------------------------------------------------------------------------------
+
+MAPS = [{"id": 1, "m": {"a": 1, "b": None}, "o": {"x": {"n": BIG, "t": "one"}}},
+        {"id": 2, "m": {}, "o": {}}, {"id": 3, "m": None, "o": None},
+        {"id": 4, "m": {"a key of many bytes": -4}, "o": {"y": None, "z": {"n": 1, "t": None}}}]
+MAP_COLUMNS = "{id: 'BIGINT', m: 'MAP(VARCHAR, BIGINT)', o: 'MAP(VARCHAR, STRUCT(n UBIGINT, t VARCHAR))'}"
+
+
+def as_maps(rows):
+    """Peers give a map as a dict, a list of pairs, or one of dicts of key and value."""
+    def one(value):
+        if isinstance(value, list):
+            return {pair["key"] if isinstance(pair, dict) else pair[0]:
+                    pair["value"] if isinstance(pair, dict) else pair[1] for pair in value}
+        return value
+    return [{name: one(value) for name, value in row.items()} for row in rows]
+
+
+@pytest.mark.parametrize("peer", PEERS)
+def test_peer_reads_maps(smelt, lake, tmp_path, delta_peers, peer):
+    (tmp_path / "m.json").write_text("".join(json.dumps(row) + "\n" for row in MAPS))
+    uri = write_table(smelt, lake,
+                      f"SELECT * FROM read_json('{tmp_path}/m.json', columns => {MAP_COLUMNS})")
+    kinds = {field["name"]: field["type"] for field in customer360.schema_of(uri)["fields"]}
+    assert kinds["m"] == {"type": "map", "keyType": "string", "valueType": "long",
+                          "valueContainsNull": True}
+    wanted = json.loads(json.dumps(MAPS))
+    for row in wanted:
+        for value in (row["o"] or {}).values():
+            if value:
+                value["n"] = decimal.Decimal(value["n"])
+    found = sorted(as_maps(delta_peers[peer](uri)), key=lambda row: row["id"])
+    assert found == wanted
+    assert smelt.sql("SELECT * FROM raw.t ORDER BY id", "--lake", lake) == MAPS
+    assert smelt.sql("SELECT m['a'] AS a, o.x.n AS n FROM raw.t WHERE id < 3 ORDER BY id",
+                     "--lake", lake) == [{"a": 1, "n": BIG}, {"a": None, "n": None}]
+
+
+def test_maps_by_parquet(smelt, tmp_path):
+    import duckdb
+    import pyarrow.parquet as pq
+
+    (tmp_path / "m.json").write_text("".join(json.dumps(row) + "\n" for row in MAPS))
+    out = tmp_path / "m.parquet"
+    smelt("sql", f"SELECT * FROM read_json('{tmp_path}/m.json', columns => {MAP_COLUMNS}) ORDER BY id",
+          "-o", out)
+    assert as_maps(pq.read_table(out).to_pylist()) == MAPS
+    assert duckdb.sql(f"SELECT typeof(m), m['a'], o['x'].n FROM '{out}' WHERE id = 1").fetchall() == [
+        ("MAP(VARCHAR, BIGINT)", 1, BIG)]
+    assert smelt.sql(f"SELECT * FROM '{out}' ORDER BY id") == MAPS
+    there = tmp_path / "there.parquet"
+    duckdb.sql(f"COPY (SELECT id, m, o FROM '{out}') TO '{there}'")
+    assert smelt.sql(f"SELECT * FROM '{there}' ORDER BY id") == MAPS
+
+
+def test_smelt_reads_maps(smelt, lake):
+    uri = lake / "maps"
+    kind = pa.map_(pa.string(), pa.int64())
+    rows = pa.table({"id": pa.array([1, 2, 3], pa.int64()),
+                     "m": pa.array([[("a", 1), ("b", None)], [], None], kind)})
+    write_with_deltalake(uri, rows)
+    assert smelt.sql(f"SELECT id, m, m['a'] AS a, cardinality(m) AS n FROM delta_scan('{uri}') ORDER BY id"
+                     ) == [{"id": 1, "m": {"a": 1, "b": None}, "a": 1, "n": 2},
+                           {"id": 2, "m": {}, "a": None, "n": 0},
+                           {"id": 3, "m": None, "a": None, "n": None}]
+
+
 # ---- behind a checkpoint ----------------------------------------------------------------------
 
 
