@@ -18,6 +18,7 @@ typedef struct json_read {
     const char *name;       /* of the file; NULL: "lines.json" */
     const int32_t *columns; /* NULL: all */
     int32_t n_columns;
+    const char *made; /* "STRUCT(s STRUCT(a BIGINT))": what the columns are read as; NULL: all */
     bool validate_all, stops_at_bad, counts_unknown;
     bool is_terse; /* leave the messages out */
     uint64_t cut;  /* two morsels, [0, cut) and [cut, size); 0: as planned */
@@ -260,7 +261,17 @@ static inline sm_status json_read_bytes(const json_read *how, const void *bytes,
         .n_files = 1,
         .morsel_bytes = how->morsel_bytes,
     };
+    const sm_type **types = NULL;
+    if (how->made) {
+        const sm_type *made = NULL;
+        SM_TRY_GOTO(st, done, sm_type_parse(sm_str_of(how->made), a, &made, e));
+        types = SM_NEW_ARRAY(a, const sm_type *, made->n_fields);
+        for (int32_t i = 0; i < made->n_fields; i++) {
+            types[i] = made->fields[i].type;
+        }
+    }
     const sm_projection want = {
+        .types = types,
         .columns = how->columns ? how->columns : all,
         .n_columns = how->columns ? how->n_columns : schema->n_fields,
         .validate_all = how->validate_all,

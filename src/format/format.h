@@ -99,6 +99,9 @@ typedef struct sm_path {
 typedef struct sm_projection {
     const int32_t *columns; /* stored columns that are read, ascending; each may be 0 of them */
     int32_t n_columns;
+    /* Their types, for structs of which only some fields are read: a struct with those fields, in
+     * their order, at any depth of structs. NULL: all as the schema has them. */
+    const sm_type *const *types;
     sm_bounds bounds;  /* on the dataset's schema */
     bool validate_all; /* text: judge each line by the whole schema, whatever is read of it */
     bool keep_refused; /* text: refused lines come as a batch; else the first is an error */
@@ -108,6 +111,14 @@ typedef struct sm_projection {
     const sm_path *taken; /* … and in the objects at and below these, which it takes whole */
     int32_t n_taken;
 } sm_projection;
+
+/** The i-th column that is read, in the type that it is read in. */
+static inline sm_field sm_projected(const sm_dataset *d, const sm_projection *want, int32_t i)
+{
+    sm_field field = d->schema->fields[want->columns[i]];
+    field.type = want->types ? want->types[i] : field.type;
+    return field;
+}
 
 typedef struct sm_byte_range {
     uint64_t off_bytes;

@@ -217,9 +217,13 @@ struct smi_json_node {
     /* STRUCT: its fields; LIST: one, the element; MAP: two, key and value. */
     smi_json_node *fields;
     int32_t n_fields;
+    smi_json_node **made; /* wanted STRUCT: the fields that go into its builder, in its order */
+    int32_t n_made;
     uint64_t seen_open; /* STRUCT: the object that is being read or was read last */
-    int32_t *follows;   /* STRUCT: [i + 1]: which field came after field i last time; [0]: first */
-    int32_t *table;     /* STRUCT: open addressing over names, −1 empty; size table_mask + 1 */
+    smi_json_node *first_seen, *next_seen; /* STRUCT with a table: its fields in that object; a
+                                            * field: the one that came before it there */
+    int32_t *follows; /* STRUCT: [i + 1]: which field came after field i last time; [0]: first */
+    int32_t *table;   /* STRUCT: open addressing over names, −1 empty; size table_mask + 1 */
     uint32_t table_mask;
 
     sm_str name;

@@ -104,6 +104,7 @@ static const uint8_t *read_object(smi_json_parser *p, smi_json_node *object, con
     const uint64_t seen = ++p->opened;
     int32_t *follow = object->follows;
     object->seen_open = seen;
+    object->first_seen = NULL;
 
     q = smi_json_open(s, q);
     bool more = q && *q != '}';
@@ -128,6 +129,10 @@ static const uint8_t *read_object(smi_json_parser *p, smi_json_node *object, con
             q = smi_json_value(s, q, &passed);
         } else {
             smi_json_slot *slot = &field->slot;
+            if (object->table && slot->seen != seen) {
+                field->next_seen = object->first_seen;
+                object->first_seen = field;
+            }
             slot->seen = seen;
             follow = object->follows + 1 + (field - object->fields);
             if (*q == '{' && field->id == SM_TYPE_STRUCT && field->is_walked) {
@@ -377,6 +382,24 @@ static void offend(smi_json_parser *p, const smi_json_node *column, const smi_js
 
 static void judge(smi_json_parser *p, smi_json_node *n, const smi_json_node *column);
 
+/* The fields that the object has. Where there are many, one by one as they came, so that it costs
+ * what is there: each is a column of its own, and the order does not matter. In a list the first in
+ * the schema's order is told. */
+static void judge_fields(smi_json_parser *p, smi_json_node *n, const smi_json_node *column)
+{
+    if (n->table && !n->is_in_list) {
+        for (smi_json_node *field = n->first_seen; field; field = field->next_seen) {
+            judge(p, field, field);
+        }
+        return;
+    }
+    for (int32_t i = 0; i < n->n_fields; i++) {
+        if (n->fields[i].slot.seen == n->seen_open) {
+            judge(p, &n->fields[i], n->is_in_list ? column : &n->fields[i]);
+        }
+    }
+}
+
 static void judge_map(smi_json_parser *p, smi_json_node *n, const smi_json_node *column)
 {
     smi_json_node *value = &n->fields[1];
@@ -400,11 +423,7 @@ static void judge(smi_json_parser *p, smi_json_node *n, const smi_json_node *col
             offend(p, column, n, SMI_JSON_TYPE);
             return;
         }
-        for (int32_t i = 0; i < n->n_fields; i++) {
-            if (n->fields[i].slot.seen == n->seen_open) {
-                judge(p, &n->fields[i], n->is_in_list ? column : &n->fields[i]);
-            }
-        }
+        judge_fields(p, n, column);
     } else if (n->id == SM_TYPE_LIST) {
         if (kind != SMI_JSON_IS_ARRAY) {
             offend(p, column, n, SMI_JSON_TYPE);
@@ -506,8 +525,8 @@ static void append(smi_json_parser *p, smi_json_node *n, bool is_there)
     if (!is_there || n->slot.token.kind == SMI_JSON_IS_NULL) {
         sm_builder_null(n->builder);
     } else if (n->id == SM_TYPE_STRUCT) {
-        for (int32_t i = 0; i < n->n_fields; i++) {
-            append(p, &n->fields[i], n->fields[i].slot.seen == n->seen_open);
+        for (int32_t i = 0; i < n->n_made; i++) {
+            append(p, n->made[i], n->made[i]->slot.seen == n->seen_open);
         }
         sm_builder_struct(n->builder);
     } else if (n->id == SM_TYPE_LIST) {

@@ -423,6 +423,41 @@ static void only_columns_asked_for_are_judged(void **state)
     json_result_release(&r);
 }
 
+/* Of a struct only some fields are made; all are judged, and their keys known. */
+static void fields_that_are_not_made(void **state)
+{
+    static const char text[] =
+        "{\"s\":{\"a\":1,\"b\":\"x\",\"t\":{\"u\":1,\"v\":2},\"l\":[1]},\"w\":{\"k9\":9}}\n"
+        "{\"s\":{\"t\":null,\"l\":[]},\"w\":{}}\n{\"s\":null,\"w\":null}\n{}\n"
+        "{\"s\":{\"t\":{\"v\":3}},\"w\":{\"k9\":1,\"k0\":2,\"k9\":3}}\n"
+        "{\"s\":{\"a\":\"bad\",\"b\":\"x\"}}\n{\"s\":{\"l\":[1,\"x\"]}}\n"
+        "{\"w\":{\"k5\":\"y\",\"k9\":1,\"k3\":\"x\"}}\n{\"w\":{\"k8\":1},\"w\":{\"k9\":4}}\n"
+        "{\"w\":{\"k7\":\"bad\"},\"w\":{\"new\":1}}\n";
+    const json_read how = {
+        .schema =
+            "STRUCT(s STRUCT(a BIGINT, b VARCHAR, t STRUCT(u BIGINT, v BIGINT), l BIGINT[]), w "
+            "STRUCT(k0 BIGINT, k1 BIGINT, k2 BIGINT, k3 BIGINT, k4 BIGINT, k5 BIGINT, k6 BIGINT, "
+            "k7 BIGINT, k8 BIGINT, k9 BIGINT))",
+        .made = "STRUCT(s STRUCT(b VARCHAR, t STRUCT(v BIGINT)), w STRUCT(k9 BIGINT))",
+        .counts_unknown = true,
+        .is_terse = true,
+    };
+    json_result r;
+    sm_error e = {0};
+    assert_ok(json_read_bytes(&how, text, sizeof(text) - 1, &r, &e), &e);
+    expect_text(&r.rows, "[{\"b\":\"x\",\"t\":{\"v\":2}},{\"k9\":9}]\n"
+                         "[{\"b\":null,\"t\":null},{\"k9\":null}]\n[null,null]\n[null,null]\n"
+                         "[{\"b\":null,\"t\":{\"v\":3}},{\"k9\":3}]\n[null,{\"k9\":4}]\n"
+                         "[null,{\"k9\":null}]\n");
+    expect_text(&r.refused,
+                "6@162 type_mismatch a <{\"s\":{\"a\":\"bad\",\"b\":\"x\"}}>\n"
+                "7@188 type_mismatch l <{\"s\":{\"l\":[1,\"x\"]}}>\n"
+                "8@208 type_mismatch k3 <{\"w\":{\"k5\":\"y\",\"k9\":1,\"k3\":\"x\"}}>\n");
+    assert_int_equal(r.n_unknown, 1);
+    assert_string_equal(r.unknown[0].path, "w.new");
+    json_result_release(&r);
+}
+
 static void column_order_is_checked(void **state)
 {
     static const struct {
@@ -570,6 +605,7 @@ int main(void)
         cmocka_unit_test(refusals_say_why_and_where),
         cmocka_unit_test(nesting_ends_at_128),
         cmocka_unit_test(only_columns_asked_for_are_judged),
+        cmocka_unit_test(fields_that_are_not_made),
         cmocka_unit_test(column_order_is_checked),
         cmocka_unit_test(a_maps_keys_are_text),
         cmocka_unit_test(a_reader_goes_on_after_an_error),

@@ -152,14 +152,14 @@ static bool has_map(const smi_json_node *n)
     return has;
 }
 
-static void mark_node(smi_json_node *n, const sm_projection *want, bool is_wanted)
+/* A column that is read is judged as a whole, whichever of its fields are made. */
+static void mark_node(smi_json_node *n, const sm_projection *want, bool is_read)
 {
-    n->is_wanted = is_wanted;
-    n->is_judged = is_wanted || want->validate_all;
+    n->is_judged = is_read || want->validate_all;
     n->is_walked = n->is_judged || (want->count_unknown && has_objects(n));
     n->is_whole = want->count_unknown;
     for (int32_t i = 0; i < n->n_fields; i++) {
-        mark_node(&n->fields[i], want, is_wanted);
+        mark_node(&n->fields[i], want, is_read);
     }
 }
 
@@ -197,18 +197,27 @@ static int32_t count_nodes(const smi_json_node *n)
     return count;
 }
 
-static void give_builders(smi_json_schema *s, smi_json_node *n, sm_builder *b)
+/* `made`: n's type, or a STRUCT of some of its fields in their order. */
+static void give_builders(smi_json_schema *s, smi_json_node *n, const sm_type *made, sm_builder *b)
 {
+    n->is_wanted = true;
     n->builder = b;
     if (sm_type_is_bytes(n->id)) {
         s->bindable[s->n_bindable++] = n;
     }
-    for (int32_t i = 0; i < n->n_fields; i++) {
-        give_builders(s, &n->fields[i], sm_builder_child(b, i));
+    n->made = SM_NEW_ARRAY(s->arena, smi_json_node *, made->n_fields + 1);
+    for (int32_t i = 0; i < n->n_fields && n->n_made < made->n_fields; i++) {
+        const int32_t at = n->n_made;
+        if (n->id != SM_TYPE_STRUCT || sm_str_eq(n->fields[i].name, made->fields[at].name)) {
+            n->made[n->n_made++] = &n->fields[i];
+            give_builders(s, &n->fields[i], made->fields[at].type, sm_builder_child(b, at));
+        }
     }
+    SM_ASSERT(n->n_made == made->n_fields);
 }
 
-static void make_wanted(smi_json_schema *s, const sm_projection *want, sm_budget *budget)
+static void make_wanted(smi_json_schema *s, const sm_dataset *d, const sm_projection *want,
+                        sm_budget *budget)
 {
     sm_field *fields = SM_NEW_ARRAY(s->arena, sm_field, want->n_columns);
     s->n_wanted = want->n_columns;
@@ -221,11 +230,11 @@ static void make_wanted(smi_json_schema *s, const sm_projection *want, sm_budget
     }
     for (int32_t i = 0; i < want->n_columns; i++) {
         smi_json_node *n = &s->root.fields[want->columns[i]];
-        fields[i] = s->root.type->fields[want->columns[i]];
+        fields[i] = sm_projected(d, want, i);
         s->wanted[i] = n;
-        s->builders[i] = sm_builder_new(n->type, budget);
+        s->builders[i] = sm_builder_new(fields[i].type, budget);
         mark_node(n, want, true);
-        give_builders(s, n, s->builders[i]);
+        give_builders(s, n, fields[i].type, s->builders[i]);
     }
     s->row = sm_type_struct(s->arena, fields, want->n_columns);
 }
@@ -378,7 +387,7 @@ sm_status smi_json_schema_new(const sm_dataset *d, const sm_projection *want, sm
     SM_TRY_GOTO(st, done, rank_named(s, order, &next, e));
     rank_leaves(&s->root, &next);
     rank_structs(&s->root);
-    make_wanted(s, want, budget);
+    make_wanted(s, d, want, budget);
     find_whole(s, want);
     s->has_maps = has_map(&s->root);
     *out = s;

@@ -155,6 +155,11 @@ static void columns_that_are_not_asked_for(void **state)
         how.validate_all = false;
         assert_true(assert_ways_agree(&how, &text) > 1500);
     }
+    how.made = "STRUCT(_id VARCHAR, _source STRUCT(Mac VARCHAR, deep STRUCT(x BIGINT)))";
+    assert_true(assert_ways_agree(&how, &text) > 1500);
+    how.made = "STRUCT(_id VARCHAR, _source STRUCT(Total BIGINT))";
+    how.validate_all = true;
+    assert_true(assert_ways_agree(&how, &text) > 1500);
     sm_buf_release(&text);
 }
 

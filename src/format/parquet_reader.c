@@ -113,12 +113,12 @@ static sm_status find_columns(pq_file *f, const sm_dataset *d, const sm_projecti
     f->converts = SM_NEW_ARRAY(f->mem, const smi_pq_convert *, n_leaves);
     f->used = SM_NEW_ARRAY(f->mem, int32_t, n_leaves);
     for (int32_t i = 0; i < want->n_columns; i++) {
-        const sm_field *field = &d->schema->fields[want->columns[i]];
-        SM_TRY(smi_pq_shape_of(f->footer, field, sm_str_of(f->name), f->mem, &f->shapes[i], e));
+        const sm_field field = sm_projected(d, want, i);
+        SM_TRY(smi_pq_shape_of(f->footer, &field, sm_str_of(f->name), f->mem, &f->shapes[i], e));
         if (!use_leaves(f, &f->shapes[i], i, user)) {
             return sm_fail(e, SM_SCHEMA,
                            "column \"%.*s\" stands for one of the file that another has already",
-                           SM_STR_ARG(field->name));
+                           SM_STR_ARG(field.name));
         }
     }
     f->is_flat = SM_NEW_ARRAY(f->mem, bool, n_leaves);
@@ -452,7 +452,7 @@ sm_status smi_pq_reader_new(const sm_dataset *d, const sm_projection *want, sm_b
     pq_reader *r = SM_NEW(mem, pq_reader);
     sm_field *fields = SM_NEW_ARRAY(mem, sm_field, want->n_columns);
     for (int32_t i = 0; i < want->n_columns; i++) {
-        fields[i] = d->schema->fields[want->columns[i]];
+        fields[i] = sm_projected(d, want, i);
     }
     r->mem = mem;
     r->budget = budget;

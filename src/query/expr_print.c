@@ -187,12 +187,31 @@ static void print_bounds(const sm_plan_node *n, sm_buf *out)
     }
 }
 
+/* Of a struct that is read in part the fields that are: (a, b(c)). */
+static void print_fields(const sm_type *stored, const sm_type *read, sm_buf *out)
+{
+    if (stored->id != SM_TYPE_STRUCT || sm_type_eq(stored, read)) {
+        return;
+    }
+    for (int32_t i = 0, at = 0; i < read->n_fields; i++, at++) {
+        while (!sm_str_eq(stored->fields[at].name, read->fields[i].name)) {
+            at++;
+        }
+        sm_buf_text(out, i > 0 ? SM_STR(", ") : SM_STR("("));
+        print_name(read->fields[i].name, out);
+        print_fields(stored->fields[at].type, read->fields[i].type, out);
+    }
+    sm_buf_text(out, SM_STR(")"));
+}
+
 static void print_scan(const sm_plan_node *n, sm_buf *out)
 {
     sm_buf_printf(out, "SCAN %.*s [", SM_STR_ARG(n->as.scan.label));
     for (int32_t i = 0; i < n->schema->n_fields; i++) {
         sm_buf_text(out, i > 0 ? SM_STR(", ") : SM_STR(""));
-        print_name(n->as.scan.dataset->schema->fields[n->as.scan.columns[i]].name, out);
+        const sm_field *const f = &n->as.scan.dataset->schema->fields[n->as.scan.columns[i]];
+        print_name(f->name, out);
+        print_fields(f->type, n->schema->fields[i].type, out);
     }
     sm_buf_text(out, SM_STR("]"));
     print_bounds(n, out);

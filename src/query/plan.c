@@ -160,7 +160,7 @@ static bool dataset_eq(const sm_dataset *x, const sm_dataset *y)
 static bool scan_eq(const sm_plan_node *x, const sm_plan_node *y)
 {
     const sm_projection *const wx = &x->as.scan.want, *const wy = &y->as.scan.want;
-    return dataset_eq(x->as.scan.dataset, y->as.scan.dataset) &&
+    return dataset_eq(x->as.scan.dataset, y->as.scan.dataset) && sm_type_eq(x->schema, y->schema) &&
            memcmp(x->as.scan.columns, y->as.scan.columns,
                   (size_t)x->schema->n_fields * sizeof(int32_t)) == 0 &&
            wx->validate_all == wy->validate_all && wx->keep_refused == wy->keep_refused &&

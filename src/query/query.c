@@ -35,6 +35,7 @@ sm_status sm_query_plan(const sm_sql *sql, const sm_resolver *resolver, sm_arena
         number_nodes(plan->params[i].root, &plan->n_nodes);
     }
     smi_opt_taken(a, plan);
+    smi_opt_fields(a, plan);
     *out = plan;
     return SM_OK;
 }

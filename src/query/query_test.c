@@ -201,7 +201,26 @@ static const struct {
     {"SELECT i FROM t WHERE NOT i <> 3 AND p.x >= 2",
      "PROJECT i\n"
      "  FILTER ((i = 3) AND (p.x >= 2))\n"
-     "    SCAN t [i, p] bounds: i = 3 AND p.x >= 2\n"},
+     "    SCAN t [i, p(x)] bounds: i = 3 AND p.x >= 2\n"},
+    /* structs are read as far as they are looked into, below every operator */
+    {"SELECT p.y FROM t ORDER BY p.y", "SORT y\n  PROJECT p.y AS y\n    SCAN t [p(y)]\n"},
+    {"SELECT p, p.x FROM t", "PROJECT p, p.x AS x\n  SCAN t [p]\n"},
+    {"SELECT p.x FROM t WHERE p IS NOT NULL",
+     "PROJECT p.x AS x\n  FILTER p IS NOT NULL\n    SCAN t [p]\n"},
+    {"SELECT p.x, count(p.y) AS n FROM t GROUP BY p.x",
+     "PROJECT \"p.x\" AS x, \"count(p.y)\" AS n\n"
+     "  AGGREGATE by p.x: count(p.y)\n    SCAN t [p]\n"},
+    {"SELECT count(p.y) FROM t", "AGGREGATE: count(p.y)\n  SCAN t [p(y)]\n"},
+    {"SELECT a.p.x FROM t a JOIN t b ON a.i = b.p.x",
+     "PROJECT p.x AS x\n  JOIN INNER on i = p.x\n    SCAN t [i, p(x)]\n    SCAN t [p(x)]\n"},
+    {"SELECT q.p.y FROM (SELECT p, i FROM t LIMIT 3) q",
+     "PROJECT p.y AS y\n  LIMIT 3\n    SCAN t [p(y)]\n"},
+    {"SELECT p.x, rank() OVER (ORDER BY p.x) AS r FROM t",
+     "PROJECT p.x AS x, \"rank()\" AS r\n  WINDOW rank() OVER (ORDER BY p.x)\n    SCAN t [p(x)]\n"},
+    {"SELECT q.p.x FROM (SELECT p FROM t UNION ALL SELECT p FROM t) q",
+     "PROJECT p.x AS x\n  UNION ALL\n    SCAN t [p]\n    SCAN t [p]\n"},
+    {"SELECT (CASE WHEN i > 1 THEN p END).x FROM t",
+     "PROJECT CASE WHEN (i > 1) THEN p END.x AS x\n  SCAN t [i, p]\n"},
     {"SELECT Key FROM log WHERE Day BETWEEN CAST(var('month') || '-01' AS DATE) AND '2022-04-30'",
      "PROJECT Key\n"
      "  FILTER ((Day >= DATE '2022-04-01') AND (Day <= DATE '2022-04-30'))\n"
