@@ -249,8 +249,8 @@ typedef struct smi_json_schema {
 } smi_json_schema;
 
 /** Makes it for the dataset's stored columns and what is wanted of them. `order`: the option
- * column_order. SM_NAME for a name in it that is no column; SM_UNSUPPORTED for a MAP whose keys are not
- * VARCHAR. */
+ * column_order. SM_NAME for a name in it that is no column; SM_UNSUPPORTED for a MAP whose keys are
+ * not VARCHAR. */
 sm_status smi_json_schema_new(const sm_dataset *d, const sm_projection *want, sm_str order,
                               sm_budget *budget, smi_json_schema **out, sm_error *e) SM_MUST_USE;
 void smi_json_schema_free(smi_json_schema *s); /* takes NULL */
@@ -346,7 +346,7 @@ typedef struct smi_json_members {
 } smi_json_members;
 
 /** Gathers the members of an object of the line, each key once with its last value. Close what was
- * opened last first. The parser's key_text has room for the line. SM_BUDGET; then nothing is read. */
+ * opened last first. The parser's key_text has room for the line. SM_BUDGET: nothing is read. */
 sm_status smi_json_members_open(smi_json_parser *p, smi_json_token object, smi_json_members *out,
                                 sm_error *e) SM_MUST_USE;
 smi_json_member smi_json_member_at(const smi_json_parser *p, const smi_json_members *m, int64_t i);

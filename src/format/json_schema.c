@@ -3,9 +3,9 @@
  * format/json_schema.c: a schema made ready for reading lines.
  *
  * The stored columns become a tree of nodes: the root is an object, a STRUCT column a nested one, a
- * LIST has its element below it, a MAP its key and its value. Each node carries what the hot loop asks of it (its key as words
- * to compare in place, which key came after it last time) and what a refusal asks (its rank in the
- * column order, the name to give).
+ * LIST has its element below it, a MAP its key and its value. Each node carries what the hot loop
+ * asks of it (its key as words to compare in place, which key came after it last time) and what a
+ * refusal asks (its rank in the column order, the name to give).
  *
  * Order      Ranks go to the leaves: every node that is no STRUCT, list elements apart (what is
  *            wrong in a list is its column's fault). First those named in the option column_order,
