@@ -7,10 +7,6 @@
  *           of struct columns lose the fields that nobody needs; back up, references to columns
  *           take the new types, and fields their new places. What is needed as a whole (m, m IS
  *           NULL, GROUP BY m) stays whole, and so does what a UNION, a CASE or a function takes.
- * Method    Top down with what is needed of each column, as a tree of fields; at a scan the types
- *           of struct columns lose the fields that nobody needs; back up, references to columns
- *           take the new types, and fields their new places. What is needed as a whole (m, m IS
- *           NULL, GROUP BY m) stays whole, and so does what a UNION, a CASE or a function takes.
  * When      The last pass: bounds of scans, and what they take whole (opt_taken.c), are paths in
  *           the dataset's own types. */
 #include "query/query_int.h"
