@@ -12,7 +12,9 @@
 #include "base/hash.h"
 #include "base/text.h"
 
-#define SCHEMA "STRUCT(a BIGINT, s VARCHAR, o STRUCT(x BIGINT, y VARCHAR), l VARCHAR[])"
+#define SCHEMA                                                                                     \
+    "STRUCT(a BIGINT, s VARCHAR, o STRUCT(x BIGINT, y VARCHAR), l VARCHAR[], m "                   \
+    "MAP(VARCHAR, BIGINT))"
 
 static uint64_t seed_state;
 
@@ -173,7 +175,7 @@ static void spell_key(sm_buf *line, const char *key)
 /* An object of the members in random order; what is wanted of member i to want[i]. */
 static void random_object(sm_buf *line, const member *members, int n, sm_buf *want)
 {
-    int order[4] = {0, 1, 2, 3};
+    int order[5] = {0, 1, 2, 3, 4};
     bool is_first = true;
     for (int i = n - 1; i > 0; i--) {
         const int other = (int)dice((uint32_t)i + 1), kept = order[i];
@@ -223,17 +225,73 @@ static void random_struct(sm_buf *line, sm_buf *want)
     sm_buf_release(&of[1]);
 }
 
+/* Keys of a few, some of them several times: the last value counts, in the first one's place. */
+static void random_map(sm_buf *line, sm_buf *want)
+{
+    static const char *const keys[] = {"", "a", "b\"", "\xe2\x82\xac",
+                                       "a key of over twelve bytes"};
+    uint32_t of[24];
+    const uint32_t n = dice(3) == 0 ? 12 + dice(12) : dice(4);
+    bool is_first = true;
+    sm_buf values[24] = {{0}};
+    for (uint32_t i = 0; i < n; i++) {
+        of[i] = dice(20);
+    }
+    sm_buf_text(line, SM_STR("{"));
+    for (uint32_t i = 0; i < n; i++) {
+        char key[64];
+        uint32_t place = 0, last = n - 1;
+        while (of[place] != of[i]) {
+            place++;
+        }
+        while (of[last] != of[i]) {
+            last--;
+        }
+        snprintf(key, sizeof(key), "%s%u", keys[of[i] % SM_COUNT(keys)], of[i]);
+        comma(line, &is_first);
+        spell_key(line, key);
+        if (i < last) {
+            spell_anything(line, 0);
+        } else if (dice(8) == 0) {
+            sm_buf_text(line, SM_STR("null"));
+            sm_buf_text(&values[place], SM_STR("null"));
+        } else {
+            random_long(line, &values[place]);
+        }
+        space(line);
+    }
+    sm_buf_text(line, SM_STR("}"));
+    sm_buf_text(want, SM_STR("{"));
+    is_first = true;
+    for (uint32_t i = 0; i < n; i++) {
+        if (values[i].len > 0) {
+            char key[64];
+            snprintf(key, sizeof(key), "%s%u", keys[of[i] % SM_COUNT(keys)], of[i]);
+            sm_buf_text(want, is_first ? SM_STR("") : SM_STR(","));
+            sm_buf_json_str(want, sm_str_of(key));
+            sm_buf_text(want, SM_STR(":"));
+            sm_buf_text(want, sm_buf_str(&values[i]));
+            is_first = false;
+        }
+        sm_buf_release(&values[i]);
+    }
+    sm_buf_text(want, SM_STR("}"));
+}
+
 static void random_file(int n_rows, sm_buf *file, sm_buf *want)
 {
-    static const member members[] = {
-        {"a", random_long}, {"s", random_string}, {"o", random_struct}, {"l", random_list}};
+    static const member members[] = {{"a", random_long},
+                                     {"s", random_string},
+                                     {"o", random_struct},
+                                     {"l", random_list},
+                                     {"m", random_map}};
     for (int row = 0; row < n_rows; row++) {
-        sm_buf of[4] = {{0}};
+        sm_buf of[5] = {{0}};
         space(file);
-        random_object(file, members, 4, of);
+        random_object(file, members, 5, of);
         space(file);
         sm_buf_text(file, SM_STR("\n"));
-        for (int i = 0; i < 4; i++) {
+        for (int i = 0; i < 5; i++) {
             sm_buf_text(want, i > 0 ? SM_STR(",") : SM_STR("["));
             sm_buf_text(want, sm_buf_str(&of[i]));
             sm_buf_release(&of[i]);
