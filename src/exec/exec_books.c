@@ -99,6 +99,7 @@ static void add_counts(sm_scan_counts *a, const sm_scan_counts *b)
     a->blank += b->blank;
     a->shape_lines += b->shape_lines;
     a->unknown_lines += b->unknown_lines;
+    a->no_objects += b->no_objects;
 }
 
 static void add_unknown(smi_scan *s, const smi_morsel *m)
@@ -195,6 +196,26 @@ static sm_status check_whole(const smi_scan *s, int64_t file, sm_error *e)
     return SM_CORRUPT;
 }
 
+/* A file that was read to its end and is hardly of its format is refused as a whole, whatever is
+ * done with broken lines: what is left of it is chance. Few lines say nothing, and a log may be
+ * damaged on many; nine lines of ten is text of another kind. */
+#define FOREIGN_MIN_LINES 100
+#define FOREIGN_PERCENT   90
+
+static sm_status check_layout(const smi_scan *s, int64_t file, sm_error *e)
+{
+    const sm_scan_counts *c = &s->files[file].counts;
+    const int64_t n_lines = c->lines - c->blank;
+    if (n_lines < FOREIGN_MIN_LINES || c->no_objects * 100 <= n_lines * FOREIGN_PERCENT) {
+        return SM_OK;
+    }
+    sm_fail(e, SM_UNSUPPORTED, "%lld of %lld lines are no JSON objects: over %d%%",
+            (long long)c->no_objects, (long long)n_lines, FOREIGN_PERCENT);
+    sm_error_place(e, s->dataset->files[file].uri.data, 0, -1);
+    sm_error_todo(e, "The file is not one object a line: write it so, or leave it out.");
+    return SM_UNSUPPORTED;
+}
+
 static sm_status account_morsel(smi_scan *s, smi_morsel *m, sm_error *e)
 {
     smi_scan_file *f = &s->files[m->file];
@@ -221,6 +242,7 @@ static sm_status account_morsel(smi_scan *s, smi_morsel *m, sm_error *e)
     add_progress(s, f, bytes);
     if (--f->n_left == 0) {
         SM_TRY(check_whole(s, m->file, e));
+        SM_TRY(check_layout(s, m->file, e));
         smi_books_file_done(s, m->file);
     }
     sm_node_profile *p = smi_profile(s->run, 0, s->node); /* all under the scan's lock */

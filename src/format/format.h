@@ -148,6 +148,7 @@ typedef struct sm_scan_counts {
     int64_t refused, blank;
     int64_t shape_lines;   /* json: kept lines that were read by the shape of earlier ones */
     int64_t unknown_lines; /* kept lines with at least one unknown key */
+    int64_t no_objects;    /* refused lines that are none of the format, whatever the columns are */
 } sm_scan_counts;
 
 /* Unknown keys of a morsel: path ("_extra", "_source.x") and kept lines that have it. */

@@ -51,6 +51,7 @@ typedef struct json_reader {
     int64_t n_rows;     /* in the builders */
     size_t batch_bytes; /* of the lines in the builders */
     uint32_t n_batches; /* given of this morsel */
+    bool is_file_start; /* no line of the file was given yet */
     sm_scan_counts counts;
 } json_reader;
 
@@ -159,6 +160,7 @@ static sm_status json_begin(sm_reader *reader, sm_file *file, const sm_morsel *m
     drop_rows(r);
     r->counts = (sm_scan_counts){0};
     r->n_batches = 0;
+    r->is_file_start = m->own.off_bytes == 0;
     if (r->unknown) {
         smi_json_unknown_reset(r->unknown);
     }
@@ -223,10 +225,19 @@ static sm_status judge_unknown(json_reader *r, const smi_line *line, sm_error *e
                                                              : SM_OK;
 }
 
+/* Is it a line that the schema does not decide on? */
+static bool is_no_object(smi_json_reason reason)
+{
+    return reason == SMI_JSON_SYNTAX || reason == SMI_JSON_NOT_OBJECT ||
+           reason == SMI_JSON_INVALID_UTF8;
+}
+
 static sm_status read_line(json_reader *r, const smi_line *line, sm_error *e)
 {
     smi_json_refusal why;
     bool is_kept = false;
+    const bool is_first = r->is_file_start;
+    r->is_file_start = false;
     SM_TRY(smi_json_line(&r->parser, line, &is_kept, &why, e));
     r->batch_bytes += line->len;
     if (is_kept) {
@@ -237,9 +248,13 @@ static sm_status read_line(json_reader *r, const smi_line *line, sm_error *e)
         r->counts.rows++;
         return judge_unknown(r, line, e);
     }
+    if (is_first && (line->is_too_long || is_no_object(why.reason))) {
+        SM_TRY(smi_json_foreign(&r->lines, line, e));
+    }
     if (!r->want.keep_refused) {
         return fail_line(r, line, &why, e);
     }
+    r->counts.no_objects += is_no_object(why.reason);
     char message[sizeof(why.message) + 32];
     snprintf(message, sizeof(message), "%s at byte %lld", why.message, (long long)why.byte);
     smi_refused_add(&r->refused, line, why.column, smi_json_reason_name(why.reason), message);
@@ -264,6 +279,7 @@ static void read_shapes(json_reader *r)
     };
     smi_json_shapes_run(r->shapes, &run);
     smi_lines_pass(&r->lines, run.at, run.n_rows);
+    r->is_file_start = r->is_file_start && run.n_rows == 0;
     r->n_rows += run.n_rows;
     r->batch_bytes += run.n_bytes;
     r->counts.rows += run.n_rows;

@@ -368,8 +368,9 @@ typedef struct looking {
     sm_error bad; /* of the first line that is none */
 } looking;
 
-/* Looks at one line; its error, if it is none of ours to read, is kept where there is none yet. */
-static void look_at_line(looking *l, const smi_line *line)
+/* Looks at one line; its error, if it is none of ours to read, is kept where there is none yet. A
+ * file of another layout is told by its first. */
+static sm_status look_at_line(looking *l, const smi_line *line, bool is_first, sm_error *error)
 {
     sm_sample *s = l->s;
     const sm_json *v = NULL;
@@ -393,6 +394,7 @@ static void look_at_line(looking *l, const smi_line *line)
         l->bad.byte = e.byte > 0 ? e.byte : 1;
     }
     sm_arena_reset(s->line);
+    return st != SM_OK && is_first ? smi_json_foreign(&l->lines, line, error) : SM_OK;
 }
 
 /* Reads [off, off + len) of the blob into a block. */
@@ -460,8 +462,7 @@ static sm_status look_at_lines(looking *l, sm_error *e)
             l->got.skips_rows = true;
             return SM_OK;
         }
-        n_rows++;
-        look_at_line(l, &line);
+        SM_TRY(look_at_line(l, &line, n_rows++ == 0, e));
         if (l->s->n_keys > MOST_KEYS) {
             l->s->n_keys = let_keys_go(l->s, l->s->root, true);
         }

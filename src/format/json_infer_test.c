@@ -187,7 +187,9 @@ static void nothing_to_infer_from_is_an_error(void **state)
     } files[] = {
         {"", SM_SCHEMA, 0, -1},
         {" \n\n", SM_SCHEMA, 0, -1},
-        {"\n{\n  \"a\": 1\n}\n", SM_SYNTAX, 2, 2},
+        {"\n{\n  \"a\": 1\n}\n", SM_UNSUPPORTED, 2, 1},
+        {"{\n  \"a\": 1}} no JSON\n", SM_UNSUPPORTED, 1, 1},
+        {"{bad\n", SM_SYNTAX, 1, 2},
         {"[{\"a\":1}]\n", SM_TYPE, 1, 1},
     };
     for (int i = 0; i < SM_COUNT(files); i++) {

@@ -8,6 +8,7 @@
  *   json_row.c      one line -> a row in the builders, or why it is refused (the definition)
  *   json_shape.c    many lines that look like earlier ones -> rows, fast
  *   json_map.c      the members of an object that is read as a MAP
+ *   json_foreign.c  files of another layout as a whole
  *   json_unknown.c  counting the keys that no column takes
  *   json.c          the format: options, planning, the reader over text_lines
  *   json_infer.c    a schema from the first lines
@@ -394,6 +395,10 @@ typedef struct smi_json_shape_run {
 void smi_json_shapes_run(smi_json_shapes *s, smi_json_shape_run *r);
 /** A line that smi_json_line kept: others like it will be read by run. */
 void smi_json_shapes_learn(smi_json_shapes *s, const smi_line *line);
+
+/** A file's first line, given last by `lines`, is no object: SM_UNSUPPORTED with what the file is and
+ * what to do, where it is of another layout as a whole. */
+sm_status smi_json_foreign(const smi_lines *lines, const smi_line *line, sm_error *e) SM_MUST_USE;
 
 /* ---- the rest of the format ------------------------------------------------------------------ */
 

@@ -7,7 +7,7 @@
  * Morsels    [start, end) of bytes. A line is the morsel's in which it starts. The bytes given
  * begin one before start: if that byte is an LF, a line starts at start. They end 4,096 after end,
  * so that most lines that cross it need no second read. Lines      end at LF or at the end of the
- * file; a final LF starts no further line. One byte-order mark at offset 0 is passed over. Blank
+ * file; a final LF starts no further line. One byte-order mark at offset 0 is passed over; a file that begins as no text does is refused. Blank
  * lines (space, tab, CR only) are counted here, at any length. Over 16,777,216 bytes: its first
  * 65,536 are given, the rest only counted. Window     Lines are given as views into the block that
  * was fed. Only a line that two blocks share is copied, into a block of what is left of the one and
@@ -288,21 +288,56 @@ static bool is_blank(const uint8_t *p, size_t n)
     return true;
 }
 
-/* Past the byte-order mark; false where more bytes are needed to know. */
-static bool pass_bom(smi_lines *l)
+/* What a file may be that is no text; no line of text begins so. */
+static const struct magic {
+    const char *bytes, *name, *todo;
+    size_t n;
+} magics[] = {
+    {"\x1f\x8b", "gzip", "Give its name the suffix .gz, or unpack it.", 2},
+    {"\x28\xb5\x2f\xfd", "zstd", "Give its name the suffix .zst, or unpack it.", 4},
+    {"BZh91AY&SY", "bzip2", "Unpack it first.", 10},
+    {"\xfd\x37zXZ\0", "xz", "Unpack it first.", 6},
+    {"\x04\x22\x4d\x18", "lz4", "Unpack it first.", 4},
+    {"PK\3\4", "zip", "Unpack it first.", 4},
+    {"PAR1\x15", "Parquet", "Read it with read_parquet.", 5},
+    {"Obj\1", "Avro", "Write it as JSON, one object a line.", 4},
+    {"\xff\xfe", "UTF-16", "Write it as UTF-8, as by iconv -f UTF-16 -t UTF-8.", 2},
+    {"\xfe\xff", "UTF-16", "Write it as UTF-8, as by iconv -f UTF-16 -t UTF-8.", 2},
+};
+#define MAGIC_BYTES 10
+
+/* The file's first bytes, MAGIC_BYTES or all there are, are at hand. */
+static sm_status check_is_text(const smi_lines *l, sm_error *e)
+{
+    for (int i = 0; i < SM_COUNT(magics); i++) {
+        const struct magic *m = &magics[i];
+        if (l->len >= m->n && memcmp(l->data, m->bytes, m->n) == 0) {
+            const bool is_within = l->file->codec != SMI_CODEC_NONE;
+            char uri[sizeof(e->object)];
+            snprintf(uri, sizeof(uri), "%.*s", SM_STR_ARG(l->file->uri));
+            sm_fail(e, SM_UNSUPPORTED, "the file is %s%s, not lines of UTF-8", m->name,
+                    is_within ? " within its compression" : "");
+            sm_error_place(e, uri, 0, -1);
+            sm_error_todo(e, "%s", is_within ? "Unpack it first." : m->todo);
+            return SM_UNSUPPORTED;
+        }
+    }
+    return SM_OK;
+}
+
+/* Past the byte-order mark; *is_open stays false where more bytes are needed to know. */
+static sm_status pass_bom(smi_lines *l, bool *is_open, sm_error *e)
 {
     static const uint8_t bom[3] = {0xef, 0xbb, 0xbf};
-    const size_t n = l->len < sizeof(bom) ? l->len : sizeof(bom);
-    if (n > 0 && memcmp(l->data, bom, n) != 0) {
-        l->state = SMI_LINES_OPEN;
-        return true;
+    if (l->len < MAGIC_BYTES && !l->is_all) {
+        return SM_OK;
     }
-    if (n < sizeof(bom) && !l->is_all) {
-        return false;
-    }
-    l->pos = l->scanned = n == sizeof(bom) ? n : 0;
+    SM_TRY(check_is_text(l, e));
+    const bool has_bom = l->len >= sizeof(bom) && memcmp(l->data, bom, sizeof(bom)) == 0;
+    l->pos = l->scanned = has_bom ? sizeof(bom) : 0;
     l->state = SMI_LINES_OPEN;
-    return true;
+    *is_open = true;
+    return SM_OK;
 }
 
 /* To the first line that starts in the morsel. The bytes given reach the morsel's end. */
@@ -443,13 +478,14 @@ static sm_status next_long(smi_lines *l, smi_line *out, bool *is_given, sm_byte_
 
 sm_status smi_lines_next(smi_lines *l, smi_line *out, sm_byte_range *more, sm_error *e)
 {
-    bool is_given = false;
+    bool is_given = false, is_open = false;
     while (!is_given) {
         switch (l->state) {
         case SMI_LINES_DONE:
             return SM_END;
         case SMI_LINES_BOM:
-            if (!pass_bom(l)) {
+            SM_TRY(pass_bom(l, &is_open, e));
+            if (!is_open) {
                 SM_TRY(refill(l, more, e));
             }
             break;
@@ -496,4 +532,10 @@ void smi_lines_pass(smi_lines *l, const uint8_t *to, int64_t n_lines)
         l->is_first = false;
         l->more_bytes = MORE_FIRST_BYTES;
     }
+}
+
+const uint8_t *smi_lines_at_hand(const smi_lines *l, bool *is_all)
+{
+    *is_all = l->is_all;
+    return l->data + l->len;
 }
