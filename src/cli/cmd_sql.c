@@ -45,7 +45,7 @@ static void tell_unknown(const sm_exec_report *r)
         return;
     }
     sm_format_count(r->counts.unknown_lines, lines);
-    fprintf(stderr, "smelt: %s line%s keys that no column takes:", lines,
+    fprintf(stderr, "smelt: %s row%s keys that no column takes:", lines,
             r->counts.unknown_lines == 1 ? " has" : "s have");
     for (int64_t i = 0; i < r->n_unknown && i < SHOWN_KEYS; i++) {
         sm_format_count(r->unknown[i].lines, lines);

@@ -317,6 +317,9 @@ void smi_books_end(smi_scan *s)
                                  .is_pruned = s->files[i].state == FILE_PRUNED};
         }
     }
+    if (s->is_first && !s->dataset->format->is_text) {
+        r->counts.unknown_lines += all.unknown_lines;
+    }
     if (s->gives_refused) {
         smi_outlet_release(&s->refused);
     }

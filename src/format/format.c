@@ -76,6 +76,13 @@ sm_status sm_format_infer(const sm_format *f, sm_blob *blob, const void *opts, s
     return st;
 }
 
+void sm_unknown_advise(const sm_sampled *s, sm_error *e)
+{
+    const char *options = s ? sm_sampled_options(s) : "";
+    sm_error_todo(e, "Take it with %s%scolumns => {…}, or leave it out with unknown => 'ignore'.",
+                  options, options[0] != '\0' ? " or " : "");
+}
+
 const char *sm_sampled_options(const sm_sampled *s)
 {
     return s->skips_rows && s->skips_files ? "sample_size => -1, maximum_sample_files => -1"

@@ -76,6 +76,8 @@ typedef struct sm_sampled {
     bool skips_files; /* there are more of them */
 } sm_sampled;
 
+/** Advises what takes a key that no column takes, and what leaves it out. `s` may be NULL. */
+void sm_unknown_advise(const sm_sampled *s, sm_error *e);
 /** What would look at more: "sample_size => -1, maximum_sample_files => -1", one of the two, or ""
  * where all was seen. */
 const char *sm_sampled_options(const sm_sampled *s);

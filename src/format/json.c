@@ -172,6 +172,31 @@ static sm_status json_feed(sm_reader *reader, sm_block *block, size_t len, sm_er
     return smi_lines_feed(&((json_reader *)reader)->lines, block, len, e);
 }
 
+/* What to declare where a column's type was not met. No type takes objects, lists and scalars alike,
+ * so that one of them is to be left out. */
+static void advise_type(const json_reader *r, sm_str column, sm_error *e)
+{
+    const smi_json_node *n = r->parser.culprit;
+    const smi_json_kind kind = (smi_json_kind)r->parser.worst_token.kind;
+    const bool is_nested = kind == SMI_JSON_IS_ARRAY || kind == SMI_JSON_IS_OBJECT;
+    const char *options = r->sampled ? sm_sampled_options(r->sampled) : "";
+    char name[48];
+    const sm_str shown = n->is_in_list ? column : n->name;
+    smi_json_excerpt((const uint8_t *)shown.data, shown.len, name, sizeof(name));
+    if (is_nested || sm_type_is_nested(n->id)) {
+        sm_error_todo(e,
+                      "With columns => {…}, declare \"%s\" as %s to read such values; bad_lines => "
+                      "'skip' leaves out lines with others.",
+                      name,
+                      kind == SMI_JSON_IS_OBJECT  ? "STRUCT(…)"
+                      : kind == SMI_JSON_IS_ARRAY ? "a list (VARCHAR[])"
+                                                  : "VARCHAR");
+    } else if (options[0] != '\0') {
+        sm_error_todo(e, "The sample had no such value: %s looks at more, or declare \"%s\".",
+                      options, name);
+    }
+}
+
 static sm_status fail_line(const json_reader *r, const smi_line *line, const smi_json_refusal *why,
                            sm_error *e)
 {
@@ -179,17 +204,12 @@ static sm_status fail_line(const json_reader *r, const smi_line *line, const smi
     char uri[sizeof(e->object)];
     snprintf(uri, sizeof(uri), "%.*s", SM_STR_ARG(r->lines.file->uri));
     sm_error_place(e, uri, line->number, why->byte);
+    if (why->column.data) {
+        advise_type(r, why->column, e);
+    }
     sm_error_todo(e, "Mend the line, or leave such lines out, counted: read_json('…', bad_lines => "
                      "'skip'). Pipelines keep them: 'quarantine'.");
     return why->column.data ? sm_within(e, st, "column %.*s", SM_STR_ARG(why->column)) : st;
-}
-
-/* What would take a key that no column takes, and what would leave it out. */
-static void advise_unknown(const json_reader *r, sm_error *e)
-{
-    const char *options = r->sampled ? sm_sampled_options(r->sampled) : "";
-    sm_error_todo(e, "Take it with %s%scolumns => {…}, or leave it out with unknown => 'ignore'.",
-                  options, options[0] != '\0' ? " or " : "");
 }
 
 static sm_status fail_unknown(const json_reader *r, const smi_line *line,
@@ -204,7 +224,7 @@ static sm_status fail_unknown(const json_reader *r, const smi_line *line,
         sm_fail(e, SM_SCHEMA, "key \"%.*s\" is not among the columns", SM_STR_ARG(shown));
     sm_error_place(e, sm_arena_printf(a, "%.*s", SM_STR_ARG(r->lines.file->uri)), line->number,
                    key.at - line->data);
-    advise_unknown(r, e);
+    sm_unknown_advise(r->sampled, e);
     sm_arena_free(a);
     return st;
 }

@@ -313,6 +313,9 @@ sm_status smi_pq_schema_of(const smi_pq_footer *f, sm_arena *a, const sm_type **
 /** Maps one wanted field on the file; `file` names it in errors. */
 sm_status smi_pq_shape_of(const smi_pq_footer *f, const sm_field *want, sm_str file, sm_arena *a,
                           smi_pq_shape *out, sm_error *e) SM_MUST_USE;
+/** Paths of the file's columns that no field takes, of rows and structs that are taken whole. */
+void smi_pq_unknown(const smi_pq_footer *f, const sm_type *schema, const sm_projection *want,
+                    sm_arena *a, sm_str **out, int64_t *n);
 /** The tree to write a schema as; leaves numbered in order. */
 sm_status smi_pq_tree_of(const sm_type *schema, sm_arena *a, smi_pq_node **root,
                          const smi_pq_node ***leaves, int32_t *n_leaves, sm_error *e) SM_MUST_USE;

@@ -56,6 +56,8 @@ typedef struct pq_file {
     bool *is_flat; /* of a used leaf: is it a whole column? */
     int32_t n_bounds;
     bound_spot *bounds;
+    sm_str *unknown; /* columns that no field takes, where they are looked for */
+    int64_t n_unknown;
 } pq_file;
 
 typedef struct pq_reader {
@@ -75,6 +77,8 @@ typedef struct pq_reader {
     int64_t n_rows, at_row, batch_rows;
     int32_t group;
     uint32_t seq;
+    sm_unknown_key *unknown; /* the file's, with the rows of the morsel */
+    int64_t unknown_cap;
 } pq_reader;
 
 /* ---- open ------------------------------------------------------------------------------------ */
@@ -158,6 +162,26 @@ static void find_bounds(pq_file *f, const sm_dataset *d, const sm_projection *wa
     }
 }
 
+/* Columns of the file that no field takes: an error, or counted with its rows. */
+static sm_status find_unknown(pq_file *f, const sm_dataset *d, const sm_projection *want,
+                              sm_error *e)
+{
+    if (want->unknown == SM_UNKNOWN_PASS) {
+        return SM_OK;
+    }
+    sm_type stored = *d->schema;
+    stored.n_fields -= d->n_constants;
+    smi_pq_unknown(f->footer, &stored, want, f->mem, &f->unknown, &f->n_unknown);
+    if (f->n_unknown == 0 || want->unknown == SM_UNKNOWN_COUNT) {
+        return SM_OK;
+    }
+    const sm_status st =
+        sm_fail(e, SM_SCHEMA, "column \"%.*s\" of the file is not among the columns",
+                SM_STR_ARG(f->unknown[0]));
+    sm_unknown_advise(d->sampled, e);
+    return st;
+}
+
 sm_status smi_pq_open(const sm_dataset *d, int64_t file, sm_blob *blob, const sm_projection *want,
                       sm_budget *budget, sm_file **out, sm_error *e)
 {
@@ -169,6 +193,9 @@ sm_status smi_pq_open(const sm_dataset *d, int64_t file, sm_blob *blob, const sm
     sm_status st = smi_pq_footer_read(blob, mem, &f->footer, e);
     if (st == SM_OK) {
         st = find_columns(f, d, want, e);
+    }
+    if (st == SM_OK) {
+        st = find_unknown(f, d, want, e);
     }
     if (st != SM_OK) {
         sm_error_place(e, f->name, 0, -1);
@@ -567,6 +594,15 @@ static void begin_leaf(pq_reader *r, int32_t i, const sm_morsel *m, sm_block *co
     r->by_leaf[leaf] = &r->leaves[i];
 }
 
+/* Each of the file's unknown columns is one of all rows of the morsel. */
+static void set_unknown(pq_reader *r)
+{
+    for (int64_t i = 0; i < r->file->n_unknown; i++) {
+        r->unknown = sm_arena_grow(r->mem, r->unknown, i, &r->unknown_cap, sizeof(*r->unknown));
+        r->unknown[i] = (sm_unknown_key){.path = r->file->unknown[i], .lines = r->n_rows};
+    }
+}
+
 sm_status smi_pq_begin(sm_reader *reader, sm_file *file, const sm_morsel *m,
                        sm_block *const *blocks, const size_t *lens, sm_error *e)
 {
@@ -584,6 +620,7 @@ sm_status smi_pq_begin(sm_reader *reader, sm_file *file, const sm_morsel *m,
     r->file = f;
     r->group = m->part;
     r->n_rows = slice ? slice->end_row - slice->first_row : g->n_rows;
+    set_unknown(r);
     r->slice = slice;
     r->at_row = 0;
     r->seq = 0;
@@ -689,7 +726,9 @@ sm_status smi_pq_feed(sm_reader *reader, sm_block *block, size_t len, sm_error *
 void smi_pq_counts(const sm_reader *reader, sm_scan_counts *out, const sm_unknown_key **unknown,
                    int64_t *n_unknown)
 {
-    *out = (sm_scan_counts){.rows = ((const pq_reader *)(const void *)reader)->n_rows};
-    *unknown = NULL;
-    *n_unknown = 0;
+    const pq_reader *r = (const pq_reader *)(const void *)reader;
+    const int64_t n = r->file ? r->file->n_unknown : 0;
+    *out = (sm_scan_counts){.rows = r->n_rows, .unknown_lines = n > 0 ? r->n_rows : 0};
+    *unknown = r->unknown;
+    *n_unknown = n;
 }

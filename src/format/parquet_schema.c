@@ -538,6 +538,87 @@ sm_status smi_pq_shape_of(const smi_pq_footer *f, const sm_field *want, sm_str f
     return SM_OK;
 }
 
+/* ---- columns that nobody takes --------------------------------------------------------------- */
+
+typedef struct extra_list {
+    finder find;
+    sm_str *paths;
+    int64_t n, cap;
+} extra_list;
+
+/* Children of a group that are no field of t. */
+static void add_extra(extra_list *l, const smi_pq_node *group, const sm_type *t, sm_str path)
+{
+    for (int32_t i = 0; i < group->n_children; i++) {
+        const smi_pq_node *child = group->children[i];
+        bool is_taken = false;
+        for (int32_t k = 0; k < t->n_fields && !is_taken; k++) {
+            is_taken = find_child(&l->find, group, &t->fields[k]) == child;
+        }
+        if (!is_taken) {
+            l->paths = sm_arena_grow(l->find.mem, l->paths, l->n, &l->cap, sizeof(*l->paths));
+            l->paths[l->n++] = sm_arena_strf(l->find.mem, "%.*s%s%.*s", SM_STR_ARG(path),
+                                             path.len > 0 ? "." : "", SM_STR_ARG(child->name));
+        }
+    }
+}
+
+/* The same at and below a value that is taken whole. */
+static void add_extra_below(extra_list *l, node_view v, const sm_type *t, sm_str path)
+{
+    const node_form form = form_of(v);
+    for (int i = 0; i < form.n_items && i < t->n_fields && form.kind != NODE_STRUCT; i++) {
+        add_extra_below(l, form.items[i], t->fields[i].type, path);
+    }
+    if (form.kind != NODE_STRUCT || t->id != SM_TYPE_STRUCT) {
+        return;
+    }
+    add_extra(l, v.node, t, path);
+    for (int32_t i = 0; i < t->n_fields; i++) {
+        const smi_pq_node *child = find_child(&l->find, v.node, &t->fields[i]);
+        if (child) {
+            const sm_str below =
+                sm_arena_strf(l->find.mem, "%.*s%s%.*s", SM_STR_ARG(path), path.len > 0 ? "." : "",
+                              SM_STR_ARG(t->fields[i].name));
+            add_extra_below(l, (node_view){child, false}, t->fields[i].type, below);
+        }
+    }
+}
+
+static void add_extra_at(extra_list *l, const smi_pq_node *root, const sm_type *schema,
+                         const sm_path *at)
+{
+    const smi_pq_node *n = root;
+    const sm_type *t = schema;
+    sm_str path = SM_STR("");
+    for (int32_t i = 0; i < at->n && n; i++) {
+        const sm_field *field = &t->fields[at->items[i]];
+        n = find_child(&l->find, n, field);
+        t = field->type;
+        path = sm_arena_strf(l->find.mem, "%.*s%s%.*s", SM_STR_ARG(path), i > 0 ? "." : "",
+                             SM_STR_ARG(field->name));
+    }
+    if (n) {
+        add_extra_below(l, (node_view){n, false}, t, path);
+    }
+}
+
+void smi_pq_unknown(const smi_pq_footer *f, const sm_type *schema, const sm_projection *want,
+                    sm_arena *a, sm_str **out, int64_t *n)
+{
+    extra_list l = {.find = {.footer = f, .mem = a}};
+    if (want->count_unknown) {
+        add_extra_below(&l, (node_view){f->root, true}, schema, SM_STR(""));
+    } else if (want->takes_row) {
+        add_extra(&l, f->root, schema, SM_STR(""));
+    }
+    for (int32_t i = 0; i < want->n_taken && !want->count_unknown; i++) {
+        add_extra_at(&l, f->root, schema, &want->taken[i]);
+    }
+    *out = l.paths;
+    *n = l.n;
+}
+
 /* ---- the tree to write ----------------------------------------------------------------------- */
 
 typedef struct planter {

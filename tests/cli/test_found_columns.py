@@ -153,18 +153,18 @@ def test_brackets_alone_are_no_loss(smelt, put):
 
 @pytest.mark.parametrize("call, select, told", [
     ("sample_size => 10, unknown => 'ignore'", "*",
-     "smelt: 50 lines have keys that no column takes: o (49), e.late (1), e.d.y (1), l.z (1), a\tb (1)"),
-    ("sample_size => 10, unknown => 'ignore'", "e", "smelt: 2 lines have keys that no column takes: "
+     "smelt: 50 rows have keys that no column takes: o (49), e.late (1), e.d.y (1), l.z (1), a\tb (1)"),
+    ("sample_size => 10, unknown => 'ignore'", "e", "smelt: 2 rows have keys that no column takes: "
      "e.late (1), e.d.y (1)"),
-    ("sample_size => 10, unknown => 'ignore'", "l", "smelt: 1 line has keys that no column takes: l.z (1)"),
+    ("sample_size => 10, unknown => 'ignore'", "l", "smelt: 1 row has keys that no column takes: l.z (1)"),
     ("sample_size => 10, unknown => 'ignore'", "id", ""),
     ("columns => {id: 'BIGINT'}", "*",
-     "smelt: 50 lines have keys that no column takes: e (49), o (49), l (49), a\tb (1)"),
+     "smelt: 50 rows have keys that no column takes: e (49), o (49), l (49), a\tb (1)"),
     ("columns => {id: 'BIGINT'}", "id", ""),
     ("columns => {id: 'BIGINT'}, validate => 'all'", "id",
-     "smelt: 50 lines have keys that no column takes: e (49), o (49), l (49), a\tb (1)"),
+     "smelt: 50 rows have keys that no column takes: e (49), o (49), l (49), a\tb (1)"),
     ("columns => {e: 'STRUCT(k BIGINT, late BIGINT)'}", "e",
-     "smelt: 49 lines have keys that no column takes: e.d (49)"),
+     "smelt: 49 rows have keys that no column takes: e.d (49)"),
 ])
 def test_what_is_ignored_is_counted(smelt, put, call, select, told):
     put(one=LATE)
@@ -176,7 +176,7 @@ def test_scans_of_one_file_count_once_and_for_one_another(smelt, put):
     put(one=LATE)
     sample = "read_json('logs/one.json', sample_size => 10, unknown => 'ignore')"
     done = smelt("sql", f"SELECT a.id, b.e FROM {sample} a JOIN {sample} b USING (id)")
-    assert done.stderr == "smelt: 2 lines have keys that no column takes: e.late (1), e.d.y (1)\n"
+    assert done.stderr == "smelt: 2 rows have keys that no column takes: e.late (1), e.d.y (1)\n"
 
 
 def test_refused_lines_have_no_unknown_keys(smelt, put):
@@ -203,6 +203,71 @@ def test_a_key_of_a_file_that_nobody_looked_at(smelt, put):
     assert "maximum_sample_files => -1" in told[2] and "sample_size" not in told[2]
 
 
+# ---- Parquet ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def parquet(tmp_path):
+    """Writes logs/N.parquet for each query, by DuckDB."""
+    import duckdb
+
+    def write(*queries):
+        folder = tmp_path / "logs"
+        folder.mkdir(exist_ok=True)
+        for n, query in enumerate(queries):
+            duckdb.sql(f"COPY ({query}) TO '{folder}/{n}.parquet'")
+        return duckdb.sql(f"FROM read_parquet('{folder}/*.parquet', union_by_name = true)")
+    return write
+
+
+@pytest.mark.parametrize("queries", [
+    ["SELECT 1 AS a", "SELECT 2 AS a, 'x' AS b"],
+    ["SELECT 1 AS a, 'x' AS b", "SELECT 2 AS a"],
+    ["SELECT 1::SMALLINT AS a", "SELECT 70000 AS a", "SELECT 2::BIGINT ** 40 AS b"],
+    ["SELECT 1.5::FLOAT AS a", "SELECT 1e300::DOUBLE AS a"],
+    ["SELECT {'x': 1} AS s", "SELECT {'x': 2, 'y': 'z'} AS s", "SELECT 3 AS t"],
+    ["SELECT [{'x': 1}] AS l", "SELECT [{'y': 2}] AS l"],
+])
+def test_columns_of_parquet_files_are_united_by_name(smelt, parquet, queries):
+    want = parquet(*queries)
+    rows = ask(smelt, "FROM 'logs/*.parquet'")
+    assert list(rows[0]) == want.columns
+    if "[{" not in queries[0]:  # DuckDB gives what a list's struct lacks as a whole list of NULL
+        assert [tuple(row.values()) for row in rows] == want.fetchall()
+
+
+EXTRA = ["SELECT 1 AS a, {'x': 1, 'd': {'u': 1}} AS s, [{'k': 1}] AS l",
+         "SELECT 2 AS a, {'x': 2, 'y': 3, 'd': {'u': 1, 'v': 2}} AS s, [{'k': 1, 'm': 2}] AS l, 9 AS b "
+         "FROM range(3)"]
+
+
+@pytest.mark.parametrize("select, column", [
+    ("*", "b"), ("s", "s.y"), ("s.d", "s.d.v"), ("l", "l.m"), ("* EXCLUDE (s)", "b"),
+    ("a", ""), ("a, s.x, s.d.u", ""),
+])
+def test_a_column_of_a_file_that_nobody_looked_at(smelt, parquet, select, column):
+    parquet(*EXTRA)
+    call = "FROM read_parquet('logs/*.parquet', maximum_sample_files => 1{})"
+    sql = f"SELECT {select} {call}"
+    if not column:
+        assert len(ask(smelt, sql.format(""))) == 4
+        return
+    assert ask(smelt, sql.format(""), code=1).splitlines() == [
+        f'smelt: column "{column}" of the file is not among the columns', "  at logs/1.parquet",
+        "  Take it with maximum_sample_files => -1 or columns => {…}, or leave it out with unknown => "
+        "'ignore'."]
+    done = smelt("sql", sql.format(", unknown => 'ignore'"))
+    assert done.stderr.startswith("smelt: 3 rows have keys that no column takes: ")
+    assert f"{column} (3)" in done.stderr
+    assert '"b"' in ask(smelt, f"SELECT a {call}".format(", validate => 'all'"), code=1)
+
+
+def test_a_column_of_two_types_names_the_file(smelt, parquet):
+    parquet("SELECT 1 AS a", "SELECT 'x' AS a")
+    told = ask(smelt, "SELECT a FROM 'logs/*.parquet'", code=1)
+    assert 'column "a" is BYTE_ARRAY' in told and "logs/1.parquet" in told
+
+
 # ---- names that the sample did not have -----------------------------------------------------------
 
 
@@ -220,6 +285,32 @@ def test_an_unknown_column_says_how_much_was_looked_at(smelt, put, select, optio
     told = ask(smelt, f"SELECT {select} FROM read_json('logs/*.json', {options})", code=1).splitlines()
     assert told[1] == "  at SQL:1:8"
     assert told[2:] == ([f"  {todo}"] if todo else [])
+
+
+# ---- values that the columns do not take -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("rows, options, told, todo", [
+    ([{"v": {"a": 1}}, {"v": "t"}], "", '{"a": 1} cannot be read as VARCHAR', 'declare "v" as STRUCT(…)'),
+    ([{"v": [1]}, {"v": "t"}], "", "[1] cannot be read as VARCHAR", 'declare "v" as a list'),
+    ([{"v": {"a": 1}}] * 2 + [{"v": "t"}], "", '"t" cannot be read as STRUCT(a BIGINT)',
+     'declare "v" as VARCHAR'),
+    ([{"v": [1]}] * 2 + [{"v": {"a": 1}}], "", '{"a": 1} cannot be read as BIGINT[]',
+     'declare "v" as STRUCT(…)'),
+    ([{"v": 1}, {"v": "t"}], "sample_size => 1", '"t" cannot be read as BIGINT',
+     'The sample had no such value: sample_size => -1 looks at more, or declare "v".'),
+    ([{"l": [1]}, {"l": ["t"]}], "sample_size => 1", '"t" cannot be read as BIGINT', 'declare "l".'),
+])
+def test_a_value_that_does_not_fit_says_what_to_declare(smelt, put, rows, options, told, todo):
+    put(one=rows)
+    call = f"read_json('logs/one.json'{', ' * bool(options)}{options}"
+    lines = ask(smelt, f"SELECT * FROM {call})", code=1).splitlines()
+    assert lines[0] == f"smelt: {told}" and lines[1].startswith("  at logs/one.json:")
+    assert todo in lines[-1]
+    done = smelt("sql", f"SELECT count(*) AS n FROM {call}, bad_lines => 'skip', validate => 'all')",
+                 "--format", "json")
+    assert 0 < json.loads(done.stdout)[0]["n"] < len(rows)
+    assert f"of {len(rows)} lines could not be read and were left out" in done.stderr
 
 
 # ---- pipelines ------------------------------------------------------------------------------------
