@@ -172,8 +172,8 @@ static sm_status json_feed(sm_reader *reader, sm_block *block, size_t len, sm_er
     return smi_lines_feed(&((json_reader *)reader)->lines, block, len, e);
 }
 
-/* What to declare where a column's type was not met. No type takes objects, lists and scalars alike,
- * so that one of them is to be left out. */
+/* What to declare where a column's type was not met. No type takes objects, lists and scalars
+ * alike, so that some of them are to be left out. */
 static void advise_type(const json_reader *r, sm_str column, sm_error *e)
 {
     const smi_json_node *n = r->parser.culprit;

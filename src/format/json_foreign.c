@@ -10,8 +10,8 @@
  *          over lines      a value that begins in the first line and goes on in the next
  *          objects behind  three or more in the first line; or two, and so in every other line at
  *          one another     hand, of which there is one
- * Else     the line is a broken one among others: cut ([1,2 or {"a": before a whole line), two lines
- *          that lost their LF, a list where an object should be.
+ * Else     the line is a broken one among others: cut ([1,2 or {"a": before a whole line), two that
+ *          lost the LF between them, a list where an object should be.
  * Callers  json.c and json_infer.c, where a file's first line is not kept: no other file pays, not
  *          even with the copy of what is at hand. */
 #include "format/json_int.h"

@@ -396,8 +396,8 @@ void smi_json_shapes_run(smi_json_shapes *s, smi_json_shape_run *r);
 /** A line that smi_json_line kept: others like it will be read by run. */
 void smi_json_shapes_learn(smi_json_shapes *s, const smi_line *line);
 
-/** A file's first line, given last by `lines`, is no object: SM_UNSUPPORTED with what the file is and
- * what to do, where it is of another layout as a whole. */
+/** A file's first line, given last by `lines`, is no object: SM_UNSUPPORTED with what the file is
+ * and what to do, where it is of another layout as a whole. */
 sm_status smi_json_foreign(const smi_lines *lines, const smi_line *line, sm_error *e) SM_MUST_USE;
 
 /* ---- the rest of the format ------------------------------------------------------------------ */

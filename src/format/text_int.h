@@ -136,8 +136,8 @@ bool smi_lines_look_ahead(smi_lines *l, smi_lines_ahead *out);
 /** n_lines of them, none blank or too long, up to `to` (behind an LF) were read. */
 void smi_lines_pass(smi_lines *l, const uint8_t *to, int64_t n_lines);
 
-/** The end of the bytes at hand, of which the line that smi_lines_next gave last is a part. *is_all:
- * the file ends there. Not of a line that is too long. */
+/** The end of the bytes at hand, of which the line that smi_lines_next gave last is a part.
+ * *is_all: the file ends there. Not of a line that is too long. */
 const uint8_t *smi_lines_at_hand(const smi_lines *l, bool *is_all);
 
 /* ---- refused lines --------------------------------------------------------------------------- */

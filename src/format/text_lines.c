@@ -5,16 +5,18 @@
  * Order      smi_text_plan once a file; smi_lines_begin a morsel, then smi_lines_next until SM_END,
  *            with smi_lines_feed after each SM_MORE.
  * Morsels    [start, end) of bytes. A line is the morsel's in which it starts. The bytes given
- * begin one before start: if that byte is an LF, a line starts at start. They end 4,096 after end,
- * so that most lines that cross it need no second read. Lines      end at LF or at the end of the
- * file; a final LF starts no further line. One byte-order mark at offset 0 is passed over; a file that begins as no text does is refused. Blank
- * lines (space, tab, CR only) are counted here, at any length. Over 16,777,216 bytes: its first
- * 65,536 are given, the rest only counted. Window     Lines are given as views into the block that
- * was fed. Only a line that two blocks share is copied, into a block of what is left of the one and
- * all of the other; ranges grow from 64 KiB as such a line goes on. The last line of a file that
- * lacks its LF is copied once to get one: whoever scans a line finds an LF at its end. Compressed
- * One morsel, read in ranges of 1 MiB, decoded into blocks of about as much: what a compressed file
- * blows up to is never in memory. Offsets are of the decoded bytes. */
+ *            begin one before start: if that byte is an LF, a line starts at start. They end 4,096
+ *            after end, so that most lines that cross it need no second read.
+ * Lines      end at LF or at the end of the file; a final LF starts no further line. One byte-order
+ *            mark at offset 0 is passed over; a file that begins as no text does is refused. Blank
+ *            lines (space, tab, CR only) are counted here, at any length. Over 16,777,216 bytes:
+ *            its first 65,536 are given, the rest only counted.
+ * Window     Lines are given as views into the block that was fed. Only a line that two blocks
+ *            share is copied, into a block of what is left of the one and all of the other; ranges
+ *            grow from 64 KiB as such a line goes on. The last line of a file that lacks its LF is
+ *            copied once to get one: whoever scans a line finds an LF at its end.
+ * Compressed One morsel, read in ranges of 1 MiB, decoded into blocks of about as much: what a
+ *            compressed file blows up to is never in memory. Offsets are of the decoded bytes. */
 #include "format/text_int.h"
 
 #include <inttypes.h>
