@@ -3,7 +3,7 @@
  * format/json_infer.c: the schema of files that have none declared, from their first lines.
  *
  * Method   Of each file that is given, as many lines as are asked for, as far as they begin in its
- *          first 32 MiB (decompressed); all of it where all are asked for. A line is let go of once
+ *          first 8 MiB (decompressed); all of it where all are asked for. A line is let go of once
  *          it was looked at. Lines that are no JSON objects are passed over: reading will tell
  *          them; a file that has no others gives nothing. Keys in order of first appearance.
  * Types    true, false: BOOLEAN. Digits alone: the first of BIGINT, UBIGINT, DECIMAL(38,0) that
@@ -27,10 +27,13 @@
 
 #include <stdio.h>
 
+#include "base/text.h"
+
 /* Read at once. */
 #define READ_BYTES ((size_t)1 << 20)
-/* Of a file, decompressed, where rows are counted: 20,480 lines of 1.6 KB. */
-#define SAMPLE_BYTES ((size_t)32 << 20)
+/* Of a file, decompressed, where rows are counted: 20,480 lines of 400 bytes. So 32 files of long
+ * lines cost 256 MB of reading, not all that they have. */
+#define SAMPLE_BYTES ((size_t)8 << 20)
 #define MOST_KEYS    10000
 
 /* DuckDB's defaults. */
@@ -71,6 +74,8 @@ typedef struct seen {
     unsigned ints; /* bits of INT_… */
     int64_t n;     /* how often, null or not */
     int64_t n_scalars, n_lists, n_objects;
+    int64_t index;        /* of a field, in its object */
+    int64_t next_field;   /* of an object that is being looked at: likely */
     sm_map *fields;       /* of objects: name -> seen */
     struct seen *element; /* of arrays */
     struct seen *value;   /* of objects whose keys were let go: what all fields hold */
@@ -79,7 +84,7 @@ typedef struct seen {
 struct sm_sample {
     sm_budget *budget;
     sm_arena *arena;
-    sm_arena *line; /* the tree of one line */
+    sm_arena *line; /* keys of one line that are spelt with escapes; why it is none */
     seen *root;
     int64_t n_keys;
 };
@@ -89,6 +94,9 @@ struct sm_sample {
 static unsigned kind_of_int(sm_str digits)
 {
     sm_i128 v = 0;
+    if (digits.len <= 15) { /* any type holds it */
+        return digits.data[0] == '-' && digits.data[1] != '0' ? INT_NEGATIVE : 0;
+    }
     if (smi_json_exact((const uint8_t *)digits.data, digits.len, 0, &v) != SMI_JSON_OK) {
         return INT_TOO_LONG | INT_NO_F64;
     }
@@ -97,20 +105,19 @@ static unsigned kind_of_int(sm_str digits)
            (smi_json_fits_float(v, SM_TYPE_F64) ? 0 : INT_NO_F64);
 }
 
-static seen_kind kind_of(const sm_json *v)
+static seen_kind kind_of(const smi_json_token *t)
 {
-    bool is_odd = false;
-    switch (v->type) {
-    case SM_JSON_BOOL:
+    switch ((smi_json_kind)t->kind) {
+    case SMI_JSON_IS_FALSE:
+    case SMI_JSON_IS_TRUE:
         return SAW_BOOL;
-    case SM_JSON_NUMBER:
-        (void)smi_json_is_number(v->text, &is_odd);
-        return is_odd ? SAW_FLOAT : SAW_INT;
-    case SM_JSON_STRING:
+    case SMI_JSON_IS_NUMBER:
+        return t->is_odd ? SAW_FLOAT : SAW_INT;
+    case SMI_JSON_IS_STRING:
         return SAW_TEXT;
-    case SM_JSON_ARRAY:
+    case SMI_JSON_IS_ARRAY:
         return SAW_LIST;
-    case SM_JSON_OBJECT:
+    case SMI_JSON_IS_OBJECT:
         return SAW_OBJECT;
     default:
         return SAW_NOTHING;
@@ -135,37 +142,85 @@ static void add_kind(seen *at, seen_kind kind, unsigned ints)
     }
 }
 
+/* Fields mostly come in the order of the object before. */
 static seen *field_of(sm_sample *s, seen *object, sm_str key)
 {
+    const int64_t next = object->next_field;
     if (object->value) {
         return object->value;
     }
     if (!object->fields) {
         object->fields = sm_map_new(s->arena);
     }
-    void **field = sm_map_at(object->fields, key);
-    if (!*field) {
-        *field = SM_NEW(s->arena, seen);
-        s->n_keys++;
+    if (next < sm_map_count(object->fields) && sm_str_eq(sm_map_key(object->fields, next), key)) {
+        object->next_field++;
+        return sm_map_value(object->fields, next);
     }
-    return *field;
+    void **place = sm_map_at(object->fields, key);
+    if (!*place) {
+        seen *field = SM_NEW(s->arena, seen);
+        field->index = sm_map_count(object->fields) - 1;
+        s->n_keys++;
+        *place = field;
+    }
+    object->next_field = ((const seen *)*place)->index + 1;
+    return *place;
 }
 
-/* Recursion is as deep as the value, at most SMI_JSON_MAX_DEPTH. */
-static void look(sm_sample *s, seen *at, const sm_json *v)
+static sm_str key_text(sm_sample *s, const smi_json_token *key)
 {
-    const seen_kind kind = kind_of(v);
-    add_kind(at, kind, kind == SAW_INT ? kind_of_int(v->text) : 0);
+    if (!key->is_odd) {
+        return (sm_str){(const char *)key->at, key->len};
+    }
+    uint8_t *text = sm_arena_alloc(s->line, key->len + 1);
+    return (sm_str){(const char *)text, smi_json_unescape(key->at, key->len, text)};
+}
+
+static const uint8_t *look(sm_sample *s, seen *at, smi_json_scan *scan, const uint8_t *p);
+
+/* From an opening bracket to behind the closing one. */
+static const uint8_t *look_within(sm_sample *s, seen *at, smi_json_scan *scan, const uint8_t *p)
+{
+    const bool is_object = *p == '{';
+    const char close = is_object ? '}' : ']';
+    p = smi_json_open(scan, p);
+    bool more = *p != (uint8_t)close;
+    if (!is_object && !at->element) {
+        at->element = SM_NEW(s->arena, seen);
+    }
+    at->next_field = 0;
+    while (more) {
+        seen *child = at->element;
+        if (is_object) {
+            smi_json_token key;
+            p = smi_json_string(scan, p, &key);
+            child = field_of(s, at, key_text(s, &key));
+            p = smi_json_colon(scan, p);
+        }
+        p = look(s, child, scan, p);
+        p = smi_json_next(scan, p, close, &more);
+    }
+    scan->depth--;
+    return p + 1;
+}
+
+/* Looks at the value at p and returns the place behind it. The line was checked: nothing in it can
+ * be wrong. Recursion is as deep as the value, at most SMI_JSON_MAX_DEPTH. */
+static const uint8_t *look(sm_sample *s, seen *at, smi_json_scan *scan, const uint8_t *p)
+{
+    smi_json_token t = {.kind = *p == '{' ? SMI_JSON_IS_OBJECT : SMI_JSON_IS_ARRAY};
+    const bool is_nested = *p == '{' || *p == '[';
+    if (!is_nested) {
+        p = smi_json_value(scan, p, &t);
+    }
+    const seen_kind kind = kind_of(&t);
+    const sm_str digits = {(const char *)t.at, t.len};
+    add_kind(at, kind, kind == SAW_INT ? kind_of_int(digits) : 0);
     at->n++;
     at->n_lists += kind == SAW_LIST;
     at->n_objects += kind == SAW_OBJECT;
     at->n_scalars += kind != SAW_LIST && kind != SAW_OBJECT && kind != SAW_NOTHING;
-    if (kind == SAW_LIST && !at->element) {
-        at->element = SM_NEW(s->arena, seen);
-    }
-    for (const sm_json *child = v->child; child; child = child->next) {
-        look(s, kind == SAW_LIST ? at->element : field_of(s, at, child->key), child);
-    }
+    return is_nested ? look_within(s, at, scan, p) : p;
 }
 
 /* What it is to be read as: of scalars, lists and objects what most values are, so that one broken
@@ -368,33 +423,48 @@ typedef struct looking {
     sm_error bad; /* of the first line that is none */
 } looking;
 
+/* Is it an object in full? *first: its brace. */
+static bool is_object_line(const smi_line *line, const uint8_t **first)
+{
+    smi_json_scan scan = smi_json_scan_of(line->data, line->len);
+    smi_json_token whole;
+    *first = smi_json_skip_space(&scan, line->data);
+    const uint8_t *p = **first == '{' ? smi_json_value(&scan, *first, &whole) : NULL;
+    return p && smi_json_skip_space(&scan, p) == scan.end &&
+           sm_utf8_check(line->data, line->len) == line->len;
+}
+
+/* Why it is none. */
+static sm_status fail_line(sm_sample *s, const smi_line *line, sm_error *e)
+{
+    const sm_json *v = NULL;
+    const sm_str text = {(const char *)line->data, line->len};
+    if (line->is_too_long) {
+        return sm_fail(e, SM_LIMIT, "a line is over the limit of %zu bytes", SMI_LINE_MAX_BYTES);
+    }
+    SM_TRY(sm_json_parse(text, s->line, &v, e));
+    return sm_fail(e, SM_TYPE, "a line is an object, not %s",
+                   v->type == SM_JSON_ARRAY ? "an array" : "a single value");
+}
+
 /* Looks at one line; its error, if it is none of ours to read, is kept where there is none yet. A
  * file of another layout is told by its first. */
 static sm_status look_at_line(looking *l, const smi_line *line, bool is_first, sm_error *error)
 {
     sm_sample *s = l->s;
-    const sm_json *v = NULL;
-    sm_error e = {0};
-    const sm_str text = {(const char *)line->data, line->len};
-    sm_status st =
-        line->is_too_long
-            ? sm_fail(&e, SM_LIMIT, "a line is over the limit of %zu bytes", SMI_LINE_MAX_BYTES)
-            : sm_json_parse(text, s->line, &v, &e);
-    SM_ASSERT(st != SM_OK || v);
-    if (st == SM_OK && v->type != SM_JSON_OBJECT) {
-        st = sm_fail(&e, SM_TYPE, "a line is an object, not %s",
-                     v->type == SM_JSON_ARRAY ? "an array" : "a single value");
-    }
-    if (st == SM_OK) {
-        look(s, s->root, v);
+    const uint8_t *first = NULL;
+    const bool is_object = !line->is_too_long && is_object_line(line, &first);
+    if (is_object) {
+        smi_json_scan scan = smi_json_scan_of(line->data, line->len);
+        (void)look(s, s->root, &scan, first);
         l->got.n_rows++;
     } else if (l->bad.status == SM_OK) {
-        l->bad = e;
+        l->bad.status = fail_line(s, line, &l->bad);
         l->bad.line = line->number;
-        l->bad.byte = e.byte > 0 ? e.byte : 1;
+        l->bad.byte = l->bad.byte > 0 ? l->bad.byte : 1;
     }
     sm_arena_reset(s->line);
-    return st != SM_OK && is_first ? smi_json_foreign(&l->lines, line, error) : SM_OK;
+    return !is_object && is_first ? smi_json_foreign(&l->lines, line, error) : SM_OK;
 }
 
 /* Reads [off, off + len) of the blob into a block. */
