@@ -19,7 +19,7 @@ typedef struct json_read {
     const int32_t *columns; /* NULL: all */
     int32_t n_columns;
     const char *made; /* "STRUCT(s STRUCT(a BIGINT))": what the columns are read as; NULL: all */
-    bool validate_all, stops_at_bad, counts_unknown;
+    bool validate_all, stops_at_bad, counts_unknown, fails_unknown;
     bool is_terse; /* leave the messages out */
     uint64_t cut;  /* two morsels, [0, cut) and [cut, size); 0: as planned */
     size_t beyond; /* with cut: bytes given behind a morsel's end at first */
@@ -277,6 +277,8 @@ static inline sm_status json_read_bytes(const json_read *how, const void *bytes,
         .validate_all = how->validate_all,
         .keep_refused = !how->stops_at_bad,
         .count_unknown = how->counts_unknown,
+        .unknown = how->fails_unknown ? SM_UNKNOWN_FAIL : SM_UNKNOWN_COUNT,
+        .takes_row = how->fails_unknown,
     };
     const json_source src = {.how = how, .bytes = bytes, .n = n, .budget = given};
     SM_TRY_GOTO(st, done, json->open(&d, 0, NULL, &want, budget, &file, e));

@@ -274,12 +274,52 @@ static void what_is_learnt_is_bounded(void **state)
     sm_buf_release(&text);
 }
 
+/* ---- keys that no column takes, where they are an error -------------------------------------- */
+
+/* Lines with empty ones go by shape; the first that holds something ends it, whatever was learnt. */
+static void an_unknown_key_is_an_error(void **state)
+{
+    static const struct {
+        const char *late;
+        int64_t byte; /* 0: no error */
+    } rows[] = {
+        {"{\"a\":1,\"o\":{\"x\":1}}", 8},    {"{\"o\":{ },\"late\":null,\"a\":1}", 10},
+        {"{\"a\":1,\"o\":{}}", 0},           {"{\"a\":1,\"o\":[{}, []]}", 0},
+        {"{\"a\":1,\"s\":{\"late\":1}}", 0}, {"{\"late\":1,\"a\":\"x\"}", 0},
+        {"{\"o\":1,\"o\":{}}", 2},           {"{\"l\\u0061te\":0}", 2},
+    };
+    for (int i = 0; i < SM_COUNT(rows); i++) {
+        json_read how = {.schema = "STRUCT(a BIGINT, s STRUCT(b BIGINT))", .fails_unknown = true};
+        sm_buf text = {0};
+        for (int n = 0; n < 60; n++) {
+            sm_buf_printf(&text, "%s\n",
+                          n == 50 ? rows[i].late : "{\"a\":1,\"o\":{},\"s\":{\"b\":2}}");
+        }
+        for (how.cut = 0; how.cut < text.len; how.cut += 97) {
+            json_result r;
+            sm_error e = {0};
+            const sm_status st = json_read_bytes(&how, text.data, text.len, &r, &e);
+            assert_status(st, rows[i].byte > 0 ? SM_SCHEMA : SM_OK, &e);
+            assert_true(r.counts.unknown_lines == 0);
+            assert_int_equal(e.byte, rows[i].byte > 0 ? rows[i].byte : 0);
+            assert_int_equal(e.line, how.cut == 0 && rows[i].byte > 0 ? 51 : e.line);
+            assert_true(rows[i].byte > 0 || r.shape_lines > 0);
+            json_result_release(&r);
+        }
+        sm_buf_release(&text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(clean_lines_go_by_shape), cmocka_unit_test(columns_that_are_not_asked_for),
-        cmocka_unit_test(mutated_lines),           cmocka_unit_test(cut_at_every_byte),
-        cmocka_unit_test(keys_that_come_twice),    cmocka_unit_test(what_is_learnt_is_bounded),
+        cmocka_unit_test(clean_lines_go_by_shape),
+        cmocka_unit_test(columns_that_are_not_asked_for),
+        cmocka_unit_test(mutated_lines),
+        cmocka_unit_test(cut_at_every_byte),
+        cmocka_unit_test(keys_that_come_twice),
+        cmocka_unit_test(what_is_learnt_is_bounded),
+        cmocka_unit_test(an_unknown_key_is_an_error),
     };
     int64_t seed = 20220401;
     const char *given = sm_env("SMELT_SEED");

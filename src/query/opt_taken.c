@@ -6,8 +6,8 @@
  *
  * Method    Top down, with what is used of each column that a node gives: all of it, or some of a
  *           STRUCT's fields, each in the same way; at a scan that becomes paths. An expression
- *           takes its arguments whole, but for a field, and for what only asks whether there is a
- *           value.
+ *           takes its arguments whole, but for a field, a MAP's value, and what only asks whether
+ *           there is one.
  * Scans     of one dataset look for the same: what they count is counted once. */
 #include "query/query_int.h"
 
@@ -61,33 +61,51 @@ static void add_use(sm_arena *a, use *to, const use *from)
 
 /* ---- expressions ----------------------------------------------------------------------------- */
 
-/* The use of a column or of a field within; NULL where x is neither. `in`: one a column below. */
+static bool calls(const sm_expr *x, const char *name)
+{
+    return x->kind == SM_EXPR_CALL && strcmp(x->fn->name, name) == 0;
+}
+
+/* The use of a column, of a field within, or of a MAP's value m['k']; NULL where x is none of them.
+ * `in`: one a column below. */
 static use *use_of(sm_arena *a, const sm_expr *x, use *in)
 {
+    const bool is_value = calls(x, "map_extract_value");
     if (x->kind == SM_EXPR_COLUMN) {
         return &in[x->index];
     }
-    use *const parent = x->kind == SM_EXPR_FIELD ? use_of(a, x->args[0], in) : NULL;
-    return parent ? use_of_field(a, parent, x->args[0]->type->n_fields, x->index) : NULL;
+    use *const parent = x->kind == SM_EXPR_FIELD || is_value ? use_of(a, x->args[0], in) : NULL;
+    return parent ? use_of_field(a, parent, x->args[0]->type->n_fields, is_value ? 1 : x->index)
+                  : NULL;
 }
 
-/* Is it a call that asks of its argument only whether it is NULL? */
-static bool asks_for_null(const sm_expr *x)
+/* Is it a call that does not look into its first argument's fields or values? */
+static bool looks_at_none(const sm_expr *x)
 {
-    return x->kind == SM_EXPR_CALL &&
-           (strcmp(x->fn->name, "is_null") == 0 || strcmp(x->fn->name, "is_not_null") == 0 ||
-            strcmp(x->fn->name, "count") == 0);
+    static const char *const names[] = {"is_null",     "is_not_null", "count",
+                                        "cardinality", "map_keys",    "map_contains"};
+    for (int i = 0; i < SM_COUNT(names); i++) {
+        if (calls(x, names[i])) {
+            return true;
+        }
+    }
+    return false;
 }
+
+static void use_all(sm_arena *a, const sm_expr *const *exprs, int32_t n, use *in);
 
 static void use_expr(sm_arena *a, const sm_expr *x, const use *how, use *in)
 {
     use *const at = use_of(a, x, in);
     if (at) {
         add_use(a, at, how);
+        for (; x->n_args > 0; x = x->args[0]) { /* the keys of MAPs */
+            use_all(a, x->args + 1, x->n_args - 1, in);
+        }
         return;
     }
     for (int32_t i = 0; i < x->n_args; i++) {
-        if (!asks_for_null(x) || !use_of(a, x->args[i], in)) {
+        if (i > 0 || !looks_at_none(x) || !use_of(a, x->args[i], in)) {
             use_expr(a, x->args[i], &whole_use, in);
         }
     }

@@ -143,6 +143,18 @@ def test_whoever_looks_at_whole_rows_takes_them(smelt, put, sql):
     assert "e FROM" in sql or 'key "late" is not among the columns' in told
 
 
+@pytest.mark.parametrize("select, is_taken", [
+    ("*", True), ("m", True), ("m['u1'] AS v", True), ("map_values(m) AS v", True),
+    ("m['u1'].x AS v", False), ("cardinality(m) AS v", False), ("map_keys(m) AS v", False),
+])
+def test_keys_in_the_values_of_a_map(smelt, put, select, is_taken):
+    put(one=[{"m": {f"u{n}": {"x": 1}}} for n in range(1000)] + [{"m": {"u1": {"x": 1, "late": 2}}}])
+    done = smelt("sql", f"SELECT {select} FROM read_json('logs/one.json', sample_size => 900)",
+                 check=False)
+    assert done.returncode == is_taken, done.stderr
+    assert ('key "m.late" is not among the columns' in done.stderr) == is_taken
+
+
 def test_brackets_alone_are_no_loss(smelt, put):
     put(one=[{"id": n, "o": {}, "p": [{}, {}]} for n in range(100)])
     assert ask(smelt, "SELECT * FROM 'logs/one.json' WHERE id = 99") == [{"id": 99}]
