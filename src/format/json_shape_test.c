@@ -276,7 +276,7 @@ static void what_is_learnt_is_bounded(void **state)
 
 /* ---- keys that no column takes, where they are an error -------------------------------------- */
 
-/* Lines with empty ones go by shape; the first that holds something ends it, whatever was learnt. */
+/* Lines with empty ones go by shape; the first that holds something ends it. */
 static void an_unknown_key_is_an_error(void **state)
 {
     static const struct {
