@@ -22,13 +22,19 @@ typedef struct kit {
     sm_exec_env env;
 } kit;
 
-static inline void kit_open(kit *k)
+/* limit_bytes 0: none. */
+static inline void kit_open_limited(kit *k, size_t limit_bytes)
 {
     sm_error e = {0};
-    k->budget = sm_budget_new(NULL, "test", 0);
+    k->budget = sm_budget_new(NULL, "test", limit_bytes);
     k->arena = sm_arena_new(NULL);
     assert_ok(sm_pool_new(2, &k->pool, &e), &e);
     k->env = (sm_exec_env){.pool = k->pool, .budget = k->budget};
+}
+
+static inline void kit_open(kit *k)
+{
+    kit_open_limited(k, 0);
 }
 
 static inline void kit_init(kit *k)

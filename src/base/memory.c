@@ -144,7 +144,8 @@ typedef struct kept_blocks {
 struct sm_budget {
     sm_budget *parent;
     sm_budget *root;
-    kept_blocks *kept; /* a root's */
+    kept_blocks *kept;       /* a root's */
+    const sm_cancel *cancel; /* a root's */
     const char *name;
     size_t limit_bytes; /* SIZE_MAX: none of its own */
     size_t fixed_bytes; /* sm_budget_set_overhead */
@@ -201,6 +202,18 @@ static void end_reserve(sm_budget *b)
     if (atomic_compare_exchange_strong(&process.budget, &expected, NULL)) {
         sm_budget_give(b, atomic_exchange(&process.reserved_bytes, 0));
     }
+}
+
+void sm_budget_set_cancel(sm_budget *root, const sm_cancel *cancel)
+{
+    SM_ASSERT(!root->parent);
+    root->cancel = cancel;
+}
+
+sm_status sm_check_cancel(const sm_budget *b, sm_error *e)
+{
+    return b && sm_cancel_is_set(b->root->cancel) ? sm_fail(e, SM_INTERRUPTED, "interrupted")
+                                                  : SM_OK;
 }
 
 static void give_level(sm_budget *b, size_t bytes)

@@ -49,6 +49,7 @@ int64_t sm_live_allocs(void);
 /* ---- budgets --------------------------------------------------------------------------------- */
 
 typedef struct sm_budget sm_budget;
+typedef struct sm_cancel sm_cancel; /* thread.h */
 
 /** A node under `parent` (NULL: a root). limit_bytes 0: only the parents limit it. `name` is
  * borrowed and must outlive it. Freed after its children and with nothing taken (asserted). */
@@ -62,6 +63,20 @@ void sm_budget_set_overhead(sm_budget *b, size_t fixed_bytes, int percent);
  * from the budget for which sm_budget_set_overhead was called, where there is one, until that is
  * freed. */
 void sm_memory_reserve(size_t bytes);
+
+/** The flag that stops the work whose memory a root and all below it count. A kernel or a function
+ * knows its memory, not its run: so it finds the flag. Set before the work begins. */
+void sm_budget_set_cancel(sm_budget *root, const sm_cancel *cancel);
+/** SM_INTERRUPTED where that flag is set. For each batch, and for about every millisecond of a loop
+ * whose length the input decides. Takes NULL, the budget of what nobody stops. */
+sm_status sm_check_cancel(const sm_budget *b, sm_error *e) SM_MUST_USE;
+/* Of a loop whose rounds take some nanoseconds: a millisecond or two. */
+#define SM_LOOK_ROWS 32768
+/** The same in such a loop, at number i. */
+static inline sm_status sm_check_cancel_at(const sm_budget *b, int64_t i, sm_error *e)
+{
+    return (i & (SM_LOOK_ROWS - 1)) == 0 ? sm_check_cancel(b, e) : SM_OK;
+}
 
 /** Takes bytes here and in every parent, or nowhere: SM_BUDGET, with the budget's name, what was
  * asked, what is in use, and a limit that would do for this and half as much again. */

@@ -158,7 +158,7 @@ static bool run_is_over(const run *r)
 
 static void look_at_cancel(sm_pool *p, run *r)
 {
-    if (r->n_left > 0 && !r->is_stopping && sm_cancel_is_set(r->cancel)) {
+    if (sm_cancel_is_set(r->cancel) && r->n_left > 0 && !r->is_stopping) {
         r->status = sm_fail(&r->error, SM_INTERRUPTED, "interrupted");
         r->failed_index = -1; /* a step that fails because of it says nothing better */
         stop_run(p, r);

@@ -5,8 +5,10 @@
 #include "base/thread.h"
 
 #include <errno.h>
+#include <execinfo.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 
 #include "base/memory.h"
@@ -126,4 +128,37 @@ void sm_thread_join(sm_thread *t)
     const int failed = pthread_join(t->os, NULL);
     SM_ASSERT(failed == 0);
     sm_free(t);
+}
+
+/* ---- watching -------------------------------------------------------------------------------- */
+
+/* The watch that this thread's last look was for, and when that was. */
+static _Thread_local const sm_watch *looked_for;
+static _Thread_local int64_t looked_ns;
+
+static int64_t thread_cpu_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+void sm_watch_start(sm_watch *w)
+{
+    atomic_store(&w->longest_ns, 0);
+    looked_for = w;
+    looked_ns = thread_cpu_ns();
+}
+
+void sm_watch_look(sm_watch *w)
+{
+    const int64_t now_ns = thread_cpu_ns();
+    int64_t longest_ns = atomic_load(&w->longest_ns);
+    if (looked_for == w) {
+        while (now_ns - looked_ns > longest_ns &&
+               !atomic_compare_exchange_weak(&w->longest_ns, &longest_ns, now_ns - looked_ns)) {
+        }
+    }
+    looked_for = w;
+    looked_ns = now_ns;
 }

@@ -34,9 +34,20 @@ sm_status sm_thread_start(void (*run)(void *ctx), void *ctx, const char *name, s
                           sm_error *e) SM_MUST_USE;
 void sm_thread_join(sm_thread *t); /* waits and frees */
 
-/* Set from a signal handler or another thread; looked at between two morsels. */
+/* How long a thread has worked without looking at the flag, at most: what a test watches. In the
+ * thread's own processor time, so that a busy machine does not lengthen it. */
+typedef struct sm_watch {
+    _Atomic int64_t longest_ns;
+} sm_watch;
+/** The calling thread begins to be watched here; others at their first look. */
+void sm_watch_start(sm_watch *w);
+void sm_watch_look(sm_watch *w);
+
+/* Set from a signal handler or another thread. Whoever works on rows looks at it: between two
+ * batches, and within a loop whose length the input decides. */
 typedef struct sm_cancel {
     atomic_bool is_set;
+    sm_watch *watch; /* NULL but in tests */
 } sm_cancel;
 static inline void sm_cancel_set(sm_cancel *c)
 {
@@ -44,6 +55,9 @@ static inline void sm_cancel_set(sm_cancel *c)
 }
 static inline bool sm_cancel_is_set(const sm_cancel *c)
 {
+    if (c && c->watch) {
+        sm_watch_look(c->watch);
+    }
     return c && atomic_load_explicit(&((sm_cancel *)c)->is_set, memory_order_acquire);
 }
 

@@ -130,6 +130,7 @@ sm_status smi_cli_open(smi_cli *cli, sm_error *e)
     SM_TRY(choose_threads(cli, &threads, e));
     catch_interrupts();
     cli->env.cancel = &interrupted;
+    sm_budget_set_cancel(cli->env.budget, &interrupted);
     cli->env.progress = &cli->progress;
     const char *dir = cli->globals.spill_dir ? cli->globals.spill_dir : sm_env("SMELT_SPILL_DIR");
     cli->env.spill_dir = sm_str_of(dir);

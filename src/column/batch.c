@@ -86,6 +86,11 @@ void sm_batch_release(sm_batch *b)
     sm_block_release(m->self);
 }
 
+sm_status sm_batch_check_cancel(const sm_batch *b, sm_error *e)
+{
+    return sm_check_cancel(b->memory->budget, e);
+}
+
 /* ---- kept blocks ----------------------------------------------------------------------------- */
 
 static int by_address(const void *a, const void *b)

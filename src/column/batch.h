@@ -64,6 +64,9 @@ sm_status sm_batch_concat(sm_batch *const *batches, int64_t n, bool compact, sm_
 sm_status sm_column_gather(const sm_column *src, const int32_t *rows, int64_t n_rows,
                            sm_batch *into, sm_column *out, sm_error *e) SM_MUST_USE;
 /** The same values SM_FLAT (itself where it is). */
+/** Rows first … first + n − 1 of a flat column without copying; first is a multiple of 8. `children`
+ * of structs come from the arena. */
+sm_column sm_column_part(const sm_column *c, int64_t first, int64_t n, sm_arena *a);
 sm_status sm_column_flatten(const sm_column *src, sm_batch *into, sm_column *out,
                             sm_error *e) SM_MUST_USE;
 /** The values as type `to`, which is sm_type_widen's of src's type, or that type. */
@@ -79,6 +82,13 @@ sm_status sm_column_constant(sm_value v, int64_t n_rows, sm_batch *into, sm_colu
 bool sm_batch_validate(const sm_batch *b, bool deep, const char **why);
 /** Bytes of memory that the batch alone or with others keeps alive. */
 size_t sm_batch_bytes(const sm_batch *b);
+/** SM_INTERRUPTED where the work that its budget counts is to end. */
+sm_status sm_batch_check_cancel(const sm_batch *b, sm_error *e) SM_MUST_USE;
+/** The same in a loop, at number i: see sm_check_cancel_at. */
+static inline sm_status sm_batch_check_cancel_at(const sm_batch *b, int64_t i, sm_error *e)
+{
+    return (i & (SM_LOOK_ROWS - 1)) == 0 ? sm_batch_check_cancel(b, e) : SM_OK;
+}
 
 /* ---- builder: a column row by row ------------------------------------------------------------ */
 

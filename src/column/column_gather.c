@@ -344,3 +344,36 @@ sm_status sm_column_constant(sm_value v, int64_t n_rows, sm_batch *into, sm_colu
     *out = made;
     return SM_OK;
 }
+
+sm_column sm_column_part(const sm_column *c, int64_t first, int64_t n, sm_arena *a)
+{
+    sm_column out = *c;
+    SM_ASSERT(c->layout == SM_FLAT && first % 8 == 0);
+    out.n_rows = n;
+    if (c->validity) {
+        out.validity = c->validity + first / 8;
+    }
+    switch (c->type->id) {
+    case SM_TYPE_NULL:
+        break;
+    case SM_TYPE_BOOL:
+        out.values = (const uint8_t *)c->values + first / 8;
+        break;
+    case SM_TYPE_LIST:
+    case SM_TYPE_MAP:
+        out.values = (const int32_t *)c->values + first;
+        break;
+    case SM_TYPE_STRUCT: {
+        sm_column *children = SM_NEW_ARRAY(a, sm_column, c->n_children + 1);
+        for (int32_t i = 0; i < c->n_children; i++) {
+            children[i] = sm_column_part(&c->children[i], first, n, a);
+        }
+        out.children = children;
+        break;
+    }
+    default:
+        out.values = (const uint8_t *)c->values + first * sm_type_bytes(c->type->id);
+        break;
+    }
+    return out;
+}

@@ -59,7 +59,7 @@ static sm_column *lane_columns(const smi_chunk_lane *lane, uint32_t p, fold_scra
     const int32_t n = lane->rows->n_columns;
     sm_column *cols = SM_NEW_ARRAY(s->arena, sm_column, n);
     for (int32_t i = 0; i < n; i++) {
-        cols[i] = smi_column_at(&lane->rows->columns[i], lane->first[p], lane->count[p], s->arena);
+        cols[i] = sm_column_part(&lane->rows->columns[i], lane->first[p], lane->count[p], s->arena);
     }
     return cols;
 }
@@ -180,6 +180,7 @@ sm_status smi_agg_fold_into(smi_agg *a, smi_part *part, const smi_chunk *head, i
         if (n <= 0) {
             continue;
         }
+        SM_TRY_GOTO(st, done, smi_look(a->run, e));
         if (!part->groups) {
             part->groups = smi_groups_new(a->key_types, a->n_keys, a->state_bytes, a->tables);
             part->heap = sm_agg_heap_new(a->tables);
@@ -195,6 +196,7 @@ sm_status smi_agg_fold_into(smi_agg *a, smi_part *part, const smi_chunk *head, i
                            : fold_rows(a, part, c, (uint32_t)p, cols, &s, e);
         }
     }
+done:
     scratch_release(&s);
     return st;
 }
@@ -234,9 +236,7 @@ static sm_status fold_part(void *ctx, int64_t p, sm_error *e)
     fold_job *job = ctx;
     smi_agg *a = job->agg;
     const int64_t start_ns = sm_monotonic_ns();
-    if (sm_cancel_is_set(a->run->env->cancel)) {
-        return sm_fail(e, SM_INTERRUPTED, "interrupted");
-    }
+    SM_TRY(smi_look(a->run, e));
     const sm_status st = fold_or_put(job, (int32_t)p, e);
     atomic_fetch_add(&a->fold_ns, sm_monotonic_ns() - start_ns);
     return st;

@@ -130,6 +130,7 @@ static sm_status gather_views(const sm_column *const *src, const smi_ref *refs, 
     const sm_column *c = NULL;
     for (int64_t i = 0; i < n; i++) {
         const sm_view *v = view_of(src, refs[i], &c);
+        SM_TRY(sm_batch_check_cancel_at(into, i, e));
         if (v) {
             views[i] = *v;
             total += v->inlined.len > SM_VIEW_INLINE ? v->inlined.len : 0;
@@ -146,6 +147,7 @@ static sm_status gather_views(const sm_column *const *src, const smi_ref *refs, 
     uint8_t *bytes = NULL;
     for (int64_t i = 0; i < n; i++) {
         const int32_t len = views[i].inlined.len;
+        SM_TRY(sm_batch_check_cancel_at(into, i, e));
         if (len <= SM_VIEW_INLINE) {
             continue;
         }
@@ -234,14 +236,19 @@ sm_status smi_gather(const sm_type *type, const sm_column *const *src, int64_t n
         SM_TRY(gather_validity(src, refs, n, into, &c, e));
     }
     c.values = values;
-    if (type->id == SM_TYPE_BOOL) {
-        gather_bits(src, refs, n, values);
-    } else if (sm_type_is_bytes(type->id)) {
+    if (sm_type_is_bytes(type->id)) {
         SM_TRY(gather_views(src, refs, n, values, into, &c, e));
-    } else if (plain) {
-        gather_plain(src, refs, n, width, values);
-    } else {
-        gather_fixed(src, refs, n, width, values);
+    }
+    for (int64_t at = 0; at < n && !sm_type_is_bytes(type->id); at += SM_LOOK_ROWS) {
+        const int64_t some = n - at < SM_LOOK_ROWS ? n - at : SM_LOOK_ROWS;
+        SM_TRY(sm_check_cancel(budget, e));
+        if (type->id == SM_TYPE_BOOL) {
+            gather_bits(src, refs + at, some, (uint8_t *)values + at / 8);
+        } else if (plain) {
+            gather_plain(src, refs + at, some, width, (uint8_t *)values + at * width);
+        } else {
+            gather_fixed(src, refs + at, some, width, (uint8_t *)values + at * width);
+        }
     }
     *out = c;
     return SM_OK;
@@ -254,12 +261,14 @@ sm_status smi_gather_rows(const smi_batches *rows, int32_t first, const smi_ref 
     sm_batch *b = NULL;
     sm_status st = sm_batch_new(budget, schema, &b, e);
     for (int32_t c = 0; st == SM_OK && c < schema->n_fields; c++) {
+        SM_TRY_GOTO(st, done, sm_check_cancel(budget, e));
         for (int64_t i = 0; i < rows->n; i++) {
             src[i] = &rows->items[i]->columns[first + c];
         }
         st =
             smi_gather(schema->fields[c].type, src, rows->n, refs, n, budget, b, &b->columns[c], e);
     }
+done:
     sm_free(src);
     if (st != SM_OK) {
         sm_batch_release(b);
@@ -268,37 +277,4 @@ sm_status smi_gather_rows(const smi_batches *rows, int32_t first, const smi_ref 
     b->n_rows = n;
     *out = b;
     return SM_OK;
-}
-
-sm_column smi_column_at(const sm_column *c, int64_t first, int64_t n, sm_arena *a)
-{
-    sm_column out = *c;
-    SM_ASSERT(c->layout == SM_FLAT && first % 8 == 0);
-    out.n_rows = n;
-    if (c->validity) {
-        out.validity = c->validity + first / 8;
-    }
-    switch (c->type->id) {
-    case SM_TYPE_NULL:
-        break;
-    case SM_TYPE_BOOL:
-        out.values = (const uint8_t *)c->values + first / 8;
-        break;
-    case SM_TYPE_LIST:
-    case SM_TYPE_MAP:
-        out.values = (const int32_t *)c->values + first;
-        break;
-    case SM_TYPE_STRUCT: {
-        sm_column *children = SM_NEW_ARRAY(a, sm_column, c->n_children + 1);
-        for (int32_t i = 0; i < c->n_children; i++) {
-            children[i] = smi_column_at(&c->children[i], first, n, a);
-        }
-        out.children = children;
-        break;
-    }
-    default:
-        out.values = (const uint8_t *)c->values + first * sm_type_bytes(c->type->id);
-        break;
-    }
-    return out;
 }

@@ -161,6 +161,11 @@ static sm_status grow_slots(smi_groups *g, sm_error *e)
     const uint32_t mask = (uint32_t)(n - 1);
     for (uint64_t i = 0; g->slots && i <= g->mask; i++) {
         const uint64_t slot = g->slots[i];
+        const sm_status st = sm_check_cancel_at(g->budget, (int64_t)i, e);
+        if (st != SM_OK) {
+            sm_block_release(block);
+            return st;
+        }
         if (slot == 0) {
             continue;
         }

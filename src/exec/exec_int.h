@@ -59,6 +59,19 @@ static inline sm_node_profile *smi_profile(const smi_run *run, int driver, const
     return &run->profiles[(int64_t)driver * run->plan->n_nodes + node->id];
 }
 
+/* SM_INTERRUPTED where the run is to end. Every batch that is handed on looks, and every loop over
+ * more rows than a batch's. */
+static inline sm_status smi_look(const smi_run *run, sm_error *e)
+{
+    return sm_cancel_is_set(run->env->cancel) ? sm_fail(e, SM_INTERRUPTED, "interrupted") : SM_OK;
+}
+
+/* The same in a loop over rows, at number i: once in some tens of thousands. */
+static inline sm_status smi_look_at(const smi_run *run, int64_t i, sm_error *e)
+{
+    return (i & (SM_LOOK_ROWS - 1)) == 0 ? smi_look(run, e) : SM_OK;
+}
+
 /* Runs a subtree and pushes its rows through `first` (NULL: none) into the end. */
 sm_status smi_run_into(smi_run *run, const sm_plan_node *node, smi_op *first, smi_end *end,
                        sm_error *e) SM_MUST_USE;
@@ -224,9 +237,6 @@ sm_status smi_gather(const sm_type *type, const sm_column *const *src, int64_t n
 sm_status smi_gather_rows(const smi_batches *rows, int32_t first, const smi_ref *refs, int64_t n,
                           const sm_type *schema, sm_budget *budget, sm_batch **out,
                           sm_error *e) SM_MUST_USE;
-/* Rows first … first + n − 1 of a flat column without copying; first is a multiple of 8. `children`
- * of structs come from the arena. */
-sm_column smi_column_at(const sm_column *c, int64_t first, int64_t n, sm_arena *a);
 
 /* ---- groups (exec_groups.c) ------------------------------------------------------------------ */
 

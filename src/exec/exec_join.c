@@ -26,6 +26,7 @@ static sm_status build_all(smi_join *j, int64_t n_rows, sm_error *e)
     smi_ref *refs = (smi_ref *)t->refs_block->data;
     int64_t at = 0;
     for (int64_t b = 0; b < j->right.n; b++) {
+        SM_TRY(smi_look(j->run, e));
         for (int64_t i = 0; i < j->right.items[b]->n_rows; i++) {
             refs[at++] = (smi_ref){.batch = (uint32_t)b, .row = (uint32_t)i};
         }
@@ -229,6 +230,7 @@ static sm_status probe(smi_join *j, smi_driver *d, sm_batch *left, const int32_t
                 if (smi_pipe_is_past(d->pipe, d->task->ordinal)) {
                     return SM_OK; /* a cross join must not go on for nobody */
                 }
+                SM_TRY(smi_look(j->run, e));
                 SM_TRY(give_pairs(j, d, left, p, e));
             }
         }

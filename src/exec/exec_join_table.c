@@ -97,6 +97,7 @@ static sm_status hash_batch(void *ctx, int64_t i, sm_error *e)
 {
     const builder *b = ctx;
     const smi_join *j = b->join;
+    SM_TRY(smi_look(j->run, e));
     return key_rows_make(j, j->node->as.join.right_keys, j->right_keys, j->right.items[i],
                          &b->batches[i], e);
 }
@@ -108,6 +109,7 @@ static sm_status group_part(void *ctx, int64_t p, sm_error *e)
     for (int64_t i = 0; i < b->join->right.n; i++) {
         const key_rows *k = &b->batches[i];
         const int32_t n = k->first[p + 1] - k->first[p];
+        SM_TRY(smi_look(b->join->run, e));
         SM_TRY(smi_groups_find(b->table->groups[p], k->keys->columns, k->hashes,
                                k->rows + k->first[p], n, ids, NULL, e));
         ids += n;
@@ -126,10 +128,11 @@ static sm_status lay_out_part(void *ctx, int64_t p, sm_error *e)
     int64_t *next = (int64_t *)t->first_block->data + t->base[p] + 1;
     const int64_t n_rows = b->row_base[p + 1] - b->row_base[p];
     int64_t at = b->row_base[p];
-    (void)e;
+    SM_TRY(smi_look(b->join->run, e));
     memset(next, 0, (size_t)n_groups * 8);
     for (int64_t i = 0; i < n_rows; i++) {
         next[ids[i]]++;
+        SM_TRY(smi_look_at(b->join->run, i, e));
     }
     for (int64_t g = 0; g < n_groups; g++) {
         const int64_t n = next[g];
@@ -138,6 +141,7 @@ static sm_status lay_out_part(void *ctx, int64_t p, sm_error *e)
     }
     for (int64_t i = 0; i < b->join->right.n; i++) {
         const key_rows *k = &b->batches[i];
+        SM_TRY(smi_look(b->join->run, e));
         for (int32_t r = k->first[p]; r < k->first[p + 1]; r++) {
             refs[next[*ids++]++] = (smi_ref){.batch = (uint32_t)i, .row = (uint32_t)k->rows[r]};
         }

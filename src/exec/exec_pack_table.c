@@ -141,6 +141,7 @@ static sm_status grow_slots(smi_pack_table *t, sm_error *e)
             at = (at + 1) & t->mask;
         }
         slots[at] = (uint64_t)(id + 1) << 32 | hash;
+        SM_TRY(sm_check_cancel_at(t->budget, id, e));
     }
     return SM_OK;
 }
@@ -500,6 +501,7 @@ sm_status smi_pack_add(smi_pack_table *t, const smi_packed *const *list, int64_t
             SM_TRY(add_queue(t, &q, &o, e));
         }
         q.kind = k->kind;
+        SM_TRY(sm_check_cancel(t->budget, e));
         for (uint32_t i = k->first[first]; i < k->first[end]; i++) {
             q.records[q.n++] = all + i * words;
             if (q.n == SM_COUNT(q.records)) {

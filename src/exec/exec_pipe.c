@@ -77,6 +77,11 @@ sm_status smi_give(smi_driver *d, const sm_plan_node *node, smi_op *next, sm_bat
         p->batches++;
         check_batch(rows);
     }
+    const sm_status looked = smi_look(d->pipe->run, e);
+    if (looked != SM_OK) {
+        sm_batch_release(rows);
+        return looked;
+    }
     if (next) {
         const int32_t before = smi_clock(d, next->node ? next->node->id : -1);
         const sm_status st = next->push(next, d, rows, e);

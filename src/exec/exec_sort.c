@@ -50,6 +50,7 @@ int smi_sort_cmp(const smi_sort_spec *spec, int32_t first_key, int32_t end_key, 
 /* What orders entries: the spec's keys from number first_key on, then the place, if it is not told
  * by the prefix; entries that are still equal stay as they stand. */
 typedef struct entry_order {
+    const smi_run *run;
     const smi_sort_spec *spec;
     int32_t first_key;
     bool is_in_prefix; /* all is */
@@ -72,10 +73,19 @@ static inline bool is_before(const entry_order *o, const smi_sort_row *a, const 
 
 /* ---- merge sort over entries ----------------------------------------------------------------- */
 
+/* Is the run to end? Then what is sorted is left as it is, and whoever asked for it looks too. */
+static bool is_over(const entry_order *by)
+{
+    return sm_cancel_is_set(by->run->env->cancel);
+}
+
 static void merge_runs(const entry_order *by, const smi_sort_row *a, int64_t n_a,
                        const smi_sort_row *b, int64_t n_b, smi_sort_row *out)
 {
-    while (n_a > 0 && n_b > 0) {
+    for (int64_t i = 1; n_a > 0 && n_b > 0; i++) {
+        if (i % SM_LOOK_ROWS == 0 && is_over(by)) {
+            return;
+        }
         if (is_before(by, b, a)) {
             *out++ = *b++;
             n_b--;
@@ -110,6 +120,9 @@ static void sort_run(const entry_order *by, smi_sort_row *rows, smi_sort_row *sp
     const int64_t half = n / 2;
     sort_run(by, rows, spare, half);
     sort_run(by, rows + half, spare + half, n - half);
+    if (n >= SM_LOOK_ROWS && is_over(by)) {
+        return;
+    }
     if (!is_before(by, &rows[half], &rows[half - 1])) {
         return; /* sorted already */
     }
@@ -126,34 +139,29 @@ typedef struct sort_round {
     _Atomic int64_t *spent_ns; /* over all threads */
 } sort_round;
 
-static sm_status check_cancel(const smi_run *run, sm_error *e)
-{
-    return sm_cancel_is_set(run->env->cancel) ? sm_fail(e, SM_INTERRUPTED, "interrupted") : SM_OK;
-}
-
 static sm_status sort_one(void *ctx, int64_t i, sm_error *e)
 {
     const sort_round *r = ctx;
-    SM_TRY(check_cancel(r->run, e));
+    SM_TRY(smi_look(r->run, e));
     const int64_t start_ns = sm_monotonic_ns();
     const int64_t first = i * r->width;
     const int64_t n = r->n - first < r->width ? r->n - first : r->width;
     sort_run(r->by, r->from + first, r->to + first, n);
     atomic_fetch_add(r->spent_ns, sm_monotonic_ns() - start_ns);
-    return SM_OK;
+    return smi_look(r->run, e);
 }
 
 static sm_status merge_one(void *ctx, int64_t i, sm_error *e)
 {
     const sort_round *r = ctx;
-    SM_TRY(check_cancel(r->run, e));
+    SM_TRY(smi_look(r->run, e));
     const int64_t start_ns = sm_monotonic_ns();
     const int64_t first = i * 2 * r->width;
     const int64_t n = r->n - first < 2 * r->width ? r->n - first : 2 * r->width;
     const int64_t n_a = n < r->width ? n : r->width;
     merge_runs(r->by, r->from + first, n_a, r->from + first + n_a, n - n_a, r->to + first);
     atomic_fetch_add(r->spent_ns, sm_monotonic_ns() - start_ns);
-    return SM_OK;
+    return smi_look(r->run, e);
 }
 
 /* Making entries, a batch a task. */
@@ -169,7 +177,7 @@ typedef struct entry_job {
 static sm_status make_entries(void *ctx, int64_t b, sm_error *e)
 {
     const entry_job *job = ctx;
-    SM_TRY(check_cancel(job->run, e));
+    SM_TRY(smi_look(job->run, e));
     const int64_t start_ns = sm_monotonic_ns();
     smi_sort_codes_of(&job->codes, job->spec, b, job->rows + job->first[b]);
     atomic_fetch_add(job->spent_ns, sm_monotonic_ns() - start_ns);
@@ -191,8 +199,10 @@ static sm_status make_all_entries(smi_run *run, const smi_sort_spec *spec, smi_s
     const sm_status st = sm_pool_for(run->env->pool, spec->rows->n, make_entries, &job, e);
     sm_free(job.first);
     const int32_t n_all = spec->n_keys + (spec->place >= 0);
-    *by = (entry_order){
-        .spec = spec, .first_key = job.codes.n_exact, .is_in_prefix = job.codes.n_exact == n_all};
+    *by = (entry_order){.run = run,
+                        .spec = spec,
+                        .first_key = job.codes.n_exact,
+                        .is_in_prefix = job.codes.n_exact == n_all};
     return st;
 }
 

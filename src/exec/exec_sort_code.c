@@ -159,9 +159,7 @@ typedef struct measuring {
 static sm_status measure_batch(void *ctx, int64_t b, sm_error *e)
 {
     const measuring *m = ctx;
-    if (sm_cancel_is_set(m->run->env->cancel)) {
-        return sm_fail(e, SM_INTERRUPTED, "interrupted");
-    }
+    SM_TRY(smi_look(m->run, e));
     for (int32_t k = 0; k < m->n_keys; k++) {
         measure_column(column_at(m->spec, m->spec->rows->items[b], k),
                        &m->extents[b * m->n_keys + k]);

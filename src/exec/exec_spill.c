@@ -120,9 +120,7 @@ static uint64_t room_for(uint64_t bytes)
 
 sm_status smi_piece_begin(smi_spill *s, uint64_t bytes, smi_piece **out, sm_error *e)
 {
-    if (sm_cancel_is_set(s->run->env->cancel)) {
-        return sm_fail(e, SM_INTERRUPTED, "interrupted");
-    }
+    SM_TRY(smi_look(s->run, e));
     smi_piece *p = take_idle(s);
     p->first = p->at = atomic_fetch_add(&s->end, room_for(bytes));
     p->plain_bytes = p->left = bytes;
@@ -208,9 +206,7 @@ static sm_status read_block(smi_piece *through, uint64_t at, uint8_t *to, uint64
 
 sm_status smi_spill_get(smi_spill *s, const smi_extent *x, void *out, sm_error *e)
 {
-    if (sm_cancel_is_set(s->run->env->cancel)) {
-        return sm_fail(e, SM_INTERRUPTED, "interrupted");
-    }
+    SM_TRY(smi_look(s->run, e));
     smi_piece *through = take_idle(s);
     sm_status st = SM_OK;
     uint64_t at = x->off_bytes;

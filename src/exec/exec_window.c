@@ -33,53 +33,76 @@ typedef struct block_layout {
     int64_t n_padded;
 } block_layout;
 
-static block_layout lay_out(const smi_window_job *job, int64_t first, int64_t end, sm_arena *a)
+/* Marks where partitions start (bit i − first). Returns how many there are by *n_parts. */
+static sm_status mark_starts(const smi_window_job *job, int64_t first, int64_t end, uint8_t *bits,
+                             int64_t *n_parts, sm_error *e)
+{
+    int64_t n = 0;
+    for (int64_t i = first; i < end; i++) {
+        SM_TRY(smi_look_at(job->w->run, i, e));
+        if (starts_partition(job, i)) {
+            sm_bit_set(bits, i - first);
+            n++;
+        }
+    }
+    *n_parts = n;
+    return SM_OK;
+}
+
+static sm_status lay_out(const smi_window_job *job, int64_t first, int64_t end, sm_arena *a,
+                         block_layout *out, sm_error *e)
 {
     block_layout l = {0};
-    const int64_t most = (end - first) * 8;
-    l.first = SM_NEW_ARRAY(a, int64_t, end - first + 1);
-    l.n = SM_NEW_ARRAY(a, int64_t, end - first + 1);
+    int64_t n_parts = 0;
+    uint8_t *starts = SM_NEW_ARRAY(a, uint8_t, (end - first) / 8 + 1);
+    SM_TRY(mark_starts(job, first, end, starts, &n_parts, e));
+    const int64_t most = end - first + n_parts * 7;
+    l.first = SM_NEW_ARRAY(a, int64_t, n_parts + 1);
+    l.n = SM_NEW_ARRAY(a, int64_t, n_parts + 1);
     l.refs = SM_NEW_ARRAY(a, smi_ref, most + 1);
     l.peer_start = SM_NEW_ARRAY(a, uint8_t, most / 8 + 1);
     for (int64_t i = first; i < end; i++) {
-        const bool starts = starts_partition(job, i);
-        if (starts) {
+        const bool is_start = sm_bit_get(starts, i - first);
+        SM_TRY(smi_look_at(job->w->run, i, e));
+        if (is_start) {
             while (l.n_padded % 8 != 0) {
                 l.refs[l.n_padded++] = job->order[i].ref; /* any row will do between partitions */
             }
             l.first[l.n_parts++] = l.n_padded;
         }
         const bool is_peer =
-            !starts && smi_sort_cmp(&job->spec, job->item->n_partition, job->spec.n_keys,
-                                    job->order[i - 1].ref, job->order[i].ref) == 0;
+            !is_start && smi_sort_cmp(&job->spec, job->item->n_partition, job->spec.n_keys,
+                                      job->order[i - 1].ref, job->order[i].ref) == 0;
         if (!is_peer) {
             sm_bit_set(l.peer_start, l.n_padded);
         }
         l.refs[l.n_padded++] = job->order[i].ref;
         l.n[l.n_parts - 1]++;
     }
-    return l;
+    *out = l;
+    return SM_OK;
 }
 
 sm_status smi_window_block(void *ctx, int64_t b, sm_error *e)
 {
     const smi_window_job *job = ctx;
     const smi_run *run = job->w->run;
-    if (sm_cancel_is_set(run->env->cancel)) {
-        return sm_fail(e, SM_INTERRUPTED, "interrupted");
-    }
+    SM_TRY(smi_look(run, e));
     const int64_t start_ns = sm_monotonic_ns();
     sm_arena *a = sm_arena_new(job->w->budget);
-    const block_layout l = lay_out(job, job->block_first[b], job->block_first[b + 1], a);
+    block_layout l = {0};
     sm_batch *args = NULL, *out = NULL;
     sm_builder *result = sm_builder_new(job->result->fields[0].type, job->w->budget);
-    sm_status st = smi_gather_rows(&job->wide, job->spec.n_keys, l.refs, l.n_padded, job->args,
-                                   job->w->budget, &args, e);
+    sm_status st = lay_out(job, job->block_first[b], job->block_first[b + 1], a, &l, e);
+    if (st == SM_OK) {
+        st = smi_gather_rows(&job->wide, job->spec.n_keys, l.refs, l.n_padded, job->args,
+                             job->w->budget, &args, e);
+    }
     const int32_t n_args = job->args->n_fields;
     for (int64_t p = 0; p < l.n_parts && st == SM_OK; p++) {
         sm_column *columns = SM_NEW_ARRAY(a, sm_column, n_args + 1);
         for (int32_t c = 0; c < n_args; c++) {
-            columns[c] = smi_column_at(&args->columns[c], l.first[p], l.n[p], a);
+            columns[c] = sm_column_part(&args->columns[c], l.first[p], l.n[p], a);
         }
         const sm_window_in in = {.args = columns,
                                  .n_args = n_args,
@@ -115,6 +138,7 @@ static sm_status widen_batch(smi_window_job *job, const sm_expr *const *exprs, i
 {
     smi_window_all *w = job->w;
     sm_batch *in = NULL, *wide = NULL, *copy = NULL;
+    SM_TRY(smi_look(w->run, e));
     SM_TRY(smi_rows_get(&w->rows, b, w->budget, &in, e));
     sm_status st = smi_eval_flat(w->run, exprs, n, schema, in, w->budget, &wide, e);
     if (st == SM_OK && !w->rows.items[b].rows) {
@@ -168,8 +192,8 @@ static sm_status widen(smi_window_job *job, sm_error *e)
     return SM_OK;
 }
 
-/* Whole partitions, at least SMI_WINDOW_BLOCK rows a block. Returns the number of blocks. */
-static int64_t cut_blocks(smi_window_job *job, int64_t n)
+/* Whole partitions, at least SMI_WINDOW_BLOCK rows a block. *n_out: the number of blocks. */
+static sm_status cut_blocks(smi_window_job *job, int64_t n, int64_t *n_out, sm_error *e)
 {
     job->block_first =
         sm_alloc_zero((size_t)(n / SMI_WINDOW_BLOCK + 3) * sizeof(*job->block_first));
@@ -177,13 +201,15 @@ static int64_t cut_blocks(smi_window_job *job, int64_t n)
     for (int64_t at = 0; at < n;) {
         int64_t end = at + SMI_WINDOW_BLOCK < n ? at + SMI_WINDOW_BLOCK : n;
         while (end < n && !starts_partition(job, end)) {
+            SM_TRY(smi_look_at(job->w->run, end, e));
             end++;
         }
         job->block_first[n_blocks++] = at;
         job->block_first[n_blocks] = end;
         at = end;
     }
-    return n_blocks;
+    *n_out = n_blocks;
+    return SM_OK;
 }
 
 /* Notes for every input row where its result stands. */
@@ -197,6 +223,7 @@ static sm_status note_places(smi_window_job *job, int64_t n, int64_t n_blocks,
             const smi_ref ref = job->order[i].ref;
             where[job->w->first[ref.batch] + ref.row] =
                 (smi_ref){.batch = (uint32_t)b, .row = (uint32_t)(i - job->block_first[b])};
+            SM_TRY(smi_look_at(job->w->run, i, e));
         }
     }
     return SM_OK;
@@ -214,7 +241,9 @@ static sm_status run_item(smi_window_all *w, const sm_window_item *item, smi_win
     }
     if (st == SM_OK) {
         job.order = (const smi_sort_row *)order->data;
-        n_blocks = cut_blocks(&job, n);
+        st = cut_blocks(&job, n, &n_blocks, e);
+    }
+    if (st == SM_OK) {
         job.blocks = sm_alloc_zero((size_t)(n_blocks + 1) * sizeof(*job.blocks));
         st = sm_pool_for(w->run->env->pool, n_blocks, smi_window_block, &job, e);
         for (int64_t b = 0; b < n_blocks; b++) {
@@ -273,8 +302,8 @@ static sm_status look_share(void *ctx, int64_t slot, sm_error *e)
     sm_status st = SM_OK;
     for (int64_t b = w->rows.n * slot / n_slots;
          b < w->rows.n * (slot + 1) / n_slots && st == SM_OK; b++) {
-        st = sm_cancel_is_set(w->run->env->cancel) ? sm_fail(e, SM_INTERRUPTED, "interrupted")
-                                                   : look_at(w, b, (int32_t)slot, e);
+        st = smi_look(w->run, e);
+        st = st == SM_OK ? look_at(w, b, (int32_t)slot, e) : st;
     }
     atomic_fetch_add(&w->spent_ns, sm_monotonic_ns() - start_ns);
     return st;

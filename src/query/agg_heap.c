@@ -285,3 +285,27 @@ void smi_cell_append(const smi_cell *cell, const sm_type *t, sm_builder *out)
         break;
     }
 }
+
+/* ---- many rows ------------------------------------------------------------------------------- */
+
+sm_status smi_agg_update_all(const sm_expr *call, const sm_column *args, int32_t n_args,
+                             int64_t n_rows, void *const *states, sm_agg_heap *heap, sm_error *e)
+{
+    const sm_aggregate *const agg = call->fn->aggregate;
+    if (n_rows <= SM_LOOK_ROWS) {
+        return agg->update(call, args, n_args, n_rows, states, heap, e);
+    }
+    sm_arena *const a = sm_arena_new(NULL);
+    sm_column *const part = SM_NEW_ARRAY(a, sm_column, n_args + 1);
+    sm_status st = SM_OK;
+    for (int64_t at = 0; at < n_rows && st == SM_OK; at += SM_LOOK_ROWS) {
+        const int64_t n = n_rows - at < SM_LOOK_ROWS ? n_rows - at : SM_LOOK_ROWS;
+        for (int32_t k = 0; k < n_args; k++) {
+            part[k] = sm_column_part(&args[k], at, n, a);
+        }
+        st = sm_check_cancel(heap->budget, e);
+        st = st == SM_OK ? agg->update(call, part, n_args, n, states + at, heap, e) : st;
+    }
+    sm_arena_free(a);
+    return st;
+}

@@ -14,6 +14,12 @@ sm_budget *smi_heap_budget(const sm_agg_heap *h);
 sm_status smi_flat(const sm_column *c, sm_budget *budget, sm_column *out, sm_block **mem,
                    sm_error *e) SM_MUST_USE;
 
+/** Updates with any number of rows: in parts, looking at the flag of cancelling between them. The
+ * columns are flat. */
+sm_status smi_agg_update_all(const sm_expr *call, const sm_column *args, int32_t n_args,
+                             int64_t n_rows, void *const *states, sm_agg_heap *heap,
+                             sm_error *e) SM_MUST_USE;
+
 /* ---- loops ---------------------------------------------------------------------------------- */
 
 /* Do all rows go to one state, as without GROUP BY? Then it may stay in registers. */

@@ -8,7 +8,7 @@
  *           a hash table in the heap, in order of first appearance, which other types have at once.
  * Finish    The values of all states become one column that is given to the aggregate itself;
  *           count needs no more than their number. */
-#include "query/query_int.h"
+#include "query/agg_int.h"
 
 #include "base/hash.h"
 
@@ -129,6 +129,7 @@ static sm_status grow(value_set *s, bool is_text, sm_agg_heap *h, sm_error *e)
             at = (at + 1) & s->mask;
         }
         s->slots[at] = (uint32_t)(i + 1);
+        SM_TRY(sm_check_cancel_at(smi_heap_budget(h), (int64_t)i, e));
     }
     return SM_OK;
 }
@@ -222,6 +223,7 @@ static sm_status distinct_merge(const sm_expr *call, void *const *into, const vo
         }
         for (uint64_t k = 0; f->set && k < f->set->n; k++) {
             const entry x = f->set->entries[k];
+            SM_TRY(sm_check_cancel_at(smi_heap_budget(heap), (int64_t)k, e));
             SM_TRY(ints ? add_int(s, (int64_t)x.words[0], heap, e)
                         : set_add(&s->set, x, is_text, heap, e));
         }
@@ -281,7 +283,7 @@ static sm_status aggregate_values(const sm_expr *inner, const void *const *state
         st = sm_builder_finish(b, batch, &column, e);
     }
     if (st == SM_OK) {
-        st = agg->update(inner, &column, 1, n_values, by_row, heap, e);
+        st = smi_agg_update_all(inner, &column, 1, n_values, by_row, heap, e);
     }
     if (st == SM_OK) {
         st = agg->finish(inner, (const void *const *)by_state, n, out, failed, e);

@@ -17,7 +17,7 @@
 
 void smi_text_begin(smi_text_out *t, sm_column *out, sm_batch *into)
 {
-    *t = (smi_text_out){.out = out, .into = into};
+    *t = (smi_text_out){.out = out, .into = into, .pace = {.into = into}};
 }
 
 static sm_status new_chunk(smi_text_out *t, int64_t len, sm_error *e)
@@ -51,6 +51,7 @@ sm_status smi_text_room(smi_text_out *t, int64_t len, uint8_t **bytes, sm_error 
     if (t->size - t->used < len || t->n_heap == 0) {
         SM_TRY(new_chunk(t, len, e));
     }
+    SM_TRY(smi_pace_on(&t->pace, (size_t)len, e));
     *bytes = t->chunk + t->used;
     return SM_OK;
 }

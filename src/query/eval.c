@@ -432,6 +432,7 @@ static sm_status eval_call(const evaluation *v, const sm_expr *x, const sm_batch
         return smi_expr_fail(x, e, SM_INTERNAL, "%s is no scalar function", x->fn->name);
     }
     SM_TRY(eval_args(v, x, in, &args, &n_rows, e));
+    SM_TRY(sm_batch_check_cancel(v->into, e));
     SM_TRY(run_kernel(v, x, args, n_rows, out, e));
     if (n_rows != in->n_rows) {
         spread(out, in->n_rows);

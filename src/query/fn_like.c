@@ -105,9 +105,14 @@ static bool like(sm_str s, sm_str pattern)
 
 sm_status fn_like(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
+    smi_pace pace = {.into = call->into};
     for (int64_t i = 0; i < call->n_rows; i++) {
-        if (smi_valid(out, i) &&
-            like(smi_str_at(&call->args[0], i), smi_str_at(&call->args[1], i))) {
+        if (!smi_valid(out, i)) {
+            continue;
+        }
+        const sm_str s = smi_str_at(&call->args[0], i);
+        SM_TRY(smi_pace_on(&pace, s.len, e));
+        if (like(s, smi_str_at(&call->args[1], i))) {
             sm_bit_set((uint8_t *)out->values, i);
         }
     }
@@ -118,6 +123,7 @@ sm_status fn_ilike(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
     const bool is_const = call->args[1].layout == SM_CONST;
     sm_buf text = {0}, pattern = {0};
+    smi_pace pace = {.into = call->into};
     sm_status st = SM_OK;
     if (is_const) {
         SM_TRY_GOTO(st, done, smi_lower(smi_str_at(&call->args[1], 0), &pattern, e));
@@ -130,6 +136,7 @@ sm_status fn_ilike(const sm_fn_call *call, sm_column *out, sm_error *e)
             SM_TRY_GOTO(st, done, smi_lower(smi_str_at(&call->args[1], i), &pattern, e));
         }
         SM_TRY_GOTO(st, done, smi_lower(smi_str_at(&call->args[0], i), &text, e));
+        SM_TRY_GOTO(st, done, smi_pace_on(&pace, text.len, e));
         if (like(sm_buf_str(&text), sm_buf_str(&pattern))) {
             sm_bit_set((uint8_t *)out->values, i);
         }

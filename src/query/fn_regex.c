@@ -298,7 +298,8 @@ static sm_status over_limit(const matcher *m, sm_str s, int code, sm_error *e)
 /* Matches s from byte `from` on. */
 static sm_status match(matcher *m, sm_str s, size_t from, bool *found, sm_error *e)
 {
-    const uint32_t flags = PCRE2_NO_UTF_CHECK; /* text is valid: column.h */
+    const uint32_t flags = PCRE2_NO_UTF_CHECK;       /* text is valid: column.h */
+    SM_TRY(sm_batch_check_cancel(m->call->into, e)); /* a match may take its million steps */
     int n = pcre2_match(m->re->code, (PCRE2_SPTR)s.data, s.len, from, flags, m->data, m->limits);
     if (n == PCRE2_ERROR_JIT_STACKLIMIT) { /* the interpreter's memory is larger */
         n = pcre2_match(m->re->code, (PCRE2_SPTR)s.data, s.len, from, flags | PCRE2_NO_JIT, m->data,

@@ -101,12 +101,18 @@ sm_status fn_length(const sm_fn_call *call, sm_column *out, sm_error *e)
     const sm_view *views = c->values;
     const bool is_flat = c->layout == SM_FLAT;
     int64_t *values = (int64_t *)out->values;
+    smi_pace pace = {.into = call->into};
     for (int64_t i = 0; i < call->n_rows; i++) {
         if (!smi_valid(out, i)) {
             continue;
         }
-        values[i] =
-            is_flat && is_short_ascii(&views[i]) ? views[i].inlined.len : n_chars(smi_str_at(c, i));
+        if (is_flat && is_short_ascii(&views[i])) {
+            values[i] = views[i].inlined.len;
+            continue;
+        }
+        const sm_str s = smi_str_at(c, i);
+        SM_TRY(smi_pace_on(&pace, s.len, e));
+        values[i] = n_chars(s);
     }
     return SM_OK;
 }
@@ -126,11 +132,17 @@ static bool contains(sm_str s, sm_str what)
     return find(s, what, 0) >= 0;
 }
 
-static sm_status test_pairs(const sm_fn_call *call, bool (*test)(sm_str, sm_str), sm_column *out)
+static sm_status test_pairs(const sm_fn_call *call, bool (*test)(sm_str, sm_str), sm_column *out,
+                            sm_error *e)
 {
+    smi_pace pace = {.into = call->into};
     for (int64_t i = 0; i < call->n_rows; i++) {
-        if (smi_valid(out, i) &&
-            test(smi_str_at(&call->args[0], i), smi_str_at(&call->args[1], i))) {
+        if (!smi_valid(out, i)) {
+            continue;
+        }
+        const sm_str s = smi_str_at(&call->args[0], i);
+        SM_TRY(smi_pace_on(&pace, s.len, e));
+        if (test(s, smi_str_at(&call->args[1], i))) {
             sm_bit_set((uint8_t *)out->values, i);
         }
     }
@@ -139,15 +151,15 @@ static sm_status test_pairs(const sm_fn_call *call, bool (*test)(sm_str, sm_str)
 
 sm_status fn_contains(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
-    return test_pairs(call, contains, out);
+    return test_pairs(call, contains, out, e);
 }
 sm_status fn_starts_with(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
-    return test_pairs(call, sm_str_starts, out);
+    return test_pairs(call, sm_str_starts, out, e);
 }
 sm_status fn_ends_with(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
-    return test_pairs(call, sm_str_ends, out);
+    return test_pairs(call, sm_str_ends, out, e);
 }
 
 /* ---- parts of text ----------------------------------------------------------------------------
@@ -173,13 +185,16 @@ void smi_text_part(sm_column *out, int64_t i, const sm_column *from, sm_str part
         sm_view_make(bytes, (int32_t)part.len, whole->ref.buffer, (int32_t)off);
 }
 
-static sm_status parts(const sm_fn_call *call, part_fn part, sm_column *out)
+static sm_status parts(const sm_fn_call *call, part_fn part, sm_column *out, sm_error *e)
 {
     const sm_column *const from = &call->args[0];
+    smi_pace pace = {.into = call->into};
     smi_text_share(out, from);
     for (int64_t i = 0; i < call->n_rows; i++) {
         if (smi_valid(out, i)) {
-            smi_text_part(out, i, from, part(call, i, smi_str_at(from, i)));
+            const sm_str s = smi_str_at(from, i);
+            SM_TRY(smi_pace_on(&pace, s.len, e));
+            smi_text_part(out, i, from, part(call, i, s));
         }
     }
     return SM_OK;
@@ -301,31 +316,31 @@ static sm_str part_split(const sm_fn_call *call, int64_t i, sm_str s)
 
 sm_status fn_substr(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
-    return parts(call, part_substr, out);
+    return parts(call, part_substr, out, e);
 }
 sm_status fn_left(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
-    return parts(call, part_left, out);
+    return parts(call, part_left, out, e);
 }
 sm_status fn_right(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
-    return parts(call, part_right, out);
+    return parts(call, part_right, out, e);
 }
 sm_status fn_trim(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
-    return parts(call, part_trim, out);
+    return parts(call, part_trim, out, e);
 }
 sm_status fn_ltrim(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
-    return parts(call, part_ltrim, out);
+    return parts(call, part_ltrim, out, e);
 }
 sm_status fn_rtrim(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
-    return parts(call, part_rtrim, out);
+    return parts(call, part_rtrim, out, e);
 }
 sm_status fn_split_part(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
-    return parts(call, part_split, out);
+    return parts(call, part_split, out, e);
 }
 
 /* ---- text made anew ---------------------------------------------------------------------------
@@ -344,7 +359,8 @@ static sm_status make_rows(const sm_fn_call *call, make_fn make, sm_column *out,
             continue;
         }
         sm_buf_reset(&one);
-        st = make(call, i, &one, e);
+        st = smi_pace_on(&text.pace, smi_str_at(&call->args[0], i).len, e);
+        st = st == SM_OK ? make(call, i, &one, e) : st;
         if (st == SM_OK) {
             st = smi_text_put(&text, i, sm_buf_str(&one), e);
         }

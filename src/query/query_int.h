@@ -365,6 +365,23 @@ sm_status smi_set_null(sm_column *out, int64_t i, sm_batch *into, sm_error *e);
 /** Gives a column under construction a validity bitmap of its own, all valid at first. */
 sm_status smi_own_validity(sm_column *out, sm_batch *into, uint8_t **bits, sm_error *e);
 
+/* Texts may be long: a function counts the bytes that it goes through, and looks at the flag of
+ * cancelling once in some millions. */
+#define SMI_LOOK_BYTES ((size_t)1 << 22)
+typedef struct smi_pace {
+    const sm_batch *into; /* whose budget knows the flag */
+    size_t bytes;
+} smi_pace;
+static inline sm_status smi_pace_on(smi_pace *p, size_t bytes, sm_error *e)
+{
+    p->bytes += bytes;
+    if (p->bytes < SMI_LOOK_BYTES) {
+        return SM_OK;
+    }
+    p->bytes = 0;
+    return sm_batch_check_cancel(p->into, e);
+}
+
 /* Writes text values of a column under construction; its heap is in chunks of the batch. */
 typedef struct smi_text_out {
     sm_column *out;
@@ -373,6 +390,7 @@ typedef struct smi_text_out {
     int32_t n_heap, cap_heap;
     uint8_t *chunk; /* heap[n_heap − 1] while it is filled */
     int64_t used, size;
+    smi_pace pace;
 } smi_text_out;
 void smi_text_begin(smi_text_out *t, sm_column *out, sm_batch *into);
 /** Room for `len` bytes; then smi_text_set(row, len) makes the view of what was written there. */

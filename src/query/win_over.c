@@ -80,8 +80,10 @@ static sm_status ignore_repeats(const sm_window_in *in, over_states *s, sm_error
     for (int32_t k = 0; k < in->n_args; k++) {
         sm_column_hash(&in->args[k], hashes, k > 0);
     }
-    for (int64_t i = 0; i < in->n_rows; i++) {
+    sm_status st = SM_OK;
+    for (int64_t i = 0; i < in->n_rows && st == SM_OK; i++) {
         int64_t at = (int64_t)(hashes[i] & (uint64_t)(n_slots - 1));
+        st = sm_check_cancel_at(in->budget, i, e);
         while (slots[at] != 0 &&
                (hashes[slots[at] - 1] != hashes[i] || !same_values(in, slots[at] - 1, i))) {
             at = (at + 1) & (n_slots - 1);
@@ -93,7 +95,7 @@ static sm_status ignore_repeats(const sm_window_in *in, over_states *s, sm_error
         }
     }
     sm_block_release(mem);
-    return SM_OK;
+    return st;
 }
 
 /* ---- the function --------------------------------------------------------------------------- */
@@ -108,6 +110,7 @@ static sm_status give_groups(const sm_expr *call, const sm_window_in *in, const 
     for (int64_t g = 0; g < s->n_groups; g++) {
         const void *const group = state_at(s, g);
         const int64_t first = row++;
+        SM_TRY(sm_check_cancel_at(in->budget, g, e));
         while (row < in->n_rows && !starts_group(in, row)) {
             row++;
         }
@@ -130,8 +133,7 @@ static sm_status over(const sm_expr *call, const sm_window_in *in, sm_builder *o
     sm_agg_heap *const heap = sm_agg_heap_new(in->budget);
     sm_status st = is_distinct ? ignore_repeats(in, &s, e) : SM_OK;
     if (st == SM_OK) {
-        st = inner->fn->aggregate->update(inner, in->args, in->n_args, in->n_rows, s.of_row, heap,
-                                          e);
+        st = smi_agg_update_all(inner, in->args, in->n_args, in->n_rows, s.of_row, heap, e);
     }
     if (st == SM_OK) {
         st = give_groups(inner, in, &s, heap, out, e);

@@ -109,15 +109,57 @@ typedef struct sorted {
     order_fn order;
 } sorted;
 
-static void sort_rows(const sm_column *c, sorted *s,
-                      void (*item)(const sm_column *, int64_t, void *))
+/* Two sorted runs of `from` to one. */
+static sm_status merge_runs(const sorted *s, const uint8_t *from, int64_t n_a, int64_t n_b,
+                            uint8_t *to, const sm_budget *budget, sm_error *e)
 {
+    const uint8_t *a = from, *b = from + (size_t)n_a * s->bytes;
+    const uint8_t *const end_a = b, *const end_b = b + (size_t)n_b * s->bytes;
+    for (int64_t i = 0; a < end_a || b < end_b; i++) {
+        const bool is_b = a == end_a || (b < end_b && s->order(b, a) < 0);
+        memcpy(to + (size_t)i * s->bytes, is_b ? b : a, s->bytes);
+        *(is_b ? &b : &a) += s->bytes;
+        SM_TRY(sm_check_cancel_at(budget, i, e));
+    }
+    return SM_OK;
+}
+
+/* Runs by qsort, which cannot be interrupted, then merged in pairs. s->items ends in one of the two
+ * halves of its memory. */
+static sm_status sort_items(sorted *s, uint8_t *spare, const sm_budget *budget, sm_error *e)
+{
+    const int64_t run = SM_LOOK_ROWS / 8;
+    for (int64_t at = 0; at < s->n; at += run) {
+        const int64_t n = s->n - at < run ? s->n - at : run;
+        SM_TRY(sm_check_cancel(budget, e));
+        qsort(s->items + (size_t)at * s->bytes, (size_t)n, s->bytes, s->order);
+    }
+    for (int64_t width = run; width < s->n; width *= 2) {
+        for (int64_t at = 0; at < s->n; at += 2 * width) {
+            const int64_t n = s->n - at < 2 * width ? s->n - at : 2 * width;
+            const int64_t n_a = n < width ? n : width;
+            const size_t off = (size_t)at * s->bytes;
+            SM_TRY(merge_runs(s, s->items + off, n_a, n - n_a, spare + off, budget, e));
+        }
+        uint8_t *const swap = s->items;
+        s->items = spare;
+        spare = swap;
+    }
+    return SM_OK;
+}
+
+static sm_status sort_rows(const sm_column *c, sorted *s,
+                           void (*item)(const sm_column *, int64_t, void *),
+                           const sm_budget *budget, sm_error *e)
+{
+    uint8_t *const spare = s->items + (size_t)c->n_rows * s->bytes;
     for (int64_t i = 0; i < c->n_rows; i++) {
+        SM_TRY(sm_check_cancel_at(budget, i, e));
         if (is_valid(c, i)) {
             item(c, i, s->items + (size_t)s->n++ * s->bytes);
         }
     }
-    qsort(s->items, (size_t)s->n, s->bytes, s->order);
+    return sort_items(s, spare, budget, e);
 }
 
 static void item_key(const sm_column *c, int64_t i, void *out)
@@ -171,11 +213,12 @@ static sm_status cut_sorted(const sm_column *c, int64_t parts, sm_budget *budget
                          : is_text ? order_text
                                    : order_keys};
     sm_block *mem = NULL;
-    SM_TRY(sm_block_new(budget, (size_t)c->n_rows * s.bytes, &mem, e));
+    SM_TRY(sm_block_new(budget, 2 * (size_t)c->n_rows * s.bytes, &mem, e));
     s.items = mem->data;
-    sort_rows(c, &s, item);
-    for (int64_t i = 0; i < c->n_rows; i++) {
-        smi_cell own; /* any 16 bytes */
+    sm_status st = sort_rows(c, &s, item, budget, e);
+    for (int64_t i = 0; i < c->n_rows && st == SM_OK; i++) {
+        smi_cell own;                               /* any 16 bytes */
+        st = sm_check_cancel_at(budget, i * 32, e); /* a search takes as long as many rows */
         if (is_valid(c, i)) {
             item(c, i, &own);
             sm_builder_i64(out, class_of(place_of(&s, &own), s.n, parts));
@@ -184,7 +227,7 @@ static sm_status cut_sorted(const sm_column *c, int64_t parts, sm_budget *budget
         }
     }
     sm_block_release(mem);
-    return SM_OK;
+    return st;
 }
 
 /* ---- counting, pass by pass ----------------------------------------------------------------- */

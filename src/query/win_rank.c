@@ -6,6 +6,7 @@
 sm_status win_row_number(const sm_expr *call, const sm_window_in *in, sm_builder *out, sm_error *e)
 {
     for (int64_t i = 0; i < in->n_rows; i++) {
+        SM_TRY(sm_check_cancel_at(in->budget, i, e));
         sm_builder_i64(out, i + 1);
     }
     return SM_OK;
@@ -15,6 +16,7 @@ sm_status win_rank(const sm_expr *call, const sm_window_in *in, sm_builder *out,
 {
     int64_t first = 0; /* of the row's peers */
     for (int64_t i = 0; i < in->n_rows; i++) {
+        SM_TRY(sm_check_cancel_at(in->budget, i, e));
         first = sm_bit_get(in->peer_start, i) ? i : first;
         sm_builder_i64(out, first + 1);
     }
@@ -25,6 +27,7 @@ sm_status win_dense_rank(const sm_expr *call, const sm_window_in *in, sm_builder
 {
     int64_t n_groups = 0;
     for (int64_t i = 0; i < in->n_rows; i++) {
+        SM_TRY(sm_check_cancel_at(in->budget, i, e));
         n_groups += i == 0 || sm_bit_get(in->peer_start, i);
         sm_builder_i64(out, n_groups);
     }
@@ -51,10 +54,11 @@ sm_status win_ntile(const sm_expr *call, const sm_window_in *in, sm_builder *out
             continue;
         }
         const int64_t n = smi_i64_at(&parts, i);
-        if (n < 1) {
+        st = sm_check_cancel_at(in->budget, i, e);
+        if (st == SM_OK && n < 1) {
             st = smi_expr_fail(call, e, SM_INVALID, "ntile(%lld): the parts must be 1 or more",
                                (long long)n);
-        } else {
+        } else if (st == SM_OK) {
             sm_builder_i64(out, part_of(i, in->n_rows, n < in->n_rows ? n : in->n_rows));
         }
     }
