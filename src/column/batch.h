@@ -64,8 +64,8 @@ sm_status sm_batch_concat(sm_batch *const *batches, int64_t n, bool compact, sm_
 sm_status sm_column_gather(const sm_column *src, const int32_t *rows, int64_t n_rows,
                            sm_batch *into, sm_column *out, sm_error *e) SM_MUST_USE;
 /** The same values SM_FLAT (itself where it is). */
-/** Rows first … first + n − 1 of a flat column without copying; first is a multiple of 8. `children`
- * of structs come from the arena. */
+/** Rows first … first + n − 1 of a flat column without copying; first is a multiple of 8.
+ * `children` of structs come from the arena. */
 sm_column sm_column_part(const sm_column *c, int64_t first, int64_t n, sm_arena *a);
 sm_status sm_column_flatten(const sm_column *src, sm_batch *into, sm_column *out,
                             sm_error *e) SM_MUST_USE;

@@ -52,7 +52,6 @@ typedef struct sm_field {
     sm_str name;
     const sm_type *type;
     bool is_nullable;
-    bool is_untyped; /* of a query: NULL alone, and nobody said of what type */
     const sm_field_meta *meta;
     int32_t n_meta;
 } sm_field;

@@ -131,6 +131,38 @@ static sm_status bind_key(smi_bind *b, const smi_ast *ast, const sm_expr *x, sm_
                          out, e);
 }
 
+/* Several columns fit a name: of one table, whose names differ in case only or not at all, or of
+ * several. */
+static sm_status ambiguous(const smi_bind *b, const smi_ast *ast, sm_str name, const sm_str *table,
+                           sm_error *e)
+{
+    const smi_scope_col *fits[2] = {0};
+    int n = 0;
+    for (int64_t i = 0; i < b->scope.n && n < 2; i++) {
+        const smi_scope_col *c = &b->scope.cols[i];
+        const bool is_of_table = !table || sm_str_eq_nocase(c->table, *table);
+        if (is_of_table && !c->is_hidden && sm_str_eq_nocase(c->name, name)) {
+            fits[n++] = c;
+        }
+    }
+    SM_ASSERT(n == 2);
+    if (!sm_str_eq_nocase(fits[0]->table, fits[1]->table)) {
+        fail(b, ast, e, SM_NAME, "several tables have a column", name);
+        sm_error_todo(e, "Write the table's name before it: %.*s.%.*s or %.*s.%.*s.",
+                      SM_STR_ARG(fits[0]->table), SM_STR_ARG(name), SM_STR_ARG(fits[1]->table),
+                      SM_STR_ARG(name));
+        return SM_NAME;
+    }
+    fail(b, ast, e, SM_NAME, "several columns are named", name);
+    if (sm_str_eq(fits[0]->name, fits[1]->name)) {
+        sm_error_todo(e, "Give them other names where they are made.");
+    } else {
+        sm_error_todo(e, "Write it as it is: \"%.*s\" or \"%.*s\".", SM_STR_ARG(fits[0]->name),
+                      SM_STR_ARG(fits[1]->name));
+    }
+    return SM_NAME;
+}
+
 static sm_status bind_field(smi_bind *b, const smi_ast *ast, const sm_expr *x, sm_str name,
                             const sm_expr **out, sm_error *e)
 {
@@ -212,10 +244,7 @@ static sm_status bind_column(smi_bind *b, const smi_ast *ast, const sm_expr **ou
         return no_column(b, ast, e);
     }
     if (i == AMBIGUOUS) {
-        fail(b, ast, e, SM_NAME, "several tables have a column", ast->parts[used - 1]);
-        sm_error_todo(e, "Write the table's name before it: t.%.*s.",
-                      SM_STR_ARG(ast->parts[used - 1]));
-        return SM_NAME;
+        return ambiguous(b, ast, ast->parts[used - 1], used > 1 ? &ast->parts[used - 2] : NULL, e);
     }
     const sm_expr place = smi_place(b->sql, ast->off, ast->end);
     *out = smi_column_ref(b->q->a, b->scope.cols[i].index, b->scope.cols[i].type, &place);
@@ -258,17 +287,19 @@ static sm_status bind_logic(smi_bind *b, const smi_ast *ast, const sm_expr **out
 }
 
 /* The type that expressions meet in, for CASE and IN. */
-static sm_status meet_all(smi_bind *b, const sm_expr **args, int32_t n, int32_t step,
-                          bool for_compare, const sm_type **out, sm_error *e)
+static sm_status meet_all(smi_bind *b, const sm_expr **args, int32_t n, smi_meeting how,
+                          const sm_type **out, sm_error *e)
 {
     sm_expr so_far = *args[0];
-    for (int32_t i = step; i < n; i += step) {
-        const sm_type *const t = smi_meet(b->q->a, &so_far, args[i], for_compare);
+    for (int32_t i = 1; i < n; i++) {
+        const sm_type *const t = smi_meet(b->q->a, &so_far, args[i], how);
         if (!t) {
             const sm_str x = smi_type_text(b->q->a, so_far.type);
             const sm_str y = smi_type_text(b->q->a, args[i]->type);
-            return smi_expr_fail(args[i], e, SM_TYPE, "%.*s does not go with %.*s", SM_STR_ARG(y),
-                                 SM_STR_ARG(x));
+            smi_expr_fail(args[i], e, SM_TYPE, "%.*s does not go with %.*s", SM_STR_ARG(y),
+                          SM_STR_ARG(x));
+            sm_error_todo(e, "Cast one of them: CAST(x AS %.*s).", SM_STR_ARG(x));
+            return SM_TYPE;
         }
         if (!sm_type_eq(t, so_far.type) || !smi_is_literal(args[i])) {
             so_far.kind = SM_EXPR_COLUMN; /* no longer a literal that adapts */
@@ -295,7 +326,7 @@ static sm_status bind_case(smi_bind *b, const smi_ast *ast, const sm_expr **out,
             values[n_values++] = args[i];
         }
     }
-    SM_TRY(meet_all(b, values, n_values, 1, false, &type, e));
+    SM_TRY(meet_all(b, values, n_values, SMI_MEET_ONE, &type, e));
     SM_ASSERT(type != NULL);
     for (int32_t i = 0; i < n; i++) {
         if (i % 2 == 1 || i + 1 == n) {
@@ -319,7 +350,7 @@ static sm_status bind_in(smi_bind *b, const smi_ast *ast, const sm_expr **out, s
     for (int32_t i = 0; i < n; i++) {
         SM_TRY(smi_bind_expr(b, ast->args[i], &args[i], e));
     }
-    SM_TRY(meet_all(b, args, n, 1, true, &type, e));
+    SM_TRY(meet_all(b, args, n, SMI_MEET_EQUAL, &type, e));
     SM_ASSERT(type != NULL);
     for (int32_t i = 0; i < n; i++) {
         args[i] = smi_cast(b->q->a, args[i], type);

@@ -15,6 +15,7 @@
 typedef struct out_item {
     const sm_expr *expr;
     sm_str name;
+    bool is_alias; /* written with AS */
 } out_item;
 
 /* A SELECT under way. */
@@ -36,17 +37,11 @@ typedef struct selecting {
 
 /* ---- the list -------------------------------------------------------------------------------- */
 
-static void add_item(selecting *t, const sm_expr *x, sm_str name)
+static void add_item(selecting *t, const sm_expr *x, sm_str name, bool is_alias)
 {
     sm_arena *const a = t->b.q->a;
-    if (x->type->id == SM_TYPE_NULL) {
-        sm_expr *const null = SM_NEW(a, sm_expr);
-        *null = *smi_cast(a, x, &sm_type_i32); /* SELECT NULL is an INTEGER, as in DuckDB */
-        null->is_untyped = true;
-        x = null;
-    }
     t->items = sm_arena_grow(a, t->items, t->n_items, &t->cap_items, sizeof(*t->items));
-    t->items[t->n_items++] = (out_item){smi_cast(a, x, smi_plain_type(x->type)), name};
+    t->items[t->n_items++] = (out_item){smi_cast(a, x, smi_plain_type(x->type)), name, is_alias};
 }
 
 static sm_status check_excluded(selecting *t, const smi_ast *star, const bool *hit, sm_error *e)
@@ -76,6 +71,10 @@ static sm_status expand_star(selecting *t, const smi_ast *star, sm_error *e)
     const int64_t before = t->n_items;
     bool any_table = star->n_parts == 0;
     const smi_whole *last = NULL;
+    if (t->b.scope.n == 0 && t->s->from) {
+        return smi_sql_fail(t->b.sql, star->off, e, SM_SYNTAX,
+                            "*: what stands in FROM has no columns");
+    }
     if (t->b.scope.n == 0) {
         return smi_sql_fail(t->b.sql, star->off, e, SM_SYNTAX, "* needs FROM");
     }
@@ -97,7 +96,7 @@ static sm_status expand_star(selecting *t, const smi_ast *star, sm_error *e)
             }
         }
         if (of_table && !excluded) {
-            add_item(t, smi_column_ref(t->b.q->a, c->index, c->type, &place), c->name);
+            add_item(t, smi_column_ref(t->b.q->a, c->index, c->type, &place), c->name, false);
         }
     }
     if (!any_table) {
@@ -143,7 +142,8 @@ static sm_status bind_items(selecting *t, sm_error *e)
         }
         const sm_expr *x = NULL;
         SM_TRY(smi_bind_expr(&t->b, item->expr, &x, e));
-        add_item(t, x, item->alias.len > 0 ? item->alias : item_name(t, item->expr));
+        const bool is_alias = item->alias.len > 0;
+        add_item(t, x, is_alias ? item->alias : item_name(t, item->expr), is_alias);
     }
     return SM_OK;
 }
@@ -240,21 +240,47 @@ static int32_t item_of(const selecting *t, const sm_expr *x)
     return -1;
 }
 
-/* A name in ORDER BY is an item's name first. */
-static int32_t item_named(const selecting *t, const smi_ast *x)
+/* The last item of that name, of those with an alias or those without; −1: none. *is_many: there
+ * are several, of different values. */
+static int32_t last_named(const selecting *t, sm_str name, bool is_alias, bool *is_many)
 {
-    if (x->kind != SMI_AST_COLUMN || x->n_parts != 1) {
-        return -1;
-    }
-    for (int exact = 1; exact >= 0; exact--) {
+    int32_t found = -1;
+    *is_many = false;
+    for (int exact = 1; exact >= 0 && found < 0; exact--) {
         for (int64_t i = 0; i < t->n_items; i++) {
-            const sm_str name = t->items[i].name;
-            if (exact ? sm_str_eq(name, x->parts[0]) : sm_str_eq_nocase(name, x->parts[0])) {
-                return (int32_t)i;
+            const out_item *item = &t->items[i];
+            const bool fits =
+                exact ? sm_str_eq(item->name, name) : sm_str_eq_nocase(item->name, name);
+            if (item->is_alias == is_alias && fits) {
+                *is_many = found >= 0 && !sm_expr_eq(t->items[found].expr, item->expr);
+                found = (int32_t)i;
             }
         }
     }
-    return -1;
+    return found;
+}
+
+/* A name in ORDER BY is an alias first, of several the last, as in DuckDB; then a column of the
+ * list, of which there may be one. *out −1: neither. */
+static sm_status item_named(const selecting *t, const smi_ast *x, int32_t *out, sm_error *e)
+{
+    bool is_many = false;
+    *out = -1;
+    if (x->kind != SMI_AST_COLUMN || x->n_parts != 1) {
+        return SM_OK;
+    }
+    *out = last_named(t, x->parts[0], true, &is_many);
+    if (*out >= 0) {
+        return SM_OK;
+    }
+    *out = last_named(t, x->parts[0], false, &is_many);
+    if (is_many) {
+        smi_sql_fail(t->b.sql, x->off, e, SM_NAME,
+                     "ORDER BY: the list has several columns \"%.*s\"", SM_STR_ARG(x->parts[0]));
+        sm_error_todo(e, "Write the table's name before it, or the column's number in the list.");
+        return SM_NAME;
+    }
+    return SM_OK;
 }
 
 static sm_status bind_order_key(selecting *t, const smi_order *o, int32_t at, sm_error *e)
@@ -269,7 +295,11 @@ static sm_status bind_order_key(selecting *t, const smi_order *o, int32_t at, sm
         t->order_item[at] = (int32_t)k;
         return SM_OK;
     }
-    t->order_item[at] = item_named(t, o->expr);
+    if (o->expr->kind == SMI_AST_LITERAL) {
+        return smi_sql_fail(t->b.sql, o->expr->off, e, SM_SYNTAX,
+                            "ORDER BY a constant has no effect");
+    }
+    SM_TRY(item_named(t, o->expr, &t->order_item[at], e));
     if (t->order_item[at] < 0) {
         SM_TRY(smi_bind_expr(&t->b, o->expr, &key->expr, e));
         key->expr = smi_cast(t->b.q->a, key->expr, smi_plain_type(key->expr->type));
@@ -548,6 +578,12 @@ static sm_status bind_clauses(selecting *t, sm_error *e)
     }
     if (s->qualify) {
         SM_TRY(smi_bind_predicate(b, s->qualify, "QUALIFY", &t->qualify, e));
+        if (b->n_windows == 0) {
+            smi_sql_fail(b->sql, s->qualify->off, e, SM_SYNTAX,
+                         "QUALIFY without a window function");
+            sm_error_todo(e, "WHERE or HAVING choose without one.");
+            return SM_SYNTAX;
+        }
     }
     return bind_order(t, e);
 }
@@ -598,7 +634,7 @@ static sm_status bind_values(smi_query *q, const sm_sql *sql, const smi_cte *cte
                 x = smi_const(q->a, v, &place);
             }
             rows[r * n + c] = x;
-            const sm_type *const t = r == 0 ? x->type : smi_meet(q->a, &so_far, x, false);
+            const sm_type *const t = r == 0 ? x->type : smi_meet(q->a, &so_far, x, SMI_MEET_ONE);
             if (!t) {
                 const sm_str name = smi_type_text(q->a, x->type);
                 return smi_sql_fail(sql, cell->off, e, SM_TYPE,
@@ -612,8 +648,7 @@ static sm_status bind_values(smi_query *q, const sm_sql *sql, const smi_cte *cte
         const sm_type *const t = smi_plain_type(so_far.type);
         fields[c] = (sm_field){
             .name = sm_arena_strf(q->a, "col%d", c),
-            .type = t->id == SM_TYPE_NULL ? &sm_type_i32 : t,
-            .is_untyped = t->id == SM_TYPE_NULL,
+            .type = t,
         };
         for (int64_t r = 0; r < s->n_rows; r++) {
             const sm_expr *const x = smi_cast(q->a, rows[r * n + c], fields[c].type);
@@ -672,7 +707,6 @@ static sm_status bind_union(smi_query *q, const sm_sql *sql, const smi_cte *ctes
             .name = l->name,
             .type = smi_common_type(q->a, l->type, r->type),
             .is_nullable = l->is_nullable || r->is_nullable,
-            .is_untyped = l->is_untyped && r->is_untyped,
         };
         if (!fields[i].type) {
             const sm_str x = smi_type_text(q->a, l->type), y = smi_type_text(q->a, r->type);
@@ -709,7 +743,7 @@ static sm_status order_output(smi_query *q, const sm_sql *sql, const smi_select 
     for (int32_t i = 0; i < schema->n_fields; i++) {
         const sm_expr *const c = smi_column_ref(q->a, i, schema->fields[i].type, NULL);
         smi_scope *const scope = &t.b.scope;
-        add_item(&t, c, schema->fields[i].name);
+        add_item(&t, c, schema->fields[i].name, false);
         scope->cols = sm_arena_grow(q->a, scope->cols, scope->n, &scope->cap, sizeof(*scope->cols));
         scope->cols[scope->n++] = (smi_scope_col){
             .name = schema->fields[i].name,

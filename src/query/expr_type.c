@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * query/expr_type.c: which types meet in which, and which calls fit a signature. DuckDB's rules:
- * literals adapt to what they stand beside, integers widen, DATE widens to TIMESTAMP, text meets
- * numbers as a number in comparisons only. HUGEINT is DECIMAL(38,0) here.
+ * literals adapt to what they stand beside, integers widen, DATE widens to TIMESTAMP. A text that
+ * is no literal meets another type in = and IN, as that, and in UNION, as text; else not. HUGEINT
+ * is DECIMAL(38,0) here.
  * Called by the binder (bind_expr.c) and the binders of functions (fn_bind.c). */
 #include "query/query_int.h"
 
@@ -87,6 +88,11 @@ static int time_rank(sm_type_id id)
                                          : 0;
 }
 
+static bool is_text(const sm_type *t)
+{
+    return t->id == SM_TYPE_STRING;
+}
+
 const sm_type *smi_common_type(sm_arena *a, const sm_type *x, const sm_type *y)
 {
     x = smi_plain_type(x);
@@ -109,11 +115,10 @@ const sm_type *smi_common_type(sm_arena *a, const sm_type *x, const sm_type *y)
     if (y->id == SM_TYPE_BOOL && sm_type_is_integer(x->id)) {
         return x;
     }
-    if ((x->id == SM_TYPE_STRING && !sm_type_is_nested(y->id)) ||
-        (y->id == SM_TYPE_STRING && !sm_type_is_nested(x->id))) {
-        return &sm_type_string;
-    }
-    return NULL;
+    const sm_type_id other = is_text(x) ? y->id : x->id;
+    const bool is_blob = other == SM_TYPE_BINARY; /* its bytes need not be text */
+    return is_text(x) != is_text(y) && !is_blob && !sm_type_is_nested(other) ? &sm_type_string
+                                                                             : NULL;
 }
 
 /* Does an integer literal fit a type of integers? */
@@ -130,7 +135,7 @@ static bool literal_fits(const sm_expr *x, const sm_type *t)
     return bits > 32 || (x->value.as.i >= -limit && x->value.as.i < limit);
 }
 
-const sm_type *smi_meet(sm_arena *a, const sm_expr *x, const sm_expr *y, bool for_compare)
+const sm_type *smi_meet(sm_arena *a, const sm_expr *x, const sm_expr *y, smi_meeting how)
 {
     const bool text_x = x->type == &smi_type_str_literal && smi_is_literal(x);
     const bool text_y = y->type == &smi_type_str_literal && smi_is_literal(y);
@@ -145,16 +150,13 @@ const sm_type *smi_meet(sm_arena *a, const sm_expr *x, const sm_expr *y, bool fo
     if (int_y && !int_x && literal_fits(y, x->type)) {
         return x->type;
     }
-    if (for_compare) {
-        const sm_type *const tx = smi_plain_type(x->type), *const ty = smi_plain_type(y->type);
-        if (tx->id == SM_TYPE_STRING && ty->id != SM_TYPE_NULL && !sm_type_is_nested(ty->id)) {
-            return ty;
-        }
-        if (ty->id == SM_TYPE_STRING && tx->id != SM_TYPE_NULL && !sm_type_is_nested(tx->id)) {
-            return tx;
-        }
+    const sm_type *const tx = smi_plain_type(x->type), *const ty = smi_plain_type(y->type);
+    const bool is_null = tx->id == SM_TYPE_NULL || ty->id == SM_TYPE_NULL;
+    if (is_text(tx) == is_text(ty) || is_null) {
+        return smi_common_type(a, tx, ty);
     }
-    return smi_common_type(a, x->type, y->type);
+    const sm_type *const other = is_text(tx) ? ty : tx;
+    return how == SMI_MEET_EQUAL && !sm_type_is_nested(other->id) ? other : NULL;
 }
 
 /* ---- implicit casts -------------------------------------------------------------------------- */
@@ -298,7 +300,7 @@ static const sm_type *meet_letter(const smi_call_bind *b, const signature *sig, 
             sm_expr so_far = *first;
             so_far.type =
                 smi_is_literal(first) && sm_type_eq(meet, first->type) ? first->type : meet;
-            meet = smi_meet(b->a, &so_far, b->args[i], false);
+            meet = smi_meet(b->a, &so_far, b->args[i], SMI_MEET_ONE);
             if (!meet) {
                 return NULL;
             }

@@ -2,7 +2,8 @@
  *
  * query/fn_arith.c: + − * / // % on numbers and dates. Both arguments are of the result's type but
  * for products of decimals and for dates (fn_bind.c). A result beyond its type is SM_RANGE with
- * both values; a division by zero is NULL. */
+ * both values, and so is a remainder or // of integers and decimals by zero; / and what is done
+ * with floats follows IEEE 754. */
 #include "query/query_int.h"
 
 #include <math.h>
@@ -76,6 +77,17 @@ static void store_int(sm_column *out, int64_t i, int64_t v)
     }
 }
 
+static sm_status by_zero(const sm_fn_call *call, arith op, int64_t i, sm_error *e)
+{
+    sm_buf text = {0};
+    sm_value_print(sm_column_value(&call->args[0], i), &text);
+    smi_expr_fail(call->expr, e, SM_RANGE, "%.*s %s 0: division by zero",
+                  SM_STR_ARG(sm_buf_str(&text)), signs[op]);
+    sm_error_todo(e, "NULL instead: a %s nullif(b, 0).", signs[op]);
+    sm_buf_release(&text);
+    return SM_RANGE;
+}
+
 /* The exact result; false where the divisor is 0. */
 static bool exact(arith op, sm_i128 a, sm_i128 b, sm_i128 *out)
 {
@@ -110,8 +122,7 @@ static sm_status int_any(const sm_fn_call *call, arith op, sm_column *out, sm_er
             continue;
         }
         if (!exact(op, smi_i128_at(&call->args[0], i), smi_i128_at(&call->args[1], i), &v)) {
-            SM_TRY(smi_set_null(out, i, call->into, e));
-            continue;
+            return by_zero(call, op, i, e);
         }
         if (v < range.min || v > max) {
             return overflow(call, op, i, e);
@@ -158,14 +169,11 @@ static sm_status floats(const sm_fn_call *call, arith op, sm_column *out, sm_err
             continue;
         }
         const double a = smi_f64_at(&call->args[0], i), b = smi_f64_at(&call->args[1], i);
-        if (op == MODULO && b == 0) {
-            SM_TRY(smi_set_null(out, i, call->into, e));
-            continue;
-        }
-        const double v = op == ADD        ? a + b
-                         : op == SUBTRACT ? a - b
-                         : op == MULTIPLY ? a * b
-                                          : fmod(a, b);
+        const double v = op == ADD            ? a + b
+                         : op == SUBTRACT     ? a - b
+                         : op == MULTIPLY     ? a * b
+                         : op == DIVIDE_WHOLE ? a / b
+                                              : fmod(a, b);
         if (out->type->id == SM_TYPE_F32) {
             ((float *)out->values)[i] = (float)v;
         } else {
@@ -186,8 +194,7 @@ static sm_status decimals(const sm_fn_call *call, arith op, sm_column *out, sm_e
         }
         const sm_i128 a = smi_i128_at(&call->args[0], i), b = smi_i128_at(&call->args[1], i);
         if (op == MODULO && b == 0) {
-            SM_TRY(smi_set_null(out, i, call->into, e));
-            continue;
+            return by_zero(call, op, i, e);
         }
         const bool over = op == ADD        ? __builtin_add_overflow(a, b, &v)
                           : op == SUBTRACT ? __builtin_sub_overflow(a, b, &v)
@@ -295,19 +302,7 @@ sm_status fn_subtract(const sm_fn_call *call, sm_column *out, sm_error *e)
 
 sm_status fn_divide(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
-    double *const to = (double *)out->values;
-    for (int64_t i = 0; i < call->n_rows; i++) {
-        if (!smi_valid(out, i)) {
-            continue;
-        }
-        const double b = smi_f64_at(&call->args[1], i);
-        if (b == 0) {
-            SM_TRY(smi_set_null(out, i, call->into, e));
-        } else {
-            to[i] = smi_f64_at(&call->args[0], i) / b;
-        }
-    }
-    return SM_OK;
+    return floats(call, DIVIDE_WHOLE, out, e);
 }
 
 /* ---- written out by the binder --------------------------------------------------------------- */

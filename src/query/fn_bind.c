@@ -66,47 +66,79 @@ static sm_status bind_dates(smi_call_bind *b, sm_error *e)
     return smi_expr_fail(b->place, e, SM_TYPE, "%s does not take a DATE", b->fn->name);
 }
 
+/* As DuckDB: BOOLEAN is no number; and a text beside an INTEGER or a DATE could be a number of days
+ * or a date. */
+static sm_status refuse_vague(const smi_call_bind *b, sm_error *e)
+{
+    for (int32_t i = 0; i < b->n_args; i++) {
+        const sm_expr *const x = b->args[i], *const y = b->args[b->n_args - 1 - i];
+        const sm_type_id id = y->type->id;
+        if (x->type->id == SM_TYPE_BOOL) {
+            smi_expr_fail(x, e, SM_TYPE, "%s does not take BOOLEAN", b->fn->name);
+            sm_error_todo(e, "Cast it to INTEGER.");
+            return SM_TYPE;
+        }
+        if (x->type == &smi_type_str_literal && (op_is(b, "+") || op_is(b, "-")) &&
+            (id == SM_TYPE_I32 || id == SM_TYPE_DATE || b->n_args == 1)) {
+            smi_expr_fail(x, e, SM_TYPE, "%s: is this text a number or a date?", b->fn->name);
+            sm_error_todo(e, "Cast it.");
+            return SM_TYPE;
+        }
+    }
+    return SM_OK;
+}
+
 sm_status smi_bind_arith(smi_call_bind *b, sm_error *e)
 {
+    SM_TRY(refuse_vague(b, e));
     if (b->n_args == 1 && op_is(b, "-")) {
         return smi_bind_signature(b, e);
     }
     if (b->n_args != 2 || is_date(b->args[0]) || is_date(b->args[1])) {
         return b->n_args == 2 ? bind_dates(b, e) : smi_bind_signature(b, e);
     }
-    const sm_type *const meet = smi_meet(b->a, b->args[0], b->args[1], false);
+    const sm_type *const meet = smi_meet(b->a, b->args[0], b->args[1], SMI_MEET_ONE);
     const bool has_text =
         b->args[0]->type->id == SM_TYPE_STRING && b->args[1]->type->id == SM_TYPE_STRING;
     if (!meet || has_text || meet->id != SM_TYPE_DECIMAL) {
-        if (op_is(b, "//") && meet && (meet->id == SM_TYPE_F64 || meet->id == SM_TYPE_F32)) {
-            smi_expr_fail(b->place, e, SM_TYPE, "// divides integers");
-            sm_error_todo(e, "Write floor(a / b), or cast to BIGINT.");
-            return SM_TYPE;
-        }
-        return smi_bind_signature(b, e);
+        const bool is_float = meet && (meet->id == SM_TYPE_F64 || meet->id == SM_TYPE_F32);
+        return is_float && op_is(b, "//") ? smi_bind_divide(b, e) : smi_bind_signature(b, e);
     }
     if (op_is(b, "*")) {
         return bind_decimal_product(b, e);
     }
     if (op_is(b, "//")) {
-        smi_expr_fail(b->place, e, SM_TYPE, "// divides integers");
-        sm_error_todo(e, "Write floor(a / b), or cast to BIGINT.");
-        return SM_TYPE;
+        return smi_bind_divide(b, e);
     }
     bind_decimal_sum(b, op_is(b, "+") || op_is(b, "-"));
     return SM_OK;
 }
 
+/* DOUBLE, or FLOAT where one side is and the other no DOUBLE. // of no integers divides so too. */
 sm_status smi_bind_divide(smi_call_bind *b, sm_error *e)
 {
-    return smi_bind_signature(b, e);
+    bool is_number = b->n_args == 2, has_float = false, has_double = false;
+    for (int32_t i = 0; i < b->n_args; i++) {
+        const sm_type_id id = b->args[i]->type->id;
+        is_number = is_number && (sm_type_is_number(id) || id == SM_TYPE_NULL);
+        has_float = has_float || id == SM_TYPE_F32;
+        has_double = has_double || id == SM_TYPE_F64;
+    }
+    if (!is_number) {
+        return smi_bind_signature(b, e);
+    }
+    b->result = has_float && !has_double ? &sm_type_f32 : &sm_type_f64;
+    return cast_args(b, b->result);
 }
 
 /* ---- comparison ------------------------------------------------------------------------------ */
 
 sm_status smi_bind_compare(smi_call_bind *b, sm_error *e)
 {
-    const sm_type *const t = smi_meet(b->a, b->args[0], b->args[1], true);
+    const bool is_order = b->fn->name[0] == '<' || b->fn->name[0] == '>';
+    const bool is_equal = !is_order || op_is(b, "<>");
+    const sm_type *const t =
+        smi_meet(b->a, b->args[0], b->args[1], is_equal ? SMI_MEET_EQUAL : SMI_MEET_ONE);
     if (!t) {
         const sm_str x = smi_type_text(b->a, b->args[0]->type);
         const sm_str y = smi_type_text(b->a, b->args[1]->type);
@@ -116,8 +148,7 @@ sm_status smi_bind_compare(smi_call_bind *b, sm_error *e)
         return SM_TYPE;
     }
     b->result = &sm_type_bool;
-    const bool is_order = b->fn->name[0] == '<' || b->fn->name[0] == '>';
-    if (sm_type_is_nested(t->id) && is_order && strcmp(b->fn->name, "<>") != 0) {
+    if (sm_type_is_nested(t->id) && !is_equal) {
         const sm_str name = smi_type_text(b->a, t);
         return smi_expr_fail(b->place, e, SM_TYPE, "%.*s has no order", SM_STR_ARG(name));
     }

@@ -33,9 +33,6 @@ sm_plan_node *smi_node_project(sm_arena *a, sm_plan_node *in, const sm_expr **ex
         fields[i].name = names[i];
         fields[i].type = exprs[i]->type;
         fields[i].is_nullable = smi_expr_nullable(exprs[i], in->schema);
-        fields[i].is_untyped =
-            exprs[i]->is_untyped ||
-            (exprs[i]->kind == SM_EXPR_COLUMN && in->schema->fields[exprs[i]->index].is_untyped);
     }
     sm_plan_node *const node = smi_node(a, SM_PLAN_PROJECT, sm_type_struct(a, fields, n), in, NULL);
     node->as.project.exprs = exprs;

@@ -81,10 +81,9 @@ typedef enum sm_expr_kind {
 struct sm_expr {
     sm_expr_kind kind;
     const sm_type *type;
-    int32_t index;   /* COLUMN: in the input; PARAM: its slot; FIELD: the field */
-    bool is_try;     /* CAST: NULL instead of an error */
-    bool is_untyped; /* CONST: a NULL of the type that an output column without one has */
-    sm_value value;  /* CONST */
+    int32_t index;  /* COLUMN: in the input; PARAM: its slot; FIELD: the field */
+    bool is_try;    /* CAST: NULL instead of an error */
+    sm_value value; /* CONST */
     const sm_function *fn;
     const void *prepared; /* what fn->prepare made of constant arguments (a compiled regex) */
     const sm_expr **args;

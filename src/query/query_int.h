@@ -225,8 +225,10 @@ const sm_type *smi_plain_type(const sm_type *t); /* a literal's type made ordina
 
 /** The type that both are cast to for CASE, UNION, IN and the like; NULL where there is none. */
 const sm_type *smi_common_type(sm_arena *a, const sm_type *x, const sm_type *y);
-/** The same for two expressions, literals adapting; `for_compare`: text meets numbers as number. */
-const sm_type *smi_meet(sm_arena *a, const sm_expr *x, const sm_expr *y, bool for_compare);
+/** The same for two expressions, literals adapting. A text that is no literal meets what is no text
+ * in = and IN alone (SMI_MEET_EQUAL), as that. */
+typedef enum smi_meeting { SMI_MEET_ONE, SMI_MEET_EQUAL } smi_meeting;
+const sm_type *smi_meet(sm_arena *a, const sm_expr *x, const sm_expr *y, smi_meeting how);
 /** An integer type as the DECIMAL that holds it. */
 const sm_type *smi_as_decimal(sm_arena *a, const sm_type *t);
 extern const sm_i128 smi_pow10[39];

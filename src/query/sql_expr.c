@@ -135,6 +135,11 @@ static sm_status parse_number(smi_parser *p, smi_ast **out)
             .type = sm_type_decimal(p->a, (int)n_digits, (int)scale),
             .as.d = v,
         };
+    } else if (!has_point && !has_exponent) {
+        smi_sql_fail(p->sql, t.off, p->e, SM_RANGE, "an integer of %zu digits: DECIMAL has 38",
+                     n_digits);
+        sm_error_todo(p->e, "Write it as a DOUBLE, with an exponent: 1e39.");
+        return SM_RANGE;
     } else {
         double f = 0;
         if (!sm_parse_f64(s, false, &f)) {
@@ -470,6 +475,14 @@ static sm_status finish_star(smi_parser *p, smi_ast *star, smi_ast **out)
             star->n_names = 1;
         }
     }
+    for (int32_t i = 0; i < star->n_names; i++) {
+        for (int32_t k = 0; k < i; k++) {
+            if (sm_str_eq_nocase(star->names[i], star->names[k])) {
+                return smi_sql_fail(p->sql, star->off, p->e, SM_NAME,
+                                    "EXCLUDE names \"%.*s\" twice", SM_STR_ARG(star->names[i]));
+            }
+        }
+    }
     *out = star;
     return finish(p, star);
 }
@@ -701,14 +714,20 @@ static sm_status parse_is(smi_parser *p, smi_ast **out)
         return make_call(p, negate ? SM_STR("is_not_null") : SM_STR("is_null"), x->off, x, NULL,
                          out);
     }
+    if (smi_accept_word(p, "UNKNOWN")) {
+        return make_call(p, negate ? SM_STR("is_not_null") : SM_STR("is_null"), x->off, x, NULL,
+                         out);
+    }
     const bool is_true = smi_accept_word(p, "TRUE");
     if (!is_true && !smi_accept_word(p, "FALSE")) {
         return smi_expected(p, NULL);
     }
+    smi_ast *truth = node_of(p, SMI_AST_CAST, x->off, out, 1); /* 42 is true */
+    truth->type = &sm_type_bool;
     smi_ast *const y = smi_ast_new(p, SMI_AST_LITERAL, p->toks[p->at - 1].off);
     y->value = (sm_value){.type = &sm_type_bool, .as.b = is_true};
-    return make_call(p, negate ? SM_STR("is_distinct") : SM_STR("is_not_distinct"), x->off, x, y,
-                     out);
+    return make_call(p, negate ? SM_STR("is_distinct") : SM_STR("is_not_distinct"), x->off, truth,
+                     y, out);
 }
 
 static sm_status parse_between(smi_parser *p, bool negate, smi_ast **out)

@@ -152,16 +152,21 @@ static sm_status lex_quoted(const sm_sql *sql, size_t start, size_t *end, sm_err
                         quote == '"' ? "quoted name" : "string", quote);
 }
 
+/* 1_000: a '_' stands between two digits. */
+static size_t lex_digits(sm_str s, size_t i)
+{
+    while (i < s.len && is_digit(s.data[i])) {
+        const bool is_joined = i + 2 < s.len && s.data[i + 1] == '_' && is_digit(s.data[i + 2]);
+        i += is_joined ? 2 : 1;
+    }
+    return i;
+}
+
 static size_t lex_number(sm_str s, size_t i)
 {
-    while (i < s.len && (is_digit(s.data[i]) || s.data[i] == '_')) {
-        i++;
-    }
+    i = lex_digits(s, i);
     if (i < s.len && s.data[i] == '.') {
-        i++;
-        while (i < s.len && (is_digit(s.data[i]) || s.data[i] == '_')) {
-            i++;
-        }
+        i = lex_digits(s, i + 1);
     }
     if (i < s.len && (s.data[i] == 'e' || s.data[i] == 'E')) {
         const size_t sign = i + 1 < s.len && (s.data[i + 1] == '+' || s.data[i + 1] == '-');

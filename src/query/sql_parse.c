@@ -586,7 +586,14 @@ static sm_status parse_ctes(smi_parser *p, smi_cte **out, int32_t *n)
     do {
         *out = sm_arena_grow(p->a, *out, *n, &cap, sizeof(**out));
         smi_cte *const cte = &(*out)[(*n)++];
+        const uint32_t off = p->toks[p->at].off;
         SM_TRY(smi_parse_name(p, "a name", &cte->name));
+        for (int32_t i = 0; i + 1 < *n; i++) {
+            if (sm_str_eq_nocase((*out)[i].name, cte->name)) {
+                return smi_sql_fail(p->sql, off, p->e, SM_NAME, "WITH has two tables \"%.*s\"",
+                                    SM_STR_ARG(cte->name));
+            }
+        }
         if (smi_accept_op(p, "(")) {
             SM_TRY(smi_parse_name_list(p, &cte->columns, &cte->n_columns));
             SM_TRY(smi_expect_op(p, ")"));

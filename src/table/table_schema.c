@@ -96,7 +96,7 @@ static sm_status check_columns(const sm_type *rows, sm_error *e)
 {
     for (int32_t i = 0; i < rows->n_fields; i++) {
         const sm_field *f = &rows->fields[i];
-        if (f->is_untyped || f->type->id == SM_TYPE_NULL) {
+        if (f->type->id == SM_TYPE_NULL) {
             const sm_status st = sm_fail(
                 e, SM_UNSUPPORTED, "column \"%.*s\" has no type, only NULL", SM_STR_ARG(f->name));
             sm_error_todo(e, "Cast it: CAST(NULL AS VARCHAR).");

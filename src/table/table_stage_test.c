@@ -450,10 +450,6 @@ static void test_refused_types(void **state)
         const char *what;
     } rows[] = {
         {{{.name = {"a", 1}, .type = &sm_type_null}}, 1, SM_UNSUPPORTED, "\"a\" has no type"},
-        {{{.name = {"a", 1}, .type = &sm_type_i32, .is_untyped = true}},
-         1,
-         SM_UNSUPPORTED,
-         "\"a\" has no type"},
         {{{.name = {"a", 1}, .type = &sm_type_time}}, 1, SM_UNSUPPORTED, "Delta has no type TIME"},
         {{{.name = {"a", 1}, .type = &sm_type_i64}, {.name = {"a", 1}, .type = &sm_type_i64}},
          2,

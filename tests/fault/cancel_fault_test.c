@@ -4,16 +4,16 @@
  *
  * A thread sets the flag of cancelling; the run has to end as interrupted, and no thread may have
  * worked for longer than LONGEST_MS between two looks at the flag. Queries that end by themselves
- * are run to their end first, so that every phase has been watched, and interrupted then at a moment
- * within the time that they took. SMELT_SEED=n repeats the moments. */
+ * are run to their end first, so that every phase has been watched, and interrupted then at a
+ * moment within the time that they took. SMELT_SEED=n repeats the moments. */
 #include "orders.h"
 
 #include "base/hash.h"
 #include "base/random.h"
 #include "base/text.h"
 
-/* Of the thread's own processor time. The promise is 100 ms; less of it, so that what grows with the
- * rows is seen with these few. Checks take ten to twenty times as long as the work. */
+/* Of the thread's own processor time. The promise is 100 ms; less of it, so that what grows with
+ * the rows is seen with these few. Checks take ten to twenty times as long as the work. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || !defined(__OPTIMIZE__)
 #define LONGEST_MS 1000
 #define N_LINES    300
