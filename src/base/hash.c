@@ -340,7 +340,7 @@ const char *sm_nearest_name(sm_str wanted, const sm_str *names, int64_t n_names)
             continue;
         }
         const int d = distance(wanted, names[i]);
-        if (d < best_distance) { /* of equals the first */
+        if (d > 0 && d < best_distance) { /* of equals the first; itself is no advice */
             best_distance = d;
             best = names[i].data;
         }

@@ -20,6 +20,33 @@ static smi_op *new_op(smi_run *run, const sm_plan_node *node, smi_op *next,
     return &s->op;
 }
 
+/* ---- a row that fails ------------------------------------------------------------------------ */
+
+/* Is the failure one of the rows, of which another part may be free? */
+static bool is_of_rows(sm_status st)
+{
+    return st != SM_OK && st != SM_BUDGET && st != SM_INTERRUPTED && !sm_status_is_answer(st);
+}
+
+/* A batch that failed goes on in two halves, the first first: so the rows before the one that fails
+ * are given on, and a LIMIT that wants no more of them is content; and it is the first row that
+ * fails whose error is told. Takes rows. */
+static sm_status push_halves(smi_op *op, smi_driver *d, sm_batch *rows, sm_error *e)
+{
+    const stream_op *s = (const stream_op *)op;
+    const int64_t half = rows->n_rows / 2;
+    sm_status st = SM_OK;
+    for (int i = 0; i < 2 && st == SM_OK; i++) {
+        sm_batch *part = NULL;
+        const int64_t n = i == 0 ? half : rows->n_rows - half;
+        *e = (sm_error){0};
+        st = sm_batch_slice(rows, i * half, n, s->run->env->budget, &part, e);
+        st = st == SM_OK ? op->push(op, d, part, e) : st;
+    }
+    sm_batch_release(rows);
+    return st;
+}
+
 /* ---- filter ---------------------------------------------------------------------------------- */
 
 static sm_status filter_push(smi_op *op, smi_driver *d, sm_batch *rows, sm_error *e)
@@ -43,6 +70,9 @@ static sm_status filter_push(smi_op *op, smi_driver *d, sm_batch *rows, sm_error
     }
     if (chosen != small) {
         sm_free(chosen);
+    }
+    if (is_of_rows(st) && rows->n_rows > 1) {
+        return push_halves(op, d, rows, e);
     }
     sm_batch_release(rows);
     return kept ? smi_give(d, op->node, op->next, kept, e) : st;
@@ -78,12 +108,14 @@ static sm_status project_push(smi_op *op, smi_driver *d, sm_batch *rows, sm_erro
     out->ordinal = rows->ordinal;
     out->seq = rows->seq;
 done:
-    sm_batch_release(rows);
     if (st != SM_OK) {
         sm_batch_release(out);
-        return st;
     }
-    return smi_give(d, node, op->next, out, e);
+    if (is_of_rows(st) && rows->n_rows > 1) {
+        return push_halves(op, d, rows, e);
+    }
+    sm_batch_release(rows);
+    return st == SM_OK ? smi_give(d, node, op->next, out, e) : st;
 }
 
 sm_status smi_project_new(smi_run *run, const sm_plan_node *node, smi_op *next, smi_op **out)

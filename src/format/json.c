@@ -52,6 +52,8 @@ typedef struct json_reader {
     size_t batch_bytes; /* of the lines in the builders */
     uint32_t n_batches; /* given of this morsel */
     bool is_file_start; /* no line of the file was given yet */
+    sm_status failed;   /* SM_OK, or why the rows before a line are the morsel's last */
+    sm_error failure;
     sm_scan_counts counts;
 } json_reader;
 
@@ -161,6 +163,7 @@ static sm_status json_begin(sm_reader *reader, sm_file *file, const sm_morsel *m
     r->counts = (sm_scan_counts){0};
     r->n_batches = 0;
     r->is_file_start = m->own.off_bytes == 0;
+    r->failed = SM_OK;
     if (r->unknown) {
         smi_json_unknown_reset(r->unknown);
     }
@@ -252,6 +255,19 @@ static bool is_no_object(smi_json_reason reason)
            reason == SMI_JSON_INVALID_UTF8;
 }
 
+/* The last row goes: it is the one that fails. */
+static void take_back_row(json_reader *r)
+{
+    r->n_rows--;
+    r->counts.rows--;
+    smi_json_parser_unbind(&r->parser);
+    for (int32_t i = 0; i < r->schema->n_wanted; i++) {
+        sm_builder_truncate(r->schema->builders[i], r->n_rows);
+    }
+}
+
+/* A line that fails the query is a failure once the rows before it are given: a LIMIT may want no
+ * more than those. */
 static sm_status read_line(json_reader *r, const smi_line *line, sm_error *e)
 {
     smi_json_refusal why;
@@ -266,13 +282,20 @@ static sm_status read_line(json_reader *r, const smi_line *line, sm_error *e)
         }
         r->n_rows++;
         r->counts.rows++;
-        return judge_unknown(r, line, e);
+        r->failure = (sm_error){0};
+        r->failed = judge_unknown(r, line, &r->failure);
+        if (r->failed != SM_OK) {
+            take_back_row(r);
+        }
+        return SM_OK;
     }
     if (is_first && (line->is_too_long || is_no_object(why.reason))) {
         SM_TRY(smi_json_foreign(&r->lines, line, e));
     }
     if (!r->want.keep_refused) {
-        return fail_line(r, line, &why, e);
+        r->failure = (sm_error){0};
+        r->failed = fail_line(r, line, &why, &r->failure);
+        return SM_OK;
     }
     r->counts.no_objects += is_no_object(why.reason);
     char message[sizeof(why.message) + 32];
@@ -309,7 +332,7 @@ static void read_shapes(json_reader *r)
 
 static bool has_room(const json_reader *r)
 {
-    return r->n_rows < SM_BATCH_ROWS && r->refused.n_rows < SM_BATCH_ROWS &&
+    return r->failed == SM_OK && r->n_rows < SM_BATCH_ROWS && r->refused.n_rows < SM_BATCH_ROWS &&
            r->batch_bytes < BATCH_BYTES;
 }
 
@@ -397,6 +420,10 @@ static sm_status json_pull(sm_reader *reader, sm_batch **rows, sm_batch **refuse
     }
     if (r->n_rows > 0 || r->refused.n_rows > 0) {
         return give_batch(r, rows, refused, e);
+    }
+    if (r->failed != SM_OK) {
+        *e = r->failure;
+        return r->failed;
     }
     r->counts.lines = r->lines.n_lines;
     r->counts.blank = r->lines.n_blank;

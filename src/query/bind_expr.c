@@ -100,20 +100,35 @@ static void advise_name(const smi_bind *b, sm_str near, sm_error *e)
     sm_buf_release(&text);
 }
 
+/* x.a, and there is neither a table nor a column x. */
+static bool is_of_no_table(const smi_bind *b, const smi_ast *ast)
+{
+    for (int64_t i = 0; i < b->scope.n; i++) {
+        const smi_scope_col *const c = &b->scope.cols[i];
+        if (sm_str_eq_nocase(c->table, ast->parts[0]) || sm_str_eq_nocase(c->name, ast->parts[0])) {
+            return false;
+        }
+    }
+    return ast->n_parts == 2;
+}
+
 static sm_status no_column(const smi_bind *b, const smi_ast *ast, sm_error *e)
 {
-    const sm_str name = ast->parts[ast->n_parts - 1];
+    const bool is_table = is_of_no_table(b, ast);
+    const sm_str name = ast->parts[is_table ? 0 : ast->n_parts - 1];
     int64_t n = 0;
     sm_str *const names = SM_NEW_ARRAY(b->q->a, sm_str, b->scope.n * 2 + 1);
     for (int64_t i = 0; i < b->scope.n; i++) {
-        names[n++] = b->scope.cols[i].name;
+        if (!is_table) {
+            names[n++] = b->scope.cols[i].name;
+        }
         names[n++] = b->scope.cols[i].table;
     }
     sm_str near = smi_nearest(name, names, n);
     if (ast->n_parts > 1 && near.len == 0) {
         near = smi_nearest(ast->parts[0], names, n);
     }
-    fail(b, ast, e, SM_NAME, "no column", name);
+    fail(b, ast, e, SM_NAME, is_table ? "no table or column" : "no column", name);
     advise_name(b, near, e);
     return SM_NAME;
 }

@@ -256,7 +256,16 @@ static sm_status no_table(const sm_names *n, sm_str table, const name_list *l, s
 {
     const char *nearest = sm_nearest_name(table, l->items, l->n);
     sm_status st = SM_OK;
+    bool is_folder = false;
 
+    for (int64_t i = 0; i < l->n; i++) {
+        is_folder = is_folder || sm_str_eq(l->items[i], table);
+    }
+    if (is_folder) {
+        return sm_fail(e, SM_NAME,
+                       "the folder of \"%.*s\" in %.*s is no table: its log has no version",
+                       SM_STR_ARG(table), SM_STR_ARG(n->lake));
+    }
     if (n->lake.len > 0) {
         st = sm_fail(e, SM_NAME, "no table \"%.*s\" in %.*s", SM_STR_ARG(table),
                      SM_STR_ARG(n->lake));

@@ -536,3 +536,25 @@ def test_an_interrupted_generator(smelt, tmp_path):
     # Days that were finished are whole; of the one under way nothing is there.
     for path in (tmp_path / "logs").glob("*"):
         assert path.suffix == ".json" and path.read_bytes().endswith(b"\n")
+
+
+@pytest.mark.parametrize("threads", ["1", "3"])
+@pytest.mark.parametrize("line, bad, query, limit", [
+    (100, '{"a":"x"}', "SELECT a FROM read_json('f.json', columns => {a: 'BIGINT'})", 99),
+    (150_000, '{"a":', "SELECT a FROM read_json('f.json', columns => {a: 'BIGINT'})", 149_999),
+    (5_000, '{"a":1,"b":2}', "SELECT * FROM read_json('f.json', columns => {a: 'BIGINT'})", 4_999),
+    (9_000, '{"a":"x"}', "SELECT CAST(a AS BIGINT) AS a FROM read_json('f.json', "
+                         "columns => {a: 'VARCHAR'}) WHERE CAST(a AS BIGINT) >= 0", 8_999),
+])
+def test_a_bad_row_behind_a_limit_is_not_needed(smelt, tmp_path, threads, line, bad, query, limit):
+    lines = [f'{{"a":{n}}}' for n in range(1, 200_000)]
+    lines[line - 1] = bad
+    (tmp_path / "f.json").write_text("\n".join(lines) + "\n")
+    inner = "SELECT count(*) AS n, max(a) AS m FROM (" + query + " LIMIT %d)"
+    done = smelt("sql", inner % limit, "--threads", threads, cwd=tmp_path)
+    assert done.stdout == f"n,m\n{limit},{limit}\n"
+    done = smelt("sql", f"{query} LIMIT 1 OFFSET {limit - 1}", "--threads", threads, cwd=tmp_path)
+    assert done.stdout == f"a\n{limit}\n"
+    if "*" not in query:  # an unknown key is no row's value
+        done = smelt("sql", inner % (limit + 1), "--threads", threads, cwd=tmp_path, check=False)
+        assert done.returncode == 1, done.stdout
