@@ -68,7 +68,8 @@ sm_str sm_map_key(const sm_map *m, int64_t i);
 void *sm_map_value(const sm_map *m, int64_t i);
 
 /** The `data` of the name nearest to `wanted` by edit distance (case counts half), but for itself;
- * NULL where none is near. Printed as a C string, so give names that are ended by NUL (an arena's are). */
+ * NULL where none is near. Printed as a C string, so give names that are ended by NUL (an arena's
+ * are). */
 const char *sm_nearest_name(sm_str wanted, const sm_str *names, int64_t n_names);
 
 #endif

@@ -193,6 +193,10 @@ sm_status smi_bind_round(smi_call_bind *b, sm_error *e)
         }
         const int64_t scale = places < 0 ? 0 : places < t->scale ? places : t->scale;
         b->result = sm_type_decimal(b->a, t->precision, (int)scale);
+    } else if (is_round && sm_type_is_integer(t->id) && !sm_type_is_signed(t->id) &&
+               t->id != SM_TYPE_U64) {
+        b->result = &sm_type_i64; /* 255 to tens is 260 */
+        b->args[0] = smi_cast(b->a, b->args[0], &sm_type_i64);
     } else if (t->id == SM_TYPE_NULL || (sm_type_is_integer(t->id) && !is_round)) {
         b->result = &sm_type_f64;
         b->args[0] = smi_cast(b->a, b->args[0], &sm_type_f64);
