@@ -1,0 +1,333 @@
+"""What docs/limits.md and "Differences from DuckDB" of docs/sql.md say is so: an entry a row, keyed by
+the row's first words, and a row without an entry fails. An entry is
+
+  Differs(sql, smelt, duckdb)  the one value of a query, or None where it is refused
+  Fails(sql, words)            a query that is refused with those words
+  InTest(path, words)          a test that shows it, which has those words
+  NotHere(reason)              what this machine cannot show
+
+A row that says more than one thing has a list of them."""
+import collections
+import re
+
+import pytest
+
+from common import ROOT
+
+Differs = collections.namedtuple("Differs", "sql smelt duckdb")
+Fails = collections.namedtuple("Fails", "sql words")
+InTest = collections.namedtuple("InTest", "path words")
+NotHere = collections.namedtuple("NotHere", "reason")
+
+DIFFERENCES = {
+    "sum() of integers": [
+        Differs("SELECT typeof(sum(x)) FROM (VALUES (1)) t(x)", "BIGINT", "HUGEINT"),
+        Fails("SELECT sum(x) FROM (VALUES (9223372036854775807), (1)) t(x)", "beyond BIGINT")],
+    "HUGEINT": Differs("SELECT typeof(18446744073709551616)", "DECIMAL(20,0)", "HUGEINT"),
+    "FLOAT as text": Differs("SELECT CAST(-1915074.8 AS FLOAT)::VARCHAR", "-1915074.8",
+                             "-1915074.75"),
+    "regular expressions": Differs(
+        "SELECT regexp_matches(repeat_, '(a|a)*(a|a)*(a|a)*[c-d]') "
+        "FROM (SELECT lpad('', 60, 'a') AS repeat_)", None, "false"),
+    "read_json without columns": Differs(
+        "SELECT typeof(d) FROM read_json('dates.ndjson') LIMIT 1", "VARCHAR", "DATE"),
+    "a zone in a text": [
+        Differs("SELECT '2022-04-03 2:38 PM'::TIMESTAMP", None, "2022-04-03 02:38:00"),
+        InTest("tests/sql/casts.test", "it takes an offset behind a space in a TIMESTAMP only")],
+    "spaces around a day": Differs("SELECT ' 2022-04-03 '::TIMESTAMP", "2022-04-03 00:00:00", None),
+    "'14:38:00x'::TIME": Differs("SELECT '14:38:00x'::TIME", None, "14:38:00"),
+    "true::DECIMAL(4,4)": Differs("SELECT true::DECIMAL(4,4)", None, ".0001"),
+    "'1e-1'::DECIMAL(4,4)": Differs("SELECT '1e-1'::DECIMAL(4,4)", ".1000", None),
+    "DECIMAL of more than 18 digits to FLOAT": InTest("tests/interop/test_casts.py", "FLOAT"),
+    "'-nan'::DOUBLE": Differs("SELECT '-nan'::DOUBLE", "nan", "-nan"),
+    "JSON as a type": [
+        Differs("SELECT TRY_CAST('[1,]' AS JSON)", "", "[1,]"),
+        Differs("SELECT 'nan'::DOUBLE::JSON", "null", "NaN")],
+    "strptime with %z": Differs(
+        "SELECT strptime('2022-04-03 10 Europe/Paris', '%Y-%m-%d %H %Z')", None,
+        "2022-04-03 08:00:00+00"),
+    "keys of folders that the files have": InTest("tests/interop/test_hive.py", "hive_partitioning"),
+    "keys of folders like": InTest("tests/interop/test_hive.py", "epoch"),
+    "keys that a sample missed": InTest("tests/cli/test_found_columns.py", "unknown"),
+    "read_parquet of files with other columns": InTest(
+        "tests/interop/test_claims.py", "test_files_are_united_by_name"),
+    "read_json of a broken line": Fails("SELECT * FROM read_json('broken.ndjson')",
+                                        "broken.ndjson:2:"),
+    "NaN": Differs("SELECT sqrt(-1)", "nan", "-nan"),
+    "integers of more than 38 digits": Differs("SELECT typeof(1" + "0" * 38 + ")", None,
+                                               "HUGEINT"),
+    "1e400": Differs("SELECT 1e400", None, "inf"),
+    "1a, 1__2, 0xFF": [Differs("SELECT 1a", None, "1"), Differs("SELECT 1__2", None, "1"),
+                       Differs("SELECT 0xFF", None, "0")],
+    "the negative of the least integer": Differs("SELECT -('-128'::TINYINT)", None, "128"),
+    "TINYINT with UTINYINT": Differs("SELECT typeof(1::TINYINT + 1::UTINYINT)", "SMALLINT",
+                                     "BIGINT"),
+    "the least integer % -1": Differs("SELECT '-128'::TINYINT % '-1'::TINYINT", "0", None),
+    "DECIMALs that in one scale": [
+        Differs(f"SELECT 7.25 % {'9' * 38}", None, "7.25"),
+        Differs("SELECT typeof(x) FROM (SELECT 1::DECIMAL(38,1) AS x UNION ALL "
+                "SELECT 1::DECIMAL(38,2)) LIMIT 1", "DECIMAL(38,2)", "DECIMAL(38,1)")],
+    "a number compared with a BOOLEAN": [
+        Differs("SELECT 1.5 = true", None, "false"),
+        Fails("SELECT d = 1 FROM (VALUES (DATE '2022-04-01')) t(d)", "cannot be compared")],
+    "BLOB with VARCHAR in UNION": Differs(
+        "SELECT typeof(x) FROM (SELECT 'a'::BLOB AS x UNION ALL SELECT 'b') LIMIT 1", None, "BLOB"),
+    "a literal text among other values": [
+        Differs("SELECT x FROM (VALUES ('1'), (2)) t(x) LIMIT 1", "1", None),
+        Differs("SELECT + '1'", "1", None), Differs("SELECT year(NULL)", "", None)],
+    "a name that several columns have": [
+        Differs("SELECT a FROM (SELECT 1 AS a, 2 AS a) t", None, "1"),
+        Differs("SELECT a_1 FROM (SELECT 1 AS a, 2 AS a) t", None, "2")],
+    "names in ORDER BY that differ in case": Differs(
+        "SELECT min(k) FROM (SELECT i AS k FROM (SELECT -i AS x, i AS X, i "
+        "FROM (VALUES (1), (2)) t(i) ORDER BY x LIMIT 1))", "2", "1"),
+    "a name in HAVING": Differs("SELECT max(i) AS i FROM (VALUES (1), (3)) t(i) HAVING i = 3", None,
+                                "3"),
+    "ORDER BY of a UNION": Differs("SELECT 1 AS x UNION ALL SELECT 1 AS y ORDER BY y LIMIT 1", None,
+                                   "1"),
+    "a value that cannot be computed": Differs(
+        "SELECT s FROM (VALUES ('1'), ('x')) t(s) WHERE CAST(s AS INTEGER) < 2 LIMIT 1", "1", None),
+    "equal rows' order": InTest("tests/interop/test_order.py", "order"),
+}
+
+LIMITS = {
+    "spilling: GROUP BY": InTest("tests/interop/test_spill.py", "--memory-limit"),
+    "--memory-limit below": InTest("tests/interop/test_memory.py", "LIMIT"),
+    "stores beside disk": Fails("SELECT * FROM 'gs://bucket/a.parquet'", "s3"),
+    "more than one machine": NotHere("there is nothing that could be run on another"),
+    "make up by Docker": NotHere("no Docker engine"),
+    "CSV, and other formats": Fails("SELECT * FROM read_csv('a.csv')", "read_csv"),
+    "contracts in the write": InTest("tests/cli/test_frame.py", "== 2"),
+    "vacuum, optimize, merge": InTest("tests/interop/test_kill.py", "tmp"),
+    "reading quarantine back in": InTest("docs/quarantine.md", "## What to do"),
+    "length of a line of NDJSON": InTest("src/format/text_lines_test.c", "too_long"),
+    "nesting of JSON": InTest("src/format/json_row_test.c", "nested deeper than 128"),
+    "integers": Fails("SELECT * FROM read_json('big.ndjson', columns => {a: 'TINYINT'})",
+                      "out of the range of TINYINT"),
+    "text": InTest("src/format/json_row_test.c", "UTF-8"),
+    "MAP columns of JSON": InTest("src/format/json_row_test.c", "a_map_cannot_be_read"),
+    "unknown keys": InTest("src/format/json_row_test.c", "unknown"),
+    "lines read by the shape": InTest("src/format/json_shape_test.c", "127"),
+    "columns found without": InTest("src/format/json_infer_test.c", "10000"),
+    "a key that is an object": InTest("src/format/json_infer_test.c", "VARCHAR"),
+    "match": Fails("SELECT * FROM read_json('.', match => '" + "a" * 4097 + "')", "4"),
+    "pipeline, SQL file": InTest("src/query/query_test.c", "(1 << 20) + 1"),
+    "modular encryption": InTest("tests/conformance/parquet_conformance_test.c", "encrypt"),
+    "TIMESTAMP and TIME in nanoseconds": InTest("tests/interop/test_parquet_types.py",
+                                                "test_nanoseconds_are_rounded_down"),
+    "INT96": InTest("tests/interop/test_spark.py", "INT96"),
+    "UUID": InTest("tests/interop/test_parquet_types.py", "UUID"),
+    "INTERVAL, GEOMETRY": InTest("tests/interop/test_parquet_types.py", "INTERVAL"),
+    "a page that has a checksum": InTest("src/format/parquet_test.c", "checksum"),
+    "a page index that contradicts": InTest("tests/interop/test_pruned_reads.py", "index"),
+    "bounds of a column that has NaN": InTest("tests/interop/test_filtered_reads.py", "nan"),
+    "footer 256 MiB": NotHere("files of hundreds of MiB are too much for a test"),
+    "text of 1 MiB": InTest("src/query/query_test.c", "test_limits"),
+    "what of DuckDB's SQL": InTest("tests/interop/test_claims.py", "NOT_THERE"),
+    "ORDER BY, min, max": [
+        Fails("SELECT s FROM 'struct.ndjson' ORDER BY s", "no order"),
+        Fails("SELECT max(s) FROM 'struct.ndjson'", "does not take lists and structs"),
+        Fails("SELECT s < s FROM 'struct.ndjson'", "has no order")],
+    "sum() of integers is": Fails("SELECT sum(x) FROM (VALUES (9223372036854775807), (1)) t(x)",
+                                  "beyond BIGINT"),
+    "FLOAT as text": InTest("tests/interop/test_claims.py", "-1915074.75"),
+    "a regular expression may take": Fails(
+        "SELECT regexp_matches(lpad('', 60, 'a'), '(a|a)*(a|a)*(a|a)*[c-d]')", "too many steps"),
+    "lpad and rpad make": [Fails("SELECT lpad('a', 67108865, 'b')", "67"),
+                           InTest("src/query/fn_text_test.c", "replace")],
+    "times in text and strptime": Fails("SELECT '2022-04-03 10:00 Europe/Paris'::TIMESTAMPTZ",
+                                        "cannot be cast"),
+    "infinite dates and timestamps": InTest("tests/interop/test_infinite_times.py", "infinit"),
+    "keys in the folders of a path": InTest("tests/interop/test_hive.py", "32"),
+    "--format table shows": InTest("tests/interop/test_claims.py",
+                                   "test_a_table_shows_a_thousand_rows"),
+    "reads protocol 1 to 3": InTest("src/delta/delta_test.c", "UNSUPPORTED"),
+    "writing with other features": InTest("src/table/table_stage_test.c", "UNSUPPORTED"),
+    "writing partitioned tables": InTest("src/table/table_stage_test.c", "partition"),
+    "files with deletion vectors": InTest("src/delta/delta_test.c", "deletion"),
+    "the type variant": InTest("tests/conformance/delta_conformance_test.c", "variant"),
+    "columns that Delta has no type for": InTest("src/table/table_stage_test.c", "has no type"),
+    "columns of one name": InTest("src/table/table_stage_test.c", "two columns are called"),
+    "partition columns that are not": InTest("src/delta/delta_test.c", "partition"),
+    "a checkpoint that is damaged": InTest("src/delta/delta_test.c", "checkpoint"),
+    "bounds in the log": InTest("tests/interop/test_filtered_reads.py", "nan"),
+    "NOT NULL within a nested": InTest("src/table/table_stage_test.c", "NOT NULL"),
+    "another writer commits": InTest("src/delta/delta_test.c", "SM_CONFLICT"),
+    "Linux with glibc": NotHere("another platform"),
+    "setting up by itself": NotHere("another system than Debian"),
+    "building needs Meson": NotHere("an older Meson"),
+    "the peers of make test": NotHere("an older Python"),
+}
+
+# "Not there, each an error at its place", a query for each.
+NOT_THERE = {
+    "RIGHT": "SELECT * FROM t RIGHT JOIN t u ON t.a = u.a",
+    "FULL": "SELECT * FROM t FULL JOIN t u ON t.a = u.a",
+    "SEMI": "SELECT * FROM t SEMI JOIN t u ON t.a = u.a",
+    "ANTI": "SELECT * FROM t ANTI JOIN t u ON t.a = u.a",
+    "ASOF": "SELECT * FROM t ASOF JOIN t u ON t.a >= u.a",
+    "NATURAL": "SELECT * FROM t NATURAL JOIN t u",
+    "POSITIONAL": "SELECT * FROM t POSITIONAL JOIN t u",
+    "INTERSECT": "SELECT a FROM t INTERSECT SELECT a FROM t",
+    "EXCEPT": "SELECT a FROM t EXCEPT SELECT a FROM t",
+    "WITH RECURSIVE": None,
+    "IN (SELECT": "SELECT a IN (SELECT a FROM t) FROM t",
+    "EXISTS": "SELECT EXISTS (SELECT 1)",
+    "correlated subqueries": "SELECT (SELECT max(u.a) FROM t u WHERE u.a = t.a) FROM t",
+    "INTERVAL": "SELECT DATE '2022-04-01' + INTERVAL 1 DAY",
+    "window frames": "SELECT sum(a) OVER (ORDER BY a ROWS 1 PRECEDING) FROM t",
+    "named windows": "SELECT sum(a) OVER w FROM t WINDOW w AS (ORDER BY a)",
+    "FILTER together with OVER": "SELECT sum(a) FILTER (WHERE a > 0) OVER () FROM t",
+    "lag": "SELECT lag(a) OVER (ORDER BY a) FROM t",
+    "lead": "SELECT lead(a) OVER (ORDER BY a) FROM t",
+    "ORDER BY within an aggregate": "SELECT string_agg(a::VARCHAR, ',' ORDER BY a) FROM t",
+    "GROUPING SETS": "SELECT a, count(*) FROM t GROUP BY GROUPING SETS ((a), ())",
+    "ROLLUP": "SELECT a, count(*) FROM t GROUP BY ROLLUP (a)",
+    "CUBE": "SELECT a, count(*) FROM t GROUP BY CUBE (a)",
+    "PIVOT": "PIVOT t ON a USING count(*)",
+    "DISTINCT ON": "SELECT DISTINCT ON (a) a FROM t",
+    "* REPLACE": "SELECT * REPLACE (1 AS a) FROM t",
+    "COLUMNS(": "SELECT COLUMNS('a') FROM t",
+    "SAMPLE": "SELECT a FROM t USING SAMPLE 1",
+    "LIMIT n%": "SELECT a FROM t LIMIT 50%",
+    "LIMIT of a text": "SELECT a FROM t LIMIT '1'",
+    "a fraction": "SELECT a FROM t LIMIT 1.5",
+    "or a subquery": "SELECT a FROM t LIMIT (SELECT 1)",
+    "FETCH": "SELECT a FROM t FETCH FIRST 1 ROWS ONLY",
+    "E'": r"SELECT E'a\nb'",
+    "$$": "SELECT $$a$$",
+    "X'": "SELECT X'41'",
+    "INTEGER '5'": "SELECT INTEGER '5'",
+    "IN ()": "SELECT a IN () FROM t",
+    "NOT of a number": "SELECT NOT 1",
+    "bit operators": "SELECT 5 & 3",
+    "!": "SELECT 5 !",
+    "@": "SELECT @1",
+    "~": "SELECT 'a' ~ 'a'",
+    "SIMILAR TO": "SELECT 'a' SIMILAR TO 'a'",
+    "GLOB": "SELECT 'a' GLOB 'a'",
+    "ESCAPE": "SELECT 'a' LIKE 'a' ESCAPE 'b'",
+    "ORDER BY beside DISTINCT": "SELECT DISTINCT a FROM t ORDER BY -a",
+    "lambdas": "SELECT list_transform([1], x -> x)",
+    "list and struct literals": "SELECT [1], {'a': 1}",
+    "functions of lists": "SELECT list_sum(l) FROM t",
+    "several statements": "SELECT 1; SELECT 2",
+    "ORDER BY, min or max": "SELECT min(s) FROM 'struct.ndjson'",
+}
+
+
+def plain(text):
+    return re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", text.replace("`", "")).strip()
+
+
+def rows_of(path, start=None, end=None):
+    """The first cells of a page's tables."""
+    text = (ROOT / path).read_text(encoding="utf-8")
+    text = text[text.index(start) if start else 0:]
+    text = text[:text.index(end)] if end else text
+    rows = re.findall(r"^\| (.+?) \|", text, re.MULTILINE)
+    return [plain(row) for row in rows if row not in ("what", "limit") and set(row) != {"-"}]
+
+
+PAGES = {
+    "limits": (LIMITS, rows_of("docs/limits.md")),
+    "differences": (DIFFERENCES, rows_of("docs/sql.md", "## Differences from DuckDB",
+                                         "## Functions")),
+}
+
+
+def key_of(entries, row):
+    """The longest key that the row begins with."""
+    return max((key for key in entries if row.startswith(key)), key=len, default=None)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_row_has_its_entry(page):
+    entries, rows = PAGES[page]
+    assert len(rows) > 30
+    missing = [row for row in rows if key_of(entries, row) is None]
+    assert not missing, f"rows without a test that shows them: {missing}"
+    stale = set(entries) - {key_of(entries, row) for row in rows}
+    assert not stale, f"entries of no row: {stale}"
+
+
+CLAIMS = [(page, key, n, claim) for page, (entries, _) in PAGES.items()
+          for key, claims in entries.items()
+          for n, claim in enumerate(claims if isinstance(claims, list) else [claims])]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("claims")
+    (folder / "dates.ndjson").write_text('{"d":"2022-04-01"}\n{"d":"2022-04-02"}\n')
+    (folder / "broken.ndjson").write_text('{"a":1}\n{"a":\n')
+    (folder / "big.ndjson").write_text('{"a":1}\n{"a":128}\n')
+    (folder / "struct.ndjson").write_text('{"s":{"a":1}}\n{"s":{"a":2}}\n')
+    return folder
+
+
+def value_of_smelt(smelt, sql, place):
+    done = smelt("sql", sql, "--format", "csv", cwd=place, check=False)
+    if done.returncode != 0:
+        return None, done.stderr
+    cell = done.stdout.split("\n")[1]
+    return cell[1:-1] if cell.startswith('"') else cell, ""
+
+
+def value_of_duckdb(sql, place):
+    import duckdb
+
+    connection = duckdb.connect(config={"file_search_path": str(place)})
+    connection.execute("SET TimeZone = 'UTC'")
+    try:
+        rows = connection.sql(sql).project("#1::VARCHAR").fetchall()
+    except duckdb.Error:
+        return None
+    return rows[0][0] or ""
+
+
+@pytest.mark.parametrize("page, key, n, claim", CLAIMS, ids=[f"{c[0]}-{c[1]}-{c[2]}" for c in CLAIMS])
+def test_a_claim(smelt, place, page, key, n, claim):
+    if isinstance(claim, NotHere):
+        assert claim.reason
+    elif isinstance(claim, InTest):
+        assert claim.words in (ROOT / claim.path).read_text(encoding="utf-8")
+    elif isinstance(claim, Fails):
+        value, stderr = value_of_smelt(smelt, claim.sql, place)
+        assert value is None and claim.words in stderr
+    else:
+        value, stderr = value_of_smelt(smelt, claim.sql, place)
+        assert value == claim.smelt, stderr
+        assert value_of_duckdb(claim.sql, place) == claim.duckdb
+
+
+@pytest.mark.parametrize("form", NOT_THERE)
+def test_what_is_not_there_is_an_error_at_its_place(smelt, place, form):
+    text = (ROOT / "docs/sql.md").read_text(encoding="utf-8")
+    text = text[text.index("Not there, each an error"):text.index("has the sizes")]
+    assert form.rstrip("(") in " ".join(text.replace("`", "").split())
+    sql = f"WITH t AS (SELECT 1 AS a, 2 AS l) {NOT_THERE[form]}"
+    if NOT_THERE[form] is None:
+        sql = "WITH RECURSIVE r AS (SELECT 1) SELECT * FROM r"
+    done = smelt("sql", sql, cwd=place, check=False)
+    assert done.returncode == 1, done.stdout
+    assert re.search(r"at SQL:1:\d+", done.stderr), done.stderr
+
+
+def test_a_table_shows_a_thousand_rows(smelt, place):
+    rows = ", ".join(f"({n})" for n in range(1002))
+    sql = f"SELECT * FROM (VALUES {rows}) t(n)"
+    shown = smelt("sql", sql, "--format", "table", cwd=place).stdout
+    assert "\n999\n" in shown and "\n1000\n" not in shown and "1,002" in shown, shown[-80:]
+    assert smelt("sql", sql, "--format", "csv", cwd=place).stdout.count("\n") == 1003
+
+
+def test_files_are_united_by_name(smelt, place):
+    import duckdb
+
+    for name, sql in (("u1", "SELECT 1 AS a"), ("u2", "SELECT 2 AS b, 3 AS a")):
+        duckdb.sql(f"COPY ({sql}) TO '{place}/{name}.parquet'")
+    rows = smelt.sql("SELECT * FROM read_parquet('u*.parquet') ORDER BY a", cwd=place)
+    assert rows == [{"a": 1, "b": None}, {"a": 3, "b": 2}]
+    plain_rows = value_of_duckdb("SELECT count(b) FROM read_parquet('u*.parquet')", place)
+    assert plain_rows is None
