@@ -205,6 +205,17 @@ int sm_str_cmp(sm_str a, sm_str b)
     return a.len < b.len ? -1 : a.len > b.len;
 }
 
+void sm_error_place_str(sm_error *e, sm_str object, int64_t line, int64_t byte)
+{
+    char name[sizeof(e->object)] = "";
+    const size_t len = object.len < sizeof(name) ? object.len : sizeof(name) - 1;
+
+    if (len > 0) {
+        memcpy(name, object.data, len);
+    }
+    sm_error_place(e, name, line, byte);
+}
+
 sm_str sm_arena_str(sm_arena *a, sm_str s)
 {
     size_t bytes = 0;

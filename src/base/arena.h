@@ -61,6 +61,8 @@ bool sm_str_starts(sm_str s, sm_str prefix);
 bool sm_str_ends(sm_str s, sm_str suffix);
 bool sm_str_eq_nocase(sm_str a, sm_str b); /* ASCII letters only */
 int sm_str_cmp(sm_str a, sm_str b);        /* bytewise, the shorter first */
+/** sm_error_place of an object's name that may not be ended by NUL. */
+void sm_error_place_str(sm_error *e, sm_str object, int64_t line, int64_t byte);
 
 /** Copies into the arena; the copy is ended by a NUL that len does not count. */
 sm_str sm_arena_str(sm_arena *a, sm_str s);

@@ -5,10 +5,8 @@
 #include "base/thread.h"
 
 #include <errno.h>
-#include <execinfo.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <time.h>
 
 #include "base/memory.h"

@@ -204,9 +204,7 @@ static sm_status fail_line(const json_reader *r, const smi_line *line, const smi
                            sm_error *e)
 {
     const sm_status st = sm_fail(e, smi_json_reason_status(why->reason), "%s", why->message);
-    char uri[sizeof(e->object)];
-    snprintf(uri, sizeof(uri), "%.*s", SM_STR_ARG(r->lines.file->uri));
-    sm_error_place(e, uri, line->number, why->byte);
+    sm_error_place_str(e, r->lines.file->uri, line->number, why->byte);
     if (why->column.data) {
         advise_type(r, why->column, e);
     }

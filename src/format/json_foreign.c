@@ -187,10 +187,8 @@ sm_status smi_json_foreign(const smi_lines *lines, const smi_line *line, sm_erro
     if (found == LINES) {
         return SM_OK;
     }
-    char uri[sizeof(e->object)];
-    snprintf(uri, sizeof(uri), "%.*s", SM_STR_ARG(lines->file->uri));
     sm_fail(e, SM_UNSUPPORTED, "%s", layouts[found].what);
-    sm_error_place(e, uri, line->number, skip_blanks(line->data) - line->data + 1);
+    sm_error_place_str(e, lines->file->uri, line->number, skip_blanks(line->data) - line->data + 1);
     sm_error_todo(e, "Write one object a line, as jq -c %s does, or leave the file out.",
                   layouts[found].way);
     return SM_UNSUPPORTED;

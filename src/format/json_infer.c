@@ -551,11 +551,9 @@ static sm_status no_rows(const looking *l, sm_error *e)
     const sm_error *bad = &l->bad;
     const bool is_bad = bad->status != SM_OK;
     const sm_status why = bad->status == SM_LIMIT ? SM_SYNTAX : bad->status;
-    char uri[sizeof(e->object)];
     const sm_status st = is_bad ? sm_fail(e, why, "%s", bad->what)
                                 : sm_fail(e, SM_SCHEMA, "no line to make columns of");
-    snprintf(uri, sizeof(uri), "%.*s", SM_STR_ARG(l->file.uri));
-    sm_error_place(e, uri, bad->line, is_bad ? bad->byte : -1);
+    sm_error_place_str(e, l->file.uri, bad->line, is_bad ? bad->byte : -1);
     return st;
 }
 

@@ -602,10 +602,7 @@ sm_status smi_pq_footer_read(sm_blob *blob, sm_arena *a, smi_pq_footer **out, sm
         st = st == SM_OK ? check(&m, raw) : st;
     }
     if (st != SM_OK) {
-        const sm_str uri = sm_blob_uri(blob);
-        char name[1024];
-        snprintf(name, sizeof(name), "%.*s", SM_STR_ARG(uri));
-        sm_error_place(e, name, 0, -1);
+        sm_error_place_str(e, sm_blob_uri(blob), 0, -1);
         return sm_within(e, st, "Parquet footer");
     }
     *out = f;

@@ -302,9 +302,7 @@ static sm_status fail_type(finder *f, const smi_pq_node *n, const sm_type *want,
     const sm_status st =
         sm_fail(f->e, SM_SCHEMA, "column \"%.*s\" is %.*s in the file, %.*s is wanted",
                 SM_STR_ARG(path), SM_STR_ARG(sm_buf_str(&have)), SM_STR_ARG(sm_buf_str(&wanted)));
-    char name[1024];
-    snprintf(name, sizeof(name), "%.*s", SM_STR_ARG(f->file));
-    sm_error_place(f->e, name, 0, -1);
+    sm_error_place_str(f->e, f->file, 0, -1);
     sm_buf_release(&have);
     sm_buf_release(&wanted);
     return st;
@@ -335,9 +333,7 @@ static sm_status check_foreign(finder *f, const sm_field *want, sm_str path)
                   want->type->id == SM_TYPE_TIME     ? "TIME"
                   : want->type->id == SM_TYPE_BINARY ? "BLOB"
                                                      : "STRUCT(…)");
-    char name[1024];
-    snprintf(name, sizeof(name), "%.*s", SM_STR_ARG(f->file));
-    sm_error_place(f->e, name, 0, -1);
+    sm_error_place_str(f->e, f->file, 0, -1);
     return SM_UNSUPPORTED;
 }
 

@@ -207,9 +207,7 @@ sm_content smi_lines_content(const smi_lines *l)
 static sm_status codec_failed(smi_lines *l, sm_status st, sm_error *e)
 {
     if (st == SM_CORRUPT) {
-        char uri[sizeof(e->object)];
-        snprintf(uri, sizeof(uri), "%.*s", SM_STR_ARG(l->file->uri));
-        sm_error_place(e, uri, 0, (int64_t)(l->input_off + l->input_pos));
+        sm_error_place_str(e, l->file->uri, 0, (int64_t)(l->input_off + l->input_pos));
     }
     return st;
 }
@@ -315,11 +313,9 @@ static sm_status check_is_text(const smi_lines *l, sm_error *e)
         const struct magic *m = &magics[i];
         if (l->len >= m->n && memcmp(l->data, m->bytes, m->n) == 0) {
             const bool is_within = l->file->codec != SMI_CODEC_NONE;
-            char uri[sizeof(e->object)];
-            snprintf(uri, sizeof(uri), "%.*s", SM_STR_ARG(l->file->uri));
             sm_fail(e, SM_UNSUPPORTED, "the file is %s%s, not lines of UTF-8", m->name,
                     is_within ? " within its compression" : "");
-            sm_error_place(e, uri, 0, -1);
+            sm_error_place_str(e, l->file->uri, 0, -1);
             sm_error_todo(e, "%s", is_within ? "Unpack it first." : m->todo);
             return SM_UNSUPPORTED;
         }
