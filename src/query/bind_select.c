@@ -64,6 +64,53 @@ static sm_status check_excluded(selecting *t, const smi_ast *star, const bool *h
     return SM_OK;
 }
 
+static bool is_excluded(const smi_ast *star, sm_str name, bool *hit)
+{
+    bool excluded = false;
+    for (int32_t k = 0; k < star->n_names; k++) {
+        if (sm_str_eq_nocase(name, star->names[k])) {
+            excluded = true;
+            hit[k] = true;
+        }
+    }
+    return excluded;
+}
+
+/* s.* of a column that is a STRUCT: its fields. *is_one stays false where there is none. */
+static sm_status expand_struct(selecting *t, const smi_ast *star, bool *hit, bool *is_one,
+                               sm_error *e)
+{
+    sm_arena *const a = t->b.q->a;
+    smi_ast *const column = SM_NEW(a, smi_ast);
+    const sm_expr *x = NULL;
+    sm_error no_column = {0};
+    *column = (smi_ast){
+        .kind = SMI_AST_COLUMN,
+        .off = star->off,
+        .end = star->end,
+        .parts = star->parts,
+        .n_parts = star->n_parts,
+    };
+    if (star->n_parts != 1 || smi_bind_expr(&t->b, column, &x, &no_column) != SM_OK ||
+        x->type->id != SM_TYPE_STRUCT) {
+        return SM_OK;
+    }
+    *is_one = true;
+    for (int32_t i = 0; i < x->type->n_fields; i++) {
+        const sm_field *const field = &x->type->fields[i];
+        if (!is_excluded(star, field->name, hit)) {
+            sm_expr *const item = smi_expr_new(a, SM_EXPR_FIELD, field->type, x);
+            item->index = i;
+            item->is_star = true;
+            item->args = SM_NEW_ARRAY(a, const sm_expr *, 1);
+            item->args[0] = x;
+            item->n_args = 1;
+            add_item(t, item, field->name, false);
+        }
+    }
+    return SM_OK;
+}
+
 static sm_status expand_star(selecting *t, const smi_ast *star, sm_error *e)
 {
     const sm_expr place = smi_place(t->b.sql, star->off, star->end);
@@ -88,16 +135,12 @@ static sm_status expand_star(selecting *t, const smi_ast *star, sm_error *e)
             last = c->whole;
             smi_whole_add(t->b.q->a, &t->whole, last);
         }
-        bool excluded = false;
-        for (int32_t k = 0; k < star->n_names; k++) {
-            if (sm_str_eq_nocase(c->name, star->names[k])) {
-                excluded = true;
-                hit[k] = true;
-            }
-        }
-        if (of_table && !excluded) {
+        if (!is_excluded(star, c->name, hit) && of_table) {
             add_item(t, smi_column_ref(t->b.q->a, c->index, c->type, &place), c->name, false);
         }
+    }
+    if (!any_table) {
+        SM_TRY(expand_struct(t, star, hit, &any_table, e));
     }
     if (!any_table) {
         const sm_str name = star->parts[star->n_parts - 1];

@@ -75,6 +75,9 @@ static use *use_of(sm_arena *a, const sm_expr *x, use *in)
         return &in[x->index];
     }
     use *const parent = x->kind == SM_EXPR_FIELD || is_value ? use_of(a, x->args[0], in) : NULL;
+    if (parent && x->is_star) {
+        parent->is_whole = true;
+    }
     return parent ? use_of_field(a, parent, x->args[0]->type->n_fields, is_value ? 1 : x->index)
                   : NULL;
 }

@@ -83,6 +83,7 @@ struct sm_expr {
     const sm_type *type;
     int32_t index;  /* COLUMN: in the input; PARAM: its slot; FIELD: the field */
     bool is_try;    /* CAST: NULL instead of an error */
+    bool is_star;   /* FIELD: by s.*, which takes the others as well */
     sm_value value; /* CONST */
     const sm_function *fn;
     const void *prepared; /* what fn->prepare made of constant arguments (a compiled regex) */

@@ -537,6 +537,8 @@ static void test_taken_whole(void **state)
         {"SELECT p.x FROM (SELECT p FROM (SELECT * FROM t))", "t;"},
         {"SELECT count(p), count(*) FROM t WHERE p IS NOT NULL", "t;"},
         {"SELECT CAST(p AS VARCHAR) FROM t", "t p;"},
+        {"SELECT p.* FROM t", "t p;"},
+        {"SELECT p.* EXCLUDE (x) FROM t q", "t p;"},
         {"SELECT i FROM (SELECT DISTINCT * FROM log) JOIN t ON Secs = i", "log*;t;"},
         {"SELECT i FROM t UNION ALL SELECT Secs FROM (SELECT * FROM log)", "t;log;"},
         {"FROM log UNION ALL FROM log", "log*;log*;"},

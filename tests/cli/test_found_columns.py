@@ -96,6 +96,7 @@ def key_at(line, key):
     ("t.*", "e.late", 31),
     ("e", "e.late", 31),
     ("e.d", "e.d.y", 36),
+    ("e.*", "e.late", 31),
     ("l", "l.z", 36),
     ("CAST(e.d AS VARCHAR)", "e.d.y", 36),
     ("coalesce(l, NULL)", "l.z", 36),
