@@ -351,4 +351,4 @@ def test_a_pipeline_counts_keys_of_declared_columns_and_fails_at_found_ones(smel
         assert json.loads(done.stdout)["unknown"] == {"lines": 1, "paths": {"extra": 1}}
     else:
         assert 'key "extra" is not among the columns' in done.stderr
-        assert not (tmp_path / "lake/raw/l").exists()
+        assert not (tmp_path / "lake/raw/l/_delta_log").exists()
