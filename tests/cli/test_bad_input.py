@@ -558,3 +558,19 @@ def test_a_bad_row_behind_a_limit_is_not_needed(smelt, tmp_path, threads, line, 
     if "*" not in query:  # an unknown key is no row's value
         done = smelt("sql", inner % (limit + 1), "--threads", threads, cwd=tmp_path, check=False)
         assert done.returncode == 1, done.stdout
+
+
+def test_messages_name_what_is_so(smelt, tmp_path):
+    (tmp_path / "empty.json").write_text("{}\n")
+    (tmp_path / "case.json").write_text('{"userId":1,"userid":2}\n')
+    (tmp_path / "lake/a/x/_delta_log").mkdir(parents=True)
+    for sql, told, untold in [
+        ("SELECT * FROM 'empty.json'", "has no columns", "needs FROM"),
+        ("SELECT *", "* needs FROM", "no columns"),
+        ("SELECT USERID FROM 'case.json'", '"userId" or "userid"', "several tables"),
+        ("SELECT * FROM a.x", 'the folder of "a.x"', "Did you mean"),
+        ("SELECT u.a FROM (SELECT 1 AS a) t", 'no table or column "u"', 'mean "a"'),
+    ]:
+        done = smelt("sql", sql, cwd=tmp_path, check=False)
+        assert done.returncode == 1, sql
+        assert told in done.stderr and untold not in done.stderr, done.stderr

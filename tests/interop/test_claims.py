@@ -83,6 +83,12 @@ DIFFERENCES = {
         "FROM (VALUES (1), (2)) t(i) ORDER BY x LIMIT 1))", "2", "1"),
     "a name in HAVING": Differs("SELECT max(i) AS i FROM (VALUES (1), (3)) t(i) HAVING i = 3", None,
                                 "3"),
+    "two tables of one name in FROM": [
+        Differs("SELECT * FROM (VALUES (1)) t(a), (VALUES (2)) t(a)", "1,2", None),
+        Fails("SELECT t.a FROM (VALUES (1)) t(a), (VALUES (2)) t(a)", "several columns are named")],
+    "an alias of the list in an item": Differs(
+        "SELECT b + 1 AS c, 1 AS b", "2,1", None),
+    "'x' OR true": Differs("SELECT 'x' OR true", "true", None),
     "ORDER BY of a UNION": Differs("SELECT 1 AS x UNION ALL SELECT 1 AS y ORDER BY y LIMIT 1", None,
                                    "1"),
     "a value that cannot be computed": Differs(
