@@ -8,7 +8,8 @@
  * Moves     Of several files with the content of one source the first in byte order has moved,
  *           those of its date before others: then no row changes. What is left is paired without
  *           regard to dates.
- * Growth    by the hash of the first 4 KiB, then one hash for each length of a gone file that has
+ * Growth    of content that is nowhere: its path is gone, or has become another file's by a move.
+ *           By the hash of the first 4 KiB, then one hash for each length of such content that has
  *           the same. The longest counts.
  * Copies    that are loaded are counted after the load, when all contents are known. Those that are
  *           not to be loaded must be known before: of new files the heads are read, and the whole
@@ -257,6 +258,14 @@ static int by_head(const void *a, const void *b)
     return c ? c : by_content(a, b);
 }
 
+/* Has no file come instead of it? What is at its path was another file before. */
+static bool is_nowhere(const smi_judge *j, int64_t k)
+{
+    const int64_t i = j->here[k];
+
+    return i < 0 || j->out->files[i].kind == SMI_MATCH_MOVED;
+}
+
 static growth make_growth(smi_judge *j, const items *sources)
 {
     growth g = {0};
@@ -265,7 +274,7 @@ static growth make_growth(smi_judge *j, const items *sources)
     for (int64_t s = 0; s < sources->n; s++) {
         item *it = &sources->at[s];
         const smi_flow_known *k = &j->in->known[it->index];
-        if (j->here[it->index] < 0) {
+        if (is_nowhere(j, it->index)) {
             gone.at[gone.n] = *it;
             gone.at[gone.n++].day = day_of(j, k->has_date, k->date);
         }
@@ -417,7 +426,8 @@ static sm_status judge_growth(smi_judge *j, const items *sources, sm_error *e)
 
     for (int64_t i = 0; i < j->in->n_found && g.n_groups > 0; i++) {
         gone_group *from = NULL;
-        if (!j->is_open[i] || smi_judge_rows_at(j, i)) {
+        /* Of a path that is known, only where what it had has moved away. */
+        if (!j->is_open[i] || (smi_judge_rows_at(j, i) && !j->is_taken[j->at_path[i]])) {
             continue;
         }
         SM_TRY(find_grown(j, &g, i, &from, e));

@@ -13,7 +13,8 @@
  *   moved     content that is known, whose old path is gone or holds other content; where what the
  *             query takes from the name differs, both dates are replaced
  *   grown     a new path that begins with the whole content of a file that is gone: both dates are
- *             replaced
+ *             replaced; new is also a path whose own content has moved, gone also a file whose path
+ *             another has taken
  *   changed   a known path with other content: its date is replaced
  *   copy      a new path with content that the table has from a file that is still there
  *   new       all others

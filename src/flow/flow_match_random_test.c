@@ -383,18 +383,26 @@ static bool is_better_start(const file *f, const row *r, const row *best)
     return is_mine != is_best_mine ? is_mine : r->day < best->day;
 }
 
+/* Is its content at no path, and did no file come instead of it? What moved onto its path was
+ * another file before. */
+static bool is_nowhere(world *w, const row *r)
+{
+    const file *f = r->is_displaced ? NULL : find(w, r->path);
+    return r->is_vacated && !r->is_taken && (!f || f->is_done);
+}
+
 static void model_growth(world *w)
 {
     for (int i = 0; i < w->n_files; i++) {
         file *f = &w->files[i];
         row *best = NULL;
-        if (!f->is_in || f->is_passed || f->is_done || row_at(w, f->path)) {
+        const row *own = row_at(w, f->path);
+        if (!f->is_in || f->is_passed || f->is_done || (own && !own->is_taken)) {
             continue;
         }
         for (int e = 0; e < w->model.n; e++) {
             row *r = &w->model.at[e];
-            const bool is_gone = r->is_displaced || !find(w, r->path);
-            if (is_gone && r->is_vacated && !r->is_taken && is_better_start(f, r, best)) {
+            if (is_nowhere(w, r) && is_better_start(f, r, best)) {
                 best = r;
             }
         }

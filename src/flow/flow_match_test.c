@@ -334,6 +334,16 @@ static const struct {
     {"a_1=AA", "b_1=AAB c_1=AAC", 0, "b_1:grown<a_1+ c_1:new+ | dates 1"},
     {"a_1=AA", "a_1=AAB", 0, "a_1:changed+ | dates 1"},
     {"a_1=AA b_1=BB", "a_1=AA b_1=BB c_1=AAB", 0, "a_1:same b_1:same c_1:new+"},
+    /* grown, where a path is another file's by now: of the source, of the grown file, of both */
+    {"a_1=AA b_1=BB", "a_1=BB b_1=AAX", 0, "a_1:moved<b_1+ b_1:grown<a_1+ | dates 1 | asked a_1"},
+    {"a_1=AA b_2=BB", "a_1=BB b_2=AAX", 0, "a_1:moved<b_2+ b_2:grown<a_1+ | dates 1,2 | asked a_1"},
+    {"a_1=AA b_1=BB", "a_1=BB c_1=AAX", 0, "a_1:moved<b_1+ c_1:grown<a_1+ | dates 1 | asked a_1"},
+    {"a_1=AA b_1=BB", "a_1=BBX b_1=AA", 0, "a_1:grown<b_1+ b_1:moved<a_1+ | dates 1 | asked b_1"},
+    {"a_1=AA ^b_1=BB", "a_1=AA b_1=BBX", 0, "a_1:same+ b_1:grown+ | dates 1"},
+    {"a_1=AA b_1=BB c_1=CC", "a_1=CCX b_1=AA", 0,
+     "a_1:grown<c_1+ b_1:moved<a_1+ | dates 1 | dropped b_1 | asked b_1"},
+    {"a_1=AA b_1=BB", "a_1=BBX b_1=AAX", 0, "a_1:changed+ b_1:changed+ | dates 1"},
+    {"a_1=AA", "a_1=BB b_1=AAX", 0, "a_1:changed+ b_1:new+ | dates 1 | asked a_1"},
     /* without lines: never moved, grown or copied */
     {"a_1=", "b_1=", 0, "b_1:new+ | gone a_1"},
     {"a_1=_", "b_1=_", 0, "b_1:new+ | gone a_1"},
