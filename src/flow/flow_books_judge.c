@@ -167,6 +167,13 @@ static sm_status find_other(smi_flow_run *r, smi_flow_source_state *s, smi_flow_
     if (!*store) {
         SM_TRY(sm_store_open(b->roots[k->root].uri, store, e));
     }
+    if (k->is_displaced) { /* what lies at its path stands for itself */
+        const sm_status st =
+            sm_fail(e, SM_INVALID, "\"%.*s\" has become another file, and is needed as it was",
+                    SM_STR_ARG(k->path));
+        sm_error_place(e, sm_store_uri_of(*store, k->path, r->arena).data, 0, -1);
+        return st;
+    }
     SM_TRY(sm_store_stat(*store, k->path, r->arena, &entry, e));
     *other = (smi_flow_other){
         .known = i,

@@ -109,6 +109,22 @@ def test_two_files_swap_their_names(shop):
     assert sorted(shop.ids()) == [1, 2, 3, 4, 9]
 
 
+@pytest.mark.parametrize("day", ["20220402", "20220403"])
+def test_two_files_swap_their_names_and_one_grows(shop, day):
+    """What moves onto the other's path does not hide that other's growth."""
+    shop.put(f"{day}_b.json", line(9), "broken too\n")
+    shop.run()
+    one, other = shop.logs / "20220402.json", shop.logs / f"{day}_b.json"
+    os.rename(one, shop.folder / "aside")
+    os.rename(other, one)
+    os.rename(shop.folder / "aside", other)
+    other.write_text(other.read_text() + line(5))
+    shop.run()
+    assert sorted(shop.ids()) == [1, 2, 3, 4, 5, 9]
+    assert len(shop.refused()) == 3
+    assert shop.run()["files"]["read"] == 0
+
+
 def test_a_grown_file_under_another_name(shop):
     old = (shop.logs / "20220402.json").read_text()
     os.remove(shop.logs / "20220402.json")
@@ -275,6 +291,29 @@ def test_a_date_of_two_folders_is_replaced_from_both(shop):
     shop.put("20220401.json", line(1), line(2))
     said = shop.fail()
     assert str(host / "20220401.json") in said and "rows would be lost" in said
+
+
+@pytest.mark.parametrize("is_quarantined", [False, True])
+def test_a_rotated_away_file_of_another_folder_cannot_be_read_again(shop, is_quarantined):
+    """Its rows are there, but its path is that of another file: which must not be read in its place."""
+    host = shop.folder / "host2"
+    host.mkdir()
+    (host / "20220401.json").write_text(line(11) + ("broken there\n" if is_quarantined else ""))
+    (host / "20220401_b.json").write_text(line(12))
+    shop.run(logs=host)
+    os.rename(host / "20220401_b.json", host / "20220401.json")
+    assert shop.run(logs=host)["gone"] == ["20220401.json"]
+    before = shop.versions()
+    shop.put("20220401.json", line(1))
+    said = shop.fail()
+    assert f"{host}/20220401.json" in said and "rows would be lost" in said
+    assert shop.versions() == before and sorted(shop.ids()) == [1, 2, 3, 4, 11, 12]
+    # Brought back under another name, it is known again.
+    (host / "20220401_a.json").write_text(line(11) + ("broken there\n" if is_quarantined else ""))
+    assert shop.run(logs=host)["files"]["read"] == 0
+    shop.run()
+    assert sorted(shop.ids()) == [1, 3, 4, 11, 12]
+    assert len(shop.refused()) == 1 + is_quarantined
 
 
 # ---- copies, touched files ----------------------------------------------------------------------
