@@ -220,10 +220,12 @@ done:
     return st;
 }
 
-/* Binds the SQL where nothing was to be read: a run that ends well has proved it. */
+/* Binds the SQL where nothing was to be read: a run that ends well has proved it, and that its rows
+ * would find their columns in the table. */
 static sm_status bind_sql(load *l, sm_error *e)
 {
     sm_plan *plan = NULL;
+    sm_stage *stage = NULL;
     sm_names *names = smi_flow_names(l->run);
     sm_arena *a = sm_arena_new(l->run->env->budget);
     const sm_files *files = &l->source->files;
@@ -233,9 +235,32 @@ static sm_status bind_sql(load *l, sm_error *e)
     if (st == SM_OK) {
         st = check_plan(l, plan, files, a, e);
     }
+    if (st == SM_OK && l->books.snapshot) {
+        st = open_stage(l, plan->root->schema, &stage, e);
+    }
+    sm_stage_close(stage);
     sm_names_free(names);
     sm_arena_free(a);
     return st;
+}
+
+/* Has the query changed, and may the load go on by it? Where it means nothing over this source,
+ * that is said, and no choice between old and new rows is offered. */
+static sm_status check_query(load *l, sm_str query, sm_error *e)
+{
+    sm_error of_sql = {0};
+    const sm_str old = smi_flow_books_query(l->run, &l->books);
+    const sm_status st = smi_flow_query_check(l->run, l->index, old, query, e);
+
+    if (st == SM_OK) {
+        return SM_OK;
+    }
+    const sm_status of_bind = bind_sql(l, &of_sql);
+    if (of_bind == SM_OK || of_bind == SM_SCHEMA) {
+        return st; /* names what to do about columns that the table has not */
+    }
+    *e = of_sql;
+    return of_bind;
 }
 
 /* What changes without a file being read: the books, and Dates without a file. */
@@ -295,8 +320,7 @@ sm_status smi_flow_load_run(smi_flow_run *r, int32_t task, sm_error *e)
     } else {
         SM_TRY_GOTO(st, done, smi_flow_books_judge(r, l.source, &wants, &l.books, e));
     }
-    SM_TRY_GOTO(st, done,
-                smi_flow_query_check(r, task, smi_flow_books_query(r, &l.books), query, e));
+    SM_TRY_GOTO(st, done, check_query(&l, query, e));
     smi_flow_books_take_query(r, &l.books, query);
     tell_gone(&l);
     SM_TRY_GOTO(st, done, read_files(&l, is_to_load, true, e));

@@ -108,6 +108,7 @@ typedef struct difference {
     int n;
     sm_str before, after; /* the first one's lines; "" where one side has none */
     bool only_adds;       /* columns, and what is read for them */
+    bool adds_column;
 } difference;
 
 static difference differ(sm_str old, sm_str now)
@@ -131,8 +132,9 @@ static difference differ(sm_str old, sm_str now)
         }
         d.only_adds = d.only_adds && (sm_str_starts(line, SM_STR("column ")) ||
                                       sm_str_starts(line, SM_STR("with columns ")));
-        if (counterpart(old, now, subject_of(line)).len == 0 && d.n++ == 0) {
-            d.after = line;
+        if (counterpart(old, now, subject_of(line)).len == 0) {
+            d.after = d.n++ == 0 ? line : d.after;
+            d.adds_column = d.adds_column || sm_str_starts(line, SM_STR("column "));
         }
     }
     if (d.n == 0) { /* the same lines in another order: columns */
@@ -166,6 +168,17 @@ static sm_str describe(const difference *d, sm_arena *a)
 
 /* ---- the check ------------------------------------------------------------------------------ */
 
+/* By what the rows that are there stay: a column that the table has not needs more than --keep-old. */
+static const char *what_keeps(const smi_flow_task *t, const difference *d)
+{
+    if (!d->adds_column || t->adds_columns) {
+        return "--keep-old keeps the rows that are there.";
+    }
+    return d->only_adds
+               ? "evolve: add on the task adds the column to the rows that are there."
+               : "--keep-old, with evolve: add on the task, keeps the rows that are there.";
+}
+
 sm_status smi_flow_query_check(smi_flow_run *r, int32_t task, sm_str old, sm_str now, sm_error *e)
 {
     const smi_flow_task *t = &r->p->tasks[task];
@@ -181,9 +194,7 @@ sm_status smi_flow_query_check(smi_flow_run *r, int32_t task, sm_str old, sm_str
         sm_fail(e, SM_INVALID, "the SQL of %.*s is not the one its rows were loaded by: %.*s",
                 SM_STR_ARG(t->name), SM_STR_ARG(describe(&d, r->arena)));
     sm_error_place(e, t->sql.name.data, 0, -1);
-    sm_error_todo(e,
-                  "--full-refresh %.*s loads all anew; --keep-old keeps the rows that are there%s",
-                  SM_STR_ARG(t->name),
-                  d.only_adds ? "; evolve: add on the task adds the column to them." : ".");
+    sm_error_todo(e, "--full-refresh %.*s loads all anew; %s", SM_STR_ARG(t->name),
+                  what_keeps(t, &d));
     return st;
 }

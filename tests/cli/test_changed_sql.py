@@ -109,8 +109,9 @@ def test_another_query_stops_the_run(shop, old, new, said, month):
     failed = shop.run(month=month, check=False)
     assert failed.returncode == 1
     assert "raw.orders" in failed.stderr and said in failed.stderr, failed.stderr
-    assert "--full-refresh raw.orders" in failed.stderr and "--keep-old" in failed.stderr
-    assert "orders.sql" in failed.stderr
+    assert "--full-refresh raw.orders" in failed.stderr and "orders.sql" in failed.stderr
+    keeps = {'with new column "one"': "; evolve: add on the task adds", 'column "city"': "; --keep-old, with evolve"}
+    assert keeps.get(said, "; --keep-old keeps") in failed.stderr
     assert shop.versions() == before and shop.rows() == FIRST
 
 
@@ -214,7 +215,31 @@ def test_a_column_that_is_not_in_the_table_names_what_to_do(shop):
     assert failed.returncode == 1 and 'column "n" is not in the table' in failed.stderr
     assert "evolve: add" in failed.stderr and "--full-refresh raw.orders" in failed.stderr
     said = shop.run(check=False).stderr
-    assert "evolve: add" in said
+    assert "evolve: add" in said and "--keep-old" not in said
+
+
+@pytest.mark.parametrize("month", ["2023-01", "2023-02"])
+def test_a_column_that_is_not_in_the_table_is_told_where_nothing_is_new(shop, month):
+    before = shop.versions()
+    shop.change("file_date AS day", "n, file_date AS day")
+    failed = shop.run("--keep-old", month=month, check=False)
+    assert failed.returncode == 1 and 'column "n" is not in the table' in failed.stderr
+    assert shop.versions() == before
+
+
+@pytest.mark.parametrize("old, new, said", [
+    ("lower(city)", "lower(town)", 'no column "town"'),
+    ("id > var", "di > var", 'no column "di"'),
+    ("lower(city)", "lowwer(city)", 'no function "lowwer"'),
+    ("id > var('least')", "city < 5", "VARCHAR cannot be compared"),
+    ("file_date AS day", "city AS day", "file_date"),
+])
+@pytest.mark.parametrize("month", ["2023-01", "2023-02"])
+def test_a_query_that_means_nothing_offers_no_choice(shop, old, new, said, month):
+    shop.change(old, new)
+    failed = shop.run(month=month, check=False)
+    assert failed.returncode == 1 and said in failed.stderr, failed.stderr
+    assert "--keep-old" not in failed.stderr, failed.stderr
 
 
 # ---- a run that ends well has proved the SQL ----------------------------------------------------
