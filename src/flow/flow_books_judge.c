@@ -274,6 +274,16 @@ static bool is_copy(const smi_flow_books *b, int64_t i)
            (f->kind == SMI_MATCH_PASSED && (f->of >= 0 || f->known >= 0) && !is_twin(b, i));
 }
 
+/* A file of another folder may have the same name. */
+static sm_str name_of_original(const smi_flow_books *b, const smi_match_file *f)
+{
+    if (f->of >= 0) {
+        return b->in.found[f->of].path;
+    }
+    const smi_flow_known *k = &b->known[f->known];
+    return k->root == b->match.root ? k->path : k->uri;
+}
+
 void smi_flow_books_tell(smi_flow_run *r, const smi_flow_books *b)
 {
     for (int64_t i = 0; i < b->in.n_found; i++) {
@@ -282,9 +292,7 @@ void smi_flow_books_tell(smi_flow_run *r, const smi_flow_books *b)
         if (f->kind == SMI_MATCH_MOVED) {
             smi_flow_report_moved(r, b->known[f->known].path, path);
         } else if (is_copy(b, i)) {
-            smi_flow_report_copy(r, path,
-                                 f->of >= 0 ? b->in.found[f->of].path : b->known[f->known].path,
-                                 f->kind == SMI_MATCH_PASSED);
+            smi_flow_report_copy(r, path, name_of_original(b, f), f->kind == SMI_MATCH_PASSED);
         }
     }
 }
@@ -348,11 +356,12 @@ bool smi_flow_books_loses(const smi_flow_books *b, int64_t known)
 /* ---- loading all again ----------------------------------------------------------------------- */
 
 static sm_status fail_reload(const smi_flow_books *b, const smi_flow_known *k, const char *why,
-                             sm_error *e)
+                             const char *todo, sm_error *e)
 {
     const sm_status st = sm_fail(e, SM_INVALID, "%.*s cannot be loaded again: \"%.*s\" %s",
                                  SM_STR_ARG(b->table), SM_STR_ARG(k->path), why);
     sm_error_place(e, k->uri.data, 0, -1);
+    sm_error_todo(e, "%s", todo);
     return st;
 }
 
@@ -366,10 +375,16 @@ static sm_status reload_known(smi_flow_books *b, int64_t i, sm_error *e)
         return SM_OK;
     }
     if (k->root != b->match.root) {
-        return fail_reload(b, k, "came from another folder", e);
+        return fail_reload(b, k, "came from another folder",
+                           "A refresh reads one folder: delete the table and its quarantine, and "
+                           "load each folder again.",
+                           e);
     }
     if (at < 0 || b->match.files[at].kind != SMI_MATCH_OUTSIDE) {
-        return fail_reload(b, k, "is no longer in its folder, and its rows would be lost", e);
+        return fail_reload(b, k, "is no longer in its folder, and its rows would be lost",
+                           "Bring it back; or let the source say gone: remove, and run once "
+                           "with --keep-old before.",
+                           e);
     }
     b->match.left[i] = SMI_KNOWN_HERE;
     b->match.files[at] = (smi_match_file){

@@ -148,6 +148,19 @@ static void choose_versions(load *l)
     }
 }
 
+/* Has it all columns of the table, and more? */
+static bool is_wider(const load *l, const sm_type *schema)
+{
+    const sm_type *there = sm_snapshot_metadata(l->books.snapshot)->schema;
+
+    for (int32_t i = 0; i < there->n_fields; i++) {
+        if (sm_type_find(schema, there->fields[i].name) < 0) {
+            return false;
+        }
+    }
+    return schema->n_fields > there->n_fields;
+}
+
 static sm_status open_stage(load *l, const sm_type *schema, sm_stage **out, sm_error *e)
 {
     const sm_sql where = {.name = SM_STR("replaced dates"), .text = replaced_dates(l)};
@@ -169,9 +182,9 @@ static sm_status open_stage(load *l, const sm_type *schema, sm_stage **out, sm_e
         char near[sizeof(e->todo)];
         memcpy(near, e->todo, sizeof(near));
         e->todo[0] = '\0';
-        sm_error_todo(e,
-                      "%s%sevolve: add on the task adds columns; --full-refresh %.*s loads anew.",
-                      near, near[0] ? " " : "", SM_STR_ARG(l->task->name));
+        sm_error_todo(e, "%s%s%s--full-refresh %.*s loads anew.", near, near[0] ? " " : "",
+                      is_wider(l, schema) ? "evolve: add on the task adds columns; " : "",
+                      SM_STR_ARG(l->task->name));
     }
     return st;
 }

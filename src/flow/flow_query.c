@@ -108,8 +108,13 @@ typedef struct difference {
     int n;
     sm_str before, after; /* the first one's lines; "" where one side has none */
     bool only_adds;       /* columns, and what is read for them */
-    bool adds_column;
+    bool adds_column, drops_column;
 } difference;
+
+static bool is_column(sm_str line)
+{
+    return sm_str_starts(line, SM_STR("column "));
+}
 
 static difference differ(sm_str old, sm_str now)
 {
@@ -118,10 +123,12 @@ static difference differ(sm_str old, sm_str now)
 
     while (next_line(&rest, &line)) {
         if (!has_line(now, line)) {
+            const sm_str after = counterpart(now, old, subject_of(line));
             d.only_adds = false;
+            d.drops_column = d.drops_column || (after.len == 0 && is_column(line));
             if (d.n++ == 0) {
                 d.before = line;
-                d.after = counterpart(now, old, subject_of(line));
+                d.after = after;
             }
         }
     }
@@ -130,11 +137,11 @@ static difference differ(sm_str old, sm_str now)
         if (has_line(old, line)) {
             continue;
         }
-        d.only_adds = d.only_adds && (sm_str_starts(line, SM_STR("column ")) ||
-                                      sm_str_starts(line, SM_STR("with columns ")));
+        d.only_adds =
+            d.only_adds && (is_column(line) || sm_str_starts(line, SM_STR("with columns ")));
         if (counterpart(old, now, subject_of(line)).len == 0) {
             d.after = d.n++ == 0 ? line : d.after;
-            d.adds_column = d.adds_column || sm_str_starts(line, SM_STR("column "));
+            d.adds_column = d.adds_column || is_column(line);
         }
     }
     if (d.n == 0) { /* the same lines in another order: columns */
@@ -156,7 +163,10 @@ static sm_str describe(const difference *d, sm_arena *a)
         return SM_STR("its columns stand in another order");
     }
     if (d->before.len == 0 || d->after.len == 0) {
-        const sm_str line = d->before.len ? d->before : d->after;
+        sm_str line = d->before.len ? d->before : d->after;
+        if (sm_str_starts(line, SM_STR("with "))) {
+            line = (sm_str){line.data + 5, line.len - 5};
+        }
         return sm_arena_strf(a, "%s %.*s%s", d->before.len ? "without" : "with new",
                              (int)(line.len > 90 ? 90 : line.len), line.data, more);
     }
@@ -168,15 +178,15 @@ static sm_str describe(const difference *d, sm_arena *a)
 
 /* ---- the check ------------------------------------------------------------------------------ */
 
-/* By what the rows that are there stay: a column that the table has not needs more than --keep-old. */
+/* By what the rows that are there stay: a table's rows have all its columns, and no other. */
 static const char *what_keeps(const smi_flow_task *t, const difference *d)
 {
-    if (!d->adds_column || t->adds_columns) {
-        return "--keep-old keeps the rows that are there.";
+    if (d->drops_column) {
+        return "the rows that are there can stay where the SQL still gives their columns.";
     }
-    return d->only_adds
+    return d->adds_column && !t->adds_columns
                ? "evolve: add on the task adds the column to the rows that are there."
-               : "--keep-old, with evolve: add on the task, keeps the rows that are there.";
+               : "--keep-old keeps the rows that are there.";
 }
 
 sm_status smi_flow_query_check(smi_flow_run *r, int32_t task, sm_str old, sm_str now, sm_error *e)

@@ -275,6 +275,15 @@ def test_same_names_in_two_folders(shop):
     assert len(shop.refused()) == 4
 
 
+def test_a_copy_of_another_folders_file_names_the_folder(shop):
+    host = shop.folder / "host2"
+    host.mkdir()
+    (host / "20220401.json").write_text(line(11))
+    shutil.copy(shop.logs / "20220402.json", host)
+    copy = {"name": "20220402.json", "of": str(shop.logs / "20220402.json"), "loaded": True}
+    assert shop.run(logs=host)["copies"] == [copy]
+
+
 def test_a_date_of_two_folders_is_replaced_from_both(shop):
     host = shop.folder / "host2"
     host.mkdir()

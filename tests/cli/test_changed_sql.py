@@ -96,7 +96,7 @@ def test_another_place_and_month_are_the_same_query(shop):
     ("lower(city)", "upper(city)", 'column "city" was lower("city"), is upper("city")'),
     ("id > var", "id >= var", "where was >(\"id\", 0), is >=(\"id\", 0)"),
     ("\nWHERE id > var('least')", "", "without where >(\"id\", 0)"),
-    ("'all')", "'all', unknown => 'ignore')", "with new with unknown: 'ignore'"),
+    ("'all')", "'all', unknown => 'ignore')", "with new unknown: 'ignore'"),
     ("id: 'BIGINT'", "id: 'INTEGER'", "with columns id was 'BIGINT', is 'INTEGER'"),
     ("lower(city) AS city", "lower(city) AS town", 'column "city"'),
     ("id, lower(city) AS city", "lower(city) AS city, id", "another order"),
@@ -110,8 +110,9 @@ def test_another_query_stops_the_run(shop, old, new, said, month):
     assert failed.returncode == 1
     assert "raw.orders" in failed.stderr and said in failed.stderr, failed.stderr
     assert "--full-refresh raw.orders" in failed.stderr and "orders.sql" in failed.stderr
-    keeps = {'with new column "one"': "; evolve: add on the task adds", 'column "city"': "; --keep-old, with evolve"}
+    keeps = {'with new column "one"': "; evolve: add on the task adds", 'column "city"': "the SQL still gives"}
     assert keeps.get(said, "; --keep-old keeps") in failed.stderr
+    assert ("--keep-old" in failed.stderr) == (said not in keeps)
     assert shop.versions() == before and shop.rows() == FIRST
 
 
@@ -186,6 +187,30 @@ def test_full_refresh_where_a_file_is_gone(shop, month):
     shop.log("20230102", 9)
     failed = shop.run("--full-refresh", "raw.orders", month=month, check=False)
     assert failed.returncode == 1 and "20230101.json" in failed.stderr
+    assert "gone: remove" in failed.stderr
+    assert shop.versions() == before
+
+
+def test_full_refresh_once_rows_of_gone_files_are_out(shop):
+    (shop.folder / "logs" / "20230101.json").unlink()
+    shop.log("20230102", 9)
+    shop.change("lower(city)", "upper(city)")
+    assert "gone: remove" in shop.run("--full-refresh", "raw.orders", check=False).stderr
+    shop.change("window: month", "window: month, gone: remove", "shop.yaml")
+    shop.run("--keep-old")
+    shop.run("--full-refresh", "raw.orders")
+    assert shop.rows() == [(9, "ROME", "2023-01-02")] and len(shop.rows("raw", "bad.orders")) == 1
+
+
+def test_full_refresh_reads_one_folder(shop):
+    (shop.folder / "host2").mkdir()
+    (shop.folder / "host2" / "20230101.json").write_text('{"id":7,"city":"Oslo"}\n')
+    shop.run("--var", "logs=./host2")
+    before = shop.versions()
+    for folder in ("logs", "host2"):
+        failed = shop.run("--full-refresh", "raw.orders", "--var", f"logs=./{folder}", check=False)
+        assert failed.returncode == 1 and "came from another folder" in failed.stderr
+        assert "load each folder again" in failed.stderr
     assert shop.versions() == before
 
 
@@ -225,6 +250,21 @@ def test_a_column_that_is_not_in_the_table_is_told_where_nothing_is_new(shop, mo
     failed = shop.run("--keep-old", month=month, check=False)
     assert failed.returncode == 1 and 'column "n" is not in the table' in failed.stderr
     assert shop.versions() == before
+
+
+@pytest.mark.parametrize("old, new, said", [
+    ("lower(city) AS city", "lower(city) AS town", 'column "city" of the table is not among'),
+    (", lower(city) AS city", "", 'column "city" of the table is not among'),
+    ("SELECT id", "SELECT CAST(id AS VARCHAR) AS id", 'column "id" is BIGINT in the table and VARCHAR here'),
+])
+@pytest.mark.parametrize("month", ["2023-01", "2023-02"])
+def test_keep_old_needs_the_columns_of_the_table(shop, old, new, said, month):
+    before = shop.versions()
+    shop.change(old, new)
+    failed = shop.run("--keep-old", month=month, check=False)
+    assert failed.returncode == 1 and said in failed.stderr, failed.stderr
+    assert "--full-refresh raw.orders" in failed.stderr and "evolve" not in failed.stderr
+    assert shop.versions() == before and shop.rows() == FIRST
 
 
 @pytest.mark.parametrize("old, new, said", [
