@@ -330,27 +330,11 @@ bool smi_flow_books_has_news(const smi_flow_books *b)
     return bytes > CHEAP_BYTES;
 }
 
-static int64_t find_path(const smi_match_in *in, sm_str path)
-{
-    int64_t low = 0, high = in->n_found;
-
-    while (low < high) {
-        const int64_t middle = low + (high - low) / 2;
-        const int order = sm_str_cmp(in->found[middle].path, path);
-        if (order == 0) {
-            return middle;
-        }
-        low = order < 0 ? middle + 1 : low;
-        high = order < 0 ? high : middle;
-    }
-    return -1;
-}
-
 bool smi_flow_books_loses(const smi_flow_books *b, int64_t known)
 {
     const smi_flow_known *k = &b->known[known];
     return b->match.left[known] == SMI_KNOWN_DROPPED && smi_flow_books_has_rows(k) &&
-           (k->is_displaced || find_path(&b->in, k->path) < 0);
+           (k->is_displaced || smi_match_find(&b->in, k->path) < 0);
 }
 
 /* ---- loading all again ----------------------------------------------------------------------- */
@@ -369,7 +353,7 @@ static sm_status fail_reload(const smi_flow_books *b, const smi_flow_known *k, c
 static sm_status reload_known(smi_flow_books *b, int64_t i, sm_error *e)
 {
     const smi_flow_known *k = &b->known[i];
-    const int64_t at = k->is_displaced ? -1 : find_path(&b->in, k->path);
+    const int64_t at = k->is_displaced ? -1 : smi_match_find(&b->in, k->path);
 
     if (!smi_flow_books_has_rows(k) || b->match.left[i] == SMI_KNOWN_HERE) {
         return SM_OK;

@@ -160,6 +160,8 @@ typedef struct smi_match_out {
 sm_status smi_match(const smi_match_in *in, sm_arena *a, smi_match_out *out,
                     sm_error *e) SM_MUST_USE;
 
+/** The file found of that path, or −1. */
+int64_t smi_match_find(const smi_match_in *in, sm_str path);
 /** Is the date one of those that are replaced? */
 bool smi_match_is_replaced(const smi_match_out *out, int32_t date);
 

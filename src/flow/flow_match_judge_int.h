@@ -64,8 +64,6 @@ sm_status smi_judge_copies(smi_judge *j, sm_error *e) SM_MUST_USE;
 
 bool smi_match_is_plain(sm_str path); /* not compressed, by its name */
 bool smi_match_is_in_window(const smi_match_in *in, bool has_date, int32_t date);
-/** The file found of that path, or −1. */
-int64_t smi_match_find(const smi_match_in *in, sm_str path);
 /** The content of a file found, into out->files. */
 sm_status smi_match_ask(smi_judge *j, int64_t i, sm_error *e) SM_MUST_USE;
 /** Was the content asked for, and is it the known one's? */
