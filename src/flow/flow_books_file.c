@@ -381,6 +381,7 @@ static sm_status take_text(reader *k, sm_str text, smi_flow_books_link *link, in
             !(n_lines == 0 ? take_header(k, o, link, previous) : take_line(k, o))) {
             return fail_damaged(k, link->number, n_lines + 1, e);
         }
+        sm_arena_reset(k->scratch); /* there may be 100,000 lines */
         n_lines++;
     }
     return n_lines == link->n_entries + 1 ? SM_OK : fail_damaged(k, link->number, n_lines + 1, e);
