@@ -343,9 +343,10 @@ static sm_status judge_gone(smi_judge *j, sm_error *e)
         if (!is_gone(j, k)) {
             continue;
         }
-        if (is_superseded(j, k) || (j->in->gone == SMI_GONE_REMOVE && known->n_lines != 0)) {
+        const bool is_removed = is_superseded(j, k) || j->in->gone == SMI_GONE_REMOVE;
+        if (is_removed && known->n_lines != 0) {
             mark_date(j, known->has_date, known->date);
-        } else if (j->in->gone == SMI_GONE_FAIL) {
+        } else if (!is_removed && j->in->gone == SMI_GONE_FAIL) {
             first = n++ == 0 ? k : first;
         }
     }

@@ -469,8 +469,8 @@ static void model_gone(world *w)
 {
     for (int e = 0; e < w->model.n; e++) {
         row *r = &w->model.at[e];
-        if (!r->is_taken && !is_elsewhere(w, r) &&
-            (is_superseded(w, r) || (w->gone == SMI_GONE_REMOVE && has_lines(r->text)))) {
+        if (!r->is_taken && !is_elsewhere(w, r) && has_lines(r->text) &&
+            (is_superseded(w, r) || w->gone == SMI_GONE_REMOVE)) {
             w->replaced[r->day] = true;
         }
     }

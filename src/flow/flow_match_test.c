@@ -384,6 +384,8 @@ static const struct {
      "a_1:new+ a_1.gz:passed | dates 1 | dropped a_1.gz | asked a_1 a_1.gz"},
     {"a_1=AA a_1.gz=AA b_1=BB", "a_1=AA a_1.gz=AA b_1=BB", 0,
      "a_1:same+ a_1.gz:passed b_1:same+ | dates 1 | dropped a_1.gz"},
+    {"a_1.gz= b_1=BB c_1=CC", "a_1=AA a_1.gz=AA b_1=BB", 0,
+     "a_1:new+ a_1.gz:passed b_1:same | gone c_1 | dropped a_1.gz | asked a_1 a_1.gz"},
     {"b_1=AA", "a_1=AA a_1.gz=AA", 0, "a_1:moved<b_1 a_1.gz:passed | asked a_1 a_1.gz"},
     /* copies that are not loaded */
     {"a_1=AA", "a_1=AA b_1=AA", SKIP, "a_1:same b_1:passed<a_1 | asked b_1"},
