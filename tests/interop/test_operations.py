@@ -9,7 +9,8 @@ What happens  Files are added, appended to, rewritten, renamed (within their dat
 The model     `Books` below: the rules by which a load knows its files, written down once more, in
               the plainest way, over the files' lines. Every line has a number of its own, so equal
               contents are copies and never chance.
-SMELT_SEED repeats a run of it. OPERATIONS_SECONDS (20) is how long it goes on in `make test`;
+SMELT_SEED repeats a run of it; STORY (80) is how many lines are told of what happened before a
+failure. OPERATIONS_SECONDS (20) is how long it goes on in `make test`;
 `make soak` does OPERATIONS_STEPS (1000) steps for each of several seeds."""
 import collections
 import copy
@@ -53,8 +54,9 @@ class File:
     """A file that is known: what of it was loaded; `lines` None: its rows are no more in the table, which
     does not take from what was `seen` of it."""
 
-    def __init__(self, date, lines):
-        self.date, self.lines, self.seen = date, lines, lines
+    def __init__(self, date, lines, passed=None):
+        self.date, self.lines, self.seen = date, lines, lines or passed
+        self.is_passed = lines is None  # over: it was seen, and another stands for it
 
 
 class Refused(Exception):
@@ -70,20 +72,28 @@ class WhichRoot(Refused):
 
 
 class Elsewhere(Refused):
-    """A Date that is replaced has rows of another root's file, which is not there to be read again."""
+    """A Date that is replaced has rows of another root's file, which is not there to be read again, or
+    whose path is another file's by now."""
 
     def __init__(self, place, name, lines):
         super().__init__(f"{place}/{name}")
         self.place, self.name, self.lines = place, name, lines
 
 
+class Root:
+    """A folder that was loaded: where it lies, by which pipeline and SQL its rows came last."""
+
+    def __init__(self):
+        self.place = self.pipeline = self.query = None
+
+
 class Books:
-    """What one table holds. Roots are known by number; files by (root, name)."""
+    """What one table holds. Roots are known by number; files by (root, name). A file whose rows are there
+    but whose path is another file's by now has a name that ends in `?`."""
 
     def __init__(self, by_date):
         self.by_date = by_date  # are rows replaced by Dates, those of all roots?
-        self.query = None
-        self.roots = []  # places
+        self.roots = []
         self.files = {}  # (root, name) -> File
 
     def rows(self):
@@ -92,55 +102,90 @@ class Books:
 
     # a folder is {name: lines}, of compressed files what is in them
 
-    def root_of(self, place, found, lists, same_root):
-        if place in self.roots:
-            return self.roots.index(place)
-        equal, lost = {}, []
-        for number, other in enumerate(self.roots):
-            both = [name for name in found if (number, name) in self.files and self.files[number, name].seen]
-            differ = [name for name in both if self.files[number, name].seen != found[name]]
-            if both and not differ:
-                equal[number] = len(both)
-            elif not lists(other):
-                lost.append((number, differ))
-        if equal:  # the one with most of them
-            number = max(equal, key=lambda number: (equal[number], -number))
-        elif lost and (len(lost) > 1 or lost[0][1]) and not same_root:
-            raise WhichRoot
-        elif lost:
-            number = lost[0][0]
-        else:
-            number = len(self.roots)
-            self.roots.append(None)
-        self.roots[number] = place
+    def lost(self, place, lists):
+        """Roots that may be this folder's, since they do not list any more; None where the place tells."""
+        places = [root.place for root in self.roots]
+        return None if place in places else [n for n, other in enumerate(places) if not lists(other)]
+
+    def root_of(self, place, listed, lists, choice):
+        lost = self.lost(place, lists)
+        if lost is None:
+            return [root.place for root in self.roots].index(place)
+        number = len(self.roots)
+        if choice == "--same-root":
+            number = lost[0] if len(self.roots) > 1 else 0
+        elif choice is None:
+            equal, differ = {}, set()
+            for n in range(len(self.roots)):
+                both = [name for name in listed if (n, name) in self.files and self.files[n, name].seen]
+                if any(self.files[n, name].seen != listed[name] for name in both):
+                    differ.add(n)
+                elif both:
+                    equal[n] = len(both)
+            if equal:  # the one with most of them
+                number = max(equal, key=lambda n: (equal[n], -n))
+            elif len(lost) > 1 or differ.intersection(lost):
+                raise WhichRoot
+            elif lost:
+                number = lost[0]
+        if number == len(self.roots):
+            self.roots.append(Root())
+        self.roots[number].place = place
         return number
 
+    def stand(self, listed, known):
+        """Which files stand for themselves and their twins, and which are passed over: of two that are
+        whole the one whose rows are there, else the plain one."""
+        found = dict(listed)
+        for name in listed:
+            plain = name[:-3]
+            if name.endswith(".gz") and plain in listed:
+                has = [other for other in (plain, name)
+                       if other in known and known[other].lines == listed[other] is not None]
+                del found[plain if has == [name] else name]
+        return found, {name: lines for name, lines in listed.items() if name not in found}
 
-    def run(self, place, found, lists, same_root=False):
-        root = self.root_of(place, found, lists, same_root)
-        known = {name: file for (number, name), file in self.files.items() if number == root}
+    def query_of(self, place, pipeline):
+        """By which SQL that folder's rows were loaded; of a new one, the rows that this pipeline loaded."""
+        root = next(root for root in self.roots if root.place == place)
+        of = [root] if root.pipeline else [other for other in self.roots if other.pipeline == pipeline]
+        return next((other.query for other in of if other.query), None)
+
+    def enter(self, place, pipeline, query):
+        next(root for root in self.roots if root.place == place).pipeline = pipeline
+        for root in self.roots:
+            if root.pipeline == pipeline:
+                root.query = query
+
+    def run(self, place, listed, lists, choice=None):
+        root = self.root_of(place, listed, lists, choice)
+        known = {name: file for (number, name), file in sorted(self.files.items(), key=by_path)
+                 if number == root}
+        found, passed = self.stand(listed, known)
         taken = {}  # name now -> its File
         dates = set()  # to be replaced
         for name, lines in found.items():
             if name in known and known[name].lines == lines:
                 taken[name] = known.pop(name)
         left = {name: lines for name, lines in found.items() if name not in taken}
-        for name, lines in left.items():  # moved
-            if not lines:
-                continue
-            olds = [old for old, file in known.items() if file.lines == lines]
-            if olds:  # of several the one of the same date, whose rows stay as they are
-                file = known.pop(min(olds, key=lambda old: known[old].date != date_of(name)))
-                if file.date != date_of(name):
-                    dates |= {file.date, date_of(name)}
-                    file = File(date_of(name), lines)
-                taken[name] = file
+        for within_date in (True, False):  # moved; first those whose rows stay as they are
+            for name, lines in left.items():
+                olds = [old for old, file in known.items() if lines and file.lines == lines
+                        and passed.get(old) != lines and (file.date == date_of(name) or not within_date)]
+                if olds and name not in taken:
+                    file = known.pop(olds[0])
+                    if file.date != date_of(name):
+                        dates |= {file.date, date_of(name)}
+                        file = File(date_of(name), lines)
+                    taken[name] = file
         left = {name: lines for name, lines in left.items() if name not in taken}
-        for name, lines in left.items():  # grown
-            olds = [old for old, file in known.items() if old not in found and file.lines
-                    and lines[:len(file.lines)] == file.lines]
-            if olds and name not in known:
-                file = known.pop(max(olds, key=lambda old: len(known[old].lines)))
+        for name, lines in left.items():  # grown, of what is nowhere: its path is gone or another's
+            olds = [old for old, file in known.items() if old not in left and old not in passed
+                    and file.lines and lines[:len(file.lines)] == file.lines]
+            if olds and (name not in known or known[name].lines is None):
+                olds.sort(key=lambda old: known[old].date)
+                file = known.pop(max(olds, key=lambda old: (len(known[old].lines),
+                                                            known[old].date == date_of(name))))
                 dates |= {file.date, date_of(name)}
                 taken[name] = File(date_of(name), lines)
         left = {name: lines for name, lines in left.items() if name not in taken}
@@ -149,15 +194,20 @@ class Books:
                 dates.add(known[name].date)
             known.pop(name, None)
             taken[name] = File(date_of(name), lines)
+        for name in passed:  # another file stands for what its path had
+            if name in known and known[name].lines:
+                dates.add(known[name].date)
+            known[name] = File(date_of(name), None, passed[name])
+        known = {name: file for name, file in known.items() if name in passed or not file.is_passed}
         for file in known.values():  # gone
             if file.date in dates:
                 file.lines = None
         for (number, name), file in self.files.items():
             if self.by_date and number != root and file.lines and file.date in dates:
-                path = pathlib.Path(self.roots[number]) / name
+                path = pathlib.Path(self.roots[number].place) / name
                 if not path.exists():
-                    raise Elsewhere(self.roots[number], name, file.lines)
-                file.lines = lines_of(path)  # read again, as it is now
+                    raise Elsewhere(self.roots[number].place, name, file.lines)
+                file.lines = file.seen = lines_of(path)  # read again, as it is now
         self.files = {key: file for key, file in self.files.items() if key[0] != root}
         self.files.update({(root, name): file for name, file in taken.items()})
         for name, file in known.items():  # another known one may have moved onto its path
@@ -165,14 +215,19 @@ class Books:
                 name += "?"
             self.files[root, name] = file
 
-    def reload(self, place, found, lists):
+    def reload(self, place, listed, lists):
         """--full-refresh: of this root alone, all its files being there, renamed or not."""
-        self.run(place, found, lists)
-        root = self.roots.index(place)
-        if any(file.lines is not None and (number != root or name not in found)
+        self.run(place, listed, lists)
+        root = self.root_of(place, listed, lists, None)
+        if any(file.lines is not None and (number != root or name not in listed)
                for (number, name), file in self.files.items()):
             raise Refused("files are gone")
-        self.files = {(root, name): File(date_of(name), lines) for name, lines in found.items()}
+
+
+def by_path(item):
+    """Books are in byte order of paths; of a file whose path is another's by now too."""
+    (number, name), _ = item
+    return number, name.rstrip("?"), name
 
 
 def lines_of(path):
@@ -188,6 +243,11 @@ def lines_of(path):
 
 def short(lines):
     return "-" if lines is None else ",".join(line.strip('{"id:}').replace("broken ", "!") for line in lines)
+
+
+def lists(place):
+    """An empty folder is what a mount leaves behind."""
+    return os.path.isdir(place) and bool(os.listdir(place))
 
 
 def date_of(name):
@@ -209,7 +269,7 @@ class World:
         self.lake = folder / "lake"
         self.tables = {"raw/lines": Books(True), "bad/lines": Books(False)}
         self.states = {}  # version of raw.lines -> its Books then
-        self.story = []
+        self.story, self.scene = [], []
         self.write_pipeline()
 
     def write_pipeline(self):
@@ -251,19 +311,15 @@ class World:
         os.utime(self.place / name, (self.clock, self.clock))
 
     def listing(self, place):
-        """{name: lines} as a run must see the folder: twins are one file."""
-        found = {path.name: lines_of(path) for path in sorted(place.iterdir())}
-        for name in [name for name in found if name.endswith(".gz")]:
-            plain = name[:-3]
-            if found[name] is None:
-                if plain not in found:
-                    raise Refused("damaged")
-                del found[name]
-            elif plain in found:
-                if found[plain] != found[name]:
-                    raise Refused("twins differ")
-                del found[name]
-        return found
+        """{name: lines}; of an unfinished file None."""
+        listed = {path.name: lines_of(path) for path in sorted(place.iterdir())}
+        for name in listed:
+            plain = listed.get(name[:-3]) if name.endswith(".gz") else None
+            if listed[name] is None and plain is None:
+                raise Refused("damaged")
+            if None not in (plain, listed[name]) and plain != listed[name]:
+                raise Refused("twins differ")
+        return listed
 
     # ---- what happens to files
 
@@ -369,7 +425,7 @@ class World:
             self.here = 1
             self.write(f"only2_{self.rng.choice(DATES)}.json", self.lines(3))
         else:
-            self.here = 1 - self.here
+            self.here = self.rng.choice([n for n in range(len(self.places)) if n != self.here])
 
     def other_name(self):
         self.name = self.rng.choice(["first", "second"])
@@ -385,8 +441,6 @@ class World:
             return
         table.restore(version)
         self.story.append(f"      restored to version {version}")
-        for (root, name), file in sorted(self.states[version].files.items()):
-            self.story.append(f"        had {root} {name} {file.date}: {short(file.lines)}")
         self.tables["raw/lines"] = copy.deepcopy(self.states[version])
         now = deltalake.DeltaTable(str(self.lake / "raw/lines")).version()
         self.states[now] = copy.deepcopy(self.states[version])
@@ -424,40 +478,46 @@ class World:
         self.story.append(f"    run {' '.join(options)}: {process.returncode} {said.strip()}")
         return process.returncode, out, said
 
-    def expect(self, refresh=False, same_root=False, keep_old=False):
+    def expect(self, *options):
         """Both tables as a run must leave them, or Refused."""
         wanted = copy.deepcopy(self.tables)
-        found = self.listing(self.place)
-        if not found:
+        listed = self.listing(self.place)
+        choice = next((option for option in options if option.endswith("-root")), None)
+        if not listed:
             raise Refused("no file")
         for books in wanted.values():
-            if refresh:
-                books.reload(str(self.place), found, lambda place: pathlib.Path(place).exists())
+            if "--full-refresh" in options:
+                books.reload(str(self.place), listed, lists)
             else:
-                books.run(str(self.place), found, lambda place: pathlib.Path(place).exists(), same_root)
-        loaded = wanted["raw/lines"]
-        if loaded.query not in (None, self.sql) and not refresh and not keep_old:
+                books.run(str(self.place), listed, lists, choice)
+        query = wanted["raw/lines"].query_of(str(self.place), self.name)
+        if query not in (None, self.sql) and not {"--full-refresh", "--keep-old"}.intersection(options):
             raise OtherQuery
-        loaded.query = self.sql
         return wanted
+
+    def which_root(self):
+        """It is the same where that can be meant of one only."""
+        of = [(books, books.lost(str(self.place), lists)) for books in self.tables.values()]
+        is_clear = all(lost is None or len(books.roots) < 2 or len(lost) == 1 for books, lost in of)
+        return "--same-root" if is_clear else "--other-root"
 
     def run(self):
         options, wanted = [], None
         while wanted is None:
             try:
-                wanted = self.expect(same_root="--same-root" in options, keep_old="--keep-old" in options)
+                wanted = self.expect(*options)
             except Refused as why:
                 code, _, said = self.finish(*options)
                 assert code == 1, f"{type(why).__name__} {why}: {code} {said}"
                 self.check()
                 if isinstance(why, WhichRoot):
                     assert "--same-root" in said and "--other-root" in said, said
-                    options.append("--same-root")
+                    options.append(self.which_root())
                 if isinstance(why, OtherQuery):  # since the table was restored
                     assert "--keep-old" in said, said
                     options.append("--keep-old")
                 self.mend(why)
-        how = self.rng.random()
+        how, before = self.rng.random(), self.version()
         if how < 0.1:
             fault = f"at={self.rng.randrange(1, 14)},kind={self.rng.choice(['kill', 'kill_after'])},writes=1"
             process = self.start(*options, fault=fault)
@@ -471,17 +531,27 @@ class World:
         code, out, said = self.finish(*options)
         self.tell(wanted)
         assert code == 0, said
-        self.tables = wanted
+        self.take(wanted, before)
         self.check()
         self.keep_state(json.loads(out))
-        return None
+
+    def version(self):
+        log = self.lake / "raw/lines/_delta_log"
+        return deltalake.DeltaTable(str(self.lake / "raw/lines")).version() if log.exists() else -1
+
+    def take(self, wanted, before):
+        """Where nothing was to do no books were written: by whom is not known then."""
+        self.tables = wanted
+        if self.version() > before:
+            wanted["raw/lines"].enter(str(self.place), self.name, self.sql)
 
     def tell(self, wanted):
-        """What is there, and what the model has of it."""
-        for path in sorted(self.place.iterdir()):
-            self.story.append(f"      {path.name}: {short(lines_of(path))}")
-        for (root, name), file in sorted(wanted["raw/lines"].files.items()):
-            self.story.append(f"      known {root} {name} {file.date}: {short(file.lines)}")
+        """What is there, and what the model has of it: of the last run."""
+        self.scene = [f"{path.name}: {short(lines_of(path))}" for path in sorted(self.place.iterdir())]
+        for uri, books in wanted.items():
+            self.scene += [f"{uri}: root {number} {root.place}" for number, root in enumerate(books.roots)]
+            self.scene += [f"{uri}: has {number} {name}: {short(file.lines)}"
+                           for (number, name), file in sorted(books.files.items(), key=by_path)]
 
     def keep_state(self, report):
         opened = deltalake.DeltaTable(str(self.lake / "raw/lines"))
@@ -495,8 +565,15 @@ class World:
         if isinstance(why, Elsewhere):
             place = pathlib.Path(why.place)
             place.mkdir(exist_ok=True)
+            name = why.name
+            if name.endswith("?"):  # under another name; which only a run over that folder can see
+                self.number += 1
+                name = f"back{self.number}_{name.rstrip('?')}"
+                if place not in self.places:
+                    self.places.append(place)
+                self.here = self.places.index(place)
             data = "".join(line + "\n" for line in why.lines).encode()
-            (place / why.name).write_bytes(gzip.compress(data) if why.name.endswith(".gz") else data)
+            (place / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
             return
         found = {path.name: lines_of(path) for path in sorted(self.place.iterdir())}
         for name, lines in found.items():
@@ -513,13 +590,14 @@ class World:
         if not self.states or self.rng.random() < 0.5:
             return
         try:
-            wanted = self.expect(refresh=True)
+            wanted = self.expect("--full-refresh")
         except Refused:
             wanted = None
+        before = self.version()
         code, out, said = self.finish("--full-refresh", "raw.lines")
         assert code == (1 if wanted is None else 0), said
         if wanted:
-            self.tables = wanted
+            self.take(wanted, before)
             self.keep_state(json.loads(out))
         self.check()
 
@@ -577,7 +655,7 @@ def go(world, is_over):
             world.step()
             steps += 1
     except AssertionError as wrong:
-        story = "\n".join(world.story[-int(os.environ.get("STORY", 80)):])
+        story = "\n".join(world.story[-int(os.environ.get("STORY", 80)):] + world.scene)
         raise AssertionError(f"SMELT_SEED={SEED}, step {steps}: {wrong}\n{story}") from None
     return steps
 
