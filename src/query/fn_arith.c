@@ -265,8 +265,15 @@ sm_status fn_multiply(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
     return run(call, MULTIPLY, out, e);
 }
+/* Of no integers it divides as / does, but for 0. */
 sm_status fn_divide_whole(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
+    const bool is_float = out->type->id == SM_TYPE_F64 || out->type->id == SM_TYPE_F32;
+    for (int64_t i = 0; is_float && i < call->n_rows; i++) {
+        if (smi_valid(out, i) && smi_f64_at(&call->args[1], i) == 0) {
+            return by_zero(call, DIVIDE_WHOLE, i, e);
+        }
+    }
     return run(call, DIVIDE_WHOLE, out, e);
 }
 sm_status fn_modulo(const sm_fn_call *call, sm_column *out, sm_error *e)

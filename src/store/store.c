@@ -241,6 +241,9 @@ sm_status smi_key_check(sm_str key, sm_error *e)
     if (memchr(key.data, 0, key.len)) {
         return sm_fail(e, SM_INVALID, "the name of an object has a byte 0 in it");
     }
+    if (sm_str_is(key, ".") || sm_str_is(key, "..")) {
+        return sm_fail(e, SM_INVALID, "a folder stands where a file should be");
+    }
     size_t start = 0;
     for (size_t i = 0; i <= key.len; i++) {
         if (i < key.len && key.data[i] != '/') {
