@@ -19,6 +19,7 @@ typedef struct smi_flow_file {
     int64_t at; /* of the files found; −1: of another root */
     bool is_in_window;
     bool is_read;
+    bool is_skipped; /* a load has found nothing new in it */
     bool is_hashed; /* its content is known; */
     bool is_whole;  /* … that of an unfinished compressed file is what there is */
     sm_content content;

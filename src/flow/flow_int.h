@@ -279,7 +279,7 @@ void smi_flow_report_warn(smi_flow_run *r, const char *fmt, ...) SM_PRINTF(2, 3)
 void smi_flow_report_gone(smi_flow_run *r, sm_str name);
 void smi_flow_report_moved(smi_flow_run *r, sm_str from, sm_str to);
 void smi_flow_report_copy(smi_flow_run *r, sm_str name, sm_str of, bool is_skipped);
-void smi_flow_report_sources(smi_flow_run *r);
+void smi_flow_report_sources(smi_flow_run *r, bool is_done);
 /** `versions` as sm_publish gave them to the candidates of `order`. */
 void smi_flow_report_tables(smi_flow_run *r, sm_candidate *const *published,
                             const int64_t *versions, int32_t n);

@@ -313,6 +313,13 @@ static void tell_gone(const load *l)
     }
 }
 
+static void note_skipped(load *l)
+{
+    for (int64_t i = 0; i < l->books.in.n_found; i++) {
+        l->source->states[i].is_skipped = !is_to_load(l, i) && !is_refusing(l, i);
+    }
+}
+
 sm_status smi_flow_load_run(smi_flow_run *r, int32_t task, sm_error *e)
 {
     sm_status st = SM_OK;
@@ -335,6 +342,7 @@ sm_status smi_flow_load_run(smi_flow_run *r, int32_t task, sm_error *e)
     }
     SM_TRY_GOTO(st, done, check_query(&l, query, e));
     smi_flow_books_take_query(r, &l.books, query);
+    note_skipped(&l);
     tell_gone(&l);
     SM_TRY_GOTO(st, done, read_files(&l, is_to_load, true, e));
     if (!r->tasks[task].candidate) {

@@ -185,7 +185,8 @@ static void report_days(smi_flow_run *r, const smi_flow_source_state *s, int64_t
     }
 }
 
-void smi_flow_report_sources(smi_flow_run *r)
+/* Of a run that failed, what was not read by then may still have been to be read. */
+void smi_flow_report_sources(smi_flow_run *r, bool is_done)
 {
     int64_t cap_days = 0;
 
@@ -196,7 +197,9 @@ void smi_flow_report_sources(smi_flow_run *r)
         }
         r->report->files_ignored += s->found.n_ignored;
         for (int64_t k = 0; k < s->found.n; k++) {
-            r->report->files_skipped += s->states[k].is_in_window && !s->states[k].is_read;
+            const smi_flow_file *f = &s->states[k];
+            r->report->files_skipped +=
+                f->is_in_window && !f->is_read && (is_done || f->is_skipped);
         }
         report_days(r, s, &cap_days);
         if (s->def->quarantine.len == 0 && r->report->counts.refused > 0) {

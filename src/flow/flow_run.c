@@ -614,7 +614,7 @@ sm_status sm_pipeline_run(sm_pipeline *p, const sm_run_opts *opts, const sm_exec
         if (st == SM_INTERRUPTED) {
             sm_error_todo(e, "Nothing was published; the same run again does it all.");
         }
-        smi_flow_report_sources(&r);
+        smi_flow_report_sources(&r, st == SM_OK);
     }
     if (st == SM_OK) {
         st = publish(&r, e);

@@ -67,6 +67,17 @@ def test_what_a_failed_run_had_read(shop):
     assert set(shop.versions().values()) == {-1}
 
 
+def test_no_file_counts_as_skipped_that_was_to_be_read(shop):
+    shop.run()
+    shop.put("20220403.json", '[\n{"id":1}\n]\n')
+    told = answer(shop.process("--json", check=False), 1)
+    assert told["files"] == {"read": 0, "skipped": 2, "ignored": 0}
+    shop.sql("orders", open(shop.folder / "orders.sql").read().replace("SELECT id", "SELECT id + 1 AS id"))
+    told = answer(shop.process("--json", check=False), 1)
+    assert "--full-refresh" in told["error"]["todo"]
+    assert told["files"] == {"read": 0, "skipped": 0, "ignored": 0}
+
+
 def test_a_name_that_is_no_text(smelt, tmp_path):
     """The object is JSON whatever bytes a file's name has."""
     (tmp_path / os.fsdecode(b"\xff.json")).write_bytes(b"[")
