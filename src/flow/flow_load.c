@@ -233,8 +233,9 @@ done:
     return st;
 }
 
-/* Binds the SQL where nothing was to be read: a run that ends well has proved it, and that its rows
- * would find their columns in the table. */
+/* Binds the SQL where nothing was to be read: a run that ends well has proved it, and of a query that
+ * is new to the table that its rows would find their columns there. (Columns that are found by looking
+ * differ with the files that are looked at: what the files of another day have is no fault.) */
 static sm_status bind_sql(load *l, sm_error *e)
 {
     sm_plan *plan = NULL;
@@ -248,7 +249,7 @@ static sm_status bind_sql(load *l, sm_error *e)
     if (st == SM_OK) {
         st = check_plan(l, plan, files, a, e);
     }
-    if (st == SM_OK && l->books.snapshot) {
+    if (st == SM_OK && l->books.snapshot && l->books.has_other_query) {
         st = open_stage(l, plan->root->schema, &stage, e);
     }
     sm_stage_close(stage);
@@ -269,8 +270,8 @@ static sm_status check_query(load *l, sm_str query, sm_error *e)
         return SM_OK;
     }
     const sm_status of_bind = bind_sql(l, &of_sql);
-    if (of_bind == SM_OK || of_bind == SM_SCHEMA) {
-        return st; /* names what to do about columns that the table has not */
+    if (of_bind == SM_OK) {
+        return st;
     }
     *e = of_sql;
     return of_bind;

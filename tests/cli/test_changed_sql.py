@@ -282,6 +282,20 @@ def test_a_query_that_means_nothing_offers_no_choice(shop, old, new, said, month
     assert "--keep-old" not in failed.stderr, failed.stderr
 
 
+def test_columns_that_only_some_days_have_are_no_fault_where_nothing_is_new(shop):
+    """Those of a later day are not among what the first files of the folder are found to have."""
+    shop.change("columns => {id: 'BIGINT', city: 'VARCHAR', n: 'BIGINT'}", "maximum_sample_files => 1")
+    shop.change("id, lower(city) AS city, file_date AS day", "* EXCLUDE (file_date), file_date AS day")
+    shop.change("by: day}", "by: day, evolve: add}", "shop.yaml")
+    shop.run("--full-refresh", "raw.orders")
+    (shop.folder / "logs" / "20230102.json").write_text('{"id":7,"city":"Oslo","n":1,"late":"x"}\n')
+    shop.run()
+    assert ("x",) in shop.rows("late")
+    before = shop.versions()
+    shop.run()
+    assert shop.versions() == before
+
+
 # ---- a run that ends well has proved the SQL ----------------------------------------------------
 
 
