@@ -2,7 +2,7 @@
  *
  * flow/flow_query.c: by what query a table's rows were loaded. A load whose SQL was changed would
  * put rows of one kind beside those of another; so it stops before it reads, and says what differs.
- * Called by loads.
+ * A table that keeps other months' rows is warned of the same. Called by loads and tables.
  *
  * Kept       as text (sql_canonical.c) in the table's books. Left out is what may differ from run
  *            to run: places, `match`, and the variables that stand for a place, a month or a date.
@@ -17,14 +17,21 @@
 
 /* ---- the text ------------------------------------------------------------------------------- */
 
+typedef struct query_of {
+    const smi_flow_run *run;
+    const smi_flow_task *task;
+} query_of;
+
 static bool is_open(void *ctx, sm_str variable)
 {
-    const smi_flow_run *r = ctx;
+    const query_of *q = ctx;
+    const sm_pipeline *p = q->run->p;
 
-    for (int32_t i = 0; i < r->p->n_vars; i++) {
-        const smi_flow_var *v = &r->p->vars[i];
+    for (int32_t i = 0; i < p->n_vars; i++) {
+        const smi_flow_var *v = &p->vars[i];
         if (sm_str_eq(v->name, variable)) {
-            return v->type == SMI_VAR_URI || v->type == SMI_VAR_MONTH || v->type == SMI_VAR_DATE;
+            return v->type == SMI_VAR_URI || v->type == SMI_VAR_MONTH || v->type == SMI_VAR_DATE ||
+                   i == q->task->replace;
         }
     }
     return false;
@@ -32,9 +39,10 @@ static bool is_open(void *ctx, sm_str variable)
 
 sm_status smi_flow_query_text(smi_flow_run *r, const smi_flow_task *t, sm_str *out, sm_error *e)
 {
+    query_of q = {r, t};
     const sm_resolver resolver = sm_names_resolver(r->names);
     const sm_canonical_opts opts = {
-        .ctx = r, .is_open = is_open, .without_paths = true, .without_argument = "match"};
+        .ctx = &q, .is_open = is_open, .without_paths = true, .without_argument = "match"};
 
     return sm_query_canonical(&t->sql, &resolver, &opts, r->arena, out, e);
 }

@@ -7,7 +7,8 @@
  *           it uses, the program's version, and the state of each table that it reads. The hash of
  *           all this stands in the commit's information ("smelt": {"fingerprint": …}) and is
  *           compared with that of the newest commit. What reads files, not tables, always runs. Of
- *           a table that keeps other values' rows, it is that of the newest commit of this value.
+ *           a table that keeps other values' rows, it is that of the newest commit of this value;
+ *           and the hash of the query ("query") tells whether these are rows of another one.
  * State     of a table: the run whose commit is its newest one; a table that another writer
  *           changed: its id and version. A run writes a table once, so a run's name stands for one
  *           state, known before it is published. */
@@ -198,6 +199,7 @@ typedef struct table_there {
     bool is_there;
     sm_str uri;
     sm_str fingerprint; /* of the rows that would be written anew; "" where not known */
+    sm_str query;       /* of the rows that were written last; "" where not known */
 } table_there;
 
 /* The fingerprint of the commit that last wrote the rows of this value; "" where that is not among
@@ -246,6 +248,9 @@ static sm_status look_at_table(smi_flow_run *r, int32_t task, table_there *out, 
                  ? smi_flow_books_last(r, store, "fingerprint", &out->fingerprint, e)
                  : window_fingerprint(r, store, window_text(r, t->replace), &out->fingerprint, e);
     }
+    if (st == SM_OK && out->is_there && t->replace >= 0) {
+        st = smi_flow_books_last(r, store, "query", &out->query, e);
+    }
 done:
     sm_snapshot_release(snapshot);
     sm_store_release(store);
@@ -284,6 +289,19 @@ static void put_word(sm_buf *out, const char *key, sm_str value)
     }
 }
 
+/* The hash of the query, of a table that keeps other values' rows; "" of another. */
+static sm_str query_hash(smi_flow_run *r, const smi_flow_task *t)
+{
+    char hex[33] = "";
+    sm_str text = {0};
+    sm_error ignored = {0}; /* it was planned: what cannot be compared is not compared */
+
+    if (t->replace >= 0 && smi_flow_query_text(r, t, &text, &ignored) == SM_OK) {
+        sm_hash128_hex(sm_hash128_of(text.data, text.len, 0), hex);
+    }
+    return sm_arena_str(r->arena, sm_str_of(hex));
+}
+
 static sm_str info_of(smi_flow_run *r, int32_t task, const char *fingerprint)
 {
     const int32_t replace = r->p->tasks[task].replace;
@@ -294,6 +312,7 @@ static sm_str info_of(smi_flow_run *r, int32_t task, const char *fingerprint)
     put_word(&text, "run", r->id);
     put_word(&text, "fingerprint", sm_str_of(fingerprint));
     put_word(&text, "window", r->tasks[task].window);
+    put_word(&text, "query", query_hash(r, &r->p->tasks[task]));
     put_word(&text, "replaced", replace >= 0 ? window_text(r, replace) : (sm_str){0});
     put_files(r, &text);
     sm_buf_text(&text, SM_STR("}"));
@@ -349,6 +368,14 @@ static void warn_of_rows(smi_flow_run *r, int32_t task, const table_there *there
     if (sm_candidate_rows(r->tasks[task].candidate) == 0) {
         smi_flow_report_warn(r, "%.*s has no rows%s", SM_STR_ARG(t->name),
                              t->replace >= 0 ? " of this run" : "");
+    }
+    const sm_str query = query_hash(r, t);
+    if (query.len > 0 && there->query.len > 0 && !sm_str_eq(query, there->query) &&
+        !smi_flow_is_refreshed(r, task)) {
+        smi_flow_report_warn(r,
+                             "the SQL of %.*s is another than before: rows of other values of "
+                             "\"%.*s\" stay as they are until these are run again",
+                             SM_STR_ARG(t->name), SM_STR_ARG(r->p->vars[t->replace].name));
     }
     if (t->replace >= 0 && there->is_there && smi_flow_is_refreshed(r, task)) {
         smi_flow_report_warn(r,

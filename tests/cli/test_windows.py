@@ -118,6 +118,39 @@ def test_the_same_month_again_is_skipped_whatever_came_between(visits):
     assert visits.rows("mart.other") == [("2023-01", 1), ("2023-02", 1)]
 
 
+@pytest.mark.parametrize("name, old, new", [
+    ("monthly.sql", "count(*) AS n", "count(*) * 100 AS n"),
+    ("seen.sql", "WHERE", "WHERE page <> 'z' AND"),  # a view that it is made of
+    ("monthly.sql", "FROM mart.seen", "FROM mart.seen WHERE page <> 'z'"),
+])
+def test_rows_of_another_query_beside_those_of_other_months_are_told(visits, name, old, new):
+    visits.run("2023-01")
+    assert "warning the SQL" not in visits.run("2023-02").stderr
+    visits.change(name, old, new)
+    said = visits.run("2023-02", "--quiet").stderr
+    assert "warning the SQL of mart.monthly is another than before" in said and '"month"' in said
+    for month in ("2023-02", "2023-01"):  # once
+        assert "warning the SQL" not in visits.run(month).stderr
+    visits.change(name, new, old)
+    assert "warning the SQL" not in visits.run("2023-01", "--full-refresh", "mart.monthly").stderr
+
+
+@pytest.mark.parametrize("name, old, new", [
+    ("monthly.sql", "SELECT", "select -- a month's\n"),
+    ("seen.sql", "*", " * "),
+    ("p.yaml", "replace: month", "replace: batch"),
+])
+def test_the_same_query_is_no_other_one(visits, name, old, new):
+    if name == "p.yaml":
+        visits.change("monthly.sql", "var('month') AS month", "var('batch') AS batch")
+    else:
+        visits.run("2023-01")
+    visits.change(name, old, new)
+    visits.log("20230202", "c")
+    visits.run("2023-02")
+    assert "warning the SQL" not in visits.run("2023-02", "--var", "batch=8").stderr
+
+
 def test_a_month_without_rows_takes_its_rows_out(visits):
     visits.run("2023-01")
     visits.run("2023-02")
