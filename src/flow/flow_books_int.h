@@ -20,8 +20,8 @@ typedef struct smi_flow_file {
     bool is_in_window;
     bool is_read;
     bool is_skipped; /* a load has found nothing new in it */
-    bool is_hashed; /* its content is known; */
-    bool is_whole;  /* … that of an unfinished compressed file is what there is */
+    bool is_hashed;  /* its content is known; */
+    bool is_whole;   /* … that of an unfinished compressed file is what there is */
     sm_content content;
     int64_t n_lines; /* not blank; −1 where it was neither read now nor is known from before */
 } smi_flow_file;

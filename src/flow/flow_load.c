@@ -233,9 +233,9 @@ done:
     return st;
 }
 
-/* Binds the SQL where nothing was to be read: a run that ends well has proved it, and of a query that
- * is new to the table that its rows would find their columns there. (Columns that are found by looking
- * differ with the files that are looked at: what the files of another day have is no fault.) */
+/* Binds the SQL where nothing was to be read: a run that ends well has proved it, and of a query
+ * that is new to the table that its rows would find their columns there. (Columns that are found by
+ * looking differ with the files: what those of another day have is no fault.) */
 static sm_status bind_sql(load *l, sm_error *e)
 {
     sm_plan *plan = NULL;
