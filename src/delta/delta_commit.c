@@ -72,7 +72,7 @@ static sm_status check_txns(const commit_run *r, sm_error *e)
         const sm_delta_txn *t = &r->c->txns[i];
         if (sm_snapshot_txn(r->base, t->app_id) >= t->version) {
             const sm_status st =
-                sm_fail(e, SM_CONFLICT, "another writer has brought in the same input (%.*s)",
+                sm_fail(e, SM_CONFLICT, "another writer has loaded into the table too (%.*s)",
                         SM_STR_ARG(t->app_id));
             sm_error_todo(e, "It is safe to run again.");
             return st;
@@ -406,7 +406,7 @@ static sm_status judge(void *ctx, const smi_action *action, sm_error *e)
     case SMI_ACTION_TXN:
         for (int64_t i = 0; i < r->c->n_txns; i++) {
             if (sm_str_eq(r->c->txns[i].app_id, action->txn.app_id)) {
-                return conflict(v, e, "has brought in the same input");
+                return conflict(v, e, "has loaded into the table too");
             }
         }
         return SM_OK;
