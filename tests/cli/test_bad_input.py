@@ -459,7 +459,7 @@ def open_files(process):
 
 
 @pytest.mark.parametrize("n_files, bytes_each, when", [
-    (100, 100_000, "when it was listed"),  # the last is not open yet
+    (300, 40_000, "when it was listed"),  # the last is not open for two seconds
     (1, 12_000_000, "when opened"),
 ])
 def test_a_file_that_shrinks_while_it_is_read(smelt, tmp_path, n_files, bytes_each, when):
@@ -476,7 +476,7 @@ def test_a_file_that_shrinks_while_it_is_read(smelt, tmp_path, n_files, bytes_ea
     while process.poll() is None and first not in open_files(process):
         time.sleep(0.01)
     time.sleep(0.3)
-    os.truncate(last, 50_000)
+    os.truncate(last, 20_000)
     out, told = process.communicate(timeout=60)
     assert (process.returncode, out) == (1, "")
     assert "the file shrank: it had " in told and when in told
