@@ -5,7 +5,8 @@ What happens  Files are added, appended to, rewritten, renamed (within their dat
               rotated, swapped, copied, compressed (with and without the original), touched, deleted
               and brought back; the folder moves to another place; there is a second folder; the
               pipeline gets another name, its SQL changes; the table is restored by delta-rs, its
-              log cleaned up; runs are killed, and two run at once.
+              log cleaned up; runs are killed at any write, and two run at once, also while a file
+              comes. Copies are kept or skipped, rows of gone files kept or removed, by the seed.
 The model     `Books` below: the rules by which a load knows its files, written down once more, in
               the plainest way, over the files' lines. Every line has a number of its own, so equal
               contents are copies and never chance.
@@ -39,7 +40,7 @@ vars:
   lake: {{type: uri, default: ./lake}}
 lake: lake
 sources:
-  - {{name: logs, match: '[.]json(.gz)?$', quarantine: bad.lines}}
+  - {{name: logs, match: '[.]json(.gz)?$', quarantine: bad.lines, copies: {copies}, gone: {gone}}}
 tasks:
   - {{load: raw.lines, from: logs, sql: lines.sql, by: day}}
 """
@@ -91,8 +92,9 @@ class Books:
     """What one table holds. Roots are known by number; files by (root, name). A file whose rows are there
     but whose path is another file's by now has a name that ends in `?`."""
 
-    def __init__(self, by_date):
+    def __init__(self, by_date, copies, gone):
         self.by_date = by_date  # are rows replaced by Dates, those of all roots?
+        self.copies, self.gone = copies, gone  # the source's policies
         self.roots = []
         self.files = {}  # (root, name) -> File
 
@@ -189,18 +191,24 @@ class Books:
                 dates |= {file.date, date_of(name)}
                 taken[name] = File(date_of(name), lines)
         left = {name: lines for name, lines in left.items() if name not in taken}
-        for name, lines in left.items():  # changed, or new (a copy is new too)
-            if name in known and known[name].lines is not None:
+        is_new = {name: name not in known or known[name].lines is None for name in left}
+        for name in sorted(left, key=is_new.get):  # changed, or new (a copy is new too)
+            if is_new[name] and self.copies == "skip" and left[name] and self.has(root, taken, left[name]):
+                passed[name] = left[name]
+                continue
+            if not is_new[name]:
                 dates.add(known[name].date)
             known.pop(name, None)
-            taken[name] = File(date_of(name), lines)
+            taken[name] = File(date_of(name), left[name])
         for name in passed:  # another file stands for what its path had
             if name in known and known[name].lines:
                 dates.add(known[name].date)
             known[name] = File(date_of(name), None, passed[name])
         known = {name: file for name, file in known.items() if name in passed or not file.is_passed}
+        if self.gone == "remove":
+            dates |= {file.date for file in known.values() if file.lines}
         for file in known.values():  # gone
-            if file.date in dates:
+            if file.date in dates or self.gone == "remove":
                 file.lines = None
         for (number, name), file in self.files.items():
             if self.by_date and number != root and file.lines and file.date in dates:
@@ -214,6 +222,11 @@ class Books:
             while (root, name) in self.files:
                 name += "?"
             self.files[root, name] = file
+
+    def has(self, root, taken, lines):
+        """Is it the content of a file that is there, of this root or of another?"""
+        others = [file for (number, _), file in self.files.items() if number != root]
+        return any(file.lines == lines for file in [*taken.values(), *others])
 
     def reload(self, place, listed, lists):
         """--full-refresh: of this root alone, all its files being there, renamed or not."""
@@ -267,13 +280,16 @@ class World:
         self.places[0].mkdir(parents=True)
         self.here = 0  # index of the folder that is read
         self.lake = folder / "lake"
-        self.tables = {"raw/lines": Books(True), "bad/lines": Books(False)}
+        self.copies, self.gone = self.rng.choice(["keep", "skip"]), self.rng.choice(["keep", "remove"])
+        self.tables = {"raw/lines": Books(True, self.copies, self.gone),
+                       "bad/lines": Books(False, self.copies, self.gone)}
         self.states = {}  # version of raw.lines -> its Books then
         self.story, self.scene = [], []
         self.write_pipeline()
 
     def write_pipeline(self):
-        (self.folder / "p.yaml").write_text(PIPELINE.format(name=self.name))
+        (self.folder / "p.yaml").write_text(PIPELINE.format(
+            name=self.name, copies=self.copies, gone=self.gone))
         (self.folder / "lines.sql").write_text(SQL.format(id=self.sql))
 
     # ---- files
@@ -303,7 +319,9 @@ class World:
     def write(self, name, lines):
         data = "".join(line + "\n" for line in lines).encode()
         path = self.place / name
-        path.write_bytes(gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
+        aside = self.folder / "aside"  # a run that is under way sees it whole or not at all
+        aside.write_bytes(gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
+        aside.replace(path)
         self.touch(name)
 
     def touch(self, name):
@@ -519,12 +537,14 @@ class World:
                 self.mend(why)
         how, before = self.rng.random(), self.version()
         if how < 0.1:
-            fault = f"at={self.rng.randrange(1, 14)},kind={self.rng.choice(['kill', 'kill_after'])},writes=1"
-            process = self.start(*options, fault=fault)
-            process.communicate(timeout=60)
-            self.story.append(f"    killed: {fault}: {process.returncode}")
+            self.kill(*options)
         elif how < 0.15:
-            both = [self.start(*options) for _ in range(2)]
+            both = [self.start(*options)]
+            if not self.rng.randrange(2):  # a file comes in the meantime
+                self.number += 1
+                self.write(f"late{self.number}_{self.rng.choice(DATES)}.json", self.lines(3))
+                wanted = self.expect(*options)
+            both.append(self.start(*options))
             said = [process.communicate(timeout=60)[1] for process in both]
             self.story.append(f"    two at once: {[process.returncode for process in both]}")
             assert all(process.returncode in (0, 4) for process in both), said
@@ -534,6 +554,13 @@ class World:
         self.take(wanted, before)
         self.check()
         self.keep_state(json.loads(out))
+
+    def kill(self, *options):
+        """At any write, before it or after it."""
+        fault = f"at={self.rng.randrange(1, 25)},kind={self.rng.choice(['kill', 'kill_after'])},writes=1"
+        process = self.start(*options, fault=fault)
+        process.communicate(timeout=60)
+        self.story.append(f"    killed: {fault}: {process.returncode}")
 
     def version(self):
         log = self.lake / "raw/lines/_delta_log"
@@ -594,6 +621,8 @@ class World:
         except Refused:
             wanted = None
         before = self.version()
+        if wanted and not self.rng.randrange(3):
+            self.kill("--full-refresh", "raw.lines")
         code, out, said = self.finish("--full-refresh", "raw.lines")
         assert code == (1 if wanted is None else 0), said
         if wanted:
