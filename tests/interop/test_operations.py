@@ -5,8 +5,9 @@ What happens  Files are added, appended to, rewritten, renamed (within their dat
               rotated, swapped, copied, compressed (with and without the original), touched, deleted
               and brought back; the folder moves to another place; there is a second folder; the
               pipeline gets another name, its SQL changes; the table is restored by delta-rs, its
-              log cleaned up; runs are killed at any write, and two run at once, also while a file
-              comes. Copies are kept or skipped, rows of gone files kept or removed, by the seed.
+              log cleaned up, its files compacted and vacuumed; runs are killed at any
+              write, and two run at once, also while a file comes. Copies are kept or skipped, rows
+              of gone files kept or removed, by the seed.
 The model     `Books` below: the rules by which a load knows its files, written down once more, in
               the plainest way, over the files' lines. Every line has a number of its own, so equal
               contents are copies and never chance.
@@ -95,6 +96,7 @@ class Books:
     def __init__(self, by_date, copies, gone):
         self.by_date = by_date  # are rows replaced by Dates, those of all roots?
         self.copies, self.gone = copies, gone  # the source's policies
+        self.has_gone = False  # at the last run, also such whose rows leave then
         self.roots = []
         self.files = {}  # (root, name) -> File
 
@@ -200,6 +202,7 @@ class Books:
                 dates.add(known[name].date)
             known.pop(name, None)
             taken[name] = File(date_of(name), left[name])
+        self.has_gone = any(file.lines is not None for file in known.values())
         for name in passed:  # another file stands for what its path had
             if name in known and known[name].lines:
                 dates.add(known[name].date)
@@ -232,8 +235,8 @@ class Books:
         """--full-refresh: of this root alone, all its files being there, renamed or not."""
         self.run(place, listed, lists)
         root = self.root_of(place, listed, lists, None)
-        if any(file.lines is not None and (number != root or name not in listed)
-               for (number, name), file in self.files.items()):
+        if self.has_gone or any(file.lines is not None and number != root
+                                for (number, _), file in self.files.items()):
             raise Refused("files are gone")
 
 
@@ -475,9 +478,27 @@ class World:
                 if path.stem.isdigit() and int(path.stem) < table.version():
                     path.unlink()
 
+    def compact(self):
+        """By delta-rs, which puts the rows of several Dates into one file; then perhaps away with the old
+        ones, and with the versions that need them."""
+        if not self.states:
+            return
+        for uri in ("raw/lines", "bad/lines"):
+            if (self.lake / uri / "_delta_log").exists():
+                deltalake.DeltaTable(str(self.lake / uri)).optimize.compact()
+        state = copy.deepcopy(self.tables["raw/lines"])
+        if self.rng.random() < 0.5:
+            for uri in ("raw/lines", "bad/lines"):
+                if (self.lake / uri / "_delta_log").exists():
+                    deltalake.DeltaTable(str(self.lake / uri)).vacuum(
+                        0, dry_run=False, enforce_retention_duration=False)
+            self.states.clear()
+        self.states[self.version()] = state
+
     FILES = [(add, 6), (append, 4), (rewrite, 2), (rename, 4), (grow, 2), (rotate, 2), (swap, 1), (copy, 2),
              (compress, 4), (touch_one, 2), (delete, 2), (bring_back, 1)]
-    AROUND = [(mount, 2), (other_folder, 2), (other_name, 2), (restore, 3), (clean_log, 2)]
+    AROUND = [(mount, 2), (other_folder, 2), (other_name, 2), (restore, 3), (clean_log, 2),
+              (compact, 1)]
 
     # ---- runs
 
