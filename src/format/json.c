@@ -164,6 +164,7 @@ static sm_status json_begin(sm_reader *reader, sm_file *file, const sm_morsel *m
     r->n_batches = 0;
     r->is_file_start = m->own.off_bytes == 0;
     r->failed = SM_OK;
+    r->failure = (sm_error){0}; /* once a morsel: it is large, and rows are many */
     if (r->unknown) {
         smi_json_unknown_reset(r->unknown);
     }
@@ -280,7 +281,6 @@ static sm_status read_line(json_reader *r, const smi_line *line, sm_error *e)
         }
         r->n_rows++;
         r->counts.rows++;
-        r->failure = (sm_error){0};
         r->failed = judge_unknown(r, line, &r->failure);
         if (r->failed != SM_OK) {
             take_back_row(r);
@@ -291,7 +291,6 @@ static sm_status read_line(json_reader *r, const smi_line *line, sm_error *e)
         SM_TRY(smi_json_foreign(&r->lines, line, e));
     }
     if (!r->want.keep_refused) {
-        r->failure = (sm_error){0};
         r->failed = fail_line(r, line, &why, &r->failure);
         return SM_OK;
     }
