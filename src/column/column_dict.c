@@ -7,7 +7,7 @@
  *          gives up at the first longer one, and as soon as too many are different: with many
  *          different values that is after some forty rows. A value like the one before costs a
  *          comparison.
- * Callers  readers whose files have no dictionaries (format/json.c). */
+ * Callers  readers whose files have no dictionaries (format/json/json.c). */
 #include "column/column_int.h"
 
 #define MOST_ENTRIES 32

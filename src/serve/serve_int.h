@@ -4,7 +4,7 @@
 #ifndef SM_SERVE_SERVE_INT_H
 #define SM_SERVE_SERVE_INT_H
 
-#include "base/http.h"
+#include "net/net.h"
 #include "serve/serve.h"
 
 typedef struct smi_clickhouse {

@@ -10,11 +10,11 @@
  *          s3_credentials.c  whose keys, and when         s3_xml.c      what S3 answers
  *          s3_keys.c         keys from services
  *          s3_connection.c, s3_profile.c  settings
- *          base/http.h       requests on the wire */
+ *          net/net.h       requests on the wire */
 #ifndef SM_STORE_S3_INT_H
 #define SM_STORE_S3_INT_H
 
-#include "base/http.h"
+#include "net/net.h"
 #include "store/store_int.h"
 
 /* ---- cryptography (s3_crypto.c) -------------------------------------------------------------- */

@@ -10,9 +10,9 @@
 #include <stdio.h>
 #include <sys/wait.h>
 
-#include "base/http.h"
 #include "base/text.h"
 #include "base/time.h"
+#include "net/net.h"
 #include "store/s3_keys_int.h"
 
 #define METADATA_MS   1000

@@ -21,7 +21,7 @@ SM_AGG("sum", "(N) -> N", agg_sum, smi_bind_sum,
 """
 GOOD = {
     "src/base/status.def": STATUS,
-    "src/query/functions.def": FUNCTIONS,
+    "src/query/function/functions.def": FUNCTIONS,
     "src/base/status.h": "/* a door */\nint sm_status(void);\n",
     "src/base/status.c": '#include "base/status.h"\n\nint sm_status(void)\n{\n    return 0;\n}\n',
     "src/base/base_int.h": "int smi_base(void);\n",
@@ -43,16 +43,16 @@ def make_tree(folder, files):
         page = subprocess.run([sys.executable, ROOT / "tools" / "errors", "--root", folder],
                               capture_output=True, text=True, check=True).stdout
         (folder / "docs/errors.md").write_text(page)
-    if "src/query/functions.def" in files:
+    if "src/query/function/functions.def" in files:
         make_sql_page(folder)
 
 
 def make_sql_page(folder):
     """docs/sql.md as FUNCTIONS makes it, whatever the tree's own table says."""
-    table = folder / "src/query/functions.def"
+    table = folder / "src/query/function/functions.def"
     text, page = table.read_text(), folder / "docs/sql.md"
     table.write_text(FUNCTIONS)
-    page.write_text("# SQL\n\n<!-- functions: made from src/query/functions.def by `make docs`; do not "
+    page.write_text("# SQL\n\n<!-- functions: made from src/query/function/functions.def by `make docs`; do not "
                     "edit -->\n<!-- /functions -->\n\nThe end.\n")
     made = subprocess.run([sys.executable, ROOT / "tools" / "functions", "--root", folder],
                           capture_output=True, text=True, check=True).stdout
@@ -97,9 +97,9 @@ BAD = [
      "src/delta/bad.c:3", "only base calls"),
     ("banned", "src/delta/bad.c", "int a; // one\n", "src/delta/bad.c:1", "write /* */"),
     ("docs", "docs/errors.md", "old\n", "docs/errors.md:1", "make docs"),
-    ("docs", "src/query/functions.def", FUNCTIONS.replace("Less than", "More than"), "docs/sql.md:1",
+    ("docs", "src/query/function/functions.def", FUNCTIONS.replace("Less than", "More than"), "docs/sql.md:1",
      "make docs"),
-    ("docs", "src/query/functions.def", "SM_FN(\"a\", fn_a)\n", "docs/sql.md:1", "not 5"),
+    ("docs", "src/query/function/functions.def", "SM_FN(\"a\", fn_a)\n", "docs/sql.md:1", "not 5"),
     ("docs", "README.md", "\nsee [it](docs/none.md)\n", "README.md:2", "does not exist"),
 ]
 WARNED = [

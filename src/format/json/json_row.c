@@ -1,0 +1,699 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * format/json/json_row.c: one line becomes a row, or is refused. This is the definition of what a
+ * line of JSON means; whatever else reads lines agrees with it on every byte.
+ *
+ * Method   1. UTF-8 over the whole line (a look at the top bits where it is ASCII).
+ *          2. One pass over the tokens. A key is compared in place with the one that followed the
+ *             last key in the line before; a value is only noted in its node's slot, so of repeated
+ *             keys the last wins, whole objects too: what an earlier object left in the slots below
+ *             is stale by its number (`seen`).
+ *          3. Judge the slots by type, converting on the way; the offence of least rank counts.
+ *          4. Only then append: a refused line never reaches a builder.
+ *          Lists and MAPs stay spans of the text until 3 and 4, which read their elements one at a
+ *          time into the element's slot.
+ * Reasons  invalid_utf8, then the scan's own (syntax, too_deep, lone_surrogate), not_object, then
+ *          columns. too_long is the caller's: such a line is not whole here (smi_json_line says).
+ * Values   BOOL true, false. Integers: see json_number.c, or a string that is in full
+ *          -?(0|[1-9][0-9]*). FLOAT, DOUBLE, DECIMAL: a number or a string that is one; a DECIMAL
+ *          must hold it exactly, FLOAT and DOUBLE must where it is spelt as an integer. VARCHAR: a
+ *          string, or the token of a number or boolean. BLOB: a string's bytes. DATE, TIME,
+ *          TIMESTAMP: strings. Missing or null: NULL. */
+#include "format/json/json_int.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#include "base/text.h"
+
+void smi_json_parser_init(smi_json_parser *p, smi_json_schema *schema, smi_json_unknown *unknown,
+                          sm_budget *budget)
+{
+    *p = (smi_json_parser){
+        .schema = schema,
+        .unknown = unknown,
+        .scratch = {.max_bytes = SMI_LINE_MAX_BYTES, .budget = budget},
+        .members = {.budget = budget},
+        .key_text = {.budget = budget},
+        .key_table = {.budget = budget},
+    };
+}
+
+void smi_json_parser_release(smi_json_parser *p)
+{
+    sm_buf_release(&p->scratch);
+    sm_buf_release(&p->members);
+    sm_buf_release(&p->key_text);
+    sm_buf_release(&p->key_table);
+}
+
+sm_str smi_json_text(smi_json_parser *p, smi_json_token t)
+{
+    if (!t.is_odd) {
+        return (sm_str){(const char *)t.at, t.len};
+    }
+    return (sm_str){(const char *)p->scratch.data, smi_json_unescape(t.at, t.len, p->scratch.data)};
+}
+
+/* ---- reading objects into slots -------------------------------------------------------------- */
+
+/* Is the key in quotes at q this node's, as far as that shows in place? Reads 16 bytes, which the
+ * padding allows; a match cannot reach over the line's end, no key has an LF in it. */
+static inline bool is_key(const smi_json_node *n, const uint8_t *q)
+{
+    uint64_t words[2];
+    memcpy(words, q + 1, sizeof(words));
+    return n->key_len > 0 && (((words[0] ^ n->key_words[0]) & n->key_masks[0]) |
+                              ((words[1] ^ n->key_words[1]) & n->key_masks[1])) == 0;
+}
+
+/* The field whose key stands at q as it is; NULL: look closer. */
+static smi_json_node *find_in_place(const smi_json_node *object, const uint8_t *q)
+{
+    for (int32_t i = 0; !object->table && i < object->n_fields; i++) {
+        if (is_key(&object->fields[i], q)) {
+            return &object->fields[i];
+        }
+    }
+    return NULL;
+}
+
+/* Reads a key that is not in place; *field is the node it names or NULL. */
+static const uint8_t *read_key(smi_json_parser *p, const smi_json_node *object, const uint8_t *q,
+                               smi_json_node **field)
+{
+    smi_json_token key;
+    if (*q != '"') {
+        return smi_json_unexpected(&p->scan, q, "a key in quotes");
+    }
+    q = smi_json_string(&p->scan, q, &key);
+    if (q) {
+        *field = smi_json_find(object, smi_json_text(p, key));
+        if (!*field && p->is_counting && object->is_whole) {
+            smi_json_unknown_add(p->unknown, object, key);
+        }
+    }
+    return q;
+}
+
+/* From the opening brace to behind the closing one. */
+static const uint8_t *read_object(smi_json_parser *p, smi_json_node *object, const uint8_t *q)
+{
+    smi_json_scan *s = &p->scan;
+    smi_json_token passed;
+    const uint64_t seen = ++p->opened;
+    int32_t *follow = object->follows;
+    object->seen_open = seen;
+    object->first_seen = NULL;
+
+    q = smi_json_open(s, q);
+    bool more = q && *q != '}';
+    while (q && more) {
+        smi_json_node *field = object->n_fields > 0 ? object->fields + *follow : NULL;
+        if (field && !is_key(field, q)) {
+            field = find_in_place(object, q);
+        }
+        if (field && *q == '"') {
+            q += 1 + field->key_len;
+        } else {
+            q = read_key(p, object, q, &field);
+        }
+        if (q && field) {
+            *follow = (int32_t)(field - object->fields);
+        }
+        q = q ? smi_json_colon(s, q) : NULL;
+        if (!q) {
+            break;
+        }
+        if (!field) {
+            q = smi_json_value(s, q, &passed);
+        } else {
+            smi_json_slot *slot = &field->slot;
+            if (object->table && slot->seen != seen) {
+                field->next_seen = object->first_seen;
+                object->first_seen = field;
+            }
+            slot->seen = seen;
+            follow = object->follows + 1 + (field - object->fields);
+            if (*q == '{' && field->id == SM_TYPE_STRUCT && field->is_walked) {
+                slot->token = (smi_json_token){.at = q, .kind = SMI_JSON_IS_OBJECT};
+                q = read_object(p, field, q);
+            } else {
+                q = smi_json_value(s, q, &slot->token);
+            }
+        }
+        q = q ? smi_json_next(s, q, '}', &more) : NULL;
+    }
+    s->depth--;
+    return q ? q + 1 : NULL;
+}
+
+/* ---- lists ----------------------------------------------------------------------------------- */
+
+typedef struct elements {
+    const uint8_t *at; /* the next element or the closing bracket */
+    smi_json_node *element;
+    bool more;
+} elements;
+
+/* A list's span was checked when the line was scanned, so that nothing below can fail. */
+static elements elements_of(smi_json_parser *p, smi_json_node *list, const smi_json_token *t)
+{
+    const uint8_t *first = smi_json_skip_space(&p->scan, t->at + 1);
+    return (elements){.at = first, .element = list->fields, .more = *first != ']'};
+}
+
+/* Reads an object that is an element, at q, into its node and those below. */
+static const uint8_t *read_element(smi_json_parser *p, smi_json_node *n, const uint8_t *q)
+{
+    const int32_t mark = p->is_counting ? smi_json_unknown_mark(p->unknown) : 0;
+    p->scan.depth = 0;
+    n->slot.seen = 0;
+    n->slot.token = (smi_json_token){.at = q, .kind = SMI_JSON_IS_OBJECT};
+    q = read_object(p, n, q);
+    if (p->is_counting) {
+        smi_json_unknown_settle(p->unknown, mark);
+    }
+    return q;
+}
+
+/* Puts the next element into the slot of its node. false after the last. */
+static bool next_element(smi_json_parser *p, elements *it)
+{
+    smi_json_node *n = it->element;
+    if (!it->more) {
+        return false;
+    }
+    p->scan.depth = 0;
+    n->slot.seen = 0;
+    if (n->id == SM_TYPE_STRUCT && *it->at == '{') {
+        it->at = read_element(p, n, it->at);
+    } else {
+        it->at = smi_json_value(&p->scan, it->at, &n->slot.token);
+    }
+    it->at = smi_json_next(&p->scan, it->at, ']', &it->more);
+    return true;
+}
+
+/* ---- maps ------------------------------------------------------------------------------------ */
+
+/* Puts a member's value into the slot of its node. */
+static void take_value(smi_json_parser *p, smi_json_node *n, smi_json_token value)
+{
+    if (n->id == SM_TYPE_STRUCT && value.kind == SMI_JSON_IS_OBJECT) {
+        (void)read_element(p, n, value.at);
+    } else {
+        n->slot.seen = 0;
+        n->slot.token = value;
+    }
+}
+
+/* The members of n's object; none where memory is refused, which smi_json_line tells. */
+static smi_json_members members_of(smi_json_parser *p, const smi_json_node *n)
+{
+    smi_json_members m;
+    const sm_status st = smi_json_members_open(p, n->slot.token, &m, p->error);
+    if (st != SM_OK) {
+        p->no_memory = st;
+        m.n = 0;
+    }
+    return m;
+}
+
+/* ---- judging --------------------------------------------------------------------------------- */
+
+static smi_json_verdict judge_integer(smi_json_parser *p, const smi_json_node *n,
+                                      smi_json_slot *slot)
+{
+    const smi_json_token t = slot->token;
+    const uint8_t *digits = t.at;
+    size_t len = t.len;
+    if (t.kind == SMI_JSON_IS_STRING) {
+        bool is_odd = false;
+        const sm_str text = smi_json_text(p, t);
+        if (!smi_json_is_number(text, &is_odd) || is_odd) {
+            return SMI_JSON_TYPE;
+        }
+        digits = (const uint8_t *)text.data;
+        len = text.len;
+    } else if (t.kind != SMI_JSON_IS_NUMBER) {
+        return SMI_JSON_TYPE;
+    } else if (!t.is_odd && len <= 18 && n->id == SM_TYPE_I64) {
+        const bool is_negative = digits[0] == '-'; /* 18 digits cannot overflow */
+        int64_t v = 0;
+        for (size_t i = is_negative; i < len; i++) {
+            v = v * 10 + (digits[i] - '0');
+        }
+        slot->as.i = is_negative ? -v : v;
+        return SMI_JSON_OK;
+    }
+    sm_i128 v = 0, min = 0, max = 0;
+    const smi_json_verdict verdict = smi_json_exact(digits, len, 0, &v);
+    if (verdict != SMI_JSON_OK) {
+        return verdict;
+    }
+    smi_json_int_bounds(n->id, &min, &max);
+    slot->as.i = (int64_t)(uint64_t)v;
+    return v >= min && v <= max ? SMI_JSON_OK : SMI_JSON_RANGE;
+}
+
+/* The text of a token that should be a number: of a number, or of a string that spells one.
+ * *is_odd: with a fraction or an exponent. */
+static bool number_text(smi_json_parser *p, smi_json_token t, sm_str *out, bool *is_odd)
+{
+    if (t.kind == SMI_JSON_IS_NUMBER) {
+        *out = (sm_str){(const char *)t.at, t.len};
+        *is_odd = t.is_odd;
+        return true;
+    }
+    if (t.kind == SMI_JSON_IS_STRING) {
+        *out = smi_json_text(p, t);
+        return smi_json_is_number(*out, is_odd);
+    }
+    return false;
+}
+
+/* Digits alone are an integer, and stay one: they are not rounded. Fractions are, as always. */
+static smi_json_verdict judge_float_digits(sm_str digits, sm_type_id id)
+{
+    sm_i128 v = 0;
+    const smi_json_verdict verdict =
+        smi_json_exact((const uint8_t *)digits.data, digits.len, 0, &v);
+    return verdict == SMI_JSON_OK && smi_json_fits_float(v, id) ? SMI_JSON_OK : SMI_JSON_INEXACT;
+}
+
+static smi_json_verdict judge_float(smi_json_parser *p, const smi_json_node *n, smi_json_slot *slot)
+{
+    /* FLOAT holds all integers of 7 digits, DOUBLE those of 15 */
+    const size_t safe = n->id == SM_TYPE_F32 ? 7 : 15;
+    sm_str text = {0};
+    bool is_odd = false;
+    double v = 0;
+    if (!number_text(p, slot->token, &text, &is_odd)) {
+        return SMI_JSON_TYPE;
+    }
+    /* its spelling is right: only range is left */
+    float single = 0;
+    const bool fits =
+        n->id == SM_TYPE_F32 ? sm_parse_f32(text, false, &single) : sm_parse_f64(text, false, &v);
+    slot->as.f = n->id == SM_TYPE_F32 ? (double)single : v;
+    if (!fits) {
+        return SMI_JSON_RANGE;
+    }
+    return is_odd || text.len <= safe ? SMI_JSON_OK : judge_float_digits(text, n->id);
+}
+
+smi_json_verdict smi_json_decimal(smi_json_parser *p, const smi_json_node *n, smi_json_token t,
+                                  sm_i128 *out)
+{
+    sm_str text = {0};
+    bool unused = false;
+    if (!number_text(p, t, &text, &unused)) {
+        return SMI_JSON_TYPE;
+    }
+    const smi_json_verdict verdict =
+        smi_json_exact((const uint8_t *)text.data, text.len, n->type->scale, out);
+    sm_i128 limit = 1;
+    for (int i = 0; i < n->type->precision; i++) {
+        limit *= 10;
+    }
+    const bool fits = verdict == SMI_JSON_OK && *out<limit && * out> - limit;
+    return verdict != SMI_JSON_OK || fits ? verdict : SMI_JSON_RANGE;
+}
+
+/* Texts mean what a cast makes of them. */
+static smi_json_verdict judge_time(smi_json_parser *p, const smi_json_node *n, smi_json_slot *slot)
+{
+    return slot->token.kind == SMI_JSON_IS_STRING &&
+                   sm_parse_time_as(n->id, smi_json_text(p, slot->token), &slot->as.i)
+               ? SMI_JSON_OK
+               : SMI_JSON_TYPE;
+}
+
+/* A switch over the types. */
+smi_json_verdict smi_json_judge(smi_json_parser *p, smi_json_node *n)
+{
+    const smi_json_kind kind = (smi_json_kind)n->slot.token.kind;
+    sm_i128 unused = 0;
+    switch (n->id) {
+    case SM_TYPE_STRING:
+        return kind == SMI_JSON_IS_ARRAY || kind == SMI_JSON_IS_OBJECT ? SMI_JSON_TYPE
+                                                                       : SMI_JSON_OK;
+    case SM_TYPE_BINARY:
+        return kind == SMI_JSON_IS_STRING ? SMI_JSON_OK : SMI_JSON_TYPE;
+    case SM_TYPE_BOOL:
+        return kind == SMI_JSON_IS_TRUE || kind == SMI_JSON_IS_FALSE ? SMI_JSON_OK : SMI_JSON_TYPE;
+    case SM_TYPE_I8:
+    case SM_TYPE_I16:
+    case SM_TYPE_I32:
+    case SM_TYPE_I64:
+    case SM_TYPE_U8:
+    case SM_TYPE_U16:
+    case SM_TYPE_U32:
+    case SM_TYPE_U64:
+        return judge_integer(p, n, &n->slot);
+    case SM_TYPE_F32:
+    case SM_TYPE_F64:
+        return judge_float(p, n, &n->slot);
+    case SM_TYPE_DECIMAL:
+        return smi_json_decimal(p, n, n->slot.token, &unused);
+    case SM_TYPE_DATE:
+    case SM_TYPE_TIME:
+    case SM_TYPE_TIMESTAMP:
+    case SM_TYPE_TIMESTAMP_NTZ:
+        return judge_time(p, n, &n->slot);
+    default:
+        return SMI_JSON_TYPE; /* NULL: only null will do */
+    }
+}
+
+/* Notes an offence against column n; the one of least rank counts, of one column the first. */
+static void offend(smi_json_parser *p, const smi_json_node *column, const smi_json_node *culprit,
+                   smi_json_verdict verdict)
+{
+    if (!column->is_judged || (p->worst && p->worst->rank <= column->rank)) {
+        return;
+    }
+    p->worst = column;
+    p->culprit = culprit;
+    p->verdict = verdict;
+    p->worst_token = culprit->slot.token;
+}
+
+static void judge(smi_json_parser *p, smi_json_node *n, const smi_json_node *column);
+
+/* The fields that the object has. Where there are many, one by one as they came, so that it costs
+ * what is there: each is a column of its own, and the order does not matter. In a list the first in
+ * the schema's order is told. */
+static void judge_fields(smi_json_parser *p, smi_json_node *n, const smi_json_node *column)
+{
+    if (n->table && !n->is_in_list) {
+        for (smi_json_node *field = n->first_seen; field; field = field->next_seen) {
+            judge(p, field, field);
+        }
+        return;
+    }
+    for (int32_t i = 0; i < n->n_fields; i++) {
+        if (n->fields[i].slot.seen == n->seen_open) {
+            judge(p, &n->fields[i], n->is_in_list ? column : &n->fields[i]);
+        }
+    }
+}
+
+static void judge_map(smi_json_parser *p, smi_json_node *n, const smi_json_node *column)
+{
+    smi_json_node *value = &n->fields[1];
+    const smi_json_members m = members_of(p, n);
+    for (int64_t i = 0; i < m.n; i++) {
+        take_value(p, value, smi_json_member_at(p, &m, i).value);
+        judge(p, value, column);
+    }
+    smi_json_members_close(p, &m);
+}
+
+/* Judges what stands in n's slot; `column` is n, or the list or map around it. */
+static void judge(smi_json_parser *p, smi_json_node *n, const smi_json_node *column)
+{
+    const smi_json_kind kind = (smi_json_kind)n->slot.token.kind;
+    if (!n->is_walked || kind == SMI_JSON_IS_NULL) {
+        return;
+    }
+    if (n->id == SM_TYPE_STRUCT) {
+        if (kind != SMI_JSON_IS_OBJECT) {
+            offend(p, column, n, SMI_JSON_TYPE);
+            return;
+        }
+        judge_fields(p, n, column);
+    } else if (n->id == SM_TYPE_LIST) {
+        if (kind != SMI_JSON_IS_ARRAY) {
+            offend(p, column, n, SMI_JSON_TYPE);
+            return;
+        }
+        elements it = elements_of(p, n, &n->slot.token);
+        while (next_element(p, &it)) {
+            judge(p, it.element, column);
+        }
+    } else if (n->id == SM_TYPE_MAP) {
+        if (kind != SMI_JSON_IS_OBJECT) {
+            offend(p, column, n, SMI_JSON_TYPE);
+            return;
+        }
+        judge_map(p, n, column);
+    } else if (n->is_judged) {
+        const smi_json_verdict verdict = smi_json_judge(p, n);
+        if (verdict != SMI_JSON_OK) {
+            offend(p, column, n, verdict);
+        }
+    }
+}
+
+/* ---- appending ------------------------------------------------------------------------------- */
+
+int32_t smi_json_bind(smi_json_node *n, sm_block *block)
+{
+    if (n->bound != block) {
+        n->bound = block;
+        n->bound_index = sm_builder_block(n->builder, block);
+    }
+    return n->bound_index;
+}
+
+/* A token's bytes, without copying them: they stand in the line's block. */
+static void append_span(smi_json_parser *p, smi_json_node *n)
+{
+    const sm_str span = {(const char *)n->slot.token.at, n->slot.token.len};
+    sm_builder_str_in(n->builder, smi_json_bind(n, p->block), span);
+}
+
+/* A value of a scalar type, judged and not null. A switch over the types. */
+static void append_scalar(smi_json_parser *p, smi_json_node *n)
+{
+    const smi_json_slot *slot = &n->slot;
+    sm_i128 d = 0;
+    switch (n->id) {
+    case SM_TYPE_STRING:
+    case SM_TYPE_BINARY:
+        if (slot->token.kind == SMI_JSON_IS_STRING && slot->token.is_odd) {
+            sm_builder_str(n->builder, smi_json_text(p, slot->token));
+        } else {
+            append_span(p, n);
+        }
+        break;
+    case SM_TYPE_BOOL:
+        sm_builder_bool(n->builder, slot->token.kind == SMI_JSON_IS_TRUE);
+        break;
+    case SM_TYPE_U8:
+    case SM_TYPE_U16:
+    case SM_TYPE_U32:
+    case SM_TYPE_U64:
+        sm_builder_u64(n->builder, (uint64_t)slot->as.i);
+        break;
+    case SM_TYPE_F32:
+    case SM_TYPE_F64:
+        sm_builder_f64(n->builder, slot->as.f);
+        break;
+    case SM_TYPE_DECIMAL:
+        (void)smi_json_decimal(p, n, slot->token, &d);
+        sm_builder_i128(n->builder, d);
+        break;
+    default:
+        sm_builder_i64(n->builder, slot->as.i);
+        break;
+    }
+}
+
+static void append(smi_json_parser *p, smi_json_node *n, bool is_there);
+
+static void append_map(smi_json_parser *p, smi_json_node *n)
+{
+    smi_json_node *key = &n->fields[0], *value = &n->fields[1];
+    const smi_json_members members = members_of(p, n);
+    for (int64_t i = 0; i < members.n; i++) {
+        const smi_json_member m = smi_json_member_at(p, &members, i);
+        key->slot.token = m.key;
+        append_scalar(p, key);
+        take_value(p, value, m.value);
+        append(p, value, true);
+    }
+    smi_json_members_close(p, &members);
+    sm_builder_list(n->builder);
+}
+
+/* Appends what stands in n's slot. */
+static void append(smi_json_parser *p, smi_json_node *n, bool is_there)
+{
+    if (!is_there || n->slot.token.kind == SMI_JSON_IS_NULL) {
+        sm_builder_null(n->builder);
+    } else if (n->id == SM_TYPE_STRUCT) {
+        for (int32_t i = 0; i < n->n_made; i++) {
+            append(p, n->made[i], n->made[i]->slot.seen == n->seen_open);
+        }
+        sm_builder_struct(n->builder);
+    } else if (n->id == SM_TYPE_LIST) {
+        elements it = elements_of(p, n, &n->slot.token);
+        while (next_element(p, &it)) {
+            append(p, it.element, true);
+        }
+        sm_builder_list(n->builder);
+    } else if (n->id == SM_TYPE_MAP) {
+        append_map(p, n);
+    } else {
+        if (n->is_in_list) {
+            (void)smi_json_judge(p, n); /* the slot was used for other elements since */
+        }
+        append_scalar(p, n);
+    }
+}
+
+void smi_json_parser_unbind(smi_json_parser *p)
+{
+    for (int32_t i = 0; i < p->schema->n_bindable; i++) {
+        p->schema->bindable[i]->bound = NULL;
+    }
+}
+
+/* ---- refusing -------------------------------------------------------------------------------- */
+
+#define EXCERPT_BYTES 64
+
+static void refuse(smi_json_parser *p, smi_json_reason reason, const uint8_t *at,
+                   smi_json_refusal *why)
+{
+    why->reason = reason;
+    why->byte = at - p->scan.start + 1;
+    why->column = (sm_str){0};
+}
+
+static void refuse_column(smi_json_parser *p, smi_json_refusal *why)
+{
+    const smi_json_token t = p->worst_token;
+    const bool is_string = t.kind == SMI_JSON_IS_STRING;
+    char excerpt[EXCERPT_BYTES];
+    sm_buf type = {0};
+
+    refuse(p, p->verdict == SMI_JSON_TYPE ? SMI_JSON_TYPE_MISMATCH : SMI_JSON_OUT_OF_RANGE,
+           t.at - is_string, why);
+    why->column = p->worst->column;
+    sm_type_print(p->culprit->type, &type);
+    smi_json_excerpt(t.at, t.len, excerpt, sizeof(excerpt));
+    const char *quote = is_string ? "\"" : "";
+    snprintf(why->message, sizeof(why->message),
+             p->verdict == SMI_JSON_RANGE     ? "%s%s%s is out of the range of %.*s"
+             : p->verdict == SMI_JSON_INEXACT ? "%s%s%s is an integer that %.*s cannot hold exactly"
+                                              : "%s%s%s cannot be read as %.*s",
+             quote, excerpt, quote, (int)(type.len > 80 ? 80 : type.len), (const char *)type.data);
+    sm_buf_release(&type);
+}
+
+static bool is_ascii(const uint8_t *p, size_t n)
+{
+    size_t i = 0;
+#if defined(__SSE2__)
+    __m128i any = _mm_setzero_si128();
+    for (; i + 16 <= n; i += 16) {
+        any = _mm_or_si128(any, _mm_loadu_si128((const __m128i *)(p + i)));
+    }
+    if (_mm_movemask_epi8(any) != 0) {
+        return false;
+    }
+#endif
+    uint8_t rest = 0;
+    for (; i < n; i++) {
+        rest |= p[i];
+    }
+    return rest < 0x80;
+}
+
+/* The whole line up to types: UTF-8, syntax, an object. true where it is one. */
+static bool read_line(smi_json_parser *p, const smi_line *line, smi_json_refusal *why)
+{
+    smi_json_node *root = &p->schema->root;
+    smi_json_scan *s = &p->scan;
+    smi_json_token whole;
+
+    if (!is_ascii(line->data, line->len)) {
+        const size_t bad = sm_utf8_check(line->data, line->len);
+        if (bad < line->len) {
+            refuse(p, SMI_JSON_INVALID_UTF8, line->data + bad, why);
+            snprintf(why->message, sizeof(why->message), "byte 0x%02x begins no UTF-8 character",
+                     line->data[bad]);
+            return false;
+        }
+    }
+    const uint8_t *first = smi_json_skip_space(s, line->data);
+    const bool is_object = *first == '{';
+    const uint8_t *q = is_object ? read_object(p, root, first) : smi_json_value(s, first, &whole);
+    q = q ? smi_json_skip_space(s, q) : NULL;
+    if (q && q != s->end) {
+        q = smi_json_unexpected(s, q, "the end of the line");
+    }
+    if (!q) {
+        refuse(p, s->reason, s->bad, why);
+        smi_json_message(s, why->message, sizeof(why->message));
+        return false;
+    }
+    if (!is_object) {
+        refuse(p, SMI_JSON_NOT_OBJECT, first, why);
+        snprintf(why->message, sizeof(why->message), "a line is an object, not %s",
+                 smi_json_kind_name((smi_json_kind)whole.kind));
+    }
+    return is_object;
+}
+
+static void append_row(smi_json_parser *p)
+{
+    const smi_json_schema *schema = p->schema;
+    p->is_counting = false; /* its lists are read a second time */
+    for (int32_t i = 0; i < schema->n_wanted; i++) {
+        smi_json_node *n = schema->wanted[i];
+        append(p, n, n->slot.seen == schema->root.seen_open);
+    }
+}
+
+sm_status smi_json_line(smi_json_parser *p, const smi_line *line, bool *is_kept,
+                        smi_json_refusal *why, sm_error *e)
+{
+    smi_json_node *root = &p->schema->root;
+    *is_kept = false;
+    p->scan = smi_json_scan_of(line->data, line->len);
+    p->block = line->block;
+    p->worst = NULL;
+    p->is_counting = p->unknown != NULL;
+    if (line->is_too_long) {
+        refuse(p, SMI_JSON_TOO_LONG, line->data, why);
+        snprintf(why->message, sizeof(why->message),
+                 "a line of %llu bytes is over the limit of %zu",
+                 (unsigned long long)line->full_bytes, SMI_LINE_MAX_BYTES);
+        return SM_OK;
+    }
+    if (line->len > p->scratch.cap) { /* for smi_json_text */
+        SM_TRY(sm_buf_reserve(&p->scratch, line->len, e));
+    }
+    if (p->schema->has_maps) {
+        sm_buf_reset(&p->members);
+        sm_buf_reset(&p->key_text);
+        SM_TRY(sm_buf_reserve(&p->key_text, line->len, e));
+        p->no_memory = SM_OK;
+        p->error = e;
+    }
+    if (p->unknown) {
+        smi_json_unknown_line(p->unknown);
+    }
+    if (!read_line(p, line, why)) {
+        return SM_OK;
+    }
+    if (p->unknown) {
+        smi_json_unknown_settle(p->unknown, 0);
+    }
+    root->slot.token.kind = SMI_JSON_IS_OBJECT;
+    judge(p, root, root);
+    SM_TRY(p->no_memory);
+    if (p->worst) {
+        refuse_column(p, why);
+        return SM_OK;
+    }
+    append_row(p);
+    SM_TRY(p->no_memory);
+    *is_kept = true;
+    return SM_OK;
+}

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * format/parquet/parquet_dict.c: the dictionary of a column chunk while it is written.
+ *
+ * Method   Open addressing with linear probing over uint32 slots, at most half full; entries are
+ *          numbered in the order in which they come, so the bytes written do not depend on the
+ *          hash. Numbers are compared by their bits (NaNs stay what they are).
+ * Limits   MAX_ENTRIES and MAX_BYTES: beyond, codes are no longer small and readers' tables leave
+ *          L2; the column then goes on without it.
+ *
+ * Called by parquet_column.c. */
+
+#include "format/parquet/parquet_int.h"
+
+#define MAX_ENTRIES 65536
+#define MAX_BYTES   (1u << 20)
+#define FIRST_SLOTS 1024
+
+typedef struct dict_entry {
+    uint32_t off, len;
+    uint32_t hash;
+} dict_entry;
+
+void smi_pq_dict_init(smi_pq_dict *d, int value_bytes)
+{
+    *d = (smi_pq_dict){
+        .value_bytes = value_bytes, .max_entries = MAX_ENTRIES, .max_bytes = MAX_BYTES};
+}
+
+void smi_pq_dict_reset(smi_pq_dict *d)
+{
+    d->n = 0;
+    d->n_bytes = 0;
+    sm_buf_reset(&d->values);
+    sm_buf_reset(&d->entries);
+    if (d->slots) {
+        memset(d->slots, 0, (size_t)d->n_slots * sizeof(*d->slots));
+    }
+}
+
+void smi_pq_dict_release(smi_pq_dict *d)
+{
+    sm_free(d->slots);
+    sm_buf_release(&d->values);
+    sm_buf_release(&d->entries);
+    smi_pq_dict_init(d, d->value_bytes);
+}
+
+size_t smi_pq_dict_memory(const smi_pq_dict *d)
+{
+    return (size_t)d->n_slots * sizeof(*d->slots) + d->values.cap + d->entries.cap;
+}
+
+static uint32_t hash_number(uint64_t v)
+{
+    return (uint32_t)(sm_mix64(v + 0x9e3779b97f4a7c15u) >> 32);
+}
+
+static uint32_t hash_text(sm_str s)
+{
+    const uint8_t *p = (const uint8_t *)s.data;
+    if (s.len > 16) {
+        return (uint32_t)(sm_hash64(p, s.len) >> 32);
+    }
+    uint64_t a = 0, b = 0; /* all bytes, some of them twice */
+    if (s.len >= 8) {
+        a = smi_pq_le64(p);
+        b = smi_pq_le64(p + s.len - 8);
+    } else if (s.len >= 4) {
+        a = smi_pq_le32(p);
+        b = smi_pq_le32(p + s.len - 4);
+    } else if (s.len > 0) {
+        a = p[0];
+        b = (uint64_t)p[s.len / 2] << 8 | p[s.len - 1];
+    }
+    return hash_number(a ^ (b * 0x9e3779b97f4a7c15u + s.len));
+}
+
+sm_str smi_pq_dict_text(const smi_pq_dict *d, uint32_t code)
+{
+    const dict_entry *e = (const dict_entry *)(const void *)d->entries.data + code;
+    return (sm_str){(const char *)d->values.data + e->off, e->len};
+}
+
+static uint64_t number_at(const smi_pq_dict *d, const void *values, int64_t i)
+{
+    return d->value_bytes == 4 ? ((const uint32_t *)values)[i] : ((const uint64_t *)values)[i];
+}
+
+static uint32_t hash_of_entry(const smi_pq_dict *d, uint32_t code)
+{
+    return d->value_bytes == 0 ? ((const dict_entry *)(const void *)d->entries.data)[code].hash
+                               : hash_number(number_at(d, d->values.data, code));
+}
+
+/* Room for one more entry at half load. */
+static void grow_slots(smi_pq_dict *d)
+{
+    if (d->n_slots >= (d->n + 1) * 2) {
+        return;
+    }
+    d->n_slots = d->n_slots ? d->n_slots * 2 : FIRST_SLOTS;
+    sm_free(d->slots);
+    d->slots = sm_alloc_zero((size_t)d->n_slots * sizeof(*d->slots));
+    for (uint32_t code = 0; code < d->n; code++) {
+        uint32_t at = hash_of_entry(d, code) & (d->n_slots - 1);
+        while (d->slots[at]) {
+            at = (at + 1) & (d->n_slots - 1);
+        }
+        d->slots[at] = code + 1;
+    }
+}
+
+static bool is_full(const smi_pq_dict *d, size_t more)
+{
+    return d->n >= d->max_entries || d->n_bytes + more > d->max_bytes;
+}
+
+bool smi_pq_dict_has_room(const smi_pq_dict *d, const sm_column *texts)
+{
+    const sm_view *v = texts->values;
+    size_t bytes = 0;
+    if (texts->n_rows > (int64_t)(d->max_entries - d->n)) {
+        return false;
+    }
+    for (int64_t i = 0; i < texts->n_rows; i++) {
+        bytes += (size_t)v[i].inlined.len + 4;
+    }
+    return bytes <= d->max_bytes - d->n_bytes;
+}
+
+static int64_t number_codes(smi_pq_dict *d, const void *values, int64_t n, uint32_t *codes)
+{
+    for (int64_t i = 0; i < n; i++) {
+        const uint64_t v = number_at(d, values, i);
+        uint32_t at = hash_number(v) & (d->n_slots - 1);
+        while (d->slots[at] && number_at(d, d->values.data, d->slots[at] - 1) != v) {
+            at = (at + 1) & (d->n_slots - 1);
+        }
+        if (!d->slots[at]) {
+            if (is_full(d, (size_t)d->value_bytes)) {
+                return i;
+            }
+            memcpy(smi_pq_room(&d->values, 8), &v, 8);
+            d->values.len += (size_t)d->value_bytes;
+            d->n_bytes += (size_t)d->value_bytes;
+            d->slots[at] = ++d->n;
+            codes[i] = d->n - 1;
+            grow_slots(d);
+        } else {
+            codes[i] = d->slots[at] - 1;
+        }
+    }
+    return n;
+}
+
+static bool entry_is(const smi_pq_dict *d, uint32_t code, uint32_t hash, sm_str s)
+{
+    const dict_entry *e = (const dict_entry *)(const void *)d->entries.data + code;
+    return e->hash == hash && e->len == s.len &&
+           memcmp(d->values.data + e->off, s.data, s.len) == 0;
+}
+
+static int64_t text_codes(smi_pq_dict *d, const sm_str *values, int64_t n, uint32_t *codes)
+{
+    for (int64_t i = 0; i < n; i++) {
+        const sm_str s = values[i];
+        const uint32_t hash = hash_text(s);
+        uint32_t at = hash & (d->n_slots - 1);
+        while (d->slots[at] && !entry_is(d, d->slots[at] - 1, hash, s)) {
+            at = (at + 1) & (d->n_slots - 1);
+        }
+        if (!d->slots[at]) {
+            if (is_full(d, s.len + 4)) {
+                return i;
+            }
+            const dict_entry entry = {(uint32_t)d->values.len, (uint32_t)s.len, hash};
+            memcpy(smi_pq_room(&d->entries, sizeof(entry)), &entry, sizeof(entry));
+            d->entries.len += sizeof(entry);
+            memcpy(smi_pq_room(&d->values, s.len + 1), s.data, s.len); /* never NULL */
+            d->values.len += s.len;
+            d->n_bytes += s.len + 4;
+            d->slots[at] = ++d->n;
+            codes[i] = d->n - 1;
+            grow_slots(d);
+        } else {
+            codes[i] = d->slots[at] - 1;
+        }
+    }
+    return n;
+}
+
+int64_t smi_pq_dict_codes(smi_pq_dict *d, const void *values, int64_t n, uint32_t *codes)
+{
+    grow_slots(d);
+    return d->value_bytes == 0 ? text_codes(d, values, n, codes)
+                               : number_codes(d, values, n, codes);
+}

@@ -1,0 +1,734 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * format/parquet/parquet_reader.c: a Parquet file as morsels and batches.
+ *
+ * Calls     open (footer, wanted columns found in the schema), plan (one morsel a row group), then
+ *           on any worker's reader: begin with the morsel's bytes, pull until SM_END.
+ * Ranges    The chunks of the leaves that are read, in file order, those within GAP_BYTES of each
+ *           other in one range: a request costs more than the bytes between.
+ * Batches   SM_BATCH_ROWS rows, fewer where lists are long: a batch aims at BATCH_VALUES values of
+ *           a leaf at most, going by the row group's average.
+ * Skipping  A row group that a bound excludes by statistics gives no morsel. Of one that is read,
+ *           the page index may say that only rows first … end − 1 can pass: then the pages with
+ *           these rows are read, each leaf's own, and what its first page has before them is
+ *           decoded and dropped. Leaves with repeated values have no such pages: all is read.
+ *
+ * Called by exec through sm_format_parquet. */
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "format/parquet/parquet_int.h"
+
+#define GAP_BYTES    32768
+#define BATCH_VALUES 131072
+#define INDEX_MOST   ((uint64_t)4 << 20) /* of a file's page index, to be worth its reading */
+
+/* Where a bound's column stands in the file. */
+typedef struct bound_spot {
+    const sm_bound *bound;
+    const smi_pq_shape *shape;
+} bound_spot;
+
+/* What is read of a leaf in a row group. */
+typedef struct leaf_slice {
+    smi_pq_span dictionary, data;
+    int64_t first_row, end_row; /* of the data pages */
+} leaf_slice;
+
+/* Some rows of a row group. */
+typedef struct page_slice {
+    int64_t first_row, end_row;
+    leaf_slice *leaves; /* one a used leaf */
+} page_slice;
+
+typedef struct pq_file {
+    sm_arena *mem;
+    sm_blob *blob; /* borrowed */
+    smi_pq_footer *footer;
+    char *name;
+    int32_t n_columns;
+    smi_pq_shape *shapes; /* one a projected column */
+    /* leaves that are read, ascending; and for each what its values become (NULL: only levels) */
+    int32_t n_used;
+    int32_t *used;
+    const smi_pq_convert **converts;
+    bool *is_flat; /* of a used leaf: is it a whole column? */
+    int32_t n_bounds;
+    bound_spot *bounds;
+    sm_str *unknown; /* columns that no field takes, where they are looked for */
+    int64_t n_unknown;
+} pq_file;
+
+typedef struct pq_reader {
+    sm_arena *mem;
+    const sm_type *schema; /* a struct of the projected columns */
+    sm_budget *budget;
+    smi_pq_codecs *codecs;
+    smi_pq_leaf *leaves; /* one a leaf that is read; kept over morsels for their buffers */
+    int32_t n_leaves;
+    smi_pq_leaf **by_leaf; /* a file's leaf number -> its place in leaves */
+    int32_t n_by_leaf;
+    /* the morsel */
+    const pq_file *file;
+    const page_slice *slice; /* whose first rows are still to be skipped; NULL: none are */
+    sm_block **blocks;
+    int32_t n_blocks, blocks_cap;
+    int64_t n_rows, at_row, batch_rows;
+    int32_t group;
+    uint32_t seq;
+    sm_unknown_key *unknown; /* the file's, with the rows of the morsel */
+    int64_t unknown_cap;
+} pq_reader;
+
+/* ---- open ------------------------------------------------------------------------------------ */
+
+/* Marks the leaves that a shape reads; false where another column has one of them already. */
+static bool use_leaves(pq_file *f, const smi_pq_shape *s, int32_t column, int32_t *user)
+{
+    if (s->kind == SMI_PQ_SHAPE_MISSING) {
+        return true;
+    }
+    if (user[s->leaf] != 0 && user[s->leaf] != column + 1) {
+        return false;
+    }
+    user[s->leaf] = column + 1;
+    if (s->kind == SMI_PQ_SHAPE_LEAF) {
+        if (f->converts[s->leaf]) {
+            return false;
+        }
+        f->converts[s->leaf] = &s->convert;
+    }
+    for (int32_t i = 0; i < s->n_children; i++) {
+        if (!use_leaves(f, &s->children[i], column, user)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static sm_status find_columns(pq_file *f, const sm_dataset *d, const sm_projection *want,
+                              sm_error *e)
+{
+    const int32_t n_leaves = f->footer->n_leaves;
+    int32_t *user = SM_NEW_ARRAY(f->mem, int32_t, n_leaves); /* projected column + 1 */
+    f->n_columns = want->n_columns;
+    f->shapes = SM_NEW_ARRAY(f->mem, smi_pq_shape, want->n_columns);
+    f->converts = SM_NEW_ARRAY(f->mem, const smi_pq_convert *, n_leaves);
+    f->used = SM_NEW_ARRAY(f->mem, int32_t, n_leaves);
+    for (int32_t i = 0; i < want->n_columns; i++) {
+        const sm_field field = sm_projected(d, want, i);
+        SM_TRY(smi_pq_shape_of(f->footer, &field, sm_str_of(f->name), f->mem, &f->shapes[i], e));
+        if (!use_leaves(f, &f->shapes[i], i, user)) {
+            return sm_fail(e, SM_SCHEMA,
+                           "column \"%.*s\" stands for one of the file that another has already",
+                           SM_STR_ARG(field.name));
+        }
+    }
+    f->is_flat = SM_NEW_ARRAY(f->mem, bool, n_leaves);
+    for (int32_t i = 0; i < n_leaves; i++) {
+        if (user[i] != 0) {
+            f->is_flat[f->n_used] = f->shapes[user[i] - 1].is_flat;
+            f->used[f->n_used++] = i;
+        }
+    }
+    return SM_OK;
+}
+
+/* Finds where each bound's column stands. One that does not fit the file is passed over here: if it
+ * is read, reading says so. */
+static void find_bounds(pq_file *f, const sm_dataset *d, const sm_projection *want)
+{
+    const int32_t n_stored = d->schema->n_fields - d->n_constants;
+    f->bounds = SM_NEW_ARRAY(f->mem, bound_spot, want->bounds.n);
+    for (int32_t i = 0; i < want->bounds.n; i++) {
+        const sm_bound *b = &want->bounds.items[i];
+        if (b->n_path < 1 || b->path[0] >= n_stored) {
+            continue;
+        }
+        smi_pq_shape *s = SM_NEW(f->mem, smi_pq_shape);
+        if (smi_pq_shape_of(f->footer, &d->schema->fields[b->path[0]], sm_str_of(f->name), f->mem,
+                            s, NULL) != SM_OK) {
+            continue;
+        }
+        for (int32_t k = 1; k < b->n_path && s; k++) {
+            s = s->kind == SMI_PQ_SHAPE_STRUCT && b->path[k] < s->n_children
+                    ? &s->children[b->path[k]]
+                    : NULL;
+        }
+        if (s) {
+            f->bounds[f->n_bounds++] = (bound_spot){b, s};
+        }
+    }
+}
+
+/* Columns of the file that no field takes: an error, or counted with its rows. */
+static sm_status find_unknown(pq_file *f, const sm_dataset *d, const sm_projection *want,
+                              sm_error *e)
+{
+    if (want->unknown == SM_UNKNOWN_PASS) {
+        return SM_OK;
+    }
+    sm_type stored = *d->schema;
+    stored.n_fields -= d->n_constants;
+    smi_pq_unknown(f->footer, &stored, want, f->mem, &f->unknown, &f->n_unknown);
+    if (f->n_unknown == 0 || want->unknown == SM_UNKNOWN_COUNT) {
+        return SM_OK;
+    }
+    const sm_status st =
+        sm_fail(e, SM_SCHEMA, "column \"%.*s\" of the file is not among the columns",
+                SM_STR_ARG(f->unknown[0]));
+    sm_unknown_advise(d->sampled, e);
+    return st;
+}
+
+sm_status smi_pq_open(const sm_dataset *d, int64_t file, sm_blob *blob, const sm_projection *want,
+                      sm_budget *budget, sm_file **out, sm_error *e)
+{
+    sm_arena *mem = sm_arena_new(budget);
+    pq_file *f = SM_NEW(mem, pq_file);
+    f->mem = mem;
+    f->blob = blob;
+    f->name = sm_arena_printf(mem, "%.*s", SM_STR_ARG(sm_blob_uri(blob)));
+    sm_status st = smi_pq_footer_read(blob, mem, &f->footer, e);
+    if (st == SM_OK) {
+        st = find_columns(f, d, want, e);
+    }
+    if (st == SM_OK) {
+        st = find_unknown(f, d, want, e);
+    }
+    if (st != SM_OK) {
+        sm_error_place(e, f->name, 0, -1);
+        sm_arena_free(mem);
+        return st;
+    }
+    find_bounds(f, d, want);
+    *out = (sm_file *)(void *)f;
+    return SM_OK;
+}
+
+void smi_pq_close(sm_file *file)
+{
+    if (file) {
+        sm_arena_free(((pq_file *)(void *)file)->mem);
+    }
+}
+
+/* ---- plan ------------------------------------------------------------------------------------ */
+
+static bool is_excluded(const pq_file *f, const smi_pq_group *g)
+{
+    for (int32_t i = 0; i < f->n_bounds; i++) {
+        sm_range range;
+        smi_pq_stats_range(f->footer, g, f->bounds[i].shape, &range);
+        if (sm_bound_excludes(f->bounds[i].bound, &range)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int by_offset(const void *a, const void *b)
+{
+    const sm_byte_range *x = a, *y = b;
+    return (x->off_bytes > y->off_bytes) - (x->off_bytes < y->off_bytes);
+}
+
+/* Sorted, and joined where they are near one another. */
+static void join_ranges(sm_morsel *m, int32_t n)
+{
+    qsort(m->ranges, (size_t)n, sizeof(m->ranges[0]), by_offset);
+    for (int32_t i = 0; i < n; i++) {
+        const sm_byte_range r = m->ranges[i];
+        sm_byte_range *last = m->n_ranges > 0 ? &m->ranges[m->n_ranges - 1] : NULL;
+        if (last && r.off_bytes <= last->off_bytes + last->len + GAP_BYTES) {
+            const uint64_t end = r.off_bytes + r.len;
+            if (end > last->off_bytes + last->len) {
+                last->len = (size_t)(end - last->off_bytes);
+            }
+        } else {
+            m->ranges[m->n_ranges++] = r;
+        }
+    }
+}
+
+/* The chunks that are read, or the pages of them. */
+static void set_ranges(const pq_file *f, const smi_pq_group *g, sm_arena *a, sm_morsel *m)
+{
+    const page_slice *slice = m->pages;
+    int32_t n = 0;
+    m->ranges = SM_NEW_ARRAY(a, sm_byte_range, 2 * f->n_used + 1);
+    for (int32_t i = 0; i < f->n_used; i++) {
+        if (!slice) {
+            const smi_pq_chunk *c = &g->chunks[f->used[i]];
+            m->ranges[n++] = (sm_byte_range){c->off_bytes, c->size_bytes};
+            continue;
+        }
+        const leaf_slice *l = &slice->leaves[i];
+        if (l->dictionary.len > 0) {
+            m->ranges[n++] = (sm_byte_range){l->dictionary.off_bytes, (size_t)l->dictionary.len};
+        }
+        m->ranges[n++] = (sm_byte_range){l->data.off_bytes, (size_t)l->data.len};
+    }
+    join_ranges(m, n);
+}
+
+/* ---- pages ----------------------------------------------------------------------------------- */
+
+/* The part of the file that has what is wanted of the page index, while it is planned. */
+typedef struct index_bytes {
+    uint8_t *bytes; /* NULL: it is not used */
+    smi_pq_span at;
+} index_bytes;
+
+static void cover(smi_pq_span *all, smi_pq_span s)
+{
+    if (s.len == 0) {
+        return;
+    }
+    const uint64_t first =
+        all->len == 0 || s.off_bytes < all->off_bytes ? s.off_bytes : all->off_bytes;
+    const uint64_t end = s.off_bytes + s.len, old_end = all->off_bytes + all->len;
+    *all = (smi_pq_span){first, (all->len == 0 || end > old_end ? end : old_end) - first};
+}
+
+static bool has_leaf(const bound_spot *b)
+{
+    return b->shape->kind == SMI_PQ_SHAPE_LEAF && b->shape->slot_rep == 0;
+}
+
+/* Where the indexes of bounds' leaves and of those that are read stand. */
+static smi_pq_span index_span(const pq_file *f)
+{
+    smi_pq_span all = {0};
+    for (int32_t i = 0; i < f->n_used; i++) {
+        if (f->footer->leaves[f->used[i]]->max_rep > 0) {
+            return (smi_pq_span){0};
+        }
+    }
+    for (int64_t k = 0; k < f->footer->n_groups; k++) {
+        const smi_pq_group *g = &f->footer->groups[k];
+        if (g->n_rows == 0 || is_excluded(f, g)) {
+            continue;
+        }
+        for (int32_t i = 0; i < f->n_bounds; i++) {
+            if (has_leaf(&f->bounds[i])) {
+                cover(&all, g->chunks[f->bounds[i].shape->leaf].column_index);
+                cover(&all, g->chunks[f->bounds[i].shape->leaf].offset_index);
+            }
+        }
+        for (int32_t i = 0; i < f->n_used && all.len > 0; i++) {
+            cover(&all, g->chunks[f->used[i]].offset_index);
+        }
+    }
+    return all;
+}
+
+static sm_status read_index(const pq_file *f, index_bytes *out, sm_error *e)
+{
+    *out = (index_bytes){0};
+    const smi_pq_span at = f->n_bounds > 0 ? index_span(f) : (smi_pq_span){0};
+    if (at.len == 0 || at.len > INDEX_MOST) {
+        return SM_OK;
+    }
+    out->at = at;
+    out->bytes = sm_alloc((size_t)at.len);
+    const sm_status st = sm_blob_read(f->blob, at.off_bytes, (size_t)at.len, out->bytes, e);
+    if (st != SM_OK) {
+        sm_free(out->bytes);
+        out->bytes = NULL;
+    }
+    return st;
+}
+
+/* Does a page tell of the chunk's least (greatest) value? Where none does, index and footer
+ * contradict each other. Text may be cut in one of them and not in the other. */
+static bool reaches(const sm_range *whole, const sm_range *page, bool is_max)
+{
+    if (is_max ? !whole->has_max : !whole->has_min) {
+        return true;
+    }
+    if (page->has_nulls && page->n_nulls == page->n_rows) {
+        return false;
+    }
+    return (is_max ? !page->has_max : !page->has_min) ||
+           sm_type_is_bytes(is_max ? whole->max.type->id : whole->min.type->id) ||
+           (is_max ? sm_value_cmp(page->max, whole->max) >= 0
+                   : sm_value_cmp(page->min, whole->min) <= 0);
+}
+
+/* The first and last rows of pages that a bound does not exclude narrow *first … *end. */
+static void narrow(const pq_file *f, const smi_pq_group *g, const bound_spot *b,
+                   const smi_pq_index *x, int64_t *first, int64_t *end)
+{
+    int64_t from = INT64_MAX, to = 0;
+    bool has_least = false, has_most = false;
+    sm_range whole;
+    smi_pq_stats_range(f->footer, g, b->shape, &whole);
+    for (int64_t i = 0; i < x->n_pages; i++) {
+        sm_range range;
+        smi_pq_page_range(f->footer, &x->stats[i], x->first_row[i + 1] - x->first_row[i], b->shape,
+                          &range);
+        has_least = has_least || reaches(&whole, &range, false);
+        has_most = has_most || reaches(&whole, &range, true);
+        if (!sm_bound_excludes(b->bound, &range)) {
+            from = x->first_row[i] < from ? x->first_row[i] : from;
+            to = x->first_row[i + 1];
+        }
+    }
+    if (has_least && has_most) {
+        *first = from > *first ? from : *first;
+        *end = to < *end ? to : *end;
+    }
+}
+
+/* The pages of a leaf with rows first … end − 1, and the dictionary before all of them. */
+static bool slice_leaf(const smi_pq_chunk *c, const smi_pq_index *x, int64_t first, int64_t end,
+                       leaf_slice *out)
+{
+    int64_t from = 0, to = x->n_pages;
+    while (x->first_row[from + 1] <= first) {
+        from++;
+    }
+    while (x->first_row[to - 1] >= end) {
+        to--;
+    }
+    *out = (leaf_slice){
+        .dictionary = {c->off_bytes, x->off_bytes[0] - c->off_bytes},
+        .data = {x->off_bytes[from], x->off_bytes[to - 1] + x->bytes[to - 1] - x->off_bytes[from]},
+        .first_row = x->first_row[from],
+        .end_row = x->first_row[to],
+    };
+    return from < to;
+}
+
+/* Narrows a morsel to the pages that may have rows. false: none may. */
+static bool slice_pages(const pq_file *f, const index_bytes *index, sm_arena *a, sm_morsel *m)
+{
+    const smi_pq_group *g = &f->footer->groups[m->part];
+    int64_t first = 0, end = g->n_rows;
+    smi_pq_index x;
+    for (int32_t i = 0; i < f->n_bounds && index->bytes; i++) {
+        const bound_spot *b = &f->bounds[i];
+        if (has_leaf(b) &&
+            smi_pq_index_read(&g->chunks[b->shape->leaf], g->n_rows, index->bytes, index->at, true,
+                              a, &x) &&
+            x.stats) {
+            narrow(f, g, b, &x, &first, &end);
+        }
+    }
+    if (first >= end || (first == 0 && end == g->n_rows)) {
+        return first < end;
+    }
+    page_slice *slice = SM_NEW(a, page_slice);
+    slice->first_row = first;
+    slice->end_row = end;
+    slice->leaves = SM_NEW_ARRAY(a, leaf_slice, f->n_used);
+    for (int32_t i = 0; i < f->n_used; i++) {
+        const smi_pq_chunk *c = &g->chunks[f->used[i]];
+        if (!smi_pq_index_read(c, g->n_rows, index->bytes, index->at, false, a, &x) ||
+            !slice_leaf(c, &x, first, end, &slice->leaves[i])) {
+            return true; /* all of it */
+        }
+    }
+    m->pages = slice;
+    return true;
+}
+
+sm_status smi_pq_plan(sm_file *file, sm_arena *a, sm_morsel **out, int64_t *n, int64_t *skipped,
+                      sm_error *e)
+{
+    const pq_file *f = (const pq_file *)(const void *)file;
+    sm_morsel *morsels = SM_NEW_ARRAY(a, sm_morsel, f->footer->n_groups);
+    int64_t n_morsels = 0;
+    index_bytes index;
+    *skipped = 0;
+    if (f->footer->n_groups > INT32_MAX) {
+        return sm_fail(e, SM_LIMIT, "file has %" PRId64 " row groups", f->footer->n_groups);
+    }
+    SM_TRY(read_index(f, &index, e));
+    for (int64_t i = 0; i < f->footer->n_groups; i++) {
+        const smi_pq_group *g = &f->footer->groups[i];
+        if (g->n_rows == 0) {
+            continue;
+        }
+        sm_morsel *m = &morsels[n_morsels];
+        *m = (sm_morsel){.in_file = n_morsels, .part = (int32_t)i};
+        if (is_excluded(f, g) || !slice_pages(f, &index, a, m)) {
+            ++*skipped;
+            continue;
+        }
+        set_ranges(f, g, a, m);
+        n_morsels++;
+    }
+    if (n_morsels > 0) {
+        morsels[n_morsels - 1].is_last = true;
+    }
+    sm_free(index.bytes);
+    *out = morsels;
+    *n = n_morsels;
+    return SM_OK;
+}
+
+/* ---- reader ---------------------------------------------------------------------------------- */
+
+sm_status smi_pq_reader_new(const sm_dataset *d, const sm_projection *want, sm_budget *budget,
+                            sm_reader **out, sm_error *e)
+{
+    sm_arena *mem = sm_arena_new(budget);
+    pq_reader *r = SM_NEW(mem, pq_reader);
+    sm_field *fields = SM_NEW_ARRAY(mem, sm_field, want->n_columns);
+    for (int32_t i = 0; i < want->n_columns; i++) {
+        fields[i] = sm_projected(d, want, i);
+    }
+    r->mem = mem;
+    r->budget = budget;
+    r->schema = sm_type_struct(mem, fields, want->n_columns);
+    r->codecs = smi_pq_codecs_new();
+    *out = (sm_reader *)(void *)r;
+    return SM_OK;
+}
+
+static void drop_blocks(pq_reader *r)
+{
+    for (int32_t i = 0; i < r->n_blocks; i++) {
+        sm_block_release(r->blocks[i]);
+    }
+    r->n_blocks = 0;
+}
+
+void smi_pq_reader_free(sm_reader *reader)
+{
+    pq_reader *r = (pq_reader *)(void *)reader;
+    if (!r) {
+        return;
+    }
+    for (int32_t i = 0; i < r->n_leaves; i++) {
+        smi_pq_leaf_release(&r->leaves[i]);
+    }
+    drop_blocks(r);
+    sm_free(r->leaves);
+    sm_free(r->by_leaf);
+    sm_free(r->blocks);
+    smi_pq_codecs_free(r->codecs);
+    sm_arena_free(r->mem);
+}
+
+/* Room for a file's leaves and a morsel's blocks; what is there stays. */
+static void make_room(pq_reader *r, const pq_file *f, int32_t n_blocks)
+{
+    if (f->n_used > r->n_leaves) {
+        r->leaves = sm_realloc(r->leaves, (size_t)f->n_used * sizeof(*r->leaves));
+        memset(r->leaves + r->n_leaves, 0, (size_t)(f->n_used - r->n_leaves) * sizeof(*r->leaves));
+        r->n_leaves = f->n_used;
+    }
+    if (f->footer->n_leaves > r->n_by_leaf) {
+        r->n_by_leaf = f->footer->n_leaves;
+        r->by_leaf = sm_realloc(r->by_leaf, (size_t)r->n_by_leaf * sizeof(*r->by_leaf));
+    }
+    if (n_blocks > r->blocks_cap) {
+        r->blocks_cap = n_blocks;
+        r->blocks = sm_realloc(r->blocks, (size_t)n_blocks * sizeof(sm_block *));
+    }
+}
+
+/* Rows in a batch, so that the longest lists do not make it huge. */
+static int64_t rows_in_batch(const pq_file *f, const smi_pq_group *g)
+{
+    int64_t rows = SM_BATCH_ROWS;
+    for (int32_t i = 0; i < f->n_used; i++) {
+        const int64_t values = g->chunks[f->used[i]].n_values;
+        const int64_t in_row = values / g->n_rows + 1;
+        const int64_t fits = BATCH_VALUES / in_row;
+        if (f->footer->leaves[f->used[i]]->max_rep > 0 && fits < rows) {
+            rows = fits > 0 ? fits : 1;
+        }
+    }
+    return rows;
+}
+
+/* Where bytes of the file stand among a morsel's blocks. */
+static smi_pq_piece piece_of(const sm_morsel *m, sm_block *const *blocks, smi_pq_span s)
+{
+    int32_t k = 0;
+    if (s.len == 0) {
+        return (smi_pq_piece){0};
+    }
+    while (k < m->n_ranges && (s.off_bytes < m->ranges[k].off_bytes ||
+                               s.off_bytes + s.len > m->ranges[k].off_bytes + m->ranges[k].len)) {
+        k++;
+    }
+    SM_ASSERT(k < m->n_ranges);
+    return (smi_pq_piece){
+        .block = blocks[k],
+        .bytes = blocks[k]->data + (s.off_bytes - m->ranges[k].off_bytes),
+        .len = (size_t)s.len,
+        .off_bytes = s.off_bytes,
+    };
+}
+
+static void begin_leaf(pq_reader *r, int32_t i, const sm_morsel *m, sm_block *const *blocks)
+{
+    const pq_file *f = r->file;
+    const int32_t leaf = f->used[i];
+    const smi_pq_chunk *c = &f->footer->groups[m->part].chunks[leaf];
+    const page_slice *slice = m->pages;
+    smi_pq_leaf_source from = {
+        .node = f->footer->leaves[leaf],
+        .chunk = c,
+        .convert = f->converts[leaf],
+        .n_levels = c->n_values,
+        .file = f->name,
+    };
+    if (slice) {
+        const leaf_slice *l = &slice->leaves[i];
+        const bool has_dictionary = l->dictionary.len > 0;
+        const smi_pq_piece data = piece_of(m, blocks, l->data);
+        from.first = has_dictionary ? piece_of(m, blocks, l->dictionary) : data;
+        from.then = has_dictionary ? data : (smi_pq_piece){0};
+        from.n_levels = l->end_row - l->first_row;
+    } else {
+        from.first = piece_of(m, blocks, (smi_pq_span){c->off_bytes, c->size_bytes});
+    }
+    smi_pq_leaf_begin(&r->leaves[i], &from, r->codecs, r->budget);
+    r->by_leaf[leaf] = &r->leaves[i];
+}
+
+/* Each of the file's unknown columns is one of all rows of the morsel. */
+static void set_unknown(pq_reader *r)
+{
+    for (int64_t i = 0; i < r->file->n_unknown; i++) {
+        r->unknown = sm_arena_grow(r->mem, r->unknown, i, &r->unknown_cap, sizeof(*r->unknown));
+        r->unknown[i] = (sm_unknown_key){.path = r->file->unknown[i], .lines = r->n_rows};
+    }
+}
+
+sm_status smi_pq_begin(sm_reader *reader, sm_file *file, const sm_morsel *m,
+                       sm_block *const *blocks, const size_t *lens, sm_error *e)
+{
+    pq_reader *r = (pq_reader *)(void *)reader;
+    const pq_file *f = (const pq_file *)(const void *)file;
+    const smi_pq_group *g = &f->footer->groups[m->part];
+    const page_slice *slice = m->pages;
+    drop_blocks(r);
+    make_room(r, f, m->n_ranges);
+    for (int32_t i = 0; i < m->n_ranges; i++) {
+        SM_ASSERT(lens[i] >= m->ranges[i].len);
+        r->blocks[i] = sm_block_retain(blocks[i]);
+    }
+    r->n_blocks = m->n_ranges;
+    r->file = f;
+    r->group = m->part;
+    r->n_rows = slice ? slice->end_row - slice->first_row : g->n_rows;
+    set_unknown(r);
+    r->slice = slice;
+    r->at_row = 0;
+    r->seq = 0;
+    r->batch_rows = rows_in_batch(f, g);
+    for (int32_t i = 0; i < f->n_used; i++) {
+        begin_leaf(r, i, m, blocks);
+    }
+    return SM_OK;
+}
+
+/* Decodes and drops the rows that a leaf's first page has before the slice. */
+static sm_status skip_rows(pq_reader *r, sm_error *e)
+{
+    for (int32_t i = 0; i < r->file->n_used; i++) {
+        const leaf_slice *l = &r->slice->leaves[i];
+        for (int64_t left = r->slice->first_row - l->first_row; left > 0;) {
+            const int64_t n = left < SM_BATCH_ROWS ? left : SM_BATCH_ROWS;
+            sm_batch *b = NULL;
+            sm_column ignored;
+            SM_TRY(sm_batch_new(r->budget, r->schema, &b, e));
+            const sm_status st = r->file->is_flat[i]
+                                     ? smi_pq_leaf_flat(&r->leaves[i], n, b, &ignored, e)
+                                     : smi_pq_leaf_nested(&r->leaves[i], n, b, e);
+            sm_batch_release(b);
+            SM_TRY(st);
+            left -= n;
+        }
+    }
+    r->slice = NULL;
+    return SM_OK;
+}
+
+/* Every leaf of a nested column decodes the batch's rows before it is put together. */
+static sm_status read_nested(pq_reader *r, const smi_pq_shape *s, int64_t n, sm_batch *b,
+                             sm_error *e)
+{
+    if (s->kind == SMI_PQ_SHAPE_MISSING) {
+        return SM_OK;
+    }
+    if (s->kind == SMI_PQ_SHAPE_LEAF) {
+        return smi_pq_leaf_nested(r->by_leaf[s->leaf], n, b, e);
+    }
+    bool is_childs = false;
+    for (int32_t i = 0; i < s->n_children; i++) {
+        const smi_pq_shape *child = &s->children[i];
+        SM_TRY(read_nested(r, child, n, b, e));
+        is_childs = is_childs || (child->kind != SMI_PQ_SHAPE_MISSING && child->leaf == s->leaf);
+    }
+    /* A leaf that only lends its levels is no child's. */
+    return is_childs ? SM_OK : smi_pq_leaf_nested(r->by_leaf[s->leaf], n, b, e);
+}
+
+static sm_status read_column(pq_reader *r, int32_t i, int64_t n, sm_batch *b, sm_error *e)
+{
+    const smi_pq_shape *s = &r->file->shapes[i];
+    if (s->is_flat) {
+        return smi_pq_leaf_flat(r->by_leaf[s->leaf], n, b, &b->columns[i], e);
+    }
+    SM_TRY(read_nested(r, s, n, b, e));
+    return smi_pq_assemble(s, r->by_leaf, n, b, &b->columns[i], e);
+}
+
+sm_status smi_pq_pull(sm_reader *reader, sm_batch **rows, sm_batch **refused, sm_byte_range *more,
+                      sm_error *e)
+{
+    pq_reader *r = (pq_reader *)(void *)reader;
+    sm_batch *b = NULL;
+    *rows = NULL;
+    *refused = NULL;
+    if (r->at_row == r->n_rows) {
+        return SM_END;
+    }
+    if (r->slice) {
+        const sm_status st = skip_rows(r, e);
+        if (st != SM_OK) {
+            sm_error_place(e, r->file->name, 0, -1);
+            return sm_within(e, st, "row group %" PRId32, r->group);
+        }
+    }
+    const int64_t left = r->n_rows - r->at_row;
+    const int64_t n = left < r->batch_rows ? left : r->batch_rows;
+    SM_TRY(sm_batch_new(r->budget, r->schema, &b, e));
+    b->n_rows = n;
+    b->seq = r->seq++;
+    for (int32_t i = 0; i < r->file->n_columns; i++) {
+        const sm_status st = read_column(r, i, n, b, e);
+        if (st != SM_OK) {
+            sm_batch_release(b);
+            sm_error_place(e, r->file->name, 0, -1);
+            return sm_within(e, st, "row group %" PRId32, r->group);
+        }
+    }
+    r->at_row += n;
+    *rows = b;
+    return SM_OK;
+}
+
+sm_status smi_pq_feed(sm_reader *reader, sm_block *block, size_t len, sm_error *e)
+{
+    return sm_fail(e, SM_INTERNAL, "a row group never asks for more bytes");
+}
+
+void smi_pq_counts(const sm_reader *reader, sm_scan_counts *out, const sm_unknown_key **unknown,
+                   int64_t *n_unknown)
+{
+    const pq_reader *r = (const pq_reader *)(const void *)reader;
+    const int64_t n = r->file ? r->file->n_unknown : 0;
+    *out = (sm_scan_counts){.rows = r->n_rows, .unknown_lines = n > 0 ? r->n_rows : 0};
+    *unknown = r->unknown;
+    *n_unknown = n;
+}

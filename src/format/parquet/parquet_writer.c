@@ -1,0 +1,636 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * format/parquet/parquet_writer.c: batches into a Parquet file.
+ *
+ * Calls      open, write a batch as long as it says SM_WAIT, …, finish as long as it says SM_WAIT,
+ *            close. A batch is encoded on its first write() and then only its bytes are waited for.
+ * Way        Each top-level column goes into its leaves (parquet_column.c), nested ones by levels,
+ *            a stretch of EDGE rows at a time. Encoded pages are compressed, columns side by side,
+ *            when PENDING_BYTES of them wait and when a row group ends. Its chunks then go out one
+ *            after another as a block each.
+ * Levels     A walk from the column down to the leaf, a step a node, over arrays: entries that are
+ *            null or empty lists end with the level they have reached; a list multiplies the
+ *            others.
+ * Same bytes Pages end at rows that do not depend on how rows came in batches; row groups at
+ *            row_group_rows; what is compressed together is decided by sizes only; no time, no
+ *            thread count enters.
+ * Memory     RESERVE_* a leaf, the chunk's estimate and the pages that wait, RESERVE_MOST in all,
+ *            are taken from the budget on open; what goes beyond is taken as it is used. Blocks
+ *            that are given out count besides.
+ * Source     apache/parquet-format README.md, LogicalTypes.md
+ *
+ * Called by table and exec through sm_format_parquet. */
+
+#include <inttypes.h>
+
+#include "format/parquet/parquet_int.h"
+
+#define EDGE           64 /* rows between two places where a page of a nested leaf may end */
+#define PENDING_BYTES  (8u << 20)
+#define RESERVE_PAGE   (512u << 10)
+#define RESERVE_NUMBER 4 /* compressed bytes of a row; measured on logs: 2 to 4 */
+#define RESERVE_TEXT   14
+/* Wide tables are seldom long; what a long one needs beyond this is taken as it comes. */
+#define RESERVE_MOST (32u << 20)
+#define TAKE_BYTES   (1u << 20)
+
+/* A step from a column to a leaf below it. */
+typedef struct path_step {
+    const smi_pq_node *node;     /* the value's node */
+    const smi_pq_node *repeated; /* LIST, MAP: the node whose levels elements have */
+    const sm_type *type;
+    int32_t child; /* of a nested one: where the path goes on */
+} path_step;
+
+typedef struct out_leaf {
+    smi_pq_column column;
+    int32_t top; /* index of the top-level column */
+    path_step *steps;
+    int32_t n_steps; /* 1: the leaf stands at the top */
+    sm_str *names;   /* path_in_schema */
+    int32_t n_names;
+} out_leaf;
+
+typedef struct out_block {
+    sm_block *block;
+    size_t len;
+} out_block;
+
+typedef enum writer_state { WRITING, ENDING, ENDED } writer_state;
+
+typedef struct pq_writer {
+    sm_arena *mem;
+    sm_budget *budget;
+    size_t taken;
+    sm_pool *pool;
+    sm_bytes_out to;
+    const sm_type *schema;
+    smi_pq_node *root;
+    smi_pq_press *press;
+    smi_pq_codec codec;
+    int64_t group_rows;
+    int32_t n_leaves;
+    out_leaf *leaves;
+    smi_pq_seen *seen; /* one a top-level column, over the file; used where it is a leaf */
+    /* the row group */
+    int64_t n_rows;
+    /* the file */
+    smi_pq_written_group *groups;
+    int64_t n_groups, groups_cap;
+    int64_t total_rows;
+    uint64_t off_bytes;
+    out_block *queue;
+    int64_t queue_at, n_queue, queue_cap;
+    bool has_batch; /* the batch of an unfinished write() is encoded */
+    bool has_failed;
+    writer_state state;
+    /* scratch of the level walk */
+    sm_buf rows[2], defs[2], reps[2];
+} pq_writer;
+
+/* ---- giving bytes out ------------------------------------------------------------------------ */
+
+static void queue_block(pq_writer *w, sm_block *block, size_t len)
+{
+    if (w->queue_at == w->n_queue) {
+        w->queue_at = w->n_queue = 0;
+    }
+    if (w->n_queue == w->queue_cap) {
+        w->queue_cap = w->queue_cap * 2 + 16;
+        w->queue = sm_realloc(w->queue, (size_t)w->queue_cap * sizeof(*w->queue));
+    }
+    w->queue[w->n_queue++] = (out_block){block, len};
+    w->off_bytes += len;
+}
+
+/* Two pieces as one block. */
+static sm_status queue_bytes(pq_writer *w, sm_str a, sm_str b, sm_error *e)
+{
+    sm_block *block = NULL;
+    if (a.len + b.len == 0) {
+        return SM_OK;
+    }
+    SM_TRY(sm_block_new(w->budget, a.len + b.len, &block, e));
+    if (a.len > 0) {
+        memcpy(block->data, a.data, a.len);
+    }
+    if (b.len > 0) {
+        memcpy(block->data + a.len, b.data, b.len);
+    }
+    queue_block(w, block, a.len + b.len);
+    return SM_OK;
+}
+
+static sm_status give_out(pq_writer *w, sm_waker waker, sm_error *e)
+{
+    while (w->queue_at < w->n_queue) {
+        out_block *b = &w->queue[w->queue_at];
+        SM_TRY(w->to.write(w->to.ctx, b->block, b->len, waker, e));
+        sm_block_release(b->block);
+        w->queue_at++;
+    }
+    return SM_OK;
+}
+
+/* ---- memory ---------------------------------------------------------------------------------- */
+
+static size_t reserve_of(const pq_writer *w)
+{
+    size_t total = PENDING_BYTES;
+    for (int32_t i = 0; i < w->n_leaves; i++) {
+        const smi_pq_column *c = &w->leaves[i].column;
+        const size_t row = c->stage == SMI_PQ_STAGE_TEXT ? RESERVE_TEXT : RESERVE_NUMBER;
+        total += RESERVE_PAGE + row * (size_t)w->group_rows;
+    }
+    return total < RESERVE_MOST ? total : RESERVE_MOST;
+}
+
+static sm_status count_memory(pq_writer *w, sm_error *e)
+{
+    size_t used = 0;
+    for (int32_t i = 0; i < w->n_leaves; i++) {
+        used += smi_pq_column_memory(&w->leaves[i].column);
+    }
+    if (used > w->taken) {
+        const size_t more = (used - w->taken + TAKE_BYTES - 1) / TAKE_BYTES * TAKE_BYTES;
+        SM_TRY(sm_budget_take(w->budget, more, e));
+        w->taken += more;
+    }
+    return SM_OK;
+}
+
+/* ---- row groups ------------------------------------------------------------------------------ */
+
+static sm_status end_column(void *ctx, int64_t i, sm_error *e)
+{
+    return smi_pq_column_end(&((pq_writer *)ctx)->leaves[i].column, e);
+}
+
+static sm_status press_column(void *ctx, int64_t i, sm_error *e)
+{
+    return smi_pq_column_press(&((pq_writer *)ctx)->leaves[i].column, e);
+}
+
+static sm_status for_columns(pq_writer *w, sm_for_fn fn, sm_error *e)
+{
+    if (w->pool) {
+        return sm_pool_for(w->pool, w->n_leaves, fn, w, e);
+    }
+    for (int32_t i = 0; i < w->n_leaves; i++) {
+        SM_TRY(fn(w, i, e));
+    }
+    return SM_OK;
+}
+
+static sm_status press_pending(pq_writer *w, sm_error *e)
+{
+    size_t pending = 0;
+    for (int32_t i = 0; i < w->n_leaves; i++) {
+        pending += w->leaves[i].column.raw.len;
+    }
+    return pending >= PENDING_BYTES ? for_columns(w, press_column, e) : SM_OK;
+}
+
+static sm_status put_chunk(pq_writer *w, out_leaf *l, smi_pq_written_chunk *chunk, sm_error *e)
+{
+    smi_pq_column *c = &l->column;
+    *chunk = (smi_pq_written_chunk){
+        .node = c->node,
+        .path = l->names,
+        .n_path = l->n_names,
+        .codec = w->codec,
+        .encodings = c->encodings,
+        .n_values = c->chunk_levels,
+        .dictionary_off = c->dict_out.len > 0 ? w->off_bytes : 0,
+        .data_off = w->off_bytes + c->dict_out.len,
+        .compressed_bytes = c->dict_out.len + c->out.len,
+        .plain_bytes = c->plain_bytes,
+        .pages = c->done,
+        .n_pages = c->n_done,
+    };
+    smi_pq_seen_stats(&c->seen, c->node, w->mem, &chunk->stats);
+    if (l->n_steps == 1) {
+        smi_pq_seen_merge(&w->seen[l->top], &c->seen);
+    }
+    SM_TRY(queue_bytes(w, sm_buf_str(&c->dict_out), sm_buf_str(&c->out), e));
+    smi_pq_column_reset(c);
+    return SM_OK;
+}
+
+static sm_status end_group(pq_writer *w, sm_error *e)
+{
+    if (w->n_rows == 0) {
+        return SM_OK;
+    }
+    SM_TRY(for_columns(w, end_column, e));
+    SM_TRY(count_memory(w, e));
+    w->groups = sm_arena_grow(w->mem, w->groups, w->n_groups, &w->groups_cap, sizeof(*w->groups));
+    smi_pq_written_group *g = &w->groups[w->n_groups++];
+    *g = (smi_pq_written_group){
+        .n_rows = w->n_rows,
+        .chunks = SM_NEW_ARRAY(w->mem, smi_pq_written_chunk, w->n_leaves),
+    };
+    for (int32_t i = 0; i < w->n_leaves; i++) {
+        SM_TRY(put_chunk(w, &w->leaves[i], &g->chunks[i], e));
+    }
+    w->total_rows += w->n_rows;
+    w->n_rows = 0;
+    return SM_OK;
+}
+
+/* ---- levels of nested columns ---------------------------------------------------------------- */
+
+/* Entries of the walk: where each stands in the column at hand (−1: it has ended), its levels. */
+typedef struct entries {
+    int32_t *rows;
+    uint8_t *defs, *reps;
+    int64_t n;
+} entries;
+
+static entries entries_in(pq_writer *w, int side, int64_t n)
+{
+    sm_buf_reset(&w->rows[side]);
+    sm_buf_reset(&w->defs[side]);
+    sm_buf_reset(&w->reps[side]);
+    return (entries){
+        .rows = (int32_t *)(void *)smi_pq_room(&w->rows[side], (size_t)n * sizeof(int32_t) + 4),
+        .defs = smi_pq_room(&w->defs[side], (size_t)n + 1),
+        .reps = smi_pq_room(&w->reps[side], (size_t)n + 1),
+        .n = n,
+    };
+}
+
+/* Ends null entries and points the others at where their value physically stands. Returns the flat
+ * column they point into; NULL where a value that may not be null is. */
+static const sm_column *enter(const sm_column *c, const smi_pq_node *node, entries *in)
+{
+    const bool is_optional = node->repetition == SMI_PQ_OPTIONAL;
+    for (int64_t i = 0; i < in->n; i++) {
+        if (in->rows[i] < 0) {
+            continue;
+        }
+        const int32_t at = c->layout == SM_CONST ? 0 : in->rows[i];
+        const bool is_null =
+            c->type->id == SM_TYPE_NULL || (c->validity && !sm_bit_get(c->validity, at));
+        if (is_null && !is_optional) {
+            return NULL;
+        }
+        in->rows[i] = is_null ? -1 : c->layout == SM_DICT ? ((const int32_t *)c->values)[at] : at;
+        in->defs[i] = (uint8_t)(in->defs[i] + (is_optional && !is_null));
+    }
+    return c->layout == SM_DICT ? &c->children[0] : c;
+}
+
+/* Entries of a list become those of its elements. */
+static entries multiply(pq_writer *w, const sm_column *list, uint8_t item_rep, const entries *in,
+                        int side)
+{
+    const int32_t *offsets = list->values;
+    int64_t n = 0;
+    for (int64_t i = 0; i < in->n; i++) {
+        const int64_t len =
+            in->rows[i] < 0 ? 0 : offsets[in->rows[i] + 1] - (int64_t)offsets[in->rows[i]];
+        n += len > 0 ? len : 1;
+    }
+    entries out = entries_in(w, side, n);
+    int64_t at = 0;
+    for (int64_t i = 0; i < in->n; i++) {
+        const int32_t from = in->rows[i] < 0 ? 0 : offsets[in->rows[i]];
+        const int32_t to = in->rows[i] < 0 ? 0 : offsets[in->rows[i] + 1];
+        if (from == to) {
+            out.rows[at] = -1;
+            out.defs[at] = in->defs[i];
+            out.reps[at++] = in->reps[i];
+        }
+        for (int32_t k = from; k < to; k++) {
+            out.rows[at] = k;
+            out.defs[at] = (uint8_t)(in->defs[i] + 1);
+            out.reps[at++] = k == from ? in->reps[i] : item_rep;
+        }
+    }
+    return out;
+}
+
+static sm_status fail_null(const smi_pq_node *n, sm_error *e)
+{
+    return sm_fail(e, SM_SCHEMA, "column \"%.*s\" may not be null, but a row of it is",
+                   SM_STR_ARG(n->name));
+}
+
+/* Rows first … first + n − 1 of a top-level column into one of the leaves below it. */
+static sm_status add_nested(pq_writer *w, out_leaf *l, const sm_column *c, int64_t first, int64_t n,
+                            bool is_edge, sm_error *e)
+{
+    int side = 0;
+    entries at = entries_in(w, side, n);
+    for (int64_t i = 0; i < n; i++) {
+        at.rows[i] = (int32_t)(first + i);
+        at.defs[i] = at.reps[i] = 0;
+    }
+    for (int32_t i = 0; i < l->n_steps; i++) {
+        const path_step *s = &l->steps[i];
+        c = enter(c, s->node, &at);
+        if (!c) {
+            return fail_null(s->node, e);
+        }
+        if (s->repeated) {
+            side = !side;
+            at = multiply(w, c, s->repeated->max_rep, &at, side);
+        }
+        if (i + 1 < l->n_steps) {
+            c = &c->children[s->child];
+        }
+    }
+    int64_t n_full = 0;
+    for (int64_t i = 0; i < at.n; i++) {
+        if (at.rows[i] >= 0) {
+            at.rows[n_full++] = at.rows[i];
+        }
+    }
+    const smi_pq_levels levels = {at.defs, at.reps, at.n, at.rows, n_full, n, is_edge};
+    return smi_pq_column_add_levels(&l->column, c, &levels, e);
+}
+
+/* Rows of a batch that all go into the row group at hand. */
+static sm_status add_rows(pq_writer *w, const sm_batch *b, int64_t first, int64_t n, sm_error *e)
+{
+    for (int32_t i = 0; i < w->n_leaves; i++) {
+        out_leaf *l = &w->leaves[i];
+        const sm_column *c = &b->columns[l->top];
+        if (l->n_steps == 1) {
+            SM_TRY(smi_pq_column_add(&l->column, c, first, n, e));
+            continue;
+        }
+        for (int64_t done = 0; done < n;) {
+            const int64_t in_group = w->n_rows + done;
+            const int64_t left = EDGE - in_group % EDGE;
+            const int64_t take = n - done < left ? n - done : left;
+            SM_TRY(add_nested(w, l, c, first + done, take, take == left, e));
+            done += take;
+        }
+    }
+    w->n_rows += n;
+    return SM_OK;
+}
+
+/* ---- the calls ------------------------------------------------------------------------------- */
+
+static sm_status encode_batch(pq_writer *w, const sm_batch *b, sm_error *e)
+{
+    SM_ASSERT(b->n_columns == w->schema->n_fields);
+    for (int64_t first = 0; first < b->n_rows;) {
+        const int64_t left = w->group_rows - w->n_rows;
+        const int64_t take = b->n_rows - first < left ? b->n_rows - first : left;
+        SM_TRY(add_rows(w, b, first, take, e));
+        first += take;
+        SM_TRY(press_pending(w, e));
+        SM_TRY(count_memory(w, e));
+        if (w->n_rows == w->group_rows) {
+            SM_TRY(end_group(w, e));
+        }
+    }
+    return SM_OK;
+}
+
+static sm_status fail_again(sm_error *e)
+{
+    return sm_fail(e, SM_INTERNAL, "a Parquet writer that has failed was called again");
+}
+
+static sm_status writer_write(sm_writer *writer, sm_batch *rows, sm_waker waker, sm_error *e)
+{
+    pq_writer *w = (pq_writer *)(void *)writer;
+    if (w->has_failed) {
+        return fail_again(e);
+    }
+    sm_status st = SM_OK;
+    if (!w->has_batch) {
+        st = encode_batch(w, rows, e);
+        w->has_batch = st == SM_OK;
+    }
+    if (st == SM_OK) {
+        st = give_out(w, waker, e);
+    }
+    if (st == SM_OK) {
+        w->has_batch = false;
+    }
+    w->has_failed = !sm_status_is_answer(st);
+    return st;
+}
+
+static uint64_t writer_bytes(const sm_writer *writer)
+{
+    const pq_writer *w = (const pq_writer *)(const void *)writer;
+    uint64_t total = w->off_bytes;
+    for (int32_t i = 0; i < w->n_leaves; i++) {
+        const smi_pq_column *c = &w->leaves[i].column;
+        /* What is not compressed yet is taken for a third: logs make it a quarter to a half. */
+        total += c->out.len + (c->raw.len + c->plain.len + c->codes.len / 4) / 3;
+    }
+    return total;
+}
+
+static sm_status queue_footer(pq_writer *w, sm_error *e)
+{
+    sm_buf footer = {0};
+    smi_pq_index_write(w->groups, w->n_groups, w->n_leaves, w->off_bytes, &footer);
+    smi_pq_footer_write(w->root, w->groups, w->n_groups, w->n_leaves, w->total_rows, &footer);
+    const sm_status st = queue_bytes(w, sm_buf_str(&footer), (sm_str){0}, e);
+    sm_buf_release(&footer);
+    return st;
+}
+
+static void set_written(pq_writer *w, sm_written *out)
+{
+    sm_range *ranges = SM_NEW_ARRAY(w->mem, sm_range, w->schema->n_fields);
+    for (int32_t i = 0; i < w->schema->n_fields; i++) {
+        ranges[i] = (sm_range){.n_rows = w->total_rows};
+    }
+    for (int32_t i = 0; i < w->n_leaves; i++) {
+        const out_leaf *l = &w->leaves[i];
+        if (l->n_steps == 1) {
+            smi_pq_seen_range(&w->seen[l->top], w->total_rows, w->mem, &ranges[l->top]);
+        }
+    }
+    *out = (sm_written){
+        .n_rows = w->total_rows,
+        .size_bytes = w->off_bytes,
+        .ranges = ranges,
+        .n_ranges = w->schema->n_fields,
+    };
+}
+
+static sm_status writer_finish(sm_writer *writer, sm_waker waker, sm_written *out, sm_error *e)
+{
+    pq_writer *w = (pq_writer *)(void *)writer;
+    if (w->has_failed) {
+        return fail_again(e);
+    }
+    sm_status st = SM_OK;
+    if (w->state == WRITING) {
+        st = end_group(w, e);
+        if (st == SM_OK) {
+            st = queue_footer(w, e);
+        }
+        if (st == SM_OK) {
+            w->state = ENDING;
+        }
+    }
+    if (st == SM_OK) {
+        st = give_out(w, waker, e);
+    }
+    if (st == SM_OK) {
+        w->state = ENDED;
+        set_written(w, out);
+    }
+    w->has_failed = !sm_status_is_answer(st);
+    return st;
+}
+
+/* ---- open and close -------------------------------------------------------------------------- */
+
+static sm_status codec_of(const smi_pq_options *o, smi_pq_codec *out, sm_error *e)
+{
+    const struct {
+        const char *name;
+        smi_pq_codec codec;
+    } codecs[] = {{"zstd", SMI_PQ_ZSTD}, {"snappy", SMI_PQ_SNAPPY}, {"none", SMI_PQ_UNCOMPRESSED}};
+    for (int i = 0; i < SM_COUNT(codecs); i++) {
+        if (sm_str_is(o->compression, codecs[i].name)) {
+            *out = codecs[i].codec;
+            return SM_OK;
+        }
+    }
+    const sm_status st = sm_fail(e, SM_INVALID, "compression \"%.*s\"", SM_STR_ARG(o->compression));
+    sm_error_todo(e, "Use zstd, snappy or none.");
+    return st;
+}
+
+/* The way from a top-level column to each of its leaves, in the tree's order. */
+typedef struct pathfinder {
+    pq_writer *w;
+    const smi_pq_options *opts;
+    path_step steps[SMI_PQ_MAX_DEPTH];
+    sm_str names[SMI_PQ_MAX_DEPTH + 1];
+    int32_t n_steps, n_names, top, next_leaf;
+} pathfinder;
+
+static void add_leaf(pathfinder *p, const smi_pq_node *node, const sm_type *type)
+{
+    pq_writer *w = p->w;
+    out_leaf *l = &w->leaves[p->next_leaf++];
+    smi_pq_column_init(&l->column, node, type, w->press, w->codec, p->opts->dictionary, w->budget);
+    l->top = p->top;
+    l->n_steps = p->n_steps;
+    l->steps = SM_NEW_ARRAY(w->mem, path_step, p->n_steps);
+    memcpy(l->steps, p->steps, (size_t)p->n_steps * sizeof(path_step));
+    l->n_names = p->n_names;
+    l->names = SM_NEW_ARRAY(w->mem, sm_str, p->n_names);
+    memcpy(l->names, p->names, (size_t)p->n_names * sizeof(sm_str));
+}
+
+static void find_leaves(pathfinder *p, const smi_pq_node *node, const sm_type *type)
+{
+    path_step *s = &p->steps[p->n_steps++];
+    p->names[p->n_names++] = node->name;
+    *s = (path_step){.node = node, .type = type};
+    if (!sm_type_is_nested(type->id)) {
+        add_leaf(p, node, type);
+    } else {
+        const bool is_struct = type->id == SM_TYPE_STRUCT;
+        const smi_pq_node *parent = is_struct ? node : node->children[0];
+        if (!is_struct) {
+            s->repeated = parent;
+            p->names[p->n_names++] = parent->name;
+        }
+        for (int32_t i = 0; i < type->n_fields; i++) {
+            s->child = i;
+            find_leaves(p, parent->children[i], type->fields[i].type);
+        }
+        p->n_names -= !is_struct;
+    }
+    p->n_names--;
+    p->n_steps--;
+}
+
+static sm_status prepare(pq_writer *w, const smi_pq_options *o, sm_error *e)
+{
+    const smi_pq_node **leaves = NULL;
+    SM_TRY(codec_of(o, &w->codec, e));
+    if (o->row_group_rows < 1 || o->row_group_rows > INT32_MAX || o->level < 1 || o->level > 19) {
+        return sm_fail(e, SM_INVALID, "row_group_rows %" PRId64 ", level %" PRId64,
+                       o->row_group_rows, o->level);
+    }
+    w->group_rows = o->row_group_rows;
+    SM_TRY(smi_pq_tree_of(w->schema, w->mem, &w->root, &leaves, &w->n_leaves, e));
+    w->press = smi_pq_press_new(w->codec, (int)o->level);
+    w->leaves = SM_NEW_ARRAY(w->mem, out_leaf, w->n_leaves);
+    w->seen = SM_NEW_ARRAY(w->mem, smi_pq_seen, w->schema->n_fields);
+    pathfinder *p = SM_NEW(w->mem, pathfinder);
+    p->w = w;
+    p->opts = o;
+    for (int32_t i = 0; i < w->schema->n_fields; i++) {
+        smi_pq_seen_init(&w->seen[i], w->schema->fields[i].type);
+        p->top = i;
+        find_leaves(p, w->root->children[i], w->schema->fields[i].type);
+    }
+    const size_t reserve = reserve_of(w);
+    SM_TRY(sm_budget_take(w->budget, reserve, e));
+    w->taken = reserve;
+    return queue_bytes(w, SM_STR(SMI_PQ_MAGIC), (sm_str){0}, e);
+}
+
+static void writer_close(sm_writer *writer)
+{
+    pq_writer *w = (pq_writer *)(void *)writer;
+    if (!w) {
+        return;
+    }
+    for (int32_t i = 0; i < w->n_leaves && w->leaves; i++) {
+        smi_pq_column_release(&w->leaves[i].column);
+    }
+    for (int32_t i = 0; i < w->schema->n_fields && w->seen; i++) {
+        smi_pq_seen_release(&w->seen[i]);
+    }
+    for (; w->queue_at < w->n_queue; w->queue_at++) {
+        sm_block_release(w->queue[w->queue_at].block);
+    }
+    for (int i = 0; i < 2; i++) {
+        sm_buf_release(&w->rows[i]);
+        sm_buf_release(&w->defs[i]);
+        sm_buf_release(&w->reps[i]);
+    }
+    sm_free(w->queue);
+    smi_pq_press_free(w->press);
+    if (w->taken > 0) {
+        sm_budget_give(w->budget, w->taken);
+    }
+    sm_arena_free(w->mem);
+}
+
+static sm_status writer_open(const sm_type *schema, const void *opts, sm_bytes_out to,
+                             sm_pool *pool, sm_budget *budget, sm_writer **out, sm_error *e)
+{
+    sm_arena *mem = sm_arena_new(budget);
+    pq_writer *w = SM_NEW(mem, pq_writer);
+    w->mem = mem;
+    w->budget = budget;
+    w->pool = pool;
+    w->to = to;
+    w->schema = sm_type_copy(mem, schema);
+    const sm_status st = prepare(w, opts, e);
+    if (st != SM_OK) {
+        writer_close((sm_writer *)(void *)w);
+        return st;
+    }
+    *out = (sm_writer *)(void *)w;
+    return SM_OK;
+}
+
+const struct sm_writer_ops smi_pq_writer = {
+    .open = writer_open,
+    .write = writer_write,
+    .bytes = writer_bytes,
+    .finish = writer_finish,
+    .close = writer_close,
+};

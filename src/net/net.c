@@ -1,0 +1,610 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * net/net.c: the wire: one thread that carries out every HTTP request of the process.
+ *
+ * Method   libcurl's multi interface. Requests queue under a lock; the thread takes them when their
+ *          time has come, lets libcurl move bytes straight to where the owner wants them, and calls
+ *          `done`. Connections are kept and used again, HTTP/2 streams share one where a server
+ *          offers it (over TLS).
+ * libcurl  is opened on first use: it and what it needs take time at the start and 9 MB, which a
+ *          run on local files need not pay. Redirects are followed only where nothing is signed: a
+ *          signature is good for one host. Proxies come from the environment, as libcurl reads
+ *          it. */
+#include "net/net.h"
+
+#include <curl/curl.h>
+#include <stdio.h>
+
+#include "base/library.h"
+#include "base/log.h"
+#include "base/pool.h"
+#include "base/text.h"
+#include "base/time.h"
+
+#define CONNECT_MS      10000
+#define STALL_MS        30000
+#define CONNECTIONS_MAX 64 /* to one host */
+#define BUFFER_BYTES    131072L
+#define REDIRECTS_MAX   10L
+#define IDLE_HANDLES    16
+#define POLL_MS         1000
+/* libcurl with what it loads, and the connections of a scan */
+#define RESERVED_BYTES ((size_t)12 << 20)
+
+/* ---- libcurl --------------------------------------------------------------------------------- */
+
+typedef struct curl_api {
+    CURLcode (*global_init)(long flags);
+    CURL *(*easy_init)(void);
+    void (*easy_cleanup)(CURL *easy);
+    void (*easy_reset)(CURL *easy);
+    CURLcode (*easy_setopt)(CURL *easy, CURLoption option, ...);
+    CURLcode (*easy_getinfo)(CURL *easy, CURLINFO info, ...);
+    const char *(*easy_strerror)(CURLcode code);
+    struct curl_slist *(*slist_append)(struct curl_slist *list, const char *text);
+    void (*slist_free_all)(struct curl_slist *list);
+    CURLM *(*multi_init)(void);
+    CURLMcode (*multi_cleanup)(CURLM *multi);
+    CURLMcode (*multi_setopt)(CURLM *multi, CURLMoption option, ...);
+    CURLMcode (*multi_add_handle)(CURLM *multi, CURL *easy);
+    CURLMcode (*multi_remove_handle)(CURLM *multi, CURL *easy);
+    CURLMcode (*multi_perform)(CURLM *multi, int *n_running);
+    CURLMcode (*multi_poll)(CURLM *multi, struct curl_waitfd *more, unsigned int n_more,
+                            int timeout_ms, int *n_events);
+    CURLMcode (*multi_wakeup)(CURLM *multi);
+    CURLMsg *(*multi_info_read)(CURLM *multi, int *n_left);
+    time_t (*getdate)(const char *text, const time_t *unused);
+} curl_api;
+
+static curl_api api; /* filled in once, under the_lock */
+
+static sm_status open_curl(sm_error *e)
+{
+    static const sm_symbol symbols[] = {
+        {"curl_easy_init", &api.easy_init},
+        {"curl_easy_cleanup", &api.easy_cleanup},
+        {"curl_easy_reset", &api.easy_reset},
+        {"curl_easy_setopt", &api.easy_setopt},
+        {"curl_easy_getinfo", &api.easy_getinfo},
+        {"curl_easy_strerror", &api.easy_strerror},
+        {"curl_slist_append", &api.slist_append},
+        {"curl_slist_free_all", &api.slist_free_all},
+        {"curl_multi_init", &api.multi_init},
+        {"curl_multi_cleanup", &api.multi_cleanup},
+        {"curl_multi_setopt", &api.multi_setopt},
+        {"curl_multi_add_handle", &api.multi_add_handle},
+        {"curl_multi_remove_handle", &api.multi_remove_handle},
+        {"curl_multi_perform", &api.multi_perform},
+        {"curl_multi_poll", &api.multi_poll},
+        {"curl_multi_wakeup", &api.multi_wakeup},
+        {"curl_multi_info_read", &api.multi_info_read},
+        {"curl_getdate", &api.getdate},
+        {"curl_global_init", &api.global_init},
+    };
+    static const char *const files[] = {"libcurl.so.4", "libcurl-gnutls.so.4", NULL};
+    static const sm_library library = {.files = files,
+                                       .package = "libcurl (Debian: libcurl4)",
+                                       .symbols = symbols,
+                                       .n_symbols = SM_COUNT(symbols)};
+    if (api.global_init) {
+        return SM_OK;
+    }
+    SM_TRY(sm_library_open(&library, e));
+    if (api.global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+        return sm_fail(e, SM_UNSUPPORTED, "libcurl does not start");
+    }
+    sm_memory_reserve(RESERVED_BYTES);
+    return SM_OK;
+}
+
+/* ---- the wire -------------------------------------------------------------------------------- */
+
+typedef struct exchange_list {
+    sm_exchange *first, *last;
+} exchange_list;
+
+struct sm_http {
+    int64_t n_users; /* guarded by the_lock */
+    CURLM *multi;
+    sm_thread *thread;
+
+    sm_mutex lock;        /* of the rest but `idle` */
+    exchange_list queued; /* not yet seen by the thread, or whose time has not come */
+    exchange_list running;
+    bool has_cancelled; /* one of `running` or `queued` is */
+    bool is_ending;
+
+    CURL *idle[IDLE_HANDLES]; /* the thread's own: handles that were used before */
+    int n_idle;
+};
+
+static sm_mutex the_lock = {PTHREAD_MUTEX_INITIALIZER};
+static sm_http *the_http; /* NULL while nobody has joined */
+
+static void append(exchange_list *l, sm_exchange *x)
+{
+    x->prev = l->last;
+    x->next = NULL;
+    *(x->prev ? &x->prev->next : &l->first) = x;
+    l->last = x;
+}
+
+static void take_out(exchange_list *l, sm_exchange *x)
+{
+    *(x->prev ? &x->prev->next : &l->first) = x->next;
+    *(x->next ? &x->next->prev : &l->last) = x->prev;
+    x->prev = x->next = NULL;
+}
+
+/* ---- bytes ----------------------------------------------------------------------------------- */
+
+static const char *const header_names[SM_HTTP_HEADERS] = {
+    [SM_HTTP_DATE] = "date",
+    [SM_HTTP_ETAG] = "etag",
+    [SM_HTTP_LENGTH] = "content-length",
+    [SM_HTTP_RANGE] = "content-range",
+    [SM_HTTP_TYPE] = "content-type",
+    [SM_HTTP_MODIFIED] = "last-modified",
+    [SM_HTTP_RETRY_AFTER] = "retry-after",
+    [SM_HTTP_REGION] = "x-amz-bucket-region",
+    [SM_HTTP_CHECKSUM] = "x-amz-checksum-crc32",
+    [SM_HTTP_SERVER] = "server",
+};
+
+/* A line of the head. A status line begins another head (after "100 Continue"). */
+static size_t on_header(char *bytes, size_t size, size_t n, void *ctx)
+{
+    sm_exchange *x = ctx;
+    sm_str line = {bytes, size * n};
+    while (line.len > 0 && (line.data[line.len - 1] == '\n' || line.data[line.len - 1] == '\r')) {
+        line.len--;
+    }
+    const char *colon = line.len > 0 ? memchr(line.data, ':', line.len) : NULL;
+    if (!colon) {
+        if (sm_str_starts(line, SM_STR("HTTP/"))) {
+            memset(x->header, 0, sizeof(x->header));
+        }
+        return size * n;
+    }
+    const sm_str name = {line.data, (size_t)(colon - line.data)};
+    sm_str value = {colon + 1, line.len - name.len - 1};
+    while (value.len > 0 && (value.data[0] == ' ' || value.data[0] == '\t')) {
+        value.data++;
+        value.len--;
+    }
+    for (int h = 0; h < SM_HTTP_HEADERS; h++) {
+        if (sm_str_eq_nocase(name, sm_str_of(header_names[h])) &&
+            value.len < SM_HTTP_HEADER_BYTES) {
+            memcpy(x->header[h], value.data, value.len);
+            x->header[h][value.len] = '\0';
+        }
+    }
+    return size * n;
+}
+
+/* Copies what of the bytes at `at` belongs to the part. */
+static void place(const sm_into *part, size_t at, const char *bytes, size_t len)
+{
+    const size_t first = at > part->off ? at : part->off;
+    const size_t part_end = part->off + part->len;
+    const size_t end = at + len < part_end ? at + len : part_end;
+    if (first < end) {
+        memcpy(part->to + (first - part->off), bytes + (first - at), end - first);
+    }
+}
+
+/* Returning less than was given ends the transfer. */
+static size_t on_body(char *bytes, size_t size, size_t n, void *ctx)
+{
+    sm_exchange *x = ctx;
+    const size_t len = size * n;
+    long status = 0;
+    api.easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &status);
+    if (x->into && status >= 200 && status < 300) {
+        const size_t at = x->into_from + x->got;
+        if (len > x->into_len - at) {
+            x->failure = SM_HTTP_TOO_LONG;
+            return 0;
+        }
+        for (int i = 0; i < x->n_into; i++) {
+            place(&x->into[i], at, bytes, len);
+        }
+        x->got += len;
+        return len;
+    }
+    if (sm_buf_add(&x->text, bytes, len, NULL) != SM_OK) {
+        x->failure = SM_HTTP_TOO_LONG;
+        return 0;
+    }
+    return len;
+}
+
+static size_t body_bytes(const sm_exchange *x)
+{
+    size_t n = 0;
+    for (int i = 0; i < x->n_body; i++) {
+        n += x->body[i].len;
+    }
+    return n;
+}
+
+static size_t on_send(char *out, size_t size, size_t n, void *ctx)
+{
+    sm_exchange *x = ctx;
+    size_t room = size * n;
+    const size_t before = room;
+    while (room > 0 && x->piece < x->n_body) {
+        const sm_piece *p = &x->body[x->piece];
+        const size_t left = p->len - x->in_piece;
+        const size_t len = left < room ? left : room;
+        if (len > 0) {
+            memcpy(out + (before - room), (const uint8_t *)p->bytes + x->in_piece, len);
+        }
+        room -= len;
+        x->in_piece += len;
+        if (x->in_piece == p->len) {
+            x->piece++;
+            x->in_piece = 0;
+        }
+    }
+    return before - room;
+}
+
+/* libcurl begins again where a kept connection turned out to be closed. */
+static int on_rewind(void *ctx, curl_off_t to, int origin)
+{
+    sm_exchange *x = ctx;
+    x->piece = 0;
+    x->in_piece = 0;
+    return to == 0 && origin == SEEK_SET ? CURL_SEEKFUNC_OK : CURL_SEEKFUNC_FAIL;
+}
+
+/* ---- one exchange, on the wire's thread ------------------------------------------------------ */
+
+static void set_request(sm_exchange *x, CURL *c)
+{
+    struct curl_slist *list = NULL;
+    for (int i = 0; x->headers[i]; i++) {
+        list = api.slist_append(list, x->headers[i]);
+    }
+    list = api.slist_append(list, "Expect:"); /* no round trip before a body */
+    list = api.slist_append(list, "Accept:");
+    x->list = list;
+    api.easy_setopt(c, CURLOPT_HTTPHEADER, list);
+    api.easy_setopt(c, CURLOPT_URL, x->url);
+    api.easy_setopt(c, CURLOPT_PATH_AS_IS, 1L);
+    if (strcmp(x->method, "HEAD") == 0) {
+        api.easy_setopt(c, CURLOPT_NOBODY, 1L);
+    } else if (x->body) {
+        api.easy_setopt(c, CURLOPT_UPLOAD, 1L);
+        api.easy_setopt(c, CURLOPT_INFILESIZE_LARGE, (curl_off_t)body_bytes(x));
+        api.easy_setopt(c, CURLOPT_READFUNCTION, on_send);
+        api.easy_setopt(c, CURLOPT_READDATA, x);
+        api.easy_setopt(c, CURLOPT_SEEKFUNCTION, on_rewind);
+        api.easy_setopt(c, CURLOPT_SEEKDATA, x);
+        api.easy_setopt(c, CURLOPT_CUSTOMREQUEST, x->method);
+    } else {
+        api.easy_setopt(c, CURLOPT_HTTPGET, 1L);
+        api.easy_setopt(c, CURLOPT_CUSTOMREQUEST, x->method);
+    }
+}
+
+static void set_wire(sm_exchange *x, CURL *c)
+{
+    const int64_t stall_s = ((x->stall_ms > 0 ? x->stall_ms : STALL_MS) + 999) / 1000;
+    api.easy_setopt(c, CURLOPT_PRIVATE, x);
+    api.easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
+    api.easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
+    api.easy_setopt(c, CURLOPT_USERAGENT, "smelt/" SMELT_VERSION);
+    api.easy_setopt(c, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
+    api.easy_setopt(c, CURLOPT_PIPEWAIT, 1L);
+    api.easy_setopt(c, CURLOPT_BUFFERSIZE, BUFFER_BYTES);
+    api.easy_setopt(c, CURLOPT_UPLOAD_BUFFERSIZE, BUFFER_BYTES);
+    const int64_t connect_ms = x->connect_ms > 0 ? x->connect_ms : CONNECT_MS;
+    api.easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, (long)connect_ms);
+    api.easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, 1L);
+    api.easy_setopt(c, CURLOPT_LOW_SPEED_TIME, (long)stall_s);
+    api.easy_setopt(c, CURLOPT_ERRORBUFFER, x->why);
+    api.easy_setopt(c, CURLOPT_HEADERFUNCTION, on_header);
+    api.easy_setopt(c, CURLOPT_HEADERDATA, x);
+    api.easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
+    api.easy_setopt(c, CURLOPT_WRITEDATA, x);
+    if (x->follows) {
+        api.easy_setopt(c, CURLOPT_FOLLOWLOCATION, 1L);
+        api.easy_setopt(c, CURLOPT_MAXREDIRS, REDIRECTS_MAX);
+    }
+    if (x->ca_file) {
+        api.easy_setopt(c, CURLOPT_CAINFO, x->ca_file);
+    }
+}
+
+static sm_http_failure failure_of(CURLcode code)
+{
+    switch (code) {
+    case CURLE_OK:
+        return SM_HTTP_ANSWERED;
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_RESOLVE_PROXY:
+        return SM_HTTP_NO_HOST;
+    case CURLE_COULDNT_CONNECT:
+        return SM_HTTP_NO_CONNECT;
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_CERTPROBLEM:
+    case CURLE_SSL_ISSUER_ERROR:
+        return SM_HTTP_NO_TRUST;
+    case CURLE_TOO_MANY_REDIRECTS:
+        return SM_HTTP_LOOP;
+    case CURLE_OPERATION_TIMEDOUT:
+        return SM_HTTP_STALLED;
+    case CURLE_GOT_NOTHING:
+    case CURLE_PARTIAL_FILE:
+    case CURLE_RECV_ERROR:
+    case CURLE_SEND_ERROR:
+    case CURLE_HTTP2:
+    case CURLE_HTTP2_STREAM:
+    case CURLE_WEIRD_SERVER_REPLY:
+        return SM_HTTP_BROKEN;
+    default:
+        return SM_HTTP_OTHER;
+    }
+}
+
+static void begin(sm_http *h, sm_exchange *x)
+{
+    CURL *c = h->n_idle > 0 ? h->idle[--h->n_idle] : api.easy_init();
+    if (!c) {
+        sm_out_of_memory(0);
+    }
+    x->easy = c;
+    set_request(x, c);
+    set_wire(x, c);
+    SM_ASSERT(api.multi_add_handle(h->multi, c) == CURLM_OK);
+}
+
+/* Without the query, in which an address may have a signature. */
+static void log_answer(const sm_exchange *x)
+{
+    long version = 0;
+    if (!sm_log_on(SM_LOG_DEBUG) || !x->easy) {
+        return;
+    }
+    api.easy_getinfo(x->easy, CURLINFO_HTTP_VERSION, &version);
+    const char *name = version >= CURL_HTTP_VERSION_2_0   ? "HTTP/2"
+                       : version == CURL_HTTP_VERSION_1_1 ? "HTTP/1.1"
+                                                          : "HTTP/1.0";
+    const size_t n_url = strcspn(x->url, "?");
+    sm_log(SM_LOG_DEBUG, "http: %s %.*s: %s %d", x->method, n_url < 500 ? (int)n_url : 500, x->url,
+           name, x->status);
+}
+
+/* Not locked: `done` may send, and its owner may end with it. */
+static void end(sm_http *h, sm_exchange *x, CURLcode code)
+{
+    long status = 0;
+    if (x->easy) {
+        api.easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &status);
+        x->status = (int)status;
+        log_answer(x);
+        api.multi_remove_handle(h->multi, x->easy);
+        api.easy_reset(x->easy);
+        if (h->n_idle < IDLE_HANDLES) {
+            h->idle[h->n_idle++] = x->easy;
+        } else {
+            api.easy_cleanup(x->easy);
+        }
+        api.slist_free_all(x->list);
+    }
+    x->easy = x->list = NULL;
+    if (x->failure == SM_HTTP_ANSWERED) {
+        x->failure = failure_of(code);
+    }
+    if (x->failure != SM_HTTP_ANSWERED && x->why[0] == '\0') {
+        snprintf(x->why, sizeof(x->why), "%s", api.easy_strerror(code));
+    }
+    x->done(x);
+}
+
+/* ---- the thread ------------------------------------------------------------------------------ */
+
+/* Moves what was cancelled to *out. Locked. */
+static void take_cancelled(sm_http *h, exchange_list *out)
+{
+    exchange_list *const lists[] = {&h->queued, &h->running};
+    for (int i = 0; h->has_cancelled && i < SM_COUNT(lists); i++) {
+        for (sm_exchange *x = lists[i]->first, *next; x; x = next) {
+            next = x->next;
+            if (x->is_cancelled) {
+                take_out(lists[i], x);
+                append(out, x);
+            }
+        }
+    }
+    h->has_cancelled = false;
+}
+
+/* Moves what is due to `running` and begins it; returns for how long none will be. Locked. */
+static int begin_due(sm_http *h)
+{
+    int64_t wait_ms = POLL_MS;
+    const int64_t now_ns = h->queued.first ? sm_monotonic_ns() : 0;
+    for (sm_exchange *x = h->queued.first, *next; x; x = next) {
+        next = x->next;
+        const int64_t left_ms = (x->not_before_ns - now_ns + 999999) / 1000000;
+        if (left_ms <= 0) {
+            take_out(&h->queued, x);
+            append(&h->running, x);
+            begin(h, x);
+        } else if (left_ms < wait_ms) {
+            wait_ms = left_ms;
+        }
+    }
+    return (int)wait_ms;
+}
+
+/* Ends what libcurl is through with. */
+static void end_finished(sm_http *h)
+{
+    int n_left = 0;
+    for (CURLMsg *m; (m = api.multi_info_read(h->multi, &n_left));) {
+        if (m->msg != CURLMSG_DONE) {
+            continue;
+        }
+        sm_exchange *x = NULL;
+        const CURLcode code = m->data.result;
+        api.easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &x);
+        sm_mutex_lock(&h->lock);
+        take_out(&h->running, x);
+        sm_mutex_unlock(&h->lock);
+        end(h, x, code);
+    }
+}
+
+static void wire_thread(void *ctx)
+{
+    sm_http *h = ctx;
+    for (bool is_ending = false; !is_ending;) {
+        exchange_list cancelled = {0};
+        int n_running = 0;
+        sm_mutex_lock(&h->lock);
+        take_cancelled(h, &cancelled);
+        const int wait_ms = begin_due(h);
+        is_ending = h->is_ending && !h->queued.first && !h->running.first;
+        sm_mutex_unlock(&h->lock);
+        for (sm_exchange *x; (x = cancelled.first);) {
+            take_out(&cancelled, x);
+            x->failure = SM_HTTP_CANCELLED;
+            end(h, x, CURLE_ABORTED_BY_CALLBACK);
+        }
+        api.multi_perform(h->multi, &n_running);
+        end_finished(h);
+        sm_mutex_lock(&h->lock);
+        const bool has_work = h->has_cancelled || h->is_ending;
+        sm_mutex_unlock(&h->lock);
+        if (!has_work) {
+            api.multi_poll(h->multi, NULL, 0, wait_ms, NULL);
+        }
+    }
+}
+
+/* ---- joining and leaving --------------------------------------------------------------------- */
+
+static void http_free(sm_http *h)
+{
+    if (h->thread) {
+        sm_mutex_lock(&h->lock);
+        SM_ASSERT(!h->queued.first && !h->running.first);
+        h->is_ending = true;
+        sm_mutex_unlock(&h->lock);
+        api.multi_wakeup(h->multi);
+        sm_thread_join(h->thread);
+    }
+    for (int i = 0; i < h->n_idle; i++) {
+        api.easy_cleanup(h->idle[i]);
+    }
+    api.multi_cleanup(h->multi);
+    sm_mutex_release(&h->lock);
+    sm_free(h);
+}
+
+static sm_status http_new(sm_http **out, sm_error *e)
+{
+    SM_TRY(open_curl(e));
+    sm_http *h = sm_alloc_zero(sizeof(*h));
+    sm_mutex_init(&h->lock);
+    h->multi = api.multi_init();
+    if (!h->multi) {
+        sm_out_of_memory(0);
+    }
+    api.multi_setopt(h->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)CONNECTIONS_MAX);
+    api.multi_setopt(h->multi, CURLMOPT_MAXCONNECTS, (long)CONNECTIONS_MAX);
+    api.multi_setopt(h->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_MULTIPLEX);
+    const sm_status st = sm_thread_start(wire_thread, h, "smelt-wire", &h->thread, e);
+    if (st != SM_OK) {
+        http_free(h);
+        return st;
+    }
+    *out = h;
+    return SM_OK;
+}
+
+sm_status sm_http_join(sm_http **out, sm_error *e)
+{
+    sm_mutex_lock(&the_lock);
+    const sm_status st = the_http ? SM_OK : http_new(&the_http, e);
+    if (st == SM_OK) {
+        the_http->n_users++;
+        *out = the_http;
+    }
+    sm_mutex_unlock(&the_lock);
+    return st;
+}
+
+void sm_http_leave(sm_http *h)
+{
+    if (!h) {
+        return;
+    }
+    sm_mutex_lock(&the_lock);
+    SM_ASSERT(h == the_http && h->n_users > 0);
+    const bool is_last = --h->n_users == 0;
+    if (is_last) {
+        the_http = NULL;
+    }
+    sm_mutex_unlock(&the_lock);
+    if (is_last) {
+        http_free(h);
+    }
+}
+
+/* ---- exchanges ------------------------------------------------------------------------------- */
+
+void sm_http_send(sm_http *h, sm_exchange *x)
+{
+    x->failure = SM_HTTP_ANSWERED;
+    x->why[0] = '\0';
+    x->status = 0;
+    x->got = 0;
+    x->piece = 0;
+    x->in_piece = 0;
+    x->is_cancelled = false;
+    sm_buf_reset(&x->text);
+    memset(x->header, 0, sizeof(x->header));
+    sm_mutex_lock(&h->lock);
+    append(&h->queued, x);
+    sm_mutex_unlock(&h->lock);
+    api.multi_wakeup(h->multi);
+}
+
+static void end_wait(sm_exchange *x)
+{
+    sm_wake(sm_pause_waker(x->owner));
+}
+
+void sm_http_wait(sm_http *h, sm_exchange *x)
+{
+    sm_pause pause;
+    sm_pause_init(&pause);
+    x->owner = &pause;
+    x->done = end_wait;
+    sm_http_send(h, x);
+    sm_pause_wait(&pause);
+    sm_pause_release(&pause);
+}
+
+void sm_http_cancel(sm_http *h, sm_exchange *x)
+{
+    sm_mutex_lock(&h->lock);
+    x->is_cancelled = true;
+    h->has_cancelled = true;
+    sm_mutex_unlock(&h->lock);
+    api.multi_wakeup(h->multi);
+}
+
+bool sm_http_date(const char *text, int64_t *us)
+{
+    const time_t seconds = text[0] != '\0' ? api.getdate(text, NULL) : -1;
+    *us = (int64_t)seconds * 1000000;
+    return seconds != -1;
+}

@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * query/bind/bind_from.c: FROM: tables, views, files, table functions, subqueries and joins become
+ * a plan, and their columns a scope. A view or CTE is bound in its place, each time anew; that two
+ * of them are the same is found by the optimizer, from the plans. */
+#include "query/query_int.h"
+
+/* ---- scopes ---------------------------------------------------------------------------------- */
+
+static sm_status add_columns(smi_bind *b, const smi_from *f, const sm_plan_node *n, sm_str table,
+                             sm_error *e)
+{
+    smi_scope *const s = &b->scope;
+    smi_whole *const whole = SM_NEW(b->q->a, smi_whole);
+    *whole = b->q->whole;
+    if (f->n_columns > n->schema->n_fields) {
+        return smi_sql_fail(b->sql, f->off, e, SM_SYNTAX,
+                            "\"%.*s\" has %d columns, %d names are given", SM_STR_ARG(table),
+                            n->schema->n_fields, f->n_columns);
+    }
+    for (int32_t i = 0; i < n->schema->n_fields; i++) {
+        s->cols = sm_arena_grow(b->q->a, s->cols, s->n, &s->cap, sizeof(*s->cols));
+        s->cols[s->n++] = (smi_scope_col){
+            .table = table,
+            .name = i < f->n_columns ? f->columns[i] : n->schema->fields[i].name,
+            .type = n->schema->fields[i].type,
+            .index = i,
+            .whole = whole,
+        };
+    }
+    return SM_OK;
+}
+
+/* ---- whole rows ------------------------------------------------------------------------------ */
+
+void smi_whole_add(sm_arena *a, smi_whole *to, const smi_whole *from)
+{
+    for (int64_t i = 0; from && i < from->n; i++) {
+        to->scans = sm_arena_grow(a, to->scans, to->n, &to->cap, sizeof(*to->scans));
+        to->scans[to->n++] = from->scans[i];
+    }
+}
+
+void smi_whole_take(const smi_whole *w)
+{
+    for (int64_t i = 0; i < w->n; i++) {
+        w->scans[i]->as.scan.want.takes_row = true;
+    }
+}
+
+/* ---- scans and views ------------------------------------------------------------------------- */
+
+static sm_plan_node *scan_of(sm_arena *a, const sm_relation *r)
+{
+    const sm_dataset *const d = r->dataset;
+    const int32_t n = d->schema->n_fields, n_stored = n - d->n_constants;
+    int32_t *const columns = SM_NEW_ARRAY(a, int32_t, n > 0 ? n : 1);
+    for (int32_t i = 0; i < n; i++) {
+        columns[i] = i;
+    }
+    sm_plan_node *const node = smi_node(a, SM_PLAN_SCAN, d->schema, NULL, NULL);
+    node->as.scan.dataset = d;
+    node->as.scan.columns = columns;
+    node->as.scan.label = r->label;
+    node->as.scan.want = (sm_projection){
+        .columns = columns,
+        .n_columns = n_stored,
+        .validate_all = r->validate_all,
+        .keep_refused = r->keep_refused,
+        .count_unknown = r->count_unknown,
+        .unknown = r->unknown,
+    };
+    return node;
+}
+
+static sm_status bind_relation(smi_bind *b, const sm_relation *r, sm_plan_node **out, sm_error *e)
+{
+    if (r->dataset) {
+        *out = scan_of(b->q->a, r);
+        b->q->whole = (smi_whole){0};
+        if (r->unknown != SM_UNKNOWN_PASS) {
+            smi_whole_add(b->q->a, &b->q->whole, &(smi_whole){.scans = out, .n = 1});
+        }
+        return SM_OK;
+    }
+    sm_sql *const sql = SM_NEW(b->q->a, sm_sql);
+    smi_select *select = NULL;
+    *sql = r->view;
+    SM_TRY(smi_parse(sql, b->q->a, &select, e));
+    return smi_bind_select(b->q, sql, NULL, select, out, e);
+}
+
+static const smi_cte *find_cte(const smi_cte *ctes, sm_str name)
+{
+    for (int exact = 1; exact >= 0; exact--) {
+        for (const smi_cte *c = ctes; c; c = c->outer) {
+            if (exact ? sm_str_eq(c->name, name) : sm_str_eq_nocase(c->name, name)) {
+                return c;
+            }
+        }
+    }
+    return NULL;
+}
+
+/* A failure that is about an argument has its offset in e->byte (sm_resolver). */
+static sm_status resolver_failed(smi_bind *b, const smi_from *f, sm_error *e, sm_status st)
+{
+    uint32_t off = f->off;
+    if (e && e->object[0] == '\0' && e->line == 0 && e->byte >= 0) {
+        off = (uint32_t)e->byte;
+        e->byte = -1;
+    }
+    const sm_expr place = smi_place(b->sql, off, f->end);
+    return smi_expr_place(&place, e, st);
+}
+
+/* A name without a layer may have been meant for a table of WITH. */
+static void suggest_cte(const smi_bind *b, const smi_from *f, sm_error *e, sm_status st)
+{
+    sm_str names[64];
+    int64_t n = 0;
+
+    if (st != SM_NAME || f->n_parts != 1 || (e && e->todo[0])) {
+        return;
+    }
+    for (const smi_cte *c = b->ctes; c && n < SM_COUNT(names); c = c->outer) {
+        names[n++] = sm_arena_str(b->q->a, c->name);
+    }
+    const char *near = sm_nearest_name(f->parts[0], names, n);
+    if (near) {
+        sm_error_todo(e, "Did you mean \"%s\"?", near);
+    }
+}
+
+static sm_status bind_table(smi_bind *b, const smi_from *f, sm_plan_node **out, sm_error *e)
+{
+    const sm_resolver *const r = b->q->resolver;
+    const sm_str name = f->parts[f->n_parts - 1];
+    const sm_str alias = f->alias.len > 0 ? f->alias : name;
+    const smi_cte *const cte = f->n_parts == 1 ? find_cte(b->ctes, name) : NULL;
+    if (cte) {
+        SM_TRY(smi_bind_select(b->q, cte->sql, cte->outer, cte->select, out, e));
+        smi_from named = *f; /* WITH t(a, b): its names, where the reference gives none */
+        if (f->n_columns == 0) {
+            named.columns = cte->columns;
+            named.n_columns = cte->n_columns;
+        }
+        return add_columns(b, &named, *out, alias, e);
+    }
+    if (!r || !r->table) {
+        return smi_sql_fail(b->sql, f->off, e, SM_NAME, "no table \"%.*s\"", SM_STR_ARG(name));
+    }
+    sm_relation rel = {0};
+    const sm_status st = r->table(r->ctx, f->parts, f->n_parts, b->q->a, &rel, e);
+    if (st != SM_OK) {
+        suggest_cte(b, f, e, st);
+        return resolver_failed(b, f, e, st);
+    }
+    SM_TRY(bind_relation(b, &rel, out, e));
+    return add_columns(b, f, *out, alias, e);
+}
+
+/* ---- table functions ------------------------------------------------------------------------- */
+
+static sm_status bind_table_arg(smi_bind *b, const smi_ast *ast, sm_table_arg *out, sm_error *e)
+{
+    out->name = ast->arg_name;
+    out->off_bytes = ast->off;
+    /* name = value, where name is no column: there are none here */
+    if (ast->kind == SMI_AST_CALL && sm_str_is(ast->name, "=") && out->name.len == 0 &&
+        ast->args[0]->kind == SMI_AST_COLUMN && ast->args[0]->n_parts == 1) {
+        out->name = ast->args[0]->parts[0];
+        ast = ast->args[1];
+    }
+    if (ast->kind != SMI_AST_LIST && ast->kind != SMI_AST_STRUCT) {
+        SM_TRY(smi_bind_constant(b, ast, &out->value, e));
+        return SM_OK;
+    }
+    sm_table_arg *const items = SM_NEW_ARRAY(b->q->a, sm_table_arg, ast->n_args + 1);
+    for (int32_t i = 0; i < ast->n_args; i++) {
+        SM_TRY(bind_table_arg(b, ast->args[i], &items[i], e));
+    }
+    out->items = items;
+    out->n_items = ast->n_args;
+    out->has_items = true;
+    return SM_OK;
+}
+
+/* A function, or the path of a file: FROM 'path' is the function without a name. */
+static sm_status bind_function(smi_bind *b, const smi_from *f, sm_plan_node **out, sm_error *e)
+{
+    const sm_resolver *const r = b->q->resolver;
+    const bool is_file = f->kind == SMI_FROM_FILE;
+    const int32_t n = is_file ? 1 : f->n_args;
+    sm_table_arg *const args = SM_NEW_ARRAY(b->q->a, sm_table_arg, n + 1);
+    smi_bind none = {.q = b->q,
+                     .sql = b->sql,
+                     .ctes = b->ctes,
+                     .no_aggregate = "in FROM",
+                     .no_window = "in FROM"};
+    if (is_file) {
+        args[0] = (sm_table_arg){.value = sm_value_str(f->name), .off_bytes = f->off};
+    }
+    for (int32_t i = 0; i < n && !is_file; i++) {
+        SM_TRY(bind_table_arg(&none, f->args[i], &args[i], e));
+    }
+    if (!r || !r->function) {
+        return smi_sql_fail(b->sql, f->off, e, SM_NAME, "no table function \"%.*s\"",
+                            SM_STR_ARG(f->name));
+    }
+    sm_relation rel = {0};
+    const sm_str name = is_file ? SM_STR("") : f->name;
+    const sm_status st = r->function(r->ctx, name, args, n, b->q->a, &rel, e);
+    if (st != SM_OK) {
+        return resolver_failed(b, f, e, st);
+    }
+    SM_TRY(bind_relation(b, &rel, out, e));
+    return add_columns(b, f, *out, f->alias.len > 0 ? f->alias : f->name, e);
+}
+
+/* ---- joins ----------------------------------------------------------------------------------- */
+
+/* Which sides does an expression over the join's columns use? 1: left, 2: right. */
+static int sides_of(const sm_expr *x, int32_t n_left)
+{
+    if (x->kind == SM_EXPR_COLUMN) {
+        return x->index < n_left ? 1 : 2;
+    }
+    int sides = 0;
+    for (int32_t i = 0; i < x->n_args; i++) {
+        sides |= sides_of(x->args[i], n_left);
+    }
+    return sides;
+}
+
+static const sm_expr *shifted(sm_arena *a, const sm_expr *x, int32_t n_columns, int32_t by)
+{
+    int32_t *const map = SM_NEW_ARRAY(a, int32_t, n_columns + 1);
+    for (int32_t i = 0; i < n_columns; i++) {
+        map[i] = i + by;
+    }
+    return smi_remap(a, x, map);
+}
+
+bool smi_join_add(sm_arena *a, sm_plan_node *join, const sm_expr *x)
+{
+    const int32_t n_left = join->inputs[0]->schema->n_fields;
+    const int32_t n = n_left + join->inputs[1]->schema->n_fields;
+    if (x->kind != SM_EXPR_CALL || strcmp(x->fn->name, "=") != 0) {
+        return false;
+    }
+    const int sides[2] = {sides_of(x->args[0], n_left), sides_of(x->args[1], n_left)};
+    if (!(sides[0] == 1 && sides[1] == 2) && !(sides[0] == 2 && sides[1] == 1)) {
+        return false;
+    }
+    const sm_expr *const left = x->args[sides[0] == 1 ? 0 : 1];
+    const sm_expr *const right = shifted(a, x->args[sides[0] == 1 ? 1 : 0], n, -n_left);
+    const int32_t n_keys = join->as.join.n_keys;
+    const sm_expr **const lefts = SM_NEW_ARRAY(a, const sm_expr *, n_keys + 1);
+    const sm_expr **const rights = SM_NEW_ARRAY(a, const sm_expr *, n_keys + 1);
+    for (int32_t i = 0; i < n_keys; i++) {
+        lefts[i] = join->as.join.left_keys[i];
+        rights[i] = join->as.join.right_keys[i];
+    }
+    lefts[n_keys] = left;
+    rights[n_keys] = right;
+    join->as.join.left_keys = lefts;
+    join->as.join.right_keys = rights;
+    join->as.join.n_keys = n_keys + 1;
+    return true;
+}
+
+/* ON: equalities between the sides are keys. What an INNER join must hold besides is a filter above
+ * it; of a LEFT one, what only asks the right side filters that, the rest stays with the join. */
+static sm_status bind_on(smi_bind *b, const smi_from *f, int64_t first, sm_plan_node **join,
+                         sm_error *e)
+{
+    sm_arena *const a = b->q->a;
+    const int32_t n_left = (*join)->inputs[0]->schema->n_fields;
+    const sm_expr *on = NULL, **parts = NULL;
+    int32_t n = 0;
+    smi_bind inner = {
+        .q = b->q,
+        .sql = b->sql,
+        .ctes = b->ctes,
+        .scope = {b->scope.cols + first, b->scope.n - first, 0},
+        .no_aggregate = "in ON",
+        .no_window = "in ON",
+    };
+    SM_TRY(smi_bind_predicate(&inner, f->on, "ON", &on, e));
+    smi_conjuncts(a, on, &parts, &n);
+    const sm_expr **const rest = SM_NEW_ARRAY(a, const sm_expr *, n);
+    const sm_expr **const right_only = SM_NEW_ARRAY(a, const sm_expr *, n);
+    for (int32_t i = 0; i < n; i++) {
+        const bool is_left_join = f->join == SM_JOIN_LEFT;
+        if (smi_join_add(a, *join, parts[i])) {
+            continue;
+        }
+        if (is_left_join && sides_of(parts[i], n_left) == 2 && !smi_can_fail(parts[i])) {
+            right_only[i] = shifted(a, parts[i], (*join)->schema->n_fields, -n_left);
+        } else {
+            rest[i] = parts[i];
+        }
+    }
+    (*join)->inputs[1] = smi_node_filter(a, (*join)->inputs[1], smi_and(a, right_only, n));
+    const sm_expr *const more = smi_and(a, rest, n);
+    if (f->join == SM_JOIN_LEFT) {
+        (*join)->as.join.on = more;
+    } else {
+        *join = smi_node_filter(a, *join, more);
+    }
+    return SM_OK;
+}
+
+static int64_t find_using(const smi_scope *s, int64_t first, int64_t end, sm_str name)
+{
+    for (int exact = 1; exact >= 0; exact--) {
+        for (int64_t i = first; i < end; i++) {
+            const bool fits =
+                exact ? sm_str_eq(s->cols[i].name, name) : sm_str_eq_nocase(s->cols[i].name, name);
+            if (fits && !s->cols[i].is_hidden) {
+                return i;
+            }
+        }
+    }
+    return -1;
+}
+
+static sm_status bind_using(smi_bind *b, const smi_from *f, int64_t first, int64_t middle,
+                            sm_plan_node *join, sm_error *e)
+{
+    sm_arena *const a = b->q->a;
+    const sm_expr place = smi_place(b->sql, f->off, f->end);
+    for (int32_t i = 0; i < f->n_using; i++) {
+        const sm_str name = f->using_names[i];
+        const int64_t left = find_using(&b->scope, first, middle, name);
+        const int64_t right = find_using(&b->scope, middle, b->scope.n, name);
+        if (left < 0 || right < 0) {
+            return smi_sql_fail(b->sql, f->off, e, SM_NAME,
+                                "USING: no column \"%.*s\" on the %s side of the join",
+                                SM_STR_ARG(name), left < 0 ? "left" : "right");
+        }
+        const smi_scope_col *const l = &b->scope.cols[left], *const r = &b->scope.cols[right];
+        const sm_expr **const pair = SM_NEW_ARRAY(a, const sm_expr *, 2);
+        const sm_expr *equal = NULL;
+        pair[0] = smi_column_ref(a, l->index, l->type, &place);
+        pair[1] = smi_column_ref(a, r->index, r->type, &place);
+        SM_TRY(smi_bind_call(a, smi_function_named(SM_STR("=")), pair, 2, &place, &equal, e));
+        const bool is_key = smi_join_add(a, join, equal);
+        SM_ASSERT(is_key);
+        b->scope.cols[right].is_hidden = true;
+    }
+    return SM_OK;
+}
+
+static sm_status bind_join(smi_bind *b, const smi_from *f, sm_plan_node **out, sm_error *e)
+{
+    sm_plan_node *left = NULL, *right = NULL;
+    const int64_t first = b->scope.n;
+    SM_TRY(smi_bind_from(b, f->left, &left, e));
+    const int64_t middle = b->scope.n;
+    SM_TRY(smi_bind_from(b, f->right, &right, e));
+    for (int64_t i = middle; i < b->scope.n; i++) {
+        b->scope.cols[i].index += left->schema->n_fields;
+    }
+    const sm_type *const schema = smi_join_schema(b->q->a, left, right, f->join);
+    sm_plan_node *const join = smi_node(b->q->a, SM_PLAN_JOIN, schema, left, right);
+    join->as.join.kind = f->join;
+    *out = join;
+    if (f->on) {
+        SM_TRY(bind_on(b, f, first, out, e));
+    }
+    if (f->n_using > 0) {
+        SM_TRY(bind_using(b, f, first, middle, join, e));
+    }
+    if (join->as.join.kind == SM_JOIN_INNER && join->as.join.n_keys == 0) {
+        join->as.join.kind = SM_JOIN_CROSS;
+    }
+    return SM_OK;
+}
+
+static sm_status bind_any(smi_bind *b, const smi_from *f, sm_plan_node **out, sm_error *e)
+{
+    switch (f->kind) {
+    case SMI_FROM_TABLE:
+        return bind_table(b, f, out, e);
+    case SMI_FROM_FILE:
+    case SMI_FROM_FUNCTION:
+        return bind_function(b, f, out, e);
+    case SMI_FROM_SELECT:
+        SM_TRY(smi_bind_select(b->q, b->sql, b->ctes, f->select, out, e));
+        return add_columns(b, f, *out, f->alias, e);
+    case SMI_FROM_JOIN:
+        return bind_join(b, f, out, e);
+    }
+    return SM_OK;
+}
+
+sm_status smi_bind_from(smi_bind *b, const smi_from *f, sm_plan_node **out, sm_error *e)
+{
+    if (++b->q->depth > SMI_MAX_SELECTS) {
+        return smi_sql_fail(b->sql, f->off, e, SM_LIMIT, "query nests over the limit of %d",
+                            SMI_MAX_SELECTS);
+    }
+    const sm_status st = bind_any(b, f, out, e);
+    b->q->depth--;
+    return st;
+}
