@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * store/store.h: the store room's door. Bytes by name: on disk, in memory (tests), behind a
- * wrapper that fails, delays and tears (tests); S3 is one more sm_store_ops. Needs: base.
+ * wrapper that fails, delays and tears (tests); S3 is one more sm_store_ops. Needs: base, net.
  *
  * A store is one root: a directory or a bucket with a prefix. A *key* is a name below it: parts
  * joined by '/', never empty, never "." or ".." (SM_INVALID), any other bytes. Objects appear whole
