@@ -57,8 +57,8 @@ static inline sm_block *json_block(sm_budget *budget, const uint8_t *bytes, size
     static const char noise[] = "\":0,}\\]{\n\"a\":[\"";
     sm_block *block = NULL;
     sm_error e = {0};
-    SM_ASSERT(off <= n && len <= n - off);
-    SM_ASSERT(sm_block_new(budget, len, &block, &e) == SM_OK);
+    SM_ENSURE(off <= n && len <= n - off);
+    SM_ENSURE(sm_block_new(budget, len, &block, &e) == SM_OK);
     if (len > 0) {
         memcpy(block->data, bytes + off, len);
     }
@@ -76,7 +76,7 @@ static inline void json_check_batch(const sm_batch *b)
     if (!is_valid) {
         fprintf(stderr, "the reader gave an invalid batch: %s\n", why);
     }
-    SM_ASSERT(is_valid);
+    SM_ENSURE(is_valid);
 }
 
 static inline void json_write_rows(const sm_batch *b, sm_buf *out)

@@ -143,7 +143,7 @@ static inline sm_status parquet_read_morsel(const sm_format *f, sm_reader *r, sm
         if (st != SM_OK) {
             break;
         }
-        SM_ASSERT(rows && !refused && rows->n_rows > 0 && rows->n_rows <= SM_BATCH_ROWS);
+        SM_ENSURE(rows && !refused && rows->n_rows > 0 && rows->n_rows <= SM_BATCH_ROWS);
         in->n_rows += rows->n_rows;
         in->n_batches++;
         if (in->on_batch) {
@@ -185,7 +185,7 @@ static inline sm_status parquet_read(sm_blob *blob, sm_budget *budget, parquet_i
         st = f->reader_new(&d, &want, budget, &r, e);
     }
     for (int64_t i = 0; i < in->n_morsels && st == SM_OK; i++) {
-        SM_ASSERT(morsels[i].in_file == i && morsels[i].is_last == (i + 1 == in->n_morsels));
+        SM_ENSURE(morsels[i].in_file == i && morsels[i].is_last == (i + 1 == in->n_morsels));
         st = parquet_read_morsel(f, r, file, &morsels[i], blob, budget, in, e);
     }
     f->reader_free(r);

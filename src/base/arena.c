@@ -145,7 +145,7 @@ void *sm_arena_array(sm_arena *a, size_t n, size_t size_bytes)
 {
     size_t bytes = 0;
     const bool fits = sm_mul_size(n, size_bytes, &bytes);
-    SM_ASSERT(fits);
+    SM_ENSURE(fits);
     return sm_arena_alloc(a, bytes);
 }
 
@@ -220,7 +220,7 @@ sm_str sm_arena_str(sm_arena *a, sm_str s)
 {
     size_t bytes = 0;
     const bool fits = sm_add_size(s.len, 1, &bytes);
-    SM_ASSERT(fits);
+    SM_ENSURE(fits);
     char *copy = sm_arena_alloc(a, bytes);
     if (s.len) {
         memcpy(copy, s.data, s.len);
@@ -234,7 +234,7 @@ static sm_str format_into(sm_arena *a, const char *fmt, va_list args)
     va_list again;
     va_copy(again, args);
     const int len = vsnprintf(small, sizeof(small), fmt, args);
-    SM_ASSERT(len >= 0);
+    SM_ENSURE(len >= 0);
     sm_str out = {small, (size_t)len};
     if (out.len < sizeof(small)) {
         out = sm_arena_str(a, out);
@@ -329,23 +329,23 @@ sm_status sm_buf_add(sm_buf *b, const void *bytes, size_t n, sm_error *e)
 
 void sm_buf_text(sm_buf *b, sm_str s)
 {
-    SM_ASSERT(!b->max_bytes && !b->budget);
+    SM_ENSURE(!b->max_bytes && !b->budget);
     const sm_status st = sm_buf_add(b, s.data, s.len, NULL);
-    SM_ASSERT(st == SM_OK);
+    SM_ENSURE(st == SM_OK);
 }
 
 void sm_buf_printf(sm_buf *b, const char *fmt, ...)
 {
-    SM_ASSERT(!b->max_bytes && !b->budget);
+    SM_ENSURE(!b->max_bytes && !b->budget);
     va_list args, again;
     va_start(args, fmt);
     va_copy(again, args);
     const size_t room = b->cap - b->len;
     const int len = vsnprintf(room ? (char *)b->data + b->len : NULL, room, fmt, args);
-    SM_ASSERT(len >= 0);
+    SM_ENSURE(len >= 0);
     if ((size_t)len >= room) { /* the NUL needs a place too */
         const sm_status st = sm_buf_reserve(b, (size_t)len + 1, NULL);
-        SM_ASSERT(st == SM_OK);
+        SM_ENSURE(st == SM_OK);
         vsnprintf((char *)b->data + b->len, (size_t)len + 1, fmt, again);
     }
     b->len += (size_t)len;

@@ -234,7 +234,7 @@ static map_entry *add_entry(sm_map *m)
     const uint64_t shifted = (uint64_t)m->n + SEGMENT_MIN;
     if ((shifted & (shifted - 1)) == 0) { /* a power of two: the first of its segment */
         const int segment = 63 - __builtin_clzll(shifted) - 3;
-        SM_ASSERT(segment < SEGMENTS_MAX);
+        SM_ENSURE(segment < SEGMENTS_MAX);
         m->segments[segment] = SM_NEW_ARRAY(m->arena, map_entry, shifted);
     }
     return entry_at(m, m->n++);

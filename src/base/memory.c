@@ -219,7 +219,7 @@ sm_status sm_check_cancel(const sm_budget *b, sm_error *e)
 static void give_level(sm_budget *b, size_t bytes)
 {
     const size_t before = atomic_fetch_sub_explicit(&b->used, bytes, memory_order_relaxed);
-    SM_ASSERT(before >= bytes);
+    SM_ENSURE(before >= bytes);
 }
 
 /* Returns all that the root keeps to the system; whether it kept any. */
@@ -508,7 +508,7 @@ sm_status sm_block_new(sm_budget *b, size_t bytes, sm_block **out, sm_error *e)
 sm_block *sm_block_retain(sm_block *block)
 {
     const int32_t before = atomic_fetch_add_explicit(&block->refs, 1, memory_order_relaxed);
-    SM_ASSERT(before > 0);
+    SM_ENSURE(before > 0);
     return block;
 }
 
@@ -518,14 +518,14 @@ void sm_block_release(sm_block *block)
         return;
     }
     const int32_t before = atomic_fetch_sub_explicit(&block->refs, 1, memory_order_acq_rel);
-    SM_ASSERT(before > 0);
+    SM_ENSURE(before > 0);
     if (before > 1) {
         return;
     }
     size_t cost = 0;
     int list = -1;
     const bool fits = block_cost(block->size_bytes, &cost, &list);
-    SM_ASSERT(fits);
+    SM_ENSURE(fits);
     sm_budget *budget = block->budget;
     if (budget && list >= 0 && keep(budget->root, list, cost, block)) {
         uncount();

@@ -17,7 +17,7 @@ void sm_random_bytes(void *out, size_t n)
 
     while (n > 0) {
         const ssize_t got = getrandom(at, n, 0);
-        SM_ASSERT(got >= 0 || errno == EINTR); /* without flags it can fail by nothing else */
+        SM_ENSURE(got >= 0 || errno == EINTR); /* without flags it can fail by nothing else */
         if (got > 0) {
             at += got;
             n -= (size_t)got;

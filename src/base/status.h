@@ -95,8 +95,17 @@ size_t sm_error_format_place(const sm_error *e, char *out, size_t cap);
 
 /* ---- our own mistakes ------------------------------------------------------------------------ */
 
-/* Never reachable by input. On in every build: the cost was not measurable on the whole command. */
+/* What holds unless we made a mistake: preconditions, invariants, legal orders of calls. Never
+ * reachable by input, never with a side effect. Checked by debug and sanitizer builds only
+ * (SM_ASSERTS, meson.build), so that an assert costs a release nothing, however often it stands. */
+#ifdef SM_ASSERTS
 #define SM_ASSERT(cond) ((cond) ? (void)0 : sm_assert_failed(#cond, __FILE__, __LINE__))
+#else
+#define SM_ASSERT(cond) ((void)sizeof((cond) ? 1 : 0))
+#endif
+/* The same in every build: where going on would make a wrong number or write outside its place, and
+ * for calls that cannot fail unless the system is broken (a mutex, a hash). */
+#define SM_ENSURE(cond) ((cond) ? (void)0 : sm_assert_failed(#cond, __FILE__, __LINE__))
 _Noreturn void sm_assert_failed(const char *cond, const char *file, int line);
 
 #endif

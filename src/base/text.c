@@ -88,7 +88,7 @@ int64_t sm_utf8_count(sm_str s)
 
 int sm_utf8_put(uint32_t code_point, char out[4])
 {
-    SM_ASSERT(code_point <= 0x10FFFF);
+    SM_ENSURE(code_point <= 0x10FFFF);
     if (code_point < 0x80) {
         out[0] = (char)code_point;
         return 1;
@@ -116,7 +116,7 @@ uint32_t sm_utf8_next(sm_str s, size_t *at)
     const uint8_t *p = (const uint8_t *)s.data + *at;
     const size_t left = s.len - *at;
     const size_t len = p[0] < 0x80 ? 1 : p[0] < 0xE0 ? 2 : p[0] < 0xF0 ? 3 : 4;
-    SM_ASSERT(len <= left);
+    SM_ENSURE(len <= left);
     *at += len;
     switch (len) {
     case 1:

@@ -21,25 +21,25 @@ struct sm_thread {
 void sm_mutex_init(sm_mutex *m)
 {
     const int failed = pthread_mutex_init(&m->os, NULL);
-    SM_ASSERT(failed == 0);
+    SM_ENSURE(failed == 0);
 }
 
 void sm_mutex_release(sm_mutex *m)
 {
     const int failed = pthread_mutex_destroy(&m->os);
-    SM_ASSERT(failed == 0);
+    SM_ENSURE(failed == 0);
 }
 
 void sm_mutex_lock(sm_mutex *m)
 {
     const int failed = pthread_mutex_lock(&m->os);
-    SM_ASSERT(failed == 0);
+    SM_ENSURE(failed == 0);
 }
 
 void sm_mutex_unlock(sm_mutex *m)
 {
     const int failed = pthread_mutex_unlock(&m->os);
-    SM_ASSERT(failed == 0);
+    SM_ENSURE(failed == 0);
 }
 
 void sm_cond_init(sm_cond *c)
@@ -48,20 +48,20 @@ void sm_cond_init(sm_cond *c)
     int failed = pthread_condattr_init(&attr);
     failed |= pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     failed |= pthread_cond_init(&c->os, &attr);
-    SM_ASSERT(failed == 0);
+    SM_ENSURE(failed == 0);
     pthread_condattr_destroy(&attr);
 }
 
 void sm_cond_release(sm_cond *c)
 {
     const int failed = pthread_cond_destroy(&c->os);
-    SM_ASSERT(failed == 0);
+    SM_ENSURE(failed == 0);
 }
 
 void sm_cond_wait(sm_cond *c, sm_mutex *m)
 {
     const int failed = pthread_cond_wait(&c->os, &m->os);
-    SM_ASSERT(failed == 0);
+    SM_ENSURE(failed == 0);
 }
 
 bool sm_cond_wait_ms(sm_cond *c, sm_mutex *m, int64_t wait_ms)
@@ -77,7 +77,7 @@ bool sm_cond_wait_ms(sm_cond *c, sm_mutex *m, int64_t wait_ms)
         until.tv_sec++;
     }
     const int failed = pthread_cond_timedwait(&c->os, &m->os, &until);
-    SM_ASSERT(failed == 0 || failed == ETIMEDOUT);
+    SM_ENSURE(failed == 0 || failed == ETIMEDOUT);
     return failed == 0;
 }
 
@@ -124,7 +124,7 @@ sm_status sm_thread_start(void (*run)(void *ctx), void *ctx, const char *name, s
 void sm_thread_join(sm_thread *t)
 {
     const int failed = pthread_join(t->os, NULL);
-    SM_ASSERT(failed == 0);
+    SM_ENSURE(failed == 0);
     sm_free(t);
 }
 

@@ -41,7 +41,7 @@ static const smi_command *find_command(const char *name, sm_error *e)
         if (strcmp(smi_commands[n]->name, name) == 0) {
             return smi_commands[n];
         }
-        SM_ASSERT(n < SM_COUNT(names));
+        SM_ENSURE(n < SM_COUNT(names));
         names[n] = sm_str_of(smi_commands[n]->name);
     }
     const sm_status st = sm_fail(e, SM_USAGE, "no command \"%s\"", name);

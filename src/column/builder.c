@@ -256,15 +256,15 @@ void sm_builder_i64(sm_builder *b, int64_t v)
     void *const values = b->values->data;
     switch (b->width) {
     case 1:
-        SM_ASSERT(v == (int8_t)v);
+        SM_ENSURE(v == (int8_t)v);
         ((int8_t *)values)[b->n_rows] = (int8_t)v;
         break;
     case 2:
-        SM_ASSERT(v == (int16_t)v);
+        SM_ENSURE(v == (int16_t)v);
         ((int16_t *)values)[b->n_rows] = (int16_t)v;
         break;
     case 4:
-        SM_ASSERT(v == (int32_t)v);
+        SM_ENSURE(v == (int32_t)v);
         ((int32_t *)values)[b->n_rows] = (int32_t)v;
         break;
     default:
@@ -283,15 +283,15 @@ void sm_builder_u64(sm_builder *b, uint64_t v)
     void *const values = b->values->data;
     switch (b->width) {
     case 1:
-        SM_ASSERT(v <= UINT8_MAX);
+        SM_ENSURE(v <= UINT8_MAX);
         ((uint8_t *)values)[b->n_rows] = (uint8_t)v;
         break;
     case 2:
-        SM_ASSERT(v <= UINT16_MAX);
+        SM_ENSURE(v <= UINT16_MAX);
         ((uint16_t *)values)[b->n_rows] = (uint16_t)v;
         break;
     case 4:
-        SM_ASSERT(v <= UINT32_MAX);
+        SM_ENSURE(v <= UINT32_MAX);
         ((uint32_t *)values)[b->n_rows] = (uint32_t)v;
         break;
     default:
@@ -335,7 +335,7 @@ static int32_t add_heap(sm_builder *b, sm_block *block, bool is_own)
         b->cap_heap = b->cap_heap ? 2 * b->cap_heap : 8;
         b->heap = sm_realloc(b->heap, (size_t)b->cap_heap * sizeof(b->heap[0]));
     }
-    SM_ASSERT(b->n_heap < INT32_MAX);
+    SM_ENSURE(b->n_heap < INT32_MAX);
     b->heap[b->n_heap] = (heap_block){
         .block = block,
         .used_bytes = is_own ? 0 : (int64_t)block->size_bytes,
@@ -420,14 +420,14 @@ void sm_builder_str_in(sm_builder *b, int32_t block, sm_str v)
         end_view(b, smi_view_inline(bytes, v.len));
         return;
     }
-    SM_ASSERT(bytes >= in->data && v.len <= in->size_bytes &&
+    SM_ENSURE(bytes >= in->data && v.len <= in->size_bytes &&
               (size_t)(bytes - in->data) <= in->size_bytes - v.len);
     end_view(b, smi_view_ref(bytes, v.len, block, bytes - in->data));
 }
 
 int32_t sm_builder_block(sm_builder *b, sm_block *block)
 {
-    SM_ASSERT(sm_type_is_bytes(b->type->id) && block->size_bytes <= INT32_MAX);
+    SM_ENSURE(sm_type_is_bytes(b->type->id) && block->size_bytes <= INT32_MAX);
     for (int64_t i = b->n_heap; i > 0 && i > b->n_heap - 4; i--) {
         if (b->heap[i - 1].block == block) {
             return (int32_t)(i - 1);
@@ -523,7 +523,7 @@ void *sm_builder_values(sm_builder *b)
 
 void sm_builder_advance(sm_builder *b, int64_t n)
 {
-    SM_ASSERT(b->cap_rows - b->n_rows >= n);
+    SM_ENSURE(b->cap_rows - b->n_rows >= n);
     if (b->validity) {
         smi_bits_fill(b->validity->data, b->n_rows, n, true);
     }

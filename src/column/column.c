@@ -119,7 +119,7 @@ sm_value sm_column_value(const sm_column *c, int64_t i)
     case SM_TYPE_LIST:
     case SM_TYPE_STRUCT:
     case SM_TYPE_MAP:
-        SM_ASSERT(!"a value of this type cannot stand alone");
+        SM_ENSURE(!"a value of this type cannot stand alone");
     }
     return v;
 }

@@ -65,7 +65,7 @@ int sm_value_cmp(sm_value a, sm_value b)
     case SM_TYPE_MAP:
         break;
     }
-    SM_ASSERT(!"a value of this type cannot stand alone");
+    SM_ENSURE(!"a value of this type cannot stand alone");
     return 0;
 }
 
@@ -231,6 +231,6 @@ void sm_value_print(sm_value v, sm_buf *out)
     case SM_TYPE_LIST:
     case SM_TYPE_STRUCT:
     case SM_TYPE_MAP:
-        SM_ASSERT(!"a value of this type cannot stand alone");
+        SM_ENSURE(!"a value of this type cannot stand alone");
     }
 }

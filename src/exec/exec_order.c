@@ -189,7 +189,7 @@ static sm_status order_push(smi_end *end, smi_driver *d, sm_batch *rows, sm_erro
     sm_mutex_lock(&o->lock);
     const uint64_t ordinal = d->task->ordinal;
     const bool is_in_turn = ordinal == o->turn;
-    SM_ASSERT(ordinal >= o->turn && ordinal < o->turn + RING);
+    SM_ENSURE(ordinal >= o->turn && ordinal < o->turn + RING);
     if (is_in_turn) {
         st = cut_and_put(o, rows, e);
     } else {

@@ -167,7 +167,7 @@ static sm_status keep_text(smi_pack_table *t, uint64_t *key, sm_error *e)
     sm_block *last = t->n_text > 0 ? t->text[t->n_text - 1] : NULL;
     if (!last || last->size_bytes - t->text_used < len) {
         const size_t twice = last ? last->size_bytes * 2 : 1024;
-        SM_ASSERT(t->n_text < SM_COUNT(t->text));
+        SM_ENSURE(t->n_text < SM_COUNT(t->text));
         SM_TRY(sm_block_new(t->budget, twice > len ? twice : len, &last, e));
         t->text[t->n_text++] = last;
         t->text_used = 0;

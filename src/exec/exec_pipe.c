@@ -140,7 +140,7 @@ sm_status smi_task_close(smi_driver *d, sm_error *e)
     SM_TRY(st);
     sm_mutex_lock(&p->lock);
     const uint64_t ordinal = d->task->ordinal;
-    SM_ASSERT(ordinal >= p->turn && ordinal < p->turn + RING);
+    SM_ENSURE(ordinal >= p->turn && ordinal < p->turn + RING);
     p->is_closed[ordinal % RING] = true;
     while (p->is_closed[p->turn % RING]) {
         p->is_closed[p->turn % RING] = false;

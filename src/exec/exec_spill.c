@@ -151,7 +151,7 @@ static sm_status write_block(smi_piece *p, sm_error *e)
 
 sm_status smi_piece_add(smi_piece *p, const void *bytes, size_t len, sm_error *e)
 {
-    SM_ASSERT(len <= p->left);
+    SM_ENSURE(len <= p->left);
     p->left -= len;
     for (const uint8_t *from = bytes; len > 0;) {
         const size_t room = BLOCK_BYTES - p->n;

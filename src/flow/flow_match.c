@@ -260,7 +260,7 @@ static sm_status judge_twins(smi_judge *j, sm_error *e)
         int64_t group[TWINS_MAX];
         int n = 0;
         for (int64_t i = (int64_t)(intptr_t)sm_map_value(by_name, g); i > 0; i = next[i - 1]) {
-            SM_ASSERT(n < TWINS_MAX);
+            SM_ENSURE(n < TWINS_MAX);
             group[n++] = i - 1;
         }
         if (n > 1) {

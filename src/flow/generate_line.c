@@ -88,8 +88,8 @@ sm_str smi_gen_text(smi_gen_line *l, const char *fmt, ...)
     va_start(args, fmt);
     const int n = vsnprintf(text, sizeof(text), fmt, args);
     va_end(args);
-    SM_ASSERT(n >= 0 && (size_t)n < sizeof(text));
-    SM_ASSERT(l->scratch.len + (size_t)n <= l->scratch.cap); /* earlier texts must not move */
+    SM_ENSURE(n >= 0 && (size_t)n < sizeof(text));
+    SM_ENSURE(l->scratch.len + (size_t)n <= l->scratch.cap); /* earlier texts must not move */
     const size_t start = l->scratch.len;
     sm_buf_text(&l->scratch, (sm_str){text, (size_t)n});
     return (sm_str){(const char *)l->scratch.data + start, (size_t)n};

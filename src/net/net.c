@@ -360,7 +360,7 @@ static void begin(sm_http *h, sm_exchange *x)
     x->easy = c;
     set_request(x, c);
     set_wire(x, c);
-    SM_ASSERT(api.multi_add_handle(h->multi, c) == CURLM_OK);
+    SM_ENSURE(api.multi_add_handle(h->multi, c) == CURLM_OK);
 }
 
 /* Without the query, in which an address may have a signature. */

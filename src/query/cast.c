@@ -72,7 +72,7 @@ sm_status smi_text_put(smi_text_out *t, int64_t row, sm_str s, sm_error *e)
         return SM_OK;
     }
     SM_TRY(smi_text_room(t, (int64_t)s.len, &bytes, e));
-    SM_ASSERT(bytes);
+    SM_ENSURE(bytes);
     memcpy(bytes, s.data, s.len);
     smi_text_set(t, row, (int64_t)s.len);
     return SM_OK;

@@ -50,11 +50,11 @@ static void digest(const evp_md *kind, const sm_piece *pieces, int n, uint8_t *o
     if (!ctx) {
         sm_out_of_memory(0);
     }
-    SM_ASSERT(api.begin(ctx, kind, NULL) == 1);
+    SM_ENSURE(api.begin(ctx, kind, NULL) == 1);
     for (int i = 0; i < n; i++) {
-        SM_ASSERT(api.update(ctx, pieces[i].bytes, pieces[i].len) == 1);
+        SM_ENSURE(api.update(ctx, pieces[i].bytes, pieces[i].len) == 1);
     }
-    SM_ASSERT(api.end(ctx, out, NULL) == 1);
+    SM_ENSURE(api.end(ctx, out, NULL) == 1);
     api.ctx_free(ctx);
 }
 
@@ -68,7 +68,7 @@ smi_sha256 smi_sha256_of(const sm_piece *pieces, int n)
 smi_sha256 smi_hmac_sha256(const void *key, size_t key_len, sm_str text)
 {
     smi_sha256 hash;
-    SM_ASSERT(api.hmac(api.sha256(), key, (int)key_len, (const unsigned char *)text.data, text.len,
+    SM_ENSURE(api.hmac(api.sha256(), key, (int)key_len, (const unsigned char *)text.data, text.len,
                        hash.bytes, NULL));
     return hash;
 }

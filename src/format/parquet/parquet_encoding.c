@@ -228,7 +228,7 @@ bool smi_pq_runs_bits(smi_pq_runs *r, uint8_t *bits, int64_t first, int64_t n, i
 uint8_t *smi_pq_room(sm_buf *b, size_t more)
 {
     const sm_status st = sm_buf_reserve(b, more, NULL);
-    SM_ASSERT(st == SM_OK);
+    SM_ENSURE(st == SM_OK);
     return b->data + b->len;
 }
 

@@ -305,13 +305,13 @@ void smi_thrift_begin(smi_thrift_out *o, int16_t id)
         put_head(o, id, SMI_T_STRUCT);
     }
     o->depth++;
-    SM_ASSERT(o->depth < SMI_THRIFT_OUT_DEPTH);
+    SM_ENSURE(o->depth < SMI_THRIFT_OUT_DEPTH);
     o->last[o->depth] = 0;
 }
 
 void smi_thrift_end(smi_thrift_out *o)
 {
-    SM_ASSERT(o->depth > 0);
+    SM_ENSURE(o->depth > 0);
     put_byte(o, SMI_T_STOP);
     o->depth--;
 }

@@ -271,7 +271,7 @@ static const char *read_signature(const char *s, signature *out)
         } else {
             const char *const start = s;
             s += strcspn(s, ",)[]. ");
-            SM_ASSERT(out->n_params < MAX_PARAMS);
+            SM_ENSURE(out->n_params < MAX_PARAMS);
             out->params[out->n_params++] = (sm_str){start, (size_t)(s - start)};
             out->n_required += !is_optional;
         }

@@ -102,7 +102,7 @@ static const sm_expr *retype_one(void *ctx, const sm_expr *x)
     field->index = 0;
     while (!sm_str_eq(outer->type->fields[field->index].name, name)) {
         field->index++;
-        SM_ASSERT(field->index < outer->type->n_fields);
+        SM_ENSURE(field->index < outer->type->n_fields);
     }
     field->type = outer->type->fields[field->index].type;
     field->args = SM_NEW_ARRAY(r->a, const sm_expr *, 1);
