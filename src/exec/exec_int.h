@@ -138,8 +138,10 @@ struct smi_end {
     const sm_plan_node *node; /* whose time it is; NULL: nobody's */
 };
 
-sm_status smi_filter_new(smi_run *run, const sm_plan_node *node, smi_op *next, smi_op **out);
-sm_status smi_project_new(smi_run *run, const sm_plan_node *node, smi_op *next, smi_op **out);
+sm_status smi_filter_new(smi_run *run, const sm_plan_node *node, smi_op *next,
+                         smi_op **out) SM_MUST_USE;
+sm_status smi_project_new(smi_run *run, const sm_plan_node *node, smi_op *next,
+                          smi_op **out) SM_MUST_USE;
 /* The same rows under another schema (equal types): for the inputs of a union. */
 smi_op *smi_rename_new(smi_run *run, const sm_plan_node *node, smi_op *next);
 
@@ -213,7 +215,7 @@ void smi_outlet_release(smi_outlet *o);
 void smi_outlet_put(smi_outlet *o, sm_batch *taken);
 /* SM_WAIT: this driver waits for the sink, or too much is queued. SM_END: the sink has enough. What
  * a sink failed with is told to every caller from then on. */
-sm_status smi_outlet_drain(smi_outlet *o, smi_driver *d, sm_error *e);
+sm_status smi_outlet_drain(smi_outlet *o, smi_driver *d, sm_error *e) SM_MUST_USE;
 bool smi_outlet_is_empty(smi_outlet *o);
 
 /* Puts batches in the order of their tasks; passes rows offset … offset + limit − 1. */
@@ -273,7 +275,7 @@ sm_status smi_join_new(smi_run *run, const sm_plan_node *node, smi_op *next, smi
 void smi_join_free(smi_op *op);
 /* Is the right side too large to be probed in memory? Then, instead of the left side's pipe: */
 bool smi_join_is_large(const smi_op *op);
-sm_status smi_join_run(smi_op *op, smi_end *end, uint64_t *turn, sm_error *e);
+sm_status smi_join_run(smi_op *op, smi_end *end, uint64_t *turn, sm_error *e) SM_MUST_USE;
 
 /* ---- sorting (exec_sort.c) ------------------------------------------------------------------- */
 
@@ -311,6 +313,7 @@ void smi_report_sum(smi_run *run);
 /* The peak of an operator's budget, into its node's profile. */
 void smi_report_peak(smi_run *run, const sm_plan_node *node, const sm_budget *budget);
 /* Adds to a refusal which operator held how much; returns st. */
-sm_status smi_within_operator(sm_status st, const char *name, const sm_budget *budget, sm_error *e);
+sm_status smi_within_operator(sm_status st, const char *name, const sm_budget *budget,
+                              sm_error *e) SM_MUST_USE;
 
 #endif

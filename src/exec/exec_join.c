@@ -284,9 +284,8 @@ sm_status smi_join_new(smi_run *run, const sm_plan_node *node, smi_op *next, smi
                     .n_right = node->inputs[1]->schema->n_fields,
                     .left_keys = key_schema(run->arena, node->as.join.left_keys, n_keys),
                     .right_keys = key_schema(run->arena, node->as.join.right_keys, n_keys)};
-    const sm_status st = build(j, e);
+    const sm_status st = smi_within_operator(build(j, e), "JOIN", j->budget, e);
     if (st != SM_OK) {
-        smi_within_operator(st, "JOIN", j->budget, e);
         smi_join_free(&j->op);
         return st;
     }

@@ -46,7 +46,7 @@ typedef struct smi_window_job {
 /* Makes the job of a function: its expressions, the keys first, in *exprs; their schema; spec. */
 void smi_window_prepare(smi_window_job *job, const sm_expr ***exprs, const sm_type **schema);
 /* Block b of a job's (ctx) sorted rows, whole partitions, to its blocks[b]. For sm_pool_for. */
-sm_status smi_window_block(void *ctx, int64_t b, sm_error *e);
+sm_status smi_window_block(void *ctx, int64_t b, sm_error *e) SM_MUST_USE;
 /* One function by way of sorted runs on disk. */
 sm_status smi_window_spilled(smi_window_all *w, const sm_window_item *item,
                              smi_window_result *result, sm_error *e) SM_MUST_USE;

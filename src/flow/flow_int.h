@@ -119,7 +119,8 @@ sm_status smi_flow_graph_choose(const sm_pipeline *p, sm_str which, bool *chosen
 /** The task of that name, ASCII case aside, or −1. */
 int32_t smi_flow_task_find(const sm_pipeline *p, sm_str name);
 /** Adds a place in the pipeline file to an error; returns st. */
-sm_status smi_flow_at(const sm_pipeline *p, smi_flow_place at, sm_status st, sm_error *e);
+sm_status smi_flow_at(const sm_pipeline *p, smi_flow_place at, sm_status st,
+                      sm_error *e) SM_MUST_USE;
 
 /* ---- a run (flow_run.c) ---------------------------------------------------------------------- */
 

@@ -145,7 +145,7 @@ typedef struct sm_aggregate {
 
 /** The error of a sum() of integers that came to more than BIGINT, for who keeps such a sum in a
  * state of its own. Returns SM_RANGE. */
-sm_status sm_agg_sum_too_large(const sm_expr *call, sm_i128 sum, sm_error *e);
+sm_status sm_agg_sum_too_large(const sm_expr *call, sm_i128 sum, sm_error *e) SM_MUST_USE;
 
 sm_agg_heap *sm_agg_heap_new(sm_budget *budget);
 void sm_agg_heap_free(sm_agg_heap *h); /* takes NULL */

@@ -26,7 +26,7 @@ sm_status smi_sql_fail(const sm_sql *sql, uint32_t off_bytes, sm_error *e, sm_st
 sm_status smi_expr_fail(const sm_expr *x, sm_error *e, sm_status st, const char *fmt, ...)
     SM_PRINTF(4, 5);
 /** Adds the place of a bound expression to an error made below. */
-sm_status smi_expr_place(const sm_expr *x, sm_error *e, sm_status st);
+sm_status smi_expr_place(const sm_expr *x, sm_error *e, sm_status st) SM_MUST_USE;
 
 /** The nearest of the names, "" where none is near. Names here are parts of the SQL text, not ended
  * by NUL, which is why sm_nearest_name is not enough. */
@@ -49,7 +49,8 @@ typedef struct smi_tok {
 } smi_tok;
 
 /** All tokens of the text, ended by SMI_TOK_END. */
-sm_status smi_lex(const sm_sql *sql, sm_arena *a, smi_tok **out, int64_t *n, sm_error *e);
+sm_status smi_lex(const sm_sql *sql, sm_arena *a, smi_tok **out, int64_t *n,
+                  sm_error *e) SM_MUST_USE;
 /** A token's meaning: quotes taken off, doubled quotes made single. */
 sm_str smi_tok_text(const sm_sql *sql, smi_tok t, sm_arena *a);
 /** Is it a word that names nothing unless it is quoted? */
@@ -198,23 +199,25 @@ bool smi_peek_word(const smi_parser *p, int64_t ahead, const char *word);
 bool smi_peek_op(const smi_parser *p, int64_t ahead, const char *op);
 bool smi_accept_word(smi_parser *p, const char *word); /* remembers what was expected */
 bool smi_accept_op(smi_parser *p, const char *op);
-sm_status smi_expect_word(smi_parser *p, const char *word);
-sm_status smi_expect_op(smi_parser *p, const char *op);
+sm_status smi_expect_word(smi_parser *p, const char *word) SM_MUST_USE;
+sm_status smi_expect_op(smi_parser *p, const char *op) SM_MUST_USE;
 sm_status smi_expected(smi_parser *p,
-                       const char *what); /* the error; what: NULL or one thing more */
-sm_status smi_parse_name(smi_parser *p, const char *what, sm_str *out);
-sm_status smi_parse_name_list(smi_parser *p, const sm_str **out, int32_t *n);
-sm_status smi_parse_expr(smi_parser *p, smi_ast **out);
-sm_status smi_parse_order(smi_parser *p, smi_order **out, int32_t *n);
-sm_status smi_parse_args(smi_parser *p, smi_ast ***out, int32_t *n); /* after '(' , with ')' */
-sm_status smi_parse_query(smi_parser *p, smi_select **out);
+                       const char *what) SM_MUST_USE; /* the error; what: NULL or one thing more */
+sm_status smi_parse_name(smi_parser *p, const char *what, sm_str *out) SM_MUST_USE;
+sm_status smi_parse_name_list(smi_parser *p, const sm_str **out, int32_t *n) SM_MUST_USE;
+sm_status smi_parse_expr(smi_parser *p, smi_ast **out) SM_MUST_USE;
+sm_status smi_parse_order(smi_parser *p, smi_order **out, int32_t *n) SM_MUST_USE;
+sm_status smi_parse_args(smi_parser *p, smi_ast ***out,
+                         int32_t *n) SM_MUST_USE; /* after '(' , with ')' */
+sm_status smi_parse_query(smi_parser *p, smi_select **out) SM_MUST_USE;
 bool smi_starts_query(const smi_parser *p, int64_t ahead);
-sm_status smi_nest(smi_parser *p);
+sm_status smi_nest(smi_parser *p) SM_MUST_USE;
 bool smi_may_name(const smi_parser *p, int64_t ahead); /* a name that needs no quotes, or quoted */
 smi_ast *smi_ast_new(smi_parser *p, smi_ast_kind kind, uint32_t off);
 
-sm_status smi_parse(const sm_sql *sql, sm_arena *a, smi_select **out, sm_error *e);
-sm_status smi_parse_one_expr(const sm_sql *sql, sm_arena *a, smi_ast **out, sm_error *e);
+sm_status smi_parse(const sm_sql *sql, sm_arena *a, smi_select **out, sm_error *e) SM_MUST_USE;
+sm_status smi_parse_one_expr(const sm_sql *sql, sm_arena *a, smi_ast **out,
+                             sm_error *e) SM_MUST_USE;
 
 /* ---- types ----------------------------------------------------------------------------------- */
 
@@ -299,25 +302,25 @@ const smi_fn_more *smi_fn_more_of(const sm_function *fn);
 const sm_function *smi_function_named(sm_str name);
 const char *smi_function_nearest(sm_str name);
 /** Binds by the signature: "(text, bigint[, bigint]) -> text | (T, ...) -> T". */
-sm_status smi_bind_signature(smi_call_bind *b, sm_error *e);
+sm_status smi_bind_signature(smi_call_bind *b, sm_error *e) SM_MUST_USE;
 /** Binds, prepares and folds a call. */
 sm_status smi_bind_call(sm_arena *a, const sm_function *fn, const sm_expr **args, int32_t n_args,
-                        const sm_expr *place, const sm_expr **out, sm_error *e);
+                        const sm_expr *place, const sm_expr **out, sm_error *e) SM_MUST_USE;
 
 /* binders that functions.def names */
-sm_status smi_bind_arith(smi_call_bind *b, sm_error *e);
-sm_status smi_bind_divide(smi_call_bind *b, sm_error *e);
-sm_status smi_bind_compare(smi_call_bind *b, sm_error *e);
-sm_status smi_bind_concat(smi_call_bind *b, sm_error *e);
-sm_status smi_bind_round(smi_call_bind *b, sm_error *e);
-sm_status smi_bind_sum(smi_call_bind *b, sm_error *e);
-sm_status smi_bind_avg(smi_call_bind *b, sm_error *e);
-sm_status smi_bind_arg(smi_call_bind *b, sm_error *e);
-sm_status smi_bind_qcut(smi_call_bind *b, sm_error *e);
-sm_status smi_bind_map(smi_call_bind *b, sm_error *e);
-sm_status smi_bind_map_literal(smi_call_bind *b, sm_error *e);
-sm_status smi_bind_date_part(smi_call_bind *b, sm_error *e);
-sm_status smi_bind_strptime(smi_call_bind *b, sm_error *e);
+sm_status smi_bind_arith(smi_call_bind *b, sm_error *e) SM_MUST_USE;
+sm_status smi_bind_divide(smi_call_bind *b, sm_error *e) SM_MUST_USE;
+sm_status smi_bind_compare(smi_call_bind *b, sm_error *e) SM_MUST_USE;
+sm_status smi_bind_concat(smi_call_bind *b, sm_error *e) SM_MUST_USE;
+sm_status smi_bind_round(smi_call_bind *b, sm_error *e) SM_MUST_USE;
+sm_status smi_bind_sum(smi_call_bind *b, sm_error *e) SM_MUST_USE;
+sm_status smi_bind_avg(smi_call_bind *b, sm_error *e) SM_MUST_USE;
+sm_status smi_bind_arg(smi_call_bind *b, sm_error *e) SM_MUST_USE;
+sm_status smi_bind_qcut(smi_call_bind *b, sm_error *e) SM_MUST_USE;
+sm_status smi_bind_map(smi_call_bind *b, sm_error *e) SM_MUST_USE;
+sm_status smi_bind_map_literal(smi_call_bind *b, sm_error *e) SM_MUST_USE;
+sm_status smi_bind_date_part(smi_call_bind *b, sm_error *e) SM_MUST_USE;
+sm_status smi_bind_strptime(smi_call_bind *b, sm_error *e) SM_MUST_USE;
 const void *smi_prepare_format(const sm_expr *call, sm_arena *a, sm_error *e);
 const void *smi_prepare_regex(const sm_expr *call, sm_arena *a, sm_error *e);
 
@@ -361,11 +364,11 @@ bool smi_bool_at(const sm_column *c, int64_t i);
 
 /** A FLAT column of n rows, zeroed, all valid. */
 sm_status smi_column_new(const sm_type *t, int64_t n_rows, sm_batch *into, sm_column *out,
-                         sm_error *e);
+                         sm_error *e) SM_MUST_USE;
 /** Makes row i of a column under construction NULL. */
-sm_status smi_set_null(sm_column *out, int64_t i, sm_batch *into, sm_error *e);
+sm_status smi_set_null(sm_column *out, int64_t i, sm_batch *into, sm_error *e) SM_MUST_USE;
 /** Gives a column under construction a validity bitmap of its own, all valid at first. */
-sm_status smi_own_validity(sm_column *out, sm_batch *into, uint8_t **bits, sm_error *e);
+sm_status smi_own_validity(sm_column *out, sm_batch *into, uint8_t **bits, sm_error *e) SM_MUST_USE;
 
 /* Texts may be long: a function counts the bytes that it goes through, and looks at the flag of
  * cancelling once in some millions. */
@@ -396,9 +399,9 @@ typedef struct smi_text_out {
 } smi_text_out;
 void smi_text_begin(smi_text_out *t, sm_column *out, sm_batch *into);
 /** Room for `len` bytes; then smi_text_set(row, len) makes the view of what was written there. */
-sm_status smi_text_room(smi_text_out *t, int64_t len, uint8_t **bytes, sm_error *e);
+sm_status smi_text_room(smi_text_out *t, int64_t len, uint8_t **bytes, sm_error *e) SM_MUST_USE;
 void smi_text_set(smi_text_out *t, int64_t row, int64_t len);
-sm_status smi_text_put(smi_text_out *t, int64_t row, sm_str s, sm_error *e);
+sm_status smi_text_put(smi_text_out *t, int64_t row, sm_str s, sm_error *e) SM_MUST_USE;
 void smi_text_end(smi_text_out *t);
 
 /* The other way to text: views into the memory of the argument that it is a part of. */
@@ -407,11 +410,11 @@ void smi_text_share(sm_column *out, const sm_column *from);
 /** Row i becomes `part`, which lies in row i of `from` or is empty. */
 void smi_text_part(sm_column *out, int64_t i, const sm_column *from, sm_str part);
 /** Writes s in lower case over what `out` holds. */
-sm_status smi_lower(sm_str s, sm_buf *out, sm_error *e);
+sm_status smi_lower(sm_str s, sm_buf *out, sm_error *e) SM_MUST_USE;
 
 /** The cast of one column; also the meaning of constants' casts. */
 sm_status smi_cast_column(const sm_expr *x, const sm_column *in, sm_batch *into, sm_column *out,
-                          sm_error *e);
+                          sm_error *e) SM_MUST_USE;
 
 /** What IN needs, made when it is bound. */
 const void *smi_prepare_in(const sm_expr *in, sm_arena *a);
@@ -421,7 +424,7 @@ bool smi_in_has_null(const sm_expr *x);
 /* ---- aggregates' memory ---------------------------------------------------------------------- */
 
 /** Zeroed, 16-byte aligned, until the heap goes. */
-sm_status smi_heap_alloc(sm_agg_heap *h, size_t bytes, void **out, sm_error *e);
+sm_status smi_heap_alloc(sm_agg_heap *h, size_t bytes, void **out, sm_error *e) SM_MUST_USE;
 
 /* ---- binding --------------------------------------------------------------------------------- */
 
@@ -475,15 +478,18 @@ typedef struct smi_bind {
     int64_t n_windows, cap_windows;
 } smi_bind;
 
-sm_status smi_bind_expr(smi_bind *b, const smi_ast *ast, const sm_expr **out, sm_error *e);
+sm_status smi_bind_expr(smi_bind *b, const smi_ast *ast, const sm_expr **out,
+                        sm_error *e) SM_MUST_USE;
 /** As BOOLEAN, for WHERE, ON and the like. */
 sm_status smi_bind_predicate(smi_bind *b, const smi_ast *ast, const char *where,
-                             const sm_expr **out, sm_error *e);
+                             const sm_expr **out, sm_error *e) SM_MUST_USE;
 /** A constant, folded (LIMIT, arguments of table functions). */
-sm_status smi_bind_constant(smi_bind *b, const smi_ast *ast, sm_value *out, sm_error *e);
-sm_status smi_bind_from(smi_bind *b, const smi_from *f, sm_plan_node **out, sm_error *e);
+sm_status smi_bind_constant(smi_bind *b, const smi_ast *ast, sm_value *out,
+                            sm_error *e) SM_MUST_USE;
+sm_status smi_bind_from(smi_bind *b, const smi_from *f, sm_plan_node **out,
+                        sm_error *e) SM_MUST_USE;
 sm_status smi_bind_select(smi_query *q, const sm_sql *sql, const smi_cte *ctes, const smi_select *s,
-                          sm_plan_node **out, sm_error *e);
+                          sm_plan_node **out, sm_error *e) SM_MUST_USE;
 sm_expr smi_place(const sm_sql *sql, uint32_t off, uint32_t end);
 
 /* ---- plans ----------------------------------------------------------------------------------- */

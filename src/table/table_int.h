@@ -62,7 +62,7 @@ sm_status smi_resolve_function(void *ctx, sm_str name, const sm_table_arg *args,
 sm_status smi_arg_fail(const sm_table_arg *arg, sm_error *e, sm_status st, const char *fmt, ...)
     SM_PRINTF(4, 5);
 /** Moves an error made below to the argument; keeps one that names an object. */
-sm_status smi_arg_place(const sm_table_arg *arg, sm_error *e, sm_status st);
+sm_status smi_arg_place(const sm_table_arg *arg, sm_error *e, sm_status st) SM_MUST_USE;
 sm_status smi_arg_text(const sm_table_arg *arg, const char *what, sm_str *out,
                        sm_error *e) SM_MUST_USE;
 sm_status smi_arg_bool(const sm_table_arg *arg, bool *out, sm_error *e) SM_MUST_USE;

@@ -23,12 +23,14 @@ GOOD = {
     "src/base/status.def": STATUS,
     "src/query/function/functions.def": FUNCTIONS,
     "src/base/status.h": "/* a door */\nint sm_status(void);\n",
-    "src/base/status.c": '#include "base/status.h"\n\nint sm_status(void)\n{\n    return 0;\n}\n',
+    "src/base/status.c": '#include "base/status.h"\n\nint sm_status(void)\n{\n    SM_ASSERT(1);\n'
+                         '    return 0;\n}\n',
     "src/base/base_int.h": "int smi_base(void);\n",
-    "src/store/store.h": '#include "base/status.h"\n\nint sm_store(void);\n',
+    "src/store/store.h": '#include "base/status.h"\n\nstatic_assert(1, "one");\n'
+                         '/* One. */\nint sm_store(void);\n',
     "src/store/local/local.h": "int smi_local(void);\n",
     "src/delta/delta.h": '#include "store/store.h"\n',
-    "src/delta/delta.c": '#include "delta/delta.h"\n\n#include <stdio.h>\n',
+    "src/delta/delta.c": '#include "delta/delta.h"\n\n#include <stdio.h>\n\nstatic_assert(1, "one");\n',
 }
 
 
@@ -52,8 +54,8 @@ def make_sql_page(folder):
     table = folder / "src/query/function/functions.def"
     text, page = table.read_text(), folder / "docs/sql.md"
     table.write_text(FUNCTIONS)
-    page.write_text("# SQL\n\n<!-- functions: made from src/query/function/functions.def by `make docs`; do not "
-                    "edit -->\n<!-- /functions -->\n\nThe end.\n")
+    page.write_text("# SQL\n\n<!-- functions: made from src/query/function/functions.def by `make "
+                    "docs`; do not edit -->\n<!-- /functions -->\n\nThe end.\n")
     made = subprocess.run([sys.executable, ROOT / "tools" / "functions", "--root", folder],
                           capture_output=True, text=True, check=True).stdout
     page.write_text(made)
@@ -97,12 +99,19 @@ BAD = [
      "src/delta/bad.c:3", "only base calls"),
     ("banned", "src/delta/bad.c", "int a; // one\n", "src/delta/bad.c:1", "write /* */"),
     ("docs", "docs/errors.md", "old\n", "docs/errors.md:1", "make docs"),
-    ("docs", "src/query/function/functions.def", FUNCTIONS.replace("Less than", "More than"), "docs/sql.md:1",
-     "make docs"),
+    ("docs", "src/query/function/functions.def", FUNCTIONS.replace("Less than", "More than"),
+     "docs/sql.md:1", "make docs"),
     ("docs", "src/query/function/functions.def", "SM_FN(\"a\", fn_a)\n", "docs/sql.md:1", "not 5"),
+    ("must_use", "src/delta/delta.h", "\nsm_status sm_delta_open(int a,\n    int b);\n",
+     "src/delta/delta.h:2", "sm_delta_open returns a status"),
+    ("must_use", "src/delta/delta_int.h", "sm_status smi_delta(int a) SM_KEPT;\n",
+     "src/delta/delta_int.h:1", "add SM_MUST_USE"),
+    ("asserts", "src/base/status.c", "int sm_none;\n" * 1000, "src/base:1", "at least"),
     ("docs", "README.md", "\nsee [it](docs/none.md)\n", "README.md:2", "does not exist"),
 ]
 WARNED = [
+    ("doors", "src/delta/delta.h", "/* a door */\nint sm_first(void);\nint sm_bare(void);\n",
+     "src/delta/delta.h:3", "sm_bare has no comment"),
     ("static", "src/delta/bad.c", "int smi_alone(int a)\n{\n    return a;\n}\n",
      "src/delta/bad.c:1", "smi_alone is used here only"),
     ("complexity", "src/delta/bad.c", "int sm_knot(int a)\n{\n" + "    if (a) {\n        a++;\n    }\n"

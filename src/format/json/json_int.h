@@ -44,8 +44,8 @@ typedef enum smi_json_reason {
     SMI_JSON_TYPE_MISMATCH,
 } smi_json_reason;
 
-const char *smi_json_reason_name(smi_json_reason r); /* "out_of_range" */
-sm_status smi_json_reason_status(smi_json_reason r); /* SM_RANGE */
+const char *smi_json_reason_name(smi_json_reason r);             /* "out_of_range" */
+sm_status smi_json_reason_status(smi_json_reason r) SM_MUST_USE; /* SM_RANGE */
 
 /* ---- tokens ---------------------------------------------------------------------------------- */
 
