@@ -34,17 +34,24 @@ typedef struct sm_delta_metadata {
     int64_t created_ms; /* −1: not said */
 } sm_delta_metadata;
 
+/* Which rows of a data file are deleted. Where the bits lie: PROTOCOL.md, "Deletion Vectors". */
+typedef struct sm_delta_dv {
+    sm_str storage_type, path_or_inline;
+    int64_t offset; /* −1: none */
+    int64_t size_bytes, cardinality;
+} sm_delta_dv;
+
 /* A live data file. */
 typedef struct sm_delta_file {
     sm_str path; /* as in the log: relative and URL-encoded, or absolute */
     sm_str key;  /* decoded, below the table's root; "" where it lies elsewhere (then `uri`) */
     uint64_t size_bytes;
     int64_t modified_ms;
-    const sm_value *partition;    /* one a partition column, of its type */
-    int64_t n_rows;               /* from the statistics; −1 unknown */
-    const sm_range *ranges;       /* one a top-level field of the schema; NULL: no statistics */
-    sm_str stats_json;            /* as written, "" where none */
-    const struct sm_delta_dv *dv; /* deletion vector, or NULL */
+    const sm_value *partition; /* one a partition column, of its type */
+    int64_t n_rows;            /* from the statistics; −1 unknown */
+    const sm_range *ranges;    /* one a top-level field of the schema; NULL: no statistics */
+    sm_str stats_json;         /* as written, "" where none */
+    const sm_delta_dv *dv;     /* deletion vector, or NULL */
     const sm_pair *tags;
     int32_t n_tags;
 } sm_delta_file;
@@ -130,17 +137,14 @@ typedef struct sm_delta_add {
     const sm_value *partition; /* one a partition column */
     uint64_t size_bytes;
     int64_t modified_ms;
-    int64_t n_rows;
+    int64_t n_rows;         /* in the file, those of `dv` among them */
     const sm_range *ranges; /* one a top-level field; statistics are written from them */
-    bool data_change;
+    const sm_delta_dv *dv;  /* deletion vector, or NULL */
+    bool has_row_id;
+    int64_t base_row_id; /* has_row_id: the row id of its first row */
     const sm_pair *tags;
     int32_t n_tags;
 } sm_delta_add;
-
-typedef struct sm_delta_remove {
-    const sm_delta_file *file; /* of the snapshot that was read */
-    bool data_change;
-} sm_delta_remove;
 
 /* What a commit has read, so that a lost race can be judged. */
 typedef enum sm_delta_isolation {
@@ -150,25 +154,37 @@ typedef enum sm_delta_isolation {
     SM_READ_ALL,     /* read the whole table: conflicts with every change of data */
 } sm_delta_isolation;
 
+/* A parameter or a metric of an operation. */
+typedef struct sm_delta_detail {
+    sm_str key;
+    sm_value value; /* text, a number (I64), a truth, NULL */
+} sm_delta_detail;
+
+/* The record of an operation: all that there is to say of it, whichever it is (a write, a restore,
+ * …). Who stages an operation fills it once; from there on nothing asks what operation it was. */
 typedef struct sm_delta_commit {
+    sm_str operation; /* as Delta calls it: "WRITE", "CREATE TABLE", … */
+    const sm_delta_detail *parameters;
+    int32_t n_parameters;
+    const sm_delta_detail *metrics;
+    int32_t n_metrics;
+
+    sm_delta_isolation isolation;
+    sm_bounds read;  /* SM_READ_FILES: on the table's schema; rows outside were not read */
+    bool keeps_rows; /* the same rows in other files: dataChange is false in adds and removes */
     const sm_delta_metadata *metadata; /* new or changed, or NULL; needed for the first version */
-    const sm_delta_protocol
-        *protocol; /* NULL: as it is; (1,2) for a new table, or what its schema's
-                                        * types ask for (timestamp_ntz: (3,7)) */
+    /* NULL: as it is; (1,2) for a new table, or what its schema's types ask for (timestamp_ntz:
+     * (3,7)). */
+    const sm_delta_protocol *protocol;
     const sm_delta_add *adds;
     int64_t n_adds;
-    const sm_delta_remove *removes;
+    const sm_delta_file *const *removes; /* of the snapshot that was read, in its order */
     int64_t n_removes;
     const sm_delta_txn *txns; /* their present versions are read: another one's txn of the same id
                                * is a conflict */
     int64_t n_txns;
-    sm_delta_isolation isolation;
-    const sm_bounds *read;  /* SM_READ_FILES: on the table's schema; rows outside were not read */
-    sm_str operation;       /* "WRITE", "CREATE TABLE", … */
-    sm_str parameters_json; /* an object, or "" */
-    sm_str metrics_json;    /* an object, or "" */
-    sm_str user_metadata;   /* any text, or "" */
-    sm_str info_json;       /* members to add to commitInfo: "\"smelt\":{…}", or "" */
+    sm_str user_metadata; /* any text, or "" */
+    sm_str info_json;     /* members to add to commitInfo: "\"smelt\":{…}", or "" */
 } sm_delta_commit;
 
 /**

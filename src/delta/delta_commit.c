@@ -89,14 +89,12 @@ static sm_status check_append_only(const commit_run *r, sm_error *e)
     if (said.len == 0 || sm_str_eq_nocase(said, SM_STR("false"))) {
         return SM_OK;
     }
-    for (int64_t i = 0; i < r->c->n_removes; i++) {
-        if (r->c->removes[i].data_change) {
-            const sm_status st = sm_fail(e, SM_DENIED, "the table is append-only");
-            sm_error_todo(e, "Its property delta.appendOnly is \"%.*s\".", SM_STR_ARG(said));
-            return st;
-        }
+    if (r->c->n_removes == 0 || r->c->keeps_rows) {
+        return SM_OK;
     }
-    return SM_OK;
+    const sm_status st = sm_fail(e, SM_DENIED, "the table is append-only");
+    sm_error_todo(e, "Its property delta.appendOnly is \"%.*s\".", SM_STR_ARG(said));
+    return st;
 }
 
 static sm_status check(commit_run *r, sm_error *e)
@@ -153,6 +151,36 @@ static void print_pairs(const sm_pair *items, int32_t n, sm_buf *out)
     sm_buf_text(out, SM_STR("}"));
 }
 
+static void print_detail(sm_value v, bool as_text, sm_buf *out)
+{
+    sm_buf text = {0};
+
+    if (v.is_null) {
+        sm_buf_text(out, SM_STR("null"));
+        return;
+    }
+    sm_value_print(v, &text);
+    if (as_text || v.type->id == SM_TYPE_STRING) {
+        sm_buf_json_str(out, sm_buf_str(&text));
+    } else {
+        sm_buf_text(out, sm_buf_str(&text));
+    }
+    sm_buf_release(&text);
+}
+
+/* as_text: numbers too, as Spark writes metrics. */
+static void print_details(const sm_delta_detail *items, int32_t n, bool as_text, sm_buf *out)
+{
+    sm_buf_text(out, SM_STR("{"));
+    for (int32_t i = 0; i < n; i++) {
+        sm_buf_text(out, i ? SM_STR(",") : SM_STR(""));
+        sm_buf_json_str(out, items[i].key);
+        sm_buf_text(out, SM_STR(":"));
+        print_detail(items[i].value, as_text, out);
+    }
+    sm_buf_text(out, SM_STR("}"));
+}
+
 static void print_info(const commit_run *r, sm_buf *out)
 {
     const sm_delta_commit *c = r->c;
@@ -160,15 +188,15 @@ static void print_info(const commit_run *r, sm_buf *out)
     sm_buf_printf(out, "{\"commitInfo\":{\"timestamp\":%" PRId64 ",\"operation\":", r->now_ms);
     sm_buf_json_str(out, c->operation.len ? c->operation : SM_STR("WRITE"));
     sm_buf_text(out, SM_STR(",\"operationParameters\":"));
-    sm_buf_text(out, c->parameters_json.len ? c->parameters_json : SM_STR("{}"));
+    print_details(c->parameters, c->n_parameters, false, out);
     if (r->base) {
         sm_buf_printf(out, ",\"readVersion\":%" PRId64, r->base->version);
     }
     sm_buf_printf(out, ",\"isBlindAppend\":%s",
                   c->isolation == SM_READ_NOTHING && c->n_removes == 0 ? "true" : "false");
-    if (c->metrics_json.len) {
+    if (c->n_metrics > 0) {
         sm_buf_text(out, SM_STR(",\"operationMetrics\":"));
-        sm_buf_text(out, c->metrics_json);
+        print_details(c->metrics, c->n_metrics, true, out);
     }
     if (c->user_metadata.len) {
         sm_buf_text(out, SM_STR(",\"userMetadata\":"));
@@ -260,28 +288,37 @@ static void print_partition(const sm_delta_metadata *m, const sm_value *values, 
     sm_buf_release(&text);
 }
 
-static void print_remove(const commit_run *r, const sm_delta_remove *remove, sm_buf *out)
+/* As a further member of an action. */
+static void print_vector(const sm_delta_dv *dv, sm_buf *out)
 {
-    const sm_delta_file *f = remove->file;
+    sm_buf_text(out, SM_STR(",\"deletionVector\":{\"storageType\":"));
+    sm_buf_json_str(out, dv->storage_type);
+    sm_buf_text(out, SM_STR(",\"pathOrInlineDv\":"));
+    sm_buf_json_str(out, dv->path_or_inline);
+    if (dv->offset >= 0) {
+        sm_buf_printf(out, ",\"offset\":%" PRId64, dv->offset);
+    }
+    sm_buf_printf(out, ",\"sizeInBytes\":%" PRId64 ",\"cardinality\":%" PRId64 "}", dv->size_bytes,
+                  dv->cardinality);
+}
 
+static const char *data_change(const commit_run *r)
+{
+    return r->c->keeps_rows ? "false" : "true";
+}
+
+static void print_remove(const commit_run *r, const sm_delta_file *f, sm_buf *out)
+{
     sm_buf_text(out, SM_STR("{\"remove\":{\"path\":"));
     sm_buf_json_str(out, f->path);
     sm_buf_printf(out,
                   ",\"deletionTimestamp\":%" PRId64
                   ",\"dataChange\":%s,\"extendedFileMetadata\":true,\"partitionValues\":",
-                  r->now_ms, remove->data_change ? "true" : "false");
+                  r->now_ms, data_change(r));
     print_partition(&r->base->metadata, f->partition, r->arena, out);
     sm_buf_printf(out, ",\"size\":%" PRIu64, f->size_bytes);
     if (f->dv) {
-        sm_buf_text(out, SM_STR(",\"deletionVector\":{\"storageType\":"));
-        sm_buf_json_str(out, f->dv->storage_type);
-        sm_buf_text(out, SM_STR(",\"pathOrInlineDv\":"));
-        sm_buf_json_str(out, f->dv->path_or_inline);
-        if (f->dv->offset >= 0) {
-            sm_buf_printf(out, ",\"offset\":%" PRId64, f->dv->offset);
-        }
-        sm_buf_printf(out, ",\"sizeInBytes\":%" PRId64 ",\"cardinality\":%" PRId64 "}",
-                      f->dv->size_bytes, f->dv->cardinality);
+        print_vector(f->dv, out);
     }
     sm_buf_text(out, SM_STR("}}\n"));
 }
@@ -297,11 +334,17 @@ static void print_add(const commit_run *r, const sm_delta_add *add, sm_buf *out)
     print_partition(r->metadata, add->partition, r->arena, out);
     sm_buf_printf(
         out, ",\"size\":%" PRIu64 ",\"modificationTime\":%" PRId64 ",\"dataChange\":%s,\"stats\":",
-        add->size_bytes, add->modified_ms, add->data_change ? "true" : "false");
+        add->size_bytes, add->modified_ms, data_change(r));
     sm_buf_json_str(out, sm_buf_str(&stats));
     if (add->n_tags) {
         sm_buf_text(out, SM_STR(",\"tags\":"));
         print_pairs(add->tags, add->n_tags, out);
+    }
+    if (add->dv) {
+        print_vector(add->dv, out);
+    }
+    if (add->has_row_id) {
+        sm_buf_printf(out, ",\"baseRowId\":%" PRId64, add->base_row_id);
     }
     sm_buf_text(out, SM_STR("}}\n"));
     sm_buf_release(&stats);
@@ -323,7 +366,7 @@ static sm_status print_commit(commit_run *r, sm_error *e)
         print_txn(&c->txns[i], r->now_ms, &r->text);
     }
     for (int64_t i = 0; i < c->n_removes; i++) {
-        print_remove(r, &c->removes[i], &r->text);
+        print_remove(r, c->removes[i], &r->text);
     }
     for (int64_t i = 0; i < c->n_adds; i++) {
         print_add(r, &c->adds[i], &r->text);
@@ -352,12 +395,12 @@ static bool touches_read(const commit_run *r, const smi_action *action)
     sm_delta_file f;
     sm_error unused = {0};
 
-    if (r->c->isolation != SM_READ_FILES || !r->c->read ||
+    if (r->c->isolation != SM_READ_FILES ||
         smi_file_of(action, &r->base->metadata, r->arena, &f, &unused) != SM_OK || !f.ranges) {
         return r->c->isolation != SM_READ_NOTHING;
     }
-    for (int32_t i = 0; i < r->c->read->n; i++) {
-        const sm_bound *b = &r->c->read->items[i];
+    for (int32_t i = 0; i < r->c->read.n; i++) {
+        const sm_bound *b = &r->c->read.items[i];
         if (b->n_path == 1 && sm_bound_excludes(b, &f.ranges[b->path[0]])) {
             return false;
         }
@@ -368,7 +411,7 @@ static bool touches_read(const commit_run *r, const smi_action *action)
 static bool removes_path(const commit_run *r, sm_str path)
 {
     for (int64_t i = 0; i < r->c->n_removes; i++) {
-        if (sm_str_eq(r->c->removes[i].file->path, path)) {
+        if (sm_str_eq(r->c->removes[i]->path, path)) {
             return true;
         }
     }

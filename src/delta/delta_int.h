@@ -9,15 +9,6 @@
 #include "base/hash.h"
 #include "delta/delta.h"
 
-/* ---- deletion vectors (told apart, not read yet) ----------------------------------------------
- * */
-
-typedef struct sm_delta_dv {
-    sm_str storage_type, path_or_inline;
-    int64_t offset; /* −1: none */
-    int64_t size_bytes, cardinality;
-} sm_delta_dv;
-
 /* ---- actions ----------------------------------------------------------------------------------
  * */
 

@@ -67,8 +67,7 @@ static sm_delta_add add_of(const fixture *f, const char *key, int64_t first)
                           .size_bytes = 100,
                           .modified_ms = 1650000000001,
                           .n_rows = 10,
-                          .ranges = ranges,
-                          .data_change = true};
+                          .ranges = ranges};
 }
 
 static sm_status commit(const fixture *f, sm_snapshot *base, const sm_delta_commit *c,
@@ -167,6 +166,69 @@ static void test_commit_reads_back(void **state)
     sm_snapshot_release(s);
 }
 
+/* What the record says beside rows, in the words of the log. */
+static void test_commit_text(void **state)
+{
+    const fixture *f = *state;
+    const sm_delta_metadata m = metadata_of(f);
+    const sm_delta_dv dv = {.storage_type = SM_STR("u"),
+                            .path_or_inline = SM_STR("ab^-aqEH.-t@S}K{vb[*k^"),
+                            .offset = 4,
+                            .size_bytes = 40,
+                            .cardinality = 6};
+    sm_delta_add adds[] = {add_of(f, "a.parquet", 0), add_of(f, "b.parquet", 10)};
+    const sm_delta_detail parameters[] = {
+        {SM_STR("mode"), sm_value_str(SM_STR("\"Append\""))},
+        {SM_STR("version"), sm_value_i64(7)},
+        {SM_STR("strict"), {.type = &sm_type_bool, .as.b = true}},
+        {SM_STR("timestamp"), sm_value_null(&sm_type_string)},
+    };
+    const sm_delta_detail metrics[] = {{SM_STR("numFiles"), sm_value_i64(2)}};
+    const sm_delta_commit c = {.operation = SM_STR("MERGE"),
+                               .parameters = parameters,
+                               .n_parameters = SM_COUNT(parameters),
+                               .metrics = metrics,
+                               .n_metrics = SM_COUNT(metrics),
+                               .keeps_rows = true,
+                               .metadata = &m,
+                               .adds = adds,
+                               .n_adds = SM_COUNT(adds)};
+    static const char *const want[] = {
+        "\"operation\":\"MERGE\",\"operationParameters\":{\"mode\":\"\\\"Append\\\"\",\"version\":"
+        "7,"
+        "\"strict\":true,\"timestamp\":null},",
+        "\"operationMetrics\":{\"numFiles\":\"2\"},",
+        "\"path\":\"a.parquet\",\"partitionValues\":{},\"size\":100,\"modificationTime\":"
+        "1650000000001,"
+        "\"dataChange\":false,",
+        ",\"deletionVector\":{\"storageType\":\"u\",\"pathOrInlineDv\":\"ab^-aqEH.-t@S}K{vb[*k^\","
+        "\"offset\":4,\"sizeInBytes\":40,\"cardinality\":6},\"baseRowId\":30}}\n",
+    };
+    int64_t version = -1, n = 0;
+    sm_buf text = {0};
+    sm_error e = {0};
+
+    adds[1].dv = &dv;
+    adds[1].has_row_id = true;
+    adds[1].base_row_id = 30;
+    assert_ok(commit(f, NULL, &c, &version, &e), &e);
+    assert_ok(sm_store_get(f->store, SM_STR("_delta_log/00000000000000000000.json"), &text, &e),
+              &e);
+    const sm_str all = sm_arena_str(f->arena, sm_buf_str(&text));
+    for (int i = 0; i < SM_COUNT(want); i++) {
+        if (!strstr(all.data, want[i])) {
+            fail_msg("no %s in %s", want[i], all.data);
+        }
+    }
+    sm_snapshot *s = open_at(f, SM_VERSION_LATEST);
+    const sm_delta_file *files = sm_snapshot_files(s, &n);
+    assert_int_equal(n, 2);
+    assert_null(files[0].dv);
+    assert_int_equal(files[1].dv->cardinality, 6);
+    sm_snapshot_release(s);
+    sm_buf_release(&text);
+}
+
 static void test_blind_appends_rebase(void **state)
 {
     const fixture *f = *state;
@@ -204,7 +266,7 @@ static void test_conflicts(void **state)
     make_table(f);
     append(f, "a.parquet", 0); /* version 1 */
     sm_snapshot *old = open_at(f, SM_VERSION_LATEST);
-    const sm_delta_remove remove_a = {.file = sm_snapshot_files(old, &n), .data_change = true};
+    const sm_delta_file *const remove_a = sm_snapshot_files(old, &n);
     const sm_delta_add add = add_of(f, "mine.parquet", 100);
 
     /* Another writer: brings in rows 0 … 9 again, with a txn, and removes the file. */
@@ -228,14 +290,14 @@ static void test_conflicts(void **state)
     } cases[] = {
         {"read all", {.adds = &add, .n_adds = 1, .isolation = SM_READ_ALL}, SM_CONFLICT},
         {"read what they wrote",
-         {.adds = &add, .n_adds = 1, .isolation = SM_READ_FILES, .read = &read_below_5},
+         {.adds = &add, .n_adds = 1, .isolation = SM_READ_FILES, .read = read_below_5},
          SM_CONFLICT},
         {"the same txn", {.adds = &add, .n_adds = 1, .txns = &txn, .n_txns = 1}, SM_CONFLICT},
         {"the same remove",
-         {.removes = &remove_a, .n_removes = 1, .isolation = SM_READ_FILES, .read = &read_above_50},
+         {.removes = &remove_a, .n_removes = 1, .isolation = SM_READ_FILES, .read = read_above_50},
          SM_CONFLICT},
         {"read elsewhere",
-         {.adds = &add, .n_adds = 1, .isolation = SM_READ_FILES, .read = &read_above_50},
+         {.adds = &add, .n_adds = 1, .isolation = SM_READ_FILES, .read = read_above_50},
          SM_OK},
     };
     for (int i = 0; i < SM_COUNT(cases); i++) {
@@ -319,17 +381,18 @@ static int64_t restored(const fixture *f, int64_t version)
 }
 
 /* Takes a version's second file away, with the words of a RESTORE. */
-static void restore(const fixture *f, const char *parameters)
+static void restore(const fixture *f, const sm_delta_detail *parameters, int32_t n_parameters)
 {
     sm_snapshot *s = open_at(f, SM_VERSION_LATEST);
     int64_t n = 0, version = -1;
     const sm_delta_file *files = sm_snapshot_files(s, &n);
-    const sm_delta_remove gone = {.file = &files[n - 1], .data_change = true};
+    const sm_delta_file *const gone = &files[n - 1];
     const sm_delta_commit c = {.removes = &gone,
                                .n_removes = 1,
                                .isolation = SM_READ_ALL,
                                .operation = SM_STR("RESTORE"),
-                               .parameters_json = sm_str_of(parameters)};
+                               .parameters = parameters,
+                               .n_parameters = n_parameters};
     sm_error e = {0};
 
     assert_ok(commit(f, s, &c, &version, &e), &e);
@@ -343,6 +406,14 @@ static void test_restores(void **state)
     const sm_delta_add add = add_of(f, "c.parquet", 20);
     const sm_delta_commit plain = {.adds = &add, .n_adds = 1};
     const sm_delta_commit with_txn = {.adds = &add, .n_adds = 1, .txns = &txn, .n_txns = 1};
+    const sm_value none_said = sm_value_null(&sm_type_string);
+    const sm_delta_detail in_text[] = {{SM_STR("version"), sm_value_str(SM_STR("1"))}};
+    const sm_delta_detail in_number[] = {{SM_STR("version"), sm_value_i64(1)},
+                                         {SM_STR("timestamp"), none_said}};
+    const sm_delta_detail to_time[] = {{SM_STR("version"), none_said},
+                                       {SM_STR("timestamp"), sm_value_str(SM_STR("2022-04-01"))}};
+    const sm_delta_detail to_datetime[] = {
+        {SM_STR("datetime"), sm_value_str(SM_STR("1650000000000"))}};
     int64_t version = -1;
     sm_error e = {0};
 
@@ -350,20 +421,20 @@ static void test_restores(void **state)
     append(f, "a.parquet", 0);  /* version 1 */
     append(f, "b.parquet", 10); /* version 2 */
     sm_snapshot *old = open_at(f, SM_VERSION_LATEST);
-    restore(f, "{\"version\":\"1\"}"); /* version 3, as delta-rs says it */
+    restore(f, in_text, 1); /* version 3, as delta-rs says it */
     assert_int_equal(restored(f, 3), 1);
     assert_status(commit(f, old, &with_txn, &version, &e), SM_CONFLICT, &e);
     assert_non_null(strstr(e.what, "restored"));
     assert_ok(commit(f, old, &plain, &version, &e), &e); /* an append that tells of no input */
     assert_int_equal(version, 4);
     sm_snapshot_release(old);
-    restore(f, "{\"version\":1,\"timestamp\":null}"); /* as Spark does */
+    restore(f, in_number, 2); /* as Spark does */
     assert_int_equal(restored(f, 5), 1);
-    restore(f, "{\"version\":null,\"timestamp\":\"2022-04-01\"}");
+    restore(f, to_time, 2);
     assert_int_equal(restored(f, 6), 0);
     append(f, "d.parquet", 30); /* version 7 */
     append(f, "e.parquet", 40);
-    restore(f, "{\"datetime\":\"1650000000000\"}");
+    restore(f, to_datetime, 1);
     assert_int_equal(restored(f, 9), 7);
 
     const sm_delta_commit_info unknown = {.version = 7};
@@ -419,10 +490,10 @@ static void test_append_only(void **state)
     const sm_delta_commit create = {.metadata = &m, .adds = &add, .n_adds = 1};
     assert_ok(commit(f, NULL, &create, &version, &e), &e);
     sm_snapshot *s = open_at(f, 0);
-    sm_delta_remove remove = {.file = sm_snapshot_files(s, &n), .data_change = true};
-    const sm_delta_commit c = {.removes = &remove, .n_removes = 1, .isolation = SM_READ_ALL};
+    const sm_delta_file *const remove = sm_snapshot_files(s, &n);
+    sm_delta_commit c = {.removes = &remove, .n_removes = 1, .isolation = SM_READ_ALL};
     assert_status(commit(f, s, &c, &version, &e), SM_DENIED, &e);
-    remove.data_change = false; /* compaction may */
+    c.keeps_rows = true; /* compaction may */
     assert_ok(commit(f, s, &c, &version, &e), &e);
     sm_snapshot_release(s);
 }
@@ -454,7 +525,7 @@ static void test_append_only_in_other_letters(void **state)
         assert_ok(commit(f, s, &c, &version, &e), &e);
         sm_snapshot_release(s);
         s = open_at(f, SM_VERSION_LATEST);
-        const sm_delta_remove remove = {.file = sm_snapshot_files(s, &n), .data_change = true};
+        const sm_delta_file *const remove = sm_snapshot_files(s, &n);
         const sm_delta_commit r = {.removes = &remove, .n_removes = 1, .isolation = SM_READ_ALL};
         assert_status(commit(f, s, &r, &version, &e), cases[i].is_append_only ? SM_DENIED : SM_OK,
                       &e);
@@ -508,7 +579,7 @@ static void test_checkpoint_stands_for_the_log(void **state)
                            SM_PUT_REPLACE, &e),
               &e);
     s = open_at(f, SM_VERSION_LATEST);
-    const sm_delta_remove remove = {.file = sm_snapshot_files(s, &n), .data_change = true};
+    const sm_delta_file *const remove = sm_snapshot_files(s, &n);
     const sm_delta_commit r = {.removes = &remove, .n_removes = 1, .isolation = SM_READ_ALL};
     assert_ok(commit(f, s, &r, &version, &e), &e);
     sm_snapshot_release(s);
@@ -945,6 +1016,7 @@ int main(void)
 #define DELTA_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         DELTA_TEST(test_commit_reads_back),
+        DELTA_TEST(test_commit_text),
         DELTA_TEST(test_blind_appends_rebase),
         DELTA_TEST(test_conflicts),
         DELTA_TEST(test_effects_of_others),

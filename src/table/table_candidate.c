@@ -7,8 +7,6 @@
  * better than a version without its files. */
 #include "table/table_int.h"
 
-#include <inttypes.h>
-
 #include "base/log.h"
 
 /* ---- life ------------------------------------------------------------------------------------ */
@@ -34,7 +32,7 @@ void sm_candidate_release(sm_candidate *c)
         return;
     }
     if (!c->keeps_files) {
-        smi_delete_files(c->store, c->adds, c->n_adds);
+        smi_delete_files(c->store, c->record.adds, c->record.n_adds);
         delete_note(c);
     }
     sm_snapshot_release(c->base);
@@ -67,39 +65,54 @@ uint64_t sm_candidate_bytes(const sm_candidate *c)
 
 bool sm_candidate_is_empty(const sm_candidate *c)
 {
-    return c->mode != SM_WRITE_OVERWRITE && c->n_adds == 0 && c->n_removes == 0 && c->n_txns == 0;
+    const sm_delta_commit *r = &c->record;
+    return !c->is_always_made && r->n_adds == 0 && r->n_removes == 0 && r->n_txns == 0;
 }
 
 bool sm_candidate_keeps_rows(const sm_candidate *c)
 {
-    return c->base && c->n_adds == 0 && c->n_removes == 0 && !c->metadata;
+    const sm_delta_commit *r = &c->record;
+    return c->base && !r->metadata && (r->keeps_rows || (r->n_adds == 0 && r->n_removes == 0));
 }
 
 void sm_candidate_note(sm_candidate *c, const sm_note *note)
 {
-    c->txns = smi_txns_copy(c->arena, note->txns, note->n_txns);
-    c->n_txns = note->n_txns;
-    c->info_json = sm_arena_str(c->arena, note->info_json);
+    c->record.txns = smi_txns_copy(c->arena, note->txns, note->n_txns);
+    c->record.n_txns = note->n_txns;
+    c->record.info_json = sm_arena_str(c->arena, note->info_json);
     c->note_key = sm_arena_str(c->arena, note->key);
     c->note_text = sm_arena_str(c->arena, note->text);
 }
 
-int64_t sm_candidate_table_rows(const sm_candidate *c)
+bool smi_candidate_kept(const sm_candidate *c, smi_kept *k)
 {
-    int64_t n = 0, rows = c->n_rows + c->n_copied_rows;
+    const sm_delta_commit *r = &c->record;
+    int64_t n = 0;
     const sm_delta_file *files = c->base ? sm_snapshot_files(c->base, &n) : NULL;
 
-    if (c->mode == SM_WRITE_OVERWRITE) {
-        return rows;
+    while (k->n_seen < n) {
+        k->at = k->n_seen++;
+        if (k->n_gone == r->n_removes || r->removes[k->n_gone] != &files[k->at]) {
+            return true;
+        }
+        k->n_gone++;
     }
-    for (int64_t i = 0; i < n; i++) {
-        if (files[i].n_rows < 0 || files[i].dv) {
+    return false;
+}
+
+int64_t sm_candidate_table_rows(const sm_candidate *c)
+{
+    int64_t n = 0, rows = 0;
+    const sm_delta_file *files = c->base ? sm_snapshot_files(c->base, &n) : NULL;
+
+    for (int64_t i = 0; i < c->record.n_adds; i++) {
+        rows += c->record.adds[i].n_rows;
+    }
+    for (smi_kept k = {0}; smi_candidate_kept(c, &k);) {
+        if (files[k.at].n_rows < 0 || files[k.at].dv) {
             return -1;
         }
-        rows += files[i].n_rows;
-    }
-    for (int64_t i = 0; i < c->n_removes; i++) {
-        rows -= c->removes[i].file->n_rows;
+        rows += files[k.at].n_rows;
     }
     return rows;
 }
@@ -121,37 +134,6 @@ sm_status smi_candidate_base(const sm_candidate *c, sm_arena *a, sm_dataset *out
 
 /* ---- publishing ------------------------------------------------------------------------------ */
 
-static void print_parameters(const sm_candidate *c, sm_buf *out)
-{
-    sm_buf_printf(out, "{\"mode\":\"%s\",\"partitionBy\":\"[]\"",
-                  c->mode == SM_WRITE_APPEND ? "Append" : "Overwrite");
-    if (c->mode == SM_WRITE_REPLACE_WHERE) {
-        sm_buf_text(out, SM_STR(",\"predicate\":"));
-        sm_buf_json_str(out, c->where.text);
-    }
-    sm_buf_text(out, SM_STR("}"));
-}
-
-/* Text, as Spark writes them. */
-static void print_metrics(const sm_candidate *c, sm_buf *out)
-{
-    sm_buf_printf(out,
-                  "{\"numFiles\":\"%" PRId64 "\",\"numOutputRows\":\"%" PRId64
-                  "\",\"numOutputBytes\":\"%" PRIu64 "\",\"numRemovedFiles\":\"%" PRId64
-                  "\",\"numCopiedRows\":\"%" PRId64 "\"}",
-                  c->n_adds, c->n_rows + c->n_copied_rows, c->bytes, c->n_removes,
-                  c->n_copied_rows);
-}
-
-/* An append reads nothing; a replace the rows that its bounds describe; the others all. */
-static sm_delta_isolation isolation_of(const sm_candidate *c)
-{
-    if (c->mode == SM_WRITE_APPEND || !c->base) {
-        return SM_READ_NOTHING;
-    }
-    return c->mode == SM_WRITE_REPLACE_WHERE && c->bounds.n > 0 ? SM_READ_FILES : SM_READ_ALL;
-}
-
 /* Did it certainly make no version? Only then may its files go. */
 static bool is_certain(sm_status st)
 {
@@ -168,7 +150,7 @@ static bool is_absent(const sm_candidate *c, sm_budget *budget)
     int64_t n = 0;
     bool exists = false;
 
-    if (c->n_adds == 0 || sm_delta_exists(c->store, &exists, &unused) != SM_OK || !exists) {
+    if (c->record.n_adds == 0 || sm_delta_exists(c->store, &exists, &unused) != SM_OK || !exists) {
         return false;
     }
     if (sm_snapshot_open(c->store, SM_VERSION_LATEST, budget, &s, &unused) != SM_OK) {
@@ -177,7 +159,7 @@ static bool is_absent(const sm_candidate *c, sm_budget *budget)
     const sm_delta_file *files = sm_snapshot_files(s, &n);
     bool found = false;
     for (int64_t i = 0; i < n && !found; i++) {
-        found = sm_str_eq(files[i].key, c->adds[0].key);
+        found = sm_str_eq(files[i].key, c->record.adds[0].key);
     }
     sm_snapshot_release(s);
     return !found;
@@ -210,32 +192,9 @@ static sm_status put_note(sm_candidate *c, sm_error *e)
 
 static sm_status publish_one(sm_candidate *c, sm_budget *budget, int64_t *version, sm_error *e)
 {
-    sm_buf parameters = {0}, metrics = {0};
-
     SM_TRY(put_note(c, e));
-
-    print_parameters(c, &parameters);
-    print_metrics(c, &metrics);
-    const sm_delta_commit commit = {
-        .metadata = c->metadata,
-        .adds = c->adds,
-        .n_adds = c->n_adds,
-        .removes = c->removes,
-        .n_removes = c->n_removes,
-        .txns = c->txns,
-        .n_txns = c->n_txns,
-        .isolation = isolation_of(c),
-        .read = &c->bounds,
-        .operation = c->operation,
-        .parameters_json = sm_buf_str(&parameters),
-        .metrics_json = sm_buf_str(&metrics),
-        .user_metadata = c->user_metadata,
-        .info_json = c->info_json,
-    };
-    const sm_status st = sm_delta_commit_write(c->store, c->base, &commit, budget, version, e);
+    const sm_status st = sm_delta_commit_write(c->store, c->base, &c->record, budget, version, e);
     c->keeps_files = !is_certain(st) && !(st == SM_DISK_FULL && is_absent(c, budget));
-    sm_buf_release(&parameters);
-    sm_buf_release(&metrics);
     return st;
 }
 

@@ -158,39 +158,41 @@ struct sm_candidate {
     sm_store *store;
     sm_snapshot *base; /* that it changes; NULL: a new table */
     sm_str uri;
-    sm_write_mode mode;
     const sm_type *schema;
-    const sm_delta_metadata *metadata; /* new or changed, else NULL */
-    sm_sql where;                      /* REPLACE_WHERE */
-    sm_bounds bounds;                  /* of `where` */
-
-    sm_delta_add *adds;
-    int64_t n_adds;
-    sm_delta_remove *removes;
-    int64_t n_removes, cap_removes;
-    const sm_delta_txn *txns;
-    int64_t n_txns;
-    sm_str operation, user_metadata, info_json;
+    sm_delta_commit record;     /* in the arena, or borrowed of the base; removes are the base's */
+    bool is_always_made;        /* a version, though the record changes nothing */
     sm_str note_key, note_text; /* sm_note */
     bool has_note;              /* is it there, by this candidate? */
 
     int64_t n_rows; /* of the write; rows that a replace moved are not counted */
-    int64_t n_copied_rows;
     uint64_t bytes;
     bool keeps_files; /* published, or nobody knows: the files stay */
 };
 
+/* The way of a write; what it was asked for (its mode) ends here, in the candidate's record. */
 struct sm_stage {
     sm_exec_env env;
-    sm_candidate *candidate; /* its adds and counts unset until it is given out */
+    sm_candidate *candidate; /* adds, removes and counts unset until it is given out */
     smi_out out;
-    const sm_expr *where; /* bound to the table's schema; NULL: no rows to remove */
+    sm_write_mode mode;
+    sm_sql where_sql;     /* REPLACE_WHERE */
+    const sm_expr *where; /* the same, bound to the table's schema */
+    const sm_delta_file **removes;
+    int64_t n_removes, cap_removes;
 };
 
 /** Finds the files that rows of `where` lie in; removes them, and rewrites without those rows the
  * ones that others lie in as well. */
 sm_status smi_replace(sm_stage *s, sm_error *e) SM_MUST_USE;
-void smi_candidate_remove(sm_candidate *c, const sm_delta_file *f);
+/** A file of the base goes. Called in the base's order. */
+void smi_stage_remove(sm_stage *s, const sm_delta_file *f);
+/* A walk over the files of the base that a candidate leaves. */
+typedef struct smi_kept {
+    int64_t at; /* the file's place among the base's */
+    int64_t n_seen, n_gone;
+} smi_kept;
+/** The next one, from {0} on; false after the last. */
+bool smi_candidate_kept(const sm_candidate *c, smi_kept *k);
 /** The files that it goes on from, as they will be read: columns that it adds are NULL in them. In
  * `a`; borrows the candidate. */
 sm_status smi_candidate_base(const sm_candidate *c, sm_arena *a, sm_dataset *out,

@@ -82,7 +82,6 @@ static void add_written(smi_out *o)
         .modified_ms = sm_now_us() / 1000,
         .n_rows = o->written.n_rows,
         .ranges = copy_ranges(&o->written, o->arena),
-        .data_change = true,
     };
     o->n_rows += o->written.n_rows;
     o->bytes += o->written.size_bytes;

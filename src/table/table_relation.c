@@ -107,25 +107,20 @@ sm_status smi_table_relation(sm_names *n, sm_str uri, int64_t version, sm_str la
 
 /* ---- a candidate ----------------------------------------------------------------------------- */
 
-/* The base's files that the candidate leaves; none where it is a new table or an overwrite. */
+/* The base's files that the candidate leaves. Where there is none the base is not looked into: its
+ * schema may be another, and its files may be such as cannot be read. */
 static sm_status kept_files(sm_names *n, const sm_candidate *c, sm_dataset *d, sm_error *e)
 {
     sm_dataset base = {0};
+    smi_kept k = {0};
 
-    if (!c->base || c->mode == SM_WRITE_OVERWRITE) {
+    if (!smi_candidate_kept(c, &k)) {
         return SM_OK;
     }
     SM_TRY(smi_candidate_base(c, n->arena, &base, e));
-    sm_map *gone = sm_map_new(n->arena);
-    for (int64_t i = 0; i < c->n_removes; i++) {
-        *sm_map_at(gone, c->removes[i].file->key) = n;
-    }
-    d->files = SM_NEW_ARRAY(n->arena, sm_datafile, base.n_files + c->n_adds + 1);
-    for (int64_t i = 0; i < base.n_files; i++) {
-        if (!sm_map_get(gone, base.files[i].key)) {
-            d->files[d->n_files++] = base.files[i];
-        }
-    }
+    do {
+        d->files[d->n_files++] = base.files[k.at];
+    } while (smi_candidate_kept(c, &k));
     return SM_OK;
 }
 
@@ -148,15 +143,17 @@ sm_status smi_candidate_relation(sm_names *n, sm_candidate *c, sm_str label, sm_
     sm_dataset *d = SM_NEW(n->arena, sm_dataset);
     const sm_format *parquet = sm_format_named(SM_STR("parquet"));
     void *options = sm_arena_alloc(n->arena, parquet->opts_bytes + 1);
+    int64_t n_base = 0;
 
     SM_TRY(sm_options_default(parquet->options, options, e));
     *d = (sm_dataset){.format = parquet, .options = options, .schema = c->schema};
-    SM_TRY(kept_files(n, c, d, e));
-    if (!d->files) {
-        d->files = SM_NEW_ARRAY(n->arena, sm_datafile, c->n_adds + 1);
+    if (c->base) {
+        (void)sm_snapshot_files(c->base, &n_base);
     }
-    for (int64_t i = 0; i < c->n_adds; i++) {
-        d->files[d->n_files++] = added_file(n, c, &c->adds[i]);
+    d->files = SM_NEW_ARRAY(n->arena, sm_datafile, n_base + c->record.n_adds + 1);
+    SM_TRY(kept_files(n, c, d, e));
+    for (int64_t i = 0; i < c->record.n_adds; i++) {
+        d->files[d->n_files++] = added_file(n, c, &c->record.adds[i]);
     }
     *out = (sm_relation){
         .dataset = d,

@@ -15,13 +15,6 @@
 
 typedef enum verdict { KEEP, REMOVE, LOOK } verdict;
 
-void smi_candidate_remove(sm_candidate *c, const sm_delta_file *f)
-{
-    c->removes =
-        sm_arena_grow(c->arena, c->removes, c->n_removes, &c->cap_removes, sizeof(*c->removes));
-    c->removes[c->n_removes++] = (sm_delta_remove){.file = f, .data_change = true};
-}
-
 /* ---- by statistics --------------------------------------------------------------------------- */
 
 static bool is_excluded(const sm_delta_file *f, const sm_bounds *bounds)
@@ -121,7 +114,7 @@ static sm_status judge(const sm_stage *s, const sm_delta_file *f, verdict *out, 
     if (!f->ranges) {
         return SM_OK;
     }
-    if (is_excluded(f, &s->candidate->bounds)) {
+    if (is_excluded(f, &s->candidate->record.read)) {
         *out = KEEP;
         return SM_OK;
     }
@@ -157,7 +150,7 @@ static sm_status no_variable(void *ctx, sm_str name, sm_arena *a, sm_value *out,
 static sm_status plan_over(const sm_stage *s, const sm_dataset *one, const char *head,
                            const char *tail, sm_arena *a, sm_plan **out, sm_error *e)
 {
-    const sm_sql *where = &s->candidate->where;
+    const sm_sql *where = &s->where_sql;
     sm_buf text = {0};
     const sm_resolver resolver = {
         .ctx = (void *)one, .table = the_file, .function = no_function, .variable = no_variable};
@@ -221,7 +214,7 @@ static sm_status look_into(sm_stage *s, const sm_dataset *all, int64_t i, const 
         st = rewrite(s, &one, a, e);
     }
     if (st == SM_OK && n_hits > 0) {
-        smi_candidate_remove(s->candidate, f);
+        smi_stage_remove(s, f);
     }
     sm_arena_free(a);
     return st;
@@ -246,7 +239,7 @@ sm_status smi_replace(sm_stage *s, sm_error *e)
         if (v == LOOK) {
             SM_TRY(look_into(s, &all, i, &files[i], e));
         } else if (v == REMOVE) {
-            smi_candidate_remove(c, &files[i]);
+            smi_stage_remove(s, &files[i]);
         }
     }
     return SM_OK;

@@ -78,7 +78,7 @@ static void take_schema(sm_candidate *c, const sm_type *schema)
         };
     }
     m->schema = schema;
-    c->metadata = m;
+    c->record.metadata = m;
 }
 
 /* Version 0, or an overwrite with other columns: the rows' schema becomes the table's. */
@@ -89,7 +89,7 @@ static sm_status settle_schema(sm_stage *s, const sm_write *w, const sm_type *ro
     int32_t *order = NULL, *required = NULL;
 
     rows = sm_type_widen(c->arena, rows); /* as smi_out will make them */
-    if (!there || (c->mode == SM_WRITE_OVERWRITE && !sm_type_eq(there, rows))) {
+    if (!there || (s->mode == SM_WRITE_OVERWRITE && !sm_type_eq(there, rows))) {
         SM_TRY(smi_schema_new(rows, c->arena, &schema, e));
         take_schema(c, schema);
     } else {
@@ -148,21 +148,21 @@ static sm_status settle_where(sm_stage *s, const sm_write *w, sm_error *e)
     sm_candidate *c = s->candidate;
     const sm_type *there = schema_there(c);
 
-    if (c->mode != SM_WRITE_REPLACE_WHERE) {
+    if (s->mode != SM_WRITE_REPLACE_WHERE) {
         return SM_OK;
     }
-    c->where.name = sm_arena_str(c->arena, w->where.name);
-    c->where.text = sm_arena_str(c->arena, w->where.text);
-    SM_TRY(sm_query_expr(&c->where, c->schema, NULL, c->arena, &s->where, e));
+    s->where_sql.name = sm_arena_str(c->arena, w->where.name);
+    s->where_sql.text = sm_arena_str(c->arena, w->where.text);
+    SM_TRY(sm_query_expr(&s->where_sql, c->schema, NULL, c->arena, &s->where, e));
     if (s->where->type->id != SM_TYPE_BOOL) {
         return sm_fail(e, SM_TYPE, "what is replaced is a condition, not \"%.*s\"",
-                       SM_STR_ARG(c->where.text));
+                       SM_STR_ARG(s->where_sql.text));
     }
     if (there && reads_beyond(s->where, there->n_fields)) {
         return sm_fail(e, SM_SCHEMA, "what is replaced is not in the table: \"%.*s\"",
-                       SM_STR_ARG(c->where.text));
+                       SM_STR_ARG(s->where_sql.text));
     }
-    sm_expr_bounds(s->where, c->arena, &c->bounds);
+    sm_expr_bounds(s->where, c->arena, &c->record.read);
     return SM_OK;
 }
 
@@ -191,13 +191,50 @@ static sm_candidate *candidate_new(const sm_write *w, sm_budget *budget)
     atomic_init(&c->refs, 1);
     c->arena = sm_arena_new(budget);
     c->uri = sm_arena_str(c->arena, w->uri);
-    c->mode = w->mode;
-    c->operation = sm_arena_str(c->arena, w->operation.len > 0 ? w->operation : SM_STR("WRITE"));
-    c->user_metadata = sm_arena_str(c->arena, w->user_metadata);
-    c->info_json = sm_arena_str(c->arena, w->info_json);
-    c->txns = smi_txns_copy(c->arena, w->txns, w->n_txns);
-    c->n_txns = w->n_txns;
     return c;
+}
+
+/* An append reads nothing; a replace the rows that its bounds describe; the others all. */
+static sm_delta_isolation isolation_of(const sm_stage *s)
+{
+    const sm_candidate *c = s->candidate;
+
+    if (s->mode == SM_WRITE_APPEND || !c->base) {
+        return SM_READ_NOTHING;
+    }
+    return c->record.read.n > 0 ? SM_READ_FILES : SM_READ_ALL;
+}
+
+/* Those that Spark writes. */
+static void set_parameters(sm_stage *s)
+{
+    sm_delta_commit *r = &s->candidate->record;
+    const sm_delta_detail parameters[] = {
+        {SM_STR("mode"),
+         sm_value_str(s->mode == SM_WRITE_APPEND ? SM_STR("Append") : SM_STR("Overwrite"))},
+        {SM_STR("partitionBy"), sm_value_str(SM_STR("[]"))},
+        {SM_STR("predicate"), sm_value_str(s->where_sql.text)},
+    };
+
+    r->n_parameters = SM_COUNT(parameters) - (s->where ? 0 : 1);
+    r->parameters = memcpy(sm_arena_alloc(s->candidate->arena, sizeof(parameters)), parameters,
+                           sizeof(parameters));
+}
+
+/* All that is known before a row is there. */
+static void start_record(sm_stage *s, const sm_write *w)
+{
+    sm_candidate *c = s->candidate;
+    sm_delta_commit *r = &c->record;
+
+    r->operation = sm_arena_str(c->arena, w->operation.len > 0 ? w->operation : SM_STR("WRITE"));
+    set_parameters(s);
+    r->isolation = isolation_of(s);
+    r->txns = smi_txns_copy(c->arena, w->txns, w->n_txns);
+    r->n_txns = w->n_txns;
+    r->user_metadata = sm_arena_str(c->arena, w->user_metadata);
+    r->info_json = sm_arena_str(c->arena, w->info_json);
+    c->is_always_made = s->mode == SM_WRITE_OVERWRITE;
 }
 
 sm_status sm_stage_open(const sm_write *w, const sm_type *schema, const sm_exec_env *env,
@@ -207,6 +244,7 @@ sm_status sm_stage_open(const sm_write *w, const sm_type *schema, const sm_exec_
     sm_status st = SM_OK;
 
     s->env = *env;
+    s->mode = w->mode;
     s->candidate = candidate_new(w, env->budget);
     s->out.env = &s->env;
     s->out.arena = s->candidate->arena;
@@ -218,6 +256,7 @@ sm_status sm_stage_open(const sm_write *w, const sm_type *schema, const sm_exec_
     SM_TRY_GOTO(st, done, settle_split(s, w, e));
     SM_TRY_GOTO(st, done, settle_where(s, w, e));
     SM_TRY_GOTO(st, done, settle_format(s, e));
+    start_record(s, w);
     *out = s;
     s = NULL;
 done:
@@ -237,8 +276,8 @@ void sm_stage_close(sm_stage *s)
     }
     smi_out_release(&s->out);
     if (s->candidate) {
-        s->candidate->adds = s->out.adds;
-        s->candidate->n_adds = s->out.n_adds;
+        s->candidate->record.adds = s->out.adds;
+        s->candidate->record.n_adds = s->out.n_adds;
         sm_candidate_release(s->candidate);
     }
     sm_free(s);
@@ -258,30 +297,52 @@ static void put_moved_first(sm_stage *s, int64_t n_written)
     s->out.adds = sorted;
 }
 
-static void remove_all(sm_candidate *c)
+void smi_stage_remove(sm_stage *s, const sm_delta_file *f)
+{
+    s->removes = sm_arena_grow(s->candidate->arena, s->removes, s->n_removes, &s->cap_removes,
+                               sizeof(*s->removes));
+    s->removes[s->n_removes++] = f;
+}
+
+static void remove_all(sm_stage *s)
 {
     int64_t n = 0;
-    const sm_delta_file *files = c->base ? sm_snapshot_files(c->base, &n) : NULL;
+    const sm_snapshot *base = s->candidate->base;
+    const sm_delta_file *files = base ? sm_snapshot_files(base, &n) : NULL;
 
     for (int64_t i = 0; i < n; i++) {
-        smi_candidate_remove(c, &files[i]);
+        smi_stage_remove(s, &files[i]);
     }
 }
 
 static sm_status settle_removes(sm_stage *s, sm_error *e)
 {
-    sm_candidate *c = s->candidate;
     const int64_t n_written = s->out.n_adds;
 
-    c->n_rows = s->out.n_rows;
-    if (c->mode == SM_WRITE_OVERWRITE) {
-        remove_all(c);
-    } else if (c->mode == SM_WRITE_REPLACE_WHERE && c->base) {
+    if (s->mode == SM_WRITE_OVERWRITE) {
+        remove_all(s);
+    } else if (s->mode == SM_WRITE_REPLACE_WHERE && s->candidate->base) {
         SM_TRY(smi_replace(s, e));
         put_moved_first(s, n_written);
     }
-    c->n_copied_rows = s->out.n_rows - c->n_rows;
     return SM_OK;
+}
+
+/* What was written, in Spark's words. */
+static void set_metrics(sm_stage *s)
+{
+    sm_delta_commit *r = &s->candidate->record;
+    const sm_delta_detail metrics[] = {
+        {SM_STR("numFiles"), sm_value_i64(s->out.n_adds)},
+        {SM_STR("numOutputRows"), sm_value_i64(s->out.n_rows)},
+        {SM_STR("numOutputBytes"), sm_value_i64((int64_t)s->out.bytes)},
+        {SM_STR("numRemovedFiles"), sm_value_i64(s->n_removes)},
+        {SM_STR("numCopiedRows"), sm_value_i64(s->out.n_rows - s->candidate->n_rows)},
+    };
+
+    r->n_metrics = SM_COUNT(metrics);
+    r->metrics =
+        memcpy(sm_arena_alloc(s->candidate->arena, sizeof(metrics)), metrics, sizeof(metrics));
 }
 
 sm_status sm_stage_candidate(sm_stage *s, const sm_delta_txn *txns, int64_t n_txns,
@@ -289,19 +350,23 @@ sm_status sm_stage_candidate(sm_stage *s, const sm_delta_txn *txns, int64_t n_tx
 {
     SM_ASSERT(s && s->candidate && s->out.state == SMI_OUT_NONE);
     sm_candidate *c = s->candidate;
+    c->n_rows = s->out.n_rows;
     const sm_status st = settle_removes(s, e);
     if (st != SM_OK) {
         return sm_within(e, st, "table %.*s", SM_STR_ARG(c->uri));
     }
     if (txns) {
-        c->txns = smi_txns_copy(c->arena, txns, n_txns);
-        c->n_txns = n_txns;
+        c->record.txns = smi_txns_copy(c->arena, txns, n_txns);
+        c->record.n_txns = n_txns;
     }
     if (info_json.len > 0) {
-        c->info_json = sm_arena_str(c->arena, info_json);
+        c->record.info_json = sm_arena_str(c->arena, info_json);
     }
-    c->adds = s->out.adds;
-    c->n_adds = s->out.n_adds;
+    c->record.adds = s->out.adds;
+    c->record.n_adds = s->out.n_adds;
+    c->record.removes = s->removes;
+    c->record.n_removes = s->n_removes;
+    set_metrics(s);
     c->bytes = s->out.bytes;
     s->candidate = NULL;
     *out = c;
