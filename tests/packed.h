@@ -9,7 +9,7 @@
 #include <zlib.h>
 #include <zstd.h>
 
-#include "base/arena.h"
+#include "base/buf.h"
 
 /* One member, or one frame, more. */
 static inline void add_gzip(sm_buf *out, const void *bytes, size_t n)

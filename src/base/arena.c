@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * base/arena.c: memory that ends as a whole, strings, and the growing buffer.
+ * base/arena.c: memory that ends as a whole, and strings copied into it.
  *
  * Arena    A list of chunks, newest first; allocations move up in the first. Chunks double from
  *          2 KiB to 1 MiB. What needs more than half of the next chunk gets one of its own, which
- * is put behind the first, so that the first's rest is not lost. Checks   In sanitizer builds all
- * that was not given out is poisoned, and a gap stays between two allocations: an arena would hide
- * overruns otherwise. */
+ *          is put behind the first, so that the first's rest is not lost.
+ * Checks   In sanitizer builds all that was not given out is poisoned, and a gap stays between two
+ *          allocations: an arena would hide overruns otherwise. */
 #include "base/arena.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 
 #include "base/poison_int.h"
-#include "base/text.h"
 
 #if SM_HAS_ASAN
 #define GAP_BYTES ((size_t)16)
@@ -165,57 +165,6 @@ void *sm_arena_grow(sm_arena *a, void *items, int64_t n, int64_t *cap, size_t si
 
 /* ---- strings --------------------------------------------------------------------------------- */
 
-bool sm_str_starts(sm_str s, sm_str prefix)
-{
-    return s.len >= prefix.len && sm_str_eq((sm_str){s.data, prefix.len}, prefix);
-}
-
-bool sm_str_ends(sm_str s, sm_str suffix)
-{
-    return s.len >= suffix.len &&
-           (suffix.len == 0 ||
-            sm_str_eq((sm_str){s.data + (s.len - suffix.len), suffix.len}, suffix));
-}
-
-static char lower(char c)
-{
-    return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
-}
-
-bool sm_str_eq_nocase(sm_str a, sm_str b)
-{
-    if (a.len != b.len) {
-        return false;
-    }
-    for (size_t i = 0; i < a.len; i++) {
-        if (lower(a.data[i]) != lower(b.data[i])) {
-            return false;
-        }
-    }
-    return true;
-}
-
-int sm_str_cmp(sm_str a, sm_str b)
-{
-    const size_t n = a.len < b.len ? a.len : b.len;
-    const int order = n ? memcmp(a.data, b.data, n) : 0;
-    if (order != 0) {
-        return order < 0 ? -1 : 1;
-    }
-    return a.len < b.len ? -1 : a.len > b.len;
-}
-
-void sm_error_place_str(sm_error *e, sm_str object, int64_t line, int64_t byte)
-{
-    char name[sizeof(e->object)] = "";
-    const size_t len = object.len < sizeof(name) ? object.len : sizeof(name) - 1;
-
-    if (len > 0) {
-        memcpy(name, object.data, len);
-    }
-    sm_error_place(e, name, line, byte);
-}
-
 sm_str sm_arena_str(sm_arena *a, sm_str s)
 {
     size_t bytes = 0;
@@ -263,152 +212,4 @@ sm_str sm_arena_strf(sm_arena *a, const char *fmt, ...)
     const sm_str text = format_into(a, fmt, args);
     va_end(args);
     return text;
-}
-
-/* ---- a growing buffer ------------------------------------------------------------------------ */
-
-void sm_buf_release(sm_buf *b)
-{
-    sm_free(b->data);
-    if (b->budget) {
-        sm_budget_give(b->budget, b->cap);
-    }
-    b->data = NULL;
-    b->len = 0;
-    b->cap = 0;
-}
-
-void sm_buf_reset(sm_buf *b)
-{
-    b->len = 0;
-}
-
-/* The next capacity by doubling, within the bound. */
-static size_t doubled(const sm_buf *b, size_t need)
-{
-    size_t cap = 0;
-    if (!sm_mul_size(b->cap, 2, &cap) || cap < need) {
-        cap = need;
-    }
-    if (cap < 64) {
-        cap = 64;
-    }
-    return b->max_bytes && cap > b->max_bytes ? b->max_bytes : cap;
-}
-
-sm_status sm_buf_reserve(sm_buf *b, size_t more, sm_error *e)
-{
-    size_t need = 0;
-    const bool fits = sm_add_size(b->len, more, &need);
-    if (!fits || (b->max_bytes && need > b->max_bytes)) {
-        return sm_fail(e, SM_LIMIT, "%zu bytes and %zu more are over the limit of %zu", b->len,
-                       more, b->max_bytes ? b->max_bytes : SIZE_MAX);
-    }
-    if (need <= b->cap) {
-        return SM_OK;
-    }
-    size_t cap = doubled(b, need);
-    if (b->budget && sm_budget_take(b->budget, cap - b->cap, NULL) != SM_OK) {
-        cap = need; /* what must be, where doubling is refused */
-        SM_TRY(sm_budget_take(b->budget, cap - b->cap, e));
-    }
-    b->data = sm_realloc(b->data, cap);
-    b->cap = cap;
-    return SM_OK;
-}
-
-sm_status sm_buf_add(sm_buf *b, const void *bytes, size_t n, sm_error *e)
-{
-    SM_TRY(sm_buf_reserve(b, n, e));
-    if (n) {
-        memcpy(b->data + b->len, bytes, n);
-        b->len += n;
-    }
-    return SM_OK;
-}
-
-void sm_buf_text(sm_buf *b, sm_str s)
-{
-    SM_ENSURE(!b->max_bytes && !b->budget);
-    const sm_status st = sm_buf_add(b, s.data, s.len, NULL);
-    SM_ENSURE(st == SM_OK);
-}
-
-void sm_buf_printf(sm_buf *b, const char *fmt, ...)
-{
-    SM_ENSURE(!b->max_bytes && !b->budget);
-    va_list args, again;
-    va_start(args, fmt);
-    va_copy(again, args);
-    const size_t room = b->cap - b->len;
-    const int len = vsnprintf(room ? (char *)b->data + b->len : NULL, room, fmt, args);
-    SM_ENSURE(len >= 0);
-    if ((size_t)len >= room) { /* the NUL needs a place too */
-        const sm_status st = sm_buf_reserve(b, (size_t)len + 1, NULL);
-        SM_ENSURE(st == SM_OK);
-        vsnprintf((char *)b->data + b->len, (size_t)len + 1, fmt, again);
-    }
-    b->len += (size_t)len;
-    va_end(again);
-    va_end(args);
-}
-
-/* The escape of a byte that must not stand in a JSON string as it is, or NULL. */
-static const char *json_escape(uint8_t c, char scratch[8])
-{
-    switch (c) {
-    case '"':
-        return "\\\"";
-    case '\\':
-        return "\\\\";
-    case '\b':
-        return "\\b";
-    case '\f':
-        return "\\f";
-    case '\n':
-        return "\\n";
-    case '\r':
-        return "\\r";
-    case '\t':
-        return "\\t";
-    default:
-        if (c >= 0x20) {
-            return NULL;
-        }
-        snprintf(scratch, 8, "\\u%04x", c);
-        return scratch;
-    }
-}
-
-/* Escapes a run of valid UTF-8. */
-static void json_run(sm_buf *b, sm_str run)
-{
-    size_t plain = 0;
-    for (size_t i = 0; i < run.len; i++) {
-        char scratch[8];
-        const char *escape = json_escape((uint8_t)run.data[i], scratch);
-        if (escape) {
-            sm_buf_text(b, (sm_str){run.data + plain, i - plain});
-            sm_buf_text(b, sm_str_of(escape));
-            plain = i + 1;
-        }
-    }
-    if (plain < run.len) {
-        sm_buf_text(b, (sm_str){run.data + plain, run.len - plain});
-    }
-}
-
-void sm_buf_json_str(sm_buf *b, sm_str s)
-{
-    sm_buf_text(b, SM_STR("\""));
-    while (s.len > 0) {
-        const size_t valid = sm_utf8_check(s.data, s.len);
-        json_run(b, (sm_str){s.data, valid});
-        s = (sm_str){s.data + valid, s.len - valid};
-        if (s.len > 0) { /* JSON has no other way to say that a byte was no text */
-            sm_buf_text(b, SM_STR("\\ufffd"));
-            s = (sm_str){s.data + 1, s.len - 1};
-        }
-    }
-    sm_buf_text(b, SM_STR("\""));
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * base/arena_test.c: arena, strings, buffers. */
+ * base/arena_test.c: memory, and strings in it. */
 #include "test.h"
 
 #include <stdlib.h>
@@ -97,33 +97,6 @@ static void test_grow(void **state)
     sm_arena_free(a);
 }
 
-static void test_strings(void **state)
-{
-    assert_true(sm_str_eq(SM_STR("ab"), sm_str_of("ab")));
-    assert_false(sm_str_eq(SM_STR("ab"), SM_STR("aB")));
-    assert_true(sm_str_eq((sm_str){0}, SM_STR("")));
-    assert_true(sm_str_is(SM_STR("x"), "x"));
-    assert_true(sm_str_starts(SM_STR("s3://b"), SM_STR("s3://")));
-    assert_false(sm_str_starts(SM_STR("s3"), SM_STR("s3://")));
-    assert_true(sm_str_starts((sm_str){0}, SM_STR("")));
-    assert_true(sm_str_ends(SM_STR("x.json"), SM_STR(".json")));
-    assert_false(sm_str_ends(SM_STR("json"), SM_STR(".json")));
-    assert_true(sm_str_ends((sm_str){0}, (sm_str){0}));
-    assert_true(sm_str_eq_nocase(SM_STR("SeLeCt"), SM_STR("sElEcT")));
-    assert_false(sm_str_eq_nocase(SM_STR("@["), SM_STR("`{"))); /* 32 apart, but no letters */
-    assert_false(sm_str_eq_nocase(SM_STR("a"), SM_STR("ab")));
-    static const struct {
-        const char *a, *b;
-        int want;
-    } rows[] = {
-        {"", "", 0},    {"", "a", -1},   {"a", "", 1},     {"a", "b", -1},
-        {"b", "ab", 1}, {"a", "ab", -1}, {"\xFF", "a", 1}, {"ab", "ab", 0},
-    };
-    for (int i = 0; i < SM_COUNT(rows); i++) {
-        assert_int_equal(sm_str_cmp(sm_str_of(rows[i].a), sm_str_of(rows[i].b)), rows[i].want);
-    }
-}
-
 static void test_arena_text(void **state)
 {
     sm_arena *a = sm_arena_new(NULL);
@@ -146,94 +119,12 @@ static void test_arena_text(void **state)
     sm_arena_free(a);
 }
 
-static void test_buf_bounds(void **state)
-{
-    sm_error e = {0};
-    sm_budget *budget = sm_budget_new(NULL, "buf", 1000);
-    sm_buf b = {.max_bytes = 900, .budget = budget};
-    for (int i = 0; i < 90; i++) {
-        assert_ok(sm_buf_add(&b, "0123456789", 10, &e), &e);
-        assert_int_equal(sm_budget_used(budget), b.cap);
-        assert_true(b.cap <= 900);
-    }
-    assert_int_equal(b.len, 900);
-    assert_status(sm_buf_add(&b, "x", 1, &e), SM_LIMIT, &e);
-    assert_string_equal(e.what, "900 bytes and 1 more are over the limit of 900");
-    assert_status(sm_buf_reserve(&b, SIZE_MAX, &e), SM_LIMIT, &e);
-    assert_int_equal(b.len, 900);
-    for (int i = 0; i < 900; i++) {
-        assert_int_equal(b.data[i], '0' + i % 10);
-    }
-    sm_buf_reset(&b);
-    assert_int_equal(b.len, 0);
-    assert_int_equal(sm_budget_used(budget), b.cap);
-    sm_buf_release(&b);
-    assert_int_equal(sm_budget_used(budget), 0);
-
-    sm_buf c = {.budget = budget};
-    assert_ok(sm_buf_reserve(&c, 600, &e), &e);
-    c.len = 600;
-    assert_ok(sm_buf_reserve(&c, 400, &e), &e); /* doubling is refused, the need is not */
-    assert_int_equal(c.cap, 1000);
-    assert_status(sm_buf_reserve(&c, 401, &e), SM_BUDGET, &e);
-    assert_int_equal(c.cap, 1000);
-    sm_buf_release(&c);
-    sm_buf_release(&c); /* is `{0}` again */
-    sm_budget_free(budget);
-}
-
-static void test_buf_text(void **state)
-{
-    sm_buf b = {0};
-    assert_int_equal(sm_buf_str(&b).len, 0);
-    for (int i = 0; i < 300; i++) {
-        sm_buf_printf(&b, "%d,", i);
-    }
-    sm_buf_text(&b, SM_STR("end"));
-    sm_buf_text(&b, (sm_str){0});
-    char want[2000] = "";
-    size_t len = 0;
-    for (int i = 0; i < 300; i++) {
-        len += (size_t)snprintf(want + len, sizeof(want) - len, "%d,", i);
-    }
-    snprintf(want + len, sizeof(want) - len, "end");
-    assert_int_equal(b.len, strlen(want));
-    assert_memory_equal(b.data, want, b.len);
-    sm_buf_release(&b);
-}
-
-static void test_buf_json(void **state)
-{
-    static const struct {
-        sm_str text;
-        const char *want;
-    } rows[] = {
-        {{"", 0}, "\"\""},
-        {{"plain", 5}, "\"plain\""},
-        {{"a\"b\\c/d", 7}, "\"a\\\"b\\\\c/d\""},
-        {{"\b\f\n\r\t", 5}, "\"\\b\\f\\n\\r\\t\""},
-        {{"\0\x1f\x7f", 3}, "\"\\u0000\\u001f\x7f\""},
-        {{"\xC3\xA9\xF0\x9F\x98\x80", 6}, "\"\xC3\xA9\xF0\x9F\x98\x80\""},
-        {{"a\xFFz", 3}, "\"a\\ufffdz\""},
-        {{"\xE2\x82", 2}, "\"\\ufffd\\ufffd\""},
-    };
-    for (int i = 0; i < SM_COUNT(rows); i++) {
-        sm_buf b = {0};
-        sm_buf_json_str(&b, rows[i].text);
-        assert_int_equal(b.len, strlen(rows[i].want));
-        assert_memory_equal(b.data, rows[i].want, b.len);
-        sm_buf_release(&b);
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_alloc),      cmocka_unit_test(test_never_refused),
         cmocka_unit_test(test_poison),     cmocka_unit_test(test_grow),
-        cmocka_unit_test(test_strings),    cmocka_unit_test(test_arena_text),
-        cmocka_unit_test(test_buf_bounds), cmocka_unit_test(test_buf_text),
-        cmocka_unit_test(test_buf_json),
+        cmocka_unit_test(test_arena_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

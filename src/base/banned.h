@@ -7,9 +7,9 @@
  *          their text is older than the poison and stays good. A name is then refused wherever it
  *          stands, as a pointer and as a member too. A library whose header calls one of them is
  *          added to the list of headers here.
- * Instead  memory: sm_alloc, sm_arena, sm_block (memory.h, arena.h); copying and printing: sm_str,
- *          sm_buf, snprintf (arena.h); numbers: sm_parse_i64 (text.h); clocks and dates: time.h;
- *          threads: thread.h; texts of errno: sm_fail_errno (status.h). */
+ * Instead  memory: sm_alloc, sm_arena, sm_block (memory.h, arena.h); copying and printing: sm_str
+ *          (str.h), sm_buf (buf.h), snprintf; numbers: sm_parse_i64 (text.h); clocks and dates:
+ *          time.h; threads: thread.h; texts of errno: sm_fail_errno (status.h). */
 #ifndef SM_BASE_BANNED_H
 #define SM_BASE_BANNED_H
 

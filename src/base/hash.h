@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * base/hash.h: hashing with fixed seeds (the same in every process: the order of grouped rows and
- * file identities depend on it), and a hash map from strings. XXH3 by xxHash, inlined. */
+ * file identities depend on it). XXH3 by xxHash, inlined. */
 #ifndef SM_BASE_HASH_H
 #define SM_BASE_HASH_H
 
-#include "base/arena.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 typedef struct sm_hash128 {
     uint64_t low, high;
@@ -53,23 +55,5 @@ void sm_content_sum_reset(sm_content_sum *s);
 void sm_content_sum_add(sm_content_sum *s, const void *bytes, size_t n);
 /** Of what was added so far; more may follow. */
 sm_content sm_content_sum_get(const sm_content_sum *s);
-
-/* ---- a map from strings, for names ----------------------------------------------------------- */
-
-/* Keys and table live in the arena. Insertion order is kept: entries 0 … n − 1. */
-typedef struct sm_map sm_map;
-sm_map *sm_map_new(sm_arena *a);
-/** The value's place, made (NULL value) where the key is new. Copies the key when it is made. The
- * place never moves. */
-void **sm_map_at(sm_map *m, sm_str key);
-void *sm_map_get(const sm_map *m, sm_str key); /* NULL where absent */
-int64_t sm_map_count(const sm_map *m);
-sm_str sm_map_key(const sm_map *m, int64_t i);
-void *sm_map_value(const sm_map *m, int64_t i);
-
-/** The `data` of the name nearest to `wanted` by edit distance (case counts half), but for itself;
- * NULL where none is near. Printed as a C string, so give names that are ended by NUL (an arena's
- * are). */
-const char *sm_nearest_name(sm_str wanted, const sm_str *names, int64_t n_names);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * base/hash_test.c: published values, pieces of files, the map, near names. */
+ * base/hash_test.c: published values, pieces of files. */
 #include "test.h"
 
 #include <stdlib.h>
@@ -63,84 +63,12 @@ static void test_file_hash(void **state)
     free(bytes);
 }
 
-static void test_map(void **state)
-{
-    sm_arena *a = sm_arena_new(NULL);
-    sm_map *m = sm_map_new(a);
-    static int values[5000];
-    void **places[5000];
-    char name[32];
-    assert_null(sm_map_get(m, SM_STR("absent")));
-    for (int i = 0; i < 5000; i++) {
-        snprintf(name, sizeof(name), "key-%d", i);
-        places[i] = sm_map_at(m, sm_str_of(name));
-        assert_null(*places[i]);
-        *places[i] = &values[i];
-        memset(name, 'x', sizeof(name)); /* the key was copied */
-    }
-    assert_int_equal(sm_map_count(m), 5000);
-    for (int i = 0; i < 5000; i++) {
-        snprintf(name, sizeof(name), "key-%d", i);
-        assert_ptr_equal(sm_map_at(m, sm_str_of(name)), places[i]); /* never moved */
-        assert_ptr_equal(sm_map_get(m, sm_str_of(name)), &values[i]);
-        assert_true(sm_str_is(sm_map_key(m, i), name)); /* in the order of insertion */
-        assert_ptr_equal(sm_map_value(m, i), &values[i]);
-    }
-    assert_int_equal(sm_map_count(m), 5000);
-    assert_null(sm_map_get(m, SM_STR("key-5000")));
-
-    *sm_map_at(m, SM_STR("")) = &values[1];
-    assert_ptr_equal(sm_map_get(m, (sm_str){0}), &values[1]);
-    *sm_map_at(m, (sm_str){"a\0b", 3}) = &values[2];
-    assert_null(sm_map_get(m, SM_STR("a")));
-    assert_ptr_equal(sm_map_get(m, (sm_str){"a\0b", 3}), &values[2]);
-    sm_arena_free(a);
-}
-
-static void test_nearest(void **state)
-{
-    static const sm_str names[] = {
-        {"height", 6}, {"Weight", 6}, {"leaf_count", 10}, {"id", 2}, {"soil", 4}, {"", 0},
-    };
-    static const struct {
-        const char *wanted, *want;
-    } rows[] = {
-        {"height", "Weight"}, /* itself is no advice */
-        {"hieght", "height"}, /* a swap of neighbours is one edit */
-        {"heigth", "height"},
-        {"weight", "Weight"}, /* case counts half, a letter whole */
-        {"WEIGHT", "Weight"},
-        {"leafcount", "leaf_count"},
-        {"leaf_counts", "leaf_count"},
-        {"lefcnt", NULL},
-        {"ID", "id"},
-        {"i", NULL}, /* one letter of one is all of it */
-        {"if", "id"},
-        {"xy", NULL},
-        {"soli", "soil"},
-        {"boat", NULL},
-        {"", NULL},
-    };
-    for (int i = 0; i < SM_COUNT(rows); i++) {
-        const char *got = sm_nearest_name(sm_str_of(rows[i].wanted), names, SM_COUNT(names));
-        if (!rows[i].want != !got || (got && strcmp(got, rows[i].want) != 0)) {
-            fail_msg("\"%s\": got %s", rows[i].wanted, got ? got : "none");
-        }
-    }
-    assert_null(sm_nearest_name(SM_STR("x"), NULL, 0));
-    char longer[300];
-    memset(longer, 'a', sizeof(longer));
-    const sm_str long_name = {longer, sizeof(longer)};
-    assert_null(sm_nearest_name(long_name, &long_name, 1));
-    assert_null(sm_nearest_name(SM_STR("aaaa"), &long_name, 1));
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_known_values), cmocka_unit_test(test_mix_is_bijective),
-        cmocka_unit_test(test_file_hash),    cmocka_unit_test(test_map),
-        cmocka_unit_test(test_nearest),
+        cmocka_unit_test(test_known_values),
+        cmocka_unit_test(test_mix_is_bijective),
+        cmocka_unit_test(test_file_hash),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,7 +5,7 @@
 #ifndef SM_BASE_POLICY_H
 #define SM_BASE_POLICY_H
 
-#include "base/arena.h"
+#include "base/str.h"
 
 typedef enum sm_policy {
     SM_POLICY_FAIL,   /* "fail", or "error": the work ends with an error */

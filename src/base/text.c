@@ -19,6 +19,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/memory.h"
+
 /* ---- UTF-8 ----------------------------------------------------------------------------------- */
 
 /* The length of the whole and allowed sequence at p, or 0. RFC 3629, section 4, its table. */

@@ -5,7 +5,7 @@
 #ifndef SM_BASE_TEXT_H
 #define SM_BASE_TEXT_H
 
-#include "base/arena.h"
+#include "base/str.h"
 
 /* ---- UTF-8 (RFC 3629: no surrogates, no overlong forms, at most U+10FFFF) -------------------- */
 

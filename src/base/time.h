@@ -5,7 +5,7 @@
 #ifndef SM_BASE_TIME_H
 #define SM_BASE_TIME_H
 
-#include "base/arena.h"
+#include "base/str.h"
 
 int64_t sm_now_us(void);       /* wall clock, UTC; SMELT_NOW_US overrides it in tests */
 int64_t sm_monotonic_ns(void); /* for measuring */

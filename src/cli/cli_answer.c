@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/quote.h"
 #include "cli/cli_int.h"
 
 void smi_answer_key(sm_buf *out, const char *key)

@@ -6,6 +6,7 @@
 #ifndef SM_CLI_CLI_INT_H
 #define SM_CLI_CLI_INT_H
 
+#include "base/buf.h"
 #include "exec/exec.h"
 #include "table/table.h"
 

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/quote.h"
 #include "base/text.h"
 #include "cli/cli_int.h"
 

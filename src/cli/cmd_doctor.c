@@ -3,6 +3,7 @@
  * cli/cmd_doctor.c: `smelt doctor [URI]`: what smelt sees of the machine, and whether a store can
  * be read, written and committed to, step by step. */
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <unistd.h>
 

@@ -4,6 +4,7 @@
  * did. */
 #include <stdio.h>
 
+#include "base/quote.h"
 #include "cli/cli_query_int.h"
 
 typedef struct options {

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/quote.h"
 #include "base/text.h"
 #include "base/time.h"
 #include "cli/cli_int.h"

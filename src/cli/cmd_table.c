@@ -3,8 +3,10 @@
  * cli/cmd_table.c: `smelt table show|history|files URI`: what a Delta table is, was and consists
  * of. */
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 
+#include "base/quote.h"
 #include "base/text.h"
 #include "base/time.h"
 #include "cli/cli_int.h"

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "base/hash.h"
 #include "cli/cli_int.h"
 
 #define SM_COMMAND(name) extern const smi_command smi_command_##name;

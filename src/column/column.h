@@ -6,6 +6,7 @@
 #ifndef SM_COLUMN_COLUMN_H
 #define SM_COLUMN_COLUMN_H
 
+#include "base/buf.h"
 #include "column/value.h"
 
 /* Arrow's Utf8View / BinaryView: 16 bytes. Up to 12 bytes stand inside, zero-padded (so two words

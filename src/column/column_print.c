@@ -8,6 +8,7 @@
  * rule was taken from DuckDB 2.0 byte by byte. */
 #include <math.h>
 
+#include "base/quote.h"
 #include "column/column_int.h"
 
 static void print_quoted(sm_str s, sm_buf *out)

@@ -7,6 +7,7 @@
 #define SM_COLUMN_TYPE_H
 
 #include "base/arena.h"
+#include "base/buf.h"
 
 typedef __int128 sm_i128;
 

@@ -12,7 +12,7 @@
  * whoever walks the type later can run out of stack. */
 #include "column/type.h"
 
-#include "base/hash.h"
+#include "base/map.h"
 #include "base/text.h"
 #include "column/type.h"
 

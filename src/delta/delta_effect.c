@@ -12,7 +12,6 @@
  *            time only the files tell which version it meant. */
 #include <inttypes.h>
 
-#include "base/hash.h"
 #include "base/text.h"
 #include "delta/delta_int.h"
 

@@ -6,6 +6,7 @@
  * Source  PROTOCOL.md, "Schema Serialization Format" */
 #include <stdio.h>
 
+#include "base/quote.h"
 #include "delta/delta_int.h"
 
 #define MOST_DEPTH 64

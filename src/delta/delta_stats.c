@@ -10,6 +10,7 @@
  *          every column that has values and of which Delta knows bounds, or of none (is_complete).
  *
  * Source  PROTOCOL.md, "Per-file Statistics", "Partition Value Serialization" */
+#include "base/quote.h"
 #include "base/text.h"
 #include "base/time.h"
 #include "delta/delta_int.h"

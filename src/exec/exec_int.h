@@ -14,6 +14,7 @@
 #ifndef SM_EXEC_INT_H
 #define SM_EXEC_INT_H
 
+#include "base/map.h"
 #include "base/time.h"
 #include "exec/exec.h"
 

@@ -13,8 +13,6 @@
 
 #include <string.h>
 
-#include "base/hash.h"
-
 #define FIRST_GROUPS 16
 #define FIRST_SLOTS  32
 

@@ -22,7 +22,7 @@
  *             `smelt:<pipeline>@<number>:<file>`. Its version counts the loads. */
 #include <inttypes.h>
 
-#include "base/text.h"
+#include "base/quote.h"
 #include "flow/flow_int.h"
 
 /* ---- small things ---------------------------------------------------------------------------- */

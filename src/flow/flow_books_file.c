@@ -23,6 +23,7 @@
 #include <inttypes.h>
 
 #include "base/log.h"
+#include "base/quote.h"
 #include "base/text.h"
 #include "base/time.h"
 #include "flow/flow_int.h"

@@ -10,7 +10,6 @@
  * Hash      is of a file's own bytes: of a compressed one it says nothing of its content, so that
  *           only its size and time can show that it is the same.
  * Not told  A file with a transaction that no commit tells of counts as changed. */
-#include "base/text.h"
 #include "base/time.h"
 #include "flow/flow_int.h"
 

@@ -5,7 +5,7 @@
 #ifndef SM_FLOW_FLOW_INT_H
 #define SM_FLOW_FLOW_INT_H
 
-#include "base/hash.h"
+#include "base/map.h"
 #include "base/policy.h"
 #include "flow/flow.h"
 #include "flow/flow_books_int.h"

@@ -17,6 +17,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "base/map.h"
 #include "flow/flow_match_judge_int.h"
 #include "format/format.h"
 

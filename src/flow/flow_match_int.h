@@ -25,7 +25,9 @@
 #ifndef SM_FLOW_FLOW_MATCH_INT_H
 #define SM_FLOW_FLOW_MATCH_INT_H
 
+#include "base/arena.h"
 #include "base/hash.h"
+#include "base/str.h"
 
 /* What tells that a file was not written since, without reading it. */
 typedef struct smi_flow_mark {

@@ -13,6 +13,7 @@
 #include <ctype.h>
 #include <stdlib.h>
 
+#include "base/buf.h"
 #include "flow/flow_match_int.h"
 #include "test.h"
 

@@ -14,6 +14,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/quote.h"
 #include "base/random.h"
 #include "base/text.h"
 #include "base/time.h"

@@ -14,6 +14,7 @@
  *           state, known before it is published. */
 #include <inttypes.h>
 
+#include "base/quote.h"
 #include "flow/flow_int.h"
 
 /* ---- the state of what is read -------------------------------------------------------------- */

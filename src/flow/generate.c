@@ -15,7 +15,7 @@
 #include <stdio.h>
 
 #include "base/hash.h"
-#include "base/text.h"
+#include "base/quote.h"
 #include "base/time.h"
 #include "flow/flow.h"
 #include "flow/generate_int.h"

@@ -7,7 +7,7 @@
 #ifndef SM_FLOW_GENERATE_INT_H
 #define SM_FLOW_GENERATE_INT_H
 
-#include "base/arena.h"
+#include "base/buf.h"
 
 /* The columns of the table that the log becomes, in its order; the date is the file's. */
 enum {

@@ -9,6 +9,7 @@
  * and _score varies. The shares are those of the bench's input. */
 #include "flow/generate_int.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 
 #include "base/hash.h"

@@ -18,7 +18,6 @@
 #include "base/library.h"
 #include "base/log.h"
 #include "base/pool.h"
-#include "base/text.h"
 #include "base/time.h"
 
 #define CONNECT_MS      10000

@@ -8,7 +8,7 @@
 #ifndef SM_NET_NET_H
 #define SM_NET_NET_H
 
-#include "base/arena.h"
+#include "base/buf.h"
 
 typedef struct sm_http sm_http;
 

@@ -6,7 +6,6 @@
  * Source   DeleteObjects and CopyObject, Amazon S3 API reference. */
 #include <inttypes.h>
 
-#include "base/text.h"
 #include "store/s3_int.h"
 
 /* ---- deleting -------------------------------------------------------------------------------- */

@@ -13,7 +13,6 @@
  * Source   "Standardized credential providers", AWS SDKs and tools reference. */
 #include <stdio.h>
 
-#include "base/text.h"
 #include "base/time.h"
 #include "store/s3_keys_int.h"
 

@@ -15,6 +15,7 @@
 #define SM_STORE_STORE_H
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/pool.h"
 
 typedef struct sm_store sm_store; /* counted */

@@ -5,6 +5,7 @@
 #include "table/table_int.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 
 /* ---- errors ---------------------------------------------------------------------------------- */

@@ -8,6 +8,7 @@
 #include "table/table_int.h"
 
 #include "base/log.h"
+#include "base/quote.h"
 
 /* ---- life ------------------------------------------------------------------------------------ */
 

@@ -5,6 +5,7 @@
 #ifndef SM_TABLE_TABLE_INT_H
 #define SM_TABLE_TABLE_INT_H
 
+#include "base/map.h"
 #include "table/table.h"
 
 /* ---- names ----------------------------------------------------------------------------------- */

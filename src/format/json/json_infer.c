@@ -27,6 +27,7 @@
 
 #include <stdio.h>
 
+#include "base/map.h"
 #include "base/text.h"
 
 /* Read at once. */

@@ -10,6 +10,7 @@
 #include "test.h"
 
 #include "base/hash.h"
+#include "base/quote.h"
 #include "base/text.h"
 
 #define SCHEMA                                                                                     \

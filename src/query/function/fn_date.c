@@ -14,7 +14,6 @@
  *           days between them, cut; every other difference counts the borders that lie between. */
 #include "query/query_int.h"
 
-#include "base/hash.h"
 #include "base/time.h"
 
 #define US_SECOND   INT64_C(1000000)

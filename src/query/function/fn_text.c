@@ -11,8 +11,6 @@
  * */
 #include "query/query_int.h"
 
-#include "base/text.h"
-
 /* What a padded text may come to: more is a mistake, and would take the memory limit. */
 #define MAX_TEXT_BYTES ((int64_t)1 << 28)
 

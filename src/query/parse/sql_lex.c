@@ -7,10 +7,11 @@
  * asked for. Comments: `-- to the end of the line` and nested block comments. */
 #include "query/query_int.h"
 
-#include "base/text.h"
-
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#include "base/text.h"
 
 /* ---- places ---------------------------------------------------------------------------------- */
 

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * base/quote.c: text as a JSON string. Runs that need no escape are copied whole. */
+#include "base/quote.h"
+
+#include <stdio.h>
+
+#include "base/text.h"
+
+/* The escape of a byte that must not stand in a JSON string as it is, or NULL. */
+static const char *json_escape(uint8_t c, char scratch[8])
+{
+    switch (c) {
+    case '"':
+        return "\\\"";
+    case '\\':
+        return "\\\\";
+    case '\b':
+        return "\\b";
+    case '\f':
+        return "\\f";
+    case '\n':
+        return "\\n";
+    case '\r':
+        return "\\r";
+    case '\t':
+        return "\\t";
+    default:
+        if (c >= 0x20) {
+            return NULL;
+        }
+        snprintf(scratch, 8, "\\u%04x", c);
+        return scratch;
+    }
+}
+
+/* Escapes a run of valid UTF-8. */
+static void json_run(sm_buf *b, sm_str run)
+{
+    size_t plain = 0;
+    for (size_t i = 0; i < run.len; i++) {
+        char scratch[8];
+        const char *escape = json_escape((uint8_t)run.data[i], scratch);
+        if (escape) {
+            sm_buf_text(b, (sm_str){run.data + plain, i - plain});
+            sm_buf_text(b, sm_str_of(escape));
+            plain = i + 1;
+        }
+    }
+    if (plain < run.len) {
+        sm_buf_text(b, (sm_str){run.data + plain, run.len - plain});
+    }
+}
+
+void sm_buf_json_str(sm_buf *b, sm_str s)
+{
+    sm_buf_text(b, SM_STR("\""));
+    while (s.len > 0) {
+        const size_t valid = sm_utf8_check(s.data, s.len);
+        json_run(b, (sm_str){s.data, valid});
+        s = (sm_str){s.data + valid, s.len - valid};
+        if (s.len > 0) { /* JSON has no other way to say that a byte was no text */
+            sm_buf_text(b, SM_STR("\\ufffd"));
+            s = (sm_str){s.data + 1, s.len - 1};
+        }
+    }
+    sm_buf_text(b, SM_STR("\""));
+}

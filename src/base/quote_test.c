@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * base/quote_test.c: text as JSON strings. */
+#include "test.h"
+
+#include "base/quote.h"
+
+static void test_json(void **state)
+{
+    static const struct {
+        sm_str text;
+        const char *want;
+    } rows[] = {
+        {{"", 0}, "\"\""},
+        {{"plain", 5}, "\"plain\""},
+        {{"a\"b\\c/d", 7}, "\"a\\\"b\\\\c/d\""},
+        {{"\b\f\n\r\t", 5}, "\"\\b\\f\\n\\r\\t\""},
+        {{"\0\x1f\x7f", 3}, "\"\\u0000\\u001f\x7f\""},
+        {{"\xC3\xA9\xF0\x9F\x98\x80", 6}, "\"\xC3\xA9\xF0\x9F\x98\x80\""},
+        {{"a\xFFz", 3}, "\"a\\ufffdz\""},
+        {{"\xE2\x82", 2}, "\"\\ufffd\\ufffd\""},
+    };
+    for (int i = 0; i < SM_COUNT(rows); i++) {
+        sm_buf b = {0};
+        sm_buf_json_str(&b, rows[i].text);
+        assert_int_equal(b.len, strlen(rows[i].want));
+        assert_memory_equal(b.data, rows[i].want, b.len);
+        sm_buf_release(&b);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_json),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
