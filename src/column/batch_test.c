@@ -9,7 +9,7 @@
 
 #include "base/hash.h"
 #include "base/text.h"
-#include "column/batch.h"
+#include "column/builder.h"
 
 static sm_arena *arena;
 static sm_budget *budget;

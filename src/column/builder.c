@@ -12,6 +12,8 @@
  *          one branch it needs anyway, `n_rows == cap_rows`, and finish tells.
  * Strings  Over 12 bytes are copied into the node's own heap buffers (4 KiB, doubling to 1 MiB), or
  *          stay where they are (str_in). Taking rows back takes back their bytes as well. */
+#include "column/builder.h"
+
 #include "column/column_int.h"
 
 #define MIN_ROWS         64

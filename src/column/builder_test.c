@@ -4,7 +4,7 @@
  * type can be built is batch_test.c's property test. */
 #include "test.h"
 
-#include "column/batch.h"
+#include "column/builder.h"
 
 static sm_arena *arena;
 static sm_budget *budget;

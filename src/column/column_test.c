@@ -6,6 +6,7 @@
 
 #include <math.h>
 
+#include "column/builder.h"
 #include "column/column_int.h"
 
 static sm_arena *arena;

@@ -3,7 +3,7 @@
  * delta/delta.h: the delta room's door. The Delta transaction log, nothing else: a log directory
  * becomes a snapshot, a list of actions becomes the next version. Needs: base to format.
  *
- * Start at   sm_snapshot_open() to read, sm_delta_commit() to write
+ * Start at   sm_snapshot_open() to read, sm_delta_commit_write() to write
  * Never      runs a query, deletes a data file, publishes half a version
  * Invariant  one put-if-absent makes a version; a lost race is rebased where the protocol allows
  *            it, else SM_CONFLICT

@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "base/time.h"
+#include "column/builder.h"
 #include "delta/delta_int.h"
 
 #define TOMBSTONE_MS ((int64_t)7 * 86400000) /* delta.deletedFileRetentionDuration's default */

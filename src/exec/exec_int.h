@@ -5,8 +5,8 @@
  * A *run* executes one plan. exec_run.c cuts the plan into *pipes*, one after another; a pipe has a
  *   source   a scan (exec_scan.c), or numbered tasks over rows that exist already (exec_pipe.c)
  *   ops      filter, project, probe (exec_stream.c, exec_join.c), each pushing into the next
- *   end      the ordered end before a sink (exec_order.c), a collector (exec_collect.c), or the
- *            aggregate (exec_agg.c)
+ *   end      the ordered end before a sink (exec_order.c), a collector (exec_collect.c), or an
+ *            operator that needs all rows: aggregate, sort, window, the right side of a join
  * A pipe's *drivers*, one a worker, take *tasks* from the source. A task is what has an ordinal: a
  * morsel of a scan, some batches of finished rows. Its batches pass the ops in order, one worker at
  * a time, then the task is closed. Ordinals are dense over a pipe, also over the inputs of a union.

@@ -6,6 +6,7 @@
 #ifndef SMI_FORMAT_TEXT_INT_H
 #define SMI_FORMAT_TEXT_INT_H
 
+#include "column/builder.h"
 #include "format/format.h"
 
 /* A line over this is refused (its LF does not count)… */

@@ -16,6 +16,7 @@
 #ifndef SM_QUERY_QUERY_H
 #define SM_QUERY_QUERY_H
 
+#include "column/builder.h"
 #include "format/format.h"
 
 /* ---- what goes in ---------------------------------------------------------------------------- */

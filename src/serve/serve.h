@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * serve/serve.h: the serve room's door. Tables for those who ask elsewhere: ClickHouse, by its
- * DeltaLake engine over what lies in S3. Needs: base to table. Called by cli.
+ * DeltaLake engine over what lies in S3. Needs: base to table. Called by flow and cli.
  *
  * Never changes a Delta table. */
 #ifndef SM_SERVE_SERVE_H

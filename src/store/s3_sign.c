@@ -5,7 +5,7 @@
  * Source   "Create a signed AWS API request", IAM user guide; "Signature Calculations for the
  *          Authorization Header", Amazon S3 API reference: S3 alone neither resolves "." and ".."
  *          in a path nor encodes it twice.
- * Tested   by the signing test suite of aws-c-auth (s3_sign_test.c). */
+ * Tested   by the signing test suite of aws-c-auth (tests/conformance/sigv4_conformance_test.c). */
 #include <stdio.h>
 #include <stdlib.h>
 

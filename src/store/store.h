@@ -24,7 +24,7 @@ typedef struct sm_blob sm_blob;   /* counted */
 /* ---- opening --------------------------------------------------------------------------------- */
 
 /**
- * Opens the store that a URI names: a path, `file://…`, `memory://name`, (later) `s3://bucket/…`.
+ * Opens the store that a URI names: a path, `file://…`, `s3://bucket/…`, `memory://name` (tests).
  * Makes nothing: a local root need not exist yet (reads say NOT_FOUND, the first put makes it).
  *
  * Errors    SM_UNSUPPORTED for another scheme, naming those there are

@@ -10,6 +10,7 @@
 #include "test.h"
 
 #include "base/text.h"
+#include "column/builder.h"
 
 /* ---- random rows ----------------------------------------------------------------------------- */
 
