@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * base/json_write.h: JSON, written value by value into a buffer: no blanks, keys in the order in
+ * which they come, commas where they belong. The one way in which JSON is made.
+ *
+ *     sm_json_writer w = {.out = &text};
+ *     sm_json_begin_object(&w);
+ *     sm_json_set_text(&w, "name", name);
+ *     sm_json_set_array(&w, "sizes");
+ *     sm_json_put_i64(&w, 17);
+ *     sm_json_end_array(&w);
+ *     sm_json_end_object(&w);                          {"name":"a","sizes":[17]}
+ *
+ * The buffer has no bound and no budget, so nothing here can fail. That each value of an object has
+ * a key, and that all ends as it began, is asserted. Keys are not looked up: none is to come twice.
+ * Never judges what it is given as JSON already (raw).
+ * Threads: one at a time for a writer. */
+#ifndef SM_BASE_JSON_WRITE_H
+#define SM_BASE_JSON_WRITE_H
+
+#include "base/buf.h"
+
+/* A text being written; `{.out = &buffer}` begins one behind what is in the buffer. It holds
+ * nothing: there is no release. At depth 0 it is one value, or members of an object that somebody
+ * else puts around them (sm_json_put_members). */
+typedef struct sm_json_writer {
+    sm_buf *out; /* borrowed */
+    int32_t depth;
+    bool needs_comma; /* before the next value or key: something stands before it */
+    bool has_key;     /* its value comes next */
+    uint64_t objects; /* of the outer 64 levels, the lowest bit the outermost: is it an object? */
+} sm_json_writer;
+
+/* ---- objects and arrays ---------------------------------------------------------------------- */
+
+void sm_json_begin_object(sm_json_writer *w);
+void sm_json_end_object(sm_json_writer *w);
+void sm_json_begin_array(sm_json_writer *w);
+void sm_json_end_array(sm_json_writer *w);
+/** Ends a whole value with LF and begins the next: a line of NDJSON. */
+void sm_json_end_line(sm_json_writer *w);
+
+/* ---- a value: an array's, a key's, or all ---------------------------------------------------- */
+
+/** The key of the next value. */
+void sm_json_key(sm_json_writer *w, sm_str key);
+/** A string, escaped as sm_buf_json_str does it. */
+void sm_json_put_text(sm_json_writer *w, sm_str text);
+void sm_json_put_i64(sm_json_writer *w, int64_t n);
+void sm_json_put_u64(sm_json_writer *w, uint64_t n);
+/** With so many decimals. A value that is no number (nan, inf) is null, for JSON has none. */
+void sm_json_put_fixed(sm_json_writer *w, double v, int decimals);
+void sm_json_put_bool(sm_json_writer *w, bool is_true);
+void sm_json_put_null(sm_json_writer *w);
+/** A whole value that is JSON already. */
+void sm_json_put_raw(sm_json_writer *w, sm_str json);
+/** Members of this object that are JSON already, `"a":1,"b":2`; none where it is empty. */
+void sm_json_put_members(sm_json_writer *w, sm_str json);
+
+/* ---- a key and its value --------------------------------------------------------------------- */
+
+void sm_json_set_object(sm_json_writer *w, const char *key); /* key and sm_json_begin_object */
+void sm_json_set_array(sm_json_writer *w, const char *key);
+void sm_json_set_text(sm_json_writer *w, const char *key, sm_str text);
+void sm_json_set_i64(sm_json_writer *w, const char *key, int64_t n);
+void sm_json_set_u64(sm_json_writer *w, const char *key, uint64_t n);
+void sm_json_set_bool(sm_json_writer *w, const char *key, bool is_true);
+void sm_json_set_raw(sm_json_writer *w, const char *key, sm_str json);
+
+#endif
