@@ -79,14 +79,16 @@ int main(int argc, char **argv)
     sm_error e = {0};
     sm_arena *a = sm_arena_new(NULL);
     reading r = {.budget = sm_budget_new(NULL, "fetch", 0)};
+    sm_http *http = sm_http_new(r.budget);
+    sm_stores *stores = sm_stores_new(http);
     const int64_t begun_ns = sm_monotonic_ns();
-    sm_status st = argc == 2 ? sm_store_open(sm_str_of(argv[1]), &r.store, &e)
+    sm_status st = argc == 2 ? sm_store_open(stores, sm_str_of(argv[1]), &r.store, &e)
                              : sm_fail(&e, SM_USAGE, "bench_fetch FOLDER");
     if (st == SM_OK) {
         r.wanted = sm_store_inflight_bytes(r.store);
         st = sm_store_list(r.store, SM_STR(""), true, a, &r.entries, &r.n_entries, &e);
     }
-    st = st == SM_OK ? sm_fetch_new(r.budget, &r.fetch, &e) : st;
+    st = st == SM_OK ? sm_fetch_new(stores, r.budget, &r.fetch, &e) : st;
     st = st == SM_OK ? read_all(&r, &e) : st;
     if (st != SM_OK) {
         char text[2048];
@@ -100,6 +102,8 @@ int main(int argc, char **argv)
     sm_fetch_free(r.fetch);
     sm_blob_close(r.blob);
     sm_store_release(r.store);
+    sm_stores_release(stores);
+    sm_http_release(http);
     sm_budget_free(r.budget);
     sm_arena_free(a);
     return 0;

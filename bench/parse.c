@@ -121,6 +121,8 @@ static sm_status open_dataset(parse_run *r, sm_arena *a, int argc, char **argv, 
     const sm_format *json = sm_format_named(SM_STR("json"));
     void *opts = sm_arena_alloc(a, json->opts_bytes);
     const int n_files = argc - 2;
+    sm_http *http = sm_http_new(r->budget);
+    sm_stores *stores = sm_stores_new(http); /* ends with the process, as all here does */
 
     SM_TRY(sm_options_default(json->options, opts, e));
     r->dataset = (sm_dataset){.format = json, .options = opts, .n_files = n_files};
@@ -141,7 +143,7 @@ static sm_status open_dataset(parse_run *r, sm_arena *a, int argc, char **argv, 
         sm_datafile *file = &r->dataset.files[i];
         file->uri = sm_str_of(argv[2 + i]);
         file->key = name;
-        SM_TRY(sm_store_open(folder, &file->store, e));
+        SM_TRY(sm_store_open(stores, folder, &file->store, e));
     }
     return json->reader_new(&r->dataset, &r->want, r->budget, &r->reader, e);
 }

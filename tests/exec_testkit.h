@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "exec/exec.h"
+#include "stores.h"
 
 /* What one run of a plan needs. A kit is made anew for each run, so that nothing is shared. */
 typedef struct kit {
@@ -35,7 +36,7 @@ static inline kit kit_new(int threads, size_t morsel_bytes, size_t limit_bytes)
     assert_ok(sm_pool_new(threads, &k.pool, &e), &e);
     char uri[64];
     snprintf(uri, sizeof(uri), "memory://exec_test_%d", kit_number++);
-    assert_ok(sm_store_open(sm_str_of(uri), &k.store, &e), &e);
+    assert_ok(sm_store_open(test_stores, sm_str_of(uri), &k.store, &e), &e);
     return k;
 }
 
@@ -339,7 +340,7 @@ static inline sm_plan *k_plan(kit *k, sm_plan_node *root)
 
 static inline sm_exec_env k_env(kit *k)
 {
-    return (sm_exec_env){.pool = k->pool, .budget = k->budget};
+    return (sm_exec_env){.pool = k->pool, .budget = k->budget, .stores = test_stores};
 }
 
 /* ---- running --------------------------------------------------------------------------------- */

@@ -29,7 +29,7 @@ static inline void kit_open_limited(kit *k, size_t limit_bytes)
     k->budget = sm_budget_new(NULL, "test", limit_bytes);
     k->arena = sm_arena_new(NULL);
     assert_ok(sm_pool_new(2, &k->pool, &e), &e);
-    k->env = (sm_exec_env){.pool = k->pool, .budget = k->budget};
+    k->env = (sm_exec_env){.pool = k->pool, .budget = k->budget, .stores = test_stores};
 }
 
 static inline void kit_open(kit *k)
@@ -247,7 +247,7 @@ static inline const char *table_text(kit *k, const char *layer, const char *tabl
 {
     sm_error e = {0};
     sm_relation r = {0};
-    sm_names *n = sm_names_new(sm_str_of(k->at.path), k->budget);
+    sm_names *n = sm_names_new(test_stores, sm_str_of(k->at.path), k->budget);
     assert_ok(resolve(n, k->arena, layer, table, &r, &e), &e);
     const char *text = read_relation_text(k, &r);
     sm_names_free(n);
@@ -262,7 +262,7 @@ static inline int count_data_files(kit *k, const char *table)
     sm_entry *entries = NULL;
     int64_t n = 0;
     int found = 0;
-    assert_ok(sm_store_open(kit_uri(k, table), &s, &e), &e);
+    assert_ok(sm_store_open(test_stores, kit_uri(k, table), &s, &e), &e);
     const sm_status st = sm_store_list(s, SM_STR(""), true, k->arena, &entries, &n, &e);
     for (int64_t i = 0; st == SM_OK && i < n; i++) {
         found += sm_str_ends(entries[i].key, SM_STR(".parquet"));

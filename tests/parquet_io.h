@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "format/format.h"
+#include "stores.h"
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
@@ -198,7 +199,7 @@ static inline sm_status parquet_read(sm_blob *blob, sm_budget *budget, parquet_i
 static inline sm_status parquet_blob(const void *bytes, size_t n, sm_store **store, sm_blob **blob,
                                      sm_error *e)
 {
-    SM_TRY(sm_store_open(SM_STR("memory://parquet"), store, e));
+    SM_TRY(sm_store_open(test_stores, SM_STR("memory://parquet"), store, e));
     SM_TRY(sm_store_put(*store, SM_STR("t.parquet"), bytes, n, SM_PUT_REPLACE, e));
     return sm_blob_open(*store, SM_STR("t.parquet"), blob, e);
 }

@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "store/store.h"
+#include "stores.h"
 
 typedef struct scratch {
     char path[200];
@@ -44,7 +44,7 @@ static inline sm_store *open_store(const char *uri)
 {
     sm_error e = {0};
     sm_store *s = NULL;
-    assert_ok(sm_store_open(sm_str_of(uri), &s, &e), &e);
+    assert_ok(sm_store_open(test_stores, sm_str_of(uri), &s, &e), &e);
     return s;
 }
 

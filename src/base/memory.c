@@ -172,36 +172,11 @@ sm_budget *sm_budget_new(sm_budget *parent, const char *name, size_t limit_bytes
     return b;
 }
 
-/* The budget of the process's limit, and what is reserved in it. */
-static struct {
-    _Atomic(sm_budget *) budget;
-    _Atomic size_t reserved_bytes;
-} process;
-
 void sm_budget_set_overhead(sm_budget *b, size_t fixed_bytes, int percent)
 {
     SM_ASSERT(percent >= 0 && percent < 100);
     b->fixed_bytes = fixed_bytes;
     b->percent = percent;
-    atomic_store(&process.budget, b);
-}
-
-void sm_memory_reserve(size_t bytes)
-{
-    sm_budget *b = atomic_load(&process.budget);
-    if (b) {
-        atomic_fetch_add(&process.reserved_bytes, bytes);
-        sm_budget_force(b, bytes);
-    }
-}
-
-/* It is about to be freed. */
-static void end_reserve(sm_budget *b)
-{
-    sm_budget *expected = b;
-    if (atomic_compare_exchange_strong(&process.budget, &expected, NULL)) {
-        sm_budget_give(b, atomic_exchange(&process.reserved_bytes, 0));
-    }
 }
 
 void sm_budget_set_cancel(sm_budget *root, const sm_cancel *cancel)
@@ -248,7 +223,6 @@ void sm_budget_free(sm_budget *b)
         return;
     }
     SM_ASSERT(atomic_load(&b->children) == 0);
-    end_reserve(b);
     if (b->kept) {
         let_go_of_kept(b);
         sm_mutex_release(&b->kept->lock);

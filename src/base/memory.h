@@ -59,11 +59,6 @@ void sm_budget_free(sm_budget *b);
  * Refusals then advise in the user's terms. */
 void sm_budget_set_overhead(sm_budget *b, size_t fixed_bytes, int percent);
 
-/** Memory that the process takes beside its budgets from now on, such as that of a library: taken
- * from the budget for which sm_budget_set_overhead was called, where there is one, until that is
- * freed. */
-void sm_memory_reserve(size_t bytes);
-
 /** The flag that stops the work whose memory a root and all below it count. A kernel or a function
  * knows its memory, not its run: so it finds the flag. Set before the work begins. */
 void sm_budget_set_cancel(sm_budget *root, const sm_cancel *cancel);

@@ -134,11 +134,15 @@ sm_status smi_cli_open(smi_cli *cli, sm_error *e)
     cli->env.progress = &cli->progress;
     const char *dir = cli->globals.spill_dir ? cli->globals.spill_dir : sm_env("SMELT_SPILL_DIR");
     cli->env.spill_dir = sm_str_of(dir);
+    sm_http *http = sm_http_new(cli->env.budget);
+    cli->env.stores = sm_stores_new(http);
+    sm_http_release(http);
     return sm_pool_new(threads, &cli->env.pool, e);
 }
 
 void smi_cli_close(smi_cli *cli)
 {
+    sm_stores_release(cli->env.stores);
     if (cli->env.pool) {
         sm_pool_free(cli->env.pool);
     }

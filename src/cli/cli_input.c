@@ -55,13 +55,13 @@ static sm_status read_stdin(const smi_cli *cli, sm_buf *text, sm_error *e)
     }
 }
 
-static sm_status read_file(const char *path, sm_buf *text, sm_error *e)
+static sm_status read_file(sm_stores *stores, const char *path, sm_buf *text, sm_error *e)
 {
     sm_str folder, name;
     sm_store *store = NULL;
 
     sm_uri_split(sm_str_of(path), &folder, &name);
-    SM_TRY(sm_store_open(folder, &store, e));
+    SM_TRY(sm_store_open(stores, folder, &store, e));
     const sm_status st = sm_store_get(store, name, text, e);
     sm_store_release(store);
     return st;
@@ -71,8 +71,8 @@ sm_status smi_read_text(smi_cli *cli, const char *path, sm_str *out, sm_error *e
 {
     sm_buf text = {.max_bytes = MAX_TEXT_BYTES};
 
-    const sm_status st =
-        strcmp(path, "-") == 0 ? read_stdin(cli, &text, e) : read_file(path, &text, e);
+    const sm_status st = strcmp(path, "-") == 0 ? read_stdin(cli, &text, e)
+                                                : read_file(cli->env.stores, path, &text, e);
     if (st == SM_OK) {
         *out = sm_arena_str(cli->arena, sm_buf_str(&text));
     }

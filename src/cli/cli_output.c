@@ -392,7 +392,7 @@ sm_status smi_output_open(smi_cli *cli, const sm_type *schema, const char *forma
     SM_TRY_GOTO(st, done, choose_kind(format, file, &o->kind, e));
     if (file) {
         sm_uri_split(sm_str_of(file), &folder, &name);
-        SM_TRY_GOTO(st, done, sm_store_open(folder, &o->store, e));
+        SM_TRY_GOTO(st, done, sm_store_open(cli->env.stores, folder, &o->store, e));
         SM_TRY_GOTO(st, done, sm_upload_open(o->store, name, cli->env.budget, 0, &o->upload, e));
     }
     if (o->kind == AS_PARQUET) {

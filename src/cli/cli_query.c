@@ -31,7 +31,8 @@ sm_status smi_query_open(smi_cli *cli, const smi_query_opts *o, const char *text
         out->sql.name = o->file ? sm_str_of(path) : SM_STR("stdin");
     }
     SM_TRY(check_text(&out->sql, e));
-    out->names = sm_names_new(sm_str_of(o->lake ? o->lake : "./lake"), cli->env.budget);
+    out->names =
+        sm_names_new(cli->env.stores, sm_str_of(o->lake ? o->lake : "./lake"), cli->env.budget);
     for (int32_t i = 0; i < o->vars.n; i++) {
         const char *equals = strchr(o->vars.items[i], '=');
         if (!equals) {

@@ -145,7 +145,7 @@ static sm_status check_store(doctor *d, const char *uri, sm_error *e)
 {
     sm_store *store = NULL;
 
-    SM_TRY(sm_store_open(sm_str_of(uri), &store, e));
+    SM_TRY(sm_store_open(d->cli->env.stores, sm_str_of(uri), &store, e));
     const sm_str key =
         sm_arena_strf(d->cli->arena, ".smelt-doctor-%d-%" PRId64, (int)getpid(), sm_now_us());
     const sm_str keys[] = {key, sm_arena_strf(d->cli->arena, "%.*s-copy", SM_STR_ARG(key))};

@@ -188,21 +188,20 @@ static void print_tables(const sm_run_report *r)
     }
 }
 
-static void print_network(void)
+static void print_network(const sm_store_counts *n)
 {
-    const sm_store_counts n = sm_store_network_count();
     char in[SM_SIZE_TEXT_BYTES], out[SM_SIZE_TEXT_BYTES];
     char requests[SM_SIZE_TEXT_BYTES], again[SM_SIZE_TEXT_BYTES];
 
-    if (n.requests > 0) {
-        sm_format_size(n.read_bytes, in);
-        sm_format_size(n.written_bytes, out);
+    if (n->requests > 0) {
+        sm_format_size(n->read_bytes, in);
+        sm_format_size(n->written_bytes, out);
         fprintf(stderr, "\nnetwork %s requests, %s sent again; %s in, %s out\n",
-                count(n.requests, requests), count(n.retries, again), in, out);
+                count(n->requests, requests), count(n->retries, again), in, out);
     }
 }
 
-static void print_summary(const sm_run_report *r)
+static void print_summary(const sm_run_report *r, const sm_store_counts *network)
 {
     char peak[SM_SIZE_TEXT_BYTES];
 
@@ -212,7 +211,7 @@ static void print_summary(const sm_run_report *r)
     print_moved(r);
     print_warnings(r);
     print_tables(r);
-    print_network();
+    print_network(network);
     sm_format_size(r->peak_bytes, peak);
     fprintf(stderr, "\n%.2f s, %s of memory at the peak\n", (double)r->wall_ns / 1e9, peak);
 }
@@ -291,7 +290,8 @@ static void put_tables(const sm_run_report *r, bool published, sm_buf *out)
     sm_buf_text(out, SM_STR("]"));
 }
 
-static void print_json(smi_cli *cli, const sm_run_report *r, const sm_error *e)
+static void print_json(smi_cli *cli, const sm_run_report *r, const sm_store_counts *network,
+                       const sm_error *e)
 {
     sm_buf out = {0};
     char text[SM_TIME_TEXT_BYTES];
@@ -314,13 +314,12 @@ static void print_json(smi_cli *cli, const sm_run_report *r, const sm_error *e)
     put_files(r, &out);
     put_tables(r, false, &out);
     put_tables(r, true, &out);
-    const sm_store_counts n = sm_store_network_count();
     sm_buf_printf(&out,
                   ",\"network\":{\"requests\":%" PRId64 ",\"retries\":%" PRId64
                   ",\"read_bytes\":%" PRId64 ",\"written_bytes\":%" PRId64
                   "},\"seconds\":%.3f,\"peak_bytes\":%" PRId64,
-                  n.requests, n.retries, n.read_bytes, n.written_bytes, (double)r->wall_ns / 1e9,
-                  r->peak_bytes);
+                  network->requests, network->retries, network->read_bytes, network->written_bytes,
+                  (double)r->wall_ns / 1e9, r->peak_bytes);
     if (e) {
         smi_answer_error(&out, e);
     }
@@ -333,7 +332,7 @@ static void print_failure(const sm_error *e)
 {
     const sm_run_report nothing = {.peak_bytes = sm_peak_bytes()};
 
-    print_json(NULL, &nothing, e);
+    print_json(NULL, &nothing, &(sm_store_counts){0}, e);
 }
 
 /* ---- the command ----------------------------------------------------------------------------- */
@@ -383,20 +382,23 @@ static sm_status run(smi_cli *cli, const void *opts, char **args, int n_args, sm
 {
     sm_run_opts run_opts = {0};
     sm_pipeline *pipeline = NULL;
-    sm_run_report report = {0};
+    sm_run_report report = {.peak_bytes = sm_peak_bytes()};
 
     SM_TRY(read_options(cli, opts, &run_opts, e));
-    SM_TRY(sm_pipeline_open(sm_str_of(args[0]), &pipeline, e));
-    const sm_status st =
-        sm_pipeline_run(pipeline, &run_opts, &cli->env, tell_task, cli, &report, e);
+    sm_status st = sm_pipeline_open(cli->env.stores, sm_str_of(args[0]), &pipeline, e);
+    if (st == SM_OK) {
+        st = sm_pipeline_run(pipeline, &run_opts, &cli->env, tell_task, cli, &report, e);
+    }
+    /* The pipeline's own files are among what the command read. */
+    const sm_store_counts network = sm_stores_network_count(cli->env.stores);
     smi_progress_stop(cli);
     if (st == SM_OK && (cli->globals.json || cli->globals.quiet)) {
         print_warnings(&report);
     } else if (st == SM_OK) {
-        print_summary(&report);
+        print_summary(&report, &network);
     }
     if (cli->globals.json) {
-        print_json(cli, &report, st == SM_OK ? NULL : e);
+        print_json(cli, &report, &network, st == SM_OK ? NULL : e);
     }
     sm_run_report_release(&report);
     sm_pipeline_close(pipeline);

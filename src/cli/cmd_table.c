@@ -294,7 +294,7 @@ static sm_status run(smi_cli *cli, const void *opts, char **args, int n_args, sm
 
     for (int i = 0; i < SM_COUNT(verbs); i++) {
         if (strcmp(verbs[i].name, args[0]) == 0) {
-            SM_TRY(sm_store_open(sm_str_of(args[1]), &store, e));
+            SM_TRY(sm_store_open(cli->env.stores, sm_str_of(args[1]), &store, e));
             const sm_status st = run_verb(cli, &verbs[i], store, opts, e);
             sm_store_release(store);
             return st;

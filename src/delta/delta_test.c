@@ -5,6 +5,7 @@
 #include "test.h"
 
 #include "delta/delta_int.h"
+#include "stores.h"
 
 typedef struct fixture {
     sm_arena *arena;
@@ -23,7 +24,7 @@ static int set_up(void **state)
     f = (fixture){.live = sm_live_allocs()};
     f.arena = sm_arena_new(NULL);
     snprintf(uri, sizeof(uri), "memory://delta_test_%d", number++);
-    assert_ok(sm_store_open(sm_str_of(uri), &f.store, &e), &e);
+    assert_ok(sm_store_open(test_stores, sm_str_of(uri), &f.store, &e), &e);
     assert_ok(sm_type_parse(SM_STR("STRUCT(id BIGINT, day DATE, name VARCHAR, ratio DOUBLE, "
                                    "price DECIMAL(10,2), at TIMESTAMP WITH TIME ZONE)"),
                             f.arena, &f.schema, &e),

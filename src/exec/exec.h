@@ -48,6 +48,7 @@ typedef struct sm_exec_env {
     const sm_cancel *cancel; /* may be NULL */
     sm_progress *progress;   /* may be NULL */
     sm_str spill_dir;        /* "" : the system's */
+    sm_stores *stores;       /* that the plan's files, and the tables it writes, are opened by */
 } sm_exec_env;
 
 /* What one node of the plan did; by node id. */

@@ -617,7 +617,7 @@ sm_status smi_scan_new(smi_run *run, const sm_plan_node *node, smi_source **out,
     smi_books_begin(s);
     map_columns(s);
     prune_files(s);
-    const sm_status st = sm_fetch_new(s->budget, &s->fetch, e);
+    const sm_status st = sm_fetch_new(run->env->stores, s->budget, &s->fetch, e);
     if (st != SM_OK) {
         smi_scan_free(&s->source);
         return st;

@@ -21,8 +21,9 @@ typedef enum sm_task_kind {
 } sm_task_kind;
 
 /** Reads and checks a pipeline: YAML errors with line and column, unknown keys and variables with
- * the nearest name, SQL that does not parse, cycles by their names. */
-sm_status sm_pipeline_open(sm_str path, sm_pipeline **out, sm_error *e) SM_MUST_USE;
+ * the nearest name, SQL that does not parse, cycles by their names. Borrows `stores`. */
+sm_status sm_pipeline_open(sm_stores *stores, sm_str path, sm_pipeline **out,
+                           sm_error *e) SM_MUST_USE;
 void sm_pipeline_close(sm_pipeline *p); /* takes NULL */
 sm_str sm_pipeline_name(const sm_pipeline *p);
 int32_t sm_pipeline_tasks(const sm_pipeline *p);
@@ -81,6 +82,7 @@ typedef struct sm_run_report {
     int64_t n_warnings;
     sm_table_report *tables;
     int64_t n_tables;
+    sm_store_counts network; /* what went over it for this run */
     int64_t wall_ns, peak_bytes;
 } sm_run_report;
 void sm_run_report_release(sm_run_report *r);

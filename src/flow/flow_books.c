@@ -286,7 +286,7 @@ sm_status smi_flow_books_open(smi_flow_run *r, sm_str table, sm_str uri, bool fo
     bool is_there = false;
     smi_flow_books b = {.table = table};
 
-    SM_TRY_GOTO(st, done, sm_store_open(uri, &b.store, e));
+    SM_TRY_GOTO(st, done, sm_store_open(r->env->stores, uri, &b.store, e));
     SM_TRY_GOTO(st, done, sm_delta_exists(b.store, &is_there, e));
     if (is_there) {
         SM_TRY_GOTO(st, done, open_books(r, for_reload, &b, e));

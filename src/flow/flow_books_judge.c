@@ -73,7 +73,7 @@ static sm_status ask_lists(void *ctx, int32_t root, bool *out, sm_error *e)
     sm_arena *a = sm_arena_new(k->run->env->budget);
     sm_error ignored = {0};
 
-    sm_status st = sm_store_open(k->books->roots[root].uri, &store, &ignored);
+    sm_status st = sm_store_open(k->run->env->stores, k->books->roots[root].uri, &store, &ignored);
     if (st == SM_OK) {
         st = sm_store_list(store, SM_STR(""), true, a, &entries, &n, &ignored);
     }
@@ -165,7 +165,7 @@ static sm_status find_other(smi_flow_run *r, smi_flow_source_state *s, smi_flow_
     sm_entry entry;
 
     if (!*store) {
-        SM_TRY(sm_store_open(b->roots[k->root].uri, store, e));
+        SM_TRY(sm_store_open(r->env->stores, b->roots[k->root].uri, store, e));
     }
     if (k->is_displaced) { /* what lies at its path stands for itself */
         const sm_status st =

@@ -69,7 +69,8 @@ static int32_t root_of(old_books *k, sm_str uri, sm_str name, sm_str pipeline)
     }
     void **root = sm_map_at(k->folders, folder);
     if (!*root) {
-        if (folder.len > 0 && sm_store_open(folder, &store, &ignored) == SM_OK) {
+        if (folder.len > 0 &&
+            sm_store_open(k->run->env->stores, folder, &store, &ignored) == SM_OK) {
             place = sm_store_place(store, k->run->arena);
             sm_store_release(store);
         }

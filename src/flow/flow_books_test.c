@@ -34,7 +34,8 @@ static void kit_init(kit *k, const char *name)
                             .arena = k->arena,
                             .id = SM_STR("r"),
                             .start_us = NOW_US};
-    assert_ok(sm_store_open(sm_str_of(sm_arena_printf(k->arena, "memory://books-%s", name)),
+    assert_ok(sm_store_open(test_stores,
+                            sm_str_of(sm_arena_printf(k->arena, "memory://books-%s", name)),
                             &k->store, &e),
               &e);
 }

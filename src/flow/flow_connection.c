@@ -29,7 +29,7 @@ sm_status smi_flow_setting_read(const sm_pipeline *p, const smi_flow_setting *s,
 
 #define VARIABLE_OF(id, key, server, variable, is_secret) variable,
 
-static sm_status connect(smi_flow_run *r, int32_t var, sm_error *e)
+static sm_status connect(const smi_flow_run *r, int32_t var, sm_error *e)
 {
     static const char *const variables[] = {SMI_FLOW_SETTINGS(VARIABLE_OF)};
     const smi_flow_connection *c = &r->p->connections[r->p->vars[var].connection];
@@ -44,26 +44,18 @@ static sm_status connect(smi_flow_run *r, int32_t var, sm_error *e)
         }
     }
     const sm_status st =
-        sm_store_connect(r->vars[var].as.s, c->name, settings, n, &r->connections[var], e);
+        sm_stores_connect(r->env->stores, r->vars[var].as.s, c->name, settings, n, e);
     return smi_flow_at(r->p, r->p->vars[var].at, st, e);
 }
 
-sm_status smi_flow_connect(smi_flow_run *r, sm_error *e)
+sm_status smi_flow_connect(const smi_flow_run *r, sm_error *e)
 {
-    r->connections = SM_NEW_ARRAY(r->arena, sm_connection *, r->p->n_vars);
     for (int32_t i = 0; i < r->p->n_vars; i++) {
         if (r->p->vars[i].connection >= 0 && sm_str_starts(r->vars[i].as.s, SM_STR("s3://"))) {
             SM_TRY(connect(r, i, e));
         }
     }
     return SM_OK;
-}
-
-void smi_flow_disconnect(smi_flow_run *r)
-{
-    for (int32_t i = 0; r->connections && i < r->p->n_vars; i++) {
-        sm_store_disconnect(r->connections[i]);
-    }
 }
 
 /* ---- servers --------------------------------------------------------------------------------- */

@@ -97,6 +97,7 @@ typedef struct smi_flow_task {
 
 struct sm_pipeline {
     sm_arena *arena;
+    sm_stores *stores; /* while it is read */
     sm_str path, folder, name, description;
     smi_flow_connection *connections;
     int32_t n_connections;
@@ -183,12 +184,11 @@ typedef struct smi_flow_refuse {
 struct smi_flow_run {
     const sm_pipeline *p;
     const sm_run_opts *opts;
-    const sm_exec_env *env;
+    const sm_exec_env *env; /* the caller's, with stores of the run's own */
     sm_arena *arena;
     sm_str id;
     int64_t start_us, start_ns;
     sm_value *vars;
-    sm_connection **connections; /* one a variable; NULL: none, or a place that needs none */
     sm_names *names;
     smi_flow_source_state *sources;
     smi_flow_task_state *tasks;
@@ -245,9 +245,8 @@ bool smi_flow_is_source_refreshed(const smi_flow_run *r, const smi_flow_source_s
 /** What a setting says; "" for nothing. SM_USAGE where it names a variable that is not set. */
 sm_status smi_flow_setting_read(const sm_pipeline *p, const smi_flow_setting *s, sm_str *out,
                                 sm_error *e) SM_MUST_USE;
-/** Connects the variables' places in S3. */
-sm_status smi_flow_connect(smi_flow_run *r, sm_error *e) SM_MUST_USE;
-void smi_flow_disconnect(smi_flow_run *r);
+/** Connects the variables' places in S3, for the run's stores. */
+sm_status smi_flow_connect(const smi_flow_run *r, sm_error *e) SM_MUST_USE;
 /** Finds all settings of the servers that chosen tasks publish to, and whether they can read the
  * lake: what is wrong there ends a run here, not after its work. */
 sm_status smi_flow_publish_check(smi_flow_run *r, sm_error *e) SM_MUST_USE;

@@ -22,12 +22,13 @@
 
 /* ---- pipelines ------------------------------------------------------------------------------ */
 
-sm_status sm_pipeline_open(sm_str path, sm_pipeline **out, sm_error *e)
+sm_status sm_pipeline_open(sm_stores *stores, sm_str path, sm_pipeline **out, sm_error *e)
 {
     sm_pipeline *p = sm_alloc_zero(sizeof(*p));
 
     p->arena = sm_arena_new(NULL);
     p->path = sm_arena_str(p->arena, path);
+    p->stores = stores;
     sm_status st = smi_flow_yaml_read(p, e);
     if (st == SM_OK) {
         st = smi_flow_graph_order(p, e);
@@ -36,6 +37,7 @@ sm_status sm_pipeline_open(sm_str path, sm_pipeline **out, sm_error *e)
         sm_pipeline_close(p);
         return st;
     }
+    p->stores = NULL;
     *out = p;
     return SM_OK;
 }
@@ -168,7 +170,7 @@ static sm_status bind_var(const smi_flow_run *r, const smi_flow_var *v, sm_value
 sm_names *smi_flow_names(const smi_flow_run *r)
 {
     const sm_pipeline *p = r->p;
-    sm_names *names = sm_names_new(r->vars[p->lake].as.s, r->env->budget);
+    sm_names *names = sm_names_new(r->env->stores, r->vars[p->lake].as.s, r->env->budget);
 
     for (int32_t i = 0; i < p->n_vars; i++) {
         sm_names_set_variable(names, p->vars[i].name, r->vars[i]);
@@ -304,7 +306,8 @@ sm_status smi_flow_source_open(smi_flow_run *r, int32_t source, sm_error *e)
         return SM_OK;
     }
     SM_TRY_GOTO(st, done,
-                sm_files_find(s->path, s->def->match, is_dated(r, source), r->arena, &s->found, e));
+                sm_files_find(r->env->stores, s->path, s->def->match, is_dated(r, source), r->arena,
+                              &s->found, e));
     SM_TRY_GOTO(st, done, choose_window(r, s, e));
     SM_TRY_GOTO(st, done, smi_flow_quarantine_judge(r, s, e));
     choose_files(r, s);
@@ -591,7 +594,6 @@ static void release(smi_flow_run *r)
         smi_flow_quarantine_release(&r->sources[i].quarantine);
         sm_files_release(&r->sources[i].found);
     }
-    smi_flow_disconnect(r);
     sm_arena_free(r->arena);
 }
 
@@ -599,9 +601,11 @@ sm_status sm_pipeline_run(sm_pipeline *p, const sm_run_opts *opts, const sm_exec
                           void (*on_task)(void *ctx, sm_str name, int32_t i, int32_t n), void *ctx,
                           sm_run_report *report, sm_error *e)
 {
+    sm_exec_env own = *env; /* its connections are no other run's */
+    own.stores = sm_stores_below(env->stores);
     smi_flow_run r = {.p = p,
                       .opts = opts,
-                      .env = env,
+                      .env = &own,
                       .arena = sm_arena_new(env->budget),
                       .start_us = sm_now_us(),
                       .start_ns = sm_monotonic_ns(),
@@ -626,5 +630,7 @@ sm_status sm_pipeline_run(sm_pipeline *p, const sm_run_opts *opts, const sm_exec
     release(&r);
     report->wall_ns = sm_monotonic_ns() - r.start_ns;
     report->peak_bytes = sm_peak_bytes();
+    report->network = sm_stores_network_count(own.stores);
+    sm_stores_release(own.stores);
     return st;
 }

@@ -27,7 +27,7 @@ static sm_status stored_word(smi_flow_run *r, sm_str table, const char *key, sm_
     sm_str uri;
 
     SM_TRY(sm_names_uri(r->names, table, r->arena, &uri, e));
-    sm_status st = sm_store_open(uri, &store, e);
+    sm_status st = sm_store_open(r->env->stores, uri, &store, e);
     if (st == SM_OK) {
         st = smi_flow_books_last(r, store, key, out, e);
     }
@@ -58,7 +58,7 @@ static sm_status stored_state(smi_flow_run *r, sm_str table, sm_buf *out, sm_err
         return SM_OK;
     }
     SM_TRY(sm_names_uri(r->names, table, r->arena, &uri, e));
-    SM_TRY_GOTO(st, done, sm_store_open(uri, &store, e));
+    SM_TRY_GOTO(st, done, sm_store_open(r->env->stores, uri, &store, e));
     SM_TRY_GOTO(st, done, sm_snapshot_open(store, SM_VERSION_LATEST, r->env->budget, &snapshot, e));
     sm_buf_printf(out, "version %" PRId64 " of %.*s", sm_snapshot_version(snapshot),
                   SM_STR_ARG(sm_snapshot_metadata(snapshot)->id));
@@ -239,7 +239,7 @@ static sm_status look_at_table(smi_flow_run *r, int32_t task, table_there *out, 
     sm_snapshot *snapshot = NULL;
 
     SM_TRY(sm_names_uri(r->names, t->name, r->arena, &out->uri, e));
-    SM_TRY_GOTO(st, done, sm_store_open(out->uri, &store, e));
+    SM_TRY_GOTO(st, done, sm_store_open(r->env->stores, out->uri, &store, e));
     SM_TRY_GOTO(st, done, sm_delta_exists(store, &out->is_there, e));
     if (out->is_there) {
         SM_TRY_GOTO(st, done,

@@ -510,7 +510,7 @@ static sm_status read_sql(const sm_pipeline *p, sm_str path, sm_sql *out, sm_err
                     ? path
                     : sm_arena_strf(p->arena, "%.*s/%.*s", SM_STR_ARG(p->folder), SM_STR_ARG(path));
     sm_uri_split(out->name, &folder, &name);
-    SM_TRY_GOTO(st, done, sm_store_open(folder, &store, e));
+    SM_TRY_GOTO(st, done, sm_store_open(p->stores, folder, &store, e));
     SM_TRY_GOTO(st, done, sm_store_get(store, name, &text, e));
     out->text = sm_arena_str(p->arena, sm_buf_str(&text));
 done:
@@ -789,7 +789,7 @@ sm_status smi_flow_yaml_read(sm_pipeline *p, sm_error *e)
     }
     sm_uri_split(p->path, &folder, &name);
     p->folder = sm_arena_str(p->arena, folder);
-    SM_TRY_GOTO(st, done, sm_store_open(p->folder, &store, e));
+    SM_TRY_GOTO(st, done, sm_store_open(p->stores, p->folder, &store, e));
     st = sm_store_get(store, name, &text, e);
     if (st == SM_NOT_FOUND || st == SM_INVALID) {
         sm_error_todo(e, "A pipeline is named by its YAML file, like pipelines/sales/delta.yaml.");

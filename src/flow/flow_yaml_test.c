@@ -32,7 +32,7 @@ static sm_status open_text(const scratch *at, const char *yaml, sm_pipeline **ou
     put_text(s, "no.sql", "SELECT FROM WHERE");
     sm_store_release(s);
     snprintf(path, sizeof(path), "%s/p.yaml", at->path);
-    return sm_pipeline_open(sm_str_of(path), out, e);
+    return sm_pipeline_open(test_stores, sm_str_of(path), out, e);
 }
 
 static const struct {

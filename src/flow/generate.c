@@ -228,7 +228,7 @@ sm_status sm_generate_logs(const sm_generate_opts *opts, const sm_exec_env *env,
     for (int i = 0; i < n_wave; i++) {
         m.chunks[i].maker = &m;
     }
-    SM_TRY_GOTO(st, done, sm_store_open(opts->folder, &store, e));
+    SM_TRY_GOTO(st, done, sm_store_open(env->stores, opts->folder, &store, e));
     if (opts->damage > 0) {
         SM_TRY_GOTO(st, done,
                     sm_upload_open(store, SM_STR("MANIFEST.ndjson"), env->budget, 0, &manifest, e));

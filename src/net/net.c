@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * net/net.c: the wire: one thread that carries out every HTTP request of the process.
+ * net/net.c: the wire: one thread that carries out the HTTP requests given to it.
  *
  * Method   libcurl's multi interface. Requests queue under a lock; the thread takes them when their
  *          time has come, lets libcurl move bytes straight to where the owner wants them, and calls
@@ -55,9 +55,11 @@ typedef struct curl_api {
     time_t (*getdate)(const char *text, const time_t *unused);
 } curl_api;
 
-static curl_api api; /* filled in once, under the_lock */
+static sm_mutex api_lock = {PTHREAD_MUTEX_INITIALIZER};
+static curl_api api; /* filled in once, under the lock; const from then on */
 
-static sm_status open_curl(sm_error *e)
+/* Locked. */
+static sm_status load_curl(sm_error *e)
 {
     static const sm_symbol symbols[] = {
         {"curl_easy_init", &api.easy_init},
@@ -92,8 +94,15 @@ static sm_status open_curl(sm_error *e)
     if (api.global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
         return sm_fail(e, SM_UNSUPPORTED, "libcurl does not start");
     }
-    sm_memory_reserve(RESERVED_BYTES);
     return SM_OK;
+}
+
+static sm_status open_curl(sm_error *e)
+{
+    sm_mutex_lock(&api_lock);
+    const sm_status st = load_curl(e);
+    sm_mutex_unlock(&api_lock);
+    return st;
 }
 
 /* ---- the wire -------------------------------------------------------------------------------- */
@@ -103,9 +112,12 @@ typedef struct exchange_list {
 } exchange_list;
 
 struct sm_http {
-    int64_t n_users; /* guarded by the_lock */
+    _Atomic int32_t refs;
+    sm_budget *budget; /* charged from the start to the end; NULL: none */
+
+    sm_mutex starting; /* of the next two, which stay once they are set */
     CURLM *multi;
-    sm_thread *thread;
+    sm_thread *thread; /* NULL: not started */
 
     sm_mutex lock;        /* of the rest but `idle` */
     exchange_list queued; /* not yet seen by the thread, or whose time has not come */
@@ -116,9 +128,6 @@ struct sm_http {
     CURL *idle[IDLE_HANDLES]; /* the thread's own: handles that were used before */
     int n_idle;
 };
-
-static sm_mutex the_lock = {PTHREAD_MUTEX_INITIALIZER};
-static sm_http *the_http; /* NULL while nobody has joined */
 
 static void append(exchange_list *l, sm_exchange *x)
 {
@@ -487,74 +496,90 @@ static void wire_thread(void *ctx)
     }
 }
 
-/* ---- joining and leaving --------------------------------------------------------------------- */
+/* ---- from new to free ------------------------------------------------------------------------ */
 
-static void http_free(sm_http *h)
+sm_http *sm_http_new(sm_budget *budget)
 {
-    if (h->thread) {
-        sm_mutex_lock(&h->lock);
-        SM_ASSERT(!h->queued.first && !h->running.first);
-        h->is_ending = true;
-        sm_mutex_unlock(&h->lock);
-        api.multi_wakeup(h->multi);
-        sm_thread_join(h->thread);
+    sm_http *h = sm_alloc_zero(sizeof(*h));
+    atomic_init(&h->refs, 1);
+    h->budget = budget;
+    sm_mutex_init(&h->starting);
+    sm_mutex_init(&h->lock);
+    return h;
+}
+
+sm_http *sm_http_retain(sm_http *h)
+{
+    const int32_t before = atomic_fetch_add_explicit(&h->refs, 1, memory_order_relaxed);
+    SM_ASSERT(before > 0);
+    return h;
+}
+
+/* Locked by `starting`. */
+static sm_status start(sm_http *h, sm_error *e)
+{
+    SM_TRY(open_curl(e));
+    CURLM *multi = api.multi_init();
+    if (!multi) {
+        sm_out_of_memory(0);
     }
+    api.multi_setopt(multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)CONNECTIONS_MAX);
+    api.multi_setopt(multi, CURLMOPT_MAXCONNECTS, (long)CONNECTIONS_MAX);
+    api.multi_setopt(multi, CURLMOPT_PIPELINING, (long)CURLPIPE_MULTIPLEX);
+    h->multi = multi;
+    const sm_status st = sm_thread_start(wire_thread, h, "smelt-wire", &h->thread, e);
+    if (st != SM_OK) {
+        api.multi_cleanup(multi);
+        h->multi = NULL;
+        return st;
+    }
+    if (h->budget) {
+        sm_budget_force(h->budget, RESERVED_BYTES);
+    }
+    return SM_OK;
+}
+
+sm_status sm_http_start(sm_http *h, sm_error *e)
+{
+    sm_mutex_lock(&h->starting);
+    const sm_status st = h->thread ? SM_OK : start(h, e);
+    sm_mutex_unlock(&h->starting);
+    return st;
+}
+
+static void stop(sm_http *h)
+{
+    sm_mutex_lock(&h->lock);
+    SM_ASSERT(!h->queued.first && !h->running.first);
+    h->is_ending = true;
+    sm_mutex_unlock(&h->lock);
+    api.multi_wakeup(h->multi);
+    sm_thread_join(h->thread);
     for (int i = 0; i < h->n_idle; i++) {
         api.easy_cleanup(h->idle[i]);
     }
     api.multi_cleanup(h->multi);
-    sm_mutex_release(&h->lock);
-    sm_free(h);
+    if (h->budget) {
+        sm_budget_give(h->budget, RESERVED_BYTES);
+    }
 }
 
-static sm_status http_new(sm_http **out, sm_error *e)
-{
-    SM_TRY(open_curl(e));
-    sm_http *h = sm_alloc_zero(sizeof(*h));
-    sm_mutex_init(&h->lock);
-    h->multi = api.multi_init();
-    if (!h->multi) {
-        sm_out_of_memory(0);
-    }
-    api.multi_setopt(h->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)CONNECTIONS_MAX);
-    api.multi_setopt(h->multi, CURLMOPT_MAXCONNECTS, (long)CONNECTIONS_MAX);
-    api.multi_setopt(h->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_MULTIPLEX);
-    const sm_status st = sm_thread_start(wire_thread, h, "smelt-wire", &h->thread, e);
-    if (st != SM_OK) {
-        http_free(h);
-        return st;
-    }
-    *out = h;
-    return SM_OK;
-}
-
-sm_status sm_http_join(sm_http **out, sm_error *e)
-{
-    sm_mutex_lock(&the_lock);
-    const sm_status st = the_http ? SM_OK : http_new(&the_http, e);
-    if (st == SM_OK) {
-        the_http->n_users++;
-        *out = the_http;
-    }
-    sm_mutex_unlock(&the_lock);
-    return st;
-}
-
-void sm_http_leave(sm_http *h)
+void sm_http_release(sm_http *h)
 {
     if (!h) {
         return;
     }
-    sm_mutex_lock(&the_lock);
-    SM_ASSERT(h == the_http && h->n_users > 0);
-    const bool is_last = --h->n_users == 0;
-    if (is_last) {
-        the_http = NULL;
+    const int32_t before = atomic_fetch_sub_explicit(&h->refs, 1, memory_order_acq_rel);
+    SM_ASSERT(before > 0);
+    if (before > 1) {
+        return;
     }
-    sm_mutex_unlock(&the_lock);
-    if (is_last) {
-        http_free(h);
+    if (h->thread) {
+        stop(h);
     }
+    sm_mutex_release(&h->lock);
+    sm_mutex_release(&h->starting);
+    sm_free(h);
 }
 
 /* ---- exchanges ------------------------------------------------------------------------------- */

@@ -3,14 +3,16 @@
  * net/net.h: the net room's door. HTTP requests, many at a time. Called by store for S3, by serve
  * for ClickHouse. Needs: base.
  *
- * One thread of the process, the wire, carries out all of them by libcurl's multi interface. It
- * knows nothing of what is asked and never tries again: it says what came, or what failed how. */
+ * A wire is one thread that carries out all requests given to it, by libcurl's multi interface. It
+ * belongs to who made it: a process may have several, and none begins by itself. It knows nothing
+ * of what is asked and never tries again: it says what came, or what failed how. */
 #ifndef SM_NET_NET_H
 #define SM_NET_NET_H
 
 #include "base/buf.h"
+#include "base/memory.h"
 
-typedef struct sm_http sm_http;
+typedef struct sm_http sm_http; /* a wire; counted */
 
 /* Headers of an answer that are kept. */
 typedef enum sm_http_header {
@@ -90,10 +92,26 @@ typedef struct sm_exchange {
     struct sm_exchange *prev, *next;
 } sm_exchange;
 
-/** The wire, started for the first who comes, ended with the last who leaves. SM_UNSUPPORTED where
- * libcurl is not there. */
-sm_status sm_http_join(sm_http **out, sm_error *e) SM_MUST_USE;
-void sm_http_leave(sm_http *h); /* takes NULL; nothing may be under way for who leaves last */
+/**
+ * Makes a wire. It costs nothing before sm_http_start.
+ *
+ * Owner     the caller's, sm_http_release() it; borrows `budget` (may be NULL) to its end, and
+ *           charges it with what libcurl and its connections take, which is never refused
+ */
+sm_http *sm_http_new(sm_budget *budget);
+sm_http *sm_http_retain(sm_http *h);
+/** The last release ends the thread: nothing may be under way, and it must not be called from
+ * `done`. Takes NULL. */
+void sm_http_release(sm_http *h);
+
+/**
+ * Opens libcurl and starts the thread, where neither was done; to be called before requests.
+ *
+ * Errors    SM_UNSUPPORTED where libcurl is not there, saying how to install it; SM_IO where the
+ *           system starts no thread. The next call tries again
+ * Threads   any
+ */
+sm_status sm_http_start(sm_http *h, sm_error *e) SM_MUST_USE;
 
 /** Forgets an earlier answer and sends. From any thread, also from `done`. */
 void sm_http_send(sm_http *h, sm_exchange *x);

@@ -128,7 +128,7 @@ static sm_status ask_here(const publishing *w, const sm_snapshot *s, sm_str *out
                                       SM_STR_ARG(uri), sm_snapshot_version(s));
     const sm_sql sql = {.name = SM_STR("comparison"),
                         .text = question(w, sm_snapshot_metadata(s)->schema, true, from)};
-    sm_names *names = sm_names_new(SM_STR(""), w->env->budget);
+    sm_names *names = sm_names_new(w->env->stores, SM_STR(""), w->env->budget);
     const sm_resolver resolver = sm_names_resolver(names);
     sm_plan *plan = NULL;
     sm_batch **batches = NULL;
@@ -268,7 +268,7 @@ static sm_status compare(publishing *w, sm_str server, sm_clickhouse_published *
 
 static sm_status find_access(publishing *w, sm_error *e)
 {
-    SM_TRY(sm_store_open(w->p->table_uri, &w->store, e));
+    SM_TRY(sm_store_open(w->env->stores, w->p->table_uri, &w->store, e));
     SM_TRY(sm_store_access_of(w->store, w->arena, &w->access, e));
     w->server.hidden = w->access.secret;
     if (w->access.is_temporary) {
@@ -315,9 +315,8 @@ sm_status sm_clickhouse_publish_table(const sm_clickhouse_publish *p, const sm_e
                                       sm_clickhouse_published *out, sm_error *e)
 {
     publishing w = {.p = p, .env = env, .arena = sm_arena_new(env->budget)};
-    sm_status st = smi_clickhouse_open(p, w.arena, &w.server, e);
+    sm_status st = smi_clickhouse_open(p, w.env->stores, w.arena, &w.server, e);
     st = st == SM_OK ? publish(&w, out, e) : st;
-    smi_clickhouse_close(&w.server);
     sm_store_release(w.store);
     sm_arena_free(w.arena);
     return sm_within(e, st, "publishing %.*s", SM_STR_ARG(p->table_uri));

@@ -17,8 +17,8 @@
 #define ANSWER_MAX ((size_t)4 << 20)
 #define STALL_MS   120000 /* a count over a large table says nothing for long */
 
-sm_status smi_clickhouse_open(const sm_clickhouse_publish *p, sm_arena *a, smi_clickhouse *out,
-                              sm_error *e)
+sm_status smi_clickhouse_open(const sm_clickhouse_publish *p, sm_stores *stores, sm_arena *a,
+                              smi_clickhouse *out, sm_error *e)
 {
     const bool is_https = sm_str_starts(p->to, SM_STR("https://"));
     const size_t skip = is_https ? 8 : 7;
@@ -43,12 +43,7 @@ sm_status smi_clickhouse_open(const sm_clickhouse_publish *p, sm_arena *a, smi_c
         .database = database.len > 0 ? database : SM_STR("default"),
         .user = p->user,
         .password = p->password};
-    return sm_http_join(&out->http, e);
-}
-
-void smi_clickhouse_close(smi_clickhouse *c)
-{
-    sm_http_leave(c->http);
+    return sm_stores_http(stores, &out->http, e);
 }
 
 /* ---- quoting --------------------------------------------------------------------------------- */

@@ -8,7 +8,7 @@
 #include "serve/serve.h"
 
 typedef struct smi_clickhouse {
-    sm_http *http;
+    sm_http *http; /* borrowed */
     sm_arena *arena;
     const char *base; /* "http://host:port" */
     sm_str database;
@@ -16,10 +16,10 @@ typedef struct smi_clickhouse {
     sm_str hidden; /* what no message may have: the store's secret */
 } smi_clickhouse;
 
-/** Takes "http(s)://HOST:PORT[/DATABASE]" apart. Makes no request. */
-sm_status smi_clickhouse_open(const sm_clickhouse_publish *p, sm_arena *a, smi_clickhouse *out,
-                              sm_error *e) SM_MUST_USE;
-void smi_clickhouse_close(smi_clickhouse *c);
+/** Takes "http(s)://HOST:PORT[/DATABASE]" apart. Makes no request. Borrows all, the wire of the
+ * stores too: there is nothing to close. */
+sm_status smi_clickhouse_open(const sm_clickhouse_publish *p, sm_stores *stores, sm_arena *a,
+                              smi_clickhouse *out, sm_error *e) SM_MUST_USE;
 /** Carries out a statement, more than once where an answer is lost: it must bear that. *answer is
  * what it printed, in the arena (NULL: not wanted). `doing` is for messages. */
 sm_status smi_clickhouse_ask(const smi_clickhouse *c, const char *doing, sm_str statement,

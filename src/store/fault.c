@@ -17,8 +17,8 @@
  *          A read's bytes follow its delay, a write's bytes go first; the line serves them in the
  *          order of the calls. The answer's time is reckoned, and whoever called waits for it
  *          (smi_due_ns): many requests overlap as they do over a network.
- * Plans    A store of sm_store_fault() has its own count and line. All that SMELT_FAULT wraps in a
- *          process share one: call 7 is the 7th of the process. */
+ * Plans    A store of sm_store_fault() has its own count and line. All that SMELT_FAULT wraps
+ *          of one root (stores.c) share one: call 7 is the 7th of a program that has one. */
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -28,7 +28,7 @@
 #include "base/time.h"
 #include "store/store_int.h"
 
-typedef struct fault_state {
+typedef struct smi_fault_state {
     _Atomic int32_t refs;
     sm_fault_plan plan;
     _Atomic int64_t calls;
@@ -399,7 +399,7 @@ static const sm_store_ops fault_ops = {
 static sm_store *wrap(sm_store *inner, fault_state *state)
 {
     fault_store *s = sm_alloc_zero(sizeof(*s));
-    smi_store_init(&s->store, &fault_ops, sm_store_uri(inner));
+    smi_store_init(&s->store, inner->stores, &fault_ops, sm_store_uri(inner));
     s->inner = sm_store_retain(inner);
     s->state = state;
     return &s->store;
@@ -497,21 +497,24 @@ static bool is_same_plan(const sm_fault_plan *a, const sm_fault_plan *b)
            a->delay_ms == b->delay_ms && a->bytes_per_s == b->bytes_per_s;
 }
 
-static sm_mutex env_lock = {PTHREAD_MUTEX_INITIALIZER};
-static fault_state *env_state; /* of the plan that was read last; keeps counting between stores */
-
-/* The process's state for this plan, retained; a plan that changed (in tests) counts anew. */
-static fault_state *env_state_of(const sm_fault_plan *plan)
+/* The state for this plan, retained: it keeps counting from store to store. A plan that changed (in
+ * tests) counts anew. */
+static fault_state *env_state_of(smi_shared *shared, const sm_fault_plan *plan)
 {
-    sm_mutex_lock(&env_lock);
-    if (!env_state || !is_same_plan(&env_state->plan, plan)) {
-        state_release(env_state);
-        env_state = state_new(plan);
+    sm_mutex_lock(&shared->lock);
+    if (!shared->fault || !is_same_plan(&shared->fault->plan, plan)) {
+        state_release(shared->fault);
+        shared->fault = state_new(plan);
     }
-    fault_state *f = env_state;
+    fault_state *f = shared->fault;
     atomic_fetch_add_explicit(&f->refs, 1, memory_order_relaxed);
-    sm_mutex_unlock(&env_lock);
+    sm_mutex_unlock(&shared->lock);
     return f;
+}
+
+void smi_fault_release(smi_shared *shared)
+{
+    state_release(shared->fault);
 }
 
 sm_status smi_fault_from_env(sm_store **s, sm_error *e)
@@ -523,7 +526,7 @@ sm_status smi_fault_from_env(sm_store **s, sm_error *e)
     sm_fault_plan plan;
     SM_TRY(parse_plan(sm_str_of(text), &plan, e));
     sm_store *inner = *s;
-    *s = wrap(inner, env_state_of(&plan));
+    *s = wrap(inner, env_state_of(inner->stores->shared, &plan));
     sm_store_release(inner);
     return SM_OK;
 }

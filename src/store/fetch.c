@@ -35,6 +35,7 @@ typedef struct read_list {
 } read_list;
 
 struct sm_fetch {
+    sm_stores *stores; /* retained: the I/O threads are theirs */
     sm_budget *budget;
     smi_io *io;
 
@@ -49,11 +50,12 @@ struct sm_fetch {
     smi_waiters waiters;
 };
 
-sm_status sm_fetch_new(sm_budget *budget, sm_fetch **out, sm_error *e)
+sm_status sm_fetch_new(sm_stores *stores, sm_budget *budget, sm_fetch **out, sm_error *e)
 {
     smi_io *io = NULL;
-    SM_TRY(smi_io_join(&io, e));
+    SM_TRY(smi_io_join(stores, &io, e));
     sm_fetch *f = sm_alloc_zero(sizeof(*f));
+    f->stores = sm_stores_retain(stores);
     f->budget = budget;
     f->io = io;
     sm_mutex_init(&f->lock);
@@ -125,6 +127,7 @@ void sm_fetch_free(sm_fetch *f)
     chain_free(f->unsent.first);
     chain_free(f->arrived.first);
     smi_io_leave(f->io);
+    sm_stores_release(f->stores);
     smi_waiters_release(&f->waiters);
     sm_cond_release(&f->landed);
     sm_cond_release(&f->arrival);

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * store/io_service.c: the two threads that do the I/O of every fetch and upload of the process.
+ * store/io_service.c: the two threads that do the I/O of every fetch and upload of an engine.
  *
  * Jobs are run in the order in which they came. A job whose answer is due later (a store that plays
  * a slow wire) is parked in a list ordered by time, so that any number of slow answers overlap on
  * two threads; one that waits for the network is away until it is called again. Started for the
- * first fetch or upload, ended with the last: a process that has none open has no I/O thread and
- * may fork.
+ * first fetch or upload, ended with the last: who has none open has no I/O thread.
  * Two threads: the page cache gives more than memory can take up already with one
  * (7.7 GB/s a core); the second one keeps going while the first waits for a disk or an fsync. */
 #include "base/memory.h"
@@ -20,7 +19,8 @@ typedef struct job_list {
 } job_list;
 
 struct smi_io {
-    int64_t n_users; /* guarded by the_lock */
+    smi_shared *shared;
+    int64_t n_users; /* under the lock of what is shared */
 
     sm_mutex lock; /* of all below */
     sm_cond changed;
@@ -32,9 +32,6 @@ struct smi_io {
 
     sm_thread *threads[IO_THREADS];
 };
-
-static sm_mutex the_lock = {PTHREAD_MUTEX_INITIALIZER};
-static smi_io *the_io; /* NULL while nobody has joined */
 
 /* ---- lists ----------------------------------------------------------------------------------- */
 
@@ -146,9 +143,10 @@ static void io_free(smi_io *io)
     sm_free(io);
 }
 
-static sm_status io_new(smi_io **out, sm_error *e)
+static sm_status io_new(smi_shared *shared, smi_io **out, sm_error *e)
 {
     smi_io *io = sm_alloc_zero(sizeof(*io));
+    io->shared = shared;
     sm_mutex_init(&io->lock);
     sm_cond_init(&io->changed);
     for (int i = 0; i < IO_THREADS; i++) {
@@ -162,27 +160,29 @@ static sm_status io_new(smi_io **out, sm_error *e)
     return SM_OK;
 }
 
-sm_status smi_io_join(smi_io **out, sm_error *e)
+sm_status smi_io_join(sm_stores *stores, smi_io **out, sm_error *e)
 {
-    sm_mutex_lock(&the_lock);
-    const sm_status st = the_io ? SM_OK : io_new(&the_io, e);
+    smi_shared *shared = stores->shared;
+    sm_mutex_lock(&shared->lock);
+    const sm_status st = shared->io ? SM_OK : io_new(shared, &shared->io, e);
     if (st == SM_OK) {
-        the_io->n_users++;
-        *out = the_io;
+        shared->io->n_users++;
+        *out = shared->io;
     }
-    sm_mutex_unlock(&the_lock);
+    sm_mutex_unlock(&shared->lock);
     return st;
 }
 
 void smi_io_leave(smi_io *io)
 {
-    sm_mutex_lock(&the_lock);
-    SM_ASSERT(io == the_io && io->n_users > 0);
+    smi_shared *shared = io->shared;
+    sm_mutex_lock(&shared->lock);
+    SM_ASSERT(io == shared->io && io->n_users > 0);
     const bool is_last = --io->n_users == 0;
     if (is_last) {
-        the_io = NULL; /* whoever joins from now on starts anew */
+        shared->io = NULL; /* whoever joins from now on starts anew */
     }
-    sm_mutex_unlock(&the_lock);
+    sm_mutex_unlock(&shared->lock);
     if (is_last) {
         io_free(io);
     }

@@ -97,7 +97,7 @@ static sm_status fail_os(sm_error *e, int os_error, const char *what)
 
 static const sm_store_ops local_ops;
 
-sm_status smi_local_open(sm_str uri, sm_store **out, sm_error *e)
+sm_status smi_local_open(sm_stores *stores, sm_str uri, sm_store **out, sm_error *e)
 {
     sm_str path = uri;
     if (uri.len >= 7 && sm_str_eq_nocase((sm_str){uri.data, 7}, SM_STR("file://"))) {
@@ -117,7 +117,7 @@ sm_status smi_local_open(sm_str uri, sm_store **out, sm_error *e)
         path.len--;
     }
     local_store *s = sm_alloc_zero(sizeof(*s));
-    smi_store_init(&s->store, &local_ops, uri);
+    smi_store_init(&s->store, stores, &local_ops, uri);
     s->root = smi_str_dup(path);
     *out = &s->store;
     return SM_OK;

@@ -2,8 +2,9 @@
  *
  * store/memory_store.c: objects in memory, for tests: "memory://bucket[/prefix]".
  *
- * A bucket is shared by the whole process under its name: who opens it later, or by another
- * prefix, sees the same objects. It lives while a store of it is open or it has an object.
+ * A bucket is shared under its name by the stores of one root (stores.c): who opens it later, or by
+ * another prefix, sees the same objects. It lives while a store of it is open or it has an object,
+ * and not longer than they.
  * Behaves as a bucket does, not as a disk: no folders of its own, so none can be missing.
  * Objects are counted: a blob keeps reading the bytes it opened when the name is replaced. */
 #include <inttypes.h>
@@ -27,10 +28,10 @@ typedef struct named {
     object *object;
 } named;
 
-typedef struct bucket {
+typedef struct smi_bucket {
     char *name;
-    int64_t n_stores;    /* guarded by buckets_lock */
-    struct bucket *next; /* same */
+    int64_t n_stores; /* under the lock of what is shared, as is the next */
+    struct smi_bucket *next;
 
     sm_mutex lock; /* of all below */
     named *items;  /* sorted by key */
@@ -54,9 +55,6 @@ typedef struct memory_writer {
     char *key;
     sm_buf bytes;
 } memory_writer;
-
-static sm_mutex buckets_lock = {PTHREAD_MUTEX_INITIALIZER};
-static bucket *buckets;
 
 /* ---- objects --------------------------------------------------------------------------------- */
 
@@ -192,10 +190,10 @@ static sm_status memory_remove(sm_store *s, sm_str key, sm_error *e)
 
 static const sm_store_ops memory_ops;
 
-static bucket *bucket_join(sm_str name)
+static bucket *bucket_join(smi_shared *shared, sm_str name)
 {
-    sm_mutex_lock(&buckets_lock);
-    bucket *b = buckets;
+    sm_mutex_lock(&shared->lock);
+    bucket *b = shared->buckets;
     while (b && !sm_str_is(name, b->name)) {
         b = b->next;
     }
@@ -203,35 +201,52 @@ static bucket *bucket_join(sm_str name)
         b = sm_alloc_zero(sizeof(*b));
         b->name = smi_str_dup(name);
         sm_mutex_init(&b->lock);
-        b->next = buckets;
-        buckets = b;
+        b->next = shared->buckets;
+        shared->buckets = b;
     }
     b->n_stores++;
-    sm_mutex_unlock(&buckets_lock);
+    sm_mutex_unlock(&shared->lock);
     return b;
 }
 
-static void bucket_leave(bucket *b)
+static void bucket_free(bucket *b)
 {
-    sm_mutex_lock(&buckets_lock);
+    for (int64_t i = 0; i < b->n_items; i++) {
+        sm_free((char *)b->items[i].key.data);
+        object_release(b->items[i].object);
+    }
+    sm_mutex_release(&b->lock);
+    sm_free(b->items);
+    sm_free(b->name);
+    sm_free(b);
+}
+
+static void bucket_leave(smi_shared *shared, bucket *b)
+{
+    sm_mutex_lock(&shared->lock);
     const bool is_forgotten = --b->n_stores == 0 && b->n_items == 0; /* no store, so no writer */
     if (is_forgotten) {
-        bucket **at = &buckets;
+        bucket **at = &shared->buckets;
         while (*at != b) {
             at = &(*at)->next;
         }
         *at = b->next;
     }
-    sm_mutex_unlock(&buckets_lock);
+    sm_mutex_unlock(&shared->lock);
     if (is_forgotten) {
-        sm_mutex_release(&b->lock);
-        sm_free(b->items);
-        sm_free(b->name);
-        sm_free(b);
+        bucket_free(b);
     }
 }
 
-sm_status smi_memory_open(sm_str uri, sm_store **out, sm_error *e)
+void smi_memory_release(smi_shared *shared)
+{
+    for (bucket *b = shared->buckets, *next; b; b = next) {
+        next = b->next;
+        bucket_free(b);
+    }
+}
+
+sm_status smi_memory_open(sm_stores *stores, sm_str uri, sm_store **out, sm_error *e)
 {
     const size_t head = strlen("memory://");
     sm_str path = {uri.data + head, uri.len - head};
@@ -243,8 +258,8 @@ sm_status smi_memory_open(sm_str uri, sm_store **out, sm_error *e)
     const char *slash = memchr(path.data, '/', path.len);
     const size_t name_len = slash ? (size_t)(slash - path.data) : path.len;
     memory_store *s = sm_alloc_zero(sizeof(*s));
-    smi_store_init(&s->store, &memory_ops, uri);
-    s->bucket = bucket_join((sm_str){path.data, name_len});
+    smi_store_init(&s->store, stores, &memory_ops, uri);
+    s->bucket = bucket_join(stores->shared, (sm_str){path.data, name_len});
     if (slash) {
         s->prefix.len = path.len - name_len; /* without the first '/', with one at the end */
         char *prefix = smi_str_dup((sm_str){slash + 1, s->prefix.len - 1});
@@ -261,7 +276,7 @@ sm_status smi_memory_open(sm_str uri, sm_store **out, sm_error *e)
 static void memory_close(sm_store *store)
 {
     memory_store *s = (memory_store *)store;
-    bucket_leave(s->bucket);
+    bucket_leave(store->stores->shared, s->bucket);
     sm_free((char *)s->prefix.data);
     sm_free(s);
 }

@@ -8,7 +8,7 @@
  * Objects  A blob is one version: reads are If-Match its ETag, so that a file that is replaced
  *          while it is read is an error and never a mixture.
  * Commits  A put that must not replace is If-None-Match: *. Whether the server heeds it is tried
- *          once a bucket and process, before the first: one that does not is refused by name, for
+ *          once a bucket and engine, before the first: one that does not is refused by name, for
  *          two writers would overwrite each other there.
  * Lost     Such a put whose answer was lost and that was sent again is refused, as another's would
  *          be: delta_commit.c reads back who won. */
@@ -235,34 +235,51 @@ static sm_status probe(smi_s3 *s, sm_arena *a, sm_error *e)
     return SM_UNSAFE_STORE;
 }
 
-/* Buckets that were seen to be safe in this process, by a hash of host and name; 0: a free place.
- * A table is a store of its own, so that a run would try its bucket for each of them. */
-static _Atomic uint64_t safe_buckets[32];
+/* A bucket that was seen to be safe: a table is a store of its own, so that a run would try its
+ * bucket for each of them. */
+typedef struct smi_safe_bucket {
+    struct smi_safe_bucket *next;
+    char name[]; /* host/base/bucket, ended by NUL */
+} safe_bucket;
 
-static uint64_t bucket_hash(const smi_s3 *s, sm_arena *a)
+static bool is_known_safe(smi_shared *shared, sm_str name)
 {
-    const sm_str name = sm_arena_strf(a, "%s/%s/%s", s->host, s->base, s->bucket);
-    const uint64_t hash = sm_hash64(name.data, name.len);
-    return hash > 0 ? hash : 1;
+    sm_mutex_lock(&shared->lock);
+    const safe_bucket *b = shared->safe;
+    while (b && !sm_str_is(name, b->name)) {
+        b = b->next;
+    }
+    sm_mutex_unlock(&shared->lock);
+    return b != NULL;
+}
+
+static void know_safe(smi_shared *shared, sm_str name)
+{
+    safe_bucket *b = sm_alloc(sizeof(*b) + name.len + 1);
+    memcpy(b->name, name.data, name.len);
+    b->name[name.len] = '\0';
+    sm_mutex_lock(&shared->lock);
+    b->next = shared->safe;
+    shared->safe = b;
+    sm_mutex_unlock(&shared->lock);
+}
+
+void smi_safe_buckets_release(smi_shared *shared)
+{
+    for (safe_bucket *b = shared->safe, *next; b; b = next) {
+        next = b->next;
+        sm_free(b);
+    }
 }
 
 static sm_status be_safe(smi_s3 *s, sm_arena *a, sm_error *e)
 {
-    const uint64_t bucket = bucket_hash(s, a);
-    int i = 0;
-    while (i < SM_COUNT(safe_buckets) && atomic_load(&safe_buckets[i]) != 0) {
-        if (atomic_load(&safe_buckets[i]) == bucket) {
-            return SM_OK;
-        }
-        i++;
+    const sm_str name = sm_arena_strf(a, "%s%s/%s", s->host, s->base, s->bucket);
+    if (is_known_safe(s->store.stores->shared, name)) {
+        return SM_OK;
     }
     SM_TRY(probe(s, a, e));
-    for (; i < SM_COUNT(safe_buckets); i++) { /* another thread may have taken the place */
-        uint64_t is_free = 0;
-        if (atomic_compare_exchange_strong(&safe_buckets[i], &is_free, bucket)) {
-            break;
-        }
-    }
+    know_safe(s->store.stores->shared, name);
     return SM_OK;
 }
 
@@ -431,7 +448,6 @@ static void s3_close(sm_store *store)
     smi_s3 *s = (smi_s3 *)store;
     smi_keyring_free(s->keyring);
     smi_connection_release(s->connection);
-    sm_http_leave(s->http);
     sm_free(s->bucket);
     sm_free(s->prefix);
     sm_free(s->scheme);
@@ -534,7 +550,7 @@ static sm_status set_names(smi_s3 *s, sm_str uri, sm_error *e)
 
 static sm_status set_place(smi_s3 *s, sm_arena *a, sm_error *e)
 {
-    const sm_connection *c = s->connection;
+    const smi_connection *c = s->connection;
     sm_str endpoint = smi_aws_setting(c, "AWS_ENDPOINT_URL_S3", "endpoint_url", a);
     const char *all = smi_aws_env(c, "AWS_ENDPOINT_URL");
     const char *region_env = smi_aws_env(c, "AWS_DEFAULT_REGION");
@@ -630,7 +646,7 @@ static const sm_store_ops web_ops = {
     .writer_open = web_writer_open,
 };
 
-sm_status smi_web_open(sm_str uri, sm_store **out, sm_error *e)
+sm_status smi_web_open(sm_stores *stores, sm_str uri, sm_store **out, sm_error *e)
 {
     const char *ca_file = sm_env("AWS_CA_BUNDLE");
     smi_s3 *s = sm_alloc_zero(sizeof(*s));
@@ -643,34 +659,34 @@ sm_status smi_web_open(sm_str uri, sm_store **out, sm_error *e)
     s->ca_file = ca_file ? smi_str_dup(sm_str_of(ca_file)) : NULL;
     sm_status st = set_endpoint(s, uri, e);
     s->is_path_style = false;
-    st = st == SM_OK ? sm_http_join(&s->http, e) : st;
+    st = st == SM_OK ? sm_stores_http(stores, &s->http, e) : st;
     if (st != SM_OK) {
         s3_close(&s->store);
         return st;
     }
-    smi_store_init(&s->store, &web_ops, uri);
+    smi_store_init(&s->store, stores, &web_ops, uri);
     *out = &s->store;
     return SM_OK;
 }
 
-sm_status smi_s3_open(sm_str uri, sm_store **out, sm_error *e)
+sm_status smi_s3_open(sm_stores *stores, sm_str uri, sm_store **out, sm_error *e)
 {
     smi_s3 *s = sm_alloc_zero(sizeof(*s));
     sm_arena *a = sm_arena_new(NULL);
     sm_mutex_init(&s->lock);
     s->retry_tokens = SMI_RETRY_TOKENS;
-    s->connection = smi_connection_find(uri);
+    s->connection = smi_connection_find(stores, uri);
     sm_status st = set_names(s, uri, e);
     st = st == SM_OK ? set_place(s, a, e) : st;
     st = st == SM_OK ? smi_crypto_open(e) : st;
-    st = st == SM_OK ? sm_http_join(&s->http, e) : st;
-    st = st == SM_OK ? smi_keyring_new(s->connection, &s->keyring, e) : st;
+    st = st == SM_OK ? sm_stores_http(stores, &s->http, e) : st;
+    st = st == SM_OK ? smi_keyring_new(s->connection, s->http, &s->keyring, e) : st;
     sm_arena_free(a);
     if (st != SM_OK) {
         s3_close(&s->store);
         return st;
     }
-    smi_store_init(&s->store, &s3_ops, uri);
+    smi_store_init(&s->store, stores, &s3_ops, uri);
     *out = &s->store;
     return SM_OK;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * store/s3_connection.c: connections, which stand between the environment and a store of S3: other
- * places and keys for one bucket. Made by flow for the connections of a pipeline file;
- * asked by s3.c, s3_profile.c and s3_credentials.c for each setting.
+ * places and keys for one bucket, for the stores of one sm_stores and those below. Made by flow for
+ * the connections of a pipeline file; asked by s3.c, s3_profile.c and s3_credentials.c for each
+ * setting.
  *
  * A connection is an environment of its own: its settings have the names of AWS tools. What it
  * leaves out comes from the real one, except that nothing there about the place counts, nor about
@@ -10,17 +11,14 @@
 #include "base/text.h"
 #include "store/s3_int.h"
 
-struct sm_connection {
+struct smi_connection {
     _Atomic int32_t refs;
     char *name, *bucket; /* "s3://bucket" */
     bool has_keys;
     sm_pair *settings; /* values ended by NUL, owned */
     int32_t n;
-    sm_connection *next; /* that is older */
+    smi_connection *next; /* that is older */
 };
-
-static sm_mutex lock = {PTHREAD_MUTEX_INITIALIZER}; /* of the list and its links */
-static sm_connection *newest;
 
 /* ---- which settings -------------------------------------------------------------------------- */
 
@@ -57,7 +55,7 @@ static bool is_about_keys(sm_str name)
     return is_among(names, name);
 }
 
-const char *smi_aws_env(const sm_connection *c, const char *variable)
+const char *smi_aws_env(const smi_connection *c, const char *variable)
 {
     const sm_str name = sm_str_of(variable);
     for (int32_t i = 0; c && i < c->n; i++) {
@@ -69,7 +67,7 @@ const char *smi_aws_env(const sm_connection *c, const char *variable)
     return is_ours ? NULL : sm_env(variable);
 }
 
-const char *smi_connection_name(const sm_connection *c)
+const char *smi_connection_name(const smi_connection *c)
 {
     return c->name;
 }
@@ -84,26 +82,28 @@ static sm_str bucket_of(sm_str uri)
     return slash ? (sm_str){uri.data, (size_t)(slash - uri.data)} : uri;
 }
 
-/* With the lock. */
-static sm_connection *find(sm_str bucket)
+/* The newest of these stores. With their lock. */
+static smi_connection *find(const sm_stores *stores, sm_str bucket)
 {
-    sm_connection *c = newest;
+    smi_connection *c = stores->connections;
     while (c && !sm_str_eq(sm_str_of(c->bucket), bucket)) {
         c = c->next;
     }
     return c;
 }
 
-sm_connection *smi_connection_find(sm_str uri)
+smi_connection *smi_connection_find(sm_stores *stores, sm_str uri)
 {
-    sm_mutex_lock(&lock);
-    sm_connection *c = find(bucket_of(uri));
-    (void)smi_connection_retain(c);
-    sm_mutex_unlock(&lock);
+    smi_connection *c = NULL;
+    for (; stores && !c; stores = stores->parent) {
+        sm_mutex_lock(&stores->lock);
+        c = smi_connection_retain(find(stores, bucket_of(uri)));
+        sm_mutex_unlock(&stores->lock);
+    }
     return c;
 }
 
-sm_connection *smi_connection_retain(sm_connection *c)
+smi_connection *smi_connection_retain(smi_connection *c)
 {
     if (c) {
         atomic_fetch_add(&c->refs, 1);
@@ -111,7 +111,7 @@ sm_connection *smi_connection_retain(sm_connection *c)
     return c;
 }
 
-void smi_connection_release(sm_connection *c)
+void smi_connection_release(smi_connection *c)
 {
     if (!c || atomic_fetch_sub(&c->refs, 1) > 1) {
         return;
@@ -127,9 +127,9 @@ void smi_connection_release(sm_connection *c)
     sm_free(c);
 }
 
-sm_connection *smi_connection_new(sm_str uri, sm_str name, const sm_pair *settings, int32_t n)
+smi_connection *smi_connection_new(sm_str uri, sm_str name, const sm_pair *settings, int32_t n)
 {
-    sm_connection *c = sm_alloc_zero(sizeof(*c));
+    smi_connection *c = sm_alloc_zero(sizeof(*c));
     c->refs = 1;
     c->bucket = smi_str_dup(bucket_of(uri));
     c->name = smi_str_dup(name);
@@ -143,39 +143,31 @@ sm_connection *smi_connection_new(sm_str uri, sm_str name, const sm_pair *settin
     return c;
 }
 
-sm_status sm_store_connect(sm_str uri, sm_str name, const sm_pair *settings, int32_t n,
-                           sm_connection **out, sm_error *e)
+sm_status sm_stores_connect(sm_stores *s, sm_str uri, sm_str name, const sm_pair *settings,
+                            int32_t n, sm_error *e)
 {
-    sm_connection *c = smi_connection_new(uri, name, settings, n);
-    sm_mutex_lock(&lock);
-    const sm_connection *other = find(sm_str_of(c->bucket));
-    const bool is_taken = other && strcmp(other->name, c->name) != 0;
-    if (is_taken) {
-        sm_fail(e, SM_EXISTS, "%.100s has the connection %.100s already", c->bucket, other->name);
+    smi_connection *c = smi_connection_new(uri, name, settings, n);
+    sm_status st = SM_OK;
+    sm_mutex_lock(&s->lock);
+    const smi_connection *other = find(s, sm_str_of(c->bucket));
+    if (other && strcmp(other->name, c->name) != 0) {
+        st = sm_fail(e, SM_EXISTS, "%.100s has the connection %.100s already", c->bucket,
+                     other->name);
     } else {
-        c->next = newest;
-        newest = c;
+        c->next = s->connections;
+        s->connections = c;
     }
-    sm_mutex_unlock(&lock);
-    if (is_taken) {
+    sm_mutex_unlock(&s->lock);
+    if (st != SM_OK) {
         smi_connection_release(c);
-        return SM_EXISTS;
     }
-    *out = c;
-    return SM_OK;
+    return st;
 }
 
-void sm_store_disconnect(sm_connection *c)
+void smi_connections_release(sm_stores *s)
 {
-    if (!c) {
-        return;
+    for (smi_connection *c = s->connections, *next; c; c = next) {
+        next = c->next;
+        smi_connection_release(c);
     }
-    sm_mutex_lock(&lock);
-    sm_connection **at = &newest;
-    while (*at != c) {
-        at = &(*at)->next;
-    }
-    *at = c->next;
-    sm_mutex_unlock(&lock);
-    smi_connection_release(c);
 }

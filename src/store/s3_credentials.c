@@ -61,7 +61,7 @@ static sm_status find_variables(smi_keyring *k, bool *found, sm_error *e)
 /* Keys that stand in the profile. */
 static bool find_in_profile(smi_keyring *k, sm_arena *a)
 {
-    const sm_connection *c = k->connection;
+    const smi_connection *c = k->connection;
     const sm_str profile = smi_aws_profile(c);
     if (!smi_keys_take(&k->keys, smi_aws_profile_setting(c, "aws_access_key_id", a),
                        smi_aws_profile_setting(c, "aws_secret_access_key", a),
@@ -130,10 +130,11 @@ static sm_status find_source(smi_keyring *k, sm_arena *a, sm_error *e)
     return SM_OK;
 }
 
-static smi_keyring *keyring_alloc(sm_connection *c, int depth)
+static smi_keyring *keyring_alloc(smi_connection *c, sm_http *http, int depth)
 {
     smi_keyring *k = sm_alloc_zero(sizeof(*k));
     k->connection = c;
+    k->http = http;
     k->depth = depth;
     sm_mutex_init(&k->lock);
     return k;
@@ -159,9 +160,9 @@ static sm_status keyring_give(smi_keyring *k, sm_status st, smi_keyring **out)
     return SM_OK;
 }
 
-sm_status smi_keyring_new(sm_connection *c, smi_keyring **out, sm_error *e)
+sm_status smi_keyring_new(smi_connection *c, sm_http *http, smi_keyring **out, sm_error *e)
 {
-    smi_keyring *k = keyring_alloc(smi_connection_retain(c), 0);
+    smi_keyring *k = keyring_alloc(smi_connection_retain(c), http, 0);
     const sm_status st = keyring_find(k, e);
     return keyring_give(k, st, out);
 }
@@ -173,17 +174,18 @@ sm_status smi_keyring_of_profile(const smi_keyring *of, sm_str profile, smi_keyr
     if (of->depth == DEPTH_MAX) {
         return sm_fail(e, SM_INVALID, "more than %d profiles point to one another", DEPTH_MAX);
     }
-    sm_connection *c = smi_connection_new(SM_STR(""), profile, settings, 1);
-    smi_keyring *k = keyring_alloc(c, of->depth + 1);
+    smi_connection *c = smi_connection_new(SM_STR(""), profile, settings, 1);
+    smi_keyring *k = keyring_alloc(c, of->http, of->depth + 1);
     /* Its own keys are meant where it names itself. */
     k->is_base = sm_str_eq(profile, smi_aws_profile(of->connection));
     const sm_status st = keyring_find(k, e);
     return keyring_give(k, st, out);
 }
 
-sm_status smi_keyring_of_source(sm_str source, smi_keyring **out, sm_error *e)
+sm_status smi_keyring_of_source(const smi_keyring *of, sm_str source, smi_keyring **out,
+                                sm_error *e)
 {
-    smi_keyring *k = keyring_alloc(NULL, DEPTH_MAX);
+    smi_keyring *k = keyring_alloc(NULL, of->http, DEPTH_MAX);
     bool found = true;
     sm_status st = SM_OK;
     if (sm_str_is(source, "Environment")) {

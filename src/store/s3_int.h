@@ -90,9 +90,9 @@ sm_status smi_xml_read(sm_str text, smi_xml_fn on_element, void *ctx, sm_error *
 /* A bucket, and the prefix in it. All but the last part is set when it is opened. */
 typedef struct smi_s3 {
     sm_store store; /* first */
-    sm_http *http;
+    sm_http *http;  /* as long as the store's stores */
     struct smi_keyring *keyring;
-    sm_connection *connection;        /* NULL: none, the environment's settings */
+    smi_connection *connection;       /* NULL: none, the environment's settings */
     char *bucket, *prefix;            /* prefix: "" or ends in '/' */
     char *scheme, *host, *base;       /* "https", "host[:port]", "" or a path before all others */
     bool is_web;                      /* a plain web server: no bucket, nothing is signed */
@@ -211,8 +211,9 @@ typedef struct smi_keyring smi_keyring;
 
 /** Finds out where keys come from: the environment, a role, web identity, single sign-on, a profile
  * of ~/.aws or its command, a container's or a machine's metadata, in the order of the AWS CLI.
- * Fetches none yet. Retains the connection (NULL: none). */
-sm_status smi_keyring_new(sm_connection *c, smi_keyring **out, sm_error *e) SM_MUST_USE;
+ * Fetches none yet. Retains the connection (NULL: none), borrows the wire to its end. */
+sm_status smi_keyring_new(smi_connection *c, sm_http *http, smi_keyring **out,
+                          sm_error *e) SM_MUST_USE;
 void smi_keyring_free(smi_keyring *k); /* takes NULL */
 /** Keys that are good for some minutes; fetches them where there are none, they are about to
  * expire, or are those whose id `refused` names (NULL: none are). May block. SM_DENIED with what
@@ -222,22 +223,23 @@ sm_status smi_keyring_get(smi_keyring *k, const char *refused, smi_keys *out,
 
 /* ---- settings (s3_connection.c, s3_profile.c); a connection may be NULL ---------------------- */
 
-/** That of a URI's bucket, retained, or NULL. */
-sm_connection *smi_connection_find(sm_str uri);
-sm_connection *smi_connection_retain(sm_connection *c); /* takes NULL */
-void smi_connection_release(sm_connection *c);          /* takes NULL */
+/** That of a URI's bucket, of these stores or those above, retained; or NULL. */
+smi_connection *smi_connection_find(sm_stores *stores, sm_str uri);
+smi_connection *smi_connection_retain(smi_connection *c); /* takes NULL */
+void smi_connection_release(smi_connection *c);           /* takes NULL */
 /** One that no bucket has. */
-sm_connection *smi_connection_new(sm_str uri, sm_str name, const sm_pair *settings, int32_t n);
-const char *smi_connection_name(const sm_connection *c);
+smi_connection *smi_connection_new(sm_str uri, sm_str name, const sm_pair *settings, int32_t n);
+const char *smi_connection_name(const smi_connection *c);
 /** A variable as the connection has it, else the environment; or NULL. */
-const char *smi_aws_env(const sm_connection *c, const char *variable);
+const char *smi_aws_env(const smi_connection *c, const char *variable);
 /** A setting of AWS tools: such a variable, else the name in the profile of ~/.aws; "" where
  * neither has it. In the arena, or the environment's. */
-sm_str smi_aws_setting(const sm_connection *c, const char *variable, const char *name, sm_arena *a);
+sm_str smi_aws_setting(const smi_connection *c, const char *variable, const char *name,
+                       sm_arena *a);
 /** The profile's alone. */
-sm_str smi_aws_profile_setting(const sm_connection *c, const char *name, sm_arena *a);
-sm_str smi_aws_profile(const sm_connection *c);                /* AWS_PROFILE, or "default" */
-bool smi_aws_has_profile(const sm_connection *c, sm_arena *a); /* is there a section of it? */
+sm_str smi_aws_profile_setting(const smi_connection *c, const char *name, sm_arena *a);
+sm_str smi_aws_profile(const smi_connection *c);                /* AWS_PROFILE, or "default" */
+bool smi_aws_has_profile(const smi_connection *c, sm_arena *a); /* is there a section of it? */
 /** That of another section of ~/.aws/config, as "sso-session name". */
 sm_str smi_aws_section_setting(sm_str section, const char *name, sm_arena *a);
 

@@ -292,7 +292,7 @@ static sm_status base_keys(smi_keyring *k, smi_keys *out, sm_arena *a, sm_error 
     if (!k->base && profile.len > 0) {
         SM_TRY(smi_keyring_of_profile(k, profile, &k->base, e));
     } else if (!k->base) {
-        SM_TRY(smi_keyring_of_source(setting(k, "credential_source", a), &k->base, e));
+        SM_TRY(smi_keyring_of_source(k, setting(k, "credential_source", a), &k->base, e));
     }
     return smi_keyring_get(k->base, NULL, out, e);
 }
@@ -469,16 +469,13 @@ sm_status smi_keys_fetch(smi_keyring *k, sm_error *e)
         [SMI_KEYS_SIGN_ON] = from_sign_on,     [SMI_KEYS_PROCESS] = from_process,
         [SMI_KEYS_CONTAINER] = from_container, [SMI_KEYS_MACHINE] = from_machine};
     const bool is_near = k->source == SMI_KEYS_CONTAINER || k->source == SMI_KEYS_MACHINE;
-    sm_http *h = NULL;
     if (k->source == SMI_KEYS_NOWHERE) {
         return no_keys(k, e, "there are none");
     }
-    SM_TRY(sm_http_join(&h, e));
     sm_arena *a = sm_arena_new(NULL);
     sm_exchange x = {.connect_ms = is_near ? METADATA_MS : SERVICE_MS};
-    const sm_status st = ways[k->source](k, h, &x, a, e);
+    const sm_status st = ways[k->source](k, k->http, &x, a, e);
     sm_buf_release(&x.text);
     sm_arena_free(a);
-    sm_http_leave(h);
     return st;
 }

@@ -20,7 +20,8 @@ typedef enum smi_key_source {
 } smi_key_source;
 
 struct smi_keyring {
-    sm_connection *connection; /* retained; NULL: none */
+    smi_connection *connection; /* retained; NULL: none */
+    sm_http *http;              /* borrowed */
     smi_key_source source;
     int depth;     /* of profiles that point to others */
     bool is_base;  /* of a role of the same profile: only its own keys are meant */
@@ -39,6 +40,7 @@ const char *smi_keys_variable(const smi_keyring *k, const char *name);
 /** Of another profile, which `of` takes a role with; of the other places where such keys may be. */
 sm_status smi_keyring_of_profile(const smi_keyring *of, sm_str profile, smi_keyring **out,
                                  sm_error *e) SM_MUST_USE;
-sm_status smi_keyring_of_source(sm_str source, smi_keyring **out, sm_error *e) SM_MUST_USE;
+sm_status smi_keyring_of_source(const smi_keyring *of, sm_str source, smi_keyring **out,
+                                sm_error *e) SM_MUST_USE;
 
 #endif

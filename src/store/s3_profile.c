@@ -115,13 +115,13 @@ static const char *file_path(const char *variable, const char *in_home, sm_arena
     return path ? path : sm_arena_printf(a, "%s/.aws/%s", home ? home : "", in_home);
 }
 
-sm_str smi_aws_profile(const sm_connection *c)
+sm_str smi_aws_profile(const smi_connection *c)
 {
     const char *name = smi_aws_env(c, "AWS_PROFILE");
     return name ? sm_str_of(name) : SM_STR("default");
 }
 
-sm_str smi_aws_profile_setting(const sm_connection *c, const char *name, sm_arena *a)
+sm_str smi_aws_profile_setting(const smi_connection *c, const char *name, sm_arena *a)
 {
     const sm_str profile = smi_aws_profile(c);
     const char *path = file_path("AWS_SHARED_CREDENTIALS_FILE", "credentials", a);
@@ -132,7 +132,7 @@ sm_str smi_aws_profile_setting(const sm_connection *c, const char *name, sm_aren
     return find(read_file(file_path("AWS_CONFIG_FILE", "config", a), a), profile, name);
 }
 
-bool smi_aws_has_profile(const sm_connection *c, sm_arena *a)
+bool smi_aws_has_profile(const smi_connection *c, sm_arena *a)
 {
     const sm_str profile = smi_aws_profile(c);
     return has_section(read_file(file_path("AWS_SHARED_CREDENTIALS_FILE", "credentials", a), a),
@@ -145,7 +145,7 @@ sm_str smi_aws_section_setting(sm_str section, const char *name, sm_arena *a)
     return find(read_file(file_path("AWS_CONFIG_FILE", "config", a), a), section, name);
 }
 
-sm_str smi_aws_setting(const sm_connection *c, const char *variable, const char *name, sm_arena *a)
+sm_str smi_aws_setting(const smi_connection *c, const char *variable, const char *name, sm_arena *a)
 {
     const char *value = smi_aws_env(c, variable);
     return value ? sm_str_of(value) : smi_aws_profile_setting(c, name, a);

@@ -45,15 +45,15 @@ static size_t scheme_len(sm_str uri)
     return is_scheme ? n : 0;
 }
 
-static sm_status open_by_scheme(sm_str uri, sm_store **out, sm_error *e)
+static sm_status open_by_scheme(sm_stores *stores, sm_str uri, sm_store **out, sm_error *e)
 {
     const size_t n = scheme_len(uri);
     if (n == 0) {
-        return smi_local_open(uri, out, e);
+        return smi_local_open(stores, uri, out, e);
     }
     for (int i = 0; i < SM_COUNT(schemes); i++) {
         if (sm_str_eq_nocase((sm_str){uri.data, n}, sm_str_of(schemes[i].name))) {
-            return schemes[i].open(uri, out, e);
+            return schemes[i].open(stores, uri, out, e);
         }
     }
     const sm_status st =
@@ -62,13 +62,13 @@ static sm_status open_by_scheme(sm_str uri, sm_store **out, sm_error *e)
     return st;
 }
 
-sm_status sm_store_open(sm_str uri, sm_store **out, sm_error *e)
+sm_status sm_store_open(sm_stores *stores, sm_str uri, sm_store **out, sm_error *e)
 {
     if (uri.len == 0 || memchr(uri.data, 0, uri.len)) {
         return sm_fail(e, SM_INVALID, "\"%.*s\" is no name of a store", SM_STR_ARG(uri));
     }
     sm_store *s = NULL;
-    SM_TRY(open_by_scheme(uri, &s, e));
+    SM_TRY(open_by_scheme(stores, uri, &s, e));
     const sm_status st = smi_fault_from_env(&s, e);
     if (st != SM_OK) {
         sm_store_release(s);
@@ -88,7 +88,7 @@ char *smi_str_dup(sm_str s)
     return copy;
 }
 
-void smi_store_init(sm_store *s, const sm_store_ops *ops, sm_str uri)
+void smi_store_init(sm_store *s, sm_stores *stores, const sm_store_ops *ops, sm_str uri)
 {
     const size_t n = scheme_len(uri);
     const size_t least = n > 0 ? n + 3 : 1; /* "/" stays, and "file://" of "file:///" */
@@ -96,6 +96,7 @@ void smi_store_init(sm_store *s, const sm_store_ops *ops, sm_str uri)
         uri.len--;
     }
     s->ops = ops;
+    s->stores = sm_stores_retain(stores);
     s->uri = smi_str_dup(uri);
     s->uri_len = uri.len;
     atomic_init(&s->refs, 1);
@@ -112,8 +113,10 @@ void sm_store_release(sm_store *s)
     if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) > 1) {
         return;
     }
+    sm_stores *stores = s->stores;
     sm_free(s->uri);
     s->ops->close(s);
+    sm_stores_release(stores);
 }
 
 /* ---- names ----------------------------------------------------------------------------------- */
@@ -295,52 +298,31 @@ sm_status sm_store_access_of(sm_store *s, sm_arena *a, sm_store_access *out, sm_
 
 sm_store_counts sm_store_count(const sm_store *s)
 {
-    sm_store *counted = (sm_store *)s; /* an atomic load takes no pointer to const in C17 */
-    return (sm_store_counts){
-        .requests = atomic_load(&counted->requests),
-        .read_bytes = atomic_load(&counted->read_bytes),
-        .written_bytes = atomic_load(&counted->written_bytes),
-        .retries = atomic_load(&counted->retries),
-    };
+    return smi_counts_read(&s->counts);
 }
 
-/* Of all network stores: what a run says of the network is over all of its tables. */
-static struct {
-    _Atomic int64_t requests, read_bytes, written_bytes, retries;
-} network;
-
-sm_store_counts sm_store_network_count(void)
+static void count(sm_store *s, const sm_store_counts *n)
 {
-    return (sm_store_counts){
-        .requests = atomic_load(&network.requests),
-        .read_bytes = atomic_load(&network.read_bytes),
-        .written_bytes = atomic_load(&network.written_bytes),
-        .retries = atomic_load(&network.retries),
-    };
-}
-
-static void add(const sm_store *s, _Atomic int64_t *own, _Atomic int64_t *all, size_t n)
-{
-    atomic_fetch_add_explicit(own, (int64_t)n, memory_order_relaxed);
+    smi_counts_add(&s->counts, n);
     if (s->ops->is_network) {
-        atomic_fetch_add_explicit(all, (int64_t)n, memory_order_relaxed);
+        smi_stores_count(s->stores, n);
     }
 }
 
 static void count_request(sm_store *s)
 {
-    add(s, &s->requests, &network.requests, 1);
+    count(s, &(sm_store_counts){.requests = 1});
 }
 
 static void count_bytes(sm_store *s, size_t read_bytes, size_t written_bytes)
 {
-    add(s, &s->read_bytes, &network.read_bytes, read_bytes);
-    add(s, &s->written_bytes, &network.written_bytes, written_bytes);
+    count(s, &(sm_store_counts){.read_bytes = (int64_t)read_bytes,
+                                .written_bytes = (int64_t)written_bytes});
 }
 
 void smi_count_retry(sm_store *s)
 {
-    add(s, &s->retries, &network.retries, 1);
+    count(s, &(sm_store_counts){.retries = 1});
 }
 
 int64_t smi_due_ns(sm_store *s, size_t read_bytes, size_t written_bytes)

@@ -10,6 +10,7 @@
  * Never looks inside the bytes. Two ways to move them:
  *   plain calls   block the caller; for small things (a Delta commit, a footer, a listing)
  *   fetch, upload never block a worker: work is queued, workers come back by waker
+ * Nothing here belongs to the process: stores are opened by an sm_stores, and share what it has.
  * Threads: every function may be called from any thread unless it says otherwise. */
 #ifndef SM_STORE_STORE_H
 #define SM_STORE_STORE_H
@@ -17,19 +18,58 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/pool.h"
+#include "net/net.h"
 
-typedef struct sm_store sm_store; /* counted */
-typedef struct sm_blob sm_blob;   /* counted */
+typedef struct sm_stores sm_stores; /* counted */
+typedef struct sm_store sm_store;   /* counted */
+typedef struct sm_blob sm_blob;     /* counted */
+
+/* ---- who opens stores ------------------------------------------------------------------------ */
+
+/**
+ * Makes those of an engine, or of a test. Their stores share the wire, two I/O threads (there while
+ * a fetch or an upload is), what is in memory (`memory://`) and the count of SMELT_FAULT; those of
+ * another sm_stores_new share nothing with them. Settings of S3 come from the environment.
+ *
+ * Owner     the caller's, sm_stores_release() it; retains `http`, which is started for the first
+ *           store behind a network
+ * Threads   any, of this and all that follow
+ */
+sm_stores *sm_stores_new(sm_http *http);
+/** Makes those of one run: they share what `parent` shares, but have connections and counts of
+ * their own; what is counted here is counted in `parent` too. Retains it. */
+sm_stores *sm_stores_below(sm_stores *parent);
+sm_stores *sm_stores_retain(sm_stores *s);
+/** Open stores retain those that opened them. Takes NULL. */
+void sm_stores_release(sm_stores *s);
+
+/**
+ * Gives a bucket of S3 another place and other keys than the environment's, for stores that are
+ * opened from now on here or below; of two connections of one bucket the nearer one holds.
+ *
+ * Shape     `settings` by the names that AWS tools give them ("AWS_REGION"); what they leave out
+ *           comes from the environment, if it is neither about the place nor, where they have keys
+ *           or a profile, about keys. Of `uri` the bucket counts; `name` is for messages
+ * Owner     copies all; ends with `s` and the last store that has it
+ * Errors    SM_EXISTS where the bucket has a connection of another name here
+ */
+sm_status sm_stores_connect(sm_stores *s, sm_str uri, sm_str name, const sm_pair *settings,
+                            int32_t n, sm_error *e) SM_MUST_USE;
+/** The wire, started, for requests that are no store's; good as long as `s`. SM_UNSUPPORTED where
+ * libcurl is not there. */
+sm_status sm_stores_http(sm_stores *s, sm_http **out, sm_error *e) SM_MUST_USE;
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
 /**
- * Opens the store that a URI names: a path, `file://…`, `s3://bucket/…`, `memory://name` (tests).
- * Makes nothing: a local root need not exist yet (reads say NOT_FOUND, the first put makes it).
+ * Opens the store that a URI names: a path, `file://…`, `memory://name`, `s3://bucket/…`,
+ * `https://…`. Makes nothing: a local root need not exist yet (reads say NOT_FOUND, the first put
+ * makes it).
  *
- * Errors    SM_UNSUPPORTED for another scheme, naming those there are
+ * Owner     the caller's, sm_store_release() it; retains `stores`
+ * Errors    SM_UNSUPPORTED for another scheme, naming those there are; SM_INVALID
  */
-sm_status sm_store_open(sm_str uri, sm_store **out, sm_error *e) SM_MUST_USE;
+sm_status sm_store_open(sm_stores *stores, sm_str uri, sm_store **out, sm_error *e) SM_MUST_USE;
 sm_store *sm_store_retain(sm_store *s);
 void sm_store_release(sm_store *s); /* takes NULL */
 
@@ -62,19 +102,6 @@ typedef struct sm_store_access {
 /** SM_UNSUPPORTED where only this process, or only this machine, reaches it. */
 sm_status sm_store_access_of(sm_store *s, sm_arena *a, sm_store_access *out,
                              sm_error *e) SM_MUST_USE;
-
-/* ---- connections: other places and keys than the environment's ------------------------------- */
-
-typedef struct sm_connection sm_connection;
-
-/** Stores that are opened from now on in the URI's bucket of S3 take their settings from these, by
- * the names that AWS tools give them ("AWS_REGION"); from the environment only what is neither
- * about the place nor, where these have keys or a profile, about keys. Copies all; `name` is for
- * messages. SM_EXISTS where the bucket has a connection of another name. */
-sm_status sm_store_connect(sm_str uri, sm_str name, const sm_pair *settings, int32_t n,
-                           sm_connection **out, sm_error *e) SM_MUST_USE;
-/** Ends it. Stores that are open stay as they are. Takes NULL. */
-void sm_store_disconnect(sm_connection *c);
 
 /* ---- objects --------------------------------------------------------------------------------- */
 
@@ -152,7 +179,9 @@ sm_status sm_blob_read(sm_blob *b, uint64_t off_bytes, size_t len, void *out,
 
 typedef struct sm_fetch sm_fetch; /* one reader's requests, under one budget */
 
-sm_status sm_fetch_new(sm_budget *budget, sm_fetch **out, sm_error *e) SM_MUST_USE;
+/** On the I/O threads of `stores` (retained), whose blobs it is to read. */
+sm_status sm_fetch_new(sm_stores *stores, sm_budget *budget, sm_fetch **out,
+                       sm_error *e) SM_MUST_USE;
 /** Cancels what is under way, waits for it, frees. Takes NULL. */
 void sm_fetch_free(sm_fetch *f);
 
@@ -231,8 +260,8 @@ typedef struct sm_store_counts {
     int64_t requests, read_bytes, written_bytes, retries;
 } sm_store_counts;
 sm_store_counts sm_store_count(const sm_store *s);
-/** The same of all stores behind a network that this process has had. */
-sm_store_counts sm_store_network_count(void);
+/** The same of all stores behind a network that were opened here or below. */
+sm_store_counts sm_stores_network_count(const sm_stores *s);
 
 /* ---- fault: a wrapper for tests -------------------------------------------------------------- */
 
@@ -256,10 +285,11 @@ typedef struct sm_fault_plan {
 
 /** Wraps a store: the same bytes, with the plan's faults. Keeps `inner`. The plan is also taken
  * from SMELT_FAULT ("at=7,kind=kill,writes=1,delay_ms=50,bytes_per_s=125000000") by
- * sm_store_open() for every store, so that a whole process can be tested. */
+ * sm_store_open() for every store, so that a whole program can be tested. */
 sm_status sm_store_fault(sm_store *inner, const sm_fault_plan *plan, sm_store **out,
                          sm_error *e) SM_MUST_USE;
-/** Counted so far: by this store's plan; all that SMELT_FAULT wrapped share one count. */
+/** Counted so far: by this store's plan; all of one sm_stores_new that SMELT_FAULT wrapped share
+ * one count. */
 int64_t sm_fault_calls(const sm_store *s);
 bool sm_fault_has_fired(const sm_store *s);
 

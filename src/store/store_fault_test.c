@@ -210,7 +210,7 @@ static sm_status fetch_pieces(sm_store *s, sm_budget *budget, sm_error *e)
     sm_fetch *f = NULL;
     sm_status st = SM_OK;
     SM_TRY_GOTO(st, done, sm_blob_open(s, SM_STR("d/up"), &b, e));
-    SM_TRY_GOTO(st, done, sm_fetch_new(budget, &f, e));
+    SM_TRY_GOTO(st, done, sm_fetch_new(test_stores, budget, &f, e));
     for (uint64_t i = 0; i < 3; i++) {
         const sm_range_read r = {.blob = b, .off_bytes = i, .len = 1, .tag = i};
         SM_TRY_GOTO(st, done, sm_fetch_request(f, &r, e));
@@ -327,7 +327,7 @@ static bool kill_child(const char *root, sm_fault_plan plan)
     if (child == 0) {
         sm_error e = {0};
         sm_store *inner = NULL, *s = NULL;
-        const bool is_fine = sm_store_open(sm_str_of(root), &inner, &e) == SM_OK &&
+        const bool is_fine = sm_store_open(test_stores, sm_str_of(root), &inner, &e) == SM_OK &&
                              sm_store_fault(inner, &plan, &s, &e) == SM_OK &&
                              work(s, NULL, &e) == SM_OK;
         _exit(is_fine ? 0 : 1);
@@ -451,7 +451,7 @@ static void test_environment(void **state)
         setenv("SMELT_FAULT", rows[i].text, 1);
         sm_error e = {0};
         sm_store *s = NULL;
-        assert_status(sm_store_open(SM_STR("memory://env"), &s, &e), rows[i].want, &e);
+        assert_status(sm_store_open(test_stores, SM_STR("memory://env"), &s, &e), rows[i].want, &e);
         if (rows[i].want != SM_OK) {
             assert_null(s);
             assert_non_null(strstr(e.what, rows[i].what));
@@ -462,7 +462,7 @@ static void test_environment(void **state)
     unsetenv("SMELT_FAULT");
 }
 
-/* Call 7 of the process, whichever of its stores it goes to. */
+/* Call 7 of the program, whichever of its stores it goes to. */
 static void test_environment_is_one_count(void **state)
 {
     setenv("SMELT_FAULT", "at=7,kind=lost,writes=1", 1);

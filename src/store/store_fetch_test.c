@@ -71,7 +71,7 @@ static void check_pieces(sm_store *s)
     sm_blob *b = make_blob(s, "pieces", PIECES * PIECE + 5);
     sm_fetch *f = NULL;
     sm_fetched got;
-    assert_ok(sm_fetch_new(budget, &f, &e), &e);
+    assert_ok(sm_fetch_new(test_stores, budget, &f, &e), &e);
     assert_int_equal(sm_fetch_next(f, no_waker(), &got, &e), SM_END);
     assert_int_equal(sm_fetch_wait(f, &got, &e), SM_END);
     for (uint64_t i = 0; i < PIECES; i++) {
@@ -130,7 +130,7 @@ static void test_failures(void **state)
     char path[300];
     snprintf(path, sizeof(path), "%s/f", at.path);
     assert_int_equal(truncate(path, 600), 0);
-    assert_ok(sm_fetch_new(NULL, &f, &e), &e);
+    assert_ok(sm_fetch_new(test_stores, NULL, &f, &e), &e);
     static const struct {
         uint64_t off;
         size_t len;
@@ -171,7 +171,7 @@ static void test_budget(void **state)
     sm_budget *budget = sm_budget_new(NULL, "small", 150000);
     sm_fetch *f = NULL;
     sm_fetched got;
-    assert_ok(sm_fetch_new(budget, &f, &e), &e);
+    assert_ok(sm_fetch_new(test_stores, budget, &f, &e), &e);
     ask(f, b, 0, 100000, 1);
     assert_true(sm_budget_used(budget) >= 100000); /* taken by the request, not by the arrival */
     const sm_range_read second = {.blob = b, .len = 100000, .tag = 2};
@@ -215,7 +215,7 @@ static void test_completion_order(void **state)
     sm_blob *b[N];
     sm_fetch *f = NULL;
     sm_fetched got;
-    assert_ok(sm_fetch_new(NULL, &f, &e), &e);
+    assert_ok(sm_fetch_new(test_stores, NULL, &f, &e), &e);
     for (int i = 0; i < N; i++) {
         slow[i] = slow_store(s, 20 + 30 * (int64_t)rank[i], 0);
         b[i] = make_blob(slow[i], "x", 10);
@@ -300,7 +300,7 @@ static void test_no_wake_is_lost(void **state)
         sm_fetch *f = NULL;
         worker workers[N_WORKERS] = {0};
         sm_thread *threads[N_WORKERS];
-        assert_ok(sm_fetch_new(NULL, &f, &e), &e);
+        assert_ok(sm_fetch_new(test_stores, NULL, &f, &e), &e);
         for (uint64_t i = 0; i < N; i++) {
             atomic_store(&seen[i], 0);
             ask(f, b, 0, 100, i);
@@ -367,7 +367,7 @@ static void test_pool(void **state)
         reader readers[N_READERS];
         void *drivers[N_READERS];
         sm_fetch *f = NULL;
-        assert_ok(sm_fetch_new(NULL, &f, &e), &e);
+        assert_ok(sm_fetch_new(test_stores, NULL, &f, &e), &e);
         for (uint64_t i = 0; i < N; i++) {
             ask(f, fails && i > N / 2 ? late : b, 0, 100, i);
         }
@@ -411,7 +411,7 @@ static void test_wake_and_cancel(void **state)
     sm_budget *budget = sm_budget_new(NULL, "cancel", 0);
     sm_fetch *f = NULL;
     sm_fetched got;
-    assert_ok(sm_fetch_new(budget, &f, &e), &e);
+    assert_ok(sm_fetch_new(test_stores, budget, &f, &e), &e);
     ask(f, b, 0, 1000, 7);
     for (int i = 0; i < 5; i++) {
         assert_int_equal(sm_fetch_next(f, waker, &got, &e), SM_WAIT);
@@ -424,7 +424,7 @@ static void test_wake_and_cancel(void **state)
     assert_int_equal(atomic_load(&n_wakes), 1);
 
     assert_ok(sm_blob_open(line, SM_STR("x"), &never, &e), &e);
-    assert_ok(sm_fetch_new(budget, &f, &e), &e);
+    assert_ok(sm_fetch_new(test_stores, budget, &f, &e), &e);
     for (uint64_t i = 0; i < 100; i++) {
         ask(f, never, 0, 1000, i); /* 1,000 seconds each */
     }
@@ -458,7 +458,7 @@ static void test_cancel_while_running(void **state)
     const int64_t start_ns = sm_monotonic_ns();
     for (int round = 0; round < 20; round++) {
         sm_fetch *f = NULL;
-        assert_ok(sm_fetch_new(budget, &f, &e), &e);
+        assert_ok(sm_fetch_new(test_stores, budget, &f, &e), &e);
         ask(f, never, 0, size, 0); /* a year */
         sm_sleep_ms(1 + round % 3);
         sm_fetch_free(f);
@@ -483,7 +483,7 @@ static void test_delays_overlap(void **state)
     sm_blob *b = make_blob(slow, "x", 64);
     sm_fetch *f = NULL;
     sm_fetched got;
-    assert_ok(sm_fetch_new(NULL, &f, &e), &e);
+    assert_ok(sm_fetch_new(test_stores, NULL, &f, &e), &e);
     const int64_t start_ns = sm_monotonic_ns();
     for (uint64_t i = 0; i < 64; i++) {
         ask(f, b, i, 1, i);
@@ -513,7 +513,7 @@ static double line_share(sm_blob *b, size_t piece, size_t total)
     sm_budget *budget = sm_budget_new(NULL, "rate", 0);
     sm_fetch *f = NULL;
     sm_fetched got;
-    assert_ok(sm_fetch_new(budget, &f, &e), &e);
+    assert_ok(sm_fetch_new(test_stores, budget, &f, &e), &e);
     const int64_t start_ns = sm_monotonic_ns();
     size_t asked = 0, arrived = 0;
     while (arrived < total) {

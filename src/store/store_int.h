@@ -2,7 +2,8 @@
  *
  * store/store_int.h: what a store is inside the room: one sm_store_ops, and what the files share.
  *
- * Layers   store.c    the door: checks keys, counts, waits for slow answers; then calls the ops
+ * Layers   stores.c   who opens them, and what they share
+ *          store.c    the door: checks keys, counts, waits for slow answers; then calls the ops
  *          fetch.c, upload.c   the same for ranges and uploads, on the threads of io_service.c
  *          local.c, memory_store.c, fault.c   the stores
  * A store embeds sm_store as its first member, its blobs sm_blob, its writers smi_writer. To add
@@ -85,12 +86,18 @@ typedef struct sm_store_ops {
     int64_t (*due_ns)(sm_store *s, size_t read_bytes, size_t written_bytes);
 } sm_store_ops;
 
+/* sm_store_counts, counted by many threads. */
+typedef struct smi_counts {
+    _Atomic int64_t requests, read_bytes, written_bytes, retries;
+} smi_counts;
+
 struct sm_store {
     const sm_store_ops *ops;
-    char *uri; /* ended by NUL, owned */
+    sm_stores *stores; /* that opened it; retained */
+    char *uri;         /* ended by NUL, owned */
     size_t uri_len;
     _Atomic int32_t refs;
-    _Atomic int64_t requests, read_bytes, written_bytes, retries;
+    smi_counts counts;
 };
 
 struct sm_blob {
@@ -103,18 +110,54 @@ struct sm_blob {
     _Atomic int32_t refs;
 };
 
+/* ---- who opens stores (stores.c) ------------------------------------------------------------- */
+
+typedef struct smi_io smi_io;
+typedef struct smi_connection smi_connection;
+
+/* What the stores of one root share. */
+typedef struct smi_shared {
+    sm_http *http;                 /* retained */
+    sm_mutex lock;                 /* of the rest; each is of one file */
+    smi_io *io;                    /* io_service.c; NULL while nobody has joined */
+    struct smi_bucket *buckets;    /* memory_store.c */
+    struct smi_fault_state *fault; /* fault.c: of the plan that was read last */
+    struct smi_safe_bucket *safe;  /* s3.c */
+} smi_shared;
+
+struct sm_stores {
+    _Atomic int32_t refs;
+    sm_stores *parent; /* retained; NULL: the root, which owns what is shared */
+    smi_shared *shared;
+    smi_counts network; /* of these and those below */
+
+    sm_mutex lock;               /* of the connections and their links */
+    smi_connection *connections; /* the newest first (s3_connection.c) */
+};
+
+void smi_counts_add(smi_counts *counts, const sm_store_counts *n);
+sm_store_counts smi_counts_read(const smi_counts *counts);
+/** Counts what went over the network, in those above too. */
+void smi_stores_count(sm_stores *s, const sm_store_counts *n);
+
+/* What they have made ends with what is shared, or with the stores. */
+void smi_memory_release(smi_shared *shared);
+void smi_fault_release(smi_shared *shared);
+void smi_safe_buckets_release(smi_shared *shared);
+void smi_connections_release(sm_stores *s);
+
 /* ---- stores ---------------------------------------------------------------------------------- */
 
-typedef sm_status (*smi_open_fn)(sm_str uri, sm_store **out, sm_error *e);
-sm_status smi_local_open(sm_str uri, sm_store **out, sm_error *e) SM_MUST_USE;
-sm_status smi_memory_open(sm_str uri, sm_store **out, sm_error *e) SM_MUST_USE;
-sm_status smi_s3_open(sm_str uri, sm_store **out, sm_error *e) SM_MUST_USE;
-sm_status smi_web_open(sm_str uri, sm_store **out, sm_error *e) SM_MUST_USE;
+typedef sm_status (*smi_open_fn)(sm_stores *stores, sm_str uri, sm_store **out, sm_error *e);
+sm_status smi_local_open(sm_stores *stores, sm_str uri, sm_store **out, sm_error *e) SM_MUST_USE;
+sm_status smi_memory_open(sm_stores *stores, sm_str uri, sm_store **out, sm_error *e) SM_MUST_USE;
+sm_status smi_s3_open(sm_stores *stores, sm_str uri, sm_store **out, sm_error *e) SM_MUST_USE;
+sm_status smi_web_open(sm_stores *stores, sm_str uri, sm_store **out, sm_error *e) SM_MUST_USE;
 /** Wraps *s where SMELT_FAULT says so; SM_USAGE where it cannot be read (then *s stays). */
 sm_status smi_fault_from_env(sm_store **s, sm_error *e) SM_MUST_USE;
 
-/** Fills in the head of a new store; copies the URI without its final '/'. */
-void smi_store_init(sm_store *s, const sm_store_ops *ops, sm_str uri);
+/** Fills in the head of a new store; retains `stores`, copies the URI without its final '/'. */
+void smi_store_init(sm_store *s, sm_stores *stores, const sm_store_ops *ops, sm_str uri);
 /** A copy ended by NUL, for sm_free(). */
 char *smi_str_dup(sm_str s);
 /** "ROOT/key", ended by NUL, for sm_free(). */
@@ -153,8 +196,6 @@ int64_t smi_due_ns(sm_store *s, size_t read_bytes, size_t written_bytes);
 
 /* ---- I/O threads ----------------------------------------------------------------------------- */
 
-typedef struct smi_io smi_io;
-
 #define SMI_AGAIN INT64_MIN
 
 /* Work for an I/O thread, embedded in its owner's struct. */
@@ -176,9 +217,9 @@ typedef struct smi_job {
     struct smi_job *prev, *next;
 } smi_job;
 
-/** The process's I/O threads, started for the first who comes, ended with the last who leaves. */
-sm_status smi_io_join(smi_io **out, sm_error *e) SM_MUST_USE;
-void smi_io_leave(smi_io *io);
+/** The stores' I/O threads, started for the first who comes, ended with the last who leaves. */
+sm_status smi_io_join(sm_stores *stores, smi_io **out, sm_error *e) SM_MUST_USE;
+void smi_io_leave(smi_io *io); /* not from a job */
 void smi_io_add(smi_io *io, smi_job *j);
 /** Runs a job once more that said SMI_AGAIN, or is about to. To be called once each time. */
 sm_waker smi_io_waker(smi_job *j);

@@ -42,7 +42,7 @@ static void test_open(void **state)
     for (int i = 0; i < SM_COUNT(rows); i++) {
         sm_error e = {0};
         sm_store *s = NULL;
-        assert_status(sm_store_open(sm_str_of(rows[i].uri), &s, &e), rows[i].want, &e);
+        assert_status(sm_store_open(test_stores, sm_str_of(rows[i].uri), &s, &e), rows[i].want, &e);
         if (rows[i].want == SM_OK) {
             assert_string_equal(sm_store_uri(s).data, rows[i].name);
         } else {
@@ -53,9 +53,9 @@ static void test_open(void **state)
     }
     sm_error e = {0};
     sm_store *s = NULL;
-    assert_status(sm_store_open(SM_STR("ftp://x"), &s, &e), SM_UNSUPPORTED, &e);
+    assert_status(sm_store_open(test_stores, SM_STR("ftp://x"), &s, &e), SM_UNSUPPORTED, &e);
     assert_non_null(strstr(e.todo, "file://, memory://"));
-    assert_status(sm_store_open((sm_str){"/a\0b", 4}, &s, &e), SM_INVALID, &e);
+    assert_status(sm_store_open(test_stores, (sm_str){"/a\0b", 4}, &s, &e), SM_INVALID, &e);
 }
 
 static void test_uri_of(void **state)
@@ -107,7 +107,7 @@ static void test_place(void **state)
     for (int i = 0; i < SM_COUNT(rows); i++) {
         sm_store *s = NULL;
         sm_error e = {0};
-        assert_ok(sm_store_open(sm_str_of(rows[i].uri), &s, &e), &e);
+        assert_ok(sm_store_open(test_stores, sm_str_of(rows[i].uri), &s, &e), &e);
         assert_string_equal(sm_store_place(s, a).data, rows[i].want);
         sm_store_release(s);
     }
@@ -678,7 +678,7 @@ static int check_denied(const char *root)
     sm_arena *a = sm_arena_new(NULL);
     sm_entry *items = NULL;
     int64_t n = 0;
-    if (sm_store_open(sm_str_of(root), &s, &e) != SM_OK) {
+    if (sm_store_open(test_stores, sm_str_of(root), &s, &e) != SM_OK) {
         return 1;
     }
     if (sm_store_get(s, SM_STR("secret"), &buf, &e) != SM_DENIED || !strstr(e.object, "/secret") ||
@@ -741,7 +741,7 @@ static int check_full_disk(const char *root)
     sm_error e = {0};
     sm_store *s = NULL;
     sm_buf buf = {0};
-    if (sm_store_open(sm_str_of(root), &s, &e) != SM_OK ||
+    if (sm_store_open(test_stores, sm_str_of(root), &s, &e) != SM_OK ||
         sm_store_put(s, SM_STR("a"), "old", 3, SM_PUT_REPLACE, &e) != SM_OK) {
         return 1;
     }

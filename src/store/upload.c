@@ -58,7 +58,7 @@ sm_status sm_upload_open(sm_store *s, sm_str key, sm_budget *budget, size_t infl
         return st;
     }
     smi_io *io = NULL;
-    SM_TRY(smi_io_join(&io, e));
+    SM_TRY(smi_io_join(s->stores, &io, e));
     sm_upload *u = sm_alloc_zero(sizeof(*u));
     u->store = sm_store_retain(s);
     u->key = smi_str_dup(key);

@@ -23,8 +23,9 @@ typedef struct sm_files sm_files;
  * being filled; then its resolver may be used by one thread at a time. */
 typedef struct sm_names sm_names;
 
-/** `lake`: the root URI under which tables live as layer/table; "" for none. */
-sm_names *sm_names_new(sm_str lake, sm_budget *budget);
+/** `lake`: the root URI under which tables live as layer/table; "" for none. Retains `stores`, by
+ * which all that names stand for is opened. */
+sm_names *sm_names_new(sm_stores *stores, sm_str lake, sm_budget *budget);
 void sm_names_free(sm_names *n); /* takes NULL */
 sm_str sm_names_lake(const sm_names *n);
 /** Where the table of that name lies: "LAKE/layer/table". SM_NAME unless it has two parts. */
@@ -62,8 +63,8 @@ struct sm_files {
 /** Files of a path, a glob, or a folder (then those directly in it whose name matches the regular
  * expression; "" all). want_date: a name without exactly one run of eight digits that is a date is
  * an error naming the file (SM_INVALID). SM_NOT_FOUND where the folder is not there. */
-sm_status sm_files_find(sm_str path, sm_str match, bool want_date, sm_arena *a, sm_files *out,
-                        sm_error *e) SM_MUST_USE;
+sm_status sm_files_find(sm_stores *stores, sm_str path, sm_str match, bool want_date, sm_arena *a,
+                        sm_files *out, sm_error *e) SM_MUST_USE;
 /** Lets the store go; what was found lives in the arena. Takes {0}. */
 void sm_files_release(sm_files *f);
 /** What a file's content is known by, when its mark does not settle it: sm_content_read and the

@@ -145,6 +145,7 @@ static sm_status date_of(sm_found_file *f, bool want_date, sm_error *e)
 /* ---- finding --------------------------------------------------------------------------------- */
 
 typedef struct finder {
+    sm_stores *stores;
     sm_arena *arena;
     bool want_date;
     sm_files *out;
@@ -202,7 +203,7 @@ static sm_status find_glob(finder *f, sm_str path, size_t wildcard, sm_error *e)
     const size_t start = wildcard - head.len;
     const sm_str pattern = {path.data + start, path.len - start};
     const bool has_folders = memchr(pattern.data, '/', pattern.len) != NULL;
-    SM_TRY(sm_store_open(folder, &f->out->store, e));
+    SM_TRY(sm_store_open(f->stores, folder, &f->out->store, e));
     SM_TRY(sm_store_list(f->out->store, SM_STR(""), !has_folders, f->arena, &entries, &n, e));
     for (int64_t i = 0; i < n; i++) {
         const bool is_object = !entries[i].is_folder && !entries[i].is_other;
@@ -219,7 +220,7 @@ static sm_status find_in_folder(finder *f, sm_str path, sm_str match, sm_error *
     sm_entry *entries = NULL;
     int64_t n = 0, n_wanted = 0;
 
-    SM_TRY(sm_store_open(path, &f->out->store, e));
+    SM_TRY(sm_store_open(f->stores, path, &f->out->store, e));
     SM_TRY(sm_store_list(f->out->store, SM_STR(""), true, f->arena, &entries, &n, e));
     sm_status st = regex_init(&regex, match, e);
     for (int64_t i = 0; i < n && st == SM_OK; i++) {
@@ -247,7 +248,7 @@ static sm_status find_one(finder *f, sm_str path, sm_error *e)
     if (name.len == 0 || sm_str_is(name, ".") || sm_str_is(name, "..")) {
         return sm_fail(e, SM_NOT_FOUND, "\"%.*s\" is no file", SM_STR_ARG(path));
     }
-    SM_TRY(sm_store_open(folder, &f->out->store, e));
+    SM_TRY(sm_store_open(f->stores, folder, &f->out->store, e));
     SM_TRY(sm_store_stat(f->out->store, name, f->arena, &entry, e));
     return add_files(f, &entry, 1, e);
 }
@@ -281,11 +282,11 @@ static sm_status find(finder *f, sm_str path, sm_str match, sm_error *e)
     return st;
 }
 
-sm_status sm_files_find(sm_str path, sm_str match, bool want_date, sm_arena *a, sm_files *out,
-                        sm_error *e)
+sm_status sm_files_find(sm_stores *stores, sm_str path, sm_str match, bool want_date, sm_arena *a,
+                        sm_files *out, sm_error *e)
 {
     sm_files found = {0};
-    finder f = {.arena = a, .want_date = want_date, .out = &found};
+    finder f = {.stores = stores, .arena = a, .want_date = want_date, .out = &found};
 
     const sm_status st = find(&f, path, match, e);
     if (st != SM_OK) {

@@ -68,8 +68,9 @@ static void test_find(void **state)
         sm_error e = {0};
         sm_files found = {0};
         const sm_str path = sm_arena_strf(k.arena, "%s%s", k.at.path, rows[i].path);
-        assert_status(sm_files_find(path, sm_str_of(rows[i].match), false, k.arena, &found, &e),
-                      rows[i].want, &e);
+        assert_status(
+            sm_files_find(test_stores, path, sm_str_of(rows[i].match), false, k.arena, &found, &e),
+            rows[i].want, &e);
         if (rows[i].want != SM_OK) {
             assert_non_null(strstr(e.what, rows[i].names));
             assert_null(found.store);
@@ -91,7 +92,7 @@ static void test_what_is_found(void **state)
     kit_init(&k);
     sm_store *s = fill(&k);
     const sm_str path = kit_uri(&k, "20220401.json.gz");
-    assert_ok(sm_files_find(path, SM_STR(""), true, k.arena, &found, &e), &e);
+    assert_ok(sm_files_find(test_stores, path, SM_STR(""), true, k.arena, &found, &e), &e);
     assert_int_equal(found.n, 1);
     const sm_found_file *f = &found.items[0];
     assert_true(sm_str_eq(f->file.uri, path));
@@ -132,11 +133,12 @@ static void test_dates(void **state)
         put_text(s, rows[i].name, "{}");
         const sm_str path = sm_str_of(k.at.path);
         const sm_status want = rows[i].why ? SM_INVALID : SM_OK;
-        assert_status(sm_files_find(path, SM_STR(""), true, k.arena, &found, &e), want, &e);
+        assert_status(sm_files_find(test_stores, path, SM_STR(""), true, k.arena, &found, &e), want,
+                      &e);
         if (rows[i].why) {
             assert_non_null(strstr(e.what, rows[i].why));
             assert_non_null(strstr(e.object, rows[i].name));
-            assert_ok(sm_files_find(path, SM_STR(""), false, k.arena, &found, &e), &e);
+            assert_ok(sm_files_find(test_stores, path, SM_STR(""), false, k.arena, &found, &e), &e);
             assert_false(found.items[0].has_date);
         } else {
             assert_int_equal(found.items[0].date, sm_days_from_civil(2022, 4, 1));
@@ -163,7 +165,9 @@ static void test_identity(void **state)
     kit_init(&k);
     sm_store *s = open_scratch(&k.at);
     put_text(s, "f.json", "{} {}");
-    assert_ok(sm_files_find(kit_uri(&k, "f.json"), SM_STR(""), false, k.arena, &found, &e), &e);
+    assert_ok(
+        sm_files_find(test_stores, kit_uri(&k, "f.json"), SM_STR(""), false, k.arena, &found, &e),
+        &e);
     const sm_datafile *f = &found.items[0].file;
     assert_ok(sm_file_content(f, &k.env, &got, &is_whole, &e), &e);
     const sm_hash128 want = sm_file_hash_piece("{} {}", 5, 0);

@@ -234,7 +234,8 @@ static sm_status find_files(read_call *c, sm_str path, sm_error *e)
         add_files(c, chosen);
         return SM_OK;
     }
-    SM_TRY(sm_files_find(path, c->match, c->file_date, c->names->arena, &found, e));
+    SM_TRY(
+        sm_files_find(c->names->stores, path, c->match, c->file_date, c->names->arena, &found, e));
     smi_names_hold_store(c->names, found.store); /* in place of sm_files_release */
     add_files(c, &found);
     if (found.n == 0) {
@@ -555,7 +556,7 @@ static sm_status from_path(sm_names *n, const sm_table_arg *args, int32_t n_args
     sm_status st = smi_table_relation(n, path, SM_VERSION_LATEST, path, out, e);
     if (st == SM_NOT_FOUND) {
         sm_files found = {0};
-        st = sm_files_find(path, (sm_str){0}, false, n->arena, &found, e);
+        st = sm_files_find(n->stores, path, (sm_str){0}, false, n->arena, &found, e);
         sm_files_release(&found);
         st = st == SM_NOT_FOUND ? st : no_format(args, path, e);
     }

@@ -19,6 +19,7 @@ typedef struct smi_named {
 /* Relations are made once and kept: the same call gives the same dataset, by address, so that a
  * plan reads it once and a run sees one version of a table. */
 struct sm_names {
+    sm_stores *stores;
     sm_budget *budget;
     sm_arena *arena;
     sm_str lake;
@@ -29,8 +30,8 @@ struct sm_names {
     sm_map *calls;     /* a table function's call, as text -> sm_relation */
     size_t morsel_bytes;
 
-    sm_store **stores; /* held until the end, as are the next two */
-    int64_t n_stores, cap_stores;
+    sm_store **held; /* until the end, as are the next two */
+    int64_t n_held, cap_held;
     sm_snapshot **snapshots;
     int64_t n_snapshots, cap_snapshots;
     sm_candidate **candidates;

@@ -13,13 +13,14 @@
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
-sm_names *sm_names_new(sm_str lake, sm_budget *budget)
+sm_names *sm_names_new(sm_stores *stores, sm_str lake, sm_budget *budget)
 {
     sm_names *n = sm_alloc_zero(sizeof(*n));
 
     while (lake.len > 1 && lake.data[lake.len - 1] == '/') {
         lake.len--;
     }
+    n->stores = sm_stores_retain(stores);
     n->budget = budget;
     n->arena = sm_arena_new(budget);
     n->lake = sm_arena_str(n->arena, lake);
@@ -42,17 +43,18 @@ void sm_names_free(sm_names *n)
     for (int64_t i = 0; i < n->n_snapshots; i++) {
         sm_snapshot_release(n->snapshots[i]);
     }
-    for (int64_t i = 0; i < n->n_stores; i++) {
-        sm_store_release(n->stores[i]);
+    for (int64_t i = 0; i < n->n_held; i++) {
+        sm_store_release(n->held[i]);
     }
+    sm_stores_release(n->stores);
     sm_arena_free(n->arena);
     sm_free(n);
 }
 
 void smi_names_hold_store(sm_names *n, sm_store *s)
 {
-    n->stores = sm_arena_grow(n->arena, n->stores, n->n_stores, &n->cap_stores, sizeof(sm_store *));
-    n->stores[n->n_stores++] = s;
+    n->held = sm_arena_grow(n->arena, n->held, n->n_held, &n->cap_held, sizeof(sm_store *));
+    n->held[n->n_held++] = s;
 }
 
 /* What was resolved before may now mean something else. The old relations stay: plans use them. */
@@ -200,13 +202,13 @@ static sm_status add_layer(name_list *l, sm_store *lake, sm_str layer, sm_error 
     return SM_OK;
 }
 
-static sm_status add_lake(name_list *l, sm_str uri, sm_error *e)
+static sm_status add_lake(name_list *l, sm_stores *stores, sm_str uri, sm_error *e)
 {
     sm_store *lake = NULL;
     sm_entry *layers = NULL;
     int64_t n = 0;
 
-    SM_TRY(sm_store_open(uri, &lake, e));
+    SM_TRY(sm_store_open(stores, uri, &lake, e));
     sm_status st = sm_store_list(lake, SM_STR(""), true, l->arena, &layers, &n, e);
     if (st == SM_NOT_FOUND) {
         st = SM_OK;
@@ -226,7 +228,7 @@ static sm_status list_names(const sm_names *n, name_list *l, sm_error *e)
     for (int64_t i = 0; i < sm_map_count(n->named); i++) {
         add_name(l, sm_map_key(n->named, i));
     }
-    return n->lake.len > 0 ? add_lake(l, n->lake, e) : SM_OK;
+    return n->lake.len > 0 ? add_lake(l, n->stores, n->lake, e) : SM_OK;
 }
 
 /* ---- no such table --------------------------------------------------------------------------- */

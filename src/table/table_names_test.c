@@ -18,7 +18,7 @@ static void make_table(kit *k, const char *name)
 
 static sm_names *lake_of(kit *k)
 {
-    return sm_names_new(sm_str_of(k->at.path), k->budget);
+    return sm_names_new(test_stores, sm_str_of(k->at.path), k->budget);
 }
 
 /* ---- tables ---------------------------------------------------------------------------------- */
@@ -46,7 +46,7 @@ static void test_uri(void **state)
     for (int i = 0; i < SM_COUNT(rows); i++) {
         sm_error e = {0};
         sm_str uri = {0};
-        sm_names *n = sm_names_new(sm_str_of(rows[i].lake), k.budget);
+        sm_names *n = sm_names_new(test_stores, sm_str_of(rows[i].lake), k.budget);
         assert_status(sm_names_uri(n, sm_str_of(rows[i].table), k.arena, &uri, &e),
                       rows[i].uri ? SM_OK : SM_NAME, &e);
         if (rows[i].uri) {
@@ -115,11 +115,11 @@ static void test_one_part(void **state)
     assert_status(by.table(by.ctx, parts, 3, k.arena, &r, &e), SM_NAME, &e);
     sm_names_free(n);
     /* Without a lake, and with one that is not there. */
-    n = sm_names_new(SM_STR(""), k.budget);
+    n = sm_names_new(test_stores, SM_STR(""), k.budget);
     assert_status(resolve(n, k.arena, "a", "b", &r, &e), SM_NAME, &e);
     assert_string_equal(e.what, "no table \"a.b\", and no lake");
     sm_names_free(n);
-    n = sm_names_new(kit_uri(&k, "nowhere"), k.budget);
+    n = sm_names_new(test_stores, kit_uri(&k, "nowhere"), k.budget);
     assert_status(resolve(n, k.arena, "a", "b", &r, &e), SM_NAME, &e);
     assert_string_equal(e.todo, "");
     sm_names_free(n);
@@ -194,7 +194,7 @@ static void test_variables(void **state)
     sm_error e = {0};
     sm_value v = {0};
     kit_init(&k);
-    sm_names *n = sm_names_new(SM_STR(""), k.budget);
+    sm_names *n = sm_names_new(test_stores, SM_STR(""), k.budget);
     const sm_resolver by = sm_names_resolver(n);
     assert_status(by.variable(by.ctx, SM_STR("month"), k.arena, &v, &e), SM_NAME, &e);
     assert_string_equal(e.todo, "Set it with --var month=VALUE.");
@@ -310,7 +310,7 @@ static void test_read_chosen(void **state)
     put_logs(&k);
     const sm_str logs = kit_uri(&k, "logs");
     sm_names *n = lake_of(&k);
-    assert_ok(sm_files_find(logs, SM_STR("json$"), true, k.arena, &found, &e), &e);
+    assert_ok(sm_files_find(test_stores, logs, SM_STR("json$"), true, k.arena, &found, &e), &e);
     sm_files chosen = {.items = &found.items[0], .n = 1};
     chosen.items[0].file.content_out = &content;
     sm_names_set_files(n, logs, &chosen);

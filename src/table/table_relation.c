@@ -94,7 +94,7 @@ sm_status smi_table_relation(sm_names *n, sm_str uri, int64_t version, sm_str la
     sm_snapshot *snapshot = NULL;
     bool exists = false;
 
-    SM_TRY(sm_store_open(uri, &store, e));
+    SM_TRY(sm_store_open(n->stores, uri, &store, e));
     smi_names_hold_store(n, store);
     SM_TRY(sm_delta_exists(store, &exists, e));
     if (!exists) {

@@ -40,7 +40,7 @@ static int64_t metric(kit *k, const char *name)
     sm_delta_commit_info *info = NULL;
     const sm_json *json = NULL;
     int64_t n = 0, number = -1;
-    assert_ok(sm_store_open(kit_uri(k, "silver/orders"), &s, &e), &e);
+    assert_ok(sm_store_open(test_stores, kit_uri(k, "silver/orders"), &s, &e), &e);
     assert_ok(sm_delta_history(s, 1, k->arena, &info, &n, &e), &e);
     assert_ok(sm_json_parse(info[0].metrics_json, k->arena, &json, &e), &e);
     assert_true(sscanf(sm_json_text(sm_json_get(json, name)).data, "%" SCNd64, &number) == 1);
@@ -87,7 +87,7 @@ static void test_replace(void **state)
         assert_ok(stage_orders(&k, &w, new_rows, 1, 1, &c, &e), &e);
 
         /* What it will be stands in the names before it is published. */
-        sm_names *names = sm_names_new(sm_str_of(k.at.path), k.budget);
+        sm_names *names = sm_names_new(test_stores, sm_str_of(k.at.path), k.budget);
         sm_names_set_candidate(names, SM_STR("silver.orders"), c);
         assert_ok(resolve(names, k.arena, "silver", "orders", &r, &e), &e);
         const char *staged = read_relation_text(&k, &r);

@@ -34,7 +34,7 @@ static sm_status open_table(sm_stage *s, const sm_write *w, sm_error *e)
 {
     sm_candidate *c = s->candidate;
 
-    SM_TRY(sm_store_open(w->uri, &c->store, e));
+    SM_TRY(sm_store_open(s->env.stores, w->uri, &c->store, e));
     if (!w->has_base) {
         SM_TRY(open_newest(s, e));
     } else if (w->base) {

@@ -23,7 +23,7 @@ static sm_snapshot *open_snapshot(kit *k, const char *table)
     sm_error e = {0};
     sm_store *s = NULL;
     sm_snapshot *snapshot = NULL;
-    assert_ok(sm_store_open(kit_uri(k, table), &s, &e), &e);
+    assert_ok(sm_store_open(test_stores, kit_uri(k, table), &s, &e), &e);
     assert_ok(sm_snapshot_open(s, SM_VERSION_LATEST, k->budget, &snapshot, &e), &e);
     sm_store_release(s);
     return snapshot;
@@ -147,7 +147,7 @@ static void test_notes(void **state)
     assert_ok(stage_orders(&k, &w, first_rows, 3, 1, &c, &e), &e);
     sm_candidate_note(c, &note);
     assert_false(sm_candidate_keeps_rows(c));
-    assert_ok(sm_store_open(w.uri, &store, &e), &e);
+    assert_ok(sm_store_open(test_stores, w.uri, &store, &e), &e);
     assert_false(is_noted(store, "_notes/1", "first"));
     assert_ok(sm_publish(&c, 1, k.budget, &version, &n, &e), &e);
     sm_candidate_release(c);
@@ -206,7 +206,7 @@ static void test_commit_info(void **state)
     w.info_json = SM_STR("\"smelt\":{\"run\":\"r1\"}");
 
     assert_ok(write_orders(&k, &w, first_rows, 3, NULL, &e), &e);
-    assert_ok(sm_store_open(w.uri, &s, &e), &e);
+    assert_ok(sm_store_open(test_stores, w.uri, &s, &e), &e);
     assert_ok(sm_delta_history(s, -1, k.arena, &info, &n, &e), &e);
     assert_int_equal(n, 1);
     assert_true(sm_str_is(info[0].operation, "WRITE"));
@@ -522,7 +522,7 @@ static void put_table(kit *k, const char *text)
 {
     sm_error e = {0};
     sm_store *s = NULL;
-    assert_ok(sm_store_open(kit_uri(k, "silver/orders"), &s, &e), &e);
+    assert_ok(sm_store_open(test_stores, kit_uri(k, "silver/orders"), &s, &e), &e);
     put_text(s, "_delta_log/00000000000000000000.json", text);
     sm_store_release(s);
 }

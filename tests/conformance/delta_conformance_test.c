@@ -8,6 +8,7 @@
 
 #include "conformance.h"
 #include "delta/delta.h"
+#include "stores.h"
 
 /* Tables whose log is not in reach, with the reason. */
 static const char *const not_in_reach[][2] = {
@@ -130,7 +131,7 @@ static void check_table(const char *folder, const sm_json *entry)
     const sm_str path = sm_json_text(sm_json_get(entry, "path"));
     const sm_str expect = sm_json_text(sm_json_get(entry, "expect"));
     snprintf(uri, sizeof(uri), "%s/%.*s", folder, SM_STR_ARG(path));
-    assert_ok(sm_store_open(sm_str_of(uri), &store, &e), &e);
+    assert_ok(sm_store_open(test_stores, sm_str_of(uri), &store, &e), &e);
     const sm_status st = sm_snapshot_open(store, SM_VERSION_LATEST, NULL, &s, &e);
     const char *reason = reason_not_in_reach(path);
     if (reason) {
@@ -163,7 +164,7 @@ static void test_golden_logs(void **state)
     const int64_t live = sm_live_allocs();
     int64_t n = 0;
 
-    assert_ok(sm_store_open(sm_str_of(folder), &store, &e), &e);
+    assert_ok(sm_store_open(test_stores, sm_str_of(folder), &store, &e), &e);
     assert_ok(sm_store_get(store, SM_STR("expected.json"), &text, &e), &e);
     assert_ok(sm_json_parse(sm_buf_str(&text), a, &doc, &e), &e);
     const sm_json *entries = sm_json_get(doc, "entries");

@@ -10,6 +10,7 @@
 
 #include "delta/delta.h"
 #include "exec/exec.h"
+#include "stores.h"
 
 static const struct {
     const char *path;
@@ -84,7 +85,7 @@ static sm_status scan_table(scan *s, sm_store *store, sm_error *e)
     SM_TRY(sm_snapshot_open(store, SM_VERSION_LATEST, s->budget, &s->snapshot, e));
     SM_TRY(sm_snapshot_dataset(s->snapshot, s->arena, &d, &s->columns, e));
     s->schema = sm_snapshot_metadata(s->snapshot)->schema;
-    const sm_exec_env env = {.pool = s->pool, .budget = s->budget};
+    const sm_exec_env env = {.pool = s->pool, .budget = s->budget, .stores = test_stores};
     const sm_sink sink = {.ctx = s, .push = take_rows};
     return sm_exec_run(scan_plan(s, &d), &env, &sink, NULL, NULL, e);
 }
@@ -101,7 +102,7 @@ static int check_table(const char *folder, const sm_json *entry)
     snprintf(uri, sizeof(uri), "%s/%.*s", folder, SM_STR_ARG(path));
     s.budget = sm_budget_new(NULL, "conformance", (size_t)1 << 30);
     assert_ok(sm_pool_new(2, &s.pool, &e), &e);
-    assert_ok(sm_store_open(sm_str_of(uri), &store, &e), &e);
+    assert_ok(sm_store_open(test_stores, sm_str_of(uri), &store, &e), &e);
     const sm_status st = scan_table(&s, store, &e);
     const char *reason = reason_not_in_reach(path);
     if (reason) {
@@ -136,7 +137,7 @@ static void test_golden_rows(void **state)
     sm_error e = {0};
     int n_tables = 0, n_bad = 0;
 
-    assert_ok(sm_store_open(sm_str_of(folder), &store, &e), &e);
+    assert_ok(sm_store_open(test_stores, sm_str_of(folder), &store, &e), &e);
     assert_ok(sm_store_get(store, SM_STR("expected.json"), &text, &e), &e);
     assert_ok(sm_json_parse(sm_buf_str(&text), a, &doc, &e), &e);
     const sm_json *entries = sm_json_get(doc, "entries");

@@ -113,7 +113,7 @@ static void every_file_gives_what_is_expected(void **state)
     sm_arena *a = sm_arena_new(NULL);
     const sm_json *doc = NULL;
     int n_files = 0, n_bad = 0;
-    assert_ok(sm_store_open(sm_str_of(folder), &store, &e), &e);
+    assert_ok(sm_store_open(test_stores, sm_str_of(folder), &store, &e), &e);
     assert_ok(sm_store_get(store, SM_STR("expected.json"), &text, &e), &e);
     assert_ok(sm_json_parse(sm_buf_str(&text), a, &doc, &e), &e);
     const sm_json *entries = sm_json_get(doc, "entries");

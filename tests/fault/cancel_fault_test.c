@@ -159,7 +159,7 @@ static void watch_case(int at, int64_t after_ms, int64_t *took_ms)
     sm_budget_set_cancel(k.budget, &cancel);
     k.env.cancel = &cancel;
     put_lines(&k);
-    sm_names *names = sm_names_new(kit_uri(&k, ""), k.budget);
+    sm_names *names = sm_names_new(test_stores, kit_uri(&k, ""), k.budget);
     set_view(&k, names, "t.lines", 1);
     set_view(&k, names, "t.every", 300);
     if (after_ms >= 0) {

@@ -66,7 +66,7 @@ static bool disarm(int k)
 {
     sm_error e = {0};
     sm_store *s = NULL;
-    assert_ok(sm_store_open(SM_STR("memory://count"), &s, &e), &e);
+    assert_ok(sm_store_open(test_stores, SM_STR("memory://count"), &s, &e), &e);
     const bool fired = sm_fault_calls(s) >= k;
     sm_store_release(s);
     unsetenv("SMELT_FAULT");
@@ -239,7 +239,7 @@ static void test_race(void **state)
     sm_error e = {0};
     sm_store *s = NULL;
     sm_snapshot *snapshot = NULL;
-    assert_ok(sm_store_open(kit_uri(&k, "silver/orders"), &s, &e), &e);
+    assert_ok(sm_store_open(test_stores, kit_uri(&k, "silver/orders"), &s, &e), &e);
     assert_ok(sm_snapshot_open(s, SM_VERSION_LATEST, k.budget, &snapshot, &e), &e);
     assert_int_equal(sm_snapshot_version(snapshot), RACERS * APPENDS);
     sm_snapshot_release(snapshot);

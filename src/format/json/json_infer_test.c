@@ -4,6 +4,7 @@
 #include "test.h"
 
 #include "format/format.h"
+#include "stores.h"
 
 typedef struct sample_in {
     const char *name;
@@ -21,7 +22,8 @@ static sm_status sample_all(const sample_in *in, int n, sm_sampled *seen, sm_buf
     sm_blob *blob = NULL;
     sm_status st = SM_OK;
     int n_given = 0;
-    SM_TRY_GOTO(st, done, sm_store_open(SM_STR("memory://json_infer_test"), &store, e));
+    SM_TRY_GOTO(st, done,
+                sm_store_open(test_stores, SM_STR("memory://json_infer_test"), &store, e));
     for (int i = 0; i < n; i++) {
         const sm_str name = sm_str_of(in[i].name);
         SM_TRY_GOTO(
