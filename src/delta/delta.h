@@ -152,6 +152,8 @@ typedef enum sm_delta_isolation {
     SM_READ_FILES,   /* read the rows that `read` describes: conflicts with files added or removed
                       * there by others */
     SM_READ_ALL,     /* read the whole table: conflicts with every change of data */
+    SM_READ_UNDONE,  /* takes one commit back: conflicts with who removed one of its files, and,
+                      * where files come back, with every removal of rows */
 } sm_delta_isolation;
 
 /* A parameter or a metric of an operation. */
@@ -183,6 +185,7 @@ typedef struct sm_delta_commit {
     const sm_delta_txn *txns; /* their present versions are read: another one's txn of the same id
                                * is a conflict */
     int64_t n_txns;
+    sm_str id;            /* its txnId, which no other commit of the table has; "": a random one */
     sm_str user_metadata; /* any text, or "" */
     sm_str info_json;     /* members to add to commitInfo: "\"smelt\":{…}", or "" */
 } sm_delta_commit;
@@ -200,6 +203,79 @@ typedef struct sm_delta_commit {
 sm_status sm_delta_commit_write(sm_store *s, sm_snapshot *base, const sm_delta_commit *c,
                                 sm_budget *budget, int64_t *version, sm_error *e) SM_MUST_USE;
 
+/* ---- writing in steps: prepare, look, put --------------------------------------------------- */
+
+/* A commit as text. Nothing in it depends on the version that it becomes or on who brings it into
+ * the log: whoever has it makes the very same commit, or finds it made. */
+typedef struct sm_delta_prepared {
+    sm_str id;    /* its txnId: the version that carries it is this commit */
+    int64_t base; /* the version that was read; −1: a new table */
+    sm_delta_isolation isolation;
+    sm_str read; /* SM_READ_FILES: bounds of what was read, as JSON; else "" */
+    sm_str text; /* the version's lines */
+} sm_delta_prepared;
+
+/**
+ * Makes the text of a commit, with all checks that sm_delta_commit_write makes.
+ *
+ * Owner     *out lives in `a`; borrows nothing
+ * Errors    SM_UNSUPPORTED, SM_SCHEMA, SM_DENIED, SM_CONFLICT as sm_delta_commit_write
+ */
+sm_status sm_delta_prepare(const sm_snapshot *base, const sm_delta_commit *c, sm_arena *a,
+                           sm_delta_prepared *out, sm_error *e) SM_MUST_USE;
+
+/**
+ * Makes the text of a commit that takes back what `c` did as version `version` of the table: its
+ * files go, those that it removed come back, and the metadata that it changed. To the log's readers
+ * it is a RESTORE of the version before (−1 where there was none: the table is left, empty).
+ * Versions of others that came since stay as they are.
+ *
+ * Owner     *out lives in `a`; `id` and `info_json` as in sm_delta_commit
+ * Errors    SM_CORRUPT: the log no longer says what the files were
+ */
+sm_status sm_delta_prepare_undo(sm_store *s, const sm_delta_prepared *c, int64_t version, sm_str id,
+                                sm_str info_json, sm_budget *budget, sm_arena *a,
+                                sm_delta_prepared *out, sm_error *e) SM_MUST_USE;
+
+/* The way of a prepared commit into the log: from the version behind its base on, one after the
+ * other, until the commit itself, a version behind which it cannot stand, or the log's end.
+ * Versions never change, so all who go this way find the same, and no commit is made twice. */
+typedef struct sm_delta_attempt sm_delta_attempt;
+
+typedef enum sm_delta_state {
+    SM_DELTA_FREE,     /* all versions before sm_delta_attempt_version() may stand before it */
+    SM_DELTA_DONE,     /* that version is the commit */
+    SM_DELTA_CONFLICT, /* that version is another's, behind which it cannot stand */
+} sm_delta_state;
+
+/** Begins behind the base. `base` may be NULL: it is opened where it is needed. Keeps the store and
+ * the base; borrows `c`. */
+sm_delta_attempt *sm_delta_attempt_new(sm_store *s, sm_snapshot *base, const sm_delta_prepared *c,
+                                       sm_budget *budget);
+void sm_delta_attempt_free(sm_delta_attempt *t); /* takes NULL */
+/**
+ * Goes on to the end of the log as it is now; changes nothing.
+ *
+ * Returns   SM_OK in each of the three states. SM_DELTA_CONFLICT also where the log has no longer
+ *           the base, or a version between (somebody has cleaned it up, or made the table anew)
+ */
+sm_status sm_delta_attempt_look(sm_delta_attempt *t, sm_error *e) SM_MUST_USE;
+/** Puts the commit at the first free version. SM_OK: SM_DELTA_DONE, or SM_DELTA_CONFLICT where
+ * another's came first. A failure that leaves open whether it was put (sm_status_retry) leaves the
+ * attempt where it was: it may go on, by whomever. */
+sm_status sm_delta_attempt_put(sm_delta_attempt *t, sm_error *e) SM_MUST_USE;
+sm_delta_state sm_delta_attempt_state(const sm_delta_attempt *t);
+/** What the state is of. */
+int64_t sm_delta_attempt_version(const sm_delta_attempt *t);
+/** SM_CONFLICT with what the other one did, where that is the state; else SM_OK. */
+sm_status sm_delta_attempt_conflict(const sm_delta_attempt *t, sm_error *e) SM_MUST_USE;
+
+/* ---- checkpoints, schemas -------------------------------------------------------------------- */
+
+/** Writes a checkpoint of that version where the table's properties ask for one (every 10
+ * versions, or delta.checkpointInterval). A failure is logged: the next one tries again. */
+void sm_delta_checkpoint_if_due(sm_store *store, const sm_delta_metadata *m, int64_t version,
+                                sm_budget *budget);
 /** Writes a classic checkpoint of the snapshot and points _last_checkpoint at it. */
 sm_status sm_delta_checkpoint(sm_snapshot *s, sm_budget *budget, sm_error *e) SM_MUST_USE;
 

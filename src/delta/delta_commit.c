@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * delta/delta_commit.c: a list of actions becomes the next version of a table.
+ * delta/delta_commit.c: a record of an operation becomes the text of a version.
  *
- * Calls    check what was asked, print the actions, put the commit if absent; where another writer
- *          was first, read what it did, and go on behind it if that does not touch what was read.
- * Lost     A put whose answer never came, or that found a commit there, may have been our own: each
- *          commit carries a random txnId, so the text that stands there says who won.
+ * Calls    check what was asked, print the actions: a prepared commit. delta_attempt.c brings it
+ *          into the log; sm_delta_commit_write() is both, for who changes one table.
+ * Text     Nothing in it depends on the version that it becomes, so it may go behind versions of
+ *          others as it is, and whoever has it makes the very same commit.
  * After    Every checkpointInterval versions a checkpoint; the commit stands without it.
- * Source   PROTOCOL.md, "Delta Log Entries", "Commit Provenance Information"; the conflict rules
- *          are those of optimistic concurrency over what a writer has read
+ * Source   PROTOCOL.md, "Delta Log Entries", "Commit Provenance Information"
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -20,18 +19,16 @@
 #include "base/time.h"
 #include "delta/delta_int.h"
 
-#define MOST_TRIES                  1000
 #define DEFAULT_CHECKPOINT_INTERVAL 10
 
 typedef struct commit_run {
-    sm_store *store;
-    sm_snapshot *base; /* NULL: a new table */
+    const sm_snapshot *base; /* NULL: a new table */
     const sm_delta_commit *c;
     const sm_delta_metadata *metadata; /* the table's after the commit */
     const sm_delta_protocol *protocol;
     sm_delta_protocol chosen;
     sm_arena *arena;
-    char txn_id[SM_UUID_BYTES];
+    sm_str id;
     int64_t now_ms;
     sm_buf text;
 } commit_run;
@@ -136,7 +133,7 @@ static void print_texts(const sm_str *items, int32_t n, sm_buf *out)
     sm_buf_text(out, SM_STR("]"));
 }
 
-static void print_pairs(const sm_pair *items, int32_t n, sm_buf *out)
+void smi_print_pairs(const sm_pair *items, int32_t n, sm_buf *out)
 {
     sm_buf_text(out, SM_STR("{"));
     for (int32_t i = 0; i < n; i++) {
@@ -182,6 +179,17 @@ static void print_details(const sm_delta_detail *items, int32_t n, bool as_text,
     sm_buf_text(out, SM_STR("}"));
 }
 
+void smi_print_provenance(sm_str id, sm_str info_json, sm_buf *out)
+{
+    sm_buf_printf(out, ",\"engineInfo\":\"smelt/%s\",\"txnId\":", SMELT_VERSION);
+    sm_buf_json_str(out, id);
+    if (info_json.len) {
+        sm_buf_text(out, SM_STR(","));
+        sm_buf_text(out, info_json);
+    }
+    sm_buf_text(out, SM_STR("}}\n"));
+}
+
 static void print_info(const commit_run *r, sm_buf *out)
 {
     const sm_delta_commit *c = r->c;
@@ -203,12 +211,7 @@ static void print_info(const commit_run *r, sm_buf *out)
         sm_buf_text(out, SM_STR(",\"userMetadata\":"));
         sm_buf_json_str(out, c->user_metadata);
     }
-    sm_buf_printf(out, ",\"engineInfo\":\"smelt/%s\",\"txnId\":\"%s\"", SMELT_VERSION, r->txn_id);
-    if (c->info_json.len) {
-        sm_buf_text(out, SM_STR(","));
-        sm_buf_text(out, c->info_json);
-    }
-    sm_buf_text(out, SM_STR("}}\n"));
+    smi_print_provenance(r->id, c->info_json, out);
 }
 
 static void print_protocol(const sm_delta_protocol *p, sm_buf *out)
@@ -226,7 +229,7 @@ static void print_protocol(const sm_delta_protocol *p, sm_buf *out)
     sm_buf_text(out, SM_STR("}}\n"));
 }
 
-static sm_status print_metadata(const sm_delta_metadata *m, sm_buf *out, sm_error *e)
+sm_status smi_print_metadata(const sm_delta_metadata *m, sm_buf *out, sm_error *e)
 {
     sm_buf schema = {0};
 
@@ -248,7 +251,7 @@ static sm_status print_metadata(const sm_delta_metadata *m, sm_buf *out, sm_erro
         sm_buf_text(out, SM_STR(",\"partitionColumns\":"));
         print_texts(m->partition_columns, m->n_partition_columns, out);
         sm_buf_text(out, SM_STR(",\"configuration\":"));
-        print_pairs(m->config, m->n_config, out);
+        smi_print_pairs(m->config, m->n_config, out);
         if (m->created_ms >= 0) {
             sm_buf_printf(out, ",\"createdTime\":%" PRId64, m->created_ms);
         }
@@ -289,8 +292,7 @@ static void print_partition(const sm_delta_metadata *m, const sm_value *values, 
     sm_buf_release(&text);
 }
 
-/* As a further member of an action. */
-static void print_vector(const sm_delta_dv *dv, sm_buf *out)
+void smi_print_vector(const sm_delta_dv *dv, sm_buf *out)
 {
     sm_buf_text(out, SM_STR(",\"deletionVector\":{\"storageType\":"));
     sm_buf_json_str(out, dv->storage_type);
@@ -319,7 +321,7 @@ static void print_remove(const commit_run *r, const sm_delta_file *f, sm_buf *ou
     print_partition(&r->base->metadata, f->partition, r->arena, out);
     sm_buf_printf(out, ",\"size\":%" PRIu64, f->size_bytes);
     if (f->dv) {
-        print_vector(f->dv, out);
+        smi_print_vector(f->dv, out);
     }
     sm_buf_text(out, SM_STR("}}\n"));
 }
@@ -339,10 +341,10 @@ static void print_add(const commit_run *r, const sm_delta_add *add, sm_buf *out)
     sm_buf_json_str(out, sm_buf_str(&stats));
     if (add->n_tags) {
         sm_buf_text(out, SM_STR(",\"tags\":"));
-        print_pairs(add->tags, add->n_tags, out);
+        smi_print_pairs(add->tags, add->n_tags, out);
     }
     if (add->dv) {
-        print_vector(add->dv, out);
+        smi_print_vector(add->dv, out);
     }
     if (add->has_row_id) {
         sm_buf_printf(out, ",\"baseRowId\":%" PRId64, add->base_row_id);
@@ -361,7 +363,7 @@ static sm_status print_commit(commit_run *r, sm_error *e)
         print_protocol(r->protocol, &r->text);
     }
     if (c->metadata) {
-        SM_TRY(print_metadata(c->metadata, &r->text, e));
+        SM_TRY(smi_print_metadata(c->metadata, &r->text, e));
     }
     for (int64_t i = 0; i < c->n_txns; i++) {
         print_txn(&c->txns[i], r->now_ms, &r->text);
@@ -375,165 +377,162 @@ static sm_status print_commit(commit_run *r, sm_error *e)
     return SM_OK;
 }
 
-/* ---- another writer was first ---------------------------------------------------------------- */
+/* ---- the bounds of what was read, as text -------------------------------------------------- */
 
-typedef struct rival {
-    const commit_run *run;
-    int64_t version;
-} rival;
+static const char *const op_words[] = {
+    [SM_BOUND_EQ] = "=",
+    [SM_BOUND_LT] = "<",
+    [SM_BOUND_LE] = "<=",
+    [SM_BOUND_GT] = ">",
+    [SM_BOUND_GE] = ">=",
+    [SM_BOUND_IS_NULL] = "is null",
+    [SM_BOUND_NOT_NULL] = "not null",
+};
 
-static sm_status conflict(const rival *v, sm_error *e, const char *what)
+/* Does the text give the value back? Then it can stand for it. */
+static bool is_said_exactly(sm_value v, sm_str text)
 {
-    const sm_status st =
-        sm_fail(e, SM_CONFLICT, "version %" PRId64 " of another writer %s", v->version, what);
-    sm_error_todo(e, "It is safe to run again.");
-    return st;
-}
-
-/* Could a file hold rows that this commit has read? */
-static bool touches_read(const commit_run *r, const smi_action *action)
-{
-    sm_delta_file f;
+    sm_value back = {0};
     sm_error unused = {0};
 
-    if (r->c->isolation != SM_READ_FILES ||
-        smi_file_of(action, &r->base->metadata, r->arena, &f, &unused) != SM_OK || !f.ranges) {
-        return r->c->isolation != SM_READ_NOTHING;
-    }
+    return !v.is_null && sm_value_parse(v.type, text, &back, &unused) == SM_OK &&
+           sm_value_cmp(v, back) == 0;
+}
+
+/* [{"column":"day","op":">=","value":"2022-04-01"}, …]. A bound that has no such form is left out:
+ * then more counts as read. */
+static void print_read(const commit_run *r, sm_buf *out)
+{
+    sm_buf value = {0};
+    bool is_first = true;
+
+    sm_buf_text(out, SM_STR("["));
     for (int32_t i = 0; i < r->c->read.n; i++) {
         const sm_bound *b = &r->c->read.items[i];
-        if (b->n_path == 1 && sm_bound_excludes(b, &f.ranges[b->path[0]])) {
-            return false;
+        const bool has_value = b->op != SM_BOUND_IS_NULL && b->op != SM_BOUND_NOT_NULL;
+        if (b->n_path != 1 || b->op == SM_BOUND_IN) {
+            continue;
         }
-    }
-    return true;
-}
-
-static bool removes_path(const commit_run *r, sm_str path)
-{
-    for (int64_t i = 0; i < r->c->n_removes; i++) {
-        if (sm_str_eq(r->c->removes[i]->path, path)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Transactions say what rows were brought in: an earlier version's rows, or all others, may be
- * without those that are told of. */
-static sm_status judge_info(const rival *v, const smi_action *action, sm_error *e)
-{
-    sm_delta_commit_info info = {0};
-
-    smi_info_of(action, &info);
-    const sm_delta_effect effect = sm_delta_effect_of(&info);
-    if (v->run->c->n_txns == 0 || effect == SM_DELTA_CHANGES) {
-        return SM_OK;
-    }
-    return conflict(v, e,
-                    effect == SM_DELTA_RESTORES ? "has restored an earlier version"
-                                                : "has overwritten rows");
-}
-
-static sm_status judge(void *ctx, const smi_action *action, sm_error *e)
-{
-    const rival *v = ctx;
-    const commit_run *r = v->run;
-
-    switch (action->kind) {
-    case SMI_ACTION_COMMIT_INFO:
-        return judge_info(v, action, e);
-    case SMI_ACTION_METADATA:
-        return conflict(v, e, "has changed the schema or the properties");
-    case SMI_ACTION_PROTOCOL:
-        return conflict(v, e, "has changed the protocol");
-    case SMI_ACTION_TXN:
-        for (int64_t i = 0; i < r->c->n_txns; i++) {
-            if (sm_str_eq(r->c->txns[i].app_id, action->txn.app_id)) {
-                return conflict(v, e, "has loaded into the table too");
+        sm_buf_reset(&value);
+        if (has_value) {
+            sm_value_print(b->value, &value);
+            if (!is_said_exactly(b->value, sm_buf_str(&value))) {
+                continue;
             }
         }
+        sm_buf_text(out, is_first ? SM_STR("{\"column\":") : SM_STR(",{\"column\":"));
+        sm_buf_json_str(out, r->base->metadata.schema->fields[b->path[0]].name);
+        sm_buf_printf(out, ",\"op\":\"%s\"", op_words[b->op]);
+        if (has_value) {
+            sm_buf_text(out, SM_STR(",\"value\":"));
+            sm_buf_json_str(out, sm_buf_str(&value));
+        }
+        sm_buf_text(out, SM_STR("}"));
+        is_first = false;
+    }
+    sm_buf_text(out, SM_STR("]"));
+    sm_buf_release(&value);
+}
+
+static sm_status parse_bound(const sm_json *o, const sm_type *schema, sm_arena *a, sm_bound *out,
+                             sm_error *e)
+{
+    const sm_str op = sm_json_text(sm_json_get(o, "op"));
+    const sm_json *value = sm_json_get(o, "value");
+    int32_t *path = SM_NEW_ARRAY(a, int32_t, 1);
+    int which = 0;
+
+    path[0] = sm_type_find(schema, sm_json_text(sm_json_get(o, "column")));
+    while (which < SM_COUNT(op_words) && !sm_str_is(op, op_words[which])) {
+        which++;
+    }
+    if (path[0] < 0 || which == SM_COUNT(op_words)) {
+        return sm_fail(e, SM_CORRUPT, "a bound of what a commit has read cannot be read");
+    }
+    *out = (sm_bound){.path = path, .n_path = 1, .op = (sm_bound_op)which};
+    if (which == SM_BOUND_IS_NULL || which == SM_BOUND_NOT_NULL) {
         return SM_OK;
-    case SMI_ACTION_ADD:
-        return action->data_change && touches_read(r, action)
-                   ? conflict(v, e, "has added rows to what was read")
-                   : SM_OK;
-    case SMI_ACTION_REMOVE:
-        if (removes_path(r, action->path)) {
-            return conflict(v, e, "has removed a file that this one removes");
-        }
-        return action->data_change && r->c->isolation == SM_READ_ALL
-                   ? conflict(v, e, "has removed rows of what was read")
-                   : SM_OK;
-    default:
+    }
+    if (!value || sm_value_parse(schema->fields[path[0]].type, sm_json_text(value), &out->value,
+                                 e) != SM_OK) {
+        return sm_fail(e, SM_CORRUPT, "a bound of what a commit has read has no value");
+    }
+    return SM_OK;
+}
+
+sm_status smi_read_parse(sm_str json, const sm_type *schema, sm_arena *a, sm_bounds *out,
+                         sm_error *e)
+{
+    const sm_json *list = NULL;
+    int32_t n = 0;
+
+    *out = (sm_bounds){0};
+    if (json.len == 0) {
         return SM_OK;
     }
-}
-
-/* Is the commit that stands there our own? */
-static sm_status is_ours(const commit_run *r, sm_str key, bool *out, sm_error *e)
-{
-    sm_buf there = {0};
-
-    *out = false;
-    const sm_status st = sm_store_get(r->store, key, &there, e);
-    if (st == SM_OK) {
-        *out = sm_str_eq(sm_buf_str(&there), sm_buf_str(&r->text));
+    SM_TRY(sm_json_parse(json, a, &list, e));
+    sm_bound *items = SM_NEW_ARRAY(a, sm_bound, list->n_children + 1);
+    for (const sm_json *o = list->child; o; o = o->next) {
+        SM_TRY(parse_bound(o, schema, a, &items[n++], e));
     }
-    sm_buf_release(&there);
-    return st == SM_NOT_FOUND ? SM_OK : st;
-}
-
-/* SM_OK: the version is ours. SM_EXISTS: somebody else's. */
-static sm_status put_version(const commit_run *r, int64_t version, sm_error *e)
-{
-    char key[SMI_LOG_KEY_BYTES];
-    sm_error unused = {0};
-    bool ours = false;
-
-    smi_commit_key(version, key);
-    const sm_status st =
-        sm_store_put(r->store, sm_str_of(key), r->text.data, r->text.len, SM_PUT_IF_ABSENT, e);
-    if (st == SM_OK || (st != SM_EXISTS && !sm_status_retry(st))) {
-        return st;
-    }
-    const sm_status seen = is_ours(r, sm_str_of(key), &ours, &unused);
-    return seen == SM_OK && ours ? SM_OK : st;
-}
-
-static sm_status put_behind_rivals(commit_run *r, int64_t *version, sm_error *e)
-{
-    for (int tries = 0; tries < MOST_TRIES; tries++) {
-        const sm_status st = put_version(r, *version, e);
-        if (st != SM_EXISTS) {
-            return st;
-        }
-        rival v = {.run = r, .version = *version};
-        if (!r->base) {
-            return conflict(&v, e, "has made the table");
-        }
-        SM_TRY(smi_commit_read(r->store, *version, r->arena, judge, &v, e));
-        (*version)++;
-    }
-    return sm_fail(e, SM_CONFLICT, "other writers were first %d times", MOST_TRIES);
+    *out = (sm_bounds){.items = items, .n = n};
+    return SM_OK;
 }
 
 /* ---- the door -------------------------------------------------------------------------------- */
 
-static void checkpoint_if_due(const commit_run *r, int64_t version, sm_budget *budget)
+sm_status sm_delta_prepare(const sm_snapshot *base, const sm_delta_commit *c, sm_arena *a,
+                           sm_delta_prepared *out, sm_error *e)
+{
+    SM_ASSERT(c && a && out);
+    commit_run r = {.base = base, .c = c, .arena = a, .now_ms = sm_now_us() / 1000};
+    char uuid[SM_UUID_BYTES];
+    sm_buf read = {0};
+
+    sm_uuid(uuid);
+    r.id = c->id.len > 0 ? sm_arena_str(a, c->id) : sm_arena_str(a, sm_str_of(uuid));
+    sm_status st = check(&r, e);
+    if (st == SM_OK) {
+        st = print_commit(&r, e);
+    }
+    if (st == SM_OK) {
+        if (base && c->isolation == SM_READ_FILES) {
+            print_read(&r, &read);
+        }
+        *out = (sm_delta_prepared){
+            .id = r.id,
+            .base = base ? base->version : -1,
+            .isolation = c->isolation,
+            .read = sm_arena_str(a, sm_buf_str(&read)),
+            .text = sm_arena_str(a, sm_buf_str(&r.text)),
+        };
+    }
+    sm_buf_release(&read);
+    sm_buf_release(&r.text);
+    return st;
+}
+
+static bool is_checkpoint_due(const sm_delta_metadata *m, int64_t version)
 {
     int64_t interval = DEFAULT_CHECKPOINT_INTERVAL;
-    sm_snapshot *s = NULL;
-    sm_error e = {0};
 
-    const sm_str text = smi_config(r->metadata, "delta.checkpointInterval");
+    const sm_str text = smi_config(m, "delta.checkpointInterval");
     if (text.len && (!sm_parse_i64(text, &interval) || interval < 1)) {
         interval = DEFAULT_CHECKPOINT_INTERVAL;
     }
-    if (version == 0 || version % interval != 0) {
+    return version > 0 && version % interval == 0;
+}
+
+void sm_delta_checkpoint_if_due(sm_store *store, const sm_delta_metadata *m, int64_t version,
+                                sm_budget *budget)
+{
+    sm_snapshot *s = NULL;
+    sm_error e = {0};
+
+    if (!is_checkpoint_due(m, version)) {
         return;
     }
-    sm_status st = sm_snapshot_open(r->store, version, budget, &s, &e);
+    sm_status st = sm_snapshot_open(store, version, budget, &s, &e);
     if (st == SM_OK) {
         st = sm_delta_checkpoint(s, budget, &e);
     }
@@ -546,23 +545,24 @@ static void checkpoint_if_due(const commit_run *r, int64_t version, sm_budget *b
 sm_status sm_delta_commit_write(sm_store *s, sm_snapshot *base, const sm_delta_commit *c,
                                 sm_budget *budget, int64_t *version, sm_error *e)
 {
-    commit_run r = {.store = s, .base = base, .c = c, .now_ms = sm_now_us() / 1000};
-    int64_t at = base ? base->version + 1 : 0;
+    sm_arena *a = sm_arena_new(budget);
+    sm_delta_prepared prepared;
+    sm_delta_attempt *t = NULL;
 
-    r.arena = sm_arena_new(budget);
-    sm_uuid(r.txn_id);
-    sm_status st = check(&r, e);
+    sm_status st = sm_delta_prepare(base, c, a, &prepared, e);
     if (st == SM_OK) {
-        st = print_commit(&r, e);
+        t = sm_delta_attempt_new(s, base, &prepared, budget);
+        st = sm_delta_attempt_put(t, e);
     }
     if (st == SM_OK) {
-        st = put_behind_rivals(&r, &at, e);
+        st = sm_delta_attempt_conflict(t, e);
     }
     if (st == SM_OK) {
-        *version = at;
-        checkpoint_if_due(&r, at, budget);
+        *version = sm_delta_attempt_version(t);
+        sm_delta_checkpoint_if_due(s, c->metadata ? c->metadata : &base->metadata, *version,
+                                   budget);
     }
-    sm_buf_release(&r.text);
-    sm_arena_free(r.arena);
+    sm_delta_attempt_free(t);
+    sm_arena_free(a);
     return sm_within(e, st, "commit to %.*s", SM_STR_ARG(sm_store_uri(s)));
 }

@@ -68,7 +68,7 @@ static bool said_version(const sm_delta_commit_info *restore, int64_t *out)
     const bool is_said = sm_json_i64(v, out) || sm_parse_i64(sm_json_text(v), out);
 
     sm_arena_free(a);
-    return is_said && *out >= 0 && *out < restore->version;
+    return is_said && *out >= -1 && *out < restore->version;
 }
 
 /* Have two versions the same files? Paths are unique, and a deletion vector is part of a file. */

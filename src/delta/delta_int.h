@@ -110,6 +110,11 @@ typedef sm_status (*smi_each_action)(void *ctx, const smi_action *action, sm_err
 sm_status smi_commit_read(sm_store *s, int64_t version, sm_arena *a, smi_each_action each,
                           void *ctx, sm_error *e) SM_MUST_USE;
 
+/** The lines of a commit's text, which a NUL (or anything else that can be read) follows.
+ * SM_CORRUPT with the line's number. */
+sm_status smi_log_lines(sm_str text, sm_arena *a, smi_each_action each, void *ctx,
+                        sm_error *e) SM_MUST_USE;
+
 /** What a COMMIT_INFO says. */
 void smi_info_of(const smi_action *action, sm_delta_commit_info *out);
 
@@ -137,6 +142,21 @@ smi_log_entry smi_log_entry_of(sm_str key);
 /** Reads a Parquet checkpoint (or sidecar) file likewise. */
 sm_status smi_checkpoint_read(sm_store *s, sm_str key, sm_budget *budget, sm_arena *a,
                               smi_each_action each, void *ctx, sm_error *e) SM_MUST_USE;
+
+/* ---- printing actions (delta_commit.c) --------------------------------------------------------
+ * */
+
+/** The last members of commitInfo: who wrote it, its txnId, `info_json`; ends the action. */
+void smi_print_provenance(sm_str id, sm_str info_json, sm_buf *out);
+sm_status smi_print_metadata(const sm_delta_metadata *m, sm_buf *out, sm_error *e) SM_MUST_USE;
+/** An object of texts; a value without data is null. */
+void smi_print_pairs(const sm_pair *items, int32_t n, sm_buf *out);
+/** A deletion vector, as a further member of an action. */
+void smi_print_vector(const sm_delta_dv *dv, sm_buf *out);
+
+/** sm_delta_prepared.read as bounds on the schema. Values borrow the JSON's arena, `a`. */
+sm_status smi_read_parse(sm_str json, const sm_type *schema, sm_arena *a, sm_bounds *out,
+                         sm_error *e) SM_MUST_USE;
 
 /* ---- translations -----------------------------------------------------------------------------
  * */

@@ -8,7 +8,7 @@
 
 #define MOST_COMMIT_BYTES ((size_t)1 << 30)
 
-static sm_status each_line(sm_str text, sm_arena *a, smi_each_action each, void *ctx, sm_error *e)
+sm_status smi_log_lines(sm_str text, sm_arena *a, smi_each_action each, void *ctx, sm_error *e)
 {
     int64_t line_number = 0;
 
@@ -43,7 +43,7 @@ sm_status smi_log_text_read(sm_store *s, sm_str key, sm_arena *a, smi_each_actio
     sm_status st = sm_store_get(s, key, &text, e);
     st = st == SM_OK ? sm_buf_add(&text, "", 1, e) : st; /* the NUL; actions copy what they keep */
     if (st == SM_OK) {
-        st = each_line((sm_str){(const char *)text.data, text.len - 1}, a, each, ctx, e);
+        st = smi_log_lines((sm_str){(const char *)text.data, text.len - 1}, a, each, ctx, e);
         if (st != SM_OK) {
             sm_error_place(e, sm_store_uri_of(s, key, a).data, 0, -1); /* beside line and byte */
         }
