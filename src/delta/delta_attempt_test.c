@@ -2,6 +2,7 @@
  *
  * delta/delta_attempt_test.c: prepared commits on their way into a log, beside others that go the
  * same way and beside foreign commits; and commits that are taken back. */
+#include "stores.h"
 #include "test.h"
 
 #include "delta/delta_int.h"
@@ -21,7 +22,7 @@ static int set_up(void **state)
 
     f = (fixture){.arena = sm_arena_new(NULL)};
     snprintf(uri, sizeof(uri), "memory://delta_attempt_test_%d", number++);
-    assert_ok(sm_store_open(sm_str_of(uri), &f.store, &e), &e);
+    assert_ok(sm_store_open(test_stores, sm_str_of(uri), &f.store, &e), &e);
     assert_ok(sm_type_parse(SM_STR("STRUCT(id BIGINT, day DATE, name VARCHAR, ratio DOUBLE, "
                                    "price DECIMAL(10,2), at TIMESTAMP WITH TIME ZONE)"),
                             f.arena, &f.schema, &e),
@@ -496,7 +497,7 @@ static void test_undo_in_conflict(void **state)
         sm_error e = {0};
 
         snprintf(uri, sizeof(uri), "memory://delta_attempt_test_undo_%d", i);
-        assert_ok(sm_store_open(sm_str_of(uri), &g.store, &e), &e);
+        assert_ok(sm_store_open(test_stores, sm_str_of(uri), &g.store, &e), &e);
         make_table(&g);
         const sm_delta_prepared p = replace_b(&g);
         foreign(&g, NULL, 0, removed[i]);
