@@ -54,7 +54,8 @@ bool smi_match_is_in_window(const smi_match_in *in, bool has_date, int32_t date)
     return !in->has_window || (has_date && date >= in->first_day && date <= in->last_day);
 }
 
-bool smi_judge_is_elsewhere(const smi_judge *j, int64_t k)
+/* Not judged: of another root, or outside the window and not needed for what is in it. */
+static bool is_elsewhere(const smi_judge *j, int64_t k)
 {
     const smi_flow_known *known = &j->in->known[k];
 
@@ -324,7 +325,7 @@ static void judge_rest(smi_judge *j)
 /* Rows whose file is not there, and of whose root and window the folder is. */
 static bool is_gone(const smi_judge *j, int64_t k)
 {
-    return smi_known_has_rows(&j->in->known[k]) && !j->is_taken[k] && !smi_judge_is_elsewhere(j, k);
+    return smi_known_has_rows(&j->in->known[k]) && !j->is_taken[k] && !is_elsewhere(j, k);
 }
 
 /* Is its path that of a file which is read, or passed over, instead of it? */
@@ -367,27 +368,19 @@ static sm_status judge_gone(smi_judge *j, sm_error *e)
 
 /* ---- all of a date --------------------------------------------------------------------------- */
 
-/* Files outside the window whose dates are replaced are read too. */
+/* Files outside the window whose dates are replaced are read too, but for copies. */
 static sm_status judge_outside(smi_judge *j, sm_error *e)
 {
     const smi_match_in *in = j->in;
     bool has_some = false;
 
     for (int64_t i = 0; i < in->n_found; i++) {
-        const smi_match_found *found = &in->found[i];
-        const int64_t k = j->at_path[i];
-        if (j->out->files[i].kind != SMI_MATCH_OUTSIDE ||
-            !smi_match_is_replaced(j->out, found->date)) {
-            continue;
+        if (j->out->files[i].kind == SMI_MATCH_OUTSIDE &&
+            smi_match_is_replaced(j->out, in->found[i].date)) {
+            j->out->files[i].kind = SMI_MATCH_NEW;
+            j->is_open[i] = true;
+            has_some = true;
         }
-        if (in->copies == SMI_COPIES_SKIP && k >= 0 && in->known[k].is_passed &&
-            smi_match_has_mark(&in->known[k], &found->mark)) {
-            j->out->files[i].kind = SMI_MATCH_PASSED;
-            continue;
-        }
-        j->out->files[i].kind = SMI_MATCH_NEW;
-        j->is_open[i] = true;
-        has_some = true;
     }
     if (has_some) {
         SM_TRY(judge_twins(j, e));
@@ -433,7 +426,7 @@ static smi_match_left left_of(const smi_judge *j, int64_t k)
     if (is_replaced || is_superseded(j, k)) {
         return SMI_KNOWN_DROPPED;
     }
-    if (smi_judge_is_elsewhere(j, k)) {
+    if (is_elsewhere(j, k)) {
         return SMI_KNOWN_ELSEWHERE;
     }
     return j->in->gone == SMI_GONE_REMOVE ? SMI_KNOWN_DROPPED : SMI_KNOWN_GONE;
@@ -446,12 +439,20 @@ static bool is_passed_before(const smi_judge *j, int64_t i)
            smi_match_has_mark(&j->in->known[k], &j->in->found[i].mark);
 }
 
+/* A copy that is passed over afterwards changes none: the known file of a new one's path, if any,
+ * has no rows or has moved. */
 static void set_left(smi_judge *j)
+{
+    for (int64_t k = 0; k < j->in->n_known; k++) {
+        j->out->left[k] = left_of(j, k);
+    }
+}
+
+static void find_news(smi_judge *j)
 {
     smi_match_out *out = j->out;
 
     for (int64_t k = 0; k < j->in->n_known; k++) {
-        out->left[k] = left_of(j, k);
         out->has_news = out->has_news ||
                         (out->left[k] == SMI_KNOWN_DROPPED && smi_known_has_rows(&j->in->known[k]));
     }
@@ -493,13 +494,14 @@ sm_status smi_match(const smi_match_in *in, sm_arena *a, smi_match_out *out, sm_
     SM_TRY(judge_same(&j, e));
     SM_TRY(smi_judge_by_content(&j, e));
     judge_rest(&j);
-    SM_TRY(smi_judge_copies(&j, e));
     SM_TRY(judge_gone(&j, e));
     sort_dates(&found);
     SM_TRY(judge_outside(&j, e));
     sort_dates(&found); /* files outside the window add none but their own */
-    read_dates(&j);
     set_left(&j);
+    SM_TRY(smi_judge_copies(&j, e)); /* last: whose rows stay must be known */
+    read_dates(&j);
+    find_news(&j);
     *out = found;
     return SM_OK;
 }

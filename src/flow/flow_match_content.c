@@ -495,11 +495,17 @@ static sm_status find_copies(const smi_match_in *in, const items *owners, const 
     return SM_OK;
 }
 
-/* An owner that was not found: its index is −1 − that of the known file. */
-static item known_owner(const smi_match_in *in, int64_t k)
+/* Owners that are not judged; the index of one is −1 − that of the known file. */
+static void add_known_owners(const smi_match_in *in, const smi_match_out *out, items *owners)
 {
-    return (item){
-        .content = smi_known_content(&in->known[k]), .path = in->known[k].path, .index = -1 - k};
+    for (int64_t k = 0; k < in->n_known; k++) {
+        const smi_flow_known *known = &in->known[k];
+        const bool is_left = out->left[k] == SMI_KNOWN_ELSEWHERE || out->left[k] == SMI_KNOWN_AGAIN;
+        if (is_left && smi_known_is_telling(known)) {
+            owners->at[owners->n++] =
+                (item){.content = smi_known_content(known), .path = known->path, .index = -1 - k};
+        }
+    }
 }
 
 static item found_item(const smi_match_in *in, int64_t i, const sm_content *content)
@@ -557,11 +563,7 @@ sm_status smi_judge_copies(smi_judge *j, sm_error *e)
     if (in->copies == SMI_COPIES_KEEP) {
         return SM_OK;
     }
-    for (int64_t k = 0; k < in->n_known; k++) {
-        if (smi_known_is_telling(&in->known[k]) && smi_judge_is_elsewhere(j, k)) {
-            owners.at[owners.n++] = known_owner(in, k);
-        }
-    }
+    add_known_owners(in, j->out, &owners);
     for (int64_t i = 0; i < in->n_found; i++) {
         const smi_match_file *f = &j->out->files[i];
         const bool is_kept = f->kind == SMI_MATCH_SAME || f->kind == SMI_MATCH_MOVED;
@@ -591,12 +593,7 @@ sm_status smi_match_copies(const smi_match_in *in, const smi_match_read *reads, 
     items owners = {.at = SM_NEW_ARRAY(a, item, in->n_known + in->n_found + 1)};
     items news = {.at = SM_NEW_ARRAY(a, item, in->n_found + 1)};
 
-    for (int64_t k = 0; k < in->n_known; k++) {
-        const bool is_left = out->left[k] == SMI_KNOWN_ELSEWHERE || out->left[k] == SMI_KNOWN_AGAIN;
-        if (is_left && smi_known_is_telling(&in->known[k])) {
-            owners.at[owners.n++] = known_owner(in, k);
-        }
-    }
+    add_known_owners(in, out, &owners);
     for (int64_t i = 0; i < in->n_found; i++) {
         const smi_match_file *f = &out->files[i];
         const bool is_kept = f->kind == SMI_MATCH_SAME || f->kind == SMI_MATCH_MOVED;

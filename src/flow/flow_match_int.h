@@ -16,9 +16,9 @@
  *             replaced; new is also a path whose own content has moved, gone also a file whose path
  *             another has taken
  *   changed   a known path with other content: its date is replaced
- *   copy      a new path with content that the table has from a file that is still there
  *   new       all others
  *   gone      known files in the window that none of these took
+ *   copy      a new path with content that the table has, or gets, from a file that is there
  * Files without lines are never moved or copied.
  * A date is replaced from all files of that date, also where it lies outside the window: content
  * that came into the window from a file outside of it, which is not listed any more, has moved. */

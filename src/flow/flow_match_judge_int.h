@@ -57,7 +57,7 @@ sm_status smi_match_root(smi_judge *j, sm_error *e) SM_MUST_USE;
 
 /** Moves and growth, of the files that are open. */
 sm_status smi_judge_by_content(smi_judge *j, sm_error *e) SM_MUST_USE;
-/** Copies that are not to be loaded. */
+/** Copies that are not to be loaded. Known are what is read and out->left. */
 sm_status smi_judge_copies(smi_judge *j, sm_error *e) SM_MUST_USE;
 
 /* ---- what the steps share -------------------------------------------------------------------- */
@@ -70,8 +70,6 @@ sm_status smi_match_ask(smi_judge *j, int64_t i, sm_error *e) SM_MUST_USE;
 bool smi_judge_is_content(const smi_match_file *f, const smi_flow_known *k);
 /** The known file of this path with rows in the table; NULL where there is none. */
 const smi_flow_known *smi_judge_rows_at(const smi_judge *j, int64_t i);
-/** Not judged: of another root, or outside the window and not needed for what is in it. */
-bool smi_judge_is_elsewhere(const smi_judge *j, int64_t k);
 /** The file goes on with the known one's rows, or replaces them. */
 void smi_judge_take(smi_judge *j, int64_t i, int64_t k, smi_match_kind kind);
 

@@ -439,6 +439,7 @@ static bool is_elsewhere(world *w, const row *r)
     return (f && !f->is_in) || (!r->is_taken && !is_in_window(w, r->day));
 }
 
+/* When all else is known: rows that stay, and files that are read, also outside the window. */
 static void model_copies(world *w)
 {
     for (int i = 0; i < w->n_files && w->copies == SMI_COPIES_SKIP; i++) {
@@ -452,7 +453,8 @@ static void model_copies(world *w)
         }
         for (int e = 0; e < w->model.n && f->is_new; e++) {
             const row *r = &w->model.at[e];
-            if (is_elsewhere(w, r) && r->text == f->text && has_lines(f->text)) {
+            const bool stays = is_elsewhere(w, r) && !w->replaced[r->day];
+            if (stays && r->text == f->text && has_lines(f->text)) {
                 f->is_passed = true;
             }
         }
@@ -483,20 +485,14 @@ static bool model_outside(world *w)
 
     for (int i = 0; i < w->n_files; i++) {
         file *f = &w->files[i];
-        const bool is_wanted = !f->is_in && w->replaced[day_of(f->path)];
-        f->is_new = f->is_new && !is_wanted;
-        if (is_wanted) {
-            f->is_in = f->is_done = has_some = true;
+        if (!f->is_in && w->replaced[day_of(f->path)]) {
+            f->is_in = has_some = true;
         }
     }
     if (has_some && !model_twins(w)) {
         return false;
     }
-    for (int e = 0; e < w->model.n && has_some; e++) {
-        row *r = &w->model.at[e];
-        const file *f = r->is_displaced ? NULL : find(w, r->path);
-        r->is_taken = r->is_taken || (f && f->is_in && !f->is_passed && !is_in_window(w, r->day));
-    }
+    model_rest(w);
     return true;
 }
 
@@ -564,12 +560,12 @@ static bool model_load(world *w)
     model_moves(w);
     model_growth(w);
     model_rest(w);
-    model_copies(w);
     model_gone(w);
     if (!model_outside(w)) {
         w->model = before;
         return false;
     }
+    model_copies(w);
     model_rows(w);
     return true;
 }
@@ -798,9 +794,7 @@ static void run_seed(uint64_t seed, int64_t *n_errors)
             operate(&w);
         }
         finish_lone(&w);
-        /* With copies that are skipped all days are in the window: which of those outside it were
-         * passed over before is not the model's to know. */
-        w.has_window = w.copies == SMI_COPIES_KEEP && pick(&w, 2);
+        w.has_window = pick(&w, 2);
         w.first_day = (int32_t)(1 + pick(&w, 3));
         w.last_day = w.first_day + (int32_t)pick(&w, 3);
         const bool is_loaded = model_load(&w);
