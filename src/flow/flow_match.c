@@ -338,7 +338,7 @@ static bool is_superseded(const smi_judge *j, int64_t k)
 
 static sm_status judge_gone(smi_judge *j, sm_error *e)
 {
-    int64_t n = 0, first = -1;
+    int64_t n = 0, first = -1; /* by path: books in several files are in no order */
 
     for (int64_t k = 0; k < j->in->n_known; k++) {
         const smi_flow_known *known = &j->in->known[k];
@@ -349,7 +349,8 @@ static sm_status judge_gone(smi_judge *j, sm_error *e)
         if (is_removed && known->n_lines != 0) {
             mark_date(j, known->has_date, known->date);
         } else if (!is_removed && j->in->gone == SMI_GONE_FAIL) {
-            first = n++ == 0 ? k : first;
+            const bool is_first = n++ == 0 || sm_str_cmp(known->path, j->in->known[first].path) < 0;
+            first = is_first ? k : first;
         }
     }
     if (n == 0) {

@@ -356,6 +356,7 @@ static const struct {
     {"a_1=AA b_1=BB", "b_1=BB", REMOVE, "b_1:same+ | dates 1 | dropped a_1"},
     {"a_1=AA b_1=BB", "b_1=BB", FAIL_GONE, "! \"a_1\" was loaded and is not there any more"},
     {"a_1=AA c_1=CC", "b_1=BB", FAIL_GONE, "! \"a_1\" and 1 more were loaded"},
+    {"c_1=CC a_1=AA", "b_1=BB", FAIL_GONE, "! \"a_1\" and 1 more were loaded"},
     {"a_1=", "b_1=BB", REMOVE, "b_1:new+ | dropped a_1"},
     {"a_1=AA b_1=BB", "b_1=XYZ", 0, "b_1:changed+ | dates 1 | dropped a_1"},
     {"a_1=AA", "b_1=AA", REMOVE, "b_1:moved<a_1 | asked b_1"},
