@@ -11,6 +11,8 @@
  * Query     By which the rows were loaded (flow_query.c): one for all roots of a pipeline.
  * Touched   Marks that changed while the content did not are written with the next load; at once
  *           only where seeing through them cost more than a commit does. */
+#include <stdlib.h>
+
 #include "base/text.h"
 #include "flow/flow_int.h"
 
@@ -83,6 +85,72 @@ static sm_status ask_lists(void *ctx, int32_t root, bool *out, sm_error *e)
     return SM_OK; /* whatever the reason, it does not */
 }
 
+static int by_known(const void *key, const void *other)
+{
+    const int64_t x = *(const int64_t *)key, y = ((const smi_flow_other *)other)->known;
+    return (x > y) - (x < y);
+}
+
+/* By its mark, else by its content; what is not there does not. */
+static sm_status keeps_now(const asked *k, const smi_flow_known *known, sm_store *store, bool *out,
+                           sm_error *e)
+{
+    sm_entry entry;
+    sm_content content;
+    bool is_whole = false;
+    sm_arena *a = k->run->arena;
+
+    SM_TRY(sm_store_stat(store, known->path, a, &entry, e));
+    const sm_datafile file = {.uri = sm_store_uri_of(store, known->path, a),
+                              .store = store,
+                              .key = known->path,
+                              .size_bytes = entry.size_bytes,
+                              .modified_us = entry.modified_us,
+                              .changed_us = entry.changed_us,
+                              .inode = entry.inode,
+                              .etag = entry.etag};
+    const smi_flow_mark mark = smi_flow_mark_of(&file);
+    if (smi_match_has_mark(known, &mark)) {
+        *out = true;
+        return SM_OK;
+    }
+    SM_TRY(sm_file_content(&file, k->run->env, &content, &is_whole, e));
+    *out = is_whole && smi_match_is_content(known, &content);
+    return SM_OK;
+}
+
+/* Of what a load has read there, what it read; a quarantine, whose rows of other roots stay, must
+ * take the same for copies as the load. That a file is not there find_others says. */
+static sm_status ask_keeps(void *ctx, int64_t known, bool *out, sm_error *e)
+{
+    const asked *k = ctx;
+    const smi_flow_books *b = k->books;
+    const smi_flow_known *of = &b->known[known];
+    sm_store *store = NULL;
+    sm_error why = {0};
+
+    if (b->n_others > 0) {
+        const smi_flow_other *other =
+            bsearch(&known, b->others, (size_t)b->n_others, sizeof(*b->others), by_known);
+        *out = other && smi_match_is_content(of, &other->state.content);
+        return SM_OK;
+    }
+    *out = false;
+    if (of->is_displaced) {
+        return SM_OK;
+    }
+    sm_status st = sm_store_open(k->run->env->stores, b->roots[of->root].uri, &store, &why);
+    if (st == SM_OK) {
+        st = keeps_now(k, of, store, out, &why);
+    }
+    sm_store_release(store);
+    if (st != SM_OK && st != SM_NOT_FOUND) {
+        *e = why;
+        return st;
+    }
+    return SM_OK;
+}
+
 static const smi_match_found *found_of(const smi_flow_source_state *s, sm_arena *a)
 {
     smi_match_found *out = SM_NEW_ARRAY(a, smi_match_found, s->found.n);
@@ -139,7 +207,8 @@ static void set_in(smi_flow_run *r, smi_flow_source_state *s, const smi_flow_wan
                  .content = ask_content,
                  .head = ask_head,
                  .prefixes = ask_prefixes,
-                 .lists = ask_lists},
+                 .lists = ask_lists,
+                 .keeps = ask_keeps},
     };
     b->reads = SM_NEW_ARRAY(r->arena, smi_match_read, s->found.n);
 }

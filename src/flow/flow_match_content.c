@@ -13,7 +13,8 @@
  *           the same. The longest counts.
  * Copies    that are loaded are counted after the load, when all contents are known. Those that are
  *           not to be loaded must be known before: of new files the heads are read, and the whole
- *           where a head comes twice.
+ *           where a head comes twice. What another root's file had counts only while it is there,
+ *           where its date is replaced: it is read again.
  * Method    Sorted arrays, merged: n log n, whatever the files are. */
 #include <stdlib.h>
 
@@ -496,16 +497,25 @@ static sm_status find_copies(const smi_match_in *in, const items *owners, const 
 }
 
 /* Owners that are not judged; the index of one is −1 − that of the known file. */
-static void add_known_owners(const smi_match_in *in, const smi_match_out *out, items *owners)
+static sm_status add_known_owners(const smi_match_in *in, const smi_match_out *out, items *owners,
+                                  sm_error *e)
 {
     for (int64_t k = 0; k < in->n_known; k++) {
         const smi_flow_known *known = &in->known[k];
-        const bool is_left = out->left[k] == SMI_KNOWN_ELSEWHERE || out->left[k] == SMI_KNOWN_AGAIN;
-        if (is_left && smi_known_is_telling(known)) {
+        const bool is_again = out->left[k] == SMI_KNOWN_AGAIN;
+        bool is_owner = is_again || out->left[k] == SMI_KNOWN_ELSEWHERE;
+        if (!is_owner || !smi_known_is_telling(known)) {
+            continue;
+        }
+        if (is_again) {
+            SM_TRY(in->asks.keeps(in->asks.ctx, k, &is_owner, e));
+        }
+        if (is_owner) {
             owners->at[owners->n++] =
                 (item){.content = smi_known_content(known), .path = known->path, .index = -1 - k};
         }
     }
+    return SM_OK;
 }
 
 static item found_item(const smi_match_in *in, int64_t i, const sm_content *content)
@@ -563,7 +573,7 @@ sm_status smi_judge_copies(smi_judge *j, sm_error *e)
     if (in->copies == SMI_COPIES_KEEP) {
         return SM_OK;
     }
-    add_known_owners(in, j->out, &owners);
+    SM_TRY(add_known_owners(in, j->out, &owners, e));
     for (int64_t i = 0; i < in->n_found; i++) {
         const smi_match_file *f = &j->out->files[i];
         const bool is_kept = f->kind == SMI_MATCH_SAME || f->kind == SMI_MATCH_MOVED;
@@ -593,7 +603,7 @@ sm_status smi_match_copies(const smi_match_in *in, const smi_match_read *reads, 
     items owners = {.at = SM_NEW_ARRAY(a, item, in->n_known + in->n_found + 1)};
     items news = {.at = SM_NEW_ARRAY(a, item, in->n_found + 1)};
 
-    add_known_owners(in, out, &owners);
+    SM_TRY(add_known_owners(in, out, &owners, e));
     for (int64_t i = 0; i < in->n_found; i++) {
         const smi_match_file *f = &out->files[i];
         const bool is_kept = f->kind == SMI_MATCH_SAME || f->kind == SMI_MATCH_MOVED;

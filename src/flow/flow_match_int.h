@@ -126,6 +126,8 @@ typedef struct smi_match_asks {
     /* Does a root that is not the one being read still list, with a file in it? (Where something
      * was mounted an empty folder stays; a bucket's prefix never does not exist.) */
     sm_status (*lists)(void *ctx, int32_t root, bool *out, sm_error *e);
+    /* Has a known file of another root, of a date that is replaced, still its content? */
+    sm_status (*keeps)(void *ctx, int64_t known, bool *out, sm_error *e);
 } smi_match_asks;
 
 typedef struct smi_match_in {
@@ -162,6 +164,10 @@ typedef struct smi_match_out {
 sm_status smi_match(const smi_match_in *in, sm_arena *a, smi_match_out *out,
                     sm_error *e) SM_MUST_USE;
 
+/** Is it as it was when it was loaded? Only true is sure: then it was not written since. */
+bool smi_match_has_mark(const smi_flow_known *k, const smi_flow_mark *now);
+/** Is it the known one's content? */
+bool smi_match_is_content(const smi_flow_known *k, const sm_content *c);
 /** The file found of that path, or −1. */
 int64_t smi_match_find(const smi_match_in *in, sm_str path);
 /** Is the date one of those that are replaced? */

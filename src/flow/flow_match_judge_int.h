@@ -47,9 +47,6 @@ static inline sm_content smi_known_content(const smi_flow_known *k)
     };
 }
 
-bool smi_match_has_mark(const smi_flow_known *k, const smi_flow_mark *now);
-bool smi_match_is_content(const smi_flow_known *k, const sm_content *c);
-
 /* ---- steps ----------------------------------------------------------------------------------- */
 
 /** Tells the root: out->root, out->is_root_moved. */

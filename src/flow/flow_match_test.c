@@ -6,7 +6,7 @@
  *   path     ends in _D: its day is D; .gz may follow
  *   content  letters; `A#5000` is 5,000 of them; `_` is a line feed
  *   known    ! dropped   ? passed   ~ without identity   ^ displaced   - only its mark is known
- *            . without a head   2 of root 2
+ *            . without a head   2 of root 2   / not there any more with that content
  *   found    * its mark is another   % an unfinished compressed file
  * The answer is written out in the same way: each file with its kind, <whose books, + where it is
  * read; then what there is of dates, gone, dropped, again, elsewhere, asked (contents). */
@@ -31,7 +31,7 @@ typedef struct world {
     smi_flow_known known[MOST];
     smi_match_found found[MOST];
     file files[MOST];
-    bool lists[4];
+    bool lists[4], has_lost[MOST];
     int64_t n_known, n_found;
 } world;
 
@@ -102,7 +102,7 @@ static const char *next_word(world *w, const char *spec, char *flags, file *f)
         word[n++] = *spec++;
     }
     word[n] = '\0';
-    const size_t n_flags = strspn(word, "!?~^-.*%2");
+    const size_t n_flags = strspn(word, "!?~^-.*%2/");
     memcpy(flags, word, n_flags);
     flags[n_flags] = '\0';
     char *equals = strchr(word, '=');
@@ -121,6 +121,7 @@ static void read_known(world *w, const char *spec)
 
     while ((spec = next_word(w, spec, flags, &f)) != NULL) {
         const sm_content c = content_of(f.text, f.len);
+        w->has_lost[w->n_known] = strchr(flags, '/') != NULL;
         w->known[w->n_known++] = (smi_flow_known){
             .root = strchr(flags, '2') != NULL,
             .path = sm_arena_str(w->arena, sm_str_of(f.path)),
@@ -194,6 +195,14 @@ static sm_status ask_lists(void *ctx, int32_t root, bool *out, sm_error *e)
     return SM_OK;
 }
 
+static sm_status ask_keeps(void *ctx, int64_t k, bool *out, sm_error *e)
+{
+    const world *w = ctx;
+    assert_true(w->known[k].root == 1); /* others are found */
+    *out = !w->has_lost[k];
+    return SM_OK;
+}
+
 static smi_match_in input_of(world *w)
 {
     static const smi_flow_root roots[] = {{.uri = {"/one", 4}}, {.uri = {"/two", 4}}};
@@ -211,7 +220,7 @@ static smi_match_in input_of(world *w)
         .found = w->found,
         .n_found = w->n_found,
         .takes_date = true,
-        .asks = {w, ask_content, ask_head, ask_prefixes, ask_lists},
+        .asks = {w, ask_content, ask_head, ask_prefixes, ask_lists, ask_keeps},
     };
 }
 
@@ -437,6 +446,19 @@ static const struct {
     {"a_1=AA 2b_1=BB", "a_1=AA", 0, "a_1:same | elsewhere b_1"},
     {"a_1=AA 2a_1=BB", "a_1=AA b_1=BB", COPIES, "a_1:same b_1:copy<a_1+ | elsewhere a_1"},
     {"a_1=AA 2b_1=BB 2c_2=CC", "a_1=XYZ", 0, "a_1:changed+ | dates 1 | again b_1 | elsewhere c_2"},
+    /* what is read again there may be another content than the one that is known */
+    {"a_1=AA 2b_1=BB", "a_1=XYZ c_3=BB", SKIP,
+     "a_1:changed+ c_3:passed<b_1 | dates 1 | again b_1 | asked c_3"},
+    {"a_1=AA 2/b_1=BB", "a_1=XYZ c_3=BB", SKIP,
+     "a_1:changed+ c_3:new+ | dates 1 | again b_1 | asked c_3"},
+    {"a_1=AA 2/b_1=BB", "a_1=XYZ c_3=BB", FAIL_COPIES,
+     "a_1:changed+ c_3:new+ | dates 1 | again b_1 | asked c_3"},
+    {"a_1=AA 2b_1=BB", "a_1=XYZ c_3=BB", COPIES,
+     "a_1:changed+ c_3:copy<b_1+ | dates 1 | again b_1 | asked c_3"},
+    {"a_1=AA 2/b_1=BB", "a_1=XYZ c_3=BB", COPIES,
+     "a_1:changed+ c_3:new+ | dates 1 | again b_1 | asked c_3"},
+    {"a_1=AA 2/b_1=BB", "a_1=AA c_3=BB", SKIP,
+     "a_1:same c_3:passed<b_1 | elsewhere b_1 | asked c_3"},
 };
 
 static sm_status judge(world *w, const smi_match_in *in, smi_match_out *out, sm_error *e)

@@ -379,6 +379,47 @@ def test_copies_are_counted_skipped_or_refused(shop):
     assert sorted(shop.ids()) == [1, 1, 2, 2, 3, 4]
 
 
+@pytest.mark.parametrize("copies", ["keep", "skip"])
+def test_what_another_folder_had_is_no_original(shop, copies):
+    """Its file is read again, as its Date is replaced, and by then is another."""
+    policy(shop, copies=copies)
+    host = shop.folder / "host2"
+    host.mkdir()
+    (host / "20220401.json").write_text(line(11))
+    shop.run(logs=host)
+    (host / "20220401.json").write_text(line(12))
+    shop.put("20220401.json", line(1))
+    shop.put("20220403.json", line(11))
+    assert shop.run()["copies"] == []
+    assert sorted(shop.ids()) == [1, 3, 4, 11, 12]
+    assert shop.run()["files"]["read"] == 0
+    shop.run(logs=host)
+    assert sorted(shop.ids()) == [1, 3, 4, 11, 12]
+
+
+@pytest.mark.parametrize("copies", ["skip", "fail"])
+def test_a_copy_outside_the_window_is_judged_where_its_date_is_replaced(shop, copies):
+    """A file of May moves to April; another one of its Date is a copy of an April one."""
+    policy(shop, copies=copies)
+    shop.put("20220501.json", line(5))
+    shop.run(month="2022-05")
+    os.rename(shop.logs / "20220501.json", shop.logs / "20220403.json")
+    shutil.copy(shop.logs / "20220402.json", shop.logs / "20220501_copy.json")
+    if copies == "fail":
+        said = shop.fail()
+        assert '"20220501_copy.json" has the same content as "20220402.json"' in said
+        return
+    copy = {"name": "20220501_copy.json", "of": "20220402.json", "loaded": False}
+    assert shop.run()["copies"] == [copy]
+    assert sorted(shop.ids()) == [1, 2, 3, 4, 5]
+    # Where that one has changed by the next time, the copy has taken over its rows.
+    shop.put("20220402.json", line(6))
+    os.rename(shop.logs / "20220403.json", shop.logs / "20220502.json")
+    shop.run()
+    shop.run(month="2022-05")
+    assert sorted(shop.ids()) == [1, 2, 3, 4, 5, 6]
+
+
 def test_gone_files_are_kept_refused_or_removed(shop):
     os.remove(shop.logs / "20220401.json")
     policy(shop, gone="fail")
