@@ -6,8 +6,10 @@ What happens  Files are added, appended to, rewritten, renamed (within their dat
               and brought back; the folder moves to another place; there is a second folder; the
               pipeline gets another name, its SQL changes; the table is restored by delta-rs, its
               log cleaned up, its files compacted and vacuumed; runs are killed at any
-              write, and two run at once, also while a file comes. Copies are kept or skipped, rows
-              of gone files kept or removed, by the seed.
+              write, and two run at once, also while a file comes.
+By the seed   what is done with copies and with gone files, and whether a run is of one month, any of
+              three. Where a policy refuses a run, what it names is undone, or the policy is another
+              one for once.
 The model     `Books` below: the rules by which a load knows its files, written down once more, in
               the plainest way, over the files' lines. Every line has a number of its own, so equal
               contents are copies and never chance.
@@ -32,16 +34,18 @@ import pytest
 SEED = int(os.environ.get("SMELT_SEED") or random.SystemRandom().randrange(1_000_000))
 SECONDS = float(os.environ.get("OPERATIONS_SECONDS", 20))
 STEPS = int(os.environ.get("OPERATIONS_STEPS", 1000))
-DATES = ["20240105", "20240106", "20240107", "20240108"]
+DATES = ["20240105", "20240106", "20240207", "20240208", "20240309"]
+MONTHS = sorted({date[:6] for date in DATES})
 
 PIPELINE = """\
 name: {name}
 vars:
   logs: {{type: uri, default: ./logs}}
   lake: {{type: uri, default: ./lake}}
+  month: {{type: month}}
 lake: lake
 sources:
-  - {{name: logs, match: '[.]json(.gz)?$', quarantine: bad.lines, copies: {copies}, gone: {gone}}}
+  - {{name: logs, match: '[.]json(.gz)?$', quarantine: bad.lines, copies: {copies}, gone: {gone}{window}}}
 tasks:
   - {{load: raw.lines, from: logs, sql: lines.sql, by: day}}
 """
@@ -63,6 +67,14 @@ class File:
 
 class Refused(Exception):
     """The run must end with exit code 1 and change nothing."""
+
+
+class NotAllowed(Refused):
+    """By a policy, whose name is `key`: the first of such files is `name`."""
+
+    def __init__(self, key, name, lines):
+        super().__init__(f"{key}: {name}")
+        self.key, self.name, self.lines = key, name, lines
 
 
 class OtherQuery(Refused):
@@ -89,13 +101,29 @@ class Root:
         self.place = self.pipeline = self.query = None
 
 
+class Load:
+    """What a run is given: {name: lines} of a folder, of compressed files what is in them; a month, or
+    None; the source's policies."""
+
+    def __init__(self, place, listed, month, copies, gone):
+        self.place, self.listed, self.month, self.copies, self.gone = place, listed, month, copies, gone
+
+    def has(self, date):
+        return self.month is None or date.startswith(self.month)
+
+    def inside(self):
+        return {name: lines for name, lines in self.listed.items() if self.has(date_of(name))}
+
+    def outside(self):
+        return {name: lines for name, lines in self.listed.items() if not self.has(date_of(name))}
+
+
 class Books:
     """What one table holds. Roots are known by number; files by (root, name). A file whose rows are there
     but whose path is another file's by now has a name that ends in `?`."""
 
-    def __init__(self, by_date, copies, gone):
+    def __init__(self, by_date):
         self.by_date = by_date  # are rows replaced by Dates, those of all roots?
-        self.copies, self.gone = copies, gone  # the source's policies
         self.has_gone = False  # at the last run, also such whose rows leave then
         self.roots = []
         self.files = {}  # (root, name) -> File
@@ -104,28 +132,34 @@ class Books:
         return collections.Counter(line for file in self.files.values() if file.lines
                                    for line in file.lines)
 
-    # a folder is {name: lines}, of compressed files what is in them
+    # ---- whose folder it is
 
     def lost(self, place, lists):
         """Roots that may be this folder's, since they do not list any more; None where the place tells."""
         places = [root.place for root in self.roots]
         return None if place in places else [n for n, other in enumerate(places) if not lists(other)]
 
-    def root_of(self, place, listed, lists, choice):
-        lost = self.lost(place, lists)
+    def seen_of(self, n, listed):
+        """Of the names that root n has too: was there what is there?"""
+        return {name: self.files[n, name].seen == lines for name, lines in listed.items()
+                if (n, name) in self.files and self.files[n, name].seen}
+
+    def is_unclear(self, load, lists):
+        """Files outside the window are not opened: whether they are those of a root is not sure."""
+        return self.lost(load.place, lists) is not None and any(
+            False in self.seen_of(n, load.outside()).values() for n in range(len(self.roots)))
+
+    def root_of(self, load, lists, choice):
+        lost = self.lost(load.place, lists)
         if lost is None:
-            return [root.place for root in self.roots].index(place)
+            return [root.place for root in self.roots].index(load.place)
         number = len(self.roots)
         if choice == "--same-root":
             number = lost[0] if len(self.roots) > 1 else 0
         elif choice is None:
-            equal, differ = {}, set()
-            for n in range(len(self.roots)):
-                both = [name for name in listed if (n, name) in self.files and self.files[n, name].seen]
-                if any(self.files[n, name].seen != listed[name] for name in both):
-                    differ.add(n)
-                elif both:
-                    equal[n] = len(both)
+            both = [self.seen_of(n, load.listed) for n in range(len(self.roots))]
+            differ = {n for n, seen in enumerate(both) if False in seen.values()}
+            equal = {n: len(seen) for n, seen in enumerate(both) if seen and n not in differ}
             if equal:  # the one with most of them
                 number = max(equal, key=lambda n: (equal[n], -n))
             elif len(lost) > 1 or differ.intersection(lost):
@@ -134,20 +168,8 @@ class Books:
                 number = lost[0]
         if number == len(self.roots):
             self.roots.append(Root())
-        self.roots[number].place = place
+        self.roots[number].place = load.place
         return number
-
-    def stand(self, listed, known):
-        """Which files stand for themselves and their twins, and which are passed over: of two that are
-        whole the one whose rows are there, else the plain one."""
-        found = dict(listed)
-        for name in listed:
-            plain = name[:-3]
-            if name.endswith(".gz") and plain in listed:
-                has = [other for other in (plain, name)
-                       if other in known and known[other].lines == listed[other] is not None]
-                del found[plain if has == [name] else name]
-        return found, {name: lines for name, lines in listed.items() if name not in found}
 
     def query_of(self, place, pipeline):
         """By which SQL that folder's rows were loaded; of a new one, the rows that this pipeline loaded."""
@@ -161,18 +183,74 @@ class Books:
             if root.pipeline == pipeline:
                 root.query = query
 
-    def run(self, place, listed, lists, choice=None):
-        root = self.root_of(place, listed, lists, choice)
+    # ---- which file is which
+
+    def stand(self, listed, known):
+        """Which files stand for themselves and their twins, and which are passed over: of two that are
+        whole the one whose rows are there, else the plain one."""
+        found = dict(listed)
+        for name in listed:
+            plain = name[:-3]
+            if name.endswith(".gz") and plain in listed:
+                if None not in (listed[plain], listed[name]) and listed[plain] != listed[name]:
+                    raise Refused("twins differ")
+                has = [other for other in (plain, name)
+                       if other in known and known[other].lines == listed[other] is not None]
+                del found[plain if has == [name] else name]
+        if None in found.values():
+            raise Refused("damaged")
+        return found, {name: lines for name, lines in listed.items() if name not in found}
+
+    def run(self, load, lists, choice=None):
+        root = self.root_of(load, lists, choice)
         known = {name: file for (number, name), file in sorted(self.files.items(), key=by_path)
                  if number == root}
-        found, passed = self.stand(listed, known)
+        away = {name: known.pop(name) for name in load.outside() if name in known}  # not judged
+        found, passed = self.stand(load.inside(), known)
         taken = {}  # name now -> its File
         dates = set()  # to be replaced
+        left = self.find_moved(found, passed, known, taken, dates)
+        left = self.find_grown(left, passed, known, taken, dates)
+        new = set()
+        take_rest(left, known, taken, new, dates)
+        self.find_gone(load, passed, known, dates)
+        opened = {name: lines for name, lines in load.outside().items() if date_of(name) in dates}
+        found, more = self.stand(opened, away)
+        passed.update(more)
+        take_rest(found, away, taken, new, dates)
+        known.update({name: away.pop(name) for name in more if name in away})
+        for file in known.values():  # gone, and loaded anew without it
+            if file.date in dates:
+                file.lines = None
+        now = self.others(root, dates)
+        owners = [*away.values(), *(file for file in known.values() if not load.has(file.date)),
+                  *(file for name, file in taken.items() if name not in new)]
+        contents = [file.lines for file in owners]
+        contents += [lines for key, lines in now.items() if lines == self.files[key].lines]
+        self.find_copies(load, contents, taken, new, passed)
+        others = {key: file for key, file in self.files.items() if key[0] != root}
+        for (number, name), lines in now.items():
+            file = others[number, name]
+            if self.by_date and lines != file.lines:
+                if lines is None:
+                    raise Elsewhere(self.roots[number].place, name, file.lines)
+                others[number, name] = File(file.date, lines)
+        for name in passed:  # another file stands for what its path had
+            known[name] = File(date_of(name), None, passed[name])
+        self.files = {**others, **{(root, name): file for name, file in {**away, **taken}.items()}}
+        for name, file in known.items():  # another known one may have moved onto its path
+            if name in passed or not (file.is_passed and load.has(file.date)):
+                while (root, name) in self.files:
+                    name += "?"
+                self.files[root, name] = file
+
+    def find_moved(self, found, passed, known, taken, dates):
+        """The same, then moved: first those whose rows stay as they are."""
         for name, lines in found.items():
             if name in known and known[name].lines == lines:
                 taken[name] = known.pop(name)
         left = {name: lines for name, lines in found.items() if name not in taken}
-        for within_date in (True, False):  # moved; first those whose rows stay as they are
+        for within_date in (True, False):
             for name, lines in left.items():
                 olds = [old for old, file in known.items() if lines and file.lines == lines
                         and passed.get(old) != lines and (file.date == date_of(name) or not within_date)]
@@ -182,8 +260,11 @@ class Books:
                         dates |= {file.date, date_of(name)}
                         file = File(date_of(name), lines)
                     taken[name] = file
-        left = {name: lines for name, lines in left.items() if name not in taken}
-        for name, lines in left.items():  # grown, of what is nowhere: its path is gone or another's
+        return {name: lines for name, lines in left.items() if name not in taken}
+
+    def find_grown(self, left, passed, known, taken, dates):
+        """Of what is nowhere: its path is gone or another's."""
+        for name, lines in left.items():
             olds = [old for old, file in known.items() if old not in left and old not in passed
                     and file.lines and lines[:len(file.lines)] == file.lines]
             if olds and (name not in known or known[name].lines is None):
@@ -192,52 +273,69 @@ class Books:
                                                             known[old].date == date_of(name))))
                 dates |= {file.date, date_of(name)}
                 taken[name] = File(date_of(name), lines)
-        left = {name: lines for name, lines in left.items() if name not in taken}
-        is_new = {name: name not in known or known[name].lines is None for name in left}
-        for name in sorted(left, key=is_new.get):  # changed, or new (a copy is new too)
-            if is_new[name] and self.copies == "skip" and left[name] and self.has(root, taken, left[name]):
-                passed[name] = left[name]
-                continue
-            if not is_new[name]:
-                dates.add(known[name].date)
-            known.pop(name, None)
-            taken[name] = File(date_of(name), left[name])
-        self.has_gone = any(file.lines is not None for file in known.values())
-        for name in passed:  # another file stands for what its path had
-            if name in known and known[name].lines:
-                dates.add(known[name].date)
-            known[name] = File(date_of(name), None, passed[name])
-        known = {name: file for name, file in known.items() if name in passed or not file.is_passed}
-        if self.gone == "remove":
-            dates |= {file.date for file in known.values() if file.lines}
-        for file in known.values():  # gone
-            if file.date in dates or self.gone == "remove":
+        return {name: lines for name, lines in left.items() if name not in taken}
+
+    def find_gone(self, load, passed, known, dates):
+        """Of the window; a twin's path is not gone, but has other rows now."""
+        gone = {name: file for name, file in known.items() if file.lines is not None and load.has(file.date)}
+        self.has_gone = bool(gone) or any(file.lines is not None for file in known.values())
+        missed = [name for name in gone if name not in passed]
+        if missed and load.gone == "fail":
+            raise NotAllowed("gone", missed[0], gone[missed[0]].lines)
+        for name, file in gone.items():
+            if name in passed or load.gone == "remove":
+                if file.lines:
+                    dates.add(file.date)
                 file.lines = None
+
+    def find_copies(self, load, contents, taken, new, passed):
+        """New files with the content of one that stays or comes: where they are not to be loaded."""
+        for name in sorted(new):
+            lines = taken[name].lines
+            if lines and lines in contents and load.copies == "fail":
+                raise NotAllowed("copies", name, lines)
+            if lines and lines in contents and load.copies == "skip":
+                passed[name] = taken.pop(name).lines
+            contents.append(lines)
+
+    def others(self, root, dates):
+        """What files of other roots have: where their Date is replaced as they are now; None: nothing."""
+        out = {}
         for (number, name), file in self.files.items():
-            if self.by_date and number != root and file.lines and file.date in dates:
+            if number != root:
+                out[number, name] = file.lines
                 path = pathlib.Path(self.roots[number].place) / name
-                if not path.exists():
-                    raise Elsewhere(self.roots[number].place, name, file.lines)
-                file.lines = file.seen = lines_of(path)  # read again, as it is now
-        self.files = {key: file for key, file in self.files.items() if key[0] != root}
-        self.files.update({(root, name): file for name, file in taken.items()})
-        for name, file in known.items():  # another known one may have moved onto its path
-            while (root, name) in self.files:
-                name += "?"
-            self.files[root, name] = file
+                if file.lines and file.date in dates:
+                    out[number, name] = lines_of(path) if path.exists() else None
+        return out
 
-    def has(self, root, taken, lines):
-        """Is it the content of a file that is there, of this root or of another?"""
-        others = [file for (number, _), file in self.files.items() if number != root]
-        return any(file.lines == lines for file in [*taken.values(), *others])
-
-    def reload(self, place, listed, lists):
-        """--full-refresh: of this root alone, all its files being there, renamed or not."""
-        self.run(place, listed, lists)
-        root = self.root_of(place, listed, lists, None)
-        if self.has_gone or any(file.lines is not None and number != root
-                                for (number, _), file in self.files.items()):
+    def reload(self, load, lists):
+        """--full-refresh: of this root alone, all its files being there, renamed or not; those outside the
+        window as they are."""
+        by_date, self.by_date = self.by_date, False
+        self.run(load, lists)
+        self.by_date = by_date
+        root = self.root_of(load, lists, None)
+        outside = load.outside()
+        for (number, name), file in self.files.items():
+            is_left = file.lines is not None and (number != root or not load.has(file.date))
+            if is_left and number == root and outside.get(name) is not None:
+                file.lines = file.seen = outside[name]
+            elif is_left:
+                raise Refused("files are gone")
+        if self.has_gone:
             raise Refused("files are gone")
+
+
+def take_rest(left, known, taken, new, dates):
+    """Changed, or new (a copy is new too)."""
+    for name, lines in left.items():
+        old = known.pop(name, None)
+        taken[name] = File(date_of(name), lines)
+        if old and old.lines is not None:
+            dates.add(old.date)
+        else:
+            new.add(name)
 
 
 def by_path(item):
@@ -283,16 +381,17 @@ class World:
         self.places[0].mkdir(parents=True)
         self.here = 0  # index of the folder that is read
         self.lake = folder / "lake"
-        self.copies, self.gone = self.rng.choice(["keep", "skip"]), self.rng.choice(["keep", "remove"])
-        self.tables = {"raw/lines": Books(True, self.copies, self.gone),
-                       "bad/lines": Books(False, self.copies, self.gone)}
+        self.policies = {"copies": self.rng.choice(["keep", "skip", "fail"]),
+                         "gone": self.rng.choice(["keep", "remove", "fail"])}
+        self.month = self.rng.choice([None, MONTHS[0]])  # that of the run; None: all files
+        self.tables = {"bad/lines": Books(False), "raw/lines": Books(True)}  # in the order of a run
         self.states = {}  # version of raw.lines -> its Books then
         self.story, self.scene = [], []
         self.write_pipeline()
 
     def write_pipeline(self):
         (self.folder / "p.yaml").write_text(PIPELINE.format(
-            name=self.name, copies=self.copies, gone=self.gone))
+            name=self.name, window=", window: month" if self.month else "", **self.policies))
         (self.folder / "lines.sql").write_text(SQL.format(id=self.sql))
 
     # ---- files
@@ -330,17 +429,6 @@ class World:
     def touch(self, name):
         self.clock += 1
         os.utime(self.place / name, (self.clock, self.clock))
-
-    def listing(self, place):
-        """{name: lines}; of an unfinished file None."""
-        listed = {path.name: lines_of(path) for path in sorted(place.iterdir())}
-        for name in listed:
-            plain = listed.get(name[:-3]) if name.endswith(".gz") else None
-            if listed[name] is None and plain is None:
-                raise Refused("damaged")
-            if None not in (plain, listed[name]) and plain != listed[name]:
-                raise Refused("twins differ")
-        return listed
 
     # ---- what happens to files
 
@@ -503,8 +591,10 @@ class World:
     # ---- runs
 
     def command(self, *options):
+        month = self.month or MONTHS[0]
         return [str(self.program.path), "run", "p.yaml", "--var", f"logs={self.place}", "--var",
-                f"lake={self.lake}", "--threads", self.rng.choice(["1", "2"]), "--json", *options]
+                f"lake={self.lake}", "--var", f"month={month[:4]}-{month[4:]}", "--threads",
+                self.rng.choice(["1", "2"]), "--json", *options]
 
     def start(self, *options, fault=None):
         env = {**os.environ, **({"SMELT_FAULT": fault} if fault else {})}
@@ -514,21 +604,26 @@ class World:
     def finish(self, *options):
         process = self.start(*options)
         out, said = process.communicate(timeout=60)
-        self.story.append(f"    run {' '.join(options)}: {process.returncode} {said.strip()}")
+        what = " ".join(["run", self.month or "", *options])
+        self.story.append(f"    {what}: {process.returncode} {said.strip()}")
         return process.returncode, out, said
+
+    def load(self):
+        listed = {path.name: lines_of(path) for path in sorted(self.place.iterdir())}
+        return Load(str(self.place), listed, self.month, **self.policies)
 
     def expect(self, *options):
         """Both tables as a run must leave them, or Refused."""
         wanted = copy.deepcopy(self.tables)
-        listed = self.listing(self.place)
+        load = self.load()
         choice = next((option for option in options if option.endswith("-root")), None)
-        if not listed:
+        if not load.inside():
             raise Refused("no file")
         for books in wanted.values():
             if "--full-refresh" in options:
-                books.reload(str(self.place), listed, lists)
+                books.reload(load, lists)
             else:
-                books.run(str(self.place), listed, lists, choice)
+                books.run(load, lists, choice)
         query = wanted["raw/lines"].query_of(str(self.place), self.name)
         if query not in (None, self.sql) and not {"--full-refresh", "--keep-old"}.intersection(options):
             raise OtherQuery
@@ -541,21 +636,55 @@ class World:
         return "--same-root" if is_clear else "--other-root"
 
     def run(self):
-        options, wanted = [], None
+        options, wanted, policies = [], None, dict(self.policies)
+        self.month = self.month and self.rng.choice(MONTHS)
+        if any(books.is_unclear(self.load(), lists) for books in self.tables.values()):
+            options.append(self.which_root())
         while wanted is None:
             try:
                 wanted = self.expect(*options)
             except Refused as why:
-                code, _, said = self.finish(*options)
-                assert code == 1, f"{type(why).__name__} {why}: {code} {said}"
-                self.check()
-                if isinstance(why, WhichRoot):
-                    assert "--same-root" in said and "--other-root" in said, said
-                    options.append(self.which_root())
-                if isinstance(why, OtherQuery):  # since the table was restored
-                    assert "--keep-old" in said, said
-                    options.append("--keep-old")
-                self.mend(why)
+                self.refuse(why, options)
+        self.run_well(wanted, options)
+        if self.rng.random() < 0.2:
+            self.run_again()
+        if self.policies != policies:
+            self.policies = policies
+            self.write_pipeline()
+
+    def refuse(self, why, options):
+        """Runs, which must change nothing; then sees to it that the next one is not refused for that."""
+        versions = [self.version(uri) for uri in self.tables]
+        code, _, said = self.finish(*options)
+        assert code == 1, f"{type(why).__name__} {why}: {code} {said}"
+        assert versions == [self.version(uri) for uri in self.tables], said
+        self.check()
+        if isinstance(why, WhichRoot):
+            assert "--same-root" in said and "--other-root" in said, said
+            options.append(self.which_root())
+        elif isinstance(why, OtherQuery):  # since the table was restored
+            assert "--keep-old" in said, said
+            options.append("--keep-old")
+        elif isinstance(why, NotAllowed):
+            assert f'"{why.name.rstrip("?")}"' in said and f"{why.key}: keep" in said, (why, said)
+            self.allow(why)
+        else:
+            self.mend(why)
+
+    def allow(self, why):
+        """What a policy refuses is undone, or the policy is another one."""
+        others = {"copies": ["keep", "skip"], "gone": ["keep", "remove"]}[why.key]
+        path = self.place / why.name
+        if self.rng.random() < 0.5 or why.name.endswith("?"):
+            self.policies[why.key] = self.rng.choice(others)
+            self.write_pipeline()
+        elif why.key == "copies":
+            path.unlink()
+        else:
+            self.write(why.name, why.lines)
+        self.story.append(f"    undone: {why}, or {self.policies}")
+
+    def run_well(self, wanted, options):
         how, before = self.rng.random(), self.version()
         if how < 0.1:
             self.kill(*options)
@@ -576,6 +705,15 @@ class World:
         self.check()
         self.keep_state(json.loads(out))
 
+    def run_again(self):
+        """Which does nothing."""
+        code, out, said = self.finish()
+        assert code == 0, said
+        report = json.loads(out)
+        assert report["files"]["read"] == 0, said
+        assert all(table["version"] is None for table in report["tables"]), report
+        self.check()
+
     def kill(self, *options):
         """At any write, before it or after it."""
         fault = f"at={self.rng.randrange(1, 25)},kind={self.rng.choice(['kill', 'kill_after'])},writes=1"
@@ -583,9 +721,9 @@ class World:
         process.communicate(timeout=60)
         self.story.append(f"    killed: {fault}: {process.returncode}")
 
-    def version(self):
-        log = self.lake / "raw/lines/_delta_log"
-        return deltalake.DeltaTable(str(self.lake / "raw/lines")).version() if log.exists() else -1
+    def version(self, uri="raw/lines"):
+        log = self.lake / uri / "_delta_log"
+        return deltalake.DeltaTable(str(self.lake / uri)).version() if log.exists() else -1
 
     def take(self, wanted, before):
         """Where nothing was to do no books were written: by whom is not known then."""
@@ -620,6 +758,7 @@ class World:
                 if place not in self.places:
                     self.places.append(place)
                 self.here = self.places.index(place)
+                self.month = self.month and date_of(name)[:6]
             data = "".join(line + "\n" for line in why.lines).encode()
             (place / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
             return
@@ -628,8 +767,9 @@ class World:
             plain = name[:-3] if name.endswith(".gz") else None
             if plain and (lines is None or (plain in found and lines != found[plain])):
                 (self.place / name).unlink()
-        if not self.names():
-            self.add()
+        if not self.load().inside():
+            date = self.rng.choice([date for date in DATES if self.load().has(date)])
+            self.write(self.new_name(date), self.lines(2))
 
     def change_sql(self):
         """The next run stops and asks; sometimes all is loaded anew by the new SQL."""
@@ -680,13 +820,6 @@ class World:
             self.story.append("change_sql")
             self.change_sql()
         self.run()
-        if self.rng.random() < 0.2:  # the same again does nothing
-            code, out, said = self.finish()
-            assert code == 0, said
-            report = json.loads(out)
-            assert report["files"]["read"] == 0, said
-            assert all(table["version"] is None for table in report["tables"]), report
-            self.check()
 
     def happen(self, choices):
         what = self.rng.choices([fn for fn, _ in choices], [n for _, n in choices])[0]
