@@ -230,11 +230,12 @@ static bool is_at_usual_date(const cursor *c, int64_t *year, int *month, int *da
 }
 
 /* A fraction in microseconds; finer digits are cut, and there may be none at all. */
-static int64_t take_fraction(cursor *c)
+static int64_t take_fraction(cursor *c, sm_when *out)
 {
     int64_t us = 0;
     for (int64_t unit = 100000; is_digit_at(c); c->at++) {
         us += (*c->at - '0') * unit;
+        out->is_cut = out->is_cut || (unit == 0 && *c->at != '0');
         unit /= 10;
     }
     return us;
@@ -254,7 +255,7 @@ static bool take_usual_clock(cursor *c, sm_when *out)
     }
     c->at += 8;
     out->us = ((int64_t)hour * 3600 + minute * 60 + second) * 1000000;
-    out->us += take_char(c, '.') ? take_fraction(c) : 0;
+    out->us += take_char(c, '.') ? take_fraction(c, out) : 0;
     out->has_clock = true;
     return true;
 }
@@ -275,7 +276,7 @@ static bool take_clock(cursor *c, int64_t hour, sm_when *out)
             if (!take_number(c, 1, 2, &second) || second > 59) {
                 return false;
             }
-            fraction = take_char(c, '.') ? take_fraction(c) : 0;
+            fraction = take_char(c, '.') ? take_fraction(c, out) : 0;
         }
     }
     out->us = (hour * 3600 + minute * 60 + second) * 1000000 + fraction;

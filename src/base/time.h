@@ -33,6 +33,7 @@ typedef struct sm_when {
     int64_t offset_us; /* from UTC; east is positive; 0 without a zone */
     int infinite;      /* 1 infinity, −1 -infinity: then nothing else counts */
     bool has_date, has_clock, has_zone;
+    bool is_cut; /* its fraction has more than microseconds, which are not in us */
 } sm_when;
 
 /** The one reader of times, as DuckDB casts text: "2022-04-01[T| ]17:05[:00[.ffffff]][zone]", a

@@ -230,6 +230,17 @@ static void test_parse_when(void **state)
             fail_msg("\"%s\" and \"%s\" differ", whens[i].text, text);
         }
     }
+    static const struct {
+        const char *text;
+        bool is_cut;
+    } fractions[] = {{"2022-04-01 12:00:00.123456", false}, {"2022-04-01 12:00:00.1234560", false},
+                     {"2022-04-01 12:00:00.1234567", true}, {"2022-04-01T1:2:3.0000000010", true},
+                     {"12:00:00.123456789", true},          {"2022-04-01", false}};
+    for (int i = 0; i < SM_COUNT(fractions); i++) {
+        sm_when w = {0};
+        assert_true(sm_parse_when(sm_str_of(fractions[i].text), &w));
+        assert_int_equal(w.is_cut, fractions[i].is_cut);
+    }
     static const sm_str holes[] = {SM_STR("2022\0004\00001"), SM_STR("2022-04-01\0"),
                                    SM_STR("2022-04-01 12:00\0")};
     for (int i = 0; i < SM_COUNT(holes); i++) {
