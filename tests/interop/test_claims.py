@@ -8,6 +8,7 @@ the row's first words, and a row without an entry fails. An entry is
 
 A row that says more than one thing has a list of them."""
 import collections
+import json
 import re
 
 import pytest
@@ -29,8 +30,28 @@ DIFFERENCES = {
     "regular expressions": Differs(
         "SELECT regexp_matches(repeat_, '(a|a)*(a|a)*(a|a)*[c-d]') "
         "FROM (SELECT lpad('', 60, 'a') AS repeat_)", None, "false"),
-    "read_json without columns": Differs(
-        "SELECT typeof(d) FROM read_json('dates.ndjson') LIMIT 1", "VARCHAR", "DATE"),
+    "timestamps in text without columns": [
+        Differs("SELECT typeof(no_seconds) FROM 'times.ndjson' LIMIT 1", "TIMESTAMP", "VARCHAR"),
+        Differs("SELECT typeof(fraction) FROM 'times.ndjson' LIMIT 1", "TIMESTAMP", "VARCHAR"),
+        Differs("SELECT typeof(mixed) FROM 'times.ndjson' LIMIT 1", "TIMESTAMP", "VARCHAR")],
+    "a zone behind a space": [
+        Differs("SELECT typeof(utc) FROM 'times.ndjson' LIMIT 1", "TIMESTAMP WITH TIME ZONE",
+                "VARCHAR"),
+        Differs("SELECT typeof(hours) FROM 'times.ndjson' LIMIT 1", "TIMESTAMP WITH TIME ZONE",
+                "VARCHAR")],
+    "digits finer than microseconds": Differs(
+        "SELECT max(nano)::VARCHAR FROM 'times.ndjson'", "2022-04-03T10:00:00.123456789Z",
+        "2022-04-03 10:00:00.123456+00"),
+    "14:38, 04-03-2022": [
+        Differs("SELECT typeof(clock) FROM 'times.ndjson' LIMIT 1", "VARCHAR", "TIME"),
+        Differs("SELECT max(european)::VARCHAR FROM 'times.ndjson'", "04-03-2022", "2022-03-04"),
+        Differs("SELECT max(two)::VARCHAR FROM 'times.ndjson'", "22-04-03", "2022-04-03"),
+        Differs("SELECT max(word)::VARCHAR FROM 'times.ndjson'", "infinity", "1900-01-01"),
+        Differs("SELECT typeof(spaces) FROM 'times.ndjson' LIMIT 1", "VARCHAR", "DATE"),
+        Differs("SELECT typeof(uuid) FROM 'times.ndjson' LIMIT 1", "VARCHAR", "UUID")],
+    "a later text without a zone": Differs(
+        "SELECT max(later)::VARCHAR FROM read_json('times.ndjson', sample_size => 1)", None,
+        "2022-04-03 10:00:00+00"),
     "a zone in a text": [
         Differs("SELECT '2022-04-03 2:38 PM'::TIMESTAMP", None, "2022-04-03 02:38:00"),
         InTest("tests/sql/casts.test", "it takes an offset behind a space in a TIMESTAMP only")],
@@ -132,6 +153,9 @@ LIMITS = {
     "lines read by the shape": InTest("src/format/json/json_shape_test.c", "127"),
     "columns found without": InTest("src/format/json/json_infer_test.c", "10000"),
     "a key that is an object": InTest("src/format/json/json_infer_test.c", "VARCHAR"),
+    "dates and timestamps found": Fails(
+        "SELECT d FROM read_json('late.ndjson', sample_size => 1)",
+        '"2022-04-03 17:05" cannot be read as DATE'),
     "match": Fails("SELECT * FROM read_json('.', match => '" + "a" * 4097 + "')", "4"),
     "pipeline, SQL file": InTest("src/query/query_test.c", "(1 << 20) + 1"),
     "modular encryption": InTest("tests/conformance/parquet_conformance_test.c", "encrypt"),
@@ -285,6 +309,15 @@ CLAIMS = [(page, key, n, claim) for page, (entries, _) in PAGES.items()
 def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("claims")
     (folder / "dates.ndjson").write_text('{"d":"2022-04-01"}\n{"d":"2022-04-02"}\n')
+    (folder / "late.ndjson").write_text('{"d":"2022-04-03"}\n{"d":"2022-04-03 17:05"}\n')
+    (folder / "times.ndjson").write_text("".join(json.dumps(
+        {"no_seconds": "2022-04-03T10:00", "fraction": "2022-04-03T10:00:00.5",
+         "mixed": f"2022-04-03{between}10:00:00", "utc": "2022-04-03 10:00:00 UTC",
+         "hours": "2022-04-03 10:00:00 +02:00", "nano": "2022-04-03T10:00:00.123456789Z",
+         "clock": "14:38", "european": "04-03-2022", "two": "22-04-03", "word": "infinity",
+         "spaces": " 2022-04-03 ", "uuid": "550e8400-e29b-41d4-a716-446655440000",
+         "later": f"2022-04-03T10:00:00{zone}"}) + "\n"
+        for between, zone in ((" ", "Z"), ("T", ""))))
     (folder / "broken.ndjson").write_text('{"a":1}\n{"a":\n')
     (folder / "big.ndjson").write_text('{"a":1}\n{"a":128}\n')
     (folder / "struct.ndjson").write_text('{"s":{"a":1}}\n{"s":{"a":2}}\n')

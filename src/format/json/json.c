@@ -176,6 +176,12 @@ static sm_status json_feed(sm_reader *reader, sm_block *block, size_t len, sm_er
     return smi_lines_feed(&((json_reader *)reader)->lines, block, len, e);
 }
 
+/* Declared as another of them it might drop a clock or a zone; VARCHAR keeps all. */
+static bool is_time(sm_type_id id)
+{
+    return id == SM_TYPE_DATE || id == SM_TYPE_TIMESTAMP || id == SM_TYPE_TIMESTAMP_NTZ;
+}
+
 /* What to declare where a column's type was not met. No type takes objects, lists and scalars
  * alike, so that some of them are to be left out. */
 static void advise_type(const json_reader *r, sm_str column, sm_error *e)
@@ -196,8 +202,8 @@ static void advise_type(const json_reader *r, sm_str column, sm_error *e)
                       : kind == SMI_JSON_IS_ARRAY ? "a list (VARCHAR[])"
                                                   : "VARCHAR");
     } else if (options[0] != '\0') {
-        sm_error_todo(e, "The sample had no such value: %s looks at more, or declare \"%s\".",
-                      options, name);
+        sm_error_todo(e, "The sample had no such value: %s looks at more, or declare \"%s\"%s.",
+                      options, name, is_time(n->id) ? " as VARCHAR" : "");
     }
 }
 

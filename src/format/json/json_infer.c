@@ -9,9 +9,11 @@
  * Types    true, false: BOOLEAN. Digits alone: the first of BIGINT, UBIGINT, DECIMAL(38,0) that
  *          holds them all. Numbers with a fraction or an exponent: DOUBLE, and so are integers
  *          beside them. Integers of over 38 digits, or beside DOUBLE one that it cannot hold
- *          exactly: VARCHAR, as nothing is rounded. Strings: VARCHAR. Objects: a STRUCT of their
- *          keys, or a MAP. Arrays: a LIST of what they hold. Only null, or an array that is always
- *          empty: VARCHAR. An object that is always empty has no type and is left out.
+ *          exactly: VARCHAR, as nothing is rounded. Strings: DATE, TIMESTAMP or TIMESTAMP WITH TIME
+ *          ZONE where all are of that one kind (json_time.c), else VARCHAR; as DuckDB, which mixes
+ *          no two of them either. Objects: a STRUCT of their keys, or a MAP. Arrays: a LIST of what
+ *          they hold. Only null, or an array that is always empty: VARCHAR. An object that is
+ *          always empty has no type and is left out.
  *          What was seen as several of these is VARCHAR, which takes the bytes of strings, numbers
  *          and booleans. No type takes objects, arrays and those alike: what most values are
  *          decides, VARCHAR where none is ahead; lines with others are refused (type_mismatch)
@@ -47,7 +49,10 @@ typedef enum seen_kind {
     SAW_BOOL,
     SAW_INT,
     SAW_FLOAT,
-    SAW_TEXT,
+    SAW_DATE,
+    SAW_TIMESTAMP,
+    SAW_INSTANT, /* a timestamp with a zone */
+    SAW_TEXT,    /* any other, or several kinds of texts */
     SAW_LIST,
     SAW_OBJECT
 } seen_kind;
@@ -85,12 +90,22 @@ typedef struct seen {
 struct sm_sample {
     sm_budget *budget;
     sm_arena *arena;
-    sm_arena *line; /* keys of one line that are spelt with escapes; why it is none */
+    sm_arena *line; /* texts of one line that are spelt with escapes; why it is none */
     seen *root;
     int64_t n_keys;
 };
 
 /* ---- looking at values ----------------------------------------------------------------------- */
+
+/* A string's; unescaped it lives as long as the line. */
+static sm_str text_of(sm_sample *s, const smi_json_token *t)
+{
+    if (!t->is_odd) {
+        return (sm_str){(const char *)t->at, t->len};
+    }
+    uint8_t *text = sm_arena_alloc(s->line, t->len + 1);
+    return (sm_str){(const char *)text, smi_json_unescape(t->at, t->len, text)};
+}
 
 static unsigned kind_of_int(sm_str digits)
 {
@@ -106,7 +121,34 @@ static unsigned kind_of_int(sm_str digits)
            (smi_json_fits_float(v, SM_TYPE_F64) ? 0 : INT_NO_F64);
 }
 
-static seen_kind kind_of(const smi_json_token *t)
+static bool is_text(seen_kind kind)
+{
+    return kind >= SAW_DATE && kind <= SAW_TEXT;
+}
+
+/* Which of the kinds of texts. It matters only where all before were of one kind: most columns of
+ * text are told by their first. Dates with escapes are rare, but their first byte is as it is. */
+static seen_kind kind_of_text(sm_sample *s, const seen *at, const smi_json_token *t)
+{
+    const bool may_be_time =
+        at->kind == SAW_NOTHING || (at->kind >= SAW_DATE && at->kind < SAW_TEXT);
+    int64_t unused = 0;
+    if (!may_be_time || t->len == 0 || t->at[0] < '0' || t->at[0] > '9') {
+        return SAW_TEXT;
+    }
+    switch (smi_json_time(text_of(s, t), &unused)) {
+    case SM_TYPE_DATE:
+        return SAW_DATE;
+    case SM_TYPE_TIMESTAMP_NTZ:
+        return SAW_TIMESTAMP;
+    case SM_TYPE_TIMESTAMP:
+        return SAW_INSTANT;
+    default:
+        return SAW_TEXT;
+    }
+}
+
+static seen_kind kind_of(sm_sample *s, const seen *at, const smi_json_token *t)
 {
     switch ((smi_json_kind)t->kind) {
     case SMI_JSON_IS_FALSE:
@@ -115,7 +157,7 @@ static seen_kind kind_of(const smi_json_token *t)
     case SMI_JSON_IS_NUMBER:
         return t->is_odd ? SAW_FLOAT : SAW_INT;
     case SMI_JSON_IS_STRING:
-        return SAW_TEXT;
+        return kind_of_text(s, at, t);
     case SMI_JSON_IS_ARRAY:
         return SAW_LIST;
     case SMI_JSON_IS_OBJECT:
@@ -135,9 +177,10 @@ static void add_kind(seen *at, seen_kind kind, unsigned ints)
     }
     const bool are_numbers =
         (was == SAW_INT || was == SAW_FLOAT) && (kind == SAW_INT || kind == SAW_FLOAT);
+    const bool are_texts = is_text(was) && is_text(kind);
     const bool is_nested = was >= SAW_LIST || kind >= SAW_LIST;
     at->kind = was == SAW_NOTHING ? kind : are_numbers ? SAW_FLOAT : SAW_TEXT;
-    if (was != SAW_NOTHING && !are_numbers) {
+    if (was != SAW_NOTHING && !are_numbers && !are_texts) {
         const clash now = is_nested ? CLASH_OF_NESTED : CLASH_OF_SCALARS;
         at->clash = at->clash > now ? at->clash : now;
     }
@@ -168,15 +211,6 @@ static seen *field_of(sm_sample *s, seen *object, sm_str key)
     return *place;
 }
 
-static sm_str key_text(sm_sample *s, const smi_json_token *key)
-{
-    if (!key->is_odd) {
-        return (sm_str){(const char *)key->at, key->len};
-    }
-    uint8_t *text = sm_arena_alloc(s->line, key->len + 1);
-    return (sm_str){(const char *)text, smi_json_unescape(key->at, key->len, text)};
-}
-
 static const uint8_t *look(sm_sample *s, seen *at, smi_json_scan *scan, const uint8_t *p);
 
 /* From an opening bracket to behind the closing one. */
@@ -195,7 +229,7 @@ static const uint8_t *look_within(sm_sample *s, seen *at, smi_json_scan *scan, c
         if (is_object) {
             smi_json_token key;
             p = smi_json_string(scan, p, &key);
-            child = field_of(s, at, key_text(s, &key));
+            child = field_of(s, at, text_of(s, &key));
             p = smi_json_colon(scan, p);
         }
         p = look(s, child, scan, p);
@@ -214,7 +248,7 @@ static const uint8_t *look(sm_sample *s, seen *at, smi_json_scan *scan, const ui
     if (!is_nested) {
         p = smi_json_value(scan, p, &t);
     }
-    const seen_kind kind = kind_of(&t);
+    const seen_kind kind = kind_of(s, at, &t);
     const sm_str digits = {(const char *)t.at, t.len};
     add_kind(at, kind, kind == SAW_INT ? kind_of_int(digits) : 0);
     at->n++;
@@ -396,6 +430,12 @@ static const sm_type *type_of(sm_sample *s, const seen *at, sm_arena *a)
         return type_of_ints(at->ints, a);
     case SAW_FLOAT:
         return (at->ints & INT_NO_F64) != 0 ? &sm_type_string : &sm_type_f64;
+    case SAW_DATE:
+        return &sm_type_date;
+    case SAW_TIMESTAMP:
+        return &sm_type_timestamp_ntz;
+    case SAW_INSTANT:
+        return &sm_type_timestamp;
     case SAW_LIST: {
         const sm_type *element = type_of(s, at->element, a);
         const sm_field field = {.name = SM_STR("element"), .type = element, .is_nullable = true};

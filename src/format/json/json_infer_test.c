@@ -87,6 +87,27 @@ static const struct {
      "STRUCT(a STRUCT(x BIGINT), b BIGINT[])"},
     {"{\"a\":{\"x\":1}}\n{\"a\":5}\n{\"a\":\"t\"}", "STRUCT(a VARCHAR)"},
     {"{\"a\":{}}\n{\"a\":{}}\n{\"a\":5}", "STRUCT(a VARCHAR)"},
+    /* texts: of one kind of time, or VARCHAR */
+    {"{\"d\":\"2022-04-03\",\"t\":\"2022-04-03T10:00\",\"z\":\"2022-04-03T10:00:00+02:00\"}\n"
+     "{\"d\":null,\"t\":\"2022-04-03 10:00:00.123\",\"z\":\"2022-04-03T10:00:00Z\"}\n{}\n",
+     "STRUCT(d DATE, t TIMESTAMP, z TIMESTAMP WITH TIME ZONE)"},
+    {"{\"a\":\"2022-04-03\",\"b\":\"2022-04-03\",\"c\":\"2022-04-03T10:00\",\"d\":\"2022-04-03\"}\n"
+     "{\"a\":\"2022-04-03T10:00\",\"b\":\"2022-04-03T10:00Z\",\"c\":\"2022-04-03T10:00Z\",\"d\":"
+     "\"\"}\n"
+     "{\"a\":\"2022-04-03\",\"b\":\"2022-04-03\",\"c\":\"2022-04-03T10:00\",\"d\":\"2022-04-03\"}"
+     "\n",
+     "STRUCT(a VARCHAR, b VARCHAR, c VARCHAR, d VARCHAR)"},
+    {"{\"a\":\"2022-04-03\",\"b\":\"x\",\"c\":1,\"d\":\"2022-04-03\"}\n"
+     "{\"a\":20220403,\"b\":\"2022-04-03\",\"c\":\"2022-04-03\",\"d\":true}\n",
+     "STRUCT(a VARCHAR, b VARCHAR, c VARCHAR, d VARCHAR)"},
+    {"{\"a\":\"2022-04-03T10:00:00\\u002b02:00\",\"b\":\"2022\\/04\\/03\",\"c\":\"10:00\"}",
+     "STRUCT(a TIMESTAMP WITH TIME ZONE, b VARCHAR, c VARCHAR)"},
+    {"{\"l\":[\"2022-04-03\",null],\"m\":[\"2022-04-03\",\"2022-04-03T10:00\"],\"n\":[[\"2022-04-"
+     "03\"],[]],"
+     "\"o\":[{\"a\":\"2022-04-03\"}],\"s\":{\"a\":{\"b\":\"2022-04-03T10:00Z\"}}}",
+     "STRUCT(l DATE[], m VARCHAR[], n DATE[][], o STRUCT(a DATE)[], s STRUCT(a STRUCT(b TIMESTAMP "
+     "WITH TIME ZONE)))"},
+    {"{\"a\":\"2022-04-03\"}\n{\"a\":\"2022-04-03\"}\n{\"a\":[1]}\n", "STRUCT(a VARCHAR)"},
     {"\xef\xbb\xbf\n{bad\n[1]\n{\"k\\u0065y\":1}", "STRUCT(key BIGINT)"},
 };
 
@@ -241,6 +262,8 @@ static void objects_of_many_keys_are_maps(void **state)
         *const ints[] = {"1", "-2", "null"},
                *const numbers[] = {"1", "0.5"}, *const big[] = {"1", "18446744073709551615"},
                *const mixed[] = {"1", "\"x\"", "true"}, *const nested[] = {"1", "[1]"},
+               *const days[] = {"\"2022-04-03\"", "null"},
+               *const times[] = {"\"2022-04-03\"", "\"2022-04-03T10:00\""},
                *const objects[] = {"{\"a\":1}", "{\"b\":\"x\",\"a\":2}"}, *const empty[] = {"{}"};
     sm_buf text = {0};
     /* in less than a tenth of the objects, on average */
@@ -254,6 +277,10 @@ static void objects_of_many_keys_are_maps(void **state)
     expect(&text, "STRUCT(m MAP(VARCHAR, UBIGINT), n BIGINT)");
     put_ids(&text, 20, mixed, 3);
     expect(&text, "STRUCT(m MAP(VARCHAR, VARCHAR), n BIGINT)");
+    put_ids(&text, 20, days, 2);
+    expect(&text, "STRUCT(m MAP(VARCHAR, DATE), n BIGINT)");
+    put_ids(&text, 20, times, 2);
+    expect(&text, "STRUCT(m MAP(VARCHAR, VARCHAR), n BIGINT)");
     put_ids(&text, 20, objects, 2);
     expect(&text, "STRUCT(m MAP(VARCHAR, STRUCT(a BIGINT, b VARCHAR)), n BIGINT)");
     put_ids(&text, 20, empty, 1);
@@ -265,6 +292,11 @@ static void objects_of_many_keys_are_maps(void **state)
     /* 200 fields of one type, or of similar ones */
     put_object(&text, "m", 200, "1");
     expect(&text, "STRUCT(m MAP(VARCHAR, BIGINT))");
+    put_object(&text, "m", 200, "\"2022-04-03T10:00Z\"");
+    expect(&text, "STRUCT(m MAP(VARCHAR, TIMESTAMP WITH TIME ZONE))");
+    put_object(&text, "m", 200, "\"2022-04-03\""); /* kinds of texts are alike */
+    sm_buf_printf(&text, "{\"m\":{\"k9\":\"x\"}}\n");
+    expect(&text, "STRUCT(m MAP(VARCHAR, VARCHAR))");
     put_object(&text, "m", 200, "{\"a\":[1],\"b\":2}");
     expect(&text, "STRUCT(m MAP(VARCHAR, STRUCT(a BIGINT[], b BIGINT)))");
     /* in lists, in others' values; the lines' own object never */

@@ -12,6 +12,7 @@
  *   json_unknown.c  counting the keys that no column takes
  *   json.c          the format: options, planning, the reader over text_lines
  *   json_infer.c    a schema from the first lines
+ *   json_time.c     texts that are dates and times, where nobody declared them
  *   json_doc.c      documents as trees
  *
  * Scanned text always has an LF at `end` and SM_PAD_BYTES readable bytes behind it. So no loop
@@ -184,6 +185,12 @@ bool smi_json_is_number(sm_str s, bool *is_odd);
 /** The bounds of an integer type. */
 void smi_json_int_bounds(sm_type_id id, sm_i128 *min, sm_i128 *max);
 
+/* ---- times ----------------------------------------------------------------------------------- */
+
+/** The type of a text in a column that nobody declared: DATE, TIMESTAMP (a zone is in the text) or
+ * TIMESTAMP_NTZ, with what a cast makes of it in *value; else STRING, and *value is untouched. */
+sm_type_id smi_json_time(sm_str text, int64_t *value);
+
 /* ---- the schema, made ready ------------------------------------------------------------------ */
 
 /* What a line had for a node: the token of the winner among repeated keys. It counts only where
@@ -247,6 +254,7 @@ typedef struct smi_json_schema {
     bool looks_unknown; /* some object is whole */
     bool fails_unknown; /* a key that no column takes ends the scan; else they are counted */
     bool has_maps;
+    bool is_found; /* the columns were found in a sample, not declared */
 } smi_json_schema;
 
 /** Makes it for the dataset's stored columns and what is wanted of them. `order`: the option

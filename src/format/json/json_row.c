@@ -18,7 +18,7 @@
  *          -?(0|[1-9][0-9]*). FLOAT, DOUBLE, DECIMAL: a number or a string that is one; a DECIMAL
  *          must hold it exactly, FLOAT and DOUBLE must where it is spelt as an integer. VARCHAR: a
  *          string, or the token of a number or boolean. BLOB: a string's bytes. DATE, TIME,
- *          TIMESTAMP: strings. Missing or null: NULL. */
+ *          TIMESTAMP: strings (judge_time). Missing or null: NULL. */
 #include "format/json/json_int.h"
 
 #include <math.h>
@@ -321,13 +321,18 @@ smi_json_verdict smi_json_decimal(smi_json_parser *p, const smi_json_node *n, sm
     return verdict != SMI_JSON_OK || fits ? verdict : SMI_JSON_RANGE;
 }
 
-/* Texts mean what a cast makes of them. */
+/* Texts mean what a cast makes of them. A type that was found is met only by texts that it would
+ * have been found for: a cast to it would drop the clock, zone or finer digits of others, which
+ * nobody asked for. */
 static smi_json_verdict judge_time(smi_json_parser *p, const smi_json_node *n, smi_json_slot *slot)
 {
-    return slot->token.kind == SMI_JSON_IS_STRING &&
-                   sm_parse_time_as(n->id, smi_json_text(p, slot->token), &slot->as.i)
-               ? SMI_JSON_OK
-               : SMI_JSON_TYPE;
+    if (slot->token.kind != SMI_JSON_IS_STRING) {
+        return SMI_JSON_TYPE;
+    }
+    const sm_str text = smi_json_text(p, slot->token);
+    const bool is_one = p->schema->is_found ? smi_json_time(text, &slot->as.i) == n->id
+                                            : sm_parse_time_as(n->id, text, &slot->as.i);
+    return is_one ? SMI_JSON_OK : SMI_JSON_TYPE;
 }
 
 /* A switch over the types. */

@@ -390,6 +390,7 @@ sm_status smi_json_schema_new(const sm_dataset *d, const sm_projection *want, sm
     make_wanted(s, d, want, budget);
     find_whole(s, want);
     s->has_maps = has_map(&s->root);
+    s->is_found = d->sampled != NULL;
     *out = s;
 done:
     if (st != SM_OK) {

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * format/json/json_time.c: is a text a date or a time, where no column was declared?
+ *
+ * Taken      The spellings of ISO 8601 that have a year of four digits and hyphens: "2022-04-03" is
+ *            a DATE, with a clock behind T or a space a TIMESTAMP, with a zone behind the clock
+ *            (Z, +02, +0200, +02:00, UTC, GMT) a TIMESTAMP WITH TIME ZONE. What it means is what
+ *            sm_parse_when() reads, so a cast of the text gives the same.
+ * Not taken  What that reader knows besides: other separators and years, words ("infinity"), spaces
+ *            around, half a clock, 24:00:00. They are rare among dates, and look like other texts.
+ *            Nor what would lose something: digits finer than microseconds.
+ * Callers    json_infer.c for a sample's values; json_row.c for all values of a column that was
+ *            found, so that both agree. */
+#include "base/time.h"
+#include "format/json/json_int.h"
+
+#define DAY_US INT64_C(86400000000)
+
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+/* "2022-", and an end that is a digit's or a zone's: nearly all other texts end here. */
+static bool may_be_time(sm_str s)
+{
+    if (s.len < 8 || s.data[4] != '-') { /* 8: "2022-4-3" */
+        return false;
+    }
+    for (int i = 0; i < 4; i++) {
+        if (!is_digit(s.data[i])) {
+            return false;
+        }
+    }
+    const char last = s.data[s.len - 1];
+    const char upper = (char)(last & ~0x20);
+    return is_digit(last) || last == 'Z' || upper == 'C' || upper == 'T'; /* UTC, GMT */
+}
+
+sm_type_id smi_json_time(sm_str text, int64_t *value)
+{
+    sm_when when = {0};
+    int32_t days = 0;
+    int64_t us = 0;
+    if (!may_be_time(text) || !sm_parse_when(text, &when) || when.is_cut || when.us >= DAY_US ||
+        memchr(text.data, '(', text.len)) { /* "0045-03-15 (BC) 12:00" */
+        return SM_TYPE_STRING;
+    }
+    const sm_type_id id = !when.has_clock ? SM_TYPE_DATE
+                          : when.has_zone ? SM_TYPE_TIMESTAMP
+                                          : SM_TYPE_TIMESTAMP_NTZ;
+    const bool is_held = id == SM_TYPE_DATE
+                             ? sm_when_date(&when, &days)
+                             : sm_when_timestamp(&when, id == SM_TYPE_TIMESTAMP, &us);
+    SM_ENSURE(is_held); /* these types hold all years of four digits */
+    *value = id == SM_TYPE_DATE ? days : us;
+    return id;
+}
