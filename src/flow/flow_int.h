@@ -143,7 +143,6 @@ struct smi_flow_source_state {
     sm_str path;
     int32_t first_day, last_day; /* the window, both included */
     bool is_open;
-    bool is_set;           /* do the run's names read these files by the path? */
     sm_files found;        /* all that match */
     smi_flow_file *states; /* one a file found */
     sm_map *by_uri;        /* -> smi_flow_file, of other roots too */
@@ -216,9 +215,11 @@ sm_status smi_flow_execute(smi_flow_run *r, int32_t task, const sm_plan *plan, c
                            sm_error *e) SM_MUST_USE;
 /** Lists a source, once, and settles what its quarantine has to do. */
 sm_status smi_flow_source_open(smi_flow_run *r, int32_t source, sm_error *e) SM_MUST_USE;
-/** Where an output column of a plan comes from: the path in its one scan's rows; false where it is
- * computed or there is more than one scan below. */
-bool smi_flow_plan_path(const sm_plan *plan, int32_t column, sm_arena *a, sm_str *path);
+/** Where an output column of a plan comes from: the column of its one scan's rows, a field of it
+ * and so on, by name; 0 names where it is computed or there is more than one scan below. */
+int32_t smi_flow_plan_names(const sm_plan *plan, int32_t column, sm_arena *a, sm_str **names);
+/** The same with a dot between the names; false for 0. */
+bool smi_flow_plan_path(const sm_plan *plan, int32_t column, sm_arena *a, sm_str *out);
 /** May its rows hold more of a file's name than its date? Only by the option `filename`, which then
  * stands in its SQL or in a view's. Known without a plan: what a load plans depends on the answer.
  * Where the word is there for another reason, files that moved are read once more. */

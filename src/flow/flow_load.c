@@ -26,7 +26,8 @@ typedef struct load {
     smi_flow_source_state *source;
     sm_str uri;
     smi_flow_books books;
-    int32_t by; /* column of the SQL */
+    int32_t by;     /* column of the SQL */
+    bool has_found; /* its columns were found by looking */
 } load;
 
 /* ---- the plan ------------------------------------------------------------------------------- */
@@ -95,6 +96,7 @@ static sm_status check_plan(load *l, const sm_plan *plan, const sm_files *files,
     if (d->n_files != files->n || !sm_str_eq(d->files[0].uri, files->items[0].file.uri)) {
         return refuse_sql(l, "its SQL does not read its source", e);
     }
+    l->has_found = d->sampled != NULL;
     l->by = sm_type_find(plan->root->schema, l->task->by);
     if (l->by < 0) {
         return refuse_sql(l, "its SQL has no column of the name after `by`", e);
@@ -103,6 +105,39 @@ static sm_status check_plan(load *l, const sm_plan *plan, const sm_files *files,
         return refuse_sql(l, "the column after `by` is not file_date", e);
     }
     return SM_OK;
+}
+
+/* Texts stay as they are where the table has text, though all that were looked at this time are
+ * dates: what earlier files had there was none, or nobody looked. true: plan anew. */
+static bool keep_texts(const load *l, sm_names *names, const sm_plan *plan, sm_arena *a)
+{
+    const sm_dataset *d = smi_flow_plan_scan(plan)->as.scan.dataset;
+    const sm_type *rows = plan->root->schema;
+    bool keeps = false;
+
+    if (!l->books.snapshot || smi_flow_is_refreshed(l->run, l->index)) {
+        return false;
+    }
+    const sm_type *there = sm_snapshot_metadata(l->books.snapshot)->schema;
+    for (int32_t i = 0; i < rows->n_fields; i++) {
+        const int32_t at = sm_type_find(there, rows->fields[i].name);
+        sm_str *path = NULL;
+        const int32_t n_path = at >= 0 ? smi_flow_plan_names(plan, i, a, &path) : 0;
+        if (n_path > 0) {
+            keeps = sm_names_keep_text(names, d, path, n_path, there->fields[at].type) || keeps;
+        }
+    }
+    return keeps;
+}
+
+/* The SQL over these files, as a plan whose rows go into the table. */
+static sm_status plan_sql(load *l, sm_names *names, const sm_files *files, sm_arena *a,
+                          sm_plan **out, sm_error *e)
+{
+    sm_names_set_files(names, l->source->path, files);
+    SM_TRY(smi_flow_plan(l->run, names, l->task, a, out, e));
+    SM_TRY(check_plan(l, *out, files, a, e));
+    return keep_texts(l, names, *out, a) ? smi_flow_plan(l->run, names, l->task, a, out, e) : SM_OK;
 }
 
 /* ---- the write ------------------------------------------------------------------------------ */
@@ -183,7 +218,9 @@ static sm_status open_stage(load *l, const sm_type *schema, sm_stage **out, sm_e
         memcpy(near, e->todo, sizeof(near));
         e->todo[0] = '\0';
         sm_error_todo(e, "%s%s%s--full-refresh %.*s loads anew.", near, near[0] ? " " : "",
-                      is_wider(l, schema) ? "evolve: add on the task adds columns; " : "",
+                      is_wider(l, schema) ? "evolve: add on the task adds columns; "
+                      : l->has_found      ? "columns => {…} of read_json declares it; "
+                                          : "",
                       SM_STR_ARG(l->task->name));
     }
     return st;
@@ -214,9 +251,7 @@ static sm_status read_files(load *l, bool (*keep)(const load *l, int64_t i), boo
     if (files->n == 0) {
         goto done;
     }
-    sm_names_set_files(names, l->source->path, files);
-    SM_TRY_GOTO(st, done, smi_flow_plan(r, names, l->task, a, &plan, e));
-    SM_TRY_GOTO(st, done, check_plan(l, plan, files, a, e));
+    SM_TRY_GOTO(st, done, plan_sql(l, names, files, a, &plan, e));
     if (!to_table) {
         st = smi_flow_execute(r, l->index, plan, NULL, e);
         goto done;
@@ -244,11 +279,7 @@ static sm_status bind_sql(load *l, sm_error *e)
     sm_arena *a = sm_arena_new(l->run->env->budget);
     const sm_files *files = &l->source->files;
 
-    sm_names_set_files(names, l->source->path, files);
-    sm_status st = smi_flow_plan(l->run, names, l->task, a, &plan, e);
-    if (st == SM_OK) {
-        st = check_plan(l, plan, files, a, e);
-    }
+    sm_status st = plan_sql(l, names, files, a, &plan, e);
     if (st == SM_OK && l->books.snapshot && l->books.has_other_query) {
         st = open_stage(l, plan->root->schema, &stage, e);
     }

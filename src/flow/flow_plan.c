@@ -114,15 +114,14 @@ static void forget_asked(smi_flow_run *r)
     r->asked = (smi_flow_asked){.window = -1};
 }
 
-/* The files of each open source's window stand for its folder. */
+/* The files of each open source's window stand for its folder; set once, as names forget by that
+ * what they made before. */
 static void set_sources(smi_flow_run *r, sm_names *names, int32_t own)
 {
     for (int32_t i = 0; i < r->p->n_sources; i++) {
         smi_flow_source_state *s = &r->sources[i];
-        const bool is_run_names = names == r->names;
-        if (i != own && s->is_open && !(is_run_names && s->is_set)) {
+        if (i != own && s->is_open && sm_names_files(names, s->path) != &s->files) {
             sm_names_set_files(names, s->path, &s->files);
-            s->is_set = s->is_set || is_run_names;
         }
     }
 }
@@ -166,40 +165,69 @@ const sm_plan_node *smi_flow_plan_scan(const sm_plan *plan)
     return n->kind == SM_PLAN_SCAN && plan->n_params == 0 ? n : NULL;
 }
 
-/* Of column `column` that a node gives; of an expression over what the node gives. */
-static bool column_path(const sm_plan_node *n, int32_t column, sm_arena *a, sm_str *out);
+typedef struct path {
+    sm_arena *arena;
+    sm_str *names;
+    int64_t n, cap;
+} path;
 
-static bool expr_path(const sm_plan_node *n, const sm_expr *x, sm_arena *a, sm_str *out)
+static void add_name(path *p, sm_str name)
+{
+    p->names = sm_arena_grow(p->arena, p->names, p->n, &p->cap, sizeof(*p->names));
+    p->names[p->n++] = name;
+}
+
+/* Of column `column` that a node gives; of an expression over what the node gives. */
+static bool column_path(const sm_plan_node *n, int32_t column, path *out);
+
+static bool expr_path(const sm_plan_node *n, const sm_expr *x, path *out)
 {
     if (x->kind == SM_EXPR_COLUMN) {
-        return column_path(n, x->index, a, out);
+        return column_path(n, x->index, out);
     }
-    if (x->kind != SM_EXPR_FIELD || !expr_path(n, x->args[0], a, out)) {
+    if (x->kind != SM_EXPR_FIELD || !expr_path(n, x->args[0], out)) {
         return false;
     }
-    *out = sm_arena_strf(a, "%.*s.%.*s", SM_STR_ARG(*out),
-                         SM_STR_ARG(x->args[0]->type->fields[x->index].name));
+    add_name(out, x->args[0]->type->fields[x->index].name);
     return true;
 }
 
-static bool column_path(const sm_plan_node *n, int32_t column, sm_arena *a, sm_str *out)
+static bool column_path(const sm_plan_node *n, int32_t column, path *out)
 {
     while (n->kind == SM_PLAN_FILTER) {
         n = n->inputs[0];
     }
     if (n->kind == SM_PLAN_PROJECT) {
-        return expr_path(n->inputs[0], n->as.project.exprs[column], a, out);
+        return expr_path(n->inputs[0], n->as.project.exprs[column], out);
     }
     if (n->kind != SM_PLAN_SCAN) {
         return false;
     }
-    *out = n->as.scan.dataset->schema->fields[n->as.scan.columns[column]].name;
+    add_name(out, n->as.scan.dataset->schema->fields[n->as.scan.columns[column]].name);
     return true;
 }
 
-bool smi_flow_plan_path(const sm_plan *plan, int32_t column, sm_arena *a, sm_str *path)
+int32_t smi_flow_plan_names(const sm_plan *plan, int32_t column, sm_arena *a, sm_str **names)
 {
-    return smi_flow_plan_scan(plan) && column_path(plan->root, column, a, path);
+    path p = {.arena = a};
+
+    if (!smi_flow_plan_scan(plan) || !column_path(plan->root, column, &p)) {
+        return 0;
+    }
+    *names = p.names;
+    return (int32_t)p.n;
+}
+
+bool smi_flow_plan_path(const sm_plan *plan, int32_t column, sm_arena *a, sm_str *out)
+{
+    sm_str *names = NULL;
+    const int32_t n = smi_flow_plan_names(plan, column, a, &names);
+
+    for (int32_t i = 0; i < n; i++) {
+        *out = i == 0 ? names[0]
+                      : sm_arena_strf(a, "%.*s.%.*s", SM_STR_ARG(*out), SM_STR_ARG(names[i]));
+    }
+    return n > 0;
 }
 
 /* ---- what SQL may take from a file's name ---------------------------------------------------- */

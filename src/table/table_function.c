@@ -321,6 +321,70 @@ done:
     return st;
 }
 
+static bool is_time(const sm_type *t)
+{
+    return t->id == SM_TYPE_DATE || t->id == SM_TYPE_TIMESTAMP || t->id == SM_TYPE_TIMESTAMP_NTZ;
+}
+
+/* `t` with another type of its field i; itself where that is the same one. */
+static const sm_type *with_field(const sm_type *t, int32_t i, const sm_type *type, sm_arena *a)
+{
+    if (t->fields[i].type == type) {
+        return t;
+    }
+    sm_field *const fields = SM_NEW_ARRAY(a, sm_field, t->n_fields);
+    sm_type *const out = SM_NEW(a, sm_type);
+    memcpy(fields, t->fields, (size_t)t->n_fields * sizeof(*fields));
+    fields[i].type = type;
+    *out = *t;
+    out->fields = fields;
+    return out;
+}
+
+/* `found` with VARCHAR for what are times in it and VARCHAR in `there`. */
+static const sm_type *with_text(const sm_type *found, const sm_type *there, sm_arena *a)
+{
+    if (is_time(found) && there->id == SM_TYPE_STRING) {
+        return &sm_type_string;
+    }
+    if (found->id != there->id || !sm_type_is_nested(found->id)) {
+        return found;
+    }
+    for (int32_t i = 0; i < found->n_fields; i++) {
+        const int32_t at =
+            found->id == SM_TYPE_STRUCT ? sm_type_find(there, found->fields[i].name) : i;
+        if (at >= 0) {
+            const sm_type *field = with_text(found->fields[i].type, there->fields[at].type, a);
+            found = with_field(found, i, field, a);
+        }
+    }
+    return found;
+}
+
+static const sm_type *with_text_at(const sm_type *found, const sm_str *path, int32_t n_path,
+                                   const sm_type *there, sm_arena *a)
+{
+    if (n_path == 0) {
+        return with_text(found, there, a);
+    }
+    const int32_t i = sm_type_find(found, path[0]);
+    SM_ASSERT(i >= 0);
+    return with_field(found, i, with_text_at(found->fields[i].type, path + 1, n_path - 1, there, a),
+                      a);
+}
+
+bool sm_names_keep_text(sm_names *n, const sm_dataset *d, const sm_str *path, int32_t n_path,
+                        const sm_type *there)
+{
+    if (!d->sampled || sm_type_find(d->schema, path[0]) >= d->schema->n_fields - d->n_constants) {
+        return false; /* declared, or out of the file's name */
+    }
+    const sm_type *schema = with_text_at(d->schema, path, n_path, there, n->arena);
+    const bool is_other = schema != d->schema;
+    ((sm_dataset *)d)->schema = schema; /* ours: read_relation() made it */
+    return is_other;
+}
+
 /* ---- its dataset ----------------------------------------------------------------------------- */
 
 /* The columns in folders' names. By themselves they only add to what the files have, or what was

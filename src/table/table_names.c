@@ -109,6 +109,11 @@ void sm_names_set_files(sm_names *n, sm_str path, const sm_files *files)
     forget_relations(n);
 }
 
+const sm_files *sm_names_files(const sm_names *n, sm_str path)
+{
+    return sm_map_get(n->files, path);
+}
+
 void sm_names_set_morsel_bytes(sm_names *n, size_t bytes)
 {
     n->morsel_bytes = bytes;

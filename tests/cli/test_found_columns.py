@@ -426,6 +426,86 @@ tasks: [{load: raw.l, from: logs, sql: l.sql, by: day}]
 """
 
 
+LOAD = ("SELECT {} file_date AS day FROM read_json(var('logs'), file_date => true, "
+        "bad_lines => 'quarantine', validate => 'all')")
+
+
+@pytest.fixture
+def load(smelt, put, tmp_path):
+    """Runs a load of the files that are there, by the same SQL each time."""
+    def run(select, *args, code=0, **files):
+        put(**files)
+        (tmp_path / "p.yaml").write_text(PIPELINE)
+        (tmp_path / "l.sql").write_text(LOAD.format(select))
+        done = smelt("run", "p.yaml", *args, check=False)
+        assert done.returncode == code, done.stderr
+        return done.stderr
+    return run
+
+
+AT = "2022-04-03T10:00:00+02:00"
+
+
+@pytest.mark.parametrize("select, row, column", [
+    ("at,", lambda v: {"at": v}, "at"),
+    ("s.t.at AS at, s.d,", lambda v: {"s": {"t": {"at": v}, "d": "2022-04-03"}}, "at"),
+    ("s,", lambda v: {"s": {"d": "2022-04-03", "l": [{"at": v}]}}, "s"),
+    ("l,", lambda v: {"l": [v], "x": "2022-04-03"}, "l"),
+    ("m,", lambda v: {"m": {"k": v}}, "m"),
+    ("* EXCLUDE (file_date),", lambda v: {"id": 1, "d": "2022-04-03", "at": v}, "at"),
+])
+def test_a_table_that_has_text_keeps_it(smelt, load, select, row, column):
+    """The first day had other text there, the second only timestamps."""
+    load(select, **{"20240101": [row(AT), row("n/a")]})
+    load(select, **{"20240102": [row(AT), row("2022-04-03"), row("2022-04-03")]})
+    load(select, **{"20240103": [row(AT)]})
+    rows = ask(smelt, f"SELECT {column}::VARCHAR AS v FROM raw.l ORDER BY day")
+    assert sum(AT in r["v"] for r in rows) == 3 and len(rows) == 6
+    assert "TIMESTAMP" not in ask(smelt, f"SELECT typeof({column}) AS t FROM raw.l LIMIT 1")[0]["t"]
+    if "d" in select.split(".")[-1] or column == "s":  # what was a date is one still
+        d = {"s": "s.d"}.get(column, "d")
+        assert {r["t"] for r in ask(smelt, f"SELECT typeof({d}) AS t FROM raw.l")} == {"DATE"}
+    load(select, "--full-refresh", "raw.l", **{"20240101": [row(AT)], "20240102": [row(AT)]})
+    assert "TIMESTAMP" in ask(smelt, f"SELECT typeof({column}) AS t FROM raw.l LIMIT 1")[0]["t"]
+
+
+def test_loads_of_several_sources_keep_text_too(smelt, put, tmp_path):
+    """A source that another task reads is open by then."""
+    (tmp_path / "p.yaml").write_text(
+        "name: t\nvars: {logs: {type: uri, default: ./logs}, more: {type: uri, default: ./more}, "
+        "lake: {type: uri, default: ./lake}}\nlake: lake\nsources: [{name: logs, quarantine: bad.q}, "
+        "{name: more, quarantine: bad.m}]\ntasks: [{load: raw.l, from: logs, sql: logs.sql, by: day}, "
+        "{load: raw.m, from: more, sql: more.sql, by: day}]\n")
+    (tmp_path / "logs.sql").write_text(LOAD.format("at,"))
+    (tmp_path / "more.sql").write_text(LOAD.format("at,").replace("'logs'", "'more'"))
+    (tmp_path / "more").mkdir()
+    for day, values in (("20240101", [AT, "n/a"]), ("20240102", [AT])):
+        put(**{day: [{"at": value} for value in values]})
+        (tmp_path / "more" / f"{day}.json").write_bytes((tmp_path / "logs" / f"{day}.json").read_bytes())
+        done = smelt("run", "p.yaml", check=False)
+        assert done.returncode == 0, done.stderr
+    for table in ("raw.l", "raw.m"):
+        assert ask(smelt, f"SELECT at FROM {table} ORDER BY at") == [{"at": AT}, {"at": AT}, {"at": "n/a"}]
+
+
+@pytest.mark.parametrize("value, is_as", [("n/a", "VARCHAR"), (AT, "TIMESTAMP WITH TIME ZONE")])
+def test_a_table_that_has_dates_takes_no_other_kind(smelt, load, value, is_as):
+    load("d,", **{"20240101": [{"d": "2022-04-03"}]})
+    told = load("d,", code=1, **{"20240102": [{"d": value}]})
+    assert f'column "d" is DATE in the table and {is_as} here' in told
+    assert "columns => {…} of read_json declares it; --full-refresh raw.l loads anew." in told
+    assert ask(smelt, "SELECT d::VARCHAR AS d FROM raw.l") == [{"d": "2022-04-03"}]
+
+
+def test_dates_behind_the_sample_of_a_load_are_quarantined(smelt, load, tmp_path):
+    load("d,", **{"20240101": [{"d": "2022-04-03"}] * 20480 + [{"d": AT}, {"d": ""}]})
+    assert ask(smelt, "SELECT typeof(d) AS t, count(*) AS n FROM raw.l GROUP BY ALL") == [
+        {"t": "DATE", "n": 20480}]
+    refused = ask(smelt, 'SELECT "column" AS c, reason, message FROM bad.q ORDER BY line')
+    assert refused == [{"c": "d", "reason": "type_mismatch", "message": m} for m in
+                       (f'"{AT}" cannot be read as DATE at byte 7', '"" cannot be read as DATE at byte 7')]
+
+
 @pytest.mark.parametrize("columns, code", [("columns => {id: 'BIGINT'}, ", 0), ("sample_size => 1, ", 1),
                                            ("sample_size => 1, unknown => 'ignore', ", 0)])
 def test_a_pipeline_counts_keys_of_declared_columns_and_fails_at_found_ones(smelt, put, tmp_path,
