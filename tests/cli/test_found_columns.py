@@ -2,6 +2,7 @@
 that the sample missed."""
 import gzip
 import json
+import random
 
 import pytest
 
@@ -408,6 +409,24 @@ def test_found_times_are_what_duckdb_finds(smelt, put, tmp_path):
     for columns in (types, texts):
         want = connection.sql(f"SELECT {columns} {sql}").fetchall()
         assert [tuple(row.values()) for row in ask(smelt, f"SELECT {columns} {sql}")] == want
+
+
+def test_what_was_found_is_read_as_a_cast_reads_it(smelt, put):
+    """No line of a sample is refused for a type that the sample gave, and no text changes unseen."""
+    rng = random.Random(7)
+    pool = [text for texts, _ in TIMES.values() for text in texts] + sum(NO_TIMES, [])
+    names = [f"c{n}" for n in range(300)]
+    few = {name: rng.choices(pool, k=rng.randint(1, 3)) for name in names}
+    few |= {name: rng.choice(list(TIMES.values()))[0] for name in names[::4]}
+    rows = [{name: rng.choice(few[name]) for name in names} for _ in range(12)]
+    put(one=rows)
+    types = ask(smelt, f"SELECT {', '.join(f'typeof({n}) AS {n}' for n in names)} FROM 'logs/one.json' "
+                "LIMIT 1")[0]
+    assert set(types.values()) == set(TIMES) | {"VARCHAR"}
+    found = ask(smelt, f"SELECT {', '.join(f'{n}::VARCHAR AS {n}' for n in names)} FROM 'logs/one.json'")
+    texts = ", ".join(f"{n}: 'VARCHAR'" for n in names)
+    casts = ", ".join(f"CAST({n} AS {types[n]})::VARCHAR AS {n}" for n in names)
+    assert found == ask(smelt, f"SELECT {casts} FROM read_json('logs/one.json', columns => {{{texts}}})")
 
 
 def test_declared_columns_take_what_a_cast_takes(smelt, put):
