@@ -107,13 +107,13 @@ static sm_status check_plan(load *l, const sm_plan *plan, const sm_files *files,
     return SM_OK;
 }
 
-/* Texts stay as they are where the table has text, though all that were looked at this time are
- * dates: what earlier files had there was none, or nobody looked. true: plan anew. */
-static bool keep_texts(const load *l, sm_names *names, const sm_plan *plan, sm_arena *a)
+/* These files may have dates alone where earlier ones had other text too, or nothing but null: the
+ * table says what its columns are. true: plan anew. */
+static bool fit_table(const load *l, sm_names *names, const sm_plan *plan, sm_arena *a)
 {
     const sm_dataset *d = smi_flow_plan_scan(plan)->as.scan.dataset;
     const sm_type *rows = plan->root->schema;
-    bool keeps = false;
+    bool has_changed = false;
 
     if (!l->books.snapshot || smi_flow_is_refreshed(l->run, l->index)) {
         return false;
@@ -124,10 +124,10 @@ static bool keep_texts(const load *l, sm_names *names, const sm_plan *plan, sm_a
         sm_str *path = NULL;
         const int32_t n_path = at >= 0 ? smi_flow_plan_names(plan, i, a, &path) : 0;
         if (n_path > 0) {
-            keeps = sm_names_keep_text(names, d, path, n_path, there->fields[at].type) || keeps;
+            has_changed |= sm_names_fit_table(names, d, path, n_path, there->fields[at].type);
         }
     }
-    return keeps;
+    return has_changed;
 }
 
 /* The SQL over these files, as a plan whose rows go into the table. */
@@ -137,7 +137,7 @@ static sm_status plan_sql(load *l, sm_names *names, const sm_files *files, sm_ar
     sm_names_set_files(names, l->source->path, files);
     SM_TRY(smi_flow_plan(l->run, names, l->task, a, out, e));
     SM_TRY(check_plan(l, *out, files, a, e));
-    return keep_texts(l, names, *out, a) ? smi_flow_plan(l->run, names, l->task, a, out, e) : SM_OK;
+    return fit_table(l, names, *out, a) ? smi_flow_plan(l->run, names, l->task, a, out, e) : SM_OK;
 }
 
 /* ---- the write ------------------------------------------------------------------------------ */

@@ -14,6 +14,8 @@ const sm_format *const sm_formats[] = {
     NULL,
 };
 
+const sm_type sm_type_unseen = {.id = SM_TYPE_STRING};
+
 static const sm_field refused_fields[] = {
     [SM_REFUSED_LINE] = {.name = {"line", 4}, .type = &sm_type_i64},
     [SM_REFUSED_BYTE_OFFSET] = {.name = {"byte_offset", 11}, .type = &sm_type_i64},

@@ -76,6 +76,10 @@ typedef struct sm_sampled {
     bool skips_files; /* there are more of them */
 } sm_sampled;
 
+/* VARCHAR for what a sample had only null of, or only empty lists. Its address alone tells it from
+ * VARCHAR: whoever knows the column's type otherwise may take that. */
+extern const sm_type sm_type_unseen;
+
 /** Advises what takes a key that no column takes, and what leaves it out. `s` may be NULL. */
 void sm_unknown_advise(const sm_sampled *s, sm_error *e);
 /** What would look at more: "sample_size => -1, maximum_sample_files => -1", one of the two, or ""

@@ -41,11 +41,12 @@ void sm_names_set_candidate(sm_names *n, sm_str table, sm_candidate *c);
 void sm_names_set_files(sm_names *n, sm_str path, const sm_files *files);
 /** The files that were set for it; NULL: none. */
 const sm_files *sm_names_files(const sm_names *n, sm_str path);
-/** Has a column that was found in a sample of `d`, a dataset of these names, read as the table has
- * it that it goes to, `there`: texts that would be dates or times stay VARCHAR where the table has
- * VARCHAR, at any depth. `path`: the column, a field of it, …, by name. true where this changes
- * its type: then a query over it is planned anew. */
-bool sm_names_keep_text(sm_names *n, const sm_dataset *d, const sm_str *path, int32_t n_path,
+/** Fits a column that was found in a sample of `d`, a dataset of these names, to the table's column
+ * that it goes to, `there`, at any depth: where that is VARCHAR, texts that would be dates or times
+ * stay VARCHAR; what the sample had only null of takes the table's type. `path`: the column, a
+ * field of it and so on, by name. true where this changes its type: then a query over it is planned
+ * anew. */
+bool sm_names_fit_table(sm_names *n, const sm_dataset *d, const sm_str *path, int32_t n_path,
                         const sm_type *there);
 void sm_names_set_morsel_bytes(sm_names *n, size_t bytes); /* tests */
 /** Tables: layer.table, delta_scan(uri, version => n), read_json/read_parquet(path or glob or list,

@@ -341,9 +341,12 @@ static const sm_type *with_field(const sm_type *t, int32_t i, const sm_type *typ
     return out;
 }
 
-/* `found` with VARCHAR for what are times in it and VARCHAR in `there`. */
-static const sm_type *with_text(const sm_type *found, const sm_type *there, sm_arena *a)
+/* `found` with what `there` says of texts and of what was not seen. */
+static const sm_type *as_there(const sm_type *found, const sm_type *there, sm_arena *a)
 {
+    if (found == &sm_type_unseen) {
+        return sm_type_copy(a, there);
+    }
     if (is_time(found) && there->id == SM_TYPE_STRING) {
         return &sm_type_string;
     }
@@ -354,32 +357,32 @@ static const sm_type *with_text(const sm_type *found, const sm_type *there, sm_a
         const int32_t at =
             found->id == SM_TYPE_STRUCT ? sm_type_find(there, found->fields[i].name) : i;
         if (at >= 0) {
-            const sm_type *field = with_text(found->fields[i].type, there->fields[at].type, a);
+            const sm_type *field = as_there(found->fields[i].type, there->fields[at].type, a);
             found = with_field(found, i, field, a);
         }
     }
     return found;
 }
 
-static const sm_type *with_text_at(const sm_type *found, const sm_str *path, int32_t n_path,
-                                   const sm_type *there, sm_arena *a)
+static const sm_type *as_there_at(const sm_type *found, const sm_str *path, int32_t n_path,
+                                  const sm_type *there, sm_arena *a)
 {
     if (n_path == 0) {
-        return with_text(found, there, a);
+        return as_there(found, there, a);
     }
     const int32_t i = sm_type_find(found, path[0]);
     SM_ASSERT(i >= 0);
-    return with_field(found, i, with_text_at(found->fields[i].type, path + 1, n_path - 1, there, a),
+    return with_field(found, i, as_there_at(found->fields[i].type, path + 1, n_path - 1, there, a),
                       a);
 }
 
-bool sm_names_keep_text(sm_names *n, const sm_dataset *d, const sm_str *path, int32_t n_path,
+bool sm_names_fit_table(sm_names *n, const sm_dataset *d, const sm_str *path, int32_t n_path,
                         const sm_type *there)
 {
     if (!d->sampled || sm_type_find(d->schema, path[0]) >= d->schema->n_fields - d->n_constants) {
         return false; /* declared, or out of the file's name */
     }
-    const sm_type *schema = with_text_at(d->schema, path, n_path, there, n->arena);
+    const sm_type *schema = as_there_at(d->schema, path, n_path, there, n->arena);
     const bool is_other = schema != d->schema;
     ((sm_dataset *)d)->schema = schema; /* ours: read_relation() made it */
     return is_other;

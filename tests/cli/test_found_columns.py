@@ -507,6 +507,18 @@ def test_loads_of_several_sources_keep_text_too(smelt, put, tmp_path):
         assert ask(smelt, f"SELECT at FROM {table} ORDER BY at") == [{"at": AT}, {"at": AT}, {"at": "n/a"}]
 
 
+def test_a_day_of_nothing_but_null_takes_the_types_of_the_table(smelt, load):
+    full = {"d": "2022-04-03", "n": 1, "s": {"a": {"t": AT}, "b": True}, "l": [1.5], "m": ["2022-04-03"]}
+    load("* EXCLUDE (file_date),", **{"20240101": [full]})
+    load("* EXCLUDE (file_date),", **{
+        "20240102": [{"d": None, "n": None, "s": {"a": None, "b": None}, "l": [], "m": None}]})
+    load("* EXCLUDE (file_date),", **{"20240103": [full | {"s": None, "d": None, "l": [None]}]})
+    types = ask(smelt, "SELECT typeof(d) AS d, typeof(n) AS n, typeof(s) AS s, typeof(l) AS l, typeof(m) "
+                "AS m, count(*) AS rows FROM raw.l GROUP BY ALL")
+    assert types == [{"d": "DATE", "n": "BIGINT", "s": "STRUCT(a STRUCT(t TIMESTAMP WITH TIME ZONE), b "
+                      "BOOLEAN)", "l": "DOUBLE[]", "m": "DATE[]", "rows": 3}]
+
+
 @pytest.mark.parametrize("value, is_as", [("n/a", "VARCHAR"), (AT, "TIMESTAMP WITH TIME ZONE")])
 def test_a_table_that_has_dates_takes_no_other_kind(smelt, load, value, is_as):
     load("d,", **{"20240101": [{"d": "2022-04-03"}]})

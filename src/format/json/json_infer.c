@@ -12,8 +12,8 @@
  *          exactly: VARCHAR, as nothing is rounded. Strings: DATE, TIMESTAMP or TIMESTAMP WITH TIME
  *          ZONE where all are of that one kind (json_time.c), else VARCHAR; as DuckDB, which mixes
  *          no two of them either. Objects: a STRUCT of their keys, or a MAP. Arrays: a LIST of what
- *          they hold. Only null, or an array that is always empty: VARCHAR. An object that is
- *          always empty has no type and is left out.
+ *          they hold. Only null, or what an array holds that is always empty: VARCHAR
+ *          (sm_type_unseen). An object that is always empty has no type and is left out.
  *          What was seen as several of these is VARCHAR, which takes the bytes of strings, numbers
  *          and booleans. No type takes objects, arrays and those alike: what most values are
  *          decides, VARCHAR where none is ahead; lines with others are refused (type_mismatch)
@@ -446,6 +446,8 @@ static const sm_type *type_of(sm_sample *s, const seen *at, sm_arena *a)
         const sm_type *type = value ? map_of(s, value, a) : struct_of(s, at, a);
         return type && type->n_fields > 0 ? type : at->n_scalars > 0 ? &sm_type_string : NULL;
     }
+    case SAW_NOTHING:
+        return &sm_type_unseen;
     default:
         return &sm_type_string;
     }
