@@ -190,7 +190,7 @@ bool smi_can_fail(const sm_expr *x)
     if (x->kind == SM_EXPR_CAST && cast_can_fail(x)) {
         return true;
     }
-    if (x->kind == SM_EXPR_CALL && (smi_fn_more_of(x->fn)->flags & SMI_CAN_FAIL)) {
+    if (x->kind == SM_EXPR_CALL && (smi_fn_flags(x->fn) & SMI_CAN_FAIL)) {
         return true;
     }
     for (int32_t i = 0; i < x->n_args; i++) {

@@ -16,6 +16,8 @@
 #define SMI_MAX_DEPTH      1000 /* of the tree: a + b + c … is as deep as it is long */
 #define SMI_MAX_SELECTS    1000 /* selects and FROM items within one another, views written out */
 #define SMI_MAX_BIND_DEPTH 2000 /* of expressions, over all of those */
+/* What all aliases, views and forms written out may come to; a text of 1 MiB has fewer nodes. */
+#define SMI_MAX_BOUND_NODES ((int64_t)1 << 20)
 
 /* ---- places ---------------------------------------------------------------------------------- */
 
@@ -278,9 +280,43 @@ bool smi_can_fail(const sm_expr *x);
 /** Is `x` never true where column `index` is NULL? */
 bool smi_rejects_null(const sm_expr *x, int32_t index);
 
+/* ---- expressions of expressions (expr_make.c) ------------------------------------------------ */
+
+/* Arguments are bound, and the arrays become the new expression's own. `place`: of errors and of
+ * what is made, NULL where there is no SQL text. */
+
+/** As BOOLEAN; `where` says in errors what needs one ("WHERE"). */
+sm_status smi_make_predicate(sm_arena *a, const sm_expr *x, const char *where, const sm_expr *place,
+                             const sm_expr **out, sm_error *e) SM_MUST_USE;
+/** AND or OR of predicates. */
+const sm_expr *smi_make_logic(sm_arena *a, sm_expr_kind kind, const sm_expr **args, int32_t n,
+                              const sm_expr *place);
+/** when, then, …, else; each `when` is a predicate. */
+sm_status smi_make_case(sm_arena *a, const sm_expr **args, int32_t n, const sm_expr *place,
+                        const sm_expr **out, sm_error *e) SM_MUST_USE;
+/** args[0] IN the others. */
+sm_status smi_make_in(sm_arena *a, const sm_expr **args, int32_t n, const sm_expr *place,
+                      const sm_expr **out, sm_error *e) SM_MUST_USE;
+sm_status smi_make_cast(sm_arena *a, const sm_expr *x, const sm_type *type, bool is_try,
+                        const sm_expr *place, const sm_expr **out, sm_error *e) SM_MUST_USE;
+/** A call of a scalar function; one that is short for a CASE becomes that. */
+sm_status smi_make_call(sm_arena *a, const sm_function *fn, const sm_expr **args, int32_t n,
+                        const sm_expr *place, const sm_expr **out, sm_error *e) SM_MUST_USE;
+sm_status smi_make_aggregate(sm_arena *a, const sm_function *fn, bool is_distinct,
+                             const sm_expr **args, int32_t n, const sm_expr *place,
+                             const sm_expr **out, sm_error *e) SM_MUST_USE;
+/** An aggregate's call as that of a window. */
+const sm_expr *smi_make_over(sm_arena *a, const sm_expr *call);
+
 /* ---- functions ------------------------------------------------------------------------------- */
 
-enum { SMI_STRICT = 1, SMI_PURE = 2, SMI_CAN_FAIL = 4 };
+enum smi_fn_flag {
+    SMI_STRICT = 1 << 0,      /* sees no NULL */
+    SMI_PURE = 1 << 1,        /* constants are folded */
+    SMI_CAN_FAIL = 1 << 2,    /* at run time */
+    SMI_OF_TYPES = 1 << 3,    /* the arguments' types alone decide, not their values */
+    SMI_WRITTEN_OUT = 1 << 4, /* short for a CASE, which stands in its place */
+};
 
 /* A call being bound: args may be replaced by casts; the result's type is to be set. */
 typedef struct smi_call_bind {
@@ -298,6 +334,10 @@ typedef struct smi_fn_more {
     int flags;
 } smi_fn_more;
 const smi_fn_more *smi_fn_more_of(const sm_function *fn);
+static inline int smi_fn_flags(const sm_function *fn)
+{
+    return smi_fn_more_of(fn)->flags;
+}
 /** By name without case; NULL where there is none. */
 const sm_function *smi_function_named(sm_str name);
 const char *smi_function_nearest(sm_str name);

@@ -3,19 +3,28 @@
  * query/bind/bind_expr.c: names and types for expressions: syntax tree in, bound tree out.
  *
  * Aggregates and window functions leave a placeholder in the tree and go to the SELECT's lists;
- * bind_select.c puts the columns of the AGGREGATE and WINDOW nodes in their places. Forms that are
- * short for a CASE (coalesce, nullif, if) are written out as one, so that they are lazy. */
+ * bind_select.c puts the columns of the AGGREGATE and WINDOW nodes in their places. What stands in
+ * an expression is made by expr_make.c; here are its names, its places and its limits. */
 #include "query/query_int.h"
 
 #include "base/text.h"
-
-/* What all aliases, views and forms written out may come to; a text of 1 MiB has fewer nodes. */
-#define MAX_BOUND_NODES ((int64_t)1 << 20)
 
 static sm_status fail(const smi_bind *b, const smi_ast *ast, sm_error *e, sm_status st,
                       const char *what, sm_str name)
 {
     return smi_sql_fail(b->sql, ast->off, e, st, "%s \"%.*s\"", what, SM_STR_ARG(name));
+}
+
+/* Some more nodes of expressions, of all that the query may have. */
+static sm_status count_bound(smi_bind *b, const smi_ast *ast, int64_t n, sm_error *e)
+{
+    b->q->n_bound += n;
+    return b->q->n_bound <= SMI_MAX_BOUND_NODES
+               ? SM_OK
+               : smi_sql_fail(b->sql, ast->off, e, SM_LIMIT,
+                              "query is over the limit of %lld expressions when its aliases and "
+                              "views are written out",
+                              (long long)SMI_MAX_BOUND_NODES);
 }
 
 /* ---- columns --------------------------------------------------------------------------------- */
@@ -274,54 +283,21 @@ static sm_status bind_column(smi_bind *b, const smi_ast *ast, const sm_expr **ou
 sm_status smi_bind_predicate(smi_bind *b, const smi_ast *ast, const char *where,
                              const sm_expr **out, sm_error *e)
 {
-    SM_TRY(smi_bind_expr(b, ast, out, e));
-    const sm_type_id id = (*out)->type->id;
-    if (id != SM_TYPE_BOOL && id != SM_TYPE_NULL && !sm_type_is_integer(id) &&
-        (*out)->type != &smi_type_str_literal) {
-        const sm_str t = smi_type_text(b->q->a, (*out)->type);
-        return smi_sql_fail(b->sql, ast->off, e, SM_TYPE, "%s needs a BOOLEAN, this is %.*s", where,
-                            SM_STR_ARG(t));
-    }
-    *out = smi_cast(b->q->a, *out, &sm_type_bool);
-    return SM_OK;
+    const sm_expr place = smi_place(b->sql, ast->off, ast->end);
+    const sm_expr *x = NULL;
+    SM_TRY(smi_bind_expr(b, ast, &x, e));
+    return smi_make_predicate(b->q->a, x, where, &place, out, e);
 }
 
 static sm_status bind_logic(smi_bind *b, const smi_ast *ast, const sm_expr **out, sm_error *e)
 {
     const bool is_and = ast->kind == SMI_AST_AND;
     const sm_expr place = smi_place(b->sql, ast->off, ast->end);
-    sm_expr *const x =
-        smi_expr_new(b->q->a, is_and ? SM_EXPR_AND : SM_EXPR_OR, &sm_type_bool, &place);
-    x->args = SM_NEW_ARRAY(b->q->a, const sm_expr *, ast->n_args);
-    x->n_args = ast->n_args;
+    const sm_expr **const args = SM_NEW_ARRAY(b->q->a, const sm_expr *, ast->n_args);
     for (int32_t i = 0; i < ast->n_args; i++) {
-        SM_TRY(smi_bind_predicate(b, ast->args[i], is_and ? "AND" : "OR", &x->args[i], e));
+        SM_TRY(smi_bind_predicate(b, ast->args[i], is_and ? "AND" : "OR", &args[i], e));
     }
-    *out = smi_fold(b->q->a, x);
-    return SM_OK;
-}
-
-/* The type that expressions meet in, for CASE and IN. */
-static sm_status meet_all(smi_bind *b, const sm_expr **args, int32_t n, smi_meeting how,
-                          const sm_type **out, sm_error *e)
-{
-    sm_expr so_far = *args[0];
-    for (int32_t i = 1; i < n; i++) {
-        const sm_type *const t = smi_meet(b->q->a, &so_far, args[i], how);
-        if (!t) {
-            const sm_str x = smi_type_text(b->q->a, so_far.type);
-            const sm_str y = smi_type_text(b->q->a, args[i]->type);
-            smi_expr_fail(args[i], e, SM_TYPE, "%.*s does not go with %.*s", SM_STR_ARG(y),
-                          SM_STR_ARG(x));
-            sm_error_todo(e, "Cast one of them: CAST(x AS %.*s).", SM_STR_ARG(x));
-            return SM_TYPE;
-        }
-        if (!sm_type_eq(t, so_far.type) || !smi_is_literal(args[i])) {
-            so_far.kind = SM_EXPR_COLUMN; /* no longer a literal that adapts */
-        }
-        so_far.type = t;
-    }
-    *out = smi_plain_type(so_far.type);
+    *out = smi_make_logic(b->q->a, is_and ? SM_EXPR_AND : SM_EXPR_OR, args, ast->n_args, &place);
     return SM_OK;
 }
 
@@ -330,123 +306,25 @@ static sm_status bind_case(smi_bind *b, const smi_ast *ast, const sm_expr **out,
     const sm_expr place = smi_place(b->sql, ast->off, ast->end);
     const int32_t n = ast->n_args;
     const sm_expr **const args = SM_NEW_ARRAY(b->q->a, const sm_expr *, n);
-    const sm_expr **const values = SM_NEW_ARRAY(b->q->a, const sm_expr *, n);
-    int32_t n_values = 0;
-    const sm_type *type = NULL;
     for (int32_t i = 0; i < n; i++) {
-        if (i % 2 == 0 && i + 1 < n) {
-            SM_TRY(smi_bind_predicate(b, ast->args[i], "WHEN", &args[i], e));
-        } else {
-            SM_TRY(smi_bind_expr(b, ast->args[i], &args[i], e));
-            values[n_values++] = args[i];
-        }
+        const bool is_when = i % 2 == 0 && i + 1 < n;
+        SM_TRY(is_when ? smi_bind_predicate(b, ast->args[i], "WHEN", &args[i], e)
+                       : smi_bind_expr(b, ast->args[i], &args[i], e));
     }
-    SM_TRY(meet_all(b, values, n_values, SMI_MEET_ONE, &type, e));
-    SM_ASSERT(type != NULL);
-    for (int32_t i = 0; i < n; i++) {
-        if (i % 2 == 1 || i + 1 == n) {
-            args[i] = smi_cast(b->q->a, args[i], type);
-        }
-    }
-    sm_expr *const x = smi_expr_new(b->q->a, SM_EXPR_CASE, type, &place);
-    x->args = args;
-    x->n_args = n;
-    *out = smi_fold(b->q->a, x);
-    return SM_OK;
+    return smi_make_case(b->q->a, args, n, &place, out, e);
 }
 
 static sm_status bind_in(smi_bind *b, const smi_ast *ast, const sm_expr **out, sm_error *e)
 {
     const sm_expr place = smi_place(b->sql, ast->off, ast->end);
-    const int32_t n = ast->n_args;
-    const sm_expr **const args = SM_NEW_ARRAY(b->q->a, const sm_expr *, n);
-    const sm_type *type = NULL;
-    bool is_const = true;
-    for (int32_t i = 0; i < n; i++) {
+    const sm_expr **const args = SM_NEW_ARRAY(b->q->a, const sm_expr *, ast->n_args);
+    for (int32_t i = 0; i < ast->n_args; i++) {
         SM_TRY(smi_bind_expr(b, ast->args[i], &args[i], e));
     }
-    SM_TRY(meet_all(b, args, n, SMI_MEET_EQUAL, &type, e));
-    SM_ASSERT(type != NULL);
-    for (int32_t i = 0; i < n; i++) {
-        args[i] = smi_cast(b->q->a, args[i], type);
-        is_const = is_const && (i == 0 || args[i]->kind == SM_EXPR_CONST);
-    }
-    if (is_const && !sm_type_is_nested(type->id)) {
-        sm_expr *const x = smi_expr_new(b->q->a, SM_EXPR_IN, &sm_type_bool, &place);
-        x->args = args;
-        x->n_args = n;
-        x->prepared = smi_prepare_in(x, b->q->a);
-        *out = smi_fold(b->q->a, x);
-        return SM_OK;
-    }
-    sm_expr *const any = smi_expr_new(b->q->a, SM_EXPR_OR, &sm_type_bool, &place);
-    any->args = SM_NEW_ARRAY(b->q->a, const sm_expr *, n);
-    any->n_args = n - 1;
-    for (int32_t i = 1; i < n; i++) {
-        const sm_expr **const pair = SM_NEW_ARRAY(b->q->a, const sm_expr *, 2);
-        pair[0] = args[0];
-        pair[1] = args[i];
-        any->args[i - 1] = smi_call(b->q->a, "=", &sm_type_bool, pair, 2, &place);
-    }
-    *out = smi_fold(b->q->a, any);
-    return SM_OK;
+    return smi_make_in(b->q->a, args, ast->n_args, &place, out, e);
 }
 
-/* ---- forms that are written out -------------------------------------------------------------- */
-
-static smi_ast *ast_of(smi_bind *b, smi_ast_kind kind, const smi_ast *place, int32_t n_args)
-{
-    smi_ast *const x = SM_NEW(b->q->a, smi_ast);
-    x->kind = kind;
-    x->off = place->off;
-    x->end = place->end;
-    x->args = SM_NEW_ARRAY(b->q->a, smi_ast *, n_args > 0 ? n_args : 1);
-    x->n_args = n_args;
-    return x;
-}
-
-static smi_ast *ast_null(smi_bind *b, const smi_ast *place)
-{
-    smi_ast *const x = ast_of(b, SMI_AST_LITERAL, place, 0);
-    x->value = sm_value_null(&sm_type_null);
-    return x;
-}
-
-static sm_status bind_written_out(smi_bind *b, const smi_ast *ast, const char *name,
-                                  const sm_expr **out, sm_error *e)
-{
-    const int32_t n = ast->n_args;
-    const bool is_if = name[0] == 'i' && name[2] != 'n'; /* if, iff; not ifnull */
-    const bool is_nullif = name[0] == 'n';
-    const bool is_coalesce = name[0] == 'c';
-    const int32_t want = is_if ? 3 : 2;
-    if (is_coalesce ? n < 1 : n != want) {
-        return smi_sql_fail(b->sql, ast->off, e, SM_TYPE, "%s takes %d arguments, not %d", name,
-                            is_coalesce ? 1 : want, n);
-    }
-    smi_ast *const x = ast_of(b, SMI_AST_CASE, ast, is_if || is_nullif ? 3 : 2 * n - 1);
-    if (is_if) {
-        memcpy(x->args, ast->args, 3 * sizeof(void *));
-        return bind_case(b, x, out, e);
-    }
-    if (is_nullif) {
-        x->args[0] = ast_of(b, SMI_AST_CALL, ast, 2);
-        x->args[0]->name = SM_STR("=");
-        memcpy(x->args[0]->args, ast->args, 2 * sizeof(void *));
-        x->args[1] = ast_null(b, ast);
-        x->args[2] = ast->args[0];
-        return bind_case(b, x, out, e);
-    }
-    for (int32_t i = 0; i + 1 < n; i++) {
-        smi_ast *const test = ast_of(b, SMI_AST_CALL, ast, 1);
-        test->name = SM_STR("is_not_null");
-        test->args[0] = ast->args[i];
-        x->args[2 * i] = test;
-        x->args[2 * i + 1] = ast->args[i];
-    }
-    x->args[2 * n - 2] = ast->args[n - 1];
-    return bind_case(b, x, out, e);
-}
+/* ---- variables ------------------------------------------------------------------------------- */
 
 static sm_status bind_variable(smi_bind *b, const smi_ast *ast, const sm_expr **out, sm_error *e)
 {
@@ -492,48 +370,13 @@ static const sm_expr *placeholder(smi_bind *b, sm_expr_kind kind, int64_t index,
     return x;
 }
 
-/* The call of `fn` that does for the call `inner` what it is for: over distinct values, over a
- * window. */
-static const sm_expr *wrap_call(smi_bind *b, const sm_function *fn, const sm_expr *inner)
-{
-    sm_expr *const x = SM_NEW(b->q->a, sm_expr);
-    *x = *inner;
-    x->fn = fn;
-    x->prepared = inner;
-    return x;
-}
-
-static bool ignores_distinct(const sm_function *fn)
-{
-    static const char *const names[] = {"min", "max", "bool_and", "bool_or", "any_value", "first"};
-    for (int i = 0; i < SM_COUNT(names); i++) {
-        if (strcmp(fn->name, names[i]) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static sm_status bind_aggregate_call(smi_bind *b, const smi_ast *ast, const sm_function *fn,
                                      const sm_expr **out, sm_error *e)
 {
     const sm_expr place = smi_place(b->sql, ast->off, ast->end);
     const sm_expr **args = NULL;
     SM_TRY(bind_args(b, ast, &args, e));
-    const bool is_count = strcmp(fn->name, "count") == 0;
-    for (int32_t i = 0; i < ast->n_args; i++) {
-        if (sm_type_is_nested(args[i]->type->id) && (!is_count || ast->flag)) {
-            return smi_expr_fail(args[i], e, SM_TYPE, "%s%s does not take lists and structs",
-                                 fn->name, ast->flag ? " (DISTINCT …)" : "");
-        }
-    }
-    if (ast->flag && ast->n_args == 0) {
-        return smi_sql_fail(b->sql, ast->off, e, SM_SYNTAX, "DISTINCT needs an argument");
-    }
-    SM_TRY(smi_bind_call(b->q->a, fn, args, ast->n_args, &place, out, e));
-    if (ast->flag && !ignores_distinct(fn)) {
-        *out = wrap_call(b, &smi_fn_distinct, *out);
-    }
+    SM_TRY(smi_make_aggregate(b->q->a, fn, ast->flag, args, ast->n_args, &place, out, e));
     return SM_OK;
 }
 
@@ -619,7 +462,7 @@ static sm_status bind_window(smi_bind *b, const smi_ast *ast, const sm_function 
     sm_status st = bind_over(b, ast->over, &w, e);
     if (st == SM_OK && fn->kind == SM_FN_AGGREGATE) {
         st = bind_aggregate_call(b, ast, fn, &w.call, e);
-        w.call = st == SM_OK ? wrap_call(b, &smi_fn_over, w.call) : NULL;
+        w.call = st == SM_OK ? smi_make_over(b->q->a, w.call) : NULL;
     } else if (st == SM_OK) {
         st = bind_args(b, ast, &args, e);
         if (st == SM_OK) {
@@ -677,12 +520,12 @@ static sm_status bind_call(smi_bind *b, const smi_ast *ast, const sm_expr **out,
                             : ast->filter ? "FILTER"
                                           : "*");
     }
-    if (fn->eval == fn_written_out) {
-        return bind_written_out(b, ast, fn->name, out, e);
-    }
     const sm_expr **args = NULL;
     SM_TRY(bind_args(b, ast, &args, e));
-    return smi_bind_call(b->q->a, fn, args, ast->n_args, &place, out, e);
+    for (int32_t i = 0; i < ast->n_args && smi_fn_flags(fn) & SMI_WRITTEN_OUT; i++) {
+        SM_TRY(count_bound(b, ast, smi_expr_size(args[i]), e)); /* it will stand there twice */
+    }
+    return smi_make_call(b->q->a, fn, args, ast->n_args, &place, out, e);
 }
 
 /* ---- subqueries ------------------------------------------------------------------------------ */
@@ -714,26 +557,7 @@ static sm_status bind_cast(smi_bind *b, const smi_ast *ast, const sm_expr **out,
     const sm_expr place = smi_place(b->sql, ast->off, ast->end);
     const sm_expr *x = NULL;
     SM_TRY(smi_bind_expr(b, ast->args[0], &x, e));
-    SM_ASSERT(x != NULL);
-    const bool nested = sm_type_is_nested(x->type->id) || sm_type_is_nested(ast->type->id);
-    const bool is_free = x->type->id == SM_TYPE_NULL || ast->type->id == SM_TYPE_STRING;
-    if (nested && !sm_type_eq(x->type, ast->type) && !is_free) {
-        const sm_str from = smi_type_text(b->q->a, x->type);
-        const sm_str to = smi_type_text(b->q->a, ast->type);
-        return smi_sql_fail(b->sql, ast->off, e, SM_TYPE, "%.*s cannot be cast to %.*s",
-                            SM_STR_ARG(from), SM_STR_ARG(to));
-    }
-    if (sm_type_eq(x->type, ast->type) && ast->type != &sm_type_json) {
-        *out = smi_cast(b->q->a, x, ast->type);
-        return SM_OK;
-    }
-    sm_expr *const cast = smi_expr_new(b->q->a, SM_EXPR_CAST, ast->type, &place);
-    cast->is_try = ast->flag;
-    cast->args = SM_NEW_ARRAY(b->q->a, const sm_expr *, 1);
-    cast->args[0] = smi_is_literal(x) ? smi_cast(b->q->a, x, smi_plain_type(x->type)) : x;
-    cast->n_args = 1;
-    *out = smi_fold(b->q->a, cast);
-    return SM_OK;
+    return smi_make_cast(b->q->a, x, ast->type, ast->flag, &place, out, e);
 }
 
 static sm_status bind_node(smi_bind *b, const smi_ast *ast, const sm_expr **out, sm_error *e)
@@ -775,12 +599,7 @@ static sm_status bind_node(smi_bind *b, const smi_ast *ast, const sm_expr **out,
 
 sm_status smi_bind_expr(smi_bind *b, const smi_ast *ast, const sm_expr **out, sm_error *e)
 {
-    if (++b->q->n_bound > MAX_BOUND_NODES) {
-        return smi_sql_fail(b->sql, ast->off, e, SM_LIMIT,
-                            "query is over the limit of %lld expressions when its aliases and "
-                            "views are written out",
-                            (long long)MAX_BOUND_NODES);
-    }
+    SM_TRY(count_bound(b, ast, 1, e));
     if (++b->q->expr_depth > SMI_MAX_BIND_DEPTH) {
         return smi_sql_fail(b->sql, ast->off, e, SM_LIMIT,
                             "expression is over the limit of %d operators deep with its aliases "

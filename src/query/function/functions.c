@@ -120,7 +120,7 @@ sm_status smi_bind_call(sm_arena *a, const sm_function *fn, const sm_expr **args
             return inner.status;
         }
     }
-    if (fn->eval == fn_typeof) { /* known now, whatever the argument's values or failures */
+    if (smi_fn_flags(fn) & SMI_OF_TYPES) { /* known now, whatever values or failures come */
         call->args[0] = smi_const(a, sm_value_null(call->args[0]->type), place);
     }
     *out = fn->kind == SM_FN_SCALAR ? smi_fold(a, call) : call;

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * query/expr_make.c: bound expressions made out of bound expressions, with the casts that SQL would
+ * put in. Called by the binder, which adds the place in the SQL text, and from outside by whoever
+ * builds a plan by calls (the sm_expr_… of query.h), without a place.
+ *
+ * Lazy      coalesce, nullif and if are short for a CASE and are written out as one, so that an
+ *           argument is evaluated only where it is needed.
+ * Limits    The binder counts what the text of a query comes to. A program may share a part of an
+ *           expression any number of times: so here the arguments of each call are counted. */
+#include "query/query_int.h"
+
+/* ---- conditions ------------------------------------------------------------------------------ */
+
+sm_status smi_make_predicate(sm_arena *a, const sm_expr *x, const char *where, const sm_expr *place,
+                             const sm_expr **out, sm_error *e)
+{
+    const sm_type_id id = x->type->id;
+    if (id != SM_TYPE_BOOL && id != SM_TYPE_NULL && !sm_type_is_integer(id) &&
+        x->type != &smi_type_str_literal) {
+        const sm_str t = smi_type_text(a, x->type);
+        return smi_expr_fail(place, e, SM_TYPE, "%s needs a BOOLEAN, this is %.*s", where,
+                             SM_STR_ARG(t));
+    }
+    *out = smi_cast(a, x, &sm_type_bool);
+    return SM_OK;
+}
+
+const sm_expr *smi_make_logic(sm_arena *a, sm_expr_kind kind, const sm_expr **args, int32_t n,
+                              const sm_expr *place)
+{
+    SM_ASSERT(kind == SM_EXPR_AND || kind == SM_EXPR_OR);
+    sm_expr *const x = smi_expr_new(a, kind, &sm_type_bool, place);
+    x->args = args;
+    x->n_args = n;
+    return smi_fold(a, x);
+}
+
+/* ---- types that meet ------------------------------------------------------------------------- */
+
+/* The type that expressions meet in, for CASE and IN. */
+static sm_status meet_all(sm_arena *a, const sm_expr **args, int32_t n, smi_meeting how,
+                          const sm_type **out, sm_error *e)
+{
+    sm_expr so_far = *args[0];
+    for (int32_t i = 1; i < n; i++) {
+        const sm_type *const t = smi_meet(a, &so_far, args[i], how);
+        if (!t) {
+            const sm_str x = smi_type_text(a, so_far.type);
+            const sm_str y = smi_type_text(a, args[i]->type);
+            smi_expr_fail(args[i], e, SM_TYPE, "%.*s does not go with %.*s", SM_STR_ARG(y),
+                          SM_STR_ARG(x));
+            sm_error_todo(e, "Cast one of them: CAST(x AS %.*s).", SM_STR_ARG(x));
+            return SM_TYPE;
+        }
+        if (!sm_type_eq(t, so_far.type) || !smi_is_literal(args[i])) {
+            so_far.kind = SM_EXPR_COLUMN; /* no longer a literal that adapts */
+        }
+        so_far.type = t;
+    }
+    *out = smi_plain_type(so_far.type);
+    return SM_OK;
+}
+
+sm_status smi_make_case(sm_arena *a, const sm_expr **args, int32_t n, const sm_expr *place,
+                        const sm_expr **out, sm_error *e)
+{
+    SM_ASSERT(n % 2 == 1);
+    const sm_expr **const values = SM_NEW_ARRAY(a, const sm_expr *, n);
+    int32_t n_values = 0;
+    const sm_type *type = NULL;
+    for (int32_t i = 0; i < n; i++) {
+        if (i % 2 == 1 || i + 1 == n) {
+            values[n_values++] = args[i];
+        }
+    }
+    SM_TRY(meet_all(a, values, n_values, SMI_MEET_ONE, &type, e));
+    SM_ASSERT(type != NULL);
+    for (int32_t i = 0; i < n; i++) {
+        if (i % 2 == 1 || i + 1 == n) {
+            args[i] = smi_cast(a, args[i], type);
+        }
+    }
+    sm_expr *const x = smi_expr_new(a, SM_EXPR_CASE, type, place);
+    x->args = args;
+    x->n_args = n;
+    *out = smi_fold(a, x);
+    return SM_OK;
+}
+
+sm_status smi_make_in(sm_arena *a, const sm_expr **args, int32_t n, const sm_expr *place,
+                      const sm_expr **out, sm_error *e)
+{
+    const sm_type *type = NULL;
+    bool is_const = true;
+    SM_TRY(meet_all(a, args, n, SMI_MEET_EQUAL, &type, e));
+    SM_ASSERT(type != NULL);
+    for (int32_t i = 0; i < n; i++) {
+        args[i] = smi_cast(a, args[i], type);
+        is_const = is_const && (i == 0 || args[i]->kind == SM_EXPR_CONST);
+    }
+    if (is_const && !sm_type_is_nested(type->id)) {
+        sm_expr *const x = smi_expr_new(a, SM_EXPR_IN, &sm_type_bool, place);
+        x->args = args;
+        x->n_args = n;
+        x->prepared = smi_prepare_in(x, a);
+        *out = smi_fold(a, x);
+        return SM_OK;
+    }
+    const sm_expr **const equals = SM_NEW_ARRAY(a, const sm_expr *, n);
+    for (int32_t i = 1; i < n; i++) {
+        const sm_expr **const pair = SM_NEW_ARRAY(a, const sm_expr *, 2);
+        pair[0] = args[0];
+        pair[1] = args[i];
+        equals[i - 1] = smi_call(a, "=", &sm_type_bool, pair, 2, place);
+    }
+    *out = smi_make_logic(a, SM_EXPR_OR, equals, n - 1, place);
+    return SM_OK;
+}
+
+/* ---- casts ----------------------------------------------------------------------------------- */
+
+sm_status smi_make_cast(sm_arena *a, const sm_expr *x, const sm_type *type, bool is_try,
+                        const sm_expr *place, const sm_expr **out, sm_error *e)
+{
+    const bool nested = sm_type_is_nested(x->type->id) || sm_type_is_nested(type->id);
+    const bool is_free = x->type->id == SM_TYPE_NULL || type->id == SM_TYPE_STRING;
+    if (nested && !sm_type_eq(x->type, type) && !is_free) {
+        const sm_str from = smi_type_text(a, x->type), to = smi_type_text(a, type);
+        return smi_expr_fail(place, e, SM_TYPE, "%.*s cannot be cast to %.*s", SM_STR_ARG(from),
+                             SM_STR_ARG(to));
+    }
+    if (sm_type_eq(x->type, type) && type != &sm_type_json) {
+        *out = smi_cast(a, x, type);
+        return SM_OK;
+    }
+    sm_expr *const cast = smi_expr_new(a, SM_EXPR_CAST, type, place);
+    cast->is_try = is_try;
+    cast->args = SM_NEW_ARRAY(a, const sm_expr *, 1);
+    cast->args[0] = smi_is_literal(x) ? smi_cast(a, x, smi_plain_type(x->type)) : x;
+    cast->n_args = 1;
+    *out = smi_fold(a, cast);
+    return SM_OK;
+}
+
+/* ---- forms that are written out -------------------------------------------------------------- */
+
+static const sm_expr *null_at(sm_arena *a, const sm_expr *place)
+{
+    return smi_const(a, sm_value_null(&sm_type_null), place);
+}
+
+/* if(condition, then, else) */
+static sm_status write_if(sm_arena *a, const sm_expr **args, const sm_expr *place,
+                          const sm_expr **out, sm_error *e)
+{
+    SM_TRY(smi_make_predicate(a, args[0], "WHEN", args[0], &args[0], e));
+    return smi_make_case(a, args, 3, place, out, e);
+}
+
+/* nullif(x, y): NULL where they are equal, else x. */
+static sm_status write_nullif(sm_arena *a, const sm_expr **args, const sm_expr *place,
+                              const sm_expr **out, sm_error *e)
+{
+    const sm_expr **const pair = SM_NEW_ARRAY(a, const sm_expr *, 2);
+    const sm_expr **const parts = SM_NEW_ARRAY(a, const sm_expr *, 3);
+    memcpy(pair, args, 2 * sizeof(*pair));
+    SM_TRY(smi_bind_call(a, smi_function_named(SM_STR("=")), pair, 2, place, &parts[0], e));
+    parts[1] = null_at(a, place);
+    parts[2] = args[0];
+    return smi_make_case(a, parts, 3, place, out, e);
+}
+
+/* coalesce(x, y, z): the first that is not NULL; ifnull is the same of two. */
+static sm_status write_coalesce(sm_arena *a, const sm_expr **args, int32_t n, const sm_expr *place,
+                                const sm_expr **out, sm_error *e)
+{
+    const sm_function *const is_there = smi_function_named(SM_STR("is_not_null"));
+    const sm_expr **const parts = SM_NEW_ARRAY(a, const sm_expr *, 2 * n - 1);
+    for (int32_t i = 0; i + 1 < n; i++) {
+        const sm_expr **const one = SM_NEW_ARRAY(a, const sm_expr *, 1);
+        one[0] = args[i];
+        SM_TRY(smi_bind_call(a, is_there, one, 1, place, &parts[2 * i], e));
+        parts[2 * i + 1] = args[i];
+    }
+    parts[2 * n - 2] = args[n - 1];
+    return smi_make_case(a, parts, 2 * n - 1, place, out, e);
+}
+
+static sm_status write_out(sm_arena *a, const sm_function *fn, const sm_expr **args, int32_t n,
+                           const sm_expr *place, const sm_expr **out, sm_error *e)
+{
+    const bool is_coalesce = strcmp(fn->name, "coalesce") == 0;
+    const bool is_nullif = strcmp(fn->name, "nullif") == 0;
+    const bool is_if = strcmp(fn->name, "if") == 0 || strcmp(fn->name, "iff") == 0;
+    const int32_t want = is_if ? 3 : 2;
+    if (is_coalesce ? n < 1 : n != want) {
+        return smi_expr_fail(place, e, SM_TYPE, "%s takes %d arguments, not %d", fn->name,
+                             is_coalesce ? 1 : want, n);
+    }
+    return is_if       ? write_if(a, args, place, out, e)
+           : is_nullif ? write_nullif(a, args, place, out, e)
+                       : write_coalesce(a, args, n, place, out, e);
+}
+
+/* ---- calls ----------------------------------------------------------------------------------- */
+
+sm_status smi_make_call(sm_arena *a, const sm_function *fn, const sm_expr **args, int32_t n,
+                        const sm_expr *place, const sm_expr **out, sm_error *e)
+{
+    return smi_fn_flags(fn) & SMI_WRITTEN_OUT ? write_out(a, fn, args, n, place, out, e)
+                                              : smi_bind_call(a, fn, args, n, place, out, e);
+}
+
+/* The call of `fn` that does for the call `inner` what it is for: over distinct values, over a
+ * window. */
+static const sm_expr *wrap_call(sm_arena *a, const sm_function *fn, const sm_expr *inner)
+{
+    sm_expr *const x = SM_NEW(a, sm_expr);
+    *x = *inner;
+    x->fn = fn;
+    x->prepared = inner;
+    return x;
+}
+
+const sm_expr *smi_make_over(sm_arena *a, const sm_expr *call)
+{
+    return wrap_call(a, &smi_fn_over, call);
+}
+
+static bool ignores_distinct(const sm_function *fn)
+{
+    static const char *const names[] = {"min", "max", "bool_and", "bool_or", "any_value", "first"};
+    for (int i = 0; i < SM_COUNT(names); i++) {
+        if (strcmp(fn->name, names[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+sm_status smi_make_aggregate(sm_arena *a, const sm_function *fn, bool is_distinct,
+                             const sm_expr **args, int32_t n, const sm_expr *place,
+                             const sm_expr **out, sm_error *e)
+{
+    const bool is_count = strcmp(fn->name, "count") == 0;
+    for (int32_t i = 0; i < n; i++) {
+        if (sm_type_is_nested(args[i]->type->id) && (!is_count || is_distinct)) {
+            return smi_expr_fail(args[i], e, SM_TYPE, "%s%s does not take lists and structs",
+                                 fn->name, is_distinct ? " (DISTINCT …)" : "");
+        }
+    }
+    if (is_distinct && n == 0) {
+        return smi_expr_fail(place, e, SM_SYNTAX, "DISTINCT needs an argument");
+    }
+    SM_TRY(smi_bind_call(a, fn, args, n, place, out, e));
+    if (is_distinct && !ignores_distinct(fn)) {
+        *out = wrap_call(a, &smi_fn_distinct, *out);
+    }
+    return SM_OK;
+}
