@@ -60,11 +60,8 @@ static void print_list(const sm_expr *const *args, int32_t n, const char *sep, c
 
 static void print_call(const sm_expr *x, const sm_type *input, sm_buf *out)
 {
-    const sm_expr *call = x;
+    const sm_expr *const call = smi_wraps(x) ? x->prepared : x;
     const bool is_distinct = x->fn == &smi_fn_distinct;
-    if (is_distinct || x->fn == &smi_fn_over) {
-        call = x->prepared;
-    }
     const char *const name = call->fn->name;
     const char first = name[0];
     const bool is_sign = !((first >= 'a' && first <= 'z') || first == '_');

@@ -107,6 +107,11 @@ bool smi_is_false_or_null(const sm_expr *x)
            (x->value.is_null || (x->type->id == SM_TYPE_BOOL && !x->value.as.b));
 }
 
+bool smi_wraps(const sm_expr *x)
+{
+    return x->kind == SM_EXPR_CALL && (x->fn == &smi_fn_distinct || x->fn == &smi_fn_over);
+}
+
 bool sm_expr_eq(const sm_expr *a, const sm_expr *b)
 {
     if (a == b) {
@@ -128,8 +133,7 @@ bool sm_expr_eq(const sm_expr *a, const sm_expr *b)
         if (a->fn != b->fn) {
             return false;
         }
-        const bool wraps = a->fn == &smi_fn_distinct || a->fn == &smi_fn_over;
-        if (wraps && !sm_expr_eq(a->prepared, b->prepared)) {
+        if (smi_wraps(a) && !sm_expr_eq(a->prepared, b->prepared)) {
             return false;
         }
     }
@@ -270,6 +274,18 @@ bool smi_expr_nullable(const sm_expr *x, const sm_type *input)
 
 /* ---- rewriting ------------------------------------------------------------------------------- */
 
+/* x with other arguments; the call that it wraps has the same ones. */
+static const sm_expr *with_args(sm_arena *a, const sm_expr *x, const sm_expr **args)
+{
+    sm_expr *const copy = SM_NEW(a, sm_expr);
+    *copy = *x;
+    copy->args = args;
+    if (smi_wraps(x)) {
+        copy->prepared = with_args(a, x->prepared, args);
+    }
+    return copy;
+}
+
 const sm_expr *smi_rewrite(sm_arena *a, const sm_expr *x, smi_rewrite_fn fn, void *ctx)
 {
     const sm_expr *const whole = fn(ctx, x);
@@ -290,10 +306,7 @@ const sm_expr *smi_rewrite(sm_arena *a, const sm_expr *x, smi_rewrite_fn fn, voi
     if (!args) {
         return x;
     }
-    sm_expr *const copy = SM_NEW(a, sm_expr);
-    *copy = *x;
-    copy->args = args;
-    return smi_fold(a, copy);
+    return smi_fold(a, with_args(a, x, args));
 }
 
 static const sm_expr *substitute_one(void *ctx, const sm_expr *x)

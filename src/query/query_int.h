@@ -378,6 +378,7 @@ extern const sm_whole_fn smi_whole_qcut;
 
 /* Aggregates over distinct values, and aggregates as windows: `prepared` is the inner call. */
 extern const sm_function smi_fn_distinct, smi_fn_over;
+bool smi_wraps(const sm_expr *x); /* is it a call of one of them? */
 
 /* ---- evaluation ------------------------------------------------------------------------------ */
 

@@ -113,15 +113,7 @@ static const sm_expr *retype_one(void *ctx, const sm_expr *x)
 static const sm_expr *retype(sm_arena *a, const sm_expr *x, const sm_type *input)
 {
     retyping r = {a, input};
-    const sm_expr *const out = smi_rewrite(a, x, retype_one, &r);
-    const bool wraps = x->fn == &smi_fn_distinct || x->fn == &smi_fn_over;
-    if (!wraps || out == x) {
-        return out;
-    }
-    sm_expr *const copy = SM_NEW(a, sm_expr);
-    *copy = *out;
-    copy->prepared = retype(a, x->prepared, input);
-    return copy;
+    return smi_rewrite(a, x, retype_one, &r);
 }
 
 static void retype_order(sm_arena *a, sm_sort_key *keys, int32_t n, const sm_type *input)

@@ -167,12 +167,6 @@ static sm_agg_item remapped_item(sm_arena *a, const sm_agg_item *item, const int
 {
     sm_agg_item out = *item;
     out.call = smi_remap(a, item->call, map);
-    if (out.call->fn == &smi_fn_distinct && out.call != item->call) {
-        sm_expr *const call = SM_NEW(a, sm_expr);
-        *call = *out.call;
-        call->prepared = smi_remap(a, item->call->prepared, map);
-        out.call = call;
-    }
     out.filter = item->filter ? smi_remap(a, item->filter, map) : NULL;
     return out;
 }

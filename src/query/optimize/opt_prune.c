@@ -205,19 +205,6 @@ static pruned prune_passing(sm_arena *a, sm_plan_node *n, const bool *want)
     return (pruned){n, in.map};
 }
 
-static const sm_expr *remap_call(sm_arena *a, const sm_expr *x, const int32_t *map)
-{
-    const sm_expr *const out = smi_remap(a, x, map);
-    const bool wraps = x->fn == &smi_fn_distinct || x->fn == &smi_fn_over;
-    if (!wraps || out == x) {
-        return out;
-    }
-    sm_expr *const copy = SM_NEW(a, sm_expr);
-    *copy = *out;
-    copy->prepared = remap_call(a, x->prepared, map);
-    return copy;
-}
-
 static pruned prune_aggregate(sm_arena *a, sm_plan_node *n, const bool *want)
 {
     const int32_t n_keys = n->as.aggregate.n_keys, n_old = n->schema->n_fields;
@@ -245,7 +232,7 @@ static pruned prune_aggregate(sm_arena *a, sm_plan_node *n, const bool *want)
         n->as.aggregate.keys[i] = smi_remap(a, n->as.aggregate.keys[i], in.map);
     }
     for (int32_t i = 0; i < n_kept - n_keys; i++) {
-        items[i].call = remap_call(a, items[i].call, in.map);
+        items[i].call = smi_remap(a, items[i].call, in.map);
         items[i].filter = items[i].filter ? smi_remap(a, items[i].filter, in.map) : NULL;
     }
     n->schema = kept_fields(a, n->schema, map, n_kept);
@@ -270,7 +257,7 @@ static sm_window_item remap_window(sm_arena *a, const sm_window_item *w, const i
 {
     sm_window_item out = *w;
     sm_sort_key *const order = SM_NEW_ARRAY(a, sm_sort_key, w->n_order + 1);
-    out.call = remap_call(a, w->call, map);
+    out.call = smi_remap(a, w->call, map);
     out.partition = SM_NEW_ARRAY(a, const sm_expr *, w->n_partition + 1);
     for (int32_t i = 0; i < w->n_partition; i++) {
         out.partition[i] = smi_remap(a, w->partition[i], map);
