@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * query/plan.c: plan nodes: making them with their schemas, and whether two give the same rows. */
+ * query/plan.c: plan nodes: making them with their schemas, and whether two give the same rows. The
+ * binder makes nodes by these, and so do the functions by which plans are built (plan_build.c). */
 #include "query/query_int.h"
 
 sm_plan_node *smi_node(sm_arena *a, sm_plan_kind kind, const sm_type *schema, sm_plan_node *left,
@@ -13,6 +14,29 @@ sm_plan_node *smi_node(sm_arena *a, sm_plan_kind kind, const sm_type *schema, sm
     n->inputs[1] = right;
     n->n_inputs = (left != NULL) + (right != NULL);
     return n;
+}
+
+sm_plan_node *smi_node_scan(sm_arena *a, const sm_relation *r)
+{
+    const sm_dataset *const d = r->dataset;
+    const int32_t n = d->schema->n_fields, n_stored = n - d->n_constants;
+    int32_t *const columns = SM_NEW_ARRAY(a, int32_t, n > 0 ? n : 1);
+    for (int32_t i = 0; i < n; i++) {
+        columns[i] = i;
+    }
+    sm_plan_node *const node = smi_node(a, SM_PLAN_SCAN, d->schema, NULL, NULL);
+    node->as.scan.dataset = d;
+    node->as.scan.columns = columns;
+    node->as.scan.label = r->label;
+    node->as.scan.want = (sm_projection){
+        .columns = columns,
+        .n_columns = n_stored,
+        .validate_all = r->validate_all,
+        .keep_refused = r->keep_refused,
+        .count_unknown = r->count_unknown,
+        .unknown = r->unknown,
+    };
+    return node;
 }
 
 sm_plan_node *smi_node_filter(sm_arena *a, sm_plan_node *in, const sm_expr *where)
@@ -109,6 +133,165 @@ const sm_type *smi_join_schema(sm_arena *a, const sm_plan_node *left, const sm_p
         fields[n_left + i].is_nullable |= kind == SM_JOIN_LEFT;
     }
     return sm_type_struct(a, fields, n_left + n_right);
+}
+
+sm_plan_node *smi_node_sort(sm_arena *a, sm_plan_node *in, sm_sort_key *keys, int32_t n_keys)
+{
+    sm_plan_node *const n = smi_node(a, SM_PLAN_SORT, in->schema, in, NULL);
+    n->as.sort.keys = keys;
+    n->as.sort.n_keys = n_keys;
+    n->as.sort.limit = -1;
+    return n;
+}
+
+sm_plan_node *smi_node_limit(sm_arena *a, sm_plan_node *in, int64_t limit, int64_t offset)
+{
+    sm_plan_node *const n = smi_node(a, SM_PLAN_LIMIT, in->schema, in, NULL);
+    n->as.limit.limit = limit;
+    n->as.limit.offset = offset;
+    return n;
+}
+
+/* ---- joins ----------------------------------------------------------------------------------- */
+
+sm_plan_node *smi_node_join(sm_arena *a, sm_plan_node *left, sm_plan_node *right, sm_join_kind kind)
+{
+    const sm_type *const schema = smi_join_schema(a, left, right, kind);
+    sm_plan_node *const join = smi_node(a, SM_PLAN_JOIN, schema, left, right);
+    join->as.join.kind = kind;
+    return join;
+}
+
+/* Which sides does an expression over the join's columns use? 1: left, 2: right. */
+static int sides_of(const sm_expr *x, int32_t n_left)
+{
+    if (x->kind == SM_EXPR_COLUMN) {
+        return x->index < n_left ? 1 : 2;
+    }
+    int sides = 0;
+    for (int32_t i = 0; i < x->n_args; i++) {
+        sides |= sides_of(x->args[i], n_left);
+    }
+    return sides;
+}
+
+static const sm_expr *shifted(sm_arena *a, const sm_expr *x, int32_t n_columns, int32_t by)
+{
+    int32_t *const map = SM_NEW_ARRAY(a, int32_t, n_columns + 1);
+    for (int32_t i = 0; i < n_columns; i++) {
+        map[i] = i + by;
+    }
+    return smi_remap(a, x, map);
+}
+
+bool smi_join_add(sm_arena *a, sm_plan_node *join, const sm_expr *x)
+{
+    const int32_t n_left = join->inputs[0]->schema->n_fields;
+    const int32_t n = n_left + join->inputs[1]->schema->n_fields;
+    if (x->kind != SM_EXPR_CALL || strcmp(x->fn->name, "=") != 0) {
+        return false;
+    }
+    const int sides[2] = {sides_of(x->args[0], n_left), sides_of(x->args[1], n_left)};
+    if (!(sides[0] == 1 && sides[1] == 2) && !(sides[0] == 2 && sides[1] == 1)) {
+        return false;
+    }
+    const sm_expr *const left = x->args[sides[0] == 1 ? 0 : 1];
+    const sm_expr *const right = shifted(a, x->args[sides[0] == 1 ? 1 : 0], n, -n_left);
+    const int32_t n_keys = join->as.join.n_keys;
+    const sm_expr **const lefts = SM_NEW_ARRAY(a, const sm_expr *, n_keys + 1);
+    const sm_expr **const rights = SM_NEW_ARRAY(a, const sm_expr *, n_keys + 1);
+    for (int32_t i = 0; i < n_keys; i++) {
+        lefts[i] = join->as.join.left_keys[i];
+        rights[i] = join->as.join.right_keys[i];
+    }
+    lefts[n_keys] = left;
+    rights[n_keys] = right;
+    join->as.join.left_keys = lefts;
+    join->as.join.right_keys = rights;
+    join->as.join.n_keys = n_keys + 1;
+    return true;
+}
+
+sm_plan_node *smi_join_on(sm_arena *a, sm_plan_node *join, const sm_expr *on)
+{
+    const int32_t n_left = join->inputs[0]->schema->n_fields;
+    const bool is_left_join = join->as.join.kind == SM_JOIN_LEFT;
+    const sm_expr **parts = NULL;
+    int32_t n = 0;
+    smi_conjuncts(a, on, &parts, &n);
+    const sm_expr **const rest = SM_NEW_ARRAY(a, const sm_expr *, n);
+    const sm_expr **const right_only = SM_NEW_ARRAY(a, const sm_expr *, n);
+    for (int32_t i = 0; i < n; i++) {
+        if (smi_join_add(a, join, parts[i])) {
+            continue;
+        }
+        if (is_left_join && sides_of(parts[i], n_left) == 2 && !smi_can_fail(parts[i])) {
+            right_only[i] = shifted(a, parts[i], join->schema->n_fields, -n_left);
+        } else {
+            rest[i] = parts[i];
+        }
+    }
+    join->inputs[1] = smi_node_filter(a, join->inputs[1], smi_and(a, right_only, n));
+    const sm_expr *const more = smi_and(a, rest, n);
+    if (is_left_join) {
+        join->as.join.on = more;
+        return join;
+    }
+    return smi_node_filter(a, join, more);
+}
+
+void smi_join_settle(sm_plan_node *join)
+{
+    if (join->as.join.kind == SM_JOIN_INNER && join->as.join.n_keys == 0) {
+        join->as.join.kind = SM_JOIN_CROSS;
+    }
+}
+
+/* ---- unions ---------------------------------------------------------------------------------- */
+
+/* One side's columns cast to the types of the whole. */
+static sm_plan_node *cast_side(sm_arena *a, sm_plan_node *in, const sm_field *fields, int32_t n)
+{
+    const sm_expr **const exprs = SM_NEW_ARRAY(a, const sm_expr *, n + 1);
+    sm_str *const names = SM_NEW_ARRAY(a, sm_str, n + 1);
+    bool is_same = true;
+    for (int32_t i = 0; i < n; i++) {
+        const sm_expr *const c = smi_column_ref(a, i, in->schema->fields[i].type, NULL);
+        exprs[i] = smi_cast(a, c, fields[i].type);
+        names[i] = fields[i].name;
+        is_same = is_same && exprs[i] == c;
+    }
+    return is_same ? in : smi_node_project(a, in, exprs, names, n);
+}
+
+sm_status smi_node_union(sm_arena *a, sm_plan_node *left, sm_plan_node *right, const sm_expr *place,
+                         sm_plan_node **out, sm_error *e)
+{
+    const int32_t n = left->schema->n_fields;
+    if (n != right->schema->n_fields) {
+        return smi_expr_fail(place, e, SM_SYNTAX, "UNION of %d columns with %d columns", n,
+                             right->schema->n_fields);
+    }
+    sm_field *const fields = SM_NEW_ARRAY(a, sm_field, n + 1);
+    for (int32_t i = 0; i < n; i++) {
+        const sm_field *const l = &left->schema->fields[i];
+        const sm_field *const r = &right->schema->fields[i];
+        fields[i] = (sm_field){
+            .name = l->name,
+            .type = smi_common_type(a, l->type, r->type),
+            .is_nullable = l->is_nullable || r->is_nullable,
+        };
+        if (!fields[i].type) {
+            const sm_str x = smi_type_text(a, l->type), y = smi_type_text(a, r->type);
+            return smi_expr_fail(place, e, SM_TYPE,
+                                 "UNION: column %d is %.*s on one side and %.*s on the other",
+                                 i + 1, SM_STR_ARG(x), SM_STR_ARG(y));
+        }
+    }
+    const sm_type *const schema = sm_type_struct(a, fields, n);
+    *out = smi_node(a, SM_PLAN_UNION, schema, cast_side(a, left, fields, n),
+                    cast_side(a, right, fields, n));
+    return SM_OK;
 }
 
 /* ---- equality -------------------------------------------------------------------------------- */

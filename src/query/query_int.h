@@ -537,6 +537,8 @@ sm_expr smi_place(const sm_sql *sql, uint32_t off, uint32_t end);
 
 sm_plan_node *smi_node(sm_arena *a, sm_plan_kind kind, const sm_type *schema, sm_plan_node *left,
                        sm_plan_node *right);
+/** All columns of a relation's dataset. */
+sm_plan_node *smi_node_scan(sm_arena *a, const sm_relation *r);
 sm_plan_node *smi_node_filter(sm_arena *a, sm_plan_node *in, const sm_expr *where);
 /** exprs become the columns; names has one each. */
 sm_plan_node *smi_node_project(sm_arena *a, sm_plan_node *in, const sm_expr **exprs,
@@ -545,6 +547,20 @@ sm_plan_node *smi_node_aggregate(sm_arena *a, sm_plan_node *in, const sm_expr **
                                  int32_t n_keys, sm_agg_item *items, int32_t n_items);
 sm_plan_node *smi_node_window(sm_arena *a, sm_plan_node *in, sm_window_item *items,
                               int32_t n_items);
+sm_plan_node *smi_node_sort(sm_arena *a, sm_plan_node *in, sm_sort_key *keys, int32_t n_keys);
+sm_plan_node *smi_node_limit(sm_arena *a, sm_plan_node *in, int64_t limit, int64_t offset);
+/** Both sides' columns cast to the types that they meet in. */
+sm_status smi_node_union(sm_arena *a, sm_plan_node *left, sm_plan_node *right, const sm_expr *place,
+                         sm_plan_node **out, sm_error *e) SM_MUST_USE;
+/** Without a condition; then smi_join_on where there is one, and smi_join_settle. */
+sm_plan_node *smi_node_join(sm_arena *a, sm_plan_node *left, sm_plan_node *right,
+                            sm_join_kind kind);
+/** A condition over left's then right's columns. Equalities between the sides are keys. What an
+ * INNER join must hold besides is a filter above it; of a LEFT one, what only asks the right side
+ * filters that, the rest stays with the join. Returns the topmost node. */
+sm_plan_node *smi_join_on(sm_arena *a, sm_plan_node *join, const sm_expr *on);
+/** An INNER join without keys is a CROSS one. */
+void smi_join_settle(sm_plan_node *join);
 /** The schema of a join's output: right's columns nullable for LEFT. */
 const sm_type *smi_join_schema(sm_arena *a, const sm_plan_node *left, const sm_plan_node *right,
                                sm_join_kind kind);

@@ -50,33 +50,10 @@ void smi_whole_take(const smi_whole *w)
 
 /* ---- scans and views ------------------------------------------------------------------------- */
 
-static sm_plan_node *scan_of(sm_arena *a, const sm_relation *r)
-{
-    const sm_dataset *const d = r->dataset;
-    const int32_t n = d->schema->n_fields, n_stored = n - d->n_constants;
-    int32_t *const columns = SM_NEW_ARRAY(a, int32_t, n > 0 ? n : 1);
-    for (int32_t i = 0; i < n; i++) {
-        columns[i] = i;
-    }
-    sm_plan_node *const node = smi_node(a, SM_PLAN_SCAN, d->schema, NULL, NULL);
-    node->as.scan.dataset = d;
-    node->as.scan.columns = columns;
-    node->as.scan.label = r->label;
-    node->as.scan.want = (sm_projection){
-        .columns = columns,
-        .n_columns = n_stored,
-        .validate_all = r->validate_all,
-        .keep_refused = r->keep_refused,
-        .count_unknown = r->count_unknown,
-        .unknown = r->unknown,
-    };
-    return node;
-}
-
 static sm_status bind_relation(smi_bind *b, const sm_relation *r, sm_plan_node **out, sm_error *e)
 {
     if (r->dataset) {
-        *out = scan_of(b->q->a, r);
+        *out = smi_node_scan(b->q->a, r);
         b->q->whole = (smi_whole){0};
         if (r->unknown != SM_UNKNOWN_PASS) {
             smi_whole_add(b->q->a, &b->q->whole, &(smi_whole){.scans = out, .n = 1});
@@ -220,65 +197,10 @@ static sm_status bind_function(smi_bind *b, const smi_from *f, sm_plan_node **ou
 
 /* ---- joins ----------------------------------------------------------------------------------- */
 
-/* Which sides does an expression over the join's columns use? 1: left, 2: right. */
-static int sides_of(const sm_expr *x, int32_t n_left)
-{
-    if (x->kind == SM_EXPR_COLUMN) {
-        return x->index < n_left ? 1 : 2;
-    }
-    int sides = 0;
-    for (int32_t i = 0; i < x->n_args; i++) {
-        sides |= sides_of(x->args[i], n_left);
-    }
-    return sides;
-}
-
-static const sm_expr *shifted(sm_arena *a, const sm_expr *x, int32_t n_columns, int32_t by)
-{
-    int32_t *const map = SM_NEW_ARRAY(a, int32_t, n_columns + 1);
-    for (int32_t i = 0; i < n_columns; i++) {
-        map[i] = i + by;
-    }
-    return smi_remap(a, x, map);
-}
-
-bool smi_join_add(sm_arena *a, sm_plan_node *join, const sm_expr *x)
-{
-    const int32_t n_left = join->inputs[0]->schema->n_fields;
-    const int32_t n = n_left + join->inputs[1]->schema->n_fields;
-    if (x->kind != SM_EXPR_CALL || strcmp(x->fn->name, "=") != 0) {
-        return false;
-    }
-    const int sides[2] = {sides_of(x->args[0], n_left), sides_of(x->args[1], n_left)};
-    if (!(sides[0] == 1 && sides[1] == 2) && !(sides[0] == 2 && sides[1] == 1)) {
-        return false;
-    }
-    const sm_expr *const left = x->args[sides[0] == 1 ? 0 : 1];
-    const sm_expr *const right = shifted(a, x->args[sides[0] == 1 ? 1 : 0], n, -n_left);
-    const int32_t n_keys = join->as.join.n_keys;
-    const sm_expr **const lefts = SM_NEW_ARRAY(a, const sm_expr *, n_keys + 1);
-    const sm_expr **const rights = SM_NEW_ARRAY(a, const sm_expr *, n_keys + 1);
-    for (int32_t i = 0; i < n_keys; i++) {
-        lefts[i] = join->as.join.left_keys[i];
-        rights[i] = join->as.join.right_keys[i];
-    }
-    lefts[n_keys] = left;
-    rights[n_keys] = right;
-    join->as.join.left_keys = lefts;
-    join->as.join.right_keys = rights;
-    join->as.join.n_keys = n_keys + 1;
-    return true;
-}
-
-/* ON: equalities between the sides are keys. What an INNER join must hold besides is a filter above
- * it; of a LEFT one, what only asks the right side filters that, the rest stays with the join. */
 static sm_status bind_on(smi_bind *b, const smi_from *f, int64_t first, sm_plan_node **join,
                          sm_error *e)
 {
-    sm_arena *const a = b->q->a;
-    const int32_t n_left = (*join)->inputs[0]->schema->n_fields;
-    const sm_expr *on = NULL, **parts = NULL;
-    int32_t n = 0;
+    const sm_expr *on = NULL;
     smi_bind inner = {
         .q = b->q,
         .sql = b->sql,
@@ -288,27 +210,7 @@ static sm_status bind_on(smi_bind *b, const smi_from *f, int64_t first, sm_plan_
         .no_window = "in ON",
     };
     SM_TRY(smi_bind_predicate(&inner, f->on, "ON", &on, e));
-    smi_conjuncts(a, on, &parts, &n);
-    const sm_expr **const rest = SM_NEW_ARRAY(a, const sm_expr *, n);
-    const sm_expr **const right_only = SM_NEW_ARRAY(a, const sm_expr *, n);
-    for (int32_t i = 0; i < n; i++) {
-        const bool is_left_join = f->join == SM_JOIN_LEFT;
-        if (smi_join_add(a, *join, parts[i])) {
-            continue;
-        }
-        if (is_left_join && sides_of(parts[i], n_left) == 2 && !smi_can_fail(parts[i])) {
-            right_only[i] = shifted(a, parts[i], (*join)->schema->n_fields, -n_left);
-        } else {
-            rest[i] = parts[i];
-        }
-    }
-    (*join)->inputs[1] = smi_node_filter(a, (*join)->inputs[1], smi_and(a, right_only, n));
-    const sm_expr *const more = smi_and(a, rest, n);
-    if (f->join == SM_JOIN_LEFT) {
-        (*join)->as.join.on = more;
-    } else {
-        *join = smi_node_filter(a, *join, more);
-    }
+    *join = smi_join_on(b->q->a, *join, on);
     return SM_OK;
 }
 
@@ -363,9 +265,7 @@ static sm_status bind_join(smi_bind *b, const smi_from *f, sm_plan_node **out, s
     for (int64_t i = middle; i < b->scope.n; i++) {
         b->scope.cols[i].index += left->schema->n_fields;
     }
-    const sm_type *const schema = smi_join_schema(b->q->a, left, right, f->join);
-    sm_plan_node *const join = smi_node(b->q->a, SM_PLAN_JOIN, schema, left, right);
-    join->as.join.kind = f->join;
+    sm_plan_node *const join = smi_node_join(b->q->a, left, right, f->join);
     *out = join;
     if (f->on) {
         SM_TRY(bind_on(b, f, first, out, e));
@@ -373,9 +273,7 @@ static sm_status bind_join(smi_bind *b, const smi_from *f, sm_plan_node **out, s
     if (f->n_using > 0) {
         SM_TRY(bind_using(b, f, first, middle, join, e));
     }
-    if (join->as.join.kind == SM_JOIN_INNER && join->as.join.n_keys == 0) {
-        join->as.join.kind = SM_JOIN_CROSS;
-    }
+    smi_join_settle(join);
     return SM_OK;
 }
 

@@ -547,10 +547,7 @@ static void add_projection(selecting *t)
             const int32_t k = t->order_item[i];
             t->order[i].expr = smi_column_ref(a, k, t->plan->schema->fields[k].type, NULL);
         }
-        sm_plan_node *const sort = smi_node(a, SM_PLAN_SORT, t->plan->schema, t->plan, NULL);
-        sort->as.sort.keys = t->order;
-        sort->as.sort.n_keys = t->n_order;
-        sort->as.sort.limit = -1;
+        sm_plan_node *const sort = smi_node_sort(a, t->plan, t->order, t->n_order);
         t->plan = n_all > n ? first_columns(a, sort, n) : sort;
     }
 }
@@ -582,10 +579,7 @@ static sm_status add_limit(smi_query *q, const sm_sql *sql, const smi_cte *ctes,
         SM_TRY(bind_count(&none, s->offset, "OFFSET", &offset, e));
     }
     if (limit >= 0 || offset > 0) {
-        sm_plan_node *const n = smi_node(q->a, SM_PLAN_LIMIT, (*plan)->schema, *plan, NULL);
-        n->as.limit.limit = limit;
-        n->as.limit.offset = offset;
-        *plan = n;
+        *plan = smi_node_limit(q->a, *plan, limit, offset);
     }
     return SM_OK;
 }
@@ -711,21 +705,6 @@ static sm_status bind_values(smi_query *q, const sm_sql *sql, const smi_cte *cte
 
 /* ---- UNION ----------------------------------------------------------------------------------- */
 
-/* One side's columns cast to the types of the whole. */
-static sm_plan_node *cast_side(sm_arena *a, sm_plan_node *in, const sm_field *fields, int32_t n)
-{
-    const sm_expr **const exprs = SM_NEW_ARRAY(a, const sm_expr *, n + 1);
-    sm_str *const names = SM_NEW_ARRAY(a, sm_str, n + 1);
-    bool is_same = true;
-    for (int32_t i = 0; i < n; i++) {
-        const sm_expr *const c = smi_column_ref(a, i, in->schema->fields[i].type, NULL);
-        exprs[i] = smi_cast(a, c, fields[i].type);
-        names[i] = fields[i].name;
-        is_same = is_same && exprs[i] == c;
-    }
-    return is_same ? in : smi_node_project(a, in, exprs, names, n);
-}
-
 static sm_status bind_union(smi_query *q, const sm_sql *sql, const smi_cte *ctes,
                             const smi_select *s, sm_plan_node **out, sm_error *e)
 {
@@ -737,30 +716,8 @@ static sm_status bind_union(smi_query *q, const sm_sql *sql, const smi_cte *ctes
     smi_whole_add(q->a, &whole, &q->whole);
     q->whole = whole;
     SM_ASSERT(sides[0] != NULL && sides[1] != NULL);
-    const int32_t n = sides[0]->schema->n_fields;
-    if (n != sides[1]->schema->n_fields) {
-        return smi_sql_fail(sql, s->right->off, e, SM_SYNTAX, "UNION of %d columns with %d columns",
-                            n, sides[1]->schema->n_fields);
-    }
-    sm_field *const fields = SM_NEW_ARRAY(q->a, sm_field, n + 1);
-    for (int32_t i = 0; i < n; i++) {
-        const sm_field *const l = &sides[0]->schema->fields[i];
-        const sm_field *const r = &sides[1]->schema->fields[i];
-        fields[i] = (sm_field){
-            .name = l->name,
-            .type = smi_common_type(q->a, l->type, r->type),
-            .is_nullable = l->is_nullable || r->is_nullable,
-        };
-        if (!fields[i].type) {
-            const sm_str x = smi_type_text(q->a, l->type), y = smi_type_text(q->a, r->type);
-            return smi_sql_fail(sql, s->right->off, e, SM_TYPE,
-                                "UNION: column %d is %.*s on one side and %.*s on the other", i + 1,
-                                SM_STR_ARG(x), SM_STR_ARG(y));
-        }
-    }
-    const sm_type *const schema = sm_type_struct(q->a, fields, n);
-    *out = smi_node(q->a, SM_PLAN_UNION, schema, cast_side(q->a, sides[0], fields, n),
-                    cast_side(q->a, sides[1], fields, n));
+    const sm_expr place = smi_place(sql, s->right->off, s->right->end);
+    SM_TRY(smi_node_union(q->a, sides[0], sides[1], &place, out, e));
     if (s->is_distinct) {
         *out = distinct_of(q->a, *out);
         smi_whole_take(&q->whole);
