@@ -259,3 +259,127 @@ sm_status smi_make_aggregate(sm_arena *a, const sm_function *fn, bool is_distinc
     }
     return SM_OK;
 }
+
+/* ---- the door -------------------------------------------------------------------------------- */
+
+/* Is it at most so deep, and of at most *left nodes? */
+static bool fits(const sm_expr *x, int32_t depth, int64_t *left)
+{
+    if (depth > SMI_MAX_BIND_DEPTH || --*left < 0) {
+        return false;
+    }
+    for (int32_t i = 0; i < x->n_args; i++) {
+        if (!fits(x->args[i], depth + 1, left)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The arguments as an array of their own, of an expression that is not too large. */
+static sm_status take_args(sm_arena *a, const sm_expr *const *args, int32_t n, const sm_expr ***out,
+                           sm_error *e)
+{
+    const sm_expr **const own = SM_NEW_ARRAY(a, const sm_expr *, n + 1);
+    int64_t left = SMI_MAX_BOUND_NODES;
+    for (int32_t i = 0; i < n; i++) {
+        if (!fits(args[i], 2, &left)) {
+            return sm_fail(e, SM_LIMIT, "expression is over the limit of %lld nodes or %d levels",
+                           (long long)SMI_MAX_BOUND_NODES, SMI_MAX_BIND_DEPTH);
+        }
+        own[i] = args[i];
+    }
+    *out = own;
+    return SM_OK;
+}
+
+const sm_expr *sm_expr_column(const sm_type *schema, int32_t index, sm_arena *a)
+{
+    SM_ASSERT(index >= 0 && index < schema->n_fields);
+    return smi_column_ref(a, index, schema->fields[index].type, NULL);
+}
+
+const sm_expr *sm_expr_constant(sm_value v, sm_arena *a)
+{
+    return smi_const(a, sm_value_copy(a, v), NULL);
+}
+
+sm_status sm_expr_call(const char *name, const sm_expr *const *args, int32_t n_args, sm_arena *a,
+                       const sm_expr **out, sm_error *e)
+{
+    const sm_function *const fn = smi_function_named(sm_str_of(name));
+    const sm_expr **own = NULL;
+    if (!fn) {
+        const char *const near = smi_function_nearest(sm_str_of(name));
+        sm_fail(e, SM_NAME, "no function \"%s\"", name);
+        if (near) {
+            sm_error_todo(e, "Did you mean \"%s\"?", near);
+        }
+        return SM_NAME;
+    }
+    SM_TRY(take_args(a, args, n_args, &own, e));
+    return fn->kind == SM_FN_AGGREGATE ? smi_make_aggregate(a, fn, false, own, n_args, NULL, out, e)
+                                       : smi_make_call(a, fn, own, n_args, NULL, out, e);
+}
+
+sm_status sm_expr_distinct(const sm_expr *call, sm_arena *a, const sm_expr **out, sm_error *e)
+{
+    const sm_expr **own = NULL;
+    SM_ASSERT(call->kind == SM_EXPR_CALL && call->fn->kind == SM_FN_AGGREGATE && call->n_args > 0);
+    SM_TRY(take_args(a, call->args, call->n_args, &own, e));
+    return smi_make_aggregate(a, call->fn, true, own, call->n_args, NULL, out, e);
+}
+
+sm_status sm_expr_cast(const sm_expr *x, const sm_type *type, bool is_try, sm_arena *a,
+                       const sm_expr **out, sm_error *e)
+{
+    const sm_expr **own = NULL;
+    SM_TRY(take_args(a, &x, 1, &own, e));
+    return smi_make_cast(a, x, type, is_try, NULL, out, e);
+}
+
+static sm_status logic(sm_expr_kind kind, const char *name, const sm_expr *const *args, int32_t n,
+                       sm_arena *a, const sm_expr **out, sm_error *e)
+{
+    const sm_expr **own = NULL;
+    SM_ASSERT(n > 0);
+    SM_TRY(take_args(a, args, n, &own, e));
+    for (int32_t i = 0; i < n; i++) {
+        SM_TRY(smi_make_predicate(a, own[i], name, NULL, &own[i], e));
+    }
+    *out = smi_make_logic(a, kind, own, n, NULL);
+    return SM_OK;
+}
+
+sm_status sm_expr_and(const sm_expr *const *args, int32_t n_args, sm_arena *a, const sm_expr **out,
+                      sm_error *e)
+{
+    return logic(SM_EXPR_AND, "AND", args, n_args, a, out, e);
+}
+
+sm_status sm_expr_or(const sm_expr *const *args, int32_t n_args, sm_arena *a, const sm_expr **out,
+                     sm_error *e)
+{
+    return logic(SM_EXPR_OR, "OR", args, n_args, a, out, e);
+}
+
+sm_status sm_expr_case(const sm_expr *const *args, int32_t n_args, sm_arena *a, const sm_expr **out,
+                       sm_error *e)
+{
+    const sm_expr **own = NULL;
+    SM_ASSERT(n_args % 2 == 1);
+    SM_TRY(take_args(a, args, n_args, &own, e));
+    for (int32_t i = 0; i + 1 < n_args; i += 2) {
+        SM_TRY(smi_make_predicate(a, own[i], "WHEN", NULL, &own[i], e));
+    }
+    return smi_make_case(a, own, n_args, NULL, out, e);
+}
+
+sm_status sm_expr_in(const sm_expr *const *args, int32_t n_args, sm_arena *a, const sm_expr **out,
+                     sm_error *e)
+{
+    const sm_expr **own = NULL;
+    SM_ASSERT(n_args > 1);
+    SM_TRY(take_args(a, args, n_args, &own, e));
+    return smi_make_in(a, own, n_args, NULL, out, e);
+}

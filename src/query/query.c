@@ -13,6 +13,31 @@ static void number_nodes(sm_plan_node *n, int32_t *next)
     }
 }
 
+/* A plan of nodes that are the plan's own. */
+static sm_plan *finished(sm_arena *a, sm_plan_node *root, sm_plan_param *params, int32_t n_params)
+{
+    sm_plan *const plan = SM_NEW(a, sm_plan);
+    plan->root = smi_optimize(a, root);
+    plan->params = params;
+    plan->n_params = n_params;
+    number_nodes(plan->root, &plan->n_nodes);
+    for (int32_t i = 0; i < n_params; i++) {
+        plan->params[i].root = smi_optimize(a, plan->params[i].root);
+        number_nodes(plan->params[i].root, &plan->n_nodes);
+    }
+    smi_opt_taken(a, plan);
+    smi_opt_fields(a, plan);
+    return plan;
+}
+
+sm_status sm_plan_finish(const sm_plan_node *root, sm_arena *a, sm_plan **out, sm_error *e)
+{
+    sm_plan_node *own = NULL;
+    SM_TRY(smi_plan_clone(a, root, &own, e));
+    *out = finished(a, own, NULL, 0);
+    return SM_OK;
+}
+
 sm_status sm_query_plan(const sm_sql *sql, const sm_resolver *resolver, sm_arena *a, sm_plan **out,
                         sm_error *e)
 {
@@ -24,19 +49,7 @@ sm_status sm_query_plan(const sm_sql *sql, const sm_resolver *resolver, sm_arena
     SM_TRY(smi_parse(kept, a, &select, e));
     SM_TRY(smi_bind_select(&q, kept, NULL, select, &root, e));
     smi_whole_take(&q.whole);
-
-    sm_plan *const plan = SM_NEW(a, sm_plan);
-    plan->root = smi_optimize(a, root);
-    plan->params = q.params;
-    plan->n_params = (int32_t)q.n_params;
-    number_nodes(plan->root, &plan->n_nodes);
-    for (int32_t i = 0; i < plan->n_params; i++) {
-        plan->params[i].root = smi_optimize(a, plan->params[i].root);
-        number_nodes(plan->params[i].root, &plan->n_nodes);
-    }
-    smi_opt_taken(a, plan);
-    smi_opt_fields(a, plan);
-    *out = plan;
+    *out = finished(a, root, q.params, (int32_t)q.n_params);
     return SM_OK;
 }
 

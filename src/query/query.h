@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * query/query.h: the query room's door. SQL text in DuckDB's dialect in; a bound, optimised plan
- * out, read-only from then on (it can be run twice, by many threads). Needs: base to delta.
+ * query/query.h: the query room's door. SQL text in DuckDB's dialect in, or calls that build a plan
+ * node by node; a bound, optimised plan out, read-only from then on (it can be run twice, by many
+ * threads). Needs: base to delta.
  *
  *   text -> parse -> syntax tree -> bind (names, types; the resolver gives relations and variables)
  *        -> logical plan -> optimise -> sm_plan, which exec runs
+ *   sm_expr_call, sm_plan_filter, … -> logical plan -> sm_plan_finish: a copy, optimised
  *
  * Executes nothing, with one exception: expressions are evaluated here (sm_expr_eval), because
  * constant folding, contracts and operators must mean the same by them.
@@ -36,10 +38,14 @@ typedef struct sm_table_arg {
     uint32_t off_bytes; /* in the SQL text */
 } sm_table_arg;
 
-/* What a name in FROM stands for: a dataset to scan, or SQL to be bound in its place (a view). */
+typedef struct sm_plan_node sm_plan_node;
+
+/* What a name in FROM stands for: a dataset to scan, a plan built by calls, or SQL to be bound in
+ * its place (a view). */
 typedef struct sm_relation {
     const sm_dataset *dataset; /* in the arena given, or outliving the plan */
-    sm_sql view;               /* where dataset is NULL */
+    const sm_plan_node *node;  /* the same; where dataset is NULL */
+    sm_sql view;               /* where both are NULL */
     sm_str label;              /* for EXPLAIN and messages: "bronze.orders@v3" */
     bool keep_refused;         /* refused lines are wanted as the query's side output */
     bool validate_all, count_unknown;
@@ -110,6 +116,58 @@ sm_status sm_expr_select(const sm_expr *x, const sm_batch *in, const sm_value *p
                          int32_t *rows, int64_t *n, sm_budget *budget, sm_error *e) SM_MUST_USE;
 void sm_expr_print(const sm_expr *x, const sm_type *input, sm_buf *out);
 bool sm_expr_eq(const sm_expr *a, const sm_expr *b);
+
+/* ---- expressions by calls -------------------------------------------------------------------- */
+
+/* Expressions without SQL text: bound as SQL would bind them, with its casts put in, folded. They
+ * never change once they are made; any number of expressions and plans may share one. They live in
+ * `a` with what they are made of; an array of arguments is borrowed. */
+
+/**
+ * A column of the rows of a schema.
+ *
+ * Shape     `index` is one of the schema's fields
+ */
+const sm_expr *sm_expr_column(const sm_type *schema, int32_t index, sm_arena *a);
+/** A constant of the value's type; a text is copied. */
+const sm_expr *sm_expr_constant(sm_value v, sm_arena *a);
+/**
+ * A call of a function by its name in docs/sql.md; operators are functions too ("=", "+", "not").
+ *
+ * Shape     A call of an aggregate or a window function may stand only in a node that computes such
+ *           (sm_agg_item, sm_window_item), not in another expression
+ * Errors    SM_NAME with the nearest name; SM_TYPE where it does not take such arguments; SM_LIMIT
+ *           where the expression comes to more than 2^20 nodes or 2,000 levels, shared parts as
+ *           often as they stand there
+ */
+sm_status sm_expr_call(const char *name, const sm_expr *const *args, int32_t n_args, sm_arena *a,
+                       const sm_expr **out, sm_error *e) SM_MUST_USE;
+/** An aggregate's call over the distinct values of its one or more arguments. Errors: SM_TYPE for
+ * lists and structs. */
+sm_status sm_expr_distinct(const sm_expr *call, sm_arena *a, const sm_expr **out,
+                           sm_error *e) SM_MUST_USE;
+/** x as a value of the type; is_try: NULL where the value cannot be one, which else is an error of
+ * the run. Errors: SM_TYPE where no value can be one; SM_LIMIT. */
+sm_status sm_expr_cast(const sm_expr *x, const sm_type *type, bool is_try, sm_arena *a,
+                       const sm_expr **out, sm_error *e) SM_MUST_USE;
+/** All of n ≥ 1 are true, three-valued. Errors: SM_TYPE where one is no BOOLEAN; SM_LIMIT. */
+sm_status sm_expr_and(const sm_expr *const *args, int32_t n_args, sm_arena *a, const sm_expr **out,
+                      sm_error *e) SM_MUST_USE;
+/** One of n ≥ 1 is true, three-valued. Errors as sm_expr_and. */
+sm_status sm_expr_or(const sm_expr *const *args, int32_t n_args, sm_arena *a, const sm_expr **out,
+                     sm_error *e) SM_MUST_USE;
+/**
+ * when, then, when, then, …, else: the first `then` whose `when` is true, else `else`.
+ *
+ * Shape     n_args is odd
+ * Errors    SM_TYPE where a `when` is no BOOLEAN or the values meet in no type; SM_LIMIT
+ */
+sm_status sm_expr_case(const sm_expr *const *args, int32_t n_args, sm_arena *a, const sm_expr **out,
+                       sm_error *e) SM_MUST_USE;
+/** args[0] IN the n_args − 1 ≥ 1 others, three-valued. Errors: SM_TYPE where they meet in no type;
+ * SM_LIMIT. */
+sm_status sm_expr_in(const sm_expr *const *args, int32_t n_args, sm_arena *a, const sm_expr **out,
+                     sm_error *e) SM_MUST_USE;
 
 /* ---- functions ------------------------------------------------------------------------------- */
 
@@ -246,7 +304,6 @@ typedef struct sm_window_item {
     int32_t n_order;
 } sm_window_item;
 
-typedef struct sm_plan_node sm_plan_node;
 struct sm_plan_node {
     sm_plan_kind kind;
     int32_t id;            /* 0 … n_nodes − 1: where exec keeps its profile */
@@ -328,6 +385,82 @@ sm_status sm_query_plan(const sm_sql *sql, const sm_resolver *resolver, sm_arena
  * replace-where. `resolver` may be NULL: no variables. */
 sm_status sm_query_expr(const sm_sql *sql, const sm_type *schema, const sm_resolver *resolver,
                         sm_arena *a, const sm_expr **out, sm_error *e) SM_MUST_USE;
+
+/* ---- plans by calls -------------------------------------------------------------------------- */
+
+/* A plan built node by node, from the scans up. A node never changes once it is made and may be the
+ * input of any number of others; sm_plan_finish copies what it optimises. Nodes live in `a` with
+ * their inputs and expressions; arrays and names are copied. Expressions are over the columns of
+ * the input (its schema), or for a join over left's and then right's. */
+
+/**
+ * All rows of a relation's dataset. takes_row: the plan gives them whole (SQL's *), so that a key
+ * which no column takes is missing there; it matters only where the relation looks for such keys.
+ *
+ * Shape     the dataset's columns, in its order
+ * Owner     borrows the dataset, as long as the plan runs
+ */
+const sm_plan_node *sm_plan_scan(const sm_relation *from, bool takes_row, sm_arena *a);
+/** The rows for which `where` is true. Errors: SM_TYPE where it is no BOOLEAN. */
+sm_status sm_plan_filter(const sm_plan_node *in, const sm_expr *where, sm_arena *a,
+                         const sm_plan_node **out, sm_error *e) SM_MUST_USE;
+/** n columns, each an expression with a name. */
+const sm_plan_node *sm_plan_project(const sm_plan_node *in, const sm_expr *const *exprs,
+                                    const sm_str *names, int32_t n, sm_arena *a);
+/**
+ * The pairs of rows for which `on` is true, in the order of left, a row's matches in that of right;
+ * LEFT: also the rows of left that have none, with NULL.
+ *
+ * Shape     left's columns, then right's; `on` is NULL for CROSS
+ * Errors    SM_TYPE where `on` is no BOOLEAN
+ */
+sm_status sm_plan_join(const sm_plan_node *left, const sm_plan_node *right, sm_join_kind kind,
+                       const sm_expr *on, sm_arena *a, const sm_plan_node **out,
+                       sm_error *e) SM_MUST_USE;
+/**
+ * A row for each group of rows that are alike in the keys; without keys exactly one row. Without
+ * items they are the distinct keys.
+ *
+ * Shape     the keys, then the items; at least one of them
+ * Errors    SM_TYPE where a key is a list or struct, or a filter no BOOLEAN
+ */
+sm_status sm_plan_aggregate(const sm_plan_node *in, const sm_expr *const *keys, int32_t n_keys,
+                            const sm_agg_item *items, int32_t n_items, sm_arena *a,
+                            const sm_plan_node **out, sm_error *e) SM_MUST_USE;
+/**
+ * Window functions, and aggregates as such (each row sees its partition up to its peers, without an
+ * order all of it). Rows keep their order.
+ *
+ * Shape     the input's columns, then n ≥ 1 items
+ * Errors    SM_TYPE where a list or struct is to be ordered
+ */
+sm_status sm_plan_window(const sm_plan_node *in, const sm_window_item *items, int32_t n_items,
+                         sm_arena *a, const sm_plan_node **out, sm_error *e) SM_MUST_USE;
+/** By n ≥ 1 keys, stable. Errors: SM_TYPE where a list or struct is to be ordered. */
+sm_status sm_plan_sort(const sm_plan_node *in, const sm_sort_key *keys, int32_t n_keys, sm_arena *a,
+                       const sm_plan_node **out, sm_error *e) SM_MUST_USE;
+/** At most `limit` rows (−1: all) behind the first `offset`. */
+const sm_plan_node *sm_plan_limit(const sm_plan_node *in, int64_t limit, int64_t offset,
+                                  sm_arena *a);
+/**
+ * The rows of one, then those of the other (UNION ALL).
+ *
+ * Shape     the names of `first`; the types that both meet in
+ * Errors    SM_SYNTAX for different numbers of columns, SM_TYPE where two types do not meet
+ */
+sm_status sm_plan_union(const sm_plan_node *first, const sm_plan_node *second, sm_arena *a,
+                        const sm_plan_node **out, sm_error *e) SM_MUST_USE;
+/**
+ * A plan to run: a copy of the nodes, optimised. The nodes stay as they are, so that other plans
+ * can be built on them.
+ *
+ * Owner     *out lives in `a`; it borrows the expressions and datasets, not the nodes
+ * Errors    SM_LIMIT over 100,000 nodes or 2,000 levels, shared ones as often as they stand there
+ */
+sm_status sm_plan_finish(const sm_plan_node *root, sm_arena *a, sm_plan **out,
+                         sm_error *e) SM_MUST_USE;
+
+/* ---- what a query names, and how it compares ------------------------------------------------- */
 
 /* A table name as it stands in FROM. */
 typedef struct sm_table_name {

@@ -571,6 +571,11 @@ bool smi_expr_nullable(const sm_expr *x, const sm_type *input);
 bool smi_window_eq(const sm_window_item *x, const sm_window_item *y);
 bool smi_plan_eq(const sm_plan_node *x, const sm_plan_node *y);
 
+/** A copy that shares expressions and datasets with the original, and nothing that the optimizer
+ * changes. SM_LIMIT as sm_plan_finish. */
+sm_status smi_plan_clone(sm_arena *a, const sm_plan_node *root, sm_plan_node **out,
+                         sm_error *e) SM_MUST_USE;
+
 /* the optimizer's passes, in their order */
 sm_plan_node *smi_opt_merge_aggregates(sm_arena *a, sm_plan_node *n);
 sm_plan_node *smi_opt_prune(sm_arena *a, sm_plan_node *root);

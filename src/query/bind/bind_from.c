@@ -60,6 +60,10 @@ static sm_status bind_relation(smi_bind *b, const sm_relation *r, sm_plan_node *
         }
         return SM_OK;
     }
+    if (r->node) { /* what its scans take whole, whoever built it has said */
+        b->q->whole = (smi_whole){0};
+        return smi_plan_clone(b->q->a, r->node, out, e);
+    }
     sm_sql *const sql = SM_NEW(b->q->a, sm_sql);
     smi_select *select = NULL;
     *sql = r->view;

@@ -354,7 +354,7 @@ static sm_status print_table(canonical *c, const smi_from *f, sm_error *e)
         }
     }
     SM_TRY(c->resolver->table(c->resolver->ctx, f->parts, f->n_parts, c->a, &relation, e));
-    if (!relation.dataset) {
+    if (!relation.dataset && !relation.node) {
         return print_view(c, &relation.view, e);
     }
     put(c, "table ");
