@@ -126,54 +126,20 @@ static sm_status judge(const sm_stage *s, const sm_delta_file *f, verdict *out, 
 
 /* ---- by reading ------------------------------------------------------------------------------ */
 
-static sm_status the_file(void *ctx, const sm_str *parts, int32_t n_parts, sm_arena *a,
-                          sm_relation *out, sm_error *e)
-{
-    const sm_dataset *d = ctx;
-    *out = (sm_relation){.dataset = d, .label = d->files[0].uri};
-    return SM_OK;
-}
-
-static sm_status no_function(void *ctx, sm_str name, const sm_table_arg *args, int32_t n_args,
-                             sm_arena *a, sm_relation *out, sm_error *e)
-{
-    return sm_fail(e, SM_NAME, "no table function in a condition");
-}
-
-static sm_status no_variable(void *ctx, sm_str name, sm_arena *a, sm_value *out, sm_error *e)
-{
-    return sm_fail(e, SM_NAME, "no variable in a condition");
-}
-
-/* Plans `head` (condition) `tail` over the one file. The condition was bound by itself before, so
- * it cannot reach beyond its parentheses; the line's end closes a comment in it. */
-static sm_status plan_over(const sm_stage *s, const sm_dataset *one, const char *head,
-                           const char *tail, sm_arena *a, sm_plan **out, sm_error *e)
-{
-    const sm_sql *where = &s->where_sql;
-    sm_buf text = {0};
-    const sm_resolver resolver = {
-        .ctx = (void *)one, .table = the_file, .function = no_function, .variable = no_variable};
-
-    sm_buf_printf(&text, "%s(", head);
-    sm_buf_text(&text, where->text);
-    sm_buf_printf(&text, "\n)%s", tail);
-    sm_sql *sql = SM_NEW(a, sm_sql);
-    *sql = (sm_sql){.name = where->name, .text = sm_arena_str(a, sm_buf_str(&text))};
-    sm_buf_release(&text);
-    return sm_query_plan(sql, &resolver, a, out, e);
-}
-
 /* How many rows the file has, and how many of them satisfy the condition. */
-static sm_status count_rows(const sm_stage *s, const sm_dataset *one, sm_arena *a, int64_t *n_rows,
-                            int64_t *n_hits, sm_error *e)
+static sm_status count_rows(const sm_stage *s, const sm_plan_node *file, sm_arena *a,
+                            int64_t *n_rows, int64_t *n_hits, sm_error *e)
 {
+    sm_agg_item items[2] = {0};
+    const sm_plan_node *counts = NULL;
     sm_plan *plan = NULL;
     sm_batch **batches = NULL;
     int64_t n = 0;
 
-    SM_TRY(
-        plan_over(s, one, "SELECT count(*), count(*) FILTER (WHERE ", ") FROM file", a, &plan, e));
+    SM_TRY(sm_expr_call("count", NULL, 0, a, &items[0].call, e));
+    items[1] = (sm_agg_item){.call = items[0].call, .filter = s->where};
+    SM_TRY(sm_plan_aggregate(file, NULL, 0, items, 2, a, &counts, e));
+    SM_TRY(sm_plan_finish(counts, a, &plan, e));
     SM_TRY(sm_exec_collect(plan, &s->env, a, &batches, &n, NULL, e));
     SM_ASSERT(n == 1 && batches[0]->n_rows == 1);
     *n_rows = sm_column_value(&batches[0]->columns[0], 0).as.i;
@@ -182,13 +148,29 @@ static sm_status count_rows(const sm_stage *s, const sm_dataset *one, sm_arena *
     return SM_OK;
 }
 
-static sm_status rewrite(sm_stage *s, const sm_dataset *one, sm_arena *a, sm_error *e)
+/* The rows that stay: those for which the condition is false or NULL. */
+static sm_status plan_kept(const sm_stage *s, const sm_plan_node *file, sm_arena *a, sm_plan **out,
+                           sm_error *e)
+{
+    const sm_expr *const parts[] = {
+        s->where,
+        sm_expr_constant((sm_value){.type = &sm_type_bool, .as.b = false}, a),
+        sm_expr_constant((sm_value){.type = &sm_type_bool, .as.b = true}, a),
+    };
+    const sm_expr *stays = NULL;
+    const sm_plan_node *kept = NULL;
+
+    SM_TRY(sm_expr_case(parts, SM_COUNT(parts), a, &stays, e));
+    SM_TRY(sm_plan_filter(file, stays, a, &kept, e));
+    return sm_plan_finish(kept, a, out, e);
+}
+
+static sm_status rewrite(sm_stage *s, const sm_plan_node *file, sm_arena *a, sm_error *e)
 {
     sm_plan *plan = NULL;
     const sm_sink sink = {.ctx = &s->out, .push = smi_out_push, .finish = smi_out_finish};
 
-    SM_TRY(plan_over(s, one, "SELECT * FROM file WHERE CASE WHEN ", " THEN false ELSE true END", a,
-                     &plan, e));
+    SM_TRY(plan_kept(s, file, a, &plan, e));
     /* They are the table's own columns, in its order, and rows that are not replaced. */
     const int32_t *order = s->out.order;
     const sm_value *only = s->out.only;
@@ -209,9 +191,11 @@ static sm_status look_into(sm_stage *s, const sm_dataset *all, int64_t i, const 
 
     one.files = &all->files[i];
     one.n_files = 1;
-    sm_status st = count_rows(s, &one, a, &n_rows, &n_hits, e);
+    const sm_relation relation = {.dataset = &one, .label = one.files[0].uri};
+    const sm_plan_node *const file = sm_plan_scan(&relation, false, a);
+    sm_status st = count_rows(s, file, a, &n_rows, &n_hits, e);
     if (st == SM_OK && n_hits > 0 && n_hits < n_rows) {
-        st = rewrite(s, &one, a, e);
+        st = rewrite(s, file, a, e);
     }
     if (st == SM_OK && n_hits > 0) {
         smi_stage_remove(s, f);
