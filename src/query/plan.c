@@ -120,8 +120,8 @@ sm_plan_node *smi_node_window(sm_arena *a, sm_plan_node *in, sm_window_item *ite
     return n;
 }
 
-const sm_type *smi_join_schema(sm_arena *a, const sm_plan_node *left, const sm_plan_node *right,
-                               sm_join_kind kind)
+const sm_type *sm_plan_join_schema(const sm_plan_node *left, const sm_plan_node *right,
+                                   sm_join_kind kind, sm_arena *a)
 {
     const int32_t n_left = left->schema->n_fields, n_right = right->schema->n_fields;
     sm_field *const fields = SM_NEW_ARRAY(a, sm_field, n_left + n_right + 1);
@@ -156,7 +156,7 @@ sm_plan_node *smi_node_limit(sm_arena *a, sm_plan_node *in, int64_t limit, int64
 
 sm_plan_node *smi_node_join(sm_arena *a, sm_plan_node *left, sm_plan_node *right, sm_join_kind kind)
 {
-    const sm_type *const schema = smi_join_schema(a, left, right, kind);
+    const sm_type *const schema = sm_plan_join_schema(left, right, kind, a);
     sm_plan_node *const join = smi_node(a, SM_PLAN_JOIN, schema, left, right);
     join->as.join.kind = kind;
     return join;

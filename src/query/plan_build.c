@@ -145,14 +145,15 @@ sm_status sm_plan_join(const sm_plan_node *left, const sm_plan_node *right, sm_j
 {
     SM_ASSERT((kind == SM_JOIN_CROSS) == (on == NULL));
     sm_plan_node *const join = smi_node_join(a, link_of(left), link_of(right), kind);
-    *out = join;
+    sm_plan_node *top = join;
     if (on) {
         const sm_expr *x = NULL;
         SM_ASSERT(is_plain_over(on, join->schema));
         SM_TRY(smi_make_predicate(a, on, "ON", NULL, &x, e));
-        *out = smi_join_on(a, join, x);
+        top = smi_join_on(a, join, x);
     }
     smi_join_settle(join);
+    *out = top;
     return SM_OK;
 }
 

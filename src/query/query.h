@@ -391,7 +391,7 @@ sm_status sm_query_expr(const sm_sql *sql, const sm_type *schema, const sm_resol
 /* A plan built node by node, from the scans up. A node never changes once it is made and may be the
  * input of any number of others; sm_plan_finish copies what it optimises. Nodes live in `a` with
  * their inputs and expressions; arrays and names are copied. Expressions are over the columns of
- * the input (its schema), or for a join over left's and then right's. */
+ * the input (its schema). */
 
 /**
  * All rows of a relation's dataset. takes_row: the plan gives them whole (SQL's *), so that a key
@@ -407,11 +407,14 @@ sm_status sm_plan_filter(const sm_plan_node *in, const sm_expr *where, sm_arena 
 /** n columns, each an expression with a name. */
 const sm_plan_node *sm_plan_project(const sm_plan_node *in, const sm_expr *const *exprs,
                                     const sm_str *names, int32_t n, sm_arena *a);
+/** The columns of a join, which its condition is over: left's, then right's, nullable for LEFT. */
+const sm_type *sm_plan_join_schema(const sm_plan_node *left, const sm_plan_node *right,
+                                   sm_join_kind kind, sm_arena *a);
 /**
  * The pairs of rows for which `on` is true, in the order of left, a row's matches in that of right;
  * LEFT: also the rows of left that have none, with NULL.
  *
- * Shape     left's columns, then right's; `on` is NULL for CROSS
+ * Shape     sm_plan_join_schema; `on` is NULL for CROSS
  * Errors    SM_TYPE where `on` is no BOOLEAN
  */
 sm_status sm_plan_join(const sm_plan_node *left, const sm_plan_node *right, sm_join_kind kind,

@@ -561,9 +561,6 @@ sm_plan_node *smi_node_join(sm_arena *a, sm_plan_node *left, sm_plan_node *right
 sm_plan_node *smi_join_on(sm_arena *a, sm_plan_node *join, const sm_expr *on);
 /** An INNER join without keys is a CROSS one. */
 void smi_join_settle(sm_plan_node *join);
-/** The schema of a join's output: right's columns nullable for LEFT. */
-const sm_type *smi_join_schema(sm_arena *a, const sm_plan_node *left, const sm_plan_node *right,
-                               sm_join_kind kind);
 /** Makes an equality between the sides a key of the join; false where it is none. */
 bool smi_join_add(sm_arena *a, sm_plan_node *join, const sm_expr *x);
 bool smi_expr_nullable(const sm_expr *x, const sm_type *input);

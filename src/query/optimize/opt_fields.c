@@ -241,7 +241,7 @@ static void narrow_join(sm_arena *a, sm_plan_node *n, need *needs)
         n->as.join.left_keys[i] = retype(a, n->as.join.left_keys[i], left->schema);
         n->as.join.right_keys[i] = retype(a, n->as.join.right_keys[i], right->schema);
     }
-    n->schema = smi_join_schema(a, left, right, n->as.join.kind);
+    n->schema = sm_plan_join_schema(left, right, n->as.join.kind, a);
     n->as.join.on = n->as.join.on ? retype(a, n->as.join.on, n->schema) : NULL;
 }
 

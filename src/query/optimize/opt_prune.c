@@ -324,7 +324,7 @@ static pruned prune_join(sm_arena *a, sm_plan_node *n, const bool *want)
     n->as.join.on = n->as.join.on ? smi_remap(a, n->as.join.on, map) : NULL;
     n->inputs[0] = l.node;
     n->inputs[1] = r.node;
-    n->schema = smi_join_schema(a, l.node, r.node, n->as.join.kind);
+    n->schema = sm_plan_join_schema(l.node, r.node, n->as.join.kind, a);
     bool *const is_read = wanted(a, n->schema->n_fields, NULL);
     for (int32_t i = 0; i < n_old; i++) {
         if (map[i] >= 0) {

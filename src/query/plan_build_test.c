@@ -1,0 +1,503 @@
+/* query/plan_build_test.c: plans built by calls: each is the plan of the SQL beside it, line by
+ * line; nodes and expressions that are shared stay as they are; what does not fit is told. */
+#include "test.h"
+
+#include <stdlib.h>
+
+#include "query/query_testkit.h"
+
+/* What a test builds with. The columns of t: i b d s p; of log: Key App Secs Day. */
+typedef struct builder {
+    sm_arena *a;
+    const sm_plan_node *t, *log;
+} builder;
+
+static builder builder_new(void)
+{
+    builder b = {.a = sm_arena_new(NULL)};
+    b.t = sm_plan_scan(&(sm_relation){.dataset = &kit_t_data, .label = SM_STR("t")}, false, b.a);
+    b.log =
+        sm_plan_scan(&(sm_relation){.dataset = &kit_log_data, .label = SM_STR("log")}, false, b.a);
+    return b;
+}
+
+/* ---- expressions, where nothing may fail ----------------------------------------------------- */
+
+static const sm_expr *col(builder *b, const sm_plan_node *n, const char *name)
+{
+    const int32_t i = sm_type_find(n->schema, sm_str_of(name));
+    assert_true(i >= 0);
+    return sm_expr_column(n->schema, i, b->a);
+}
+
+static const sm_expr *number(builder *b, int32_t v)
+{
+    return sm_expr_constant((sm_value){.type = &sm_type_i32, .as.i = v}, b->a);
+}
+
+static const sm_expr *text(builder *b, const char *s)
+{
+    return sm_expr_constant(sm_value_str(sm_str_of(s)), b->a);
+}
+
+/* Up to two arguments; NULL ends them. */
+static const sm_expr *call(builder *b, const char *name, const sm_expr *x, const sm_expr *y)
+{
+    const sm_expr *const args[] = {x, y};
+    const sm_expr *out = NULL;
+    sm_error e = {0};
+    assert_ok(sm_expr_call(name, args, (x != NULL) + (y != NULL), b->a, &out, &e), &e);
+    return out;
+}
+
+static const sm_plan_node *filter(builder *b, const sm_plan_node *in, const sm_expr *where)
+{
+    const sm_plan_node *out = NULL;
+    sm_error e = {0};
+    assert_ok(sm_plan_filter(in, where, b->a, &out, &e), &e);
+    return out;
+}
+
+/* Columns by name, in that order. */
+static const sm_plan_node *pick(builder *b, const sm_plan_node *in, const char *x, const char *y)
+{
+    const sm_str names[] = {sm_str_of(x), sm_str_of(y)};
+    const sm_expr *const exprs[] = {col(b, in, x), col(b, in, y)};
+    return sm_plan_project(in, exprs, names, 2, b->a);
+}
+
+/* ---- the plan of the same SQL ---------------------------------------------------------------- */
+
+static char *plan_text(const sm_plan *plan)
+{
+    sm_buf out = {0};
+    sm_plan_print(plan, NULL, NULL, &out);
+    sm_buf_text(&out, (sm_str){"", 1});
+    char *copy = strdup((const char *)out.data);
+    sm_buf_release(&out);
+    return copy;
+}
+
+static char *node_text(const sm_plan_node *n)
+{
+    const sm_plan plan = {.root = (sm_plan_node *)n};
+    return plan_text(&plan);
+}
+
+static char *finished_text(builder *b, const sm_plan_node *root)
+{
+    sm_plan *plan = NULL;
+    sm_error e = {0};
+    assert_ok(sm_plan_finish(root, b->a, &plan, &e), &e);
+    return plan_text(plan);
+}
+
+static char *sql_text(builder *b, const char *sql)
+{
+    sm_plan *plan = NULL;
+    sm_error e = {0};
+    assert_ok(kit_plan(sql, b->a, &plan, &e), &e);
+    return plan_text(plan);
+}
+
+static const sm_plan_node *all_of_log(builder *b)
+{
+    return b->log;
+}
+
+static const sm_plan_node *filter_project(builder *b)
+{
+    const sm_plan_node *const some =
+        filter(b, b->log, call(b, ">", col(b, b->log, "Secs"), number(b, 5)));
+    const sm_expr *const exprs[] = {col(b, some, "Key"),
+                                    call(b, "+", col(b, some, "Secs"), number(b, 1))};
+    const sm_str names[] = {SM_STR("Key"), SM_STR("more")};
+    return sm_plan_project(some, exprs, names, 2, b->a);
+}
+
+static const sm_plan_node *true_filter(builder *b)
+{
+    return filter(b, b->log, call(b, "<", number(b, 1), number(b, 2)));
+}
+
+static const sm_plan_node *bounds(builder *b)
+{
+    const sm_value day = {.type = &sm_type_date, .as.i = 19083};
+    const sm_expr *const in[] = {col(b, b->log, "Key"), text(b, "x"), text(b, "y")};
+    const sm_expr *both[2] = {call(b, "=", col(b, b->log, "Day"), sm_expr_constant(day, b->a))};
+    const sm_expr *where = NULL;
+    sm_error e = {0};
+    assert_ok(sm_expr_in(in, 3, b->a, &both[1], &e), &e);
+    assert_ok(sm_expr_and(both, 2, b->a, &where, &e), &e);
+    return filter(b, b->log, where);
+}
+
+static const sm_plan_node *group(builder *b)
+{
+    const sm_expr *const keys[] = {col(b, b->log, "Key")};
+    const sm_expr *distinct = NULL;
+    const sm_plan_node *out = NULL;
+    sm_error e = {0};
+    assert_ok(sm_expr_distinct(call(b, "count", col(b, b->log, "App"), NULL), b->a, &distinct, &e),
+              &e);
+    const sm_agg_item items[] = {
+        {.call = call(b, "sum", col(b, b->log, "Secs"), NULL),
+         .filter = call(b, "=", col(b, b->log, "App"), text(b, "a"))},
+        {.call = distinct},
+        {.call = call(b, "count", NULL, NULL)},
+    };
+    assert_ok(sm_plan_aggregate(b->log, keys, 1, items, 3, b->a, &out, &e), &e);
+    return out;
+}
+
+static const sm_plan_node *distinct(builder *b)
+{
+    const sm_expr *const keys[] = {col(b, b->log, "Key"), col(b, b->log, "Day")};
+    const sm_plan_node *out = NULL;
+    sm_error e = {0};
+    assert_ok(sm_plan_aggregate(b->log, keys, 2, NULL, 0, b->a, &out, &e), &e);
+    return out;
+}
+
+static const sm_plan_node *join(builder *b, sm_join_kind kind)
+{
+    const sm_type *const columns = sm_plan_join_schema(b->log, b->t, kind, b->a);
+    const sm_expr *const key = sm_expr_column(columns, sm_type_find(columns, SM_STR("Key")), b->a);
+    const sm_expr *const s = sm_expr_column(columns, sm_type_find(columns, SM_STR("s")), b->a);
+    const sm_expr *const secs =
+        sm_expr_column(columns, sm_type_find(columns, SM_STR("Secs")), b->a);
+    const sm_expr *const parts[] = {call(b, "=", key, s), call(b, ">", secs, number(b, 5))};
+    const sm_expr *on = NULL;
+    const sm_plan_node *out = NULL;
+    sm_error e = {0};
+    assert_ok(sm_expr_and(parts, 2, b->a, &on, &e), &e);
+    assert_ok(sm_plan_join(b->log, b->t, kind, on, b->a, &out, &e), &e);
+    return out;
+}
+
+static const sm_plan_node *inner_join(builder *b)
+{
+    return join(b, SM_JOIN_INNER);
+}
+
+static const sm_plan_node *left_join(builder *b)
+{
+    return join(b, SM_JOIN_LEFT);
+}
+
+static const sm_plan_node *cross_join(builder *b)
+{
+    const sm_plan_node *out = NULL;
+    sm_error e = {0};
+    assert_ok(sm_plan_join(b->log, b->t, SM_JOIN_CROSS, NULL, b->a, &out, &e), &e);
+    return out;
+}
+
+static const sm_plan_node *windows(builder *b)
+{
+    const sm_expr *partition[] = {col(b, b->log, "Key")};
+    const sm_sort_key order[] = {{.expr = col(b, b->log, "Secs"), .is_desc = true}};
+    const sm_window_item items[] = {
+        {.call = call(b, "row_number", NULL, NULL),
+         .partition = partition,
+         .n_partition = 1,
+         .order = order,
+         .n_order = 1},
+        {.call = call(b, "sum", col(b, b->log, "Secs"), NULL),
+         .partition = partition,
+         .n_partition = 1},
+    };
+    const sm_plan_node *out = NULL;
+    sm_error e = {0};
+    assert_ok(sm_plan_window(b->log, items, 2, b->a, &out, &e), &e);
+    return out;
+}
+
+static const sm_plan_node *sort_limit(builder *b)
+{
+    const sm_sort_key keys[] = {
+        {.expr = col(b, b->log, "Secs"), .is_desc = true, .nulls_first = true},
+        {.expr = col(b, b->log, "Key")},
+    };
+    const sm_plan_node *out = NULL;
+    sm_error e = {0};
+    assert_ok(sm_plan_sort(b->log, keys, 2, b->a, &out, &e), &e);
+    return sm_plan_limit(out, 3, 2, b->a);
+}
+
+static const sm_plan_node *both(builder *b)
+{
+    const sm_plan_node *out = NULL;
+    sm_error e = {0};
+    assert_ok(
+        sm_plan_union(pick(b, b->t, "i", "s"), pick(b, b->log, "Secs", "Key"), b->a, &out, &e), &e);
+    return out;
+}
+
+static const sm_plan_node *cases(builder *b)
+{
+    const sm_expr *const i = col(b, b->t, "i"), *const s = col(b, b->t, "s");
+    const sm_expr *const parts[] = {call(b, "is_null", i, NULL), number(b, 0), i};
+    const sm_expr *const either[] = {call(b, "=", s, text(b, "x")), call(b, "=", s, text(b, "y"))};
+    const sm_expr *exprs[4] = {call(b, "coalesce", i, number(b, 7)),
+                               call(b, "not", call(b, "like", s, text(b, "a%")), NULL)};
+    const sm_str names[] = {SM_STR("w"), SM_STR("x"), SM_STR("y"), SM_STR("z")};
+    const sm_expr *where = NULL;
+    sm_error e = {0};
+    assert_ok(sm_expr_case(parts, 3, b->a, &exprs[2], &e), &e);
+    assert_ok(sm_expr_cast(s, &sm_type_i64, true, b->a, &exprs[3], &e), &e);
+    assert_ok(sm_expr_or(either, 2, b->a, &where, &e), &e);
+    return sm_plan_project(filter(b, b->t, where), exprs, names, 4, b->a);
+}
+
+static const struct {
+    const sm_plan_node *(*build)(builder *b);
+    const char *sql;
+} same[] = {
+    {all_of_log, "SELECT * FROM log"},
+    {filter_project, "SELECT Key, Secs + 1 AS more FROM log WHERE Secs > 5"},
+    {true_filter, "SELECT * FROM log WHERE 1 < 2"},
+    {bounds, "SELECT * FROM log WHERE Day = DATE '2022-04-01' AND Key IN ('x', 'y')"},
+    {group, "SELECT Key, sum(Secs) FILTER (WHERE App = 'a'), count(DISTINCT App), count(*)\n"
+            "FROM log GROUP BY Key"},
+    {distinct, "SELECT DISTINCT Key, Day FROM log"},
+    {inner_join, "SELECT * FROM log JOIN t ON Key = s AND Secs > 5"},
+    {left_join, "SELECT * FROM log LEFT JOIN t ON Key = s AND Secs > 5"},
+    {cross_join, "SELECT * FROM log CROSS JOIN t"},
+    {windows, "SELECT *, row_number() OVER (PARTITION BY Key ORDER BY Secs DESC),\n"
+              "  sum(Secs) OVER (PARTITION BY Key) FROM log"},
+    {sort_limit, "SELECT * FROM log ORDER BY Secs DESC NULLS FIRST, Key LIMIT 3 OFFSET 2"},
+    {both, "SELECT i, s FROM t UNION ALL SELECT Secs, Key FROM log"},
+    {cases, "SELECT coalesce(i, 7) AS w, NOT (s LIKE 'a%') AS x,\n"
+            "  CASE WHEN i IS NULL THEN 0 ELSE i END AS y, TRY_CAST(s AS BIGINT) AS z\n"
+            "FROM t WHERE s = 'x' OR s = 'y'"},
+};
+
+/* Names are SQL's affair (an aggregate's column is named by a projection above it): where only they
+ * differ, that projection is all that the SQL has more. */
+static const char *without_names(const char *plan)
+{
+    const char *const end = strchr(plan, '\n');
+    return end && strncmp(plan, "PROJECT", 7) == 0 && end[1] == ' ' ? end + 1 : plan;
+}
+
+static bool is_same_plan(const char *built, const char *sql)
+{
+    if (strcmp(built, sql) == 0) {
+        return true;
+    }
+    char line[512];
+    const char *rest = without_names(sql);
+    for (; *built; built = strchr(built, '\n') + 1, rest = strchr(rest, '\n') + 1) {
+        snprintf(line, sizeof(line), "  %.*s", (int)strcspn(built, "\n") + 1, built);
+        if (strncmp(line, rest, strlen(line)) != 0) {
+            return false;
+        }
+    }
+    return *rest == '\0';
+}
+
+static void test_same_as_sql(void **unused)
+{
+    for (int i = 0; i < SM_COUNT(same); i++) {
+        builder b = builder_new();
+        char *const built = finished_text(&b, same[i].build(&b));
+        char *const sql = sql_text(&b, same[i].sql);
+        if (!is_same_plan(built, sql)) {
+            fail_msg("%s\nis\n%s\nbut built\n%s", same[i].sql, sql, built);
+        }
+        free(built);
+        free(sql);
+        sm_arena_free(b.a);
+    }
+}
+
+/* ---- shared nodes ---------------------------------------------------------------------------- */
+
+/* Finishing any plan leaves the nodes of all as they were, and a second time gives the same. */
+static void test_nodes_stay(void **unused)
+{
+    builder b = builder_new();
+    const sm_plan_node *roots[SM_COUNT(same)];
+    char *nodes[SM_COUNT(same)], *plans[SM_COUNT(same)];
+    for (int i = 0; i < SM_COUNT(same); i++) {
+        roots[i] = same[i].build(&b); /* all of them over the same two scans */
+        nodes[i] = node_text(roots[i]);
+    }
+    for (int i = 0; i < SM_COUNT(same); i++) {
+        plans[i] = finished_text(&b, roots[i]);
+    }
+    for (int i = 0; i < SM_COUNT(same); i++) {
+        char *const node = node_text(roots[i]), *const plan = finished_text(&b, roots[i]);
+        assert_string_equal(node, nodes[i]);
+        assert_string_equal(plan, plans[i]);
+        free(node);
+        free(plan);
+        free(nodes[i]);
+        free(plans[i]);
+    }
+    sm_arena_free(b.a);
+}
+
+/* One node twice in a plan: each place is pruned and filtered by itself. */
+static void test_node_twice(void **unused)
+{
+    builder b = builder_new();
+    const sm_plan_node *const some =
+        filter(&b, b.log, call(&b, ">", col(&b, b.log, "Secs"), number(&b, 5)));
+    const sm_plan_node *const one = pick(&b, some, "Key", "App"), *out = NULL;
+    const sm_plan_node *const other =
+        filter(&b, pick(&b, some, "App", "Key"), call(&b, "=", col(&b, one, "Key"), text(&b, "k")));
+    sm_error e = {0};
+    assert_ok(sm_plan_union(one, other, b.a, &out, &e), &e);
+    char *const built = finished_text(&b, out);
+    char *const sql =
+        sql_text(&b, "SELECT Key, App FROM log WHERE Secs > 5 UNION ALL\n"
+                     "SELECT * FROM (SELECT App, Key FROM log WHERE Secs > 5) WHERE App = 'k'");
+    assert_string_equal(built, sql);
+    free(built);
+    free(sql);
+    sm_arena_free(b.a);
+}
+
+/* A relation that is a node, named twice by one query. */
+static const sm_plan_node *relation_node;
+
+static sm_status node_table(void *ctx, const sm_str *parts, int32_t n, sm_arena *a,
+                            sm_relation *out, sm_error *e)
+{
+    *out = (sm_relation){.node = relation_node, .label = parts[n - 1]};
+    return SM_OK;
+}
+
+static void test_relation(void **unused)
+{
+    builder b = builder_new();
+    const sm_resolver resolver = {.table = node_table};
+    const sm_sql sql = {.name = SM_STR("q.sql"),
+                        .text =
+                            SM_STR("SELECT x.more, y.Key FROM named x JOIN named y USING (Key)\n"
+                                   "WHERE y.more < 9")};
+    sm_plan *plan = NULL;
+    sm_error e = {0};
+    relation_node = filter_project(&b);
+    char *const before = node_text(relation_node);
+    assert_ok(sm_query_plan(&sql, &resolver, b.a, &plan, &e), &e);
+    char *const built = plan_text(plan);
+    char *const want =
+        sql_text(&b, "WITH named AS (SELECT Key, Secs + 1 AS more FROM log WHERE Secs > 5)\n"
+                     "SELECT x.more, y.Key FROM named x JOIN named y USING (Key) WHERE y.more < 9");
+    assert_string_equal(built, want);
+    char *const after = node_text(relation_node);
+    assert_string_equal(after, before);
+    free(before);
+    free(after);
+    free(built);
+    free(want);
+    sm_arena_free(b.a);
+}
+
+/* ---- what does not fit ----------------------------------------------------------------------- */
+
+static void assert_fails(sm_status st, const sm_error *e, sm_status want, const char *what)
+{
+    assert_status(st, want, e);
+    if (!strstr(e->what, what)) {
+        fail_msg("\"%s\" is not in: %s", what, e->what);
+    }
+    assert_int_equal(e->line, 0); /* there is no text to be at fault */
+}
+
+static void test_expressions_refused(void **unused)
+{
+    builder b = builder_new();
+    const sm_expr *const i = col(&b, b.t, "i"), *const s = col(&b, b.t, "s");
+    const sm_expr *const p = col(&b, b.t, "p"), *const d = col(&b, b.t, "d");
+    const sm_expr *const pairs[][3] = {{i, s}, {d, i}, {p, s}, {i, p, s}};
+    const sm_expr *out = NULL;
+    sm_error e = {0};
+    assert_fails(sm_expr_call("lenght", &s, 1, b.a, &out, &e), &e, SM_NAME, "no function");
+    assert_non_null(strstr(e.todo, "\"length\""));
+    assert_fails(sm_expr_call("length", &d, 1, b.a, &out, &e), &e, SM_TYPE, "does not take");
+    assert_fails(sm_expr_call("sum", &p, 1, b.a, &out, &e), &e, SM_TYPE, "does not take lists");
+    assert_fails(sm_expr_call("nullif", &i, 1, b.a, &out, &e), &e, SM_TYPE, "2 arguments, not 1");
+    assert_fails(sm_expr_cast(p, &sm_type_i64, false, b.a, &out, &e), &e, SM_TYPE,
+                 "cannot be cast");
+    assert_fails(sm_expr_and(pairs[1], 2, b.a, &out, &e), &e, SM_TYPE, "AND needs a BOOLEAN");
+    assert_fails(sm_expr_or(pairs[2], 2, b.a, &out, &e), &e, SM_TYPE, "OR needs a BOOLEAN");
+    assert_fails(sm_expr_case(pairs[3], 3, b.a, &out, &e), &e, SM_TYPE, "does not go with");
+    assert_fails(sm_expr_in(pairs[2], 2, b.a, &out, &e), &e, SM_TYPE, "does not go with");
+    assert_fails(sm_expr_distinct(call(&b, "count", p, NULL), b.a, &out, &e), &e, SM_TYPE,
+                 "DISTINCT");
+    assert_null(out);
+    sm_arena_free(b.a);
+}
+
+static void test_nodes_refused(void **unused)
+{
+    builder b = builder_new();
+    const sm_expr *const d = col(&b, b.t, "d"), *p = col(&b, b.t, "p");
+    const sm_agg_item bad_filter = {.call = call(&b, "count", NULL, NULL), .filter = d};
+    const sm_sort_key by_struct = {.expr = p};
+    const sm_window_item bad_order = {
+        .call = call(&b, "row_number", NULL, NULL), .order = &by_struct, .n_order = 1};
+    const sm_plan_node *out = NULL;
+    sm_error e = {0};
+    assert_fails(sm_plan_filter(b.t, d, b.a, &out, &e), &e, SM_TYPE, "needs a BOOLEAN");
+    assert_fails(sm_plan_join(b.t, b.log, SM_JOIN_LEFT, d, b.a, &out, &e), &e, SM_TYPE, "BOOLEAN");
+    assert_fails(sm_plan_aggregate(b.t, &p, 1, NULL, 0, b.a, &out, &e), &e, SM_TYPE, "grouped");
+    assert_fails(sm_plan_aggregate(b.t, NULL, 0, &bad_filter, 1, b.a, &out, &e), &e, SM_TYPE,
+                 "FILTER needs");
+    assert_fails(sm_plan_sort(b.t, &by_struct, 1, b.a, &out, &e), &e, SM_TYPE, "no order");
+    assert_fails(sm_plan_window(b.t, &bad_order, 1, b.a, &out, &e), &e, SM_TYPE, "no order");
+    assert_fails(sm_plan_union(b.t, b.log, b.a, &out, &e), &e, SM_SYNTAX, "5 columns with 4");
+    assert_fails(
+        sm_plan_union(pick(&b, b.t, "p", "i"), pick(&b, b.log, "Key", "Secs"), b.a, &out, &e), &e,
+        SM_TYPE, "column 1");
+    assert_null(out);
+    sm_arena_free(b.a);
+}
+
+/* What is shared is small in memory and may be endless once it is written out. */
+static void test_limits(void **unused)
+{
+    builder b = builder_new();
+    const sm_expr *x = col(&b, b.t, "b");
+    const sm_plan_node *wide = b.t, *deep = b.t;
+    sm_plan *plan = NULL;
+    sm_error e = {0};
+    sm_status st = SM_OK;
+    int n = 0;
+    for (; st == SM_OK && n < 60; n++) { /* each doubles */
+        const sm_expr *const twice[] = {x, x};
+        st = sm_expr_call("+", twice, 2, b.a, &x, &e);
+    }
+    assert_fails(st, &e, SM_LIMIT, "expression is over the limit");
+    assert_int_equal(n, 20);
+    for (n = 0; n < 20; n++) {
+        assert_ok(sm_plan_union(wide, wide, b.a, &wide, &e), &e);
+    }
+    assert_fails(sm_plan_finish(wide, b.a, &plan, &e), &e, SM_LIMIT, "plan is over the limit");
+    for (n = 0; n < 1999; n++) { /* long is not wide */
+        deep = sm_plan_limit(deep, -1, 1, b.a);
+    }
+    assert_ok(sm_plan_finish(deep, b.a, &plan, &e), &e);
+    assert_int_equal(plan->n_nodes, 2000);
+    deep = sm_plan_limit(deep, -1, 1, b.a);
+    assert_fails(sm_plan_finish(deep, b.a, &plan, &e), &e, SM_LIMIT, "2000 levels");
+    sm_arena_free(b.a);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_same_as_sql),
+        cmocka_unit_test(test_nodes_stay),
+        cmocka_unit_test(test_node_twice),
+        cmocka_unit_test(test_relation),
+        cmocka_unit_test(test_expressions_refused),
+        cmocka_unit_test(test_nodes_refused),
+        cmocka_unit_test(test_limits),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
