@@ -648,19 +648,6 @@ static sm_status no_such_function(sm_str name, sm_arena *a, sm_error *e)
     return st;
 }
 
-/* Our own call (table_relation.c), though a user may write it too, quoted. */
-static sm_status stored_relation(const sm_names *n, const sm_table_arg *args, int32_t n_args,
-                                 sm_arena *a, sm_relation *out, sm_error *e)
-{
-    int64_t i = 0;
-
-    if (n_args != 1 || smi_arg_count(args, &i, e) != SM_OK || i >= n->n_stored) {
-        return no_such_function(SM_STR(SMI_STORED_FUNCTION), a, e);
-    }
-    *out = *n->stored[i];
-    return SM_OK;
-}
-
 static sm_status make_relation(sm_names *n, sm_str name, const sm_table_arg *args, int32_t n_args,
                                sm_arena *a, sm_relation *out, sm_error *e)
 {
@@ -688,9 +675,6 @@ sm_status smi_resolve_function(void *ctx, sm_str name, const sm_table_arg *args,
 {
     sm_names *n = ctx;
 
-    if (sm_str_is(name, SMI_STORED_FUNCTION)) {
-        return stored_relation(n, args, n_args, a, out, e);
-    }
     const sm_str key = smi_call_text(name, args, n_args, a);
     const sm_relation *known = sm_map_get(n->calls, key);
     if (known) {

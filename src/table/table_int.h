@@ -36,9 +36,6 @@ struct sm_names {
     int64_t n_snapshots, cap_snapshots;
     sm_candidate **candidates;
     int64_t n_candidates, cap_candidates;
-
-    sm_relation **stored; /* datasets whose columns stand in another order than the table's */
-    int64_t n_stored, cap_stored;
 };
 
 /** Holds a store until the names end. Takes it. */
@@ -55,8 +52,6 @@ sm_status smi_candidate_relation(sm_names *n, sm_candidate *c, sm_str label, sm_
 /** sm_resolver.function: read_…, delta_scan, 'path'. */
 sm_status smi_resolve_function(void *ctx, sm_str name, const sm_table_arg *args, int32_t n_args,
                                sm_arena *a, sm_relation *out, sm_error *e) SM_MUST_USE;
-/** The function by which the SQL of a table names a dataset of sm_names.stored. */
-#define SMI_STORED_FUNCTION "stored columns"
 
 /* ---- arguments of table functions ------------------------------------------------------------ */
 

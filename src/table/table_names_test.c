@@ -488,10 +488,8 @@ static void test_no_such_function(void **state)
     kit_init(&k);
     sm_names *n = lake_of(&k);
     const sm_table_arg arg = text_arg("", "x");
-    const sm_table_arg number = {.value = sm_value_i64(3)};
     assert_status(call(n, k.arena, "read_jsn", &arg, 1, &r, &e), SM_NAME, &e);
     assert_string_equal(e.todo, "Did you mean \"read_json\"?");
-    assert_status(call(n, k.arena, "stored columns", &number, 1, &r, &e), SM_NAME, &e);
     assert_status(call(n, k.arena, "read_json", &arg, 0, &r, &e), SM_INVALID, &e);
     assert_status(call(n, k.arena, "", &arg, 1, &r, &e), SM_NOT_FOUND, &e);
     assert_string_equal(e.what, "there is no file or folder \"x\"");
@@ -552,6 +550,8 @@ static void test_sql(void **state)
         {"SELECT amount FROM SILVER.Orders WHERE day > DATE '2022-04-01'", "6;", NULL, 0, 0},
         {"FROM silver.parts", "2022-05-01 anna 5;2022-05-01 bert 6;", NULL, 0, 0},
         {"SELECT p.\"Name\" FROM silver.parts AS p", "anna;bert;", NULL, 0, 0},
+        {"SELECT p.\"Name\", q.amount FROM silver.parts p JOIN silver.parts q USING (amount)",
+         "anna 5;bert 6;", NULL, 0, 0},
         {"SELECT count(*) FROM silver.view", "2;", NULL, 0, 0},
         {"SELECT var('month')", "2022-04;", NULL, 0, 0},
         {"SELECT id FROM read_json(var('logs'), match => 'json$', file_date => true,\n"

@@ -4,48 +4,30 @@
  * table_function.c.
  *
  * A snapshot's dataset has the stored columns first, then those that partition the table. Where
- * that is not the table's own order, the table is a view: a SELECT of its columns, in its order,
- * from the function SMI_STORED_FUNCTION. */
+ * that is not the table's own order, the table is a plan node: a projection of its columns, in its
+ * order, over the scan of the dataset. */
 #include "table/table_int.h"
 
 #include <inttypes.h>
 
 /* ---- columns in the table's order ------------------------------------------------------------ */
 
-static void add_quoted(sm_buf *sql, sm_str name)
+/* columns: of each field of the table's schema, its place in the dataset's. */
+static sm_relation reordered(sm_names *n, const sm_type *schema, const int32_t *columns,
+                             const sm_relation *stored)
 {
-    sm_buf_text(sql, SM_STR("\""));
-    for (size_t i = 0; i < name.len; i++) {
-        sm_buf_text(sql, (sm_str){name.data + i, 1});
-        if (name.data[i] == '"') {
-            sm_buf_text(sql, SM_STR("\""));
-        }
-    }
-    sm_buf_text(sql, SM_STR("\""));
-}
+    const sm_expr **exprs = SM_NEW_ARRAY(n->arena, const sm_expr *, schema->n_fields);
+    sm_str *names = SM_NEW_ARRAY(n->arena, sm_str, schema->n_fields);
+    const sm_plan_node *scan = sm_plan_scan(stored, false, n->arena);
 
-/* The relation of the dataset becomes one of SQL over it. */
-static void reorder(sm_names *n, const sm_type *schema, sm_relation *r)
-{
-    sm_relation *stored = SM_NEW(n->arena, sm_relation);
-    sm_buf sql = {0};
-
-    *stored = *r;
-    n->stored =
-        sm_arena_grow(n->arena, n->stored, n->n_stored, &n->cap_stored, sizeof(sm_relation *));
-    n->stored[n->n_stored] = stored;
-    sm_buf_text(&sql, SM_STR("SELECT "));
     for (int32_t i = 0; i < schema->n_fields; i++) {
-        sm_buf_text(&sql, i > 0 ? SM_STR(", ") : SM_STR(""));
-        add_quoted(&sql, schema->fields[i].name);
+        exprs[i] = sm_expr_column(scan->schema, columns[i], n->arena);
+        names[i] = schema->fields[i].name;
     }
-    sm_buf_printf(&sql, " FROM \"" SMI_STORED_FUNCTION "\"(%" PRId64 ")", n->n_stored);
-    n->n_stored++;
-    *r = (sm_relation){
-        .view = {.name = r->label, .text = sm_arena_str(n->arena, sm_buf_str(&sql))},
-        .label = r->label,
+    return (sm_relation){
+        .node = sm_plan_project(scan, exprs, names, schema->n_fields, n->arena),
+        .label = stored->label,
     };
-    sm_buf_release(&sql);
 }
 
 static bool is_in_order(const int32_t *columns, int32_t n)
@@ -82,7 +64,7 @@ static sm_status snapshot_relation(sm_names *n, const sm_snapshot *s, sm_str lab
             sm_arena_strf(n->arena, "%.*s@v%" PRId64, SM_STR_ARG(label), sm_snapshot_version(s)),
     };
     if (!is_in_order(columns, schema->n_fields)) {
-        reorder(n, schema, out);
+        *out = reordered(n, schema, columns, out);
     }
     return SM_OK;
 }
