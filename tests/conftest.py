@@ -1,4 +1,15 @@
-"""Fixtures of all Python tests: the program, a lake to write to, the conformance data, the peers."""
+"""Fixtures of all Python tests.
+
+smelt         the program, run in a folder of the test's own; `program`: the same for fixtures
+lake          an empty lake
+conformance   the folder of the conformance data
+delta_peers   {name: read} of the peers of this environment; read(uri, version=None) gives the
+              table's rows as dicts of Python values, in no order
+duckdb_delta  query(sql) in DuckDB with its Delta reader: rows as tuples
+spark         a SparkSession with Delta (tests marked jvm only)
+minio         a MinIO with a bucket "lake", for all tests that need no server of their own
+"""
+import functools
 import importlib.metadata
 import os
 import pathlib
@@ -6,6 +17,8 @@ import platform
 
 import pytest
 
+import engines
+import s3
 from common import ROOT, Smelt, smelt_path
 
 PEERS = ["duckdb", "polars", "deltalake", "pyarrow", "pyspark", "delta-spark"]
@@ -54,3 +67,34 @@ def conformance():
     if not (folder / "README.md").exists():
         pytest.skip(f"SMELT_CONFORMANCE: no data at {folder}")
     return folder.resolve()
+
+
+@pytest.fixture(scope="session")
+def duckdb_delta():
+    server = engines.DuckdbDelta()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def delta_peers(duckdb_delta):
+    return {"deltalake": engines.read_with_deltalake, "polars": engines.read_with_polars,
+            "duckdb": functools.partial(engines.read_with_duckdb, duckdb_delta)}
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory):
+    session = engines.start_spark(tmp_path_factory.mktemp("spark"))
+    yield session
+    session.stop()
+
+
+@pytest.fixture(scope="session")
+def minio(tmp_path_factory):
+    s3.require()
+    one = s3.Server("minio", tmp_path_factory.mktemp("minio") / "data")
+    try:
+        one.make_bucket("lake")
+        yield one
+    finally:
+        one.stop()

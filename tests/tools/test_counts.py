@@ -70,7 +70,7 @@ def test_all_passed_is_success_and_nothing_is_not(runner):
 
 @pytest.mark.parametrize("name, reason, failed", [
     ("build parquet (conformance)", "", 1),
-    ("tests.interop.test_peers.test_a", "SMELT_CONFORMANCE: no data at x", 1),
+    ("tests.peers.test_peers.test_a", "SMELT_CONFORMANCE: no data at x", 1),
     ("tests.cli.test_b", "needs root", 0),
 ])
 def test_a_skip_for_the_conformance_data_can_be_a_failure(runner, monkeypatch, name, reason, failed):

@@ -130,6 +130,6 @@ def test_a_level_that_is_none_is_wrong_usage(machine):
 
 
 def test_every_requirement_is_pinned():
-    for file in [*(ROOT / "tests/interop").glob("requirements*.txt"), ROOT / "bench/requirements.txt"]:
+    for file in [*(ROOT / "tests/peers").glob("requirements*.txt"), ROOT / "bench/requirements.txt"]:
         for line in file.read_text().splitlines():
             assert line.startswith("#") or re.match(r"[\w.-]+==\d\S*( ;.*)?$", line), f"{file}: {line}"

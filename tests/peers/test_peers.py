@@ -9,7 +9,7 @@ import pytest
 
 from common import ROOT
 
-PINS = ROOT / "tests" / "interop"
+PINS = ROOT / "tests" / "peers"
 TABLE = "basic-decimal-table"
 
 

@@ -1,26 +1,11 @@
-"""Fixtures of the peers: other engines that read what smelt writes and write what it reads.
-
-delta_peers   {name: read} of the peers of this environment; read(uri, version=None) gives the
-              table's rows as dicts of Python values, in no order
-duckdb_delta  query(sql) in DuckDB with its Delta reader: rows as tuples
-spark         a SparkSession with Delta (tests marked jvm only)
-minio         a MinIO with a bucket "lake", for all tests that need no server of their own
-"""
-import importlib.util
+"""Other engines, which read what smelt writes and write what it reads: DuckDB with its Delta reader,
+delta-rs, Polars, Spark. The fixtures `duckdb_delta`, `delta_peers` and `spark` start them."""
 import os
 import pathlib
 import pickle
 import subprocess
 
-import pytest
-
-import s3
 from common import ROOT
-
-# Spark has an environment without the other peers: what imports them at its head stays out there.
-if importlib.util.find_spec("pyarrow") is None:
-    collect_ignore = [path.name for path in pathlib.Path(__file__).parent.glob("test_*.py")
-                      if path.name not in ("test_spark.py", "test_peers.py")]
 
 # Runs in the environment that has DuckDB's Delta reader: one query in, pickled rows out, until the
 # input ends. The extension lies in a package beside, so nothing is fetched.
@@ -61,6 +46,8 @@ def environment(name):
 
 
 class DuckdbDelta:
+    """query(sql) in DuckDB with its Delta reader: rows as tuples."""
+
     def __init__(self):
         python = environment("duckdb-delta") / "bin" / "python"
         self.process = subprocess.Popen([python, "-c", DUCKDB_SERVER], stdin=subprocess.PIPE,
@@ -82,13 +69,6 @@ class DuckdbDelta:
         self.process.wait(timeout=30)
 
 
-@pytest.fixture(scope="session")
-def duckdb_delta():
-    server = DuckdbDelta()
-    yield server
-    server.close()
-
-
 def read_with_deltalake(uri, version=None):
     import deltalake
     import pyarrow
@@ -105,15 +85,10 @@ def read_with_polars(uri, version=None):
     return polars.read_delta(str(uri), version=version).to_dicts()
 
 
-@pytest.fixture(scope="session")
-def delta_peers(duckdb_delta):
-    def read_with_duckdb(uri, version=None):
-        at = f", version => {version}" if version is not None else ""
-        columns, rows = duckdb_delta.columns_and_rows(f"SELECT * FROM delta_scan('{uri}'{at})")
-        return [dict(zip(columns, row)) for row in rows]
-
-    return {"deltalake": read_with_deltalake, "polars": read_with_polars,
-            "duckdb": read_with_duckdb}
+def read_with_duckdb(server, uri, version=None):
+    at = f", version => {version}" if version is not None else ""
+    columns, rows = server.columns_and_rows(f"SELECT * FROM delta_scan('{uri}'{at})")
+    return [dict(zip(columns, row)) for row in rows]
 
 
 # What Spark must not load: jars of Spark's own dependencies in other versions.
@@ -121,11 +96,10 @@ SPARK_JARS = ("delta-", "unitycatalog-", "hadoop-aws", "analyticsaccelerator", "
               "netty-", "http", "reactive-streams", "eventstream")
 
 
-@pytest.fixture(scope="session")
-def spark(tmp_path_factory):
+def start_spark(home):
+    """A SparkSession with Delta, whose files are in `home`. Needs a JVM."""
     from pyspark.sql import SparkSession
 
-    home = tmp_path_factory.mktemp("spark")
     jars = [str(jar) for jar in sorted(environment("jars").glob("*.jar"))
             if jar.name.startswith(SPARK_JARS) or jar.stem.endswith("-2.35.4")]
     os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
@@ -148,16 +122,4 @@ def spark(tmp_path_factory):
         builder = builder.config(key, value)
     session = builder.getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
-    yield session
-    session.stop()
-
-
-@pytest.fixture(scope="session")
-def minio(tmp_path_factory):
-    s3.require()
-    one = s3.Server("minio", tmp_path_factory.mktemp("minio") / "data")
-    try:
-        one.make_bucket("lake")
-        yield one
-    finally:
-        one.stop()
+    return session

@@ -10,64 +10,16 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import threading
 
 import pyarrow as pa
 import pytest
 
+from appended_lines import TABLES, append_in_turn, write_pipeline
 from customer360 import generate, log_line, read_table
 
 KILLS = int(os.environ.get("SMELT_KILLS", 8))
 MAX_CALLS = 2000
-
-PIPELINE = """
-name: killed
-vars:
-  logs:
-    type: uri
-    default: ./logs
-  lake:
-    type: uri
-    default: ./lake
-  month:
-    type: month
-lake: lake
-sources:
-  - name: logs
-    match: '^[^.].*[.]json$'
-    window: month
-    quarantine: quarantine.lines
-tasks:
-  - load: bronze.lines
-    from: logs
-    sql: lines.sql
-    by: day
-  - table: silver.totals
-    sql: totals.sql
-"""
-LINES = """
-SELECT _id AS id, _source.Contract AS who, _source.TotalDuration AS seconds, file_date AS day
-FROM read_json(var('logs'), match => '^[^.].*[.]json$',
-    columns => {_id: 'VARCHAR', _source: 'STRUCT(Contract VARCHAR, TotalDuration BIGINT)'},
-    file_date => true, bad_lines => 'quarantine', validate => 'all')
-"""
-TOTALS = """
-SELECT day, who, count(*) AS n, CAST(sum(seconds) AS BIGINT) AS seconds
-FROM bronze.lines GROUP BY day, who
-"""
-TABLES = ["bronze/lines", "quarantine/lines", "silver/totals"]
-
-
-def write_pipeline(folder, name="killed", tasks=("load", "table")):
-    folder.mkdir(parents=True, exist_ok=True)
-    text = PIPELINE.replace("name: killed", f"name: {name}")
-    if "table" not in tasks:
-        text = text[:text.index("  - table:")]
-    (folder / "pipeline.yaml").write_text(text)
-    (folder / "lines.sql").write_text(LINES)
-    (folder / "totals.sql").write_text(TOTALS)
-    return folder / "pipeline.yaml"
 
 
 def rows_of(uri):
@@ -228,23 +180,6 @@ def test_faults_end_in_an_error_and_change_nothing_by_half(program, tmp_path, na
 
 
 # ---- crowds -----------------------------------------------------------------------------------
-
-
-def append_in_turn(program, pipeline, source, here, lake, n, failures, env=None):
-    """Brings n files, one a run, into the lake's table."""
-    here.mkdir()
-    for file in sorted(source.iterdir())[:n]:
-        shutil.copy2(file, here / file.name)
-        for _ in range(20):  # exit code 4: another writer won, safe to run again
-            done = subprocess.run([program.path, "run", pipeline, "--var", f"logs={here}", "--var",
-                                   f"lake={lake}", "--var", "month=2022-04", "--threads", "1"],
-                                  capture_output=True, text=True, timeout=120,
-                                  env={**os.environ, **(env or {})})
-            if done.returncode != 4:
-                break
-        if done.returncode:
-            failures.append(f"{file.name}: {done.returncode} {done.stderr}")
-            return
 
 
 def crowd(program, folder, n_runs):

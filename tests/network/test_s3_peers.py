@@ -6,8 +6,8 @@ import pyarrow as pa
 import pytest
 
 import s3
-from customer360 import generate, run
-from test_kill import append_in_turn, log_line, write_pipeline
+from appended_lines import append_in_turn, write_pipeline
+from customer360 import generate, log_line, run
 
 TABLES = ["bronze/viewing_log", "silver/customer_viewing", "gold/customer360",
           "quarantine/viewing_log"]
