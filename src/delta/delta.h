@@ -191,6 +191,17 @@ typedef struct sm_delta_commit {
 } sm_delta_commit;
 
 /**
+ * Does the record keep what it promises, against the snapshot that it goes on from (NULL: a new
+ * table)? What fails it is a mistake of ours, never of a user or of another writer.
+ *
+ * Cost      its parameters, transactions and files; deep: also a map of the keys of the adds, and
+ *           their statistics
+ * Returns   false with *why, a static text
+ */
+bool sm_delta_commit_validate(const sm_delta_commit *c, const sm_snapshot *base, bool deep,
+                              const char **why);
+
+/**
  * Makes the next version by put-if-absent; rebases and tries again where the winner's changes do
  * not touch what was read; writes a classic checkpoint and _last_checkpoint every 10 versions
  * (delta.checkpointInterval), whose failure does not undo the commit.

@@ -481,10 +481,24 @@ sm_status smi_read_parse(sm_str json, const sm_type *schema, sm_arena *a, sm_bou
 
 /* ---- the door -------------------------------------------------------------------------------- */
 
+static void assert_valid(const sm_delta_commit *c, const sm_snapshot *base)
+{
+#ifdef SM_ASSERTS
+    const char *why = "";
+    if (!sm_delta_commit_validate(c, base, true, &why)) {
+        sm_assert_failed(why, "delta: the record of a commit", 0);
+    }
+#else
+    (void)c;
+    (void)base;
+#endif
+}
+
 sm_status sm_delta_prepare(const sm_snapshot *base, const sm_delta_commit *c, sm_arena *a,
                            sm_delta_prepared *out, sm_error *e)
 {
     SM_ASSERT(c && a && out);
+    assert_valid(c, base);
     commit_run r = {.base = base, .c = c, .arena = a, .now_ms = sm_now_us() / 1000};
     char uuid[SM_UUID_BYTES];
     sm_buf read = {0};

@@ -212,8 +212,11 @@ static void test_commit_text(void **state)
     adds[1].dv = &dv;
     adds[1].has_row_id = true;
     adds[1].base_row_id = 30;
-    assert_ok(commit(f, NULL, &c, &version, &e), &e);
-    assert_ok(sm_store_get(f->store, SM_STR("_delta_log/00000000000000000000.json"), &text, &e),
+    make_table(f);
+    sm_snapshot *base = open_at(f, 0);
+    assert_ok(commit(f, base, &c, &version, &e), &e);
+    sm_snapshot_release(base);
+    assert_ok(sm_store_get(f->store, SM_STR("_delta_log/00000000000000000001.json"), &text, &e),
               &e);
     const sm_str all = sm_arena_str(f->arena, sm_buf_str(&text));
     for (int i = 0; i < SM_COUNT(want); i++) {
@@ -273,9 +276,10 @@ static void test_conflicts(void **state)
     /* Another writer: brings in rows 0 … 9 again, with a txn, and removes the file. */
     sm_snapshot *now = open_at(f, SM_VERSION_LATEST);
     const sm_delta_add theirs = add_of(f, "theirs.parquet", 0);
+    const sm_delta_file *const their_remove = sm_snapshot_files(now, &n);
     const sm_delta_commit other = {.adds = &theirs,
                                    .n_adds = 1,
-                                   .removes = &remove_a,
+                                   .removes = &their_remove,
                                    .n_removes = 1,
                                    .txns = &txn,
                                    .n_txns = 1,

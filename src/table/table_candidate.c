@@ -133,6 +133,59 @@ sm_status smi_candidate_base(const sm_candidate *c, sm_arena *a, sm_dataset *out
     return SM_OK;
 }
 
+/* ---- checking -------------------------------------------------------------------------------- */
+
+/* A metric of that name says another number. */
+static bool is_other(const sm_delta_commit *r, const char *name, int64_t n)
+{
+    for (int32_t i = 0; i < r->n_metrics; i++) {
+        if (sm_str_is(r->metrics[i].key, name)) {
+            return r->metrics[i].value.as.i != n;
+        }
+    }
+    return false;
+}
+
+static bool counts_agree(const sm_candidate *c, const char **why)
+{
+    const sm_delta_commit *r = &c->record;
+    int64_t n_rows = 0;
+    uint64_t bytes = 0;
+
+    for (int64_t i = 0; i < r->n_adds; i++) {
+        n_rows += r->adds[i].n_rows;
+        bytes += r->adds[i].size_bytes;
+    }
+    *why = "the candidate has other rows or bytes than its files";
+    if (c->n_rows < 0 || c->n_rows > n_rows || c->bytes != bytes) {
+        return false;
+    }
+    *why = "a metric differs from what it counts";
+    return !is_other(r, "numFiles", r->n_adds) && !is_other(r, "numOutputRows", n_rows) &&
+           !is_other(r, "numOutputBytes", (int64_t)bytes) &&
+           !is_other(r, "numRemovedFiles", r->n_removes) &&
+           !is_other(r, "numCopiedRows", n_rows - c->n_rows);
+}
+
+bool smi_candidate_validate(const sm_candidate *c, bool deep, const char **why)
+{
+    const sm_delta_commit *r = &c->record;
+
+    if (!c->store || c->uri.len == 0 || r->operation.len == 0) {
+        *why = "the candidate is of no table, or does nothing that has a name";
+        return false;
+    }
+    if (!c->schema || (r->metadata && r->metadata->schema != c->schema)) {
+        *why = "the candidate's schema is not that of its metadata";
+        return false;
+    }
+    if (c->has_note && c->note_key.len == 0) {
+        *why = "the candidate's note is there and has no name";
+        return false;
+    }
+    return counts_agree(c, why) && sm_delta_commit_validate(r, c->base, deep, why);
+}
+
 /* ---- publishing ------------------------------------------------------------------------------ */
 
 /* Did it certainly make no version? Only then may its files go. */

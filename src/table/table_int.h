@@ -166,8 +166,18 @@ struct sm_candidate {
     bool keeps_files; /* published, or nobody knows: the files stay */
 };
 
+/* Where a write stands. It goes on to the next state or is closed, from any of them; only GIVEN
+ * leaves its files to the candidate. */
+typedef enum smi_stage_state {
+    SMI_STAGE_OPENING,  /* all that can be refused is settled; no row is taken */
+    SMI_STAGE_WRITING,  /* rows go in; the sink may be finished and pushed to again */
+    SMI_STAGE_SETTLING, /* which files of the base go is found, their other rows are moved */
+    SMI_STAGE_GIVEN,    /* the candidate is another's */
+} smi_stage_state;
+
 /* The way of a write; what it was asked for (its mode) ends here, in the candidate's record. */
 struct sm_stage {
+    smi_stage_state state;
     sm_exec_env env;
     sm_candidate *candidate; /* adds, removes and counts unset until it is given out */
     smi_out out;
@@ -190,6 +200,9 @@ typedef struct smi_kept {
 } smi_kept;
 /** The next one, from {0} on; false after the last. */
 bool smi_candidate_kept(const sm_candidate *c, smi_kept *k);
+/** Is its record whole (sm_delta_commit_validate), and does what is counted beside it agree with
+ * it? false with *why. Debug and sanitizer builds ask it of each candidate that is given out. */
+bool smi_candidate_validate(const sm_candidate *c, bool deep, const char **why);
 /** The files that it goes on from, as they will be read: columns that it adds are NULL in them. In
  * `a`; borrows the candidate. */
 sm_status smi_candidate_base(const sm_candidate *c, sm_arena *a, sm_dataset *out,

@@ -5,6 +5,7 @@
  *
  * Calls    open, rows through the sink, candidate, close. A stage that is closed without having
  *          given its candidate out deletes its files.
+ * States   OPENING -> WRITING -> SETTLING -> GIVEN (enum smi_stage_state)
  * Open     reads the table's snapshot and settles all that can be refused before a row is read:
  *          schema, partitioned tables (SM_UNSUPPORTED), the expression of a replace.
  * Schema   of a table that is there is kept, with its nullability and metadata; rows must have its
@@ -257,6 +258,7 @@ sm_status sm_stage_open(const sm_write *w, const sm_type *schema, const sm_exec_
     SM_TRY_GOTO(st, done, settle_where(s, w, e));
     SM_TRY_GOTO(st, done, settle_format(s, e));
     start_record(s, w);
+    s->state = SMI_STAGE_WRITING;
     *out = s;
     s = NULL;
 done:
@@ -264,9 +266,23 @@ done:
     return st == SM_OK ? st : sm_within(e, st, "table %.*s", SM_STR_ARG(w->uri));
 }
 
+static sm_status push(void *stage, sm_batch *rows, sm_waker waker, sm_error *e)
+{
+    sm_stage *s = stage;
+    SM_ASSERT(s->state == SMI_STAGE_WRITING);
+    return smi_out_push(&s->out, rows, waker, e);
+}
+
+static sm_status finish(void *stage, sm_waker waker, sm_error *e)
+{
+    sm_stage *s = stage;
+    SM_ASSERT(s->state == SMI_STAGE_WRITING);
+    return smi_out_finish(&s->out, waker, e);
+}
+
 sm_sink sm_stage_sink(sm_stage *s)
 {
-    return (sm_sink){.ctx = &s->out, .push = smi_out_push, .finish = smi_out_finish};
+    return (sm_sink){.ctx = s, .push = push, .finish = finish};
 }
 
 void sm_stage_close(sm_stage *s)
@@ -319,6 +335,7 @@ static sm_status settle_removes(sm_stage *s, sm_error *e)
 {
     const int64_t n_written = s->out.n_adds;
 
+    s->state = SMI_STAGE_SETTLING;
     if (s->mode == SM_WRITE_OVERWRITE) {
         remove_all(s);
     } else if (s->mode == SM_WRITE_REPLACE_WHERE && s->candidate->base) {
@@ -345,10 +362,22 @@ static void set_metrics(sm_stage *s)
         memcpy(sm_arena_alloc(s->candidate->arena, sizeof(metrics)), metrics, sizeof(metrics));
 }
 
+static void assert_valid(const sm_candidate *c)
+{
+#ifdef SM_ASSERTS
+    const char *why = "";
+    if (!smi_candidate_validate(c, true, &why)) {
+        sm_assert_failed(why, "table: a candidate", 0);
+    }
+#else
+    (void)c;
+#endif
+}
+
 sm_status sm_stage_candidate(sm_stage *s, const sm_delta_txn *txns, int64_t n_txns,
                              sm_str info_json, sm_candidate **out, sm_error *e)
 {
-    SM_ASSERT(s && s->candidate && s->out.state == SMI_OUT_NONE);
+    SM_ASSERT(s->state == SMI_STAGE_WRITING && s->out.state == SMI_OUT_NONE);
     sm_candidate *c = s->candidate;
     c->n_rows = s->out.n_rows;
     const sm_status st = settle_removes(s, e);
@@ -368,7 +397,9 @@ sm_status sm_stage_candidate(sm_stage *s, const sm_delta_txn *txns, int64_t n_tx
     c->record.n_removes = s->n_removes;
     set_metrics(s);
     c->bytes = s->out.bytes;
+    assert_valid(c);
     s->candidate = NULL;
+    s->state = SMI_STAGE_GIVEN;
     *out = c;
     return SM_OK;
 }

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * delta/delta_check.c: checks what an operation's record promises (delta.h), against the snapshot
+ * that it goes on from. Debug and sanitizer builds run it before each commit, tests after each
+ * step.
+ *
+ * Cheap    what stands in the record itself: presence, counts that cannot be negative, removes that
+ *          are the base's own files in its order
+ * Deep     what needs a look at each add: keys that are unique, ranges that fit the schema
+ * Never    whether it is allowed (features, append-only, conflicts): that is an answer to a user,
+ *          and delta_commit.c gives it in every build. */
+#include "base/hash.h"
+#include "delta/delta_int.h"
+
+#define REFUSE(cond, reason)                                                                       \
+    do {                                                                                           \
+        if (cond) {                                                                                \
+            *why = (reason);                                                                       \
+            return false;                                                                          \
+        }                                                                                          \
+    } while (0)
+
+/* ---- what is said ---------------------------------------------------------------------------- */
+
+static bool check_details(const sm_delta_detail *items, int32_t n, const char **why)
+{
+    for (int32_t i = 0; i < n; i++) {
+        REFUSE(items[i].key.len == 0, "a parameter or metric has no name");
+        REFUSE(!items[i].value.type, "a parameter or metric has no type");
+        const sm_type_id id = items[i].value.type->id;
+        REFUSE(id != SM_TYPE_STRING && id != SM_TYPE_I64 && id != SM_TYPE_BOOL,
+               "a parameter or metric is neither text nor a number nor a truth");
+        for (int32_t k = 0; k < i; k++) {
+            REFUSE(sm_str_eq(items[k].key, items[i].key), "a parameter or metric is said twice");
+        }
+    }
+    return true;
+}
+
+static bool check_txns(const sm_delta_commit *c, const char **why)
+{
+    for (int64_t i = 0; i < c->n_txns; i++) {
+        REFUSE(c->txns[i].app_id.len == 0, "a transaction has no application");
+        REFUSE(c->txns[i].version < 0, "a transaction's version is negative");
+    }
+    return true;
+}
+
+static bool check_read(const sm_delta_commit *c, const sm_snapshot *base, const sm_type *schema,
+                       const char **why)
+{
+    REFUSE(c->isolation != SM_READ_NOTHING && !base, "a new table has nothing to be read");
+    for (int32_t i = 0; i < c->read.n; i++) {
+        const sm_bound *b = &c->read.items[i];
+        REFUSE(b->n_path < 1 || b->path[0] < 0 || b->path[0] >= schema->n_fields,
+               "a bound of what was read is of no column");
+    }
+    return true;
+}
+
+/* ---- files ----------------------------------------------------------------------------------- */
+
+static bool check_removes(const sm_delta_commit *c, const sm_snapshot *base, const char **why)
+{
+    REFUSE(c->n_removes > 0 && !base, "a new table has no file to be removed");
+    for (int64_t i = 0; i < c->n_removes; i++) {
+        const sm_delta_file *f = c->removes[i];
+        REFUSE(f < base->files || f >= base->files + base->n_files,
+               "a file that is removed is not of the base");
+        REFUSE(i > 0 && f <= c->removes[i - 1], "removes are not in the base's order, each once");
+    }
+    return true;
+}
+
+static bool check_range(const sm_range *r, const sm_type *t, int64_t n_rows, const char **why)
+{
+    REFUSE(r->has_nulls && (r->n_nulls < 0 || r->n_nulls > n_rows),
+           "a column has more NULLs than the file has rows");
+    REFUSE((r->has_min && !sm_type_eq(r->min.type, t)) ||
+               (r->has_max && !sm_type_eq(r->max.type, t)),
+           "a bound is not of its column's type");
+    REFUSE((r->has_min && r->min.is_null) || (r->has_max && r->max.is_null), "a bound is NULL");
+    REFUSE(r->has_min && r->has_max && sm_value_cmp(r->min, r->max) > 0,
+           "a column's least value is greater than its greatest");
+    return true;
+}
+
+static bool check_add(const sm_delta_add *add, const sm_delta_metadata *m, bool deep,
+                      const char **why)
+{
+    REFUSE(add->key.len == 0, "a new file has no name");
+    REFUSE(sm_str_starts(add->key, SM_STR(SMI_LOG)), "a new file lies in the log");
+    REFUSE(add->n_rows < 0, "a new file's rows are not known");
+    REFUSE(m->n_partition_columns > 0 && !add->partition, "a new file is of no partition");
+    REFUSE(add->dv && (add->dv->cardinality < 0 || add->dv->cardinality > add->n_rows),
+           "a deletion vector has more rows than its file");
+    REFUSE(add->has_row_id && add->base_row_id < 0, "a row id is negative");
+    for (int32_t i = 0; deep && add->ranges && i < m->schema->n_fields; i++) {
+        if (!check_range(&add->ranges[i], m->schema->fields[i].type, add->n_rows, why)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool are_unique(const sm_delta_add *adds, int64_t n)
+{
+    sm_arena *a = sm_arena_new(NULL);
+    sm_map *seen = sm_map_new(a);
+    bool out = true;
+
+    for (int64_t i = 0; i < n && out; i++) {
+        void **at = sm_map_at(seen, adds[i].key);
+        out = !*at;
+        *at = a;
+    }
+    sm_arena_free(a);
+    return out;
+}
+
+/* ---- all of it ------------------------------------------------------------------------------- */
+
+bool sm_delta_commit_validate(const sm_delta_commit *c, const sm_snapshot *base, bool deep,
+                              const char **why)
+{
+    const sm_delta_metadata *m = c->metadata ? c->metadata : base ? &base->metadata : NULL;
+
+    REFUSE(!m || !m->schema, "the table has no schema");
+    REFUSE(c->n_adds < 0 || c->n_removes < 0 || c->n_txns < 0, "a count is negative");
+    REFUSE(!base && c->keeps_rows && c->n_adds > 0, "a new table's rows were not there before");
+    if (!check_details(c->parameters, c->n_parameters, why) ||
+        !check_details(c->metrics, c->n_metrics, why) || !check_txns(c, why) ||
+        !check_read(c, base, m->schema, why) || !check_removes(c, base, why)) {
+        return false;
+    }
+    for (int64_t i = 0; i < c->n_adds; i++) {
+        if (!check_add(&c->adds[i], m, deep, why)) {
+            return false;
+        }
+    }
+    REFUSE(deep && !are_unique(c->adds, c->n_adds), "a file is added twice");
+    return true;
+}
