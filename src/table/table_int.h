@@ -113,7 +113,9 @@ typedef struct smi_out {
     const int32_t *order;    /* of each field of schema, its place in the rows given; NULL: as is */
     const int32_t *required; /* columns without NULL */
     int32_t n_required;
-    int32_t split;        /* a column of schema, or −1 */
+    int32_t split; /* a column of schema, or −1 */
+    int32_t
+        origin; /* a further column (BIGINT) of the rows given, or −1: a file holds rows of one */
     const sm_value *only; /* that it may hold; NULL: any */
     uint64_t file_bytes;
     const sm_format *format;
@@ -126,6 +128,7 @@ typedef struct smi_out {
     sm_written written;
     sm_arena *value_arena;
     sm_value value; /* of the split column in this file */
+    int64_t from;   /* of the origin column */
     int32_t n_opened;
 
     sm_batch *given; /* the batch in work, as it was given: to know it again after SM_WAIT */

@@ -5,9 +5,9 @@
  * Calls    push for each batch in order, finish after the last (more may follow it), release. Each
  *          may say SM_WAIT and is then called again with the same arguments: all that is under way
  *          stands in smi_out, and the next call goes on from there.
- * Method   A file is open while it is under file_bytes and, with a split column, while rows have
- *          its value: rows come in the order of the input, so a batch is cut where the value
- *          changes. Where files end follows from the rows alone, never from threads or time.
+ * Method   A file is open while it is under file_bytes and, with a split or an origin column, while
+ *          rows have its value: rows come in the order of the input, so a batch is cut where a
+ *          value changes. Where files end follows from the rows alone, never from threads or time.
  * States   NONE -> OPEN -> ENDING -> UPLOADING -> NONE (enum smi_out_state). Only with the last
  *          step is the file visible, and durable; then it becomes an add.
  * Callers  the sink of a stage (table_stage.c), and its rewriting (table_replace.c) */
@@ -121,10 +121,17 @@ static int64_t run_end(const sm_column *c, int64_t at, int64_t n_rows)
     return end;
 }
 
-/* Does the row belong into a file other than the open one? */
-static bool is_other_value(const smi_out *o)
+static int64_t origin_here(const smi_out *o)
 {
-    return !sm_value_eq(sm_column_value(&o->rows->columns[o->split], o->at), o->value);
+    return sm_column_value(&o->given->columns[o->origin], o->at).as.i;
+}
+
+/* Does the row belong into a file other than the open one? */
+static bool is_other_file(const smi_out *o)
+{
+    return (o->split >= 0 &&
+            !sm_value_eq(sm_column_value(&o->rows->columns[o->split], o->at), o->value)) ||
+           (o->origin >= 0 && origin_here(o) != o->from);
 }
 
 static sm_status fail_value(const smi_out *o, sm_error *e)
@@ -179,7 +186,7 @@ static void drop_batch(smi_out *o)
 static bool has_unsigned(const smi_out *o, const sm_batch *rows)
 {
     bool has = false;
-    for (int32_t i = 0; i < rows->n_columns && !has; i++) {
+    for (int32_t i = 0; i < o->schema->n_fields && !has; i++) {
         const int32_t place = o->order ? o->order[i] : i;
         has = !sm_type_eq(rows->columns[place].type, o->schema->fields[i].type);
     }
@@ -226,7 +233,8 @@ static sm_status take_slice(smi_out *o, sm_error *e)
 {
     const int64_t n_rows = o->rows->n_rows;
 
-    o->end = o->split < 0 ? n_rows : run_end(&o->rows->columns[o->split], o->at, n_rows);
+    o->end = o->origin < 0 ? n_rows : run_end(&o->given->columns[o->origin], o->at, n_rows);
+    o->end = o->split < 0 ? o->end : run_end(&o->rows->columns[o->split], o->at, o->end);
     if (o->at == 0 && o->end == n_rows) {
         o->slice = sm_batch_retain(o->rows);
         return SM_OK;
@@ -240,13 +248,16 @@ static sm_status step(smi_out *o, sm_waker waker, sm_error *e)
     if (o->state == SMI_OUT_ENDING || o->state == SMI_OUT_UPLOADING) {
         return end_file(o, waker, e);
     }
-    if (o->state == SMI_OUT_OPEN && !o->slice && o->split >= 0 && is_other_value(o)) {
+    if (o->state == SMI_OUT_OPEN && !o->slice && is_other_file(o)) {
         return end_file(o, waker, e);
     }
     if (o->state == SMI_OUT_NONE) {
         SM_TRY(open_file(o, e));
         if (o->split >= 0) {
             SM_TRY(set_value(o, e));
+        }
+        if (o->origin >= 0) {
+            o->from = origin_here(o);
         }
     }
     if (!o->slice) {

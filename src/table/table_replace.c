@@ -3,17 +3,30 @@
  * table/table_replace.c: takes the rows of a condition out of a table's files. Called by
  * table_stage.c once the new rows are written.
  *
- * Method   File by file, the cheapest answer first:
+ * Method   The cheapest answer first:
  *            1. statistics say that no row can satisfy a bound of the condition: the file stays
  *            2. statistics say that each column in the condition has one value all through: the
  *               condition is evaluated once, and the file stays or goes
- *            3. else the file's columns in the condition are read and the rows counted: none, the
- *               file stays; all, it goes; some, it goes and the others are written anew
+ *            3. of all other files the columns in the condition are read and the rows counted, by
+ *               one plan: none, the file stays; all, it goes; some, it is cut
+ *            4. the other rows of the files that are cut are written anew, by one plan
+ * Order    The rows of 4 come in the order of the files, and those of one file never share a new
+ *          one with another's: what is written for a file depends on it alone. Each row says whose
+ *          it is, by its file's place among the base's as a constant column of the dataset.
  * NULL     a row for which the condition is NULL is not replaced.
  * Files    that hold one value each of what they are replaced by (split_by) never get to 3. */
 #include "table/table_int.h"
 
-typedef enum verdict { KEEP, REMOVE, LOOK } verdict;
+/* What becomes of a file: LOOK until its rows are counted. */
+typedef enum verdict { KEEP, REMOVE, LOOK, CUT } verdict;
+
+typedef struct replacing {
+    sm_stage *stage;
+    sm_arena *arena;
+    const sm_delta_file *files; /* of the base */
+    int64_t n_files;
+    verdict *verdicts; /* one a file */
+} replacing;
 
 /* ---- by statistics --------------------------------------------------------------------------- */
 
@@ -126,105 +139,178 @@ static sm_status judge(const sm_stage *s, const sm_delta_file *f, verdict *out, 
 
 /* ---- by reading ------------------------------------------------------------------------------ */
 
-/* How many rows the file has, and how many of them satisfy the condition. */
-static sm_status count_rows(const sm_stage *s, const sm_plan_node *file, sm_arena *a,
-                            int64_t *n_rows, int64_t *n_hits, sm_error *e)
+static bool has_verdict(const replacing *r, verdict v)
 {
-    sm_agg_item items[2] = {0};
-    const sm_plan_node *counts = NULL;
-    sm_plan *plan = NULL;
-    sm_batch **batches = NULL;
+    bool has = false;
+    for (int64_t i = 0; i < r->n_files && !has; i++) {
+        has = r->verdicts[i] == v;
+    }
+    return has;
+}
+
+/* The table's columns, then the place of a row's file, which only calls can reach. */
+static const sm_type *with_place(const sm_type *schema, sm_arena *a)
+{
+    sm_field *fields = SM_NEW_ARRAY(a, sm_field, schema->n_fields + 1);
+
+    memcpy(fields, schema->fields, (size_t)schema->n_fields * sizeof(*fields));
+    fields[schema->n_fields] = (sm_field){.name = SM_STR("place"), .type = &sm_type_i64};
+    return sm_type_struct(a, fields, schema->n_fields + 1);
+}
+
+/* All rows of the files of a verdict. */
+static sm_status scan_of(const replacing *r, verdict v, const sm_plan_node **out, sm_error *e)
+{
+    sm_dataset *d = SM_NEW(r->arena, sm_dataset);
     int64_t n = 0;
 
-    SM_TRY(sm_expr_call("count", NULL, 0, a, &items[0].call, e));
-    items[1] = (sm_agg_item){.call = items[0].call, .filter = s->where};
-    SM_TRY(sm_plan_aggregate(file, NULL, 0, items, 2, a, &counts, e));
-    SM_TRY(sm_plan_finish(counts, a, &plan, e));
-    SM_TRY(sm_exec_collect(plan, &s->env, a, &batches, &n, NULL, e));
-    SM_ASSERT(n == 1 && batches[0]->n_rows == 1);
-    *n_rows = sm_column_value(&batches[0]->columns[0], 0).as.i;
-    *n_hits = sm_column_value(&batches[0]->columns[1], 0).as.i;
-    sm_batch_release(batches[0]);
+    SM_TRY(smi_candidate_base(r->stage->candidate, r->arena, d, e));
+    SM_ASSERT(d->n_files == r->n_files && d->n_constants == 0); /* one a file, in their order */
+    for (int64_t i = 0; i < r->n_files; i++) {
+        if (r->verdicts[i] == v) {
+            sm_value *place = SM_NEW(r->arena, sm_value);
+            *place = sm_value_i64(i);
+            d->files[n] = d->files[i];
+            d->files[n++].constants = place;
+        }
+    }
+    d->n_files = n;
+    d->n_constants = 1;
+    d->schema = with_place(d->schema, r->arena);
+    const sm_relation relation = {.dataset = d, .label = r->stage->candidate->uri};
+    *out = sm_plan_scan(&relation, false, r->arena);
     return SM_OK;
 }
 
+/* Of each file: its place, its rows, those of the condition. */
+static sm_status plan_counts(const replacing *r, const sm_plan_node *files, sm_plan **out,
+                             sm_error *e)
+{
+    const sm_expr *place = sm_expr_column(files->schema, files->schema->n_fields - 1, r->arena);
+    sm_agg_item items[2] = {0};
+    const sm_plan_node *counts = NULL;
+
+    SM_TRY(sm_expr_call("count", NULL, 0, r->arena, &items[0].call, e));
+    items[1] = (sm_agg_item){.call = items[0].call, .filter = r->stage->where};
+    SM_TRY(sm_plan_aggregate(files, &place, 1, items, 2, r->arena, &counts, e));
+    return sm_plan_finish(counts, r->arena, out, e);
+}
+
 /* The rows that stay: those for which the condition is false or NULL. */
-static sm_status plan_kept(const sm_stage *s, const sm_plan_node *file, sm_arena *a, sm_plan **out,
+static sm_status plan_kept(const replacing *r, const sm_plan_node *files, sm_plan **out,
                            sm_error *e)
 {
     const sm_expr *const parts[] = {
-        s->where,
-        sm_expr_constant((sm_value){.type = &sm_type_bool, .as.b = false}, a),
-        sm_expr_constant((sm_value){.type = &sm_type_bool, .as.b = true}, a),
+        r->stage->where,
+        sm_expr_constant((sm_value){.type = &sm_type_bool, .as.b = false}, r->arena),
+        sm_expr_constant((sm_value){.type = &sm_type_bool, .as.b = true}, r->arena),
     };
     const sm_expr *stays = NULL;
     const sm_plan_node *kept = NULL;
 
-    SM_TRY(sm_expr_case(parts, SM_COUNT(parts), a, &stays, e));
-    SM_TRY(sm_plan_filter(file, stays, a, &kept, e));
-    return sm_plan_finish(kept, a, out, e);
+    SM_TRY(sm_expr_case(parts, SM_COUNT(parts), r->arena, &stays, e));
+    SM_TRY(sm_plan_filter(files, stays, r->arena, &kept, e));
+    return sm_plan_finish(kept, r->arena, out, e);
 }
 
-static sm_status rewrite(sm_stage *s, const sm_plan_node *file, sm_arena *a, sm_error *e)
+/* Groups of place, rows, rows of the condition: the verdicts of those files. */
+static void take_counts(replacing *r, const sm_batch *groups)
 {
-    sm_plan *plan = NULL;
-    const sm_sink sink = {.ctx = &s->out, .push = smi_out_push, .finish = smi_out_finish};
+    for (int64_t i = 0; i < groups->n_rows; i++) {
+        const int64_t place = sm_column_value(&groups->columns[0], i).as.i;
+        const int64_t n_rows = sm_column_value(&groups->columns[1], i).as.i;
+        const int64_t n_hits = sm_column_value(&groups->columns[2], i).as.i;
+        SM_ENSURE(place >= 0 && place < r->n_files && r->verdicts[place] == LOOK);
+        r->verdicts[place] = n_hits == 0 ? KEEP : n_hits == n_rows ? REMOVE : CUT;
+    }
+}
 
-    SM_TRY(plan_kept(s, file, a, &plan, e));
-    /* They are the table's own columns, in its order, and rows that are not replaced. */
+static sm_status look_into(replacing *r, sm_error *e)
+{
+    const sm_plan_node *files = NULL;
+    sm_plan *plan = NULL;
+    sm_batch **groups = NULL;
+    int64_t n = 0;
+
+    if (!has_verdict(r, LOOK)) {
+        return SM_OK;
+    }
+    SM_TRY(scan_of(r, LOOK, &files, e));
+    SM_TRY(plan_counts(r, files, &plan, e));
+    SM_TRY(sm_exec_collect(plan, &r->stage->env, r->arena, &groups, &n, NULL, e));
+    for (int64_t i = 0; i < n; i++) {
+        take_counts(r, groups[i]);
+        sm_batch_release(groups[i]);
+    }
+    for (int64_t i = 0; i < r->n_files; i++) {
+        if (r->verdicts[i] == LOOK) {
+            r->verdicts[i] = KEEP; /* a file without a row is in no group */
+        }
+    }
+    return SM_OK;
+}
+
+/* The rows are the table's own columns in its order, then the place. */
+static sm_status run_rewrite(sm_stage *s, const sm_plan *plan, sm_arena *a, sm_error *e)
+{
+    const sm_sink sink = {.ctx = &s->out, .push = smi_out_push, .finish = smi_out_finish};
+    const int32_t n = s->out.schema->n_fields;
+    int32_t *columns = SM_NEW_ARRAY(a, int32_t, n + 1);
+
+    for (int32_t i = 0; i < n; i++) {
+        columns[i] = i;
+    }
+    s->out.order = columns;
+    s->out.only = NULL; /* these rows are not replaced */
+    s->out.origin = n;
+    return sm_exec_run(plan, &s->env, &sink, NULL, NULL, e);
+}
+
+static sm_status rewrite(const replacing *r, sm_error *e)
+{
+    sm_stage *s = r->stage;
+    const sm_plan_node *files = NULL;
+    sm_plan *plan = NULL;
+
+    if (!has_verdict(r, CUT)) {
+        return SM_OK;
+    }
+    SM_TRY(scan_of(r, CUT, &files, e));
+    SM_TRY(plan_kept(r, files, &plan, e));
     const int32_t *order = s->out.order;
     const sm_value *only = s->out.only;
-    s->out.order = NULL;
-    s->out.only = NULL;
-    const sm_status st = sm_exec_run(plan, &s->env, &sink, NULL, NULL, e);
+    const sm_status st = run_rewrite(s, plan, r->arena, e);
     s->out.order = order;
     s->out.only = only;
-    return st;
-}
-
-static sm_status look_into(sm_stage *s, const sm_dataset *all, int64_t i, const sm_delta_file *f,
-                           sm_error *e)
-{
-    sm_arena *a = sm_arena_new(s->env.budget);
-    int64_t n_rows = 0, n_hits = 0;
-    sm_dataset one = *all;
-
-    one.files = &all->files[i];
-    one.n_files = 1;
-    const sm_relation relation = {.dataset = &one, .label = one.files[0].uri};
-    const sm_plan_node *const file = sm_plan_scan(&relation, false, a);
-    sm_status st = count_rows(s, file, a, &n_rows, &n_hits, e);
-    if (st == SM_OK && n_hits > 0 && n_hits < n_rows) {
-        st = rewrite(s, file, a, e);
-    }
-    if (st == SM_OK && n_hits > 0) {
-        smi_stage_remove(s, f);
-    }
-    sm_arena_free(a);
+    s->out.origin = -1;
     return st;
 }
 
 /* ---- all files ------------------------------------------------------------------------------- */
 
-sm_status smi_replace(sm_stage *s, sm_error *e)
+static sm_status replace(replacing *r, sm_error *e)
 {
-    sm_candidate *c = s->candidate;
-    int64_t n = 0;
-    sm_dataset all = {0};
-
-    const sm_delta_file *files = sm_snapshot_files(c->base, &n);
-    for (int64_t i = 0; i < n; i++) {
-        verdict v = LOOK;
-        SM_TRY(judge(s, &files[i], &v, e));
-        if (v == LOOK && !all.files) {
-            SM_TRY(smi_candidate_base(c, c->arena, &all, e));
-            SM_ASSERT(all.n_files == n); /* one a live file, in their order */
-        }
-        if (v == LOOK) {
-            SM_TRY(look_into(s, &all, i, &files[i], e));
-        } else if (v == REMOVE) {
-            smi_stage_remove(s, &files[i]);
+    for (int64_t i = 0; i < r->n_files; i++) {
+        SM_TRY(judge(r->stage, &r->files[i], &r->verdicts[i], e));
+    }
+    SM_TRY(look_into(r, e));
+    SM_TRY(rewrite(r, e));
+    for (int64_t i = 0; i < r->n_files; i++) {
+        if (r->verdicts[i] != KEEP) {
+            smi_stage_remove(r->stage, &r->files[i]);
         }
     }
     return SM_OK;
+}
+
+sm_status smi_replace(sm_stage *s, sm_error *e)
+{
+    replacing r = {.stage = s, .arena = sm_arena_new(s->env.budget)};
+
+    SM_ASSERT(s->state == SMI_STAGE_SETTLING && s->where && s->candidate->base);
+    r.files = sm_snapshot_files(s->candidate->base, &r.n_files);
+    r.verdicts = SM_NEW_ARRAY(r.arena, verdict, r.n_files + 1);
+    const sm_status st = replace(&r, e);
+    sm_arena_free(r.arena);
+    return st;
 }

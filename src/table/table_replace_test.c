@@ -4,6 +4,8 @@
  * tell, by rewriting where a file has others too; never a row that the condition is NULL for. */
 #include "orders.h"
 
+#include "table/table_int.h"
+
 static const order old_rows[] = {
     {"2022-04-01", "anna", 5}, {"2022-04-01", "bert", NO_NUMBER},
     {"2022-04-02", "carl", 7}, {"2022-04-02", NULL, 8},
@@ -112,6 +114,144 @@ static void test_replace(void **state)
     }
 }
 
+/* ---- many files at once ---------------------------------------------------------------------- */
+
+/* Two rows a day, a file each. The 2nd is counted and stays, the 4th is counted and goes, the 3rd
+ * goes by its statistics; the others are cut. */
+static const order days_rows[] = {
+    {"2022-04-01", "a", 1}, {"2022-04-01", "b", 2}, {"2022-04-02", "c", 1}, {"2022-04-02", "d", 3},
+    {"2022-04-03", "e", 2}, {"2022-04-03", "f", 2}, {"2022-04-04", "g", 4}, {"2022-04-04", "h", 2},
+    {"2022-04-05", "i", 1}, {"2022-04-05", "j", 4}, {"2022-04-06", "k", 6}, {"2022-04-06", "l", 7},
+};
+#define EVEN "amount % 2 = 0"
+
+/* Writes rows, a file a day, and stages their replacement. */
+static sm_candidate *stage_replaced(kit *k, const order *rows, int64_t n, const char *where,
+                                    const char *split)
+{
+    sm_error e = {0};
+    sm_candidate *c = NULL;
+    const sm_write old = {.uri = kit_uri(k, "silver/orders"), .split_by = SM_STR("day")};
+    sm_write w = replace_where(k, where);
+
+    w.split_by = sm_str_of(split);
+    assert_ok(write_orders(k, &old, rows, n, NULL, &e), &e);
+    assert_ok(stage_orders(k, &w, new_rows, 1, 1, &c, &e), &e);
+    return c;
+}
+
+/* A new data file, in the test's arena. */
+static sm_str read_add(kit *k, const sm_candidate *c, int64_t i)
+{
+    sm_buf bytes = {0};
+    sm_error e = {0};
+
+    assert_ok(sm_store_get(c->store, c->record.adds[i].key, &bytes, &e), &e);
+    const sm_str out = sm_arena_str(k->arena, sm_buf_str(&bytes));
+    sm_buf_release(&bytes);
+    return out;
+}
+
+/* Each file that is cut has a new one of its own, in their order, with the bytes that it has where
+ * it is the only one. */
+static void test_many_files(void **state)
+{
+    static const int cut[] = {0, 4, 5};
+    kit k;
+    sm_error e = {0};
+    int64_t version = -1;
+    int32_t n = 0;
+    kit_init(&k);
+    sm_candidate *c = stage_replaced(&k, days_rows, SM_COUNT(days_rows), EVEN, "");
+    assert_int_equal(c->record.n_removes, 5);
+    assert_int_equal(c->record.n_adds, SM_COUNT(cut) + 1);
+    assert_int_equal(sm_candidate_table_rows(c), 2 + SM_COUNT(cut) + 1);
+    for (int i = 0; i < SM_COUNT(cut); i++) {
+        kit alone;
+        kit_init(&alone);
+        sm_candidate *one = stage_replaced(&alone, &days_rows[2 * cut[i]], 2, EVEN, "");
+        assert_int_equal(one->record.n_adds, 2);
+        assert_int_equal(c->record.adds[i].n_rows, 1);
+        assert_true(sm_str_eq(read_add(&k, c, i), read_add(&alone, one, 0)));
+        sm_candidate_release(one);
+        kit_release(&alone);
+    }
+    assert_ok(sm_publish(&c, 1, k.budget, &version, &n, &e), &e);
+    sm_candidate_release(c);
+    assert_string_equal(table_text(&k, "silver", "orders"),
+                        "2022-04-02 c 1;2022-04-02 d 3;2022-04-01 a 1;2022-04-05 i 1;"
+                        "2022-04-06 l 7;" NEW_TEXT);
+    kit_release(&k);
+}
+
+/* Where files are split by a column too, the end of an old file ends a new one, though the next
+ * file's rows go on with the same value. */
+static void test_split_and_cut(void **state)
+{
+    static const order first[] = {{"2022-04-01", "a", 1}, {"2022-04-02", "b", 1}, {NULL, "x", 1}};
+    static const order second[] = {{"2022-04-02", "c", 1}, {NULL, "x", 2}};
+    static const char *const want[] = {"2022-04-01", "2022-04-02", "2022-04-02", "2022-04-01"};
+    kit k;
+    sm_error e = {0};
+    sm_candidate *c = NULL;
+    kit_init(&k);
+    const sm_write old = {.uri = kit_uri(&k, "silver/orders")};
+    sm_write w = replace_where(&k, "\"Name\" = 'x'");
+    w.split_by = SM_STR("day");
+    assert_ok(write_orders(&k, &old, first, SM_COUNT(first), NULL, &e), &e);
+    assert_ok(write_orders(&k, &old, second, SM_COUNT(second), NULL, &e), &e);
+    assert_ok(stage_orders(&k, &w, new_rows, 1, 1, &c, &e), &e);
+    assert_int_equal(c->record.n_removes, 2);
+    assert_int_equal(c->record.n_adds, SM_COUNT(want));
+    for (int i = 0; i < SM_COUNT(want); i++) {
+        const sm_range *day = &c->record.adds[i].ranges[0];
+        int32_t days = 0;
+        assert_true(sm_parse_date(sm_str_of(want[i]), &days));
+        assert_int_equal(c->record.adds[i].n_rows, 1);
+        assert_int_equal(day->min.as.i, days);
+        assert_int_equal(day->max.as.i, days);
+    }
+    sm_candidate_release(c);
+    kit_release(&k);
+}
+
+static void publish_sql(kit *k, sm_names *names, const sm_write *w, const char *sql)
+{
+    sm_plan *plan = NULL;
+    const sm_resolver by = sm_names_resolver(names);
+    const sm_sql text = {.name = SM_STR("q.sql"), .text = sm_str_of(sql)};
+    sm_candidate *c = NULL;
+    int64_t version = -1;
+    int32_t n = 0;
+    sm_error e = {0};
+
+    assert_ok(sm_query_plan(&text, &by, k->arena, &plan, &e), &e);
+    assert_ok(sm_stage_plan(plan, w, &k->env, NULL, NULL, &c, &e), &e);
+    assert_ok(sm_publish(&c, 1, k->budget, &version, &n, &e), &e);
+    sm_candidate_release(c);
+}
+
+/* The column by which rows are known to be of a file is no other's, whatever it is called. */
+static void test_column_place(void **state)
+{
+    kit k;
+    sm_error e = {0};
+    const char *text = NULL;
+    kit_init(&k);
+    sm_names *names = sm_names_new(k.env.stores, sm_str_of(k.at.path), k.budget);
+    const sm_write old = {.uri = kit_uri(&k, "silver/places")};
+    const sm_write w = {.uri = old.uri,
+                        .mode = SM_WRITE_REPLACE_WHERE,
+                        .where = {.name = SM_STR("where"), .text = SM_STR("place % 2 = 0")}};
+    publish_sql(&k, names, &old, "FROM (VALUES (7, 'a'), (8, 'b')) AS t(\"place\", name)");
+    publish_sql(&k, names, &old, "FROM (VALUES (9, 'c'), (10, 'd')) AS t(\"place\", name)");
+    publish_sql(&k, names, &w, "SELECT 6 AS \"place\", 'e' AS name");
+    assert_ok(sql_text(&k, names, "FROM silver.places", &text, &e), &e);
+    assert_string_equal(text, "7 a;9 c;6 e;");
+    sm_names_free(names);
+    kit_release(&k);
+}
+
 static void test_new_table(void **state)
 {
     kit k;
@@ -214,9 +354,11 @@ static void test_rivals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_replace),           cmocka_unit_test(test_new_table),
-        cmocka_unit_test(test_no_rows),           cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_failing_condition), cmocka_unit_test(test_rivals),
+        cmocka_unit_test(test_replace),       cmocka_unit_test(test_many_files),
+        cmocka_unit_test(test_split_and_cut), cmocka_unit_test(test_column_place),
+        cmocka_unit_test(test_new_table),     cmocka_unit_test(test_no_rows),
+        cmocka_unit_test(test_refused),       cmocka_unit_test(test_failing_condition),
+        cmocka_unit_test(test_rivals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

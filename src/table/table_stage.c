@@ -117,7 +117,7 @@ static sm_status settle_split(sm_stage *s, const sm_write *w, sm_error *e)
     const sm_str split_by = w->split_by;
     const sm_type *schema = s->candidate->schema;
 
-    s->out.split = -1;
+    s->out.split = s->out.origin = -1;
     if (split_by.len == 0) {
         return SM_OK;
     }
