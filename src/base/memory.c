@@ -145,7 +145,7 @@ struct sm_budget {
     sm_budget *parent;
     sm_budget *root;
     kept_blocks *kept;       /* a root's */
-    const sm_cancel *cancel; /* a root's */
+    const sm_cancel *cancel; /* its own, or its parent's */
     const char *name;
     size_t limit_bytes; /* SIZE_MAX: none of its own */
     size_t fixed_bytes; /* sm_budget_set_overhead */
@@ -161,6 +161,7 @@ sm_budget *sm_budget_new(sm_budget *parent, const char *name, size_t limit_bytes
     b->name = name;
     b->limit_bytes = limit_bytes ? limit_bytes : SIZE_MAX;
     b->root = parent ? parent->root : b;
+    b->cancel = parent ? parent->cancel : NULL;
     if (parent) {
         atomic_fetch_add(&parent->children, 1);
         return b;
@@ -179,16 +180,15 @@ void sm_budget_set_overhead(sm_budget *b, size_t fixed_bytes, int percent)
     b->percent = percent;
 }
 
-void sm_budget_set_cancel(sm_budget *root, const sm_cancel *cancel)
+void sm_budget_set_cancel(sm_budget *b, const sm_cancel *cancel)
 {
-    SM_ASSERT(!root->parent);
-    root->cancel = cancel;
+    SM_ASSERT(atomic_load(&b->children) == 0);
+    b->cancel = cancel;
 }
 
 sm_status sm_check_cancel(const sm_budget *b, sm_error *e)
 {
-    return b && sm_cancel_is_set(b->root->cancel) ? sm_fail(e, SM_INTERRUPTED, "interrupted")
-                                                  : SM_OK;
+    return b && sm_cancel_is_set(b->cancel) ? sm_fail(e, SM_INTERRUPTED, "interrupted") : SM_OK;
 }
 
 static void give_level(sm_budget *b, size_t bytes)

@@ -59,9 +59,10 @@ void sm_budget_free(sm_budget *b);
  * Refusals then advise in the user's terms. */
 void sm_budget_set_overhead(sm_budget *b, size_t fixed_bytes, int percent);
 
-/** The flag that stops the work whose memory a root and all below it count. A kernel or a function
- * knows its memory, not its run: so it finds the flag. Set before the work begins. */
-void sm_budget_set_cancel(sm_budget *root, const sm_cancel *cancel);
+/** The flag that stops the work whose memory this budget and all below it count; NULL: that of the
+ * parent no longer holds. A kernel or a function knows its memory, not its run: so it finds the
+ * flag. To be set before there are budgets below (asserted), which take it over. */
+void sm_budget_set_cancel(sm_budget *b, const sm_cancel *cancel);
 /** SM_INTERRUPTED where that flag is set. For each batch, and for about every millisecond of a loop
  * whose length the input decides. Takes NULL, the budget of what nobody stops. */
 sm_status sm_check_cancel(const sm_budget *b, sm_error *e) SM_MUST_USE;

@@ -71,10 +71,10 @@ typedef struct smi_globals {
 
 struct smi_cli {
     smi_globals globals;
-    sm_exec_env env;
+    sm_engine *engine;
+    sm_exec_env env; /* the command is one run of it */
     sm_arena *arena; /* for the command's life */
     sm_progress progress;
-    size_t memory_limit; /* what the user set, or the default */
     struct smi_painter *painter;
     bool has_answered; /* with --json: what stdout gets is there, of a failure too */
 };
@@ -88,7 +88,7 @@ sm_status smi_options_parse(const smi_command *c, int argc, char **argv, void *o
 bool smi_options_ask_json(int argc, char **argv);
 void smi_print_help(const smi_command *c);
 
-/** Starts threads and budget, and lets Ctrl-C cancel (a second one ends the process). */
+/** Makes the engine, and lets Ctrl-C cancel (a second one ends the process). */
 sm_status smi_cli_open(smi_cli *cli, sm_error *e) SM_MUST_USE;
 void smi_cli_close(smi_cli *cli);
 

@@ -39,7 +39,7 @@ static void print_machine(doctor *d)
     const smi_cli *cli = d->cli;
     char limit[SM_SIZE_TEXT_BYTES], idle[SM_SIZE_TEXT_BYTES];
 
-    sm_format_size((int64_t)cli->memory_limit, limit);
+    sm_format_size((int64_t)sm_engine_memory_limit(cli->engine), limit);
     sm_format_size(sm_peak_bytes(), idle);
     step(d, "version", "%s", SMELT_VERSION);
     step(d, "threads", "%d", sm_pool_threads(cli->env.pool));

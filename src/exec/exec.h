@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * exec/exec.h: the exec room's door. Runs a plan, morsel by morsel, on the pool's workers.
+ * exec/exec.h: the exec room's door. Runs a plan, morsel by morsel, on the workers of an engine.
  *
  * A plan is cut into pipelines at what must see all rows first (aggregate, sort, window, the build
  * side of a join); each runs to its end before the next. Within one, a worker takes a morsel whose
@@ -13,7 +13,8 @@
  * morsels, grouped rows leave by partition (the top 8 bits of the key's hash) and within it by
  * first appearance in the input.
  *
- * Keeps no state in the plan; stays within its budget. */
+ * Keeps no state in the plan, nor in the process: two engines know nothing of each other. Stays
+ * within its budget. */
 #ifndef SM_EXEC_EXEC_H
 #define SM_EXEC_EXEC_H
 
@@ -36,20 +37,77 @@ typedef struct sm_sink {
 enum { SM_REFUSED_OUT_FILE, SM_REFUSED_OUT_FIRST };
 extern const sm_type sm_refused_out_schema;
 
+/* ---- engines --------------------------------------------------------------------------------- */
+
+/* Memory, threads, the way to stores: what runs share. A process may have several. */
+typedef struct sm_engine sm_engine;
+
+typedef struct sm_engine_opts {
+    size_t memory_limit; /* of the process's resident memory at its peak; 96 MB at least */
+    int64_t threads;     /* 1 to 1,024 */
+    sm_str spill_dir;    /* where what does not fit goes; "": the system's */
+} sm_engine_opts;
+
+/** Half of the memory that the machine, or the control group of the process, has; a thread a
+ * core. */
+sm_engine_opts sm_engine_defaults(void);
+
+/**
+ * Makes an engine and starts its workers.
+ *
+ * Owner     the caller's, sm_engine_free() it; copies `opts`
+ * Units     what the process holds now is taken off the limit: of the memory that others in the
+ *           process take later, and of another engine's, this one knows nothing
+ * Errors    SM_USAGE: a limit below 96 MB or below what the process has already, a number of
+ *           threads out of its range; SM_IO where the system starts no thread
+ * Threads   any
+ */
+sm_status sm_engine_new(const sm_engine_opts *opts, sm_engine **out, sm_error *e) SM_MUST_USE;
+/** After all that was made with it is released. Takes NULL. */
+void sm_engine_free(sm_engine *engine);
+size_t sm_engine_memory_limit(const sm_engine *engine);
+/** Those above the stores of all runs: what is connected here holds for each run that has no nearer
+ * connection; they count for all. As long as the engine. */
+sm_stores *sm_engine_stores(const sm_engine *engine);
+
 /* ---- how it runs ----------------------------------------------------------------------------- */
 
 typedef struct sm_progress { /* written by workers, read by whoever shows it */
     _Atomic int64_t total_bytes, done_bytes, rows;
 } sm_progress;
 
+/* What one run is given; several may run at once, each with its own. A test makes one by hand. */
 typedef struct sm_exec_env {
     sm_pool *pool;
-    sm_budget *budget;
+    sm_budget *budget;       /* with `cancel` set */
     const sm_cancel *cancel; /* may be NULL */
     sm_progress *progress;   /* may be NULL */
     sm_str spill_dir;        /* "" : the system's */
     sm_stores *stores;       /* that the plan's files, and the tables it writes, are opened by */
+    sm_engine *engine;       /* that the rest is of; NULL: made by hand */
 } sm_exec_env;
+
+/* What is a run's own. */
+typedef struct sm_exec_share {
+    size_t
+        memory_bytes; /* the most that it takes of the engine's; 0: whatever the engine has left */
+    const sm_cancel *cancel; /* may be NULL */
+    sm_progress *progress;   /* may be NULL */
+} sm_exec_share;
+
+/**
+ * Gives a run its part of an engine: the pool, a budget below the engine's, stores below its.
+ *
+ * Owner     sm_exec_env_release(env), after all that came of the run (batches, candidates, names)
+ *           is released; borrows the engine, the flag and the progress until then
+ * Units     where runs are side by side, the sum of their memory_bytes should not exceed the
+ *           engine's limit: a run without a bound may take what another one needs, which then fails
+ *           with SM_BUDGET
+ * Threads   any; an environment is one run's at a time
+ */
+void sm_exec_env_init(sm_exec_env *env, sm_engine *engine, const sm_exec_share *share);
+/** Takes {0}. */
+void sm_exec_env_release(sm_exec_env *env);
 
 /* What one node of the plan did; by node id. */
 typedef struct sm_node_profile {

@@ -83,7 +83,12 @@ typedef struct sm_run_report {
     sm_table_report *tables;
     int64_t n_tables;
     sm_store_counts network; /* what went over it for this run */
-    int64_t wall_ns, peak_bytes;
+    int64_t wall_ns;
+    int64_t
+        peak_bytes; /* resident, of the process so far, with all that runs in it: what its memory
+                         * limit is compared with */
+    int64_t held_bytes; /* the most that the budget of this run's environment counted at once: its
+                         * own share of that */
 } sm_run_report;
 void sm_run_report_release(sm_run_report *r);
 

@@ -630,6 +630,7 @@ sm_status sm_pipeline_run(sm_pipeline *p, const sm_run_opts *opts, const sm_exec
     release(&r);
     report->wall_ns = sm_monotonic_ns() - r.start_ns;
     report->peak_bytes = sm_peak_bytes();
+    report->held_bytes = (int64_t)sm_budget_peak(env->budget);
     report->network = sm_stores_network_count(own.stores);
     sm_stores_release(own.stores);
     return st;
