@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from test_run import KEYS, Shop, line, shop  # noqa: F401 (a fixture)
+from shop import REPORT_KEYS
 
 ERROR = ["status", "code", "message", "place", "todo", "within"]
 
@@ -52,7 +52,7 @@ def test_an_error_is_an_object(smelt, words, code, wanted):
 ])
 def test_a_run_that_fails_has_all_keys(shop, words, code, status):
     told = answer(shop.smelt("run", *words, "--json", check=False), code)
-    assert list(told) == [*KEYS, "error"]
+    assert list(told) == [*REPORT_KEYS, "error"]
     assert told["error"]["status"] == status
     assert told["tables"] == [] and told["lines"]["read"] == 0
 

@@ -9,26 +9,14 @@ import time
 
 import pytest
 
-from shop import PIPELINE, SQL, Shop, data_files, line, transactions
-
-KEYS = ["lines", "unknown", "files", "missing_days", "gone", "moved", "copies", "tables",
-        "published", "network", "seconds", "peak_bytes"]
-
-
-@pytest.fixture
-def shop(smelt, tmp_path):
-    made = Shop(smelt, tmp_path)
-    made.put("20220401.json", line(1), line(2, "Oslo", 7), "broken\n")
-    made.put("20220402.json", line(3), "{\"id\":1.5}\n", line(4))
-    return made
-
+from shop import PIPELINE, REPORT_KEYS, SQL, data_files, line, transactions
 
 # ---- what is there ----------------------------------------------------------------------------
 
 
 def test_a_run_makes_its_tables(shop):
     report = shop.run()
-    assert list(report) == KEYS
+    assert list(report) == REPORT_KEYS
     assert report["lines"] == {"read": 6, "kept": 4, "quarantined": 2, "blank": 0}
     assert report["files"] == {"read": 2, "skipped": 0, "ignored": 0}
     assert report["missing_days"] == [f"2022-04-{day:02}" for day in range(3, 31)]

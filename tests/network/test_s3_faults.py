@@ -9,7 +9,6 @@ import uuid
 
 import pytest
 
-import s3
 import s3_proxy
 from customer360 import generate, hashes, run, run_process, versions
 

@@ -11,7 +11,7 @@ import pytest
 
 import s3
 from customer360 import generate, run_process
-from test_s3_odd import error, odd  # noqa: F401 (a fixture)
+from odd_server import error
 
 NO_KEYS = {name: "" for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
                                  "AWS_PROFILE", "AWS_REGION")}
@@ -89,14 +89,14 @@ def read(smelt, services, check=True, **env):
         **NO_KEYS, **NO_FILES, "AWS_ENDPOINT_URL": services.url, "SMELT_LOG": "debug", **env})
 
 
-def test_a_machine(smelt, odd):  # noqa: F811
+def test_a_machine(smelt, odd):
     services = Services(odd)
     done = read(smelt, services, AWS_EC2_METADATA_SERVICE_ENDPOINT=services.url)
     assert done.stdout == "a\n1\n" and services.given == 1
     assert "top/secret" not in done.stderr and "token==" not in done.stderr
 
 
-def test_a_container(smelt, odd, tmp_path):  # noqa: F811
+def test_a_container(smelt, odd, tmp_path):
     token = tmp_path / "token"
     token.write_text("Bearer of-the-container\n")
     services = Services(odd)
@@ -107,7 +107,7 @@ def test_a_container(smelt, odd, tmp_path):  # noqa: F811
         assert done.stdout == "a\n1\n"
 
 
-def test_a_web_identity(smelt, odd, tmp_path):  # noqa: F811
+def test_a_web_identity(smelt, odd, tmp_path):
     token = tmp_path / "token"
     token.write_text("jwt.of.the+pod\n")
     services = Services(odd)
@@ -124,7 +124,7 @@ def test_a_web_identity(smelt, odd, tmp_path):  # noqa: F811
     assert "jwt.of" not in done.stderr
 
 
-def test_keys_that_s3_calls_expired_are_fetched_once_more(smelt, odd):  # noqa: F811
+def test_keys_that_s3_calls_expired_are_fetched_once_more(smelt, odd):
     services = Services(odd, good=2)
     done = read(smelt, services, AWS_EC2_METADATA_SERVICE_ENDPOINT=services.url)
     assert done.stdout == "a\n1\n" and services.given == 2
@@ -134,20 +134,20 @@ def test_keys_that_s3_calls_expired_are_fetched_once_more(smelt, odd):  # noqa: 
     assert services.given <= 4
 
 
-def test_keys_that_expire_soon_are_fetched_again(smelt, odd):  # noqa: F811
+def test_keys_that_expire_soon_are_fetched_again(smelt, odd):
     services = Services(odd, expires=in_time(seconds=100))
     done = read(smelt, services, AWS_EC2_METADATA_SERVICE_ENDPOINT=services.url)
     assert done.stdout == "a\n1\n" and services.given >= 2
 
 
-def test_no_metadata(smelt, odd):  # noqa: F811
+def test_no_metadata(smelt, odd):
     nothing = odd(lambda h: h.reply(404, b"none", "text/plain"))
     done = read(smelt, nothing, check=False, AWS_EC2_METADATA_SERVICE_ENDPOINT=nothing.url)
     assert done.returncode == 1
     assert "machine's metadata" in done.stderr and "AWS_ACCESS_KEY_ID" in done.stderr
 
 
-def test_a_command(smelt, odd, tmp_path):  # noqa: F811
+def test_a_command(smelt, odd, tmp_path):
     """credential_process: a program that prints keys, asked again before they expire."""
     program, config = tmp_path / "give", tmp_path / "config"
     config.write_text(f"[profile work]\ncredential_process = {program} --for smelt\n")
@@ -203,7 +203,7 @@ class Roles(Services):
 
 
 @pytest.mark.parametrize("source, first", [("base", None), ("chain", "between")])
-def test_a_role_taken_with_the_keys_of_another_profile(smelt, odd, tmp_path, source, first):  # noqa: F811
+def test_a_role_taken_with_the_keys_of_another_profile(smelt, odd, tmp_path, source, first):
     config = tmp_path / "config"
     config.write_text(ROLE % source)
     services = Roles(odd)
@@ -219,7 +219,7 @@ def test_a_role_taken_with_the_keys_of_another_profile(smelt, odd, tmp_path, sou
                     "RoleArn": "arn:aws:iam::1:role/reader", "RoleSessionName": "nightly"}
 
 
-def test_roles_that_cannot_be_taken(smelt, odd, tmp_path):  # noqa: F811
+def test_roles_that_cannot_be_taken(smelt, odd, tmp_path):
     config = tmp_path / "config"
     services = Roles(odd)
     for text, profile, word in (
@@ -234,7 +234,7 @@ def test_roles_that_cannot_be_taken(smelt, odd, tmp_path):  # noqa: F811
     assert not services.asked
 
 
-def test_a_profile_that_is_not_there(smelt, odd, tmp_path):  # noqa: F811
+def test_a_profile_that_is_not_there(smelt, odd, tmp_path):
     config = tmp_path / "config"
     config.write_text("[default]\naws_access_key_id = id1\naws_secret_access_key = s\n[profile work]\n")
     services = Services(odd)
@@ -243,7 +243,7 @@ def test_a_profile_that_is_not_there(smelt, odd, tmp_path):  # noqa: F811
     assert not services.server.seen
 
 
-def test_single_sign_on(smelt, odd, tmp_path):  # noqa: F811
+def test_single_sign_on(smelt, odd, tmp_path):
     """What `aws sso login` left is shown to the portal; a session that has ended says how to renew it."""
     cache = tmp_path / ".aws" / "sso" / "cache"
     cache.mkdir(parents=True)
@@ -282,7 +282,7 @@ def test_single_sign_on(smelt, odd, tmp_path):  # noqa: F811
     assert services.given == 2
 
 
-def test_names_are_signed_as_they_are_sent(smelt, odd):  # noqa: F811
+def test_names_are_signed_as_they_are_sent(smelt, odd):
     """What stands on the wire is the key, encoded once."""
     services = Services(odd)
     done = smelt("sql", "SELECT a FROM read_json('s3://b/ü +%&=.json')", env={

@@ -2,64 +2,14 @@
 secret. The servers are small ones of this test that answer every request in one odd way."""
 import datetime
 import email.utils
-import http.server
-import ssl
-import threading
 
 import pytest
 
 import s3
 from customer360 import generate, run_process
+from odd_server import error
 
 SECRET = "not-a-secret-0123"
-
-
-class Odd(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def answer(self):
-        length = int(self.headers.get("Content-Length", 0))
-        self.body = self.rfile.read(length)
-        self.server.seen.append((self.command, self.path, dict(self.headers)))
-        self.server.act(self)
-
-    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = answer
-
-    def reply(self, status, body=b"", kind="application/xml", length=None, **headers):
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body) if length is None else length))
-        for name, value in headers.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    def log_message(self, *args):
-        pass
-
-
-@pytest.fixture
-def odd():
-    made = []
-
-    def begin(act, certificate=None):
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Odd)
-        server.act, server.seen = act, []
-        scheme = "http"
-        if certificate:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(*certificate)
-            server.socket = context.wrap_socket(server.socket, server_side=True)
-            scheme = "https"
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        made.append(server)
-        server.url = f"{scheme}://127.0.0.1:{server.server_address[1]}"
-        return server
-    yield begin
-    for server in made:
-        server.shutdown()
-        server.server_close()
 
 
 def ask(smelt, server, *, uri="s3://b/in/a.json", write=False, **env):
@@ -70,10 +20,6 @@ def ask(smelt, server, *, uri="s3://b/in/a.json", write=False, **env):
         "AWS_MAX_ATTEMPTS": "3", "SMELT_LOG": "debug", **env})
     assert SECRET not in done.stdout + done.stderr
     return done
-
-
-def error(code, message="because"):
-    return f"<Error><Code>{code}</Code><Message>{message}</Message></Error>".encode()
 
 
 ODD = {

@@ -7,8 +7,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from test_s3_odd import odd  # noqa: F401 (a fixture)
-
 LINES = b"".join(b'{"n":%d,"t":"line %d"}\n' % (n, n) for n in range(200_000))
 
 
@@ -28,7 +26,7 @@ def ranges(h, files):
 
 
 @pytest.fixture
-def web(odd, tmp_path):  # noqa: F811
+def web(odd, tmp_path):
     pq.write_table(pa.table({"n": range(1000)}), tmp_path / "n.parquet")
     files = {"/logs/a.json": LINES, "/a%20b.json": b'{"n":1}\n', "/%C3%BC.json": b'{"n":2}\n',
              "/n.parquet": (tmp_path / "n.parquet").read_bytes(), "/a.json.gz": gzip.compress(LINES)}
