@@ -84,3 +84,10 @@ def test_a_command_that_is_not_there_is_a_failed_step(runner):
     count = runner.Count()
     assert not runner.step(count, "none", ["/nowhere/none"])
     assert count.failed == 1
+
+
+@pytest.mark.parametrize("folder, marks", [("tests/none", ""), ("tests/tools", "jvm")])
+def test_pytest_without_a_test_is_a_failure(runner, folder, marks):
+    count = runner.Count()
+    runner.pytest(count, "of nothing", "peers", [folder], marks, {})
+    assert (count.passed, count.failed, count.failures) == (0, 1, ["pytest of nothing"])
