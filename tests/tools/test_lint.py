@@ -30,6 +30,8 @@ GOOD = {
                          '/* One. */\nint sm_store(void);\n',
     "src/store/local/local.h": "int smi_local(void);\n",
     "src/delta/delta.h": '#include "store/store.h"\n',
+    "tools/saw": "saws\n",
+    "tools/README.md": "| file | what it does |\n|---|---|\n| `saw` | cuts |\n",
     "src/delta/delta.c": '#include "delta/delta.h"\n\n#include <stdio.h>\n\nstatic_assert(1, "one");\n',
 }
 
@@ -108,6 +110,9 @@ BAD = [
      "src/delta/delta_int.h:1", "add SM_MUST_USE"),
     ("asserts", "src/base/status.c", "int sm_none;\n" * 1000, "src/base:1", "at least"),
     ("docs", "README.md", "\nsee [it](docs/none.md)\n", "README.md:2", "does not exist"),
+    ("tools", "tools/rake", "rakes\n", "tools/README.md:1", "no row says what tools/rake is"),
+    ("tools", "tools/README.md", "| `saw` | cuts |\n| `drill` | drills |\n", "tools/README.md:2",
+     "tools/drill does not exist"),
 ]
 WARNED = [
     ("doors", "src/delta/delta.h", "/* a door */\nint sm_first(void);\nint sm_bare(void);\n",
