@@ -64,7 +64,7 @@ fuzz: build-fuzz/build.ninja ## each fuzz target under libFuzzer (FUZZ_SECONDS=6
 	@tools/fuzz $(TARGET)
 
 bench: build ## race the peers on the same files (ROW=direct, ROUNDS=5, SCALE=10)
-	@tools/setup bench
+	@tools/setup bench $(ROW)
 	@$(NINJA) -C build --quiet bench_parse bench_fetch
 	@bench/run
 

@@ -123,6 +123,32 @@ def test_an_environment_is_keyed_by_its_pins():
     assert not any(pathlib.Path(path).is_relative_to(ROOT) for path in paths)
 
 
+@pytest.fixture
+def with_peers(machine):
+    """All packages and Python environments of the bench are there, servers are not."""
+    machine.with_apt(missing=[])
+    machine.program("python3", "echo 3.11")
+    for tool in ("flock", "rm"):
+        (machine.bin / tool).symlink_to(shutil.which(tool))
+    for name in ("bench", "duckdb-delta"):
+        home = pathlib.Path(machine.setup("path", name).stdout.strip())
+        home.mkdir(parents=True)
+        (home / "done").touch()
+    return machine
+
+
+@pytest.mark.parametrize("row", ["direct", "parse"])
+def test_a_row_of_the_bench_needs_no_servers(with_peers, row):
+    done = with_peers.setup("bench", row)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("row", [[], ["all"], ["s3"], ["s3-bronze"]])
+def test_rows_in_s3_need_servers(with_peers, row):
+    done = with_peers.setup("bench", *row)
+    assert "building the servers of tools/s3-servers" in done.stderr
+
+
 def test_a_level_that_is_none_is_wrong_usage(machine):
     done = machine.setup("everything")
     assert done.returncode == 2
