@@ -9,7 +9,8 @@ For each row of ROWS every contestant runs once to warm up, then ROUNDS times, i
   peak    largest resident memory of the process
   bytes   of the files that it wrote
 
-The medians are compared; only ratios within one run of this program mean anything. All contestants
+The medians are compared; only ratios within one run of this program mean anything. The ratio of CPU
+seconds stands beside that of wall time: one says how soon it is done, the other what it costs. All contestants
 of a row must give the same answer (count, sums and an order-free hash, taken with DuckDB from what
 they wrote): a wrong answer has no time, and fails the bench. Results go to bench/results/DATE.json,
 a plot beside it.
@@ -32,6 +33,7 @@ ROOT = HERE.parent
 SMELT = ROOT / "build" / "smelt"
 WORK = pathlib.Path(os.environ.get("BENCH_DIR", ROOT / "build" / "bench"))
 MONTH = "2022-04"
+MEASURES = ("wall", "cpu", "peak")
 
 # ---- inputs ----------------------------------------------------------------------------------
 
@@ -288,9 +290,17 @@ def race(name, rounds, scale, keep):
     for c, measured in runs.items():
         row["contestants"][c] = {
             "bytes": sizes[c], "answer": answers[c], "requests": requests[c],
-            **{k: statistics.median(m[k] for m in measured) for k in ("wall", "cpu", "peak")},
+            **{k: statistics.median(m[k] for m in measured) for k in MEASURES},
             "runs": measured}
+    add_ratios(row)
     return row
+
+
+def add_ratios(row):
+    """What each contestant took as a multiple of what smelt took."""
+    smelt = row["contestants"]["smelt"]
+    for c in row["contestants"].values():
+        c["ratio"] = {k: c[k] / smelt[k] for k in MEASURES}
 
 
 # ---- what is shown ---------------------------------------------------------------------------
@@ -299,10 +309,10 @@ def race(name, rounds, scale, keep):
 def print_row(row):
     print(f"\n{row['row']} (scale {row['scale']}, median of {row['rounds']})")
     print(f"  {'':8} {'wall s':>8} {'CPU s':>8} {'peak MB':>9} {'MB out':>8}   smelt is")
-    smelt = row["contestants"]["smelt"]
     for name, c in row["contestants"].items():
         ratio = "" if name in ("smelt", "fetching") else (
-            f"{c['wall'] / smelt['wall']:.2f} x faster, {smelt['peak'] / c['peak']:.2f} x its memory")
+            f"{c['ratio']['wall']:.2f} x faster (CPU {c['ratio']['cpu']:.2f} x), "
+            f"{1 / c['ratio']['peak']:.2f} x its memory")
         if name in row["wrong"]:
             ratio = "ITS ANSWER DIFFERS"
         print(f"  {name:8} {c['wall']:8.2f} {c['cpu']:8.2f} {c['peak'] / 1e6:9.0f} "
@@ -310,30 +320,36 @@ def print_row(row):
         if c["requests"]:
             print(f"  {'':8} {c['requests']:.0f} requests")
         if name == "fetching":
-            print(f"  {'':8} smelt keeps {100 * c['wall'] / smelt['wall']:.0f}% of this rate")
+            print(f"  {'':8} smelt keeps {100 * c['ratio']['wall']:.0f}% of this rate")
         elif "gb_per_s" in c["runs"][0]:
             rate, share = (statistics.median(run[k] for run in c["runs"])
                            for k in ("gb_per_s", "share"))
             print(f"  {'':8} {rate:.2f} GB/s on one core, {100 * share:.0f}% of memcpy's rate")
 
 
+def bar(y, height, width, colour):
+    return f'<rect x="90" y="{y}" width="{width:.1f}" height="{height}" fill="{colour}"/>'
+
+
 def plot(rows, path):
-    """Bars of wall time, smelt's on top of each row, as SVG."""
+    """Bars of wall time with a thin one of CPU seconds below, smelt's on top of each row, as SVG."""
     lines, y = [], 30
     for row in rows:
-        most = max(c["wall"] for c in row["contestants"].values())
+        most = max(max(c["wall"], c["cpu"]) for c in row["contestants"].values())
         lines.append(f'<text x="10" y="{y}" font-weight="bold">{row["row"]}</text>')
         y += 8
         for name, c in row["contestants"].items():
-            width = 420 * c["wall"] / most
-            colour = "#d9480f" if name == "smelt" else "#868e96"
-            lines.append(f'<rect x="90" y="{y}" width="{width:.1f}" height="14" fill="{colour}"/>'
-                         f'<text x="10" y="{y + 12}">{name}</text>'
-                         f'<text x="{96 + width:.1f}" y="{y + 12}">{c["wall"]:.2f} s, '
-                         f'{c["peak"] / 1e6:.0f} MB</text>')
+            colours = ("#d9480f", "#ffa94d") if name == "smelt" else ("#868e96", "#ced4da")
+            widths = [400 * c[k] / most for k in ("wall", "cpu")]
+            ratio = "" if name in ("smelt", "fetching") else (
+                f" ({c['ratio']['wall']:.2f} x, CPU {c['ratio']['cpu']:.2f} x)")
+            lines += [bar(y, 10, widths[0], colours[0]), bar(y + 10, 4, widths[1], colours[1]),
+                      f'<text x="10" y="{y + 12}">{name}</text>'
+                      f'<text x="{96 + max(widths):.1f}" y="{y + 12}">{c["wall"]:.2f} s, '
+                      f'CPU {c["cpu"]:.2f} s, {c["peak"] / 1e6:.0f} MB{ratio}</text>']
             y += 19
         y += 24
-    path.write_text(f'<svg xmlns="http://www.w3.org/2000/svg" width="660" height="{y}" '
+    path.write_text(f'<svg xmlns="http://www.w3.org/2000/svg" width="800" height="{y}" '
                     f'font-family="sans-serif" font-size="12">\n' + "\n".join(lines) +
                     "\n</svg>\n")
 
