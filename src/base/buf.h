@@ -40,7 +40,7 @@ sm_status sm_buf_add(sm_buf *b, const void *bytes, size_t n, sm_error *e) SM_MUS
 
 /* ---- text, in buffers without bound and budget: cannot fail ---------------------------------- */
 
-void sm_buf_text(sm_buf *b, sm_str s);
-void sm_buf_printf(sm_buf *b, const char *fmt, ...) SM_PRINTF(2, 3);
+void sm_buf_text(sm_buf *b, sm_str s);                               /* appends it */
+void sm_buf_printf(sm_buf *b, const char *fmt, ...) SM_PRINTF(2, 3); /* without its NUL */
 
 #endif

@@ -33,10 +33,10 @@ typedef struct sm_json_writer {
 
 /* ---- objects and arrays ---------------------------------------------------------------------- */
 
-void sm_json_begin_object(sm_json_writer *w);
-void sm_json_end_object(sm_json_writer *w);
-void sm_json_begin_array(sm_json_writer *w);
-void sm_json_end_array(sm_json_writer *w);
+void sm_json_begin_object(sm_json_writer *w); /* keys with values come next */
+void sm_json_end_object(sm_json_writer *w);   /* the innermost, which is one */
+void sm_json_begin_array(sm_json_writer *w);  /* values come next */
+void sm_json_end_array(sm_json_writer *w);    /* the innermost, which is one */
 /** Ends a whole value with LF and begins the next: a line of NDJSON. */
 void sm_json_end_line(sm_json_writer *w);
 
@@ -46,25 +46,25 @@ void sm_json_end_line(sm_json_writer *w);
 void sm_json_key(sm_json_writer *w, sm_str key);
 /** A string, escaped as sm_buf_json_str does it. */
 void sm_json_put_text(sm_json_writer *w, sm_str text);
-void sm_json_put_i64(sm_json_writer *w, int64_t n);
-void sm_json_put_u64(sm_json_writer *w, uint64_t n);
+void sm_json_put_i64(sm_json_writer *w, int64_t n);  /* all its digits */
+void sm_json_put_u64(sm_json_writer *w, uint64_t n); /* the same, to 2^64 - 1 */
 /** With so many decimals. A value that is no number (nan, inf) is null, for JSON has none. */
 void sm_json_put_fixed(sm_json_writer *w, double v, int decimals);
-void sm_json_put_bool(sm_json_writer *w, bool is_true);
-void sm_json_put_null(sm_json_writer *w);
+void sm_json_put_bool(sm_json_writer *w, bool is_true); /* true or false */
+void sm_json_put_null(sm_json_writer *w);               /* null */
 /** A whole value that is JSON already. */
 void sm_json_put_raw(sm_json_writer *w, sm_str json);
 /** Members of this object that are JSON already, `"a":1,"b":2`; none where it is empty. */
 void sm_json_put_members(sm_json_writer *w, sm_str json);
 
-/* ---- a key and its value --------------------------------------------------------------------- */
+/* ---- a key and its value: what stands behind each ------------------------------------------- */
 
-void sm_json_set_object(sm_json_writer *w, const char *key); /* key and sm_json_begin_object */
-void sm_json_set_array(sm_json_writer *w, const char *key);
-void sm_json_set_text(sm_json_writer *w, const char *key, sm_str text);
-void sm_json_set_i64(sm_json_writer *w, const char *key, int64_t n);
-void sm_json_set_u64(sm_json_writer *w, const char *key, uint64_t n);
-void sm_json_set_bool(sm_json_writer *w, const char *key, bool is_true);
-void sm_json_set_raw(sm_json_writer *w, const char *key, sm_str json);
+void sm_json_set_object(sm_json_writer *w, const char *key);             /* sm_json_begin_object */
+void sm_json_set_array(sm_json_writer *w, const char *key);              /* sm_json_begin_array */
+void sm_json_set_text(sm_json_writer *w, const char *key, sm_str text);  /* sm_json_put_text */
+void sm_json_set_i64(sm_json_writer *w, const char *key, int64_t n);     /* sm_json_put_i64 */
+void sm_json_set_u64(sm_json_writer *w, const char *key, uint64_t n);    /* sm_json_put_u64 */
+void sm_json_set_bool(sm_json_writer *w, const char *key, bool is_true); /* sm_json_put_bool */
+void sm_json_set_raw(sm_json_writer *w, const char *key, sm_str json);   /* sm_json_put_raw */
 
 #endif

@@ -21,8 +21,8 @@ sm_map *sm_map_new(sm_arena *a);
 void **sm_map_at(sm_map *m, sm_str key);
 void *sm_map_get(const sm_map *m, sm_str key); /* NULL where absent */
 
-int64_t sm_map_count(const sm_map *m);
-sm_str sm_map_key(const sm_map *m, int64_t i);
-void *sm_map_value(const sm_map *m, int64_t i);
+int64_t sm_map_count(const sm_map *m);          /* its keys */
+sm_str sm_map_key(const sm_map *m, int64_t i);  /* the i-th that was made; ended by NUL */
+void *sm_map_value(const sm_map *m, int64_t i); /* the value at that key */
 
 #endif

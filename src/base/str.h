@@ -24,6 +24,7 @@ typedef struct sm_pair {
 #define SM_STR(literal) ((sm_str){(literal), sizeof(literal) - 1})
 #define SM_STR_ARG(s)   ((int)((s).len > 4096 ? 4096 : (s).len)), (s).data /* for "%.*s" */
 
+/** Of text that is ended by NUL. Borrows it; NULL is empty. */
 static inline sm_str sm_str_of(const char *c_string)
 {
     return (sm_str){c_string, c_string ? strlen(c_string) : 0};
@@ -31,17 +32,19 @@ static inline sm_str sm_str_of(const char *c_string)
 
 /* ---- comparing ------------------------------------------------------------------------------- */
 
+/** The same bytes? */
 static inline bool sm_str_eq(sm_str a, sm_str b)
 {
     return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
 }
+/** The bytes of a text that is ended by NUL? */
 static inline bool sm_str_is(sm_str a, const char *c_string)
 {
     return sm_str_eq(a, sm_str_of(c_string));
 }
-bool sm_str_starts(sm_str s, sm_str prefix);
-bool sm_str_ends(sm_str s, sm_str suffix);
-bool sm_str_eq_nocase(sm_str a, sm_str b); /* ASCII letters only */
+bool sm_str_starts(sm_str s, sm_str prefix); /* an empty one too */
+bool sm_str_ends(sm_str s, sm_str suffix);   /* an empty one too */
+bool sm_str_eq_nocase(sm_str a, sm_str b);   /* ASCII letters only */
 /** -1, 0 or 1: bytewise, the shorter first. */
 int sm_str_cmp(sm_str a, sm_str b);
 

@@ -6,6 +6,7 @@
 #ifndef SM_DELTA_DELTA_INT_H
 #define SM_DELTA_DELTA_INT_H
 
+#include "base/json_doc.h"
 #include "base/map.h"
 #include "delta/delta.h"
 

@@ -8,6 +8,7 @@
 #ifndef SM_FLOW_FLOW_BOOKS_INT_H
 #define SM_FLOW_FLOW_BOOKS_INT_H
 
+#include "base/json_doc.h"
 #include "flow/flow_match_int.h"
 #include "table/table.h"
 

@@ -9,6 +9,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "base/json_doc.h"
 #include "base/text.h"
 #include "base/time.h"
 #include "format/format.h"

@@ -8,7 +8,6 @@
 #include "table/table_int.h"
 
 #include "base/log.h"
-#include "base/quote.h"
 
 /* ---- life ------------------------------------------------------------------------------------ */
 

@@ -4,6 +4,7 @@
  * tell, by rewriting where a file has others too; never a row that the condition is NULL for. */
 #include "orders.h"
 
+#include "base/json_doc.h"
 #include "table/table_int.h"
 
 static const order old_rows[] = {

@@ -4,6 +4,8 @@
  * says and leaves behind. */
 #include "orders.h"
 
+#include "base/json_doc.h"
+
 static const order first_rows[] = {
     {"2022-04-01", "anna", 5},
     {"2022-04-01", NULL, 7},

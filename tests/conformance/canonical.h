@@ -13,6 +13,7 @@
 
 #include "test.h"
 
+#include "base/json_doc.h"
 #include "base/time.h"
 #include "column/batch.h"
 #include "format/format.h"

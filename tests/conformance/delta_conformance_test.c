@@ -6,6 +6,7 @@
  * delta_rows_conformance_test.c. */
 #include "test.h"
 
+#include "base/json_doc.h"
 #include "conformance.h"
 #include "delta/delta.h"
 #include "stores.h"

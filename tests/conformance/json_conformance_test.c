@@ -10,6 +10,7 @@
 #include "json_read.h"
 #include "test.h"
 
+#include "base/json_doc.h"
 #include "base/text.h"
 
 static const char *folder;

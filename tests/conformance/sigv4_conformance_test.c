@@ -8,6 +8,7 @@
 
 #include <dirent.h>
 
+#include "base/json_doc.h"
 #include "base/time.h"
 #include "conformance.h"
 #include "format/format.h"

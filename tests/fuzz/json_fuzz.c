@@ -7,6 +7,7 @@
  * teaches the shapes of the second, it reads the same by shapes and line by line. */
 #include "json_read.h"
 
+#include "base/json_doc.h"
 #include "base/text.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);

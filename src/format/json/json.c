@@ -63,7 +63,7 @@ typedef struct json_reader {
 static bool json_probe(const uint8_t *head, size_t n)
 {
     size_t at = n >= 3 && memcmp(head, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
-    while (at < n && smi_json_is_space(head[at])) {
+    while (at < n && sm_json_is_space(head[at])) {
         at++;
     }
     return at < n && head[at] == '{';
@@ -187,20 +187,20 @@ static bool is_time(sm_type_id id)
 static void advise_type(const json_reader *r, sm_str column, sm_error *e)
 {
     const smi_json_node *n = r->parser.culprit;
-    const smi_json_kind kind = (smi_json_kind)r->parser.worst_token.kind;
-    const bool is_nested = kind == SMI_JSON_IS_ARRAY || kind == SMI_JSON_IS_OBJECT;
+    const sm_json_kind kind = (sm_json_kind)r->parser.worst_token.kind;
+    const bool is_nested = kind == SM_JSON_IS_ARRAY || kind == SM_JSON_IS_OBJECT;
     const char *options = r->sampled ? sm_sampled_options(r->sampled) : "";
     char name[48];
     const sm_str shown = n->is_in_list ? column : n->name;
-    smi_json_excerpt((const uint8_t *)shown.data, shown.len, name, sizeof(name));
+    sm_json_excerpt((const uint8_t *)shown.data, shown.len, name, sizeof(name));
     if (is_nested || sm_type_is_nested(n->id)) {
         sm_error_todo(e,
                       "With columns => {…}, declare \"%s\" as %s to read such values; bad_lines => "
                       "'skip' leaves out lines with others.",
                       name,
-                      kind == SMI_JSON_IS_OBJECT  ? "STRUCT(…)"
-                      : kind == SMI_JSON_IS_ARRAY ? "a list (VARCHAR[])"
-                                                  : "VARCHAR");
+                      kind == SM_JSON_IS_OBJECT  ? "STRUCT(…)"
+                      : kind == SM_JSON_IS_ARRAY ? "a list (VARCHAR[])"
+                                                 : "VARCHAR");
     } else if (options[0] != '\0') {
         sm_error_todo(e, "The sample had no such value: %s looks at more, or declare \"%s\"%s.",
                       options, name, is_time(n->id) ? " as VARCHAR" : "");
@@ -221,13 +221,13 @@ static sm_status fail_line(const json_reader *r, const smi_line *line, const smi
 }
 
 static sm_status fail_unknown(const json_reader *r, const smi_line *line,
-                              const smi_json_node *object, smi_json_token key, sm_error *e)
+                              const smi_json_node *object, sm_json_token key, sm_error *e)
 {
     sm_arena *a = sm_arena_new(NULL);
     const sm_str path = smi_json_unknown_path(r->unknown, object, key, a);
     char excerpt[128];
     const sm_str shown =
-        smi_json_excerpt((const uint8_t *)path.data, path.len, excerpt, sizeof(excerpt));
+        sm_json_excerpt((const uint8_t *)path.data, path.len, excerpt, sizeof(excerpt));
     const sm_status st =
         sm_fail(e, SM_SCHEMA, "key \"%.*s\" is not among the columns", SM_STR_ARG(shown));
     sm_error_place(e, sm_arena_printf(a, "%.*s", SM_STR_ARG(r->lines.file->uri)), line->number,
@@ -241,7 +241,7 @@ static sm_status fail_unknown(const json_reader *r, const smi_line *line,
 static sm_status judge_unknown(json_reader *r, const smi_line *line, sm_error *e)
 {
     const smi_json_node *object = NULL;
-    smi_json_token key;
+    sm_json_token key;
     if (!r->unknown) {
         return SM_OK;
     }

@@ -38,7 +38,7 @@ static const uint8_t *skip_blanks(const uint8_t *p)
 
 static bool has_only_space(const uint8_t *p, const uint8_t *end)
 {
-    while (p < end && smi_json_is_space(*p)) {
+    while (p < end && sm_json_is_space(*p)) {
         p++;
     }
     return p == end;
@@ -47,12 +47,12 @@ static bool has_only_space(const uint8_t *p, const uint8_t *end)
 /* How many objects stand behind one another in a line and are all that it has; 0: it has others. */
 static int count_objects(const uint8_t *line, const uint8_t *end)
 {
-    smi_json_scan scan = {.start = line, .end = end};
-    smi_json_token passed;
+    sm_json_scan scan = {.start = line, .end = end};
+    sm_json_token passed;
     int n = 0;
     const uint8_t *p = skip_blanks(line);
     while (p < end && *p == '{') {
-        p = smi_json_value(&scan, p, &passed);
+        p = sm_json_scan_value(&scan, p, &passed);
         if (!p) {
             return 0;
         }
@@ -86,14 +86,14 @@ static bool are_behind_one_another(const text *t)
 /* Of an array that the line has whole. */
 static bool has_two_objects(const uint8_t *array, const uint8_t *end)
 {
-    smi_json_scan scan = {.start = array, .end = end};
-    smi_json_token passed;
+    sm_json_scan scan = {.start = array, .end = end};
+    sm_json_token passed;
     bool more = true;
     int n = 0;
-    const uint8_t *p = smi_json_open(&scan, array);
+    const uint8_t *p = sm_json_scan_open(&scan, array);
     while (p && more && *p == '{') {
-        p = smi_json_value(&scan, p, &passed);
-        p = p ? smi_json_next(&scan, p, ']', &more) : NULL;
+        p = sm_json_scan_value(&scan, p, &passed);
+        p = p ? sm_json_scan_next(&scan, p, ']', &more) : NULL;
         n++;
     }
     return n > 1;
@@ -101,15 +101,15 @@ static bool has_two_objects(const uint8_t *array, const uint8_t *end)
 
 static layout layout_of(const text *t)
 {
-    smi_json_scan scan = {.start = t->start, .end = t->end};
-    smi_json_token value;
+    sm_json_scan scan = {.start = t->start, .end = t->end};
+    sm_json_token value;
     const uint8_t *p = skip_blanks(t->start);
     const bool is_array = *p == '[';
     if (!is_array && *p != '{') {
         return LINES;
     }
     const layout over = is_array ? ARRAY : OVER_LINES;
-    const uint8_t *end = smi_json_value(&scan, p, &value);
+    const uint8_t *end = sm_json_scan_value(&scan, p, &value);
     if (end && end <= t->line_end) {
         const bool is_whole_file = t->is_all && has_only_space(end, t->end);
         if (is_array) {
@@ -122,7 +122,7 @@ static layout layout_of(const text *t)
     }
     /* All at hand may be its beginning, and there is more of it than the first line. */
     const bool is_alone = skip_blanks(p + 1) == t->line_end;
-    const bool goes_on = scan.reason == SMI_JSON_SYNTAX && scan.bad == t->end;
+    const bool goes_on = scan.fault == SM_JSON_FAULT_SYNTAX && scan.bad == t->end;
     return goes_on && t->end > t->line_end && (is_array || is_alone || !t->is_all) ? over : LINES;
 }
 
@@ -130,14 +130,14 @@ static layout layout_of(const text *t)
 static layout layout_of_head(const smi_line *line)
 {
     const uint8_t *p = skip_blanks(line->data);
-    smi_json_scan scan = smi_json_scan_of(line->data, line->len);
-    smi_json_token value;
+    sm_json_scan scan = sm_json_scan_of(line->data, line->len);
+    sm_json_token value;
     int n = 0;
     if (*p == '[') {
-        return *smi_json_skip_space(&scan, p + 1) == '{' ? ARRAY : LINES;
+        return *sm_json_skip_space(&scan, p + 1) == '{' ? ARRAY : LINES;
     }
     while (p && *p == '{' && n < 3) {
-        p = smi_json_value(&scan, p, &value);
+        p = sm_json_scan_value(&scan, p, &value);
         p = p ? skip_blanks(p) : NULL;
         n += p != NULL;
     }

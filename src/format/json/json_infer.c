@@ -29,6 +29,7 @@
 
 #include <stdio.h>
 
+#include "base/json_doc.h"
 #include "base/map.h"
 #include "base/text.h"
 
@@ -98,13 +99,13 @@ struct sm_sample {
 /* ---- looking at values ----------------------------------------------------------------------- */
 
 /* A string's; unescaped it lives as long as the line. */
-static sm_str text_of(sm_sample *s, const smi_json_token *t)
+static sm_str text_of(sm_sample *s, const sm_json_token *t)
 {
     if (!t->is_odd) {
         return (sm_str){(const char *)t->at, t->len};
     }
     uint8_t *text = sm_arena_alloc(s->line, t->len + 1);
-    return (sm_str){(const char *)text, smi_json_unescape(t->at, t->len, text)};
+    return (sm_str){(const char *)text, sm_json_unescape(t->at, t->len, text)};
 }
 
 static unsigned kind_of_int(sm_str digits)
@@ -128,7 +129,7 @@ static bool is_text(seen_kind kind)
 
 /* Which of the kinds of texts. It matters only where all before were of one kind: most columns of
  * text are told by their first. Dates with escapes are rare, but their first byte is as it is. */
-static seen_kind kind_of_text(sm_sample *s, const seen *at, const smi_json_token *t)
+static seen_kind kind_of_text(sm_sample *s, const seen *at, const sm_json_token *t)
 {
     const bool may_be_time =
         at->kind == SAW_NOTHING || (at->kind >= SAW_DATE && at->kind < SAW_TEXT);
@@ -148,19 +149,19 @@ static seen_kind kind_of_text(sm_sample *s, const seen *at, const smi_json_token
     }
 }
 
-static seen_kind kind_of(sm_sample *s, const seen *at, const smi_json_token *t)
+static seen_kind kind_of(sm_sample *s, const seen *at, const sm_json_token *t)
 {
-    switch ((smi_json_kind)t->kind) {
-    case SMI_JSON_IS_FALSE:
-    case SMI_JSON_IS_TRUE:
+    switch ((sm_json_kind)t->kind) {
+    case SM_JSON_IS_FALSE:
+    case SM_JSON_IS_TRUE:
         return SAW_BOOL;
-    case SMI_JSON_IS_NUMBER:
+    case SM_JSON_IS_NUMBER:
         return t->is_odd ? SAW_FLOAT : SAW_INT;
-    case SMI_JSON_IS_STRING:
+    case SM_JSON_IS_STRING:
         return kind_of_text(s, at, t);
-    case SMI_JSON_IS_ARRAY:
+    case SM_JSON_IS_ARRAY:
         return SAW_LIST;
-    case SMI_JSON_IS_OBJECT:
+    case SM_JSON_IS_OBJECT:
         return SAW_OBJECT;
     default:
         return SAW_NOTHING;
@@ -211,14 +212,14 @@ static seen *field_of(sm_sample *s, seen *object, sm_str key)
     return *place;
 }
 
-static const uint8_t *look(sm_sample *s, seen *at, smi_json_scan *scan, const uint8_t *p);
+static const uint8_t *look(sm_sample *s, seen *at, sm_json_scan *scan, const uint8_t *p);
 
 /* From an opening bracket to behind the closing one. */
-static const uint8_t *look_within(sm_sample *s, seen *at, smi_json_scan *scan, const uint8_t *p)
+static const uint8_t *look_within(sm_sample *s, seen *at, sm_json_scan *scan, const uint8_t *p)
 {
     const bool is_object = *p == '{';
     const char close = is_object ? '}' : ']';
-    p = smi_json_open(scan, p);
+    p = sm_json_scan_open(scan, p);
     bool more = *p != (uint8_t)close;
     if (!is_object && !at->element) {
         at->element = SM_NEW(s->arena, seen);
@@ -227,26 +228,26 @@ static const uint8_t *look_within(sm_sample *s, seen *at, smi_json_scan *scan, c
     while (more) {
         seen *child = at->element;
         if (is_object) {
-            smi_json_token key;
-            p = smi_json_string(scan, p, &key);
+            sm_json_token key;
+            p = sm_json_scan_string(scan, p, &key);
             child = field_of(s, at, text_of(s, &key));
-            p = smi_json_colon(scan, p);
+            p = sm_json_scan_colon(scan, p);
         }
         p = look(s, child, scan, p);
-        p = smi_json_next(scan, p, close, &more);
+        p = sm_json_scan_next(scan, p, close, &more);
     }
     scan->depth--;
     return p + 1;
 }
 
 /* Looks at the value at p and returns the place behind it. The line was checked: nothing in it can
- * be wrong. Recursion is as deep as the value, at most SMI_JSON_MAX_DEPTH. */
-static const uint8_t *look(sm_sample *s, seen *at, smi_json_scan *scan, const uint8_t *p)
+ * be wrong. Recursion is as deep as the value, at most SM_JSON_MAX_DEPTH. */
+static const uint8_t *look(sm_sample *s, seen *at, sm_json_scan *scan, const uint8_t *p)
 {
-    smi_json_token t = {.kind = *p == '{' ? SMI_JSON_IS_OBJECT : SMI_JSON_IS_ARRAY};
+    sm_json_token t = {.kind = *p == '{' ? SM_JSON_IS_OBJECT : SM_JSON_IS_ARRAY};
     const bool is_nested = *p == '{' || *p == '[';
     if (!is_nested) {
-        p = smi_json_value(scan, p, &t);
+        p = sm_json_scan_value(scan, p, &t);
     }
     const seen_kind kind = kind_of(s, at, &t);
     const sm_str digits = {(const char *)t.at, t.len};
@@ -469,11 +470,11 @@ typedef struct looking {
 /* Is it an object in full? *first: its brace. */
 static bool is_object_line(const smi_line *line, const uint8_t **first)
 {
-    smi_json_scan scan = smi_json_scan_of(line->data, line->len);
-    smi_json_token whole;
-    *first = smi_json_skip_space(&scan, line->data);
-    const uint8_t *p = **first == '{' ? smi_json_value(&scan, *first, &whole) : NULL;
-    return p && smi_json_skip_space(&scan, p) == scan.end &&
+    sm_json_scan scan = sm_json_scan_of(line->data, line->len);
+    sm_json_token whole;
+    *first = sm_json_skip_space(&scan, line->data);
+    const uint8_t *p = **first == '{' ? sm_json_scan_value(&scan, *first, &whole) : NULL;
+    return p && sm_json_skip_space(&scan, p) == scan.end &&
            sm_utf8_check(line->data, line->len) == line->len;
 }
 
@@ -498,7 +499,7 @@ static sm_status look_at_line(looking *l, const smi_line *line, bool is_first, s
     const uint8_t *first = NULL;
     const bool is_object = !line->is_too_long && is_object_line(line, &first);
     if (is_object) {
-        smi_json_scan scan = smi_json_scan_of(line->data, line->len);
+        sm_json_scan scan = sm_json_scan_of(line->data, line->len);
         (void)look(s, s->root, &scan, first);
         l->got.n_rows++;
     } else if (l->bad.status == SM_OK) {

@@ -2,7 +2,6 @@
  *
  * format/json/json_int.h: inside the JSON format. What its files share, from the inside out:
  *
- *   json_scan.c     tokens of RFC 8259 in text whose end is marked
  *   json_number.c   exact numbers from their spelling
  *   json_schema.c   a schema made ready for lines: a tree of nodes with key tables
  *   json_row.c      one line -> a row in the builders, or why it is refused (the definition)
@@ -13,22 +12,14 @@
  *   json.c          the format: options, planning, the reader over text_lines
  *   json_infer.c    a schema from the first lines
  *   json_time.c     texts that are dates and times, where nobody declared them
- *   json_doc.c      documents as trees
  *
- * Scanned text always has an LF at `end` and SM_PAD_BYTES readable bytes behind it. So no loop
- * looks for the end: an LF is neither structure nor a legal byte of a token, and every token stops
- * at it. */
+ * The tokens are base's (base/json_scan.h). */
 #ifndef SMI_FORMAT_JSON_INT_H
 #define SMI_FORMAT_JSON_INT_H
 
-#if defined(__SSE2__)
-#include <emmintrin.h>
-#endif
-
+#include "base/json_scan.h"
 #include "format/format.h"
 #include "format/text_int.h"
-
-#define SMI_JSON_MAX_DEPTH 128
 
 /* ---- reasons --------------------------------------------------------------------------------- */
 
@@ -47,124 +38,7 @@ typedef enum smi_json_reason {
 
 const char *smi_json_reason_name(smi_json_reason r);             /* "out_of_range" */
 sm_status smi_json_reason_status(smi_json_reason r) SM_MUST_USE; /* SM_RANGE */
-
-/* ---- tokens ---------------------------------------------------------------------------------- */
-
-typedef enum smi_json_kind {
-    SMI_JSON_IS_NULL,
-    SMI_JSON_IS_FALSE,
-    SMI_JSON_IS_TRUE,
-    SMI_JSON_IS_NUMBER,
-    SMI_JSON_IS_STRING,
-    SMI_JSON_IS_ARRAY,
-    SMI_JSON_IS_OBJECT,
-} smi_json_kind;
-
-const char *smi_json_kind_name(smi_json_kind kind); /* "an array" */
-
-typedef struct smi_json_token {
-    const uint8_t *at; /* its first byte; of a string the one after the quote */
-    uint32_t len;      /* of a string without its quotes */
-    uint8_t kind;      /* smi_json_kind */
-    bool is_odd;       /* string: has escapes; number: has a fraction or an exponent */
-} smi_json_token;
-
-typedef struct smi_json_scan {
-    const uint8_t *start; /* places count from here */
-    const uint8_t *end;
-    int depth; /* brackets open */
-
-    /* Where it went wrong. */
-    smi_json_reason reason;
-    const uint8_t *bad;
-    const char *wanted; /* what would have been right there, for the message */
-} smi_json_scan;
-
-static inline smi_json_scan smi_json_scan_of(const void *text, size_t n)
-{
-    const uint8_t *start = text;
-    return (smi_json_scan){.start = start, .end = start + n};
-}
-
-/* Each takes the place to read at and returns the place after, or NULL with reason, bad and wanted
- * set. Nothing is converted: tokens are spans of the text. */
-
-/** Any value; arrays and objects are checked and passed over as one token. */
-const uint8_t *smi_json_value(smi_json_scan *s, const uint8_t *p, smi_json_token *out);
-/** From its opening quote. */
-const uint8_t *smi_json_string(smi_json_scan *s, const uint8_t *p, smi_json_token *out);
-/** A bracket at p opens: to the first element or the closing bracket (no white space). */
-const uint8_t *smi_json_open(smi_json_scan *s, const uint8_t *p);
-/** Records that the text goes on otherwise than wanted; returns NULL. */
-const uint8_t *smi_json_unexpected(smi_json_scan *s, const uint8_t *at, const char *wanted);
-
-static inline bool smi_json_is_space(uint8_t c)
-{
-    return c <= ' ' && (c == ' ' || c == '\t' || c == '\r' || c == '\n');
-}
-
-static inline const uint8_t *smi_json_skip_space(const smi_json_scan *s, const uint8_t *p)
-{
-    while (smi_json_is_space(*p) && p < s->end) {
-        p++;
-    }
-    return p;
-}
-
-/** The rest of a member after its key: `:` and white space, up to the value. */
-static inline const uint8_t *smi_json_colon(smi_json_scan *s, const uint8_t *p)
-{
-    p = smi_json_skip_space(s, p);
-    return *p == ':' ? smi_json_skip_space(s, p + 1) : smi_json_unexpected(s, p, "':'");
-}
-
-/** Behind an element or member: to the next one, or onto the closing bracket (as smi_json_open).
- * Where a comma stood, *more is true: a closing bracket may not follow. */
-static inline const uint8_t *smi_json_next(smi_json_scan *s, const uint8_t *p, char close,
-                                           bool *more)
-{
-    p = smi_json_skip_space(s, p);
-    *more = *p == ',';
-    if (*more) {
-        return smi_json_skip_space(s, p + 1);
-    }
-    if (*p == (uint8_t)close) {
-        return p;
-    }
-    return smi_json_unexpected(s, p, close == '}' ? "',' or '}'" : "',' or ']'");
-}
-
-/** The first `"`, `\` or control byte at or after p. */
-static inline const uint8_t *smi_json_string_stop(const uint8_t *p)
-{
-#if defined(__SSE2__)
-    const __m128i quote = _mm_set1_epi8('"'), back = _mm_set1_epi8('\\');
-    const __m128i last_control = _mm_set1_epi8(0x1f);
-    for (;; p += 16) {
-        const __m128i v = _mm_loadu_si128((const __m128i *)p);
-        const __m128i is_control = _mm_cmpeq_epi8(_mm_min_epu8(v, last_control), v);
-        const __m128i is_end = _mm_or_si128(_mm_cmpeq_epi8(v, quote), _mm_cmpeq_epi8(v, back));
-        const unsigned hits = (unsigned)_mm_movemask_epi8(_mm_or_si128(is_control, is_end));
-        if (hits != 0) {
-            return p + __builtin_ctz(hits);
-        }
-    }
-#else
-    while (*p != '"' && *p != '\\' && *p >= 0x20) {
-        p++;
-    }
-    return p;
-#endif
-}
-
-/** Writes the text of a string's span (valid, with escapes) to out, which has room for n bytes.
- * Returns its length, at most n. */
-size_t smi_json_unescape(const uint8_t *span, size_t n, uint8_t *out);
-
-/** "expected ',' or '}', found 'x'": the failure of a scan, without its place. */
-void smi_json_message(const smi_json_scan *s, char *out, size_t cap);
-/** As much of a span as a message can show, in one line. */
-sm_str smi_json_excerpt(const uint8_t *span, size_t n, char *out, size_t cap);
+smi_json_reason smi_json_reason_of(sm_json_fault fault);
 
 /* ---- numbers --------------------------------------------------------------------------------- */
 
@@ -175,9 +49,14 @@ typedef enum smi_json_verdict {
     SMI_JSON_TYPE,
 } smi_json_verdict;
 
-/** value × 10^scale of a number token (exponent and fraction allowed) as an integer, exactly.
- * SMI_JSON_TYPE where that is no integer, SMI_JSON_RANGE where it has over 38 digits. */
-smi_json_verdict smi_json_exact(const uint8_t *p, size_t n, int scale, sm_i128 *out);
+/** sm_json_exact, as a verdict. */
+static inline smi_json_verdict smi_json_exact(const uint8_t *p, size_t n, int scale, sm_i128 *out)
+{
+    bool is_integer = false;
+    return sm_json_exact(p, n, scale, out, &is_integer) ? SMI_JSON_OK
+           : is_integer                                 ? SMI_JSON_RANGE
+                                                        : SMI_JSON_TYPE;
+}
 /** Does FLOAT or DOUBLE hold the integer exactly? */
 bool smi_json_fits_float(sm_i128 v, sm_type_id id);
 /** Is it in full a number as JSON writes them? *is_odd: with fraction or exponent. */
@@ -196,7 +75,7 @@ sm_type_id smi_json_time(sm_str text, int64_t *value);
 /* What a line had for a node: the token of the winner among repeated keys. It counts only where
  * `seen` is the `seen_open` of the object it stands in: nothing needs clearing between lines. */
 typedef struct smi_json_slot {
-    smi_json_token token;
+    sm_json_token token;
     uint64_t seen;
     union {
         int64_t i; /* also the bits of U8 … U64 */
@@ -277,7 +156,7 @@ void smi_json_unknown_reset(smi_json_unknown *u); /* a new morsel: forgets all c
 /** Begins a line: forgets what the last one had. */
 void smi_json_unknown_line(smi_json_unknown *u);
 /** A key that `object` does not have; the token lives as long as the line. */
-void smi_json_unknown_add(smi_json_unknown *u, const smi_json_node *object, smi_json_token key);
+void smi_json_unknown_add(smi_json_unknown *u, const smi_json_node *object, sm_json_token key);
 int32_t smi_json_unknown_mark(const smi_json_unknown *u);
 /** An outermost object was read: of the keys since `mark`, forgets those in objects that a later
  * one of the same key replaced. */
@@ -288,9 +167,9 @@ bool smi_json_unknown_keep(smi_json_unknown *u);
 bool smi_json_holds_nothing(const uint8_t *value, size_t n);
 /** Of the line that was kept: the first key by its place whose value holds something, and the
  * object that it stands in. false: none. */
-bool smi_json_unknown_first(smi_json_unknown *u, const smi_json_node **object, smi_json_token *key);
+bool smi_json_unknown_first(smi_json_unknown *u, const smi_json_node **object, sm_json_token *key);
 /** Its path ("s.x"), in `a`. */
-sm_str smi_json_unknown_path(smi_json_unknown *u, const smi_json_node *object, smi_json_token key,
+sm_str smi_json_unknown_path(smi_json_unknown *u, const smi_json_node *object, sm_json_token key,
                              sm_arena *a);
 const sm_unknown_key *smi_json_unknown_counts(const smi_json_unknown *u, int64_t *n);
 
@@ -314,13 +193,13 @@ typedef struct smi_json_parser {
     bool is_counting;                    /* unknown keys are noted in this walk */
 
     /* the line */
-    smi_json_scan scan;
+    sm_json_scan scan;
     sm_block *block;
     /* the worst column so far: what judging found */
     smi_json_verdict verdict;
     const smi_json_node *worst;   /* whose rank and column count */
     const smi_json_node *culprit; /* whose type was not met: worst, or within it */
-    smi_json_token worst_token;
+    sm_json_token worst_token;
     sm_status no_memory; /* SM_OK, or why a MAP's members could not be gathered */
     sm_error *error;     /* the caller's */
 } smi_json_parser;
@@ -346,7 +225,7 @@ void smi_json_parser_unbind(smi_json_parser *p);
 typedef struct smi_json_member {
     sm_str name; /* the key, unescaped */
     uint64_t hash;
-    smi_json_token key, value;
+    sm_json_token key, value;
 } smi_json_member;
 
 typedef struct smi_json_members {
@@ -356,7 +235,7 @@ typedef struct smi_json_members {
 
 /** Gathers the members of an object of the line, each key once with its last value. Close what was
  * opened last first. The parser's key_text has room for the line. SM_BUDGET: nothing is read. */
-sm_status smi_json_members_open(smi_json_parser *p, smi_json_token object, smi_json_members *out,
+sm_status smi_json_members_open(smi_json_parser *p, sm_json_token object, smi_json_members *out,
                                 sm_error *e) SM_MUST_USE;
 smi_json_member smi_json_member_at(const smi_json_parser *p, const smi_json_members *m, int64_t i);
 void smi_json_members_close(smi_json_parser *p, const smi_json_members *m);
@@ -367,11 +246,11 @@ void smi_json_members_close(smi_json_parser *p, const smi_json_members *m);
 
 /** The text of a string token: its span, or unescaped into scratch (good until the next call),
  * which has room for it. */
-sm_str smi_json_text(smi_json_parser *p, smi_json_token t);
+sm_str smi_json_text(smi_json_parser *p, sm_json_token t);
 /** A value of a scalar type, not null, that stands in n's slot: converts it there. */
 smi_json_verdict smi_json_judge(smi_json_parser *p, smi_json_node *n);
 /** A number's token as the unscaled value of n's DECIMAL. */
-smi_json_verdict smi_json_decimal(smi_json_parser *p, const smi_json_node *n, smi_json_token t,
+smi_json_verdict smi_json_decimal(smi_json_parser *p, const smi_json_node *n, sm_json_token t,
                                   sm_i128 *out);
 /** The number of a block that strings stand in, in the builder of n. */
 int32_t smi_json_bind(smi_json_node *n, sm_block *block);

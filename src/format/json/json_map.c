@@ -68,30 +68,30 @@ static sm_status drop_repeated(smi_json_parser *p, smi_json_member *all, int64_t
 }
 
 /* The key's text: in the line, or unescaped behind the other keys', where there is room for it. */
-static sm_str key_text(smi_json_parser *p, smi_json_token key)
+static sm_str key_text(smi_json_parser *p, sm_json_token key)
 {
     if (!key.is_odd) {
         return (sm_str){(const char *)key.at, key.len};
     }
     uint8_t *to = p->key_text.data + p->key_text.len;
-    const size_t len = smi_json_unescape(key.at, key.len, to);
+    const size_t len = sm_json_unescape(key.at, key.len, to);
     p->key_text.len += len;
     return (sm_str){(const char *)to, len};
 }
 
-sm_status smi_json_members_open(smi_json_parser *p, smi_json_token object, smi_json_members *out,
+sm_status smi_json_members_open(smi_json_parser *p, sm_json_token object, smi_json_members *out,
                                 sm_error *e)
 {
-    smi_json_scan *s = &p->scan;
+    sm_json_scan *s = &p->scan;
     *out = (smi_json_members){.first_byte = p->members.len, .first_text = p->key_text.len};
     s->depth = 0;
-    const uint8_t *q = smi_json_skip_space(s, object.at + 1);
+    const uint8_t *q = sm_json_skip_space(s, object.at + 1);
     bool more = *q != '}';
     while (more) {
         smi_json_member m;
-        q = smi_json_colon(s, smi_json_string(s, q, &m.key));
-        q = smi_json_value(s, q, &m.value);
-        q = smi_json_next(s, q, '}', &more);
+        q = sm_json_scan_colon(s, sm_json_scan_string(s, q, &m.key));
+        q = sm_json_scan_value(s, q, &m.value);
+        q = sm_json_scan_next(s, q, '}', &more);
         m.name = key_text(p, m.key);
         m.hash = sm_hash64(m.name.data, m.name.len);
         SM_TRY(sm_buf_add(&p->members, &m, sizeof(m), e));

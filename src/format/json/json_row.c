@@ -47,12 +47,12 @@ void smi_json_parser_release(smi_json_parser *p)
     sm_buf_release(&p->key_table);
 }
 
-sm_str smi_json_text(smi_json_parser *p, smi_json_token t)
+sm_str smi_json_text(smi_json_parser *p, sm_json_token t)
 {
     if (!t.is_odd) {
         return (sm_str){(const char *)t.at, t.len};
     }
-    return (sm_str){(const char *)p->scratch.data, smi_json_unescape(t.at, t.len, p->scratch.data)};
+    return (sm_str){(const char *)p->scratch.data, sm_json_unescape(t.at, t.len, p->scratch.data)};
 }
 
 /* ---- reading objects into slots -------------------------------------------------------------- */
@@ -82,11 +82,11 @@ static smi_json_node *find_in_place(const smi_json_node *object, const uint8_t *
 static const uint8_t *read_key(smi_json_parser *p, const smi_json_node *object, const uint8_t *q,
                                smi_json_node **field)
 {
-    smi_json_token key;
+    sm_json_token key;
     if (*q != '"') {
-        return smi_json_unexpected(&p->scan, q, "a key in quotes");
+        return sm_json_scan_unexpected(&p->scan, q, "a key in quotes");
     }
-    q = smi_json_string(&p->scan, q, &key);
+    q = sm_json_scan_string(&p->scan, q, &key);
     if (q) {
         *field = smi_json_find(object, smi_json_text(p, key));
         if (!*field && p->is_counting && object->is_whole) {
@@ -99,14 +99,14 @@ static const uint8_t *read_key(smi_json_parser *p, const smi_json_node *object, 
 /* From the opening brace to behind the closing one. */
 static const uint8_t *read_object(smi_json_parser *p, smi_json_node *object, const uint8_t *q)
 {
-    smi_json_scan *s = &p->scan;
-    smi_json_token passed;
+    sm_json_scan *s = &p->scan;
+    sm_json_token passed;
     const uint64_t seen = ++p->opened;
     int32_t *follow = object->follows;
     object->seen_open = seen;
     object->first_seen = NULL;
 
-    q = smi_json_open(s, q);
+    q = sm_json_scan_open(s, q);
     bool more = q && *q != '}';
     while (q && more) {
         smi_json_node *field = object->n_fields > 0 ? object->fields + *follow : NULL;
@@ -121,12 +121,12 @@ static const uint8_t *read_object(smi_json_parser *p, smi_json_node *object, con
         if (q && field) {
             *follow = (int32_t)(field - object->fields);
         }
-        q = q ? smi_json_colon(s, q) : NULL;
+        q = q ? sm_json_scan_colon(s, q) : NULL;
         if (!q) {
             break;
         }
         if (!field) {
-            q = smi_json_value(s, q, &passed);
+            q = sm_json_scan_value(s, q, &passed);
         } else {
             smi_json_slot *slot = &field->slot;
             if (object->table && slot->seen != seen) {
@@ -136,13 +136,13 @@ static const uint8_t *read_object(smi_json_parser *p, smi_json_node *object, con
             slot->seen = seen;
             follow = object->follows + 1 + (field - object->fields);
             if (*q == '{' && field->id == SM_TYPE_STRUCT && field->is_walked) {
-                slot->token = (smi_json_token){.at = q, .kind = SMI_JSON_IS_OBJECT};
+                slot->token = (sm_json_token){.at = q, .kind = SM_JSON_IS_OBJECT};
                 q = read_object(p, field, q);
             } else {
-                q = smi_json_value(s, q, &slot->token);
+                q = sm_json_scan_value(s, q, &slot->token);
             }
         }
-        q = q ? smi_json_next(s, q, '}', &more) : NULL;
+        q = q ? sm_json_scan_next(s, q, '}', &more) : NULL;
     }
     s->depth--;
     return q ? q + 1 : NULL;
@@ -157,9 +157,9 @@ typedef struct elements {
 } elements;
 
 /* A list's span was checked when the line was scanned, so that nothing below can fail. */
-static elements elements_of(smi_json_parser *p, smi_json_node *list, const smi_json_token *t)
+static elements elements_of(smi_json_parser *p, smi_json_node *list, const sm_json_token *t)
 {
-    const uint8_t *first = smi_json_skip_space(&p->scan, t->at + 1);
+    const uint8_t *first = sm_json_skip_space(&p->scan, t->at + 1);
     return (elements){.at = first, .element = list->fields, .more = *first != ']'};
 }
 
@@ -169,7 +169,7 @@ static const uint8_t *read_element(smi_json_parser *p, smi_json_node *n, const u
     const int32_t mark = p->is_counting ? smi_json_unknown_mark(p->unknown) : 0;
     p->scan.depth = 0;
     n->slot.seen = 0;
-    n->slot.token = (smi_json_token){.at = q, .kind = SMI_JSON_IS_OBJECT};
+    n->slot.token = (sm_json_token){.at = q, .kind = SM_JSON_IS_OBJECT};
     q = read_object(p, n, q);
     if (p->is_counting) {
         smi_json_unknown_settle(p->unknown, mark);
@@ -189,18 +189,18 @@ static bool next_element(smi_json_parser *p, elements *it)
     if (n->id == SM_TYPE_STRUCT && *it->at == '{') {
         it->at = read_element(p, n, it->at);
     } else {
-        it->at = smi_json_value(&p->scan, it->at, &n->slot.token);
+        it->at = sm_json_scan_value(&p->scan, it->at, &n->slot.token);
     }
-    it->at = smi_json_next(&p->scan, it->at, ']', &it->more);
+    it->at = sm_json_scan_next(&p->scan, it->at, ']', &it->more);
     return true;
 }
 
 /* ---- maps ------------------------------------------------------------------------------------ */
 
 /* Puts a member's value into the slot of its node. */
-static void take_value(smi_json_parser *p, smi_json_node *n, smi_json_token value)
+static void take_value(smi_json_parser *p, smi_json_node *n, sm_json_token value)
 {
-    if (n->id == SM_TYPE_STRUCT && value.kind == SMI_JSON_IS_OBJECT) {
+    if (n->id == SM_TYPE_STRUCT && value.kind == SM_JSON_IS_OBJECT) {
         (void)read_element(p, n, value.at);
     } else {
         n->slot.seen = 0;
@@ -225,10 +225,10 @@ static smi_json_members members_of(smi_json_parser *p, const smi_json_node *n)
 static smi_json_verdict judge_integer(smi_json_parser *p, const smi_json_node *n,
                                       smi_json_slot *slot)
 {
-    const smi_json_token t = slot->token;
+    const sm_json_token t = slot->token;
     const uint8_t *digits = t.at;
     size_t len = t.len;
-    if (t.kind == SMI_JSON_IS_STRING) {
+    if (t.kind == SM_JSON_IS_STRING) {
         bool is_odd = false;
         const sm_str text = smi_json_text(p, t);
         if (!smi_json_is_number(text, &is_odd) || is_odd) {
@@ -236,7 +236,7 @@ static smi_json_verdict judge_integer(smi_json_parser *p, const smi_json_node *n
         }
         digits = (const uint8_t *)text.data;
         len = text.len;
-    } else if (t.kind != SMI_JSON_IS_NUMBER) {
+    } else if (t.kind != SM_JSON_IS_NUMBER) {
         return SMI_JSON_TYPE;
     } else if (!t.is_odd && len <= 18 && n->id == SM_TYPE_I64) {
         const bool is_negative = digits[0] == '-'; /* 18 digits cannot overflow */
@@ -259,14 +259,14 @@ static smi_json_verdict judge_integer(smi_json_parser *p, const smi_json_node *n
 
 /* The text of a token that should be a number: of a number, or of a string that spells one.
  * *is_odd: with a fraction or an exponent. */
-static bool number_text(smi_json_parser *p, smi_json_token t, sm_str *out, bool *is_odd)
+static bool number_text(smi_json_parser *p, sm_json_token t, sm_str *out, bool *is_odd)
 {
-    if (t.kind == SMI_JSON_IS_NUMBER) {
+    if (t.kind == SM_JSON_IS_NUMBER) {
         *out = (sm_str){(const char *)t.at, t.len};
         *is_odd = t.is_odd;
         return true;
     }
-    if (t.kind == SMI_JSON_IS_STRING) {
+    if (t.kind == SM_JSON_IS_STRING) {
         *out = smi_json_text(p, t);
         return smi_json_is_number(*out, is_odd);
     }
@@ -303,7 +303,7 @@ static smi_json_verdict judge_float(smi_json_parser *p, const smi_json_node *n, 
     return is_odd || text.len <= safe ? SMI_JSON_OK : judge_float_digits(text, n->id);
 }
 
-smi_json_verdict smi_json_decimal(smi_json_parser *p, const smi_json_node *n, smi_json_token t,
+smi_json_verdict smi_json_decimal(smi_json_parser *p, const smi_json_node *n, sm_json_token t,
                                   sm_i128 *out)
 {
     sm_str text = {0};
@@ -326,7 +326,7 @@ smi_json_verdict smi_json_decimal(smi_json_parser *p, const smi_json_node *n, sm
  * nobody asked for. */
 static smi_json_verdict judge_time(smi_json_parser *p, const smi_json_node *n, smi_json_slot *slot)
 {
-    if (slot->token.kind != SMI_JSON_IS_STRING) {
+    if (slot->token.kind != SM_JSON_IS_STRING) {
         return SMI_JSON_TYPE;
     }
     const sm_str text = smi_json_text(p, slot->token);
@@ -338,16 +338,15 @@ static smi_json_verdict judge_time(smi_json_parser *p, const smi_json_node *n, s
 /* A switch over the types. */
 smi_json_verdict smi_json_judge(smi_json_parser *p, smi_json_node *n)
 {
-    const smi_json_kind kind = (smi_json_kind)n->slot.token.kind;
+    const sm_json_kind kind = (sm_json_kind)n->slot.token.kind;
     sm_i128 unused = 0;
     switch (n->id) {
     case SM_TYPE_STRING:
-        return kind == SMI_JSON_IS_ARRAY || kind == SMI_JSON_IS_OBJECT ? SMI_JSON_TYPE
-                                                                       : SMI_JSON_OK;
+        return kind == SM_JSON_IS_ARRAY || kind == SM_JSON_IS_OBJECT ? SMI_JSON_TYPE : SMI_JSON_OK;
     case SM_TYPE_BINARY:
-        return kind == SMI_JSON_IS_STRING ? SMI_JSON_OK : SMI_JSON_TYPE;
+        return kind == SM_JSON_IS_STRING ? SMI_JSON_OK : SMI_JSON_TYPE;
     case SM_TYPE_BOOL:
-        return kind == SMI_JSON_IS_TRUE || kind == SMI_JSON_IS_FALSE ? SMI_JSON_OK : SMI_JSON_TYPE;
+        return kind == SM_JSON_IS_TRUE || kind == SM_JSON_IS_FALSE ? SMI_JSON_OK : SMI_JSON_TYPE;
     case SM_TYPE_I8:
     case SM_TYPE_I16:
     case SM_TYPE_I32:
@@ -419,18 +418,18 @@ static void judge_map(smi_json_parser *p, smi_json_node *n, const smi_json_node 
 /* Judges what stands in n's slot; `column` is n, or the list or map around it. */
 static void judge(smi_json_parser *p, smi_json_node *n, const smi_json_node *column)
 {
-    const smi_json_kind kind = (smi_json_kind)n->slot.token.kind;
-    if (!n->is_walked || kind == SMI_JSON_IS_NULL) {
+    const sm_json_kind kind = (sm_json_kind)n->slot.token.kind;
+    if (!n->is_walked || kind == SM_JSON_IS_NULL) {
         return;
     }
     if (n->id == SM_TYPE_STRUCT) {
-        if (kind != SMI_JSON_IS_OBJECT) {
+        if (kind != SM_JSON_IS_OBJECT) {
             offend(p, column, n, SMI_JSON_TYPE);
             return;
         }
         judge_fields(p, n, column);
     } else if (n->id == SM_TYPE_LIST) {
-        if (kind != SMI_JSON_IS_ARRAY) {
+        if (kind != SM_JSON_IS_ARRAY) {
             offend(p, column, n, SMI_JSON_TYPE);
             return;
         }
@@ -439,7 +438,7 @@ static void judge(smi_json_parser *p, smi_json_node *n, const smi_json_node *col
             judge(p, it.element, column);
         }
     } else if (n->id == SM_TYPE_MAP) {
-        if (kind != SMI_JSON_IS_OBJECT) {
+        if (kind != SM_JSON_IS_OBJECT) {
             offend(p, column, n, SMI_JSON_TYPE);
             return;
         }
@@ -478,14 +477,14 @@ static void append_scalar(smi_json_parser *p, smi_json_node *n)
     switch (n->id) {
     case SM_TYPE_STRING:
     case SM_TYPE_BINARY:
-        if (slot->token.kind == SMI_JSON_IS_STRING && slot->token.is_odd) {
+        if (slot->token.kind == SM_JSON_IS_STRING && slot->token.is_odd) {
             sm_builder_str(n->builder, smi_json_text(p, slot->token));
         } else {
             append_span(p, n);
         }
         break;
     case SM_TYPE_BOOL:
-        sm_builder_bool(n->builder, slot->token.kind == SMI_JSON_IS_TRUE);
+        sm_builder_bool(n->builder, slot->token.kind == SM_JSON_IS_TRUE);
         break;
     case SM_TYPE_U8:
     case SM_TYPE_U16:
@@ -527,7 +526,7 @@ static void append_map(smi_json_parser *p, smi_json_node *n)
 /* Appends what stands in n's slot. */
 static void append(smi_json_parser *p, smi_json_node *n, bool is_there)
 {
-    if (!is_there || n->slot.token.kind == SMI_JSON_IS_NULL) {
+    if (!is_there || n->slot.token.kind == SM_JSON_IS_NULL) {
         sm_builder_null(n->builder);
     } else if (n->id == SM_TYPE_STRUCT) {
         for (int32_t i = 0; i < n->n_made; i++) {
@@ -561,6 +560,42 @@ void smi_json_parser_unbind(smi_json_parser *p)
 
 #define EXCERPT_BYTES 64
 
+static const struct {
+    const char *name;
+    sm_status status;
+} reasons[] = {
+    [SMI_JSON_FINE] = {"fine", SM_OK},
+    [SMI_JSON_TOO_LONG] = {"too_long", SM_LIMIT},
+    [SMI_JSON_INVALID_UTF8] = {"invalid_utf8", SM_SYNTAX},
+    [SMI_JSON_SYNTAX] = {"syntax", SM_SYNTAX},
+    [SMI_JSON_TOO_DEEP] = {"too_deep", SM_LIMIT},
+    [SMI_JSON_LONE_SURROGATE] = {"lone_surrogate", SM_SYNTAX},
+    [SMI_JSON_NOT_OBJECT] = {"not_object", SM_TYPE},
+    [SMI_JSON_OUT_OF_RANGE] = {"out_of_range", SM_RANGE},
+    [SMI_JSON_TYPE_MISMATCH] = {"type_mismatch", SM_TYPE},
+};
+
+const char *smi_json_reason_name(smi_json_reason r)
+{
+    return reasons[r].name;
+}
+
+sm_status smi_json_reason_status(smi_json_reason r)
+{
+    return reasons[r].status;
+}
+
+smi_json_reason smi_json_reason_of(sm_json_fault fault)
+{
+    static const smi_json_reason of[] = {
+        [SM_JSON_NO_FAULT] = SMI_JSON_FINE,
+        [SM_JSON_FAULT_SYNTAX] = SMI_JSON_SYNTAX,
+        [SM_JSON_FAULT_DEPTH] = SMI_JSON_TOO_DEEP,
+        [SM_JSON_FAULT_SURROGATE] = SMI_JSON_LONE_SURROGATE,
+    };
+    return of[fault];
+}
+
 static void refuse(smi_json_parser *p, smi_json_reason reason, const uint8_t *at,
                    smi_json_refusal *why)
 {
@@ -571,8 +606,8 @@ static void refuse(smi_json_parser *p, smi_json_reason reason, const uint8_t *at
 
 static void refuse_column(smi_json_parser *p, smi_json_refusal *why)
 {
-    const smi_json_token t = p->worst_token;
-    const bool is_string = t.kind == SMI_JSON_IS_STRING;
+    const sm_json_token t = p->worst_token;
+    const bool is_string = t.kind == SM_JSON_IS_STRING;
     char excerpt[EXCERPT_BYTES];
     sm_buf type = {0};
 
@@ -580,7 +615,7 @@ static void refuse_column(smi_json_parser *p, smi_json_refusal *why)
            t.at - is_string, why);
     why->column = p->worst->column;
     sm_type_print(p->culprit->type, &type);
-    smi_json_excerpt(t.at, t.len, excerpt, sizeof(excerpt));
+    sm_json_excerpt(t.at, t.len, excerpt, sizeof(excerpt));
     const char *quote = is_string ? "\"" : "";
     snprintf(why->message, sizeof(why->message),
              p->verdict == SMI_JSON_RANGE     ? "%s%s%s is out of the range of %.*s"
@@ -613,8 +648,8 @@ static bool is_ascii(const uint8_t *p, size_t n)
 static bool read_line(smi_json_parser *p, const smi_line *line, smi_json_refusal *why)
 {
     smi_json_node *root = &p->schema->root;
-    smi_json_scan *s = &p->scan;
-    smi_json_token whole;
+    sm_json_scan *s = &p->scan;
+    sm_json_token whole;
 
     if (!is_ascii(line->data, line->len)) {
         const size_t bad = sm_utf8_check(line->data, line->len);
@@ -625,22 +660,23 @@ static bool read_line(smi_json_parser *p, const smi_line *line, smi_json_refusal
             return false;
         }
     }
-    const uint8_t *first = smi_json_skip_space(s, line->data);
+    const uint8_t *first = sm_json_skip_space(s, line->data);
     const bool is_object = *first == '{';
-    const uint8_t *q = is_object ? read_object(p, root, first) : smi_json_value(s, first, &whole);
-    q = q ? smi_json_skip_space(s, q) : NULL;
+    const uint8_t *q =
+        is_object ? read_object(p, root, first) : sm_json_scan_value(s, first, &whole);
+    q = q ? sm_json_skip_space(s, q) : NULL;
     if (q && q != s->end) {
-        q = smi_json_unexpected(s, q, "the end of the line");
+        q = sm_json_scan_unexpected(s, q, "the end of the line");
     }
     if (!q) {
-        refuse(p, s->reason, s->bad, why);
-        smi_json_message(s, why->message, sizeof(why->message));
+        refuse(p, smi_json_reason_of(s->fault), s->bad, why);
+        sm_json_scan_message(s, why->message, sizeof(why->message));
         return false;
     }
     if (!is_object) {
         refuse(p, SMI_JSON_NOT_OBJECT, first, why);
         snprintf(why->message, sizeof(why->message), "a line is an object, not %s",
-                 smi_json_kind_name((smi_json_kind)whole.kind));
+                 sm_json_kind_name((sm_json_kind)whole.kind));
     }
     return is_object;
 }
@@ -660,7 +696,7 @@ sm_status smi_json_line(smi_json_parser *p, const smi_line *line, bool *is_kept,
 {
     smi_json_node *root = &p->schema->root;
     *is_kept = false;
-    p->scan = smi_json_scan_of(line->data, line->len);
+    p->scan = sm_json_scan_of(line->data, line->len);
     p->block = line->block;
     p->worst = NULL;
     p->is_counting = p->unknown != NULL;
@@ -690,7 +726,7 @@ sm_status smi_json_line(smi_json_parser *p, const smi_line *line, bool *is_kept,
     if (p->unknown) {
         smi_json_unknown_settle(p->unknown, 0);
     }
-    root->slot.token.kind = SMI_JSON_IS_OBJECT;
+    root->slot.token.kind = SM_JSON_IS_OBJECT;
     judge(p, root, root);
     SM_TRY(p->no_memory);
     if (p->worst) {

@@ -188,7 +188,7 @@ static bool put_value(smi_json_shapes *s, shape_state *st, uint32_t n)
             sm_builder_keep_str(st->node->builder, smi_json_text(s->parser, slot->token));
         return true;
     case SM_TYPE_BOOL:
-        if (slot->token.kind == SMI_JSON_IS_TRUE) {
+        if (slot->token.kind == SM_JSON_IS_TRUE) {
             sm_bit_set(st->values, st->first_row + n);
         } else {
             sm_bit_clear(st->values, st->first_row + n);
@@ -220,10 +220,10 @@ static void note_null(smi_json_shapes *s, const shape_state *st, uint32_t n)
 /* Any value, by the careful path's functions: behind it, or NULL where the line should go there. */
 static const uint8_t *odd_value(smi_json_shapes *s, shape_state *st, const uint8_t *p, uint32_t n)
 {
-    smi_json_token token = {0};
+    sm_json_token token = {0};
     const uint8_t *lf = memchr(p, '\n', (size_t)(s->end - p));
-    smi_json_scan scan = {.start = p, .end = lf, .depth = st->depth};
-    const uint8_t *q = smi_json_value(&scan, p, &token);
+    sm_json_scan scan = {.start = p, .end = lf, .depth = st->depth};
+    const uint8_t *q = sm_json_scan_value(&scan, p, &token);
     if (!q || sm_utf8_check(p, (size_t)(q - p)) < (size_t)(q - p)) {
         return NULL;
     }
@@ -233,7 +233,7 @@ static const uint8_t *odd_value(smi_json_shapes *s, shape_state *st, const uint8
     if (st->way == WAY_EMPTY) {
         return smi_json_holds_nothing(p, (size_t)(q - p)) ? q : NULL;
     }
-    if (token.kind == SMI_JSON_IS_NULL) {
+    if (token.kind == SM_JSON_IS_NULL) {
         note_null(s, st, n);
         return q;
     }
@@ -260,10 +260,10 @@ static void note_unknown(smi_json_shapes *s, const shape_state *st, const shape_
         smi_json_unknown_line(u);
         s->has_unknown = true;
     }
-    const smi_json_token key = {
+    const sm_json_token key = {
         .at = p + e->key_off,
         .len = e->key_len,
-        .kind = SMI_JSON_IS_STRING,
+        .kind = SM_JSON_IS_STRING,
         .is_odd = e->key_is_odd,
     };
     smi_json_unknown_add(u, st->object, key);
@@ -509,7 +509,7 @@ void smi_json_shapes_run(smi_json_shapes *s, smi_json_shape_run *r)
 /* What is known of the line that teaches. */
 typedef struct lesson {
     smi_json_shapes *s;
-    smi_json_scan scan;
+    sm_json_scan scan;
     const uint8_t *from; /* behind the last value */
     int32_t at;          /* its state */
     state_set seen;
@@ -567,7 +567,7 @@ static int32_t unknown_state(smi_json_shapes *s, const smi_json_node *object, sm
 }
 
 /* The bytes from the last value to `end` lead to a state. */
-static bool add_edge(lesson *l, const uint8_t *end, int32_t to, const smi_json_token *key)
+static bool add_edge(lesson *l, const uint8_t *end, int32_t to, const sm_json_token *key)
 {
     shape_state *st = &l->s->states[l->at];
     const size_t len = (size_t)(end - l->from);
@@ -602,10 +602,10 @@ static bool add_edge(lesson *l, const uint8_t *end, int32_t to, const smi_json_t
 
 /* The value at q of a key: an edge to its state, then behind it. NULL: the line teaches no more. */
 static const uint8_t *learn_value(lesson *l, const smi_json_node *object, smi_json_node *field,
-                                  const smi_json_token *key, const uint8_t *q)
+                                  const sm_json_token *key, const uint8_t *q)
 {
     smi_json_shapes *s = l->s;
-    smi_json_token passed;
+    sm_json_token passed;
     const int32_t to =
         field ? find_node(s, field)
               : unknown_state(s, object, smi_json_text(s->parser, *key), l->scan.depth);
@@ -616,7 +616,7 @@ static const uint8_t *learn_value(lesson *l, const smi_json_node *object, smi_js
     l->seen |= bit_of(to);
     l->opened = 0;
     l->at = to;
-    q = smi_json_value(&l->scan, q, &passed);
+    q = sm_json_scan_value(&l->scan, q, &passed);
     l->from = q;
     return q;
 }
@@ -625,13 +625,13 @@ static const uint8_t *learn_value(lesson *l, const smi_json_node *object, smi_js
  * nothing in it can be wrong. */
 static const uint8_t *learn_object(lesson *l, smi_json_node *object, const uint8_t *q)
 {
-    q = smi_json_open(&l->scan, q);
+    q = sm_json_scan_open(&l->scan, q);
     bool more = q && *q != '}';
     while (q && more) {
-        smi_json_token key;
-        q = smi_json_string(&l->scan, q, &key);
+        sm_json_token key;
+        q = sm_json_scan_string(&l->scan, q, &key);
         smi_json_node *field = smi_json_find(object, smi_json_text(l->s->parser, key));
-        q = smi_json_colon(&l->scan, q);
+        q = sm_json_scan_colon(&l->scan, q);
         if (*q == '{' && field && field->id == SM_TYPE_STRUCT && field->is_walked) {
             const state_set bit = bit_of(find_node(l->s, field));
             if ((l->seen & bit) != 0) {
@@ -643,7 +643,7 @@ static const uint8_t *learn_object(lesson *l, smi_json_node *object, const uint8
         } else {
             q = learn_value(l, object, field, &key, q);
         }
-        q = q ? smi_json_next(&l->scan, q, '}', &more) : NULL;
+        q = q ? sm_json_scan_next(&l->scan, q, '}', &more) : NULL;
     }
     l->scan.depth--;
     return q ? q + 1 : NULL;
@@ -656,11 +656,11 @@ void smi_json_shapes_learn(smi_json_shapes *s, const smi_line *line)
     }
     lesson l = {
         .s = s,
-        .scan = smi_json_scan_of(line->data, line->len),
+        .scan = sm_json_scan_of(line->data, line->len),
         .from = line->data,
         .at = STATE_START,
     };
-    const uint8_t *q = smi_json_skip_space(&l.scan, line->data);
+    const uint8_t *q = sm_json_skip_space(&l.scan, line->data);
     if (learn_object(&l, &s->parser->schema->root, q)) {
         (void)add_edge(&l, line->data + line->len + 1, STATE_END, NULL);
     }

@@ -24,7 +24,7 @@
 typedef struct note {
     const smi_json_node *object;
     uint64_t seen; /* the object's, when it was read */
-    smi_json_token key;
+    sm_json_token key;
 } note;
 
 typedef struct path {
@@ -84,7 +84,7 @@ int32_t smi_json_unknown_mark(const smi_json_unknown *u)
     return u->n_notes;
 }
 
-void smi_json_unknown_add(smi_json_unknown *u, const smi_json_node *object, smi_json_token key)
+void smi_json_unknown_add(smi_json_unknown *u, const smi_json_node *object, sm_json_token key)
 {
     if (u->n_notes < MAX_NOTES) {
         u->notes[u->n_notes++] = (note){.object = object, .seen = object->seen_open, .key = key};
@@ -98,7 +98,7 @@ static bool is_winner(const smi_json_node *n, uint64_t seen)
         if (!n->parent) {
             return true;
         }
-        if (n->slot.token.kind != SMI_JSON_IS_OBJECT) {
+        if (n->slot.token.kind != SM_JSON_IS_OBJECT) {
             return false;
         }
         seen = n->slot.seen;
@@ -119,7 +119,7 @@ void smi_json_unknown_settle(smi_json_unknown *u, int32_t mark)
 }
 
 /* So much of an escaped key that MAX_KEY_BYTES of its text are in it, whole escapes. */
-static size_t escaped_head(smi_json_token key)
+static size_t escaped_head(sm_json_token key)
 {
     size_t at = 0;
     while (at < key.len && at < ESCAPED_BYTES) {
@@ -131,11 +131,11 @@ static size_t escaped_head(smi_json_token key)
 }
 
 /* The key's text: unescaped and cut; good until the next call. */
-static sm_str key_text(smi_json_unknown *u, smi_json_token key)
+static sm_str key_text(smi_json_unknown *u, sm_json_token key)
 {
     sm_str text = {(const char *)key.at, key.len};
     if (key.is_odd) {
-        const size_t len = smi_json_unescape(key.at, escaped_head(key), u->unescaped);
+        const size_t len = sm_json_unescape(key.at, escaped_head(key), u->unescaped);
         text = (sm_str){(const char *)u->unescaped, len};
     }
     if (text.len > MAX_KEY_BYTES) {
@@ -227,16 +227,16 @@ bool smi_json_holds_nothing(const uint8_t *value, size_t n)
 }
 
 /* The line was kept, so that nothing in it can be wrong. */
-static bool has_value(smi_json_token key)
+static bool has_value(sm_json_token key)
 {
-    smi_json_scan scan = {.start = key.at, .end = rawmemchr(key.at, '\n')};
-    smi_json_token value;
-    const uint8_t *p = smi_json_colon(&scan, key.at + key.len + 1);
-    const uint8_t *end = smi_json_value(&scan, p, &value);
+    sm_json_scan scan = {.start = key.at, .end = rawmemchr(key.at, '\n')};
+    sm_json_token value;
+    const uint8_t *p = sm_json_scan_colon(&scan, key.at + key.len + 1);
+    const uint8_t *end = sm_json_scan_value(&scan, p, &value);
     return !smi_json_holds_nothing(p, (size_t)(end - p));
 }
 
-bool smi_json_unknown_first(smi_json_unknown *u, const smi_json_node **object, smi_json_token *key)
+bool smi_json_unknown_first(smi_json_unknown *u, const smi_json_node **object, sm_json_token *key)
 {
     sort_notes(u);
     for (int32_t i = 0; i < u->n_notes; i++) {
@@ -249,7 +249,7 @@ bool smi_json_unknown_first(smi_json_unknown *u, const smi_json_node **object, s
     return false;
 }
 
-sm_str smi_json_unknown_path(smi_json_unknown *u, const smi_json_node *object, smi_json_token key,
+sm_str smi_json_unknown_path(smi_json_unknown *u, const smi_json_node *object, sm_json_token key,
                              sm_arena *a)
 {
     const sm_str text = key_text(u, key);

@@ -20,6 +20,7 @@
 #include <stdio.h>
 
 #include "base/hash.h"
+#include "base/json_doc.h"
 #include "format/parquet/parquet_int.h"
 
 #define TAIL_BYTES 65536

@@ -20,6 +20,7 @@
 
 #include <stdio.h>
 
+#include "base/json_doc.h"
 #include "base/text.h"
 #include "format/parquet/parquet_int.h"
 

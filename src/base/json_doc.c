@@ -1,42 +1,42 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * format/json/json_doc.c: a JSON document as a tree (a Delta commit's action, a manifest), of the
- * same tokens as lines.
+ * base/json_doc.c: a JSON document as a tree, of the same tokens as lines.
  *
  * Method   The text is copied into the arena and ended by an LF, so that the scan needs no bounds
- * and the tree outlives what it was read from. UTF-8 is judged first, over the whole text; of it
- * and the scan, the failure that comes first in the text is told. Place    Line and byte of the
- * first byte that no valid document could have there; where the text just ends, one behind its last
- * byte. */
-#include "format/json/json_int.h"
+ *          and the tree outlives what it was read from. UTF-8 is judged first, over the whole text;
+ *          of it and the scan, the failure that comes first in the text is told.
+ * Place    Line and byte of the first byte that no valid document could have there; where the text
+ *          just ends, one behind its last byte. */
+#include "base/json_doc.h"
 
+#include "base/json_scan.h"
 #include "base/text.h"
 
 #define DOCUMENT_MAX_BYTES ((size_t)1 << 31)
 
 typedef struct document {
-    smi_json_scan scan;
+    sm_json_scan scan;
     sm_arena *arena;
 } document;
 
-static sm_str token_text(document *d, const smi_json_token *t)
+static sm_str token_text(document *d, const sm_json_token *t)
 {
-    if (t->kind != SMI_JSON_IS_STRING || !t->is_odd) {
+    if (t->kind != SM_JSON_IS_STRING || !t->is_odd) {
         return (sm_str){(const char *)t->at, t->len};
     }
     uint8_t *copy = sm_arena_alloc(d->arena, t->len);
-    return (sm_str){(const char *)copy, smi_json_unescape(t->at, t->len, copy)};
+    return (sm_str){(const char *)copy, sm_json_unescape(t->at, t->len, copy)};
 }
 
-static void set_scalar(document *d, const smi_json_token *t, sm_json *out)
+static void set_scalar(document *d, const sm_json_token *t, sm_json *out)
 {
     static const sm_json_type types[] = {
-        [SMI_JSON_IS_NULL] = SM_JSON_NULL,     [SMI_JSON_IS_FALSE] = SM_JSON_BOOL,
-        [SMI_JSON_IS_TRUE] = SM_JSON_BOOL,     [SMI_JSON_IS_NUMBER] = SM_JSON_NUMBER,
-        [SMI_JSON_IS_STRING] = SM_JSON_STRING,
+        [SM_JSON_IS_NULL] = SM_JSON_NULL,     [SM_JSON_IS_FALSE] = SM_JSON_BOOL,
+        [SM_JSON_IS_TRUE] = SM_JSON_BOOL,     [SM_JSON_IS_NUMBER] = SM_JSON_NUMBER,
+        [SM_JSON_IS_STRING] = SM_JSON_STRING,
     };
     out->type = types[t->kind];
-    out->b = t->kind == SMI_JSON_IS_TRUE;
+    out->b = t->kind == SM_JSON_IS_TRUE;
     if (out->type == SM_JSON_NUMBER || out->type == SM_JSON_STRING) {
         out->text = token_text(d, t);
     }
@@ -45,27 +45,27 @@ static void set_scalar(document *d, const smi_json_token *t, sm_json *out)
 /* A key and what stands up to its value. */
 static const uint8_t *read_key(document *d, const uint8_t *p, sm_json *out)
 {
-    smi_json_token key;
+    sm_json_token key;
     if (*p != '"') {
-        return smi_json_unexpected(&d->scan, p, "a key in quotes");
+        return sm_json_scan_unexpected(&d->scan, p, "a key in quotes");
     }
-    p = smi_json_string(&d->scan, p, &key);
+    p = sm_json_scan_string(&d->scan, p, &key);
     if (!p) {
         return NULL;
     }
     out->key = token_text(d, &key);
-    return smi_json_colon(&d->scan, p);
+    return sm_json_scan_colon(&d->scan, p);
 }
 
-/* A value into *out (zeroed but for its key). Recursion ends at SMI_JSON_MAX_DEPTH. */
+/* A value into *out (zeroed but for its key). Recursion ends at SM_JSON_MAX_DEPTH. */
 static const uint8_t *read_value(document *d, const uint8_t *p, sm_json *out)
 {
-    smi_json_scan *s = &d->scan;
+    sm_json_scan *s = &d->scan;
     const uint8_t *start = p;
     const bool is_object = *p == '{';
     if (!is_object && *p != '[') {
-        smi_json_token t;
-        p = smi_json_value(s, p, &t);
+        sm_json_token t;
+        p = sm_json_scan_value(s, p, &t);
         if (p) {
             set_scalar(d, &t, out);
         }
@@ -73,13 +73,13 @@ static const uint8_t *read_value(document *d, const uint8_t *p, sm_json *out)
     }
     const char close = is_object ? '}' : ']';
     const sm_json **link = &out->child;
-    p = smi_json_open(s, p);
+    p = sm_json_scan_open(s, p);
     bool more = p && *p != (uint8_t)close;
     while (p && more) {
         sm_json *child = SM_NEW(d->arena, sm_json);
         p = is_object ? read_key(d, p, child) : p;
         p = p ? read_value(d, p, child) : NULL;
-        p = p ? smi_json_next(s, p, close, &more) : NULL;
+        p = p ? sm_json_scan_next(s, p, close, &more) : NULL;
         *link = child;
         link = (const sm_json **)&child->next;
         out->n_children++;
@@ -108,16 +108,16 @@ static void place_error(sm_error *e, const uint8_t *text, size_t at)
 
 static sm_status fail_scan(document *d, size_t bad_utf8, sm_error *e)
 {
-    const smi_json_scan *s = &d->scan;
+    const sm_json_scan *s = &d->scan;
     const size_t n = (size_t)(s->end - s->start);
-    const size_t at = s->reason != SMI_JSON_FINE ? (size_t)(s->bad - s->start) : n;
+    const size_t at = s->fault != SM_JSON_NO_FAULT ? (size_t)(s->bad - s->start) : n;
     sm_status st;
     if (bad_utf8 < n && bad_utf8 <= at) {
         st = sm_fail(e, SM_SYNTAX, "byte 0x%02x begins no UTF-8 character", s->start[bad_utf8]);
     } else {
         char message[160];
-        smi_json_message(s, message, sizeof(message));
-        st = sm_fail(e, smi_json_reason_status(s->reason), "%s", message);
+        sm_json_scan_message(s, message, sizeof(message));
+        st = sm_fail(e, sm_json_fault_status(s->fault), "%s", message);
     }
     if (e) {
         place_error(e, s->start, bad_utf8 < at ? bad_utf8 : at);
@@ -136,13 +136,13 @@ sm_status sm_json_parse(sm_str text, sm_arena *a, const sm_json **out, sm_error 
         memcpy(copy, text.data, text.len);
     }
     copy[text.len] = '\n';
-    document d = {.scan = smi_json_scan_of(copy, text.len), .arena = a};
+    document d = {.scan = sm_json_scan_of(copy, text.len), .arena = a};
     sm_json *root = SM_NEW(a, sm_json);
     const size_t bad_utf8 = sm_utf8_check(copy, text.len);
-    const uint8_t *p = read_value(&d, smi_json_skip_space(&d.scan, copy), root);
-    p = p ? smi_json_skip_space(&d.scan, p) : NULL;
+    const uint8_t *p = read_value(&d, sm_json_skip_space(&d.scan, copy), root);
+    p = p ? sm_json_skip_space(&d.scan, p) : NULL;
     if (p && p != d.scan.end) {
-        p = smi_json_unexpected(&d.scan, p, "the end");
+        p = sm_json_scan_unexpected(&d.scan, p, "the end");
     }
     if (!p || bad_utf8 < text.len) {
         return fail_scan(&d, bad_utf8, e);
@@ -166,9 +166,10 @@ const sm_json *sm_json_get(const sm_json *o, const char *key)
 
 bool sm_json_i64(const sm_json *v, int64_t *out)
 {
-    sm_i128 exact = 0;
+    __int128 exact = 0;
+    bool is_integer = false;
     if (!v || v->type != SM_JSON_NUMBER ||
-        smi_json_exact((const uint8_t *)v->text.data, v->text.len, 0, &exact) != SMI_JSON_OK ||
+        !sm_json_exact((const uint8_t *)v->text.data, v->text.len, 0, &exact, &is_integer) ||
         exact < INT64_MIN || exact > INT64_MAX) {
         return false;
     }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * format/json/json_doc_test.c: documents as trees: what is in them, and where they are wrong. */
+ * base/json_doc_test.c: documents as trees: what is in them, and where they are wrong. */
 #include "test.h"
 
-#include "format/format.h"
+#include "base/json_doc.h"
 
 static void assert_str(sm_str got, const char *want)
 {

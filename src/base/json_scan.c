@@ -1,66 +1,41 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * format/json/json_scan.c: the tokens of RFC 8259, for lines and for documents alike.
+ * base/json_scan.c: the tokens of RFC 8259, for lines and for documents alike.
  *
  * Method   One pass, left to right; it stops at the first byte that no valid text could have there,
  *          and that byte is the place of the error (the byte after the last where the text is cut).
  *          Two places differ: nesting deeper than 128 is at its opening bracket, a lone surrogate
  *          escape at its backslash. UTF-8 is not looked at: who scans has judged the whole text.
- * Callers  json_row.c for lines, json_doc.c for documents. */
-#include "format/json/json_int.h"
+ * Callers  json_doc.c for documents; format for lines. */
+#include "base/json_scan.h"
 
 #include <stdio.h>
 
 #include "base/text.h"
 
-static const struct {
-    const char *name;
-    sm_status status;
-} reasons[] = {
-    [SMI_JSON_FINE] = {"fine", SM_OK},
-    [SMI_JSON_TOO_LONG] = {"too_long", SM_LIMIT},
-    [SMI_JSON_INVALID_UTF8] = {"invalid_utf8", SM_SYNTAX},
-    [SMI_JSON_SYNTAX] = {"syntax", SM_SYNTAX},
-    [SMI_JSON_TOO_DEEP] = {"too_deep", SM_LIMIT},
-    [SMI_JSON_LONE_SURROGATE] = {"lone_surrogate", SM_SYNTAX},
-    [SMI_JSON_NOT_OBJECT] = {"not_object", SM_TYPE},
-    [SMI_JSON_OUT_OF_RANGE] = {"out_of_range", SM_RANGE},
-    [SMI_JSON_TYPE_MISMATCH] = {"type_mismatch", SM_TYPE},
-};
-
-const char *smi_json_reason_name(smi_json_reason r)
-{
-    return reasons[r].name;
-}
-
-sm_status smi_json_reason_status(smi_json_reason r)
-{
-    return reasons[r].status;
-}
-
-const char *smi_json_kind_name(smi_json_kind kind)
+const char *sm_json_kind_name(sm_json_kind kind)
 {
     static const char *const names[] = {
-        [SMI_JSON_IS_NULL] = "null",        [SMI_JSON_IS_FALSE] = "a boolean",
-        [SMI_JSON_IS_TRUE] = "a boolean",   [SMI_JSON_IS_NUMBER] = "a number",
-        [SMI_JSON_IS_STRING] = "a string",  [SMI_JSON_IS_ARRAY] = "an array",
-        [SMI_JSON_IS_OBJECT] = "an object",
+        [SM_JSON_IS_NULL] = "null",        [SM_JSON_IS_FALSE] = "a boolean",
+        [SM_JSON_IS_TRUE] = "a boolean",   [SM_JSON_IS_NUMBER] = "a number",
+        [SM_JSON_IS_STRING] = "a string",  [SM_JSON_IS_ARRAY] = "an array",
+        [SM_JSON_IS_OBJECT] = "an object",
     };
     return names[kind];
 }
 
-static const uint8_t *fail_at(smi_json_scan *s, smi_json_reason reason, const uint8_t *at,
+static const uint8_t *fail_at(sm_json_scan *s, sm_json_fault fault, const uint8_t *at,
                               const char *wanted)
 {
-    s->reason = reason;
+    s->fault = fault;
     s->bad = at;
     s->wanted = wanted;
     return NULL;
 }
 
-const uint8_t *smi_json_unexpected(smi_json_scan *s, const uint8_t *at, const char *wanted)
+const uint8_t *sm_json_scan_unexpected(sm_json_scan *s, const uint8_t *at, const char *wanted)
 {
-    return fail_at(s, SMI_JSON_SYNTAX, at, wanted);
+    return fail_at(s, SM_JSON_FAULT_SYNTAX, at, wanted);
 }
 
 /* ---- strings --------------------------------------------------------------------------------- */
@@ -100,7 +75,7 @@ static bool is_low_surrogate(uint32_t c)
 }
 
 /* An escape from its backslash; a pair of surrogates is one. */
-static const uint8_t *read_escape(smi_json_scan *s, const uint8_t *p)
+static const uint8_t *read_escape(sm_json_scan *s, const uint8_t *p)
 {
     switch (p[1]) {
     case '"':
@@ -115,37 +90,37 @@ static const uint8_t *read_escape(smi_json_scan *s, const uint8_t *p)
     case 'u':
         break;
     default:
-        return smi_json_unexpected(s, p + 1, "one of \"\\/bfnrtu after a backslash");
+        return sm_json_scan_unexpected(s, p + 1, "one of \"\\/bfnrtu after a backslash");
     }
     uint32_t high = 0, low = 0;
     const int n_digits = hex_four(p + 2, &high);
     if (n_digits < 4) {
-        return smi_json_unexpected(s, p + 2 + n_digits, "a hexadecimal digit");
+        return sm_json_scan_unexpected(s, p + 2 + n_digits, "a hexadecimal digit");
     }
     if (!is_high_surrogate(high)) {
-        return is_low_surrogate(high) ? fail_at(s, SMI_JSON_LONE_SURROGATE, p, "") : p + 6;
+        return is_low_surrogate(high) ? fail_at(s, SM_JSON_FAULT_SURROGATE, p, "") : p + 6;
     }
     const bool is_pair =
         p[6] == '\\' && p[7] == 'u' && hex_four(p + 8, &low) == 4 && is_low_surrogate(low);
-    return is_pair ? p + 12 : fail_at(s, SMI_JSON_LONE_SURROGATE, p, "");
+    return is_pair ? p + 12 : fail_at(s, SM_JSON_FAULT_SURROGATE, p, "");
 }
 
-const uint8_t *smi_json_string(smi_json_scan *s, const uint8_t *p, smi_json_token *out)
+const uint8_t *sm_json_scan_string(sm_json_scan *s, const uint8_t *p, sm_json_token *out)
 {
     out->at = p + 1;
-    out->kind = SMI_JSON_IS_STRING;
+    out->kind = SM_JSON_IS_STRING;
     out->is_odd = false;
     p++;
     for (;;) {
-        p = smi_json_string_stop(p);
+        p = sm_json_string_stop(p);
         if (*p == '"') {
             out->len = (uint32_t)(p - out->at);
             return p + 1;
         }
         if (*p != '\\') {
-            return smi_json_unexpected(s, p,
-                                       p == s->end ? "the string's closing '\"'"
-                                                   : "an escape for a control character");
+            return sm_json_scan_unexpected(s, p,
+                                           p == s->end ? "the string's closing '\"'"
+                                                       : "an escape for a control character");
         }
         out->is_odd = true;
         p = read_escape(s, p);
@@ -155,7 +130,7 @@ const uint8_t *smi_json_string(smi_json_scan *s, const uint8_t *p, smi_json_toke
     }
 }
 
-size_t smi_json_unescape(const uint8_t *span, size_t n, uint8_t *out)
+size_t sm_json_unescape(const uint8_t *span, size_t n, uint8_t *out)
 {
     static const char plain[128] = {
         ['"'] = '"',  ['\\'] = '\\', ['/'] = '/',  ['b'] = '\b',
@@ -201,10 +176,10 @@ static bool is_digit(uint8_t c)
 }
 
 /* One digit or more. */
-static const uint8_t *read_digits(smi_json_scan *s, const uint8_t *p)
+static const uint8_t *read_digits(sm_json_scan *s, const uint8_t *p)
 {
     if (!is_digit(*p)) {
-        return smi_json_unexpected(s, p, "a digit");
+        return sm_json_scan_unexpected(s, p, "a digit");
     }
     while (is_digit(*p)) {
         p++;
@@ -212,10 +187,10 @@ static const uint8_t *read_digits(smi_json_scan *s, const uint8_t *p)
     return p;
 }
 
-static const uint8_t *read_number(smi_json_scan *s, const uint8_t *p, smi_json_token *out)
+static const uint8_t *read_number(sm_json_scan *s, const uint8_t *p, sm_json_token *out)
 {
     out->at = p;
-    out->kind = SMI_JSON_IS_NUMBER;
+    out->kind = SM_JSON_IS_NUMBER;
     out->is_odd = false;
     p += *p == '-';
     p = *p == '0' ? p + 1 : read_digits(s, p);
@@ -235,90 +210,102 @@ static const uint8_t *read_number(smi_json_scan *s, const uint8_t *p, smi_json_t
     return p;
 }
 
-static const uint8_t *read_word(smi_json_scan *s, const uint8_t *p, smi_json_kind kind,
-                                smi_json_token *out)
+static const uint8_t *read_word(sm_json_scan *s, const uint8_t *p, sm_json_kind kind,
+                                sm_json_token *out)
 {
     static const char *const words[] = {
-        [SMI_JSON_IS_NULL] = "null",
-        [SMI_JSON_IS_FALSE] = "false",
-        [SMI_JSON_IS_TRUE] = "true",
+        [SM_JSON_IS_NULL] = "null",
+        [SM_JSON_IS_FALSE] = "false",
+        [SM_JSON_IS_TRUE] = "true",
     };
     const char *word = words[kind];
     uint32_t n = 0;
     for (; word[n] != '\0'; n++) {
         if (p[n] != (uint8_t)word[n]) {
-            return smi_json_unexpected(s, p + n, word);
+            return sm_json_scan_unexpected(s, p + n, word);
         }
     }
-    *out = (smi_json_token){.at = p, .len = n, .kind = (uint8_t)kind};
+    *out = (sm_json_token){.at = p, .len = n, .kind = (uint8_t)kind};
     return p + n;
 }
 
 /* ---- nesting --------------------------------------------------------------------------------- */
 
-const uint8_t *smi_json_open(smi_json_scan *s, const uint8_t *p)
+const uint8_t *sm_json_scan_open(sm_json_scan *s, const uint8_t *p)
 {
-    if (s->depth == SMI_JSON_MAX_DEPTH) {
-        return fail_at(s, SMI_JSON_TOO_DEEP, p, "");
+    if (s->depth == SM_JSON_MAX_DEPTH) {
+        return fail_at(s, SM_JSON_FAULT_DEPTH, p, "");
     }
     s->depth++;
-    return smi_json_skip_space(s, p + 1);
+    return sm_json_skip_space(s, p + 1);
 }
 
-/* From its bracket to behind the closing one. Recursion ends at SMI_JSON_MAX_DEPTH. */
-static const uint8_t *skip_nested(smi_json_scan *s, const uint8_t *p)
+/* From its bracket to behind the closing one. Recursion ends at SM_JSON_MAX_DEPTH. */
+static const uint8_t *skip_nested(sm_json_scan *s, const uint8_t *p)
 {
     const bool is_object = *p == '{';
     const char close = is_object ? '}' : ']';
-    smi_json_token passed;
+    sm_json_token passed;
 
-    p = smi_json_open(s, p);
+    p = sm_json_scan_open(s, p);
     bool more = p && *p != (uint8_t)close;
     while (p && more) {
         if (is_object) {
             if (*p != '"') {
-                return smi_json_unexpected(s, p, "a key in quotes");
+                return sm_json_scan_unexpected(s, p, "a key in quotes");
             }
-            p = smi_json_string(s, p, &passed);
-            p = p ? smi_json_colon(s, p) : NULL;
+            p = sm_json_scan_string(s, p, &passed);
+            p = p ? sm_json_scan_colon(s, p) : NULL;
         }
-        p = p ? smi_json_value(s, p, &passed) : NULL;
-        p = p ? smi_json_next(s, p, close, &more) : NULL;
+        p = p ? sm_json_scan_value(s, p, &passed) : NULL;
+        p = p ? sm_json_scan_next(s, p, close, &more) : NULL;
     }
     s->depth--;
     return p ? p + 1 : NULL;
 }
 
-const uint8_t *smi_json_value(smi_json_scan *s, const uint8_t *p, smi_json_token *out)
+const uint8_t *sm_json_scan_value(sm_json_scan *s, const uint8_t *p, sm_json_token *out)
 {
     switch (*p) {
     case '"':
-        return smi_json_string(s, p, out);
+        return sm_json_scan_string(s, p, out);
     case '{':
     case '[': {
         const uint8_t *at = p;
-        const uint8_t kind = *p == '{' ? SMI_JSON_IS_OBJECT : SMI_JSON_IS_ARRAY;
+        const uint8_t kind = *p == '{' ? SM_JSON_IS_OBJECT : SM_JSON_IS_ARRAY;
         p = skip_nested(s, p);
         if (p) {
-            *out = (smi_json_token){.at = at, .len = (uint32_t)(p - at), .kind = kind};
+            *out = (sm_json_token){.at = at, .len = (uint32_t)(p - at), .kind = kind};
         }
         return p;
     }
     case 't':
-        return read_word(s, p, SMI_JSON_IS_TRUE, out);
+        return read_word(s, p, SM_JSON_IS_TRUE, out);
     case 'f':
-        return read_word(s, p, SMI_JSON_IS_FALSE, out);
+        return read_word(s, p, SM_JSON_IS_FALSE, out);
     case 'n':
-        return read_word(s, p, SMI_JSON_IS_NULL, out);
+        return read_word(s, p, SM_JSON_IS_NULL, out);
     default:
         return *p == '-' || is_digit(*p) ? read_number(s, p, out)
-                                         : smi_json_unexpected(s, p, "a value");
+                                         : sm_json_scan_unexpected(s, p, "a value");
     }
 }
 
 /* ---- messages -------------------------------------------------------------------------------- */
 
-sm_str smi_json_excerpt(const uint8_t *span, size_t n, char *out, size_t cap)
+sm_status sm_json_fault_status(sm_json_fault fault)
+{
+    switch (fault) {
+    case SM_JSON_NO_FAULT:
+        return SM_OK;
+    case SM_JSON_FAULT_DEPTH:
+        return SM_LIMIT;
+    default:
+        return SM_SYNTAX;
+    }
+}
+
+sm_str sm_json_excerpt(const uint8_t *span, size_t n, char *out, size_t cap)
 {
     static const char dots[] = "...";
     const bool is_cut = n + 1 > cap;
@@ -336,11 +323,11 @@ sm_str smi_json_excerpt(const uint8_t *span, size_t n, char *out, size_t cap)
     return (sm_str){out, len + (is_cut ? sizeof(dots) - 1 : 0)};
 }
 
-void smi_json_message(const smi_json_scan *s, char *out, size_t cap)
+void sm_json_scan_message(const sm_json_scan *s, char *out, size_t cap)
 {
-    if (s->reason == SMI_JSON_TOO_DEEP) {
-        snprintf(out, cap, "nested deeper than %d", SMI_JSON_MAX_DEPTH);
-    } else if (s->reason == SMI_JSON_LONE_SURROGATE) {
+    if (s->fault == SM_JSON_FAULT_DEPTH) {
+        snprintf(out, cap, "nested deeper than %d", SM_JSON_MAX_DEPTH);
+    } else if (s->fault == SM_JSON_FAULT_SURROGATE) {
         snprintf(out, cap, "the escape '%.6s' is half of a surrogate pair", (const char *)s->bad);
     } else if (s->bad == s->end) {
         snprintf(out, cap, "expected %s, found the end", s->wanted);
