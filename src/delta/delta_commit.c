@@ -13,7 +13,6 @@
 #include <stdio.h>
 
 #include "base/log.h"
-#include "base/quote.h"
 #include "base/random.h"
 #include "base/text.h"
 #include "base/time.h"
@@ -123,256 +122,248 @@ static sm_status check(commit_run *r, sm_error *e)
 
 /* ---- printing the actions -------------------------------------------------------------------- */
 
-static void print_texts(const sm_str *items, int32_t n, sm_buf *out)
+static void put_texts(sm_json_writer *w, const char *key, const sm_str *items, int32_t n)
 {
-    sm_buf_text(out, SM_STR("["));
+    sm_json_set_array(w, key);
     for (int32_t i = 0; i < n; i++) {
-        sm_buf_text(out, i ? SM_STR(",") : SM_STR(""));
-        sm_buf_json_str(out, items[i]);
+        sm_json_put_text(w, items[i]);
     }
-    sm_buf_text(out, SM_STR("]"));
+    sm_json_end_array(w);
 }
 
-void smi_print_pairs(const sm_pair *items, int32_t n, sm_buf *out)
+void smi_put_pairs(sm_json_writer *w, const char *key, const sm_pair *items, int32_t n)
 {
-    sm_buf_text(out, SM_STR("{"));
+    sm_json_set_object(w, key);
     for (int32_t i = 0; i < n; i++) {
-        sm_buf_text(out, i ? SM_STR(",") : SM_STR(""));
-        sm_buf_json_str(out, items[i].key);
-        sm_buf_text(out, SM_STR(":"));
+        sm_json_key(w, items[i].key);
         if (items[i].value.data) {
-            sm_buf_json_str(out, items[i].value);
+            sm_json_put_text(w, items[i].value);
         } else {
-            sm_buf_text(out, SM_STR("null"));
+            sm_json_put_null(w);
         }
     }
-    sm_buf_text(out, SM_STR("}"));
+    sm_json_end_object(w);
 }
 
-static void print_detail(sm_value v, bool as_text, sm_buf *out)
+static void put_detail(sm_json_writer *w, sm_value v, bool as_text)
 {
     sm_buf text = {0};
 
     if (v.is_null) {
-        sm_buf_text(out, SM_STR("null"));
+        sm_json_put_null(w);
         return;
     }
     sm_value_print(v, &text);
     if (as_text || v.type->id == SM_TYPE_STRING) {
-        sm_buf_json_str(out, sm_buf_str(&text));
+        sm_json_put_text(w, sm_buf_str(&text));
     } else {
-        sm_buf_text(out, sm_buf_str(&text));
+        sm_json_put_raw(w, sm_buf_str(&text));
     }
     sm_buf_release(&text);
 }
 
 /* as_text: numbers too, as Spark writes metrics. */
-static void print_details(const sm_delta_detail *items, int32_t n, bool as_text, sm_buf *out)
+static void put_details(sm_json_writer *w, const char *key, const sm_delta_detail *items, int32_t n,
+                        bool as_text)
 {
-    sm_buf_text(out, SM_STR("{"));
+    sm_json_set_object(w, key);
     for (int32_t i = 0; i < n; i++) {
-        sm_buf_text(out, i ? SM_STR(",") : SM_STR(""));
-        sm_buf_json_str(out, items[i].key);
-        sm_buf_text(out, SM_STR(":"));
-        print_detail(items[i].value, as_text, out);
+        sm_json_key(w, items[i].key);
+        put_detail(w, items[i].value, as_text);
     }
-    sm_buf_text(out, SM_STR("}"));
+    sm_json_end_object(w);
 }
 
-void smi_print_provenance(sm_str id, sm_str info_json, sm_buf *out)
+void smi_begin_action(sm_json_writer *w, const char *name)
 {
-    sm_buf_printf(out, ",\"engineInfo\":\"smelt/%s\",\"txnId\":", SMELT_VERSION);
-    sm_buf_json_str(out, id);
-    if (info_json.len) {
-        sm_buf_text(out, SM_STR(","));
-        sm_buf_text(out, info_json);
-    }
-    sm_buf_text(out, SM_STR("}}\n"));
+    sm_json_begin_object(w);
+    sm_json_set_object(w, name);
 }
 
-static void print_info(const commit_run *r, sm_buf *out)
+void smi_end_action(sm_json_writer *w)
+{
+    sm_json_end_object(w);
+    sm_json_end_object(w);
+    sm_json_end_line(w);
+}
+
+void smi_put_provenance(sm_json_writer *w, sm_str id, sm_str info_json)
+{
+    sm_json_set_text(w, "engineInfo", SM_STR("smelt/" SMELT_VERSION));
+    sm_json_set_text(w, "txnId", id);
+    sm_json_put_members(w, info_json);
+}
+
+static void print_info(const commit_run *r, sm_json_writer *w)
 {
     const sm_delta_commit *c = r->c;
 
-    sm_buf_printf(out, "{\"commitInfo\":{\"timestamp\":%" PRId64 ",\"operation\":", r->now_ms);
-    sm_buf_json_str(out, c->operation.len ? c->operation : SM_STR("WRITE"));
-    sm_buf_text(out, SM_STR(",\"operationParameters\":"));
-    print_details(c->parameters, c->n_parameters, false, out);
+    smi_begin_action(w, "commitInfo");
+    sm_json_set_i64(w, "timestamp", r->now_ms);
+    sm_json_set_text(w, "operation", c->operation.len ? c->operation : SM_STR("WRITE"));
+    put_details(w, "operationParameters", c->parameters, c->n_parameters, false);
     if (r->base) {
-        sm_buf_printf(out, ",\"readVersion\":%" PRId64, r->base->version);
+        sm_json_set_i64(w, "readVersion", r->base->version);
     }
-    sm_buf_printf(out, ",\"isBlindAppend\":%s",
-                  c->isolation == SM_READ_NOTHING && c->n_removes == 0 ? "true" : "false");
+    sm_json_set_bool(w, "isBlindAppend", c->isolation == SM_READ_NOTHING && c->n_removes == 0);
     if (c->n_metrics > 0) {
-        sm_buf_text(out, SM_STR(",\"operationMetrics\":"));
-        print_details(c->metrics, c->n_metrics, true, out);
+        put_details(w, "operationMetrics", c->metrics, c->n_metrics, true);
     }
     if (c->user_metadata.len) {
-        sm_buf_text(out, SM_STR(",\"userMetadata\":"));
-        sm_buf_json_str(out, c->user_metadata);
+        sm_json_set_text(w, "userMetadata", c->user_metadata);
     }
-    smi_print_provenance(r->id, c->info_json, out);
+    smi_put_provenance(w, r->id, c->info_json);
+    smi_end_action(w);
 }
 
-static void print_protocol(const sm_delta_protocol *p, sm_buf *out)
+static void print_protocol(const sm_delta_protocol *p, sm_json_writer *w)
 {
-    sm_buf_printf(out, "{\"protocol\":{\"minReaderVersion\":%d,\"minWriterVersion\":%d",
-                  p->min_reader, p->min_writer);
+    smi_begin_action(w, "protocol");
+    sm_json_set_i64(w, "minReaderVersion", p->min_reader);
+    sm_json_set_i64(w, "minWriterVersion", p->min_writer);
     if (p->min_reader >= 3) {
-        sm_buf_text(out, SM_STR(",\"readerFeatures\":"));
-        print_texts(p->reader_features, p->n_reader_features, out);
+        put_texts(w, "readerFeatures", p->reader_features, p->n_reader_features);
     }
     if (p->min_writer >= 7) {
-        sm_buf_text(out, SM_STR(",\"writerFeatures\":"));
-        print_texts(p->writer_features, p->n_writer_features, out);
+        put_texts(w, "writerFeatures", p->writer_features, p->n_writer_features);
     }
-    sm_buf_text(out, SM_STR("}}\n"));
+    smi_end_action(w);
 }
 
-sm_status smi_print_metadata(const sm_delta_metadata *m, sm_buf *out, sm_error *e)
+sm_status smi_print_metadata(const sm_delta_metadata *m, sm_json_writer *w, sm_error *e)
 {
     sm_buf schema = {0};
 
     const sm_status st = sm_delta_schema_json(m->schema, &schema, e);
     if (st == SM_OK) {
-        sm_buf_text(out, SM_STR("{\"metaData\":{\"id\":"));
-        sm_buf_json_str(out, m->id);
+        smi_begin_action(w, "metaData");
+        sm_json_set_text(w, "id", m->id);
         if (m->name.len) {
-            sm_buf_text(out, SM_STR(",\"name\":"));
-            sm_buf_json_str(out, m->name);
+            sm_json_set_text(w, "name", m->name);
         }
         if (m->description.len) {
-            sm_buf_text(out, SM_STR(",\"description\":"));
-            sm_buf_json_str(out, m->description);
+            sm_json_set_text(w, "description", m->description);
         }
-        sm_buf_text(out, SM_STR(",\"format\":{\"provider\":\"parquet\",\"options\":{}}"
-                                ",\"schemaString\":"));
-        sm_buf_json_str(out, sm_buf_str(&schema));
-        sm_buf_text(out, SM_STR(",\"partitionColumns\":"));
-        print_texts(m->partition_columns, m->n_partition_columns, out);
-        sm_buf_text(out, SM_STR(",\"configuration\":"));
-        smi_print_pairs(m->config, m->n_config, out);
+        sm_json_set_object(w, "format");
+        sm_json_set_text(w, "provider", SM_STR("parquet"));
+        smi_put_pairs(w, "options", NULL, 0);
+        sm_json_end_object(w);
+        sm_json_set_text(w, "schemaString", sm_buf_str(&schema));
+        put_texts(w, "partitionColumns", m->partition_columns, m->n_partition_columns);
+        smi_put_pairs(w, "configuration", m->config, m->n_config);
         if (m->created_ms >= 0) {
-            sm_buf_printf(out, ",\"createdTime\":%" PRId64, m->created_ms);
+            sm_json_set_i64(w, "createdTime", m->created_ms);
         }
-        sm_buf_text(out, SM_STR("}}\n"));
+        smi_end_action(w);
     }
     sm_buf_release(&schema);
     return st;
 }
 
-static void print_txn(const sm_delta_txn *t, int64_t now_ms, sm_buf *out)
+static void print_txn(const sm_delta_txn *t, int64_t now_ms, sm_json_writer *w)
 {
-    sm_buf_text(out, SM_STR("{\"txn\":{\"appId\":"));
-    sm_buf_json_str(out, t->app_id);
-    sm_buf_printf(out, ",\"version\":%" PRId64 ",\"lastUpdated\":%" PRId64 "}}\n", t->version,
-                  t->updated_ms >= 0 ? t->updated_ms : now_ms);
+    smi_begin_action(w, "txn");
+    sm_json_set_text(w, "appId", t->app_id);
+    sm_json_set_i64(w, "version", t->version);
+    sm_json_set_i64(w, "lastUpdated", t->updated_ms >= 0 ? t->updated_ms : now_ms);
+    smi_end_action(w);
 }
 
-static void print_partition(const sm_delta_metadata *m, const sm_value *values, sm_arena *a,
-                            sm_buf *out)
+static void put_partition(const sm_delta_metadata *m, const sm_value *values, sm_arena *a,
+                          sm_json_writer *w)
 {
     sm_buf text = {0};
 
-    sm_buf_text(out, SM_STR("{"));
+    sm_json_set_object(w, "partitionValues");
     for (int32_t i = 0; i < m->n_partition_columns; i++) {
         const int32_t field = sm_type_find(m->schema, m->partition_columns[i]);
-        sm_buf_text(out, i ? SM_STR(",") : SM_STR(""));
-        sm_buf_json_str(out, smi_physical_name(&m->schema->fields[field], a));
-        sm_buf_text(out, SM_STR(":"));
+        sm_json_key(w, smi_physical_name(&m->schema->fields[field], a));
         if (values[i].is_null) {
-            sm_buf_text(out, SM_STR("null"));
+            sm_json_put_null(w);
         } else {
             sm_buf_reset(&text);
             smi_partition_text(values[i], &text);
-            sm_buf_json_str(out, sm_buf_str(&text));
+            sm_json_put_text(w, sm_buf_str(&text));
         }
     }
-    sm_buf_text(out, SM_STR("}"));
+    sm_json_end_object(w);
     sm_buf_release(&text);
 }
 
-void smi_print_vector(const sm_delta_dv *dv, sm_buf *out)
+void smi_put_vector(sm_json_writer *w, const sm_delta_dv *dv)
 {
-    sm_buf_text(out, SM_STR(",\"deletionVector\":{\"storageType\":"));
-    sm_buf_json_str(out, dv->storage_type);
-    sm_buf_text(out, SM_STR(",\"pathOrInlineDv\":"));
-    sm_buf_json_str(out, dv->path_or_inline);
+    sm_json_set_object(w, "deletionVector");
+    sm_json_set_text(w, "storageType", dv->storage_type);
+    sm_json_set_text(w, "pathOrInlineDv", dv->path_or_inline);
     if (dv->offset >= 0) {
-        sm_buf_printf(out, ",\"offset\":%" PRId64, dv->offset);
+        sm_json_set_i64(w, "offset", dv->offset);
     }
-    sm_buf_printf(out, ",\"sizeInBytes\":%" PRId64 ",\"cardinality\":%" PRId64 "}", dv->size_bytes,
-                  dv->cardinality);
+    sm_json_set_i64(w, "sizeInBytes", dv->size_bytes);
+    sm_json_set_i64(w, "cardinality", dv->cardinality);
+    sm_json_end_object(w);
 }
 
-static const char *data_change(const commit_run *r)
+static void print_remove(const commit_run *r, const sm_delta_file *f, sm_json_writer *w)
 {
-    return r->c->keeps_rows ? "false" : "true";
-}
-
-static void print_remove(const commit_run *r, const sm_delta_file *f, sm_buf *out)
-{
-    sm_buf_text(out, SM_STR("{\"remove\":{\"path\":"));
-    sm_buf_json_str(out, f->path);
-    sm_buf_printf(out,
-                  ",\"deletionTimestamp\":%" PRId64
-                  ",\"dataChange\":%s,\"extendedFileMetadata\":true,\"partitionValues\":",
-                  r->now_ms, data_change(r));
-    print_partition(&r->base->metadata, f->partition, r->arena, out);
-    sm_buf_printf(out, ",\"size\":%" PRIu64, f->size_bytes);
+    smi_begin_action(w, "remove");
+    sm_json_set_text(w, "path", f->path);
+    sm_json_set_i64(w, "deletionTimestamp", r->now_ms);
+    sm_json_set_bool(w, "dataChange", !r->c->keeps_rows);
+    sm_json_set_bool(w, "extendedFileMetadata", true);
+    put_partition(&r->base->metadata, f->partition, r->arena, w);
+    sm_json_set_u64(w, "size", f->size_bytes);
     if (f->dv) {
-        smi_print_vector(f->dv, out);
+        smi_put_vector(w, f->dv);
     }
-    sm_buf_text(out, SM_STR("}}\n"));
+    smi_end_action(w);
 }
 
-static void print_add(const commit_run *r, const sm_delta_add *add, sm_buf *out)
+static void print_add(const commit_run *r, const sm_delta_add *add, sm_json_writer *w)
 {
     sm_buf stats = {0};
 
     smi_stats_print(r->metadata->schema, add->ranges, add->n_rows, &stats);
-    sm_buf_text(out, SM_STR("{\"add\":{\"path\":"));
-    sm_buf_json_str(out, smi_path_encode(add->key, r->arena));
-    sm_buf_text(out, SM_STR(",\"partitionValues\":"));
-    print_partition(r->metadata, add->partition, r->arena, out);
-    sm_buf_printf(
-        out, ",\"size\":%" PRIu64 ",\"modificationTime\":%" PRId64 ",\"dataChange\":%s,\"stats\":",
-        add->size_bytes, add->modified_ms, data_change(r));
-    sm_buf_json_str(out, sm_buf_str(&stats));
+    smi_begin_action(w, "add");
+    sm_json_set_text(w, "path", smi_path_encode(add->key, r->arena));
+    put_partition(r->metadata, add->partition, r->arena, w);
+    sm_json_set_u64(w, "size", add->size_bytes);
+    sm_json_set_i64(w, "modificationTime", add->modified_ms);
+    sm_json_set_bool(w, "dataChange", !r->c->keeps_rows);
+    sm_json_set_text(w, "stats", sm_buf_str(&stats));
     if (add->n_tags) {
-        sm_buf_text(out, SM_STR(",\"tags\":"));
-        smi_print_pairs(add->tags, add->n_tags, out);
+        smi_put_pairs(w, "tags", add->tags, add->n_tags);
     }
     if (add->dv) {
-        smi_print_vector(add->dv, out);
+        smi_put_vector(w, add->dv);
     }
     if (add->has_row_id) {
-        sm_buf_printf(out, ",\"baseRowId\":%" PRId64, add->base_row_id);
+        sm_json_set_i64(w, "baseRowId", add->base_row_id);
     }
-    sm_buf_text(out, SM_STR("}}\n"));
+    smi_end_action(w);
     sm_buf_release(&stats);
 }
 
 static sm_status print_commit(commit_run *r, sm_error *e)
 {
     const sm_delta_commit *c = r->c;
+    sm_json_writer w = {.out = &r->text};
 
     sm_buf_reset(&r->text);
-    print_info(r, &r->text);
+    print_info(r, &w);
     if (!r->base || c->protocol) {
-        print_protocol(r->protocol, &r->text);
+        print_protocol(r->protocol, &w);
     }
     if (c->metadata) {
-        SM_TRY(smi_print_metadata(c->metadata, &r->text, e));
+        SM_TRY(smi_print_metadata(c->metadata, &w, e));
     }
     for (int64_t i = 0; i < c->n_txns; i++) {
-        print_txn(&c->txns[i], r->now_ms, &r->text);
+        print_txn(&c->txns[i], r->now_ms, &w);
     }
     for (int64_t i = 0; i < c->n_removes; i++) {
-        print_remove(r, c->removes[i], &r->text);
+        print_remove(r, c->removes[i], &w);
     }
     for (int64_t i = 0; i < c->n_adds; i++) {
-        print_add(r, &c->adds[i], &r->text);
+        print_add(r, &c->adds[i], &w);
     }
     return SM_OK;
 }
@@ -404,9 +395,9 @@ static bool is_said_exactly(sm_value v, sm_str text)
 static void print_read(const commit_run *r, sm_buf *out)
 {
     sm_buf value = {0};
-    bool is_first = true;
+    sm_json_writer w = {.out = out};
 
-    sm_buf_text(out, SM_STR("["));
+    sm_json_begin_array(&w);
     for (int32_t i = 0; i < r->c->read.n; i++) {
         const sm_bound *b = &r->c->read.items[i];
         const bool has_value = b->op != SM_BOUND_IS_NULL && b->op != SM_BOUND_NOT_NULL;
@@ -420,17 +411,15 @@ static void print_read(const commit_run *r, sm_buf *out)
                 continue;
             }
         }
-        sm_buf_text(out, is_first ? SM_STR("{\"column\":") : SM_STR(",{\"column\":"));
-        sm_buf_json_str(out, r->base->metadata.schema->fields[b->path[0]].name);
-        sm_buf_printf(out, ",\"op\":\"%s\"", op_words[b->op]);
+        sm_json_begin_object(&w);
+        sm_json_set_text(&w, "column", r->base->metadata.schema->fields[b->path[0]].name);
+        sm_json_set_text(&w, "op", sm_str_of(op_words[b->op]));
         if (has_value) {
-            sm_buf_text(out, SM_STR(",\"value\":"));
-            sm_buf_json_str(out, sm_buf_str(&value));
+            sm_json_set_text(&w, "value", sm_buf_str(&value));
         }
-        sm_buf_text(out, SM_STR("}"));
-        is_first = false;
+        sm_json_end_object(&w);
     }
-    sm_buf_text(out, SM_STR("]"));
+    sm_json_end_array(&w);
     sm_buf_release(&value);
 }
 

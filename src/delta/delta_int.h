@@ -7,6 +7,7 @@
 #define SM_DELTA_DELTA_INT_H
 
 #include "base/json_doc.h"
+#include "base/json_write.h"
 #include "base/map.h"
 #include "delta/delta.h"
 
@@ -144,16 +145,20 @@ smi_log_entry smi_log_entry_of(sm_str key);
 sm_status smi_checkpoint_read(sm_store *s, sm_str key, sm_budget *budget, sm_arena *a,
                               smi_each_action each, void *ctx, sm_error *e) SM_MUST_USE;
 
-/* ---- printing actions (delta_commit.c) --------------------------------------------------------
- * */
+/* ---- printing actions (delta_commit.c) ------------------------------------------------------- */
 
-/** The last members of commitInfo: who wrote it, its txnId, `info_json`; ends the action. */
-void smi_print_provenance(sm_str id, sm_str info_json, sm_buf *out);
-sm_status smi_print_metadata(const sm_delta_metadata *m, sm_buf *out, sm_error *e) SM_MUST_USE;
-/** An object of texts; a value without data is null. */
-void smi_print_pairs(const sm_pair *items, int32_t n, sm_buf *out);
-/** A deletion vector, as a further member of an action. */
-void smi_print_vector(const sm_delta_dv *dv, sm_buf *out);
+/** An action is a line of one object within another: {"add":{…}}. */
+void smi_begin_action(sm_json_writer *w, const char *name);
+void smi_end_action(sm_json_writer *w);
+/** The last members of commitInfo: who wrote it, its txnId, `info_json`. */
+void smi_put_provenance(sm_json_writer *w, sm_str id, sm_str info_json);
+/** The whole action. Errors: SM_UNSUPPORTED for a type that Delta does not have. */
+sm_status smi_print_metadata(const sm_delta_metadata *m, sm_json_writer *w,
+                             sm_error *e) SM_MUST_USE;
+/** A key with an object of texts; a value without data is null. */
+void smi_put_pairs(sm_json_writer *w, const char *key, const sm_pair *items, int32_t n);
+/** A deletion vector, as a member of an action. */
+void smi_put_vector(sm_json_writer *w, const sm_delta_dv *dv);
 
 /** sm_delta_prepared.read as bounds on the schema. Values borrow the JSON's arena, `a`. */
 sm_status smi_read_parse(sm_str json, const sm_type *schema, sm_arena *a, sm_bounds *out,

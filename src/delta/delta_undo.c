@@ -12,7 +12,6 @@
 #include <inttypes.h>
 
 #include "base/map.h"
-#include "base/quote.h"
 #include "base/time.h"
 #include "delta/delta_int.h"
 
@@ -24,44 +23,47 @@ typedef struct undo {
     sm_buf removes, adds;
 } undo;
 
-static void print_file(const char *action, const smi_action *f, int64_t time_ms, const char *time,
-                       bool data_change, sm_buf *out)
+static void put_file(sm_json_writer *w, const smi_action *f, const char *time, int64_t time_ms,
+                     bool data_change)
 {
-    sm_buf_printf(out, "{\"%s\":{\"path\":", action);
-    sm_buf_json_str(out, f->path);
-    sm_buf_text(out, SM_STR(",\"partitionValues\":"));
-    smi_print_pairs(f->partition, f->n_partition, out);
-    sm_buf_printf(out, ",\"size\":%" PRIu64 ",\"%s\":%" PRId64 ",\"dataChange\":%s", f->size_bytes,
-                  time, time_ms, data_change ? "true" : "false");
+    sm_json_set_text(w, "path", f->path);
+    smi_put_pairs(w, "partitionValues", f->partition, f->n_partition);
+    sm_json_set_u64(w, "size", f->size_bytes);
+    sm_json_set_i64(w, time, time_ms);
+    sm_json_set_bool(w, "dataChange", data_change);
     if (f->dv) {
-        smi_print_vector(f->dv, out);
+        smi_put_vector(w, f->dv);
     }
 }
 
 static void undo_add(undo *u, const smi_action *add)
 {
-    print_file("remove", add, u->now_ms, "deletionTimestamp", add->data_change, &u->removes);
-    sm_buf_text(&u->removes, SM_STR(",\"extendedFileMetadata\":true}}\n"));
+    sm_json_writer w = {.out = &u->removes};
+
+    smi_begin_action(&w, "remove");
+    put_file(&w, add, "deletionTimestamp", u->now_ms, add->data_change);
+    sm_json_set_bool(&w, "extendedFileMetadata", true);
+    smi_end_action(&w);
 }
 
 static sm_status undo_remove(undo *u, const smi_action *remove, sm_error *e)
 {
     const smi_action *was = u->files ? sm_map_get(u->files, remove->path) : NULL;
+    sm_json_writer w = {.out = &u->adds};
 
     if (!was) {
         return sm_fail(e, SM_CORRUPT, "the version before has no file \"%.*s\" to bring back",
                        SM_STR_ARG(remove->path));
     }
-    print_file("add", was, was->modified_ms, "modificationTime", remove->data_change, &u->adds);
+    smi_begin_action(&w, "add");
+    put_file(&w, was, "modificationTime", was->modified_ms, remove->data_change);
     if (was->stats_json.len > 0) {
-        sm_buf_text(&u->adds, SM_STR(",\"stats\":"));
-        sm_buf_json_str(&u->adds, was->stats_json);
+        sm_json_set_text(&w, "stats", was->stats_json);
     }
     if (was->n_tags > 0) {
-        sm_buf_text(&u->adds, SM_STR(",\"tags\":"));
-        smi_print_pairs(was->tags, was->n_tags, &u->adds);
+        smi_put_pairs(&w, "tags", was->tags, was->n_tags);
     }
-    sm_buf_text(&u->adds, SM_STR("}}\n"));
+    smi_end_action(&w);
     return SM_OK;
 }
 
@@ -98,14 +100,22 @@ static void index_files(undo *u, sm_arena *a)
 static sm_status print_undo(const undo *u, int64_t version, sm_str id, sm_str info_json,
                             sm_buf *out, sm_error *e)
 {
-    sm_buf_printf(out,
-                  "{\"commitInfo\":{\"timestamp\":%" PRId64 ",\"operation\":\"RESTORE\""
-                  ",\"operationParameters\":{\"version\":%" PRId64 ",\"timestamp\":null}"
-                  ",\"readVersion\":%" PRId64 ",\"isBlindAppend\":false",
-                  u->now_ms, version - 1, version);
-    smi_print_provenance(id, info_json, out);
+    sm_json_writer w = {.out = out};
+
+    smi_begin_action(&w, "commitInfo");
+    sm_json_set_i64(&w, "timestamp", u->now_ms);
+    sm_json_set_text(&w, "operation", SM_STR("RESTORE"));
+    sm_json_set_object(&w, "operationParameters");
+    sm_json_set_i64(&w, "version", version - 1);
+    sm_json_key(&w, SM_STR("timestamp"));
+    sm_json_put_null(&w);
+    sm_json_end_object(&w);
+    sm_json_set_i64(&w, "readVersion", version);
+    sm_json_set_bool(&w, "isBlindAppend", false);
+    smi_put_provenance(&w, id, info_json);
+    smi_end_action(&w);
     if (u->has_metadata && u->before) {
-        SM_TRY(smi_print_metadata(&u->before->metadata, out, e));
+        SM_TRY(smi_print_metadata(&u->before->metadata, &w, e));
     }
     sm_buf_text(out, sm_buf_str(&u->removes));
     sm_buf_text(out, sm_buf_str(&u->adds));
