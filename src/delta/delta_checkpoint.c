@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/json_write.h"
 #include "base/time.h"
 #include "column/builder.h"
 #include "delta/delta_int.h"
@@ -283,12 +284,17 @@ static sm_status open_file(checkpoint_file *f, sm_store *store, sm_str key, sm_a
 
 static sm_status point_at(const sm_snapshot *s, int64_t n_rows, sm_error *e)
 {
-    char text[128];
+    sm_buf text = {0};
+    sm_json_writer w = {.out = &text};
 
-    const int n = snprintf(text, sizeof(text), "{\"version\":%" PRId64 ",\"size\":%" PRId64 "}",
-                           s->version, n_rows);
-    return sm_store_put(s->store, SM_STR(SMI_LOG "_last_checkpoint"), text, (size_t)n,
-                        SM_PUT_REPLACE, e);
+    sm_json_begin_object(&w);
+    sm_json_set_i64(&w, "version", s->version);
+    sm_json_set_i64(&w, "size", n_rows);
+    sm_json_end_object(&w);
+    const sm_status st = sm_store_put(s->store, SM_STR(SMI_LOG "_last_checkpoint"), text.data,
+                                      text.len, SM_PUT_REPLACE, e);
+    sm_buf_release(&text);
+    return st;
 }
 
 sm_status sm_delta_checkpoint(sm_snapshot *s, sm_budget *budget, sm_error *e)

@@ -6,7 +6,7 @@
  * Source  PROTOCOL.md, "Schema Serialization Format" */
 #include <stdio.h>
 
-#include "base/quote.h"
+#include "base/json_write.h"
 #include "delta/delta_int.h"
 
 #define MOST_DEPTH 64
@@ -77,19 +77,20 @@ static void parse_meta(const sm_json *object, sm_arena *a, sm_field *f)
     sm_field_meta *meta = SM_NEW_ARRAY(a, sm_field_meta, object->n_children);
     for (const sm_json *m = object->child; m; m = m->next) {
         sm_buf json = {0};
+        sm_json_writer w = {.out = &json};
         meta[f->n_meta].key = m->key;
         switch (m->type) {
         case SM_JSON_STRING:
-            sm_buf_json_str(&json, m->text);
+            sm_json_put_text(&w, m->text);
             break;
         case SM_JSON_BOOL:
-            sm_buf_text(&json, m->b ? SM_STR("true") : SM_STR("false"));
+            sm_json_put_bool(&w, m->b);
             break;
         case SM_JSON_NULL:
-            sm_buf_text(&json, SM_STR("null"));
+            sm_json_put_null(&w);
             break;
         default: /* a number's token, or the source bytes of what is nested */
-            sm_buf_text(&json, m->text);
+            sm_json_put_raw(&w, m->text);
         }
         meta[f->n_meta++].json = sm_arena_str(a, sm_buf_str(&json));
         sm_buf_release(&json);
@@ -174,77 +175,92 @@ sm_status sm_delta_schema_parse(sm_str json, sm_arena *a, const sm_type **out, s
 
 /* ---- to JSON --------------------------------------------------------------------------------- */
 
-static sm_status print_type(const sm_type *t, sm_buf *out, sm_error *e);
+static sm_status put_type(const sm_type *t, sm_json_writer *w, sm_error *e);
 
-static sm_status print_field(const sm_field *f, sm_buf *out, sm_error *e)
+static sm_status put_field(const sm_field *f, sm_json_writer *w, sm_error *e)
 {
-    sm_buf_text(out, SM_STR("{\"name\":"));
-    sm_buf_json_str(out, f->name);
-    sm_buf_text(out, SM_STR(",\"type\":"));
-    const sm_status st = print_type(f->type, out, e);
+    sm_json_begin_object(w);
+    sm_json_set_text(w, "name", f->name);
+    sm_json_key(w, SM_STR("type"));
+    const sm_status st = put_type(f->type, w, e);
     if (st != SM_OK) {
         return sm_within(e, st, "column %.*s", SM_STR_ARG(f->name));
     }
-    sm_buf_printf(out, ",\"nullable\":%s,\"metadata\":{", f->is_nullable ? "true" : "false");
+    sm_json_set_bool(w, "nullable", f->is_nullable);
+    sm_json_set_object(w, "metadata");
     for (int32_t i = 0; i < f->n_meta; i++) {
-        sm_buf_text(out, i ? SM_STR(",") : SM_STR(""));
-        sm_buf_json_str(out, f->meta[i].key);
-        sm_buf_text(out, SM_STR(":"));
-        sm_buf_text(out, f->meta[i].json);
+        sm_json_key(w, f->meta[i].key);
+        sm_json_put_raw(w, f->meta[i].json);
     }
-    sm_buf_text(out, SM_STR("}}"));
+    sm_json_end_object(w);
+    sm_json_end_object(w);
     return SM_OK;
 }
 
-static sm_status print_type(const sm_type *t, sm_buf *out, sm_error *e)
+static sm_status put_nested(const sm_type *t, sm_json_writer *w, sm_error *e)
+{
+    sm_json_begin_object(w);
+    switch (t->id) {
+    case SM_TYPE_STRUCT:
+        sm_json_set_text(w, "type", SM_STR("struct"));
+        sm_json_set_array(w, "fields");
+        for (int32_t i = 0; i < t->n_fields; i++) {
+            SM_TRY(put_field(&t->fields[i], w, e));
+        }
+        sm_json_end_array(w);
+        break;
+    case SM_TYPE_LIST:
+        sm_json_set_text(w, "type", SM_STR("array"));
+        sm_json_key(w, SM_STR("elementType"));
+        SM_TRY(put_type(t->fields[0].type, w, e));
+        sm_json_set_bool(w, "containsNull", t->fields[0].is_nullable);
+        break;
+    default:
+        SM_ASSERT(t->id == SM_TYPE_MAP);
+        sm_json_set_text(w, "type", SM_STR("map"));
+        sm_json_key(w, SM_STR("keyType"));
+        SM_TRY(put_type(t->fields[0].type, w, e));
+        sm_json_key(w, SM_STR("valueType"));
+        SM_TRY(put_type(t->fields[1].type, w, e));
+        sm_json_set_bool(w, "valueContainsNull", t->fields[1].is_nullable);
+    }
+    sm_json_end_object(w);
+    return SM_OK;
+}
+
+static sm_status put_type(const sm_type *t, sm_json_writer *w, sm_error *e)
 {
     static const char *const names[] = {
 #define NAME_OF(id, sql, delta, bytes) [SM_TYPE_##id] = (delta),
         SM_TYPE_LIST(NAME_OF)
 #undef NAME_OF
     };
+    char decimal[32];
     sm_buf sql = {0};
 
-    switch (t->id) {
-    case SM_TYPE_STRUCT:
-        sm_buf_text(out, SM_STR("{\"type\":\"struct\",\"fields\":["));
-        for (int32_t i = 0; i < t->n_fields; i++) {
-            sm_buf_text(out, i ? SM_STR(",") : SM_STR(""));
-            SM_TRY(print_field(&t->fields[i], out, e));
-        }
-        sm_buf_text(out, SM_STR("]}"));
-        return SM_OK;
-    case SM_TYPE_LIST:
-        sm_buf_text(out, SM_STR("{\"type\":\"array\",\"elementType\":"));
-        SM_TRY(print_type(t->fields[0].type, out, e));
-        sm_buf_printf(out, ",\"containsNull\":%s}", t->fields[0].is_nullable ? "true" : "false");
-        return SM_OK;
-    case SM_TYPE_MAP:
-        sm_buf_text(out, SM_STR("{\"type\":\"map\",\"keyType\":"));
-        SM_TRY(print_type(t->fields[0].type, out, e));
-        sm_buf_text(out, SM_STR(",\"valueType\":"));
-        SM_TRY(print_type(t->fields[1].type, out, e));
-        sm_buf_printf(out, ",\"valueContainsNull\":%s}",
-                      t->fields[1].is_nullable ? "true" : "false");
-        return SM_OK;
-    case SM_TYPE_DECIMAL:
-        sm_buf_printf(out, "\"decimal(%d,%d)\"", t->precision, t->scale);
-        return SM_OK;
-    default:
-        if (names[t->id][0] && t->id != SM_TYPE_NULL) {
-            sm_buf_printf(out, "\"%s\"", names[t->id]);
-            return SM_OK;
-        }
-        sm_type_print(t, &sql);
-        const sm_status st =
-            sm_fail(e, SM_UNSUPPORTED, "Delta has no type %.*s", SM_STR_ARG(sm_buf_str(&sql)));
-        sm_buf_release(&sql);
-        sm_error_todo(e, "Cast the column to a type that Delta has, like BIGINT or VARCHAR.");
-        return st;
+    if (sm_type_is_nested(t->id)) {
+        return put_nested(t, w, e);
     }
+    if (t->id == SM_TYPE_DECIMAL) {
+        snprintf(decimal, sizeof(decimal), "decimal(%d,%d)", t->precision, t->scale);
+        sm_json_put_text(w, sm_str_of(decimal));
+        return SM_OK;
+    }
+    if (names[t->id][0] && t->id != SM_TYPE_NULL) {
+        sm_json_put_text(w, sm_str_of(names[t->id]));
+        return SM_OK;
+    }
+    sm_type_print(t, &sql);
+    const sm_status st =
+        sm_fail(e, SM_UNSUPPORTED, "Delta has no type %.*s", SM_STR_ARG(sm_buf_str(&sql)));
+    sm_buf_release(&sql);
+    sm_error_todo(e, "Cast the column to a type that Delta has, like BIGINT or VARCHAR.");
+    return st;
 }
 
 sm_status sm_delta_schema_json(const sm_type *schema, sm_buf *out, sm_error *e)
 {
-    return print_type(schema, out, e);
+    sm_json_writer w = {.out = out};
+
+    return put_type(schema, &w, e);
 }

@@ -10,7 +10,7 @@
  *          every column that has values and of which Delta knows bounds, or of none (is_complete).
  *
  * Source  PROTOCOL.md, "Per-file Statistics", "Partition Value Serialization" */
-#include "base/quote.h"
+#include "base/json_write.h"
 #include "base/text.h"
 #include "base/time.h"
 #include "delta/delta_int.h"
@@ -229,16 +229,17 @@ void smi_stats_parse(sm_str json, const sm_type *schema, sm_arena *a, int64_t *n
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
-static void print_timestamp(int64_t us, bool has_zone, sm_buf *out)
+static void put_timestamp(int64_t us, bool has_zone, sm_json_writer *w)
 {
-    char day[SM_TIME_TEXT_BYTES];
+    char day[SM_TIME_TEXT_BYTES], text[SM_TIME_TEXT_BYTES + 80];
     const int64_t days = us >= 0 ? us / 86400000000 : (us - 86399999999) / 86400000000;
     const int64_t in_day = us - days * 86400000000;
 
     sm_format_date((int32_t)days, day);
-    sm_buf_printf(out, "\"%sT%02d:%02d:%02d.%03d%s\"", day, (int)(in_day / 3600000000),
-                  (int)(in_day / 60000000 % 60), (int)(in_day / 1000000 % 60),
-                  (int)(in_day / 1000 % 1000), has_zone ? "Z" : "");
+    snprintf(text, sizeof(text), "%sT%02d:%02d:%02d.%03d%s", day, (int)(in_day / 3600000000),
+             (int)(in_day / 60000000 % 60), (int)(in_day / 1000000 % 60),
+             (int)(in_day / 1000 % 1000), has_zone ? "Z" : "");
+    sm_json_put_text(w, sm_str_of(text));
 }
 
 static int64_t floor_to_ms(int64_t us)
@@ -283,78 +284,77 @@ static bool is_complete(const sm_type *schema, const sm_range *ranges, int64_t n
 }
 
 /* JSON has no infinities; Delta's are texts. Zeros of either sign are within the bounds. */
-static void print_float(double v, bool is_max, sm_buf *out)
+static void put_float(double v, bool is_max, sm_json_writer *w)
 {
     char text[SM_F64_TEXT_BYTES];
 
     if (isinf(v)) {
-        sm_buf_text(out, v < 0 ? SM_STR("\"-Infinity\"") : SM_STR("\"Infinity\""));
+        sm_json_put_text(w, v < 0 ? SM_STR("-Infinity") : SM_STR("Infinity"));
         return;
     }
     sm_format_f64(v != 0 ? v : is_max ? 0.0 : -0.0, text);
-    sm_buf_text(out, sm_str_of(text));
+    sm_json_put_raw(w, sm_str_of(text));
 }
 
-static void print_bound(sm_value v, bool is_max, sm_buf *out)
+static void put_bound(sm_value v, bool is_max, sm_json_writer *w)
 {
+    char day[SM_TIME_TEXT_BYTES];
+    sm_buf number = {0};
+
     if (is_timestamp(v.type)) {
         const int64_t us = is_max ? -floor_to_ms(-v.as.i) : floor_to_ms(v.as.i);
-        print_timestamp(us, v.type->id == SM_TYPE_TIMESTAMP, out);
+        put_timestamp(us, v.type->id == SM_TYPE_TIMESTAMP, w);
     } else if (v.type->id == SM_TYPE_STRING) {
-        sm_buf_json_str(out, v.as.s);
+        sm_json_put_text(w, v.as.s);
     } else if (v.type->id == SM_TYPE_DATE) {
-        char text[SM_TIME_TEXT_BYTES];
-        sm_format_date((int32_t)v.as.i, text);
-        sm_buf_printf(out, "\"%s\"", text);
+        sm_format_date((int32_t)v.as.i, day);
+        sm_json_put_text(w, sm_str_of(day));
     } else if (is_float(v.type)) {
-        print_float(v.as.f, is_max, out);
-    } else if (v.type->id == SM_TYPE_DECIMAL) {
-        print_decimal(v, out);
-    } else {
-        sm_value_print(v, out);
+        put_float(v.as.f, is_max, w);
+    } else { /* a number or a truth, as JSON has them */
+        smi_partition_text(v, &number);
+        sm_json_put_raw(w, sm_buf_str(&number));
+        sm_buf_release(&number);
     }
 }
 
-static void print_bounds(const sm_type *schema, const sm_range *ranges, bool is_max, sm_buf *out)
+static void put_bounds(const sm_type *schema, const sm_range *ranges, bool is_max,
+                       sm_json_writer *w)
 {
-    bool is_first = true;
     sm_arena *scratch = sm_arena_new(NULL);
 
-    sm_buf_text(out, is_max ? SM_STR(",\"maxValues\":{") : SM_STR(",\"minValues\":{"));
+    sm_json_set_object(w, is_max ? "maxValues" : "minValues");
     for (int32_t i = 0; i < schema->n_fields; i++) {
         const sm_range *r = &ranges[i];
         if (!r->has_min || !r->has_max || !has_bounds(schema->fields[i].type)) {
             continue;
         }
-        sm_buf_text(out, is_first ? SM_STR("") : SM_STR(","));
-        is_first = false;
-        sm_buf_json_str(out, smi_physical_name(&schema->fields[i], scratch));
-        sm_buf_text(out, SM_STR(":"));
-        print_bound(is_max ? r->max : r->min, is_max, out);
+        sm_json_key(w, smi_physical_name(&schema->fields[i], scratch));
+        put_bound(is_max ? r->max : r->min, is_max, w);
     }
-    sm_buf_text(out, SM_STR("}"));
+    sm_json_end_object(w);
     sm_arena_free(scratch);
 }
 
 void smi_stats_print(const sm_type *schema, const sm_range *ranges, int64_t n_rows, sm_buf *out)
 {
-    bool is_first = true;
     sm_arena *scratch = sm_arena_new(NULL);
+    sm_json_writer w = {.out = out};
 
-    sm_buf_printf(out, "{\"numRecords\":%lld", (long long)n_rows);
+    sm_json_begin_object(&w);
+    sm_json_set_i64(&w, "numRecords", n_rows);
     if (is_complete(schema, ranges, n_rows)) {
-        print_bounds(schema, ranges, false, out);
-        print_bounds(schema, ranges, true, out);
+        put_bounds(schema, ranges, false, &w);
+        put_bounds(schema, ranges, true, &w);
     }
-    sm_buf_text(out, SM_STR(",\"nullCount\":{"));
+    sm_json_set_object(&w, "nullCount");
     for (int32_t i = 0; ranges && i < schema->n_fields; i++) {
         if (ranges[i].has_nulls && !sm_type_is_nested(schema->fields[i].type->id)) {
-            sm_buf_text(out, is_first ? SM_STR("") : SM_STR(","));
-            is_first = false;
-            sm_buf_json_str(out, smi_physical_name(&schema->fields[i], scratch));
-            sm_buf_printf(out, ":%lld", (long long)ranges[i].n_nulls);
+            sm_json_key(&w, smi_physical_name(&schema->fields[i], scratch));
+            sm_json_put_i64(&w, ranges[i].n_nulls);
         }
     }
-    sm_buf_text(out, SM_STR("}}"));
+    sm_json_end_object(&w);
+    sm_json_end_object(&w);
     sm_arena_free(scratch);
 }
