@@ -60,12 +60,18 @@ class Month:
         self.clock += 1
         os.utime(self.logs / name, (self.clock, self.clock))
 
+    def one_of_twins(self, name):
+        """A name once and once more behind .gz is refused where the contents differ: the one there is."""
+        twin = name.removesuffix(".gz") if name.endswith(".gz") else name + ".gz"
+        return twin if twin in self.texts or twin in self.loaded else name
+
     def change_folder(self):
         names = sorted(self.texts)
         kind = self.rng.choice(["new", "new", "change", "touch", "remove", "return"])
         if kind == "new" or not names:
             name = f"{self.rng.choice(['', 'tv-'])}2022040{self.rng.randint(1, DAYS)}"
             name += self.rng.choice(["", "_a", "_b"]) + self.rng.choice([".json", ".json", ".json.gz"])
+            name = self.one_of_twins(name)
             kind = "change" if name in self.texts else "new"
             self.write(name)
         elif kind == "return":
