@@ -300,8 +300,8 @@ done:
 
 void smi_flow_books_release(smi_flow_books *b)
 {
-    for (int32_t i = 0; b->stores && i < b->n_roots; i++) {
-        sm_store_release(b->stores[i]);
+    for (int32_t i = 0; b->folders && i < b->n_roots; i++) {
+        sm_store_release(b->folders[i].store);
     }
     sm_snapshot_release(b->snapshot);
     sm_store_release(b->store);
@@ -378,7 +378,7 @@ static const smi_flow_root *roots_now(const smi_flow_run *r, const smi_flow_book
     }
     roots[at].pipeline = r->p->name;
     for (int32_t i = 0; b->query.len > 0 && i < *n; i++) {
-        if (sm_str_eq(roots[i].pipeline, r->p->name)) {
+        if (b->is_reloaded || sm_str_eq(roots[i].pipeline, r->p->name)) {
             roots[i].query = b->query;
         }
     }
@@ -452,7 +452,8 @@ static sm_str info_of(const smi_flow_run *r, const smi_flow_books *b, int64_t nu
     return out;
 }
 
-/* The content that was read of other roots' files; loads are counted in their own root's runs. */
+/* The content that was read of other roots' files; loads are counted in their own root's runs. One
+ * that was not opened, as WHERE wants nothing of its date, stays as the books have it. */
 static void enter_others(const smi_flow_run *r, const smi_flow_books *b, smi_flow_known *known,
                          int64_t n_known)
 {
@@ -465,12 +466,16 @@ static void enter_others(const smi_flow_run *r, const smi_flow_books *b, smi_flo
         const smi_flow_other *o = &b->others[i];
         smi_flow_known *k = sm_map_get(by_key, smi_flow_books_key(&b->known[o->known], r->arena));
         SM_ASSERT(k);
+        if (!o->state->is_read) {
+            continue;
+        }
+        k->uri = o->found.file.uri;
         k->mark = smi_flow_mark_of(&o->found.file);
         k->has_identity = true;
-        k->hash = o->state.content.hash;
-        k->content_bytes = o->state.content.bytes;
-        k->head = o->state.content.head;
-        k->n_lines = o->state.n_lines;
+        k->hash = o->state->content.hash;
+        k->content_bytes = o->state->content.bytes;
+        k->head = o->state->content.head;
+        k->n_lines = o->state->n_lines;
     }
 }
 

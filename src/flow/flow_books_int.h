@@ -17,7 +17,9 @@ typedef struct smi_flow_source_state smi_flow_source_state;
 
 /* A file, and what the run came to know of it. */
 typedef struct smi_flow_file {
-    int64_t at; /* of the files found; −1: of another root */
+    int64_t at;     /* of the files found; −1: of another root */
+    bool is_again;  /* of another root, but its refused lines are to be quarantined again */
+    int32_t reader; /* the task whose refused lines of it are quarantined; −1: none yet */
     bool is_in_window;
     bool is_read;
     bool is_skipped; /* a load has found nothing new in it */
@@ -56,12 +58,19 @@ typedef struct smi_flow_books_chain {
 
 /* ---- books (flow_books.c) -------------------------------------------------------------------- */
 
-/* A file of another root whose Date is replaced: its rows leave, and are read again from there. */
+/* A file of another root whose rows leave, and are read again from there: its Date is replaced, or
+ * the whole table. */
 typedef struct smi_flow_other {
     int64_t known;
     sm_found_file found;
-    smi_flow_file state;
+    smi_flow_file *state; /* one for all tables' books */
 } smi_flow_other;
+
+/* Another root, once one of its files is to be read again. */
+typedef struct smi_flow_folder {
+    sm_store *store; /* NULL: not opened */
+    sm_map *files;   /* key -> sm_entry, of those directly in it */
+} smi_flow_folder;
 
 /* A table's books; `{0}` is a table that is not there. */
 typedef struct smi_flow_books {
@@ -80,9 +89,10 @@ typedef struct smi_flow_books {
     smi_match_read *reads; /* one a file found */
     smi_flow_other *others;
     int64_t n_others;
-    sm_store **stores;    /* of the roots, where they were opened */
-    sm_str query;         /* of the load; "": as the roots have it */
-    bool has_other_query; /* than the books have: they change */
+    smi_flow_folder *folders; /* one a root; NULL: none was needed */
+    bool is_reloaded;         /* all rows are written anew, those of all roots */
+    sm_str query;             /* of the load; "": as the roots have it */
+    bool has_other_query;     /* than the books have: they change */
 } smi_flow_books;
 
 /** Opens a table's books. SM_INVALID, with what to do, where another writer has overwritten the
@@ -106,9 +116,8 @@ sm_status smi_flow_books_judge(smi_flow_run *r, smi_flow_source_state *s,
 void smi_flow_books_tell(smi_flow_run *r, const smi_flow_books *b);
 /** What tells that a file was not written since. */
 smi_flow_mark smi_flow_mark_of(const sm_datafile *f);
-/** As judge, but all that is in the books, whatever its date, and the files of the window are to be
- * read; the caller overwrites the table. SM_INVALID where a file of the books is gone, or of
- * another root. */
+/** As judge, but all that is in the books, whatever its date and root, and the files of the window
+ * are to be read; the caller overwrites the table. SM_INVALID where a file of the books is gone. */
 sm_status smi_flow_books_reload(smi_flow_run *r, smi_flow_source_state *s, smi_flow_books *b,
                                 sm_error *e) SM_MUST_USE;
 /** After judge or reload: the query that the books have of the source's root, or, where it is new,

@@ -7,7 +7,7 @@
  *           back about contents and other roots.
  * Others    Where a Date is replaced all its rows leave, for rows do not tell of their root; files
  *           of other roots are then read again from there, or the load stops.
- * Reload    All that the books have is read again besides, and the table overwritten.
+ * Reload    All that the books have is read again besides, of all roots, and the table overwritten.
  * Query     By which the rows were loaded (flow_query.c): one for all roots of a pipeline.
  * Touched   Marks that changed while the content did not are written with the next load; at once
  *           only where seeing through them cost more than a commit does. */
@@ -65,6 +65,14 @@ static sm_status ask_prefixes(void *ctx, int64_t found, const int64_t *lens, int
     return sm_file_prefixes(&k->source->found.items[found].file, k->run->env, lens, n, out, e);
 }
 
+/* A root that is known: it is reached as the source's folder is. */
+static sm_status open_root(smi_flow_run *r, const smi_flow_source_state *s, sm_str uri,
+                           sm_store **out, sm_error *e)
+{
+    SM_TRY(smi_flow_connect_place(r, s->def->var, uri, e));
+    return sm_store_open(r->env->stores, uri, out, e);
+}
+
 /* An empty folder is what a mount leaves behind. */
 static sm_status ask_lists(void *ctx, int32_t root, bool *out, sm_error *e)
 {
@@ -75,7 +83,7 @@ static sm_status ask_lists(void *ctx, int32_t root, bool *out, sm_error *e)
     sm_arena *a = sm_arena_new(k->run->env->budget);
     sm_error ignored = {0};
 
-    sm_status st = sm_store_open(k->run->env->stores, k->books->roots[root].uri, &store, &ignored);
+    sm_status st = open_root(k->run, k->source, k->books->roots[root].uri, &store, &ignored);
     if (st == SM_OK) {
         st = sm_store_list(store, SM_STR(""), true, a, &entries, &n, &ignored);
     }
@@ -129,17 +137,18 @@ static sm_status ask_keeps(void *ctx, int64_t known, bool *out, sm_error *e)
     sm_store *store = NULL;
     sm_error why = {0};
 
-    if (b->n_others > 0) {
-        const smi_flow_other *other =
-            bsearch(&known, b->others, (size_t)b->n_others, sizeof(*b->others), by_known);
-        *out = other && smi_match_is_content(of, &other->state.content);
+    const smi_flow_other *other = b->n_others > 0 ? bsearch(&known, b->others, (size_t)b->n_others,
+                                                            sizeof(*b->others), by_known)
+                                                  : NULL;
+    if (other && other->state->is_read) {
+        *out = smi_match_is_content(of, &other->state->content);
         return SM_OK;
     }
     *out = false;
     if (of->is_displaced) {
         return SM_OK;
     }
-    sm_status st = sm_store_open(k->run->env->stores, b->roots[of->root].uri, &store, &why);
+    sm_status st = open_root(k->run, k->source, b->roots[of->root].uri, &store, &why);
     if (st == SM_OK) {
         st = keeps_now(k, of, store, out, &why);
     }
@@ -225,30 +234,82 @@ static void warn_of_name(smi_flow_run *r, const smi_flow_books *b)
 
 /* ---- files of other roots -------------------------------------------------------------------- */
 
+/* Opens a root and lists what lies in it, once. */
+static sm_status open_folder(smi_flow_run *r, const smi_flow_source_state *s, smi_flow_books *b,
+                             int32_t root, sm_error *e)
+{
+    smi_flow_folder *folder = &b->folders[root];
+    sm_entry *entries = NULL;
+    int64_t n = 0;
+
+    if (folder->files) {
+        return SM_OK;
+    }
+    SM_TRY(open_root(r, s, b->roots[root].uri, &folder->store, e));
+    SM_TRY(sm_store_list(folder->store, SM_STR(""), true, r->arena, &entries, &n, e));
+    folder->files = sm_map_new(r->arena);
+    for (int64_t i = 0; i < n; i++) {
+        if (!entries[i].is_folder && !entries[i].is_other) {
+            *sm_map_at(folder->files, entries[i].key) = &entries[i];
+        }
+    }
+    return SM_OK;
+}
+
+/* The file as it lies there now; SM_NOT_FOUND where it does not. */
+static sm_status find_entry(smi_flow_run *r, const smi_flow_folder *folder, sm_str path,
+                            sm_entry *out, sm_error *e)
+{
+    if (memchr(path.data, '/', path.len)) { /* of a pattern over folders */
+        return sm_store_stat(folder->store, path, r->arena, out, e);
+    }
+    const sm_entry *entry = sm_map_get(folder->files, path);
+    if (!entry) {
+        const sm_status st =
+            sm_fail(e, SM_NOT_FOUND, "there is no file \"%.*s\"", SM_STR_ARG(path));
+        sm_error_place(e, sm_store_uri_of(folder->store, path, r->arena).data, 0, -1);
+        return st;
+    }
+    *out = *entry;
+    return SM_OK;
+}
+
+/* What the run knows of the file, whichever table asked for it first. */
+static smi_flow_file *state_of(smi_flow_run *r, smi_flow_source_state *s, sm_str uri)
+{
+    void **place = sm_map_at(s->by_uri, uri);
+
+    if (!*place) {
+        smi_flow_file *state = SM_NEW(r->arena, smi_flow_file);
+        *state = (smi_flow_file){.at = -1, .reader = -1, .n_lines = -1};
+        *place = state;
+    }
+    return *place;
+}
+
 static sm_status find_other(smi_flow_run *r, smi_flow_source_state *s, smi_flow_books *b, int64_t i,
                             sm_error *e)
 {
     const smi_flow_known *k = &b->known[i];
-    sm_store **store = &b->stores[k->root];
-    smi_flow_other *other = &b->others[b->n_others];
+    const smi_flow_folder *folder = &b->folders[k->root];
     sm_entry entry;
 
-    if (!*store) {
-        SM_TRY(sm_store_open(r->env->stores, b->roots[k->root].uri, store, e));
-    }
+    SM_TRY(open_folder(r, s, b, k->root, e));
+    const sm_str uri = sm_store_uri_of(folder->store, k->path, r->arena);
     if (k->is_displaced) { /* what lies at its path stands for itself */
         const sm_status st =
             sm_fail(e, SM_INVALID, "\"%.*s\" has become another file, and is needed as it was",
                     SM_STR_ARG(k->path));
-        sm_error_place(e, sm_store_uri_of(*store, k->path, r->arena).data, 0, -1);
+        sm_error_place(e, uri.data, 0, -1);
         return st;
     }
-    SM_TRY(sm_store_stat(*store, k->path, r->arena, &entry, e));
-    *other = (smi_flow_other){
+    SM_TRY(find_entry(r, folder, k->path, &entry, e));
+    smi_flow_file *state = state_of(r, s, uri);
+    b->others[b->n_others++] = (smi_flow_other){
         .known = i,
         .found = {.name = k->path,
-                  .file = {.uri = sm_store_uri_of(*store, k->path, r->arena),
-                           .store = *store,
+                  .file = {.uri = uri,
+                           .store = folder->store,
                            .key = k->path,
                            .size_bytes = entry.size_bytes,
                            .modified_us = entry.modified_us,
@@ -256,13 +317,11 @@ static sm_status find_other(smi_flow_run *r, smi_flow_source_state *s, smi_flow_
                            .changed_us = entry.changed_us,
                            .inode = entry.inode,
                            .etag = entry.etag,
-                           .content_out = &other->state.content},
+                           .content_out = &state->content},
                   .has_date = k->has_date,
                   .date = k->date},
-        .state = {.at = -1, .n_lines = -1},
+        .state = state,
     };
-    *sm_map_at(s->by_uri, other->found.file.uri) = &other->state;
-    b->n_others++;
     return SM_OK;
 }
 
@@ -272,9 +331,9 @@ static bool is_to_find(const smi_flow_books *b, int64_t i)
     return b->match.left[i] == SMI_KNOWN_AGAIN && b->known[i].n_lines != 0;
 }
 
-/* Rows do not tell of their root: all of a Date leave. */
+/* Those that are to be read again. *lost: the first that cannot be had. */
 static sm_status find_others(smi_flow_run *r, smi_flow_source_state *s, smi_flow_books *b,
-                             sm_error *e)
+                             int64_t *lost, sm_error *e)
 {
     int64_t n = 0;
 
@@ -282,19 +341,28 @@ static sm_status find_others(smi_flow_run *r, smi_flow_source_state *s, smi_flow
         n += is_to_find(b, i);
     }
     b->others = SM_NEW_ARRAY(r->arena, smi_flow_other, n);
-    b->stores = SM_NEW_ARRAY(r->arena, sm_store *, b->n_roots);
+    b->folders = SM_NEW_ARRAY(r->arena, smi_flow_folder, b->n_roots);
     for (int64_t i = 0; i < b->n_known && n > 0; i++) {
-        if (!is_to_find(b, i)) {
-            continue;
-        }
-        const sm_status st = find_other(r, s, b, i, e);
-        if (st != SM_OK) {
-            sm_error_todo(e, "Its Date is loaded anew into %.*s, and its rows would be lost.",
-                          SM_STR_ARG(b->table));
-            return st;
+        *lost = i;
+        if (is_to_find(b, i)) {
+            SM_TRY(find_other(r, s, b, i, e));
         }
     }
     return SM_OK;
+}
+
+/* Rows do not tell of their root: all of a Date leave. */
+static sm_status find_others_of_dates(smi_flow_run *r, smi_flow_source_state *s, smi_flow_books *b,
+                                      sm_error *e)
+{
+    int64_t lost = -1;
+    const sm_status st = find_others(r, s, b, &lost, e);
+
+    if (st != SM_OK) {
+        sm_error_todo(e, "Its Date is loaded anew into %.*s, and its rows would be lost.",
+                      SM_STR_ARG(b->table));
+    }
+    return st;
 }
 
 /* It could not be written into a table's log. */
@@ -323,7 +391,7 @@ sm_status smi_flow_books_judge(smi_flow_run *r, smi_flow_source_state *s,
         }
     }
     warn_of_name(r, b);
-    return wants->has_dates ? find_others(r, s, b, e) : SM_OK;
+    return wants->has_dates ? find_others_of_dates(r, s, b, e) : SM_OK;
 }
 
 /* A twin has the name of the file that it is passed over for, but for the suffix. */
@@ -408,12 +476,15 @@ bool smi_flow_books_loses(const smi_flow_books *b, int64_t known)
 
 /* ---- loading all again ----------------------------------------------------------------------- */
 
-static sm_status fail_reload(const smi_flow_books *b, const smi_flow_known *k, const char *why,
+static sm_status fail_reload(const smi_flow_books *b, const smi_flow_known *k, sm_str uri,
                              const char *todo, sm_error *e)
 {
+    const char *why = k->is_displaced ? "has become another file"
+                                      : "is no longer in its folder, and its rows would be lost";
     const sm_status st = sm_fail(e, SM_INVALID, "%.*s cannot be loaded again: \"%.*s\" %s",
                                  SM_STR_ARG(b->table), SM_STR_ARG(k->path), why);
-    sm_error_place(e, k->uri.data, 0, -1);
+
+    sm_error_place(e, uri.data, 0, -1);
     sm_error_todo(e, "%s", todo);
     return st;
 }
@@ -428,13 +499,11 @@ static sm_status reload_known(smi_flow_books *b, int64_t i, sm_error *e)
         return SM_OK;
     }
     if (k->root != b->match.root) {
-        return fail_reload(b, k, "came from another folder",
-                           "A refresh reads one folder: delete the table and its quarantine, and "
-                           "load each folder again.",
-                           e);
+        b->match.left[i] = SMI_KNOWN_AGAIN;
+        return SM_OK;
     }
     if (at < 0 || b->match.files[at].kind != SMI_MATCH_OUTSIDE) {
-        return fail_reload(b, k, "is no longer in its folder, and its rows would be lost",
+        return fail_reload(b, k, k->uri,
                            "Bring it back; or let the source say gone: remove, and run once "
                            "with --keep-old before.",
                            e);
@@ -443,6 +512,31 @@ static sm_status reload_known(smi_flow_books *b, int64_t i, sm_error *e)
     b->match.files[at] = (smi_match_file){
         .kind = SMI_MATCH_CHANGED, .known = i, .of = -1, .is_read = true, .is_whole = true};
     return SM_OK;
+}
+
+/* Where another root is not there, or its file is not, that is said as of the root being read. */
+static sm_status reload_others(smi_flow_run *r, smi_flow_source_state *s, smi_flow_books *b,
+                               sm_error *e)
+{
+    int64_t lost = -1;
+    sm_error why = {0};
+    const sm_status st = find_others(r, s, b, &lost, &why);
+    const smi_flow_known *k = lost >= 0 ? &b->known[lost] : NULL;
+
+    if (st == SM_OK) {
+        return SM_OK;
+    }
+    if (st != SM_NOT_FOUND && !k->is_displaced) {
+        *e = why;
+        return st;
+    }
+    const sm_str uri = sm_arena_strf(r->arena, "%.*s/%.*s", SM_STR_ARG(b->roots[k->root].uri),
+                                     SM_STR_ARG(k->path));
+    return fail_reload(
+        b, k, uri,
+        "Bring it back. Where it was renamed, or its rows are to go by gone: remove, "
+        "a run over its folder with --keep-old does that before.",
+        e);
 }
 
 sm_status smi_flow_books_reload(smi_flow_run *r, smi_flow_source_state *s, smi_flow_books *b,
@@ -460,5 +554,6 @@ sm_status smi_flow_books_reload(smi_flow_run *r, smi_flow_source_state *s, smi_f
     }
     b->match.n_dates = 0;
     b->match.has_news = true;
-    return SM_OK;
+    b->is_reloaded = true;
+    return reload_others(r, s, b, e);
 }

@@ -29,13 +29,16 @@ sm_status smi_flow_setting_read(const sm_pipeline *p, const smi_flow_setting *s,
 
 #define VARIABLE_OF(id, key, server, variable, is_secret) variable,
 
-static sm_status connect(const smi_flow_run *r, int32_t var, sm_error *e)
+sm_status smi_flow_connect_place(const smi_flow_run *r, int32_t var, sm_str uri, sm_error *e)
 {
     static const char *const variables[] = {SMI_FLOW_SETTINGS(VARIABLE_OF)};
-    const smi_flow_connection *c = &r->p->connections[r->p->vars[var].connection];
     sm_pair settings[SMI_N_SETTINGS];
     int32_t n = 0;
 
+    if (r->p->vars[var].connection < 0 || !sm_str_starts(uri, SM_STR("s3://"))) {
+        return SM_OK;
+    }
+    const smi_flow_connection *c = &r->p->connections[r->p->vars[var].connection];
     for (int i = 0; i < SMI_N_SETTINGS; i++) {
         sm_str value;
         SM_TRY(smi_flow_setting_read(r->p, &c->settings[i], &value, e));
@@ -43,16 +46,15 @@ static sm_status connect(const smi_flow_run *r, int32_t var, sm_error *e)
             settings[n++] = (sm_pair){sm_str_of(variables[i]), value};
         }
     }
-    const sm_status st =
-        sm_stores_connect(r->env->stores, r->vars[var].as.s, c->name, settings, n, e);
+    const sm_status st = sm_stores_connect(r->env->stores, uri, c->name, settings, n, e);
     return smi_flow_at(r->p, r->p->vars[var].at, st, e);
 }
 
 sm_status smi_flow_connect(const smi_flow_run *r, sm_error *e)
 {
     for (int32_t i = 0; i < r->p->n_vars; i++) {
-        if (r->p->vars[i].connection >= 0 && sm_str_starts(r->vars[i].as.s, SM_STR("s3://"))) {
-            SM_TRY(connect(r, i, e));
+        if (r->p->vars[i].connection >= 0) { /* a URI */
+            SM_TRY(smi_flow_connect_place(r, i, r->vars[i].as.s, e));
         }
     }
     return SM_OK;

@@ -129,7 +129,6 @@ sm_status smi_flow_at(const sm_pipeline *p, smi_flow_place at, sm_status st,
 typedef struct smi_flow_quarantine {
     smi_flow_books books; /* judged; those of no table where the source has no quarantine */
     sm_str uri;           /* "": no quarantine */
-    int32_t *readers;     /* the task whose refused lines of a file are kept; −1: none yet */
     sm_stage *stage;
     sm_candidate *candidate;
     int64_t n_rows_before; /* of the table; −1: there was none */
@@ -248,6 +247,9 @@ sm_status smi_flow_setting_read(const sm_pipeline *p, const smi_flow_setting *s,
                                 sm_error *e) SM_MUST_USE;
 /** Connects the variables' places in S3, for the run's stores. */
 sm_status smi_flow_connect(const smi_flow_run *r, sm_error *e) SM_MUST_USE;
+/** Connects a place that a variable had in another run, where one in S3 needs that. */
+sm_status smi_flow_connect_place(const smi_flow_run *r, int32_t var, sm_str uri,
+                                 sm_error *e) SM_MUST_USE;
 /** Finds all settings of the servers that chosen tasks publish to, and whether they can read the
  * lake: what is wrong there ends a run here, not after its work. */
 sm_status smi_flow_publish_check(smi_flow_run *r, sm_error *e) SM_MUST_USE;

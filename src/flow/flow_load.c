@@ -6,6 +6,7 @@
  * New files only      are appended.
  * A changed file      its Date is replaced as a whole, from all files of that Date, in the same
  *                     commit that appends the new ones.
+ * --full-refresh      all files of the books are read, of all roots, and the table is overwritten.
  * Nothing to read     where only the books change (a file was renamed), a commit with books alone;
  *                     a Date whose files are gone is taken out the same way. Else no candidate: the
  *                     table stays at its version.
@@ -32,23 +33,26 @@ typedef struct load {
 
 /* ---- the plan ------------------------------------------------------------------------------- */
 
-/* The files for which keep() holds, and those of other roots, as what names read of the source's
- * folder. */
+/* The files for which keep() holds, and those of other roots that the table needs, or else the
+ * quarantine, as what names read of the source's folder. */
 static const sm_files *choose_files(const load *l, bool (*keep)(const load *l, int64_t i),
-                                    int64_t n_others)
+                                    bool to_table)
 {
     sm_files *out = SM_NEW(l->run->arena, sm_files);
     const sm_files *all = &l->source->found;
+    const smi_flow_books *b = to_table ? &l->books : &l->source->quarantine.books;
 
-    *out = (sm_files){.items = SM_NEW_ARRAY(l->run->arena, sm_found_file, all->n + n_others),
+    *out = (sm_files){.items = SM_NEW_ARRAY(l->run->arena, sm_found_file, all->n + b->n_others),
                       .store = all->store};
     for (int64_t i = 0; i < all->n; i++) {
         if (keep(l, i)) {
             out->items[out->n++] = all->items[i];
         }
     }
-    for (int64_t i = 0; i < n_others; i++) {
-        out->items[out->n++] = l->books.others[i].found;
+    for (int64_t i = 0; i < b->n_others; i++) {
+        if (to_table || !b->others[i].state->is_read) {
+            out->items[out->n++] = b->others[i].found;
+        }
     }
     return out;
 }
@@ -246,7 +250,7 @@ static sm_status read_files(load *l, bool (*keep)(const load *l, int64_t i), boo
     sm_stage *stage = NULL;
     sm_names *names = smi_flow_names(r);
     sm_arena *a = sm_arena_new(r->env->budget);
-    const sm_files *files = choose_files(l, keep, to_table ? l->books.n_others : 0);
+    const sm_files *files = choose_files(l, keep, to_table);
 
     if (files->n == 0) {
         goto done;

@@ -97,9 +97,9 @@ typedef struct smi_match_file {
 typedef enum smi_match_left {
     SMI_KNOWN_HERE,      /* its rows are a file's that was found, or are replaced by it */
     SMI_KNOWN_ELSEWHERE, /* of another root, or outside the window: not judged */
-    SMI_KNOWN_AGAIN,   /* of another root, but of a date that is replaced: to be read again there */
-    SMI_KNOWN_GONE,    /* its rows stay */
-    SMI_KNOWN_DROPPED, /* gone, and its rows leave (or have left) */
+    SMI_KNOWN_AGAIN,     /* of another root, but its rows leave too: to be read again there */
+    SMI_KNOWN_GONE,      /* its rows stay */
+    SMI_KNOWN_DROPPED,   /* gone, and its rows leave (or have left) */
 } smi_match_left;
 
 typedef enum smi_copies { SMI_COPIES_KEEP, SMI_COPIES_SKIP, SMI_COPIES_FAIL } smi_copies;

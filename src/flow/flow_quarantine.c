@@ -9,6 +9,8 @@
  *           lines of a file that is recorded already are dropped here (they are counted all the
  *           same). Files that changed, and those of their Dates, are replaced. Of several tasks
  *           that read a file the first one's lines are taken.
+ * Others    Files of other roots are read again where a load replaces their Dates: what was refused
+ *           of them is here already. A full refresh writes their lines anew too.
  * Whose     A row has its file's URI as it was opened, also after the file has moved. Where rows of
  *           a file leave, other files whose rows have that URI are read again too.
  * Columns   as exec gives them, then run and time. `column` is the name that the table of the lines
@@ -118,10 +120,11 @@ sm_status smi_flow_quarantine_judge(smi_flow_run *r, smi_flow_source_state *s, s
     }
     leave_outside(r, s);
     read_sharers(s, r->arena);
-    q->readers = SM_NEW_ARRAY(r->arena, int32_t, s->found.n);
     for (int64_t i = 0; i < s->found.n; i++) {
         q->books.reads[i].version = smi_flow_books_version(r, &q->books, i) + 1;
-        q->readers[i] = -1;
+    }
+    for (int64_t i = 0; i < q->books.n_others; i++) {
+        q->books.others[i].state->is_again = true;
     }
     return SM_OK;
 }
@@ -134,7 +137,7 @@ static bool has_work(const smi_flow_source_state *s)
             return true;
         }
     }
-    return false;
+    return s->quarantine.books.n_others > 0;
 }
 
 /* Whose lines leave the table, as SQL: "" where none. */
@@ -256,16 +259,16 @@ sm_status smi_flow_quarantine_open(smi_flow_run *r, smi_flow_source_state *s, sm
 static bool is_taken(smi_flow_source_state *s, int32_t task, sm_str uri)
 {
     smi_flow_quarantine *q = &s->quarantine;
-    const smi_flow_file *state = s->by_uri ? sm_map_get(s->by_uri, uri) : NULL;
-    const int64_t at = state ? state->at : -1;
+    smi_flow_file *state = s->by_uri ? sm_map_get(s->by_uri, uri) : NULL;
 
-    if (at < 0 || !q->stage || !q->books.match.files[at].is_read) {
+    if (!state || !q->stage ||
+        !(state->is_again || (state->at >= 0 && q->books.match.files[state->at].is_read))) {
         return false;
     }
-    if (q->readers[at] < 0) {
-        q->readers[at] = task;
+    if (state->reader < 0) {
+        state->reader = task;
     }
-    return q->readers[at] == task;
+    return state->reader == task;
 }
 
 static sm_status name_columns(const smi_flow_quarantine *q, const sm_column *paths,

@@ -275,6 +275,7 @@ static sm_status choose_window(smi_flow_run *r, smi_flow_source_state *s, sm_err
         sm_found_file *f = &s->found.items[i];
         s->states[i].is_in_window = is_in_window(s, f);
         s->states[i].n_lines = -1;
+        s->states[i].reader = -1;
         s->states[i].at = i;
         f->file.content_out = &s->states[i].content;
         *sm_map_at(s->by_uri, f->file.uri) = &s->states[i];

@@ -37,12 +37,13 @@ class Shop:
         self.log("20230101", 1, 2)
         self.log("20230201", 3)
 
-    def log(self, date, *ids):
-        (self.folder / "logs" / f"{date}.json").write_text(
+    def log(self, date, *ids, folder="logs"):
+        (self.folder / folder / f"{date}.json").write_text(
             "".join(json.dumps({"id": i, "city": "Rome", "n": i}) + "\n" for i in ids) + "broken\n")
 
-    def run(self, *options, month="2023-01", check=True):
-        return self.smelt("run", "shop.yaml", "--var", f"month={month}", *options, check=check)
+    def run(self, *options, month="2023-01", folder="logs", check=True):
+        return self.smelt("run", "shop.yaml", "--var", f"month={month}", "--var", f"logs=./{folder}", *options,
+                          check=check)
 
     def change(self, old, new, name="orders.sql"):
         text = (self.folder / name).read_text()
@@ -88,7 +89,7 @@ def test_another_text_of_the_same_query(shop, old, new):
 
 def test_another_place_and_month_are_the_same_query(shop):
     (shop.folder / "logs").rename(shop.folder / "elsewhere")
-    shop.run("--var", "logs=./elsewhere", month="2023-02")
+    shop.run(folder="elsewhere", month="2023-02")
     assert shop.rows() == FIRST + [(3, "rome", "2023-02-01")]
 
 
@@ -202,16 +203,178 @@ def test_full_refresh_once_rows_of_gone_files_are_out(shop):
     assert shop.rows() == [(9, "ROME", "2023-01-02")] and len(shop.rows("raw", "bad.orders")) == 1
 
 
-def test_full_refresh_reads_one_folder(shop):
+# ---- of several folders -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def hosts(shop):
+    """Two folders of two months each, a damaged line in every file."""
     (shop.folder / "host2").mkdir()
-    (shop.folder / "host2" / "20230101.json").write_text('{"id":7,"city":"Oslo"}\n')
-    shop.run("--var", "logs=./host2")
+    shop.log("20230101", 7, folder="host2")
+    shop.log("20230202", 8, folder="host2")
+    for folder in ("logs", "host2"):
+        for month in ("2023-01", "2023-02"):
+            shop.run(month=month, folder=folder)
+    return shop
+
+
+HOSTS = [(1, "2023-01-01"), (2, "2023-01-01"), (3, "2023-02-01"), (7, "2023-01-01"), (8, "2023-02-02")]
+FILES = ["host2/20230101.json", "host2/20230202.json", "logs/20230101.json", "logs/20230201.json"]
+
+
+def refused_files(shop, table="bad.orders"):
+    return sorted("/".join(name.rsplit("/", 2)[1:]) for name, in shop.rows("file", table))
+
+
+def assert_settled(shop):
+    """No run over any of the folders has anything to do."""
     before = shop.versions()
     for folder in ("logs", "host2"):
-        failed = shop.run("--full-refresh", "raw.orders", "--var", f"logs=./{folder}", check=False)
-        assert failed.returncode == 1 and "came from another folder" in failed.stderr
-        assert "load each folder again" in failed.stderr
+        for month in ("2023-01", "2023-02"):
+            shop.run(month=month, folder=folder)
     assert shop.versions() == before
+
+
+@pytest.mark.parametrize("folder", ["logs", "host2"])
+@pytest.mark.parametrize("month", ["2023-01", "2023-02"])
+def test_full_refresh_of_several_folders(hosts, folder, month):
+    before = hosts.versions()
+    assert refused_files(hosts) == FILES
+    hosts.change("lower(city)", "upper(city)")
+    said = json.loads(hosts.run("--full-refresh", "raw.orders", "--json", folder=folder, month=month).stdout)
+    assert said["lines"] == {"read": 9, "kept": 5, "quarantined": 4, "blank": 0}
+    assert hosts.rows() == [(number, "ROME", day) for number, day in HOSTS]
+    assert refused_files(hosts) == FILES
+    after = hosts.versions()
+    assert after == {**before, "raw/orders": before["raw/orders"] + 1, "bad/orders": before["bad/orders"] + 1,
+                     "mart/sums": before["mart/sums"] + 1}
+    assert_settled(hosts)
+    hosts.log("20230202", 9, folder="host2")
+    hosts.run(month="2023-02", folder="host2")
+    assert hosts.rows("id, city") == [(i, "ROME") for i in (1, 2, 3, 7, 9)]
+    assert refused_files(hosts) == FILES
+
+
+def test_full_refresh_reads_other_folders_as_they_are_now(hosts):
+    hosts.log("20230202", 8, 9, folder="host2")
+    with open(hosts.folder / "host2" / "20230202.json", "a") as file:
+        file.write("broken too\n")
+    hosts.run("--full-refresh", "raw.orders")
+    assert hosts.rows("id") == [(i,) for i in (1, 2, 3, 7, 8, 9)]
+    assert refused_files(hosts) == sorted(FILES + FILES[1:2])
+    assert_settled(hosts)
+
+
+def test_full_refresh_of_a_folder_that_is_new(hosts):
+    (hosts.folder / "host3").mkdir()
+    hosts.log("20230105", 10, folder="host3")
+    hosts.run("--full-refresh", "raw.orders", folder="host3")
+    assert hosts.rows("id, day") == HOSTS + [(10, "2023-01-05")]
+    assert refused_files(hosts) == FILES[:2] + ["host3/20230105.json"] + FILES[2:]
+    assert_settled(hosts)
+
+
+def test_full_refresh_where_a_folder_has_moved(hosts):
+    (hosts.folder / "host2").rename(hosts.folder / "elsewhere")
+    hosts.run("--full-refresh", "raw.orders", folder="elsewhere")
+    assert hosts.rows("id, day") == HOSTS
+    (hosts.folder / "elsewhere").rename(hosts.folder / "host2")
+    hosts.run("--same-root", folder="host2")
+    assert_settled(hosts)
+
+
+@pytest.mark.parametrize("lost", ["20230101.json", "20230202.json", ""])
+@pytest.mark.parametrize("month", ["2023-01", "2023-02"])
+def test_full_refresh_where_a_file_of_another_folder_is_gone(hosts, lost, month):
+    host = hosts.folder / "host2"
+    (host / lost if lost else host).rename(hosts.folder / "away")
+    before = hosts.versions()
+    failed = hosts.run("--full-refresh", "raw.orders", month=month, check=False)
+    assert failed.returncode == 1 and "cannot be loaded again" in failed.stderr
+    assert f"{host}/{lost or '20230101.json'}" in failed.stderr and "Bring it back" in failed.stderr
+    assert hosts.versions() == before
+    (hosts.folder / "away").rename(host / lost if lost else host)
+    hosts.run("--full-refresh", "raw.orders", month=month)
+    assert hosts.rows("id, day") == HOSTS
+
+
+def test_full_refresh_where_a_file_of_another_folder_has_become_another(hosts):
+    """Its rows are there, but its path is that of another file, which must not be read for it."""
+    host = hosts.folder / "host2"
+    hosts.log("20230101_b", 11, folder="host2")
+    hosts.run(folder="host2")
+    (host / "20230101_b.json").rename(host / "20230101.json")
+    hosts.run(folder="host2")
+    before = hosts.versions()
+    failed = hosts.run("--full-refresh", "raw.orders", check=False)
+    assert failed.returncode == 1 and f"{host}/20230101.json" in failed.stderr
+    assert "has become another file" in failed.stderr
+    assert hosts.versions() == before
+
+
+def test_full_refresh_where_a_file_of_another_folder_was_renamed(hosts):
+    """A run over its folder finds it again."""
+    host = hosts.folder / "host2"
+    (host / "20230101.json").rename(host / "a_20230101.json")
+    hosts.change("lower(city)", "upper(city)")
+    failed = hosts.run("--full-refresh", "raw.orders", check=False)
+    assert f"{host}/20230101.json" in failed.stderr and "run over its folder with --keep-old" in failed.stderr
+    hosts.run("--keep-old", folder="host2")
+    hosts.run("--full-refresh", "raw.orders")
+    assert hosts.rows() == [(number, "ROME", day) for number, day in HOSTS]
+    assert refused_files(hosts) == sorted(FILES[1:] + ["host2/a_20230101.json"])
+    assert_settled(hosts)
+
+
+def test_full_refresh_killed_between_its_commits(hosts):
+    """The quarantine is published first: the table is the old one then, and the same run does the rest."""
+    before = hosts.rows()
+    hosts.change("lower(city)", "upper(city)")
+    hosts.run("--full-refresh", "raw.orders")
+    wanted = hosts.rows()
+    for folder, table in (("raw", "orders"), ("mart", "sums")):
+        (hosts.lake / folder / table / "_delta_log" / f"{hosts.versions()[f'{folder}/{table}']:020}.json").unlink()
+    assert hosts.rows() == before and refused_files(hosts) == FILES
+    assert "--full-refresh raw.orders" in hosts.run(check=False).stderr
+    hosts.run("--full-refresh", "raw.orders", folder="host2")
+    assert hosts.rows() == wanted and refused_files(hosts) == FILES
+    assert_settled(hosts)
+
+
+def test_full_refresh_of_one_of_two_tables_keeps_the_quarantine(hosts):
+    """It has lines of files that only the other table was loaded from."""
+    hosts.change("  - {table: mart", "  - {load: raw.copies, from: logs, sql: orders.sql, by: day}\n  - {table: mart",
+                 "shop.yaml")
+    (hosts.folder / "host3").mkdir()
+    hosts.log("20230103", 12, folder="host3")
+    hosts.run("--task", "raw.copies", folder="host3")
+    assert (12, "2023-01-03") not in hosts.rows("id, day")
+    for folder in ("logs", "host2", "host3"):
+        hosts.run("--full-refresh", "raw.orders", "--task", "raw.orders", folder=folder)
+        assert refused_files(hosts) == FILES[:2] + ["host3/20230103.json"] + FILES[2:]
+    hosts.run()
+    assert_settled(hosts)
+
+
+def test_full_refresh_with_a_quarantine_that_is_new(hosts):
+    """It takes the files of each folder when a run comes there, as without a refresh."""
+    hosts.change("quarantine: bad.orders", "quarantine: bad.lines", "shop.yaml")
+    hosts.run("--full-refresh", "raw.orders")
+    assert hosts.rows("id, day") == HOSTS
+    for folder, month in (("logs", "2023-02"), ("host2", "2023-01"), ("host2", "2023-02")):
+        hosts.run(folder=folder, month=month)
+    assert refused_files(hosts, "bad.lines") == FILES
+
+
+def test_full_refresh_by_another_pipeline_holds_for_all_folders(hosts):
+    hosts.change("name: shop", "name: store", "shop.yaml")
+    hosts.change("lower(city)", "upper(city)")
+    hosts.run("--full-refresh", "raw.orders")
+    hosts.change("name: store", "name: shop", "shop.yaml")
+    hosts.run(folder="host2")
+    hosts.change("upper(city)", "lower(city)")
+    failed = hosts.run(folder="host2", check=False)
+    assert failed.returncode == 1 and 'was upper("city"), is lower("city")' in failed.stderr
 
 
 def test_evolve_adds_columns(shop):

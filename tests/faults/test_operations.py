@@ -86,8 +86,8 @@ class WhichRoot(Refused):
 
 
 class Elsewhere(Refused):
-    """A Date that is replaced has rows of another root's file, which is not there to be read again, or
-    whose path is another file's by now."""
+    """Rows of another root's file leave, which is not there to be read again, or not whole, or whose path
+    is another file's by now."""
 
     def __init__(self, place, name, lines):
         super().__init__(f"{place}/{name}")
@@ -310,21 +310,30 @@ class Books:
         return out
 
     def reload(self, load, lists):
-        """--full-refresh: of this root alone, all its files being there, renamed or not; those outside the
-        window as they are."""
+        """--full-refresh: of all roots, their files being there; those of this one renamed or not, those
+        outside the window as they are. All that was ever loaded, so it goes by the books written last,
+        whatever was restored since."""
         by_date, self.by_date = self.by_date, False
         self.run(load, lists)
         self.by_date = by_date
         root = self.root_of(load, lists, None)
         outside = load.outside()
-        for (number, name), file in self.files.items():
-            is_left = file.lines is not None and (number != root or not load.has(file.date))
-            if is_left and number == root and outside.get(name) is not None:
-                file.lines = file.seen = outside[name]
-            elif is_left:
-                raise Refused("files are gone")
         if self.has_gone:
             raise Refused("files are gone")
+        for (number, name), file in self.files.items():
+            if number != root and file.lines:
+                self.read_again(number, name, file)
+            elif number == root and file.lines is not None and not load.has(file.date):
+                if outside.get(name) is None:
+                    raise Refused("files are gone")
+                file.lines = file.seen = outside[name]
+
+    def read_again(self, number, name, file):
+        """A file of another root, as it is now."""
+        path = pathlib.Path(self.roots[number].place) / name
+        if not path.exists() or lines_of(path) is None:
+            raise Elsewhere(self.roots[number].place, name, file.lines)
+        file.lines = file.seen = lines_of(path)
 
 
 def take_rest(left, known, taken, new, dates):
@@ -385,6 +394,7 @@ class World:
                          "gone": self.rng.choice(["keep", "remove", "fail"])}
         self.month = self.rng.choice([None, MONTHS[0]])  # that of the run; None: all files
         self.tables = {"bad/lines": Books(False), "raw/lines": Books(True)}  # in the order of a run
+        self.newest = self.tables["raw/lines"]  # the Books written last, whatever was restored since
         self.states = {}  # version of raw.lines -> its Books then
         self.story, self.scene = [], []
         self.write_pipeline()
@@ -619,6 +629,8 @@ class World:
         choice = next((option for option in options if option.endswith("-root")), None)
         if not load.inside():
             raise Refused("no file")
+        if "--full-refresh" in options:
+            wanted["raw/lines"] = copy.deepcopy(self.newest)
         for books in wanted.values():
             if "--full-refresh" in options:
                 books.reload(load, lists)
@@ -728,6 +740,7 @@ class World:
     def take(self, wanted, before):
         """Where nothing was to do no books were written: by whom is not known then."""
         self.tables = wanted
+        self.newest = wanted["raw/lines"]
         if self.version() > before:
             wanted["raw/lines"].enter(str(self.place), self.name, self.sql)
 
@@ -788,6 +801,8 @@ class World:
         assert code == (1 if wanted is None else 0), said
         if wanted:
             self.take(wanted, before)
+            for root in wanted["raw/lines"].roots:
+                root.query = self.sql
             self.keep_state(json.loads(out))
         self.check()
 
