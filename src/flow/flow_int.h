@@ -226,8 +226,9 @@ bool smi_flow_may_take_name(const sm_pipeline *p, const smi_flow_task *t);
 /** The one scan of a plan of projections and filters, or NULL. */
 const sm_plan_node *smi_flow_plan_scan(const sm_plan *plan);
 
-/** A load's SQL as the text that its table remembers (flow_query.c). */
-sm_status smi_flow_query_text(smi_flow_run *r, const smi_flow_task *t, sm_str *out,
+/** A load's SQL as the text that its table remembers (flow_query.c). *names, where not NULL: does
+ * each variable stand there by its name, for it may have another value in another run? */
+sm_status smi_flow_query_text(smi_flow_run *r, const smi_flow_task *t, sm_str *out, bool **names,
                               sm_error *e) SM_MUST_USE;
 /** May the load go on by the query `now`, where the rows that are there were loaded by `old` ("":
  * not known)? SM_INVALID with what differs and what to do. */

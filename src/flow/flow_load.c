@@ -312,6 +312,49 @@ static sm_status check_query(load *l, sm_str query, sm_error *e)
     return of_bind;
 }
 
+/* The first file to load for which the variable had another value when it was loaded before, or may
+ * have had: a window's is that of its files, others are a run's and so of its root. NULL: none. */
+static const sm_datafile *first_of_other_run(const load *l, int32_t var)
+{
+    const smi_flow_source_state *s = l->source;
+    const bool is_window = var == s->def->window;
+
+    for (int64_t i = 0; i < s->found.n && is_window; i++) {
+        if (is_to_load(l, i) && !s->states[i].is_in_window) {
+            return &s->found.items[i].file;
+        }
+    }
+    for (int64_t i = 0; i < l->books.n_others; i++) {
+        const sm_found_file *f = &l->books.others[i].found;
+        if (!is_window || f->date < s->first_day || f->date > s->last_day) {
+            return &f->file;
+        }
+    }
+    return NULL;
+}
+
+/* Books know a root by its place, not by the values that variables had: rows of another run's files
+ * would get this run's. */
+static sm_status check_variables(const load *l, const bool *names, sm_error *e)
+{
+    const sm_pipeline *p = l->run->p;
+
+    for (int32_t i = 0; i < p->n_vars; i++) {
+        const sm_datafile *f = names[i] ? first_of_other_run(l, i) : NULL;
+        if (f) {
+            const sm_status st = sm_fail(e, SM_INVALID,
+                                         "var('%.*s') decides the rows of %.*s, and what it was "
+                                         "for this file is not known",
+                                         SM_STR_ARG(p->vars[i].name), SM_STR_ARG(l->task->name));
+            sm_error_place(e, f->uri.data, 0, -1);
+            sm_error_todo(e, "What filename => true and file_date => true give is each file's own; "
+                             "else delete the table and its quarantine, and load them again.");
+            return st;
+        }
+    }
+    return SM_OK;
+}
+
 /* What changes without a file being read: the books, and Dates without a file. */
 static sm_status write_books(load *l, sm_error *e)
 {
@@ -365,8 +408,9 @@ sm_status smi_flow_load_run(smi_flow_run *r, int32_t task, sm_error *e)
     load l = {.run = r, .index = task, .task = t, .source = &r->sources[t->source]};
     const bool is_refreshed = smi_flow_is_refreshed(r, task);
     sm_str query = {0};
+    bool *names = NULL;
 
-    SM_TRY(smi_flow_query_text(r, t, &query, e));
+    SM_TRY(smi_flow_query_text(r, t, &query, &names, e));
     SM_TRY(smi_flow_source_open(r, t->source, e));
     SM_TRY(sm_names_uri(r->names, t->name, r->arena, &l.uri, e));
     SM_TRY_GOTO(st, done, smi_flow_books_open(r, t->name, l.uri, is_refreshed, &l.books, e));
@@ -377,6 +421,7 @@ sm_status smi_flow_load_run(smi_flow_run *r, int32_t task, sm_error *e)
         SM_TRY_GOTO(st, done, smi_flow_books_judge(r, l.source, &wants, &l.books, e));
     }
     SM_TRY_GOTO(st, done, check_query(&l, query, e));
+    SM_TRY_GOTO(st, done, check_variables(&l, names, e));
     smi_flow_books_take_query(r, &l.books, query);
     note_skipped(&l);
     tell_gone(&l);

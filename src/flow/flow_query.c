@@ -20,6 +20,7 @@
 typedef struct query_of {
     const smi_flow_run *run;
     const smi_flow_task *task;
+    bool *names; /* of each variable: does the text have its name? */
 } query_of;
 
 static bool is_open(void *ctx, sm_str variable)
@@ -30,20 +31,25 @@ static bool is_open(void *ctx, sm_str variable)
     for (int32_t i = 0; i < p->n_vars; i++) {
         const smi_flow_var *v = &p->vars[i];
         if (sm_str_eq(v->name, variable)) {
-            return v->type == SMI_VAR_URI || v->type == SMI_VAR_MONTH || v->type == SMI_VAR_DATE ||
-                   i == q->task->replace;
+            q->names[i] = v->type == SMI_VAR_URI || v->type == SMI_VAR_MONTH ||
+                          v->type == SMI_VAR_DATE || i == q->task->replace;
+            return q->names[i];
         }
     }
     return false;
 }
 
-sm_status smi_flow_query_text(smi_flow_run *r, const smi_flow_task *t, sm_str *out, sm_error *e)
+sm_status smi_flow_query_text(smi_flow_run *r, const smi_flow_task *t, sm_str *out, bool **names,
+                              sm_error *e)
 {
-    query_of q = {r, t};
+    query_of q = {r, t, SM_NEW_ARRAY(r->arena, bool, r->p->n_vars)};
     const sm_resolver resolver = sm_names_resolver(r->names);
     const sm_canonical_opts opts = {
         .ctx = &q, .is_open = is_open, .without_paths = true, .without_argument = "match"};
 
+    if (names) {
+        *names = q.names;
+    }
     return sm_query_canonical(&t->sql, &resolver, &opts, r->arena, out, e);
 }
 

@@ -297,7 +297,7 @@ static sm_str query_hash(smi_flow_run *r, const smi_flow_task *t)
     sm_str text = {0};
     sm_error ignored = {0}; /* it was planned: what cannot be compared is not compared */
 
-    if (t->replace >= 0 && smi_flow_query_text(r, t, &text, &ignored) == SM_OK) {
+    if (t->replace >= 0 && smi_flow_query_text(r, t, &text, NULL, &ignored) == SM_OK) {
         sm_hash128_hex(sm_hash128_of(text.data, text.len, 0), hex);
     }
     return sm_arena_str(r->arena, sm_str_of(hex));

@@ -377,6 +377,56 @@ def test_full_refresh_by_another_pipeline_holds_for_all_folders(hosts):
     assert failed.returncode == 1 and 'was upper("city"), is lower("city")' in failed.stderr
 
 
+# ---- what the SQL takes from variables that differ from run to run --------------------------------
+
+
+@pytest.mark.parametrize("old, new", [
+    ("file_date AS day", "var('logs') AS host, file_date AS day"),
+    ("var('least')", "var('least') AND var('logs') <> 'x'"),
+])
+def test_full_refresh_where_rows_have_the_folders_variable(hosts, old, new):
+    before = hosts.versions()
+    hosts.change(old, new)
+    failed = hosts.run("--full-refresh", "raw.orders", check=False)
+    assert failed.returncode == 1, failed.stderr
+    assert "var('logs') decides the rows of raw.orders" in failed.stderr and "not known" in failed.stderr
+    assert f"{hosts.folder}/host2/20230101.json" in failed.stderr and "filename => true" in failed.stderr
+    assert hosts.versions() == before
+
+
+def test_a_date_of_two_folders_where_rows_have_the_folders_variable(shop):
+    shop.change("file_date AS day", "var('logs') AS host, file_date AS day")
+    shop.run("--full-refresh", "raw.orders")
+    (shop.folder / "host2").mkdir()
+    shop.log("20230101", 7, folder="host2")
+    shop.run(folder="host2")
+    wanted = [(1, "./logs"), (2, "./logs"), (7, "./host2")]
+    assert shop.rows("id, host") == wanted
+    shop.log("20230101", 1, 2, 4)
+    failed = shop.run(check=False)
+    assert failed.returncode == 1 and "var('logs') decides the rows of raw.orders" in failed.stderr
+    assert f"{shop.folder}/host2/20230101.json" in failed.stderr
+    assert shop.rows("id, host") == wanted
+
+
+def test_full_refresh_where_rows_have_the_windows_variable(shop):
+    shop.change("file_date AS day", "var('month') AS month, file_date AS day")
+    shop.run("--full-refresh", "raw.orders")
+    shop.run("--full-refresh", "raw.orders")
+    (shop.folder / "host2").mkdir()
+    shop.log("20230103", 7, folder="host2")
+    shop.run(folder="host2")
+    shop.run("--full-refresh", "raw.orders")
+    wanted = [(1, "2023-01"), (2, "2023-01"), (7, "2023-01")]
+    assert shop.rows("id, month") == wanted
+    shop.run(month="2023-02")
+    for month, name in (("2023-01", "logs/20230201.json"), ("2023-02", "logs/20230101.json")):
+        failed = shop.run("--full-refresh", "raw.orders", month=month, check=False)
+        assert failed.returncode == 1 and "var('month') decides the rows of raw.orders" in failed.stderr
+        assert name in failed.stderr
+    assert shop.rows("id, month") == sorted(wanted + [(3, "2023-02")])
+
+
 def test_evolve_adds_columns(shop):
     shop.change("by: day}", "by: day, evolve: add}", "shop.yaml")
     shop.change("file_date AS day", "n, n + 1 AS m, file_date AS day")
