@@ -73,7 +73,8 @@ def shop(smelt, servers, tmp_path):
     """Runs the pipeline, into a lake of its own, with the environment that its connections name."""
     incoming, outgoing = servers
 
-    def run(more="", url="http://127.0.0.1:1/default", change=None, env=None, lake=None, **options):
+    def run(more="", url="http://127.0.0.1:1/default", change=None, env=None, lake=None, orders="s3://orders/day",
+            more_options=(), **options):
         text = PIPELINE.format(incoming=incoming.endpoint, warehouse=url, more=more)
         (tmp_path / "shop.yaml").write_text(change(text) if change else text)
         for name, sql in SQL.items():
@@ -82,8 +83,8 @@ def shop(smelt, servers, tmp_path):
                  "LAKE_ID": s3.KEY_ID, "LAKE_SECRET": outgoing.secret, "CH_USER": clickhouse.LOADER,
                  "CH_PASSWORD": clickhouse.PASSWORD, "SMELT_LOG": "debug"}
         named = {k: v for k, v in {**named, **(env or {})}.items() if v is not None}
-        done = smelt("run", tmp_path / "shop.yaml", "--json", "--var", "orders=s3://orders/day", "--var",
-                     f"lake={lake or f's3://lake/{tmp_path.name}'}", env=named, **options)
+        done = smelt("run", tmp_path / "shop.yaml", "--json", "--var", f"orders={orders}", "--var",
+                     f"lake={lake or f's3://lake/{tmp_path.name}'}", *more_options, env=named, **options)
         for secret in (outgoing.secret, incoming.secret, clickhouse.PASSWORD):
             assert secret not in done.stdout + done.stderr
         return done
@@ -104,6 +105,35 @@ def test_the_environment_does_not_mix_in(shop):
     wrong = {"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_ACCESS_KEY_ID": "nobody",
              "AWS_SECRET_ACCESS_KEY": "wrong", "AWS_SESSION_TOKEN": "wrong", "AWS_REGION": "mars-1"}
     assert json.loads(shop(env=wrong).stdout)["lines"]["kept"] == 2
+
+
+def test_a_full_refresh_reaches_the_buckets_of_earlier_runs(smelt, shop, servers, tmp_path, monkeypatch):
+    """Each by the connection of the source's variable, whichever place that has in this run."""
+    client = servers[0].client()
+    servers[0].make_bucket("more-orders")
+    client.put_object(Bucket="more-orders", Key="logs/20230201.json", Body=b'{"id":7,"price":1}\nbroken\n')
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk" / "20230202.json").write_text('{"id":8,"price":1}\nbroken\n')
+    plain, lake = SQL["orders.sql"], tmp_path / "lake"
+    places = ["s3://orders/day", "s3://more-orders/logs", tmp_path / "disk"]
+    for place in places:
+        shop(orders=place, lake=lake)
+    ids = "SELECT id FROM raw.orders ORDER BY id"
+    refused = "SELECT file, count(*) AS n FROM refused.orders GROUP BY file ORDER BY file"
+    wanted = smelt.sql(refused, "--lake", lake)
+    assert len(wanted) == 3
+    for factor, place in enumerate(places, 1):
+        monkeypatch.setitem(SQL, "orders.sql", plain.replace("SELECT id,", f"SELECT id + {10 * factor} AS id,"))
+        again = {"orders": place, "lake": lake, "more_options": ["--full-refresh", "raw.orders"]}
+        assert json.loads(shop(**again).stdout)["lines"] == {"read": 7, "kept": 4, "quarantined": 3, "blank": 0}
+        assert [row["id"] - 10 * factor for row in smelt.sql(ids, "--lake", lake)] == [1, 2, 7, 8]
+        assert smelt.sql(refused, "--lake", lake) == wanted
+    for place in places:
+        assert {t["version"] for t in json.loads(shop(orders=place, lake=lake).stdout)["tables"]} == {None}
+    client.delete_object(Bucket="more-orders", Key="logs/20230201.json")
+    failed = shop(orders=tmp_path / "disk", lake=lake, more_options=["--full-refresh", "raw.orders"], check=False)
+    assert failed.returncode == 1 and "s3://more-orders/logs/20230201.json" in failed.stderr
+    assert "is no longer in its folder" in failed.stderr and len(smelt.sql(ids, "--lake", lake)) == 4
 
 
 def test_a_profile(shop, servers, tmp_path):
