@@ -459,7 +459,7 @@ static void find_news(smi_judge *j)
     }
     for (int64_t i = 0; i < j->in->n_found; i++) {
         const smi_match_file *f = &out->files[i];
-        out->has_news = out->has_news || f->is_read || f->kind == SMI_MATCH_MOVED ||
+        out->has_news = out->has_news || f->kind == SMI_MATCH_MOVED ||
                         (f->kind == SMI_MATCH_PASSED && !is_passed_before(j, i));
     }
     out->has_news = out->has_news || out->is_root_moved || out->n_dates > 0;

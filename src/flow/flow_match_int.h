@@ -155,7 +155,7 @@ typedef struct smi_match_out {
     smi_match_left *left;  /* one a known file */
     int32_t *dates;        /* that are replaced as a whole, ascending; maybe by no file at all */
     int64_t n_dates;
-    bool has_news;  /* the books change, even where no row does */
+    bool has_news;  /* the books change, even where no file is read */
     bool has_marks; /* only marks are others: what was compared need not be again */
 } smi_match_out;
 

@@ -412,17 +412,33 @@ static sm_status finish_sink(const sm_sink *sink, sm_error *e)
     return st;
 }
 
-/* A file that no plan came to is none of this commit's. */
+/* Its rows have left, and none came: it is recorded no more. */
+static void drop(smi_flow_books *b, int64_t known)
+{
+    if (known >= 0 && smi_flow_books_has_rows(&b->known[known])) {
+        b->match.left[known] = SMI_KNOWN_DROPPED;
+        b->match.has_news = true;
+    }
+}
+
+/* A file that no plan came to, as WHERE wants nothing of its date, is none of this commit's. */
 static int64_t leave_unread(smi_flow_source_state *s)
 {
     smi_flow_books *b = &s->quarantine.books;
     int64_t n_read = 0;
 
     for (int64_t i = 0; i < s->found.n; i++) {
+        const int64_t known = b->match.files[i].known;
         if (b->match.files[i].is_read && !s->states[i].is_read) {
             smi_flow_books_leave(b, i);
+            drop(b, known);
         }
         n_read += b->match.files[i].is_read;
+    }
+    for (int64_t i = 0; i < b->n_others; i++) {
+        if (!b->others[i].state->is_read) {
+            drop(b, b->others[i].known);
+        }
     }
     return n_read;
 }

@@ -377,6 +377,48 @@ def test_full_refresh_by_another_pipeline_holds_for_all_folders(hosts):
     assert failed.returncode == 1 and 'was upper("city"), is lower("city")' in failed.stderr
 
 
+# ---- files that WHERE leaves out by their dates ---------------------------------------------------
+
+
+def test_a_run_over_a_file_that_is_left_out_has_nothing_to_do(shop):
+    shop.log("20230102", 4)
+    shop.change("WHERE", "WHERE file_date < DATE '2023-01-02' AND")
+    shop.run("--keep-old")
+    before = shop.versions()
+    assert shop.rows() == FIRST and refused_files(shop) == ["logs/20230101.json"]
+    shop.run()
+    assert shop.versions() == before
+
+
+def test_refused_lines_of_files_that_are_left_out_leave_the_books_too(hosts):
+    """They come back when the files are read once more."""
+    narrow = "WHERE file_date < DATE '2023-02-01' AND"
+    hosts.change("WHERE", narrow)
+    hosts.run("--full-refresh", "raw.orders")
+    assert hosts.rows("id") == [(1,), (2,), (7,)] and refused_files(hosts) == [FILES[0], FILES[2]]
+    assert_settled(hosts)
+    hosts.change(narrow, "WHERE")
+    hosts.run("--keep-old", month="2023-02")
+    assert refused_files(hosts) == [FILES[0], *FILES[2:]]
+    hosts.run(folder="host2", month="2023-02")
+    assert refused_files(hosts) == FILES
+    assert_settled(hosts)
+
+
+def test_refused_lines_of_a_changed_file_that_is_left_out(shop):
+    narrow = "WHERE file_date < DATE '2023-01-01' AND"
+    shop.change("WHERE", narrow)
+    shop.log("20230101", 1, 2, 4)
+    shop.run("--keep-old")
+    before = shop.versions()
+    assert shop.rows() == [] and refused_files(shop) == []
+    shop.run()
+    assert shop.versions() == before
+    shop.change(narrow, "WHERE")
+    shop.run("--keep-old")
+    assert shop.rows() == [] and refused_files(shop) == ["logs/20230101.json"]
+
+
 # ---- what the SQL takes from variables that differ from run to run --------------------------------
 
 
