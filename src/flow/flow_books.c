@@ -378,7 +378,7 @@ static const smi_flow_root *roots_now(const smi_flow_run *r, const smi_flow_book
     }
     roots[at].pipeline = r->p->name;
     for (int32_t i = 0; b->query.len > 0 && i < *n; i++) {
-        if (b->is_reloaded || sm_str_eq(roots[i].pipeline, r->p->name)) {
+        if (b->in.is_reload || sm_str_eq(roots[i].pipeline, r->p->name)) {
             roots[i].query = b->query;
         }
     }

@@ -90,7 +90,6 @@ typedef struct smi_flow_books {
     smi_flow_other *others;
     int64_t n_others;
     smi_flow_folder *folders; /* one a root; NULL: none was needed */
-    bool is_reloaded;         /* all rows are written anew, those of all roots */
     sm_str query;             /* of the load; "": as the roots have it */
     bool has_other_query;     /* than the books have: they change */
 } smi_flow_books;
@@ -106,6 +105,7 @@ void smi_flow_books_release(smi_flow_books *b);
 typedef struct smi_flow_wants {
     bool takes_date, takes_name; /* what the query takes from a file's name */
     bool has_dates;              /* are its rows replaced by Dates, those of all roots? */
+    bool is_reload;              /* are all rows written anew, those of all roots? */
 } smi_flow_wants;
 /** Judges the files found in the source's folder: b->match, b->others. SM_INVALID also where a file
  * of another root whose Date is replaced cannot be had. */

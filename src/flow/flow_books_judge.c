@@ -207,6 +207,7 @@ static void set_in(smi_flow_run *r, smi_flow_source_state *s, const smi_flow_wan
         .last_day = s->last_day,
         .takes_date = wants->takes_date,
         .takes_name = wants->takes_name,
+        .is_reload = wants->is_reload,
         .copies = copies_of(s->def),
         .gone = gone_of(s->def),
         .choice = r->opts->same_root    ? SMI_ROOT_SAME
@@ -489,29 +490,19 @@ static sm_status fail_reload(const smi_flow_books *b, const smi_flow_known *k, s
     return st;
 }
 
-/* A known file that has rows must be among those that are read. */
-static sm_status reload_known(smi_flow_books *b, int64_t i, sm_error *e)
+/* A known file of this root that has rows must be among those that are read. */
+static sm_status check_known(const smi_flow_books *b, int64_t i, sm_error *e)
 {
     const smi_flow_known *k = &b->known[i];
-    const int64_t at = k->is_displaced ? -1 : smi_match_find(&b->in, k->path);
+    const smi_match_left left = b->match.left[i];
 
-    if (!smi_flow_books_has_rows(k) || b->match.left[i] == SMI_KNOWN_HERE) {
+    if (!smi_flow_books_has_rows(k) || left == SMI_KNOWN_HERE || left == SMI_KNOWN_AGAIN) {
         return SM_OK;
     }
-    if (k->root != b->match.root) {
-        b->match.left[i] = SMI_KNOWN_AGAIN;
-        return SM_OK;
-    }
-    if (at < 0 || b->match.files[at].kind != SMI_MATCH_OUTSIDE) {
-        return fail_reload(b, k, k->uri,
-                           "Bring it back; or let the source say gone: remove, and run once "
-                           "with --keep-old before.",
-                           e);
-    }
-    b->match.left[i] = SMI_KNOWN_HERE;
-    b->match.files[at] = (smi_match_file){
-        .kind = SMI_MATCH_CHANGED, .known = i, .of = -1, .is_read = true, .is_whole = true};
-    return SM_OK;
+    return fail_reload(b, k, k->uri,
+                       "Bring it back; or let the source say gone: remove, and run once "
+                       "with --keep-old before.",
+                       e);
 }
 
 /* Where another root is not there, or its file is not, that is said as of the root being read. */
@@ -542,11 +533,11 @@ static sm_status reload_others(smi_flow_run *r, smi_flow_source_state *s, smi_fl
 sm_status smi_flow_books_reload(smi_flow_run *r, smi_flow_source_state *s, smi_flow_books *b,
                                 sm_error *e)
 {
-    const smi_flow_wants wants = {.takes_date = true};
+    const smi_flow_wants wants = {.takes_date = true, .is_reload = true};
 
     SM_TRY(smi_flow_books_judge(r, s, &wants, b, e));
     for (int64_t i = 0; i < b->n_known; i++) {
-        SM_TRY(reload_known(b, i, e));
+        SM_TRY(check_known(b, i, e));
     }
     for (int64_t i = 0; i < b->in.n_found; i++) {
         smi_match_file *f = &b->match.files[i];
@@ -554,6 +545,5 @@ sm_status smi_flow_books_reload(smi_flow_run *r, smi_flow_source_state *s, smi_f
     }
     b->match.n_dates = 0;
     b->match.has_news = true;
-    b->is_reloaded = true;
     return reload_others(r, s, b, e);
 }

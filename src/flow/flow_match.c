@@ -369,15 +369,21 @@ static sm_status judge_gone(smi_judge *j, sm_error *e)
 
 /* ---- all of a date --------------------------------------------------------------------------- */
 
-/* Files outside the window whose dates are replaced are read too, but for copies. */
+/* Is a file outside the window to be read? */
+static bool is_needed(const smi_judge *j, int64_t i)
+{
+    return smi_match_is_replaced(j->out, j->in->found[i].date) ||
+           (j->in->is_reload && smi_judge_rows_at(j, i));
+}
+
+/* Files outside the window whose rows leave are read too, but for copies. */
 static sm_status judge_outside(smi_judge *j, sm_error *e)
 {
     const smi_match_in *in = j->in;
     bool has_some = false;
 
     for (int64_t i = 0; i < in->n_found; i++) {
-        if (j->out->files[i].kind == SMI_MATCH_OUTSIDE &&
-            smi_match_is_replaced(j->out, in->found[i].date)) {
+        if (j->out->files[i].kind == SMI_MATCH_OUTSIDE && is_needed(j, i)) {
             j->out->files[i].kind = SMI_MATCH_NEW;
             j->is_open[i] = true;
             has_some = true;
@@ -411,7 +417,8 @@ static smi_match_left left_of(const smi_judge *j, int64_t k)
     const int64_t i = j->here[k];
 
     if (known->root != j->out->root) {
-        return smi_known_has_rows(known) && is_replaced ? SMI_KNOWN_AGAIN : SMI_KNOWN_ELSEWHERE;
+        const bool is_again = smi_known_has_rows(known) && (is_replaced || j->in->is_reload);
+        return is_again ? SMI_KNOWN_AGAIN : SMI_KNOWN_ELSEWHERE;
     }
     if (j->is_taken[k]) {
         return SMI_KNOWN_HERE;

@@ -126,7 +126,7 @@ typedef struct smi_match_asks {
     /* Does a root that is not the one being read still list, with a file in it? (Where something
      * was mounted an empty folder stays; a bucket's prefix never does not exist.) */
     sm_status (*lists)(void *ctx, int32_t root, bool *out, sm_error *e);
-    /* Has a known file of another root, of a date that is replaced, still its content? */
+    /* Has a known file of another root, whose rows leave, still its content? */
     sm_status (*keeps)(void *ctx, int64_t known, bool *out, sm_error *e);
 } smi_match_asks;
 
@@ -142,6 +142,7 @@ typedef struct smi_match_in {
     bool has_window;
     int32_t first_day, last_day;
     bool takes_date, takes_name; /* what the query takes from a file's name */
+    bool is_reload; /* all rows leave: files outside the window and of other roots are read too */
     smi_copies copies;
     smi_gone gone;
     smi_root_choice choice;

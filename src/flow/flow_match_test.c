@@ -276,7 +276,16 @@ static const char *written(const world *w, const smi_match_out *out)
 
 /* ---- the rules ------------------------------------------------------------------------------- */
 
-enum { NAME = 1, WINDOW = 2, SKIP = 4, FAIL_COPIES = 8, REMOVE = 16, FAIL_GONE = 32, COPIES = 64 };
+enum {
+    NAME = 1,
+    WINDOW = 2,
+    SKIP = 4,
+    FAIL_COPIES = 8,
+    REMOVE = 16,
+    FAIL_GONE = 32,
+    COPIES = 64,
+    RELOAD = 128
+};
 
 static const struct {
     const char *known, *found;
@@ -459,6 +468,15 @@ static const struct {
      "a_1:changed+ c_3:new+ | dates 1 | again b_1 | asked c_3"},
     {"a_1=AA 2/b_1=BB", "a_1=AA c_3=BB", SKIP,
      "a_1:same c_3:passed<b_1 | elsewhere b_1 | asked c_3"},
+    /* all that is known is read again, and an original is what it has by now */
+    {"b_1=XX", "a_1=AA b_1=XX c_2=XX", WINDOW | SKIP | RELOAD,
+     "a_1:outside b_1:changed+ c_2:passed<b_1 | dates 1 | asked c_2"},
+    {"b_1=XX", "b_1=YY c_2=XX", WINDOW | SKIP | RELOAD, "b_1:changed+ c_2:new+ | dates 1"},
+    {"b_1=XX", "b_1=YY c_2=YY", WINDOW | SKIP | RELOAD,
+     "b_1:changed+ c_2:passed<b_1 | dates 1 | asked b_1 c_2"},
+    {"b_1=XX", "c_2=ABC", WINDOW | RELOAD, "c_2:new+ | elsewhere b_1"},
+    {"2b_1=BB", "c_3=BB", SKIP | RELOAD, "c_3:passed<b_1 | again b_1 | asked c_3"},
+    {"2/b_1=BB", "c_3=BB", SKIP | RELOAD, "c_3:new+ | again b_1"},
 };
 
 static sm_status judge(world *w, const smi_match_in *in, smi_match_out *out, sm_error *e)
@@ -486,6 +504,7 @@ static void test_rules(void **state)
         smi_match_in in = input_of(&w);
         in.takes_name = how & NAME;
         in.has_window = how & WINDOW;
+        in.is_reload = how & RELOAD;
         in.first_day = 2;
         in.last_day = 4;
         in.copies = how & SKIP ? SMI_COPIES_SKIP : how & FAIL_COPIES ? SMI_COPIES_FAIL : 0;

@@ -377,6 +377,23 @@ def test_full_refresh_by_another_pipeline_holds_for_all_folders(hosts):
     assert failed.returncode == 1 and 'was upper("city"), is lower("city")' in failed.stderr
 
 
+@pytest.mark.parametrize("folder", ["logs", "host2"])
+def test_full_refresh_where_the_original_of_a_copy_has_changed(hosts, folder):
+    """It is outside the window, or in another folder: what counts is what it has by now."""
+    date = "20230201" if folder == "logs" else "20230202"
+    hosts.change("window: month", "window: month, copies: skip", "shop.yaml")
+    original = hosts.folder / folder / f"{date}.json"
+    (hosts.folder / "logs" / "20230102.json").write_bytes(original.read_bytes())
+    hosts.log(date, 20, folder=folder)
+    hosts.run("--full-refresh", "raw.orders")
+    moved = 3 if folder == "logs" else 8
+    wanted = [(number, day) for number, day in HOSTS if number != moved]
+    wanted += [(moved, "2023-01-02"), (20, f"2023-02-{date[-2:]}")]
+    assert hosts.rows("id, day") == sorted(wanted)
+    assert refused_files(hosts) == sorted([*FILES, "logs/20230102.json"])
+    assert_settled(hosts)
+
+
 # ---- files that WHERE leaves out by their dates ---------------------------------------------------
 
 

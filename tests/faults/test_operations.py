@@ -201,7 +201,7 @@ class Books:
             raise Refused("damaged")
         return found, {name: lines for name, lines in listed.items() if name not in found}
 
-    def run(self, load, lists, choice=None):
+    def run(self, load, lists, choice=None, is_reload=False):
         root = self.root_of(load, lists, choice)
         known = {name: file for (number, name), file in sorted(self.files.items(), key=by_path)
                  if number == root}
@@ -214,7 +214,8 @@ class Books:
         new = set()
         take_rest(left, known, taken, new, dates)
         self.find_gone(load, passed, known, dates)
-        opened = {name: lines for name, lines in load.outside().items() if date_of(name) in dates}
+        opened = {name: lines for name, lines in load.outside().items() if date_of(name) in dates
+                  or (is_reload and name in away and away[name].lines is not None)}
         found, more = self.stand(opened, away)
         passed.update(more)
         take_rest(found, away, taken, new, dates)
@@ -222,7 +223,7 @@ class Books:
         for file in known.values():  # gone, and loaded anew without it
             if file.date in dates:
                 file.lines = None
-        now = self.others(root, dates)
+        now = self.others(root, dates, is_reload)
         owners = [*away.values(), *(file for file in known.values() if not load.has(file.date)),
                   *(file for name, file in taken.items() if name not in new)]
         contents = [file.lines for file in owners]
@@ -231,7 +232,7 @@ class Books:
         others = {key: file for key, file in self.files.items() if key[0] != root}
         for (number, name), lines in now.items():
             file = others[number, name]
-            if self.by_date and lines != file.lines:
+            if (self.by_date or is_reload) and lines != file.lines:
                 if lines is None:
                     raise Elsewhere(self.roots[number].place, name, file.lines)
                 others[number, name] = File(file.date, lines)
@@ -298,14 +299,14 @@ class Books:
                 passed[name] = taken.pop(name).lines
             contents.append(lines)
 
-    def others(self, root, dates):
-        """What files of other roots have: where their Date is replaced as they are now; None: nothing."""
+    def others(self, root, dates, is_reload):
+        """What files of other roots have: where their rows leave as they are now; None: nothing whole."""
         out = {}
         for (number, name), file in self.files.items():
             if number != root:
                 out[number, name] = file.lines
                 path = pathlib.Path(self.roots[number].place) / name
-                if file.lines and file.date in dates:
+                if file.lines and (is_reload or file.date in dates):
                     out[number, name] = lines_of(path) if path.exists() else None
         return out
 
@@ -313,27 +314,9 @@ class Books:
         """--full-refresh: of all roots, their files being there; those of this one renamed or not, those
         outside the window as they are. All that was ever loaded, so it goes by the books written last,
         whatever was restored since."""
-        by_date, self.by_date = self.by_date, False
-        self.run(load, lists)
-        self.by_date = by_date
-        root = self.root_of(load, lists, None)
-        outside = load.outside()
+        self.run(load, lists, is_reload=True)
         if self.has_gone:
             raise Refused("files are gone")
-        for (number, name), file in self.files.items():
-            if number != root and file.lines:
-                self.read_again(number, name, file)
-            elif number == root and file.lines is not None and not load.has(file.date):
-                if outside.get(name) is None:
-                    raise Refused("files are gone")
-                file.lines = file.seen = outside[name]
-
-    def read_again(self, number, name, file):
-        """A file of another root, as it is now."""
-        path = pathlib.Path(self.roots[number].place) / name
-        if not path.exists() or lines_of(path) is None:
-            raise Elsewhere(self.roots[number].place, name, file.lines)
-        file.lines = file.seen = lines_of(path)
 
 
 def take_rest(left, known, taken, new, dates):
