@@ -146,7 +146,7 @@ static inline sm_status stage_orders(kit *k, const sm_write *w, const order *row
         st = finish_all(s, e);
     }
     if (st == SM_OK) {
-        st = sm_stage_candidate(s, NULL, 0, SM_STR(""), out, e);
+        st = sm_stage_candidate(s, out, e);
     }
     sm_stage_close(s);
     return st;

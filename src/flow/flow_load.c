@@ -211,7 +211,6 @@ static sm_status open_stage(load *l, const sm_type *schema, sm_stage **out, sm_e
         .where = where,
         .split_by = l->task->by,
         .adds_columns = l->task->adds_columns,
-        .operation = SM_STR("WRITE"),
         .user_metadata = smi_flow_metadata(l->run),
         .has_base = true,
         .base = l->books.snapshot,
@@ -235,7 +234,7 @@ static sm_status end_stage(load *l, sm_stage *stage, sm_error *e)
     sm_candidate **c = &l->run->tasks[l->index].candidate;
 
     SM_TRY(smi_flow_books_settle(l->run, l->source, &l->books, e));
-    SM_TRY(sm_stage_candidate(stage, NULL, 0, SM_STR(""), c, e));
+    SM_TRY(sm_stage_candidate(stage, c, e));
     smi_flow_books_enter(l->run, &l->books, *c);
     return SM_OK;
 }

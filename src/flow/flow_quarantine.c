@@ -236,7 +236,6 @@ static sm_status open_stage(smi_flow_run *r, smi_flow_source_state *s, sm_error 
                 : where.text.len > 0               ? SM_WRITE_REPLACE_WHERE
                                                    : SM_WRITE_APPEND,
         .where = where,
-        .operation = SM_STR("WRITE"),
         .user_metadata = smi_flow_metadata(r),
         .has_base = true,
         .base = q->books.snapshot,
@@ -451,7 +450,7 @@ static sm_status make_candidate(smi_flow_run *r, smi_flow_source_state *s, sm_er
         return SM_OK;
     }
     SM_TRY(smi_flow_books_settle(r, s, &q->books, e));
-    SM_TRY(sm_stage_candidate(q->stage, NULL, 0, SM_STR(""), &q->candidate, e));
+    SM_TRY(sm_stage_candidate(q->stage, &q->candidate, e));
     smi_flow_books_enter(r, &q->books, q->candidate);
     smi_flow_books_tell(r, &q->books);
     return SM_OK;

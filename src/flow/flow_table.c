@@ -333,7 +333,6 @@ static sm_status write_rows(smi_flow_run *r, int32_t task, const table_there *th
     sm_write write = {
         .uri = there->uri,
         .mode = SM_WRITE_OVERWRITE,
-        .operation = SM_STR("WRITE"),
         .user_metadata = smi_flow_metadata_with(r, sm_buf_str(&in->json)),
     };
 
@@ -355,8 +354,11 @@ static sm_status write_rows(smi_flow_run *r, int32_t task, const table_there *th
     const sm_sink sink = sm_stage_sink(stage);
     st = smi_flow_execute(r, task, plan, &sink, e);
     if (st == SM_OK) {
-        st = sm_stage_candidate(stage, NULL, 0, info_of(r, task, fingerprint),
-                                &r->tasks[task].candidate, e);
+        st = sm_stage_candidate(stage, &r->tasks[task].candidate, e);
+    }
+    if (st == SM_OK) {
+        const sm_note note = {.info_json = info_of(r, task, fingerprint)};
+        sm_candidate_note(r->tasks[task].candidate, &note);
     }
     sm_stage_close(stage);
     return st;

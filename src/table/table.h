@@ -104,11 +104,8 @@ typedef struct sm_write {
     bool adds_columns;    /* what the rows have and the table has not is added at its end, NULL in
                            * the rows that are there. OVERWRITE takes all columns as they are */
     uint64_t file_bytes;  /* a file is ended once it has so many; 0: 256 MiB */
-    const sm_delta_txn *txns;
-    int64_t n_txns;
-    sm_str operation, user_metadata, info_json; /* see sm_delta_commit */
-    bool
-        has_base; /* does it go on from `base` (NULL: no table yet), not from the newest version? */
+    sm_str user_metadata; /* see sm_delta_commit */
+    bool has_base; /* it goes on from `base` (NULL: no table yet), not from the newest version */
     sm_snapshot *base; /* retained */
 } sm_write;
 
@@ -120,10 +117,15 @@ sm_status sm_stage_open(const sm_write *w, const sm_type *schema, const sm_exec_
                         sm_stage **out, sm_error *e) SM_MUST_USE;
 /** Where the rows go; good until the stage is closed. */
 sm_sink sm_stage_sink(sm_stage *s);
-/** After the sink's finish: ends files, rewrites what REPLACE_WHERE cuts through. `txns` and
- * `info_json` may be set now (hashes are known only after reading), NULL and "" keep the old. */
-sm_status sm_stage_candidate(sm_stage *s, const sm_delta_txn *txns, int64_t n_txns,
-                             sm_str info_json, sm_candidate **out, sm_error *e) SM_MUST_USE;
+/**
+ * Ends the write, once, after the sink's last finish: finds which files of the table go, and writes
+ * anew the other rows of those that REPLACE_WHERE cuts through.
+ *
+ * Owner     *out is the caller's, sm_candidate_release() it; the stage is then to be closed
+ * Errors    what the condition fails with on a row; SM_UNSUPPORTED where a file must be looked into
+ *           and has a deletion vector or lies outside the table
+ */
+sm_status sm_stage_candidate(sm_stage *s, sm_candidate **out, sm_error *e) SM_MUST_USE;
 /** Frees; without a candidate its files are deleted. Takes NULL. */
 void sm_stage_close(sm_stage *s);
 
@@ -132,17 +134,23 @@ sm_status sm_stage_plan(const sm_plan *plan, const sm_write *w, const sm_exec_en
                         const sm_sink *refused, sm_exec_report *report, sm_candidate **out,
                         sm_error *e) SM_MUST_USE;
 
+/* What is borrowed lives as long as the candidate. */
+
+/** Of the table, as the write had it. */
 sm_str sm_candidate_uri(const sm_candidate *c);
+/** The table's, once it is published. */
 const sm_type *sm_candidate_schema(const sm_candidate *c);
-int64_t sm_candidate_rows(const sm_candidate *c);       /* written by it */
-int64_t sm_candidate_table_rows(const sm_candidate *c); /* the table will have; −1 unknown */
-uint64_t sm_candidate_bytes(const sm_candidate *c);     /* written by it */
-bool sm_candidate_is_empty(
-    const sm_candidate *c); /* changes nothing: publishing makes no version */
+/** Of the write: rows that a replace moved are not counted, their bytes are. */
+int64_t sm_candidate_rows(const sm_candidate *c);
+uint64_t sm_candidate_bytes(const sm_candidate *c);
+/** That the table will have; −1 where a file of another writer does not say how many it has. */
+int64_t sm_candidate_table_rows(const sm_candidate *c);
+/** Does it change nothing, so that publishing it makes no version? */
+bool sm_candidate_is_empty(const sm_candidate *c);
 /** Will the table have the same rows? (Also of one that only notes something.) */
 bool sm_candidate_keeps_rows(const sm_candidate *c);
 
-/* What goes with a commit besides rows, known only once they are written. */
+/* What goes with a commit besides rows (what they were made of is known once they are read). */
 typedef struct sm_note {
     const sm_delta_txn *txns;
     int64_t n_txns;
@@ -150,12 +158,13 @@ typedef struct sm_note {
     sm_str key, text; /* an object that the commit names: made, where it is not there, right before
                        * the commit, and deleted where that fails; key "": none */
 } sm_note;
-/** Copies all; in the place of what the stage was given. */
+/** Copies all. Before it is published; a second note takes the place of the first. */
 void sm_candidate_note(sm_candidate *c, const sm_note *note);
 
+/** Any thread. Gives c back. */
 sm_candidate *sm_candidate_retain(sm_candidate *c);
-void sm_candidate_release(sm_candidate *c); /* takes NULL; the last release of an unpublished one
-                                             * deletes its files */
+/** Any thread; takes NULL. The last release of an unpublished one deletes its files. */
+void sm_candidate_release(sm_candidate *c);
 
 /* ---- publishing ------------------------------------------------------------------------------ */
 

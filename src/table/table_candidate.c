@@ -75,9 +75,19 @@ bool sm_candidate_keeps_rows(const sm_candidate *c)
     return c->base && !r->metadata && (r->keeps_rows || (r->n_adds == 0 && r->n_removes == 0));
 }
 
+static const sm_delta_txn *copy_txns(sm_arena *a, const sm_delta_txn *txns, int64_t n)
+{
+    sm_delta_txn *copy = SM_NEW_ARRAY(a, sm_delta_txn, n + 1);
+    for (int64_t i = 0; i < n; i++) {
+        copy[i] = txns[i];
+        copy[i].app_id = sm_arena_str(a, txns[i].app_id);
+    }
+    return copy;
+}
+
 void sm_candidate_note(sm_candidate *c, const sm_note *note)
 {
-    c->record.txns = smi_txns_copy(c->arena, note->txns, note->n_txns);
+    c->record.txns = copy_txns(c->arena, note->txns, note->n_txns);
     c->record.n_txns = note->n_txns;
     c->record.info_json = sm_arena_str(c->arena, note->info_json);
     c->note_key = sm_arena_str(c->arena, note->key);

@@ -211,9 +211,6 @@ bool smi_candidate_validate(const sm_candidate *c, bool deep, const char **why);
 sm_status smi_candidate_base(const sm_candidate *c, sm_arena *a, sm_dataset *out,
                              sm_error *e) SM_MUST_USE;
 
-/** Transactions into the arena. */
-const sm_delta_txn *smi_txns_copy(sm_arena *a, const sm_delta_txn *txns, int64_t n);
-
 /** The schema of rows against the table's: SM_SCHEMA with the first difference. order[i]: where
  * field i of the table stands in the rows; NULL where all stand alike. */
 sm_status smi_schema_match(const sm_type *table, const sm_type *rows, sm_arena *a, int32_t **order,

@@ -175,16 +175,6 @@ static sm_status settle_format(sm_stage *s, sm_error *e)
     return sm_options_default(s->out.format->options, s->out.options, e);
 }
 
-const sm_delta_txn *smi_txns_copy(sm_arena *a, const sm_delta_txn *txns, int64_t n)
-{
-    sm_delta_txn *copy = SM_NEW_ARRAY(a, sm_delta_txn, n + 1);
-    for (int64_t i = 0; i < n; i++) {
-        copy[i] = txns[i];
-        copy[i].app_id = sm_arena_str(a, txns[i].app_id);
-    }
-    return copy;
-}
-
 static sm_candidate *candidate_new(const sm_write *w, sm_budget *budget)
 {
     sm_candidate *c = sm_alloc_zero(sizeof(*c));
@@ -228,13 +218,10 @@ static void start_record(sm_stage *s, const sm_write *w)
     sm_candidate *c = s->candidate;
     sm_delta_commit *r = &c->record;
 
-    r->operation = sm_arena_str(c->arena, w->operation.len > 0 ? w->operation : SM_STR("WRITE"));
+    r->operation = SM_STR("WRITE");
     set_parameters(s);
     r->isolation = isolation_of(s);
-    r->txns = smi_txns_copy(c->arena, w->txns, w->n_txns);
-    r->n_txns = w->n_txns;
     r->user_metadata = sm_arena_str(c->arena, w->user_metadata);
-    r->info_json = sm_arena_str(c->arena, w->info_json);
     c->is_always_made = s->mode == SM_WRITE_OVERWRITE;
 }
 
@@ -374,8 +361,7 @@ static void assert_valid(const sm_candidate *c)
 #endif
 }
 
-sm_status sm_stage_candidate(sm_stage *s, const sm_delta_txn *txns, int64_t n_txns,
-                             sm_str info_json, sm_candidate **out, sm_error *e)
+sm_status sm_stage_candidate(sm_stage *s, sm_candidate **out, sm_error *e)
 {
     SM_ASSERT(s->state == SMI_STAGE_WRITING && s->out.state == SMI_OUT_NONE);
     sm_candidate *c = s->candidate;
@@ -383,13 +369,6 @@ sm_status sm_stage_candidate(sm_stage *s, const sm_delta_txn *txns, int64_t n_tx
     const sm_status st = settle_removes(s, e);
     if (st != SM_OK) {
         return sm_within(e, st, "table %.*s", SM_STR_ARG(c->uri));
-    }
-    if (txns) {
-        c->record.txns = smi_txns_copy(c->arena, txns, n_txns);
-        c->record.n_txns = n_txns;
-    }
-    if (info_json.len > 0) {
-        c->record.info_json = sm_arena_str(c->arena, info_json);
     }
     c->record.adds = s->out.adds;
     c->record.n_adds = s->out.n_adds;
@@ -417,7 +396,7 @@ sm_status sm_stage_plan(const sm_plan *plan, const sm_write *w, const sm_exec_en
     const sm_sink sink = sm_stage_sink(s);
     sm_status st = sm_exec_run(plan, env, &sink, refused, report, e);
     if (st == SM_OK) {
-        st = sm_stage_candidate(s, NULL, 0, SM_STR(""), out, e);
+        st = sm_stage_candidate(s, out, e);
     }
     sm_stage_close(s);
     return st;

@@ -104,11 +104,12 @@ static void test_nothing_to_append(void **state)
     sm_candidate_release(c);
     /* A txn is a reason for a version, rows or none. */
     const sm_delta_txn txn = {.app_id = SM_STR("load:a.json"), .version = 4, .updated_ms = -1};
-    sm_write with_txn = w;
-    with_txn.txns = &txn;
-    with_txn.n_txns = 1;
-    assert_ok(write_orders(&k, &with_txn, NULL, 0, &version, &e), &e);
+    const sm_note note = {.txns = &txn, .n_txns = 1};
+    assert_ok(stage_orders(&k, &w, NULL, 0, 1, &c, &e), &e);
+    sm_candidate_note(c, &note);
+    assert_ok(sm_publish(&c, 1, k.budget, &version, &n, &e), &e);
     assert_int_equal(version, 0);
+    sm_candidate_release(c);
     sm_snapshot *s = open_snapshot(&k, "silver/orders");
     assert_int_equal(sm_snapshot_txn(s, txn.app_id), 4);
     assert_int_equal(sm_snapshot_metadata(s)->schema->n_fields, 3);
@@ -201,13 +202,18 @@ static void test_commit_info(void **state)
     sm_error e = {0};
     sm_store *s = NULL;
     sm_delta_commit_info *info = NULL;
-    int64_t n = 0;
+    sm_candidate *c = NULL;
+    int64_t n = 0, version = -1;
+    int32_t n_published = 0;
     kit_init(&k);
     sm_write w = write_to(&k, SM_WRITE_APPEND);
     w.user_metadata = SM_STR("month 2022-04");
-    w.info_json = SM_STR("\"smelt\":{\"run\":\"r1\"}");
+    const sm_note note = {.info_json = SM_STR("\"smelt\":{\"run\":\"r1\"}")};
 
-    assert_ok(write_orders(&k, &w, first_rows, 3, NULL, &e), &e);
+    assert_ok(stage_orders(&k, &w, first_rows, 3, 1, &c, &e), &e);
+    sm_candidate_note(c, &note);
+    assert_ok(sm_publish(&c, 1, k.budget, &version, &n_published, &e), &e);
+    sm_candidate_release(c);
     assert_ok(sm_store_open(test_stores, w.uri, &s, &e), &e);
     assert_ok(sm_delta_history(s, -1, k.arena, &info, &n, &e), &e);
     assert_int_equal(n, 1);
@@ -396,7 +402,7 @@ static void test_order(void **state)
     assert_ok(sm_stage_open(&w, &schema, &k.env, &s, &e), &e);
     assert_ok(push_all(s, other, &e), &e);
     assert_ok(finish_all(s, &e), &e);
-    assert_ok(sm_stage_candidate(s, NULL, 0, SM_STR(""), &c, &e), &e);
+    assert_ok(sm_stage_candidate(s, &c, &e), &e);
     sm_stage_close(s);
     assert_ok(sm_publish(&c, 1, k.budget, &version, &n, &e), &e);
     sm_candidate_release(c);
@@ -425,7 +431,7 @@ static void test_new_schema(void **state)
     const sm_type schema = {.id = SM_TYPE_STRUCT, .fields = fields, .n_fields = 1};
     assert_ok(sm_stage_open(&overwrite, &schema, &k.env, &s, &e), &e);
     assert_ok(finish_all(s, &e), &e);
-    assert_ok(sm_stage_candidate(s, NULL, 0, SM_STR(""), &c, &e), &e);
+    assert_ok(sm_stage_candidate(s, &c, &e), &e);
     sm_stage_close(s);
     assert_false(sm_candidate_is_empty(c));
     assert_int_equal(sm_candidate_table_rows(c), 0);
