@@ -79,7 +79,7 @@ int main(int argc, char **argv)
     sm_error e = {0};
     sm_arena *a = sm_arena_new(NULL);
     reading r = {.budget = sm_budget_new(NULL, "fetch", 0)};
-    sm_http *http = sm_http_new(r.budget);
+    sm_http *http = sm_http_new(r.budget, NULL);
     sm_stores *stores = sm_stores_new(http);
     const int64_t begun_ns = sm_monotonic_ns();
     sm_status st = argc == 2 ? sm_store_open(stores, sm_str_of(argv[1]), &r.store, &e)

@@ -121,7 +121,7 @@ static sm_status open_dataset(parse_run *r, sm_arena *a, int argc, char **argv, 
     const sm_format *json = sm_format_named(SM_STR("json"));
     void *opts = sm_arena_alloc(a, json->opts_bytes);
     const int n_files = argc - 2;
-    sm_http *http = sm_http_new(r->budget);
+    sm_http *http = sm_http_new(r->budget, NULL);
     sm_stores *stores = sm_stores_new(http); /* ends with the process, as all here does */
 
     SM_TRY(sm_options_default(json->options, opts, e));

@@ -12,7 +12,7 @@ static sm_stores *test_stores;
 
 __attribute__((constructor)) static void test_stores_open(void)
 {
-    sm_http *http = sm_http_new(NULL);
+    sm_http *http = sm_http_new(NULL, NULL);
     test_stores = sm_stores_new(http);
     sm_http_release(http);
 }

@@ -59,6 +59,9 @@ static sm_status read_opts(const smi_globals *g, sm_engine_opts *out, sm_error *
     } else if (threads && !sm_parse_i64(sm_str_of(threads), &out->threads)) {
         return sm_fail(e, SM_USAGE, "SMELT_THREADS \"%s\" is no number", threads);
     }
+    if (sm_log_level_of(sm_str_of(sm_env("SMELT_LOG")), &out->log.level)) {
+        out->log.write = sm_log_to_stderr;
+    }
     out->spill_dir = sm_str_of(g->spill_dir ? g->spill_dir : sm_env("SMELT_SPILL_DIR"));
     return SM_OK;
 }

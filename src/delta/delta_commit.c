@@ -540,7 +540,8 @@ void sm_delta_checkpoint_if_due(sm_store *store, const sm_delta_metadata *m, int
         st = sm_delta_checkpoint(s, budget, &e);
     }
     if (st != SM_OK) { /* the commit stands; the next one tries again */
-        sm_log(SM_LOG_WARN, "no checkpoint at version %" PRId64 ": %s", version, e.what);
+        sm_log(sm_store_log(store), SM_LOG_WARN, "no checkpoint at version %" PRId64 ": %s",
+               version, e.what);
     }
     sm_snapshot_release(s);
 }

@@ -272,8 +272,8 @@ static sm_status replay_newest(sm_snapshot *s, const listing *l, int64_t *from, 
             }
             return st;
         }
-        sm_log(SM_LOG_WARN, "checkpoint %.*s of %.*s is passed over: %s", SM_STR_ARG(c.keys[0]),
-               SM_STR_ARG(sm_store_uri(s->store)), bad.what);
+        sm_log(sm_store_log(s->store), SM_LOG_WARN, "checkpoint %.*s of %.*s is passed over: %s",
+               SM_STR_ARG(c.keys[0]), SM_STR_ARG(sm_store_uri(s->store)), bad.what);
         damage = damage.status == SM_OK ? bad : damage;
     }
 }

@@ -46,6 +46,7 @@ typedef struct sm_engine_opts {
     size_t memory_limit; /* of the process's resident memory at its peak; 96 MB at least */
     int64_t threads;     /* 1 to 1,024 */
     sm_str spill_dir;    /* where what does not fit goes; "": the system's */
+    sm_logger log;       /* what it keeps must outlive the engine; {0}: none */
 } sm_engine_opts;
 
 /** Half of the memory that the machine, or the control group of the process, has; a thread a

@@ -23,6 +23,7 @@
 struct sm_engine {
     size_t memory_limit;
     sm_str spill_dir; /* ended by NUL, owned */
+    sm_logger log;
     sm_budget *budget;
     sm_pool *pool;
     sm_http *http;
@@ -107,6 +108,7 @@ sm_status sm_engine_new(const sm_engine_opts *opts, sm_engine **out, sm_error *e
     sm_engine *engine = sm_alloc_zero(sizeof(*engine));
 
     engine->memory_limit = opts->memory_limit;
+    engine->log = opts->log;
     char *dir = sm_alloc_zero(opts->spill_dir.len + 1);
     if (opts->spill_dir.len > 0) {
         memcpy(dir, opts->spill_dir.data, opts->spill_dir.len);
@@ -114,7 +116,7 @@ sm_status sm_engine_new(const sm_engine_opts *opts, sm_engine **out, sm_error *e
     engine->spill_dir = (sm_str){dir, opts->spill_dir.len};
     SM_TRY_GOTO(st, done, make_budget(engine, e));
     SM_TRY_GOTO(st, done, make_pool(engine, opts->threads, e));
-    engine->http = sm_http_new(engine->budget);
+    engine->http = sm_http_new(engine->budget, &engine->log);
     engine->stores = sm_stores_new(engine->http);
 done:
     if (st != SM_OK) {

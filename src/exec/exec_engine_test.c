@@ -141,6 +141,38 @@ static void test_two_engines(void **state)
     assert_int_equal(sm_live_allocs(), before);
 }
 
+static void hear(void *ctx, sm_log_level level, sm_str line)
+{
+    int *n_lines = ctx;
+    assert_int_equal(level, SM_LOG_WARN);
+    assert_true(sm_str_ends(line, SM_STR(" warn of this engine\n")));
+    ++*n_lines;
+}
+
+static void test_each_engine_has_its_log(void **state)
+{
+    int n_lines = 0;
+    sm_engine *told = NULL, *silent = engine_new(400 * MB);
+    sm_error e = {0};
+    const sm_engine_opts opts = {.memory_limit = 400 * MB,
+                                 .threads = 1,
+                                 .log = {.write = hear, .ctx = &n_lines, .level = SM_LOG_WARN}};
+    assert_ok(sm_engine_new(&opts, &told, &e), &e);
+    sm_engine *const engines[] = {told, silent};
+    for (int i = 0; i < 2; i++) {
+        sm_exec_env env;
+        sm_store *s = NULL;
+        sm_exec_env_init(&env, engines[i], &(sm_exec_share){0});
+        assert_ok(sm_store_open(env.stores, SM_STR("memory://log"), &s, &e), &e);
+        sm_log(sm_store_log(s), SM_LOG_WARN, "of this engine");
+        sm_log(sm_store_log(s), SM_LOG_INFO, "not said");
+        sm_store_release(s);
+        sm_exec_env_release(&env);
+        sm_engine_free(engines[i]);
+    }
+    assert_int_equal(n_lines, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -149,6 +181,7 @@ int main(void)
         cmocka_unit_test(test_runs_share_memory),
         cmocka_unit_test(test_each_run_has_its_flag),
         cmocka_unit_test(test_two_engines),
+        cmocka_unit_test(test_each_engine_has_its_log),
         cmocka_unit_test(test_process_beyond_its_limit), /* last: its peak stays */
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

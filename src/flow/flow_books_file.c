@@ -504,7 +504,8 @@ static void delete_before(smi_flow_run *r, const smi_flow_books *b, int64_t numb
         st = sm_store_delete_many(b->store, old, n_old, &e);
     }
     if (st != SM_OK) { /* they do no harm, and the next whole one tries again */
-        sm_log(SM_LOG_WARN, "old books of %.*s stay: %s", SM_STR_ARG(b->table), e.what);
+        sm_log(sm_store_log(b->store), SM_LOG_WARN, "old books of %.*s stay: %s",
+               SM_STR_ARG(b->table), e.what);
     }
     sm_arena_free(a);
 }

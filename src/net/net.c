@@ -114,6 +114,7 @@ typedef struct exchange_list {
 struct sm_http {
     _Atomic int32_t refs;
     sm_budget *budget; /* charged from the start to the end; NULL: none */
+    const sm_logger *log;
 
     sm_mutex starting; /* of the next two, which stay once they are set */
     CURLM *multi;
@@ -372,10 +373,10 @@ static void begin(sm_http *h, sm_exchange *x)
 }
 
 /* Without the query, in which an address may have a signature. */
-static void log_answer(const sm_exchange *x)
+static void log_answer(const sm_http *h, const sm_exchange *x)
 {
     long version = 0;
-    if (!sm_log_on(SM_LOG_DEBUG) || !x->easy) {
+    if (!sm_log_on(h->log, SM_LOG_DEBUG) || !x->easy) {
         return;
     }
     api.easy_getinfo(x->easy, CURLINFO_HTTP_VERSION, &version);
@@ -383,8 +384,8 @@ static void log_answer(const sm_exchange *x)
                        : version == CURL_HTTP_VERSION_1_1 ? "HTTP/1.1"
                                                           : "HTTP/1.0";
     const size_t n_url = strcspn(x->url, "?");
-    sm_log(SM_LOG_DEBUG, "http: %s %.*s: %s %d", x->method, n_url < 500 ? (int)n_url : 500, x->url,
-           name, x->status);
+    sm_log(h->log, SM_LOG_DEBUG, "http: %s %.*s: %s %d", x->method, n_url < 500 ? (int)n_url : 500,
+           x->url, name, x->status);
 }
 
 /* Not locked: `done` may send, and its owner may end with it. */
@@ -394,7 +395,7 @@ static void end(sm_http *h, sm_exchange *x, CURLcode code)
     if (x->easy) {
         api.easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &status);
         x->status = (int)status;
-        log_answer(x);
+        log_answer(h, x);
         api.multi_remove_handle(h->multi, x->easy);
         api.easy_reset(x->easy);
         if (h->n_idle < IDLE_HANDLES) {
@@ -498,14 +499,20 @@ static void wire_thread(void *ctx)
 
 /* ---- from new to free ------------------------------------------------------------------------ */
 
-sm_http *sm_http_new(sm_budget *budget)
+sm_http *sm_http_new(sm_budget *budget, const sm_logger *log)
 {
     sm_http *h = sm_alloc_zero(sizeof(*h));
     atomic_init(&h->refs, 1);
     h->budget = budget;
+    h->log = log;
     sm_mutex_init(&h->starting);
     sm_mutex_init(&h->lock);
     return h;
+}
+
+const sm_logger *sm_http_log(const sm_http *h)
+{
+    return h->log;
 }
 
 sm_http *sm_http_retain(sm_http *h)

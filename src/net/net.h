@@ -10,6 +10,7 @@
 #define SM_NET_NET_H
 
 #include "base/buf.h"
+#include "base/log.h"
 #include "base/memory.h"
 
 typedef struct sm_http sm_http; /* a wire; counted */
@@ -95,11 +96,12 @@ typedef struct sm_exchange {
 /**
  * Makes a wire. It costs nothing before sm_http_start.
  *
- * Owner     the caller's, sm_http_release() it; borrows `budget` (may be NULL) to its end, and
- *           charges it with what libcurl and its connections take, which is never refused
+ * Owner     the caller's, sm_http_release() it; borrows both (may be NULL) to its end: `budget` is
+ *           charged with what libcurl and its connections take, which is never refused
  */
-sm_http *sm_http_new(sm_budget *budget);
+sm_http *sm_http_new(sm_budget *budget, const sm_logger *log);
 sm_http *sm_http_retain(sm_http *h);
+const sm_logger *sm_http_log(const sm_http *h);
 /** The last release ends the thread: nothing may be under way, and it must not be called from
  * `done`. Takes NULL. */
 void sm_http_release(sm_http *h);

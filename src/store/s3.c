@@ -224,7 +224,8 @@ static sm_status probe(smi_s3 *s, sm_arena *a, sm_error *e)
         return st;
     }
     if (remove_key(s, key, a, NULL) != SM_OK) { /* who may not delete may still append */
-        sm_log(SM_LOG_WARN, "s3: %.*s is left in %s", SM_STR_ARG(key), s->bucket);
+        sm_log(sm_store_log(&s->store), SM_LOG_WARN, "s3: %.*s is left in %s", SM_STR_ARG(key),
+               s->bucket);
     }
     if (st == SM_EXISTS) {
         return SM_OK;

@@ -349,10 +349,9 @@ static sm_status try_again(smi_s3_call *c, sm_waker waker, sm_status failed, sm_
                          (double)(sm_monotonic_ns() - c->began_ns) / 1e9);
     }
     smi_count_retry(&c->s3->store);
-    if (sm_log_on(SM_LOG_INFO)) {
-        sm_log(SM_LOG_INFO, "s3: attempt %" PRId64 " to %s: %s; next in %" PRId64 " ms",
-               c->n_attempts, c->ask.doing, e ? e->what : "failed", delay_ms);
-    }
+    sm_log(sm_store_log(&c->s3->store), SM_LOG_INFO,
+           "s3: attempt %" PRId64 " to %s: %s; next in %" PRId64 " ms", c->n_attempts, c->ask.doing,
+           e ? e->what : "failed", delay_ms);
     return send(c, delay_ms, waker, e);
 }
 

@@ -362,8 +362,9 @@ static void abort_upload(s3_writer *w)
     const sm_status st = smi_s3_call_wait(&c, &e);
     smi_s3_call_release(&c);
     if (st != SM_OK && st != SM_NOT_FOUND) {
-        sm_log(SM_LOG_WARN, "s3: an unfinished upload of %.*s is left in %s: %s",
-               SM_STR_ARG(w->key), store_of(w)->bucket, e.what);
+        sm_log(sm_store_log(&store_of(w)->store), SM_LOG_WARN,
+               "s3: an unfinished upload of %.*s is left in %s: %s", SM_STR_ARG(w->key),
+               store_of(w)->bucket, e.what);
     }
 }
 

@@ -126,6 +126,11 @@ sm_str sm_store_uri(const sm_store *s)
     return (sm_str){s->uri, s->uri_len};
 }
 
+const sm_logger *sm_store_log(const sm_store *s)
+{
+    return sm_http_log(s->stores->shared->http);
+}
+
 /* What stands between root and key: nothing for the root itself, or where it ends in '/' ("/"). */
 static const char *joint(const sm_store *s, sm_str key)
 {

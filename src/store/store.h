@@ -17,6 +17,7 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/log.h"
 #include "base/pool.h"
 #include "net/net.h"
 
@@ -77,6 +78,8 @@ void sm_store_release(sm_store *s); /* takes NULL */
 sm_str sm_store_uri(const sm_store *s);
 /** "ROOT/key", for messages and for file columns. */
 sm_str sm_store_uri_of(const sm_store *s, sm_str key, sm_arena *a);
+/** Where operators are told of what went wrong with it and was passed over: the log of the wire. */
+const sm_logger *sm_store_log(const sm_store *s);
 /** The root by one name, however the user wrote it and wherever the process runs: local ones as
  * "/data/lake", from the root of the tree, without "." and "..". */
 sm_str sm_store_place(const sm_store *s, sm_arena *a);

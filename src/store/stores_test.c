@@ -12,7 +12,7 @@
 /* A root of its own, beside that of the other tests. */
 static sm_stores *root_new(void)
 {
-    sm_http *http = sm_http_new(NULL);
+    sm_http *http = sm_http_new(NULL, NULL);
     sm_stores *s = sm_stores_new(http);
     sm_http_release(http);
     return s;

@@ -22,7 +22,8 @@ static void delete_note(sm_candidate *c)
     sm_error e = {0};
 
     if (c->has_note && sm_store_delete(c->store, c->note_key, &e) != SM_OK) {
-        sm_log(SM_LOG_WARN, "%.*s stays: %s", SM_STR_ARG(c->note_key), e.what);
+        sm_log(sm_store_log(c->store), SM_LOG_WARN, "%.*s stays: %s", SM_STR_ARG(c->note_key),
+               e.what);
     }
 }
 

@@ -300,7 +300,7 @@ static void delete_file(sm_store *s, sm_str key)
     sm_error e = {0};
 
     if (sm_store_delete(s, key, &e) != SM_OK) {
-        sm_log(SM_LOG_WARN, "%.*s/%.*s stays, though no version names it: %s",
+        sm_log(sm_store_log(s), SM_LOG_WARN, "%.*s/%.*s stays, though no version names it: %s",
                SM_STR_ARG(sm_store_uri(s)), SM_STR_ARG(key), e.what);
     }
 }
@@ -314,8 +314,8 @@ void smi_delete_files(sm_store *s, const sm_delta_add *adds, int64_t n)
         keys[i] = adds[i].key;
     }
     if (sm_store_delete_many(s, keys, n, &e) != SM_OK) {
-        sm_log(SM_LOG_WARN, "%.*s has files that no version names: %s", SM_STR_ARG(sm_store_uri(s)),
-               e.what);
+        sm_log(sm_store_log(s), SM_LOG_WARN, "%.*s has files that no version names: %s",
+               SM_STR_ARG(sm_store_uri(s)), e.what);
     }
     sm_free(keys);
 }
