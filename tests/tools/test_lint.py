@@ -101,6 +101,13 @@ BAD = [
     ("banned", "src/delta/bad.c", "int *a(void)\n{\n    return malloc(4);\n}\n",
      "src/delta/bad.c:3", "only base calls"),
     ("banned", "src/delta/bad.c", "int a; // one\n", "src/delta/bad.c:1", "write /* */"),
+    ("state", "src/delta/bad.c", "static int a;\n", "src/delta/bad.c:1", "a changes"),
+    ("state", "src/delta/bad.c", "\n_Atomic long b[4] = {0};\n", "src/delta/bad.c:2", "b changes"),
+    ("state", "src/delta/bad.c", "static const char *c = 0;\n", "src/delta/bad.c:1", "c changes"),
+    ("state", "src/delta/bad.c", "static int (*d)(int);\n", "src/delta/bad.c:1", "d changes"),
+    ("state", "src/delta/bad.c", "static struct {\n    int a;\n} f;\n", "src/delta/bad.c:1", "f changes"),
+    ("state", "src/delta/bad.c", "int f(void)\n{\n    static int g = 0;\n    return g++;\n}\n",
+     "src/delta/bad.c:3", "g changes"),
     ("docs", "docs/errors.md", "old\n", "docs/errors.md:1", "make docs"),
     ("docs", "src/query/function/functions.def", FUNCTIONS.replace("Less than", "More than"),
      "docs/sql.md:1", "make docs"),
@@ -155,16 +162,19 @@ def test_a_warning_is_printed_and_fails_nothing(tmp_path, check, name, text, pla
 
 
 @pytest.mark.parametrize("name, text", [
-    ("src/flow/generate_logs.c", 'char *a = "Contract,TotalDuration,KPLUS";\n'),
-    ("src/delta/good.c", "/* Contract rules bind a table; a contract holds. */\nint contract;\n"),
+    ("src/flow/generate_logs.c", 'const char *const a = "Contract,TotalDuration,KPLUS";\n'),
+    ("src/delta/good.c", "/* Contract rules bind a table; a contract holds. */\nconst int contract = 1;\n"),
     ("src/base/good.c", "int *a(void)\n{\n    return malloc(4);\n}\n"),
-    ("src/delta/good.c", 'char *a = "http://malloc(4)"; /* free(a) */\n'),
+    ("src/delta/good.c", 'const char *const a = "http://malloc(4)"; /* free(a) */\n'),
     ("src/delta/good.c", '#include "delta.h"\n'),
     ("src/delta/good.c", function(120)),
+    ("src/delta/good.c", "static const int a[] = {1};\nstatic const char *const b[] = {0};\n"
+     "static int f(int a);\nstruct s;\nstruct s {\n    int a;\n};\nextern int g;\n"
+     "static int (*const h[])(int) = {f};\nstatic const struct {\n    int a;\n} i = {1};\n"),
 ])
 def test_what_is_allowed_passes(tmp_path, name, text):
     make_tree(tmp_path, {**GOOD, name: text})
-    done = lint(tmp_path, "rooms", "sizes", "words", "names", "banned")
+    done = lint(tmp_path, "rooms", "sizes", "words", "names", "banned", "state")
     assert done.returncode == 0, done.stdout
 
 
