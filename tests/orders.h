@@ -105,6 +105,19 @@ static inline sm_batch *orders(kit *k, const order *rows, int64_t n)
     return b;
 }
 
+/* A SQL expression as a condition: its text is `ctx`. */
+static inline sm_status bind_sql(void *ctx, const sm_type *columns, sm_arena *a,
+                                 const sm_expr **out, sm_error *e)
+{
+    const sm_sql sql = {.name = SM_STR("where"), .text = sm_str_of(ctx)};
+    return sm_query_expr(&sql, columns, NULL, a, out, e);
+}
+
+static inline sm_condition where_sql(const char *text)
+{
+    return (sm_condition){.ctx = (void *)text, .bind = bind_sql};
+}
+
 /* ---- writing --------------------------------------------------------------------------------- */
 
 /* Pushes until it is taken; what waits is woken by time. */

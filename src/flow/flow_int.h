@@ -234,8 +234,14 @@ sm_status smi_flow_query_text(smi_flow_run *r, const smi_flow_task *t, sm_str *o
  * not known)? SM_INVALID with what differs and what to do. */
 sm_status smi_flow_query_check(smi_flow_run *r, int32_t task, sm_str old, sm_str now,
                                sm_error *e) SM_MUST_USE;
-/** Appends a text between quotes, those in it doubled. */
-void smi_flow_put_quoted(sm_buf *out, sm_str text, char quote);
+/* The rows in which a column has one of some values: what a write of a flow replaces. */
+typedef struct smi_flow_rows {
+    sm_str column;
+    const sm_value *values;
+    int64_t n; /* 0: none */
+} smi_flow_rows;
+/** `rows` as the condition of a write, which borrows it until its stage is open. */
+sm_condition smi_flow_condition(const smi_flow_rows *rows);
 /** Is the task's table to be made anew, whatever is known of it? */
 bool smi_flow_is_refreshed(const smi_flow_run *r, int32_t task);
 /** Is a table that is loaded from the source? */

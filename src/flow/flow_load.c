@@ -146,26 +146,16 @@ static sm_status plan_sql(load *l, sm_names *names, const sm_files *files, sm_ar
 
 /* ---- the write ------------------------------------------------------------------------------ */
 
-/* "Date" IN (DATE '2022-04-01', …): the Dates that are replaced; "" where there is none. */
-static sm_str replaced_dates(const load *l)
+/* The rows of the Dates that are replaced. */
+static smi_flow_rows replaced_dates(const load *l)
 {
-    sm_buf text = {0};
-    char day[SM_TIME_TEXT_BYTES];
     const smi_match_out *match = &l->books.match;
+    sm_value *values = SM_NEW_ARRAY(l->run->arena, sm_value, match->n_dates + 1);
 
-    if (match->n_dates == 0) {
-        return SM_STR("");
-    }
-    smi_flow_put_quoted(&text, l->task->by, '"');
-    sm_buf_text(&text, SM_STR(" IN ("));
     for (int64_t i = 0; i < match->n_dates; i++) {
-        sm_format_date(match->dates[i], day);
-        sm_buf_printf(&text, i ? ", DATE '%s'" : "DATE '%s'", day);
+        values[i] = (sm_value){.type = &sm_type_date, .as.i = match->dates[i]};
     }
-    sm_buf_text(&text, SM_STR(")"));
-    const sm_str out = sm_arena_str(l->run->arena, sm_buf_str(&text));
-    sm_buf_release(&text);
-    return out;
+    return (smi_flow_rows){.column = l->task->by, .values = values, .n = match->n_dates};
 }
 
 static void choose_versions(load *l)
@@ -202,13 +192,13 @@ static bool is_wider(const load *l, const sm_type *schema)
 
 static sm_status open_stage(load *l, const sm_type *schema, sm_stage **out, sm_error *e)
 {
-    const sm_sql where = {.name = SM_STR("replaced dates"), .text = replaced_dates(l)};
+    const smi_flow_rows replaced = replaced_dates(l);
     const sm_write write = {
         .uri = l->uri,
         .mode = smi_flow_is_refreshed(l->run, l->index) ? SM_WRITE_OVERWRITE
-                : where.text.len > 0                    ? SM_WRITE_REPLACE_WHERE
+                : replaced.n > 0                        ? SM_WRITE_REPLACE_WHERE
                                                         : SM_WRITE_APPEND,
-        .where = where,
+        .where = smi_flow_condition(&replaced),
         .split_by = l->task->by,
         .adds_columns = l->task->adds_columns,
         .user_metadata = smi_flow_metadata(l->run),

@@ -142,15 +142,30 @@ sm_status smi_flow_plan(smi_flow_run *r, sm_names *names, const smi_flow_task *t
     return SM_OK;
 }
 
-void smi_flow_put_quoted(sm_buf *out, sm_str text, char quote)
-{
-    const char two[] = {quote, quote};
+/* ---- rows that are replaced ----------------------------------------------------------------- */
 
-    sm_buf_text(out, (sm_str){two, 1});
-    for (size_t i = 0; i < text.len; i++) {
-        sm_buf_text(out, text.data[i] == quote ? (sm_str){two, 2} : (sm_str){text.data + i, 1});
+static sm_status bind_rows(void *ctx, const sm_type *columns, sm_arena *a, const sm_expr **out,
+                           sm_error *e)
+{
+    const smi_flow_rows *rows = ctx;
+    const int32_t column = sm_type_find(columns, rows->column);
+
+    if (column < 0) {
+        return sm_fail(e, SM_NAME, "no column \"%.*s\", whose rows are to be replaced",
+                       SM_STR_ARG(rows->column));
     }
-    sm_buf_text(out, (sm_str){two, 1});
+    const sm_expr **args = SM_NEW_ARRAY(a, const sm_expr *, rows->n + 1);
+    args[0] = sm_expr_column(columns, column, a);
+    for (int64_t i = 0; i < rows->n; i++) {
+        args[1 + i] = sm_expr_constant(rows->values[i], a);
+    }
+    return rows->n == 1 ? sm_expr_call("=", args, 2, a, out, e)
+                        : sm_expr_in(args, (int32_t)rows->n + 1, a, out, e);
+}
+
+sm_condition smi_flow_condition(const smi_flow_rows *rows)
+{
+    return (sm_condition){.ctx = (void *)rows, .bind = bind_rows};
 }
 
 /* ---- where columns come from ---------------------------------------------------------------- */

@@ -140,20 +140,17 @@ static bool has_work(const smi_flow_source_state *s)
     return s->quarantine.books.n_others > 0;
 }
 
-/* Whose lines leave the table, as SQL: "" where none. */
-static sm_str replaced_files(smi_flow_run *r, const smi_flow_source_state *s)
+/* The rows of the files whose lines leave the table. */
+static smi_flow_rows replaced_files(smi_flow_run *r, const smi_flow_source_state *s)
 {
     const sm_map *uris = leaving(s, r->arena);
-    sm_buf text = {0};
+    const int64_t n = sm_map_count(uris);
+    sm_value *values = SM_NEW_ARRAY(r->arena, sm_value, n + 1);
 
-    for (int64_t i = 0; i < sm_map_count(uris); i++) {
-        sm_buf_text(&text, i ? SM_STR(", ") : SM_STR("file IN ("));
-        smi_flow_put_quoted(&text, sm_map_key(uris, i), '\'');
+    for (int64_t i = 0; i < n; i++) {
+        values[i] = sm_value_str(sm_map_key(uris, i));
     }
-    sm_buf_text(&text, text.len ? SM_STR(")") : SM_STR(""));
-    const sm_str out = sm_arena_str(r->arena, sm_buf_str(&text));
-    sm_buf_release(&text);
-    return out;
+    return (smi_flow_rows){.column = SM_STR("file"), .values = values, .n = n};
 }
 
 /* ---- names of columns ----------------------------------------------------------------------- */
@@ -229,13 +226,13 @@ static sm_str column_name(const smi_flow_quarantine *q, sm_str path)
 static sm_status open_stage(smi_flow_run *r, smi_flow_source_state *s, sm_error *e)
 {
     smi_flow_quarantine *q = &s->quarantine;
-    const sm_sql where = {.name = SM_STR("replaced files"), .text = replaced_files(r, s)};
+    const smi_flow_rows replaced = replaced_files(r, s);
     const sm_write write = {
         .uri = q->uri,
         .mode = smi_flow_is_source_refreshed(r, s) ? SM_WRITE_OVERWRITE
-                : where.text.len > 0               ? SM_WRITE_REPLACE_WHERE
+                : replaced.n > 0                   ? SM_WRITE_REPLACE_WHERE
                                                    : SM_WRITE_APPEND,
-        .where = where,
+        .where = smi_flow_condition(&replaced),
         .user_metadata = smi_flow_metadata(r),
         .has_base = true,
         .base = q->books.snapshot,

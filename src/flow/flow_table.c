@@ -146,25 +146,6 @@ static sm_status find_window(smi_flow_run *r, int32_t task, sm_error *e)
     return st;
 }
 
-/* `"month" = '2022-04'`: the rows that leave. */
-static sm_sql replaced_rows(const smi_flow_run *r, int32_t var)
-{
-    const sm_value v = r->vars[var];
-    sm_buf text = {0};
-
-    smi_flow_put_quoted(&text, r->p->vars[var].name, '"');
-    sm_buf_text(&text, v.type->id == SM_TYPE_DATE ? SM_STR(" = DATE ") : SM_STR(" = "));
-    if (v.type->id == SM_TYPE_I64) {
-        sm_value_print(v, &text);
-    } else {
-        smi_flow_put_quoted(&text, window_text(r, var), '\'');
-    }
-    const sm_sql out = {.name = SM_STR("replaced rows"),
-                        .text = sm_arena_str(r->arena, sm_buf_str(&text))};
-    sm_buf_release(&text);
-    return out;
-}
-
 static sm_status check_replaced(const smi_flow_run *r, const smi_flow_task *t, const sm_plan *plan,
                                 sm_error *e)
 {
@@ -330,6 +311,7 @@ static sm_status write_rows(smi_flow_run *r, int32_t task, const table_there *th
     const smi_flow_task *t = &r->p->tasks[task];
     const bool is_part = t->replace >= 0;
     sm_stage *stage = NULL;
+    smi_flow_rows rows = {.n = 1}; /* the rows that leave: those of the variable's value */
     sm_write write = {
         .uri = there->uri,
         .mode = SM_WRITE_OVERWRITE,
@@ -338,12 +320,12 @@ static sm_status write_rows(smi_flow_run *r, int32_t task, const table_there *th
 
     if (is_part) {
         SM_TRY(check_replaced(r, t, plan, e));
-        write.split_by = r->p->vars[t->replace].name;
-        write.only = &r->vars[t->replace];
+        rows.column = write.split_by = r->p->vars[t->replace].name;
+        rows.values = write.only = &r->vars[t->replace];
     }
     if (is_part && there->is_there && !smi_flow_is_refreshed(r, task)) {
         write.mode = SM_WRITE_REPLACE_WHERE;
-        write.where = replaced_rows(r, t->replace);
+        write.where = smi_flow_condition(&rows);
     }
     sm_status st = sm_stage_open(&write, plan->root->schema, r->env, &stage, e);
     if (st == SM_SCHEMA && is_part) {

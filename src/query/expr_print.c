@@ -1,10 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * query/expr_print.c: expressions and plans as text, for EXPLAIN and tests. A node is a line, its
- * inputs stand below it, two spaces in. */
+ * query/expr_print.c: expressions and plans as text, for EXPLAIN and tests; and an expression as
+ * SQL that is bound to the same again. A node is a line, its inputs stand below it, two spaces in.
+ */
 #include "query/query_int.h"
 
 /* ---- expressions ----------------------------------------------------------------------------- */
+
+void smi_put_quoted(sm_str text, char quote, sm_buf *out)
+{
+    const char two[] = {quote, quote};
+    sm_buf_text(out, (sm_str){two, 1});
+    for (size_t i = 0; i < text.len; i++) {
+        sm_buf_text(out, text.data[i] == quote ? (sm_str){two, 2} : (sm_str){text.data + i, 1});
+    }
+    sm_buf_text(out, (sm_str){two, 1});
+}
 
 static void print_name(sm_str name, sm_buf *out)
 {
@@ -16,13 +27,9 @@ static void print_name(sm_str name, sm_buf *out)
     }
     if (is_plain) {
         sm_buf_text(out, name);
-        return;
+    } else {
+        smi_put_quoted(name, '"', out);
     }
-    sm_buf_text(out, SM_STR("\""));
-    for (size_t i = 0; i < name.len; i++) {
-        sm_buf_text(out, name.data[i] == '"' ? SM_STR("\"\"") : (sm_str){name.data + i, 1});
-    }
-    sm_buf_text(out, SM_STR("\""));
 }
 
 static void print_value(sm_value v, sm_buf *out)
@@ -42,23 +49,44 @@ static void print_value(sm_value v, sm_buf *out)
         sm_value_print(v, out);
         return;
     }
-    sm_buf_text(out, SM_STR("'"));
-    sm_value_print(v, out);
-    sm_buf_text(out, SM_STR("'"));
+    sm_buf text = {0};
+    sm_value_print(v, &text);
+    smi_put_quoted(sm_buf_str(&text), '\'', out);
+    sm_buf_release(&text);
 }
 
-static void print_list(const sm_expr *const *args, int32_t n, const char *sep, const sm_type *input,
-                       sm_buf *out)
+typedef struct printing {
+    const sm_type *input;
+    sm_buf *out;
+    bool quotes_names; /* all of them; else those that need it */
+    bool is_outermost; /* no parentheses around the expression that comes next */
+} printing;
+
+static void print_expr(printing *p, const sm_expr *x);
+
+static void put(const printing *p, const char *text)
 {
-    for (int32_t i = 0; i < n; i++) {
-        if (i > 0) {
-            sm_buf_text(out, sm_str_of(sep));
-        }
-        sm_expr_print(args[i], input, out);
+    sm_buf_text(p->out, sm_str_of(text));
+}
+
+static void print_column_name(const printing *p, sm_str name)
+{
+    if (p->quotes_names) {
+        smi_put_quoted(name, '"', p->out);
+    } else {
+        print_name(name, p->out);
     }
 }
 
-static void print_call(const sm_expr *x, const sm_type *input, sm_buf *out)
+static void print_args(printing *p, const sm_expr *const *args, int32_t n, const char *sep)
+{
+    for (int32_t i = 0; i < n; i++) {
+        put(p, i > 0 ? sep : "");
+        print_expr(p, args[i]);
+    }
+}
+
+static void print_call(printing *p, const sm_expr *x, bool is_outermost)
 {
     const sm_expr *const call = smi_wraps(x) ? x->prepared : x;
     const bool is_distinct = x->fn == &smi_fn_distinct;
@@ -68,93 +96,112 @@ static void print_call(const sm_expr *x, const sm_type *input, sm_buf *out)
     const bool is_infix =
         x->n_args == 2 && (is_sign || strcmp(name, "like") == 0 || strcmp(name, "ilike") == 0);
     if (is_infix) {
-        sm_buf_text(out, SM_STR("("));
-        sm_expr_print(x->args[0], input, out);
-        sm_buf_printf(out, " %s ", name);
-        sm_expr_print(x->args[1], input, out);
-        sm_buf_text(out, SM_STR(")"));
+        put(p, is_outermost ? "" : "(");
+        print_expr(p, x->args[0]);
+        sm_buf_printf(p->out, " %s ", name);
+        print_expr(p, x->args[1]);
+        put(p, is_outermost ? "" : ")");
         return;
     }
     if (strcmp(name, "is_null") == 0 || strcmp(name, "is_not_null") == 0) {
-        sm_expr_print(x->args[0], input, out);
-        sm_buf_text(out,
-                    name[3] == 'n' && name[4] == 'u' ? SM_STR(" IS NULL") : SM_STR(" IS NOT NULL"));
+        print_expr(p, x->args[0]);
+        put(p, strcmp(name, "is_null") == 0 ? " IS NULL" : " IS NOT NULL");
         return;
     }
-    sm_buf_printf(out, "%s(%s", name, is_distinct ? "DISTINCT " : "");
-    print_list(x->args, x->n_args, ", ", input, out);
+    sm_buf_printf(p->out, "%s(%s", name, is_distinct ? "DISTINCT " : "");
+    print_args(p, x->args, x->n_args, ", ");
     if (x->n_args == 0 && strcmp(name, "count") == 0) {
-        sm_buf_text(out, SM_STR("*"));
+        put(p, "*");
     }
-    sm_buf_text(out, SM_STR(")"));
+    put(p, ")");
 }
 
-static void print_case(const sm_expr *x, const sm_type *input, sm_buf *out)
+static void print_case(printing *p, const sm_expr *x)
 {
-    sm_buf_text(out, SM_STR("CASE"));
+    put(p, "CASE");
     for (int32_t i = 0; i + 1 < x->n_args; i += 2) {
-        sm_buf_text(out, SM_STR(" WHEN "));
-        sm_expr_print(x->args[i], input, out);
-        sm_buf_text(out, SM_STR(" THEN "));
-        sm_expr_print(x->args[i + 1], input, out);
+        put(p, " WHEN ");
+        print_expr(p, x->args[i]);
+        put(p, " THEN ");
+        print_expr(p, x->args[i + 1]);
     }
     if (!smi_is_const_null(x->args[x->n_args - 1])) {
-        sm_buf_text(out, SM_STR(" ELSE "));
-        sm_expr_print(x->args[x->n_args - 1], input, out);
+        put(p, " ELSE ");
+        print_expr(p, x->args[x->n_args - 1]);
     }
-    sm_buf_text(out, SM_STR(" END"));
+    put(p, " END");
+}
+
+static void print_expr(printing *p, const sm_expr *x)
+{
+    const bool is_outermost = p->is_outermost;
+    p->is_outermost = false;
+    switch (x->kind) {
+    case SM_EXPR_COLUMN:
+        if (p->input && x->index < p->input->n_fields) {
+            print_column_name(p, p->input->fields[x->index].name);
+        } else {
+            sm_buf_printf(p->out, "#%d", x->index);
+        }
+        return;
+    case SM_EXPR_CONST:
+        print_value(x->value, p->out);
+        return;
+    case SM_EXPR_PARAM:
+        sm_buf_printf(p->out, "$%d", x->index);
+        return;
+    case SM_EXPR_CALL:
+        print_call(p, x, is_outermost);
+        return;
+    case SM_EXPR_CAST:
+        put(p, x->is_try ? "TRY_CAST(" : "CAST(");
+        print_expr(p, x->args[0]);
+        put(p, " AS ");
+        sm_type_print(x->type, p->out);
+        put(p, ")");
+        return;
+    case SM_EXPR_AND:
+    case SM_EXPR_OR:
+        put(p, is_outermost ? "" : "(");
+        print_args(p, x->args, x->n_args, x->kind == SM_EXPR_AND ? " AND " : " OR ");
+        put(p, is_outermost ? "" : ")");
+        return;
+    case SM_EXPR_CASE:
+        print_case(p, x);
+        return;
+    case SM_EXPR_IN:
+        print_expr(p, x->args[0]);
+        put(p, " IN (");
+        print_args(p, x->args + 1, x->n_args - 1, ", ");
+        put(p, ")");
+        return;
+    case SM_EXPR_FIELD:
+        print_expr(p, x->args[0]);
+        put(p, ".");
+        print_column_name(p, x->args[0]->type->fields[x->index].name);
+        return;
+    default:
+        sm_buf_printf(p->out, "?%d", x->index);
+        return;
+    }
 }
 
 void sm_expr_print(const sm_expr *x, const sm_type *input, sm_buf *out)
 {
-    switch (x->kind) {
-    case SM_EXPR_COLUMN:
-        if (input && x->index < input->n_fields) {
-            print_name(input->fields[x->index].name, out);
-        } else {
-            sm_buf_printf(out, "#%d", x->index);
-        }
-        return;
-    case SM_EXPR_CONST:
-        print_value(x->value, out);
-        return;
-    case SM_EXPR_PARAM:
-        sm_buf_printf(out, "$%d", x->index);
-        return;
-    case SM_EXPR_CALL:
-        print_call(x, input, out);
-        return;
-    case SM_EXPR_CAST:
-        sm_buf_text(out, x->is_try ? SM_STR("TRY_CAST(") : SM_STR("CAST("));
-        sm_expr_print(x->args[0], input, out);
-        sm_buf_text(out, SM_STR(" AS "));
-        sm_type_print(x->type, out);
-        sm_buf_text(out, SM_STR(")"));
-        return;
-    case SM_EXPR_AND:
-    case SM_EXPR_OR:
-        sm_buf_text(out, SM_STR("("));
-        print_list(x->args, x->n_args, x->kind == SM_EXPR_AND ? " AND " : " OR ", input, out);
-        sm_buf_text(out, SM_STR(")"));
-        return;
-    case SM_EXPR_CASE:
-        print_case(x, input, out);
-        return;
-    case SM_EXPR_IN:
-        sm_expr_print(x->args[0], input, out);
-        sm_buf_text(out, SM_STR(" IN ("));
-        print_list(x->args + 1, x->n_args - 1, ", ", input, out);
-        sm_buf_text(out, SM_STR(")"));
-        return;
-    case SM_EXPR_FIELD:
-        sm_expr_print(x->args[0], input, out);
-        sm_buf_text(out, SM_STR("."));
-        print_name(x->args[0]->type->fields[x->index].name, out);
-        return;
-    default:
-        sm_buf_printf(out, "?%d", x->index);
-        return;
-    }
+    printing p = {.input = input, .out = out};
+    print_expr(&p, x);
+}
+
+void sm_expr_sql(const sm_expr *x, const sm_type *input, sm_buf *out)
+{
+    printing p = {.input = input, .out = out, .quotes_names = true, .is_outermost = true};
+    print_expr(&p, x);
+}
+
+static void print_list(const sm_expr *const *args, int32_t n, const sm_type *input, sm_buf *out)
+{
+    printing p = {.input = input, .out = out};
+    print_args(&p, args, n, ", ");
 }
 
 /* ---- nodes ----------------------------------------------------------------------------------- */
@@ -239,7 +286,7 @@ static void print_aggregate(const sm_plan_node *n, sm_buf *out)
     sm_buf_text(out, SM_STR("AGGREGATE"));
     if (n->as.aggregate.n_keys > 0) {
         sm_buf_text(out, SM_STR(" by "));
-        print_list(n->as.aggregate.keys, n->as.aggregate.n_keys, ", ", input, out);
+        print_list(n->as.aggregate.keys, n->as.aggregate.n_keys, input, out);
     }
     for (int32_t i = 0; i < n->as.aggregate.n_items; i++) {
         const sm_agg_item *const item = &n->as.aggregate.items[i];
@@ -290,7 +337,7 @@ static void print_window(const sm_plan_node *n, sm_buf *out)
         sm_buf_text(out, SM_STR(" OVER ("));
         if (item->n_partition > 0) {
             sm_buf_text(out, SM_STR("PARTITION BY "));
-            print_list(item->partition, item->n_partition, ", ", input, out);
+            print_list(item->partition, item->n_partition, input, out);
         }
         if (item->n_order > 0) {
             sm_buf_text(out, item->n_partition > 0 ? SM_STR(" ORDER BY ") : SM_STR("ORDER BY "));

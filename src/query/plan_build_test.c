@@ -397,6 +397,48 @@ static void test_relation(void **unused)
     sm_arena_free(b.a);
 }
 
+/* ---- expressions as SQL ---------------------------------------------------------------------- */
+
+static void test_sql_again(void **unused)
+{
+    static const struct {
+        const char *sql, *want;
+    } rows[] = {
+        {"Day = DATE '2022-04-01'", "\"Day\" = DATE '2022-04-01'"},
+        {"Day IN (DATE '2022-04-01', DATE '2022-04-02')",
+         "\"Day\" IN (DATE '2022-04-01', DATE '2022-04-02')"},
+        {"key = 'it''s'", "\"Key\" = 'it''s'"},
+        {"Key = 'a' AND (Secs > 5 OR App IS NULL)",
+         "(\"Key\" = 'a') AND ((\"Secs\" > 5) OR \"App\" IS NULL)"},
+        {"NOT (Key LIKE 'a%')", "not((\"Key\" like 'a%'))"},
+        {"CASE WHEN Secs = 1 THEN Key ELSE 'x' END = App",
+         "CASE WHEN (\"Secs\" = 1) THEN \"Key\" ELSE 'x' END = \"App\""},
+        {"TRY_CAST(App AS BIGINT) % 2 = -1", "(TRY_CAST(\"App\" AS BIGINT) % 2) = -1"},
+        {"coalesce(App, 'none') = 'none'",
+         "CASE WHEN \"App\" IS NOT NULL THEN \"App\" ELSE 'none' END = 'none'"},
+        {"Day > TIMESTAMP '2022-04-01 10:00:00'",
+         "CAST(\"Day\" AS TIMESTAMP) > TIMESTAMP '2022-04-01 10:00:00'"},
+        {"true", "true"},
+    };
+    for (int i = 0; i < SM_COUNT(rows); i++) {
+        sm_arena *const a = sm_arena_new(NULL);
+        sm_buf out = {0};
+        const sm_expr *first = NULL, *again = NULL;
+        sm_error e = {0};
+        const sm_sql sql = {.text = sm_str_of(rows[i].sql)};
+        assert_ok(sm_query_expr(&sql, &kit_log, NULL, a, &first, &e), &e);
+        sm_expr_sql(first, &kit_log, &out);
+        if (!sm_str_is(sm_buf_str(&out), rows[i].want)) {
+            fail_msg("%s gave %.*s", rows[i].sql, SM_STR_ARG(sm_buf_str(&out)));
+        }
+        const sm_sql printed = {.text = sm_buf_str(&out)};
+        assert_ok(sm_query_expr(&printed, &kit_log, NULL, a, &again, &e), &e);
+        assert_true(sm_expr_eq(first, again));
+        sm_buf_release(&out);
+        sm_arena_free(a);
+    }
+}
+
 /* ---- what does not fit ----------------------------------------------------------------------- */
 
 static void assert_fails(sm_status st, const sm_error *e, sm_status want, const char *what)
@@ -498,6 +540,7 @@ int main(void)
         cmocka_unit_test(test_expressions_refused),
         cmocka_unit_test(test_nodes_refused),
         cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_sql_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

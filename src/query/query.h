@@ -114,7 +114,11 @@ sm_status sm_expr_select_entries(const sm_expr *x, const sm_batch *in, const sm_
 /** Rows where a BOOLEAN expression is true, ascending, into rows[in->n_rows]; *n of them. */
 sm_status sm_expr_select(const sm_expr *x, const sm_batch *in, const sm_value *params,
                          int32_t *rows, int64_t *n, sm_budget *budget, sm_error *e) SM_MUST_USE;
+/** For EXPLAIN and messages: columns by their names in `input`, by #number where that is NULL. */
 void sm_expr_print(const sm_expr *x, const sm_type *input, sm_buf *out);
+/** As SQL, for other readers too: sm_query_expr over `input` gives an expression of the same
+ * meaning. Names stand in quotes. */
+void sm_expr_sql(const sm_expr *x, const sm_type *input, sm_buf *out);
 bool sm_expr_eq(const sm_expr *a, const sm_expr *b);
 
 /* ---- expressions by calls -------------------------------------------------------------------- */

@@ -94,10 +94,18 @@ typedef enum sm_write_mode {
                              * files with rows on both sides are rewritten without them */
 } sm_write_mode;
 
+/* The rows that a write replaces, as a condition over the columns that the table will have: only
+ * the stage knows these for sure. What `bind` makes lives in `a`, or as long as the candidate. */
+typedef struct sm_condition {
+    void *ctx;
+    sm_status (*bind)(void *ctx, const sm_type *columns, sm_arena *a, const sm_expr **out,
+                      sm_error *e);
+} sm_condition;
+
 typedef struct sm_write {
     sm_str uri; /* the table; made where it is not there */
     sm_write_mode mode;
-    sm_sql where;         /* REPLACE_WHERE: an expression over the table's columns */
+    sm_condition where;   /* REPLACE_WHERE; called once, when the stage is opened */
     sm_str split_by;      /* a column: a data file holds one value of it ("" : none) */
     const sm_value *only; /* the one value that split_by may have in all rows given; SM_INVALID
                            * names another. NULL: any. Borrowed, as long as the stage */

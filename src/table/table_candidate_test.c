@@ -12,9 +12,7 @@ static const order new_rows[] = {{"2022-04-01", "dora", 1}};
 
 static sm_write write_to(kit *k, sm_write_mode mode, const char *where)
 {
-    return (sm_write){.uri = kit_uri(k, "silver/orders"),
-                      .mode = mode,
-                      .where = {.name = SM_STR("where"), .text = sm_str_of(where)}};
+    return (sm_write){.uri = kit_uri(k, "silver/orders"), .mode = mode, .where = where_sql(where)};
 }
 
 static int64_t metric(const sm_candidate *c, const char *name)
@@ -57,17 +55,21 @@ static void test_records(void **state)
         {true, SM_WRITE_OVERWRITE, "", "mode=Overwrite;partitionBy=[];", SM_READ_NOTHING, 1, 0, 0,
          1, false},
         {true, SM_WRITE_REPLACE_WHERE, "amount = 6",
-         "mode=Overwrite;partitionBy=[];predicate=amount = 6;", SM_READ_NOTHING, 1, 0, 0, 1, true},
+         "mode=Overwrite;partitionBy=[];predicate=\"amount\" = 6;", SM_READ_NOTHING, 1, 0, 0, 1,
+         true},
         {false, SM_WRITE_APPEND, "", "mode=Append;partitionBy=[];", SM_READ_NOTHING, 1, 0, 0, 4,
          true},
         {false, SM_WRITE_OVERWRITE, "", "mode=Overwrite;partitionBy=[];", SM_READ_ALL, 1, 2, 0, 1,
          false},
         {false, SM_WRITE_REPLACE_WHERE, "amount = 6",
-         "mode=Overwrite;partitionBy=[];predicate=amount = 6;", SM_READ_FILES, 2, 1, 1, 3, false},
+         "mode=Overwrite;partitionBy=[];predicate=\"amount\" = 6;", SM_READ_FILES, 2, 1, 1, 3,
+         false},
         {false, SM_WRITE_REPLACE_WHERE, "amount + 1 = 8", /* no bound: all was read */
-         "mode=Overwrite;partitionBy=[];predicate=amount + 1 = 8;", SM_READ_ALL, 1, 1, 0, 3, false},
+         "mode=Overwrite;partitionBy=[];predicate=(\"amount\" + 1) = 8;", SM_READ_ALL, 1, 1, 0, 3,
+         false},
         {false, SM_WRITE_REPLACE_WHERE, "amount = 60",
-         "mode=Overwrite;partitionBy=[];predicate=amount = 60;", SM_READ_FILES, 1, 0, 0, 4, true},
+         "mode=Overwrite;partitionBy=[];predicate=\"amount\" = 60;", SM_READ_FILES, 1, 0, 0, 4,
+         true},
     };
     for (int i = 0; i < SM_COUNT(rows); i++) {
         kit k;

@@ -185,8 +185,8 @@ struct sm_stage {
     sm_candidate *candidate; /* adds, removes and counts unset until it is given out */
     smi_out out;
     sm_write_mode mode;
-    sm_sql where_sql;     /* REPLACE_WHERE */
-    const sm_expr *where; /* the same, bound to the table's schema */
+    const sm_expr *where; /* REPLACE_WHERE: over the table's schema */
+    sm_str predicate;     /* the same as SQL */
     const sm_delta_file **removes;
     int64_t n_removes, cap_removes;
 };

@@ -32,22 +32,30 @@ static sm_write replace_where(kit *k, const char *where)
 {
     return (sm_write){.uri = kit_uri(k, "silver/orders"),
                       .mode = SM_WRITE_REPLACE_WHERE,
-                      .where = {.name = SM_STR("where"), .text = sm_str_of(where)}};
+                      .where = where_sql(where)};
 }
 
-/* A number in the last commit's metrics. */
-static int64_t metric(kit *k, const char *name)
+/* What the last commit says of itself under a key of its metrics, or of its parameters. */
+static sm_str last_said(kit *k, bool of_metrics, const char *name)
 {
     sm_error e = {0};
     sm_store *s = NULL;
     sm_delta_commit_info *info = NULL;
     const sm_json *json = NULL;
-    int64_t n = 0, number = -1;
+    int64_t n = 0;
     assert_ok(sm_store_open(test_stores, kit_uri(k, "silver/orders"), &s, &e), &e);
     assert_ok(sm_delta_history(s, 1, k->arena, &info, &n, &e), &e);
-    assert_ok(sm_json_parse(info[0].metrics_json, k->arena, &json, &e), &e);
-    assert_true(sscanf(sm_json_text(sm_json_get(json, name)).data, "%" SCNd64, &number) == 1);
+    assert_ok(sm_json_parse(of_metrics ? info[0].metrics_json : info[0].parameters_json, k->arena,
+                            &json, &e),
+              &e);
     sm_store_release(s);
+    return sm_json_text(sm_json_get(json, name));
+}
+
+static int64_t metric(kit *k, const char *name)
+{
+    int64_t number = -1;
+    assert_true(sscanf(last_said(k, true, name).data, "%" SCNd64, &number) == 1);
     return number;
 }
 
@@ -241,9 +249,8 @@ static void test_column_place(void **state)
     kit_init(&k);
     sm_names *names = sm_names_new(k.env.stores, sm_str_of(k.at.path), k.budget);
     const sm_write old = {.uri = kit_uri(&k, "silver/places")};
-    const sm_write w = {.uri = old.uri,
-                        .mode = SM_WRITE_REPLACE_WHERE,
-                        .where = {.name = SM_STR("where"), .text = SM_STR("place % 2 = 0")}};
+    const sm_write w = {
+        .uri = old.uri, .mode = SM_WRITE_REPLACE_WHERE, .where = where_sql("place % 2 = 0")};
     publish_sql(&k, names, &old, "FROM (VALUES (7, 'a'), (8, 'b')) AS t(\"place\", name)");
     publish_sql(&k, names, &old, "FROM (VALUES (9, 'c'), (10, 'd')) AS t(\"place\", name)");
     publish_sql(&k, names, &w, "SELECT 6 AS \"place\", 'e' AS name");
@@ -280,6 +287,7 @@ static void test_no_rows(void **state)
     assert_ok(write_orders(&k, &w, NULL, 0, &version, &e), &e);
     assert_int_equal(version, 1);
     assert_string_equal(table_text(&k, "silver", "orders"), ANNA BERT NOBODY EMMA);
+    assert_true(sm_str_is(last_said(&k, false, "predicate"), "\"amount\" = 7"));
     kit_release(&k);
 }
 

@@ -148,20 +148,23 @@ static sm_status settle_where(sm_stage *s, const sm_write *w, sm_error *e)
 {
     sm_candidate *c = s->candidate;
     const sm_type *there = schema_there(c);
+    sm_buf sql = {0};
 
     if (s->mode != SM_WRITE_REPLACE_WHERE) {
         return SM_OK;
     }
-    s->where_sql.name = sm_arena_str(c->arena, w->where.name);
-    s->where_sql.text = sm_arena_str(c->arena, w->where.text);
-    SM_TRY(sm_query_expr(&s->where_sql, c->schema, NULL, c->arena, &s->where, e));
+    SM_ASSERT(w->where.bind != NULL);
+    SM_TRY(w->where.bind(w->where.ctx, c->schema, c->arena, &s->where, e));
+    sm_expr_sql(s->where, c->schema, &sql);
+    s->predicate = sm_arena_str(c->arena, sm_buf_str(&sql));
+    sm_buf_release(&sql);
     if (s->where->type->id != SM_TYPE_BOOL) {
         return sm_fail(e, SM_TYPE, "what is replaced is a condition, not \"%.*s\"",
-                       SM_STR_ARG(s->where_sql.text));
+                       SM_STR_ARG(s->predicate));
     }
     if (there && reads_beyond(s->where, there->n_fields)) {
         return sm_fail(e, SM_SCHEMA, "what is replaced is not in the table: \"%.*s\"",
-                       SM_STR_ARG(s->where_sql.text));
+                       SM_STR_ARG(s->predicate));
     }
     sm_expr_bounds(s->where, c->arena, &c->record.read);
     return SM_OK;
@@ -204,7 +207,7 @@ static void set_parameters(sm_stage *s)
         {SM_STR("mode"),
          sm_value_str(s->mode == SM_WRITE_APPEND ? SM_STR("Append") : SM_STR("Overwrite"))},
         {SM_STR("partitionBy"), sm_value_str(SM_STR("[]"))},
-        {SM_STR("predicate"), sm_value_str(s->where_sql.text)},
+        {SM_STR("predicate"), sm_value_str(s->predicate)},
     };
 
     r->n_parameters = SM_COUNT(parameters) - (s->where ? 0 : 1);

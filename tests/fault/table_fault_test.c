@@ -43,7 +43,7 @@ static sm_write write_of(kit *k, const way *w)
     return (sm_write){
         .uri = kit_uri(k, "silver/orders"),
         .mode = w->mode,
-        .where = {.name = SM_STR("where"), .text = sm_str_of(w->where)},
+        .where = where_sql(w->where),
     };
 }
 

@@ -40,13 +40,7 @@ static void put(canonical *c, const char *text)
 
 static void put_quoted(canonical *c, sm_str s, char quote)
 {
-    const char one[] = {quote}, two[] = {quote, quote};
-
-    sm_buf_text(&c->out, (sm_str){one, 1});
-    for (size_t i = 0; i < s.len; i++) {
-        sm_buf_text(&c->out, s.data[i] == quote ? (sm_str){two, 2} : (sm_str){s.data + i, 1});
-    }
-    sm_buf_text(&c->out, (sm_str){one, 1});
+    smi_put_quoted(s, quote, &c->out);
 }
 
 static void put_lower(canonical *c, sm_str s)
