@@ -15,7 +15,9 @@
 
 #include "serve/serve_int.h"
 
-#define MODULUS        "1000000007" /* so that no sum of 64-bit integers overflows */
+#define MODULUS        1000000007 /* so that no sum of 64-bit integers overflows */
+#define TEXT_OF(x)     #x
+#define TEXT(macro)    TEXT_OF(macro)
 #define VERSIONS_TRIED 5
 
 typedef struct publishing {
@@ -29,77 +31,26 @@ typedef struct publishing {
     sm_str staged_table;
 } publishing;
 
-/* ---- the two questions ----------------------------------------------------------------------- */
+/* ---- what is compared ------------------------------------------------------------------------ */
 
-/* In quotes, as smelt's SQL has names (") and texts ('). */
-static sm_str sql_quoted(sm_str s, char quote, sm_arena *a)
+/* What is summed of a column, besides counting its values. */
+typedef enum summing { SUM_NOTHING, SUM_INTEGERS, SUM_DAYS, SUM_BYTES } summing;
+
+static summing summing_of(const sm_type *type)
 {
-    char *out = sm_arena_alloc(a, 2 * s.len + 3);
-    size_t n = 0;
-    out[n++] = quote;
-    for (size_t i = 0; i < s.len; i++) {
-        if (s.data[i] == quote) {
-            out[n++] = quote;
-        }
-        out[n++] = s.data[i];
-    }
-    out[n++] = quote;
-    return (sm_str){out, n};
-}
-
-/* What is summed of a column, around its name: [0] here, [1] in ClickHouse. NULL: its values are
- * only counted. */
-typedef struct sum_form {
-    const char *before[2], *after[2];
-} sum_form;
-
-static const sum_form *sum_of(const sm_type *type)
-{
-    static const sum_form integer = {{", coalesce(sum(", ", ifNull(sum(toInt64("},
-                                     {" % " MODULUS "), 0)", ") % " MODULUS "), 0)"}};
-    static const sum_form text = {{", coalesce(sum(strlen(", ", ifNull(sum(length("},
-                                  {")), 0)", ")), 0)"}};
-    static const sum_form date = {
-        {", coalesce(sum(datediff('day', DATE '1970-01-01', ", ", ifNull(sum(toInt64(toInt32("},
-        {")), 0)", "))), 0)"}};
     switch (type->id) {
     case SM_TYPE_I8:
     case SM_TYPE_I16:
     case SM_TYPE_I32:
     case SM_TYPE_I64:
-        return &integer;
+        return SUM_INTEGERS;
     case SM_TYPE_STRING:
-        return &text;
+        return SUM_BYTES;
     case SM_TYPE_DATE:
-        return &date;
+        return SUM_DAYS;
     default:
-        return NULL;
+        return SUM_NOTHING;
     }
-}
-
-static sm_str question(const publishing *w, const sm_type *schema, bool here, sm_str from)
-{
-    sm_buf out = {0};
-    sm_buf_text(&out, SM_STR("SELECT count(*)"));
-    for (int32_t i = 0; i < schema->n_fields; i++) {
-        const sm_field *f = &schema->fields[i];
-        const sm_str name =
-            here ? sql_quoted(f->name, '"', w->arena) : smi_clickhouse_name(f->name, w->arena);
-        sm_buf_text(&out, SM_STR(", count("));
-        sm_buf_text(&out, name);
-        sm_buf_text(&out, SM_STR(")"));
-        const sum_form *sum = sum_of(f->type);
-        if (sum) {
-            sm_buf_text(&out, sm_str_of(sum->before[here ? 0 : 1]));
-            sm_buf_text(&out, name);
-            sm_buf_text(&out, sm_str_of(sum->after[here ? 0 : 1]));
-        }
-    }
-    sm_buf_text(&out, SM_STR(" FROM "));
-    sm_buf_text(&out, from);
-    const sm_str text = sm_arena_str(w->arena, sm_buf_str(&out));
-    sm_buf_release(&out);
-    return text;
 }
 
 /* ---- asked here ------------------------------------------------------------------------------ */
@@ -121,29 +72,118 @@ static sm_status first_row(sm_batch *const *batches, int64_t n, const publishing
     return SM_OK;
 }
 
+/* The number of a value that is summed. */
+static sm_status number_of(const sm_expr *column, summing sum, sm_arena *a, const sm_expr **out,
+                           sm_error *e)
+{
+    const sm_expr *const modulo[] = {column, sm_expr_constant(sm_value_i64(MODULUS), a)};
+    const sm_expr *const days[] = {
+        sm_expr_constant(sm_value_str(SM_STR("day")), a),
+        sm_expr_constant((sm_value){.type = &sm_type_date, .as.i = 0}, a),
+        column,
+    };
+    return sum == SUM_INTEGERS ? sm_expr_call("%", modulo, 2, a, out, e)
+           : sum == SUM_DAYS   ? sm_expr_call("datediff", days, 3, a, out, e)
+                               : sm_expr_call("strlen", &column, 1, a, out, e);
+}
+
+/* The aggregates of one column, appended. */
+static sm_status add_items(const sm_expr *column, sm_arena *a, sm_agg_item *items, int32_t *n,
+                           sm_error *e)
+{
+    const summing sum = summing_of(column->type);
+    const sm_expr *number = NULL;
+
+    SM_TRY(sm_expr_call("count", &column, 1, a, &items[(*n)++].call, e));
+    if (sum == SUM_NOTHING) {
+        return SM_OK;
+    }
+    SM_TRY(number_of(column, sum, a, &number, e));
+    return sm_expr_call("sum", &number, 1, a, &items[(*n)++].call, e);
+}
+
+/* All of them with 0 for NULL: the sum of no values. */
+static sm_status without_null(const sm_plan_node *sums, sm_arena *a, const sm_plan_node **out,
+                              sm_error *e)
+{
+    const int32_t n = sums->schema->n_fields;
+    const sm_expr **exprs = SM_NEW_ARRAY(a, const sm_expr *, n);
+    sm_str *names = SM_NEW_ARRAY(a, sm_str, n);
+
+    for (int32_t i = 0; i < n; i++) {
+        const sm_expr *const args[] = {sm_expr_column(sums->schema, i, a),
+                                       sm_expr_constant(sm_value_i64(0), a)};
+        SM_TRY(sm_expr_call("coalesce", args, 2, a, &exprs[i], e));
+        names[i] = sums->schema->fields[i].name;
+    }
+    *out = sm_plan_project(sums, exprs, names, n, a);
+    return SM_OK;
+}
+
+static sm_status plan_here(const publishing *w, const sm_snapshot *s, sm_plan **out, sm_error *e)
+{
+    sm_arena *a = w->arena;
+    const int32_t n = sm_snapshot_metadata(s)->schema->n_fields;
+    sm_agg_item *items = SM_NEW_ARRAY(a, sm_agg_item, 2 * n + 1);
+    sm_dataset *d = SM_NEW(a, sm_dataset);
+    int32_t *columns = NULL, n_items = 0;
+    const sm_plan_node *sums = NULL, *row = NULL;
+
+    SM_TRY(sm_snapshot_dataset(s, a, d, &columns, e));
+    const sm_relation relation = {.dataset = d, .label = w->p->table_uri};
+    const sm_plan_node *scan = sm_plan_scan(&relation, false, a);
+    SM_TRY(sm_expr_call("count", NULL, 0, a, &items[n_items++].call, e));
+    for (int32_t i = 0; i < n; i++) {
+        SM_TRY(add_items(sm_expr_column(d->schema, columns[i], a), a, items, &n_items, e));
+    }
+    SM_TRY(sm_plan_aggregate(scan, NULL, 0, items, n_items, a, &sums, e));
+    SM_TRY(without_null(sums, a, &row, e));
+    return sm_plan_finish(row, a, out, e);
+}
+
 static sm_status ask_here(const publishing *w, const sm_snapshot *s, sm_str *out, sm_error *e)
 {
-    const sm_str uri = sql_quoted(w->p->table_uri, '\'', w->arena);
-    const sm_str from = sm_arena_strf(w->arena, "delta_scan(%.*s, version => %" PRId64 ")",
-                                      SM_STR_ARG(uri), sm_snapshot_version(s));
-    const sm_sql sql = {.name = SM_STR("comparison"),
-                        .text = question(w, sm_snapshot_metadata(s)->schema, true, from)};
-    sm_names *names = sm_names_new(w->env->stores, SM_STR(""), w->env->budget);
-    const sm_resolver resolver = sm_names_resolver(names);
     sm_plan *plan = NULL;
     sm_batch **batches = NULL;
     int64_t n = 0;
-    sm_status st = sm_query_plan(&sql, &resolver, w->arena, &plan, e);
-    st = st == SM_OK ? sm_exec_collect(plan, w->env, w->arena, &batches, &n, NULL, e) : st;
+
+    SM_TRY(plan_here(w, s, &plan, e));
+    sm_status st = sm_exec_collect(plan, w->env, w->arena, &batches, &n, NULL, e);
     st = st == SM_OK ? first_row(batches, n, w, out, e) : st;
     for (int64_t i = 0; i < n; i++) {
         sm_batch_release(batches[i]);
     }
-    sm_names_free(names);
     return st;
 }
 
 /* ---- asked there ----------------------------------------------------------------------------- */
+
+/* The same question in ClickHouse's SQL. */
+static sm_str question(const publishing *w, const sm_type *schema)
+{
+    static const struct {
+        const char *before, *after; /* a column's name */
+    } sums[] = {
+        [SUM_INTEGERS] = {", ifNull(sum(toInt64(", ") % " TEXT(MODULUS) "), 0)"},
+        [SUM_DAYS] = {", ifNull(sum(toInt64(toInt32(", "))), 0)"},
+        [SUM_BYTES] = {", ifNull(sum(length(", ")), 0)"},
+    };
+    sm_buf out = {0};
+    sm_buf_text(&out, SM_STR("SELECT count(*)"));
+    for (int32_t i = 0; i < schema->n_fields; i++) {
+        const sm_field *f = &schema->fields[i];
+        const summing sum = summing_of(f->type);
+        const sm_str name = smi_clickhouse_name(f->name, w->arena);
+        sm_buf_printf(&out, ", count(%.*s)", SM_STR_ARG(name));
+        if (sum != SUM_NOTHING) {
+            sm_buf_printf(&out, "%s%.*s%s", sums[sum].before, SM_STR_ARG(name), sums[sum].after);
+        }
+    }
+    sm_buf_printf(&out, " FROM %.*s", SM_STR_ARG(w->staged));
+    const sm_str text = sm_arena_str(w->arena, sm_buf_str(&out));
+    sm_buf_release(&out);
+    return text;
+}
 
 static sm_str without_lf(sm_str s)
 {
@@ -242,9 +282,9 @@ static sm_status compare(publishing *w, sm_str server, sm_clickhouse_published *
     const int64_t version = sm_snapshot_version(s);
     sm_status st = same_columns(w, schema, server, e);
     st = st == SM_OK ? ask_here(w, s, &here, e) : st;
-    st = st == SM_OK ? smi_clickhouse_ask(&w->server, "read the table",
-                                          question(w, schema, false, w->staged), &there, e)
-                     : st;
+    st = st == SM_OK
+             ? smi_clickhouse_ask(&w->server, "read the table", question(w, schema), &there, e)
+             : st;
     st = st == SM_OK ? sm_snapshot_open(w->store, -1, w->env->budget, &after, e) : st;
     if (st == SM_OK && sm_snapshot_version(after) != version) {
         st = sm_fail(e, SM_CONFLICT, "the table changed while it was compared");
