@@ -108,6 +108,14 @@ BAD = [
     ("state", "src/delta/bad.c", "static struct {\n    int a;\n} f;\n", "src/delta/bad.c:1", "f changes"),
     ("state", "src/delta/bad.c", "int f(void)\n{\n    static int g = 0;\n    return g++;\n}\n",
      "src/delta/bad.c:3", "g changes"),
+    ("sql", "src/flow/bad.c", '\nchar *a = "SELECT count(*)";\n', "src/flow/bad.c:2", "by calls"),
+    ("sql", "src/flow/bad.c", 'char *a = "  select a, ";\n', "src/flow/bad.c:1", "by calls"),
+    ("sql", "src/flow/bad.c", 'char *a = ") FROM \\"%s\\"";\n', "src/flow/bad.c:1", "by calls"),
+    ("sql", "src/flow/bad.c", 'char *a = " WHERE %.*s = 1";\n', "src/flow/bad.c:1", "by calls"),
+    ("sql", "src/flow/bad.c", 'char *a = "file IN (";\n', "src/flow/bad.c:1", "by calls"),
+    ("sql", "src/flow/bad.c", 'char *a = " = DATE ";\n', "src/flow/bad.c:1", "by calls"),
+    ("sql", "src/flow/bad.c", 'char *a = "x" " = DATE \'%s\'";\n', "src/flow/bad.c:1", "by calls"),
+    ("sql", "src/table/bad.c", 'char *a = "DELETE FROM t";\n', "src/table/bad.c:1", "by calls"),
     ("docs", "docs/errors.md", "old\n", "docs/errors.md:1", "make docs"),
     ("docs", "src/query/function/functions.def", FUNCTIONS.replace("Less than", "More than"),
      "docs/sql.md:1", "make docs"),
@@ -171,10 +179,18 @@ def test_a_warning_is_printed_and_fails_nothing(tmp_path, check, name, text, pla
     ("src/delta/good.c", "static const int a[] = {1};\nstatic const char *const b[] = {0};\n"
      "static int f(int a);\nstruct s;\nstruct s {\n    int a;\n};\nextern int g;\n"
      "static int (*const h[])(int) = {f};\nstatic const struct {\n    int a;\n} i = {1};\n"),
+    ("src/query/good.c", 'const char *const a = "SELECT * FROM t WHERE ";\n'),
+    ("src/cli/good.c", 'const char *const a = "SELECT count(*) FROM t";\n'),
+    ("src/serve/clickhouse_good.c", 'const char *const a = "SELECT version() FROM t";\n'),
+    ("src/flow/good_test.c", 'const char *const a = "SELECT * FROM t WHERE ";\n'),
+    ("src/flow/good.c", "/* SELECT * FROM \"t\" WHERE day = DATE '2022-04-01' */\nextern int a;\n"),
+    ("src/flow/good.c", 'const char *const a = "Write SELECT ... FROM read_json(...), with or without WHERE.";\n'),
+    ("src/exec/good.c", 'const char *const a[] = {"GROUP BY", "ORDER BY", "JOIN", "OVER (...)"};\n'),
+    ("src/flow/good.c", 'const char *const a = "column is DATE, not BIGINT; selects; from %s where it was";\n'),
 ])
 def test_what_is_allowed_passes(tmp_path, name, text):
     make_tree(tmp_path, {**GOOD, name: text})
-    done = lint(tmp_path, "rooms", "sizes", "words", "names", "banned", "state")
+    done = lint(tmp_path, "rooms", "sizes", "words", "names", "banned", "state", "sql")
     assert done.returncode == 0, done.stdout
 
 
