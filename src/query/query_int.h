@@ -332,15 +332,8 @@ typedef struct smi_call_bind {
 } smi_call_bind;
 typedef sm_status (*smi_bind_fn)(smi_call_bind *b, sm_error *e);
 
-typedef struct smi_fn_more {
-    smi_bind_fn bind; /* NULL: by the signature */
-    int flags;
-} smi_fn_more;
-const smi_fn_more *smi_fn_more_of(const sm_function *fn);
-static inline int smi_fn_flags(const sm_function *fn)
-{
-    return smi_fn_more_of(fn)->flags;
-}
+/** smi_fn_flag of a function; none of those that are in no table. */
+int smi_fn_flags(const sm_function *fn);
 /** By name without case; NULL where there is none. */
 const sm_function *smi_function_named(sm_str name);
 const char *smi_function_nearest(sm_str name);

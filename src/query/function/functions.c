@@ -42,11 +42,15 @@ static const sm_function functions[] = {
 #undef SM_WIN
 
 /* What the door does not show of each, in the same order. */
+typedef struct fn_more {
+    smi_bind_fn bind; /* NULL: by the signature */
+    int flags;        /* smi_fn_flag */
+} fn_more;
 #define SM_FN(fn_name, sig, kernel, fn_flags, binder, prep, text, in, gives)                       \
     {.bind = (binder), .flags = (fn_flags)},
 #define SM_AGG(fn_name, sig, agg, binder, text, in, gives)           {.bind = (binder)},
 #define SM_WIN(fn_name, sig, win, all_rows, binder, text, in, gives) {.bind = (binder)},
-static const smi_fn_more more[] = {
+static const fn_more more[] = {
 #include "query/function/functions.def"
 };
 #undef SM_FN
@@ -59,11 +63,16 @@ const sm_function *sm_functions(int32_t *n)
     return functions;
 }
 
-const smi_fn_more *smi_fn_more_of(const sm_function *fn)
+static const fn_more *more_of(const sm_function *fn)
 {
-    static const smi_fn_more none = {0};
+    static const fn_more none = {0};
     const bool is_listed = fn >= functions && fn < functions + SM_COUNT(functions);
     return is_listed ? &more[fn - functions] : &none;
+}
+
+int smi_fn_flags(const sm_function *fn)
+{
+    return more_of(fn)->flags;
 }
 
 static int name_cmp(const void *key, const void *item)
@@ -100,7 +109,7 @@ sm_status smi_bind_call(sm_arena *a, const sm_function *fn, const sm_expr **args
                         const sm_expr *place, const sm_expr **out, sm_error *e)
 {
     smi_call_bind b = {.a = a, .fn = fn, .args = args, .n_args = n_args, .place = place};
-    const smi_bind_fn bind = smi_fn_more_of(fn)->bind;
+    const smi_bind_fn bind = more_of(fn)->bind;
     SM_TRY(bind ? bind(&b, e) : smi_bind_signature(&b, e));
     sm_expr *const call = smi_expr_new(a, SM_EXPR_CALL, smi_plain_type(b.result), place);
     call->fn = fn;
