@@ -148,8 +148,9 @@ sm_status sm_stage_plan(const sm_plan *plan, const sm_write *w, const sm_exec_en
 sm_str sm_candidate_uri(const sm_candidate *c);
 /** The table's, once it is published. */
 const sm_type *sm_candidate_schema(const sm_candidate *c);
-/** Of the write: rows that a replace moved are not counted, their bytes are. */
+/** Of the write; those that a replace moved are not counted. */
 int64_t sm_candidate_rows(const sm_candidate *c);
+/** Of all new files; those of moved rows are counted. */
 uint64_t sm_candidate_bytes(const sm_candidate *c);
 /** That the table will have; −1 where a file of another writer does not say how many it has. */
 int64_t sm_candidate_table_rows(const sm_candidate *c);

@@ -13,7 +13,8 @@
 
 sm_candidate *sm_candidate_retain(sm_candidate *c)
 {
-    atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
+    const int32_t before = atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
+    SM_ASSERT(before > 0);
     return c;
 }
 
@@ -88,6 +89,7 @@ static const sm_delta_txn *copy_txns(sm_arena *a, const sm_delta_txn *txns, int6
 
 void sm_candidate_note(sm_candidate *c, const sm_note *note)
 {
+    SM_ASSERT(!c->has_note && !c->keeps_files); /* not published yet */
     c->record.txns = copy_txns(c->arena, note->txns, note->n_txns);
     c->record.n_txns = note->n_txns;
     c->record.info_json = sm_arena_str(c->arena, note->info_json);
@@ -101,6 +103,7 @@ bool smi_candidate_kept(const sm_candidate *c, smi_kept *k)
     int64_t n = 0;
     const sm_delta_file *files = c->base ? sm_snapshot_files(c->base, &n) : NULL;
 
+    SM_ASSERT(k->n_gone <= k->n_seen && k->n_gone <= r->n_removes);
     while (k->n_seen < n) {
         k->at = k->n_seen++;
         if (k->n_gone == r->n_removes || r->removes[k->n_gone] != &files[k->at]) {

@@ -30,6 +30,7 @@ static sm_status open_file(smi_out *o, sm_error *e)
 {
     char uuid[SM_UUID_BYTES];
 
+    SM_ASSERT(o->state == SMI_OUT_NONE && !o->upload && !o->writer);
     sm_uuid(uuid);
     o->key = sm_arena_strf(o->arena, "part-%05d-%s-c000.zstd.parquet", o->n_opened, uuid);
     SM_TRY(sm_upload_open(o->store, o->key, o->env->budget, 0, &o->upload, e));
@@ -123,6 +124,8 @@ static int64_t run_end(const sm_column *c, int64_t at, int64_t n_rows)
 
 static int64_t origin_here(const smi_out *o)
 {
+    SM_ASSERT(o->origin < o->given->n_columns &&
+              o->given->columns[o->origin].type->id == SM_TYPE_I64);
     return sm_column_value(&o->given->columns[o->origin], o->at).as.i;
 }
 
@@ -233,6 +236,7 @@ static sm_status take_slice(smi_out *o, sm_error *e)
 {
     const int64_t n_rows = o->rows->n_rows;
 
+    SM_ASSERT(o->given->n_rows == n_rows && o->at < n_rows);
     o->end = o->origin < 0 ? n_rows : run_end(&o->given->columns[o->origin], o->at, n_rows);
     o->end = o->split < 0 ? o->end : run_end(&o->rows->columns[o->split], o->at, o->end);
     if (o->at == 0 && o->end == n_rows) {

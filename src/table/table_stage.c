@@ -231,6 +231,8 @@ static void start_record(sm_stage *s, const sm_write *w)
 sm_status sm_stage_open(const sm_write *w, const sm_type *schema, const sm_exec_env *env,
                         sm_stage **out, sm_error *e)
 {
+    SM_ASSERT(w && schema && schema->id == SM_TYPE_STRUCT && env && out);
+    SM_ASSERT(w->has_base || !w->base);
     sm_stage *s = sm_alloc_zero(sizeof(*s));
     sm_status st = SM_OK;
 
@@ -272,6 +274,7 @@ static sm_status finish(void *stage, sm_waker waker, sm_error *e)
 
 sm_sink sm_stage_sink(sm_stage *s)
 {
+    SM_ASSERT(s->state == SMI_STAGE_WRITING);
     return (sm_sink){.ctx = s, .push = push, .finish = finish};
 }
 
@@ -305,6 +308,8 @@ static void put_moved_first(sm_stage *s, int64_t n_written)
 
 void smi_stage_remove(sm_stage *s, const sm_delta_file *f)
 {
+    SM_ASSERT(s->state == SMI_STAGE_SETTLING);
+    SM_ASSERT(s->n_removes == 0 || s->removes[s->n_removes - 1] < f); /* in the base's order */
     s->removes = sm_arena_grow(s->candidate->arena, s->removes, s->n_removes, &s->cap_removes,
                                sizeof(*s->removes));
     s->removes[s->n_removes++] = f;
