@@ -81,13 +81,16 @@ static inline void json_check_batch(const sm_batch *b)
 
 static inline void json_write_rows(const sm_batch *b, sm_buf *out)
 {
+    sm_json_writer w = {.out = out};
+
     json_check_batch(b);
     for (int64_t i = 0; i < b->n_rows; i++) {
+        sm_json_begin_array(&w);
         for (int32_t c = 0; c < b->n_columns; c++) {
-            sm_buf_printf(out, c > 0 ? "," : "[");
-            sm_column_json(&b->columns[c], i, out);
+            sm_column_json(&b->columns[c], i, &w);
         }
-        sm_buf_printf(out, b->n_columns > 0 ? "]\n" : "[]\n");
+        sm_json_end_array(&w);
+        sm_json_end_line(&w);
     }
 }
 

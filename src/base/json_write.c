@@ -148,6 +148,12 @@ void sm_json_put_raw(sm_json_writer *w, sm_str json)
     sm_buf_text(w->out, json);
 }
 
+sm_buf *sm_json_value_out(sm_json_writer *w)
+{
+    begin_value(w);
+    return w->out;
+}
+
 void sm_json_put_members(sm_json_writer *w, sm_str json)
 {
     SM_ASSERT(may_have_key(w));

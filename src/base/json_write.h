@@ -54,6 +54,12 @@ void sm_json_put_bool(sm_json_writer *w, bool is_true); /* true or false */
 void sm_json_put_null(sm_json_writer *w);               /* null */
 /** A whole value that is JSON already. */
 void sm_json_put_raw(sm_json_writer *w, sm_str json);
+/**
+ * Begins a value that the caller appends as JSON: for what is printed into buffers anyway.
+ *
+ * Returns   the writer's buffer. One whole value goes into it before the writer's next call.
+ */
+sm_buf *sm_json_value_out(sm_json_writer *w);
 /** Members of this object that are JSON already, `"a":1,"b":2`; none where it is empty. */
 void sm_json_put_members(sm_json_writer *w, sm_str json);
 

@@ -26,6 +26,8 @@ static void test_values(void **state)
     sm_json_set_bool(&w, "yes", true);
     sm_json_set_bool(&w, "no", false);
     sm_json_set_raw(&w, "raw", SM_STR("[1, 2]"));
+    sm_json_key(&w, SM_STR("printed"));
+    sm_buf_printf(sm_json_value_out(&w), "%d", 7);
     sm_json_key(&w, SM_STR("a \"key\""));
     sm_json_put_null(&w);
     sm_json_key(&w, SM_STR("seconds"));
@@ -33,9 +35,10 @@ static void test_values(void **state)
     sm_json_key(&w, SM_STR("none"));
     sm_json_put_fixed(&w, NAN, 3);
     sm_json_end_object(&w);
-    assert_text(&b, "{\"text\":\"a\\\"\\n\",\"least\":-9223372036854775808,"
-                    "\"most\":18446744073709551615,\"yes\":true,\"no\":false,\"raw\":[1, 2],"
-                    "\"a \\\"key\\\"\":null,\"seconds\":1.235,\"none\":null}");
+    assert_text(
+        &b, "{\"text\":\"a\\\"\\n\",\"least\":-9223372036854775808,"
+            "\"most\":18446744073709551615,\"yes\":true,\"no\":false,\"raw\":[1, 2],\"printed\":7,"
+            "\"a \\\"key\\\"\":null,\"seconds\":1.235,\"none\":null}");
 }
 
 static void test_nesting(void **state)

@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "base/quote.h"
 #include "base/text.h"
 #include "cli/cli_int.h"
 
@@ -104,14 +103,14 @@ static void csv_row(smi_output *o, const sm_batch *b, int64_t row, sm_buf *cell)
 
 static void json_row(smi_output *o, const sm_batch *b, int64_t row)
 {
-    sm_buf_text(&o->text, SM_STR("{"));
+    sm_json_writer w = {.out = &o->text};
+
+    sm_json_begin_object(&w);
     for (int32_t c = 0; c < b->n_columns; c++) {
-        sm_buf_text(&o->text, c ? SM_STR(",") : SM_STR(""));
-        sm_buf_json_str(&o->text, o->schema->fields[c].name);
-        sm_buf_text(&o->text, SM_STR(":"));
-        sm_column_json(&b->columns[c], row, &o->text);
+        sm_json_key(&w, o->schema->fields[c].name);
+        sm_column_json(&b->columns[c], row, &w);
     }
-    sm_buf_text(&o->text, SM_STR("}"));
+    sm_json_end_object(&w);
 }
 
 static void md_cell(sm_buf *out, sm_str s)

@@ -7,6 +7,7 @@
 #define SM_COLUMN_COLUMN_H
 
 #include "base/buf.h"
+#include "base/json_write.h"
 #include "column/value.h"
 
 /* Arrow's Utf8View / BinaryView: 16 bytes. Up to 12 bytes stand inside, zero-padded (so two words
@@ -109,7 +110,7 @@ sm_view sm_view_make(const uint8_t *bytes, int32_t len, int32_t buffer, int32_t 
 /** Row i as text, nested values too: as DuckDB casts to VARCHAR ([1, 2], {'a': 1}, {k=v}). */
 void sm_column_print(const sm_column *c, int64_t i, sm_buf *out);
 /** Row i as JSON. Dates and timestamps are strings; NaN and infinities are null; blobs hex. */
-void sm_column_json(const sm_column *c, int64_t i, sm_buf *out);
+void sm_column_json(const sm_column *c, int64_t i, sm_json_writer *w);
 
 /* ---- kernels, any layout, any type ----------------------------------------------------------- */
 

@@ -8,7 +8,6 @@
  * rule was taken from DuckDB 2.0 byte by byte. */
 #include <math.h>
 
-#include "base/quote.h"
 #include "column/column_int.h"
 
 static void print_quoted(sm_str s, sm_buf *out)
@@ -119,21 +118,22 @@ static void json_hex(sm_str s, sm_buf *out)
     sm_buf_text(out, SM_STR("\""));
 }
 
-static void json_scalar(const sm_column *c, int64_t i, sm_buf *out)
+static void json_scalar(const sm_column *c, int64_t i, sm_json_writer *w)
 {
     const sm_value v = sm_column_value(c, i);
     const sm_type_id id = c->type->id;
     if (v.is_null || ((id == SM_TYPE_F32 || id == SM_TYPE_F64) && !isfinite(v.as.f))) {
-        sm_buf_text(out, SM_STR("null"));
+        sm_json_put_null(w);
     } else if (id == SM_TYPE_STRING) {
-        sm_buf_json_str(out, v.as.s);
+        sm_json_put_text(w, v.as.s);
     } else if (id == SM_TYPE_BINARY) {
-        json_hex(v.as.s, out);
+        json_hex(v.as.s, sm_json_value_out(w));
     } else if (id == SM_TYPE_DECIMAL) {
-        smi_print_decimal(v.as.d, v.type, true, out);
+        smi_print_decimal(v.as.d, v.type, true, sm_json_value_out(w));
     } else if (sm_type_is_number(id) || id == SM_TYPE_BOOL) {
-        sm_value_print(v, out);
+        sm_value_print(v, sm_json_value_out(w));
     } else { /* dates and times: digits and signs, nothing to escape */
+        sm_buf *out = sm_json_value_out(w);
         sm_buf_text(out, SM_STR("\""));
         sm_value_print(v, out);
         sm_buf_text(out, SM_STR("\""));
@@ -141,46 +141,54 @@ static void json_scalar(const sm_column *c, int64_t i, sm_buf *out)
 }
 
 /* JSON's keys are strings: what is not one is printed first. */
-static void json_key(const sm_column *c, int64_t i, sm_buf *out)
+static void json_key(const sm_column *c, int64_t i, sm_json_writer *w)
 {
     sm_buf text = {0};
     sm_column_print(c, i, &text);
-    sm_buf_json_str(out, sm_buf_str(&text));
+    sm_json_key(w, sm_buf_str(&text));
     sm_buf_release(&text);
 }
 
-static void json_list(const sm_column *c, int64_t i, sm_buf *out)
+static void json_map(const sm_column *c, int64_t i, sm_json_writer *w)
 {
-    const bool is_map = c->type->id == SM_TYPE_MAP;
-    const int32_t from = smi_i32(c)[i], to = smi_i32(c)[i + 1];
-    sm_buf_text(out, is_map ? SM_STR("{") : SM_STR("["));
-    for (int32_t k = from; k < to; k++) {
-        sm_buf_text(out, k > from ? SM_STR(",") : SM_STR(""));
-        if (is_map) {
-            json_key(&c->children[0], k, out);
-            sm_buf_text(out, SM_STR(":"));
-        }
-        sm_column_json(&c->children[is_map ? 1 : 0], k, out);
+    sm_json_begin_object(w);
+    for (int32_t k = smi_i32(c)[i]; k < smi_i32(c)[i + 1]; k++) {
+        json_key(&c->children[0], k, w);
+        sm_column_json(&c->children[1], k, w);
     }
-    sm_buf_text(out, is_map ? SM_STR("}") : SM_STR("]"));
+    sm_json_end_object(w);
 }
 
-void sm_column_json(const sm_column *c, int64_t i, sm_buf *out)
+static void json_list(const sm_column *c, int64_t i, sm_json_writer *w)
+{
+    sm_json_begin_array(w);
+    for (int32_t k = smi_i32(c)[i]; k < smi_i32(c)[i + 1]; k++) {
+        sm_column_json(&c->children[0], k, w);
+    }
+    sm_json_end_array(w);
+}
+
+static void json_struct(const sm_column *c, int64_t i, sm_json_writer *w)
+{
+    sm_json_begin_object(w);
+    for (int32_t k = 0; k < c->n_children; k++) {
+        sm_json_key(w, c->type->fields[k].name);
+        sm_column_json(&c->children[k], i, w);
+    }
+    sm_json_end_object(w);
+}
+
+void sm_column_json(const sm_column *c, int64_t i, sm_json_writer *w)
 {
     if (!sm_type_is_nested(c->type->id)) {
-        json_scalar(c, i, out);
+        json_scalar(c, i, w);
     } else if (!smi_resolve(&c, &i)) {
-        sm_buf_text(out, SM_STR("null"));
+        sm_json_put_null(w);
     } else if (c->type->id == SM_TYPE_STRUCT) {
-        sm_buf_text(out, SM_STR("{"));
-        for (int32_t k = 0; k < c->n_children; k++) {
-            sm_buf_text(out, k > 0 ? SM_STR(",") : SM_STR(""));
-            sm_buf_json_str(out, c->type->fields[k].name);
-            sm_buf_text(out, SM_STR(":"));
-            sm_column_json(&c->children[k], i, out);
-        }
-        sm_buf_text(out, SM_STR("}"));
+        json_struct(c, i, w);
+    } else if (c->type->id == SM_TYPE_MAP) {
+        json_map(c, i, w);
     } else {
-        json_list(c, i, out);
+        json_list(c, i, w);
     }
 }

@@ -65,7 +65,7 @@ static void assert_text(const sm_column *c, int64_t row, const char *want, const
     sm_buf_text(&text, (sm_str){"", 1});
     assert_string_equal((const char *)text.data, want);
     sm_buf_reset(&text);
-    sm_column_json(c, row, &text);
+    sm_column_json(c, row, &(sm_json_writer){.out = &text});
     sm_buf_text(&text, (sm_str){"", 1});
     assert_string_equal((const char *)text.data, want_json);
     sm_buf_release(&text);

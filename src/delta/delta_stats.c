@@ -299,7 +299,6 @@ static void put_float(double v, bool is_max, sm_json_writer *w)
 static void put_bound(sm_value v, bool is_max, sm_json_writer *w)
 {
     char day[SM_TIME_TEXT_BYTES];
-    sm_buf number = {0};
 
     if (is_timestamp(v.type)) {
         const int64_t us = is_max ? -floor_to_ms(-v.as.i) : floor_to_ms(v.as.i);
@@ -312,9 +311,7 @@ static void put_bound(sm_value v, bool is_max, sm_json_writer *w)
     } else if (is_float(v.type)) {
         put_float(v.as.f, is_max, w);
     } else { /* a number or a truth, as JSON has them */
-        smi_partition_text(v, &number);
-        sm_json_put_raw(w, sm_buf_str(&number));
-        sm_buf_release(&number);
+        smi_partition_text(v, sm_json_value_out(w));
     }
 }
 

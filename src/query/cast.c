@@ -473,7 +473,7 @@ static sm_status to_json(const sm_expr *x, const sm_column *in, sm_batch *into, 
         }
         if (!is_text) {
             sm_buf_reset(&one);
-            sm_column_json(in, i, &one);
+            sm_column_json(in, i, &(sm_json_writer){.out = &one});
             st = smi_text_put(&text, i, sm_buf_str(&one), e);
             continue;
         }
