@@ -6,7 +6,7 @@
 #ifndef SM_CLI_CLI_INT_H
 #define SM_CLI_CLI_INT_H
 
-#include "base/buf.h"
+#include "base/json_write.h"
 #include "exec/exec.h"
 #include "table/table.h"
 
@@ -115,16 +115,14 @@ void smi_output_close(smi_output *o);         /* takes NULL; an unfinished file 
 
 /* ---- answers for machines (--json) ----------------------------------------------------------- */
 
-/** Appends "key": to an object, and a comma before it or before an item where one is due. */
-void smi_answer_key(sm_buf *out, const char *key);
-void smi_answer_item(sm_buf *out);
 /** A member; null where the text is empty or the number below 0: there is none. */
-void smi_answer_text(sm_buf *out, const char *key, sm_str text);
-void smi_answer_number(sm_buf *out, const char *key, int64_t n);
+void smi_answer_text(sm_json_writer *w, const char *key, sm_str text);
+void smi_answer_number(sm_json_writer *w, const char *key, int64_t n);
 /** Appends "error":{…}, as docs/cli.md has it. */
-void smi_answer_error(sm_buf *out, const sm_error *e);
-/** Prints one whole answer, on a line, and releases it. The command must not print another. */
-void smi_answer_print(smi_cli *cli, sm_buf *answer);
+void smi_answer_error(sm_json_writer *w, const sm_error *e);
+/** Prints one whole answer, on a line, and releases its buffer. The command must not print
+ * another. */
+void smi_answer_print(smi_cli *cli, sm_json_writer *w);
 
 /* ---- text in --------------------------------------------------------------------------------- */
 

@@ -15,7 +15,8 @@
 /* With --json the lines are kept, to be one object. */
 typedef struct doctor {
     smi_cli *cli;
-    sm_buf json;
+    sm_buf text;
+    sm_json_writer json;
 } doctor;
 
 static void step(doctor *d, const char *what, const char *fmt, ...) SM_PRINTF(3, 4);
@@ -177,8 +178,9 @@ static sm_status run(smi_cli *cli, const void *opts, char **args, int n_args, sm
 {
     doctor d = {.cli = cli};
 
+    d.json.out = &d.text;
     if (cli->globals.json) {
-        sm_buf_text(&d.json, SM_STR("{"));
+        sm_json_begin_object(&d.json);
     }
     print_machine(&d);
     const sm_status st = n_args ? check_store(&d, args[0], e) : SM_OK;
@@ -186,7 +188,7 @@ static sm_status run(smi_cli *cli, const void *opts, char **args, int n_args, sm
         if (st != SM_OK) {
             smi_answer_error(&d.json, e);
         }
-        sm_buf_text(&d.json, SM_STR("}"));
+        sm_json_end_object(&d.json);
         smi_answer_print(cli, &d.json);
     }
     return st;

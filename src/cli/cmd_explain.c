@@ -4,7 +4,6 @@
  * did. */
 #include <stdio.h>
 
-#include "base/quote.h"
 #include "cli/cli_query_int.h"
 
 typedef struct options {
@@ -43,18 +42,20 @@ static sm_status analyze(smi_cli *cli, const sm_plan *plan, sm_buf *out, sm_erro
 static void print_json(smi_cli *cli, sm_str text)
 {
     sm_buf out = {0};
+    sm_json_writer w = {.out = &out};
 
-    sm_buf_text(&out, SM_STR("{\"plan\":["));
+    sm_json_begin_object(&w);
+    sm_json_set_array(&w, "plan");
     while (text.len > 0) {
         const char *end = memchr(text.data, '\n', text.len);
         const size_t len = end ? (size_t)(end - text.data) : text.len;
-        smi_answer_item(&out);
-        sm_buf_json_str(&out, (sm_str){text.data, len});
+        sm_json_put_text(&w, (sm_str){text.data, len});
         const size_t taken = end ? len + 1 : len;
         text = (sm_str){text.data + taken, text.len - taken};
     }
-    sm_buf_text(&out, SM_STR("]}"));
-    smi_answer_print(cli, &out);
+    sm_json_end_array(&w);
+    sm_json_end_object(&w);
+    smi_answer_print(cli, &w);
 }
 
 static sm_status run(smi_cli *cli, const void *opts, char **args, int n_args, sm_error *e)

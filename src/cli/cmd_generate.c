@@ -37,14 +37,15 @@ static const smi_opt table[] = {
 static void print_json(smi_cli *cli, const sm_generate_opts *g, int64_t lines, int64_t bytes)
 {
     sm_buf out = {0};
+    sm_json_writer w = {.out = &out};
 
-    sm_buf_text(&out, SM_STR("{"));
-    smi_answer_text(&out, "folder", g->folder);
-    smi_answer_number(&out, "files", g->n_days);
-    smi_answer_number(&out, "lines", lines);
-    smi_answer_number(&out, "bytes", bytes);
-    sm_buf_text(&out, SM_STR("}"));
-    smi_answer_print(cli, &out);
+    sm_json_begin_object(&w);
+    smi_answer_text(&w, "folder", g->folder);
+    smi_answer_number(&w, "files", g->n_days);
+    smi_answer_number(&w, "lines", lines);
+    smi_answer_number(&w, "bytes", bytes);
+    sm_json_end_object(&w);
+    smi_answer_print(cli, &w);
 }
 
 static sm_status run(smi_cli *cli, const void *opts, char **args, int n_args, sm_error *e)

@@ -23,14 +23,15 @@ static const smi_opt table[] = {
 static void print_json(smi_cli *cli, const char *name, const sm_clickhouse_published *done)
 {
     sm_buf out = {0};
+    sm_json_writer w = {.out = &out};
 
-    sm_buf_text(&out, SM_STR("{"));
-    smi_answer_text(&out, "name", sm_str_of(name));
-    smi_answer_number(&out, "version", done->version);
-    smi_answer_number(&out, "rows", done->rows);
-    smi_answer_text(&out, "server", sm_arena_strf(cli->arena, "ClickHouse %s", done->server));
-    sm_buf_text(&out, SM_STR("}"));
-    smi_answer_print(cli, &out);
+    sm_json_begin_object(&w);
+    smi_answer_text(&w, "name", sm_str_of(name));
+    smi_answer_number(&w, "version", done->version);
+    smi_answer_number(&w, "rows", done->rows);
+    smi_answer_text(&w, "server", sm_arena_strf(cli->arena, "ClickHouse %s", done->server));
+    sm_json_end_object(&w);
+    smi_answer_print(cli, &w);
 }
 
 static sm_status run(smi_cli *cli, const void *opts, char **args, int n_args, sm_error *e)

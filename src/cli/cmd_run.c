@@ -5,7 +5,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "base/quote.h"
 #include "base/text.h"
 #include "base/time.h"
 #include "cli/cli_int.h"
@@ -218,113 +217,118 @@ static void print_summary(const sm_run_report *r, const sm_store_counts *network
 
 /* ---- for machines ---------------------------------------------------------------------------- */
 
-static void put_unknown(const sm_run_report *r, sm_buf *out)
+static void put_lines(sm_json_writer *w, const sm_run_report *r)
 {
-    sm_buf_printf(out, "\"unknown\":{\"lines\":%" PRId64 ",\"paths\":{", r->counts.unknown_lines);
+    const sm_scan_counts *c = &r->counts;
+
+    sm_json_set_object(w, "lines");
+    sm_json_set_i64(w, "read", c->lines);
+    sm_json_set_i64(w, "kept", c->lines - c->refused - c->blank);
+    sm_json_set_i64(w, "quarantined", c->refused);
+    sm_json_set_i64(w, "blank", c->blank);
+    sm_json_end_object(w);
+    sm_json_set_object(w, "unknown");
+    sm_json_set_i64(w, "lines", c->unknown_lines);
+    sm_json_set_object(w, "paths");
     for (int64_t i = 0; i < r->n_unknown; i++) {
-        sm_buf_text(out, i ? SM_STR(",") : SM_STR(""));
-        sm_buf_json_str(out, r->unknown[i].path);
-        sm_buf_printf(out, ":%" PRId64, r->unknown[i].lines);
+        sm_json_key(w, r->unknown[i].path);
+        sm_json_put_i64(w, r->unknown[i].lines);
     }
-    sm_buf_text(out, SM_STR("}}"));
+    sm_json_end_object(w);
+    sm_json_end_object(w);
 }
 
-/* What became of files that were loaded before, and files that are alike. */
-static void put_files(const sm_run_report *r, sm_buf *out)
+/* Files by count, and what became of those that were loaded before, and of those that are alike. */
+static void put_files(sm_json_writer *w, const sm_run_report *r)
 {
-    smi_answer_key(out, "gone");
-    sm_buf_text(out, SM_STR("["));
+    char day[SM_TIME_TEXT_BYTES];
+
+    sm_json_set_object(w, "files");
+    sm_json_set_i64(w, "read", r->files_read);
+    sm_json_set_i64(w, "skipped", r->files_skipped);
+    sm_json_set_i64(w, "ignored", r->files_ignored);
+    sm_json_end_object(w);
+    sm_json_set_array(w, "missing_days");
+    for (int64_t i = 0; i < r->n_missing_days; i++) {
+        sm_format_date(r->missing_days[i], day);
+        sm_json_put_text(w, sm_str_of(day));
+    }
+    sm_json_end_array(w);
+    sm_json_set_array(w, "gone");
     for (int64_t i = 0; i < r->n_gone_files; i++) {
-        smi_answer_item(out);
-        sm_buf_json_str(out, r->gone_files[i]);
+        sm_json_put_text(w, r->gone_files[i]);
     }
-    sm_buf_text(out, SM_STR("]"));
-    smi_answer_key(out, "moved");
-    sm_buf_text(out, SM_STR("["));
+    sm_json_end_array(w);
+    sm_json_set_array(w, "moved");
     for (int64_t i = 0; i < r->n_moved_files; i++) {
-        smi_answer_item(out);
-        sm_buf_text(out, SM_STR("{"));
-        smi_answer_text(out, "from", r->moved_files[i].from);
-        smi_answer_text(out, "to", r->moved_files[i].to);
-        sm_buf_text(out, SM_STR("}"));
+        sm_json_begin_object(w);
+        smi_answer_text(w, "from", r->moved_files[i].from);
+        smi_answer_text(w, "to", r->moved_files[i].to);
+        sm_json_end_object(w);
     }
-    sm_buf_text(out, SM_STR("]"));
-    smi_answer_key(out, "copies");
-    sm_buf_text(out, SM_STR("["));
+    sm_json_end_array(w);
+    sm_json_set_array(w, "copies");
     for (int64_t i = 0; i < r->n_copied_files; i++) {
-        smi_answer_item(out);
-        sm_buf_text(out, SM_STR("{"));
-        smi_answer_text(out, "name", r->copied_files[i].name);
-        smi_answer_text(out, "of", r->copied_files[i].of);
-        smi_answer_key(out, "loaded");
-        sm_buf_text(out, r->copied_files[i].is_skipped ? SM_STR("false}") : SM_STR("true}"));
+        sm_json_begin_object(w);
+        smi_answer_text(w, "name", r->copied_files[i].name);
+        smi_answer_text(w, "of", r->copied_files[i].of);
+        sm_json_set_bool(w, "loaded", !r->copied_files[i].is_skipped);
+        sm_json_end_object(w);
     }
-    sm_buf_text(out, SM_STR("]"));
+    sm_json_end_array(w);
 }
 
 /* The tables of the lake, or those that were published from it. */
-static void put_tables(const sm_run_report *r, bool published, sm_buf *out)
+static void put_tables(sm_json_writer *w, const sm_run_report *r, bool published)
 {
-    smi_answer_key(out, published ? "published" : "tables");
-    sm_buf_text(out, SM_STR("["));
+    sm_json_set_array(w, published ? "published" : "tables");
     for (int64_t i = 0; i < r->n_tables; i++) {
         const sm_table_report *t = &r->tables[i];
         if (t->kind == SM_TASK_VIEW || (t->kind == SM_TASK_PUBLISH) != published) {
             continue;
         }
-        smi_answer_item(out);
-        sm_buf_text(out, SM_STR("{"));
-        smi_answer_text(out, "name", t->name);
-        smi_answer_number(out, "version", t->version); /* null: nothing was written */
-        smi_answer_number(out, "rows", t->rows);
+        sm_json_begin_object(w);
+        smi_answer_text(w, "name", t->name);
+        smi_answer_number(w, "version", t->version); /* null: nothing was written */
+        smi_answer_number(w, "rows", t->rows);
         if (published) {
-            smi_answer_text(out, "server", t->server);
+            smi_answer_text(w, "server", t->server);
         } else {
-            smi_answer_number(out, "bytes", (int64_t)t->bytes);
+            smi_answer_number(w, "bytes", (int64_t)t->bytes);
             if (t->window.len > 0) {
-                smi_answer_text(out, "window", t->window);
+                smi_answer_text(w, "window", t->window);
             }
         }
-        sm_buf_text(out, SM_STR("}"));
+        sm_json_end_object(w);
     }
-    sm_buf_text(out, SM_STR("]"));
+    sm_json_end_array(w);
 }
 
 static void print_json(smi_cli *cli, const sm_run_report *r, const sm_store_counts *network,
                        const sm_error *e)
 {
     sm_buf out = {0};
-    char text[SM_TIME_TEXT_BYTES];
-    const sm_scan_counts *c = &r->counts;
+    sm_json_writer w = {.out = &out};
 
-    sm_buf_printf(&out,
-                  "{\"lines\":{\"read\":%" PRId64 ",\"kept\":%" PRId64 ",\"quarantined\":%" PRId64
-                  ",\"blank\":%" PRId64 "},",
-                  c->lines, c->lines - c->refused - c->blank, c->refused, c->blank);
-    put_unknown(r, &out);
-    sm_buf_printf(&out,
-                  ",\"files\":{\"read\":%" PRId64 ",\"skipped\":%" PRId64 ",\"ignored\":%" PRId64
-                  "},\"missing_days\":[",
-                  r->files_read, r->files_skipped, r->files_ignored);
-    for (int64_t i = 0; i < r->n_missing_days; i++) {
-        sm_format_date(r->missing_days[i], text);
-        sm_buf_printf(&out, "%s\"%s\"", i ? "," : "", text);
-    }
-    sm_buf_text(&out, SM_STR("]"));
-    put_files(r, &out);
-    put_tables(r, false, &out);
-    put_tables(r, true, &out);
-    sm_buf_printf(&out,
-                  ",\"network\":{\"requests\":%" PRId64 ",\"retries\":%" PRId64
-                  ",\"read_bytes\":%" PRId64 ",\"written_bytes\":%" PRId64
-                  "},\"seconds\":%.3f,\"peak_bytes\":%" PRId64,
-                  network->requests, network->retries, network->read_bytes, network->written_bytes,
-                  (double)r->wall_ns / 1e9, r->peak_bytes);
+    sm_json_begin_object(&w);
+    put_lines(&w, r);
+    put_files(&w, r);
+    put_tables(&w, r, false);
+    put_tables(&w, r, true);
+    sm_json_set_object(&w, "network");
+    sm_json_set_i64(&w, "requests", network->requests);
+    sm_json_set_i64(&w, "retries", network->retries);
+    sm_json_set_i64(&w, "read_bytes", network->read_bytes);
+    sm_json_set_i64(&w, "written_bytes", network->written_bytes);
+    sm_json_end_object(&w);
+    sm_json_key(&w, SM_STR("seconds"));
+    sm_json_put_fixed(&w, (double)r->wall_ns / 1e9, 3);
+    sm_json_set_i64(&w, "peak_bytes", r->peak_bytes);
     if (e) {
-        smi_answer_error(&out, e);
+        smi_answer_error(&w, e);
     }
-    sm_buf_text(&out, SM_STR("}"));
-    smi_answer_print(cli, &out);
+    sm_json_end_object(&w);
+    smi_answer_print(cli, &w);
 }
 
 /* Nothing was done yet: the same object all the same. */

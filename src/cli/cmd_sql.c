@@ -58,12 +58,13 @@ static void tell_unknown(const sm_exec_report *r)
 static void print_json(smi_cli *cli, const char *file, int64_t n_rows)
 {
     sm_buf out = {0};
+    sm_json_writer w = {.out = &out};
 
-    sm_buf_text(&out, SM_STR("{"));
-    smi_answer_text(&out, "file", sm_str_of(file));
-    smi_answer_number(&out, "rows", n_rows);
-    sm_buf_text(&out, SM_STR("}"));
-    smi_answer_print(cli, &out);
+    sm_json_begin_object(&w);
+    smi_answer_text(&w, "file", sm_str_of(file));
+    smi_answer_number(&w, "rows", n_rows);
+    sm_json_end_object(&w);
+    smi_answer_print(cli, &w);
 }
 
 static sm_status run(smi_cli *cli, const void *opts, char **args, int n_args, sm_error *e)

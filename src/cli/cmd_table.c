@@ -6,7 +6,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "base/quote.h"
 #include "base/text.h"
 #include "base/time.h"
 #include "cli/cli_int.h"
@@ -82,44 +81,37 @@ static void print_columns(const sm_type *schema)
     sm_buf_release(&text);
 }
 
-static void put_columns(sm_buf *out, const sm_type *schema)
+static void put_columns(sm_json_writer *w, const sm_type *schema)
 {
     sm_buf text = {0};
 
-    smi_answer_key(out, "columns");
-    sm_buf_text(out, SM_STR("["));
+    sm_json_set_array(w, "columns");
     for (int32_t i = 0; i < schema->n_fields; i++) {
         sm_buf_reset(&text);
         sm_type_print(schema->fields[i].type, &text);
-        smi_answer_item(out);
-        sm_buf_text(out, SM_STR("{"));
-        smi_answer_text(out, "name", schema->fields[i].name);
-        smi_answer_text(out, "type", sm_buf_str(&text));
-        smi_answer_key(out, "nullable");
-        sm_buf_text(out, schema->fields[i].is_nullable ? SM_STR("true}") : SM_STR("false}"));
+        sm_json_begin_object(w);
+        smi_answer_text(w, "name", schema->fields[i].name);
+        smi_answer_text(w, "type", sm_buf_str(&text));
+        sm_json_set_bool(w, "nullable", schema->fields[i].is_nullable);
+        sm_json_end_object(w);
     }
-    sm_buf_text(out, SM_STR("]"));
+    sm_json_end_array(w);
     sm_buf_release(&text);
 }
 
-static void put_details(sm_buf *out, const sm_delta_metadata *m)
+static void put_details(sm_json_writer *w, const sm_delta_metadata *m)
 {
-    smi_answer_key(out, "partitioned");
-    sm_buf_text(out, SM_STR("["));
+    sm_json_set_array(w, "partitioned");
     for (int32_t i = 0; i < m->n_partition_columns; i++) {
-        smi_answer_item(out);
-        sm_buf_json_str(out, m->partition_columns[i]);
+        sm_json_put_text(w, m->partition_columns[i]);
     }
-    sm_buf_text(out, SM_STR("]"));
-    smi_answer_key(out, "properties");
-    sm_buf_text(out, SM_STR("{"));
+    sm_json_end_array(w);
+    sm_json_set_object(w, "properties");
     for (int32_t i = 0; i < m->n_config; i++) {
-        sm_buf_text(out, i > 0 ? SM_STR(",") : SM_STR(""));
-        sm_buf_json_str(out, m->config[i].key);
-        sm_buf_text(out, SM_STR(":"));
-        sm_buf_json_str(out, m->config[i].value);
+        sm_json_key(w, m->config[i].key);
+        sm_json_put_text(w, m->config[i].value);
     }
-    sm_buf_text(out, SM_STR("}"));
+    sm_json_end_object(w);
 }
 
 static void answer_show(smi_cli *cli, const sm_snapshot *s)
@@ -129,21 +121,24 @@ static void answer_show(smi_cli *cli, const sm_snapshot *s)
     const totals t = totals_of(s);
     int64_t n_txns = 0;
     sm_buf out = {0};
+    sm_json_writer w = {.out = &out};
 
     sm_snapshot_txns(s, &n_txns);
-    sm_buf_text(&out, SM_STR("{"));
-    smi_answer_text(&out, "table", sm_store_uri(sm_snapshot_store(s)));
-    smi_answer_number(&out, "version", sm_snapshot_version(s));
-    smi_answer_number(&out, "rows", t.rows);
-    smi_answer_number(&out, "files", t.files);
-    smi_answer_number(&out, "bytes", t.bytes);
-    put_columns(&out, m->schema);
-    put_details(&out, m);
-    smi_answer_key(&out, "protocol");
-    sm_buf_printf(&out, "{\"reader\":%d,\"writer\":%d}", p->min_reader, p->min_writer);
-    smi_answer_number(&out, "transactions", n_txns);
-    sm_buf_text(&out, SM_STR("}"));
-    smi_answer_print(cli, &out);
+    sm_json_begin_object(&w);
+    smi_answer_text(&w, "table", sm_store_uri(sm_snapshot_store(s)));
+    smi_answer_number(&w, "version", sm_snapshot_version(s));
+    smi_answer_number(&w, "rows", t.rows);
+    smi_answer_number(&w, "files", t.files);
+    smi_answer_number(&w, "bytes", t.bytes);
+    put_columns(&w, m->schema);
+    put_details(&w, m);
+    sm_json_set_object(&w, "protocol");
+    sm_json_set_i64(&w, "reader", p->min_reader);
+    sm_json_set_i64(&w, "writer", p->min_writer);
+    sm_json_end_object(&w);
+    smi_answer_number(&w, "transactions", n_txns);
+    sm_json_end_object(&w);
+    smi_answer_print(cli, &w);
 }
 
 static sm_status show(smi_cli *cli, const sm_snapshot *s, const options *o, sm_error *e)
@@ -178,18 +173,20 @@ static sm_status show(smi_cli *cli, const sm_snapshot *s, const options *o, sm_e
 static void answer_files(smi_cli *cli, const sm_delta_file *items, int64_t n)
 {
     sm_buf out = {0};
+    sm_json_writer w = {.out = &out};
 
-    sm_buf_text(&out, SM_STR("{\"files\":["));
+    sm_json_begin_object(&w);
+    sm_json_set_array(&w, "files");
     for (int64_t i = 0; i < n; i++) {
-        smi_answer_item(&out);
-        sm_buf_text(&out, SM_STR("{"));
-        smi_answer_text(&out, "path", items[i].path);
-        smi_answer_number(&out, "rows", items[i].n_rows);
-        smi_answer_number(&out, "bytes", (int64_t)items[i].size_bytes);
-        sm_buf_text(&out, SM_STR("}"));
+        sm_json_begin_object(&w);
+        smi_answer_text(&w, "path", items[i].path);
+        smi_answer_number(&w, "rows", items[i].n_rows);
+        smi_answer_number(&w, "bytes", (int64_t)items[i].size_bytes);
+        sm_json_end_object(&w);
     }
-    sm_buf_text(&out, SM_STR("]}"));
-    smi_answer_print(cli, &out);
+    sm_json_end_array(&w);
+    sm_json_end_object(&w);
+    smi_answer_print(cli, &w);
 }
 
 static sm_status files(smi_cli *cli, const sm_snapshot *s, const options *o, sm_error *e)
@@ -217,23 +214,25 @@ static sm_status files(smi_cli *cli, const sm_snapshot *s, const options *o, sm_
 static void answer_history(smi_cli *cli, const sm_delta_commit_info *items, int64_t n)
 {
     sm_buf out = {0};
+    sm_json_writer w = {.out = &out};
     char when[SM_TIME_TEXT_BYTES];
 
-    sm_buf_text(&out, SM_STR("{\"commits\":["));
+    sm_json_begin_object(&w);
+    sm_json_set_array(&w, "commits");
     for (int64_t i = 0; i < n; i++) {
+        const sm_str metrics = items[i].metrics_json;
         sm_format_timestamp(items[i].timestamp_ms * 1000, when);
-        smi_answer_item(&out);
-        sm_buf_text(&out, SM_STR("{"));
-        smi_answer_number(&out, "version", items[i].version);
-        smi_answer_text(&out, "time", sm_str_of(when));
-        smi_answer_text(&out, "operation", items[i].operation);
-        smi_answer_key(&out, "metrics");
-        sm_buf_text(&out, items[i].metrics_json.len ? items[i].metrics_json : SM_STR("null"));
-        smi_answer_text(&out, "user_metadata", items[i].user_metadata);
-        sm_buf_text(&out, SM_STR("}"));
+        sm_json_begin_object(&w);
+        smi_answer_number(&w, "version", items[i].version);
+        smi_answer_text(&w, "time", sm_str_of(when));
+        smi_answer_text(&w, "operation", items[i].operation);
+        sm_json_set_raw(&w, "metrics", metrics.len ? metrics : SM_STR("null"));
+        smi_answer_text(&w, "user_metadata", items[i].user_metadata);
+        sm_json_end_object(&w);
     }
-    sm_buf_text(&out, SM_STR("]}"));
-    smi_answer_print(cli, &out);
+    sm_json_end_array(&w);
+    sm_json_end_object(&w);
+    smi_answer_print(cli, &w);
 }
 
 static sm_status history(smi_cli *cli, sm_store *store, const options *o, sm_error *e)

@@ -67,15 +67,16 @@ static int report(const sm_error *e)
 static void print_failure(const smi_command *c, const sm_error *e)
 {
     sm_buf out = {0};
+    sm_json_writer w = {.out = &out};
 
     if (c && c->print_failure) {
         c->print_failure(e);
         return;
     }
-    sm_buf_text(&out, SM_STR("{"));
-    smi_answer_error(&out, e);
-    sm_buf_text(&out, SM_STR("}"));
-    smi_answer_print(NULL, &out);
+    sm_json_begin_object(&w);
+    smi_answer_error(&w, e);
+    sm_json_end_object(&w);
+    smi_answer_print(NULL, &w);
 }
 
 static sm_status run_command(const smi_command *c, int argc, char **argv, sm_error *e)
