@@ -22,7 +22,6 @@
  *             `smelt:<pipeline>@<number>:<file>`. Its version counts the loads. */
 #include <inttypes.h>
 
-#include "base/quote.h"
 #include "flow/flow_int.h"
 
 /* ---- small things ---------------------------------------------------------------------------- */
@@ -406,12 +405,11 @@ static sm_delta_txn *txns_of(const smi_flow_run *r, const smi_flow_books *b, int
 }
 
 /* The identities of the files that the commit brings in. */
-static void put_files(const smi_flow_books *b, sm_buf *out)
+static void put_files(const smi_flow_books *b, sm_json_writer *w)
 {
-    bool is_first = true;
     char hex[33];
 
-    sm_buf_text(out, SM_STR(",\"files\":["));
+    sm_json_set_array(w, "files");
     for (int64_t i = 0; i < b->in.n_found; i++) {
         const smi_match_found *found = &b->in.found[i];
         const smi_match_read *read = &b->reads[i];
@@ -419,34 +417,33 @@ static void put_files(const smi_flow_books *b, sm_buf *out)
             continue;
         }
         sm_hash128_hex(read->content.hash, hex);
-        sm_buf_text(out, is_first ? SM_STR("{\"name\":") : SM_STR(",{\"name\":"));
-        sm_buf_json_str(out, found->path);
-        sm_buf_printf(out,
-                      ",\"version\":%" PRId64 ",\"size\":%" PRIu64 ",\"modified_us\":%" PRId64
-                      ",\"hash\":\"%s\",\"lines\":%" PRId64 "}",
-                      read->version, found->mark.size_bytes, found->mark.modified_us, hex,
-                      read->n_lines);
-        is_first = false;
+        sm_json_begin_object(w);
+        sm_json_set_text(w, "name", found->path);
+        sm_json_set_i64(w, "version", read->version);
+        sm_json_set_u64(w, "size", found->mark.size_bytes);
+        sm_json_set_i64(w, "modified_us", found->mark.modified_us);
+        sm_json_set_text(w, "hash", sm_str_of(hex));
+        sm_json_set_i64(w, "lines", read->n_lines);
+        sm_json_end_object(w);
     }
-    sm_buf_text(out, SM_STR("]"));
+    sm_json_end_array(w);
 }
 
 static sm_str info_of(const smi_flow_run *r, const smi_flow_books *b, int64_t number,
                       bool keeps_rows)
 {
     sm_buf text = {0};
+    sm_json_writer w = {.out = &text};
 
-    sm_buf_text(&text, SM_STR("\"smelt\":{\"pipeline\":"));
-    sm_buf_json_str(&text, r->p->name);
-    sm_buf_text(&text, SM_STR(",\"run\":"));
-    sm_buf_json_str(&text, r->id);
-    sm_buf_text(&text, SM_STR(",\"books\":"));
-    sm_buf_json_str(&text, smi_flow_books_name(number, r->arena));
+    sm_json_set_object(&w, "smelt");
+    sm_json_set_text(&w, "pipeline", r->p->name);
+    sm_json_set_text(&w, "run", r->id);
+    sm_json_set_text(&w, "books", smi_flow_books_name(number, r->arena));
     if (keeps_rows) {
-        sm_buf_text(&text, SM_STR(",\"same_rows\":true"));
+        sm_json_set_bool(&w, "same_rows", true);
     }
-    put_files(b, &text);
-    sm_buf_text(&text, SM_STR("}"));
+    put_files(b, &w);
+    sm_json_end_object(&w);
     const sm_str out = sm_arena_str(r->arena, sm_buf_str(&text));
     sm_buf_release(&text);
     return out;

@@ -23,7 +23,6 @@
 #include <inttypes.h>
 
 #include "base/log.h"
-#include "base/quote.h"
 #include "base/text.h"
 #include "base/time.h"
 #include "flow/flow_int.h"
@@ -136,79 +135,70 @@ static bool is_same_entry(const smi_flow_known *x, const smi_flow_known *y)
            x->is_passed == y->is_passed && x->is_displaced == y->is_displaced;
 }
 
-static void put_text(sm_buf *out, const char *key, sm_str text)
-{
-    sm_buf_printf(out, ",\"%s\":", key);
-    sm_buf_json_str(out, text);
-}
-
-static void put_number(sm_buf *out, const char *key, int64_t n)
-{
-    sm_buf_printf(out, ",\"%s\":%" PRId64, key, n);
-}
-
-static void put_flag(sm_buf *out, const char *key, bool is_set)
+static void put_flag(sm_json_writer *w, const char *key, bool is_set)
 {
     if (is_set) {
-        sm_buf_printf(out, ",\"%s\":true", key);
+        sm_json_set_bool(w, key, true);
     }
 }
 
-static void put_mark(sm_buf *out, const smi_flow_mark *mark)
+static void put_mark(sm_json_writer *w, const smi_flow_mark *mark)
 {
-    put_number(out, "size", (int64_t)mark->size_bytes);
-    put_number(out, "modified_us", mark->modified_us);
+    sm_json_set_i64(w, "size", (int64_t)mark->size_bytes);
+    sm_json_set_i64(w, "modified_us", mark->modified_us);
     if (mark->changed_us) {
-        put_number(out, "changed_us", mark->changed_us);
+        sm_json_set_i64(w, "changed_us", mark->changed_us);
     }
     if (mark->inode) {
-        put_number(out, "inode", (int64_t)mark->inode);
+        sm_json_set_i64(w, "inode", (int64_t)mark->inode);
     }
     if (mark->etag.len) {
-        put_text(out, "etag", mark->etag);
+        sm_json_set_text(w, "etag", mark->etag);
     }
 }
 
-static void put_identity(sm_buf *out, const smi_flow_known *k)
+static void put_identity(sm_json_writer *w, const smi_flow_known *k)
 {
     char hex[HASH_HEX_BYTES + 1];
 
     sm_hash128_hex(k->hash, hex);
-    put_text(out, "hash", sm_str_of(hex));
+    sm_json_set_text(w, "hash", sm_str_of(hex));
     if (k->content_bytes >= 0) {
-        put_number(out, "bytes", k->content_bytes);
-        put_number(out, "head", (int64_t)k->head);
+        sm_json_set_i64(w, "bytes", k->content_bytes);
+        sm_json_set_i64(w, "head", (int64_t)k->head);
     }
 }
 
-static void put_entry(sm_buf *out, const smi_flow_known *k)
+static void put_entry(sm_json_writer *w, const smi_flow_known *k)
 {
     char day[SM_TIME_TEXT_BYTES];
 
-    sm_buf_printf(out, "{\"root\":%d", k->root);
-    put_text(out, "path", k->path);
-    put_text(out, "uri", k->uri);
-    put_number(out, "version", k->version);
+    sm_json_begin_object(w);
+    sm_json_set_i64(w, "root", k->root);
+    sm_json_set_text(w, "path", k->path);
+    sm_json_set_text(w, "uri", k->uri);
+    sm_json_set_i64(w, "version", k->version);
     if (!is_same_mark(&k->mark, &(smi_flow_mark){0})) {
-        put_mark(out, &k->mark);
+        put_mark(w, &k->mark);
     }
     if (k->has_identity) {
-        put_identity(out, k);
+        put_identity(w, k);
     }
     if (k->n_lines >= 0) {
-        put_number(out, "lines", k->n_lines);
+        sm_json_set_i64(w, "lines", k->n_lines);
     }
     if (k->n_rows >= 0) {
-        put_number(out, "rows", k->n_rows);
+        sm_json_set_i64(w, "rows", k->n_rows);
     }
     if (k->has_date) {
         sm_format_date(k->date, day);
-        put_text(out, "date", sm_str_of(day));
+        sm_json_set_text(w, "date", sm_str_of(day));
     }
-    put_flag(out, "dropped", k->is_dropped);
-    put_flag(out, "passed", k->is_passed);
-    put_flag(out, "displaced", k->is_displaced);
-    sm_buf_text(out, SM_STR("}\n"));
+    put_flag(w, "dropped", k->is_dropped);
+    put_flag(w, "passed", k->is_passed);
+    put_flag(w, "displaced", k->is_displaced);
+    sm_json_end_object(w);
+    sm_json_end_line(w);
 }
 
 static int64_t number_or(const sm_json *o, const char *key, int64_t otherwise)
@@ -575,18 +565,19 @@ static int32_t count_taken_in(const smi_flow_run *r, const smi_flow_books *b, co
     return at;
 }
 
-static void put_gone(sm_buf *out, sm_str key, int64_t *n)
+static void put_gone(sm_json_writer *w, sm_str key, int64_t *n)
 {
-    sm_buf_text(out, SM_STR("{\"gone\":"));
-    sm_buf_json_str(out, key);
-    sm_buf_text(out, SM_STR("}\n"));
+    sm_json_begin_object(w);
+    sm_json_set_text(w, "gone", key);
+    sm_json_end_object(w);
+    sm_json_end_line(w);
     (*n)++;
 }
 
 /* Entries and those taken out, in what the new file says beside its own changes: all that the files
  * said that it takes in. */
 static void put_entries(const smi_flow_books *b, const smi_flow_books_page *page, const changes *c,
-                        int32_t n_taken_in, sm_arena *a, sm_buf *out, int64_t *n)
+                        int32_t n_taken_in, sm_arena *a, sm_json_writer *w, int64_t *n)
 {
     const smi_flow_books_chain *chain = &b->chain;
     const bool is_whole = n_taken_in == chain->n_links;
@@ -600,54 +591,53 @@ static void put_entries(const smi_flow_books *b, const smi_flow_books_page *page
     }
     for (int64_t i = 0; i < page->n_known; i++) {
         if (is_whole || c->is_told[i]) {
-            put_entry(out, &page->known[i]);
+            put_entry(w, &page->known[i]);
             (*n)++;
         }
     }
     for (int64_t i = 0; i < c->n_gone && !is_whole; i++) {
-        put_gone(out, c->gone[i], n);
+        put_gone(w, c->gone[i], n);
     }
     for (int64_t i = 0; i < chain->n_gone && !is_whole; i++) {
         if (chain->gone[i].link < n_taken_in && !sm_map_get(c->live, chain->gone[i].key)) {
-            put_gone(out, chain->gone[i].key, n);
+            put_gone(w, chain->gone[i].key, n);
         }
     }
 }
 
-static void put_roots(sm_buf *out, const smi_flow_books_page *page)
+static void put_roots(sm_json_writer *w, const smi_flow_books_page *page)
 {
-    sm_buf_text(out, SM_STR(",\"roots\":["));
+    sm_json_set_array(w, "roots");
     for (int32_t i = 0; i < page->n_roots; i++) {
         const smi_flow_root *root = &page->roots[i];
-        sm_buf_text(out, i ? SM_STR(",{\"uri\":") : SM_STR("{\"uri\":"));
-        sm_buf_json_str(out, root->uri);
-        put_text(out, "pipeline", root->pipeline);
+        sm_json_begin_object(w);
+        sm_json_set_text(w, "uri", root->uri);
+        sm_json_set_text(w, "pipeline", root->pipeline);
         if (root->query.len) {
-            put_text(out, "query", root->query);
+            sm_json_set_text(w, "query", root->query);
         }
-        sm_buf_text(out, SM_STR("}"));
+        sm_json_end_object(w);
     }
-    sm_buf_text(out, SM_STR("]"));
+    sm_json_end_array(w);
 }
 
 /* One a day is enough to clean by. */
 static void put_wholes(smi_flow_run *r, const smi_flow_books *b, int64_t number, bool is_whole,
-                       sm_arena *a, sm_buf *out)
+                       sm_arena *a, sm_json_writer *w)
 {
     const smi_flow_books_chain *chain = &b->chain;
     const int64_t n_kept = is_whole ? clean(r, b) : chain->n_wholes;
     const bool is_new =
         is_whole && (n_kept == 0 || time_of(number) - time_of(chain->wholes[0]) >= DAY_US);
 
-    sm_buf_text(out, SM_STR(",\"wholes\":["));
+    sm_json_set_array(w, "wholes");
     if (is_new) {
-        sm_buf_json_str(out, smi_flow_books_name(number, a));
+        sm_json_put_text(w, smi_flow_books_name(number, a));
     }
     for (int64_t i = 0; i < n_kept; i++) {
-        sm_buf_text(out, i > 0 || is_new ? SM_STR(",") : SM_STR(""));
-        sm_buf_json_str(out, smi_flow_books_name(chain->wholes[i], a));
+        sm_json_put_text(w, smi_flow_books_name(chain->wholes[i], a));
     }
-    sm_buf_text(out, SM_STR("]"));
+    sm_json_end_array(w);
 }
 
 void smi_flow_books_write(smi_flow_run *r, const smi_flow_books *b, const smi_flow_books_page *page,
@@ -655,6 +645,7 @@ void smi_flow_books_write(smi_flow_run *r, const smi_flow_books *b, const smi_fl
 {
     sm_arena *a = sm_arena_new(r->env->budget);
     sm_buf out = {0}, entries = {0};
+    sm_json_writer w = {.out = &out}, lines = {.out = &entries};
     int64_t n = 0;
     changes c;
 
@@ -663,20 +654,23 @@ void smi_flow_books_write(smi_flow_run *r, const smi_flow_books *b, const smi_fl
     const bool is_whole = n_taken_in == b->chain.n_links;
     const int64_t last = b->snapshot ? sm_snapshot_txn(b->snapshot, SM_STR(SMI_BOOKS_APP)) : -1;
     *number = next_number(r, last);
-    put_entries(b, page, &c, n_taken_in, a, &entries, &n);
-    sm_buf_printf(&out, "{\"format\":%d,\"previous\":", FORMAT);
+    put_entries(b, page, &c, n_taken_in, a, &lines, &n);
+    sm_json_begin_object(&w);
+    sm_json_set_i64(&w, "format", FORMAT);
+    sm_json_key(&w, SM_STR("previous"));
     if (is_whole) {
-        sm_buf_text(&out, SM_STR("null"));
+        sm_json_put_null(&w);
     } else {
-        sm_buf_json_str(&out, smi_flow_books_name(b->chain.links[n_taken_in].number, a));
+        sm_json_put_text(&w, smi_flow_books_name(b->chain.links[n_taken_in].number, a));
     }
-    put_wholes(r, b, *number, is_whole, a, &out);
-    put_text(&out, "pipeline", r->p->name);
-    put_text(&out, "run", r->id);
-    put_number(&out, "rows", page->n_rows);
-    put_number(&out, "entries", n);
-    put_roots(&out, page);
-    sm_buf_text(&out, SM_STR("}\n"));
+    put_wholes(r, b, *number, is_whole, a, &w);
+    sm_json_set_text(&w, "pipeline", r->p->name);
+    sm_json_set_text(&w, "run", r->id);
+    sm_json_set_i64(&w, "rows", page->n_rows);
+    sm_json_set_i64(&w, "entries", n);
+    put_roots(&w, page);
+    sm_json_end_object(&w);
+    sm_json_end_line(&w);
     sm_buf_text(&out, sm_buf_str(&entries));
     *key = sm_arena_strf(r->arena, FOLDER "%.*s", SM_STR_ARG(smi_flow_books_name(*number, a)));
     *text = sm_arena_str(r->arena, sm_buf_str(&out));

@@ -14,7 +14,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "base/quote.h"
 #include "base/random.h"
 #include "base/text.h"
 #include "base/time.h"
@@ -192,23 +191,21 @@ sm_names *smi_flow_names(const smi_flow_run *r)
 sm_str smi_flow_metadata_with(const smi_flow_run *r, sm_str inputs)
 {
     sm_buf text = {0};
+    sm_json_writer w = {.out = &text};
 
-    sm_buf_text(&text, SM_STR("{\"pipeline\":"));
-    sm_buf_json_str(&text, r->p->name);
+    sm_json_begin_object(&w);
+    sm_json_set_text(&w, "pipeline", r->p->name);
     for (int32_t i = 0; i < r->p->n_vars; i++) {
         if (r->p->vars[i].type == SMI_VAR_MONTH) {
-            sm_buf_text(&text, SM_STR(",\"month\":"));
-            sm_buf_json_str(&text, r->vars[i].as.s);
+            sm_json_set_text(&w, "month", r->vars[i].as.s);
             break;
         }
     }
-    sm_buf_text(&text, SM_STR(",\"run\":"));
-    sm_buf_json_str(&text, r->id);
+    sm_json_set_text(&w, "run", r->id);
     if (inputs.len) {
-        sm_buf_text(&text, SM_STR(",\"inputs\":"));
-        sm_buf_text(&text, inputs);
+        sm_json_set_raw(&w, "inputs", inputs);
     }
-    sm_buf_text(&text, SM_STR("}"));
+    sm_json_end_object(&w);
     const sm_str out = sm_arena_str(r->arena, sm_buf_str(&text));
     sm_buf_release(&text);
     return out;

@@ -14,7 +14,6 @@
  *           state, known before it is published. */
 #include <inttypes.h>
 
-#include "base/quote.h"
 #include "flow/flow_int.h"
 
 /* ---- the state of what is read -------------------------------------------------------------- */
@@ -92,33 +91,31 @@ typedef struct inputs {
 
 static sm_status gather_inputs(smi_flow_run *r, const smi_flow_task *t, inputs *in, sm_error *e)
 {
-    bool is_first = true;
+    sm_json_writer w = {.out = &in->json};
 
     sm_buf_printf(&in->text, "smelt " SMELT_VERSION "\n%.*s\n", SM_STR_ARG(t->name));
     sm_buf_text(&in->text, t->sql.text);
     sm_buf_text(&in->text, sm_buf_str(&r->asked.text));
-    sm_buf_text(&in->json, SM_STR("["));
+    sm_json_begin_array(&w);
     for (int64_t i = 0; i < r->asked.n_tables; i++) {
         sm_str state;
         SM_TRY(state_of(r, r->asked.tables[i], &state, e));
         sm_buf_printf(&in->text, "\ntable %.*s %.*s", SM_STR_ARG(r->asked.tables[i]),
                       SM_STR_ARG(state));
-        sm_buf_text(&in->json, is_first ? SM_STR("{\"table\":") : SM_STR(",{\"table\":"));
-        sm_buf_json_str(&in->json, r->asked.tables[i]);
-        sm_buf_text(&in->json, SM_STR(",\"state\":"));
-        sm_buf_json_str(&in->json, state);
-        sm_buf_text(&in->json, SM_STR("}"));
-        is_first = false;
+        sm_json_begin_object(&w);
+        sm_json_set_text(&w, "table", r->asked.tables[i]);
+        sm_json_set_text(&w, "state", state);
+        sm_json_end_object(&w);
     }
     for (int32_t i = 0; i < r->p->n_sources; i++) {
         if (r->asked.sources >> i & 1) {
-            sm_buf_text(&in->json, is_first ? SM_STR("{\"source\":") : SM_STR(",{\"source\":"));
-            sm_buf_json_str(&in->json, r->sources[i].path);
-            sm_buf_printf(&in->json, ",\"files\":%" PRId64 "}", r->sources[i].files.n);
-            is_first = false;
+            sm_json_begin_object(&w);
+            sm_json_set_text(&w, "source", r->sources[i].path);
+            sm_json_set_i64(&w, "files", r->sources[i].files.n);
+            sm_json_end_object(&w);
         }
     }
-    sm_buf_text(&in->json, SM_STR("]"));
+    sm_json_end_array(&w);
     return SM_OK;
 }
 
@@ -240,12 +237,11 @@ done:
 }
 
 /* The files that were read, by their hashes. */
-static void put_files(smi_flow_run *r, sm_buf *out)
+static void put_files(smi_flow_run *r, sm_json_writer *w)
 {
     char hex[33];
-    bool is_first = true;
 
-    sm_buf_text(out, SM_STR(",\"read\":["));
+    sm_json_set_array(w, "read");
     for (int32_t i = 0; i < r->p->n_sources; i++) {
         const smi_flow_source_state *s = &r->sources[i];
         for (int64_t k = 0; (r->asked.sources >> i & 1) && k < s->found.n; k++) {
@@ -253,21 +249,20 @@ static void put_files(smi_flow_run *r, sm_buf *out)
                 continue;
             }
             sm_hash128_hex(s->states[k].content.hash, hex);
-            sm_buf_text(out, is_first ? SM_STR("{\"name\":") : SM_STR(",{\"name\":"));
-            sm_buf_json_str(out, s->found.items[k].name);
-            sm_buf_printf(out, ",\"size\":%" PRIu64 ",\"hash\":\"%s\"}",
-                          s->found.items[k].file.size_bytes, hex);
-            is_first = false;
+            sm_json_begin_object(w);
+            sm_json_set_text(w, "name", s->found.items[k].name);
+            sm_json_set_u64(w, "size", s->found.items[k].file.size_bytes);
+            sm_json_set_text(w, "hash", sm_str_of(hex));
+            sm_json_end_object(w);
         }
     }
-    sm_buf_text(out, SM_STR("]"));
+    sm_json_end_array(w);
 }
 
-static void put_word(sm_buf *out, const char *key, sm_str value)
+static void put_word(sm_json_writer *w, const char *key, sm_str value)
 {
     if (value.len > 0) {
-        sm_buf_printf(out, ",\"%s\":", key);
-        sm_buf_json_str(out, value);
+        sm_json_set_text(w, key, value);
     }
 }
 
@@ -288,16 +283,17 @@ static sm_str info_of(smi_flow_run *r, int32_t task, const char *fingerprint)
 {
     const int32_t replace = r->p->tasks[task].replace;
     sm_buf text = {0};
+    sm_json_writer w = {.out = &text};
 
-    sm_buf_text(&text, SM_STR("\"smelt\":{\"pipeline\":"));
-    sm_buf_json_str(&text, r->p->name);
-    put_word(&text, "run", r->id);
-    put_word(&text, "fingerprint", sm_str_of(fingerprint));
-    put_word(&text, "window", r->tasks[task].window);
-    put_word(&text, "query", query_hash(r, &r->p->tasks[task]));
-    put_word(&text, "replaced", replace >= 0 ? window_text(r, replace) : (sm_str){0});
-    put_files(r, &text);
-    sm_buf_text(&text, SM_STR("}"));
+    sm_json_set_object(&w, "smelt");
+    sm_json_set_text(&w, "pipeline", r->p->name);
+    put_word(&w, "run", r->id);
+    put_word(&w, "fingerprint", sm_str_of(fingerprint));
+    put_word(&w, "window", r->tasks[task].window);
+    put_word(&w, "query", query_hash(r, &r->p->tasks[task]));
+    put_word(&w, "replaced", replace >= 0 ? window_text(r, replace) : (sm_str){0});
+    put_files(r, &w);
+    sm_json_end_object(&w);
     const sm_str out = sm_arena_str(r->arena, sm_buf_str(&text));
     sm_buf_release(&text);
     return out;

@@ -15,7 +15,6 @@
 #include <stdio.h>
 
 #include "base/hash.h"
-#include "base/quote.h"
 #include "base/time.h"
 #include "flow/flow.h"
 #include "flow/generate_int.h"
@@ -40,37 +39,43 @@ typedef struct maker {
 
 /* ---- one line ------------------------------------------------------------------------------- */
 
-static void put_manifest_value(const smi_gen_line *l, int column, sm_buf *out)
+static void put_manifest_value(const smi_gen_line *l, int column, sm_json_writer *w)
 {
     const smi_gen_value *v = &l->want[column];
-    sm_buf_printf(out, ",\"%s\":", smi_gen_column_names[column]);
+
+    sm_json_key(w, sm_str_of(smi_gen_column_names[column]));
     if (v->is_null) {
-        sm_buf_text(out, SM_STR("null"));
+        sm_json_put_null(w);
     } else if (column == SMI_GEN_SCORE || column == SMI_GEN_DURATION) {
-        sm_buf_printf(out, "%lld", (long long)v->number);
+        sm_json_put_i64(w, v->number);
     } else {
-        sm_buf_json_str(out, v->text);
+        sm_json_put_text(w, v->text);
     }
 }
 
 static void put_manifest(const maker *m, const smi_gen_line *l, int64_t line, sm_buf *out)
 {
     static const char *const verdicts[] = {"kept", "refused", "blank"};
+    sm_json_writer w = {.out = out};
 
-    sm_buf_printf(out, "{\"file\":\"%s\",\"line\":%lld,\"damage\":\"%s\",\"verdict\":\"%s\"",
-                  m->file_name, (long long)line + 1, l->damage, verdicts[l->verdict]);
+    sm_json_begin_object(&w);
+    sm_json_set_text(&w, "file", sm_str_of(m->file_name));
+    sm_json_set_i64(&w, "line", line + 1);
+    sm_json_set_text(&w, "damage", sm_str_of(l->damage));
+    sm_json_set_text(&w, "verdict", sm_str_of(verdicts[l->verdict]));
     if (l->verdict == SMI_GEN_REFUSED) {
-        sm_buf_printf(out, ",\"reason\":\"%s\"", l->reason);
+        sm_json_set_text(&w, "reason", sm_str_of(l->reason));
         if (l->column >= 0) {
-            sm_buf_printf(out, ",\"column\":\"%s\"", smi_gen_column_names[l->column]);
+            sm_json_set_text(&w, "column", sm_str_of(smi_gen_column_names[l->column]));
         }
     } else if (l->verdict == SMI_GEN_KEPT) {
         for (int column = 0; column < SMI_GEN_COLUMNS; column++) {
-            put_manifest_value(l, column, out);
+            put_manifest_value(l, column, &w);
         }
-        sm_buf_printf(out, ",\"Date\":\"%s\"", m->date);
+        sm_json_set_text(&w, "Date", sm_str_of(m->date));
     }
-    sm_buf_text(out, SM_STR("}\n"));
+    sm_json_end_object(&w);
+    sm_json_end_line(&w);
 }
 
 static bool is_last_line_open(const sm_generate_opts *o, int32_t day, int64_t line)
