@@ -60,7 +60,12 @@ static void test_process_beyond_its_limit(void **state)
     sm_engine *engine = NULL;
     sm_error e = {0};
     assert_status(sm_engine_new(&opts, &engine, &e), SM_USAGE, &e);
-    assert_non_null(strstr(e.what, "is too small: the process has 2"));
+    size_t named = 0; /* a sanitizer has its own part in it */
+    assert_int_equal(sscanf(e.what,
+                            "a memory limit of 150000000 bytes is too small: the process has %zu",
+                            &named),
+                     1);
+    assert_true(named >= bytes);
     assert_int_equal(host[bytes - 1], 1);
     sm_free(host);
 }
