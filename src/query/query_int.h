@@ -18,6 +18,7 @@
 #define SMI_MAX_BIND_DEPTH 2000 /* of expressions, over all of those */
 /* What all aliases, views and forms written out may come to; a text of 1 MiB has fewer nodes. */
 #define SMI_MAX_BOUND_NODES ((int64_t)1 << 20)
+#define SMI_MAX_WALKED      ((int64_t)1 << 22) /* expressions of one tree */
 
 /* ---- places ---------------------------------------------------------------------------------- */
 
@@ -223,6 +224,39 @@ smi_ast *smi_ast_new(smi_parser *p, smi_ast_kind kind, uint32_t off);
 sm_status smi_parse(const sm_sql *sql, sm_arena *a, smi_select **out, sm_error *e) SM_MUST_USE;
 sm_status smi_parse_one_expr(const sm_sql *sql, sm_arena *a, smi_ast **out,
                              sm_error *e) SM_MUST_USE;
+
+/* How far a pass has gone down a tree, and what it has seen. One that starts as {0}, and enters and
+ * leaves each node, gets as far as the binder does. */
+typedef struct smi_descent {
+    int32_t n_selects, n_exprs; /* around this place; selects: items of FROM too */
+    int64_t n_seen;             /* expressions, shared ones as often as they stand there */
+} smi_descent;
+/** Left again when it is done, unless something failed. SM_LIMIT over SMI_MAX_SELECTS. */
+sm_status smi_enter_select(smi_descent *d, const sm_sql *sql, uint32_t off_bytes,
+                           sm_error *e) SM_MUST_USE;
+void smi_leave_select(smi_descent *d);
+/** SM_LIMIT over SMI_MAX_BIND_DEPTH within one another or SMI_MAX_WALKED in all. */
+sm_status smi_enter_expr(smi_descent *d, const sm_sql *sql, uint32_t off_bytes,
+                         sm_error *e) SM_MUST_USE;
+void smi_leave_expr(smi_descent *d);
+
+/** The tables of WITH that are visible behind `cte`, innermost first; in `a`. */
+const smi_cte *smi_cte_add(sm_arena *a, const smi_cte *visible, const smi_cte *cte);
+/** By name, exactly, else without case; NULL where there is none. */
+const smi_cte *smi_cte_find(const smi_cte *visible, sm_str name);
+
+/* What a pass does with the nodes of a tree, each before what is below it. A hook that is NULL lets
+ * them pass; one that fails ends the walk. */
+typedef struct smi_visitor {
+    void *ctx;
+    sm_status (*expr)(void *ctx, const smi_ast *x, sm_error *e);
+    /* ctes: the tables of WITH that are visible there */
+    sm_status (*from)(void *ctx, const smi_cte *ctes, const smi_from *f, sm_error *e);
+} smi_visitor;
+/** Shows the visitor every expression and item of FROM of a query; views are not written out.
+ * Errors: SM_LIMIT as smi_enter_*, what a hook says. */
+sm_status smi_walk(const sm_sql *sql, const smi_select *s, const smi_visitor *visitor, sm_arena *a,
+                   sm_error *e) SM_MUST_USE;
 
 /* ---- types ----------------------------------------------------------------------------------- */
 

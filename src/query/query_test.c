@@ -162,7 +162,9 @@ static void test_no_explosion(void **unused)
     sm_error e = {0};
     sm_buf text = {0};
     sm_plan *plan = NULL;
+    static const sm_canonical_opts opts = {0};
     sm_table_name *names = NULL;
+    sm_str canonical = {0};
     int32_t n = 0;
     sm_arena *const a = sm_arena_new(NULL);
     sm_buf_text(&text, SM_STR("SELECT "));
@@ -177,6 +179,34 @@ static void test_no_explosion(void **unused)
     const sm_sql sql = {SM_STR(""), sm_buf_str(&text)};
     assert_status(sm_query_plan(&sql, &kit_resolver, a, &plan, &e), SM_LIMIT, &e);
     assert_status(sm_query_tables(&sql, a, &names, &n, &e), SM_LIMIT, &e);
+    assert_status(sm_query_canonical(&sql, &kit_resolver, &opts, a, &canonical, &e), SM_LIMIT, &e);
+    sm_buf_release(&text);
+    sm_arena_free(a);
+}
+
+/* Chains of operators in subqueries of one another: each is as deep as is allowed. */
+static void test_no_deep_walk(void **unused)
+{
+    static const sm_canonical_opts opts = {0};
+    sm_error e = {0};
+    sm_buf text = {0};
+    sm_table_name *names = NULL;
+    sm_str canonical = {0};
+    int32_t n = 0;
+    sm_arena *const a = sm_arena_new(NULL);
+    for (int i = 0; i < 60; i++) {
+        sm_buf_text(&text, SM_STR("(SELECT "));
+    }
+    sm_buf_text(&text, SM_STR("1"));
+    for (int i = 0; i < 60; i++) {
+        for (int k = 0; k < 900; k++) {
+            sm_buf_text(&text, SM_STR("+1"));
+        }
+        sm_buf_text(&text, SM_STR(")"));
+    }
+    const sm_sql sql = {SM_STR(""), sm_buf_str(&text)};
+    assert_status(sm_query_tables(&sql, a, &names, &n, &e), SM_LIMIT, &e);
+    assert_status(sm_query_canonical(&sql, &kit_resolver, &opts, a, &canonical, &e), SM_LIMIT, &e);
     sm_buf_release(&text);
     sm_arena_free(a);
 }
@@ -466,6 +496,34 @@ static void test_tables(void **unused)
          "t1@25 t2@69 c.d@78"},
         {"SELECT * FROM read('x') UNION ALL SELECT 1 FROM 'f' WHERE (SELECT 1 FROM \"T 3\") = 1",
          "T 3@73"},
+        /* wherever an expression can stand */
+        {"SELECT 1 FROM a.b WHERE (FROM t) > 0", "a.b@14 t@30"},
+        {"SELECT count(*) FROM a.b GROUP BY (FROM t)", "a.b@21 t@40"},
+        {"SELECT count(*) FROM a.b GROUP BY k HAVING (FROM t) > 0", "a.b@21 t@49"},
+        {"SELECT rank() OVER (ORDER BY k) AS r FROM a.b QUALIFY r > (FROM t)", "a.b@42 t@64"},
+        {"FROM a.b ORDER BY k, (FROM t) DESC", "a.b@5 t@27"},
+        {"FROM a.b LIMIT (FROM t) OFFSET (FROM u)", "a.b@5 t@21 u@37"},
+        {"FROM a.b UNION ALL FROM c.d ORDER BY (FROM t) LIMIT (FROM u)", "a.b@5 c.d@24 t@43 u@58"},
+        {"VALUES (1, (FROM t)), ((FROM u), 2) ORDER BY (FROM v)", "t@17 u@29 v@51"},
+        {"SELECT sum(x) FILTER (WHERE (FROM t) = 1) FROM a.b", "t@34 a.b@47"},
+        {"SELECT rank() OVER (PARTITION BY k, (FROM t) ORDER BY (FROM u)) FROM a.b",
+         "t@42 u@60 a.b@69"},
+        {"SELECT coalesce(x, abs((FROM t))) FROM a.b", "t@29 a.b@39"},
+        {"SELECT CASE WHEN (FROM t) = 1 THEN (FROM u) ELSE (FROM v) END, CASE (FROM w) WHEN 1 "
+         "THEN 2 END FROM a.b",
+         "t@23 u@41 v@55 w@74 a.b@100"},
+        {"SELECT CAST((FROM t) AS DATE), (FROM u)::DATE, ((FROM v)).x, MAP {1: (FROM w)}[(FROM y)]",
+         "t@18 u@37 v@54 w@75 y@85"},
+        {"SELECT (FROM t) IN (1, (FROM u)), 2 BETWEEN (FROM v) AND (FROM w)",
+         "t@13 u@29 v@50 w@63"},
+        {"FROM a.b JOIN c.d ON (FROM t) = 1 JOIN (FROM e.f WHERE (FROM u) = 1) ON true",
+         "a.b@5 c.d@14 t@27 e.f@45 u@61"},
+        {"FROM read((FROM t), n => [1, {a: (FROM u)}])", "t@16 u@39"},
+        {"WITH c AS (FROM t ORDER BY (FROM u)) SELECT 1 GROUP BY (FROM c)", "t@16 u@33"},
+        /* a table of WITH is seen behind it and below, not before it */
+        {"WITH c AS (FROM d), d AS (FROM c) SELECT (SELECT 1 FROM C), (WITH e AS (FROM d) FROM e) "
+         "FROM e",
+         "d@16 e@93"},
     };
     for (int i = 0; i < SM_COUNT(rows); i++) {
         sm_error e = {0};
@@ -572,7 +630,8 @@ int main(void)
         cmocka_unit_test(test_errors),       cmocka_unit_test(test_limits),
         cmocka_unit_test(test_no_explosion), cmocka_unit_test(test_plans),
         cmocka_unit_test(test_merges),       cmocka_unit_test(test_merged_plans),
-        cmocka_unit_test(test_tables),       cmocka_unit_test(test_taken_whole),
+        cmocka_unit_test(test_no_deep_walk), cmocka_unit_test(test_tables),
+        cmocka_unit_test(test_taken_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -54,6 +54,16 @@ def test_what_a_commit_says_of_its_run(shop):
     assert said["inputs"] == [{"table": "raw.orders", "state": f"run {said['run']}"}]
 
 
+def test_a_table_is_read_behind_the_task_that_makes_it_wherever_it_stands(shop):
+    shop.sql("cities", "SELECT city FROM raw.orders GROUP BY city, (SELECT max(id) FROM mart.best) "
+                       "ORDER BY city")
+    shop.sql("best", "SELECT id FROM raw.orders WHERE id = 1")
+    report = shop.run()
+    names = [table["name"] for table in report["tables"]]
+    assert names.index("mart.best") < names.index("mart.cities")
+    assert shop.rows("mart.cities") == [{"city": "Oslo"}, {"city": "Rome"}]
+
+
 def test_month_is_that_of_the_date(shop):
     done = shop.smelt("run", shop.file, "--date", "2022-04-17", "--json")
     assert json.loads(done.stdout)["files"]["read"] == 2

@@ -71,18 +71,6 @@ static sm_status bind_relation(smi_bind *b, const sm_relation *r, sm_plan_node *
     return smi_bind_select(b->q, sql, NULL, select, out, e);
 }
 
-static const smi_cte *find_cte(const smi_cte *ctes, sm_str name)
-{
-    for (int exact = 1; exact >= 0; exact--) {
-        for (const smi_cte *c = ctes; c; c = c->outer) {
-            if (exact ? sm_str_eq(c->name, name) : sm_str_eq_nocase(c->name, name)) {
-                return c;
-            }
-        }
-    }
-    return NULL;
-}
-
 /* A failure that is about an argument has its offset in e->byte (sm_resolver). */
 static sm_status resolver_failed(smi_bind *b, const smi_from *f, sm_error *e, sm_status st)
 {
@@ -118,7 +106,7 @@ static sm_status bind_table(smi_bind *b, const smi_from *f, sm_plan_node **out, 
     const sm_resolver *const r = b->q->resolver;
     const sm_str name = f->parts[f->n_parts - 1];
     const sm_str alias = f->alias.len > 0 ? f->alias : name;
-    const smi_cte *const cte = f->n_parts == 1 ? find_cte(b->ctes, name) : NULL;
+    const smi_cte *const cte = f->n_parts == 1 ? smi_cte_find(b->ctes, name) : NULL;
     if (cte) {
         SM_TRY(smi_bind_select(b->q, cte->sql, cte->outer, cte->select, out, e));
         smi_from named = *f; /* WITH t(a, b): its names, where the reference gives none */

@@ -762,21 +762,12 @@ static sm_status order_output(smi_query *q, const sm_sql *sql, const smi_select 
 
 /* ---- any query ------------------------------------------------------------------------------- */
 
-static const smi_cte *add_ctes(smi_query *q, const smi_cte *ctes, const smi_select *s)
-{
-    for (int32_t i = 0; i < s->n_ctes; i++) {
-        smi_cte *const one = SM_NEW(q->a, smi_cte);
-        *one = s->ctes[i];
-        one->outer = ctes; /* those before it, so none names itself */
-        ctes = one;
-    }
-    return ctes;
-}
-
 static sm_status bind_any(smi_query *q, const sm_sql *sql, const smi_cte *ctes, const smi_select *s,
                           sm_plan_node **out, sm_error *e)
 {
-    ctes = add_ctes(q, ctes, s);
+    for (int32_t i = 0; i < s->n_ctes; i++) { /* each sees those before it, so none names itself */
+        ctes = smi_cte_add(q->a, ctes, &s->ctes[i]);
+    }
     switch (s->kind) {
     case SMI_SELECT:
         SM_TRY(bind_plain(q, sql, ctes, s, out, e));

@@ -24,7 +24,7 @@ typedef struct canonical {
     sm_str table; /* the one table's name, which says nothing before a column; "" for none */
     const smi_cte *ctes;
     const sm_sql *sql; /* the text being read: a view's, where one is */
-    int32_t depth;
+    smi_descent at;
     sm_buf out;
 } canonical;
 
@@ -198,7 +198,7 @@ static sm_status print_around(canonical *c, const char *before, smi_ast *const *
     return SM_OK;
 }
 
-static sm_status print_expr(canonical *c, const smi_ast *x, sm_error *e)
+static sm_status print_node(canonical *c, const smi_ast *x, sm_error *e)
 {
     switch (x->kind) {
     case SMI_AST_COLUMN:
@@ -241,6 +241,14 @@ static sm_status print_expr(canonical *c, const smi_ast *x, sm_error *e)
         return print_around(c, "{", x->args, x->n_args, ", ", "}", e);
     }
     return SM_OK;
+}
+
+static sm_status print_expr(canonical *c, const smi_ast *x, sm_error *e)
+{
+    SM_TRY(smi_enter_expr(&c->at, c->sql, x->off, e));
+    const sm_status st = print_node(c, x, e);
+    smi_leave_expr(&c->at);
+    return st;
 }
 
 /* ---- FROM ------------------------------------------------------------------------------------ */
@@ -337,15 +345,14 @@ static sm_status print_view(canonical *c, const sm_sql *view, sm_error *e)
 
 static sm_status print_table(canonical *c, const smi_from *f, sm_error *e)
 {
+    const smi_cte *const cte = f->n_parts == 1 ? smi_cte_find(c->ctes, f->parts[0]) : NULL;
     sm_relation relation = {0};
 
-    for (const smi_cte *cte = f->n_parts == 1 ? c->ctes : NULL; cte; cte = cte->outer) {
-        if (sm_str_eq_nocase(cte->name, f->parts[0])) {
-            SM_TRY(print_elsewhere(c, cte->sql, cte->outer, cte->select, e));
-            put(c, cte->n_columns ? " columns " : "");
-            put_names(c, cte->columns, cte->n_columns);
-            return SM_OK;
-        }
+    if (cte) {
+        SM_TRY(print_elsewhere(c, cte->sql, cte->outer, cte->select, e));
+        put(c, cte->n_columns ? " columns " : "");
+        put_names(c, cte->columns, cte->n_columns);
+        return SM_OK;
     }
     SM_TRY(c->resolver->table(c->resolver->ctx, f->parts, f->n_parts, c->a, &relation, e));
     if (!relation.dataset && !relation.node) {
@@ -504,22 +511,16 @@ static sm_status print_select(canonical *c, const smi_select *s, bool is_top, sm
     const smi_cte *const ctes = c->ctes;
     const sm_str table = c->table;
 
-    if (++c->depth > SMI_MAX_SELECTS) {
-        return smi_sql_fail(c->sql, s->off, e, SM_LIMIT, "query nests over the limit of %d",
-                            SMI_MAX_SELECTS);
-    }
+    SM_TRY(smi_enter_select(&c->at, c->sql, s->off, e));
     for (int32_t i = 0; i < s->n_ctes; i++) {
-        smi_cte *const one = SM_NEW(c->a, smi_cte);
-        *one = s->ctes[i];
-        one->outer = c->ctes;
-        c->ctes = one;
+        c->ctes = smi_cte_add(c->a, c->ctes, &s->ctes[i]);
     }
     put(c, is_top ? "" : "(");
     const sm_status st = print_body(c, s, is_top, e);
     put(c, is_top ? "\n" : ")");
     c->ctes = ctes;
     c->table = table;
-    c->depth--;
+    smi_leave_select(&c->at);
     return st;
 }
 

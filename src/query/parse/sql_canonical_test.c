@@ -118,6 +118,47 @@ static void text_is_in_lines(void **state)
     sm_arena_free(a);
 }
 
+/* A subquery in each place where an expression or a FROM can stand: another one, another query. */
+static const char *const places[] = {
+    "SELECT (FROM t)",
+    "SELECT 1 FROM log WHERE (FROM t) > 0",
+    "SELECT 1 FROM log GROUP BY (FROM t)",
+    "SELECT 1 FROM log GROUP BY Key HAVING (FROM t) > 0",
+    "SELECT 1 FROM log QUALIFY (FROM t) > 0",
+    "SELECT 1 FROM log ORDER BY Key, (FROM t)",
+    "SELECT 1 FROM log LIMIT (FROM t)",
+    "SELECT 1 FROM log OFFSET (FROM t)",
+    "VALUES (1, 2), (3, (FROM t))",
+    "SELECT sum(Secs) FILTER (WHERE (FROM t) = 1) FROM log",
+    "SELECT rank() OVER (PARTITION BY (FROM t)) FROM log",
+    "SELECT rank() OVER (ORDER BY (FROM t)) FROM log",
+    "SELECT abs((FROM t)), CAST((FROM log) AS DATE), ((FROM log)).x",
+    "SELECT CASE WHEN (FROM t) = 1 THEN 2 END",
+    "SELECT 1 IN (2, (FROM t)), MAP {1: (FROM log)}",
+    "FROM log a JOIN log b ON (FROM t) = 1",
+    "FROM log a JOIN (FROM t) USING (Key)",
+    "FROM log UNION ALL (FROM t)",
+    "FROM read((FROM t))",
+    "FROM read('x', n => [{a: (FROM t)}])",
+    "WITH c AS (FROM t) FROM c",
+};
+
+static void every_place_is_told(void **state)
+{
+    static const sm_canonical_opts all = {0};
+    sm_arena *a = sm_arena_new(NULL);
+
+    for (int i = 0; i < SM_COUNT(places); i++) {
+        const char *const at = strstr(places[i], "(FROM t)");
+        assert_non_null(at);
+        const sm_str other = sm_arena_strf(a, "%.*s(FROM log)%s", (int)(at - places[i]), places[i],
+                                           at + strlen("(FROM t)"));
+        const sm_str one = text_of(places[i], &all, a);
+        assert_string_not_equal(one.data, text_of(other.data, &all, a).data);
+    }
+    sm_arena_free(a);
+}
+
 static void variables_stand_as_values_or_open(void **state)
 {
     static const char sql[] = "SELECT var('month') AS m FROM log";
@@ -152,6 +193,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_says_nothing_is_left_out),
         cmocka_unit_test(what_says_something_is_told),
+        cmocka_unit_test(every_place_is_told),
         cmocka_unit_test(text_is_in_lines),
         cmocka_unit_test(variables_stand_as_values_or_open),
         cmocka_unit_test(views_stand_as_their_sql),
