@@ -461,7 +461,8 @@ static sm_status keep_batch(smi_agg *a, smi_agg_morsel *m, sm_batch **lanes, sm_
             lanes[l] = NULL;
         }
     }
-    return m->n_rows >= ROWS_MAX || smi_is_short(a->run, 0) ? scatter_morsel(a, m, e) : SM_OK;
+    return m->n_rows >= ROWS_MAX || smi_memory_is_short(a->run, 0) ? scatter_morsel(a, m, e)
+                                                                   : SM_OK;
 }
 
 /* ---- the packed way -------------------------------------------------------------------------- */
@@ -531,14 +532,12 @@ static sm_status push_lanes(smi_agg *a, smi_agg_morsel *m, sm_batch *rows, sm_er
 }
 
 /* Does a morsel wait with so much that it does not wait for its turn? What is in turn goes to disk
- * in larger pieces. Where memory is nearly out, few drivers wait with no more than eight would. */
+ * in larger pieces. */
 static bool has_much(const smi_agg *a, const smi_agg_morsel *m, bool is_last)
 {
-    const size_t share = sm_budget_limit(a->budget) / 8;
-    const size_t n = (size_t)a->run->n_drivers;
-    const size_t own = share / (n < 8 && smi_agg_is_pressed(a) ? 8 : n);
     const size_t mine = m->done.size_bytes;
-    return mine > own || (is_last && (m->n_puts > 0 || atomic_load(&a->waiting) + mine > share));
+    const bool is_over_all = atomic_load(&a->waiting) + mine > smi_memory_share(a->run);
+    return mine > smi_memory_task_chunks(a->run) || (is_last && (m->n_puts > 0 || is_over_all));
 }
 
 /* A morsel's chunks to disk, once spilling has begun. */
@@ -610,7 +609,7 @@ static sm_status fold_some(smi_agg *a, size_t enough, sm_error *e)
 /* Where memory is short and nothing is spilled yet, a fold comes sooner. */
 static bool wants_fold(const smi_agg *a)
 {
-    return !atomic_load(&a->is_spilling) && smi_is_short(a->run, 0);
+    return !atomic_load(&a->is_spilling) && smi_memory_is_short(a->run, 0);
 }
 
 static sm_status agg_close(smi_end *end, smi_driver *d, sm_error *e)
@@ -766,8 +765,7 @@ static sm_status agg_init(smi_agg *a, smi_run *run, const sm_plan_node *node, sm
         a->lanes[l].schema = make_schema(a, 0, &a->lanes[l], 1);
     }
     a->group_schema = make_schema(a, a->n_keys, NULL, 2);
-    const size_t room = sm_budget_room(a->budget) / 16;
-    a->fold_bytes = room < (2u << 20) ? 2u << 20 : room > (24u << 20) ? 24u << 20 : room;
+    a->fold_bytes = smi_memory_fold(run);
     return SM_OK;
 }
 

@@ -144,8 +144,6 @@ void smi_part_release(smi_agg *a, smi_part *p);
 
 /* ---- spilling (exec_agg_spill.c) ------------------------------------------------------------- */
 
-/* Is less than a quarter of the query's memory left, whoever has the rest? */
-bool smi_agg_is_pressed(const smi_agg *a);
 /* Whether chunks are to be put from now on; decides it anew where they are not yet. */
 sm_status smi_agg_check_memory(smi_agg *a, bool *is_spilling, sm_error *e) SM_MUST_USE;
 /* Puts partition p of some chunks behind what it has. n grows from call to call for a morsel. */

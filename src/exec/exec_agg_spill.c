@@ -18,20 +18,11 @@
 
 #include <stdlib.h>
 
-bool smi_agg_is_pressed(const smi_agg *a)
-{
-    return sm_budget_room(a->budget) < sm_budget_limit(a->budget) / 4;
-}
-
-/* One group alone has nothing to part with, and little is not worth it, unless a reader's large row
- * group leaves no room even for that. */
+/* One group alone has nothing to part with. */
 static bool is_full(const smi_agg *a)
 {
-    const size_t limit = sm_budget_limit(a->budget);
-    const size_t used = sm_budget_used(a->budget);
-    const bool is_large = sm_budget_used(a->tables) > limit / 8 || used > limit / 4 ||
-                          (used > limit / 16 && smi_agg_is_pressed(a));
-    return a->n_keys > 0 && is_large && smi_is_short(a->run, 0);
+    return a->n_keys > 0 && smi_memory_groups_are_large(a->run, a->tables, a->budget) &&
+           smi_memory_is_short(a->run, 0);
 }
 
 sm_status smi_agg_check_memory(smi_agg *a, bool *is_spilling, sm_error *e)

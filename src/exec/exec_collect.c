@@ -108,7 +108,7 @@ static sm_status keep(collect_end *c, sm_batch *rows, smi_kept *out, sm_error *e
 {
     smi_spill *spill = NULL;
     sm_status st = SM_OK;
-    if (!smi_is_short(c->run, 0)) {
+    if (!smi_memory_is_short(c->run, 0)) {
         st = sm_batch_concat(&rows, 1, true, c->budget, &out->rows, e);
     } else {
         st = spill_of(c, &spill, e);

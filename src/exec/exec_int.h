@@ -77,9 +77,6 @@ static inline sm_status smi_look_at(const smi_run *run, int64_t i, sm_error *e)
 sm_status smi_run_into(smi_run *run, const sm_plan_node *node, smi_op *first, smi_end *end,
                        sm_error *e) SM_MUST_USE;
 
-/* Is so little of the query's memory left that no task should be started beside the n that run? */
-bool smi_is_tight(const smi_run *run, int64_t n_running);
-
 /* ---- tasks, sources -------------------------------------------------------------------------- */
 
 typedef struct smi_task {

@@ -15,8 +15,6 @@
 
 #include <string.h>
 
-#define BUILD_BYTES 96 /* of a right row: hash, place, reference, number, slot and a short key */
-
 /* ---- build ----------------------------------------------------------------------------------- */
 
 static sm_status build_all(smi_join *j, int64_t n_rows, sm_error *e)
@@ -73,7 +71,7 @@ static sm_status build(smi_join *j, sm_error *e)
     smi_collect_free(end);
     SM_TRY(st);
     const bool is_large =
-        j->rows.spill || smi_is_short(j->run, (size_t)j->rows.n_rows * BUILD_BYTES);
+        j->rows.spill || smi_memory_is_short(j->run, (size_t)j->rows.n_rows * SMI_JOIN_ROW_BYTES);
     if (is_large && j->node->as.join.n_keys > 0 && j->rows.n_rows > SM_BATCH_ROWS) {
         return SM_OK;
     }

@@ -14,8 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PARTS_MAX  256
-#define PIECE_ROWS 512 /* about, of one partition */
+#define PARTS_MAX_LOG 8
+#define PARTS_MAX     (1 << PARTS_MAX_LOG)
+#define PIECE_ROWS    512 /* about, of one partition */
 
 typedef struct spilled_join spilled_join;
 
@@ -313,12 +314,8 @@ static void choose_parts(spilled_join *s)
         bytes += right->items[i].rows ? sm_batch_bytes(right->items[i].rows)
                                       : right->items[i].extent.plain_bytes;
     }
-    bytes += (uint64_t)right->n_rows * 64;
-    const uint64_t fits = sm_budget_limit(s->run->env->budget) / 8 + 1;
-    int log = 1;
-    while (log < 8 && bytes >> log > fits) {
-        log++;
-    }
+    bytes += (uint64_t)right->n_rows * SMI_JOIN_PART_ROW_BYTES;
+    const int log = smi_memory_join_parts_log(s->run, bytes, PARTS_MAX_LOG);
     s->n_parts = 1 << log;
     s->shift = 64 - log;
 }

@@ -101,7 +101,7 @@ sm_status smi_outlet_drain(smi_outlet *o, smi_driver *d, sm_error *e)
     const bool may = !o->is_draining && (o->waiter < 0 || o->waiter == d->index);
     if (!may || (n == 0 && !o->is_ended)) {
         sm_mutex_unlock(&o->lock);
-        const bool is_full = n > OUTLET_FULL || (n > 0 && smi_is_short(d->pipe->run, 0));
+        const bool is_full = n > OUTLET_FULL || (n > 0 && smi_memory_is_short(d->pipe->run, 0));
         return is_full ? SM_WAIT : SM_OK;
     }
     o->is_draining = true;

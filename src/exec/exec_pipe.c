@@ -12,7 +12,7 @@
  *          error is told whatever the threads did.
  * Waiting  A driver that finds nothing to do is marked before it looks, and every change that may
  *          give it work wakes all that are marked: no wake is lost. */
-#include "exec/exec_int.h"
+#include "exec/exec_memory_int.h"
 
 #include <string.h>
 
@@ -275,16 +275,6 @@ sm_status smi_pipe_run(smi_run *run, smi_source *source, smi_op *first, smi_end 
     return st;
 }
 
-bool smi_is_tight(const smi_run *run, int64_t n_running)
-{
-    const size_t mega = (size_t)1 << 20;
-    const size_t limit = sm_budget_limit(run->env->budget);
-    const size_t room = sm_budget_room(run->env->budget);
-    const size_t rest = limit / 3 < 64 * mega ? limit / 3 : 64 * mega;
-    const size_t each = limit / 8 < 16 * mega ? limit / 8 : 16 * mega; /* they may still grow */
-    return n_running > 0 && room < rest + (size_t)n_running * each;
-}
-
 /* ---- numbered tasks -------------------------------------------------------------------------- */
 
 static int64_t tasks_count(smi_source *s)
@@ -303,7 +293,7 @@ static sm_status tasks_step(smi_source *s, smi_driver *d, sm_error *e)
             return i >= t->n ? SM_END : SM_WAIT;
         }
         if (p->base + (uint64_t)i >= smi_pipe_turn(p) + window ||
-            smi_is_tight(p->run, atomic_load(&t->n_running))) {
+            smi_memory_is_tight(p->run, atomic_load(&t->n_running))) {
             return SM_WAIT;
         }
     } while (!atomic_compare_exchange_weak(&t->next, &i, i + 1));

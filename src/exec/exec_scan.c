@@ -17,6 +17,7 @@
  *          that fails to open fails the task that would have been its first.
  * States   WANTS -> READY -> RUNNING -> (WANTS -> …)* -> DONE -> FREE, under the scan's lock.
  * Books    exec_books.c: counts, unknown keys, hashes, refused lines, in the order of morsels. */
+#include "exec/exec_memory_int.h"
 #include "exec/exec_scan_int.h"
 
 #include <inttypes.h>
@@ -190,7 +191,7 @@ static sm_status request_ranges(smi_scan *s, smi_morsel *m, int64_t n, sm_error 
     while (m->n_requested < m->n_ranges) {
         const sm_byte_range r = m->ranges[m->n_requested];
         /* Decoded rows need room too: only the oldest morsel may take the last of it. */
-        if (n != s->accounted && sm_budget_room(s->budget) / 6 < r.len) {
+        if (n != s->accounted && !smi_memory_may_read(s->run, r.len)) {
             return SM_BUDGET;
         }
         const sm_range_read read = {.blob = s->files[m->file].blob,
@@ -478,7 +479,7 @@ static sm_status scan_step(smi_source *source, smi_driver *d, sm_error *e)
         sm_mutex_unlock(&s->lock);
         return SM_OK;
     }
-    if (st == SM_OK && smi_is_tight(s->run, s->n_running)) {
+    if (st == SM_OK && smi_memory_is_tight(s->run, s->n_running)) {
         st = SM_WAIT; /* a morsel's end wakes */
     }
     if (st == SM_OK) {
@@ -575,17 +576,15 @@ static void map_columns(smi_scan *s)
     }
 }
 
-/* Bytes on their way to a scan are at most an eighth of all that there are, and requests a quarter
- * of them, or operators would have to spill for them. */
+/* Bytes on their way to a scan have their share, or operators would have to spill for them. */
 static void bound_by_memory(smi_scan *s)
 {
-    const size_t share = sm_budget_limit(s->budget) / 8;
+    const size_t share = smi_memory_share(s->run);
     if (share < (size_t)s->inflight_wanted) {
         s->inflight_wanted = share > 0 ? (int64_t)share : 1;
     }
-    if (s->request_bytes > s->inflight_wanted / 4) {
-        s->request_bytes = s->inflight_wanted / 4;
-    }
+    const int64_t request = smi_memory_request(s->inflight_wanted);
+    s->request_bytes = s->request_bytes > request ? request : s->request_bytes;
 }
 
 sm_status smi_scan_new(smi_run *run, const sm_plan_node *node, smi_source **out, sm_error *e)

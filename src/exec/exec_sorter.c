@@ -13,8 +13,6 @@
 
 #include <string.h>
 
-#define MOST_RUNS 128
-
 const sm_type *smi_with_place(sm_arena *a, const sm_type *schema)
 {
     const sm_type **types = SM_NEW_ARRAY(a, const sm_type *, schema->n_fields + 1);
@@ -231,13 +229,13 @@ void smi_sorter_release(smi_sorter *s)
 
 sm_status smi_sorter_add(smi_sorter *s, sm_batch *taken, sm_error *e)
 {
-    const size_t least = sm_budget_limit(s->budget) / 16; /* of a run */
     sm_status st = SM_OK;
     sm_mutex_lock(&s->lock);
     s->n_rows += taken->n_rows;
     s->bytes += sm_batch_bytes(taken);
     smi_batches_add(&s->rows, taken);
-    if (s->bytes > least && smi_is_short(s->run, (size_t)s->n_rows * 2 * sizeof(smi_sort_row))) {
+    if (s->bytes > smi_memory_least_run(s->run) &&
+        smi_memory_is_short(s->run, (size_t)s->n_rows * SMI_SORTED_ROW_BYTES)) {
         st = spill_rows(s, e);
     }
     sm_mutex_unlock(&s->lock);
@@ -252,8 +250,7 @@ static int64_t most_runs(const smi_sorter *s)
         const uint64_t first = s->runs[i].n > 0 ? s->runs[i].items[0].extent.plain_bytes : 0;
         bytes = first > bytes ? first : bytes;
     }
-    const uint64_t n = sm_budget_limit(s->budget) / 8 / bytes;
-    return n < 2 ? 2 : n > MOST_RUNS ? MOST_RUNS : (int64_t)n;
+    return smi_memory_merge_runs(s->run, bytes);
 }
 
 /* The first n runs become one, the last. */

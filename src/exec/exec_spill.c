@@ -42,13 +42,6 @@ struct smi_spill {
     const sm_plan_node *node;
 };
 
-bool smi_is_short(const smi_run *run, size_t more_bytes)
-{
-    const size_t limit = sm_budget_limit(run->env->budget);
-    const size_t room = sm_budget_room(run->env->budget);
-    return limit != SIZE_MAX && (room < more_bytes || room - more_bytes < limit / 2);
-}
-
 /* ---- the file -------------------------------------------------------------------------------- */
 
 sm_status smi_spill_new(smi_run *run, const sm_plan_node *node, smi_spill **out, sm_error *e)

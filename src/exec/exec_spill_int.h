@@ -4,12 +4,12 @@
  *
  * A *spill* is one scratch file of one operator. Pieces go in and come back whole; each is LZ4
  * compressed, block by block, and every block carries a checksum. An operator spills itself, when
- * smi_is_short() says so or a take was refused; who could also wait does so first.
+ * smi_memory_is_short() says so or a take was refused; who could also wait does so first.
  * Threads: every function may be called from any thread. Blocks its caller: a local disk. */
 #ifndef SM_EXEC_SPILL_INT_H
 #define SM_EXEC_SPILL_INT_H
 
-#include "exec/exec_int.h"
+#include "exec/exec_memory_int.h"
 
 typedef struct smi_spill smi_spill;
 
@@ -18,11 +18,6 @@ typedef struct smi_extent {
     uint64_t off_bytes;
     uint64_t plain_bytes; /* 0: nothing was put */
 } smi_extent;
-
-/** Is so little left of the query's memory that an operator should give up some, if it also needs
- * `more_bytes` at the end? Half of the limit is for who keeps rows, the rest for what is in flight:
- * reads, decoded batches, row groups that are being written. */
-bool smi_is_short(const smi_run *run, size_t more_bytes);
 
 /** Makes the file in env->spill_dir. `node`: whose spilled_bytes count. */
 sm_status smi_spill_new(smi_run *run, const sm_plan_node *node, smi_spill **out,

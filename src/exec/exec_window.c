@@ -412,7 +412,8 @@ static sm_status give_batch(void *ctx, smi_driver *d, int64_t i, sm_error *e)
 static bool is_large(const smi_window_all *w, const sm_window_item *item)
 {
     const int32_t n = item->n_partition + item->n_order + item->call->n_args;
-    return smi_is_short(w->run, (size_t)w->rows.n_rows * (size_t)(48 + 16 * n));
+    const size_t each = SMI_WINDOW_ROW_BYTES + SMI_WINDOW_VALUE_BYTES * (size_t)n;
+    return smi_memory_is_short(w->run, (size_t)w->rows.n_rows * each);
 }
 
 sm_status smi_window_run(smi_run *run, const sm_plan_node *node, smi_op *next, smi_end *end,
