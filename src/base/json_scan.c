@@ -11,6 +11,7 @@
 
 #include <stdio.h>
 
+#include "base/hex.h"
 #include "base/text.h"
 
 const char *sm_json_kind_name(sm_json_kind kind)
@@ -40,21 +41,12 @@ const uint8_t *sm_json_scan_unexpected(sm_json_scan *s, const uint8_t *at, const
 
 /* ---- strings --------------------------------------------------------------------------------- */
 
-static int hex_value(uint8_t c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    const uint8_t lower = c | 0x20;
-    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-}
-
 /* Four hex digits into *out; the number of digits there are (4: all). */
 static int hex_four(const uint8_t *p, uint32_t *out)
 {
     uint32_t v = 0;
     for (int i = 0; i < 4; i++) {
-        const int digit = hex_value(p[i]);
+        const int digit = sm_hex_digit((char)p[i]);
         if (digit < 0) {
             return i;
         }

@@ -9,7 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/text.h"
 #include "base/time.h"
 
 #define LINE_MAX_BYTES 1024

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * base/quote.c: text as a JSON string. Runs that need no escape are copied whole. */
+ * base/quote.c: text in quotes. Runs that need no escape are copied whole. */
 #include "base/quote.h"
 
 #include <stdio.h>
@@ -65,4 +65,33 @@ void sm_buf_json_str(sm_buf *b, sm_str s)
         }
     }
     sm_buf_text(b, SM_STR("\""));
+}
+
+/* s in quotes, with `before` ahead of each quote and each `before` in it. */
+static void put_in_quotes(sm_buf *b, sm_str s, char quote, char before)
+{
+    size_t from = 0;
+
+    sm_buf_text(b, (sm_str){&quote, 1});
+    for (size_t i = 0; i < s.len; i++) {
+        if (s.data[i] == quote || s.data[i] == before) {
+            sm_buf_text(b, (sm_str){s.data + from, i - from});
+            sm_buf_text(b, (sm_str){&before, 1});
+            from = i;
+        }
+    }
+    if (from < s.len) {
+        sm_buf_text(b, (sm_str){s.data + from, s.len - from});
+    }
+    sm_buf_text(b, (sm_str){&quote, 1});
+}
+
+void sm_buf_quoted(sm_buf *b, sm_str s, char quote)
+{
+    put_in_quotes(b, s, quote, quote);
+}
+
+void sm_buf_escaped(sm_buf *b, sm_str s, char quote)
+{
+    put_in_quotes(b, s, quote, '\\');
 }

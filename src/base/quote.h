@@ -16,4 +16,10 @@
  */
 void sm_buf_json_str(sm_buf *b, sm_str s);
 
+/** Appends s in quotes, each quote within doubled: SQL's names (") and texts ('), fields of CSV. */
+void sm_buf_quoted(sm_buf *b, sm_str s, char quote);
+
+/** Appends s in quotes, with a backslash before each quote and backslash within. */
+void sm_buf_escaped(sm_buf *b, sm_str s, char quote);
+
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * base/quote_test.c: text as JSON strings. */
+ * base/quote_test.c: text as JSON strings, in quotes. */
 #include "test.h"
 
 #include "base/quote.h"
@@ -29,10 +29,38 @@ static void test_json(void **state)
     }
 }
 
+static void test_quotes(void **state)
+{
+    static const struct {
+        sm_str text;
+        char quote;
+        const char *quoted, *escaped;
+    } rows[] = {
+        {{"", 0}, '"', "\"\"", "\"\""},
+        {{"plain", 5}, '\'', "'plain'", "'plain'"},
+        {{"it's", 4}, '\'', "'it''s'", "'it\\'s'"},
+        {{"'", 1}, '\'', "''''", "'\\''"},
+        {{"a\"b'c\\", 6}, '"', "\"a\"\"b'c\\\"", "\"a\\\"b'c\\\\\""},
+        {{"``", 2}, '`', "``````", "`\\`\\``"},
+    };
+    for (int i = 0; i < SM_COUNT(rows); i++) {
+        sm_buf b = {0};
+        sm_buf_quoted(&b, rows[i].text, rows[i].quote);
+        assert_int_equal(b.len, strlen(rows[i].quoted));
+        assert_memory_equal(b.data, rows[i].quoted, b.len);
+        sm_buf_reset(&b);
+        sm_buf_escaped(&b, rows[i].text, rows[i].quote);
+        assert_int_equal(b.len, strlen(rows[i].escaped));
+        assert_memory_equal(b.data, rows[i].escaped, b.len);
+        sm_buf_release(&b);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_json),
+        cmocka_unit_test(test_quotes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

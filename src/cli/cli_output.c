@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/quote.h"
 #include "base/text.h"
 #include "cli/cli_int.h"
 
@@ -77,14 +78,7 @@ static void csv_cell(sm_buf *out, sm_str s)
         sm_buf_text(out, s);
         return;
     }
-    sm_buf_text(out, SM_STR("\""));
-    for (size_t i = 0; i < s.len; i++) {
-        if (s.data[i] == '"') {
-            sm_buf_text(out, SM_STR("\""));
-        }
-        sm_buf_text(out, (sm_str){s.data + i, 1});
-    }
-    sm_buf_text(out, SM_STR("\""));
+    sm_buf_quoted(out, s, '"');
 }
 
 /* NULL is an empty field, an empty text a quoted one: they stay apart. */

@@ -8,22 +8,8 @@
  * rule was taken from DuckDB 2.0 byte by byte. */
 #include <math.h>
 
+#include "base/quote.h"
 #include "column/column_int.h"
-
-static void print_quoted(sm_str s, sm_buf *out)
-{
-    sm_buf_text(out, SM_STR("'"));
-    size_t from = 0;
-    for (size_t i = 0; i < s.len; i++) {
-        if (s.data[i] == '\'' || s.data[i] == '\\') {
-            sm_buf_text(out, (sm_str){s.data + from, i - from});
-            sm_buf_text(out, SM_STR("\\"));
-            from = i;
-        }
-    }
-    sm_buf_text(out, (sm_str){s.data + from, s.len - from});
-    sm_buf_text(out, SM_STR("'"));
-}
 
 static bool is_space(char c)
 {
@@ -59,7 +45,7 @@ static void print_inner(const sm_column *c, int64_t i, sm_buf *out)
         s = sm_buf_str(&text);
     }
     if (needs_quotes(s)) {
-        print_quoted(s, out);
+        sm_buf_escaped(out, s, '\'');
     } else {
         sm_buf_text(out, s);
     }
@@ -87,7 +73,7 @@ static void print_struct(const sm_column *c, int64_t i, sm_buf *out)
     sm_buf_text(out, SM_STR("{"));
     for (int32_t k = 0; k < c->n_children; k++) {
         sm_buf_text(out, k > 0 ? SM_STR(", ") : SM_STR(""));
-        print_quoted(c->type->fields[k].name, out);
+        sm_buf_escaped(out, c->type->fields[k].name, '\'');
         sm_buf_text(out, SM_STR(": "));
         print_inner(&c->children[k], i, out);
     }

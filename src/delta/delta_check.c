@@ -9,7 +9,6 @@
  * Deep     what needs a look at each add: keys that are unique, ranges that fit the schema
  * Never    whether it is allowed (features, append-only, conflicts): that is an answer to a user,
  *          and delta_commit.c gives it in every build. */
-#include "base/hash.h"
 #include "delta/delta_int.h"
 
 #define REFUSE(cond, reason)                                                                       \

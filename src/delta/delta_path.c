@@ -14,17 +14,9 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/hex.h"
 #include "base/text.h"
 #include "delta/delta_int.h"
-
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    const char lower = (char)(c | 0x20);
-    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-}
 
 void smi_commit_key(int64_t version, char out[SMI_LOG_KEY_BYTES])
 {
@@ -67,7 +59,7 @@ static bool take_uuid(sm_str *s)
     const size_t n = sizeof(form) - 1;
 
     for (size_t i = 0; i < n; i++) {
-        if (i >= s->len || (form[i] == '-' ? s->data[i] != '-' : hex_digit(s->data[i]) < 0)) {
+        if (i >= s->len || (form[i] == '-' ? s->data[i] != '-' : sm_hex_digit(s->data[i]) < 0)) {
             return false;
         }
     }
@@ -146,8 +138,8 @@ sm_status smi_path_key(sm_str path, sm_arena *a, sm_str *key, bool *is_outside, 
     for (size_t i = 0; i < path.len; i++) {
         int high = -1, low = -1;
         if (path.data[i] == '%' && i + 2 < path.len) {
-            high = hex_digit(path.data[i + 1]);
-            low = hex_digit(path.data[i + 2]);
+            high = sm_hex_digit(path.data[i + 1]);
+            low = sm_hex_digit(path.data[i + 2]);
         }
         if (high >= 0 && low >= 0) {
             out[n++] = (char)(high * 16 + low);

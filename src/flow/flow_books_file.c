@@ -22,6 +22,7 @@
  *           this a whole one is written at least once in that time. */
 #include <inttypes.h>
 
+#include "base/hex.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "base/time.h"
@@ -52,7 +53,7 @@ static bool parse_hex(sm_str hex, uint64_t *out)
     *out = 0;
     for (size_t i = 0; i < hex.len; i++) {
         const char c = hex.data[i];
-        const int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+        const int digit = c >= 'A' && c <= 'F' ? -1 : sm_hex_digit(c); /* names are small */
         if (digit < 0) {
             return false;
         }

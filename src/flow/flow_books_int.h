@@ -9,6 +9,7 @@
 #define SM_FLOW_FLOW_BOOKS_INT_H
 
 #include "base/json_doc.h"
+#include "base/map.h"
 #include "flow/flow_match_int.h"
 #include "table/table.h"
 

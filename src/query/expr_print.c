@@ -3,19 +3,10 @@
  * query/expr_print.c: expressions and plans as text, for EXPLAIN and tests; and an expression as
  * SQL that is bound to the same again. A node is a line, its inputs stand below it, two spaces in.
  */
+#include "base/quote.h"
 #include "query/query_int.h"
 
 /* ---- expressions ----------------------------------------------------------------------------- */
-
-void smi_put_quoted(sm_str text, char quote, sm_buf *out)
-{
-    const char two[] = {quote, quote};
-    sm_buf_text(out, (sm_str){two, 1});
-    for (size_t i = 0; i < text.len; i++) {
-        sm_buf_text(out, text.data[i] == quote ? (sm_str){two, 2} : (sm_str){text.data + i, 1});
-    }
-    sm_buf_text(out, (sm_str){two, 1});
-}
 
 static void print_name(sm_str name, sm_buf *out)
 {
@@ -28,7 +19,7 @@ static void print_name(sm_str name, sm_buf *out)
     if (is_plain) {
         sm_buf_text(out, name);
     } else {
-        smi_put_quoted(name, '"', out);
+        sm_buf_quoted(out, name, '"');
     }
 }
 
@@ -51,7 +42,7 @@ static void print_value(sm_value v, sm_buf *out)
     }
     sm_buf text = {0};
     sm_value_print(v, &text);
-    smi_put_quoted(sm_buf_str(&text), '\'', out);
+    sm_buf_quoted(out, sm_buf_str(&text), '\'');
     sm_buf_release(&text);
 }
 
@@ -72,7 +63,7 @@ static void put(const printing *p, const char *text)
 static void print_column_name(const printing *p, sm_str name)
 {
     if (p->quotes_names) {
-        smi_put_quoted(name, '"', p->out);
+        sm_buf_quoted(p->out, name, '"');
     } else {
         print_name(name, p->out);
     }

@@ -35,9 +35,6 @@ sm_status smi_expr_place(const sm_expr *x, sm_error *e, sm_status st) SM_MUST_US
  * by NUL, which is why sm_nearest_name is not enough. */
 sm_str smi_nearest(sm_str wanted, const sm_str *names, int64_t n_names);
 
-/** Appends a text in quotes, those in it doubled. */
-void smi_put_quoted(sm_str text, char quote, sm_buf *out);
-
 /* ---- tokens ---------------------------------------------------------------------------------- */
 
 typedef enum smi_tok_kind {

@@ -10,6 +10,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/quote.h"
 #include "base/time.h"
 #include "serve/serve_int.h"
 
@@ -50,17 +51,12 @@ sm_status smi_clickhouse_open(const sm_clickhouse_publish *p, sm_stores *stores,
 
 static sm_str quoted(sm_str s, char quote, sm_arena *a)
 {
-    char *out = sm_arena_alloc(a, 2 * s.len + 3);
-    size_t n = 0;
-    out[n++] = quote;
-    for (size_t i = 0; i < s.len; i++) {
-        if (s.data[i] == quote || s.data[i] == '\\') {
-            out[n++] = '\\';
-        }
-        out[n++] = s.data[i];
-    }
-    out[n++] = quote;
-    return (sm_str){out, n};
+    sm_buf out = {0};
+
+    sm_buf_escaped(&out, s, quote);
+    const sm_str copy = sm_arena_str(a, sm_buf_str(&out));
+    sm_buf_release(&out);
+    return copy;
 }
 
 sm_str smi_clickhouse_name(sm_str name, sm_arena *a)

@@ -6,6 +6,7 @@
  *          every byte. */
 #include <stdlib.h>
 
+#include "base/hex.h"
 #include "base/text.h"
 #include "base/time.h"
 #include "store/s3_int.h"
@@ -20,23 +21,15 @@ typedef struct listing {
     bool is_truncated, is_encoded, is_result;
 } listing;
 
-static int hex_digit(char c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                                  : -1;
-}
-
 static sm_str url_decode(sm_str s, sm_arena *a)
 {
     char *out = sm_arena_alloc(a, s.len + 1);
     size_t n = 0;
     for (size_t i = 0; i < s.len; i++) {
-        const bool is_escape = s.data[i] == '%' && s.len - i > 2 && hex_digit(s.data[i + 1]) >= 0 &&
-                               hex_digit(s.data[i + 2]) >= 0;
+        const bool is_escape = s.data[i] == '%' && s.len - i > 2 &&
+                               sm_hex_digit(s.data[i + 1]) >= 0 && sm_hex_digit(s.data[i + 2]) >= 0;
         if (is_escape) {
-            out[n++] = (char)(hex_digit(s.data[i + 1]) * 16 + hex_digit(s.data[i + 2]));
+            out[n++] = (char)(sm_hex_digit(s.data[i + 1]) * 16 + sm_hex_digit(s.data[i + 2]));
             i += 2;
         } else {
             out[n++] = s.data[i] == '+' ? ' ' : s.data[i];

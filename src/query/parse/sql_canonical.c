@@ -13,6 +13,7 @@
  * Lines           "column NAME: EXPRESSION" one an output column, "from …", "with ARGUMENT: …" of
  *                 the one function in FROM, "where …" one a conjunct, then the rest. The text is
  *                 stored in tables: what is printed for a query here must not change. */
+#include "base/quote.h"
 #include "query/query_int.h"
 
 #include <stdlib.h>
@@ -38,11 +39,6 @@ static void put(canonical *c, const char *text)
     sm_buf_text(&c->out, sm_str_of(text));
 }
 
-static void put_quoted(canonical *c, sm_str s, char quote)
-{
-    smi_put_quoted(s, quote, &c->out);
-}
-
 static void put_lower(canonical *c, sm_str s)
 {
     for (size_t i = 0; i < s.len; i++) {
@@ -56,7 +52,7 @@ static void put_value(canonical *c, sm_value v)
     if (v.is_null) {
         put(c, "NULL");
     } else if (v.type->id == SM_TYPE_STRING) {
-        put_quoted(c, v.as.s, '\'');
+        sm_buf_quoted(&c->out, v.as.s, '\'');
     } else {
         sm_value_print(v, &c->out);
     }
@@ -66,7 +62,7 @@ static void put_names(canonical *c, const sm_str *names, int32_t n)
 {
     for (int32_t i = 0; i < n; i++) {
         put(c, i ? ", " : "");
-        put_quoted(c, names[i], '"');
+        sm_buf_quoted(&c->out, names[i], '"');
     }
 }
 
@@ -78,7 +74,7 @@ static sm_status print_exprs(canonical *c, smi_ast *const *items, int32_t n, con
     for (int32_t i = 0; i < n; i++) {
         put(c, i ? between : "");
         if (items[i]->arg_name.len > 0) {
-            put_quoted(c, items[i]->arg_name, '"');
+            sm_buf_quoted(&c->out, items[i]->arg_name, '"');
             put(c, ": ");
         }
         SM_TRY(print_expr(c, items[i], e));
@@ -104,7 +100,7 @@ static sm_status print_variable(canonical *c, const smi_ast *x, sm_error *e)
 
     if (name.len == 0 || (c->opts->is_open && c->opts->is_open(c->opts->ctx, name))) {
         put(c, "var(");
-        put_quoted(c, name, '\'');
+        sm_buf_quoted(&c->out, name, '\'');
         put(c, ")");
         return SM_OK;
     }
@@ -152,7 +148,7 @@ static void print_column(canonical *c, const smi_ast *x)
         x->n_parts > 1 && c->table.len > 0 && sm_str_eq_nocase(x->parts[0], c->table);
 
     for (int32_t i = is_said ? 1 : 0; i < x->n_parts; i++) {
-        put_quoted(c, x->parts[i], '"');
+        sm_buf_quoted(&c->out, x->parts[i], '"');
         put(c, i + 1 < x->n_parts ? "." : "");
     }
 }
@@ -231,7 +227,7 @@ static sm_status print_node(canonical *c, const smi_ast *x, sm_error *e)
     case SMI_AST_FIELD:
         SM_TRY(print_expr(c, x->args[0], e));
         put(c, ".");
-        put_quoted(c, x->name, '"');
+        sm_buf_quoted(&c->out, x->name, '"');
         return SM_OK;
     case SMI_AST_SUBQUERY:
         return print_select(c, x->select, false, e);
@@ -373,7 +369,7 @@ static sm_status print_from(canonical *c, const smi_from *f, bool is_top, sm_err
         break;
     case SMI_FROM_FILE:
         put(c, "file ");
-        put_quoted(c, c->opts->without_paths ? (sm_str){0} : f->name, '\'');
+        sm_buf_quoted(&c->out, c->opts->without_paths ? (sm_str){0} : f->name, '\'');
         break;
     case SMI_FROM_FUNCTION:
         SM_TRY(print_function(c, f, is_top, e));
@@ -417,11 +413,11 @@ static sm_status print_items(canonical *c, const smi_select *s, bool is_top, sm_
         const smi_item *const item = &s->items[i];
         put(c, is_top ? (i ? "\ncolumn " : "column ") : i ? ", " : "");
         if (item->alias.len > 0) {
-            put_quoted(c, item->alias, '"');
+            sm_buf_quoted(&c->out, item->alias, '"');
         } else if (item->expr->kind == SMI_AST_COLUMN) {
-            put_quoted(c, item->expr->parts[item->expr->n_parts - 1], '"');
+            sm_buf_quoted(&c->out, item->expr->parts[item->expr->n_parts - 1], '"');
         } else if (item->expr->kind == SMI_AST_FIELD) {
-            put_quoted(c, item->expr->name, '"');
+            sm_buf_quoted(&c->out, item->expr->name, '"');
         }
         put(c, ": ");
         SM_TRY(print_expr(c, item->expr, e));
