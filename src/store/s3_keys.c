@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <sys/wait.h>
 
+#include "base/json_doc.h"
 #include "base/text.h"
 #include "base/time.h"
 #include "net/net.h"
@@ -96,39 +97,31 @@ static sm_status ask(const smi_keyring *k, sm_http *h, sm_exchange *x, sm_error 
     return SM_OK;
 }
 
-/* The value of a key in a JSON object of strings without escapes but "\/", and of numbers; "" where
- * none. */
-static sm_str json_text(sm_str object, const char *key, sm_arena *a)
+/* The document, or NULL where it is none. */
+static const sm_json *document_of(sm_str text, sm_arena *a)
 {
-    const char *quoted = sm_arena_printf(a, "\"%s\"", key);
-    const char *at = memmem(object.data, object.len, quoted, strlen(quoted));
-    const char *end = object.data + object.len;
-    char *out = sm_arena_alloc(a, object.len + 1);
-    size_t n = 0;
-    at = at ? at + strlen(quoted) : end;
-    while (at < end && (*at == ' ' || *at == ':' || *at == '\t' || *at == '\n' || *at == '\r')) {
-        at++;
-    }
-    const bool is_number = at < end && *at >= '0' && *at <= '9';
-    if (at == end || (*at != '"' && !is_number)) {
-        return SM_STR("");
-    }
-    for (at += !is_number; at < end && *at != '"' && (!is_number || (*at >= '0' && *at <= '9'));
-         at++) {
-        if (*at != '\\') {
-            out[n++] = *at;
-        }
-    }
-    return (sm_str){out, n};
+    const sm_json *doc = NULL;
+    sm_error unused = {0}; /* it may quote a secret */
+
+    return sm_json_parse(text, a, &doc, &unused) == SM_OK ? doc : NULL;
+}
+
+/* A member that is a string or a number, as text; "" where there is none. */
+static sm_str member(const sm_json *object, const char *key)
+{
+    const sm_json *v = sm_json_get(object, key);
+
+    return v && v->type == SM_JSON_NUMBER ? v->text : sm_json_text(v);
 }
 
 /* `token`: what the session token is called there. */
 static sm_status take_json(smi_keyring *k, sm_str text, const char *token, sm_arena *a, sm_error *e)
 {
-    const key_answer got = {.id = json_text(text, "AccessKeyId", a),
-                            .secret = json_text(text, "SecretAccessKey", a),
-                            .token = json_text(text, token, a),
-                            .expires = json_text(text, "Expiration", a)};
+    const sm_json *doc = document_of(text, a);
+    const key_answer got = {.id = member(doc, "AccessKeyId"),
+                            .secret = member(doc, "SecretAccessKey"),
+                            .token = member(doc, token),
+                            .expires = member(doc, "Expiration")};
     return take_answer(k, &got, e);
 }
 
@@ -397,10 +390,11 @@ static sm_str sign_on_setting(const smi_keyring *k, const char *name, sm_arena *
 static sm_status take_sign_on(smi_keyring *k, sm_str text, sm_arena *a, sm_error *e)
 {
     int64_t expires_ms = 0;
-    const key_answer got = {.id = json_text(text, "accessKeyId", a),
-                            .secret = json_text(text, "secretAccessKey", a),
-                            .token = json_text(text, "sessionToken", a)};
-    if (!sm_parse_i64(json_text(text, "expiration", a), &expires_ms)) {
+    const sm_json *keys = sm_json_get(document_of(text, a), "roleCredentials");
+    const key_answer got = {.id = member(keys, "accessKeyId"),
+                            .secret = member(keys, "secretAccessKey"),
+                            .token = member(keys, "sessionToken")};
+    if (!sm_parse_i64(member(keys, "expiration"), &expires_ms)) {
         return no_keys(k, e, "the answer does not say when they expire");
     }
     SM_TRY(take_answer(k, &got, e));
@@ -418,8 +412,9 @@ static sm_status from_sign_on(smi_keyring *k, sm_http *h, sm_exchange *x, sm_are
     if (sign_on_file(k, session.len > 0 ? session : start, a, &file, e) != SM_OK) {
         return fail_sign_on(k, e);
     }
-    const sm_str token = json_text(file, "accessToken", a);
-    const bool is_good = sm_parse_instant(json_text(file, "expiresAt", a), &expires_us);
+    const sm_json *signed_on = document_of(file, a);
+    const sm_str token = member(signed_on, "accessToken");
+    const bool is_good = sm_parse_instant(member(signed_on, "expiresAt"), &expires_us);
     if (token.len == 0 || !is_good || expires_us < sm_now_us()) {
         return fail_sign_on(k, e);
     }
