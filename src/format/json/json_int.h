@@ -38,7 +38,6 @@ typedef enum smi_json_reason {
 
 const char *smi_json_reason_name(smi_json_reason r);             /* "out_of_range" */
 sm_status smi_json_reason_status(smi_json_reason r) SM_MUST_USE; /* SM_RANGE */
-smi_json_reason smi_json_reason_of(sm_json_fault fault);
 
 /* ---- numbers --------------------------------------------------------------------------------- */
 

@@ -585,7 +585,7 @@ sm_status smi_json_reason_status(smi_json_reason r)
     return reasons[r].status;
 }
 
-smi_json_reason smi_json_reason_of(sm_json_fault fault)
+static smi_json_reason reason_of(sm_json_fault fault)
 {
     static const smi_json_reason of[] = {
         [SM_JSON_NO_FAULT] = SMI_JSON_FINE,
@@ -669,7 +669,7 @@ static bool read_line(smi_json_parser *p, const smi_line *line, smi_json_refusal
         q = sm_json_scan_unexpected(s, q, "the end of the line");
     }
     if (!q) {
-        refuse(p, smi_json_reason_of(s->fault), s->bad, why);
+        refuse(p, reason_of(s->fault), s->bad, why);
         sm_json_scan_message(s, why->message, sizeof(why->message));
         return false;
     }
