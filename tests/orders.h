@@ -171,10 +171,9 @@ static inline sm_status write_orders(kit *k, const sm_write *w, const order *row
 {
     sm_candidate *c = NULL;
     int64_t made = -1;
-    int32_t n_published = 0;
     sm_status st = stage_orders(k, w, rows, n, 2, &c, e);
     if (st == SM_OK) {
-        st = sm_publish(&c, 1, k->budget, &made, &n_published, e);
+        st = sm_publish(&c, 1, k->budget, &made, e);
         sm_candidate_release(c);
     }
     if (version) {

@@ -279,7 +279,8 @@ static sm_status run_verb(smi_cli *cli, const struct verb *v, sm_store *store, c
     if (o->version_text && (!sm_parse_i64(sm_str_of(o->version_text), &version) || version < 0)) {
         return sm_fail(e, SM_USAGE, "--version \"%s\" is no version", o->version_text);
     }
-    sm_status st = sm_snapshot_open(store, version, cli->env.budget, &snapshot, e);
+    sm_status st = o->version_text ? sm_snapshot_open(store, version, cli->env.budget, &snapshot, e)
+                                   : sm_table_open(store, cli->env.budget, &snapshot, e);
     if (st == SM_OK) {
         st = v->of_snapshot(cli, snapshot, o, e);
     }

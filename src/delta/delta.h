@@ -257,6 +257,8 @@ typedef enum sm_delta_state {
     SM_DELTA_FREE,     /* all versions before sm_delta_attempt_version() may stand before it */
     SM_DELTA_DONE,     /* that version is the commit */
     SM_DELTA_CONFLICT, /* that version is another's, behind which it cannot stand */
+    SM_DELTA_LOST, /* the log has the base no more, or not all behind it: somebody has cleaned it
+                        * up, or made the table anew. Whether the commit was in it is not known */
 } sm_delta_state;
 
 /** Begins behind the base. `base` may be NULL: it is opened where it is needed. Keeps the store and
@@ -264,12 +266,7 @@ typedef enum sm_delta_state {
 sm_delta_attempt *sm_delta_attempt_new(sm_store *s, sm_snapshot *base, const sm_delta_prepared *c,
                                        sm_budget *budget);
 void sm_delta_attempt_free(sm_delta_attempt *t); /* takes NULL */
-/**
- * Goes on to the end of the log as it is now; changes nothing.
- *
- * Returns   SM_OK in each of the three states. SM_DELTA_CONFLICT also where the log has no longer
- *           the base, or a version between (somebody has cleaned it up, or made the table anew)
- */
+/** Goes on to the end of the log as it is now; changes nothing. SM_OK in each of the states. */
 sm_status sm_delta_attempt_look(sm_delta_attempt *t, sm_error *e) SM_MUST_USE;
 /** Puts the commit at the first free version. SM_OK: SM_DELTA_DONE, or SM_DELTA_CONFLICT where
  * another's came first. A failure that leaves open whether it was put (sm_status_retry) leaves the
@@ -278,7 +275,7 @@ sm_status sm_delta_attempt_put(sm_delta_attempt *t, sm_error *e) SM_MUST_USE;
 sm_delta_state sm_delta_attempt_state(const sm_delta_attempt *t);
 /** What the state is of. */
 int64_t sm_delta_attempt_version(const sm_delta_attempt *t);
-/** SM_CONFLICT with what the other one did, where that is the state; else SM_OK. */
+/** SM_CONFLICT with what the other one did, of SM_DELTA_CONFLICT and SM_DELTA_LOST; else SM_OK. */
 sm_status sm_delta_attempt_conflict(const sm_delta_attempt *t, sm_error *e) SM_MUST_USE;
 
 /* ---- checkpoints, schemas -------------------------------------------------------------------- */

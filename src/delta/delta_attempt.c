@@ -81,7 +81,7 @@ int64_t sm_delta_attempt_version(const sm_delta_attempt *t)
 
 sm_status sm_delta_attempt_conflict(const sm_delta_attempt *t, sm_error *e)
 {
-    if (t->state != SM_DELTA_CONFLICT) {
+    if (t->state != SM_DELTA_CONFLICT && t->state != SM_DELTA_LOST) {
         return SM_OK;
     }
     if (e) {
@@ -314,7 +314,7 @@ sm_status sm_delta_attempt_look(sm_delta_attempt *t, sm_error *e)
         sm_fail(&t->why, SM_CONFLICT, "the log of %.*s has no longer version %" PRId64,
                 SM_STR_ARG(sm_store_uri(t->store)), there.has_base ? there.newest + 1 : t->c->base);
         sm_error_todo(&t->why, "Somebody has cleaned it up, or made the table anew.");
-        t->state = SM_DELTA_CONFLICT;
+        t->state = SM_DELTA_LOST;
     }
     while (st == SM_OK && t->state == SM_DELTA_FREE && t->version <= there.newest) {
         st = step(t, e);

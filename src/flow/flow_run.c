@@ -9,8 +9,8 @@
  *           come last: they are made over what is then in the lake.
  * Sources   are opened when the first task asks for them (flow_plan.c): their files are listed and
  *           those of the window chosen; the others are never opened.
- * Killed    between two commits: what was published stays, the same run again does the rest, since
- *           each table has books of its own (flow_books.c). */
+ * Killed    before its publication is in the lake's journal: nothing was changed. After that: the
+ *           next run into the lake completes it before it looks at a table. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -472,54 +472,11 @@ static sm_status make_tables(smi_flow_run *r, listener *l, sm_error *e)
 
 /* ---- publishing ----------------------------------------------------------------------------- */
 
-static sm_str name_of(const smi_flow_run *r, const sm_candidate *c)
-{
-    for (int32_t i = 0; i < r->p->n_tasks; i++) {
-        if (r->tasks[i].candidate == c) {
-            return r->p->tasks[i].name;
-        }
-    }
-    for (int32_t i = 0; i < r->p->n_sources; i++) {
-        if (r->sources[i].quarantine.candidate == c) {
-            return r->p->sources[i].quarantine;
-        }
-    }
-    return sm_candidate_uri(c);
-}
-
-/* Says what a publication that failed has done: a table that failed knows of itself only. */
-static sm_status say_published(smi_flow_run *r, sm_candidate *const *order, const int64_t *versions,
-                               int32_t n, sm_status st, sm_error *e)
-{
-    sm_buf names = {0};
-    int32_t n_done = 0, n_wanted = 0;
-
-    for (int32_t i = 0; i < n; i++) {
-        n_wanted += !sm_candidate_is_empty(order[i]);
-        if (versions[i] >= 0) {
-            const sm_str name = name_of(r, order[i]);
-            sm_buf_printf(&names, "%s%.*s@v%" PRId64, n_done++ ? ", " : "", SM_STR_ARG(name),
-                          versions[i]);
-        }
-    }
-    if (e && (n_done > 0 || st == SM_CONFLICT)) {
-        e->todo[0] = '\0'; /* that of one table */
-    }
-    if (n_done > 0) {
-        sm_error_todo(e, "%d of %d tables were published (%.*s): the same run again does the rest.",
-                      n_done, n_wanted, SM_STR_ARG(sm_buf_str(&names)));
-    } else if (st == SM_CONFLICT) {
-        sm_error_todo(e, "Nothing was published: it is safe to run again.");
-    }
-    sm_buf_release(&names);
-    return st;
-}
-
 static sm_status publish(smi_flow_run *r, sm_error *e)
 {
     sm_candidate **order = SM_NEW_ARRAY(r->arena, sm_candidate *, r->p->n_sources + r->p->n_tasks);
     int64_t *versions = SM_NEW_ARRAY(r->arena, int64_t, r->p->n_sources + r->p->n_tasks);
-    int32_t n = 0, n_published = 0;
+    int32_t n = 0;
 
     for (int32_t i = 0; i < r->p->n_sources; i++) {
         if (r->sources[i].quarantine.candidate) {
@@ -534,12 +491,25 @@ static sm_status publish(smi_flow_run *r, sm_error *e)
     if (sm_cancel_is_set(r->env->cancel)) {
         return sm_fail(e, SM_INTERRUPTED, "interrupted; nothing was published");
     }
-    const sm_status st = sm_publish(order, n, r->env->budget, versions, &n_published, e);
+    const sm_status st = sm_publish(order, n, r->env->budget, versions, e);
     smi_flow_report_tables(r, order, versions, n);
-    return st == SM_OK ? st : say_published(r, order, versions, n, st, e);
+    return st;
 }
 
 /* ---- a run ---------------------------------------------------------------------------------- */
+
+/* What a run before this one has left open comes first: tables are read as they are after it. */
+static sm_status settle_lake(smi_flow_run *r, sm_error *e)
+{
+    sm_str told = {0};
+
+    SM_TRY(sm_lake_settle(r->env->stores, sm_names_lake(r->names), r->env->budget, r->arena, &told,
+                          e));
+    if (told.len > 0) {
+        smi_flow_report_warn(r, "%.*s", SM_STR_ARG(told));
+    }
+    return SM_OK;
+}
 
 static void name_run(smi_flow_run *r)
 {
@@ -612,6 +582,9 @@ sm_status sm_pipeline_run(sm_pipeline *p, const sm_run_opts *opts, const sm_exec
     listener l = {.on_task = on_task, .ctx = ctx};
     *report = (sm_run_report){.arena = sm_arena_new(NULL)};
     sm_status st = prepare(&r, e);
+    if (st == SM_OK) {
+        st = settle_lake(&r, e);
+    }
     if (st == SM_OK) {
         st = make_tables(&r, &l, e);
         if (st == SM_INTERRUPTED) {

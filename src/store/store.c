@@ -119,6 +119,11 @@ void sm_store_release(sm_store *s)
     sm_stores_release(stores);
 }
 
+sm_stores *sm_store_opener(const sm_store *s)
+{
+    return s->stores;
+}
+
 /* ---- names ----------------------------------------------------------------------------------- */
 
 sm_str sm_store_uri(const sm_store *s)

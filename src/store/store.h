@@ -74,6 +74,9 @@ sm_status sm_store_open(sm_stores *stores, sm_str uri, sm_store **out, sm_error 
 sm_store *sm_store_retain(sm_store *s);
 void sm_store_release(sm_store *s); /* takes NULL */
 
+/** Those that opened it, for who opens one beside it. Borrowed, as long as `s`. */
+sm_stores *sm_store_opener(const sm_store *s);
+
 /** The root as users name it, without a final '/': "/data/lake", "s3://bucket/lake". */
 sm_str sm_store_uri(const sm_store *s);
 /** "ROOT/key", for messages and for file columns. */

@@ -177,9 +177,39 @@ void sm_candidate_release(sm_candidate *c);
 
 /* ---- publishing ------------------------------------------------------------------------------ */
 
-/** Commits the candidates in order; versions[i] is what candidate i became (−1: it was empty).
- * On a failure those before it are published, the rest are not: *n_published. */
+/**
+ * Makes the candidates visible, all or none, in one publication of their lake's journal; those that
+ * are empty are left out. What others wrote meanwhile is gone behind where that is right. First
+ * completes what another publication has left open.
+ *
+ * Shape     versions[i] is what candidate i became; −1: it was empty, or was not published
+ * Returns   SM_OK: all are published. SM_CONFLICT: none is, or those that could not be taken back
+ *           any more (e says which)
+ * Errors    SM_UNSUPPORTED: tables of two lakes, or several that lie in none. A failure of the
+ *           store may leave the publication begun: whoever writes to the lake next completes it,
+ *           and until then readers see the versions before it
+ */
 sm_status sm_publish(sm_candidate *const *candidates, int32_t n, sm_budget *budget,
-                     int64_t *versions, int32_t *n_published, sm_error *e) SM_MUST_USE;
+                     int64_t *versions, sm_error *e) SM_MUST_USE;
+
+/**
+ * Brings a publication to its end that somebody has left open. To be called by who is going to
+ * write into the lake, before it reads its tables. A lake that is not there is at rest.
+ *
+ * Owner     *told lives in `a`: what was done, as part of a sentence; "" where nothing was open
+ */
+sm_status sm_lake_settle(sm_stores *stores, sm_str lake, sm_budget *budget, sm_arena *a,
+                         sm_str *told, sm_error *e) SM_MUST_USE;
+
+/**
+ * Opens the newest version of a table that is all there: without what a publication has done to it
+ * that is still open. Writes nothing.
+ *
+ * Owner     *out is the caller's
+ * Errors    SM_NOT_FOUND: there is none, or not yet; those of sm_snapshot_open
+ * See       names (sm_names) do the same, for all tables of a command alike
+ */
+sm_status sm_table_open(sm_store *table, sm_budget *budget, sm_snapshot **out,
+                        sm_error *e) SM_MUST_USE;
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * table/table_candidate.c: a staged next version, counted, and its publication.
+ * table/table_candidate.c: a staged next version, counted.
  *
  * A candidate's files are deleted with its last reference, unless it was published, or nobody can
  * say whether it was: a commit whose answer never came may stand in the log, and a file too many is
@@ -197,90 +197,4 @@ bool smi_candidate_validate(const sm_candidate *c, bool deep, const char **why)
         return false;
     }
     return counts_agree(c, why) && sm_delta_commit_validate(r, c->base, deep, why);
-}
-
-/* ---- publishing ------------------------------------------------------------------------------ */
-
-/* Did it certainly make no version? Only then may its files go. */
-static bool is_certain(sm_status st)
-{
-    return st == SM_CONFLICT || st == SM_UNSUPPORTED || st == SM_SCHEMA || st == SM_INVALID ||
-           st == SM_DENIED || st == SM_CORRUPT;
-}
-
-/* Is the first new file in no version? A full disk is an answer, not a lost one, so what the log
- * says now is final; and that is when the space is needed. */
-static bool is_absent(const sm_candidate *c, sm_budget *budget)
-{
-    sm_snapshot *s = NULL;
-    sm_error unused = {0};
-    int64_t n = 0;
-    bool exists = false;
-
-    if (c->record.n_adds == 0 || sm_delta_exists(c->store, &exists, &unused) != SM_OK || !exists) {
-        return false;
-    }
-    if (sm_snapshot_open(c->store, SM_VERSION_LATEST, budget, &s, &unused) != SM_OK) {
-        return false;
-    }
-    const sm_delta_file *files = sm_snapshot_files(s, &n);
-    bool found = false;
-    for (int64_t i = 0; i < n && !found; i++) {
-        found = sm_str_eq(files[i].key, c->record.adds[0].key);
-    }
-    sm_snapshot_release(s);
-    return !found;
-}
-
-/* The put may have been done by an answer that was lost: then our own text stands there. */
-static sm_status put_note(sm_candidate *c, sm_error *e)
-{
-    sm_buf there = {0};
-    sm_error unused = {0};
-
-    if (c->note_key.len == 0) {
-        return SM_OK;
-    }
-    sm_status st = sm_store_put(c->store, c->note_key, c->note_text.data, c->note_text.len,
-                                SM_PUT_IF_ABSENT, e);
-    if (st == SM_EXISTS) {
-        if (sm_store_get(c->store, c->note_key, &there, &unused) == SM_OK &&
-            sm_str_eq(sm_buf_str(&there), c->note_text)) {
-            st = SM_OK;
-        } else {
-            st = sm_fail(e, SM_CONFLICT, "another writer has made %.*s", SM_STR_ARG(c->note_key));
-            sm_error_todo(e, "Nothing was changed: it is safe to run again.");
-        }
-    }
-    c->has_note = st == SM_OK;
-    sm_buf_release(&there);
-    return st;
-}
-
-static sm_status publish_one(sm_candidate *c, sm_budget *budget, int64_t *version, sm_error *e)
-{
-    SM_TRY(put_note(c, e));
-    const sm_status st = sm_delta_commit_write(c->store, c->base, &c->record, budget, version, e);
-    c->keeps_files = !is_certain(st) && !(st == SM_DISK_FULL && is_absent(c, budget));
-    return st;
-}
-
-sm_status sm_publish(sm_candidate *const *candidates, int32_t n, sm_budget *budget,
-                     int64_t *versions, int32_t *n_published, sm_error *e)
-{
-    *n_published = 0;
-    for (int32_t i = 0; i < n; i++) {
-        versions[i] = -1;
-    }
-    for (int32_t i = 0; i < n; i++) {
-        sm_candidate *c = candidates[i];
-        if (!sm_candidate_is_empty(c)) {
-            const sm_status st = publish_one(c, budget, &versions[i], e);
-            if (st != SM_OK) {
-                return sm_within(e, st, "table %.*s", SM_STR_ARG(c->uri));
-            }
-        }
-        *n_published = i + 1;
-    }
-    return SM_OK;
 }

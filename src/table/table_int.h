@@ -7,6 +7,7 @@
 
 #include "base/map.h"
 #include "table/table.h"
+#include "table/table_journal_int.h"
 
 /* ---- names ----------------------------------------------------------------------------------- */
 
@@ -28,6 +29,7 @@ struct sm_names {
     sm_map *files;     /* path -> const sm_files */
     sm_map *relations; /* layer.table -> sm_relation */
     sm_map *calls;     /* a table function's call, as text -> sm_relation */
+    smi_pins pins;     /* which versions tables are seen at */
     size_t morsel_bytes;
 
     sm_store **held; /* until the end, as are the next two */

@@ -29,6 +29,7 @@ sm_names *sm_names_new(sm_stores *stores, sm_str lake, sm_budget *budget)
     n->files = sm_map_new(n->arena);
     n->relations = sm_map_new(n->arena);
     n->calls = sm_map_new(n->arena);
+    smi_pins_init(&n->pins, budget);
     return n;
 }
 
@@ -46,6 +47,7 @@ void sm_names_free(sm_names *n)
     for (int64_t i = 0; i < n->n_held; i++) {
         sm_store_release(n->held[i]);
     }
+    smi_pins_release(&n->pins);
     sm_stores_release(n->stores);
     sm_arena_free(n->arena);
     sm_free(n);

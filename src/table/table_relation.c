@@ -74,15 +74,22 @@ sm_status smi_table_relation(sm_names *n, sm_str uri, int64_t version, sm_str la
 {
     sm_store *store = NULL;
     sm_snapshot *snapshot = NULL;
-    bool exists = false;
+    bool exists = true;
+    sm_status st = SM_OK;
 
     SM_TRY(sm_store_open(n->stores, uri, &store, e));
     smi_names_hold_store(n, store);
-    SM_TRY(sm_delta_exists(store, &exists, e));
+    if (version == SM_VERSION_LATEST) {
+        st = smi_pins_open(&n->pins, store, &snapshot, e);
+        exists = st != SM_NOT_FOUND;
+    } else {
+        st = sm_delta_exists(store, &exists, e);
+        st = st == SM_OK && exists ? sm_snapshot_open(store, version, n->budget, &snapshot, e) : st;
+    }
     if (!exists) {
         return sm_fail(e, SM_NOT_FOUND, "no table at %.*s", SM_STR_ARG(uri));
     }
-    SM_TRY(sm_snapshot_open(store, version, n->budget, &snapshot, e));
+    SM_TRY(st);
     hold_snapshot(n, snapshot);
     return snapshot_relation(n, snapshot, label, out, e);
 }

@@ -91,7 +91,6 @@ static void test_replace(void **state)
         sm_candidate *c = NULL;
         sm_relation r = {0};
         int64_t version = -1;
-        int32_t n = 0;
         kit_init(&k);
         make_old(&k, rows[i].split);
         const sm_write w = replace_where(&k, rows[i].where);
@@ -110,7 +109,7 @@ static void test_replace(void **state)
         assert_int_equal(sm_candidate_table_rows(c), n_rows);
         assert_int_equal(sm_candidate_rows(c), 1);
 
-        assert_ok(sm_publish(&c, 1, k.budget, &version, &n, &e), &e);
+        assert_ok(sm_publish(&c, 1, k.budget, &version, &e), &e);
         assert_int_equal(version, 1);
         sm_candidate_release(c);
         if (strcmp(table_text(&k, "silver", "orders"), rows[i].after) != 0) {
@@ -169,7 +168,6 @@ static void test_many_files(void **state)
     kit k;
     sm_error e = {0};
     int64_t version = -1;
-    int32_t n = 0;
     kit_init(&k);
     sm_candidate *c = stage_replaced(&k, days_rows, SM_COUNT(days_rows), EVEN, "");
     assert_int_equal(c->record.n_removes, 5);
@@ -185,7 +183,7 @@ static void test_many_files(void **state)
         sm_candidate_release(one);
         kit_release(&alone);
     }
-    assert_ok(sm_publish(&c, 1, k.budget, &version, &n, &e), &e);
+    assert_ok(sm_publish(&c, 1, k.budget, &version, &e), &e);
     sm_candidate_release(c);
     assert_string_equal(table_text(&k, "silver", "orders"),
                         "2022-04-02 c 1;2022-04-02 d 3;2022-04-01 a 1;2022-04-05 i 1;"
@@ -231,12 +229,11 @@ static void publish_sql(kit *k, sm_names *names, const sm_write *w, const char *
     const sm_sql text = {.name = SM_STR("q.sql"), .text = sm_str_of(sql)};
     sm_candidate *c = NULL;
     int64_t version = -1;
-    int32_t n = 0;
     sm_error e = {0};
 
     assert_ok(sm_query_plan(&text, &by, k->arena, &plan, &e), &e);
     assert_ok(sm_stage_plan(plan, w, &k->env, NULL, NULL, &c, &e), &e);
-    assert_ok(sm_publish(&c, 1, k->budget, &version, &n, &e), &e);
+    assert_ok(sm_publish(&c, 1, k->budget, &version, &e), &e);
     sm_candidate_release(c);
 }
 
@@ -346,14 +343,13 @@ static void test_rivals(void **state)
         sm_error e = {0};
         sm_candidate *c = NULL;
         int64_t version = -1;
-        int32_t n = 0;
         kit_init(&k);
         make_old(&k, "day");
         const sm_write w = replace_where(&k, "day = DATE '2022-04-01'");
         const sm_write append = {.uri = w.uri};
         assert_ok(stage_orders(&k, &w, new_rows, 1, 1, &c, &e), &e);
         assert_ok(write_orders(&k, &append, &rows[i].row, 1, NULL, &e), &e);
-        assert_status(sm_publish(&c, 1, k.budget, &version, &n, &e), rows[i].want, &e);
+        assert_status(sm_publish(&c, 1, k.budget, &version, &e), rows[i].want, &e);
         sm_candidate_release(c);
         assert_int_equal(count_data_files(&k, "silver/orders"), rows[i].want == SM_OK ? 5 : 4);
         kit_release(&k);

@@ -92,22 +92,20 @@ static void test_nothing_to_append(void **state)
     sm_error e = {0};
     sm_candidate *c = NULL;
     int64_t version = 7;
-    int32_t n = 0;
     kit_init(&k);
     const sm_write w = write_to(&k, SM_WRITE_APPEND);
 
     assert_ok(stage_orders(&k, &w, NULL, 0, 1, &c, &e), &e);
     assert_true(sm_candidate_is_empty(c));
-    assert_ok(sm_publish(&c, 1, k.budget, &version, &n, &e), &e);
+    assert_ok(sm_publish(&c, 1, k.budget, &version, &e), &e);
     assert_int_equal(version, -1);
-    assert_int_equal(n, 1);
     sm_candidate_release(c);
     /* A txn is a reason for a version, rows or none. */
     const sm_delta_txn txn = {.app_id = SM_STR("load:a.json"), .version = 4, .updated_ms = -1};
     const sm_note note = {.txns = &txn, .n_txns = 1};
     assert_ok(stage_orders(&k, &w, NULL, 0, 1, &c, &e), &e);
     sm_candidate_note(c, &note);
-    assert_ok(sm_publish(&c, 1, k.budget, &version, &n, &e), &e);
+    assert_ok(sm_publish(&c, 1, k.budget, &version, &e), &e);
     assert_int_equal(version, 0);
     sm_candidate_release(c);
     sm_snapshot *s = open_snapshot(&k, "silver/orders");
@@ -136,7 +134,6 @@ static void test_notes(void **state)
     sm_candidate *c = NULL;
     sm_store *store = NULL;
     int64_t version = -1;
-    int32_t n = 0;
     kit_init(&k);
     const sm_delta_txn txn = {.app_id = SM_STR("books"), .version = 1, .updated_ms = -1};
     sm_write w = write_to(&k, SM_WRITE_APPEND);
@@ -152,7 +149,7 @@ static void test_notes(void **state)
     assert_false(sm_candidate_keeps_rows(c));
     assert_ok(sm_store_open(test_stores, w.uri, &store, &e), &e);
     assert_false(is_noted(store, "_notes/1", "first"));
-    assert_ok(sm_publish(&c, 1, k.budget, &version, &n, &e), &e);
+    assert_ok(sm_publish(&c, 1, k.budget, &version, &e), &e);
     sm_candidate_release(c);
     assert_true(is_noted(store, "_notes/1", "first"));
 
@@ -167,8 +164,7 @@ static void test_notes(void **state)
         sm_candidate_note(c, &note);
         assert_false(sm_candidate_is_empty(c));
         assert_true(sm_candidate_keeps_rows(c));
-        assert_status(sm_publish(&c, 1, k.budget, &version, &n, &e), i == 0 ? SM_OK : SM_CONFLICT,
-                      &e);
+        assert_status(sm_publish(&c, 1, k.budget, &version, &e), i == 0 ? SM_OK : SM_CONFLICT, &e);
         sm_candidate_release(c);
     }
     assert_true(is_noted(store, "_notes/2", "first"));
@@ -187,7 +183,7 @@ static void test_notes(void **state)
         put_text(store, note.key.data, rows[i].there);
         assert_ok(stage_orders(&k, &later, NULL, 0, 1, &c, &e), &e);
         sm_candidate_note(c, &note);
-        assert_status(sm_publish(&c, 1, k.budget, &version, &n, &e), rows[i].want, &e);
+        assert_status(sm_publish(&c, 1, k.budget, &version, &e), rows[i].want, &e);
         sm_candidate_release(c);
         assert_true(is_noted(store, note.key.data, rows[i].there));
     }
@@ -204,7 +200,6 @@ static void test_commit_info(void **state)
     sm_delta_commit_info *info = NULL;
     sm_candidate *c = NULL;
     int64_t n = 0, version = -1;
-    int32_t n_published = 0;
     kit_init(&k);
     sm_write w = write_to(&k, SM_WRITE_APPEND);
     w.user_metadata = SM_STR("month 2022-04");
@@ -212,7 +207,7 @@ static void test_commit_info(void **state)
 
     assert_ok(stage_orders(&k, &w, first_rows, 3, 1, &c, &e), &e);
     sm_candidate_note(c, &note);
-    assert_ok(sm_publish(&c, 1, k.budget, &version, &n_published, &e), &e);
+    assert_ok(sm_publish(&c, 1, k.budget, &version, &e), &e);
     sm_candidate_release(c);
     assert_ok(sm_store_open(test_stores, w.uri, &s, &e), &e);
     assert_ok(sm_delta_history(s, -1, k.arena, &info, &n, &e), &e);
@@ -246,7 +241,6 @@ static void test_split(void **state)
         sm_error e = {0};
         sm_candidate *c = NULL;
         int64_t version = -1, n = 0;
-        int32_t n_published = 0;
         kit_init(&k);
         sm_write w = write_to(&k, SM_WRITE_APPEND);
         w.split_by = SM_STR("day");
@@ -254,7 +248,7 @@ static void test_split(void **state)
         assert_ok(stage_orders(&k, &w, rows, 6, per_batch, &c, &e), &e);
         assert_int_equal(sm_candidate_rows(c), 6);
         assert_int_equal(sm_candidate_table_rows(c), 6);
-        assert_ok(sm_publish(&c, 1, k.budget, &version, &n_published, &e), &e);
+        assert_ok(sm_publish(&c, 1, k.budget, &version, &e), &e);
         sm_candidate_release(c);
         sm_snapshot *s = open_snapshot(&k, "silver/orders");
         const sm_delta_file *files = sm_snapshot_files(s, &n);
@@ -390,7 +384,6 @@ static void test_order(void **state)
     sm_candidate *c = NULL;
     sm_batch *other = NULL;
     int64_t version = 0;
-    int32_t n = 0;
     kit_init(&k);
     const sm_write w = write_to(&k, SM_WRITE_APPEND);
     assert_ok(write_orders(&k, &w, first_rows, 3, NULL, &e), &e);
@@ -404,7 +397,7 @@ static void test_order(void **state)
     assert_ok(finish_all(s, &e), &e);
     assert_ok(sm_stage_candidate(s, &c, &e), &e);
     sm_stage_close(s);
-    assert_ok(sm_publish(&c, 1, k.budget, &version, &n, &e), &e);
+    assert_ok(sm_publish(&c, 1, k.budget, &version, &e), &e);
     sm_candidate_release(c);
     sm_batch_release(other);
     sm_batch_release(b);
@@ -420,7 +413,6 @@ static void test_new_schema(void **state)
     sm_stage *s = NULL;
     sm_candidate *c = NULL;
     int64_t version = 0;
-    int32_t n = 0;
     kit_init(&k);
     const sm_write append = write_to(&k, SM_WRITE_APPEND);
     const sm_write overwrite = write_to(&k, SM_WRITE_OVERWRITE);
@@ -435,7 +427,7 @@ static void test_new_schema(void **state)
     sm_stage_close(s);
     assert_false(sm_candidate_is_empty(c));
     assert_int_equal(sm_candidate_table_rows(c), 0);
-    assert_ok(sm_publish(&c, 1, k.budget, &version, &n, &e), &e);
+    assert_ok(sm_publish(&c, 1, k.budget, &version, &e), &e);
     sm_candidate_release(c);
 
     sm_snapshot *after = open_snapshot(&k, "silver/orders");
@@ -576,7 +568,6 @@ static void test_conflict(void **state)
     sm_error e = {0};
     sm_candidate *c = NULL;
     int64_t version = 0;
-    int32_t n = 5;
     kit_init(&k);
     const sm_write append = write_to(&k, SM_WRITE_APPEND);
     const sm_write overwrite = write_to(&k, SM_WRITE_OVERWRITE);
@@ -584,8 +575,7 @@ static void test_conflict(void **state)
     assert_ok(write_orders(&k, &append, first_rows, 3, NULL, &e), &e);
     assert_ok(stage_orders(&k, &overwrite, first_rows, 1, 1, &c, &e), &e);
     assert_ok(write_orders(&k, &append, more_rows, 1, NULL, &e), &e);
-    assert_status(sm_publish(&c, 1, k.budget, &version, &n, &e), SM_CONFLICT, &e);
-    assert_int_equal(n, 0);
+    assert_status(sm_publish(&c, 1, k.budget, &version, &e), SM_CONFLICT, &e);
     assert_int_equal(version, -1);
     sm_candidate_release(c);
     assert_int_equal(count_data_files(&k, "silver/orders"), 2);
@@ -593,7 +583,7 @@ static void test_conflict(void **state)
     /* An append goes behind whoever was first. */
     assert_ok(stage_orders(&k, &append, more_rows, 1, 1, &c, &e), &e);
     assert_ok(write_orders(&k, &append, more_rows, 1, NULL, &e), &e);
-    assert_ok(sm_publish(&c, 1, k.budget, &version, &n, &e), &e);
+    assert_ok(sm_publish(&c, 1, k.budget, &version, &e), &e);
     assert_int_equal(version, 3);
     sm_candidate_release(c);
     assert_string_equal(table_text(&k, "silver", "orders"),

@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * table/table_publish.c: candidates become visible, all or none. The protocol is in
+ * table_journal.c, its steps are in table_course.c; this begins a publication and says what came of
+ * it.
+ *
+ * Order   the objects that commits name; then, in the lake's journal, any publication that is still
+ *         open; then this one's entry, and its course.
+ * Files   A candidate's files stay from the moment at which its entry may be in the journal, for
+ *         then anybody may complete it; they go where it is certain that no version has them.
+ * One     candidate alone goes the same way: else two writers of one lake were foreign to each
+ *         other. Only a table that belongs to no lake is committed by itself. */
+#include "table/table_int.h"
+
+#include <inttypes.h>
+
+#include "base/random.h"
+
+#define MOST_TRIES 100
+
+typedef struct publishing {
+    sm_budget *budget;
+    sm_arena *arena;
+    sm_candidate **items; /* that are not empty */
+    int32_t *at;          /* their places among those that were given */
+    int32_t n;
+    smi_lake_place *places;
+    int64_t *versions; /* of those that were given */
+    smi_journal journal;
+    smi_publication p; /* of this try */
+} publishing;
+
+/* ---- the objects that commits name ----------------------------------------------------------- */
+
+/* The put may have been done by an answer that was lost: then our own text stands there. */
+static sm_status put_note(sm_candidate *c, sm_error *e)
+{
+    sm_buf there = {0};
+    sm_error unused = {0};
+
+    if (c->note_key.len == 0) {
+        return SM_OK;
+    }
+    sm_status st = sm_store_put(c->store, c->note_key, c->note_text.data, c->note_text.len,
+                                SM_PUT_IF_ABSENT, e);
+    if (st == SM_EXISTS) {
+        if (sm_store_get(c->store, c->note_key, &there, &unused) == SM_OK &&
+            sm_str_eq(sm_buf_str(&there), c->note_text)) {
+            st = SM_OK;
+        } else {
+            st = sm_fail(e, SM_CONFLICT, "another writer has made %.*s", SM_STR_ARG(c->note_key));
+            sm_error_todo(e, "Nothing was published: it is safe to run again.");
+        }
+    }
+    c->has_note = st == SM_OK;
+    sm_buf_release(&there);
+    return st;
+}
+
+static sm_status put_notes(const publishing *w, sm_error *e)
+{
+    for (int32_t i = 0; i < w->n; i++) {
+        SM_TRY(sm_within(e, put_note(w->items[i], e), "table %.*s", SM_STR_ARG(w->items[i]->uri)));
+    }
+    return SM_OK;
+}
+
+/* ---- a table that belongs to no lake --------------------------------------------------------- */
+
+/* Did it certainly make no version? Only then may its files go. */
+static bool is_certain(sm_status st)
+{
+    return st == SM_CONFLICT || st == SM_UNSUPPORTED || st == SM_SCHEMA || st == SM_INVALID ||
+           st == SM_DENIED || st == SM_CORRUPT;
+}
+
+static sm_status publish_alone(const publishing *w, sm_error *e)
+{
+    sm_candidate *c = w->items[0];
+
+    if (w->n > 1) {
+        const sm_status st =
+            sm_fail(e, SM_UNSUPPORTED, "%d tables of no lake cannot be published as one", w->n);
+        sm_error_todo(e, "A lake's tables lie at LAKE/layer/table.");
+        return st;
+    }
+    const sm_status st =
+        sm_delta_commit_write(c->store, c->base, &c->record, w->budget, &w->versions[w->at[0]], e);
+    c->keeps_files = !is_certain(st);
+    return sm_within(e, st, "table %.*s", SM_STR_ARG(c->uri));
+}
+
+/* ---- the publication ------------------------------------------------------------------------- */
+
+static sm_status check_lakes(const publishing *w, sm_error *e)
+{
+    for (int32_t i = 1; i < w->n; i++) {
+        if (!sm_str_eq(w->places[i].lake, w->places[0].lake)) {
+            return sm_fail(e, SM_UNSUPPORTED,
+                           "tables of two lakes cannot be published as one: %.*s and %.*s",
+                           SM_STR_ARG(w->items[0]->uri), SM_STR_ARG(w->items[i]->uri));
+        }
+    }
+    return SM_OK;
+}
+
+static sm_str uuid(sm_arena *a)
+{
+    char text[SM_UUID_BYTES];
+
+    sm_uuid(text);
+    return sm_arena_str(a, sm_str_of(text));
+}
+
+static sm_status prepare_part(publishing *w, int32_t i, sm_error *e)
+{
+    const sm_candidate *c = w->items[i];
+    sm_delta_commit record = c->record;
+    const sm_str mark = smi_mark_json(&w->p, -1, w->arena);
+
+    record.id = smi_part_id(&w->p, i, w->arena);
+    record.info_json = sm_arena_strf(w->arena, "%.*s%s%.*s", SM_STR_ARG(record.info_json),
+                                     record.info_json.len > 0 ? "," : "", SM_STR_ARG(mark));
+    w->p.parts[i].path = w->places[i].path;
+    const sm_status st = sm_delta_prepare(c->base, &record, w->arena, &w->p.parts[i].commit, e);
+    return sm_within(e, st, "table %.*s", SM_STR_ARG(c->uri));
+}
+
+/* The next publication of the lake, whose journal is at rest. */
+static sm_status prepare(publishing *w, sm_error *e)
+{
+    sm_str lake_id = {0};
+
+    SM_TRY(smi_journal_lake_id(&w->journal, w->arena, &lake_id, e));
+    w->p = (smi_publication){
+        .number = w->journal.newest + 1,
+        .lake_id = lake_id.len > 0 ? lake_id : uuid(w->arena),
+        .id = uuid(w->arena),
+        .parts = SM_NEW_ARRAY(w->arena, smi_part, w->n),
+        .n_parts = w->n,
+    };
+    for (int32_t i = 0; i < w->n; i++) {
+        SM_TRY(prepare_part(w, i, e));
+    }
+    return SM_OK;
+}
+
+static void keep_files(const publishing *w, int32_t from, bool keeps)
+{
+    for (int32_t i = from; i < w->n; i++) {
+        w->items[i]->keeps_files = keeps;
+    }
+}
+
+/* SM_EXISTS: somebody else has the number, begin again. */
+static sm_status put_entry(publishing *w, sm_error *e)
+{
+    keep_files(w, 0, true);
+    const sm_status st = smi_journal_put(&w->journal, &w->p, e);
+    if (st == SM_EXISTS || st == SM_DISK_FULL || (st != SM_OK && !sm_status_retry(st))) {
+        keep_files(w, 0, false); /* it is certainly not there */
+    }
+    if (st == SM_OK) {
+        w->journal.newest = w->p.number;
+        w->journal.has_verdict = w->journal.is_done = false;
+    }
+    return st;
+}
+
+/* After the entry is there: what failed is for who comes next. */
+static sm_status tell_begun(sm_status st, sm_error *e)
+{
+    if (e) {
+        e->todo[0] = '\0';
+    }
+    sm_error_todo(e,
+                  "The publication is begun: the next run into this lake completes it, and until "
+                  "then all see the tables as they were.");
+    return st;
+}
+
+static void settle_files(publishing *w, const smi_course *c)
+{
+    for (int32_t i = 0; i < w->n; i++) {
+        w->versions[w->at[i]] = smi_course_version(c, i);
+    }
+    if (c->outcome == SMI_OUTCOME_NONE) {
+        keep_files(w, 0, false);
+    } else if (c->outcome == SMI_OUTCOME_REVERSED) {
+        keep_files(w, c->conflict, false);
+    }
+}
+
+static void write_checkpoints(const publishing *w)
+{
+    for (int32_t i = 0; i < w->n; i++) {
+        const sm_candidate *c = w->items[i];
+        const int64_t version = w->versions[w->at[i]];
+        if (version > 0) {
+            sm_delta_checkpoint_if_due(
+                c->store, c->record.metadata ? c->record.metadata : sm_snapshot_metadata(c->base),
+                version, w->budget);
+        }
+    }
+}
+
+/* SM_EXISTS: it never counted, begin again. */
+static sm_status take_course(publishing *w, sm_error *e)
+{
+    smi_course c;
+
+    smi_course_init(&c, &w->journal, &w->p, w->budget);
+    for (int32_t i = 0; i < w->n; i++) {
+        smi_course_set(&c, i, w->items[i]->store, w->items[i]->base);
+    }
+    sm_status st = smi_course_run(&c, e);
+    if (st != SM_OK) {
+        st = tell_begun(st, e);
+    } else {
+        settle_files(w, &c);
+        st = c.is_passed && c.outcome == SMI_OUTCOME_NONE ? SM_EXISTS : smi_course_told(&c, e);
+        write_checkpoints(w);
+    }
+    smi_course_release(&c);
+    return st;
+}
+
+static sm_status publish_once(publishing *w, sm_error *e)
+{
+    sm_str told = {0};
+
+    SM_TRY(smi_journal_settle(&w->journal, w->budget, w->arena, &told, e));
+    SM_TRY(prepare(w, e));
+    SM_TRY(put_entry(w, e));
+    return take_course(w, e);
+}
+
+static sm_status publish_in_lake(publishing *w, sm_error *e)
+{
+    sm_status st = SM_EXISTS;
+
+    SM_TRY(smi_journal_open(sm_store_opener(w->items[0]->store), w->places[0].lake, w->budget,
+                            &w->journal, e));
+    for (int tries = 0; tries < MOST_TRIES && st == SM_EXISTS; tries++) {
+        st = tries > 0 ? smi_journal_list(&w->journal, e) : SM_OK;
+        st = st == SM_OK ? publish_once(w, e) : st;
+    }
+    if (st == SM_EXISTS) {
+        st = sm_fail(e, SM_CONFLICT, "other publications of lake %.*s were first %d times",
+                     SM_STR_ARG(w->places[0].lake), MOST_TRIES);
+        sm_error_todo(e, "Nothing was published: it is safe to run again.");
+    }
+    smi_journal_close(&w->journal);
+    return st;
+}
+
+/* ---- the door -------------------------------------------------------------------------------- */
+
+sm_status sm_publish(sm_candidate *const *candidates, int32_t n, sm_budget *budget,
+                     int64_t *versions, sm_error *e)
+{
+    publishing w = {.budget = budget, .arena = sm_arena_new(budget), .versions = versions};
+    sm_status st = SM_OK;
+
+    w.items = SM_NEW_ARRAY(w.arena, sm_candidate *, n + 1);
+    w.at = SM_NEW_ARRAY(w.arena, int32_t, n + 1);
+    w.places = SM_NEW_ARRAY(w.arena, smi_lake_place, n + 1);
+    for (int32_t i = 0; i < n; i++) {
+        versions[i] = -1;
+        if (!sm_candidate_is_empty(candidates[i])) {
+            w.items[w.n] = candidates[i];
+            w.places[w.n] = smi_lake_of(candidates[i]->store, w.arena);
+            w.at[w.n++] = i;
+        }
+    }
+    if (w.n > 0) {
+        SM_TRY_GOTO(st, done, check_lakes(&w, e));
+        SM_TRY_GOTO(st, done, put_notes(&w, e));
+        st = w.places[0].lake.len > 0 ? publish_in_lake(&w, e) : publish_alone(&w, e);
+    }
+done:
+    sm_arena_free(w.arena);
+    return st;
+}
+
+sm_status sm_lake_settle(sm_stores *stores, sm_str lake, sm_budget *budget, sm_arena *a,
+                         sm_str *told, sm_error *e)
+{
+    smi_journal j = {0};
+
+    *told = (sm_str){0};
+    if (sm_str_is(lake, "/")) {
+        return SM_OK; /* it is no lake of tables, see smi_lake_of */
+    }
+    SM_TRY(smi_journal_open(stores, lake, budget, &j, e));
+    const sm_status st = smi_journal_settle(&j, budget, a, told, e);
+    smi_journal_close(&j);
+    return st;
+}
+
+sm_status sm_table_open(sm_store *table, sm_budget *budget, sm_snapshot **out, sm_error *e)
+{
+    smi_pins pins;
+
+    smi_pins_init(&pins, budget);
+    const sm_status st = smi_pins_open(&pins, table, out, e);
+    smi_pins_release(&pins);
+    return st;
+}
