@@ -483,6 +483,22 @@ static void assert_valid(const sm_delta_commit *c, const sm_snapshot *base)
 #endif
 }
 
+static sm_status ignore_action(void *ctx, const smi_action *action, sm_error *e)
+{
+    return SM_OK;
+}
+
+/* What is about to be put can be read: a log with another line would never open again. */
+static bool is_readable(const sm_delta_prepared *p)
+{
+    sm_arena *a = sm_arena_new(NULL);
+    sm_error unused = {0};
+    const bool out = smi_log_lines(p->text, a, ignore_action, NULL, &unused) == SM_OK;
+
+    sm_arena_free(a);
+    return out;
+}
+
 sm_status sm_delta_prepare(const sm_snapshot *base, const sm_delta_commit *c, sm_arena *a,
                            sm_delta_prepared *out, sm_error *e)
 {
@@ -509,6 +525,7 @@ sm_status sm_delta_prepare(const sm_snapshot *base, const sm_delta_commit *c, sm
             .read = sm_arena_str(a, sm_buf_str(&read)),
             .text = sm_arena_str(a, sm_buf_str(&r.text)),
         };
+        SM_ASSERT(is_readable(out));
     }
     sm_buf_release(&read);
     sm_buf_release(&r.text);

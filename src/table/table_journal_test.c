@@ -936,6 +936,37 @@ static void test_newer_format(void **state)
     lake_release(&k);
 }
 
+/* What the caller says in commitInfo stays whole beside the mark. */
+static void test_long_information(void **state)
+{
+    kit k;
+    sm_candidate *c = NULL;
+    sm_delta_commit_info info = {0};
+    sm_buf said = {0};
+    int64_t version = -1, txn = 0;
+    smi_mark mark = {0};
+    sm_error e = {0};
+
+    lake_init(&k);
+    sm_buf_text(&said, SM_STR("\"smelt\":{\"files\":["));
+    for (int i = 0; i < 2000; i++) {
+        sm_buf_printf(&said, "%s\"file%d.json\"", i > 0 ? "," : "", i);
+    }
+    sm_buf_text(&said, SM_STR("]}"));
+    const sm_write w = write_to(&k, 0, SM_WRITE_APPEND);
+    assert_ok(stage_orders(&k, &w, new_rows, 1, 1, &c, &e), &e);
+    sm_candidate_note(c, &(sm_note){.info_json = sm_buf_str(&said)});
+    assert_ok(sm_publish(&c, 1, k.budget, &version, &e), &e);
+    assert_int_equal(version, 0);
+    assert_ok(sm_delta_info_read(c->store, 0, SM_STR(""), k.arena, &info, &txn, &e), &e);
+    assert_non_null(strstr(info.json.data, "\"file1999.json\"]}"));
+    assert_true(smi_mark_parse(info.json, k.arena, &mark));
+    assert_int_equal(mark.number, 1);
+    sm_candidate_release(c);
+    sm_buf_release(&said);
+    lake_release(&k);
+}
+
 /* ---- where tables belong --------------------------------------------------------------------- */
 
 static void test_places(void **state)
@@ -1004,6 +1035,7 @@ int main(void)
         cmocka_unit_test(test_taken_back_beside_others),
         cmocka_unit_test(test_not_to_be_taken_back),
         cmocka_unit_test(test_newer_format),
+        cmocka_unit_test(test_long_information),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -112,15 +112,26 @@ static sm_str uuid(sm_arena *a)
     return sm_arena_str(a, sm_str_of(text));
 }
 
+/* The members that the record has for commitInfo, and the mark. */
+static sm_str marked(const publishing *w, sm_str info_json)
+{
+    sm_buf text = {0};
+
+    sm_buf_text(&text, info_json);
+    sm_buf_text(&text, info_json.len > 0 ? SM_STR(",") : SM_STR(""));
+    sm_buf_text(&text, smi_mark_json(&w->p, -1, w->arena));
+    const sm_str out = sm_arena_str(w->arena, sm_buf_str(&text));
+    sm_buf_release(&text);
+    return out;
+}
+
 static sm_status prepare_part(publishing *w, int32_t i, sm_error *e)
 {
     const sm_candidate *c = w->items[i];
     sm_delta_commit record = c->record;
-    const sm_str mark = smi_mark_json(&w->p, -1, w->arena);
 
     record.id = smi_part_id(&w->p, i, w->arena);
-    record.info_json = sm_arena_strf(w->arena, "%.*s%s%.*s", SM_STR_ARG(record.info_json),
-                                     record.info_json.len > 0 ? "," : "", SM_STR_ARG(mark));
+    record.info_json = marked(w, record.info_json);
     w->p.parts[i].path = w->places[i].path;
     const sm_status st = sm_delta_prepare(c->base, &record, w->arena, &w->p.parts[i].commit, e);
     return sm_within(e, st, "table %.*s", SM_STR_ARG(c->uri));
