@@ -13,6 +13,7 @@
  *            TORN               half of the bytes go in or out, then SM_IO; what is torn is never
  *                               visible. Where no bytes go (list, stat, delete, open): as ERROR.
  *            KILL, KILL_AFTER   SIGKILL before or after it is carried out
+ *            STOP               SIGSTOP before it is carried out: the process is slow
  * Wire     delay_ms is the way there and back, bytes_per_s one line for all of a plan's requests.
  *          A read's bytes follow its delay, a write's bytes go first; the line serves them in the
  *          order of the calls. The answer's time is reckoned, and whoever called waits for it
@@ -55,11 +56,12 @@ typedef struct fault_writer {
 } fault_writer;
 
 /* What is to happen to one call. */
-typedef enum fault_hit { CARRY_OUT, FAIL, FAIL_FULL, LOSE, TEAR, DIE, DIE_AFTER } fault_hit;
+typedef enum fault_hit { CARRY_OUT, FAIL, FAIL_FULL, LOSE, TEAR, DIE, DIE_AFTER, STOP } fault_hit;
 
 static const fault_hit hit_of_kind[] = {
     [SM_FAULT_ERROR] = FAIL,          [SM_FAULT_LOST] = LOSE, [SM_FAULT_TORN] = TEAR,
     [SM_FAULT_DISK_FULL] = FAIL_FULL, [SM_FAULT_KILL] = DIE,  [SM_FAULT_KILL_AFTER] = DIE_AFTER,
+    [SM_FAULT_STOP] = STOP,
 };
 
 /* ---- one call -------------------------------------------------------------------------------- */
@@ -97,6 +99,10 @@ static fault_hit count_call(sm_store *s, bool is_write)
     const fault_hit hit = hit_of_kind[f->plan.kind];
     if (hit == DIE) {
         die();
+    }
+    if (hit == STOP) {
+        kill(getpid(), SIGSTOP);
+        return CARRY_OUT;
     }
     return hit;
 }
@@ -433,6 +439,7 @@ static const struct {
 } kind_names[] = {
     {"error", SM_FAULT_ERROR},         {"lost", SM_FAULT_LOST}, {"torn", SM_FAULT_TORN},
     {"disk_full", SM_FAULT_DISK_FULL}, {"kill", SM_FAULT_KILL}, {"kill_after", SM_FAULT_KILL_AFTER},
+    {"stop", SM_FAULT_STOP},
 };
 
 static bool parse_kind(sm_str text, sm_fault_kind *out)
@@ -481,7 +488,7 @@ static sm_status parse_plan(sm_str text, sm_fault_plan *plan, sm_error *e)
         if (!equals || !parse_setting((sm_str){item.data, name_len}, value, plan)) {
             const sm_status st =
                 sm_fail(e, SM_USAGE, "SMELT_FAULT: \"%.*s\" is no setting of it", SM_STR_ARG(item));
-            sm_error_todo(e, "Write at=N, kind=error|lost|torn|disk_full|kill|kill_after, "
+            sm_error_todo(e, "Write at=N, kind=error|lost|torn|disk_full|kill|kill_after|stop, "
                              "writes=0|1, delay_ms=N, bytes_per_s=N with commas between them.");
             return st;
         }

@@ -278,6 +278,8 @@ typedef enum sm_fault_kind {
     SM_FAULT_DISK_FULL,  /* SM_DISK_FULL */
     SM_FAULT_KILL,       /* SIGKILL to the process before the call */
     SM_FAULT_KILL_AFTER, /* SIGKILL right after the call was carried out */
+    SM_FAULT_STOP, /* SIGSTOP to the process before the call: others may do what they like, then
+                          * it goes on (SIGCONT) */
 } sm_fault_kind;
 
 typedef struct sm_fault_plan {

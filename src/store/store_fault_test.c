@@ -170,7 +170,7 @@ static void test_torn_read(void **state)
 static void test_refused_plans(void **state)
 {
     static const sm_fault_plan plans[] = {
-        {.at_call = -1}, {.kind = (sm_fault_kind)6}, {.delay_ms = -1}, {.bytes_per_s = -1}};
+        {.at_call = -1}, {.kind = (sm_fault_kind)7}, {.delay_ms = -1}, {.bytes_per_s = -1}};
     sm_store *inner = open_store("memory://fault_plans");
     for (int i = 0; i < SM_COUNT(plans); i++) {
         sm_error e = {0};
