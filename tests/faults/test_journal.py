@@ -187,6 +187,34 @@ def test_delta_rs_comes_between(program, tmp_path, kind):
     assert {"append": {"taken back", "abandoned"}, "delete": {"taken back", "abandoned"}}[kind] <= outcomes
 
 
+def test_new_tables_are_taken_back(program, tmp_path):
+    """delta-rs makes the last table first: those that the publication made are left empty, and what
+    was loaded into them is known to be gone."""
+    import deltalake
+
+    watched = Watched("first load", program, tmp_path)
+    made = deltalake.DeltaTable(str(tmp_path / "undisturbed/silver/totals"))
+    rows = pa.table(deltalake.QueryBuilder().register("t", made).execute("SELECT * FROM t").read_all())
+    taken_back = 0
+    for k in spread(watched):
+        watched.begin(k, "kill").communicate(timeout=120)
+        totals = watched.lake / "silver/totals"
+        if (totals / "_delta_log").exists() and list((totals / "_delta_log").glob("*.json")):
+            continue
+        deltalake.write_deltalake(str(totals), rows)
+        told = other_run(watched, tmp_path).stderr
+        shutil.rmtree(tmp_path / "other")
+        if "was taken back" in told:
+            taken_back += 1
+            assert rows_by_smelt(program, watched.lake, "bronze/lines") == []
+            assert rows_by_deltalake(watched.lake / "bronze/lines") == []
+        else:
+            assert rows_by_smelt(program, watched.lake, "bronze/lines") is None
+        watched.scenario.run(watched.lake)
+        assert watched.state(f"killed at write {k}, run again") == "new"
+    assert taken_back > 0
+
+
 def test_a_read_only_lake(program, tmp_path):
     """With a publication open in it, it can be read as it was."""
     watched = Watched("append", program, tmp_path)
