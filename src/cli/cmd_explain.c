@@ -18,18 +18,12 @@ static const smi_opt table[] = {
     {0},
 };
 
-static sm_status drop_rows(void *ctx, sm_batch *rows, sm_waker waker, sm_error *e)
-{
-    return SM_OK;
-}
-
 static sm_status analyze(smi_cli *cli, const sm_plan *plan, sm_buf *out, sm_error *e)
 {
-    const sm_sink nowhere = {.push = drop_rows};
     sm_exec_report report = {0};
 
     smi_progress_start(cli, "query");
-    const sm_status st = sm_exec_run(plan, &cli->env, &nowhere, NULL, &report, e);
+    const sm_status st = sm_exec_run(plan, &cli->env, NULL, NULL, &report, e);
     smi_progress_stop(cli);
     if (st == SM_OK) {
         sm_exec_print(plan, &report, out);

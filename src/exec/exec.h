@@ -143,9 +143,9 @@ void sm_exec_report_release(sm_exec_report *r);
 /**
  * Runs a plan to its end.
  *
- * Shape     `main` gets the root's rows; `refused` (may be NULL: they are dropped after counting)
- *           gets refused lines of scans whose relation says keep_refused, from the first scan of a
- *           dataset only
+ * Shape     `main` gets the root's rows; `refused` gets refused lines of scans whose relation says
+ *           keep_refused, from the first scan of a dataset only. Each may be NULL: what it would
+ *           get is counted and dropped
  * Owner     borrows all; *report is the caller's, also after a failure (may be NULL)
  * Errors    the first failure in the order of the input where several workers fail;
  *           SM_INTERRUPTED; whatever a sink says

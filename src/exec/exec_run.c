@@ -288,11 +288,18 @@ static sm_status run_root(smi_run *run, const sm_sink *main, sm_error *e)
     return st;
 }
 
+static sm_status drop_rows(void *ctx, sm_batch *rows, sm_waker waker, sm_error *e)
+{
+    return SM_OK;
+}
+
 sm_status sm_exec_run(const sm_plan *plan, const sm_exec_env *env, const sm_sink *main,
                       const sm_sink *refused, sm_exec_report *report, sm_error *e)
 {
+    static const sm_sink nowhere = {.push = drop_rows};
     const int64_t start_ns = sm_monotonic_ns();
     sm_exec_report own = {0};
+    main = main ? main : &nowhere;
     smi_run run = {.plan = plan,
                    .env = env,
                    .arena = sm_arena_new(env->budget),

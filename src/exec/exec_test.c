@@ -561,11 +561,6 @@ static void survives_store_faults(void **state)
 
 /* ---- a slow wire ----------------------------------------------------------------------------- */
 
-static sm_status drop_rows(void *ctx, sm_batch *rows, sm_waker waker, sm_error *e)
-{
-    return SM_OK;
-}
-
 /* 50 ms a request and 1 Gbit/s: two workers keep the wire full. Timings decide nothing here: the
  * bound is far below what is seen; the figure is printed. */
 static void fills_the_wire(void **state)
@@ -588,8 +583,7 @@ static void fills_the_wire(void **state)
     scan->schema = none;
     k_plan(&k, scan);
     const sm_exec_env env = k_env(&k);
-    const sm_sink main = {.push = drop_rows};
-    assert_ok(sm_exec_run(&k.plan, &env, &main, NULL, &k.report, &e), &e);
+    assert_ok(sm_exec_run(&k.plan, &env, NULL, NULL, &k.report, &e), &e);
     const double s = (double)k.report.wall_ns / 1e9;
     const double ideal = (double)file.len / 125000000;
     print_message("%.1f MB in %.3f s: %.0f%% of the wire (after the first answer: %.0f%%)\n",

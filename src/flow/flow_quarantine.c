@@ -370,41 +370,17 @@ sm_sink smi_flow_quarantine_sink(smi_flow_run *r, int32_t task)
 
 /* ---- ending --------------------------------------------------------------------------------- */
 
-/* Waits on the spot for a sink's end: the caller is no worker. */
-typedef struct waiter {
-    sm_mutex mutex;
-    sm_cond woken;
-    bool is_woken;
-} waiter;
-
-static void wake(void *ctx)
-{
-    waiter *w = ctx;
-
-    sm_mutex_lock(&w->mutex);
-    w->is_woken = true;
-    sm_cond_signal(&w->woken);
-    sm_mutex_unlock(&w->mutex);
-}
-
+/* Waits on the spot: the caller is no worker. */
 static sm_status finish_sink(const sm_sink *sink, sm_error *e)
 {
-    waiter w = {0};
-    sm_status st = SM_WAIT;
+    sm_pause pause;
+    sm_status st = SM_OK;
 
-    sm_mutex_init(&w.mutex);
-    sm_cond_init(&w.woken);
-    while (st == SM_WAIT) {
-        st = sink->finish(sink->ctx, (sm_waker){.wake = wake, .ctx = &w}, e);
-        sm_mutex_lock(&w.mutex);
-        while (st == SM_WAIT && !w.is_woken) {
-            sm_cond_wait(&w.woken, &w.mutex);
-        }
-        w.is_woken = false;
-        sm_mutex_unlock(&w.mutex);
+    sm_pause_init(&pause);
+    while ((st = sink->finish(sink->ctx, sm_pause_waker(&pause), e)) == SM_WAIT) {
+        sm_pause_wait(&pause);
     }
-    sm_cond_release(&w.woken);
-    sm_mutex_release(&w.mutex);
+    sm_pause_release(&pause);
     return st;
 }
 

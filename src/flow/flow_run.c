@@ -331,15 +331,9 @@ static void init_source(smi_flow_run *r, int32_t i)
 
 /* ---- running plans -------------------------------------------------------------------------- */
 
-static sm_status drop_rows(void *ctx, sm_batch *rows, sm_waker waker, sm_error *e)
-{
-    return SM_OK;
-}
-
 sm_status smi_flow_execute(smi_flow_run *r, int32_t task, const sm_plan *plan, const sm_sink *main,
                            sm_error *e)
 {
-    static const sm_sink nowhere = {.push = drop_rows};
     sm_exec_report report = {0};
     const sm_sink refused = smi_flow_quarantine_sink(r, task);
 
@@ -348,7 +342,7 @@ sm_status smi_flow_execute(smi_flow_run *r, int32_t task, const sm_plan *plan, c
             SM_TRY(smi_flow_quarantine_open(r, &r->sources[i], e));
         }
     }
-    const sm_status st = sm_exec_run(plan, r->env, main ? main : &nowhere, &refused, &report, e);
+    const sm_status st = sm_exec_run(plan, r->env, main, &refused, &report, e);
     if (st == SM_OK) {
         smi_flow_report_exec(r, &report);
     }
