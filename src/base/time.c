@@ -424,6 +424,27 @@ bool sm_parse_date(sm_str s, int32_t *days)
     return true;
 }
 
+int sm_date_in_name(sm_str name, int32_t *days, bool *is_date)
+{
+    const char *d = NULL;
+    int n = 0;
+
+    for (size_t i = 0, end = 0; i < name.len; i = end + 1) {
+        for (end = i; end < name.len && name.data[end] >= '0' && name.data[end] <= '9'; end++) {
+        }
+        if (end - i == 8) {
+            d = name.data + i;
+            n++;
+        }
+    }
+    *is_date = false;
+    if (n == 1) {
+        const char text[] = {d[0], d[1], d[2], d[3], '-', d[4], d[5], '-', d[6], d[7]};
+        *is_date = sm_parse_date((sm_str){text, sizeof(text)}, days);
+    }
+    return n;
+}
+
 bool sm_parse_instant(sm_str s, int64_t *us)
 {
     sm_when when = {0};

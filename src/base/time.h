@@ -48,6 +48,10 @@ bool sm_when_timestamp(const sm_when *when, bool is_instant, int64_t *us);
 
 /** "2022-04-01", finite and in just the form that sm_format_date writes: names, options, books. */
 bool sm_parse_date(sm_str s, int32_t *days);
+/** The one run of exactly eight digits in a name, longer and shorter ones left out, as a date:
+ * "tv-20220401_a.json". Gives how many such runs there are; *days is set, and *is_date true, only
+ * where it is one, and a date of the calendar. */
+int sm_date_in_name(sm_str name, int32_t *days, bool *is_date);
 /** The finite instant of a text that sm_parse_when reads; UTC where it has no zone. */
 bool sm_parse_instant(sm_str s, int64_t *us);
 /** Writes with NUL, returns the length. "2022-04-01"; "2022-04-01 17:05:00[.ffffff]" (6 digits,

@@ -202,6 +202,31 @@ static const struct {
 #undef H
 #undef NOON
 
+static void test_date_in_name(void **state)
+{
+    static const struct {
+        const char *name, *date; /* NULL: none */
+        int n_runs;
+    } names[] = {
+        {"20220401.json", "2022-04-01", 1}, {"tv-20220401_a.json.gz", "2022-04-01", 1},
+        {"a20220401", "2022-04-01", 1},     {"202204011.json", NULL, 0},
+        {"2022040.json", NULL, 0},          {"20220401-20220402", NULL, 2},
+        {"20220431.json", NULL, 1},         {"", NULL, 0},
+        {"1-20220401-2", "2022-04-01", 1},
+    };
+    for (int i = 0; i < SM_COUNT(names); i++) {
+        int32_t days = -7, wanted = -7;
+        bool is_date = true;
+        assert_int_equal(sm_date_in_name(sm_str_of(names[i].name), &days, &is_date),
+                         names[i].n_runs);
+        assert_int_equal(is_date, names[i].date != NULL);
+        if (names[i].date) {
+            assert_true(sm_parse_date(sm_str_of(names[i].date), &wanted));
+        }
+        assert_int_equal(days, wanted);
+    }
+}
+
 static void test_parse_when(void **state)
 {
     for (int i = 0; i < SM_COUNT(whens); i++) {
@@ -342,9 +367,13 @@ static void test_clocks(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_calendar_by_counting), cmocka_unit_test(test_parse_date),
-        cmocka_unit_test(test_parse_when),           cmocka_unit_test(test_when_as_number),
-        cmocka_unit_test(test_format_timestamp),     cmocka_unit_test(test_clocks),
+        cmocka_unit_test(test_calendar_by_counting),
+        cmocka_unit_test(test_parse_date),
+        cmocka_unit_test(test_date_in_name),
+        cmocka_unit_test(test_parse_when),
+        cmocka_unit_test(test_when_as_number),
+        cmocka_unit_test(test_format_timestamp),
+        cmocka_unit_test(test_clocks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -84,6 +84,10 @@ struct smi_cli {
 sm_status smi_options_parse(const smi_command *c, int argc, char **argv, void *opts,
                             smi_globals *globals, int *n_args, sm_arena *a,
                             sm_error *e) SM_MUST_USE;
+/** The values of an option given as K=V, in the arena of `cli`, borrowing the words. SM_USAGE names
+ * one that has no '='. */
+sm_status smi_options_pairs(smi_cli *cli, const char *option, const smi_list *given, sm_pair **out,
+                            sm_error *e) SM_MUST_USE;
 /** Is --json among the words, where they could not be parsed? */
 bool smi_options_ask_json(int argc, char **argv);
 void smi_print_help(const smi_command *c);

@@ -196,3 +196,20 @@ void smi_print_help(const smi_command *c)
     puts("\nFor every command");
     print_options(global_options);
 }
+
+sm_status smi_options_pairs(smi_cli *cli, const char *option, const smi_list *given, sm_pair **out,
+                            sm_error *e)
+{
+    sm_pair *pairs = SM_NEW_ARRAY(cli->arena, sm_pair, given->n + 1);
+
+    for (int32_t i = 0; i < given->n; i++) {
+        const char *word = given->items[i], *equals = strchr(word, '=');
+        if (!equals) {
+            return sm_fail(e, SM_USAGE, "%s %s: not of the form K=V", option, word);
+        }
+        pairs[i].key = (sm_str){word, (size_t)(equals - word)};
+        pairs[i].value = sm_str_of(equals + 1);
+    }
+    *out = pairs;
+    return SM_OK;
+}

@@ -21,6 +21,7 @@ sm_status smi_query_open(smi_cli *cli, const smi_query_opts *o, const char *text
                          sm_error *e)
 {
     const char *path = o->file ? o->file : "-";
+    sm_pair *vars = NULL;
 
     *out = (smi_query){.sql = {.name = SM_STR("SQL"), .text = sm_str_of(text)}};
     if (text && o->file) {
@@ -33,13 +34,9 @@ sm_status smi_query_open(smi_cli *cli, const smi_query_opts *o, const char *text
     SM_TRY(check_text(&out->sql, e));
     out->names =
         sm_names_new(cli->env.stores, sm_str_of(o->lake ? o->lake : "./lake"), cli->env.budget);
+    SM_TRY(smi_options_pairs(cli, "--var", &o->vars, &vars, e));
     for (int32_t i = 0; i < o->vars.n; i++) {
-        const char *equals = strchr(o->vars.items[i], '=');
-        if (!equals) {
-            return sm_fail(e, SM_USAGE, "--var %s: not of the form K=V", o->vars.items[i]);
-        }
-        const sm_str name = {o->vars.items[i], (size_t)(equals - o->vars.items[i])};
-        sm_names_set_variable(out->names, name, sm_value_str(sm_str_of(equals + 1)));
+        sm_names_set_variable(out->names, vars[i].key, sm_value_str(vars[i].value));
     }
     const sm_resolver resolver = sm_names_resolver(out->names);
     return sm_query_plan(&out->sql, &resolver, cli->arena, &out->plan, e);

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/hash.h"
 #include "base/text.h"
 #include "base/time.h"
 #include "cli/cli_int.h"
@@ -343,16 +344,9 @@ static void print_failure(const sm_error *e)
 
 static sm_status read_options(smi_cli *cli, const options *o, sm_run_opts *out, sm_error *e)
 {
-    sm_pair *vars = SM_NEW_ARRAY(cli->arena, sm_pair, o->vars.n);
+    sm_pair *vars = NULL;
 
-    for (int32_t i = 0; i < o->vars.n; i++) {
-        const char *equals = strchr(o->vars.items[i], '=');
-        if (!equals) {
-            return sm_fail(e, SM_USAGE, "--var %s: not of the form K=V", o->vars.items[i]);
-        }
-        vars[i].key = (sm_str){o->vars.items[i], (size_t)(equals - o->vars.items[i])};
-        vars[i].value = sm_str_of(equals + 1);
-    }
+    SM_TRY(smi_options_pairs(cli, "--var", &o->vars, &vars, e));
     out->vars = vars;
     out->n_vars = o->vars.n;
     out->task = sm_str_of(o->task);
@@ -364,6 +358,9 @@ static sm_status read_options(smi_cli *cli, const options *o, sm_run_opts *out, 
         return sm_fail(e, SM_USAGE, "--same-root and --other-root exclude each other");
     }
     out->morsel_bytes = o->morsel_bytes;
+    if (o->morsel_bytes % SM_FILE_HASH_CHUNK != 0) {
+        return sm_fail(e, SM_USAGE, "--morsel-size %zu: not a multiple of 64KiB", o->morsel_bytes);
+    }
     out->logical_date = (int32_t)(sm_now_us() / 86400000000);
     if (o->date && !sm_parse_date(sm_str_of(o->date), &out->logical_date)) {
         return sm_fail(e, SM_USAGE, "--date \"%s\" is no date, like 2022-04-30", o->date);

@@ -24,29 +24,6 @@ typedef struct old_books {
     int64_t n_known, cap_known;
 } old_books;
 
-/* The only run of exactly eight digits in the name, as a date (as sm_files_find has it: a file that
- * is gone cannot be asked there). */
-static bool date_of_name(sm_str name, int32_t *date)
-{
-    size_t at = 0;
-    int n_runs = 0;
-
-    for (size_t i = 0, end = 0; i < name.len; i = end + 1) {
-        for (end = i; end < name.len && name.data[end] >= '0' && name.data[end] <= '9'; end++) {
-        }
-        if (end - i == 8) {
-            at = i;
-            n_runs++;
-        }
-    }
-    if (n_runs != 1) {
-        return false;
-    }
-    const char *d = name.data + at;
-    const char text[] = {d[0], d[1], d[2], d[3], '-', d[4], d[5], '-', d[6], d[7]};
-    return sm_parse_date((sm_str){text, sizeof(text)}, date);
-}
-
 /* ---- roots ----------------------------------------------------------------------------------- */
 
 static int32_t add_root(old_books *k, sm_str uri, sm_str pipeline)
@@ -103,7 +80,8 @@ static smi_flow_known *add_known(old_books *k, int32_t root, sm_str name)
                             .content_bytes = -1,
                             .n_lines = -1,
                             .n_rows = -1};
-    out->has_date = date_of_name(name, &out->date);
+    /* As sm_files_find has it: a file that is gone cannot be asked there. */
+    (void)sm_date_in_name(name, &out->date, &out->has_date);
     return out;
 }
 

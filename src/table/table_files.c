@@ -99,38 +99,11 @@ static sm_str base_name(sm_str name)
     return base;
 }
 
-/* Where the runs of exactly eight digits are; gives their number and the last one's start. */
-static int date_runs(sm_str base, size_t *start)
-{
-    int n = 0;
-    for (size_t i = 0; i < base.len;) {
-        size_t end = i;
-        while (end < base.len && base.data[end] >= '0' && base.data[end] <= '9') {
-            end++;
-        }
-        if (end - i == 8) {
-            *start = i;
-            n++;
-        }
-        i = end > i ? end : i + 1;
-    }
-    return n;
-}
-
-static bool date_at(sm_str base, size_t at, int32_t *days)
-{
-    const char *d = base.data + at;
-    const char text[] = {d[0], d[1], d[2], d[3], '-', d[4], d[5], '-', d[6], d[7], '\0'};
-    return sm_parse_date(sm_str_of(text), days);
-}
-
 static sm_status date_of(sm_found_file *f, bool want_date, sm_error *e)
 {
-    size_t at = 0;
     const sm_str base = base_name(f->name);
-    const int n = date_runs(base, &at);
+    const int n = sm_date_in_name(base, &f->date, &f->has_date);
 
-    f->has_date = n == 1 && date_at(base, at, &f->date);
     if (f->has_date || !want_date) {
         return SM_OK;
     }

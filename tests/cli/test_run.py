@@ -36,6 +36,10 @@ def test_the_roots_exclude_each_other(shop):
     assert "exclude each other" in shop.fail("--same-root", "--other-root", code=2)
 
 
+def test_a_morsel_is_a_multiple_of_what_is_hashed(shop):
+    assert "not a multiple of 64KiB" in shop.fail("--morsel-size", "100KB", code=2)
+
+
 def test_without_json_the_summary_is_on_stderr(shop):
     done = shop.process()
     assert done.stdout == ""
