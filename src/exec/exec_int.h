@@ -73,6 +73,9 @@ static inline sm_status smi_look_at(const smi_run *run, int64_t i, sm_error *e)
     return (i & (SM_LOOK_ROWS - 1)) == 0 ? smi_look(run, e) : SM_OK;
 }
 
+/* Is the plan what operators rely on (exec_plan_check.c)? Else false, and what is wrong. */
+bool smi_plan_validate(const sm_plan *plan, const char **why);
+
 /* Runs a subtree and pushes its rows through `first` (NULL: none) into the end. */
 sm_status smi_run_into(smi_run *run, const sm_plan_node *node, smi_op *first, smi_end *end,
                        sm_error *e) SM_MUST_USE;

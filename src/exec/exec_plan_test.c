@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * exec/exec_plan_test.c: plans built by calls give their rows: all of them share nodes, all are
- * finished before the first one runs, and each runs twice. */
+ * finished before the first one runs, and each runs twice. What is no plan is told by name. */
 #include "exec_testkit.h"
+
+#include "exec/exec_int.h"
 
 #define LINES_1 "{\"k\":\"a\",\"v\":1}\n{\"k\":\"b\",\"v\":2}\n{\"k\":\"a\",\"v\":3}\n"
 #define LINES_2 "{\"v\":4}\n{\"k\":\"b\"}\n"
@@ -232,9 +234,86 @@ static void test_twice(void **state)
     kit_free(&k);
 }
 
+/* ---- what is no plan ------------------------------------------------------------------------- */
+
+static void break_column(sm_plan *p)
+{
+    ((sm_expr *)p->root->as.project.exprs[1])->index = 2;
+}
+
+static void break_type(sm_plan *p)
+{
+    ((sm_expr *)p->root->as.project.exprs[1])->index = 1;
+}
+
+static void break_output(sm_plan *p)
+{
+    p->root->as.project.exprs[1] = p->root->as.project.exprs[0];
+}
+
+static void break_id(sm_plan *p)
+{
+    p->root->id = p->n_nodes;
+}
+
+static void break_inputs(sm_plan *p)
+{
+    p->root->n_inputs = 0;
+}
+
+static void break_keys(sm_plan *p)
+{
+    sm_expr *x = (sm_expr *)p->root->as.join.right_keys[0];
+    x->type = &sm_type_i64;
+    x->index = 1;
+}
+
+static void break_window(sm_plan *p)
+{
+    p->root->as.window.n_items = 1;
+}
+
+static void break_aggregate(sm_plan *p)
+{
+    p->root->as.aggregate.n_keys = 1;
+}
+
+static const struct {
+    const sm_plan_node *(*build)(base *b);
+    void (*damage)(sm_plan *p);
+    const char *why;
+} broken[] = {
+    {project, break_column, "a plan's column is not one of its input's"},
+    {project, break_type, "a plan's column has another type than its input's"},
+    {project, break_output, "a plan's expression has another type than the column that it makes"},
+    {project, break_id, "a plan's node has a number that is not the plan's"},
+    {project, break_inputs, "a plan's node has too many or too few inputs"},
+    {inner, break_keys, "a join compares keys of two types"},
+    {window, break_window, "a window gives other columns than its input's and its items"},
+    {pairs, break_aggregate, "an aggregate gives other columns than keys and items"},
+};
+
+static void test_no_plans(void **state)
+{
+    for (int i = 0; i < SM_COUNT(broken); i++) {
+        kit k = kit_new(1, 97, 0);
+        base b = base_of(&k);
+        sm_plan *plan = NULL;
+        const char *why = "";
+        sm_error e = {0};
+        assert_ok(sm_plan_finish(broken[i].build(&b), k.arena, &plan, &e), &e);
+        assert_true(smi_plan_validate(plan, &why));
+        broken[i].damage(plan);
+        assert_false(smi_plan_validate(plan, &why));
+        assert_string_equal(why, broken[i].why);
+        kit_free(&k);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_no_plans),
         cmocka_unit_test(test_rows),
         cmocka_unit_test(test_twice),
     };

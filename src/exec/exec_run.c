@@ -293,6 +293,19 @@ static sm_status drop_rows(void *ctx, sm_batch *rows, sm_waker waker, sm_error *
     return SM_OK;
 }
 
+/* In debug and sanitizer builds: who makes plans, by SQL or by calls, has made one that can run. */
+static void check_plan(const sm_plan *plan)
+{
+#ifdef SM_ASSERTS
+    const char *why = "";
+    if (!smi_plan_validate(plan, &why)) {
+        sm_assert_failed(why, __FILE__, __LINE__);
+    }
+#else
+    (void)plan;
+#endif
+}
+
 sm_status sm_exec_run(const sm_plan *plan, const sm_exec_env *env, const sm_sink *main,
                       const sm_sink *refused, sm_exec_report *report, sm_error *e)
 {
@@ -306,6 +319,7 @@ sm_status sm_exec_run(const sm_plan *plan, const sm_exec_env *env, const sm_sink
                    .n_drivers = sm_pool_threads(env->pool),
                    .refused = refused,
                    .report = report ? report : &own};
+    check_plan(plan);
     run.n_drivers = run.n_drivers > SMI_WINDOW_MAX / 8 ? SMI_WINDOW_MAX / 8 : run.n_drivers;
     smi_report_begin(run.report, plan->n_nodes);
     run.unknown = sm_map_new(run.arena);
