@@ -41,6 +41,16 @@ struct smi_agg_morsel {
     smi_chunks done;
 };
 
+void smi_agg_move(smi_agg *a, smi_agg_state to)
+{
+    const smi_agg_state from = atomic_load(&a->state);
+    SM_ASSERT(to > from && (to == SMI_AGG_SPILLING ? from == SMI_AGG_FILLING
+                            : to == SMI_AGG_GIVING ? from <= SMI_AGG_SPILLING
+                                                   : from == SMI_AGG_GIVING));
+    SM_ASSERT(to != SMI_AGG_SPILLING || a->spill);
+    atomic_store(&a->state, (int)to);
+}
+
 /* ---- chunks ---------------------------------------------------------------------------------- */
 
 static void chunk_free(smi_chunk *c)
@@ -142,6 +152,7 @@ static sm_status scatter_keys(smi_agg *a, const smi_batches *rows, const sm_type
     at = 0;
     for (int64_t b = 0; b < rows->n; b++) {
         for (int64_t i = 0; i < rows->items[b]->n_rows; i++, at++) {
+            SM_ASSERT(places[at].in_part < lane->count[places[at].part]);
             refs[lane->first[places[at].part] + places[at].in_part] =
                 (smi_ref){.batch = (uint32_t)b, .row = (uint32_t)i};
         }
@@ -172,6 +183,7 @@ static sm_status scatter_filtered(smi_agg *a, const smi_batches *rows, const sm_
         const uint64_t *of = last_column(rows->items[b]);
         for (int64_t i = 0; i < rows->items[b]->n_rows; i++) {
             const row_place place = places[of[i]];
+            SM_ASSERT(next[place.part] < lane->first[place.part] + lane->count[place.part]);
             const uint32_t to = next[place.part]++;
             refs[to] = (smi_ref){.batch = (uint32_t)b, .row = (uint32_t)i};
             in_part[to] = place.in_part;
@@ -374,6 +386,7 @@ sm_status smi_agg_update(const smi_agg_item *it, const sm_column *cols, int64_t 
     sm_column args[SMI_ARGS_MAX];
     for (int32_t i = 0; i < it->n_args; i++) {
         args[i] = cols[it->cols[i]];
+        SM_ASSERT(sm_type_eq(args[i].type, it->item->call->args[i]->type));
     }
     for (int64_t i = 0; i < n; i++) {
         pointers[i] = states[rows ? rows[i] : (uint64_t)i] + it->state_off;
@@ -513,7 +526,7 @@ static sm_status push_lanes(smi_agg *a, smi_agg_morsel *m, sm_batch *rows, sm_er
     sm_status st = eval_rows(a, rows, &lanes[0], e);
     if (st == SM_OK && m->mode == MODE_UNDECIDED) {
         const bool is_early = a->may_group_early && (a->n_keys == 0 || has_few_groups(lanes[0]));
-        const bool is_spilling = atomic_load(&a->is_spilling);
+        const bool is_spilling = atomic_load(&a->state) == SMI_AGG_SPILLING;
         m->mode = is_early && !is_spilling ? MODE_GROUPS : MODE_ROWS;
         m->is_early = is_early && is_spilling;
     }
@@ -562,6 +575,8 @@ static sm_status agg_push(smi_end *end, smi_driver *d, sm_batch *rows, sm_error 
 {
     smi_agg *a = (smi_agg *)end;
     smi_agg_morsel *m = morsel_of(a, d);
+    SM_ASSERT(atomic_load(&a->state) <= SMI_AGG_SPILLING);
+    SM_ASSERT(m->ordinal == d->task->ordinal);
     const sm_status st = a->pack ? pack_batch(a, m, rows, e) : push_lanes(a, m, rows, e);
     sm_batch_release(rows);
     return st == SM_OK ? put_some(a, m, false, e) : st;
@@ -576,6 +591,7 @@ static smi_chunks take_first(smi_agg *a, smi_chunks *from)
         some.tail = some.tail->next;
         some.size_bytes += some.tail->size_bytes;
     }
+    SM_ASSERT(some.size_bytes <= from->size_bytes);
     from->head = some.tail->next;
     from->size_bytes -= some.size_bytes;
     some.tail->next = NULL;
@@ -591,6 +607,7 @@ static sm_status fold_some(smi_agg *a, size_t enough, sm_error *e)
     }
     smi_chunks all = a->queue;
     a->queue = (smi_chunks){0};
+    SM_ASSERT(atomic_load(&a->waiting) >= all.size_bytes);
     a->waiting -= all.size_bytes;
     a->is_folding = true;
     sm_mutex_unlock(&a->lock);
@@ -602,6 +619,7 @@ static sm_status fold_some(smi_agg *a, size_t enough, sm_error *e)
     }
     chunks_release(&all);
     sm_mutex_lock(&a->lock);
+    SM_ASSERT(a->is_folding); /* nobody else has begun meanwhile */
     a->is_folding = false;
     return st;
 }
@@ -609,7 +627,7 @@ static sm_status fold_some(smi_agg *a, size_t enough, sm_error *e)
 /* Where memory is short and nothing is spilled yet, a fold comes sooner. */
 static bool wants_fold(const smi_agg *a)
 {
-    return !atomic_load(&a->is_spilling) && smi_memory_is_short(a->run, 0);
+    return atomic_load(&a->state) == SMI_AGG_FILLING && smi_memory_is_short(a->run, 0);
 }
 
 static sm_status agg_close(smi_end *end, smi_driver *d, sm_error *e)
@@ -630,6 +648,8 @@ static sm_status agg_close(smi_end *end, smi_driver *d, sm_error *e)
     }
     sm_mutex_lock(&a->lock);
     done.is_closed = true;
+    SM_ENSURE(d->task->ordinal >= a->turn && d->task->ordinal < a->turn + RING);
+    SM_ASSERT(!a->ring[d->task->ordinal % RING].is_closed);
     a->ring[d->task->ordinal % RING] = done;
     a->waiting += done.size_bytes;
     for (; a->ring[a->turn % RING].is_closed; a->turn++) {
@@ -811,7 +831,12 @@ sm_status smi_aggregate_run(smi_run *run, const sm_plan_node *node, smi_op *next
         sm_mutex_unlock(&a->lock);
     }
     if (st == SM_OK) {
+        SM_ASSERT(!a->open && !a->queue.head && atomic_load(&a->waiting) == 0);
+        smi_agg_move(a, SMI_AGG_GIVING);
         st = smi_agg_output(a, next, end, turn, e);
+    }
+    if (st == SM_OK) {
+        smi_agg_move(a, SMI_AGG_DONE);
     }
     st = smi_within_operator(st, "GROUP BY", a->budget, e);
     agg_release(a);

@@ -259,6 +259,7 @@ static int64_t list_packed(const smi_chunk *head, const smi_packed ***out)
 
 sm_status smi_agg_fold(smi_agg *a, smi_chunks *some, sm_error *e)
 {
+    SM_ASSERT(a->is_folding); /* one at a time: partitions have no lock */
     fold_job job = {.agg = a, .head = some->head};
     if (a->pack) {
         job.n_packed = list_packed(some->head, &job.packed);
@@ -388,6 +389,7 @@ static sm_status give_filled(smi_agg *a, smi_driver *d, filling *f, sm_error *e)
 static sm_status give_part(smi_agg *a, smi_driver *d, smi_part *part, filling *f, sm_error *e)
 {
     const int64_t n = count_groups(part);
+    SM_ASSERT(!part->packed || !part->groups);
     for (int64_t at = 0; at < n;) {
         const int64_t room = SM_BATCH_ROWS - f->n;
         const int64_t some = n - at < room ? n - at : room;
@@ -451,6 +453,7 @@ sm_status smi_agg_output(smi_agg *a, smi_op *next, smi_end *end, uint64_t *turn,
             n_groups = 0;
         }
     }
+    SM_ASSERT(n_tasks == 0 || a->task_first[n_tasks] <= SMI_PARTS);
     smi_tasks_init(&tasks, a->node, n_tasks, output_task, a);
     return smi_pipe_run(a->run, &tasks.source, next, end, turn, e);
 }

@@ -79,6 +79,14 @@ typedef struct smi_part {
 
 typedef struct smi_agg_morsel smi_agg_morsel;
 
+/* FILLING -> (SPILLING) -> GIVING -> DONE */
+typedef enum smi_agg_state {
+    SMI_AGG_FILLING,  /* rows come, chunks are folded into tables */
+    SMI_AGG_SPILLING, /* rows come, chunks go to disk; tables keep what they have */
+    SMI_AGG_GIVING,   /* all rows were here: partitions take in what is on disk, groups go out */
+    SMI_AGG_DONE,     /* all groups are out */
+} smi_agg_state;
+
 /* What a task has fed to the ends of chunks, in order. */
 typedef struct smi_chunks {
     smi_chunk *head, *tail;
@@ -104,11 +112,11 @@ typedef struct smi_agg {
     smi_pack *pack;              /* NULL: the general way, by lanes */
     bool may_group_early;        /* every aggregate can merge, none is DISTINCT */
     smi_part parts[SMI_PARTS];
-    size_t fold_bytes;        /* fold when so much waits */
-    smi_spill *spill;         /* NULL: nothing is spilled yet */
-    _Atomic size_t waiting;   /* bytes in ring and queue */
-    _Atomic bool is_spilling; /* the same, for who does not fold */
-    smi_chunk *kept;          /* that pieces name */
+    size_t fold_bytes;      /* fold when so much waits */
+    smi_spill *spill;       /* NULL: nothing is spilled yet */
+    _Atomic size_t waiting; /* bytes in ring and queue */
+    _Atomic int state;      /* smi_agg_state; moved by smi_agg_move */
+    smi_chunk *kept;        /* that pieces name */
     sm_mutex lock;
     /* under the lock */
     smi_chunks *ring; /* of tasks that are ahead of their turn */
@@ -122,6 +130,9 @@ typedef struct smi_agg {
     /* output */
     int32_t *task_first; /* partitions of task i: [task_first[i], task_first[i + 1]) */
 } smi_agg;
+
+/* The only way from one state to another. Under the lock while rows come. */
+void smi_agg_move(smi_agg *a, smi_agg_state to);
 
 /* Adds chunks to the partitions, each partition's in order, partitions side by side; or spills
  * them. Takes those out of the list that are still needed. */

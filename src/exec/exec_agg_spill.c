@@ -28,13 +28,18 @@ static bool is_full(const smi_agg *a)
 sm_status smi_agg_check_memory(smi_agg *a, bool *is_spilling, sm_error *e)
 {
     sm_status st = SM_OK;
-    if (!atomic_load(&a->is_spilling) && is_full(a)) {
+    SM_ASSERT(atomic_load(&a->state) <= SMI_AGG_SPILLING);
+    if (atomic_load(&a->state) == SMI_AGG_FILLING && is_full(a)) {
         sm_mutex_lock(&a->lock);
-        st = a->spill ? SM_OK : smi_spill_new(a->run, a->node, &a->spill, e);
-        atomic_store(&a->is_spilling, a->spill != NULL);
+        if (!a->spill) { /* nobody was faster */
+            st = smi_spill_new(a->run, a->node, &a->spill, e);
+            if (st == SM_OK) {
+                smi_agg_move(a, SMI_AGG_SPILLING);
+            }
+        }
         sm_mutex_unlock(&a->lock);
     }
-    *is_spilling = atomic_load(&a->is_spilling);
+    *is_spilling = atomic_load(&a->state) == SMI_AGG_SPILLING;
     return st;
 }
 
@@ -129,6 +134,7 @@ static sm_status put_lanes(smi_agg *a, int32_t p, const smi_chunk *c, smi_extent
 sm_status smi_agg_put(smi_agg *a, int32_t p, const smi_chunk *head, uint32_t n, sm_error *e)
 {
     smi_part *part = &a->parts[p];
+    SM_ASSERT(a->spill && atomic_load(&a->state) == SMI_AGG_SPILLING);
     uint64_t seq = (uint64_t)n << 32;
     if (a->pack) {
         return put_packed(a, p, part, head, seq, e);
@@ -255,11 +261,13 @@ static int by_morsel(const void *a, const void *b)
 sm_status smi_agg_get(smi_agg *a, int32_t p, sm_error *e)
 {
     smi_part *part = &a->parts[p];
+    SM_ASSERT(atomic_load(&a->state) == SMI_AGG_GIVING);
     if (part->n_pieces > 1) {
         qsort(part->pieces, (size_t)part->n_pieces, sizeof(*part->pieces), by_morsel);
     }
     for (int64_t i = 0; i < part->n_pieces;) {
         smi_agg_piece *piece = &part->pieces[i];
+        SM_ASSERT(i == 0 || by_morsel(piece - 1, piece) < 0); /* no two at one place */
         if (piece->is_early) {
             SM_TRY(get_early(a, p, part, &i, e));
             continue;

@@ -240,6 +240,7 @@ static sm_status account_morsel(smi_scan *s, smi_morsel *m, sm_error *e)
     const int64_t left = (int64_t)s->dataset->files[m->file].size_bytes - f->bytes;
     bytes = bytes > left ? left : bytes;
     add_progress(s, f, bytes);
+    SM_ASSERT(f->n_left > 0 && f->state == FILE_OPEN);
     if (--f->n_left == 0) {
         SM_TRY(check_whole(s, m->file, e));
         SM_TRY(check_layout(s, m->file, e));
@@ -259,7 +260,7 @@ sm_status smi_books_bring_up(smi_scan *s, sm_error *e)
             return SM_OK;
         }
         SM_TRY(account_morsel(s, m, e));
-        m->state = MORSEL_FREE;
+        smi_morsel_move(m, MORSEL_FREE);
         s->accounted++;
     }
 }

@@ -14,6 +14,8 @@
 
 void smi_rows_add(smi_rows *r, const smi_kept *taken)
 {
+    /* In memory or on disk, and not both: who lets go of it asks for one. */
+    SM_ASSERT(taken->n_rows > 0 && !taken->rows != !taken->extent.plain_bytes);
     if (r->n == r->cap) {
         r->cap = r->cap ? r->cap * 2 : 16;
         r->items = sm_realloc(r->items, (size_t)r->cap * sizeof(*r->items));
@@ -25,6 +27,7 @@ void smi_rows_add(smi_rows *r, const smi_kept *taken)
 sm_status smi_rows_get(const smi_rows *r, int64_t i, sm_budget *budget, sm_batch **out, sm_error *e)
 {
     const smi_kept *k = &r->items[i];
+    SM_ASSERT(i >= 0 && i < r->n && (k->rows || (k->extent.plain_bytes > 0 && r->spill)));
     if (k->rows) {
         *out = sm_batch_retain(k->rows);
         return SM_OK;
@@ -39,6 +42,7 @@ void smi_rows_drop(smi_rows *r, int64_t i)
     k->rows = NULL;
     if (k->extent.plain_bytes > 0) {
         smi_spill_drop(r->spill, &k->extent);
+        k->extent = (smi_extent){0};
     }
 }
 

@@ -219,6 +219,13 @@ sm_status smi_gather(const sm_type *type, const sm_column *const *src, int64_t n
                      const smi_ref *refs, int64_t n, sm_budget *budget, sm_batch *into,
                      sm_column *out, sm_error *e)
 {
+    for (int64_t i = 0; i < n_src; i++) {
+        SM_ASSERT(sm_type_eq(src[i]->type, type));
+    }
+    for (int64_t i = 0; i < n; i++) {
+        SM_ASSERT(refs[i].batch == SMI_NO_ROW || (int64_t)refs[i].batch < n_src);
+        SM_ASSERT(refs[i].batch == SMI_NO_ROW || refs[i].row < src[refs[i].batch]->n_rows);
+    }
     void *values = NULL;
     sm_column c = {.type = type, .layout = SM_FLAT, .n_rows = n};
     const int width = sm_type_bytes(type->id);
@@ -263,6 +270,7 @@ sm_status smi_gather_rows(const smi_batches *rows, int32_t first, const smi_ref 
     for (int32_t c = 0; st == SM_OK && c < schema->n_fields; c++) {
         SM_TRY_GOTO(st, done, sm_check_cancel(budget, e));
         for (int64_t i = 0; i < rows->n; i++) {
+            SM_ASSERT(first + c < rows->items[i]->n_columns);
             src[i] = &rows->items[i]->columns[first + c];
         }
         st =

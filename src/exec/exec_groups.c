@@ -135,6 +135,7 @@ int64_t smi_groups_count(const smi_groups *g)
 
 static inline uint8_t *record_at(const smi_groups *g, int64_t id)
 {
+    SM_ASSERT(id >= 0 && id <= g->count); /* count: the one that is being made */
     const uint64_t n = (uint64_t)id + (1u << FIRST_PAGE_LOG);
     const int page = 63 - __builtin_clzll(n) - FIRST_PAGE_LOG;
     const uint64_t first = (uint64_t)1 << (page + FIRST_PAGE_LOG);
@@ -190,6 +191,8 @@ static sm_status make_room(smi_groups *g, sm_error *e)
     }
     const uint64_t n = (uint64_t)g->count + (1u << FIRST_PAGE_LOG);
     const int page = 63 - __builtin_clzll(n) - FIRST_PAGE_LOG;
+    SM_ENSURE(page < MAX_PAGES);
+    SM_ASSERT((uint64_t)g->count < g->mask); /* a slot is free, or looking would not end */
     if (!g->pages[page]) {
         const size_t bytes = g->record_bytes << (page + FIRST_PAGE_LOG);
         SM_TRY(sm_block_new(g->budget, bytes, &g->pages[page], e));
@@ -637,8 +640,12 @@ sm_status smi_groups_find(smi_groups *g, const sm_column *keys, const uint64_t *
     const look_way way = n > 0 ? way_of(g, keys) : LOOK_ANY;
     nested_row nested = nested_begin(g);
     sm_status st = SM_OK;
+    for (int32_t k = 0; k < g->n_keys && n > 0; k++) {
+        SM_ASSERT(keys[k].layout == SM_FLAT && sm_type_eq(keys[k].type, g->keys[k].type));
+    }
     for (int64_t k = 0; k < n; k++) {
         const int64_t i = rows ? rows[k] : k;
+        SM_ASSERT(g->n_keys == 0 || (i >= 0 && i < keys[0].n_rows));
         if (nested.keys) {
             SM_TRY_GOTO(st, done, encode_row(g, keys, i, &nested, e));
         }
@@ -667,6 +674,7 @@ sm_status smi_groups_look(const smi_groups *g, const sm_column *keys, const uint
         if (nested.keys) {
             SM_TRY_GOTO(st, done, encode_row(g, keys, rows[k], &nested, e));
         }
+        SM_ASSERT(rows[k] >= 0 && rows[k] < keys[0].n_rows && keys[0].layout == SM_FLAT);
         ids[k] = (int32_t)look_by(g, way, keys, rows[k], hashes[rows[k]], nested.keys);
     }
 done:
@@ -718,6 +726,7 @@ static sm_value record_value(const group_key *key, const uint8_t *at)
 
 void smi_groups_key(const smi_groups *g, int64_t id, int32_t k, sm_builder *b)
 {
+    SM_ASSERT(id < g->count && k >= 0 && k < g->n_keys);
     const group_key *key = &g->keys[k];
     const uint8_t *record = record_at(g, id);
     const uint8_t *at = record + key->off;

@@ -36,6 +36,7 @@ static sm_status build_all(smi_join *j, int64_t n_rows, sm_error *e)
 
 sm_status smi_join_build(smi_join *j, sm_error *e)
 {
+    SM_ASSERT(j->state == SMI_JOIN_EMPTY && !j->src);
     int64_t n_rows = 0;
     for (int64_t b = 0; b < j->right.n; b++) {
         n_rows += j->right.items[b]->n_rows;
@@ -47,8 +48,11 @@ sm_status smi_join_build(smi_join *j, sm_error *e)
             j->src[c][b] = &j->right.items[b]->columns[c];
         }
     }
-    return j->node->as.join.n_keys > 0 ? smi_join_table_build(j, n_rows, e)
-                                       : build_all(j, n_rows, e);
+    SM_TRY(j->node->as.join.n_keys > 0 ? smi_join_table_build(j, n_rows, e)
+                                       : build_all(j, n_rows, e));
+    SM_ASSERT(j->table.n_refs <= n_rows); /* rows with a NULL among their keys match nothing */
+    j->state = SMI_JOIN_BUILT;
+    return SM_OK;
 }
 
 void smi_join_drop_build(smi_join *j)
@@ -60,6 +64,7 @@ void smi_join_drop_build(smi_join *j)
     smi_join_table_drop(&j->table);
     smi_batches_release(&j->right);
     j->src = NULL;
+    j->state = SMI_JOIN_EMPTY;
 }
 
 /* Runs the right side. It is built where it fits, or where it cannot be partitioned. */
@@ -73,6 +78,7 @@ static sm_status build(smi_join *j, sm_error *e)
     const bool is_large =
         j->rows.spill || smi_memory_is_short(j->run, (size_t)j->rows.n_rows * SMI_JOIN_ROW_BYTES);
     if (is_large && j->node->as.join.n_keys > 0 && j->rows.n_rows > SM_BATCH_ROWS) {
+        j->state = SMI_JOIN_KEPT;
         return SM_OK;
     }
     const int64_t start_ns = sm_monotonic_ns();
@@ -105,6 +111,7 @@ static sm_status zeros(const sm_type *type, int64_t n, sm_batch *b, sm_column *o
 {
     void *mem = NULL;
     const int width = sm_type_bytes(type->id);
+    SM_ASSERT(!sm_type_is_nested(type->id)); /* zeros are no lists: children would be missing */
     SM_TRY(sm_batch_alloc(b, width > 0 ? (size_t)n * (size_t)width : (size_t)(n + 7) / 8, &mem, e));
     *out = (sm_column){.type = type, .n_rows = n, .values = mem};
     return SM_OK;
@@ -154,6 +161,7 @@ static sm_status join_rows(smi_join *j, sm_batch *left, const pairs *p, sm_batch
  * match for each row whose last candidate is here and that none has passed. */
 static void keep_passed(pairs *p, int64_t n_chosen, bool is_left)
 {
+    SM_ASSERT(n_chosen <= p->n && p->n <= SM_BATCH_ROWS);
     int64_t at = 0, kept = 0;
     for (int64_t i = 0; i < p->n; i++) {
         const bool has_passed = at < n_chosen && p->chosen[at] == i;
@@ -170,6 +178,7 @@ static void keep_passed(pairs *p, int64_t n_chosen, bool is_left)
             p->has_matched = false;
         }
     }
+    SM_ASSERT(at == n_chosen); /* they ascend: each was met */
     p->n = kept;
 }
 
@@ -209,6 +218,7 @@ static sm_status probe(smi_join *j, smi_driver *d, sm_batch *left, const int32_t
     const smi_join_table *t = &j->table;
     const smi_ref nothing = {.batch = SMI_NO_ROW};
     const bool is_left = j->node->as.join.kind == SM_JOIN_LEFT;
+    SM_ASSERT(left->n_rows <= INT32_MAX);
     for (int64_t i = 0; i < left->n_rows; i++) {
         const smi_ref *refs = t->refs;
         int64_t n = t->n_refs;
@@ -238,6 +248,8 @@ static sm_status probe(smi_join *j, smi_driver *d, sm_batch *left, const int32_t
 
 sm_status smi_join_probe(smi_join *j, smi_driver *d, sm_batch *left, sm_error *e)
 {
+    SM_ASSERT(j->state == SMI_JOIN_BUILT);
+    SM_ASSERT(left->n_columns == j->n_left + (j->placed != NULL));
     pairs *p = sm_alloc(sizeof(*p));
     int32_t *ids = sm_alloc((size_t)left->n_rows * sizeof(*ids));
     p->n = 0;

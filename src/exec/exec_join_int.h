@@ -21,8 +21,15 @@ typedef struct smi_join_table {
     int64_t n_refs;
 } smi_join_table;
 
+typedef enum smi_join_state {
+    SMI_JOIN_EMPTY, /* {0}, or dropped */
+    SMI_JOIN_KEPT,  /* the right side is too large: its rows are kept, for exec_join_spill.c */
+    SMI_JOIN_BUILT, /* may be probed */
+} smi_join_state;
+
 typedef struct smi_join {
     smi_op op;
+    smi_join_state state;
     smi_run *run;
     const sm_plan_node *node;
     sm_budget *budget;

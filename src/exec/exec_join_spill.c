@@ -44,7 +44,7 @@ struct spilled_join {
 
 bool smi_join_is_large(const smi_op *op)
 {
-    return ((const smi_join *)op)->rows.n > 0;
+    return ((const smi_join *)op)->state == SMI_JOIN_KEPT;
 }
 
 /* ---- to partitions --------------------------------------------------------------------------- */
@@ -84,7 +84,8 @@ static sm_status lay_out(spilled_join *s, const side *of, const smi_batches *row
         uint64_t *hashes = NULL;
         st = hash_rows(s, of, rows->items[b], &keys, &hashes, e);
         for (int64_t i = 0; st == SM_OK && i < rows->items[b]->n_rows; i++) {
-            part[at] = (uint8_t)(s->n_parts == 1 ? 0 : hashes[i] >> s->shift);
+            part[at] = (uint8_t)(hashes[i] >> s->shift);
+            SM_ASSERT(part[at] < s->n_parts);
             next[part[at++] + 1]++;
         }
         if (st == SM_OK) {
@@ -216,6 +217,7 @@ static sm_status writer_push(smi_op *op, smi_driver *d, sm_batch *rows, sm_error
     const sm_status st = smi_spill_put_batches(s->spill, &rows, 1, s->join->budget, &k.extent, e);
     sm_batch_release(rows);
     SM_TRY(st);
+    SM_ASSERT(d->task->ordinal < (uint64_t)s->n_parts); /* no other partition adds to its list */
     smi_rows_add(&s->results[d->task->ordinal], &k);
     return SM_OK;
 }
@@ -316,6 +318,7 @@ static void choose_parts(spilled_join *s)
     }
     bytes += (uint64_t)right->n_rows * SMI_JOIN_PART_ROW_BYTES;
     const int log = smi_memory_join_parts_log(s->run, bytes, PARTS_MAX_LOG);
+    SM_ASSERT(log >= 1 && log <= PARTS_MAX_LOG); /* a shift by 64 would be undefined */
     s->n_parts = 1 << log;
     s->shift = 64 - log;
 }
@@ -366,6 +369,7 @@ static sm_status run_parts(spilled_join *s, smi_rows *left, sm_error *e)
 sm_status smi_join_run(smi_op *op, smi_end *end, uint64_t *turn, sm_error *e)
 {
     smi_join *j = (smi_join *)op;
+    SM_ASSERT(j->state == SMI_JOIN_KEPT && j->node->as.join.n_keys > 0);
     spilled_join s = {.writer = {.push = writer_push, .node = j->node}, .join = j, .run = j->run};
     smi_rows left = {0};
     sm_mutex_init(&s.lock);

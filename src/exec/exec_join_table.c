@@ -47,6 +47,7 @@ static bool has_null(const sm_batch *keys, int64_t i)
 /* Not the top bits: by them rows went to partitions on disk. Not the low ones: a group's slot. */
 static int32_t part_of(uint64_t hash, int32_t n_parts)
 {
+    SM_ASSERT(n_parts > 0 && (n_parts & (n_parts - 1)) == 0);
     return (int32_t)(hash >> 32) & (n_parts - 1);
 }
 
@@ -139,6 +140,7 @@ static sm_status lay_out_part(void *ctx, int64_t p, sm_error *e)
         next[g] = at;
         at += n;
     }
+    SM_ASSERT(at == b->row_base[p + 1]); /* the groups' rows are the part's */
     for (int64_t i = 0; i < b->join->right.n; i++) {
         const key_rows *k = &b->batches[i];
         SM_TRY(smi_look(b->join->run, e));
@@ -166,6 +168,7 @@ static sm_status build(builder *b, sm_error *e)
     smi_join_table *t = b->table;
     sm_pool *pool = j->run->env->pool;
     sm_block *ids = NULL;
+    SM_ASSERT(!t->refs_block && !t->first_block);
     SM_TRY(sm_pool_for(pool, j->right.n, hash_batch, b, e));
     count_rows(b);
     const size_t n = (size_t)b->row_base[t->n_parts];
@@ -177,6 +180,8 @@ static sm_status build(builder *b, sm_error *e)
         t->base[p + 1] = t->base[p] + smi_groups_count(t->groups[p]);
     }
     const size_t n_groups = (size_t)t->base[t->n_parts];
+    SM_ASSERT(st != SM_OK || n_groups <= n);
+    SM_ASSERT(st != SM_OK || n_groups <= INT32_MAX); /* a look's answer is an int32_t */
     st = st == SM_OK ? sm_block_new(j->budget, (n_groups + 1) * 8, &t->first_block, e) : st;
     if (st == SM_OK) {
         memset(t->first_block->data, 0, 8);

@@ -34,6 +34,7 @@ void smi_outlet_release(smi_outlet *o)
 void smi_outlet_put(smi_outlet *o, sm_batch *taken)
 {
     sm_mutex_lock(&o->lock);
+    SM_ASSERT(!o->is_ended && o->first <= o->queue.n); /* nothing comes behind the end */
     if (o->first == o->queue.n) {
         o->first = o->queue.n = 0;
     }
@@ -70,6 +71,8 @@ static sm_status empty_queue(smi_outlet *o, smi_driver *d, sm_error *e)
         sm_mutex_unlock(&o->lock);
         const sm_status st = o->sink->push(o->sink->ctx, rows, d->waker, e);
         sm_mutex_lock(&o->lock);
+        /* Others may add while the sink works; only who drains takes out. */
+        SM_ASSERT(o->is_draining && o->queue.items[o->first] == rows);
         if (st != SM_OK) {
             o->has_enough = st == SM_END;
             if (!sm_status_is_answer(st)) {
@@ -104,6 +107,7 @@ sm_status smi_outlet_drain(smi_outlet *o, smi_driver *d, sm_error *e)
         const bool is_full = n > OUTLET_FULL || (n > 0 && smi_memory_is_short(d->pipe->run, 0));
         return is_full ? SM_WAIT : SM_OK;
     }
+    SM_ASSERT(!o->failed && !o->has_enough);
     o->is_draining = true;
     const int64_t first = o->first;
     const bool waited = o->waiter == d->index;
@@ -139,6 +143,7 @@ typedef struct order_end {
 /* Cuts what OFFSET and LIMIT leave of a batch that has its turn; takes rows. */
 static sm_status cut_and_put(order_end *o, sm_batch *rows, sm_error *e)
 {
+    SM_ASSERT(o->offset >= 0 && o->limit >= -1 && rows->n_rows > 0);
     const int64_t skip = o->offset < rows->n_rows ? o->offset : rows->n_rows;
     int64_t n = rows->n_rows - skip;
     o->offset -= skip;
@@ -209,8 +214,11 @@ static sm_status order_close(smi_end *end, smi_driver *d, sm_error *e)
     order_end *o = (order_end *)end;
     sm_status st = SM_OK;
     sm_mutex_lock(&o->lock);
+    SM_ENSURE(d->task->ordinal >= o->turn && d->task->ordinal < o->turn + RING);
+    SM_ASSERT(!o->ring[d->task->ordinal % RING].is_closed);
     o->ring[d->task->ordinal % RING].is_closed = true;
     while (st == SM_OK && o->ring[o->turn % RING].is_closed) {
+        SM_ASSERT(o->ring[o->turn % RING].waiting.n == 0); /* what was in turn waited for nobody */
         o->ring[o->turn % RING].is_closed = false;
         o->turn++;
         st = put_waiting(o, &o->ring[o->turn % RING], e);

@@ -211,7 +211,7 @@ static sm_status add_group(smi_pack_table *t, const uint64_t *record, int64_t *i
 {
     const smi_pack *k = t->pack;
     SM_TRY(make_room(t, e));
-    SM_ASSERT(t->groups && t->slots);
+    SM_ASSERT(t->groups && t->slots && t->count < t->cap && (uint64_t)t->count < t->mask);
     uint64_t *g = group_at(t, t->count);
     const uint64_t head = record[k->key_words];
     memset(g, 0, (size_t)k->hot_words * 8);
@@ -346,6 +346,7 @@ static sm_status add_distinct(smi_pack_table *t, int64_t id, int32_t item, uint6
     if (o->n == 0) {
         o->item = item;
     }
+    SM_ASSERT(o->n < SM_COUNT(o->values) && o->item == item);
     o->groups[o->n] = (uint32_t)id;
     o->values[o->n++] = v;
     return SM_OK;
@@ -406,7 +407,9 @@ static sm_status add_carries(smi_pack_table *t, const smi_packed *records, uint3
         if (c[i].group >= from && c[i].group < to) {
             const uint64_t *r = (const uint64_t *)(const void *)records->records->data +
                                 (size_t)c[i].group * (size_t)t->pack->group_words;
-            SM_TRY(add_carry(t, find_group(t, r), c[i].item, c[i].by, e));
+            const int64_t id = find_group(t, r);
+            SM_ENSURE(id >= 0); /* its record was added before; else its sum would be wrong */
+            SM_TRY(add_carry(t, id, c[i].item, c[i].by, e));
         }
     }
     return SM_OK;

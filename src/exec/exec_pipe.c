@@ -20,6 +20,7 @@
 
 void smi_batches_add(smi_batches *l, sm_batch *taken)
 {
+    SM_ASSERT(taken && l->n <= l->cap);
     if (l->n == l->cap) {
         l->cap = l->cap ? l->cap * 2 : 16;
         l->items = sm_realloc(l->items, (size_t)l->cap * sizeof(*l->items));
@@ -51,22 +52,30 @@ int32_t smi_clock(smi_driver *d, int32_t node)
 
 /* ---- handing on ------------------------------------------------------------------------------ */
 
-/* Checking every batch costs more than making it: only where nothing is optimised or sanitised. */
-static void check_batch(const sm_batch *rows)
+/* What an operator gives is whole, and of the node's types; rows of a join on disk have their place
+ * behind them. Checking costs more than making it: in debug and sanitizer builds alone. */
+static void check_batch(const sm_batch *rows, const sm_plan_node *node)
 {
-#if !defined(__OPTIMIZE__) || defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef SM_ASSERTS
     const char *why = "";
+    const int32_t n_fields = node->schema->n_fields;
     if (!sm_batch_validate(rows, true, &why)) {
         sm_assert_failed(why, "exec: a batch that left an operator", 0);
     }
+    SM_ASSERT(rows->n_columns == n_fields ||
+              (node->kind == SM_PLAN_JOIN && rows->n_columns == n_fields + 1));
+    for (int32_t c = 0; c < n_fields; c++) {
+        SM_ASSERT(sm_type_eq(rows->columns[c].type, node->schema->fields[c].type));
+    }
 #else
-    (void)rows;
+    (void)rows, (void)node;
 #endif
 }
 
 sm_status smi_give(smi_driver *d, const sm_plan_node *node, smi_op *next, sm_batch *rows,
                    sm_error *e)
 {
+    SM_ASSERT(d->task && d->pipe->drivers + d->index == d); /* in a task of its own pipe */
     if (rows->n_rows == 0) {
         sm_batch_release(rows);
         return SM_OK;
@@ -75,7 +84,7 @@ sm_status smi_give(smi_driver *d, const sm_plan_node *node, smi_op *next, sm_bat
         sm_node_profile *p = smi_profile(d->pipe->run, d->index, node);
         p->rows += rows->n_rows;
         p->batches++;
-        check_batch(rows);
+        check_batch(rows, node);
     }
     const sm_status looked = smi_look(d->pipe->run, e);
     if (looked != SM_OK) {
@@ -141,6 +150,7 @@ sm_status smi_task_close(smi_driver *d, sm_error *e)
     sm_mutex_lock(&p->lock);
     const uint64_t ordinal = d->task->ordinal;
     SM_ENSURE(ordinal >= p->turn && ordinal < p->turn + RING);
+    SM_ASSERT(!p->is_closed[ordinal % RING]); /* a task is closed once */
     p->is_closed[ordinal % RING] = true;
     while (p->is_closed[p->turn % RING]) {
         p->is_closed[p->turn % RING] = false;
@@ -154,7 +164,10 @@ sm_status smi_task_close(smi_driver *d, sm_error *e)
 void smi_task_failed(smi_driver *d, sm_status st, const sm_error *e)
 {
     smi_pipe *p = d->pipe;
+    SM_ASSERT(
+        !sm_status_is_answer(st)); /* SM_END and SM_WAIT are no failures: they would be lost */
     sm_mutex_lock(&p->lock);
+    SM_ASSERT(d->task->ordinal >= p->turn); /* one that is closed cannot fail any more */
     if (!p->has_failed || d->task->ordinal < p->failed_at) {
         p->has_failed = true;
         p->failed_at = d->task->ordinal;
@@ -175,6 +188,7 @@ static bool is_through(smi_pipe *p)
         return false;
     }
     sm_mutex_lock(&p->lock);
+    SM_ASSERT(p->turn <= p->base + (uint64_t)n);
     const bool all_closed = p->turn == p->base + (uint64_t)n;
     sm_mutex_unlock(&p->lock);
     return all_closed && p->end->is_empty(p->end);
@@ -264,7 +278,11 @@ sm_status smi_pipe_run(smi_run *run, smi_source *source, smi_op *first, smi_end 
         p.drivers[i] = (smi_driver){.pipe = &p, .index = i, .node = -1};
         drivers[i] = &p.drivers[i];
     }
+    SM_ASSERT(n > 0 && n <= SMI_WINDOW_MAX / 8);
     sm_status st = sm_pool_run(run->env->pool, pipe_step, drivers, n, run->env->cancel, e);
+    /* Who ends well has closed all tasks; only an end that has enough may leave some. */
+    SM_ASSERT(st != SM_OK || atomic_load(&p.is_stopped) || source->n_tasks(source) < 0 ||
+              p.turn == p.base + (uint64_t)source->n_tasks(source));
     if (st == SM_OK && atomic_load(&p.is_stopped)) {
         st = SM_END;
     }
@@ -302,8 +320,11 @@ static sm_status tasks_step(smi_source *s, smi_driver *d, sm_error *e)
     smi_task task = {.ordinal = p->base + (uint64_t)i};
     d->task = &task;
     smi_clock(d, t->node ? t->node->id : -1);
+    SM_ASSERT(i >= 0 && i < t->n);
     sm_status st = t->run(t->ctx, d, i, e);
-    atomic_fetch_sub(&t->n_running, 1);
+    SM_ASSERT(st != SM_WAIT && d->task == &task); /* a numbered task does not wait */
+    const int64_t n_before = atomic_fetch_sub(&t->n_running, 1);
+    SM_ASSERT(n_before > 0);
     if (st == SM_OK) {
         st = smi_task_close(d, e);
     }

@@ -32,6 +32,32 @@ static inline smi_morsel *morsel_at(smi_scan *s, int64_t n)
     return &s->ring[n % SMI_WINDOW_MAX];
 }
 
+/* A morsel without ranges is ready at once; a reader that wants more bytes has run. */
+static bool may_move(smi_morsel_state from, smi_morsel_state to)
+{
+    switch (from) {
+    case MORSEL_FREE:
+        return to == MORSEL_WANTS || to == MORSEL_READY;
+    case MORSEL_WANTS:
+        return to == MORSEL_READY;
+    case MORSEL_READY:
+        return to == MORSEL_RUNNING;
+    case MORSEL_RUNNING:
+        return to == MORSEL_WANTS || to == MORSEL_DONE || to == MORSEL_GIVEN_UP;
+    case MORSEL_DONE:
+        return to == MORSEL_FREE;
+    case MORSEL_GIVEN_UP:
+        return false;
+    }
+    return false;
+}
+
+void smi_morsel_move(smi_morsel *m, smi_morsel_state to)
+{
+    SM_ASSERT(may_move(m->state, to));
+    m->state = to;
+}
+
 /* ---- files ----------------------------------------------------------------------------------- */
 
 /* Its size was told by the listing, and lines are planned by it. */
@@ -79,6 +105,7 @@ void smi_scan_close_file(smi_scan *s, smi_scan_file *f)
     if (!f->arena) {
         return;
     }
+    SM_ASSERT(s->n_open > 0);
     s->n_open--;
     s->dataset->format->close(f->file);
     sm_blob_close(f->blob);
@@ -108,6 +135,7 @@ static void open_next_file(smi_scan *s, smi_driver *d)
     const int64_t size = (int64_t)s->dataset->files[i].size_bytes;
     sm_error err = {0};
 
+    SM_ASSERT(f->state == FILE_CLOSED && !f->arena);
     f->state = FILE_OPENING;
     s->n_opening++;
     s->n_open++;
@@ -139,6 +167,7 @@ static smi_scan_file *frontier(smi_scan *s)
         smi_scan_file *f = &s->files[s->next_file];
         if (f->state == FILE_OPEN && s->next_morsel == f->n_morsels) {
             s->ahead_bytes -= (int64_t)s->dataset->files[s->next_file].size_bytes;
+            SM_ASSERT(s->ahead_bytes >= 0);
             if (f->n_morsels == 0) {
                 smi_books_file_done(s, s->next_file);
             }
@@ -163,20 +192,20 @@ static void want_ranges(smi_morsel *m, const sm_byte_range *ranges, int32_t n)
     for (int32_t i = 0; i < n; i++) {
         m->ranges[i] = ranges[i];
     }
-    m->state = n == 0 ? MORSEL_READY : MORSEL_WANTS;
+    smi_morsel_move(m, n == 0 ? MORSEL_READY : MORSEL_WANTS);
 }
 
 static void admit_morsel(smi_scan *s, smi_driver *d, smi_scan_file *f)
 {
     smi_morsel *m = morsel_at(s, s->admitted);
-    SM_ASSERT(m->state == MORSEL_FREE);
+    SM_ASSERT(m->state == MORSEL_FREE && !m->reader && m->refused.n == 0);
+    SM_ASSERT(s->admitted - s->accounted < SMI_WINDOW_MAX && s->next_morsel < f->n_morsels);
     if (!m->arena) {
         m->arena = sm_arena_new(s->budget);
     }
     sm_arena_reset(m->arena);
     *m = (smi_morsel){.arena = m->arena,
                       .task = {.ordinal = d->pipe->base + (uint64_t)s->admitted},
-                      .state = MORSEL_WANTS,
                       .file = s->next_file,
                       .plan = &f->morsels[s->next_morsel]};
     want_ranges(m, m->plan->ranges, m->plan->n_ranges);
@@ -262,6 +291,7 @@ static sm_status top_up(smi_scan *s, smi_driver *d, sm_error *e)
     if (before == 0 && s->n_inflight > 0) {
         smi_pipe_wake(d->pipe); /* who found nothing outstanding has left no waker with fetch */
     }
+    SM_ASSERT(s->admitted <= s->accounted + s->window);
     const bool is_moving = s->n_inflight > 0 || s->n_ready > 0 || s->n_running > 0 ||
                            !d->pipe->end->is_empty(d->pipe->end);
     return st == SM_BUDGET && is_moving ? SM_OK : st;
@@ -279,12 +309,18 @@ static sm_status take_arrived(smi_scan *s, smi_driver *d, sm_error *e)
         SM_TRY(st);
         smi_morsel *m = morsel_at(s, (int64_t)(got.tag >> 20));
         const uint32_t i = (uint32_t)(got.tag & 0xFFFFF);
+        /* Of a morsel that waits for this range: its place in the ring is not another's yet. */
+        SM_ASSERT((int64_t)(got.tag >> 20) >= s->accounted);
+        SM_ASSERT((int64_t)(got.tag >> 20) < s->admitted);
+        SM_ASSERT(m->state == MORSEL_WANTS && i < (uint32_t)m->n_requested && !m->blocks[i]);
+        SM_ASSERT(got.len <= m->ranges[i].len);
         m->blocks[i] = got.block;
         m->lens[i] = got.len;
         s->inflight -= (int64_t)got.len;
         s->n_inflight--;
+        SM_ASSERT(s->inflight >= 0 && s->n_inflight >= 0);
         if (++m->n_arrived == m->n_ranges) {
-            m->state = MORSEL_READY;
+            smi_morsel_move(m, MORSEL_READY);
             m->is_counted_ready = true;
             s->n_ready++;
         }
@@ -400,7 +436,7 @@ static sm_status decode_morsel(smi_scan *s, smi_driver *d, smi_morsel *m, bool *
     smi_books_close(s, m);
     sm_mutex_lock(&s->lock);
     keep_reader(s, m);
-    m->state = MORSEL_DONE;
+    smi_morsel_move(m, MORSEL_DONE);
     *is_done = true; /* the ring's place may be another's from here on */
     st = smi_books_bring_up(s, e);
     sm_mutex_unlock(&s->lock);
@@ -422,13 +458,14 @@ static void run_morsel(smi_scan *s, smi_driver *d, smi_morsel *m)
     sm_mutex_lock(&s->lock);
     s->n_running--;
     s->held -= held;
+    SM_ASSERT(s->n_running >= 0 && s->held >= 0);
     if (!is_done) {
         m->held -= held;
         m->task = task;
         if (st == SM_MORE) {
             want_ranges(m, &m->more, 1);
         } else {
-            m->state = MORSEL_GIVEN_UP;
+            smi_morsel_move(m, MORSEL_GIVEN_UP);
         }
     }
     sm_mutex_unlock(&s->lock);
@@ -446,9 +483,10 @@ static smi_morsel *take_ready(smi_scan *s, smi_driver *d)
     for (int64_t n = s->accounted; n < s->admitted; n++) {
         smi_morsel *m = morsel_at(s, n);
         if (m->state == MORSEL_READY && !smi_pipe_is_past(d->pipe, m->task.ordinal)) {
-            m->state = MORSEL_RUNNING;
+            smi_morsel_move(m, MORSEL_RUNNING);
             m->is_counted_ready = false;
             s->n_ready--;
+            SM_ASSERT(s->n_ready >= 0 && m->n_arrived == m->n_ranges);
             s->n_running++;
             if (!m->reader && s->n_readers > 0) {
                 m->reader = s->readers[--s->n_readers];
@@ -573,6 +611,9 @@ static void map_columns(smi_scan *s)
                 s->place[i] = k;
             }
         }
+        /* A stored column that nobody reads would come from the place before the first. */
+        SM_ASSERT(s->place[i] >= 0 || s->node->as.scan.columns[i] >=
+                                          s->dataset->schema->n_fields - s->dataset->n_constants);
     }
 }
 

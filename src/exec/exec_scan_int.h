@@ -97,6 +97,9 @@ typedef struct smi_scan {
     _Atomic int64_t n_total; /* morsels, −1 until the last is admitted */
 } smi_scan;
 
+/** The only way from one state to another: the moves that exec_scan.c names. With the lock. */
+void smi_morsel_move(smi_morsel *m, smi_morsel_state to);
+
 /** Lets go of what an open file holds; of one that is not open: nothing. With the lock. */
 void smi_scan_close_file(smi_scan *s, smi_scan_file *f);
 

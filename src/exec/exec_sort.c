@@ -29,6 +29,7 @@ int smi_sort_cmp(const smi_sort_spec *spec, int32_t first_key, int32_t end_key, 
 {
     for (int32_t k = first_key; k < end_key; k++) {
         const sm_sort_key *key = &spec->keys[k];
+        SM_ASSERT(a.batch < spec->rows->n && b.batch < spec->rows->n);
         const sm_column *x = &spec->rows->items[a.batch]->columns[spec->first + k];
         const sm_column *y = &spec->rows->items[b.batch]->columns[spec->first + k];
         const bool x_null = sm_column_is_null(x, a.row);
@@ -224,6 +225,7 @@ sm_status smi_sort_rows(smi_run *run, const smi_sort_spec *spec, sm_budget *budg
     _Atomic int64_t spent_ns = 0;
     entry_order by;
     st = make_all_entries(run, spec, (smi_sort_row *)a->data, &by, &spent_ns, e);
+    SM_ASSERT(by.first_key <= spec->n_keys + 1);
     int64_t n_runs = (n + RUN_ROWS - 1) / RUN_ROWS;
     n_runs = n_runs > MAX_RUNS ? MAX_RUNS : n_runs < 1 ? 1 : n_runs;
     sort_round r = {.run = run,
@@ -269,11 +271,13 @@ sm_status smi_eval_flat(smi_run *run, const sm_expr *const *exprs, int32_t n, co
                         sm_batch *in, sm_budget *budget, sm_batch **out, sm_error *e)
 {
     sm_batch *b = NULL;
+    SM_ASSERT(n <= schema->n_fields);
     SM_TRY(sm_batch_new(budget, schema, &b, e));
     sm_batch_keep_all(b, in);
     sm_status st = SM_OK;
     for (int32_t i = 0; i < n && st == SM_OK; i++) {
         sm_column c = {0};
+        SM_ASSERT(sm_type_eq(exprs[i]->type, schema->fields[i].type));
         if (exprs[i]->kind == SM_EXPR_COLUMN) {
             c = in->columns[exprs[i]->index];
         } else {
@@ -361,6 +365,7 @@ static sm_status add_to_first(sort_end *s, smi_batches *mine, sm_error *e)
             n += mine->items[i]->n_rows;
         }
         sm_mutex_lock(&all->lock);
+        SM_ASSERT(all->state == SMI_SORTER_FILLING && all->n_runs == 0);
         if (all->n_rows + n < many || all->n_rows == 0) {
             for (int64_t i = 0; i < mine->n; i++) {
                 smi_batches_add(&all->rows, mine->items[i]);
@@ -394,6 +399,8 @@ static sm_status sort_push(smi_end *end, smi_driver *d, sm_batch *rows, sm_error
         st = sm_batch_alloc(wide, (size_t)rows->n_rows * 8, (void **)&places, e);
     }
     if (st == SM_OK) {
+        SM_ASSERT(first + (uint64_t)rows->n_rows <=
+                  UINT32_MAX); /* places of two tasks stay apart */
         for (int64_t i = 0; i < rows->n_rows; i++) {
             places[i] = d->task->ordinal << 32 | (first + (uint64_t)i);
         }
@@ -526,7 +533,7 @@ sm_status smi_sort_run(smi_run *run, const sm_plan_node *node, smi_op *next, smi
     }
     if (st == SM_OK) {
         smi_tasks tasks;
-        if (s.sorter.order) {
+        if (s.sorter.state == SMI_SORTER_SORTED) {
             const int64_t n = (n_given(&s) + TASK_ROWS - 1) / TASK_ROWS;
             smi_tasks_init(&tasks, node, n, give_sorted, &s);
         } else {

@@ -32,6 +32,7 @@ static bool run_is_before(const smi_merge *m, int32_t x, int32_t y)
     if (c != 0) {
         return c < 0;
     }
+    SM_ASSERT(a.batch < m->held.n && b.batch < m->held.n);
     const uint64_t *p = m->held.items[a.batch]->columns[m->spec.place].values;
     const uint64_t *q = m->held.items[b.batch]->columns[m->spec.place].values;
     return p[a.row] < q[b.row];
@@ -71,6 +72,7 @@ static sm_status load_next(smi_merge *m, int32_t run, bool *has, sm_error *e)
 sm_status smi_merge_begin(smi_merge *m, const smi_sort_spec *spec, const smi_rows *runs, int64_t n,
                           sm_budget *budget, sm_error *e)
 {
+    SM_ASSERT(!m->heap && spec->place >= 0); /* rows without a place have no order of their own */
     *m = (smi_merge){.spec = *spec, .runs = runs, .n_runs = n, .budget = budget};
     m->spec.rows = &m->held;
     m->next = sm_alloc_zero((size_t)(n + 1) * sizeof(*m->next));
@@ -112,6 +114,8 @@ sm_status smi_merge_next(smi_merge *m, const sm_type *schema, sm_budget *budget,
     while (n < SM_BATCH_ROWS && m->n_heap > 0) {
         const int32_t run = m->heap[0];
         smi_ref *at = &m->at[run];
+        SM_ASSERT(m->n_heap < 2 || run_is_before(m, run, m->heap[1]));
+        SM_ASSERT(m->n_heap < 3 || run_is_before(m, run, m->heap[2]));
         refs[n++] = *at;
         if (++at->row == m->held.items[at->batch]->n_rows) {
             bool has = false;
@@ -136,6 +140,48 @@ void smi_merge_end(smi_merge *m)
     sm_free(m->at);
     sm_free(m->heap);
     *m = (smi_merge){0};
+}
+
+/* ---- looking it over ------------------------------------------------------------------------- */
+
+bool smi_sorter_validate(const smi_sorter *s, const char **why)
+{
+    const int32_t place = s->schema->n_fields - 1;
+    int64_t n_rows = 0;
+    for (int64_t i = 0; i < s->rows.n; i++) {
+        n_rows += s->rows.items[i]->n_rows;
+        if (s->rows.items[i]->n_columns != s->schema->n_fields) {
+            return (*why = "a sorter's batch has columns that are not its schema's"), false;
+        }
+    }
+    for (int64_t i = 0; i < s->n_runs; i++) {
+        if (s->runs[i].spill != s->spill || !s->spill) {
+            return (*why = "a sorter's run is not in its spill"), false;
+        }
+    }
+    if (n_rows != s->n_rows) {
+        return (*why = "a sorter counts rows that it does not have"), false;
+    }
+    if (s->spec.place != place || s->schema->fields[place].type->id != SM_TYPE_U64) {
+        return (*why = "a sorter's rows have no place at their end"), false;
+    }
+    if (s->spec.first < 0 || s->spec.first + s->spec.n_keys > place) {
+        return (*why = "a sorter's keys are not among its columns"), false;
+    }
+    return true;
+}
+
+/* In debug and sanitizer builds. */
+static void check(const smi_sorter *s)
+{
+#ifdef SM_ASSERTS
+    const char *why = "";
+    if (!smi_sorter_validate(s, &why)) {
+        sm_assert_failed(why, __FILE__, __LINE__);
+    }
+#else
+    (void)s;
+#endif
 }
 
 /* ---- runs ------------------------------------------------------------------------------------ */
@@ -186,6 +232,7 @@ static void add_run(smi_sorter *s, const smi_rows *run)
 /* All that is there becomes a run; with the lock, so that nobody adds to what is not gone yet. */
 static sm_status spill_rows(smi_sorter *s, sm_error *e)
 {
+    check(s);
     smi_batches rows = s->rows;
     smi_rows run = {.schema = s->schema};
     s->rows = (smi_batches){0};
@@ -208,7 +255,12 @@ static sm_status spill_rows(smi_sorter *s, sm_error *e)
 void smi_sorter_init(smi_sorter *s, smi_run *run, const sm_plan_node *node, sm_budget *budget,
                      const sm_type *schema, const smi_sort_spec *spec)
 {
-    *s = (smi_sorter){.run = run, .node = node, .budget = budget, .schema = schema, .spec = *spec};
+    *s = (smi_sorter){.state = SMI_SORTER_FILLING,
+                      .run = run,
+                      .node = node,
+                      .budget = budget,
+                      .schema = schema,
+                      .spec = *spec};
     sm_mutex_init(&s->lock);
 }
 
@@ -231,6 +283,7 @@ sm_status smi_sorter_add(smi_sorter *s, sm_batch *taken, sm_error *e)
 {
     sm_status st = SM_OK;
     sm_mutex_lock(&s->lock);
+    SM_ASSERT(s->state == SMI_SORTER_FILLING && taken->n_columns == s->schema->n_fields);
     s->n_rows += taken->n_rows;
     s->bytes += sm_batch_bytes(taken);
     smi_batches_add(&s->rows, taken);
@@ -256,6 +309,7 @@ static int64_t most_runs(const smi_sorter *s)
 /* The first n runs become one, the last. */
 static sm_status merge_first(smi_sorter *s, int64_t n, sm_error *e)
 {
+    SM_ASSERT(n >= 2 && n <= s->n_runs); /* or it would never come to fewer */
     smi_rows merged = {.schema = s->schema, .spill = s->spill};
     smi_merge m = {0};
     sm_batch *b = NULL;
@@ -276,6 +330,7 @@ static sm_status merge_first(smi_sorter *s, int64_t n, sm_error *e)
         s->runs[i].spill = NULL;
         smi_rows_release(&s->runs[i]);
     }
+    SM_ASSERT(st != SM_OK || merged.n_rows > 0);
     s->n_runs -= n;
     memmove(s->runs, s->runs + n, (size_t)s->n_runs * sizeof(*s->runs));
     add_run(s, &merged);
@@ -289,11 +344,15 @@ static sm_status sort_in_memory(smi_sorter *s, sm_error *e)
     spec.node = s->node; /* no driver runs, whose time it could be */
     SM_TRY(smi_sort_rows(s->run, &spec, s->budget, &s->block, &s->n_order, e));
     s->order = (const smi_sort_row *)s->block->data;
+    SM_ASSERT(s->n_order == s->n_rows);
+    s->state = SMI_SORTER_SORTED;
     return SM_OK;
 }
 
 sm_status smi_sorter_finish(smi_sorter *s, sm_error *e)
 {
+    SM_ASSERT(s->state == SMI_SORTER_FILLING);
+    check(s);
     if (s->n_runs == 0) {
         return sort_in_memory(s, e);
     }
@@ -304,8 +363,9 @@ sm_status smi_sorter_finish(smi_sorter *s, sm_error *e)
     while (st == SM_OK && s->n_runs > most) {
         st = merge_first(s, most, e);
     }
-    return st == SM_OK ? smi_merge_begin(&s->merge, &s->spec, s->runs, s->n_runs, s->budget, e)
-                       : st;
+    SM_TRY(st);
+    s->state = SMI_SORTER_MERGING;
+    return smi_merge_begin(&s->merge, &s->spec, s->runs, s->n_runs, s->budget, e);
 }
 
 sm_status smi_sorter_next(smi_sorter *s, const sm_type *schema, sm_budget *budget, sm_batch **out,
@@ -313,7 +373,8 @@ sm_status smi_sorter_next(smi_sorter *s, const sm_type *schema, sm_budget *budge
 {
     smi_ref refs[SM_BATCH_ROWS];
     int64_t n = 0;
-    if (!s->order) {
+    SM_ASSERT(s->state == SMI_SORTER_SORTED || s->state == SMI_SORTER_MERGING);
+    if (s->state == SMI_SORTER_MERGING) {
         return smi_merge_next(&s->merge, schema, budget, out, e);
     }
     for (; n < SM_BATCH_ROWS && s->at < s->n_order; n++) {

@@ -32,7 +32,15 @@ sm_status smi_merge_next(smi_merge *m, const sm_type *schema, sm_budget *budget,
                          sm_error *e) SM_MUST_USE;
 void smi_merge_end(smi_merge *m);
 
+typedef enum smi_sorter_state {
+    SMI_SORTER_NONE,    /* {0} */
+    SMI_SORTER_FILLING, /* takes rows */
+    SMI_SORTER_SORTED,  /* finished, all rows in memory: `order` gives them */
+    SMI_SORTER_MERGING, /* finished, rows in runs on disk: `merge` gives them */
+} smi_sorter_state;
+
 typedef struct smi_sorter {
+    smi_sorter_state state;
     smi_run *run;
     const sm_plan_node *node;
     sm_budget *budget;
@@ -56,10 +64,13 @@ typedef struct smi_sorter {
 void smi_sorter_init(smi_sorter *s, smi_run *run, const sm_plan_node *node, sm_budget *budget,
                      const sm_type *schema, const smi_sort_spec *spec);
 void smi_sorter_release(smi_sorter *s);
+/** Looks it over, for asserts and tests: what it counts is there, and has the schema with a place;
+ * else false, and what is wrong. With the lock, or alone. */
+bool smi_sorter_validate(const smi_sorter *s, const char **why);
 /** Takes compact rows; any thread. Sorts and spills what is there when memory is short. */
 sm_status smi_sorter_add(smi_sorter *s, sm_batch *taken, sm_error *e) SM_MUST_USE;
 /** After the last row. Sorts what is in memory, into s->order (s->n_order rows of s->rows), or
- * readies the merge of what is on disk: then s->order is NULL. */
+ * readies the merge of what is on disk: s->state says which. */
 sm_status smi_sorter_finish(smi_sorter *s, sm_error *e) SM_MUST_USE;
 /** The first columns (those of `schema`) of the next rows, as smi_merge_next, wherever they are. */
 sm_status smi_sorter_next(smi_sorter *s, const sm_type *schema, sm_budget *budget, sm_batch **out,

@@ -88,6 +88,7 @@ static smi_piece *take_idle(smi_spill *s)
         sm_budget_force(s->run->env->budget, sizeof(*p));
     }
     p->spill = s;
+    p->next = NULL;
     p->n = 0;
     return p;
 }
@@ -96,6 +97,7 @@ void smi_piece_drop(smi_piece *p)
 {
     if (p) {
         smi_spill *s = p->spill;
+        SM_ASSERT(!p->next); /* not among the idle ones already */
         sm_mutex_lock(&s->lock);
         p->next = s->idle;
         s->idle = p;
@@ -113,6 +115,7 @@ static uint64_t room_for(uint64_t bytes)
 
 sm_status smi_piece_begin(smi_spill *s, uint64_t bytes, smi_piece **out, sm_error *e)
 {
+    SM_ASSERT(bytes > 0); /* an extent of none says that nothing was put */
     SM_TRY(smi_look(s->run, e));
     smi_piece *p = take_idle(s);
     p->first = p->at = atomic_fetch_add(&s->end, room_for(bytes));
@@ -135,6 +138,8 @@ static sm_status write_block(smi_piece *p, sm_error *e)
     const uint64_t check = sm_hash64(p->stored + 8, 8 + lens[0]);
     memcpy(p->stored, &check, 8);
     const size_t n = HEAD_BYTES + lens[0];
+    /* Never into the next piece's offsets. */
+    SM_ENSURE(p->at + n <= p->first + room_for(p->plain_bytes));
     SM_TRY(sm_scratch_write(p->spill->file, p->at, p->stored, n, e));
     p->at += n;
     p->n = 0;
@@ -162,7 +167,7 @@ sm_status smi_piece_add(smi_piece *p, const void *bytes, size_t len, sm_error *e
 
 sm_status smi_piece_end(smi_piece *p, smi_extent *out, sm_error *e)
 {
-    SM_ASSERT(p->left == 0);
+    SM_ENSURE(p->left == 0); /* what was counted was written: else it comes back shifted */
     const sm_status st = p->n > 0 ? write_block(p, e) : SM_OK;
     *out = (smi_extent){.off_bytes = p->first, .plain_bytes = p->plain_bytes};
     smi_piece_drop(p);
@@ -200,6 +205,7 @@ static sm_status read_block(smi_piece *through, uint64_t at, uint8_t *to, uint64
 sm_status smi_spill_get(smi_spill *s, const smi_extent *x, void *out, sm_error *e)
 {
     SM_TRY(smi_look(s->run, e));
+    SM_ASSERT(x->off_bytes + room_for(x->plain_bytes) <= atomic_load(&s->end));
     smi_piece *through = take_idle(s);
     sm_status st = SM_OK;
     uint64_t at = x->off_bytes;
@@ -215,6 +221,7 @@ sm_status smi_spill_get(smi_spill *s, const smi_extent *x, void *out, sm_error *
 
 void smi_spill_drop(smi_spill *s, const smi_extent *x)
 {
+    SM_ASSERT(x->off_bytes + room_for(x->plain_bytes) <= atomic_load(&s->end));
     sm_scratch_drop(s->file, x->off_bytes, room_for(x->plain_bytes));
 }
 
@@ -420,6 +427,8 @@ sm_status smi_spill_get_batches(smi_spill *s, const smi_extent *x, const sm_type
         st = read_batch(&r, schemas[done], block, budget, &out[done], e);
         done -= st != SM_OK;
     }
+    SM_ASSERT(st != SM_OK ||
+              r.at == block->data + x->plain_bytes); /* all of it was read, no more */
     for (int32_t i = 0; i < done && st != SM_OK; i++) {
         sm_batch_release(out[i]);
         out[i] = NULL;

@@ -99,6 +99,8 @@ sm_status smi_window_block(void *ctx, int64_t b, sm_error *e)
                              job->w->budget, &args, e);
     }
     const int32_t n_args = job->args->n_fields;
+    SM_ASSERT(st != SM_OK ||
+              l.n_padded <= job->block_first[b + 1] - job->block_first[b] + 7 * l.n_parts);
     for (int64_t p = 0; p < l.n_parts && st == SM_OK; p++) {
         sm_column *columns = SM_NEW_ARRAY(a, sm_column, n_args + 1);
         for (int32_t c = 0; c < n_args; c++) {
@@ -204,6 +206,7 @@ static sm_status cut_blocks(smi_window_job *job, int64_t n, int64_t *n_out, sm_e
             SM_TRY(smi_look_at(job->w->run, end, e));
             end++;
         }
+        SM_ASSERT(end > at && n_blocks < n / SMI_WINDOW_BLOCK + 2);
         job->block_first[n_blocks++] = at;
         job->block_first[n_blocks] = end;
         at = end;
@@ -217,6 +220,7 @@ static sm_status note_places(smi_window_job *job, int64_t n, int64_t n_blocks,
                              smi_window_result *result, sm_error *e)
 {
     SM_TRY(sm_block_new(job->w->budget, (size_t)n * sizeof(smi_ref), &result->where, e));
+    SM_ASSERT(n_blocks == 0 || job->block_first[n_blocks] == n);
     smi_ref *where = (smi_ref *)result->where->data;
     for (int64_t b = 0; b < n_blocks; b++) {
         for (int64_t i = job->block_first[b]; i < job->block_first[b + 1]; i++) {
@@ -321,6 +325,7 @@ static sm_status run_wholes(smi_window_all *w, sm_error *e)
             r->whole = it->call->fn->whole->begin(it->call, w->run->n_drivers);
             r->arg = smi_schema_of(w->run->arena, &it->call->args[0]->type, 1);
             r->wants_pass = r->whole != NULL;
+            r->way = r->whole ? SMI_WINDOW_WHOLE : SMI_WINDOW_NONE;
             wants_pass = wants_pass || r->wants_pass;
         }
     }
@@ -381,11 +386,13 @@ static sm_status give_batch(void *ctx, smi_driver *d, int64_t i, sm_error *e)
     }
     for (int32_t k = 0; k < w->node->as.window.n_items && st == SM_OK; k++) {
         const smi_window_result *r = &w->results[k];
-        if (r->whole) {
+        SM_ASSERT(r->way != SMI_WINDOW_NONE);
+        if (r->way == SMI_WINDOW_WHOLE) {
             st = give_whole(w, k, in, out, &out->columns[in->n_columns + k], e);
             continue;
         }
-        if (r->by_batch.n > 0) {
+        if (r->way == SMI_WINDOW_SPILLED) {
+            SM_ASSERT(r->by_batch.n == w->rows.n);
             st = give_spilled(w, r, i, out, &out->columns[in->n_columns + k], e);
             continue;
         }
@@ -433,10 +440,12 @@ sm_status smi_window_run(smi_run *run, const sm_plan_node *node, smi_op *next, s
     w.results = SM_NEW_ARRAY(run->arena, smi_window_result, node->as.window.n_items + 1);
     st = st == SM_OK ? run_wholes(&w, e) : st;
     for (int32_t i = 0; i < node->as.window.n_items && st == SM_OK; i++) {
-        if (!w.results[i].whole) {
+        smi_window_result *r = &w.results[i];
+        if (r->way == SMI_WINDOW_NONE) {
             const sm_window_item *item = &node->as.window.items[i];
-            st = is_large(&w, item) ? smi_window_spilled(&w, item, &w.results[i], e)
-                                    : run_item(&w, item, &w.results[i], e);
+            r->way = is_large(&w, item) ? SMI_WINDOW_SPILLED : SMI_WINDOW_BLOCKS;
+            st = r->way == SMI_WINDOW_SPILLED ? smi_window_spilled(&w, item, r, e)
+                                              : run_item(&w, item, r, e);
         }
     }
     if (st == SM_OK) {

@@ -76,6 +76,7 @@ static sm_status add_results(stretch *s, sm_batch *results, const smi_sort_row *
 static sm_status run_stretch(stretch *s, const smi_sort_row *order, int64_t n, sm_error *e)
 {
     smi_window_job *job = s->job;
+    SM_ASSERT(n <= s->n_rows && !job->blocks);
     int64_t first[2] = {0, n};
     sm_batch *results = NULL;
     job->order = order;
@@ -95,6 +96,7 @@ static sm_status run_stretch(stretch *s, const smi_sort_row *order, int64_t n, s
 static int64_t last_start(const smi_window_job *job, const smi_sort_row *order, int64_t n)
 {
     int64_t at = n - 1;
+    SM_ASSERT(n > 0);
     while (at > 0 && smi_sort_cmp(&job->spec, 0, job->item->n_partition, order[at - 1].ref,
                                   order[at].ref) == 0) {
         at--;
@@ -140,6 +142,7 @@ static sm_status look_at_whole(stretch *s, const sm_type *schema, bool is_end, s
             order[at++] = (smi_sort_row){.ref = {.batch = (uint32_t)b, .row = (uint32_t)i}};
         }
     }
+    SM_ASSERT(at == n);
     const int64_t n_whole = is_end ? n : last_start(job, order, n);
     sm_status st = n_whole > 0 ? run_stretch(s, order, n_whole, e) : SM_OK;
     if (st == SM_OK && n_whole > 0) {
@@ -209,10 +212,14 @@ static sm_status cut_results(smi_window_job *job, smi_sorter *results, smi_windo
         st = st == SM_OK
                  ? smi_spill_put_batches(out->by_batch.spill, &whole, 1, w->budget, &k.extent, e)
                  : st;
-        smi_rows_add(&out->by_batch, &k);
+        if (st == SM_OK) {
+            smi_rows_add(&out->by_batch, &k);
+        }
         sm_batch_release(whole);
         smi_batches_release(&parts);
     }
+    /* A result a row: what is left over would be another row's. */
+    SM_ASSERT(st != SM_OK || !from);
     sm_batch_release(from);
     return st;
 }
