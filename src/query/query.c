@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * query/query.c: the door's functions: a query's way through parser, binder and optimizer. */
+ * query/query.c: the door's functions: text is parsed, bound to a plan, optimised. */
 #include "query/query_int.h"
 
 static void number_nodes(sm_plan_node *n, int32_t *next)
@@ -40,13 +40,12 @@ sm_status sm_query_plan(const sm_sql *sql, const sm_resolver *resolver, sm_arena
                         sm_error *e)
 {
     smi_query q = {.resolver = resolver, .a = a};
-    smi_select *select = NULL;
+    smi_statement *statement = NULL;
     sm_plan_node *root = NULL;
     sm_sql *const kept = SM_NEW(a, sm_sql); /* the caller's struct may go, its text may not */
     *kept = *sql;
-    SM_TRY(smi_parse(kept, a, &select, e));
-    SM_TRY(smi_bind_select(&q, kept, NULL, select, &root, e));
-    smi_whole_take(&q.whole);
+    SM_TRY(smi_parse(kept, a, &statement, e));
+    SM_TRY(smi_bind_statement(&q, kept, statement, &root, e));
     *out = finished(a, root, q.params, (int32_t)q.n_params);
     return SM_OK;
 }

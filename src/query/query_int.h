@@ -183,6 +183,17 @@ struct smi_select {
     smi_ast *limit, *offset;
 };
 
+/* What a text says: the root of the tree. */
+typedef enum smi_statement_kind {
+    SMI_STATEMENT_SELECT, /* select */
+} smi_statement_kind;
+
+typedef struct smi_statement {
+    smi_statement_kind kind;
+    uint32_t off, end; /* without the semicolons behind it */
+    smi_select *select;
+} smi_statement;
+
 /* The state of parsing; sql_parse.c and sql_expr.c only. */
 #define SMI_MAX_EXPECTED 24
 typedef struct smi_parser {
@@ -218,7 +229,12 @@ sm_status smi_nest(smi_parser *p) SM_MUST_USE;
 bool smi_may_name(const smi_parser *p, int64_t ahead); /* a name that needs no quotes, or quoted */
 smi_ast *smi_ast_new(smi_parser *p, smi_ast_kind kind, uint32_t off);
 
-sm_status smi_parse(const sm_sql *sql, sm_arena *a, smi_select **out, sm_error *e) SM_MUST_USE;
+/** The one statement of a text. Errors: SM_SYNTAX and SM_UNSUPPORTED with place, SM_LIMIT. */
+sm_status smi_parse(const sm_sql *sql, sm_arena *a, smi_statement **out, sm_error *e) SM_MUST_USE;
+/** A text that is one query: a view's, a load's. Errors as smi_parse. */
+sm_status smi_parse_select(const sm_sql *sql, sm_arena *a, smi_select **out,
+                           sm_error *e) SM_MUST_USE;
+/** A text that is one expression. Errors as smi_parse. */
 sm_status smi_parse_one_expr(const sm_sql *sql, sm_arena *a, smi_ast **out,
                              sm_error *e) SM_MUST_USE;
 
@@ -250,10 +266,10 @@ typedef struct smi_visitor {
     /* ctes: the tables of WITH that are visible there */
     sm_status (*from)(void *ctx, const smi_cte *ctes, const smi_from *f, sm_error *e);
 } smi_visitor;
-/** Shows the visitor every expression and item of FROM of a query; views are not written out.
+/** Shows the visitor every expression and item of FROM; views are not written out.
  * Errors: SM_LIMIT as smi_enter_*, what a hook says. */
-sm_status smi_walk(const sm_sql *sql, const smi_select *s, const smi_visitor *visitor, sm_arena *a,
-                   sm_error *e) SM_MUST_USE;
+sm_status smi_walk(const sm_sql *sql, const smi_statement *s, const smi_visitor *visitor,
+                   sm_arena *a, sm_error *e) SM_MUST_USE;
 
 /* ---- types ----------------------------------------------------------------------------------- */
 
@@ -556,6 +572,14 @@ sm_status smi_bind_constant(smi_bind *b, const smi_ast *ast, sm_value *out,
                             sm_error *e) SM_MUST_USE;
 sm_status smi_bind_from(smi_bind *b, const smi_from *f, sm_plan_node **out,
                         sm_error *e) SM_MUST_USE;
+/**
+ * A statement to a plan that the optimizer has not seen.
+ *
+ * Owner     *out lives in q->a; it borrows the text
+ * Errors    SM_NAME, SM_TYPE, SM_SYNTAX, SM_UNSUPPORTED with place; SM_LIMIT; the resolver's
+ */
+sm_status smi_bind_statement(smi_query *q, const sm_sql *sql, const smi_statement *s,
+                             sm_plan_node **out, sm_error *e) SM_MUST_USE;
 sm_status smi_bind_select(smi_query *q, const sm_sql *sql, const smi_cte *ctes, const smi_select *s,
                           sm_plan_node **out, sm_error *e) SM_MUST_USE;
 sm_expr smi_place(const sm_sql *sql, uint32_t off, uint32_t end);

@@ -67,7 +67,7 @@ static sm_status bind_relation(smi_bind *b, const sm_relation *r, sm_plan_node *
     sm_sql *const sql = SM_NEW(b->q->a, sm_sql);
     smi_select *select = NULL;
     *sql = r->view;
-    SM_TRY(smi_parse(sql, b->q->a, &select, e));
+    SM_TRY(smi_parse_select(sql, b->q->a, &select, e));
     return smi_bind_select(b->q, sql, NULL, select, out, e);
 }
 

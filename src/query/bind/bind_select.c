@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * query/bind/bind_select.c: one SELECT to a plan.
+ * query/bind/bind_select.c: a statement, and each SELECT in it, to a plan.
  *
  * Order     FROM, WHERE, the list, GROUP BY, HAVING, windows, QUALIFY, the projection, DISTINCT,
  *           ORDER BY, LIMIT. The list is bound before GROUP BY, for ordinals and ALL refer to it.
@@ -796,4 +796,16 @@ sm_status smi_bind_select(smi_query *q, const sm_sql *sql, const smi_cte *ctes, 
     const sm_status st = bind_any(q, sql, ctes, s, out, e);
     q->depth--;
     return st;
+}
+
+sm_status smi_bind_statement(smi_query *q, const sm_sql *sql, const smi_statement *s,
+                             sm_plan_node **out, sm_error *e)
+{
+    switch (s->kind) {
+    case SMI_STATEMENT_SELECT:
+        SM_TRY(smi_bind_select(q, sql, NULL, s->select, out, e));
+        smi_whole_take(&q->whole);
+        return SM_OK;
+    }
+    return SM_OK;
 }

@@ -335,7 +335,7 @@ static sm_status print_view(canonical *c, const sm_sql *view, sm_error *e)
     sm_sql *const kept = SM_NEW(c->a, sm_sql);
 
     *kept = *view;
-    SM_TRY(smi_parse(kept, c->a, &select, e));
+    SM_TRY(smi_parse_select(kept, c->a, &select, e));
     return print_elsewhere(c, kept, NULL, select, e);
 }
 
@@ -526,7 +526,7 @@ sm_status sm_query_canonical(const sm_sql *sql, const sm_resolver *resolver,
     canonical c = {.opts = opts, .resolver = resolver, .a = a, .sql = sql};
     smi_select *select = NULL;
 
-    SM_TRY(smi_parse(sql, a, &select, e));
+    SM_TRY(smi_parse_select(sql, a, &select, e));
     const sm_status st = print_select(&c, select, true, e);
     if (st == SM_OK) {
         *out = sm_arena_str(a, sm_buf_str(&c.out));

@@ -694,14 +694,34 @@ static sm_status parser_init(smi_parser *p, const sm_sql *sql, sm_arena *a, sm_e
     return SM_OK;
 }
 
-sm_status smi_parse(const sm_sql *sql, sm_arena *a, smi_select **out, sm_error *e)
+static sm_status parse_statement(smi_parser *p, smi_statement **out)
+{
+    smi_statement *const s = SM_NEW(p->a, smi_statement);
+    s->kind = SMI_STATEMENT_SELECT;
+    s->off = p->toks[p->at].off;
+    SM_TRY(smi_parse_query(p, &s->select));
+    s->end = p->toks[p->at - 1].end;
+    *out = s;
+    return SM_OK;
+}
+
+sm_status smi_parse(const sm_sql *sql, sm_arena *a, smi_statement **out, sm_error *e)
 {
     smi_parser p;
     SM_TRY(parser_init(&p, sql, a, e));
-    SM_TRY(smi_parse_query(&p, out));
+    SM_TRY(parse_statement(&p, out));
     while (smi_accept_op(&p, ";")) {
     }
     return p.toks[p.at].kind == SMI_TOK_END ? SM_OK : smi_expected(&p, "the end");
+}
+
+sm_status smi_parse_select(const sm_sql *sql, sm_arena *a, smi_select **out, sm_error *e)
+{
+    smi_statement *s = NULL;
+    SM_TRY(smi_parse(sql, a, &s, e));
+    SM_ASSERT(s->kind == SMI_STATEMENT_SELECT);
+    *out = s->select;
+    return SM_OK;
 }
 
 sm_status smi_parse_one_expr(const sm_sql *sql, sm_arena *a, smi_ast **out, sm_error *e)

@@ -183,10 +183,14 @@ static sm_status walk_select(walk *w, const smi_select *s, sm_error *e)
     return SM_OK;
 }
 
-sm_status smi_walk(const sm_sql *sql, const smi_select *s, const smi_visitor *visitor, sm_arena *a,
-                   sm_error *e)
+sm_status smi_walk(const sm_sql *sql, const smi_statement *s, const smi_visitor *visitor,
+                   sm_arena *a, sm_error *e)
 {
     walk w = {.visitor = visitor, .sql = sql, .a = a};
 
-    return walk_select(&w, s, e);
+    switch (s->kind) {
+    case SMI_STATEMENT_SELECT:
+        return walk_select(&w, s->select, e);
+    }
+    return SM_OK;
 }
