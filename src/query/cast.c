@@ -4,7 +4,7 @@
  * FLAT out. As DuckDB: numbers round to the nearest (decimals half away from zero, floats half to
  * even), text is read as sm_value_parse reads it, whatever is out of range is an error with the
  * value. */
-#include "query/query_int.h"
+#include "query/function/function_int.h"
 
 #include <math.h>
 #include <stdio.h>

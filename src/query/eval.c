@@ -11,7 +11,7 @@
  * Laziness  AND, OR and CASE evaluate an argument that can fail only over the rows that need it
  *           (gathered); one that cannot fail is cheaper over all rows.
  * Memory    All from `into`; intermediate columns stay there until it goes. */
-#include "query/query_int.h"
+#include "query/function/function_int.h"
 
 typedef struct evaluation {
     const sm_value *params;

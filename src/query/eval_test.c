@@ -2,6 +2,7 @@
  * evaluated cannot fail, and what fails says where. */
 #include "test.h"
 
+#include "query/query_int.h"
 #include "query/query_testkit.h"
 
 /* ---- rows ------------------------------------------------------------------------------------ */

@@ -6,7 +6,7 @@
  * Folding evaluates by the evaluator itself, so a constant means what a row would. What fails when
  * it is folded (CAST('x' AS BIGINT)) stays as it is: it may stand in a branch that is never taken,
  * and if it is taken, its error has its place. */
-#include "query/query_int.h"
+#include "query/function/function_int.h"
 
 static bool all_const(const sm_expr *x)
 {

@@ -8,7 +8,7 @@
  *           argument is evaluated only where it is needed.
  * Limits    The binder counts what the text of a query comes to. A program may share a part of an
  *           expression any number of times: so here the arguments of each call are counted. */
-#include "query/query_int.h"
+#include "query/function/function_int.h"
 
 /* ---- conditions ------------------------------------------------------------------------------ */
 

@@ -4,7 +4,8 @@
  * SQL that is bound to the same again. A node is a line, its inputs stand below it, two spaces in.
  */
 #include "base/quote.h"
-#include "query/query_int.h"
+#include "query/function/function_int.h"
+#include "query/parse/parse_int.h"
 
 /* ---- expressions ----------------------------------------------------------------------------- */
 

@@ -3,7 +3,7 @@
  * query/expr_tree.c: bound expressions as trees: making, comparing, rewriting and asking. Trees are
  * immutable once made and share what they have in common. Called by the binder and the optimizer;
  * folding is in expr_fold.c, printing in expr_print.c. */
-#include "query/query_int.h"
+#include "query/function/function_int.h"
 
 /* ---- making ---------------------------------------------------------------------------------- */
 

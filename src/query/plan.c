@@ -2,7 +2,7 @@
  *
  * query/plan.c: plan nodes: making them with their schemas, and whether two give the same rows. The
  * binder makes nodes by these, and so do the functions by which plans are built (plan_build.c). */
-#include "query/query_int.h"
+#include "query/function/function_int.h"
 
 sm_plan_node *smi_node(sm_arena *a, sm_plan_kind kind, const sm_type *schema, sm_plan_node *left,
                        sm_plan_node *right)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * query/query.c: the door's functions: text is parsed, bound to a plan, optimised. */
-#include "query/query_int.h"
+#include "query/bind/bind_int.h"
+#include "query/optimize/optimize_int.h"
 
 static void number_nodes(sm_plan_node *n, int32_t *next)
 {

@@ -3,7 +3,7 @@
 #ifndef SM_QUERY_TESTKIT_H
 #define SM_QUERY_TESTKIT_H
 
-#include "query/query_int.h"
+#include "query/query.h"
 
 /* log(Key, App, Secs, Day): Day is constant in a file. t(i, b, d, s, p): p is a struct. */
 static const sm_field kit_log_fields[] = {

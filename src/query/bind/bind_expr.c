@@ -5,7 +5,8 @@
  * Aggregates and window functions leave a placeholder in the tree and go to the SELECT's lists;
  * bind_select.c puts the columns of the AGGREGATE and WINDOW nodes in their places. What stands in
  * an expression is made by expr_make.c; here are its names, its places and its limits. */
-#include "query/query_int.h"
+#include "query/bind/bind_int.h"
+#include "query/function/function_int.h"
 
 #include "base/text.h"
 

@@ -3,7 +3,8 @@
  * query/bind/bind_from.c: FROM: tables, views, files, table functions, subqueries and joins become
  * a plan, and their columns a scope. A view or CTE is bound in its place, each time anew; that two
  * of them are the same is found by the optimizer, from the plans. */
-#include "query/query_int.h"
+#include "query/bind/bind_int.h"
+#include "query/function/function_int.h"
 
 /* ---- scopes ---------------------------------------------------------------------------------- */
 

@@ -8,7 +8,7 @@
  *           rewritten: what equals a key becomes the AGGREGATE's column, a placeholder its item,
  *           and a column that is left is an error. Windows the same way, one node further up.
  * ORDER BY  Keys that the list does not have ride along as hidden columns and are dropped. */
-#include "query/query_int.h"
+#include "query/bind/bind_int.h"
 
 #define MAX_BOUND_SELECTS 10000 /* views of views multiply */
 

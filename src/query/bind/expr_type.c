@@ -5,7 +5,7 @@
  * text that is no literal meets another type in = and IN, as that, and in UNION, as text; else
  * not. HUGEINT is DECIMAL(38,0) here. Called by the binder (bind_expr.c) and the binders of
  * functions (fn_bind.c). */
-#include "query/query_int.h"
+#include "query/function/function_int.h"
 
 #include <stdio.h>
 

@@ -6,7 +6,7 @@
 #ifndef SM_QUERY_AGG_INT_H
 #define SM_QUERY_AGG_INT_H
 
-#include "query/query_int.h"
+#include "query/function/function_int.h"
 
 sm_budget *smi_heap_budget(const sm_agg_heap *h);
 

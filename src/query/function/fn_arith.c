@@ -4,7 +4,7 @@
  * type but for products of decimals and for dates (fn_bind.c). A result beyond its type is
  * SM_RANGE with both values, and so is a remainder or // of integers and decimals by zero; / and
  * what is done with floats follows IEEE 754. */
-#include "query/query_int.h"
+#include "query/function/function_int.h"
 
 #include <math.h>
 

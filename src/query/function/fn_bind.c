@@ -2,7 +2,7 @@
  *
  * query/function/fn_bind.c: the binders of functions whose types no signature can say: arithmetic
  * on decimals and dates, comparisons, rounding, sums. Named by functions.def. */
-#include "query/query_int.h"
+#include "query/function/function_int.h"
 
 static sm_status cast_args(smi_call_bind *b, const sm_type *t)
 {

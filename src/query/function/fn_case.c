@@ -4,7 +4,7 @@
  * mapping, which needs no locale and is the same everywhere; unicode_case.def is the table,
  * searched by halves. Text that is ASCII, which most is, goes byte by byte and never sees the
  * table. */
-#include "query/query_int.h"
+#include "query/function/function_int.h"
 
 #include "base/text.h"
 

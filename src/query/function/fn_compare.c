@@ -8,7 +8,7 @@
  * Order     Floats as column.h says: NaN is the largest and equals itself, −0 is 0. Text by bytes.
  * IN        Integers in a sorted array, text in hash tables: a view of up to 12 bytes is two words,
  *           is hashed as such, and equal when they are; longer text is hashed by its bytes. */
-#include "query/query_int.h"
+#include "query/function/function_int.h"
 
 #include "base/hash.h"
 

@@ -12,7 +12,7 @@
  *           where a date is truncated (2000, not 2001, begins one), but counted from year 1 as
  *           parts (the year 2000 is in century 20); weeks between two points are sevenths of the
  *           days between them, cut; every other difference counts the borders that lie between. */
-#include "query/query_int.h"
+#include "query/function/function_int.h"
 
 #include "base/time.h"
 

@@ -9,7 +9,7 @@
  * Cost      Linear in the text where segments have no _ (memmem); with one at most text times
  *           segment. No recursion, no memory.
  * ILIKE     compares the lower case of both. */
-#include "query/query_int.h"
+#include "query/function/function_int.h"
 
 /* ---- segments ------------------------------------------------------------------------------- */
 

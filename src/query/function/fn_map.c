@@ -5,7 +5,7 @@
  * first entry on, as maps have few; keys of a MAP are told apart, so the first that is found is
  * the only one. Each takes a NULL and gives one, and none is strict: nested columns are not the
  * evaluator's to make. */
-#include "query/query_int.h"
+#include "query/function/function_int.h"
 
 /* ---- binding --------------------------------------------------------------------------------- */
 

@@ -2,7 +2,7 @@
  *
  * query/function/fn_number.c: functions of numbers. Where a function is (N) -> N its argument
  * keeps its type, so integers and decimals stay exact. */
-#include "query/query_int.h"
+#include "query/function/function_int.h"
 
 #include <math.h>
 

@@ -14,7 +14,7 @@
  * Options   i without regard to case, c with, s `.` is a line feed too, m n p it is none, l the
  *           pattern is plain text, g replace all; spaces between them count for nothing. */
 #define PCRE2_CODE_UNIT_WIDTH 8
-#include "query/query_int.h"
+#include "query/function/function_int.h"
 
 #include <pcre2.h>
 

@@ -18,7 +18,7 @@
  *           with %U or %W and %w. An offset is taken off: the result is an instant, a TIMESTAMP
  *           WITH TIME ZONE. infinity and -infinity fit every format.
  * Limits    names of zones other than UTC and GMT are refused; nanoseconds are cut. */
-#include "query/query_int.h"
+#include "query/function/function_int.h"
 
 #include "base/time.h"
 

@@ -9,7 +9,7 @@
  *           (concat, reverse), or it is gathered in a buffer first (replace, lpad).
  * Meaning   as DuckDB, without its limit of 2^32 for positions: what lies behind a text is empty.
  * */
-#include "query/query_int.h"
+#include "query/function/function_int.h"
 
 /* What a padded text may come to: more is a mistake, and would take the memory limit. */
 #define MAX_TEXT_BYTES ((int64_t)1 << 28)

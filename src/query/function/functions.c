@@ -2,7 +2,7 @@
  *
  * query/function/functions.c: the registry, made from functions.def, and how a call of one is
  * bound. */
-#include "query/query_int.h"
+#include "query/function/function_int.h"
 
 #include <stdlib.h>
 

@@ -2,7 +2,7 @@
  * sorted. */
 #include "test.h"
 
-#include "query/query_int.h"
+#include "query/function/function_int.h"
 
 static void test_sorted(void **unused)
 {

@@ -9,7 +9,7 @@
  *           NULL, GROUP BY m) stays whole, and so does what a UNION, a CASE or a function takes.
  * When      The last pass: bounds of scans, and what they take whole (opt_taken.c), are paths in
  *           the dataset's own types. */
-#include "query/query_int.h"
+#include "query/optimize/optimize_int.h"
 
 typedef struct need {
     bool whole;

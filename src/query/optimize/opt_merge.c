@@ -16,7 +16,7 @@
  *           filter drops is dropped by the join, as by both filters; a NULL key equals nothing. The
  *           order of grouped rows depends on the key alone.
  * X         Equal as plans (smi_plan_eq): a view that is named twice, the same filters. */
-#include "query/query_int.h"
+#include "query/optimize/optimize_int.h"
 
 #define MAX_SIDE_NODES 100000 /* of a side's expressions once they are written out */
 

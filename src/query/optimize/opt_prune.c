@@ -6,7 +6,7 @@
  * Method    Top down with the set of wanted columns, back up with a map from a node's old columns
  *           to its new ones. A node may give more than was wanted (a filter's own columns), so the
  *           map is what its parent goes by. */
-#include "query/query_int.h"
+#include "query/optimize/optimize_int.h"
 
 typedef struct pruned {
     sm_plan_node *node;

@@ -8,7 +8,7 @@
  *           of a path that occurs more than once becomes a column. The new projection is looked at
  *           the same way, so what is repeated within goes further down.
  * Never     what can fail: it may stand in a branch that no row takes. */
-#include "query/query_int.h"
+#include "query/optimize/optimize_int.h"
 
 #include "base/hash.h"
 

@@ -9,7 +9,7 @@
  *           takes its arguments whole, but for a field, a MAP's value, and what only asks whether
  *           there is one.
  * Scans     of one dataset look for the same: what they count is counted once. */
-#include "query/query_int.h"
+#include "query/optimize/optimize_int.h"
 
 /* What is used of a value. */
 typedef struct use {

@@ -11,7 +11,7 @@
  *           5 LIMIT into the SORT below it
  *           6 bounds from filters into the scans below them
  * Nodes are changed in place: the binder has made each of them for one parent. */
-#include "query/query_int.h"
+#include "query/optimize/optimize_int.h"
 
 /* A predicate that grows beyond this when it goes below a projection stays above it. */
 #define MAX_PUSHED_NODES 2000

@@ -14,7 +14,7 @@
  *                 the one function in FROM, "where …" one a conjunct, then the rest. The text is
  *                 stored in tables: what is printed for a query here must not change. */
 #include "base/quote.h"
-#include "query/query_int.h"
+#include "query/parse/parse_int.h"
 
 #include <stdlib.h>
 

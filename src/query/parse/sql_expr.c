@@ -7,7 +7,7 @@
  *   unary minus · a[b] a.b a::type
  * Operators become calls of the function that they are ("+", "like"), so that the binder knows one
  * thing only; forms that are short for others are written out here (BETWEEN, CASE x WHEN). */
-#include "query/query_int.h"
+#include "query/parse/parse_int.h"
 
 #include "base/text.h"
 

@@ -5,7 +5,7 @@
  *
  * Tokens keep their bytes' range and nothing else; a name's or string's meaning is made when it is
  * asked for. Comments: `-- to the end of the line` and nested block comments. */
-#include "query/query_int.h"
+#include "query/parse/parse_int.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -6,7 +6,7 @@
  * Errors    Each word or sign that was looked for in vain at a token is remembered; when nothing
  *           fits, the message lists them and the nearest word is the advice. So a rule need not
  *           know what else could have stood in its place. */
-#include "query/query_int.h"
+#include "query/parse/parse_int.h"
 
 #include <stdio.h>
 

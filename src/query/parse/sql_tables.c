@@ -2,7 +2,7 @@
  *
  * query/parse/sql_tables.c: the tables that a query names, wherever a FROM can stand in it: what a
  * pipeline's task depends on. Tables of WITH are none. */
-#include "query/query_int.h"
+#include "query/parse/parse_int.h"
 
 #include <stdlib.h>
 

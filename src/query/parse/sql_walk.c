@@ -10,7 +10,7 @@
  *            within one another, multiplies
  * Length     forms that are written out share their parts (BETWEEN), so that a tree may be far
  *            longer than its text: SMI_MAX_WALKED */
-#include "query/query_int.h"
+#include "query/parse/parse_int.h"
 
 typedef struct walk {
     const smi_visitor *visitor;
@@ -108,9 +108,6 @@ static sm_status walk_expr(walk *w, const smi_ast *x, sm_error *e)
         return SM_OK;
     }
     SM_TRY(smi_enter_expr(&w->at, w->sql, x->off, e));
-    if (w->visitor->expr) {
-        SM_TRY(w->visitor->expr(w->visitor->ctx, x, e));
-    }
     SM_TRY(walk_exprs(w, x->args, x->n_args, e));
     SM_TRY(walk_expr(w, x->filter, e));
     if (x->over) {
@@ -132,9 +129,7 @@ static sm_status walk_from(walk *w, const smi_from *f, sm_error *e)
         return SM_OK;
     }
     SM_TRY(smi_enter_select(&w->at, w->sql, f->off, e));
-    if (w->visitor->from) {
-        SM_TRY(w->visitor->from(w->visitor->ctx, w->ctes, f, e));
-    }
+    SM_TRY(w->visitor->from(w->visitor->ctx, w->ctes, f, e));
     SM_TRY(walk_exprs(w, f->args, f->n_args, e));
     if (f->select) {
         SM_TRY(walk_select(w, f->select, e));

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * query/parse/parse_int.h: from text to a statement: tokens, the syntax tree, whole texts parsed, a
+ * tree walked; last, the state of parsing, which only sql_parse.c and sql_expr.c know.
+ *
+ * Never      asks what a name means
+ * Lives      in the arena that is given; texts of names and literals may lie in the SQL text */
+#ifndef SM_QUERY_PARSE_INT_H
+#define SM_QUERY_PARSE_INT_H
+
+#include "query/query_int.h"
+
+/* ---- tokens ---------------------------------------------------------------------------------- */
+
+typedef enum smi_tok_kind {
+    SMI_TOK_END,
+    SMI_TOK_NAME,   /* or keyword */
+    SMI_TOK_QUOTED, /* "name" */
+    SMI_TOK_STRING, /* 'text' */
+    SMI_TOK_NUMBER,
+    SMI_TOK_OP,
+} smi_tok_kind;
+
+typedef struct smi_tok {
+    uint32_t off, end; /* in the text */
+    smi_tok_kind kind;
+} smi_tok;
+
+/** All tokens of the text, ended by SMI_TOK_END. */
+sm_status smi_lex(const sm_sql *sql, sm_arena *a, smi_tok **out, int64_t *n,
+                  sm_error *e) SM_MUST_USE;
+/** A token's meaning: quotes taken off, doubled quotes made single. */
+sm_str smi_tok_text(const sm_sql *sql, smi_tok t, sm_arena *a);
+/** Is it a word that names nothing unless it is quoted? */
+bool smi_is_reserved(sm_str word);
+
+/* ---- syntax tree ----------------------------------------------------------------------------- */
+
+typedef struct smi_ast smi_ast;
+typedef struct smi_select smi_select;
+
+typedef enum smi_ast_kind {
+    SMI_AST_COLUMN,  /* parts */
+    SMI_AST_STAR,    /* parts: its table, or none; names: EXCLUDE */
+    SMI_AST_LITERAL, /* value */
+    SMI_AST_CALL,    /* name, args; operators too */
+    SMI_AST_AND,
+    SMI_AST_OR,
+    SMI_AST_CASE,  /* args as in sm_expr, the operand of the short form already in them */
+    SMI_AST_CAST,  /* args[0], type, flag: TRY_CAST */
+    SMI_AST_IN,    /* args[0] IN the others */
+    SMI_AST_FIELD, /* args[0].name */
+    SMI_AST_SUBQUERY,
+    SMI_AST_LIST,   /* arguments of table functions only, as is the next */
+    SMI_AST_STRUCT, /* args, each with its arg_name */
+} smi_ast_kind;
+
+typedef struct smi_order {
+    smi_ast *expr;
+    bool is_desc, nulls_first;
+} smi_order;
+
+typedef struct smi_over {
+    smi_ast **partition;
+    int32_t n_partition;
+    smi_order *order;
+    int32_t n_order;
+} smi_over;
+
+struct smi_ast {
+    smi_ast_kind kind;
+    uint32_t off, end;
+    int32_t depth;
+    sm_str name;
+    sm_str arg_name; /* as an argument: `name => …` */
+    const sm_str *parts;
+    int32_t n_parts;
+    const sm_str *names;
+    int32_t n_names;
+    smi_ast **args;
+    int32_t n_args;
+    sm_value value;
+    const sm_type *type;
+    bool flag;        /* CAST: TRY; CALL: DISTINCT */
+    bool is_star_arg; /* CALL: count(*) */
+    smi_ast *filter;
+    smi_over *over;
+    smi_select *select;
+};
+
+typedef enum smi_from_kind {
+    SMI_FROM_TABLE,    /* parts */
+    SMI_FROM_FILE,     /* name: the path */
+    SMI_FROM_FUNCTION, /* name, args */
+    SMI_FROM_SELECT,
+    SMI_FROM_JOIN,
+} smi_from_kind;
+
+typedef struct smi_from smi_from;
+struct smi_from {
+    smi_from_kind kind;
+    uint32_t off, end;
+    sm_str name;
+    const sm_str *parts;
+    int32_t n_parts;
+    smi_ast **args;
+    int32_t n_args;
+    smi_select *select;
+    sm_str alias;          /* "" where none */
+    const sm_str *columns; /* t(a, b) */
+    int32_t n_columns;
+    smi_from *left, *right; /* JOIN */
+    sm_join_kind join;
+    smi_ast *on;
+    const sm_str *using_names;
+    int32_t n_using;
+};
+
+typedef struct smi_item {
+    smi_ast *expr;
+    sm_str alias; /* "" where none */
+} smi_item;
+
+typedef struct smi_cte {
+    sm_str name;
+    const sm_str *columns;
+    int32_t n_columns;
+    smi_select *select;
+    const struct smi_cte *outer; /* those visible here, innermost first */
+    const sm_sql *sql;           /* the text that it stands in */
+} smi_cte;
+
+typedef enum smi_select_kind {
+    SMI_SELECT,
+    SMI_SELECT_VALUES,
+    SMI_SELECT_UNION, /* left UNION ALL right */
+} smi_select_kind;
+
+struct smi_select {
+    smi_select_kind kind;
+    uint32_t off, end;
+    smi_cte *ctes;
+    int32_t n_ctes;
+    bool is_distinct; /* UNION without ALL too */
+    smi_item *items;
+    int32_t n_items;
+    smi_from *from; /* NULL: one empty row */
+    smi_ast *where, *having, *qualify;
+    smi_ast **group;
+    int32_t n_group;
+    bool group_all;
+    smi_ast ***rows; /* VALUES: n_rows arrays of n_items */
+    int64_t n_rows;
+    smi_select *left, *right;
+    smi_order *order;
+    int32_t n_order;
+    bool order_all, order_all_desc;
+    smi_ast *limit, *offset;
+};
+
+/* What a text says: the root of the tree. */
+typedef enum smi_statement_kind {
+    SMI_STATEMENT_SELECT, /* select */
+} smi_statement_kind;
+
+typedef struct smi_statement {
+    smi_statement_kind kind;
+    uint32_t off, end; /* without the semicolons behind it */
+    smi_select *select;
+} smi_statement;
+
+/* ---- whole texts ----------------------------------------------------------------------------- */
+
+/** The one statement of a text. Errors: SM_SYNTAX and SM_UNSUPPORTED with place, SM_LIMIT. */
+sm_status smi_parse(const sm_sql *sql, sm_arena *a, smi_statement **out, sm_error *e) SM_MUST_USE;
+/** A text that is one query: a view's, a load's. Errors as smi_parse. */
+sm_status smi_parse_select(const sm_sql *sql, sm_arena *a, smi_select **out,
+                           sm_error *e) SM_MUST_USE;
+/** A text that is one expression. Errors as smi_parse. */
+sm_status smi_parse_one_expr(const sm_sql *sql, sm_arena *a, smi_ast **out,
+                             sm_error *e) SM_MUST_USE;
+
+/* ---- walking a tree -------------------------------------------------------------------------- */
+
+/* How far a pass has gone down a tree, and what it has seen. One that starts as {0}, and enters and
+ * leaves each node, gets as far as the binder does. */
+typedef struct smi_descent {
+    int32_t n_selects, n_exprs; /* around this place; selects: items of FROM too */
+    int64_t n_seen;             /* expressions, shared ones as often as they stand there */
+} smi_descent;
+/** Left again when it is done, unless something failed. SM_LIMIT over SMI_MAX_SELECTS. */
+sm_status smi_enter_select(smi_descent *d, const sm_sql *sql, uint32_t off_bytes,
+                           sm_error *e) SM_MUST_USE;
+void smi_leave_select(smi_descent *d);
+/** SM_LIMIT over SMI_MAX_BIND_DEPTH within one another or SMI_MAX_WALKED in all. */
+sm_status smi_enter_expr(smi_descent *d, const sm_sql *sql, uint32_t off_bytes,
+                         sm_error *e) SM_MUST_USE;
+void smi_leave_expr(smi_descent *d);
+
+/** The tables of WITH that are visible behind `cte`, innermost first; in `a`. */
+const smi_cte *smi_cte_add(sm_arena *a, const smi_cte *visible, const smi_cte *cte);
+/** By name, exactly, else without case; NULL where there is none. */
+const smi_cte *smi_cte_find(const smi_cte *visible, sm_str name);
+
+/* What a pass does with the nodes of a tree, each before what is below it. A hook that fails ends
+ * the walk. */
+typedef struct smi_visitor {
+    void *ctx;
+    /* ctes: the tables of WITH that are visible there */
+    sm_status (*from)(void *ctx, const smi_cte *ctes, const smi_from *f, sm_error *e);
+} smi_visitor;
+/** Shows the visitor every item of FROM, wherever one can stand; views are not written out. Errors:
+ * SM_LIMIT as smi_enter_*, what a hook says. */
+sm_status smi_walk(const sm_sql *sql, const smi_statement *s, const smi_visitor *visitor,
+                   sm_arena *a, sm_error *e) SM_MUST_USE;
+
+/* ---- the state of parsing -------------------------------------------------------------------- */
+
+#define SMI_MAX_EXPECTED 24
+typedef struct smi_parser {
+    const sm_sql *sql;
+    sm_arena *a;
+    const smi_tok *toks;
+    int64_t n_toks, at;
+    int32_t nesting;
+    const char *expected[SMI_MAX_EXPECTED]; /* what was asked for, in vain, at `expected_at` */
+    int32_t n_expected;
+    int64_t expected_at;
+    int64_t alias_at; /* the token taken as an alias without AS last; −1: none */
+    sm_error *e;
+} smi_parser;
+
+bool smi_peek_word(const smi_parser *p, int64_t ahead, const char *word);
+bool smi_peek_op(const smi_parser *p, int64_t ahead, const char *op);
+bool smi_accept_word(smi_parser *p, const char *word); /* remembers what was expected */
+bool smi_accept_op(smi_parser *p, const char *op);
+sm_status smi_expect_word(smi_parser *p, const char *word) SM_MUST_USE;
+sm_status smi_expect_op(smi_parser *p, const char *op) SM_MUST_USE;
+sm_status smi_expected(smi_parser *p,
+                       const char *what) SM_MUST_USE; /* the error; what: NULL or one thing more */
+sm_status smi_parse_name(smi_parser *p, const char *what, sm_str *out) SM_MUST_USE;
+sm_status smi_parse_name_list(smi_parser *p, const sm_str **out, int32_t *n) SM_MUST_USE;
+sm_status smi_parse_expr(smi_parser *p, smi_ast **out) SM_MUST_USE;
+sm_status smi_parse_order(smi_parser *p, smi_order **out, int32_t *n) SM_MUST_USE;
+sm_status smi_parse_args(smi_parser *p, smi_ast ***out,
+                         int32_t *n) SM_MUST_USE; /* after '(' , with ')' */
+sm_status smi_parse_query(smi_parser *p, smi_select **out) SM_MUST_USE;
+bool smi_starts_query(const smi_parser *p, int64_t ahead);
+sm_status smi_nest(smi_parser *p) SM_MUST_USE;
+bool smi_may_name(const smi_parser *p, int64_t ahead); /* a name that needs no quotes, or quoted */
+smi_ast *smi_ast_new(smi_parser *p, smi_ast_kind kind, uint32_t off);
+
+#endif
