@@ -435,7 +435,16 @@ static void test_constants(void **state)
     assert_ok(sm_type_parse(SM_STR("struct(a int[], m map(varchar, struct(x struct(y date)))) []"),
                             arena, &nested, &e),
               &e);
+    /* [{'a': [7, NULL], 'm': {key=NULL}}, NULL], and one without an element */
+    const sm_type *const row = nested->fields[0].type, *const map = row->fields[1].type;
+    const sm_value ints[] = {{.type = &sm_type_i32, .as.i = 7}, sm_value_null(&sm_type_i32)};
+    const sm_value entry[] = {sm_value_str(SM_STR("key")), sm_value_null(map->fields[1].type)};
+    const sm_value fields[] = {{.type = row->fields[0].type, .as.nested = {ints, 2}},
+                               {.type = map, .as.nested = {entry, 2}}};
+    const sm_value rows[] = {{.type = row, .as.nested = {fields, 2}}, sm_value_null(row)};
     const sm_value values[] = {
+        {.type = nested, .as.nested = {rows, 2}},
+        {.type = nested},
         {.type = &sm_type_bool, .as.b = true},
         {.type = &sm_type_i8, .as.i = -128},
         {.type = &sm_type_i16, .as.i = -300},
@@ -463,9 +472,8 @@ static void test_constants(void **state)
         assert_int_equal(flat.layout, SM_FLAT);
         for (int64_t k = 0; k < 5; k++) {
             assert_same_row(&flat, k, &c, k);
-            if (!sm_type_is_nested(c.type->id)) {
-                assert_true(sm_value_eq(sm_column_value(&c, k), values[i]));
-            }
+            assert_true(sm_value_eq(sm_column_value_copy(&c, k, arena), values[i]));
+            assert_true(sm_value_eq(sm_column_value_copy(&flat, k, arena), values[i]));
         }
     }
     sm_batch_release(b);

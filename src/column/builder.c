@@ -555,8 +555,17 @@ void sm_builder_value(sm_builder *b, sm_value v)
         sm_builder_null(b);
         return;
     }
-    SM_ASSERT(v.type->id == id && !sm_type_is_nested(id));
-    if (id == SM_TYPE_BOOL) {
+    SM_ASSERT(v.type->id == id);
+    if (sm_type_is_nested(id)) {
+        for (int64_t i = 0; i < v.as.nested.n; i++) {
+            sm_builder_value(&b->children[i % b->n_children], v.as.nested.items[i]);
+        }
+        if (is_list(b)) {
+            sm_builder_list(b);
+        } else {
+            sm_builder_struct(b);
+        }
+    } else if (id == SM_TYPE_BOOL) {
         sm_builder_bool(b, v.as.b);
     } else if (id == SM_TYPE_F32 || id == SM_TYPE_F64) {
         sm_builder_f64(b, v.as.f);

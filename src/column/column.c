@@ -119,9 +119,42 @@ sm_value sm_column_value(const sm_column *c, int64_t i)
     case SM_TYPE_LIST:
     case SM_TYPE_STRUCT:
     case SM_TYPE_MAP:
-        SM_ENSURE(!"a value of this type cannot stand alone");
+        SM_ENSURE(!"a nested value needs an arena: sm_column_value_copy");
     }
     return v;
+}
+
+/* `t`: the column's type, in the arena already. */
+static sm_value copy_as(const sm_column *c, int64_t i, const sm_type *t, sm_arena *a)
+{
+    if (!sm_type_is_nested(t->id)) {
+        sm_value v = sm_column_value(c, i);
+        v.type = t;
+        if (!v.is_null && sm_type_is_bytes(t->id)) {
+            v.as.s = sm_arena_str(a, v.as.s);
+        }
+        return v;
+    }
+    if (!smi_resolve(&c, &i)) {
+        return sm_value_null(t);
+    }
+    const bool is_struct = t->id == SM_TYPE_STRUCT;
+    const int64_t first = is_struct ? i : smi_i32(c)[i];
+    const int64_t n_rows = is_struct ? 1 : smi_i32(c)[i + 1] - first;
+    sm_value *const items = SM_NEW_ARRAY(a, sm_value, n_rows * c->n_children + 1);
+    int64_t n = 0;
+    for (int64_t at = first; at < first + n_rows; at++) {
+        for (int32_t k = 0; k < c->n_children; k++) {
+            items[n] = copy_as(&c->children[k], at, smi_item_type(t, n), a);
+            n++;
+        }
+    }
+    return (sm_value){.type = t, .as.nested = {items, n}};
+}
+
+sm_value sm_column_value_copy(const sm_column *c, int64_t i, sm_arena *a)
+{
+    return copy_as(c, i, sm_type_copy(a, c->type), a);
 }
 
 /* ---- comparing rows -------------------------------------------------------------------------- */

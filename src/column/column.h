@@ -103,6 +103,8 @@ static inline sm_str sm_view_str(const sm_view *v, const sm_heap_buf *heap)
 sm_str sm_column_str(const sm_column *c, int64_t i);
 /** Row i of a scalar column in any layout, as a value; strings borrowed from the column. */
 sm_value sm_column_value(const sm_column *c, int64_t i);
+/** Row i, of any type, with its type and all that it points to in `a`. */
+sm_value sm_column_value_copy(const sm_column *c, int64_t i, sm_arena *a);
 
 /** Makes a view of bytes at heap[buffer].data + off; inlines up to 12. */
 sm_view sm_view_make(const uint8_t *bytes, int32_t len, int32_t buffer, int32_t off_bytes);

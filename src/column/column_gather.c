@@ -5,6 +5,7 @@
  *
  * Gather   Whether a −1 is among the rows is asked once; the loops without it have no branch.
  *          Values and validity are gathered apart, each by the width of what is moved. */
+#include "column/builder.h"
 #include "column/column_int.h"
 
 #define NULL_ROW (-1)
@@ -313,6 +314,22 @@ static void put_value(sm_value v, uint8_t *at)
     }
 }
 
+/* A nested value is a row of a flat column, which then stands for all. */
+static sm_status nested_constant(sm_value v, int64_t n_rows, sm_batch *into, sm_column *out,
+                                 sm_error *e)
+{
+    sm_builder *const b = sm_builder_new(v.type, NULL);
+    sm_column one = {0};
+    sm_builder_value(b, v);
+    const sm_status st = sm_builder_finish(b, into, &one, e);
+    sm_builder_free(b);
+    SM_TRY(st);
+    one.layout = SM_CONST;
+    one.n_rows = n_rows;
+    *out = one;
+    return SM_OK;
+}
+
 sm_status sm_column_constant(sm_value v, int64_t n_rows, sm_batch *into, sm_column *out,
                              sm_error *e)
 {
@@ -320,10 +337,13 @@ sm_status sm_column_constant(sm_value v, int64_t n_rows, sm_batch *into, sm_colu
     if (v.is_null) {
         return make_null(v.type, SM_CONST, n_rows, into, out, e);
     }
+    if (sm_type_is_nested(v.type->id)) {
+        return nested_constant(v, n_rows, into, out, e);
+    }
     SM_TRY(sm_batch_alloc(into, 16, &value, e));
     sm_column made = {.type = v.type, .layout = SM_CONST, .n_rows = n_rows, .values = value};
     if (!sm_type_is_bytes(v.type->id)) {
-        SM_ASSERT(!sm_type_is_nested(v.type->id) && v.type->id != SM_TYPE_NULL);
+        SM_ASSERT(v.type->id != SM_TYPE_NULL);
         put_value(v, value);
         *out = made;
         return SM_OK;

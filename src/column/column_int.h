@@ -89,4 +89,9 @@ sm_status smi_column_slice(const sm_column *src, int64_t first, int64_t n_rows, 
 sm_status smi_column_concat(const sm_column *const *srcs, int64_t n, bool compact, sm_batch *into,
                             sm_column *out, sm_error *e) SM_MUST_USE;
 
+/** The type of item i of a nested value (sm_value). */
+const sm_type *smi_item_type(const sm_type *t, int64_t i);
+/** Prints a value as it stands within a list, struct or map (column_print.c). */
+void smi_print_inside(sm_value v, sm_buf *out);
+
 #endif

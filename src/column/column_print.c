@@ -30,15 +30,14 @@ static bool needs_quotes(sm_str s)
     return false;
 }
 
-static void print_inner(const sm_column *c, int64_t i, sm_buf *out)
+void smi_print_inside(sm_value v, sm_buf *out)
 {
-    const sm_type_id id = c->type->id;
-    if (sm_type_is_nested(id) || sm_type_is_number(id) || sm_column_is_null(c, i)) {
-        sm_column_print(c, i, out);
+    const sm_type_id id = v.type->id;
+    if (v.is_null || sm_type_is_nested(id) || sm_type_is_number(id)) {
+        sm_value_print(v, out);
         return;
     }
     sm_buf text = {0};
-    const sm_value v = sm_column_value(c, i);
     sm_str s = v.as.s;
     if (id != SM_TYPE_STRING) {
         sm_value_print(v, &text);
@@ -50,6 +49,15 @@ static void print_inner(const sm_column *c, int64_t i, sm_buf *out)
         sm_buf_text(out, s);
     }
     sm_buf_release(&text);
+}
+
+static void print_inner(const sm_column *c, int64_t i, sm_buf *out)
+{
+    if (sm_type_is_nested(c->type->id)) {
+        sm_column_print(c, i, out);
+    } else {
+        smi_print_inside(sm_column_value(c, i), out);
+    }
 }
 
 static void print_list(const sm_column *c, int64_t i, sm_buf *out)

@@ -5,17 +5,41 @@
 
 #include <math.h>
 
+#include "base/quote.h"
 #include "base/text.h"
 #include "base/time.h"
 #include "column/column_int.h"
 
-sm_value sm_value_copy(sm_arena *a, sm_value v)
+const sm_type *smi_item_type(const sm_type *t, int64_t i)
 {
-    v.type = sm_type_copy(a, v.type);
-    if (!v.is_null && sm_type_is_bytes(v.type->id)) {
+    SM_ASSERT(sm_type_is_nested(t->id));
+    return t->id == SM_TYPE_LIST  ? t->fields[0].type
+           : t->id == SM_TYPE_MAP ? t->fields[i & 1].type
+                                  : t->fields[i].type;
+}
+
+/* `t`: the value's type, in the arena already. */
+static sm_value copy_as(sm_arena *a, sm_value v, const sm_type *t)
+{
+    v.type = t;
+    if (v.is_null) {
+        return v;
+    }
+    if (sm_type_is_bytes(t->id)) {
         v.as.s = sm_arena_str(a, v.as.s);
+    } else if (sm_type_is_nested(t->id)) {
+        sm_value *const items = SM_NEW_ARRAY(a, sm_value, v.as.nested.n + 1);
+        for (int64_t i = 0; i < v.as.nested.n; i++) {
+            items[i] = copy_as(a, v.as.nested.items[i], smi_item_type(t, i));
+        }
+        v.as.nested.items = items;
     }
     return v;
+}
+
+sm_value sm_value_copy(sm_arena *a, sm_value v)
+{
+    return copy_as(a, v, sm_type_copy(a, v.type));
 }
 
 /* ---- comparing ------------------------------------------------------------------------------- */
@@ -26,6 +50,20 @@ static int cmp_f64(double a, double b)
         return (isnan(a) ? 1 : 0) - (isnan(b) ? 1 : 0);
     }
     return (a > b) - (a < b);
+}
+
+static int cmp_nested(sm_value a, sm_value b)
+{
+    const int64_t n_a = a.as.nested.n, n_b = b.as.nested.n;
+    for (int64_t i = 0; i < n_a && i < n_b; i++) {
+        const sm_value *const x = &a.as.nested.items[i], *const y = &b.as.nested.items[i];
+        const int c =
+            x->is_null || y->is_null ? (int)x->is_null - (int)y->is_null : sm_value_cmp(*x, *y);
+        if (c != 0) {
+            return c;
+        }
+    }
+    return (n_a > n_b) - (n_a < n_b);
 }
 
 int sm_value_cmp(sm_value a, sm_value b)
@@ -59,13 +97,14 @@ int sm_value_cmp(sm_value a, sm_value b)
     case SM_TYPE_TIMESTAMP:
     case SM_TYPE_TIMESTAMP_NTZ:
         return (a.as.i > b.as.i) - (a.as.i < b.as.i);
-    case SM_TYPE_NULL:
     case SM_TYPE_LIST:
     case SM_TYPE_STRUCT:
     case SM_TYPE_MAP:
+        return cmp_nested(a, b);
+    case SM_TYPE_NULL:
         break;
     }
-    SM_ENSURE(!"a value of this type cannot stand alone");
+    SM_ENSURE(!"the type NULL has no value");
     return 0;
 }
 
@@ -180,6 +219,23 @@ static void print_float(sm_value v, sm_buf *out)
     sm_buf_text(out, (sm_str){text, len});
 }
 
+/* As column_print.c prints a row. */
+static void print_nested(sm_value v, sm_buf *out)
+{
+    const bool is_list = v.type->id == SM_TYPE_LIST, is_map = v.type->id == SM_TYPE_MAP;
+    sm_buf_text(out, is_list ? SM_STR("[") : SM_STR("{"));
+    for (int64_t i = 0; i < v.as.nested.n; i++) {
+        const bool is_behind_key = is_map && (i & 1);
+        sm_buf_text(out, i == 0 ? SM_STR("") : is_behind_key ? SM_STR("=") : SM_STR(", "));
+        if (v.type->id == SM_TYPE_STRUCT) {
+            sm_buf_escaped(out, v.type->fields[i].name, '\'');
+            sm_buf_text(out, SM_STR(": "));
+        }
+        smi_print_inside(v.as.nested.items[i], out);
+    }
+    sm_buf_text(out, is_list ? SM_STR("]") : SM_STR("}"));
+}
+
 void sm_value_print(sm_value v, sm_buf *out)
 {
     if (v.is_null) {
@@ -227,10 +283,12 @@ void sm_value_print(sm_value v, sm_buf *out)
     case SM_TYPE_TIMESTAMP_NTZ:
         print_timestamp(v.as.i, v.type->id == SM_TYPE_TIMESTAMP, out);
         break;
-    case SM_TYPE_NULL:
     case SM_TYPE_LIST:
     case SM_TYPE_STRUCT:
     case SM_TYPE_MAP:
-        SM_ENSURE(!"a value of this type cannot stand alone");
+        print_nested(v, out);
+        break;
+    case SM_TYPE_NULL:
+        SM_ENSURE(!"the type NULL has no value");
     }
 }

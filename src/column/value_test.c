@@ -436,6 +436,48 @@ static void test_order(void **state)
     assert_false(sm_value_eq(sm_value_i64(1), one));
 }
 
+/* ---- nested values --------------------------------------------------------------------------- */
+
+static sm_value nested(const char *type, const sm_value *items, int64_t n)
+{
+    return (sm_value){.type = type_of(type), .as.nested = {items, n}};
+}
+
+/* [{'a': …, 'b': {k=…}}, NULL] */
+static sm_value list_of(sm_value *room, int64_t a, const char *key)
+{
+    const char *const element = "STRUCT(a BIGINT, b MAP(VARCHAR, BIGINT))";
+    room[0] = sm_value_str(sm_str_of(key));
+    room[1] = sm_value_null(&sm_type_i64);
+    room[2] = sm_value_i64(a);
+    room[3] = nested("MAP(VARCHAR, BIGINT)", room, 2);
+    room[4] = nested(element, room + 2, 2);
+    room[5] = sm_value_null(type_of(element));
+    return nested("STRUCT(a BIGINT, b MAP(VARCHAR, BIGINT))[]", room + 4, 2);
+}
+
+static void test_nested(void **state)
+{
+    sm_value rooms[4][6];
+    sm_value one = list_of(rooms[0], 1, "k, l"), same = list_of(rooms[1], 1, "k, l");
+    sm_value more = list_of(rooms[2], 1, "l"), less = list_of(rooms[3], 0, "k");
+    assert_printed(one, "[{'a': 1, 'b': {'k, l'=NULL}}, NULL]");
+    assert_true(sm_value_eq(one, same));
+    assert_false(sm_value_eq(one, more));
+    assert_int_equal(sm_value_cmp(one, more), -1);
+    assert_int_equal(sm_value_cmp(one, less), 1);
+    same.as.nested.n = 1; /* a part of it comes before it */
+    assert_int_equal(sm_value_cmp(same, one), -1);
+    same.as.nested.n = 0;
+    assert_printed(same, "[]");
+
+    sm_arena *const a = sm_arena_new(NULL);
+    const sm_value copy = sm_value_copy(a, one);
+    memset(rooms[0], 0, sizeof(rooms[0]));
+    assert_printed(copy, "[{'a': 1, 'b': {'k, l'=NULL}}, NULL]");
+    sm_arena_free(a);
+}
+
 static void test_copy(void **state)
 {
     char text[] = "shared";
@@ -457,6 +499,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_print_edges, setup, teardown),
         cmocka_unit_test_setup_teardown(test_unescape, setup, teardown),
         cmocka_unit_test_setup_teardown(test_order, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_nested, setup, teardown),
         cmocka_unit_test_setup_teardown(test_copy, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

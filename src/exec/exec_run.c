@@ -223,8 +223,7 @@ static sm_status run_params(smi_run *run, sm_error *e)
         SM_TRY(run_collect(run, p->root, 2, 0, &rows, e));
         const int64_t n = rows.n == 0 ? 0 : rows.n > 1 ? 2 : rows.items[0]->n_rows;
         if (n == 1) {
-            const sm_value v = sm_column_value(&rows.items[0]->columns[0], 0);
-            run->params[i] = sm_value_copy(run->arena, v);
+            run->params[i] = sm_column_value_copy(&rows.items[0]->columns[0], 0, run->arena);
         }
         smi_batches_release(&rows);
         if (n > 1) {
