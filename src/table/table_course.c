@@ -26,8 +26,9 @@ void smi_course_init(smi_course *c, smi_journal *j, const smi_publication *p, sm
 
 void smi_course_set(smi_course *c, int32_t part, sm_store *store, sm_snapshot *base)
 {
-    SM_ASSERT(c->state == SMI_COURSE_LOOK && part >= 0 && part < c->p->n_parts);
+    SM_ASSERT(part >= 0 && part < c->p->n_parts);
     smi_course_part *t = &c->parts[part];
+    SM_ASSERT(!t->attempt && !t->undo);
 
     t->store = sm_store_retain(store);
     t->attempt = sm_delta_attempt_new(store, base, &c->p->parts[part].commit, c->budget);
