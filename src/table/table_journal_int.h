@@ -90,7 +90,8 @@ static inline bool smi_journal_is_open(const smi_journal *j)
  */
 sm_status smi_journal_read(smi_journal *j, int64_t number, bool first_line, sm_arena *a,
                            smi_publication *out, sm_error *e) SM_MUST_USE;
-/** The lake's id; "" where it has none yet. Of the newest publication, which is over. */
+/** The lake's id; "" where it has none yet. Of the newest publication, which is over. SM_NOT_FOUND:
+ * a later one is over too. */
 sm_status smi_journal_lake_id(smi_journal *j, sm_arena *a, sm_str *out, sm_error *e) SM_MUST_USE;
 /**
  * Makes an entry of the publication, under its number.

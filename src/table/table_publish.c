@@ -137,12 +137,16 @@ static sm_status prepare_part(publishing *w, int32_t i, sm_error *e)
     return sm_within(e, st, "table %.*s", SM_STR_ARG(c->uri));
 }
 
-/* The next publication of the lake, whose journal is at rest. */
+/* The next publication of the lake, whose journal is at rest. SM_EXISTS: not any more, begin again:
+ * another one was begun and ended since the journal was listed, and took what the listing has. */
 static sm_status prepare(publishing *w, sm_error *e)
 {
     sm_str lake_id = {0};
 
-    SM_TRY(smi_journal_lake_id(&w->journal, w->arena, &lake_id, e));
+    const sm_status st = smi_journal_lake_id(&w->journal, w->arena, &lake_id, e);
+    if (st != SM_OK) {
+        return st == SM_NOT_FOUND ? SM_EXISTS : st;
+    }
     w->p = (smi_publication){
         .number = w->journal.newest + 1,
         .lake_id = lake_id.len > 0 ? lake_id : uuid(w->arena),
