@@ -105,7 +105,8 @@ class Month:
         for day in range(1, DAYS + 1):
             here = {name for name in self.texts if self.day_of(name) == day}
             before = {name for name in self.loaded if self.day_of(name) == day}
-            if any(self.loaded[name] != self.texts[name] for name in here & before):
+            # One whose rows are gone with its Date is a new one, should it return.
+            if any(self.loaded[name] not in (None, self.texts[name]) for name in here & before):
                 for name in before - here:
                     self.loaded[name] = None  # its rows are gone with the Date
             for name in here:
