@@ -261,6 +261,23 @@ static void advise_names(const name_list *l, sm_str table, sm_error *e)
     sm_buf_release(&text);
 }
 
+/* A folder of that name without a version to be seen; the reason that opening it gave is in `e`. */
+static sm_status no_version(const sm_names *n, sm_str table, sm_error *e)
+{
+    char why[sizeof(e->todo)] = "";
+
+    if (e) {
+        memcpy(why, e->todo, sizeof(why));
+    }
+    const sm_status st =
+        sm_fail(e, SM_NAME, "the folder of \"%.*s\" in %.*s is no table%s", SM_STR_ARG(table),
+                SM_STR_ARG(n->lake), why[0] ? "" : ": its log has no version");
+    if (why[0]) {
+        sm_error_todo(e, "%s", why);
+    }
+    return st;
+}
+
 static sm_status no_table(const sm_names *n, sm_str table, const name_list *l, sm_error *e)
 {
     const char *nearest = sm_nearest_name(table, l->items, l->n);
@@ -271,9 +288,7 @@ static sm_status no_table(const sm_names *n, sm_str table, const name_list *l, s
         is_folder = is_folder || sm_str_eq(l->items[i], table);
     }
     if (is_folder) {
-        return sm_fail(e, SM_NAME,
-                       "the folder of \"%.*s\" in %.*s is no table: its log has no version",
-                       SM_STR_ARG(table), SM_STR_ARG(n->lake));
+        return no_version(n, table, e);
     }
     if (n->lake.len > 0) {
         st = sm_fail(e, SM_NAME, "no table \"%.*s\" in %.*s", SM_STR_ARG(table),

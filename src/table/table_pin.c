@@ -172,7 +172,9 @@ static sm_status not_yet(sm_store *table, sm_error *e)
 {
     const sm_status st =
         sm_fail(e, SM_NOT_FOUND, "no Delta table in %.*s", SM_STR_ARG(sm_store_uri(table)));
-    sm_error_todo(e, "A publication that makes it is under way.");
+    sm_error_todo(
+        e,
+        "A publication that makes it is under way; the next smelt run into its lake completes it.");
     return st;
 }
 

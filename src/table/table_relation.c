@@ -86,8 +86,10 @@ sm_status smi_table_relation(sm_names *n, sm_str uri, int64_t version, sm_str la
         st = sm_delta_exists(store, &exists, e);
         st = st == SM_OK && exists ? sm_snapshot_open(store, version, n->budget, &snapshot, e) : st;
     }
-    if (!exists) {
-        return sm_fail(e, SM_NOT_FOUND, "no table at %.*s", SM_STR_ARG(uri));
+    if (!exists) { /* what is said already is that it is under way */
+        return st == SM_NOT_FOUND && e && e->todo[0]
+                   ? st
+                   : sm_fail(e, SM_NOT_FOUND, "no table at %.*s", SM_STR_ARG(uri));
     }
     SM_TRY(st);
     hold_snapshot(n, snapshot);
