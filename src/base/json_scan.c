@@ -5,7 +5,7 @@
  * Method   One pass, left to right; it stops at the first byte that no valid text could have there,
  *          and that byte is the place of the error (the byte after the last where the text is cut).
  *          Two places differ: nesting deeper than 128 is at its opening bracket, a lone surrogate
- *          escape at its backslash. UTF-8 is not looked at: who scans has judged the whole text.
+ *          escape at its backslash. UTF-8 is not looked at: who scans has checked the whole text.
  * Callers  json_doc.c for documents; format for lines. */
 #include "base/json_scan.h"
 

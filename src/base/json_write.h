@@ -13,7 +13,7 @@
  *
  * The buffer has no bound and no budget, so nothing here can fail. That each value of an object has
  * a key, and that all ends as it began, is asserted. Keys are not looked up: none is to come twice.
- * Never judges what it is given as JSON already (raw).
+ * Never checks what it is given as JSON already (raw).
  * Threads: one at a time for a writer. */
 #ifndef SM_BASE_JSON_WRITE_H
 #define SM_BASE_JSON_WRITE_H

@@ -175,7 +175,7 @@ static bool touches_read(const rival *v, const smi_action *action)
 
 /* Transactions say what rows were brought in: an earlier version's rows, or all others, may be
  * without those that are told of. Nor can files come back behind such a commit. */
-static void judge_info(rival *v, const smi_action *action)
+static void weigh_info(rival *v, const smi_action *action)
 {
     sm_delta_attempt *t = v->attempt;
     sm_delta_commit_info info = {0};
@@ -191,7 +191,7 @@ static void judge_info(rival *v, const smi_action *action)
                                             : "has overwritten rows");
 }
 
-static void judge_remove(rival *v, const smi_action *action)
+static void weigh_remove(rival *v, const smi_action *action)
 {
     const sm_delta_attempt *t = v->attempt;
 
@@ -204,14 +204,14 @@ static void judge_remove(rival *v, const smi_action *action)
     }
 }
 
-static sm_status judge(void *ctx, const smi_action *action, sm_error *e)
+static sm_status weigh_action(void *ctx, const smi_action *action, sm_error *e)
 {
     rival *v = ctx;
     const sm_delta_attempt *t = v->attempt;
 
     switch (action->kind) {
     case SMI_ACTION_COMMIT_INFO:
-        judge_info(v, action);
+        weigh_info(v, action);
         break;
     case SMI_ACTION_METADATA:
         conflict(v, t->c->base < 0 ? "has made the table"
@@ -231,7 +231,7 @@ static sm_status judge(void *ctx, const smi_action *action, sm_error *e)
         }
         break;
     case SMI_ACTION_REMOVE:
-        judge_remove(v, action);
+        weigh_remove(v, action);
         break;
     default:
         break;
@@ -249,7 +249,7 @@ static sm_status step(sm_delta_attempt *t, sm_error *e)
 
     sm_status st = need_claims(t, e);
     if (st == SM_OK) {
-        st = smi_commit_read(t->store, t->version, v.arena, judge, &v, e);
+        st = smi_commit_read(t->store, t->version, v.arena, weigh_action, &v, e);
     }
     if (st == SM_OK && !v.is_ours && t->c->base < 0) {
         conflict(&v, "has made the table");

@@ -755,7 +755,7 @@ static const sm_type *make_schema(smi_agg *a, int32_t n_keys, const smi_agg_lane
     return sm_type_struct(a->run->arena, fields, n);
 }
 
-static sm_status agg_init(smi_agg *a, smi_run *run, const sm_plan_node *node, sm_error *e)
+static sm_status agg_init(smi_agg *a, smi_execution *run, const sm_plan_node *node, sm_error *e)
 {
     const int32_t n_items = node->as.aggregate.n_items;
     sm_arena *arena = run->arena;
@@ -813,8 +813,8 @@ static void agg_release(smi_agg *a)
     sm_free(a);
 }
 
-sm_status smi_aggregate_run(smi_run *run, const sm_plan_node *node, smi_op *next, smi_end *end,
-                            uint64_t *turn, sm_error *e)
+sm_status smi_aggregate_run(smi_execution *run, const sm_plan_node *node, smi_op *next,
+                            smi_end *end, uint64_t *turn, sm_error *e)
 {
     smi_agg *a = sm_alloc_zero(sizeof(*a));
     a->budget = sm_budget_new(run->env->budget, "aggregate", 0);

@@ -91,7 +91,7 @@ void smi_rows_release(smi_rows *r)
 
 typedef struct collect_end {
     smi_end end;
-    smi_run *run;
+    smi_execution *run;
     const sm_plan_node *node;
     sm_budget *budget;
     sm_mutex lock;
@@ -151,7 +151,7 @@ static bool collect_is_empty(smi_end *end)
     return true;
 }
 
-smi_end *smi_collect_new(smi_run *run, sm_budget *budget, const sm_plan_node *node,
+smi_end *smi_collect_new(smi_execution *run, sm_budget *budget, const sm_plan_node *node,
                          const sm_type *schema)
 {
     collect_end *c = sm_alloc_zero(sizeof(*c));

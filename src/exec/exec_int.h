@@ -21,7 +21,7 @@
 /* Most tasks that may be ahead of the oldest unfinished one: what bounds the reorder buffer. */
 #define SMI_WINDOW_MAX 512
 
-typedef struct smi_run smi_run;
+typedef struct smi_execution smi_execution;
 typedef struct smi_pipe smi_pipe;
 typedef struct smi_driver smi_driver;
 typedef struct smi_source smi_source;
@@ -39,7 +39,7 @@ void smi_batches_release(smi_batches *l); /* leaves {0} */
 
 /* ---- the run --------------------------------------------------------------------------------- */
 
-struct smi_run {
+struct smi_execution {
     const sm_plan *plan;
     const sm_exec_env *env;
     sm_arena *arena; /* the coordinating thread only */
@@ -55,20 +55,21 @@ struct smi_run {
 };
 
 /* A node's profile as driver d writes it. */
-static inline sm_node_profile *smi_profile(const smi_run *run, int driver, const sm_plan_node *node)
+static inline sm_node_profile *smi_profile(const smi_execution *run, int driver,
+                                           const sm_plan_node *node)
 {
     return &run->profiles[(int64_t)driver * run->plan->n_nodes + node->id];
 }
 
 /* SM_INTERRUPTED where the run is to end. Every batch that is handed on looks, and every loop over
  * more rows than a batch's. */
-static inline sm_status smi_look(const smi_run *run, sm_error *e)
+static inline sm_status smi_look(const smi_execution *run, sm_error *e)
 {
     return sm_cancel_is_set(run->env->cancel) ? sm_fail(e, SM_INTERRUPTED, "interrupted") : SM_OK;
 }
 
 /* The same in a loop over rows, at number i: once in some tens of thousands. */
-static inline sm_status smi_look_at(const smi_run *run, int64_t i, sm_error *e)
+static inline sm_status smi_look_at(const smi_execution *run, int64_t i, sm_error *e)
 {
     return (i & (SM_LOOK_ROWS - 1)) == 0 ? smi_look(run, e) : SM_OK;
 }
@@ -77,7 +78,7 @@ static inline sm_status smi_look_at(const smi_run *run, int64_t i, sm_error *e)
 bool smi_plan_validate(const sm_plan *plan, const char **why);
 
 /* Runs a subtree and pushes its rows through `first` (NULL: none) into the end. */
-sm_status smi_run_into(smi_run *run, const sm_plan_node *node, smi_op *first, smi_end *end,
+sm_status smi_run_into(smi_execution *run, const sm_plan_node *node, smi_op *first, smi_end *end,
                        sm_error *e) SM_MUST_USE;
 
 /* ---- tasks, sources -------------------------------------------------------------------------- */
@@ -114,7 +115,7 @@ void smi_tasks_init(smi_tasks *t, const sm_plan_node *node, int64_t n,
 /* Tasks over batches that exist (borrowed for the pipe's run). */
 void smi_tasks_of(smi_tasks *t, const sm_plan_node *node, const smi_batches *rows);
 
-sm_status smi_scan_new(smi_run *run, const sm_plan_node *node, smi_source **out,
+sm_status smi_scan_new(smi_execution *run, const sm_plan_node *node, smi_source **out,
                        sm_error *e) SM_MUST_USE;
 void smi_scan_free(smi_source *s); /* takes NULL; after the pipe has ended */
 
@@ -139,12 +140,12 @@ struct smi_end {
     const sm_plan_node *node; /* whose time it is; NULL: nobody's */
 };
 
-sm_status smi_filter_new(smi_run *run, const sm_plan_node *node, smi_op *next,
+sm_status smi_filter_new(smi_execution *run, const sm_plan_node *node, smi_op *next,
                          smi_op **out) SM_MUST_USE;
-sm_status smi_project_new(smi_run *run, const sm_plan_node *node, smi_op *next,
+sm_status smi_project_new(smi_execution *run, const sm_plan_node *node, smi_op *next,
                           smi_op **out) SM_MUST_USE;
 /* The same rows under another schema (equal types): for the inputs of a union. */
-smi_op *smi_rename_new(smi_run *run, const sm_plan_node *node, smi_op *next);
+smi_op *smi_rename_new(smi_execution *run, const sm_plan_node *node, smi_op *next);
 
 /* Hands an operator's batch on: counts it for `node`, checks it in debug builds, drops it where it
  * has no rows. Takes rows. */
@@ -164,7 +165,7 @@ struct smi_driver {
 };
 
 struct smi_pipe {
-    smi_run *run;
+    smi_execution *run;
     smi_source *source;
     smi_op *first;
     smi_end *end;
@@ -181,7 +182,7 @@ struct smi_pipe {
 };
 
 /* Runs tasks until all are closed and given on. *turn: the pipe's first ordinal, moved on. */
-sm_status smi_pipe_run(smi_run *run, smi_source *source, smi_op *first, smi_end *end,
+sm_status smi_pipe_run(smi_execution *run, smi_source *source, smi_op *first, smi_end *end,
                        uint64_t *turn, sm_error *e) SM_MUST_USE;
 /* The oldest task that is not closed. */
 uint64_t smi_pipe_turn(smi_pipe *p);
@@ -220,7 +221,7 @@ sm_status smi_outlet_drain(smi_outlet *o, smi_driver *d, sm_error *e) SM_MUST_US
 bool smi_outlet_is_empty(smi_outlet *o);
 
 /* Puts batches in the order of their tasks; passes rows offset … offset + limit − 1. */
-smi_end *smi_order_new(smi_run *run, const sm_sink *sink, int64_t limit, int64_t offset);
+smi_end *smi_order_new(smi_execution *run, const sm_sink *sink, int64_t limit, int64_t offset);
 void smi_order_free(smi_end *end);
 
 /* ---- rows by reference (exec_gather.c) ------------------------------------------------------- */
@@ -264,14 +265,14 @@ void smi_groups_key(const smi_groups *g, int64_t id, int32_t k, sm_builder *b);
 
 /* ---- operators that see all rows first ------------------------------------------------------- */
 
-sm_status smi_aggregate_run(smi_run *run, const sm_plan_node *node, smi_op *next, smi_end *end,
-                            uint64_t *turn, sm_error *e) SM_MUST_USE;
-sm_status smi_sort_run(smi_run *run, const sm_plan_node *node, smi_op *next, smi_end *end,
+sm_status smi_aggregate_run(smi_execution *run, const sm_plan_node *node, smi_op *next,
+                            smi_end *end, uint64_t *turn, sm_error *e) SM_MUST_USE;
+sm_status smi_sort_run(smi_execution *run, const sm_plan_node *node, smi_op *next, smi_end *end,
                        uint64_t *turn, sm_error *e) SM_MUST_USE;
-sm_status smi_window_run(smi_run *run, const sm_plan_node *node, smi_op *next, smi_end *end,
+sm_status smi_window_run(smi_execution *run, const sm_plan_node *node, smi_op *next, smi_end *end,
                          uint64_t *turn, sm_error *e) SM_MUST_USE;
 /* Runs the right side and makes the op that probes it. */
-sm_status smi_join_new(smi_run *run, const sm_plan_node *node, smi_op *next, smi_op **out,
+sm_status smi_join_new(smi_execution *run, const sm_plan_node *node, smi_op *next, smi_op **out,
                        sm_error *e) SM_MUST_USE;
 void smi_join_free(smi_op *op);
 /* Is the right side too large to be probed in memory? Then, instead of the left side's pipe: */
@@ -296,23 +297,24 @@ typedef struct smi_sort_spec {
 } smi_sort_spec;
 
 /* All rows in order; *out is a block of *n smi_sort_row. */
-sm_status smi_sort_rows(smi_run *run, const smi_sort_spec *spec, sm_budget *budget, sm_block **out,
-                        int64_t *n, sm_error *e) SM_MUST_USE;
+sm_status smi_sort_rows(smi_execution *run, const smi_sort_spec *spec, sm_budget *budget,
+                        sm_block **out, int64_t *n, sm_error *e) SM_MUST_USE;
 /* −1, 0, 1 by keys first_key … end_key − 1. */
 int smi_sort_cmp(const smi_sort_spec *spec, int32_t first_key, int32_t end_key, smi_ref a,
                  smi_ref b);
 /* A batch of the expressions over `in`, flat, and n_extra more columns left for the caller. */
-sm_status smi_eval_flat(smi_run *run, const sm_expr *const *exprs, int32_t n, const sm_type *schema,
-                        sm_batch *in, sm_budget *budget, sm_batch **out, sm_error *e) SM_MUST_USE;
+sm_status smi_eval_flat(smi_execution *run, const sm_expr *const *exprs, int32_t n,
+                        const sm_type *schema, sm_batch *in, sm_budget *budget, sm_batch **out,
+                        sm_error *e) SM_MUST_USE;
 /* A struct type of these types; its fields have no names. */
 const sm_type *smi_schema_of(sm_arena *a, const sm_type *const *types, int32_t n);
 
 /* ---- reports --------------------------------------------------------------------------------- */
 
 void smi_report_begin(sm_exec_report *r, int32_t n_nodes);
-void smi_report_sum(smi_run *run);
+void smi_report_sum(smi_execution *run);
 /* The peak of an operator's budget, into its node's profile. */
-void smi_report_peak(smi_run *run, const sm_plan_node *node, const sm_budget *budget);
+void smi_report_peak(smi_execution *run, const sm_plan_node *node, const sm_budget *budget);
 /* Adds to a refusal which operator held how much; returns st. */
 sm_status smi_within_operator(sm_status st, const char *name, const sm_budget *budget,
                               sm_error *e) SM_MUST_USE;

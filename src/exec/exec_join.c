@@ -281,7 +281,7 @@ static const sm_type *key_schema(sm_arena *a, const sm_expr *const *keys, int32_
     return smi_schema_of(a, types, n);
 }
 
-sm_status smi_join_new(smi_run *run, const sm_plan_node *node, smi_op *next, smi_op **out,
+sm_status smi_join_new(smi_execution *run, const sm_plan_node *node, smi_op *next, smi_op **out,
                        sm_error *e)
 {
     smi_join *j = SM_NEW(run->arena, smi_join);

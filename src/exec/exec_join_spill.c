@@ -33,7 +33,7 @@ typedef struct side {
 struct spilled_join {
     smi_op writer; /* takes a partition's result */
     smi_join *join;
-    smi_run *run;
+    smi_execution *run;
     smi_spill *spill;
     sm_mutex lock;
     int32_t n_parts, shift;

@@ -14,7 +14,7 @@
 typedef struct kit {
     sm_budget *budget;
     sm_exec_env env;
-    smi_run run;
+    smi_execution run;
 } kit;
 
 /* A run under a limit of which so much is left. */
@@ -22,7 +22,7 @@ static void kit_init(kit *k, size_t limit, size_t room, int n_drivers)
 {
     *k = (kit){.budget = sm_budget_new(NULL, "test", limit)};
     k->env.budget = k->budget;
-    k->run = (smi_run){.env = &k->env, .n_drivers = n_drivers};
+    k->run = (smi_execution){.env = &k->env, .n_drivers = n_drivers};
     if (limit != NO_END) {
         sm_budget_force(k->budget, limit - room);
     }

@@ -242,7 +242,7 @@ static bool order_is_empty(smi_end *end)
     return !is_over && smi_outlet_is_empty(o);
 }
 
-smi_end *smi_order_new(smi_run *run, const sm_sink *sink, int64_t limit, int64_t offset)
+smi_end *smi_order_new(smi_execution *run, const sm_sink *sink, int64_t limit, int64_t offset)
 {
     order_end *o = sm_alloc_zero(sizeof(*o));
     o->end = (smi_end){

@@ -126,7 +126,7 @@ static void place_states(smi_pack *k)
     }
 }
 
-smi_pack *smi_pack_new(smi_run *run, const sm_plan_node *node)
+smi_pack *smi_pack_new(smi_execution *run, const sm_plan_node *node)
 {
     smi_pack *k = SM_NEW(run->arena, smi_pack);
     k->run = run;

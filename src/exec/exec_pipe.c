@@ -42,7 +42,7 @@ int32_t smi_clock(smi_driver *d, int32_t node)
     const int64_t now = sm_monotonic_ns();
     const int32_t before = d->node;
     if (before >= 0) {
-        smi_run *run = d->pipe->run;
+        smi_execution *run = d->pipe->run;
         run->profiles[(int64_t)d->index * run->plan->n_nodes + before].cpu_ns += now - d->since_ns;
     }
     d->node = node;
@@ -263,7 +263,7 @@ static sm_status pipe_step(void *driver, int worker, sm_waker waker, sm_error *e
     return st;
 }
 
-sm_status smi_pipe_run(smi_run *run, smi_source *source, smi_op *first, smi_end *end,
+sm_status smi_pipe_run(smi_execution *run, smi_source *source, smi_op *first, smi_end *end,
                        uint64_t *turn, sm_error *e)
 {
     smi_pipe p = {

@@ -32,7 +32,7 @@ void sm_exec_report_release(sm_exec_report *r)
     *r = (sm_exec_report){0};
 }
 
-void smi_report_sum(smi_run *run)
+void smi_report_sum(smi_execution *run)
 {
     for (int d = 0; d < run->n_drivers; d++) {
         for (int32_t i = 0; i < run->plan->n_nodes; i++) {
@@ -51,7 +51,7 @@ void smi_report_sum(smi_run *run)
     }
 }
 
-void smi_report_peak(smi_run *run, const sm_plan_node *node, const sm_budget *budget)
+void smi_report_peak(smi_execution *run, const sm_plan_node *node, const sm_budget *budget)
 {
     sm_node_profile *p = smi_profile(run, 0, node);
     const int64_t peak = (int64_t)sm_budget_peak(budget);

@@ -13,15 +13,15 @@
 
 /* The pipe's ordinals go on over the inputs of a union: kept beside the end for one tree. */
 typedef struct tree_run {
-    smi_run *run;
+    smi_execution *run;
     smi_end *end;
     uint64_t turn;
     bool has_ended; /* the end wants no more */
 } tree_run;
 
 static sm_status run_tree(tree_run *t, const sm_plan_node *node, smi_op *first, sm_error *e);
-static sm_status run_collect(smi_run *run, const sm_plan_node *node, int64_t limit, int64_t offset,
-                             smi_batches *out, sm_error *e);
+static sm_status run_collect(smi_execution *run, const sm_plan_node *node, int64_t limit,
+                             int64_t offset, smi_batches *out, sm_error *e);
 
 static sm_status note_end(tree_run *t, sm_status st)
 {
@@ -50,7 +50,8 @@ static sm_status run_scan(tree_run *t, const sm_plan_node *node, smi_op *first, 
 }
 
 /* Evaluates the constant rows, a batch of at most SM_BATCH_ROWS after another. */
-static sm_status make_values(smi_run *run, const sm_plan_node *node, smi_batches *out, sm_error *e)
+static sm_status make_values(smi_execution *run, const sm_plan_node *node, smi_batches *out,
+                             sm_error *e)
 {
     sm_budget *budget = run->env->budget;
     const int32_t n_fields = node->schema->n_fields;
@@ -174,7 +175,7 @@ static sm_status run_tree(tree_run *t, const sm_plan_node *node, smi_op *first, 
     return sm_fail(e, SM_INTERNAL, "plan node of kind %d", (int)node->kind);
 }
 
-sm_status smi_run_into(smi_run *run, const sm_plan_node *node, smi_op *first, smi_end *end,
+sm_status smi_run_into(smi_execution *run, const sm_plan_node *node, smi_op *first, smi_end *end,
                        sm_error *e)
 {
     tree_run t = {.run = run, .end = end};
@@ -196,8 +197,8 @@ static sm_status list_push(void *ctx, sm_batch *rows, sm_waker waker, sm_error *
 }
 
 /* Runs a subtree into a list, in order; at most `limit` rows (−1: all). */
-static sm_status run_collect(smi_run *run, const sm_plan_node *node, int64_t limit, int64_t offset,
-                             smi_batches *out, sm_error *e)
+static sm_status run_collect(smi_execution *run, const sm_plan_node *node, int64_t limit,
+                             int64_t offset, smi_batches *out, sm_error *e)
 {
     list_sink list = {0};
     const sm_sink sink = {.ctx = &list, .push = list_push};
@@ -214,7 +215,7 @@ static sm_status run_collect(smi_run *run, const sm_plan_node *node, int64_t lim
 
 /* ---- the run --------------------------------------------------------------------------------- */
 
-static sm_status run_params(smi_run *run, sm_error *e)
+static sm_status run_params(smi_execution *run, sm_error *e)
 {
     for (int32_t i = 0; i < run->plan->n_params; i++) {
         const sm_plan_param *p = &run->plan->params[i];
@@ -244,7 +245,7 @@ static sm_status finish_step(void *driver, int worker, sm_waker waker, sm_error 
     return st == SM_OK ? SM_END : st;
 }
 
-static sm_status finish_sink(smi_run *run, const sm_sink *sink, sm_error *e)
+static sm_status finish_sink(smi_execution *run, const sm_sink *sink, sm_error *e)
 {
     if (!sink || !sink->finish) {
         return SM_OK;
@@ -270,7 +271,7 @@ static sm_status counted_push(void *ctx, sm_batch *rows, sm_waker waker, sm_erro
 }
 
 /* A LIMIT at the root is the ordered end's own, so that rows stream through it. */
-static sm_status run_root(smi_run *run, const sm_sink *main, sm_error *e)
+static sm_status run_root(smi_execution *run, const sm_sink *main, sm_error *e)
 {
     const sm_plan_node *root = run->plan->root;
     counted_sink counted = {.inner = main, .progress = run->env->progress};
@@ -312,12 +313,12 @@ sm_status sm_exec_run(const sm_plan *plan, const sm_exec_env *env, const sm_sink
     const int64_t start_ns = sm_monotonic_ns();
     sm_exec_report own = {0};
     main = main ? main : &nowhere;
-    smi_run run = {.plan = plan,
-                   .env = env,
-                   .arena = sm_arena_new(env->budget),
-                   .n_drivers = sm_pool_threads(env->pool),
-                   .refused = refused,
-                   .report = report ? report : &own};
+    smi_execution run = {.plan = plan,
+                         .env = env,
+                         .arena = sm_arena_new(env->budget),
+                         .n_drivers = sm_pool_threads(env->pool),
+                         .refused = refused,
+                         .report = report ? report : &own};
     check_plan(plan);
     run.n_drivers = run.n_drivers > SMI_WINDOW_MAX / 8 ? SMI_WINDOW_MAX / 8 : run.n_drivers;
     smi_report_begin(run.report, plan->n_nodes);

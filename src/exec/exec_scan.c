@@ -16,7 +16,7 @@
  *          in the books. A file that its constants or statistics exclude is never opened. A file
  *          that fails to open fails the task that would have been its first.
  * States   WANTS -> READY -> RUNNING -> (WANTS -> …)* -> DONE -> FREE, under the scan's lock.
- * Books    exec_books.c: counts, unknown keys, hashes, refused lines, in the order of morsels. */
+ * Books    exec_tally.c: counts, unknown keys, hashes, refused lines, in the order of morsels. */
 #include "exec/exec_memory_int.h"
 #include "exec/exec_scan_int.h"
 
@@ -169,7 +169,7 @@ static smi_scan_file *frontier(smi_scan *s)
             s->ahead_bytes -= (int64_t)s->dataset->files[s->next_file].size_bytes;
             SM_ASSERT(s->ahead_bytes >= 0);
             if (f->n_morsels == 0) {
-                smi_books_file_done(s, s->next_file);
+                smi_tally_file_done(s, s->next_file);
             }
         } else if (f->state != FILE_PRUNED) {
             return f->state == FILE_OPEN || f->state == FILE_FAILED ? f : NULL;
@@ -372,7 +372,7 @@ static sm_status give_bytes(smi_scan *s, smi_morsel *m, sm_error *e)
         st = format->reader_new(s->dataset, &s->node->as.scan.want, s->budget, &m->reader, e);
     }
     if (st == SM_OK) {
-        smi_books_hash(s, m);
+        smi_tally_hash(s, m);
         st = !m->has_begun
                  ? format->begin(m->reader, s->files[m->file].file, m->plan, m->blocks, m->lens, e)
                  : format->feed(m->reader, m->blocks[0], m->lens[0], e);
@@ -395,7 +395,7 @@ static sm_status pull_rows(smi_scan *s, smi_driver *d, smi_morsel *m, sm_error *
         sm_batch *rows = NULL, *refused = NULL, *out = NULL;
         const sm_status st = format->pull(m->reader, &rows, &refused, &m->more, e);
         if (refused) {
-            smi_books_refused(s, m, refused);
+            smi_tally_refused(s, m, refused);
         }
         if (st != SM_OK) {
             m->failed_in_reader = !sm_status_is_answer(st);
@@ -433,12 +433,12 @@ static sm_status decode_morsel(smi_scan *s, smi_driver *d, smi_morsel *m, bool *
     if (st != SM_END) {
         return st;
     }
-    smi_books_close(s, m);
+    smi_tally_close(s, m);
     sm_mutex_lock(&s->lock);
     keep_reader(s, m);
     smi_morsel_move(m, MORSEL_DONE);
     *is_done = true; /* the ring's place may be another's from here on */
-    st = smi_books_bring_up(s, e);
+    st = smi_tally_bring_up(s, e);
     sm_mutex_unlock(&s->lock);
     SM_TRY(st);
     return smi_task_close(d, e);
@@ -628,7 +628,7 @@ static void bound_by_memory(smi_scan *s)
     s->request_bytes = s->request_bytes > request ? request : s->request_bytes;
 }
 
-sm_status smi_scan_new(smi_run *run, const sm_plan_node *node, smi_source **out, sm_error *e)
+sm_status smi_scan_new(smi_execution *run, const sm_plan_node *node, smi_source **out, sm_error *e)
 {
     smi_scan *s = sm_alloc_zero(sizeof(*s));
     const sm_dataset *ds = node->as.scan.dataset;
@@ -654,7 +654,7 @@ sm_status smi_scan_new(smi_run *run, const sm_plan_node *node, smi_source **out,
     s->request_morsels = s->request_bytes / (int64_t)(morsel ? morsel : 1);
     s->window = 4 * run->n_drivers + in_flight + 2;
     s->window = s->window > SMI_WINDOW_MAX ? SMI_WINDOW_MAX : s->window;
-    smi_books_begin(s);
+    smi_tally_begin(s);
     map_columns(s);
     prune_files(s);
     const sm_status st = sm_fetch_new(run->env->stores, s->budget, &s->fetch, e);
@@ -689,7 +689,7 @@ void smi_scan_free(smi_source *source)
         smi_scan_close_file(s, &s->files[i]);
         sm_free(s->files[i].failure);
     }
-    smi_books_end(s);
+    smi_tally_end(s);
     smi_profile(s->run, 0, s->node)->peak_bytes = s->peak;
     sm_mutex_release(&s->lock);
     sm_free(s->readers);

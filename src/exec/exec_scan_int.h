@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * exec/exec_scan_int.h: what exec_scan.c (reading) and exec_books.c (counting) share of a scan. */
+ * exec/exec_scan_int.h: what exec_scan.c (reading) and exec_tally.c (counting) share of a scan. */
 #ifndef SM_EXEC_SCAN_INT_H
 #define SM_EXEC_SCAN_INT_H
 
@@ -67,7 +67,7 @@ typedef struct smi_morsel {
 
 typedef struct smi_scan {
     smi_source source;
-    smi_run *run;
+    smi_execution *run;
     const sm_plan_node *node;
     const sm_dataset *dataset;
     sm_budget *budget;
@@ -103,15 +103,15 @@ void smi_morsel_move(smi_morsel *m, smi_morsel_state to);
 /** Lets go of what an open file holds; of one that is not open: nothing. With the lock. */
 void smi_scan_close_file(smi_scan *s, smi_scan_file *f);
 
-/* exec_books.c */
-void smi_books_begin(smi_scan *s);
-void smi_books_end(smi_scan *s);
+/* exec_tally.c */
+void smi_tally_begin(smi_scan *s);
+void smi_tally_end(smi_scan *s);
 /* By the driver that has the morsel, without the lock. */
-void smi_books_hash(smi_scan *s, smi_morsel *m); /* the bytes that have arrived */
-void smi_books_refused(smi_scan *s, smi_morsel *m, sm_batch *taken);
-void smi_books_close(smi_scan *s, smi_morsel *m); /* its counts, from the reader */
+void smi_tally_hash(smi_scan *s, smi_morsel *m); /* the bytes that have arrived */
+void smi_tally_refused(smi_scan *s, smi_morsel *m, sm_batch *taken);
+void smi_tally_close(smi_scan *s, smi_morsel *m); /* its counts, from the reader */
 /* Accounts all morsels whose turn it is; with the lock. */
-sm_status smi_books_bring_up(smi_scan *s, sm_error *e) SM_MUST_USE;
-void smi_books_file_done(smi_scan *s, int64_t file);
+sm_status smi_tally_bring_up(smi_scan *s, sm_error *e) SM_MUST_USE;
+void smi_tally_file_done(smi_scan *s, int64_t file);
 
 #endif

@@ -51,7 +51,7 @@ int smi_sort_cmp(const smi_sort_spec *spec, int32_t first_key, int32_t end_key, 
 /* What orders entries: the spec's keys from number first_key on, then the place, if it is not told
  * by the prefix; entries that are still equal stay as they stand. */
 typedef struct entry_order {
-    const smi_run *run;
+    const smi_execution *run;
     const smi_sort_spec *spec;
     int32_t first_key;
     bool is_in_prefix; /* all is */
@@ -133,7 +133,7 @@ static void sort_run(const entry_order *by, smi_sort_row *rows, smi_sort_row *sp
 
 /* One round of sorting: runs as wide as `width`, or pairs of them merged. */
 typedef struct sort_round {
-    const smi_run *run;
+    const smi_execution *run;
     const entry_order *by;
     smi_sort_row *from, *to;
     int64_t n, width;
@@ -167,7 +167,7 @@ static sm_status merge_one(void *ctx, int64_t i, sm_error *e)
 
 /* Making entries, a batch a task. */
 typedef struct entry_job {
-    const smi_run *run;
+    const smi_execution *run;
     const smi_sort_spec *spec;
     smi_sort_codes codes;
     smi_sort_row *rows;
@@ -186,7 +186,7 @@ static sm_status make_entries(void *ctx, int64_t b, sm_error *e)
 }
 
 /* Entries of all rows, and what is to be looked at beside their prefixes. */
-static sm_status make_all_entries(smi_run *run, const smi_sort_spec *spec, smi_sort_row *rows,
+static sm_status make_all_entries(smi_execution *run, const smi_sort_spec *spec, smi_sort_row *rows,
                                   entry_order *by, _Atomic int64_t *spent_ns, sm_error *e)
 {
     entry_job job = {.run = run, .spec = spec, .rows = rows, .spent_ns = spent_ns};
@@ -207,8 +207,8 @@ static sm_status make_all_entries(smi_run *run, const smi_sort_spec *spec, smi_s
     return st;
 }
 
-sm_status smi_sort_rows(smi_run *run, const smi_sort_spec *spec, sm_budget *budget, sm_block **out,
-                        int64_t *n_out, sm_error *e)
+sm_status smi_sort_rows(smi_execution *run, const smi_sort_spec *spec, sm_budget *budget,
+                        sm_block **out, int64_t *n_out, sm_error *e)
 {
     sm_block *a = NULL, *b = NULL;
     int64_t n = 0;
@@ -267,8 +267,9 @@ const sm_type *smi_schema_of(sm_arena *a, const sm_type *const *types, int32_t n
     return sm_type_struct(a, fields, n);
 }
 
-sm_status smi_eval_flat(smi_run *run, const sm_expr *const *exprs, int32_t n, const sm_type *schema,
-                        sm_batch *in, sm_budget *budget, sm_batch **out, sm_error *e)
+sm_status smi_eval_flat(smi_execution *run, const sm_expr *const *exprs, int32_t n,
+                        const sm_type *schema, sm_batch *in, sm_budget *budget, sm_batch **out,
+                        sm_error *e)
 {
     sm_batch *b = NULL;
     SM_ASSERT(n <= schema->n_fields);
@@ -302,7 +303,7 @@ sm_status smi_eval_flat(smi_run *run, const sm_expr *const *exprs, int32_t n, co
 
 typedef struct sort_end {
     smi_end end;
-    smi_run *run;
+    smi_execution *run;
     const sm_plan_node *node;
     sm_budget *budget;
     int32_t n_payload;
@@ -440,7 +441,7 @@ static bool sort_is_empty(smi_end *end)
     return true;
 }
 
-static void sort_init(sort_end *s, smi_run *run, const sm_plan_node *node)
+static void sort_init(sort_end *s, smi_execution *run, const sm_plan_node *node)
 {
     const int32_t n_keys = node->as.sort.n_keys;
     s->end = (smi_end){.push = sort_push,
@@ -522,7 +523,7 @@ static sm_status give_merged(void *ctx, smi_driver *d, int64_t i, sm_error *e)
     return SM_OK;
 }
 
-sm_status smi_sort_run(smi_run *run, const sm_plan_node *node, smi_op *next, smi_end *end,
+sm_status smi_sort_run(smi_execution *run, const sm_plan_node *node, smi_op *next, smi_end *end,
                        uint64_t *turn, sm_error *e)
 {
     sort_end s = {.budget = sm_budget_new(run->env->budget, "sort", 0)};

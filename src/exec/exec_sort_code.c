@@ -150,7 +150,7 @@ static const sm_column *column_at(const smi_sort_spec *spec, const sm_batch *b, 
 }
 
 typedef struct measuring {
-    const smi_run *run;
+    const smi_execution *run;
     const smi_sort_spec *spec;
     int32_t n_keys;
     extent *extents; /* n_keys a batch */
@@ -201,7 +201,7 @@ static bool plan_key(smi_sort_code *key, const sm_type *t, const extent *x, int 
     return is_exact;
 }
 
-sm_status smi_sort_codes_plan(smi_run *run, const smi_sort_spec *spec, smi_sort_codes *out,
+sm_status smi_sort_codes_plan(smi_execution *run, const smi_sort_spec *spec, smi_sort_codes *out,
                               sm_error *e)
 {
     const int64_t n_batches = spec->rows->n;

@@ -252,7 +252,7 @@ static sm_status spill_rows(smi_sorter *s, sm_error *e)
     return st;
 }
 
-void smi_sorter_init(smi_sorter *s, smi_run *run, const sm_plan_node *node, sm_budget *budget,
+void smi_sorter_init(smi_sorter *s, smi_execution *run, const sm_plan_node *node, sm_budget *budget,
                      const sm_type *schema, const smi_sort_spec *spec)
 {
     *s = (smi_sorter){.state = SMI_SORTER_FILLING,

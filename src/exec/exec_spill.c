@@ -33,7 +33,7 @@ struct smi_piece {
 };
 
 struct smi_spill {
-    smi_run *run;
+    smi_execution *run;
     sm_scratch *file;
     sm_mutex lock;
     smi_piece *idle; /* under the lock: what threads write and read through */
@@ -44,7 +44,7 @@ struct smi_spill {
 
 /* ---- the file -------------------------------------------------------------------------------- */
 
-sm_status smi_spill_new(smi_run *run, const sm_plan_node *node, smi_spill **out, sm_error *e)
+sm_status smi_spill_new(smi_execution *run, const sm_plan_node *node, smi_spill **out, sm_error *e)
 {
     sm_scratch *file = NULL;
     SM_TRY(sm_scratch_new(run->env->spill_dir, &file, e));

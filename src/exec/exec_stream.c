@@ -7,11 +7,11 @@
 
 typedef struct stream_op {
     smi_op op;
-    smi_run *run;
+    smi_execution *run;
     int32_t *identity; /* rename: 0, 1, 2, … */
 } stream_op;
 
-static smi_op *new_op(smi_run *run, const sm_plan_node *node, smi_op *next,
+static smi_op *new_op(smi_execution *run, const sm_plan_node *node, smi_op *next,
                       sm_status (*push)(smi_op *, smi_driver *, sm_batch *, sm_error *))
 {
     stream_op *s = SM_NEW(run->arena, stream_op);
@@ -78,7 +78,7 @@ static sm_status filter_push(smi_op *op, smi_driver *d, sm_batch *rows, sm_error
     return kept ? smi_give(d, op->node, op->next, kept, e) : st;
 }
 
-sm_status smi_filter_new(smi_run *run, const sm_plan_node *node, smi_op *next, smi_op **out)
+sm_status smi_filter_new(smi_execution *run, const sm_plan_node *node, smi_op *next, smi_op **out)
 {
     *out = new_op(run, node, next, filter_push);
     return SM_OK;
@@ -118,7 +118,7 @@ done:
     return st == SM_OK ? smi_give(d, node, op->next, out, e) : st;
 }
 
-sm_status smi_project_new(smi_run *run, const sm_plan_node *node, smi_op *next, smi_op **out)
+sm_status smi_project_new(smi_execution *run, const sm_plan_node *node, smi_op *next, smi_op **out)
 {
     *out = new_op(run, node, next, project_push);
     return SM_OK;
@@ -135,7 +135,7 @@ static sm_status rename_push(smi_op *op, smi_driver *d, sm_batch *rows, sm_error
     return st == SM_OK ? smi_give(d, op->node, op->next, out, e) : st;
 }
 
-smi_op *smi_rename_new(smi_run *run, const sm_plan_node *node, smi_op *next)
+smi_op *smi_rename_new(smi_execution *run, const sm_plan_node *node, smi_op *next)
 {
     smi_op *op = new_op(run, node, next, rename_push);
     stream_op *s = (stream_op *)op;

@@ -86,7 +86,7 @@ static sm_status lay_out(const smi_window_job *job, int64_t first, int64_t end, 
 sm_status smi_window_block(void *ctx, int64_t b, sm_error *e)
 {
     const smi_window_job *job = ctx;
-    const smi_run *run = job->w->run;
+    const smi_execution *run = job->w->run;
     SM_TRY(smi_look(run, e));
     const int64_t start_ns = sm_monotonic_ns();
     sm_arena *a = sm_arena_new(job->w->budget);
@@ -423,7 +423,7 @@ static bool is_large(const smi_window_all *w, const sm_window_item *item)
     return smi_memory_is_short(w->run, (size_t)w->rows.n_rows * each);
 }
 
-sm_status smi_window_run(smi_run *run, const sm_plan_node *node, smi_op *next, smi_end *end,
+sm_status smi_window_run(smi_execution *run, const sm_plan_node *node, smi_op *next, smi_end *end,
                          uint64_t *turn, sm_error *e)
 {
     /* The rows are the query's own: the output shares them with whoever keeps it. */

@@ -30,7 +30,7 @@ typedef struct smi_window_result {
 } smi_window_result;
 
 typedef struct smi_window_all {
-    smi_run *run;
+    smi_execution *run;
     const sm_plan_node *node;
     sm_budget *budget;
     smi_rows rows;

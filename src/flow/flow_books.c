@@ -4,7 +4,7 @@
  * loaded exactly once. Called by loads and quarantines (flow_load.c, flow_quarantine.c).
  *
  * Books       are files beside the data (flow_books_file.c); a commit names those that belong to
- *             it, so that rows and the memory of them come by the same commit. flow_match.c judges
+ *             it, so that rows and the memory of them come by the same commit. flow_match.c matches
  *             what is in the folder by them.
  * Which       The newest books hold, unless somebody did something to the rows since. So the log is
  *             read from the newest version back to the commit of the books:

@@ -3,7 +3,7 @@
  * flow/flow_books_int.h: what a table knows of the files that it was loaded from: its books. Loads
  * and quarantines use them alike, each for a table of its own (flow_books.c).
  *
- * Calls    open; judge or reload; then, where something is written, settle after the reading and
+ * Calls    open; match or reload; then, where something is written, settle after the reading and
  *          enter into the candidate. Release. */
 #ifndef SM_FLOW_FLOW_BOOKS_INT_H
 #define SM_FLOW_FLOW_BOOKS_INT_H
@@ -85,7 +85,7 @@ typedef struct smi_flow_books {
     smi_flow_books_chain chain; /* `{0}`: none, or those of an old table */
     bool is_taken_over; /* from an old table or a restored version: the next run writes them */
 
-    smi_match_in in; /* after judge or reload, as is the rest */
+    smi_match_in in; /* after match or reload, as is the rest */
     smi_match_out match;
     smi_match_read *reads; /* one a file found */
     smi_flow_other *others;
@@ -110,18 +110,18 @@ typedef struct smi_flow_wants {
 } smi_flow_wants;
 /** Judges the files found in the source's folder: b->match, b->others. SM_INVALID also where a file
  * of another root whose Date is replaced cannot be had. */
-sm_status smi_flow_books_judge(smi_flow_run *r, smi_flow_source_state *s,
+sm_status smi_flow_books_match(smi_flow_run *r, smi_flow_source_state *s,
                                const smi_flow_wants *wants, smi_flow_books *b,
                                sm_error *e) SM_MUST_USE;
 /** Tells the report of files that moved and of copies; after settle, which finds some. */
 void smi_flow_books_tell(smi_flow_run *r, const smi_flow_books *b);
 /** What tells that a file was not written since. */
 smi_flow_mark smi_flow_mark_of(const sm_datafile *f);
-/** As judge, but all that is in the books, whatever its date and root, and the files of the window
+/** As match, but all that is in the books, whatever its date and root, and the files of the window
  * are to be read; the caller overwrites the table. SM_INVALID where a file of the books is gone. */
 sm_status smi_flow_books_reload(smi_flow_run *r, smi_flow_source_state *s, smi_flow_books *b,
                                 sm_error *e) SM_MUST_USE;
-/** After judge or reload: the query that the books have of the source's root, or, where it is new,
+/** After match or reload: the query that the books have of the source's root, or, where it is new,
  * of the pipeline's other roots; "" where none is known. */
 sm_str smi_flow_books_query(const smi_flow_run *r, const smi_flow_books *b);
 /** The query by which the load goes on from here, for all roots of the pipeline. Before enter. */

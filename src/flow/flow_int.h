@@ -127,7 +127,7 @@ sm_status smi_flow_at(const sm_pipeline *p, smi_flow_place at, sm_status st,
 
 /* A quarantine table being written (flow_quarantine.c). */
 typedef struct smi_flow_quarantine {
-    smi_flow_books books; /* judged; those of no table where the source has no quarantine */
+    smi_flow_books books; /* matched; those of no table where the source has no quarantine */
     sm_str uri;           /* "": no quarantine */
     sm_stage *stage;
     sm_candidate *candidate;
@@ -269,7 +269,7 @@ sm_status smi_flow_load_run(smi_flow_run *r, int32_t task, sm_error *e) SM_MUST_
 sm_status smi_flow_table_run(smi_flow_run *r, int32_t task, sm_error *e) SM_MUST_USE;
 
 /** Judges the window's files for the source's quarantine table. */
-sm_status smi_flow_quarantine_judge(smi_flow_run *r, smi_flow_source_state *s,
+sm_status smi_flow_quarantine_match(smi_flow_run *r, smi_flow_source_state *s,
                                     sm_error *e) SM_MUST_USE;
 /** Opens the stage, where some file of the window has something to add. Before a run of a plan. */
 sm_status smi_flow_quarantine_open(smi_flow_run *r, smi_flow_source_state *s,

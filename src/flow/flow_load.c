@@ -407,7 +407,7 @@ sm_status smi_flow_load_run(smi_flow_run *r, int32_t task, sm_error *e)
     if (is_refreshed) {
         SM_TRY_GOTO(st, done, smi_flow_books_reload(r, l.source, &l.books, e));
     } else {
-        SM_TRY_GOTO(st, done, smi_flow_books_judge(r, l.source, &wants, &l.books, e));
+        SM_TRY_GOTO(st, done, smi_flow_books_match(r, l.source, &wants, &l.books, e));
     }
     SM_TRY_GOTO(st, done, check_query(&l, query, e));
     SM_TRY_GOTO(st, done, check_variables(&l, names, e));

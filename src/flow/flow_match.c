@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * flow/flow_match.c: judges the files of a folder against the books, in the order that
+ * flow/flow_match.c: matches the files of a folder against the books, in the order that
  * flow_match_int.h has. Used by flow_books.c. The root is told in flow_match_root.c.
  *
  * Reading     A content is asked for only where it can decide something: of a file whose mark is
@@ -18,7 +18,7 @@
 #include <stdlib.h>
 
 #include "base/map.h"
-#include "flow/flow_match_judge_int.h"
+#include "flow/flow_matching_int.h"
 #include "format/format.h"
 
 /* ---- what is known of a file ----------------------------------------------------------------- */
@@ -54,8 +54,8 @@ bool smi_match_is_in_window(const smi_match_in *in, bool has_date, int32_t date)
     return !in->has_window || (has_date && date >= in->first_day && date <= in->last_day);
 }
 
-/* Not judged: of another root, or outside the window and not needed for what is in it. */
-static bool is_elsewhere(const smi_judge *j, int64_t k)
+/* Not matched: of another root, or outside the window and not needed for what is in it. */
+static bool is_elsewhere(const smi_matching *j, int64_t k)
 {
     const smi_flow_known *known = &j->in->known[k];
 
@@ -64,13 +64,13 @@ static bool is_elsewhere(const smi_judge *j, int64_t k)
            (!j->is_taken[k] && !smi_match_is_in_window(j->in, known->has_date, known->date));
 }
 
-const smi_flow_known *smi_judge_rows_at(const smi_judge *j, int64_t i)
+const smi_flow_known *smi_matching_rows_at(const smi_matching *j, int64_t i)
 {
     const int64_t k = j->at_path[i];
     return k >= 0 && smi_known_has_rows(&j->in->known[k]) ? &j->in->known[k] : NULL;
 }
 
-sm_status smi_match_ask(smi_judge *j, int64_t i, sm_error *e)
+sm_status smi_match_ask(smi_matching *j, int64_t i, sm_error *e)
 {
     smi_match_file *f = &j->out->files[i];
     const smi_match_asks *asks = &j->in->asks;
@@ -82,14 +82,14 @@ sm_status smi_match_ask(smi_judge *j, int64_t i, sm_error *e)
     return SM_OK;
 }
 
-bool smi_judge_is_content(const smi_match_file *f, const smi_flow_known *k)
+bool smi_matching_is_content(const smi_match_file *f, const smi_flow_known *k)
 {
     return f->has_content && f->is_whole && smi_match_is_content(k, &f->content);
 }
 
 /* ---- dates that are replaced ----------------------------------------------------------------- */
 
-static void mark_date(smi_judge *j, bool has_date, int32_t date)
+static void mark_date(smi_matching *j, bool has_date, int32_t date)
 {
     smi_match_out *out = j->out;
 
@@ -127,7 +127,7 @@ bool smi_match_is_replaced(const smi_match_out *out, int32_t date)
            bsearch(&date, out->dates, (size_t)out->n_dates, sizeof(date), by_number);
 }
 
-void smi_judge_take(smi_judge *j, int64_t i, int64_t k, smi_match_kind kind)
+void smi_matching_take(smi_matching *j, int64_t i, int64_t k, smi_match_kind kind)
 {
     const smi_match_found *f = &j->in->found[i];
     const smi_flow_known *known = &j->in->known[k];
@@ -150,7 +150,7 @@ void smi_judge_take(smi_judge *j, int64_t i, int64_t k, smi_match_kind kind)
 
 /* ---- paths ----------------------------------------------------------------------------------- */
 
-static void link_paths(smi_judge *j)
+static void link_paths(smi_matching *j)
 {
     const smi_match_in *in = j->in;
 
@@ -183,7 +183,7 @@ static void link_paths(smi_judge *j)
 
 #define TWINS_MAX 3 /* x, x.gz, x.zst */
 
-static sm_status fail_twins(const smi_judge *j, int64_t a, int64_t b, sm_error *e)
+static sm_status fail_twins(const smi_matching *j, int64_t a, int64_t b, sm_error *e)
 {
     const sm_str one = j->in->found[a].path, other = j->in->found[b].path;
     const sm_status st =
@@ -196,14 +196,14 @@ static sm_status fail_twins(const smi_judge *j, int64_t a, int64_t b, sm_error *
 
 /* The one that stands for all: that whose rows are in the table, else the plain one, else the
  * first. */
-static int choose_twin(const smi_judge *j, const int64_t *group, int n)
+static int choose_twin(const smi_matching *j, const int64_t *group, int n)
 {
     int best = 0, best_rank = 4;
 
     for (int m = 0; m < n; m++) {
         const int64_t i = group[m];
         const smi_match_file *f = &j->out->files[i];
-        const smi_flow_known *k = smi_judge_rows_at(j, i);
+        const smi_flow_known *k = smi_matching_rows_at(j, i);
         const bool is_loaded = k && (smi_match_has_mark(k, &j->in->found[i].mark) ||
                                      smi_match_is_content(k, &f->content));
         const int rank = !f->is_whole                               ? 3
@@ -218,7 +218,7 @@ static int choose_twin(const smi_judge *j, const int64_t *group, int n)
     return best;
 }
 
-static sm_status judge_group(smi_judge *j, const int64_t *group, int n, sm_error *e)
+static sm_status match_group(smi_matching *j, const int64_t *group, int n, sm_error *e)
 {
     int64_t first = -1;
 
@@ -246,7 +246,7 @@ static sm_status judge_group(smi_judge *j, const int64_t *group, int n, sm_error
 }
 
 /* Of the files that are open. */
-static sm_status judge_twins(smi_judge *j, sm_error *e)
+static sm_status match_twins(smi_matching *j, sm_error *e)
 {
     sm_map *by_name = sm_map_new(j->arena);
     int64_t *next = SM_NEW_ARRAY(j->arena, int64_t, j->in->n_found + 1); /* 1 + its index */
@@ -266,7 +266,7 @@ static sm_status judge_twins(smi_judge *j, sm_error *e)
             group[n++] = i - 1;
         }
         if (n > 1) {
-            SM_TRY(judge_group(j, group, n, e));
+            SM_TRY(match_group(j, group, n, e));
         }
     }
     return SM_OK;
@@ -274,11 +274,11 @@ static sm_status judge_twins(smi_judge *j, sm_error *e)
 
 /* ---- the same -------------------------------------------------------------------------------- */
 
-static sm_status judge_same(smi_judge *j, sm_error *e)
+static sm_status match_same(smi_matching *j, sm_error *e)
 {
     for (int64_t i = 0; i < j->in->n_found; i++) {
         const smi_match_found *found = &j->in->found[i];
-        const smi_flow_known *k = j->is_open[i] ? smi_judge_rows_at(j, i) : NULL;
+        const smi_flow_known *k = j->is_open[i] ? smi_matching_rows_at(j, i) : NULL;
         if (!k || !k->has_identity) {
             continue;
         }
@@ -289,28 +289,28 @@ static sm_status judge_same(smi_judge *j, sm_error *e)
                 continue;
             }
             SM_TRY(smi_match_ask(j, i, e));
-            if (!smi_judge_is_content(&j->out->files[i], k)) {
+            if (!smi_matching_is_content(&j->out->files[i], k)) {
                 continue;
             }
             j->out->has_marks = true;
         }
-        smi_judge_take(j, i, j->at_path[i], SMI_MATCH_SAME);
+        smi_matching_take(j, i, j->at_path[i], SMI_MATCH_SAME);
     }
     return SM_OK;
 }
 
 /* ---- the rest -------------------------------------------------------------------------------- */
 
-static void judge_rest(smi_judge *j)
+static void match_rest(smi_matching *j)
 {
     for (int64_t i = 0; i < j->in->n_found; i++) {
-        const smi_flow_known *k = smi_judge_rows_at(j, i);
+        const smi_flow_known *k = smi_matching_rows_at(j, i);
         smi_match_file *f = &j->out->files[i];
         if (!j->is_open[i]) {
             continue;
         }
         if (k && !j->is_taken[j->at_path[i]]) {
-            smi_judge_take(j, i, j->at_path[i], SMI_MATCH_CHANGED);
+            smi_matching_take(j, i, j->at_path[i], SMI_MATCH_CHANGED);
             continue;
         }
         j->is_open[i] = false;
@@ -323,20 +323,20 @@ static void judge_rest(smi_judge *j)
 /* ---- what is gone ---------------------------------------------------------------------------- */
 
 /* Rows whose file is not there, and of whose root and window the folder is. */
-static bool is_gone(const smi_judge *j, int64_t k)
+static bool is_gone(const smi_matching *j, int64_t k)
 {
     return smi_known_has_rows(&j->in->known[k]) && !j->is_taken[k] && !is_elsewhere(j, k);
 }
 
 /* Is its path that of a file which is read, or passed over, instead of it? */
-static bool is_superseded(const smi_judge *j, int64_t k)
+static bool is_superseded(const smi_matching *j, int64_t k)
 {
     const int64_t i = j->here[k];
 
     return i >= 0 && (j->out->files[i].kind == SMI_MATCH_PASSED || !j->in->known[k].has_identity);
 }
 
-static sm_status judge_gone(smi_judge *j, sm_error *e)
+static sm_status match_gone(smi_matching *j, sm_error *e)
 {
     int64_t n = 0, first = -1; /* by path: books in several files are in no order */
 
@@ -370,14 +370,14 @@ static sm_status judge_gone(smi_judge *j, sm_error *e)
 /* ---- all of a date --------------------------------------------------------------------------- */
 
 /* Is a file outside the window to be read? */
-static bool is_needed(const smi_judge *j, int64_t i)
+static bool is_needed(const smi_matching *j, int64_t i)
 {
     return smi_match_is_replaced(j->out, j->in->found[i].date) ||
-           (j->in->is_reload && smi_judge_rows_at(j, i));
+           (j->in->is_reload && smi_matching_rows_at(j, i));
 }
 
 /* Files outside the window whose rows leave are read too, but for copies. */
-static sm_status judge_outside(smi_judge *j, sm_error *e)
+static sm_status match_outside(smi_matching *j, sm_error *e)
 {
     const smi_match_in *in = j->in;
     bool has_some = false;
@@ -390,13 +390,13 @@ static sm_status judge_outside(smi_judge *j, sm_error *e)
         }
     }
     if (has_some) {
-        SM_TRY(judge_twins(j, e));
-        judge_rest(j);
+        SM_TRY(match_twins(j, e));
+        match_rest(j);
     }
     return SM_OK;
 }
 
-static void read_dates(smi_judge *j)
+static void read_dates(smi_matching *j)
 {
     for (int64_t i = 0; i < j->in->n_found && j->out->n_dates > 0; i++) {
         const smi_match_found *found = &j->in->found[i];
@@ -410,7 +410,7 @@ static void read_dates(smi_judge *j)
 
 /* ---- what has become of the known ones ------------------------------------------------------- */
 
-static smi_match_left left_of(const smi_judge *j, int64_t k)
+static smi_match_left left_of(const smi_matching *j, int64_t k)
 {
     const smi_flow_known *known = &j->in->known[k];
     const bool is_replaced = known->has_date && smi_match_is_replaced(j->out, known->date);
@@ -427,9 +427,9 @@ static smi_match_left left_of(const smi_judge *j, int64_t k)
         return SMI_KNOWN_ELSEWHERE;
     }
     if (!smi_known_has_rows(known)) {
-        const bool is_judged =
+        const bool is_matched =
             i >= 0 || smi_match_is_in_window(j->in, known->has_date, known->date);
-        return i >= 0 ? SMI_KNOWN_HERE : is_judged ? SMI_KNOWN_DROPPED : SMI_KNOWN_ELSEWHERE;
+        return i >= 0 ? SMI_KNOWN_HERE : is_matched ? SMI_KNOWN_DROPPED : SMI_KNOWN_ELSEWHERE;
     }
     if (is_replaced || is_superseded(j, k)) {
         return SMI_KNOWN_DROPPED;
@@ -440,7 +440,7 @@ static smi_match_left left_of(const smi_judge *j, int64_t k)
     return j->in->gone == SMI_GONE_REMOVE ? SMI_KNOWN_DROPPED : SMI_KNOWN_GONE;
 }
 
-static bool is_passed_before(const smi_judge *j, int64_t i)
+static bool is_passed_before(const smi_matching *j, int64_t i)
 {
     const int64_t k = j->at_path[i];
     return k >= 0 && j->in->known[k].is_passed &&
@@ -449,14 +449,14 @@ static bool is_passed_before(const smi_judge *j, int64_t i)
 
 /* A copy that is passed over afterwards changes none: the known file of a new one's path, if any,
  * has no rows or has moved. */
-static void set_left(smi_judge *j)
+static void set_left(smi_matching *j)
 {
     for (int64_t k = 0; k < j->in->n_known; k++) {
         j->out->left[k] = left_of(j, k);
     }
 }
 
-static void find_news(smi_judge *j)
+static void find_news(smi_matching *j)
 {
     smi_match_out *out = j->out;
 
@@ -474,7 +474,7 @@ static void find_news(smi_judge *j)
 
 /* ---- the whole ------------------------------------------------------------------------------- */
 
-static void init(smi_judge *j)
+static void init(smi_matching *j)
 {
     const smi_match_in *in = j->in;
 
@@ -493,21 +493,21 @@ static void init(smi_judge *j)
 sm_status smi_match(const smi_match_in *in, sm_arena *a, smi_match_out *out, sm_error *e)
 {
     smi_match_out found = {0};
-    smi_judge j = {.in = in, .arena = a, .out = &found};
+    smi_matching j = {.in = in, .arena = a, .out = &found};
 
     init(&j);
     SM_TRY(smi_match_root(&j, e));
     link_paths(&j);
-    SM_TRY(judge_twins(&j, e));
-    SM_TRY(judge_same(&j, e));
-    SM_TRY(smi_judge_by_content(&j, e));
-    judge_rest(&j);
-    SM_TRY(judge_gone(&j, e));
+    SM_TRY(match_twins(&j, e));
+    SM_TRY(match_same(&j, e));
+    SM_TRY(smi_matching_by_content(&j, e));
+    match_rest(&j);
+    SM_TRY(match_gone(&j, e));
     sort_dates(&found);
-    SM_TRY(judge_outside(&j, e));
+    SM_TRY(match_outside(&j, e));
     sort_dates(&found); /* files outside the window add none but their own */
     set_left(&j);
-    SM_TRY(smi_judge_copies(&j, e)); /* last: whose rows stay must be known */
+    SM_TRY(smi_matching_copies(&j, e)); /* last: whose rows stay must be known */
     read_dates(&j);
     find_news(&j);
     *out = found;

@@ -18,7 +18,7 @@
  * Method    Sorted arrays, merged: n log n, whatever the files are. */
 #include <stdlib.h>
 
-#include "flow/flow_match_judge_int.h"
+#include "flow/flow_matching_int.h"
 
 /* ---- contents in order ----------------------------------------------------------------------- */
 
@@ -66,7 +66,7 @@ typedef struct items {
     int64_t n;
 } items;
 
-static int64_t day_of(const smi_judge *j, bool has_date, int32_t date)
+static int64_t day_of(const smi_matching *j, bool has_date, int32_t date)
 {
     return j->in->takes_date && has_date ? date : INT64_MIN;
 }
@@ -74,7 +74,7 @@ static int64_t day_of(const smi_judge *j, bool has_date, int32_t date)
 /* ---- sources --------------------------------------------------------------------------------- */
 
 /* Is its content no more at its path? */
-static bool is_vacated(const smi_judge *j, int64_t k)
+static bool is_vacated(const smi_matching *j, int64_t k)
 {
     const smi_flow_known *known = &j->in->known[k];
     const int64_t i = j->here[k];
@@ -86,10 +86,10 @@ static bool is_vacated(const smi_judge *j, int64_t k)
         return true;
     }
     return j->out->files[i].kind == SMI_MATCH_PASSED &&
-           !smi_judge_is_content(&j->out->files[i], known);
+           !smi_matching_is_content(&j->out->files[i], known);
 }
 
-static items find_sources(smi_judge *j)
+static items find_sources(smi_matching *j)
 {
     items out = {.at = SM_NEW_ARRAY(j->arena, item, j->in->n_known + 1)};
 
@@ -124,7 +124,7 @@ static bool has_u64(const uint64_t *sorted, int64_t n, uint64_t v)
     return n > 0 && bsearch(&v, sorted, (size_t)n, sizeof(v), by_u64);
 }
 
-static likely make_likely(smi_judge *j, const items *of)
+static likely make_likely(smi_matching *j, const items *of)
 {
     likely out = {
         .lens = SM_NEW_ARRAY(j->arena, uint64_t, of->n + 1),
@@ -145,7 +145,7 @@ static likely make_likely(smi_judge *j, const items *of)
 }
 
 /* Its head, into f->content.head. */
-static sm_status ask_head(smi_judge *j, int64_t i, sm_error *e)
+static sm_status ask_head(smi_matching *j, int64_t i, sm_error *e)
 {
     smi_match_file *f = &j->out->files[i];
     const smi_match_asks *asks = &j->in->asks;
@@ -159,7 +159,7 @@ static sm_status ask_head(smi_judge *j, int64_t i, sm_error *e)
     return SM_OK;
 }
 
-static sm_status ask_likely(smi_judge *j, int64_t i, const likely *l, sm_error *e)
+static sm_status ask_likely(smi_matching *j, int64_t i, const likely *l, sm_error *e)
 {
     const smi_match_found *found = &j->in->found[i];
     bool is_likely = l->has_blind;
@@ -179,7 +179,7 @@ static sm_status ask_likely(smi_judge *j, int64_t i, const likely *l, sm_error *
 /* ---- moves ----------------------------------------------------------------------------------- */
 
 /* Pairs equal contents of equal days in their order; those left over close ranks. */
-static void pair(smi_judge *j, items *sources, items *files)
+static void pair(smi_matching *j, items *sources, items *files)
 {
     int64_t s = 0, f = 0, n_sources = 0, n_files = 0;
 
@@ -190,7 +190,7 @@ static void pair(smi_judge *j, items *sources, items *files)
                       : f == files->n ? -1
                                       : compare_days(&sources->at[s], &files->at[f]);
         if (c == 0) {
-            smi_judge_take(j, files->at[f++].index, sources->at[s++].index, SMI_MATCH_MOVED);
+            smi_matching_take(j, files->at[f++].index, sources->at[s++].index, SMI_MATCH_MOVED);
         } else if (c < 0) {
             sources->at[n_sources++] = sources->at[s++];
         } else {
@@ -201,7 +201,7 @@ static void pair(smi_judge *j, items *sources, items *files)
     files->n = n_files;
 }
 
-static sm_status judge_moves(smi_judge *j, items *sources, sm_error *e)
+static sm_status match_moves(smi_matching *j, items *sources, sm_error *e)
 {
     items files = {.at = SM_NEW_ARRAY(j->arena, item, j->in->n_found + 1)};
 
@@ -260,14 +260,14 @@ static int by_head(const void *a, const void *b)
 }
 
 /* Has no file come instead of it? What is at its path was another file before. */
-static bool is_nowhere(const smi_judge *j, int64_t k)
+static bool is_nowhere(const smi_matching *j, int64_t k)
 {
     const int64_t i = j->here[k];
 
     return i < 0 || j->out->files[i].kind == SMI_MATCH_MOVED;
 }
 
-static growth make_growth(smi_judge *j, const items *sources)
+static growth make_growth(smi_matching *j, const items *sources)
 {
     growth g = {0};
     items gone = {.at = SM_NEW_ARRAY(j->arena, item, sources->n + 1)};
@@ -350,7 +350,7 @@ static int by_length(const void *a, const void *b)
 }
 
 /* The groups whose content the file may begin with, by its first bytes. */
-static sm_status find_likely(smi_judge *j, const growth *g, int64_t i, int64_t *n_likely,
+static sm_status find_likely(smi_matching *j, const growth *g, int64_t i, int64_t *n_likely,
                              sm_error *e)
 {
     const smi_match_asks *asks = &j->in->asks;
@@ -389,7 +389,8 @@ static sm_status find_likely(smi_judge *j, const growth *g, int64_t i, int64_t *
 
 /* The file's longest beginning that is the content of one that is gone, of its day before others;
  * NULL. */
-static sm_status find_grown(smi_judge *j, const growth *g, int64_t i, gone_group **out, sm_error *e)
+static sm_status find_grown(smi_matching *j, const growth *g, int64_t i, gone_group **out,
+                            sm_error *e)
 {
     const smi_match_asks *asks = &j->in->asks;
     const smi_match_found *found = &j->in->found[i];
@@ -421,31 +422,31 @@ static sm_status find_grown(smi_judge *j, const growth *g, int64_t i, gone_group
     return SM_OK;
 }
 
-static sm_status judge_growth(smi_judge *j, const items *sources, sm_error *e)
+static sm_status match_growth(smi_matching *j, const items *sources, sm_error *e)
 {
     const growth g = make_growth(j, sources);
 
     for (int64_t i = 0; i < j->in->n_found && g.n_groups > 0; i++) {
         gone_group *from = NULL;
         /* Of a path that is known, only where what it had has moved away. */
-        if (!j->is_open[i] || (smi_judge_rows_at(j, i) && !j->is_taken[j->at_path[i]])) {
+        if (!j->is_open[i] || (smi_matching_rows_at(j, i) && !j->is_taken[j->at_path[i]])) {
             continue;
         }
         SM_TRY(find_grown(j, &g, i, &from, e));
         if (from) {
-            smi_judge_take(j, i, from->next->index, SMI_MATCH_GROWN);
+            smi_matching_take(j, i, from->next->index, SMI_MATCH_GROWN);
             from->next++;
         }
     }
     return SM_OK;
 }
 
-sm_status smi_judge_by_content(smi_judge *j, sm_error *e)
+sm_status smi_matching_by_content(smi_matching *j, sm_error *e)
 {
     items sources = find_sources(j);
 
-    SM_TRY(judge_moves(j, &sources, e));
-    return judge_growth(j, &sources, e);
+    SM_TRY(match_moves(j, &sources, e));
+    return match_growth(j, &sources, e);
 }
 
 /* ---- copies ---------------------------------------------------------------------------------- */
@@ -496,7 +497,7 @@ static sm_status find_copies(const smi_match_in *in, const items *owners, const 
     return SM_OK;
 }
 
-/* Owners that are not judged; the index of one is −1 − that of the known file. */
+/* Owners that are not matched; the index of one is −1 − that of the known file. */
 static sm_status add_known_owners(const smi_match_in *in, const smi_match_out *out, items *owners,
                                   sm_error *e)
 {
@@ -525,7 +526,7 @@ static item found_item(const smi_match_in *in, int64_t i, const sm_content *cont
 
 /* Asks for the contents of files whose heads, or lengths where a head is not known, are those of
  * others. */
-static sm_status ask_suspects(smi_judge *j, const items *owners, sm_error *e)
+static sm_status ask_suspects(smi_matching *j, const items *owners, sm_error *e)
 {
     const int64_t n_found = j->in->n_found;
     const likely known = make_likely(j, owners);
@@ -564,7 +565,7 @@ static sm_status ask_suspects(smi_judge *j, const items *owners, sm_error *e)
 }
 
 /* Copies that are not to be loaded must be known before the load. */
-sm_status smi_judge_copies(smi_judge *j, sm_error *e)
+sm_status smi_matching_copies(smi_matching *j, sm_error *e)
 {
     const smi_match_in *in = j->in;
     items owners = {.at = SM_NEW_ARRAY(j->arena, item, in->n_known + in->n_found + 1)};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * flow/flow_match_int.h: which files of a folder are the files that a table was loaded from. A
- * judgement without I/O of its own: what must be read it asks of the caller.
+ * matching without I/O of its own: what must be read it asks of the caller.
  *
  * Calls    smi_match before the load; smi_match_copies after it, with what was read;
  *          smi_match_next gives the books as they are then.
@@ -80,7 +80,7 @@ typedef enum smi_match_kind {
     SMI_MATCH_CHANGED,
     SMI_MATCH_COPY,    /* by smi_match_copies: loaded all the same */
     SMI_MATCH_PASSED,  /* a twin, or a copy that is skipped: not read */
-    SMI_MATCH_OUTSIDE, /* of the window, and of no date that is replaced: not judged */
+    SMI_MATCH_OUTSIDE, /* of the window, and of no date that is replaced: not matched */
 } smi_match_kind;
 
 typedef struct smi_match_file {
@@ -96,7 +96,7 @@ typedef struct smi_match_file {
 
 typedef enum smi_match_left {
     SMI_KNOWN_HERE,      /* its rows are a file's that was found, or are replaced by it */
-    SMI_KNOWN_ELSEWHERE, /* of another root, or outside the window: not judged */
+    SMI_KNOWN_ELSEWHERE, /* of another root, or outside the window: not matched */
     SMI_KNOWN_AGAIN,     /* of another root, but its rows leave too: to be read again there */
     SMI_KNOWN_GONE,      /* its rows stay */
     SMI_KNOWN_DROPPED,   /* gone, and its rows leave (or have left) */

@@ -14,7 +14,7 @@
  * Empty files   show nothing. */
 #include <inttypes.h>
 
-#include "flow/flow_match_judge_int.h"
+#include "flow/flow_matching_int.h"
 
 #define MOST_OUTSIDE 8 /* files outside the window whose contents are compared */
 
@@ -90,7 +90,7 @@ static void compare_marks(const smi_match_in *in, int64_t k, int64_t i, pairs *p
     }
 }
 
-static sm_status compare_contents(smi_judge *j, int64_t k, int64_t i, evidence *out, sm_error *e)
+static sm_status compare_contents(smi_matching *j, int64_t k, int64_t i, evidence *out, sm_error *e)
 {
     const smi_match_file *f = &j->out->files[i];
 
@@ -101,7 +101,7 @@ static sm_status compare_contents(smi_judge *j, int64_t k, int64_t i, evidence *
     return SM_OK;
 }
 
-static sm_status compare_root(smi_judge *j, int32_t root, evidence *out, sm_error *e)
+static sm_status compare_root(smi_matching *j, int32_t root, evidence *out, sm_error *e)
 {
     const smi_match_in *in = j->in;
     pairs p = {.known = SM_NEW_ARRAY(j->arena, int64_t, in->n_found + 1),
@@ -130,7 +130,7 @@ static sm_status compare_root(smi_judge *j, int32_t root, evidence *out, sm_erro
 
 /* ---- choosing -------------------------------------------------------------------------------- */
 
-static sm_status ask_lists(smi_judge *j, int32_t root, evidence *of, sm_error *e)
+static sm_status ask_lists(smi_matching *j, int32_t root, evidence *of, sm_error *e)
 {
     const smi_match_asks *asks = &j->in->asks;
 
@@ -162,7 +162,7 @@ static sm_status fail_root(const smi_match_in *in, int32_t root, const evidence 
 }
 
 /* The one that is meant by --same-root. */
-static sm_status choose_same(smi_judge *j, evidence *all, int32_t *out, sm_error *e)
+static sm_status choose_same(smi_matching *j, evidence *all, int32_t *out, sm_error *e)
 {
     const smi_match_in *in = j->in;
     int32_t lost = -1, best = 0;
@@ -205,7 +205,7 @@ static int32_t choose_equal(const smi_match_in *in, const evidence *all)
 }
 
 /* No root is equal. Those that cannot be listed may have moved; n_roots: it is one more. */
-static sm_status choose_lost(smi_judge *j, evidence *all, int32_t *out, sm_error *e)
+static sm_status choose_lost(smi_matching *j, evidence *all, int32_t *out, sm_error *e)
 {
     const smi_match_in *in = j->in;
     int32_t lost = in->n_roots;
@@ -238,7 +238,7 @@ static int32_t choose_by_place(const smi_match_in *in)
     return unknown;
 }
 
-sm_status smi_match_root(smi_judge *j, sm_error *e)
+sm_status smi_match_root(smi_matching *j, sm_error *e)
 {
     const smi_match_in *in = j->in;
     smi_match_out *out = j->out;

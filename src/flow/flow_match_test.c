@@ -479,7 +479,7 @@ static const struct {
     {"2/b_1=BB", "c_3=BB", SKIP | RELOAD, "c_3:new+ | again b_1"},
 };
 
-static sm_status judge(world *w, const smi_match_in *in, smi_match_out *out, sm_error *e)
+static sm_status match_in(world *w, const smi_match_in *in, smi_match_out *out, sm_error *e)
 {
     smi_match_read reads[MOST] = {0};
 
@@ -510,7 +510,7 @@ static void test_rules(void **state)
         in.copies = how & SKIP ? SMI_COPIES_SKIP : how & FAIL_COPIES ? SMI_COPIES_FAIL : 0;
         in.gone = how & REMOVE ? SMI_GONE_REMOVE : how & FAIL_GONE ? SMI_GONE_FAIL : 0;
         const sm_status st =
-            how & COPIES ? judge(&w, &in, &out, &e) : smi_match(&in, w.arena, &out, &e);
+            how & COPIES ? match_in(&w, &in, &out, &e) : smi_match(&in, w.arena, &out, &e);
         if (rules[r].want[0] == '!') {
             if (st != SM_INVALID || !strstr(e.what, rules[r].want + 2)) {
                 fail_msg("%s -> %s: %s", rules[r].known, rules[r].found, e.what);

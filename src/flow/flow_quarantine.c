@@ -3,7 +3,7 @@
  * flow/flow_quarantine.c: refused lines into a source's quarantine table, each file's exactly once.
  * Called by a run around each plan that reads a source.
  *
- * Order     judge when the source is opened; open before the first plan that reads it; the sink
+ * Order     match when the source is opened; open before the first plan that reads it; the sink
  *           takes refused lines of all plans; finish when all tasks are done.
  * Once      The table has books of its own (flow_books.c), the same for each form of a pipeline:
  *           lines of a file that is recorded already are dropped here (they are counted all the
@@ -101,7 +101,7 @@ static void leave_outside(const smi_flow_run *r, smi_flow_source_state *s)
     }
 }
 
-sm_status smi_flow_quarantine_judge(smi_flow_run *r, smi_flow_source_state *s, sm_error *e)
+sm_status smi_flow_quarantine_match(smi_flow_run *r, smi_flow_source_state *s, sm_error *e)
 {
     smi_flow_quarantine *q = &s->quarantine;
     const bool is_refreshed = smi_flow_is_source_refreshed(r, s);
@@ -116,7 +116,7 @@ sm_status smi_flow_quarantine_judge(smi_flow_run *r, smi_flow_source_state *s, s
     if (is_refreshed) {
         SM_TRY(smi_flow_books_reload(r, s, &q->books, e));
     } else {
-        SM_TRY(smi_flow_books_judge(r, s, &wants, &q->books, e));
+        SM_TRY(smi_flow_books_match(r, s, &wants, &q->books, e));
     }
     leave_outside(r, s);
     read_sharers(s, r->arena);

@@ -307,7 +307,7 @@ sm_status smi_flow_source_open(smi_flow_run *r, int32_t source, sm_error *e)
                 sm_files_find(r->env->stores, s->path, s->def->match, is_dated(r, source), r->arena,
                               &s->found, e));
     SM_TRY_GOTO(st, done, choose_window(r, s, e));
-    SM_TRY_GOTO(st, done, smi_flow_quarantine_judge(r, s, e));
+    SM_TRY_GOTO(st, done, smi_flow_quarantine_match(r, s, e));
     choose_files(r, s);
     s->is_open = true;
 done:

@@ -238,7 +238,7 @@ static void invalid_utf8(smi_gen_line *l, smi_gen_random *r, sm_buf *out, size_t
 }
 static void invalid_utf8_and_syntax(smi_gen_line *l, smi_gen_random *r, sm_buf *out, size_t start)
 {
-    out->len -= 1; /* the closing brace: a syntax error too, but UTF-8 is judged first */
+    out->len -= 1; /* the closing brace: a syntax error too, but UTF-8 is checked first */
     insert(out, start, "\"AX_", "\xfe", 1);
 }
 static void lone_surrogate(smi_gen_line *l, smi_gen_random *r)

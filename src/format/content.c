@@ -2,7 +2,7 @@
  *
  * format/content.c: what a file's content is known by, without reading its lines: for who must know
  * whether a file is one that was read before. The scan sums up what it reads by itself
- * (exec_books.c, text_lines.c) and gives the same. */
+ * (exec_tally.c, text_lines.c) and gives the same. */
 #include "format/text_int.h"
 
 #define STEP_BYTES ((size_t)1 << 20)

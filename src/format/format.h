@@ -109,7 +109,7 @@ typedef struct sm_projection {
      * their order, at any depth of structs. NULL: all as the schema has them. */
     const sm_type *const *types;
     sm_bounds bounds;  /* on the dataset's schema */
-    bool validate_all; /* text: judge each line by the whole schema, whatever is read of it */
+    bool validate_all; /* text: check each line by the whole schema, whatever is read of it */
     bool keep_refused; /* text: refused lines come as a batch; else the first is an error */
     sm_unknown unknown;
     bool count_unknown;   /* unknown keys are looked for in all objects, else … */

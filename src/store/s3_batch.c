@@ -67,7 +67,7 @@ static sm_str list_of_keys(const smi_s3 *s, const sm_str *keys, int64_t n, sm_ar
     return list;
 }
 
-static sm_status judge_delete(const smi_s3 *s, const sm_exchange *x, sm_arena *a, sm_error *e)
+static sm_status check_delete(const smi_s3 *s, const sm_exchange *x, sm_arena *a, sm_error *e)
 {
     refusals r = {.arena = a};
     SM_TRY(smi_xml_read(sm_buf_str(&x->text), on_delete_element, &r, e));
@@ -100,7 +100,7 @@ sm_status smi_s3_remove_many(sm_store *store, const sm_str *keys, int64_t n, sm_
     smi_s3_call c;
     smi_s3_call_init(&c, s, &ask);
     sm_status st = smi_s3_call_wait(&c, e);
-    st = st == SM_OK ? judge_delete(s, &c.x, a, e) : st;
+    st = st == SM_OK ? check_delete(s, &c.x, a, e) : st;
     smi_s3_call_release(&c);
     sm_arena_free(a);
     return st;

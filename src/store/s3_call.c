@@ -3,7 +3,7 @@
  * store/s3_call.c: one call to S3, from asking to an answer that counts.
  *
  * Calls    by s3.c for everything.
- * Method   Each attempt gets keys, is signed and sent; its answer is judged on the thread of
+ * Method   Each attempt gets keys, is signed and sent; its answer is read on the thread of
  *          whoever steps, never on the wire's. What is worth another attempt waits first:
  *          exponential with full jitter, or as long as the server says. A range goes on where its
  *          body broke off.
@@ -355,7 +355,7 @@ static sm_status try_again(smi_s3_call *c, sm_waker waker, sm_status failed, sm_
     return send(c, delay_ms, waker, e);
 }
 
-static sm_status judge_broken(smi_s3_call *c, sm_waker waker, sm_error *e)
+static sm_status take_broken_body(smi_s3_call *c, sm_waker waker, sm_error *e)
 {
     const sm_exchange *x = &c->x;
     const char *host = c->s3->host;
@@ -537,7 +537,7 @@ static bool has_changed(const smi_s3_call *c)
 }
 
 /* A 2xx: is it what was asked for? */
-static sm_status judge_success(smi_s3_call *c, sm_waker waker, sm_error *e)
+static sm_status take_success(smi_s3_call *c, sm_waker waker, sm_error *e)
 {
     smi_s3 *s = c->s3;
     const sm_exchange *x = &c->x;
@@ -560,19 +560,19 @@ static sm_status judge_success(smi_s3_call *c, sm_waker waker, sm_error *e)
     return SM_OK;
 }
 
-static sm_status judge(smi_s3_call *c, sm_waker waker, sm_error *e)
+static sm_status take_answer(smi_s3_call *c, sm_waker waker, sm_error *e)
 {
     const sm_exchange *x = &c->x;
     if (x->failure != SM_HTTP_ANSWERED) {
-        return judge_broken(c, waker, e);
+        return take_broken_body(c, waker, e);
     }
     const bool is_good = x->status >= 200 && x->status < 300;
     if (is_good && (c->ask.into || x->text.len == 0)) {
-        return judge_success(c, waker, e);
+        return take_success(c, waker, e);
     }
     const s3_error err = c->ask.is_object && is_good ? (s3_error){0} : read_error(x);
     if (is_good && err.code[0] == '\0' && (err.is_xml || c->ask.is_object)) {
-        return judge_success(c, waker, e);
+        return take_success(c, waker, e);
     }
     if (set_right(c, &err)) {
         return send(c, 0, waker, e);
@@ -598,7 +598,7 @@ sm_status smi_s3_call_step(smi_s3_call *c, sm_waker waker, sm_error *e)
     if (waits) {
         return SM_WAIT;
     }
-    return is_first ? send(c, 0, waker, e) : judge(c, waker, e);
+    return is_first ? send(c, 0, waker, e) : take_answer(c, waker, e);
 }
 
 sm_status smi_s3_call_wait(smi_s3_call *c, sm_error *e)

@@ -95,8 +95,8 @@ static sm_status one_row(const sm_type *schema, const sm_value *values, const bo
     return SM_OK;
 }
 
-static sm_status judge_by_values(const sm_stage *s, const sm_delta_file *f, sm_arena *a,
-                                 verdict *out, sm_error *e)
+static sm_status decide_by_values(const sm_stage *s, const sm_delta_file *f, sm_arena *a,
+                                  verdict *out, sm_error *e)
 {
     const sm_type *schema = s->candidate->schema;
     bool *is_used = SM_NEW_ARRAY(a, bool, schema->n_fields + 1);
@@ -121,7 +121,7 @@ static sm_status judge_by_values(const sm_stage *s, const sm_delta_file *f, sm_a
     return st;
 }
 
-static sm_status judge(const sm_stage *s, const sm_delta_file *f, verdict *out, sm_error *e)
+static sm_status decide(const sm_stage *s, const sm_delta_file *f, verdict *out, sm_error *e)
 {
     *out = LOOK;
     if (!f->ranges) {
@@ -132,7 +132,7 @@ static sm_status judge(const sm_stage *s, const sm_delta_file *f, verdict *out, 
         return SM_OK;
     }
     sm_arena *a = sm_arena_new(s->env.budget);
-    const sm_status st = judge_by_values(s, f, a, out, e);
+    const sm_status st = decide_by_values(s, f, a, out, e);
     sm_arena_free(a);
     return st;
 }
@@ -291,7 +291,7 @@ static sm_status rewrite(const replacing *r, sm_error *e)
 static sm_status replace(replacing *r, sm_error *e)
 {
     for (int64_t i = 0; i < r->n_files; i++) {
-        SM_TRY(judge(r->stage, &r->files[i], &r->verdicts[i], e));
+        SM_TRY(decide(r->stage, &r->files[i], &r->verdicts[i], e));
     }
     SM_TRY(look_into(r, e));
     SM_TRY(rewrite(r, e));

@@ -238,7 +238,7 @@ static sm_status fail_unknown(const json_reader *r, const smi_line *line,
 }
 
 /* Looks at the unknown keys of a line that was kept. */
-static sm_status judge_unknown(json_reader *r, const smi_line *line, sm_error *e)
+static sm_status check_unknown(json_reader *r, const smi_line *line, sm_error *e)
 {
     const smi_json_node *object = NULL;
     sm_json_token key;
@@ -287,7 +287,7 @@ static sm_status read_line(json_reader *r, const smi_line *line, sm_error *e)
         }
         r->n_rows++;
         r->counts.rows++;
-        r->failed = judge_unknown(r, line, &r->failure);
+        r->failed = check_unknown(r, line, &r->failure);
         if (r->failed != SM_OK) {
             take_back_row(r);
         }

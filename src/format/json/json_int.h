@@ -91,9 +91,9 @@ struct smi_json_node {
     uint32_t key_len;
     sm_type_id id;
     bool is_wanted;  /* goes into a builder */
-    bool is_judged;  /* its type decides on the line */
+    bool is_checked; /* its type decides on the line */
     bool is_walked;  /* its value is looked at at all */
-    bool is_in_list; /* below a LIST or MAP: judged again where it is appended */
+    bool is_in_list; /* below a LIST or MAP: checked again where it is appended */
     bool is_whole;   /* STRUCT: keys that are none of its fields are looked for */
 
     sm_builder *builder; /* wanted: borrowed from the column's builder */
@@ -247,7 +247,7 @@ void smi_json_members_close(smi_json_parser *p, const smi_json_members *m);
  * which has room for it. */
 sm_str smi_json_text(smi_json_parser *p, sm_json_token t);
 /** A value of a scalar type, not null, that stands in n's slot: converts it there. */
-smi_json_verdict smi_json_judge(smi_json_parser *p, smi_json_node *n);
+smi_json_verdict smi_json_check(smi_json_parser *p, smi_json_node *n);
 /** A number's token as the unscaled value of n's DECIMAL. */
 smi_json_verdict smi_json_decimal(smi_json_parser *p, const smi_json_node *n, sm_json_token t,
                                   sm_i128 *out);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * format/json/json_map.c: the members of an object that is read as a MAP. Called by json_row.c, to
- * judge a line and again to append it.
+ * check a line and again to append it.
  *
  * Method   The object's span was checked when the line was scanned; its members are gathered in the
  *          parser's list, which goes on behind what is there (a MAP may stand in another's value),

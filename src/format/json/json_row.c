@@ -18,7 +18,7 @@
  *          -?(0|[1-9][0-9]*). FLOAT, DOUBLE, DECIMAL: a number or a string that is one; a DECIMAL
  *          must hold it exactly, FLOAT and DOUBLE must where it is spelt as an integer. VARCHAR: a
  *          string, or the token of a number or boolean. BLOB: a string's bytes. DATE, TIME,
- *          TIMESTAMP: strings (judge_time). Missing or null: NULL. */
+ *          TIMESTAMP: strings (check_time). Missing or null: NULL. */
 #include "format/json/json_int.h"
 
 #include <math.h>
@@ -222,7 +222,7 @@ static smi_json_members members_of(smi_json_parser *p, const smi_json_node *n)
 
 /* ---- judging --------------------------------------------------------------------------------- */
 
-static smi_json_verdict judge_integer(smi_json_parser *p, const smi_json_node *n,
+static smi_json_verdict check_integer(smi_json_parser *p, const smi_json_node *n,
                                       smi_json_slot *slot)
 {
     const sm_json_token t = slot->token;
@@ -274,7 +274,7 @@ static bool number_text(smi_json_parser *p, sm_json_token t, sm_str *out, bool *
 }
 
 /* Digits alone are an integer, and stay one: they are not rounded. Fractions are, as always. */
-static smi_json_verdict judge_float_digits(sm_str digits, sm_type_id id)
+static smi_json_verdict check_float_digits(sm_str digits, sm_type_id id)
 {
     sm_i128 v = 0;
     const smi_json_verdict verdict =
@@ -282,7 +282,7 @@ static smi_json_verdict judge_float_digits(sm_str digits, sm_type_id id)
     return verdict == SMI_JSON_OK && smi_json_fits_float(v, id) ? SMI_JSON_OK : SMI_JSON_INEXACT;
 }
 
-static smi_json_verdict judge_float(smi_json_parser *p, const smi_json_node *n, smi_json_slot *slot)
+static smi_json_verdict check_float(smi_json_parser *p, const smi_json_node *n, smi_json_slot *slot)
 {
     /* FLOAT holds all integers of 7 digits, DOUBLE those of 15 */
     const size_t safe = n->id == SM_TYPE_F32 ? 7 : 15;
@@ -300,7 +300,7 @@ static smi_json_verdict judge_float(smi_json_parser *p, const smi_json_node *n, 
     if (!fits) {
         return SMI_JSON_RANGE;
     }
-    return is_odd || text.len <= safe ? SMI_JSON_OK : judge_float_digits(text, n->id);
+    return is_odd || text.len <= safe ? SMI_JSON_OK : check_float_digits(text, n->id);
 }
 
 smi_json_verdict smi_json_decimal(smi_json_parser *p, const smi_json_node *n, sm_json_token t,
@@ -324,7 +324,7 @@ smi_json_verdict smi_json_decimal(smi_json_parser *p, const smi_json_node *n, sm
 /* Texts mean what a cast makes of them. A type that was found is met only by texts that it would
  * have been found for: a cast to it would drop the clock, zone or finer digits of others, which
  * nobody asked for. */
-static smi_json_verdict judge_time(smi_json_parser *p, const smi_json_node *n, smi_json_slot *slot)
+static smi_json_verdict check_time(smi_json_parser *p, const smi_json_node *n, smi_json_slot *slot)
 {
     if (slot->token.kind != SM_JSON_IS_STRING) {
         return SMI_JSON_TYPE;
@@ -336,7 +336,7 @@ static smi_json_verdict judge_time(smi_json_parser *p, const smi_json_node *n, s
 }
 
 /* A switch over the types. */
-smi_json_verdict smi_json_judge(smi_json_parser *p, smi_json_node *n)
+smi_json_verdict smi_json_check(smi_json_parser *p, smi_json_node *n)
 {
     const sm_json_kind kind = (sm_json_kind)n->slot.token.kind;
     sm_i128 unused = 0;
@@ -355,17 +355,17 @@ smi_json_verdict smi_json_judge(smi_json_parser *p, smi_json_node *n)
     case SM_TYPE_U16:
     case SM_TYPE_U32:
     case SM_TYPE_U64:
-        return judge_integer(p, n, &n->slot);
+        return check_integer(p, n, &n->slot);
     case SM_TYPE_F32:
     case SM_TYPE_F64:
-        return judge_float(p, n, &n->slot);
+        return check_float(p, n, &n->slot);
     case SM_TYPE_DECIMAL:
         return smi_json_decimal(p, n, n->slot.token, &unused);
     case SM_TYPE_DATE:
     case SM_TYPE_TIME:
     case SM_TYPE_TIMESTAMP:
     case SM_TYPE_TIMESTAMP_NTZ:
-        return judge_time(p, n, &n->slot);
+        return check_time(p, n, &n->slot);
     default:
         return SMI_JSON_TYPE; /* NULL: only null will do */
     }
@@ -375,7 +375,7 @@ smi_json_verdict smi_json_judge(smi_json_parser *p, smi_json_node *n)
 static void offend(smi_json_parser *p, const smi_json_node *column, const smi_json_node *culprit,
                    smi_json_verdict verdict)
 {
-    if (!column->is_judged || (p->worst && p->worst->rank <= column->rank)) {
+    if (!column->is_checked || (p->worst && p->worst->rank <= column->rank)) {
         return;
     }
     p->worst = column;
@@ -384,39 +384,39 @@ static void offend(smi_json_parser *p, const smi_json_node *column, const smi_js
     p->worst_token = culprit->slot.token;
 }
 
-static void judge(smi_json_parser *p, smi_json_node *n, const smi_json_node *column);
+static void check_node(smi_json_parser *p, smi_json_node *n, const smi_json_node *column);
 
 /* The fields that the object has. Where there are many, one by one as they came, so that it costs
  * what is there: each is a column of its own, and the order does not matter. In a list the first in
  * the schema's order is told. */
-static void judge_fields(smi_json_parser *p, smi_json_node *n, const smi_json_node *column)
+static void check_fields(smi_json_parser *p, smi_json_node *n, const smi_json_node *column)
 {
     if (n->table && !n->is_in_list) {
         for (smi_json_node *field = n->first_seen; field; field = field->next_seen) {
-            judge(p, field, field);
+            check_node(p, field, field);
         }
         return;
     }
     for (int32_t i = 0; i < n->n_fields; i++) {
         if (n->fields[i].slot.seen == n->seen_open) {
-            judge(p, &n->fields[i], n->is_in_list ? column : &n->fields[i]);
+            check_node(p, &n->fields[i], n->is_in_list ? column : &n->fields[i]);
         }
     }
 }
 
-static void judge_map(smi_json_parser *p, smi_json_node *n, const smi_json_node *column)
+static void check_map(smi_json_parser *p, smi_json_node *n, const smi_json_node *column)
 {
     smi_json_node *value = &n->fields[1];
     const smi_json_members m = members_of(p, n);
     for (int64_t i = 0; i < m.n; i++) {
         take_value(p, value, smi_json_member_at(p, &m, i).value);
-        judge(p, value, column);
+        check_node(p, value, column);
     }
     smi_json_members_close(p, &m);
 }
 
 /* Judges what stands in n's slot; `column` is n, or the list or map around it. */
-static void judge(smi_json_parser *p, smi_json_node *n, const smi_json_node *column)
+static void check_node(smi_json_parser *p, smi_json_node *n, const smi_json_node *column)
 {
     const sm_json_kind kind = (sm_json_kind)n->slot.token.kind;
     if (!n->is_walked || kind == SM_JSON_IS_NULL) {
@@ -427,7 +427,7 @@ static void judge(smi_json_parser *p, smi_json_node *n, const smi_json_node *col
             offend(p, column, n, SMI_JSON_TYPE);
             return;
         }
-        judge_fields(p, n, column);
+        check_fields(p, n, column);
     } else if (n->id == SM_TYPE_LIST) {
         if (kind != SM_JSON_IS_ARRAY) {
             offend(p, column, n, SMI_JSON_TYPE);
@@ -435,16 +435,16 @@ static void judge(smi_json_parser *p, smi_json_node *n, const smi_json_node *col
         }
         elements it = elements_of(p, n, &n->slot.token);
         while (next_element(p, &it)) {
-            judge(p, it.element, column);
+            check_node(p, it.element, column);
         }
     } else if (n->id == SM_TYPE_MAP) {
         if (kind != SM_JSON_IS_OBJECT) {
             offend(p, column, n, SMI_JSON_TYPE);
             return;
         }
-        judge_map(p, n, column);
-    } else if (n->is_judged) {
-        const smi_json_verdict verdict = smi_json_judge(p, n);
+        check_map(p, n, column);
+    } else if (n->is_checked) {
+        const smi_json_verdict verdict = smi_json_check(p, n);
         if (verdict != SMI_JSON_OK) {
             offend(p, column, n, verdict);
         }
@@ -469,7 +469,7 @@ static void append_span(smi_json_parser *p, smi_json_node *n)
     sm_builder_str_in(n->builder, smi_json_bind(n, p->block), span);
 }
 
-/* A value of a scalar type, judged and not null. A switch over the types. */
+/* A value of a scalar type, checked and not null. A switch over the types. */
 static void append_scalar(smi_json_parser *p, smi_json_node *n)
 {
     const smi_json_slot *slot = &n->slot;
@@ -543,7 +543,7 @@ static void append(smi_json_parser *p, smi_json_node *n, bool is_there)
         append_map(p, n);
     } else {
         if (n->is_in_list) {
-            (void)smi_json_judge(p, n); /* the slot was used for other elements since */
+            (void)smi_json_check(p, n); /* the slot was used for other elements since */
         }
         append_scalar(p, n);
     }
@@ -727,7 +727,7 @@ sm_status smi_json_line(smi_json_parser *p, const smi_line *line, bool *is_kept,
         smi_json_unknown_settle(p->unknown, 0);
     }
     root->slot.token.kind = SM_JSON_IS_OBJECT;
-    judge(p, root, root);
+    check_node(p, root, root);
     SM_TRY(p->no_memory);
     if (p->worst) {
         refuse_column(p, why);

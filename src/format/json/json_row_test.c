@@ -179,7 +179,7 @@ static const struct {
      "{\"s\":{\"u\":{\"w\":\"k\",\"v\":4}}}\n{\"s\":{\"u\":[]}}\n",
      "[{\"u\":{\"v\":4,\"w\":\"k\"}}]\n", "2@28 type_mismatch v <{\"s\":{\"u\":[]}}>\n"},
     {"STRUCT(l BIGINT[][])", "{\"l\":[[1],[],null,[2,3]]}\n", "[[[1],[],null,[2,3]]]\n", ""},
-    /* maps: the last of a key wins, in the first one's place, and only it is judged */
+    /* maps: the last of a key wins, in the first one's place, and only it is checked */
     {"STRUCT(m MAP(VARCHAR, BIGINT))",
      "{\"m\":{\"a\":1,\"b\":\"2\",\"a\":3}}\n{\"m\":{}}\n{\"m\":null}\n{}\n"
      "{\"m\":{\"\\u0061\":1,\"a\":null,\"over twelve bytes \\u00e9\":1e1,\"\":0}}\n"
@@ -391,7 +391,7 @@ static void expect_text(sm_buf *got, const char *want)
 }
 
 /* Which columns decide: those asked for, or all. Syntax decides always. */
-static void only_columns_asked_for_are_judged(void **state)
+static void only_columns_asked_for_are_checked(void **state)
 {
     static const char text[] =
         "{\"a\":\"bad\",\"b\":1}\n{\"b\":\"bad\"}\n{\"s\":[]}\n{\"b\":2}\n{\n";
@@ -424,7 +424,7 @@ static void only_columns_asked_for_are_judged(void **state)
     json_result_release(&r);
 }
 
-/* Of a struct only some fields are made; all are judged, and their keys known. */
+/* Of a struct only some fields are made; all are checked, and their keys known. */
 static void fields_that_are_not_made(void **state)
 {
     static const char text[] =
@@ -605,7 +605,7 @@ int main(void)
         cmocka_unit_test(an_inexact_integer_says_so),
         cmocka_unit_test(refusals_say_why_and_where),
         cmocka_unit_test(nesting_ends_at_128),
-        cmocka_unit_test(only_columns_asked_for_are_judged),
+        cmocka_unit_test(only_columns_asked_for_are_checked),
         cmocka_unit_test(fields_that_are_not_made),
         cmocka_unit_test(column_order_is_checked),
         cmocka_unit_test(a_maps_keys_are_text),

@@ -152,11 +152,11 @@ static bool has_map(const smi_json_node *n)
     return has;
 }
 
-/* A column that is read is judged as a whole, whichever of its fields are made. */
+/* A column that is read is checked as a whole, whichever of its fields are made. */
 static void mark_node(smi_json_node *n, const sm_projection *want, bool is_read)
 {
-    n->is_judged = is_read || want->validate_all;
-    n->is_walked = n->is_judged || (want->count_unknown && has_objects(n));
+    n->is_checked = is_read || want->validate_all;
+    n->is_walked = n->is_checked || (want->count_unknown && has_objects(n));
     n->is_whole = want->count_unknown;
     for (int32_t i = 0; i < n->n_fields; i++) {
         mark_node(&n->fields[i], want, is_read);

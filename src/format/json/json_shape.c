@@ -45,7 +45,7 @@ typedef unsigned __int128 state_set;
 
 /* How a value is read; the first two take strings as they stand. */
 typedef enum value_way {
-    WAY_ANY,   /* of no column, or of one that is not judged: any value */
+    WAY_ANY,   /* of no column, or of one that is not checked: any value */
     WAY_TEXT,  /* VARCHAR */
     WAY_I64,   /* BIGINT */
     WAY_OTHER, /* by json_row.c */
@@ -170,7 +170,7 @@ static inline void write_ref(sm_view *to, const uint8_t *q, size_t len, int32_t 
     to->words[1] = (uint32_t)index | (uint64_t)(q - block->data) << 32;
 }
 
-/* A value that was judged, not null, into its row. A switch over the types. */
+/* A value that was checked, not null, into its row. A switch over the types. */
 static bool put_value(smi_json_shapes *s, shape_state *st, uint32_t n)
 {
     const smi_json_slot *slot = &st->node->slot;
@@ -241,7 +241,7 @@ static const uint8_t *odd_value(smi_json_shapes *s, shape_state *st, const uint8
         return NULL;
     }
     st->node->slot.token = token;
-    if (smi_json_judge(s->parser, st->node) != SMI_JSON_OK ||
+    if (smi_json_check(s->parser, st->node) != SMI_JSON_OK ||
         (st->is_wanted && !put_value(s, st, n))) {
         return NULL;
     }
@@ -519,7 +519,7 @@ typedef struct lesson {
 
 static value_way way_of(const smi_json_node *n)
 {
-    if (!n->is_walked || (!n->is_judged && !n->is_wanted)) {
+    if (!n->is_walked || (!n->is_checked && !n->is_wanted)) {
         return WAY_ANY;
     }
     return n->id == SM_TYPE_STRING    ? WAY_TEXT

@@ -138,7 +138,7 @@ static void clean_lines_go_by_shape(void **state)
     sm_buf_release(&text);
 }
 
-/* One member asked for, the rest judged, or not even that. */
+/* One member asked for, the rest checked, or not even that. */
 static void columns_that_are_not_asked_for(void **state)
 {
     static const int32_t some[] = {1, 8};

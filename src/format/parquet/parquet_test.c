@@ -305,7 +305,7 @@ static void rows_come_back(void **state)
     }
 }
 
-/* Several pages, the point at which a dictionary is judged, one that becomes full. */
+/* Several pages, the point at which a dictionary is checked, one that becomes full. */
 static void long_columns_come_back(void **state)
 {
     const parquet_how how = {.group_rows = 60000};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * flow/flow_books_judge.c: a source's files against a table's books. Called by loads and
+ * flow/flow_books_match.c: a source's files against a table's books. Called by loads and
  * quarantines, between opening the books and reading.
  *
  * Judge     flow_match.c says what becomes of which file; here it is asked, with what it may ask
@@ -30,7 +30,7 @@ smi_flow_mark smi_flow_mark_of(const sm_datafile *f)
 
 /* ---- judging --------------------------------------------------------------------------------- */
 
-/* Whom the judgement asks. */
+/* Whom the matching asks. */
 typedef struct asked {
     smi_flow_run *run;
     smi_flow_source_state *source;
@@ -377,7 +377,7 @@ static sm_status check_name(const sm_found_file *f, sm_error *e)
     return st;
 }
 
-sm_status smi_flow_books_judge(smi_flow_run *r, smi_flow_source_state *s,
+sm_status smi_flow_books_match(smi_flow_run *r, smi_flow_source_state *s,
                                const smi_flow_wants *wants, smi_flow_books *b, sm_error *e)
 {
     set_in(r, s, wants, b);
@@ -535,7 +535,7 @@ sm_status smi_flow_books_reload(smi_flow_run *r, smi_flow_source_state *s, smi_f
 {
     const smi_flow_wants wants = {.takes_date = true, .is_reload = true};
 
-    SM_TRY(smi_flow_books_judge(r, s, &wants, b, e));
+    SM_TRY(smi_flow_books_match(r, s, &wants, b, e));
     for (int64_t i = 0; i < b->n_known; i++) {
         SM_TRY(check_known(b, i, e));
     }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * exec/exec_books.c: what a scan counts, in the order of its morsels: lines, unknown keys, what
+ * exec/exec_tally.c: what a scan counts, in the order of its morsels: lines, unknown keys, what
  * files' contents are known by, refused lines with their absolute numbers.
  *
  * Calls    hash (also for a store's checksum), refused and close by the driver that has the morsel;
@@ -42,7 +42,7 @@ static void hash_piece(smi_scan *s, smi_morsel *m, const uint8_t *bytes, size_t 
     }
 }
 
-void smi_books_hash(smi_scan *s, smi_morsel *m)
+void smi_tally_hash(smi_scan *s, smi_morsel *m)
 {
     const sm_byte_range own = m->plan->own;
     if (!m->has_begun) {
@@ -63,7 +63,7 @@ void smi_books_hash(smi_scan *s, smi_morsel *m)
 
 /* ---- a morsel's own books -------------------------------------------------------------------- */
 
-void smi_books_refused(smi_scan *s, smi_morsel *m, sm_batch *taken)
+void smi_tally_refused(smi_scan *s, smi_morsel *m, sm_batch *taken)
 {
     if (s->gives_refused && taken->n_rows > 0) {
         smi_batches_add(&m->refused, taken);
@@ -72,7 +72,7 @@ void smi_books_refused(smi_scan *s, smi_morsel *m, sm_batch *taken)
     }
 }
 
-void smi_books_close(smi_scan *s, smi_morsel *m)
+void smi_tally_close(smi_scan *s, smi_morsel *m)
 {
     const sm_unknown_key *unknown = NULL;
     int64_t n = 0;
@@ -104,7 +104,7 @@ static void add_counts(sm_scan_counts *a, const sm_scan_counts *b)
 
 static void add_unknown(smi_scan *s, const smi_morsel *m)
 {
-    smi_run *run = s->run;
+    smi_execution *run = s->run;
     sm_exec_report *r = run->report;
     for (int64_t i = 0; i < m->n_unknown; i++) {
         const bool is_known = sm_map_get(run->unknown, m->unknown[i].path) != NULL;
@@ -167,7 +167,7 @@ static void add_progress(smi_scan *s, smi_scan_file *f, int64_t bytes)
     }
 }
 
-void smi_books_file_done(smi_scan *s, int64_t file)
+void smi_tally_file_done(smi_scan *s, int64_t file)
 {
     smi_scan_file *f = &s->files[file];
     const sm_datafile *df = &s->dataset->files[file];
@@ -244,7 +244,7 @@ static sm_status account_morsel(smi_scan *s, smi_morsel *m, sm_error *e)
     if (--f->n_left == 0) {
         SM_TRY(check_whole(s, m->file, e));
         SM_TRY(check_layout(s, m->file, e));
-        smi_books_file_done(s, m->file);
+        smi_tally_file_done(s, m->file);
     }
     sm_node_profile *p = smi_profile(s->run, 0, s->node); /* all under the scan's lock */
     p->morsels++;
@@ -252,7 +252,7 @@ static sm_status account_morsel(smi_scan *s, smi_morsel *m, sm_error *e)
     return SM_OK;
 }
 
-sm_status smi_books_bring_up(smi_scan *s, sm_error *e)
+sm_status smi_tally_bring_up(smi_scan *s, sm_error *e)
 {
     for (;;) {
         smi_morsel *m = &s->ring[s->accounted % SMI_WINDOW_MAX];
@@ -267,9 +267,9 @@ sm_status smi_books_bring_up(smi_scan *s, sm_error *e)
 
 /* ---- first and last -------------------------------------------------------------------------- */
 
-void smi_books_begin(smi_scan *s)
+void smi_tally_begin(smi_scan *s)
 {
-    smi_run *run = s->run;
+    smi_execution *run = s->run;
     s->is_first = true;
     for (int64_t i = 0; i < run->n_seen; i++) {
         s->is_first = s->is_first && run->seen[i] != s->dataset;
@@ -286,7 +286,7 @@ void smi_books_begin(smi_scan *s)
 }
 
 /* Room in the report for so many more files; at first just so much: there may be 100,000. */
-static void make_room(smi_run *run, int64_t n_more)
+static void make_room(smi_execution *run, int64_t n_more)
 {
     sm_exec_report *r = run->report;
     if (r->n_files + n_more <= run->files_cap) {
@@ -301,7 +301,7 @@ static void make_room(smi_run *run, int64_t n_more)
     r->files = files;
 }
 
-void smi_books_end(smi_scan *s)
+void smi_tally_end(smi_scan *s)
 {
     sm_exec_report *r = s->run->report;
     sm_scan_counts all = {0};
