@@ -129,7 +129,7 @@ sm_status smi_flow_at(const sm_pipeline *p, smi_flow_place at, sm_status st,
 typedef struct smi_flow_quarantine {
     smi_flow_books books; /* matched; those of no table where the source has no quarantine */
     sm_str uri;           /* "": no quarantine */
-    sm_stage *stage;
+    sm_quarantine *table; /* NULL: not open */
     sm_candidate *candidate;
     int64_t n_rows_before; /* of the table; −1: there was none */
     int64_t wall_ns;
@@ -174,9 +174,8 @@ typedef struct smi_flow_asked {
 /* Where refused lines of all sources go in. */
 typedef struct smi_flow_refuse {
     smi_flow_run *run;
-    int32_t task;      /* that runs */
-    int32_t at;        /* the source in work */
-    sm_batch *pending; /* that its stage did not take yet */
+    int32_t task; /* that runs */
+    sm_quarantine_router router;
 } smi_flow_refuse;
 
 struct smi_flow_run {
@@ -274,7 +273,7 @@ sm_status smi_flow_quarantine_match(smi_flow_run *r, smi_flow_source_state *s,
 /** Opens the stage, where some file of the window has something to add. Before a run of a plan. */
 sm_status smi_flow_quarantine_open(smi_flow_run *r, smi_flow_source_state *s,
                                    sm_error *e) SM_MUST_USE;
-/** The sink of refused lines, for a task. */
+/** The sink of refused lines, for a task; after the quarantines of its sources are open. */
 sm_sink smi_flow_quarantine_sink(smi_flow_run *r, int32_t task);
 /** Ends the stage: its candidate, or none where nothing was opened. */
 sm_status smi_flow_quarantine_finish(smi_flow_run *r, smi_flow_source_state *s,

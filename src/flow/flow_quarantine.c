@@ -13,29 +13,11 @@
  *           of them is here already. A full refresh writes their lines anew too.
  * Whose     A row has its file's URI as it was opened, also after the file has moved. Where rows of
  *           a file leave, other files whose rows have that URI are read again too.
- * Columns   as exec gives them, then run and time. `column` is the name that the table of the lines
- *           has for it: the first SQL that is columns over the source's files says so; where none
- *           does, the last part of its path. */
+ * Columns   A refused line names its column by a path in the line. The name that the loaded table
+ *           has for it follows from the first SQL that is columns over the source's files
+ *           (find_columns); table_quarantine.c, which makes the rows, puts it in. */
 #include "base/time.h"
 #include "flow/flow_int.h"
-
-#define N_READ_COLUMNS 8 /* of sm_refused_out_schema */
-#define COLUMN_COLUMN  (SM_REFUSED_OUT_FIRST + SM_REFUSED_COLUMN)
-
-static const sm_field quarantine_fields[] = {
-    {.name = {"file", 4}, .type = &sm_type_string, .is_nullable = true},
-    {.name = {"line", 4}, .type = &sm_type_i64, .is_nullable = true},
-    {.name = {"byte_offset", 11}, .type = &sm_type_i64, .is_nullable = true},
-    {.name = {"column", 6}, .type = &sm_type_string, .is_nullable = true},
-    {.name = {"reason", 6}, .type = &sm_type_string, .is_nullable = true},
-    {.name = {"message", 7}, .type = &sm_type_string, .is_nullable = true},
-    {.name = {"raw", 3}, .type = &sm_type_binary, .is_nullable = true},
-    {.name = {"raw_bytes", 9}, .type = &sm_type_i64, .is_nullable = true},
-    {.name = {"run", 3}, .type = &sm_type_string, .is_nullable = true},
-    {.name = {"time", 4}, .type = &sm_type_timestamp, .is_nullable = true},
-};
-static const sm_type quarantine_schema = {
-    .id = SM_TYPE_STRUCT, .fields = quarantine_fields, .n_fields = SM_COUNT(quarantine_fields)};
 
 /* ---- what there is to do -------------------------------------------------------------------- */
 
@@ -200,30 +182,9 @@ static void find_columns(smi_flow_run *r, smi_flow_source_state *s)
     r->asked = asked;
 }
 
-static sm_str column_name(const smi_flow_quarantine *q, sm_str path)
-{
-    for (int32_t i = 0; i < q->n_columns; i++) {
-        if (sm_str_eq(q->paths[i], path)) {
-            return q->columns[i];
-        }
-    }
-    for (int32_t i = 0; i < q->n_columns; i++) { /* a struct: its first field that has a name */
-        if (q->paths[i].len > path.len && q->paths[i].data[path.len] == '.' &&
-            sm_str_starts(q->paths[i], path)) {
-            return q->columns[i];
-        }
-    }
-    for (size_t i = path.len; i > 0; i--) {
-        if (path.data[i - 1] == '.') {
-            return (sm_str){path.data + i, path.len - i};
-        }
-    }
-    return path;
-}
-
 /* ---- opening -------------------------------------------------------------------------------- */
 
-static sm_status open_stage(smi_flow_run *r, smi_flow_source_state *s, sm_error *e)
+static sm_status open_table(smi_flow_run *r, smi_flow_source_state *s, sm_error *e)
 {
     smi_flow_quarantine *q = &s->quarantine;
     const smi_flow_rows replaced = replaced_files(r, s);
@@ -237,152 +198,64 @@ static sm_status open_stage(smi_flow_run *r, smi_flow_source_state *s, sm_error 
         .has_base = true,
         .base = q->books.snapshot,
     };
-    return sm_stage_open(&write, &quarantine_schema, r->env, &q->stage, e);
+    const sm_quarantine_opts opts = {
+        .run = r->id,
+        .time_us = r->start_us,
+        .paths = q->paths,
+        .columns = q->columns,
+        .n_columns = q->n_columns,
+    };
+    return sm_quarantine_open(&write, &opts, r->env, &q->table, e);
 }
 
 sm_status smi_flow_quarantine_open(smi_flow_run *r, smi_flow_source_state *s, sm_error *e)
 {
-    if (s->quarantine.stage || !has_work(s)) {
+    if (s->quarantine.table || !has_work(s)) {
         return SM_OK;
     }
     find_columns(r, s);
-    return open_stage(r, s, e);
+    return open_table(r, s, e);
 }
 
 /* ---- the sink ------------------------------------------------------------------------------- */
 
-/* Is row i a line of this source that goes into its table? */
-static bool is_taken(smi_flow_source_state *s, int32_t task, sm_str uri)
+/* Do the lines of this file go into the quarantine of source i? */
+static bool takes_file(void *ctx, int32_t i, sm_str uri)
 {
-    smi_flow_quarantine *q = &s->quarantine;
+    smi_flow_refuse *refuse = ctx;
+    smi_flow_source_state *s = &refuse->run->sources[i];
     smi_flow_file *state = s->by_uri ? sm_map_get(s->by_uri, uri) : NULL;
 
-    if (!state || !q->stage ||
-        !(state->is_again || (state->at >= 0 && q->books.match.files[state->at].is_read))) {
+    if (!state || !(state->is_again ||
+                    (state->at >= 0 && s->quarantine.books.match.files[state->at].is_read))) {
         return false;
     }
     if (state->reader < 0) {
-        state->reader = task;
+        state->reader = refuse->task;
     }
-    return state->reader == task;
-}
-
-static sm_status name_columns(const smi_flow_quarantine *q, const sm_column *paths,
-                              sm_budget *budget, sm_batch *into, sm_column *out, sm_error *e)
-{
-    sm_builder *b = sm_builder_new(&sm_type_string, budget);
-
-    for (int64_t i = 0; i < paths->n_rows; i++) {
-        if (sm_column_is_null(paths, i)) {
-            sm_builder_null(b);
-        } else {
-            sm_builder_str(b, column_name(q, sm_column_str(paths, i)));
-        }
-    }
-    const sm_status st = sm_builder_finish(b, into, out, e);
-    sm_builder_free(b);
-    return st;
-}
-
-/* The rows of `taken` as the table has them. */
-static sm_status as_table(const smi_flow_run *r, const smi_flow_quarantine *q,
-                          const sm_batch *taken, sm_batch **out, sm_error *e)
-{
-    sm_status st = SM_OK;
-    sm_batch *b = NULL;
-    const sm_value time = {.type = &sm_type_timestamp, .as.i = r->start_us};
-    const int64_t n = taken->n_rows;
-
-    SM_TRY(sm_batch_new(r->env->budget, &quarantine_schema, &b, e));
-    sm_batch_keep_all(b, taken);
-    for (int32_t i = 0; i < N_READ_COLUMNS; i++) {
-        b->columns[i] = taken->columns[i];
-    }
-    SM_TRY_GOTO(st, done,
-                name_columns(q, &taken->columns[COLUMN_COLUMN], r->env->budget, b,
-                             &b->columns[COLUMN_COLUMN], e));
-    SM_TRY_GOTO(st, done,
-                sm_column_constant(sm_value_str(r->id), n, b, &b->columns[N_READ_COLUMNS], e));
-    SM_TRY_GOTO(st, done, sm_column_constant(time, n, b, &b->columns[N_READ_COLUMNS + 1], e));
-    b->n_rows = n;
-    b->ordinal = taken->ordinal;
-    b->seq = taken->seq;
-    *out = b;
-    b = NULL;
-done:
-    sm_batch_release(b);
-    return st;
-}
-
-/* The lines of one source among the refused ones; NULL where there are none to take. */
-static sm_status take_lines(smi_flow_run *r, smi_flow_source_state *s, int32_t task,
-                            const sm_batch *refused, sm_batch **out, sm_error *e)
-{
-    sm_batch *taken = NULL;
-    sm_status st = SM_OK;
-    int64_t n = 0;
-    int32_t *rows = sm_alloc((size_t)refused->n_rows * sizeof(*rows));
-    const sm_column *files = &refused->columns[SM_REFUSED_OUT_FILE];
-
-    *out = NULL;
-    for (int64_t i = 0; i < refused->n_rows; i++) {
-        if (is_taken(s, task, sm_column_str(files, i))) {
-            rows[n++] = (int32_t)i;
-        }
-    }
-    if (n > 0) {
-        SM_TRY_GOTO(st, done, sm_batch_gather(refused, rows, n, r->env->budget, &taken, e));
-        st = as_table(r, &s->quarantine, taken, out, e);
-    }
-done:
-    sm_batch_release(taken);
-    sm_free(rows);
-    return st;
-}
-
-/* What a stage did not take stays in `pending`: the call comes again with the same lines. */
-static sm_status push_refused(void *ctx, sm_batch *refused, sm_waker waker, sm_error *e)
-{
-    smi_flow_refuse *k = ctx;
-    smi_flow_run *r = k->run;
-
-    for (; k->at < r->p->n_sources; k->at++) {
-        smi_flow_source_state *s = &r->sources[k->at];
-        if (!k->pending) {
-            SM_TRY(take_lines(r, s, k->task, refused, &k->pending, e));
-        }
-        if (k->pending) {
-            const sm_sink to = sm_stage_sink(s->quarantine.stage);
-            SM_TRY(to.push(to.ctx, k->pending, waker, e));
-            sm_batch_release(k->pending);
-            k->pending = NULL;
-        }
-    }
-    k->at = 0;
-    return SM_OK;
+    return state->reader == refuse->task;
 }
 
 sm_sink smi_flow_quarantine_sink(smi_flow_run *r, int32_t task)
 {
-    r->refuse = (smi_flow_refuse){.run = r, .task = task};
-    return (sm_sink){.ctx = &r->refuse, .push = push_refused};
+    const int32_t n = r->p->n_sources;
+    sm_quarantine **tables = SM_NEW_ARRAY(r->arena, sm_quarantine *, n);
+
+    for (int32_t i = 0; i < n; i++) {
+        tables[i] = r->sources[i].quarantine.table;
+    }
+    r->refuse = (smi_flow_refuse){
+        .run = r,
+        .task = task,
+        .router = {.quarantines = tables,
+                   .n_quarantines = n,
+                   .ctx = &r->refuse,
+                   .takes = takes_file},
+    };
+    return sm_quarantine_router_sink(&r->refuse.router);
 }
 
 /* ---- ending --------------------------------------------------------------------------------- */
-
-/* Waits on the spot: the caller is no worker. */
-static sm_status finish_sink(const sm_sink *sink, sm_error *e)
-{
-    sm_pause pause;
-    sm_status st = SM_OK;
-
-    sm_pause_init(&pause);
-    while ((st = sink->finish(sink->ctx, sm_pause_waker(&pause), e)) == SM_WAIT) {
-        sm_pause_wait(&pause);
-    }
-    sm_pause_release(&pause);
-    return st;
-}
 
 /* Its rows have left, and none came: it is recorded no more. */
 static void drop(smi_flow_books *b, int64_t known)
@@ -423,7 +296,7 @@ static sm_status make_candidate(smi_flow_run *r, smi_flow_source_state *s, sm_er
         return SM_OK;
     }
     SM_TRY(smi_flow_books_settle(r, s, &q->books, e));
-    SM_TRY(sm_stage_candidate(q->stage, &q->candidate, e));
+    SM_TRY(sm_quarantine_candidate(q->table, &q->candidate, e));
     smi_flow_books_enter(r, &q->books, q->candidate);
     smi_flow_books_tell(r, &q->books);
     return SM_OK;
@@ -435,18 +308,14 @@ sm_status smi_flow_quarantine_finish(smi_flow_run *r, smi_flow_source_state *s, 
     const int64_t start = sm_monotonic_ns();
     sm_status st = SM_OK;
 
-    if (s->is_open && !q->stage && !has_work(s) && q->books.snapshot &&
+    if (s->is_open && !q->table && !has_work(s) && q->books.snapshot &&
         smi_flow_books_has_news(&q->books)) { /* rows that leave, or nothing but the books */
-        st = open_stage(r, s, e);
+        st = open_table(r, s, e);
     }
-    if (st == SM_OK && q->stage) {
-        const sm_sink sink = sm_stage_sink(q->stage);
-        st = finish_sink(&sink, e);
-        if (st == SM_OK) {
-            st = make_candidate(r, s, e);
-        }
-        sm_stage_close(q->stage);
-        q->stage = NULL;
+    if (st == SM_OK && q->table) {
+        st = make_candidate(r, s, e);
+        sm_quarantine_close(q->table);
+        q->table = NULL;
     }
     q->wall_ns = sm_monotonic_ns() - start;
     return sm_within(e, st, "quarantine %.*s", SM_STR_ARG(s->def->quarantine));
@@ -454,7 +323,7 @@ sm_status smi_flow_quarantine_finish(smi_flow_run *r, smi_flow_source_state *s, 
 
 void smi_flow_quarantine_release(smi_flow_quarantine *q)
 {
-    sm_stage_close(q->stage);
+    sm_quarantine_close(q->table);
     sm_candidate_release(q->candidate);
     smi_flow_books_release(&q->books);
     *q = (smi_flow_quarantine){0};

@@ -335,19 +335,18 @@ sm_status smi_flow_execute(smi_flow_run *r, int32_t task, const sm_plan *plan, c
                            sm_error *e)
 {
     sm_exec_report report = {0};
-    const sm_sink refused = smi_flow_quarantine_sink(r, task);
 
     for (int32_t i = 0; i < r->p->n_sources; i++) {
         if (r->asked.sources >> i & 1) {
             SM_TRY(smi_flow_quarantine_open(r, &r->sources[i], e));
         }
     }
+    const sm_sink refused = smi_flow_quarantine_sink(r, task);
     const sm_status st = sm_exec_run(plan, r->env, main, &refused, &report, e);
     if (st == SM_OK) {
         smi_flow_report_exec(r, &report);
     }
-    sm_batch_release(r->refuse.pending); /* after a failure */
-    r->refuse.pending = NULL;
+    sm_quarantine_router_release(&r->refuse.router);
     sm_exec_report_release(&report);
     return st;
 }

@@ -175,6 +175,59 @@ sm_candidate *sm_candidate_retain(sm_candidate *c);
 /** Any thread; takes NULL. The last release of an unpublished one deletes its files. */
 void sm_candidate_release(sm_candidate *c);
 
+/* ---- quarantines ----------------------------------------------------------------------------- */
+
+/* A quarantine table being written: the lines that scans refused, each with its file, place and
+ * reason. */
+typedef struct sm_quarantine sm_quarantine;
+
+/* What it points to is borrowed until the quarantine is closed. */
+typedef struct sm_quarantine_opts {
+    sm_str run;          /* the column `run` of all rows */
+    int64_t time_us;     /* the column `time` of all rows */
+    const sm_str *paths; /* paths of columns in the lines, as format gives them ("device.name"), */
+    const sm_str *columns; /* and the loaded table's names for them */
+    int32_t n_columns;     /* a path that is not among them is called by its last part */
+} sm_quarantine_opts;
+
+/**
+ * Opens a write of refused lines.
+ *
+ * Owner     *out is the caller's, sm_quarantine_close() it
+ * Errors    those of sm_stage_open
+ */
+sm_status sm_quarantine_open(const sm_write *w, const sm_quarantine_opts *opts,
+                             const sm_exec_env *env, sm_quarantine **out, sm_error *e) SM_MUST_USE;
+/**
+ * Ends the write, once, after the last line.
+ *
+ * Owner     *out is the caller's, sm_candidate_release() it; the quarantine is then to be closed
+ * Errors    those of sm_stage_candidate, and of the store
+ * Threads   no worker: waits until the last file is written
+ */
+sm_status sm_quarantine_candidate(sm_quarantine *q, sm_candidate **out, sm_error *e) SM_MUST_USE;
+/** Frees; without a candidate its files are deleted. Takes NULL. */
+void sm_quarantine_close(sm_quarantine *q);
+
+/* Gives the refused lines of one plan to the quarantines that take them. The caller sets the first
+ * four members and zeroes the others. */
+typedef struct sm_quarantine_router {
+    sm_quarantine *const *quarantines; /* NULL among them: none is open there */
+    int32_t n_quarantines;
+    void *ctx;
+    /* Does quarantine i take the lines of this file (URI as it was opened)? Asked for each line,
+     * from any worker, one call at a time. */
+    bool (*takes)(void *ctx, int32_t i, sm_str file);
+
+    int32_t at;        /* the quarantine in work */
+    sm_batch *pending; /* rows that it has no room for yet */
+} sm_quarantine_router;
+
+/** The sink for sm_exec_run's refused lines. Good until the router is released. */
+sm_sink sm_quarantine_router_sink(sm_quarantine_router *r);
+/** After the plan, whether or not it failed. Takes {0}. */
+void sm_quarantine_router_release(sm_quarantine_router *r);
+
 /* ---- publishing ------------------------------------------------------------------------------ */
 
 /**
