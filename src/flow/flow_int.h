@@ -197,6 +197,16 @@ struct smi_flow_run {
     sm_map *told; /* what the report says of files already */
 };
 
+/** Gives each variable its value. SM_USAGE: --var names none of the pipeline's, a value is not of
+ * its variable's type, or a variable without a default was given none. */
+sm_status smi_flow_variables_bind(smi_flow_run *r, sm_error *e) SM_MUST_USE;
+/** The first day of "2022-04". */
+bool smi_flow_parse_month(sm_str text, int32_t *first_day);
+/** Makes the states of the sources: their folders and windows. Opens nothing. After the variables. */
+void smi_flow_sources_init(smi_flow_run *r);
+/** Makes the states of the tasks, and marks those that the run does. SM_NAME, SM_USAGE: --task or
+ * --full-refresh names none of them. */
+sm_status smi_flow_choose_tasks(smi_flow_run *r, sm_error *e) SM_MUST_USE;
 /** What a commit says of its run, as JSON, for its user metadata; with what it was made of. */
 sm_str smi_flow_metadata(const smi_flow_run *r);
 sm_str smi_flow_metadata_with(const smi_flow_run *r, sm_str inputs);

@@ -9,6 +9,29 @@
  * told by their dataset's address: so the SQL is then planned once more. */
 #include "flow/flow_int.h"
 
+/* ---- names ---------------------------------------------------------------------------------- */
+
+sm_names *smi_flow_names(const smi_flow_run *r)
+{
+    const sm_pipeline *p = r->p;
+    sm_names *names = sm_names_new(r->env->stores, r->vars[p->lake].as.s, r->env->budget);
+
+    for (int32_t i = 0; i < p->n_vars; i++) {
+        sm_names_set_variable(names, p->vars[i].name, r->vars[i]);
+    }
+    for (int32_t i = 0; i < p->n_tasks; i++) {
+        if (p->tasks[i].kind == SM_TASK_VIEW) {
+            sm_names_set_view(names, p->tasks[i].name, p->tasks[i].sql);
+        } else if (r->tasks[i].candidate) {
+            sm_names_set_candidate(names, p->tasks[i].name, r->tasks[i].candidate);
+        }
+    }
+    if (r->opts->morsel_bytes) {
+        sm_names_set_morsel_bytes(names, r->opts->morsel_bytes);
+    }
+    return names;
+}
+
 /* ---- what SQL asks for ---------------------------------------------------------------------- */
 
 typedef struct asking {
@@ -140,6 +163,28 @@ sm_status smi_flow_plan(smi_flow_run *r, sm_names *names, const smi_flow_task *t
         SM_TRY(sm_query_plan(&t->sql, &resolver, a, out, e));
     } while (r->asked.has_opened_one);
     return SM_OK;
+}
+
+/* ---- executing ------------------------------------------------------------------------------ */
+
+sm_status smi_flow_execute(smi_flow_run *r, int32_t task, const sm_plan *plan, const sm_sink *main,
+                           sm_error *e)
+{
+    sm_exec_report report = {0};
+
+    for (int32_t i = 0; i < r->p->n_sources; i++) {
+        if (r->asked.sources >> i & 1) {
+            SM_TRY(smi_flow_quarantine_open(r, &r->sources[i], e));
+        }
+    }
+    const sm_sink refused = smi_flow_quarantine_sink(r, task);
+    const sm_status st = sm_exec_run(plan, r->env, main, &refused, &report, e);
+    if (st == SM_OK) {
+        smi_flow_report_exec(r, &report);
+    }
+    sm_quarantine_router_release(&r->refuse.router);
+    sm_exec_report_release(&report);
+    return st;
 }
 
 /* ---- rows that are replaced ----------------------------------------------------------------- */

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * flow/flow_choice.c: which tasks a run does (--task), and which of their tables it makes anew
+ * (--full-refresh). Called by flow_run.c. */
+#include "base/text.h"
+#include "flow/flow_int.h"
+
+bool smi_flow_is_refreshed(const smi_flow_run *r, int32_t task)
+{
+    return r->opts->refresh.len > 0 && sm_str_eq_nocase(r->opts->refresh, r->p->tasks[task].name);
+}
+
+bool smi_flow_is_source_refreshed(const smi_flow_run *r, const smi_flow_source_state *s)
+{
+    for (int32_t i = 0; i < r->p->n_tasks; i++) {
+        if (r->tasks[i].is_chosen && r->p->tasks[i].source == s - r->sources &&
+            smi_flow_is_refreshed(r, i)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static sm_status check_refresh(const smi_flow_run *r, sm_error *e)
+{
+    const sm_pipeline *p = r->p;
+    sm_str *names = SM_NEW_ARRAY(r->arena, sm_str, p->n_tasks);
+    int32_t n = 0;
+
+    for (int32_t i = 0; i < p->n_tasks; i++) {
+        const bool is_table = p->tasks[i].kind == SM_TASK_LOAD || p->tasks[i].kind == SM_TASK_TABLE;
+        if (is_table && r->tasks[i].is_chosen && smi_flow_is_refreshed(r, i)) {
+            return SM_OK;
+        }
+        if (is_table && r->tasks[i].is_chosen) {
+            names[n++] = p->tasks[i].name;
+        }
+    }
+    if (r->opts->refresh.len == 0) {
+        return SM_OK;
+    }
+    const sm_status st = sm_fail(e, SM_USAGE, "no task of this run makes the table \"%.*s\"",
+                                 SM_STR_ARG(r->opts->refresh));
+    const char *near = sm_nearest_name(r->opts->refresh, names, n);
+    if (near) {
+        sm_error_todo(e, "Did you mean \"%s\"?", near);
+    }
+    return st;
+}
+
+sm_status smi_flow_choose_tasks(smi_flow_run *r, sm_error *e)
+{
+    bool *chosen = SM_NEW_ARRAY(r->arena, bool, r->p->n_tasks);
+
+    r->tasks = SM_NEW_ARRAY(r->arena, smi_flow_task_state, r->p->n_tasks);
+    SM_TRY(smi_flow_graph_choose(r->p, r->opts->task, chosen, e));
+    for (int32_t i = 0; i < r->p->n_tasks; i++) {
+        r->tasks[i].is_chosen = chosen[i];
+        r->tasks[i].n_rows_before = -1;
+    }
+    return check_refresh(r, e);
+}
