@@ -97,8 +97,8 @@ sm_status smi_cli_open(smi_cli *cli, sm_error *e) SM_MUST_USE;
 void smi_cli_close(smi_cli *cli);
 
 /** Shows progress on stderr while work runs, where stderr is a terminal that can move its cursor
- * (TERM is not "dumb") and not --quiet. */
-void smi_progress_start(smi_cli *cli, const char *what);
+ * (TERM is not "dumb") and not --quiet. Borrows both texts and counters until the stop. */
+void smi_progress_start(smi_cli *cli, const char *what, const sm_progress *progress);
 void smi_progress_stop(smi_cli *cli); /* also where it was not started */
 
 /** Bold, for a terminal without NO_COLOR; else the empty string. */

@@ -19,7 +19,7 @@
 #define LEAST           4 /* only how much is done */
 
 struct smi_painter {
-    smi_cli *cli;
+    const sm_progress *progress;
     sm_thread *thread;
     sm_mutex mutex;
     sm_cond changed;
@@ -60,7 +60,7 @@ static size_t fit(sm_str s, int64_t columns)
 /* The line with all of its figures (0), or less of them, up to LEAST. */
 static void put_line(const struct smi_painter *p, int less, sm_buf *out)
 {
-    const sm_progress *g = &p->cli->progress;
+    const sm_progress *g = p->progress;
     const int64_t done = atomic_load(&g->done_bytes), total = atomic_load(&g->total_bytes);
     const double seconds = (double)(sm_monotonic_ns() - p->start_ns) / 1e9;
     char text[SM_SIZE_TEXT_BYTES];
@@ -130,7 +130,7 @@ static bool is_terminal(int fd)
     return isatty(fd) && term && strcmp(term, "dumb") != 0;
 }
 
-void smi_progress_start(smi_cli *cli, const char *what)
+void smi_progress_start(smi_cli *cli, const char *what, const sm_progress *progress)
 {
     sm_error e = {0};
 
@@ -138,7 +138,7 @@ void smi_progress_start(smi_cli *cli, const char *what)
         return;
     }
     struct smi_painter *p = SM_NEW(cli->arena, struct smi_painter);
-    p->cli = cli;
+    p->progress = progress;
     p->what = what;
     p->start_ns = sm_monotonic_ns();
     sm_mutex_init(&p->mutex);

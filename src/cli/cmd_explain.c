@@ -22,7 +22,7 @@ static sm_status analyze(smi_cli *cli, const sm_plan *plan, sm_buf *out, sm_erro
 {
     sm_exec_report report = {0};
 
-    smi_progress_start(cli, "query");
+    smi_progress_start(cli, "query", &cli->progress);
     const sm_status st = sm_exec_run(plan, &cli->env, NULL, NULL, &report, e);
     smi_progress_stop(cli);
     if (st == SM_OK) {

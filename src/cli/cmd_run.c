@@ -21,7 +21,8 @@ typedef struct options {
 static const smi_opt table[] = {
     {"--var", SMI_OPT_LIST, "K=V", "set a variable of the pipeline; may be given again",
      offsetof(options, vars)},
-    {"--date", SMI_OPT_TEXT, "D", "the run's logical date, like 2022-04-30 (default: today, UTC)",
+    {"--date", SMI_OPT_TEXT, "D",
+     "the run's logical date, like 2022-04-30 or 2022-04-30T06:00, in UTC (default: today)",
      offsetof(options, date)},
     {"--task", SMI_OPT_TEXT, "T", "only this task; T+: and all that need it",
      offsetof(options, task)},
@@ -342,6 +343,32 @@ static void print_failure(const sm_error *e)
 
 /* ---- the command ----------------------------------------------------------------------------- */
 
+#define DAY_US INT64_C(86400000000)
+
+/* The day that begins with a date, or with a date and a time; today without one. */
+static sm_status read_interval(const char *date, sm_interval *out, sm_error *e)
+{
+    sm_when when;
+    int32_t day = 0;
+    int64_t start_us = sm_now_us() / DAY_US * DAY_US;
+    bool is_good = true;
+
+    if (date && sm_parse_date(sm_str_of(date), &day)) {
+        start_us = day * DAY_US;
+    } else if (date) {
+        is_good = sm_parse_when(sm_str_of(date), &when) && when.has_date && when.has_clock &&
+                  when.infinite == 0 && !when.is_cut && sm_when_timestamp(&when, true, &start_us);
+    }
+    if (!is_good || __builtin_add_overflow(start_us, DAY_US, &out->end_us)) {
+        return sm_fail(e, SM_USAGE,
+                       "--date \"%s\" is not a date, like 2022-04-30, or a date and a time, like "
+                       "2022-04-30T06:00",
+                       date);
+    }
+    out->start_us = start_us;
+    return SM_OK;
+}
+
 static sm_status read_options(smi_cli *cli, const options *o, sm_run_opts *out, sm_error *e)
 {
     sm_pair *vars = NULL;
@@ -361,38 +388,38 @@ static sm_status read_options(smi_cli *cli, const options *o, sm_run_opts *out, 
     if (o->morsel_bytes % SM_FILE_HASH_CHUNK != 0) {
         return sm_fail(e, SM_USAGE, "--morsel-size %zu: not a multiple of 64KiB", o->morsel_bytes);
     }
-    out->logical_date = (int32_t)(sm_now_us() / 86400000000);
-    if (o->date && !sm_parse_date(sm_str_of(o->date), &out->logical_date)) {
-        return sm_fail(e, SM_USAGE, "--date \"%s\" is no date, like 2022-04-30", o->date);
-    }
-    return SM_OK;
+    return read_interval(o->date, &out->interval, e);
 }
 
-static void tell_task(void *ctx, sm_str name, int32_t i, int32_t n)
+static void show_task(void *ctx, const sm_task_begin *begin)
 {
     smi_cli *cli = ctx;
 
-    smi_progress_stop(cli); /* the line of the task before */
-    atomic_store(&cli->progress.done_bytes, 0);
-    atomic_store(&cli->progress.total_bytes, 0);
-    atomic_store(&cli->progress.rows, 0);
-    smi_progress_start(cli, sm_arena_printf(cli->arena, "%d/%d %.*s", i + 1, n, SM_STR_ARG(name)));
+    smi_progress_start(cli,
+                       sm_arena_printf(cli->arena, "%d/%d %.*s", begin->task + 1, begin->n_tasks,
+                                       SM_STR_ARG(begin->name)),
+                       begin->progress);
+}
+
+static void hide_task(void *ctx, const sm_task_report *report)
+{
+    (void)report;
+    smi_progress_stop(ctx);
 }
 
 static sm_status run(smi_cli *cli, const void *opts, char **args, int n_args, sm_error *e)
 {
-    sm_run_opts run_opts = {0};
+    sm_run_opts run_opts = {.listener = {.ctx = cli, .begin = show_task, .end = hide_task}};
     sm_pipeline *pipeline = NULL;
     sm_run_report report = {.peak_bytes = sm_peak_bytes()};
 
     SM_TRY(read_options(cli, opts, &run_opts, e));
     sm_status st = sm_pipeline_open(cli->env.stores, sm_str_of(args[0]), &pipeline, e);
     if (st == SM_OK) {
-        st = sm_pipeline_run(pipeline, &run_opts, &cli->env, tell_task, cli, &report, e);
+        st = sm_pipeline_run(pipeline, &run_opts, &cli->env, &report, e);
     }
     /* The pipeline's own files are among what the command read. */
     const sm_store_counts network = sm_stores_network_count(cli->env.stores);
-    smi_progress_stop(cli);
     if (st == SM_OK && (cli->globals.json || cli->globals.quiet)) {
         print_warnings(&report);
     } else if (st == SM_OK) {

@@ -80,7 +80,7 @@ static sm_status run(smi_cli *cli, const void *opts, char **args, int n_args, sm
     SM_TRY_GOTO(st, done,
                 smi_output_open(cli, q.plan->root->schema, format, o->output, &output, e));
     const sm_sink sink = smi_output_sink(output);
-    smi_progress_start(cli, "query");
+    smi_progress_start(cli, "query", &cli->progress);
     st = sm_exec_run(q.plan, &cli->env, &sink, NULL, &report, e);
     smi_progress_stop(cli);
     if (st == SM_OK) {

@@ -30,10 +30,46 @@ int32_t sm_pipeline_tasks(const sm_pipeline *p);
 sm_str sm_pipeline_task_name(const sm_pipeline *p, int32_t i);
 sm_task_kind sm_pipeline_task_kind(const sm_pipeline *p, int32_t i);
 
+/* ---- what a run is asked for ----------------------------------------------------------------- */
+
+/* The stretch of time whose data a run is for. */
+typedef struct sm_interval {
+    int64_t start_us, end_us; /* since 1970-01-01 00:00:00 UTC; the end is excluded */
+} sm_interval;
+
+/* An attempt at a task begins. */
+typedef struct sm_task_begin {
+    int32_t task, n_tasks; /* of the run */
+    sm_str name;
+    sm_task_kind kind;
+    int32_t attempt;             /* 1: the first */
+    const sm_progress *progress; /* counts from 0 while this attempt runs; any thread may read it
+                                  * until the run is closed */
+} sm_task_begin;
+
+/* What an attempt at a task did. */
+typedef struct sm_task_report {
+    int32_t task;
+    sm_str name;
+    sm_task_kind kind;
+    int32_t attempt;
+    sm_status status;
+    int64_t rows;   /* written into its table; 0 for a view, and where nothing had changed */
+    uint64_t bytes; /* of the data files that were written */
+    int64_t wall_ns;
+} sm_task_report;
+
+/* Who is told of a run's tasks. Called in the thread that calls sm_run_task; each may be NULL. */
+typedef struct sm_run_listener {
+    void *ctx;
+    void (*begin)(void *ctx, const sm_task_begin *begin);
+    void (*end)(void *ctx, const sm_task_report *report); /* of each that began */
+} sm_run_listener;
+
 typedef struct sm_run_opts {
     const sm_pair *vars; /* --var K=V */
     int32_t n_vars;
-    int32_t logical_date; /* days; the run's date */
+    sm_interval interval; /* its start is the run's logical date */
     sm_str task;          /* only this one, "name+": and all that need it; "": all */
     sm_str refresh;       /* this table is made anew, whatever is known of it; "": none */
     bool same_root;       /* a folder at a new place is the one that was loaded, elsewhere */
@@ -41,7 +77,10 @@ typedef struct sm_run_opts {
     bool keep_old;        /* loads whose query has changed keep the rows that another one made */
     sm_str run_id;        /* "": made from pipeline, date and time */
     size_t morsel_bytes;  /* tests; 0 */
+    sm_run_listener listener;
 } sm_run_opts;
+
+/* ---- what a run did -------------------------------------------------------------------------- */
 
 typedef struct sm_table_report {
     sm_str name;
@@ -92,11 +131,70 @@ typedef struct sm_run_report {
 } sm_run_report;
 void sm_run_report_release(sm_run_report *r);
 
-/** Runs the tasks in order; stages all, then publishes in order, refused lines first; then to
- * servers elsewhere. *report is the caller's, also after a failure. on_task (may be NULL) is told
- * as each task begins. */
-sm_status sm_pipeline_run(sm_pipeline *p, const sm_run_opts *opts, const sm_exec_env *env,
-                          void (*on_task)(void *ctx, sm_str name, int32_t i, int32_t n), void *ctx,
+/* What a publication made visible. */
+typedef struct sm_publication {
+    const sm_table_report *tables; /* those of the lake that the run's tasks and quarantines are of;
+                                    * as long as the run */
+    int64_t n_tables;
+    int64_t wall_ns;
+} sm_publication;
+
+/* ---- a run, step by step --------------------------------------------------------------------- */
+
+/* One run of a pipeline. Open it, do its tasks, publish, do the tasks that publish elsewhere,
+ * close it. Tasks make candidates, which the tasks after them read and nobody else sees. */
+typedef struct sm_run sm_run;
+
+/* One task of a run. */
+typedef struct sm_run_step {
+    sm_str name;
+    sm_task_kind kind;
+    const int32_t *needs; /* other tasks of the run, which must be done first */
+    int32_t n_needs;
+} sm_run_step;
+
+/**
+ * Plans a run: gives the variables their values, chooses the tasks, connects to their stores, and
+ * completes a publication that another run left open in the lake. Reads no data.
+ *
+ * Owner     sm_run_close() *out; borrows the pipeline, what `env` points to, and the texts and the
+ *           listener's ctx of `opts` until then
+ * Errors    SM_USAGE, SM_NAME: a variable, a task or a setting is wrong or missing; what settling
+ *           the lake fails with
+ * Threads   one thread at a time a run; several runs at once, each with an environment of its own
+ */
+sm_status sm_run_open(const sm_pipeline *p, const sm_run_opts *opts, const sm_exec_env *env,
+                      sm_run **out, sm_error *e) SM_MUST_USE;
+/** How many tasks it has. Those that publish elsewhere come last; else a task stands behind those
+ * that it needs. */
+int32_t sm_run_tasks(const sm_run *r);
+/** Task i, 0 to sm_run_tasks() − 1; as long as the run. */
+sm_run_step sm_run_step_of(const sm_run *r, int32_t i);
+/**
+ * Does task i: makes its candidate, or publishes its table elsewhere.
+ *
+ * Shape     once for each task, in any order in which what it needs comes first: those that publish
+ *           elsewhere after sm_run_publish(), all others before it. Another order is asserted.
+ * Returns   what the task failed with. It may then be called again for this task, as often as
+ *           wanted: what the failed attempt made is thrown away
+ * Owner     *report (may be NULL) is filled after a failure too; its name lives as long as the run
+ * Errors    SM_INTERRUPTED where the environment's flag was set
+ */
+sm_status sm_run_task(sm_run *r, int32_t i, sm_task_report *report, sm_error *e) SM_MUST_USE;
+/**
+ * Makes the candidates of all tasks and of the quarantines visible, all or none (sm_publish). Once,
+ * after all tasks that make tables are done; where it fails the run can only be closed.
+ *
+ * Owner     *publication may be NULL; written on success
+ */
+sm_status sm_run_publish(sm_run *r, sm_publication *publication, sm_error *e) SM_MUST_USE;
+/** Ends a run at any point. What was not published is deleted. *report (may be NULL) is what the
+ * run did; sm_run_report_release() it. Takes NULL: an empty report. */
+void sm_run_close(sm_run *r, sm_run_report *report);
+
+/** A whole run: opens it, does its steps in their order up to the first that fails, closes it.
+ * *report is the caller's, also after a failure. */
+sm_status sm_pipeline_run(const sm_pipeline *p, const sm_run_opts *opts, const sm_exec_env *env,
                           sm_run_report *report, sm_error *e) SM_MUST_USE;
 
 /* ---- the sample generator -------------------------------------------------------------------- */

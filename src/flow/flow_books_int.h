@@ -13,7 +13,7 @@
 #include "flow/flow_match_int.h"
 #include "table/table.h"
 
-typedef struct smi_flow_run smi_flow_run;
+typedef struct sm_run smi_flow_run;
 typedef struct smi_flow_source_state smi_flow_source_state;
 
 /* A file, and what the run came to know of it. */
@@ -23,6 +23,7 @@ typedef struct smi_flow_file {
     int32_t reader; /* the task whose refused lines of it are quarantined; −1: none yet */
     bool is_in_window;
     bool is_read;
+    int32_t read_by; /* where is_read: the first task of this run that read it */
     bool is_skipped; /* a load has found nothing new in it */
     bool is_hashed;  /* its content is known; */
     bool is_whole;   /* … that of an unfinished compressed file is what there is */

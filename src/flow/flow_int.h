@@ -149,8 +149,20 @@ struct smi_flow_source_state {
     smi_flow_quarantine quarantine;
 };
 
+/* A task is WAITING, then RUNNING in each attempt, which ends it as FAILED or DONE. A FAILED task may
+ * run again. */
+typedef enum smi_flow_task_phase {
+    SMI_TASK_WAITING,
+    SMI_TASK_RUNNING,
+    SMI_TASK_FAILED,
+    SMI_TASK_DONE,
+} smi_flow_task_phase;
+
 typedef struct smi_flow_task_state {
     bool is_chosen;
+    smi_flow_task_phase phase;
+    int32_t attempt;      /* 0: it has not run */
+    sm_progress progress; /* of the attempt */
     sm_clickhouse_published published;
     sm_candidate *candidate;
     int64_t n_rows_before; /* of the table; −1: there was none */
@@ -178,10 +190,24 @@ typedef struct smi_flow_refuse {
     sm_quarantine_router router;
 } smi_flow_refuse;
 
-struct smi_flow_run {
+/* A run makes tables, then is PUBLISHED or, where that failed, CLOSED to all but sm_run_close. */
+typedef enum smi_flow_run_phase {
+    SMI_RUN_MAKING,
+    SMI_RUN_PUBLISHED,
+    SMI_RUN_CLOSED,
+} smi_flow_run_phase;
+
+struct sm_run {
     const sm_pipeline *p;
-    const sm_run_opts *opts;
-    const sm_exec_env *env; /* the caller's, with stores of the run's own */
+    const sm_run_opts *opts; /* own_opts */
+    const sm_exec_env *env;  /* own_env */
+    sm_run_opts own_opts;
+    sm_exec_env own_env;   /* the caller's, with stores of the run's own */
+    sm_progress *progress; /* the caller's, or NULL */
+    smi_flow_run_phase phase;
+    int32_t *order;          /* the chosen tasks, those that publish elsewhere last */
+    sm_run_step *steps;      /* one each */
+    int32_t n_steps, n_made; /* the first n_made make tables and views */
     sm_arena *arena;
     sm_str id;
     int64_t start_us, start_ns;
@@ -191,18 +217,22 @@ struct smi_flow_run {
     smi_flow_task_state *tasks;
     smi_flow_refuse refuse;
     smi_flow_asked asked;
-    sm_map *counted; /* URIs of text files whose lines are in the report */
-    sm_run_report *report;
+    sm_map *counted;       /* URIs of text files whose lines are in the report */
+    sm_run_report *report; /* own_report */
+    sm_run_report own_report;
+    bool has_told_sources;
     int64_t cap_unknown, cap_warnings, cap_gone, cap_moved, cap_copied;
     sm_map *told; /* what the report says of files already */
 };
 
+/** The day in which the run's interval begins. */
+int32_t smi_flow_logical_day(const smi_flow_run *r);
 /** Gives each variable its value. SM_USAGE: --var names none of the pipeline's, a value is not of
  * its variable's type, or a variable without a default was given none. */
 sm_status smi_flow_variables_bind(smi_flow_run *r, sm_error *e) SM_MUST_USE;
 /** The first day of "2022-04". */
 bool smi_flow_parse_month(sm_str text, int32_t *first_day);
-/** Makes the states of the sources: their folders and windows. Opens nothing. After the variables. */
+/** Makes the states of the sources: their folders and windows. After the variables. Opens none. */
 void smi_flow_sources_init(smi_flow_run *r);
 /** Makes the states of the tasks, and marks those that the run does. SM_NAME, SM_USAGE: --task or
  * --full-refresh names none of them. */
@@ -221,6 +251,8 @@ sm_status smi_flow_plan(smi_flow_run *r, sm_names *names, const smi_flow_task *t
  * quarantine. `main` NULL: its rows are dropped. */
 sm_status smi_flow_execute(smi_flow_run *r, int32_t task, const sm_plan *plan, const sm_sink *main,
                            sm_error *e) SM_MUST_USE;
+/** Forgets what a failed task read: the next attempt reads it again. */
+void smi_flow_sources_undo(smi_flow_run *r, int32_t task);
 /** Lists a source, once, and settles what its quarantine has to do. */
 sm_status smi_flow_source_open(smi_flow_run *r, int32_t source, sm_error *e) SM_MUST_USE;
 /** Where an output column of a plan comes from: the column of its one scan's rows, a field of it
@@ -292,7 +324,8 @@ void smi_flow_quarantine_release(smi_flow_quarantine *q);
 
 /* ---- the report (flow_report.c) -------------------------------------------------------------- */
 
-void smi_flow_report_exec(smi_flow_run *r, const sm_exec_report *x);
+void smi_flow_report_exec(smi_flow_run *r, int32_t task, const sm_exec_report *x);
+/** The same text counts once. */
 void smi_flow_report_warn(smi_flow_run *r, const char *fmt, ...) SM_PRINTF(2, 3);
 /* Of several loads' words on the same file the first counts. */
 void smi_flow_report_gone(smi_flow_run *r, sm_str name);

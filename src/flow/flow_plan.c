@@ -180,7 +180,7 @@ sm_status smi_flow_execute(smi_flow_run *r, int32_t task, const sm_plan *plan, c
     const sm_sink refused = smi_flow_quarantine_sink(r, task);
     const sm_status st = sm_exec_run(plan, r->env, main, &refused, &report, e);
     if (st == SM_OK) {
-        smi_flow_report_exec(r, &report);
+        smi_flow_report_exec(r, task, &report);
     }
     sm_quarantine_router_release(&r->refuse.router);
     sm_exec_report_release(&report);

@@ -47,12 +47,13 @@ static void add_counts(sm_scan_counts *sum, const sm_scan_counts *c)
     sum->unknown_lines += c->unknown_lines;
 }
 
-static void tell_source(smi_flow_run *r, const sm_file_report *f)
+static void tell_source(smi_flow_run *r, int32_t task, const sm_file_report *f)
 {
     for (int32_t i = 0; i < r->p->n_sources; i++) {
         const smi_flow_source_state *s = &r->sources[i];
         smi_flow_file *state = s->by_uri ? sm_map_get(s->by_uri, f->uri) : NULL;
         if (state) {
+            state->read_by = state->is_read ? state->read_by : task;
             state->is_read = true;
             state->is_hashed = true;
             state->is_whole = true;
@@ -62,7 +63,7 @@ static void tell_source(smi_flow_run *r, const sm_file_report *f)
     }
 }
 
-void smi_flow_report_exec(smi_flow_run *r, const sm_exec_report *x)
+void smi_flow_report_exec(smi_flow_run *r, int32_t task, const sm_exec_report *x)
 {
     bool is_new = false;
 
@@ -71,7 +72,7 @@ void smi_flow_report_exec(smi_flow_run *r, const sm_exec_report *x)
         if (f->is_pruned) {
             continue;
         }
-        tell_source(r, f);
+        tell_source(r, task, f);
         void **is_counted = sm_map_at(r->counted, f->uri);
         if (!*is_counted) {
             *is_counted = r;
@@ -87,21 +88,7 @@ void smi_flow_report_exec(smi_flow_run *r, const sm_exec_report *x)
 
 /* ---- sources -------------------------------------------------------------------------------- */
 
-void smi_flow_report_warn(smi_flow_run *r, const char *fmt, ...)
-{
-    char text[512];
-    va_list args;
-    sm_run_report *out = r->report;
-
-    va_start(args, fmt);
-    vsnprintf(text, sizeof(text), fmt, args);
-    va_end(args);
-    out->warnings = sm_arena_grow(out->arena, out->warnings, out->n_warnings, &r->cap_warnings,
-                                  sizeof(*out->warnings));
-    out->warnings[out->n_warnings++] = sm_arena_str(out->arena, sm_str_of(text));
-}
-
-/* Is it the first word of that kind on the file? */
+/* Is it the first word of that kind on the file, or the first warning of that text? */
 static bool is_first_word(smi_flow_run *r, const char *kind, sm_str name)
 {
     if (!r->told) {
@@ -111,6 +98,23 @@ static bool is_first_word(smi_flow_run *r, const char *kind, sm_str name)
     const bool is_first = *place == NULL;
     *place = r;
     return is_first;
+}
+
+void smi_flow_report_warn(smi_flow_run *r, const char *fmt, ...)
+{
+    char text[512];
+    va_list args;
+    sm_run_report *out = r->report;
+
+    va_start(args, fmt);
+    vsnprintf(text, sizeof(text), fmt, args);
+    va_end(args);
+    if (!is_first_word(r, "warning", sm_str_of(text))) {
+        return;
+    }
+    out->warnings = sm_arena_grow(out->arena, out->warnings, out->n_warnings, &r->cap_warnings,
+                                  sizeof(*out->warnings));
+    out->warnings[out->n_warnings++] = sm_arena_str(out->arena, sm_str_of(text));
 }
 
 void smi_flow_report_gone(smi_flow_run *r, sm_str name)

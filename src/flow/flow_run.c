@@ -2,20 +2,21 @@
  *
  * flow/flow_run.c: runs a pipeline.
  *
- * A run     gives the variables their values, makes the names that SQL sees (variables, views, the
- *           lake), then does the chosen tasks in their order, each into a candidate that later
- *           tasks see; then the quarantines; and publishes all in one go, quarantines first, then
+ * Open      gives the variables their values, chooses the tasks, makes the names that SQL sees
+ *           (variables, views, the lake), connects to stores, and completes a publication that
+ *           another run left open.
+ * Tasks     each make a candidate, which later tasks read. A task that failed can run again: its
+ *           candidate is released, and what it read of the sources is forgotten.
+ * Publish   ends the quarantines, then publishes all candidates in one go, quarantines first, then
  *           in the order of the tasks. A failure before that publishes nothing. Tables elsewhere
- *           come last: they are made over what is then in the lake.
- * Sources   are opened when the first task asks for them (flow_plan.c): their files are listed and
- *           those of the window chosen; the others are never opened.
+ *           come last: they are made from what is then in the lake.
+ * Sources   are opened when the first task asks for them (flow_plan.c).
  * Killed    before its publication is in the lake's journal: nothing was changed. After that: the
  *           next run into the lake completes it before it looks at a table. */
 #include <inttypes.h>
-#include <stdio.h>
+#include <string.h>
 
 #include "base/random.h"
-#include "base/text.h"
 #include "base/time.h"
 #include "flow/flow_int.h"
 
@@ -48,76 +49,291 @@ sm_str smi_flow_metadata(const smi_flow_run *r)
     return smi_flow_metadata_with(r, SM_STR(""));
 }
 
-/* ---- tasks ---------------------------------------------------------------------------------- */
+/* ---- planning ------------------------------------------------------------------------------- */
 
-static sm_status run_task(smi_flow_run *r, int32_t i, sm_error *e)
+#define DAY_US INT64_C(86400000000)
+
+int32_t smi_flow_logical_day(const smi_flow_run *r)
 {
-    const smi_flow_task *t = &r->p->tasks[i];
-    smi_flow_task_state *state = &r->tasks[i];
-    const int64_t start = sm_monotonic_ns();
-    sm_status st = SM_OK;
-    char date[SM_TIME_TEXT_BYTES];
+    const int64_t us = r->opts->interval.start_us;
 
-    if (t->kind == SM_TASK_LOAD) {
-        st = smi_flow_load_run(r, i, e);
-    } else if (t->kind == SM_TASK_TABLE) {
-        st = smi_flow_table_run(r, i, e);
-    } else if (t->kind == SM_TASK_PUBLISH) {
-        st = smi_flow_publish_run(r, i, e);
-    }
-    if (st == SM_OK && state->candidate) {
-        sm_names_set_candidate(r->names, t->name, state->candidate);
-    }
-    state->wall_ns = sm_monotonic_ns() - start;
-    if (st == SM_OK && t->kind == SM_TASK_PUBLISH) {
-        smi_flow_report_published(r, i);
-    }
-    sm_format_date(r->opts->logical_date, date);
-    return sm_within(e, st, "task %.*s, run %s of pipeline %.*s", SM_STR_ARG(t->name), date,
-                     SM_STR_ARG(r->p->name));
+    return (int32_t)(us / DAY_US - (us % DAY_US < 0));
 }
 
-/* Of a run, who is told as each task begins. */
-typedef struct listener {
-    void (*on_task)(void *ctx, sm_str name, int32_t i, int32_t n);
-    void *ctx;
-    int32_t n_told;
-} listener;
-
-/* The chosen tasks in their order: those that make tables, or those that publish them. */
-static sm_status run_tasks(smi_flow_run *r, bool publishing, listener *l, sm_error *e)
+/* The logical date as run ids and messages have it: "2022-04-30", with a time where it is not
+ * midnight: "2022-04-30T06:00:00Z". */
+static const char *logical_date(const smi_flow_run *r, char text[SM_TIME_TEXT_BYTES])
 {
-    int32_t n = 0;
-
-    for (int32_t i = 0; i < r->p->n_tasks; i++) {
-        n += r->tasks[i].is_chosen;
+    if (r->opts->interval.start_us % DAY_US == 0) {
+        sm_format_date(smi_flow_logical_day(r), text);
+        return text;
     }
+    const size_t len = sm_format_timestamp(r->opts->interval.start_us, text);
+    char *space = memchr(text, ' ', len);
+    SM_ASSERT(space && len + 2 <= SM_TIME_TEXT_BYTES);
+    *space = 'T';
+    memcpy(text + len, "Z", 2);
+    return text;
+}
+
+static void name_run(smi_flow_run *r)
+{
+    char date[SM_TIME_TEXT_BYTES];
+    uint32_t random = 0;
+
+    sm_random_bytes(&random, sizeof(random));
+    r->id = r->opts->run_id.len
+                ? sm_arena_str(r->arena, r->opts->run_id)
+                : sm_arena_strf(r->arena, "%.*s-%s-%08" PRIx32, SM_STR_ARG(r->p->name),
+                                logical_date(r, date), random);
+}
+
+/* Of task t of the pipeline: its place among the steps, or −1 where the run does not do it. */
+static int32_t step_of_task(const smi_flow_run *r, int32_t t)
+{
+    for (int32_t i = 0; i < r->n_steps; i++) {
+        if (r->order[i] == t) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+static void add_steps(smi_flow_run *r, bool publishing)
+{
     for (int32_t i = 0; i < r->p->n_tasks; i++) {
-        const bool is_published = r->p->tasks[i].kind == SM_TASK_PUBLISH;
-        if (!r->tasks[i].is_chosen || is_published != publishing) {
+        const smi_flow_task *t = &r->p->tasks[i];
+        if (!r->tasks[i].is_chosen || (t->kind == SM_TASK_PUBLISH) != publishing) {
             continue;
         }
-        if (l->on_task) {
-            l->on_task(l->ctx, r->p->tasks[i].name, l->n_told, n);
+        int32_t *needs = SM_NEW_ARRAY(r->arena, int32_t, t->n_needs);
+        sm_run_step *step = &r->steps[r->n_steps];
+        *step = (sm_run_step){.name = t->name, .kind = t->kind, .needs = needs};
+        for (int32_t k = 0; k < t->n_needs; k++) {
+            const int32_t need = step_of_task(r, t->needs[k]);
+            SM_ASSERT(need >= 0 || !r->tasks[t->needs[k]].is_chosen);
+            if (need >= 0) {
+                needs[step->n_needs++] = need;
+            }
         }
-        l->n_told++;
-        SM_TRY(run_task(r, i, e));
+        r->order[r->n_steps++] = i;
+    }
+}
+
+static void order_steps(smi_flow_run *r)
+{
+    r->order = SM_NEW_ARRAY(r->arena, int32_t, r->p->n_tasks);
+    r->steps = SM_NEW_ARRAY(r->arena, sm_run_step, r->p->n_tasks);
+    add_steps(r, false);
+    r->n_made = r->n_steps;
+    add_steps(r, true);
+}
+
+/* What a run before this one has left open comes first: tables are read as they are after it. */
+static sm_status settle_lake(smi_flow_run *r, sm_error *e)
+{
+    sm_str told = {0};
+
+    SM_TRY(sm_lake_settle(r->env->stores, sm_names_lake(r->names), r->env->budget, r->arena, &told,
+                          e));
+    if (told.len > 0) {
+        smi_flow_report_warn(r, "%.*s", SM_STR_ARG(told));
     }
     return SM_OK;
 }
 
-static sm_status make_tables(smi_flow_run *r, listener *l, sm_error *e)
+static sm_status plan_run(smi_flow_run *r, sm_error *e)
 {
-    SM_TRY(run_tasks(r, false, l, e));
+    name_run(r);
+    r->counted = sm_map_new(r->arena);
+    SM_TRY(smi_flow_variables_bind(r, e));
+    SM_TRY(smi_flow_choose_tasks(r, e));
+    order_steps(r);
+    smi_flow_sources_init(r);
+    r->names = smi_flow_names(r);
+    SM_TRY(smi_flow_publish_check(r, e));
+    SM_TRY(smi_flow_connect(r, e));
+    return settle_lake(r, e);
+}
+
+sm_status sm_run_open(const sm_pipeline *p, const sm_run_opts *opts, const sm_exec_env *env,
+                      sm_run **out, sm_error *e)
+{
+    smi_flow_run *r = sm_alloc_zero(sizeof(*r));
+
+    SM_ASSERT(opts->interval.start_us < opts->interval.end_us);
+    *r = (smi_flow_run){.p = p,
+                        .own_opts = *opts,
+                        .own_env = *env, /* its connections are no other run's */
+                        .progress = env->progress,
+                        .arena = sm_arena_new(env->budget),
+                        .start_us = sm_now_us(),
+                        .start_ns = sm_monotonic_ns(),
+                        .own_report = {.arena = sm_arena_new(NULL)}};
+    r->own_env.stores = sm_stores_below(env->stores);
+    r->opts = &r->own_opts;
+    r->env = &r->own_env;
+    r->report = &r->own_report;
+    const sm_status st = plan_run(r, e);
+    if (st != SM_OK) {
+        sm_run_close(r, NULL);
+        return st;
+    }
+    *out = r;
+    return SM_OK;
+}
+
+int32_t sm_run_tasks(const sm_run *r)
+{
+    return r->n_steps;
+}
+
+sm_run_step sm_run_step_of(const sm_run *r, int32_t i)
+{
+    SM_ASSERT(i >= 0 && i < r->n_steps);
+    return r->steps[i];
+}
+
+/* ---- tasks ---------------------------------------------------------------------------------- */
+
+/* May step i run now? What a program that calls steps in another order does wrong. */
+static bool is_ready(const smi_flow_run *r, int32_t i)
+{
+    const smi_flow_task_phase phase = r->tasks[r->order[i]].phase;
+    bool is_ready = phase == SMI_TASK_WAITING || phase == SMI_TASK_FAILED;
+
+    for (int32_t k = 0; k < r->steps[i].n_needs; k++) {
+        const int32_t need = r->order[r->steps[i].needs[k]];
+        is_ready = is_ready && r->tasks[need].phase == SMI_TASK_DONE;
+    }
+    return is_ready && r->phase == (i < r->n_made ? SMI_RUN_MAKING : SMI_RUN_PUBLISHED);
+}
+
+static void begin_attempt(smi_flow_run *r, int32_t i)
+{
+    smi_flow_task_state *state = &r->tasks[r->order[i]];
+
+    state->phase = SMI_TASK_RUNNING;
+    state->attempt++;
+    atomic_store(&state->progress.total_bytes, 0);
+    atomic_store(&state->progress.done_bytes, 0);
+    atomic_store(&state->progress.rows, 0);
+    r->own_env.progress = &state->progress;
+    if (r->opts->listener.begin) {
+        const sm_task_begin begin = {.task = i,
+                                     .n_tasks = r->n_steps,
+                                     .name = r->steps[i].name,
+                                     .kind = r->steps[i].kind,
+                                     .attempt = state->attempt,
+                                     .progress = &state->progress};
+        r->opts->listener.begin(r->opts->listener.ctx, &begin);
+    }
+}
+
+/* Throws away what a failed attempt made. */
+static void undo_attempt(smi_flow_run *r, int32_t task)
+{
+    smi_flow_task_state *state = &r->tasks[task];
+
+    sm_candidate_release(state->candidate);
+    state->candidate = NULL;
+    smi_flow_sources_undo(r, task);
+}
+
+static void end_attempt(smi_flow_run *r, int32_t i, sm_status st, sm_task_report *out)
+{
+    smi_flow_task_state *state = &r->tasks[r->order[i]];
+    const sm_candidate *c = state->candidate;
+    const sm_progress *done = &state->progress;
+
+    state->phase = st == SM_OK ? SMI_TASK_DONE : SMI_TASK_FAILED;
+    r->own_env.progress = r->progress;
+    if (r->progress) {
+        atomic_fetch_add(&r->progress->total_bytes, atomic_load(&done->total_bytes));
+        atomic_fetch_add(&r->progress->done_bytes, atomic_load(&done->done_bytes));
+        atomic_fetch_add(&r->progress->rows, atomic_load(&done->rows));
+    }
+    *out = (sm_task_report){.task = i,
+                            .name = r->steps[i].name,
+                            .kind = r->steps[i].kind,
+                            .attempt = state->attempt,
+                            .status = st,
+                            .rows = c ? sm_candidate_rows(c) : state->published.rows,
+                            .bytes = c ? sm_candidate_bytes(c) : 0,
+                            .wall_ns = state->wall_ns};
+    if (r->opts->listener.end) {
+        r->opts->listener.end(r->opts->listener.ctx, out);
+    }
+}
+
+static sm_status do_task(smi_flow_run *r, int32_t task, sm_error *e)
+{
+    const smi_flow_task *t = &r->p->tasks[task];
+    smi_flow_task_state *state = &r->tasks[task];
+    const int64_t start = sm_monotonic_ns();
+    sm_status st = SM_OK;
+
+    if (t->kind == SM_TASK_LOAD) {
+        st = smi_flow_load_run(r, task, e);
+    } else if (t->kind == SM_TASK_TABLE) {
+        st = smi_flow_table_run(r, task, e);
+    } else if (t->kind == SM_TASK_PUBLISH) {
+        st = smi_flow_publish_run(r, task, e);
+    }
+    state->wall_ns = sm_monotonic_ns() - start;
+    if (st == SM_OK && state->candidate) {
+        sm_names_set_candidate(r->names, t->name, state->candidate);
+    }
+    if (st == SM_OK && t->kind == SM_TASK_PUBLISH) {
+        smi_flow_report_published(r, task);
+    }
+    return st;
+}
+
+static sm_status say_interrupted(sm_status st, sm_error *e)
+{
+    if (st == SM_INTERRUPTED) {
+        sm_error_todo(e, "Nothing was published; the same run again does it all.");
+    }
+    return st;
+}
+
+sm_status sm_run_task(sm_run *r, int32_t i, sm_task_report *report, sm_error *e)
+{
+    char date[SM_TIME_TEXT_BYTES];
+    sm_task_report ignored;
+
+    SM_ASSERT(i >= 0 && i < r->n_steps);
+    SM_ASSERT(is_ready(r, i));
+    begin_attempt(r, i);
+    const sm_status st = do_task(r, r->order[i], e);
+    if (st != SM_OK) {
+        undo_attempt(r, r->order[i]);
+    }
+    end_attempt(r, i, st, report ? report : &ignored);
+    sm_within(e, st, "task %.*s, run %s of pipeline %.*s", SM_STR_ARG(r->steps[i].name),
+              logical_date(r, date), SM_STR_ARG(r->p->name));
+    return i < r->n_made ? say_interrupted(st, e) : st;
+}
+
+/* ---- publishing ----------------------------------------------------------------------------- */
+
+static sm_status finish_quarantines(smi_flow_run *r, sm_error *e)
+{
     for (int32_t i = 0; i < r->p->n_sources; i++) {
         SM_TRY(smi_flow_quarantine_finish(r, &r->sources[i], e));
     }
     return SM_OK;
 }
 
-/* ---- publishing ----------------------------------------------------------------------------- */
+static void tell_sources(smi_flow_run *r, bool is_done)
+{
+    SM_ASSERT(!r->has_told_sources);
+    smi_flow_report_sources(r, is_done);
+    r->has_told_sources = true;
+}
 
-static sm_status publish(smi_flow_run *r, sm_error *e)
+static sm_status publish_candidates(smi_flow_run *r, sm_error *e)
 {
     sm_candidate **order = SM_NEW_ARRAY(r->arena, sm_candidate *, r->p->n_sources + r->p->n_tasks);
     int64_t *versions = SM_NEW_ARRAY(r->arena, int64_t, r->p->n_sources + r->p->n_tasks);
@@ -141,46 +357,30 @@ static sm_status publish(smi_flow_run *r, sm_error *e)
     return st;
 }
 
-/* ---- a run ---------------------------------------------------------------------------------- */
-
-/* What a run before this one has left open comes first: tables are read as they are after it. */
-static sm_status settle_lake(smi_flow_run *r, sm_error *e)
+sm_status sm_run_publish(sm_run *r, sm_publication *publication, sm_error *e)
 {
-    sm_str told = {0};
+    const int64_t start = sm_monotonic_ns();
 
-    SM_TRY(sm_lake_settle(r->env->stores, sm_names_lake(r->names), r->env->budget, r->arena, &told,
-                          e));
-    if (told.len > 0) {
-        smi_flow_report_warn(r, "%.*s", SM_STR_ARG(told));
+    SM_ASSERT(r->phase == SMI_RUN_MAKING);
+    for (int32_t i = 0; i < r->n_made; i++) {
+        SM_ASSERT(r->tasks[r->order[i]].phase == SMI_TASK_DONE);
+    }
+    r->phase = SMI_RUN_CLOSED;
+    SM_TRY(say_interrupted(finish_quarantines(r, e), e));
+    tell_sources(r, true);
+    SM_TRY(publish_candidates(r, e));
+    r->phase = SMI_RUN_PUBLISHED;
+    if (publication) {
+        *publication = (sm_publication){.tables = r->report->tables,
+                                        .n_tables = r->report->n_tables,
+                                        .wall_ns = sm_monotonic_ns() - start};
     }
     return SM_OK;
 }
 
-static void name_run(smi_flow_run *r)
-{
-    char date[SM_TIME_TEXT_BYTES];
-    uint32_t random = 0;
+/* ---- the end -------------------------------------------------------------------------------- */
 
-    sm_random_bytes(&random, sizeof(random));
-    sm_format_date(r->opts->logical_date, date);
-    r->id = r->opts->run_id.len ? sm_arena_str(r->arena, r->opts->run_id)
-                                : sm_arena_strf(r->arena, "%.*s-%s-%08" PRIx32,
-                                                SM_STR_ARG(r->p->name), date, random);
-}
-
-static sm_status prepare(smi_flow_run *r, sm_error *e)
-{
-    name_run(r);
-    r->counted = sm_map_new(r->arena);
-    SM_TRY(smi_flow_variables_bind(r, e));
-    SM_TRY(smi_flow_choose_tasks(r, e));
-    smi_flow_sources_init(r);
-    r->names = smi_flow_names(r);
-    SM_TRY(smi_flow_publish_check(r, e));
-    return smi_flow_connect(r, e);
-}
-
-static void release(smi_flow_run *r)
+static void release_run(smi_flow_run *r)
 {
     sm_buf_release(&r->asked.text);
     sm_names_free(r->names);
@@ -194,44 +394,48 @@ static void release(smi_flow_run *r)
     sm_arena_free(r->arena);
 }
 
-sm_status sm_pipeline_run(sm_pipeline *p, const sm_run_opts *opts, const sm_exec_env *env,
-                          void (*on_task)(void *ctx, sm_str name, int32_t i, int32_t n), void *ctx,
+void sm_run_close(sm_run *r, sm_run_report *report)
+{
+    sm_run_report made = {0};
+
+    if (r) {
+        if (r->sources && !r->has_told_sources) {
+            tell_sources(r, false);
+        }
+        release_run(r);
+        made = r->own_report;
+        made.wall_ns = sm_monotonic_ns() - r->start_ns;
+        made.held_bytes = (int64_t)sm_budget_peak(r->env->budget);
+        made.network = sm_stores_network_count(r->env->stores);
+        sm_stores_release(r->own_env.stores);
+        sm_free(r);
+    }
+    made.peak_bytes = sm_peak_bytes();
+    if (report) {
+        *report = made;
+    } else {
+        sm_run_report_release(&made);
+    }
+}
+
+sm_status sm_pipeline_run(const sm_pipeline *p, const sm_run_opts *opts, const sm_exec_env *env,
                           sm_run_report *report, sm_error *e)
 {
-    sm_exec_env own = *env; /* its connections are no other run's */
-    own.stores = sm_stores_below(env->stores);
-    smi_flow_run r = {.p = p,
-                      .opts = opts,
-                      .env = &own,
-                      .arena = sm_arena_new(env->budget),
-                      .start_us = sm_now_us(),
-                      .start_ns = sm_monotonic_ns(),
-                      .report = report};
+    const int64_t start = sm_monotonic_ns();
+    sm_run *r = NULL;
+    sm_status st = sm_run_open(p, opts, env, &r, e);
+    int32_t i = 0;
 
-    listener l = {.on_task = on_task, .ctx = ctx};
-    *report = (sm_run_report){.arena = sm_arena_new(NULL)};
-    sm_status st = prepare(&r, e);
-    if (st == SM_OK) {
-        st = settle_lake(&r, e);
+    for (; st == SM_OK && i < r->n_made; i++) {
+        st = sm_run_task(r, i, NULL, e);
     }
     if (st == SM_OK) {
-        st = make_tables(&r, &l, e);
-        if (st == SM_INTERRUPTED) {
-            sm_error_todo(e, "Nothing was published; the same run again does it all.");
-        }
-        smi_flow_report_sources(&r, st == SM_OK);
+        st = sm_run_publish(r, NULL, e);
     }
-    if (st == SM_OK) {
-        st = publish(&r, e);
+    for (; st == SM_OK && i < r->n_steps; i++) {
+        st = sm_run_task(r, i, NULL, e);
     }
-    if (st == SM_OK) {
-        st = run_tasks(&r, true, &l, e);
-    }
-    release(&r);
-    report->wall_ns = sm_monotonic_ns() - r.start_ns;
-    report->peak_bytes = sm_peak_bytes();
-    report->held_bytes = (int64_t)sm_budget_peak(env->budget);
-    report->network = sm_stores_network_count(own.stores);
-    sm_stores_release(own.stores);
+    sm_run_close(r, report);
+    report->wall_ns = sm_monotonic_ns() - start;
     return st;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * flow/flow_source.c: a pipeline's sources in a run: the folder's files are listed, and those of the
- * window are chosen. Called by flow_run.c for their places, and by flow_plan.c and flow_load.c when
- * the first task asks for a source. A file that is not chosen is never opened. */
+ * flow/flow_source.c: a pipeline's sources in a run. Lists a source's folder and chooses the files
+ * of its window; a file that is not chosen is never opened. flow_run.c makes the states of the
+ * sources; flow_plan.c and flow_load.c open a source when the first task asks for it. */
 #include <inttypes.h>
 
 #include "base/time.h"
@@ -101,6 +101,11 @@ sm_status smi_flow_source_open(smi_flow_run *r, int32_t source, sm_error *e)
     choose_files(r, s);
     s->is_open = true;
 done:
+    if (st != SM_OK) { /* the next attempt lists it anew */
+        smi_flow_quarantine_release(&s->quarantine);
+        sm_files_release(&s->found);
+        s->by_uri = NULL;
+    }
     if (st == SM_NOT_FOUND) {
         sm_error_todo(e, "The folder is that of --var %.*s=...", SM_STR_ARG(s->def->name));
     }
@@ -124,5 +129,16 @@ void smi_flow_sources_init(smi_flow_run *r)
     r->sources = SM_NEW_ARRAY(r->arena, smi_flow_source_state, r->p->n_sources);
     for (int32_t i = 0; i < r->p->n_sources; i++) {
         init_source(r, i);
+    }
+}
+
+void smi_flow_sources_undo(smi_flow_run *r, int32_t task)
+{
+    for (int32_t i = 0; i < r->p->n_sources; i++) {
+        const smi_flow_source_state *s = &r->sources[i];
+        for (int64_t k = 0; s->is_open && k < sm_map_count(s->by_uri); k++) {
+            smi_flow_file *f = sm_map_get(s->by_uri, sm_map_key(s->by_uri, k));
+            f->is_read = f->is_read && f->read_by != task;
+        }
     }
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * flow/flow_variables.c: the values of a pipeline's variables in a run: what --var says, else the default
- * of the pipeline file, else, for a month or a date, the run's logical date. Called by flow_run.c. */
+ * flow/flow_variables.c: the values of a pipeline's variables in a run: the one that --var gives,
+ * else the default in the pipeline file, else, for a month or a date, the one of the run's logical
+ * date. Called by flow_run.c. */
 #include <stdio.h>
 
 #include "base/text.h"
@@ -91,7 +92,7 @@ static sm_status bind_var(const smi_flow_run *r, const smi_flow_var *v, sm_value
         return smi_flow_at(r->p, v->at, bind_text(r, v, v->default_text, out, e), e);
     }
     if (v->type == SMI_VAR_MONTH || v->type == SMI_VAR_DATE) {
-        const size_t len = sm_format_date(r->opts->logical_date, text);
+        const size_t len = sm_format_date(smi_flow_logical_day(r), text);
         return bind_text(r, v, (sm_str){text, len - (v->type == SMI_VAR_MONTH ? 3 : 0)}, out, e);
     }
     const sm_status st = sm_fail(e, SM_USAGE, "variable %.*s has no value", SM_STR_ARG(v->name));

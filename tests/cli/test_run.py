@@ -73,6 +73,28 @@ def test_month_is_that_of_the_date(shop):
     assert json.loads(done.stdout)["files"]["read"] == 2
 
 
+@pytest.mark.parametrize("date, name", [
+    ("2022-04-30T06:00", "2022-04-30T06:00:00Z"),
+    ("2022-04-30 06:00:00Z", "2022-04-30T06:00:00Z"),
+    ("2022-05-01T01:00+02:00", "2022-04-30T23:00:00Z"),
+    ("2022-04-30T00:00", "2022-04-30"),
+])
+def test_a_date_may_have_a_time(shop, date, name):
+    """The month is that of the day in UTC; the run's id has the time where it is not midnight."""
+    done = shop.smelt("run", shop.file, "--date", date, "--json")
+    assert json.loads(done.stdout)["files"]["read"] == 2
+    commit = (shop.lake / "mart/cities/_delta_log/00000000000000000000.json").read_text()
+    info = [json.loads(row)["commitInfo"] for row in commit.splitlines() if "commitInfo" in row][0]
+    said = json.loads(info["userMetadata"])
+    assert said["month"] == "2022-04" and said["run"].startswith(f"shop-{name}-")
+
+
+@pytest.mark.parametrize("date", ["2022-4-30", "06:00", "epoch", "infinity", "2022-04-31",
+                                  "2022-04-30T25:00", "2022-04-30T06:00:00.0000001", ""])
+def test_a_date_that_is_none(shop, date):
+    assert f'--date "{date}" is not a date' in shop.fail("--date", date, code=2)
+
+
 # ---- exactly once -----------------------------------------------------------------------------
 
 

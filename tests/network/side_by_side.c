@@ -15,6 +15,7 @@
 
 #include "flow/flow.h"
 
+#define DAY_US       INT64_C(86400000000)
 #define MOST_RUNS    16
 #define MOST_VARS    16
 #define MEMORY_LIMIT ((size_t)1000 * 1000 * 1000)
@@ -37,7 +38,7 @@ typedef struct side_run {
     sm_run_report report;
 } side_run;
 
-static void on_task(void *ctx, sm_str name, int32_t i, int32_t n)
+static void on_begin(void *ctx, const sm_task_begin *begin)
 {
     side_run *r = ctx;
     if (r->is_to_stop) {
@@ -49,9 +50,12 @@ static sm_status run_pipeline(side_run *r, const sm_exec_env *env)
 {
     sm_pipeline *p = NULL;
     SM_TRY(sm_pipeline_open(env->stores, sm_str_of(r->path), &p, &r->error));
-    const sm_run_opts opts = {
-        .vars = r->vars, .n_vars = r->n_vars, .logical_date = 19100, .morsel_bytes = 65536};
-    const sm_status st = sm_pipeline_run(p, &opts, env, on_task, r, &r->report, &r->error);
+    const sm_run_opts opts = {.vars = r->vars,
+                              .n_vars = r->n_vars,
+                              .interval = {19100 * DAY_US, 19101 * DAY_US},
+                              .morsel_bytes = 65536,
+                              .listener = {.ctx = r, .begin = on_begin}};
+    const sm_status st = sm_pipeline_run(p, &opts, env, &r->report, &r->error);
     sm_pipeline_close(p);
     return st;
 }
