@@ -149,7 +149,7 @@ struct smi_flow_source_state {
     smi_flow_quarantine quarantine;
 };
 
-/* A task is WAITING, then RUNNING in each attempt, which ends it as FAILED or DONE. A FAILED task may
+/* A task is WAITING, then RUNNING in each attempt, and after it FAILED or DONE. A FAILED task may
  * run again. */
 typedef enum smi_flow_task_phase {
     SMI_TASK_WAITING,

@@ -5,9 +5,9 @@
  *
  * Folder   a few names over four days, with .1 and .gz, and a few contents of which some begin with
  *          others: so that nearly every step has files that could be taken for each other.
- * Table    rows are (day, name, text), one a file. A load matches the folder by smi_match, takes the
- *          rows of replaced dates away, appends those of the files that are read, and goes on with
- *          the books of smi_match_next.
+ * Table    rows are (day, name, text), one a file. A load matches the folder by smi_match, takes
+ *          the rows of replaced dates away, appends those of the files that are read, and goes on
+ *          with the books of smi_match_next.
  * Model    the rules of a load with loops over everything, by comparing texts: each row with the
  *          path of the file that it is from. It knows neither marks nor hashes.
  * Besides  of no file whose mark is that of the books is the content asked, and every file that is

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * flow/flow_pipeline.c: opens and closes pipelines. flow_yaml.c reads the file, flow_graph.c puts the
- * tasks in order. */
+ * flow/flow_pipeline.c: opens and closes pipelines. flow_yaml.c reads the file, flow_graph.c puts
+ * the tasks in order. */
 #include "flow/flow_int.h"
 
 sm_status sm_pipeline_open(sm_stores *stores, sm_str path, sm_pipeline **out, sm_error *e)
