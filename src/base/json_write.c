@@ -207,3 +207,47 @@ void sm_json_set_raw(sm_json_writer *w, const char *key, sm_str json)
     sm_json_key(w, sm_str_of(key));
     sm_json_put_raw(w, json);
 }
+
+/* ---- a key, and a value that may be missing ------------------------------------------------- */
+
+void sm_json_set_text_or_null(sm_json_writer *w, const char *key, sm_str text)
+{
+    sm_json_key(w, sm_str_of(key));
+    if (text.len > 0) {
+        sm_json_put_text(w, text);
+    } else {
+        sm_json_put_null(w);
+    }
+}
+
+void sm_json_set_i64_or_null(sm_json_writer *w, const char *key, int64_t n)
+{
+    sm_json_key(w, sm_str_of(key));
+    if (n < 0) {
+        sm_json_put_null(w);
+    } else {
+        sm_json_put_i64(w, n);
+    }
+}
+
+void sm_json_set_error(sm_json_writer *w, const sm_error *e)
+{
+    char place[sizeof(e->object) + 64];
+
+    SM_ASSERT(!sm_status_is_answer(e->status)); /* success is no error to tell */
+    SM_ASSERT(e->frames <= SM_COUNT(e->frame));
+    sm_error_format_place(e, place, sizeof(place));
+    sm_json_set_object(w, "error");
+    sm_json_set_text_or_null(w, "status", sm_str_of(sm_status_name(e->status)));
+    sm_json_set_i64(w, "code", (int64_t)e->status);
+    sm_json_set_text_or_null(w, "message",
+                             sm_str_of(e->what[0] ? e->what : sm_status_text(e->status)));
+    sm_json_set_text_or_null(w, "place", sm_str_of(place));
+    sm_json_set_text_or_null(w, "todo", sm_str_of(e->todo));
+    sm_json_set_array(w, "within");
+    for (int i = 0; i < e->frames; i++) {
+        sm_json_put_text(w, sm_str_of(e->frame[i]));
+    }
+    sm_json_end_array(w);
+    sm_json_end_object(w);
+}

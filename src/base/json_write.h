@@ -19,6 +19,7 @@
 #define SM_BASE_JSON_WRITE_H
 
 #include "base/buf.h"
+#include "base/status.h"
 
 /* A text being written; `{.out = &buffer}` begins one behind what is in the buffer. It holds
  * nothing: there is no release. At depth 0 it is one value, or members of an object that somebody
@@ -72,5 +73,20 @@ void sm_json_set_i64(sm_json_writer *w, const char *key, int64_t n);     /* sm_j
 void sm_json_set_u64(sm_json_writer *w, const char *key, uint64_t n);    /* sm_json_put_u64 */
 void sm_json_set_bool(sm_json_writer *w, const char *key, bool is_true); /* sm_json_put_bool */
 void sm_json_set_raw(sm_json_writer *w, const char *key, sm_str json);   /* sm_json_put_raw */
+
+/* ---- a key, and a value that may be missing ------------------------------------------------- */
+
+/** sm_json_put_text, or null where the text is empty. */
+void sm_json_set_text_or_null(sm_json_writer *w, const char *key, sm_str text);
+/** sm_json_put_i64, or null where the number is below 0. */
+void sm_json_set_i64_or_null(sm_json_writer *w, const char *key, int64_t n);
+/**
+ * Sets "error" of the open object: what failed, for a machine to read.
+ *
+ * Shape     {"status","code","message","place","todo","within":[…]}: the status's name and number,
+ *           the cause, the place as sm_error_format_place() prints it, the advice, and the frames,
+ *           innermost first. A text that is empty is null.
+ */
+void sm_json_set_error(sm_json_writer *w, const sm_error *e);
 
 #endif

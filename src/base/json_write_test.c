@@ -123,11 +123,56 @@ static void test_members(void **state)
     assert_text(&b, "{\"a\":1,\"b\":{},\"c\":3,\"d\":4}");
 }
 
+static void test_missing(void **state)
+{
+    sm_buf b = {0};
+    sm_json_writer w = {.out = &b};
+
+    sm_json_begin_object(&w);
+    sm_json_set_text_or_null(&w, "text", SM_STR("a"));
+    sm_json_set_text_or_null(&w, "no text", SM_STR(""));
+    sm_json_set_i64_or_null(&w, "zero", 0);
+    sm_json_set_i64_or_null(&w, "no number", -1);
+    sm_json_end_object(&w);
+    assert_text(&b, "{\"text\":\"a\",\"no text\":null,\"zero\":0,\"no number\":null}");
+}
+
+static void test_error(void **state)
+{
+    sm_error e = {0};
+    sm_buf b = {0};
+    sm_json_writer w = {.out = &b};
+
+    sm_json_begin_object(&w);
+    assert_int_equal(sm_fail(&e, SM_SYNTAX, "no \"value\""), SM_SYNTAX);
+    sm_json_set_error(&w, &e);
+    sm_json_end_object(&w);
+    assert_text(&b,
+                "{\"error\":{\"status\":\"SYNTAX\",\"code\":20,\"message\":\"no \\\"value\\\"\","
+                "\"place\":null,\"todo\":null,\"within\":[]}}");
+
+    w = (sm_json_writer){.out = &b};
+    sm_json_begin_object(&w);
+    sm_error_place(&e, "s3://lake/a.json", 3, 7);
+    sm_error_todo(&e, "Give it one.");
+    for (int i = 0; i < 5; i++) { /* the fifth is dropped */
+        assert_int_equal(sm_within(&e, SM_SYNTAX, "frame %d", i), SM_SYNTAX);
+    }
+    sm_json_set_error(&w, &e);
+    sm_json_end_object(&w);
+    assert_text(&b,
+                "{\"error\":{\"status\":\"SYNTAX\",\"code\":20,\"message\":\"no \\\"value\\\"\","
+                "\"place\":\"s3://lake/a.json:3:7\",\"todo\":\"Give it one.\","
+                "\"within\":[\"frame 0\",\"frame 1\",\"frame 2\",\"frame 3\"]}}");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_values), cmocka_unit_test(test_nesting), cmocka_unit_test(test_depth),
-        cmocka_unit_test(test_lines),  cmocka_unit_test(test_members),
+        cmocka_unit_test(test_values),  cmocka_unit_test(test_nesting),
+        cmocka_unit_test(test_depth),   cmocka_unit_test(test_lines),
+        cmocka_unit_test(test_members), cmocka_unit_test(test_missing),
+        cmocka_unit_test(test_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -119,11 +119,6 @@ void smi_output_close(smi_output *o);         /* takes NULL; an unfinished file 
 
 /* ---- answers for machines (--json) ----------------------------------------------------------- */
 
-/** A member; null where the text is empty or the number below 0: there is none. */
-void smi_answer_text(sm_json_writer *w, const char *key, sm_str text);
-void smi_answer_number(sm_json_writer *w, const char *key, int64_t n);
-/** Appends "error":{…}, as docs/cli.md has it. */
-void smi_answer_error(sm_json_writer *w, const sm_error *e);
 /** Prints one whole answer, on a line, and releases its buffer. The command must not print
  * another. */
 void smi_answer_print(smi_cli *cli, sm_json_writer *w);

@@ -29,7 +29,7 @@ static void step(doctor *d, const char *what, const char *fmt, ...)
     vsnprintf(text, sizeof(text), fmt, args);
     va_end(args);
     if (d->cli->globals.json) {
-        smi_answer_text(&d->json, what, sm_str_of(text));
+        sm_json_set_text_or_null(&d->json, what, sm_str_of(text));
     } else {
         printf("%-14s %s\n", what, text);
     }
@@ -186,7 +186,7 @@ static sm_status run(smi_cli *cli, const void *opts, char **args, int n_args, sm
     const sm_status st = n_args ? check_store(&d, args[0], e) : SM_OK;
     if (cli->globals.json) {
         if (st != SM_OK) {
-            smi_answer_error(&d.json, e);
+            sm_json_set_error(&d.json, e);
         }
         sm_json_end_object(&d.json);
         smi_answer_print(cli, &d.json);

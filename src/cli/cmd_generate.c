@@ -40,10 +40,10 @@ static void print_json(smi_cli *cli, const sm_generate_opts *g, int64_t lines, i
     sm_json_writer w = {.out = &out};
 
     sm_json_begin_object(&w);
-    smi_answer_text(&w, "folder", g->folder);
-    smi_answer_number(&w, "files", g->n_days);
-    smi_answer_number(&w, "lines", lines);
-    smi_answer_number(&w, "bytes", bytes);
+    sm_json_set_text_or_null(&w, "folder", g->folder);
+    sm_json_set_i64_or_null(&w, "files", g->n_days);
+    sm_json_set_i64_or_null(&w, "lines", lines);
+    sm_json_set_i64_or_null(&w, "bytes", bytes);
     sm_json_end_object(&w);
     smi_answer_print(cli, &w);
 }

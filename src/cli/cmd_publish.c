@@ -26,10 +26,11 @@ static void print_json(smi_cli *cli, const char *name, const sm_clickhouse_publi
     sm_json_writer w = {.out = &out};
 
     sm_json_begin_object(&w);
-    smi_answer_text(&w, "name", sm_str_of(name));
-    smi_answer_number(&w, "version", done->version);
-    smi_answer_number(&w, "rows", done->rows);
-    smi_answer_text(&w, "server", sm_arena_strf(cli->arena, "ClickHouse %s", done->server));
+    sm_json_set_text_or_null(&w, "name", sm_str_of(name));
+    sm_json_set_i64_or_null(&w, "version", done->version);
+    sm_json_set_i64_or_null(&w, "rows", done->rows);
+    sm_json_set_text_or_null(&w, "server",
+                             sm_arena_strf(cli->arena, "ClickHouse %s", done->server));
     sm_json_end_object(&w);
     smi_answer_print(cli, &w);
 }

@@ -202,7 +202,7 @@ static void print_network(const sm_store_counts *n)
     }
 }
 
-static void print_summary(const sm_run_report *r, const sm_store_counts *network)
+static void print_summary(const sm_run_report *r)
 {
     char peak[SM_SIZE_TEXT_BYTES];
 
@@ -212,124 +212,19 @@ static void print_summary(const sm_run_report *r, const sm_store_counts *network
     print_moved(r);
     print_warnings(r);
     print_tables(r);
-    print_network(network);
+    print_network(&r->network);
     sm_format_size(r->peak_bytes, peak);
     fprintf(stderr, "\n%.2f s, %s of memory at the peak\n", (double)r->wall_ns / 1e9, peak);
 }
 
 /* ---- for machines ---------------------------------------------------------------------------- */
 
-static void put_lines(sm_json_writer *w, const sm_run_report *r)
-{
-    const sm_scan_counts *c = &r->counts;
-
-    sm_json_set_object(w, "lines");
-    sm_json_set_i64(w, "read", c->lines);
-    sm_json_set_i64(w, "kept", c->lines - c->refused - c->blank);
-    sm_json_set_i64(w, "quarantined", c->refused);
-    sm_json_set_i64(w, "blank", c->blank);
-    sm_json_end_object(w);
-    sm_json_set_object(w, "unknown");
-    sm_json_set_i64(w, "lines", c->unknown_lines);
-    sm_json_set_object(w, "paths");
-    for (int64_t i = 0; i < r->n_unknown; i++) {
-        sm_json_key(w, r->unknown[i].path);
-        sm_json_put_i64(w, r->unknown[i].lines);
-    }
-    sm_json_end_object(w);
-    sm_json_end_object(w);
-}
-
-/* Files by count, and what became of those that were loaded before, and of those that are alike. */
-static void put_files(sm_json_writer *w, const sm_run_report *r)
-{
-    char day[SM_TIME_TEXT_BYTES];
-
-    sm_json_set_object(w, "files");
-    sm_json_set_i64(w, "read", r->files_read);
-    sm_json_set_i64(w, "skipped", r->files_skipped);
-    sm_json_set_i64(w, "ignored", r->files_ignored);
-    sm_json_end_object(w);
-    sm_json_set_array(w, "missing_days");
-    for (int64_t i = 0; i < r->n_missing_days; i++) {
-        sm_format_date(r->missing_days[i], day);
-        sm_json_put_text(w, sm_str_of(day));
-    }
-    sm_json_end_array(w);
-    sm_json_set_array(w, "gone");
-    for (int64_t i = 0; i < r->n_gone_files; i++) {
-        sm_json_put_text(w, r->gone_files[i]);
-    }
-    sm_json_end_array(w);
-    sm_json_set_array(w, "moved");
-    for (int64_t i = 0; i < r->n_moved_files; i++) {
-        sm_json_begin_object(w);
-        smi_answer_text(w, "from", r->moved_files[i].from);
-        smi_answer_text(w, "to", r->moved_files[i].to);
-        sm_json_end_object(w);
-    }
-    sm_json_end_array(w);
-    sm_json_set_array(w, "copies");
-    for (int64_t i = 0; i < r->n_copied_files; i++) {
-        sm_json_begin_object(w);
-        smi_answer_text(w, "name", r->copied_files[i].name);
-        smi_answer_text(w, "of", r->copied_files[i].of);
-        sm_json_set_bool(w, "loaded", !r->copied_files[i].is_skipped);
-        sm_json_end_object(w);
-    }
-    sm_json_end_array(w);
-}
-
-/* The tables of the lake, or those that were published from it. */
-static void put_tables(sm_json_writer *w, const sm_run_report *r, bool published)
-{
-    sm_json_set_array(w, published ? "published" : "tables");
-    for (int64_t i = 0; i < r->n_tables; i++) {
-        const sm_table_report *t = &r->tables[i];
-        if (t->kind == SM_TASK_VIEW || (t->kind == SM_TASK_PUBLISH) != published) {
-            continue;
-        }
-        sm_json_begin_object(w);
-        smi_answer_text(w, "name", t->name);
-        smi_answer_number(w, "version", t->version); /* null: nothing was written */
-        smi_answer_number(w, "rows", t->rows);
-        if (published) {
-            smi_answer_text(w, "server", t->server);
-        } else {
-            smi_answer_number(w, "bytes", (int64_t)t->bytes);
-            if (t->window.len > 0) {
-                smi_answer_text(w, "window", t->window);
-            }
-        }
-        sm_json_end_object(w);
-    }
-    sm_json_end_array(w);
-}
-
-static void print_json(smi_cli *cli, const sm_run_report *r, const sm_store_counts *network,
-                       const sm_error *e)
+static void print_json(smi_cli *cli, const sm_run_report *r, const sm_error *e)
 {
     sm_buf out = {0};
     sm_json_writer w = {.out = &out};
 
-    sm_json_begin_object(&w);
-    put_lines(&w, r);
-    put_files(&w, r);
-    put_tables(&w, r, false);
-    put_tables(&w, r, true);
-    sm_json_set_object(&w, "network");
-    sm_json_set_i64(&w, "requests", network->requests);
-    sm_json_set_i64(&w, "retries", network->retries);
-    sm_json_set_i64(&w, "read_bytes", network->read_bytes);
-    sm_json_set_i64(&w, "written_bytes", network->written_bytes);
-    sm_json_end_object(&w);
-    sm_json_key(&w, SM_STR("seconds"));
-    sm_json_put_fixed(&w, (double)r->wall_ns / 1e9, 3);
-    sm_json_set_i64(&w, "peak_bytes", r->peak_bytes);
-    if (e) {
-        smi_answer_error(&w, e);
-    }
-    sm_json_end_object(&w);
+    sm_run_report_json(r, e, &w);
     smi_answer_print(cli, &w);
 }
 
@@ -338,7 +233,7 @@ static void print_failure(const sm_error *e)
 {
     const sm_run_report nothing = {.peak_bytes = sm_peak_bytes()};
 
-    print_json(NULL, &nothing, &(sm_store_counts){0}, e);
+    print_json(NULL, &nothing, e);
 }
 
 /* ---- the command ----------------------------------------------------------------------------- */
@@ -419,14 +314,14 @@ static sm_status run(smi_cli *cli, const void *opts, char **args, int n_args, sm
         st = sm_pipeline_run(pipeline, &run_opts, &cli->env, &report, e);
     }
     /* The pipeline's own files are among what the command read. */
-    const sm_store_counts network = sm_stores_network_count(cli->env.stores);
+    report.network = sm_stores_network_count(cli->env.stores);
     if (st == SM_OK && (cli->globals.json || cli->globals.quiet)) {
         print_warnings(&report);
     } else if (st == SM_OK) {
-        print_summary(&report, &network);
+        print_summary(&report);
     }
     if (cli->globals.json) {
-        print_json(cli, &report, &network, st == SM_OK ? NULL : e);
+        print_json(cli, &report, st == SM_OK ? NULL : e);
     }
     sm_run_report_release(&report);
     sm_pipeline_close(pipeline);

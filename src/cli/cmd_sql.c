@@ -61,8 +61,8 @@ static void print_json(smi_cli *cli, const char *file, int64_t n_rows)
     sm_json_writer w = {.out = &out};
 
     sm_json_begin_object(&w);
-    smi_answer_text(&w, "file", sm_str_of(file));
-    smi_answer_number(&w, "rows", n_rows);
+    sm_json_set_text_or_null(&w, "file", sm_str_of(file));
+    sm_json_set_i64_or_null(&w, "rows", n_rows);
     sm_json_end_object(&w);
     smi_answer_print(cli, &w);
 }

@@ -90,8 +90,8 @@ static void put_columns(sm_json_writer *w, const sm_type *schema)
         sm_buf_reset(&text);
         sm_type_print(schema->fields[i].type, &text);
         sm_json_begin_object(w);
-        smi_answer_text(w, "name", schema->fields[i].name);
-        smi_answer_text(w, "type", sm_buf_str(&text));
+        sm_json_set_text_or_null(w, "name", schema->fields[i].name);
+        sm_json_set_text_or_null(w, "type", sm_buf_str(&text));
         sm_json_set_bool(w, "nullable", schema->fields[i].is_nullable);
         sm_json_end_object(w);
     }
@@ -125,18 +125,18 @@ static void answer_show(smi_cli *cli, const sm_snapshot *s)
 
     sm_snapshot_txns(s, &n_txns);
     sm_json_begin_object(&w);
-    smi_answer_text(&w, "table", sm_store_uri(sm_snapshot_store(s)));
-    smi_answer_number(&w, "version", sm_snapshot_version(s));
-    smi_answer_number(&w, "rows", t.rows);
-    smi_answer_number(&w, "files", t.files);
-    smi_answer_number(&w, "bytes", t.bytes);
+    sm_json_set_text_or_null(&w, "table", sm_store_uri(sm_snapshot_store(s)));
+    sm_json_set_i64_or_null(&w, "version", sm_snapshot_version(s));
+    sm_json_set_i64_or_null(&w, "rows", t.rows);
+    sm_json_set_i64_or_null(&w, "files", t.files);
+    sm_json_set_i64_or_null(&w, "bytes", t.bytes);
     put_columns(&w, m->schema);
     put_details(&w, m);
     sm_json_set_object(&w, "protocol");
     sm_json_set_i64(&w, "reader", p->min_reader);
     sm_json_set_i64(&w, "writer", p->min_writer);
     sm_json_end_object(&w);
-    smi_answer_number(&w, "transactions", n_txns);
+    sm_json_set_i64_or_null(&w, "transactions", n_txns);
     sm_json_end_object(&w);
     smi_answer_print(cli, &w);
 }
@@ -179,9 +179,9 @@ static void answer_files(smi_cli *cli, const sm_delta_file *items, int64_t n)
     sm_json_set_array(&w, "files");
     for (int64_t i = 0; i < n; i++) {
         sm_json_begin_object(&w);
-        smi_answer_text(&w, "path", items[i].path);
-        smi_answer_number(&w, "rows", items[i].n_rows);
-        smi_answer_number(&w, "bytes", (int64_t)items[i].size_bytes);
+        sm_json_set_text_or_null(&w, "path", items[i].path);
+        sm_json_set_i64_or_null(&w, "rows", items[i].n_rows);
+        sm_json_set_i64_or_null(&w, "bytes", (int64_t)items[i].size_bytes);
         sm_json_end_object(&w);
     }
     sm_json_end_array(&w);
@@ -223,11 +223,11 @@ static void answer_history(smi_cli *cli, const sm_delta_commit_info *items, int6
         const sm_str metrics = items[i].metrics_json;
         sm_format_timestamp(items[i].timestamp_ms * 1000, when);
         sm_json_begin_object(&w);
-        smi_answer_number(&w, "version", items[i].version);
-        smi_answer_text(&w, "time", sm_str_of(when));
-        smi_answer_text(&w, "operation", items[i].operation);
+        sm_json_set_i64_or_null(&w, "version", items[i].version);
+        sm_json_set_text_or_null(&w, "time", sm_str_of(when));
+        sm_json_set_text_or_null(&w, "operation", items[i].operation);
         sm_json_set_raw(&w, "metrics", metrics.len ? metrics : SM_STR("null"));
-        smi_answer_text(&w, "user_metadata", items[i].user_metadata);
+        sm_json_set_text_or_null(&w, "user_metadata", items[i].user_metadata);
         sm_json_end_object(&w);
     }
     sm_json_end_array(&w);

@@ -74,7 +74,7 @@ static void print_failure(const smi_command *c, const sm_error *e)
         return;
     }
     sm_json_begin_object(&w);
-    smi_answer_error(&w, e);
+    sm_json_set_error(&w, e);
     sm_json_end_object(&w);
     smi_answer_print(NULL, &w);
 }

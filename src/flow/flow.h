@@ -5,6 +5,7 @@
 #ifndef SM_FLOW_FLOW_H
 #define SM_FLOW_FLOW_H
 
+#include "base/json_write.h"
 #include "table/table.h"
 
 /* ---- pipelines ------------------------------------------------------------------------------- */
@@ -130,6 +131,13 @@ typedef struct sm_run_report {
                          * own share of that */
 } sm_run_report;
 void sm_run_report_release(sm_run_report *r);
+/**
+ * Writes a report as one JSON object, a value of `w`.
+ *
+ * Shape     the members of `smelt run --json` (docs/cli.md). `e` is the failure of the run, which
+ *           becomes the member "error"; NULL: it went well
+ */
+void sm_run_report_json(const sm_run_report *r, const sm_error *e, sm_json_writer *w);
 
 /* What a publication made visible. */
 typedef struct sm_publication {

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * flow/flow_report_json.c: the report of a run as one JSON object, which `smelt run --json` prints.
+ * docs/cli.md shows it: members are added at the end of a group, never renamed. */
+#include "base/time.h"
+#include "flow/flow.h"
+
+static void put_lines(sm_json_writer *w, const sm_run_report *r)
+{
+    const sm_scan_counts *c = &r->counts;
+
+    SM_ASSERT(c->lines >= c->refused + c->blank);
+    sm_json_set_object(w, "lines");
+    sm_json_set_i64(w, "read", c->lines);
+    sm_json_set_i64(w, "kept", c->lines - c->refused - c->blank);
+    sm_json_set_i64(w, "quarantined", c->refused);
+    sm_json_set_i64(w, "blank", c->blank);
+    sm_json_end_object(w);
+    sm_json_set_object(w, "unknown");
+    sm_json_set_i64(w, "lines", c->unknown_lines);
+    sm_json_set_object(w, "paths");
+    for (int64_t i = 0; i < r->n_unknown; i++) {
+        sm_json_key(w, r->unknown[i].path);
+        sm_json_put_i64(w, r->unknown[i].lines);
+    }
+    sm_json_end_object(w);
+    sm_json_end_object(w);
+}
+
+static void put_file_counts(sm_json_writer *w, const sm_run_report *r)
+{
+    sm_json_set_object(w, "files");
+    sm_json_set_i64(w, "read", r->files_read);
+    sm_json_set_i64(w, "skipped", r->files_skipped);
+    sm_json_set_i64(w, "ignored", r->files_ignored);
+    sm_json_end_object(w);
+}
+
+static void put_missing_days(sm_json_writer *w, const sm_run_report *r)
+{
+    char day[SM_TIME_TEXT_BYTES];
+
+    sm_json_set_array(w, "missing_days");
+    for (int64_t i = 0; i < r->n_missing_days; i++) {
+        sm_format_date(r->missing_days[i], day);
+        sm_json_put_text(w, sm_str_of(day));
+    }
+    sm_json_end_array(w);
+}
+
+/* What became of the files that were loaded before, and which files have the content of another. */
+static void put_file_changes(sm_json_writer *w, const sm_run_report *r)
+{
+    sm_json_set_array(w, "gone");
+    for (int64_t i = 0; i < r->n_gone_files; i++) {
+        sm_json_put_text(w, r->gone_files[i]);
+    }
+    sm_json_end_array(w);
+    sm_json_set_array(w, "moved");
+    for (int64_t i = 0; i < r->n_moved_files; i++) {
+        sm_json_begin_object(w);
+        sm_json_set_text_or_null(w, "from", r->moved_files[i].from);
+        sm_json_set_text_or_null(w, "to", r->moved_files[i].to);
+        sm_json_end_object(w);
+    }
+    sm_json_end_array(w);
+    sm_json_set_array(w, "copies");
+    for (int64_t i = 0; i < r->n_copied_files; i++) {
+        sm_json_begin_object(w);
+        sm_json_set_text_or_null(w, "name", r->copied_files[i].name);
+        sm_json_set_text_or_null(w, "of", r->copied_files[i].of);
+        sm_json_set_bool(w, "loaded", !r->copied_files[i].is_skipped);
+        sm_json_end_object(w);
+    }
+    sm_json_end_array(w);
+}
+
+/* The tables of the lake, or those of servers elsewhere that were published from it. */
+static void put_tables(sm_json_writer *w, const sm_run_report *r, bool published)
+{
+    sm_json_set_array(w, published ? "published" : "tables");
+    for (int64_t i = 0; i < r->n_tables; i++) {
+        const sm_table_report *t = &r->tables[i];
+        if (t->kind == SM_TASK_VIEW || (t->kind == SM_TASK_PUBLISH) != published) {
+            continue;
+        }
+        sm_json_begin_object(w);
+        sm_json_set_text_or_null(w, "name", t->name);
+        sm_json_set_i64_or_null(w, "version", t->version); /* null: nothing was written */
+        sm_json_set_i64_or_null(w, "rows", t->rows);
+        if (published) {
+            sm_json_set_text_or_null(w, "server", t->server);
+        } else {
+            sm_json_set_i64_or_null(w, "bytes", (int64_t)t->bytes);
+            if (t->window.len > 0) {
+                sm_json_set_text_or_null(w, "window", t->window);
+            }
+        }
+        sm_json_end_object(w);
+    }
+    sm_json_end_array(w);
+}
+
+static void put_network(sm_json_writer *w, const sm_store_counts *network)
+{
+    sm_json_set_object(w, "network");
+    sm_json_set_i64(w, "requests", network->requests);
+    sm_json_set_i64(w, "retries", network->retries);
+    sm_json_set_i64(w, "read_bytes", network->read_bytes);
+    sm_json_set_i64(w, "written_bytes", network->written_bytes);
+    sm_json_end_object(w);
+}
+
+void sm_run_report_json(const sm_run_report *r, const sm_error *e, sm_json_writer *w)
+{
+    sm_json_begin_object(w);
+    put_lines(w, r);
+    put_file_counts(w, r);
+    put_missing_days(w, r);
+    put_file_changes(w, r);
+    put_tables(w, r, false);
+    put_tables(w, r, true);
+    put_network(w, &r->network);
+    sm_json_key(w, SM_STR("seconds"));
+    sm_json_put_fixed(w, (double)r->wall_ns / 1e9, 3);
+    sm_json_set_i64(w, "peak_bytes", r->peak_bytes);
+    if (e) {
+        sm_json_set_error(w, e);
+    }
+    sm_json_end_object(w);
+}

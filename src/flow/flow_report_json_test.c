@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * flow/flow_report_json_test.c: the text of a report: of nothing, of all that a run can tell, and
+ * of a run that failed. */
+#include "test.h"
+
+#include "base/time.h"
+#include "flow/flow.h"
+
+static void assert_json(const sm_run_report *r, const sm_error *e, const char *want)
+{
+    sm_buf text = {0};
+    sm_json_writer w = {.out = &text};
+
+    sm_run_report_json(r, e, &w);
+    assert_int_equal(w.depth, 0);
+    sm_buf_text(&text, (sm_str){"", 1});
+    assert_string_equal((const char *)text.data, want);
+    sm_buf_release(&text);
+}
+
+static void test_nothing(void **state)
+{
+    assert_json(&(sm_run_report){0}, NULL,
+                "{\"lines\":{\"read\":0,\"kept\":0,\"quarantined\":0,\"blank\":0},"
+                "\"unknown\":{\"lines\":0,\"paths\":{}},"
+                "\"files\":{\"read\":0,\"skipped\":0,\"ignored\":0},"
+                "\"missing_days\":[],\"gone\":[],\"moved\":[],\"copies\":[],"
+                "\"tables\":[],\"published\":[],"
+                "\"network\":{\"requests\":0,\"retries\":0,\"read_bytes\":0,\"written_bytes\":0},"
+                "\"seconds\":0.000,\"peak_bytes\":0}");
+}
+
+static void test_all(void **state)
+{
+    int32_t day = 0;
+    assert_true(sm_parse_date(SM_STR("2022-04-07"), &day));
+    sm_unknown_key unknown[] = {{.path = SM_STR("_a"), .lines = 2}, {SM_STR("_b.c"), 1}};
+    sm_str gone[] = {SM_STR("old \"1\".json")};
+    sm_moved_file moved[] = {{SM_STR("a.json"), SM_STR("a.json.gz")}};
+    sm_copied_file copies[] = {{SM_STR("c.json"), SM_STR("a.json"), true},
+                               {SM_STR("d.json"), SM_STR("a.json"), false}};
+    sm_table_report tables[] = {
+        {.name = SM_STR("silver.view"), .version = -1, .kind = SM_TASK_VIEW},
+        {.name = SM_STR("silver.same"), .version = -1, .rows = 5, .kind = SM_TASK_TABLE},
+        {.name = SM_STR("there"),
+         .version = 3,
+         .rows = 7,
+         .kind = SM_TASK_PUBLISH,
+         .server = SM_STR("ClickHouse 26.7.1")},
+        {.name = SM_STR("bronze.log"),
+         .version = 4,
+         .rows = -1,
+         .bytes = 99,
+         .kind = SM_TASK_LOAD,
+         .window = SM_STR("2022-04")},
+    };
+    const sm_run_report r = {
+        .counts = {.lines = 10, .refused = 3, .blank = 2, .unknown_lines = 2},
+        .unknown = unknown,
+        .n_unknown = 2,
+        .files_read = 4,
+        .files_skipped = 5,
+        .files_ignored = 6,
+        .missing_days = &day,
+        .n_missing_days = 1,
+        .gone_files = gone,
+        .n_gone_files = 1,
+        .moved_files = moved,
+        .n_moved_files = 1,
+        .copied_files = copies,
+        .n_copied_files = 2,
+        .tables = tables,
+        .n_tables = SM_COUNT(tables),
+        .network = {.requests = 11, .retries = 12, .read_bytes = 13, .written_bytes = 14},
+        .wall_ns = 1234567890,
+        .peak_bytes = 15,
+    };
+
+    assert_json(&r, NULL,
+                "{\"lines\":{\"read\":10,\"kept\":5,\"quarantined\":3,\"blank\":2},"
+                "\"unknown\":{\"lines\":2,\"paths\":{\"_a\":2,\"_b.c\":1}},"
+                "\"files\":{\"read\":4,\"skipped\":5,\"ignored\":6},"
+                "\"missing_days\":[\"2022-04-07\"],\"gone\":[\"old \\\"1\\\".json\"],"
+                "\"moved\":[{\"from\":\"a.json\",\"to\":\"a.json.gz\"}],"
+                "\"copies\":[{\"name\":\"c.json\",\"of\":\"a.json\",\"loaded\":false},"
+                "{\"name\":\"d.json\",\"of\":\"a.json\",\"loaded\":true}],"
+                "\"tables\":[{\"name\":\"silver.same\",\"version\":null,\"rows\":5,\"bytes\":0},"
+                "{\"name\":\"bronze.log\",\"version\":4,\"rows\":null,\"bytes\":99,"
+                "\"window\":\"2022-04\"}],"
+                "\"published\":[{\"name\":\"there\",\"version\":3,\"rows\":7,"
+                "\"server\":\"ClickHouse 26.7.1\"}],"
+                "\"network\":{\"requests\":11,\"retries\":12,\"read_bytes\":13,"
+                "\"written_bytes\":14},"
+                "\"seconds\":1.235,\"peak_bytes\":15}");
+}
+
+static void test_failure(void **state)
+{
+    sm_error e = {0};
+    sm_buf text = {0};
+    sm_json_writer w = {.out = &text};
+
+    assert_int_equal(sm_fail(&e, SM_CONFLICT, "another writer won"), SM_CONFLICT);
+    sm_run_report_json(&(sm_run_report){0}, &e, &w);
+    sm_buf_text(&text, (sm_str){"", 1});
+    assert_non_null(
+        strstr((const char *)text.data, "\"peak_bytes\":0,\"error\":{\"status\":\"CONFLICT\","));
+    sm_buf_release(&text);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_nothing),
+        cmocka_unit_test(test_all),
+        cmocka_unit_test(test_failure),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
