@@ -3,8 +3,8 @@
  * base/json_doc.c: a JSON document as a tree, of the same tokens as lines.
  *
  * Method   The text is copied into the arena and ended by an LF, so that the scan needs no bounds
- *          and the tree outlives what it was read from. UTF-8 is checked first, over the whole text;
- *          of it and the scan, the failure that comes first in the text is told.
+ *          and the tree outlives the text. UTF-8 is checked first, over the whole text. Of that
+ *          check and the scan, the error that comes first in the text is told.
  * Place    Line and byte of the first byte that no valid document could have there; where the text
  *          just ends, one behind its last byte. */
 #include "base/json_doc.h"

@@ -6,8 +6,8 @@
  * The text always has an LF at `end` and SM_PAD_BYTES readable bytes behind it. So no loop looks
  * for the end: an LF is neither structure nor a legal byte of a token, and every token stops at it.
  *
- * Never converts anything: tokens are spans of the text. Never looks at UTF-8: who scans has checked
- * the whole text (sm_utf8_check). Allocates nothing.
+ * Never converts anything: tokens are spans of the text. Never looks at UTF-8: the caller has
+ * checked the whole text (sm_utf8_check). Allocates nothing.
  * Threads: one at a time for a scan. */
 #ifndef SM_BASE_JSON_SCAN_H
 #define SM_BASE_JSON_SCAN_H
