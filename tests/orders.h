@@ -173,7 +173,7 @@ static inline sm_status write_orders(kit *k, const sm_write *w, const order *row
     int64_t made = -1;
     sm_status st = stage_orders(k, w, rows, n, 2, &c, e);
     if (st == SM_OK) {
-        st = sm_publish(&c, 1, k->budget, &made, e);
+        st = sm_publish(&c, 1, k->budget, &made, NULL, e);
         sm_candidate_release(c);
     }
     if (version) {

@@ -352,7 +352,7 @@ static sm_status publish_candidates(smi_flow_run *r, sm_error *e)
     if (sm_cancel_is_set(r->env->cancel)) {
         return sm_fail(e, SM_INTERRUPTED, "interrupted; nothing was published");
     }
-    const sm_status st = sm_publish(order, n, r->env->budget, versions, e);
+    const sm_status st = sm_publish(order, n, r->env->budget, versions, NULL, e);
     smi_flow_report_tables(r, order, versions, n);
     return st;
 }

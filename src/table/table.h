@@ -236,6 +236,9 @@ void sm_quarantine_router_release(sm_quarantine_router *r);
  * completes what another publication has left open.
  *
  * Shape     versions[i] is what candidate i became; −1: it was empty, or was not published
+ * Units     *mixed_ns (may be NULL): for how long those who read the tables by their places, without
+ *           smelt, may have seen some with this publication and some without; 0 where at most one
+ *           table was written; −1: not known, for another smelt has done it
  * Returns   SM_OK: all are published. SM_CONFLICT: none is, or those that could not be taken back
  *           any more (e says which)
  * Errors    SM_UNSUPPORTED: tables of two lakes, or several that lie in none. A failure of the
@@ -243,7 +246,7 @@ void sm_quarantine_router_release(sm_quarantine_router *r);
  *           and until then readers see the versions before it
  */
 sm_status sm_publish(sm_candidate *const *candidates, int32_t n, sm_budget *budget,
-                     int64_t *versions, sm_error *e) SM_MUST_USE;
+                     int64_t *versions, int64_t *mixed_ns, sm_error *e) SM_MUST_USE;
 
 /**
  * Brings a publication to its end that somebody has left open. To be called by who is going to

@@ -13,6 +13,7 @@
 
 #include "base/log.h"
 #include "base/map.h"
+#include "base/time.h"
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
@@ -158,6 +159,15 @@ static sm_status confirm(smi_course *c, sm_error *e)
 
 /* ---- committing and taking back -------------------------------------------------------------- */
 
+/* Puts a commit, or a further try of one, and notes the time. */
+static sm_status put_timed(smi_course *c, sm_delta_attempt *t, sm_error *e)
+{
+    c->first_ns = c->first_ns > 0 ? c->first_ns : sm_monotonic_ns();
+    const sm_status st = sm_delta_attempt_put(t, e);
+    c->last_ns = sm_monotonic_ns();
+    return st;
+}
+
 static sm_status commit(smi_course *c, int32_t part, sm_error *e)
 {
     if (!c->parts[part].has_looked) { /* a helper who found the verdict */
@@ -165,7 +175,7 @@ static sm_status commit(smi_course *c, int32_t part, sm_error *e)
     }
     sm_delta_attempt *const t = c->parts[part].attempt;
     SM_TRY(check_log(c, t, part, e));
-    const sm_status st = sm_delta_attempt_put(t, e);
+    const sm_status st = put_timed(c, t, e);
     return sm_within(e, st, "table %.*s", SM_STR_ARG(name_of(c, part)));
 }
 
@@ -196,7 +206,7 @@ static sm_status reverse(smi_course *c, int32_t part, bool is_put, sm_error *e)
         st = check_log(c, c->parts[part].undo, part, e);
     }
     if (st == SM_OK && is_put) {
-        st = sm_delta_attempt_put(c->parts[part].undo, e);
+        st = put_timed(c, c->parts[part].undo, e);
     }
     return sm_within(e, st, "table %.*s", SM_STR_ARG(name_of(c, part)));
 }
@@ -352,6 +362,16 @@ int64_t smi_course_version(const smi_course *c, int32_t part)
                                sm_delta_attempt_state(t->undo) != SM_DELTA_DONE);
 
     return is_committed ? sm_delta_attempt_version(t->attempt) : -1;
+}
+
+int64_t smi_course_mixed_ns(const smi_course *c)
+{
+    SM_ASSERT(c->state == SMI_COURSE_OVER);
+    SM_ASSERT(c->last_ns >= c->first_ns);
+    if (c->p->n_parts == 1 || c->outcome == SMI_OUTCOME_NONE) {
+        return 0;
+    }
+    return c->first_ns > 0 && !c->is_passed ? c->last_ns - c->first_ns : -1;
 }
 
 /* "bronze.lines@v7 by v8, …" of those that were taken back, or "bronze.lines@v7, …" of those that

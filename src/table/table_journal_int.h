@@ -151,6 +151,8 @@ typedef struct smi_course {
     int32_t at;       /* the table in work */
     int32_t conflict; /* the first table that cannot be published, or −1 */
     sm_str why;       /* of a verdict that another one has put */
+    int64_t first_ns; /* sm_monotonic_ns before the first put to a table's log; 0: none yet */
+    int64_t last_ns;  /* and after the last */
     smi_course_part *parts;
 } smi_course;
 
@@ -164,6 +166,10 @@ sm_status smi_course_step(smi_course *c, sm_error *e) SM_MUST_USE;
 sm_status smi_course_run(smi_course *c, sm_error *e) SM_MUST_USE;
 /** The version that stands for part i once it is over; −1: none does. */
 int64_t smi_course_version(const smi_course *c, int32_t part);
+/** How long the tables may have been seen some with the publication and some without it, by readers
+ * who know of no journal: from before its first put to a log to the end of the last. 0 for a single
+ * table; −1 where others did it. Once it is over. */
+int64_t smi_course_mixed_ns(const smi_course *c);
 /** Why it was not all committed: SM_CONFLICT, with what was taken back and what could not be. SM_OK
  * where it was. */
 sm_status smi_course_told(const smi_course *c, sm_error *e) SM_MUST_USE;

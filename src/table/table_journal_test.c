@@ -631,7 +631,7 @@ static bool interrupt(const char *kind, int64_t at, bool is_foreign)
 {
     kit k;
     sm_candidate *c[TABLES] = {0};
-    int64_t versions[TABLES];
+    int64_t versions[TABLES], mixed_ns = 0;
     sm_error e = {0};
 
     lake_init(&k);
@@ -641,7 +641,9 @@ static bool interrupt(const char *kind, int64_t at, bool is_foreign)
 
     arm(kind, at);
     stage_all(&k, c);
-    const sm_status st = sm_publish(c, TABLES, k.budget, versions, &e);
+    const int64_t start_ns = sm_monotonic_ns();
+    const sm_status st = sm_publish(c, TABLES, k.budget, versions, &mixed_ns, &e);
+    assert_true(st != SM_OK || (mixed_ns > 0 && mixed_ns < sm_monotonic_ns() - start_ns));
     release_all(c);
     sm_store *any = open_scratch(&k.at);
     const bool has_fired = sm_fault_has_fired(any);
@@ -703,7 +705,7 @@ static void publish_until_between(kit *k, sm_candidate **c)
         make_rows(k);
         arm("error", at);
         stage_all(k, c);
-        assert_status(sm_publish(c, TABLES, k->budget, versions, &e), SM_IO, &e);
+        assert_status(sm_publish(c, TABLES, k->budget, versions, NULL, &e), SM_IO, &e);
         unsetenv("SMELT_FAULT");
         release_all(c);
         sm_store *a = open_store(kit_uri(k, paths[0]).data);
@@ -945,7 +947,7 @@ static void test_long_information(void **state)
     sm_candidate *c = NULL;
     sm_delta_commit_info info = {0};
     sm_buf said = {0};
-    int64_t version = -1, txn = 0;
+    int64_t version = -1, txn = 0, mixed_ns = -1;
     smi_mark mark = {0};
     sm_error e = {0};
 
@@ -958,8 +960,9 @@ static void test_long_information(void **state)
     const sm_write w = write_to(&k, 0, SM_WRITE_APPEND);
     assert_ok(stage_orders(&k, &w, new_rows, 1, 1, &c, &e), &e);
     sm_candidate_note(c, &(sm_note){.info_json = sm_buf_str(&said)});
-    assert_ok(sm_publish(&c, 1, k.budget, &version, &e), &e);
+    assert_ok(sm_publish(&c, 1, k.budget, &version, &mixed_ns, &e), &e);
     assert_int_equal(version, 0);
+    assert_int_equal(mixed_ns, 0); /* one table is never mixed with another */
     assert_ok(sm_delta_info_read(c->store, 0, SM_STR(""), k.arena, &info, &txn, &e), &e);
     assert_non_null(strstr(info.json.data, "\"file1999.json\"]}"));
     assert_true(smi_mark_parse(info.json, k.arena, &mark));
@@ -1015,9 +1018,9 @@ static void test_no_lake(void **state)
                                           : SM_STR("memory://no_lake_test_1")};
         assert_ok(stage_orders(&k, &w, new_rows, 1, 1, &c[i], &e), &e);
     }
-    assert_status(sm_publish(c, 2, k.budget, versions, &e), SM_UNSUPPORTED, &e);
+    assert_status(sm_publish(c, 2, k.budget, versions, NULL, &e), SM_UNSUPPORTED, &e);
     assert_int_equal(versions[0], -1);
-    assert_ok(sm_publish(c, 1, k.budget, versions, &e), &e);
+    assert_ok(sm_publish(c, 1, k.budget, versions, NULL, &e), &e);
     assert_int_equal(versions[0], 0);
     sm_candidate_release(c[0]);
     sm_candidate_release(c[1]);

@@ -26,6 +26,7 @@ typedef struct publishing {
     int32_t n;
     smi_lake_place *places;
     int64_t *versions; /* of those that were given */
+    int64_t mixed_ns;
     smi_journal journal;
     smi_publication p; /* of this try */
 } publishing;
@@ -233,6 +234,7 @@ static sm_status take_course(publishing *w, sm_error *e)
         st = tell_begun(st, e);
     } else {
         settle_files(w, &c);
+        w->mixed_ns = smi_course_mixed_ns(&c);
         st = c.is_passed && c.outcome == SMI_OUTCOME_NONE ? SM_EXISTS : smi_course_told(&c, e);
         write_checkpoints(w);
     }
@@ -272,7 +274,7 @@ static sm_status publish_in_lake(publishing *w, sm_error *e)
 /* ---- the door -------------------------------------------------------------------------------- */
 
 sm_status sm_publish(sm_candidate *const *candidates, int32_t n, sm_budget *budget,
-                     int64_t *versions, sm_error *e)
+                     int64_t *versions, int64_t *mixed_ns, sm_error *e)
 {
     publishing w = {.budget = budget, .arena = sm_arena_new(budget), .versions = versions};
     sm_status st = SM_OK;
@@ -292,6 +294,9 @@ sm_status sm_publish(sm_candidate *const *candidates, int32_t n, sm_budget *budg
         SM_TRY_GOTO(st, done, check_lakes(&w, e));
         SM_TRY_GOTO(st, done, put_notes(&w, e));
         st = w.places[0].lake.len > 0 ? publish_in_lake(&w, e) : publish_alone(&w, e);
+    }
+    if (mixed_ns) {
+        *mixed_ns = w.mixed_ns;
     }
 done:
     sm_arena_free(w.arena);

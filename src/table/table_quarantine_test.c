@@ -74,7 +74,7 @@ static void publish_quarantine(kit *k, sm_quarantine *q)
     int64_t version = -1;
     assert_ok(sm_quarantine_candidate(q, &c, &e), &e);
     sm_quarantine_close(q);
-    assert_ok(sm_publish(&c, 1, k->budget, &version, &e), &e);
+    assert_ok(sm_publish(&c, 1, k->budget, &version, NULL, &e), &e);
     sm_candidate_release(c);
 }
 

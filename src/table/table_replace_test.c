@@ -109,7 +109,7 @@ static void test_replace(void **state)
         assert_int_equal(sm_candidate_table_rows(c), n_rows);
         assert_int_equal(sm_candidate_rows(c), 1);
 
-        assert_ok(sm_publish(&c, 1, k.budget, &version, &e), &e);
+        assert_ok(sm_publish(&c, 1, k.budget, &version, NULL, &e), &e);
         assert_int_equal(version, 1);
         sm_candidate_release(c);
         if (strcmp(table_text(&k, "silver", "orders"), rows[i].after) != 0) {
@@ -183,7 +183,7 @@ static void test_many_files(void **state)
         sm_candidate_release(one);
         kit_release(&alone);
     }
-    assert_ok(sm_publish(&c, 1, k.budget, &version, &e), &e);
+    assert_ok(sm_publish(&c, 1, k.budget, &version, NULL, &e), &e);
     sm_candidate_release(c);
     assert_string_equal(table_text(&k, "silver", "orders"),
                         "2022-04-02 c 1;2022-04-02 d 3;2022-04-01 a 1;2022-04-05 i 1;"
@@ -233,7 +233,7 @@ static void publish_sql(kit *k, sm_names *names, const sm_write *w, const char *
 
     assert_ok(sm_query_plan(&text, &by, k->arena, &plan, &e), &e);
     assert_ok(sm_stage_plan(plan, w, &k->env, NULL, NULL, &c, &e), &e);
-    assert_ok(sm_publish(&c, 1, k->budget, &version, &e), &e);
+    assert_ok(sm_publish(&c, 1, k->budget, &version, NULL, &e), &e);
     sm_candidate_release(c);
 }
 
@@ -349,7 +349,7 @@ static void test_rivals(void **state)
         const sm_write append = {.uri = w.uri};
         assert_ok(stage_orders(&k, &w, new_rows, 1, 1, &c, &e), &e);
         assert_ok(write_orders(&k, &append, &rows[i].row, 1, NULL, &e), &e);
-        assert_status(sm_publish(&c, 1, k.budget, &version, &e), rows[i].want, &e);
+        assert_status(sm_publish(&c, 1, k.budget, &version, NULL, &e), rows[i].want, &e);
         sm_candidate_release(c);
         assert_int_equal(count_data_files(&k, "silver/orders"), rows[i].want == SM_OK ? 5 : 4);
         kit_release(&k);

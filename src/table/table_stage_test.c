@@ -97,7 +97,7 @@ static void test_nothing_to_append(void **state)
 
     assert_ok(stage_orders(&k, &w, NULL, 0, 1, &c, &e), &e);
     assert_true(sm_candidate_is_empty(c));
-    assert_ok(sm_publish(&c, 1, k.budget, &version, &e), &e);
+    assert_ok(sm_publish(&c, 1, k.budget, &version, NULL, &e), &e);
     assert_int_equal(version, -1);
     sm_candidate_release(c);
     /* A txn is a reason for a version, rows or none. */
@@ -105,7 +105,7 @@ static void test_nothing_to_append(void **state)
     const sm_note note = {.txns = &txn, .n_txns = 1};
     assert_ok(stage_orders(&k, &w, NULL, 0, 1, &c, &e), &e);
     sm_candidate_note(c, &note);
-    assert_ok(sm_publish(&c, 1, k.budget, &version, &e), &e);
+    assert_ok(sm_publish(&c, 1, k.budget, &version, NULL, &e), &e);
     assert_int_equal(version, 0);
     sm_candidate_release(c);
     sm_snapshot *s = open_snapshot(&k, "silver/orders");
@@ -149,7 +149,7 @@ static void test_notes(void **state)
     assert_false(sm_candidate_keeps_rows(c));
     assert_ok(sm_store_open(test_stores, w.uri, &store, &e), &e);
     assert_false(is_noted(store, "_notes/1", "first"));
-    assert_ok(sm_publish(&c, 1, k.budget, &version, &e), &e);
+    assert_ok(sm_publish(&c, 1, k.budget, &version, NULL, &e), &e);
     sm_candidate_release(c);
     assert_true(is_noted(store, "_notes/1", "first"));
 
@@ -164,7 +164,8 @@ static void test_notes(void **state)
         sm_candidate_note(c, &note);
         assert_false(sm_candidate_is_empty(c));
         assert_true(sm_candidate_keeps_rows(c));
-        assert_status(sm_publish(&c, 1, k.budget, &version, &e), i == 0 ? SM_OK : SM_CONFLICT, &e);
+        assert_status(sm_publish(&c, 1, k.budget, &version, NULL, &e), i == 0 ? SM_OK : SM_CONFLICT,
+                      &e);
         sm_candidate_release(c);
     }
     assert_true(is_noted(store, "_notes/2", "first"));
@@ -183,7 +184,7 @@ static void test_notes(void **state)
         put_text(store, note.key.data, rows[i].there);
         assert_ok(stage_orders(&k, &later, NULL, 0, 1, &c, &e), &e);
         sm_candidate_note(c, &note);
-        assert_status(sm_publish(&c, 1, k.budget, &version, &e), rows[i].want, &e);
+        assert_status(sm_publish(&c, 1, k.budget, &version, NULL, &e), rows[i].want, &e);
         sm_candidate_release(c);
         assert_true(is_noted(store, note.key.data, rows[i].there));
     }
@@ -207,7 +208,7 @@ static void test_commit_info(void **state)
 
     assert_ok(stage_orders(&k, &w, first_rows, 3, 1, &c, &e), &e);
     sm_candidate_note(c, &note);
-    assert_ok(sm_publish(&c, 1, k.budget, &version, &e), &e);
+    assert_ok(sm_publish(&c, 1, k.budget, &version, NULL, &e), &e);
     sm_candidate_release(c);
     assert_ok(sm_store_open(test_stores, w.uri, &s, &e), &e);
     assert_ok(sm_delta_history(s, -1, k.arena, &info, &n, &e), &e);
@@ -248,7 +249,7 @@ static void test_split(void **state)
         assert_ok(stage_orders(&k, &w, rows, 6, per_batch, &c, &e), &e);
         assert_int_equal(sm_candidate_rows(c), 6);
         assert_int_equal(sm_candidate_table_rows(c), 6);
-        assert_ok(sm_publish(&c, 1, k.budget, &version, &e), &e);
+        assert_ok(sm_publish(&c, 1, k.budget, &version, NULL, &e), &e);
         sm_candidate_release(c);
         sm_snapshot *s = open_snapshot(&k, "silver/orders");
         const sm_delta_file *files = sm_snapshot_files(s, &n);
@@ -397,7 +398,7 @@ static void test_order(void **state)
     assert_ok(finish_all(s, &e), &e);
     assert_ok(sm_stage_candidate(s, &c, &e), &e);
     sm_stage_close(s);
-    assert_ok(sm_publish(&c, 1, k.budget, &version, &e), &e);
+    assert_ok(sm_publish(&c, 1, k.budget, &version, NULL, &e), &e);
     sm_candidate_release(c);
     sm_batch_release(other);
     sm_batch_release(b);
@@ -427,7 +428,7 @@ static void test_new_schema(void **state)
     sm_stage_close(s);
     assert_false(sm_candidate_is_empty(c));
     assert_int_equal(sm_candidate_table_rows(c), 0);
-    assert_ok(sm_publish(&c, 1, k.budget, &version, &e), &e);
+    assert_ok(sm_publish(&c, 1, k.budget, &version, NULL, &e), &e);
     sm_candidate_release(c);
 
     sm_snapshot *after = open_snapshot(&k, "silver/orders");
@@ -575,7 +576,7 @@ static void test_conflict(void **state)
     assert_ok(write_orders(&k, &append, first_rows, 3, NULL, &e), &e);
     assert_ok(stage_orders(&k, &overwrite, first_rows, 1, 1, &c, &e), &e);
     assert_ok(write_orders(&k, &append, more_rows, 1, NULL, &e), &e);
-    assert_status(sm_publish(&c, 1, k.budget, &version, &e), SM_CONFLICT, &e);
+    assert_status(sm_publish(&c, 1, k.budget, &version, NULL, &e), SM_CONFLICT, &e);
     assert_int_equal(version, -1);
     sm_candidate_release(c);
     assert_int_equal(count_data_files(&k, "silver/orders"), 2);
@@ -583,7 +584,7 @@ static void test_conflict(void **state)
     /* An append goes behind whoever was first. */
     assert_ok(stage_orders(&k, &append, more_rows, 1, 1, &c, &e), &e);
     assert_ok(write_orders(&k, &append, more_rows, 1, NULL, &e), &e);
-    assert_ok(sm_publish(&c, 1, k.budget, &version, &e), &e);
+    assert_ok(sm_publish(&c, 1, k.budget, &version, NULL, &e), &e);
     assert_int_equal(version, 3);
     sm_candidate_release(c);
     assert_string_equal(table_text(&k, "silver", "orders"),
