@@ -236,9 +236,9 @@ void sm_quarantine_router_release(sm_quarantine_router *r);
  * completes what another publication has left open.
  *
  * Shape     versions[i] is what candidate i became; −1: it was empty, or was not published
- * Units     *mixed_ns (may be NULL): for how long those who read the tables by their places, without
- *           smelt, may have seen some with this publication and some without; 0 where at most one
- *           table was written; −1: not known, for another smelt has done it
+ * Units     *mixed_ns (may be NULL): for how long a reader who opens the tables by their places,
+ *           without smelt, may have seen some with this publication and some without; 0 where at
+ *           most one table was written; −1: not known, for another smelt completed it
  * Returns   SM_OK: all are published. SM_CONFLICT: none is, or those that could not be taken back
  *           any more (e says which)
  * Errors    SM_UNSUPPORTED: tables of two lakes, or several that lie in none. A failure of the
