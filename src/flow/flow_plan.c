@@ -103,7 +103,7 @@ static sm_status ask_function(void *ctx, sm_str name, const sm_table_arg *args, 
     k->run->asked.reads_paths = true;
     for (int32_t i = 0; i < k->run->p->n_sources && n_args > 0; i++) {
         const sm_value *v = &args[0].value;
-        if (!args[0].has_items && v->type && v->type->id == SM_TYPE_STRING && !v->is_null &&
+        if (v->type->id == SM_TYPE_STRING && !v->is_null &&
             sm_str_eq(v->as.s, k->run->sources[i].path)) {
             SM_TRY(ask_source(k, i, e));
         }

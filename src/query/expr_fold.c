@@ -18,6 +18,15 @@ static bool all_const(const sm_expr *x)
     return true;
 }
 
+/* May a constant be of this type? Where SQL has a way to write it (sm_expr_sql): lists and structs
+ * are written as arguments of table functions only. */
+static bool has_constants(const sm_type *t)
+{
+    return t->id == SM_TYPE_MAP
+               ? has_constants(t->fields[0].type) && has_constants(t->fields[1].type)
+               : !sm_type_is_nested(t->id);
+}
+
 /* Evaluates an expression without columns; NULL where that fails. */
 static const sm_expr *evaluate(sm_arena *a, const sm_expr *x)
 {
@@ -27,7 +36,7 @@ static const sm_expr *evaluate(sm_arena *a, const sm_expr *x)
     sm_error e = {0};
     const sm_expr *out = NULL;
 
-    if (sm_type_is_nested(x->type->id)) {
+    if (!has_constants(x->type)) {
         return NULL;
     }
     sm_budget *const budget = sm_budget_new(NULL, "folding", 0);
@@ -37,8 +46,8 @@ static const sm_expr *evaluate(sm_arena *a, const sm_expr *x)
         st = sm_expr_eval(x, batch, NULL, batch, &c, &e);
     }
     if (st == SM_OK) {
-        sm_value v = sm_column_is_null(&c, 0) ? sm_value_null(x->type) : sm_column_value(&c, 0);
-        v = sm_value_copy(a, v);
+        SM_ASSERT(c.n_rows == 1 && sm_type_eq(c.type, smi_plain_type(x->type)));
+        sm_value v = sm_column_value_copy(&c, 0, a);
         v.type = x->type;
         out = smi_const(a, v, x);
     }

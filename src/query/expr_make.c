@@ -38,10 +38,10 @@ const sm_expr *smi_make_logic(sm_arena *a, sm_expr_kind kind, const sm_expr **ar
 
 /* ---- types that meet ------------------------------------------------------------------------- */
 
-/* The type that expressions meet in, for CASE and IN. */
-static sm_status meet_all(sm_arena *a, const sm_expr **args, int32_t n, smi_meeting how,
-                          const sm_type **out, sm_error *e)
+sm_status smi_meet_all(sm_arena *a, const sm_expr *const *args, int32_t n, smi_meeting how,
+                       const sm_type **out, sm_error *e)
 {
+    SM_ASSERT(n > 0);
     sm_expr so_far = *args[0];
     for (int32_t i = 1; i < n; i++) {
         const sm_type *const t = smi_meet(a, &so_far, args[i], how);
@@ -74,7 +74,7 @@ sm_status smi_make_case(sm_arena *a, const sm_expr **args, int32_t n, const sm_e
             values[n_values++] = args[i];
         }
     }
-    SM_TRY(meet_all(a, values, n_values, SMI_MEET_ONE, &type, e));
+    SM_TRY(smi_meet_all(a, values, n_values, SMI_MEET_ONE, &type, e));
     SM_ASSERT(type != NULL);
     for (int32_t i = 0; i < n; i++) {
         if (i % 2 == 1 || i + 1 == n) {
@@ -93,7 +93,7 @@ sm_status smi_make_in(sm_arena *a, const sm_expr **args, int32_t n, const sm_exp
 {
     const sm_type *type = NULL;
     bool is_const = true;
-    SM_TRY(meet_all(a, args, n, SMI_MEET_EQUAL, &type, e));
+    SM_TRY(smi_meet_all(a, args, n, SMI_MEET_EQUAL, &type, e));
     SM_ASSERT(type != NULL);
     for (int32_t i = 0; i < n; i++) {
         args[i] = smi_cast(a, args[i], type);

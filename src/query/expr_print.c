@@ -24,10 +24,44 @@ static void print_name(sm_str name, sm_buf *out)
     }
 }
 
+static void print_value(sm_value v, sm_buf *out);
+
+/* Has a literal that prints like the value its type? A map does not adapt to others as it does. */
+static bool is_typed_literal(sm_value v)
+{
+    const sm_type_id id = v.type->id;
+    return !v.is_null && (id == SM_TYPE_BOOL || id == SM_TYPE_I32 || id == SM_TYPE_STRING ||
+                          id == SM_TYPE_DATE || id == SM_TYPE_TIMESTAMP_NTZ || id == SM_TYPE_MAP);
+}
+
+/* The first key and value say the map's type; the others adapt to them. */
+static void print_map(sm_value v, sm_buf *out)
+{
+    SM_ASSERT(v.type->id == SM_TYPE_MAP && v.as.nested.n % 2 == 0);
+    sm_buf_text(out, SM_STR("MAP {"));
+    for (int64_t i = 0; i < v.as.nested.n; i++) {
+        sm_buf_text(out, i == 0 ? SM_STR("") : i % 2 == 0 ? SM_STR(", ") : SM_STR(": "));
+        const sm_value item = v.as.nested.items[i];
+        const bool is_cast = i < 2 && !is_typed_literal(item);
+        sm_buf_text(out, is_cast ? SM_STR("CAST(") : SM_STR(""));
+        print_value(item, out);
+        if (is_cast) {
+            sm_buf_text(out, SM_STR(" AS "));
+            sm_type_print(item.type, out);
+            sm_buf_text(out, SM_STR(")"));
+        }
+    }
+    sm_buf_text(out, SM_STR("}"));
+}
+
 static void print_value(sm_value v, sm_buf *out)
 {
     if (v.is_null) {
         sm_buf_text(out, SM_STR("NULL"));
+        return;
+    }
+    if (v.type->id == SM_TYPE_MAP) {
+        print_map(v, out);
         return;
     }
     const sm_type_id id = v.type->id;
@@ -78,6 +112,16 @@ static void print_args(printing *p, const sm_expr *const *args, int32_t n, const
     }
 }
 
+static void print_map_call(printing *p, const sm_expr *x)
+{
+    put(p, "MAP {");
+    for (int32_t i = 0; i < x->n_args; i++) {
+        put(p, i == 0 ? "" : i % 2 == 0 ? ", " : ": ");
+        print_expr(p, x->args[i]);
+    }
+    put(p, "}");
+}
+
 static void print_call(printing *p, const sm_expr *x, bool is_outermost)
 {
     const sm_expr *const call = smi_wraps(x) ? x->prepared : x;
@@ -98,6 +142,10 @@ static void print_call(printing *p, const sm_expr *x, bool is_outermost)
     if (strcmp(name, "is_null") == 0 || strcmp(name, "is_not_null") == 0) {
         print_expr(p, x->args[0]);
         put(p, strcmp(name, "is_null") == 0 ? " IS NULL" : " IS NOT NULL");
+        return;
+    }
+    if (strcmp(name, "map {}") == 0) {
+        print_map_call(p, x);
         return;
     }
     sm_buf_printf(p->out, "%s(%s", name, is_distinct ? "DISTINCT " : "");

@@ -418,6 +418,12 @@ static void test_sql_again(void **unused)
          "CASE WHEN \"App\" IS NOT NULL THEN \"App\" ELSE 'none' END = 'none'"},
         {"Day > TIMESTAMP '2022-04-01 10:00:00'",
          "CAST(\"Day\" AS TIMESTAMP) > TIMESTAMP '2022-04-01 10:00:00'"},
+        {"MAP {'it''s': DATE '2022-04-01'}[App] = Day",
+         "map_extract_value(MAP {'it''s': DATE '2022-04-01'}, \"App\") = \"Day\""},
+        {"MAP {Key: 2, 'x': NULL}['x'] = Secs",
+         "CAST(map_extract_value(MAP {\"Key\": 2, 'x': NULL}, 'x') AS BIGINT) = \"Secs\""},
+        {"MAP {'x': 2::BIGINT, 'y': NULL}[App] = Secs",
+         "map_extract_value(MAP {'x': CAST(2 AS BIGINT), 'y': NULL}, \"App\") = \"Secs\""},
         {"true", "true"},
     };
     for (int i = 0; i < SM_COUNT(rows); i++) {

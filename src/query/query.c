@@ -40,7 +40,7 @@ sm_status sm_plan_finish(const sm_plan_node *root, sm_arena *a, sm_plan **out, s
 sm_status sm_query_plan(const sm_sql *sql, const sm_resolver *resolver, sm_arena *a, sm_plan **out,
                         sm_error *e)
 {
-    smi_query q = {.resolver = resolver, .a = a};
+    smi_binding q = {.resolver = resolver, .a = a};
     smi_statement *statement = NULL;
     sm_plan_node *root = NULL;
     sm_sql *const kept = SM_NEW(a, sm_sql); /* the caller's struct may go, its text may not */
@@ -54,7 +54,7 @@ sm_status sm_query_plan(const sm_sql *sql, const sm_resolver *resolver, sm_arena
 sm_status sm_query_expr(const sm_sql *sql, const sm_type *schema, const sm_resolver *resolver,
                         sm_arena *a, const sm_expr **out, sm_error *e)
 {
-    smi_query q = {.resolver = resolver, .a = a};
+    smi_binding q = {.resolver = resolver, .a = a};
     smi_ast *ast = NULL;
     sm_sql *const kept = SM_NEW(a, sm_sql);
     *kept = *sql;

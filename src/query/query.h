@@ -28,14 +28,12 @@ typedef struct sm_sql {
     sm_str text;
 } sm_sql;
 
-/* An argument of a table function: `glob`, `columns => {a: 'BIGINT'}`, `['a', 'b']`. */
+/* An argument of a table function: 'logs/x.json', ['a', 'b'], columns => {a: 'BIGINT'}. */
 typedef struct sm_table_arg {
-    sm_str name;                      /* "" where positional; the key within a struct literal */
-    sm_value value;                   /* folded to a constant; unused where it has items */
-    const struct sm_table_arg *items; /* of a struct or list literal */
-    int32_t n_items;
-    bool has_items;
-    uint32_t off_bytes; /* in the SQL text */
+    sm_str name;               /* "" where positional */
+    sm_value value;            /* of any type: lists, structs and maps too */
+    uint32_t off_bytes;        /* in the SQL text */
+    const uint32_t *item_offs; /* of a list or struct literal: one for each of the value's items */
 } sm_table_arg;
 
 typedef struct sm_plan_node sm_plan_node;

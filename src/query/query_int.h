@@ -52,6 +52,9 @@ const sm_type *smi_common_type(sm_arena *a, const sm_type *x, const sm_type *y);
  * in = and IN alone (SMI_MEET_EQUAL), as that. */
 typedef enum smi_meeting { SMI_MEET_ONE, SMI_MEET_EQUAL } smi_meeting;
 const sm_type *smi_meet(sm_arena *a, const sm_expr *x, const sm_expr *y, smi_meeting how);
+/** The type that n ≥ 1 expressions meet in, with an error at the first that does not fit. */
+sm_status smi_meet_all(sm_arena *a, const sm_expr *const *args, int32_t n, smi_meeting how,
+                       const sm_type **out, sm_error *e) SM_MUST_USE;
 /** An integer type as the DECIMAL that holds it. */
 const sm_type *smi_as_decimal(sm_arena *a, const sm_type *t);
 extern const sm_i128 smi_pow10[39];

@@ -56,6 +56,12 @@ static const struct {
     {"SELECT var('mont')", SM_NAME, 1, 8, "no variable \"mont\"", NULL},
     {"SELECT * FROM t JOIN log USING (i)", SM_NAME, 1, 22, "no column \"i\" on the right", NULL},
     {"SELECT 1 FROM f('x', wrong => 1)", SM_NAME, 1, 31, "no option \"wrong\"", NULL},
+    {"SELECT 1 FROM f(['a', Key])", SM_NAME, 1, 23, "no column \"Key\"", NULL},
+    {"SELECT 1 FROM f([1, 'x'])", SM_TYPE, 1, 21, "\"x\" cannot be cast to INTEGER", NULL},
+    {"SELECT 1 FROM f([1, DATE '2022-04-01'])", SM_TYPE, 1, 21, "DATE does not go with INTEGER",
+     "Cast"},
+    {"SELECT [1]", SM_UNSUPPORTED, 1, 8, "only as arguments of table functions", NULL},
+    {"SELECT i FROM t LIMIT MAP {1: 2}", SM_TYPE, 1, 23, "LIMIT takes a whole number", NULL},
     {"SELECT Key FROM broken", SM_NAME, 2, 16, "no column \"Kye\"", "\"Key\""},
     /* types */
     {"SELECT i FROM t WHERE s", SM_TYPE, 1, 23, "WHERE needs a BOOLEAN, this is VARCHAR", NULL},
@@ -346,8 +352,23 @@ static const struct {
                                                          "$0:\n"
                                                          "  AGGREGATE: max(b)\n"
                                                          "    SCAN t [b]\n"},
-    {"SELECT Key FROM read(var('month'), a => [1, 'x'], c = {k: 2, 'l': [true]}) r",
-     "SCAN read 2022-04 a=(1 x) c=(k=2 l=(true)) [Key]\n"},
+    {"SELECT Key FROM read(var('month'), a => [1, '2', 1 + 2], c = {k: 2, 'l': [true], m: []}) r",
+     "SCAN read 2022-04 a=[1, 2, 3]@41@44@49 c={'k': 2, 'l': [true], 'm': []}@65@73@84 [Key]\n"},
+    {"SELECT Key FROM read([[1], NULL, [2]], {}, MAP {'a': 'b'})",
+     "SCAN read [[1], NULL, [2]]@22@27@33 {} {a=b} [Key]\n"},
+    /* constants become one constant, maps too; not where that fails, or as a list */
+    {"SELECT MAP {'a': 1, 'b': 1 + 1} AS m, MAP {1: 4} = MAP {2: 3} AS e",
+     "PROJECT MAP {'a': 1, 'b': 2} AS m, false AS e\n  VALUES 1 row\n"},
+    {"SELECT MAP {'a': NULL, 'b': 1::BIGINT} AS m, MAP {1.5: DATE '2022-04-01'} AS d",
+     "PROJECT MAP {'a': CAST(NULL AS BIGINT), 'b': 1} AS m, MAP {CAST(1.5 AS DECIMAL(2,1)): DATE "
+     "'2022-04-01'} AS d\n  VALUES 1 row\n"},
+    {"SELECT MAP {'a': MAP {i: 'x'}}, MAP {'a': MAP {1: 'x'}} AS c FROM t",
+     "PROJECT MAP {'a': MAP {i: 'x'}} AS \"MAP {'a': MAP {i: 'x'}}\", MAP {'a': MAP {1: 'x'}} AS "
+     "c\n  SCAN t [i]\n"},
+    {"SELECT MAP {DATE '2022-04-01': 1}[Day] AS x FROM log",
+     "PROJECT map_extract_value(MAP {DATE '2022-04-01': 1}, Day) AS x\n  SCAN log [Day]\n"},
+    {"SELECT cardinality(MAP {'a': 1}) AS n, map_keys(MAP {'a': 1}) AS k, MAP {1: 2, 1: 3} AS m",
+     "PROJECT 1 AS n, map_keys(MAP {'a': 1}) AS k, MAP {1: 2, 1: 3} AS m\n  VALUES 1 row\n"},
     {"SELECT Key FROM 'x/*.json'", "SCAN file x/*.json [Key]\n"},
     /* what repeats is computed once; not what may fail */
     {"SELECT coalesce(length(s), 0), coalesce(length(s), 0) * 2 FROM t",

@@ -65,14 +65,9 @@ static void kit_print_arg(const sm_table_arg *arg, sm_buf *out)
     if (arg->name.len > 0) {
         sm_buf_printf(out, "%.*s=", SM_STR_ARG(arg->name));
     }
-    for (int32_t i = 0; i < arg->n_items; i++) {
-        sm_buf_text(out, i > 0 ? SM_STR(" ") : SM_STR("("));
-        kit_print_arg(&arg->items[i], out);
-    }
-    if (arg->has_items) {
-        sm_buf_text(out, SM_STR(")"));
-    } else {
-        sm_value_print(arg->value, out);
+    sm_value_print(arg->value, out);
+    for (int64_t i = 0; arg->item_offs && i < arg->value.as.nested.n; i++) {
+        sm_buf_printf(out, "@%u", arg->item_offs[i]);
     }
 }
 

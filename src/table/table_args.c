@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * table/table_args.c: the arguments of table functions, checked one by one, with the place of the
- * one that does not fit. Called by table_function.c. */
+ * table/table_args.c: the arguments of table functions, which are constants: each is read as what
+ * its function takes, or refused with its place in the SQL. Called by table_function.c. */
 #include "table/table_int.h"
 
 #include <inttypes.h>
@@ -37,7 +37,7 @@ static sm_status not_of_kind(const sm_table_arg *arg, const char *what, const ch
 {
     sm_buf got = {0};
 
-    if (arg->has_items) {
+    if (!arg->value.is_null && sm_type_is_nested(arg->value.type->id)) {
         sm_buf_text(&got, SM_STR("a list or struct"));
     } else {
         sm_value_print(arg->value, &got);
@@ -62,7 +62,7 @@ static arg_name name_of(const sm_table_arg *arg)
 
 static bool is_text(const sm_table_arg *arg)
 {
-    return !arg->has_items && !arg->value.is_null && arg->value.type->id == SM_TYPE_STRING;
+    return !arg->value.is_null && arg->value.type->id == SM_TYPE_STRING;
 }
 
 sm_status smi_arg_text(const sm_table_arg *arg, const char *what, sm_str *out, sm_error *e)
@@ -76,7 +76,7 @@ sm_status smi_arg_text(const sm_table_arg *arg, const char *what, sm_str *out, s
 
 sm_status smi_arg_bool(const sm_table_arg *arg, bool *out, sm_error *e)
 {
-    if (arg->has_items || arg->value.is_null || arg->value.type->id != SM_TYPE_BOOL) {
+    if (arg->value.is_null || arg->value.type->id != SM_TYPE_BOOL) {
         return not_of_kind(arg, name_of(arg).text, "true or false", e);
     }
     *out = arg->value.as.b;
@@ -86,7 +86,7 @@ sm_status smi_arg_bool(const sm_table_arg *arg, bool *out, sm_error *e)
 sm_status smi_arg_count(const sm_table_arg *arg, int64_t *out, sm_error *e)
 {
     const sm_value *v = &arg->value;
-    const bool is_integer = !arg->has_items && !v->is_null && sm_type_is_integer(v->type->id);
+    const bool is_integer = !v->is_null && sm_type_is_integer(v->type->id);
 
     /* Read as signed, an unsigned number beyond 63 bits is negative too. */
     if (!is_integer || v->as.i < 0) {
@@ -98,22 +98,43 @@ sm_status smi_arg_count(const sm_table_arg *arg, int64_t *out, sm_error *e)
 
 /* ---- lists and structs ----------------------------------------------------------------------- */
 
+static bool is_of_type(const sm_table_arg *arg, sm_type_id id)
+{
+    return !arg->value.is_null && arg->value.type->id == id;
+}
+
+/* Item i of a list or struct, as an argument by itself: a field has its name. */
+static sm_table_arg item_of(const sm_table_arg *arg, int64_t i)
+{
+    const bool is_struct = is_of_type(arg, SM_TYPE_STRUCT);
+
+    SM_ASSERT(is_struct || is_of_type(arg, SM_TYPE_LIST));
+    SM_ASSERT(i >= 0 && i < arg->value.as.nested.n);
+    SM_ASSERT(!is_struct || arg->value.as.nested.n == arg->value.type->n_fields);
+    return (sm_table_arg){
+        .name = is_struct ? arg->value.type->fields[i].name : SM_STR(""),
+        .value = arg->value.as.nested.items[i],
+        .off_bytes = arg->item_offs ? arg->item_offs[i] : arg->off_bytes,
+    };
+}
+
 sm_status smi_arg_texts(const sm_table_arg *arg, const char *what, sm_arena *a, sm_str **out,
                         int32_t *n, sm_error *e)
 {
-    const sm_table_arg *items = arg->has_items ? arg->items : arg;
-    const int32_t n_items = arg->has_items ? arg->n_items : 1;
+    const bool is_list = is_of_type(arg, SM_TYPE_LIST);
+    const int64_t n_items = is_list ? arg->value.as.nested.n : 1;
 
     if (n_items == 0) {
         return smi_arg_fail(arg, e, SM_INVALID, "the list of paths is empty");
     }
     sm_str *texts = SM_NEW_ARRAY(a, sm_str, n_items);
-    for (int32_t i = 0; i < n_items; i++) {
-        SM_TRY(smi_arg_text(&items[i], what, &texts[i], e));
+    for (int64_t i = 0; i < n_items; i++) {
+        const sm_table_arg item = is_list ? item_of(arg, i) : *arg;
+        SM_TRY(smi_arg_text(&item, what, &texts[i], e));
         texts[i] = sm_arena_str(a, texts[i]);
     }
     *out = texts;
-    *n = n_items;
+    *n = (int32_t)n_items; /* the SQL text is at most 1 MiB long */
     return SM_OK;
 }
 
@@ -136,21 +157,22 @@ static sm_status column_of(const sm_table_arg *item, sm_arena *a, sm_field *out,
 
 sm_status smi_arg_columns(const sm_table_arg *arg, sm_arena *a, const sm_type **out, sm_error *e)
 {
-    if (!arg->has_items || arg->n_items == 0) {
+    const int32_t n = is_of_type(arg, SM_TYPE_STRUCT) ? arg->value.type->n_fields : 0;
+    if (n == 0) {
         return smi_arg_fail(arg, e, SM_TYPE, "columns is {name: 'TYPE', …}");
     }
-    sm_field *fields = SM_NEW_ARRAY(a, sm_field, arg->n_items);
-    for (int32_t i = 0; i < arg->n_items; i++) {
-        SM_TRY(column_of(&arg->items[i], a, &fields[i], e));
+    sm_field *fields = SM_NEW_ARRAY(a, sm_field, n);
+    for (int32_t i = 0; i < n; i++) {
+        const sm_table_arg item = item_of(arg, i);
+        SM_TRY(column_of(&item, a, &fields[i], e));
         for (int32_t j = 0; j < i; j++) {
             if (sm_str_eq(fields[j].name, fields[i].name)) {
-                return smi_arg_fail(&arg->items[i], e, SM_INVALID,
-                                    "the column \"%.*s\" is there twice",
+                return smi_arg_fail(&item, e, SM_INVALID, "the column \"%.*s\" is there twice",
                                     SM_STR_ARG(fields[i].name));
             }
         }
     }
-    *out = sm_type_struct(a, fields, arg->n_items);
+    *out = sm_type_struct(a, fields, n);
     return SM_OK;
 }
 
@@ -163,24 +185,34 @@ static void add_text(sm_buf *out, sm_str s)
     sm_buf_text(out, s);
 }
 
-static void add_arg(sm_buf *out, const sm_table_arg *arg)
+static void add_value(sm_buf *out, const sm_value *v)
 {
-    add_text(out, arg->name);
-    if (arg->has_items) {
-        sm_buf_printf(out, "[%" PRId32 " ", arg->n_items);
-        for (int32_t i = 0; i < arg->n_items; i++) {
-            add_arg(out, &arg->items[i]);
+    sm_buf text = {0};
+
+    if (!v->is_null && sm_type_is_nested(v->type->id)) {
+        sm_buf_printf(out, "[%" PRId64 " ", v->as.nested.n);
+        for (int64_t i = 0; i < v->as.nested.n; i++) {
+            add_value(out, &v->as.nested.items[i]);
         }
         return;
     }
-    sm_buf value = {0};
-    sm_type_print(arg->value.type, &value);
-    sm_buf_printf(&value, arg->value.is_null ? " null" : " = ");
-    if (!arg->value.is_null) {
-        sm_value_print(arg->value, &value);
+    sm_buf_printf(&text, v->is_null ? "null" : "= ");
+    if (!v->is_null) {
+        sm_value_print(*v, &text);
     }
-    add_text(out, sm_buf_str(&value));
-    sm_buf_release(&value);
+    add_text(out, sm_buf_str(&text));
+    sm_buf_release(&text);
+}
+
+static void add_arg(sm_buf *out, const sm_table_arg *arg)
+{
+    sm_buf type = {0};
+
+    add_text(out, arg->name);
+    sm_type_print(arg->value.type, &type);
+    add_text(out, sm_buf_str(&type));
+    add_value(out, &arg->value);
+    sm_buf_release(&type);
 }
 
 sm_str smi_call_text(sm_str name, const sm_table_arg *args, int32_t n_args, sm_arena *a)

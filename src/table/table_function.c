@@ -113,7 +113,7 @@ static sm_status set_validate(read_call *c, const sm_table_arg *arg, sm_error *e
 static sm_status set_sample(const sm_table_arg *arg, int64_t *out, sm_error *e)
 {
     const sm_value *v = &arg->value;
-    const bool is_integer = !arg->has_items && !v->is_null && sm_type_is_integer(v->type->id);
+    const bool is_integer = !v->is_null && sm_type_is_integer(v->type->id);
 
     if (!is_integer || v->as.i == 0 || v->as.i < -1 ||
         (v->as.i < 0 && !sm_type_is_signed(v->type->id))) {
@@ -183,7 +183,7 @@ static sm_status set_option(read_call *c, const sm_table_arg *arg, sm_error *e)
     if (!o || !o->name) {
         return no_such_argument(c, arg, e);
     }
-    if (arg->has_items) {
+    if (!arg->value.is_null && sm_type_is_nested(arg->value.type->id)) {
         return smi_arg_fail(arg, e, SM_TYPE, "option %s takes one value", o->name);
     }
     return smi_arg_place(

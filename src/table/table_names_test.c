@@ -230,17 +230,31 @@ static sm_table_arg bool_arg(const char *name, bool v)
         .name = sm_str_of(name), .value = {.type = &sm_type_bool, .as.b = v}, .off_bytes = 40};
 }
 
-static const sm_table_arg column_items[] = {
-    {.name = {"id", 2},
-     .value = {.type = &sm_type_string, .as.s = {"VARCHAR", 7}},
-     .off_bytes = 60},
-    {.name = {"n", 1}, .value = {.type = &sm_type_string, .as.s = {"BIGINT", 6}}, .off_bytes = 70},
-};
-static const sm_table_arg columns_arg = {.name = {"columns", 7},
-                                         .items = column_items,
-                                         .n_items = 2,
-                                         .has_items = true,
-                                         .off_bytes = 50};
+/* columns => {…} of one or two columns whose types are texts. */
+static sm_table_arg columns_of(sm_arena *a, int n, const char *const names[2],
+                               const char *const types[2], const uint32_t offs[2])
+{
+    sm_field fields[2];
+    sm_value *const items = SM_NEW_ARRAY(a, sm_value, 2);
+    uint32_t *const item_offs = SM_NEW_ARRAY(a, uint32_t, 2);
+    for (int i = 0; i < n; i++) {
+        fields[i] = (sm_field){.name = sm_str_of(names[i]), .type = &sm_type_string};
+        items[i] = sm_value_str(sm_str_of(types[i]));
+        item_offs[i] = offs[i];
+    }
+    return (sm_table_arg){
+        .name = SM_STR("columns"),
+        .value = {.type = sm_type_struct(a, fields, n), .as.nested = {items, n}},
+        .off_bytes = 50,
+        .item_offs = item_offs,
+    };
+}
+
+static sm_table_arg columns_arg(sm_arena *a)
+{
+    return columns_of(a, 2, (const char *[]){"id", "n"}, (const char *[]){"VARCHAR", "BIGINT"},
+                      (const uint32_t[]){60, 70});
+}
 
 static sm_status call(sm_names *n, sm_arena *a, const char *name, const sm_table_arg *args,
                       int32_t n_args, sm_relation *out, sm_error *e)
@@ -269,7 +283,7 @@ static void test_read_json(void **state)
     put_logs(&k);
     const sm_str logs = kit_uri(&k, "logs");
     sm_names *n = lake_of(&k);
-    const sm_table_arg args[] = {text_arg("", logs.data),       columns_arg,
+    const sm_table_arg args[] = {text_arg("", logs.data),       columns_arg(k.arena),
                                  text_arg("match", "\\.json$"), bool_arg("filename", true),
                                  bool_arg("file_date", true),   text_arg("bad_lines", "quarantine"),
                                  text_arg("validate", "all")};
@@ -314,7 +328,8 @@ static void test_read_chosen(void **state)
     sm_files chosen = {.items = &found.items[0], .n = 1};
     chosen.items[0].file.content_out = &content;
     sm_names_set_files(n, logs, &chosen);
-    const sm_table_arg args[] = {text_arg("", logs.data), columns_arg, bool_arg("file_date", true)};
+    const sm_table_arg args[] = {text_arg("", logs.data), columns_arg(k.arena),
+                                 bool_arg("file_date", true)};
     assert_ok(call(n, k.arena, "read_json", args, SM_COUNT(args), &r, &e), &e);
     assert_int_equal(r.dataset->n_files, 1);
     assert_string_equal(read_relation_text(&k, &r), "a 1 2022-04-01;b 2 2022-04-01;");
@@ -344,7 +359,12 @@ static void test_inferred(void **state)
     /* The first file is empty: the second says what there is. */
     const sm_table_arg paths[] = {text_arg("", kit_uri(&k, "logs/20220403.json").data),
                                   text_arg("", kit_uri(&k, "logs/20220401.json").data)};
-    const sm_table_arg list = {.items = paths, .n_items = 2, .has_items = true, .off_bytes = 40};
+    const sm_value values[] = {paths[0].value, paths[1].value};
+    const sm_field element = {.name = SM_STR("element"), .type = &sm_type_string};
+    const sm_table_arg list = {
+        .value = {.type = sm_type_list(k.arena, element), .as.nested = {values, 2}},
+        .off_bytes = 40,
+    };
     assert_ok(call(n, k.arena, "read_json", &list, 1, &r, &e), &e);
     assert_int_equal(r.dataset->schema->n_fields, 3);
     assert_string_equal(read_relation_text(&k, &r), "a 1 NULL;b 2 true;");
@@ -402,18 +422,21 @@ static void test_delta_scan(void **state)
 
 static void test_arguments(void **state)
 {
-    static const sm_table_arg bad_type[] = {
-        {.name = {"a", 1},
-         .value = {.type = &sm_type_string, .as.s = {"BIGNT", 5}},
-         .off_bytes = 77}};
-    static const sm_table_arg twice[] = {{.name = {"a", 1},
-                                          .value = {.type = &sm_type_string, .as.s = {"DATE", 4}},
-                                          .off_bytes = 76},
-                                         {.name = {"a", 1},
-                                          .value = {.type = &sm_type_string, .as.s = {"DATE", 4}},
-                                          .off_bytes = 78}};
-    static const sm_table_arg taken[] = {
-        {.name = {"filename", 8}, .value = {.type = &sm_type_string, .as.s = {"DATE", 4}}}};
+    kit k;
+    kit_init(&k);
+    const char *const date[] = {"DATE", "DATE"};
+    const uint32_t offs[] = {77, 78};
+    const sm_table_arg bad_type =
+        columns_of(k.arena, 1, (const char *[]){"a", NULL}, (const char *[]){"BIGNT", NULL}, offs);
+    const sm_table_arg twice = columns_of(k.arena, 2, (const char *[]){"a", "a"}, date, offs);
+    const sm_table_arg taken =
+        columns_of(k.arena, 1, (const char *[]){"filename", NULL}, date, offs);
+    sm_table_arg in_list = text_arg("columns", "DATE"), no_text = columns_arg(k.arena);
+    const sm_field element = {.name = SM_STR("element"), .type = &sm_type_string};
+    const sm_value type_text = in_list.value;
+    in_list.value =
+        (sm_value){.type = sm_type_list(k.arena, element), .as.nested = {&type_text, 1}};
+    no_text.name = SM_STR("match");
     const sm_table_arg no_arg = {.off_bytes = 0};
     const struct {
         sm_table_arg arg, other; /* besides the path */
@@ -433,31 +456,17 @@ static void test_arguments(void **state)
          40},
         {bool_arg("match", true), no_arg, SM_TYPE, "match is text, not true", "", 40},
         {text_arg("columns", "a"), no_arg, SM_TYPE, "columns is {name: 'TYPE', …}", "", 40},
-        {{.name = SM_STR("columns"), .items = bad_type, .n_items = 1, .has_items = true},
-         no_arg,
-         SM_SYNTAX,
-         "BIGNT",
-         "Did you mean bigint?",
-         77},
-        {{.name = SM_STR("columns"), .items = twice, .n_items = 2, .has_items = true},
-         no_arg,
-         SM_INVALID,
-         "the column \"a\" is there twice",
-         "",
-         78},
-        {{.name = SM_STR("columns"), .items = taken, .n_items = 1, .has_items = true},
-         bool_arg("filename", true),
-         SM_INVALID,
-         "have a column \"filename\" of their own",
-         "",
-         30},
+        {bad_type, no_arg, SM_SYNTAX, "BIGNT", "Did you mean bigint?", 77},
+        {twice, no_arg, SM_INVALID, "the column \"a\" is there twice", "", 78},
+        {taken, bool_arg("filename", true), SM_INVALID, "have a column \"filename\" of their own",
+         "", 30},
+        {in_list, no_arg, SM_TYPE, "columns is {name: 'TYPE', …}", "", 40},
+        {no_text, no_arg, SM_TYPE, "match is text, not a list or struct", "", 50},
         {text_arg("match", "[a"), no_arg, SM_SYNTAX, "is no regular expression", "", 30},
         {text_arg("match", "csv$"), no_arg, SM_NOT_FOUND, "no file matches in", "", 30},
         {text_arg("", "b"), no_arg, SM_INVALID, "read_json takes one path", "", 40},
-        {bool_arg("file_date", true), columns_arg, SM_INVALID, "has no date", "", -1},
+        {bool_arg("file_date", true), columns_arg(k.arena), SM_INVALID, "has no date", "", -1},
     };
-    kit k;
-    kit_init(&k);
     put_logs(&k);
     sm_names *n = lake_of(&k);
     for (int i = 0; i < SM_COUNT(rows); i++) {

@@ -534,7 +534,7 @@ static sm_status bind_call(smi_bind *b, const smi_ast *ast, const sm_expr **out,
 static sm_status bind_subquery(smi_bind *b, const smi_ast *ast, const sm_expr **out, sm_error *e)
 {
     const sm_expr place = smi_place(b->sql, ast->off, ast->end);
-    smi_query *const q = b->q;
+    smi_binding *const q = b->q;
     sm_plan_node *root = NULL;
     SM_TRY(smi_bind_select(q, b->sql, b->ctes, ast->select, &root, e));
     smi_whole_take(&q->whole);
@@ -610,33 +610,4 @@ sm_status smi_bind_expr(smi_bind *b, const smi_ast *ast, const sm_expr **out, sm
     const sm_status st = bind_node(b, ast, out, e);
     b->q->expr_depth--;
     return st;
-}
-
-sm_status smi_bind_constant(smi_bind *b, const smi_ast *ast, sm_value *out, sm_error *e)
-{
-    const sm_expr *x = NULL;
-    SM_TRY(smi_bind_expr(b, ast, &x, e));
-    SM_ASSERT(x != NULL);
-    if (x->kind == SM_EXPR_CONST) {
-        *out = x->value;
-        out->type = smi_plain_type(x->type);
-        return SM_OK;
-    }
-    /* what could not be folded failed: evaluated once more, it says why */
-    static const sm_type no_columns = {.id = SM_TYPE_STRUCT};
-    sm_budget *const budget = sm_budget_new(NULL, "constant", 0);
-    sm_batch *batch = NULL;
-    sm_column c = {0};
-    sm_status st = SM_OK;
-    if (!smi_has_param(x) && b->scope.n == 0) {
-        st = sm_batch_new(budget, &no_columns, &batch, e);
-        if (st == SM_OK) {
-            batch->n_rows = 1;
-            st = sm_expr_eval(x, batch, NULL, batch, &c, e);
-        }
-    }
-    sm_batch_release(batch);
-    sm_budget_free(budget);
-    return st != SM_OK ? st
-                       : smi_sql_fail(b->sql, ast->off, e, SM_SYNTAX, "expected a constant here");
 }

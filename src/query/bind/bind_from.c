@@ -132,30 +132,6 @@ static sm_status bind_table(smi_bind *b, const smi_from *f, sm_plan_node **out, 
 
 /* ---- table functions ------------------------------------------------------------------------- */
 
-static sm_status bind_table_arg(smi_bind *b, const smi_ast *ast, sm_table_arg *out, sm_error *e)
-{
-    out->name = ast->arg_name;
-    out->off_bytes = ast->off;
-    /* name = value, where name is no column: there are none here */
-    if (ast->kind == SMI_AST_CALL && sm_str_is(ast->name, "=") && out->name.len == 0 &&
-        ast->args[0]->kind == SMI_AST_COLUMN && ast->args[0]->n_parts == 1) {
-        out->name = ast->args[0]->parts[0];
-        ast = ast->args[1];
-    }
-    if (ast->kind != SMI_AST_LIST && ast->kind != SMI_AST_STRUCT) {
-        SM_TRY(smi_bind_constant(b, ast, &out->value, e));
-        return SM_OK;
-    }
-    sm_table_arg *const items = SM_NEW_ARRAY(b->q->a, sm_table_arg, ast->n_args + 1);
-    for (int32_t i = 0; i < ast->n_args; i++) {
-        SM_TRY(bind_table_arg(b, ast->args[i], &items[i], e));
-    }
-    out->items = items;
-    out->n_items = ast->n_args;
-    out->has_items = true;
-    return SM_OK;
-}
-
 /* A function, or the path of a file: FROM 'path' is the function without a name. */
 static sm_status bind_function(smi_bind *b, const smi_from *f, sm_plan_node **out, sm_error *e)
 {
@@ -172,7 +148,7 @@ static sm_status bind_function(smi_bind *b, const smi_from *f, sm_plan_node **ou
         args[0] = (sm_table_arg){.value = sm_value_str(f->name), .off_bytes = f->off};
     }
     for (int32_t i = 0; i < n && !is_file; i++) {
-        SM_TRY(bind_table_arg(&none, f->args[i], &args[i], e));
+        SM_TRY(smi_bind_table_arg(&none, f->args[i], &args[i], e));
     }
     if (!r || !r->function) {
         return smi_sql_fail(b->sql, f->off, e, SM_NAME, "no table function \"%.*s\"",

@@ -31,8 +31,8 @@ typedef struct smi_scope {
     int64_t n, cap;
 } smi_scope;
 
-/* The whole query. */
-typedef struct smi_query {
+/* A statement while it is bound: what all its SELECTs share. */
+typedef struct smi_binding {
     const sm_resolver *resolver;
     sm_arena *a;
     sm_plan_param *params;
@@ -40,11 +40,11 @@ typedef struct smi_query {
     int32_t depth, expr_depth;  /* now: in selects, in expressions */
     int64_t n_bound, n_selects; /* so far: limited, for views and aliases multiply */
     smi_whole whole;            /* of the SELECT or item of FROM that was bound last */
-} smi_query;
+} smi_binding;
 
 /* One SELECT while it is bound. */
 typedef struct smi_bind {
-    smi_query *q;
+    smi_binding *q;
     const sm_sql *sql;
     const smi_cte *ctes;
     smi_scope scope;
@@ -63,9 +63,12 @@ sm_status smi_bind_expr(smi_bind *b, const smi_ast *ast, const sm_expr **out,
 /** As BOOLEAN, for WHERE, ON and the like. */
 sm_status smi_bind_predicate(smi_bind *b, const smi_ast *ast, const char *where,
                              const sm_expr **out, sm_error *e) SM_MUST_USE;
-/** A constant, folded (LIMIT, arguments of table functions). */
+/** A constant, folded (LIMIT, VALUES). Errors: SM_SYNTAX where it is none; what evaluating says. */
 sm_status smi_bind_constant(smi_bind *b, const smi_ast *ast, sm_value *out,
                             sm_error *e) SM_MUST_USE;
+/** An argument of a table function: a constant, or a list or struct literal of such. */
+sm_status smi_bind_table_arg(smi_bind *b, const smi_ast *ast, sm_table_arg *out,
+                             sm_error *e) SM_MUST_USE;
 sm_status smi_bind_from(smi_bind *b, const smi_from *f, sm_plan_node **out,
                         sm_error *e) SM_MUST_USE;
 /**
@@ -74,9 +77,9 @@ sm_status smi_bind_from(smi_bind *b, const smi_from *f, sm_plan_node **out,
  * Owner     *out lives in q->a; it borrows the text
  * Errors    SM_NAME, SM_TYPE, SM_SYNTAX, SM_UNSUPPORTED with place; SM_LIMIT; the resolver's
  */
-sm_status smi_bind_statement(smi_query *q, const sm_sql *sql, const smi_statement *s,
+sm_status smi_bind_statement(smi_binding *q, const sm_sql *sql, const smi_statement *s,
                              sm_plan_node **out, sm_error *e) SM_MUST_USE;
-sm_status smi_bind_select(smi_query *q, const sm_sql *sql, const smi_cte *ctes, const smi_select *s,
-                          sm_plan_node **out, sm_error *e) SM_MUST_USE;
+sm_status smi_bind_select(smi_binding *q, const sm_sql *sql, const smi_cte *ctes,
+                          const smi_select *s, sm_plan_node **out, sm_error *e) SM_MUST_USE;
 
 #endif

@@ -566,7 +566,7 @@ static sm_status bind_count(smi_bind *b, const smi_ast *x, const char *clause, i
     return SM_OK;
 }
 
-static sm_status add_limit(smi_query *q, const sm_sql *sql, const smi_cte *ctes,
+static sm_status add_limit(smi_binding *q, const sm_sql *sql, const smi_cte *ctes,
                            const smi_select *s, sm_plan_node **plan, sm_error *e)
 {
     smi_bind none = {
@@ -625,7 +625,7 @@ static sm_status bind_clauses(selecting *t, sm_error *e)
     return bind_order(t, e);
 }
 
-static sm_status bind_plain(smi_query *q, const sm_sql *sql, const smi_cte *ctes,
+static sm_status bind_plain(smi_binding *q, const sm_sql *sql, const smi_cte *ctes,
                             const smi_select *s, sm_plan_node **out, sm_error *e)
 {
     selecting t = {.b = {.q = q, .sql = sql, .ctes = ctes, .select = s}, .s = s};
@@ -650,7 +650,7 @@ static sm_status bind_plain(smi_query *q, const sm_sql *sql, const smi_cte *ctes
 
 /* ---- VALUES ---------------------------------------------------------------------------------- */
 
-static sm_status bind_values(smi_query *q, const sm_sql *sql, const smi_cte *ctes,
+static sm_status bind_values(smi_binding *q, const sm_sql *sql, const smi_cte *ctes,
                              const smi_select *s, sm_plan_node **out, sm_error *e)
 {
     const int32_t n = s->n_items;
@@ -705,7 +705,7 @@ static sm_status bind_values(smi_query *q, const sm_sql *sql, const smi_cte *cte
 
 /* ---- UNION ----------------------------------------------------------------------------------- */
 
-static sm_status bind_union(smi_query *q, const sm_sql *sql, const smi_cte *ctes,
+static sm_status bind_union(smi_binding *q, const sm_sql *sql, const smi_cte *ctes,
                             const smi_select *s, sm_plan_node **out, sm_error *e)
 {
     sm_plan_node *sides[2] = {0};
@@ -726,7 +726,7 @@ static sm_status bind_union(smi_query *q, const sm_sql *sql, const smi_cte *ctes
 }
 
 /* ORDER BY over VALUES and UNION: by their output alone. */
-static sm_status order_output(smi_query *q, const sm_sql *sql, const smi_select *s,
+static sm_status order_output(smi_binding *q, const sm_sql *sql, const smi_select *s,
                               sm_plan_node **plan, sm_error *e)
 {
     selecting t = {.b = {.q = q,
@@ -762,8 +762,8 @@ static sm_status order_output(smi_query *q, const sm_sql *sql, const smi_select 
 
 /* ---- any query ------------------------------------------------------------------------------- */
 
-static sm_status bind_any(smi_query *q, const sm_sql *sql, const smi_cte *ctes, const smi_select *s,
-                          sm_plan_node **out, sm_error *e)
+static sm_status bind_any(smi_binding *q, const sm_sql *sql, const smi_cte *ctes,
+                          const smi_select *s, sm_plan_node **out, sm_error *e)
 {
     for (int32_t i = 0; i < s->n_ctes; i++) { /* each sees those before it, so none names itself */
         ctes = smi_cte_add(q->a, ctes, &s->ctes[i]);
@@ -784,8 +784,8 @@ static sm_status bind_any(smi_query *q, const sm_sql *sql, const smi_cte *ctes, 
     return add_limit(q, sql, ctes, s, out, e);
 }
 
-sm_status smi_bind_select(smi_query *q, const sm_sql *sql, const smi_cte *ctes, const smi_select *s,
-                          sm_plan_node **out, sm_error *e)
+sm_status smi_bind_select(smi_binding *q, const sm_sql *sql, const smi_cte *ctes,
+                          const smi_select *s, sm_plan_node **out, sm_error *e)
 {
     if (++q->depth > SMI_MAX_SELECTS || ++q->n_selects > MAX_BOUND_SELECTS) {
         smi_sql_fail(sql, s->off, e, SM_LIMIT, "views are over the limit of %d deep or %d in all",
@@ -798,7 +798,7 @@ sm_status smi_bind_select(smi_query *q, const sm_sql *sql, const smi_cte *ctes, 
     return st;
 }
 
-sm_status smi_bind_statement(smi_query *q, const sm_sql *sql, const smi_statement *s,
+sm_status smi_bind_statement(smi_binding *q, const sm_sql *sql, const smi_statement *s,
                              sm_plan_node **out, sm_error *e)
 {
     switch (s->kind) {

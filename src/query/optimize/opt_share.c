@@ -36,6 +36,8 @@ static uint64_t hash_of(const sm_expr *x)
     h = sm_mix64(h ^ (uint64_t)(uintptr_t)x->fn);
     if (x->kind == SM_EXPR_CONST && !x->value.is_null && x->type->id == SM_TYPE_STRING) {
         h ^= sm_hash64(x->value.as.s.data, x->value.as.s.len);
+    } else if (x->kind == SM_EXPR_CONST && sm_type_is_nested(x->type->id)) {
+        h = sm_mix64(h ^ (uint64_t)(x->value.is_null ? -1 : x->value.as.nested.n));
     } else if (x->kind == SM_EXPR_CONST && !x->value.is_null) {
         h = sm_mix64(h ^ (uint64_t)x->value.as.i);
     }
