@@ -22,17 +22,44 @@ def rows_of(uri):
                                                  if name in table.column_names]).to_pylist())
 
 
-def rows_by_deltalake(uri):
-    """The same as delta-rs sees it; it must be able to open what is there."""
+def rows_by_deltalake(uri, options=None):
+    """The same as delta-rs sees it; it must be able to open what is there. options: of its store, where
+    that is no disk."""
     import deltalake
 
-    if not (uri / "_delta_log").exists() or not list((uri / "_delta_log").glob("*.json")):
+    if not deltalake.DeltaTable.is_deltatable(str(uri), storage_options=options):
         return None
-    opened = deltalake.DeltaTable(str(uri))
+    opened = deltalake.DeltaTable(str(uri), storage_options=options)
     query = deltalake.QueryBuilder().register("t", opened).execute("SELECT * FROM t")
     table = pa.table(query.read_all())
     return sorted(json.dumps(row, default=str, sort_keys=True) for row in table.drop_columns(
         [name for name in ("run", "time") if name in table.column_names]).to_pylist())
+
+
+def rows_by_smelt(program, lake, table, env=None):
+    """The same as smelt's readers see it; None: no table."""
+    name = table.replace("/", ".")
+    done = program("sql", f"FROM {name}", "--lake", lake, "--format", "ndjson", "--quiet", check=False,
+                   env=env)
+    if done.returncode:
+        assert "no table" in done.stderr, done.stderr
+        return None
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    return sorted(json.dumps({key: value for key, value in row.items() if key not in ("run", "time")},
+                             sort_keys=True) for row in rows)
+
+
+def seen(program, lake, env=None):
+    return {table: rows_by_smelt(program, lake, table, env) for table in TABLES}
+
+
+def run_other(program, folder, logs, lake, env=None):
+    """A pipeline of its own loads the logs into tables of its own, of the same lake."""
+    pipeline = write_pipeline(folder / "other", "other", tasks=("load",))
+    text = pipeline.read_text().replace("bronze.lines", "bronze.others")
+    pipeline.write_text(text.replace("quarantine: quarantine.lines", "quarantine: quarantine.others"))
+    return program("run", pipeline, "--var", f"logs={logs}", "--var", f"lake={lake}", "--var",
+                   "month=2022-04", "--threads", 1, env=env)
 
 
 class Scenario:

@@ -31,7 +31,7 @@ class Faults:
         self.asked = 0  # requests so far
         self.done = collections.Counter()
 
-    def next(self, target):
+    def next(self, method, target):
         with self.lock:
             self.asked += 1
             is_over = self.most is not None and sum(self.done.values()) >= self.most
@@ -39,6 +39,34 @@ class Faults:
                 return None, 0.0
             weights = [self.KINDS[kind] for kind in self.kinds]
             return self.rng.choices(self.kinds, weights)[0], self.rng.random()
+
+    def count(self, kind):
+        with self.lock:
+            self.done[kind] += 1
+
+
+class AtRequest:
+    """One fault at the k-th request from the first one on that `begins`(method, target) answers with
+    true; `lasts`: and at all after it. `act` is called at the fault, in the thread of the request:
+
+      before   act, and the request goes nowhere        after    it is carried out, act, no answer
+      held     act, then it is carried out              timed out  it is carried out; the answer says
+                                                                   that it was not
+    and "refused", "reset before" and "lost" as Faults has them."""
+
+    def __init__(self, k, kind, begins, act=lambda: None, lasts=False):
+        self.k, self.kind, self.begins, self.act, self.lasts = k, kind, begins, act, lasts
+        self.lock = threading.Lock()
+        self.n = 0  # requests since it began
+        self.done = collections.Counter()
+
+    def next(self, method, target):
+        with self.lock:
+            if self.n == 0 and not self.begins(method, target):
+                return None, 0.0
+            self.n += 1
+            is_hit = self.n == self.k or (self.lasts and self.n > self.k)
+            return (self.kind if is_hit else None), 0.5
 
     def count(self, kind):
         with self.lock:
@@ -88,7 +116,7 @@ class Handler(socketserver.StreamRequestHandler):
         if request is None:
             return False
         method, target, headers, body = request
-        kind, chance = self.server.faults.next(target)
+        kind, chance = self.server.faults.next(method, target)
         if kind == "conflict" and not any(n.lower() == "if-none-match" for n, _ in headers):
             kind = None
         if kind == "changed request" and not body:
@@ -101,6 +129,10 @@ class Handler(socketserver.StreamRequestHandler):
             self.server.faults.count(kind)
         if kind == "late":
             time.sleep(chance * 0.1)
+        elif kind in ("before", "held"):
+            self.server.faults.act()
+            if kind == "before":
+                return self.reset()
         elif kind == "reset before":
             return self.reset()
         elif kind == "refused":
@@ -112,8 +144,12 @@ class Handler(socketserver.StreamRequestHandler):
             at = int(chance * len(body))
             body = body[:at] + bytes([body[at] ^ 0x20]) + body[at + 1:]
         answer, data = self.forward(upstream, method, target, headers, body)
-        if kind == "lost":
+        if kind == "after":
+            self.server.faults.act()
+        if kind in ("lost", "after"):
             return self.reset()
+        if kind == "timed out":
+            return self.refuse(method, 408, "RequestTimeout")
         if kind == "changed answer" and data:
             at = int(chance * len(data))
             data = data[:at] + bytes([data[at] ^ 0x20]) + data[at + 1:]

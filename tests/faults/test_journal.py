@@ -14,26 +14,10 @@ import subprocess
 import pyarrow as pa
 import pytest
 
-from appended_lines import TABLES, write_pipeline
-from changed_logs import SCENARIOS, rows_by_deltalake, scenario_of
+from appended_lines import TABLES
+from changed_logs import (SCENARIOS, rows_by_deltalake, rows_by_smelt, run_other, scenario_of, seen)
 
 KILLS = int(os.environ.get("SMELT_KILLS", 8))
-
-
-def rows_by_smelt(program, lake, table):
-    """All rows, sorted, as rows_of() of changed_logs.py; None: no table."""
-    name = table.replace("/", ".")
-    done = program("sql", f"FROM {name}", "--lake", lake, "--format", "ndjson", "--quiet", check=False)
-    if done.returncode:
-        assert "no table" in done.stderr, done.stderr
-        return None
-    rows = [json.loads(line) for line in done.stdout.splitlines()]
-    return sorted(json.dumps({key: value for key, value in row.items() if key not in ("run", "time")},
-                             sort_keys=True) for row in rows)
-
-
-def seen(program, lake):
-    return {table: rows_by_smelt(program, lake, table) for table in TABLES}
 
 
 def tree_of(folder):
@@ -50,6 +34,10 @@ class Watched:
         self.old = seen(program, self.scenario.start)
         self.new = seen(program, folder / "undisturbed")
         assert self.old != self.new
+
+    def other_run(self, folder):
+        """Another pipeline's run into the lake; what it tells."""
+        return run_other(self.program, folder, self.scenario.logs, self.lake).stderr
 
     def begin(self, k, kind):
         """The run, started with that fault at its k-th write."""
@@ -97,15 +85,6 @@ def test_killed_at_a_write(program, tmp_path, name):
     assert completed >= 3
 
 
-def other_run(watched, folder):
-    """A pipeline of its own, which loads one file more into the same tables' lake."""
-    pipeline = write_pipeline(folder / "other", "other", tasks=("load",))
-    text = pipeline.read_text().replace("bronze.lines", "bronze.others")
-    pipeline.write_text(text.replace("quarantine: quarantine.lines", "quarantine: quarantine.others"))
-    return watched.program("run", pipeline, "--var", f"logs={watched.scenario.logs}", "--var",
-                           f"lake={watched.lake}", "--var", "month=2022-04", "--threads", 1)
-
-
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_a_slow_publisher(program, tmp_path, name):
     """It sleeps before a write; another run completes what it has begun, and publishes; it goes on."""
@@ -118,7 +97,7 @@ def test_a_slow_publisher(program, tmp_path, name):
         if not os.WIFSTOPPED(status):
             pytest.fail(f"{what}: it ended, {status}")
         watched.state(what)
-        told = other_run(watched, tmp_path).stderr
+        told = watched.other_run(tmp_path)
         state = watched.state(f"{what}, another run")
         helped += "a publication that was left open" in told
         os.kill(process.pid, signal.SIGCONT)
@@ -128,7 +107,6 @@ def test_a_slow_publisher(program, tmp_path, name):
         assert watched.state(f"{what}, gone on") == ("new" if process.returncode == 0 else "old")
         watched.scenario.run(watched.lake)
         assert watched.state(f"{what}, run again") == "new"
-        shutil.rmtree(tmp_path / "other")
     assert helped >= 3
 
 
@@ -167,8 +145,7 @@ def test_delta_rs_comes_between(program, tmp_path, kind):
         left = [table for table in TABLES if table != touched]
         found = seen(program, watched.lake)
         assert [found[table] for table in left] == [getattr(watched, state)[table] for table in left], what
-        told = other_run(watched, tmp_path).stderr
-        shutil.rmtree(tmp_path / "other")
+        told = watched.other_run(tmp_path)
         found = seen(program, watched.lake)
         is_new = found[left[0]] == watched.new[left[0]]
         wanted = watched.new if is_new else watched.old
@@ -202,8 +179,7 @@ def test_new_tables_are_taken_back(program, tmp_path):
         if (totals / "_delta_log").exists() and list((totals / "_delta_log").glob("*.json")):
             continue
         deltalake.write_deltalake(str(totals), rows)
-        told = other_run(watched, tmp_path).stderr
-        shutil.rmtree(tmp_path / "other")
+        told = watched.other_run(tmp_path)
         if "was taken back" in told:
             taken_back += 1
             assert rows_by_smelt(program, watched.lake, "bronze/lines") == []
