@@ -189,6 +189,22 @@ static void print_tables(const sm_run_report *r)
     }
 }
 
+/* Two tables or more, and for how long readers by path may have seen only some of them. */
+static void print_publication(const sm_run_report *r)
+{
+    int64_t n = 0;
+
+    for (int64_t i = 0; i < r->n_tables; i++) {
+        n += r->tables[i].kind != SM_TASK_PUBLISH && r->tables[i].version >= 0;
+    }
+    if (n > 1 && r->mixed_ns >= 0) {
+        fprintf(stderr, "\npublished %" PRId64 " tables in %.1f ms\n", n,
+                (double)r->mixed_ns / 1e6);
+    } else if (n > 1) {
+        fprintf(stderr, "\npublished %" PRId64 " tables, with another run's help\n", n);
+    }
+}
+
 static void print_network(const sm_store_counts *n)
 {
     char in[SM_SIZE_TEXT_BYTES], out[SM_SIZE_TEXT_BYTES];
@@ -212,6 +228,7 @@ static void print_summary(const sm_run_report *r)
     print_moved(r);
     print_warnings(r);
     print_tables(r);
+    print_publication(r);
     print_network(&r->network);
     sm_format_size(r->peak_bytes, peak);
     fprintf(stderr, "\n%.2f s, %s of memory at the peak\n", (double)r->wall_ns / 1e9, peak);

@@ -122,6 +122,7 @@ typedef struct sm_run_report {
     int64_t n_warnings;
     sm_table_report *tables;
     int64_t n_tables;
+    int64_t mixed_ns;        /* as sm_publish gives it */
     sm_store_counts network; /* what went over it for this run */
     int64_t wall_ns;
     int64_t
@@ -145,6 +146,7 @@ typedef struct sm_publication {
                                     * as long as the run */
     int64_t n_tables;
     int64_t wall_ns;
+    int64_t mixed_ns; /* as sm_publish gives it */
 } sm_publication;
 
 /* ---- a run, step by step --------------------------------------------------------------------- */

@@ -120,6 +120,12 @@ void sm_run_report_json(const sm_run_report *r, const sm_error *e, sm_json_write
     put_file_changes(w, r);
     put_tables(w, r, false);
     put_tables(w, r, true);
+    sm_json_key(w, SM_STR("mixed_seconds"));
+    if (r->mixed_ns < 0) {
+        sm_json_put_null(w); /* another smelt has published them */
+    } else {
+        sm_json_put_fixed(w, (double)r->mixed_ns / 1e9, 6);
+    }
     put_network(w, &r->network);
     sm_json_key(w, SM_STR("seconds"));
     sm_json_put_fixed(w, (double)r->wall_ns / 1e9, 3);

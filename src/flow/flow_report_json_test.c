@@ -26,7 +26,7 @@ static void test_nothing(void **state)
                 "\"unknown\":{\"lines\":0,\"paths\":{}},"
                 "\"files\":{\"read\":0,\"skipped\":0,\"ignored\":0},"
                 "\"missing_days\":[],\"gone\":[],\"moved\":[],\"copies\":[],"
-                "\"tables\":[],\"published\":[],"
+                "\"tables\":[],\"published\":[],\"mixed_seconds\":0.000000,"
                 "\"network\":{\"requests\":0,\"retries\":0,\"read_bytes\":0,\"written_bytes\":0},"
                 "\"seconds\":0.000,\"peak_bytes\":0}");
 }
@@ -72,6 +72,7 @@ static void test_all(void **state)
         .n_copied_files = 2,
         .tables = tables,
         .n_tables = SM_COUNT(tables),
+        .mixed_ns = 12345678,
         .network = {.requests = 11, .retries = 12, .read_bytes = 13, .written_bytes = 14},
         .wall_ns = 1234567890,
         .peak_bytes = 15,
@@ -89,10 +90,22 @@ static void test_all(void **state)
                 "{\"name\":\"bronze.log\",\"version\":4,\"rows\":null,\"bytes\":99,"
                 "\"window\":\"2022-04\"}],"
                 "\"published\":[{\"name\":\"there\",\"version\":3,\"rows\":7,"
-                "\"server\":\"ClickHouse 26.7.1\"}],"
+                "\"server\":\"ClickHouse 26.7.1\"}],\"mixed_seconds\":0.012346,"
                 "\"network\":{\"requests\":11,\"retries\":12,\"read_bytes\":13,"
                 "\"written_bytes\":14},"
                 "\"seconds\":1.235,\"peak_bytes\":15}");
+}
+
+/* Another smelt completed the publication: for how long is not known. */
+static void test_not_known(void **state)
+{
+    sm_buf text = {0};
+    sm_json_writer w = {.out = &text};
+
+    sm_run_report_json(&(sm_run_report){.mixed_ns = -1}, NULL, &w);
+    sm_buf_text(&text, (sm_str){"", 1});
+    assert_non_null(strstr((const char *)text.data, ",\"mixed_seconds\":null,"));
+    sm_buf_release(&text);
 }
 
 static void test_failure(void **state)
@@ -114,6 +127,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_nothing),
         cmocka_unit_test(test_all),
+        cmocka_unit_test(test_not_known),
         cmocka_unit_test(test_failure),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

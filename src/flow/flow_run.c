@@ -352,7 +352,7 @@ static sm_status publish_candidates(smi_flow_run *r, sm_error *e)
     if (sm_cancel_is_set(r->env->cancel)) {
         return sm_fail(e, SM_INTERRUPTED, "interrupted; nothing was published");
     }
-    const sm_status st = sm_publish(order, n, r->env->budget, versions, NULL, e);
+    const sm_status st = sm_publish(order, n, r->env->budget, versions, &r->report->mixed_ns, e);
     smi_flow_report_tables(r, order, versions, n);
     return st;
 }
@@ -373,7 +373,8 @@ sm_status sm_run_publish(sm_run *r, sm_publication *publication, sm_error *e)
     if (publication) {
         *publication = (sm_publication){.tables = r->report->tables,
                                         .n_tables = r->report->n_tables,
-                                        .wall_ns = sm_monotonic_ns() - start};
+                                        .wall_ns = sm_monotonic_ns() - start,
+                                        .mixed_ns = r->report->mixed_ns};
     }
     return SM_OK;
 }

@@ -2,6 +2,7 @@
 published; what was loaded is not loaded again; each file's rows are there exactly once."""
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from shop import PIPELINE, REPORT_KEYS, SQL, data_files, line, transactions
 def test_a_run_makes_its_tables(shop):
     report = shop.run()
     assert list(report) == REPORT_KEYS
+    assert 0 < report["mixed_seconds"] < report["seconds"]
     assert report["lines"] == {"read": 6, "kept": 4, "quarantined": 2, "blank": 0}
     assert report["files"] == {"read": 2, "skipped": 0, "ignored": 0}
     assert report["missing_days"] == [f"2022-04-{day:02}" for day in range(3, 31)]
@@ -46,6 +48,8 @@ def test_without_json_the_summary_is_on_stderr(shop):
     assert "6 read = 4 kept + 2 quarantined + 0 blank" in done.stderr
     assert "missing 2022-04-03" in done.stderr
     assert "raw.orders" in done.stderr
+    assert re.search(r"^published 4 tables in \d+\.\d ms$", done.stderr, re.M)
+    assert "published" not in shop.process().stderr  # nothing new, no publication
 
 
 def test_what_a_commit_says_of_its_run(shop):
