@@ -83,15 +83,21 @@ static void apply_remove(sm_snapshot *s, const smi_action *action)
         s->is_dead[place_get(place)] = true;
         *place = NULL;
     }
-    s->tombstones = sm_arena_grow(s->arena, s->tombstones, s->n_tombstones, &s->cap_tombstones,
-                                  sizeof(*s->tombstones));
-    s->tombstones[s->n_tombstones] = (smi_tombstone){
+    place = sm_map_at(s->tombstone_by_path, id);
+    int64_t at = place_get(place);
+    if (at < 0) { /* else it is removed a second time: the later removal counts */
+        at = s->n_tombstones++;
+        s->tombstones =
+            sm_arena_grow(s->arena, s->tombstones, at, &s->cap_tombstones, sizeof(*s->tombstones));
+        place_set(place, at);
+    }
+    SM_ASSERT(at < s->n_tombstones && s->n_tombstones <= s->cap_tombstones);
+    s->tombstones[at] = (smi_tombstone){
         .path = action->path,
         .deleted_ms = action->modified_ms,
         .data_change = action->data_change,
         .dv = action->dv,
     };
-    place_set(sm_map_at(s->tombstone_by_path, id), s->n_tombstones++);
     sm_buf_release(&key);
 }
 

@@ -597,6 +597,39 @@ static void test_checkpoint_stands_for_the_log(void **state)
     sm_snapshot_release(s);
 }
 
+/* A log may remove a file twice. When the file comes back, a checkpoint must not tell readers that
+ * it is gone. */
+static void test_removed_twice_and_back(void **state)
+{
+    static const char remove[] = "{\"remove\":{\"path\":\"f0\",\"deletionTimestamp\":9000000000000,"
+                                 "\"dataChange\":true}}\n";
+    static const char *const keys[] = {"f0"};
+    const fixture *f = *state;
+    sm_error e = {0};
+
+    make_table(f);
+    for (int version = 1; version <= 4; version++) {
+        const bool is_remove = version == 2 || version == 3;
+        const sm_str add = SM_STR("{\"add\":{\"path\":\"f0\",\"partitionValues\":{},\"size\":1,"
+                                  "\"modificationTime\":1,\"dataChange\":true}}\n");
+        char name[SMI_LOG_KEY_BYTES];
+        snprintf(name, sizeof(name), "%020d.json", version);
+        put_text(f, name, is_remove ? sm_str_of(remove) : add);
+    }
+    sm_snapshot *s = open_at(f, 3);
+    assert_int_equal(s->n_tombstones, 1);
+    assert_int_equal(s->n_files, 0);
+    sm_snapshot_release(s);
+    s = open_at(f, 4);
+    assert_keys(s, keys, 1);
+    assert_ok(sm_delta_checkpoint(s, NULL, &e), &e);
+    sm_snapshot_release(s);
+    s = open_at(f, 4);
+    assert_keys(s, keys, 1);
+    assert_int_equal(s->n_tombstones, 0);
+    sm_snapshot_release(s);
+}
+
 /* A table of 7 versions, a file each but of the first; checkpoints at 2 and 4. */
 static void make_seven(const fixture *f)
 {
@@ -1030,6 +1063,7 @@ int main(void)
         DELTA_TEST(test_append_only),
         DELTA_TEST(test_append_only_in_other_letters),
         DELTA_TEST(test_checkpoint_stands_for_the_log),
+        DELTA_TEST(test_removed_twice_and_back),
         DELTA_TEST(test_damaged_checkpoints_are_passed_over),
         DELTA_TEST(test_sets_of_parts_are_told_apart),
         DELTA_TEST(test_mapping_modes),
