@@ -95,6 +95,16 @@ struct sm_snapshot {
 void smi_state_apply(sm_snapshot *s, const smi_action *action);
 /** After the last: checks, parses the schema, and makes `files`. */
 sm_status smi_state_finish(sm_snapshot *s, sm_error *e) SM_MUST_USE;
+/** Does a finished snapshot keep what is said of it here and in delta.h? false with *why, a static
+ * text. What fails is a mistake of ours, never of a log.
+ *
+ * Cost      a look at each add and file; deep: also at each of their names in the maps */
+bool smi_snapshot_validate(const sm_snapshot *s, bool deep, const char **why);
+/** What two adds or removes of the same file have in common, in a buffer of the caller's: "path" or
+ * "path\0vector". */
+sm_str smi_file_identity(sm_str path, const sm_delta_dv *dv, sm_buf *out);
+/** The index that one of a snapshot's maps has for a name, or −1. */
+int64_t smi_place_of(const sm_map *m, sm_str name);
 /** One add as a file of a table with this metadata. */
 sm_status smi_file_of(const smi_action *add, const sm_delta_metadata *m, sm_arena *a,
                       sm_delta_file *out, sm_error *e) SM_MUST_USE;

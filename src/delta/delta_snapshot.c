@@ -278,7 +278,20 @@ static sm_status replay_newest(sm_snapshot *s, const listing *l, int64_t *from, 
     }
 }
 
-static sm_status load(sm_snapshot *s, int64_t asked, sm_error *e)
+/* In debug and sanitizer builds. */
+static void assert_snapshot_valid(const sm_snapshot *s)
+{
+#ifdef SM_ASSERTS
+    const char *why = "";
+    if (!smi_snapshot_validate(s, true, &why)) {
+        sm_assert_failed(why, __FILE__, __LINE__);
+    }
+#else
+    (void)s;
+#endif
+}
+
+static sm_status load_version(sm_snapshot *s, int64_t asked, sm_error *e)
 {
     listing l;
     int64_t from = -1;
@@ -300,13 +313,14 @@ sm_status sm_snapshot_open(sm_store *store, int64_t version, sm_budget *budget, 
     s->budget = budget;
     s->arena = sm_arena_new(budget);
     s->store = sm_store_retain(store);
-    const sm_status st = load(s, version, e);
+    const sm_status st = load_version(s, version, e);
     if (st != SM_OK) {
         const sm_status told =
             sm_within(e, st, "Delta table %.*s", SM_STR_ARG(sm_store_uri(store)));
         sm_snapshot_release(s);
         return told;
     }
+    assert_snapshot_valid(s);
     *out = s;
     return SM_OK;
 }
@@ -370,6 +384,8 @@ const sm_delta_txn *sm_snapshot_txns(const sm_snapshot *s, int64_t *n)
 }
 int64_t sm_snapshot_txn(const sm_snapshot *s, sm_str app_id)
 {
-    const int64_t i = (int64_t)(intptr_t)sm_map_get(s->txn_by_id, app_id) - 1; /* apply_txn's */
+    const int64_t i = smi_place_of(s->txn_by_id, app_id);
+
+    SM_ASSERT(i < s->n_txns);
     return i < 0 ? -1 : s->txns[i].version;
 }

@@ -25,35 +25,42 @@ static sm_str without_scheme(sm_str path)
     return path;
 }
 
-/* "path" or "path\0vector", in a buffer of the caller's. */
-static sm_str identity(const smi_action *action, sm_buf *out)
+sm_str smi_file_identity(sm_str path, const sm_delta_dv *dv, sm_buf *out)
 {
     sm_buf_reset(out);
-    sm_buf_text(out, without_scheme(action->path));
-    if (action->dv) {
+    sm_buf_text(out, without_scheme(path));
+    if (dv) {
         sm_buf_text(out, (sm_str){"\0", 1});
-        sm_buf_text(out, action->dv->storage_type);
-        sm_buf_text(out, action->dv->path_or_inline);
-        sm_buf_printf(out, "@%lld", (long long)action->dv->offset);
+        sm_buf_text(out, dv->storage_type);
+        sm_buf_text(out, dv->path_or_inline);
+        sm_buf_printf(out, "@%lld", (long long)dv->offset);
     }
     return sm_buf_str(out);
 }
 
-/* Indexes stand in the maps' places themselves, one more than they are: NULL is "none". */
+/* A map's value is an index plus one, held as a pointer: NULL means that there is none. */
 static int64_t place_get(void *const *place)
 {
     return (int64_t)(intptr_t)*place - 1;
 }
 static void place_set(void **place, int64_t index)
 {
+    SM_ASSERT(index >= 0 && place_get(place) != index);
     *place = (void *)(intptr_t)(index + 1);
+}
+
+int64_t smi_place_of(const sm_map *m, sm_str name)
+{
+    void *const place = sm_map_get(m, name);
+
+    return place_get(&place);
 }
 
 static void apply_add(sm_snapshot *s, const smi_action *action)
 {
     sm_buf key = {0};
 
-    const sm_str id = identity(action, &key);
+    const sm_str id = smi_file_identity(action->path, action->dv, &key);
     void **place = sm_map_at(s->by_path, id);
     const int64_t old = place_get(place);
     if (old >= 0) {
@@ -77,7 +84,7 @@ static void apply_remove(sm_snapshot *s, const smi_action *action)
 {
     sm_buf key = {0};
 
-    const sm_str id = identity(action, &key);
+    const sm_str id = smi_file_identity(action->path, action->dv, &key);
     void **place = sm_map_at(s->by_path, id);
     if (place_get(place) >= 0) {
         s->is_dead[place_get(place)] = true;

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * delta/delta_snapshot_check.c: does a snapshot keep what delta.h and delta_int.h say of it? Debug
+ * and sanitizer builds ask when one has been opened, before it is shared; tests ask of broken ones.
+ *
+ * Cheap    counts, the schema and its partition columns, each file beside the add that it is made of
+ * Deep     the maps: each live file, tombstone and transaction is found by its name, and only once
+ * Never    what a log may say wrongly: that is an error of smi_state_finish() in every build */
+#include "delta/delta_int.h"
+
+#define REFUSE(cond, reason)                                                                       \
+    do {                                                                                           \
+        if (cond) {                                                                                \
+            *why = (reason);                                                                       \
+            return false;                                                                          \
+        }                                                                                          \
+    } while (0)
+
+/* ---- counts and columns ---------------------------------------------------------------------- */
+
+static bool check_counts(const sm_snapshot *s, const char **why)
+{
+    REFUSE(s->version < 0, "a snapshot has no version");
+    REFUSE(!s->has_protocol || !s->has_metadata, "a snapshot has no protocol or no metadata");
+    REFUSE(s->n_adds < 0 || s->n_adds > s->cap_adds || s->n_adds > s->cap_dead,
+           "a snapshot has more adds than room for them");
+    REFUSE(s->n_tombstones < 0 || s->n_tombstones > s->cap_tombstones,
+           "a snapshot has more tombstones than room for them");
+    REFUSE(s->n_txns < 0 || s->n_txns > s->cap_txns,
+           "a snapshot has more transactions than room for them");
+    return true;
+}
+
+static bool check_protocol(const sm_delta_protocol *p, const char **why)
+{
+    REFUSE(p->min_reader > 3, "a snapshot needs a reader that smelt is not");
+    REFUSE((p->n_reader_features > 0 && !p->reader_features) ||
+               (p->n_writer_features > 0 && !p->writer_features),
+           "a protocol counts features that it does not have");
+    return true;
+}
+
+static bool check_columns(const sm_delta_metadata *m, const char **why)
+{
+    REFUSE(!m->schema || m->schema->id != SM_TYPE_STRUCT, "a snapshot has no schema");
+    for (int32_t i = 0; i < m->n_partition_columns; i++) {
+        const int32_t at = sm_type_find(m->schema, m->partition_columns[i]);
+        REFUSE(at < 0 || sm_type_is_nested(m->schema->fields[at].type->id),
+               "a partition column is no column with plain values");
+        for (int32_t k = 0; k < i; k++) {
+            REFUSE(sm_str_eq(m->partition_columns[k], m->partition_columns[i]),
+                   "a partition column is named twice");
+        }
+    }
+    return true;
+}
+
+/* ---- files ----------------------------------------------------------------------------------- */
+
+static bool check_file(const sm_delta_file *f, const sm_delta_metadata *m, const char **why)
+{
+    REFUSE(f->n_rows < -1, "a file has fewer rows than none");
+    REFUSE((f->n_rows < 0) != !f->ranges, "a file has ranges without rows, or rows without ranges");
+    for (int32_t i = 0; i < m->n_partition_columns; i++) {
+        const int32_t at = sm_type_find(m->schema, m->partition_columns[i]);
+        REFUSE(!f->partition || !sm_type_eq(f->partition[i].type, m->schema->fields[at].type),
+               "a file's partition value is not of its column's type");
+    }
+    for (int32_t i = 0; f->ranges && i < m->schema->n_fields; i++) {
+        const sm_range *r = &f->ranges[i];
+        REFUSE(r->n_rows != f->n_rows, "a range counts other rows than its file");
+        REFUSE(r->has_nulls && (r->n_nulls < 0 || r->n_nulls > r->n_rows),
+               "a range has more NULLs than rows");
+        REFUSE(r->has_min && r->has_max && sm_value_cmp(r->min, r->max) > 0,
+               "a range's least value is greater than its greatest");
+    }
+    return true;
+}
+
+/* Files are the live adds, in the order of the adds. */
+static bool check_files(const sm_snapshot *s, const char **why)
+{
+    int64_t n = 0;
+
+    for (int64_t i = 0; i < s->n_adds; i++) {
+        const smi_action *add = &s->adds[i];
+        REFUSE(add->kind != SMI_ACTION_ADD || add->path.len == 0, "an add of a snapshot is none");
+        if (s->is_dead[i]) {
+            continue;
+        }
+        REFUSE(n == s->n_files, "a snapshot has fewer files than live adds");
+        const sm_delta_file *f = &s->files[n++];
+        REFUSE(!sm_str_eq(f->path, add->path), "files are not in the order of their adds");
+        REFUSE(f->size_bytes != add->size_bytes || f->dv != add->dv,
+               "a file differs from its add in size or deletion vector");
+        if (!check_file(f, &s->metadata, why)) {
+            return false;
+        }
+    }
+    REFUSE(n != s->n_files, "a snapshot has more files than live adds");
+    return true;
+}
+
+/* ---- maps ------------------------------------------------------------------------------------ */
+
+static int64_t count_places(const sm_map *m)
+{
+    int64_t n = 0;
+
+    for (int64_t i = 0; i < sm_map_count(m); i++) {
+        n += sm_map_value(m, i) != NULL;
+    }
+    return n;
+}
+
+static bool check_paths(const sm_snapshot *s, sm_buf *name, const char **why)
+{
+    for (int64_t i = 0; i < s->n_adds; i++) {
+        const sm_str id = smi_file_identity(s->adds[i].path, s->adds[i].dv, name);
+        if (!s->is_dead[i]) {
+            REFUSE(smi_place_of(s->by_path, id) != i, "a live file is not found by its path");
+            REFUSE(smi_place_of(s->tombstone_by_path, id) >= 0, "a live file has a tombstone");
+        }
+    }
+    REFUSE(count_places(s->by_path) != s->n_files, "the map of paths finds files that are dead");
+    return true;
+}
+
+static bool check_tombstones(const sm_snapshot *s, sm_buf *name, const char **why)
+{
+    int64_t n = 0;
+
+    for (int64_t i = 0; i < s->n_tombstones; i++) {
+        const smi_tombstone *t = &s->tombstones[i];
+        if (!t->is_live_again) {
+            const sm_str id = smi_file_identity(t->path, t->dv, name);
+            REFUSE(smi_place_of(s->tombstone_by_path, id) != i,
+                   "a tombstone is not found by its path, or stands twice");
+            n++;
+        }
+    }
+    REFUSE(count_places(s->tombstone_by_path) != n, "the map of tombstones finds files that live");
+    return true;
+}
+
+static bool check_txns(const sm_snapshot *s, const char **why)
+{
+    for (int64_t i = 0; i < s->n_txns; i++) {
+        REFUSE(smi_place_of(s->txn_by_id, s->txns[i].app_id) != i,
+               "a transaction is not found by its application, or stands twice");
+    }
+    REFUSE(count_places(s->txn_by_id) != s->n_txns,
+           "the map of transactions counts others than there are");
+    return true;
+}
+
+/* ---- all of it ------------------------------------------------------------------------------- */
+
+bool smi_snapshot_validate(const sm_snapshot *s, bool deep, const char **why)
+{
+    sm_buf name = {0};
+
+    if (!check_counts(s, why) || !check_protocol(&s->protocol, why) ||
+        !check_columns(&s->metadata, why) || !check_files(s, why)) {
+        return false;
+    }
+    const bool out = !deep || (check_paths(s, &name, why) && check_tombstones(s, &name, why) &&
+                               check_txns(s, why));
+    sm_buf_release(&name);
+    return out;
+}
