@@ -238,7 +238,8 @@ done:
     return st;
 }
 
-/* Only the columns whose actions we know: others may have types that we have not. */
+/* The columns of actions that are known here. Others may have types that smelt does not have. A
+ * second column of the same name is passed over. */
 static const sm_type *known_columns(const sm_type *all, sm_arena *a, sm_projection *want)
 {
     static const char *const names[] = {"add", "remove", "metaData", "protocol", "txn", "sidecar"};
@@ -249,8 +250,10 @@ static const sm_type *known_columns(const sm_type *all, sm_arena *a, sm_projecti
     for (int i = 0; i < SM_COUNT(names); i++) {
         for (int32_t c = 0; c < all->n_fields; c++) {
             if (sm_str_is(all->fields[c].name, names[i])) {
+                SM_ASSERT(n <= i);
                 columns[n] = n;
                 fields[n++] = all->fields[c];
+                break;
             }
         }
     }

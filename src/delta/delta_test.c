@@ -5,6 +5,7 @@
 #include "test.h"
 
 #include "delta/delta_int.h"
+#include "parquet_io.h"
 #include "stores.h"
 
 typedef struct fixture {
@@ -630,6 +631,33 @@ static void test_removed_twice_and_back(void **state)
     sm_snapshot_release(s);
 }
 
+/* A checkpoint whose columns all have one name is read without harm: the first of them counts. */
+static void test_checkpoint_of_one_name(void **state)
+{
+    const fixture *f = *state;
+    sm_field fields[40];
+    sm_written written = {0};
+    sm_snapshot *s = NULL;
+    sm_buf bytes = {0};
+    sm_error e = {0};
+
+    for (int i = 0; i < SM_COUNT(fields); i++) {
+        const sm_field version = {
+            .name = SM_STR("version"), .type = &sm_type_i64, .is_nullable = true};
+        fields[i] = (sm_field){.name = SM_STR("txn"),
+                               .type = sm_type_struct(f->arena, &version, 1),
+                               .is_nullable = true};
+    }
+    const sm_type *schema = sm_type_struct(f->arena, fields, SM_COUNT(fields));
+    assert_ok(
+        parquet_write(&(parquet_how){0}, schema, NULL, 0, NULL, f->arena, &bytes, &written, &e),
+        &e);
+    put_text(f, "00000000000000000000.checkpoint.parquet", sm_buf_str(&bytes));
+    assert_status(sm_snapshot_open(f->store, SM_VERSION_LATEST, NULL, &s, &e), SM_CORRUPT, &e);
+    assert_non_null(strstr(e.what, "the log has no protocol"));
+    sm_buf_release(&bytes);
+}
+
 /* A table of 7 versions, a file each but of the first; checkpoints at 2 and 4. */
 static void make_seven(const fixture *f)
 {
@@ -1064,6 +1092,7 @@ int main(void)
         DELTA_TEST(test_append_only_in_other_letters),
         DELTA_TEST(test_checkpoint_stands_for_the_log),
         DELTA_TEST(test_removed_twice_and_back),
+        DELTA_TEST(test_checkpoint_of_one_name),
         DELTA_TEST(test_damaged_checkpoints_are_passed_over),
         DELTA_TEST(test_sets_of_parts_are_told_apart),
         DELTA_TEST(test_mapping_modes),
