@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * delta/delta.h: the delta room's door. The Delta transaction log, nothing else: a log directory
- * becomes a snapshot, a list of actions becomes the next version. Needs: base to format.
+ * delta/delta.h: the delta room's door. The transaction log of a Delta table and nothing else:
+ * a log folder becomes a snapshot; the record of an operation becomes the next version. Needs: base
+ * to format.
  *
- * Start at   sm_snapshot_open() to read, sm_delta_commit_write() to write
+ * Start at   sm_snapshot_open() to read; sm_delta_commit_write() to change one table, or in steps
+ *            sm_delta_prepare() and an attempt, by which the table room publishes several
  * Never      runs a query, deletes a data file, publishes half a version
  * Invariant  one put-if-absent makes a version; a lost race is rebased where the protocol allows
  *            it, else SM_CONFLICT
- * Protocol   reads (1..3) and writes (1,2); (3,7) with features named in features.def; a feature
- *            that is not there is refused by name (SM_UNSUPPORTED)
+ * Protocol   reads reader versions 1 to 3 and writes writer versions 1, 2 and 7, with the features
+ *            that features.def names; any other feature is refused by name (SM_UNSUPPORTED)
  * Source     delta-io/delta PROTOCOL.md */
 #ifndef SM_DELTA_DELTA_H
 #define SM_DELTA_DELTA_H
@@ -31,7 +33,7 @@ typedef struct sm_delta_metadata {
     int32_t n_partition_columns;
     const sm_pair *config; /* delta.appendOnly, … */
     int32_t n_config;
-    int64_t created_ms; /* −1: not said */
+    int64_t created_ms; /* −1: unknown */
 } sm_delta_metadata;
 
 /* Which rows of a data file are deleted. Where the bits lie: PROTOCOL.md, "Deletion Vectors". */
@@ -44,7 +46,7 @@ typedef struct sm_delta_dv {
 /* A live data file. */
 typedef struct sm_delta_file {
     sm_str path; /* as in the log: relative and URL-encoded, or absolute */
-    sm_str key;  /* decoded, below the table's root; "" where it lies elsewhere (then `uri`) */
+    sm_str key;  /* decoded, below the table's root; "" where `path` is absolute */
     uint64_t size_bytes;
     int64_t modified_ms;
     const sm_value *partition; /* one a partition column, of its type */
@@ -59,7 +61,7 @@ typedef struct sm_delta_file {
 typedef struct sm_delta_txn {
     sm_str app_id;
     int64_t version;
-    int64_t updated_ms; /* −1: not said */
+    int64_t updated_ms; /* −1: unknown */
 } sm_delta_txn;
 
 /* ---- reading --------------------------------------------------------------------------------- */
@@ -69,35 +71,56 @@ typedef struct sm_snapshot sm_snapshot; /* counted, immutable */
 #define SM_VERSION_LATEST ((int64_t)-1)
 
 /**
- * Opens a version of the table at the store's root. Classic and multi-part checkpoints (Parquet),
- * V2 checkpoints where in reach; a broken _last_checkpoint is passed over.
+ * Opens a version of the table at the store's root (SM_VERSION_LATEST: the newest), from the newest
+ * checkpoint that can be read (classic, in parts, V2) and the commits after it.
  *
- * Errors    SM_NOT_FOUND: no table there, or not that version (naming those there are);
+ * Owner     *out is the caller's, sm_snapshot_release() it; keeps the store; `budget` must outlive
+ *           it
+ * Errors    SM_NOT_FOUND: no table there, or not that version (naming the latest);
  *           SM_CORRUPT: a gap in the log, no protocol or no metadata, a log entry that leaves the
  *           table's root; SM_UNSUPPORTED: a reader feature, by name
+ * Threads   one at a time; a snapshot that is open may be read from any thread
+ * Cost      one listing of the log, and a request for each checkpoint file and commit that is read;
+ *           memory for all live files and their statistics
+ * Source    PROTOCOL.md, "Action Reconciliation", "Checkpoints"
  */
 sm_status sm_snapshot_open(sm_store *s, int64_t version, sm_budget *budget, sm_snapshot **out,
                            sm_error *e) SM_MUST_USE;
+/** One more holder, who releases it too. Any thread. */
 sm_snapshot *sm_snapshot_retain(sm_snapshot *s);
-void sm_snapshot_release(sm_snapshot *s); /* takes NULL */
+void sm_snapshot_release(sm_snapshot *s); /* takes NULL; any thread */
 
-/** Is there a table? false also where the folder is not there; other failures are errors. */
+/** Is there a table at the store's root? false also where the folder does not exist; other failures
+ * are errors. */
 sm_status sm_delta_exists(sm_store *s, bool *out, sm_error *e) SM_MUST_USE;
 
+/* What these return is borrowed, as long as the snapshot. Any thread. */
+
+/** The version that was opened. */
 int64_t sm_snapshot_version(const sm_snapshot *s);
+/** The store that it was opened from. */
 sm_store *sm_snapshot_store(const sm_snapshot *s);
+/** The protocol that the version needs of its readers and writers. */
 const sm_delta_protocol *sm_snapshot_protocol(const sm_snapshot *s);
+/** Schema, partition columns and properties. Metadata of fields that the table's mode of column
+ * mapping does not use is left out of the schema. */
 const sm_delta_metadata *sm_snapshot_metadata(const sm_snapshot *s);
-/** Live files in the order in which they were added (within one commit: of their actions), so that
- * a scan gives rows in the order of loading. */
+/** Live files in the order in which they were added (within one commit: the order of its actions),
+ * so that a scan gives rows in the order of loading. */
 const sm_delta_file *sm_snapshot_files(const sm_snapshot *s, int64_t *n);
+/** The latest transaction of each application, in the order of first appearance. */
 const sm_delta_txn *sm_snapshot_txns(const sm_snapshot *s, int64_t *n);
-/** The version of an application id, or −1. */
+/** The latest transaction version of an application id, or −1. */
 int64_t sm_snapshot_txn(const sm_snapshot *s, sm_str app_id);
 
-/** The snapshot as a dataset of parquet files: stored columns, then partition columns as constants
- * (so the order may differ: *columns gives, for each field of the table's schema, its index in the
- * dataset's). Lives in `a`; borrows the snapshot. A file with a deletion vector: SM_UNSUPPORTED. */
+/**
+ * Makes the dataset by which a scan reads the snapshot.
+ *
+ * Shape     the stored columns in the schema's order, then partition columns as constants of each
+ *           file; *columns gives the index in the dataset of each field of the table's schema
+ * Owner     *out and *columns live in `a`; borrows the snapshot, which must outlive them
+ * Errors    SM_UNSUPPORTED: a file with a deletion vector, or outside the table's root
+ */
 sm_status sm_snapshot_dataset(const sm_snapshot *s, sm_arena *a, sm_dataset *out, int32_t **columns,
                               sm_error *e) SM_MUST_USE;
 
@@ -107,37 +130,55 @@ typedef struct sm_delta_commit_info {
     sm_str operation, parameters_json, metrics_json, engine_info, user_metadata;
     sm_str json; /* the whole commitInfo */
 } sm_delta_commit_info;
-/** Newest first, at most `limit` (−1: all). Versions whose JSON file is gone are left out. */
+/**
+ * Reads what the newest versions say of themselves.
+ *
+ * Shape     newest first, at most `limit` (−1: all); versions without a JSON file are left out
+ * Owner     *out and its texts live in `a`
+ * Errors    SM_NOT_FOUND: the log has no commit at all
+ * Cost      one listing of the log, a request for each version
+ */
 sm_status sm_delta_history(sm_store *s, int64_t limit, sm_arena *a, sm_delta_commit_info **out,
                            int64_t *n, sm_error *e) SM_MUST_USE;
-/** What one version says of itself, and the version that it gives an application id (−1: none);
- * SM_NOT_FOUND where the log has not (or no more) its JSON file. Of a commit without commitInfo all
- * but the version is empty. */
+/**
+ * Reads what one version says of itself, and the transaction version that it gives an application
+ * id (*txn; −1: none). Where the commit has no commitInfo, all of *out but the version is empty.
+ *
+ * Owner     the texts of *out live in `a`
+ * Errors    SM_NOT_FOUND: the log does not have, or no longer has, the JSON file of the version
+ */
 sm_status sm_delta_info_read(sm_store *s, int64_t version, sm_str app_id, sm_arena *a,
                              sm_delta_commit_info *out, int64_t *txn, sm_error *e) SM_MUST_USE;
 
-/* What a commit says that it did to rows that were there, whoever wrote it. */
+/* What a commit, by its own words, did to the rows that were there. Any writer's. */
 typedef enum sm_delta_effect {
-    SM_DELTA_CHANGES,    /* what DELETE, UPDATE, MERGE, OPTIMIZE, an append do: rows by rows */
-    SM_DELTA_OVERWRITES, /* other rows stand in the place of all, or of a part that it named */
-    SM_DELTA_RESTORES,   /* the rows of an earlier version are the table's again */
+    SM_DELTA_CHANGES, /* added, changed or removed single rows: an append, DELETE, UPDATE, MERGE */
+    SM_DELTA_OVERWRITES, /* put other rows in the place of all rows, or of a part that it named */
+    SM_DELTA_RESTORES,   /* made the rows of an earlier version the table's again */
 } sm_delta_effect;
+/** What the commit did, by its operation and parameters. OPTIMIZE and unknown operations count as
+ * SM_DELTA_CHANGES. */
 sm_delta_effect sm_delta_effect_of(const sm_delta_commit_info *info);
-/** The version whose rows a RESTORE (`version`, the commit itself) brought back: as it says, else
- * the newest one of the same files, for a time means nothing without its zone. SM_NOT_FOUND where
- * the log reaches none. */
+/**
+ * Finds the version whose rows a RESTORE brought back. Where the commit names a time, and not a
+ * version, that is the newest earlier version with the same files: such a time has no time zone.
+ *
+ * Units     restore->version is the version of the RESTORE itself
+ * Errors    SM_NOT_FOUND: the log no longer has such a version
+ * Cost      where only a time is named, a snapshot for each version that is tried
+ */
 sm_status sm_delta_restored_version(sm_store *s, const sm_delta_commit_info *restore,
                                     sm_budget *budget, int64_t *out, sm_error *e) SM_MUST_USE;
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
-/* A new data file: durable below the table's root before the commit. */
+/* A new data file, which is durable below the table's root before the commit. */
 typedef struct sm_delta_add {
     sm_str key;                /* encoded by the commit */
     const sm_value *partition; /* one a partition column */
     uint64_t size_bytes;
     int64_t modified_ms;
-    int64_t n_rows;         /* in the file, those of `dv` among them */
+    int64_t n_rows;         /* in the file, including those that `dv` deletes */
     const sm_range *ranges; /* one a top-level field; statistics are written from them */
     const sm_delta_dv *dv;  /* deletion vector, or NULL */
     bool has_row_id;
@@ -146,24 +187,26 @@ typedef struct sm_delta_add {
     int32_t n_tags;
 } sm_delta_add;
 
-/* What a commit has read, so that a lost race can be judged. */
+/* What a commit has read: decides which commits of others it may follow. Removing a file that
+ * another commit has removed, changed metadata and a changed protocol are conflicts for each. */
 typedef enum sm_delta_isolation {
-    SM_READ_NOTHING, /* blind append: rebases over whatever does not change schema or protocol */
-    SM_READ_FILES,   /* read the rows that `read` describes: conflicts with files added or removed
-                      * there by others */
-    SM_READ_ALL,     /* read the whole table: conflicts with every change of data */
-    SM_READ_UNDONE,  /* takes one commit back: conflicts with who removed one of its files, and,
-                      * where files come back, with every removal of rows */
+    SM_READ_NOTHING, /* blind append: nothing else is a conflict */
+    SM_READ_FILES,   /* read the rows that `read` describes: conflicts with files that others add
+                      * there */
+    SM_READ_ALL,     /* read the whole table: conflicts with every change of rows */
+    SM_READ_UNDONE,  /* undoes one commit: where files come back, conflicts with every removal of
+                      * rows */
 } sm_delta_isolation;
 
 /* A parameter or a metric of an operation. */
 typedef struct sm_delta_detail {
     sm_str key;
-    sm_value value; /* text, a number (I64), a truth, NULL */
+    sm_value value; /* a text, an I64, a boolean, or NULL of one of these types */
 } sm_delta_detail;
 
-/* The record of an operation: all that there is to say of it, whichever it is (a write, a restore,
- * …). Who stages an operation fills it once; from there on nothing asks what operation it was. */
+/* The record of an operation (a write, a restore, …): all that the log needs to know of it. The
+ * table room fills it when it stages the operation; after that nothing depends on which operation
+ * it was. */
 typedef struct sm_delta_commit {
     sm_str operation; /* as Delta calls it: "WRITE", "CREATE TABLE", … */
     const sm_delta_detail *parameters;
@@ -175,15 +218,14 @@ typedef struct sm_delta_commit {
     sm_bounds read;  /* SM_READ_FILES: on the table's schema; rows outside were not read */
     bool keeps_rows; /* the same rows in other files: dataChange is false in adds and removes */
     const sm_delta_metadata *metadata; /* new or changed, or NULL; needed for the first version */
-    /* NULL: as it is; (1,2) for a new table, or what its schema's types ask for (timestamp_ntz:
-     * (3,7)). */
+    /* NULL: unchanged; of a new table (1,2), or (3,7) where a type of its schema is a table feature
+     * (timestamp_ntz). */
     const sm_delta_protocol *protocol;
     const sm_delta_add *adds;
     int64_t n_adds;
     const sm_delta_file *const *removes; /* of the snapshot that was read, in its order */
     int64_t n_removes;
-    const sm_delta_txn *txns; /* their present versions are read: another one's txn of the same id
-                               * is a conflict */
+    const sm_delta_txn *txns; /* a transaction of another commit with the same id is a conflict */
     int64_t n_txns;
     sm_str id;            /* its txnId, which no other commit of the table has; "": a random one */
     sm_str user_metadata; /* any text, or "" */
@@ -191,25 +233,26 @@ typedef struct sm_delta_commit {
 } sm_delta_commit;
 
 /**
- * Does the record keep what it promises, against the snapshot that it goes on from (NULL: a new
- * table)? What fails it is a mistake of ours, never of a user or of another writer.
+ * Does the record keep what is said of it above, against the snapshot that it starts from (NULL: a
+ * new table)? Where not, that is a mistake in smelt, never of a user or of another writer.
  *
- * Cost      its parameters, transactions and files; deep: also a map of the keys of the adds, and
- *           their statistics
  * Returns   false with *why, a static text
+ * Cost      a look at each parameter, transaction and file; deep: also a map of the keys of the
+ *           adds, and their statistics
  */
 bool sm_delta_commit_validate(const sm_delta_commit *c, const sm_snapshot *base, bool deep,
                               const char **why);
 
 /**
- * Makes the next version by put-if-absent; rebases and tries again where the winner's changes do
- * not touch what was read; writes a classic checkpoint and _last_checkpoint every 10 versions
- * (delta.checkpointInterval), whose failure does not undo the commit.
+ * Makes the next version by put-if-absent. Where another writer was faster, it takes the version
+ * after that one, if the other commit does not touch what this one has read. Then writes a
+ * checkpoint where one is due; if that fails, the commit stands all the same.
  *
- * `base` is the snapshot that was read, NULL for a new table (version 0).
- *
- * Returns   SM_OK with *version; SM_CONFLICT naming the version that won and what it touched
- * Errors    SM_UNSUPPORTED: a writer feature, by name; SM_SCHEMA; an append-only table with removes
+ * Owner     borrows all; `base` is the snapshot that was read, NULL for a new table
+ * Returns   SM_OK with *version; SM_CONFLICT naming the version that won and what it did
+ * Errors    SM_UNSUPPORTED: a writer feature, by name; SM_SCHEMA: a type that needs a feature the
+ *           table does not have; SM_DENIED: removes in an append-only table
+ * Cost      a put, and a request for each version that others made since `base`
  */
 sm_status sm_delta_commit_write(sm_store *s, sm_snapshot *base, const sm_delta_commit *c,
                                 sm_budget *budget, int64_t *version, sm_error *e) SM_MUST_USE;
@@ -217,7 +260,7 @@ sm_status sm_delta_commit_write(sm_store *s, sm_snapshot *base, const sm_delta_c
 /* ---- writing in steps: prepare, look, put --------------------------------------------------- */
 
 /* A commit as text. Nothing in it depends on the version that it becomes or on who brings it into
- * the log: whoever has it makes the very same commit, or finds it made. */
+ * the log: whoever holds it makes the same commit, or finds that it is made. */
 typedef struct sm_delta_prepared {
     sm_str id;    /* its txnId: the version that carries it is this commit */
     int64_t base; /* the version that was read; −1: a new table */
@@ -236,59 +279,72 @@ sm_status sm_delta_prepare(const sm_snapshot *base, const sm_delta_commit *c, sm
                            sm_delta_prepared *out, sm_error *e) SM_MUST_USE;
 
 /**
- * Makes the text of a commit that takes back what `c` did as version `version` of the table: its
- * files go, those that it removed come back, and the metadata that it changed. To the log's readers
- * it is a RESTORE of the version before (−1 where there was none: the table is left, empty).
- * Versions of others that came since stay as they are.
+ * Makes the text of a commit that undoes what `c` did as version `version` of the table: the files
+ * that it added are removed, those that it removed are added again, and metadata that it changed is
+ * set back. Later versions of others stay. In the log it is a RESTORE of the version before (−1
+ * where there was none: then an empty table stays).
  *
  * Owner     *out lives in `a`; `id` and `info_json` as in sm_delta_commit
- * Errors    SM_CORRUPT: the log no longer says what the files were
+ * Errors    SM_CORRUPT: the version before does not have a file that `c` removed
  */
 sm_status sm_delta_prepare_undo(sm_store *s, const sm_delta_prepared *c, int64_t version, sm_str id,
                                 sm_str info_json, sm_budget *budget, sm_arena *a,
                                 sm_delta_prepared *out, sm_error *e) SM_MUST_USE;
 
-/* The way of a prepared commit into the log: from the version behind its base on, one after the
- * other, until the commit itself, a version behind which it cannot stand, or the log's end.
- * Versions never change, so all who go this way find the same, and no commit is made twice. */
+/* Brings a prepared commit into the log. Goes through the versions after its base until it meets
+ * the commit itself, a version that conflicts with it, or the end of the log. Versions never
+ * change, so all who do this with the same commit find the same, and no commit is made twice. */
 typedef struct sm_delta_attempt sm_delta_attempt;
 
 typedef enum sm_delta_state {
-    SM_DELTA_FREE,     /* all versions before sm_delta_attempt_version() may stand before it */
+    SM_DELTA_FREE,     /* the commit may follow all versions before sm_delta_attempt_version() */
     SM_DELTA_DONE,     /* that version is the commit */
-    SM_DELTA_CONFLICT, /* that version is another's, behind which it cannot stand */
-    SM_DELTA_LOST, /* the log has the base no more, or not all behind it: somebody has cleaned it
-                        * up, or made the table anew. Whether the commit was in it is not known */
+    SM_DELTA_CONFLICT, /* that version is another commit, which this one conflicts with */
+    SM_DELTA_LOST, /* the log no longer has the base, or not all versions after it: it was cleaned
+                        * up, or the table was made anew. Whether it had the commit is unknown */
 } sm_delta_state;
 
-/** Begins behind the base. `base` may be NULL: it is opened where it is needed. Keeps the store and
- * the base; borrows `c`. */
+/**
+ * Begins with the version after the commit's base.
+ *
+ * Owner     the caller's, sm_delta_attempt_free() it; keeps the store and `base`, borrows `c` until
+ *           it is freed. `base` may be NULL: it is opened where it is needed
+ */
 sm_delta_attempt *sm_delta_attempt_new(sm_store *s, sm_snapshot *base, const sm_delta_prepared *c,
                                        sm_budget *budget);
 void sm_delta_attempt_free(sm_delta_attempt *t); /* takes NULL */
-/** Goes on to the end of the log as it is now; changes nothing. SM_OK in each of the states. */
+/** Goes on to the end of the log as it is now; writes nothing. SM_OK in each of the states. */
 sm_status sm_delta_attempt_look(sm_delta_attempt *t, sm_error *e) SM_MUST_USE;
-/** Puts the commit at the first free version. SM_OK: SM_DELTA_DONE, or SM_DELTA_CONFLICT where
- * another's came first. A failure that leaves open whether it was put (sm_status_retry) leaves the
- * attempt where it was: it may go on, by whomever. */
+/**
+ * Puts the commit at the first free version.
+ *
+ * Returns   SM_OK in SM_DELTA_DONE, and in SM_DELTA_CONFLICT where a conflicting commit came first
+ * Errors    those of the store. After one that leaves open whether the commit was put
+ *           (sm_status_retry) the attempt stays where it was, and anybody may put again
+ */
 sm_status sm_delta_attempt_put(sm_delta_attempt *t, sm_error *e) SM_MUST_USE;
+/** Where the attempt stands. */
 sm_delta_state sm_delta_attempt_state(const sm_delta_attempt *t);
-/** What the state is of. */
+/** The version that the state is about. */
 int64_t sm_delta_attempt_version(const sm_delta_attempt *t);
-/** SM_CONFLICT with what the other one did, of SM_DELTA_CONFLICT and SM_DELTA_LOST; else SM_OK. */
+/** In SM_DELTA_CONFLICT and SM_DELTA_LOST: SM_CONFLICT with what the other commit did, or what the
+ * log lacks. Else SM_OK. */
 sm_status sm_delta_attempt_conflict(const sm_delta_attempt *t, sm_error *e) SM_MUST_USE;
 
 /* ---- checkpoints, schemas -------------------------------------------------------------------- */
 
 /** Writes a checkpoint of that version where the table's properties ask for one (every 10
- * versions, or delta.checkpointInterval). A failure is logged: the next one tries again. */
+ * versions, or delta.checkpointInterval). A failure is only logged: a later version tries again. */
 void sm_delta_checkpoint_if_due(sm_store *store, const sm_delta_metadata *m, int64_t version,
                                 sm_budget *budget);
 /** Writes a classic checkpoint of the snapshot and points _last_checkpoint at it. */
 sm_status sm_delta_checkpoint(sm_snapshot *s, sm_budget *budget, sm_error *e) SM_MUST_USE;
 
-/** The types as Delta's schema JSON, and back. SM_UNSUPPORTED for types that Delta has not. */
+/** Appends a struct's fields as Delta's schema JSON. SM_UNSUPPORTED: a type that Delta does not
+ * have. */
 sm_status sm_delta_schema_json(const sm_type *schema, sm_buf *out, sm_error *e) SM_MUST_USE;
+/** Parses Delta's schema JSON. *out lives in `a`. SM_CORRUPT where it is none, SM_UNSUPPORTED: a
+ * type that smelt does not have, SM_LIMIT: nested too deep. */
 sm_status sm_delta_schema_parse(sm_str json, sm_arena *a, const sm_type **out,
                                 sm_error *e) SM_MUST_USE;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * delta/delta_action.c: a line of a commit (or of a JSON checkpoint) as an action. Called by the
- * log's readers; the same struct comes from Parquet checkpoints (delta_checkpoint_read.c).
+ * delta/delta_action.c: parses one line of a commit (or of a JSON checkpoint) into an action.
+ * Called by delta_log.c. Parquet checkpoints give the same struct (delta_checkpoint_read.c).
  *
  * Source  PROTOCOL.md, "Actions" */
 #include "delta/delta_int.h"
@@ -20,7 +20,7 @@ static bool bool_of(const sm_json *o, const char *key, bool otherwise)
     return v && v->type == SM_JSON_BOOL ? v->b : otherwise;
 }
 
-/* An object of texts; a null has no data. */
+/* An object of texts. The value of a null has no data. */
 static const sm_pair *pairs_of(const sm_json *o, sm_arena *a, int32_t *n)
 {
     *n = 0;
@@ -29,6 +29,7 @@ static const sm_pair *pairs_of(const sm_json *o, sm_arena *a, int32_t *n)
     }
     sm_pair *items = SM_NEW_ARRAY(a, sm_pair, o->n_children);
     for (const sm_json *m = o->child; m; m = m->next) {
+        SM_ASSERT(*n < o->n_children);
         items[*n].key = m->key;
         items[*n].value = m->type == SM_JSON_STRING ? m->text : (sm_str){0};
         (*n)++;
@@ -44,6 +45,7 @@ static const sm_str *texts_of(const sm_json *list, sm_arena *a, int32_t *n)
     }
     sm_str *items = SM_NEW_ARRAY(a, sm_str, list->n_children);
     for (const sm_json *m = list->child; m; m = m->next) {
+        SM_ASSERT(*n < list->n_children);
         items[(*n)++] = sm_json_text(m);
     }
     return items;
@@ -69,7 +71,7 @@ static sm_status parse_file(const sm_json *v, bool is_add, sm_arena *a, smi_acti
     out->kind = is_add ? SMI_ACTION_ADD : SMI_ACTION_REMOVE;
     out->path = sm_json_text(sm_json_get(v, "path"));
     if (out->path.len == 0) {
-        return sm_fail(e, SM_CORRUPT, "an action of the log names no file");
+        return sm_fail(e, SM_CORRUPT, "an add or remove of the log names no file");
     }
     out->partition = pairs_of(sm_json_get(v, "partitionValues"), a, &out->n_partition);
     const int64_t size = number_of(v, "size", 0);
@@ -122,7 +124,7 @@ static void parse_txn(const sm_json *v, smi_action *out)
     out->txn.updated_ms = number_of(v, "lastUpdated", -1);
 }
 
-/* The action of that name; some write null for those that a line has not. */
+/* The action of that name. Some writers put null for each action that the line does not hold. */
 static const sm_json *action_of(const sm_json *doc, const char *name)
 {
     const sm_json *v = sm_json_get(doc, name);
@@ -138,7 +140,7 @@ sm_status smi_action_parse(sm_str line, sm_arena *a, smi_action *out, sm_error *
     *out = (smi_action){.kind = SMI_ACTION_OTHER};
     SM_TRY(sm_json_parse(line, a, &doc, e));
     if (doc->type != SM_JSON_OBJECT) {
-        return sm_fail(e, SM_CORRUPT, "a line of the log is no object");
+        return sm_fail(e, SM_CORRUPT, "a line of the log is not a JSON object");
     }
     if ((v = action_of(doc, "add"))) {
         return parse_file(v, true, a, out, e);

@@ -1,20 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * delta/delta_attempt.c: the way of a prepared commit into a table's log.
+ * delta/delta_attempt.c: brings a prepared commit into a table's log.
  *
- * Way      From the version behind the commit's base on, each version is read: is it this commit
- *          (by its txnId), is it another's that the commit may stand behind, or one in conflict?
- *          The first version that is not there is put if absent; who finds it taken reads it and
- *          goes on.
- * One      A version is put only by who has seen all versions from the base up to it without the
- *          commit among them, and versions never change. So two puts of the same commit cannot both
- *          succeed: the later version's writer would have met the earlier one. The same holds for
- *          conflicts: all who go this way come to the same end, whoever they are.
- * Lost     A put whose answer never came may have been carried out: the version's text says so.
- * Cleaned  A log that somebody has cleaned up, or a table made anew in the place of the old one,
- *          would have free versions that are long past. So the log must still have the base.
- * Rules    Those of optimistic concurrency over what a writer has read. They must not depend on
- *          who judges: two who disagree about one version would both be right.
+ * Calls    new, then look (reads what is there) and put (writes the commit) in any order, then
+ *          state, version and conflict. By table_publish.c, table_course.c and
+ *          sm_delta_commit_write().
+ * Method   Each version after the commit's base is read in turn. It is the commit itself (by its
+ *          txnId), or another commit that this one may follow, or one that conflicts with it. The
+ *          first version that does not exist is put if absent; if another writer was faster, that
+ *          version is read as well and the search goes on.
+ * Once     A writer puts version N only after it has read every version from the base to N - 1 and
+ *          has not found the commit there. Versions never change. So two puts of the same commit
+ *          cannot both succeed: the writer of the later one would have read the earlier one. For
+ *          the same reason all writers of a commit find the same conflict.
+ * Lost     A put whose answer never came may have been carried out. The text of the version tells.
+ * Cleaned  Where the log was cleaned up, or the table was made anew, versions that existed once are
+ *          free again. So the log must still have the base.
+ * Rules    Optimistic concurrency over what the commit has read. The rules depend on the commit and
+ *          the log only, never on who applies them: otherwise two helpers of one commit could
+ *          decide differently.
  * Source   PROTOCOL.md, "Delta Log Entries" */
 #include <inttypes.h>
 
@@ -33,11 +37,11 @@ struct sm_delta_attempt {
     int64_t version;
     sm_error why; /* of the conflict */
 
-    /* What the commit itself does; read when a version of another is met. */
+    /* What the commit itself does; parsed when the first version of another writer is read. */
     bool has_claims;
-    sm_map *removed;  /* paths */
+    sm_map *removed;  /* paths of the files that it removes */
     sm_map *app_ids;  /* of its transactions */
-    bool brings_back; /* files that an undone commit removed */
+    bool brings_back; /* it undoes a commit that removed files, and adds them again */
     sm_bounds read;
 };
 
@@ -84,6 +88,7 @@ sm_status sm_delta_attempt_conflict(const sm_delta_attempt *t, sm_error *e)
     if (t->state != SM_DELTA_CONFLICT && t->state != SM_DELTA_LOST) {
         return SM_OK;
     }
+    SM_ASSERT(t->why.status == SM_CONFLICT);
     if (e) {
         *e = t->why;
     }
@@ -92,7 +97,7 @@ sm_status sm_delta_attempt_conflict(const sm_delta_attempt *t, sm_error *e)
 
 /* ---- what the commit does -------------------------------------------------------------------- */
 
-static sm_status take_claim(void *ctx, const smi_action *action, sm_error *e)
+static sm_status note_claim(void *ctx, const smi_action *action, sm_error *e)
 {
     sm_delta_attempt *t = ctx;
 
@@ -116,10 +121,11 @@ static sm_status need_claims(sm_delta_attempt *t, sm_error *e)
     if (!t->base && t->c->base >= 0) {
         SM_TRY(sm_snapshot_open(t->store, t->c->base, t->budget, &t->base, e));
     }
+    SM_ASSERT(t->base ? t->base->version == t->c->base : t->c->base < 0);
     t->removed = sm_map_new(t->arena);
     t->app_ids = sm_map_new(t->arena);
     scratch = sm_arena_new(t->budget);
-    sm_status st = smi_log_lines(t->c->text, scratch, take_claim, t, e);
+    sm_status st = smi_log_lines(t->c->text, scratch, note_claim, t, e);
     if (st == SM_OK && t->base) {
         st = smi_read_parse(t->c->read, t->base->metadata.schema, t->arena, &t->read, e);
     }
@@ -128,21 +134,23 @@ static sm_status need_claims(sm_delta_attempt *t, sm_error *e)
     return st;
 }
 
-/* ---- what another one did -------------------------------------------------------------------- */
+/* ---- what another commit did ----------------------------------------------------------------- */
 
+/* One version of the log, as it is read. */
 typedef struct rival {
     sm_delta_attempt *attempt;
     sm_arena *arena; /* of the version's text */
-    bool is_ours;
+    bool is_ours;    /* it is the commit of the attempt */
     bool is_conflict;
 } rival;
 
-static void conflict(rival *v, const char *what)
+static void set_conflict(rival *v, const char *what)
 {
     sm_error *why = &v->attempt->why;
 
+    SM_ASSERT(v->attempt->state == SM_DELTA_FREE);
     if (v->is_conflict) {
-        return; /* the first says why */
+        return; /* the first conflict is the one that is reported */
     }
     v->is_conflict = true;
     sm_fail(why, SM_CONFLICT, "version %" PRId64 " of another writer %s", v->attempt->version,
@@ -150,7 +158,7 @@ static void conflict(rival *v, const char *what)
     sm_error_todo(why, "It is safe to run again.");
 }
 
-/* Could a file hold rows that this commit has read? */
+/* Could a file that another commit adds hold rows that this commit has read? */
 static bool touches_read(const rival *v, const smi_action *action)
 {
     const sm_delta_attempt *t = v->attempt;
@@ -166,6 +174,7 @@ static bool touches_read(const rival *v, const smi_action *action)
     }
     for (int32_t i = 0; i < t->read.n; i++) {
         const sm_bound *b = &t->read.items[i];
+        SM_ASSERT(b->n_path == 1 && b->path[0] < t->base->metadata.schema->n_fields);
         if (sm_bound_excludes(b, &f.ranges[b->path[0]])) {
             return false;
         }
@@ -173,8 +182,9 @@ static bool touches_read(const rival *v, const smi_action *action)
     return true;
 }
 
-/* Transactions say what rows were brought in: an earlier version's rows, or all others, may be
- * without those that are told of. Nor can files come back behind such a commit. */
+/* A transaction says that certain rows are in the table. After a RESTORE or an overwrite those of
+ * earlier transactions may be gone, so a commit with transactions cannot follow one. Neither can a
+ * commit that brings files back. */
 static void weigh_info(rival *v, const smi_action *action)
 {
     sm_delta_attempt *t = v->attempt;
@@ -187,8 +197,8 @@ static void weigh_info(rival *v, const smi_action *action)
     if (effect == SM_DELTA_CHANGES || (sm_map_count(t->app_ids) == 0 && !t->brings_back)) {
         return;
     }
-    conflict(v, effect == SM_DELTA_RESTORES ? "has restored an earlier version"
-                                            : "has overwritten rows");
+    set_conflict(v, effect == SM_DELTA_RESTORES ? "has restored an earlier version"
+                                                : "has overwritten rows");
 }
 
 static void weigh_remove(rival *v, const smi_action *action)
@@ -196,11 +206,11 @@ static void weigh_remove(rival *v, const smi_action *action)
     const sm_delta_attempt *t = v->attempt;
 
     if (sm_map_get(t->removed, action->path)) {
-        conflict(v, "has removed a file that this one removes");
+        set_conflict(v, "has removed a file that this one removes");
     } else if (action->data_change && t->c->isolation == SM_READ_ALL) {
-        conflict(v, "has removed rows of what was read");
+        set_conflict(v, "has removed rows of what was read");
     } else if (action->data_change && t->brings_back) {
-        conflict(v, "has removed rows since");
+        set_conflict(v, "has removed rows since");
     }
 }
 
@@ -214,20 +224,20 @@ static sm_status weigh_action(void *ctx, const smi_action *action, sm_error *e)
         weigh_info(v, action);
         break;
     case SMI_ACTION_METADATA:
-        conflict(v, t->c->base < 0 ? "has made the table"
-                                   : "has changed the schema or the properties");
+        set_conflict(v, t->c->base < 0 ? "has made the table"
+                                       : "has changed the schema or the properties");
         break;
     case SMI_ACTION_PROTOCOL:
-        conflict(v, t->c->base < 0 ? "has made the table" : "has changed the protocol");
+        set_conflict(v, t->c->base < 0 ? "has made the table" : "has changed the protocol");
         break;
     case SMI_ACTION_TXN:
         if (sm_map_get(t->app_ids, action->txn.app_id)) {
-            conflict(v, "has loaded into the table too");
+            set_conflict(v, "has loaded into the table too");
         }
         break;
     case SMI_ACTION_ADD:
         if (action->data_change && touches_read(v, action)) {
-            conflict(v, "has added rows to what was read");
+            set_conflict(v, "has added rows to what was read");
         }
         break;
     case SMI_ACTION_REMOVE:
@@ -239,12 +249,13 @@ static sm_status weigh_action(void *ctx, const smi_action *action, sm_error *e)
     return SM_OK;
 }
 
-/* ---- the way --------------------------------------------------------------------------------- */
+/* ---- going through the log ------------------------------------------------------------------- */
 
-/* Reads the next version, which is there, and goes past it or ends. SM_NOT_FOUND: it is not. */
-static sm_status step(sm_delta_attempt *t, sm_error *e)
+/* Reads the version that the attempt stands at: passes it, or ends the attempt there. SM_NOT_FOUND
+ * where the version does not exist. */
+static sm_status read_version(sm_delta_attempt *t, sm_error *e)
 {
-    SM_ASSERT(t->state == SM_DELTA_FREE);
+    SM_ASSERT(t->state == SM_DELTA_FREE && t->version > t->c->base);
     rival v = {.attempt = t, .arena = sm_arena_new(t->budget)};
 
     sm_status st = need_claims(t, e);
@@ -252,7 +263,7 @@ static sm_status step(sm_delta_attempt *t, sm_error *e)
         st = smi_commit_read(t->store, t->version, v.arena, weigh_action, &v, e);
     }
     if (st == SM_OK && !v.is_ours && t->c->base < 0) {
-        conflict(&v, "has made the table");
+        set_conflict(&v, "has made the table");
     }
     if (st == SM_OK && v.is_ours) {
         t->state = SM_DELTA_DONE;
@@ -268,8 +279,8 @@ static sm_status step(sm_delta_attempt *t, sm_error *e)
 /* The versions that the log has, from the base on. */
 typedef struct versions {
     bool has_base;
-    int64_t newest; /* of the commits in one row behind the base; the base where there is none */
-    bool has_gap;   /* there are more behind it */
+    int64_t newest; /* the last of the unbroken row of commits after the base, or the base itself */
+    bool has_gap;   /* there are commits after `newest`, but not the next one */
 } versions;
 
 static sm_status list_versions(const sm_delta_attempt *t, sm_arena *a, versions *out, sm_error *e)
@@ -299,6 +310,7 @@ static sm_status list_versions(const sm_delta_attempt *t, sm_arena *a, versions 
             out->has_gap = entry.kind == SMI_ENTRY_COMMIT || out->has_gap;
         }
     }
+    SM_ASSERT(out->newest >= t->c->base);
     return SM_OK;
 }
 
@@ -311,30 +323,32 @@ sm_status sm_delta_attempt_look(sm_delta_attempt *t, sm_error *e)
     sm_status st = list_versions(t, a, &there, e);
     sm_arena_free(a);
     if (st == SM_OK && t->state == SM_DELTA_FREE && (!there.has_base || there.has_gap)) {
-        sm_fail(&t->why, SM_CONFLICT, "the log of %.*s has no longer version %" PRId64,
+        sm_fail(&t->why, SM_CONFLICT, "the log of %.*s no longer has version %" PRId64,
                 SM_STR_ARG(sm_store_uri(t->store)), there.has_base ? there.newest + 1 : t->c->base);
         sm_error_todo(&t->why, "Somebody has cleaned it up, or made the table anew.");
         t->state = SM_DELTA_LOST;
     }
     while (st == SM_OK && t->state == SM_DELTA_FREE && t->version <= there.newest) {
-        st = step(t, e);
+        st = read_version(t, e);
     }
     return st;
 }
 
-/* A put that failed, or found the version taken: is it ours all the same? SM_EXISTS: another's is
- * there. */
+/* After a put that was not answered by SM_OK: reads the version to see whose it is. `put` is
+ * SM_EXISTS where the version was taken; after a failure that leaves the outcome open the version
+ * may be this commit, or not exist: then the failure is returned. */
 static sm_status settle_put(sm_delta_attempt *t, sm_status put, sm_error *e)
 {
     sm_error unused = {0};
 
+    SM_ASSERT(put != SM_OK && t->state == SM_DELTA_FREE);
     if (put == SM_EXISTS) {
-        return step(t, e);
+        return read_version(t, e);
     }
     if (!sm_status_retry(put)) {
         return put;
     }
-    const sm_status seen = step(t, &unused); /* an answer that was lost */
+    const sm_status seen = read_version(t, &unused);
     return seen == SM_OK ? SM_OK : put;
 }
 
@@ -355,5 +369,5 @@ sm_status sm_delta_attempt_put(sm_delta_attempt *t, sm_error *e)
     }
     return t->state != SM_DELTA_FREE
                ? SM_OK
-               : sm_fail(e, SM_CONFLICT, "other writers were first %d times", MOST_TRIES);
+               : sm_fail(e, SM_CONFLICT, "other writers were faster %d times", MOST_TRIES);
 }

@@ -270,7 +270,7 @@ static void test_cleaned_logs(void **state)
         assert_ok(sm_delta_attempt_look(t, &e), &e);
         assert_int_equal(sm_delta_attempt_state(t), SM_DELTA_LOST);
         assert_status(sm_delta_attempt_conflict(t, &e), SM_CONFLICT, &e);
-        assert_non_null(strstr(e.what, "has no longer version 1"));
+        assert_non_null(strstr(e.what, "no longer has version 1"));
         assert_ok(sm_delta_attempt_put(t, &e), &e); /* does nothing */
         assert_int_equal(sm_delta_attempt_state(t), SM_DELTA_LOST);
         sm_delta_attempt_free(t);

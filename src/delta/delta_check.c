@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * delta/delta_check.c: checks what an operation's record promises (delta.h), against the snapshot
- * that it goes on from. Debug and sanitizer builds run it before each commit, tests after each
- * step.
+ * delta/delta_check.c: does the record of an operation (sm_delta_commit) keep what delta.h promises
+ * of it, against the snapshot it starts from? Debug and sanitizer builds ask before each commit.
  *
  * Cheap    what stands in the record itself: presence, counts that cannot be negative, removes that
  *          are the base's own files in its order
  * Deep     what needs a look at each add: keys that are unique, ranges that fit the schema
- * Never    whether it is allowed (features, append-only, conflicts): that is an answer to a user,
- *          and delta_commit.c gives it in every build. */
+ * Never    whether the operation is allowed (features, append-only, conflicts): that is an answer
+ *          to a user, which delta_commit.c gives in every build. */
 #include "delta/delta_int.h"
 
 #define REFUSE(cond, reason)                                                                       \

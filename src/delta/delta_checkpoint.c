@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * delta/delta_checkpoint.c: writes a classic checkpoint: the snapshot's actions as one Parquet
- * file, a struct column a kind, and _last_checkpoint beside it. Called by delta_commit.c every so
- * many versions. Files keep their order, so that a table read from a checkpoint scans in the order
- * of loading too. Tombstones younger than a week stay in, for readers that clean up.
+ * file with a struct column for each kind of action, and _last_checkpoint beside it. Called by
+ * sm_delta_checkpoint_if_due(). Files keep their order, so that a table that is read from a
+ * checkpoint is still scanned in the order of loading. Tombstones younger than a week are written
+ * too, for programs that delete old data files.
  *
  * Source  PROTOCOL.md, "Checkpoints", "Checkpoint Schema", "Last Checkpoint File" */
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -34,6 +36,13 @@ static const char checkpoint_sql[] =
 
 enum { COLUMN_TXN, COLUMN_ADD, COLUMN_REMOVE, COLUMN_METADATA, COLUMN_PROTOCOL, COLUMNS };
 
+/* What checkpoint_sql calls them. */
+static const char *const column_names[] = {
+    [COLUMN_TXN] = "txn",           [COLUMN_ADD] = "add",           [COLUMN_REMOVE] = "remove",
+    [COLUMN_METADATA] = "metaData", [COLUMN_PROTOCOL] = "protocol",
+};
+static_assert(SM_COUNT(column_names) == COLUMNS, "a column has no name");
+
 /* ---- rows ------------------------------------------------------------------------------------ */
 
 static void put_text(sm_builder *b, int32_t field, sm_str s)
@@ -46,7 +55,7 @@ static void put_text(sm_builder *b, int32_t field, sm_str s)
         sm_builder_null(child);
     }
 }
-/* A text that is absent where it is empty. */
+/* An empty text is written as null. */
 static void put_some_text(sm_builder *b, int32_t field, sm_str s)
 {
     put_text(b, field, s.len ? s : (sm_str){0});
@@ -216,8 +225,10 @@ static sm_status flush_rows(checkpoint_file *f, sm_error *e)
         return SM_OK;
     }
     SM_TRY(sm_batch_new(f->budget, f->schema, &batch, e));
+    SM_ASSERT(f->n_buffered <= SM_BATCH_ROWS);
     for (int i = 0; i < COLUMNS; i++) {
         SM_TRY_GOTO(st, done, sm_builder_finish(f->columns[i], batch, &batch->columns[i], e));
+        SM_ASSERT(batch->columns[i].n_rows == f->n_buffered); /* each row was ended once */
     }
     batch->n_rows = f->n_buffered;
     st = f->ops->write(f->writer, batch, (sm_waker){0}, e);
@@ -228,9 +239,10 @@ done:
     return st;
 }
 
-/* One action was put into its column: the others are null in that row. */
+/* Ends a row whose action was put into `column`: the other columns are null in it. */
 static sm_status end_row(checkpoint_file *f, int column, sm_error *e)
 {
+    SM_ASSERT(column >= 0 && column < COLUMNS);
     for (int i = 0; i < COLUMNS; i++) {
         if (i != column) {
             sm_builder_null(f->columns[i]);
@@ -261,11 +273,13 @@ static sm_status put_rows(checkpoint_file *f, const sm_snapshot *s, sm_error *e)
         put_add(f->columns[COLUMN_ADD], s, &s->files[i]);
         SM_TRY(end_row(f, COLUMN_ADD, e));
     }
-    return flush_rows(f, e);
+    SM_TRY(flush_rows(f, e));
+    SM_ASSERT(f->n_buffered == 0 && f->n_rows >= 2 + s->n_txns + s->n_files);
+    return SM_OK;
 }
 
-static sm_status open_file(checkpoint_file *f, sm_store *store, sm_str key, sm_arena *a,
-                           sm_error *e)
+static sm_status open_checkpoint_file(checkpoint_file *f, sm_store *store, sm_str key, sm_arena *a,
+                                      sm_error *e)
 {
     const sm_format *parquet = sm_format_named(SM_STR("parquet"));
     void *opts = sm_arena_alloc(a, parquet->opts_bytes);
@@ -273,6 +287,7 @@ static sm_status open_file(checkpoint_file *f, sm_store *store, sm_str key, sm_a
     SM_TRY(sm_type_parse(sm_str_of(checkpoint_sql), a, &f->schema, e));
     SM_ASSERT(f->schema->n_fields == COLUMNS);
     for (int i = 0; i < COLUMNS; i++) {
+        SM_ASSERT(sm_str_is(f->schema->fields[i].name, column_names[i]));
         f->columns[i] = sm_builder_new(f->schema->fields[i].type, f->budget);
     }
     SM_TRY(sm_options_default(parquet->options, opts, e));
@@ -282,7 +297,7 @@ static sm_status open_file(checkpoint_file *f, sm_store *store, sm_str key, sm_a
     return f->ops->open(f->schema, opts, to, NULL, f->budget, &f->writer, e);
 }
 
-static sm_status point_at(const sm_snapshot *s, int64_t n_rows, sm_error *e)
+static sm_status put_last_checkpoint(const sm_snapshot *s, int64_t n_rows, sm_error *e)
 {
     sm_buf text = {0};
     sm_json_writer w = {.out = &text};
@@ -299,17 +314,18 @@ static sm_status point_at(const sm_snapshot *s, int64_t n_rows, sm_error *e)
 
 sm_status sm_delta_checkpoint(sm_snapshot *s, sm_budget *budget, sm_error *e)
 {
+    smi_snapshot_assert_valid(s, false);
     sm_status st = SM_OK;
     sm_arena *a = sm_arena_new(budget);
     checkpoint_file f = {.budget = budget};
     sm_written written = {0};
 
     const sm_str key = sm_arena_strf(a, SMI_LOG "%020" PRId64 ".checkpoint.parquet", s->version);
-    SM_TRY_GOTO(st, done, open_file(&f, s->store, key, a, e));
+    SM_TRY_GOTO(st, done, open_checkpoint_file(&f, s->store, key, a, e));
     SM_TRY_GOTO(st, done, put_rows(&f, s, e));
     SM_TRY_GOTO(st, done, f.ops->finish(f.writer, (sm_waker){0}, &written, e));
     SM_TRY_GOTO(st, done, sm_upload_finish_wait(f.upload, e));
-    st = point_at(s, f.n_rows, e);
+    st = put_last_checkpoint(s, f.n_rows, e);
 done:
     for (int i = 0; i < COLUMNS; i++) {
         sm_builder_free(f.columns[i]);

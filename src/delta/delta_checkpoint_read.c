@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * delta/delta_checkpoint_read.c: a Parquet checkpoint, or a sidecar of one, as actions. Called by
- * delta_snapshot.c.
+ * delta/delta_checkpoint_read.c: reads a Parquet checkpoint, or a sidecar of one, as actions.
+ * Called by delta_snapshot.c.
  *
- * A row is one action: a struct column for each kind, all but one of them null. The file is read
- * with the parquet format's own reader, all columns that we know, a row group at a time.
+ * A row is one action: there is a struct column for each kind of action, and all but one of them
+ * are null. The parquet format's reader reads the columns of known actions, one row group at a
+ * time.
  *
  * Source  PROTOCOL.md, "Checkpoint Schema" */
 #include "delta/delta_int.h"
@@ -12,11 +13,12 @@
 /* ---- cells of a row -------------------------------------------------------------------------- */
 
 /* The child of a struct column, or NULL where the file has no such column. */
-static const sm_column *field(const sm_column *c, const char *name)
+static const sm_column *child_of(const sm_column *c, const char *name)
 {
     if (!c || c->type->id != SM_TYPE_STRUCT) {
         return NULL;
     }
+    SM_ASSERT(c->layout == SM_FLAT && c->n_children == c->type->n_fields); /* rows are theirs */
     for (int32_t i = 0; i < c->type->n_fields; i++) {
         if (sm_str_is(c->type->fields[i].name, name)) {
             return &c->children[i];
@@ -25,14 +27,14 @@ static const sm_column *field(const sm_column *c, const char *name)
     return NULL;
 }
 
-static bool has(const sm_column *c, int64_t row)
+static bool has_value(const sm_column *c, int64_t row)
 {
     return c && !sm_column_is_null(c, row);
 }
 
 static sm_str text_at(const sm_column *c, int64_t row, sm_arena *a)
 {
-    if (!has(c, row) || !sm_type_is_bytes(c->type->id)) {
+    if (!has_value(c, row) || !sm_type_is_bytes(c->type->id)) {
         return (sm_str){0};
     }
     return sm_arena_str(a, sm_column_str(c, row));
@@ -40,7 +42,7 @@ static sm_str text_at(const sm_column *c, int64_t row, sm_arena *a)
 
 static int64_t number_at(const sm_column *c, int64_t row, int64_t otherwise)
 {
-    if (!has(c, row) || !sm_type_is_signed(c->type->id)) {
+    if (!has_value(c, row) || !sm_type_is_signed(c->type->id)) {
         return otherwise;
     }
     return sm_column_value(c, row).as.i;
@@ -48,15 +50,17 @@ static int64_t number_at(const sm_column *c, int64_t row, int64_t otherwise)
 
 static bool bool_at(const sm_column *c, int64_t row, bool otherwise)
 {
-    return has(c, row) && c->type->id == SM_TYPE_BOOL ? sm_column_value(c, row).as.b : otherwise;
+    return has_value(c, row) && c->type->id == SM_TYPE_BOOL ? sm_column_value(c, row).as.b
+                                                            : otherwise;
 }
 
 static const sm_pair *pairs_at(const sm_column *c, int64_t row, sm_arena *a, int32_t *n)
 {
     *n = 0;
-    if (!has(c, row) || c->type->id != SM_TYPE_MAP) {
+    if (!has_value(c, row) || c->type->id != SM_TYPE_MAP) {
         return NULL;
     }
+    SM_ASSERT(c->layout == SM_FLAT && c->n_children == 2 && row < c->n_rows);
     const int32_t *offsets = c->values;
     sm_pair *items = SM_NEW_ARRAY(a, sm_pair, offsets[row + 1] - offsets[row]);
     for (int32_t i = offsets[row]; i < offsets[row + 1]; i++) {
@@ -70,9 +74,10 @@ static const sm_pair *pairs_at(const sm_column *c, int64_t row, sm_arena *a, int
 static const sm_str *texts_at(const sm_column *c, int64_t row, sm_arena *a, int32_t *n)
 {
     *n = 0;
-    if (!has(c, row) || c->type->id != SM_TYPE_LIST) {
+    if (!has_value(c, row) || c->type->id != SM_TYPE_LIST) {
         return NULL;
     }
+    SM_ASSERT(c->layout == SM_FLAT && c->n_children == 1 && row < c->n_rows);
     const int32_t *offsets = c->values;
     sm_str *items = SM_NEW_ARRAY(a, sm_str, offsets[row + 1] - offsets[row]);
     for (int32_t i = offsets[row]; i < offsets[row + 1]; i++) {
@@ -83,15 +88,15 @@ static const sm_str *texts_at(const sm_column *c, int64_t row, sm_arena *a, int3
 
 static const sm_delta_dv *vector_at(const sm_column *c, int64_t row, sm_arena *a)
 {
-    if (!has(c, row)) {
+    if (!has_value(c, row)) {
         return NULL;
     }
     sm_delta_dv *dv = SM_NEW(a, sm_delta_dv);
-    dv->storage_type = text_at(field(c, "storageType"), row, a);
-    dv->path_or_inline = text_at(field(c, "pathOrInlineDv"), row, a);
-    dv->offset = number_at(field(c, "offset"), row, -1);
-    dv->size_bytes = number_at(field(c, "sizeInBytes"), row, 0);
-    dv->cardinality = number_at(field(c, "cardinality"), row, 0);
+    dv->storage_type = text_at(child_of(c, "storageType"), row, a);
+    dv->path_or_inline = text_at(child_of(c, "pathOrInlineDv"), row, a);
+    dv->offset = number_at(child_of(c, "offset"), row, -1);
+    dv->size_bytes = number_at(child_of(c, "sizeInBytes"), row, 0);
+    dv->cardinality = number_at(child_of(c, "cardinality"), row, 0);
     return dv;
 }
 
@@ -99,18 +104,18 @@ static const sm_delta_dv *vector_at(const sm_column *c, int64_t row, sm_arena *a
 
 static void read_file(const sm_column *c, int64_t row, bool is_add, sm_arena *a, smi_action *out)
 {
-    const int64_t size = number_at(field(c, "size"), row, 0);
+    const int64_t size = number_at(child_of(c, "size"), row, 0);
 
     out->kind = is_add ? SMI_ACTION_ADD : SMI_ACTION_REMOVE;
-    out->path = text_at(field(c, "path"), row, a);
-    out->partition = pairs_at(field(c, "partitionValues"), row, a, &out->n_partition);
+    out->path = text_at(child_of(c, "path"), row, a);
+    out->partition = pairs_at(child_of(c, "partitionValues"), row, a, &out->n_partition);
     out->size_bytes = size > 0 ? (uint64_t)size : 0;
     out->modified_ms =
-        number_at(field(c, is_add ? "modificationTime" : "deletionTimestamp"), row, 0);
-    out->data_change = bool_at(field(c, "dataChange"), row, false);
-    out->stats_json = text_at(field(c, "stats"), row, a);
-    out->dv = vector_at(field(c, "deletionVector"), row, a);
-    out->tags = pairs_at(field(c, "tags"), row, a, &out->n_tags);
+        number_at(child_of(c, is_add ? "modificationTime" : "deletionTimestamp"), row, 0);
+    out->data_change = bool_at(child_of(c, "dataChange"), row, false);
+    out->stats_json = text_at(child_of(c, "stats"), row, a);
+    out->dv = vector_at(child_of(c, "deletionVector"), row, a);
+    out->tags = pairs_at(child_of(c, "tags"), row, a, &out->n_tags);
 }
 
 static void read_metadata(const sm_column *c, int64_t row, sm_arena *a, smi_action *out)
@@ -118,13 +123,14 @@ static void read_metadata(const sm_column *c, int64_t row, sm_arena *a, smi_acti
     sm_delta_metadata *m = &out->metadata;
 
     out->kind = SMI_ACTION_METADATA;
-    m->id = text_at(field(c, "id"), row, a);
-    m->name = text_at(field(c, "name"), row, a);
-    m->description = text_at(field(c, "description"), row, a);
-    out->schema_json = text_at(field(c, "schemaString"), row, a);
-    m->partition_columns = texts_at(field(c, "partitionColumns"), row, a, &m->n_partition_columns);
-    m->config = pairs_at(field(c, "configuration"), row, a, &m->n_config);
-    m->created_ms = number_at(field(c, "createdTime"), row, -1);
+    m->id = text_at(child_of(c, "id"), row, a);
+    m->name = text_at(child_of(c, "name"), row, a);
+    m->description = text_at(child_of(c, "description"), row, a);
+    out->schema_json = text_at(child_of(c, "schemaString"), row, a);
+    m->partition_columns =
+        texts_at(child_of(c, "partitionColumns"), row, a, &m->n_partition_columns);
+    m->config = pairs_at(child_of(c, "configuration"), row, a, &m->n_config);
+    m->created_ms = number_at(child_of(c, "createdTime"), row, -1);
 }
 
 static void read_protocol(const sm_column *c, int64_t row, sm_arena *a, smi_action *out)
@@ -132,10 +138,10 @@ static void read_protocol(const sm_column *c, int64_t row, sm_arena *a, smi_acti
     sm_delta_protocol *p = &out->protocol;
 
     out->kind = SMI_ACTION_PROTOCOL;
-    p->min_reader = (int32_t)number_at(field(c, "minReaderVersion"), row, 1);
-    p->min_writer = (int32_t)number_at(field(c, "minWriterVersion"), row, 1);
-    p->reader_features = texts_at(field(c, "readerFeatures"), row, a, &p->n_reader_features);
-    p->writer_features = texts_at(field(c, "writerFeatures"), row, a, &p->n_writer_features);
+    p->min_reader = (int32_t)number_at(child_of(c, "minReaderVersion"), row, 1);
+    p->min_writer = (int32_t)number_at(child_of(c, "minWriterVersion"), row, 1);
+    p->reader_features = texts_at(child_of(c, "readerFeatures"), row, a, &p->n_reader_features);
+    p->writer_features = texts_at(child_of(c, "writerFeatures"), row, a, &p->n_writer_features);
 }
 
 static const sm_column *column_named(const sm_batch *b, const char *name)
@@ -153,22 +159,22 @@ static void read_row(const sm_batch *b, int64_t row, sm_arena *a, smi_action *ou
     const sm_column *c = NULL;
 
     *out = (smi_action){.kind = SMI_ACTION_OTHER};
-    if (has((c = column_named(b, "add")), row)) {
+    if (has_value((c = column_named(b, "add")), row)) {
         read_file(c, row, true, a, out);
-    } else if (has((c = column_named(b, "remove")), row)) {
+    } else if (has_value((c = column_named(b, "remove")), row)) {
         read_file(c, row, false, a, out);
-    } else if (has((c = column_named(b, "metaData")), row)) {
+    } else if (has_value((c = column_named(b, "metaData")), row)) {
         read_metadata(c, row, a, out);
-    } else if (has((c = column_named(b, "protocol")), row)) {
+    } else if (has_value((c = column_named(b, "protocol")), row)) {
         read_protocol(c, row, a, out);
-    } else if (has((c = column_named(b, "txn")), row)) {
+    } else if (has_value((c = column_named(b, "txn")), row)) {
         out->kind = SMI_ACTION_TXN;
-        out->txn.app_id = text_at(field(c, "appId"), row, a);
-        out->txn.version = number_at(field(c, "version"), row, 0);
-        out->txn.updated_ms = number_at(field(c, "lastUpdated"), row, -1);
-    } else if (has((c = column_named(b, "sidecar")), row)) {
+        out->txn.app_id = text_at(child_of(c, "appId"), row, a);
+        out->txn.version = number_at(child_of(c, "version"), row, 0);
+        out->txn.updated_ms = number_at(child_of(c, "lastUpdated"), row, -1);
+    } else if (has_value((c = column_named(b, "sidecar")), row)) {
         out->kind = SMI_ACTION_SIDECAR;
-        out->path = text_at(field(c, "path"), row, a);
+        out->path = text_at(child_of(c, "path"), row, a);
     }
 }
 
@@ -177,6 +183,7 @@ static void read_row(const sm_batch *b, int64_t row, sm_arena *a, smi_action *ou
 static sm_status read_batch(const sm_batch *b, sm_arena *a, smi_each_action each, void *ctx,
                             sm_error *e)
 {
+    SM_ASSERT(b->n_columns == b->schema->n_fields);
     for (int64_t row = 0; row < b->n_rows; row++) {
         smi_action action;
         read_row(b, row, a, &action);

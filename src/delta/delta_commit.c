@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * delta/delta_commit.c: a record of an operation becomes the text of a version.
+ * delta/delta_commit.c: makes the text of a version from the record of an operation.
  *
- * Calls    check what was asked, print the actions: a prepared commit. delta_attempt.c brings it
- *          into the log; sm_delta_commit_write() is both, for who changes one table.
- * Text     Nothing in it depends on the version that it becomes, so it may go behind versions of
- *          others as it is, and whoever has it makes the very same commit.
- * After    Every checkpointInterval versions a checkpoint; the commit stands without it.
+ * Calls    sm_delta_prepare() checks the record and prints its actions; delta_attempt.c brings the
+ *          text into the log. sm_delta_commit_write() does both, for a change of one table.
+ * Text     Nothing in it depends on the number of the version that it becomes. So it can follow
+ *          versions of other writers unchanged, and everybody who holds it makes the same commit.
+ * After    A checkpoint every delta.checkpointInterval versions. The commit stands without it.
  * Source   PROTOCOL.md, "Delta Log Entries", "Commit Provenance Information"
  */
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -20,19 +21,20 @@
 
 #define DEFAULT_CHECKPOINT_INTERVAL 10
 
-typedef struct commit_run {
+/* A commit whose text is being made. */
+typedef struct commit_text {
     const sm_snapshot *base; /* NULL: a new table */
     const sm_delta_commit *c;
     const sm_delta_metadata *metadata; /* the table's after the commit */
     const sm_delta_protocol *protocol;
-    sm_delta_protocol chosen;
+    sm_delta_protocol chosen; /* what `protocol` points to for a new table */
     sm_arena *arena;
     sm_str id;
     int64_t now_ms;
     sm_buf text;
-} commit_run;
+} commit_text;
 
-/* ---- what it is allowed to do ---------------------------------------------------------------- */
+/* ---- is the commit allowed? ------------------------------------------------------------------ */
 
 static bool has_type(const sm_type *t, sm_type_id id)
 {
@@ -44,11 +46,12 @@ static bool has_type(const sm_type *t, sm_type_id id)
     return false;
 }
 
-/* (1,2), unless a type of the schema is a feature. */
-static void choose_protocol(commit_run *r)
+/* The protocol of a new table: (1,2), unless a type of the schema needs a table feature. */
+static void choose_protocol(commit_text *r)
 {
     static const sm_str ntz[] = {{"timestampNtz", 12}};
 
+    SM_ASSERT(!r->base && !r->c->protocol);
     r->chosen = (sm_delta_protocol){.min_reader = 1, .min_writer = 2};
     if (has_type(r->metadata->schema, SM_TYPE_TIMESTAMP_NTZ)) {
         r->chosen = (sm_delta_protocol){.min_reader = 3,
@@ -61,9 +64,10 @@ static void choose_protocol(commit_run *r)
     r->protocol = &r->chosen;
 }
 
-/* An application's transactions grow: one that the base has was another's, between the time when
- * the caller looked for new input and when it opened the table. */
-static sm_status check_txns(const commit_run *r, sm_error *e)
+/* The versions of an application's transactions only grow. Where the base already has this version
+ * or a later one, another writer put it after the caller had looked for new input and before it
+ * opened the table. */
+static sm_status check_txns(const commit_text *r, sm_error *e)
 {
     for (int64_t i = 0; r->base && i < r->c->n_txns; i++) {
         const sm_delta_txn *t = &r->c->txns[i];
@@ -78,8 +82,9 @@ static sm_status check_txns(const commit_run *r, sm_error *e)
     return SM_OK;
 }
 
-/* Set, and not to false: what is no boolean is taken for the stricter one. */
-static sm_status check_append_only(const commit_run *r, sm_error *e)
+/* The table is append-only where the property is set to anything but false: a text that is no
+ * boolean counts as true, the stricter of the two. */
+static sm_status check_append_only(const commit_text *r, sm_error *e)
 {
     const sm_str said = r->base ? smi_config(&r->base->metadata, "delta.appendOnly") : (sm_str){0};
 
@@ -94,7 +99,7 @@ static sm_status check_append_only(const commit_run *r, sm_error *e)
     return st;
 }
 
-static sm_status check(commit_run *r, sm_error *e)
+static sm_status check_commit(commit_text *r, sm_error *e)
 {
     const sm_delta_commit *c = r->c;
 
@@ -162,7 +167,7 @@ static void put_detail(sm_json_writer *w, sm_value v, bool as_text)
     sm_buf_release(&text);
 }
 
-/* as_text: numbers too, as Spark writes metrics. */
+/* as_text: numbers are written as texts too, as Spark writes metrics. */
 static void put_details(sm_json_writer *w, const char *key, const sm_delta_detail *items, int32_t n,
                         bool as_text)
 {
@@ -176,12 +181,14 @@ static void put_details(sm_json_writer *w, const char *key, const sm_delta_detai
 
 void smi_begin_action(sm_json_writer *w, const char *name)
 {
+    SM_ASSERT(w->depth == 0); /* the action before it was ended */
     sm_json_begin_object(w);
     sm_json_set_object(w, name);
 }
 
 void smi_end_action(sm_json_writer *w)
 {
+    SM_ASSERT(w->depth == 2);
     sm_json_end_object(w);
     sm_json_end_object(w);
     sm_json_end_line(w);
@@ -194,7 +201,7 @@ void smi_put_provenance(sm_json_writer *w, sm_str id, sm_str info_json)
     sm_json_put_members(w, info_json);
 }
 
-static void print_info(const commit_run *r, sm_json_writer *w)
+static void print_info(const commit_text *r, sm_json_writer *w)
 {
     const sm_delta_commit *c = r->c;
 
@@ -218,6 +225,8 @@ static void print_info(const commit_run *r, sm_json_writer *w)
 
 static void print_protocol(const sm_delta_protocol *p, sm_json_writer *w)
 {
+    SM_ASSERT(p->min_reader >= 3 || p->n_reader_features == 0); /* or they would be lost */
+    SM_ASSERT(p->min_writer >= 7 || p->n_writer_features == 0);
     smi_begin_action(w, "protocol");
     sm_json_set_i64(w, "minReaderVersion", p->min_reader);
     sm_json_set_i64(w, "minWriterVersion", p->min_writer);
@@ -277,6 +286,7 @@ static void put_partition(const sm_delta_metadata *m, const sm_value *values, sm
     sm_json_set_object(w, "partitionValues");
     for (int32_t i = 0; i < m->n_partition_columns; i++) {
         const int32_t field = sm_type_find(m->schema, m->partition_columns[i]);
+        SM_ASSERT(field >= 0 && sm_type_eq(values[i].type, m->schema->fields[field].type));
         sm_json_key(w, smi_physical_name(&m->schema->fields[field], a));
         if (values[i].is_null) {
             sm_json_put_null(w);
@@ -303,8 +313,9 @@ void smi_put_vector(sm_json_writer *w, const sm_delta_dv *dv)
     sm_json_end_object(w);
 }
 
-static void print_remove(const commit_run *r, const sm_delta_file *f, sm_json_writer *w)
+static void print_remove(const commit_text *r, const sm_delta_file *f, sm_json_writer *w)
 {
+    SM_ASSERT(r->base);
     smi_begin_action(w, "remove");
     sm_json_set_text(w, "path", f->path);
     sm_json_set_i64(w, "deletionTimestamp", r->now_ms);
@@ -318,7 +329,7 @@ static void print_remove(const commit_run *r, const sm_delta_file *f, sm_json_wr
     smi_end_action(w);
 }
 
-static void print_add(const commit_run *r, const sm_delta_add *add, sm_json_writer *w)
+static void print_add(const commit_text *r, const sm_delta_add *add, sm_json_writer *w)
 {
     sm_buf stats = {0};
 
@@ -343,7 +354,7 @@ static void print_add(const commit_run *r, const sm_delta_add *add, sm_json_writ
     sm_buf_release(&stats);
 }
 
-static sm_status print_commit(commit_run *r, sm_error *e)
+static sm_status print_commit(commit_text *r, sm_error *e)
 {
     const sm_delta_commit *c = r->c;
     sm_json_writer w = {.out = &r->text};
@@ -379,8 +390,9 @@ static const char *const op_words[] = {
     [SM_BOUND_IS_NULL] = "is null",
     [SM_BOUND_NOT_NULL] = "not null",
 };
+static_assert(SM_COUNT(op_words) == SM_BOUND_IN, "each kind of bound but IN has a word");
 
-/* Does the text give the value back? Then it can stand for it. */
+/* Does parsing the text give the same value? Only then can the text stand for it. */
 static bool is_said_exactly(sm_value v, sm_str text)
 {
     sm_value back = {0};
@@ -390,9 +402,9 @@ static bool is_said_exactly(sm_value v, sm_str text)
            sm_value_cmp(v, back) == 0;
 }
 
-/* [{"column":"day","op":">=","value":"2022-04-01"}, …]. A bound that has no such form is left out:
- * then more counts as read. */
-static void print_read(const commit_run *r, sm_buf *out)
+/* [{"column":"day","op":">=","value":"2022-04-01"}, …]. A bound that has no such form is left out,
+ * so that more rows count as read than were. */
+static void print_read(const commit_text *r, sm_buf *out)
 {
     sm_buf value = {0};
     sm_json_writer w = {.out = out};
@@ -400,6 +412,7 @@ static void print_read(const commit_run *r, sm_buf *out)
     sm_json_begin_array(&w);
     for (int32_t i = 0; i < r->c->read.n; i++) {
         const sm_bound *b = &r->c->read.items[i];
+        SM_ASSERT(b->path[0] >= 0 && b->path[0] < r->base->metadata.schema->n_fields);
         const bool has_value = b->op != SM_BOUND_IS_NULL && b->op != SM_BOUND_NOT_NULL;
         if (b->n_path != 1 || b->op == SM_BOUND_IN) {
             continue;
@@ -474,6 +487,9 @@ static void assert_valid(const sm_delta_commit *c, const sm_snapshot *base)
 {
 #ifdef SM_ASSERTS
     const char *why = "";
+    if (base) {
+        smi_snapshot_assert_valid(base, false);
+    }
     if (!sm_delta_commit_validate(c, base, true, &why)) {
         sm_assert_failed(why, "delta: the record of a commit", 0);
     }
@@ -488,8 +504,7 @@ static sm_status ignore_action(void *ctx, const smi_action *action, sm_error *e)
     return SM_OK;
 }
 
-/* What is about to be put can be read: a log with another line would never open again. */
-static bool is_readable(const sm_delta_prepared *p)
+bool smi_is_readable(const sm_delta_prepared *p)
 {
     sm_arena *a = sm_arena_new(NULL);
     sm_error unused = {0};
@@ -504,13 +519,13 @@ sm_status sm_delta_prepare(const sm_snapshot *base, const sm_delta_commit *c, sm
 {
     SM_ASSERT(c && a && out);
     assert_valid(c, base);
-    commit_run r = {.base = base, .c = c, .arena = a, .now_ms = sm_now_us() / 1000};
+    commit_text r = {.base = base, .c = c, .arena = a, .now_ms = sm_now_us() / 1000};
     char uuid[SM_UUID_BYTES];
     sm_buf read = {0};
 
     sm_uuid(uuid);
     r.id = c->id.len > 0 ? sm_arena_str(a, c->id) : sm_arena_str(a, sm_str_of(uuid));
-    sm_status st = check(&r, e);
+    sm_status st = check_commit(&r, e);
     if (st == SM_OK) {
         st = print_commit(&r, e);
     }
@@ -525,7 +540,7 @@ sm_status sm_delta_prepare(const sm_snapshot *base, const sm_delta_commit *c, sm
             .read = sm_arena_str(a, sm_buf_str(&read)),
             .text = sm_arena_str(a, sm_buf_str(&r.text)),
         };
-        SM_ASSERT(is_readable(out));
+        SM_ASSERT(smi_is_readable(out));
     }
     sm_buf_release(&read);
     sm_buf_release(&r.text);
@@ -540,6 +555,7 @@ static bool is_checkpoint_due(const sm_delta_metadata *m, int64_t version)
     if (text.len && (!sm_parse_i64(text, &interval) || interval < 1)) {
         interval = DEFAULT_CHECKPOINT_INTERVAL;
     }
+    SM_ASSERT(version >= 0 && interval > 0);
     return version > 0 && version % interval == 0;
 }
 
@@ -556,9 +572,9 @@ void sm_delta_checkpoint_if_due(sm_store *store, const sm_delta_metadata *m, int
     if (st == SM_OK) {
         st = sm_delta_checkpoint(s, budget, &e);
     }
-    if (st != SM_OK) { /* the commit stands; the next one tries again */
-        sm_log(sm_store_log(store), SM_LOG_WARN, "no checkpoint at version %" PRId64 ": %s",
-               version, e.what);
+    if (st != SM_OK) { /* the commit stands; a later one writes a checkpoint */
+        sm_log(sm_store_log(store), SM_LOG_WARN,
+               "could not write the checkpoint of version %" PRId64 ": %s", version, e.what);
     }
     sm_snapshot_release(s);
 }
@@ -580,6 +596,7 @@ sm_status sm_delta_commit_write(sm_store *s, sm_snapshot *base, const sm_delta_c
     }
     if (st == SM_OK) {
         *version = sm_delta_attempt_version(t);
+        SM_ASSERT(sm_delta_attempt_state(t) == SM_DELTA_DONE && *version > prepared.base);
         sm_delta_checkpoint_if_due(s, c->metadata ? c->metadata : &base->metadata, *version,
                                    budget);
     }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * delta/delta_dataset.c: a snapshot as a dataset that a scan reads: Parquet files, partition
- * columns as constants of a file, statistics for pruning. Called by the table room's resolver. */
+ * delta/delta_dataset.c: makes the dataset by which a scan reads a snapshot: its Parquet files,
+ * the partition columns as constants of each file, and statistics for pruning. Called by
+ * table_relation.c, table_candidate.c and serve's clickhouse.c. */
 #include "delta/delta_int.h"
 
 static bool is_partition(const sm_delta_metadata *m, int32_t field)
@@ -31,9 +32,11 @@ static const sm_type *dataset_schema(const sm_delta_metadata *m, sm_arena *a, in
         columns[field] = n;
         fields[n++] = m->schema->fields[field];
     }
+    SM_ASSERT(n == m->schema->n_fields); /* each field stands once */
     return sm_type_struct(a, fields, n);
 }
 
+/* A file's ranges in the order of the dataset's columns. */
 static const sm_range *stored_ranges(const sm_delta_metadata *m, const sm_delta_file *f,
                                      const int32_t *columns, sm_arena *a)
 {
@@ -42,6 +45,7 @@ static const sm_range *stored_ranges(const sm_delta_metadata *m, const sm_delta_
     }
     sm_range *out = SM_NEW_ARRAY(a, sm_range, m->schema->n_fields);
     for (int32_t i = 0; i < m->schema->n_fields; i++) {
+        SM_ASSERT(columns[i] >= 0 && columns[i] < m->schema->n_fields);
         out[columns[i]] = f->ranges[i];
     }
     return out;
@@ -64,6 +68,7 @@ sm_status sm_snapshot_dataset(const sm_snapshot *s, sm_arena *a, sm_dataset *out
         .files = SM_NEW_ARRAY(a, sm_datafile, s->n_files),
         .n_files = s->n_files,
     };
+    SM_ASSERT(s->files && m->n_partition_columns <= m->schema->n_fields);
     for (int64_t i = 0; i < s->n_files; i++) {
         const sm_delta_file *f = &s->files[i];
         if (f->dv) {

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * delta/delta_effect.c: what other writers' commits did to a table's rows, by what they say of
- * themselves. Called by delta_commit.c when a race was lost, and by who keeps account of a table's
- * input.
+ * delta/delta_effect.c: what the commits of other writers did to a table's rows, by the
+ * operation and parameters in their commitInfo. Called by delta_attempt.c when another commit came
+ * first, and by flow_books.c, which keeps what a table was loaded from.
  *
- * Overwrite  Spark and delta-rs say mode Overwrite (a WRITE, with a predicate too, a CREATE OR
- *            REPLACE TABLE), streams outputMode Complete; REPLACE TABLE …, CLONE and TRUNCATE say
- *            it by their names.
- * RESTORE    delta-rs: {"version": "0"} or {"datetime": "1650000000000"}; Spark: {"version": 0,
- *            "timestamp": null} or a time as the user typed it, in the zone of his session. Of a
- *            time only the files tell which version it meant. */
+ * Overwrite  Spark and delta-rs write the parameter mode Overwrite (WRITE, also with a predicate;
+ *            CREATE OR REPLACE TABLE); streams write outputMode Complete; the operations REPLACE
+ *            TABLE …, CLONE and TRUNCATE overwrite by their nature.
+ * RESTORE    delta-rs writes {"version": "0"} or {"datetime": "1650000000000"}; Spark writes
+ *            {"version": 0, "timestamp": null}, or a time as the user typed it, in the time zone of
+ *            the session. Where only a time is known, the files show which version was meant. */
 #include <inttypes.h>
 
 #include "base/text.h"
@@ -26,12 +26,12 @@ static const sm_json *parameters_of(const sm_delta_commit_info *info, sm_arena *
                : NULL;
 }
 
-static bool says(const sm_json *parameters, const char *key, const char *value)
+static bool has_parameter(const sm_json *parameters, const char *key, const char *value)
 {
     return sm_str_eq_nocase(sm_json_text(sm_json_get(parameters, key)), sm_str_of(value));
 }
 
-static bool contains(sm_str text, sm_str part)
+static bool has_part(sm_str text, sm_str part)
 {
     for (size_t i = 0; i + part.len <= text.len; i++) {
         if (sm_str_starts((sm_str){text.data + i, text.len - i}, part)) {
@@ -49,9 +49,9 @@ sm_delta_effect sm_delta_effect_of(const sm_delta_commit_info *info)
 
     if (sm_str_is(info->operation, "RESTORE")) {
         out = SM_DELTA_RESTORES;
-    } else if (says(parameters, "mode", "overwrite") ||
-               says(parameters, "outputMode", "complete") ||
-               contains(info->operation, SM_STR("REPLACE TABLE")) ||
+    } else if (has_parameter(parameters, "mode", "overwrite") ||
+               has_parameter(parameters, "outputMode", "complete") ||
+               has_part(info->operation, SM_STR("REPLACE TABLE")) ||
                sm_str_is(info->operation, "CLONE") || sm_str_is(info->operation, "TRUNCATE")) {
         out = SM_DELTA_OVERWRITES;
     }
@@ -71,7 +71,7 @@ static bool said_version(const sm_delta_commit_info *restore, int64_t *out)
     return is_said && *out >= -1 && *out < restore->version;
 }
 
-/* Have two versions the same files? Paths are unique, and a deletion vector is part of a file. */
+/* Do two versions have the same files? A file is its path and its deletion vector. */
 static bool are_same_files(const sm_snapshot *x, const sm_snapshot *y)
 {
     bool is_same = x->n_files == y->n_files;
@@ -103,14 +103,16 @@ static sm_status find_same_files(sm_store *s, int64_t version, sm_budget *budget
     while (st == SM_OK && !is_found && v-- > 0) {
         st = sm_snapshot_open(s, v, budget, &then, e);
         if (st == SM_OK) {
+            SM_ASSERT(then->version < now->version);
             is_found = are_same_files(now, then);
             sm_snapshot_release(then);
         }
     }
     sm_snapshot_release(now);
     if (st == SM_OK && !is_found) {
-        st = sm_fail(e, SM_NOT_FOUND, "no version that version %" PRId64 " was restored to",
-                     version);
+        st =
+            sm_fail(e, SM_NOT_FOUND,
+                    "the log no longer has the version that version %" PRId64 " restored", version);
     }
     *out = v;
     return st;
@@ -119,6 +121,7 @@ static sm_status find_same_files(sm_store *s, int64_t version, sm_budget *budget
 sm_status sm_delta_restored_version(sm_store *s, const sm_delta_commit_info *restore,
                                     sm_budget *budget, int64_t *out, sm_error *e)
 {
+    SM_ASSERT(restore->version >= 0);
     if (said_version(restore, out)) {
         return SM_OK;
     }

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * delta/delta_feature.c: may this table be read, may it be written? By protocol versions and the
- * names in features.def. Called when a snapshot is opened and before a commit.
+ * delta/delta_feature.c: may this table be read, and may it be written? Decided by its protocol
+ * versions and the features in features.def. Called when a snapshot is opened and before a commit.
  *
  * Source  PROTOCOL.md, "Table Features", "Reader Version Requirements", "Writer Version
  *         Requirements" */
 #include "delta/delta_int.h"
+
+#include <assert.h>
 
 static const struct feature {
     const char *name;
@@ -16,7 +18,13 @@ static const struct feature {
 #undef SM_FEATURE
 };
 
-/* Preview names mean the same (typeWidening-preview). */
+/* What is written must be readable: a snapshot is opened before a commit. */
+#define SM_FEATURE(name, can_read, can_write)                                                      \
+    static_assert((can_read) || !(can_write), #name " can be written but not read");
+#include "delta/features.def"
+#undef SM_FEATURE
+
+/* A preview's name means the same feature (typeWidening-preview). */
 static const struct feature *find_feature(sm_str name)
 {
     if (sm_str_ends(name, SM_STR("-preview"))) {
@@ -33,7 +41,8 @@ static const struct feature *find_feature(sm_str name)
 sm_status smi_check_reader(const sm_delta_protocol *p, sm_error *e)
 {
     if (p->min_reader > 3) {
-        return sm_fail(e, SM_UNSUPPORTED, "the table needs reader version %d, at most 3 is known",
+        return sm_fail(e, SM_UNSUPPORTED,
+                       "the table needs reader version %d; versions 1 to 3 can be read",
                        p->min_reader);
     }
     for (int32_t i = 0; i < p->n_reader_features; i++) {
@@ -66,7 +75,7 @@ sm_status smi_check_writer(const sm_delta_protocol *p, const sm_delta_metadata *
 {
     if (p->min_writer > 2 && p->min_writer != 7) {
         return sm_fail(e, SM_UNSUPPORTED,
-                       "the table needs writer version %d; 1, 2 and 7 can be written",
+                       "the table needs writer version %d; versions 1, 2 and 7 can be written",
                        p->min_writer);
     }
     for (int32_t i = 0; i < p->n_writer_features; i++) {

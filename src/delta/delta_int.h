@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * delta/delta_int.h: what the files of the room share: an action as it stands in a commit or a
- * checkpoint, the state that replaying actions gives, and the small translations (schema,
- * statistics, partition values, paths). */
+ * delta/delta_int.h: what the files of the room share: actions as commits and checkpoints hold
+ * them, the state that replaying them gives, and translations of schemas, statistics, partition
+ * values and paths. */
 #ifndef SM_DELTA_DELTA_INT_H
 #define SM_DELTA_DELTA_INT_H
 
@@ -11,16 +11,15 @@
 #include "base/map.h"
 #include "delta/delta.h"
 
-/* ---- actions ----------------------------------------------------------------------------------
- * */
+/* ---- actions --------------------------------------------------------------------------------- */
 
-/* A removed file, kept until it expires so that a checkpoint can say so. */
+/* A removed file: checkpoints list those that were removed lately. */
 typedef struct smi_tombstone {
     sm_str path;
     int64_t deleted_ms;
     bool data_change;
     const sm_delta_dv *dv;
-    bool is_live_again;
+    bool is_live_again; /* it was added again */
 } smi_tombstone;
 
 typedef enum smi_action_kind {
@@ -34,7 +33,7 @@ typedef enum smi_action_kind {
     SMI_ACTION_OTHER,   /* cdc, domainMetadata, checkpointMetadata: nothing of the snapshot */
 } smi_action_kind;
 
-/* Texts are borrowed from what was parsed; they live in the snapshot's arena. */
+/* Its texts live in the arena that it was parsed into. */
 typedef struct smi_action {
     smi_action_kind kind;
     bool data_change;
@@ -59,8 +58,7 @@ typedef struct smi_action {
 /** A line of a commit. SM_CORRUPT, without a place, where it is no action. */
 sm_status smi_action_parse(sm_str line, sm_arena *a, smi_action *out, sm_error *e) SM_MUST_USE;
 
-/* ---- state ------------------------------------------------------------------------------------
- * */
+/* ---- state ----------------------------------------------------------------------------------- */
 
 struct sm_snapshot {
     _Atomic int32_t refs;
@@ -73,33 +71,35 @@ struct sm_snapshot {
     sm_delta_metadata metadata;
     sm_str schema_json;
 
-    /* While replaying: adds in order with those removed since among them. */
+    /* All adds in their order, those of files that were removed since too. */
     smi_action *adds;
-    bool *is_dead;
+    bool *is_dead; /* of adds[i]: removed, or added anew by a later one */
     int64_t n_adds, cap_adds, cap_dead;
-    sm_map *by_path; /* path and deletion vector -> index in adds + 1 */
+    sm_map *by_path; /* smi_file_identity() of live files -> index in adds + 1 */
 
     smi_tombstone *tombstones;
     int64_t n_tombstones, cap_tombstones;
-    sm_map *tombstone_by_path; /* the same -> index + 1 */
+    sm_map *tombstone_by_path; /* smi_file_identity() of removed files -> index + 1 */
 
     sm_delta_txn *txns;
     int64_t n_txns, cap_txns;
     sm_map *txn_by_id; /* app id -> index + 1 */
 
-    sm_delta_file *files; /* what is alive, once finished */
+    sm_delta_file *files; /* the live files, made by smi_state_finish(); NULL before */
     int64_t n_files;
 };
 
 /** Applies one action, in the order of the log. */
 void smi_state_apply(sm_snapshot *s, const smi_action *action);
-/** After the last: checks, parses the schema, and makes `files`. */
+/** After the last action: checks the state, parses the schema, and makes `files`. */
 sm_status smi_state_finish(sm_snapshot *s, sm_error *e) SM_MUST_USE;
 /** Does a finished snapshot keep what is said of it here and in delta.h? false with *why, a static
- * text. What fails is a mistake of ours, never of a log.
+ * text. Where not, that is a mistake in smelt, never in a log.
  *
  * Cost      a look at each add and file; deep: also at each of their names in the maps */
 bool smi_snapshot_validate(const sm_snapshot *s, bool deep, const char **why);
+/** Ends the process where it does not; nothing in release builds. */
+void smi_snapshot_assert_valid(const sm_snapshot *s, bool deep);
 /** What two adds or removes of the same file have in common, in a buffer of the caller's: "path" or
  * "path\0vector". */
 sm_str smi_file_identity(sm_str path, const sm_delta_dv *dv, sm_buf *out);
@@ -109,8 +109,7 @@ int64_t smi_place_of(const sm_map *m, sm_str name);
 sm_status smi_file_of(const smi_action *add, const sm_delta_metadata *m, sm_arena *a,
                       sm_delta_file *out, sm_error *e) SM_MUST_USE;
 
-/* ---- the log's files --------------------------------------------------------------------------
- * */
+/* ---- the log's files ------------------------------------------------------------------------- */
 
 #define SMI_LOG           "_delta_log/"
 #define SMI_LOG_KEY_BYTES 64
@@ -122,21 +121,21 @@ typedef sm_status (*smi_each_action)(void *ctx, const smi_action *action, sm_err
 sm_status smi_commit_read(sm_store *s, int64_t version, sm_arena *a, smi_each_action each,
                           void *ctx, sm_error *e) SM_MUST_USE;
 
-/** The lines of a commit's text, which a NUL (or anything else that can be read) follows.
- * SM_CORRUPT with the line's number. */
+/** Calls each(ctx, action) for the lines of a commit's text. The byte after the text must be
+ * readable (a NUL). SM_CORRUPT with the line's number. */
 sm_status smi_log_lines(sm_str text, sm_arena *a, smi_each_action each, void *ctx,
                         sm_error *e) SM_MUST_USE;
 
 /** What a COMMIT_INFO says. */
 void smi_info_of(const smi_action *action, sm_delta_commit_info *out);
 
-/** As smi_commit_read, of any JSON file of the log (a V2 checkpoint). */
+/** As smi_commit_read(), of any JSON file of the log (a V2 checkpoint). */
 sm_status smi_log_text_read(sm_store *s, sm_str key, sm_arena *a, smi_each_action each, void *ctx,
                             sm_error *e) SM_MUST_USE;
 
-/* What a file of the log is, by its whole name. */
+/* What a file of the log is; its whole name decides. */
 typedef enum smi_entry_kind {
-    SMI_ENTRY_OTHER,      /* nothing of the table's state */
+    SMI_ENTRY_OTHER,      /* not read */
     SMI_ENTRY_COMMIT,     /* N.json */
     SMI_ENTRY_CHECKPOINT, /* N.checkpoint.parquet, or N.checkpoint.UUID.json or .parquet */
     SMI_ENTRY_PART,       /* N.checkpoint.PART.PARTS.parquet */
@@ -151,13 +150,16 @@ typedef struct smi_log_entry {
 
 smi_log_entry smi_log_entry_of(sm_str key);
 
-/** Reads a Parquet checkpoint (or sidecar) file likewise. */
+/** As smi_commit_read(), of a Parquet checkpoint or sidecar. */
 sm_status smi_checkpoint_read(sm_store *s, sm_str key, sm_budget *budget, sm_arena *a,
                               smi_each_action each, void *ctx, sm_error *e) SM_MUST_USE;
 
 /* ---- printing actions (delta_commit.c) ------------------------------------------------------- */
 
-/** An action is a line of one object within another: {"add":{…}}. */
+/** Can the text be read back? Asserted: a log with a line that cannot would never open again. */
+bool smi_is_readable(const sm_delta_prepared *p);
+
+/** Begins and ends an action, which is a line: {"add":{…}}. */
 void smi_begin_action(sm_json_writer *w, const char *name);
 void smi_end_action(sm_json_writer *w);
 /** The last members of commitInfo: who wrote it, its txnId, `info_json`. */
@@ -170,45 +172,46 @@ void smi_put_pairs(sm_json_writer *w, const char *key, const sm_pair *items, int
 /** A deletion vector, as a member of an action. */
 void smi_put_vector(sm_json_writer *w, const sm_delta_dv *dv);
 
-/** sm_delta_prepared.read as bounds on the schema. Values borrow the JSON's arena, `a`. */
+/** Parses sm_delta_prepared.read into bounds on the schema, which live in `a`. */
 sm_status smi_read_parse(sm_str json, const sm_type *schema, sm_arena *a, sm_bounds *out,
                          sm_error *e) SM_MUST_USE;
 
-/* ---- translations -----------------------------------------------------------------------------
- * */
+/* ---- translations ---------------------------------------------------------------------------- */
 
-/** "a%20b" decoded; SM_CORRUPT where it leaves the table's root. *is_outside: an absolute path or
- * URI (key is then empty). */
+/** Decodes a path of the log ("a%20b") to a key. SM_CORRUPT where it leaves the table's root.
+ * *is_outside: it is an absolute path or a URI, and *key is empty. */
 sm_status smi_path_key(sm_str path, sm_arena *a, sm_str *key, bool *is_outside,
                        sm_error *e) SM_MUST_USE;
-/** A key as a path in the log: bytes that URIs reserve are percent-encoded. */
+/** Encodes a key as a path of the log: bytes that URIs reserve are percent-encoded. */
 sm_str smi_path_encode(sm_str key, sm_arena *a);
 
-/** The text, whole, as a value of a scalar type in the forms that Delta's logs have; false where it
- * is none. *is_exact: the text says this value and no other; a decimal with more digits than the
- * type keeps is rounded. Strings are borrowed. */
+/** Parses a text, all of it, as a value of a scalar type in the forms that Delta's logs use
+ * (delta_text.c); false where it is no such value. *is_exact is false where a decimal has more
+ * digits than the type and was rounded. Strings are borrowed. */
 bool smi_text_value(const sm_type *t, sm_str text, sm_value *out, bool *is_exact);
 
-/** A partition value's text ("" or no data: NULL); SM_CORRUPT where it is no value of the type. */
+/** Parses a partition value ("" or no data: NULL); SM_CORRUPT where it is no value of the type. */
 sm_status smi_partition_value(const sm_type *t, sm_str text, sm_arena *a, sm_value *out,
                               sm_error *e) SM_MUST_USE;
+/** Appends a partition value as the log writes it; nothing for NULL. */
 void smi_partition_text(sm_value v, sm_buf *out);
 
-/** Statistics from their JSON; what cannot be understood is left out. ranges: one a field. */
+/** Parses statistics; what is not understood is left out. *n_rows is −1 and *ranges NULL where not
+ * even the number of rows is known; else there is one range for each field. */
 void smi_stats_parse(sm_str json, const sm_type *schema, sm_arena *a, int64_t *n_rows,
                      const sm_range **ranges);
-/** And to JSON, for a file of n_rows. */
+/** Appends the statistics of a file of n_rows as JSON. */
 void smi_stats_print(const sm_type *schema, const sm_range *ranges, int64_t n_rows, sm_buf *out);
 
-/** The value of a property, by its name in any letters; no data where it is not set. */
+/** The value of a table property, whose name may be in any case; no data where it is not set. */
 sm_str smi_config(const sm_delta_metadata *m, const char *key);
-/** Leaves in the schema's metadata what its mode of column mapping uses: none, names, or ids. */
+/** Removes from the schema's metadata what the table's mode of column mapping does not use. */
 sm_status smi_mapping_settle(const sm_delta_protocol *p, sm_delta_metadata *m, sm_arena *a,
                              sm_error *e) SM_MUST_USE;
 /** The name a field has in files and statistics: its physical name under column mapping. */
 sm_str smi_physical_name(const sm_field *f, sm_arena *a);
 
-/** SM_UNSUPPORTED naming the features that are not known. */
+/** May the table be read, may it be written? SM_UNSUPPORTED naming a feature that is not known. */
 sm_status smi_check_reader(const sm_delta_protocol *p, sm_error *e) SM_MUST_USE;
 sm_status smi_check_writer(const sm_delta_protocol *p, const sm_delta_metadata *m,
                            sm_error *e) SM_MUST_USE;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * delta/delta_log.c: the files of the log: one commit read as actions, and the history that the
- * commits tell. Called by delta_snapshot.c, delta_commit.c and `smelt table history`. */
+ * delta/delta_log.c: reads the text files of the log: the actions of a commit, and the history
+ * that all commits tell. Called by delta_snapshot.c, delta_attempt.c, delta_undo.c, flow's books
+ * and `smelt table history`. */
 #include <inttypes.h>
 
 #include "delta/delta_int.h"
@@ -19,7 +20,7 @@ sm_status smi_log_lines(sm_str text, sm_arena *a, smi_each_action each, void *ct
         text = (sm_str){text.data + step, text.len - step};
         line_number++;
         if (strspn(line.data, " \t\r") >= line.len) {
-            continue; /* nothing but white space; the text is ended by a NUL */
+            continue; /* nothing but white space */
         }
         smi_action action;
         sm_status st = smi_action_parse(line, a, &action, e);
@@ -63,6 +64,7 @@ sm_status smi_commit_read(sm_store *s, int64_t version, sm_arena *a, smi_each_ac
 
 /* ---- history --------------------------------------------------------------------------------- */
 
+/* The source text of an object or array, "" of anything else. */
 static sm_str source_of(const sm_json *v)
 {
     return v && (v->type == SM_JSON_OBJECT || v->type == SM_JSON_ARRAY) ? v->text : SM_STR("");
@@ -91,15 +93,16 @@ static sm_status take_info(void *ctx, const smi_action *action, sm_error *e)
     return SM_OK;
 }
 
-typedef struct said {
+/* What sm_delta_info_read() looks for in a commit. */
+typedef struct version_info {
     sm_delta_commit_info info;
     sm_str app_id;
     int64_t txn;
-} said;
+} version_info;
 
-static sm_status take_said(void *ctx, const smi_action *action, sm_error *e)
+static sm_status take_version_info(void *ctx, const smi_action *action, sm_error *e)
 {
-    said *k = ctx;
+    version_info *k = ctx;
 
     if (action->kind == SMI_ACTION_TXN && sm_str_eq(action->txn.app_id, k->app_id)) {
         k->txn = action->txn.version;
@@ -110,9 +113,10 @@ static sm_status take_said(void *ctx, const smi_action *action, sm_error *e)
 sm_status sm_delta_info_read(sm_store *s, int64_t version, sm_str app_id, sm_arena *a,
                              sm_delta_commit_info *out, int64_t *txn, sm_error *e)
 {
-    said k = {.info = {.version = version}, .app_id = app_id, .txn = -1};
+    SM_ASSERT(version >= 0);
+    version_info k = {.info = {.version = version}, .app_id = app_id, .txn = -1};
 
-    SM_TRY(smi_commit_read(s, version, a, take_said, &k, e));
+    SM_TRY(smi_commit_read(s, version, a, take_version_info, &k, e));
     *out = k.info;
     *txn = k.txn;
     return SM_OK;
@@ -140,6 +144,7 @@ sm_status sm_delta_history(sm_store *s, int64_t limit, sm_arena *a, sm_delta_com
         if (limit == 0) {
             break;
         }
+        SM_ASSERT(*n < n_entries);
         sm_delta_commit_info *item = &items[(*n)++];
         item->version = entry.version;
         item->timestamp_ms = entries[i].modified_us / 1000;

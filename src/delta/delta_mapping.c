@@ -1,23 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * delta/delta_mapping.c: column mapping: under which names or ids the data files have a table's
+ * delta/delta_mapping.c: column mapping: by which names or ids the data files know a table's
  * columns. Called when a snapshot is opened.
  *
- * Mode    none: the files have the names of the schema, whatever its fields' metadata says of
- *         others (a table that was mapped once may still have it). name: each field's physical
- *         name. id: its field id, where the files have ids, else its physical name.
- * Method  What the mode does not use is taken out of the schema's metadata, so that those who read
- *         files (the parquet format), statistics and partition values need not know the mode.
+ * Mode    none: the files use the names of the schema, whatever the metadata of its fields says (a
+ *         table whose mapping was turned off may still have it). name: the files use each field's
+ *         physical name. id: its field id, or its physical name in files without ids.
+ * Method  Metadata that the mode does not use is removed from the schema. So readers of files (the
+ *         parquet format), statistics and partition values need not know the mode.
  *
  * Source  PROTOCOL.md, "Column Mapping" */
 #include "delta/delta_int.h"
+
+#include <assert.h>
 
 #define PHYSICAL_NAME "delta.columnMapping.physicalName"
 #define FIELD_ID      "delta.columnMapping.id"
 
 typedef enum mapping { MAP_NONE, MAP_NAME, MAP_ID } mapping;
 
-/* The property may be set where the protocol does not know of it: then it means nothing. */
+/* Does the protocol have column mapping? Where it does not, the property means nothing. */
 static bool knows_mapping(const sm_delta_protocol *p)
 {
     for (int32_t i = 0; i < p->n_reader_features; i++) {
@@ -34,6 +36,7 @@ static sm_status mode_of(const sm_delta_protocol *p, const sm_delta_metadata *m,
     static const char *const names[] = {[MAP_NONE] = "none", [MAP_NAME] = "name", [MAP_ID] = "id"};
     const sm_str mode = smi_config(m, "delta.columnMapping.mode");
 
+    static_assert(SM_COUNT(names) == MAP_ID + 1, "each mode has a name");
     *out = MAP_NONE;
     if (mode.len == 0 || !knows_mapping(p)) {
         return SM_OK;
@@ -76,6 +79,7 @@ static sm_field keep_used_of(const sm_field *f, mapping mode, sm_arena *a)
             kept[out.n_meta++] = f->meta[i];
         }
     }
+    SM_ASSERT(out.n_meta <= f->n_meta && sm_str_eq(out.name, f->name));
     return out;
 }
 
@@ -94,7 +98,8 @@ static const sm_type *keep_used(const sm_type *t, mapping mode, sm_arena *a)
     return out;
 }
 
-/* Every field of a struct is mapped, or the files' columns could be taken for others. */
+/* Every field of a struct must be mapped: by its plain name another column of the files could be
+ * taken for it. */
 static sm_status check_names(const sm_type *t, sm_arena *a, sm_error *e)
 {
     for (int32_t i = 0; i < t->n_fields; i++) {
@@ -117,6 +122,7 @@ sm_status smi_mapping_settle(const sm_delta_protocol *p, sm_delta_metadata *m, s
 {
     mapping mode = MAP_NONE;
 
+    SM_ASSERT(m->schema && m->schema->id == SM_TYPE_STRUCT);
     SM_TRY(mode_of(p, m, &mode, e));
     if (mode != MAP_NONE) {
         SM_TRY(check_names(m->schema, a, e));

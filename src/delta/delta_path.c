@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * delta/delta_path.c: paths of data files between the log, where they are percent-encoded URIs, and
- * the store, where they are plain keys; and the names of the log's own files.
+ * delta/delta_path.c: translates paths of data files between the log, where they are
+ * percent-encoded URIs, and the store, where they are plain keys. Knows the names of the log's own
+ * files.
  *
- * A relative path that would leave the table's root is damage, whoever wrote it: it is refused
- * before a store sees it.
+ * A relative path that would leave the table's root is damage, whoever wrote it. It is refused
+ * before it reaches a store.
  *
- * A file of the log is what its whole name says: a copy or half of one that somebody keeps beside
- * it (….bak, ….tmp) has another name, and means nothing.
+ * A file of the log is known by its whole name. A copy or a half-written one beside it (….bak,
+ * ….tmp) has another name and means nothing.
  *
  * Source  PROTOCOL.md, "Add File and Remove File", "Delta Log Entries", "Checkpoints"; RFC 3986,
  *         sections 2.1 and 2.3 */
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -18,14 +20,17 @@
 #include "base/text.h"
 #include "delta/delta_int.h"
 
+static_assert(sizeof(SMI_LOG "00000000000000000000.json") <= SMI_LOG_KEY_BYTES, "a key fits");
+
 void smi_commit_key(int64_t version, char out[SMI_LOG_KEY_BYTES])
 {
+    SM_ASSERT(version >= 0);
     snprintf(out, SMI_LOG_KEY_BYTES, SMI_LOG "%020" PRId64 ".json", version);
 }
 
 /* ---- names of the log's files ---------------------------------------------------------------- */
 
-/* Takes n digits off the front; false where there are not so many. */
+/* Takes n digits off the front; false where there are fewer. */
 static bool take_digits(sm_str *s, size_t n, int64_t *out)
 {
     const sm_str digits = {s->data, n};
@@ -93,12 +98,14 @@ smi_log_entry smi_log_entry_of(sm_str key)
     } else if (sm_str_is(rest, "parquet")) {
         out.kind = SMI_ENTRY_CHECKPOINT;
     }
+    SM_ASSERT(out.kind == SMI_ENTRY_OTHER || out.version >= 0);
     return out.kind == SMI_ENTRY_OTHER ? other : out;
 }
 
 /* ---- paths ----------------------------------------------------------------------------------- */
 
-/* "file:/x", "s3://b/x": a scheme, which a relative path cannot have before its first '/'. */
+/* Does the path begin with a scheme ("file:/x", "s3://b/x")? A relative path cannot have a colon
+ * before its first '/'. A single letter is no scheme. */
 static bool has_scheme(sm_str path)
 {
     for (size_t i = 0; i < path.len && path.data[i] != '/'; i++) {
@@ -148,6 +155,7 @@ sm_status smi_path_key(sm_str path, sm_arena *a, sm_str *key, bool *is_outside, 
             out[n++] = path.data[i];
         }
     }
+    SM_ASSERT(n <= path.len);
     *key = (sm_str){out, n};
     if (leaves_root(*key)) {
         return sm_fail(e, SM_CORRUPT, "path \"%.*s\" of the log leaves the table's folder",
@@ -171,5 +179,6 @@ sm_str smi_path_encode(sm_str key, sm_arena *a)
             n += (size_t)snprintf(out + n, 4, "%%%02X", (unsigned)(uint8_t)c);
         }
     }
+    SM_ASSERT(n <= key.len * 3 && !has_scheme((sm_str){out, n})); /* it is read as relative */
     return (sm_str){out, n};
 }

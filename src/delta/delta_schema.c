@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * delta/delta_schema.c: a table's schema between Delta's JSON and our types. Called when metadata
- * is read or written.
+ * delta/delta_schema.c: translates a table's schema between Delta's JSON and smelt's types.
+ * Called when metadata is read or written.
  *
  * Source  PROTOCOL.md, "Schema Serialization Format" */
 #include <stdio.h>
@@ -71,6 +71,7 @@ static sm_status parse_primitive(sm_str name, sm_arena *a, const sm_type **out, 
 
 static void parse_meta(const sm_json *object, sm_arena *a, sm_field *f)
 {
+    SM_ASSERT(f->n_meta == 0 && !f->meta);
     if (!object || object->type != SM_JSON_OBJECT || object->n_children == 0) {
         return;
     }
@@ -95,6 +96,7 @@ static void parse_meta(const sm_json *object, sm_arena *a, sm_field *f)
         meta[f->n_meta++].json = sm_arena_str(a, sm_buf_str(&json));
         sm_buf_release(&json);
     }
+    SM_ASSERT(f->n_meta == object->n_children);
     f->meta = meta;
 }
 
@@ -119,6 +121,7 @@ static sm_status parse_struct(const sm_json *v, sm_arena *a, int depth, const sm
             return sm_within(e, st, "column %.*s", SM_STR_ARG(item->name));
         }
     }
+    SM_ASSERT(n == fields->n_children);
     *out = sm_type_struct(a, items, n);
     return SM_OK;
 }
@@ -170,7 +173,8 @@ sm_status sm_delta_schema_parse(sm_str json, sm_arena *a, const sm_type **out, s
         return sm_within(e, st, "schema");
     }
     SM_TRY(parse_type(doc, a, 0, out, e));
-    return (*out)->id == SM_TYPE_STRUCT ? SM_OK : sm_fail(e, SM_CORRUPT, "the schema is no struct");
+    return (*out)->id == SM_TYPE_STRUCT ? SM_OK
+                                        : sm_fail(e, SM_CORRUPT, "the schema is not a struct");
 }
 
 /* ---- to JSON --------------------------------------------------------------------------------- */
@@ -210,13 +214,14 @@ static sm_status put_nested(const sm_type *t, sm_json_writer *w, sm_error *e)
         sm_json_end_array(w);
         break;
     case SM_TYPE_LIST:
+        SM_ASSERT(t->n_fields == 1);
         sm_json_set_text(w, "type", SM_STR("array"));
         sm_json_key(w, SM_STR("elementType"));
         SM_TRY(put_type(t->fields[0].type, w, e));
         sm_json_set_bool(w, "containsNull", t->fields[0].is_nullable);
         break;
     default:
-        SM_ASSERT(t->id == SM_TYPE_MAP);
+        SM_ASSERT(t->id == SM_TYPE_MAP && t->n_fields == 2);
         sm_json_set_text(w, "type", SM_STR("map"));
         sm_json_key(w, SM_STR("keyType"));
         SM_TRY(put_type(t->fields[0].type, w, e));
@@ -246,6 +251,7 @@ static sm_status put_type(const sm_type *t, sm_json_writer *w, sm_error *e)
         sm_json_put_text(w, sm_str_of(decimal));
         return SM_OK;
     }
+    SM_ASSERT(t->id < SM_COUNT(names) && names[t->id]);
     if (names[t->id][0] && t->id != SM_TYPE_NULL) {
         sm_json_put_text(w, sm_str_of(names[t->id]));
         return SM_OK;
@@ -262,5 +268,6 @@ sm_status sm_delta_schema_json(const sm_type *schema, sm_buf *out, sm_error *e)
 {
     sm_json_writer w = {.out = out};
 
+    SM_ASSERT(schema->id == SM_TYPE_STRUCT);
     return put_type(schema, &w, e);
 }

@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * delta/delta_snapshot.c: opening a version of a table: lists the log, picks the newest whole
- * checkpoint at or before the version, replays it and the commits after it.
+ * delta/delta_snapshot.c: opens a version of a table: lists the log, picks the newest complete
+ * checkpoint at or before the version, replays it, and then the commits after it.
  *
- * Checkpoints  classic (N.checkpoint.parquet), in parts (N.checkpoint.I.OF.parquet, whole where all
- *              OF are there), and V2 (N.checkpoint.UUID.json or .parquet, with sidecars). The
- *              listing says which there are, so _last_checkpoint is never needed and a broken one
- *              does no harm.
- * Damage       A checkpoint says nothing that the commits before it did not: one that is damaged is
- *              passed over where an older one, or the first commit, and all commits after it are
- *              there.
- * Gaps         Every commit after the checkpoint must be there, else the log is damaged.
+ * Checkpoints  classic (N.checkpoint.parquet), in parts (N.checkpoint.I.OF.parquet, complete where
+ *              all OF parts exist), and V2 (N.checkpoint.UUID.json or .parquet, with sidecars). The
+ *              listing shows which exist, so _last_checkpoint is not read and a broken one does no
+ *              harm.
+ * Damage       A checkpoint only repeats what the commits before it say. So a damaged one is passed
+ *              over where there is an older one (or the first commit) and all commits after that.
+ * Gaps         Where a commit after the checkpoint is missing, the log is damaged.
  *
  * Source  PROTOCOL.md, "Checkpoints", "Action Reconciliation" */
 #include <inttypes.h>
@@ -31,7 +30,7 @@ typedef struct checkpoint {
 
 typedef struct listing {
     sm_entry *entries;
-    smi_log_entry *what; /* each is */
+    smi_log_entry *what; /* what each entry is */
     int64_t n;
     int64_t first_commit, last_commit; /* −1: none */
 } listing;
@@ -55,8 +54,9 @@ static sm_status list_log(sm_store *s, sm_arena *a, listing *out, sm_error *e)
     return SM_OK;
 }
 
-/* The set of parts that the part at `i` ends; parts of sets of other sizes may stand between them.
- * Empty where one is missing. The listing is sorted, so they come from the last to the first. */
+/* The parts of the checkpoint whose last part is entry `i`: goes back through the sorted listing,
+ * from the last part to the first. Parts of checkpoints with another number of parts may stand
+ * between them. Leaves *out empty where a part is missing. */
 static void find_parts(const listing *l, int64_t i, sm_arena *a, checkpoint *out)
 {
     const smi_log_entry last = l->what[i];
@@ -72,12 +72,15 @@ static void find_parts(const listing *l, int64_t i, sm_arena *a, checkpoint *out
             out->keys[--missing] = l->entries[p].key;
         }
     }
+    SM_ASSERT(missing >= 0);
     out->n_keys = missing == 0 ? last.n_parts : 0;
 }
 
-/* The newest whole one at or before the version, among the entries before *i, which moves on. */
+/* The newest complete checkpoint at or before version `at` among the entries before *i. Moves *i
+ * there, so that the next call gives an older one. */
 static checkpoint next_checkpoint(const listing *l, int64_t at, int64_t *i, sm_arena *a)
 {
+    SM_ASSERT(*i <= l->n);
     while (--*i >= 0) {
         const smi_log_entry *w = &l->what[*i];
         checkpoint found = {.version = w->version, .is_json = w->is_json};
@@ -104,7 +107,7 @@ static checkpoint newest_checkpoint(const listing *l, sm_arena *a)
     return next_checkpoint(l, INT64_MAX, &i, a);
 }
 
-/* The first version after `from`, up to `to`, whose commit is not there, or −1. */
+/* The first version after `from`, up to `to`, whose commit is missing, or −1. */
 static int64_t missing_commit(const listing *l, int64_t from, int64_t to)
 {
     int64_t next = from + 1;
@@ -123,7 +126,7 @@ typedef struct replay {
     int64_t n_sidecars, cap_sidecars;
 } replay;
 
-static sm_status apply(void *ctx, const smi_action *action, sm_error *e)
+static sm_status replay_action(void *ctx, const smi_action *action, sm_error *e)
 {
     replay *r = ctx;
 
@@ -150,7 +153,7 @@ static sm_status replay_sidecars(replay *r, sm_error *e)
                            SM_STR_ARG(r->sidecars[i]));
         }
         const sm_str key = sm_arena_strf(s->arena, SMI_LOG "_sidecars/%.*s", SM_STR_ARG(name));
-        SM_TRY(smi_checkpoint_read(s->store, key, s->budget, s->arena, apply, r, e));
+        SM_TRY(smi_checkpoint_read(s->store, key, s->budget, s->arena, replay_action, r, e));
     }
     return SM_OK;
 }
@@ -161,9 +164,10 @@ static sm_status replay_checkpoint(sm_snapshot *s, const checkpoint *c, sm_error
 
     for (int64_t i = 0; i < c->n_keys; i++) {
         if (c->is_json) {
-            SM_TRY(smi_log_text_read(s->store, c->keys[i], s->arena, apply, &r, e));
+            SM_TRY(smi_log_text_read(s->store, c->keys[i], s->arena, replay_action, &r, e));
         } else {
-            SM_TRY(smi_checkpoint_read(s->store, c->keys[i], s->budget, s->arena, apply, &r, e));
+            SM_TRY(smi_checkpoint_read(s->store, c->keys[i], s->budget, s->arena, replay_action, &r,
+                                       e));
         }
     }
     return replay_sidecars(&r, e);
@@ -180,8 +184,8 @@ static sm_status replay_commits(sm_snapshot *s, int64_t from, int64_t to, sm_err
     replay r = {.snapshot = s};
 
     for (int64_t version = from; version <= to; version++) {
-        const sm_status st = smi_commit_read(s->store, version, s->arena, apply, &r, e);
-        if (st == SM_NOT_FOUND) { /* it was there a moment ago */
+        const sm_status st = smi_commit_read(s->store, version, s->arena, replay_action, &r, e);
+        if (st == SM_NOT_FOUND) { /* deleted since the log was listed */
             return fail_gap(s, version, e);
         }
         SM_TRY(st);
@@ -189,7 +193,7 @@ static sm_status replay_commits(sm_snapshot *s, int64_t from, int64_t to, sm_err
     return SM_OK;
 }
 
-/* Which version is asked for, and can it be had? */
+/* The version that is asked for; SM_NOT_FOUND where the log does not reach it. */
 static sm_status choose_version(sm_store *s, const listing *l, const checkpoint *newest,
                                 int64_t asked, int64_t *version, sm_error *e)
 {
@@ -210,9 +214,10 @@ static sm_status choose_version(sm_store *s, const listing *l, const checkpoint 
     return SM_OK;
 }
 
-/* Forgets what was replayed. */
+/* Empties the state, also of what a damaged checkpoint left there. */
 static void begin_replay(sm_snapshot *s)
 {
+    SM_ASSERT(!s->files);
     s->has_protocol = s->has_metadata = false;
     s->n_adds = s->n_tombstones = s->n_txns = 0;
     s->by_path = sm_map_new(s->arena);
@@ -220,14 +225,14 @@ static void begin_replay(sm_snapshot *s)
     s->txn_by_id = sm_map_new(s->arena);
 }
 
-/* Does it say that the checkpoint is at fault, and not the way to it? */
+/* Is the checkpoint itself at fault, and not the store or the memory? */
 static bool is_damage(sm_status st)
 {
     return st == SM_CORRUPT || st == SM_SYNTAX || st == SM_SCHEMA || st == SM_UNSUPPORTED ||
            st == SM_LIMIT || st == SM_NOT_FOUND;
 }
 
-/* Why a version cannot be made: a commit after the checkpoint (or from 0 on) is not there. */
+/* The version cannot be opened, since a commit after the checkpoint (or from 0 on) is missing. */
 static sm_status fail_missing(const sm_snapshot *s, const listing *l, int64_t missing,
                               const sm_error *damage, sm_error *e)
 {
@@ -235,19 +240,21 @@ static sm_status fail_missing(const sm_snapshot *s, const listing *l, int64_t mi
         if (e) {
             *e = *damage;
         }
-        sm_error_todo(e, "The log has no older checkpoint and no commits to do without it.");
+        sm_error_todo(e,
+                      "There is no older checkpoint, and there are too few commits to do without.");
         return damage->status;
     }
     if (missing == 0) {
         return sm_fail(e, SM_CORRUPT,
-                       "version %" PRId64 " cannot be made: the log begins at version %" PRId64
+                       "version %" PRId64 " cannot be opened: the log begins at version %" PRId64
                        " and has no checkpoint before it",
                        s->version, l->first_commit);
     }
     return fail_gap(s, missing, e);
 }
 
-/* Replays the newest checkpoint that can be: *from is its version, −1 for none. */
+/* Replays the newest checkpoint that is not damaged. *from is its version, or −1 where there is
+ * none. */
 static sm_status replay_newest(sm_snapshot *s, const listing *l, int64_t *from, sm_error *e)
 {
     sm_error damage = {0};
@@ -255,6 +262,7 @@ static sm_status replay_newest(sm_snapshot *s, const listing *l, int64_t *from, 
 
     for (;;) {
         const checkpoint c = next_checkpoint(l, s->version, &i, s->arena);
+        SM_ASSERT(c.version <= s->version);
         const int64_t missing = missing_commit(l, c.version, s->version);
         if (missing >= 0) {
             return fail_missing(s, l, missing, &damage, e);
@@ -278,19 +286,6 @@ static sm_status replay_newest(sm_snapshot *s, const listing *l, int64_t *from, 
     }
 }
 
-/* In debug and sanitizer builds. */
-static void assert_snapshot_valid(const sm_snapshot *s)
-{
-#ifdef SM_ASSERTS
-    const char *why = "";
-    if (!smi_snapshot_validate(s, true, &why)) {
-        sm_assert_failed(why, __FILE__, __LINE__);
-    }
-#else
-    (void)s;
-#endif
-}
-
 static sm_status load_version(sm_snapshot *s, int64_t asked, sm_error *e)
 {
     listing l;
@@ -300,6 +295,7 @@ static sm_status load_version(sm_snapshot *s, int64_t asked, sm_error *e)
     const checkpoint newest = newest_checkpoint(&l, s->arena);
     SM_TRY(choose_version(s->store, &l, &newest, asked, &s->version, e));
     SM_TRY(replay_newest(s, &l, &from, e));
+    SM_ASSERT(from >= -1 && from <= s->version);
     SM_TRY(replay_commits(s, from + 1, s->version, e));
     return smi_state_finish(s, e);
 }
@@ -320,14 +316,16 @@ sm_status sm_snapshot_open(sm_store *store, int64_t version, sm_budget *budget, 
         sm_snapshot_release(s);
         return told;
     }
-    assert_snapshot_valid(s);
+    smi_snapshot_assert_valid(s, true);
     *out = s;
     return SM_OK;
 }
 
 sm_snapshot *sm_snapshot_retain(sm_snapshot *s)
 {
-    atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+    const int32_t before = atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+
+    SM_ASSERT(before > 0); /* who retains it holds it */
     return s;
 }
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * delta/delta_snapshot_check.c: does a snapshot keep what delta.h and delta_int.h say of it? Debug
- * and sanitizer builds ask when one has been opened, before it is shared; tests ask of broken ones.
+ * and sanitizer builds ask when one was opened, and again (cheaply) before a commit or a checkpoint
+ * is made of it. Tests ask of broken ones.
  *
- * Cheap    counts, the schema and its partition columns, each file beside the add that it is made of
+ * Cheap    counts, the schema and its partition columns, each file against its add
  * Deep     the maps: each live file, tombstone and transaction is found by its name, and only once
  * Never    what a log may say wrongly: that is an error of smi_state_finish() in every build */
 #include "delta/delta_int.h"
@@ -84,7 +85,7 @@ static bool check_files(const sm_snapshot *s, const char **why)
 
     for (int64_t i = 0; i < s->n_adds; i++) {
         const smi_action *add = &s->adds[i];
-        REFUSE(add->kind != SMI_ACTION_ADD || add->path.len == 0, "an add of a snapshot is none");
+        REFUSE(add->kind != SMI_ACTION_ADD, "an add of a snapshot is another action");
         if (s->is_dead[i]) {
             continue;
         }
@@ -168,4 +169,16 @@ bool smi_snapshot_validate(const sm_snapshot *s, bool deep, const char **why)
                                check_txns(s, why));
     sm_buf_release(&name);
     return out;
+}
+
+void smi_snapshot_assert_valid(const sm_snapshot *s, bool deep)
+{
+#ifdef SM_ASSERTS
+    const char *why = "";
+    if (!smi_snapshot_validate(s, deep, &why)) {
+        sm_assert_failed(why, __FILE__, __LINE__);
+    }
+#else
+    (void)s, (void)deep;
+#endif
 }

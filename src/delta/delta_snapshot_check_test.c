@@ -61,6 +61,7 @@ static sm_snapshot *open_table(sm_arena *a, sm_store **store)
 /* Breaks the i-th promise; what is then said, NULL after the last. */
 static const char *break_promise(sm_snapshot *s, int i)
 {
+    static const sm_str none = {"none", 4};
     sm_range *range = (sm_range *)s->files[1].ranges;
 
     switch (i) {
@@ -86,7 +87,7 @@ static const char *break_promise(sm_snapshot *s, int i)
         s->metadata.schema = &sm_type_i64;
         return "a snapshot has no schema";
     case 7:
-        s->metadata.partition_columns = &(const sm_str){"none", 4};
+        s->metadata.partition_columns = &none;
         return "a partition column is no column with plain values";
     case 8:
         s->files[1].n_rows = -1;
@@ -105,7 +106,7 @@ static const char *break_promise(sm_snapshot *s, int i)
         return "a range's least value is greater than its greatest";
     case 13:
         s->adds[2].kind = SMI_ACTION_REMOVE;
-        return "an add of a snapshot is none";
+        return "an add of a snapshot is another action";
     case 14:
         s->is_dead[0] = false;
         s->files[0].path = s->adds[0].path;

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * delta/delta_state.c: replaying actions into a table's state: which files are alive, metadata,
- * protocol, transactions, tombstones. Called by delta_snapshot.c in the order of the log.
+ * delta/delta_state.c: replays actions into a table's state: live files, metadata, protocol,
+ * transactions, tombstones. Called by delta_snapshot.c in the order of the log.
  *
- * A file is its path and its deletion vector: an add with another vector is another file. Adds are
- * kept in order, dead ones among them, so that a scan gives rows in the order of loading; a map
- * finds the living one.
+ * A file is its path and its deletion vector: an add with another vector is another file. All adds
+ * are kept in order, those of removed files too, so that a scan gives rows in the order of loading.
+ * A map finds the live add of a file.
  *
  * Source  PROTOCOL.md, "Action Reconciliation" */
 #include "delta/delta_int.h"
 
-/* file:/x, file:///x and /x are one file: what an add wrote one way, a remove may write another. */
+/* file:/x, file:///x and /x are one file: an add may write it one way and its remove another. */
 static sm_str without_scheme(sm_str path)
 {
     const sm_str scheme = SM_STR("file:");
@@ -64,6 +64,7 @@ static void apply_add(sm_snapshot *s, const smi_action *action)
     void **place = sm_map_at(s->by_path, id);
     const int64_t old = place_get(place);
     if (old >= 0) {
+        SM_ASSERT(old < s->n_adds && !s->is_dead[old]);
         s->is_dead[old] = true;
     }
     s->adds = sm_arena_grow(s->arena, s->adds, s->n_adds, &s->cap_adds, sizeof(*s->adds));
@@ -74,6 +75,7 @@ static void apply_add(sm_snapshot *s, const smi_action *action)
 
     place = sm_map_at(s->tombstone_by_path, id);
     if (place_get(place) >= 0) {
+        SM_ASSERT(!s->tombstones[place_get(place)].is_live_again);
         s->tombstones[place_get(place)].is_live_again = true;
         *place = NULL;
     }
@@ -87,6 +89,7 @@ static void apply_remove(sm_snapshot *s, const smi_action *action)
     const sm_str id = smi_file_identity(action->path, action->dv, &key);
     void **place = sm_map_at(s->by_path, id);
     if (place_get(place) >= 0) {
+        SM_ASSERT(place_get(place) < s->n_adds && !s->is_dead[place_get(place)]);
         s->is_dead[place_get(place)] = true;
         *place = NULL;
     }
@@ -113,6 +116,7 @@ static void apply_txn(sm_snapshot *s, const sm_delta_txn *txn)
     void **place = sm_map_at(s->txn_by_id, txn->app_id);
 
     if (place_get(place) >= 0) {
+        SM_ASSERT(place_get(place) < s->n_txns);
         s->txns[place_get(place)] = *txn;
         return;
     }
@@ -123,6 +127,7 @@ static void apply_txn(sm_snapshot *s, const sm_delta_txn *txn)
 
 void smi_state_apply(sm_snapshot *s, const smi_action *action)
 {
+    SM_ASSERT(!s->files); /* a finished snapshot does not change */
     switch (action->kind) {
     case SMI_ACTION_ADD:
         apply_add(s, action);
@@ -149,8 +154,9 @@ void smi_state_apply(sm_snapshot *s, const smi_action *action)
     }
 }
 
-/* ---- after the last -------------------------------------------------------------------------- */
+/* ---- after the last action ------------------------------------------------------------------- */
 
+/* The values of the partition columns, in the metadata's order. */
 static sm_status partition_of(const smi_action *add, const sm_delta_metadata *m, sm_arena *a,
                               sm_value **out, sm_error *e)
 {
@@ -158,6 +164,7 @@ static sm_status partition_of(const smi_action *add, const sm_delta_metadata *m,
 
     for (int32_t i = 0; i < m->n_partition_columns; i++) {
         const int32_t column = sm_type_find(m->schema, m->partition_columns[i]);
+        SM_ASSERT(column >= 0); /* check_partition_columns() */
         const sm_field *field = &m->schema->fields[column];
         const sm_str physical = smi_physical_name(field, a);
         const sm_pair *said = NULL;
@@ -202,7 +209,8 @@ sm_status smi_file_of(const smi_action *add, const sm_delta_metadata *m, sm_aren
     return SM_OK;
 }
 
-/* Each is a column by its exact name, of a type that a text can stand for, and named once. */
+/* Each partition column must be in the schema by its exact name, of a type that is not nested, and
+ * named once. */
 static sm_status check_partition_columns(const sm_delta_metadata *m, sm_error *e)
 {
     for (int32_t i = 0; i < m->n_partition_columns; i++) {
@@ -242,6 +250,7 @@ sm_str smi_config(const sm_delta_metadata *m, const char *key)
 
 sm_status smi_state_finish(sm_snapshot *s, sm_error *e)
 {
+    SM_ASSERT(!s->files && s->n_files == 0);
     if (!s->has_protocol) {
         return sm_fail(e, SM_CORRUPT, "the log has no protocol");
     }
@@ -249,7 +258,7 @@ sm_status smi_state_finish(sm_snapshot *s, sm_error *e)
         return sm_fail(e, SM_CORRUPT, "the log has no metadata");
     }
     SM_TRY(smi_check_reader(&s->protocol, e));
-    if (s->schema_json.len == 0) { /* no columns: what the reference implementation makes of it */
+    if (s->schema_json.len == 0) { /* as the reference implementation: no columns */
         s->metadata.schema = sm_type_struct(s->arena, NULL, 0);
     } else {
         SM_TRY(sm_delta_schema_parse(s->schema_json, s->arena, &s->metadata.schema, e));

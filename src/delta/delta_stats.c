@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * delta/delta_stats.c: the statistics and partition values of data files between their JSON and our
- * values. Called when actions are replayed and when a commit is written.
+ * delta/delta_stats.c: translates statistics and partition values of data files between their
+ * JSON and smelt's values. Called when actions are replayed and when a commit is written.
  *
- * Reading  Statistics may only widen: a bound that is not read whole is none, and one that its
- *          writer may have rounded (decimals by way of doubles, times to milliseconds, text that
- *          was cut) is moved outwards first.
- * Writing  Readers differ in what they make of a bound that is not there, so a file has bounds of
- *          every column that has values and of which Delta knows bounds, or of none (is_complete).
+ * Reading  A range may become wider, never narrower. A bound whose text is not understood whole is
+ *          dropped. A bound that its writer may have rounded (decimals by way of doubles, times to
+ *          milliseconds, long texts that were cut) is moved outwards.
+ * Writing  Readers differ in what they take a missing bound for. So a file gets bounds of every
+ *          column that has values and for which Delta has bounds, or of none (is_complete).
  *
  * Source  PROTOCOL.md, "Per-file Statistics", "Partition Value Serialization" */
 #include "base/json_write.h"
@@ -34,13 +34,14 @@ sm_status smi_partition_value(const sm_type *t, sm_str text, sm_arena *a, sm_val
     return SM_OK;
 }
 
-/* SQL prints a DECIMAL(2,2) as .50; JSON has no such number. */
+/* SQL prints a DECIMAL(2,2) as .50, which is no number in JSON. */
 static void print_decimal(sm_value v, sm_buf *out)
 {
     sm_buf text = {0};
 
     sm_value_print(v, &text);
     const sm_str s = sm_buf_str(&text);
+    SM_ASSERT(s.len > 0);
     const size_t sign = s.data[0] == '-';
     sm_buf_text(out, (sm_str){s.data, sign});
     sm_buf_text(out, s.data[sign] == '.' ? SM_STR("0") : SM_STR(""));
@@ -62,7 +63,7 @@ void smi_partition_text(sm_value v, sm_buf *out)
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-/* Does Delta have bounds of the type? Nested fields have their own, which are not kept here. */
+/* Does Delta have bounds of the type? Bounds of fields within a struct are not kept here. */
 static bool has_bounds(const sm_type *t)
 {
     return !sm_type_is_nested(t->id) && t->id != SM_TYPE_NULL && t->id != SM_TYPE_BINARY;
@@ -78,7 +79,7 @@ static bool is_float(const sm_type *t)
     return t->id == SM_TYPE_F32 || t->id == SM_TYPE_F64;
 }
 
-/* Is it the kind of JSON value that bounds of the type are? */
+/* Is the JSON value of the kind that bounds of the type have? */
 static bool is_of_kind(const sm_json *j, const sm_type *t)
 {
     switch (t->id) {
@@ -98,10 +99,10 @@ static bool is_of_kind(const sm_json *j, const sm_type *t)
     }
 }
 
-/* Moves a decimal bound away from the values by as much as its writer may have moved it towards
- * them. Up to 15 digits go through a double and its text unharmed; what has more may have been
- * rounded to one, divided by a power of ten that is no double either: 2^-48 of the value is more
- * than that makes. */
+/* Moves a decimal bound outwards by as much as its writer may have moved it inwards. A number of up
+ * to 15 digits passes through a double and its text unchanged. A longer one may have been rounded
+ * to a double and divided by a power of ten that was rounded too: the error is less than 2^-48 of
+ * the value. */
 static void widen_decimal(bool is_exact, bool is_max, sm_value *v)
 {
     const sm_i128 size = v->as.d < 0 ? -v->as.d : v->as.d;
@@ -114,9 +115,9 @@ static void widen_decimal(bool is_exact, bool is_max, sm_value *v)
     v->as.d += is_max ? by : -by;
 }
 
-/* The least text above all that begin as the bound does, where it ends with the character by which
- * some writers mark what they cut: characters beyond U+FFFF sort behind that one. No text has the
- * byte, so it is behind all of them. */
+/* Some writers cut a long greatest text and end it with U+FFFD. Characters beyond U+FFFF sort
+ * behind that one, so a text that was cut may be greater than its bound. The mark is replaced by
+ * the byte FF, which no text has: the bound is then greater than all texts that begin like it. */
 static void widen_text(sm_arena *a, sm_value *v)
 {
     const sm_str mark = SM_STR("\xEF\xBF\xBD");
@@ -129,8 +130,8 @@ static void widen_text(sm_arena *a, sm_value *v)
     }
 }
 
-/* What is finer than the text was cut off: towards the past, or towards zero. Most write
- * milliseconds, and whole seconds may be all that some have. */
+/* Moves a time outwards by what its writer may have cut off, towards the past or towards zero. Most
+ * writers write milliseconds; a text without a fraction may have been cut to seconds. */
 static void widen_timestamp(sm_str text, bool is_max, sm_value *v)
 {
     const int64_t unit = memchr(text.data, '.', text.len) ? 1000 : 1000000;
@@ -158,7 +159,7 @@ static bool parse_bound(const sm_json *j, const sm_type *t, bool is_max, sm_aren
         return true;
     }
     if (is_timestamp(t) && !memchr(j->text.data, ':', j->text.len)) {
-        return false; /* a day alone */
+        return false; /* a date without a time */
     }
     if (!smi_text_value(t, j->text, out, &is_exact) || (is_float(t) && isnan(out->as.f))) {
         return false;
@@ -173,7 +174,7 @@ static bool parse_bound(const sm_json *j, const sm_type *t, bool is_max, sm_aren
     return true;
 }
 
-/* The range lives as long as the document and `a`. */
+/* The range lives as long as the document and `a`. A range that contradicts itself is dropped. */
 static void parse_range(const sm_json *doc, sm_str name, const sm_type *t, sm_arena *a, sm_range *r)
 {
     const char *key = sm_arena_str(a, name).data;
@@ -196,6 +197,7 @@ static const sm_range *parse_ranges(const sm_json *doc, const sm_type *schema, i
 {
     sm_range *items = SM_NEW_ARRAY(a, sm_range, schema->n_fields);
 
+    SM_ASSERT(n_rows >= 0);
     for (int32_t i = 0; i < schema->n_fields; i++) {
         sm_range *r = &items[i];
         r->n_rows = n_rows;
@@ -212,7 +214,8 @@ void smi_stats_parse(sm_str json, const sm_type *schema, sm_arena *a, int64_t *n
 {
     const sm_json *doc = NULL;
     sm_error unused = {0};
-    /* A table may have 100,000 files, and their documents take several times what is kept. */
+    /* A table may have 100,000 files, and a parsed document takes several times what is kept of it.
+     * */
     sm_arena *scratch = sm_arena_new(NULL);
 
     *n_rows = -1;
@@ -235,6 +238,7 @@ static void put_timestamp(int64_t us, bool has_zone, sm_json_writer *w)
     const int64_t days = us >= 0 ? us / 86400000000 : (us - 86399999999) / 86400000000;
     const int64_t in_day = us - days * 86400000000;
 
+    SM_ASSERT(in_day >= 0 && in_day < 86400000000); /* as much as fits `text` */
     sm_format_date((int32_t)days, day);
     snprintf(text, sizeof(text), "%sT%02d:%02d:%02d.%03d%s", day, (int)(in_day / 3600000000),
              (int)(in_day / 60000000 % 60), (int)(in_day / 1000000 % 60),
@@ -247,7 +251,7 @@ static int64_t floor_to_ms(int64_t us)
     return us >= 0 ? us / 1000 * 1000 : -((-us + 999) / 1000 * 1000);
 }
 
-/* Can all readers read it? Years have four digits in the log. */
+/* Can all readers read the value? Years have four digits in the log. */
 static bool is_printable(sm_value v)
 {
     const int64_t day_us = INT64_C(86400000000);
@@ -266,9 +270,9 @@ static bool is_printable(sm_value v)
     return year >= 1 && year <= 9999;
 }
 
-/* May the file's bounds be written? Some readers pass over a file where a column that they filter
- * by has no bounds and another one has, and all take NaN to be within bounds that do not tell of
- * it: so each column with values has both bounds, or none has. */
+/* May the file's bounds be written? Some readers skip a file if the column that they filter by has
+ * no bounds while another column has some. And readers take bounds to cover NaN, which they do not.
+ * So each column with values must have both bounds and no NaN, or no bounds are written. */
 static bool is_complete(const sm_type *schema, const sm_range *ranges, int64_t n_rows)
 {
     for (int32_t i = 0; ranges && i < schema->n_fields; i++) {
@@ -283,11 +287,13 @@ static bool is_complete(const sm_type *schema, const sm_range *ranges, int64_t n
     return ranges != NULL;
 }
 
-/* JSON has no infinities; Delta's are texts. Zeros of either sign are within the bounds. */
+/* Infinities are texts, since JSON has no such numbers. A zero gets the sign that lets both zeros
+ * be within the bounds. */
 static void put_float(double v, bool is_max, sm_json_writer *w)
 {
     char text[SM_F64_TEXT_BYTES];
 
+    SM_ASSERT(!isnan(v)); /* is_complete() */
     if (isinf(v)) {
         sm_json_put_text(w, v < 0 ? SM_STR("-Infinity") : SM_STR("Infinity"));
         return;
@@ -320,6 +326,7 @@ static void put_bounds(const sm_type *schema, const sm_range *ranges, bool is_ma
 {
     sm_arena *scratch = sm_arena_new(NULL);
 
+    SM_ASSERT(w->depth > 0 && !w->has_key); /* members of the statistics' object */
     sm_json_set_object(w, is_max ? "maxValues" : "minValues");
     for (int32_t i = 0; i < schema->n_fields; i++) {
         const sm_range *r = &ranges[i];
@@ -338,6 +345,7 @@ void smi_stats_print(const sm_type *schema, const sm_range *ranges, int64_t n_ro
     sm_arena *scratch = sm_arena_new(NULL);
     sm_json_writer w = {.out = out};
 
+    SM_ASSERT(n_rows >= 0);
     sm_json_begin_object(&w);
     sm_json_set_i64(&w, "numRecords", n_rows);
     if (is_complete(schema, ranges, n_rows)) {

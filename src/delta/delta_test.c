@@ -789,7 +789,7 @@ static void test_damaged_logs(void **state)
         {METADATA, SM_CORRUPT, "no protocol", 0, -1},
         {PROTOCOL, SM_CORRUPT, "no metadata", 0, -1},
         {PROTOCOL METADATA "{\"add\":", SM_CORRUPT, "", 3, 8},
-        {PROTOCOL "[]\n" METADATA, SM_CORRUPT, "no object", 2, 0},
+        {PROTOCOL "[]\n" METADATA, SM_CORRUPT, "not a JSON object", 2, 0},
         {PROTOCOL METADATA "{\"add\":{\"size\":1}}", SM_CORRUPT, "names no file", 3, 0},
         {PROTOCOL METADATA "{\"add\":{\"path\":\"../x.parquet\",\"partitionValues\":{}}}",
          SM_CORRUPT, "leaves the table's folder", 0, -1},

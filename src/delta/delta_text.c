@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * delta/delta_text.c: values as the log writes them: partition values, and bounds of statistics.
- * Called by delta_stats.c.
+ * delta/delta_text.c: parses values as the log writes them: partition values and the bounds of
+ * statistics. Called by delta_stats.c.
  *
- * A cast from VARCHAR is kind: it takes "1.5" as an integer, " 7 ", a time as a date. Here such a
- * text is a mistake of its writer, and the value that a cast makes of it may be another than the
- * rows have. So a text is read whole and in one form a type:
+ * SQL's cast from VARCHAR is lenient: it takes "1.5" as an integer, " 7 " as 7, a time as a date.
+ * In a log such a text is a mistake of its writer, and the value that a cast makes of it may differ
+ * from those of the rows. So a text must match one form of its type from end to end:
  *
  *   BOOLEAN     true, false, in any letters
  *   integers    -?digits
- *   DECIMAL     -?digits[.digits][e±digits] or -?.digits, at most as many fractional digits as
- *               the type has (more are rounded, which is said)
+ *   DECIMAL     -?digits[.digits][e±digits] or -?.digits; *is_exact is false where it has more
+ *               fractional digits than the type, and was rounded
  *   FLOAT       the same, Infinity, -Infinity, NaN
  *   DATE        YYYY-MM-DD, further digits and a sign for years beyond four
  *   TIMESTAMP   the same, then optionally [ T]HH:MM:SS[.digits] and Z or ±HH[:]MM; a local time has
@@ -25,7 +25,7 @@
 
 /* ---- numbers --------------------------------------------------------------------------------- */
 
-/* What stands at the front of the rest of a text. */
+/* The number of digits from `at` on. */
 static size_t digits_at(sm_str s, size_t at)
 {
     size_t n = 0;
@@ -41,7 +41,7 @@ typedef struct number {
     int64_t last;    /* the power of ten of the last digit that is not 0; of 0 a very large one */
 } number;
 
-/* The exponent at `at`, in full; false where it is none. */
+/* The exponent from `at` to the end; false where there is none. */
 static bool scan_exponent(sm_str s, size_t at, int64_t *out)
 {
     const bool has_plus = at + 1 < s.len && s.data[at + 1] == '+';
@@ -73,6 +73,7 @@ static bool scan_number(sm_str s, number *out)
         out->last = s.data[i] != '0' ? place + exponent : out->last;
         place--;
     }
+    SM_ASSERT(place == -1 - (int64_t)n_fraction); /* each digit was counted once */
     return true;
 }
 
@@ -119,7 +120,7 @@ static bool is_zone(const sm_type *t, sm_str s, size_t at)
     return colon ? digits_at(s, at + 4) == 2 && at + 6 == s.len : n == 4 && at + 5 == s.len;
 }
 
-/* "HH:MM:SS[.digits][zone]" to the end; more digits than a microsecond has are zeros. */
+/* Is the text from `at` on "HH:MM:SS[.digits][zone]"? Digits finer than a microsecond must be 0. */
 static bool is_clock(const sm_type *t, sm_str s, size_t at)
 {
     if (s.len < at + 8 || digits_at(s, at) != 2 || s.data[at + 2] != ':' ||
@@ -139,6 +140,7 @@ static bool is_clock(const sm_type *t, sm_str s, size_t at)
         }
         at += 1 + n;
     }
+    SM_ASSERT(at <= s.len);
     return is_zone(t, s, at);
 }
 
@@ -147,6 +149,7 @@ static bool read_when(const sm_type *t, sm_str text, sm_value *out)
     sm_error unused = {0};
     const size_t n = date_length(text);
 
+    SM_ASSERT(n <= text.len);
     if (n == 0) {
         return false;
     }

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * delta/delta_undo.c: the text of a commit that takes another one back.
+ * delta/delta_undo.c: makes the text of a commit that undoes an earlier one.
  *
- * Method   The commit's own lines say what it added and removed; the version before it says what
- *          the removed files were and what the metadata was. Its adds become removes, its removes
- *          adds. A RESTORE would set the whole table to that version; this touches nothing but what
- *          the commit did, so that what others wrote since stays.
- * Kept     The protocol (a table never needs less again) and transactions, as a RESTORE keeps them.
- * New      A table that the commit made cannot be unmade: its files go, and a RESTORE of version −1
- *          says that there was nothing. */
+ * Method   The earlier commit's lines say what it added and removed. The version before it says
+ *          what the removed files and the metadata were. Adds become removes, and removes become
+ *          adds. A RESTORE would set the whole table back to that version; an undo touches only
+ *          what the commit did, so that later commits of others stay.
+ * Kept     The protocol (features are not taken away again) and transactions, as with a RESTORE.
+ * New      A table that the commit created stays, without files; the undo calls itself a RESTORE of
+ *          version −1, the state before the table. */
 #include <inttypes.h>
 
 #include "base/map.h"
@@ -52,7 +52,8 @@ static sm_status undo_remove(undo *u, const smi_action *remove, sm_error *e)
     sm_json_writer w = {.out = &u->adds};
 
     if (!was) {
-        return sm_fail(e, SM_CORRUPT, "the version before has no file \"%.*s\" to bring back",
+        return sm_fail(e, SM_CORRUPT,
+                       "the version before does not have the file \"%.*s\", which was removed",
                        SM_STR_ARG(remove->path));
     }
     smi_begin_action(&w, "add");
@@ -102,6 +103,7 @@ static sm_status print_undo(const undo *u, int64_t version, sm_str id, sm_str in
 {
     sm_json_writer w = {.out = out};
 
+    SM_ASSERT((version > 0) == (u->before != NULL));
     smi_begin_action(&w, "commitInfo");
     sm_json_set_i64(&w, "timestamp", u->now_ms);
     sm_json_set_text(&w, "operation", SM_STR("RESTORE"));
@@ -130,6 +132,7 @@ sm_status sm_delta_prepare_undo(sm_store *s, const sm_delta_prepared *c, int64_t
     sm_status st = SM_OK;
     sm_snapshot *before = NULL;
     sm_arena *scratch = sm_arena_new(budget);
+    SM_ASSERT(c->base < version);
     undo u = {.now_ms = sm_now_us() / 1000};
     sm_buf text = {0};
 
@@ -146,6 +149,7 @@ sm_status sm_delta_prepare_undo(sm_store *s, const sm_delta_prepared *c, int64_t
         .isolation = SM_READ_UNDONE,
         .text = sm_arena_str(a, sm_buf_str(&text)),
     };
+    SM_ASSERT(smi_is_readable(out));
 done:
     sm_buf_release(&text);
     sm_buf_release(&u.adds);
