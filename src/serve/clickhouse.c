@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * serve/clickhouse.c: a Delta table in S3 becomes a table of ClickHouse, by its DeltaLake engine.
+ * serve/clickhouse.c: publishes a Delta table in S3 as a table of ClickHouse, by its DeltaLake
+ * engine.
  *
- * Calls    sm_clickhouse_publish_table, by cli's publish.
- * Method   A table of another name is made over the same files first, and what the server reads
- *          there is compared with what smelt reads at the same version. Only then the name itself
- *          is made or replaced, in one statement, and the other dropped. Each statement may be
- *          carried out twice without harm, so a lost answer needs no thought.
- * Refused  A table that is there and reads something else: it is somebody's.
- * Compared Both sides answer one row of integers: rows; for each column its values that are not
- *          NULL, and the sum of integers modulo MODULUS, of days, of a text's bytes. */
+ * Calls    sm_clickhouse_publish_table(), by flow_connection.c and cmd_publish.c.
+ * Method   First a *staged* table of another name is made over the same files, and what the server
+ *          reads there is compared with what smelt reads at the same version. Only then the table
+ *          itself is made or replaced, in one statement, and the staged one is dropped. Each
+ *          statement may be carried out twice without harm, so it is simply sent again where its
+ *          answer was lost.
+ * Refused  A table of that name that reads something else: it belongs to somebody.
+ * Compared Both sides answer one row of integers: the number of rows; for each column the number of
+ *          values that are not NULL and, by its type, the sum of its integers modulo MODULUS, of
+ *          its days, or of the bytes of its texts. */
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -18,7 +22,7 @@
 #define MODULUS        1000000007 /* so that no sum of 64-bit integers overflows */
 #define TEXT_OF(x)     #x
 #define TEXT(macro)    TEXT_OF(macro)
-#define VERSIONS_TRIED 5
+#define VERSIONS_TRIED 5 /* comparisons, while others keep changing the table */
 
 typedef struct publishing {
     const sm_clickhouse_publish *p;
@@ -27,14 +31,14 @@ typedef struct publishing {
     sm_store *store;
     sm_store_access access;
     sm_arena *arena;
-    sm_str name, staged; /* `database`.`table`, quoted */
-    sm_str staged_table;
+    sm_str name, staged; /* `database`.`table`, quoted; set by set_names() */
+    sm_str staged_table; /* not quoted */
 } publishing;
 
 /* ---- what is compared ------------------------------------------------------------------------ */
 
 /* What is summed of a column, besides counting its values. */
-typedef enum summing { SUM_NOTHING, SUM_INTEGERS, SUM_DAYS, SUM_BYTES } summing;
+typedef enum summing { SUM_NOTHING, SUM_INTEGERS, SUM_DAYS, SUM_BYTES, SUMMINGS } summing;
 
 static summing summing_of(const sm_type *type)
 {
@@ -53,15 +57,15 @@ static summing summing_of(const sm_type *type)
     }
 }
 
-/* ---- asked here ------------------------------------------------------------------------------ */
+/* ---- what smelt reads ------------------------------------------------------------------------ */
 
-/* The row's values, one behind the other with tabs, as ClickHouse prints them. */
-static sm_status first_row(sm_batch *const *batches, int64_t n, const publishing *w, sm_str *out,
-                           sm_error *e)
+/* The values of the only row, separated by tabs, as ClickHouse prints them. */
+static sm_status print_only_row(sm_batch *const *batches, int64_t n, const publishing *w,
+                                sm_str *out, sm_error *e)
 {
     sm_buf text = {0};
     if (n != 1 || batches[0]->n_rows != 1) {
-        return sm_fail(e, SM_INTERNAL, "a query of one row gave none, or more");
+        return sm_fail(e, SM_INTERNAL, "a query for one row gave none, or more than one");
     }
     for (int32_t i = 0; i < batches[0]->n_columns; i++) {
         sm_buf_text(&text, i > 0 ? SM_STR("\t") : SM_STR(""));
@@ -72,7 +76,7 @@ static sm_status first_row(sm_batch *const *batches, int64_t n, const publishing
     return SM_OK;
 }
 
-/* The number of a value that is summed. */
+/* The expression of the number that is summed for each value of a column. */
 static sm_status number_of(const sm_expr *column, summing sum, sm_arena *a, const sm_expr **out,
                            sm_error *e)
 {
@@ -82,12 +86,13 @@ static sm_status number_of(const sm_expr *column, summing sum, sm_arena *a, cons
         sm_expr_constant((sm_value){.type = &sm_type_date, .as.i = 0}, a),
         column,
     };
+    SM_ASSERT(sum > SUM_NOTHING && sum < SUMMINGS);
     return sum == SUM_INTEGERS ? sm_expr_call("%", modulo, 2, a, out, e)
            : sum == SUM_DAYS   ? sm_expr_call("datediff", days, 3, a, out, e)
                                : sm_expr_call("strlen", &column, 1, a, out, e);
 }
 
-/* The aggregates of one column, appended. */
+/* Appends the aggregates of one column: one or two items. */
 static sm_status add_items(const sm_expr *column, sm_arena *a, sm_agg_item *items, int32_t *n,
                            sm_error *e)
 {
@@ -102,7 +107,7 @@ static sm_status add_items(const sm_expr *column, sm_arena *a, sm_agg_item *item
     return sm_expr_call("sum", &number, 1, a, &items[(*n)++].call, e);
 }
 
-/* All of them with 0 for NULL: the sum of no values. */
+/* Puts 0 in the place of NULL, which is the sum of no values. */
 static sm_status without_null(const sm_plan_node *sums, sm_arena *a, const sm_plan_node **out,
                               sm_error *e)
 {
@@ -120,7 +125,8 @@ static sm_status without_null(const sm_plan_node *sums, sm_arena *a, const sm_pl
     return SM_OK;
 }
 
-static sm_status plan_here(const publishing *w, const sm_snapshot *s, sm_plan **out, sm_error *e)
+/* One row: count(*), then the aggregates of each column. */
+static sm_status plan_sums(const publishing *w, const sm_snapshot *s, sm_plan **out, sm_error *e)
 {
     sm_arena *a = w->arena;
     const int32_t n = sm_snapshot_metadata(s)->schema->n_fields;
@@ -136,30 +142,31 @@ static sm_status plan_here(const publishing *w, const sm_snapshot *s, sm_plan **
     for (int32_t i = 0; i < n; i++) {
         SM_TRY(add_items(sm_expr_column(d->schema, columns[i], a), a, items, &n_items, e));
     }
+    SM_ASSERT(n_items > n && n_items <= 2 * n + 1);
     SM_TRY(sm_plan_aggregate(scan, NULL, 0, items, n_items, a, &sums, e));
     SM_TRY(without_null(sums, a, &row, e));
     return sm_plan_finish(row, a, out, e);
 }
 
-static sm_status ask_here(const publishing *w, const sm_snapshot *s, sm_str *out, sm_error *e)
+static sm_status ask_smelt(const publishing *w, const sm_snapshot *s, sm_str *out, sm_error *e)
 {
     sm_plan *plan = NULL;
     sm_batch **batches = NULL;
     int64_t n = 0;
 
-    SM_TRY(plan_here(w, s, &plan, e));
+    SM_TRY(plan_sums(w, s, &plan, e));
     sm_status st = sm_exec_collect(plan, w->env, w->arena, &batches, &n, NULL, e);
-    st = st == SM_OK ? first_row(batches, n, w, out, e) : st;
+    st = st == SM_OK ? print_only_row(batches, n, w, out, e) : st;
     for (int64_t i = 0; i < n; i++) {
         sm_batch_release(batches[i]);
     }
     return st;
 }
 
-/* ---- asked there ----------------------------------------------------------------------------- */
+/* ---- what ClickHouse reads ------------------------------------------------------------------- */
 
-/* The same question in ClickHouse's SQL. */
-static sm_str question(const publishing *w, const sm_type *schema)
+/* The same query as plan_sums() in ClickHouse's SQL. */
+static sm_str sums_statement(const publishing *w, const sm_type *schema)
 {
     static const struct {
         const char *before, *after; /* a column's name */
@@ -168,6 +175,8 @@ static sm_str question(const publishing *w, const sm_type *schema)
         [SUM_DAYS] = {", ifNull(sum(toInt64(toInt32(", "))), 0)"},
         [SUM_BYTES] = {", ifNull(sum(length(", ")), 0)"},
     };
+    static_assert(SM_COUNT(sums) == SUMMINGS, "each kind of sum has its SQL");
+    SM_ASSERT(w->staged.len > 0);
     sm_buf out = {0};
     sm_buf_text(&out, SM_STR("SELECT count(*)"));
     for (int32_t i = 0; i < schema->n_fields; i++) {
@@ -193,8 +202,10 @@ static sm_str without_lf(sm_str s)
     return s;
 }
 
-static sm_status make(const publishing *w, sm_str name, const char *doing, sm_error *e)
+/* Makes or replaces a table of that name over the Delta table's files. */
+static sm_status make_table(const publishing *w, sm_str name, const char *doing, sm_error *e)
 {
+    SM_ASSERT(sm_str_eq(name, w->name) || sm_str_eq(name, w->staged));
     const sm_store_access *k = &w->access;
     sm_buf text = {0};
     sm_buf_text(&text, SM_STR("CREATE OR REPLACE TABLE "));
@@ -216,15 +227,16 @@ static sm_status make(const publishing *w, sm_str name, const char *doing, sm_er
     return st;
 }
 
-static sm_status drop(const publishing *w, sm_error *e)
+static sm_status drop_staged(const publishing *w, sm_error *e)
 {
+    SM_ASSERT(w->staged.len > 0 && !sm_str_eq(w->staged, w->name)); /* never the table itself */
     return smi_clickhouse_ask(
         &w->server, "drop the table that was compared",
         sm_arena_strf(w->arena, "DROP TABLE IF EXISTS %.*s SYNC", SM_STR_ARG(w->staged)), NULL, e);
 }
 
-/* A table of that name must read these files already. */
-static sm_status be_ours(const publishing *w, sm_error *e)
+/* Where there is a table of that name, it must read these files already. */
+static sm_status check_owner(const publishing *w, sm_error *e)
 {
     sm_str engine;
     const sm_str database = smi_clickhouse_text(w->server.database, w->arena);
@@ -241,14 +253,14 @@ static sm_status be_ours(const publishing *w, sm_error *e)
                             memmem(engine.data, engine.len, url.data, url.len))) {
         return SM_OK;
     }
-    sm_fail(e, SM_EXISTS, "%.*s is there already and is something else: %.80s", SM_STR_ARG(w->name),
+    sm_fail(e, SM_EXISTS, "%.*s exists already and is something else: %.80s", SM_STR_ARG(w->name),
             without_lf(engine).data);
     sm_error_todo(e, "Drop it, or publish under another name.");
     return SM_EXISTS;
 }
 
-static sm_status same_columns(const publishing *w, const sm_type *schema, sm_str server,
-                              sm_error *e)
+static sm_status check_columns(const publishing *w, const sm_type *schema, sm_str server,
+                               sm_error *e)
 {
     sm_str got;
     sm_buf want = {0};
@@ -272,25 +284,27 @@ static sm_status same_columns(const publishing *w, const sm_type *schema, sm_str
                              SM_STR_ARG(server));
 }
 
-/* One comparison; SM_CONFLICT where the table got another version meanwhile. */
-static sm_status compare(publishing *w, sm_str server, sm_clickhouse_published *out, sm_error *e)
+/* Compares the staged table with what smelt reads. SM_CONFLICT where the table got another version
+ * meanwhile. */
+static sm_status compare_tables(publishing *w, sm_str server, sm_clickhouse_published *out,
+                                sm_error *e)
 {
     sm_snapshot *s = NULL, *after = NULL;
     sm_str here = {0}, there = {0};
     SM_TRY(sm_snapshot_open(w->store, -1, w->env->budget, &s, e));
     const sm_type *schema = sm_snapshot_metadata(s)->schema;
     const int64_t version = sm_snapshot_version(s);
-    sm_status st = same_columns(w, schema, server, e);
-    st = st == SM_OK ? ask_here(w, s, &here, e) : st;
-    st = st == SM_OK
-             ? smi_clickhouse_ask(&w->server, "read the table", question(w, schema), &there, e)
-             : st;
+    sm_status st = check_columns(w, schema, server, e);
+    st = st == SM_OK ? ask_smelt(w, s, &here, e) : st;
+    st = st == SM_OK ? smi_clickhouse_ask(&w->server, "read the table", sums_statement(w, schema),
+                                          &there, e)
+                     : st;
     st = st == SM_OK ? sm_snapshot_open(w->store, -1, w->env->budget, &after, e) : st;
     if (st == SM_OK && sm_snapshot_version(after) != version) {
         st = sm_fail(e, SM_CONFLICT, "the table changed while it was compared");
     } else if (st == SM_OK && !sm_str_eq(here, without_lf(there))) {
         st = sm_fail(e, SM_CORRUPT,
-                     "ClickHouse %.*s misreads the table: it has %.60s, should have "
+                     "ClickHouse %.*s misreads the table: it has %.60s, and should have "
                      "%.60s",
                      SM_STR_ARG(server), without_lf(there).data, here.data);
         sm_error_todo(e, "Nothing was published. Try a newer ClickHouse.");
@@ -330,7 +344,7 @@ static void set_names(publishing *w)
     w->staged = sm_arena_strf(a, "%.*s.%.*s", SM_STR_ARG(database), SM_STR_ARG(staged));
 }
 
-static sm_status publish(publishing *w, sm_clickhouse_published *out, sm_error *e)
+static sm_status publish_table(publishing *w, sm_clickhouse_published *out, sm_error *e)
 {
     sm_str server;
     SM_TRY(find_access(w, e));
@@ -339,24 +353,25 @@ static sm_status publish(publishing *w, sm_clickhouse_published *out, sm_error *
     server = without_lf(server);
     snprintf(out->server, sizeof(out->server), "%.*s", (int)server.len, server.data);
     set_names(w);
-    SM_TRY(be_ours(w, e));
-    SM_TRY(make(w, w->staged, "make a table over these files", e));
+    SM_TRY(check_owner(w, e));
+    SM_TRY(make_table(w, w->staged, "make a table over these files", e));
     sm_status st = SM_CONFLICT;
     for (int i = 0; i < VERSIONS_TRIED && st == SM_CONFLICT; i++) {
-        st = compare(w, server, out, e);
+        st = compare_tables(w, server, out, e);
     }
-    st = st == SM_OK ? make(w, w->name, "make the table", e) : st;
+    st = st == SM_OK ? make_table(w, w->name, "make the table", e) : st;
     sm_error unused = {0};
-    const sm_status dropped = drop(w, st == SM_OK ? e : &unused);
+    const sm_status dropped = drop_staged(w, st == SM_OK ? e : &unused);
     return st == SM_OK ? dropped : st;
 }
 
 sm_status sm_clickhouse_publish_table(const sm_clickhouse_publish *p, const sm_exec_env *env,
                                       sm_clickhouse_published *out, sm_error *e)
 {
+    SM_ASSERT(p && env->stores && env->budget);
     publishing w = {.p = p, .env = env, .arena = sm_arena_new(env->budget)};
     sm_status st = smi_clickhouse_open(p, w.env->stores, w.arena, &w.server, e);
-    st = st == SM_OK ? publish(&w, out, e) : st;
+    st = st == SM_OK ? publish_table(&w, out, e) : st;
     sm_store_release(w.store);
     sm_arena_free(w.arena);
     return sm_within(e, st, "publishing %.*s", SM_STR_ARG(p->table_uri));

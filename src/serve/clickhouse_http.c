@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * serve/clickhouse_http.c: statements to a ClickHouse server over its HTTP interface.
+ * serve/clickhouse_http.c: sends statements to a ClickHouse server over its HTTP interface.
+ * Called by clickhouse.c.
  *
- * Calls    by clickhouse.c.
- * Method   A POST a statement, user and password in headers, never in an address. The server sends
- *          its answer when it is whole (wait_end_of_query), so that a failure in the middle has a
- *          status of its own. What got no answer is sent again, up to ATTEMPTS times.
+ * Method   One POST for each statement, with user and password in headers, never in the URL. The
+ *          server answers when it has the whole result (wait_end_of_query), so that a failure
+ *          halfway has an HTTP status of its own. A statement without an answer is sent again,
+ *          ATTEMPTS times in all.
  * Source   "HTTP interface", ClickHouse documentation */
 #include <inttypes.h>
 #include <stdio.h>
@@ -16,7 +17,7 @@
 
 #define ATTEMPTS   4
 #define ANSWER_MAX ((size_t)4 << 20)
-#define STALL_MS   120000 /* a count over a large table says nothing for long */
+#define STALL_MS   120000 /* a sum over a large table takes long before its first byte */
 
 sm_status smi_clickhouse_open(const sm_clickhouse_publish *p, sm_stores *stores, sm_arena *a,
                               smi_clickhouse *out, sm_error *e)
@@ -33,7 +34,8 @@ sm_status smi_clickhouse_open(const sm_clickhouse_publish *p, sm_stores *stores,
     if ((!is_https && !sm_str_starts(p->to, SM_STR("http://"))) || host.len == 0 ||
         memchr(host.data, '@', host.len) ||
         (database.len > 0 && memchr(database.data, '/', database.len))) {
-        sm_fail(e, SM_USAGE, "\"%.*s\" is no place in ClickHouse", SM_STR_ARG(p->to));
+        sm_fail(e, SM_USAGE, "\"%.*s\" is not the address of a ClickHouse database",
+                SM_STR_ARG(p->to));
         sm_error_todo(e, "Name it as http://HOST:PORT/DATABASE; user and password are taken from "
                          "CLICKHOUSE_USER and CLICKHOUSE_PASSWORD.");
         return SM_USAGE;
@@ -89,7 +91,7 @@ static const exception_row exceptions[] = {
     {491, SM_DENIED, "Allow the endpoint in the server's remote_url_allow_hosts."},
 };
 
-/* "Code: 516. DB::Exception: ..." without what is the same in all, nor the secret. */
+/* The reason in "Code: 516. DB::Exception: REASON", its first line, with the secret blotted out. */
 static sm_str reason_of(const smi_clickhouse *c, sm_str text, int *code)
 {
     char *copy = (char *)sm_arena_str(c->arena, text).data;
@@ -104,12 +106,16 @@ static sm_str reason_of(const smi_clickhouse *c, sm_str text, int *code)
     sm_str reason = sm_str_of(start ? start + strlen("DB::Exception: ") : copy);
     const char *end = reason.len > 0 ? memchr(reason.data, '\n', reason.len) : NULL;
     reason.len = end ? (size_t)(end - reason.data) : reason.len;
+    SM_ASSERT(c->hidden.len == 0 ||
+              !memmem(reason.data, reason.len, c->hidden.data, c->hidden.len));
     return reason;
 }
 
-static sm_status explain(const smi_clickhouse *c, const char *doing, const sm_exchange *x,
-                         sm_error *e)
+/* The error of an answer other than 200. */
+static sm_status fail_answer(const smi_clickhouse *c, const char *doing, const sm_exchange *x,
+                             sm_error *e)
 {
+    SM_ASSERT(x->failure == SM_HTTP_ANSWERED);
     int code = 0;
     const sm_str reason = reason_of(c, sm_buf_str(&x->text), &code);
     exception_row row = {0, x->status == 401 || x->status == 403 ? SM_DENIED : SM_IO, ""};
@@ -130,16 +136,17 @@ static sm_status explain(const smi_clickhouse *c, const char *doing, const sm_ex
     return row.status;
 }
 
-static sm_status no_answer(const smi_clickhouse *c, const char *doing, const sm_exchange *x,
-                           sm_error *e)
+static sm_status fail_no_answer(const smi_clickhouse *c, const char *doing, const sm_exchange *x,
+                                sm_error *e)
 {
+    SM_ASSERT(x->failure != SM_HTTP_ANSWERED);
     const sm_status st = x->failure == SM_HTTP_STALLED    ? SM_TIMEOUT
                          : x->failure == SM_HTTP_NO_TRUST ? SM_DENIED
                                                           : SM_IO;
-    sm_fail(e, st, "ClickHouse at %.60s, asked to %s: %.80s", c->base, doing, x->why);
+    sm_fail(e, st, "ClickHouse at %.60s could not be asked to %s: %.80s", c->base, doing, x->why);
     sm_error_todo(e, x->failure == SM_HTTP_NO_TRUST
                          ? "The server's certificate must be one that this machine trusts."
-                         : "Check that the server runs, and --to.");
+                         : "Check that the server runs, and the address in --to.");
     return st;
 }
 
@@ -155,6 +162,7 @@ static bool is_worth_another(const sm_exchange *x)
 sm_status smi_clickhouse_ask(const smi_clickhouse *c, const char *doing, sm_str statement,
                              sm_str *answer, sm_error *e)
 {
+    SM_ASSERT(c->http && c->base && statement.len > 0);
     sm_arena *a = c->arena;
     const sm_piece body = {statement.data, statement.len};
     const char *headers[] = {
@@ -180,9 +188,9 @@ sm_status smi_clickhouse_ask(const smi_clickhouse *c, const char *doing, sm_str 
     }
     sm_status st = SM_OK;
     if (x.failure != SM_HTTP_ANSWERED) {
-        st = no_answer(c, doing, &x, e);
+        st = fail_no_answer(c, doing, &x, e);
     } else if (x.status != 200) {
-        st = explain(c, doing, &x, e);
+        st = fail_answer(c, doing, &x, e);
     } else if (answer) {
         *answer = sm_arena_str(a, sm_buf_str(&x.text));
     }
