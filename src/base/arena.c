@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * base/arena.c: memory that ends as a whole, and strings copied into it.
+ * base/arena.c: the arena, and the strings in it.
  *
- * Arena    A list of chunks, newest first; allocations move up in the first. Chunks double from
- *          2 KiB to 1 MiB. What needs more than half of the next chunk gets one of its own, which
- *          is put behind the first, so that the first's rest is not lost.
- * Checks   In sanitizer builds all that was not given out is poisoned, and a gap stays between two
- *          allocations: an arena would hide overruns otherwise. */
+ * Method   A list of chunks. Allocations come from the first chunk, in order of address. New chunks
+ *          double in size from 2 KiB to 1 MiB and become the first. An allocation of more than half
+ *          of the next chunk's size gets a chunk of its own, which goes behind the first one, so
+ *          that the rest of the first stays in use.
+ * Checks   Sanitizer builds poison all bytes that are not allocated and leave a gap between two
+ *          allocations; otherwise an arena would hide overruns. */
 #include "base/arena.h"
 
 #include <stdarg.h>
@@ -26,12 +27,16 @@
 
 typedef struct chunk {
     _Alignas(16) struct chunk *next;
-    size_t cap, used; /* of the bytes behind the header */
+    size_t cap, used; /* bytes behind this header */
 } chunk;
+
+_Static_assert(sizeof(chunk) % ALIGN_BYTES == 0, "the bytes behind the header are aligned");
+_Static_assert(CHUNK_MIN_BYTES / 2 <= CHUNK_MIN_BYTES - sizeof(chunk),
+               "what is not large fits an empty chunk");
 
 struct sm_arena {
     chunk *first;
-    size_t next_bytes; /* header included */
+    size_t next_bytes; /* size of the next chunk, header included */
     sm_budget *budget;
 };
 
@@ -96,7 +101,7 @@ void sm_arena_reset(sm_arena *a)
         chunk_free(a, a->first->next);
         a->first->next = next;
     }
-    if (a->first->cap > CHUNK_MAX_BYTES) { /* one large thing once is no reason to keep as much */
+    if (a->first->cap > CHUNK_MAX_BYTES) { /* one large allocation is no reason to keep its chunk */
         chunk_free(a, a->first);
         a->first = NULL;
         return;
@@ -105,7 +110,7 @@ void sm_arena_reset(sm_arena *a)
     SM_POISON(chunk_data(a->first), a->first->cap);
 }
 
-/* A chunk with room for `need` bytes. */
+/* Finds or makes a chunk with room for `need` bytes. */
 static chunk *chunk_for(sm_arena *a, size_t need)
 {
     if (a->first && need <= a->first->cap - a->first->used) {
@@ -121,8 +126,9 @@ static chunk *chunk_for(sm_arena *a, size_t need)
         a->first = c;
     }
     if (a->next_bytes < CHUNK_MAX_BYTES) {
-        a->next_bytes *= 2; /* after a large one too: its like will then share a chunk */
+        a->next_bytes *= 2; /* after a large one too: more of its size will then share a chunk */
     }
+    SM_ASSERT(need <= c->cap - c->used);
     return c;
 }
 
@@ -135,6 +141,7 @@ void *sm_arena_alloc(sm_arena *a, size_t bytes)
     need &= ~(ALIGN_BYTES - 1);
     chunk *c = chunk_for(a, need);
     uint8_t *p = chunk_data(c) + c->used;
+    SM_ASSERT((uintptr_t)p % ALIGN_BYTES == 0);
     c->used += need;
     SM_UNPOISON(p, bytes);
     memset(p, 0, bytes);
@@ -151,6 +158,7 @@ void *sm_arena_array(sm_arena *a, size_t n, size_t size_bytes)
 
 void *sm_arena_grow(sm_arena *a, void *items, int64_t n, int64_t *cap, size_t size_bytes)
 {
+    SM_ASSERT(n >= 0 && n <= *cap); /* a caller that forgot to keep *cap beside the array */
     if (n < *cap) {
         return items;
     }
@@ -179,7 +187,7 @@ sm_str sm_arena_str(sm_arena *a, sm_str s)
 
 static sm_str format_into(sm_arena *a, const char *fmt, va_list args)
 {
-    char small[256]; /* most texts fit, and are then formatted once only */
+    char small[256]; /* most texts fit and are formatted only once */
     va_list again;
     va_copy(again, args);
     const int len = vsnprintf(small, sizeof(small), fmt, args);

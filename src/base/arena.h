@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * base/arena.h: memory that ends with what it serves (a query, a snapshot, a document), and the
- * strings that live in it. For metadata; rows live in blocks (memory.h).
+ * base/arena.h: memory for many small things that are freed together, with the query, snapshot or
+ * document that they belong to. For metadata and strings; rows live in blocks (memory.h).
  * Threads: one at a time. */
 #ifndef SM_BASE_ARENA_H
 #define SM_BASE_ARENA_H
@@ -11,29 +11,40 @@
 
 typedef struct sm_arena sm_arena;
 
-/** Counted in `budget` (NULL: uncounted). Chunks start small and double to 1 MiB. */
+/**
+ * An empty arena.
+ *
+ * Owner     keeps a pointer to `budget` (NULL: uncounted), which must outlive the arena
+ * Cost      memory comes in chunks, of 2 KiB at first, doubling to 1 MiB. They are counted in the
+ *           budget, which cannot refuse them.
+ */
 sm_arena *sm_arena_new(sm_budget *budget);
 void sm_arena_free(sm_arena *a);  /* takes NULL */
-void sm_arena_reset(sm_arena *a); /* empties it, keeps one chunk */
+void sm_arena_reset(sm_arena *a); /* frees its content, keeps one chunk of at most 1 MiB */
 
-/** Never NULL, 16-byte aligned, zeroed. Poisoned beyond its end in sanitizer builds. */
+/** Allocates zeroed bytes, 16-byte aligned. Never NULL. Sanitizer builds poison what follows. */
 void *sm_arena_alloc(sm_arena *a, size_t bytes);
 #define SM_NEW(arena, type)          ((type *)sm_arena_alloc((arena), sizeof(type)))
 #define SM_NEW_ARRAY(arena, type, n) ((type *)sm_arena_array((arena), (size_t)(n), sizeof(type)))
-/** Dies on overflow: n is ours. A count that input chose is checked with sm_mul_size first. */
+/** Allocates a zeroed array. An overflow ends the process: check a count that comes from input with
+ * sm_mul_size() first. */
 void *sm_arena_array(sm_arena *a, size_t n, size_t size_bytes);
 
-/** Grows an array that lives in the arena: returns `items` with room for one more after n (its
- * capacity is *cap, doubled when full; the old one stays in the arena). */
+/**
+ * Makes room for one more item in an array of the arena.
+ *
+ * Shape     n items are in use, *cap fit; *cap doubles when the array is full
+ * Owner     returns `items`, or a copy with more room; the old array stays in the arena, unused
+ */
 void *sm_arena_grow(sm_arena *a, void *items, int64_t n, int64_t *cap, size_t size_bytes);
 
 /* ---- strings in it --------------------------------------------------------------------------- */
 
-/** Copies into the arena; the copy is ended by a NUL that len does not count. */
+/** Copies s into the arena. The copy ends with a NUL that its len does not count. */
 sm_str sm_arena_str(sm_arena *a, sm_str s);
-/** Text made in the arena, ended by a NUL. */
+/** Formats a text into the arena; it ends with a NUL. */
 char *sm_arena_printf(sm_arena *a, const char *fmt, ...) SM_PRINTF(2, 3);
-/** The same, with its length. */
+/** The same, returned with its length. */
 sm_str sm_arena_strf(sm_arena *a, const char *fmt, ...) SM_PRINTF(2, 3);
 
 #endif

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * base/banned.h: names that only base may use, turned into compile errors for every other room. The
- * build puts it before each source of those rooms (-include); no source includes it by hand.
+ * base/banned.h: turns names that only base may use into compile errors for every other room. The
+ * build includes it before each source of those rooms (-include); no source includes it by hand.
  *
- * Method   Poisoned identifiers. The system's headers that declare or use the names are read first:
- *          their text is older than the poison and stays good. A name is then refused wherever it
- *          stands, as a pointer and as a member too. A library whose header calls one of them is
- *          added to the list of headers here.
+ * Method   Poisoned identifiers. The system headers that declare or use the names are included
+ *          first, because text before the poison is not affected. After it the compiler rejects a
+ *          name everywhere, as a pointer or a struct's member too. If a library's header uses one
+ *          of the names, it has to be added to the headers here.
  * Instead  memory: sm_alloc, sm_arena, sm_block (memory.h, arena.h); copying and printing: sm_str
  *          (str.h), sm_buf (buf.h), snprintf; numbers: sm_parse_i64 (text.h); clocks and dates:
  *          time.h; threads: thread.h; texts of errno: sm_fail_errno (status.h). */
@@ -24,14 +24,14 @@
 #include <time.h>
 #include <unistd.h>
 
-/* immintrin.h defines _mm_malloc with two of the names. To read it here, as the others, took half
- * of the time of each compilation; so those few that need it get it without its mm_malloc.h (this
- * is the guard of gcc's, this of clang's). */
+/* immintrin.h defines _mm_malloc by two of the names. Including it here like the others took half
+ * of the time of each compilation. So the few sources that need it get it without its mm_malloc.h:
+ * the first of these is the include guard of gcc's, the second that of clang's. */
 #define _MM_MALLOC_H_INCLUDED
 #define __MM_MALLOC_H
 
-/* libfyaml.h frees and takes stack in macros that are read after the poison: it leaves them out
- * where this one is there already. What is built on them then does not compile, as it should. */
+/* libfyaml.h calls free and alloca in macros that are expanded after the poison. It does not define
+ * them if this one is defined already; code that uses them then fails to compile, as it should. */
 #define FY_ALLOCA_COPY_FREE(text, len) smelt_takes_no_stack_for(text, len)
 
 #pragma GCC poison malloc calloc realloc reallocarray free posix_memalign aligned_alloc

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * base/buf.c: the growing buffer. It doubles, and takes what it must where doubling is refused. */
+ * base/buf.c: the growing buffer. Its capacity doubles; if the budget refuses that, it grows only
+ * by what is needed. */
 #include "base/buf.h"
 
 #include <stdarg.h>
@@ -24,7 +25,7 @@ void sm_buf_reset(sm_buf *b)
 }
 
 /* The next capacity by doubling, within the bound. */
-static size_t doubled(const sm_buf *b, size_t need)
+static size_t doubled_capacity(const sm_buf *b, size_t need)
 {
     size_t cap = 0;
     if (!sm_mul_size(b->cap, 2, &cap) || cap < need) {
@@ -38,6 +39,9 @@ static size_t doubled(const sm_buf *b, size_t need)
 
 sm_status sm_buf_reserve(sm_buf *b, size_t more, sm_error *e)
 {
+    SM_ASSERT(b->len <= b->cap && (b->cap == 0) == (b->data == NULL));
+    SM_ASSERT(b->max_bytes == 0 ||
+              b->cap <= b->max_bytes); /* the bound is set before the first use */
     size_t need = 0;
     const bool fits = sm_add_size(b->len, more, &need);
     if (!fits || (b->max_bytes && need > b->max_bytes)) {
@@ -47,9 +51,10 @@ sm_status sm_buf_reserve(sm_buf *b, size_t more, sm_error *e)
     if (need <= b->cap) {
         return SM_OK;
     }
-    size_t cap = doubled(b, need);
+    size_t cap = doubled_capacity(b, need);
+    SM_ASSERT(cap >= need && cap > b->cap);
     if (b->budget && sm_budget_take(b->budget, cap - b->cap, NULL) != SM_OK) {
-        cap = need; /* what must be, where doubling is refused */
+        cap = need; /* less than double, but enough */
         SM_TRY(sm_budget_take(b->budget, cap - b->cap, e));
     }
     b->data = sm_realloc(b->data, cap);
@@ -59,6 +64,9 @@ sm_status sm_buf_reserve(sm_buf *b, size_t more, sm_error *e)
 
 sm_status sm_buf_add(sm_buf *b, const void *bytes, size_t n, sm_error *e)
 {
+    /* Growing frees the old bytes, so they cannot be the source. */
+    SM_ASSERT(n == 0 || (uintptr_t)bytes + n <= (uintptr_t)b->data ||
+              (uintptr_t)bytes >= (uintptr_t)b->data + b->cap);
     SM_TRY(sm_buf_reserve(b, n, e));
     if (n) {
         memcpy(b->data + b->len, bytes, n);
@@ -83,7 +91,7 @@ void sm_buf_printf(sm_buf *b, const char *fmt, ...)
     const size_t room = b->cap - b->len;
     const int len = vsnprintf(room ? (char *)b->data + b->len : NULL, room, fmt, args);
     SM_ENSURE(len >= 0);
-    if ((size_t)len >= room) { /* the NUL needs a place too */
+    if ((size_t)len >= room) { /* vsnprintf writes a NUL, which needs a byte too */
         const sm_status st = sm_buf_reserve(b, (size_t)len + 1, NULL);
         SM_ENSURE(st == SM_OK);
         vsnprintf((char *)b->data + b->len, (size_t)len + 1, fmt, again);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * base/hash.c: XXH3, the hash of files, what their contents are known by. */
+ * base/hash.c: XXH3, CRC-32, the hash of a file, and the identity of a file's content. */
 #include "base/hash.h"
 
 #include <libdeflate.h>
@@ -35,7 +35,7 @@ void sm_hash128_hex(sm_hash128 h, char out[33])
 
 uint32_t sm_crc32(uint32_t crc, const void *bytes, size_t n)
 {
-    return n ? libdeflate_crc32(crc, bytes, n) : crc; /* it starts anew where bytes is NULL */
+    return n ? libdeflate_crc32(crc, bytes, n) : crc; /* with NULL libdeflate would start again */
 }
 
 uint32_t sm_crc32_part(uint32_t crc, uint64_t n_after)
@@ -70,10 +70,10 @@ sm_hash128 sm_file_hash_piece(const void *bytes, size_t n, uint64_t off_bytes)
 /* ---- contents -------------------------------------------------------------------------------- */
 
 struct sm_content_sum {
-    XXH3_state_t *chunk; /* the one that is not full */
-    sm_hash128 full;     /* the sum of those before it */
+    XXH3_state_t *chunk; /* the chunk that is not full yet */
+    sm_hash128 full;     /* the sum of the chunks before it */
     uint64_t n_bytes;
-    size_t n_head;
+    size_t n_head; /* bytes of head in use */
     bool has_lines;
     uint8_t head[SM_CONTENT_HEAD_BYTES];
 };
@@ -82,8 +82,10 @@ sm_content_sum *sm_content_sum_new(void)
 {
     sm_content_sum *s = sm_alloc_zero(sizeof(*s));
 
-    s->chunk = XXH3_createState(); /* by itself: it wants 64 bytes of alignment */
-    SM_ASSERT(s->chunk);
+    s->chunk = XXH3_createState(); /* not a member: it has to be aligned to 64 bytes */
+    if (!s->chunk) {
+        sm_out_of_memory(sizeof(*s->chunk));
+    }
     sm_content_sum_reset(s);
     return s;
 }
@@ -105,7 +107,7 @@ void sm_content_sum_reset(sm_content_sum *s)
     (void)XXH3_128bits_reset_withSeed(s->chunk, 0);
 }
 
-/* Is there a byte that no blank line has? A byte-order mark is none. */
+/* Is there a byte that is neither white space nor part of a byte-order mark at the file's start? */
 static bool has_text(const uint8_t *p, size_t n, uint64_t at)
 {
     static const uint8_t mark[3] = {0xef, 0xbb, 0xbf};
@@ -130,6 +132,7 @@ void sm_content_sum_add(sm_content_sum *s, const void *bytes, size_t n)
 {
     const uint8_t *p = bytes;
 
+    SM_ASSERT(s->n_head == (s->n_bytes < sizeof(s->head) ? s->n_bytes : sizeof(s->head)));
     if (n > 0 && s->n_head < sizeof(s->head)) {
         const size_t room = sizeof(s->head) - s->n_head;
         const size_t len = n < room ? n : room;

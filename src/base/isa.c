@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * base/isa.c: the instruction sets of this machine, and what SMELT_ISA leaves of them. Asked by
- * readers, operators and `smelt doctor`. */
+ * base/isa.c: finds the instruction sets of this machine and applies SMELT_ISA. Called when readers
+ * and operators are made, and by `smelt doctor`. */
 #include "base/isa.h"
 
 #include <string.h>
 
+#include "base/status.h"
 #include "base/text.h"
 
 static const char *const names[] = {
@@ -13,9 +14,11 @@ static const char *const names[] = {
     [SM_ISA_AVX2] = "avx2",
     [SM_ISA_AVX512] = "avx512",
 };
+_Static_assert(SM_COUNT(names) == SM_ISA_AVX512 + 1, "each level has a name");
 
 const char *sm_isa_name(sm_isa_level level)
 {
+    SM_ASSERT((int)level >= SM_ISA_REF && level <= SM_ISA_AVX512);
     return names[level];
 }
 
@@ -30,7 +33,8 @@ bool sm_isa_parse(const char *name, sm_isa_level *out)
     return false;
 }
 
-/* The operating system's part (saving the wide registers) is in the compiler's answer. */
+/* The compiler's answers include whether the operating system saves the wide registers. LZCNT is
+ * not asked for: every processor with AVX2 has it. */
 static sm_isa_level machine_level(void)
 {
 #if SM_HAS_X86

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * base/json_doc.c: a JSON document as a tree, of the same tokens as lines.
+ * base/json_doc.c: builds the tree of a JSON document from the tokens of json_scan.c.
  *
- * Method   The text is copied into the arena and ended by an LF, so that the scan needs no bounds
- *          and the tree outlives the text. UTF-8 is checked first, over the whole text. Of that
- *          check and the scan, the error that comes first in the text is told.
- * Place    Line and byte of the first byte that no valid document could have there; where the text
- *          just ends, one behind its last byte. */
+ * Method   The text is copied into the arena and an LF is put behind it. So the scan needs no test
+ *          for the end, and the tree does not depend on the caller's text. UTF-8 is checked over
+ *          the whole text before the scan. If both checks fail, the error that comes first in the
+ *          text is reported.
+ * Place    An error's place is the line and byte of the first byte that no valid document could
+ *          have there. If the text is cut, it is one behind the last byte. */
 #include "base/json_doc.h"
 
 #include "base/json_scan.h"
@@ -28,6 +29,10 @@ static sm_str token_text(document *d, const sm_json_token *t)
     return (sm_str){(const char *)copy, sm_json_unescape(t->at, t->len, copy)};
 }
 
+_Static_assert((int)SM_JSON_IS_ARRAY > (int)SM_JSON_IS_STRING &&
+                   (int)SM_JSON_IS_OBJECT > (int)SM_JSON_IS_STRING,
+               "set_scalar's table ends with strings");
+
 static void set_scalar(document *d, const sm_json_token *t, sm_json *out)
 {
     static const sm_json_type types[] = {
@@ -35,6 +40,7 @@ static void set_scalar(document *d, const sm_json_token *t, sm_json *out)
         [SM_JSON_IS_TRUE] = SM_JSON_BOOL,     [SM_JSON_IS_NUMBER] = SM_JSON_NUMBER,
         [SM_JSON_IS_STRING] = SM_JSON_STRING,
     };
+    SM_ASSERT(t->kind < SM_COUNT(types));
     out->type = types[t->kind];
     out->b = t->kind == SM_JSON_IS_TRUE;
     if (out->type == SM_JSON_NUMBER || out->type == SM_JSON_STRING) {
@@ -42,7 +48,7 @@ static void set_scalar(document *d, const sm_json_token *t, sm_json *out)
     }
 }
 
-/* A key and what stands up to its value. */
+/* Reads a member's key, up to its value. */
 static const uint8_t *read_key(document *d, const uint8_t *p, sm_json *out)
 {
     sm_json_token key;
@@ -57,7 +63,7 @@ static const uint8_t *read_key(document *d, const uint8_t *p, sm_json *out)
     return sm_json_scan_colon(&d->scan, p);
 }
 
-/* A value into *out (zeroed but for its key). Recursion ends at SM_JSON_MAX_DEPTH. */
+/* Reads a value into *out, of which only the key is set. SM_JSON_MAX_DEPTH ends the recursion. */
 static const uint8_t *read_value(document *d, const uint8_t *p, sm_json *out)
 {
     sm_json_scan *s = &d->scan;
@@ -147,6 +153,7 @@ sm_status sm_json_parse(sm_str text, sm_arena *a, const sm_json **out, sm_error 
     if (!p || bad_utf8 < text.len) {
         return fail_scan(&d, bad_utf8, e);
     }
+    SM_ASSERT(d.scan.depth == 0 && d.scan.fault == SM_JSON_NO_FAULT);
     *out = root;
     return SM_OK;
 }

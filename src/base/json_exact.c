@@ -1,23 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * base/json_exact.c: numbers by their spelling, exactly. No floating point: 9007199254740993 and
- * 9007199254740993.0e0 are the same integer, 0e500 is 0, 1e-1 is none.
+ * base/json_exact.c: the exact integer that a number's text means, without floating point:
+ * 9007199254740993 and 9007199254740993.0e0 are the same integer, 0e500 is 0, 1e-1 is not an
+ * integer.
  *
- * Method   The digits without leading and trailing zeros are an integer M of d digits, the rest is
- *          an exponent: value = M * 10^E. It is an integer where E >= 0, and has d + E digits.
- *          Only then is anything multiplied, so 1e999999999 costs no more than 1e3. */
+ * Method   Without its leading and trailing zeros a number is M * 10^E, where M is an integer of d
+ *          digits. It is an integer if E >= 0, and then has d + E digits. Nothing is multiplied
+ *          before that number of digits is known to fit, so 1e999999999 costs no more than 1e3. */
 #include "base/json_scan.h"
 
-/* Exponents are cut here: far beyond any count of digits that a line can hold (2^24), far below
- * what could overflow when those counts are added. */
+/* Exponents are cut off here: far above the number of digits that a line can have (2^24), and far
+ * below an overflow when that number is added. */
 #define EXPONENT_CUT ((int64_t)1000000000000)
 /* All integers of so many digits fit 128 bits with sign. */
 #define EXACT_DIGITS 38
 
 typedef struct decimal {
-    unsigned __int128 digits; /* M, while n_digits <= EXACT_DIGITS */
-    int64_t n_digits;
-    int64_t exponent;
+    unsigned __int128 digits; /* M, valid while n_digits <= EXACT_DIGITS */
+    int64_t n_digits;         /* d */
+    int64_t exponent;         /* E */
     bool is_negative;
 } decimal;
 
@@ -39,7 +40,7 @@ static decimal read_decimal(const uint8_t *p, size_t n)
 {
     const uint8_t *end = p + n;
     decimal d = {0};
-    int64_t zeros = 0; /* zeros after the last digit of M: part of it only if another follows */
+    int64_t zeros = 0; /* zeros behind M so far; they become part of M if another digit follows */
     bool in_fraction = false;
 
     if (p < end && *p == '-') {
@@ -84,6 +85,7 @@ bool sm_json_exact(const uint8_t *p, size_t n, int scale, __int128 *out, bool *i
     if (!*is_integer || d.n_digits + exponent > EXACT_DIGITS) {
         return false;
     }
+    SM_ASSERT(d.n_digits + exponent > 0 && exponent >= 0);
     __int128 v = (__int128)d.digits;
     for (int64_t i = 0; i < exponent; i++) {
         v *= 10;

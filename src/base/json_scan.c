@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * base/json_scan.c: the tokens of RFC 8259, for lines and for documents alike.
+ * base/json_scan.c: reads the tokens of JSON (RFC 8259).
  *
- * Method   One pass, left to right; it stops at the first byte that no valid text could have there,
- *          and that byte is the place of the error (the byte after the last where the text is cut).
- *          Two places differ: nesting deeper than 128 is at its opening bracket, a lone surrogate
- *          escape at its backslash. UTF-8 is not looked at: who scans has checked the whole text.
- * Callers  json_doc.c for documents; format for lines. */
+ * Method   One pass from left to right. It stops at the first byte that no valid text could have
+ *          there; that byte is the place of the error. If the text is cut, the place is the byte
+ *          behind the last. There are two exceptions: nesting deeper than 128 is reported at its
+ *          opening bracket, half a surrogate pair at its backslash. UTF-8 is not checked here;
+ *          callers check the whole text first.
+ * Callers  json_doc.c for documents; the room format for lines. */
 #include "base/json_scan.h"
 
 #include <stdio.h>
@@ -22,12 +23,16 @@ const char *sm_json_kind_name(sm_json_kind kind)
         [SM_JSON_IS_STRING] = "a string",  [SM_JSON_IS_ARRAY] = "an array",
         [SM_JSON_IS_OBJECT] = "an object",
     };
+    _Static_assert(SM_COUNT(names) == SM_JSON_IS_OBJECT + 1, "each kind has a name");
+    SM_ASSERT((int)kind >= 0 && kind <= SM_JSON_IS_OBJECT);
     return names[kind];
 }
 
 static const uint8_t *fail_at(sm_json_scan *s, sm_json_fault fault, const uint8_t *at,
                               const char *wanted)
 {
+    SM_ASSERT(at >= s->start && at <= s->end); /* a token never reaches past the LF */
+    SM_ASSERT(s->fault == SM_JSON_NO_FAULT);   /* nobody scans on behind a mistake */
     s->fault = fault;
     s->bad = at;
     s->wanted = wanted;
@@ -41,7 +46,7 @@ const uint8_t *sm_json_scan_unexpected(sm_json_scan *s, const uint8_t *at, const
 
 /* ---- strings --------------------------------------------------------------------------------- */
 
-/* Four hex digits into *out; the number of digits there are (4: all). */
+/* Reads four hexadecimal digits into *out. Returns how many of them are digits; 4 means success. */
 static int hex_four(const uint8_t *p, uint32_t *out)
 {
     uint32_t v = 0;
@@ -66,7 +71,7 @@ static bool is_low_surrogate(uint32_t c)
     return c >= 0xdc00 && c <= 0xdfff;
 }
 
-/* An escape from its backslash; a pair of surrogates is one. */
+/* Reads an escape, whose backslash is at p; a pair of surrogates is one escape. */
 static const uint8_t *read_escape(sm_json_scan *s, const uint8_t *p)
 {
     switch (p[1]) {
@@ -99,6 +104,7 @@ static const uint8_t *read_escape(sm_json_scan *s, const uint8_t *p)
 
 const uint8_t *sm_json_scan_string(sm_json_scan *s, const uint8_t *p, sm_json_token *out)
 {
+    SM_ASSERT(*p == '"');
     out->at = p + 1;
     out->kind = SM_JSON_IS_STRING;
     out->is_odd = false;
@@ -132,10 +138,10 @@ size_t sm_json_unescape(const uint8_t *span, size_t n, uint8_t *out)
     uint8_t *to = out;
     while (span < end) {
         const uint8_t *back = memchr(span, '\\', (size_t)(end - span));
-        const size_t run = (size_t)((back ? back : end) - span);
-        memcpy(to, span, run);
-        to += run;
-        span += run;
+        const size_t n_plain = (size_t)((back ? back : end) - span);
+        memcpy(to, span, n_plain);
+        to += n_plain;
+        span += n_plain;
         if (!back) {
             break;
         }
@@ -157,6 +163,7 @@ size_t sm_json_unescape(const uint8_t *span, size_t n, uint8_t *out)
         memcpy(to, utf8, (size_t)n_utf8);
         to += n_utf8;
     }
+    SM_ASSERT(span == end && (size_t)(to - out) <= n); /* the span was cut within an escape else */
     return (size_t)(to - out);
 }
 
@@ -167,7 +174,7 @@ static bool is_digit(uint8_t c)
     return (uint8_t)(c - '0') < 10;
 }
 
-/* One digit or more. */
+/* Reads one digit or more. */
 static const uint8_t *read_digits(sm_json_scan *s, const uint8_t *p)
 {
     if (!is_digit(*p)) {
@@ -225,6 +232,7 @@ static const uint8_t *read_word(sm_json_scan *s, const uint8_t *p, sm_json_kind 
 
 const uint8_t *sm_json_scan_open(sm_json_scan *s, const uint8_t *p)
 {
+    SM_ASSERT((*p == '{' || *p == '[') && s->depth >= 0 && s->depth <= SM_JSON_MAX_DEPTH);
     if (s->depth == SM_JSON_MAX_DEPTH) {
         return fail_at(s, SM_JSON_FAULT_DEPTH, p, "");
     }
@@ -232,7 +240,8 @@ const uint8_t *sm_json_scan_open(sm_json_scan *s, const uint8_t *p)
     return sm_json_skip_space(s, p + 1);
 }
 
-/* From its bracket to behind the closing one. Recursion ends at SM_JSON_MAX_DEPTH. */
+/* Checks an array or object from its bracket on and returns the place behind the closing one.
+ * SM_JSON_MAX_DEPTH ends the recursion. */
 static const uint8_t *skip_nested(sm_json_scan *s, const uint8_t *p)
 {
     const bool is_object = *p == '{';
@@ -300,6 +309,7 @@ sm_status sm_json_fault_status(sm_json_fault fault)
 sm_str sm_json_excerpt(const uint8_t *span, size_t n, char *out, size_t cap)
 {
     static const char dots[] = "...";
+    SM_ASSERT(cap >= sizeof(dots));
     const bool is_cut = n + 1 > cap;
     size_t len = is_cut ? cap - sizeof(dots) : n;
     while (is_cut && len > 0 && (span[len] & 0xc0) == 0x80) {
@@ -317,6 +327,7 @@ sm_str sm_json_excerpt(const uint8_t *span, size_t n, char *out, size_t cap)
 
 void sm_json_scan_message(const sm_json_scan *s, char *out, size_t cap)
 {
+    SM_ASSERT(s->fault != SM_JSON_NO_FAULT);
     if (s->fault == SM_JSON_FAULT_DEPTH) {
         snprintf(out, cap, "nested deeper than %d", SM_JSON_MAX_DEPTH);
     } else if (s->fault == SM_JSON_FAULT_SURROGATE) {

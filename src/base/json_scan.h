@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * base/json_scan.h: the tokens of RFC 8259 in a text, without a tree: for lines that become columns
- * and for whatever else must be fast. A tree of a whole document: json_doc.h.
+ * base/json_scan.h: reads the tokens of a JSON text (RFC 8259) without building a tree. For lines
+ * that become columns, and under json_doc.h, which builds the tree of a document.
  *
- * The text always has an LF at `end` and SM_PAD_BYTES readable bytes behind it. So no loop looks
- * for the end: an LF is neither structure nor a legal byte of a token, and every token stops at it.
+ * The text must have an LF at `end` and SM_PAD_BYTES readable bytes behind it. Then no loop has to
+ * test for the end: an LF is not legal within a token, so every token stops there.
  *
- * Never converts anything: tokens are spans of the text. Never looks at UTF-8: the caller has
- * checked the whole text (sm_utf8_check). Allocates nothing.
+ * Converts nothing: tokens are spans of the text. Does not check UTF-8: the caller has checked the
+ * whole text before (sm_utf8_check). Allocates nothing.
  * Threads: one at a time for a scan. */
 #ifndef SM_BASE_JSON_SCAN_H
 #define SM_BASE_JSON_SCAN_H
@@ -33,13 +33,13 @@ typedef enum sm_json_kind {
 const char *sm_json_kind_name(sm_json_kind kind); /* "an array" */
 
 typedef struct sm_json_token {
-    const uint8_t *at; /* its first byte; of a string the one after the quote */
-    uint32_t len;      /* of a string without its quotes */
+    const uint8_t *at; /* its first byte; for a string the one after the quote */
+    uint32_t len;      /* for a string without its quotes */
     uint8_t kind;      /* sm_json_kind */
     bool is_odd;       /* string: has escapes; number: has a fraction or an exponent */
 } sm_json_token;
 
-/* What is wrong with a text. */
+/* What is wrong with a text that is not JSON. */
 typedef enum sm_json_fault {
     SM_JSON_NO_FAULT,
     SM_JSON_FAULT_SYNTAX,
@@ -48,17 +48,17 @@ typedef enum sm_json_fault {
 } sm_json_fault;
 
 typedef struct sm_json_scan {
-    const uint8_t *start; /* places count from here */
-    const uint8_t *end;
-    int depth; /* brackets open */
+    const uint8_t *start;
+    const uint8_t *end; /* an LF stands here */
+    int depth;          /* the number of open brackets */
 
-    /* Where it went wrong. */
+    /* The first mistake in the text. */
     sm_json_fault fault;
-    const uint8_t *bad;
-    const char *wanted; /* what would have been right there, for the message */
+    const uint8_t *bad; /* its place */
+    const char *wanted; /* what is legal there, for the message */
 } sm_json_scan;
 
-/** A scan of n bytes with what must stand behind them. Borrows them. */
+/** A scan of n bytes. An LF and SM_PAD_BYTES must follow them. Borrows them. */
 static inline sm_json_scan sm_json_scan_of(const void *text, size_t n)
 {
     const uint8_t *start = text;
@@ -67,26 +67,28 @@ static inline sm_json_scan sm_json_scan_of(const void *text, size_t n)
 
 /* ---- moving on ------------------------------------------------------------------------------- */
 
-/* Each takes the place to read at and returns the place after, or NULL with fault, bad and wanted
- * set: the first byte that no valid text could have there, which is the one after the last where
- * the text is cut; nesting that is too deep is at its bracket, a half pair at its backslash. */
+/* Each function reads at p and returns the place behind what it read. On a mistake it returns NULL
+ * and sets fault, bad and wanted. `bad` is the first byte that no valid text could have there; in a
+ * text that is cut, the one behind the last; the bracket that is nested too deep; the backslash of
+ * half a surrogate pair. */
 
-/** Any value; arrays and objects are checked and passed over as one token. */
+/** Reads any value. An array or object is checked and is one token. */
 const uint8_t *sm_json_scan_value(sm_json_scan *s, const uint8_t *p, sm_json_token *out);
-/** From its opening quote. */
+/** Reads a string; its opening quote is at p. */
 const uint8_t *sm_json_scan_string(sm_json_scan *s, const uint8_t *p, sm_json_token *out);
-/** A bracket at p opens: to the first element or the closing bracket (no white space). */
+/** Enters the array or object whose opening bracket is at p. Returns the place of its first element
+ * or of its closing bracket, behind white space. */
 const uint8_t *sm_json_scan_open(sm_json_scan *s, const uint8_t *p);
-/** Records that the text goes on otherwise than wanted; returns NULL. */
+/** Records that something other than `wanted` stands at `at`; returns NULL. */
 const uint8_t *sm_json_scan_unexpected(sm_json_scan *s, const uint8_t *at, const char *wanted);
 
-/** One of the four bytes that may stand between tokens? */
+/** Is it one of the four bytes of white space, which may stand between tokens? */
 static inline bool sm_json_is_space(uint8_t c)
 {
     return c <= ' ' && (c == ' ' || c == '\t' || c == '\r' || c == '\n');
 }
 
-/** To the next token, or the end. */
+/** The place of the next token, or the end. */
 static inline const uint8_t *sm_json_skip_space(const sm_json_scan *s, const uint8_t *p)
 {
     while (sm_json_is_space(*p) && p < s->end) {
@@ -95,15 +97,15 @@ static inline const uint8_t *sm_json_skip_space(const sm_json_scan *s, const uin
     return p;
 }
 
-/** The rest of a member after its key: `:` and white space, up to the value. */
+/** Reads the `:` behind a member's key and the white space around it, up to the value. */
 static inline const uint8_t *sm_json_scan_colon(sm_json_scan *s, const uint8_t *p)
 {
     p = sm_json_skip_space(s, p);
     return *p == ':' ? sm_json_skip_space(s, p + 1) : sm_json_scan_unexpected(s, p, "':'");
 }
 
-/** Behind an element or member: to the next one, or onto the closing bracket (as of
- * sm_json_scan_open). Where a comma stood, *more is true: a closing bracket may not follow. */
+/** Goes on behind an element or member: to the next one, or to the closing bracket `close`. *more
+ * says whether there was a comma, after which a closing bracket must not follow. */
 static inline const uint8_t *sm_json_scan_next(sm_json_scan *s, const uint8_t *p, char close,
                                                bool *more)
 {
@@ -143,24 +145,24 @@ static inline const uint8_t *sm_json_string_stop(const uint8_t *p)
 
 /* ---- what tokens mean ------------------------------------------------------------------------ */
 
-/** Writes the text of a string's span (valid, with escapes) to out, which has room for n bytes.
- * Returns its length, at most n. */
+/** Writes a string's text without escapes to `out`, which has room for n bytes. The span was read
+ * by sm_json_scan_string(). Returns the text's length, at most n. */
 size_t sm_json_unescape(const uint8_t *span, size_t n, uint8_t *out);
 
 /**
- * value × 10^scale of a number's token (exponent and fraction allowed) as an integer, exactly.
+ * The exact integer value × 10^scale of a number's token, which may have a fraction or an exponent.
  *
- * Returns   false where that is no integer, or one of over 38 digits: *is_integer tells them apart
+ * Returns   false if that is not an integer, or one of more than 38 digits; *is_integer tells which
  */
 bool sm_json_exact(const uint8_t *p, size_t n, int scale, __int128 *out, bool *is_integer);
 
 /* ---- in messages ----------------------------------------------------------------------------- */
 
-/** SM_SYNTAX, or SM_LIMIT of what is too deep. */
+/** The status of a fault: SM_SYNTAX, SM_LIMIT for nesting that is too deep, SM_OK for none. */
 sm_status sm_json_fault_status(sm_json_fault fault) SM_MUST_USE;
-/** "expected ',' or '}', found 'x'": the failure of a scan, without its place. */
+/** Writes what is wrong, without its place: "expected ',' or '}', found 'x'". */
 void sm_json_scan_message(const sm_json_scan *s, char *out, size_t cap);
-/** As much of a span as a message can show, in one line. */
+/** Writes the span as one line, cut by "..." if it is longer than cap; returns that text. */
 sm_str sm_json_excerpt(const uint8_t *span, size_t n, char *out, size_t cap);
 
 #endif

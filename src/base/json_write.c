@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * base/json_write.c: JSON, value by value.
+ * base/json_write.c: writes JSON value by value.
  *
- * Method   One flag says whether a comma goes before what comes next: a beginning clears it, a
- *          value or an end sets it. What is an object and what an array is kept for asserts. */
+ * Method   One flag says whether the next value needs a comma: an opening bracket clears it, a
+ *          value or a closing bracket sets it. Which open brackets are objects is known for
+ *          asserts. */
 #include "base/json_write.h"
 
 #include <inttypes.h>
@@ -17,7 +18,7 @@ static bool is_object(const sm_json_writer *w)
     return w->depth > 0 && w->depth <= 64 && (w->objects >> (w->depth - 1) & 1);
 }
 
-/* May a key stand here? Of what lies deeper than 64 levels nobody knows. */
+/* May a key come next? Below 64 levels it is not known, and allowed. */
 static bool may_have_key(const sm_json_writer *w)
 {
     return !w->has_key && (w->depth == 0 || w->depth > 64 || is_object(w));
@@ -30,7 +31,7 @@ static void put_comma(sm_json_writer *w)
     }
 }
 
-/* Before each value: its comma, which stands before its key where it has one. */
+/* Called before each value. Writes its comma, unless its key has written it. */
 static void begin_value(sm_json_writer *w)
 {
     SM_ASSERT(w->has_key || !is_object(w));
@@ -44,7 +45,7 @@ static void begin_value(sm_json_writer *w)
 
 /* ---- objects and arrays ---------------------------------------------------------------------- */
 
-static void begin(sm_json_writer *w, bool object)
+static void begin_nested(sm_json_writer *w, bool object)
 {
     begin_value(w);
     if (w->depth < 64) {
@@ -56,7 +57,7 @@ static void begin(sm_json_writer *w, bool object)
     sm_buf_text(w->out, object ? SM_STR("{") : SM_STR("["));
 }
 
-static void end(sm_json_writer *w, bool object)
+static void end_nested(sm_json_writer *w, bool object)
 {
     SM_ASSERT(w->depth > 0 && !w->has_key);
     SM_ASSERT(w->depth > 64 || is_object(w) == object);
@@ -67,22 +68,22 @@ static void end(sm_json_writer *w, bool object)
 
 void sm_json_begin_object(sm_json_writer *w)
 {
-    begin(w, true);
+    begin_nested(w, true);
 }
 
 void sm_json_end_object(sm_json_writer *w)
 {
-    end(w, true);
+    end_nested(w, true);
 }
 
 void sm_json_begin_array(sm_json_writer *w)
 {
-    begin(w, false);
+    begin_nested(w, false);
 }
 
 void sm_json_end_array(sm_json_writer *w)
 {
-    end(w, false);
+    end_nested(w, false);
 }
 
 void sm_json_end_line(sm_json_writer *w)
@@ -123,6 +124,7 @@ void sm_json_put_u64(sm_json_writer *w, uint64_t n)
 
 void sm_json_put_fixed(sm_json_writer *w, double v, int decimals)
 {
+    SM_ASSERT(decimals >= 0 && decimals <= 17);
     if (!isfinite(v)) {
         sm_json_put_null(w);
         return;
@@ -157,6 +159,7 @@ sm_buf *sm_json_value_out(sm_json_writer *w)
 void sm_json_put_members(sm_json_writer *w, sm_str json)
 {
     SM_ASSERT(may_have_key(w));
+    SM_ASSERT(json.len == 0 || json.data[0] == '"'); /* members start with a key, not a bracket */
     if (json.len > 0) {
         put_comma(w);
         sm_buf_text(w->out, json);

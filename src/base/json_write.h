@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * base/json_write.h: JSON, written value by value into a buffer: no blanks, keys in the order in
- * which they come, commas where they belong. The one way in which JSON is made.
+ * base/json_write.h: writes JSON into a buffer, value by value, without white space and with keys
+ * in the order of the calls. The writer puts the commas. All JSON that smelt makes is made here.
  *
  *     sm_json_writer w = {.out = &text};
  *     sm_json_begin_object(&w);
@@ -11,9 +11,9 @@
  *     sm_json_end_array(&w);
  *     sm_json_end_object(&w);                          {"name":"a","sizes":[17]}
  *
- * The buffer has no bound and no budget, so nothing here can fail. That each value of an object has
- * a key, and that all ends as it began, is asserted. Keys are not looked up: none is to come twice.
- * Never checks what it is given as JSON already (raw).
+ * The buffer must have no bound and no budget, so nothing here can fail. It is asserted that each
+ * value of an object has a key and that each bracket is closed by its own kind. Not checked: that a
+ * key comes only once, and that text passed in as JSON (raw, members) is JSON.
  * Threads: one at a time for a writer. */
 #ifndef SM_BASE_JSON_WRITE_H
 #define SM_BASE_JSON_WRITE_H
@@ -21,50 +21,52 @@
 #include "base/buf.h"
 #include "base/status.h"
 
-/* A text being written; `{.out = &buffer}` begins one behind what is in the buffer. It holds
- * nothing: there is no release. At depth 0 it is one value, or members of an object that somebody
- * else puts around them (sm_json_put_members). */
+/* A text being written. `{.out = &buffer}` starts one, which is appended to the buffer; nothing has
+ * to be released. At depth 0 the text is one value, or the members of an object whose brackets
+ * another writer adds (sm_json_put_members). */
 typedef struct sm_json_writer {
     sm_buf *out; /* borrowed */
     int32_t depth;
-    bool needs_comma; /* before the next value or key: something stands before it */
-    bool has_key;     /* its value comes next */
-    uint64_t objects; /* of the outer 64 levels, the lowest bit the outermost: is it an object? */
+    bool needs_comma; /* the next value or key needs a comma before it */
+    bool has_key;     /* a key was written, its value comes next */
+    uint64_t
+        objects; /* a bit for each of the outer 64 levels, the lowest is the outermost: is it an
+                       * object? */
 } sm_json_writer;
 
 /* ---- objects and arrays ---------------------------------------------------------------------- */
 
-void sm_json_begin_object(sm_json_writer *w); /* keys with values come next */
-void sm_json_end_object(sm_json_writer *w);   /* the innermost, which is one */
+void sm_json_begin_object(sm_json_writer *w); /* keys with their values come next */
+void sm_json_end_object(sm_json_writer *w);   /* the innermost open one must be an object */
 void sm_json_begin_array(sm_json_writer *w);  /* values come next */
-void sm_json_end_array(sm_json_writer *w);    /* the innermost, which is one */
-/** Ends a whole value with LF and begins the next: a line of NDJSON. */
+void sm_json_end_array(sm_json_writer *w);    /* the innermost open one must be an array */
+/** Ends a whole value with an LF, as a line of NDJSON; another value may follow. */
 void sm_json_end_line(sm_json_writer *w);
 
-/* ---- a value: an array's, a key's, or all ---------------------------------------------------- */
+/* ---- a value: of an array, of a key, or the whole text --------------------------------------- */
 
-/** The key of the next value. */
+/** Writes the key of the next value. */
 void sm_json_key(sm_json_writer *w, sm_str key);
-/** A string, escaped as sm_buf_json_str does it. */
+/** Writes a string, escaped by sm_buf_json_str(). */
 void sm_json_put_text(sm_json_writer *w, sm_str text);
-void sm_json_put_i64(sm_json_writer *w, int64_t n);  /* all its digits */
-void sm_json_put_u64(sm_json_writer *w, uint64_t n); /* the same, to 2^64 - 1 */
-/** With so many decimals. A value that is no number (nan, inf) is null, for JSON has none. */
+void sm_json_put_i64(sm_json_writer *w, int64_t n);  /* an integer with all its digits */
+void sm_json_put_u64(sm_json_writer *w, uint64_t n); /* the same, up to 2^64 - 1 */
+/** Writes a number with so many decimals. nan and inf become null, because JSON lacks them. */
 void sm_json_put_fixed(sm_json_writer *w, double v, int decimals);
 void sm_json_put_bool(sm_json_writer *w, bool is_true); /* true or false */
 void sm_json_put_null(sm_json_writer *w);               /* null */
-/** A whole value that is JSON already. */
+/** Writes a whole value that is JSON already. */
 void sm_json_put_raw(sm_json_writer *w, sm_str json);
 /**
- * Begins a value that the caller appends as JSON: for what is printed into buffers anyway.
+ * Starts a value whose JSON the caller appends: for functions that print into a buffer.
  *
- * Returns   the writer's buffer. One whole value goes into it before the writer's next call.
+ * Returns   the writer's buffer; one whole value must be appended before the writer's next call
  */
 sm_buf *sm_json_value_out(sm_json_writer *w);
-/** Members of this object that are JSON already, `"a":1,"b":2`; none where it is empty. */
+/** Writes members of this object that are JSON already, `"a":1,"b":2`; there may be none. */
 void sm_json_put_members(sm_json_writer *w, sm_str json);
 
-/* ---- a key and its value: what stands behind each ------------------------------------------- */
+/* ---- a key and its value; the comment names the second call ---------------------------------- */
 
 void sm_json_set_object(sm_json_writer *w, const char *key);             /* sm_json_begin_object */
 void sm_json_set_array(sm_json_writer *w, const char *key);              /* sm_json_begin_array */

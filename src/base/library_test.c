@@ -31,7 +31,7 @@ static void says_what_is_missing(void **state)
     assert_string_equal(e.todo, "Install zlib1g.");
     l.files = files;
     assert_status(sm_library_open(&l, &e), SM_UNSUPPORTED, &e);
-    assert_string_equal(e.what, "the library \"libz.so.1\" has no \"crc33\"");
+    assert_string_equal(e.what, "the library \"libz.so.1\" has no function \"crc33\"");
     assert_null(crc);
 }
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * base/log.c: one line a message. Only the time and the level are its own; who says it stands in
- * the message. */
+ * base/log.c: writes one line a message: the time, the level and the text. */
 #include "base/log.h"
 
 #include <stdarg.h>
@@ -19,6 +18,7 @@ static const char *const level_names[] = {
     [SM_LOG_INFO] = "info",
     [SM_LOG_DEBUG] = "debug",
 };
+_Static_assert(SM_COUNT(level_names) == SM_LOG_DEBUG + 1, "each level has a name");
 
 bool sm_log_level_of(sm_str name, sm_log_level *out)
 {
@@ -34,11 +34,12 @@ bool sm_log_level_of(sm_str name, sm_log_level *out)
 void sm_log_to_stderr(void *ctx, sm_log_level level, sm_str line)
 {
     const ssize_t written = write(STDERR_FILENO, line.data, line.len);
-    (void)written; /* there is nowhere left to say so */
+    (void)written; /* there is nowhere to report a failure to */
 }
 
 bool sm_log_on(const sm_logger *l, sm_log_level level)
 {
+    SM_ASSERT((int)level >= SM_LOG_ERROR && level <= SM_LOG_DEBUG);
     return l && l->write && level <= l->level;
 }
 
@@ -65,7 +66,7 @@ void sm_log(const sm_logger *l, sm_log_level level, const char *fmt, ...)
     }
     for (size_t i = head; i < len; i++) {
         if ((unsigned char)line[i] < 0x20 || line[i] == 0x7F) {
-            line[i] = '?'; /* one message is one line, and no command to a terminal */
+            line[i] = '?'; /* a message is one line and must not control a terminal */
         }
     }
     line[len++] = '\n';

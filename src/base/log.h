@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * base/log.h: what is said to operators: one line a message, to whom the engine's owner names (the
- * program: stderr), off by default. Warnings for the user go through the run's report instead.
+ * base/log.h: the log for operators of smelt, one line a message. It is off unless the owner of an
+ * engine gives a logger; the program's logger writes to stderr. Warnings for the user do not go
+ * here but into the run's report.
  * Threads: every function may be called from any thread. */
 #ifndef SM_BASE_LOG_H
 #define SM_BASE_LOG_H
@@ -10,22 +11,29 @@
 
 typedef enum sm_log_level { SM_LOG_ERROR, SM_LOG_WARN, SM_LOG_INFO, SM_LOG_DEBUG } sm_log_level;
 
-/* Where lines go. It does not change while anybody has it. */
+/* Where lines go. A logger must not change while an engine uses it. */
 typedef struct sm_logger {
-    /* A whole line with its end: "2022-04-01 17:05:00 warn …\n"; from any thread. NULL: off. */
+    /* Gets a whole line, "2022-04-01 17:05:00 warn …\n". Called from any thread. NULL: no log. */
     void (*write)(void *ctx, sm_log_level level, sm_str line);
     void *ctx;
-    sm_log_level level; /* the least severe one that is said */
+    sm_log_level level; /* the least severe level that is written */
 } sm_logger;
 
-/** sm_logger.write, to stderr: a line is one write, so that lines of several threads never mix. */
+/** A function for sm_logger.write: writes to stderr. Each line is one write(2), so that lines of
+ * several threads do not mix. */
 void sm_log_to_stderr(void *ctx, sm_log_level level, sm_str line);
-/** The level that is named so ("error", "warn", "info", "debug"); false: none is. */
+/** Finds the level of that name ("error", "warn", "info", "debug"); false if there is none. */
 bool sm_log_level_of(sm_str name, sm_log_level *out);
 
-/** Would it be said? For who has to make an effort for a message. `l` may be NULL: no. */
+/** Is this level written? Ask first if the message is costly to make. `l` may be NULL: false. */
 bool sm_log_on(const sm_logger *l, sm_log_level level);
-/** Says it, where that is on; what is longer than 1,023 bytes is cut off. */
+/**
+ * Writes one message if its level is on.
+ *
+ * Shape     one line of at most 1,024 bytes with time, level and LF; a longer one is cut and ends
+ *           with "..."; control characters become '?'
+ * Threads   any thread
+ */
 void sm_log(const sm_logger *l, sm_log_level level, const char *fmt, ...) SM_PRINTF(3, 4);
 
 #endif

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * base/map.c: the map from strings.
+ * base/map.c: the hash map from strings.
  *
- * Method   Open addressing over 32-bit entry numbers, at most half full, linear probing. Entries
- *          stand in segments that double and never move, so that a value's place stays good. */
+ * Method   A table of 32-bit entry numbers with open addressing and linear probing, at most half
+ *          full. Entries live in segments, each twice as large as the one before, which never move;
+ *          so the address of a value stays valid. */
 #include "base/map.h"
 
 #include "base/hash.h"
@@ -15,14 +16,14 @@ typedef struct map_entry {
 } map_entry;
 
 #define SEGMENT_MIN  8
-#define SEGMENTS_MAX 28 /* 8 + 16 + … pass 2^31 entries */
+#define SEGMENTS_MAX 28 /* 8 + 16 + … are more than 2^31 entries */
 
 struct sm_map {
     sm_arena *arena;
     int64_t n;
-    uint32_t *slots; /* entry + 1; 0 is free */
-    uint64_t n_slots;
-    map_entry *segments[SEGMENTS_MAX]; /* segment s keeps SEGMENT_MIN << s entries */
+    uint32_t *slots;                   /* number of an entry + 1; 0: free */
+    uint64_t n_slots;                  /* a power of two */
+    map_entry *segments[SEGMENTS_MAX]; /* segment s has room for SEGMENT_MIN << s entries */
 };
 
 static map_entry *entry_at(const sm_map *m, int64_t i)
@@ -43,9 +44,11 @@ sm_map *sm_map_new(sm_arena *a)
     return m;
 }
 
-/* The slot of the key, or the free one where it belongs. */
+/* The slot of the key, or the free slot where it belongs. */
 static uint32_t *slot_of(const sm_map *m, sm_str key, uint64_t hash)
 {
+    SM_ASSERT((m->n_slots & (m->n_slots - 1)) == 0);
+    SM_ASSERT((uint64_t)m->n <= m->n_slots / 2); /* a full table would have no end */
     for (uint64_t i = hash & (m->n_slots - 1);; i = (i + 1) & (m->n_slots - 1)) {
         uint32_t *slot = &m->slots[i];
         if (*slot == 0) {
@@ -74,6 +77,7 @@ static map_entry *add_entry(sm_map *m)
     if ((shifted & (shifted - 1)) == 0) { /* a power of two: the first of its segment */
         const int segment = 63 - __builtin_clzll(shifted) - 3;
         SM_ENSURE(segment < SEGMENTS_MAX);
+        SM_ASSERT(!m->segments[segment]);
         m->segments[segment] = SM_NEW_ARRAY(m->arena, map_entry, shifted);
     }
     return entry_at(m, m->n++);
@@ -91,6 +95,7 @@ void **sm_map_at(sm_map *m, sm_str key)
         slot = slot_of(m, key, hash);
     }
     map_entry *entry = add_entry(m);
+    SM_ASSERT(m->n <= UINT32_MAX);
     *slot = (uint32_t)m->n;
     entry->key = sm_arena_str(m->arena, key);
     entry->hash = hash;

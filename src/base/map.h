@@ -1,28 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * base/map.h: a hash map from strings to pointers, for names. Nothing is taken out of it; it ends
+ * base/map.h: a hash map from strings to pointers, for names. Keys cannot be removed; the map ends
  * with its arena.
- * Threads: one at a time; any number may look up while nobody adds. */
+ * Threads: one at a time; any number may look up while none adds. */
 #ifndef SM_BASE_MAP_H
 #define SM_BASE_MAP_H
 
 #include "base/arena.h"
 
-/* Insertion order is kept: entries 0 … n − 1. */
+/* Entries are numbered 0 … n − 1 in the order in which they were added. */
 typedef struct sm_map sm_map;
 
-/** Owner: the map, its table and its keys live in the arena. */
+/** An empty map. It, its table and its keys live in the arena. */
 sm_map *sm_map_new(sm_arena *a);
 /**
- * The place of the key's value, which is made, holding NULL, where the key is new.
+ * The address of a key's value. A new key is added with the value NULL.
  *
- * Owner     the map's; the place never moves. The key is copied when it is made.
+ * Owner     the map's; the address stays valid as long as the map. The key is copied if it is new.
  */
 void **sm_map_at(sm_map *m, sm_str key);
-void *sm_map_get(const sm_map *m, sm_str key); /* NULL where absent */
+void *sm_map_get(const sm_map *m, sm_str key); /* the key's value; NULL if it is not in the map */
 
-int64_t sm_map_count(const sm_map *m);          /* its keys */
-sm_str sm_map_key(const sm_map *m, int64_t i);  /* the i-th that was made; ended by NUL */
-void *sm_map_value(const sm_map *m, int64_t i); /* the value at that key */
+int64_t sm_map_count(const sm_map *m);          /* the number of keys */
+sm_str sm_map_key(const sm_map *m, int64_t i);  /* the i-th key that was added; ended by NUL */
+void *sm_map_value(const sm_map *m, int64_t i); /* the value of that key */
 
 #endif

@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * base/memory.c: plain allocation with one counter, budgets, blocks.
+ * base/memory.c: plain allocation, budgets, blocks.
  *
  * Budgets  A take raises `used` level by level from the leaf to the root, each by compare and swap,
- *          so that no level is ever seen above its limit; where one refuses, the levels below give
- *          back. The peak is raised after the whole path said yes.
+ *          so no level ever exceeds its limit. If one level refuses, the levels below it give the
+ *          bytes back. The peak is raised after all levels agreed.
  * Blocks   One allocation: 64 bytes of header, the data, then the zeroed pad. The budget is charged
  *          with all of it.
- * Reuse    Most blocks are a range of a file or an array of a batch: gone after one morsel, and the
- *          next one is as large. Given back to the system each would be mapped, faulted in page by
- *          page and unmapped again, which took a third of the processor time of grouping 1 GB of
- *          logs. So the root of a budget tree keeps some: free lists by size (eight a doubling),
- *          last in, first out, so that what is taken is still in the cache. What is kept stays
- *          charged to the root, and goes back to the system before the root refuses anyone. */
+ * Reuse    Most blocks are a range of a file or an array of a batch. They are freed after one
+ *          morsel, and the next morsel needs blocks of the same size. If each were returned to the
+ *          system, it would be mapped, faulted in page by page and unmapped every time, which took
+ *          a third of the processor time of grouping 1 GB of logs. So the root of a budget tree
+ *          keeps freed blocks in lists by size (eight sizes a doubling). The last freed is reused
+ *          first, as it may still be in the cache. Kept blocks stay charged to the root; it returns
+ *          them all to the system before it refuses a take. */
 #include "base/memory.h"
 
 #include <inttypes.h>
@@ -27,12 +28,12 @@
 #include "base/thread.h"
 
 #define BLOCK_ALIGN ((size_t)64)
-/* Blocks of these costs are kept: below, the system is as good at it; above, they are rare. */
+/* Blocks of these costs are kept. For smaller ones the system is as fast; larger ones are rare. */
 #define KEPT_LEAST_LOG2 13
 #define KEPT_MOST_LOG2  22
 #define KEPT_STEPS      8 /* sizes a doubling: at most an eighth of a block is unused */
 #define KEPT_LISTS      ((KEPT_MOST_LOG2 - KEPT_LEAST_LOG2) * KEPT_STEPS + 1)
-/* All that is kept: at most this, and this share of the limit. */
+/* A root keeps at most so many bytes, and at most this part of its limit. */
 #define KEPT_MOST_BYTES ((size_t)64 << 20)
 #define KEPT_SHARE      16
 
@@ -40,13 +41,13 @@
 
 static _Atomic int64_t live_allocs;
 
-static void *counted(void *p)
+static void *count_alloc(void *p)
 {
     atomic_fetch_add_explicit(&live_allocs, 1, memory_order_relaxed);
     return p;
 }
 
-static void uncount(void)
+static void uncount_alloc(void)
 {
     atomic_fetch_sub_explicit(&live_allocs, 1, memory_order_relaxed);
 }
@@ -57,7 +58,7 @@ void *sm_alloc(size_t bytes)
     if (!p) {
         sm_out_of_memory(bytes);
     }
-    return counted(p);
+    return count_alloc(p);
 }
 
 void *sm_alloc_zero(size_t bytes)
@@ -66,7 +67,7 @@ void *sm_alloc_zero(size_t bytes)
     if (!p) {
         sm_out_of_memory(bytes);
     }
-    return counted(p);
+    return count_alloc(p);
 }
 
 void *sm_realloc(void *p, size_t bytes)
@@ -75,13 +76,13 @@ void *sm_realloc(void *p, size_t bytes)
     if (!grown) {
         sm_out_of_memory(bytes);
     }
-    return p ? grown : counted(grown);
+    return p ? grown : count_alloc(grown);
 }
 
 void sm_free(void *p)
 {
     if (p) {
-        uncount();
+        uncount_alloc();
         free(p);
     }
 }
@@ -98,12 +99,12 @@ _Noreturn void sm_out_of_memory(size_t bytes)
     _exit(sm_status_exit(SM_NOMEM)); /* no handlers: they may want memory */
 }
 
-/* By default glibc gives each thread a heap of its own, which keeps what another thread frees: with
- * 7 threads a load of 500 MB of logs peaked at 272 MB, with one heap at 186 MB. It also moves
- * blocks of up to 32 MiB onto the heap once one was freed: mapped by themselves from 128 KiB on,
- * the same program took 81 MB instead of 134 for `smelt run` over 1 GB of logs into one table, and
- * 314 MB instead of 416 for grouping them, 5 to 6% slower (peaks by /usr/bin/time -v, single runs).
- * */
+/* By default glibc gives each thread a heap of its own, which keeps memory that another thread
+ * frees: a load of 500 MB of logs with 7 threads peaked at 272 MB, and at 186 MB with one heap. By
+ * default glibc also puts allocations of up to 32 MiB on the heap once one of that size was freed.
+ * When allocations from 128 KiB on are mapped one by one instead, `smelt run` of 1 GB of logs into
+ * one table peaks at 81 MB instead of 134, and grouping them at 314 MB instead of 416, 5 to 6%
+ * slower (peaks by /usr/bin/time -v, single runs). */
 void sm_memory_tune(void)
 {
     mallopt(M_ARENA_MAX, 1);
@@ -111,11 +112,12 @@ void sm_memory_tune(void)
     mallopt(M_TRIM_THRESHOLD, 1024 * 1024);
 }
 
-/* What is given back to the system costs a page fault for each 4 KiB when it is taken again, 2 us
- * on a virtual machine. Kept on the heap, 1 GB of logs to customers takes 55,000 of them instead of
- * 73,000 and 3% less time, to bronze 41,000 instead of 76,000 and 8% less; the peaks are 217 MB
- * instead of 213 and 161 instead of 127. (Pages of 2 MiB were faster still where the machine was
- * the program's own, by up to 23%, and slower by as much where its host had to give them.) */
+/* Memory that was returned to the system costs a page fault for each 4 KiB when it is allocated
+ * again, 2 us on a virtual machine. When it stays on the heap, grouping 1 GB of logs by customer
+ * takes 55,000 faults instead of 73,000 and 3% less time, loading it 41,000 instead of 76,000 and
+ * 8% less; the peaks are 217 MB instead of 213, and 161 instead of 127. (Pages of 2 MiB were up to
+ * 23% faster on a machine of our own, and up to 23% slower where the host of a virtual machine had
+ * to provide them.) */
 void sm_memory_tune_roomy(void)
 {
     mallopt(M_MMAP_THRESHOLD, 32 * 1024 * 1024);
@@ -129,10 +131,11 @@ int64_t sm_live_allocs(void)
 
 /* ---- budgets --------------------------------------------------------------------------------- */
 
-/* Blocks that a root keeps for the next taker; linked through their first bytes. */
+/* A free block that a root keeps; the list is linked through the block's first bytes. */
 typedef struct kept_block {
     struct kept_block *next;
 } kept_block;
+_Static_assert(sizeof(kept_block) <= (size_t)1 << KEPT_LEAST_LOG2, "the link fits a kept block");
 
 typedef struct kept_blocks {
     sm_mutex lock;
@@ -144,8 +147,8 @@ typedef struct kept_blocks {
 struct sm_budget {
     sm_budget *parent;
     sm_budget *root;
-    kept_blocks *kept;       /* a root's */
-    const sm_cancel *cancel; /* its own, or its parent's */
+    kept_blocks *kept;       /* set in a root, NULL in its children */
+    const sm_cancel *cancel; /* its own, or the one inherited from its parent */
     const char *name;
     size_t limit_bytes; /* SIZE_MAX: none of its own */
     size_t fixed_bytes; /* sm_budget_set_overhead */
@@ -156,6 +159,7 @@ struct sm_budget {
 
 sm_budget *sm_budget_new(sm_budget *parent, const char *name, size_t limit_bytes)
 {
+    SM_ASSERT(name); /* refusals print it */
     sm_budget *b = sm_alloc_zero(sizeof(*b));
     b->parent = parent;
     b->name = name;
@@ -197,16 +201,17 @@ static void give_level(sm_budget *b, size_t bytes)
     SM_ENSURE(before >= bytes);
 }
 
-/* Returns all that the root keeps to the system; whether it kept any. */
-static bool let_go_of_kept(sm_budget *root)
+/* Returns all kept blocks of a root to the system. Returns whether there were any. */
+static bool free_kept_blocks(sm_budget *root)
 {
     kept_blocks *kept = root->kept;
+    SM_ASSERT(kept && root->root == root);
     sm_mutex_lock(&kept->lock);
     const size_t bytes = atomic_load_explicit(&kept->bytes, memory_order_relaxed);
     for (int i = 0; i < KEPT_LISTS; i++) {
         for (kept_block *k = kept->lists[i]; k;) {
             kept_block *next = k->next;
-            free(k); /* not live since it is kept */
+            free(k); /* live_allocs does not count kept blocks */
             k = next;
         }
         kept->lists[i] = NULL;
@@ -224,7 +229,7 @@ void sm_budget_free(sm_budget *b)
     }
     SM_ASSERT(atomic_load(&b->children) == 0);
     if (b->kept) {
-        let_go_of_kept(b);
+        free_kept_blocks(b);
         sm_mutex_release(&b->kept->lock);
         sm_free(b->kept);
     }
@@ -244,7 +249,7 @@ static void raise_peak(sm_budget *b)
     }
 }
 
-/* Returns false, and what was in use, where the level's limit refuses. */
+/* Takes bytes from one level. Returns false if its limit refuses; *used is what was in use. */
 static bool take_level(sm_budget *b, size_t bytes, size_t *used)
 {
     *used = atomic_load_explicit(&b->used, memory_order_relaxed);
@@ -257,13 +262,13 @@ static bool take_level(sm_budget *b, size_t bytes, size_t *used)
     return true;
 }
 
-/* The user's limit under which a budget of so many bytes is left. */
+/* The limit that a user has to set for a budget of so many bytes (sm_budget_set_overhead). */
 static size_t user_limit(const sm_budget *b, size_t bytes)
 {
     return (size_t)((double)(bytes + b->fixed_bytes) * 100.0 / (double)(100 - b->percent));
 }
 
-static sm_status refuse(const sm_budget *b, size_t bytes, size_t used, sm_error *e)
+static sm_status refuse_take(const sm_budget *b, size_t bytes, size_t used, sm_error *e)
 {
     const size_t mega = 1000000;
     size_t least = 0;
@@ -273,9 +278,9 @@ static sm_status refuse(const sm_budget *b, size_t bytes, size_t used, sm_error 
         sm_fail(e, SM_BUDGET, "memory budget \"%s\" refused %zu bytes: %zu of %zu are in use",
                 b->name, bytes, used, b->limit_bytes);
     if (!fits || least > SIZE_MAX / 4) {
-        return st; /* no limit would do */
+        return st; /* no limit would be enough */
     }
-    /* What comes after this request is not known: half as much again leaves it room. */
+    /* Later requests are not known; half as much again leaves room for them. */
     const size_t enough = b->limit_bytes / 2 * 3;
     const size_t advice = user_limit(b, least > enough ? least : enough);
     if (advice < mega) {
@@ -287,20 +292,22 @@ static sm_status refuse(const sm_budget *b, size_t bytes, size_t used, sm_error 
     return st;
 }
 
-/* Takes from b up to below `end` (NULL: the root too), or nowhere. */
+/* Takes bytes from all levels from b up to the one below `end`, or from none. With `end` NULL the
+ * root is included. */
 static sm_status take_below(sm_budget *b, const sm_budget *end, size_t bytes, sm_error *e)
 {
+    SM_ASSERT(!end || end == b->root);
     for (sm_budget *level = b; level != end; level = level->parent) {
         size_t used = 0;
         bool fits = take_level(level, bytes, &used);
-        if (!fits && level->kept && let_go_of_kept(level)) {
+        if (!fits && level->kept && free_kept_blocks(level)) {
             fits = take_level(level, bytes, &used);
         }
         if (!fits) {
             for (sm_budget *below = b; below != level; below = below->parent) {
                 give_level(below, bytes);
             }
-            return refuse(level, bytes, used, e);
+            return refuse_take(level, bytes, used, e);
         }
     }
     for (sm_budget *level = b; level != end; level = level->parent) {
@@ -373,8 +380,8 @@ size_t sm_budget_limit(const sm_budget *b)
 
 _Static_assert(sizeof(sm_block) <= BLOCK_ALIGN, "the header fits before the data");
 
-/* Where blocks of a cost are kept, and the cost rounded up to that of the list: −1 and the cost
- * itself where none are. */
+/* The list in which free blocks of this cost are kept, and *cost rounded up to the cost of all
+ * blocks in that list. Returns −1 and leaves *cost as it is if such blocks are not kept. */
 static int list_of(size_t *cost)
 {
     if (*cost < (size_t)1 << KEPT_LEAST_LOG2 || *cost > (size_t)1 << KEPT_MOST_LOG2) {
@@ -384,11 +391,12 @@ static int list_of(size_t *cost)
     const size_t step = ((size_t)1 << log2) / KEPT_STEPS;
     const size_t rounded = (*cost + step - 1) & ~(step - 1);
     const size_t nth = (rounded >> log2 > 1) ? KEPT_STEPS : rounded / step - KEPT_STEPS;
+    SM_ASSERT(rounded >= *cost && rounded % BLOCK_ALIGN == 0 && nth <= KEPT_STEPS);
     *cost = rounded;
     return (log2 - KEPT_LEAST_LOG2) * KEPT_STEPS + (int)nth;
 }
 
-/* What a block of `bytes` costs and where it is kept; false where that does not fit a size. */
+/* The cost of a block of `bytes` and its list of kept blocks. Returns false on an overflow. */
 static bool block_cost(size_t bytes, size_t *cost, int *list)
 {
     size_t sum = 0;
@@ -400,14 +408,16 @@ static bool block_cost(size_t bytes, size_t *cost, int *list)
     return true;
 }
 
-/* A block that the root keeps: its cost is charged there already. NULL: none. */
+/* Takes a kept block from its list; the root is charged with it already. NULL: there is none. */
 static void *take_kept(sm_budget *root, int list, size_t cost)
 {
     kept_blocks *kept = root->kept;
+    SM_ASSERT(kept && list >= 0 && list < KEPT_LISTS);
     sm_mutex_lock(&kept->lock);
     kept_block *k = kept->lists[list];
     if (k) {
         SM_UNPOISON(k, cost);
+        SM_ASSERT(atomic_load(&kept->bytes) >= cost);
         kept->lists[list] = k->next;
         atomic_fetch_sub_explicit(&kept->bytes, cost, memory_order_relaxed);
     }
@@ -415,11 +425,12 @@ static void *take_kept(sm_budget *root, int list, size_t cost)
     return k;
 }
 
-/* Keeps it, still charged to the root; false where enough is kept. */
-static bool keep(sm_budget *root, int list, size_t cost, void *block)
+/* Keeps a freed block, which stays charged to the root. Returns false if enough are kept. */
+static bool keep_block(sm_budget *root, int list, size_t cost, void *block)
 {
     kept_blocks *kept = root->kept;
     kept_block *k = block;
+    SM_ASSERT(kept && list >= 0 && list < KEPT_LISTS);
     sm_mutex_lock(&kept->lock);
     const size_t bytes = atomic_load_explicit(&kept->bytes, memory_order_relaxed);
     const bool has_room = cost <= kept->most_bytes && bytes <= kept->most_bytes - cost;
@@ -433,7 +444,7 @@ static bool keep(sm_budget *root, int list, size_t cost, void *block)
     return has_room;
 }
 
-/* Memory for a block, charged to b; NULL with *st set. */
+/* Memory for a block, charged to b; NULL on failure, with *st set. */
 static void *block_memory(sm_budget *b, int list, size_t cost, sm_status *st, sm_error *e)
 {
     void *kept = b && list >= 0 ? take_kept(b->root, list, cost) : NULL;
@@ -453,7 +464,7 @@ static void *block_memory(sm_budget *b, int list, size_t cost, sm_status *st, sm
         *st = sm_fail(e, SM_NOMEM, "the system refused %zu bytes", cost);
         return NULL;
     }
-    return counted(memory);
+    return count_alloc(memory);
 }
 
 sm_status sm_block_new(sm_budget *b, size_t bytes, sm_block **out, sm_error *e)
@@ -496,13 +507,14 @@ void sm_block_release(sm_block *block)
     if (before > 1) {
         return;
     }
+    SM_ASSERT(block->data == (uint8_t *)block + BLOCK_ALIGN); /* the caller moved its own pointer */
     size_t cost = 0;
     int list = -1;
     const bool fits = block_cost(block->size_bytes, &cost, &list);
     SM_ENSURE(fits);
     sm_budget *budget = block->budget;
-    if (budget && list >= 0 && keep(budget->root, list, cost, block)) {
-        uncount();
+    if (budget && list >= 0 && keep_block(budget->root, list, cost, block)) {
+        uncount_alloc();
         give_below(budget, budget->root, cost);
         return;
     }

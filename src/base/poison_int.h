@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * base/poison_int.h: tells AddressSanitizer which memory that we hold is nobody's. Within base. */
+ * base/poison_int.h: tells AddressSanitizer which bytes of allocated memory are unused, so that an
+ * access to them is reported. For base alone. */
 #ifndef SM_BASE_POISON_INT_H
 #define SM_BASE_POISON_INT_H
 

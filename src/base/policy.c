@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * base/policy.c: the words of policies, and which of them a place takes. */
+ * base/policy.c: the words of policies. Called by flow_yaml.c for keys and by table_function.c for
+ * arguments. */
 #include "base/policy.h"
 
 #include <stdio.h>
@@ -11,12 +12,15 @@ static const char *const names[SM_POLICIES] = {
     [SM_POLICY_KEEP] = "keep", [SM_POLICY_REMOVE] = "remove",
 };
 
+_Static_assert(SM_POLICIES <= 32, "a set of policies is an unsigned");
+
 const char *sm_policy_name(sm_policy p)
 {
+    SM_ASSERT((int)p >= 0 && p < SM_POLICIES);
     return names[p];
 }
 
-static bool find_word(sm_str word, sm_policy *out)
+static bool find_policy(sm_str word, sm_policy *out)
 {
     for (int i = 0; i < SM_POLICIES; i++) {
         if (sm_str_is(word, names[i])) {
@@ -28,7 +32,7 @@ static bool find_word(sm_str word, sm_policy *out)
     return sm_str_is(word, "error"); /* the older word for fail */
 }
 
-/* "It takes 'fail', 'skip' or 'quarantine'." */
+/* Advises to use one of the set's words: "Use 'fail', 'skip' or 'quarantine'." */
 static void advise_words(unsigned takes, sm_error *e)
 {
     char text[sizeof(e->todo)] = "";
@@ -43,23 +47,20 @@ static void advise_words(unsigned takes, sm_error *e)
                                                   : "");
         }
     }
-    sm_error_todo(e, "It takes %s.", text);
+    SM_ASSERT(n_left == 0 && len < sizeof(text));
+    sm_error_todo(e, "Use %s.", text);
 }
 
 sm_status sm_policy_parse(const char *what, sm_str word, unsigned takes, sm_policy *out,
                           sm_error *e)
 {
+    SM_ASSERT(takes != 0 && takes < SM_TAKES(SM_POLICIES));
     sm_policy found = SM_POLICY_FAIL;
-    const bool is_word = find_word(word, &found);
-    if (is_word && (takes & SM_TAKES(found)) != 0) {
+    if (find_policy(word, &found) && (takes & SM_TAKES(found)) != 0) {
         *out = found;
         return SM_OK;
     }
-    if (is_word) {
-        (void)sm_fail(e, SM_INVALID, "%s does not take '%s'", what, names[found]);
-    } else {
-        (void)sm_fail(e, SM_INVALID, "'%.*s' is no word for %s", SM_STR_ARG(word), what);
-    }
+    const sm_status st = sm_fail(e, SM_INVALID, "%s cannot be '%.*s'", what, SM_STR_ARG(word));
     advise_words(takes, e);
-    return SM_INVALID;
+    return st;
 }

@@ -1,30 +1,36 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * base/policy.h: what is done with what does not fit, in one vocabulary for SQL's arguments and
- * YAML's keys. A place takes some of the words; the others it refuses by name. */
+ * base/policy.h: policies, the words that say what to do with input that does not fit ("fail",
+ * "skip", "quarantine"). SQL arguments and YAML keys share them. Each argument or key accepts a set
+ * of these words and refuses the others by name. */
 #ifndef SM_BASE_POLICY_H
 #define SM_BASE_POLICY_H
 
 #include "base/str.h"
 
 typedef enum sm_policy {
-    SM_POLICY_FAIL,   /* "fail", or "error": the work ends with an error */
-    SM_POLICY_IGNORE, /* left out and counted; what it stands in is kept */
-    SM_POLICY_NULL,
-    SM_POLICY_SKIP, /* what it stands in is left out and counted */
-    SM_POLICY_QUARANTINE,
-    SM_POLICY_RESCUE,
-    SM_POLICY_KEEP, /* what is there already stays as it is */
-    SM_POLICY_REMOVE,
+    SM_POLICY_FAIL,       /* "fail", or "error": the work ends with an error */
+    SM_POLICY_IGNORE,     /* the field is left out and counted; its row is kept */
+    SM_POLICY_NULL,       /* no key or argument accepts it yet */
+    SM_POLICY_SKIP,       /* the whole line or file is left out and counted */
+    SM_POLICY_QUARANTINE, /* the line goes to the quarantine table */
+    SM_POLICY_RESCUE,     /* no key or argument accepts it yet */
+    SM_POLICY_KEEP,       /* rows that are in the table already stay */
+    SM_POLICY_REMOVE,     /* rows that are in the table already are removed */
     SM_POLICIES,
 } sm_policy;
 
-/* A set of policies, for `takes`. */
+/* One member of a set of policies; `takes` is several of them combined by |. */
 #define SM_TAKES(policy) (1u << (policy))
 
+/** The word of a policy: "skip". */
 const char *sm_policy_name(sm_policy p);
-/** The policy of that word. SM_INVALID where it is none of those that `what` (an argument, a key)
- * takes, with the words that it does take. */
+/**
+ * Finds the policy of a word.
+ *
+ * Shape     `what` names the argument or key in messages; `takes` is the set that it accepts
+ * Errors    SM_INVALID if the word is not in that set; the advice lists the words that are
+ */
 sm_status sm_policy_parse(const char *what, sm_str word, unsigned takes, sm_policy *out,
                           sm_error *e) SM_MUST_USE;
 

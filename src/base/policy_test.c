@@ -20,16 +20,13 @@ static const struct {
     {"bad_lines", "quarantine", BAD_LINES, SM_POLICY_QUARANTINE, "", ""},
     {"unknown", "ignore", UNKNOWN, SM_POLICY_IGNORE, "", ""},
     {"gone", "remove", SM_TAKES(SM_POLICY_REMOVE), SM_POLICY_REMOVE, "", ""},
-    {"bad_lines", "rescue", BAD_LINES, 0, "bad_lines does not take 'rescue'",
-     "It takes 'fail', 'skip' or 'quarantine'."},
-    {"unknown", "null", UNKNOWN, 0, "unknown does not take 'null'", "It takes 'fail' or 'ignore'."},
-    {"copies", "error", SM_TAKES(SM_POLICY_KEEP), 0, "copies does not take 'fail'",
-     "It takes 'keep'."},
-    {"unknown", "drop", UNKNOWN, 0, "'drop' is no word for unknown",
-     "It takes 'fail' or 'ignore'."},
-    {"unknown", "Fail", UNKNOWN, 0, "'Fail' is no word for unknown",
-     "It takes 'fail' or 'ignore'."},
-    {"unknown", "", UNKNOWN, 0, "'' is no word for unknown", "It takes 'fail' or 'ignore'."},
+    {"bad_lines", "rescue", BAD_LINES, 0, "bad_lines cannot be 'rescue'",
+     "Use 'fail', 'skip' or 'quarantine'."},
+    {"unknown", "null", UNKNOWN, 0, "unknown cannot be 'null'", "Use 'fail' or 'ignore'."},
+    {"copies", "error", SM_TAKES(SM_POLICY_KEEP), 0, "copies cannot be 'error'", "Use 'keep'."},
+    {"unknown", "drop", UNKNOWN, 0, "unknown cannot be 'drop'", "Use 'fail' or 'ignore'."},
+    {"unknown", "Fail", UNKNOWN, 0, "unknown cannot be 'Fail'", "Use 'fail' or 'ignore'."},
+    {"unknown", "", UNKNOWN, 0, "unknown cannot be ''", "Use 'fail' or 'ignore'."},
 };
 
 static void a_place_takes_some_of_the_words(void **state)

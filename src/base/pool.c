@@ -2,32 +2,34 @@
  *
  * base/pool.c: workers, drivers that may wait, and loops that idle workers help with.
  *
- * Calls    sm_pool_run() queues its drivers and works along until they are done; a waker, called by
- *          anyone, queues a driver that waits; sm_pool_for() hands out numbers to whoever is idle.
- * Method   One lock, one queue of ready drivers over all runs, one condition for the idle. A step
- *          is a morsel's work (about 1 ms), so the lock is taken some thousand times a second.
- *          Worker numbers are lent for the length of a step, which also bounds the steps at a time
- *          when several runs come with a caller each.
- * States   READY -> RUNNING -> READY | WAITING | DONE. A wake turns WAITING into READY, and RUNNING
- *          into RUNNING_WOKEN, for which SM_WAIT means READY: no wake is lost between a driver's
- *          last look and its answer.
- * Wakers   point at slots that the pool owns and reuses. One that is called after its run has ended
- *          finds the slot free, or wakes a stranger, which costs that one a step: so I/O that is
- *          still under way when a run fails does no harm.
- * Loops    Numbers are handed out in ascending order, so that all below a failed one have been
- *          handed out too and are finished: the smallest failure is known without luck.
- *          A loop's caller waits only for numbers that others work on, never for a free worker,
- *          and so loops nest without deadlock.
+ * Calls    sm_pool_run() queues its drivers, which are a *group* here, and works on ready drivers
+ *          until the group is done. A waker, called by any thread, queues a driver that waits.
+ *          sm_pool_for() shares its numbers with the workers that are idle.
+ * Method   One lock, one queue of ready drivers for all groups, one condition for idle workers. A
+ *          step is a morsel's work (about 1 ms), so the lock is taken about a thousand times a
+ *          second. A worker number is lent for one step; there are as many as workers, so callers
+ *          of several groups cannot run more steps at a time than that.
+ * States   READY -> RUNNING -> READY | WAITING | DONE. A wake turns WAITING into READY. It turns
+ *          RUNNING into RUNNING_WOKEN, from which SM_WAIT leads to READY: so a wake between the
+ *          driver's last look and its return is not lost.
+ * Wakers   point at driver slots that the pool owns and reuses. A waker that is called after its
+ *          group has ended finds the slot free, or wakes the slot's new driver, which then takes
+ *          one step too many. So I/O that is still under way when a group fails does no harm.
+ * Loops    Numbers are handed out in ascending order. When one fails, all smaller ones have been
+ *          handed out and will be finished, so the smallest failure is always found.
+ *          A loop's caller waits only for numbers that others work on, never for a free worker;
+ *          so loops may nest without deadlock.
  * Source   Leis et al., Morsel-Driven Parallelism, SIGMOD 2014. */
 #include "base/pool.h"
 
 #include "base/memory.h"
 
-#define THREADS_MAX    1024
-#define CANCEL_LOOK_MS 50 /* how soon a run whose drivers all wait sees that it was cancelled */
+#define THREADS_MAX 1024
+/* How often a group whose drivers all wait looks whether it is cancelled. */
+#define CANCEL_LOOK_MS 50
 
 typedef enum driver_state {
-    DRIVER_FREE, /* a slot that no run uses */
+    DRIVER_FREE, /* a slot that no group uses */
     DRIVER_READY,
     DRIVER_RUNNING,
     DRIVER_RUNNING_WOKEN,
@@ -35,26 +37,27 @@ typedef enum driver_state {
     DRIVER_DONE,
 } driver_state;
 
-typedef struct run run;
+typedef struct group group;
 
 typedef struct driver {
     sm_pool *pool; /* set once */
-    run *of;
+    group *of;
     void *work;
     int index;
     driver_state state;
-    struct driver *next; /* in the queue, or among the free slots */
-    struct driver *next_made;
+    struct driver *next;      /* in the queue, or among the free slots */
+    struct driver *next_made; /* all slots of the pool */
 } driver;
 
-struct run {
+/* The drivers of one sm_pool_run(), on its caller's stack. */
+struct group {
     sm_step_fn step;
     const sm_cancel *cancel;
     int n_left;    /* drivers that have not ended */
     int n_running; /* steps under way */
     bool is_stopping;
     sm_status status;
-    int failed_index; /* of the failure that is kept */
+    int failed_index; /* the driver whose failure is in status and error; −1: cancelled */
     sm_error error;
 };
 
@@ -63,7 +66,7 @@ typedef struct loop {
     sm_for_fn fn;
     void *ctx;
     _Atomic int64_t next, end; /* numbers from `end` on are not started */
-    int helpers;               /* workers inside, but for the caller */
+    int helpers;               /* workers inside, without the caller */
     sm_cond done;
     sm_status status;
     sm_error error;
@@ -76,16 +79,16 @@ typedef struct worker {
 } worker;
 
 struct sm_pool {
-    sm_mutex lock; /* all below, but for n_threads */
-    sm_cond work;  /* a driver became ready, a loop came, a run ended, the pool ends */
+    sm_mutex lock; /* guards all below; n_threads does not change */
+    sm_cond work;  /* a driver is ready, a loop was added, a group is over, or the pool ends */
     int n_threads;
     bool is_ending;
-    int n_idle; /* who waits on `work` */
-    int n_runs;
+    int n_idle; /* threads that wait on `work` */
+    int n_groups;
     driver *ready_first, *ready_last;
     driver *slots_free, *slots_made;
     loop *loops;
-    int *numbers; /* a stack of the worker numbers that nobody uses */
+    int *numbers; /* a stack of the worker numbers that are not lent */
     int n_numbers;
     worker *workers;
     int n_workers;
@@ -95,6 +98,7 @@ struct sm_pool {
 
 static void queue_push(sm_pool *p, driver *d)
 {
+    SM_ASSERT(d->of && d->state != DRIVER_DONE);
     d->state = DRIVER_READY;
     d->next = NULL;
     if (p->ready_last) {
@@ -108,6 +112,8 @@ static void queue_push(sm_pool *p, driver *d)
 static driver *queue_pop(sm_pool *p)
 {
     driver *d = p->ready_first;
+    SM_ASSERT(d->state ==
+              DRIVER_READY); /* a driver that is queued twice would run twice at a time */
     p->ready_first = d->next;
     if (!p->ready_first) {
         p->ready_last = NULL;
@@ -115,14 +121,14 @@ static driver *queue_pop(sm_pool *p)
     return d;
 }
 
-static void queue_remove_run(sm_pool *p, const run *r)
+static void queue_remove_group(sm_pool *p, const group *g)
 {
     driver *d = p->ready_first;
     p->ready_first = NULL;
     p->ready_last = NULL;
     while (d) {
         driver *next = d->next;
-        if (d->of == r) {
+        if (d->of == g) {
             d->state = DRIVER_DONE;
         } else {
             queue_push(p, d);
@@ -143,50 +149,51 @@ static void signal_idle(sm_pool *p)
     }
 }
 
-/* ---- runs (all with the lock held, but for the step itself) ---------------------------------- */
+/* ---- groups (with the lock held, which only the step itself gives up) ------------------------ */
 
-static void stop_run(sm_pool *p, run *r)
+static void stop_group(sm_pool *p, group *g)
 {
-    r->is_stopping = true;
-    queue_remove_run(p, r);
+    g->is_stopping = true;
+    queue_remove_group(p, g);
 }
 
-static bool run_is_over(const run *r)
+static bool group_is_over(const group *g)
 {
-    return (r->n_left == 0 || r->is_stopping) && r->n_running == 0;
+    return (g->n_left == 0 || g->is_stopping) && g->n_running == 0;
 }
 
-static void look_at_cancel(sm_pool *p, run *r)
+static void look_at_cancel(sm_pool *p, group *g)
 {
-    if (sm_cancel_is_set(r->cancel) && r->n_left > 0 && !r->is_stopping) {
-        r->status = sm_fail(&r->error, SM_INTERRUPTED, "interrupted");
-        r->failed_index = -1; /* a step that fails because of it says nothing better */
-        stop_run(p, r);
+    if (sm_cancel_is_set(g->cancel) && g->n_left > 0 && !g->is_stopping) {
+        g->status = sm_fail(&g->error, SM_INTERRUPTED, "interrupted");
+        g->failed_index = -1; /* the failure of a step that saw the flag too says nothing better */
+        stop_group(p, g);
     }
 }
 
-/* Of the failures that are seen before the run ends the one of the first driver is kept. */
-static void keep_failure(sm_pool *p, run *r, const driver *d, sm_status st, const sm_error *e)
+/* Keeps a failure, unless an earlier driver of the group has failed too. */
+static void keep_failure(sm_pool *p, group *g, const driver *d, sm_status st, const sm_error *e)
 {
-    if (r->status == SM_OK || d->index < r->failed_index) {
-        r->status = st;
-        r->failed_index = d->index;
-        r->error = *e;
+    if (g->status == SM_OK || d->index < g->failed_index) {
+        g->status = st;
+        g->failed_index = d->index;
+        g->error = *e;
     }
-    if (!r->is_stopping) {
-        stop_run(p, r);
+    if (!g->is_stopping) {
+        stop_group(p, g);
     }
 }
 
-static void settle(sm_pool *p, driver *d, sm_status st, const sm_error *e)
+/* Sets a driver's next state by what its step returned. */
+static void settle_driver(sm_pool *p, driver *d, sm_status st, const sm_error *e)
 {
-    run *r = d->of;
+    group *g = d->of;
     const bool was_woken = d->state == DRIVER_RUNNING_WOKEN;
     SM_ASSERT(was_woken || d->state == DRIVER_RUNNING);
     switch (st) {
     case SM_OK:
     case SM_WAIT:
-        if (r->is_stopping) {
+        if (g->is_stopping) {
             d->state = DRIVER_DONE;
         } else if (st == SM_OK || was_woken) {
             queue_push(p, d);
@@ -195,13 +202,14 @@ static void settle(sm_pool *p, driver *d, sm_status st, const sm_error *e)
         }
         break;
     case SM_END:
+        SM_ASSERT(g->n_left > 0);
         d->state = DRIVER_DONE;
-        r->n_left--;
+        g->n_left--;
         break;
     default:
         SM_ASSERT(!sm_status_is_answer(st));
         d->state = DRIVER_DONE;
-        keep_failure(p, r, d, st, e);
+        keep_failure(p, g, d, st, e);
     }
 }
 
@@ -219,42 +227,44 @@ static void wake_driver(void *ctx)
     sm_mutex_unlock(&p->lock);
 }
 
-/* Takes the first ready driver one step on. Gives up the lock meanwhile. */
+/* Runs one step of the first ready driver, without the lock. */
 static void step_one(sm_pool *p)
 {
     driver *d = queue_pop(p);
-    run *r = d->of;
-    look_at_cancel(p, r);
-    if (r->is_stopping) {
+    group *g = d->of;
+    look_at_cancel(p, g);
+    if (g->is_stopping) {
         d->state = DRIVER_DONE;
-        if (run_is_over(r)) {
+        if (group_is_over(g)) {
             sm_cond_broadcast(&p->work);
         }
         return;
     }
+    SM_ASSERT(p->n_numbers > 0 && p->n_numbers <= p->n_threads);
     const int number = p->numbers[--p->n_numbers];
     d->state = DRIVER_RUNNING;
-    r->n_running++;
+    g->n_running++;
     if (has_work(p)) {
-        signal_idle(p); /* each that starts looks whether there is more for another */
+        signal_idle(p); /* each worker that starts wakes the next one if there is more work */
     }
     sm_mutex_unlock(&p->lock);
 
     sm_error e = {0};
-    const sm_status st = r->step(d->work, number, (sm_waker){wake_driver, d}, &e);
+    const sm_status st = g->step(d->work, number, (sm_waker){wake_driver, d}, &e);
 
     sm_mutex_lock(&p->lock);
+    SM_ASSERT(d->of == g && g->n_running > 0); /* the group did not end during its step */
     p->numbers[p->n_numbers++] = number;
-    r->n_running--;
-    settle(p, d, st, &e);
-    if (run_is_over(r)) {
-        sm_cond_broadcast(&p->work); /* its caller is one of those who wait */
+    g->n_running--;
+    settle_driver(p, d, st, &e);
+    if (group_is_over(g)) {
+        sm_cond_broadcast(&p->work); /* the group's caller may be one of those that wait */
     }
 }
 
 /* ---- loops ----------------------------------------------------------------------------------- */
 
-/* Without the lock. Takes up to `max` numbers. */
+/* Calls the loop's function for up to `max` numbers. Without the lock. */
 static void work_on_loop(sm_pool *p, loop *l, int64_t max)
 {
     sm_error e = {0};
@@ -295,8 +305,8 @@ static void loop_unlink(sm_pool *p, const loop *l)
     }
 }
 
-/* With the lock held, which it gives up meanwhile. A loop that has no numbers left is taken off the
- * list, so that nobody looks at it again. */
+/* Works on the first loop. With the lock held, which it gives up during the work. A loop without
+ * numbers left is taken off the list, so that nobody tries it again. */
 static void help_loop(sm_pool *p, int64_t max)
 {
     loop *l = p->loops;
@@ -309,6 +319,7 @@ static void help_loop(sm_pool *p, int64_t max)
     sm_mutex_unlock(&p->lock);
     work_on_loop(p, l, max);
     sm_mutex_lock(&p->lock);
+    SM_ASSERT(l->helpers > 0);
     if (--l->helpers == 0) {
         sm_cond_signal(&l->done);
     }
@@ -331,7 +342,7 @@ sm_status sm_pool_for(sm_pool *p, int64_t n, sm_for_fn fn, void *ctx, sm_error *
     sm_cond_init(&l.done);
 
     sm_mutex_lock(&p->lock);
-    l.next_loop = p->loops; /* the innermost loop first: its caller is held up most */
+    l.next_loop = p->loops; /* the newest loop first: outer loops wait for inner ones */
     p->loops = &l;
     signal_idle(p);
     sm_mutex_unlock(&p->lock);
@@ -353,8 +364,8 @@ sm_status sm_pool_for(sm_pool *p, int64_t n, sm_for_fn fn, void *ctx, sm_error *
 
 /* ---- threads --------------------------------------------------------------------------------- */
 
-/* With the lock held. Works once, on no more than `max_numbers` of a loop, or waits once; wait_ms
- * < 0: without end. */
+/* With the lock held. Works on at most `max_numbers` of a loop, or on one step, or waits once for
+ * wait_ms; wait_ms < 0: until there is work. */
 static void work_or_wait(sm_pool *p, int64_t max_numbers, int64_t wait_ms)
 {
     if (p->loops) {
@@ -395,7 +406,7 @@ sm_status sm_pool_new(int n_threads, sm_pool **out, sm_error *e)
     p->numbers = sm_alloc((size_t)n_threads * sizeof(*p->numbers));
     p->workers = sm_alloc_zero((size_t)n_threads * sizeof(*p->workers));
     for (int i = n_threads - 1; i >= 0; i--) {
-        p->numbers[p->n_numbers++] = i; /* 0 is lent first */
+        p->numbers[p->n_numbers++] = i; /* 0 is the first to be lent */
     }
     for (int i = 0; i < n_threads - 1; i++) {
         worker *w = &p->workers[i];
@@ -417,7 +428,8 @@ void sm_pool_free(sm_pool *p)
         return;
     }
     sm_mutex_lock(&p->lock);
-    SM_ASSERT(p->n_runs == 0 && !p->loops);
+    SM_ASSERT(p->n_groups == 0 && !p->loops);
+    SM_ASSERT(!p->ready_first && p->n_numbers == p->n_threads);
     p->is_ending = true;
     sm_cond_broadcast(&p->work);
     sm_mutex_unlock(&p->lock);
@@ -441,12 +453,13 @@ int sm_pool_threads(const sm_pool *p)
     return p->n_threads;
 }
 
-/* ---- a run ----------------------------------------------------------------------------------- */
+/* ---- sm_pool_run ----------------------------------------------------------------------------- */
 
 static driver *slot_take(sm_pool *p)
 {
     driver *d = p->slots_free;
     if (d) {
+        SM_ASSERT(d->state == DRIVER_FREE && !d->of);
         p->slots_free = d->next;
         return d;
     }
@@ -459,6 +472,8 @@ static driver *slot_take(sm_pool *p)
 
 static void slot_give(sm_pool *p, driver *d)
 {
+    /* Not queued and not in a step: only a group that stops leaves drivers that wait. */
+    SM_ASSERT(d->state == DRIVER_DONE || (d->state == DRIVER_WAITING && d->of->is_stopping));
     d->state = DRIVER_FREE;
     d->of = NULL;
     d->work = NULL;
@@ -466,17 +481,17 @@ static void slot_give(sm_pool *p, driver *d)
     p->slots_free = d;
 }
 
-static void queue_drivers(sm_pool *p, run *r, void *const *drivers, int n, driver **slots)
+static void queue_drivers(sm_pool *p, group *g, void *const *drivers, int n, driver **slots)
 {
     for (int i = 0; i < n; i++) {
         driver *d = slot_take(p);
-        d->of = r;
+        d->of = g;
         d->work = drivers[i];
         d->index = i;
         slots[i] = d;
         queue_push(p, d);
     }
-    p->n_runs++;
+    p->n_groups++;
     signal_idle(p);
 }
 
@@ -484,32 +499,33 @@ sm_status sm_pool_run(sm_pool *p, sm_step_fn step, void *const *drivers, int n,
                       const sm_cancel *cancel, sm_error *e)
 {
     SM_ASSERT(n >= 0);
-    run r = {.step = step, .cancel = cancel, .n_left = n, .status = SM_OK};
+    group g = {.step = step, .cancel = cancel, .n_left = n, .status = SM_OK};
     driver **slots = sm_alloc((size_t)n * sizeof(driver *));
 
     sm_mutex_lock(&p->lock);
-    queue_drivers(p, &r, drivers, n, slots);
+    queue_drivers(p, &g, drivers, n, slots);
     for (;;) {
-        look_at_cancel(p, &r);
-        if (run_is_over(&r)) {
+        look_at_cancel(p, &g);
+        if (group_is_over(&g)) {
             break;
         }
-        /* One number at a time: a stranger's long loop must not keep this run from its end. */
-        work_or_wait(p, 1, cancel && !r.is_stopping ? CANCEL_LOOK_MS : -1);
+        /* One number at a time: another group's long loop must not delay the end of this one. */
+        work_or_wait(p, 1, cancel && !g.is_stopping ? CANCEL_LOOK_MS : -1);
     }
+    SM_ASSERT((g.status == SM_OK) == !g.is_stopping);
     for (int i = 0; i < n; i++) {
         slot_give(p, slots[i]);
     }
-    p->n_runs--;
+    p->n_groups--;
     if (has_work(p)) {
-        signal_idle(p); /* a signal that came to this caller was meant for others */
+        signal_idle(p); /* this caller may have received a signal that was meant for a worker */
     }
     sm_mutex_unlock(&p->lock);
     sm_free(slots);
-    if (r.status != SM_OK && e) {
-        *e = r.error;
+    if (g.status != SM_OK && e) {
+        *e = g.error;
     }
-    return r.status;
+    return g.status;
 }
 
 /* ---- pauses ---------------------------------------------------------------------------------- */

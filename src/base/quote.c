@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * base/quote.c: text in quotes. Runs that need no escape are copied whole. */
+ * base/quote.c: text in quotes. Stretches of text without anything to escape are copied whole. */
 #include "base/quote.h"
 
 #include <stdio.h>
 
 #include "base/text.h"
 
-/* The escape of a byte that must not stand in a JSON string as it is, or NULL. */
+/* The escape of a byte that a JSON string must not contain, or NULL if it may be copied. */
 static const char *json_escape(uint8_t c, char scratch[8])
 {
     switch (c) {
@@ -34,21 +34,21 @@ static const char *json_escape(uint8_t c, char scratch[8])
     }
 }
 
-/* Escapes a run of valid UTF-8. */
-static void json_run(sm_buf *b, sm_str run)
+/* Appends valid UTF-8 with its escapes. */
+static void put_json_text(sm_buf *b, sm_str s)
 {
-    size_t plain = 0;
-    for (size_t i = 0; i < run.len; i++) {
+    size_t plain = 0; /* from here on nothing was copied yet */
+    for (size_t i = 0; i < s.len; i++) {
         char scratch[8];
-        const char *escape = json_escape((uint8_t)run.data[i], scratch);
+        const char *escape = json_escape((uint8_t)s.data[i], scratch);
         if (escape) {
-            sm_buf_text(b, (sm_str){run.data + plain, i - plain});
+            sm_buf_text(b, (sm_str){s.data + plain, i - plain});
             sm_buf_text(b, sm_str_of(escape));
             plain = i + 1;
         }
     }
-    if (plain < run.len) {
-        sm_buf_text(b, (sm_str){run.data + plain, run.len - plain});
+    if (plain < s.len) {
+        sm_buf_text(b, (sm_str){s.data + plain, s.len - plain});
     }
 }
 
@@ -57,9 +57,9 @@ void sm_buf_json_str(sm_buf *b, sm_str s)
     sm_buf_text(b, SM_STR("\""));
     while (s.len > 0) {
         const size_t valid = sm_utf8_check(s.data, s.len);
-        json_run(b, (sm_str){s.data, valid});
+        put_json_text(b, (sm_str){s.data, valid});
         s = (sm_str){s.data + valid, s.len - valid};
-        if (s.len > 0) { /* JSON has no other way to say that a byte was no text */
+        if (s.len > 0) { /* JSON has no other way to express a byte that is not UTF-8 */
             sm_buf_text(b, SM_STR("\\ufffd"));
             s = (sm_str){s.data + 1, s.len - 1};
         }
@@ -67,11 +67,12 @@ void sm_buf_json_str(sm_buf *b, sm_str s)
     sm_buf_text(b, SM_STR("\""));
 }
 
-/* s in quotes, with `before` ahead of each quote and each `before` in it. */
+/* Appends s in quotes, with `before` ahead of each quote and of each `before` in it. */
 static void put_in_quotes(sm_buf *b, sm_str s, char quote, char before)
 {
     size_t from = 0;
 
+    SM_ASSERT((quote & 0x80) == 0 && (before & 0x80) == 0); /* else they cut UTF-8 sequences */
     sm_buf_text(b, (sm_str){&quote, 1});
     for (size_t i = 0; i < s.len; i++) {
         if (s.data[i] == quote || s.data[i] == before) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * base/random.c: random names from the system's generator. Called for table ids, file names and
- * transaction ids. */
+ * base/random.c: random bytes from the system's generator, and UUIDs made of them for the ids of
+ * tables and transactions and for the names of files. */
 #include "base/random.h"
 
 #include <errno.h>
@@ -17,7 +17,7 @@ void sm_random_bytes(void *out, size_t n)
 
     while (n > 0) {
         const ssize_t got = getrandom(at, n, 0);
-        SM_ENSURE(got >= 0 || errno == EINTR); /* without flags it can fail by nothing else */
+        SM_ENSURE(got >= 0 || errno == EINTR); /* without flags there is no other failure */
         if (got > 0) {
             at += got;
             n -= (size_t)got;

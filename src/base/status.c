@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * base/status.c: the tables made from status.def, and the error that needs no memory.
+ * base/status.c: the table made from status.def, and how errors are filled and printed.
  *
- * Texts are written to a copy first, so that a message may quote the error it replaces, and are
- * made safe for a terminal: a control byte becomes '?', a cut never splits a UTF-8 sequence. */
+ * Each text is formatted into a copy first, so that a message may quote the error that it replaces.
+ * Texts are made safe for a terminal: a control byte becomes '?', and a text that is too long is
+ * never cut within a UTF-8 sequence. */
 #include "base/status.h"
 
 #include <errno.h>
@@ -28,10 +29,11 @@ static const status_row status_rows[] = {
 #undef SM_STATUS
 };
 
-/* A number that is no status is our own mistake; it is shown as an internal error. */
+/* A number that is not a status is a mistake of ours; it is shown as an internal error. */
 static const status_row *row_of(sm_status st)
 {
     const int last = SM_COUNT(status_rows) - 1;
+    SM_ASSERT(status_rows[last].status == SM_INTERNAL);
     for (int i = 0; i < last; i++) {
         if (status_rows[i].status == st) {
             return &status_rows[i];
@@ -77,7 +79,7 @@ static size_t whole_len(const char *text, size_t len)
     return want > len - start + 1 ? start - 1 : len;
 }
 
-/* text: NUL-ended, in a field of `cap` bytes; full_len: what it would have been. */
+/* `text` ends with a NUL in a field of `cap` bytes; full_len is its length before it was cut. */
 static void make_safe(char *text, size_t cap, size_t full_len)
 {
     if (full_len >= cap) {
@@ -151,6 +153,7 @@ static sm_status status_of_errno(int errno_value)
 
 sm_status sm_fail_errno(sm_error *e, int errno_value, const char *fmt, ...)
 {
+    SM_ASSERT(errno_value > 0); /* 0 or a negative one: errno was read after another call */
     const sm_status status = status_of_errno(errno_value);
     if (!e) {
         return status;
@@ -174,6 +177,7 @@ sm_status sm_fail_errno(sm_error *e, int errno_value, const char *fmt, ...)
 
 void sm_error_place(sm_error *e, const char *object, int64_t line, int64_t byte)
 {
+    SM_ASSERT(line >= 0 && byte >= -1);
     if (!e) {
         return;
     }
@@ -228,7 +232,7 @@ typedef struct out_text {
     size_t cap, len;
 } out_text;
 
-SM_PRINTF(2, 3) static void put(out_text *t, const char *fmt, ...)
+SM_PRINTF(2, 3) static void append_text(out_text *t, const char *fmt, ...)
 {
     if (t->len + 1 >= t->cap) {
         return;
@@ -252,19 +256,19 @@ static void put_place(out_text *t, const sm_error *e)
 {
     const bool has_object = e->object[0] != '\0';
     if (has_object && e->line > 0 && e->byte > 0) {
-        put(t, "%s:%" PRId64 ":%" PRId64, e->object, e->line, e->byte);
+        append_text(t, "%s:%" PRId64 ":%" PRId64, e->object, e->line, e->byte);
     } else if (has_object && e->line > 0) {
-        put(t, "%s:%" PRId64, e->object, e->line);
+        append_text(t, "%s:%" PRId64, e->object, e->line);
     } else if (has_object && e->byte >= 0) {
-        put(t, "%s, byte %" PRId64, e->object, e->byte);
+        append_text(t, "%s, byte %" PRId64, e->object, e->byte);
     } else if (has_object) {
-        put(t, "%s", e->object);
+        append_text(t, "%s", e->object);
     } else if (e->line > 0 && e->byte > 0) {
-        put(t, "line %" PRId64 ", byte %" PRId64, e->line, e->byte);
+        append_text(t, "line %" PRId64 ", byte %" PRId64, e->line, e->byte);
     } else if (e->line > 0) {
-        put(t, "line %" PRId64, e->line);
+        append_text(t, "line %" PRId64, e->line);
     } else if (e->byte > 0) {
-        put(t, "byte %" PRId64, e->byte);
+        append_text(t, "byte %" PRId64, e->byte);
     }
 }
 
@@ -286,20 +290,20 @@ size_t sm_error_format(const sm_error *e, char *out, size_t cap)
     }
     out_text t = {.out = out, .cap = cap};
     out[0] = '\0';
-    put(&t, "smelt: %s\n", e->what[0] ? e->what : sm_status_text(e->status));
+    append_text(&t, "smelt: %s\n", e->what[0] ? e->what : sm_status_text(e->status));
     if (has_place(e)) {
-        put(&t, "  at ");
+        append_text(&t, "  at ");
         put_place(&t, e);
-        put(&t, "\n");
+        append_text(&t, "\n");
     }
     for (int i = 0; i < e->frames && i < SM_COUNT(e->frame); i++) {
-        put(&t, "%s%s", i == 0 ? "  in " : ", ", e->frame[i]);
+        append_text(&t, "%s%s", i == 0 ? "  in " : ", ", e->frame[i]);
     }
     if (e->frames > 0) {
-        put(&t, "\n");
+        append_text(&t, "\n");
     }
     if (e->todo[0]) {
-        put(&t, "  %s\n", e->todo);
+        append_text(&t, "  %s\n", e->todo);
     }
     return t.len;
 }

@@ -22,7 +22,7 @@ typedef enum sm_status {
 #undef SM_STATUS
 } sm_status;
 
-/* On the caller's stack. `= {0}` is an empty error; sm_fail() overwrites what stood in it. */
+/* Lives on the caller's stack. `= {0}` is an empty error; sm_fail() overwrites an earlier one. */
 typedef struct sm_error {
     sm_status status;
     char what[192];    /* the cause, one line: lower case, no full stop, values quoted */
@@ -36,7 +36,8 @@ typedef struct sm_error {
 
 /* ---- making one ------------------------------------------------------------------------------ */
 
-/** Records the cause and returns `status`. `e` may be NULL. Clears place, advice and frames. */
+/** Records the cause and returns `status`. `e` may be NULL. Clears place, advice and frames. The
+ * arguments may point into `e`, so that a message can quote the error that it replaces. */
 sm_status sm_fail(sm_error *e, sm_status status, const char *fmt, ...) SM_PRINTF(3, 4);
 
 /** Like sm_fail() for a failed system call: maps `errno_value` to a status (ENOENT NOT_FOUND,
@@ -44,11 +45,12 @@ sm_status sm_fail(sm_error *e, sm_status status, const char *fmt, ...) SM_PRINTF
  * INTERRUPTED, else IO) and appends its text. */
 sm_status sm_fail_errno(sm_error *e, int errno_value, const char *fmt, ...) SM_PRINTF(3, 4);
 
-/** Adds where: the object, and a line and byte as sm_error means them (0 and -1: no such place).
- * Keeps a place that is already there. */
+/** Adds the place: the object, and the line and byte as sm_error defines them (0 and -1: none).
+ * A place that is already set is kept. */
 void sm_error_place(sm_error *e, const char *object, int64_t line, int64_t byte);
 
-/** Adds the advice: a full sentence of what the user can do. Keeps one that is already there. */
+/** Adds the advice: a full sentence that says what the user can do. Advice that is already set is
+ * kept. */
 void sm_error_todo(sm_error *e, const char *fmt, ...) SM_PRINTF(2, 3);
 
 /** Adds a frame ("task bronze.orders") where `st` is an error; returns `st`. A fifth frame is
@@ -81,7 +83,7 @@ const char *sm_status_text(sm_status st); /* "memory budget reached" */
 int sm_status_exit(sm_status st);         /* the process's exit code */
 bool sm_status_retry(sm_status st);       /* may the same call succeed later? */
 
-/** Is it an answer (OK, END, WAIT, MORE) and no failure? */
+/** Is the status an answer (OK, END, WAIT, MORE) rather than a failure? */
 static inline bool sm_status_is_answer(sm_status st)
 {
     return st <= SM_MORE;
@@ -90,22 +92,27 @@ static inline bool sm_status_is_answer(sm_status st)
 /** Writes the whole error as the user sees it, several lines, each ended by LF: cause, place,
  * frames, advice. Returns the bytes written (without NUL); cuts at `cap`. */
 size_t sm_error_format(const sm_error *e, char *out, size_t cap);
-/** The place alone, in one line as there, for who shows it by itself; "" where there is none. */
+/** Writes only the place, as one line without LF; "" if the error has none. Returns its bytes. */
 size_t sm_error_format_place(const sm_error *e, char *out, size_t cap);
 
 /* ---- our own mistakes ------------------------------------------------------------------------ */
 
-/* What holds unless we made a mistake: preconditions, invariants, legal orders of calls. Never
- * reachable by input, never with a side effect. Checked by debug and sanitizer builds only
- * (SM_ASSERTS, meson.build), so that an assert costs a release nothing, however often it stands. */
+/* A condition that only a mistake in smelt's own code can break: preconditions, invariants, legal
+ * orders of calls. It must not depend on input and must not have a side effect. Debug and sanitizer
+ * builds check it (SM_ASSERTS, meson.build); a release build does not, so asserts cost nothing. */
 #ifdef SM_ASSERTS
 #define SM_ASSERT(cond) ((cond) ? (void)0 : sm_assert_failed(#cond, __FILE__, __LINE__))
 #else
 #define SM_ASSERT(cond) ((void)sizeof((cond) ? 1 : 0))
 #endif
-/* The same in every build: where going on would make a wrong number or write outside its place, and
- * for calls that cannot fail unless the system is broken (a mutex, a hash). */
+/* The same, checked in every build. For conditions whose failure would give a wrong result or write
+ * out of bounds, and for calls that fail only if the system is broken (a mutex, a hash). */
 #define SM_ENSURE(cond) ((cond) ? (void)0 : sm_assert_failed(#cond, __FILE__, __LINE__))
+/** Prints the condition and its place to stderr and aborts the process. */
 _Noreturn void sm_assert_failed(const char *cond, const char *file, int line);
+
+_Static_assert(SM_OK == 0, "sm_error's {0} is an empty error");
+_Static_assert(SM_END < SM_MORE && SM_WAIT < SM_MORE && SM_MORE < SM_USAGE,
+               "sm_status_is_answer compares with SM_MORE");
 
 #endif

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * base/str.c: comparing strings, and the name nearest to one.
+ * base/str.c: compares strings, and finds the nearest of some names.
  *
- * Nearest  Damerau-Levenshtein distance (optimal string alignment) in half steps: an edit or a swap
- *          of neighbours counts 2, a letter in the other case 1. */
+ * Nearest  By the Damerau-Levenshtein distance (optimal string alignment): an edit or a swap of
+ *          neighbours counts 2, a letter in the other case 1. */
 #include "base/str.h"
 
 bool sm_str_starts(sm_str s, sm_str prefix)
@@ -18,7 +18,7 @@ bool sm_str_ends(sm_str s, sm_str suffix)
             sm_str_eq((sm_str){s.data + (s.len - suffix.len), suffix.len}, suffix));
 }
 
-static char lower(char c)
+static char ascii_lower(char c)
 {
     return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
 }
@@ -29,7 +29,7 @@ bool sm_str_eq_nocase(sm_str a, sm_str b)
         return false;
     }
     for (size_t i = 0; i < a.len; i++) {
-        if (lower(a.data[i]) != lower(b.data[i])) {
+        if (ascii_lower(a.data[i]) != ascii_lower(b.data[i])) {
             return false;
         }
     }
@@ -59,9 +59,9 @@ void sm_error_place_str(sm_error *e, sm_str object, int64_t line, int64_t byte)
 
 /* ---- the nearest name ------------------------------------------------------------------------ */
 
-#define NEAREST_MAX_BYTES 128 /* longer names are not mistyped but generated */
+#define NEAREST_MAX_BYTES 128 /* longer names were generated, not typed */
 
-static int swap_cost(char a, char b)
+static int replace_cost(char a, char b)
 {
     if (a == b) {
         return 0;
@@ -69,17 +69,18 @@ static int swap_cost(char a, char b)
     return sm_str_eq_nocase((sm_str){&a, 1}, (sm_str){&b, 1}) ? 1 : 2;
 }
 
-static int least(int a, int b)
+static int min_int(int a, int b)
 {
     return a < b ? a : b;
 }
 
-static int distance(sm_str a, sm_str b)
+static int name_distance(sm_str a, sm_str b)
 {
+    SM_ASSERT(a.len <= NEAREST_MAX_BYTES && b.len <= NEAREST_MAX_BYTES);
     if (sm_str_eq_nocase(a, b)) {
-        return sm_str_eq(a, b) ? 0 : 1; /* THE_NAME in capitals is one mistake, not many */
+        return sm_str_eq(a, b) ? 0 : 1; /* a name all in capitals is one mistake, not many */
     }
-    int rows[3][NEAREST_MAX_BYTES + 1]; /* of the matrix: the one before last, the last, this */
+    int rows[3][NEAREST_MAX_BYTES + 1]; /* three rows of the matrix, used in turn */
     int *before = rows[0], *last = rows[1], *now = rows[2];
     for (size_t j = 0; j <= b.len; j++) {
         last[j] = 2 * (int)j;
@@ -87,11 +88,11 @@ static int distance(sm_str a, sm_str b)
     for (size_t i = 1; i <= a.len; i++) {
         now[0] = 2 * (int)i;
         for (size_t j = 1; j <= b.len; j++) {
-            const int replaced = last[j - 1] + swap_cost(a.data[i - 1], b.data[j - 1]);
-            now[j] = least(replaced, least(last[j], now[j - 1]) + 2);
+            const int replaced = last[j - 1] + replace_cost(a.data[i - 1], b.data[j - 1]);
+            now[j] = min_int(replaced, min_int(last[j], now[j - 1]) + 2);
             if (i > 1 && j > 1 && a.data[i - 1] == b.data[j - 2] &&
                 a.data[i - 2] == b.data[j - 1]) {
-                now[j] = least(now[j], before[j - 2] + 2);
+                now[j] = min_int(now[j], before[j - 2] + 2);
             }
         }
         int *oldest = before;
@@ -107,16 +108,16 @@ const char *sm_nearest_name(sm_str wanted, const sm_str *names, int64_t n_names)
     if (wanted.len == 0 || wanted.len > NEAREST_MAX_BYTES) {
         return NULL;
     }
-    /* Near: a third of the letters, at least one, but never all of them. */
+    /* A name is near if at most a third of the letters differ, or one, but never all of them. */
     const int third = (int)wanted.len / 3;
-    int best_distance = least(third > 1 ? 2 * third : 2, 2 * (int)wanted.len - 1) + 1;
+    int best_distance = min_int(third > 1 ? 2 * third : 2, 2 * (int)wanted.len - 1) + 1;
     const char *best = NULL;
     for (int64_t i = 0; i < n_names; i++) {
         if (names[i].len == 0 || names[i].len > NEAREST_MAX_BYTES) {
             continue;
         }
-        const int d = distance(wanted, names[i]);
-        if (d > 0 && d < best_distance) { /* of equals the first; itself is no advice */
+        const int d = name_distance(wanted, names[i]);
+        if (d > 0 && d < best_distance) { /* 0 is the name itself, which would be no advice */
             best_distance = d;
             best = names[i].data;
         }

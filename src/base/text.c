@@ -2,15 +2,18 @@
  *
  * base/text.c: UTF-8, numbers, sizes, settings and shell patterns.
  *
- * Reading a double   The text becomes digits and a power of ten. Up to 15 digits with a
- *          power within ±22 are one division or multiplication of exact values, which is correctly
- *          rounded (Clinger, How to Read Floating Point Numbers Accurately, PLDI 1990). All else
- * goes to strtod, as digits and an exponent without a point, which no locale changes. Beyond 780
- * digits only "something not zero follows" can matter: 767 decide any double. Writing a double The
- * fewest digits that read back the same: 15 always suffice if fewer than 16 do; then 16, then 17. A
- * value with few decimals, the usual case, is found by exact integer arithmetic and needs neither.
- * Patterns The set of pattern places that the text so far can have reached, moved on one character
- *          at a time: pattern times text steps at worst, whatever the stars. */
+ * Reading   The text of a double becomes digits and a power of ten. If there are at most 15 digits
+ *           and the power is within ±22, the value is one multiplication or division of two exact
+ *           doubles, which is correctly rounded (Clinger, How to Read Floating Point Numbers
+ *           Accurately, PLDI 1990). Other values go to strtod as digits and an exponent without a
+ *           point, so that no locale matters. At most 767 digits decide a double; 780 are kept, and
+ *           of the rest only whether one is not zero.
+ * Writing   A double is written with the fewest digits that read back as the same value: 15 are
+ *           tried first (zeros at their end are dropped), then 16, then 17. The usual value, with
+ *           few decimals, is found by exact integer arithmetic instead.
+ * Patterns  Matching keeps the set of places in the pattern that the text so far can reach, and
+ *           moves it on by one character of the text at a time. So its cost is at most pattern
+ *           times text, however many stars there are. */
 #include "base/text.h"
 
 #include <float.h>
@@ -23,7 +26,7 @@
 
 /* ---- UTF-8 ----------------------------------------------------------------------------------- */
 
-/* The length of the whole and allowed sequence at p, or 0. RFC 3629, section 4, its table. */
+/* The length of the sequence at p if it is complete and allowed, else 0. RFC 3629, section 4. */
 static int sequence_len(const uint8_t *p, size_t n)
 {
     const uint8_t lead = p[0];
@@ -115,7 +118,9 @@ int sm_utf8_put(uint32_t code_point, char out[4])
 
 uint32_t sm_utf8_next(sm_str s, size_t *at)
 {
+    SM_ASSERT(*at < s.len);
     const uint8_t *p = (const uint8_t *)s.data + *at;
+    SM_ASSERT((*p & 0xC0) != 0x80); /* *at is the start of a sequence */
     const size_t left = s.len - *at;
     const size_t len = p[0] < 0x80 ? 1 : p[0] < 0xE0 ? 2 : p[0] < 0xF0 ? 3 : 4;
     SM_ENSURE(len <= left);
@@ -147,7 +152,7 @@ bool sm_parse_i64(sm_str s, int64_t *out)
     if (i == s.len) {
         return false;
     }
-    int64_t value = 0; /* counted below zero, where there is one more */
+    int64_t value = 0; /* negated: INT64_MIN has no positive counterpart */
     for (; i < s.len; i++) {
         if (!is_digit(s.data[i]) || __builtin_mul_overflow(value, 10, &value) ||
             __builtin_sub_overflow(value, s.data[i] - '0', &value)) {
@@ -163,7 +168,7 @@ bool sm_parse_i64(sm_str s, int64_t *out)
 
 #define F64_DIGITS_MAX 780
 
-/* A decimal: 0.d1d2…dn times ten to the power of `exp10`, d1 not zero; n = 0 is zero. */
+/* A decimal: 0.d1d2…dn times ten to the power of `exp10`, where d1 is not 0. n = 0 means zero. */
 typedef struct decimal {
     bool is_negative;
     int n;
@@ -171,7 +176,7 @@ typedef struct decimal {
     char digits[F64_DIGITS_MAX + 1];
 } decimal;
 
-/* Takes the digits at *at; returns how many there were, leading zeros included. */
+/* Reads the digits at *at. Returns how many there were, leading zeros included. */
 static size_t take_digits(sm_str s, size_t *at, decimal *d)
 {
     const size_t start = *at;
@@ -182,7 +187,7 @@ static size_t take_digits(sm_str s, size_t *at, decimal *d)
         } else if (d->n < F64_DIGITS_MAX) {
             d->digits[d->n++] = c;
         } else if (c != '0') {
-            d->digits[F64_DIGITS_MAX - 1] = '1'; /* a last digit that is only "not zero" */
+            d->digits[F64_DIGITS_MAX - 1] = '1'; /* any digit but 0 will do in this place */
         }
     }
     return *at - start;
@@ -253,6 +258,8 @@ static const double exact_powers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  
                                       1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
                                       1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
 
+_Static_assert(SM_COUNT(exact_powers) == 23, "decimal_value reads powers of up to 22");
+
 /* Digits and an exponent without a point, which no locale changes. */
 #define DECIMAL_TEXT_BYTES (F64_DIGITS_MAX + 32)
 static void decimal_text(const decimal *d, char out[DECIMAL_TEXT_BYTES])
@@ -276,8 +283,8 @@ static double decimal_value(const decimal *d)
     return strtod(text, NULL);
 }
 
-/* Rounding to a double first goes wrong only where that lies in the middle between two floats, or
- * among the subnormal ones. */
+/* Rounding to a double first and then to a float gives a wrong result only if the double lies in
+ * the middle between two floats, or among the subnormal floats. */
 static float decimal_float(const decimal *d)
 {
     const double v = decimal_value(d);
@@ -326,7 +333,7 @@ bool sm_parse_f32(sm_str s, bool allow_special, float *out)
 
 /* ---- writing numbers ------------------------------------------------------------------------- */
 
-/* The digits of a positive number, first one not zero: d1.d2d3… times ten to the power of exp10. */
+/* The digits of a positive number, d1.d2d3… times ten to the power of exp10, where d1 is not 0. */
 typedef struct shortest {
     char digits[20];
     int n, exp10;
@@ -339,7 +346,7 @@ static bool reads_back(const shortest *d, double v, bool is_float)
     return is_float ? strtof(text, NULL) == (float)v : strtod(text, NULL) == v;
 }
 
-/* The digits that n of them come nearest with. */
+/* The n digits that are nearest to v. */
 static void round_to_digits(double v, int n, shortest *out)
 {
     char text[40];
@@ -353,7 +360,7 @@ static void round_to_digits(double v, int n, shortest *out)
     out->exp10 = (int)strtol(e + 1, NULL, 10);
 }
 
-/* The next number of as many digits. */
+/* The next larger number with as many digits. */
 static void step_up(shortest *d)
 {
     int i = d->n - 1;
@@ -364,7 +371,7 @@ static void step_up(shortest *d)
         d->digits[i]++;
         return;
     }
-    d->digits[0] = '1'; /* 99 became 100: the rest is zeros already */
+    d->digits[0] = '1'; /* 99 becomes 100; the other digits are 0 already */
     d->exp10++;
 }
 
@@ -375,8 +382,9 @@ static void drop_zeros(shortest *d)
     }
 }
 
-/* An integer below 10^15 over a power of ten of up to 6 is read exactly as the division gives it,
- * and 15 digits are few enough for no shorter text to mean the same double. */
+/* Finds the digits of a value that is an integer below 10^15 divided by a power of ten of up to 6.
+ * decimal_value() reads such a text by the same division, so it reads back as v. With at most 15
+ * digits, no two texts mean the same double, so no shorter text does. */
 static bool shortest_by_integer(double v, shortest *out)
 {
     for (int decimals = 0; decimals <= 6; decimals++) {
@@ -409,7 +417,7 @@ static void shortest_of(double v, bool is_float, shortest *out)
         if (reads_back(out, v, is_float)) {
             break;
         }
-        if (is_power_of_two) { /* half as much room below as above: the next one up may do */
+        if (is_power_of_two) { /* the gap below v is half the gap above: try the next one above */
             step_up(out);
             if (reads_back(out, v, is_float)) {
                 break;
@@ -419,9 +427,11 @@ static void shortest_of(double v, bool is_float, shortest *out)
     drop_zeros(out);
 }
 
-/* Plain from 0.0001 to below 10^16, else with an exponent of two digits or more. */
-static size_t lay_out(const shortest *d, bool is_negative, char out[SM_F64_TEXT_BYTES])
+/* Writes the digits: plainly from 0.0001 to below 10^16, else with an exponent of at least two
+ * digits. */
+static size_t write_digits(const shortest *d, bool is_negative, char out[SM_F64_TEXT_BYTES])
 {
+    SM_ASSERT(d->n >= 1 && d->n <= DBL_DECIMAL_DIG && d->digits[0] != '0');
     char *o = out;
     if (is_negative) {
         *o++ = '-';
@@ -454,6 +464,7 @@ static size_t lay_out(const shortest *d, bool is_negative, char out[SM_F64_TEXT_
         }
     }
     *o = '\0';
+    SM_ASSERT(o - out < SM_F64_TEXT_BYTES);
     return (size_t)(o - out);
 }
 
@@ -470,7 +481,7 @@ static size_t format_double(double v, bool is_float, char out[SM_F64_TEXT_BYTES]
     }
     shortest d;
     shortest_of(fabs(v), is_float, &d);
-    return lay_out(&d, v < 0, out);
+    return write_digits(&d, v < 0, out);
 }
 
 size_t sm_format_f64(double v, char out[SM_F64_TEXT_BYTES])
@@ -485,7 +496,7 @@ size_t sm_format_f32(float v, char out[SM_F64_TEXT_BYTES])
 
 /* ---- sizes ----------------------------------------------------------------------------------- */
 
-/* 0 where the word is no unit. */
+/* The bytes of a unit; 0 if the word is not a unit. */
 static size_t unit_of(sm_str word)
 {
     static const struct {
@@ -573,6 +584,7 @@ size_t sm_format_size(int64_t bytes, char out[SM_SIZE_TEXT_BYTES])
         u += decimals == 0;
         decimals = decimals == 0 ? 2 : decimals - 1;
     }
+    SM_ASSERT(u < SM_COUNT(units) && steps < 1000);
     if (decimals == 0) {
         return (size_t)snprintf(out, SM_SIZE_TEXT_BYTES, "%s%" PRIu64 " %s", sign, steps, units[u]);
     }
@@ -609,7 +621,7 @@ const char *sm_env(const char *name)
 
 /* ---- shell patterns -------------------------------------------------------------------------- */
 
-/* A code point; a byte that is not UTF-8 is a character of its own, above all code points. */
+/* Reads a code point. A byte that is not UTF-8 counts as a character above all code points. */
 static uint32_t next_char(sm_str s, size_t *at)
 {
     const uint8_t *p = (const uint8_t *)s.data + *at;
@@ -620,10 +632,11 @@ static uint32_t next_char(sm_str s, size_t *at)
     return sm_utf8_next(s, at);
 }
 
-/* Is `c` in the class whose '[' stands at `at`? *end: behind its ']', or `at` where it has none and
- * the '[' stands for itself. */
+/* Is `c` in the class whose '[' is at `at`? *end is the place behind its ']'; it is `at` if there
+ * is no ']', and the '[' is then a plain character. */
 static bool in_class(sm_str pattern, size_t at, uint32_t c, size_t *end)
 {
+    SM_ASSERT(at < pattern.len && pattern.data[at] == '[');
     *end = at;
     size_t i = at + 1;
     const bool is_negated = i < pattern.len && (pattern.data[i] == '!' || pattern.data[i] == '^');
@@ -647,12 +660,12 @@ static bool in_class(sm_str pattern, size_t at, uint32_t c, size_t *end)
     return false;
 }
 
-/* What stands at a place of the pattern. */
+/* What is at a place of the pattern. */
 typedef enum glob_kind {
-    GLOB_CHAR,    /* one character, literal, '?' or a class */
-    GLOB_STAR,    /* any run without '/' */
-    GLOB_ANY,     /* `**`: any run */
-    GLOB_FOLDERS, /* `**` and '/' where a name starts: any number of whole folders */
+    GLOB_CHAR,    /* one character: literal, '?' or a class */
+    GLOB_STAR,    /* any number of characters but '/' */
+    GLOB_ANY,     /* `**`: any number of characters */
+    GLOB_FOLDERS, /* `**` and '/' at the start of a name: any number of whole folders */
 } glob_kind;
 
 static glob_kind glob_at(sm_str pattern, size_t at, size_t *next)
@@ -676,7 +689,7 @@ static glob_kind glob_at(sm_str pattern, size_t at, size_t *next)
     return GLOB_ANY;
 }
 
-/* Does the one character at `at` (GLOB_CHAR) match c? *next: the place behind it. */
+/* Does the character of the pattern at `at` (a GLOB_CHAR) match c? *next is the place behind it. */
 static bool char_matches(sm_str pattern, size_t at, uint32_t c, size_t *next)
 {
     size_t i = at;
@@ -697,8 +710,8 @@ static bool char_matches(sm_str pattern, size_t at, uint32_t c, size_t *next)
     return c == want;
 }
 
-/* Inside a folder's name the place is that of the second star: it is no place of its own, since a
- * run of stars is taken whole. */
+/* A GLOB_FOLDERS has a second state, "within the name of a folder". The place of its second star
+ * stands for it; it is free, because consecutive stars are read as one. */
 static bool is_inside_folder(sm_str pattern, size_t at)
 {
     size_t next = 0;
@@ -707,17 +720,20 @@ static bool is_inside_folder(sm_str pattern, size_t at)
            glob_at(pattern, at - 1, &next) == GLOB_FOLDERS;
 }
 
-/* Adds the places that are reached without a character. They lie behind, so one pass will do. */
-static void close_over(sm_str pattern, bool *now)
+/* Adds the places that are reached without reading a character. They come later in the pattern, so
+ * one pass is enough. */
+static void add_empty_moves(sm_str pattern, bool *now)
 {
     for (size_t at = 0; at < pattern.len; at++) {
         size_t next = at;
         if (now[at] && !is_inside_folder(pattern, at) && glob_at(pattern, at, &next) != GLOB_CHAR) {
+            SM_ASSERT(next > at && next <= pattern.len);
             now[next] = true;
         }
     }
 }
 
+/* The places `then` that are reached from the places `now` by reading c. */
 static void glob_step(sm_str pattern, const bool *now, bool *then, uint32_t c)
 {
     memset(then, 0, pattern.len + 1);
@@ -759,10 +775,10 @@ bool sm_glob_match(sm_str pattern, sm_str text)
 
     memset(now, 0, n_places);
     now[0] = true;
-    close_over(pattern, now);
+    add_empty_moves(pattern, now);
     for (size_t at = 0; at < text.len;) {
         glob_step(pattern, now, then, next_char(text, &at));
-        close_over(pattern, then);
+        add_empty_moves(pattern, then);
         bool *swap = now;
         now = then;
         then = swap;

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * base/thread.c: pthread behind our names. A lock that fails is our own mistake and asserted. Waits
- * are timed by the monotonic clock, so that setting the time does not stretch them. */
+ * base/thread.c: locks, conditions and threads over pthread. A lock that fails is a mistake in our
+ * code and ends the process (SM_ENSURE). Waits use the monotonic clock, so that setting the
+ * system's time does not lengthen them. */
 #include "base/thread.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #include "base/memory.h"
@@ -66,7 +68,7 @@ void sm_cond_wait(sm_cond *c, sm_mutex *m)
 
 bool sm_cond_wait_ms(sm_cond *c, sm_mutex *m, int64_t wait_ms)
 {
-    const int64_t day_ms = 86400000; /* no one waits longer without looking up */
+    const int64_t day_ms = 86400000; /* keeps the sums below far from an overflow */
     const int64_t ms = wait_ms < 0 ? 0 : wait_ms > day_ms ? day_ms : wait_ms;
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
@@ -103,11 +105,12 @@ sm_status sm_thread_start(void (*run)(void *ctx), void *ctx, const char *name, s
                           sm_error *e)
 {
     sm_thread *t = sm_alloc_zero(sizeof(*t));
+    SM_ASSERT(strlen(name) < sizeof(t->name)); /* the system refuses longer ones */
     t->run = run;
     t->ctx = ctx;
     snprintf(t->name, sizeof(t->name), "%.15s", name);
 
-    /* A new thread inherits the mask of its maker. */
+    /* A new thread inherits the signal mask of the thread that makes it. */
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -130,7 +133,7 @@ void sm_thread_join(sm_thread *t)
 
 /* ---- watching -------------------------------------------------------------------------------- */
 
-/* The watch that this thread's last look was for, and when that was. */
+/* This thread's last look: for which watch, and when. */
 static _Thread_local const sm_watch *looked_for;
 static _Thread_local int64_t looked_ns;
 

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * base/time.c: clocks, and the calendar as arithmetic.
+ * base/time.c: clocks, the calendar, and times as text.
  *
- * Calendar Years start in March, so that the leap day is a year's last, and the 400 years of
- * 146,097 days repeat. Days before a month of such a year are (153 m + 2) / 5, m = 0 for March
- *          (Hinnant, chrono-Compatible Low-Level Date Algorithms). */
+ * Calendar  Years are counted from March, so that the leap day is the last day of a year. The
+ *           calendar repeats every 400 years, which have 146,097 days. In such a year
+ *           (153 m + 2) / 5 days come before month m, where March is 0 (Hinnant, chrono-Compatible
+ *           Low-Level Date Algorithms).
+ * Reading   sm_parse_when() walks over the text once; a take_ function reads one part and returns
+ *           false if that part is not there. Dates and times of day in their usual form have a
+ *           shorter way. */
 #include "base/time.h"
 
 #include <errno.h>
@@ -49,7 +53,7 @@ int64_t sm_cpu_ns(void)
     return clock_ns(CLOCK_PROCESS_CPUTIME_ID);
 }
 
-/* Not getrusage: its maximum outlives exec, and so tells of the shell that started us. */
+/* Not by getrusage: its maximum survives exec and may be that of the shell that started us. */
 int64_t sm_peak_bytes(void)
 {
     char text[4096];
@@ -93,6 +97,7 @@ int sm_days_in_month(int64_t year, int month)
 
 int64_t sm_days_from_civil(int64_t year, int month, int day)
 {
+    SM_ASSERT(day >= 1 && day <= sm_days_in_month(year, month));
     const int64_t y = month <= 2 ? year - 1 : year;
     const int64_t era = (y >= 0 ? y : y - 399) / 400;
     const int64_t year_of_era = y - era * 400;
@@ -114,6 +119,8 @@ sm_civil sm_civil_from_days(int64_t days)
         day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     const int64_t march_month = (5 * day_of_year + 2) / 153;
     const int month = (int)(march_month < 10 ? march_month + 3 : march_month - 9);
+    SM_ASSERT(day_of_era >= 0 && day_of_era < 146097 && year_of_era < 400);
+    SM_ASSERT(month >= 1 && month <= 12);
     return (sm_civil){
         .year = year_of_era + era * 400 + (month <= 2),
         .month = month,
@@ -162,7 +169,7 @@ static bool take_word(cursor *c, sm_str word)
     return true;
 }
 
-/* From `least` to `most` digits; more of them are not taken. */
+/* Reads a number of at most `most` digits; false if there are fewer than `least`. */
 static bool take_number(cursor *c, int least, int most, int64_t *out)
 {
     const char *const start = c->at;
@@ -174,7 +181,7 @@ static bool take_number(cursor *c, int least, int most, int64_t *out)
     return c->at - start >= least;
 }
 
-/* A date but for its " (BC)", which may follow: into out where there is such a day. */
+/* Sets the date, after reading the " (BC)" that may follow it; false if there is no such day. */
 static bool set_date(cursor *c, int64_t year, int64_t month, int64_t day, sm_when *out)
 {
     if (c->end - c->at >= 5 && c->at[1] == '(' && take_word(c, SM_STR(" (BC)"))) {
@@ -191,7 +198,7 @@ static bool set_date(cursor *c, int64_t year, int64_t month, int64_t day, sm_whe
     return true;
 }
 
-/* -M-D[ (BC)] behind a year; the separator is one of "-/\\ ", twice the same one. */
+/* Reads -M-D[ (BC)] behind a year. The separator is '-', '/', '\' or ' ', both times the same. */
 static bool take_month_and_day(cursor *c, int64_t year, sm_when *out)
 {
     int64_t month = 0, day = 0;
@@ -206,15 +213,15 @@ static bool take_month_and_day(cursor *c, int64_t year, sm_when *out)
            !is_digit_at(c) && set_date(c, year, month, day, out);
 }
 
-/* Two digits at p; 100 or more where they are none. */
+/* The value of two digits at p; 100 if they are not both digits. */
 static int two_digits(const char *p)
 {
     const unsigned tens = (unsigned)p[0] - '0', ones = (unsigned)p[1] - '0';
     return tens < 10 && ones < 10 ? (int)(tens * 10 + ones) : 100;
 }
 
-/* Does "2022-04-01" stand here in full? Nearly all dates do, and then need no search for their
- * parts. */
+/* Is a date of the form "2022-04-01" here? Nearly all dates are, and need no search for their
+ * parts then. */
 static bool is_at_usual_date(const cursor *c, int64_t *year, int *month, int *day)
 {
     const char *const p = c->at;
@@ -229,7 +236,7 @@ static bool is_at_usual_date(const cursor *c, int64_t *year, int *month, int *da
     return high < 100 && low < 100 && *month < 100 && *day < 100;
 }
 
-/* A fraction in microseconds; finer digits are cut, and there may be none at all. */
+/* Reads a fraction as microseconds. Finer digits are cut; there may be no digit at all. */
 static int64_t take_fraction(cursor *c, sm_when *out)
 {
     int64_t us = 0;
@@ -238,10 +245,11 @@ static int64_t take_fraction(cursor *c, sm_when *out)
         out->is_cut = out->is_cut || (unit == 0 && *c->at != '0');
         unit /= 10;
     }
+    SM_ASSERT(us < 1000000);
     return us;
 }
 
-/* "17:05:00" in full, likewise. */
+/* Reads a time of day of the form "17:05:00", which nearly all have. */
 static bool take_usual_clock(cursor *c, sm_when *out)
 {
     const char *const p = c->at;
@@ -260,8 +268,8 @@ static bool take_usual_clock(cursor *c, sm_when *out)
     return true;
 }
 
-/* :[M[:[S[.f]]]] behind an hour; the last part may be missing behind its colon, as DuckDB has
- * it. */
+/* Reads :[M[:[S[.f]]]] behind an hour. The last part may be missing after its colon, as in DuckDB.
+ * */
 static bool take_clock(cursor *c, int64_t hour, sm_when *out)
 {
     int64_t minute = 0, second = 0, fraction = 0;
@@ -281,10 +289,10 @@ static bool take_clock(cursor *c, int64_t hour, sm_when *out)
     }
     out->us = (hour * 3600 + minute * 60 + second) * 1000000 + fraction;
     out->has_clock = true;
-    return out->us <= DAY_US; /* 24:00:00 is a day's end */
+    return out->us <= DAY_US; /* 24:00:00 is the end of a day */
 }
 
-/* ±hh[[:]mm[:ss]] */
+/* Reads ±hh[[:]mm[:ss]]. */
 static bool take_offset(cursor *c, sm_when *out)
 {
     int64_t hour = 0, minute = 0, second = 0;
@@ -304,7 +312,7 @@ static bool take_offset(cursor *c, sm_when *out)
     return hour < 24 && minute < 60 && second < 60 && !is_digit_at(c);
 }
 
-/* Z, an offset, UTC or GMT, each behind a space too; or nothing. */
+/* Reads Z, an offset, UTC or GMT, with a space before it or not; or nothing. */
 static bool take_zone(cursor *c, sm_when *out)
 {
     const bool has_space = take_char(c, ' ');
@@ -317,7 +325,7 @@ static bool take_zone(cursor *c, sm_when *out)
            take_offset(c, out);
 }
 
-/* infinity, -infinity, inf, -inf, epoch. */
+/* Reads infinity, -infinity, inf, -inf or epoch. */
 static bool take_special(cursor *c, sm_when *out)
 {
     const bool is_negative = take_char(c, '-');
@@ -330,7 +338,7 @@ static bool take_special(cursor *c, sm_when *out)
     return true;
 }
 
-/* What stands behind a date: nothing, or T or spaces and a clock. */
+/* Reads what may follow a date: nothing, or a 'T' or spaces and a time of day. */
 static bool take_clock_behind(cursor *c, sm_when *out)
 {
     int64_t hour = 0;
@@ -347,7 +355,7 @@ static bool take_clock_behind(cursor *c, sm_when *out)
     return has_clock && take_zone(c, out);
 }
 
-/* The first number is a clock's hour where a colon follows, else a date's year. */
+/* Reads a time. The first number is an hour if a colon follows, else a year. */
 static bool take_when(cursor *c, sm_when *out)
 {
     const char *const start = c->at;
@@ -385,6 +393,7 @@ bool sm_parse_when(sm_str s, sm_when *out)
 
 bool sm_when_date(const sm_when *when, int32_t *days)
 {
+    SM_ASSERT(when->infinite >= -1 && when->infinite <= 1);
     if (when->infinite != 0) {
         *days = when->infinite * SM_DATE_INFINITY;
         return true;
@@ -400,13 +409,15 @@ bool sm_when_timestamp(const sm_when *when, bool is_instant, int64_t *us)
         return true;
     }
     const int64_t in_day = when->us - (is_instant ? when->offset_us : 0);
-    /* The day before the first whole one is reached from above: -290308-… ends within a day. */
+    /* The first day of the range is not whole (it is in the year -290308), so its midnight would
+     * overflow: a negative day is reached from the midnight after it. */
     const int64_t borrow = when->days < 0;
     int64_t sum = 0;
     if (!when->has_date || __builtin_mul_overflow(when->days + borrow, DAY_US, &sum) ||
         __builtin_add_overflow(sum, in_day - borrow * DAY_US, &sum)) {
         return false;
     }
+    SM_ASSERT(when->us >= 0 && when->us <= DAY_US);
     *us = sum;
     return sum > -SM_TIMESTAMP_INFINITY && sum < SM_TIMESTAMP_INFINITY;
 }
