@@ -130,6 +130,7 @@ typedef struct smi_flow_quarantine {
     smi_flow_books books; /* matched; those of no table where the source has no quarantine */
     sm_str uri;           /* "": no quarantine */
     sm_quarantine *table; /* NULL: not open */
+    bool is_to_refill;    /* lines of tasks that are done went with a failed task's */
     sm_candidate *candidate;
     int64_t n_rows_before; /* of the table; −1: there was none */
     int64_t wall_ns;
@@ -168,6 +169,8 @@ typedef struct smi_flow_task_state {
     int64_t n_rows_before; /* of the table; −1: there was none */
     sm_str window;         /* a table: the month or date that all its rows are of; "" for none */
     int64_t wall_ns;
+    const sm_files *read[2]; /* a load: the files that it read for the quarantine alone, and for its
+                              * table too; NULL: none */
 } smi_flow_task_state;
 
 /* What the SQL being planned asked for, by way of the run's resolver. */
@@ -186,7 +189,8 @@ typedef struct smi_flow_asked {
 /* Where refused lines of all sources go in. */
 typedef struct smi_flow_refuse {
     smi_flow_run *run;
-    int32_t task; /* that runs */
+    int32_t task;   /* that runs */
+    int32_t source; /* only its quarantine takes lines; −1: all */
     sm_quarantine_router router;
 } smi_flow_refuse;
 
@@ -251,6 +255,9 @@ sm_status smi_flow_plan(smi_flow_run *r, sm_names *names, const smi_flow_task *t
  * quarantine. `main` NULL: its rows are dropped. */
 sm_status smi_flow_execute(smi_flow_run *r, int32_t task, const sm_plan *plan, const sm_sink *main,
                            sm_error *e) SM_MUST_USE;
+/** The same once more for a task that is done: only the refused lines of one source count. */
+sm_status smi_flow_execute_again(smi_flow_run *r, int32_t task, const sm_plan *plan, int32_t source,
+                                 sm_error *e) SM_MUST_USE;
 /** Forgets what a failed task read: the next attempt reads it again. */
 void smi_flow_sources_undo(smi_flow_run *r, int32_t task);
 /** Lists a source, once, and settles what its quarantine has to do. */
@@ -308,6 +315,11 @@ sm_status smi_flow_publish_run(smi_flow_run *r, int32_t task, sm_error *e) SM_MU
 
 sm_status smi_flow_load_run(smi_flow_run *r, int32_t task, sm_error *e) SM_MUST_USE;
 sm_status smi_flow_table_run(smi_flow_run *r, int32_t task, sm_error *e) SM_MUST_USE;
+/** Reads again what the task has read, for the refused lines of one source. */
+sm_status smi_flow_load_refuse(smi_flow_run *r, int32_t task, int32_t source,
+                               sm_error *e) SM_MUST_USE;
+sm_status smi_flow_table_refuse(smi_flow_run *r, int32_t task, int32_t source,
+                                sm_error *e) SM_MUST_USE;
 
 /** Judges the window's files for the source's quarantine table. */
 sm_status smi_flow_quarantine_match(smi_flow_run *r, smi_flow_source_state *s,
@@ -315,8 +327,15 @@ sm_status smi_flow_quarantine_match(smi_flow_run *r, smi_flow_source_state *s,
 /** Opens the stage, where some file of the window has something to add. Before a run of a plan. */
 sm_status smi_flow_quarantine_open(smi_flow_run *r, smi_flow_source_state *s,
                                    sm_error *e) SM_MUST_USE;
-/** The sink of refused lines, for a task; after the quarantines of its sources are open. */
-sm_sink smi_flow_quarantine_sink(smi_flow_run *r, int32_t task);
+/** The sink of refused lines, for a task; after the quarantines of its sources are open. `source`:
+ * the only one whose quarantine takes them, or −1. */
+sm_sink smi_flow_quarantine_sink(smi_flow_run *r, int32_t task, int32_t source);
+/** Throws the lines of a failed task away. Those of other tasks, which are in the same files, go
+ * too: a refill reads them again. */
+void smi_flow_quarantine_undo(smi_flow_run *r, smi_flow_source_state *s, int32_t task);
+/** Reads again what an undo took away from tasks that are done, if anything. Before each task. */
+sm_status smi_flow_quarantine_refill(smi_flow_run *r, smi_flow_source_state *s,
+                                     sm_error *e) SM_MUST_USE;
 /** Ends the stage: its candidate, or none where nothing was opened. */
 sm_status smi_flow_quarantine_finish(smi_flow_run *r, smi_flow_source_state *s,
                                      sm_error *e) SM_MUST_USE;

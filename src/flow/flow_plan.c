@@ -167,8 +167,9 @@ sm_status smi_flow_plan(smi_flow_run *r, sm_names *names, const smi_flow_task *t
 
 /* ---- executing ------------------------------------------------------------------------------ */
 
-sm_status smi_flow_execute(smi_flow_run *r, int32_t task, const sm_plan *plan, const sm_sink *main,
-                           sm_error *e)
+/* `source`: the only one whose refused lines count, or −1. */
+static sm_status execute(smi_flow_run *r, int32_t task, const sm_plan *plan, const sm_sink *main,
+                         int32_t source, sm_error *e)
 {
     sm_exec_report report = {0};
 
@@ -177,7 +178,7 @@ sm_status smi_flow_execute(smi_flow_run *r, int32_t task, const sm_plan *plan, c
             SM_TRY(smi_flow_quarantine_open(r, &r->sources[i], e));
         }
     }
-    const sm_sink refused = smi_flow_quarantine_sink(r, task);
+    const sm_sink refused = smi_flow_quarantine_sink(r, task, source);
     const sm_status st = sm_exec_run(plan, r->env, main, &refused, &report, e);
     if (st == SM_OK) {
         smi_flow_report_exec(r, task, &report);
@@ -185,6 +186,20 @@ sm_status smi_flow_execute(smi_flow_run *r, int32_t task, const sm_plan *plan, c
     sm_quarantine_router_release(&r->refuse.router);
     sm_exec_report_release(&report);
     return st;
+}
+
+sm_status smi_flow_execute(smi_flow_run *r, int32_t task, const sm_plan *plan, const sm_sink *main,
+                           sm_error *e)
+{
+    SM_ASSERT(r->tasks[task].phase == SMI_TASK_RUNNING);
+    return execute(r, task, plan, main, -1, e);
+}
+
+sm_status smi_flow_execute_again(smi_flow_run *r, int32_t task, const sm_plan *plan, int32_t source,
+                                 sm_error *e)
+{
+    SM_ASSERT(r->tasks[task].phase == SMI_TASK_DONE && source >= 0);
+    return execute(r, task, plan, NULL, source, e);
 }
 
 /* ---- rows that are replaced ----------------------------------------------------------------- */

@@ -150,6 +150,7 @@ static bool take_columns(smi_flow_run *r, smi_flow_source_state *s, const sm_pla
     }
     sm_str *paths = SM_NEW_ARRAY(r->arena, sm_str, schema->n_fields);
     sm_str *columns = SM_NEW_ARRAY(r->arena, sm_str, schema->n_fields);
+    q->n_columns = 0;
     for (int32_t i = 0; i < schema->n_fields; i++) {
         if (smi_flow_plan_path(plan, i, r->arena, &paths[q->n_columns])) {
             columns[q->n_columns++] = sm_arena_str(r->arena, schema->fields[i].name);
@@ -226,6 +227,9 @@ static bool takes_file(void *ctx, int32_t i, sm_str uri)
     smi_flow_source_state *s = &refuse->run->sources[i];
     smi_flow_file *state = s->by_uri ? sm_map_get(s->by_uri, uri) : NULL;
 
+    if (refuse->source >= 0 && refuse->source != i) {
+        return false;
+    }
     if (!state || !(state->is_again ||
                     (state->at >= 0 && s->quarantine.books.match.files[state->at].is_read))) {
         return false;
@@ -236,7 +240,7 @@ static bool takes_file(void *ctx, int32_t i, sm_str uri)
     return state->reader == refuse->task;
 }
 
-sm_sink smi_flow_quarantine_sink(smi_flow_run *r, int32_t task)
+sm_sink smi_flow_quarantine_sink(smi_flow_run *r, int32_t task, int32_t source)
 {
     const int32_t n = r->p->n_sources;
     sm_quarantine **tables = SM_NEW_ARRAY(r->arena, sm_quarantine *, n);
@@ -247,12 +251,77 @@ sm_sink smi_flow_quarantine_sink(smi_flow_run *r, int32_t task)
     r->refuse = (smi_flow_refuse){
         .run = r,
         .task = task,
+        .source = source,
         .router = {.quarantines = tables,
                    .n_quarantines = n,
                    .ctx = &r->refuse,
                    .takes = takes_file},
     };
     return sm_quarantine_router_sink(&r->refuse.router);
+}
+
+/* ---- a task that failed ---------------------------------------------------------------------- */
+
+/* Throws all lines away. Those of tasks that are done come again by a refill. */
+static void empty_table(smi_flow_source_state *s, bool has_others)
+{
+    sm_quarantine_close(s->quarantine.table);
+    s->quarantine.table = NULL;
+    s->quarantine.is_to_refill = has_others;
+}
+
+void smi_flow_quarantine_undo(smi_flow_run *r, smi_flow_source_state *s, int32_t task)
+{
+    bool has_lines = false, has_others = false;
+
+    for (int64_t i = 0; s->is_open && i < sm_map_count(s->by_uri); i++) {
+        smi_flow_file *f = sm_map_value(s->by_uri, i);
+        if (f->reader == task) {
+            f->reader = -1;
+            has_lines = true;
+        } else {
+            SM_ASSERT(f->reader < 0 || r->tasks[f->reader].phase == SMI_TASK_DONE);
+            has_others = has_others || f->reader >= 0;
+        }
+    }
+    if (has_lines) {
+        empty_table(s, has_others);
+    }
+}
+
+/* Does a file of the source have the task's lines in quarantine? */
+static bool is_reader(const smi_flow_source_state *s, int32_t task)
+{
+    for (int64_t i = 0; i < sm_map_count(s->by_uri); i++) {
+        const smi_flow_file *f = sm_map_value(s->by_uri, i);
+        if (f->reader == task) {
+            return true;
+        }
+    }
+    return false;
+}
+
+sm_status smi_flow_quarantine_refill(smi_flow_run *r, smi_flow_source_state *s, sm_error *e)
+{
+    const int32_t source = (int32_t)(s - r->sources);
+    sm_status st = SM_OK;
+
+    if (!s->quarantine.is_to_refill) {
+        return SM_OK;
+    }
+    for (int32_t i = 0; i < r->p->n_tasks && st == SM_OK; i++) {
+        if (!is_reader(s, i)) {
+            continue;
+        }
+        st = r->p->tasks[i].kind == SM_TASK_LOAD ? smi_flow_load_refuse(r, i, source, e)
+                                                 : smi_flow_table_refuse(r, i, source, e);
+    }
+    if (st != SM_OK) {
+        empty_table(s, true);
+        return sm_within(e, st, "quarantine %.*s", SM_STR_ARG(s->def->quarantine));
+    }
+    s->quarantine.is_to_refill = false;
+    return SM_OK;
 }
 
 /* ---- ending --------------------------------------------------------------------------------- */
@@ -308,6 +377,7 @@ sm_status smi_flow_quarantine_finish(smi_flow_run *r, smi_flow_source_state *s, 
     const int64_t start = sm_monotonic_ns();
     sm_status st = SM_OK;
 
+    SM_ASSERT(!q->is_to_refill && !q->candidate);
     if (s->is_open && !q->table && !has_work(s) && q->books.snapshot &&
         smi_flow_books_has_news(&q->books)) { /* rows that leave, or nothing but the books */
         st = open_table(r, s, e);

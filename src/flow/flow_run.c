@@ -237,6 +237,8 @@ static void undo_attempt(smi_flow_run *r, int32_t task)
 
     sm_candidate_release(state->candidate);
     state->candidate = NULL;
+    state->read[0] = state->read[1] = NULL;
+    state->window = (sm_str){0};
     smi_flow_sources_undo(r, task);
 }
 
@@ -266,20 +268,31 @@ static void end_attempt(smi_flow_run *r, int32_t i, sm_status st, sm_task_report
     }
 }
 
+static sm_status do_kind(smi_flow_run *r, int32_t task, sm_error *e)
+{
+    for (int32_t i = 0; i < r->p->n_sources; i++) {
+        SM_TRY(smi_flow_quarantine_refill(r, &r->sources[i], e));
+    }
+    switch (r->p->tasks[task].kind) {
+    case SM_TASK_VIEW:
+        return SM_OK; /* its SQL stands for its name in the tasks that read it */
+    case SM_TASK_TABLE:
+        return smi_flow_table_run(r, task, e);
+    case SM_TASK_LOAD:
+        return smi_flow_load_run(r, task, e);
+    case SM_TASK_PUBLISH:
+        return smi_flow_publish_run(r, task, e);
+    }
+    return SM_OK;
+}
+
 static sm_status do_task(smi_flow_run *r, int32_t task, sm_error *e)
 {
     const smi_flow_task *t = &r->p->tasks[task];
     smi_flow_task_state *state = &r->tasks[task];
     const int64_t start = sm_monotonic_ns();
-    sm_status st = SM_OK;
+    const sm_status st = do_kind(r, task, e);
 
-    if (t->kind == SM_TASK_LOAD) {
-        st = smi_flow_load_run(r, task, e);
-    } else if (t->kind == SM_TASK_TABLE) {
-        st = smi_flow_table_run(r, task, e);
-    } else if (t->kind == SM_TASK_PUBLISH) {
-        st = smi_flow_publish_run(r, task, e);
-    }
     state->wall_ns = sm_monotonic_ns() - start;
     if (st == SM_OK && state->candidate) {
         sm_names_set_candidate(r->names, t->name, state->candidate);

@@ -135,9 +135,10 @@ void smi_flow_sources_init(smi_flow_run *r)
 void smi_flow_sources_undo(smi_flow_run *r, int32_t task)
 {
     for (int32_t i = 0; i < r->p->n_sources; i++) {
-        const smi_flow_source_state *s = &r->sources[i];
+        smi_flow_source_state *s = &r->sources[i];
+        smi_flow_quarantine_undo(r, s, task);
         for (int64_t k = 0; s->is_open && k < sm_map_count(s->by_uri); k++) {
-            smi_flow_file *f = sm_map_get(s->by_uri, sm_map_key(s->by_uri, k));
+            smi_flow_file *f = sm_map_value(s->by_uri, k);
             f->is_read = f->is_read && f->read_by != task;
         }
     }
