@@ -147,21 +147,21 @@ static void print_warnings(const sm_run_report *r)
     }
 }
 
-/* Tables that keep one window's rows: "window  silver.a, gold.b hold 2022-04 only". */
-static void print_windows(const sm_run_report *r)
+/* Tables that keep one period's rows: "window  silver.a, gold.b hold 2022-04 only". */
+static void print_periods(const sm_run_report *r)
 {
     int n = 0;
-    sm_str window = {0};
+    sm_str period = {0};
 
     for (int64_t i = 0; i < r->n_tables; i++) {
         const sm_table_report *t = &r->tables[i];
-        if (t->window.len > 0) {
+        if (t->period.len > 0) {
             fprintf(stderr, "%s%.*s", n++ ? ", " : "window  ", SM_STR_ARG(t->name));
-            window = t->window;
+            period = t->period;
         }
     }
     if (n > 0) {
-        fprintf(stderr, " %s %.*s only\n", n == 1 ? "holds" : "hold", SM_STR_ARG(window));
+        fprintf(stderr, " %s %.*s only\n", n == 1 ? "holds" : "hold", SM_STR_ARG(period));
     }
 }
 
@@ -224,7 +224,7 @@ static void print_summary(const sm_run_report *r)
 
     print_lines(r);
     print_odd(r);
-    print_windows(r);
+    print_periods(r);
     print_moved(r);
     print_warnings(r);
     print_tables(r);

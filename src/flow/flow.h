@@ -89,7 +89,7 @@ typedef struct sm_table_report {
     int64_t rows;    /* of the table */
     uint64_t bytes;  /* written */
     sm_task_kind kind;
-    sm_str window; /* its rows are all of this month, or date: it keeps no other; "" for none */
+    sm_str period; /* its rows are all of this month, or date: it keeps no other; "" for none */
     sm_str server; /* of a published one: "ClickHouse 26.7.1" */
     int64_t wall_ns;
 } sm_table_report;
@@ -110,7 +110,7 @@ typedef struct sm_run_report {
     sm_unknown_key *unknown;
     int64_t n_unknown;
     int64_t files_read, files_skipped, files_ignored;
-    int32_t *missing_days; /* days of the window without a file, or with an empty one */
+    int32_t *missing_days; /* days of the period without a file, or with an empty one */
     int64_t n_missing_days;
     sm_str *gone_files; /* loaded before, no longer in the folder */
     int64_t n_gone_files;

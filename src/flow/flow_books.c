@@ -54,8 +54,7 @@ const sm_json *smi_flow_smelt_member(sm_str commit_info, sm_arena *a)
     return sm_json_get(info, "smelt");
 }
 
-sm_status smi_flow_books_last(smi_flow_run *r, sm_store *s, const char *key, sm_str *out,
-                              sm_error *e)
+sm_status smi_flow_books_last(sm_run *r, sm_store *s, const char *key, sm_str *out, sm_error *e)
 {
     sm_arena *scratch = sm_arena_new(r->env->budget);
     sm_delta_commit_info info, *newest = NULL;
@@ -83,7 +82,7 @@ sm_status smi_flow_books_last(smi_flow_run *r, sm_store *s, const char *key, sm_
 
 /* A walk back over the log. */
 typedef struct walk {
-    smi_flow_run *run;
+    sm_run *run;
     smi_flow_books *books;
     int64_t version;  /* that is looked at */
     bool has_seen;    /* the commit after it, in one go */
@@ -251,7 +250,7 @@ static sm_status read_found(walk *w, sm_error *e)
     return SM_OK;
 }
 
-static sm_status open_books(smi_flow_run *r, bool for_reload, smi_flow_books *b, sm_error *e)
+static sm_status open_books(sm_run *r, bool for_reload, smi_flow_books *b, sm_error *e)
 {
     walk w = {.run = r, .books = b, .number = -1};
 
@@ -278,7 +277,7 @@ static sm_status open_books(smi_flow_run *r, bool for_reload, smi_flow_books *b,
     return st;
 }
 
-sm_status smi_flow_books_open(smi_flow_run *r, sm_str table, sm_str uri, bool for_reload,
+sm_status smi_flow_books_open(sm_run *r, sm_str table, sm_str uri, bool for_reload,
                               smi_flow_books *out, sm_error *e)
 {
     sm_status st = SM_OK;
@@ -309,7 +308,7 @@ void smi_flow_books_release(smi_flow_books *b)
 
 /* ---- entering -------------------------------------------------------------------------------- */
 
-static sm_str app_id(const smi_flow_run *r, const smi_flow_books *b, sm_str path)
+static sm_str app_id(const sm_run *r, const smi_flow_books *b, sm_str path)
 {
     const int32_t root = b->match.root;
     sm_buf text = {0};
@@ -325,7 +324,7 @@ static sm_str app_id(const smi_flow_run *r, const smi_flow_books *b, sm_str path
     return out;
 }
 
-int64_t smi_flow_books_version(const smi_flow_run *r, const smi_flow_books *b, int64_t i)
+int64_t smi_flow_books_version(const sm_run *r, const smi_flow_books *b, int64_t i)
 {
     const smi_match_file *f = &b->match.files[i];
     const int64_t in_books =
@@ -346,7 +345,7 @@ void smi_flow_books_leave(smi_flow_books *b, int64_t i)
     *f = (smi_match_file){.kind = SMI_MATCH_OUTSIDE, .known = -1, .of = -1};
 }
 
-sm_status smi_flow_books_settle(smi_flow_run *r, const smi_flow_source_state *s, smi_flow_books *b,
+sm_status smi_flow_books_settle(sm_run *r, const smi_flow_source_state *s, smi_flow_books *b,
                                 sm_error *e)
 {
     for (int64_t i = 0; i < b->in.n_found; i++) {
@@ -363,7 +362,7 @@ sm_status smi_flow_books_settle(smi_flow_run *r, const smi_flow_source_state *s,
 }
 
 /* The roots after the load. */
-static const smi_flow_root *roots_now(const smi_flow_run *r, const smi_flow_books *b, int32_t *n)
+static const smi_flow_root *roots_now(const sm_run *r, const smi_flow_books *b, int32_t *n)
 {
     const int32_t at = b->match.root;
     smi_flow_root *roots = SM_NEW_ARRAY(r->arena, smi_flow_root, b->n_roots + 1);
@@ -385,7 +384,7 @@ static const smi_flow_root *roots_now(const smi_flow_run *r, const smi_flow_book
 }
 
 /* Of files that are read, and of those that go on under another path. */
-static sm_delta_txn *txns_of(const smi_flow_run *r, const smi_flow_books *b, int64_t *n)
+static sm_delta_txn *txns_of(const sm_run *r, const smi_flow_books *b, int64_t *n)
 {
     sm_delta_txn *txns = SM_NEW_ARRAY(r->arena, sm_delta_txn, b->in.n_found + 1);
 
@@ -429,8 +428,7 @@ static void put_files(const smi_flow_books *b, sm_json_writer *w)
     sm_json_end_array(w);
 }
 
-static sm_str info_of(const smi_flow_run *r, const smi_flow_books *b, int64_t number,
-                      bool keeps_rows)
+static sm_str info_of(const sm_run *r, const smi_flow_books *b, int64_t number, bool keeps_rows)
 {
     sm_buf text = {0};
     sm_json_writer w = {.out = &text};
@@ -451,7 +449,7 @@ static sm_str info_of(const smi_flow_run *r, const smi_flow_books *b, int64_t nu
 
 /* The content that was read of other roots' files; loads are counted in their own root's runs. One
  * that was not opened, as WHERE wants nothing of its date, stays as the books have it. */
-static void enter_others(const smi_flow_run *r, const smi_flow_books *b, smi_flow_known *known,
+static void enter_others(const sm_run *r, const smi_flow_books *b, smi_flow_known *known,
                          int64_t n_known)
 {
     sm_map *by_key = b->n_others > 0 ? sm_map_new(r->arena) : NULL;
@@ -476,7 +474,7 @@ static void enter_others(const smi_flow_run *r, const smi_flow_books *b, smi_flo
     }
 }
 
-void smi_flow_books_enter(smi_flow_run *r, const smi_flow_books *b, sm_candidate *c)
+void smi_flow_books_enter(sm_run *r, const smi_flow_books *b, sm_candidate *c)
 {
     smi_flow_known *known = NULL;
     smi_flow_books_page page = {.n_rows = sm_candidate_table_rows(c)};

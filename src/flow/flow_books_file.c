@@ -82,7 +82,7 @@ static int64_t time_of(int64_t number)
 }
 
 /* The same for all tables of a run, so that its commits belong together. */
-static int64_t next_number(const smi_flow_run *r, int64_t last)
+static int64_t next_number(const sm_run *r, int64_t last)
 {
     const uint64_t random = sm_hash64(r->id.data, r->id.len) & ((1u << RANDOM_BITS) - 1);
     const int64_t number = r->start_us << RANDOM_BITS | (int64_t)random;
@@ -239,7 +239,7 @@ static bool take_entry(const sm_json *o, int32_t n_roots, sm_arena *a, smi_flow_
 
 /* A chain being read, newest first. */
 typedef struct reader {
-    smi_flow_run *run;
+    sm_run *run;
     smi_flow_books *books;
     sm_arena *scratch; /* of one file's documents */
     sm_map *told;      /* keys that a newer file had a word on */
@@ -399,7 +399,7 @@ static sm_status read_one(reader *k, int64_t number, int64_t *previous, sm_error
     return st;
 }
 
-sm_status smi_flow_books_read(smi_flow_run *r, int64_t number, smi_flow_books *b, sm_error *e)
+sm_status smi_flow_books_read(sm_run *r, int64_t number, smi_flow_books *b, sm_error *e)
 {
     sm_arena *told = sm_arena_new(r->env->budget);
     reader k = {.run = r, .books = b, .told = sm_map_new(told)};
@@ -468,13 +468,13 @@ static int64_t retention_of(const sm_snapshot *s)
 }
 
 /* A day more than the log: its clean-up works by whole days. */
-static bool is_old(const smi_flow_run *r, const smi_flow_books *b, int64_t number)
+static bool is_old(const sm_run *r, const smi_flow_books *b, int64_t number)
 {
     const int64_t retention = retention_of(b->snapshot);
     return retention != INT64_MAX && time_of(number) < r->start_us - retention - DAY_US;
 }
 
-static void delete_before(smi_flow_run *r, const smi_flow_books *b, int64_t number)
+static void delete_before(sm_run *r, const smi_flow_books *b, int64_t number)
 {
     sm_arena *a = sm_arena_new(r->env->budget);
     sm_entry *entries = NULL;
@@ -502,7 +502,7 @@ static void delete_before(smi_flow_run *r, const smi_flow_books *b, int64_t numb
 }
 
 /* How many of the whole ones are kept; deletes what only the others need. */
-static int64_t clean(smi_flow_run *r, const smi_flow_books *b)
+static int64_t clean(sm_run *r, const smi_flow_books *b)
 {
     const smi_flow_books_chain *c = &b->chain;
 
@@ -551,7 +551,7 @@ static void find_changes(const smi_flow_books *b, const smi_flow_books_page *pag
 }
 
 /* How many files of the chain the new one takes in. */
-static int32_t count_taken_in(const smi_flow_run *r, const smi_flow_books *b, const changes *c)
+static int32_t count_taken_in(const sm_run *r, const smi_flow_books *b, const changes *c)
 {
     const smi_flow_books_chain *chain = &b->chain;
     int64_t n = c->n_changed + c->n_gone;
@@ -623,7 +623,7 @@ static void put_roots(sm_json_writer *w, const smi_flow_books_page *page)
 }
 
 /* One a day is enough to clean by. */
-static void put_wholes(smi_flow_run *r, const smi_flow_books *b, int64_t number, bool is_whole,
+static void put_wholes(sm_run *r, const smi_flow_books *b, int64_t number, bool is_whole,
                        sm_arena *a, sm_json_writer *w)
 {
     const smi_flow_books_chain *chain = &b->chain;
@@ -641,7 +641,7 @@ static void put_wholes(smi_flow_run *r, const smi_flow_books *b, int64_t number,
     sm_json_end_array(w);
 }
 
-void smi_flow_books_write(smi_flow_run *r, const smi_flow_books *b, const smi_flow_books_page *page,
+void smi_flow_books_write(sm_run *r, const smi_flow_books *b, const smi_flow_books_page *page,
                           int64_t *number, sm_str *key, sm_str *text)
 {
     sm_arena *a = sm_arena_new(r->env->budget);

@@ -10,10 +10,9 @@
 
 #include "base/json_doc.h"
 #include "base/map.h"
+#include "flow/flow.h"
 #include "flow/flow_match_int.h"
-#include "table/table.h"
 
-typedef struct sm_run smi_flow_run;
 typedef struct smi_flow_source_state smi_flow_source_state;
 
 /* A file, and what the run came to know of it. */
@@ -21,7 +20,7 @@ typedef struct smi_flow_file {
     int64_t at;     /* of the files found; −1: of another root */
     bool is_again;  /* of another root, but its refused lines are to be quarantined again */
     int32_t reader; /* the task whose refused lines of it are quarantined; −1: none yet */
-    bool is_in_window;
+    bool is_in_period;
     bool is_read;
     int32_t read_by; /* where is_read: the first task of this run that read it */
     bool is_skipped; /* a load has found nothing new in it */
@@ -81,7 +80,7 @@ typedef struct smi_flow_books {
     sm_store *store;
     const smi_flow_root *roots;
     int32_t n_roots;
-    const smi_flow_known *known; /* of all roots and windows */
+    const smi_flow_known *known; /* of all roots and periods */
     int64_t n_known;
     smi_flow_books_chain chain; /* `{0}`: none, or those of an old table */
     bool is_taken_over; /* from an old table or a restored version: the next run writes them */
@@ -99,7 +98,7 @@ typedef struct smi_flow_books {
 /** Opens a table's books. SM_INVALID, with what to do, where another writer has overwritten the
  * table, or what it was restored to is not known any more; not `for_reload`: then the newest books
  * hold, whatever was done to the rows. */
-sm_status smi_flow_books_open(smi_flow_run *r, sm_str table, sm_str uri, bool for_reload,
+sm_status smi_flow_books_open(sm_run *r, sm_str table, sm_str uri, bool for_reload,
                               smi_flow_books *out, sm_error *e) SM_MUST_USE;
 void smi_flow_books_release(smi_flow_books *b);
 
@@ -111,22 +110,21 @@ typedef struct smi_flow_wants {
 } smi_flow_wants;
 /** Judges the files found in the source's folder: b->match, b->others. SM_INVALID also where a file
  * of another root whose Date is replaced cannot be had. */
-sm_status smi_flow_books_match(smi_flow_run *r, smi_flow_source_state *s,
-                               const smi_flow_wants *wants, smi_flow_books *b,
-                               sm_error *e) SM_MUST_USE;
+sm_status smi_flow_books_match(sm_run *r, smi_flow_source_state *s, const smi_flow_wants *wants,
+                               smi_flow_books *b, sm_error *e) SM_MUST_USE;
 /** Tells the report of files that moved and of copies; after settle, which finds some. */
-void smi_flow_books_tell(smi_flow_run *r, const smi_flow_books *b);
+void smi_flow_books_tell(sm_run *r, const smi_flow_books *b);
 /** What tells that a file was not written since. */
 smi_flow_mark smi_flow_mark_of(const sm_datafile *f);
-/** As match, but all that is in the books, whatever its date and root, and the files of the window
+/** As match, but all that is in the books, whatever its date and root, and the files of the period
  * are to be read; the caller overwrites the table. SM_INVALID where a file of the books is gone. */
-sm_status smi_flow_books_reload(smi_flow_run *r, smi_flow_source_state *s, smi_flow_books *b,
+sm_status smi_flow_books_reload(sm_run *r, smi_flow_source_state *s, smi_flow_books *b,
                                 sm_error *e) SM_MUST_USE;
 /** After match or reload: the query that the books have of the source's root, or, where it is new,
  * of the pipeline's other roots; "" where none is known. */
-sm_str smi_flow_books_query(const smi_flow_run *r, const smi_flow_books *b);
+sm_str smi_flow_books_query(const sm_run *r, const smi_flow_books *b);
 /** The query by which the load goes on from here, for all roots of the pipeline. Before enter. */
-void smi_flow_books_take_query(const smi_flow_run *r, smi_flow_books *b, sm_str query);
+void smi_flow_books_take_query(const sm_run *r, smi_flow_books *b, sm_str query);
 
 /** Are rows of a known file in the table? */
 static inline bool smi_flow_books_has_rows(const smi_flow_known *k)
@@ -136,7 +134,7 @@ static inline bool smi_flow_books_has_rows(const smi_flow_known *k)
 /** Do they leave it, and has no other file its path? */
 bool smi_flow_books_loses(const smi_flow_books *b, int64_t known);
 /** The version of the transaction of file i found; −1: none. */
-int64_t smi_flow_books_version(const smi_flow_run *r, const smi_flow_books *b, int64_t i);
+int64_t smi_flow_books_version(const sm_run *r, const smi_flow_books *b, int64_t i);
 /** Is there anything to write where no file is read? */
 bool smi_flow_books_has_news(const smi_flow_books *b);
 
@@ -145,14 +143,14 @@ void smi_flow_books_leave(smi_flow_books *b, int64_t i);
 /** After the reading: takes what is now known of the files that were read (the source's states; the
  * caller has set the versions in b->reads), and finds copies. SM_INVALID where they are not
  * allowed. */
-sm_status smi_flow_books_settle(smi_flow_run *r, const smi_flow_source_state *s, smi_flow_books *b,
+sm_status smi_flow_books_settle(sm_run *r, const smi_flow_source_state *s, smi_flow_books *b,
                                 sm_error *e) SM_MUST_USE;
 /** The books, transactions and commit information go with the candidate from now on. */
-void smi_flow_books_enter(smi_flow_run *r, const smi_flow_books *b, sm_candidate *c);
+void smi_flow_books_enter(sm_run *r, const smi_flow_books *b, sm_candidate *c);
 
 /** Reads the chain that begins with that number into *b: roots, known, chain. SM_CORRUPT or
  * SM_NOT_FOUND, with what to do, where one of its files is damaged or gone. */
-sm_status smi_flow_books_read(smi_flow_run *r, int64_t number, smi_flow_books *b,
+sm_status smi_flow_books_read(sm_run *r, int64_t number, smi_flow_books *b,
                               sm_error *e) SM_MUST_USE;
 /* What is to be written: the books as they are now. */
 typedef struct smi_flow_books_page {
@@ -163,7 +161,7 @@ typedef struct smi_flow_books_page {
     int64_t n_rows;
 } smi_flow_books_page;
 /** The file that follows on those that *b was read from. Key and text in the run's arena. */
-void smi_flow_books_write(smi_flow_run *r, const smi_flow_books *b, const smi_flow_books_page *page,
+void smi_flow_books_write(sm_run *r, const smi_flow_books *b, const smi_flow_books_page *page,
                           int64_t *number, sm_str *key, sm_str *text);
 /** "books-0123456789abcdef.ndjson" */
 sm_str smi_flow_books_name(int64_t number, sm_arena *a);
@@ -176,7 +174,7 @@ bool smi_flow_books_hash(sm_str hex, sm_hash128 *out);
 /** What a table tells of its files that was loaded before there were such files: in commits'
  * information, at or below `version`; `at`: that version's snapshot, for transactions that no
  * commit tells of, or NULL (flow_books_old.c). */
-sm_status smi_flow_books_read_old(smi_flow_run *r, int64_t version, const sm_snapshot *at,
+sm_status smi_flow_books_read_old(sm_run *r, int64_t version, const sm_snapshot *at,
                                   smi_flow_books *b, sm_error *e) SM_MUST_USE;
 /** A commit's own member of its information, or NULL. */
 const sm_json *smi_flow_smelt_member(sm_str commit_info, sm_arena *a);
@@ -184,7 +182,7 @@ const sm_json *smi_flow_smelt_member(sm_str commit_info, sm_arena *a);
 int64_t smi_flow_snapshot_rows(const sm_snapshot *s); /* −1: not known, or NULL */
 /** What the newest commit that changed rows says of a key in its own member; "" where nothing. In
  * the run's arena. */
-sm_status smi_flow_books_last(smi_flow_run *r, sm_store *s, const char *key, sm_str *out,
+sm_status smi_flow_books_last(sm_run *r, sm_store *s, const char *key, sm_str *out,
                               sm_error *e) SM_MUST_USE;
 
 #endif

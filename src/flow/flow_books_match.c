@@ -32,7 +32,7 @@ smi_flow_mark smi_flow_mark_of(const sm_datafile *f)
 
 /* Whom the matching asks. */
 typedef struct asked {
-    smi_flow_run *run;
+    sm_run *run;
     smi_flow_source_state *source;
     smi_flow_books *books;
 } asked;
@@ -66,8 +66,8 @@ static sm_status ask_prefixes(void *ctx, int64_t found, const int64_t *lens, int
 }
 
 /* A root that is known: it is reached as the source's folder is. */
-static sm_status open_root(smi_flow_run *r, const smi_flow_source_state *s, sm_str uri,
-                           sm_store **out, sm_error *e)
+static sm_status open_root(sm_run *r, const smi_flow_source_state *s, sm_str uri, sm_store **out,
+                           sm_error *e)
 {
     SM_TRY(smi_flow_connect_place(r, s->def->var, uri, e));
     return sm_store_open(r->env->stores, uri, out, e);
@@ -188,7 +188,7 @@ static smi_gone gone_of(const smi_flow_source *s)
                                        : SMI_GONE_KEEP;
 }
 
-static void set_in(smi_flow_run *r, smi_flow_source_state *s, const smi_flow_wants *wants,
+static void set_in(sm_run *r, smi_flow_source_state *s, const smi_flow_wants *wants,
                    smi_flow_books *b)
 {
     asked *k = SM_NEW(r->arena, asked);
@@ -202,7 +202,7 @@ static void set_in(smi_flow_run *r, smi_flow_source_state *s, const smi_flow_wan
         .n_known = b->n_known,
         .found = found_of(s, r->arena),
         .n_found = s->found.n,
-        .has_window = s->def->window >= 0,
+        .has_period = s->def->period >= 0,
         .first_day = s->first_day,
         .last_day = s->last_day,
         .takes_date = wants->takes_date,
@@ -223,7 +223,7 @@ static void set_in(smi_flow_run *r, smi_flow_source_state *s, const smi_flow_wan
     b->reads = SM_NEW_ARRAY(r->arena, smi_match_read, s->found.n);
 }
 
-static void warn_of_name(smi_flow_run *r, const smi_flow_books *b)
+static void warn_of_name(sm_run *r, const smi_flow_books *b)
 {
     const smi_flow_root *root = b->match.root < b->n_roots ? &b->roots[b->match.root] : NULL;
 
@@ -236,7 +236,7 @@ static void warn_of_name(smi_flow_run *r, const smi_flow_books *b)
 /* ---- files of other roots -------------------------------------------------------------------- */
 
 /* Opens a root and lists what lies in it, once. */
-static sm_status open_folder(smi_flow_run *r, const smi_flow_source_state *s, smi_flow_books *b,
+static sm_status open_folder(sm_run *r, const smi_flow_source_state *s, smi_flow_books *b,
                              int32_t root, sm_error *e)
 {
     smi_flow_folder *folder = &b->folders[root];
@@ -258,8 +258,8 @@ static sm_status open_folder(smi_flow_run *r, const smi_flow_source_state *s, sm
 }
 
 /* The file as it lies there now; SM_NOT_FOUND where it does not. */
-static sm_status find_entry(smi_flow_run *r, const smi_flow_folder *folder, sm_str path,
-                            sm_entry *out, sm_error *e)
+static sm_status find_entry(sm_run *r, const smi_flow_folder *folder, sm_str path, sm_entry *out,
+                            sm_error *e)
 {
     if (memchr(path.data, '/', path.len)) { /* of a pattern over folders */
         return sm_store_stat(folder->store, path, r->arena, out, e);
@@ -276,7 +276,7 @@ static sm_status find_entry(smi_flow_run *r, const smi_flow_folder *folder, sm_s
 }
 
 /* What the run knows of the file, whichever table asked for it first. */
-static smi_flow_file *state_of(smi_flow_run *r, smi_flow_source_state *s, sm_str uri)
+static smi_flow_file *state_of(sm_run *r, smi_flow_source_state *s, sm_str uri)
 {
     void **place = sm_map_at(s->by_uri, uri);
 
@@ -288,7 +288,7 @@ static smi_flow_file *state_of(smi_flow_run *r, smi_flow_source_state *s, sm_str
     return *place;
 }
 
-static sm_status find_other(smi_flow_run *r, smi_flow_source_state *s, smi_flow_books *b, int64_t i,
+static sm_status find_other(sm_run *r, smi_flow_source_state *s, smi_flow_books *b, int64_t i,
                             sm_error *e)
 {
     const smi_flow_known *k = &b->known[i];
@@ -333,8 +333,8 @@ static bool is_to_find(const smi_flow_books *b, int64_t i)
 }
 
 /* Those that are to be read again. *lost: the first that cannot be had. */
-static sm_status find_others(smi_flow_run *r, smi_flow_source_state *s, smi_flow_books *b,
-                             int64_t *lost, sm_error *e)
+static sm_status find_others(sm_run *r, smi_flow_source_state *s, smi_flow_books *b, int64_t *lost,
+                             sm_error *e)
 {
     int64_t n = 0;
 
@@ -353,7 +353,7 @@ static sm_status find_others(smi_flow_run *r, smi_flow_source_state *s, smi_flow
 }
 
 /* Rows do not tell of their root: all of a Date leave. */
-static sm_status find_others_of_dates(smi_flow_run *r, smi_flow_source_state *s, smi_flow_books *b,
+static sm_status find_others_of_dates(sm_run *r, smi_flow_source_state *s, smi_flow_books *b,
                                       sm_error *e)
 {
     int64_t lost = -1;
@@ -377,8 +377,8 @@ static sm_status check_name(const sm_found_file *f, sm_error *e)
     return st;
 }
 
-sm_status smi_flow_books_match(smi_flow_run *r, smi_flow_source_state *s,
-                               const smi_flow_wants *wants, smi_flow_books *b, sm_error *e)
+sm_status smi_flow_books_match(sm_run *r, smi_flow_source_state *s, const smi_flow_wants *wants,
+                               smi_flow_books *b, sm_error *e)
 {
     set_in(r, s, wants, b);
     SM_TRY(smi_match(&b->in, r->arena, &b->match, e));
@@ -422,7 +422,7 @@ static sm_str name_of_original(const smi_flow_books *b, const smi_match_file *f)
     return k->root == b->match.root ? k->path : k->uri;
 }
 
-void smi_flow_books_tell(smi_flow_run *r, const smi_flow_books *b)
+void smi_flow_books_tell(sm_run *r, const smi_flow_books *b)
 {
     for (int64_t i = 0; i < b->in.n_found; i++) {
         const smi_match_file *f = &b->match.files[i];
@@ -435,7 +435,7 @@ void smi_flow_books_tell(smi_flow_run *r, const smi_flow_books *b)
     }
 }
 
-sm_str smi_flow_books_query(const smi_flow_run *r, const smi_flow_books *b)
+sm_str smi_flow_books_query(const sm_run *r, const smi_flow_books *b)
 {
     sm_str query = {0};
 
@@ -448,7 +448,7 @@ sm_str smi_flow_books_query(const smi_flow_run *r, const smi_flow_books *b)
     return query;
 }
 
-void smi_flow_books_take_query(const smi_flow_run *r, smi_flow_books *b, sm_str query)
+void smi_flow_books_take_query(const sm_run *r, smi_flow_books *b, sm_str query)
 {
     b->has_other_query = !sm_str_eq(query, smi_flow_books_query(r, b));
     b->query = query;
@@ -506,8 +506,7 @@ static sm_status check_known(const smi_flow_books *b, int64_t i, sm_error *e)
 }
 
 /* Where another root is not there, or its file is not, that is said as of the root being read. */
-static sm_status reload_others(smi_flow_run *r, smi_flow_source_state *s, smi_flow_books *b,
-                               sm_error *e)
+static sm_status reload_others(sm_run *r, smi_flow_source_state *s, smi_flow_books *b, sm_error *e)
 {
     int64_t lost = -1;
     sm_error why = {0};
@@ -530,8 +529,7 @@ static sm_status reload_others(smi_flow_run *r, smi_flow_source_state *s, smi_fl
         e);
 }
 
-sm_status smi_flow_books_reload(smi_flow_run *r, smi_flow_source_state *s, smi_flow_books *b,
-                                sm_error *e)
+sm_status smi_flow_books_reload(sm_run *r, smi_flow_source_state *s, smi_flow_books *b, sm_error *e)
 {
     const smi_flow_wants wants = {.takes_date = true, .is_reload = true};
 

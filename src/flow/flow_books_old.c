@@ -5,7 +5,7 @@
  *
  * Where     A commit's information has the member "smelt": {"pipeline", "run", "files": [{"name",
  *           "uri", "version", "size", "modified_us", "hash", "lines", "date"} …]}, all files of the
- *           window that it loaded; a file has a transaction `smelt:<pipeline>:<file>`.
+ *           period that it loaded; a file has a transaction `smelt:<pipeline>:<file>`.
  * Roots     are the folders of the URIs, in the order in which the commits tell of them.
  * Hash      is of a file's own bytes: of a compressed one it says nothing of its content, so that
  *           only its size and time can show that it is the same.
@@ -14,7 +14,7 @@
 #include "flow/flow_int.h"
 
 typedef struct old_books {
-    smi_flow_run *run;
+    sm_run *run;
     const sm_snapshot *at;
     sm_map *folders; /* of URIs -> 1 + root */
     sm_map *told;    /* application id -> the root that it belongs to, + 1 */
@@ -197,7 +197,7 @@ static sm_status read_commits(old_books *k, int64_t version, sm_store *store, sm
     return st == SM_NOT_FOUND ? SM_OK : st; /* cleaned up: the rest is not told any more */
 }
 
-sm_status smi_flow_books_read_old(smi_flow_run *r, int64_t version, const sm_snapshot *at,
+sm_status smi_flow_books_read_old(sm_run *r, int64_t version, const sm_snapshot *at,
                                   smi_flow_books *b, sm_error *e)
 {
     old_books k = {

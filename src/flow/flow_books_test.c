@@ -15,7 +15,7 @@
 typedef struct kit {
     sm_pipeline pipeline;
     sm_exec_env env;
-    smi_flow_run run;
+    sm_run run;
     sm_store *store;
     sm_arena *arena;
     int64_t last;   /* number of the newest books; −1: none */
@@ -29,11 +29,11 @@ static void kit_init(kit *k, const char *name)
 
     *k = (kit){.last = -1, .random = 7, .arena = sm_arena_new(NULL)};
     k->pipeline.name = SM_STR("shop");
-    k->run = (smi_flow_run){.p = &k->pipeline,
-                            .env = &k->env,
-                            .arena = k->arena,
-                            .id = SM_STR("r"),
-                            .start_us = NOW_US};
+    k->run = (sm_run){.p = &k->pipeline,
+                      .env = &k->env,
+                      .arena = k->arena,
+                      .id = SM_STR("r"),
+                      .start_us = NOW_US};
     assert_ok(sm_store_open(test_stores,
                             sm_str_of(sm_arena_printf(k->arena, "memory://books-%s", name)),
                             &k->store, &e),

@@ -5,12 +5,12 @@
 #include "base/text.h"
 #include "flow/flow_int.h"
 
-bool smi_flow_is_refreshed(const smi_flow_run *r, int32_t task)
+bool smi_flow_is_refreshed(const sm_run *r, int32_t task)
 {
     return r->opts->refresh.len > 0 && sm_str_eq_nocase(r->opts->refresh, r->p->tasks[task].name);
 }
 
-bool smi_flow_is_source_refreshed(const smi_flow_run *r, const smi_flow_source_state *s)
+bool smi_flow_is_source_refreshed(const sm_run *r, const smi_flow_source_state *s)
 {
     for (int32_t i = 0; i < r->p->n_tasks; i++) {
         if (r->tasks[i].is_chosen && r->p->tasks[i].source == s - r->sources &&
@@ -21,7 +21,7 @@ bool smi_flow_is_source_refreshed(const smi_flow_run *r, const smi_flow_source_s
     return false;
 }
 
-static sm_status check_refresh(const smi_flow_run *r, sm_error *e)
+static sm_status check_refresh(const sm_run *r, sm_error *e)
 {
     const sm_pipeline *p = r->p;
     sm_str *names = SM_NEW_ARRAY(r->arena, sm_str, p->n_tasks);
@@ -48,7 +48,7 @@ static sm_status check_refresh(const smi_flow_run *r, sm_error *e)
     return st;
 }
 
-sm_status smi_flow_choose_tasks(smi_flow_run *r, sm_error *e)
+sm_status smi_flow_choose_tasks(sm_run *r, sm_error *e)
 {
     bool *chosen = SM_NEW_ARRAY(r->arena, bool, r->p->n_tasks);
 

@@ -29,7 +29,7 @@ sm_status smi_flow_setting_read(const sm_pipeline *p, const smi_flow_setting *s,
 
 #define VARIABLE_OF(id, key, server, variable, is_secret) variable,
 
-sm_status smi_flow_connect_place(const smi_flow_run *r, int32_t var, sm_str uri, sm_error *e)
+sm_status smi_flow_connect_place(const sm_run *r, int32_t var, sm_str uri, sm_error *e)
 {
     static const char *const variables[] = {SMI_FLOW_SETTINGS(VARIABLE_OF)};
     sm_pair settings[SMI_N_SETTINGS];
@@ -50,7 +50,7 @@ sm_status smi_flow_connect_place(const smi_flow_run *r, int32_t var, sm_str uri,
     return smi_flow_at(r->p, r->p->vars[var].at, st, e);
 }
 
-sm_status smi_flow_connect(const smi_flow_run *r, sm_error *e)
+sm_status smi_flow_connect(const sm_run *r, sm_error *e)
 {
     for (int32_t i = 0; i < r->p->n_vars; i++) {
         if (r->p->vars[i].connection >= 0) { /* a URI */
@@ -62,8 +62,8 @@ sm_status smi_flow_connect(const smi_flow_run *r, sm_error *e)
 
 /* ---- servers --------------------------------------------------------------------------------- */
 
-static sm_status read_server(const smi_flow_run *r, const smi_flow_task *t,
-                             sm_clickhouse_publish *out, sm_error *e)
+static sm_status read_server(const sm_run *r, const smi_flow_task *t, sm_clickhouse_publish *out,
+                             sm_error *e)
 {
     const smi_flow_setting *s = r->p->connections[t->connection].settings;
 
@@ -72,7 +72,7 @@ static sm_status read_server(const smi_flow_run *r, const smi_flow_task *t,
     return smi_flow_setting_read(r->p, &s[SMI_SETTING_PASSWORD], &out->password, e);
 }
 
-sm_status smi_flow_publish_check(smi_flow_run *r, sm_error *e)
+sm_status smi_flow_publish_check(sm_run *r, sm_error *e)
 {
     for (int32_t i = 0; i < r->p->n_tasks; i++) {
         sm_clickhouse_publish unused = {0};
@@ -91,7 +91,7 @@ sm_status smi_flow_publish_check(smi_flow_run *r, sm_error *e)
     return SM_OK;
 }
 
-sm_status smi_flow_publish_run(smi_flow_run *r, int32_t task, sm_error *e)
+sm_status smi_flow_publish_run(sm_run *r, int32_t task, sm_error *e)
 {
     const smi_flow_task *t = &r->p->tasks[task];
     sm_clickhouse_publish what = {.table = t->as};

@@ -71,7 +71,7 @@ typedef struct smi_flow_source {
     sm_str name; /* of the variable that holds the folder */
     int32_t var;
     sm_str match;
-    int32_t window;    /* a month variable, or −1: all files */
+    int32_t period;    /* `window:` in the file: a month variable, or −1: all files */
     sm_str quarantine; /* a table, or "" */
     sm_policy copies;  /* files with the content of another: KEEP, SKIP, FAIL */
     sm_policy gone; /* files that were loaded and are not there: KEEP, REMOVE (their rows), FAIL */
@@ -141,12 +141,12 @@ typedef struct smi_flow_quarantine {
 struct smi_flow_source_state {
     const smi_flow_source *def;
     sm_str path;
-    int32_t first_day, last_day; /* the window, both included */
+    int32_t first_day, last_day; /* the period, both included */
     bool is_open;
     sm_files found;        /* all that match */
     smi_flow_file *states; /* one a file found */
     sm_map *by_uri;        /* -> smi_flow_file, of other roots too */
-    sm_files files; /* what plans read: of the window, each content once; its store is `found`'s */
+    sm_files files; /* what plans read: of the period, each content once; its store is `found`'s */
     smi_flow_quarantine quarantine;
 };
 
@@ -167,7 +167,7 @@ typedef struct smi_flow_task_state {
     sm_clickhouse_published published;
     sm_candidate *candidate;
     int64_t n_rows_before; /* of the table; −1: there was none */
-    sm_str window;         /* a table: the month or date that all its rows are of; "" for none */
+    sm_str period;         /* a table: the month or date that all its rows are of; "" for none */
     int64_t wall_ns;
     const sm_files *read[2]; /* a load: the files that it read for the quarantine alone, and for its
                               * table too; NULL: none */
@@ -181,14 +181,14 @@ typedef struct smi_flow_asked {
     bool reads_paths;    /* by a table function: files, or a table by its place */
     uint32_t sources;    /* that it reads, as bits; see SMI_MAX_SOURCES */
     bool has_opened_one; /* of them, while planning */
-    int32_t window; /* the first variable of type month or date that decides the rows, or −1 */
+    int32_t period; /* the first variable of type month or date that decides the rows, or −1 */
 } smi_flow_asked;
 
 #define SMI_MAX_SOURCES 16
 
 /* Where refused lines of all sources go in. */
 typedef struct smi_flow_refuse {
-    smi_flow_run *run;
+    sm_run *run;
     int32_t task;   /* that runs */
     int32_t source; /* only its quarantine takes lines; −1: all */
     sm_quarantine_router router;
@@ -230,38 +230,38 @@ struct sm_run {
 };
 
 /** The day in which the run's interval begins. */
-int32_t smi_flow_logical_day(const smi_flow_run *r);
+int32_t smi_flow_logical_day(const sm_run *r);
 /** Gives each variable its value. SM_USAGE: --var names none of the pipeline's, a value is not of
  * its variable's type, or a variable without a default was given none. */
-sm_status smi_flow_variables_bind(smi_flow_run *r, sm_error *e) SM_MUST_USE;
+sm_status smi_flow_variables_bind(sm_run *r, sm_error *e) SM_MUST_USE;
 /** The first day of "2022-04". */
 bool smi_flow_parse_month(sm_str text, int32_t *first_day);
-/** Makes the states of the sources: their folders and windows. After the variables. Opens none. */
-void smi_flow_sources_init(smi_flow_run *r);
+/** Makes the states of the sources: their folders and periods. After the variables. Opens none. */
+void smi_flow_sources_init(sm_run *r);
 /** Makes the states of the tasks, and marks those that the run does. SM_NAME, SM_USAGE: --task or
  * --full-refresh names none of them. */
-sm_status smi_flow_choose_tasks(smi_flow_run *r, sm_error *e) SM_MUST_USE;
+sm_status smi_flow_choose_tasks(sm_run *r, sm_error *e) SM_MUST_USE;
 /** What a commit says of its run, as JSON, for its user metadata; with what it was made of. */
-sm_str smi_flow_metadata(const smi_flow_run *r);
-sm_str smi_flow_metadata_with(const smi_flow_run *r, sm_str inputs);
+sm_str smi_flow_metadata(const sm_run *r);
+sm_str smi_flow_metadata_with(const sm_run *r, sm_str inputs);
 /** A new set of names with the run's variables, views and candidates. */
-sm_names *smi_flow_names(const smi_flow_run *r);
+sm_names *smi_flow_names(const sm_run *r);
 /** Plans a task's SQL; r->asked is what it asked for. Opens sources that it reads. `names`: NULL
- * for the run's own, which read a source's whole window; else those of a load, in which the files
+ * for the run's own, which read a source's whole period; else those of a load, in which the files
  * of its source are set. */
-sm_status smi_flow_plan(smi_flow_run *r, sm_names *names, const smi_flow_task *t, sm_arena *a,
+sm_status smi_flow_plan(sm_run *r, sm_names *names, const smi_flow_task *t, sm_arena *a,
                         sm_plan **out, sm_error *e) SM_MUST_USE;
 /** Runs the plan that r->asked is of, for a task; its counts go to the report, refused lines to
  * quarantine. `main` NULL: its rows are dropped. */
-sm_status smi_flow_execute(smi_flow_run *r, int32_t task, const sm_plan *plan, const sm_sink *main,
+sm_status smi_flow_execute(sm_run *r, int32_t task, const sm_plan *plan, const sm_sink *main,
                            sm_error *e) SM_MUST_USE;
 /** The same once more for a task that is done: only the refused lines of one source count. */
-sm_status smi_flow_execute_again(smi_flow_run *r, int32_t task, const sm_plan *plan, int32_t source,
+sm_status smi_flow_execute_again(sm_run *r, int32_t task, const sm_plan *plan, int32_t source,
                                  sm_error *e) SM_MUST_USE;
 /** Forgets what a failed task read: the next attempt reads it again. */
-void smi_flow_sources_undo(smi_flow_run *r, int32_t task);
+void smi_flow_sources_undo(sm_run *r, int32_t task);
 /** Lists a source, once, and settles what its quarantine has to do. */
-sm_status smi_flow_source_open(smi_flow_run *r, int32_t source, sm_error *e) SM_MUST_USE;
+sm_status smi_flow_source_open(sm_run *r, int32_t source, sm_error *e) SM_MUST_USE;
 /** Where an output column of a plan comes from: the column of its one scan's rows, a field of it
  * and so on, by name; 0 names where it is computed or there is more than one scan below. */
 int32_t smi_flow_plan_names(const sm_plan *plan, int32_t column, sm_arena *a, sm_str **names);
@@ -276,11 +276,11 @@ const sm_plan_node *smi_flow_plan_scan(const sm_plan *plan);
 
 /** A load's SQL as the text that its table remembers (flow_query.c). *names, where not NULL: does
  * each variable stand there by its name, for it may have another value in another run? */
-sm_status smi_flow_query_text(smi_flow_run *r, const smi_flow_task *t, sm_str *out, bool **names,
+sm_status smi_flow_query_text(sm_run *r, const smi_flow_task *t, sm_str *out, bool **names,
                               sm_error *e) SM_MUST_USE;
 /** May the load go on by the query `now`, where the rows that are there were loaded by `old` ("":
  * not known)? SM_INVALID with what differs and what to do. */
-sm_status smi_flow_query_check(smi_flow_run *r, int32_t task, sm_str old, sm_str now,
+sm_status smi_flow_query_check(sm_run *r, int32_t task, sm_str old, sm_str now,
                                sm_error *e) SM_MUST_USE;
 /* The rows in which a column has one of some values: what a write of a flow replaces. */
 typedef struct smi_flow_rows {
@@ -291,9 +291,9 @@ typedef struct smi_flow_rows {
 /** `rows` as the condition of a write, which borrows it until its stage is open. */
 sm_condition smi_flow_condition(const smi_flow_rows *rows);
 /** Is the task's table to be made anew, whatever is known of it? */
-bool smi_flow_is_refreshed(const smi_flow_run *r, int32_t task);
+bool smi_flow_is_refreshed(const sm_run *r, int32_t task);
 /** Is a table that is loaded from the source? */
-bool smi_flow_is_source_refreshed(const smi_flow_run *r, const smi_flow_source_state *s);
+bool smi_flow_is_source_refreshed(const sm_run *r, const smi_flow_source_state *s);
 
 /* ---- connections (flow_connection.c) --------------------------------------------------------- */
 
@@ -301,60 +301,53 @@ bool smi_flow_is_source_refreshed(const smi_flow_run *r, const smi_flow_source_s
 sm_status smi_flow_setting_read(const sm_pipeline *p, const smi_flow_setting *s, sm_str *out,
                                 sm_error *e) SM_MUST_USE;
 /** Connects the variables' places in S3, for the run's stores. */
-sm_status smi_flow_connect(const smi_flow_run *r, sm_error *e) SM_MUST_USE;
+sm_status smi_flow_connect(const sm_run *r, sm_error *e) SM_MUST_USE;
 /** Connects a place that a variable had in another run, where one in S3 needs that. */
-sm_status smi_flow_connect_place(const smi_flow_run *r, int32_t var, sm_str uri,
-                                 sm_error *e) SM_MUST_USE;
+sm_status smi_flow_connect_place(const sm_run *r, int32_t var, sm_str uri, sm_error *e) SM_MUST_USE;
 /** Finds all settings of the servers that chosen tasks publish to, and whether they can read the
  * lake: what is wrong there ends a run here, not after its work. */
-sm_status smi_flow_publish_check(smi_flow_run *r, sm_error *e) SM_MUST_USE;
+sm_status smi_flow_publish_check(sm_run *r, sm_error *e) SM_MUST_USE;
 /** After the tables' commits: makes the table elsewhere. */
-sm_status smi_flow_publish_run(smi_flow_run *r, int32_t task, sm_error *e) SM_MUST_USE;
+sm_status smi_flow_publish_run(sm_run *r, int32_t task, sm_error *e) SM_MUST_USE;
 
 /* ---- the kinds of work (flow_load.c, flow_table.c, flow_quarantine.c) ------------------------ */
 
-sm_status smi_flow_load_run(smi_flow_run *r, int32_t task, sm_error *e) SM_MUST_USE;
-sm_status smi_flow_table_run(smi_flow_run *r, int32_t task, sm_error *e) SM_MUST_USE;
+sm_status smi_flow_load_run(sm_run *r, int32_t task, sm_error *e) SM_MUST_USE;
+sm_status smi_flow_table_run(sm_run *r, int32_t task, sm_error *e) SM_MUST_USE;
 /** Reads again what the task has read, for the refused lines of one source. */
-sm_status smi_flow_load_refuse(smi_flow_run *r, int32_t task, int32_t source,
-                               sm_error *e) SM_MUST_USE;
-sm_status smi_flow_table_refuse(smi_flow_run *r, int32_t task, int32_t source,
-                                sm_error *e) SM_MUST_USE;
+sm_status smi_flow_load_refuse(sm_run *r, int32_t task, int32_t source, sm_error *e) SM_MUST_USE;
+sm_status smi_flow_table_refuse(sm_run *r, int32_t task, int32_t source, sm_error *e) SM_MUST_USE;
 
-/** Judges the window's files for the source's quarantine table. */
-sm_status smi_flow_quarantine_match(smi_flow_run *r, smi_flow_source_state *s,
-                                    sm_error *e) SM_MUST_USE;
-/** Opens the stage, where some file of the window has something to add. Before a run of a plan. */
-sm_status smi_flow_quarantine_open(smi_flow_run *r, smi_flow_source_state *s,
-                                   sm_error *e) SM_MUST_USE;
+/** Judges the period's files for the source's quarantine table. */
+sm_status smi_flow_quarantine_match(sm_run *r, smi_flow_source_state *s, sm_error *e) SM_MUST_USE;
+/** Opens the stage, where some file of the period has something to add. Before a run of a plan. */
+sm_status smi_flow_quarantine_open(sm_run *r, smi_flow_source_state *s, sm_error *e) SM_MUST_USE;
 /** The sink of refused lines, for a task; after the quarantines of its sources are open. `source`:
  * the only one whose quarantine takes them, or −1. */
-sm_sink smi_flow_quarantine_sink(smi_flow_run *r, int32_t task, int32_t source);
+sm_sink smi_flow_quarantine_sink(sm_run *r, int32_t task, int32_t source);
 /** Throws the lines of a failed task away. Those of other tasks, which are in the same files, go
  * too: a refill reads them again. */
-void smi_flow_quarantine_undo(smi_flow_run *r, smi_flow_source_state *s, int32_t task);
+void smi_flow_quarantine_undo(sm_run *r, smi_flow_source_state *s, int32_t task);
 /** Reads again what an undo took away from tasks that are done, if anything. Before each task. */
-sm_status smi_flow_quarantine_refill(smi_flow_run *r, smi_flow_source_state *s,
-                                     sm_error *e) SM_MUST_USE;
+sm_status smi_flow_quarantine_refill(sm_run *r, smi_flow_source_state *s, sm_error *e) SM_MUST_USE;
 /** Ends the stage: its candidate, or none where nothing was opened. */
-sm_status smi_flow_quarantine_finish(smi_flow_run *r, smi_flow_source_state *s,
-                                     sm_error *e) SM_MUST_USE;
+sm_status smi_flow_quarantine_finish(sm_run *r, smi_flow_source_state *s, sm_error *e) SM_MUST_USE;
 void smi_flow_quarantine_release(smi_flow_quarantine *q);
 
 /* ---- the report (flow_report.c) -------------------------------------------------------------- */
 
-void smi_flow_report_exec(smi_flow_run *r, int32_t task, const sm_exec_report *x);
+void smi_flow_report_exec(sm_run *r, int32_t task, const sm_exec_report *x);
 /** The same text counts once. */
-void smi_flow_report_warn(smi_flow_run *r, const char *fmt, ...) SM_PRINTF(2, 3);
+void smi_flow_report_warn(sm_run *r, const char *fmt, ...) SM_PRINTF(2, 3);
 /* Of several loads' words on the same file the first counts. */
-void smi_flow_report_gone(smi_flow_run *r, sm_str name);
-void smi_flow_report_moved(smi_flow_run *r, sm_str from, sm_str to);
-void smi_flow_report_copy(smi_flow_run *r, sm_str name, sm_str of, bool is_skipped);
-void smi_flow_report_sources(smi_flow_run *r, bool is_done);
+void smi_flow_report_gone(sm_run *r, sm_str name);
+void smi_flow_report_moved(sm_run *r, sm_str from, sm_str to);
+void smi_flow_report_copy(sm_run *r, sm_str name, sm_str of, bool is_skipped);
+void smi_flow_report_sources(sm_run *r, bool is_done);
 /** `versions` as sm_publish gave them to the candidates of `order`. */
-void smi_flow_report_tables(smi_flow_run *r, sm_candidate *const *published,
-                            const int64_t *versions, int32_t n);
+void smi_flow_report_tables(sm_run *r, sm_candidate *const *published, const int64_t *versions,
+                            int32_t n);
 /** A task that was published. */
-void smi_flow_report_published(smi_flow_run *r, int32_t task);
+void smi_flow_report_published(sm_run *r, int32_t task);
 
 #endif

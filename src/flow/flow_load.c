@@ -21,7 +21,7 @@
 #include "flow/flow_int.h"
 
 typedef struct load {
-    smi_flow_run *run;
+    sm_run *run;
     int32_t index;
     const smi_flow_task *task;
     smi_flow_source_state *source;
@@ -234,7 +234,7 @@ static sm_status read_files(load *l, bool (*keep)(const load *l, int64_t i), boo
                             sm_error *e)
 {
     sm_status st = SM_OK;
-    smi_flow_run *r = l->run;
+    sm_run *r = l->run;
     sm_plan *plan = NULL;
     sm_stage *stage = NULL;
     sm_names *names = smi_flow_names(r);
@@ -303,20 +303,20 @@ static sm_status check_query(load *l, sm_str query, sm_error *e)
 }
 
 /* The first file to load for which the variable had another value when it was loaded before, or may
- * have had: a window's is that of its files, others are a run's and so of its root. NULL: none. */
+ * have had: a period's is that of its files, others are a run's and so of its root. NULL: none. */
 static const sm_datafile *first_of_other_run(const load *l, int32_t var)
 {
     const smi_flow_source_state *s = l->source;
-    const bool is_window = var == s->def->window;
+    const bool is_period = var == s->def->period;
 
-    for (int64_t i = 0; i < s->found.n && is_window; i++) {
-        if (is_to_load(l, i) && !s->states[i].is_in_window) {
+    for (int64_t i = 0; i < s->found.n && is_period; i++) {
+        if (is_to_load(l, i) && !s->states[i].is_in_period) {
             return &s->found.items[i].file;
         }
     }
     for (int64_t i = 0; i < l->books.n_others; i++) {
         const sm_found_file *f = &l->books.others[i].found;
-        if (!is_window || f->date < s->first_day || f->date > s->last_day) {
+        if (!is_period || f->date < s->first_day || f->date > s->last_day) {
             return &f->file;
         }
     }
@@ -389,7 +389,7 @@ static void note_skipped(load *l)
     }
 }
 
-sm_status smi_flow_load_run(smi_flow_run *r, int32_t task, sm_error *e)
+sm_status smi_flow_load_run(sm_run *r, int32_t task, sm_error *e)
 {
     sm_status st = SM_OK;
     const smi_flow_task *t = &r->p->tasks[task];
@@ -427,7 +427,7 @@ done:
     return st;
 }
 
-sm_status smi_flow_load_refuse(smi_flow_run *r, int32_t task, int32_t source, sm_error *e)
+sm_status smi_flow_load_refuse(sm_run *r, int32_t task, int32_t source, sm_error *e)
 {
     const smi_flow_task *t = &r->p->tasks[task];
     load l = {.run = r, .index = task, .task = t, .source = &r->sources[t->source]};

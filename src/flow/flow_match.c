@@ -49,19 +49,19 @@ bool smi_match_has_mark(const smi_flow_known *k, const smi_flow_mark *now)
            (!then->inode || !now->inode || then->inode == now->inode);
 }
 
-bool smi_match_is_in_window(const smi_match_in *in, bool has_date, int32_t date)
+bool smi_match_is_in_period(const smi_match_in *in, bool has_date, int32_t date)
 {
-    return !in->has_window || (has_date && date >= in->first_day && date <= in->last_day);
+    return !in->has_period || (has_date && date >= in->first_day && date <= in->last_day);
 }
 
-/* Not matched: of another root, or outside the window and not needed for what is in it. */
+/* Not matched: of another root, or outside the period and not needed for what is in it. */
 static bool is_elsewhere(const smi_matching *j, int64_t k)
 {
     const smi_flow_known *known = &j->in->known[k];
 
     return known->root != j->out->root ||
            (j->here[k] >= 0 && j->out->files[j->here[k]].kind == SMI_MATCH_OUTSIDE) ||
-           (!j->is_taken[k] && !smi_match_is_in_window(j->in, known->has_date, known->date));
+           (!j->is_taken[k] && !smi_match_is_in_period(j->in, known->has_date, known->date));
 }
 
 const smi_flow_known *smi_matching_rows_at(const smi_matching *j, int64_t i)
@@ -168,7 +168,7 @@ static void link_paths(smi_matching *j)
     for (int64_t i = 0; i < in->n_found; i++) {
         smi_match_file *f = &j->out->files[i];
         const int64_t k = j->at_path[i];
-        j->is_open[i] = smi_match_is_in_window(in, in->found[i].has_date, in->found[i].date);
+        j->is_open[i] = smi_match_is_in_period(in, in->found[i].has_date, in->found[i].date);
         f->kind = j->is_open[i] ? SMI_MATCH_NEW : SMI_MATCH_OUTSIDE;
         if (k < 0 || f->has_content || !smi_match_has_mark(&in->known[k], &in->found[i].mark)) {
             continue;
@@ -322,7 +322,7 @@ static void match_rest(smi_matching *j)
 
 /* ---- what is gone ---------------------------------------------------------------------------- */
 
-/* Rows whose file is not there, and of whose root and window the folder is. */
+/* Rows whose file is not there, and of whose root and period the folder is. */
 static bool is_gone(const smi_matching *j, int64_t k)
 {
     return smi_known_has_rows(&j->in->known[k]) && !j->is_taken[k] && !is_elsewhere(j, k);
@@ -369,14 +369,14 @@ static sm_status match_gone(smi_matching *j, sm_error *e)
 
 /* ---- all of a date --------------------------------------------------------------------------- */
 
-/* Is a file outside the window to be read? */
+/* Is a file outside the period to be read? */
 static bool is_needed(const smi_matching *j, int64_t i)
 {
     return smi_match_is_replaced(j->out, j->in->found[i].date) ||
            (j->in->is_reload && smi_matching_rows_at(j, i));
 }
 
-/* Files outside the window whose rows leave are read too, but for copies. */
+/* Files outside the period whose rows leave are read too, but for copies. */
 static sm_status match_outside(smi_matching *j, sm_error *e)
 {
     const smi_match_in *in = j->in;
@@ -428,7 +428,7 @@ static smi_match_left left_of(const smi_matching *j, int64_t k)
     }
     if (!smi_known_has_rows(known)) {
         const bool is_matched =
-            i >= 0 || smi_match_is_in_window(j->in, known->has_date, known->date);
+            i >= 0 || smi_match_is_in_period(j->in, known->has_date, known->date);
         return i >= 0 ? SMI_KNOWN_HERE : is_matched ? SMI_KNOWN_DROPPED : SMI_KNOWN_ELSEWHERE;
     }
     if (is_replaced || is_superseded(j, k)) {
@@ -505,7 +505,7 @@ sm_status smi_match(const smi_match_in *in, sm_arena *a, smi_match_out *out, sm_
     SM_TRY(match_gone(&j, e));
     sort_dates(&found);
     SM_TRY(match_outside(&j, e));
-    sort_dates(&found); /* files outside the window add none but their own */
+    sort_dates(&found); /* files outside the period add none but their own */
     set_left(&j);
     SM_TRY(smi_matching_copies(&j, e)); /* last: whose rows stay must be known */
     read_dates(&j);

@@ -17,11 +17,11 @@
  *             another has taken
  *   changed   a known path with other content: its date is replaced
  *   new       all others
- *   gone      known files in the window that none of these took
+ *   gone      known files in the period that none of these took
  *   copy      a new path with content that the table has, or gets, from a file that is there
  * Files without lines are never moved or copied.
- * A date is replaced from all files of that date, also where it lies outside the window: content
- * that came into the window from a file outside of it, which is not listed any more, has moved. */
+ * A date is replaced from all files of that date, also where it lies outside the period: content
+ * that came into the period from a file outside of it, which is not listed any more, has moved. */
 #ifndef SM_FLOW_FLOW_MATCH_INT_H
 #define SM_FLOW_FLOW_MATCH_INT_H
 
@@ -80,7 +80,7 @@ typedef enum smi_match_kind {
     SMI_MATCH_CHANGED,
     SMI_MATCH_COPY,    /* by smi_match_copies: loaded all the same */
     SMI_MATCH_PASSED,  /* a twin, or a copy that is skipped: not read */
-    SMI_MATCH_OUTSIDE, /* of the window, and of no date that is replaced: not matched */
+    SMI_MATCH_OUTSIDE, /* of the period, and of no date that is replaced: not matched */
 } smi_match_kind;
 
 typedef struct smi_match_file {
@@ -96,7 +96,7 @@ typedef struct smi_match_file {
 
 typedef enum smi_match_left {
     SMI_KNOWN_HERE,      /* its rows are a file's that was found, or are replaced by it */
-    SMI_KNOWN_ELSEWHERE, /* of another root, or outside the window: not matched */
+    SMI_KNOWN_ELSEWHERE, /* of another root, or outside the period: not matched */
     SMI_KNOWN_AGAIN,     /* of another root, but its rows leave too: to be read again there */
     SMI_KNOWN_GONE,      /* its rows stay */
     SMI_KNOWN_DROPPED,   /* gone, and its rows leave (or have left) */
@@ -137,12 +137,12 @@ typedef struct smi_match_in {
     const smi_flow_known *known;
     int64_t n_known;
     const smi_match_found
-        *found; /* all that match, also outside the window; in byte order of path */
+        *found; /* all that match, also outside the period; in byte order of path */
     int64_t n_found;
-    bool has_window;
+    bool has_period;
     int32_t first_day, last_day;
     bool takes_date, takes_name; /* what the query takes from a file's name */
-    bool is_reload; /* all rows leave: files outside the window and of other roots are read too */
+    bool is_reload; /* all rows leave: files outside the period and of other roots are read too */
     smi_copies copies;
     smi_gone gone;
     smi_root_choice choice;
@@ -186,7 +186,7 @@ typedef struct smi_match_read {
 sm_status smi_match_copies(const smi_match_in *in, const smi_match_read *reads, sm_arena *a,
                            smi_match_out *out, sm_error *e) SM_MUST_USE;
 
-/** The books after the load, of all roots and windows: of each file found that is known, then of
+/** The books after the load, of all roots and periods: of each file found that is known, then of
  * each known file that is not there. Entries borrow their texts. */
 void smi_match_next(const smi_match_in *in, const smi_match_out *out, const smi_match_read *reads,
                     sm_arena *a, smi_flow_known **next, int64_t *n_next);

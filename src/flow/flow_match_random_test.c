@@ -61,7 +61,7 @@ typedef struct world {
     bool takes_name;
     smi_copies copies;
     smi_gone gone;
-    bool has_window;
+    bool has_period;
     int32_t first_day, last_day;
 
     sm_arena *arena;
@@ -311,9 +311,9 @@ static bool model_twins(world *w)
     return true;
 }
 
-static bool is_in_window(const world *w, int32_t day)
+static bool is_in_period(const world *w, int32_t day)
 {
-    return !w->has_window || (day >= w->first_day && day <= w->last_day);
+    return !w->has_period || (day >= w->first_day && day <= w->last_day);
 }
 
 static void find_vacated(world *w)
@@ -436,10 +436,10 @@ static void model_rest(world *w)
 static bool is_elsewhere(world *w, const row *r)
 {
     const file *f = r->is_displaced ? NULL : find(w, r->path);
-    return (f && !f->is_in) || (!r->is_taken && !is_in_window(w, r->day));
+    return (f && !f->is_in) || (!r->is_taken && !is_in_period(w, r->day));
 }
 
-/* When all else is known: rows that stay, and files that are read, also outside the window. */
+/* When all else is known: rows that stay, and files that are read, also outside the period. */
 static void model_copies(world *w)
 {
     for (int i = 0; i < w->n_files && w->copies == SMI_COPIES_SKIP; i++) {
@@ -478,7 +478,7 @@ static void model_gone(world *w)
     }
 }
 
-/* Files outside the window, of days that are replaced. */
+/* Files outside the period, of days that are replaced. */
 static bool model_outside(world *w)
 {
     bool has_some = false;
@@ -550,7 +550,7 @@ static bool model_load(world *w)
         file *f = &w->files[i];
         f->is_passed = f->is_done = f->is_new = f->is_loaded = false;
         f->name = NULL;
-        f->is_in = is_in_window(w, day_of(f->path));
+        f->is_in = is_in_period(w, day_of(f->path));
     }
     if (!model_twins(w)) {
         return false;
@@ -694,7 +694,7 @@ static bool real_load(world *w)
         .n_known = w->n_known,
         .found = found,
         .n_found = w->n_files,
-        .has_window = w->has_window,
+        .has_period = w->has_period,
         .first_day = w->first_day,
         .last_day = w->last_day,
         .takes_date = true,
@@ -794,7 +794,7 @@ static void run_seed(uint64_t seed, int64_t *n_errors)
             operate(&w);
         }
         finish_lone(&w);
-        w.has_window = pick(&w, 2);
+        w.has_period = pick(&w, 2);
         w.first_day = (int32_t)(1 + pick(&w, 3));
         w.last_day = w.first_day + (int32_t)pick(&w, 3);
         const bool is_loaded = model_load(&w);

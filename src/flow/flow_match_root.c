@@ -9,14 +9,14 @@
  *               must say (some differ) or it has moved (none). --same-root and --other-root say it
  *               beforehand; where the place is known they change nothing.
  * Equal         is the mark, else the content; a length that differs saves the reading of all. Of
- *               files outside the window, which are not opened, the length; only where the window
+ *               files outside the period, which are not opened, the length; only where the period
  *               has none in common the contents of the few shortest.
  * Empty files   show nothing. */
 #include <inttypes.h>
 
 #include "flow/flow_matching_int.h"
 
-#define MOST_OUTSIDE 8 /* files outside the window whose contents are compared */
+#define MOST_OUTSIDE 8 /* files outside the period whose contents are compared */
 
 typedef struct evidence {
     int64_t n_equal, n_other; /* paths */
@@ -82,7 +82,7 @@ static void compare_marks(const smi_match_in *in, int64_t k, int64_t i, pairs *p
     } else if (smi_match_is_plain(found->path) &&
                found->mark.size_bytes != (uint64_t)known->content_bytes) {
         out->n_other++;
-    } else if (smi_match_is_in_window(in, found->has_date, found->date)) {
+    } else if (smi_match_is_in_period(in, found->has_date, found->date)) {
         p->known[p->n] = k;
         p->found[p->n++] = i;
     } else {

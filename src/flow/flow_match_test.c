@@ -278,7 +278,7 @@ static const char *written(const world *w, const smi_match_out *out)
 
 enum {
     NAME = 1,
-    WINDOW = 2,
+    PERIOD = 2,
     SKIP = 4,
     FAIL_COPIES = 8,
     REMOVE = 16,
@@ -423,33 +423,33 @@ static const struct {
     {"", "a_1=AA b_1=AA c_1=CC d_1=CC", FAIL_COPIES, "! \"b_1\" has the same content as \"a_1\""},
     {"a_1=AA", "b_1=AA", FAIL_COPIES, "b_1:moved<a_1 | asked b_1"},
     {"a_1=AA", "a_1=AA b_1=AB", FAIL_COPIES, "a_1:same b_1:new+"},
-    /* the window is days 2 to 4 */
-    {"a_1=AA b_2=BB", "b_2=BB", WINDOW, "b_2:same | elsewhere a_1"},
-    {"a_1=AA b_2=BB", "a_1=XY b_2=BB", WINDOW, "a_1:outside b_2:same | elsewhere a_1"},
-    {"", "a_1=AA a_1.gz=X b_2=BB", WINDOW, "a_1:outside a_1.gz:outside b_2:new+"},
-    {"a_1=AA", "a_1=AA b_2=AA", WINDOW, "a_1:outside b_2:new+ | elsewhere a_1"},
-    {"a_1=AA", "a_1=AA b_2=AA", WINDOW | COPIES, "a_1:outside b_2:copy<a_1+ | elsewhere a_1"},
-    {"a_1=AA", "a_1=AA b_2=AA", WINDOW | SKIP,
+    /* the period is days 2 to 4 */
+    {"a_1=AA b_2=BB", "b_2=BB", PERIOD, "b_2:same | elsewhere a_1"},
+    {"a_1=AA b_2=BB", "a_1=XY b_2=BB", PERIOD, "a_1:outside b_2:same | elsewhere a_1"},
+    {"", "a_1=AA a_1.gz=X b_2=BB", PERIOD, "a_1:outside a_1.gz:outside b_2:new+"},
+    {"a_1=AA", "a_1=AA b_2=AA", PERIOD, "a_1:outside b_2:new+ | elsewhere a_1"},
+    {"a_1=AA", "a_1=AA b_2=AA", PERIOD | COPIES, "a_1:outside b_2:copy<a_1+ | elsewhere a_1"},
+    {"a_1=AA", "a_1=AA b_2=AA", PERIOD | SKIP,
      "a_1:outside b_2:passed<a_1 | elsewhere a_1 | asked b_2"},
-    {"a_1=AA", "b_2=AA", WINDOW, "b_2:moved<a_1+ | dates 1,2 | asked b_2"},
-    {"a_1=AA c_1=CC d_1=DD e_1=", "b_2=AA c_1=CC f_1=FF", WINDOW,
+    {"a_1=AA", "b_2=AA", PERIOD, "b_2:moved<a_1+ | dates 1,2 | asked b_2"},
+    {"a_1=AA c_1=CC d_1=DD e_1=", "b_2=AA c_1=CC f_1=FF", PERIOD,
      "b_2:moved<a_1+ c_1:changed+ f_1:new+ | dates 1,2 | dropped d_1 e_1 | asked b_2"},
-    {"a_1=AA", "b_2=AA c_1=CC c_1.gz=CC", WINDOW,
+    {"a_1=AA", "b_2=AA c_1=CC c_1.gz=CC", PERIOD,
      "b_2:moved<a_1+ c_1:new+ c_1.gz:passed | dates 1,2 | asked b_2 c_1 c_1.gz"},
-    {"a_1=AA", "b_2=AAB", WINDOW, "b_2:grown<a_1+ | dates 1,2"},
-    {"a_2=AA", "a_5=AA b_2=B", WINDOW, "a_5:outside b_2:new+ | gone a_2"},
+    {"a_1=AA", "b_2=AAB", PERIOD, "b_2:grown<a_1+ | dates 1,2"},
+    {"a_2=AA", "a_5=AA b_2=B", PERIOD, "a_5:outside b_2:new+ | gone a_2"},
     /* copies outside of it, of a date that is replaced, and files there that have changed since */
-    {"a_1=AA b_2=BB", "b_2=BB c_1=BB d_3=AA", WINDOW | SKIP,
+    {"a_1=AA b_2=BB", "b_2=BB c_1=BB d_3=AA", PERIOD | SKIP,
      "b_2:same c_1:passed<b_2 d_3:moved<a_1+ | dates 1,3 | asked c_1 d_3"},
-    {"a_1=AA b_2=BB", "b_2=BB c_1=BB d_3=AA", WINDOW | FAIL_COPIES,
+    {"a_1=AA b_2=BB", "b_2=BB c_1=BB d_3=AA", PERIOD | FAIL_COPIES,
      "! \"c_1\" has the same content as \"b_2\""},
-    {"a_1=AA b_2=XX ?c_1=XX", "b_2=XX c_1=XX d_3=AA", WINDOW | SKIP,
+    {"a_1=AA b_2=XX ?c_1=XX", "b_2=XX c_1=XX d_3=AA", PERIOD | SKIP,
      "b_2:same c_1:passed<b_2 d_3:moved<a_1+ | dates 1,3 | asked d_3"},
-    {"a_1=AA b_2=XX ?c_1=XX", "b_2=YY c_1=XX d_3=AA", WINDOW | SKIP,
+    {"a_1=AA b_2=XX ?c_1=XX", "b_2=YY c_1=XX d_3=AA", PERIOD | SKIP,
      "b_2:changed+ c_1:new+ d_3:moved<a_1+ | dates 1,2,3 | asked b_2 d_3"},
-    {"a_1=AA b_1=XX", "b_1=YY c_2=XX d_3=AA", WINDOW | SKIP,
+    {"a_1=AA b_1=XX", "b_1=YY c_2=XX d_3=AA", PERIOD | SKIP,
      "b_1:changed+ c_2:new+ d_3:moved<a_1+ | dates 1,3 | asked c_2 d_3"},
-    {"a_1=AA b_1=XX", "b_1=XX c_2=XX d_3=AA", WINDOW | SKIP,
+    {"a_1=AA b_1=XX", "b_1=XX c_2=XX d_3=AA", PERIOD | SKIP,
      "b_1:changed+ c_2:passed<b_1 d_3:moved<a_1+ | dates 1,3 | asked c_2 d_3"},
     /* files of another root are its own, but for their dates and contents */
     {"a_1=AA 2b_1=BB", "a_1=AA", 0, "a_1:same | elsewhere b_1"},
@@ -469,12 +469,12 @@ static const struct {
     {"a_1=AA 2/b_1=BB", "a_1=AA c_3=BB", SKIP,
      "a_1:same c_3:passed<b_1 | elsewhere b_1 | asked c_3"},
     /* all that is known is read again, and an original is what it has by now */
-    {"b_1=XX", "a_1=AA b_1=XX c_2=XX", WINDOW | SKIP | RELOAD,
+    {"b_1=XX", "a_1=AA b_1=XX c_2=XX", PERIOD | SKIP | RELOAD,
      "a_1:outside b_1:changed+ c_2:passed<b_1 | dates 1 | asked c_2"},
-    {"b_1=XX", "b_1=YY c_2=XX", WINDOW | SKIP | RELOAD, "b_1:changed+ c_2:new+ | dates 1"},
-    {"b_1=XX", "b_1=YY c_2=YY", WINDOW | SKIP | RELOAD,
+    {"b_1=XX", "b_1=YY c_2=XX", PERIOD | SKIP | RELOAD, "b_1:changed+ c_2:new+ | dates 1"},
+    {"b_1=XX", "b_1=YY c_2=YY", PERIOD | SKIP | RELOAD,
      "b_1:changed+ c_2:passed<b_1 | dates 1 | asked b_1 c_2"},
-    {"b_1=XX", "c_2=ABC", WINDOW | RELOAD, "c_2:new+ | elsewhere b_1"},
+    {"b_1=XX", "c_2=ABC", PERIOD | RELOAD, "c_2:new+ | elsewhere b_1"},
     {"2b_1=BB", "c_3=BB", SKIP | RELOAD, "c_3:passed<b_1 | again b_1 | asked c_3"},
     {"2/b_1=BB", "c_3=BB", SKIP | RELOAD, "c_3:new+ | again b_1"},
 };
@@ -503,7 +503,7 @@ static void test_rules(void **state)
         read_found(&w, rules[r].found);
         smi_match_in in = input_of(&w);
         in.takes_name = how & NAME;
-        in.has_window = how & WINDOW;
+        in.has_period = how & PERIOD;
         in.is_reload = how & RELOAD;
         in.first_day = 2;
         in.last_day = 4;
@@ -568,14 +568,14 @@ static const struct {
     /* only the mark is known */
     {"-a_1.gz=AA", "a_1.gz=AA", "/new", ONE, 0, 0, "0+ a_1.gz:same"},
     {"-a_1.gz=AA", "a_1.gz=AB", "/new", ONE, 0, 0, "1 a_1.gz:new+ | elsewhere a_1.gz"},
-    /* outside the window lengths count, and the contents of a few */
-    {"a_1=AA", "*a_1=AA b_2=BB", "/new", ONE, WINDOW, 0,
+    /* outside the period lengths count, and the contents of a few */
+    {"a_1=AA", "*a_1=AA b_2=BB", "/new", ONE, PERIOD, 0,
      "0+ a_1:outside b_2:new+ | elsewhere a_1 | asked a_1"},
-    {"a_1=AA", "*a_1=AB b_2=BB", "/new", ONE, WINDOW, 0,
+    {"a_1=AA", "*a_1=AB b_2=BB", "/new", ONE, PERIOD, 0,
      "1 a_1:outside b_2:new+ | elsewhere a_1 | asked a_1"},
-    {"a_1=AA b_2=BB", "*a_1=AB *b_2=BB", "/new", ONE, WINDOW, 0,
+    {"a_1=AA b_2=BB", "*a_1=AB *b_2=BB", "/new", ONE, PERIOD, 0,
      "0+ a_1:outside b_2:same | elsewhere a_1 | asked b_2"},
-    {"a_1=AA b_2=BB", "*a_1=ABC *b_2=BB", "/new", ONE, WINDOW, 0,
+    {"a_1=AA b_2=BB", "*a_1=ABC *b_2=BB", "/new", ONE, PERIOD, 0,
      "1 a_1:outside b_2:new+ | elsewhere a_1 b_2"},
     /* the user says */
     {"a_1=AA", "a_1=AAA", "/new", 0, 0, SMI_ROOT_SAME, "0+ a_1:changed+ | dates 1"},
@@ -606,7 +606,7 @@ static void test_folders(void **state)
         smi_match_in in = input_of(&w);
         in.root = sm_str_of(folders[r].place);
         in.choice = folders[r].choice;
-        in.has_window = folders[r].how & WINDOW;
+        in.has_period = folders[r].how & PERIOD;
         in.first_day = 2;
         in.last_day = 4;
         const sm_status st = smi_match(&in, w.arena, &out, &e);

@@ -60,7 +60,7 @@ sm_status smi_matching_copies(smi_matching *j, sm_error *e) SM_MUST_USE;
 /* ---- what the steps share -------------------------------------------------------------------- */
 
 bool smi_match_is_plain(sm_str path); /* not compressed, by its name */
-bool smi_match_is_in_window(const smi_match_in *in, bool has_date, int32_t date);
+bool smi_match_is_in_period(const smi_match_in *in, bool has_date, int32_t date);
 /** The content of a file found, into out->files. */
 sm_status smi_match_ask(smi_matching *j, int64_t i, sm_error *e) SM_MUST_USE;
 /** Was the content asked for, and is it the known one's? */

@@ -4,14 +4,14 @@
  *
  * The names' resolver is wrapped, so that what the SQL asks for, through views too, is known: the
  * tables (a run's inputs), the sources (opened when first asked for, and read by the files of their
- * window), views and variables (all that decides a table's rows).
+ * period), views and variables (all that decides a table's rows).
  * A source that is opened in the midst of planning changes what names mean, and equal scans are
  * told by their dataset's address: so the SQL is then planned once more. */
 #include "flow/flow_int.h"
 
 /* ---- names ---------------------------------------------------------------------------------- */
 
-sm_names *smi_flow_names(const smi_flow_run *r)
+sm_names *smi_flow_names(const sm_run *r)
 {
     const sm_pipeline *p = r->p;
     sm_names *names = sm_names_new(r->env->stores, r->vars[p->lake].as.s, r->env->budget);
@@ -35,7 +35,7 @@ sm_names *smi_flow_names(const smi_flow_run *r)
 /* ---- what SQL asks for ---------------------------------------------------------------------- */
 
 typedef struct asking {
-    smi_flow_run *run;
+    sm_run *run;
     sm_names *names;
     sm_resolver inner;
     int32_t own; /* the source whose files are set already, or −1 */
@@ -55,10 +55,10 @@ static void note_table(asking *k, sm_str name)
     asked->tables[asked->n_tables++] = name;
 }
 
-static void note_window(smi_flow_run *r, int32_t var)
+static void note_period(sm_run *r, int32_t var)
 {
-    if (var >= 0 && r->asked.window < 0) {
-        r->asked.window = var;
+    if (var >= 0 && r->asked.period < 0) {
+        r->asked.period = var;
     }
 }
 
@@ -87,7 +87,7 @@ static sm_status ask_source(asking *k, int32_t i, sm_error *e)
     smi_flow_source_state *s = &k->run->sources[i];
 
     k->run->asked.sources |= 1u << i;
-    note_window(k->run, s->def->window);
+    note_period(k->run, s->def->period);
     if (i == k->own || s->is_open) {
         return SM_OK;
     }
@@ -120,7 +120,7 @@ static sm_status ask_variable(void *ctx, sm_str name, sm_arena *a, sm_value *out
     for (int32_t i = 0; i < p->n_vars; i++) {
         const smi_flow_var_type type = p->vars[i].type;
         if (sm_str_eq(p->vars[i].name, name) && (type == SMI_VAR_MONTH || type == SMI_VAR_DATE)) {
-            note_window(k->run, i);
+            note_period(k->run, i);
         }
     }
     sm_buf_printf(&k->run->asked.text, "variable %.*s ", SM_STR_ARG(name));
@@ -131,15 +131,15 @@ static sm_status ask_variable(void *ctx, sm_str name, sm_arena *a, sm_value *out
 
 /* ---- planning ------------------------------------------------------------------------------- */
 
-static void forget_asked(smi_flow_run *r)
+static void forget_asked(sm_run *r)
 {
     sm_buf_release(&r->asked.text);
-    r->asked = (smi_flow_asked){.window = -1};
+    r->asked = (smi_flow_asked){.period = -1};
 }
 
-/* The files of each open source's window stand for its folder; set once, as names forget by that
+/* The files of each open source's period stand for its folder; set once, as names forget by that
  * what they made before. */
-static void set_sources(smi_flow_run *r, sm_names *names, int32_t own)
+static void set_sources(sm_run *r, sm_names *names, int32_t own)
 {
     for (int32_t i = 0; i < r->p->n_sources; i++) {
         smi_flow_source_state *s = &r->sources[i];
@@ -149,7 +149,7 @@ static void set_sources(smi_flow_run *r, sm_names *names, int32_t own)
     }
 }
 
-sm_status smi_flow_plan(smi_flow_run *r, sm_names *names, const smi_flow_task *t, sm_arena *a,
+sm_status smi_flow_plan(sm_run *r, sm_names *names, const smi_flow_task *t, sm_arena *a,
                         sm_plan **out, sm_error *e)
 {
     asking k = {.run = r, .names = names ? names : r->names, .own = names ? t->source : -1};
@@ -168,7 +168,7 @@ sm_status smi_flow_plan(smi_flow_run *r, sm_names *names, const smi_flow_task *t
 /* ---- executing ------------------------------------------------------------------------------ */
 
 /* `source`: the only one whose refused lines count, or −1. */
-static sm_status execute(smi_flow_run *r, int32_t task, const sm_plan *plan, const sm_sink *main,
+static sm_status execute(sm_run *r, int32_t task, const sm_plan *plan, const sm_sink *main,
                          int32_t source, sm_error *e)
 {
     sm_exec_report report = {0};
@@ -188,14 +188,14 @@ static sm_status execute(smi_flow_run *r, int32_t task, const sm_plan *plan, con
     return st;
 }
 
-sm_status smi_flow_execute(smi_flow_run *r, int32_t task, const sm_plan *plan, const sm_sink *main,
+sm_status smi_flow_execute(sm_run *r, int32_t task, const sm_plan *plan, const sm_sink *main,
                            sm_error *e)
 {
     SM_ASSERT(r->tasks[task].phase == SMI_TASK_RUNNING);
     return execute(r, task, plan, main, -1, e);
 }
 
-sm_status smi_flow_execute_again(smi_flow_run *r, int32_t task, const sm_plan *plan, int32_t source,
+sm_status smi_flow_execute_again(sm_run *r, int32_t task, const sm_plan *plan, int32_t source,
                                  sm_error *e)
 {
     SM_ASSERT(r->tasks[task].phase == SMI_TASK_DONE && source >= 0);

@@ -62,7 +62,7 @@ static void read_sharers(smi_flow_source_state *s, sm_arena *a)
     }
 }
 
-static bool is_loaded(const smi_flow_run *r, const smi_flow_source_state *s)
+static bool is_loaded(const sm_run *r, const smi_flow_source_state *s)
 {
     for (int32_t i = 0; i < r->p->n_tasks; i++) {
         if (r->tasks[i].is_chosen && r->p->tasks[i].source == s - r->sources) {
@@ -72,18 +72,18 @@ static bool is_loaded(const smi_flow_run *r, const smi_flow_source_state *s)
     return false;
 }
 
-/* Files outside the window are read where a load replaces their dates; who reads the source itself
- * reads the window, and the rows of the others are right as they are. */
-static void leave_outside(const smi_flow_run *r, smi_flow_source_state *s)
+/* Files outside the period are read where a load replaces their dates; who reads the source itself
+ * reads the period, and the rows of the others are right as they are. */
+static void leave_outside(const sm_run *r, smi_flow_source_state *s)
 {
     for (int64_t i = 0; i < s->found.n && !is_loaded(r, s); i++) {
-        if (!s->states[i].is_in_window) {
+        if (!s->states[i].is_in_period) {
             smi_flow_books_leave(&s->quarantine.books, i);
         }
     }
 }
 
-sm_status smi_flow_quarantine_match(smi_flow_run *r, smi_flow_source_state *s, sm_error *e)
+sm_status smi_flow_quarantine_match(sm_run *r, smi_flow_source_state *s, sm_error *e)
 {
     smi_flow_quarantine *q = &s->quarantine;
     const bool is_refreshed = smi_flow_is_source_refreshed(r, s);
@@ -123,7 +123,7 @@ static bool has_work(const smi_flow_source_state *s)
 }
 
 /* The rows of the files whose lines leave the table. */
-static smi_flow_rows replaced_files(smi_flow_run *r, const smi_flow_source_state *s)
+static smi_flow_rows replaced_files(sm_run *r, const smi_flow_source_state *s)
 {
     const sm_map *uris = leaving(s, r->arena);
     const int64_t n = sm_map_count(uris);
@@ -138,7 +138,7 @@ static smi_flow_rows replaced_files(smi_flow_run *r, const smi_flow_source_state
 /* ---- names of columns ----------------------------------------------------------------------- */
 
 /* The names that a plan over the source gives to columns of its lines. */
-static bool take_columns(smi_flow_run *r, smi_flow_source_state *s, const sm_plan *plan)
+static bool take_columns(sm_run *r, smi_flow_source_state *s, const sm_plan *plan)
 {
     smi_flow_quarantine *q = &s->quarantine;
     const sm_plan_node *scan = smi_flow_plan_scan(plan);
@@ -162,7 +162,7 @@ static bool take_columns(smi_flow_run *r, smi_flow_source_state *s, const sm_pla
 }
 
 /* SQL that does not plan is its own task's affair. */
-static void find_columns(smi_flow_run *r, smi_flow_source_state *s)
+static void find_columns(sm_run *r, smi_flow_source_state *s)
 {
     const smi_flow_asked asked = r->asked; /* of the plan that is about to run */
     bool is_found = false;
@@ -185,7 +185,7 @@ static void find_columns(smi_flow_run *r, smi_flow_source_state *s)
 
 /* ---- opening -------------------------------------------------------------------------------- */
 
-static sm_status open_table(smi_flow_run *r, smi_flow_source_state *s, sm_error *e)
+static sm_status open_table(sm_run *r, smi_flow_source_state *s, sm_error *e)
 {
     smi_flow_quarantine *q = &s->quarantine;
     const smi_flow_rows replaced = replaced_files(r, s);
@@ -209,7 +209,7 @@ static sm_status open_table(smi_flow_run *r, smi_flow_source_state *s, sm_error 
     return sm_quarantine_open(&write, &opts, r->env, &q->table, e);
 }
 
-sm_status smi_flow_quarantine_open(smi_flow_run *r, smi_flow_source_state *s, sm_error *e)
+sm_status smi_flow_quarantine_open(sm_run *r, smi_flow_source_state *s, sm_error *e)
 {
     if (s->quarantine.table || !has_work(s)) {
         return SM_OK;
@@ -240,7 +240,7 @@ static bool takes_file(void *ctx, int32_t i, sm_str uri)
     return state->reader == refuse->task;
 }
 
-sm_sink smi_flow_quarantine_sink(smi_flow_run *r, int32_t task, int32_t source)
+sm_sink smi_flow_quarantine_sink(sm_run *r, int32_t task, int32_t source)
 {
     const int32_t n = r->p->n_sources;
     sm_quarantine **tables = SM_NEW_ARRAY(r->arena, sm_quarantine *, n);
@@ -270,7 +270,7 @@ static void empty_table(smi_flow_source_state *s, bool has_others)
     s->quarantine.is_to_refill = has_others;
 }
 
-void smi_flow_quarantine_undo(smi_flow_run *r, smi_flow_source_state *s, int32_t task)
+void smi_flow_quarantine_undo(sm_run *r, smi_flow_source_state *s, int32_t task)
 {
     bool has_lines = false, has_others = false;
 
@@ -301,7 +301,7 @@ static bool is_reader(const smi_flow_source_state *s, int32_t task)
     return false;
 }
 
-sm_status smi_flow_quarantine_refill(smi_flow_run *r, smi_flow_source_state *s, sm_error *e)
+sm_status smi_flow_quarantine_refill(sm_run *r, smi_flow_source_state *s, sm_error *e)
 {
     const int32_t source = (int32_t)(s - r->sources);
     sm_status st = SM_OK;
@@ -357,7 +357,7 @@ static int64_t leave_unread(smi_flow_source_state *s)
     return n_read;
 }
 
-static sm_status make_candidate(smi_flow_run *r, smi_flow_source_state *s, sm_error *e)
+static sm_status make_candidate(sm_run *r, smi_flow_source_state *s, sm_error *e)
 {
     smi_flow_quarantine *q = &s->quarantine;
 
@@ -371,7 +371,7 @@ static sm_status make_candidate(smi_flow_run *r, smi_flow_source_state *s, sm_er
     return SM_OK;
 }
 
-sm_status smi_flow_quarantine_finish(smi_flow_run *r, smi_flow_source_state *s, sm_error *e)
+sm_status smi_flow_quarantine_finish(sm_run *r, smi_flow_source_state *s, sm_error *e)
 {
     smi_flow_quarantine *q = &s->quarantine;
     const int64_t start = sm_monotonic_ns();

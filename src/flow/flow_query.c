@@ -18,7 +18,7 @@
 /* ---- the text ------------------------------------------------------------------------------- */
 
 typedef struct query_of {
-    const smi_flow_run *run;
+    const sm_run *run;
     const smi_flow_task *task;
     bool *names; /* of each variable: does the text have its name? */
 } query_of;
@@ -39,7 +39,7 @@ static bool is_open(void *ctx, sm_str variable)
     return false;
 }
 
-sm_status smi_flow_query_text(smi_flow_run *r, const smi_flow_task *t, sm_str *out, bool **names,
+sm_status smi_flow_query_text(sm_run *r, const smi_flow_task *t, sm_str *out, bool **names,
                               sm_error *e)
 {
     query_of q = {r, t, SM_NEW_ARRAY(r->arena, bool, r->p->n_vars)};
@@ -203,7 +203,7 @@ static const char *what_keeps(const smi_flow_task *t, const difference *d)
                : "--keep-old keeps the rows that are there.";
 }
 
-sm_status smi_flow_query_check(smi_flow_run *r, int32_t task, sm_str old, sm_str now, sm_error *e)
+sm_status smi_flow_query_check(sm_run *r, int32_t task, sm_str old, sm_str now, sm_error *e)
 {
     const smi_flow_task *t = &r->p->tasks[task];
 

@@ -19,7 +19,7 @@ void sm_run_report_release(sm_run_report *r)
 
 /* ---- lines ---------------------------------------------------------------------------------- */
 
-static void add_unknown(smi_flow_run *r, const sm_unknown_key *key)
+static void add_unknown(sm_run *r, const sm_unknown_key *key)
 {
     sm_run_report *out = r->report;
 
@@ -47,7 +47,7 @@ static void add_counts(sm_scan_counts *sum, const sm_scan_counts *c)
     sum->unknown_lines += c->unknown_lines;
 }
 
-static void tell_source(smi_flow_run *r, int32_t task, const sm_file_report *f)
+static void tell_source(sm_run *r, int32_t task, const sm_file_report *f)
 {
     for (int32_t i = 0; i < r->p->n_sources; i++) {
         const smi_flow_source_state *s = &r->sources[i];
@@ -63,7 +63,7 @@ static void tell_source(smi_flow_run *r, int32_t task, const sm_file_report *f)
     }
 }
 
-void smi_flow_report_exec(smi_flow_run *r, int32_t task, const sm_exec_report *x)
+void smi_flow_report_exec(sm_run *r, int32_t task, const sm_exec_report *x)
 {
     bool is_new = false;
 
@@ -89,7 +89,7 @@ void smi_flow_report_exec(smi_flow_run *r, int32_t task, const sm_exec_report *x
 /* ---- sources -------------------------------------------------------------------------------- */
 
 /* Is it the first word of that kind on the file, or the first warning of that text? */
-static bool is_first_word(smi_flow_run *r, const char *kind, sm_str name)
+static bool is_first_word(sm_run *r, const char *kind, sm_str name)
 {
     if (!r->told) {
         r->told = sm_map_new(r->arena);
@@ -100,7 +100,7 @@ static bool is_first_word(smi_flow_run *r, const char *kind, sm_str name)
     return is_first;
 }
 
-void smi_flow_report_warn(smi_flow_run *r, const char *fmt, ...)
+void smi_flow_report_warn(sm_run *r, const char *fmt, ...)
 {
     char text[512];
     va_list args;
@@ -117,7 +117,7 @@ void smi_flow_report_warn(smi_flow_run *r, const char *fmt, ...)
     out->warnings[out->n_warnings++] = sm_arena_str(out->arena, sm_str_of(text));
 }
 
-void smi_flow_report_gone(smi_flow_run *r, sm_str name)
+void smi_flow_report_gone(sm_run *r, sm_str name)
 {
     sm_run_report *out = r->report;
 
@@ -129,7 +129,7 @@ void smi_flow_report_gone(smi_flow_run *r, sm_str name)
     out->gone_files[out->n_gone_files++] = sm_arena_str(out->arena, name);
 }
 
-void smi_flow_report_moved(smi_flow_run *r, sm_str from, sm_str to)
+void smi_flow_report_moved(sm_run *r, sm_str from, sm_str to)
 {
     sm_run_report *out = r->report;
 
@@ -142,7 +142,7 @@ void smi_flow_report_moved(smi_flow_run *r, sm_str from, sm_str to)
         (sm_moved_file){.from = sm_arena_str(out->arena, from), .to = sm_arena_str(out->arena, to)};
 }
 
-void smi_flow_report_copy(smi_flow_run *r, sm_str name, sm_str of, bool is_skipped)
+void smi_flow_report_copy(sm_run *r, sm_str name, sm_str of, bool is_skipped)
 {
     sm_run_report *out = r->report;
 
@@ -157,9 +157,9 @@ void smi_flow_report_copy(smi_flow_run *r, sm_str name, sm_str of, bool is_skipp
                          .is_skipped = is_skipped};
 }
 
-/* Which days of the window have a file with a line in it? Of a file that was not read and of which
+/* Which days of the period have a file with a line in it? Of a file that was not read and of which
  * nothing is known, bytes are taken for lines. */
-static bool *days_with_lines(smi_flow_run *r, const smi_flow_source_state *s)
+static bool *days_with_lines(sm_run *r, const smi_flow_source_state *s)
 {
     bool *out = SM_NEW_ARRAY(r->arena, bool, s->last_day - s->first_day + 1);
 
@@ -174,11 +174,11 @@ static bool *days_with_lines(smi_flow_run *r, const smi_flow_source_state *s)
     return out;
 }
 
-static void report_days(smi_flow_run *r, const smi_flow_source_state *s, int64_t *cap)
+static void report_days(sm_run *r, const smi_flow_source_state *s, int64_t *cap)
 {
     sm_run_report *out = r->report;
 
-    const bool *has_lines = s->def->window >= 0 ? days_with_lines(r, s) : NULL;
+    const bool *has_lines = s->def->period >= 0 ? days_with_lines(r, s) : NULL;
 
     for (int32_t day = s->first_day; has_lines && day <= s->last_day; day++) {
         if (!has_lines[day - s->first_day]) {
@@ -190,7 +190,7 @@ static void report_days(smi_flow_run *r, const smi_flow_source_state *s, int64_t
 }
 
 /* Of a run that failed, what was not read by then may still have been to be read. */
-void smi_flow_report_sources(smi_flow_run *r, bool is_done)
+void smi_flow_report_sources(sm_run *r, bool is_done)
 {
     int64_t cap_days = 0;
 
@@ -203,7 +203,7 @@ void smi_flow_report_sources(smi_flow_run *r, bool is_done)
         for (int64_t k = 0; k < s->found.n; k++) {
             const smi_flow_file *f = &s->states[k];
             r->report->files_skipped +=
-                f->is_in_window && !f->is_read && (is_done || f->is_skipped);
+                f->is_in_period && !f->is_read && (is_done || f->is_skipped);
         }
         report_days(r, s, &cap_days);
         if (s->def->quarantine.len == 0 && r->report->counts.refused > 0) {
@@ -227,8 +227,8 @@ static int64_t version_of(const sm_candidate *c, sm_candidate *const *published,
     return -1;
 }
 
-void smi_flow_report_tables(smi_flow_run *r, sm_candidate *const *published,
-                            const int64_t *versions, int32_t n)
+void smi_flow_report_tables(sm_run *r, sm_candidate *const *published, const int64_t *versions,
+                            int32_t n)
 {
     sm_run_report *out = r->report;
 
@@ -242,7 +242,7 @@ void smi_flow_report_tables(smi_flow_run *r, sm_candidate *const *published,
                 .rows = t->candidate ? sm_candidate_table_rows(t->candidate) : t->n_rows_before,
                 .bytes = t->candidate ? sm_candidate_bytes(t->candidate) : 0,
                 .kind = r->p->tasks[i].kind,
-                .window = sm_arena_str(out->arena, t->window),
+                .period = sm_arena_str(out->arena, t->period),
                 .wall_ns = t->wall_ns,
             };
         }
@@ -263,7 +263,7 @@ void smi_flow_report_tables(smi_flow_run *r, sm_candidate *const *published,
     }
 }
 
-void smi_flow_report_published(smi_flow_run *r, int32_t task)
+void smi_flow_report_published(sm_run *r, int32_t task)
 {
     sm_run_report *out = r->report;
     const smi_flow_task_state *t = &r->tasks[task];

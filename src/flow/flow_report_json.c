@@ -92,8 +92,8 @@ static void put_tables(sm_json_writer *w, const sm_run_report *r, bool published
             sm_json_set_text_or_null(w, "server", t->server);
         } else {
             sm_json_set_i64_or_null(w, "bytes", (int64_t)t->bytes);
-            if (t->window.len > 0) {
-                sm_json_set_text_or_null(w, "window", t->window);
+            if (t->period.len > 0) {
+                sm_json_set_text_or_null(w, "window", t->period);
             }
         }
         sm_json_end_object(w);

@@ -53,7 +53,7 @@ static void test_all(void **state)
          .rows = -1,
          .bytes = 99,
          .kind = SM_TASK_LOAD,
-         .window = SM_STR("2022-04")},
+         .period = SM_STR("2022-04")},
     };
     const sm_run_report r = {
         .counts = {.lines = 10, .refused = 3, .blank = 2, .unknown_lines = 2},

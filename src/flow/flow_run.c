@@ -21,7 +21,7 @@
 #include "flow/flow_int.h"
 
 /* {"pipeline": …, "month": …, "run": …[, "inputs": …]}: for people and tools that read history. */
-sm_str smi_flow_metadata_with(const smi_flow_run *r, sm_str inputs)
+sm_str smi_flow_metadata_with(const sm_run *r, sm_str inputs)
 {
     sm_buf text = {0};
     sm_json_writer w = {.out = &text};
@@ -44,7 +44,7 @@ sm_str smi_flow_metadata_with(const smi_flow_run *r, sm_str inputs)
     return out;
 }
 
-sm_str smi_flow_metadata(const smi_flow_run *r)
+sm_str smi_flow_metadata(const sm_run *r)
 {
     return smi_flow_metadata_with(r, SM_STR(""));
 }
@@ -53,7 +53,7 @@ sm_str smi_flow_metadata(const smi_flow_run *r)
 
 #define DAY_US INT64_C(86400000000)
 
-int32_t smi_flow_logical_day(const smi_flow_run *r)
+int32_t smi_flow_logical_day(const sm_run *r)
 {
     const int64_t us = r->opts->interval.start_us;
 
@@ -62,7 +62,7 @@ int32_t smi_flow_logical_day(const smi_flow_run *r)
 
 /* The logical date as run ids and messages have it: "2022-04-30", with a time where it is not
  * midnight: "2022-04-30T06:00:00Z". */
-static const char *logical_date(const smi_flow_run *r, char text[SM_TIME_TEXT_BYTES])
+static const char *logical_date(const sm_run *r, char text[SM_TIME_TEXT_BYTES])
 {
     if (r->opts->interval.start_us % DAY_US == 0) {
         sm_format_date(smi_flow_logical_day(r), text);
@@ -76,7 +76,7 @@ static const char *logical_date(const smi_flow_run *r, char text[SM_TIME_TEXT_BY
     return text;
 }
 
-static void name_run(smi_flow_run *r)
+static void name_run(sm_run *r)
 {
     char date[SM_TIME_TEXT_BYTES];
     uint32_t random = 0;
@@ -89,7 +89,7 @@ static void name_run(smi_flow_run *r)
 }
 
 /* Of task t of the pipeline: its place among the steps, or −1 where the run does not do it. */
-static int32_t step_of_task(const smi_flow_run *r, int32_t t)
+static int32_t step_of_task(const sm_run *r, int32_t t)
 {
     for (int32_t i = 0; i < r->n_steps; i++) {
         if (r->order[i] == t) {
@@ -99,7 +99,7 @@ static int32_t step_of_task(const smi_flow_run *r, int32_t t)
     return -1;
 }
 
-static void add_steps(smi_flow_run *r, bool publishing)
+static void add_steps(sm_run *r, bool publishing)
 {
     for (int32_t i = 0; i < r->p->n_tasks; i++) {
         const smi_flow_task *t = &r->p->tasks[i];
@@ -120,7 +120,7 @@ static void add_steps(smi_flow_run *r, bool publishing)
     }
 }
 
-static void order_steps(smi_flow_run *r)
+static void order_steps(sm_run *r)
 {
     r->order = SM_NEW_ARRAY(r->arena, int32_t, r->p->n_tasks);
     r->steps = SM_NEW_ARRAY(r->arena, sm_run_step, r->p->n_tasks);
@@ -130,7 +130,7 @@ static void order_steps(smi_flow_run *r)
 }
 
 /* What a run before this one has left open comes first: tables are read as they are after it. */
-static sm_status settle_lake(smi_flow_run *r, sm_error *e)
+static sm_status settle_lake(sm_run *r, sm_error *e)
 {
     sm_str told = {0};
 
@@ -142,7 +142,7 @@ static sm_status settle_lake(smi_flow_run *r, sm_error *e)
     return SM_OK;
 }
 
-static sm_status plan_run(smi_flow_run *r, sm_error *e)
+static sm_status plan_run(sm_run *r, sm_error *e)
 {
     name_run(r);
     r->counted = sm_map_new(r->arena);
@@ -159,17 +159,17 @@ static sm_status plan_run(smi_flow_run *r, sm_error *e)
 sm_status sm_run_open(const sm_pipeline *p, const sm_run_opts *opts, const sm_exec_env *env,
                       sm_run **out, sm_error *e)
 {
-    smi_flow_run *r = sm_alloc_zero(sizeof(*r));
+    sm_run *r = sm_alloc_zero(sizeof(*r));
 
     SM_ASSERT(opts->interval.start_us < opts->interval.end_us);
-    *r = (smi_flow_run){.p = p,
-                        .own_opts = *opts,
-                        .own_env = *env, /* its connections are no other run's */
-                        .progress = env->progress,
-                        .arena = sm_arena_new(env->budget),
-                        .start_us = sm_now_us(),
-                        .start_ns = sm_monotonic_ns(),
-                        .own_report = {.arena = sm_arena_new(NULL)}};
+    *r = (sm_run){.p = p,
+                  .own_opts = *opts,
+                  .own_env = *env, /* its connections are no other run's */
+                  .progress = env->progress,
+                  .arena = sm_arena_new(env->budget),
+                  .start_us = sm_now_us(),
+                  .start_ns = sm_monotonic_ns(),
+                  .own_report = {.arena = sm_arena_new(NULL)}};
     r->own_env.stores = sm_stores_below(env->stores);
     r->opts = &r->own_opts;
     r->env = &r->own_env;
@@ -197,7 +197,7 @@ sm_run_step sm_run_step_of(const sm_run *r, int32_t i)
 /* ---- tasks ---------------------------------------------------------------------------------- */
 
 /* May step i run now? What a program that calls steps in another order does wrong. */
-static bool is_ready(const smi_flow_run *r, int32_t i)
+static bool is_ready(const sm_run *r, int32_t i)
 {
     const smi_flow_task_phase phase = r->tasks[r->order[i]].phase;
     bool is_ready = phase == SMI_TASK_WAITING || phase == SMI_TASK_FAILED;
@@ -209,7 +209,7 @@ static bool is_ready(const smi_flow_run *r, int32_t i)
     return is_ready && r->phase == (i < r->n_made ? SMI_RUN_MAKING : SMI_RUN_PUBLISHED);
 }
 
-static void begin_attempt(smi_flow_run *r, int32_t i)
+static void begin_attempt(sm_run *r, int32_t i)
 {
     smi_flow_task_state *state = &r->tasks[r->order[i]];
 
@@ -231,18 +231,18 @@ static void begin_attempt(smi_flow_run *r, int32_t i)
 }
 
 /* Throws away what a failed attempt made. */
-static void undo_attempt(smi_flow_run *r, int32_t task)
+static void undo_attempt(sm_run *r, int32_t task)
 {
     smi_flow_task_state *state = &r->tasks[task];
 
     sm_candidate_release(state->candidate);
     state->candidate = NULL;
     state->read[0] = state->read[1] = NULL;
-    state->window = (sm_str){0};
+    state->period = (sm_str){0};
     smi_flow_sources_undo(r, task);
 }
 
-static void end_attempt(smi_flow_run *r, int32_t i, sm_status st, sm_task_report *out)
+static void end_attempt(sm_run *r, int32_t i, sm_status st, sm_task_report *out)
 {
     smi_flow_task_state *state = &r->tasks[r->order[i]];
     const sm_candidate *c = state->candidate;
@@ -268,7 +268,7 @@ static void end_attempt(smi_flow_run *r, int32_t i, sm_status st, sm_task_report
     }
 }
 
-static sm_status do_kind(smi_flow_run *r, int32_t task, sm_error *e)
+static sm_status do_kind(sm_run *r, int32_t task, sm_error *e)
 {
     for (int32_t i = 0; i < r->p->n_sources; i++) {
         SM_TRY(smi_flow_quarantine_refill(r, &r->sources[i], e));
@@ -286,7 +286,7 @@ static sm_status do_kind(smi_flow_run *r, int32_t task, sm_error *e)
     return SM_OK;
 }
 
-static sm_status do_task(smi_flow_run *r, int32_t task, sm_error *e)
+static sm_status do_task(sm_run *r, int32_t task, sm_error *e)
 {
     const smi_flow_task *t = &r->p->tasks[task];
     smi_flow_task_state *state = &r->tasks[task];
@@ -331,7 +331,7 @@ sm_status sm_run_task(sm_run *r, int32_t i, sm_task_report *report, sm_error *e)
 
 /* ---- publishing ----------------------------------------------------------------------------- */
 
-static sm_status finish_quarantines(smi_flow_run *r, sm_error *e)
+static sm_status finish_quarantines(sm_run *r, sm_error *e)
 {
     for (int32_t i = 0; i < r->p->n_sources; i++) {
         SM_TRY(smi_flow_quarantine_finish(r, &r->sources[i], e));
@@ -339,14 +339,14 @@ static sm_status finish_quarantines(smi_flow_run *r, sm_error *e)
     return SM_OK;
 }
 
-static void tell_sources(smi_flow_run *r, bool is_done)
+static void tell_sources(sm_run *r, bool is_done)
 {
     SM_ASSERT(!r->has_told_sources);
     smi_flow_report_sources(r, is_done);
     r->has_told_sources = true;
 }
 
-static sm_status publish_candidates(smi_flow_run *r, sm_error *e)
+static sm_status publish_candidates(sm_run *r, sm_error *e)
 {
     sm_candidate **order = SM_NEW_ARRAY(r->arena, sm_candidate *, r->p->n_sources + r->p->n_tasks);
     int64_t *versions = SM_NEW_ARRAY(r->arena, int64_t, r->p->n_sources + r->p->n_tasks);
@@ -394,7 +394,7 @@ sm_status sm_run_publish(sm_run *r, sm_publication *publication, sm_error *e)
 
 /* ---- the end -------------------------------------------------------------------------------- */
 
-static void release_run(smi_flow_run *r)
+static void release_run(sm_run *r)
 {
     sm_buf_release(&r->asked.text);
     sm_names_free(r->names);

@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * flow/flow_source.c: a pipeline's sources in a run. Lists a source's folder and chooses the files
- * of its window; a file that is not chosen is never opened. flow_run.c makes the states of the
+ * of its period; a file that is not chosen is never opened. flow_run.c makes the states of the
  * sources; flow_plan.c and flow_load.c open a source when the first task asks for it. */
 #include <inttypes.h>
 
 #include "base/time.h"
 #include "flow/flow_int.h"
 
-static bool is_dated(const smi_flow_run *r, int32_t source)
+static bool is_dated(const sm_run *r, int32_t source)
 {
     bool is_loaded = false;
 
     for (int32_t i = 0; i < r->p->n_tasks; i++) {
         is_loaded = is_loaded || r->p->tasks[i].source == source;
     }
-    return is_loaded || r->p->sources[source].window >= 0;
+    return is_loaded || r->p->sources[source].period >= 0;
 }
 
 /* Why there is nothing to do, and what there would be. */
@@ -24,7 +24,7 @@ static sm_status fail_no_file(const smi_flow_source_state *s, sm_error *e)
     char first[SM_TIME_TEXT_BYTES], last[SM_TIME_TEXT_BYTES];
     int32_t low = 0, high = 0;
 
-    if (s->def->window < 0) {
+    if (s->def->period < 0) {
         return sm_fail(e, SM_NOT_FOUND, "no file to read in %.*s", SM_STR_ARG(s->path));
     }
     sm_format_date(s->first_day, first);
@@ -47,12 +47,12 @@ static sm_status fail_no_file(const smi_flow_source_state *s, sm_error *e)
     return st;
 }
 
-static bool is_in_window(const smi_flow_source_state *s, const sm_found_file *f)
+static bool is_in_period(const smi_flow_source_state *s, const sm_found_file *f)
 {
-    return s->def->window < 0 || (f->date >= s->first_day && f->date <= s->last_day);
+    return s->def->period < 0 || (f->date >= s->first_day && f->date <= s->last_day);
 }
 
-static sm_status choose_window(smi_flow_run *r, smi_flow_source_state *s, sm_error *e)
+static sm_status choose_period(sm_run *r, smi_flow_source_state *s, sm_error *e)
 {
     int64_t n = 0;
 
@@ -60,32 +60,32 @@ static sm_status choose_window(smi_flow_run *r, smi_flow_source_state *s, sm_err
     s->by_uri = sm_map_new(r->arena);
     for (int64_t i = 0; i < s->found.n; i++) {
         sm_found_file *f = &s->found.items[i];
-        s->states[i].is_in_window = is_in_window(s, f);
+        s->states[i].is_in_period = is_in_period(s, f);
         s->states[i].n_lines = -1;
         s->states[i].reader = -1;
         s->states[i].at = i;
         f->file.content_out = &s->states[i].content;
         *sm_map_at(s->by_uri, f->file.uri) = &s->states[i];
-        n += s->states[i].is_in_window;
+        n += s->states[i].is_in_period;
     }
     return n > 0 ? SM_OK : fail_no_file(s, e);
 }
 
-/* What plans read: the window's files, but those whose content another one of them has. */
-static void choose_files(smi_flow_run *r, smi_flow_source_state *s)
+/* What plans read: the period's files, but those whose content another one of them has. */
+static void choose_files(sm_run *r, smi_flow_source_state *s)
 {
     s->files = (sm_files){.items = SM_NEW_ARRAY(r->arena, sm_found_file, s->found.n),
                           .store = s->found.store,
                           .n_ignored = s->found.n_ignored};
     for (int64_t i = 0; i < s->found.n; i++) {
-        if (s->states[i].is_in_window &&
+        if (s->states[i].is_in_period &&
             s->quarantine.books.match.files[i].kind != SMI_MATCH_PASSED) {
             s->files.items[s->files.n++] = s->found.items[i];
         }
     }
 }
 
-sm_status smi_flow_source_open(smi_flow_run *r, int32_t source, sm_error *e)
+sm_status smi_flow_source_open(sm_run *r, int32_t source, sm_error *e)
 {
     smi_flow_source_state *s = &r->sources[source];
     sm_status st = SM_OK;
@@ -96,7 +96,7 @@ sm_status smi_flow_source_open(smi_flow_run *r, int32_t source, sm_error *e)
     SM_TRY_GOTO(st, done,
                 sm_files_find(r->env->stores, s->path, s->def->match, is_dated(r, source), r->arena,
                               &s->found, e));
-    SM_TRY_GOTO(st, done, choose_window(r, s, e));
+    SM_TRY_GOTO(st, done, choose_period(r, s, e));
     SM_TRY_GOTO(st, done, smi_flow_quarantine_match(r, s, e));
     choose_files(r, s);
     s->is_open = true;
@@ -112,19 +112,19 @@ done:
     return sm_within(e, st, "source %.*s", SM_STR_ARG(s->def->name));
 }
 
-static void init_source(smi_flow_run *r, int32_t i)
+static void init_source(sm_run *r, int32_t i)
 {
     smi_flow_source_state *s = &r->sources[i];
 
     s->def = &r->p->sources[i];
     s->path = r->vars[s->def->var].as.s;
-    if (s->def->window >= 0 && smi_flow_parse_month(r->vars[s->def->window].as.s, &s->first_day)) {
+    if (s->def->period >= 0 && smi_flow_parse_month(r->vars[s->def->period].as.s, &s->first_day)) {
         const sm_civil first = sm_civil_from_days(s->first_day);
         s->last_day = s->first_day + sm_days_in_month(first.year, first.month) - 1;
     }
 }
 
-void smi_flow_sources_init(smi_flow_run *r)
+void smi_flow_sources_init(sm_run *r)
 {
     r->sources = SM_NEW_ARRAY(r->arena, smi_flow_source_state, r->p->n_sources);
     for (int32_t i = 0; i < r->p->n_sources; i++) {
@@ -132,7 +132,7 @@ void smi_flow_sources_init(smi_flow_run *r)
     }
 }
 
-void smi_flow_sources_undo(smi_flow_run *r, int32_t task)
+void smi_flow_sources_undo(sm_run *r, int32_t task)
 {
     for (int32_t i = 0; i < r->p->n_sources; i++) {
         smi_flow_source_state *s = &r->sources[i];

@@ -19,8 +19,7 @@
 /* ---- the state of what is read -------------------------------------------------------------- */
 
 /* What the newest commit of a table in the lake says of a key; "" where nothing. */
-static sm_status stored_word(smi_flow_run *r, sm_str table, const char *key, sm_str *out,
-                             sm_error *e)
+static sm_status stored_word(sm_run *r, sm_str table, const char *key, sm_str *out, sm_error *e)
 {
     sm_store *store = NULL;
     sm_str uri;
@@ -34,7 +33,7 @@ static sm_status stored_word(smi_flow_run *r, sm_str table, const char *key, sm_
     return st;
 }
 
-static sm_str window_text(const smi_flow_run *r, int32_t var)
+static sm_str period_text(const sm_run *r, int32_t var)
 {
     sm_buf text = {0};
 
@@ -44,7 +43,7 @@ static sm_str window_text(const smi_flow_run *r, int32_t var)
     return out;
 }
 
-static sm_status stored_state(smi_flow_run *r, sm_str table, sm_buf *out, sm_error *e)
+static sm_status stored_state(sm_run *r, sm_str table, sm_buf *out, sm_error *e)
 {
     sm_status st = SM_OK;
     sm_store *store = NULL;
@@ -67,7 +66,7 @@ done:
     return st;
 }
 
-static sm_status state_of(smi_flow_run *r, sm_str table, sm_str *out, sm_error *e)
+static sm_status state_of(sm_run *r, sm_str table, sm_str *out, sm_error *e)
 {
     const int32_t task = smi_flow_task_find(r->p, table);
     const sm_candidate *c = task >= 0 ? r->tasks[task].candidate : NULL;
@@ -89,7 +88,7 @@ typedef struct inputs {
     sm_buf json, text;
 } inputs;
 
-static sm_status gather_inputs(smi_flow_run *r, const smi_flow_task *t, inputs *in, sm_error *e)
+static sm_status gather_inputs(sm_run *r, const smi_flow_task *t, inputs *in, sm_error *e)
 {
     sm_json_writer w = {.out = &in->json};
 
@@ -119,31 +118,31 @@ static sm_status gather_inputs(smi_flow_run *r, const smi_flow_task *t, inputs *
     return SM_OK;
 }
 
-/* ---- windows -------------------------------------------------------------------------------- */
+/* ---- periods -------------------------------------------------------------------------------- */
 
 /* A table whose rows are all of one month (or date) holds nothing of another, and so does what is
  * made of it alone. */
-static sm_status find_window(smi_flow_run *r, int32_t task, sm_error *e)
+static sm_status find_period(sm_run *r, int32_t task, sm_error *e)
 {
     smi_flow_task_state *state = &r->tasks[task];
     sm_status st = SM_OK;
 
-    if (r->asked.window >= 0) {
-        state->window = window_text(r, r->asked.window);
+    if (r->asked.period >= 0) {
+        state->period = period_text(r, r->asked.period);
         return SM_OK;
     }
-    for (int64_t i = 0; i < r->asked.n_tables && state->window.len == 0 && st == SM_OK; i++) {
+    for (int64_t i = 0; i < r->asked.n_tables && state->period.len == 0 && st == SM_OK; i++) {
         const int32_t other = smi_flow_task_find(r->p, r->asked.tables[i]);
         if (other >= 0 && r->tasks[other].is_chosen) {
-            state->window = r->tasks[other].window;
+            state->period = r->tasks[other].period;
         } else {
-            st = stored_word(r, r->asked.tables[i], "window", &state->window, e);
+            st = stored_word(r, r->asked.tables[i], "window", &state->period, e);
         }
     }
     return st;
 }
 
-static sm_status check_replaced(const smi_flow_run *r, const smi_flow_task *t, const sm_plan *plan,
+static sm_status check_replaced(const sm_run *r, const smi_flow_task *t, const sm_plan *plan,
                                 sm_error *e)
 {
     const sm_str name = r->p->vars[t->replace].name;
@@ -183,7 +182,7 @@ typedef struct table_there {
 
 /* The fingerprint of the commit that last wrote the rows of this value; "" where that is not among
  * the newest commits, or where another writer has been there since. */
-static sm_status window_fingerprint(smi_flow_run *r, sm_store *store, sm_str window, sm_str *out,
+static sm_status period_fingerprint(sm_run *r, sm_store *store, sm_str period, sm_str *out,
                                     sm_error *e)
 {
     static const int64_t depths[] = {4, 64, 1024};
@@ -197,7 +196,7 @@ static sm_status window_fingerprint(smi_flow_run *r, sm_store *store, sm_str win
         st = sm_delta_history(store, depths[i], scratch, &infos, &n, e);
         for (int64_t k = 0; st == SM_OK && k < n && !is_found; k++) {
             const sm_json *smelt = smi_flow_smelt_member(infos[k].json, scratch);
-            const bool is_ours = sm_str_eq(sm_json_text(sm_json_get(smelt, "replaced")), window);
+            const bool is_ours = sm_str_eq(sm_json_text(sm_json_get(smelt, "replaced")), period);
             is_found = is_ours || (!smelt && !sm_str_is(infos[k].operation, "OPTIMIZE"));
             if (is_ours) {
                 *out = sm_arena_str(r->arena, sm_json_text(sm_json_get(smelt, "fingerprint")));
@@ -209,7 +208,7 @@ static sm_status window_fingerprint(smi_flow_run *r, sm_store *store, sm_str win
     return st;
 }
 
-static sm_status look_at_table(smi_flow_run *r, int32_t task, table_there *out, sm_error *e)
+static sm_status look_at_table(sm_run *r, int32_t task, table_there *out, sm_error *e)
 {
     const smi_flow_task *t = &r->p->tasks[task];
     sm_status st = SM_OK;
@@ -225,7 +224,7 @@ static sm_status look_at_table(smi_flow_run *r, int32_t task, table_there *out, 
         r->tasks[task].n_rows_before = smi_flow_snapshot_rows(snapshot);
         st = t->replace < 0
                  ? smi_flow_books_last(r, store, "fingerprint", &out->fingerprint, e)
-                 : window_fingerprint(r, store, window_text(r, t->replace), &out->fingerprint, e);
+                 : period_fingerprint(r, store, period_text(r, t->replace), &out->fingerprint, e);
     }
     if (st == SM_OK && out->is_there && t->replace >= 0) {
         st = smi_flow_books_last(r, store, "query", &out->query, e);
@@ -237,7 +236,7 @@ done:
 }
 
 /* The files that were read, by their hashes. */
-static void put_files(smi_flow_run *r, sm_json_writer *w)
+static void put_files(sm_run *r, sm_json_writer *w)
 {
     char hex[33];
 
@@ -267,7 +266,7 @@ static void put_word(sm_json_writer *w, const char *key, sm_str value)
 }
 
 /* The hash of the query, of a table that keeps other values' rows; "" of another. */
-static sm_str query_hash(smi_flow_run *r, const smi_flow_task *t)
+static sm_str query_hash(sm_run *r, const smi_flow_task *t)
 {
     char hex[33] = "";
     sm_str text = {0};
@@ -279,7 +278,7 @@ static sm_str query_hash(smi_flow_run *r, const smi_flow_task *t)
     return sm_arena_str(r->arena, sm_str_of(hex));
 }
 
-static sm_str info_of(smi_flow_run *r, int32_t task, const char *fingerprint)
+static sm_str info_of(sm_run *r, int32_t task, const char *fingerprint)
 {
     const int32_t replace = r->p->tasks[task].replace;
     sm_buf text = {0};
@@ -289,9 +288,9 @@ static sm_str info_of(smi_flow_run *r, int32_t task, const char *fingerprint)
     sm_json_set_text(&w, "pipeline", r->p->name);
     put_word(&w, "run", r->id);
     put_word(&w, "fingerprint", sm_str_of(fingerprint));
-    put_word(&w, "window", r->tasks[task].window);
+    put_word(&w, "window", r->tasks[task].period);
     put_word(&w, "query", query_hash(r, &r->p->tasks[task]));
-    put_word(&w, "replaced", replace >= 0 ? window_text(r, replace) : (sm_str){0});
+    put_word(&w, "replaced", replace >= 0 ? period_text(r, replace) : (sm_str){0});
     put_files(r, &w);
     sm_json_end_object(&w);
     const sm_str out = sm_arena_str(r->arena, sm_buf_str(&text));
@@ -300,9 +299,8 @@ static sm_str info_of(smi_flow_run *r, int32_t task, const char *fingerprint)
 }
 
 /* Its rows, or those of the variable's value, for those that are there. */
-static sm_status write_rows(smi_flow_run *r, int32_t task, const table_there *there,
-                            const sm_plan *plan, const inputs *in, const char *fingerprint,
-                            sm_error *e)
+static sm_status write_rows(sm_run *r, int32_t task, const table_there *there, const sm_plan *plan,
+                            const inputs *in, const char *fingerprint, sm_error *e)
 {
     const smi_flow_task *t = &r->p->tasks[task];
     const bool is_part = t->replace >= 0;
@@ -342,7 +340,7 @@ static sm_status write_rows(smi_flow_run *r, int32_t task, const table_there *th
     return st;
 }
 
-static void warn_of_rows(smi_flow_run *r, int32_t task, const table_there *there)
+static void warn_of_rows(sm_run *r, int32_t task, const table_there *there)
 {
     const smi_flow_task *t = &r->p->tasks[task];
 
@@ -362,12 +360,12 @@ static void warn_of_rows(smi_flow_run *r, int32_t task, const table_there *there
         smi_flow_report_warn(r,
                              "%.*s was made anew with the rows of %.*s only: those of other values "
                              "of \"%.*s\" are to be run again",
-                             SM_STR_ARG(t->name), SM_STR_ARG(window_text(r, t->replace)),
+                             SM_STR_ARG(t->name), SM_STR_ARG(period_text(r, t->replace)),
                              SM_STR_ARG(r->p->vars[t->replace].name));
     }
 }
 
-sm_status smi_flow_table_run(smi_flow_run *r, int32_t task, sm_error *e)
+sm_status smi_flow_table_run(sm_run *r, int32_t task, sm_error *e)
 {
     sm_status st = SM_OK;
     const smi_flow_task *t = &r->p->tasks[task];
@@ -380,7 +378,7 @@ sm_status smi_flow_table_run(smi_flow_run *r, int32_t task, sm_error *e)
     SM_TRY_GOTO(st, done, smi_flow_plan(r, NULL, t, a, &plan, e));
     SM_TRY_GOTO(st, done, look_at_table(r, task, &there, e));
     if (t->replace < 0) {
-        SM_TRY_GOTO(st, done, find_window(r, task, e));
+        SM_TRY_GOTO(st, done, find_period(r, task, e));
     }
     SM_TRY_GOTO(st, done, gather_inputs(r, t, &in, e));
     sm_hash128_hex(sm_hash128_of(in.text.data, in.text.len, 0), fingerprint);
@@ -397,7 +395,7 @@ done:
     return st;
 }
 
-sm_status smi_flow_table_refuse(smi_flow_run *r, int32_t task, int32_t source, sm_error *e)
+sm_status smi_flow_table_refuse(sm_run *r, int32_t task, int32_t source, sm_error *e)
 {
     sm_plan *plan = NULL;
     sm_arena *a = sm_arena_new(r->env->budget);

@@ -9,7 +9,7 @@
 #include "base/time.h"
 #include "flow/flow_int.h"
 
-static sm_status fail_var_name(const smi_flow_run *r, sm_str name, sm_error *e)
+static sm_status fail_var_name(const sm_run *r, sm_str name, sm_error *e)
 {
     sm_str *names = SM_NEW_ARRAY(r->arena, sm_str, r->p->n_vars);
 
@@ -25,7 +25,7 @@ static sm_status fail_var_name(const smi_flow_run *r, sm_str name, sm_error *e)
     return st;
 }
 
-static sm_status check_var_names(const smi_flow_run *r, sm_error *e)
+static sm_status check_var_names(const sm_run *r, sm_error *e)
 {
     for (int32_t i = 0; i < r->opts->n_vars; i++) {
         bool is_known = false;
@@ -50,7 +50,7 @@ bool smi_flow_parse_month(sm_str text, int32_t *first_day)
     return sm_parse_date((sm_str){date, 10}, first_day);
 }
 
-static sm_status bind_text(const smi_flow_run *r, const smi_flow_var *v, sm_str text, sm_value *out,
+static sm_status bind_text(const sm_run *r, const smi_flow_var *v, sm_str text, sm_value *out,
                            sm_error *e)
 {
     static const char *const wanted[] = {
@@ -79,7 +79,7 @@ static sm_status bind_text(const smi_flow_run *r, const smi_flow_var *v, sm_str 
                              SM_STR_ARG(text), v->type == SMI_VAR_URI ? "a URI" : wanted[v->type]);
 }
 
-static sm_status bind_var(const smi_flow_run *r, const smi_flow_var *v, sm_value *out, sm_error *e)
+static sm_status bind_var(const sm_run *r, const smi_flow_var *v, sm_value *out, sm_error *e)
 {
     char text[SM_TIME_TEXT_BYTES];
 
@@ -101,7 +101,7 @@ static sm_status bind_var(const smi_flow_run *r, const smi_flow_var *v, sm_value
     return st;
 }
 
-sm_status smi_flow_variables_bind(smi_flow_run *r, sm_error *e)
+sm_status smi_flow_variables_bind(sm_run *r, sm_error *e)
 {
     r->vars = SM_NEW_ARRAY(r->arena, sm_value, r->p->n_vars);
     SM_TRY(check_var_names(r, e));

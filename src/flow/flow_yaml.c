@@ -423,21 +423,21 @@ static sm_status read_source(sm_pipeline *p, struct fy_node *map, smi_flow_sourc
     static const char *const keys[] = {"name",   "match", "window", "quarantine",
                                        "copies", "gone",  NULL};
     fields f;
-    sm_str window = {0};
+    sm_str period = {0};
 
     SM_TRY(read_fields(p, map, "a source", keys, &f, e));
     s->at = f.at;
-    s->window = -1;
+    s->period = -1;
     SM_TRY(read_text(p, &f, 0, "a source", true, &s->name, e));
     SM_TRY(want_var(p, s->name, place_of(f.values[0]), &s->var, e));
     SM_TRY(read_text(p, &f, 1, "a source", false, &s->match, e));
-    SM_TRY(read_text(p, &f, 2, "a source", false, &window, e));
+    SM_TRY(read_text(p, &f, 2, "a source", false, &period, e));
     if (f.has[2]) {
-        SM_TRY(want_var(p, window, place_of(f.values[2]), &s->window, e));
-        if (p->vars[s->window].type != SMI_VAR_MONTH) {
+        SM_TRY(want_var(p, period, place_of(f.values[2]), &s->period, e));
+        if (p->vars[s->period].type != SMI_VAR_MONTH) {
             return smi_flow_at(
                 p, place_of(f.values[2]),
-                sm_fail(e, SM_TYPE, "the window \"%.*s\" is not of type month", SM_STR_ARG(window)),
+                sm_fail(e, SM_TYPE, "the window \"%.*s\" is not of type month", SM_STR_ARG(period)),
                 e);
         }
     }

@@ -178,7 +178,7 @@ static void test_what_it_says(void **state)
         assert_true(sm_str_is(sm_pipeline_task_name(p, i), names[i]));
         assert_int_equal(sm_pipeline_task_kind(p, i), kinds[i]);
     }
-    assert_int_equal(p->sources[0].window, 2);
+    assert_int_equal(p->sources[0].period, 2);
     assert_true(sm_str_is(p->sources[0].match, "\\.json$"));
     assert_true(sm_str_is(p->sources[0].quarantine, "bad.orders"));
     assert_true(p->vars[0].has_default && !p->vars[2].has_default);
