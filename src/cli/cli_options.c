@@ -10,18 +10,18 @@
 
 static const smi_opt global_options[] = {
     {"--memory-limit", SMI_OPT_SIZE, "SIZE",
-     "most memory to use, like 512MB (default: half of what the machine has; SMELT_MEMORY_LIMIT)",
+     "most memory to use, such as 512MB (default: SMELT_MEMORY_LIMIT, or half of the memory)",
      offsetof(smi_globals, memory_limit)},
     {"--spill-dir", SMI_OPT_TEXT, "DIR",
-     "where what does not fit in memory goes (default: TMPDIR, or /tmp; SMELT_SPILL_DIR)",
+     "folder for what does not fit in memory (default: SMELT_SPILL_DIR, TMPDIR or /tmp)",
      offsetof(smi_globals, spill_dir)},
-    {"--threads", SMI_OPT_I64, "N", "worker threads (default: one a core; SMELT_THREADS)",
+    {"--threads", SMI_OPT_I64, "N", "worker threads (default: SMELT_THREADS, or one per core)",
      offsetof(smi_globals, threads)},
-    {"--quiet -q", SMI_OPT_FLAG, NULL, "no progress, no summary: only warnings and errors",
+    {"--quiet -q", SMI_OPT_FLAG, NULL, "no progress and no summary, only warnings and errors",
      offsetof(smi_globals, quiet)},
-    {"--json", SMI_OPT_FLAG, NULL, "answers for machines, as JSON; errors too",
+    {"--json", SMI_OPT_FLAG, NULL, "print the answer, or the error, as JSON",
      offsetof(smi_globals, json)},
-    {"--help -h", SMI_OPT_FLAG, NULL, "this help", offsetof(smi_globals, help)},
+    {"--help -h", SMI_OPT_FLAG, NULL, "print this help", offsetof(smi_globals, help)},
     {0},
 };
 
@@ -166,7 +166,7 @@ sm_status smi_options_parse(const smi_command *c, int argc, char **argv, void *o
     if (!globals->help && (*n_args < c->min_args || *n_args > c->max_args)) {
         const sm_status st = sm_fail(e, SM_USAGE,
                                      *n_args < c->min_args ? "%s: an argument is missing"
-                                                           : "%s: an argument too many",
+                                                           : "%s: too many arguments",
                                      c->name);
         sm_error_todo(e, "usage: smelt %s %s", c->name, c->usage);
         return st;

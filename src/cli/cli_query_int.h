@@ -14,10 +14,10 @@ typedef struct smi_query_opts {
 #define SMI_QUERY_OPTIONS(type, member)                                                            \
     {"--file -f", SMI_OPT_TEXT, "FILE", "read the query from a file (- is stdin)",                 \
      offsetof(type, member) + offsetof(smi_query_opts, file)},                                     \
-        {"--lake", SMI_OPT_TEXT, "DIR", "root of layer.table names (default: ./lake)",             \
+        {"--lake", SMI_OPT_TEXT, "DIR", "folder of the lake's tables (default: ./lake)",           \
          offsetof(type, member) + offsetof(smi_query_opts, lake)},                                 \
     {                                                                                              \
-        "--var", SMI_OPT_LIST, "K=V", "what var('K') is; may be given again",                      \
+        "--var", SMI_OPT_LIST, "K=V", "value of var('K'), as text; can be repeated",               \
             offsetof(type, member) + offsetof(smi_query_opts, vars)                                \
     }
 

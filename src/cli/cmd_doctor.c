@@ -199,8 +199,10 @@ static const smi_opt no_options[] = {{0}};
 const smi_command smi_command_doctor = {
     .name = "doctor",
     .usage = "[URI]",
-    .summary = "Checks the machine, and a store step by step.",
-    .details = "  smelt doctor ./lake\n",
+    .summary = "Checks the machine, and whether a place can keep tables.",
+    .details = "With a URI, tries each operation that tables need there, and prints its time.\n"
+               "\n"
+               "  smelt doctor ./lake\n",
     .options = no_options,
     .opts_bytes = 1,
     .min_args = 0,

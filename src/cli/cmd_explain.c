@@ -13,7 +13,8 @@ typedef struct options {
 
 static const smi_opt table[] = {
     SMI_QUERY_OPTIONS(options, query),
-    {"--analyze", SMI_OPT_FLAG, NULL, "run it, and show rows, time, bytes and memory of each step",
+    {"--analyze", SMI_OPT_FLAG, NULL,
+     "run the query and show the rows, time, bytes and memory of each step",
      offsetof(options, analyze)},
     {0},
 };
@@ -77,7 +78,7 @@ static sm_status run(smi_cli *cli, const void *opts, char **args, int n_args, sm
 const smi_command smi_command_explain = {
     .name = "explain",
     .usage = "[--analyze] ['SELECT ...' | -f FILE | < FILE] [--lake DIR] [--var K=V]...",
-    .summary = "Shows how a query is run.",
+    .summary = "Shows the plan of a query.",
     .details = "  smelt explain --analyze \"SELECT count(*) FROM 'logs/*.json'\"\n",
     .options = table,
     .opts_bytes = sizeof(options),

@@ -17,19 +17,19 @@ typedef struct options {
 } options;
 
 static const smi_opt table[] = {
-    {"--month", SMI_OPT_TEXT, "M", "the month, like 2022-04 (the default)",
+    {"--month", SMI_OPT_TEXT, "M", "the month of the logs (default: 2022-04)",
      offsetof(options, month)},
     {"--days", SMI_OPT_I64, "N",
-     "days from its first on (default: 30, or the whole of a shorter month)",
+     "number of days, from the first of the month (default: 30, or the whole month if shorter)",
      offsetof(options, days)},
-    {"--rows", SMI_OPT_I64, "N", "lines a day (default: 20,000)", offsetof(options, rows)},
-    {"--contracts", SMI_OPT_I64, "N", "customers (default: 1,000,000)",
+    {"--rows", SMI_OPT_I64, "N", "lines per day (default: 20,000)", offsetof(options, rows)},
+    {"--contracts", SMI_OPT_I64, "N", "number of customers (default: 1,000,000)",
      offsetof(options, contracts)},
-    {"--damage", SMI_OPT_F64, "SHARE", "share of odd and broken lines, 0 (the default) to 1",
+    {"--damage", SMI_OPT_F64, "SHARE", "share of odd and broken lines, 0 to 1 (default: 0)",
      offsetof(options, damage)},
-    {"--mixed", SMI_OPT_FLAG, NULL, "orders of keys, missing keys, escapes, varying",
+    {"--mixed", SMI_OPT_FLAG, NULL, "vary the order of keys, leave out keys, use escapes",
      offsetof(options, is_mixed)},
-    {"--seed", SMI_OPT_I64, "S", "another seed gives other lines (default: 1)",
+    {"--seed", SMI_OPT_I64, "S", "seed of the random numbers (default: 1)",
      offsetof(options, seed)},
     {0},
 };
@@ -97,9 +97,9 @@ const smi_command smi_command_generate = {
     .usage = "logs DIR [--month M] [--days N] [--rows N] [--damage SHARE] [--mixed] [--seed S]",
     .summary = "Writes sample logs.",
     .details =
-        "One NDJSON file a day of a telecom's viewing log. With --damage a manifest beside\n"
-        "the logs (MANIFEST.ndjson) says of each line what was done to it and what must\n"
-        "come of it. The same options give the same bytes.\n"
+        "Writes viewing logs of a telecom, one NDJSON file per day. With --damage, the file\n"
+        "MANIFEST.ndjson beside the logs says what was done to each line and what a reader\n"
+        "must make of it. The same options give the same bytes.\n"
         "\n"
         "  smelt generate logs ./logs --month 2022-04 --days 30 --rows 20000 --damage 0.01\n",
     .options = table,

@@ -14,9 +14,10 @@ typedef struct options {
 } options;
 
 static const smi_opt table[] = {
-    {"--to", SMI_OPT_TEXT, "URL", "http(s)://HOST:PORT/DATABASE of the server's HTTP interface",
+    {"--to", SMI_OPT_TEXT, "URL",
+     "the server's HTTP interface and a database: http(s)://HOST:PORT/DATABASE",
      offsetof(options, to)},
-    {"--table", SMI_OPT_TEXT, "NAME", "the table's name there", offsetof(options, table)},
+    {"--table", SMI_OPT_TEXT, "NAME", "name of the table in ClickHouse", offsetof(options, table)},
     {0},
 };
 
@@ -67,11 +68,12 @@ static sm_status run(smi_cli *cli, const void *opts, char **args, int n_args, sm
 const smi_command smi_command_publish = {
     .name = "publish",
     .usage = "clickhouse TABLE_URI --to URL --table NAME",
-    .summary = "Makes a table elsewhere that reads a Delta table.",
+    .summary = "Creates a table in ClickHouse that reads a Delta table.",
     .details =
-        "  Makes or replaces a table of ClickHouse by its DeltaLake engine, once the server was\n"
-        "  seen to read the same there as smelt does. User and password are taken from\n"
-        "  CLICKHOUSE_USER and CLICKHOUSE_PASSWORD.\n\n"
+        "Creates or replaces a table of ClickHouse's DeltaLake engine, after a check that the\n"
+        "server reads the same rows as smelt. The user and password are read from\n"
+        "CLICKHOUSE_USER and CLICKHOUSE_PASSWORD.\n"
+        "\n"
         "  smelt publish clickhouse s3://lake/gold/orders \\\n"
         "      --to http://127.0.0.1:8123/default --table orders\n",
     .options = table,

@@ -19,25 +19,26 @@ typedef struct options {
 } options;
 
 static const smi_opt table[] = {
-    {"--var", SMI_OPT_LIST, "K=V", "set a variable of the pipeline; may be given again",
+    {"--var", SMI_OPT_LIST, "K=V", "set a variable of the pipeline; can be repeated",
      offsetof(options, vars)},
     {"--date", SMI_OPT_TEXT, "D",
      "the run's logical date, like 2022-04-30 or 2022-04-30T06:00, in UTC (default: today)",
      offsetof(options, date)},
-    {"--task", SMI_OPT_TEXT, "T", "only this task; T+: and all that need it",
+    {"--task", SMI_OPT_TEXT, "T", "run only this task; T+ also runs all tasks that depend on it",
      offsetof(options, task)},
     {"--full-refresh", SMI_OPT_TEXT, "TABLE",
-     "make this table anew; a loaded one from all files it was ever loaded from",
+     "rebuild this table; a loaded table from all files it was ever loaded from",
      offsetof(options, refresh)},
     {"--keep-old", SMI_OPT_FLAG, NULL,
-     "a load whose SQL has changed keeps the rows that it has, and goes on by the new SQL",
+     "if a load's SQL has changed, keep its rows and load new files by the new SQL",
      offsetof(options, keep_old)},
     {"--same-root", SMI_OPT_FLAG, NULL,
-     "a source's folder is one that was loaded, at another place", offsetof(options, same_root)},
-    {"--other-root", SMI_OPT_FLAG, NULL, "a source's folder is one more, with files of its own",
+     "the source's folder is one that was loaded before and has moved",
+     offsetof(options, same_root)},
+    {"--other-root", SMI_OPT_FLAG, NULL, "the source's folder is a further one, with its own files",
      offsetof(options, other_root)},
     {"--morsel-size", SMI_OPT_SIZE, "SIZE",
-     "bytes of a log that one worker takes, a multiple of 64KiB (default: 1MiB)",
+     "bytes of a log per unit of work, a multiple of 64KiB (default: 1MiB)",
      offsetof(options, morsel_bytes)},
     {0},
 };
@@ -349,10 +350,11 @@ const smi_command smi_command_run = {
     .name = "run",
     .usage = "PIPELINE [--date D] [--var K=V]... [--task T | --task T+]",
     .summary = "Runs a pipeline.",
-    .details = "All tables are made and checked before the first is published. Lines that cannot\n"
-               "be read go to quarantine, counted; the run goes on.\n"
-               "\n"
-               "  smelt run pipelines/sales/delta.yaml --var logs=./logs --var month=2022-04\n",
+    .details =
+        "All tables are made before the first is published, and all become visible, or none.\n"
+        "Lines that cannot be read are counted and kept in a quarantine table.\n"
+        "\n"
+        "  smelt run pipelines/sales/delta.yaml --var logs=./logs --var month=2022-04\n",
     .options = table,
     .opts_bytes = sizeof(options),
     .min_args = 1,

@@ -13,7 +13,7 @@ typedef struct options {
 
 static const smi_opt table[] = {
     SMI_QUERY_OPTIONS(options, query),
-    {"--output -o", SMI_OPT_TEXT, "FILE", "write there; its suffix is the format",
+    {"--output -o", SMI_OPT_TEXT, "FILE", "write the result to FILE; its suffix gives the format",
      offsetof(options, output)},
     {"--format", SMI_OPT_TEXT, "NAME",
      "table, csv, json, ndjson, md, parquet (default: table on a terminal, else csv)",
@@ -21,7 +21,7 @@ static const smi_opt table[] = {
     {0},
 };
 
-/* Lines that were passed over are said, so that nothing is lost unseen. */
+/* Prints how many lines were left out, so that nothing is lost unseen. */
 static void tell_refused(const sm_exec_report *r)
 {
     char refused[SM_SIZE_TEXT_BYTES], lines[SM_SIZE_TEXT_BYTES];
@@ -101,8 +101,8 @@ const smi_command smi_command_sql = {
     .name = "sql",
     .usage = "['SELECT ...' | -f FILE | < FILE] [-o FILE] [--format F] [--lake DIR] [--var K=V]...",
     .summary = "Runs a query over files and tables.",
-    .details = "FROM takes layer.table of the lake, 'files/*.json' and 'table.parquet', and the\n"
-               "functions read_json, read_parquet and delta_scan.\n"
+    .details = "FROM can name a table of the lake (layer.table) or files ('logs/*.json',\n"
+               "'data.parquet'), or call read_json, read_parquet or delta_scan.\n"
                "\n"
                "  smelt sql \"SELECT count(*) FROM 'logs/*.json'\"\n"
                "  smelt sql 'FROM gold.segments LIMIT 5' --lake ./lake\n",

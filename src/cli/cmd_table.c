@@ -16,9 +16,9 @@ typedef struct options {
 } options;
 
 static const smi_opt table[] = {
-    {"--version", SMI_OPT_TEXT, "N", "show, files: of that version (default: the latest)",
+    {"--version", SMI_OPT_TEXT, "N", "show, files: the version to look at (default: the latest)",
      offsetof(options, version_text)},
-    {"--limit", SMI_OPT_I64, "N", "history, files: at most so many", offsetof(options, limit)},
+    {"--limit", SMI_OPT_I64, "N", "history, files: print at most N", offsetof(options, limit)},
     {0},
 };
 
@@ -308,8 +308,8 @@ static sm_status run(smi_cli *cli, const void *opts, char **args, int n_args, sm
 const smi_command smi_command_table = {
     .name = "table",
     .usage = "show|history|files URI [--version N] [--limit N]",
-    .summary = "Shows a Delta table: its columns, versions, files.",
-    .details = "",
+    .summary = "Shows a Delta table: its columns, versions and files.",
+    .details = "  smelt table history ./lake/gold/orders --limit 5\n",
     .options = table,
     .opts_bytes = sizeof(options),
     .min_args = 2,
