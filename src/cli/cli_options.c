@@ -164,10 +164,10 @@ sm_status smi_options_parse(const smi_command *c, int argc, char **argv, void *o
         SM_TRY(set_option(o, base, value, a, e));
     }
     if (!globals->help && (*n_args < c->min_args || *n_args > c->max_args)) {
-        const sm_status st = sm_fail(e, SM_USAGE,
-                                     *n_args < c->min_args ? "%s: an argument is missing"
-                                                           : "%s: too many arguments",
-                                     c->name);
+        const sm_status st =
+            sm_fail(e, SM_USAGE,
+                    *n_args < c->min_args ? "%s: an argument is missing" : "%s: too many arguments",
+                    c->name);
         sm_error_todo(e, "usage: smelt %s %s", c->name, c->usage);
         return st;
     }
