@@ -1,12 +1,12 @@
-"""What docs/limits.md and "Differences from DuckDB" of docs/sql.md say is so: an entry a row, keyed by
-the row's first words, and a row without an entry fails. An entry is
+"""What docs/limits.md and "Differences from DuckDB" in docs/sql.md say is true. Each row of their tables
+has an entry here, found by the first words of the row; a row without an entry fails. An entry is
 
   Differs(sql, smelt, duckdb)  the one value of a query, or None where it is refused
   Fails(sql, words)            a query that is refused with those words
   InTest(path, words)          a test that shows it, which has those words
   NotHere(reason)              what this machine cannot show
 
-A row that says more than one thing has a list of them."""
+A row that says several things has a list of entries."""
 import collections
 import json
 import re
@@ -129,15 +129,15 @@ DIFFERENCES = {
 }
 
 LIMITS = {
-    "spilling: GROUP BY": InTest("tests/memory/test_spill.py", "--memory-limit"),
+    "spilling everything": InTest("tests/memory/test_spill.py", "--memory-limit"),
     "--memory-limit below": InTest("tests/memory/test_memory.py", "LIMIT"),
-    "stores beside disk": Fails("SELECT * FROM 'gs://bucket/a.parquet'", "s3"),
+    "stores other than disk": Fails("SELECT * FROM 'gs://bucket/a.parquet'", "s3"),
     "more than one machine": NotHere("there is nothing that could be run on another"),
-    "make up by Docker": NotHere("no Docker engine"),
-    "CSV, and other formats": Fails("SELECT * FROM read_csv('a.csv')", "read_csv"),
-    "contracts in the write": InTest("tests/cli/test_frame.py", "== 2"),
-    "vacuum, optimize, merge": InTest("tests/faults/test_kill.py", "tmp"),
-    "reading quarantine back in": InTest("docs/quarantine.md", "## What to do"),
+    "make up with Docker": NotHere("no Docker engine"),
+    "reading CSV, and formats": Fails("SELECT * FROM read_csv('a.csv')", "read_csv"),
+    "contracts, catalogs": InTest("tests/cli/test_frame.py", "== 2"),
+    "commands for vacuum": InTest("tests/faults/test_kill.py", "tmp"),
+    "loading quarantined lines": InTest("docs/quarantine.md", "## What to do"),
     "length of a line of NDJSON": InTest("src/format/text_lines_test.c", "too_long"),
     "nesting of JSON": InTest("src/format/json/json_row_test.c", "nested deeper than 128"),
     "integers": Fails("SELECT * FROM read_json('big.ndjson', columns => {a: 'TINYINT'})",
@@ -146,11 +146,11 @@ LIMITS = {
     "MAP columns of JSON": Fails(
         "SELECT * FROM read_json('dates.ndjson', columns => {d: 'MAP(BIGINT, BIGINT)'})",
         "column d"),
-    "STRUCT columns of many keys": NotHere("44 s of CPU are too much for a test"),
+    "STRUCT columns with many keys": NotHere("44 s of CPU are too much for a test"),
     "layout of JSON": InTest("tests/cli/test_foreign_files.py",
                              "test_another_layout_is_refused_as_a_whole"),
     "unknown keys": InTest("src/format/json/json_row_test.c", "unknown"),
-    "lines read by the shape": InTest("src/format/json/json_shape_test.c", "127"),
+    "lines parsed the fast way": InTest("src/format/json/json_shape_test.c", "127"),
     "columns found without": InTest("src/format/json/json_infer_test.c", "10000"),
     "a key that is an object": InTest("src/format/json/json_infer_test.c", "VARCHAR"),
     "dates and timestamps found": Fails(
@@ -158,25 +158,25 @@ LIMITS = {
         '"2022-04-03 17:05" cannot be read as DATE'),
     "match": Fails("SELECT * FROM read_json('.', match => '" + "a" * 4097 + "')", "4"),
     "pipeline, SQL file": InTest("src/query/query_test.c", "(1 << 20) + 1"),
-    "a publication that was left open in a lake": InTest("src/delta/delta_attempt_test.c",
+    "an open publication in a lake": InTest("src/delta/delta_attempt_test.c",
                                                          "SM_DELTA_LOST"),
-    "a publication left open by a later smelt": InTest("src/table/table_journal_test.c",
+    "an open publication of a newer smelt": InTest("src/table/table_journal_test.c",
                                                        "test_newer_format"),
-    "who may read a table but not list": NotHere("no server is set up whose keys may read objects "
+    "a user who may read a table": NotHere("no server is set up whose keys may read objects "
                                                  "and not list them"),
-    "a network file system that shows": NotHere("no such file system is set up"),
+    "a network file system that lists": NotHere("no such file system is set up"),
     "modular encryption": InTest("tests/conformance/parquet_conformance_test.c", "encrypt"),
     "TIMESTAMP and TIME in nanoseconds": InTest("tests/peers/test_parquet_types.py",
                                                 "test_nanoseconds_are_rounded_down"),
     "INT96": InTest("tests/peers/test_spark.py", "INT96"),
     "UUID": InTest("tests/peers/test_parquet_types.py", "UUID"),
     "INTERVAL, GEOMETRY": InTest("tests/peers/test_parquet_types.py", "INTERVAL"),
-    "a page that has a checksum": InTest("src/format/parquet/parquet_test.c", "checksum"),
-    "a page index that contradicts": InTest("tests/peers/test_pruned_reads.py", "index"),
-    "bounds of a column that has NaN": InTest("tests/peers/test_filtered_reads.py", "nan"),
+    "damaged pages": InTest("src/format/parquet/parquet_test.c", "checksum"),
+    "a page index or bounds": InTest("tests/peers/test_pruned_reads.py", "index"),
+    "bounds of a column with NaN": InTest("tests/peers/test_filtered_reads.py", "nan"),
     "footer 256 MiB": NotHere("files of hundreds of MiB are too much for a test"),
     "text of 1 MiB": InTest("src/query/query_test.c", "test_limits"),
-    "what of DuckDB's SQL": InTest("tests/peers/test_claims.py", "NOT_THERE"),
+    "SQL of DuckDB that smelt": InTest("tests/peers/test_claims.py", "NOT_THERE"),
     "ORDER BY, min, max": [
         Fails("SELECT s FROM 'struct.ndjson' ORDER BY s", "no order"),
         Fails("SELECT max(s) FROM 'struct.ndjson'", "does not take lists and structs"),
@@ -192,25 +192,25 @@ LIMITS = {
                                         "cannot be cast"),
     "infinite dates and timestamps": InTest("tests/peers/test_infinite_times.py", "infinit"),
     "keys in the folders of a path": InTest("tests/peers/test_hive.py", "32"),
-    "--format table shows": InTest("tests/peers/test_claims.py",
+    "--format table prints": InTest("tests/peers/test_claims.py",
                                    "test_a_table_shows_a_thousand_rows"),
-    "reads protocol 1 to 3": InTest("src/delta/delta_test.c", "UNSUPPORTED"),
-    "writing with other features": InTest("src/table/table_stage_test.c", "UNSUPPORTED"),
+    "reader protocols 1 to 3": InTest("src/delta/delta_test.c", "UNSUPPORTED"),
+    "writing with features other": InTest("src/table/table_stage_test.c", "UNSUPPORTED"),
     "writing partitioned tables": InTest("src/table/table_stage_test.c", "partition"),
     "files with deletion vectors": InTest("src/delta/delta_test.c", "deletion"),
     "the type variant": InTest("tests/conformance/delta_conformance_test.c", "variant"),
     "unsigned integers": InTest("tests/peers/test_delta_interop.py", "UTINYINT"),
-    "columns that Delta has no type for": InTest("src/table/table_stage_test.c", "has no type"),
-    "columns of one name": InTest("src/table/table_stage_test.c", "two columns are called"),
+    "columns of a type that Delta": InTest("src/table/table_stage_test.c", "has no type"),
+    "columns with the same name": InTest("src/table/table_stage_test.c", "two columns are called"),
     "partition columns that are not": InTest("src/delta/delta_test.c", "partition"),
-    "a checkpoint that is damaged": InTest("src/delta/delta_test.c", "checkpoint"),
+    "a damaged or incomplete checkpoint": InTest("src/delta/delta_test.c", "checkpoint"),
     "bounds in the log": InTest("tests/peers/test_filtered_reads.py", "nan"),
     "NOT NULL within a nested": InTest("src/table/table_stage_test.c", "NOT NULL"),
     "another writer commits": InTest("src/delta/delta_test.c", "SM_CONFLICT"),
-    "files open at a time": InTest("tests/cli/test_many_files.py",
+    "open files": InTest("tests/cli/test_many_files.py",
                                    "test_what_is_known_of_a_file_is_small"),
     "Linux with glibc": NotHere("another platform"),
-    "setting up by itself": NotHere("another system than Debian"),
+    "automatic setup": NotHere("another system than Debian"),
     "building needs Meson": NotHere("an older Meson"),
     "the peers of make test": NotHere("an older Python"),
 }
