@@ -30,11 +30,11 @@ DIFFERENCES = {
     "regular expressions": Differs(
         "SELECT regexp_matches(repeat_, '(a|a)*(a|a)*(a|a)*[c-d]') "
         "FROM (SELECT lpad('', 60, 'a') AS repeat_)", None, "false"),
-    "timestamps in text without columns": [
+    "timestamps in text without columns and": [
         Differs("SELECT typeof(no_seconds) FROM 'times.ndjson' LIMIT 1", "TIMESTAMP", "VARCHAR"),
         Differs("SELECT typeof(fraction) FROM 'times.ndjson' LIMIT 1", "TIMESTAMP", "VARCHAR"),
         Differs("SELECT typeof(mixed) FROM 'times.ndjson' LIMIT 1", "TIMESTAMP", "VARCHAR")],
-    "a zone behind a space": [
+    "a zone after a space": [
         Differs("SELECT typeof(utc) FROM 'times.ndjson' LIMIT 1", "TIMESTAMP WITH TIME ZONE",
                 "VARCHAR"),
         Differs("SELECT typeof(hours) FROM 'times.ndjson' LIMIT 1", "TIMESTAMP WITH TIME ZONE",
@@ -67,16 +67,16 @@ DIFFERENCES = {
     "strptime with %z": Differs(
         "SELECT strptime('2022-04-03 10 Europe/Paris', '%Y-%m-%d %H %Z')", None,
         "2022-04-03 08:00:00+00"),
-    "keys of folders that the files have": InTest("tests/peers/test_hive.py", "hive_partitioning"),
+    "keys of folders that are also": InTest("tests/peers/test_hive.py", "hive_partitioning"),
     "keys of folders like": InTest("tests/peers/test_hive.py", "epoch"),
-    "keys that a sample missed": InTest("tests/cli/test_found_columns.py", "unknown"),
-    "read_parquet of files with other columns": InTest(
+    "keys that the sample missed": InTest("tests/cli/test_found_columns.py", "unknown"),
+    "read_parquet of files with different": InTest(
         "tests/peers/test_claims.py", "test_files_are_united_by_name"),
     "read_json of a broken line": Fails("SELECT * FROM read_json('broken.ndjson')",
                                         "broken.ndjson:2:"),
     "integers beyond BIGINT in": Differs(
         "SELECT max(a) FROM (SELECT a FROM 'huge.ndjson')", "9" * 38, "1e+38"),
-    "a key twice in an object": Differs(
+    "a repeated key in an object": Differs(
         "SELECT CAST(m AS VARCHAR) FROM read_json('twice.ndjson', "
         "columns => {m: 'MAP(VARCHAR, BIGINT)'})", "{a=2}", None),
     "keys of a MAP in": Differs(
@@ -91,11 +91,11 @@ DIFFERENCES = {
     "1e400": Differs("SELECT 1e400", None, "inf"),
     "1a, 1__2, 0xFF": [Differs("SELECT 1a", None, "1"), Differs("SELECT 1__2", None, "1"),
                        Differs("SELECT 0xFF", None, "0")],
-    "the negative of the least integer": Differs("SELECT -('-128'::TINYINT)", None, "128"),
+    "the negative of the smallest": Differs("SELECT -('-128'::TINYINT)", None, "128"),
     "TINYINT with UTINYINT": Differs("SELECT typeof(1::TINYINT + 1::UTINYINT)", "SMALLINT",
                                      "BIGINT"),
-    "the least integer % -1": Differs("SELECT '-128'::TINYINT % '-1'::TINYINT", "0", None),
-    "DECIMALs that in one scale": [
+    "the smallest integer % -1": Differs("SELECT '-128'::TINYINT % '-1'::TINYINT", "0", None),
+    "DECIMALs that have more": [
         Differs(f"SELECT 7.25 % {'9' * 38}", None, "7.25"),
         Differs("SELECT typeof(x) FROM (SELECT 1::DECIMAL(38,1) AS x UNION ALL "
                 "SELECT 1::DECIMAL(38,2)) LIMIT 1", "DECIMAL(38,2)", "DECIMAL(38,1)")],
@@ -104,13 +104,13 @@ DIFFERENCES = {
         Fails("SELECT d = 1 FROM (VALUES (DATE '2022-04-01')) t(d)", "cannot be compared")],
     "BLOB with VARCHAR in UNION": Differs(
         "SELECT typeof(x) FROM (SELECT 'a'::BLOB AS x UNION ALL SELECT 'b') LIMIT 1", None, "BLOB"),
-    "a literal text among other values": [
+    "a text literal among other values": [
         Differs("SELECT x FROM (VALUES ('1'), (2)) t(x) LIMIT 1", "1", None),
         Differs("SELECT + '1'", "1", None), Differs("SELECT year(NULL)", "", None)],
-    "a name that several columns have": [
+    "a name that several columns of": [
         Differs("SELECT a FROM (SELECT 1 AS a, 2 AS a) t", None, "1"),
         Differs("SELECT a_1 FROM (SELECT 1 AS a, 2 AS a) t", None, "2")],
-    "names in ORDER BY that differ in case": Differs(
+    "names in ORDER BY that differ": Differs(
         "SELECT min(k) FROM (SELECT i AS k FROM (SELECT -i AS x, i AS X, i "
         "FROM (VALUES (1), (2)) t(i) ORDER BY x LIMIT 1))", "2", "1"),
     "a name in HAVING": Differs("SELECT max(i) AS i FROM (VALUES (1), (3)) t(i) HAVING i = 3", None,
@@ -118,14 +118,14 @@ DIFFERENCES = {
     "two tables of one name in FROM": [
         Differs("SELECT * FROM (VALUES (1)) t(a), (VALUES (2)) t(a)", "1,2", None),
         Fails("SELECT t.a FROM (VALUES (1)) t(a), (VALUES (2)) t(a)", "several columns are named")],
-    "an alias of the list in an item": Differs(
+    "an alias that an earlier item": Differs(
         "SELECT b + 1 AS c, 1 AS b", "2,1", None),
     "'x' OR true": Differs("SELECT 'x' OR true", "true", None),
     "ORDER BY of a UNION": Differs("SELECT 1 AS x UNION ALL SELECT 1 AS y ORDER BY y LIMIT 1", None,
                                    "1"),
-    "a value that cannot be computed": Differs(
+    "a value after a LIMIT": Differs(
         "SELECT s FROM (VALUES ('1'), ('x')) t(s) WHERE CAST(s AS INTEGER) < 2 LIMIT 1", "1", None),
-    "equal rows' order": InTest("tests/peers/test_order.py", "order"),
+    "the order of equal rows": InTest("tests/peers/test_order.py", "order"),
 }
 
 LIMITS = {
@@ -215,7 +215,7 @@ LIMITS = {
     "the peers of make test": NotHere("an older Python"),
 }
 
-# "Not there, each an error at its place", a query for each.
+# The list "Not supported", a query for each.
 NOT_THERE = {
     "RIGHT": "SELECT * FROM t RIGHT JOIN t u ON t.a = u.a",
     "FULL": "SELECT * FROM t FULL JOIN t u ON t.a = u.a",
@@ -374,7 +374,7 @@ def test_a_claim(smelt, place, page, key, n, claim):
 @pytest.mark.parametrize("form", NOT_THERE)
 def test_what_is_not_there_is_an_error_at_its_place(smelt, place, form):
     text = (ROOT / "docs/sql.md").read_text(encoding="utf-8")
-    text = text[text.index("Not there, each an error"):text.index("has the sizes")]
+    text = text[text.index("Not supported, each an error"):text.index("has the sizes")]
     assert form.rstrip("(") in " ".join(text.replace("`", "").split())
     sql = f"WITH t AS (SELECT 1 AS a, 2 AS l) {NOT_THERE[form]}"
     if NOT_THERE[form] is None:
