@@ -65,9 +65,24 @@ const sm_format *sm_format_of_name(sm_str file_name)
     return NULL;
 }
 
+const sm_format *sm_format_to_write(sm_str file_name)
+{
+    size_t dot = file_name.len;
+
+    while (dot > 0 && file_name.data[dot - 1] != '.' && file_name.data[dot - 1] != '/') {
+        dot--;
+    }
+    if (dot == 0 || file_name.data[dot - 1] != '.') {
+        return NULL;
+    }
+    const sm_format *f = sm_format_named((sm_str){file_name.data + dot, file_name.len - dot});
+    return f && f->writer ? f : NULL;
+}
+
 sm_status sm_format_infer(const sm_format *f, sm_blob *blob, const void *opts, sm_arena *a,
                           const sm_type **out, sm_error *e)
 {
+    SM_ASSERT(sm_format_is_read(f));
     sm_sample *sample = f->sample_new(opts);
     sm_sampled all = {0};
     const sm_status st = f->sample_file(sample, blob, -1, &all, e);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * format/format.h: the format room's door. How a file is laid out: json (NDJSON), parquet; csv
- * later. A registry (formats.def) of sm_format tables; nobody else knows a format by name.
+ * format/format.h: the format room's door. How a file is laid out: json (NDJSON) and parquet are
+ * read; parquet, json (one array), ndjson and csv are written. A registry (formats.def) of
+ * sm_format tables; nobody else knows a format by name.
  *
  * Reading    A *dataset* is what a scan reads: files of one format and the schema of their rows,
  *            with columns that are constant in a file (its name, its date, partition values).
@@ -186,9 +187,12 @@ typedef struct sm_file sm_file;
 /* What was seen of files to find their columns; one at a time. Formats extend it. */
 typedef struct sm_sample sm_sample;
 
+/* One row of the registry. A format that is only written has no functions from probe to content;
+ * one that is only read has no writer. */
 struct sm_format {
     const char *name;
-    const char *suffixes; /* ".json .ndjson .jsonl" and each followed by .gz .zst where text */
+    const char *suffixes; /* names that are read as it: ".json .ndjson .jsonl", and each followed by
+                           * .gz and .zst where it is text; "": it is only written */
     const char *summary;
     const sm_option *options;
     size_t opts_bytes;
@@ -245,10 +249,18 @@ struct sm_format {
     const struct sm_writer_ops *writer; /* NULL: cannot write */
 };
 
-/** By name ("parquet"); NULL where there is none. */
+/** By name ("parquet"), of those that are only written too; NULL where there is none. */
 const sm_format *sm_format_named(sm_str name);
-/** By the name's suffix (".json.gz" is json), or NULL. */
+/** What a file of this name is read as, by its suffix (".json.gz" is json), or NULL. */
 const sm_format *sm_format_of_name(sm_str file_name);
+/** What a file of this name is written as: its suffix is the format's name ("a.json" is json, which
+ * is written as one array; "a.ndjson" is ndjson). NULL: it has another suffix, or none. */
+const sm_format *sm_format_to_write(sm_str file_name);
+/** Can its files be read? */
+static inline bool sm_format_is_read(const sm_format *f)
+{
+    return f->plan != NULL;
+}
 /** The schema of one file, by all that it has: a sample of it alone. */
 sm_status sm_format_infer(const sm_format *f, sm_blob *blob, const void *opts, sm_arena *a,
                           const sm_type **out, sm_error *e) SM_MUST_USE;
@@ -279,7 +291,8 @@ sm_status sm_content_prefixes(const sm_content_source *from, const int64_t *lens
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
-/* What a finished file holds; ranges and the rest live in the writer until its close. */
+/* What a finished file holds; ranges and the rest live in the writer until its close. Formats
+ * without statistics (text) give ranges of which nothing is known but the number of rows. */
 typedef struct sm_written {
     int64_t n_rows;
     uint64_t size_bytes;
@@ -297,8 +310,9 @@ typedef struct sm_bytes_out {
 } sm_bytes_out;
 
 struct sm_writer_ops {
-    /* `pool` for encoding columns side by side (may be NULL). Reserves its row group's memory up
-     * front or fails with SM_BUDGET naming the least limit that would do. */
+    /* `opts` are those of the format (sm_options_default). `pool` for encoding columns side by side
+     * (may be NULL). Reserves what it is sure to need (a row group's memory, the buffer of a text)
+     * up front or fails with SM_BUDGET naming the least limit that would do. */
     sm_status (*open)(const sm_type *schema, const void *opts, sm_bytes_out to, sm_pool *pool,
                       sm_budget *budget, sm_writer **out, sm_error *e);
     sm_status (*write)(sm_writer *w, sm_batch *rows, sm_waker waker, sm_error *e);

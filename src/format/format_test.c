@@ -35,6 +35,36 @@ static void formats_are_found_by_name(void **state)
     assert_null(sm_format_named(SM_STR("jsonx")));
 }
 
+static void formats_to_write_are_found_by_suffix(void **state)
+{
+    static const struct {
+        const char *file, *want;
+    } names[] = {
+        {"a.json", "json"},
+        {"x/y.z.ndjson", "ndjson"},
+        {"a.csv", "csv"},
+        {"a.parquet", "parquet"},
+        {".csv", "csv"},
+        {"a.json.gz", NULL},
+        {"a.CSV", NULL},
+        {"a.jsonl", NULL},
+        {"csv", NULL},
+        {"a.csv/b", NULL},
+        {"a.", NULL},
+        {"", NULL},
+        {"a.csv/.json", "json"},
+    };
+    for (int i = 0; i < SM_COUNT(names); i++) {
+        const sm_format *f = sm_format_to_write(sm_str_of(names[i].file));
+        if (names[i].want) {
+            assert_non_null(f);
+            assert_string_equal(f->name, names[i].want);
+        } else {
+            assert_null(f);
+        }
+    }
+}
+
 static void json_is_known_by_its_first_bytes(void **state)
 {
     static const struct {
@@ -119,6 +149,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(formats_are_found_by_name),
+        cmocka_unit_test(formats_to_write_are_found_by_suffix),
         cmocka_unit_test(json_is_known_by_its_first_bytes),
         cmocka_unit_test(options_are_set_by_name),
         cmocka_unit_test(wrong_options_are_told),

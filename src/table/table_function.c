@@ -597,7 +597,9 @@ static sm_status no_format(const sm_table_arg *arg, sm_str path, sm_error *e)
         smi_arg_fail(arg, e, SM_INVALID, "\"%.*s\" is no Delta table, and no format by its name",
                      SM_STR_ARG(path));
     for (int i = 0; sm_formats[i]; i++) {
-        sm_buf_printf(&names, "%sread_%s", i > 0 ? ", " : "", sm_formats[i]->name);
+        if (sm_format_is_read(sm_formats[i])) {
+            sm_buf_printf(&names, "%sread_%s", names.len > 0 ? ", " : "", sm_formats[i]->name);
+        }
     }
     sm_error_todo(e, "Say how to read it: %.*s.", SM_STR_ARG(sm_buf_str(&names)));
     sm_buf_release(&names);
@@ -638,7 +640,9 @@ static sm_status no_such_function(sm_str name, sm_arena *a, sm_error *e)
     int64_t n = 1;
 
     for (int i = 0; sm_formats[i] && n < MOST_NAMES; i++) {
-        names[n++] = sm_arena_strf(a, "read_%s", sm_formats[i]->name);
+        if (sm_format_is_read(sm_formats[i])) {
+            names[n++] = sm_arena_strf(a, "read_%s", sm_formats[i]->name);
+        }
     }
     const char *nearest = sm_nearest_name(name, names, n);
     const sm_status st = sm_fail(e, SM_NAME, "no table function \"%.*s\"", SM_STR_ARG(name));
@@ -662,7 +666,8 @@ static sm_status make_relation(sm_names *n, sm_str name, const sm_table_arg *arg
     if (name.len > read.len && sm_str_eq_nocase((sm_str){name.data, read.len}, read)) {
         for (int i = 0; sm_formats[i]; i++) {
             const sm_str rest = {name.data + read.len, name.len - read.len};
-            if (sm_str_eq_nocase(rest, sm_str_of(sm_formats[i]->name))) {
+            if (sm_format_is_read(sm_formats[i]) &&
+                sm_str_eq_nocase(rest, sm_str_of(sm_formats[i]->name))) {
                 return read_relation(n, sm_formats[i], args, n_args, out, e);
             }
         }

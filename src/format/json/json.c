@@ -454,7 +454,7 @@ const sm_format sm_format_json = {
     .name = "json",
     .suffixes = ".json .ndjson .jsonl .json.gz .ndjson.gz .jsonl.gz .json.zst .ndjson.zst "
                 ".jsonl.zst",
-    .summary = "Newline-delimited JSON, one object a line.",
+    .summary = "Newline-delimited JSON, one object a line; written as one array.",
     .options = json_options,
     .opts_bytes = sizeof(json_opts),
     .morsel_bytes = MORSEL_BYTES,
@@ -474,4 +474,5 @@ const sm_format sm_format_json = {
     .feed = json_feed,
     .counts = json_counts,
     .content = json_content,
+    .writer = &smi_json_writer,
 };

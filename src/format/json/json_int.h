@@ -294,4 +294,6 @@ sm_status smi_json_sample_file(sm_sample *s, sm_blob *blob, int64_t max_rows, sm
 const sm_type *smi_json_sample_end(sm_sample *s, sm_arena *a);
 void smi_json_sample_free(sm_sample *s); /* takes NULL */
 
+extern const struct sm_writer_ops smi_json_writer; /* json_writer.c: one array of objects */
+
 #endif
