@@ -107,15 +107,10 @@ const char *smi_plain(void);
 
 /* ---- rows out -------------------------------------------------------------------------------- */
 
-typedef struct smi_output smi_output;
-
 /** Rows as `format` (table, csv, json, ndjson, md, parquet) to a file, or to stdout where it is
  * NULL. NULL format: by the file's suffix, else table on a terminal and csv off it. */
 sm_status smi_output_open(smi_cli *cli, const sm_type *schema, const char *format, const char *file,
-                          smi_output **out, sm_error *e) SM_MUST_USE;
-sm_sink smi_output_sink(smi_output *o);
-int64_t smi_output_rows(const smi_output *o); /* that have come in */
-void smi_output_close(smi_output *o);         /* takes NULL; an unfinished file is removed */
+                          sm_output **out, sm_error *e) SM_MUST_USE;
 
 /* ---- answers for machines (--json) ----------------------------------------------------------- */
 

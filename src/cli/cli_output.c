@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * cli/cli_output.c: rows out of a query, as text or as a Parquet file, to stdout or to a file.
- * Called by cmd_sql.c and whoever else prints rows.
+ * cli/cli_output.c: the rows of a query to a file or to stdout. Called by cmd_sql.c.
  *
- * Text is made batch by batch into one buffer. To a file it goes through an upload, so that the
- * file appears whole or not at all. A table for people needs all rows for its widths: it keeps the
- * first TABLE_ROWS rows and counts the rest. */
+ * The rows go through an output of exec, in a format of the registry or in one of the two that are
+ * for people only and stand here: a table, and Markdown. A table needs all rows for the widths of
+ * its columns, so it keeps the first TABLE_ROWS and counts the rest. */
 #include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
 
-#include "base/quote.h"
 #include "base/text.h"
 #include "cli/cli_int.h"
 
@@ -18,96 +16,90 @@
 #define CELL_COLUMNS 60 /* a longer cell of a table is cut */
 #define FLUSH_BYTES  ((size_t)256 * 1024)
 
-typedef enum kind { AS_TABLE, AS_CSV, AS_JSON, AS_NDJSON, AS_MD, AS_PARQUET } kind;
-static const char *const kind_names[] = {"table", "csv", "json", "ndjson", "md", "parquet"};
+/* ---- text for people: what both formats share ------------------------------------------------ */
 
-struct smi_output {
-    smi_cli *cli;
+/* The writer of either format. */
+typedef struct people_writer {
+    sm_arena *arena;
+    sm_budget *budget;
+    sm_bytes_out to;
     const sm_type *schema;
-    kind kind;
-    sm_store *store; /* NULL: stdout */
-    sm_upload *upload;
-    sm_buf text;
-    int64_t n_rows;
-    sm_batch **kept; /* AS_TABLE */
+    sm_buf text, cell;
+    sm_block *block; /* of text that `to` has not taken yet */
+    size_t block_bytes;
+    uint64_t given_bytes;
+    int64_t n_rows; /* that have come */
+    bool is_ended;  /* the last row has come, and its text is made */
+    /* A table's rows, until all have come. */
+    sm_batch **kept;
     int64_t n_kept, cap_kept, kept_rows;
-    const struct sm_writer_ops *writer_ops; /* AS_PARQUET */
-    sm_writer *writer;
-    void *writer_opts;
-};
+} people_writer;
 
-/* ---- text to where it goes ------------------------------------------------------------------- */
-
-static sm_status flush_text(smi_output *o, sm_error *e)
+/* Gives the text out as one block; SM_WAIT where it is not taken yet. */
+static sm_status give_text(people_writer *w, sm_waker waker, sm_error *e)
 {
-    sm_block *block = NULL;
-
-    if (o->text.len == 0) {
-        return SM_OK;
+    if (!w->block && w->text.len > 0) {
+        SM_TRY(sm_block_new(w->budget, w->text.len, &w->block, e));
+        memcpy(w->block->data, w->text.data, w->text.len);
+        w->block_bytes = w->text.len;
+        sm_buf_reset(&w->text);
     }
-    if (!o->upload) {
-        if (isatty(STDOUT_FILENO)) {
-            smi_progress_stop(o->cli); /* rows would mix with its line */
-        }
-        o->cli->has_answered = true; /* an error behind the first rows has no place there */
-        if (fwrite(o->text.data, 1, o->text.len, stdout) != o->text.len) {
-            return sm_fail_errno(e, errno, "could not write the result to stdout");
-        }
-        sm_buf_reset(&o->text);
-        return SM_OK;
+    if (w->block) {
+        SM_ASSERT(w->text.len == 0); /* no text is made while a block waits */
+        SM_TRY(w->to.write(w->to.ctx, w->block, w->block_bytes, waker, e));
+        w->given_bytes += w->block_bytes;
+        sm_block_release(w->block);
+        w->block = NULL;
     }
-    SM_TRY(sm_block_new(o->cli->env.budget, o->text.len, &block, e));
-    memcpy(block->data, o->text.data, o->text.len);
-    const sm_status st = sm_upload_write_wait(o->upload, block, o->text.len, e);
-    sm_block_release(block);
-    sm_buf_reset(&o->text);
-    return st;
+    return SM_OK;
 }
 
-/* ---- a row in each kind of text -------------------------------------------------------------- */
-
-static void csv_cell(sm_buf *out, sm_str s)
+static sm_status open_people(const sm_type *schema, const void *opts, sm_bytes_out to,
+                             sm_pool *pool, sm_budget *budget, sm_writer **out, sm_error *e)
 {
-    bool is_plain = s.len > 0;
+    sm_arena *arena = sm_arena_new(budget);
+    people_writer *w = SM_NEW(arena, people_writer);
 
-    for (size_t i = 0; i < s.len; i++) {
-        const char c = s.data[i];
-        is_plain = is_plain && c != '"' && c != ',' && c != '\n' && c != '\r';
-    }
-    if (is_plain) {
-        sm_buf_text(out, s);
+    w->arena = arena;
+    w->budget = budget;
+    w->to = to;
+    w->schema = sm_type_copy(arena, schema);
+    *out = (sm_writer *)(void *)w;
+    return SM_OK;
+}
+
+static uint64_t people_bytes(const sm_writer *writer)
+{
+    const people_writer *w = (const people_writer *)(const void *)writer;
+
+    return w->given_bytes + (w->block ? w->block_bytes : 0) + w->text.len;
+}
+
+static void set_written(const people_writer *w, sm_written *out)
+{
+    SM_ASSERT(w->is_ended && !w->block && w->text.len == 0);
+    *out = (sm_written){.n_rows = w->n_rows, .size_bytes = w->given_bytes};
+}
+
+static void close_people(sm_writer *writer)
+{
+    people_writer *w = (people_writer *)(void *)writer;
+
+    if (!w) {
         return;
     }
-    sm_buf_quoted(out, s, '"');
-}
-
-/* NULL is an empty field, an empty text a quoted one: they stay apart. */
-static void csv_row(smi_output *o, const sm_batch *b, int64_t row, sm_buf *cell)
-{
-    for (int32_t c = 0; c < b->n_columns; c++) {
-        sm_buf_text(&o->text, c ? SM_STR(",") : SM_STR(""));
-        if (!sm_column_is_null(&b->columns[c], row)) {
-            sm_buf_reset(cell);
-            sm_column_print(&b->columns[c], row, cell);
-            csv_cell(&o->text, sm_buf_str(cell));
-        }
+    for (int64_t i = 0; i < w->n_kept; i++) {
+        sm_batch_release(w->kept[i]);
     }
-    sm_buf_text(&o->text, SM_STR("\n"));
+    sm_block_release(w->block);
+    sm_buf_release(&w->text);
+    sm_buf_release(&w->cell);
+    sm_arena_free(w->arena);
 }
 
-static void json_row(smi_output *o, const sm_batch *b, int64_t row)
-{
-    sm_json_writer w = {.out = &o->text};
+/* ---- Markdown -------------------------------------------------------------------------------- */
 
-    sm_json_begin_object(&w);
-    for (int32_t c = 0; c < b->n_columns; c++) {
-        sm_json_key(&w, o->schema->fields[c].name);
-        sm_column_json(&b->columns[c], row, &w);
-    }
-    sm_json_end_object(&w);
-}
-
-static void md_cell(sm_buf *out, sm_str s)
+static void put_md_cell(sm_buf *out, sm_str s)
 {
     for (size_t i = 0; i < s.len; i++) {
         const char c = s.data[i];
@@ -121,59 +113,78 @@ static void md_cell(sm_buf *out, sm_str s)
     }
 }
 
-static void md_row(smi_output *o, const sm_batch *b, int64_t row, sm_buf *cell)
+static void put_md_row(people_writer *w, const sm_batch *b, int64_t row)
 {
     for (int32_t c = 0; c < b->n_columns; c++) {
-        sm_buf_reset(cell);
-        sm_column_print(&b->columns[c], row, cell);
-        sm_buf_text(&o->text, SM_STR("| "));
-        md_cell(&o->text, sm_buf_str(cell));
-        sm_buf_text(&o->text, SM_STR(" "));
+        sm_buf_reset(&w->cell);
+        sm_column_print(&b->columns[c], row, &w->cell);
+        sm_buf_text(&w->text, SM_STR("| "));
+        put_md_cell(&w->text, sm_buf_str(&w->cell));
+        sm_buf_text(&w->text, SM_STR(" "));
     }
-    sm_buf_text(&o->text, SM_STR("|\n"));
+    sm_buf_text(&w->text, SM_STR("|\n"));
 }
 
-static void header(smi_output *o)
+static void put_md_names(people_writer *w)
 {
-    const sm_type *t = o->schema;
+    const sm_type *t = w->schema;
 
-    for (int32_t c = 0; c < t->n_fields && o->kind == AS_CSV; c++) {
-        sm_buf_text(&o->text, c ? SM_STR(",") : SM_STR(""));
-        csv_cell(&o->text, t->fields[c].name);
+    for (int32_t c = 0; c < t->n_fields; c++) {
+        sm_buf_text(&w->text, SM_STR("| "));
+        put_md_cell(&w->text, t->fields[c].name);
+        sm_buf_text(&w->text, SM_STR(" "));
     }
-    for (int32_t c = 0; c < t->n_fields && o->kind == AS_MD; c++) {
-        sm_buf_text(&o->text, SM_STR("| "));
-        md_cell(&o->text, t->fields[c].name);
-        sm_buf_text(&o->text, SM_STR(" "));
+    sm_buf_text(&w->text, SM_STR("|\n"));
+    for (int32_t c = 0; c < t->n_fields; c++) {
+        sm_buf_text(&w->text, c ? SM_STR("---|") : SM_STR("|---|"));
     }
-    sm_buf_text(&o->text, o->kind == AS_CSV ? SM_STR("\n") : SM_STR("|\n"));
-    for (int32_t c = 0; c < t->n_fields && o->kind == AS_MD; c++) {
-        sm_buf_text(&o->text, c ? SM_STR("---|") : SM_STR("|---|"));
-    }
-    sm_buf_text(&o->text, o->kind == AS_MD ? SM_STR("\n") : SM_STR(""));
+    sm_buf_text(&w->text, SM_STR("\n"));
 }
 
-static void text_row(smi_output *o, const sm_batch *b, int64_t row, sm_buf *cell)
+static sm_status open_md(const sm_type *schema, const void *opts, sm_bytes_out to, sm_pool *pool,
+                         sm_budget *budget, sm_writer **out, sm_error *e)
 {
-    switch (o->kind) {
-    case AS_CSV:
-        csv_row(o, b, row, cell);
-        break;
-    case AS_MD:
-        md_row(o, b, row, cell);
-        break;
-    case AS_JSON:
-        sm_buf_text(&o->text, o->n_rows ? SM_STR(",\n") : SM_STR("[\n"));
-        json_row(o, b, row);
-        break;
-    default:
-        json_row(o, b, row);
-        sm_buf_text(&o->text, SM_STR("\n"));
-    }
-    o->n_rows++;
+    SM_TRY(open_people(schema, opts, to, pool, budget, out, e));
+    put_md_names((people_writer *)(void *)*out);
+    return SM_OK;
 }
 
-/* ---- a table for people ---------------------------------------------------------------------- */
+static sm_status write_md(sm_writer *writer, sm_batch *rows, sm_waker waker, sm_error *e)
+{
+    people_writer *w = (people_writer *)(void *)writer;
+
+    SM_ASSERT(!w->is_ended && rows->n_columns == w->schema->n_fields);
+    if (!w->block) { /* else these rows are in the block that waits */
+        for (int64_t row = 0; row < rows->n_rows; row++) {
+            put_md_row(w, rows, row);
+        }
+        w->n_rows += rows->n_rows;
+        if (w->text.len < FLUSH_BYTES) {
+            return SM_OK;
+        }
+    }
+    return give_text(w, waker, e);
+}
+
+static sm_status finish_md(sm_writer *writer, sm_waker waker, sm_written *out, sm_error *e)
+{
+    people_writer *w = (people_writer *)(void *)writer;
+
+    w->is_ended = true;
+    SM_TRY(give_text(w, waker, e));
+    set_written(w, out);
+    return SM_OK;
+}
+
+static const sm_format format_md = {
+    .name = "md",
+    .suffixes = "",
+    .is_text = true,
+    .writer =
+        &(const struct sm_writer_ops){open_md, write_md, people_bytes, finish_md, close_people},
+};
+
+/* ---- a table --------------------------------------------------------------------------------- */
 
 /* The cell as it is shown: one line, at most CELL_COLUMNS characters. */
 static sm_str table_cell(const sm_column *c, int64_t row, sm_buf *cell)
@@ -205,144 +216,135 @@ static bool is_right(const sm_type *t)
     return sm_type_is_number(t->id);
 }
 
-static void table_line(smi_output *o, const int64_t *widths, const sm_batch *b, int64_t row,
-                       sm_buf *cell)
+/* A line of the table: a row, or with batch NULL the columns' names. */
+static void put_table_line(people_writer *w, const int64_t *widths, const sm_batch *b, int64_t row)
 {
-    for (int32_t c = 0; c < o->schema->n_fields; c++) {
-        const sm_field *f = &o->schema->fields[c];
-        const sm_str s = b ? table_cell(&b->columns[c], row, cell) : f->name;
+    for (int32_t c = 0; c < w->schema->n_fields; c++) {
+        const sm_field *f = &w->schema->fields[c];
+        const sm_str s = b ? table_cell(&b->columns[c], row, &w->cell) : f->name;
         const int64_t room = widths[c] - sm_utf8_count(s);
-        sm_buf_text(&o->text, c ? SM_STR("  ") : SM_STR(""));
+        SM_ASSERT(room >= 0); /* the widths are of all lines */
+        sm_buf_text(&w->text, c ? SM_STR("  ") : SM_STR(""));
         if (is_right(f->type)) {
-            pad(&o->text, room);
+            pad(&w->text, room);
         }
-        sm_buf_text(&o->text, s);
-        if (!is_right(f->type) && c + 1 < o->schema->n_fields) {
-            pad(&o->text, room);
+        sm_buf_text(&w->text, s);
+        if (!is_right(f->type) && c + 1 < w->schema->n_fields) {
+            pad(&w->text, room);
         }
     }
-    sm_buf_text(&o->text, SM_STR("\n"));
+    sm_buf_text(&w->text, SM_STR("\n"));
 }
 
-static void table_text(smi_output *o)
+static int64_t *table_widths(people_writer *w)
 {
-    const int32_t n = o->schema->n_fields;
-    int64_t *widths = SM_NEW_ARRAY(o->cli->arena, int64_t, n);
-    sm_buf cell = {0};
-    char count[SM_SIZE_TEXT_BYTES];
+    const int32_t n = w->schema->n_fields;
+    int64_t *widths = SM_NEW_ARRAY(w->arena, int64_t, n);
 
     for (int32_t c = 0; c < n; c++) {
-        widths[c] = sm_utf8_count(o->schema->fields[c].name);
-        for (int64_t i = 0; i < o->n_kept; i++) {
-            for (int64_t row = 0; row < o->kept[i]->n_rows; row++) {
-                const int64_t w = sm_utf8_count(table_cell(&o->kept[i]->columns[c], row, &cell));
-                widths[c] = w > widths[c] ? w : widths[c];
+        widths[c] = sm_utf8_count(w->schema->fields[c].name);
+        for (int64_t i = 0; i < w->n_kept; i++) {
+            for (int64_t row = 0; row < w->kept[i]->n_rows; row++) {
+                const sm_str cell = table_cell(&w->kept[i]->columns[c], row, &w->cell);
+                const int64_t width = sm_utf8_count(cell);
+                widths[c] = width > widths[c] ? width : widths[c];
             }
         }
     }
-    sm_buf_text(&o->text, sm_str_of(smi_bold()));
-    table_line(o, widths, NULL, 0, &cell);
-    sm_buf_text(&o->text, sm_str_of(smi_plain()));
-    for (int64_t i = 0; i < o->n_kept; i++) {
-        for (int64_t row = 0; row < o->kept[i]->n_rows; row++) {
-            table_line(o, widths, o->kept[i], row, &cell);
-        }
-    }
-    sm_format_count(o->n_rows, count);
-    sm_buf_printf(&o->text, "(%s row%s", count, o->n_rows == 1 ? "" : "s");
-    if (o->n_rows > o->kept_rows) {
-        sm_buf_printf(&o->text, "; the first %d are shown, --format csv gives all", TABLE_ROWS);
-    }
-    sm_buf_text(&o->text, SM_STR(")\n"));
-    sm_buf_release(&cell);
+    return widths;
 }
 
-static sm_status keep_for_table(smi_output *o, sm_batch *b, sm_error *e)
+static void put_table(people_writer *w)
 {
-    const int64_t room = TABLE_ROWS - o->kept_rows;
+    const int64_t *widths = table_widths(w);
+    char count[SM_SIZE_TEXT_BYTES];
+
+    SM_ASSERT(w->kept_rows == (w->n_rows < TABLE_ROWS ? w->n_rows : TABLE_ROWS));
+    sm_buf_text(&w->text, sm_str_of(smi_bold()));
+    put_table_line(w, widths, NULL, 0);
+    sm_buf_text(&w->text, sm_str_of(smi_plain()));
+    for (int64_t i = 0; i < w->n_kept; i++) {
+        for (int64_t row = 0; row < w->kept[i]->n_rows; row++) {
+            put_table_line(w, widths, w->kept[i], row);
+        }
+    }
+    sm_format_count(w->n_rows, count);
+    sm_buf_printf(&w->text, "(%s row%s", count, w->n_rows == 1 ? "" : "s");
+    if (w->n_rows > w->kept_rows) {
+        sm_buf_printf(&w->text, "; the first %d are shown, --format csv gives all", TABLE_ROWS);
+    }
+    sm_buf_text(&w->text, SM_STR(")\n"));
+}
+
+static sm_status write_table(sm_writer *writer, sm_batch *rows, sm_waker waker, sm_error *e)
+{
+    people_writer *w = (people_writer *)(void *)writer;
+    const int64_t room = TABLE_ROWS - w->kept_rows;
+    const int64_t n_shown = rows->n_rows < room ? rows->n_rows : room;
     sm_batch *part = NULL;
 
-    o->n_rows += b->n_rows;
-    if (room == 0 || b->n_rows == 0) {
+    SM_ASSERT(!w->is_ended && room >= 0 && rows->n_columns == w->schema->n_fields);
+    w->n_rows += rows->n_rows;
+    if (n_shown == 0) {
         return SM_OK;
     }
-    SM_TRY(sm_batch_slice(b, 0, b->n_rows < room ? b->n_rows : room, o->cli->env.budget, &part, e));
-    o->kept = sm_arena_grow(o->cli->arena, o->kept, o->n_kept, &o->cap_kept, sizeof(sm_batch *));
-    o->kept[o->n_kept++] = part;
-    o->kept_rows += part->n_rows;
+    SM_TRY(sm_batch_slice(rows, 0, n_shown, w->budget, &part, e));
+    w->kept = sm_arena_grow(w->arena, w->kept, w->n_kept, &w->cap_kept, sizeof(sm_batch *));
+    w->kept[w->n_kept++] = part;
+    w->kept_rows += n_shown;
     return SM_OK;
 }
 
-/* ---- the sink -------------------------------------------------------------------------------- */
-
-static sm_status push(void *ctx, sm_batch *b, sm_waker waker, sm_error *e)
+static sm_status finish_table(sm_writer *writer, sm_waker waker, sm_written *out, sm_error *e)
 {
-    smi_output *o = ctx;
-    sm_buf cell = {0};
-    sm_status st = SM_OK;
+    people_writer *w = (people_writer *)(void *)writer;
 
-    if (o->kind == AS_PARQUET) {
-        st = o->writer_ops->write(o->writer, b, waker, e);
-        o->n_rows += st == SM_OK ? b->n_rows : 0;
-        return st;
+    if (!w->is_ended) {
+        put_table(w);
+        w->is_ended = true;
     }
-    if (o->kind == AS_TABLE) {
-        return keep_for_table(o, b, e);
-    }
-    for (int64_t row = 0; row < b->n_rows && st == SM_OK; row++) {
-        text_row(o, b, row, &cell);
-        if (o->text.len >= FLUSH_BYTES) {
-            st = flush_text(o, e);
+    SM_TRY(give_text(w, waker, e));
+    set_written(w, out);
+    return SM_OK;
+}
+
+static const sm_format format_table = {
+    .name = "table",
+    .suffixes = "",
+    .is_text = true,
+    .writer = &(const struct sm_writer_ops){open_people, write_table, people_bytes, finish_table,
+                                            close_people},
+};
+
+/* ---- which format, and where to -------------------------------------------------------------- */
+
+static const sm_format *find_format(sm_str name)
+{
+    static const sm_format *const for_people[] = {&format_table, &format_md};
+
+    for (int i = 0; i < SM_COUNT(for_people); i++) {
+        if (sm_str_is(name, for_people[i]->name)) {
+            return for_people[i];
         }
     }
-    sm_buf_release(&cell);
-    return st;
+    const sm_format *f = sm_format_named(name);
+    return f && f->writer ? f : NULL;
 }
 
-static sm_status finish(void *ctx, sm_waker waker, sm_error *e)
-{
-    smi_output *o = ctx;
-    sm_written written = {0};
-
-    if (o->kind == AS_PARQUET) {
-        SM_TRY(o->writer_ops->finish(o->writer, waker, &written, e));
-        return sm_upload_finish(o->upload, waker, e);
-    }
-    if (o->kind == AS_TABLE) {
-        table_text(o);
-    } else if (o->kind == AS_JSON) {
-        sm_buf_text(&o->text, o->n_rows ? SM_STR("\n]\n") : SM_STR("[]\n"));
-    }
-    SM_TRY(flush_text(o, e));
-    return o->upload ? sm_upload_finish_wait(o->upload, e) : SM_OK;
-}
-
-sm_sink smi_output_sink(smi_output *o)
-{
-    return (sm_sink){.ctx = o, .push = push, .finish = finish};
-}
-
-int64_t smi_output_rows(const smi_output *o)
-{
-    return o->n_rows;
-}
-
-/* ---- opening --------------------------------------------------------------------------------- */
-
-static sm_status choose_kind(const char *format, const char *file, kind *out, sm_error *e)
+/* By its name, else by the file's suffix, else by what stdout is. */
+static sm_status choose_format(const char *format, const char *file, const sm_format **out,
+                               sm_error *e)
 {
     if (!format && !file) {
-        *out = isatty(STDOUT_FILENO) ? AS_TABLE : AS_CSV;
+        *out = isatty(STDOUT_FILENO) ? &format_table : sm_format_named(SM_STR("csv"));
         return SM_OK;
     }
     const char *slash = format ? NULL : strrchr(file, '/');
     const char *dot = format ? NULL : strrchr(slash ? slash : file, '.');
     const char *name = format ? format : dot ? dot + 1 : "";
-    for (int i = 0; i < SM_COUNT(kind_names); i++) {
-        if (strcmp(kind_names[i], name) == 0) {
-            *out = (kind)i;
-            return SM_OK;
-        }
+    *out = find_format(sm_str_of(name));
+    if (*out) {
+        return SM_OK;
     }
     const sm_status st =
         name[0] || format ? sm_fail(e, SM_USAGE, "no output format \"%s\"", name)
@@ -351,70 +353,33 @@ static sm_status choose_kind(const char *format, const char *file, kind *out, sm
     return st;
 }
 
-static sm_status write_block(void *ctx, sm_block *block, size_t len, sm_waker waker, sm_error *e)
+static sm_status write_stdout(void *ctx, sm_block *block, size_t len, sm_waker waker, sm_error *e)
 {
-    return sm_upload_write(ctx, block, len, waker, e);
-}
+    smi_cli *cli = ctx;
 
-static sm_status open_parquet(smi_output *o, sm_error *e)
-{
-    const sm_format *f = sm_format_named(SM_STR("parquet"));
-    const sm_bytes_out to = {.write = write_block, .ctx = o->upload};
-
-    if (!o->upload) {
-        const sm_status st = sm_fail(e, SM_USAGE, "parquet cannot go to stdout");
-        sm_error_todo(e, "Name a file with -o.");
-        return st;
+    if (isatty(STDOUT_FILENO)) {
+        smi_progress_stop(cli); /* rows would mix with its line */
     }
-    o->writer_opts = sm_arena_alloc(o->cli->arena, f->opts_bytes);
-    o->writer_ops = f->writer;
-    SM_TRY(sm_options_default(f->options, o->writer_opts, e));
-    return f->writer->open(o->schema, o->writer_opts, to, o->cli->env.pool, o->cli->env.budget,
-                           &o->writer, e);
-}
-
-sm_status smi_output_open(smi_cli *cli, const sm_type *schema, const char *format, const char *file,
-                          smi_output **out, sm_error *e)
-{
-    sm_status st = SM_OK;
-    sm_str folder, name;
-    smi_output *o = sm_alloc_zero(sizeof(*o));
-
-    o->cli = cli;
-    o->schema = schema;
-    SM_TRY_GOTO(st, done, choose_kind(format, file, &o->kind, e));
-    if (file) {
-        sm_uri_split(sm_str_of(file), &folder, &name);
-        SM_TRY_GOTO(st, done, sm_store_open(cli->env.stores, folder, &o->store, e));
-        SM_TRY_GOTO(st, done, sm_upload_open(o->store, name, cli->env.budget, 0, &o->upload, e));
+    cli->has_answered = true; /* an error behind the first rows has no place there */
+    if (fwrite(block->data, 1, len, stdout) != len) {
+        return sm_fail_errno(e, errno, "could not write the result to stdout");
     }
-    if (o->kind == AS_PARQUET) {
-        st = open_parquet(o, e);
-    } else if (o->kind == AS_CSV || o->kind == AS_MD) {
-        header(o);
-    }
-done:
-    if (st != SM_OK) {
-        smi_output_close(o);
-        return st;
-    }
-    *out = o;
     return SM_OK;
 }
 
-void smi_output_close(smi_output *o)
+sm_status smi_output_open(smi_cli *cli, const sm_type *schema, const char *format, const char *file,
+                          sm_output **out, sm_error *e)
 {
-    if (!o) {
-        return;
+    sm_output_opts opts = {.uri = sm_str_of(file)};
+
+    SM_TRY(choose_format(format, file, &opts.format, e));
+    if (!file) {
+        opts.bytes = (sm_bytes_out){.write = write_stdout, .ctx = cli};
     }
-    for (int64_t i = 0; i < o->n_kept; i++) {
-        sm_batch_release(o->kept[i]);
+    if (!file && !opts.format->is_text) {
+        const sm_status st = sm_fail(e, SM_USAGE, "%s cannot go to stdout", opts.format->name);
+        sm_error_todo(e, "Name a file with -o.");
+        return st;
     }
-    if (o->writer) {
-        o->writer_ops->close(o->writer);
-    }
-    sm_upload_close(o->upload);
-    sm_store_release(o->store);
-    sm_buf_release(&o->text);
-    sm_free(o);
+    return sm_output_open(&opts, schema, &cli->env, out, e);
 }

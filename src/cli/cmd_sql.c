@@ -72,14 +72,14 @@ static sm_status run(smi_cli *cli, const void *opts, char **args, int n_args, sm
     const options *o = opts;
     sm_status st = SM_OK;
     smi_query q = {0};
-    smi_output *output = NULL;
+    sm_output *output = NULL;
     sm_exec_report report = {0};
 
     const char *format = o->format ? o->format : cli->globals.json && !o->output ? "json" : NULL;
     SM_TRY_GOTO(st, done, smi_query_open(cli, &o->query, n_args ? args[0] : NULL, &q, e));
     SM_TRY_GOTO(st, done,
                 smi_output_open(cli, q.plan->root->schema, format, o->output, &output, e));
-    const sm_sink sink = smi_output_sink(output);
+    const sm_sink sink = sm_output_sink(output);
     smi_progress_start(cli, "query", &cli->progress);
     st = sm_exec_run(q.plan, &cli->env, &sink, NULL, &report, e);
     smi_progress_stop(cli);
@@ -87,12 +87,12 @@ static sm_status run(smi_cli *cli, const void *opts, char **args, int n_args, sm
         tell_refused(&report);
         tell_unknown(&report);
         if (cli->globals.json && o->output) {
-            print_json(cli, o->output, smi_output_rows(output));
+            print_json(cli, o->output, sm_output_rows(output));
         }
     }
 done:
     sm_exec_report_release(&report);
-    smi_output_close(output);
+    sm_output_close(output);
     smi_query_close(&q);
     return st;
 }

@@ -158,6 +158,39 @@ sm_status sm_exec_run(const sm_plan *plan, const sm_exec_env *env, const sm_sink
 sm_status sm_exec_collect(const sm_plan *plan, const sm_exec_env *env, sm_arena *a, sm_batch ***out,
                           int64_t *n, sm_exec_report *report, sm_error *e) SM_MUST_USE;
 
+/* ---- rows into one file ---------------------------------------------------------------------- */
+
+/* Rows on their way into one file, or into bytes that the caller takes. */
+typedef struct sm_output sm_output;
+
+typedef struct sm_output_opts {
+    const sm_format *format; /* one that is written: sm_format_named(), sm_format_to_write() */
+    const void *options;     /* of format->opts_bytes; NULL: its defaults */
+    sm_str uri;              /* of the file, … */
+    sm_bytes_out bytes;      /* … unless write() is set: then the bytes go there, and uri is "" */
+} sm_output_opts;
+
+/**
+ * Opens the way of rows into a file.
+ *
+ * Shape     the file appears whole once the sink's finish has said SM_OK, or not at all. It takes
+ *           the place of one that is there
+ * Owner     *out is the caller's, sm_output_close() it. Copies `schema`; borrows `env`, its budget
+ *           and what `options` and `bytes` point to until then
+ * Errors    those of the store; SM_BUDGET where what the format needs from the start does not fit;
+ *           SM_UNSUPPORTED where the format has no such type
+ */
+sm_status sm_output_open(const sm_output_opts *opts, const sm_type *schema, const sm_exec_env *env,
+                         sm_output **out, sm_error *e) SM_MUST_USE;
+/** Where the rows go: for sm_exec_run(). Good until the close. */
+sm_sink sm_output_sink(sm_output *o);
+/** Rows that have come in so far. */
+int64_t sm_output_rows(const sm_output *o);
+/** Frees; a file that is not finished leaves nothing behind. Takes NULL. */
+void sm_output_close(sm_output *o);
+
+/* ---- how it ran ------------------------------------------------------------------------------ */
+
 /** EXPLAIN ANALYZE: the plan's tree with each node's profile. */
 void sm_exec_print(const sm_plan *plan, const sm_exec_report *report, sm_buf *out);
 
