@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * cli/cli_query.c: a query from the command line into a plan: its text, its lake, its variables.
- * Shared by cmd_sql.c and cmd_explain.c. */
+ * cli/cli_query.c: a query from the command line: its text (an argument, a file or stdin), its lake
+ * and its variables. Shared by cmd_sql.c and cmd_explain.c. */
 #include "cli/cli_query_int.h"
 
-static sm_status check_text(const sm_sql *sql, sm_error *e)
+static sm_status check_has_query(const sm_sql *sql, sm_error *e)
 {
     for (size_t i = 0; i < sql->text.len; i++) {
         if (!memchr(" \t\r\n", sql->text.data[i], 4)) {
@@ -17,32 +17,26 @@ static sm_status check_text(const sm_sql *sql, sm_error *e)
     return st;
 }
 
-sm_status smi_query_open(smi_cli *cli, const smi_query_opts *o, const char *text, smi_query *out,
-                         sm_error *e)
+sm_status smi_lake_query_open(smi_cli *cli, const smi_query_opts *o, const char *text,
+                              sm_lake_query **out, sm_error *e)
 {
     const char *path = o->file ? o->file : "-";
+    sm_lake_query_opts opts = {
+        .sql = {.name = SM_STR("SQL"), .text = sm_str_of(text)},
+        .lake = sm_str_of(o->lake ? o->lake : "./lake"),
+        .n_vars = o->vars.n,
+    };
     sm_pair *vars = NULL;
 
-    *out = (smi_query){.sql = {.name = SM_STR("SQL"), .text = sm_str_of(text)}};
     if (text && o->file) {
-        return sm_fail(e, SM_USAGE, "a query and --file %s: one of them", o->file);
+        return sm_fail(e, SM_USAGE, "a query and --file %s: give one of them", o->file);
     }
     if (!text) {
-        SM_TRY(smi_read_text(cli, path, &out->sql.text, e));
-        out->sql.name = o->file ? sm_str_of(path) : SM_STR("stdin");
+        SM_TRY(smi_read_text(cli, path, &opts.sql.text, e));
+        opts.sql.name = o->file ? sm_str_of(path) : SM_STR("stdin");
     }
-    SM_TRY(check_text(&out->sql, e));
-    out->names =
-        sm_names_new(cli->env.stores, sm_str_of(o->lake ? o->lake : "./lake"), cli->env.budget);
+    SM_TRY(check_has_query(&opts.sql, e));
     SM_TRY(smi_options_pairs(cli, "--var", &o->vars, &vars, e));
-    for (int32_t i = 0; i < o->vars.n; i++) {
-        sm_names_set_variable(out->names, vars[i].key, sm_value_str(vars[i].value));
-    }
-    const sm_resolver resolver = sm_names_resolver(out->names);
-    return sm_query_plan(&out->sql, &resolver, cli->arena, &out->plan, e);
-}
-
-void smi_query_close(smi_query *q)
-{
-    sm_names_free(q->names);
+    opts.vars = vars;
+    return sm_lake_query_open(&opts, &cli->env, out, e);
 }

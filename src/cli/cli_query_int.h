@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * cli/cli_query_int.h: the options that sql and explain share, and the plan that they give. */
+ * cli/cli_query_int.h: the options that sql and explain share, and the query that they
+ * give. */
 #ifndef SM_CLI_CLI_QUERY_INT_H
 #define SM_CLI_CLI_QUERY_INT_H
 
@@ -21,15 +22,8 @@ typedef struct smi_query_opts {
             offsetof(type, member) + offsetof(smi_query_opts, vars)                                \
     }
 
-typedef struct smi_query {
-    sm_sql sql;
-    sm_names *names;
-    sm_plan *plan;
-} smi_query;
-
-/** Plans `text`, or where it is NULL the file's or stdin's text. Close it after a failure too. */
-sm_status smi_query_open(smi_cli *cli, const smi_query_opts *o, const char *text, smi_query *out,
-                         sm_error *e) SM_MUST_USE;
-void smi_query_close(smi_query *q);
+/** Plans `text`, or where it is NULL the text of --file, or of stdin. *out is the caller's. */
+sm_status smi_lake_query_open(smi_cli *cli, const smi_query_opts *o, const char *text,
+                              sm_lake_query **out, sm_error *e) SM_MUST_USE;
 
 #endif

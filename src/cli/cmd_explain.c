@@ -56,14 +56,14 @@ static void print_json(smi_cli *cli, sm_str text)
 static sm_status run(smi_cli *cli, const void *opts, char **args, int n_args, sm_error *e)
 {
     const options *o = opts;
-    smi_query q = {0};
+    sm_lake_query *q = NULL;
     sm_buf text = {0};
 
-    sm_status st = smi_query_open(cli, &o->query, n_args ? args[0] : NULL, &q, e);
+    sm_status st = smi_lake_query_open(cli, &o->query, n_args ? args[0] : NULL, &q, e);
     if (st == SM_OK && o->analyze) {
-        st = analyze(cli, q.plan, &text, e);
+        st = analyze(cli, sm_lake_query_plan(q), &text, e);
     } else if (st == SM_OK) {
-        sm_plan_print(q.plan, NULL, NULL, &text);
+        sm_plan_print(sm_lake_query_plan(q), NULL, NULL, &text);
     }
     if (st == SM_OK && cli->globals.json) {
         print_json(cli, sm_buf_str(&text));
@@ -71,7 +71,7 @@ static sm_status run(smi_cli *cli, const void *opts, char **args, int n_args, sm
         fwrite(text.data, 1, text.len, stdout);
     }
     sm_buf_release(&text);
-    smi_query_close(&q);
+    sm_lake_query_close(q);
     return st;
 }
 

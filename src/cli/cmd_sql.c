@@ -71,17 +71,17 @@ static sm_status run(smi_cli *cli, const void *opts, char **args, int n_args, sm
 {
     const options *o = opts;
     sm_status st = SM_OK;
-    smi_query q = {0};
+    sm_lake_query *q = NULL;
     sm_output *output = NULL;
     sm_exec_report report = {0};
 
     const char *format = o->format ? o->format : cli->globals.json && !o->output ? "json" : NULL;
-    SM_TRY_GOTO(st, done, smi_query_open(cli, &o->query, n_args ? args[0] : NULL, &q, e));
-    SM_TRY_GOTO(st, done,
-                smi_output_open(cli, q.plan->root->schema, format, o->output, &output, e));
+    SM_TRY_GOTO(st, done, smi_lake_query_open(cli, &o->query, n_args ? args[0] : NULL, &q, e));
+    const sm_plan *plan = sm_lake_query_plan(q);
+    SM_TRY_GOTO(st, done, smi_output_open(cli, plan->root->schema, format, o->output, &output, e));
     const sm_sink sink = sm_output_sink(output);
     smi_progress_start(cli, "query", &cli->progress);
-    st = sm_exec_run(q.plan, &cli->env, &sink, NULL, &report, e);
+    st = sm_exec_run(plan, &cli->env, &sink, NULL, &report, e);
     smi_progress_stop(cli);
     if (st == SM_OK) {
         tell_refused(&report);
@@ -93,7 +93,7 @@ static sm_status run(smi_cli *cli, const void *opts, char **args, int n_args, sm
 done:
     sm_exec_report_release(&report);
     sm_output_close(output);
-    smi_query_close(&q);
+    sm_lake_query_close(q);
     return st;
 }
 

@@ -55,6 +55,35 @@ void sm_names_set_morsel_bytes(sm_names *n, size_t bytes); /* tests */
  * 'path' (a Delta folder, a file, a glob). Good as long as `n`. */
 sm_resolver sm_names_resolver(sm_names *n);
 
+/* ---- one query over a lake ------------------------------------------------------------------- */
+
+/* A query with the names that its plan stands on. For a program that runs queries one by one. */
+typedef struct sm_lake_query sm_lake_query;
+
+typedef struct sm_lake_query_opts {
+    sm_sql sql;          /* its name is what messages call it */
+    sm_str lake;         /* the root URI of layer.table names; "": there are none */
+    const sm_pair *vars; /* what var('key') is: texts */
+    int32_t n_vars;
+} sm_lake_query_opts;
+
+/**
+ * Plans a query. Nothing of it is run, but files and tables that it names are looked at.
+ *
+ * Owner     *out is the caller's, sm_lake_query_close() it; copies `opts`, borrows env's budget and
+ *           retains its stores until then
+ * Errors    those of sm_query_plan(), and of the tables and files that the query names
+ * Threads   one at a time for a query; several queries at once
+ */
+sm_status sm_lake_query_open(const sm_lake_query_opts *opts, const sm_exec_env *env,
+                             sm_lake_query **out, sm_error *e) SM_MUST_USE;
+/** The plan, for sm_exec_run() and sm_plan_print(), any number of times. As long as the query. */
+const sm_plan *sm_lake_query_plan(const sm_lake_query *q);
+/** After all runs of its plan. Takes NULL. */
+void sm_lake_query_close(sm_lake_query *q);
+
+/* ---- files ----------------------------------------------------------------------------------- */
+
 /* Files found for a path, glob or folder. */
 typedef struct sm_found_file {
     sm_str name;      /* within the folder */
