@@ -8,7 +8,9 @@
 
 void smi_answer_print(smi_cli *cli, sm_json_writer *w)
 {
-    SM_ASSERT(w->depth == 0);
+    SM_ASSERT(w->depth == 0 && !w->has_key); /* a whole value */
+    SM_ASSERT(w->out->len > 0 && w->out->data[w->out->len - 1] != '\n');
+    SM_ASSERT(!cli || !cli->has_answered); /* stdout gets one */
     if (cli) {
         cli->has_answered = true;
     }

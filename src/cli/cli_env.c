@@ -1,31 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * cli/cli_env.c: the engine of a command, by its options and the environment, and Ctrl-C. Called by
- * main.c. */
+ * cli/cli_env.c: makes the engine of a command, as its options and the environment say, and lets
+ * Ctrl-C cancel the command. Called by main.c. */
 #include <signal.h>
 #include <unistd.h>
 
 #include "base/text.h"
 #include "cli/cli_int.h"
 
-/* From here on what lies unused on the heap does not matter. */
+/* With at least so much memory, bytes that lie unused on the heap do not matter. */
 #define ROOMY_BYTES ((size_t)1000 * 1000 * 1000)
 
 /* ---- Ctrl-C ---------------------------------------------------------------------------------- */
 
-/* The one mutable global: a signal handler has no other way to know. */
+/* The only variable of the process: a signal handler can reach no other. */
 static sm_cancel interrupted;
+_Static_assert(ATOMIC_BOOL_LOCK_FREE == 2, "a signal handler may set it");
 
 static void on_interrupt(int signal_number)
 {
     if (sm_cancel_is_set(&interrupted)) {
-        _exit(sm_status_exit(SM_INTERRUPTED)); /* the second one: a lake is safe under any kill */
+        _exit(sm_status_exit(SM_INTERRUPTED)); /* the second signal; any kill leaves a lake whole */
     }
     sm_cancel_set(&interrupted);
 }
 
-/* Ctrl-C, kill, a terminal that is closed. What is ignored (by nohup, by a shell for what it runs
- * behind) stays ignored. */
+/* Catches Ctrl-C, kill and a terminal that is closed. A signal that is ignored already (by nohup,
+ * or by a shell for a command in the background) stays ignored. */
 static void catch_interrupts(void)
 {
     static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
@@ -42,7 +43,7 @@ static void catch_interrupts(void)
 
 /* ---- the engine ------------------------------------------------------------------------------ */
 
-/* What the options say, else the environment, else the engine itself. */
+/* Takes each setting from the options, else from the environment, else the engine's default. */
 static sm_status read_opts(const smi_globals *g, sm_engine_opts *out, sm_error *e)
 {
     const char *limit = sm_env("SMELT_MEMORY_LIMIT");
@@ -51,13 +52,13 @@ static sm_status read_opts(const smi_globals *g, sm_engine_opts *out, sm_error *
 
     *out = sm_engine_defaults();
     if (!bytes && limit && !sm_parse_size(sm_str_of(limit), &bytes)) {
-        return sm_fail(e, SM_USAGE, "SMELT_MEMORY_LIMIT \"%s\" is no size", limit);
+        return sm_fail(e, SM_USAGE, "SMELT_MEMORY_LIMIT \"%s\" is not a size, like 512MB", limit);
     }
     out->memory_limit = bytes ? bytes : out->memory_limit;
     if (g->threads != SMI_NOT_GIVEN) {
         out->threads = g->threads;
     } else if (threads && !sm_parse_i64(sm_str_of(threads), &out->threads)) {
-        return sm_fail(e, SM_USAGE, "SMELT_THREADS \"%s\" is no number", threads);
+        return sm_fail(e, SM_USAGE, "SMELT_THREADS \"%s\" is not a whole number", threads);
     }
     if (sm_log_level_of(sm_str_of(sm_env("SMELT_LOG")), &out->log.level)) {
         out->log.write = sm_log_to_stderr;
@@ -70,6 +71,7 @@ sm_status smi_cli_open(smi_cli *cli, sm_error *e)
 {
     sm_engine_opts opts;
 
+    SM_ASSERT(cli->arena && !cli->engine); /* opened once */
     SM_TRY(read_opts(&cli->globals, &opts, e));
     if (opts.memory_limit >= ROOMY_BYTES) {
         sm_memory_tune_roomy();
@@ -83,6 +85,7 @@ sm_status smi_cli_open(smi_cli *cli, sm_error *e)
 
 void smi_cli_close(smi_cli *cli)
 {
+    SM_ASSERT(!cli->painter); /* its thread reads what is freed below */
     sm_exec_env_release(&cli->env);
     sm_engine_free(cli->engine);
 }

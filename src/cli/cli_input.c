@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * cli/cli_input.c: a query's text, out of a file or from stdin. Called by cli_query.c.
+ * cli/cli_input.c: reads the text of a query from a file or from stdin. Called by cli_query.c.
  *
- * Stdin is read past the C library: it would ask a terminal again after the end (a second Ctrl-D),
- * and go on reading after Ctrl-C. */
+ * Stdin is read by system calls: the C library would ask a terminal for a second Ctrl-D, and would
+ * go on reading after Ctrl-C. */
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -13,7 +13,7 @@
 
 #define MAX_TEXT_BYTES ((size_t)1 << 30)
 #define STEP_BYTES     ((size_t)64 << 10)
-/* Ctrl-C ends the wait itself, but for one that comes just before it. */
+/* How long a Ctrl-C may go unseen that comes just before a wait; one during a wait ends it. */
 #define LOOK_EVERY_MS 100
 
 /* Waits until there is something to read, or the end. */
@@ -43,6 +43,7 @@ static sm_status read_stdin(const smi_cli *cli, sm_buf *text, sm_error *e)
     for (;;) {
         SM_TRY(sm_buf_reserve(text, STEP_BYTES, e));
         SM_TRY(wait_for_stdin(cli, e));
+        SM_ASSERT(text->cap - text->len >= STEP_BYTES);
         const ssize_t n = read(STDIN_FILENO, text->data + text->len, STEP_BYTES);
         if (n == 0) {
             return SM_OK;
@@ -54,6 +55,8 @@ static sm_status read_stdin(const smi_cli *cli, sm_buf *text, sm_error *e)
         }
     }
 }
+
+_Static_assert(STEP_BYTES < MAX_TEXT_BYTES, "a text may be as long as one step at least");
 
 static sm_status read_file(sm_stores *stores, const char *path, sm_buf *text, sm_error *e)
 {

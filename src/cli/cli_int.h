@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * cli/cli_int.h: what the commands share: their table, options as data, the environment of a run
- * (threads, memory, Ctrl-C, progress), and ways to print rows. Results go to stdout, all else to
- * stderr. */
+ * cli/cli_int.h: what the commands share: their table, options as data, what a command runs with
+ * (engine, memory, Ctrl-C, progress), and the ways to print rows and answers. Results go to stdout,
+ * all else to stderr. */
 #ifndef SM_CLI_CLI_INT_H
 #define SM_CLI_CLI_INT_H
 
@@ -21,37 +21,42 @@ typedef enum smi_opt_type {
     SMI_OPT_LIST, /* smi_list: may be given again */
 } smi_opt_type;
 
-/* No number that a user could mean: 0 is one. */
+/* What an option of type SMI_OPT_I64 is where it is not given; 0 is a number that may be given. */
 #define SMI_NOT_GIVEN INT64_MIN
 
+/** The number that was given, or another one where none was. */
 static inline int64_t smi_given_or(int64_t given, int64_t otherwise)
 {
     return given == SMI_NOT_GIVEN ? otherwise : given;
 }
 
+/* The values of an option that may be repeated, in their order. */
 typedef struct smi_list {
     const char **items;
     int32_t n;
 } smi_list;
 
+/* A row of a command's table of options. */
 typedef struct smi_opt {
     const char *name; /* "--threads"; a second, short form after a space: "--output -o" */
     smi_opt_type type;
     const char *arg; /* what help calls its value, NULL for a flag */
     const char *help;
-    size_t offset; /* in the command's options struct, which is zeroed before, numbers apart */
+    size_t offset; /* of its value in the command's options struct */
 } smi_opt;
 
 typedef struct smi_cli smi_cli;
 
+/* A command: the last lines of its cmd_*.c. */
 typedef struct smi_command {
     const char *name;
     const char *usage;      /* "PIPELINE [--var K=V]..." */
     const char *summary;    /* one line */
     const char *details;    /* paragraphs and examples, ended by LF; "" */
     const smi_opt *options; /* ended by a row without a name */
-    size_t opts_bytes;
+    size_t opts_bytes;      /* of its options struct; 1 at least */
     int min_args, max_args;
+    /* Does it, once the engine is there. `opts` is its options struct. */
     sm_status (*run)(smi_cli *cli, const void *opts, char **args, int n_args, sm_error *e);
     /* With --json: what is printed of a failure that came before run(). NULL: the error alone. */
     void (*print_failure)(const sm_error *e);
@@ -59,9 +64,9 @@ typedef struct smi_command {
 
 extern const smi_command *const smi_commands[]; /* NULL-ended */
 
-/* ---- the environment of a run ---------------------------------------------------------------- */
+/* ---- what a command runs with ---------------------------------------------------------------- */
 
-/* Given to every command; beside its own ones. */
+/* The options that every command has beside its own. */
 typedef struct smi_globals {
     bool help, quiet, json;
     int64_t threads;
@@ -72,56 +77,74 @@ typedef struct smi_globals {
 struct smi_cli {
     smi_globals globals;
     sm_engine *engine;
-    sm_exec_env env; /* the command is one run of it */
-    sm_arena *arena; /* for the command's life */
+    sm_exec_env env; /* of the engine; a command uses one */
+    sm_arena *arena; /* lives as long as the command */
     sm_progress progress;
-    struct smi_painter *painter;
-    bool has_answered; /* with --json: what stdout gets is there, of a failure too */
+    struct smi_painter *painter; /* NULL: no progress is shown */
+    bool has_answered;           /* stdout has its answer: a failure from here on adds none */
 };
 
-/** Parses `argv` after the command's name into `opts` and the positional `args` (n_args of them,
- * argv reordered). SM_USAGE with the nearest option. */
+/**
+ * Reads the words after the command's name.
+ *
+ * Shape     options go into `opts` (of c->opts_bytes, zeroed) and `globals`; all other words are
+ *           moved to the front of `argv`, *n_args of them
+ * Owner     `opts` borrows the words; lists live in `a`
+ * Errors    SM_USAGE: an option that is not there (with the nearest one), a value that does not
+ *           fit, too few or too many arguments
+ */
 sm_status smi_options_parse(const smi_command *c, int argc, char **argv, void *opts,
                             smi_globals *globals, int *n_args, sm_arena *a,
                             sm_error *e) SM_MUST_USE;
-/** The values of an option given as K=V, in the arena of `cli`, borrowing the words. SM_USAGE names
- * one that has no '='. */
+/** Cuts the values of an option at their first '=', into given->n pairs in cli->arena that borrow
+ * the words. SM_USAGE names a value without '='. */
 sm_status smi_options_pairs(smi_cli *cli, const char *option, const smi_list *given, sm_pair **out,
                             sm_error *e) SM_MUST_USE;
-/** Is --json among the words, where they could not be parsed? */
+/** Is --json among the words? For words that could not be read as a whole. */
 bool smi_options_ask_json(int argc, char **argv);
+/** Prints usage, details and options of a command to stdout. */
 void smi_print_help(const smi_command *c);
 
-/** Makes the engine, and lets Ctrl-C cancel (a second one ends the process). */
+/** Makes the engine and the environment, and lets Ctrl-C cancel the command; a second Ctrl-C ends
+ * the process. SM_USAGE where a setting makes no sense. */
 sm_status smi_cli_open(smi_cli *cli, sm_error *e) SM_MUST_USE;
+/** Also after an open that failed. Progress is stopped before. */
 void smi_cli_close(smi_cli *cli);
 
 /** Shows progress on stderr while work runs, where stderr is a terminal that can move its cursor
  * (TERM is not "dumb") and not --quiet. Borrows both texts and counters until the stop. */
 void smi_progress_start(smi_cli *cli, const char *what, const sm_progress *progress);
-void smi_progress_stop(smi_cli *cli); /* also where it was not started */
+/** Takes the line away. Does nothing where no progress is shown. */
+void smi_progress_stop(smi_cli *cli);
 
-/** Bold, for a terminal without NO_COLOR; else the empty string. */
+/** What makes stdout bold: "" where it is no terminal, or NO_COLOR is set. */
 const char *smi_bold(void);
+/** What ends bold; "" as above. */
 const char *smi_plain(void);
 
 /* ---- rows out -------------------------------------------------------------------------------- */
 
-/** Rows as `format` (table, csv, json, ndjson, md, parquet) to a file, or to stdout where it is
- * NULL. NULL format: by the file's suffix, else table on a terminal and csv off it. */
+/**
+ * Opens the way of rows to a file, or to stdout.
+ *
+ * Shape     `format`: table, csv, json, ndjson, md or parquet. NULL: by the file's suffix; without
+ *           a file it is table on a terminal, else csv. `file` NULL: stdout
+ * Owner     *out is the caller's, sm_output_close() it
+ * Errors    SM_USAGE: no such format, or one that cannot go to stdout; those of sm_output_open()
+ */
 sm_status smi_output_open(smi_cli *cli, const sm_type *schema, const char *format, const char *file,
                           sm_output **out, sm_error *e) SM_MUST_USE;
 
 /* ---- answers for machines (--json) ----------------------------------------------------------- */
 
-/** Prints one whole answer, on a line, and releases its buffer. The command must not print
- * another. */
+/** Prints the answer, which is one whole value, and releases its buffer. `cli` is NULL before there
+ * is one. A command prints one answer. */
 void smi_answer_print(smi_cli *cli, sm_json_writer *w);
 
 /* ---- text in --------------------------------------------------------------------------------- */
 
-/** The file's whole text, in cli->arena; "-" is stdin, and a terminal is told what is expected.
- * SM_INTERRUPTED where Ctrl-C came first. */
+/** Reads the whole text of a file into cli->arena. "-" is stdin; where that is a terminal, a line
+ * on stderr says what is expected. SM_INTERRUPTED after Ctrl-C, SM_LIMIT over 1 GiB. */
 sm_status smi_read_text(smi_cli *cli, const char *path, sm_str *out, sm_error *e) SM_MUST_USE;
 
 #endif

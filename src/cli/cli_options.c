@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * cli/cli_options.c: options from the command line into a command's struct, by its table; and the
- * help text, from the same table. Called by main.c. */
+ * cli/cli_options.c: reads the words of the command line into a command's options struct, as the
+ * table of the command says, and prints the help from the same table. Called by main.c.
+ *
+ * A table is written by hand next to its struct, so what the compiler cannot see (an offset of
+ * another struct, a name that is there twice) is asserted before the table is used. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -25,6 +28,69 @@ static const smi_opt global_options[] = {
     {0},
 };
 
+/* ---- tables that are right ------------------------------------------------------------------- */
+
+/* What an option writes into the struct. */
+static const struct {
+    size_t bytes, align;
+} values[] = {
+    [SMI_OPT_FLAG] = {sizeof(bool), _Alignof(bool)},
+    [SMI_OPT_TEXT] = {sizeof(const char *), _Alignof(const char *)},
+    [SMI_OPT_I64] = {sizeof(int64_t), _Alignof(int64_t)},
+    [SMI_OPT_F64] = {sizeof(double), _Alignof(double)},
+    [SMI_OPT_SIZE] = {sizeof(size_t), _Alignof(size_t)},
+    [SMI_OPT_LIST] = {sizeof(smi_list), _Alignof(smi_list)},
+};
+_Static_assert(SM_COUNT(values) == SMI_OPT_LIST + 1, "each type of option has its size");
+
+static void assert_name(const char *name)
+{
+    const char *space = strchr(name, ' ');
+
+    SM_ASSERT(strncmp(name, "--", 2) == 0 && name[2] >= 'a' && name[2] <= 'z');
+    SM_ASSERT(!space || (space[1] == '-' && space[2] != '-' && strlen(space) == 3));
+    SM_ASSERT(!strchr(name, '=')); /* find_option() is asked for what stands before it */
+}
+
+/* Asserts that each row of a table fits the struct of `bytes` bytes that it is read into. */
+static void assert_options(const smi_opt *table, size_t bytes)
+{
+    for (const smi_opt *o = table; o->name; o++) {
+        assert_name(o->name);
+        SM_ASSERT((int)o->type >= 0 && (int)o->type < SM_COUNT(values));
+        SM_ASSERT((o->arg == NULL) == (o->type == SMI_OPT_FLAG)); /* a flag has no value */
+        SM_ASSERT(o->help && o->help[0] != '\0' && !strchr(o->help, '\n'));
+        SM_ASSERT(o->offset % values[o->type].align == 0);
+        SM_ASSERT(o->offset + values[o->type].bytes <= bytes);
+        for (const smi_opt *other = table; other < o; other++) {
+            SM_ASSERT(other->offset + values[other->type].bytes <= o->offset ||
+                      o->offset + values[o->type].bytes <= other->offset);
+        }
+    }
+}
+
+static const smi_opt *find_option(const smi_opt *table, sm_str word);
+
+/* Asserts what main.c and this file take for granted of a command. */
+static void assert_command(const smi_command *c)
+{
+    const size_t len = strlen(c->details);
+
+    assert_options(c->options, c->opts_bytes);
+    assert_options(global_options, sizeof(smi_globals));
+    for (const smi_opt *o = c->options; o->name; o++) {
+        const sm_str name = {o->name, strcspn(o->name, " ")};
+        SM_ASSERT(find_option(c->options, name) == o); /* no other row before it takes its name */
+        SM_ASSERT(!find_option(global_options, name)); /* it would hide that one */
+        (void)name;
+    }
+    SM_ASSERT(c->opts_bytes > 0 && c->min_args >= 0 && c->min_args <= c->max_args);
+    SM_ASSERT(len == 0 || c->details[len - 1] == '\n');
+    (void)len;
+}
+
+/* ---- words into the struct ------------------------------------------------------------------- */
+
 /* Is `word` (without "=value") this option, in its long or its short form? */
 static bool names_option(const smi_opt *o, sm_str word)
 {
@@ -45,18 +111,21 @@ static const smi_opt *find_option(const smi_opt *table, sm_str word)
     return NULL;
 }
 
-static sm_status fail_option(const smi_command *c, sm_str word, sm_error *e)
+static sm_status fail_no_option(const smi_command *c, sm_str word, sm_error *e)
 {
     sm_str names[64];
     int n = 0;
 
-    for (const smi_opt *o = c->options; o->name && n < SM_COUNT(names); o++) {
+    for (const smi_opt *o = c->options; o->name; o++) {
+        SM_ENSURE(n < SM_COUNT(names));
         names[n++] = (sm_str){o->name, strcspn(o->name, " ")};
     }
-    for (const smi_opt *o = global_options; o->name && n < SM_COUNT(names); o++) {
+    for (const smi_opt *o = global_options; o->name; o++) {
+        SM_ENSURE(n < SM_COUNT(names));
         names[n++] = (sm_str){o->name, strcspn(o->name, " ")};
     }
-    const sm_status st = sm_fail(e, SM_USAGE, "no option \"%.*s\"", SM_STR_ARG(word));
+    const sm_status st =
+        sm_fail(e, SM_USAGE, "%s has no option \"%.*s\"", c->name, SM_STR_ARG(word));
     const char *near = sm_nearest_name(word, names, n);
     if (near) {
         sm_error_todo(e, "Did you mean %.*s?", (int)strcspn(near, " "), near);
@@ -100,10 +169,14 @@ static sm_status set_option(const smi_opt *o, void *base, const char *value, sm_
     }
     }
     return is_good ? SM_OK
-                   : sm_fail(e, SM_USAGE, "%.*s \"%s\" is no %s", (int)strcspn(o->name, " "),
-                             o->name, value, o->type == SMI_OPT_SIZE ? "size" : "number");
+                   : sm_fail(e, SM_USAGE, "%.*s \"%s\" is not %s", (int)strcspn(o->name, " "),
+                             o->name, value,
+                             o->type == SMI_OPT_SIZE  ? "a size, like 512MB"
+                             : o->type == SMI_OPT_I64 ? "a whole number"
+                                                      : "a number");
 }
 
+/* 0 is a number that a user may give, so those that are not given must be something else. */
 static void forget_numbers(const smi_opt *table, void *base)
 {
     for (const smi_opt *o = table; o->name; o++) {
@@ -128,6 +201,7 @@ sm_status smi_options_parse(const smi_command *c, int argc, char **argv, void *o
 {
     bool only_args = false;
 
+    assert_command(c);
     *n_args = 0;
     forget_numbers(c->options, opts);
     forget_numbers(global_options, globals);
@@ -149,7 +223,7 @@ sm_status smi_options_parse(const smi_command *c, int argc, char **argv, void *o
             base = globals;
         }
         if (!o) {
-            return fail_option(c, word, e);
+            return fail_no_option(c, word, e);
         }
         const char *value = equals ? equals + 1 : NULL;
         if (o->type == SMI_OPT_FLAG && value) {
@@ -174,10 +248,13 @@ sm_status smi_options_parse(const smi_command *c, int argc, char **argv, void *o
     return SM_OK;
 }
 
+/* ---- help ------------------------------------------------------------------------------------ */
+
 static void print_options(const smi_opt *table)
 {
     for (const smi_opt *o = table; o->name; o++) {
         char left[64];
+        SM_ASSERT(strlen(o->name) + 1 + strlen(o->arg ? o->arg : "") < sizeof(left));
         snprintf(left, sizeof(left), "%s%s%s", o->name, o->arg ? " " : "", o->arg ? o->arg : "");
         printf("  %-24s %s\n", left, o->help);
     }
@@ -197,6 +274,8 @@ void smi_print_help(const smi_command *c)
     print_options(global_options);
 }
 
+/* ---- K=V ------------------------------------------------------------------------------------- */
+
 sm_status smi_options_pairs(smi_cli *cli, const char *option, const smi_list *given, sm_pair **out,
                             sm_error *e)
 {
@@ -205,7 +284,7 @@ sm_status smi_options_pairs(smi_cli *cli, const char *option, const smi_list *gi
     for (int32_t i = 0; i < given->n; i++) {
         const char *word = given->items[i], *equals = strchr(word, '=');
         if (!equals) {
-            return sm_fail(e, SM_USAGE, "%s %s: not of the form K=V", option, word);
+            return sm_fail(e, SM_USAGE, "%s \"%s\" is not of the form K=V", option, word);
         }
         pairs[i].key = (sm_str){word, (size_t)(equals - word)};
         pairs[i].value = sm_str_of(equals + 1);

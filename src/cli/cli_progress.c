@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * cli/cli_progress.c: what a terminal is shown beside the result: progress, bold. Called by the
- * commands that work.
+ * cli/cli_progress.c: a line of progress on stderr, and bold text on stdout. Called by the
+ * commands.
  *
- * The line is drawn anew every 200 ms over itself, so it must never be wider than the terminal: a
- * line that wraps leaves its first part behind with each drawing. The width is asked for each time,
- * as a window may change while it runs; what does not fit is left out, the least telling first. */
+ * Calls    start, stop, start again: one line at a time. A thread draws it until the stop.
+ * Width    The line is drawn every 200 ms over itself, so it must never be wider than the terminal:
+ *          a line that wraps leaves its first part behind each time. The width is asked for each
+ *          time, since a terminal may be resized. What does not fit is left out, the least
+ *          important figures first. */
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -16,16 +18,18 @@
 
 #define DRAW_EVERY_MS   200
 #define DEFAULT_COLUMNS 80
-#define LEAST           4 /* only how much is done */
+#define SHORTEST        4 /* the form of the line that says only how much is done */
 
+/* A line that is being drawn. */
 struct smi_painter {
-    const sm_progress *progress;
+    const sm_progress *progress; /* borrowed */
+    const char *what;            /* borrowed; stands before the figures */
     sm_thread *thread;
     sm_mutex mutex;
-    sm_cond changed;
-    bool is_stopped;
+    sm_cond changed; /* is_stopped was set */
+    bool is_stopped; /* under the mutex */
+    /* Of the thread alone. */
     bool has_drawn;
-    const char *what;
     int64_t start_ns;
     sm_buf line;
 };
@@ -40,9 +44,9 @@ static int64_t terminal_columns(void)
     return is_told ? size.ws_col : DEFAULT_COLUMNS;
 }
 
-/* The bytes of a text that fit into so many columns. A character beyond the alphabets may be two
- * wide: better too short than one column too long. */
-static size_t fit(sm_str s, int64_t columns)
+/* The number of bytes of a text that fit into so many columns. A character from U+1100 on may be
+ * two columns wide and is counted so: a line may be too short, but not one column too long. */
+static size_t bytes_that_fit(sm_str s, int64_t columns)
 {
     size_t at = 0;
 
@@ -52,12 +56,13 @@ static size_t fit(sm_str s, int64_t columns)
         if (columns < 0) {
             break;
         }
+        SM_ASSERT(next > at && next <= s.len);
         at = next;
     }
     return at;
 }
 
-/* The line with all of its figures (0), or less of them, up to LEAST. */
+/* The line with all of its figures (less = 0), or with fewer, down to SHORTEST. */
 static void put_line(const struct smi_painter *p, int less, sm_buf *out)
 {
     const sm_progress *g = p->progress;
@@ -84,22 +89,24 @@ static void put_line(const struct smi_painter *p, int less, sm_buf *out)
     }
 }
 
-static void draw(struct smi_painter *p)
+static void draw_line(struct smi_painter *p)
 {
     /* Not the last column: a cursor behind it may already stand in the next row. */
     const int64_t columns = terminal_columns() - 1;
     sm_str line = {0};
     size_t len = 0;
 
-    for (int less = 0; less <= LEAST; less++) {
+    SM_ASSERT(!p->is_stopped); /* it would stay on the terminal */
+    for (int less = 0; less <= SHORTEST; less++) {
         sm_buf_reset(&p->line);
         put_line(p, less, &p->line);
         line = sm_buf_str(&p->line);
-        len = fit(line, columns);
+        len = bytes_that_fit(line, columns);
         if (len == line.len) {
             break;
         }
     }
+    SM_ASSERT(len <= line.len && !memchr(line.data, '\n', len)); /* one line of the terminal */
     fprintf(stderr, "\r%.*s\033[K", (int)len, line.data);
     p->has_drawn = true;
 }
@@ -113,7 +120,7 @@ static void draw_until_stopped(void *ctx)
     sm_mutex_lock(&p->mutex);
     while (!p->is_stopped) {
         if (!sm_cond_wait_ms(&p->changed, &p->mutex, DRAW_EVERY_MS)) {
-            draw(p);
+            draw_line(p);
         }
     }
     sm_mutex_unlock(&p->mutex);
@@ -122,7 +129,7 @@ static void draw_until_stopped(void *ctx)
     }
 }
 
-/* Does it know more than a typewriter? */
+/* A terminal that can move its cursor. */
 static bool is_terminal(int fd)
 {
     const char *term = sm_env("TERM");
@@ -134,6 +141,7 @@ void smi_progress_start(smi_cli *cli, const char *what, const sm_progress *progr
 {
     sm_error e = {0};
 
+    SM_ASSERT(!cli->painter); /* the line before was stopped */
     if (cli->globals.quiet || cli->globals.json || !is_terminal(STDERR_FILENO) || cli->painter) {
         return;
     }
@@ -144,7 +152,10 @@ void smi_progress_start(smi_cli *cli, const char *what, const sm_progress *progr
     sm_mutex_init(&p->mutex);
     sm_cond_init(&p->changed);
     if (sm_thread_start(draw_until_stopped, p, "smelt-progress", &p->thread, &e) == SM_OK) {
-        cli->painter = p; /* without a thread there is no progress, and no harm */
+        cli->painter = p;
+    } else { /* no progress is shown; the command goes on */
+        sm_cond_release(&p->changed);
+        sm_mutex_release(&p->mutex);
     }
 }
 
@@ -156,6 +167,7 @@ void smi_progress_stop(smi_cli *cli)
         return;
     }
     sm_mutex_lock(&p->mutex);
+    SM_ASSERT(!p->is_stopped); /* else two threads stop it */
     p->is_stopped = true;
     sm_cond_signal(&p->changed);
     sm_mutex_unlock(&p->mutex);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * cli/main.c: the program's entry. Picks the command by its first word, parses its options, runs
- * it, prints its error and turns the status into the exit code. */
+ * cli/main.c: the program's entry. Finds the command by the first word, reads its options, runs it,
+ * prints its error, and returns the exit code of its status. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -45,6 +45,7 @@ static const smi_command *find_command(const char *name, sm_error *e)
     }
     const sm_status st = sm_fail(e, SM_USAGE, "no command \"%s\"", name);
     const char *near = sm_nearest_name(sm_str_of(name), names, n);
+    SM_ASSERT(n == SM_COUNT(smi_commands) - 1);
     if (st != SM_OK && near) {
         sm_error_todo(e, "Did you mean \"%s\"?", near);
     } else {
@@ -53,17 +54,19 @@ static const smi_command *find_command(const char *name, sm_error *e)
     return NULL;
 }
 
-static int report(const sm_error *e)
+static int print_error(const sm_error *e)
 {
     char text[4096];
 
+    SM_ASSERT(!sm_status_is_answer(e->status)); /* whoever failed has said why */
+    SM_ASSERT(sm_status_exit(e->status) != 0);
     sm_error_format(e, text, sizeof(text));
     fflush(stdout);
     fputs(text, stderr);
     return sm_status_exit(e->status);
 }
 
-/* The failure as what a machine reads; people read stderr all the same. */
+/* Prints the failure as JSON on stdout; print_error() prints it for people on stderr too. */
 static void print_failure(const smi_command *c, const sm_error *e)
 {
     sm_buf out = {0};
@@ -105,7 +108,7 @@ static sm_status run_command(const smi_command *c, int argc, char **argv, sm_err
     return st;
 }
 
-/* Output that could not be written is a failure too: a full disk, a closed pipe. */
+/* Output that could not be written is a failure too: a full disk, a closed pipe. Flushes it. */
 static sm_status flush_stdout(sm_error *e)
 {
     errno = 0;
@@ -115,9 +118,9 @@ static sm_status flush_stdout(sm_error *e)
     return SM_OK;
 }
 
-/* Where stdin, stdout or stderr is closed, its number goes to the next file that is opened, and
- * what is meant for it would go into that file, a table's. So each has its place, which fails. */
-static void keep_places(void)
+/* Where stdin, stdout or stderr is closed, the next file that is opened would get its number, and
+ * what is printed would go into that file. So each closed one is opened such that its use fails. */
+static void hold_standard_streams(void)
 {
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
         if (fcntl(fd, F_GETFD) < 0 && errno == EBADF) {
@@ -126,7 +129,7 @@ static void keep_places(void)
     }
 }
 
-/* The words that are no command; false for all others. */
+/* Prints what --version, --help and help ask for; false for any other word. */
 static bool print_about(const char *word)
 {
     if (strcmp(word, "--version") == 0) {
@@ -144,25 +147,25 @@ int main(int argc, char **argv)
 {
     sm_error e = {0};
 
-    keep_places();
+    hold_standard_streams();
     sm_memory_tune();
     if (argc < 2) {
         print_overview(stderr);
         return sm_status_exit(SM_USAGE);
     }
     if (print_about(argv[1])) {
-        return flush_stdout(&e) == SM_OK ? 0 : report(&e);
+        return flush_stdout(&e) == SM_OK ? 0 : print_error(&e);
     }
     const smi_command *c = find_command(argv[1], &e);
     if (!c) {
         if (smi_options_ask_json(argc - 2, argv + 2)) {
             print_failure(NULL, &e);
         }
-        return report(&e);
+        return print_error(&e);
     }
     sm_status st = run_command(c, argc - 2, argv + 2, &e);
     if (st == SM_OK) {
         st = flush_stdout(&e);
     }
-    return st == SM_OK ? 0 : report(&e);
+    return st == SM_OK ? 0 : print_error(&e);
 }
