@@ -1,14 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * format/content.c: what a file's content is known by, without reading its lines: for who must know
- * whether a file is one that was read before. The scan sums up what it reads by itself
- * (exec_tally.c, text_lines.c) and gives the same. */
+ * format/content.c: hashes a file's content without reading its lines, to tell whether the file was
+ * read before. A scan hashes what it reads on the way (exec_tally.c, text_lines.c); the results are
+ * the same.
+ *
+ * Method   walk_bytes reads the file in steps, decompresses them where its name says so, and hands
+ *          the bytes in order to one of three takers: of the whole file, of its head, of prefixes.
+ *          A taker that has enough ends the walk. */
 #include "format/text_int.h"
 
 #define STEP_BYTES ((size_t)1 << 20)
 #define HEAD_BYTES ((size_t)16384) /* read at once for a head: 4 KiB hardly compress to more */
 
-/* Takes bytes in order; false: no more are wanted. */
+_Static_assert(HEAD_BYTES >= SM_CONTENT_HEAD_BYTES, "a plain file's head is one read");
+
+/* Takes bytes in order. Returns false when it needs no more. */
 typedef bool taker(void *ctx, const uint8_t *bytes, size_t n);
 
 typedef struct walk {
@@ -23,23 +29,25 @@ static sm_status check_cancel(const walk *w, sm_error *e)
     return sm_cancel_is_set(w->from->cancel) ? sm_fail(e, SM_INTERRUPTED, "interrupted") : SM_OK;
 }
 
-/* What a range decodes to. *is_done: no more is wanted. */
-static sm_status decode(const walk *w, smi_codec *codec, const uint8_t *in, size_t n,
-                        sm_block *room, bool *is_done, sm_error *e)
+/* Decodes a range and hands the result to the taker. *is_done: it needs no more. */
+static sm_status decode_range(const walk *w, smi_codec *codec, const uint8_t *in, size_t n,
+                              sm_block *room, bool *is_done, sm_error *e)
 {
+    SM_ASSERT(!*is_done && room->size_bytes >= STEP_BYTES);
     smi_codec_step step = {.in = in, .in_len = n, .out = room->data, .out_len = STEP_BYTES};
 
     for (bool is_full = true; is_full && !*is_done;) {
         step.out_pos = 0;
         SM_TRY(check_cancel(w, e)); /* a range may decode to a thousand times as much */
-        SM_TRY(smi_codec_run(codec, &step, e));
+        SM_TRY(smi_codec_decode(codec, &step, e));
         *is_done = !w->take(w->ctx, room->data, step.out_pos);
         is_full = step.out_pos == step.out_len;
     }
     return SM_OK;
 }
 
-/* Gives the decompressed bytes to w->take. *is_whole is good where it took all. */
+/* Gives the decompressed bytes to w->take. *is_whole is only set right where it took all of them.
+ */
 static sm_status walk_bytes(const walk *w, bool *is_whole, sm_error *e)
 {
     sm_status st = SM_OK;
@@ -59,7 +67,7 @@ static sm_status walk_bytes(const walk *w, bool *is_whole, sm_error *e)
         SM_TRY_GOTO(st, done, check_cancel(w, e));
         SM_TRY_GOTO(st, done, sm_blob_read(w->from->blob, at, len, in->data, e));
         if (codec) {
-            st = decode(w, codec, in->data, len, out, &is_done, e);
+            st = decode_range(w, codec, in->data, len, out, &is_done, e);
             if (st != SM_OK) {
                 sm_error_place(e, sm_blob_uri(w->from->blob).data, 0, (int64_t)at);
                 goto done;
@@ -68,7 +76,7 @@ static sm_status walk_bytes(const walk *w, bool *is_whole, sm_error *e)
             is_done = !w->take(w->ctx, in->data, len);
         }
     }
-    /* One without a byte is being made: its tool has opened it. */
+    /* A compressed file of no bytes is still being written: its tool has only created it. */
     *is_whole = !codec || (size > 0 && smi_codec_is_between(codec));
 done:
     smi_codec_free(codec);
@@ -112,6 +120,7 @@ static bool add_to_head(void *ctx, const uint8_t *bytes, size_t n)
     const size_t room = SM_CONTENT_HEAD_BYTES - h->n;
     const size_t len = n < room ? n : room;
 
+    SM_ASSERT(h->n < SM_CONTENT_HEAD_BYTES); /* a taker that has enough is not called again */
     memcpy(h->to + h->n, bytes, len);
     h->n += len;
     return h->n < SM_CONTENT_HEAD_BYTES;
@@ -140,6 +149,7 @@ static bool add_to_prefixes(void *ctx, const uint8_t *bytes, size_t n)
     prefixes *p = ctx;
 
     for (size_t used = 0; p->n_done < p->n && used < n;) {
+        SM_ASSERT(p->lens[p->n_done] >= p->at); /* ascending */
         const uint64_t left = (uint64_t)(p->lens[p->n_done] - p->at);
         const size_t len = n - used < left ? n - used : (size_t)left;
         sm_content_sum_add(p->sum, bytes + used, len);

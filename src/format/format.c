@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * format/format.c: the registry, made from formats.def, and the schema of refused lines. */
+ * format/format.c: the registry of formats, made from formats.def; the schema of refused lines; and
+ * the advice for columns that were found in a sample. */
 #include "format/format.h"
 
 #define SM_FORMAT(name) extern const sm_format sm_format_##name;
@@ -25,6 +26,7 @@ static const sm_field refused_fields[] = {
     [SM_REFUSED_RAW] = {.name = {"raw", 3}, .type = &sm_type_binary},
     [SM_REFUSED_RAW_BYTES] = {.name = {"raw_bytes", 9}, .type = &sm_type_i64},
 };
+_Static_assert(SM_COUNT(refused_fields) == SM_REFUSED_COLUMNS, "a field for each refused column");
 
 const sm_type sm_refused_schema = {
     .id = SM_TYPE_STRUCT,
@@ -42,11 +44,12 @@ const sm_format *sm_format_named(sm_str name)
     return NULL;
 }
 
-/* Is one of the words in `suffixes` the name's end, and not all of it? */
+/* Does the name end in one of the words of `suffixes`, with something before it? */
 static bool has_suffix(const char *suffixes, sm_str name)
 {
     while (*suffixes != '\0') {
         const size_t len = strcspn(suffixes, " ");
+        SM_ASSERT(len == 0 || suffixes[0] == '.');
         if (len > 0 && name.len > len && sm_str_ends(name, (sm_str){suffixes, len})) {
             return true;
         }
@@ -88,6 +91,7 @@ sm_status sm_format_infer(const sm_format *f, sm_blob *blob, const void *opts, s
     const sm_status st = f->sample_file(sample, blob, -1, &all, e);
     if (st == SM_OK) {
         *out = f->sample_end(sample, a);
+        SM_ASSERT((*out)->id == SM_TYPE_STRUCT && !all.skips_rows && !all.skips_files);
     }
     f->sample_free(sample);
     return st;
@@ -96,6 +100,7 @@ sm_status sm_format_infer(const sm_format *f, sm_blob *blob, const void *opts, s
 void sm_unknown_advise(const sm_sampled *s, sm_error *e)
 {
     const char *options = s ? sm_sampled_options(s) : "";
+    SM_ASSERT(e->status != SM_OK);
     sm_error_todo(e, "Take it with %s%scolumns => {…}, or leave it out with unknown => 'ignore'.",
                   options, options[0] != '\0' ? " or " : "");
 }

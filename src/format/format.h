@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * format/format.h: the format room's door. How a file is laid out: json (NDJSON) and parquet are
- * read; parquet, json (one array), ndjson and csv are written. A registry (formats.def) of
- * sm_format tables; nobody else knows a format by name.
+ * read; parquet, json (one array), ndjson and csv are written. Each format is one table of functions
+ * (sm_format), listed in formats.def; other rooms call through the table and know no format by name.
  *
- * Reading    A *dataset* is what a scan reads: files of one format and the schema of their rows,
- *            with columns that are constant in a file (its name, its date, partition values).
- *            plan() cuts a file into morsels, each a list of byte ranges; the scan (exec) fetches
- *            them, and hands them to a reader, one a worker, which gives batches of rows and, for
- *            text formats, batches of refused lines. Forward only.
+ * Reading    A *dataset* is what a scan reads: files of one format and the schema of their rows.
+ *            Some columns are constant in a file (its name, its date, partition values). plan()
+ *            cuts a file into morsels, each a list of byte ranges. The scan (room exec) fetches the
+ *            ranges and passes their bytes to a reader; each worker has its own. A reader returns
+ *            batches of rows and, for text formats, batches of refused lines. It only goes forward.
  * Writing    A writer takes batches in order, gives blocks of bytes, and at its end what it wrote:
  *            rows, bytes, statistics of each column.
  *
- * Never opens a name (the store hands it ranges), never believes a length it read, keeps no thread.
+ * Never opens a file by name (the store reads ranges for it), never trusts a length that it read
+ * from a file, starts no thread.
  * Morsels, batches and the bytes written depend on input and options only. */
 #ifndef SM_FORMAT_FORMAT_H
 #define SM_FORMAT_FORMAT_H
@@ -27,37 +28,45 @@ typedef struct sm_format sm_format;
 /* ---- options --------------------------------------------------------------------------------- */
 
 typedef enum sm_option_type { SM_OPT_BOOL, SM_OPT_I64, SM_OPT_SIZE, SM_OPT_TEXT } sm_option_type;
-/* One option of a format, by which `read_json(…, name => value)`, help and docs know it. */
+/* One option of a format: what `read_json(…, name => value)`, the help and the docs show. A table
+ * of options ends with a row whose name is NULL. */
 typedef struct sm_option {
     const char *name;
     sm_option_type type;
     const char *default_text;
-    size_t offset; /* of a bool, int64_t, size_t or sm_str in the options struct */
+    size_t offset; /* of a bool, int64_t, size_t or sm_str in the format's options struct */
     const char *summary;
 } sm_option;
-/** Sets `opts` (of sm_format.opts_bytes, zeroed) to the defaults. */
+/** Sets all options to their defaults. `opts` is zeroed memory of sm_format.opts_bytes. */
 sm_status sm_options_default(const sm_option *table, void *opts, sm_error *e) SM_MUST_USE;
-/** Sets one option; SM_NAME with the nearest name, SM_TYPE where the value does not fit. */
+/**
+ * Sets one option.
+ *
+ * Owner     a text value is copied into `a`, which must outlive `opts`
+ * Errors    SM_NAME where no option has the name, with the nearest one as advice; SM_TYPE where the
+ *           value does not fit the option
+ */
 sm_status sm_options_set(const sm_option *table, void *opts, sm_str name, sm_value v, sm_arena *a,
                          sm_error *e) SM_MUST_USE;
 
 /* ---- datasets -------------------------------------------------------------------------------- */
 
+/* A file of a dataset. */
 typedef struct sm_datafile {
-    sm_str uri; /* as opened; what messages, quarantine and `filename` show */
+    sm_str uri; /* as messages, quarantine tables and the column `filename` show it */
     sm_store *store;
     sm_str key;
     uint64_t size_bytes;
-    int64_t modified_us, changed_us; /* as sm_entry has them */
+    int64_t modified_us, changed_us; /* as in sm_entry */
     uint64_t inode;
     sm_str etag;
-    const sm_value *constants; /* one for each of the dataset's constant columns */
-    int64_t n_rows;            /* −1 where not known before reading */
-    const sm_range *ranges;    /* statistics, one a stored column of the schema; NULL: none known */
-    sm_content *content_out;   /* where set, the scan writes here what its content is known by */
+    const sm_value *constants; /* one for each constant column of the dataset */
+    int64_t n_rows;            /* −1: not known before reading */
+    const sm_range *ranges;    /* bounds, one for each stored column; NULL: none are known */
+    sm_content *content_out;   /* not NULL: the scan hashes the content and writes it here */
 } sm_datafile;
 
-/* Columns of the schema: first those stored in the files, then n_constants constant ones. */
+/* The files that a scan reads. */
 typedef struct sm_dataset {
     const sm_format *format;
     const void *options;   /* of sm_format.opts_bytes */
@@ -65,68 +74,75 @@ typedef struct sm_dataset {
     int32_t n_constants;
     sm_datafile *files;
     int64_t n_files;
-    size_t morsel_bytes; /* 0: the format's own; a multiple of SM_FILE_HASH_CHUNK; tests vary it */
-    const struct sm_sampled *sampled; /* how the columns were found; NULL: they were declared */
+    size_t morsel_bytes; /* 0: the format's default; a multiple of SM_FILE_HASH_CHUNK, for tests */
+    const struct sm_sampled *sampled; /* the columns were found in this sample; NULL: declared */
 } sm_dataset;
 
-/* What of files without declared columns was looked at to find their columns. */
+/* What was looked at to find the columns of files that declare none. */
 typedef struct sm_sampled {
-    int64_t n_rows;   /* −1: of no number, each file says its columns as a whole */
-    bool skips_rows;  /* some of the files that were looked at have more rows */
-    int64_t n_files;  /* looked at */
-    bool skips_files; /* there are more of them */
+    int64_t n_rows;  /* −1: rows were not counted, as a file names its columns itself (parquet) */
+    bool skips_rows; /* some of these files have rows that were not looked at */
+    int64_t n_files; /* looked at */
+    bool skips_files; /* there are files that were not looked at */
 } sm_sampled;
 
-/* VARCHAR for what a sample had only null of, or only empty lists. Its address alone tells it from
- * VARCHAR: whoever knows the column's type otherwise may take that. */
+/* The type VARCHAR of a column of which a sample had only nulls or empty lists. It is told from
+ * VARCHAR by its address: code that knows the column's type from elsewhere may use that type. */
 extern const sm_type sm_type_unseen;
 
-/** Advises what takes a key that no column takes, and what leaves it out. `s` may be NULL. */
+/** Adds to an error about an unknown key how to take the key in and how to ignore it. `s` may be
+ * NULL: the columns were declared. */
 void sm_unknown_advise(const sm_sampled *s, sm_error *e);
-/** What would look at more: "sample_size => -1, maximum_sample_files => -1", one of the two, or ""
- * where all was seen. */
+/** The options by which a sample would cover more: "sample_size => -1, maximum_sample_files => -1",
+ * one of the two, or "" where it covered everything. */
 const char *sm_sampled_options(const sm_sampled *s);
 
 /* ---- planning a scan ------------------------------------------------------------------------- */
 
-/* What is done with keys that no column takes, of those objects of which they are looked for. */
+/* An *unknown key* is a key of a JSON object that no column takes. What to do with those that are
+ * found; sm_projection says in which objects they are looked for. */
 typedef enum sm_unknown {
     SM_UNKNOWN_PASS,  /* nothing */
-    SM_UNKNOWN_COUNT, /* counted by their path */
-    SM_UNKNOWN_FAIL,  /* the first is an error, but where its value holds nothing ({}) */
+    SM_UNKNOWN_COUNT, /* count them by path */
+    SM_UNKNOWN_FAIL,  /* the first one is an error, unless its value holds nothing ({}, []) */
 } sm_unknown;
 
-/* A stored column, or a field within: the column, a field of it, a field of that, … */
+/* The way to a stored column or a field inside it: the index of the column, then of a field of it,
+ * then of a field of that field, … */
 typedef struct sm_path {
     const int32_t *items;
     int32_t n;
 } sm_path;
 
-/* What a scan wants of a dataset. */
+/* What a scan reads of a dataset. */
 typedef struct sm_projection {
-    const int32_t *columns; /* stored columns that are read, ascending; each may be 0 of them */
+    const int32_t *columns; /* the stored columns that are read, ascending; there may be none */
     int32_t n_columns;
-    /* Their types, for structs of which only some fields are read: a struct with those fields, in
-     * their order, at any depth of structs. NULL: all as the schema has them. */
+    /* Their types, for structs of which only some fields are read: a struct of those fields, in
+     * their order, at any depth of structs. NULL: all as in the schema. */
     const sm_type *const *types;
     sm_bounds bounds;  /* on the dataset's schema */
-    bool validate_all; /* text: check each line by the whole schema, whatever is read of it */
-    bool keep_refused; /* text: refused lines come as a batch; else the first is an error */
+    bool validate_all; /* text: check a line against all columns, also those that are not read */
+    bool keep_refused; /* text: refused lines come as a batch; else the first one is an error */
     sm_unknown unknown;
-    bool count_unknown;   /* unknown keys are looked for in all objects, else … */
-    bool takes_row;       /* … in the row, where the query takes it whole, … */
-    const sm_path *taken; /* … and in the objects at and below these, which it takes whole */
+    bool count_unknown;   /* look for unknown keys in all objects; else … */
+    bool takes_row;       /* … in the row's own object, if the query takes whole rows, … */
+    const sm_path *taken; /* … and in the objects at and below these paths, which it takes whole */
     int32_t n_taken;
 } sm_projection;
 
-/** The i-th column that is read, in the type that it is read in. */
+/** The i-th column that is read, with the type that it is read as. */
 static inline sm_field sm_projected(const sm_dataset *d, const sm_projection *want, int32_t i)
 {
+    SM_ASSERT(i >= 0 && i < want->n_columns);
+    SM_ASSERT(want->columns[i] < d->schema->n_fields - d->n_constants);
+    SM_ASSERT(i == 0 || want->columns[i - 1] < want->columns[i]);
     sm_field field = d->schema->fields[want->columns[i]];
     field.type = want->types ? want->types[i] : field.type;
     return field;
 }
 
+/* The bytes [off_bytes, off_bytes + len) of a file. */
 typedef struct sm_byte_range {
     uint64_t off_bytes;
     size_t len;
@@ -135,37 +151,38 @@ typedef struct sm_byte_range {
 /* A piece of a file that one worker decodes. */
 typedef struct sm_morsel {
     int64_t file;    /* index in the dataset */
-    int64_t in_file; /* its number in that file, from 0 */
+    int64_t in_file; /* its number among the file's morsels, from 0 */
     bool is_last;    /* of that file */
     sm_byte_range *ranges;
     int32_t n_ranges;
-    /* The part of ranges[0] that is this morsel's own (text: it may read beyond to end its last
-     * line); counted once for the file's hash and for progress. Parquet: ignored. */
+    /* Text: the part of the file that is this morsel's own. The ranges may go further, to the end
+     * of its last line. A file's own parts do not overlap: its hash and the progress count these.
+     * Parquet: not used. */
     sm_byte_range own;
     int32_t part;      /* parquet: the row group */
-    const void *pages; /* parquet: which of its pages are read; NULL: all */
+    const void *pages; /* parquet: the pages of it that are read; NULL: all */
 } sm_morsel;
 
 /* ---- what reading gives ---------------------------------------------------------------------- */
 
-/* Counts of a morsel; summed over a scan. */
+/* Counts of a morsel; the scan adds them up. */
 typedef struct sm_scan_counts {
-    int64_t rows;  /* given, before filters */
-    int64_t lines; /* text: read = kept + refused + blank */
+    int64_t rows;  /* returned, before any filter */
+    int64_t lines; /* text: all that were read; lines = rows + refused + blank */
     int64_t refused, blank;
-    int64_t shape_lines;   /* json: kept lines that were read by the shape of earlier ones */
+    int64_t shape_lines;   /* json: of the rows, those read by json_shape.c */
     int64_t unknown_lines; /* kept lines with at least one unknown key */
-    int64_t no_objects;    /* refused lines that are none of the format, whatever the columns are */
+    int64_t no_objects;    /* refused lines that are not of the format, whatever the columns are */
 } sm_scan_counts;
 
-/* Unknown keys of a morsel: path ("_extra", "_source.x") and kept lines that have it. */
+/* An unknown key of a morsel: its path ("_extra", "_source.x"), and how many kept lines have it. */
 typedef struct sm_unknown_key {
     sm_str path;
     int64_t lines;
 } sm_unknown_key;
 
-/* The schema of refused lines, whatever the format, as the reader gives it. `line` counts from 1 at
- * the morsel's first line: the scan adds the lines of earlier morsels of the file. */
+/* The columns of a batch of refused lines, the same for every format. SM_REFUSED_LINE counts from 1
+ * at the morsel's first line: the scan adds the lines of the file's earlier morsels. */
 enum {
     SM_REFUSED_LINE,        /* BIGINT */
     SM_REFUSED_BYTE_OFFSET, /* BIGINT, 0-based, of the line's first byte in the decompressed file */
@@ -178,114 +195,137 @@ enum {
 };
 extern const sm_type sm_refused_schema;
 
+/* Reads morsels into batches; a worker's own. Each format has its own struct for it. */
 typedef struct sm_reader sm_reader;
 
-/* One file open for planning and reading: footer parsed, schema known. Shared by workers,
- * immutable; formats extend it. */
+/* A file that was opened for planning and reading: its footer is parsed, its schema known. Workers
+ * share it; it does not change. Each format has its own struct for it. */
 typedef struct sm_file sm_file;
 
-/* What was seen of files to find their columns; one at a time. Formats extend it. */
+/* What was seen in files whose columns are to be found; one thread at a time. Each format has its
+ * own struct for it. */
 typedef struct sm_sample sm_sample;
 
 /* One row of the registry. A format that is only written has no functions from probe to content;
  * one that is only read has no writer. */
 struct sm_format {
     const char *name;
-    const char *suffixes; /* names that are read as it: ".json .ndjson .jsonl", and each followed by
-                           * .gz and .zst where it is text; "": it is only written */
+    const char *suffixes; /* names that are read as this format: ".json .ndjson .jsonl"; of text
+                           * formats also with .gz and .zst; "": it is only written */
     const char *summary;
     const sm_option *options;
     size_t opts_bytes;
     size_t morsel_bytes; /* default */
     bool is_text;        /* has lines, which are counted and may be refused */
 
-    /* Is this such a file, by its first bytes? */
+    /* Do these first bytes look like a file of the format? */
     bool (*probe)(const uint8_t *head, size_t n);
 
-    /* The columns of files that declare none: a sample is begun, given files one after the other,
-     * and ends as one schema. Blocks. */
+    /* Finds the columns of files that declare none: sample_new, sample_file for each file,
+     * sample_end, sample_free. These calls block. */
     sm_sample *(*sample_new)(const void *opts);
-    /* Looks at a file's first max_rows rows (−1: all); parquet at its footer. SM_SYNTAX,
-     * SM_CORRUPT, SM_TYPE, SM_SCHEMA, SM_UNSUPPORTED say why a file cannot be read as a whole; the
-     * sample can go on with others. SM_LIMIT: more columns than there may be. */
+    /* Looks at a file's first max_rows rows (−1: all), or at its footer (parquet). SM_SYNTAX,
+     * SM_CORRUPT, SM_TYPE, SM_SCHEMA, SM_UNSUPPORTED: this file cannot be read at all, but the
+     * sample can go on with others. SM_LIMIT: there are too many columns. */
     sm_status (*sample_file)(sm_sample *s, sm_blob *blob, int64_t max_rows, sm_sampled *out,
                              sm_error *e);
-    /* The schema of all that was seen, in `a`. */
+    /* The schema of everything that was seen, copied into `a`. At least one file gave SM_OK. */
     const sm_type *(*sample_end)(sm_sample *s, sm_arena *a);
     void (*sample_free)(sm_sample *s); /* takes NULL */
 
-    /* Opens a file for a scan of `d` (borrowed, outlives it). Reads what planning needs (footer),
-     * blocking. `d->schema` says what columns are wanted; by name, missing ones are NULL. */
+    /* Opens a file for a scan of `d`, which it borrows until close. Reads what planning needs (a
+     * footer); blocks. Columns are found by name; one that the file lacks is NULL in all rows. */
     sm_status (*open)(const sm_dataset *d, int64_t file, sm_blob *blob, const sm_projection *want,
                       sm_budget *budget, sm_file **out, sm_error *e);
     void (*close)(sm_file *f); /* takes NULL */
 
-    /* Cuts it into morsels, those left out that bounds exclude (*skipped counts them). */
+    /* Cuts the file into morsels, which live in `a`. Leaves out those that the bounds exclude;
+     * *skipped counts them. */
     sm_status (*plan)(sm_file *f, sm_arena *a, sm_morsel **out, int64_t *n, int64_t *skipped,
                       sm_error *e);
 
-    /* A worker's reader; reused for any morsel of any file of the scan. */
+    /* Makes a worker's reader. It can read any morsel of any file of the scan, one after another.
+     * It borrows `d`; `want` is borrowed too. */
     sm_status (*reader_new)(const sm_dataset *d, const sm_projection *want, sm_budget *budget,
                             sm_reader **out, sm_error *e);
     void (*reader_free)(sm_reader *r); /* takes NULL */
 
-    /* Begins a morsel with its ranges' bytes, in their order (retained while needed). */
+    /* Begins a morsel. blocks[i] holds the bytes of its i-th range; the reader retains what it
+     * needs. A morsel that was not read to its end is dropped. */
     sm_status (*begin)(sm_reader *r, sm_file *f, const sm_morsel *m, sm_block *const *blocks,
                        const size_t *lens, sm_error *e);
-    /* One more batch of at most SM_BATCH_ROWS rows: the projected columns, `schema` a struct of
-     * them. SM_OK with *rows and/or *refused (NULL where none; the caller's); SM_MORE where the
-     * morsel goes on in bytes not given yet (then *more is the range; give it with feed); SM_END
-     * at its end, with the counts of the whole morsel. */
+    /* Reads the next batch, of at most SM_BATCH_ROWS rows. Its columns are the projected ones, and
+     * its `schema` is good until reader_free.
+     * SM_OK    *rows, *refused or both; NULL where there are none. The caller owns them.
+     * SM_MORE  the morsel needs bytes that it was not given: *more says which. Call feed with them,
+     *          then pull again.
+     * SM_END   the morsel has ended, and counts tells about it. */
     sm_status (*pull)(sm_reader *r, sm_batch **rows, sm_batch **refused, sm_byte_range *more,
                       sm_error *e);
     sm_status (*feed)(sm_reader *r, sm_block *block, size_t len, sm_error *e);
-    /* After SM_END: counts of that morsel; unknown keys, borrowed until the next begin. */
+    /* After SM_END: the counts of the morsel and its unknown keys, borrowed until the next begin.
+     */
     void (*counts)(const sm_reader *r, sm_scan_counts *out, const sm_unknown_key **unknown,
                    int64_t *n_unknown);
-    /* After SM_END, text: the content of that morsel, which is a whole compressed file, where its
-     * datafile has content_out. */
+    /* After SM_END, text: the content of a compressed file, whose one morsel this was. Only where
+     * its sm_datafile has content_out. */
     sm_content (*content)(const sm_reader *r);
 
     const struct sm_writer_ops *writer; /* NULL: cannot write */
 };
 
-/** By name ("parquet"), of those that are only written too; NULL where there is none. */
+/** The format of that name ("parquet"), also one that is only written; NULL if there is none. */
 const sm_format *sm_format_named(sm_str name);
-/** What a file of this name is read as, by its suffix (".json.gz" is json), or NULL. */
+/** The format that a file is read as, by its suffix ("a.json.gz" is json), or NULL. */
 const sm_format *sm_format_of_name(sm_str file_name);
-/** What a file of this name is written as: its suffix is the format's name ("a.json" is json, which
- * is written as one array; "a.ndjson" is ndjson). NULL: it has another suffix, or none. */
+/** The format that a file is written as: the one whose name is the suffix ("a.json" is json, which
+ * is written as one array; "a.ndjson" is ndjson). NULL: another suffix, or none. */
 const sm_format *sm_format_to_write(sm_str file_name);
 /** Can its files be read? */
 static inline bool sm_format_is_read(const sm_format *f)
 {
     return f->plan != NULL;
 }
-/** The schema of one file, by all that it has: a sample of it alone. */
+/**
+ * Finds the columns of one file by looking at all of it.
+ *
+ * Owner     *out lives in `a`
+ * Errors    those of sample_file
+ * Threads   any thread; blocks
+ */
 sm_status sm_format_infer(const sm_format *f, sm_blob *blob, const void *opts, sm_arena *a,
                           const sm_type **out, sm_error *e) SM_MUST_USE;
-/** The name without the suffix of its compression (.gz, .zst), or as it is. */
+/** The name without the suffix of its compression (.gz, .zst). Borrows the name's bytes. */
 sm_str sm_name_plain(sm_str name);
-/** The formats, NULL-ended. */
+/** All formats; the last item is NULL. */
 extern const sm_format *const sm_formats[];
 
 /* ---- contents -------------------------------------------------------------------------------- */
 
-/* How the functions below read a file. They block; SM_INTERRUPTED soon after `cancel` was set. */
+/* The file that the functions below read. They block, and return SM_INTERRUPTED soon after `cancel`
+ * was set. A file whose name ends in .gz or .zst is decompressed. */
 typedef struct sm_content_source {
     sm_blob *blob;
     sm_budget *budget;
     const sm_cancel *cancel; /* may be NULL */
 } sm_content_source;
 
-/** What a file's content is known by; of a compressed one, by its name, of what it decompresses to.
- * *is_whole false: it is compressed and ends too early. */
+/**
+ * Hashes the whole content.
+ *
+ * Returns   SM_OK; *is_whole is false where the file is compressed and ends too early, or is empty
+ *           although it should be compressed: most likely it is still being written
+ * Errors    SM_CORRUPT where it cannot be decompressed; SM_BUDGET, SM_INTERRUPTED, the store's
+ * Cost      reads the file once; 1 MiB of memory, 2 MiB and the codec's where it is compressed
+ */
 sm_status sm_content_read(const sm_content_source *from, sm_content *out, bool *is_whole,
                           sm_error *e) SM_MUST_USE;
-/** Its first SM_CONTENT_HEAD_BYTES, *n of them where there are no more. */
+/** Reads the first SM_CONTENT_HEAD_BYTES of the content into `out`; *n of them where the content is
+ * shorter. */
 sm_status sm_content_head(const sm_content_source *from, uint8_t *out, size_t *n,
                           sm_error *e) SM_MUST_USE;
-/** Hashes of its first lens[0 … n) bytes, ascending; {0} where it is shorter. One pass. */
+/** Hashes the first lens[i] bytes of the content into out[i], for n lengths in ascending order, in
+ * one pass. out[i] is {0} where the content is shorter. */
 sm_status sm_content_prefixes(const sm_content_source *from, const int64_t *lens, int64_t n,
                               sm_hash128 *out, sm_error *e) SM_MUST_USE;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * format/options.c: the options of a format, set by name through its table: for `read_json(…, name
- * => value)`, the command line and pipelines alike. */
+ * format/options.c: sets the options of a format by name, from the format's table of options. SQL
+ * (`read_json(…, name => value)`), the command line and pipelines all set them here. */
 #include "format/format.h"
 
 #include "base/text.h"
@@ -11,7 +11,7 @@ static void *place_of(const sm_option *o, void *opts)
     return (char *)opts + o->offset;
 }
 
-/* Sets it from text; false where that is none of its type. Keeps the text. */
+/* Sets an option from text; false where the text is no value of its type. Keeps the text. */
 static bool set_from_text(const sm_option *o, void *opts, sm_str text)
 {
     switch (o->type) {
@@ -42,6 +42,7 @@ sm_status sm_options_default(const sm_option *table, void *opts, sm_error *e)
     return SM_OK;
 }
 
+/* NULL where no option has the name; `table` may be NULL. */
 static const sm_option *find_option(const sm_option *table, sm_str name)
 {
     for (const sm_option *o = table; o && o->name; o++) {
@@ -61,6 +62,7 @@ static sm_status no_such_option(const sm_option *table, sm_str name, sm_error *e
     for (const sm_option *o = table; o && o->name && n < MOST_OPTIONS; o++) {
         names[n++] = sm_str_of(o->name);
     }
+    SM_ASSERT(n < MOST_OPTIONS); /* a longer table would be cut, and its last names never advised */
     const char *nearest = sm_nearest_name(name, names, n);
     const sm_status st = sm_fail(e, SM_NAME, "no option \"%.*s\"", SM_STR_ARG(name));
     if (nearest) {
@@ -69,8 +71,8 @@ static sm_status no_such_option(const sm_option *table, sm_str name, sm_error *e
     return st;
 }
 
-/* An integer value, whatever its width; false for others. */
-static bool integer_of(sm_value v, int64_t *out)
+/* Reads an integer of any width. false: another type, or over INT64_MAX. */
+static bool read_integer(sm_value v, int64_t *out)
 {
     if (!sm_type_is_integer(v.type->id)) {
         return false;
@@ -92,11 +94,11 @@ static bool set_from_value(const sm_option *o, void *opts, sm_value v, sm_arena 
         *(bool *)place_of(o, opts) = v.as.b;
         return true;
     }
-    if (o->type == SM_OPT_I64 && integer_of(v, &number)) {
+    if (o->type == SM_OPT_I64 && read_integer(v, &number)) {
         *(int64_t *)place_of(o, opts) = number;
         return true;
     }
-    if (o->type == SM_OPT_SIZE && integer_of(v, &number) && number >= 0) {
+    if (o->type == SM_OPT_SIZE && read_integer(v, &number) && number >= 0) {
         *(size_t *)place_of(o, opts) = (size_t)number;
         return true;
     }
@@ -112,6 +114,7 @@ sm_status sm_options_set(const sm_option *table, void *opts, sm_str name, sm_val
         [SM_OPT_SIZE] = "a size such as 1048576 or '1 MiB'",
         [SM_OPT_TEXT] = "text",
     };
+    _Static_assert(SM_COUNT(wanted) == SM_OPT_TEXT + 1, "words for each type of option");
     const sm_option *o = find_option(table, name);
     if (!o) {
         return no_such_option(table, name, e);
