@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * format/text_codec.c: .gz (zlib) and .zst (libzstd) as a stream of bytes. Members of gzip and
- * frames of zstd that follow one another are one stream, as their tools write and read them.
+ * format/text_codec.c: decodes .gz (zlib) and .zst (libzstd) as a stream of bytes. Gzip members and
+ * zstd frames that follow one another are one stream, as their own tools write and read them.
  *
- * Memory   Both libraries allocate through here, so that a frame which asks for a window of 128 MiB
- *          is asked of the budget like all else, and refused by it.
- * Callers  text_lines.c */
-#define ZSTD_STATIC_LINKING_ONLY /* for a context with an allocator of ours */
+ * Memory   Both libraries allocate through this file. So the 128 MiB that a zstd frame may need is
+ *          asked of the budget like other memory, and can be refused.
+ * Callers  text_lines.c, content.c */
+#define ZSTD_STATIC_LINKING_ONLY /* for a context that takes our allocator */
 #include <zlib.h>
 #include <zstd.h>
 #include <zstd_errors.h>
@@ -17,7 +17,7 @@ struct smi_codec {
     smi_codec_kind kind;
     sm_budget *budget;
     bool is_between;  /* at the start, or a member or frame has just ended */
-    bool was_refused; /* the budget had no memory for the library */
+    bool was_refused; /* the budget refused memory to the library */
     z_stream gzip;
     ZSTD_DCtx *zstd;
 };
@@ -34,6 +34,7 @@ sm_str sm_name_plain(sm_str name)
 {
     static const size_t suffix_bytes[] = {
         [SMI_CODEC_NONE] = 0, [SMI_CODEC_GZIP] = 3, [SMI_CODEC_ZSTD] = 4};
+    _Static_assert(SM_COUNT(suffix_bytes) == SMI_CODEC_ZSTD + 1, "one for each codec");
     return (sm_str){name.data, name.len - suffix_bytes[smi_codec_of_name(name)]};
 }
 
@@ -63,6 +64,7 @@ static void library_free(void *codec, void *p)
     smi_codec *c = codec;
     if (p) {
         allocation *a = (allocation *)p - 1;
+        SM_ASSERT(a->bytes > sizeof(*a)); /* else it is no memory of ours, or was overrun */
         sm_budget_give(c->budget, a->bytes);
         sm_free(a);
     }
@@ -75,7 +77,7 @@ static void *zlib_alloc(void *codec, unsigned n, unsigned bytes)
 
 /* ---- lives ----------------------------------------------------------------------------------- */
 
-static bool open_library(smi_codec *c)
+static bool open_codec(smi_codec *c)
 {
     if (c->kind == SMI_CODEC_GZIP) {
         c->gzip = (z_stream){.zalloc = zlib_alloc, .zfree = library_free, .opaque = c};
@@ -90,7 +92,7 @@ sm_status smi_codec_new(smi_codec_kind kind, sm_budget *budget, smi_codec **out,
     SM_ASSERT(kind != SMI_CODEC_NONE);
     smi_codec *c = sm_alloc_zero(sizeof(*c));
     *c = (smi_codec){.kind = kind, .budget = budget, .is_between = true};
-    if (!open_library(c)) {
+    if (!open_codec(c)) {
         smi_codec_free(c);
         return sm_fail(e, SM_BUDGET, "no memory left to decompress");
     }
@@ -194,7 +196,8 @@ static sm_status run_zstd(smi_codec *c, smi_codec_step *s, sm_error *e)
     }
 }
 
-sm_status smi_codec_run(smi_codec *c, smi_codec_step *step, sm_error *e)
+sm_status smi_codec_decode(smi_codec *c, smi_codec_step *step, sm_error *e)
 {
+    SM_ASSERT(step->in_pos <= step->in_len && step->out_pos <= step->out_len);
     return c->kind == SMI_CODEC_GZIP ? run_gzip(c, step, e) : run_zstd(c, step, e);
 }

@@ -1,22 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * format/text_lines.c: the lines of a file, cut into morsels so that many workers share it.
+ * format/text_lines.c: splits text files into lines. A plain file is cut into morsels, so that
+ * several workers can read it at the same time.
  *
- * Order      smi_text_plan once a file; smi_lines_begin a morsel, then smi_lines_next until SM_END,
- *            with smi_lines_feed after each SM_MORE.
- * Morsels    [start, end) of bytes. A line is the morsel's in which it starts. The bytes given
- *            begin one before start: if that byte is an LF, a line starts at start. They end 4,096
- *            after end, so that most lines that cross it need no second read.
- * Lines      end at LF or at the end of the file; a final LF starts no further line. One byte-order
- *            mark at offset 0 is passed over; a file that begins as no text does is refused. Blank
- *            lines (space, tab, CR only) are counted here, at any length. Over 16,777,216 bytes:
- *            its first 65,536 are given, the rest only counted.
- * Window     Lines are given as views into the block that was fed. Only a line that two blocks
- *            share is copied, into a block of what is left of the one and all of the other; ranges
- *            grow from 64 KiB as such a line goes on. The last line of a file that lacks its LF is
- *            copied once to get one: whoever scans a line finds an LF at its end.
- * Compressed One morsel, read in ranges of 1 MiB, decoded into blocks of about as much: what a
- *            compressed file blows up to is never in memory. Offsets are of the decoded bytes. */
+ * Calls      smi_text_plan once for each file. Then, for each morsel: smi_lines_begin, and
+ *            smi_lines_next until it returns SM_END. After SM_MORE the caller fetches the range it
+ *            was given and passes its bytes to smi_lines_feed.
+ * Morsels    A morsel is a range [start, end) of bytes. A line belongs to the morsel in which its
+ *            first byte stands. The first range that is fetched begins one byte before start: if
+ *            that byte is an LF, a line starts at start. It ends 4,096 bytes after end, so that
+ *            most lines that cross the end need no second read.
+ * Lines      A line ends at an LF or at the end of the file; an LF at the very end starts no
+ *            further line. A byte-order mark at offset 0 is skipped. A file that begins with the
+ *            magic bytes of a binary format is refused. Blank lines (space, tab and CR only) are
+ *            counted and not returned, however long they are. Of a line longer than 16,777,216
+ *            bytes the first 65,536 are returned and the rest is only counted.
+ * Buffer     Lines are returned as pointers into the block that was fed, without a copy. A line
+ *            that begins in one block and ends in the next is copied: a new block takes the
+ *            unread bytes of the first and all of the second. Each further range for the same line
+ *            is larger, from 64 KiB to 4 MiB. Where the last line of the file has no LF, it is
+ *            copied once into a block that has one: scanners rely on an LF at the end of a line.
+ * Compressed The whole file is one morsel. It is read in ranges of 1 MiB and decoded into blocks of
+ *            about 1 MiB, so the decompressed file is never in memory as a whole. Offsets of lines
+ *            count decompressed bytes.
+ * States     BOM or SEEK -> OPEN <-> LONG, and DONE from any but LONG (enum smi_lines_state). */
 #include "format/text_int.h"
 
 #include <inttypes.h>
@@ -25,8 +32,13 @@
 #define MORE_FIRST_BYTES ((size_t)64 << 10)
 /* Ranges stop growing here: a line of 16 MiB then costs four more reads, not 16 MiB more memory. */
 #define MORE_MOST_BYTES ((size_t)4 << 20)
-/* Decoded at once. */
+/* Bytes decoded in one step. */
 #define DECODE_BYTES ((size_t)1 << 20)
+
+_Static_assert(SMI_CODEC_RANGE_BYTES % SM_FILE_HASH_CHUNK == 0,
+               "compressed ranges must be whole chunks of the file's hash");
+_Static_assert(MORE_FIRST_BYTES <= MORE_MOST_BYTES, "ranges grow");
+_Static_assert(SMI_LINE_HEAD_BYTES < SMI_LINE_MAX_BYTES, "a head is cut from bytes at hand");
 
 /* ---- planning -------------------------------------------------------------------------------- */
 
@@ -35,6 +47,7 @@ sm_status smi_text_plan(const smi_text_file *f, int64_t file, sm_arena *a, sm_mo
 {
     const uint64_t size = f->size_bytes;
     const uint64_t step = f->codec == SMI_CODEC_NONE ? f->morsel_bytes : SMI_CODEC_RANGE_BYTES;
+    SM_ASSERT(step > 0);
     const uint64_t n_morsels = f->codec != SMI_CODEC_NONE || size == 0 ? 1 : (size - 1) / step + 1;
     if (size > INT64_MAX || n_morsels > INT32_MAX) {
         return sm_fail(e, SM_LIMIT, "%.*s: a file of %" PRIu64 " bytes is too large",
@@ -59,12 +72,13 @@ sm_status smi_text_plan(const smi_text_file *f, int64_t file, sm_arena *a, sm_mo
             .own = {.off_bytes = start, .len = (size_t)((is_plain ? end : size) - start)},
         };
     }
+    SM_ASSERT(morsels[n_morsels - 1].own.off_bytes + morsels[n_morsels - 1].own.len == size);
     *out = morsels;
     *n = (int64_t)n_morsels;
     return SM_OK;
 }
 
-/* ---- the window ------------------------------------------------------------------------------ */
+/* ---- the buffer ------------------------------------------------------------------------------ */
 
 void smi_lines_init(smi_lines *l, sm_budget *budget)
 {
@@ -73,10 +87,10 @@ void smi_lines_init(smi_lines *l, sm_budget *budget)
 
 static void drop_blocks(smi_lines *l)
 {
-    sm_block_release(l->window);
+    sm_block_release(l->buffer);
     sm_block_release(l->input);
     sm_block_release(l->head);
-    l->window = l->input = l->head = NULL;
+    l->buffer = l->input = l->head = NULL;
 }
 
 void smi_lines_release(smi_lines *l)
@@ -87,12 +101,15 @@ void smi_lines_release(smi_lines *l)
     *l = (smi_lines){0};
 }
 
-/* The window becomes the given bytes, which follow those that were given out. Takes `block`. */
-static void set_window(smi_lines *l, sm_block *block, size_t len, size_t n_left)
+/* Makes `block` the buffer; takes the reference. Its first n_left bytes are the unread rest of the
+ * old buffer, so they hold no LF that was not looked for already. */
+static void set_buffer(smi_lines *l, sm_block *block, size_t len, size_t n_left)
 {
+    SM_ASSERT(len <= block->size_bytes && n_left == l->len - l->pos && n_left <= len);
+    SM_ASSERT(!memchr(block->data, '\n', n_left) || l->state == SMI_LINES_BOM);
     l->base_off += l->pos;
-    sm_block_release(l->window);
-    l->window = block;
+    sm_block_release(l->buffer);
+    l->buffer = block;
     l->data = block->data;
     l->len = len;
     l->pos = 0;
@@ -100,10 +117,12 @@ static void set_window(smi_lines *l, sm_block *block, size_t len, size_t n_left)
     l->has_lf_end = false;
 }
 
-/* A block that starts with what is left of the window and has room for `more` bytes. */
+/* Makes a block that begins with the unread rest of the buffer and has room for `more` bytes. */
 static sm_status block_with_rest(smi_lines *l, size_t more, sm_block **out, sm_error *e)
 {
     const size_t n_left = l->len - l->pos;
+    SM_ASSERT(l->pos <= l->len && more > 0);
+    SM_ASSERT(l->scanned == l->len || l->state == SMI_LINES_BOM); /* no line is left in it */
     SM_TRY(sm_block_new(l->budget, n_left + more, out, e));
     if (n_left > 0) {
         memcpy((*out)->data, l->data + l->pos, n_left);
@@ -111,25 +130,27 @@ static sm_status block_with_rest(smi_lines *l, size_t more, sm_block **out, sm_e
     return SM_OK;
 }
 
-/* The block follows the window. Borrows it. */
-static sm_status append_window(smi_lines *l, sm_block *block, size_t len, sm_error *e)
+/* Adds the bytes of `block`, which follow the buffer's in the file. Borrows the block. */
+static sm_status append_to_buffer(smi_lines *l, sm_block *block, size_t len, sm_error *e)
 {
     const size_t n_left = l->len - l->pos;
     if (n_left == 0) {
-        set_window(l, sm_block_retain(block), len, 0);
+        set_buffer(l, sm_block_retain(block), len, 0);
         return SM_OK;
     }
     sm_block *joined = NULL;
     SM_TRY(block_with_rest(l, len, &joined, e));
     memcpy(joined->data + n_left, block->data, len);
-    set_window(l, joined, n_left + len, n_left);
+    set_buffer(l, joined, n_left + len, n_left);
     return SM_OK;
 }
 
 /* ---- beginning ------------------------------------------------------------------------------- */
 
+/* Keeps the last file's codec where it is of the same kind: making one costs an allocation. */
 static sm_status begin_codec(smi_lines *l, sm_error *e)
 {
+    SM_ASSERT(!l->codec || l->codec_kind != SMI_CODEC_NONE);
     if (l->codec && l->codec_kind == l->file->codec) {
         smi_codec_reset(l->codec);
         return SM_OK;
@@ -147,6 +168,9 @@ sm_status smi_lines_begin(smi_lines *l, const smi_text_file *f, const sm_morsel 
     const smi_codec_kind kind = l->codec_kind;
     sm_content_sum *content = l->content;
     const bool is_plain = f->codec == SMI_CODEC_NONE;
+    SM_ASSERT(m->n_ranges == 0 || (m->n_ranges == 1 && lens[0] >= m->ranges[0].len));
+    SM_ASSERT(is_plain || m->own.off_bytes == 0); /* a compressed file is one morsel */
+    SM_ASSERT(m->own.off_bytes == 0 || m->ranges[0].off_bytes == m->own.off_bytes - 1);
     drop_blocks(l);
     *l = (smi_lines){
         .budget = l->budget,
@@ -174,7 +198,7 @@ sm_status smi_lines_begin(smi_lines *l, const smi_text_file *f, const sm_morsel 
         return smi_lines_feed(l, blocks[0], lens[0], e);
     }
     l->base_off = m->ranges[0].off_bytes;
-    set_window(l, sm_block_retain(blocks[0]), lens[0], 0);
+    set_buffer(l, sm_block_retain(blocks[0]), lens[0], 0);
     l->is_all = l->base_off + l->len >= f->size_bytes;
     return SM_OK;
 }
@@ -182,12 +206,14 @@ sm_status smi_lines_begin(smi_lines *l, const smi_text_file *f, const sm_morsel 
 sm_status smi_lines_feed(smi_lines *l, sm_block *block, size_t len, sm_error *e)
 {
     SM_ASSERT(len > 0 && len <= block->size_bytes);
+    SM_ASSERT(l->state != SMI_LINES_DONE && !l->is_all);
     if (l->file->codec == SMI_CODEC_NONE) {
-        SM_TRY(append_window(l, block, len, e));
+        SM_TRY(append_to_buffer(l, block, len, e));
         l->is_all = l->base_off + l->len >= l->file->size_bytes;
         return SM_OK;
     }
-    SM_ASSERT(l->is_input_empty);
+    SM_ASSERT(l->is_input_empty && l->input_pos == l->input_len);
+    SM_ASSERT(l->input_off + l->input_len + len <= l->file->size_bytes);
     l->input_off += l->input_len;
     sm_block_release(l->input);
     l->input = sm_block_retain(block);
@@ -199,6 +225,8 @@ sm_status smi_lines_feed(smi_lines *l, sm_block *block, size_t len, sm_error *e)
 
 sm_content smi_lines_content(const smi_lines *l)
 {
+    SM_ASSERT(l->state == SMI_LINES_DONE && (l->is_all || l->file->size_bytes == 0));
+    SM_ASSERT(l->file->wants_content && l->file->codec != SMI_CODEC_NONE);
     return sm_content_sum_get(l->content);
 }
 
@@ -212,7 +240,7 @@ static sm_status codec_failed(smi_lines *l, sm_status st, sm_error *e)
     return st;
 }
 
-/* The input is used up: asks for the range behind it, or finds that the file ends here. */
+/* The input is used up: asks for the range after it, or sees that the file ends here. */
 static sm_status end_of_input(smi_lines *l, sm_byte_range *more, sm_error *e)
 {
     const uint64_t at = l->input_off + l->input_len;
@@ -229,7 +257,8 @@ static sm_status end_of_input(smi_lines *l, sm_byte_range *more, sm_error *e)
     return SM_OK;
 }
 
-/* Decodes about as many bytes again as a line has already, at least DECODE_BYTES. */
+/* Decodes as many bytes as the current line has so far, and at least DECODE_BYTES: a long line then
+ * is copied a few times only. */
 static sm_status decode_more(smi_lines *l, sm_byte_range *more, sm_error *e)
 {
     const size_t n_left = l->len - l->pos;
@@ -246,7 +275,8 @@ static sm_status decode_more(smi_lines *l, sm_byte_range *more, sm_error *e)
         .out = block->data + n_left,
         .out_len = room,
     };
-    const sm_status st = smi_codec_run(l->codec, &step, e);
+    const sm_status st = smi_codec_decode(l->codec, &step, e);
+    SM_ASSERT(step.in_pos >= l->input_pos && step.out_pos <= room);
     l->input_pos = step.in_pos;
     l->is_input_empty = step.out_pos < step.out_len; /* else there may be more within the codec */
     if (st != SM_OK) {
@@ -256,17 +286,18 @@ static sm_status decode_more(smi_lines *l, sm_byte_range *more, sm_error *e)
     if (l->file->wants_content) {
         sm_content_sum_add(l->content, block->data + n_left, step.out_pos);
     }
-    set_window(l, block, n_left + step.out_pos, n_left);
+    set_buffer(l, block, n_left + step.out_pos, n_left);
     return SM_OK;
 }
 
-/* SM_OK: the window has grown, or is_all says that it cannot. */
+/* SM_OK: the buffer has more bytes, or is_all says that there are none. SM_MORE: feed `more`. */
 static sm_status refill(smi_lines *l, sm_byte_range *more, sm_error *e)
 {
     if (l->file->codec != SMI_CODEC_NONE) {
         return decode_more(l, more, e);
     }
     const uint64_t at = l->base_off + l->len;
+    SM_ASSERT(at < l->file->size_bytes && !l->is_all);
     const uint64_t left = l->file->size_bytes - at;
     *more = (sm_byte_range){
         .off_bytes = at,
@@ -288,7 +319,8 @@ static bool is_blank(const uint8_t *p, size_t n)
     return true;
 }
 
-/* What a file may be that is no text; no line of text begins so. */
+/* Binary formats (and UTF-16) that a file may have by mistake, by their first bytes. No line of
+ * UTF-8 text begins with any of them. */
 static const struct magic {
     const char *bytes, *name, *todo;
     size_t n;
@@ -306,11 +338,14 @@ static const struct magic {
 };
 #define MAGIC_BYTES 10
 
-/* The file's first bytes, MAGIC_BYTES or all there are, are at hand. */
+/* Refuses a file that begins with magic bytes. The buffer has its first MAGIC_BYTES, or all of it
+ * where it is shorter. */
 static sm_status check_is_text(const smi_lines *l, sm_error *e)
 {
+    SM_ASSERT(l->base_off == 0 && l->pos == 0 && (l->len >= MAGIC_BYTES || l->is_all));
     for (int i = 0; i < SM_COUNT(magics); i++) {
         const struct magic *m = &magics[i];
+        SM_ASSERT(m->n > 0 && m->n <= MAGIC_BYTES);
         if (l->len >= m->n && memcmp(l->data, m->bytes, m->n) == 0) {
             const bool is_within = l->file->codec != SMI_CODEC_NONE;
             sm_fail(e, SM_UNSUPPORTED, "the file is %s%s, not lines of UTF-8", m->name,
@@ -323,7 +358,7 @@ static sm_status check_is_text(const smi_lines *l, sm_error *e)
     return SM_OK;
 }
 
-/* Past the byte-order mark; *is_open stays false where more bytes are needed to know. */
+/* Skips a byte-order mark. *is_open stays false where more bytes are needed to tell. */
 static sm_status pass_bom(smi_lines *l, bool *is_open, sm_error *e)
 {
     static const uint8_t bom[3] = {0xef, 0xbb, 0xbf};
@@ -338,17 +373,22 @@ static sm_status pass_bom(smi_lines *l, bool *is_open, sm_error *e)
     return SM_OK;
 }
 
-/* To the first line that starts in the morsel. The bytes given reach the morsel's end. */
-static void seek_first(smi_lines *l)
+/* Moves to the first line that starts in the morsel. An LF behind the bytes at hand is behind the
+ * morsel's end too: a line that starts there is the next morsel's. */
+static void seek_first_line(smi_lines *l)
 {
+    SM_ASSERT(l->pos == 0 && !l->is_first);
+    SM_ASSERT(l->base_off + l->len >= l->end_off);
     const uint8_t *lf = memchr(l->data, '\n', l->len);
     l->pos = l->scanned = lf ? (size_t)(lf - l->data) + 1 : l->len;
     l->state = lf ? SMI_LINES_OPEN : SMI_LINES_DONE;
 }
 
-/* Counts a line whose end was found, and fills *out. false where it is blank. */
+/* Counts the line [pos, end) and fills *out. false where the line is blank. */
 static bool give_line(smi_lines *l, size_t end, smi_line *out)
 {
+    SM_ASSERT(end >= l->pos && end < l->len && l->data[end] == '\n');
+    SM_ASSERT(l->is_first || l->base_off + l->pos < l->end_off);
     const uint8_t *p = l->data + l->pos;
     const size_t len = end - l->pos;
     l->n_lines++;
@@ -365,27 +405,29 @@ static bool give_line(smi_lines *l, size_t end, smi_line *out)
         .full_bytes = len,
         .off_bytes = l->base_off + l->pos,
         .number = l->n_lines,
-        .block = l->window,
+        .block = l->buffer,
         .is_too_long = is_too_long,
     };
     return true;
 }
 
-/* The file ends without an LF: the rest is a line, in a block of its own with one. */
+/* The file ends without an LF: copies its last line into a block that has one. */
 static sm_status end_last_line(smi_lines *l, sm_error *e)
 {
+    SM_ASSERT(l->is_all && l->pos < l->len);
     const size_t n_left = l->len - l->pos;
     sm_block *block = NULL;
     SM_TRY(block_with_rest(l, 1, &block, e));
     block->data[n_left] = '\n';
-    set_window(l, block, n_left + 1, n_left);
+    set_buffer(l, block, n_left + 1, n_left);
     return SM_OK;
 }
 
-/* The line at pos is over the limit and its end not in sight: keeps its head, lets go of the rest.
- */
-static sm_status begin_long(smi_lines *l, sm_error *e)
+/* The line at pos is over the limit already, and its end is not at hand: keeps its head and begins
+ * to skip the rest. */
+static sm_status begin_long_line(smi_lines *l, sm_error *e)
 {
+    SM_ASSERT(l->state == SMI_LINES_OPEN && l->len - l->pos > SMI_LINE_MAX_BYTES);
     sm_block_release(l->head);
     l->head = NULL;
     SM_TRY(sm_block_new(l->budget, SMI_LINE_HEAD_BYTES + 1, &l->head, e));
@@ -399,8 +441,9 @@ static sm_status begin_long(smi_lines *l, sm_error *e)
     return SM_OK;
 }
 
-/* Counts a long line's bytes in the window. true where its end was among them. */
-static bool pass_long(smi_lines *l)
+/* Skips the long line's bytes that are in the buffer, and counts them. true: its end is among them.
+ */
+static bool skip_long_line(smi_lines *l)
 {
     const uint8_t *p = l->data + l->pos;
     const uint8_t *lf = l->len > l->pos ? memchr(p, '\n', l->len - l->pos) : NULL;
@@ -412,9 +455,10 @@ static bool pass_long(smi_lines *l)
     return lf != NULL;
 }
 
-/* A long line's end was found. false where it is blank. */
-static bool give_long(smi_lines *l, smi_line *out)
+/* The long line has ended: counts it and fills *out with its head. false where it is blank. */
+static bool give_long_line(smi_lines *l, smi_line *out)
 {
+    SM_ASSERT(l->state == SMI_LINES_LONG && l->head && l->long_bytes > SMI_LINE_MAX_BYTES);
     l->state = SMI_LINES_OPEN;
     l->is_first = false;
     l->more_bytes = MORE_FIRST_BYTES;
@@ -435,7 +479,8 @@ static bool give_long(smi_lines *l, smi_line *out)
     return true;
 }
 
-/* One move of the state SMI_LINES_OPEN. *is_given: a line is in *out. SM_OK without: try again. */
+/* One step in the state SMI_LINES_OPEN. SM_OK with *is_given: *out is a line; without: go on with
+ * the state that l has now. */
 static sm_status next_open(smi_lines *l, smi_line *out, bool *is_given, sm_byte_range *more,
                            sm_error *e)
 {
@@ -457,27 +502,39 @@ static sm_status next_open(smi_lines *l, smi_line *out, bool *is_given, sm_byte_
         return SM_OK;
     }
     if (l->len - l->pos > SMI_LINE_MAX_BYTES) {
-        return begin_long(l, e);
+        return begin_long_line(l, e);
     }
     return l->is_all ? end_last_line(l, e) : refill(l, more, e);
 }
 
-/* The same of SMI_LINES_LONG. */
+/* One step in the state SMI_LINES_LONG, as above. */
 static sm_status next_long(smi_lines *l, smi_line *out, bool *is_given, sm_byte_range *more,
                            sm_error *e)
 {
-    const bool is_ended = pass_long(l);
+    const bool is_ended = skip_long_line(l);
     if (is_ended || l->is_all) {
-        *is_given = give_long(l, out);
+        *is_given = give_long_line(l, out);
         return SM_OK;
     }
     return refill(l, more, e);
+}
+
+/* Positions are in order, and each state has what it needs. */
+static void check_lines(const smi_lines *l)
+{
+    SM_ASSERT(l->pos <= l->scanned && l->scanned <= l->len);
+    SM_ASSERT(l->len == 0 || (l->buffer && l->data == l->buffer->data));
+    SM_ASSERT(l->input_pos <= l->input_len && l->n_blank <= l->n_lines);
+    SM_ASSERT(l->state != SMI_LINES_LONG || (l->head && l->scanned == l->pos));
+    SM_ASSERT(l->state == SMI_LINES_DONE || l->more_bytes >= MORE_FIRST_BYTES);
+    SM_ASSERT(l->state == SMI_LINES_DONE || l->more_bytes <= MORE_MOST_BYTES);
 }
 
 sm_status smi_lines_next(smi_lines *l, smi_line *out, sm_byte_range *more, sm_error *e)
 {
     bool is_given = false, is_open = false;
     while (!is_given) {
+        check_lines(l);
         switch (l->state) {
         case SMI_LINES_DONE:
             return SM_END;
@@ -488,7 +545,7 @@ sm_status smi_lines_next(smi_lines *l, smi_line *out, sm_byte_range *more, sm_er
             }
             break;
         case SMI_LINES_SEEK:
-            seek_first(l);
+            seek_first_line(l);
             break;
         case SMI_LINES_OPEN:
             SM_TRY(next_open(l, out, &is_given, more, e));
@@ -506,7 +563,7 @@ bool smi_lines_look_ahead(smi_lines *l, smi_lines_ahead *out)
     if (l->state != SMI_LINES_OPEN || l->len == 0) {
         return false;
     }
-    if (!l->has_lf_end) { /* once a window: what follows the last LF may be long */
+    if (!l->has_lf_end) { /* once for each buffer: what follows the last LF may be long */
         const uint8_t *lf = memrchr(l->data, '\n', l->len);
         l->lf_end = lf ? (size_t)(lf - l->data) + 1 : 0;
         l->has_lf_end = true;
@@ -523,6 +580,9 @@ bool smi_lines_look_ahead(smi_lines *l, smi_lines_ahead *out)
 
 void smi_lines_pass(smi_lines *l, const uint8_t *to, int64_t n_lines)
 {
+    SM_ASSERT(l->state == SMI_LINES_OPEN && l->has_lf_end && n_lines >= 0);
+    SM_ASSERT(to >= l->data + l->pos && to <= l->data + l->lf_end);
+    SM_ASSERT(n_lines == 0 ? to == l->data + l->pos : to[-1] == '\n');
     l->pos = (size_t)(to - l->data);
     l->scanned = l->scanned > l->pos ? l->scanned : l->pos;
     l->n_lines += n_lines;
@@ -534,6 +594,7 @@ void smi_lines_pass(smi_lines *l, const uint8_t *to, int64_t n_lines)
 
 const uint8_t *smi_lines_at_hand(const smi_lines *l, bool *is_all)
 {
+    SM_ASSERT(l->state == SMI_LINES_OPEN);
     *is_all = l->is_all;
     return l->data + l->len;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * format/text_refused.c: refused lines as a batch of sm_refused_schema, for every format of lines.
- * The bytes of a line are not copied: the batch keeps the block in which it was read. Callers
- * json.c */
+ * format/text_refused.c: collects refused lines and makes batches of sm_refused_schema, for every
+ * line-based format. The bytes of a line are not copied: the batch keeps the block that they were
+ * read into.
+ * Callers  json.c */
 #include "format/text_int.h"
 
 void smi_refused_init(smi_refused *r, sm_budget *budget)
@@ -33,6 +34,8 @@ void smi_refused_reset(smi_refused *r)
 void smi_refused_add(smi_refused *r, const smi_line *line, sm_str column, const char *reason,
                      const char *message)
 {
+    SM_ASSERT(line->number > 0 && line->full_bytes >= line->len);
+    SM_ASSERT(line->is_too_long == (line->full_bytes > line->len));
     if (r->bound != line->block) {
         r->bound = line->block;
         r->bound_index = sm_builder_block(r->columns[SM_REFUSED_RAW], line->block);
@@ -64,6 +67,7 @@ sm_status smi_refused_take(smi_refused *r, sm_batch **out, sm_error *e)
         sm_batch_release(b);
         return st;
     }
+    SM_ASSERT(b->columns[SM_REFUSED_LINE].n_rows == r->n_rows);
     b->n_rows = r->n_rows;
     r->n_rows = 0;
     *out = b;

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * format/json/json.c: newline-delimited JSON, one object a line; plain, .gz or .zst. What the rest
- * of smelt knows of the format, and its reader: lines from text_lines, each through json_row, rows
- * and refused lines out as batches.
+ * format/json/json.c: the format json: newline-delimited JSON, one object a line; plain, .gz or
+ * .zst. Defines sm_format_json, the table by which other rooms use it, and its reader.
  *
- * Batches    end at SM_BATCH_ROWS rows or refused lines, or when their lines come to 4 MiB, so that
- *            long lines cannot pile up. That depends on the morsel's bytes alone, not on how they
- *            were fed.
- * First bad  Unless refused lines are kept, the first one of a morsel is an error with object, line
- *            (counted from the morsel's first) and byte.
- * Reader     Refers to its dataset's schema and has the type of its batches in its own memory: the
- *            batches' `schema` is good until reader_free. */
+ * Method     json_pull gets lines from text_lines.c. Lines that look like earlier ones are read by
+ *            json_shape.c, all others one by one by json_row.c. Both append to the same builders,
+ *            which become a batch.
+ * Batches    A batch ends at SM_BATCH_ROWS rows or refused lines, or when its lines have 4 MiB
+ *            together, so that long lines do not fill the memory. Where it ends depends on the
+ *            morsel's bytes alone, not on how they were fed.
+ * Refused    Unless refused lines are kept, the first one of a morsel is an error with object, line
+ *            (counted from the morsel's first) and byte. It is returned after the rows before it.
+ * Schema     The type of the batches lives in the reader: a batch's `schema` is good until
+ *            reader_free. */
 #include "format/json/json_int.h"
 
 #include <stdio.h>
@@ -26,12 +28,12 @@ typedef struct json_opts {
 
 static const sm_option json_options[] = {
     {"column_order", SM_OPT_TEXT, "", offsetof(json_opts, column_order),
-     "Columns, separated by commas, by whose order the first offending one of a refused line is "
-     "told."},
+     "Columns, separated by commas. Where several of them do not fit in a line, the first one in "
+     "this order is reported."},
     {0},
 };
 
-/* As the door's sm_file and sm_reader, which only their format looks into. */
+/* What sm_file and sm_reader are for this format. */
 typedef struct json_file {
     smi_text_file text;
     int64_t index;
@@ -40,26 +42,26 @@ typedef struct json_file {
 typedef struct json_reader {
     sm_budget *budget;
     smi_json_schema *schema;
-    smi_json_unknown *unknown; /* NULL: not looked for */
+    smi_json_unknown *unknown; /* NULL: unknown keys are not looked for */
     const sm_sampled *sampled; /* the dataset's */
     smi_json_parser parser;
-    smi_json_shapes *shapes; /* NULL: every line by the parser */
+    smi_json_shapes *shapes; /* NULL: the parser reads every line */
     smi_lines lines;
     smi_refused refused;
     sm_projection want;
 
     int64_t n_rows;     /* in the builders */
-    size_t batch_bytes; /* of the lines in the builders */
-    uint32_t n_batches; /* given of this morsel */
-    bool is_file_start; /* no line of the file was given yet */
-    sm_status failed;   /* SM_OK, or why the rows before a line are the morsel's last */
+    size_t batch_bytes; /* length of the lines that the next batch is made of */
+    uint32_t n_batches; /* returned of this morsel */
+    bool is_file_start; /* no line of the file was read yet */
+    sm_status failed;   /* SM_OK, or the failure to return after the rows before it */
     sm_error failure;
     sm_scan_counts counts;
 } json_reader;
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
-/* An object's brace first, white space and a byte-order mark apart. */
+/* Is `{` the first byte after a byte-order mark and white space? */
 static bool json_probe(const uint8_t *head, size_t n)
 {
     size_t at = n >= 3 && memcmp(head, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
@@ -72,6 +74,7 @@ static bool json_probe(const uint8_t *head, size_t n)
 static sm_status json_open(const sm_dataset *d, int64_t file, sm_blob *blob,
                            const sm_projection *want, sm_budget *budget, sm_file **out, sm_error *e)
 {
+    SM_ASSERT(file >= 0 && file < d->n_files && d->morsel_bytes % SM_FILE_HASH_CHUNK == 0);
     const sm_datafile *data = &d->files[file];
     json_file *f = sm_alloc_zero(sizeof(*f));
     *f = (json_file){
@@ -135,15 +138,15 @@ static sm_status json_reader_new(const sm_dataset *d, const sm_projection *want,
     smi_lines_init(&r->lines, budget);
     smi_refused_init(&r->refused, budget);
     smi_json_parser_init(&r->parser, schema, r->unknown, budget);
-    const char *way = sm_env("SMELT_JSON");
-    if (!way || strcmp(way, "full") != 0) {
+    const char *mode = sm_env("SMELT_JSON");
+    if (!mode || strcmp(mode, "full") != 0) {
         r->shapes = smi_json_shapes_new(&r->parser, budget);
     }
     *out = (sm_reader *)r;
     return SM_OK;
 }
 
-/* What an earlier morsel left behind, having failed. */
+/* Drops rows that a morsel left behind because it failed or was given up. */
 static void drop_rows(json_reader *r)
 {
     smi_refused_reset(&r->refused);
@@ -159,6 +162,7 @@ static sm_status json_begin(sm_reader *reader, sm_file *file, const sm_morsel *m
                             sm_block *const *blocks, const size_t *lens, sm_error *e)
 {
     json_reader *r = (json_reader *)reader;
+    SM_ASSERT(m->file == ((json_file *)file)->index);
     drop_rows(r);
     r->counts = (sm_scan_counts){0};
     r->n_batches = 0;
@@ -176,17 +180,19 @@ static sm_status json_feed(sm_reader *reader, sm_block *block, size_t len, sm_er
     return smi_lines_feed(&((json_reader *)reader)->lines, block, len, e);
 }
 
-/* Declared as another of them it might drop a clock or a zone; VARCHAR keeps all. */
+/* Such a column is to be declared as VARCHAR, which keeps every text as it is; declared as another
+ * of these types it might lose a clock or a zone. */
 static bool is_time(sm_type_id id)
 {
     return id == SM_TYPE_DATE || id == SM_TYPE_TIMESTAMP || id == SM_TYPE_TIMESTAMP_NTZ;
 }
 
-/* What to declare where a column's type was not met. No type takes objects, lists and scalars
- * alike, so that some of them are to be left out. */
+/* Advises what to declare for a value that does not fit its column's type. No type takes objects,
+ * lists and scalars alike: where they are mixed, some lines have to be left out. */
 static void advise_type(const json_reader *r, sm_str column, sm_error *e)
 {
     const smi_json_node *n = r->parser.culprit;
+    SM_ASSERT(n && r->parser.worst);
     const sm_json_kind kind = (sm_json_kind)r->parser.worst_token.kind;
     const bool is_nested = kind == SM_JSON_IS_ARRAY || kind == SM_JSON_IS_OBJECT;
     const char *options = r->sampled ? sm_sampled_options(r->sampled) : "";
@@ -217,6 +223,7 @@ static sm_status fail_line(const json_reader *r, const smi_line *line, const smi
     }
     sm_error_todo(e, "Mend the line, or leave such lines out, counted: read_json('…', bad_lines => "
                      "'skip'). Pipelines keep them: 'quarantine'.");
+    SM_ASSERT(st != SM_OK && why->byte > 0);
     return why->column.data ? sm_within(e, st, "column %.*s", SM_STR_ARG(why->column)) : st;
 }
 
@@ -237,7 +244,7 @@ static sm_status fail_unknown(const json_reader *r, const smi_line *line,
     return st;
 }
 
-/* Looks at the unknown keys of a line that was kept. */
+/* Counts the unknown keys of a line that was kept, or fails for the first one. */
 static sm_status check_unknown(json_reader *r, const smi_line *line, sm_error *e)
 {
     const smi_json_node *object = NULL;
@@ -253,16 +260,17 @@ static sm_status check_unknown(json_reader *r, const smi_line *line, sm_error *e
                                                              : SM_OK;
 }
 
-/* Is it a line that the schema does not decide on? */
+/* Would the line be refused whatever the columns are? */
 static bool is_no_object(smi_json_reason reason)
 {
     return reason == SMI_JSON_SYNTAX || reason == SMI_JSON_NOT_OBJECT ||
            reason == SMI_JSON_INVALID_UTF8;
 }
 
-/* The last row goes: it is the one that fails. */
+/* Removes the last row from the builders: its line fails the query. */
 static void take_back_row(json_reader *r)
 {
+    SM_ASSERT(r->n_rows > 0 && r->counts.rows >= r->n_rows && r->failed != SM_OK);
     r->n_rows--;
     r->counts.rows--;
     smi_json_parser_unbind(&r->parser);
@@ -271,10 +279,11 @@ static void take_back_row(json_reader *r)
     }
 }
 
-/* A line that fails the query is a failure once the rows before it are given: a LIMIT may want no
- * more than those. */
+/* Reads one line by json_row.c. A line that fails the query is noted in r->failed, and json_pull
+ * returns the failure after the rows before it: a LIMIT may need no more than those. */
 static sm_status read_line(json_reader *r, const smi_line *line, sm_error *e)
 {
+    SM_ASSERT(r->failed == SM_OK && r->n_rows < SM_BATCH_ROWS);
     smi_json_refusal why;
     bool is_kept = false;
     const bool is_first = r->is_file_start;
@@ -308,29 +317,30 @@ static sm_status read_line(json_reader *r, const smi_line *line, sm_error *e)
     return SM_OK;
 }
 
-/* As many of the next lines as have a known shape. */
+/* Reads the next lines by json_shape.c, up to the first one that it leaves to json_row.c. */
 static void read_shapes(json_reader *r)
 {
     smi_lines_ahead ahead;
     if (!r->shapes || !smi_lines_look_ahead(&r->lines, &ahead)) {
         return;
     }
-    smi_json_shape_run run = {
+    smi_json_shape_lines found = {
         .at = ahead.at,
         .stop = ahead.stop,
         .end = ahead.end,
-        .block = r->lines.window,
+        .block = r->lines.buffer,
         .max_rows = SM_BATCH_ROWS - r->n_rows,
         .max_bytes = BATCH_BYTES - r->batch_bytes,
     };
-    smi_json_shapes_run(r->shapes, &run);
-    smi_lines_pass(&r->lines, run.at, run.n_rows);
-    r->is_file_start = r->is_file_start && run.n_rows == 0;
-    r->n_rows += run.n_rows;
-    r->batch_bytes += run.n_bytes;
-    r->counts.rows += run.n_rows;
-    r->counts.shape_lines += run.n_rows;
-    r->counts.unknown_lines += run.n_unknown_lines;
+    smi_json_shapes_read(r->shapes, &found);
+    smi_lines_pass(&r->lines, found.at, found.n_rows);
+    SM_ASSERT(found.n_rows <= SM_BATCH_ROWS - r->n_rows && found.n_unknown_lines <= found.n_rows);
+    r->is_file_start = r->is_file_start && found.n_rows == 0;
+    r->n_rows += found.n_rows;
+    r->batch_bytes += found.n_bytes;
+    r->counts.rows += found.n_rows;
+    r->counts.shape_lines += found.n_rows;
+    r->counts.unknown_lines += found.n_unknown_lines;
 }
 
 static bool has_room(const json_reader *r)
@@ -339,7 +349,7 @@ static bool has_room(const json_reader *r)
            r->batch_bytes < BATCH_BYTES;
 }
 
-/* Columns of few different texts, at the top and within structs, become dictionaries. */
+/* Turns columns of few different texts into dictionaries, also those inside structs. */
 static sm_status find_dicts(sm_column *columns, int32_t n, sm_batch *into, sm_error *e)
 {
     for (int32_t i = 0; i < n; i++) {
@@ -357,9 +367,10 @@ static sm_status take_rows(json_reader *r, sm_batch **out, sm_error *e)
     sm_status st = sm_batch_new(r->budget, r->schema->row, &b, e);
     for (int32_t i = 0; i < r->schema->n_wanted && st == SM_OK; i++) {
         st = sm_builder_finish(r->schema->builders[i], b, &b->columns[i], e);
+        SM_ASSERT(st != SM_OK || b->columns[i].n_rows == r->n_rows);
     }
     smi_json_parser_unbind(&r->parser);
-    if (st == SM_OK) { /* ours alone still */
+    if (st == SM_OK) { /* nobody else has the batch yet, so its columns may still change */
         st = find_dicts(b->columns, b->n_columns, b, e);
     }
     if (st != SM_OK) {
@@ -372,9 +383,11 @@ static sm_status take_rows(json_reader *r, sm_batch **out, sm_error *e)
     return SM_OK;
 }
 
-/* What the builders hold; at least one row or refused line. */
+/* Makes batches of what the builders hold: at least one row or one refused line. */
 static sm_status give_batch(json_reader *r, sm_batch **rows, sm_batch **refused, sm_error *e)
 {
+    SM_ASSERT(r->n_rows > 0 || r->refused.n_rows > 0);
+    SM_ASSERT(r->n_rows <= SM_BATCH_ROWS && r->refused.n_rows <= SM_BATCH_ROWS);
     sm_batch *kept = NULL, *bad = NULL;
     sm_status st = SM_OK;
     if (r->n_rows > 0) {
@@ -430,6 +443,9 @@ static sm_status json_pull(sm_reader *reader, sm_batch **rows, sm_batch **refuse
     }
     r->counts.lines = r->lines.n_lines;
     r->counts.blank = r->lines.n_blank;
+    SM_ASSERT(r->counts.lines == r->counts.rows + r->counts.refused + r->counts.blank);
+    SM_ASSERT(r->counts.unknown_lines <= r->counts.rows);
+    SM_ASSERT(r->counts.no_objects <= r->counts.refused);
     return SM_END;
 }
 
