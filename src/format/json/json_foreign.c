@@ -1,32 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * format/json/json_foreign.c: is a file whose first line is no object one of another layout as a
- * whole? Line by line such a file gives next to nothing: of an array over lines its last element,
- * of objects over lines none. So it is refused as what it is, whatever is done with broken lines.
+ * format/json/json_foreign.c: recognises a file that is JSON but not one object a line. Read line
+ * by line, such a file gives next to nothing: of an array over several lines the last element, of
+ * objects over several lines none. So the whole file is refused with a message that says what it
+ * is, also where broken lines are skipped.
  *
- * Judged   by the bytes at hand from the first line on, which any JSON text may go on in:
- *          an array        over several lines; or in one, of two objects or more, and nothing else
- *                          in the file
- *          over lines      a value that begins in the first line and goes on in the next
- *          objects behind  three or more in the first line; or two, and so in every other line at
- *          one another     hand, of which there is one
- * Else     the line is a broken one among others: cut ([1,2 or {"a": before a whole line), two that
- *          lost the LF between them, a list where an object should be.
- * Callers  json.c and json_infer.c, where a file's first line is not kept: no other file pays, not
- *          even with the copy of what is at hand. */
+ * Layouts  Told by the bytes at hand, from the first line on:
+ *          ARRAY         an array over several lines; or in one line, if it is all that the file
+ *                        has and holds two objects or more
+ *          OVER_LINES    an object that begins in the first line and goes on in the next
+ *          MANY_IN_LINE  three objects or more in the first line; or two, and two or more in each
+ *                        further line at hand, of which there is at least one
+ *          LINES         anything else. Then the first line is just a broken one: it was cut
+ *                        ([1,2 or {"a": before a whole line), it lost an LF between two objects, or
+ *                        it is a list where an object should be
+ * Callers  json.c and json_infer.c, only where the first line of a file is refused. So other files
+ *          do not pay for this, nor for the copy of the bytes at hand. */
 #include "format/json/json_int.h"
 
 #include <stdio.h>
 
-/* Lines at hand that are looked at for objects behind one another. */
+/* How many lines are looked at for several objects in a line. */
 #define MOST_LINES 16
 
+/* The bytes at hand. */
 typedef struct text {
-    const uint8_t *start, *line_end, *end; /* both ends are an LF */
-    bool is_all;                           /* nothing of the file follows */
+    const uint8_t *start, *line_end, *end; /* at both ends is an LF */
+    bool is_all;                           /* the file ends here */
 } text;
 
-typedef enum layout { LINES, ARRAY, OVER_LINES, BEHIND } layout;
+typedef enum layout { LINES, ARRAY, OVER_LINES, MANY_IN_LINE } layout;
 
 static const uint8_t *skip_blanks(const uint8_t *p)
 {
@@ -44,9 +47,10 @@ static bool has_only_space(const uint8_t *p, const uint8_t *end)
     return p == end;
 }
 
-/* How many objects stand behind one another in a line and are all that it has; 0: it has others. */
+/* How many objects a line consists of; 0: it has something else too. */
 static int count_objects(const uint8_t *line, const uint8_t *end)
 {
+    SM_ASSERT(line <= end && *end == '\n');
     sm_json_scan scan = {.start = line, .end = end};
     sm_json_token passed;
     int n = 0;
@@ -62,7 +66,8 @@ static int count_objects(const uint8_t *line, const uint8_t *end)
     return p == end ? n : 0;
 }
 
-static bool are_behind_one_another(const text *t)
+/* Is it MANY_IN_LINE? */
+static bool has_many_in_line(const text *t)
 {
     const int n_first = count_objects(t->start, t->line_end);
     const uint8_t *line = t->line_end + 1;
@@ -72,6 +77,7 @@ static bool are_behind_one_another(const text *t)
     }
     while (line < t->end && n_lines < MOST_LINES) {
         const uint8_t *lf = memchr(line, '\n', (size_t)(t->end - line) + 1);
+        SM_ASSERT(lf); /* at t->end there is one */
         if (!has_only_space(line, lf)) {
             if (count_objects(line, lf) < 2) {
                 return false;
@@ -83,7 +89,7 @@ static bool are_behind_one_another(const text *t)
     return n_lines > 0;
 }
 
-/* Of an array that the line has whole. */
+/* Does an array, which ends in its line, hold two objects or more? */
 static bool has_two_objects(const uint8_t *array, const uint8_t *end)
 {
     sm_json_scan scan = {.start = array, .end = end};
@@ -115,18 +121,19 @@ static layout layout_of(const text *t)
         if (is_array) {
             return is_whole_file && has_two_objects(p, t->line_end) ? ARRAY : LINES;
         }
-        return are_behind_one_another(t) ? BEHIND : LINES;
+        return has_many_in_line(t) ? MANY_IN_LINE : LINES;
     }
     if (end) {
         return over;
     }
-    /* All at hand may be its beginning, and there is more of it than the first line. */
+    /* The value does not end in the bytes at hand. Is all of them its beginning, and is that more
+     * than the first line? */
     const bool is_alone = skip_blanks(p + 1) == t->line_end;
     const bool goes_on = scan.fault == SM_JSON_FAULT_SYNTAX && scan.bad == t->end;
     return goes_on && t->end > t->line_end && (is_array || is_alone || !t->is_all) ? over : LINES;
 }
 
-/* Of a line that is too long to be at hand: its head. */
+/* The layout told by the head of a line that is too long to be at hand. */
 static layout layout_of_head(const smi_line *line)
 {
     const uint8_t *p = skip_blanks(line->data);
@@ -141,13 +148,15 @@ static layout layout_of_head(const smi_line *line)
         p = p ? skip_blanks(p) : NULL;
         n += p != NULL;
     }
-    return n > 2 ? BEHIND : LINES;
+    return n > 2 ? MANY_IN_LINE : LINES;
 }
 
-/* The bytes from the line on that are at hand, ended by an LF, to be freed. */
+/* Copies the bytes at hand, from the line on, and puts an LF at their end. The caller frees them.
+ */
 static uint8_t *copy_text(const smi_lines *lines, const smi_line *line, text *out)
 {
     const uint8_t *end = smi_lines_at_hand(lines, &out->is_all);
+    SM_ASSERT(end > line->data + line->len); /* the line's LF is at hand too */
     size_t n = (size_t)(end - line->data);
     if (!out->is_all || line->data[n - 1] == '\n') {
         const uint8_t *lf = memrchr(line->data, '\n', n); /* the line's own at least */
@@ -159,6 +168,7 @@ static uint8_t *copy_text(const smi_lines *lines, const smi_line *line, text *ou
     out->start = copy;
     out->line_end = copy + line->len;
     out->end = copy + n;
+    SM_ASSERT(out->line_end <= out->end && *out->line_end == '\n' && *out->end == '\n');
     return copy;
 }
 
@@ -177,12 +187,13 @@ static layout layout_at(const smi_lines *lines, const smi_line *line)
 sm_status smi_json_foreign(const smi_lines *lines, const smi_line *line, sm_error *e)
 {
     static const struct {
-        const char *what, *way;
+        const char *what, *filter;
     } layouts[] = {
         [ARRAY] = {"the file is one array, not one object a line", "'.[]'"},
         [OVER_LINES] = {"an object goes over several lines, where one line is one object", "."},
-        [BEHIND] = {"several objects stand in one line, where one line is one object", "."},
+        [MANY_IN_LINE] = {"several objects stand in one line, where one line is one object", "."},
     };
+    _Static_assert(SM_COUNT(layouts) == MANY_IN_LINE + 1, "a message for each layout");
     const layout found = layout_at(lines, line);
     if (found == LINES) {
         return SM_OK;
@@ -190,6 +201,6 @@ sm_status smi_json_foreign(const smi_lines *lines, const smi_line *line, sm_erro
     sm_fail(e, SM_UNSUPPORTED, "%s", layouts[found].what);
     sm_error_place_str(e, lines->file->uri, line->number, skip_blanks(line->data) - line->data + 1);
     sm_error_todo(e, "Write one object a line, as jq -c %s does, or leave the file out.",
-                  layouts[found].way);
+                  layouts[found].filter);
     return SM_UNSUPPORTED;
 }

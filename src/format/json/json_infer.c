@@ -1,30 +1,37 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * format/json/json_infer.c: the schema of files that have none declared, from their first lines.
+ * format/json/json_infer.c: finds the schema of files whose columns nobody declared, by a sample of
+ * their lines.
  *
- * Method   Of each file that is given, as many lines as are asked for, as far as they begin in its
- *          first 8 MiB (decompressed); all of it where all are asked for. A line is let go of once
- *          it was looked at. Lines that are no JSON objects are passed over: reading will tell
- *          them; a file that has no others gives nothing. Keys in order of first appearance.
- * Types    true, false: BOOLEAN. Digits alone: the first of BIGINT, UBIGINT, DECIMAL(38,0) that
- *          holds them all. Numbers with a fraction or an exponent: DOUBLE, and so are integers
- *          beside them. Integers of over 38 digits, or beside DOUBLE one that it cannot hold
- *          exactly: VARCHAR, as nothing is rounded. Strings: DATE, TIMESTAMP or TIMESTAMP WITH TIME
- *          ZONE where all are of that one kind (json_time.c), else VARCHAR; as DuckDB, which mixes
- *          no two of them either. Objects: a STRUCT of their keys, or a MAP. Arrays: a LIST of what
- *          they hold. Only null, or what an array holds that is always empty: VARCHAR
- *          (sm_type_unseen). An object that is always empty has no type and is left out.
- *          What was seen as several of these is VARCHAR, which takes the bytes of strings, numbers
- *          and booleans. No type takes objects, arrays and those alike: what most values are
- *          decides, VARCHAR where none is ahead; lines with others are refused (type_mismatch)
- *          rather than turned into text nobody asked for.
- * Maps     As DuckDB: below the lines' own objects, one becomes a MAP from text to what all its
- *          fields hold together, where a field is on average in less than a tenth of the objects,
- *          or where there are 200 fields or more of similar types; but only if no line would be
- *          refused for it. Ids as keys do not cost a column each, then.
- * Limits   10,000 keys that are no MAP's: SM_LIMIT. Where they are too many, MAPs are told by what
- *          was seen until then, and their keys let go.
- * Callers  table functions, before there is a scan; it blocks. */
+ * Sample   Of each file as many lines as the caller asks for, of those that begin in its first
+ *          8 MiB (decompressed); or the whole file if all lines are asked for. Lines that are no
+ *          JSON objects are skipped: reading will report them. A file that has no other lines is an
+ *          error. Columns are in the order in which their keys first appear.
+ * Types    true, false         BOOLEAN
+ *          integers            the first of BIGINT, UBIGINT, DECIMAL(38,0) that holds them all;
+ *                              VARCHAR where one has more than 38 digits
+ *          numbers with a fraction or an exponent, also among integers
+ *                              DOUBLE; VARCHAR where it cannot hold one of the integers exactly, as
+ *                              integers are never rounded
+ *          strings             DATE, TIMESTAMP or TIMESTAMP WITH TIME ZONE where all are of that
+ *                              one kind (json_time.c), else VARCHAR. DuckDB does not mix them
+ *                              either
+ *          objects             a STRUCT of their keys, or a MAP. One that is always empty has no
+ *                              type and is left out
+ *          arrays              a LIST of what they hold
+ *          nothing but null    VARCHAR (sm_type_unseen); so are the elements of a LIST that is
+ *                              always empty
+ *          Strings, numbers and booleans mixed are VARCHAR, which takes the text of all of them. No
+ *          type takes scalars, arrays and objects alike. If these are mixed, the kind that more
+ *          values have than any other decides, or VARCHAR if there is none. Lines with the others
+ *          are refused (type_mismatch), as nobody asked for objects as text.
+ * Maps     As in DuckDB: an object below the top level becomes a MAP from VARCHAR to what all its
+ *          fields hold together, if a field is on average in less than a tenth of the objects, or
+ *          if there are 200 fields or more of similar types; and only if no line would be refused
+ *          for it. So ids as keys do not become a column each.
+ * Limits   10,000 keys outside of MAPs: SM_LIMIT. When that many were seen, objects that are MAPs
+ *          by then are found, and their keys are dropped.
+ * Callers  read_json and the like (table_function.c), before there is a scan. Blocks. */
 #include "format/json/json_int.h"
 
 #include <stdio.h>
@@ -33,10 +40,10 @@
 #include "base/map.h"
 #include "base/text.h"
 
-/* Read at once. */
+/* Bytes of one read. */
 #define READ_BYTES ((size_t)1 << 20)
-/* Of a file, decompressed, where rows are counted: 20,480 lines of 400 bytes. So 32 files of long
- * lines cost 256 MB of reading, not all that they have. */
+/* How much of a file, decompressed, is looked at if the number of rows is limited: 20,480 lines of
+ * 400 bytes. So 32 files of long lines cost 256 MB of reading, not all of their bytes. */
 #define SAMPLE_BYTES ((size_t)8 << 20)
 #define MOST_KEYS    10000
 
@@ -45,6 +52,7 @@
 #define FIELD_APPEARANCE_THRESHOLD 0.1
 #define MAP_SIMILARITY             0.8
 
+/* The kinds of texts are next to each other (is_text), nested kinds are the last (add_kind). */
 typedef enum seen_kind {
     SAW_NOTHING,
     SAW_BOOL,
@@ -58,47 +66,47 @@ typedef enum seen_kind {
     SAW_OBJECT
 } seen_kind;
 
-/* What integers were seen. */
+/* Which integers were seen, as bits. */
 enum {
     INT_NEGATIVE = 1,
     INT_BEYOND_I64 = 2, /* above BIGINT */
     INT_BEYOND_U64 = 4, /* above UBIGINT, or below BIGINT */
     INT_TOO_LONG = 8,   /* over 38 digits */
-    INT_NO_F64 = 16,    /* DOUBLE cannot hold it exactly */
+    INT_NO_F64 = 16,    /* DOUBLE cannot hold one exactly */
 };
 
-/* Were there several kinds that have no common one? */
+/* Were there kinds of values that no type takes alike? */
 typedef enum clash {
     NO_CLASH,
     CLASH_OF_SCALARS, /* VARCHAR takes them all */
     CLASH_OF_NESTED,  /* with arrays or objects */
 } clash;
 
-/* What was seen of a value. */
+/* What was seen of the values of a key, of the elements of arrays, or of the lines. */
 typedef struct seen {
     seen_kind kind;
     clash clash;
     unsigned ints; /* bits of INT_… */
-    int64_t n;     /* how often, null or not */
+    int64_t n;     /* all values, also null */
     int64_t n_scalars, n_lists, n_objects;
     int64_t index;        /* of a field, in its object */
-    int64_t next_field;   /* of an object that is being looked at: likely */
+    int64_t next_field;   /* of an object that is being looked at: the field expected next */
     sm_map *fields;       /* of objects: name -> seen */
     struct seen *element; /* of arrays */
-    struct seen *value;   /* of objects whose keys were let go: what all fields hold */
+    struct seen *value;   /* of objects whose keys were dropped: what all fields hold together */
 } seen;
 
 struct sm_sample {
     sm_budget *budget;
     sm_arena *arena;
-    sm_arena *line; /* texts of one line that are spelt with escapes; why it is none */
+    sm_arena *line; /* unescaped texts and the error of one line; reset after it */
     seen *root;
     int64_t n_keys;
 };
 
 /* ---- looking at values ----------------------------------------------------------------------- */
 
-/* A string's; unescaped it lives as long as the line. */
+/* A string's text: a span of the line, or unescaped into s->line. */
 static sm_str text_of(sm_sample *s, const sm_json_token *t)
 {
     if (!t->is_odd) {
@@ -127,8 +135,9 @@ static bool is_text(seen_kind kind)
     return kind >= SAW_DATE && kind <= SAW_TEXT;
 }
 
-/* Which of the kinds of texts. It matters only where all before were of one kind: most columns of
- * text are told by their first. Dates with escapes are rare, but their first byte is as it is. */
+/* The kind of a text. Parsing it is needed only as long as all texts before were of one kind of
+ * time: most columns of text are known by their first value. (A date may be written with escapes,
+ * but not its first byte.) */
 static seen_kind kind_of_text(sm_sample *s, const seen *at, const sm_json_token *t)
 {
     const bool may_be_time =
@@ -151,6 +160,7 @@ static seen_kind kind_of_text(sm_sample *s, const seen *at, const sm_json_token 
 
 static seen_kind kind_of(sm_sample *s, const seen *at, const sm_json_token *t)
 {
+    _Static_assert(SAW_DATE + 3 == SAW_TEXT && SAW_TEXT + 1 == SAW_LIST, "kinds of texts");
     switch ((sm_json_kind)t->kind) {
     case SM_JSON_IS_FALSE:
     case SM_JSON_IS_TRUE:
@@ -168,10 +178,11 @@ static seen_kind kind_of(sm_sample *s, const seen *at, const sm_json_token *t)
     }
 }
 
-/* Adds a kind, with the bits of its integers. */
+/* Adds a value's kind; `ints`: the bits of an integer. */
 static void add_kind(seen *at, seen_kind kind, unsigned ints)
 {
     const seen_kind was = at->kind;
+    SM_ASSERT(ints == 0 || kind != SAW_NOTHING);
     at->ints |= ints;
     if (was == kind || kind == SAW_NOTHING) {
         return;
@@ -187,7 +198,8 @@ static void add_kind(seen *at, seen_kind kind, unsigned ints)
     }
 }
 
-/* Fields mostly come in the order of the object before. */
+/* The field of that key, added if it is new; all keys share one where the object's were dropped.
+ * Fields mostly come in the order of the object before, so the next one is tried first. */
 static seen *field_of(sm_sample *s, seen *object, sm_str key)
 {
     const int64_t next = object->next_field;
@@ -212,10 +224,11 @@ static seen *field_of(sm_sample *s, seen *object, sm_str key)
     return *place;
 }
 
-static const uint8_t *look(sm_sample *s, seen *at, sm_json_scan *scan, const uint8_t *p);
+static const uint8_t *look_at_value(sm_sample *s, seen *at, sm_json_scan *scan, const uint8_t *p);
 
-/* From an opening bracket to behind the closing one. */
-static const uint8_t *look_within(sm_sample *s, seen *at, sm_json_scan *scan, const uint8_t *p)
+/* Looks into an array or object, from its opening bracket; returns the place behind the closing
+ * one. / */
+static const uint8_t *look_at_nested(sm_sample *s, seen *at, sm_json_scan *scan, const uint8_t *p)
 {
     const bool is_object = *p == '{';
     const char close = is_object ? '}' : ']';
@@ -233,16 +246,18 @@ static const uint8_t *look_within(sm_sample *s, seen *at, sm_json_scan *scan, co
             child = field_of(s, at, text_of(s, &key));
             p = sm_json_scan_colon(scan, p);
         }
-        p = look(s, child, scan, p);
+        p = look_at_value(s, child, scan, p);
         p = sm_json_scan_next(scan, p, close, &more);
+        SM_ASSERT(p); /* is_object_line has scanned the line */
     }
+    SM_ASSERT(scan->depth > 0);
     scan->depth--;
     return p + 1;
 }
 
-/* Looks at the value at p and returns the place behind it. The line was checked: nothing in it can
- * be wrong. Recursion is as deep as the value, at most SM_JSON_MAX_DEPTH. */
-static const uint8_t *look(sm_sample *s, seen *at, sm_json_scan *scan, const uint8_t *p)
+/* Looks at the value at p and returns the place behind it. The line was scanned before, so it has
+ * no faults. Recursion is as deep as the value, at most SM_JSON_MAX_DEPTH. */
+static const uint8_t *look_at_value(sm_sample *s, seen *at, sm_json_scan *scan, const uint8_t *p)
 {
     sm_json_token t = {.kind = *p == '{' ? SM_JSON_IS_OBJECT : SM_JSON_IS_ARRAY};
     const bool is_nested = *p == '{' || *p == '[';
@@ -256,11 +271,12 @@ static const uint8_t *look(sm_sample *s, seen *at, sm_json_scan *scan, const uin
     at->n_lists += kind == SAW_LIST;
     at->n_objects += kind == SAW_OBJECT;
     at->n_scalars += kind != SAW_LIST && kind != SAW_OBJECT && kind != SAW_NOTHING;
-    return is_nested ? look_within(s, at, scan, p) : p;
+    SM_ASSERT(at->n_scalars + at->n_lists + at->n_objects <= at->n);
+    return is_nested ? look_at_nested(s, at, scan, p) : p;
 }
 
-/* What it is to be read as: of scalars, lists and objects what most values are, so that one broken
- * line does not decide for all others. */
+/* What the values are to be read as: of scalars, lists and objects what more of them are than of
+ * any other, so that one broken line does not decide for all. */
 static seen_kind kind_to_read(const seen *at)
 {
     return at->n_objects > at->n_scalars && at->n_objects > at->n_lists ? SAW_OBJECT
@@ -275,9 +291,10 @@ static int64_t n_fields_of(const seen *at)
     return at->fields ? sm_map_count(at->fields) : 0;
 }
 
-/* Adds what another value was seen as. */
-static void merge(sm_sample *s, seen *into, const seen *from)
+/* Adds to `into` all that was seen in `from`, which does not change. */
+static void merge_seen(sm_sample *s, seen *into, const seen *from)
 {
+    SM_ASSERT(into != from && (!from->value || !from->fields) && (!into->value || !into->fields));
     add_kind(into, from->kind, from->ints);
     into->clash = into->clash > from->clash ? into->clash : from->clash;
     into->n += from->n;
@@ -286,25 +303,26 @@ static void merge(sm_sample *s, seen *into, const seen *from)
     into->n_objects += from->n_objects;
     if (from->element) {
         into->element = into->element ? into->element : SM_NEW(s->arena, seen);
-        merge(s, into->element, from->element);
+        merge_seen(s, into->element, from->element);
     }
     if (from->value && !into->value) {
         const seen was = *into;
         into->value = SM_NEW(s->arena, seen);
         into->fields = NULL;
         for (int64_t i = 0; i < n_fields_of(&was); i++) {
-            merge(s, into->value, sm_map_value(was.fields, i));
+            merge_seen(s, into->value, sm_map_value(was.fields, i));
         }
     }
     if (from->value) {
-        merge(s, into->value, from->value);
+        merge_seen(s, into->value, from->value);
     }
     for (int64_t i = 0; i < n_fields_of(from); i++) {
-        merge(s, field_of(s, into, sm_map_key(from->fields, i)), sm_map_value(from->fields, i));
+        merge_seen(s, field_of(s, into, sm_map_key(from->fields, i)),
+                   sm_map_value(from->fields, i));
     }
 }
 
-/* Is there a clash at or below `at`, of that kind or a worse one? */
+/* Is there a clash at or below `at`, at least as bad as `least`? */
 static bool has_clash(const seen *at, clash least)
 {
     const bool is_text = at->kind == SAW_FLOAT && (at->ints & INT_NO_F64) != 0;
@@ -317,9 +335,12 @@ static bool has_clash(const seen *at, clash least)
     return has;
 }
 
-/* How much of what all fields together are is this one? 1: as much as can be. */
+/* How alike is one field to what all fields are together? From 0 to 1, as DuckDB computes it: the
+ * share of the fields of `all` that `one` has. `one` was merged into `all`. */
 static double similarity(const seen *all, const seen *one)
 {
+    SM_ASSERT(all->n >= one->n);
+    SM_ASSERT(all->value || n_fields_of(all) >= n_fields_of(one)); /* its keys were not dropped */
     if (all->kind == SAW_LIST && one->kind == SAW_LIST) {
         return similarity(all->element, one->element);
     }
@@ -334,7 +355,7 @@ static double similarity(const seen *all, const seen *one)
     return sum / (double)n_fields_of(all);
 }
 
-/* Is a field in few of the objects, on average? */
+/* Is a field, on average, in less than FIELD_APPEARANCE_THRESHOLD of the objects? */
 static bool is_rare(const seen *at)
 {
     double n = 0;
@@ -344,7 +365,7 @@ static bool is_rare(const seen *at)
     return n < FIELD_APPEARANCE_THRESHOLD * (double)at->n_objects * (double)n_fields_of(at);
 }
 
-/* What the values of the MAP hold that an object is; NULL: it is none. */
+/* Decides whether an object is a MAP. Returns what the MAP's values hold; NULL: it is a STRUCT. */
 static seen *map_value(sm_sample *s, const seen *at)
 {
     const bool rare = is_rare(at);
@@ -354,9 +375,9 @@ static seen *map_value(sm_sample *s, const seen *at)
     }
     seen *all = SM_NEW(s->arena, seen);
     for (int64_t i = 0; i < n; i++) {
-        merge(s, all, sm_map_value(at->fields, i));
+        merge_seen(s, all, sm_map_value(at->fields, i));
     }
-    s->n_keys = n_keys; /* those of `all` are no more columns */
+    s->n_keys = n_keys; /* merging has counted fields of `all`, which become no columns */
     double sum = 0;
     for (int64_t i = 0; i < n && !rare; i++) {
         sum += similarity(all, sm_map_value(at->fields, i));
@@ -365,19 +386,20 @@ static seen *map_value(sm_sample *s, const seen *at)
     return is_alike && !has_clash(all, rare ? CLASH_OF_NESTED : CLASH_OF_SCALARS) ? all : NULL;
 }
 
-/* Lets go of the keys of objects that are MAPs by now. Returns how many keys are left. */
-static int64_t let_keys_go(sm_sample *s, seen *at, bool is_root)
+/* Drops the keys of objects that are MAPs by now. Returns how many keys are left. */
+static int64_t drop_map_keys(sm_sample *s, seen *at, bool is_root)
 {
-    int64_t n_keys = at->element ? let_keys_go(s, at->element, false) : 0;
+    int64_t n_keys = at->element ? drop_map_keys(s, at->element, false) : 0;
     if (!is_root && kind_to_read(at) == SAW_OBJECT && at->fields) {
         at->value = map_value(s, at);
         at->fields = at->value ? NULL : at->fields;
     }
+    SM_ASSERT(!at->value || !at->fields);
     if (at->value) {
-        return n_keys + let_keys_go(s, at->value, false);
+        return n_keys + drop_map_keys(s, at->value, false);
     }
     for (int64_t i = 0; i < n_fields_of(at); i++) {
-        n_keys += 1 + let_keys_go(s, sm_map_value(at->fields, i), false);
+        n_keys += 1 + drop_map_keys(s, sm_map_value(at->fields, i), false);
     }
     return n_keys;
 }
@@ -421,7 +443,7 @@ static const sm_type *type_of_ints(unsigned ints, sm_arena *a)
                                                            : &sm_type_i64;
 }
 
-/* NULL: an object that is always empty, or a list of such. */
+/* The type of what was seen; NULL for an object that is always empty, or a list of such objects. */
 static const sm_type *type_of(sm_sample *s, const seen *at, sm_arena *a)
 {
     switch (kind_to_read(at)) {
@@ -456,18 +478,18 @@ static const sm_type *type_of(sm_sample *s, const seen *at, sm_arena *a)
 
 /* ---- the first lines ------------------------------------------------------------------------- */
 
-/* A file's rows under way. */
-typedef struct looking {
+/* A file that is being looked at. */
+typedef struct file_sample {
     sm_sample *s;
     sm_blob *blob;
     smi_lines lines;
     smi_text_file file;
     int64_t max_rows; /* −1: all */
     sm_sampled got;
-    sm_error bad; /* of the first line that is none */
-} looking;
+    sm_error bad; /* of the first line that is no object */
+} file_sample;
 
-/* Is it an object in full? *first: its brace. */
+/* Is the line one JSON object and nothing else? *first: its brace. */
 static bool is_object_line(const smi_line *line, const uint8_t **first)
 {
     sm_json_scan scan = sm_json_scan_of(line->data, line->len);
@@ -478,7 +500,7 @@ static bool is_object_line(const smi_line *line, const uint8_t **first)
            sm_utf8_check(line->data, line->len) == line->len;
 }
 
-/* Why it is none. */
+/* Makes the error of a line for which is_object_line says no. */
 static sm_status fail_line(sm_sample *s, const smi_line *line, sm_error *e)
 {
     const sm_json *v = NULL;
@@ -491,16 +513,16 @@ static sm_status fail_line(sm_sample *s, const smi_line *line, sm_error *e)
                    v->type == SM_JSON_ARRAY ? "an array" : "a single value");
 }
 
-/* Looks at one line; its error, if it is none of ours to read, is kept where there is none yet. A
- * file of another layout is told by its first. */
-static sm_status look_at_line(looking *l, const smi_line *line, bool is_first, sm_error *error)
+/* Looks at one line. If it is no object, its error is kept if it is the first, and the sample goes
+ * on. Fails where the file's first line shows that the file has another layout. */
+static sm_status look_at_line(file_sample *l, const smi_line *line, bool is_first, sm_error *error)
 {
     sm_sample *s = l->s;
     const uint8_t *first = NULL;
     const bool is_object = !line->is_too_long && is_object_line(line, &first);
     if (is_object) {
         sm_json_scan scan = sm_json_scan_of(line->data, line->len);
-        (void)look(s, s->root, &scan, first);
+        (void)look_at_value(s, s->root, &scan, first);
         l->got.n_rows++;
     } else if (l->bad.status == SM_OK) {
         l->bad.status = fail_line(s, line, &l->bad);
@@ -524,9 +546,10 @@ static sm_status read_block(sm_blob *blob, sm_byte_range r, sm_budget *budget, s
     return st;
 }
 
-/* Reads on, at least as much as is asked for: a sample goes on for many lines. */
-static sm_status feed_more(looking *l, sm_byte_range more, sm_error *e)
+/* Reads `more`, or more than that: most samples need many more lines. */
+static sm_status feed_more(file_sample *l, sm_byte_range more, sm_error *e)
 {
+    SM_ASSERT(more.len > 0 && more.off_bytes < l->file.size_bytes);
     sm_block *block = NULL;
     const uint64_t left = l->file.size_bytes - more.off_bytes;
     const uint64_t step = left < READ_BYTES ? left : READ_BYTES;
@@ -537,8 +560,8 @@ static sm_status feed_more(looking *l, sm_byte_range more, sm_error *e)
     return st;
 }
 
-/* The whole file is one morsel, of which the first bytes are read. */
-static sm_status begin_lines(looking *l, sm_error *e)
+/* Makes the whole file one morsel, and reads its first bytes. */
+static sm_status begin_lines(file_sample *l, sm_error *e)
 {
     const uint64_t size = l->file.size_bytes;
     sm_block *block = NULL;
@@ -557,7 +580,8 @@ static sm_status begin_lines(looking *l, sm_error *e)
     return st;
 }
 
-static sm_status look_at_lines(looking *l, sm_error *e)
+/* Looks at the file's lines until enough were seen. */
+static sm_status look_at_lines(file_sample *l, sm_error *e)
 {
     smi_line line;
     sm_byte_range more;
@@ -578,7 +602,7 @@ static sm_status look_at_lines(looking *l, sm_error *e)
         }
         SM_TRY(look_at_line(l, &line, n_rows++ == 0, e));
         if (l->s->n_keys > MOST_KEYS) {
-            l->s->n_keys = let_keys_go(l->s, l->s->root, true);
+            l->s->n_keys = drop_map_keys(l->s, l->s->root, true);
         }
         if (l->s->n_keys > MOST_KEYS) {
             sm_fail(e, SM_LIMIT, "more than %d keys to make columns of", MOST_KEYS);
@@ -588,10 +612,11 @@ static sm_status look_at_lines(looking *l, sm_error *e)
     }
 }
 
-/* No line gave columns: the error of the first one says why. SM_LIMIT is another failure, of all
- * that was seen. */
-static sm_status no_rows(const looking *l, sm_error *e)
+/* The error where no line is an object: that of the first line. If it was too long, SM_SYNTAX: to
+ * callers SM_LIMIT means that the whole sample has too many columns. */
+static sm_status fail_without_rows(const file_sample *l, sm_error *e)
 {
+    SM_ASSERT(l->got.n_rows == 0);
     const sm_error *bad = &l->bad;
     const bool is_bad = bad->status != SM_OK;
     const sm_status why = bad->status == SM_LIMIT ? SM_SYNTAX : bad->status;
@@ -616,7 +641,8 @@ sm_sample *smi_json_sample_new(const void *opts)
 sm_status smi_json_sample_file(sm_sample *s, sm_blob *blob, int64_t max_rows, sm_sampled *out,
                                sm_error *e)
 {
-    looking l = {
+    SM_ASSERT(max_rows >= -1 && s->root->kind != SAW_LIST);
+    file_sample l = {
         .s = s,
         .blob = blob,
         .max_rows = max_rows,
@@ -636,7 +662,7 @@ sm_status smi_json_sample_file(sm_sample *s, sm_blob *blob, int64_t max_rows, sm
     smi_lines_release(&l.lines);
     SM_TRY(st);
     if (l.got.n_rows == 0) {
-        return no_rows(&l, e);
+        return fail_without_rows(&l, e);
     }
     *out = l.got;
     return SM_OK;

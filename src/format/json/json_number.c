@@ -5,7 +5,8 @@
 
 bool smi_json_fits_float(sm_i128 v, sm_type_id id)
 {
-    /* 38 digits are within the range of both types. */
+    SM_ASSERT(id == SM_TYPE_F32 || id == SM_TYPE_F64);
+    /* Both types have the range for 38 digits, so the casts are defined. */
     return id == SM_TYPE_F32 ? (sm_i128)(float)v == v : (sm_i128)(double)v == v;
 }
 
@@ -48,6 +49,7 @@ bool smi_json_is_number(sm_str s, bool *is_odd)
 
 void smi_json_int_bounds(sm_type_id id, sm_i128 *min, sm_i128 *max)
 {
+    SM_ASSERT(sm_type_is_integer(id));
     const int bits = sm_type_bytes(id) * 8;
     const bool is_signed = sm_type_is_signed(id);
     *max = ((sm_i128)1 << (is_signed ? bits - 1 : bits)) - 1;

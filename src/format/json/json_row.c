@@ -1,24 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * format/json/json_row.c: one line becomes a row, or is refused. This is the definition of what a
- * line of JSON means; whatever else reads lines agrees with it on every byte.
+ * format/json/json_row.c: reads one line into a row, or refuses it. This file defines what a line
+ * of JSON means. json_shape.c reads most lines faster and gives the same rows.
  *
- * Method   1. UTF-8 over the whole line (a look at the top bits where it is ASCII).
- *          2. One pass over the tokens. A key is compared in place with the one that followed the
- *             last key in the line before; a value is only noted in its node's slot, so of repeated
- *             keys the last wins, whole objects too: what an earlier object left in the slots below
- *             is stale by its number (`seen`).
- *          3. Judge the slots by type, converting on the way; the offence of least rank counts.
- *          4. Only then append: a refused line never reaches a builder.
- *          Lists and MAPs stay spans of the text until 3 and 4, which read their elements one at a
- *          time into the element's slot.
- * Reasons  invalid_utf8, then the scan's own (syntax, too_deep, lone_surrogate), not_object, then
- *          columns. too_long is the caller's: such a line is not whole here (smi_json_line says).
- * Values   BOOL true, false. Integers: see json_number.c, or a string that is in full
- *          -?(0|[1-9][0-9]*). FLOAT, DOUBLE, DECIMAL: a number or a string that is one; a DECIMAL
- *          must hold it exactly, FLOAT and DOUBLE must where it is spelt as an integer. VARCHAR: a
- *          string, or the token of a number or boolean. BLOB: a string's bytes. DATE, TIME,
- *          TIMESTAMP: strings (check_time). Missing or null: NULL. */
+ * Method   1. Check that the whole line is UTF-8. Of an ASCII line only the top bits are looked at.
+ *          2. Scan the tokens once. A key is first compared with the key that came next in the line
+ *             before, in place, without unescaping it. A value is not converted yet: its token is
+ *             put into its node's slot. So the last value of a repeated key counts. That holds for
+ *             objects too: slots that a replaced object filled have its number in `seen`, and are
+ *             thereby not valid for the later one.
+ *          3. Check each slot against its column's type, and convert the value. Of the values that
+ *             do not fit, the one whose column has the least rank is reported.
+ *          4. Append to the builders, only after all checks: a refused line leaves nothing there.
+ *          Lists and MAPs stay spans of text in step 2. Steps 3 and 4 both read their elements, one
+ *          at a time, into the element's slot.
+ * Reasons  In this order: too_long (such a line has only its head here), invalid_utf8, what the
+ *          scanner found (syntax, too_deep, lone_surrogate), not_object, then the columns.
+ * Values   BOOL       true or false
+ *          integers   a number whose value is an integer (smi_json_exact), or a string that is all
+ *                     -?(0|[1-9][0-9]*)
+ *          FLOAT, DOUBLE, DECIMAL
+ *                     a number, or a string that is one. DECIMAL must hold it exactly; so must
+ *                     FLOAT and DOUBLE where it is written as an integer
+ *          VARCHAR    a string, or the text of a number or boolean
+ *          BLOB       a string's bytes
+ *          DATE, TIME, TIMESTAMP, TIMESTAMP_NTZ
+ *                     a string (check_time)
+ *          A missing key and null are NULL in every type. */
 #include "format/json/json_int.h"
 
 #include <math.h>
@@ -52,13 +60,14 @@ sm_str smi_json_text(smi_json_parser *p, sm_json_token t)
     if (!t.is_odd) {
         return (sm_str){(const char *)t.at, t.len};
     }
+    SM_ASSERT(t.len <= p->scratch.cap); /* unescaped text is never longer */
     return (sm_str){(const char *)p->scratch.data, sm_json_unescape(t.at, t.len, p->scratch.data)};
 }
 
 /* ---- reading objects into slots -------------------------------------------------------------- */
 
-/* Is the key in quotes at q this node's, as far as that shows in place? Reads 16 bytes, which the
- * padding allows; a match cannot reach over the line's end, no key has an LF in it. */
+/* Is the quoted key at q this node's, compared as it stands? Reads 16 bytes, which the padding
+ * allows. A match cannot go beyond the end of the line, as no key has an LF in it. */
 static inline bool is_key(const smi_json_node *n, const uint8_t *q)
 {
     uint64_t words[2];
@@ -67,7 +76,7 @@ static inline bool is_key(const smi_json_node *n, const uint8_t *q)
                               ((words[1] ^ n->key_words[1]) & n->key_masks[1])) == 0;
 }
 
-/* The field whose key stands at q as it is; NULL: look closer. */
+/* Finds the field whose key stands at q, without unescaping. NULL: read_key must tell. */
 static smi_json_node *find_in_place(const smi_json_node *object, const uint8_t *q)
 {
     for (int32_t i = 0; !object->table && i < object->n_fields; i++) {
@@ -78,7 +87,7 @@ static smi_json_node *find_in_place(const smi_json_node *object, const uint8_t *
     return NULL;
 }
 
-/* Reads a key that is not in place; *field is the node it names or NULL. */
+/* Reads a key that was not found in place. *field: the field that it names, or NULL. */
 static const uint8_t *read_key(smi_json_parser *p, const smi_json_node *object, const uint8_t *q,
                                smi_json_node **field)
 {
@@ -96,9 +105,12 @@ static const uint8_t *read_key(smi_json_parser *p, const smi_json_node *object, 
     return q;
 }
 
-/* From the opening brace to behind the closing one. */
+/* Reads an object into the slots of its fields. Takes the place of its opening brace, returns the
+ * place behind the closing one; NULL where the scan has found a fault. */
 static const uint8_t *read_object(smi_json_parser *p, smi_json_node *object, const uint8_t *q)
 {
+    SM_ASSERT(*q == '{' && object->id == SM_TYPE_STRUCT && object->is_walked);
+    SM_ASSERT(object->seen_open <= p->opened); /* numbers only count up */
     sm_json_scan *s = &p->scan;
     sm_json_token passed;
     const uint64_t seen = ++p->opened;
@@ -144,26 +156,30 @@ static const uint8_t *read_object(smi_json_parser *p, smi_json_node *object, con
         }
         q = q ? sm_json_scan_next(s, q, '}', &more) : NULL;
     }
+    SM_ASSERT(!q || (s->depth > 0 && *q == '}'));
     s->depth--;
     return q ? q + 1 : NULL;
 }
 
 /* ---- lists ----------------------------------------------------------------------------------- */
 
+/* Goes through the elements of a list. */
 typedef struct elements {
     const uint8_t *at; /* the next element or the closing bracket */
     smi_json_node *element;
     bool more;
 } elements;
 
-/* A list's span was checked when the line was scanned, so that nothing below can fail. */
+/* Begins with the list in a token. The list was scanned with its line, so it has no faults. */
 static elements elements_of(smi_json_parser *p, smi_json_node *list, const sm_json_token *t)
 {
+    SM_ASSERT(list->id == SM_TYPE_LIST && t->kind == SM_JSON_IS_ARRAY && *t->at == '[');
     const uint8_t *first = sm_json_skip_space(&p->scan, t->at + 1);
     return (elements){.at = first, .element = list->fields, .more = *first != ']'};
 }
 
-/* Reads an object that is an element, at q, into its node and those below. */
+/* Reads the object at q, which is an element of a list or a value of a MAP, into the slots of its
+ * node and its fields. */
 static const uint8_t *read_element(smi_json_parser *p, smi_json_node *n, const uint8_t *q)
 {
     const int32_t mark = p->is_counting ? smi_json_unknown_mark(p->unknown) : 0;
@@ -171,6 +187,7 @@ static const uint8_t *read_element(smi_json_parser *p, smi_json_node *n, const u
     n->slot.seen = 0;
     n->slot.token = (sm_json_token){.at = q, .kind = SM_JSON_IS_OBJECT};
     q = read_object(p, n, q);
+    SM_ASSERT(q && p->scan.depth == 0); /* it was scanned before */
     if (p->is_counting) {
         smi_json_unknown_settle(p->unknown, mark);
     }
@@ -191,7 +208,9 @@ static bool next_element(smi_json_parser *p, elements *it)
     } else {
         it->at = sm_json_scan_value(&p->scan, it->at, &n->slot.token);
     }
+    SM_ASSERT(it->at); /* the list was scanned before */
     it->at = sm_json_scan_next(&p->scan, it->at, ']', &it->more);
+    SM_ASSERT(it->at && (it->more || *it->at == ']'));
     return true;
 }
 
@@ -208,7 +227,8 @@ static void take_value(smi_json_parser *p, smi_json_node *n, sm_json_token value
     }
 }
 
-/* The members of n's object; none where memory is refused, which smi_json_line tells. */
+/* Collects the members of n's object. Where memory is refused there are none, and smi_json_line
+ * returns the error that is left in p->no_memory. */
 static smi_json_members members_of(smi_json_parser *p, const smi_json_node *n)
 {
     smi_json_members m;
@@ -220,7 +240,7 @@ static smi_json_members members_of(smi_json_parser *p, const smi_json_node *n)
     return m;
 }
 
-/* ---- judging --------------------------------------------------------------------------------- */
+/* ---- checking -------------------------------------------------------------------------------- */
 
 static smi_json_verdict check_integer(smi_json_parser *p, const smi_json_node *n,
                                       smi_json_slot *slot)
@@ -257,8 +277,8 @@ static smi_json_verdict check_integer(smi_json_parser *p, const smi_json_node *n
     return v >= min && v <= max ? SMI_JSON_OK : SMI_JSON_RANGE;
 }
 
-/* The text of a token that should be a number: of a number, or of a string that spells one.
- * *is_odd: with a fraction or an exponent. */
+/* The text of a number, or of a string that is a number; false for any other token. *is_odd: it has
+ * a fraction or an exponent. */
 static bool number_text(smi_json_parser *p, sm_json_token t, sm_str *out, bool *is_odd)
 {
     if (t.kind == SM_JSON_IS_NUMBER) {
@@ -273,7 +293,8 @@ static bool number_text(smi_json_parser *p, sm_json_token t, sm_str *out, bool *
     return false;
 }
 
-/* Digits alone are an integer, and stay one: they are not rounded. Fractions are, as always. */
+/* A number without fraction and exponent is an integer, and is not rounded: the type must hold it
+ * exactly. (Fractions are rounded, as everywhere.) */
 static smi_json_verdict check_float_digits(sm_str digits, sm_type_id id)
 {
     sm_i128 v = 0;
@@ -292,7 +313,7 @@ static smi_json_verdict check_float(smi_json_parser *p, const smi_json_node *n, 
     if (!number_text(p, slot->token, &text, &is_odd)) {
         return SMI_JSON_TYPE;
     }
-    /* its spelling is right: only range is left */
+    /* The text is a number, so parsing fails only where it is out of range. */
     float single = 0;
     const bool fits =
         n->id == SM_TYPE_F32 ? sm_parse_f32(text, false, &single) : sm_parse_f64(text, false, &v);
@@ -306,6 +327,7 @@ static smi_json_verdict check_float(smi_json_parser *p, const smi_json_node *n, 
 smi_json_verdict smi_json_decimal(smi_json_parser *p, const smi_json_node *n, sm_json_token t,
                                   sm_i128 *out)
 {
+    SM_ASSERT(n->id == SM_TYPE_DECIMAL && n->type->precision <= 38);
     sm_str text = {0};
     bool unused = false;
     if (!number_text(p, t, &text, &unused)) {
@@ -321,9 +343,9 @@ smi_json_verdict smi_json_decimal(smi_json_parser *p, const smi_json_node *n, sm
     return verdict != SMI_JSON_OK || fits ? verdict : SMI_JSON_RANGE;
 }
 
-/* Texts mean what a cast makes of them. A type that was found is met only by texts that it would
- * have been found for: a cast to it would drop the clock, zone or finer digits of others, which
- * nobody asked for. */
+/* A text has the value that a cast gives it. Where the column's type was found in a sample, though,
+ * only those texts fit that would have given the column this type. Casting the others would drop
+ * their clock, zone or digits below a microsecond, which nobody asked for. */
 static smi_json_verdict check_time(smi_json_parser *p, const smi_json_node *n, smi_json_slot *slot)
 {
     if (slot->token.kind != SM_JSON_IS_STRING) {
@@ -340,6 +362,7 @@ smi_json_verdict smi_json_check(smi_json_parser *p, smi_json_node *n)
 {
     const sm_json_kind kind = (sm_json_kind)n->slot.token.kind;
     sm_i128 unused = 0;
+    SM_ASSERT(kind != SM_JSON_IS_NULL && !sm_type_is_nested(n->id));
     switch (n->id) {
     case SM_TYPE_STRING:
         return kind == SM_JSON_IS_ARRAY || kind == SM_JSON_IS_OBJECT ? SMI_JSON_TYPE : SMI_JSON_OK;
@@ -367,14 +390,16 @@ smi_json_verdict smi_json_check(smi_json_parser *p, smi_json_node *n)
     case SM_TYPE_TIMESTAMP_NTZ:
         return check_time(p, n, &n->slot);
     default:
-        return SMI_JSON_TYPE; /* NULL: only null will do */
+        return SMI_JSON_TYPE; /* the type NULL takes nothing but null */
     }
 }
 
-/* Notes an offence against column n; the one of least rank counts, of one column the first. */
-static void offend(smi_json_parser *p, const smi_json_node *column, const smi_json_node *culprit,
-                   smi_json_verdict verdict)
+/* Notes a value that does not fit. Of several, the one whose column has the least rank is kept; of
+ * one column's, the first. `culprit`: the node whose type it does not fit, at or below `column`. */
+static void note_offence(smi_json_parser *p, const smi_json_node *column,
+                         const smi_json_node *culprit, smi_json_verdict verdict)
 {
+    SM_ASSERT(verdict != SMI_JSON_OK && !column->is_in_list && column->rank < INT32_MAX);
     if (!column->is_checked || (p->worst && p->worst->rank <= column->rank)) {
         return;
     }
@@ -386,13 +411,14 @@ static void offend(smi_json_parser *p, const smi_json_node *column, const smi_js
 
 static void check_node(smi_json_parser *p, smi_json_node *n, const smi_json_node *column);
 
-/* The fields that the object has. Where there are many, one by one as they came, so that it costs
- * what is there: each is a column of its own, and the order does not matter. In a list the first in
- * the schema's order is told. */
+/* Checks the fields that the object has. In a STRUCT with many fields only those are visited, by
+ * the list that read_object made: the order does not matter, as each field has a rank of its own.
+ * In a list all fields have the column's rank, and the first one in the schema's order counts. */
 static void check_fields(smi_json_parser *p, smi_json_node *n, const smi_json_node *column)
 {
     if (n->table && !n->is_in_list) {
         for (smi_json_node *field = n->first_seen; field; field = field->next_seen) {
+            SM_ASSERT(field->parent == n && field->slot.seen == n->seen_open);
             check_node(p, field, field);
         }
         return;
@@ -415,7 +441,7 @@ static void check_map(smi_json_parser *p, smi_json_node *n, const smi_json_node 
     smi_json_members_close(p, &m);
 }
 
-/* Judges what stands in n's slot; `column` is n, or the list or map around it. */
+/* Checks what is in n's slot. `column`: n, or the outermost list or map around it. */
 static void check_node(smi_json_parser *p, smi_json_node *n, const smi_json_node *column)
 {
     const sm_json_kind kind = (sm_json_kind)n->slot.token.kind;
@@ -424,13 +450,13 @@ static void check_node(smi_json_parser *p, smi_json_node *n, const smi_json_node
     }
     if (n->id == SM_TYPE_STRUCT) {
         if (kind != SM_JSON_IS_OBJECT) {
-            offend(p, column, n, SMI_JSON_TYPE);
+            note_offence(p, column, n, SMI_JSON_TYPE);
             return;
         }
         check_fields(p, n, column);
     } else if (n->id == SM_TYPE_LIST) {
         if (kind != SM_JSON_IS_ARRAY) {
-            offend(p, column, n, SMI_JSON_TYPE);
+            note_offence(p, column, n, SMI_JSON_TYPE);
             return;
         }
         elements it = elements_of(p, n, &n->slot.token);
@@ -439,14 +465,14 @@ static void check_node(smi_json_parser *p, smi_json_node *n, const smi_json_node
         }
     } else if (n->id == SM_TYPE_MAP) {
         if (kind != SM_JSON_IS_OBJECT) {
-            offend(p, column, n, SMI_JSON_TYPE);
+            note_offence(p, column, n, SMI_JSON_TYPE);
             return;
         }
         check_map(p, n, column);
     } else if (n->is_checked) {
         const smi_json_verdict verdict = smi_json_check(p, n);
         if (verdict != SMI_JSON_OK) {
-            offend(p, column, n, verdict);
+            note_offence(p, column, n, verdict);
         }
     }
 }
@@ -455,6 +481,7 @@ static void check_node(smi_json_parser *p, smi_json_node *n, const smi_json_node
 
 int32_t smi_json_bind(smi_json_node *n, sm_block *block)
 {
+    SM_ASSERT(n->is_wanted && sm_type_is_bytes(n->id));
     if (n->bound != block) {
         n->bound = block;
         n->bound_index = sm_builder_block(n->builder, block);
@@ -462,16 +489,17 @@ int32_t smi_json_bind(smi_json_node *n, sm_block *block)
     return n->bound_index;
 }
 
-/* A token's bytes, without copying them: they stand in the line's block. */
+/* Appends a token's bytes without copying them: the builder keeps the line's block. */
 static void append_span(smi_json_parser *p, smi_json_node *n)
 {
     const sm_str span = {(const char *)n->slot.token.at, n->slot.token.len};
     sm_builder_str_in(n->builder, smi_json_bind(n, p->block), span);
 }
 
-/* A value of a scalar type, checked and not null. A switch over the types. */
+/* Appends a value of a scalar type, checked and not null. A switch over the types. */
 static void append_scalar(smi_json_parser *p, smi_json_node *n)
 {
+    SM_ASSERT(n->is_wanted && n->slot.token.kind != SM_JSON_IS_NULL);
     const smi_json_slot *slot = &n->slot;
     sm_i128 d = 0;
     switch (n->id) {
@@ -506,7 +534,7 @@ static void append_scalar(smi_json_parser *p, smi_json_node *n)
     }
 }
 
-static void append(smi_json_parser *p, smi_json_node *n, bool is_there);
+static void append_value(smi_json_parser *p, smi_json_node *n, bool is_there);
 
 static void append_map(smi_json_parser *p, smi_json_node *n)
 {
@@ -517,33 +545,34 @@ static void append_map(smi_json_parser *p, smi_json_node *n)
         key->slot.token = m.key;
         append_scalar(p, key);
         take_value(p, value, m.value);
-        append(p, value, true);
+        append_value(p, value, true);
     }
     smi_json_members_close(p, &members);
     sm_builder_list(n->builder);
 }
 
-/* Appends what stands in n's slot. */
-static void append(smi_json_parser *p, smi_json_node *n, bool is_there)
+/* Appends what is in n's slot; NULL if the key is missing (is_there false). */
+static void append_value(smi_json_parser *p, smi_json_node *n, bool is_there)
 {
+    SM_ASSERT(n->is_wanted && n->is_checked);
     if (!is_there || n->slot.token.kind == SM_JSON_IS_NULL) {
         sm_builder_null(n->builder);
     } else if (n->id == SM_TYPE_STRUCT) {
         for (int32_t i = 0; i < n->n_made; i++) {
-            append(p, n->made[i], n->made[i]->slot.seen == n->seen_open);
+            append_value(p, n->made[i], n->made[i]->slot.seen == n->seen_open);
         }
         sm_builder_struct(n->builder);
     } else if (n->id == SM_TYPE_LIST) {
         elements it = elements_of(p, n, &n->slot.token);
         while (next_element(p, &it)) {
-            append(p, it.element, true);
+            append_value(p, it.element, true);
         }
         sm_builder_list(n->builder);
     } else if (n->id == SM_TYPE_MAP) {
         append_map(p, n);
     } else {
         if (n->is_in_list) {
-            (void)smi_json_check(p, n); /* the slot was used for other elements since */
+            (void)smi_json_check(p, n); /* later elements have overwritten the slot since */
         }
         append_scalar(p, n);
     }
@@ -574,6 +603,7 @@ static const struct {
     [SMI_JSON_OUT_OF_RANGE] = {"out_of_range", SM_RANGE},
     [SMI_JSON_TYPE_MISMATCH] = {"type_mismatch", SM_TYPE},
 };
+_Static_assert(SM_COUNT(reasons) == SMI_JSON_TYPE_MISMATCH + 1, "a name for each reason");
 
 const char *smi_json_reason_name(smi_json_reason r)
 {
@@ -593,12 +623,14 @@ static smi_json_reason reason_of(sm_json_fault fault)
         [SM_JSON_FAULT_DEPTH] = SMI_JSON_TOO_DEEP,
         [SM_JSON_FAULT_SURROGATE] = SMI_JSON_LONE_SURROGATE,
     };
+    _Static_assert(SM_COUNT(of) == SM_JSON_FAULT_SURROGATE + 1, "a reason for each fault");
     return of[fault];
 }
 
-static void refuse(smi_json_parser *p, smi_json_reason reason, const uint8_t *at,
-                   smi_json_refusal *why)
+static void refuse_line(smi_json_parser *p, smi_json_reason reason, const uint8_t *at,
+                        smi_json_refusal *why)
 {
+    SM_ASSERT(reason != SMI_JSON_FINE && at >= p->scan.start && at <= p->scan.end);
     why->reason = reason;
     why->byte = at - p->scan.start + 1;
     why->column = (sm_str){0};
@@ -606,13 +638,14 @@ static void refuse(smi_json_parser *p, smi_json_reason reason, const uint8_t *at
 
 static void refuse_column(smi_json_parser *p, smi_json_refusal *why)
 {
+    SM_ASSERT(p->verdict != SMI_JSON_OK && p->worst->is_checked);
     const sm_json_token t = p->worst_token;
     const bool is_string = t.kind == SM_JSON_IS_STRING;
     char excerpt[EXCERPT_BYTES];
     sm_buf type = {0};
 
-    refuse(p, p->verdict == SMI_JSON_TYPE ? SMI_JSON_TYPE_MISMATCH : SMI_JSON_OUT_OF_RANGE,
-           t.at - is_string, why);
+    refuse_line(p, p->verdict == SMI_JSON_TYPE ? SMI_JSON_TYPE_MISMATCH : SMI_JSON_OUT_OF_RANGE,
+                t.at - is_string, why);
     why->column = p->worst->column;
     sm_type_print(p->culprit->type, &type);
     sm_json_excerpt(t.at, t.len, excerpt, sizeof(excerpt));
@@ -644,8 +677,9 @@ static bool is_ascii(const uint8_t *p, size_t n)
     return rest < 0x80;
 }
 
-/* The whole line up to types: UTF-8, syntax, an object. true where it is one. */
-static bool read_line(smi_json_parser *p, const smi_line *line, smi_json_refusal *why)
+/* Checks the line but for its types (UTF-8, syntax, that it is an object) and fills the slots.
+ * false where it is refused. */
+static bool scan_line(smi_json_parser *p, const smi_line *line, smi_json_refusal *why)
 {
     smi_json_node *root = &p->schema->root;
     sm_json_scan *s = &p->scan;
@@ -654,7 +688,7 @@ static bool read_line(smi_json_parser *p, const smi_line *line, smi_json_refusal
     if (!is_ascii(line->data, line->len)) {
         const size_t bad = sm_utf8_check(line->data, line->len);
         if (bad < line->len) {
-            refuse(p, SMI_JSON_INVALID_UTF8, line->data + bad, why);
+            refuse_line(p, SMI_JSON_INVALID_UTF8, line->data + bad, why);
             snprintf(why->message, sizeof(why->message), "byte 0x%02x begins no UTF-8 character",
                      line->data[bad]);
             return false;
@@ -669,12 +703,12 @@ static bool read_line(smi_json_parser *p, const smi_line *line, smi_json_refusal
         q = sm_json_scan_unexpected(s, q, "the end of the line");
     }
     if (!q) {
-        refuse(p, reason_of(s->fault), s->bad, why);
+        refuse_line(p, reason_of(s->fault), s->bad, why);
         sm_json_scan_message(s, why->message, sizeof(why->message));
         return false;
     }
     if (!is_object) {
-        refuse(p, SMI_JSON_NOT_OBJECT, first, why);
+        refuse_line(p, SMI_JSON_NOT_OBJECT, first, why);
         snprintf(why->message, sizeof(why->message), "a line is an object, not %s",
                  sm_json_kind_name((sm_json_kind)whole.kind));
     }
@@ -684,10 +718,11 @@ static bool read_line(smi_json_parser *p, const smi_line *line, smi_json_refusal
 static void append_row(smi_json_parser *p)
 {
     const smi_json_schema *schema = p->schema;
-    p->is_counting = false; /* its lists are read a second time */
+    p->is_counting = false; /* lists are read a second time, and their keys were counted */
     for (int32_t i = 0; i < schema->n_wanted; i++) {
         smi_json_node *n = schema->wanted[i];
-        append(p, n, n->slot.seen == schema->root.seen_open);
+        append_value(p, n, n->slot.seen == schema->root.seen_open);
+        SM_ASSERT(sm_builder_rows(schema->builders[i]) == sm_builder_rows(schema->builders[0]));
     }
 }
 
@@ -695,19 +730,21 @@ sm_status smi_json_line(smi_json_parser *p, const smi_line *line, bool *is_kept,
                         smi_json_refusal *why, sm_error *e)
 {
     smi_json_node *root = &p->schema->root;
+    SM_ASSERT(line->len > 0 && (line->is_too_long || line->data[line->len] == '\n'));
+    SM_ASSERT(!p->unknown || p->schema->looks_unknown);
     *is_kept = false;
     p->scan = sm_json_scan_of(line->data, line->len);
     p->block = line->block;
     p->worst = NULL;
     p->is_counting = p->unknown != NULL;
     if (line->is_too_long) {
-        refuse(p, SMI_JSON_TOO_LONG, line->data, why);
+        refuse_line(p, SMI_JSON_TOO_LONG, line->data, why);
         snprintf(why->message, sizeof(why->message),
                  "a line of %llu bytes is over the limit of %zu",
                  (unsigned long long)line->full_bytes, SMI_LINE_MAX_BYTES);
         return SM_OK;
     }
-    if (line->len > p->scratch.cap) { /* for smi_json_text */
+    if (line->len > p->scratch.cap) { /* smi_json_text unescapes into it */
         SM_TRY(sm_buf_reserve(&p->scratch, line->len, e));
     }
     if (p->schema->has_maps) {
@@ -720,7 +757,7 @@ sm_status smi_json_line(smi_json_parser *p, const smi_line *line, bool *is_kept,
     if (p->unknown) {
         smi_json_unknown_line(p->unknown);
     }
-    if (!read_line(p, line, why)) {
+    if (!scan_line(p, line, why)) {
         return SM_OK;
     }
     if (p->unknown) {
@@ -735,6 +772,7 @@ sm_status smi_json_line(smi_json_parser *p, const smi_line *line, bool *is_kept,
     }
     append_row(p);
     SM_TRY(p->no_memory);
+    SM_ASSERT(p->members.len == 0 && p->key_text.len == 0); /* each MAP was closed */
     *is_kept = true;
     return SM_OK;
 }

@@ -1,29 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * format/json/json_schema.c: a schema made ready for reading lines.
+ * format/json/json_schema.c: turns the columns of a dataset into a tree of nodes, ready for reading
+ * lines.
  *
- * The stored columns become a tree of nodes: the root is an object, a STRUCT column a nested one, a
- * LIST has its element below it, a MAP its key and its value. Each node carries what the hot loop
- * asks of it (its key as words to compare in place, which key came after it last time) and what a
- * refusal asks (its rank in the column order, the name to give).
- *
- * Order      Ranks go to the leaves: every node that is no STRUCT, list elements apart (what is
- *            wrong in a list is its column's fault). First those named in the option column_order,
- *            each by its path ("a.b") or, where only one has it, by its last part; a STRUCT's name
- *            stands for its fields. Then all others, depth first. A STRUCT that is no object is
- *            told as the first of its fields.
- * Callers    json.c, once a reader: the nodes hold the slots of the line, so workers share nothing.
- */
+ * Tree       The root is the line's object. A STRUCT column is an object with its fields below it;
+ *            a LIST has its element below it, a MAP its key and its value. A node has what reading
+ *            needs (its key as words to compare in place, which key came after it last time) and
+ *            what a refusal needs (its rank in the column order, the name to report).
+ * Order      Each leaf has a rank. A leaf is a node that is no STRUCT and not inside a list or map:
+ *            what is wrong in a list is reported for its column. The leaves that the option
+ *            column_order names come first. A name is a path ("a.b"), or its last part where only
+ *            one column has it; a STRUCT's name stands for all its fields. All other leaves follow,
+ *            depth first. A value that should be an object and is none is reported for the first
+ *            field of the STRUCT.
+ * Callers    json.c, once for each reader: the nodes hold the values of a line, so workers cannot
+ *            share them. */
 #include "format/json/json_int.h"
 
-/* Keys to this many bytes are looked at in place, with their closing quote. */
+/* Keys of up to this many bytes, with their closing quote, are compared in place. */
 #define WORDS_BYTES 16
-/* To so many fields, comparing all of them beats hashing the key. */
+/* Up to so many fields, comparing the key with each of them beats hashing it. */
 #define FEW_FIELDS 8
+
+_Static_assert(sizeof(((smi_json_node *)0)->key_words) == WORDS_BYTES, "a key fits its words");
+_Static_assert(WORDS_BYTES + 1 <= SM_PAD_BYTES, "a key at a line's end is read with the padding");
 
 /* ---- the tree -------------------------------------------------------------------------------- */
 
-/* Can the key stand between quotes as it is? */
+/* Can the key be written in quotes without an escape? */
 static bool is_plain_key(sm_str key)
 {
     for (size_t i = 0; i < key.len; i++) {
@@ -71,6 +75,7 @@ static void make_key_table(smi_json_node *n, sm_arena *a)
         const sm_str name = n->fields[i].name;
         uint32_t at = (uint32_t)sm_hash64(name.data, name.len) & n->table_mask;
         while (n->table[at] >= 0) {
+            SM_ASSERT(!sm_str_eq(n->fields[n->table[at]].name, name)); /* names are unique */
             at = (at + 1) & n->table_mask;
         }
         n->table[at] = i;
@@ -79,6 +84,8 @@ static void make_key_table(smi_json_node *n, sm_arena *a)
 
 smi_json_node *smi_json_find(const smi_json_node *object, sm_str key)
 {
+    SM_ASSERT(object->id == SM_TYPE_STRUCT);
+    SM_ASSERT((object->table != NULL) == (object->n_fields > FEW_FIELDS));
     if (!object->table) {
         for (int32_t i = 0; i < object->n_fields; i++) {
             if (sm_str_eq(object->fields[i].name, key)) {
@@ -108,7 +115,7 @@ static sm_status make_node(smi_json_node *n, sm_field field, smi_json_node *pare
     n->slot.seen = UINT64_MAX;
     if (n->id == SM_TYPE_MAP && n->type->fields[0].type->id != SM_TYPE_STRING) {
         const sm_status st =
-            sm_fail(e, SM_UNSUPPORTED, "the keys of a MAP that JSON is read as are VARCHAR");
+            sm_fail(e, SM_UNSUPPORTED, "JSON objects are read as a MAP only with keys of VARCHAR");
         return sm_within(e, st, "column %.*s", SM_STR_ARG(field.name));
     }
     make_key_words(n);
@@ -136,7 +143,7 @@ static sm_status make_node(smi_json_node *n, sm_field field, smi_json_node *pare
 
 /* ---- what is done with a node ---------------------------------------------------------------- */
 
-/* Has it objects at or below it, whose keys may be unknown? */
+/* Is there a STRUCT at or below n, whose objects may have unknown keys? */
 static bool has_objects(const smi_json_node *n)
 {
     return n->id == SM_TYPE_STRUCT || (n->id == SM_TYPE_LIST && has_objects(&n->fields[0])) ||
@@ -152,7 +159,7 @@ static bool has_map(const smi_json_node *n)
     return has;
 }
 
-/* A column that is read is checked as a whole, whichever of its fields are made. */
+/* A column that is read is checked as a whole, even if only some of its fields are wanted. */
 static void mark_node(smi_json_node *n, const sm_projection *want, bool is_read)
 {
     n->is_checked = is_read || want->validate_all;
@@ -172,15 +179,16 @@ static void mark_whole(smi_json_node *n)
     }
 }
 
-/* The objects whose unknown keys are looked for. */
-static void find_whole(smi_json_schema *s, const sm_projection *want)
+/* Marks the objects in which unknown keys are looked for. */
+static void mark_taken(smi_json_schema *s, const sm_projection *want)
 {
     s->root.is_whole = want->count_unknown || want->takes_row;
     for (int32_t i = 0; i < want->n_taken; i++) {
         smi_json_node *n = &s->root;
         for (int32_t k = 0; k < want->taken[i].n; k++) {
+            SM_ASSERT(want->taken[i].items[k] >= 0 && want->taken[i].items[k] < n->n_fields);
             n = &n->fields[want->taken[i].items[k]];
-            n->is_walked = true; /* objects stand there */
+            n->is_walked = true; /* to reach the objects below */
         }
         mark_whole(n);
     }
@@ -197,9 +205,11 @@ static int32_t count_nodes(const smi_json_node *n)
     return count;
 }
 
-/* `made`: n's type, or a STRUCT of some of its fields in their order. */
+/* Sets the builders of n and below. `made`: n's type, or a STRUCT of some of its fields, in their
+ * order. */
 static void give_builders(smi_json_schema *s, smi_json_node *n, const sm_type *made, sm_builder *b)
 {
+    SM_ASSERT(!n->is_wanted && n->id == made->id);
     n->is_wanted = true;
     n->builder = b;
     if (sm_type_is_bytes(n->id)) {
@@ -229,8 +239,8 @@ static void make_wanted(smi_json_schema *s, const sm_dataset *d, const sm_projec
         mark_node(&s->root.fields[i], want, false);
     }
     for (int32_t i = 0; i < want->n_columns; i++) {
-        smi_json_node *n = &s->root.fields[want->columns[i]];
         fields[i] = sm_projected(d, want, i);
+        smi_json_node *n = &s->root.fields[want->columns[i]];
         s->wanted[i] = n;
         s->builders[i] = sm_builder_new(fields[i].type, budget);
         mark_node(n, want, true);
@@ -243,7 +253,8 @@ static void make_wanted(smi_json_schema *s, const sm_dataset *d, const sm_projec
 
 #define NO_RANK INT32_MAX
 
-/* A leaf is its own column; a STRUCT has its fields' ranks and no name of its own. */
+/* A leaf has a rank of its own. A STRUCT has its first field's, but one without fields is a leaf.
+ */
 static bool is_leaf(const smi_json_node *n)
 {
     return n->id != SM_TYPE_STRUCT || n->n_fields == 0;
@@ -257,7 +268,7 @@ static void clear_ranks(smi_json_node *n)
     }
 }
 
-/* Gives the next ranks to the leaves at and below n that have none, depth first. */
+/* Gives the next ranks to the leaves at and below n that have none yet, depth first. */
 static void rank_leaves(smi_json_node *n, int32_t *next)
 {
     if (is_leaf(n)) {
@@ -272,9 +283,10 @@ static void rank_leaves(smi_json_node *n, int32_t *next)
     }
 }
 
-/* A STRUCT takes rank and name of its first leaf. */
+/* Gives each STRUCT the rank and the name of its first leaf. */
 static void rank_structs(smi_json_node *n)
 {
+    SM_ASSERT(!is_leaf(n) || n->rank != NO_RANK);
     if (is_leaf(n)) {
         return;
     }
@@ -288,7 +300,8 @@ static void rank_structs(smi_json_node *n)
     }
 }
 
-/* The nodes outside of lists that a name means, by path or by last part. */
+/* The nodes that a name in column_order may mean, by their path or by its last part. Those inside
+ * lists and maps have no rank and are left out. */
 typedef struct named {
     smi_json_node *by_path, *by_part;
     int n_by_part;
@@ -368,7 +381,7 @@ static sm_status rank_named(smi_json_schema *s, sm_str order, int32_t *next, sm_
     return SM_OK;
 }
 
-/* ---- making it ------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 sm_status smi_json_schema_new(const sm_dataset *d, const sm_projection *want, sm_str order,
                               sm_budget *budget, smi_json_schema **out, sm_error *e)
@@ -388,7 +401,7 @@ sm_status smi_json_schema_new(const sm_dataset *d, const sm_projection *want, sm
     rank_leaves(&s->root, &next);
     rank_structs(&s->root);
     make_wanted(s, d, want, budget);
-    find_whole(s, want);
+    mark_taken(s, want);
     s->has_maps = has_map(&s->root);
     s->is_found = d->sampled != NULL;
     *out = s;

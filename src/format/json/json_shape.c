@@ -1,25 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * format/json/json_shape.c: lines that look like earlier ones, read many times as fast as
- * json_row.c does, which stays the definition: what is not certain here goes back to it, line by
- * line.
+ * format/json/json_shape.c: reads lines that look like earlier ones, many times as fast as
+ * json_row.c. That file defines what is right: a line that this one is not sure of goes there.
  *
- * Calls    json.c: smi_json_shapes_run for as many lines as it can, then one line by json_row.c,
- *          and smi_json_shapes_learn where that line was kept; and so on.
- * Shapes   An automaton. A *state* is a value that a line may have: of a column, or of a key that
- *          no column takes. An *edge* is what stands between two values: the closing and opening
- *          braces, comma, white space, key and colon, byte for byte; the last one of a line ends
- *          with its LF. So a line is: compare bytes, read a value, compare bytes, … . A state tries
- *          the edge that it took last, then its others: orders of keys, missing keys and several
- *          kinds of lines each cost an edge, not a shape of their own.
- * Right    The objects that are open at a value are always the same ones, those around its column;
- *          so any path along edges is valid JSON. What is left to see: no key twice (a bit a state
- *          and object, which an edge may set once a line); each value by its type; the length.
- * Values   Strings without escapes, in ASCII, and integers to 15 digits are read here. All others
- *          by json_row.c's own functions, one value at a time. Null, missing: noted, and made null
- *          when the run ends. A refusal is not told here: the line goes to json_row.c.
- * Bounds   MAX_STATES values, MAX_EDGES edges a state, MAX_EDGE_BYTES each. A schema of more
- *          columns, or with a LIST or MAP that is asked for, has no shapes. */
+ * Calls    json.c calls smi_json_shapes_read, which reads as many lines as it can. The next line
+ *          then goes to json_row.c; if it is kept, smi_json_shapes_learn learns it. And so on.
+ * Shapes   Lines are read by an automaton. A *state* stands for a value in a line: of a column, or
+ *          of a key that no column takes. An *edge* is the text between two values, byte for byte:
+ *          closing and opening braces, comma, white space, key and colon. The last edge of a line
+ *          ends with its LF. So reading a line means: compare bytes, read a value, compare bytes,
+ *          and so on. A state first tries the edge that it took last, then its others. Another
+ *          order of keys, a missing key or another kind of line costs an edge or two, not a new
+ *          shape.
+ * Correct  At a value, the open objects are always the same: those around its column. So every path
+ *          along edges is valid JSON. What is left to check: that no key comes twice (each state
+ *          and each object has a bit, which may be set once in a line), that each value fits its
+ *          type, and that the line is not too long.
+ * Values   ASCII strings without escapes and integers of up to 15 digits are read here. All other
+ *          values are read by json_row.c's functions, one at a time. Nulls and missing keys are
+ *          noted, and written when smi_json_shapes_read ends. This file refuses no line: one that
+ *          may be wrong goes to json_row.c.
+ * Limits   MAX_STATES values, MAX_EDGES edges of a state, MAX_EDGE_BYTES in an edge. Shapes are not
+ *          used for a schema with more columns, or if a LIST or MAP is wanted. */
 #include <stdlib.h>
 
 #include "base/isa.h"
@@ -35,55 +37,64 @@
 #define MAX_EDGE_BYTES 256
 #define HEAD_BYTES     64 /* of an edge that are compared at once */
 #define MAX_NULLS      4096
-/* So many lines in a row taught nothing: from then on one in 16 is looked at. */
+/* After so many lines in a row that taught nothing new, only one line in 16 is learnt. */
 #define BARREN_LINES 64
 
 #define STATE_START 0
 #define STATE_END   (-1)
 
 typedef unsigned __int128 state_set;
+_Static_assert(8 * sizeof(state_set) >= MAX_STATES, "a bit for each state");
+_Static_assert(MAX_NULLS > MAX_STATES, "a line's nulls are noted as a whole");
+_Static_assert(HEAD_BYTES == 64 && HEAD_BYTES <= SM_PAD_BYTES, "a head is compared by 64 bits");
 
-/* How a value is read; the first two take strings as they stand. */
-typedef enum value_way {
-    WAY_ANY,   /* of no column, or of one that is not checked: any value */
-    WAY_TEXT,  /* VARCHAR */
-    WAY_I64,   /* BIGINT */
-    WAY_OTHER, /* by json_row.c */
-    WAY_EMPTY, /* of a key that no column takes, where that is an error: what holds nothing */
-    WAY_UNFIT, /* nested: no line that has it is learnt */
-} value_way;
+/* How a value is read. The first two accept a string as it is. */
+typedef enum value_kind {
+    VALUE_ANY,   /* any value: no column takes it, or its column is not checked */
+    VALUE_TEXT,  /* VARCHAR */
+    VALUE_I64,   /* BIGINT */
+    VALUE_OTHER, /* by json_row.c's functions */
+    VALUE_EMPTY, /* of an unknown key, where such keys are errors: a value that holds nothing */
+    VALUE_UNFIT, /* nested: no line that has it is learnt */
+} value_kind;
+_Static_assert(VALUE_ANY < VALUE_TEXT && VALUE_TEXT < VALUE_I64, "LINE_NAME tests <= VALUE_TEXT");
 
 typedef struct shape_edge {
-    uint8_t head[HEAD_BYTES]; /* zero behind the end */
-    uint64_t head_mask;       /* the bytes of it that count */
+    uint8_t head[HEAD_BYTES]; /* its first bytes, padded with zeros */
+    uint64_t head_mask;       /* a bit for each byte of `head` that counts */
     uint8_t tail[MAX_EDGE_BYTES - HEAD_BYTES];
     uint32_t len;
-    struct shape_state *to;    /* NULL: the line's end */
-    state_set passes;          /* that state, and the objects that are opened on the way */
-    uint32_t key_off, key_len; /* of the last key, without its quotes */
-    bool key_is_odd;           /* with escapes */
+    struct shape_state *to;    /* NULL: the end of the line */
+    state_set passes;          /* that state, and the objects that the edge opens */
+    uint32_t key_off, key_len; /* of the last key in the edge, without its quotes */
+    bool key_is_odd;           /* it has escapes */
 } shape_edge;
 
 typedef struct shape_state {
-    shape_edge *last; /* taken */
+    shape_edge *last; /* the edge that was taken last */
     shape_edge **edges;
     int32_t n_edges;
-    value_way way;
-    bool is_wanted, is_unknown;
-    int32_t bound_index; /* of the run's block in the column's builder */
-    uint8_t *values;     /* of the run's first row; BOOL: of the builder's */
-    int64_t first_row;   /* of the run in the builder */
-    smi_json_node *node; /* NULL: of no column */
-    const smi_json_node *object;
-    sm_str key; /* of no column: unescaped */
-    int depth;  /* objects around it */
+    value_kind kind;
+    bool is_wanted;  /* its value goes into a builder */
+    bool is_unknown; /* no column takes its key */
+    /* set for each call of smi_json_shapes_read */
+    int32_t bound_index; /* of the lines' block in the builder */
+    uint8_t *values;     /* where the first row's value goes; BOOL: the builder's first */
+    int64_t first_row;   /* index of the first row in the builder */
+
+    smi_json_node *node;         /* NULL: is_unknown, or STATE_START */
+    const smi_json_node *object; /* in which the key stands */
+    sm_str key;                  /* is_unknown: unescaped */
+    int depth;                   /* objects around it */
 } shape_state;
 
+/* A value that is null or missing. */
 typedef struct null_value {
     int32_t state;
-    uint32_t row;
+    uint32_t row; /* from the first row of this call */
 } null_value;
 
+/* Reads the line at p as row n: returns the place behind its LF, or NULL if it is unsure. */
 typedef const uint8_t *(*line_fn)(smi_json_shapes *s, const uint8_t *p, uint32_t n);
 
 struct smi_json_shapes {
@@ -92,30 +103,31 @@ struct smi_json_shapes {
     line_fn read_line;
     shape_state states[MAX_STATES];
     int32_t n_states;
-    shape_edge nowhere; /* passes all, so that no line takes it */
-    state_set wanted;   /* leaves that are asked for, and objects around them */
+    shape_edge nowhere; /* the first edge of a new state: it passes all states, so it never fits */
+    state_set wanted;   /* wanted leaves and the objects around them */
     state_set objects;  /* states that stand for objects */
-    int32_t barren;     /* lines in a row that taught nothing */
+    int32_t barren;     /* lines in a row that taught nothing new */
 
-    /* the run */
+    /* set for each call of smi_json_shapes_read */
     sm_block *block;
-    const uint8_t *end; /* of the bytes at hand */
+    const uint8_t *end; /* of its bytes */
     int32_t n_nulls;
     null_value nulls[MAX_NULLS];
-    bool has_unknown; /* the line */
+    bool has_unknown; /* the line has unknown keys that were noted */
 };
 
 static state_set bit_of(int32_t state)
 {
+    SM_ASSERT(state >= 0 && state < MAX_STATES);
     return (state_set)1 << state;
 }
 
 /* ---- values ---------------------------------------------------------------------------------- */
 
-/* Eight characters of which the first n are digits. */
+/* The value of eight characters, of which the first n are digits; n > 0. */
 static inline uint64_t eight_digits(uint64_t chars, int n)
 {
-    chars = n < 8 ? chars << (8 * (8 - n)) : chars; /* zeroes in front; n > 0 */
+    chars = n < 8 ? chars << (8 * (8 - n)) : chars; /* zeros in front */
     chars &= 0x0f0f0f0f0f0f0f0f;
     chars = (chars * 10) + (chars >> 8);
     return (((chars & 0x000000ff000000ff) * 0x000f424000000064) +
@@ -123,7 +135,7 @@ static inline uint64_t eight_digits(uint64_t chars, int n)
            32;
 }
 
-/* How many of eight characters are digits before the first that is none. */
+/* How many of eight characters are digits, up to the first that is none. */
 static inline int count_digits(uint64_t chars)
 {
     const uint64_t below = chars - 0x3030303030303030; /* borrows spoil only what comes later */
@@ -132,8 +144,8 @@ static inline int count_digits(uint64_t chars)
     return others == 0 ? 8 : __builtin_ctzll(others) / 8;
 }
 
-/* An integer of at most 15 digits as JSON writes it, or NULL. Whether the number ends there the
- * next edge says: none begins with a digit, '.' or 'e'. */
+/* Reads an integer of up to 15 digits; NULL where there is none. Does not look whether the number
+ * ends there: the next edge tells, as no edge begins with a digit, '.' or 'e' (add_edge). */
 static inline const uint8_t *read_i64(const uint8_t *p, int64_t *out)
 {
     static const uint64_t powers[] = {1,      10,      100,      1000,     10000,
@@ -170,9 +182,11 @@ static inline void write_ref(sm_view *to, const uint8_t *q, size_t len, int32_t 
     to->words[1] = (uint32_t)index | (uint64_t)(q - block->data) << 32;
 }
 
-/* A value that was checked, not null, into its row. A switch over the types. */
+/* Writes a value that was checked and is not null as row n. false: no memory. A switch over the
+ * types. */
 static bool put_value(smi_json_shapes *s, shape_state *st, uint32_t n)
 {
+    SM_ASSERT(st->is_wanted && st->node->slot.token.kind != SM_JSON_IS_NULL);
     const smi_json_slot *slot = &st->node->slot;
     const size_t width = (size_t)sm_type_bytes(st->node->id);
     const float f = (float)slot->as.f;
@@ -182,7 +196,7 @@ static bool put_value(smi_json_shapes *s, shape_state *st, uint32_t n)
     case SM_TYPE_STRING:
     case SM_TYPE_BINARY:
         if (sm_buf_reserve(&s->parser->scratch, slot->token.len, &e) != SM_OK) {
-            return false; /* json_row.c will ask again, and tell */
+            return false; /* json_row.c will try again and report it */
         }
         ((sm_view *)(void *)st->values)[n] =
             sm_builder_keep_str(st->node->builder, smi_json_text(s->parser, slot->token));
@@ -212,25 +226,29 @@ static bool put_value(smi_json_shapes *s, shape_state *st, uint32_t n)
 
 static void note_null(smi_json_shapes *s, const shape_state *st, uint32_t n)
 {
+    SM_ASSERT(s->n_nulls < MAX_NULLS && !st->is_unknown);
     if (st->is_wanted) {
         s->nulls[s->n_nulls++] = (null_value){.state = (int32_t)(st - s->states), .row = n};
     }
 }
 
-/* Any value, by the careful path's functions: behind it, or NULL where the line should go there. */
-static const uint8_t *odd_value(smi_json_shapes *s, shape_state *st, const uint8_t *p, uint32_t n)
+/* Reads any value by json_row.c's functions. Returns the place behind it; NULL where the whole line
+ * is to go to json_row.c. */
+static const uint8_t *read_other_value(smi_json_shapes *s, shape_state *st, const uint8_t *p,
+                                       uint32_t n)
 {
     sm_json_token token = {0};
     const uint8_t *lf = memchr(p, '\n', (size_t)(s->end - p));
     sm_json_scan scan = {.start = p, .end = lf, .depth = st->depth};
+    SM_ASSERT(lf && st->kind != VALUE_UNFIT);
     const uint8_t *q = sm_json_scan_value(&scan, p, &token);
     if (!q || sm_utf8_check(p, (size_t)(q - p)) < (size_t)(q - p)) {
         return NULL;
     }
-    if (st->way == WAY_ANY) {
+    if (st->kind == VALUE_ANY) {
         return q;
     }
-    if (st->way == WAY_EMPTY) {
+    if (st->kind == VALUE_EMPTY) {
         return smi_json_holds_nothing(p, (size_t)(q - p)) ? q : NULL;
     }
     if (token.kind == SM_JSON_IS_NULL) {
@@ -248,12 +266,13 @@ static const uint8_t *odd_value(smi_json_shapes *s, shape_state *st, const uint8
     return q;
 }
 
-/* A key of no column: the line's token for its count. */
+/* Notes the unknown key that edge e at p ends with, to be counted if the line is kept. */
 static void note_unknown(smi_json_shapes *s, const shape_state *st, const shape_edge *e,
                          const uint8_t *p)
 {
     smi_json_unknown *u = s->parser->unknown;
-    if (!u || !st->object->is_whole || st->way == WAY_EMPTY) {
+    SM_ASSERT(st->is_unknown && p[e->key_off - 1] == '"' && p[e->key_off + e->key_len] == '"');
+    if (!u || !st->object->is_whole || st->kind == VALUE_EMPTY) {
         return;
     }
     if (!s->has_unknown) {
@@ -269,8 +288,8 @@ static void note_unknown(smi_json_shapes *s, const shape_state *st, const shape_
     smi_json_unknown_add(u, st->object, key);
 }
 
-/* What the line did not have becomes null; of an object that is not there its columns are missing
- * as well. */
+/* Notes as null what the line does not have. Where an object is missing, so are its fields, which
+ * have bits of their own. */
 static void note_missing(smi_json_shapes *s, state_set missing, uint32_t n)
 {
     while (missing != 0) {
@@ -316,7 +335,7 @@ static inline void write_view_ref(sm_view *to, const uint8_t *q, size_t len, int
 #include "format/json/json_shape_line_int.h"
 
 #if SM_HAS_X86
-/* The bytes of a string to 12, behind its length. */
+/* Writes the view of q[0 … len): up to 12 bytes after the length, or a reference. */
 SM_TARGET(SM_AVX2)
 static inline void write_view_avx2(sm_view *to, const uint8_t *q, size_t len, int32_t index,
                                    const sm_block *block)
@@ -430,9 +449,9 @@ static const struct {
     {SM_ISA_REF, read_line_ref},
 };
 
-/* ---- running --------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
-/* Room for the run's rows, and where they start. false where it was refused. */
+/* Makes room for the rows in the builders, and notes where they start. false: no memory. */
 static bool begin_rows(smi_json_shapes *s, int64_t max_rows)
 {
     smi_json_schema *schema = s->parser->schema;
@@ -457,6 +476,7 @@ static bool begin_rows(smi_json_shapes *s, int64_t max_rows)
     return true;
 }
 
+/* Tells the builders that n rows were written, and makes null what was noted as null. */
 static void end_rows(smi_json_shapes *s, int64_t n)
 {
     for (int32_t i = 1; i < s->n_states; i++) {
@@ -465,13 +485,14 @@ static void end_rows(smi_json_shapes *s, int64_t n)
         }
     }
     for (int32_t i = 0; i < s->n_nulls; i++) {
+        SM_ASSERT(s->nulls[i].row < n && s->states[s->nulls[i].state].is_wanted);
         sm_builder *b = s->states[s->nulls[i].state].node->builder;
         sm_builder_set_null(b, sm_builder_rows(b) - n + s->nulls[i].row);
     }
     s->n_nulls = 0;
 }
 
-void smi_json_shapes_run(smi_json_shapes *s, smi_json_shape_run *r)
+void smi_json_shapes_read(smi_json_shapes *s, smi_json_shape_lines *r)
 {
     const uint8_t *p = r->at;
     uint32_t n = 0;
@@ -479,6 +500,9 @@ void smi_json_shapes_run(smi_json_shapes *s, smi_json_shape_run *r)
     if (s->states[STATE_START].n_edges == 0 || p >= r->stop || r->max_rows <= 0) {
         return;
     }
+    SM_ASSERT(r->stop <= r->end && r->end[-1] == '\n' && r->max_rows <= SM_BATCH_ROWS);
+    SM_ASSERT(r->at >= r->block->data && r->end <= r->block->data + r->block->size_bytes);
+    SM_ASSERT(s->n_nulls == 0);
     s->block = r->block;
     s->end = r->end;
     if (!begin_rows(s, r->max_rows)) {
@@ -491,6 +515,7 @@ void smi_json_shapes_run(smi_json_shapes *s, smi_json_shape_run *r)
         if (!next) {
             break;
         }
+        SM_ASSERT(next > p && next <= r->end && next[-1] == '\n');
         bytes += (size_t)(next - p - 1);
         if (s->has_unknown) {
             r->n_unknown_lines += smi_json_unknown_keep(s->parser->unknown);
@@ -506,47 +531,51 @@ void smi_json_shapes_run(smi_json_shapes *s, smi_json_shape_run *r)
 
 /* ---- learning -------------------------------------------------------------------------------- */
 
-/* What is known of the line that teaches. */
+/* A line that is being learnt. */
 typedef struct lesson {
     smi_json_shapes *s;
     sm_json_scan scan;
-    const uint8_t *from; /* behind the last value */
-    int32_t at;          /* its state */
-    state_set seen;
-    state_set opened; /* since the last value */
-    bool is_new;      /* something was learnt */
+    const uint8_t *from; /* the place behind the last value, where the next edge begins */
+    int32_t at;          /* the state of that value */
+    state_set seen;      /* states of the line so far */
+    state_set opened;    /* objects that were opened since that value */
+    bool is_new;         /* the line taught something */
 } lesson;
 
-static value_way way_of(const smi_json_node *n)
+static value_kind value_kind_of(const smi_json_node *n)
 {
     if (!n->is_walked || (!n->is_checked && !n->is_wanted)) {
-        return WAY_ANY;
+        return VALUE_ANY;
     }
-    return n->id == SM_TYPE_STRING    ? WAY_TEXT
-           : n->id == SM_TYPE_I64     ? WAY_I64
-           : sm_type_is_nested(n->id) ? WAY_UNFIT
-                                      : WAY_OTHER;
+    return n->id == SM_TYPE_STRING    ? VALUE_TEXT
+           : n->id == SM_TYPE_I64     ? VALUE_I64
+           : sm_type_is_nested(n->id) ? VALUE_UNFIT
+                                      : VALUE_OTHER;
 }
 
 static shape_state *add_state(smi_json_shapes *s)
 {
+    SM_ASSERT(s->n_states < MAX_STATES);
     shape_state *st = &s->states[s->n_states++];
     st->edges = SM_NEW_ARRAY(s->arena, shape_edge *, MAX_EDGES);
     st->edges[0] = st->last = &s->nowhere; /* until there is one */
     return st;
 }
 
-static int32_t find_node(const smi_json_shapes *s, const smi_json_node *n)
+/* The state of a node. add_nodes has made one for each. */
+static int32_t state_of_node(const smi_json_shapes *s, const smi_json_node *n)
 {
     int32_t i = 1;
     while (i < s->n_states && s->states[i].node != n) {
         i++;
     }
+    SM_ASSERT(i < s->n_states);
     return i;
 }
 
-/* The state of a key that no column takes; −1 where there are too many. */
-static int32_t unknown_state(smi_json_shapes *s, const smi_json_node *object, sm_str key, int depth)
+/* The state of an unknown key, made where it is new; −1 where there are too many states. */
+static int32_t state_of_unknown(smi_json_shapes *s, const smi_json_node *object, sm_str key,
+                                int depth)
 {
     for (int32_t i = 1; i < s->n_states; i++) {
         const shape_state *st = &s->states[i];
@@ -559,17 +588,21 @@ static int32_t unknown_state(smi_json_shapes *s, const smi_json_node *object, sm
     }
     shape_state *st = add_state(s);
     st->is_unknown = true;
-    st->way = object->is_whole && s->parser->schema->fails_unknown ? WAY_EMPTY : WAY_ANY;
+    st->kind = object->is_whole && s->parser->schema->fails_unknown ? VALUE_EMPTY : VALUE_ANY;
     st->object = object;
     st->key = sm_arena_str(s->arena, key);
     st->depth = depth;
     return s->n_states - 1;
 }
 
-/* The bytes from the last value to `end` lead to a state. */
+/* Adds the edge of the bytes from the last value to `end`, leading to state `to`. true also where
+ * it is known already; false where it does not fit. */
 static bool add_edge(lesson *l, const uint8_t *end, int32_t to, const sm_json_token *key)
 {
     shape_state *st = &l->s->states[l->at];
+    SM_ASSERT(end > l->from && (to == STATE_END) == (end[-1] == '\n'));
+    SM_ASSERT(!(*l->from >= '0' && *l->from <= '9') && (*l->from | 0x20) != 'e');
+    SM_ASSERT(*l->from != '.'); /* read_i64 relies on it */
     const size_t len = (size_t)(end - l->from);
     if (len > MAX_EDGE_BYTES) {
         return false;
@@ -600,16 +633,17 @@ static bool add_edge(lesson *l, const uint8_t *end, int32_t to, const sm_json_to
     return true;
 }
 
-/* The value at q of a key: an edge to its state, then behind it. NULL: the line teaches no more. */
+/* Learns the value at q of a key: adds an edge to its state. Returns the place behind the value;
+ * NULL where the rest of the line cannot be learnt. */
 static const uint8_t *learn_value(lesson *l, const smi_json_node *object, smi_json_node *field,
                                   const sm_json_token *key, const uint8_t *q)
 {
     smi_json_shapes *s = l->s;
     sm_json_token passed;
     const int32_t to =
-        field ? find_node(s, field)
-              : unknown_state(s, object, smi_json_text(s->parser, *key), l->scan.depth);
-    if (to < 0 || (l->seen & bit_of(to)) != 0 || s->states[to].way == WAY_UNFIT ||
+        field ? state_of_node(s, field)
+              : state_of_unknown(s, object, smi_json_text(s->parser, *key), l->scan.depth);
+    if (to < 0 || (l->seen & bit_of(to)) != 0 || s->states[to].kind == VALUE_UNFIT ||
         !add_edge(l, q, to, key)) {
         return NULL;
     }
@@ -621,8 +655,8 @@ static const uint8_t *learn_value(lesson *l, const smi_json_node *object, smi_js
     return q;
 }
 
-/* From an object's brace to behind the closing one; NULL as above. The line was kept, so that
- * nothing in it can be wrong. */
+/* Learns an object, from its opening brace. Returns the place behind the closing one; NULL as
+ * above. The line was kept, so it has no faults. */
 static const uint8_t *learn_object(lesson *l, smi_json_node *object, const uint8_t *q)
 {
     q = sm_json_scan_open(&l->scan, q);
@@ -630,10 +664,11 @@ static const uint8_t *learn_object(lesson *l, smi_json_node *object, const uint8
     while (q && more) {
         sm_json_token key;
         q = sm_json_scan_string(&l->scan, q, &key);
+        SM_ASSERT(q); /* the line was kept */
         smi_json_node *field = smi_json_find(object, smi_json_text(l->s->parser, key));
         q = sm_json_scan_colon(&l->scan, q);
         if (*q == '{' && field && field->id == SM_TYPE_STRUCT && field->is_walked) {
-            const state_set bit = bit_of(find_node(l->s, field));
+            const state_set bit = bit_of(state_of_node(l->s, field));
             if ((l->seen & bit) != 0) {
                 return NULL;
             }
@@ -660,6 +695,7 @@ void smi_json_shapes_learn(smi_json_shapes *s, const smi_line *line)
         .from = line->data,
         .at = STATE_START,
     };
+    SM_ASSERT(!line->is_too_long && line->data[line->len] == '\n');
     const uint8_t *q = sm_json_skip_space(&l.scan, line->data);
     if (learn_object(&l, &s->parser->schema->root, q)) {
         (void)add_edge(&l, line->data + line->len + 1, STATE_END, NULL);
@@ -667,9 +703,9 @@ void smi_json_shapes_learn(smi_json_shapes *s, const smi_line *line)
     s->barren = l.is_new ? 0 : s->barren + 1;
 }
 
-/* ---- making ---------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
-/* A state for n and those below; false where the schema has no shapes. */
+/* Makes a state for each node below n; false where shapes do not work for the schema. */
 static bool add_nodes(smi_json_shapes *s, smi_json_node *n, int depth)
 {
     for (int32_t i = 0; i < n->n_fields; i++) {
@@ -685,7 +721,7 @@ static bool add_nodes(smi_json_shapes *s, smi_json_node *n, int depth)
         st->object = n;
         st->depth = depth;
         st->is_wanted = field->is_wanted;
-        st->way = is_object ? WAY_UNFIT : way_of(field);
+        st->kind = is_object ? VALUE_UNFIT : value_kind_of(field);
         s->objects |= is_object ? bit : 0;
         s->wanted |= field->is_wanted ? bit : 0;
         if (is_object && !add_nodes(s, field, depth + 1)) {
@@ -701,6 +737,7 @@ smi_json_shapes *smi_json_shapes_new(smi_json_parser *parser, sm_budget *budget)
     smi_json_shapes *s = SM_NEW(arena, smi_json_shapes);
     const sm_isa_level isa = sm_isa();
     int i = 0;
+    SM_ASSERT(versions[SM_COUNT(versions) - 1].isa == SM_ISA_REF); /* ends the loop */
     while (versions[i].isa > isa) {
         i++;
     }

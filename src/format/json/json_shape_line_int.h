@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * format/json/json_shape_line_int.h: one line along learnt shapes, written once for every
- * instruction set. Included by json_shape.c only, with
+ * format/json/json_shape_line_int.h: the function that reads one line by learnt shapes, written
+ * once for all instruction sets. Included by json_shape.c only, with
  *   LINE_NAME, LINE_TARGET      the function and its SM_TARGET
  *   LINE_IS(e, p)               do the bytes at p begin with edge e?
  *   LINE_STRING_END(q)          the first `"`, `\`, byte below 0x20 or above 0x7f at or after q
- *   LINE_VIEW(to, q, len, i, b) writes the view of q[0 … len) which stands in block b, number i */
+ *   LINE_VIEW(to, q, len, i, b) writes the view of q[0 … len), bytes of block b with the index i */
 
-/* The line at p as row n of the run: behind its LF, or NULL, then nothing of it counts. */
+/* Reads the line at p as row n. Returns the place behind its LF; NULL where json_row.c is to read
+ * it, and then nothing of it counts. */
 LINE_TARGET static const uint8_t *LINE_NAME(smi_json_shapes *s, const uint8_t *p, uint32_t n)
 {
     const uint8_t *const start = p;
@@ -28,7 +29,7 @@ LINE_TARGET static const uint8_t *LINE_NAME(smi_json_shapes *s, const uint8_t *p
             e = st->last = st->edges[i];
         }
         if ((seen & e->passes) != 0) {
-            goto other; /* a key that was there already */
+            goto other; /* a key comes twice, or the edge is `nowhere` */
         }
         seen |= e->passes;
         if (!e->to) {
@@ -40,7 +41,7 @@ LINE_TARGET static const uint8_t *LINE_NAME(smi_json_shapes *s, const uint8_t *p
             note_unknown(s, st, e, p);
         }
         p += e->len;
-        if (*p == '"' && st->way <= WAY_TEXT) {
+        if (*p == '"' && st->kind <= VALUE_TEXT) {
             const uint8_t *q = LINE_STRING_END(p + 1);
             if (*q == '"') {
                 if (st->is_wanted) {
@@ -50,7 +51,7 @@ LINE_TARGET static const uint8_t *LINE_NAME(smi_json_shapes *s, const uint8_t *p
                 p = q + 1;
                 continue;
             }
-        } else if (st->way == WAY_I64) {
+        } else if (st->kind == VALUE_I64) {
             int64_t v = 0;
             const uint8_t *q = read_i64(p, &v);
             if (q) {
@@ -61,7 +62,7 @@ LINE_TARGET static const uint8_t *LINE_NAME(smi_json_shapes *s, const uint8_t *p
                 continue;
             }
         }
-        p = odd_value(s, st, p, n);
+        p = read_other_value(s, st, p, n);
         if (!p) {
             goto other;
         }

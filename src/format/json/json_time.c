@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * format/json/json_time.c: is a text a date or a time, where no column was declared?
+ * format/json/json_time.c: recognises dates and times in columns that nobody declared.
  *
- * Taken      The spellings of ISO 8601 that have a year of four digits and hyphens: "2022-04-03" is
- *            a DATE, with a clock behind T or a space a TIMESTAMP, with a zone behind the clock
- *            (Z, +02, +0200, +02:00, UTC, GMT) a TIMESTAMP WITH TIME ZONE. What it means is what
- *            sm_parse_when() reads, so a cast of the text gives the same.
- * Not taken  What that reader knows besides: other separators and years, words ("infinity"), spaces
- *            around, half a clock, 24:00:00. They are rare among dates, and look like other texts.
- *            Nor what would lose something: digits finer than microseconds.
- * Callers    json_infer.c for a sample's values; json_row.c for all values of a column that was
- *            found, so that both agree. */
+ * Accepted   ISO 8601 with a year of four digits and hyphens: "2022-04-03" is a DATE; with a time
+ *            of day after T or a space it is a TIMESTAMP; with a zone after that (Z, +02, +0200,
+ *            +02:00, UTC, GMT) a TIMESTAMP WITH TIME ZONE. sm_parse_when() reads the value, so a
+ *            cast of the text gives the same one.
+ * Not        What sm_parse_when() reads besides: other separators and years, words ("infinity"),
+ *            surrounding spaces, an incomplete time of day, 24:00:00. They are rare among dates and
+ *            look like other texts. Nor digits below a microsecond, which would be lost.
+ * Callers    json_infer.c for the values of a sample; json_row.c for all values of a column that
+ *            was found that way, so that both agree. */
 #include "base/time.h"
 #include "format/json/json_int.h"
 
@@ -21,7 +21,7 @@ static bool is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
-/* "2022-", and an end that is a digit's or a zone's: nearly all other texts end here. */
+/* A quick test that nearly all other texts fail: "2022-" first, and a digit or a zone last. */
 static bool may_be_time(sm_str s)
 {
     if (s.len < 8 || s.data[4] != '-') { /* 8: "2022-4-3" */

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * format/json/json_unknown.c: counting the keys that no column takes, so that drift of a source is
- * seen.
+ * format/json/json_unknown.c: counts the unknown keys of a morsel, those that no column takes, so
+ * that a change of the source is noticed.
  *
- * Method   While a line is read, its unknown keys are noted as (object, token): a few stores. When
- *          its outermost object (or that of a list's element) has been read, those are forgotten
- *          that stood in an object which a later one of the same key replaced. Only when the line
- *          is kept are keys looked up and counted, each once a line.
- * Limits   The first 1,000 paths of a morsel, in input order; of a line its first 4,096 unknown
- *          keys; a key shows its first 1,024 bytes. So a hostile file costs bounded memory.
- * Callers  json_row.c; json.c resets it a morsel. */
+ * Calls    reset for each morsel; line for each line; add for each key that is found; settle when
+ *          an outermost object was read; then keep or first if the line is kept.
+ * Method   A key is noted as (object, token), which costs a few stores. When an outermost object
+ *          was read, the keys are dropped that stand in an object which a later value of the same
+ *          key replaced. Only if the line is kept are its keys looked up and counted, each path
+ *          once for a line.
+ * Limits   The first 1,000 paths of a morsel, in the order of the input; the first 4,096 unknown
+ *          keys of a line; the first 1,024 bytes of a key. So a hostile file costs bounded memory.
+ * Callers  json_row.c and json_shape.c note keys; json.c does the rest. */
 #include "format/json/json_int.h"
 
 #include <stdlib.h>
@@ -19,24 +21,29 @@
 #define MAX_KEY_BYTES 1024
 /* 12 bytes of escapes make at least one byte of text. */
 #define ESCAPED_BYTES (12 * MAX_KEY_BYTES)
-#define TABLE_SIZE    2048 /* over MAX_PATHS; a power of two */
+#define TABLE_SIZE    2048
 
+_Static_assert((TABLE_SIZE & (TABLE_SIZE - 1)) == 0, "places in the table are masked");
+_Static_assert(TABLE_SIZE > MAX_PATHS && MAX_PATHS < INT16_MAX, "the table never fills up");
+
+/* A key of the current line. */
 typedef struct note {
     const smi_json_node *object;
-    uint64_t seen; /* the object's, when it was read */
+    uint64_t seen; /* the number of the object that it stands in */
     sm_json_token key;
 } note;
 
+/* A path that was counted. */
 typedef struct path {
     const smi_json_node *object;
     sm_str key;
-    int64_t last_line; /* that counted it */
+    int64_t last_line; /* the line that counted it last */
 } path;
 
 struct smi_json_unknown {
-    sm_arena *own;   /* where this stands */
-    sm_arena *texts; /* of the paths; emptied a morsel */
-    int64_t n_lines;
+    sm_arena *own;   /* this struct's */
+    sm_arena *texts; /* the paths' texts; emptied for each morsel */
+    int64_t n_lines; /* kept lines of the morsel */
     int32_t n_notes;
     int32_t n_paths;
     uint8_t unescaped[ESCAPED_BYTES + 12];
@@ -86,13 +93,14 @@ int32_t smi_json_unknown_mark(const smi_json_unknown *u)
 
 void smi_json_unknown_add(smi_json_unknown *u, const smi_json_node *object, sm_json_token key)
 {
+    SM_ASSERT(object->id == SM_TYPE_STRUCT && object->is_whole);
     if (u->n_notes < MAX_NOTES) {
         u->notes[u->n_notes++] = (note){.object = object, .seen = object->seen_open, .key = key};
     }
 }
 
-/* Is it the object that stands in the end? */
-static bool is_winner(const smi_json_node *n, uint64_t seen)
+/* Is object `seen` of node n the one that counts, and no later value of the same key? */
+static bool is_current(const smi_json_node *n, uint64_t seen)
 {
     while (n->seen_open == seen) {
         if (!n->parent) {
@@ -110,15 +118,16 @@ static bool is_winner(const smi_json_node *n, uint64_t seen)
 void smi_json_unknown_settle(smi_json_unknown *u, int32_t mark)
 {
     int32_t n_left = mark;
+    SM_ASSERT(mark >= 0 && mark <= u->n_notes);
     for (int32_t i = mark; i < u->n_notes; i++) {
-        if (is_winner(u->notes[i].object, u->notes[i].seen)) {
+        if (is_current(u->notes[i].object, u->notes[i].seen)) {
             u->notes[n_left++] = u->notes[i];
         }
     }
     u->n_notes = n_left;
 }
 
-/* So much of an escaped key that MAX_KEY_BYTES of its text are in it, whole escapes. */
+/* How much of an escaped key to unescape to get MAX_KEY_BYTES of text. Ends between escapes. */
 static size_t escaped_head(sm_json_token key)
 {
     size_t at = 0;
@@ -127,10 +136,11 @@ static size_t escaped_head(sm_json_token key)
                              (key.at[at + 2] | 0x20) == 'd' && key.at[at + 3] >= '8';
         at += key.at[at] != '\\' ? 1 : key.at[at + 1] != 'u' ? 2 : is_pair ? 12 : 6;
     }
+    SM_ASSERT(at <= key.len && at < ESCAPED_BYTES + 12); /* fits u->unescaped */
     return at;
 }
 
-/* The key's text: unescaped and cut; good until the next call. */
+/* The key's text: unescaped, and cut to MAX_KEY_BYTES; good until the next call. */
 static sm_str key_text(smi_json_unknown *u, sm_json_token key)
 {
     sm_str text = {(const char *)key.at, key.len};
@@ -141,13 +151,13 @@ static sm_str key_text(smi_json_unknown *u, sm_json_token key)
     if (text.len > MAX_KEY_BYTES) {
         text.len = MAX_KEY_BYTES;
         while (text.len > 0 && ((uint8_t)text.data[text.len] & 0xc0) == 0x80) {
-            text.len--; /* not within a character */
+            text.len--; /* do not cut a character */
         }
     }
     return text;
 }
 
-/* The path's index, made where it is new; −1 where there are too many. */
+/* The index of a key's path, added if it is new; −1 where there are too many. */
 static int32_t find_path(smi_json_unknown *u, const note *n)
 {
     const sm_str key = key_text(u, n->key);
@@ -191,12 +201,15 @@ static int by_place(const void *a, const void *b)
 
 static void sort_notes(smi_json_unknown *u)
 {
-    bool is_sorted = true; /* keys within lists come after all others */
+    bool is_sorted = true; /* but keys inside lists were noted after all others */
     for (int32_t i = 1; i < u->n_notes && is_sorted; i++) {
         is_sorted = u->notes[i - 1].key.at < u->notes[i].key.at;
     }
     if (!is_sorted) {
         qsort(u->notes, (size_t)u->n_notes, sizeof(u->notes[0]), by_place);
+    }
+    for (int32_t i = 1; i < u->n_notes; i++) { /* a key is noted once, however often it is read */
+        SM_ASSERT(u->notes[i - 1].key.at < u->notes[i].key.at);
     }
 }
 
@@ -206,6 +219,7 @@ bool smi_json_unknown_keep(smi_json_unknown *u)
     for (int32_t i = 0; i < u->n_notes; i++) {
         const int32_t p = find_path(u, &u->notes[i]);
         if (p >= 0 && u->paths[p].last_line != u->n_lines) {
+            SM_ASSERT(u->paths[p].last_line < u->n_lines && u->counts[p].lines <= u->n_lines);
             u->paths[p].last_line = u->n_lines;
             u->counts[p].lines++;
         }
@@ -214,7 +228,7 @@ bool smi_json_unknown_keep(smi_json_unknown *u)
     return u->n_notes > 0;
 }
 
-/* ---- the first one, where it is an error ----------------------------------------------------- */
+/* ---- the first key, where unknown keys are errors -------------------------------------------- */
 
 bool smi_json_holds_nothing(const uint8_t *value, size_t n)
 {
@@ -226,13 +240,15 @@ bool smi_json_holds_nothing(const uint8_t *value, size_t n)
     return true;
 }
 
-/* The line was kept, so that nothing in it can be wrong. */
+/* Does the value behind a key hold something? The line was kept, so it has no faults. */
 static bool has_value(sm_json_token key)
 {
+    SM_ASSERT(key.kind == SM_JSON_IS_STRING && key.at[key.len] == '"');
     sm_json_scan scan = {.start = key.at, .end = rawmemchr(key.at, '\n')};
     sm_json_token value;
     const uint8_t *p = sm_json_scan_colon(&scan, key.at + key.len + 1);
     const uint8_t *end = sm_json_scan_value(&scan, p, &value);
+    SM_ASSERT(end && end > p);
     return !smi_json_holds_nothing(p, (size_t)(end - p));
 }
 
@@ -242,7 +258,7 @@ bool smi_json_unknown_first(smi_json_unknown *u, const smi_json_node **object, s
     for (int32_t i = 0; i < u->n_notes; i++) {
         *object = u->notes[i].object;
         *key = u->notes[i].key;
-        if (i + 1 == MAX_NOTES || has_value(*key)) { /* further ones were not noted */
+        if (i + 1 == MAX_NOTES || has_value(*key)) { /* the line may have more than were noted */
             return true;
         }
     }
