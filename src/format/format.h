@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * format/format.h: the format room's door. How a file is laid out: json (NDJSON) and parquet are
- * read; parquet, json (one array), ndjson and csv are written. Each format is one table of functions
- * (sm_format), listed in formats.def; other rooms call through the table and know no format by name.
+ * read; parquet, json (one array), ndjson and csv are written. Each format is one table of
+ * functions (sm_format), listed in formats.def; other rooms call through the table and know no
+ * format by name.
  *
  * Reading    A *dataset* is what a scan reads: files of one format and the schema of their rows.
  *            Some columns are constant in a file (its name, its date, partition values). plan()
