@@ -21,14 +21,25 @@ typedef enum sm_task_kind {
     SM_TASK_PUBLISH, /* a table of a server elsewhere, over one of the lake */
 } sm_task_kind;
 
-/** Reads and checks a pipeline: YAML errors with line and column, unknown keys and variables with
- * the nearest name, SQL that does not parse, cycles by their names. Borrows `stores`. */
+/**
+ * Reads a pipeline file and the SQL files beside it, and puts the tasks in order. Runs nothing.
+ *
+ * Owner     sm_pipeline_close() *out; borrows `stores` for the call
+ * Errors    with line and column of the file: SM_SYNTAX (no YAML, a key is missing), SM_NAME (an
+ *           unknown key, variable or source; the nearest name is told), SM_TYPE, SM_INVALID (tasks
+ *           need each other in a circle); those of the SQL parser; SM_NOT_FOUND
+ * Threads   any; a pipeline does not change once it is open, so that runs may share it
+ */
 sm_status sm_pipeline_open(sm_stores *stores, sm_str path, sm_pipeline **out,
                            sm_error *e) SM_MUST_USE;
 void sm_pipeline_close(sm_pipeline *p); /* takes NULL */
+/** Its name in the file; as long as the pipeline. */
 sm_str sm_pipeline_name(const sm_pipeline *p);
+/** How many tasks it has. They are numbered from 0 in the order in which a run does them. */
 int32_t sm_pipeline_tasks(const sm_pipeline *p);
+/** "layer.table"; as long as the pipeline. */
 sm_str sm_pipeline_task_name(const sm_pipeline *p, int32_t i);
+/** What task i does. */
 sm_task_kind sm_pipeline_task_kind(const sm_pipeline *p, int32_t i);
 
 /* ---- what a run is asked for ----------------------------------------------------------------- */
@@ -131,6 +142,7 @@ typedef struct sm_run_report {
     int64_t held_bytes; /* the most that the budget of this run's environment counted at once: its
                          * own share of that */
 } sm_run_report;
+/** Frees what it points to and makes it {0}. Takes {0}. */
 void sm_run_report_release(sm_run_report *r);
 /**
  * Writes a report as one JSON object, a value of `w`.

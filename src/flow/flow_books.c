@@ -138,6 +138,7 @@ static sm_status end_of_log(walk *w, sm_error *e)
     const int64_t at = w->has_seen ? w->version + 1 : w->version;
     sm_error ignored = {0};
 
+    SM_ASSERT(!w->unseen_at && !w->is_over);
     w->is_over = true;
     if (w->version < 0) { /* all was seen; a log that somebody wrote anew may not tell of books */
         w->number =
@@ -159,7 +160,7 @@ static sm_status end_of_log(walk *w, sm_error *e)
 }
 
 /* One commit back. */
-static sm_status step(walk *w, sm_arena *scratch, sm_error *e)
+static sm_status step_back(walk *w, sm_arena *scratch, sm_error *e)
 {
     sm_delta_commit_info info;
     int64_t number = -1;
@@ -203,7 +204,7 @@ static sm_status find_books(walk *w, sm_error *e)
 
     while (st == SM_OK && !w->is_over) {
         sm_arena *scratch = sm_arena_new(w->run->env->budget);
-        st = step(w, scratch, e);
+        st = step_back(w, scratch, e);
         sm_arena_free(scratch);
     }
     return st;
@@ -326,6 +327,7 @@ static sm_str app_id(const sm_run *r, const smi_flow_books *b, sm_str path)
 
 int64_t smi_flow_books_version(const sm_run *r, const smi_flow_books *b, int64_t i)
 {
+    SM_ASSERT(i >= 0 && i < b->in.n_found);
     const smi_match_file *f = &b->match.files[i];
     const int64_t in_books =
         f->known >= 0 && f->kind != SMI_MATCH_COPY ? b->known[f->known].version : -1;
@@ -339,6 +341,7 @@ void smi_flow_books_leave(smi_flow_books *b, int64_t i)
 {
     smi_match_file *f = &b->match.files[i];
 
+    SM_ASSERT(f->known < 0 || b->known[f->known].root == b->match.root);
     if (f->known >= 0) {
         b->match.left[f->known] = SMI_KNOWN_ELSEWHERE;
     }
@@ -348,11 +351,13 @@ void smi_flow_books_leave(smi_flow_books *b, int64_t i)
 sm_status smi_flow_books_settle(sm_run *r, const smi_flow_source_state *s, smi_flow_books *b,
                                 sm_error *e)
 {
+    SM_ASSERT(b->in.n_found == s->found.n); /* one state, read and match a file */
     for (int64_t i = 0; i < b->in.n_found; i++) {
         const smi_flow_file *state = &s->states[i];
         smi_match_read *read = &b->reads[i];
         read->uri = s->found.items[i].file.uri;
         if (b->match.files[i].is_read) {
+            SM_ASSERT(read->version > smi_flow_books_version(r, b, i));
             read->content = state->content;
             read->n_lines = state->n_lines;
             read->n_rows = -1;
@@ -367,6 +372,7 @@ static const smi_flow_root *roots_now(const sm_run *r, const smi_flow_books *b, 
     const int32_t at = b->match.root;
     smi_flow_root *roots = SM_NEW_ARRAY(r->arena, smi_flow_root, b->n_roots + 1);
 
+    SM_ASSERT(at >= 0 && at <= b->n_roots);
     *n = at == b->n_roots ? b->n_roots + 1 : b->n_roots;
     for (int32_t i = 0; i < b->n_roots; i++) {
         roots[i] = b->roots[i];
@@ -459,6 +465,7 @@ static void enter_others(const sm_run *r, const smi_flow_books *b, smi_flow_know
     }
     for (int64_t i = 0; i < b->n_others; i++) {
         const smi_flow_other *o = &b->others[i];
+        SM_ASSERT(b->known[o->known].root != b->match.root && o->state->at < 0);
         smi_flow_known *k = sm_map_get(by_key, smi_flow_books_key(&b->known[o->known], r->arena));
         SM_ASSERT(k);
         if (!o->state->is_read) {
@@ -486,6 +493,7 @@ void smi_flow_books_enter(sm_run *r, const smi_flow_books *b, sm_candidate *c)
     page.known = known;
     page.roots = roots_now(r, b, &page.n_roots);
     sm_delta_txn *txns = txns_of(r, b, &note.n_txns);
+    SM_ASSERT(note.n_txns <= b->in.n_found); /* there is room for one more */
     smi_flow_books_write(r, b, &page, &number, &note.key, &note.text);
     txns[note.n_txns++] = (sm_delta_txn){
         .app_id = SM_STR(SMI_BOOKS_APP), .version = number, .updated_ms = r->start_us / 1000};

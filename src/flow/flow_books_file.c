@@ -45,6 +45,7 @@
 
 sm_str smi_flow_books_name(int64_t number, sm_arena *a)
 {
+    SM_ASSERT(number >= 0); /* number_of_name takes no other */
     return sm_arena_strf(a, NAME_HEAD "%016" PRIx64 NAME_TAIL, (uint64_t)number);
 }
 
@@ -174,6 +175,8 @@ static void put_entry(sm_json_writer *w, const smi_flow_known *k)
 {
     char day[SM_TIME_TEXT_BYTES];
 
+    SM_ASSERT(k->root >= 0 && k->path.len > 0); /* take_entry refuses others */
+    SM_ASSERT(k->version >= -1 && k->n_lines >= -1 && k->n_rows >= -1);
     sm_json_begin_object(w);
     sm_json_set_i64(w, "root", k->root);
     sm_json_set_text(w, "path", k->path);
@@ -399,6 +402,21 @@ static sm_status read_one(reader *k, int64_t number, int64_t *previous, sm_error
     return st;
 }
 
+/* Each entry, and each that was taken out, is of a file of the chain. */
+static void check_chain(const reader *k)
+{
+    for (int64_t i = 1; i < k->n_links; i++) {
+        SM_ASSERT(k->links[i].number < k->links[i - 1].number);
+    }
+    for (int64_t i = 0; i < k->n_known; i++) {
+        SM_ASSERT(k->link_of[i] >= 0 && k->link_of[i] < k->n_links);
+        SM_ASSERT(k->known[i].root < k->books->n_roots);
+    }
+    for (int64_t i = 0; i < k->n_gone; i++) {
+        SM_ASSERT(k->gone[i].link >= 0 && k->gone[i].link < k->n_links);
+    }
+}
+
 sm_status smi_flow_books_read(sm_run *r, int64_t number, smi_flow_books *b, sm_error *e)
 {
     sm_arena *told = sm_arena_new(r->env->budget);
@@ -411,6 +429,9 @@ sm_status smi_flow_books_read(sm_run *r, int64_t number, smi_flow_books *b, sm_e
         k.scratch = sm_arena_new(r->env->budget);
         st = k.n_links < MOST_CHAIN ? read_one(&k, at, &at, e) : fail_damaged(&k, at, 1, e);
         sm_arena_free(k.scratch);
+    }
+    if (st == SM_OK) {
+        check_chain(&k);
     }
     sm_arena_free(told);
     b->known = k.known;
@@ -502,7 +523,7 @@ static void delete_before(sm_run *r, const smi_flow_books *b, int64_t number)
 }
 
 /* How many of the whole ones are kept; deletes what only the others need. */
-static int64_t clean(sm_run *r, const smi_flow_books *b)
+static int64_t delete_old_books(sm_run *r, const smi_flow_books *b)
 {
     const smi_flow_books_chain *c = &b->chain;
 
@@ -537,6 +558,7 @@ static void find_changes(const smi_flow_books *b, const smi_flow_books_page *pag
         *sm_map_at(c->live, smi_flow_books_key(&page->known[i], a)) = (void *)(intptr_t)(i + 1);
         c->is_told[i] = true;
     }
+    SM_ASSERT(sm_map_count(c->live) == page->n_known); /* no two entries have one key */
     c->n_changed = page->n_known;
     for (int64_t i = 0; i < b->n_known; i++) {
         const sm_str key = smi_flow_books_key(&b->known[i], a);
@@ -627,7 +649,7 @@ static void put_wholes(sm_run *r, const smi_flow_books *b, int64_t number, bool 
                        sm_arena *a, sm_json_writer *w)
 {
     const smi_flow_books_chain *chain = &b->chain;
-    const int64_t n_kept = is_whole ? clean(r, b) : chain->n_wholes;
+    const int64_t n_kept = is_whole ? delete_old_books(r, b) : chain->n_wholes;
     const bool is_new =
         is_whole && (n_kept == 0 || time_of(number) - time_of(chain->wholes[0]) >= DAY_US);
 
@@ -655,7 +677,10 @@ void smi_flow_books_write(sm_run *r, const smi_flow_books *b, const smi_flow_boo
     const bool is_whole = n_taken_in == b->chain.n_links;
     const int64_t last = b->snapshot ? sm_snapshot_txn(b->snapshot, SM_STR(SMI_BOOKS_APP)) : -1;
     *number = next_number(r, last);
+    SM_ASSERT(*number > last);
+    SM_ASSERT(is_whole || b->chain.links[n_taken_in].number < *number);
     put_entries(b, page, &c, n_taken_in, a, &lines, &n);
+    SM_ASSERT(!is_whole || n == page->n_known);
     sm_json_begin_object(&w);
     sm_json_set_i64(&w, "format", FORMAT);
     sm_json_key(&w, SM_STR("previous"));

@@ -193,6 +193,8 @@ static void set_in(sm_run *r, smi_flow_source_state *s, const smi_flow_wants *wa
 {
     asked *k = SM_NEW(r->arena, asked);
 
+    SM_ASSERT(!b->reads && !b->others); /* once after opening */
+    SM_ASSERT(!(r->opts->same_root && r->opts->other_root));
     *k = (asked){.run = r, .source = s, .books = b};
     b->in = (smi_match_in){
         .root = sm_store_place(s->found.store, r->arena),
@@ -306,6 +308,8 @@ static sm_status find_other(sm_run *r, smi_flow_source_state *s, smi_flow_books 
     }
     SM_TRY(find_entry(r, folder, k->path, &entry, e));
     smi_flow_file *state = state_of(r, s, uri);
+    SM_ASSERT(k->root != b->match.root);
+    SM_ASSERT(b->n_others == 0 || b->others[b->n_others - 1].known < i); /* ask_keeps searches */
     b->others[b->n_others++] = (smi_flow_other){
         .known = i,
         .found = {.name = k->path,
@@ -349,6 +353,7 @@ static sm_status find_others(sm_run *r, smi_flow_source_state *s, smi_flow_books
             SM_TRY(find_other(r, s, b, i, e));
         }
     }
+    SM_ASSERT(b->n_others == n);
     return SM_OK;
 }
 
@@ -439,6 +444,7 @@ sm_str smi_flow_books_query(const sm_run *r, const smi_flow_books *b)
 {
     sm_str query = {0};
 
+    SM_ASSERT(b->reads); /* after match or reload: before, the root is not known */
     if (b->match.root < b->n_roots) {
         return b->roots[b->match.root].query;
     }
@@ -470,6 +476,7 @@ bool smi_flow_books_has_news(const smi_flow_books *b)
 
 bool smi_flow_books_loses(const smi_flow_books *b, int64_t known)
 {
+    SM_ASSERT(known >= 0 && known < b->n_known);
     const smi_flow_known *k = &b->known[known];
     return b->match.left[known] == SMI_KNOWN_DROPPED && smi_flow_books_has_rows(k) &&
            (k->is_displaced || smi_match_find(&b->in, k->path) < 0);

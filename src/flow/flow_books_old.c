@@ -72,6 +72,7 @@ static smi_flow_known *add_known(old_books *k, int32_t root, sm_str name)
 {
     sm_arena *a = k->run->arena;
 
+    SM_ASSERT(root >= 0 && root < k->n_roots);
     k->known = sm_arena_grow(a, k->known, k->n_known, &k->cap_known, sizeof(*k->known));
     smi_flow_known *out = &k->known[k->n_known++];
     *out = (smi_flow_known){.root = root,

@@ -53,7 +53,7 @@ sm_status smi_flow_choose_tasks(sm_run *r, sm_error *e)
     bool *chosen = SM_NEW_ARRAY(r->arena, bool, r->p->n_tasks);
 
     r->tasks = SM_NEW_ARRAY(r->arena, smi_flow_task_state, r->p->n_tasks);
-    SM_TRY(smi_flow_graph_choose(r->p, r->opts->task, chosen, e));
+    SM_TRY(smi_flow_graph_choose(r->p, r->opts->task, chosen, r->arena, e));
     for (int32_t i = 0; i < r->p->n_tasks; i++) {
         r->tasks[i].is_chosen = chosen[i];
         r->tasks[i].n_rows_before = -1;

@@ -43,6 +43,7 @@ sm_status smi_flow_connect_place(const sm_run *r, int32_t var, sm_str uri, sm_er
         sm_str value;
         SM_TRY(smi_flow_setting_read(r->p, &c->settings[i], &value, e));
         if (value.len > 0) {
+            SM_ASSERT(variables[i]); /* the YAML reader refuses settings of another server */
             settings[n++] = (sm_pair){sm_str_of(variables[i]), value};
         }
     }
@@ -66,6 +67,7 @@ static sm_status read_server(const sm_run *r, const smi_flow_task *t, sm_clickho
                              sm_error *e)
 {
     const smi_flow_setting *s = r->p->connections[t->connection].settings;
+    SM_ASSERT(r->p->connections[t->connection].server == SMI_SERVER_CLICKHOUSE);
 
     SM_TRY(smi_flow_setting_read(r->p, &s[SMI_SETTING_URL], &out->to, e));
     SM_TRY(smi_flow_setting_read(r->p, &s[SMI_SETTING_USER], &out->user, e));

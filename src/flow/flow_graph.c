@@ -131,13 +131,15 @@ sm_status smi_flow_graph_order(sm_pipeline *p, sm_error *e)
     for (int32_t i = 0; i < n; i++) {
         for (int32_t k = 0; k < ordered[i].n_needs; k++) {
             ordered[i].needs[k] = place[ordered[i].needs[k]];
+            SM_ASSERT(ordered[i].needs[k] < i); /* runs follow this order */
         }
     }
     p->tasks = ordered;
     return SM_OK;
 }
 
-sm_status smi_flow_graph_choose(const sm_pipeline *p, sm_str which, bool *chosen, sm_error *e)
+sm_status smi_flow_graph_choose(const sm_pipeline *p, sm_str which, bool *chosen, sm_arena *a,
+                                sm_error *e)
 {
     const bool with_rest = sm_str_ends(which, SM_STR("+"));
     const sm_str name = {which.data, which.len - (with_rest ? 1 : 0)};
@@ -150,7 +152,7 @@ sm_status smi_flow_graph_choose(const sm_pipeline *p, sm_str which, bool *chosen
     }
     const int32_t first = smi_flow_task_find(p, name);
     if (first < 0) {
-        sm_str *names = SM_NEW_ARRAY(p->arena, sm_str, p->n_tasks);
+        sm_str *names = SM_NEW_ARRAY(a, sm_str, p->n_tasks);
         for (int32_t i = 0; i < p->n_tasks; i++) {
             names[i] = p->tasks[i].name;
         }

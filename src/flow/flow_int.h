@@ -114,8 +114,9 @@ struct sm_pipeline {
 sm_status smi_flow_yaml_read(sm_pipeline *p, sm_error *e) SM_MUST_USE;
 /** Finds what each task needs and puts the tasks in order. SM_INVALID names a cycle. */
 sm_status smi_flow_graph_order(sm_pipeline *p, sm_error *e) SM_MUST_USE;
-/** Marks the tasks that `--task` means. SM_NAME with the nearest name. */
-sm_status smi_flow_graph_choose(const sm_pipeline *p, sm_str which, bool *chosen,
+/** Marks the tasks that `--task` means. SM_NAME with the nearest name. `a`: scratch; a pipeline's
+ * own arena may be another run's too. */
+sm_status smi_flow_graph_choose(const sm_pipeline *p, sm_str which, bool *chosen, sm_arena *a,
                                 sm_error *e) SM_MUST_USE;
 /** The task of that name, ASCII case aside, or −1. */
 int32_t smi_flow_task_find(const sm_pipeline *p, sm_str name);

@@ -168,6 +168,7 @@ static void choose_versions(load *l)
         }
         const int64_t mine = smi_flow_books_version(l->run, &l->books, i);
         const int64_t its = smi_flow_books_version(l->run, other, i);
+        SM_ASSERT(mine >= -1 && its >= -1);
         l->books.reads[i].version = (mine > its ? mine : its) + 1;
         if (is_refusing(l, i)) {
             other->reads[i].version = l->books.reads[i].version;
@@ -193,6 +194,7 @@ static bool is_wider(const load *l, const sm_type *schema)
 static sm_status open_stage(load *l, const sm_type *schema, sm_stage **out, sm_error *e)
 {
     const smi_flow_rows replaced = replaced_dates(l);
+    SM_ASSERT(replaced.n == 0 || l->books.snapshot); /* rows that are replaced are there */
     const sm_write write = {
         .uri = l->uri,
         .mode = smi_flow_is_refreshed(l->run, l->index) ? SM_WRITE_OVERWRITE
@@ -222,6 +224,7 @@ static sm_status open_stage(load *l, const sm_type *schema, sm_stage **out, sm_e
 static sm_status end_stage(load *l, sm_stage *stage, sm_error *e)
 {
     sm_candidate **c = &l->run->tasks[l->index].candidate;
+    SM_ASSERT(!*c);
 
     SM_TRY(smi_flow_books_settle(l->run, l->source, &l->books, e));
     SM_TRY(sm_stage_candidate(stage, c, e));

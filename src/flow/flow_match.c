@@ -77,6 +77,7 @@ sm_status smi_match_ask(smi_matching *j, int64_t i, sm_error *e)
 
     if (!f->has_content) {
         SM_TRY(asks->content(asks->ctx, i, &f->content, &f->is_whole, e));
+        SM_ASSERT(!f->is_whole || f->content.bytes >= 0);
         f->has_content = true;
     }
     return SM_OK;
@@ -123,6 +124,7 @@ static void sort_dates(smi_match_out *out)
 
 bool smi_match_is_replaced(const smi_match_out *out, int32_t date)
 {
+    SM_ASSERT(out->n_dates < 2 || out->dates[0] < out->dates[out->n_dates - 1]); /* sorted */
     return out->n_dates > 0 &&
            bsearch(&date, out->dates, (size_t)out->n_dates, sizeof(date), by_number);
 }
@@ -136,6 +138,10 @@ void smi_matching_take(smi_matching *j, int64_t i, int64_t k, smi_match_kind kin
         !j->in->takes_date || (f->has_date == known->has_date && f->date == known->date);
     const bool is_same_name = !j->in->takes_name || sm_str_eq(f->path, known->path);
 
+    SM_ASSERT(kind == SMI_MATCH_SAME || kind == SMI_MATCH_MOVED || kind == SMI_MATCH_GROWN ||
+              kind == SMI_MATCH_CHANGED);
+    SM_ASSERT(j->is_open[i] && !j->is_taken[k]);
+    SM_ASSERT(known->root == j->out->root && smi_known_has_rows(known));
     out->kind = kind;
     out->known = k;
     j->is_taken[k] = true;
@@ -156,11 +162,13 @@ static void link_paths(smi_matching *j)
 
     for (int64_t k = 0; k < in->n_known; k++) {
         const smi_flow_known *known = &in->known[k];
+        SM_ASSERT(known->root >= 0 && known->root < in->n_roots);
         j->here[k] = -1;
         if (known->root == j->out->root && !known->is_displaced) {
             const int64_t i = smi_match_find(in, known->path);
             j->here[k] = i;
             if (i >= 0) {
+                SM_ASSERT(j->at_path[i] < 0); /* the books have a path once */
                 j->at_path[i] = k;
             }
         }
@@ -235,6 +243,7 @@ static sm_status match_group(smi_matching *j, const int64_t *group, int n, sm_er
         first = first < 0 && f->is_whole ? group[m] : first;
     }
     const int chosen = choose_twin(j, group, n);
+    SM_ASSERT(first < 0 || j->out->files[group[chosen]].is_whole);
     for (int m = 0; m < n; m++) {
         if (m != chosen) {
             j->out->files[group[m]].kind = SMI_MATCH_PASSED;
@@ -474,7 +483,48 @@ static void find_news(smi_matching *j)
 
 /* ---- the whole ------------------------------------------------------------------------------- */
 
-static void init(smi_matching *j)
+/* What must hold of each file that was found. */
+static void check_file(const smi_matching *j, int64_t i)
+{
+    const smi_match_file *f = &j->out->files[i];
+    const bool goes_on = f->kind == SMI_MATCH_SAME || f->kind == SMI_MATCH_MOVED ||
+                         f->kind == SMI_MATCH_GROWN || f->kind == SMI_MATCH_CHANGED;
+
+    SM_ASSERT(!j->is_open[i]);
+    SM_ASSERT(!goes_on || (f->known >= 0 && j->is_taken[f->known]));
+    SM_ASSERT(f->known < j->in->n_known && f->of < j->in->n_found && f->of != i);
+    SM_ASSERT(f->is_read || f->kind == SMI_MATCH_SAME || f->kind == SMI_MATCH_MOVED ||
+              f->kind == SMI_MATCH_PASSED || f->kind == SMI_MATCH_OUTSIDE);
+    SM_ASSERT(!f->is_read || (f->kind != SMI_MATCH_PASSED && f->kind != SMI_MATCH_OUTSIDE));
+    SM_ASSERT(f->kind != SMI_MATCH_COPY); /* these are known after the load */
+}
+
+/* What must hold of each known file. */
+static void check_known(const smi_matching *j, int64_t k)
+{
+    const smi_flow_known *known = &j->in->known[k];
+    const smi_match_left left = j->out->left[k];
+
+    SM_ASSERT(!j->is_taken[k] || left == SMI_KNOWN_HERE);
+    SM_ASSERT(left != SMI_KNOWN_AGAIN || known->root != j->out->root);
+    SM_ASSERT(left != SMI_KNOWN_GONE || (smi_known_has_rows(known) && !is_elsewhere(j, k)));
+}
+
+/* A caller that reads fewer files than this says loses rows; one that reads more doubles them. */
+static void check_matching(const smi_matching *j)
+{
+    for (int64_t i = 0; i < j->in->n_found; i++) {
+        check_file(j, i);
+    }
+    for (int64_t k = 0; k < j->in->n_known; k++) {
+        check_known(j, k);
+    }
+    for (int64_t i = 1; i < j->out->n_dates; i++) {
+        SM_ASSERT(j->out->dates[i - 1] < j->out->dates[i]);
+    }
+}
+
+static void init_matching(smi_matching *j)
 {
     const smi_match_in *in = j->in;
 
@@ -485,6 +535,7 @@ static void init(smi_matching *j)
     j->here = SM_NEW_ARRAY(j->arena, int64_t, in->n_known + 1);
     j->is_taken = SM_NEW_ARRAY(j->arena, bool, in->n_known + 1);
     for (int64_t i = 0; i < in->n_found; i++) {
+        SM_ASSERT(i == 0 || sm_str_cmp(in->found[i - 1].path, in->found[i].path) < 0);
         j->out->files[i] = (smi_match_file){.known = -1, .of = -1};
         j->at_path[i] = -1;
     }
@@ -495,7 +546,9 @@ sm_status smi_match(const smi_match_in *in, sm_arena *a, smi_match_out *out, sm_
     smi_match_out found = {0};
     smi_matching j = {.in = in, .arena = a, .out = &found};
 
-    init(&j);
+    SM_ASSERT(!in->has_period || in->first_day <= in->last_day);
+    SM_ASSERT(in->copies <= SMI_COPIES_FAIL && in->gone <= SMI_GONE_REMOVE);
+    init_matching(&j);
     SM_TRY(smi_match_root(&j, e));
     link_paths(&j);
     SM_TRY(match_twins(&j, e));
@@ -510,6 +563,7 @@ sm_status smi_match(const smi_match_in *in, sm_arena *a, smi_match_out *out, sm_
     SM_TRY(smi_matching_copies(&j, e)); /* last: whose rows stay must be known */
     read_dates(&j);
     find_news(&j);
+    check_matching(&j);
     *out = found;
     return SM_OK;
 }
@@ -524,6 +578,8 @@ static smi_flow_known entry_of(const smi_match_in *in, const smi_match_out *out,
     const bool is_kept = f->kind == SMI_MATCH_SAME || f->kind == SMI_MATCH_MOVED;
     smi_flow_known now = {.version = -1, .n_lines = -1, .n_rows = -1};
 
+    SM_ASSERT(!f->is_read || (read && read->content.bytes >= 0));
+    SM_ASSERT(!is_kept || f->known >= 0);
     if (f->is_read) {
         now = (smi_flow_known){.uri = read->uri,
                                .version = read->version,
@@ -602,8 +658,12 @@ void smi_match_next(const smi_match_in *in, const smi_match_out *out, const smi_
             books[n++] = entry_of(in, out, i, reads ? &reads[i] : NULL, at_path[i]);
         }
     }
+    SM_ASSERT(n <= in->n_known + in->n_found);
     if (n > 1) {
         qsort(books, (size_t)n, sizeof(*books), by_path);
+    }
+    for (int64_t i = 1; i < n; i++) { /* a path once, but for files that others took it from */
+        SM_ASSERT(books[i].is_displaced || by_path(&books[i - 1], &books[i]) < 0);
     }
     *next = books;
     *n_next = n;

@@ -179,9 +179,10 @@ static sm_status ask_likely(smi_matching *j, int64_t i, const likely *l, sm_erro
 /* ---- moves ----------------------------------------------------------------------------------- */
 
 /* Pairs equal contents of equal days in their order; those left over close ranks. */
-static void pair(smi_matching *j, items *sources, items *files)
+static void pair_contents(smi_matching *j, items *sources, items *files)
 {
     int64_t s = 0, f = 0, n_sources = 0, n_files = 0;
+    const int64_t n_more = sources->n - files->n;
 
     sort_items(sources->at, sources->n, by_content);
     sort_items(files->at, files->n, by_content);
@@ -197,6 +198,7 @@ static void pair(smi_matching *j, items *sources, items *files)
             files->at[n_files++] = files->at[f++];
         }
     }
+    SM_ASSERT(n_sources - n_files == n_more); /* a pair takes one of each */
     sources->n = n_sources;
     files->n = n_files;
 }
@@ -223,14 +225,14 @@ static sm_status match_moves(smi_matching *j, items *sources, sm_error *e)
                                          .index = i};
         }
     }
-    pair(j, sources, &files); /* first where no row changes */
+    pair_contents(j, sources, &files); /* first where no row changes */
     for (int64_t i = 0; i < sources->n; i++) {
         sources->at[i].day = 0;
     }
     for (int64_t i = 0; i < files.n; i++) {
         files.at[i].day = 0;
     }
-    pair(j, sources, &files);
+    pair_contents(j, sources, &files);
     return SM_OK;
 }
 
@@ -336,6 +338,7 @@ static int64_t add_likely(const growth *g, uint64_t head, int64_t from, int64_t 
             break;
         }
         if (group->next < group->end) {
+            SM_ASSERT(n < g->n_groups); /* a group is likely once */
             g->likely[n++] = group;
         }
     }
@@ -401,6 +404,7 @@ static sm_status find_grown(smi_matching *j, const growth *g, int64_t i, gone_gr
     SM_TRY(find_likely(j, g, i, &n, e));
     for (int64_t l = 0; l < n; l++) {
         const int64_t bytes = g->likely[l]->first->content.bytes;
+        SM_ASSERT(n_lens == 0 || g->lens[n_lens - 1] <= bytes);
         if (n_lens == 0 || g->lens[n_lens - 1] != bytes) {
             g->lens[n_lens++] = bytes;
         }
@@ -412,6 +416,7 @@ static sm_status find_grown(smi_matching *j, const growth *g, int64_t i, gone_gr
     for (int64_t l = 0, at = 0; l < n; l++) {
         const item *it = g->likely[l]->first;
         at += g->lens[at] != it->content.bytes;
+        SM_ASSERT(at < n_lens && g->lens[at] == it->content.bytes);
         const bool is_prefix = g->hashes[at].low == it->content.hash.low &&
                                g->hashes[at].high == it->content.hash.high;
         const bool is_longer = !*out || (*out)->first->content.bytes < it->content.bytes;
@@ -434,6 +439,7 @@ static sm_status match_growth(smi_matching *j, const items *sources, sm_error *e
         }
         SM_TRY(find_grown(j, &g, i, &from, e));
         if (from) {
+            SM_ASSERT(from->first <= from->next && from->next < from->end);
             smi_matching_take(j, i, from->next->index, SMI_MATCH_GROWN);
             from->next++;
         }
@@ -465,6 +471,7 @@ static sm_status fail_copy(sm_str path, sm_str of, sm_error *e)
 static sm_status find_copies(const smi_match_in *in, const items *owners, const items *news,
                              smi_match_kind kind, smi_match_out *out, sm_error *e)
 {
+    SM_ASSERT(kind == SMI_MATCH_COPY || kind == SMI_MATCH_PASSED);
     int64_t o = 0;
     const item *refused = NULL, *refused_of = NULL; /* the first in byte order */
 
@@ -486,6 +493,7 @@ static sm_status find_copies(const smi_match_in *in, const items *owners, const 
             refused_of = of;
         }
         smi_match_file *f = &out->files[it->index];
+        SM_ASSERT(f->kind == SMI_MATCH_NEW && of->index != it->index);
         f->kind = kind;
         f->is_read = f->is_read && kind == SMI_MATCH_COPY;
         f->of = has_owner && of->index < 0 ? -1 : of->index;
@@ -548,6 +556,7 @@ static sm_status ask_suspects(smi_matching *j, const items *owners, sm_error *e)
             heads[n_twice++] = heads[i];
         }
     }
+    SM_ASSERT(n_twice <= n / 2);
     for (int64_t i = 0; i < n_found; i++) {
         const smi_match_file *f = &j->out->files[i];
         const uint64_t size = j->in->found[i].mark.size_bytes;

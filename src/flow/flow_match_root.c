@@ -60,6 +60,7 @@ static void add_outside(const smi_match_in *in, pairs *p, int64_t k)
         return;
     }
     const int n_moved = (p->n_outside < MOST_OUTSIDE ? p->n_outside : MOST_OUTSIDE - 1) - at;
+    SM_ASSERT(n_moved >= 0 && at + 1 + n_moved <= MOST_OUTSIDE);
     memmove(&p->outside[at + 1], &p->outside[at], (size_t)n_moved * sizeof(p->outside[0]));
     p->outside[at] = k;
     p->n_outside += p->n_outside < MOST_OUTSIDE;
@@ -83,6 +84,7 @@ static void compare_marks(const smi_match_in *in, int64_t k, int64_t i, pairs *p
                found->mark.size_bytes != (uint64_t)known->content_bytes) {
         out->n_other++;
     } else if (smi_match_is_in_period(in, found->has_date, found->date)) {
+        SM_ASSERT(p->n < in->n_found); /* a path is compared once */
         p->known[p->n] = k;
         p->found[p->n++] = i;
     } else {
@@ -144,6 +146,7 @@ static sm_status ask_lists(smi_matching *j, int32_t root, evidence *of, sm_error
 static sm_status fail_root(const smi_match_in *in, int32_t root, const evidence *of, sm_error *e)
 {
     const sm_str old = in->roots[root].uri;
+    SM_ASSERT(of->is_asked && !of->lists);
     if (of->n_other > 0) {
         (void)sm_fail(
             e, SM_INVALID,
@@ -257,6 +260,7 @@ sm_status smi_match_root(smi_matching *j, sm_error *e)
         }
     }
     out->root = out->root < 0 ? in->n_roots : out->root;
+    SM_ASSERT(out->root >= 0 && out->root <= in->n_roots);
     out->is_root_moved = out->root < in->n_roots && !sm_str_eq(in->roots[out->root].uri, in->root);
     return SM_OK;
 }

@@ -392,7 +392,7 @@ static const struct {
     {"", "a_1.gz=AA a_1.zst=AA", 0, "a_1.gz:new+ a_1.zst:passed | asked a_1.gz a_1.zst"},
     {"", "%a_1.gz=A a_1.zst=AA", 0, "a_1.gz:passed a_1.zst:new+ | asked a_1.gz a_1.zst"},
     {"", "a_1=AA a_1.gz=AA a_1.zst=AB", 0, "! \"a_1\" and \"a_1.zst\" have one name"},
-    {"", "a_1.gz.gz=AA a_1.gz=BB", 0, "a_1.gz.gz:new+ a_1.gz:new+"},
+    {"", "a_1.gz=BB a_1.gz.gz=AA", 0, "a_1.gz:new+ a_1.gz.gz:new+"},
     {"a_1=AA", "a_1=AA a_1.gz=AA", 0, "a_1:same a_1.gz:passed | asked a_1.gz"},
     {"a_1=AA ?a_1.gz=AA", "a_1=AA a_1.gz=AA", 0, "a_1:same a_1.gz:passed"},
     {"a_1=AA ?~a_1.gz=A", "a_1=AA %a_1.gz=A", 0, "a_1:same a_1.gz:passed"},

@@ -4,6 +4,30 @@
  * the tasks in order. */
 #include "flow/flow_int.h"
 
+/* What a run takes for granted: each number that names something else is in its range, and each
+ * kind of task has what its work needs. */
+static void check_pipeline(const sm_pipeline *p)
+{
+    SM_ASSERT(p->n_tasks > 0 && p->n_sources <= SMI_MAX_SOURCES);
+    SM_ASSERT(p->lake >= 0 && p->lake < p->n_vars);
+    for (int32_t i = 0; i < p->n_vars; i++) {
+        const smi_flow_var *v = &p->vars[i];
+        SM_ASSERT(v->connection < 0 || (v->connection < p->n_connections &&
+                                        p->connections[v->connection].server == SMI_SERVER_S3));
+    }
+    for (int32_t i = 0; i < p->n_sources; i++) {
+        SM_ASSERT(p->sources[i].var < p->n_vars && p->sources[i].period < p->n_vars);
+    }
+    for (int32_t i = 0; i < p->n_tasks; i++) {
+        const smi_flow_task *t = &p->tasks[i];
+        SM_ASSERT((t->kind == SM_TASK_LOAD) == (t->source >= 0) && t->source < p->n_sources);
+        SM_ASSERT((t->kind == SM_TASK_LOAD) == (t->by.len > 0));
+        SM_ASSERT((t->kind == SM_TASK_PUBLISH) == (t->connection >= 0 && t->from.len > 0));
+        SM_ASSERT((t->kind == SM_TASK_PUBLISH) == (t->sql.text.data == NULL));
+        SM_ASSERT(t->replace < 0 || (t->kind == SM_TASK_TABLE && t->replace < p->n_vars));
+    }
+}
+
 sm_status sm_pipeline_open(sm_stores *stores, sm_str path, sm_pipeline **out, sm_error *e)
 {
     sm_pipeline *p = sm_alloc_zero(sizeof(*p));
@@ -19,6 +43,7 @@ sm_status sm_pipeline_open(sm_stores *stores, sm_str path, sm_pipeline **out, sm
         sm_pipeline_close(p);
         return st;
     }
+    check_pipeline(p);
     p->stores = NULL;
     *out = p;
     return SM_OK;
@@ -44,10 +69,12 @@ int32_t sm_pipeline_tasks(const sm_pipeline *p)
 
 sm_str sm_pipeline_task_name(const sm_pipeline *p, int32_t i)
 {
+    SM_ASSERT(i >= 0 && i < p->n_tasks);
     return p->tasks[i].name;
 }
 
 sm_task_kind sm_pipeline_task_kind(const sm_pipeline *p, int32_t i)
 {
+    SM_ASSERT(i >= 0 && i < p->n_tasks);
     return p->tasks[i].kind;
 }

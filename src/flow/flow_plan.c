@@ -57,6 +57,8 @@ static void note_table(asking *k, sm_str name)
 
 static void note_period(sm_run *r, int32_t var)
 {
+    SM_ASSERT(var < 0 || r->p->vars[var].type == SMI_VAR_MONTH ||
+              r->p->vars[var].type == SMI_VAR_DATE);
     if (var >= 0 && r->asked.period < 0) {
         r->asked.period = var;
     }
@@ -86,6 +88,7 @@ static sm_status ask_source(asking *k, int32_t i, sm_error *e)
 {
     smi_flow_source_state *s = &k->run->sources[i];
 
+    _Static_assert(SMI_MAX_SOURCES < 32, "a bit for each source, and one to shift by");
     k->run->asked.sources |= 1u << i;
     note_period(k->run, s->def->period);
     if (i == k->own || s->is_open) {
@@ -152,6 +155,7 @@ static void set_sources(sm_run *r, sm_names *names, int32_t own)
 sm_status smi_flow_plan(sm_run *r, sm_names *names, const smi_flow_task *t, sm_arena *a,
                         sm_plan **out, sm_error *e)
 {
+    SM_ASSERT(!names || (t->kind == SM_TASK_LOAD && names != r->names));
     asking k = {.run = r, .names = names ? names : r->names, .own = names ? t->source : -1};
     const sm_resolver resolver = {
         .ctx = &k, .table = ask_table, .function = ask_function, .variable = ask_variable};
@@ -178,6 +182,7 @@ static sm_status execute(sm_run *r, int32_t task, const sm_plan *plan, const sm_
             SM_TRY(smi_flow_quarantine_open(r, &r->sources[i], e));
         }
     }
+    SM_ASSERT(r->asked.sources >> r->p->n_sources == 0);
     const sm_sink refused = smi_flow_quarantine_sink(r, task, source);
     const sm_status st = sm_exec_run(plan, r->env, main, &refused, &report, e);
     if (st == SM_OK) {
@@ -208,6 +213,7 @@ static sm_status bind_rows(void *ctx, const sm_type *columns, sm_arena *a, const
                            sm_error *e)
 {
     const smi_flow_rows *rows = ctx;
+    SM_ASSERT(rows->n > 0); /* a write that replaces nothing is no replacement */
     const int32_t column = sm_type_find(columns, rows->column);
 
     if (column < 0) {
@@ -286,6 +292,7 @@ int32_t smi_flow_plan_names(const sm_plan *plan, int32_t column, sm_arena *a, sm
 {
     path p = {.arena = a};
 
+    SM_ASSERT(column >= 0 && column < plan->root->schema->n_fields);
     if (!smi_flow_plan_scan(plan) || !column_path(plan->root, column, &p)) {
         return 0;
     }

@@ -28,7 +28,7 @@ static sm_str uri_of(const smi_flow_source_state *s, const smi_flow_known *k, sm
 }
 
 /* The URIs whose rows leave the table. */
-static sm_map *leaving(const smi_flow_source_state *s, sm_arena *a)
+static sm_map *uris_that_leave(const smi_flow_source_state *s, sm_arena *a)
 {
     const smi_flow_books *b = &s->quarantine.books;
     sm_map *out = sm_map_new(a);
@@ -50,7 +50,7 @@ static sm_map *leaving(const smi_flow_source_state *s, sm_arena *a)
 /* A file that moved has rows of its old URI, which may by now be another's. */
 static void read_sharers(smi_flow_source_state *s, sm_arena *a)
 {
-    const sm_map *uris = leaving(s, a);
+    const sm_map *uris = uris_that_leave(s, a);
     const smi_flow_books *b = &s->quarantine.books;
 
     for (int64_t i = 0; i < b->in.n_found; i++) {
@@ -89,6 +89,7 @@ sm_status smi_flow_quarantine_match(sm_run *r, smi_flow_source_state *s, sm_erro
     const bool is_refreshed = smi_flow_is_source_refreshed(r, s);
     const smi_flow_wants wants = {.takes_date = true};
 
+    SM_ASSERT(!q->table && !q->candidate);
     q->n_rows_before = -1;
     if (s->def->quarantine.len > 0) {
         SM_TRY(sm_names_uri(r->names, s->def->quarantine, r->arena, &q->uri, e));
@@ -125,7 +126,7 @@ static bool has_work(const smi_flow_source_state *s)
 /* The rows of the files whose lines leave the table. */
 static smi_flow_rows replaced_files(sm_run *r, const smi_flow_source_state *s)
 {
-    const sm_map *uris = leaving(s, r->arena);
+    const sm_map *uris = uris_that_leave(s, r->arena);
     const int64_t n = sm_map_count(uris);
     sm_value *values = SM_NEW_ARRAY(r->arena, sm_value, n + 1);
 
@@ -211,6 +212,7 @@ static sm_status open_table(sm_run *r, smi_flow_source_state *s, sm_error *e)
 
 sm_status smi_flow_quarantine_open(sm_run *r, smi_flow_source_state *s, sm_error *e)
 {
+    SM_ASSERT(s->is_open);
     if (s->quarantine.table || !has_work(s)) {
         return SM_OK;
     }
@@ -237,6 +239,8 @@ static bool takes_file(void *ctx, int32_t i, sm_str uri)
     if (state->reader < 0) {
         state->reader = refuse->task;
     }
+    SM_ASSERT(state->reader == refuse->task ||
+              refuse->run->tasks[state->reader].phase == SMI_TASK_DONE);
     return state->reader == refuse->task;
 }
 
@@ -327,7 +331,7 @@ sm_status smi_flow_quarantine_refill(sm_run *r, smi_flow_source_state *s, sm_err
 /* ---- ending --------------------------------------------------------------------------------- */
 
 /* Its rows have left, and none came: it is recorded no more. */
-static void drop(smi_flow_books *b, int64_t known)
+static void drop_known(smi_flow_books *b, int64_t known)
 {
     if (known >= 0 && smi_flow_books_has_rows(&b->known[known])) {
         b->match.left[known] = SMI_KNOWN_DROPPED;
@@ -345,13 +349,13 @@ static int64_t leave_unread(smi_flow_source_state *s)
         const int64_t known = b->match.files[i].known;
         if (b->match.files[i].is_read && !s->states[i].is_read) {
             smi_flow_books_leave(b, i);
-            drop(b, known);
+            drop_known(b, known);
         }
         n_read += b->match.files[i].is_read;
     }
     for (int64_t i = 0; i < b->n_others; i++) {
         if (!b->others[i].state->is_read) {
-            drop(b, b->others[i].known);
+            drop_known(b, b->others[i].known);
         }
     }
     return n_read;

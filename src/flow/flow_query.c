@@ -42,6 +42,7 @@ static bool is_open(void *ctx, sm_str variable)
 sm_status smi_flow_query_text(sm_run *r, const smi_flow_task *t, sm_str *out, bool **names,
                               sm_error *e)
 {
+    SM_ASSERT(t >= r->p->tasks && t < r->p->tasks + r->p->n_tasks);
     query_of q = {r, t, SM_NEW_ARRAY(r->arena, bool, r->p->n_vars)};
     const sm_resolver resolver = sm_names_resolver(r->names);
     const sm_canonical_opts opts = {
@@ -130,7 +131,7 @@ static bool is_column(sm_str line)
     return sm_str_starts(line, SM_STR("column "));
 }
 
-static difference differ(sm_str old, sm_str now)
+static difference compare_queries(sm_str old, sm_str now)
 {
     difference d = {.only_adds = true};
     sm_str rest = old, line;
@@ -165,9 +166,10 @@ static difference differ(sm_str old, sm_str now)
     return d;
 }
 
-static sm_str describe(const difference *d, sm_arena *a)
+static sm_str describe_difference(const difference *d, sm_arena *a)
 {
     const sm_str subject = subject_of(d->before.len ? d->before : d->after);
+    SM_ASSERT(d->n == 1 || d->before.len > 0 || d->after.len > 0);
     char more[40] = "";
 
     if (d->n > 1) {
@@ -210,13 +212,13 @@ sm_status smi_flow_query_check(sm_run *r, int32_t task, sm_str old, sm_str now, 
     if (old.len == 0 || sm_str_eq(old, now) || smi_flow_is_refreshed(r, task)) {
         return SM_OK;
     }
-    const difference d = differ(old, now);
+    const difference d = compare_queries(old, now);
     if (r->opts->keep_old || (t->adds_columns && d.only_adds)) {
         return SM_OK;
     }
     const sm_status st =
         sm_fail(e, SM_INVALID, "the SQL of %.*s is not the one its rows were loaded by: %.*s",
-                SM_STR_ARG(t->name), SM_STR_ARG(describe(&d, r->arena)));
+                SM_STR_ARG(t->name), SM_STR_ARG(describe_difference(&d, r->arena)));
     sm_error_place(e, t->sql.name.data, 0, -1);
     sm_error_todo(e, "--full-refresh %.*s loads all anew; %s", SM_STR_ARG(t->name),
                   what_keeps(t, &d));

@@ -69,6 +69,7 @@ void smi_flow_report_exec(sm_run *r, int32_t task, const sm_exec_report *x)
 
     for (int64_t i = 0; i < x->n_files; i++) {
         const sm_file_report *f = &x->files[i];
+        SM_ASSERT(f->counts.lines >= f->counts.refused + f->counts.blank);
         if (f->is_pruned) {
             continue;
         }
@@ -232,6 +233,7 @@ void smi_flow_report_tables(sm_run *r, sm_candidate *const *published, const int
 {
     sm_run_report *out = r->report;
 
+    SM_ASSERT(!out->tables); /* once a run */
     out->tables = SM_NEW_ARRAY(out->arena, sm_table_report, r->p->n_tasks + r->p->n_sources);
     for (int32_t i = 0; i < r->p->n_tasks; i++) {
         const smi_flow_task_state *t = &r->tasks[i];
@@ -268,6 +270,7 @@ void smi_flow_report_published(sm_run *r, int32_t task)
     sm_run_report *out = r->report;
     const smi_flow_task_state *t = &r->tasks[task];
 
+    SM_ASSERT(out->tables && out->n_tables < r->p->n_tasks + r->p->n_sources);
     out->tables[out->n_tables++] = (sm_table_report){
         .name = sm_arena_str(out->arena, r->p->tasks[task].name),
         .version = t->published.version,

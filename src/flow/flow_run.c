@@ -112,6 +112,7 @@ static void add_steps(sm_run *r, bool publishing)
         for (int32_t k = 0; k < t->n_needs; k++) {
             const int32_t need = step_of_task(r, t->needs[k]);
             SM_ASSERT(need >= 0 || !r->tasks[t->needs[k]].is_chosen);
+            SM_ASSERT(need < r->n_steps); /* the step itself is added below */
             if (need >= 0) {
                 needs[step->n_needs++] = need;
             }
@@ -162,6 +163,8 @@ sm_status sm_run_open(const sm_pipeline *p, const sm_run_opts *opts, const sm_ex
     sm_run *r = sm_alloc_zero(sizeof(*r));
 
     SM_ASSERT(opts->interval.start_us < opts->interval.end_us);
+    SM_ASSERT(!opts->same_root || !opts->other_root);
+    SM_ASSERT(opts->n_vars >= 0 && (opts->n_vars == 0 || opts->vars));
     *r = (sm_run){.p = p,
                   .own_opts = *opts,
                   .own_env = *env, /* its connections are no other run's */
@@ -213,6 +216,8 @@ static void begin_attempt(sm_run *r, int32_t i)
 {
     smi_flow_task_state *state = &r->tasks[r->order[i]];
 
+    SM_ASSERT(!state->candidate && !state->read[0] && !state->read[1]);
+    SM_ASSERT(r->own_env.progress == r->progress); /* no other attempt is under way */
     state->phase = SMI_TASK_RUNNING;
     state->attempt++;
     atomic_store(&state->progress.total_bytes, 0);
@@ -248,6 +253,8 @@ static void end_attempt(sm_run *r, int32_t i, sm_status st, sm_task_report *out)
     const sm_candidate *c = state->candidate;
     const sm_progress *done = &state->progress;
 
+    SM_ASSERT(state->phase == SMI_TASK_RUNNING);
+    SM_ASSERT(!c || (st == SM_OK && r->steps[i].kind != SM_TASK_VIEW && i < r->n_made));
     state->phase = st == SM_OK ? SMI_TASK_DONE : SMI_TASK_FAILED;
     r->own_env.progress = r->progress;
     if (r->progress) {
@@ -353,11 +360,13 @@ static sm_status publish_candidates(sm_run *r, sm_error *e)
     int32_t n = 0;
 
     for (int32_t i = 0; i < r->p->n_sources; i++) {
+        SM_ASSERT(!r->sources[i].quarantine.table); /* it has been finished */
         if (r->sources[i].quarantine.candidate) {
             order[n++] = r->sources[i].quarantine.candidate;
         }
     }
     for (int32_t i = 0; i < r->p->n_tasks; i++) {
+        SM_ASSERT(!r->tasks[i].candidate || r->tasks[i].phase == SMI_TASK_DONE);
         if (r->tasks[i].candidate) {
             order[n++] = r->tasks[i].candidate;
         }

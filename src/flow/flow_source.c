@@ -68,12 +68,14 @@ static sm_status choose_period(sm_run *r, smi_flow_source_state *s, sm_error *e)
         *sm_map_at(s->by_uri, f->file.uri) = &s->states[i];
         n += s->states[i].is_in_period;
     }
+    SM_ASSERT(sm_map_count(s->by_uri) == s->found.n); /* no two files have one URI */
     return n > 0 ? SM_OK : fail_no_file(s, e);
 }
 
 /* What plans read: the period's files, but those whose content another one of them has. */
 static void choose_files(sm_run *r, smi_flow_source_state *s)
 {
+    SM_ASSERT(s->quarantine.books.in.n_found == s->found.n); /* one match a file */
     s->files = (sm_files){.items = SM_NEW_ARRAY(r->arena, sm_found_file, s->found.n),
                           .store = s->found.store,
                           .n_ignored = s->found.n_ignored};
@@ -118,9 +120,11 @@ static void init_source(sm_run *r, int32_t i)
 
     s->def = &r->p->sources[i];
     s->path = r->vars[s->def->var].as.s;
+    SM_ASSERT(s->def->period < 0 || r->p->vars[s->def->period].type == SMI_VAR_MONTH);
     if (s->def->period >= 0 && smi_flow_parse_month(r->vars[s->def->period].as.s, &s->first_day)) {
         const sm_civil first = sm_civil_from_days(s->first_day);
         s->last_day = s->first_day + sm_days_in_month(first.year, first.month) - 1;
+        SM_ASSERT(first.day == 1 && s->last_day - s->first_day >= 27);
     }
 }
 

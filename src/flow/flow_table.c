@@ -304,6 +304,7 @@ static sm_status write_rows(sm_run *r, int32_t task, const table_there *there, c
 {
     const smi_flow_task *t = &r->p->tasks[task];
     const bool is_part = t->replace >= 0;
+    SM_ASSERT(!r->tasks[task].candidate);
     sm_stage *stage = NULL;
     smi_flow_rows rows = {.n = 1}; /* the rows that leave: those of the variable's value */
     sm_write write = {

@@ -58,6 +58,7 @@ static sm_status bind_text(const sm_run *r, const smi_flow_var *v, sm_str text, 
         [SMI_VAR_DATE] = "a date, like 2022-04-30",
         [SMI_VAR_INTEGER] = "a whole number",
     };
+    _Static_assert(SM_COUNT(wanted) == SMI_VAR_INTEGER + 1, "what is wanted of the last type");
     int32_t day = 0;
     int64_t number = 0;
     bool is_good = true;
@@ -107,6 +108,8 @@ sm_status smi_flow_variables_bind(sm_run *r, sm_error *e)
     SM_TRY(check_var_names(r, e));
     for (int32_t i = 0; i < r->p->n_vars; i++) {
         SM_TRY(bind_var(r, &r->p->vars[i], &r->vars[i], e));
+        SM_ASSERT(r->p->vars[i].type != SMI_VAR_MONTH || r->vars[i].as.s.len == 7);
+        SM_ASSERT(r->p->vars[i].type != SMI_VAR_DATE || r->vars[i].type->id == SM_TYPE_DATE);
     }
     return SM_OK;
 }

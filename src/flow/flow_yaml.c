@@ -120,6 +120,7 @@ static sm_status read_fields(const sm_pipeline *p, struct fy_node *map, const ch
         while (keys[i] && !sm_str_is(key, keys[i])) {
             i++;
         }
+        SM_ASSERT(i < MAX_KEYS);
         if (!keys[i]) {
             return fail_key(p, f, key, what, place_of(key_node), e);
         }
@@ -252,6 +253,9 @@ static sm_status read_connection(const sm_pipeline *p, struct fy_node *map, smi_
     static const char *const keys[] = {SMI_FLOW_SETTINGS(KEY_OF) "s3", "clickhouse", NULL};
     static const smi_flow_server servers[] = {SMI_FLOW_SETTINGS(SERVER_OF)};
     static const bool are_secret[] = {SMI_FLOW_SETTINGS(SECRET_OF)};
+    _Static_assert(SM_COUNT(keys) == SMI_N_SETTINGS + 3 && SM_COUNT(keys) <= MAX_KEYS + 1,
+                   "the settings, then one key a server");
+    _Static_assert(SMI_SERVER_S3 == 0 && SMI_SERVER_CLICKHOUSE == 1, "in the order of their keys");
     fields f;
 
     SM_TRY(read_fields(p, map, "a connection", keys, &f, e));
@@ -336,6 +340,7 @@ static sm_status read_var_type(const sm_pipeline *p, const fields *f, smi_flow_v
         [SMI_VAR_MONTH] = {"month", 5},     [SMI_VAR_DATE] = {"date", 4},
         [SMI_VAR_INTEGER] = {"integer", 7},
     };
+    _Static_assert(SM_COUNT(types) == SMI_VAR_INTEGER + 1, "a name for each type");
     sm_str type = SM_STR("text");
 
     SM_TRY(read_text(p, f, 0, "a variable", false, &type, e));
@@ -630,6 +635,8 @@ static sm_status read_task(sm_pipeline *p, struct fy_node *map, smi_flow_task *t
                                        "from", "by",   "evolve", "replace", NULL};
     static const sm_task_kind kinds[] = {SM_TASK_LOAD, SM_TASK_VIEW, SM_TASK_TABLE,
                                          SM_TASK_PUBLISH};
+    _Static_assert(SM_COUNT(keys) == KEY_REPLACE + 2, "a key for each number, and the end");
+    _Static_assert(SM_COUNT(kinds) == KEY_PUBLISH + 1, "the kinds' keys come first");
     fields f;
     int key = 0;
     sm_str path = {0};

@@ -233,11 +233,11 @@ static void test_choice_of_tasks(void **state)
                         &p, &e),
               &e);
     for (int i = 0; i < SM_COUNT(choices); i++) {
-        assert_ok(smi_flow_graph_choose(p, sm_str_of(choices[i].which), chosen, &e), &e);
+        assert_ok(smi_flow_graph_choose(p, sm_str_of(choices[i].which), chosen, p->arena, &e), &e);
         const bool want[4] = {choices[i].a, choices[i].b, choices[i].c, choices[i].z};
         assert_memory_equal(chosen, want, sizeof(want));
     }
-    assert_status(smi_flow_graph_choose(p, SM_STR("l.bb"), chosen, &e), SM_NAME, &e);
+    assert_status(smi_flow_graph_choose(p, SM_STR("l.bb"), chosen, p->arena, &e), SM_NAME, &e);
     assert_string_equal(e.todo, "Did you mean \"l.b\"?");
     sm_pipeline_close(p);
     scratch_free(&at);

@@ -63,6 +63,7 @@ static void put_manifest(const maker *m, const smi_gen_line *l, int64_t line, sm
     sm_json_set_i64(&w, "line", line + 1);
     sm_json_set_text(&w, "damage", sm_str_of(l->damage));
     sm_json_set_text(&w, "verdict", sm_str_of(verdicts[l->verdict]));
+    SM_ASSERT((l->verdict == SMI_GEN_REFUSED) == (l->reason != NULL));
     if (l->verdict == SMI_GEN_REFUSED) {
         sm_json_set_text(&w, "reason", sm_str_of(l->reason));
         if (l->column >= 0) {
@@ -116,6 +117,7 @@ static sm_status make_chunk(void *ctx, int64_t i, sm_error *e)
     chunk *c = &((chunk *)ctx)[i];
     smi_gen_line l = {0};
 
+    SM_ASSERT(c->n > 0 && c->n <= CHUNK_LINES && c->first + c->n <= c->maker->opts->rows);
     SM_TRY(sm_buf_reserve(&l.scratch, 65536, e)); /* so that a line's texts never move */
     sm_buf_reset(&c->log);
     sm_buf_reset(&c->manifest);
@@ -196,7 +198,7 @@ done:
     return sm_within(e, st, "file %s", m->file_name);
 }
 
-static sm_status check(const sm_generate_opts *o, sm_error *e)
+static sm_status check_generate_opts(const sm_generate_opts *o, sm_error *e)
 {
     const sm_civil first = sm_civil_from_days(o->month);
     const int days = sm_days_in_month(first.year, first.month);
@@ -227,7 +229,7 @@ sm_status sm_generate_logs(const sm_generate_opts *opts, const sm_exec_env *env,
     sm_upload *manifest = NULL;
     maker m = {.opts = opts};
 
-    SM_TRY(check(opts, e));
+    SM_TRY(check_generate_opts(opts, e));
     *lines = *bytes = 0;
     m.chunks = sm_alloc_zero((size_t)n_wave * sizeof(chunk));
     for (int i = 0; i < n_wave; i++) {

@@ -25,8 +25,9 @@ static void want_null_source(smi_gen_line *l)
     }
 }
 
-static void refuse(smi_gen_line *l, int column, sm_str token)
+static void refuse_column(smi_gen_line *l, int column, sm_str token)
 {
+    SM_ASSERT(column >= 0 && column < SMI_GEN_COLUMNS && token.len > 0);
     l->token[column] = token;
     l->column = column;
 }
@@ -37,7 +38,7 @@ static long long seconds_of(const smi_gen_line *l)
 }
 
 /* Puts bytes into the middle of a string of plain text: `at` is found by the text before it. */
-static void insert(sm_buf *out, size_t start, const char *before, const void *bytes, size_t n)
+static void insert_bytes(sm_buf *out, size_t start, const char *before, const void *bytes, size_t n)
 {
     const char *line = (const char *)out->data + start;
     const size_t len = out->len - start;
@@ -224,7 +225,7 @@ static void comment(smi_gen_line *l, smi_gen_random *r)
 }
 static void control_byte(smi_gen_line *l, smi_gen_random *r, sm_buf *out, size_t start)
 {
-    insert(out, start, "\"AX_", "\x01", 1);
+    insert_bytes(out, start, "\"AX_", "\x01", 1);
 }
 
 /* ---- refused: the other reasons ------------------------------------------------------------- */
@@ -234,12 +235,12 @@ static void invalid_utf8(smi_gen_line *l, smi_gen_random *r, sm_buf *out, size_t
     static const char *const bytes[] = {"\xff", "\xc0\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80",
                                         "\x80", "\xe2\x82"};
     const char *bad = bytes[smi_gen_below(r, SM_COUNT(bytes))];
-    insert(out, start, "\"AX_", bad, strlen(bad));
+    insert_bytes(out, start, "\"AX_", bad, strlen(bad));
 }
 static void invalid_utf8_and_syntax(smi_gen_line *l, smi_gen_random *r, sm_buf *out, size_t start)
 {
     out->len -= 1; /* the closing brace: a syntax error too, but UTF-8 is checked first */
-    insert(out, start, "\"AX_", "\xfe", 1);
+    insert_bytes(out, start, "\"AX_", "\xfe", 1);
 }
 static void lone_surrogate(smi_gen_line *l, smi_gen_random *r)
 {
@@ -271,19 +272,19 @@ static void out_of_range(smi_gen_line *l, smi_gen_random *r)
                                          "1e19",
                                          "-1e500",
                                          "92233720368547758080e-1"};
-    refuse(l, SMI_GEN_DURATION, sm_str_of(tokens[smi_gen_below(r, SM_COUNT(tokens))]));
+    refuse_column(l, SMI_GEN_DURATION, sm_str_of(tokens[smi_gen_below(r, SM_COUNT(tokens))]));
 }
 static void no_integer(smi_gen_line *l, smi_gen_random *r)
 {
     static const char *const tokens[] = {"254.5", "\"12x\"", "\"\"",    "true",    "[254]",
                                          "1e-1",  "\"1e3\"", "\"+5\"",  "\"007\"", "\" 5\"",
                                          "{}",    "-0.5",    "\"2.0\"", "false"};
-    refuse(l, SMI_GEN_DURATION, sm_str_of(tokens[smi_gen_below(r, SM_COUNT(tokens))]));
+    refuse_column(l, SMI_GEN_DURATION, sm_str_of(tokens[smi_gen_below(r, SM_COUNT(tokens))]));
 }
 static void no_string(smi_gen_line *l, smi_gen_random *r)
 {
     const int column = string_columns[smi_gen_below(r, SM_COUNT(string_columns))];
-    refuse(l, column, smi_gen_below(r, 2) ? SM_STR("[\"a\"]") : SM_STR("{\"a\":1}"));
+    refuse_column(l, column, smi_gen_below(r, 2) ? SM_STR("[\"a\"]") : SM_STR("{\"a\":1}"));
 }
 static void no_object_source(smi_gen_line *l, smi_gen_random *r)
 {
@@ -293,8 +294,8 @@ static void no_object_source(smi_gen_line *l, smi_gen_random *r)
 }
 static void two_columns(smi_gen_line *l, smi_gen_random *r)
 {
-    refuse(l, SMI_GEN_DURATION, SM_STR("\"twelve\""));
-    refuse(l, SMI_GEN_SCORE, SM_STR("99999999999999999999")); /* the first column is told */
+    refuse_column(l, SMI_GEN_DURATION, SM_STR("\"twelve\""));
+    refuse_column(l, SMI_GEN_SCORE, SM_STR("99999999999999999999")); /* the first column is told */
 }
 
 /* ---- the table ------------------------------------------------------------------------------ */
@@ -363,6 +364,7 @@ void smi_gen_damage(smi_gen_line *l, smi_gen_random *r)
     l->damage = d->name;
     l->verdict = d->reason ? SMI_GEN_REFUSED : SMI_GEN_KEPT;
     l->reason = d->reason;
+    SM_ASSERT(d->prepare || d->spoil);
     if (d->prepare) {
         d->prepare(l, r);
     }
@@ -377,6 +379,7 @@ void smi_gen_damage_too_long(smi_gen_line *l)
 
 void smi_gen_spoil(smi_gen_line *l, smi_gen_random *r, sm_buf *out, size_t start)
 {
+    SM_ASSERT(start <= out->len);
     if (l->reason && strcmp(l->reason, "too_long") == 0) {
         static const char nothing[4096] = "";
         while (out->len - start <

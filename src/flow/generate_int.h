@@ -71,6 +71,7 @@ static inline uint64_t smi_gen_next(smi_gen_random *r)
 /* Uniform in 0 … n − 1, n < 2^32 (the bias is below 2^-32). */
 static inline uint64_t smi_gen_below(smi_gen_random *r, uint64_t n)
 {
+    SM_ASSERT(n > 0 && n <= UINT32_MAX);
     return ((smi_gen_next(r) >> 32) * n) >> 32;
 }
 static inline double smi_gen_unit(smi_gen_random *r)

@@ -71,6 +71,7 @@ static void draw_contract(smi_gen_line *l, smi_gen_random *r, int64_t contracts)
     const size_t prefix_len = strlen(prefix);
     memcpy(l->contract, prefix, prefix_len);
     const size_t len = prefix_len + put_number(l->contract + prefix_len, number);
+    SM_ASSERT(len <= sizeof(l->contract));
     l->want[SMI_GEN_CONTRACT].text = bits % 1024 == 0 ? SM_STR("0") : (sm_str){l->contract, len};
 
     static const char hex[] = "0123456789ABCDEF";
@@ -96,7 +97,7 @@ sm_str smi_gen_text(smi_gen_line *l, const char *fmt, ...)
     return (sm_str){(const char *)l->scratch.data + start, (size_t)n};
 }
 
-static void mix(smi_gen_line *l, smi_gen_random *r)
+static void mix_spelling(smi_gen_line *l, smi_gen_random *r)
 {
     l->order = (int)smi_gen_below(r, 4);
     l->want[SMI_GEN_SCORE].number = (int64_t)smi_gen_below(r, 100);
@@ -131,7 +132,7 @@ void smi_gen_draw(smi_gen_line *l, smi_gen_random *r, int64_t contracts, bool is
     l->want[SMI_GEN_DURATION].number = zero == 0 ? 0 : seconds;
     l->want[SMI_GEN_APP].text = sm_str_of(apps[smi_gen_below(r, 15)]);
     if (is_mixed) {
-        mix(l, r);
+        mix_spelling(l, r);
     }
 }
 
@@ -213,6 +214,8 @@ void smi_gen_spell(const smi_gen_line *l, sm_buf *out)
         {SMI_GEN_DURATION, SMI_GEN_CONTRACT, SMI_GEN_APP, SMI_GEN_MAC},
         {SMI_GEN_MAC, SMI_GEN_APP, SMI_GEN_CONTRACT, SMI_GEN_DURATION}};
 
+    SM_ASSERT(l->order >= 0 && l->order < SM_COUNT(top));
+    _Static_assert(SM_COUNT(top) == SM_COUNT(source), "an order is of both");
     if (l->whole.len) {
         sm_buf_text(out, l->whole);
         return;
