@@ -292,7 +292,7 @@ static sm_status eval_flat(smi_agg *a, const sm_expr *x, const sm_batch *in, sm_
     if (x->kind == SM_EXPR_COLUMN) {
         c = in->columns[x->index];
     } else {
-        SM_TRY(sm_expr_eval(x, in, a->run->params, out, &c, e));
+        SM_TRY(sm_expr_eval(x, in, a->exec->params, out, &c, e));
     }
     return sm_column_flatten(&c, out, &out->columns[at], e);
 }
@@ -334,7 +334,7 @@ static sm_status eval_passing(smi_agg *a, const smi_agg_lane *lane, sm_batch *in
     uint64_t *of = NULL;
     int64_t n = 0;
     int32_t *rows = sm_alloc((size_t)in->n_rows * sizeof(*rows));
-    sm_status st = sm_expr_select(lane->filter, in, a->run->params, rows, &n, a->budget, e);
+    sm_status st = sm_expr_select(lane->filter, in, a->exec->params, rows, &n, a->budget, e);
     if (st != SM_OK || n == 0) {
         goto done;
     }
@@ -474,8 +474,8 @@ static sm_status keep_batch(smi_agg *a, smi_agg_morsel *m, sm_batch **lanes, sm_
             lanes[l] = NULL;
         }
     }
-    return m->n_rows >= ROWS_MAX || smi_memory_is_short(a->run, 0) ? scatter_morsel(a, m, e)
-                                                                   : SM_OK;
+    return m->n_rows >= ROWS_MAX || smi_memory_is_short(a->exec, 0) ? scatter_morsel(a, m, e)
+                                                                    : SM_OK;
 }
 
 /* ---- the packed way -------------------------------------------------------------------------- */
@@ -549,8 +549,8 @@ static sm_status push_lanes(smi_agg *a, smi_agg_morsel *m, sm_batch *rows, sm_er
 static bool has_much(const smi_agg *a, const smi_agg_morsel *m, bool is_last)
 {
     const size_t mine = m->done.size_bytes;
-    const bool is_over_all = atomic_load(&a->waiting) + mine > smi_memory_share(a->run);
-    return mine > smi_memory_task_chunks(a->run) || (is_last && (m->n_puts > 0 || is_over_all));
+    const bool is_over_all = atomic_load(&a->waiting) + mine > smi_memory_share(a->exec);
+    return mine > smi_memory_task_chunks(a->exec) || (is_last && (m->n_puts > 0 || is_over_all));
 }
 
 /* A morsel's chunks to disk, once spilling has begun. */
@@ -627,7 +627,7 @@ static sm_status fold_some(smi_agg *a, size_t enough, sm_error *e)
 /* Where memory is short and nothing is spilled yet, a fold comes sooner. */
 static bool wants_fold(const smi_agg *a)
 {
-    return atomic_load(&a->state) == SMI_AGG_FILLING && smi_memory_is_short(a->run, 0);
+    return atomic_load(&a->state) == SMI_AGG_FILLING && smi_memory_is_short(a->exec, 0);
 }
 
 static sm_status agg_close(smi_end *end, smi_driver *d, sm_error *e)
@@ -706,7 +706,7 @@ static int32_t arg_of(smi_agg *a, smi_agg_lane *lane, const sm_expr *x)
             return i;
         }
     }
-    const sm_expr **args = SM_NEW_ARRAY(a->run->arena, const sm_expr *, lane->n_args + 1);
+    const sm_expr **args = SM_NEW_ARRAY(a->exec->arena, const sm_expr *, lane->n_args + 1);
     for (int32_t i = 0; i < lane->n_args; i++) {
         args[i] = lane->args[i];
     }
@@ -732,7 +732,7 @@ static sm_status make_item(smi_agg *a, smi_agg_item *it, const sm_agg_item *item
     it->state_off = a->state_bytes;
     a->state_bytes += (it->fn->state_bytes + 15) & ~(size_t)15;
     a->may_group_early = a->may_group_early && !item->is_distinct && it->fn->merge;
-    it->set_types = SM_NEW_ARRAY(a->run->arena, const sm_type *, call->n_args + 1);
+    it->set_types = SM_NEW_ARRAY(a->exec->arena, const sm_type *, call->n_args + 1);
     it->set_types[0] = &sm_type_u32;
     for (int32_t i = 0; i < call->n_args; i++) {
         it->set_types[1 + i] = call->args[i]->type;
@@ -745,27 +745,27 @@ static const sm_type *make_schema(smi_agg *a, int32_t n_keys, const smi_agg_lane
 {
     const int32_t n_args = lane ? lane->n_args : 0;
     const int32_t n = n_keys + n_args + n_extra;
-    sm_field *fields = SM_NEW_ARRAY(a->run->arena, sm_field, n);
+    sm_field *fields = SM_NEW_ARRAY(a->exec->arena, sm_field, n);
     for (int32_t i = 0; i < n; i++) {
         fields[i].is_nullable = true;
         fields[i].type = i < n_keys            ? a->key_types[i]
                          : i < n_keys + n_args ? lane->args[i - n_keys]->type
                                                : &sm_type_u64;
     }
-    return sm_type_struct(a->run->arena, fields, n);
+    return sm_type_struct(a->exec->arena, fields, n);
 }
 
-static sm_status agg_init(smi_agg *a, smi_execution *run, const sm_plan_node *node, sm_error *e)
+static sm_status agg_init(smi_agg *a, smi_execution *exec, const sm_plan_node *node, sm_error *e)
 {
     const int32_t n_items = node->as.aggregate.n_items;
-    sm_arena *arena = run->arena;
-    a->pack = smi_pack_new(run, node);
+    sm_arena *arena = exec->arena;
+    a->pack = smi_pack_new(exec, node);
     a->end = (smi_end){.push = agg_push,
                        .close = agg_close,
                        .drain = agg_drain,
                        .is_empty = agg_is_empty,
                        .node = node};
-    a->run = run;
+    a->exec = exec;
     a->node = node;
     a->n_keys = node->as.aggregate.n_keys;
     a->n_items = n_items;
@@ -785,7 +785,7 @@ static sm_status agg_init(smi_agg *a, smi_execution *run, const sm_plan_node *no
         a->lanes[l].schema = make_schema(a, 0, &a->lanes[l], 1);
     }
     a->group_schema = make_schema(a, a->n_keys, NULL, 2);
-    a->fold_bytes = smi_memory_fold(run);
+    a->fold_bytes = smi_memory_fold(exec);
     return SM_OK;
 }
 
@@ -805,25 +805,25 @@ static void agg_release(smi_agg *a)
     }
     sm_mutex_release(&a->lock);
     sm_free(a->ring);
-    smi_profile(a->run, 0, a->node)->cpu_ns += atomic_load(&a->fold_ns);
+    smi_profile(a->exec, 0, a->node)->cpu_ns += atomic_load(&a->fold_ns);
     smi_spill_free(a->spill);
-    smi_report_peak(a->run, a->node, a->budget);
+    smi_report_peak(a->exec, a->node, a->budget);
     sm_budget_free(a->tables);
     sm_budget_free(a->budget);
     sm_free(a);
 }
 
-sm_status smi_aggregate_run(smi_execution *run, const sm_plan_node *node, smi_op *next,
+sm_status smi_aggregate_run(smi_execution *exec, const sm_plan_node *node, smi_op *next,
                             smi_end *end, uint64_t *turn, sm_error *e)
 {
     smi_agg *a = sm_alloc_zero(sizeof(*a));
-    a->budget = sm_budget_new(run->env->budget, "aggregate", 0);
+    a->budget = sm_budget_new(exec->env->budget, "aggregate", 0);
     a->tables = sm_budget_new(a->budget, "groups", 0);
     a->ring = sm_alloc_zero(RING * sizeof(*a->ring));
     sm_mutex_init(&a->lock);
-    sm_status st = agg_init(a, run, node, e);
+    sm_status st = agg_init(a, exec, node, e);
     if (st == SM_OK) {
-        st = smi_run_into(run, node->inputs[0], NULL, &a->end, e);
+        st = smi_execute_into(exec, node->inputs[0], NULL, &a->end, e);
     }
     if (st == SM_OK) {
         sm_mutex_lock(&a->lock);

@@ -180,7 +180,7 @@ sm_status smi_agg_fold_into(smi_agg *a, smi_part *part, const smi_chunk *head, i
         if (n <= 0) {
             continue;
         }
-        SM_TRY_GOTO(st, done, smi_look(a->run, e));
+        SM_TRY_GOTO(st, done, smi_look(a->exec, e));
         if (!part->groups) {
             part->groups = smi_groups_new(a->key_types, a->n_keys, a->state_bytes, a->tables);
             part->heap = sm_agg_heap_new(a->tables);
@@ -236,7 +236,7 @@ static sm_status fold_part(void *ctx, int64_t p, sm_error *e)
     fold_job *job = ctx;
     smi_agg *a = job->agg;
     const int64_t start_ns = sm_monotonic_ns();
-    SM_TRY(smi_look(a->run, e));
+    SM_TRY(smi_look(a->exec, e));
     const sm_status st = fold_or_put(job, (int32_t)p, e);
     atomic_fetch_add(&a->fold_ns, sm_monotonic_ns() - start_ns);
     return st;
@@ -264,7 +264,7 @@ sm_status smi_agg_fold(smi_agg *a, smi_chunks *some, sm_error *e)
     if (a->pack) {
         job.n_packed = list_packed(some->head, &job.packed);
     }
-    const sm_status st = sm_pool_for(a->run->env->pool, SMI_PARTS, fold_part, &job, e);
+    const sm_status st = sm_pool_for(a->exec->env->pool, SMI_PARTS, fold_part, &job, e);
     sm_free(job.packed);
     a->n_folds++; /* one fold at a time */
     if (atomic_load(&job.has_put)) {
@@ -372,7 +372,7 @@ static sm_status give_filled(smi_agg *a, smi_driver *d, filling *f, sm_error *e)
     if (f->n == 0) {
         return SM_OK;
     }
-    SM_TRY(sm_batch_new(a->run->env->budget, a->node->schema, &b, e));
+    SM_TRY(sm_batch_new(a->exec->env->budget, a->node->schema, &b, e));
     for (int32_t i = 0; i < a->node->schema->n_fields; i++) {
         const sm_status st = sm_builder_finish(f->builders[i], b, &b->columns[i], e);
         if (st != SM_OK) {
@@ -409,7 +409,7 @@ static sm_status output_task(void *ctx, smi_driver *d, int64_t i, sm_error *e)
     filling f = {.builders = sm_alloc_zero((size_t)(n_fields + 1) * sizeof(*f.builders))};
     sm_status st = SM_OK;
     for (int32_t c = 0; c < n_fields; c++) {
-        f.builders[c] = sm_builder_new(a->node->schema->fields[c].type, a->run->env->budget);
+        f.builders[c] = sm_builder_new(a->node->schema->fields[c].type, a->exec->env->budget);
     }
     for (int32_t p = a->task_first[i]; p < a->task_first[i + 1] && st == SM_OK; p++) {
         st = smi_agg_get(a, p, e);
@@ -445,7 +445,7 @@ sm_status smi_agg_output(smi_agg *a, smi_op *next, smi_end *end, uint64_t *turn,
     smi_tasks tasks;
     int64_t n_tasks = 0, n_groups = 0;
     SM_TRY(ensure_group(a, e));
-    a->task_first = SM_NEW_ARRAY(a->run->arena, int32_t, SMI_PARTS + 1);
+    a->task_first = SM_NEW_ARRAY(a->exec->arena, int32_t, SMI_PARTS + 1);
     for (int32_t p = 0; p < SMI_PARTS; p++) {
         n_groups += a->parts[p].n_pieces > 0 ? TASK_GROUPS : count_groups(&a->parts[p]);
         if (n_groups >= TASK_GROUPS || (p == SMI_PARTS - 1 && n_groups > 0)) {
@@ -455,5 +455,5 @@ sm_status smi_agg_output(smi_agg *a, smi_op *next, smi_end *end, uint64_t *turn,
     }
     SM_ASSERT(n_tasks == 0 || a->task_first[n_tasks] <= SMI_PARTS);
     smi_tasks_init(&tasks, a->node, n_tasks, output_task, a);
-    return smi_pipe_run(a->run, &tasks.source, next, end, turn, e);
+    return smi_pipe_run(a->exec, &tasks.source, next, end, turn, e);
 }

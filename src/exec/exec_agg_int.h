@@ -97,7 +97,7 @@ typedef struct smi_chunks {
 
 typedef struct smi_agg {
     smi_end end;
-    smi_execution *run;
+    smi_execution *exec;
     const sm_plan_node *node;
     sm_budget *budget;
     sm_budget *tables; /* below it: the partitions' */

@@ -21,8 +21,8 @@
 /* One group alone has nothing to part with. */
 static bool is_full(const smi_agg *a)
 {
-    return a->n_keys > 0 && smi_memory_groups_are_large(a->run, a->tables, a->budget) &&
-           smi_memory_is_short(a->run, 0);
+    return a->n_keys > 0 && smi_memory_groups_are_large(a->exec, a->tables, a->budget) &&
+           smi_memory_is_short(a->exec, 0);
 }
 
 sm_status smi_agg_check_memory(smi_agg *a, bool *is_spilling, sm_error *e)
@@ -32,7 +32,7 @@ sm_status smi_agg_check_memory(smi_agg *a, bool *is_spilling, sm_error *e)
     if (atomic_load(&a->state) == SMI_AGG_FILLING && is_full(a)) {
         sm_mutex_lock(&a->lock);
         if (!a->spill) { /* nobody was faster */
-            st = smi_spill_new(a->run, a->node, &a->spill, e);
+            st = smi_spill_new(a->exec, a->node, &a->spill, e);
             if (st == SM_OK) {
                 smi_agg_move(a, SMI_AGG_SPILLING);
             }

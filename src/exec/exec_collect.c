@@ -91,7 +91,7 @@ void smi_rows_release(smi_rows *r)
 
 typedef struct collect_end {
     smi_end end;
-    smi_execution *run;
+    smi_execution *exec;
     const sm_plan_node *node;
     sm_budget *budget;
     sm_mutex lock;
@@ -101,7 +101,7 @@ typedef struct collect_end {
 static sm_status spill_of(collect_end *c, smi_spill **out, sm_error *e)
 {
     sm_mutex_lock(&c->lock);
-    const sm_status st = c->rows.spill ? SM_OK : smi_spill_new(c->run, c->node, &c->rows.spill, e);
+    const sm_status st = c->rows.spill ? SM_OK : smi_spill_new(c->exec, c->node, &c->rows.spill, e);
     *out = c->rows.spill;
     sm_mutex_unlock(&c->lock);
     return st;
@@ -112,7 +112,7 @@ static sm_status keep(collect_end *c, sm_batch *rows, smi_kept *out, sm_error *e
 {
     smi_spill *spill = NULL;
     sm_status st = SM_OK;
-    if (!smi_memory_is_short(c->run, 0)) {
+    if (!smi_memory_is_short(c->exec, 0)) {
         st = sm_batch_concat(&rows, 1, true, c->budget, &out->rows, e);
     } else {
         st = spill_of(c, &spill, e);
@@ -151,7 +151,7 @@ static bool collect_is_empty(smi_end *end)
     return true;
 }
 
-smi_end *smi_collect_new(smi_execution *run, sm_budget *budget, const sm_plan_node *node,
+smi_end *smi_collect_new(smi_execution *exec, sm_budget *budget, const sm_plan_node *node,
                          const sm_type *schema)
 {
     collect_end *c = sm_alloc_zero(sizeof(*c));
@@ -160,7 +160,7 @@ smi_end *smi_collect_new(smi_execution *run, sm_budget *budget, const sm_plan_no
                        .drain = collect_drain,
                        .is_empty = collect_is_empty,
                        .node = node};
-    c->run = run;
+    c->exec = exec;
     c->node = node;
     c->budget = budget;
     c->rows.schema = schema;

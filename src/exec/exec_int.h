@@ -55,31 +55,31 @@ struct smi_execution {
 };
 
 /* A node's profile as driver d writes it. */
-static inline sm_node_profile *smi_profile(const smi_execution *run, int driver,
+static inline sm_node_profile *smi_profile(const smi_execution *exec, int driver,
                                            const sm_plan_node *node)
 {
-    return &run->profiles[(int64_t)driver * run->plan->n_nodes + node->id];
+    return &exec->profiles[(int64_t)driver * exec->plan->n_nodes + node->id];
 }
 
 /* SM_INTERRUPTED where the run is to end. Every batch that is handed on looks, and every loop over
  * more rows than a batch's. */
-static inline sm_status smi_look(const smi_execution *run, sm_error *e)
+static inline sm_status smi_look(const smi_execution *exec, sm_error *e)
 {
-    return sm_cancel_is_set(run->env->cancel) ? sm_fail(e, SM_INTERRUPTED, "interrupted") : SM_OK;
+    return sm_cancel_is_set(exec->env->cancel) ? sm_fail(e, SM_INTERRUPTED, "interrupted") : SM_OK;
 }
 
 /* The same in a loop over rows, at number i: once in some tens of thousands. */
-static inline sm_status smi_look_at(const smi_execution *run, int64_t i, sm_error *e)
+static inline sm_status smi_look_at(const smi_execution *exec, int64_t i, sm_error *e)
 {
-    return (i & (SM_LOOK_ROWS - 1)) == 0 ? smi_look(run, e) : SM_OK;
+    return (i & (SM_LOOK_ROWS - 1)) == 0 ? smi_look(exec, e) : SM_OK;
 }
 
 /* Is the plan what operators rely on (exec_plan_check.c)? Else false, and what is wrong. */
 bool smi_plan_validate(const sm_plan *plan, const char **why);
 
 /* Runs a subtree and pushes its rows through `first` (NULL: none) into the end. */
-sm_status smi_run_into(smi_execution *run, const sm_plan_node *node, smi_op *first, smi_end *end,
-                       sm_error *e) SM_MUST_USE;
+sm_status smi_execute_into(smi_execution *exec, const sm_plan_node *node, smi_op *first,
+                           smi_end *end, sm_error *e) SM_MUST_USE;
 
 /* ---- tasks, sources -------------------------------------------------------------------------- */
 
@@ -115,7 +115,7 @@ void smi_tasks_init(smi_tasks *t, const sm_plan_node *node, int64_t n,
 /* Tasks over batches that exist (borrowed for the pipe's run). */
 void smi_tasks_of(smi_tasks *t, const sm_plan_node *node, const smi_batches *rows);
 
-sm_status smi_scan_new(smi_execution *run, const sm_plan_node *node, smi_source **out,
+sm_status smi_scan_new(smi_execution *exec, const sm_plan_node *node, smi_source **out,
                        sm_error *e) SM_MUST_USE;
 void smi_scan_free(smi_source *s); /* takes NULL; after the pipe has ended */
 
@@ -140,12 +140,12 @@ struct smi_end {
     const sm_plan_node *node; /* whose time it is; NULL: nobody's */
 };
 
-sm_status smi_filter_new(smi_execution *run, const sm_plan_node *node, smi_op *next,
+sm_status smi_filter_new(smi_execution *exec, const sm_plan_node *node, smi_op *next,
                          smi_op **out) SM_MUST_USE;
-sm_status smi_project_new(smi_execution *run, const sm_plan_node *node, smi_op *next,
+sm_status smi_project_new(smi_execution *exec, const sm_plan_node *node, smi_op *next,
                           smi_op **out) SM_MUST_USE;
 /* The same rows under another schema (equal types): for the inputs of a union. */
-smi_op *smi_rename_new(smi_execution *run, const sm_plan_node *node, smi_op *next);
+smi_op *smi_rename_new(smi_execution *exec, const sm_plan_node *node, smi_op *next);
 
 /* Hands an operator's batch on: counts it for `node`, checks it in debug builds, drops it where it
  * has no rows. Takes rows. */
@@ -165,7 +165,7 @@ struct smi_driver {
 };
 
 struct smi_pipe {
-    smi_execution *run;
+    smi_execution *exec;
     smi_source *source;
     smi_op *first;
     smi_end *end;
@@ -182,7 +182,7 @@ struct smi_pipe {
 };
 
 /* Runs tasks until all are closed and given on. *turn: the pipe's first ordinal, moved on. */
-sm_status smi_pipe_run(smi_execution *run, smi_source *source, smi_op *first, smi_end *end,
+sm_status smi_pipe_run(smi_execution *exec, smi_source *source, smi_op *first, smi_end *end,
                        uint64_t *turn, sm_error *e) SM_MUST_USE;
 /* The oldest task that is not closed. */
 uint64_t smi_pipe_turn(smi_pipe *p);
@@ -221,7 +221,7 @@ sm_status smi_outlet_drain(smi_outlet *o, smi_driver *d, sm_error *e) SM_MUST_US
 bool smi_outlet_is_empty(smi_outlet *o);
 
 /* Puts batches in the order of their tasks; passes rows offset … offset + limit − 1. */
-smi_end *smi_order_new(smi_execution *run, const sm_sink *sink, int64_t limit, int64_t offset);
+smi_end *smi_order_new(smi_execution *exec, const sm_sink *sink, int64_t limit, int64_t offset);
 void smi_order_free(smi_end *end);
 
 /* ---- rows by reference (exec_gather.c) ------------------------------------------------------- */
@@ -244,19 +244,22 @@ sm_status smi_gather_rows(const smi_batches *rows, int32_t first, const smi_ref 
 
 /* ---- groups (exec_groups.c) ------------------------------------------------------------------ */
 
-/* A hash table from key rows to dense group numbers, with a record a group that never moves. */
+/* A hash table from rows of keys to group numbers 0, 1, 2, …; each group has a state, which never
+ * moves. */
 typedef struct smi_groups smi_groups;
 smi_groups *smi_groups_new(const sm_type *const *types, int32_t n_keys, size_t state_bytes,
                            sm_budget *budget);
 void smi_groups_free(smi_groups *g); /* takes NULL */
 int64_t smi_groups_count(const smi_groups *g);
-/* The groups of n rows of flat key columns: of those that `rows` lists (NULL: the first n), new
- * ones made in that order; ids[k] is the k-th one's. `states` (NULL: not wanted) gets its state,
- * zeroed when made. */
+/* The groups of n rows of flat key columns: of the rows that `rows` lists, or (NULL) of the first
+ * n. ids[k] is the group of the k-th; groups that are missing are made in this order. states[k]
+ * (NULL: not wanted) is its state, which is all zeros when made. After a failure the table may only
+ * be freed. */
 sm_status smi_groups_find(smi_groups *g, const sm_column *keys, const uint64_t *hashes,
                           const int32_t *rows, int64_t n, uint32_t *ids, uint8_t **states,
                           sm_error *e) SM_MUST_USE;
-/* Only looks: −1 where there is none. Nested keys cost an encoding, which may be refused. */
+/* The same without making groups: −1 where there is none. Any thread, while nobody finds. Nested
+ * keys are encoded, for which memory may be refused. */
 sm_status smi_groups_look(const smi_groups *g, const sm_column *keys, const uint64_t *hashes,
                           const int32_t *rows, int64_t n, int32_t *ids, sm_error *e) SM_MUST_USE;
 void *smi_groups_state(const smi_groups *g, int64_t id);
@@ -265,14 +268,14 @@ void smi_groups_key(const smi_groups *g, int64_t id, int32_t k, sm_builder *b);
 
 /* ---- operators that see all rows first ------------------------------------------------------- */
 
-sm_status smi_aggregate_run(smi_execution *run, const sm_plan_node *node, smi_op *next,
+sm_status smi_aggregate_run(smi_execution *exec, const sm_plan_node *node, smi_op *next,
                             smi_end *end, uint64_t *turn, sm_error *e) SM_MUST_USE;
-sm_status smi_sort_run(smi_execution *run, const sm_plan_node *node, smi_op *next, smi_end *end,
+sm_status smi_sort_run(smi_execution *exec, const sm_plan_node *node, smi_op *next, smi_end *end,
                        uint64_t *turn, sm_error *e) SM_MUST_USE;
-sm_status smi_window_run(smi_execution *run, const sm_plan_node *node, smi_op *next, smi_end *end,
+sm_status smi_window_run(smi_execution *exec, const sm_plan_node *node, smi_op *next, smi_end *end,
                          uint64_t *turn, sm_error *e) SM_MUST_USE;
 /* Runs the right side and makes the op that probes it. */
-sm_status smi_join_new(smi_execution *run, const sm_plan_node *node, smi_op *next, smi_op **out,
+sm_status smi_join_new(smi_execution *exec, const sm_plan_node *node, smi_op *next, smi_op **out,
                        sm_error *e) SM_MUST_USE;
 void smi_join_free(smi_op *op);
 /* Is the right side too large to be probed in memory? Then, instead of the left side's pipe: */
@@ -297,13 +300,13 @@ typedef struct smi_sort_spec {
 } smi_sort_spec;
 
 /* All rows in order; *out is a block of *n smi_sort_row. */
-sm_status smi_sort_rows(smi_execution *run, const smi_sort_spec *spec, sm_budget *budget,
+sm_status smi_sort_rows(smi_execution *exec, const smi_sort_spec *spec, sm_budget *budget,
                         sm_block **out, int64_t *n, sm_error *e) SM_MUST_USE;
 /* −1, 0, 1 by keys first_key … end_key − 1. */
 int smi_sort_cmp(const smi_sort_spec *spec, int32_t first_key, int32_t end_key, smi_ref a,
                  smi_ref b);
 /* A batch of the expressions over `in`, flat, and n_extra more columns left for the caller. */
-sm_status smi_eval_flat(smi_execution *run, const sm_expr *const *exprs, int32_t n,
+sm_status smi_eval_flat(smi_execution *exec, const sm_expr *const *exprs, int32_t n,
                         const sm_type *schema, sm_batch *in, sm_budget *budget, sm_batch **out,
                         sm_error *e) SM_MUST_USE;
 /* A struct type of these types; its fields have no names. */
@@ -312,9 +315,9 @@ const sm_type *smi_schema_of(sm_arena *a, const sm_type *const *types, int32_t n
 /* ---- reports --------------------------------------------------------------------------------- */
 
 void smi_report_begin(sm_exec_report *r, int32_t n_nodes);
-void smi_report_sum(smi_execution *run);
+void smi_report_sum(smi_execution *exec);
 /* The peak of an operator's budget, into its node's profile. */
-void smi_report_peak(smi_execution *run, const sm_plan_node *node, const sm_budget *budget);
+void smi_report_peak(smi_execution *exec, const sm_plan_node *node, const sm_budget *budget);
 /* Adds to a refusal which operator held how much; returns st. */
 sm_status smi_within_operator(sm_status st, const char *name, const sm_budget *budget,
                               sm_error *e) SM_MUST_USE;

@@ -24,7 +24,7 @@ static sm_status build_all(smi_join *j, int64_t n_rows, sm_error *e)
     smi_ref *refs = (smi_ref *)t->refs_block->data;
     int64_t at = 0;
     for (int64_t b = 0; b < j->right.n; b++) {
-        SM_TRY(smi_look(j->run, e));
+        SM_TRY(smi_look(j->exec, e));
         for (int64_t i = 0; i < j->right.items[b]->n_rows; i++) {
             refs[at++] = (smi_ref){.batch = (uint32_t)b, .row = (uint32_t)i};
         }
@@ -70,13 +70,13 @@ void smi_join_drop_build(smi_join *j)
 /* Runs the right side. It is built where it fits, or where it cannot be partitioned. */
 static sm_status build(smi_join *j, sm_error *e)
 {
-    smi_end *end = smi_collect_new(j->run, j->budget, j->node, j->node->inputs[1]->schema);
-    const sm_status st = smi_run_into(j->run, j->node->inputs[1], NULL, end, e);
+    smi_end *end = smi_collect_new(j->exec, j->budget, j->node, j->node->inputs[1]->schema);
+    const sm_status st = smi_execute_into(j->exec, j->node->inputs[1], NULL, end, e);
     smi_collect_take(end, &j->rows);
     smi_collect_free(end);
     SM_TRY(st);
     const bool is_large =
-        j->rows.spill || smi_memory_is_short(j->run, (size_t)j->rows.n_rows * SMI_JOIN_ROW_BYTES);
+        j->rows.spill || smi_memory_is_short(j->exec, (size_t)j->rows.n_rows * SMI_JOIN_ROW_BYTES);
     if (is_large && j->node->as.join.n_keys > 0 && j->rows.n_rows > SM_BATCH_ROWS) {
         j->state = SMI_JOIN_KEPT;
         return SM_OK;
@@ -84,7 +84,7 @@ static sm_status build(smi_join *j, sm_error *e)
     const int64_t start_ns = sm_monotonic_ns();
     SM_TRY(smi_rows_load(&j->rows, j->budget, &j->right, e));
     SM_TRY(smi_join_build(j, e));
-    smi_profile(j->run, 0, j->node)->cpu_ns += sm_monotonic_ns() - start_ns;
+    smi_profile(j->exec, 0, j->node)->cpu_ns += sm_monotonic_ns() - start_ns;
     return SM_OK;
 }
 
@@ -120,7 +120,7 @@ static sm_status zeros(const sm_type *type, int64_t n, sm_batch *b, sm_column *o
 /* The pairs as rows: left's columns, then right's. */
 static sm_status join_rows(smi_join *j, sm_batch *left, const pairs *p, sm_batch **out, sm_error *e)
 {
-    sm_budget *budget = j->run->env->budget;
+    sm_budget *budget = j->exec->env->budget;
     sm_batch *b = NULL;
     bool is_same = p->n == left->n_rows;
     for (int64_t i = 0; i < p->n && is_same; i++) {
@@ -193,8 +193,8 @@ static sm_status give_pairs(smi_join *j, smi_driver *d, sm_batch *left, pairs *p
         const bool is_left = j->node->as.join.kind == SM_JOIN_LEFT;
         const int64_t n_before = p->n;
         int64_t n = 0;
-        const sm_status st = sm_expr_select(j->node->as.join.on, out, j->run->params, p->chosen, &n,
-                                            j->run->env->budget, e);
+        const sm_status st = sm_expr_select(j->node->as.join.on, out, j->exec->params, p->chosen,
+                                            &n, j->exec->env->budget, e);
         if (st != SM_OK) {
             sm_batch_release(out);
             return st;
@@ -238,7 +238,7 @@ static sm_status probe(smi_join *j, smi_driver *d, sm_batch *left, const int32_t
                 if (smi_pipe_is_past(d->pipe, d->task->ordinal)) {
                     return SM_OK; /* a cross join must not go on for nobody */
                 }
-                SM_TRY(smi_look(j->run, e));
+                SM_TRY(smi_look(j->exec, e));
                 SM_TRY(give_pairs(j, d, left, p, e));
             }
         }
@@ -281,19 +281,19 @@ static const sm_type *key_schema(sm_arena *a, const sm_expr *const *keys, int32_
     return smi_schema_of(a, types, n);
 }
 
-sm_status smi_join_new(smi_execution *run, const sm_plan_node *node, smi_op *next, smi_op **out,
+sm_status smi_join_new(smi_execution *exec, const sm_plan_node *node, smi_op *next, smi_op **out,
                        sm_error *e)
 {
-    smi_join *j = SM_NEW(run->arena, smi_join);
+    smi_join *j = SM_NEW(exec->arena, smi_join);
     const int32_t n_keys = node->as.join.n_keys;
     *j = (smi_join){.op = {.push = join_push, .node = node, .next = next},
-                    .run = run,
+                    .exec = exec,
                     .node = node,
-                    .budget = sm_budget_new(run->env->budget, "join", 0),
+                    .budget = sm_budget_new(exec->env->budget, "join", 0),
                     .n_left = node->inputs[0]->schema->n_fields,
                     .n_right = node->inputs[1]->schema->n_fields,
-                    .left_keys = key_schema(run->arena, node->as.join.left_keys, n_keys),
-                    .right_keys = key_schema(run->arena, node->as.join.right_keys, n_keys)};
+                    .left_keys = key_schema(exec->arena, node->as.join.left_keys, n_keys),
+                    .right_keys = key_schema(exec->arena, node->as.join.right_keys, n_keys)};
     const sm_status st = smi_within_operator(build(j, e), "JOIN", j->budget, e);
     if (st != SM_OK) {
         smi_join_free(&j->op);
@@ -308,6 +308,6 @@ void smi_join_free(smi_op *op)
     smi_join *j = (smi_join *)op;
     smi_join_drop_build(j);
     smi_rows_release(&j->rows);
-    smi_report_peak(j->run, j->node, j->budget);
+    smi_report_peak(j->exec, j->node, j->budget);
     sm_budget_free(j->budget);
 }

@@ -30,7 +30,7 @@ typedef enum smi_join_state {
 typedef struct smi_join {
     smi_op op;
     smi_join_state state;
-    smi_execution *run;
+    smi_execution *exec;
     const sm_plan_node *node;
     sm_budget *budget;
     smi_rows rows; /* of the right side, when they do not all fit: then the rest is unused */

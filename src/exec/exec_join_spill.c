@@ -33,7 +33,7 @@ typedef struct side {
 struct spilled_join {
     smi_op writer; /* takes a partition's result */
     smi_join *join;
-    smi_execution *run;
+    smi_execution *exec;
     smi_spill *spill;
     sm_mutex lock;
     int32_t n_parts, shift;
@@ -55,7 +55,8 @@ static sm_status hash_rows(spilled_join *s, const side *of, sm_batch *rows, sm_b
 {
     const int32_t n_keys = s->join->node->as.join.n_keys;
     void *mem = NULL;
-    SM_TRY(smi_eval_flat(s->run, of->keys, n_keys, of->key_schema, rows, s->join->budget, keys, e));
+    SM_TRY(
+        smi_eval_flat(s->exec, of->keys, n_keys, of->key_schema, rows, s->join->budget, keys, e));
     const sm_status st = sm_batch_alloc(*keys, (size_t)rows->n_rows * 8, &mem, e);
     if (st != SM_OK) {
         sm_batch_release(*keys);
@@ -200,7 +201,8 @@ static sm_status put_some(void *ctx, int64_t i, sm_error *e)
 static sm_status put_side(side *of, sm_error *e)
 {
     const int64_t some = together(of->join);
-    SM_TRY(sm_pool_for(of->join->run->env->pool, (of->from->n + some - 1) / some, put_some, of, e));
+    SM_TRY(
+        sm_pool_for(of->join->exec->env->pool, (of->from->n + some - 1) / some, put_some, of, e));
     for (int32_t p = 0; p < of->join->n_parts; p++) {
         smi_rows_sort(&of->parts[p]);
     }
@@ -226,7 +228,7 @@ static sm_status join_part(void *ctx, smi_driver *d, int64_t p, sm_error *e)
 {
     spilled_join *s = ctx;
     smi_join part = {.op = {.node = s->join->node, .next = &s->writer},
-                     .run = s->run,
+                     .exec = s->exec,
                      .node = s->join->node,
                      .budget = s->join->budget,
                      .n_left = s->join->n_left,
@@ -286,7 +288,7 @@ static sm_status join_parts(spilled_join *s, sm_error *e)
     smi_tasks tasks;
     uint64_t turn = 0;
     smi_tasks_init(&tasks, s->join->node, s->n_parts, join_part, s);
-    return smi_pipe_run(s->run, &tasks.source, &s->writer, &end, &turn, e);
+    return smi_pipe_run(s->exec, &tasks.source, &s->writer, &end, &turn, e);
 }
 
 /* ---- the whole ------------------------------------------------------------------------------- */
@@ -297,7 +299,7 @@ static sm_status give_merged(void *ctx, smi_driver *d, int64_t i, sm_error *e)
     (void)i;
     while (!smi_pipe_is_past(d->pipe, d->task->ordinal)) {
         sm_batch *b = NULL;
-        SM_TRY(smi_merge_next(&s->merge, s->join->node->schema, s->run->env->budget, &b, e));
+        SM_TRY(smi_merge_next(&s->merge, s->join->node->schema, s->exec->env->budget, &b, e));
         if (!b) {
             break;
         }
@@ -317,7 +319,7 @@ static void choose_parts(spilled_join *s)
                                       : right->items[i].extent.plain_bytes;
     }
     bytes += (uint64_t)right->n_rows * SMI_JOIN_PART_ROW_BYTES;
-    const int log = smi_memory_join_parts_log(s->run, bytes, PARTS_MAX_LOG);
+    const int log = smi_memory_join_parts_log(s->exec, bytes, PARTS_MAX_LOG);
     SM_ASSERT(log >= 1 && log <= PARTS_MAX_LOG); /* a shift by 64 would be undefined */
     s->n_parts = 1 << log;
     s->shift = 64 - log;
@@ -327,7 +329,7 @@ static void side_init(spilled_join *s, side *of, smi_rows *from, const sm_expr *
                       const sm_type *key_schema, const sm_type *schema)
 {
     *of = (side){.join = s, .from = from, .keys = keys, .key_schema = key_schema, .schema = schema};
-    of->parts = SM_NEW_ARRAY(s->run->arena, smi_rows, s->n_parts);
+    of->parts = SM_NEW_ARRAY(s->exec->arena, smi_rows, s->n_parts);
     for (int32_t p = 0; p < s->n_parts; p++) {
         of->parts[p] = (smi_rows){.schema = schema, .spill = s->spill};
     }
@@ -345,10 +347,10 @@ static void parts_release(spilled_join *s, smi_rows *parts)
 static sm_status run_parts(spilled_join *s, smi_rows *left, sm_error *e)
 {
     smi_join *j = s->join;
-    sm_arena *a = s->run->arena;
+    sm_arena *a = s->exec->arena;
     s->right.from = &j->rows;
     choose_parts(s);
-    SM_TRY(smi_spill_new(s->run, j->node, &s->spill, e));
+    SM_TRY(smi_spill_new(s->exec, j->node, &s->spill, e));
     j->placed = smi_with_place(a, j->node->schema);
     side_init(s, &s->right, &j->rows, j->node->as.join.right_keys, j->right_keys, j->rows.schema);
     side_init(s, &s->left, left, j->node->as.join.left_keys, j->left_keys,
@@ -370,12 +372,12 @@ sm_status smi_join_run(smi_op *op, smi_end *end, uint64_t *turn, sm_error *e)
 {
     smi_join *j = (smi_join *)op;
     SM_ASSERT(j->state == SMI_JOIN_KEPT && j->node->as.join.n_keys > 0);
-    spilled_join s = {.writer = {.push = writer_push, .node = j->node}, .join = j, .run = j->run};
+    spilled_join s = {.writer = {.push = writer_push, .node = j->node}, .join = j, .exec = j->exec};
     smi_rows left = {0};
     sm_mutex_init(&s.lock);
     const sm_type *left_schema = j->node->inputs[0]->schema;
-    smi_end *collect = smi_collect_new(j->run, j->budget, j->node, left_schema);
-    sm_status st = smi_run_into(j->run, j->node->inputs[0], NULL, collect, e);
+    smi_end *collect = smi_collect_new(j->exec, j->budget, j->node, left_schema);
+    sm_status st = smi_execute_into(j->exec, j->node->inputs[0], NULL, collect, e);
     smi_collect_take(collect, &left);
     smi_collect_free(collect);
     st = st == SM_OK ? run_parts(&s, &left, e) : st;
@@ -384,7 +386,7 @@ sm_status smi_join_run(smi_op *op, smi_end *end, uint64_t *turn, sm_error *e)
         smi_tasks tasks;
         smi_tasks_init(&tasks, j->node, 1, give_merged, &s);
         st = smi_merge_begin(&s.merge, &spec, s.results, s.n_parts, j->budget, e);
-        st = st == SM_OK ? smi_pipe_run(j->run, &tasks.source, j->op.next, end, turn, e) : st;
+        st = st == SM_OK ? smi_pipe_run(j->exec, &tasks.source, j->op.next, end, turn, e) : st;
         smi_merge_end(&s.merge);
     }
     st = smi_within_operator(st, "JOIN", j->budget, e);

@@ -79,7 +79,7 @@ static sm_status key_rows_make(const smi_join *j, const sm_expr *const *exprs,
                                const sm_type *schema, sm_batch *rows, key_rows *k, sm_error *e)
 {
     void *mem = NULL;
-    SM_TRY(smi_eval_flat(j->run, exprs, j->node->as.join.n_keys, schema, rows, j->budget, &k->keys,
+    SM_TRY(smi_eval_flat(j->exec, exprs, j->node->as.join.n_keys, schema, rows, j->budget, &k->keys,
                          e));
     SM_TRY(sm_batch_alloc(k->keys, (size_t)rows->n_rows * 8, &mem, e));
     k->hashes = mem;
@@ -98,7 +98,7 @@ static sm_status hash_batch(void *ctx, int64_t i, sm_error *e)
 {
     const builder *b = ctx;
     const smi_join *j = b->join;
-    SM_TRY(smi_look(j->run, e));
+    SM_TRY(smi_look(j->exec, e));
     return key_rows_make(j, j->node->as.join.right_keys, j->right_keys, j->right.items[i],
                          &b->batches[i], e);
 }
@@ -110,7 +110,7 @@ static sm_status group_part(void *ctx, int64_t p, sm_error *e)
     for (int64_t i = 0; i < b->join->right.n; i++) {
         const key_rows *k = &b->batches[i];
         const int32_t n = k->first[p + 1] - k->first[p];
-        SM_TRY(smi_look(b->join->run, e));
+        SM_TRY(smi_look(b->join->exec, e));
         SM_TRY(smi_groups_find(b->table->groups[p], k->keys->columns, k->hashes,
                                k->rows + k->first[p], n, ids, NULL, e));
         ids += n;
@@ -129,11 +129,11 @@ static sm_status lay_out_part(void *ctx, int64_t p, sm_error *e)
     int64_t *next = (int64_t *)t->first_block->data + t->base[p] + 1;
     const int64_t n_rows = b->row_base[p + 1] - b->row_base[p];
     int64_t at = b->row_base[p];
-    SM_TRY(smi_look(b->join->run, e));
+    SM_TRY(smi_look(b->join->exec, e));
     memset(next, 0, (size_t)n_groups * 8);
     for (int64_t i = 0; i < n_rows; i++) {
         next[ids[i]]++;
-        SM_TRY(smi_look_at(b->join->run, i, e));
+        SM_TRY(smi_look_at(b->join->exec, i, e));
     }
     for (int64_t g = 0; g < n_groups; g++) {
         const int64_t n = next[g];
@@ -143,7 +143,7 @@ static sm_status lay_out_part(void *ctx, int64_t p, sm_error *e)
     SM_ASSERT(at == b->row_base[p + 1]); /* the groups' rows are the part's */
     for (int64_t i = 0; i < b->join->right.n; i++) {
         const key_rows *k = &b->batches[i];
-        SM_TRY(smi_look(b->join->run, e));
+        SM_TRY(smi_look(b->join->exec, e));
         for (int32_t r = k->first[p]; r < k->first[p + 1]; r++) {
             refs[next[*ids++]++] = (smi_ref){.batch = (uint32_t)i, .row = (uint32_t)k->rows[r]};
         }
@@ -166,7 +166,7 @@ static sm_status build(builder *b, sm_error *e)
 {
     smi_join *j = b->join;
     smi_join_table *t = b->table;
-    sm_pool *pool = j->run->env->pool;
+    sm_pool *pool = j->exec->env->pool;
     sm_block *ids = NULL;
     SM_ASSERT(!t->refs_block && !t->first_block);
     SM_TRY(sm_pool_for(pool, j->right.n, hash_batch, b, e));

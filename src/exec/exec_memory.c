@@ -17,10 +17,10 @@ static const size_t MEGA = (size_t)1 << 20;
 
 /* ---- levels ---------------------------------------------------------------------------------- */
 
-bool smi_memory_is_short(const smi_execution *run, size_t more_bytes)
+bool smi_memory_is_short(const smi_execution *exec, size_t more_bytes)
 {
-    const size_t limit = sm_budget_limit(run->env->budget);
-    const size_t room = sm_budget_room(run->env->budget);
+    const size_t limit = sm_budget_limit(exec->env->budget);
+    const size_t room = sm_budget_room(exec->env->budget);
     SM_ASSERT(room <= limit);
     /* Half: where over three quarters must be free, sorted rows go to disk twice (order 94.4 MB,
      * states 53.9, join 93.8). A quarter saves 6 % at most (states 40.8, order 49.6, join 82.3);
@@ -28,21 +28,21 @@ bool smi_memory_is_short(const smi_execution *run, size_t more_bytes)
     return limit != SIZE_MAX && (room < more_bytes || room - more_bytes < limit / 2);
 }
 
-bool smi_memory_is_pressed(const smi_execution *run)
+bool smi_memory_is_pressed(const smi_execution *exec)
 {
     /* A quarter: without it whole, into Parquet, peaks at 110 MB instead of 87; at a half it
      * spills 30.7 MB. */
-    return sm_budget_room(run->env->budget) < sm_budget_limit(run->env->budget) / 4;
+    return sm_budget_room(exec->env->budget) < sm_budget_limit(exec->env->budget) / 4;
 }
 
-bool smi_memory_is_tight(const smi_execution *run, int64_t n_running)
+bool smi_memory_is_tight(const smi_execution *exec, int64_t n_running)
 {
     SM_ASSERT(n_running >= 0);
     /* Without it states, into Parquet, fails within 96 MB: a take is refused while all threads
      * decode. Twice as much room changes neither spilled bytes nor CPU seconds by more than runs
      * differ. */
-    const size_t limit = sm_budget_limit(run->env->budget);
-    const size_t room = sm_budget_room(run->env->budget);
+    const size_t limit = sm_budget_limit(exec->env->budget);
+    const size_t room = sm_budget_room(exec->env->budget);
     const size_t rest = limit / 3 < 64 * MEGA ? limit / 3 : 64 * MEGA;
     const size_t each = limit / 8 < 16 * MEGA ? limit / 8 : 16 * MEGA; /* they may still grow */
     return n_running > 0 && room < rest + (size_t)n_running * each;
@@ -50,19 +50,19 @@ bool smi_memory_is_tight(const smi_execution *run, int64_t n_running)
 
 /* ---- sizes ----------------------------------------------------------------------------------- */
 
-size_t smi_memory_share(const smi_execution *run)
+size_t smi_memory_share(const smi_execution *exec)
 {
     /* An eighth, four of which are the half that is not kept. With a sixteenth a merge reads too
      * few runs, and order writes most rows a second time (89.4 MB); a quarter spills no less
      * (packed 29.1, join 87.9, order 49.8). */
-    return sm_budget_limit(run->env->budget) / 8;
+    return sm_budget_limit(exec->env->budget) / 8;
 }
 
-size_t smi_memory_least_run(const smi_execution *run)
+size_t smi_memory_least_run(const smi_execution *exec)
 {
     /* Half a share. With an eighth or a 64th order spills the same 49.8 MB, so it is not what
      * cuts runs there; it bounds their number where others hold the memory. */
-    return sm_budget_limit(run->env->budget) / 16;
+    return sm_budget_limit(exec->env->budget) / 16;
 }
 
 int64_t smi_memory_request(int64_t inflight_bytes)
@@ -70,24 +70,24 @@ int64_t smi_memory_request(int64_t inflight_bytes)
     return inflight_bytes / 4;
 }
 
-bool smi_memory_may_read(const smi_execution *run, size_t bytes)
+bool smi_memory_may_read(const smi_execution *exec, size_t bytes)
 {
     /* A sixth, for decoded rows are several times their bytes. Spilled bytes of states do not
      * show it (43.7 MB with a half, 43.9 with a 24th); it is a bound, not a trade. */
-    return bytes <= sm_budget_room(run->env->budget) / 6;
+    return bytes <= sm_budget_room(exec->env->budget) / 6;
 }
 
-int64_t smi_memory_merge_runs(const smi_execution *run, uint64_t batch_bytes)
+int64_t smi_memory_merge_runs(const smi_execution *exec, uint64_t batch_bytes)
 {
     enum { LEAST = 2, MOST = 128 };
     SM_ASSERT(batch_bytes > 0);
-    const uint64_t n = smi_memory_share(run) / batch_bytes;
+    const uint64_t n = smi_memory_share(exec) / batch_bytes;
     return n < LEAST ? LEAST : n > MOST ? MOST : (int64_t)n;
 }
 
-int smi_memory_join_parts_log(const smi_execution *run, uint64_t bytes, int most)
+int smi_memory_join_parts_log(const smi_execution *exec, uint64_t bytes, int most)
 {
-    const uint64_t fits = smi_memory_share(run) + 1;
+    const uint64_t fits = smi_memory_share(exec) + 1;
     int log = 1;
     while (log < most && bytes >> log > fits) {
         log++;
@@ -97,30 +97,30 @@ int smi_memory_join_parts_log(const smi_execution *run, uint64_t bytes, int most
 
 /* ---- GROUP BY -------------------------------------------------------------------------------- */
 
-size_t smi_memory_fold(const smi_execution *run)
+size_t smi_memory_fold(const smi_execution *exec)
 {
     /* A sixteenth of what is free: with a quarter packed spills 29.9 MB, with a 64th 28.6. The
      * bounds, 2 and 24 MiB, were not measured again: a fold starts 256 tasks. */
     const size_t least = 2 * MEGA, most = 24 * MEGA;
-    const size_t part = sm_budget_room(run->env->budget) / 16;
+    const size_t part = sm_budget_room(exec->env->budget) / 16;
     return part < least ? least : part > most ? most : part;
 }
 
-size_t smi_memory_task_chunks(const smi_execution *run)
+size_t smi_memory_task_chunks(const smi_execution *exec)
 {
     enum { CROWD = 8 }; /* drivers */
-    const int n = run->n_drivers;
-    const bool is_as_of_a_crowd = n < CROWD && smi_memory_is_pressed(run);
-    return smi_memory_share(run) / (size_t)(is_as_of_a_crowd ? CROWD : n);
+    const int n = exec->n_drivers;
+    const bool is_as_of_a_crowd = n < CROWD && smi_memory_is_pressed(exec);
+    return smi_memory_share(exec) / (size_t)(is_as_of_a_crowd ? CROWD : n);
 }
 
-bool smi_memory_groups_are_large(const smi_execution *run, const sm_budget *tables,
+bool smi_memory_groups_are_large(const smi_execution *exec, const sm_budget *tables,
                                  const sm_budget *all)
 {
     /* Little is not worth it, unless a reader's large row group leaves no room even for that.
      * With a half or an eighth instead of the quarter states spills as much (43.2 MB, 43.4). */
-    const size_t limit = sm_budget_limit(run->env->budget);
+    const size_t limit = sm_budget_limit(exec->env->budget);
     const size_t used = sm_budget_used(all);
-    return sm_budget_used(tables) > smi_memory_share(run) || used > limit / 4 ||
-           (used > smi_memory_least_run(run) && smi_memory_is_pressed(run));
+    return sm_budget_used(tables) > smi_memory_share(exec) || used > limit / 4 ||
+           (used > smi_memory_least_run(exec) && smi_memory_is_pressed(exec));
 }

@@ -42,48 +42,48 @@ enum {
  *
  * Units     more_bytes: what it also needs at the end, when it has all rows
  */
-bool smi_memory_is_short(const smi_execution *run, size_t more_bytes);
+bool smi_memory_is_short(const smi_execution *exec, size_t more_bytes);
 
 /** Is little left, whoever has the rest? */
-bool smi_memory_is_pressed(const smi_execution *run);
+bool smi_memory_is_pressed(const smi_execution *exec);
 
 /** Is so little left that no task should be started beside the `n_running` that run? Never where
  * none runs: one task always may. */
-bool smi_memory_is_tight(const smi_execution *run, int64_t n_running);
+bool smi_memory_is_tight(const smi_execution *exec, int64_t n_running);
 
 /* ---- sizes ----------------------------------------------------------------------------------- */
 
 /** The most that work needs of one kind beside rows that are kept; 0 under a limit of a few bytes.
  */
-size_t smi_memory_share(const smi_execution *run);
+size_t smi_memory_share(const smi_execution *exec);
 
 /** Less than this is not worth a run on disk: every run costs the merge a batch. */
-size_t smi_memory_least_run(const smi_execution *run);
+size_t smi_memory_least_run(const smi_execution *exec);
 
 /** The most that one request to a store may be of `inflight_bytes`, so that several are out. */
 int64_t smi_memory_request(int64_t inflight_bytes);
 
 /** May a range of `bytes` be read ahead, and its rows be decoded? */
-bool smi_memory_may_read(const smi_execution *run, size_t bytes);
+bool smi_memory_may_read(const smi_execution *exec, size_t bytes);
 
 /** How many runs a merge may read at once, whose batches have up to `batch_bytes`: 2 at least. */
-int64_t smi_memory_merge_runs(const smi_execution *run, uint64_t batch_bytes);
+int64_t smi_memory_merge_runs(const smi_execution *exec, uint64_t batch_bytes);
 
 /** The logarithm, 1 … `most`, of the number of partitions in which each of the right side's, built,
  * fits a share: `bytes` are all of it. */
-int smi_memory_join_parts_log(const smi_execution *run, uint64_t bytes, int most);
+int smi_memory_join_parts_log(const smi_execution *exec, uint64_t bytes, int most);
 
 /* ---- GROUP BY -------------------------------------------------------------------------------- */
 
 /** So many bytes of chunks are folded at once. Asked once, when the aggregate begins. */
-size_t smi_memory_fold(const smi_execution *run);
+size_t smi_memory_fold(const smi_execution *exec);
 
 /** What one driver's task may hold in chunks before it puts them to disk itself. */
-size_t smi_memory_task_chunks(const smi_execution *run);
+size_t smi_memory_task_chunks(const smi_execution *exec);
 
 /** Has the aggregate so much that spilling helps? `tables` counts its groups, `all` those and what
  * waits for them. Only asked where memory is short. */
-bool smi_memory_groups_are_large(const smi_execution *run, const sm_budget *tables,
+bool smi_memory_groups_are_large(const smi_execution *exec, const sm_budget *tables,
                                  const sm_budget *all);
 
 #endif

@@ -14,7 +14,7 @@
 typedef struct kit {
     sm_budget *budget;
     sm_exec_env env;
-    smi_execution run;
+    smi_execution exec;
 } kit;
 
 /* A run under a limit of which so much is left. */
@@ -22,7 +22,7 @@ static void kit_init(kit *k, size_t limit, size_t room, int n_drivers)
 {
     *k = (kit){.budget = sm_budget_new(NULL, "test", limit)};
     k->env.budget = k->budget;
-    k->run = (smi_execution){.env = &k->env, .n_drivers = n_drivers};
+    k->exec = (smi_execution){.env = &k->env, .n_drivers = n_drivers};
     if (limit != NO_END) {
         sm_budget_force(k->budget, limit - room);
     }
@@ -54,8 +54,8 @@ static void test_levels(void **state)
     for (int i = 0; i < SM_COUNT(rows); i++) {
         kit k;
         kit_init(&k, LIMIT, rows[i].room, 2);
-        assert_int_equal(smi_memory_is_short(&k.run, rows[i].more), rows[i].is_short);
-        assert_int_equal(smi_memory_is_pressed(&k.run), rows[i].is_pressed);
+        assert_int_equal(smi_memory_is_short(&k.exec, rows[i].more), rows[i].is_short);
+        assert_int_equal(smi_memory_is_pressed(&k.exec), rows[i].is_pressed);
         kit_release(&k);
     }
 }
@@ -81,7 +81,7 @@ static void test_tight(void **state)
     for (int i = 0; i < SM_COUNT(rows); i++) {
         kit k;
         kit_init(&k, rows[i].limit, rows[i].room, 2);
-        assert_int_equal(smi_memory_is_tight(&k.run, rows[i].n_running), rows[i].is_tight);
+        assert_int_equal(smi_memory_is_tight(&k.exec, rows[i].n_running), rows[i].is_tight);
         kit_release(&k);
     }
 }
@@ -90,18 +90,18 @@ static void test_sizes(void **state)
 {
     kit k;
     kit_init(&k, LIMIT, LIMIT / 2, 4);
-    assert_int_equal(smi_memory_share(&k.run), 120 * MB);
-    assert_int_equal(smi_memory_least_run(&k.run), 60 * MB);
-    assert_true(smi_memory_may_read(&k.run, 80 * MB));
-    assert_false(smi_memory_may_read(&k.run, 80 * MB + 1));
+    assert_int_equal(smi_memory_share(&k.exec), 120 * MB);
+    assert_int_equal(smi_memory_least_run(&k.exec), 60 * MB);
+    assert_true(smi_memory_may_read(&k.exec, 80 * MB));
+    assert_false(smi_memory_may_read(&k.exec, 80 * MB + 1));
     assert_int_equal(smi_memory_request(120), 30);
-    assert_int_equal(smi_memory_merge_runs(&k.run, 12 * MB), 10);
-    assert_int_equal(smi_memory_merge_runs(&k.run, 1), 128);
-    assert_int_equal(smi_memory_merge_runs(&k.run, 2 * LIMIT), 2);
-    assert_int_equal(smi_memory_join_parts_log(&k.run, 0, 8), 1);
-    assert_int_equal(smi_memory_join_parts_log(&k.run, 241 * MB, 8), 2);
-    assert_int_equal(smi_memory_join_parts_log(&k.run, 2 * LIMIT, 8), 4);
-    assert_int_equal(smi_memory_join_parts_log(&k.run, 1000 * LIMIT, 8), 8);
+    assert_int_equal(smi_memory_merge_runs(&k.exec, 12 * MB), 10);
+    assert_int_equal(smi_memory_merge_runs(&k.exec, 1), 128);
+    assert_int_equal(smi_memory_merge_runs(&k.exec, 2 * LIMIT), 2);
+    assert_int_equal(smi_memory_join_parts_log(&k.exec, 0, 8), 1);
+    assert_int_equal(smi_memory_join_parts_log(&k.exec, 241 * MB, 8), 2);
+    assert_int_equal(smi_memory_join_parts_log(&k.exec, 2 * LIMIT, 8), 4);
+    assert_int_equal(smi_memory_join_parts_log(&k.exec, 1000 * LIMIT, 8), 8);
     kit_release(&k);
 }
 
@@ -123,7 +123,7 @@ static void test_groups(void **state)
         sm_budget *tables = sm_budget_new(all, "groups", 0);
         sm_budget_force(tables, rows[i].tables);
         sm_budget_force(all, rows[i].waiting);
-        assert_int_equal(smi_memory_groups_are_large(&k.run, tables, all), rows[i].are_large);
+        assert_int_equal(smi_memory_groups_are_large(&k.exec, tables, all), rows[i].are_large);
         sm_budget_give(tables, rows[i].tables);
         sm_budget_give(all, rows[i].waiting);
         sm_budget_free(tables);
@@ -148,8 +148,8 @@ static void test_chunks_and_folds(void **state)
     for (int i = 0; i < SM_COUNT(rows); i++) {
         kit k;
         kit_init(&k, LIMIT, rows[i].room, rows[i].n_drivers);
-        assert_int_equal(smi_memory_task_chunks(&k.run), rows[i].task);
-        assert_int_equal(smi_memory_fold(&k.run), rows[i].fold);
+        assert_int_equal(smi_memory_task_chunks(&k.exec), rows[i].task);
+        assert_int_equal(smi_memory_fold(&k.exec), rows[i].fold);
         kit_release(&k);
     }
 }
@@ -159,12 +159,12 @@ static void test_without_a_limit(void **state)
     kit k;
     kit_init(&k, NO_END, 0, 2);
     sm_budget_force(k.budget, 1000 * LIMIT);
-    assert_false(smi_memory_is_short(&k.run, 1000 * LIMIT));
-    assert_false(smi_memory_is_pressed(&k.run));
-    assert_false(smi_memory_is_tight(&k.run, 1000));
-    assert_true(smi_memory_may_read(&k.run, LIMIT));
-    assert_int_equal(smi_memory_fold(&k.run), 24 * MB);
-    assert_int_equal(smi_memory_join_parts_log(&k.run, 1000 * LIMIT, 8), 1);
+    assert_false(smi_memory_is_short(&k.exec, 1000 * LIMIT));
+    assert_false(smi_memory_is_pressed(&k.exec));
+    assert_false(smi_memory_is_tight(&k.exec, 1000));
+    assert_true(smi_memory_may_read(&k.exec, LIMIT));
+    assert_int_equal(smi_memory_fold(&k.exec), 24 * MB);
+    assert_int_equal(smi_memory_join_parts_log(&k.exec, 1000 * LIMIT, 8), 1);
     kit_release(&k);
 }
 

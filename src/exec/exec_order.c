@@ -104,7 +104,7 @@ sm_status smi_outlet_drain(smi_outlet *o, smi_driver *d, sm_error *e)
     const bool may = !o->is_draining && (o->waiter < 0 || o->waiter == d->index);
     if (!may || (n == 0 && !o->is_ended)) {
         sm_mutex_unlock(&o->lock);
-        const bool is_full = n > OUTLET_FULL || (n > 0 && smi_memory_is_short(d->pipe->run, 0));
+        const bool is_full = n > OUTLET_FULL || (n > 0 && smi_memory_is_short(d->pipe->exec, 0));
         return is_full ? SM_WAIT : SM_OK;
     }
     SM_ASSERT(!o->failed && !o->has_enough);
@@ -242,12 +242,12 @@ static bool order_is_empty(smi_end *end)
     return !is_over && smi_outlet_is_empty(o);
 }
 
-smi_end *smi_order_new(smi_execution *run, const sm_sink *sink, int64_t limit, int64_t offset)
+smi_end *smi_order_new(smi_execution *exec, const sm_sink *sink, int64_t limit, int64_t offset)
 {
     order_end *o = sm_alloc_zero(sizeof(*o));
     o->end = (smi_end){
         .push = order_push, .close = order_close, .drain = order_drain, .is_empty = order_is_empty};
-    o->budget = run->env->budget;
+    o->budget = exec->env->budget;
     o->limit = limit;
     o->offset = offset;
     o->ring = sm_alloc_zero(RING * sizeof(*o->ring));

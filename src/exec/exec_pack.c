@@ -126,10 +126,10 @@ static void place_states(smi_pack *k)
     }
 }
 
-smi_pack *smi_pack_new(smi_execution *run, const sm_plan_node *node)
+smi_pack *smi_pack_new(smi_execution *exec, const sm_plan_node *node)
 {
-    smi_pack *k = SM_NEW(run->arena, smi_pack);
-    k->run = run;
+    smi_pack *k = SM_NEW(exec->arena, smi_pack);
+    k->exec = exec;
     k->n_keys = node->as.aggregate.n_keys;
     if (k->n_keys == 0 || k->n_keys > MAX_KEYS) {
         return NULL;
@@ -189,7 +189,7 @@ static sm_status eval(packing *g, const sm_expr *x, sm_column *out, sm_error *e)
     if (x->kind == SM_EXPR_COLUMN) {
         c = g->in->columns[x->index];
     } else {
-        SM_TRY(sm_expr_eval(x, g->in, g->pack->run->params, g->temp, &c, e));
+        SM_TRY(sm_expr_eval(x, g->in, g->pack->exec->params, g->temp, &c, e));
     }
     return sm_column_flatten(&c, g->temp, out, e);
 }
@@ -317,7 +317,7 @@ static sm_status add_rule(packing *g, int32_t rule, entry_bits *of, bool *is_add
     const sm_column *dict = NULL;
     uint8_t *passes = NULL;
     SM_TRY(
-        sm_expr_select_entries(k->rules[rule], g->in, k->run->params, g->temp, &dict, &passes, e));
+        sm_expr_select_entries(k->rules[rule], g->in, k->exec->params, g->temp, &dict, &passes, e));
     *is_added = dict && dict->children[0].n_rows < SM_COUNT(of->bits) &&
                 (!of->dict || of->dict->values == dict->values);
     if (*is_added) {
@@ -357,7 +357,7 @@ static sm_status eval_rules(packing *g, sm_error *e)
             continue;
         }
         SM_TRY(
-            sm_expr_select(k->rules[rule], g->in, k->run->params, rows, &n_passing, g->budget, e));
+            sm_expr_select(k->rules[rule], g->in, k->exec->params, rows, &n_passing, g->budget, e));
         const uint32_t bits = bits_of(k, rule);
         for (int64_t r = 0; r < n_passing; r++) {
             g->masks[rows[r]] |= bits;

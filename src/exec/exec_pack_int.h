@@ -11,7 +11,7 @@
 /* How the rows and groups of one aggregate are packed: read-only but for the DISTINCT bases. */
 typedef struct smi_pack smi_pack;
 /* NULL where a key or an aggregate does not pack. Lives in the run's arena. */
-smi_pack *smi_pack_new(smi_execution *run, const sm_plan_node *node);
+smi_pack *smi_pack_new(smi_execution *exec, const sm_plan_node *node);
 
 typedef struct smi_pack_table smi_pack_table;
 

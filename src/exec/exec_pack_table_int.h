@@ -32,7 +32,7 @@ typedef struct pack_item {
 } pack_item;
 
 struct smi_pack {
-    smi_execution *run;
+    smi_execution *exec;
     pack_key keys[MAX_KEYS];
     int32_t n_keys;
     bool is_one_str; /* the only key is a string */

@@ -42,8 +42,9 @@ int32_t smi_clock(smi_driver *d, int32_t node)
     const int64_t now = sm_monotonic_ns();
     const int32_t before = d->node;
     if (before >= 0) {
-        smi_execution *run = d->pipe->run;
-        run->profiles[(int64_t)d->index * run->plan->n_nodes + before].cpu_ns += now - d->since_ns;
+        smi_execution *exec = d->pipe->exec;
+        exec->profiles[(int64_t)d->index * exec->plan->n_nodes + before].cpu_ns +=
+            now - d->since_ns;
     }
     d->node = node;
     d->since_ns = now;
@@ -81,12 +82,12 @@ sm_status smi_give(smi_driver *d, const sm_plan_node *node, smi_op *next, sm_bat
         return SM_OK;
     }
     if (node) {
-        sm_node_profile *p = smi_profile(d->pipe->run, d->index, node);
+        sm_node_profile *p = smi_profile(d->pipe->exec, d->index, node);
         p->rows += rows->n_rows;
         p->batches++;
         check_batch(rows, node);
     }
-    const sm_status looked = smi_look(d->pipe->run, e);
+    const sm_status looked = smi_look(d->pipe->exec, e);
     if (looked != SM_OK) {
         sm_batch_release(rows);
         return looked;
@@ -127,7 +128,7 @@ bool smi_pipe_is_past(smi_pipe *p, uint64_t ordinal)
 
 void smi_pipe_wake(smi_pipe *p)
 {
-    for (int i = 0; i < p->run->n_drivers; i++) {
+    for (int i = 0; i < p->exec->n_drivers; i++) {
         smi_driver *d = &p->drivers[i];
         sm_mutex_lock(&p->lock);
         const bool is_waiting = d->is_waiting;
@@ -263,13 +264,13 @@ static sm_status pipe_step(void *driver, int worker, sm_waker waker, sm_error *e
     return st;
 }
 
-sm_status smi_pipe_run(smi_execution *run, smi_source *source, smi_op *first, smi_end *end,
+sm_status smi_pipe_run(smi_execution *exec, smi_source *source, smi_op *first, smi_end *end,
                        uint64_t *turn, sm_error *e)
 {
     smi_pipe p = {
-        .run = run, .source = source, .first = first, .end = end, .base = *turn, .turn = *turn};
+        .exec = exec, .source = source, .first = first, .end = end, .base = *turn, .turn = *turn};
     void *drivers[SMI_WINDOW_MAX];
-    const int n = run->n_drivers;
+    const int n = exec->n_drivers;
 
     sm_mutex_init(&p.lock);
     p.is_closed = sm_alloc_zero(RING * sizeof(bool));
@@ -279,7 +280,7 @@ sm_status smi_pipe_run(smi_execution *run, smi_source *source, smi_op *first, sm
         drivers[i] = &p.drivers[i];
     }
     SM_ASSERT(n > 0 && n <= SMI_WINDOW_MAX / 8);
-    sm_status st = sm_pool_run(run->env->pool, pipe_step, drivers, n, run->env->cancel, e);
+    sm_status st = sm_pool_run(exec->env->pool, pipe_step, drivers, n, exec->env->cancel, e);
     /* Who ends well has closed all tasks; only an end that has enough may leave some. */
     SM_ASSERT(st != SM_OK || atomic_load(&p.is_stopped) || source->n_tasks(source) < 0 ||
               p.turn == p.base + (uint64_t)source->n_tasks(source));
@@ -304,14 +305,14 @@ static sm_status tasks_step(smi_source *s, smi_driver *d, sm_error *e)
 {
     smi_tasks *t = (smi_tasks *)s;
     smi_pipe *p = d->pipe;
-    const uint64_t window = (uint64_t)d->pipe->run->n_drivers * 4 + 4;
+    const uint64_t window = (uint64_t)d->pipe->exec->n_drivers * 4 + 4;
     int64_t i = atomic_load(&t->next);
     do {
         if (i >= t->n || smi_pipe_is_past(p, p->base + (uint64_t)i)) {
             return i >= t->n ? SM_END : SM_WAIT;
         }
         if (p->base + (uint64_t)i >= smi_pipe_turn(p) + window ||
-            smi_memory_is_tight(p->run, atomic_load(&t->n_running))) {
+            smi_memory_is_tight(p->exec, atomic_load(&t->n_running))) {
             return SM_WAIT;
         }
     } while (!atomic_compare_exchange_weak(&t->next, &i, i + 1));

@@ -32,12 +32,12 @@ void sm_exec_report_release(sm_exec_report *r)
     *r = (sm_exec_report){0};
 }
 
-void smi_report_sum(smi_execution *run)
+void smi_report_sum(smi_execution *exec)
 {
-    for (int d = 0; d < run->n_drivers; d++) {
-        for (int32_t i = 0; i < run->plan->n_nodes; i++) {
-            const sm_node_profile *p = &run->profiles[(int64_t)d * run->plan->n_nodes + i];
-            sm_node_profile *sum = &run->report->nodes[i];
+    for (int d = 0; d < exec->n_drivers; d++) {
+        for (int32_t i = 0; i < exec->plan->n_nodes; i++) {
+            const sm_node_profile *p = &exec->profiles[(int64_t)d * exec->plan->n_nodes + i];
+            sm_node_profile *sum = &exec->report->nodes[i];
             sum->rows += p->rows;
             sum->batches += p->batches;
             sum->cpu_ns += p->cpu_ns;
@@ -51,9 +51,9 @@ void smi_report_sum(smi_execution *run)
     }
 }
 
-void smi_report_peak(smi_execution *run, const sm_plan_node *node, const sm_budget *budget)
+void smi_report_peak(smi_execution *exec, const sm_plan_node *node, const sm_budget *budget)
 {
-    sm_node_profile *p = smi_profile(run, 0, node);
+    sm_node_profile *p = smi_profile(exec, 0, node);
     const int64_t peak = (int64_t)sm_budget_peak(budget);
     p->peak_bytes = peak > p->peak_bytes ? peak : p->peak_bytes;
 }

@@ -3,7 +3,7 @@
  * exec/exec_run.c: runs a plan: cuts it into pipes and runs them one after another.
  *
  * Calls    sm_exec_run and sm_exec_collect by everyone above.
- * Method   smi_run_into() goes down the plan with the ops that its rows must pass and the end that
+ * Method   smi_execute_into() goes down the plan with the ops that its rows must pass and the end that
  *          they go to. Filter, project and join (whose right side runs at once) add an op; a union
  *          runs one input after another into the same end, ordinals going on; a scan, a list of
  *          values, or an operator that sees all rows first is where a pipe starts. LIMIT under
@@ -13,14 +13,14 @@
 
 /* The pipe's ordinals go on over the inputs of a union: kept beside the end for one tree. */
 typedef struct tree_run {
-    smi_execution *run;
+    smi_execution *exec;
     smi_end *end;
     uint64_t turn;
     bool has_ended; /* the end wants no more */
 } tree_run;
 
 static sm_status run_tree(tree_run *t, const sm_plan_node *node, smi_op *first, sm_error *e);
-static sm_status run_collect(smi_execution *run, const sm_plan_node *node, int64_t limit,
+static sm_status run_collect(smi_execution *exec, const sm_plan_node *node, int64_t limit,
                              int64_t offset, smi_batches *out, sm_error *e);
 
 static sm_status note_end(tree_run *t, sm_status st)
@@ -37,23 +37,23 @@ static sm_status run_list(tree_run *t, const sm_plan_node *node, const smi_batch
 {
     smi_tasks tasks;
     smi_tasks_of(&tasks, node, rows);
-    return note_end(t, smi_pipe_run(t->run, &tasks.source, first, t->end, &t->turn, e));
+    return note_end(t, smi_pipe_run(t->exec, &tasks.source, first, t->end, &t->turn, e));
 }
 
 static sm_status run_scan(tree_run *t, const sm_plan_node *node, smi_op *first, sm_error *e)
 {
     smi_source *scan = NULL;
-    SM_TRY(smi_scan_new(t->run, node, &scan, e));
-    const sm_status st = smi_pipe_run(t->run, scan, first, t->end, &t->turn, e);
+    SM_TRY(smi_scan_new(t->exec, node, &scan, e));
+    const sm_status st = smi_pipe_run(t->exec, scan, first, t->end, &t->turn, e);
     smi_scan_free(scan);
     return note_end(t, st);
 }
 
 /* Evaluates the constant rows, a batch of at most SM_BATCH_ROWS after another. */
-static sm_status make_values(smi_execution *run, const sm_plan_node *node, smi_batches *out,
+static sm_status make_values(smi_execution *exec, const sm_plan_node *node, smi_batches *out,
                              sm_error *e)
 {
-    sm_budget *budget = run->env->budget;
+    sm_budget *budget = exec->env->budget;
     const int32_t n_fields = node->schema->n_fields;
     sm_status st = SM_OK;
     sm_batch *one = NULL, *rows = NULL;
@@ -70,7 +70,7 @@ static sm_status make_values(smi_execution *run, const sm_plan_node *node, smi_b
                 SM_TRY_GOTO(st, done, sm_batch_new(budget, node->schema, &one, e));
                 one->n_rows = 1;
                 SM_TRY_GOTO(st, done,
-                            sm_expr_eval(node->as.values.rows[i * n_fields + c], one, run->params,
+                            sm_expr_eval(node->as.values.rows[i * n_fields + c], one, exec->params,
                                          one, &value, e));
                 sm_builder_cell(builders[c], &value, 0);
                 sm_batch_release(one);
@@ -97,9 +97,9 @@ done:
 static sm_status run_values(tree_run *t, const sm_plan_node *node, smi_op *first, sm_error *e)
 {
     smi_batches rows = {0};
-    sm_status st = make_values(t->run, node, &rows, e);
+    sm_status st = make_values(t->exec, node, &rows, e);
     if (st == SM_OK) {
-        sm_node_profile *p = smi_profile(t->run, 0, node);
+        sm_node_profile *p = smi_profile(t->exec, 0, node);
         p->rows += node->as.values.n_rows;
         p->batches += rows.n;
         st = run_list(t, node, &rows, first, e);
@@ -111,10 +111,10 @@ static sm_status run_values(tree_run *t, const sm_plan_node *node, smi_op *first
 static sm_status run_limit(tree_run *t, const sm_plan_node *node, smi_op *first, sm_error *e)
 {
     smi_batches rows = {0};
-    sm_status st =
-        run_collect(t->run, node->inputs[0], node->as.limit.limit, node->as.limit.offset, &rows, e);
+    sm_status st = run_collect(t->exec, node->inputs[0], node->as.limit.limit,
+                               node->as.limit.offset, &rows, e);
     if (st == SM_OK) {
-        sm_node_profile *p = smi_profile(t->run, 0, node);
+        sm_node_profile *p = smi_profile(t->exec, 0, node);
         p->batches += rows.n;
         for (int64_t i = 0; i < rows.n; i++) {
             p->rows += rows.items[i]->n_rows;
@@ -128,7 +128,7 @@ static sm_status run_limit(tree_run *t, const sm_plan_node *node, smi_op *first,
 static sm_status run_join(tree_run *t, const sm_plan_node *node, smi_op *first, sm_error *e)
 {
     smi_op *probe = NULL;
-    SM_TRY(smi_join_new(t->run, node, first, &probe, e));
+    SM_TRY(smi_join_new(t->exec, node, first, &probe, e));
     const sm_status st = smi_join_is_large(probe)
                              ? note_end(t, smi_join_run(probe, t->end, &t->turn, e))
                              : run_tree(t, node->inputs[0], probe, e);
@@ -138,7 +138,7 @@ static sm_status run_join(tree_run *t, const sm_plan_node *node, smi_op *first, 
 
 static sm_status run_union(tree_run *t, const sm_plan_node *node, smi_op *first, sm_error *e)
 {
-    smi_op *rename = smi_rename_new(t->run, node, first);
+    smi_op *rename = smi_rename_new(t->exec, node, first);
     for (int32_t i = 0; i < node->n_inputs && !t->has_ended; i++) {
         SM_TRY(run_tree(t, node->inputs[i], rename, e));
     }
@@ -154,19 +154,19 @@ static sm_status run_tree(tree_run *t, const sm_plan_node *node, smi_op *first, 
     case SM_PLAN_VALUES:
         return run_values(t, node, first, e);
     case SM_PLAN_FILTER:
-        SM_TRY(smi_filter_new(t->run, node, first, &op));
+        SM_TRY(smi_filter_new(t->exec, node, first, &op));
         return run_tree(t, node->inputs[0], op, e);
     case SM_PLAN_PROJECT:
-        SM_TRY(smi_project_new(t->run, node, first, &op));
+        SM_TRY(smi_project_new(t->exec, node, first, &op));
         return run_tree(t, node->inputs[0], op, e);
     case SM_PLAN_AGGREGATE:
-        return note_end(t, smi_aggregate_run(t->run, node, first, t->end, &t->turn, e));
+        return note_end(t, smi_aggregate_run(t->exec, node, first, t->end, &t->turn, e));
     case SM_PLAN_JOIN:
         return run_join(t, node, first, e);
     case SM_PLAN_WINDOW:
-        return note_end(t, smi_window_run(t->run, node, first, t->end, &t->turn, e));
+        return note_end(t, smi_window_run(t->exec, node, first, t->end, &t->turn, e));
     case SM_PLAN_SORT:
-        return note_end(t, smi_sort_run(t->run, node, first, t->end, &t->turn, e));
+        return note_end(t, smi_sort_run(t->exec, node, first, t->end, &t->turn, e));
     case SM_PLAN_LIMIT:
         return run_limit(t, node, first, e);
     case SM_PLAN_UNION:
@@ -175,10 +175,10 @@ static sm_status run_tree(tree_run *t, const sm_plan_node *node, smi_op *first, 
     return sm_fail(e, SM_INTERNAL, "plan node of kind %d", (int)node->kind);
 }
 
-sm_status smi_run_into(smi_execution *run, const sm_plan_node *node, smi_op *first, smi_end *end,
-                       sm_error *e)
+sm_status smi_execute_into(smi_execution *exec, const sm_plan_node *node, smi_op *first,
+                           smi_end *end, sm_error *e)
 {
-    tree_run t = {.run = run, .end = end};
+    tree_run t = {.exec = exec, .end = end};
     return run_tree(&t, node, first, e);
 }
 
@@ -197,13 +197,13 @@ static sm_status list_push(void *ctx, sm_batch *rows, sm_waker waker, sm_error *
 }
 
 /* Runs a subtree into a list, in order; at most `limit` rows (−1: all). */
-static sm_status run_collect(smi_execution *run, const sm_plan_node *node, int64_t limit,
+static sm_status run_collect(smi_execution *exec, const sm_plan_node *node, int64_t limit,
                              int64_t offset, smi_batches *out, sm_error *e)
 {
     list_sink list = {0};
     const sm_sink sink = {.ctx = &list, .push = list_push};
-    smi_end *end = smi_order_new(run, &sink, limit, offset);
-    const sm_status st = smi_run_into(run, node, NULL, end, e);
+    smi_end *end = smi_order_new(exec, &sink, limit, offset);
+    const sm_status st = smi_execute_into(exec, node, NULL, end, e);
     smi_order_free(end);
     if (st != SM_OK) {
         smi_batches_release(&list.rows);
@@ -215,16 +215,16 @@ static sm_status run_collect(smi_execution *run, const sm_plan_node *node, int64
 
 /* ---- the run --------------------------------------------------------------------------------- */
 
-static sm_status run_params(smi_execution *run, sm_error *e)
+static sm_status run_params(smi_execution *exec, sm_error *e)
 {
-    for (int32_t i = 0; i < run->plan->n_params; i++) {
-        const sm_plan_param *p = &run->plan->params[i];
+    for (int32_t i = 0; i < exec->plan->n_params; i++) {
+        const sm_plan_param *p = &exec->plan->params[i];
         smi_batches rows = {0};
-        run->params[i] = sm_value_null(p->type);
-        SM_TRY(run_collect(run, p->root, 2, 0, &rows, e));
+        exec->params[i] = sm_value_null(p->type);
+        SM_TRY(run_collect(exec, p->root, 2, 0, &rows, e));
         const int64_t n = rows.n == 0 ? 0 : rows.n > 1 ? 2 : rows.items[0]->n_rows;
         if (n == 1) {
-            run->params[i] = sm_column_value_copy(&rows.items[0]->columns[0], 0, run->arena);
+            exec->params[i] = sm_column_value_copy(&rows.items[0]->columns[0], 0, exec->arena);
         }
         smi_batches_release(&rows);
         if (n > 1) {
@@ -245,13 +245,13 @@ static sm_status finish_step(void *driver, int worker, sm_waker waker, sm_error 
     return st == SM_OK ? SM_END : st;
 }
 
-static sm_status finish_sink(smi_execution *run, const sm_sink *sink, sm_error *e)
+static sm_status finish_sink(smi_execution *exec, const sm_sink *sink, sm_error *e)
 {
     if (!sink || !sink->finish) {
         return SM_OK;
     }
     void *driver = (void *)sink;
-    return sm_pool_run(run->env->pool, finish_step, &driver, 1, run->env->cancel, e);
+    return sm_pool_run(exec->env->pool, finish_step, &driver, 1, exec->env->cancel, e);
 }
 
 /* A sink that counts what reaches it for the progress. */
@@ -271,10 +271,10 @@ static sm_status counted_push(void *ctx, sm_batch *rows, sm_waker waker, sm_erro
 }
 
 /* A LIMIT at the root is the ordered end's own, so that rows stream through it. */
-static sm_status run_root(smi_execution *run, const sm_sink *main, sm_error *e)
+static sm_status run_root(smi_execution *exec, const sm_sink *main, sm_error *e)
 {
-    const sm_plan_node *root = run->plan->root;
-    counted_sink counted = {.inner = main, .progress = run->env->progress};
+    const sm_plan_node *root = exec->plan->root;
+    counted_sink counted = {.inner = main, .progress = exec->env->progress};
     const sm_sink sink = {.ctx = &counted, .push = counted_push};
     int64_t limit = -1, offset = 0;
     if (root->kind == SM_PLAN_LIMIT) {
@@ -282,8 +282,8 @@ static sm_status run_root(smi_execution *run, const sm_sink *main, sm_error *e)
         offset = root->as.limit.offset;
         root = root->inputs[0];
     }
-    smi_end *end = smi_order_new(run, &sink, limit, offset);
-    const sm_status st = smi_run_into(run, root, NULL, end, e);
+    smi_end *end = smi_order_new(exec, &sink, limit, offset);
+    const sm_status st = smi_execute_into(exec, root, NULL, end, e);
     smi_order_free(end);
     return st;
 }
@@ -313,32 +313,33 @@ sm_status sm_exec_run(const sm_plan *plan, const sm_exec_env *env, const sm_sink
     const int64_t start_ns = sm_monotonic_ns();
     sm_exec_report own = {0};
     main = main ? main : &nowhere;
-    smi_execution run = {.plan = plan,
-                         .env = env,
-                         .arena = sm_arena_new(env->budget),
-                         .n_drivers = sm_pool_threads(env->pool),
-                         .refused = refused,
-                         .report = report ? report : &own};
+    smi_execution exec = {.plan = plan,
+                          .env = env,
+                          .arena = sm_arena_new(env->budget),
+                          .n_drivers = sm_pool_threads(env->pool),
+                          .refused = refused,
+                          .report = report ? report : &own};
     check_plan(plan);
-    run.n_drivers = run.n_drivers > SMI_WINDOW_MAX / 8 ? SMI_WINDOW_MAX / 8 : run.n_drivers;
-    smi_report_begin(run.report, plan->n_nodes);
-    run.unknown = sm_map_new(run.arena);
-    run.params = SM_NEW_ARRAY(run.arena, sm_value, plan->n_params + 1);
-    run.profiles = SM_NEW_ARRAY(run.arena, sm_node_profile, (int64_t)run.n_drivers * plan->n_nodes);
+    exec.n_drivers = exec.n_drivers > SMI_WINDOW_MAX / 8 ? SMI_WINDOW_MAX / 8 : exec.n_drivers;
+    smi_report_begin(exec.report, plan->n_nodes);
+    exec.unknown = sm_map_new(exec.arena);
+    exec.params = SM_NEW_ARRAY(exec.arena, sm_value, plan->n_params + 1);
+    exec.profiles =
+        SM_NEW_ARRAY(exec.arena, sm_node_profile, (int64_t)exec.n_drivers * plan->n_nodes);
 
-    sm_status st = run_params(&run, e);
+    sm_status st = run_params(&exec, e);
     if (st == SM_OK) {
-        st = run_root(&run, main, e);
+        st = run_root(&exec, main, e);
     }
     if (st == SM_OK) {
-        st = finish_sink(&run, refused, e);
+        st = finish_sink(&exec, refused, e);
     }
     if (st == SM_OK) {
-        st = finish_sink(&run, main, e);
+        st = finish_sink(&exec, main, e);
     }
-    smi_report_sum(&run);
-    run.report->wall_ns = sm_monotonic_ns() - start_ns;
-    sm_arena_free(run.arena);
+    smi_report_sum(&exec);
+    exec.report->wall_ns = sm_monotonic_ns() - start_ns;
+    sm_arena_free(exec.arena);
     sm_exec_report_release(&own);
     return st;
 }

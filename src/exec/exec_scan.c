@@ -122,7 +122,7 @@ static bool wants_file(smi_scan *s)
     while (s->next_open < s->dataset->n_files && s->files[s->next_open].state == FILE_PRUNED) {
         s->next_open++;
     }
-    return s->next_open < s->dataset->n_files && s->n_opening < s->run->n_drivers &&
+    return s->next_open < s->dataset->n_files && s->n_opening < s->exec->n_drivers &&
            s->n_open < FILES_OPEN_MAX &&
            (s->ahead_bytes < s->inflight_wanted || s->next_open == s->next_file);
 }
@@ -152,7 +152,7 @@ static void open_next_file(smi_scan *s, smi_driver *d)
         smi_scan_close_file(s, f);
     }
     f->n_left = f->n_morsels;
-    sm_node_profile *p = smi_profile(s->run, d->index, s->node);
+    sm_node_profile *p = smi_profile(s->exec, d->index, s->node);
     p->files++;
     p->morsels_skipped += f->skipped;
     smi_pipe_wake(d->pipe);
@@ -220,7 +220,7 @@ static sm_status request_ranges(smi_scan *s, smi_morsel *m, int64_t n, sm_error 
     while (m->n_requested < m->n_ranges) {
         const sm_byte_range r = m->ranges[m->n_requested];
         /* Decoded rows need room too: only the oldest morsel may take the last of it. */
-        if (n != s->accounted && !smi_memory_may_read(s->run, r.len)) {
+        if (n != s->accounted && !smi_memory_may_read(s->exec, r.len)) {
             return SM_BUDGET;
         }
         const sm_range_read read = {.blob = s->files[m->file].blob,
@@ -243,7 +243,7 @@ static sm_status request_ranges(smi_scan *s, smi_morsel *m, int64_t n, sm_error 
 static bool is_hungry(smi_scan *s)
 {
     const int64_t room = s->inflight_wanted - s->inflight;
-    const bool may_begin = s->n_ready < s->run->n_drivers + 2 + s->request_morsels &&
+    const bool may_begin = s->n_ready < s->exec->n_drivers + 2 + s->request_morsels &&
                            (s->n_inflight == 0 || (room > 0 && room >= s->request_bytes));
     if (s->n_to_admit == 0 && may_begin) {
         s->n_to_admit = s->request_morsels > 0 ? s->request_morsels : 1;
@@ -517,7 +517,7 @@ static sm_status scan_step(smi_source *source, smi_driver *d, sm_error *e)
         sm_mutex_unlock(&s->lock);
         return SM_OK;
     }
-    if (st == SM_OK && smi_memory_is_tight(s->run, s->n_running)) {
+    if (st == SM_OK && smi_memory_is_tight(s->exec, s->n_running)) {
         st = SM_WAIT; /* a morsel's end wakes */
     }
     if (st == SM_OK) {
@@ -593,8 +593,8 @@ static void prune_files(smi_scan *s)
         }
         if (is_excluded) {
             s->files[i].state = FILE_PRUNED;
-        } else if (s->run->env->progress) {
-            atomic_fetch_add(&s->run->env->progress->total_bytes, (int64_t)f->size_bytes);
+        } else if (s->exec->env->progress) {
+            atomic_fetch_add(&s->exec->env->progress->total_bytes, (int64_t)f->size_bytes);
         }
     }
 }
@@ -603,7 +603,7 @@ static void prune_files(smi_scan *s)
 static void map_columns(smi_scan *s)
 {
     const sm_projection *want = &s->node->as.scan.want;
-    s->place = SM_NEW_ARRAY(s->run->arena, int32_t, s->node->schema->n_fields + 1);
+    s->place = SM_NEW_ARRAY(s->exec->arena, int32_t, s->node->schema->n_fields + 1);
     for (int32_t i = 0; i < s->node->schema->n_fields; i++) {
         s->place[i] = -1;
         for (int32_t k = 0; k < want->n_columns; k++) {
@@ -620,7 +620,7 @@ static void map_columns(smi_scan *s)
 /* Bytes on their way to a scan have their share, or operators would have to spill for them. */
 static void bound_by_memory(smi_scan *s)
 {
-    const size_t share = smi_memory_share(s->run);
+    const size_t share = smi_memory_share(s->exec);
     if (share < (size_t)s->inflight_wanted) {
         s->inflight_wanted = share > 0 ? (int64_t)share : 1;
     }
@@ -628,15 +628,15 @@ static void bound_by_memory(smi_scan *s)
     s->request_bytes = s->request_bytes > request ? request : s->request_bytes;
 }
 
-sm_status smi_scan_new(smi_execution *run, const sm_plan_node *node, smi_source **out, sm_error *e)
+sm_status smi_scan_new(smi_execution *exec, const sm_plan_node *node, smi_source **out, sm_error *e)
 {
     smi_scan *s = sm_alloc_zero(sizeof(*s));
     const sm_dataset *ds = node->as.scan.dataset;
     s->source = (smi_source){.step = scan_step, .n_tasks = scan_count, .locate = scan_locate};
-    s->run = run;
+    s->exec = exec;
     s->node = node;
     s->dataset = ds;
-    s->budget = run->env->budget;
+    s->budget = exec->env->budget;
     s->n_total = -1;
     s->files = sm_alloc_zero((size_t)(ds->n_files + 1) * sizeof(*s->files));
     s->ring = sm_alloc_zero(SMI_WINDOW_MAX * sizeof(*s->ring));
@@ -652,12 +652,12 @@ sm_status smi_scan_new(smi_execution *run, const sm_plan_node *node, smi_source 
     const size_t morsel = ds->morsel_bytes ? ds->morsel_bytes : ds->format->morsel_bytes;
     const int64_t in_flight = s->inflight_wanted / (int64_t)(morsel ? morsel : 1);
     s->request_morsels = s->request_bytes / (int64_t)(morsel ? morsel : 1);
-    s->window = 4 * run->n_drivers + in_flight + 2;
+    s->window = 4 * exec->n_drivers + in_flight + 2;
     s->window = s->window > SMI_WINDOW_MAX ? SMI_WINDOW_MAX : s->window;
     smi_tally_begin(s);
     map_columns(s);
     prune_files(s);
-    const sm_status st = sm_fetch_new(run->env->stores, s->budget, &s->fetch, e);
+    const sm_status st = sm_fetch_new(exec->env->stores, s->budget, &s->fetch, e);
     if (st != SM_OK) {
         smi_scan_free(&s->source);
         return st;
@@ -690,7 +690,7 @@ void smi_scan_free(smi_source *source)
         sm_free(s->files[i].failure);
     }
     smi_tally_end(s);
-    smi_profile(s->run, 0, s->node)->peak_bytes = s->peak;
+    smi_profile(s->exec, 0, s->node)->peak_bytes = s->peak;
     sm_mutex_release(&s->lock);
     sm_free(s->readers);
     sm_free(s->ring);

@@ -67,7 +67,7 @@ typedef struct smi_morsel {
 
 typedef struct smi_scan {
     smi_source source;
-    smi_execution *run;
+    smi_execution *exec;
     const sm_plan_node *node;
     const sm_dataset *dataset;
     sm_budget *budget;

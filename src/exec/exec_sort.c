@@ -51,7 +51,7 @@ int smi_sort_cmp(const smi_sort_spec *spec, int32_t first_key, int32_t end_key, 
 /* What orders entries: the spec's keys from number first_key on, then the place, if it is not told
  * by the prefix; entries that are still equal stay as they stand. */
 typedef struct entry_order {
-    const smi_execution *run;
+    const smi_execution *exec;
     const smi_sort_spec *spec;
     int32_t first_key;
     bool is_in_prefix; /* all is */
@@ -77,7 +77,7 @@ static inline bool is_before(const entry_order *o, const smi_sort_row *a, const 
 /* Is the run to end? Then what is sorted is left as it is, and whoever asked for it looks too. */
 static bool is_over(const entry_order *by)
 {
-    return sm_cancel_is_set(by->run->env->cancel);
+    return sm_cancel_is_set(by->exec->env->cancel);
 }
 
 static void merge_runs(const entry_order *by, const smi_sort_row *a, int64_t n_a,
@@ -133,7 +133,7 @@ static void sort_run(const entry_order *by, smi_sort_row *rows, smi_sort_row *sp
 
 /* One round of sorting: runs as wide as `width`, or pairs of them merged. */
 typedef struct sort_round {
-    const smi_execution *run;
+    const smi_execution *exec;
     const entry_order *by;
     smi_sort_row *from, *to;
     int64_t n, width;
@@ -143,31 +143,31 @@ typedef struct sort_round {
 static sm_status sort_one(void *ctx, int64_t i, sm_error *e)
 {
     const sort_round *r = ctx;
-    SM_TRY(smi_look(r->run, e));
+    SM_TRY(smi_look(r->exec, e));
     const int64_t start_ns = sm_monotonic_ns();
     const int64_t first = i * r->width;
     const int64_t n = r->n - first < r->width ? r->n - first : r->width;
     sort_run(r->by, r->from + first, r->to + first, n);
     atomic_fetch_add(r->spent_ns, sm_monotonic_ns() - start_ns);
-    return smi_look(r->run, e);
+    return smi_look(r->exec, e);
 }
 
 static sm_status merge_one(void *ctx, int64_t i, sm_error *e)
 {
     const sort_round *r = ctx;
-    SM_TRY(smi_look(r->run, e));
+    SM_TRY(smi_look(r->exec, e));
     const int64_t start_ns = sm_monotonic_ns();
     const int64_t first = i * 2 * r->width;
     const int64_t n = r->n - first < 2 * r->width ? r->n - first : 2 * r->width;
     const int64_t n_a = n < r->width ? n : r->width;
     merge_runs(r->by, r->from + first, n_a, r->from + first + n_a, n - n_a, r->to + first);
     atomic_fetch_add(r->spent_ns, sm_monotonic_ns() - start_ns);
-    return smi_look(r->run, e);
+    return smi_look(r->exec, e);
 }
 
 /* Making entries, a batch a task. */
 typedef struct entry_job {
-    const smi_execution *run;
+    const smi_execution *exec;
     const smi_sort_spec *spec;
     smi_sort_codes codes;
     smi_sort_row *rows;
@@ -178,7 +178,7 @@ typedef struct entry_job {
 static sm_status make_entries(void *ctx, int64_t b, sm_error *e)
 {
     const entry_job *job = ctx;
-    SM_TRY(smi_look(job->run, e));
+    SM_TRY(smi_look(job->exec, e));
     const int64_t start_ns = sm_monotonic_ns();
     smi_sort_codes_of(&job->codes, job->spec, b, job->rows + job->first[b]);
     atomic_fetch_add(job->spent_ns, sm_monotonic_ns() - start_ns);
@@ -186,28 +186,29 @@ static sm_status make_entries(void *ctx, int64_t b, sm_error *e)
 }
 
 /* Entries of all rows, and what is to be looked at beside their prefixes. */
-static sm_status make_all_entries(smi_execution *run, const smi_sort_spec *spec, smi_sort_row *rows,
-                                  entry_order *by, _Atomic int64_t *spent_ns, sm_error *e)
+static sm_status make_all_entries(smi_execution *exec, const smi_sort_spec *spec,
+                                  smi_sort_row *rows, entry_order *by, _Atomic int64_t *spent_ns,
+                                  sm_error *e)
 {
-    entry_job job = {.run = run, .spec = spec, .rows = rows, .spent_ns = spent_ns};
+    entry_job job = {.exec = exec, .spec = spec, .rows = rows, .spent_ns = spent_ns};
     int64_t n = 0;
-    SM_TRY(smi_sort_codes_plan(run, spec, &job.codes, e));
+    SM_TRY(smi_sort_codes_plan(exec, spec, &job.codes, e));
     job.first = sm_alloc((size_t)(spec->rows->n + 1) * sizeof(*job.first));
     for (int64_t b = 0; b < spec->rows->n; b++) {
         job.first[b] = n;
         n += spec->rows->items[b]->n_rows;
     }
-    const sm_status st = sm_pool_for(run->env->pool, spec->rows->n, make_entries, &job, e);
+    const sm_status st = sm_pool_for(exec->env->pool, spec->rows->n, make_entries, &job, e);
     sm_free(job.first);
     const int32_t n_all = spec->n_keys + (spec->place >= 0);
-    *by = (entry_order){.run = run,
+    *by = (entry_order){.exec = exec,
                         .spec = spec,
                         .first_key = job.codes.n_exact,
                         .is_in_prefix = job.codes.n_exact == n_all};
     return st;
 }
 
-sm_status smi_sort_rows(smi_execution *run, const smi_sort_spec *spec, sm_budget *budget,
+sm_status smi_sort_rows(smi_execution *exec, const smi_sort_spec *spec, sm_budget *budget,
                         sm_block **out, int64_t *n_out, sm_error *e)
 {
     sm_block *a = NULL, *b = NULL;
@@ -224,26 +225,26 @@ sm_status smi_sort_rows(smi_execution *run, const smi_sort_spec *spec, sm_budget
     }
     _Atomic int64_t spent_ns = 0;
     entry_order by;
-    st = make_all_entries(run, spec, (smi_sort_row *)a->data, &by, &spent_ns, e);
+    st = make_all_entries(exec, spec, (smi_sort_row *)a->data, &by, &spent_ns, e);
     SM_ASSERT(by.first_key <= spec->n_keys + 1);
     int64_t n_runs = (n + RUN_ROWS - 1) / RUN_ROWS;
     n_runs = n_runs > MAX_RUNS ? MAX_RUNS : n_runs < 1 ? 1 : n_runs;
-    sort_round r = {.run = run,
+    sort_round r = {.exec = exec,
                     .spent_ns = &spent_ns,
                     .by = &by,
                     .from = (smi_sort_row *)a->data,
                     .to = (smi_sort_row *)b->data,
                     .n = n,
                     .width = (n + n_runs - 1) / n_runs};
-    st = st == SM_OK && n > 0 ? sm_pool_for(run->env->pool, n_runs, sort_one, &r, e) : st;
+    st = st == SM_OK && n > 0 ? sm_pool_for(exec->env->pool, n_runs, sort_one, &r, e) : st;
     for (; st == SM_OK && r.width < n; r.width *= 2) {
-        st = sm_pool_for(run->env->pool, (n + 2 * r.width - 1) / (2 * r.width), merge_one, &r, e);
+        st = sm_pool_for(exec->env->pool, (n + 2 * r.width - 1) / (2 * r.width), merge_one, &r, e);
         smi_sort_row *swap = r.from;
         r.from = r.to;
         r.to = swap;
     }
     if (spec->node) {
-        smi_profile(run, 0, spec->node)->cpu_ns += spent_ns;
+        smi_profile(exec, 0, spec->node)->cpu_ns += spent_ns;
     }
     const bool in_a = (uint8_t *)r.from == a->data;
     sm_block_release(in_a ? b : a);
@@ -267,7 +268,7 @@ const sm_type *smi_schema_of(sm_arena *a, const sm_type *const *types, int32_t n
     return sm_type_struct(a, fields, n);
 }
 
-sm_status smi_eval_flat(smi_execution *run, const sm_expr *const *exprs, int32_t n,
+sm_status smi_eval_flat(smi_execution *exec, const sm_expr *const *exprs, int32_t n,
                         const sm_type *schema, sm_batch *in, sm_budget *budget, sm_batch **out,
                         sm_error *e)
 {
@@ -282,7 +283,7 @@ sm_status smi_eval_flat(smi_execution *run, const sm_expr *const *exprs, int32_t
         if (exprs[i]->kind == SM_EXPR_COLUMN) {
             c = in->columns[exprs[i]->index];
         } else {
-            st = sm_expr_eval(exprs[i], in, run->params, b, &c, e);
+            st = sm_expr_eval(exprs[i], in, exec->params, b, &c, e);
         }
         if (st == SM_OK) {
             st = sm_column_flatten(&c, b, &b->columns[i], e);
@@ -303,7 +304,7 @@ sm_status smi_eval_flat(smi_execution *run, const sm_expr *const *exprs, int32_t
 
 typedef struct sort_end {
     smi_end end;
-    smi_execution *run;
+    smi_execution *exec;
     const sm_plan_node *node;
     sm_budget *budget;
     int32_t n_payload;
@@ -329,7 +330,7 @@ static sm_status reduce(sort_end *s, smi_batches *rows, sm_error *e)
     sm_block *block = NULL;
     smi_batches kept = {0};
     int64_t n = 0;
-    SM_TRY(smi_sort_rows(s->run, &spec, s->budget, &block, &n, e));
+    SM_TRY(smi_sort_rows(s->exec, &spec, s->budget, &block, &n, e));
     const smi_sort_row *order = (const smi_sort_row *)block->data;
     n = n < s->limit ? n : s->limit;
     sm_status st = SM_OK;
@@ -395,7 +396,7 @@ static sm_status sort_push(smi_end *end, smi_driver *d, sm_batch *rows, sm_error
     sm_batch *wide = NULL, *copy = NULL;
     uint64_t *places = NULL;
     const uint64_t first = (uint64_t)(uintptr_t)d->task->end_state; /* rows before, in the task */
-    sm_status st = smi_eval_flat(s->run, s->exprs, n_exprs, s->schema, rows, s->budget, &wide, e);
+    sm_status st = smi_eval_flat(s->exec, s->exprs, n_exprs, s->schema, rows, s->budget, &wide, e);
     if (st == SM_OK) {
         st = sm_batch_alloc(wide, (size_t)rows->n_rows * 8, (void **)&places, e);
     }
@@ -441,7 +442,7 @@ static bool sort_is_empty(smi_end *end)
     return true;
 }
 
-static void sort_init(sort_end *s, smi_execution *run, const sm_plan_node *node)
+static void sort_init(sort_end *s, smi_execution *exec, const sm_plan_node *node)
 {
     const int32_t n_keys = node->as.sort.n_keys;
     s->end = (smi_end){.push = sort_push,
@@ -449,14 +450,14 @@ static void sort_init(sort_end *s, smi_execution *run, const sm_plan_node *node)
                        .drain = sort_drain,
                        .is_empty = sort_is_empty,
                        .node = node};
-    s->run = run;
+    s->exec = exec;
     s->node = node;
     s->limit = node->as.sort.limit;
     s->n_payload = node->schema->n_fields;
-    s->exprs = SM_NEW_ARRAY(run->arena, const sm_expr *, s->n_payload + n_keys + 1);
-    const sm_type **types = SM_NEW_ARRAY(run->arena, const sm_type *, s->n_payload + n_keys + 1);
+    s->exprs = SM_NEW_ARRAY(exec->arena, const sm_expr *, s->n_payload + n_keys + 1);
+    const sm_type **types = SM_NEW_ARRAY(exec->arena, const sm_type *, s->n_payload + n_keys + 1);
     for (int32_t i = 0; i < s->n_payload; i++) {
-        sm_expr *x = SM_NEW(run->arena, sm_expr);
+        sm_expr *x = SM_NEW(exec->arena, sm_expr);
         types[i] = node->schema->fields[i].type;
         *x = (sm_expr){.kind = SM_EXPR_COLUMN, .type = types[i], .index = i};
         s->exprs[i] = x;
@@ -466,9 +467,9 @@ static void sort_init(sort_end *s, smi_execution *run, const sm_plan_node *node)
         types[s->n_payload + k] = node->as.sort.keys[k].expr->type;
     }
     types[s->n_payload + n_keys] = &sm_type_u64;
-    s->schema = smi_schema_of(run->arena, types, s->n_payload + n_keys + 1);
+    s->schema = smi_schema_of(exec->arena, types, s->n_payload + n_keys + 1);
     const smi_sort_spec spec = spec_of(s, NULL);
-    smi_sorter_init(&s->sorter, run, node, s->budget, s->schema, &spec);
+    smi_sorter_init(&s->sorter, exec, node, s->budget, s->schema, &spec);
 }
 
 /* Rows in memory that the limit lets pass. */
@@ -489,7 +490,7 @@ static sm_status give_sorted(void *ctx, smi_driver *d, int64_t i, sm_error *e)
         for (int64_t k = 0; k < n; k++) {
             refs[k] = s->sorter.order[at + k].ref;
         }
-        SM_TRY(smi_gather_rows(&s->sorter.rows, 0, refs, n, s->node->schema, s->run->env->budget,
+        SM_TRY(smi_gather_rows(&s->sorter.rows, 0, refs, n, s->node->schema, s->exec->env->budget,
                                &b, e));
         b->ordinal = d->task->ordinal;
         SM_TRY(smi_give(d, s->node, d->pipe->first, b, e));
@@ -505,13 +506,13 @@ static sm_status give_merged(void *ctx, smi_driver *d, int64_t i, sm_error *e)
     (void)i;
     while (left > 0 && !smi_pipe_is_past(d->pipe, d->task->ordinal)) {
         sm_batch *b = NULL;
-        SM_TRY(smi_merge_next(&s->sorter.merge, s->node->schema, s->run->env->budget, &b, e));
+        SM_TRY(smi_merge_next(&s->sorter.merge, s->node->schema, s->exec->env->budget, &b, e));
         if (!b) {
             break;
         }
         if (b->n_rows > left) {
             sm_batch *part = NULL;
-            const sm_status st = sm_batch_slice(b, 0, left, s->run->env->budget, &part, e);
+            const sm_status st = sm_batch_slice(b, 0, left, s->exec->env->budget, &part, e);
             sm_batch_release(b);
             SM_TRY(st);
             b = part;
@@ -523,12 +524,12 @@ static sm_status give_merged(void *ctx, smi_driver *d, int64_t i, sm_error *e)
     return SM_OK;
 }
 
-sm_status smi_sort_run(smi_execution *run, const sm_plan_node *node, smi_op *next, smi_end *end,
+sm_status smi_sort_run(smi_execution *exec, const sm_plan_node *node, smi_op *next, smi_end *end,
                        uint64_t *turn, sm_error *e)
 {
-    sort_end s = {.budget = sm_budget_new(run->env->budget, "sort", 0)};
-    sort_init(&s, run, node);
-    sm_status st = smi_run_into(run, node->inputs[0], NULL, &s.end, e);
+    sort_end s = {.budget = sm_budget_new(exec->env->budget, "sort", 0)};
+    sort_init(&s, exec, node);
+    sm_status st = smi_execute_into(exec, node->inputs[0], NULL, &s.end, e);
     if (st == SM_OK) {
         st = smi_sorter_finish(&s.sorter, e);
     }
@@ -540,11 +541,11 @@ sm_status smi_sort_run(smi_execution *run, const sm_plan_node *node, smi_op *nex
         } else {
             smi_tasks_init(&tasks, node, 1, give_merged, &s);
         }
-        st = smi_pipe_run(run, &tasks.source, next, end, turn, e);
+        st = smi_pipe_run(exec, &tasks.source, next, end, turn, e);
     }
     st = smi_within_operator(st, "ORDER BY", s.budget, e);
     smi_sorter_release(&s.sorter);
-    smi_report_peak(run, node, s.budget);
+    smi_report_peak(exec, node, s.budget);
     sm_budget_free(s.budget);
     return st;
 }

@@ -150,7 +150,7 @@ static const sm_column *column_at(const smi_sort_spec *spec, const sm_batch *b, 
 }
 
 typedef struct measuring {
-    const smi_execution *run;
+    const smi_execution *exec;
     const smi_sort_spec *spec;
     int32_t n_keys;
     extent *extents; /* n_keys a batch */
@@ -159,7 +159,7 @@ typedef struct measuring {
 static sm_status measure_batch(void *ctx, int64_t b, sm_error *e)
 {
     const measuring *m = ctx;
-    SM_TRY(smi_look(m->run, e));
+    SM_TRY(smi_look(m->exec, e));
     for (int32_t k = 0; k < m->n_keys; k++) {
         measure_column(column_at(m->spec, m->spec->rows->items[b], k),
                        &m->extents[b * m->n_keys + k]);
@@ -201,11 +201,11 @@ static bool plan_key(smi_sort_code *key, const sm_type *t, const extent *x, int 
     return is_exact;
 }
 
-sm_status smi_sort_codes_plan(smi_execution *run, const smi_sort_spec *spec, smi_sort_codes *out,
+sm_status smi_sort_codes_plan(smi_execution *exec, const smi_sort_spec *spec, smi_sort_codes *out,
                               sm_error *e)
 {
     const int64_t n_batches = spec->rows->n;
-    measuring m = {.run = run, .spec = spec};
+    measuring m = {.exec = exec, .spec = spec};
     int left = 64;
     *out = (smi_sort_codes){.n = 0};
     if (n_batches == 0) {
@@ -216,7 +216,7 @@ sm_status smi_sort_codes_plan(smi_execution *run, const smi_sort_spec *spec, smi
         m.n_keys++;
     }
     m.extents = sm_alloc_zero((size_t)(n_batches * m.n_keys + 1) * sizeof(*m.extents));
-    const sm_status st = sm_pool_for(run->env->pool, n_batches, measure_batch, &m, e);
+    const sm_status st = sm_pool_for(exec->env->pool, n_batches, measure_batch, &m, e);
     bool goes_on = st == SM_OK;
     for (int32_t k = 0; k < m.n_keys && goes_on; k++) {
         extent all = {0};

@@ -24,7 +24,7 @@ typedef struct smi_sort_codes {
 } smi_sort_codes;
 
 /** Measures the rows of the spec, batches side by side. */
-sm_status smi_sort_codes_plan(smi_execution *run, const smi_sort_spec *spec, smi_sort_codes *out,
+sm_status smi_sort_codes_plan(smi_execution *exec, const smi_sort_spec *spec, smi_sort_codes *out,
                               sm_error *e) SM_MUST_USE;
 /** The entries of batch b's rows, with their numbers as prefix. */
 void smi_sort_codes_of(const smi_sort_codes *codes, const smi_sort_spec *spec, int64_t b,

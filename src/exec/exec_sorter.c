@@ -201,7 +201,7 @@ static sm_status write_sorted(smi_sorter *s, const smi_batches *rows, smi_rows *
     spec.rows = rows;
     sm_block *block = NULL;
     int64_t n = 0;
-    SM_TRY(smi_sort_rows(s->run, &spec, s->budget, &block, &n, e));
+    SM_TRY(smi_sort_rows(s->exec, &spec, s->budget, &block, &n, e));
     const smi_sort_row *order = (const smi_sort_row *)block->data;
     smi_ref refs[SM_BATCH_ROWS];
     sm_status st = SM_OK;
@@ -239,7 +239,7 @@ static sm_status spill_rows(smi_sorter *s, sm_error *e)
     s->n_rows = 0;
     s->bytes = 0;
     if (!s->spill) {
-        const sm_status made = smi_spill_new(s->run, s->node, &s->spill, e);
+        const sm_status made = smi_spill_new(s->exec, s->node, &s->spill, e);
         if (made != SM_OK) {
             smi_batches_release(&rows);
             return made;
@@ -252,11 +252,11 @@ static sm_status spill_rows(smi_sorter *s, sm_error *e)
     return st;
 }
 
-void smi_sorter_init(smi_sorter *s, smi_execution *run, const sm_plan_node *node, sm_budget *budget,
-                     const sm_type *schema, const smi_sort_spec *spec)
+void smi_sorter_init(smi_sorter *s, smi_execution *exec, const sm_plan_node *node,
+                     sm_budget *budget, const sm_type *schema, const smi_sort_spec *spec)
 {
     *s = (smi_sorter){.state = SMI_SORTER_FILLING,
-                      .run = run,
+                      .exec = exec,
                       .node = node,
                       .budget = budget,
                       .schema = schema,
@@ -287,8 +287,8 @@ sm_status smi_sorter_add(smi_sorter *s, sm_batch *taken, sm_error *e)
     s->n_rows += taken->n_rows;
     s->bytes += sm_batch_bytes(taken);
     smi_batches_add(&s->rows, taken);
-    if (s->bytes > smi_memory_least_run(s->run) &&
-        smi_memory_is_short(s->run, (size_t)s->n_rows * SMI_SORTED_ROW_BYTES)) {
+    if (s->bytes > smi_memory_least_run(s->exec) &&
+        smi_memory_is_short(s->exec, (size_t)s->n_rows * SMI_SORTED_ROW_BYTES)) {
         st = spill_rows(s, e);
     }
     sm_mutex_unlock(&s->lock);
@@ -303,7 +303,7 @@ static int64_t most_runs(const smi_sorter *s)
         const uint64_t first = s->runs[i].n > 0 ? s->runs[i].items[0].extent.plain_bytes : 0;
         bytes = first > bytes ? first : bytes;
     }
-    return smi_memory_merge_runs(s->run, bytes);
+    return smi_memory_merge_runs(s->exec, bytes);
 }
 
 /* The first n runs become one, the last. */
@@ -342,7 +342,7 @@ static sm_status sort_in_memory(smi_sorter *s, sm_error *e)
     smi_sort_spec spec = s->spec;
     spec.rows = &s->rows;
     spec.node = s->node; /* no driver runs, whose time it could be */
-    SM_TRY(smi_sort_rows(s->run, &spec, s->budget, &s->block, &s->n_order, e));
+    SM_TRY(smi_sort_rows(s->exec, &spec, s->budget, &s->block, &s->n_order, e));
     s->order = (const smi_sort_row *)s->block->data;
     SM_ASSERT(s->n_order == s->n_rows);
     s->state = SMI_SORTER_SORTED;

@@ -41,7 +41,7 @@ typedef enum smi_sorter_state {
 
 typedef struct smi_sorter {
     smi_sorter_state state;
-    smi_execution *run;
+    smi_execution *exec;
     const sm_plan_node *node;
     sm_budget *budget;
     const sm_type *schema; /* of the rows: with keys and place */
@@ -61,8 +61,8 @@ typedef struct smi_sorter {
     int64_t n_order, at;
 } smi_sorter;
 
-void smi_sorter_init(smi_sorter *s, smi_execution *run, const sm_plan_node *node, sm_budget *budget,
-                     const sm_type *schema, const smi_sort_spec *spec);
+void smi_sorter_init(smi_sorter *s, smi_execution *exec, const sm_plan_node *node,
+                     sm_budget *budget, const sm_type *schema, const smi_sort_spec *spec);
 void smi_sorter_release(smi_sorter *s);
 /** Looks it over, for asserts and tests: what it counts is there, and has the schema with a place;
  * else false, and what is wrong. With the lock, or alone. */

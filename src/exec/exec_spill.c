@@ -33,7 +33,7 @@ struct smi_piece {
 };
 
 struct smi_spill {
-    smi_execution *run;
+    smi_execution *exec;
     sm_scratch *file;
     sm_mutex lock;
     smi_piece *idle; /* under the lock: what threads write and read through */
@@ -44,12 +44,12 @@ struct smi_spill {
 
 /* ---- the file -------------------------------------------------------------------------------- */
 
-sm_status smi_spill_new(smi_execution *run, const sm_plan_node *node, smi_spill **out, sm_error *e)
+sm_status smi_spill_new(smi_execution *exec, const sm_plan_node *node, smi_spill **out, sm_error *e)
 {
     sm_scratch *file = NULL;
-    SM_TRY(sm_scratch_new(run->env->spill_dir, &file, e));
+    SM_TRY(sm_scratch_new(exec->env->spill_dir, &file, e));
     smi_spill *s = sm_alloc_zero(sizeof(*s));
-    s->run = run;
+    s->exec = exec;
     s->node = node;
     s->file = file;
     sm_mutex_init(&s->lock);
@@ -65,10 +65,10 @@ void smi_spill_free(smi_spill *s)
     while (s->idle) {
         smi_piece *p = s->idle;
         s->idle = p->next;
-        sm_budget_give(s->run->env->budget, sizeof(*p));
+        sm_budget_give(s->exec->env->budget, sizeof(*p));
         sm_free(p);
     }
-    smi_profile(s->run, 0, s->node)->spilled_bytes += atomic_load(&s->spilled);
+    smi_profile(s->exec, 0, s->node)->spilled_bytes += atomic_load(&s->spilled);
     sm_scratch_free(s->file);
     sm_mutex_release(&s->lock);
     sm_free(s);
@@ -85,7 +85,7 @@ static smi_piece *take_idle(smi_spill *s)
     sm_mutex_unlock(&s->lock);
     if (!p) {
         p = sm_alloc(sizeof(*p));
-        sm_budget_force(s->run->env->budget, sizeof(*p));
+        sm_budget_force(s->exec->env->budget, sizeof(*p));
     }
     p->spill = s;
     p->next = NULL;
@@ -116,7 +116,7 @@ static uint64_t room_for(uint64_t bytes)
 sm_status smi_piece_begin(smi_spill *s, uint64_t bytes, smi_piece **out, sm_error *e)
 {
     SM_ASSERT(bytes > 0); /* an extent of none says that nothing was put */
-    SM_TRY(smi_look(s->run, e));
+    SM_TRY(smi_look(s->exec, e));
     smi_piece *p = take_idle(s);
     p->first = p->at = atomic_fetch_add(&s->end, room_for(bytes));
     p->plain_bytes = p->left = bytes;
@@ -204,7 +204,7 @@ static sm_status read_block(smi_piece *through, uint64_t at, uint8_t *to, uint64
 
 sm_status smi_spill_get(smi_spill *s, const smi_extent *x, void *out, sm_error *e)
 {
-    SM_TRY(smi_look(s->run, e));
+    SM_TRY(smi_look(s->exec, e));
     SM_ASSERT(x->off_bytes + room_for(x->plain_bytes) <= atomic_load(&s->end));
     smi_piece *through = take_idle(s);
     sm_status st = SM_OK;

@@ -20,7 +20,7 @@ typedef struct smi_extent {
 } smi_extent;
 
 /** Makes the file in env->spill_dir. `node`: whose spilled_bytes count. */
-sm_status smi_spill_new(smi_execution *run, const sm_plan_node *node, smi_spill **out,
+sm_status smi_spill_new(smi_execution *exec, const sm_plan_node *node, smi_spill **out,
                         sm_error *e) SM_MUST_USE;
 void smi_spill_free(smi_spill *s); /* takes NULL */
 
@@ -75,7 +75,7 @@ sm_status smi_rows_load(smi_rows *r, sm_budget *budget, smi_batches *out, sm_err
 void smi_rows_release(smi_rows *r); /* leaves {0} */
 
 /** An end that keeps compact copies of all rows, in order; counted in `budget`. */
-smi_end *smi_collect_new(smi_execution *run, sm_budget *budget, const sm_plan_node *node,
+smi_end *smi_collect_new(smi_execution *exec, sm_budget *budget, const sm_plan_node *node,
                          const sm_type *schema);
 /** After the pipe: moves the rows out. */
 void smi_collect_take(smi_end *end, smi_rows *out);

@@ -7,16 +7,16 @@
 
 typedef struct stream_op {
     smi_op op;
-    smi_execution *run;
+    smi_execution *exec;
     int32_t *identity; /* rename: 0, 1, 2, … */
 } stream_op;
 
-static smi_op *new_op(smi_execution *run, const sm_plan_node *node, smi_op *next,
+static smi_op *new_op(smi_execution *exec, const sm_plan_node *node, smi_op *next,
                       sm_status (*push)(smi_op *, smi_driver *, sm_batch *, sm_error *))
 {
-    stream_op *s = SM_NEW(run->arena, stream_op);
+    stream_op *s = SM_NEW(exec->arena, stream_op);
     s->op = (smi_op){.push = push, .node = node, .next = next};
-    s->run = run;
+    s->exec = exec;
     return &s->op;
 }
 
@@ -40,7 +40,7 @@ static sm_status push_halves(smi_op *op, smi_driver *d, sm_batch *rows, sm_error
         sm_batch *part = NULL;
         const int64_t n = i == 0 ? half : rows->n_rows - half;
         *e = (sm_error){0};
-        st = sm_batch_slice(rows, i * half, n, s->run->env->budget, &part, e);
+        st = sm_batch_slice(rows, i * half, n, s->exec->env->budget, &part, e);
         st = st == SM_OK ? op->push(op, d, part, e) : st;
     }
     sm_batch_release(rows);
@@ -52,7 +52,7 @@ static sm_status push_halves(smi_op *op, smi_driver *d, sm_batch *rows, sm_error
 static sm_status filter_push(smi_op *op, smi_driver *d, sm_batch *rows, sm_error *e)
 {
     const stream_op *s = (const stream_op *)op;
-    sm_budget *budget = s->run->env->budget;
+    sm_budget *budget = s->exec->env->budget;
     int32_t small[SM_BATCH_ROWS];
     int32_t *chosen = small;
     sm_batch *kept = NULL;
@@ -62,7 +62,7 @@ static sm_status filter_push(smi_op *op, smi_driver *d, sm_batch *rows, sm_error
         chosen = sm_alloc((size_t)rows->n_rows * sizeof(*chosen));
     }
     sm_status st =
-        sm_expr_select(op->node->as.filter.where, rows, s->run->params, chosen, &n, budget, e);
+        sm_expr_select(op->node->as.filter.where, rows, s->exec->params, chosen, &n, budget, e);
     if (st == SM_OK && n == rows->n_rows) {
         kept = sm_batch_retain(rows);
     } else if (st == SM_OK && n > 0) {
@@ -78,9 +78,9 @@ static sm_status filter_push(smi_op *op, smi_driver *d, sm_batch *rows, sm_error
     return kept ? smi_give(d, op->node, op->next, kept, e) : st;
 }
 
-sm_status smi_filter_new(smi_execution *run, const sm_plan_node *node, smi_op *next, smi_op **out)
+sm_status smi_filter_new(smi_execution *exec, const sm_plan_node *node, smi_op *next, smi_op **out)
 {
-    *out = new_op(run, node, next, filter_push);
+    *out = new_op(exec, node, next, filter_push);
     return SM_OK;
 }
 
@@ -91,7 +91,7 @@ static sm_status project_push(smi_op *op, smi_driver *d, sm_batch *rows, sm_erro
     const stream_op *s = (const stream_op *)op;
     const sm_plan_node *node = op->node;
     sm_batch *out = NULL;
-    sm_status st = sm_batch_new(s->run->env->budget, node->schema, &out, e);
+    sm_status st = sm_batch_new(s->exec->env->budget, node->schema, &out, e);
     if (st != SM_OK) {
         goto done;
     }
@@ -102,7 +102,7 @@ static sm_status project_push(smi_op *op, smi_driver *d, sm_batch *rows, sm_erro
             out->columns[i] = rows->columns[x->index];
             continue;
         }
-        SM_TRY_GOTO(st, done, sm_expr_eval(x, rows, s->run->params, out, &out->columns[i], e));
+        SM_TRY_GOTO(st, done, sm_expr_eval(x, rows, s->exec->params, out, &out->columns[i], e));
     }
     out->n_rows = rows->n_rows;
     out->ordinal = rows->ordinal;
@@ -118,9 +118,9 @@ done:
     return st == SM_OK ? smi_give(d, node, op->next, out, e) : st;
 }
 
-sm_status smi_project_new(smi_execution *run, const sm_plan_node *node, smi_op *next, smi_op **out)
+sm_status smi_project_new(smi_execution *exec, const sm_plan_node *node, smi_op *next, smi_op **out)
 {
-    *out = new_op(run, node, next, project_push);
+    *out = new_op(exec, node, next, project_push);
     return SM_OK;
 }
 
@@ -135,11 +135,11 @@ static sm_status rename_push(smi_op *op, smi_driver *d, sm_batch *rows, sm_error
     return st == SM_OK ? smi_give(d, op->node, op->next, out, e) : st;
 }
 
-smi_op *smi_rename_new(smi_execution *run, const sm_plan_node *node, smi_op *next)
+smi_op *smi_rename_new(smi_execution *exec, const sm_plan_node *node, smi_op *next)
 {
-    smi_op *op = new_op(run, node, next, rename_push);
+    smi_op *op = new_op(exec, node, next, rename_push);
     stream_op *s = (stream_op *)op;
-    s->identity = SM_NEW_ARRAY(run->arena, int32_t, node->schema->n_fields);
+    s->identity = SM_NEW_ARRAY(exec->arena, int32_t, node->schema->n_fields);
     for (int32_t i = 0; i < node->schema->n_fields; i++) {
         s->identity[i] = i;
     }

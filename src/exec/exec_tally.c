@@ -104,16 +104,16 @@ static void add_counts(sm_scan_counts *a, const sm_scan_counts *b)
 
 static void add_unknown(smi_scan *s, const smi_morsel *m)
 {
-    smi_execution *run = s->run;
-    sm_exec_report *r = run->report;
+    smi_execution *exec = s->exec;
+    sm_exec_report *r = exec->report;
     for (int64_t i = 0; i < m->n_unknown; i++) {
-        const bool is_known = sm_map_get(run->unknown, m->unknown[i].path) != NULL;
+        const bool is_known = sm_map_get(exec->unknown, m->unknown[i].path) != NULL;
         if (!is_known && r->n_unknown == UNKNOWN_MAX) {
             continue;
         }
-        void **place = sm_map_at(run->unknown, m->unknown[i].path);
+        void **place = sm_map_at(exec->unknown, m->unknown[i].path);
         if (!is_known) {
-            r->unknown = sm_arena_grow(r->arena, r->unknown, r->n_unknown, &run->unknown_cap,
+            r->unknown = sm_arena_grow(r->arena, r->unknown, r->n_unknown, &exec->unknown_cap,
                                        sizeof(*r->unknown));
             r->unknown[r->n_unknown] =
                 (sm_unknown_key){.path = sm_arena_str(r->arena, m->unknown[i].path)};
@@ -162,8 +162,8 @@ done:
 static void add_progress(smi_scan *s, smi_scan_file *f, int64_t bytes)
 {
     f->bytes += bytes;
-    if (s->run->env->progress) {
-        atomic_fetch_add_explicit(&s->run->env->progress->done_bytes, bytes, memory_order_relaxed);
+    if (s->exec->env->progress) {
+        atomic_fetch_add_explicit(&s->exec->env->progress->done_bytes, bytes, memory_order_relaxed);
     }
 }
 
@@ -246,7 +246,7 @@ static sm_status account_morsel(smi_scan *s, smi_morsel *m, sm_error *e)
         SM_TRY(check_layout(s, m->file, e));
         smi_tally_file_done(s, m->file);
     }
-    sm_node_profile *p = smi_profile(s->run, 0, s->node); /* all under the scan's lock */
+    sm_node_profile *p = smi_profile(s->exec, 0, s->node); /* all under the scan's lock */
     p->morsels++;
     p->bytes_read += m->bytes;
     return SM_OK;
@@ -269,32 +269,32 @@ sm_status smi_tally_bring_up(smi_scan *s, sm_error *e)
 
 void smi_tally_begin(smi_scan *s)
 {
-    smi_execution *run = s->run;
+    smi_execution *exec = s->exec;
     s->is_first = true;
-    for (int64_t i = 0; i < run->n_seen; i++) {
-        s->is_first = s->is_first && run->seen[i] != s->dataset;
+    for (int64_t i = 0; i < exec->n_seen; i++) {
+        s->is_first = s->is_first && exec->seen[i] != s->dataset;
     }
     if (s->is_first) {
-        run->seen =
-            sm_arena_grow(run->arena, run->seen, run->n_seen, &run->seen_cap, sizeof(*run->seen));
-        run->seen[run->n_seen++] = s->dataset;
+        exec->seen = sm_arena_grow(exec->arena, exec->seen, exec->n_seen, &exec->seen_cap,
+                                   sizeof(*exec->seen));
+        exec->seen[exec->n_seen++] = s->dataset;
     }
-    s->gives_refused = run->refused && s->is_first && s->node->as.scan.want.keep_refused;
+    s->gives_refused = exec->refused && s->is_first && s->node->as.scan.want.keep_refused;
     if (s->gives_refused) {
-        smi_outlet_init(&s->refused, run->refused);
+        smi_outlet_init(&s->refused, exec->refused);
     }
 }
 
 /* Room in the report for so many more files; at first just so much: there may be 100,000. */
-static void make_room(smi_execution *run, int64_t n_more)
+static void make_room(smi_execution *exec, int64_t n_more)
 {
-    sm_exec_report *r = run->report;
-    if (r->n_files + n_more <= run->files_cap) {
+    sm_exec_report *r = exec->report;
+    if (r->n_files + n_more <= exec->files_cap) {
         return;
     }
-    const int64_t doubled = 2 * run->files_cap;
-    run->files_cap = r->n_files + n_more > doubled ? r->n_files + n_more : doubled;
-    sm_file_report *files = SM_NEW_ARRAY(r->arena, sm_file_report, run->files_cap);
+    const int64_t doubled = 2 * exec->files_cap;
+    exec->files_cap = r->n_files + n_more > doubled ? r->n_files + n_more : doubled;
+    sm_file_report *files = SM_NEW_ARRAY(r->arena, sm_file_report, exec->files_cap);
     if (r->n_files > 0) {
         memcpy(files, r->files, (size_t)r->n_files * sizeof(*files));
     }
@@ -303,14 +303,14 @@ static void make_room(smi_execution *run, int64_t n_more)
 
 void smi_tally_end(smi_scan *s)
 {
-    sm_exec_report *r = s->run->report;
+    sm_exec_report *r = s->exec->report;
     sm_scan_counts all = {0};
     for (int64_t i = 0; i < s->dataset->n_files; i++) {
         add_counts(&all, &s->files[i].counts);
     }
     if (s->is_first && s->dataset->format->is_text) {
         add_counts(&r->counts, &all);
-        make_room(s->run, s->dataset->n_files);
+        make_room(s->exec, s->dataset->n_files);
         for (int64_t i = 0; i < s->dataset->n_files; i++) {
             r->files[r->n_files++] =
                 (sm_file_report){.uri = sm_arena_str(r->arena, s->dataset->files[i].uri),

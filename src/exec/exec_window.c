@@ -39,7 +39,7 @@ static sm_status mark_starts(const smi_window_job *job, int64_t first, int64_t e
 {
     int64_t n = 0;
     for (int64_t i = first; i < end; i++) {
-        SM_TRY(smi_look_at(job->w->run, i, e));
+        SM_TRY(smi_look_at(job->w->exec, i, e));
         if (starts_partition(job, i)) {
             sm_bit_set(bits, i - first);
             n++;
@@ -63,7 +63,7 @@ static sm_status lay_out(const smi_window_job *job, int64_t first, int64_t end, 
     l.peer_start = SM_NEW_ARRAY(a, uint8_t, most / 8 + 1);
     for (int64_t i = first; i < end; i++) {
         const bool is_start = sm_bit_get(starts, i - first);
-        SM_TRY(smi_look_at(job->w->run, i, e));
+        SM_TRY(smi_look_at(job->w->exec, i, e));
         if (is_start) {
             while (l.n_padded % 8 != 0) {
                 l.refs[l.n_padded++] = job->order[i].ref; /* any row will do between partitions */
@@ -86,8 +86,8 @@ static sm_status lay_out(const smi_window_job *job, int64_t first, int64_t end, 
 sm_status smi_window_block(void *ctx, int64_t b, sm_error *e)
 {
     const smi_window_job *job = ctx;
-    const smi_execution *run = job->w->run;
-    SM_TRY(smi_look(run, e));
+    const smi_execution *exec = job->w->exec;
+    SM_TRY(smi_look(exec, e));
     const int64_t start_ns = sm_monotonic_ns();
     sm_arena *a = sm_arena_new(job->w->budget);
     block_layout l = {0};
@@ -140,9 +140,9 @@ static sm_status widen_batch(smi_window_job *job, const sm_expr *const *exprs, i
 {
     smi_window_all *w = job->w;
     sm_batch *in = NULL, *wide = NULL, *copy = NULL;
-    SM_TRY(smi_look(w->run, e));
+    SM_TRY(smi_look(w->exec, e));
     SM_TRY(smi_rows_get(&w->rows, b, w->budget, &in, e));
-    sm_status st = smi_eval_flat(w->run, exprs, n, schema, in, w->budget, &wide, e);
+    sm_status st = smi_eval_flat(w->exec, exprs, n, schema, in, w->budget, &wide, e);
     if (st == SM_OK && !w->rows.items[b].rows) {
         st = sm_batch_concat(&wide, 1, true, w->budget, &copy, e);
         sm_batch_release(wide);
@@ -158,7 +158,7 @@ static sm_status widen_batch(smi_window_job *job, const sm_expr *const *exprs, i
 void smi_window_prepare(smi_window_job *job, const sm_expr ***exprs, const sm_type **schema)
 {
     const sm_window_item *it = job->item;
-    sm_arena *a = job->w->run->arena;
+    sm_arena *a = job->w->exec->arena;
     const int32_t n_keys = it->n_partition + it->n_order;
     const int32_t n = n_keys + it->call->n_args;
     const sm_expr **all = SM_NEW_ARRAY(a, const sm_expr *, n + 1);
@@ -203,7 +203,7 @@ static sm_status cut_blocks(smi_window_job *job, int64_t n, int64_t *n_out, sm_e
     for (int64_t at = 0; at < n;) {
         int64_t end = at + SMI_WINDOW_BLOCK < n ? at + SMI_WINDOW_BLOCK : n;
         while (end < n && !starts_partition(job, end)) {
-            SM_TRY(smi_look_at(job->w->run, end, e));
+            SM_TRY(smi_look_at(job->w->exec, end, e));
             end++;
         }
         SM_ASSERT(end > at && n_blocks < n / SMI_WINDOW_BLOCK + 2);
@@ -227,7 +227,7 @@ static sm_status note_places(smi_window_job *job, int64_t n, int64_t n_blocks,
             const smi_ref ref = job->order[i].ref;
             where[job->w->first[ref.batch] + ref.row] =
                 (smi_ref){.batch = (uint32_t)b, .row = (uint32_t)(i - job->block_first[b])};
-            SM_TRY(smi_look_at(job->w->run, i, e));
+            SM_TRY(smi_look_at(job->w->exec, i, e));
         }
     }
     return SM_OK;
@@ -241,7 +241,7 @@ static sm_status run_item(smi_window_all *w, const sm_window_item *item, smi_win
     int64_t n = 0, n_blocks = 0;
     sm_status st = widen(&job, e);
     if (st == SM_OK) {
-        st = smi_sort_rows(w->run, &job.spec, w->budget, &order, &n, e);
+        st = smi_sort_rows(w->exec, &job.spec, w->budget, &order, &n, e);
     }
     if (st == SM_OK) {
         job.order = (const smi_sort_row *)order->data;
@@ -249,7 +249,7 @@ static sm_status run_item(smi_window_all *w, const sm_window_item *item, smi_win
     }
     if (st == SM_OK) {
         job.blocks = sm_alloc_zero((size_t)(n_blocks + 1) * sizeof(*job.blocks));
-        st = sm_pool_for(w->run->env->pool, n_blocks, smi_window_block, &job, e);
+        st = sm_pool_for(w->exec->env->pool, n_blocks, smi_window_block, &job, e);
         for (int64_t b = 0; b < n_blocks; b++) {
             if (job.blocks[b]) {
                 smi_batches_add(&result->blocks, job.blocks[b]);
@@ -273,7 +273,7 @@ static sm_status eval_arg(const smi_window_all *w, int32_t k, sm_batch *in, sm_b
                           sm_error *e)
 {
     const sm_expr *arg = w->node->as.window.items[k].call->args[0];
-    return smi_eval_flat(w->run, &arg, 1, w->results[k].arg, in, w->budget, out, e);
+    return smi_eval_flat(w->exec, &arg, 1, w->results[k].arg, in, w->budget, out, e);
 }
 
 /* Shows a batch to the functions that want this pass. */
@@ -302,11 +302,11 @@ static sm_status look_share(void *ctx, int64_t slot, sm_error *e)
 {
     smi_window_all *w = ctx;
     const int64_t start_ns = sm_monotonic_ns();
-    const int64_t n_slots = w->run->n_drivers;
+    const int64_t n_slots = w->exec->n_drivers;
     sm_status st = SM_OK;
     for (int64_t b = w->rows.n * slot / n_slots;
          b < w->rows.n * (slot + 1) / n_slots && st == SM_OK; b++) {
-        st = smi_look(w->run, e);
+        st = smi_look(w->exec, e);
         st = st == SM_OK ? look_at(w, b, (int32_t)slot, e) : st;
     }
     atomic_fetch_add(&w->spent_ns, sm_monotonic_ns() - start_ns);
@@ -322,15 +322,15 @@ static sm_status run_wholes(smi_window_all *w, sm_error *e)
         const sm_window_item *it = &w->node->as.window.items[k];
         smi_window_result *r = &w->results[k];
         if (it->n_partition == 0 && it->n_order == 0 && it->call->fn->whole) {
-            r->whole = it->call->fn->whole->begin(it->call, w->run->n_drivers);
-            r->arg = smi_schema_of(w->run->arena, &it->call->args[0]->type, 1);
+            r->whole = it->call->fn->whole->begin(it->call, w->exec->n_drivers);
+            r->arg = smi_schema_of(w->exec->arena, &it->call->args[0]->type, 1);
             r->wants_pass = r->whole != NULL;
-            r->way = r->whole ? SMI_WINDOW_WHOLE : SMI_WINDOW_NONE;
+            r->method = r->whole ? SMI_WINDOW_WHOLE : SMI_WINDOW_NONE;
             wants_pass = wants_pass || r->wants_pass;
         }
     }
     while (wants_pass) {
-        SM_TRY(sm_pool_for(w->run->env->pool, w->run->n_drivers, look_share, w, e));
+        SM_TRY(sm_pool_for(w->exec->env->pool, w->exec->n_drivers, look_share, w, e));
         wants_pass = false;
         for (int32_t k = 0; k < n_items; k++) {
             smi_window_result *r = &w->results[k];
@@ -350,7 +350,7 @@ static sm_status give_whole(const smi_window_all *w, int32_t k, sm_batch *in, sm
     const sm_expr *call = w->node->as.window.items[k].call;
     sm_batch *arg = NULL;
     SM_TRY(eval_arg(w, k, in, &arg, e));
-    sm_builder *result = sm_builder_new(call->type, w->run->env->budget);
+    sm_builder *result = sm_builder_new(call->type, w->exec->env->budget);
     call->fn->whole->give(w->results[k].whole, &arg->columns[0], result);
     const sm_status st = sm_builder_finish(result, out, column, e);
     sm_builder_free(result);
@@ -362,7 +362,7 @@ static sm_status give_spilled(const smi_window_all *w, const smi_window_result *
                               sm_batch *out, sm_column *column, sm_error *e)
 {
     sm_batch *result = NULL;
-    SM_TRY(smi_rows_get(&r->by_batch, i, w->run->env->budget, &result, e));
+    SM_TRY(smi_rows_get(&r->by_batch, i, w->exec->env->budget, &result, e));
     sm_batch_keep_all(out, result);
     *column = result->columns[0];
     sm_batch_release(result);
@@ -372,7 +372,7 @@ static sm_status give_spilled(const smi_window_all *w, const smi_window_result *
 static sm_status give_batch(void *ctx, smi_driver *d, int64_t i, sm_error *e)
 {
     smi_window_all *w = ctx;
-    sm_budget *budget = w->run->env->budget;
+    sm_budget *budget = w->exec->env->budget;
     sm_batch *in = NULL, *out = NULL;
     SM_TRY(smi_rows_get(&w->rows, i, budget, &in, e));
     sm_status st = sm_batch_new(budget, w->node->schema, &out, e);
@@ -386,12 +386,12 @@ static sm_status give_batch(void *ctx, smi_driver *d, int64_t i, sm_error *e)
     }
     for (int32_t k = 0; k < w->node->as.window.n_items && st == SM_OK; k++) {
         const smi_window_result *r = &w->results[k];
-        SM_ASSERT(r->way != SMI_WINDOW_NONE);
-        if (r->way == SMI_WINDOW_WHOLE) {
+        SM_ASSERT(r->method != SMI_WINDOW_NONE);
+        if (r->method == SMI_WINDOW_WHOLE) {
             st = give_whole(w, k, in, out, &out->columns[in->n_columns + k], e);
             continue;
         }
-        if (r->way == SMI_WINDOW_SPILLED) {
+        if (r->method == SMI_WINDOW_SPILLED) {
             SM_ASSERT(r->by_batch.n == w->rows.n);
             st = give_spilled(w, r, i, out, &out->columns[in->n_columns + k], e);
             continue;
@@ -420,38 +420,38 @@ static bool is_large(const smi_window_all *w, const sm_window_item *item)
 {
     const int32_t n = item->n_partition + item->n_order + item->call->n_args;
     const size_t each = SMI_WINDOW_ROW_BYTES + SMI_WINDOW_VALUE_BYTES * (size_t)n;
-    return smi_memory_is_short(w->run, (size_t)w->rows.n_rows * each);
+    return smi_memory_is_short(w->exec, (size_t)w->rows.n_rows * each);
 }
 
-sm_status smi_window_run(smi_execution *run, const sm_plan_node *node, smi_op *next, smi_end *end,
+sm_status smi_window_run(smi_execution *exec, const sm_plan_node *node, smi_op *next, smi_end *end,
                          uint64_t *turn, sm_error *e)
 {
     /* The rows are the query's own: the output shares them with whoever keeps it. */
     smi_window_all w = {
-        .run = run, .node = node, .budget = sm_budget_new(run->env->budget, "window", 0)};
-    smi_end *collect = smi_collect_new(run, run->env->budget, node, node->inputs[0]->schema);
-    sm_status st = smi_run_into(run, node->inputs[0], NULL, collect, e);
+        .exec = exec, .node = node, .budget = sm_budget_new(exec->env->budget, "window", 0)};
+    smi_end *collect = smi_collect_new(exec, exec->env->budget, node, node->inputs[0]->schema);
+    sm_status st = smi_execute_into(exec, node->inputs[0], NULL, collect, e);
     smi_collect_take(collect, &w.rows);
     smi_collect_free(collect);
-    w.first = SM_NEW_ARRAY(run->arena, int64_t, w.rows.n + 1);
+    w.first = SM_NEW_ARRAY(exec->arena, int64_t, w.rows.n + 1);
     for (int64_t b = 0; b < w.rows.n; b++) {
         w.first[b + 1] = w.first[b] + w.rows.items[b].n_rows;
     }
-    w.results = SM_NEW_ARRAY(run->arena, smi_window_result, node->as.window.n_items + 1);
+    w.results = SM_NEW_ARRAY(exec->arena, smi_window_result, node->as.window.n_items + 1);
     st = st == SM_OK ? run_wholes(&w, e) : st;
     for (int32_t i = 0; i < node->as.window.n_items && st == SM_OK; i++) {
         smi_window_result *r = &w.results[i];
-        if (r->way == SMI_WINDOW_NONE) {
+        if (r->method == SMI_WINDOW_NONE) {
             const sm_window_item *item = &node->as.window.items[i];
-            r->way = is_large(&w, item) ? SMI_WINDOW_SPILLED : SMI_WINDOW_BLOCKS;
-            st = r->way == SMI_WINDOW_SPILLED ? smi_window_spilled(&w, item, r, e)
-                                              : run_item(&w, item, r, e);
+            r->method = is_large(&w, item) ? SMI_WINDOW_SPILLED : SMI_WINDOW_BLOCKS;
+            st = r->method == SMI_WINDOW_SPILLED ? smi_window_spilled(&w, item, r, e)
+                                                 : run_item(&w, item, r, e);
         }
     }
     if (st == SM_OK) {
         smi_tasks tasks;
         smi_tasks_init(&tasks, node, w.rows.n, give_batch, &w);
-        st = smi_pipe_run(run, &tasks.source, next, end, turn, e);
+        st = smi_pipe_run(exec, &tasks.source, next, end, turn, e);
     }
     st = smi_within_operator(st, "OVER (…)", w.budget, e);
     for (int32_t i = 0; i < node->as.window.n_items; i++) {
@@ -463,8 +463,8 @@ sm_status smi_window_run(smi_execution *run, const sm_plan_node *node, smi_op *n
         }
     }
     smi_rows_release(&w.rows);
-    smi_profile(run, 0, node)->cpu_ns += atomic_load(&w.spent_ns);
-    smi_report_peak(run, node, w.budget);
+    smi_profile(exec, 0, node)->cpu_ns += atomic_load(&w.spent_ns);
+    smi_report_peak(exec, node, w.budget);
     sm_budget_free(w.budget);
     return st;
 }

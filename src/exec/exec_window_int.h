@@ -11,16 +11,16 @@
     16384 /* rows that are looked at together, at least, if there are so many */
 
 /* Where a function's results are. */
-typedef enum smi_window_way {
+typedef enum smi_window_method {
     SMI_WINDOW_NONE,    /* not made yet */
     SMI_WINDOW_WHOLE,   /* `whole` gives them: OVER () with nothing to sort */
     SMI_WINDOW_BLOCKS,  /* in memory, in the order of sorting */
     SMI_WINDOW_SPILLED, /* on disk, cut as the input is */
-} smi_window_way;
+} smi_window_method;
 
 /* One function's results. */
 typedef struct smi_window_result {
-    smi_window_way way;
+    smi_window_method method;
     smi_batches blocks; /* one column each */
     sm_block *where;    /* smi_ref of each input row, in input order */
     void *whole;        /* OVER (): what the function made of all rows, instead */
@@ -30,7 +30,7 @@ typedef struct smi_window_result {
 } smi_window_result;
 
 typedef struct smi_window_all {
-    smi_execution *run;
+    smi_execution *exec;
     const sm_plan_node *node;
     sm_budget *budget;
     smi_rows rows;

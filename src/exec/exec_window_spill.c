@@ -20,7 +20,7 @@ static sm_status add_batch(smi_window_all *w, smi_sorter *to, const sm_expr *con
     void *mem = NULL;
     const int32_t n = to->schema->n_fields - 1;
     SM_TRY(smi_rows_get(&w->rows, b, w->budget, &in, e));
-    sm_status st = smi_eval_flat(w->run, exprs, n, to->schema, in, w->budget, &wide, e);
+    sm_status st = smi_eval_flat(w->exec, exprs, n, to->schema, in, w->budget, &wide, e);
     if (st == SM_OK) {
         st = sm_batch_alloc(wide, (size_t)in->n_rows * 8, &mem, e);
     }
@@ -182,7 +182,7 @@ static sm_status cut_results(smi_window_job *job, smi_sorter *results, smi_windo
     smi_batches parts = {0};
     sm_batch *from = NULL;
     int64_t used = 0;
-    sm_status st = smi_spill_new(w->run, w->node, &out->by_batch.spill, e);
+    sm_status st = smi_spill_new(w->exec, w->node, &out->by_batch.spill, e);
     out->by_batch.schema = job->result;
     for (int64_t b = 0; b < w->rows.n && st == SM_OK; b++) {
         smi_kept k = {.n_rows = w->rows.items[b].n_rows};
@@ -234,11 +234,11 @@ sm_status smi_window_spilled(smi_window_all *w, const sm_window_item *item,
     smi_window_prepare(&job, &exprs, &schema);
     smi_sort_spec by_keys = job.spec;
     by_keys.place = schema->n_fields;
-    smi_sorter_init(&rows, w->run, w->node, w->budget, smi_with_place(w->run->arena, schema),
+    smi_sorter_init(&rows, w->exec, w->node, w->budget, smi_with_place(w->exec->arena, schema),
                     &by_keys);
     const smi_sort_spec by_place = {.place = 1, .node = w->node};
-    smi_sorter_init(&results, w->run, w->node, w->budget, smi_with_place(w->run->arena, job.result),
-                    &by_place);
+    smi_sorter_init(&results, w->exec, w->node, w->budget,
+                    smi_with_place(w->exec->arena, job.result), &by_place);
     sm_status st = SM_OK;
     for (int64_t b = 0; b < w->rows.n && st == SM_OK; b++) {
         st = add_batch(w, &rows, exprs, b, e);
