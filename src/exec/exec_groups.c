@@ -1,63 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * exec/exec_groups.c: a hash table from rows of keys to dense group numbers.
+ * exec/exec_groups.c: a hash table from rows of keys to group numbers 0, 1, 2, …
  *
- * Calls    new; find (makes groups) or look (does not) for runs of rows; state and key by number.
- *          Used by the aggregate (a table a partition, a table a morsel, the sets of DISTINCT) and
- *          by the join (its right side's keys).
- * Layout   Slots of 8 bytes, the low half of the hash and the group number plus one; linear
- *          probing, doubled at half full, so growing reads no record. A group's record holds its
- *          keys and its state side by side: comparing the key brings in the state's cache line.
- *            keys, each 8 bytes (16: strings, decimals)   null bits, 8 bytes a 64 keys   state
- *          A string of up to 12 bytes stands in its 16 bytes as in a view, a longer one as length,
- *          4 bytes and a pointer to a copy. A nested key is encoded to bytes and is then a string.
- *          Records stand in pages that double in size and never move.
- * Why      One probe costs one miss for the slot and one for the record; keys and states in columns
- *          of their own cost one more for each. */
-#include "exec/exec_int.h"
+ * Calls    new; find (makes groups that are missing) or look (does not) for many rows at a time;
+ *          state and key by number. After a find that failed the table may only be freed.
+ *          Used by the aggregate (a table for each partition, one for a morsel, the sets of
+ *          DISTINCT) and by the join (the keys of its right side).
+ * Slots    8 bytes each: the low half of the hash and the group number plus one. Linear probing.
+ *          They are doubled when half are full, which reads no record.
+ * Record   A group's keys and its state side by side, so that comparing the keys brings in the
+ *          state's cache line:
+ *            keys, each 8 bytes (16: strings, decimals)   null bits, 8 bytes for 64 keys   state
+ *          A string of up to 12 bytes is stored within its 16 bytes, as in a view; a longer one as
+ *          its length, its first 4 bytes and a pointer to a copy. A nested key is encoded to bytes
+ *          and stored as a string. Records stand in pages that double in size and never move.
+ * Why      A probe costs one cache miss for the slot and one for the record. With keys and states
+ *          in columns it would cost one more for each column. */
+#include "exec/exec_groups_int.h"
 
 #include <string.h>
-
-#define FIRST_PAGE_LOG 3 /* 8 records: a table a partition must cost little where groups are few */
-#define MAX_PAGES      30
-#define FIRST_SLOTS    32
-
-typedef union group_str { /* a string key in a record */
-    struct {
-        int32_t len;
-        uint8_t bytes[12];
-    } inlined;
-    struct {
-        int32_t len;
-        uint8_t prefix[4];
-        const uint8_t *data;
-    } far;
-    uint64_t words[2];
-} group_str;
-
-typedef enum key_kind { KEY_BITS, KEY_F32, KEY_F64, KEY_WIDE, KEY_STR, KEY_NESTED } key_kind;
-
-typedef struct group_key {
-    const sm_type *type;
-    key_kind kind;
-    int width; /* bytes in the column; 0: a bit */
-    size_t off;
-} group_key;
-
-struct smi_groups {
-    sm_budget *budget;
-    group_key *keys;
-    int32_t n_keys;
-    size_t nulls_off, state_off, record_bytes;
-    uint64_t *slots;
-    sm_block *slots_block;
-    uint32_t mask;
-    int64_t count;
-    sm_block *pages[MAX_PAGES];
-    sm_block **heap; /* copies of long strings */
-    int64_t n_heap, heap_cap;
-    size_t heap_used;
-};
 
 /* The nested keys of the row at hand; the caller's own, since looking is for many threads. */
 typedef struct nested_row {
@@ -67,23 +28,23 @@ typedef struct nested_row {
 
 /* ---- making ---------------------------------------------------------------------------------- */
 
-static key_kind kind_of(const sm_type *t)
+static smi_key_kind kind_of(const sm_type *t)
 {
     if (sm_type_is_nested(t->id)) {
-        return KEY_NESTED;
+        return SMI_KEY_NESTED;
     }
     if (sm_type_is_bytes(t->id)) {
-        return KEY_STR;
+        return SMI_KEY_STR;
     }
     switch (t->id) {
     case SM_TYPE_F32:
-        return KEY_F32;
+        return SMI_KEY_F32;
     case SM_TYPE_F64:
-        return KEY_F64;
+        return SMI_KEY_F64;
     case SM_TYPE_DECIMAL:
-        return KEY_WIDE;
+        return SMI_KEY_WIDE;
     default:
-        return KEY_BITS;
+        return SMI_KEY_BITS;
     }
 }
 
@@ -96,10 +57,10 @@ smi_groups *smi_groups_new(const sm_type *const *types, int32_t n_keys, size_t s
     g->n_keys = n_keys;
     g->keys = sm_alloc_zero((size_t)(n_keys + 1) * sizeof(*g->keys));
     for (int32_t k = 0; k < n_keys; k++) {
-        const key_kind kind = kind_of(types[k]);
-        g->keys[k] = (group_key){
+        const smi_key_kind kind = kind_of(types[k]);
+        g->keys[k] = (smi_group_key){
             .type = types[k], .kind = kind, .width = sm_type_bytes(types[k]->id), .off = off};
-        off += kind == KEY_WIDE || kind == KEY_STR || kind == KEY_NESTED ? 16 : 8;
+        off += kind == SMI_KEY_WIDE || kind == SMI_KEY_STR || kind == SMI_KEY_NESTED ? 16 : 8;
     }
     g->nulls_off = off;
     off += (size_t)((n_keys + 63) / 64) * 8;
@@ -116,7 +77,8 @@ void smi_groups_free(smi_groups *g)
     if (!g) {
         return;
     }
-    for (int i = 0; i < MAX_PAGES; i++) {
+    smi_groups_assert_valid(g);
+    for (int i = 0; i < SMI_GROUP_PAGES; i++) {
         sm_block_release(g->pages[i]);
     }
     for (int64_t i = 0; i < g->n_heap; i++) {
@@ -133,25 +95,16 @@ int64_t smi_groups_count(const smi_groups *g)
     return g->count;
 }
 
-static inline uint8_t *record_at(const smi_groups *g, int64_t id)
-{
-    SM_ASSERT(id >= 0 && id <= g->count); /* count: the one that is being made */
-    const uint64_t n = (uint64_t)id + (1u << FIRST_PAGE_LOG);
-    const int page = 63 - __builtin_clzll(n) - FIRST_PAGE_LOG;
-    const uint64_t first = (uint64_t)1 << (page + FIRST_PAGE_LOG);
-    return g->pages[page]->data + (n - first) * g->record_bytes;
-}
-
 void *smi_groups_state(const smi_groups *g, int64_t id)
 {
-    return record_at(g, id) + g->state_off;
+    return smi_group_record(g, id) + g->state_off;
 }
 
 /* ---- growing --------------------------------------------------------------------------------- */
 
 static sm_status grow_slots(smi_groups *g, sm_error *e)
 {
-    const uint64_t n = g->slots ? ((uint64_t)g->mask + 1) * 2 : FIRST_SLOTS;
+    const uint64_t n = g->slots ? ((uint64_t)g->mask + 1) * 2 : SMI_GROUP_FIRST_SLOTS;
     sm_block *block = NULL;
     if (n > (uint64_t)1 << 32) {
         return sm_fail(e, SM_LIMIT, "more than 2^31 groups in a partition");
@@ -180,21 +133,21 @@ static sm_status grow_slots(smi_groups *g, sm_error *e)
     g->slots_block = block;
     g->slots = slots;
     g->mask = mask;
+    smi_groups_assert_valid(g);
     return SM_OK;
 }
 
-/* Room for one more group: a page for its record, slots that stay half empty. */
+/* Makes room for one more group: a page for its record, and slots of which half stay free. */
 static sm_status make_room(smi_groups *g, sm_error *e)
 {
     if (!g->slots || (uint64_t)g->count * 2 >= g->mask) {
         SM_TRY(grow_slots(g, e));
     }
-    const uint64_t n = (uint64_t)g->count + (1u << FIRST_PAGE_LOG);
-    const int page = 63 - __builtin_clzll(n) - FIRST_PAGE_LOG;
-    SM_ENSURE(page < MAX_PAGES);
+    const int page = smi_group_page(g->count);
+    SM_ENSURE(page < SMI_GROUP_PAGES);
     SM_ASSERT((uint64_t)g->count < g->mask); /* a slot is free, or looking would not end */
     if (!g->pages[page]) {
-        const size_t bytes = g->record_bytes << (page + FIRST_PAGE_LOG);
+        const size_t bytes = g->record_bytes << (page + SMI_GROUP_PAGE_LOG);
         SM_TRY(sm_block_new(g->budget, bytes, &g->pages[page], e));
         memset(g->pages[page]->data, 0, bytes);
     }
@@ -225,18 +178,18 @@ static sm_status keep_bytes(smi_groups *g, const uint8_t *bytes, size_t n, const
 
 /* ---- nested keys ----------------------------------------------------------------------------- */
 
-static sm_status encode(const sm_column *c, int64_t i, sm_buf *out, sm_error *e);
+static sm_status encode_value(const sm_column *c, int64_t i, sm_buf *out, sm_error *e);
 
 static sm_status encode_range(const sm_column *c, int64_t first, int64_t end, sm_buf *out,
                               sm_error *e)
 {
     for (int64_t i = first; i < end; i++) {
-        SM_TRY(encode(c, i, out, e));
+        SM_TRY(encode_value(c, i, out, e));
     }
     return SM_OK;
 }
 
-/* Flat scalars: by their bytes, floats with one zero and one NaN. */
+/* A value of a flat column that is not nested: its bytes. Both zeros have the same, and all NaN. */
 static sm_status encode_scalar(const sm_column *c, int64_t i, sm_buf *out, sm_error *e)
 {
     const sm_value v = sm_column_value(c, i);
@@ -257,9 +210,9 @@ static sm_status encode_scalar(const sm_column *c, int64_t i, sm_buf *out, sm_er
                                           : sm_buf_add(out, &v.as.u, 8, e);
 }
 
-/* A byte for null or not, then the value; lists with their length before. Equal values, and only
- * they, have equal bytes. */
-static sm_status encode(const sm_column *c, int64_t i, sm_buf *out, sm_error *e)
+/* A byte that is 0 for NULL, then the value; a list begins with its length. Two values have equal
+ * bytes if and only if they are equal. */
+static sm_status encode_value(const sm_column *c, int64_t i, sm_buf *out, sm_error *e)
 {
     if (c->layout != SM_FLAT) {
         const bool is_dict = c->layout == SM_DICT;
@@ -267,11 +220,11 @@ static sm_status encode(const sm_column *c, int64_t i, sm_buf *out, sm_error *e)
             return sm_buf_add(out, "", 1, e);
         }
         if (is_dict) {
-            return encode(&c->children[0], ((const int32_t *)c->values)[i], out, e);
+            return encode_value(&c->children[0], ((const int32_t *)c->values)[i], out, e);
         }
         sm_column row = *c;
         row.layout = SM_FLAT;
-        return encode(&row, 0, out, e);
+        return encode_value(&row, 0, out, e);
     }
     const uint8_t has_value = !sm_column_is_null(c, i);
     SM_TRY(sm_buf_add(out, &has_value, 1, e));
@@ -280,7 +233,7 @@ static sm_status encode(const sm_column *c, int64_t i, sm_buf *out, sm_error *e)
     }
     if (c->type->id == SM_TYPE_STRUCT) {
         for (int32_t k = 0; k < c->n_children; k++) {
-            SM_TRY(encode(&c->children[k], i, out, e));
+            SM_TRY(encode_value(&c->children[k], i, out, e));
         }
         return SM_OK;
     }
@@ -296,8 +249,9 @@ static sm_status encode(const sm_column *c, int64_t i, sm_buf *out, sm_error *e)
     return encode_scalar(c, i, out, e);
 }
 
-/* The other way: appends the value at *at. A map's keys stand before its values. */
-static void decode(const sm_type *t, const uint8_t **at, sm_builder *b)
+/* The reverse of encode_value(): appends the value at *at, and moves *at behind it. All keys of a
+ * map stand before its values. */
+static void decode_value(const sm_type *t, const uint8_t **at, sm_builder *b)
 {
     const uint8_t has_value = *(*at)++;
     if (!has_value) {
@@ -306,7 +260,7 @@ static void decode(const sm_type *t, const uint8_t **at, sm_builder *b)
     }
     if (t->id == SM_TYPE_STRUCT) {
         for (int32_t k = 0; k < t->n_fields; k++) {
-            decode(t->fields[k].type, at, sm_builder_child(b, k));
+            decode_value(t->fields[k].type, at, sm_builder_child(b, k));
         }
         sm_builder_struct(b);
         return;
@@ -317,7 +271,7 @@ static void decode(const sm_type *t, const uint8_t **at, sm_builder *b)
         *at += 8;
         for (int32_t k = 0; k < t->n_fields; k++) {
             for (int64_t i = 0; i < n; i++) {
-                decode(t->fields[k].type, at, sm_builder_child(b, k));
+                decode_value(t->fields[k].type, at, sm_builder_child(b, k));
             }
         }
         sm_builder_list(b);
@@ -369,7 +323,7 @@ static inline uint64_t load_bits(const void *values, int64_t i, int width)
     }
 }
 
-static inline bool str_is(const group_str *s, sm_str v)
+static inline bool str_is(const smi_group_str *s, sm_str v)
 {
     if ((size_t)s->inlined.len != v.len) {
         return false;
@@ -378,7 +332,7 @@ static inline bool str_is(const group_str *s, sm_str v)
     return memcmp(mine, v.data, v.len) == 0;
 }
 
-static sm_status store_str(smi_groups *g, group_str *s, sm_str v, sm_error *e)
+static sm_status store_str(smi_groups *g, smi_group_str *s, sm_str v, sm_error *e)
 {
     if (v.len > INT32_MAX) {
         return sm_fail(e, SM_LIMIT, "a group key of %zu bytes", v.len);
@@ -392,30 +346,25 @@ static sm_status store_str(smi_groups *g, group_str *s, sm_str v, sm_error *e)
     return keep_bytes(g, (const uint8_t *)v.data, v.len, &s->far.data, e);
 }
 
-static inline bool is_null_key(const smi_groups *g, const uint8_t *record, int32_t k)
-{
-    return sm_bit_get(record + g->nulls_off, k);
-}
-
 static bool float_is(double a, double b)
 {
     return a == b || (a != a && b != b);
 }
 
-static bool scalar_is(const group_key *k, const uint8_t *at, const sm_column *c, int64_t i)
+static bool scalar_is(const smi_group_key *k, const uint8_t *at, const sm_column *c, int64_t i)
 {
     switch (k->kind) {
-    case KEY_F32: {
+    case SMI_KEY_F32: {
         float f;
         memcpy(&f, at, 4);
         return float_is(f, ((const float *)c->values)[i]);
     }
-    case KEY_F64: {
+    case SMI_KEY_F64: {
         double f;
         memcpy(&f, at, 8);
         return float_is(f, ((const double *)c->values)[i]);
     }
-    case KEY_WIDE:
+    case SMI_KEY_WIDE:
         return memcmp(at, (const uint8_t *)c->values + i * 16, 16) == 0;
     default: {
         uint64_t v;
@@ -425,28 +374,28 @@ static bool scalar_is(const group_key *k, const uint8_t *at, const sm_column *c,
     }
 }
 
-/* Is the row's key that of the record? Nested keys were encoded into `nested` beforehand. */
+/* Are the keys of the row those of the record? Nested keys were encoded into `nested` before. */
 static bool row_is(const smi_groups *g, const uint8_t *record, const sm_column *keys, int64_t i,
                    const sm_str *nested)
 {
     for (int32_t k = 0; k < g->n_keys; k++) {
-        const group_key *key = &g->keys[k];
+        const smi_group_key *key = &g->keys[k];
         const sm_column *c = &keys[k];
         const bool is_null = sm_column_is_null(c, i);
-        if (is_null != is_null_key(g, record, k)) {
+        if (is_null != smi_group_has_null(g, record, k)) {
             return false;
         }
         if (is_null) {
             continue;
         }
         const uint8_t *at = record + key->off;
-        if (key->kind == KEY_NESTED) {
+        if (key->kind == SMI_KEY_NESTED) {
             SM_ASSERT(nested);
-            if (!str_is((const group_str *)at, nested[k])) {
+            if (!str_is((const smi_group_str *)at, nested[k])) {
                 return false;
             }
-        } else if (key->kind == KEY_STR) {
-            if (!str_is((const group_str *)at,
+        } else if (key->kind == SMI_KEY_STR) {
+            if (!str_is((const smi_group_str *)at,
                         sm_view_str((const sm_view *)c->values + i, c->heap))) {
                 return false;
             }
@@ -461,18 +410,18 @@ static sm_status store_row(smi_groups *g, uint8_t *record, const sm_column *keys
                            const sm_str *nested, sm_error *e)
 {
     for (int32_t k = 0; k < g->n_keys; k++) {
-        const group_key *key = &g->keys[k];
+        const smi_group_key *key = &g->keys[k];
         const sm_column *c = &keys[k];
         uint8_t *at = record + key->off;
         if (sm_column_is_null(c, i)) {
             sm_bit_set(record + g->nulls_off, k);
-        } else if (key->kind == KEY_NESTED) {
+        } else if (key->kind == SMI_KEY_NESTED) {
             SM_ASSERT(nested);
-            SM_TRY(store_str(g, (group_str *)at, nested[k], e));
-        } else if (key->kind == KEY_STR) {
-            SM_TRY(store_str(g, (group_str *)at,
+            SM_TRY(store_str(g, (smi_group_str *)at, nested[k], e));
+        } else if (key->kind == SMI_KEY_STR) {
+            SM_TRY(store_str(g, (smi_group_str *)at,
                              sm_view_str((const sm_view *)c->values + i, c->heap), e));
-        } else if (key->kind == KEY_WIDE) {
+        } else if (key->kind == SMI_KEY_WIDE) {
             memcpy(at, (const uint8_t *)c->values + i * 16, 16);
         } else {
             const uint64_t v = load_bits(c->values, i, key->width);
@@ -488,7 +437,7 @@ static sm_status add_group(smi_groups *g, const sm_column *keys, int64_t i, uint
                            const sm_str *nested, uint32_t *id, sm_error *e)
 {
     SM_TRY(make_room(g, e));
-    SM_TRY(store_row(g, record_at(g, g->count), keys, i, nested, e));
+    SM_TRY(store_row(g, smi_group_record(g, g->count), keys, i, nested, e));
     uint32_t at = (uint32_t)hash & g->mask;
     while (g->slots[at] != 0) {
         at = (at + 1) & g->mask;
@@ -498,7 +447,7 @@ static sm_status add_group(smi_groups *g, const sm_column *keys, int64_t i, uint
     return SM_OK;
 }
 
-/* −1 where the key has no group. */
+/* The group of a row's keys, or −1 where there is none. */
 static int64_t look_row(const smi_groups *g, const sm_column *keys, int64_t i, uint64_t hash,
                         const sm_str *nested)
 {
@@ -512,15 +461,15 @@ static int64_t look_row(const smi_groups *g, const sm_column *keys, int64_t i, u
         }
         if ((uint32_t)slot == (uint32_t)hash) {
             const int64_t id = (int64_t)(slot >> 32) - 1;
-            if (row_is(g, record_at(g, id), keys, i, nested)) {
+            if (row_is(g, smi_group_record(g, id), keys, i, nested)) {
                 return id;
             }
         }
     }
 }
 
-/* The loop for one key without nulls whose comparing is two or one words: is_same and `type_t`
- * differ. What does not fit (a long string) goes to look_row. */
+/* The same for a table with one key, in a column without NULLs, where two words (a short string) or
+ * one are compared. A long string goes to look_row(). */
 static inline int64_t look_str(const smi_groups *g, const sm_column *c, int64_t i, uint64_t hash)
 {
     const sm_view *v = (const sm_view *)c->values + i;
@@ -534,10 +483,11 @@ static inline int64_t look_str(const smi_groups *g, const sm_column *c, int64_t 
         }
         if ((uint32_t)slot == (uint32_t)hash) {
             const int64_t id = (int64_t)(slot >> 32) - 1;
-            const uint8_t *record = record_at(g, id);
+            const uint8_t *record = smi_group_record(g, id);
             uint64_t words[2];
             memcpy(words, record, 16);
-            if (words[0] == v->words[0] && words[1] == v->words[1] && !is_null_key(g, record, 0)) {
+            if (words[0] == v->words[0] && words[1] == v->words[1] &&
+                !smi_group_has_null(g, record, 0)) {
                 return id;
             }
         }
@@ -558,47 +508,49 @@ static inline int64_t look_bits(const smi_groups *g, const sm_column *c, int64_t
         }
         if ((uint32_t)slot == (uint32_t)hash) {
             const int64_t id = (int64_t)(slot >> 32) - 1;
-            const uint8_t *record = record_at(g, id);
+            const uint8_t *record = smi_group_record(g, id);
             uint64_t mine;
             memcpy(&mine, record, 8);
-            if (mine == v && !is_null_key(g, record, 0)) {
+            if (mine == v && !smi_group_has_null(g, record, 0)) {
                 return id;
             }
         }
     }
 }
 
-typedef enum look_way { LOOK_ANY, LOOK_STR, LOOK_BITS } look_way;
+/* Which of them a table and its columns allow. */
+typedef enum look_kind { LOOK_ANY, LOOK_STR, LOOK_BITS } look_kind;
 
-static look_way way_of(const smi_groups *g, const sm_column *keys)
+static look_kind look_kind_of(const smi_groups *g, const sm_column *keys)
 {
     if (g->n_keys != 1 || keys[0].validity || keys[0].type->id == SM_TYPE_NULL) {
         return LOOK_ANY;
     }
-    return g->keys[0].kind == KEY_STR    ? LOOK_STR
-           : g->keys[0].kind == KEY_BITS ? LOOK_BITS
-                                         : LOOK_ANY;
+    return g->keys[0].kind == SMI_KEY_STR    ? LOOK_STR
+           : g->keys[0].kind == SMI_KEY_BITS ? LOOK_BITS
+                                             : LOOK_ANY;
 }
 
 static bool has_nested(const smi_groups *g)
 {
     for (int32_t k = 0; k < g->n_keys; k++) {
-        if (g->keys[k].kind == KEY_NESTED) {
+        if (g->keys[k].kind == SMI_KEY_NESTED) {
             return true;
         }
     }
     return false;
 }
 
-/* Encodes the nested keys of a row; offsets become pointers when all are there. */
+/* Encodes the nested keys of a row. The buffer may move while it grows, so the pointers are set
+ * when all keys are in it. */
 static sm_status encode_row(const smi_groups *g, const sm_column *keys, int64_t i, nested_row *row,
                             sm_error *e)
 {
     sm_buf_reset(&row->encoded);
     for (int32_t k = 0; k < g->n_keys; k++) {
         const size_t first = row->encoded.len;
-        if (g->keys[k].kind == KEY_NESTED && !sm_column_is_null(&keys[k], i)) {
-            SM_TRY(encode(&keys[k], i, &row->encoded, e));
+        if (g->keys[k].kind == SMI_KEY_NESTED && !sm_column_is_null(&keys[k], i)) {
+            SM_TRY(encode_value(&keys[k], i, &row->encoded, e));
         }
         row->keys[k].len = row->encoded.len - first;
     }
@@ -625,19 +577,20 @@ static void nested_end(nested_row *row)
     sm_free(row->keys);
 }
 
-static inline int64_t look_by(const smi_groups *g, look_way way, const sm_column *keys, int64_t i,
+static inline int64_t look_by(const smi_groups *g, look_kind kind, const sm_column *keys, int64_t i,
                               uint64_t hash, const sm_str *nested)
 {
-    return way == LOOK_STR    ? look_str(g, keys, i, hash)
-           : way == LOOK_BITS ? look_bits(g, keys, i, hash, g->keys[0].width)
-                              : look_row(g, keys, i, hash, nested);
+    return kind == LOOK_STR    ? look_str(g, keys, i, hash)
+           : kind == LOOK_BITS ? look_bits(g, keys, i, hash, g->keys[0].width)
+                               : look_row(g, keys, i, hash, nested);
 }
 
 sm_status smi_groups_find(smi_groups *g, const sm_column *keys, const uint64_t *hashes,
                           const int32_t *rows, int64_t n, uint32_t *ids, uint8_t **states,
                           sm_error *e)
 {
-    const look_way way = n > 0 ? way_of(g, keys) : LOOK_ANY;
+    SM_ASSERT(!g->has_failed);
+    const look_kind kind = n > 0 ? look_kind_of(g, keys) : LOOK_ANY;
     nested_row nested = nested_begin(g);
     sm_status st = SM_OK;
     for (int32_t k = 0; k < g->n_keys && n > 0; k++) {
@@ -649,7 +602,7 @@ sm_status smi_groups_find(smi_groups *g, const sm_column *keys, const uint64_t *
         if (nested.keys) {
             SM_TRY_GOTO(st, done, encode_row(g, keys, i, &nested, e));
         }
-        const int64_t id = look_by(g, way, keys, i, hashes[i], nested.keys);
+        const int64_t id = look_by(g, kind, keys, i, hashes[i], nested.keys);
         if (id >= 0) {
             ids[k] = (uint32_t)id;
         } else {
@@ -660,6 +613,7 @@ sm_status smi_groups_find(smi_groups *g, const sm_column *keys, const uint64_t *
         }
     }
 done:
+    g->has_failed = st != SM_OK;
     nested_end(&nested);
     return st;
 }
@@ -667,7 +621,7 @@ done:
 sm_status smi_groups_look(const smi_groups *g, const sm_column *keys, const uint64_t *hashes,
                           const int32_t *rows, int64_t n, int32_t *ids, sm_error *e)
 {
-    const look_way way = n > 0 ? way_of(g, keys) : LOOK_ANY;
+    const look_kind kind = n > 0 ? look_kind_of(g, keys) : LOOK_ANY;
     nested_row nested = nested_begin(g);
     sm_status st = SM_OK;
     for (int64_t k = 0; k < n; k++) {
@@ -675,7 +629,7 @@ sm_status smi_groups_look(const smi_groups *g, const sm_column *keys, const uint
             SM_TRY_GOTO(st, done, encode_row(g, keys, rows[k], &nested, e));
         }
         SM_ASSERT(rows[k] >= 0 && rows[k] < keys[0].n_rows && keys[0].layout == SM_FLAT);
-        ids[k] = (int32_t)look_by(g, way, keys, rows[k], hashes[rows[k]], nested.keys);
+        ids[k] = (int32_t)look_by(g, kind, keys, rows[k], hashes[rows[k]], nested.keys);
     }
 done:
     nested_end(&nested);
@@ -684,30 +638,30 @@ done:
 
 /* ---- reading back ---------------------------------------------------------------------------- */
 
-static sm_str record_str(const group_str *s)
+static sm_str record_str(const smi_group_str *s)
 {
     const bool is_near = s->inlined.len <= SM_VIEW_INLINE;
     return (sm_str){is_near ? (const char *)s->inlined.bytes : (const char *)s->far.data,
                     (size_t)s->inlined.len};
 }
 
-/* A number of the key's type from its 8 (or 16) bytes. */
-static sm_value record_value(const group_key *key, const uint8_t *at)
+/* The value of a key that is no string from its 8 (or 16) bytes. */
+static sm_value record_value(const smi_group_key *key, const uint8_t *at)
 {
     sm_value v = {.type = key->type};
     uint64_t bits;
     memcpy(&bits, at, 8);
     switch (key->kind) {
-    case KEY_F32: {
+    case SMI_KEY_F32: {
         float f;
         memcpy(&f, at, 4);
         v.as.f = f;
         return v;
     }
-    case KEY_F64:
+    case SMI_KEY_F64:
         memcpy(&v.as.f, at, 8);
         return v;
-    case KEY_WIDE:
+    case SMI_KEY_WIDE:
         memcpy(&v.as.d, at, 16);
         return v;
     default:
@@ -727,16 +681,16 @@ static sm_value record_value(const group_key *key, const uint8_t *at)
 void smi_groups_key(const smi_groups *g, int64_t id, int32_t k, sm_builder *b)
 {
     SM_ASSERT(id < g->count && k >= 0 && k < g->n_keys);
-    const group_key *key = &g->keys[k];
-    const uint8_t *record = record_at(g, id);
+    const smi_group_key *key = &g->keys[k];
+    const uint8_t *record = smi_group_record(g, id);
     const uint8_t *at = record + key->off;
-    if (is_null_key(g, record, k)) {
+    if (smi_group_has_null(g, record, k)) {
         sm_builder_null(b);
-    } else if (key->kind == KEY_STR) {
-        sm_builder_str(b, record_str((const group_str *)at));
-    } else if (key->kind == KEY_NESTED) {
-        const uint8_t *bytes = (const uint8_t *)record_str((const group_str *)at).data;
-        decode(key->type, &bytes, b);
+    } else if (key->kind == SMI_KEY_STR) {
+        sm_builder_str(b, record_str((const smi_group_str *)at));
+    } else if (key->kind == SMI_KEY_NESTED) {
+        const uint8_t *bytes = (const uint8_t *)record_str((const smi_group_str *)at).data;
+        decode_value(key->type, &bytes, b);
     } else {
         sm_builder_value(b, record_value(key, at));
     }
