@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * exec/exec.h: the exec room's door. Runs a plan, morsel by morsel, on the workers of an engine.
+ * exec/exec.h: the exec room's door. Executes a plan, morsel by morsel, on the workers of an
+ * engine. Needs: base to query.
  *
- * A plan is cut into pipelines at what must see all rows first (aggregate, sort, window, the build
- * side of a join); each runs to its end before the next. Within one, a worker takes a morsel whose
- * bytes have arrived, carries its batches through the streaming operators (filter, project, probe,
- * limit) and pushes them into the pipeline's end. Nothing blocks a worker: what waits for bytes or
- * for room says SM_WAIT with a waker.
+ * A plan is cut into pipes at the operators that must see all rows first (aggregate, sort, window,
+ * the right side of a join); each pipe runs to its end before the next begins. Within a pipe, a
+ * worker takes a morsel whose bytes have arrived, carries its batches through the streaming
+ * operators (filter, project, probe) and pushes them into the pipe's end. Nothing blocks a worker:
+ * whoever must wait for bytes or for room returns SM_WAIT and is woken.
  *
- * The output does not depend on threads, memory or morsels' order of arrival: batches carry
- * (ordinal, seq), ends put them in that order, partial aggregates belong to a fixed range of
- * morsels, grouped rows leave by partition (the top 8 bits of the key's hash) and within it by
- * first appearance in the input.
+ * The output does not depend on threads, memory or the order in which morsels arrive. Batches carry
+ * (ordinal, seq), and ends put them in that order. Partial aggregates belong to a fixed range of
+ * morsels. Groups leave by partition (the top 8 bits of the hash of their keys), and within a
+ * partition in the order of their first rows.
  *
- * Keeps no state in the plan, nor in the process: two engines know nothing of each other. Stays
+ * Keeps no state in the plan or in the process: two engines know nothing of each other. Stays
  * within its budget. */
 #ifndef SM_EXEC_EXEC_H
 #define SM_EXEC_EXEC_H
@@ -22,13 +23,13 @@
 
 /* ---- where rows go --------------------------------------------------------------------------- */
 
-/* The end of a query. Exec calls it in order, one call at a time, from any worker. */
+/* Takes the rows of a query, in order, one call at a time, from any worker. */
 typedef struct sm_sink {
     void *ctx;
-    /* Takes the next rows (retains what it keeps). SM_WAIT: not taken, call again after the waker.
-     * SM_END: wants no more; the run ends early and well. */
+    /* Takes the next rows (retains what it keeps). SM_WAIT: not taken, call again when the waker
+     * was called. SM_END: wants no more; the execution ends early and well. */
     sm_status (*push)(void *ctx, sm_batch *rows, sm_waker waker, sm_error *e);
-    /* After the last row of a run that went well. SM_WAIT as above. NULL: nothing to do. */
+    /* After the last row of an execution that went well. SM_WAIT as above. NULL: nothing to do. */
     sm_status (*finish)(void *ctx, sm_waker waker, sm_error *e);
 } sm_sink;
 
@@ -39,7 +40,7 @@ extern const sm_type sm_refused_out_schema;
 
 /* ---- engines --------------------------------------------------------------------------------- */
 
-/* Memory, threads, the way to stores: what runs share. A process may have several. */
+/* Memory, threads and stores, which several runs share. A process may have several engines. */
 typedef struct sm_engine sm_engine;
 
 typedef struct sm_engine_opts {
@@ -57,18 +58,19 @@ sm_engine_opts sm_engine_defaults(void);
  * Makes an engine and starts its workers.
  *
  * Owner     the caller's, sm_engine_free() it; copies `opts`
- * Units     what the process holds now is taken off the limit: of the memory that others in the
- *           process take later, and of another engine's, this one knows nothing
+ * Units     what the process holds now is taken off the limit; memory that others in the process,
+ *           another engine among them, take later is not
  * Errors    SM_USAGE: a limit below 96 MB or below what the process has already, a number of
  *           threads out of its range; SM_IO where the system starts no thread
  * Threads   any
  */
 sm_status sm_engine_new(const sm_engine_opts *opts, sm_engine **out, sm_error *e) SM_MUST_USE;
-/** After all that was made with it is released. Takes NULL. */
+/** Ends its workers. To be called when all that was made with it is released. Takes NULL. */
 void sm_engine_free(sm_engine *engine);
+/** The limit that it was made with, in bytes. */
 size_t sm_engine_memory_limit(const sm_engine *engine);
-/** Those above the stores of all runs: what is connected here holds for each run that has no nearer
- * connection; they count for all. As long as the engine. */
+/** The parent of each run's stores: a connection that is made here holds for every run that has no
+ * connection of its own, and the counts of all runs are added up here. As long as the engine. */
 sm_stores *sm_engine_stores(const sm_engine *engine);
 
 /* ---- how it runs ----------------------------------------------------------------------------- */
@@ -84,8 +86,8 @@ typedef struct sm_exec_env {
     const sm_cancel *cancel; /* may be NULL */
     sm_progress *progress;   /* may be NULL */
     sm_str spill_dir;        /* "" : the system's */
-    sm_stores *stores;       /* that the plan's files, and the tables it writes, are opened by */
-    sm_engine *engine;       /* that the rest is of; NULL: made by hand */
+    sm_stores *stores;       /* open the plan's files and the tables that it writes */
+    sm_engine *engine;       /* whose pool, budget and stores these are; NULL: made by hand */
 } sm_exec_env;
 
 /* What is a run's own. */
@@ -97,17 +99,18 @@ typedef struct sm_exec_share {
 } sm_exec_share;
 
 /**
- * Gives a run its part of an engine: the pool, a budget below the engine's, stores below its.
+ * Gives a run its part of an engine: the pool, a budget below the engine's, stores below its
+ * stores.
  *
- * Owner     sm_exec_env_release(env), after all that came of the run (batches, candidates, names)
+ * Owner     sm_exec_env_release(env), when all that the run has made (batches, candidates, names)
  *           is released; borrows the engine, the flag and the progress until then
- * Units     where runs are side by side, the sum of their memory_bytes should not exceed the
+ * Units     where runs go side by side, the sum of their memory_bytes should not exceed the
  *           engine's limit: a run without a bound may take what another one needs, which then fails
  *           with SM_BUDGET
- * Threads   any; an environment is one run's at a time
+ * Threads   any; an environment is used by one run at a time
  */
 void sm_exec_env_init(sm_exec_env *env, sm_engine *engine, const sm_exec_share *share);
-/** Takes {0}. */
+/** Releases the run's stores and budget. Takes {0}. */
 void sm_exec_env_release(sm_exec_env *env);
 
 /* What one node of the plan did; by node id. */
@@ -126,35 +129,37 @@ typedef struct sm_file_report {
     bool is_pruned; /* not opened: its constants exclude every row */
 } sm_file_report;
 
-/* Filled by a run, released by the caller. */
+/* Filled by an execution, released by the caller. */
 typedef struct sm_exec_report {
-    sm_arena *arena;        /* what the rest lives in; made by the run */
+    sm_arena *arena;        /* what the rest lives in; made by the execution */
     sm_node_profile *nodes; /* n_nodes of the plan */
     int32_t n_nodes;
-    sm_scan_counts counts;   /* over all text scans; a dataset scanned twice counts once */
+    sm_scan_counts counts;   /* of all text scans; a dataset that is scanned twice counts once */
     sm_unknown_key *unknown; /* in order of first appearance, the first 1,000 */
     int64_t n_unknown;
     sm_file_report *files; /* of the text scans, in their order */
     int64_t n_files;
     int64_t wall_ns;
 } sm_exec_report;
+/** Frees what the report holds. Takes {0}. */
 void sm_exec_report_release(sm_exec_report *r);
 
 /**
- * Runs a plan to its end.
+ * Executes a plan to its end.
  *
- * Shape     `main` gets the root's rows; `refused` gets refused lines of scans whose relation says
- *           keep_refused, from the first scan of a dataset only. Each may be NULL: what it would
- *           get is counted and dropped
+ * Shape     `main` gets the root's rows; `refused` gets the refused lines of scans whose relation
+ *           says keep_refused, only from the first scan of a dataset. Each may be NULL: then its
+ *           rows are counted and dropped
  * Owner     borrows all; *report is the caller's, also after a failure (may be NULL)
- * Errors    the first failure in the order of the input where several workers fail;
- *           SM_INTERRUPTED; whatever a sink says
- * Threads   one call at a time from a thread that is no worker; several such threads at once
+ * Errors    where several workers fail, the failure that comes first in the order of the input;
+ *           SM_INTERRUPTED; SM_BUDGET; what a sink fails with
+ * Threads   any number of calls at once, each from a thread that is no worker of the pool; blocks
  */
 sm_status sm_exec_run(const sm_plan *plan, const sm_exec_env *env, const sm_sink *main,
                       const sm_sink *refused, sm_exec_report *report, sm_error *e) SM_MUST_USE;
 
-/** All rows as batches in memory (retained, in `a`'s array); for tests and the shell. */
+/** Executes a plan and keeps all rows in memory. The array lives in `a`; the batches are the
+ * caller's, who releases each. For answers that are known to be small. */
 sm_status sm_exec_collect(const sm_plan *plan, const sm_exec_env *env, sm_arena *a, sm_batch ***out,
                           int64_t *n, sm_exec_report *report, sm_error *e) SM_MUST_USE;
 

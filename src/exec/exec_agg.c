@@ -1,30 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * exec/exec_agg.c: GROUP BY, first half: rows in, by morsel.
+ * exec/exec_agg.c: GROUP BY, first half: takes rows in, morsel by morsel.
  *
- * Calls    smi_aggregate_run by exec_run.c: makes the end, runs the input into it, folds the rest
- *          (exec_agg_fold.c), gives the groups out, frees.
- * Method   The top 8 bits of a 64-bit hash of the keys pick one of 256 partitions. For each morsel
- *          either
- *            rows    keys and arguments are evaluated, and every ROWS_MAX rows scattered into a
- *                    chunk, compact and sorted by partition; or
- *            groups  where its first rows have few groups, it is aggregated into a table of its own
- *                    whose groups, with their states, become one chunk.
- *          Which one is a function of the morsel's first batch alone, so the result is the same
- *          whatever threads do. Chunks are folded into the partitions in the order of morsels, as
- *          soon as fold_bytes of a contiguous prefix wait: memory stays bounded, and no lock is
- *          taken for a row. A driver that comes while too much waits, waits for the fold, and so
- *          lends it a thread.
+ * Calls    smi_aggregate_run() by exec_run.c: makes the end, runs the input into it, folds what is
+ *          left (exec_agg_fold.c), gives the groups out, frees.
+ * Method   The top 8 bits of a 64-bit hash of the keys pick one of 256 partitions. Each morsel
+ *          becomes *chunks*, in one of two modes:
+ *            rows    keys and arguments are evaluated, and every ROWS_MAX rows are scattered into a
+ *                    chunk, compact and sorted by partition;
+ *            groups  where its first rows have few groups, the morsel is aggregated into a table of
+ *                    its own, whose groups, with their states, become one chunk.
+ *          The morsel's first batch alone decides the mode, so the result does not depend on
+ *          threads. Chunks are *folded* into the partitions in the order of morsels, as soon as
+ *          fold_bytes of them wait whose turn has come. So memory stays bounded, and no lock is
+ *          taken for a row. A driver that comes while too much waits takes part in the fold.
  * Packed   Where keys, arguments and states are a few words, rows become records of words instead
- *          (exec_pack.c); the chunks, their order and the folding are the same.
- * FILTER   makes a lane: the rows that pass have their own arguments, evaluated for them alone.
+ *          (exec_pack.c). The chunks, their order and the folding are the same.
+ * FILTER   The aggregates with the same FILTER form a *lane*: their arguments are evaluated for the
+ *          rows that pass, and for no others.
  * Why      With a million groups one table misses the cache on every row; 256 stay in it.
  * Source   Leis et al., Morsel-Driven Parallelism, SIGMOD 2014, section 4.4. */
 #include "exec/exec_agg_int.h"
 
 #include <string.h>
 
-#define RING     (SMI_WINDOW_MAX * 2)
+#define RING     (SMI_AHEAD_MAX * 2)
 #define ROWS_MAX 32768 /* of a chunk: 128 a partition, long enough runs for the aggregates' loops */
 
 struct smi_agg_morsel {
@@ -37,7 +37,7 @@ struct smi_agg_morsel {
     uint32_t n_puts;
     smi_groups *groups;
     sm_agg_heap *heap;
-    smi_pack_table *packed; /* MODE_GROUPS of the packed way */
+    smi_pack_table *packed; /* MODE_GROUPS of packed records */
     smi_chunks done;
 };
 
@@ -107,13 +107,14 @@ static smi_chunk *chunk_new(int32_t n_lanes)
 
 /* ---- scattering ------------------------------------------------------------------------------ */
 
-/* Where each kept row of lane 0 went: its partition and its place in the partition's run. */
+/* Where a row of lane 0 went: its partition, and its place among the partition's rows. */
 typedef struct row_place {
     uint32_t part, in_part;
 } row_place;
 
-/* Starts of the partitions' runs from their counts; returns the padded rows. */
-static int64_t lay_out(smi_chunk_lane *lane)
+/* Sets where each partition's rows start, from their counts. Returns the number of rows with
+ * padding. */
+static int64_t place_partitions(smi_chunk_lane *lane)
 {
     uint32_t at = 0;
     for (int p = 0; p < SMI_PARTS; p++) {
@@ -146,9 +147,10 @@ static sm_status scatter_keys(smi_agg *a, const smi_batches *rows, const sm_type
             places[at] = (row_place){.part = p, .in_part = lane->count[p]++};
         }
     }
-    const int64_t n = lay_out(lane);
+    const int64_t n = place_partitions(lane);
     smi_ref *refs = sm_alloc((size_t)n * sizeof(*refs));
-    memset(refs, 0, (size_t)n * sizeof(*refs)); /* any row will do between the runs */
+    memset(refs, 0,
+           (size_t)n * sizeof(*refs)); /* the padding between partitions: any row will do */
     at = 0;
     for (int64_t b = 0; b < rows->n; b++) {
         for (int64_t i = 0; i < rows->items[b]->n_rows; i++, at++) {
@@ -162,8 +164,8 @@ static sm_status scatter_keys(smi_agg *a, const smi_batches *rows, const sm_type
     return st;
 }
 
-/* A filtered lane: its rows go where their rows of lane 0 went. The last column comes out as the
- * place in the partition's run of lane 0. */
+/* Scatters a filtered lane: a row goes to the partition that its row of lane 0 went to. The last
+ * column of the result is the place of that row among the partition's rows of lane 0. */
 static sm_status scatter_filtered(smi_agg *a, const smi_batches *rows, const sm_type *schema,
                                   smi_chunk_lane *lane, const row_place *places, sm_error *e)
 {
@@ -173,7 +175,7 @@ static sm_status scatter_filtered(smi_agg *a, const smi_batches *rows, const sm_
             lane->count[places[of[i]].part]++;
         }
     }
-    const int64_t n = lay_out(lane);
+    const int64_t n = place_partitions(lane);
     uint32_t next[SMI_PARTS];
     memcpy(next, lane->first, sizeof(next));
     smi_ref *refs = sm_alloc((size_t)n * sizeof(*refs));
@@ -198,7 +200,7 @@ static sm_status scatter_filtered(smi_agg *a, const smi_batches *rows, const sm_
     return st;
 }
 
-/* What a morsel has evaluated becomes a chunk. */
+/* Makes a chunk of the rows that a morsel has evaluated. */
 static sm_status scatter_morsel(smi_agg *a, smi_agg_morsel *m, sm_error *e)
 {
     if (m->n_rows == 0) {
@@ -258,7 +260,7 @@ sm_status smi_agg_list_groups(smi_agg *a, const smi_groups *g, sm_batch **out, s
     return SM_OK;
 }
 
-/* They become a chunk, which takes the table and its states. */
+/* Makes a chunk of a morsel's groups, which takes over the table and its states. */
 static sm_status scatter_groups(smi_agg *a, smi_agg_morsel *m, sm_error *e)
 {
     const int64_t n = smi_groups_count(m->groups);
@@ -326,7 +328,8 @@ static sm_status eval_rows(smi_agg *a, const sm_batch *in, sm_batch **out, sm_er
     return SM_OK;
 }
 
-/* A filtered lane: the arguments of the rows that pass, and which they are (from `base` on). */
+/* A filtered lane: the arguments of the rows that pass, and the numbers of these rows, counted from
+ * `base` on. */
 static sm_status eval_passing(smi_agg *a, const smi_agg_lane *lane, sm_batch *in, int64_t base,
                               sm_batch **out, sm_error *e)
 {
@@ -363,7 +366,8 @@ done:
 
 /* ---- a morsel's own table -------------------------------------------------------------------- */
 
-/* Few groups among the first rows? By linear counting on the hashes: a table would cost more. */
+/* Are there few groups among the first rows? Estimated by linear counting of their hashes, which
+ * costs less than a table. */
 static bool has_few_groups(const sm_batch *rows)
 {
     enum { SAMPLE = 1024, BITS = 4096 };
@@ -464,7 +468,7 @@ static void morsel_free(smi_agg *a, smi_agg_morsel *m)
     sm_free(m);
 }
 
-/* Keeps a batch's lanes (takes them) until a chunk's worth is there. */
+/* Keeps a batch's lanes (takes them) until they are enough for a chunk. */
 static sm_status keep_batch(smi_agg *a, smi_agg_morsel *m, sm_batch **lanes, sm_error *e)
 {
     m->n_rows += lanes[0]->n_rows;
@@ -478,7 +482,7 @@ static sm_status keep_batch(smi_agg *a, smi_agg_morsel *m, sm_batch **lanes, sm_
                                                                     : SM_OK;
 }
 
-/* ---- the packed way -------------------------------------------------------------------------- */
+/* ---- packed records -------------------------------------------------------------------------- */
 
 static void add_packed(smi_agg_morsel *m, smi_packed *taken)
 {
@@ -505,7 +509,7 @@ static sm_status pack_batch(smi_agg *a, smi_agg_morsel *m, sm_batch *rows, sm_er
     return st;
 }
 
-/* The groups of a morsel's own table become a chunk. */
+/* Makes a chunk of the groups of a morsel's own table. */
 static sm_status close_packed(smi_agg_morsel *m, sm_error *e)
 {
     smi_packed *packed = NULL;
@@ -544,8 +548,8 @@ static sm_status push_lanes(smi_agg *a, smi_agg_morsel *m, sm_batch *rows, sm_er
     return st;
 }
 
-/* Does a morsel wait with so much that it does not wait for its turn? What is in turn goes to disk
- * in larger pieces. */
+/* Does the morsel hold so much that it must write it to disk before its turn? Once its turn has
+ * come, chunks are written in larger pieces. */
 static bool has_much(const smi_agg *a, const smi_agg_morsel *m, bool is_last)
 {
     const size_t mine = m->done.size_bytes;
@@ -553,7 +557,7 @@ static bool has_much(const smi_agg *a, const smi_agg_morsel *m, bool is_last)
     return mine > smi_memory_task_chunks(a->exec) || (is_last && (m->n_puts > 0 || is_over_all));
 }
 
-/* A morsel's chunks to disk, once spilling has begun. */
+/* Writes a morsel's chunks to disk, once spilling has begun. */
 static sm_status put_some(smi_agg *a, smi_agg_morsel *m, bool is_last, sm_error *e)
 {
     bool is_spilling = false;
@@ -598,8 +602,9 @@ static smi_chunks take_first(smi_agg *a, smi_chunks *from)
     return some;
 }
 
-/* Folds what waits, if it is enough and nobody else does; with the lock, open meanwhile. Not all at
- * once, for a morsel's chunks may be many, and it is between folds that spilling begins. */
+/* Folds chunks that wait, if they are enough and no other driver folds. Called with the lock, which
+ * is released meanwhile. Never folds all at once: a morsel may have many chunks, and spilling can
+ * only begin between two folds. */
 static sm_status fold_some(smi_agg *a, size_t enough, sm_error *e)
 {
     if (a->is_folding || a->queue.size_bytes < enough || !a->queue.head) {
@@ -619,12 +624,12 @@ static sm_status fold_some(smi_agg *a, size_t enough, sm_error *e)
     }
     chunks_release(&all);
     sm_mutex_lock(&a->lock);
-    SM_ASSERT(a->is_folding); /* nobody else has begun meanwhile */
+    SM_ASSERT(a->is_folding); /* no other driver has begun to */
     a->is_folding = false;
     return st;
 }
 
-/* Where memory is short and nothing is spilled yet, a fold comes sooner. */
+/* Should a fold come sooner, since memory is short and nothing is spilled yet? */
 static bool wants_fold(const smi_agg *a)
 {
     return atomic_load(&a->state) == SMI_AGG_FILLING && smi_memory_is_short(a->exec, 0);
@@ -698,7 +703,7 @@ static int32_t lane_of(smi_agg *a, const sm_expr *filter)
     return a->n_lanes++;
 }
 
-/* The number of an argument in its lane, which has it once. */
+/* The number of an argument in its lane. Equal arguments are evaluated once. */
 static int32_t arg_of(smi_agg *a, smi_agg_lane *lane, const sm_expr *x)
 {
     for (int32_t i = 0; i < lane->n_args; i++) {

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * exec/exec_agg_fold.c: GROUP BY, second half: chunks into partitions, groups out.
+ * exec/exec_agg_fold.c: GROUP BY, second half: folds chunks into partitions, gives groups out.
  *
- * Calls    smi_agg_fold by exec_agg.c whenever enough chunks wait in order; smi_agg_output once.
- * Fold     Partitions side by side; within one, chunks in order, so a group sees its rows in the
- *          order of the input and appears in the order of its first row. Groups that a morsel made
- *          itself are merged in the same order.
- * DISTINCT A set a partition and aggregate, of group number and arguments: only rows whose entry is
- *          new reach the state.
- * Output   Tasks of whole partitions, some thousand groups each; a partition's memory goes as soon
- *          as it is out. */
+ * Calls    smi_agg_fold() by exec_agg.c whenever enough chunks wait in order; smi_agg_output()
+ *          once.
+ * Fold     Partitions are folded side by side; within one, chunks in order. So a group sees its
+ *          rows in the order of the input, and groups appear in the order of their first rows.
+ *          Groups that a morsel made itself are merged in the same order.
+ * DISTINCT Each partition has a set for each such aggregate, of group numbers and arguments. Only a
+ *          row whose entry is new in the set reaches the state.
+ * Output   A task gives out whole partitions, some thousand groups together. A partition's memory
+ *          is freed as soon as it is out. */
 #include "exec/exec_agg_int.h"
 
 #define TASK_GROUPS SM_BATCH_ROWS
@@ -53,7 +54,7 @@ static void scratch_release(fold_scratch *s)
     sm_arena_free(s->arena);
 }
 
-/* The columns of partition p's run in a lane. */
+/* The columns of a lane, cut to the rows of partition p. */
 static sm_column *lane_columns(const smi_chunk_lane *lane, uint32_t p, fold_scratch *s)
 {
     const int32_t n = lane->rows->n_columns;
@@ -64,7 +65,8 @@ static sm_column *lane_columns(const smi_chunk_lane *lane, uint32_t p, fold_scra
     return cols;
 }
 
-/* Of n rows, those that the set has not seen; their arguments are gathered into `fresh`. */
+/* Picks those of n rows that are new in the set: their places, in s->refs, and the states that they
+ * belong to, in s->new_states. */
 static sm_status pick_new(smi_agg *a, smi_part *part, const smi_agg_item *it, const sm_column *cols,
                           int64_t n, const uint64_t *rows, const uint32_t *group_ids,
                           fold_scratch *s, int64_t *n_new, sm_error *e)
@@ -180,7 +182,7 @@ sm_status smi_agg_fold_into(smi_agg *a, smi_part *part, const smi_chunk *head, i
         if (n <= 0) {
             continue;
         }
-        SM_TRY_GOTO(st, done, smi_look(a->exec, e));
+        SM_TRY_GOTO(st, done, smi_check_cancel(a->exec, e));
         if (!part->groups) {
             part->groups = smi_groups_new(a->key_types, a->n_keys, a->state_bytes, a->tables);
             part->heap = sm_agg_heap_new(a->tables);
@@ -206,7 +208,7 @@ typedef struct fold_job {
     const smi_chunk *head;
     const smi_packed **packed; /* of those chunks */
     int64_t n_packed;
-    _Atomic bool has_put; /* some of it */
+    _Atomic bool has_put; /* some of it went to disk */
 } fold_job;
 
 static sm_status fold_packed(const fold_job *job, smi_part *part, int32_t p, sm_error *e)
@@ -216,8 +218,9 @@ static sm_status fold_packed(const fold_job *job, smi_part *part, int32_t p, sm_
     return smi_pack_add(part->packed, job->packed, job->n_packed, p, p + 1, e);
 }
 
-/* A partition's chunks to its table or to disk. Each decides for itself: spilling may begin while a
- * fold is under way, and the rest of the fold can need more memory than is left. */
+/* Adds a partition's chunks to its table, or writes them to disk. Each partition decides for
+ * itself, since spilling may begin while a fold is under way, and the rest of the fold may need
+ * more memory than is left. */
 static sm_status fold_or_put(fold_job *job, int32_t p, sm_error *e)
 {
     smi_agg *a = job->agg;
@@ -236,13 +239,13 @@ static sm_status fold_part(void *ctx, int64_t p, sm_error *e)
     fold_job *job = ctx;
     smi_agg *a = job->agg;
     const int64_t start_ns = sm_monotonic_ns();
-    SM_TRY(smi_look(a->exec, e));
+    SM_TRY(smi_check_cancel(a->exec, e));
     const sm_status st = fold_or_put(job, (int32_t)p, e);
     atomic_fetch_add(&a->fold_ns, sm_monotonic_ns() - start_ns);
     return st;
 }
 
-/* The records of a list of chunks, allocated. */
+/* The packed records of a list of chunks; the caller frees *out. */
 static int64_t list_packed(const smi_chunk *head, const smi_packed ***out)
 {
     int64_t n = 0;
@@ -294,7 +297,7 @@ static int64_t count_groups(const smi_part *p)
 
 /* ---- output ---------------------------------------------------------------------------------- */
 
-/* Names the group whose result failed: its keys, as text. */
+/* Adds to the error which group failed: its keys as text. */
 static sm_status name_group(smi_agg *a, const smi_part *part, int64_t id, sm_status st, sm_error *e)
 {
     sm_batch *b = NULL;
@@ -330,8 +333,8 @@ typedef struct filling {
 } filling;
 
 /* Appends groups first … first + n − 1 of a partition. */
-static sm_status fill(smi_agg *a, const smi_part *part, int64_t first, int64_t n, filling *f,
-                      sm_error *e)
+static sm_status fill_groups(smi_agg *a, const smi_part *part, int64_t first, int64_t n, filling *f,
+                             sm_error *e)
 {
     const smi_groups *g = part->groups;
     const void **states = sm_alloc((size_t)n * sizeof(*states));
@@ -393,7 +396,8 @@ static sm_status give_part(smi_agg *a, smi_driver *d, smi_part *part, filling *f
     for (int64_t at = 0; at < n;) {
         const int64_t room = SM_BATCH_ROWS - f->n;
         const int64_t some = n - at < room ? n - at : room;
-        SM_TRY(part->packed ? fill_packed(a, part, at, some, f, e) : fill(a, part, at, some, f, e));
+        SM_TRY(part->packed ? fill_packed(a, part, at, some, f, e)
+                            : fill_groups(a, part, at, some, f, e));
         at += some;
         if (f->n == SM_BATCH_ROWS) {
             SM_TRY(give_filled(a, d, f, e));
@@ -426,7 +430,7 @@ static sm_status output_task(void *ctx, smi_driver *d, int64_t i, sm_error *e)
     return st;
 }
 
-/* Without keys there is one group, also over no rows. */
+/* An aggregate without keys has one group, even where there are no rows. */
 static sm_status ensure_group(smi_agg *a, sm_error *e)
 {
     const uint64_t hash = 0;

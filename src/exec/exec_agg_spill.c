@@ -2,24 +2,25 @@
  *
  * exec/exec_agg_spill.c: GROUP BY with more groups than there is memory for.
  *
- * Calls    smi_agg_check_memory before each partition of a fold and after each batch. From the
- *          first time on that memory is short, who made chunks puts them to disk by partition, and
- *          what waits for its turn to be folded goes there too. The output takes a partition's
- *          pieces in, when it is the only one that grows.
- * Order    The table keeps what it has: of morsels before all that are put. Pieces are taken in by
- *          morsel: every group sees its rows, and appears, in the order of the input, as if nothing
- *          had been spilled.
- * Pieces   of packed records; or of rows, a batch a lane; or a chunk of groups that a morsel made
- *          itself. States of such groups have pointers, so these chunks stay in memory: they are
- *          those that were under way when spilling began. Later morsels that would have made groups
- *          send rows with a mark, and the groups are made when they come back: a sum of doubles is
- *          then added up as it would have been. */
+ * Calls    smi_agg_check_memory() before each partition of a fold and after each batch. From the
+ *          first time on that memory is short, each driver writes the chunks that it makes to disk,
+ *          by partition, and chunks that wait to be folded are written too. The output reads the
+ *          pieces of one partition after another, and makes the rest of its groups then.
+ * Order    A table keeps the groups that it has; all that is on disk comes from later morsels. The
+ *          pieces are read in the order of morsels. So every group sees its rows, and appears, in
+ *          the order of the input, as if nothing had been spilled.
+ * Pieces   A piece is packed records; or rows, one batch for each lane; or a chunk of groups that a
+ *          morsel made itself. The states of such groups have pointers, so these chunks stay in
+ *          memory; there are few, of the morsels that were under way when spilling began. A later
+ *          morsel that would have made groups writes its rows, with a mark (is_early). Its groups
+ *          are made when the rows are read, so that a sum of doubles is added up in the same order
+ *          as without spilling. */
 #include "exec/exec_agg_int.h"
 
 #include <stdlib.h>
 
-/* One group alone has nothing to part with. */
-static bool is_full(const smi_agg *a)
+/* An aggregate without keys has one group, and never spills. */
+static bool should_spill(const smi_agg *a)
 {
     return a->n_keys > 0 && smi_memory_groups_are_large(a->exec, a->tables, a->budget) &&
            smi_memory_is_short(a->exec, 0);
@@ -29,7 +30,7 @@ sm_status smi_agg_check_memory(smi_agg *a, bool *is_spilling, sm_error *e)
 {
     sm_status st = SM_OK;
     SM_ASSERT(atomic_load(&a->state) <= SMI_AGG_SPILLING);
-    if (atomic_load(&a->state) == SMI_AGG_FILLING && is_full(a)) {
+    if (atomic_load(&a->state) == SMI_AGG_FILLING && should_spill(a)) {
         sm_mutex_lock(&a->lock);
         if (!a->spill) { /* nobody was faster */
             st = smi_spill_new(a->exec, a->node, &a->spill, e);
@@ -80,7 +81,7 @@ static bool has_records(const smi_packed *k, int32_t p)
     return k->first[p] < k->first[p + 1];
 }
 
-/* One piece for neighbours of one kind. */
+/* Writes neighbours of the same kind of record as one piece. */
 static sm_status put_packed(smi_agg *a, int32_t p, smi_part *part, const smi_chunk *head,
                             uint64_t seq, sm_error *e)
 {
@@ -109,7 +110,7 @@ static sm_status put_packed(smi_agg *a, int32_t p, smi_part *part, const smi_chu
     return st;
 }
 
-/* The rows of a chunk's partition, a batch a lane. */
+/* Writes a partition's rows of a chunk, one batch for each lane. */
 static sm_status put_lanes(smi_agg *a, int32_t p, const smi_chunk *c, smi_extent *out, sm_error *e)
 {
     sm_batch **slices = sm_alloc_zero((size_t)c->n_lanes * sizeof(*slices));
@@ -170,7 +171,7 @@ static sm_status get_packed(smi_agg *a, int32_t p, smi_part *part, smi_agg_piece
     return st;
 }
 
-/* A chunk with this partition's rows alone. */
+/* Reads a piece as a chunk that has rows of this partition only. */
 static sm_status get_lanes(smi_agg *a, int32_t p, const smi_agg_piece *piece, smi_chunk *c,
                            sm_error *e)
 {
@@ -221,7 +222,7 @@ static sm_status fold_kept(smi_agg *a, int32_t p, smi_part *into, const smi_chun
     return smi_agg_fold_into(a, into, &alone, p, e);
 }
 
-/* Adds the groups that one morsel's rows have become. */
+/* Adds the groups that were made of one morsel's rows. */
 static sm_status merge_part(smi_agg *a, int32_t p, smi_part *part, smi_part *of_morsel, sm_error *e)
 {
     smi_chunk_lane lane = {0};
@@ -233,7 +234,8 @@ static sm_status merge_part(smi_agg *a, int32_t p, smi_part *part, smi_part *of_
     return st;
 }
 
-/* The pieces of one morsel from number i on: its own groups, then they alone. Gives the next. */
+/* Reads the pieces of one morsel, from number *i on: makes the morsel's groups, and then adds them
+ * to the partition. Moves *i behind them. */
 static sm_status get_early(smi_agg *a, int32_t p, smi_part *part, int64_t *i, sm_error *e)
 {
     smi_part of_morsel = {0};

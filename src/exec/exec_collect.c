@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * exec/exec_collect.c: the end that keeps all rows, for who must see them all first.
+ * exec/exec_collect.c: the end that keeps all rows, for operators that must see them all first.
  *
  * Calls    by windows and by the right side of a join.
- * Method   Batches are kept as they come and put into their order (ordinal, seq) when the pipe has
- *          ended. Copies, so that a filtered scan's few rows do not hold its files' bytes. Where
- *          memory is short a batch goes to the spill instead. */
+ * Method   Batches are kept as they come, and sorted by (ordinal, seq) when the pipe has ended.
+ *          They are copied, so that the few rows of a filtered scan do not hold the bytes of its
+ *          files. Where memory is short a batch goes to the spill instead. */
 #include "exec/exec_spill_int.h"
 
 #include <stdlib.h>
@@ -14,7 +14,7 @@
 
 void smi_rows_add(smi_rows *r, const smi_kept *taken)
 {
-    /* In memory or on disk, and not both: who lets go of it asks for one. */
+    /* Either in memory or on disk: only one of them is released. */
     SM_ASSERT(taken->n_rows > 0 && !taken->rows != !taken->extent.plain_bytes);
     if (r->n == r->cap) {
         r->cap = r->cap ? r->cap * 2 : 16;
@@ -108,7 +108,7 @@ static sm_status spill_of(collect_end *c, smi_spill **out, sm_error *e)
 }
 
 /* Takes rows. */
-static sm_status keep(collect_end *c, sm_batch *rows, smi_kept *out, sm_error *e)
+static sm_status keep_copy(collect_end *c, sm_batch *rows, smi_kept *out, sm_error *e)
 {
     smi_spill *spill = NULL;
     sm_status st = SM_OK;
@@ -126,7 +126,7 @@ static sm_status collect_push(smi_end *end, smi_driver *d, sm_batch *rows, sm_er
 {
     collect_end *c = (collect_end *)end;
     smi_kept k = {.n_rows = rows->n_rows, .ordinal = d->task->ordinal, .seq = d->task->seq++};
-    SM_TRY(keep(c, rows, &k, e));
+    SM_TRY(keep_copy(c, rows, &k, e));
     sm_mutex_lock(&c->lock);
     smi_rows_add(&c->rows, &k);
     sm_mutex_unlock(&c->lock);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * exec/exec_engine.c: an engine: the memory, threads and stores that the runs of one process, or of
- * one part of it, share.
+ * exec/exec_engine.c: engines: the memory, threads and stores that the runs of a process, or of
+ * a part of it, share.
  *
- * Limit    is that of the process's resident memory at its peak: the budget is what is left of it
- *          after what the process holds before the engine's first work, and 8% for what is not
- *          counted. Budgets form a tree, engine > run > operator.
- * Order    of the end: stores close their wire, which gives back what libcurl took; then the budget
+ * Limit    bounds the process's resident memory at its peak. The engine's budget is the limit less
+ *          what the process holds when the engine is made, and less 8% for what is not counted.
+ *          Budgets form a tree, engine > run > operator.
+ * End      First the stores close their wire, which gives back what libcurl took. Then the budget
  *          is empty, which is asserted. */
 #include <stdio.h>
 #include <unistd.h>
@@ -16,7 +16,7 @@
 #include "exec/exec.h"
 
 #define LEAST_LIMIT_BYTES ((size_t)96 * 1000 * 1000)
-/* Stacks, library contexts, the allocator's own. */
+/* Stacks, contexts of libraries, the allocator's own memory. */
 #define UNCOUNTED_PERCENT 8
 #define MOST_THREADS      1024
 
@@ -33,7 +33,7 @@ struct sm_engine {
 
 /* ---- the machine ----------------------------------------------------------------------------- */
 
-/* A number in a file of the kernel's; 0 where there is none ("max"). */
+/* The number in one of the kernel's files; 0 where it has none ("max"). */
 static size_t read_number(const char *path)
 {
     char text[64] = "";

@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * exec/exec_gather.c: rows by reference: puts rows that stand in many batches side by side.
+ * exec/exec_gather.c: gathers rows by reference: copies rows of many batches into one.
  *
  * Calls    by the aggregate (to scatter rows into partitions), sort, window and join.
- * Method   Fixed widths and bits are copied in a loop a type; strings as views, the bytes of long
- *          ones into one new heap buffer, so that nothing of the sources is kept; nested types go
- *          through a builder. Constants and dictionary codes are looked through.
- * Why      sm_column_gather takes rows of one batch; putting all batches into one first would cost
- *          the rows twice. */
+ * Method   Each fixed width, and bits, have a copying loop of their own. Strings become views, and
+ *          the bytes of long ones are copied into new heap buffers, so that nothing of the sources
+ *          is held. Nested types go through a builder. Constants and dictionaries are resolved.
+ * Why      sm_column_gather() takes rows of one batch. To concatenate all batches first would copy
+ *          each row twice. */
 #include "exec/exec_int.h"
 
 #include <string.h>
 
 /* ---- where a row's value stands -------------------------------------------------------------- */
 
-/* A source column with its layout looked through: the flat column and the row in it. */
+/* Resolves a constant or dictionary column: returns the flat column, and sets *row to the row in
+ * it. */
 static inline const sm_column *look_through(const sm_column *c, int64_t *row)
 {
     if (c->layout == SM_CONST) {

@@ -107,7 +107,7 @@ static sm_status grow_slots(smi_groups *g, sm_error *e)
     const uint64_t n = g->slots ? ((uint64_t)g->mask + 1) * 2 : SMI_GROUP_FIRST_SLOTS;
     sm_block *block = NULL;
     if (n > (uint64_t)1 << 32) {
-        return sm_fail(e, SM_LIMIT, "more than 2^31 groups in a partition");
+        return sm_fail(e, SM_LIMIT, "there are more than 2^31 groups in a partition");
     }
     SM_TRY(sm_block_new(g->budget, n * 8, &block, e));
     uint64_t *slots = (uint64_t *)block->data;
@@ -335,7 +335,8 @@ static inline bool str_is(const smi_group_str *s, sm_str v)
 static sm_status store_str(smi_groups *g, smi_group_str *s, sm_str v, sm_error *e)
 {
     if (v.len > INT32_MAX) {
-        return sm_fail(e, SM_LIMIT, "a group key of %zu bytes", v.len);
+        return sm_fail(e, SM_LIMIT, "a group key of %zu bytes is too long; the most is %d", v.len,
+                       INT32_MAX);
     }
     s->inlined.len = (int32_t)v.len;
     if (v.len <= SM_VIEW_INLINE) {

@@ -2,15 +2,19 @@
  *
  * exec/exec_int.h: what the files of the exec room share.
  *
- * A *run* executes one plan. exec_run.c cuts the plan into *pipes*, one after another; a pipe has a
+ * An *execution* carries out one plan. exec_run.c cuts the plan into *pipes*, which run one after
+ * another. A pipe has
  *   source   a scan (exec_scan.c), or numbered tasks over rows that exist already (exec_pipe.c)
- *   ops      filter, project, probe (exec_stream.c, exec_join.c), each pushing into the next
- *   end      the ordered end before a sink (exec_order.c), a collector (exec_collect.c), or an
- *            operator that needs all rows: aggregate, sort, window, the right side of a join
- * A pipe's *drivers*, one a worker, take *tasks* from the source. A task is what has an ordinal: a
- * morsel of a scan, some batches of finished rows. Its batches pass the ops in order, one worker at
- * a time, then the task is closed. Ordinals are dense over a pipe, also over the inputs of a union.
- * An end keeps what needs its turn; nothing but an end's drain waits for a sink. */
+ *   ops      filter, project, rename (exec_stream.c) and probe (exec_join.c), each pushing into the
+ *            next
+ *   end      the ordered end before a sink (exec_order.c), a collector that keeps all rows
+ *            (exec_collect.c: for windows and the right side of a join), the aggregate
+ *            (exec_agg.c), a sort (exec_sort.c), or a partition of a join on disk
+ * A pipe's *drivers*, one for each worker, take *tasks* from the source. A task has an ordinal: it
+ * is a morsel of a scan, or some batches of finished rows. Its batches pass the ops in order, one
+ * worker at a time, then the task is closed. The ordinals of a pipe have no gaps, and go on over
+ * the inputs of a union. A task has its *turn* when all tasks before it are closed; an end keeps
+ * what comes before its turn. Only an end's drain waits for a sink. */
 #ifndef SM_EXEC_INT_H
 #define SM_EXEC_INT_H
 
@@ -18,8 +22,8 @@
 #include "base/time.h"
 #include "exec/exec.h"
 
-/* Most tasks that may be ahead of the oldest unfinished one: what bounds the reorder buffer. */
-#define SMI_WINDOW_MAX 512
+/* The most tasks that may be ahead of the oldest one that is not closed: bounds what ends keep. */
+#define SMI_AHEAD_MAX 512
 
 typedef struct smi_execution smi_execution;
 typedef struct smi_pipe smi_pipe;
@@ -37,7 +41,7 @@ typedef struct smi_batches {
 void smi_batches_add(smi_batches *l, sm_batch *taken);
 void smi_batches_release(smi_batches *l); /* leaves {0} */
 
-/* ---- the run --------------------------------------------------------------------------------- */
+/* ---- the execution --------------------------------------------------------------------------- */
 
 struct smi_execution {
     const sm_plan *plan;
@@ -61,23 +65,24 @@ static inline sm_node_profile *smi_profile(const smi_execution *exec, int driver
     return &exec->profiles[(int64_t)driver * exec->plan->n_nodes + node->id];
 }
 
-/* SM_INTERRUPTED where the run is to end. Every batch that is handed on looks, and every loop over
- * more rows than a batch's. */
-static inline sm_status smi_look(const smi_execution *exec, sm_error *e)
+/* SM_INTERRUPTED where the execution is to end. Asked for every batch that is handed on, and in
+ * every loop over more rows than one batch has. */
+static inline sm_status smi_check_cancel(const smi_execution *exec, sm_error *e)
 {
     return sm_cancel_is_set(exec->env->cancel) ? sm_fail(e, SM_INTERRUPTED, "interrupted") : SM_OK;
 }
 
-/* The same in a loop over rows, at number i: once in some tens of thousands. */
-static inline sm_status smi_look_at(const smi_execution *exec, int64_t i, sm_error *e)
+/* The same in a loop over rows, at number i: looks once in some tens of thousands. */
+static inline sm_status smi_check_cancel_at(const smi_execution *exec, int64_t i, sm_error *e)
 {
-    return (i & (SM_LOOK_ROWS - 1)) == 0 ? smi_look(exec, e) : SM_OK;
+    return (i & (SM_LOOK_ROWS - 1)) == 0 ? smi_check_cancel(exec, e) : SM_OK;
 }
 
-/* Is the plan what operators rely on (exec_plan_check.c)? Else false, and what is wrong. */
+/* Is the plan as operators rely on (exec_plan_check.c)? Else false, and what is wrong. */
 bool smi_plan_validate(const sm_plan *plan, const char **why);
 
-/* Runs a subtree and pushes its rows through `first` (NULL: none) into the end. */
+/* Executes a subtree and pushes its rows through the ops from `first` on (NULL: none) into the end.
+ * */
 sm_status smi_execute_into(smi_execution *exec, const sm_plan_node *node, smi_op *first,
                            smi_end *end, sm_error *e) SM_MUST_USE;
 
@@ -90,12 +95,12 @@ typedef struct smi_task {
 } smi_task;
 
 struct smi_source {
-    /* Does one task's work at most: SM_OK, SM_WAIT (the driver is woken by smi_pipe_wake or by a
-     * waker the source gave away), SM_END (no task is left to start). */
+    /* Does the work of one task at most. SM_WAIT: the driver is woken by smi_pipe_wake, or by a
+     * waker that the source gave away. SM_END: no task is left to start. */
     sm_status (*step)(smi_source *s, smi_driver *d, sm_error *e);
-    /* Tasks that there are, once known: −1 before. Any thread. */
+    /* The number of tasks, or −1 while it is not known. Any thread. */
     int64_t (*n_tasks)(smi_source *s);
-    /* Makes the place in the failure of a task absolute, when all earlier tasks are through; NULL:
+    /* Makes the place in the failure of a task absolute, when all earlier tasks are closed. NULL:
      * nothing to do. */
     void (*locate)(smi_source *s, uint64_t ordinal, sm_error *e);
 };
@@ -112,7 +117,7 @@ typedef struct smi_tasks {
 } smi_tasks;
 void smi_tasks_init(smi_tasks *t, const sm_plan_node *node, int64_t n,
                     sm_status (*run)(void *ctx, smi_driver *d, int64_t i, sm_error *e), void *ctx);
-/* Tasks over batches that exist (borrowed for the pipe's run). */
+/* Tasks over batches that exist already (borrowed until the pipe has ended). */
 void smi_tasks_of(smi_tasks *t, const sm_plan_node *node, const smi_batches *rows);
 
 sm_status smi_scan_new(smi_execution *exec, const sm_plan_node *node, smi_source **out,
@@ -132,12 +137,12 @@ struct smi_end {
     sm_status (*push)(smi_end *end, smi_driver *d, sm_batch *rows, sm_error *e);
     /* d's task has given all. */
     sm_status (*close)(smi_end *end, smi_driver *d, sm_error *e);
-    /* Gives on what has its turn. SM_OK: go on with tasks; SM_WAIT: start none now (the driver is
-     * woken); SM_END: wants no more. */
+    /* Hands on the rows whose turn has come. SM_OK: go on with tasks. SM_WAIT: start no task now
+     * (the driver is woken). SM_END: wants no more rows. */
     sm_status (*drain)(smi_end *end, smi_driver *d, sm_error *e);
-    /* Has everything that had its turn been given on, with room for more? */
+    /* Is everything whose turn has come handed on, and is there room for more? */
     bool (*is_empty)(smi_end *end);
-    const sm_plan_node *node; /* whose time it is; NULL: nobody's */
+    const sm_plan_node *node; /* whose time the end's work counts as; NULL: no node's */
 };
 
 sm_status smi_filter_new(smi_execution *exec, const sm_plan_node *node, smi_op *next,
@@ -160,7 +165,7 @@ struct smi_driver {
     sm_waker waker;  /* of the step that runs */
     bool is_waiting; /* to be woken by smi_pipe_wake; under the pipe's lock */
     smi_task *task;
-    int32_t node; /* whose time runs; −1: nobody's */
+    int32_t node; /* whose time is running; −1: no node's */
     int64_t since_ns;
 };
 
@@ -174,27 +179,30 @@ struct smi_pipe {
     /* under the lock */
     uint64_t base;   /* ordinal of the source's first task */
     uint64_t turn;   /* all tasks below it are closed */
-    bool *is_closed; /* ring of SMI_WINDOW_MAX × 2 */
+    bool *is_closed; /* ring of SMI_AHEAD_MAX × 2 */
     bool has_failed;
     uint64_t failed_at; /* smallest ordinal that failed */
     sm_error failure;
     _Atomic bool is_stopped; /* the end wants no more */
 };
 
-/* Runs tasks until all are closed and given on. *turn: the pipe's first ordinal, moved on. */
+/* Runs tasks until all are closed and their rows are handed on. *turn is the pipe's first ordinal,
+ * and then the next pipe's. */
 sm_status smi_pipe_run(smi_execution *exec, smi_source *source, smi_op *first, smi_end *end,
                        uint64_t *turn, sm_error *e) SM_MUST_USE;
 /* The oldest task that is not closed. */
 uint64_t smi_pipe_turn(smi_pipe *p);
-/* No task after this ordinal needs to be started or carried on. */
+/* Need this task, and all after it, not be started or carried on? A task before it failed, or the
+ * end wants no more rows. */
 bool smi_pipe_is_past(smi_pipe *p, uint64_t ordinal);
 void smi_pipe_wake(smi_pipe *p); /* every driver that waits */
-/* d's task has given its last batch; d's task failed (SM_OK: the pipe keeps the failure until all
- * earlier tasks are through). */
+/* d's task has given its last batch. */
 sm_status smi_task_close(smi_driver *d, sm_error *e) SM_MUST_USE;
+/* d's task failed. The pipe keeps the failure until all earlier tasks are closed. */
 void smi_task_failed(smi_driver *d, sm_status st, const sm_error *e);
 
-/* Time runs for `node` from now on; gives the one before, to be switched back to. */
+/* The driver's time counts for `node` from now on. Returns the node before, to be switched back to.
+ * */
 int32_t smi_clock(smi_driver *d, int32_t node);
 
 /* ---- ends ------------------------------------------------------------------------------------ */
@@ -207,7 +215,7 @@ typedef struct smi_outlet {
     int64_t first;
     bool is_draining, is_ended;
     bool has_enough;  /* the sink said SM_END */
-    sm_status failed; /* or it failed: it is not called again, whoever asks is told */
+    sm_status failed; /* or it failed: it is not called again, and every caller gets the failure */
     sm_error error;
     int waiter;            /* the driver to whom the sink said SM_WAIT; −1 */
     _Atomic int64_t *rows; /* counted here where set */
@@ -215,12 +223,13 @@ typedef struct smi_outlet {
 void smi_outlet_init(smi_outlet *o, const sm_sink *sink);
 void smi_outlet_release(smi_outlet *o);
 void smi_outlet_put(smi_outlet *o, sm_batch *taken);
-/* SM_WAIT: this driver waits for the sink, or too much is queued. SM_END: the sink has enough. What
- * a sink failed with is told to every caller from then on. */
+/* SM_WAIT: this driver waits for the sink, or too much is queued. SM_END: the sink has enough. A
+ * failure of the sink is returned to every caller from then on. */
 sm_status smi_outlet_drain(smi_outlet *o, smi_driver *d, sm_error *e) SM_MUST_USE;
 bool smi_outlet_is_empty(smi_outlet *o);
 
-/* Puts batches in the order of their tasks; passes rows offset … offset + limit − 1. */
+/* The ordered end: puts batches in the order of their tasks, and passes rows offset … offset +
+ * limit − 1 (limit −1: all that follow). */
 smi_end *smi_order_new(smi_execution *exec, const sm_sink *sink, int64_t limit, int64_t offset);
 void smi_order_free(smi_end *end);
 
@@ -278,7 +287,8 @@ sm_status smi_window_run(smi_execution *exec, const sm_plan_node *node, smi_op *
 sm_status smi_join_new(smi_execution *exec, const sm_plan_node *node, smi_op *next, smi_op **out,
                        sm_error *e) SM_MUST_USE;
 void smi_join_free(smi_op *op);
-/* Is the right side too large to be probed in memory? Then, instead of the left side's pipe: */
+/* Is the right side too large to be probed in memory? Then smi_join_run() takes the place of the
+ * left side's pipe. */
 bool smi_join_is_large(const smi_op *op);
 sm_status smi_join_run(smi_op *op, smi_end *end, uint64_t *turn, sm_error *e) SM_MUST_USE;
 
@@ -296,7 +306,7 @@ typedef struct smi_sort_spec {
     int32_t n_keys;
     int32_t first;
     int32_t place; /* a UBIGINT column that orders equal rows; −1: as they stand in the list */
-    const sm_plan_node *node; /* whose time it is; NULL: the driver's that sorts */
+    const sm_plan_node *node; /* whose time the work counts as; NULL: the sorting driver's node */
 } smi_sort_spec;
 
 /* All rows in order; *out is a block of *n smi_sort_row. */
@@ -318,7 +328,7 @@ void smi_report_begin(sm_exec_report *r, int32_t n_nodes);
 void smi_report_sum(smi_execution *exec);
 /* The peak of an operator's budget, into its node's profile. */
 void smi_report_peak(smi_execution *exec, const sm_plan_node *node, const sm_budget *budget);
-/* Adds to a refusal which operator held how much; returns st. */
+/* Where st is SM_BUDGET, adds to the error which operator held how much. Returns st. */
 sm_status smi_within_operator(sm_status st, const char *name, const sm_budget *budget,
                               sm_error *e) SM_MUST_USE;
 

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * exec/exec_join.c: joins: the right side in memory, the left side streaming past it.
+ * exec/exec_join.c: joins, with the right side in memory and the left side streaming past it.
  *
- * Calls    smi_join_new by exec_run.c: runs the right input and builds; then the op's push for each
- *          batch of the left side, from many workers at once; smi_join_free. A right side that does
- *          not fit is only kept: exec_join_spill.c takes it from there.
+ * Calls    smi_join_new() by exec_run.c runs the right input and builds the table; then the op's
+ *          push for each batch of the left side, from many workers at once; then smi_join_free(). A
+ *          right side that does not fit is only kept, and exec_join_spill.c joins it.
  * Build    Right rows are kept as compact batches in their order; exec_join_table.c finds them by
- *          key.
- * Probe    Each left row's candidates, in that order, up to a batch at a time: gathered side by
- *          side, tested by `on`, given on. A left join keeps a row whose candidates all failed,
- *          with NULLs for the right, also where they span batches.
- * Output   In the order of left, a row's matches in the order of right. */
+ *          their keys.
+ * Probe    A left row's candidates are the right rows with equal keys, in their order. Up to a
+ *          batch of pairs is gathered, tested by the rest of the condition (`on`) and given on. A
+ *          left join gives a row whose candidates all failed with NULLs for the right side, also
+ *          where the candidates span several batches.
+ * Output   In the order of the left side, and a row's matches in the order of the right side. */
 #include "exec/exec_join_int.h"
 
 #include <string.h>
@@ -24,7 +25,7 @@ static sm_status build_all(smi_join *j, int64_t n_rows, sm_error *e)
     smi_ref *refs = (smi_ref *)t->refs_block->data;
     int64_t at = 0;
     for (int64_t b = 0; b < j->right.n; b++) {
-        SM_TRY(smi_look(j->exec, e));
+        SM_TRY(smi_check_cancel(j->exec, e));
         for (int64_t i = 0; i < j->right.items[b]->n_rows; i++) {
             refs[at++] = (smi_ref){.batch = (uint32_t)b, .row = (uint32_t)i};
         }
@@ -67,8 +68,8 @@ void smi_join_drop_build(smi_join *j)
     j->state = SMI_JOIN_EMPTY;
 }
 
-/* Runs the right side. It is built where it fits, or where it cannot be partitioned. */
-static sm_status build(smi_join *j, sm_error *e)
+/* Runs the right side, and builds the table where it fits, or where it cannot be partitioned. */
+static sm_status run_right_side(smi_join *j, sm_error *e)
 {
     smi_end *end = smi_collect_new(j->exec, j->budget, j->node, j->node->inputs[1]->schema);
     const sm_status st = smi_execute_into(j->exec, j->node->inputs[1], NULL, end, e);
@@ -90,7 +91,7 @@ static sm_status build(smi_join *j, sm_error *e)
 
 /* ---- probe ----------------------------------------------------------------------------------- */
 
-/* Candidate pairs, at most a batch of them. */
+/* Pairs of a left row and a candidate, at most a batch of them. */
 typedef struct pairs {
     int32_t left[SM_BATCH_ROWS];
     smi_ref right[SM_BATCH_ROWS]; /* SMI_NO_ROW: the left row has no match */
@@ -100,7 +101,7 @@ typedef struct pairs {
     bool has_matched; /* has the current left row, in this batch of pairs or an earlier one? */
 } pairs;
 
-/* Does nobody look at this column, so that zeros do? Often so of keys. */
+/* Does no later operator read this column, so that zeros do? Keys are often such columns. */
 static bool is_idle(const smi_join *j, int32_t c)
 {
     const bool *is_read = j->node->as.join.is_read;
@@ -117,7 +118,7 @@ static sm_status zeros(const sm_type *type, int64_t n, sm_batch *b, sm_column *o
     return SM_OK;
 }
 
-/* The pairs as rows: left's columns, then right's. */
+/* Makes rows of the pairs: the left side's columns, then the right side's. */
 static sm_status join_rows(smi_join *j, sm_batch *left, const pairs *p, sm_batch **out, sm_error *e)
 {
     sm_budget *budget = j->exec->env->budget;
@@ -157,8 +158,8 @@ static sm_status join_rows(smi_join *j, sm_batch *left, const pairs *p, sm_batch
     return SM_OK;
 }
 
-/* Leaves the pairs that passed `on` (chosen, n_chosen of them), and for a left join one without a
- * match for each row whose last candidate is here and that none has passed. */
+/* Keeps the pairs that passed `on` (n_chosen of them, in `chosen`). For a left join also keeps,
+ * without a right row, the last pair of each left row that has matched nothing. */
 static void keep_passed(pairs *p, int64_t n_chosen, bool is_left)
 {
     SM_ASSERT(n_chosen <= p->n && p->n <= SM_BATCH_ROWS);
@@ -236,9 +237,9 @@ static sm_status probe(smi_join *j, smi_driver *d, sm_batch *left, const int32_t
             p->is_last[p->n++] = k == n - 1;
             if (p->n == SM_BATCH_ROWS) {
                 if (smi_pipe_is_past(d->pipe, d->task->ordinal)) {
-                    return SM_OK; /* a cross join must not go on for nobody */
+                    return SM_OK; /* nobody wants more rows: a cross join must not go on */
                 }
-                SM_TRY(smi_look(j->exec, e));
+                SM_TRY(smi_check_cancel(j->exec, e));
                 SM_TRY(give_pairs(j, d, left, p, e));
             }
         }
@@ -294,7 +295,7 @@ sm_status smi_join_new(smi_execution *exec, const sm_plan_node *node, smi_op *ne
                     .n_right = node->inputs[1]->schema->n_fields,
                     .left_keys = key_schema(exec->arena, node->as.join.left_keys, n_keys),
                     .right_keys = key_schema(exec->arena, node->as.join.right_keys, n_keys)};
-    const sm_status st = smi_within_operator(build(j, e), "JOIN", j->budget, e);
+    const sm_status st = smi_within_operator(run_right_side(j, e), "JOIN", j->budget, e);
     if (st != SM_OK) {
         smi_join_free(&j->op);
         return st;

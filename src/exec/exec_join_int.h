@@ -9,8 +9,8 @@
 
 #define SMI_JOIN_PARTS_MAX 16
 
-/* The right side's keys: groups in parts by hash, which are made side by side. Group g of part p
- * has the number base[p] + g. */
+/* The right side's keys as groups, in parts by their hash, which are built side by side. Group g of
+ * part p has the number base[p] + g. */
 typedef struct smi_join_table {
     int32_t n_parts; /* a power of two; 0: no keys, every pair is a candidate */
     smi_groups *groups[SMI_JOIN_PARTS_MAX];
@@ -45,9 +45,9 @@ typedef struct smi_join {
 
 /* ---- the table (exec_join_table.c) ----------------------------------------------------------- */
 
-/* Makes it of all right rows; what was made stays to be dropped also where it fails. */
+/* Makes the table of all right rows. To be dropped also after a failure. */
 sm_status smi_join_table_build(smi_join *j, int64_t n_rows, sm_error *e) SM_MUST_USE;
-/* The groups of the left rows; −1: none. */
+/* The groups with the keys of the left rows; −1 where there is none. */
 sm_status smi_join_table_look(const smi_join *j, sm_batch *left, int32_t *ids,
                               sm_error *e) SM_MUST_USE;
 void smi_join_table_drop(smi_join_table *t);
@@ -58,7 +58,7 @@ void smi_join_table_drop(smi_join_table *t);
 sm_status smi_join_build(smi_join *j, sm_error *e) SM_MUST_USE;
 /* Gives the rows of a left batch (borrowed) to j->op.next. */
 sm_status smi_join_probe(smi_join *j, smi_driver *d, sm_batch *left, sm_error *e) SM_MUST_USE;
-/* What build has made. */
+/* Releases what smi_join_build() has made. */
 void smi_join_drop_build(smi_join *j);
 
 #endif

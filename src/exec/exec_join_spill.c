@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * exec/exec_join_spill.c: a join whose right side is more than memory holds.
+ * exec/exec_join_spill.c: a join whose right side does not fit in memory.
  *
- * Calls    smi_join_run by exec_run.c, where smi_join_is_large says so after smi_join_new.
- * Method   Both sides are kept in their order, mostly on disk, and then written once more by the
- *          top bits of their keys' hash, so that a partition's right side fits. A left row takes
- *          its place in the input with it. Partitions are then joined side by side as exec_join.c
- *          does it in memory, each into a run of rows that stands in the order of places, and the
- *          runs are merged by them: the output is what it would have been.
+ * Calls    smi_join_run() by exec_run.c, where smi_join_is_large() is true after smi_join_new().
+ * Method   Both sides are kept in their order, mostly on disk. Then they are written once more, in
+ *          partitions by the top bits of their keys' hash, so that the right side of a partition
+ *          fits. A left row carries its *place*, its number in the input. Partitions are joined
+ *          side by side as exec_join.c does it in memory, each into a run of rows in the order of
+ *          their places. The runs are merged by place, so the output has the same order as without
+ *          partitions.
  * Source   Kitsuregawa et al., Application of Hash to Data Base Machine, 1983 (GRACE). */
 #include "exec/exec_join_int.h"
 
@@ -20,7 +21,7 @@
 
 typedef struct spilled_join spilled_join;
 
-/* One side on its way to partitions. */
+/* One side while it is written to partitions. */
 typedef struct side {
     spilled_join *join;
     smi_rows *from;
@@ -49,7 +50,7 @@ bool smi_join_is_large(const smi_op *op)
 
 /* ---- to partitions --------------------------------------------------------------------------- */
 
-/* Hashes of the keys of some rows, into memory of *keys. */
+/* Evaluates the keys of some rows (*keys) and their hashes, which live in *keys. */
 static sm_status hash_rows(spilled_join *s, const side *of, sm_batch *rows, sm_batch **keys,
                            uint64_t **hashes, sm_error *e)
 {
@@ -69,9 +70,10 @@ static sm_status hash_rows(spilled_join *s, const side *of, sm_batch *rows, sm_b
     return SM_OK;
 }
 
-/* Rows of the batches by partition: refs laid out, first[p] … first[p + 1] − 1 are p's. */
-static sm_status lay_out(spilled_join *s, const side *of, const smi_batches *rows, smi_ref *refs,
-                         int64_t *first, sm_error *e)
+/* Sorts references to the batches' rows by partition: first[p] … first[p + 1] − 1 are those of p.
+ * */
+static sm_status lay_out_by_part(spilled_join *s, const side *of, const smi_batches *rows,
+                                 smi_ref *refs, int64_t *first, sm_error *e)
 {
     int64_t n = 0, at = 0;
     for (int64_t b = 0; b < rows->n; b++) {
@@ -117,7 +119,7 @@ static sm_status put_rows(spilled_join *s, side *to, const smi_batches *rows, ui
         n += rows->items[b]->n_rows;
     }
     smi_ref *refs = sm_alloc((size_t)(n + 1) * sizeof(*refs));
-    sm_status st = lay_out(s, to, rows, refs, first, e);
+    sm_status st = lay_out_by_part(s, to, rows, refs, first, e);
     for (int32_t p = 0; p < s->n_parts && st == SM_OK; p++) {
         const int64_t n_here = first[p + 1] - first[p];
         smi_kept k = {.n_rows = n_here, .ordinal = ordinal, .seq = seq};
@@ -139,8 +141,8 @@ static sm_status put_rows(spilled_join *s, side *to, const smi_batches *rows, ui
     return st;
 }
 
-/* Batches that are written together, so that a partition's share of them is no crumb. */
-static int64_t together(const spilled_join *s)
+/* How many batches are written together, so that a partition gets about PIECE_ROWS rows of them. */
+static int64_t batches_together(const spilled_join *s)
 {
     return (int64_t)s->n_parts * PIECE_ROWS / SM_BATCH_ROWS + 1;
 }
@@ -172,15 +174,15 @@ static sm_status add_places(const side *of, uint64_t first, sm_batch **rows, sm_
     return SM_OK;
 }
 
-/* Task i: the i-th few of a side's kept batches, which are let go. */
+/* Task i: writes the i-th few of a side's kept batches to the partitions, and releases them. */
 static sm_status put_some(void *ctx, int64_t i, sm_error *e)
 {
     side *of = ctx;
     spilled_join *s = of->join;
     smi_batches rows = {0};
-    const int64_t end = (i + 1) * together(s);
+    const int64_t end = (i + 1) * batches_together(s);
     sm_status st = SM_OK;
-    for (int64_t b = i * together(s); b < end && b < of->from->n && st == SM_OK; b++) {
+    for (int64_t b = i * batches_together(s); b < end && b < of->from->n && st == SM_OK; b++) {
         sm_batch *one = NULL;
         st = smi_rows_get(of->from, b, s->join->budget, &one, e);
         if (st == SM_OK && of->first) {
@@ -200,7 +202,7 @@ static sm_status put_some(void *ctx, int64_t i, sm_error *e)
 
 static sm_status put_side(side *of, sm_error *e)
 {
-    const int64_t some = together(of->join);
+    const int64_t some = batches_together(of->join);
     SM_TRY(
         sm_pool_for(of->join->exec->env->pool, (of->from->n + some - 1) / some, put_some, of, e));
     for (int32_t p = 0; p < of->join->n_parts; p++) {
@@ -259,7 +261,7 @@ static sm_status join_part(void *ctx, smi_driver *d, int64_t p, sm_error *e)
     return st;
 }
 
-/* Its tasks have no rows for an end: the writer has taken them. */
+/* The end of these tasks gets no rows: the writer has taken them. */
 static sm_status nothing_pushed(smi_end *end, smi_driver *d, sm_batch *rows, sm_error *e)
 {
     (void)end, (void)d;
@@ -309,7 +311,7 @@ static sm_status give_merged(void *ctx, smi_driver *d, int64_t i, sm_error *e)
     return SM_OK;
 }
 
-/* So many partitions that two of them, built, take a quarter of the limit. */
+/* Chooses so many partitions that two of them, built, take a quarter of the limit. */
 static void choose_parts(spilled_join *s)
 {
     const smi_rows *right = s->right.from;
@@ -343,7 +345,7 @@ static void parts_release(spilled_join *s, smi_rows *parts)
     }
 }
 
-/* Both sides to partitions, each joined into a run. */
+/* Writes both sides to partitions, and joins each into a run. */
 static sm_status run_parts(spilled_join *s, smi_rows *left, sm_error *e)
 {
     smi_join *j = s->join;

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * exec/exec_join_table.c: the rows of a join's right side by key.
+ * exec/exec_join_table.c: finds the rows of a join's right side by their keys.
  *
- * Calls    build by exec_join.c over all right rows or those of one partition on disk; look for
+ * Calls    build by exec_join.c, over all right rows or those of one partition on disk; look for
  *          each left batch, from many workers at once; drop.
- * Method   Three passes, each side by side: each batch's keys are hashed and its rows sorted by
- *          part; each part's rows, in the order of the right side, make groups (exec_groups.c);
- *          references to rows are laid out by group, in that order. A row with a NULL among its
- *          keys matches nothing and makes no group.
- * Why      Parts share nothing, so that making them takes no lock and all threads, and a part's
- *          slots stay nearer to a core's cache. Their number depends on the rows alone. */
+ * Method   Three passes, each by all threads. First the keys of each batch are hashed, and its rows
+ *          are sorted by part. Then the rows of each part, in the order of the right side, make
+ *          groups (exec_groups.c). Last, references to the rows are laid out by group, in the same
+ *          order. A row with a NULL among its keys matches nothing and is in no group.
+ * Why      Parts share nothing, so they are built without a lock, and the slots of one stay nearer
+ *          to a core's cache. Their number depends on the rows alone. */
 #include "exec/exec_join_int.h"
 
 #include <string.h>
@@ -44,7 +44,8 @@ static bool has_null(const sm_batch *keys, int64_t i)
     return false;
 }
 
-/* Not the top bits: by them rows went to partitions on disk. Not the low ones: a group's slot. */
+/* Not by the top bits, which chose the partition on disk, nor by the low ones, which choose the
+ * slot of a group. */
 static int32_t part_of(uint64_t hash, int32_t n_parts)
 {
     SM_ASSERT(n_parts > 0 && (n_parts & (n_parts - 1)) == 0);
@@ -98,7 +99,7 @@ static sm_status hash_batch(void *ctx, int64_t i, sm_error *e)
 {
     const builder *b = ctx;
     const smi_join *j = b->join;
-    SM_TRY(smi_look(j->exec, e));
+    SM_TRY(smi_check_cancel(j->exec, e));
     return key_rows_make(j, j->node->as.join.right_keys, j->right_keys, j->right.items[i],
                          &b->batches[i], e);
 }
@@ -110,7 +111,7 @@ static sm_status group_part(void *ctx, int64_t p, sm_error *e)
     for (int64_t i = 0; i < b->join->right.n; i++) {
         const key_rows *k = &b->batches[i];
         const int32_t n = k->first[p + 1] - k->first[p];
-        SM_TRY(smi_look(b->join->exec, e));
+        SM_TRY(smi_check_cancel(b->join->exec, e));
         SM_TRY(smi_groups_find(b->table->groups[p], k->keys->columns, k->hashes,
                                k->rows + k->first[p], n, ids, NULL, e));
         ids += n;
@@ -118,7 +119,7 @@ static sm_status group_part(void *ctx, int64_t p, sm_error *e)
     return SM_OK;
 }
 
-/* Places references at their groups' next free place, which ends as the next group's first. */
+/* Puts each reference at the next free place of its group. */
 static sm_status lay_out_part(void *ctx, int64_t p, sm_error *e)
 {
     const builder *b = ctx;
@@ -129,11 +130,11 @@ static sm_status lay_out_part(void *ctx, int64_t p, sm_error *e)
     int64_t *next = (int64_t *)t->first_block->data + t->base[p] + 1;
     const int64_t n_rows = b->row_base[p + 1] - b->row_base[p];
     int64_t at = b->row_base[p];
-    SM_TRY(smi_look(b->join->exec, e));
+    SM_TRY(smi_check_cancel(b->join->exec, e));
     memset(next, 0, (size_t)n_groups * 8);
     for (int64_t i = 0; i < n_rows; i++) {
         next[ids[i]]++;
-        SM_TRY(smi_look_at(b->join->exec, i, e));
+        SM_TRY(smi_check_cancel_at(b->join->exec, i, e));
     }
     for (int64_t g = 0; g < n_groups; g++) {
         const int64_t n = next[g];
@@ -143,7 +144,7 @@ static sm_status lay_out_part(void *ctx, int64_t p, sm_error *e)
     SM_ASSERT(at == b->row_base[p + 1]); /* the groups' rows are the part's */
     for (int64_t i = 0; i < b->join->right.n; i++) {
         const key_rows *k = &b->batches[i];
-        SM_TRY(smi_look(b->join->exec, e));
+        SM_TRY(smi_check_cancel(b->join->exec, e));
         for (int32_t r = k->first[p]; r < k->first[p + 1]; r++) {
             refs[next[*ids++]++] = (smi_ref){.batch = (uint32_t)i, .row = (uint32_t)k->rows[r]};
         }

@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * exec/exec_order.c: the ordered end: rows leave in the order of the input, whoever made them.
+ * exec/exec_order.c: the ordered end: rows leave in the order of the input, whichever driver made
+ * them.
  *
  * Calls    push and close from the drivers' tasks, drain at the start of every step.
- * Method   A ring of lists, one a task. The batches of the oldest open task go straight to the
- *          outlet, those of later tasks wait in their list until it is their task's turn. LIMIT and
+ * Method   A ring of lists, one for each task. The batches of the oldest open task go straight to
+ *          the outlet; those of later tasks wait in their list for their task's turn. LIMIT and
  *          OFFSET are counted where batches enter the outlet, which is in order.
- * Outlet   A queue before a sink. Whoever finds it filled and nobody at it empties it; a sink that
- *          says SM_WAIT has that driver's waker, and this driver alone tries again. When more than
- *          OUTLET_FULL batches wait, or any where memory is short, drivers start no more tasks. */
+ * Outlet   A queue before a sink. A driver that finds batches in it, and no other driver at work on
+ *          it, pushes them into the sink. Where the sink says SM_WAIT it has that driver's waker,
+ *          and only this driver tries again. When more than OUTLET_FULL batches wait, or any while
+ *          memory is short, drivers start no more tasks. */
 #include "exec/exec_spill_int.h"
 
-#define RING        (SMI_WINDOW_MAX * 2)
+#define RING        (SMI_AHEAD_MAX * 2)
 #define OUTLET_FULL 64
 
 /* ---- outlet ---------------------------------------------------------------------------------- */
@@ -46,7 +48,7 @@ void smi_outlet_put(smi_outlet *o, sm_batch *taken)
     sm_mutex_unlock(&o->lock);
 }
 
-/* Nothing comes any more: what is queued still goes out. */
+/* No batch comes any more; those that are queued still go out. */
 static void end_outlet(smi_outlet *o)
 {
     sm_mutex_lock(&o->lock);
@@ -62,7 +64,8 @@ bool smi_outlet_is_empty(smi_outlet *o)
     return is_empty;
 }
 
-/* Gives out what is queued; with the lock, which is open during the sink's work. */
+/* Pushes the queued batches into the sink. With the lock, which is released while the sink works.
+ * */
 static sm_status empty_queue(smi_outlet *o, smi_driver *d, sm_error *e)
 {
     while (o->first < o->queue.n) {
@@ -71,7 +74,7 @@ static sm_status empty_queue(smi_outlet *o, smi_driver *d, sm_error *e)
         sm_mutex_unlock(&o->lock);
         const sm_status st = o->sink->push(o->sink->ctx, rows, d->waker, e);
         sm_mutex_lock(&o->lock);
-        /* Others may add while the sink works; only who drains takes out. */
+        /* Other drivers may add while the sink works, but only this one takes out. */
         SM_ASSERT(o->is_draining && o->queue.items[o->first] == rows);
         if (st != SM_OK) {
             o->has_enough = st == SM_END;
@@ -114,7 +117,7 @@ sm_status smi_outlet_drain(smi_outlet *o, smi_driver *d, sm_error *e)
     const sm_status st = empty_queue(o, d, e);
     o->is_draining = false;
     o->waiter = st == SM_WAIT ? d->index : -1;
-    /* A driver that wakes itself for nothing would turn until the sink's disk has answered. */
+    /* Without this a driver would wake itself again and again until the sink is ready. */
     const bool is_still_waiting = waited && st == SM_WAIT && o->first == first;
     sm_mutex_unlock(&o->lock);
     if (!is_still_waiting) {
@@ -140,7 +143,7 @@ typedef struct order_end {
     int64_t limit, offset; /* rows that may still pass (−1: all), rows still to be left out */
 } order_end;
 
-/* Cuts what OFFSET and LIMIT leave of a batch that has its turn; takes rows. */
+/* Puts into the outlet what OFFSET and LIMIT leave of a batch whose turn has come. Takes rows. */
 static sm_status cut_and_put(order_end *o, sm_batch *rows, sm_error *e)
 {
     SM_ASSERT(o->offset >= 0 && o->limit >= -1 && rows->n_rows > 0);
@@ -202,7 +205,7 @@ static sm_status order_push(smi_end *end, smi_driver *d, sm_batch *rows, sm_erro
     }
     sm_mutex_unlock(&o->lock);
     SM_TRY(st);
-    if (is_in_turn) { /* what a sink says, it says to the next step's drain */
+    if (is_in_turn) { /* the next step's drain returns what the sink says */
         st = smi_outlet_drain(&o->outlet, d, e);
         return sm_status_is_answer(st) ? SM_OK : st;
     }
@@ -218,7 +221,8 @@ static sm_status order_close(smi_end *end, smi_driver *d, sm_error *e)
     SM_ASSERT(!o->ring[d->task->ordinal % RING].is_closed);
     o->ring[d->task->ordinal % RING].is_closed = true;
     while (st == SM_OK && o->ring[o->turn % RING].is_closed) {
-        SM_ASSERT(o->ring[o->turn % RING].waiting.n == 0); /* what was in turn waited for nobody */
+        SM_ASSERT(o->ring[o->turn % RING].waiting.n ==
+                  0); /* a task in its turn puts nothing aside */
         o->ring[o->turn % RING].is_closed = false;
         o->turn++;
         st = put_waiting(o, &o->ring[o->turn % RING], e);
@@ -232,7 +236,7 @@ static sm_status order_drain(smi_end *end, smi_driver *d, sm_error *e)
     return smi_outlet_drain(&((order_end *)end)->outlet, d, e);
 }
 
-/* Not where LIMIT was reached: what is left to give on then is the end itself, by a drain. */
+/* Not empty where LIMIT was reached: a drain must still say SM_END. */
 static bool order_is_empty(smi_end *end)
 {
     smi_outlet *o = &((order_end *)end)->outlet;

@@ -1,25 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * exec/exec_pack.c: grouping where keys, arguments and states are a few words: a row becomes one
+ * exec/exec_pack.c: GROUP BY where keys, arguments and states are a few words: a row becomes one
  * small record, and a group is one.
  *
- * Calls    exec_agg.c packs batches, in its order of morsels; exec_agg_fold.c adds a partition's
- *          records to its table, and fills the output from it (exec_pack_table.c). What does not
- *          pack (smi_pack_new says NULL) goes the general way, by evaluated columns and the
+ * Calls    exec_agg.c packs batches, in the order of morsels; exec_agg_fold.c adds a partition's
+ *          records to its table and fills the output from it (exec_pack_table.c). Where keys or
+ *          aggregates do not pack (smi_pack_new() returns NULL), rows go by lanes, with the
  *          aggregates' own states.
- * Row      keys, each 8 bytes (16 where a string: a view, whose reference is a pointer)
- *          u32 high half of the hash, u32 mask: bit i: aggregate i takes the row (its FILTER holds
- *            and its argument is there); bit 24 + k: key k is NULL
- *          arguments, 8 bytes each, or 4 where all of a batch fit: those of all aggregates, each
- *            expression once
+ * Row      keys, each 8 bytes (16 for a string: a view whose reference is a pointer)
+ *          u32 high half of the hash, u32 mask: bit i: aggregate i takes the row (its FILTER is
+ *          true
+ *            and its argument is not NULL); bit 24 + k: key k is NULL
+ *          arguments, 8 bytes each, or 4 where all of a batch fit; equal expressions once
  * Group    keys   u64 mask as above: bit i: aggregate i has a value   states
- *          sum: 8 bytes, modulo 2^64; how often it ran over stands in a list, for that is rare
- *          count, min, max: 8 bytes   count(DISTINCT): 64 bits for the values from a base on that
- *          the first row chose, and the number of others, which a set of the table tells apart
- * Order    Records of a batch are laid out by the top 8 bits of the hash, in the order of rows. A
- *          table numbers its groups as they come. So what comes out is what the general way gives.
- * Why      5.5 M rows into 1 M groups, 8 aggregates: states of 88 bytes instead of 160, a record of
- *          40 bytes read once instead of columns gathered for each FILTER. */
+ *          sum: 8 bytes, modulo 2^64; the rare sums that overflow have their carries in a list
+ *          count, min, max: 8 bytes
+ *          count(DISTINCT): 64 bits, for the values from a base on that the first row chose, and
+ *          the
+ *            number of other values, which are in a set of the table
+ * Order    Records of a batch are sorted by the top 8 bits of the hash, in the order of rows. A
+ *          table numbers its groups as they come. So the output is the same as without packing.
+ * Why      5.5 M rows into 1 M groups, 8 aggregates: a state of 88 bytes instead of 160, and a
+ *          record of 40 bytes that is read once instead of columns that are gathered for each
+ *          FILTER. */
 #include "exec/exec_pack_table_int.h"
 
 #include <string.h>
@@ -51,7 +54,7 @@ static int32_t place_of(const sm_expr **list, int32_t *n, const sm_expr *x)
     return (*n)++;
 }
 
-/* The operation and the argument; false where it does not pack. */
+/* Finds an aggregate's operation and argument; false where it does not pack. */
 static bool choose_op(const sm_expr *call, pack_item *it, const sm_expr **arg)
 {
     static const pack_op ops[] = {
@@ -89,7 +92,7 @@ static bool add_item(smi_pack *k, const sm_agg_item *item)
     if (k->n_items == MAX_ITEMS || item->is_distinct || !choose_op(item->call, it, &arg)) {
         return false;
     }
-    /* What is not taken is not evaluated, for it may fail: a column cannot. */
+    /* An argument that may fail must not be evaluated for rows that the FILTER leaves out. */
     if (item->filter && arg && arg->kind != SM_EXPR_COLUMN) {
         return false;
     }
@@ -101,8 +104,8 @@ static bool add_item(smi_pack *k, const sm_agg_item *item)
     return true;
 }
 
-/* Where the states stand: first those that every row changes, so that few rows touch more of a
- * group than its hot words; last those that hardly any row changes. */
+/* Gives each state its place in a group: first the states that every row changes, last those that
+ * hardly any row changes, so that few rows touch more than a group's hot words. */
 static void place_states(smi_pack *k)
 {
     enum { LINE_WORDS = 8 };
@@ -171,7 +174,7 @@ size_t smi_packed_bytes(const smi_packed *k)
     return sizeof(*k) + k->records->size_bytes + (k->text ? k->text->size_bytes : 0);
 }
 
-/* A batch's rows on their way into records. */
+/* A batch whose rows are being made records. */
 typedef struct packing {
     const smi_pack *pack;
     sm_batch *in;
@@ -194,8 +197,8 @@ static sm_status eval(packing *g, const sm_expr *x, sm_column *out, sm_error *e)
     return sm_column_flatten(&c, g->temp, out, e);
 }
 
-/* The values of a flat column, sign-extended to OUT, into their records: number `at` of so many
- * bytes from the record's start. */
+/* Puts the values of a flat column, sign-extended to OUT, into their records, at the `at`-th OUT.
+ * */
 #define PUT_VALUES(OUT, T)                                                                         \
     for (int64_t i = 0; i < n; i++) {                                                              \
         ((OUT *)(void *)to[i])[at] = (OUT)((const T *)c->values)[i];                               \
@@ -258,7 +261,7 @@ static size_t far_bytes(const sm_column *c)
     return far;
 }
 
-/* Strings as views whose references are pointers, to copies of the bytes in the chunk's text. */
+/* Puts strings as views; long ones point to copies of their bytes in the chunk's text. */
 static void put_strings(const sm_column *c, uint64_t *const *to, int32_t word, uint8_t **text)
 {
     const sm_view *v = c->values;
@@ -287,7 +290,7 @@ static sm_status eval_keys(packing *g, sm_column *keys, sm_error *e)
     return SM_OK;
 }
 
-/* The aggregates of a FILTER; of none: rule −1. */
+/* The bits of the aggregates with a FILTER (rule −1: without one). */
 static uint32_t bits_of(const smi_pack *k, int32_t rule)
 {
     uint32_t bits = 0;
@@ -304,13 +307,14 @@ static void add_bits(packing *g, uint32_t bits)
     }
 }
 
-/* FILTERs over one dictionary column: what they say of each of its entries, and of NULL. */
+/* FILTERs over one dictionary column: the bits of the aggregates that take each entry, and NULL. */
 typedef struct entry_bits {
     const sm_column *dict;
     uint32_t bits[257];
 } entry_bits;
 
-/* Adds a FILTER that depends on the dictionary alone; false where it does not. */
+/* Adds a FILTER that depends on one dictionary column alone. *is_added is false where it does not.
+ * */
 static sm_status add_rule(packing *g, int32_t rule, entry_bits *of, bool *is_added, sm_error *e)
 {
     const smi_pack *k = g->pack;
@@ -340,7 +344,7 @@ static void add_entry_bits(packing *g, const entry_bits *of)
     }
 }
 
-/* Which aggregates take which rows, as far as their FILTERs say. */
+/* Sets for each row the bits of the aggregates whose FILTER it passes. */
 static sm_status eval_rules(packing *g, sm_error *e)
 {
     const smi_pack *k = g->pack;
@@ -369,7 +373,7 @@ static sm_status eval_rules(packing *g, sm_error *e)
     return SM_OK;
 }
 
-/* No aggregate takes a row whose argument is NULL. */
+/* Evaluates the arguments, and clears the bits of aggregates whose argument is NULL. */
 static sm_status eval_args(packing *g, sm_column *args, sm_error *e)
 {
     const smi_pack *k = g->pack;
@@ -386,8 +390,8 @@ static sm_status eval_args(packing *g, sm_column *args, sm_error *e)
     return SM_OK;
 }
 
-/* The record of each row, partition by partition, and its header. */
-static void lay_out(packing *g)
+/* Gives each row its record, partition by partition, and writes the record's header. */
+static void lay_out_records(packing *g)
 {
     const smi_pack *k = g->pack;
     const size_t words = smi_pack_words(k, g->out->kind);
@@ -422,7 +426,7 @@ static sm_status put_rows(packing *g, const sm_column *keys, const sm_column *ar
     g->out->kind = narrow ? SMI_PACK_NARROW_ROWS : SMI_PACK_ROWS;
     const size_t bytes = (size_t)g->in->n_rows * smi_pack_words(k, g->out->kind) * 8;
     SM_TRY(sm_block_new(g->budget, bytes, &g->out->records, e));
-    lay_out(g);
+    lay_out_records(g);
     for (int32_t i = 0; i < k->n_keys; i++) {
         far += k->keys[i].is_str ? far_bytes(&keys[i]) : 0;
     }
@@ -490,11 +494,11 @@ bool smi_pack_has_few_groups(const smi_pack *k, const smi_packed *rows)
     uint8_t seen[BITS / 8] = {0};
     const uint64_t *r = (const uint64_t *)(const void *)rows->records->data + k->key_words;
     const int64_t n = rows->first[SMI_PARTS], words = (int64_t)smi_pack_words(k, rows->kind);
-    const int64_t step = n / SAMPLE + 1; /* the records stand by partition: some of each */
+    const int64_t step = n / SAMPLE + 1; /* records are sorted by partition: a sample of each */
     int64_t n_seen = 0, n_sampled = 0;
     for (int32_t i = 0; i < k->n_items; i++) {
         if (k->items[i].op == OP_DISTINCT) {
-            return false; /* the set of a morsel's table cannot be given on */
+            return false; /* the set of a morsel's table cannot be merged into another */
         }
     }
     for (int64_t i = 0; i < n; i += step, n_sampled++) {

@@ -8,22 +8,23 @@
 
 #define SMI_PARTS 256
 
-/* How the rows and groups of one aggregate are packed: read-only but for the DISTINCT bases. */
+/* How the rows and groups of one aggregate node are packed. Does not change, but for DISTINCT
+ * bases. */
 typedef struct smi_pack smi_pack;
-/* NULL where a key or an aggregate does not pack. Lives in the run's arena. */
+/* NULL where a key or an aggregate does not pack. Lives in the execution's arena. */
 smi_pack *smi_pack_new(smi_execution *exec, const sm_plan_node *node);
 
 typedef struct smi_pack_table smi_pack_table;
 
-/* What records are: rows; rows whose arguments all fit in 32 bits and stand in so many; groups. */
+/* What records are: rows, rows whose arguments are 4 bytes each, or groups. */
 typedef enum smi_pack_kind { SMI_PACK_ROWS, SMI_PACK_NARROW_ROWS, SMI_PACK_GROUPS } smi_pack_kind;
 
 /* Rows of a batch, or groups of a table, one record each, laid out by partition. */
 typedef struct smi_packed {
     sm_block *records;
     sm_block *text;        /* bytes of keys over 12 bytes that records point to; NULL: none */
-    smi_pack_table *owner; /* of groups: the table that they were, for such bytes */
-    sm_block *carries;     /* of groups: what their sums ran over by, n_carries of them */
+    smi_pack_table *owner; /* of groups: the table that they come from, which holds such bytes */
+    sm_block *carries;     /* of groups: n_carries carries of their sums */
     int64_t n_carries;
     smi_pack_kind kind;
     uint32_t first[SMI_PARTS + 1]; /* record of each partition's run */
@@ -34,7 +35,8 @@ size_t smi_packed_bytes(const smi_packed *k);
 /* Evaluates keys, arguments and filters of a batch and packs its rows. */
 sm_status smi_pack_rows(smi_pack *k, sm_batch *in, sm_budget *budget, smi_packed **out,
                         sm_error *e) SM_MUST_USE;
-/* Few groups among its rows? By linear counting: a table of a morsel's own is cheaper then. */
+/* Are there few groups among the rows, by linear counting? Then a table of the morsel's own is
+ * cheaper. */
 bool smi_pack_has_few_groups(const smi_pack *k, const smi_packed *rows);
 
 /* A hash table of groups. */

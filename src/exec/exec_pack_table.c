@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * exec/exec_pack_table.c: tables of groups that are records (exec_pack.c says of what), their
- * output, and records that went to a spill and back.
+ * exec/exec_pack_table.c: tables of groups that are records (their layout: exec_pack.c), the output
+ * of such groups, and records that went to a spill and back.
  *
  * Calls    exec_agg.c (a morsel's own table), exec_agg_fold.c and exec_agg_spill.c (a partition's).
- * Table    open addressing: u32 high half of the hash, u32 group + 1; groups in one array that
- *          doubles, in the order in which they came. Of a group its hot words stand there, a cache
- *          line; the others in a second array.
- * Spilled  some records of a partition, one after another, whatever batches they came in; then the
- *          bytes of their long keys in the order of records; then what sums ran over by. */
+ * Table    Open addressing: u32 high half of the hash, u32 group + 1. Groups stand in one array
+ *          that doubles, in the order in which they came: their hot words, a cache line. The other
+ *          words of a group are in a second array.
+ * Spilled  A piece has some records of a partition, one after another, from any number of batches;
+ *          then the bytes of their long keys, in the order of records; then the carries of sums. */
 #include "exec/exec_pack_table_int.h"
 
 #include <string.h>
@@ -22,7 +22,7 @@ static inline uint32_t part_of(uint64_t head)
     return (uint32_t)head >> 24;
 }
 
-/* A sum that ran over, or came to nothing again. */
+/* How often a group's sum has overflowed; 0 where that was undone again. */
 typedef struct carry {
     uint32_t group;
     int32_t item;
@@ -100,7 +100,7 @@ int64_t smi_pack_count(const smi_pack_table *t)
     return t->count;
 }
 
-/* Of n carries; NULL: no sum ran over. */
+/* The carries in a block; NULL: there are none. */
 static carry *carries_in(sm_block *block)
 {
     return block ? (carry *)(void *)block->data : NULL;
@@ -124,7 +124,7 @@ static sm_status grow_slots(smi_pack_table *t, sm_error *e)
 {
     const uint64_t n = t->slots ? ((uint64_t)t->mask + 1) * 2 : FIRST_SLOTS;
     if (n > (uint64_t)1 << 32) {
-        return sm_fail(e, SM_LIMIT, "more than 2^31 groups in a partition");
+        return sm_fail(e, SM_LIMIT, "there are more than 2^31 groups in a partition");
     }
     sm_block_release(t->slots);
     t->slots = NULL;
@@ -158,7 +158,7 @@ static sm_status make_room(smi_pack_table *t, sm_error *e)
     return !t->slots || (uint64_t)t->count * 2 >= t->mask ? grow_slots(t, e) : SM_OK;
 }
 
-/* A key's bytes that outlive the records. */
+/* Copies the bytes of a long key, which must outlive the records. */
 static sm_status keep_text(smi_pack_table *t, uint64_t *key, sm_error *e)
 {
     const size_t len = (uint32_t)key[0];
@@ -188,7 +188,7 @@ static inline bool is_same_str(const uint64_t *a, const uint64_t *b)
                                                                  (uint32_t)a[0]) == 0));
 }
 
-/* Nulls are the same where both have them: their words are zero. */
+/* Are the keys equal? Two NULLs are: their words are zero. */
 static inline bool is_same_key(const smi_pack *k, const uint64_t *a, const uint64_t *b)
 {
     const uint64_t nulls = a[k->key_words] ^ b[k->key_words];
@@ -235,7 +235,7 @@ static sm_status add_group(smi_pack_table *t, const uint64_t *record, int64_t *i
     return SM_OK;
 }
 
-/* −1 where there is none. */
+/* The group of a record's keys, or −1 where there is none. */
 static inline int64_t find_group(const smi_pack_table *t, const uint64_t *record)
 {
     if (!t->slots) {
@@ -280,7 +280,7 @@ static sm_status add_sum(smi_pack_table *t, int64_t id, int32_t item, uint64_t *
     return over ? add_carry(t, id, item, v > 0 ? 1 : -1, e) : SM_OK;
 }
 
-/* Values outside of an item's bits, a few at a time to its set. */
+/* Values outside of an item's bits, which are added to its set a few at a time. */
 typedef struct others {
     uint32_t groups[256];
     int64_t values[256];
@@ -318,7 +318,8 @@ static sm_status add_others(smi_pack_table *t, others *o, sm_error *e)
     return SM_OK;
 }
 
-/* The first value chooses, with some room below it: rows mostly come in about the order of days. */
+/* The base of an item's bits: the first value chooses it, with some room below, since rows mostly
+ * come roughly in the order of days. */
 static int64_t base_of(const pack_item *it, int64_t v)
 {
     _Atomic int64_t *base = (_Atomic int64_t *)&it->base;
@@ -357,7 +358,7 @@ static inline bool is_less(const pack_item *it, uint64_t a, uint64_t b)
     return it->is_unsigned ? a < b : (int64_t)a < (int64_t)b;
 }
 
-/* One record to its group: of a row its arguments, of another table's group its states. */
+/* Adds one record to its group: the arguments of a row, or the states of another table's group. */
 static inline sm_status add_record(smi_pack_table *t, int64_t id, const uint64_t *r,
                                    smi_pack_kind kind, others *o, sm_error *e)
 {
@@ -398,7 +399,7 @@ static inline sm_status add_record(smi_pack_table *t, int64_t id, const uint64_t
     return SM_OK;
 }
 
-/* What the sums of a table's groups ran over by goes with them. */
+/* Adds the carries of another table's sums. */
 static sm_status add_carries(smi_pack_table *t, const smi_packed *records, uint32_t from,
                              uint32_t to, sm_error *e)
 {
@@ -455,15 +456,15 @@ static inline sm_status take_record(smi_pack_table *t, const uint64_t *r, smi_pa
     }
 }
 
-/* Records that are to be added, of one kind, from wherever they stand. */
+/* Records of one kind that are to be added; they stand anywhere. */
 typedef struct queue {
     const uint64_t *records[1024];
     int64_t n;
     smi_pack_kind kind;
 } queue;
 
-/* Adds and empties the queue. Each record, then its slot, then its group are on their way to the
- * cache some records early: side by side their misses cost little more than one. */
+/* Adds the queue's records and empties it. Each record, its slot and its group are prefetched some
+ * records ahead, so that their cache misses overlap. */
 static sm_status add_queue(smi_pack_table *t, queue *q, others *o, sm_error *e)
 {
     enum { STEP = 16 };
@@ -520,7 +521,7 @@ sm_status smi_pack_add(smi_pack_table *t, const smi_packed *const *list, int64_t
 
 /* ---- a table's groups as records ------------------------------------------------------------- */
 
-/* Where each group goes: records by partition, within it as the groups came. */
+/* Gives each group its record: by partition, and within one in the order in which groups came. */
 static void place_groups(const smi_pack_table *t, smi_packed *out, uint32_t *places)
 {
     const int32_t head = t->pack->key_words;
@@ -578,7 +579,7 @@ sm_status smi_pack_groups(smi_pack_table *t, smi_packed **out, sm_error *e)
 
 /* ---- output ---------------------------------------------------------------------------------- */
 
-/* Rows of a column that are being written, n of them from a table's group `first` on. */
+/* An output column that is being filled: n rows, from a table's group `first` on. */
 typedef struct filling {
     const smi_pack_table *table;
     int64_t first, n;
@@ -586,7 +587,7 @@ typedef struct filling {
     int64_t at; /* the builder's row of the first */
 } filling;
 
-/* Words from a group's word to the next group's. */
+/* The distance, in words, from a group's word to that of the next group. */
 static size_t stride_of(const smi_pack_table *t, int32_t word)
 {
     return word < t->pack->hot_words ? (size_t)t->pack->hot_words : rest_words(t->pack);
@@ -643,7 +644,7 @@ static void fill_strings(const filling *f, int32_t word)
     }
 }
 
-/* Ends the column: rows whose group's header lacks (or has, `is_null`) the bit are null. */
+/* Ends the column. A row is null where its group's header lacks the bit, or (`is_null`) has it. */
 static void end_column(const filling *f, int bit, bool is_null)
 {
     sm_builder_advance(f->to, f->n);
@@ -664,7 +665,7 @@ static void fill_distinct(const filling *f, const pack_item *it)
     }
 }
 
-/* A sum that stays run over is an error of the first such group. */
+/* Fails for the first group whose sum does not fit: it still has a carry. */
 static sm_status check_sum(const filling *f, int32_t item, int64_t *failed, sm_error *e)
 {
     const smi_pack_table *t = f->table;
@@ -742,7 +743,8 @@ sm_status smi_pack_fill(const smi_pack_table *t, int64_t first, int64_t n, sm_bu
 
 /* ---- records to a spill and back ------------------------------------------------------------- */
 
-/* Bytes of a partition's long keys; with `to` they are written, in the order of records. */
+/* Counts the bytes of a partition's long keys; with `to` also writes them, in the order of records.
+ * */
 static sm_status add_text(const smi_pack *k, const smi_packed *records, int32_t part, size_t words,
                           smi_piece *to, uint64_t *bytes, sm_error *e)
 {
@@ -761,7 +763,7 @@ static sm_status add_text(const smi_pack *k, const smi_packed *records, int32_t 
     return SM_OK;
 }
 
-/* What sums of a partition's groups ran over by, the groups counted from `at`. */
+/* Writes the carries of a partition's groups, whose numbers count from `at`. */
 static sm_status put_carries(const smi_packed *records, int32_t part, uint32_t at, smi_piece *to,
                              int64_t *n, sm_error *e)
 {
@@ -814,7 +816,7 @@ sm_status smi_pack_put(const smi_pack *k, const smi_packed *const *list, int64_t
     return smi_piece_end(p, &out->extent, e);
 }
 
-/* References to long keys, which are the bytes after the records now. */
+/* Makes long keys point to their bytes, which now follow the records. */
 static uint8_t *restore_text(const smi_pack *k, uint64_t *records, uint32_t n, size_t words)
 {
     uint8_t *text = (uint8_t *)(records + n * words);

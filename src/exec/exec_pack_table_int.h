@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * exec/exec_pack_table_int.h: what packed records are made of: for exec_pack.c, which makes those
- * of rows, and exec_pack_table.c, which groups them. */
+ * exec/exec_pack_table_int.h: how records are laid out: for exec_pack.c, which makes those of rows,
+ * and exec_pack_table.c, which groups them. */
 #ifndef SM_EXEC_PACK_TABLE_INT_H
 #define SM_EXEC_PACK_TABLE_INT_H
 

@@ -1,22 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * exec/exec_pipe.c: runs one pipe: drivers take tasks from its source until all are through.
+ * exec/exec_pipe.c: runs one pipe: drivers take tasks from its source until all are closed.
  *
- * Calls    smi_pipe_run, by exec_run.c and by the operators that see all rows first.
- * Step     A driver first lets the end give on what has its turn, then does one task's work.
- * Order    turn is the oldest task that is not closed. A source starts no task further ahead of it
- *          than its window, so what ends must keep is bounded.
- * Failure  A failed task is kept with its ordinal, the smallest wins; later tasks are given up,
- *          earlier ones carried through, and only when the turn has come to the failed task (and an
- *          ordered end has not had enough before, as under LIMIT) does the pipe fail. So the same
- *          error is told whatever the threads did.
- * Waiting  A driver that finds nothing to do is marked before it looks, and every change that may
- *          give it work wakes all that are marked: no wake is lost. */
+ * Calls    smi_pipe_run(), by exec_run.c and by the operators that see all rows first.
+ * Step     A driver first lets the end hand on the rows whose turn has come, then does the work of
+ *          one task.
+ * Order    `turn` is the oldest task that is not closed. A source starts tasks only so far ahead of
+ *          it, so what ends must keep is bounded.
+ * Failure  The failure with the smallest ordinal is kept. Later tasks are given up, earlier ones
+ *          are finished. The pipe fails only when the turn has come to the failed task, and not at
+ *          all where an ordered end had enough rows before, as under LIMIT. So the error does not
+ *          depend on threads.
+ * Waiting  A driver is marked as waiting before it looks for work, and every change that may give
+ *          it work wakes all that are marked. So no wake is lost. */
 #include "exec/exec_memory_int.h"
 
 #include <string.h>
 
-#define RING (SMI_WINDOW_MAX * 2)
+#define RING (SMI_AHEAD_MAX * 2)
 
 void smi_batches_add(smi_batches *l, sm_batch *taken)
 {
@@ -53,8 +54,8 @@ int32_t smi_clock(smi_driver *d, int32_t node)
 
 /* ---- handing on ------------------------------------------------------------------------------ */
 
-/* What an operator gives is whole, and of the node's types; rows of a join on disk have their place
- * behind them. Checking costs more than making it: in debug and sanitizer builds alone. */
+/* In debug and sanitizer builds: is the batch that an operator gives valid, and of the node's
+ * types? Rows of a join on disk have one column more, their place. */
 static void check_batch(const sm_batch *rows, const sm_plan_node *node)
 {
 #ifdef SM_ASSERTS
@@ -87,7 +88,7 @@ sm_status smi_give(smi_driver *d, const sm_plan_node *node, smi_op *next, sm_bat
         p->batches++;
         check_batch(rows, node);
     }
-    const sm_status looked = smi_look(d->pipe->exec, e);
+    const sm_status looked = smi_check_cancel(d->pipe->exec, e);
     if (looked != SM_OK) {
         sm_batch_release(rows);
         return looked;
@@ -181,8 +182,8 @@ void smi_task_failed(smi_driver *d, sm_status st, const sm_error *e)
 
 /* ---- the step -------------------------------------------------------------------------------- */
 
-/* Is there nothing left to do, for anyone? */
-static bool is_through(smi_pipe *p)
+/* Is every task closed, and everything handed on? */
+static bool is_pipe_done(smi_pipe *p)
 {
     const int64_t n = p->source->n_tasks(p->source);
     if (n < 0) {
@@ -228,7 +229,7 @@ static sm_status step_in_turn(smi_pipe *p, smi_driver *d, sm_error *e)
         return drained; /* SM_WAIT as well */
     }
     sm_status st = SM_OK;
-    /* In this order: once the turn has come, all that counts before the failure is in the end. */
+    /* In this order: once the turn has come, the end has all rows before the failure. */
     if (has_come_to_failure(p, &st, e)) {
         if (p->end->is_empty(p->end)) {
             return st;
@@ -237,7 +238,7 @@ static sm_status step_in_turn(smi_pipe *p, smi_driver *d, sm_error *e)
     }
     st = p->source->step(p->source, d, e);
     if (st == SM_END) {
-        if (is_through(p)) {
+        if (is_pipe_done(p)) {
             smi_pipe_wake(p);
             return SM_END;
         }
@@ -269,7 +270,7 @@ sm_status smi_pipe_run(smi_execution *exec, smi_source *source, smi_op *first, s
 {
     smi_pipe p = {
         .exec = exec, .source = source, .first = first, .end = end, .base = *turn, .turn = *turn};
-    void *drivers[SMI_WINDOW_MAX];
+    void *drivers[SMI_AHEAD_MAX];
     const int n = exec->n_drivers;
 
     sm_mutex_init(&p.lock);
@@ -279,9 +280,9 @@ sm_status smi_pipe_run(smi_execution *exec, smi_source *source, smi_op *first, s
         p.drivers[i] = (smi_driver){.pipe = &p, .index = i, .node = -1};
         drivers[i] = &p.drivers[i];
     }
-    SM_ASSERT(n > 0 && n <= SMI_WINDOW_MAX / 8);
+    SM_ASSERT(n > 0 && n <= SMI_AHEAD_MAX / 8);
     sm_status st = sm_pool_run(exec->env->pool, pipe_step, drivers, n, exec->env->cancel, e);
-    /* Who ends well has closed all tasks; only an end that has enough may leave some. */
+    /* A pipe that ends well has closed all tasks, unless the end wanted no more rows. */
     SM_ASSERT(st != SM_OK || atomic_load(&p.is_stopped) || source->n_tasks(source) < 0 ||
               p.turn == p.base + (uint64_t)source->n_tasks(source));
     if (st == SM_OK && atomic_load(&p.is_stopped)) {
@@ -305,13 +306,13 @@ static sm_status tasks_step(smi_source *s, smi_driver *d, sm_error *e)
 {
     smi_tasks *t = (smi_tasks *)s;
     smi_pipe *p = d->pipe;
-    const uint64_t window = (uint64_t)d->pipe->exec->n_drivers * 4 + 4;
+    const uint64_t ahead = (uint64_t)d->pipe->exec->n_drivers * 4 + 4;
     int64_t i = atomic_load(&t->next);
     do {
         if (i >= t->n || smi_pipe_is_past(p, p->base + (uint64_t)i)) {
             return i >= t->n ? SM_END : SM_WAIT;
         }
-        if (p->base + (uint64_t)i >= smi_pipe_turn(p) + window ||
+        if (p->base + (uint64_t)i >= smi_pipe_turn(p) + ahead ||
             smi_memory_is_tight(p->exec, atomic_load(&t->n_running))) {
             return SM_WAIT;
         }
@@ -346,7 +347,7 @@ void smi_tasks_init(smi_tasks *t, const sm_plan_node *node, int64_t n,
                      .node = node};
 }
 
-/* 16 batches a task: a morsel's worth of rows, so that per-task work at the ends pays. */
+/* As many rows as a morsel has, so that the ends' work for each task pays. */
 #define TASK_BATCHES 16
 
 static sm_status run_batches(void *ctx, smi_driver *d, int64_t i, sm_error *e)

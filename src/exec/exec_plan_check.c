@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * exec/exec_plan_check.c: is a plan what operators rely on?
+ * exec/exec_plan_check.c: is a plan as operators rely on?
  *
- * Calls    by sm_exec_run, in debug and sanitizer builds.
- * Checks   node by node: the number of inputs, each expression's columns and their types against
- *          what the input gives, and the node's own schema against its expressions. Operators index
- *          columns without looking; a plan that an optimizer has cut wrongly would read another
- *          column, or none. */
+ * Calls    by sm_exec_run(), in debug and sanitizer builds.
+ * Checks   For each node: the number of inputs; the columns of its expressions, and their types,
+ *          against those of the input; the node's own schema against its expressions. Operators
+ *          index columns without checking: with a plan that the optimizer has cut wrongly they
+ *          would read another column, or beyond the last. */
 #include "exec/exec_int.h"
 
-/* A plan at hand; `why` is the first thing that is wrong. */
+/* The plan that is checked, and the first thing that is wrong with it. */
 typedef struct check {
     const sm_plan *plan;
     const char *why;
@@ -150,7 +150,7 @@ static bool check_window(check *c, const sm_plan_node *node, const sm_type *inpu
     return true;
 }
 
-/* Rows go on as they are. */
+/* The node gives its input's columns unchanged. */
 static bool check_same_columns(check *c, const sm_plan_node *node, const sm_type *input)
 {
     if (node->schema->n_fields != input->n_fields) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * exec/exec_report.c: what a run tells afterwards: profiles by node, and EXPLAIN ANALYZE.
- * The schema of refused lines stands here too: it is data, and nobody else's. */
+ * exec/exec_report.c: what an execution reports: profiles by node, and EXPLAIN ANALYZE. The schema
+ * of refused lines stands here too, since it is data that no other file owns. */
 #include "base/text.h"
 #include "exec/exec_int.h"
 
@@ -65,7 +65,7 @@ sm_status smi_within_operator(sm_status st, const char *name, const sm_budget *b
         return st;
     }
     sm_format_size((int64_t)sm_budget_peak(budget), held);
-    return sm_within(e, st, "%s, which had %s and must hold all at once", name, held);
+    return sm_within(e, st, "%s, which had %s and must hold all its rows at once", name, held);
 }
 
 /* ---- EXPLAIN ANALYZE ------------------------------------------------------------------------- */

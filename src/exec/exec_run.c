@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * exec/exec_run.c: runs a plan: cuts it into pipes and runs them one after another.
+ * exec/exec_run.c: executes a plan: cuts it into pipes and runs them one after another.
  *
- * Calls    sm_exec_run and sm_exec_collect by everyone above.
- * Method   smi_execute_into() goes down the plan with the ops that its rows must pass and the end that
- *          they go to. Filter, project and join (whose right side runs at once) add an op; a union
- *          runs one input after another into the same end, ordinals going on; a scan, a list of
- *          values, or an operator that sees all rows first is where a pipe starts. LIMIT under
- *          anything but the main end is run into a list of its own: never more rows than it passes.
- * First    scalar subqueries, in the plan's order, since expressions want their values. */
+ * Calls    sm_exec_run() and sm_exec_collect() by table, serve, flow and cli.
+ * Method   smi_execute_into() goes down the plan, with the ops that the rows must pass and the end
+ *          that they go to. Filter and project add an op; so does a join, whose right side runs at
+ *          once. A union runs one input after another into the same end, and ordinals go on. A pipe
+ *          starts at a scan, a list of values, or an operator that sees all rows first. A LIMIT
+ *          that is not the plan's root is executed into a list of its own, which never has more
+ *          rows than it passes.
+ * First    come scalar subqueries, in the plan's order, since expressions need their values. */
 #include "exec/exec_int.h"
 
-/* The pipe's ordinals go on over the inputs of a union: kept beside the end for one tree. */
+/* One tree of nodes that is executed into one end. Ordinals go on over the inputs of a union. */
 typedef struct tree_run {
     smi_execution *exec;
     smi_end *end;
@@ -49,7 +50,7 @@ static sm_status run_scan(tree_run *t, const sm_plan_node *node, smi_op *first, 
     return note_end(t, st);
 }
 
-/* Evaluates the constant rows, a batch of at most SM_BATCH_ROWS after another. */
+/* Evaluates the constant rows into batches of at most SM_BATCH_ROWS. */
 static sm_status make_values(smi_execution *exec, const sm_plan_node *node, smi_batches *out,
                              sm_error *e)
 {
@@ -184,7 +185,7 @@ sm_status smi_execute_into(smi_execution *exec, const sm_plan_node *node, smi_op
 
 /* ---- collecting ------------------------------------------------------------------------------ */
 
-/* A sink that keeps all. */
+/* A sink that keeps all rows. */
 typedef struct list_sink {
     smi_batches rows;
 } list_sink;
@@ -196,7 +197,7 @@ static sm_status list_push(void *ctx, sm_batch *rows, sm_waker waker, sm_error *
     return SM_OK;
 }
 
-/* Runs a subtree into a list, in order; at most `limit` rows (−1: all). */
+/* Executes a subtree into a list, in order; at most `limit` rows (−1: all). */
 static sm_status run_collect(smi_execution *exec, const sm_plan_node *node, int64_t limit,
                              int64_t offset, smi_batches *out, sm_error *e)
 {
@@ -213,7 +214,7 @@ static sm_status run_collect(smi_execution *exec, const sm_plan_node *node, int6
     return SM_OK;
 }
 
-/* ---- the run --------------------------------------------------------------------------------- */
+/* ---- the execution --------------------------------------------------------------------------- */
 
 static sm_status run_params(smi_execution *exec, sm_error *e)
 {
@@ -254,7 +255,7 @@ static sm_status finish_sink(smi_execution *exec, const sm_sink *sink, sm_error 
     return sm_pool_run(exec->env->pool, finish_step, &driver, 1, exec->env->cancel, e);
 }
 
-/* A sink that counts what reaches it for the progress. */
+/* A sink that counts the rows for the progress. */
 typedef struct counted_sink {
     const sm_sink *inner;
     sm_progress *progress;
@@ -270,7 +271,8 @@ static sm_status counted_push(void *ctx, sm_batch *rows, sm_waker waker, sm_erro
     return st;
 }
 
-/* A LIMIT at the root is the ordered end's own, so that rows stream through it. */
+/* Executes the root into `main`. A LIMIT at the root is left to the ordered end, so that rows
+ * stream through it. */
 static sm_status run_root(smi_execution *exec, const sm_sink *main, sm_error *e)
 {
     const sm_plan_node *root = exec->plan->root;
@@ -293,7 +295,7 @@ static sm_status drop_rows(void *ctx, sm_batch *rows, sm_waker waker, sm_error *
     return SM_OK;
 }
 
-/* In debug and sanitizer builds: who makes plans, by SQL or by calls, has made one that can run. */
+/* In debug and sanitizer builds: is the plan, made of SQL or by calls, one that can be executed? */
 static void check_plan(const sm_plan *plan)
 {
 #ifdef SM_ASSERTS
@@ -320,7 +322,7 @@ sm_status sm_exec_run(const sm_plan *plan, const sm_exec_env *env, const sm_sink
                           .refused = refused,
                           .report = report ? report : &own};
     check_plan(plan);
-    exec.n_drivers = exec.n_drivers > SMI_WINDOW_MAX / 8 ? SMI_WINDOW_MAX / 8 : exec.n_drivers;
+    exec.n_drivers = exec.n_drivers > SMI_AHEAD_MAX / 8 ? SMI_AHEAD_MAX / 8 : exec.n_drivers;
     smi_report_begin(exec.report, plan->n_nodes);
     exec.unknown = sm_map_new(exec.arena);
     exec.params = SM_NEW_ARRAY(exec.arena, sm_value, plan->n_params + 1);

@@ -2,37 +2,37 @@
  *
  * exec/exec_scan.c: the source of a pipe that reads a dataset's files.
  *
- * Calls    step, by the drivers: each call takes in what has arrived, asks for more, and decodes
- *          one morsel, or opens one file, or says SM_WAIT.
- * Method   Morsels are admitted in the order of files, never more than a window ahead of the oldest
- *          unfinished one; their ranges are requested until the store's bytes in flight are reached
- *          (less where the budget has no room: then what is in flight is waited for). A morsel
- *          whose ranges have all arrived is ready, and any driver takes the oldest ready one. A
- *          reader that needs bytes beyond its ranges says SM_MORE: the morsel asks for them and
- *          waits again, with its reader, while the driver turns to another.
- * Files    are opened ahead of need, since that blocks: as many bytes of opened files are kept at
- *          hand as the store wants in flight, but never more than FILES_OPEN_MAX files, for each
- *          holds a handle and there may be any number of small ones. Closed when its last morsel is
- *          in the books. A file that its constants or statistics exclude is never opened. A file
- *          that fails to open fails the task that would have been its first.
+ * Calls    step, by the drivers. Each call takes in the bytes that have arrived, requests more, and
+ *          decodes one morsel, or opens one file, or returns SM_WAIT.
+ * Method   Morsels are admitted in the order of files, at most ahead_max of them beyond the oldest
+ *          unfinished one. Their ranges are requested until as many bytes are in flight as the
+ *          store wants, or until the budget has no more room. A morsel whose ranges have all
+ *          arrived is ready, and any driver takes the oldest ready one. A reader that needs bytes
+ *          beyond its ranges returns SM_MORE; then the morsel requests them and waits again, with
+ *          its reader, while the driver turns to another.
+ * Files    are opened ahead of need, since opening blocks. So many are kept open that their bytes
+ *          are what the store wants in flight, but at most FILES_OPEN_MAX: each holds a handle, and
+ *          files may be small. A file is closed when its last morsel is accounted (exec_tally.c).
+ *          One that its constants or statistics exclude is never opened. One that cannot be opened
+ *          fails the task that would have been its first.
  * States   WANTS -> READY -> RUNNING -> (WANTS -> …)* -> DONE -> FREE, under the scan's lock.
- * Books    exec_tally.c: counts, unknown keys, hashes, refused lines, in the order of morsels. */
+ * Tally    exec_tally.c: counts, unknown keys, hashes, refused lines, in the order of morsels. */
 #include "exec/exec_memory_int.h"
 #include "exec/exec_scan_int.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 
-/* With two drivers a window of a local disk has 18 morsels, so 64 files keep it full even where
- * each is one morsel; and a process may have as few as 256 handles. */
+/* With two drivers and a local disk 18 morsels may be ahead, so that 64 files are enough even where
+ * each is one morsel. A process may have as few as 256 handles. */
 #define FILES_OPEN_MAX 64
 
 static inline smi_morsel *morsel_at(smi_scan *s, int64_t n)
 {
-    return &s->ring[n % SMI_WINDOW_MAX];
+    return &s->ring[n % SMI_AHEAD_MAX];
 }
 
-/* A morsel without ranges is ready at once; a reader that wants more bytes has run. */
+/* A morsel without ranges is ready at once. A morsel wants more bytes only when it has run. */
 static bool may_move(smi_morsel_state from, smi_morsel_state to)
 {
     switch (from) {
@@ -60,7 +60,7 @@ void smi_morsel_move(smi_morsel *m, smi_morsel_state to)
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
-/* Its size was told by the listing, and lines are planned by it. */
+/* Morsels were planned by the size that the listing gave: the file must still have it. */
 static sm_status check_size(const sm_datafile *df, const sm_blob *blob, sm_error *e)
 {
     if (sm_blob_bytes(blob) >= df->size_bytes) {
@@ -116,7 +116,7 @@ void smi_scan_close_file(smi_scan *s, smi_scan_file *f)
     f->morsels = NULL;
 }
 
-/* Is the next file wanted open, to keep morsels at hand? */
+/* Should the next file be opened, so that enough morsels are at hand? */
 static bool wants_file(smi_scan *s)
 {
     while (s->next_open < s->dataset->n_files && s->files[s->next_open].state == FILE_PRUNED) {
@@ -127,7 +127,7 @@ static bool wants_file(smi_scan *s)
            (s->ahead_bytes < s->inflight_wanted || s->next_open == s->next_file);
 }
 
-/* With the lock, which is open meanwhile. A failure stays with the file until its turn. */
+/* With the lock, which is released meanwhile. A failure is kept with the file until its turn. */
 static void open_next_file(smi_scan *s, smi_driver *d)
 {
     const int64_t i = s->next_open++;
@@ -161,7 +161,7 @@ static void open_next_file(smi_scan *s, smi_driver *d)
 /* ---- admitting and requesting ---------------------------------------------------------------- */
 
 /* The file whose morsels come next, or NULL: none left, or not open yet. */
-static smi_scan_file *frontier(smi_scan *s)
+static smi_scan_file *file_to_admit(smi_scan *s)
 {
     while (s->next_file < s->dataset->n_files) {
         smi_scan_file *f = &s->files[s->next_file];
@@ -181,7 +181,7 @@ static smi_scan_file *frontier(smi_scan *s)
     return NULL;
 }
 
-/* The ranges that the morsel is to get next. */
+/* Sets the ranges that the morsel needs next. */
 static void want_ranges(smi_morsel *m, const sm_byte_range *ranges, int32_t n)
 {
     m->n_ranges = n;
@@ -199,7 +199,7 @@ static void admit_morsel(smi_scan *s, smi_driver *d, smi_scan_file *f)
 {
     smi_morsel *m = morsel_at(s, s->admitted);
     SM_ASSERT(m->state == MORSEL_FREE && !m->reader && m->refused.n == 0);
-    SM_ASSERT(s->admitted - s->accounted < SMI_WINDOW_MAX && s->next_morsel < f->n_morsels);
+    SM_ASSERT(s->admitted - s->accounted < SMI_AHEAD_MAX && s->next_morsel < f->n_morsels);
     if (!m->arena) {
         m->arena = sm_arena_new(s->budget);
     }
@@ -214,7 +214,7 @@ static void admit_morsel(smi_scan *s, smi_driver *d, smi_scan_file *f)
     s->n_to_admit--;
 }
 
-/* Requests what a morsel still wants. SM_BUDGET: not now. */
+/* Requests the ranges that a morsel still needs. SM_BUDGET: there is no room now. */
 static sm_status request_ranges(smi_scan *s, smi_morsel *m, int64_t n, sm_error *e)
 {
     while (m->n_requested < m->n_ranges) {
@@ -238,8 +238,8 @@ static sm_status request_ranges(smi_scan *s, smi_morsel *m, int64_t n, sm_error 
     return SM_OK;
 }
 
-/* Where large requests are better, as many are let in at a time as make one, when there is room for
- * it in flight; else one by one. */
+/* Should a morsel be admitted? For a store that prefers large requests, as many morsels at a time
+ * as make one request, when it fits in what may be in flight; else one by one. */
 static bool is_hungry(smi_scan *s)
 {
     const int64_t room = s->inflight_wanted - s->inflight;
@@ -251,8 +251,8 @@ static bool is_hungry(smi_scan *s)
     return s->n_to_admit > 0;
 }
 
-/* Lets in and requests as much as is wanted. */
-static sm_status top_up(smi_scan *s, smi_driver *d, sm_error *e)
+/* Admits morsels and requests their ranges, as many as are wanted. */
+static sm_status request_ahead(smi_scan *s, smi_driver *d, sm_error *e)
 {
     const int64_t before = s->n_inflight;
     const uint64_t turn = smi_pipe_turn(d->pipe) - d->pipe->base;
@@ -262,11 +262,11 @@ static sm_status top_up(smi_scan *s, smi_driver *d, sm_error *e)
             break;
         }
         if (n == s->admitted) {
-            if (!is_hungry(s) || n >= s->accounted + s->window ||
-                (uint64_t)n >= turn + (uint64_t)s->window) {
+            if (!is_hungry(s) || n >= s->accounted + s->ahead_max ||
+                (uint64_t)n >= turn + (uint64_t)s->ahead_max) {
                 break;
             }
-            smi_scan_file *f = frontier(s);
+            smi_scan_file *f = file_to_admit(s);
             if (!f) {
                 break;
             }
@@ -289,15 +289,16 @@ static sm_status top_up(smi_scan *s, smi_driver *d, sm_error *e)
     }
     sm_fetch_send(s->fetch);
     if (before == 0 && s->n_inflight > 0) {
-        smi_pipe_wake(d->pipe); /* who found nothing outstanding has left no waker with fetch */
+        smi_pipe_wake(
+            d->pipe); /* a driver that waits for nothing in flight left no waker with fetch */
     }
-    SM_ASSERT(s->admitted <= s->accounted + s->window);
+    SM_ASSERT(s->admitted <= s->accounted + s->ahead_max);
     const bool is_moving = s->n_inflight > 0 || s->n_ready > 0 || s->n_running > 0 ||
                            !d->pipe->end->is_empty(d->pipe->end);
     return st == SM_BUDGET && is_moving ? SM_OK : st;
 }
 
-/* Takes in what has arrived. */
+/* Hands the bytes that have arrived to their morsels. */
 static sm_status take_arrived(smi_scan *s, smi_driver *d, sm_error *e)
 {
     for (;;) {
@@ -309,7 +310,8 @@ static sm_status take_arrived(smi_scan *s, smi_driver *d, sm_error *e)
         SM_TRY(st);
         smi_morsel *m = morsel_at(s, (int64_t)(got.tag >> 20));
         const uint32_t i = (uint32_t)(got.tag & 0xFFFFF);
-        /* Of a morsel that waits for this range: its place in the ring is not another's yet. */
+        /* The morsel still waits for this range, so its place in the ring has not been used again.
+         * */
         SM_ASSERT((int64_t)(got.tag >> 20) >= s->accounted);
         SM_ASSERT((int64_t)(got.tag >> 20) < s->admitted);
         SM_ASSERT(m->state == MORSEL_WANTS && i < (uint32_t)m->n_requested && !m->blocks[i]);
@@ -329,7 +331,8 @@ static sm_status take_arrived(smi_scan *s, smi_driver *d, sm_error *e)
 
 /* ---- decoding -------------------------------------------------------------------------------- */
 
-/* The scan's output: stored columns as read, constant ones from the file. Takes rows. */
+/* Makes a batch of the scan's output: stored columns as they were read, constants of the file.
+ * Takes rows. */
 static sm_status shape_rows(smi_scan *s, const smi_morsel *m, sm_batch *rows, sm_batch **out,
                             sm_error *e)
 {
@@ -363,7 +366,7 @@ done:
     return SM_OK;
 }
 
-/* Gives the reader what has arrived and lets go of it. */
+/* Gives the bytes that have arrived to the reader, which holds them now. */
 static sm_status give_bytes(smi_scan *s, smi_morsel *m, sm_error *e)
 {
     const sm_format *format = s->dataset->format;
@@ -387,7 +390,8 @@ static sm_status give_bytes(smi_scan *s, smi_morsel *m, sm_error *e)
     return st;
 }
 
-/* Pulls until the morsel ends, wants more bytes (SM_MORE), or is not wanted any more. */
+/* Pulls batches until the morsel ends, needs more bytes (SM_MORE), or is past what the pipe wants.
+ * */
 static sm_status pull_rows(smi_scan *s, smi_driver *d, smi_morsel *m, sm_error *e)
 {
     const sm_format *format = s->dataset->format;
@@ -420,7 +424,7 @@ static void keep_reader(smi_scan *s, smi_morsel *m)
     m->reader = NULL;
 }
 
-/* Decodes a morsel that this driver took; without the lock. */
+/* Decodes a morsel that this driver has taken; without the lock. */
 static sm_status decode_morsel(smi_scan *s, smi_driver *d, smi_morsel *m, bool *is_done,
                                sm_error *e)
 {
@@ -437,14 +441,14 @@ static sm_status decode_morsel(smi_scan *s, smi_driver *d, smi_morsel *m, bool *
     sm_mutex_lock(&s->lock);
     keep_reader(s, m);
     smi_morsel_move(m, MORSEL_DONE);
-    *is_done = true; /* the ring's place may be another's from here on */
+    *is_done = true; /* from here on another morsel may take its place in the ring */
     st = smi_tally_bring_up(s, e);
     sm_mutex_unlock(&s->lock);
     SM_TRY(st);
     return smi_task_close(d, e);
 }
 
-/* Takes a morsel through as far as its bytes go. Its failure is the pipe's to tell. */
+/* Decodes a morsel as far as its bytes go. A failure is reported to the pipe. */
 static void run_morsel(smi_scan *s, smi_driver *d, smi_morsel *m)
 {
     sm_error err = {0};
@@ -510,7 +514,7 @@ static sm_status scan_step(smi_source *source, smi_driver *d, sm_error *e)
     sm_mutex_lock(&s->lock);
     sm_status st = take_arrived(s, d, e);
     if (st == SM_OK) {
-        st = top_up(s, d, e);
+        st = request_ahead(s, d, e);
     }
     if (st == SM_OK && wants_file(s) && (s->inflight < s->inflight_wanted / 2 || !s->n_ready)) {
         open_next_file(s, d);
@@ -543,7 +547,8 @@ static int64_t scan_count(smi_source *source)
     return atomic_load(&s->n_total);
 }
 
-/* Line numbers in a reader's error count from its morsel: the lines before it are known by now. */
+/* A reader's error counts lines from its morsel's start. The number of lines before it is known
+ * now. */
 static void scan_locate(smi_source *source, uint64_t ordinal, sm_error *e)
 {
     smi_scan *s = (smi_scan *)source;
@@ -599,7 +604,7 @@ static void prune_files(smi_scan *s)
     }
 }
 
-/* Where each output column that is stored stands among the columns that are read. */
+/* Finds for each stored output column its place among the columns that are read. */
 static void map_columns(smi_scan *s)
 {
     const sm_projection *want = &s->node->as.scan.want;
@@ -611,13 +616,14 @@ static void map_columns(smi_scan *s)
                 s->place[i] = k;
             }
         }
-        /* A stored column that nobody reads would come from the place before the first. */
+        /* A stored column that is not read would have the place before the first. */
         SM_ASSERT(s->place[i] >= 0 || s->node->as.scan.columns[i] >=
                                           s->dataset->schema->n_fields - s->dataset->n_constants);
     }
 }
 
-/* Bytes on their way to a scan have their share, or operators would have to spill for them. */
+/* Bounds the bytes in flight by a share of the memory, or operators would have to spill for them.
+ * */
 static void bound_by_memory(smi_scan *s)
 {
     const size_t share = smi_memory_share(s->exec);
@@ -639,10 +645,10 @@ sm_status smi_scan_new(smi_execution *exec, const sm_plan_node *node, smi_source
     s->budget = exec->env->budget;
     s->n_total = -1;
     s->files = sm_alloc_zero((size_t)(ds->n_files + 1) * sizeof(*s->files));
-    s->ring = sm_alloc_zero(SMI_WINDOW_MAX * sizeof(*s->ring));
+    s->ring = sm_alloc_zero(SMI_AHEAD_MAX * sizeof(*s->ring));
     sm_mutex_init(&s->lock);
     s->inflight_wanted = 1;
-    for (int64_t i = 0; i < ds->n_files; i++) { /* of the most distant store */
+    for (int64_t i = 0; i < ds->n_files; i++) { /* as much as the most distant store wants */
         const int64_t wanted = (int64_t)sm_store_inflight_bytes(ds->files[i].store);
         s->inflight_wanted = wanted > s->inflight_wanted ? wanted : s->inflight_wanted;
         const int64_t request = (int64_t)sm_store_request_bytes(ds->files[i].store);
@@ -652,8 +658,8 @@ sm_status smi_scan_new(smi_execution *exec, const sm_plan_node *node, smi_source
     const size_t morsel = ds->morsel_bytes ? ds->morsel_bytes : ds->format->morsel_bytes;
     const int64_t in_flight = s->inflight_wanted / (int64_t)(morsel ? morsel : 1);
     s->request_morsels = s->request_bytes / (int64_t)(morsel ? morsel : 1);
-    s->window = 4 * exec->n_drivers + in_flight + 2;
-    s->window = s->window > SMI_WINDOW_MAX ? SMI_WINDOW_MAX : s->window;
+    s->ahead_max = 4 * exec->n_drivers + in_flight + 2;
+    s->ahead_max = s->ahead_max > SMI_AHEAD_MAX ? SMI_AHEAD_MAX : s->ahead_max;
     smi_tally_begin(s);
     map_columns(s);
     prune_files(s);
@@ -673,7 +679,7 @@ void smi_scan_free(smi_source *source)
         return;
     }
     sm_fetch_free(s->fetch);
-    for (int64_t i = 0; i < SMI_WINDOW_MAX; i++) {
+    for (int64_t i = 0; i < SMI_AHEAD_MAX; i++) {
         smi_morsel *m = &s->ring[i];
         for (int32_t k = 0; k < m->n_ranges; k++) {
             sm_block_release(m->blocks[k]);

@@ -34,10 +34,10 @@ typedef struct smi_scan_file {
 
 typedef enum smi_morsel_state {
     MORSEL_FREE,
-    MORSEL_WANTS, /* ranges are to be requested or on their way */
+    MORSEL_WANTS, /* needs ranges, which may have been requested */
     MORSEL_READY,
     MORSEL_RUNNING,
-    MORSEL_DONE,     /* waits for its turn in the books */
+    MORSEL_DONE,     /* waits for its turn to be accounted */
     MORSEL_GIVEN_UP, /* failed, or behind one that did */
 } smi_morsel_state;
 
@@ -73,23 +73,23 @@ typedef struct smi_scan {
     sm_budget *budget;
     int32_t *place; /* of each output column among those read; −1: a constant one */
     sm_fetch *fetch;
-    bool is_first; /* of this dataset in the run: its lines are counted */
+    bool is_first; /* of this dataset in the execution: its lines are counted */
     bool gives_refused;
     smi_outlet refused;
     sm_mutex lock;
     /* under the lock */
     smi_scan_file *files;
-    smi_morsel *ring; /* [accounted, admitted), by number modulo SMI_WINDOW_MAX */
+    smi_morsel *ring; /* [accounted, admitted), by number modulo SMI_AHEAD_MAX */
     int64_t accounted, admitted;
     int64_t next_file, next_morsel; /* to be admitted */
     int64_t next_open;
     int n_opening;
     int n_open;          /* files opened or opening, and not closed yet */
     int64_t ahead_bytes; /* of files opened and not yet wholly admitted */
-    int64_t window;
+    int64_t ahead_max;
     int64_t inflight_wanted, inflight, n_inflight;
     int64_t request_bytes, request_morsels; /* of a store that likes large requests; else 0 */
-    int64_t n_to_admit;                     /* morsels that are still to be let in together */
+    int64_t n_to_admit;                     /* morsels that are still to be admitted together */
     int64_t n_ready, n_running;
     int64_t held, peak;  /* bytes requested and not decoded yet */
     sm_reader **readers; /* idle ones */
@@ -97,10 +97,10 @@ typedef struct smi_scan {
     _Atomic int64_t n_total; /* morsels, −1 until the last is admitted */
 } smi_scan;
 
-/** The only way from one state to another: the moves that exec_scan.c names. With the lock. */
+/** Changes the state; asserts that the change is one that exec_scan.c names. With the lock. */
 void smi_morsel_move(smi_morsel *m, smi_morsel_state to);
 
-/** Lets go of what an open file holds; of one that is not open: nothing. With the lock. */
+/** Releases what an open file holds; does nothing where it is not open. With the lock. */
 void smi_scan_close_file(smi_scan *s, smi_scan_file *f);
 
 /* exec_tally.c */

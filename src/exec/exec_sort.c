@@ -2,21 +2,20 @@
  *
  * exec/exec_sort.c: ORDER BY, with LIMIT as top-n; and the sorting that windows use.
  *
- * Calls    smi_sort_run by exec_run.c; smi_sort_rows by it and by exec_window.c.
- * Method   Rows are kept as compact batches: the input's columns, the keys, and with LIMIT each
- *          row's place in the input. What is sorted are 16-byte entries: 64 bits of the keys, made
- *          so that they order as these do (exec_sort_code.c), and the row's reference; only equal
- *          prefixes look at the columns, and few of them. Runs of a number that depends on the rows
- *          alone are merge-sorted side by side, then merged in pairs. Equal keys stay in the order
- *          of the input.
- * LIMIT n  When more than a few n rows are there, they are sorted and all but the first n dropped;
- *          the order is total, so what remains at last does not depend on when. */
+ * Calls    smi_sort_run() by exec_run.c; smi_sort_rows() by it, by exec_sorter.c and exec_window.c.
+ * Method   Rows are kept as compact batches: the input's columns, the keys, and each row's place in
+ *          the input. Sorted are 16-byte entries: 64 bits of the keys, whose order is that of the
+ *          keys (exec_sort_code.c), and a reference to the row. Only entries with equal bits look
+ *          at the columns. Runs of RUN_ROWS rows are sorted side by side, then merged in pairs.
+ *          Rows with equal keys stay in the order of the input.
+ * LIMIT n  When many more than n rows are there, they are sorted and all but the first n dropped.
+ *          The order is total, so the result does not depend on when that happens. */
 #include "exec/exec_sort_code_int.h"
 #include "exec/exec_sorter_int.h"
 
 #include <string.h>
 
-#define RUN_ROWS  16384 /* an entry array of 256 KiB: stays in L2 while it is sorted */
+#define RUN_ROWS  16384 /* 256 KiB of entries, which stay in L2 while they are sorted */
 #define MAX_RUNS  64
 #define TASK_ROWS (4 * SM_BATCH_ROWS)
 
@@ -48,13 +47,13 @@ int smi_sort_cmp(const smi_sort_spec *spec, int32_t first_key, int32_t end_key, 
     return 0;
 }
 
-/* What orders entries: the spec's keys from number first_key on, then the place, if it is not told
- * by the prefix; entries that are still equal stay as they stand. */
+/* How entries with equal prefixes are ordered: by the spec's keys from number first_key on, then by
+ * the place, unless the prefix has it. Entries that are still equal keep their order. */
 typedef struct entry_order {
     const smi_execution *exec;
     const smi_sort_spec *spec;
     int32_t first_key;
-    bool is_in_prefix; /* all is */
+    bool is_in_prefix; /* the prefix decides all */
 } entry_order;
 
 static inline bool is_before(const entry_order *o, const smi_sort_row *a, const smi_sort_row *b)
@@ -74,7 +73,7 @@ static inline bool is_before(const entry_order *o, const smi_sort_row *a, const 
 
 /* ---- merge sort over entries ----------------------------------------------------------------- */
 
-/* Is the run to end? Then what is sorted is left as it is, and whoever asked for it looks too. */
+/* Is the execution cancelled? Then entries are left as they are; the caller finds out too. */
 static bool is_over(const entry_order *by)
 {
     return sm_cancel_is_set(by->exec->env->cancel);
@@ -131,7 +130,7 @@ static void sort_run(const entry_order *by, smi_sort_row *rows, smi_sort_row *sp
     merge_runs(by, spare, half, spare + half, n - half, rows);
 }
 
-/* One round of sorting: runs as wide as `width`, or pairs of them merged. */
+/* One round of sorting: sorts runs of `width` rows, or merges pairs of them. */
 typedef struct sort_round {
     const smi_execution *exec;
     const entry_order *by;
@@ -143,26 +142,26 @@ typedef struct sort_round {
 static sm_status sort_one(void *ctx, int64_t i, sm_error *e)
 {
     const sort_round *r = ctx;
-    SM_TRY(smi_look(r->exec, e));
+    SM_TRY(smi_check_cancel(r->exec, e));
     const int64_t start_ns = sm_monotonic_ns();
     const int64_t first = i * r->width;
     const int64_t n = r->n - first < r->width ? r->n - first : r->width;
     sort_run(r->by, r->from + first, r->to + first, n);
     atomic_fetch_add(r->spent_ns, sm_monotonic_ns() - start_ns);
-    return smi_look(r->exec, e);
+    return smi_check_cancel(r->exec, e);
 }
 
 static sm_status merge_one(void *ctx, int64_t i, sm_error *e)
 {
     const sort_round *r = ctx;
-    SM_TRY(smi_look(r->exec, e));
+    SM_TRY(smi_check_cancel(r->exec, e));
     const int64_t start_ns = sm_monotonic_ns();
     const int64_t first = i * 2 * r->width;
     const int64_t n = r->n - first < 2 * r->width ? r->n - first : 2 * r->width;
     const int64_t n_a = n < r->width ? n : r->width;
     merge_runs(r->by, r->from + first, n_a, r->from + first + n_a, n - n_a, r->to + first);
     atomic_fetch_add(r->spent_ns, sm_monotonic_ns() - start_ns);
-    return smi_look(r->exec, e);
+    return smi_check_cancel(r->exec, e);
 }
 
 /* Making entries, a batch a task. */
@@ -178,14 +177,14 @@ typedef struct entry_job {
 static sm_status make_entries(void *ctx, int64_t b, sm_error *e)
 {
     const entry_job *job = ctx;
-    SM_TRY(smi_look(job->exec, e));
+    SM_TRY(smi_check_cancel(job->exec, e));
     const int64_t start_ns = sm_monotonic_ns();
     smi_sort_codes_of(&job->codes, job->spec, b, job->rows + job->first[b]);
     atomic_fetch_add(job->spent_ns, sm_monotonic_ns() - start_ns);
     return SM_OK;
 }
 
-/* Entries of all rows, and what is to be looked at beside their prefixes. */
+/* Makes the entries of all rows, and how those with equal prefixes are ordered. */
 static sm_status make_all_entries(smi_execution *exec, const smi_sort_spec *spec,
                                   smi_sort_row *rows, entry_order *by, _Atomic int64_t *spent_ns,
                                   sm_error *e)
@@ -323,8 +322,8 @@ static smi_sort_spec spec_of(const sort_end *s, const smi_batches *rows)
                            .place = s->n_payload + s->node->as.sort.n_keys};
 }
 
-/* Leaves the first `limit` rows of the list. */
-static sm_status reduce(sort_end *s, smi_batches *rows, sm_error *e)
+/* Sorts the list and keeps its first `limit` rows. */
+static sm_status keep_first_rows(sort_end *s, smi_batches *rows, sm_error *e)
 {
     const smi_sort_spec spec = spec_of(s, rows);
     sm_block *block = NULL;
@@ -355,8 +354,7 @@ static sm_status reduce(sort_end *s, smi_batches *rows, sm_error *e)
     return st;
 }
 
-/* With LIMIT: adds batches to the sorter's, but takes all out and reduces them when there are many.
- */
+/* With LIMIT: adds batches to the sorter's; when there are many rows, keeps only the first ones. */
 static sm_status add_to_first(sort_end *s, smi_batches *mine, sm_error *e)
 {
     const int64_t many = s->limit * 4 + 16 * SM_BATCH_ROWS;
@@ -385,7 +383,7 @@ static sm_status add_to_first(sort_end *s, smi_batches *mine, sm_error *e)
         smi_batches_release(&all->rows);
         all->n_rows = 0;
         sm_mutex_unlock(&all->lock);
-        SM_TRY(reduce(s, mine, e));
+        SM_TRY(keep_first_rows(s, mine, e));
     }
 }
 
@@ -472,7 +470,7 @@ static void sort_init(sort_end *s, smi_execution *exec, const sm_plan_node *node
     smi_sorter_init(&s->sorter, exec, node, s->budget, s->schema, &spec);
 }
 
-/* Rows in memory that the limit lets pass. */
+/* The number of rows in memory that LIMIT lets pass. */
 static int64_t n_given(const sort_end *s)
 {
     return s->limit >= 0 && s->sorter.n_order > s->limit ? s->limit : s->sorter.n_order;
@@ -498,7 +496,7 @@ static sm_status give_sorted(void *ctx, smi_driver *d, int64_t i, sm_error *e)
     return SM_OK;
 }
 
-/* From disk: one task, for a merge goes row by row. */
+/* Gives the rows from disk. One task, since a merge goes row by row. */
 static sm_status give_merged(void *ctx, smi_driver *d, int64_t i, sm_error *e)
 {
     sort_end *s = ctx;

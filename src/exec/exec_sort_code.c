@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * exec/exec_sort_code.c: rows' sort keys as one 64-bit number each, as far as they fit.
+ * exec/exec_sort_code.c: makes one 64-bit number of a row's sort keys, as far as they fit.
  *
- * Calls    smi_sort_rows, by exec_sort.c.
- * Method   Every key is measured over all rows: the least and the greatest value; of texts what all
- *          begin with, and the longest. So it is known how few bits tell its values apart, and the
- *          keys are put behind one another, the first one highest; after them the row's place. The
- *          last one that has room may be cut short. Numbers compare as rows do; of rows with equal
- *          numbers only keys from the first that is cut, or left out, are looked at. Two keys of a
- *          thousand values, or texts with a long common beginning, leave nothing to look at.
- * NULL     One more bit of a key that has any, above the value's. */
+ * Calls    by smi_sort_rows() in exec_sort.c.
+ * Method   First each key is measured over all rows: its least and its greatest value; of texts the
+ *          common beginning and the longest. This gives the few bits that tell its values apart.
+ *          The keys' bits are put one after another, the first key's highest; then the row's place.
+ *          The last key that has room may be cut. Numbers compare as the rows do. Rows with equal
+ *          numbers are compared by the keys from the first that was cut or left out. Two keys of a
+ *          thousand values, or texts with a long common beginning, leave nothing to compare.
+ * NULL     One more bit, above the value's, for a key that has NULLs. */
 #include "exec/exec_sort_code_int.h"
 
 #include <string.h>
@@ -29,7 +29,7 @@ static uint64_t order_double(double f)
     return bits & SIGN ? ~bits : bits | SIGN;
 }
 
-/* A number's bits, so that unsigned order is the type's; of a wide decimal the upper half. */
+/* A number as bits whose unsigned order is that of its type; of a wide decimal the upper half. */
 static uint64_t order_bits(const sm_column *c, int64_t i)
 {
     const sm_value v = sm_column_value(c, i);
@@ -51,7 +51,7 @@ static uint64_t order_bits(const sm_column *c, int64_t i)
     }
 }
 
-/* Eight bytes of a text from `skip` on; behind its end zeros. */
+/* Eight bytes of a text from `skip` on, with zeros behind its end. */
 static uint64_t text_bits(sm_str s, size_t skip)
 {
     uint8_t head[8] = {0};
@@ -82,13 +82,13 @@ static bool is_text(const sm_column *c)
 
 /* ---- measuring ------------------------------------------------------------------------------- */
 
-/* What a key's values are like, in a batch or in all. */
+/* What was measured of a key, in one batch or in all. */
 typedef struct extent {
     bool any, has_null;
     uint64_t least, most;   /* numbers */
     sm_str first;           /* texts: one of them, */
     size_t common, longest; /* bytes that all begin with, and of the longest */
-    bool has_zero;          /* a byte 0, which the padding looks like */
+    bool has_zero;          /* a text has a byte 0, which looks like padding */
 } extent;
 
 static void see_text(extent *x, sm_str s)
@@ -159,7 +159,7 @@ typedef struct measuring {
 static sm_status measure_batch(void *ctx, int64_t b, sm_error *e)
 {
     const measuring *m = ctx;
-    SM_TRY(smi_look(m->exec, e));
+    SM_TRY(smi_check_cancel(m->exec, e));
     for (int32_t k = 0; k < m->n_keys; k++) {
         measure_column(column_at(m->spec, m->spec->rows->items[b], k),
                        &m->extents[b * m->n_keys + k]);
@@ -174,7 +174,7 @@ static int bits_of(uint64_t v)
     return v == 0 ? 0 : 64 - __builtin_clzll(v);
 }
 
-/* Gives a key its bits, of those that are left. false: nothing may come behind it. */
+/* Gives a key some of the bits that are left. Returns false where no key may follow it. */
 static bool plan_key(smi_sort_code *key, const sm_type *t, const extent *x, int *left)
 {
     const bool text = sm_type_is_bytes(t->id);

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * exec/exec_sorter.c: sorting more rows than there is memory for.
+ * exec/exec_sorter.c: sorts more rows than fit in memory.
  *
- * Calls    add by the ends of ORDER BY and of windows, from many workers; then finish and the merge
- *          by one.
- * Method   Rows are kept until memory is short. Then who adds takes all that are there, sorts them
- *          (exec_sort.c) and writes them as a run: batches of some thousand rows. The merge has one
- *          batch of each run in memory and takes the least row by a heap; where that is too much,
- *          runs are first merged to fewer. The order is total, by the keys and then by the row's
- *          place in the input: which rows met in a run changes nothing. */
+ * Calls    add by the ends of ORDER BY and of windows, from many workers; then finish, and next for
+ *          each batch, by one.
+ * Method   Rows are kept until memory is short. Then the worker that adds a batch takes all rows,
+ *          sorts them (exec_sort.c) and writes them to disk as a *run*, in batches. The merge has
+ *          one batch of each run in memory, and finds the least row by a heap. Where the batches of
+ *          all runs would take too much, some runs are merged into one first. The order is total,
+ *          by the keys and then by the row's place in the input: which rows were in one run does
+ *          not matter. */
 #include "exec/exec_sorter_int.h"
 
 #include <string.h>
@@ -55,7 +56,7 @@ static void sift_down(smi_merge *m, int32_t i)
     }
 }
 
-/* The run's next batch becomes its current one; false: it has none. */
+/* Loads the next batch of a run. *has is false where the run is at its end. */
 static sm_status load_next(smi_merge *m, int32_t run, bool *has, sm_error *e)
 {
     sm_batch *rows = NULL;
@@ -91,7 +92,7 @@ sm_status smi_merge_begin(smi_merge *m, const smi_sort_spec *spec, const smi_row
     return SM_OK;
 }
 
-/* Lets go of batches that no run stands in any more. */
+/* Releases the batches that all rows were taken of. */
 static void drop_used(smi_merge *m)
 {
     smi_batches current = {0};
@@ -172,7 +173,7 @@ bool smi_sorter_validate(const smi_sorter *s, const char **why)
 }
 
 /* In debug and sanitizer builds. */
-static void check(const smi_sorter *s)
+static void assert_sorter_valid(const smi_sorter *s)
 {
 #ifdef SM_ASSERTS
     const char *why = "";
@@ -219,7 +220,7 @@ static sm_status write_sorted(smi_sorter *s, const smi_batches *rows, smi_rows *
     return st;
 }
 
-/* A run that is not filled yet; with the lock. */
+/* Adds a run to the list; with the lock. */
 static void add_run(smi_sorter *s, const smi_rows *run)
 {
     if (s->n_runs == s->cap_runs) {
@@ -229,10 +230,11 @@ static void add_run(smi_sorter *s, const smi_rows *run)
     s->runs[s->n_runs++] = *run;
 }
 
-/* All that is there becomes a run; with the lock, so that nobody adds to what is not gone yet. */
+/* Writes all rows in memory as a run. With the lock, so that nobody adds rows before they are
+ * written. */
 static sm_status spill_rows(smi_sorter *s, sm_error *e)
 {
-    check(s);
+    assert_sorter_valid(s);
     smi_batches rows = s->rows;
     smi_rows run = {.schema = s->schema};
     s->rows = (smi_batches){0};
@@ -295,7 +297,7 @@ sm_status smi_sorter_add(smi_sorter *s, sm_batch *taken, sm_error *e)
     return st;
 }
 
-/* How many batches of the runs may be in memory at once. */
+/* The most runs that may be merged at once, each with one batch in memory. */
 static int64_t most_runs(const smi_sorter *s)
 {
     uint64_t bytes = 1;
@@ -306,10 +308,10 @@ static int64_t most_runs(const smi_sorter *s)
     return smi_memory_merge_runs(s->exec, bytes);
 }
 
-/* The first n runs become one, the last. */
+/* Merges the first n runs into one, which becomes the last. */
 static sm_status merge_first(smi_sorter *s, int64_t n, sm_error *e)
 {
-    SM_ASSERT(n >= 2 && n <= s->n_runs); /* or it would never come to fewer */
+    SM_ASSERT(n >= 2 && n <= s->n_runs); /* so that there are fewer runs afterwards */
     smi_rows merged = {.schema = s->schema, .spill = s->spill};
     smi_merge m = {0};
     sm_batch *b = NULL;
@@ -352,7 +354,7 @@ static sm_status sort_in_memory(smi_sorter *s, sm_error *e)
 sm_status smi_sorter_finish(smi_sorter *s, sm_error *e)
 {
     SM_ASSERT(s->state == SMI_SORTER_FILLING);
-    check(s);
+    assert_sorter_valid(s);
     if (s->n_runs == 0) {
         return sort_in_memory(s, e);
     }

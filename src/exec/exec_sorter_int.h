@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * exec/exec_sorter_int.h: rows in, the same rows in order out, by way of sorted runs on disk where
- * memory is short (exec_sorter.c). For ORDER BY, windows with keys, and a join's output. */
+ * exec/exec_sorter_int.h: takes rows in any order and gives them sorted, by way of sorted runs on
+ * disk where memory is short (exec_sorter.c). For ORDER BY, windows with keys, and a join's output.
+ * */
 #ifndef SM_EXEC_SORTER_INT_H
 #define SM_EXEC_SORTER_INT_H
 
@@ -64,13 +65,13 @@ typedef struct smi_sorter {
 void smi_sorter_init(smi_sorter *s, smi_execution *exec, const sm_plan_node *node,
                      sm_budget *budget, const sm_type *schema, const smi_sort_spec *spec);
 void smi_sorter_release(smi_sorter *s);
-/** Looks it over, for asserts and tests: what it counts is there, and has the schema with a place;
- * else false, and what is wrong. With the lock, or alone. */
+/** Is the sorter as it should be: does it have the rows that it counts, and have they the schema,
+ * with a place? Else false, and what is wrong. With the lock, or where no one else uses it. */
 bool smi_sorter_validate(const smi_sorter *s, const char **why);
-/** Takes compact rows; any thread. Sorts and spills what is there when memory is short. */
+/** Takes compact rows. Any thread. When memory is short, sorts and spills all rows in memory. */
 sm_status smi_sorter_add(smi_sorter *s, sm_batch *taken, sm_error *e) SM_MUST_USE;
-/** After the last row. Sorts what is in memory, into s->order (s->n_order rows of s->rows), or
- * readies the merge of what is on disk: s->state says which. */
+/** After the last row. Where all rows are in memory, sorts them into s->order (s->n_order rows of
+ * s->rows); else begins the merge of the runs on disk. s->state says which. */
 sm_status smi_sorter_finish(smi_sorter *s, sm_error *e) SM_MUST_USE;
 /** The first columns (those of `schema`) of the next rows, as smi_merge_next, wherever they are. */
 sm_status smi_sorter_next(smi_sorter *s, const sm_type *schema, sm_budget *budget, sm_batch **out,

@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * exec/exec_spill.c: pieces of an operator's state in a scratch file, and batches as pieces.
+ * exec/exec_spill.c: stores parts of an operator's state as pieces of a scratch file, and batches
+ * as pieces.
  *
  * Calls    by the aggregate, sort, window and join where memory is short.
- * Piece    blocks of at most BLOCK_BYTES: u64 XXH3 of the rest, u32 stored bytes, u32 plain bytes,
- *          LZ4 (or the bytes as they are, where stored = plain). A piece gets a range of the file's
- *          offsets that it fits into whatever LZ4 does; what it does not fill is a hole.
+ * Piece    Blocks of at most BLOCK_BYTES: u64 XXH3 of the rest, u32 stored bytes, u32 plain bytes,
+ *          then the bytes, compressed by LZ4 (or plain, where both sizes are equal). A piece has a
+ *          range of the file's offsets that it fits into even if nothing can be compressed; the
+ *          part that it does not fill is a hole in the file.
  * Batch    u64 rows, ordinal, seq; then its columns: u64 rows, has validity, number of heap
  *          buffers; their sizes; validity; values; heap buffers; children. Everything starts at a
  *          multiple of 64 bytes, so a batch that is read back points into the piece's own block.
- * Why LZ4  at 2 GB/s back it costs less than the disk does, and records of groups halve. */
+ * Why LZ4  Reading back at 2 GB/s it costs less than the disk does, and records of groups become
+ *          half as large. */
 #include "exec/exec_spill_int.h"
 
 #include <lz4.h>
@@ -74,7 +77,8 @@ void smi_spill_free(smi_spill *s)
     sm_free(s);
 }
 
-/* One a thread at most, so few: taken without asking, for without them nobody can spill. */
+/* Buffers of a piece: at most one for each thread. They are taken without asking the budget, since
+ * without them nothing could be spilled. */
 static smi_piece *take_idle(smi_spill *s)
 {
     sm_mutex_lock(&s->lock);
@@ -107,8 +111,9 @@ void smi_piece_drop(smi_piece *p)
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
-/* The offsets set aside for a piece: a block that LZ4 would swell is kept as it is. */
-static uint64_t room_for(uint64_t bytes)
+/* The bytes of the file that are reserved for a piece: no block is larger than its plain bytes and
+ * its head. */
+static uint64_t reserved_bytes(uint64_t bytes)
 {
     return bytes + (bytes + BLOCK_BYTES - 1) / BLOCK_BYTES * HEAD_BYTES;
 }
@@ -116,9 +121,9 @@ static uint64_t room_for(uint64_t bytes)
 sm_status smi_piece_begin(smi_spill *s, uint64_t bytes, smi_piece **out, sm_error *e)
 {
     SM_ASSERT(bytes > 0); /* an extent of none says that nothing was put */
-    SM_TRY(smi_look(s->exec, e));
+    SM_TRY(smi_check_cancel(s->exec, e));
     smi_piece *p = take_idle(s);
-    p->first = p->at = atomic_fetch_add(&s->end, room_for(bytes));
+    p->first = p->at = atomic_fetch_add(&s->end, reserved_bytes(bytes));
     p->plain_bytes = p->left = bytes;
     *out = p;
     return SM_OK;
@@ -139,7 +144,7 @@ static sm_status write_block(smi_piece *p, sm_error *e)
     memcpy(p->stored, &check, 8);
     const size_t n = HEAD_BYTES + lens[0];
     /* Never into the next piece's offsets. */
-    SM_ENSURE(p->at + n <= p->first + room_for(p->plain_bytes));
+    SM_ENSURE(p->at + n <= p->first + reserved_bytes(p->plain_bytes));
     SM_TRY(sm_scratch_write(p->spill->file, p->at, p->stored, n, e));
     p->at += n;
     p->n = 0;
@@ -167,7 +172,9 @@ sm_status smi_piece_add(smi_piece *p, const void *bytes, size_t len, sm_error *e
 
 sm_status smi_piece_end(smi_piece *p, smi_extent *out, sm_error *e)
 {
-    SM_ENSURE(p->left == 0); /* what was counted was written: else it comes back shifted */
+    SM_ENSURE(
+        p->left ==
+        0); /* as many bytes were added as were announced, or the next piece would be shifted */
     const sm_status st = p->n > 0 ? write_block(p, e) : SM_OK;
     *out = (smi_extent){.off_bytes = p->first, .plain_bytes = p->plain_bytes};
     smi_piece_drop(p);
@@ -176,7 +183,8 @@ sm_status smi_piece_end(smi_piece *p, smi_extent *out, sm_error *e)
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-/* The block at `at` to at most `left` bytes at `to`; says how many it stood in and gave. */
+/* Reads the block at `at` into at most `left` bytes at `to`. Returns its size in the file and the
+ * number of bytes that it gave. */
 static sm_status read_block(smi_piece *through, uint64_t at, uint8_t *to, uint64_t left,
                             uint32_t lens[2], sm_error *e)
 {
@@ -197,15 +205,18 @@ static sm_status read_block(smi_piece *through, uint64_t at, uint8_t *to, uint64
         is_good = LZ4_decompress_safe((const char *)in + HEAD_BYTES, (char *)to, (int)lens[0],
                                       (int)lens[1]) == (int)lens[1];
     }
-    return is_good ? SM_OK
-                   : sm_fail(e, SM_CORRUPT, "what was spilled at byte %llu came back changed",
-                             (unsigned long long)at);
+    return is_good
+               ? SM_OK
+               : sm_fail(
+                     e, SM_CORRUPT,
+                     "what was written to the spill file at byte %llu was changed when it was read",
+                     (unsigned long long)at);
 }
 
 sm_status smi_spill_get(smi_spill *s, const smi_extent *x, void *out, sm_error *e)
 {
-    SM_TRY(smi_look(s->exec, e));
-    SM_ASSERT(x->off_bytes + room_for(x->plain_bytes) <= atomic_load(&s->end));
+    SM_TRY(smi_check_cancel(s->exec, e));
+    SM_ASSERT(x->off_bytes + reserved_bytes(x->plain_bytes) <= atomic_load(&s->end));
     smi_piece *through = take_idle(s);
     sm_status st = SM_OK;
     uint64_t at = x->off_bytes;
@@ -221,13 +232,13 @@ sm_status smi_spill_get(smi_spill *s, const smi_extent *x, void *out, sm_error *
 
 void smi_spill_drop(smi_spill *s, const smi_extent *x)
 {
-    SM_ASSERT(x->off_bytes + room_for(x->plain_bytes) <= atomic_load(&s->end));
-    sm_scratch_drop(s->file, x->off_bytes, room_for(x->plain_bytes));
+    SM_ASSERT(x->off_bytes + reserved_bytes(x->plain_bytes) <= atomic_load(&s->end));
+    sm_scratch_drop(s->file, x->off_bytes, reserved_bytes(x->plain_bytes));
 }
 
 /* ---- batches out ----------------------------------------------------------------------------- */
 
-/* Where parts go: counted first (piece NULL), then written. */
+/* Where the parts of batches go: they are first counted (piece is NULL), then written. */
 typedef struct parts {
     smi_piece *piece;
     uint64_t at;
@@ -298,8 +309,9 @@ static sm_status add_batches(parts *to, sm_batch *const *batches, int32_t n, sm_
     return SM_OK;
 }
 
-/* Constants and dictionaries spread out, strings without bytes that no row has: what goes out. */
-static sm_status flatten(const sm_batch *b, sm_budget *budget, sm_batch **out, sm_error *e)
+/* The batch as it is written: constants and dictionaries are expanded, and only the bytes of
+ * strings that a row has are kept. */
+static sm_status flatten_batch(const sm_batch *b, sm_budget *budget, sm_batch **out, sm_error *e)
 {
     sm_batch *in = (sm_batch *)b;
     return sm_batch_concat(&in, 1, true, budget, out, e);
@@ -312,7 +324,7 @@ sm_status smi_spill_put_batches(smi_spill *s, sm_batch *const *batches, int32_t 
     parts to = {0};
     sm_status st = SM_OK;
     for (int32_t i = 0; i < n; i++) {
-        SM_TRY_GOTO(st, done, batches[i] ? flatten(batches[i], budget, &flat[i], e) : SM_OK);
+        SM_TRY_GOTO(st, done, batches[i] ? flatten_batch(batches[i], budget, &flat[i], e) : SM_OK);
     }
     SM_TRY_GOTO(st, done, add_batches(&to, flat, n, e)); /* counts */
     SM_TRY_GOTO(st, done, smi_piece_begin(s, to.at, &to.piece, e));
@@ -331,7 +343,8 @@ done:
 
 /* ---- batches back ---------------------------------------------------------------------------- */
 
-/* A piece in memory, read from its start. What it says was written by this process and checked. */
+/* A piece in memory that is being read. This process has written it, and its checksums were
+ * checked. */
 typedef struct reading {
     const uint8_t *at;
     sm_batch *into;

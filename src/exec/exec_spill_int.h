@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * exec/exec_spill_int.h: where an operator puts what its budget has no room for.
+ * exec/exec_spill_int.h: where an operator puts rows and state that its budget has no room for.
  *
- * A *spill* is one scratch file of one operator. Pieces go in and come back whole; each is LZ4
- * compressed, block by block, and every block carries a checksum. An operator spills itself, when
- * smi_memory_is_short() says so or a take was refused; who could also wait does so first.
+ * A *spill* is one scratch file of one operator. Pieces go in and come back whole. Each is
+ * compressed by LZ4, block by block, and every block has a checksum. An operator spills where
+ * smi_memory_is_short() says so, or where the budget has refused memory; where it can wait instead,
+ * it waits first.
  * Threads: every function may be called from any thread. Blocks its caller: a local disk. */
 #ifndef SM_EXEC_SPILL_INT_H
 #define SM_EXEC_SPILL_INT_H
@@ -34,11 +35,11 @@ void smi_piece_drop(smi_piece *p); /* takes NULL */
 
 /** Reads a piece back into x->plain_bytes bytes at `out`. SM_CORRUPT where a check fails. */
 sm_status smi_spill_get(smi_spill *s, const smi_extent *x, void *out, sm_error *e) SM_MUST_USE;
-/** It is not needed any more. */
+/** The piece is not needed any more. */
 void smi_spill_drop(smi_spill *s, const smi_extent *x);
 
-/** The same for n batches, any layout and type; they come back flat and from `budget`, with their
- * ordinals and seqs. A NULL stays one. Each stands in one block of its own and the piece's. */
+/** Writes n batches of any layout and type as a piece, and reads them back: flat, of memory from
+ * `budget`, with their ordinals and seqs. A batch that is NULL comes back as NULL. */
 sm_status smi_spill_put_batches(smi_spill *s, sm_batch *const *batches, int32_t n,
                                 sm_budget *budget, smi_extent *out, sm_error *e) SM_MUST_USE;
 sm_status smi_spill_get_batches(smi_spill *s, const smi_extent *x, const sm_type *const *schemas,

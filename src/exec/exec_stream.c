@@ -2,7 +2,7 @@
  *
  * exec/exec_stream.c: the operators that need one batch at a time: filter and project, and the
  * renaming of a union's inputs. Made by exec_run.c; the join's probe is in exec_join.c. They live
- * in the run's arena and keep nothing between batches. */
+ * in the execution's arena and keep nothing between batches. */
 #include "exec/exec_int.h"
 
 typedef struct stream_op {
@@ -22,15 +22,15 @@ static smi_op *new_op(smi_execution *exec, const sm_plan_node *node, smi_op *nex
 
 /* ---- a row that fails ------------------------------------------------------------------------ */
 
-/* Is the failure one of the rows, of which another part may be free? */
+/* Did single rows fail, so that another part of the batch may be good? */
 static bool is_of_rows(sm_status st)
 {
     return st != SM_OK && st != SM_BUDGET && st != SM_INTERRUPTED && !sm_status_is_answer(st);
 }
 
-/* A batch that failed goes on in two halves, the first first: so the rows before the one that fails
- * are given on, and a LIMIT that wants no more of them is content; and it is the first row that
- * fails whose error is told. Takes rows. */
+/* Pushes a batch that failed in two halves, one after the other. So the rows before the one that
+ * fails are given on, which may be all that a LIMIT wants; and the error is that of the first row
+ * that fails. Takes rows. */
 static sm_status push_halves(smi_op *op, smi_driver *d, sm_batch *rows, sm_error *e)
 {
     const stream_op *s = (const stream_op *)op;

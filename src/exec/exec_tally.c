@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * exec/exec_tally.c: what a scan counts, in the order of its morsels: lines, unknown keys, what
- * files' contents are known by, refused lines with their absolute numbers.
+ * exec/exec_tally.c: counts what a scan reads, in the order of its morsels: lines, unknown keys,
+ * hashes of files' contents, and refused lines with their line numbers in the file.
  *
  * Calls    hash (also for a store's checksum), refused and close by the driver that has the morsel;
  *          bring_up, under the scan's lock, when a morsel is done: it accounts every morsel whose
- *          turn it is.
- * Why      A morsel's refused lines count from its own first line. All earlier morsels of its file
- *          are accounted when its turn comes, so their lines are known then without counting from
- *          the file's start. */
+ *          turn has come.
+ * Why      A reader counts the lines of its morsel from 1. When the morsel's turn comes, all
+ *          earlier morsels of the file are accounted, so the number of lines before it is known
+ *          without reading the file from its start. */
 #include "exec/exec_scan_int.h"
 
-#define UNKNOWN_MAX 1000 /* paths in a report; damaged input can make one a line */
+#define UNKNOWN_MAX 1000 /* paths in a report; in damaged input each line may have another one */
 
 /* ---- hashing --------------------------------------------------------------------------------- */
 
@@ -20,7 +20,7 @@ static bool wants_content(const smi_scan *s, int64_t file)
     return s->dataset->files[file].content_out && s->is_first;
 }
 
-/* Own bytes of a plain file, which are its content. */
+/* Adds bytes of a file that is not compressed, which are its content. */
 static void add_content(smi_morsel *m, const uint8_t *bytes, size_t n)
 {
     sm_content *c = &m->content;
@@ -61,7 +61,7 @@ void smi_tally_hash(smi_scan *s, smi_morsel *m)
     }
 }
 
-/* ---- a morsel's own books -------------------------------------------------------------------- */
+/* ---- a morsel's own tally -------------------------------------------------------------------- */
 
 void smi_tally_refused(smi_scan *s, smi_morsel *m, sm_batch *taken)
 {
@@ -123,7 +123,8 @@ static void add_unknown(smi_scan *s, const smi_morsel *m)
     }
 }
 
-/* Refused lines as a sink gets them: with the file, and counted from its first line. Takes rows. */
+/* Makes refused lines as a sink gets them: with the file, and with line numbers in it. Takes rows.
+ * */
 static sm_status shape_refused(smi_scan *s, const smi_morsel *m, sm_batch *rows, sm_batch **out,
                                sm_error *e)
 {
@@ -182,23 +183,24 @@ void smi_tally_file_done(smi_scan *s, int64_t file)
     smi_scan_close_file(s, f);
 }
 
-/* A text file was read to its end: is it what its store has? What follows the end of a compressed
- * one may not have been read. */
+/* A text file was read to its end: has it the checksum that its store gave? Bytes after the end of
+ * a compressed file may not have been read; then nothing is compared. */
 static sm_status check_whole(const smi_scan *s, int64_t file, sm_error *e)
 {
     const smi_scan_file *f = &s->files[file];
     if (!f->has_checksum || f->n_hashed != sm_blob_bytes(f->blob) || f->crc32 == f->checksum) {
         return SM_OK;
     }
-    sm_fail(e, SM_CORRUPT, "the file was changed on its way here: its checksum is another");
+    sm_fail(e, SM_CORRUPT, "the file was changed on its way from the store: its checksum differs");
     sm_error_place(e, s->dataset->files[file].uri.data, 0, -1);
-    sm_error_todo(e, "Run it again; an endpoint of https:// guards each byte.");
+    sm_error_todo(e,
+                  "Run it again; with an endpoint of https:// a changed byte is noticed at once.");
     return SM_CORRUPT;
 }
 
-/* A file that was read to its end and is hardly of its format is refused as a whole, whatever is
- * done with broken lines: what is left of it is chance. Few lines say nothing, and a log may be
- * damaged on many; nine lines of ten is text of another kind. */
+/* A file that was read to its end, and of which nine lines in ten are refused, is of another
+ * format: the rest are lines of the format by chance. It is refused as a whole, whatever the policy
+ * for broken lines. With fewer lines than these nothing can be said. */
 #define FOREIGN_MIN_LINES 100
 #define FOREIGN_PERCENT   90
 
@@ -212,7 +214,7 @@ static sm_status check_layout(const smi_scan *s, int64_t file, sm_error *e)
     sm_fail(e, SM_UNSUPPORTED, "%lld of %lld lines are no JSON objects: over %d%%",
             (long long)c->no_objects, (long long)n_lines, FOREIGN_PERCENT);
     sm_error_place(e, s->dataset->files[file].uri.data, 0, -1);
-    sm_error_todo(e, "The file is not one object a line: write it so, or leave it out.");
+    sm_error_todo(e, "Write the file with one JSON object on each line, or leave it out.");
     return SM_UNSUPPORTED;
 }
 
@@ -255,7 +257,7 @@ static sm_status account_morsel(smi_scan *s, smi_morsel *m, sm_error *e)
 sm_status smi_tally_bring_up(smi_scan *s, sm_error *e)
 {
     for (;;) {
-        smi_morsel *m = &s->ring[s->accounted % SMI_WINDOW_MAX];
+        smi_morsel *m = &s->ring[s->accounted % SMI_AHEAD_MAX];
         if (s->accounted == s->admitted || m->state != MORSEL_DONE) {
             return SM_OK;
         }
@@ -285,8 +287,9 @@ void smi_tally_begin(smi_scan *s)
     }
 }
 
-/* Room in the report for so many more files; at first just so much: there may be 100,000. */
-static void make_room(smi_execution *exec, int64_t n_more)
+/* Makes room in the report for n_more files: at first for exactly so many, since there may be
+ * 100,000. */
+static void reserve_files(smi_execution *exec, int64_t n_more)
 {
     sm_exec_report *r = exec->report;
     if (r->n_files + n_more <= exec->files_cap) {
@@ -310,7 +313,7 @@ void smi_tally_end(smi_scan *s)
     }
     if (s->is_first && s->dataset->format->is_text) {
         add_counts(&r->counts, &all);
-        make_room(s->exec, s->dataset->n_files);
+        reserve_files(s->exec, s->dataset->n_files);
         for (int64_t i = 0; i < s->dataset->n_files; i++) {
             r->files[r->n_files++] =
                 (sm_file_report){.uri = sm_arena_str(r->arena, s->dataset->files[i].uri),

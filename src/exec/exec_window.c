@@ -2,15 +2,17 @@
  *
  * exec/exec_window.c: window functions.
  *
- * Calls    smi_window_run by exec_run.c.
- * Method   The input is kept whole, in its order. For each function: its keys and arguments are
- *          evaluated, row references sorted by PARTITION BY then ORDER BY (exec_sort.c), and
- *          partitions gathered into blocks of some thousand rows, side by side. Within a block each
- *          partition starts at a multiple of 8 rows, so that its slice of a column is a pointer.
- *          Results stand in the order of sorting; each input row remembers where its own is.
- *          OVER () has nothing to sort: a function that can (sm_whole_fn) makes passes over the
- *          rows where they are, in memory or spilled, and gives its results batch by batch.
- * Spilled  exec_window_spill.c, function by function, where keys and arguments are too much.
+ * Calls    smi_window_run() by exec_run.c.
+ * Method   The input is kept whole, in its order. For each function, its keys and arguments are
+ *          evaluated, references to rows are sorted by PARTITION BY and then ORDER BY
+ *          (exec_sort.c), and whole partitions are gathered into blocks of some thousand rows, side
+ *          by side. Within a block each partition starts at a multiple of 8 rows, so that its slice
+ *          of a column is just a pointer. Results are in the order of sorting; for each input row
+ *          it is noted where its result is.
+ * OVER ()  needs no sorting. A function that can (sm_whole_fn) makes passes over the rows where
+ * they
+ *          are, in memory or on disk, and then gives its results batch by batch.
+ * Spilled  exec_window_spill.c, for a function whose keys and arguments do not fit in memory.
  * Output   The input's batches with the results beside them: nothing of the input is copied. */
 #include "exec/exec_window_int.h"
 
@@ -24,7 +26,7 @@ static bool starts_partition(const smi_window_job *job, int64_t i)
                                   job->order[i].ref) != 0;
 }
 
-/* A block's partitions, in the padded order in which they are gathered. */
+/* The partitions of a block as they are gathered, with padding between them. */
 typedef struct block_layout {
     int64_t n_parts;
     int64_t *first, *n;  /* of each: where it starts, padded; its rows */
@@ -33,13 +35,13 @@ typedef struct block_layout {
     int64_t n_padded;
 } block_layout;
 
-/* Marks where partitions start (bit i − first). Returns how many there are by *n_parts. */
+/* Sets bit i − first where a partition starts at row i. *n_parts is their number. */
 static sm_status mark_starts(const smi_window_job *job, int64_t first, int64_t end, uint8_t *bits,
                              int64_t *n_parts, sm_error *e)
 {
     int64_t n = 0;
     for (int64_t i = first; i < end; i++) {
-        SM_TRY(smi_look_at(job->w->exec, i, e));
+        SM_TRY(smi_check_cancel_at(job->w->exec, i, e));
         if (starts_partition(job, i)) {
             sm_bit_set(bits, i - first);
             n++;
@@ -49,8 +51,8 @@ static sm_status mark_starts(const smi_window_job *job, int64_t first, int64_t e
     return SM_OK;
 }
 
-static sm_status lay_out(const smi_window_job *job, int64_t first, int64_t end, sm_arena *a,
-                         block_layout *out, sm_error *e)
+static sm_status lay_out_block(const smi_window_job *job, int64_t first, int64_t end, sm_arena *a,
+                               block_layout *out, sm_error *e)
 {
     block_layout l = {0};
     int64_t n_parts = 0;
@@ -63,7 +65,7 @@ static sm_status lay_out(const smi_window_job *job, int64_t first, int64_t end, 
     l.peer_start = SM_NEW_ARRAY(a, uint8_t, most / 8 + 1);
     for (int64_t i = first; i < end; i++) {
         const bool is_start = sm_bit_get(starts, i - first);
-        SM_TRY(smi_look_at(job->w->exec, i, e));
+        SM_TRY(smi_check_cancel_at(job->w->exec, i, e));
         if (is_start) {
             while (l.n_padded % 8 != 0) {
                 l.refs[l.n_padded++] = job->order[i].ref; /* any row will do between partitions */
@@ -87,13 +89,13 @@ sm_status smi_window_block(void *ctx, int64_t b, sm_error *e)
 {
     const smi_window_job *job = ctx;
     const smi_execution *exec = job->w->exec;
-    SM_TRY(smi_look(exec, e));
+    SM_TRY(smi_check_cancel(exec, e));
     const int64_t start_ns = sm_monotonic_ns();
     sm_arena *a = sm_arena_new(job->w->budget);
     block_layout l = {0};
     sm_batch *args = NULL, *out = NULL;
     sm_builder *result = sm_builder_new(job->result->fields[0].type, job->w->budget);
-    sm_status st = lay_out(job, job->block_first[b], job->block_first[b + 1], a, &l, e);
+    sm_status st = lay_out_block(job, job->block_first[b], job->block_first[b + 1], a, &l, e);
     if (st == SM_OK) {
         st = smi_gather_rows(&job->wide, job->spec.n_keys, l.refs, l.n_padded, job->args,
                              job->w->budget, &args, e);
@@ -134,13 +136,14 @@ sm_status smi_window_block(void *ctx, int64_t b, sm_error *e)
 
 /* ---- one function ---------------------------------------------------------------------------- */
 
-/* The expressions over batch b. Those of a batch that comes from the spill hold nothing of it. */
-static sm_status widen_batch(smi_window_job *job, const sm_expr *const *exprs, int32_t n,
-                             const sm_type *schema, int64_t b, sm_error *e)
+/* Evaluates the expressions over batch b. Where the batch is read from the spill, the result is a
+ * copy, so that the batch can be freed. */
+static sm_status eval_one_batch(smi_window_job *job, const sm_expr *const *exprs, int32_t n,
+                                const sm_type *schema, int64_t b, sm_error *e)
 {
     smi_window_all *w = job->w;
     sm_batch *in = NULL, *wide = NULL, *copy = NULL;
-    SM_TRY(smi_look(w->exec, e));
+    SM_TRY(smi_check_cancel(w->exec, e));
     SM_TRY(smi_rows_get(&w->rows, b, w->budget, &in, e));
     sm_status st = smi_eval_flat(w->exec, exprs, n, schema, in, w->budget, &wide, e);
     if (st == SM_OK && !w->rows.items[b].rows) {
@@ -154,7 +157,7 @@ static sm_status widen_batch(smi_window_job *job, const sm_expr *const *exprs, i
     return SM_OK;
 }
 
-/* Keys of PARTITION BY, of ORDER BY, then arguments. */
+/* The expressions are the keys of PARTITION BY, those of ORDER BY, then the arguments. */
 void smi_window_prepare(smi_window_job *job, const sm_expr ***exprs, const sm_type **schema)
 {
     const sm_window_item *it = job->item;
@@ -183,18 +186,19 @@ void smi_window_prepare(smi_window_job *job, const sm_expr ***exprs, const sm_ty
 }
 
 /* Keys and arguments of every input batch. */
-static sm_status widen(smi_window_job *job, sm_error *e)
+static sm_status eval_all_batches(smi_window_job *job, sm_error *e)
 {
     const sm_expr **exprs = NULL;
     const sm_type *schema = NULL;
     smi_window_prepare(job, &exprs, &schema);
     for (int64_t b = 0; b < job->w->rows.n; b++) {
-        SM_TRY(widen_batch(job, exprs, schema->n_fields, schema, b, e));
+        SM_TRY(eval_one_batch(job, exprs, schema->n_fields, schema, b, e));
     }
     return SM_OK;
 }
 
-/* Whole partitions, at least SMI_WINDOW_BLOCK rows a block. *n_out: the number of blocks. */
+/* Cuts the sorted rows into blocks of whole partitions, each of at least SMI_WINDOW_BLOCK rows
+ * where there are so many. *n_out is the number of blocks. */
 static sm_status cut_blocks(smi_window_job *job, int64_t n, int64_t *n_out, sm_error *e)
 {
     job->block_first =
@@ -203,7 +207,7 @@ static sm_status cut_blocks(smi_window_job *job, int64_t n, int64_t *n_out, sm_e
     for (int64_t at = 0; at < n;) {
         int64_t end = at + SMI_WINDOW_BLOCK < n ? at + SMI_WINDOW_BLOCK : n;
         while (end < n && !starts_partition(job, end)) {
-            SM_TRY(smi_look_at(job->w->exec, end, e));
+            SM_TRY(smi_check_cancel_at(job->w->exec, end, e));
             end++;
         }
         SM_ASSERT(end > at && n_blocks < n / SMI_WINDOW_BLOCK + 2);
@@ -227,7 +231,7 @@ static sm_status note_places(smi_window_job *job, int64_t n, int64_t n_blocks,
             const smi_ref ref = job->order[i].ref;
             where[job->w->first[ref.batch] + ref.row] =
                 (smi_ref){.batch = (uint32_t)b, .row = (uint32_t)(i - job->block_first[b])};
-            SM_TRY(smi_look_at(job->w->exec, i, e));
+            SM_TRY(smi_check_cancel_at(job->w->exec, i, e));
         }
     }
     return SM_OK;
@@ -239,7 +243,7 @@ static sm_status run_item(smi_window_all *w, const sm_window_item *item, smi_win
     smi_window_job job = {.w = w, .item = item};
     sm_block *order = NULL;
     int64_t n = 0, n_blocks = 0;
-    sm_status st = widen(&job, e);
+    sm_status st = eval_all_batches(&job, e);
     if (st == SM_OK) {
         st = smi_sort_rows(w->exec, &job.spec, w->budget, &order, &n, e);
     }
@@ -276,8 +280,8 @@ static sm_status eval_arg(const smi_window_all *w, int32_t k, sm_batch *in, sm_b
     return smi_eval_flat(w->exec, &arg, 1, w->results[k].arg, in, w->budget, out, e);
 }
 
-/* Shows a batch to the functions that want this pass. */
-static sm_status look_at(smi_window_all *w, int64_t b, int32_t slot, sm_error *e)
+/* Shows a batch to the functions that want another pass. */
+static sm_status show_batch(smi_window_all *w, int64_t b, int32_t slot, sm_error *e)
 {
     sm_batch *in = NULL;
     SM_TRY(smi_rows_get(&w->rows, b, w->budget, &in, e));
@@ -297,8 +301,8 @@ static sm_status look_at(smi_window_all *w, int64_t b, int32_t slot, sm_error *e
     return st;
 }
 
-/* A slot's share of the batches. */
-static sm_status look_share(void *ctx, int64_t slot, sm_error *e)
+/* Shows a slot's share of the batches. For sm_pool_for(). */
+static sm_status show_share(void *ctx, int64_t slot, sm_error *e)
 {
     smi_window_all *w = ctx;
     const int64_t start_ns = sm_monotonic_ns();
@@ -306,8 +310,8 @@ static sm_status look_share(void *ctx, int64_t slot, sm_error *e)
     sm_status st = SM_OK;
     for (int64_t b = w->rows.n * slot / n_slots;
          b < w->rows.n * (slot + 1) / n_slots && st == SM_OK; b++) {
-        st = smi_look(w->exec, e);
-        st = st == SM_OK ? look_at(w, b, (int32_t)slot, e) : st;
+        st = smi_check_cancel(w->exec, e);
+        st = st == SM_OK ? show_batch(w, b, (int32_t)slot, e) : st;
     }
     atomic_fetch_add(&w->spent_ns, sm_monotonic_ns() - start_ns);
     return st;
@@ -330,7 +334,7 @@ static sm_status run_wholes(smi_window_all *w, sm_error *e)
         }
     }
     while (wants_pass) {
-        SM_TRY(sm_pool_for(w->exec->env->pool, w->exec->n_drivers, look_share, w, e));
+        SM_TRY(sm_pool_for(w->exec->env->pool, w->exec->n_drivers, show_share, w, e));
         wants_pass = false;
         for (int32_t k = 0; k < n_items; k++) {
             smi_window_result *r = &w->results[k];
@@ -415,8 +419,8 @@ static sm_status give_batch(void *ctx, smi_driver *d, int64_t i, sm_error *e)
     return smi_give(d, w->node, d->pipe->first, out, e);
 }
 
-/* Do keys, arguments and the order of all rows leave too little? */
-static bool is_large(const smi_window_all *w, const sm_window_item *item)
+/* Would keys, arguments and the order of all rows leave too little memory? */
+static bool must_spill_item(const smi_window_all *w, const sm_window_item *item)
 {
     const int32_t n = item->n_partition + item->n_order + item->call->n_args;
     const size_t each = SMI_WINDOW_ROW_BYTES + SMI_WINDOW_VALUE_BYTES * (size_t)n;
@@ -443,7 +447,7 @@ sm_status smi_window_run(smi_execution *exec, const sm_plan_node *node, smi_op *
         smi_window_result *r = &w.results[i];
         if (r->method == SMI_WINDOW_NONE) {
             const sm_window_item *item = &node->as.window.items[i];
-            r->method = is_large(&w, item) ? SMI_WINDOW_SPILLED : SMI_WINDOW_BLOCKS;
+            r->method = must_spill_item(&w, item) ? SMI_WINDOW_SPILLED : SMI_WINDOW_BLOCKS;
             st = r->method == SMI_WINDOW_SPILLED ? smi_window_spilled(&w, item, r, e)
                                                  : run_item(&w, item, r, e);
         }

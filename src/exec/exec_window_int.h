@@ -7,10 +7,9 @@
 
 #include "exec/exec_sorter_int.h"
 
-#define SMI_WINDOW_BLOCK                                                                           \
-    16384 /* rows that are looked at together, at least, if there are so many */
+#define SMI_WINDOW_BLOCK 16384 /* rows of a block at least, if there are so many */
 
-/* Where a function's results are. */
+/* How a function's results are made, and so where they are. */
 typedef enum smi_window_method {
     SMI_WINDOW_NONE,    /* not made yet */
     SMI_WINDOW_WHOLE,   /* `whole` gives them: OVER () with nothing to sort */
@@ -56,7 +55,7 @@ typedef struct smi_window_job {
 void smi_window_prepare(smi_window_job *job, const sm_expr ***exprs, const sm_type **schema);
 /* Block b of a job's (ctx) sorted rows, whole partitions, to its blocks[b]. For sm_pool_for. */
 sm_status smi_window_block(void *ctx, int64_t b, sm_error *e) SM_MUST_USE;
-/* One function by way of sorted runs on disk. */
+/* Makes the results of one function by way of sorted runs on disk. */
 sm_status smi_window_spilled(smi_window_all *w, const sm_window_item *item,
                              smi_window_result *result, sm_error *e) SM_MUST_USE;
 

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * exec/exec_window_spill.c: a window function whose keys and arguments are more than memory holds.
+ * exec/exec_window_spill.c: a window function whose keys and arguments do not fit in memory.
  *
- * Calls    smi_window_spilled by exec_window.c, for one function after another.
- * Method   Keys, arguments and each row's place in the input go through a sorter (exec_sorter.c).
- *          Its rows come in the order of PARTITION BY and ORDER BY; whole partitions of them, some
- *          thousand rows at least, are looked at as exec_window.c does it. The results, with their
- *          places, go through a second sorter, and are cut into the input's batches again.
- *          One partition, and what is kept of it, must fit. */
+ * Calls    smi_window_spilled() by exec_window.c, for one function after another.
+ * Method   Keys, arguments and each row's place in the input go through a sorter (exec_sorter.c),
+ *          which gives them in the order of PARTITION BY and ORDER BY. Whole partitions, of some
+ *          thousand rows together (a *stretch*), are handled as in exec_window.c. The results, with
+ *          their places, go through a second sorter and are cut into the input's batches again.
+ * Memory   One partition, and its results, must fit. */
 #include "exec/exec_window_int.h"
 
 /* ---- rows in ------------------------------------------------------------------------------- */
 
-/* The expressions over input batch b, with places, to the sorter. */
+/* Evaluates the expressions over input batch b and adds them, with places, to the sorter. */
 static sm_status add_batch(smi_window_all *w, smi_sorter *to, const sm_expr *const *exprs,
                            int64_t b, sm_error *e)
 {
@@ -40,14 +40,14 @@ static sm_status add_batch(smi_window_all *w, smi_sorter *to, const sm_expr *con
 
 /* ---- partitions ---------------------------------------------------------------------------- */
 
-/* Sorted rows that are looked at together. */
+/* Sorted rows that are handled together. */
 typedef struct stretch {
     smi_window_job *job;
     int64_t n_rows;
     smi_sorter *results;
 } stretch;
 
-/* Results and places of a stretch, to the second sorter. */
+/* Adds the results of a stretch, with their places, to the second sorter. */
 static sm_status add_results(stretch *s, sm_batch *results, const smi_sort_row *order, sm_error *e)
 {
     const smi_window_job *job = s->job;
@@ -72,7 +72,7 @@ static sm_status add_results(stretch *s, sm_batch *results, const smi_sort_row *
     return st == SM_OK ? smi_sorter_add(s->results, copy, e) : st;
 }
 
-/* Looks at the stretch's first n rows, which are whole partitions. */
+/* Makes the results of the stretch's first n rows, which are whole partitions. */
 static sm_status run_stretch(stretch *s, const smi_sort_row *order, int64_t n, sm_error *e)
 {
     smi_window_job *job = s->job;
@@ -92,7 +92,7 @@ static sm_status run_stretch(stretch *s, const smi_sort_row *order, int64_t n, s
     return st;
 }
 
-/* Where the last partition begins, if it is not the first: what is before it is whole. */
+/* The row where the last partition begins; those before it are whole partitions. */
 static int64_t last_start(const smi_window_job *job, const smi_sort_row *order, int64_t n)
 {
     int64_t at = n - 1;
@@ -104,7 +104,7 @@ static int64_t last_start(const smi_window_job *job, const smi_sort_row *order, 
     return at;
 }
 
-/* Leaves only the rows from `first` on. */
+/* Keeps only the rows from `first` on. */
 static sm_status keep_rest(stretch *s, const smi_sort_row *order, int64_t first, int64_t n,
                            const sm_type *schema, sm_error *e)
 {
@@ -128,7 +128,7 @@ static sm_status keep_rest(stretch *s, const smi_sort_row *order, int64_t first,
     return st;
 }
 
-/* Looks at what is whole of the stretch; at all of it where no more comes. */
+/* Handles the whole partitions of the stretch; all of it where no more rows come. */
 static sm_status look_at_whole(stretch *s, const sm_type *schema, bool is_end, sm_error *e)
 {
     smi_window_job *job = s->job;
@@ -174,7 +174,7 @@ static sm_status run_partitions(smi_window_job *job, smi_sorter *rows, smi_sorte
 
 /* ---- results ------------------------------------------------------------------------------- */
 
-/* The sorted results, cut as the input is. */
+/* Cuts the sorted results into batches as the input has them. */
 static sm_status cut_results(smi_window_job *job, smi_sorter *results, smi_window_result *out,
                              sm_error *e)
 {
@@ -218,7 +218,7 @@ static sm_status cut_results(smi_window_job *job, smi_sorter *results, smi_windo
         sm_batch_release(whole);
         smi_batches_release(&parts);
     }
-    /* A result a row: what is left over would be another row's. */
+    /* Each row has a result: none may be left over. */
     SM_ASSERT(st != SM_OK || !from);
     sm_batch_release(from);
     return st;
