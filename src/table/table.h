@@ -4,10 +4,13 @@
  * Needs: base to exec.
  *
  * A write has two halves. Staging runs a query into data files and returns a candidate: actions,
- * statistics, counts; nobody sees it. Publishing commits a list of candidates in order. Names
- * inside a run resolve to snapshot plus candidate, so silver reads a bronze that nobody else sees
- * yet. A candidate that is never published leaves files that no version names; its last release
- * deletes them. */
+ * statistics and counts of the table's next version, which nobody sees. Publishing commits a list
+ * of candidates, all or none. Names inside a run resolve to the snapshot plus the candidate, so
+ * that silver reads a bronze that nobody else sees yet. A candidate that is never published leaves
+ * files that no version names; its last release deletes them.
+ *
+ * Threads: one at a time where nothing else is said. Writers of different tables may run at once.
+ * Never publishes a part of a run's candidates; never writes for a reader. */
 #ifndef SM_TABLE_TABLE_H
 #define SM_TABLE_TABLE_H
 
@@ -19,40 +22,64 @@
 typedef struct sm_candidate sm_candidate; /* counted */
 typedef struct sm_files sm_files;
 
-/* Names for one run or one command: a lake, variables, views, candidates. One at a time while it is
- * being filled; then its resolver may be used by one thread at a time. */
+/* What names stand for in one run or one command: a lake, variables, views, candidates. One thread
+ * at a time, also for its resolver. */
 typedef struct sm_names sm_names;
 
-/** `lake`: the root URI under which tables live as layer/table; "" for none. Retains `stores`, by
- * which all that names stand for is opened. */
+/**
+ * Makes an empty set of names.
+ *
+ * Shape     lake: the root URI under which tables lie as layer/table; "" for none
+ * Owner     sm_names_free() it, after all plans that use its relations; retains `stores`, by which
+ *           all that names stand for is opened
+ */
 sm_names *sm_names_new(sm_stores *stores, sm_str lake, sm_budget *budget);
-void sm_names_free(sm_names *n); /* takes NULL */
+/** Takes NULL. */
+void sm_names_free(sm_names *n);
+/** The lake's URI, without a '/' at its end; "" for none. As long as `n`. */
 sm_str sm_names_lake(const sm_names *n);
-/** Where the table of that name lies: "LAKE/layer/table". SM_NAME unless it has two parts. */
+/** Where the table of that name lies: "LAKE/layer/table", in `a`. SM_NAME unless the name has two
+ * parts and there is a lake. */
 sm_status sm_names_uri(const sm_names *n, sm_str table, sm_arena *a, sm_str *out,
                        sm_error *e) SM_MUST_USE;
+/** Sets what var('name') is. Copies both. */
 void sm_names_set_variable(sm_names *n, sm_str name, sm_value v);
-/** `layer.table` stands for this SQL from now on. */
+/** `layer.table` stands for this SQL from now on. Copies it. */
 void sm_names_set_view(sm_names *n, sm_str table, sm_sql sql);
 /** `layer.table` stands for what the table will be once the candidate is published. Retains it. */
 void sm_names_set_candidate(sm_names *n, sm_str table, sm_candidate *c);
-/** What read_json and read_parquet of exactly this path read instead of listing it: files chosen
- * before (a load reads only what is new). Borrowed, as long as `n`. */
+/** read_json and read_parquet of exactly this path read these files instead of listing it: a load
+ * reads only what is new. Borrowed, as long as `n`. */
 void sm_names_set_files(sm_names *n, sm_str path, const sm_files *files);
-/** The files that were set for it; NULL: none. */
+/** The files that were set for that path; NULL: none. */
 const sm_files *sm_names_files(const sm_names *n, sm_str path);
-/** Fits a column that was found in a sample of `d`, a dataset of these names, to the table's column
- * that it goes to, `there`, at any depth: where that is VARCHAR, texts that would be dates or times
- * stay VARCHAR; what the sample had only null of takes the table's type. `path`: the column, a
- * field of it and so on, by name. true where this changes its type: then a query over it is planned
- * anew. */
+/**
+ * Fits a column that was found in a sample of files to the table's column that it goes to: where
+ * the table has VARCHAR, texts that look like dates or times stay VARCHAR; what the sample had only
+ * NULL of takes the table's type. At any depth.
+ *
+ * Shape     d: a dataset of these names. path: the column, a field of it and so on, by name; n_path
+ *           >= 1. there: the type of the table's column
+ * Returns   true where this changes the dataset's schema: then a query over it is planned anew
+ */
 bool sm_names_fit_table(sm_names *n, const sm_dataset *d, const sm_str *path, int32_t n_path,
                         const sm_type *there);
-void sm_names_set_morsel_bytes(sm_names *n, size_t bytes); /* tests */
-/** Tables: layer.table, delta_scan(uri, version => n), read_json/read_parquet(path or glob or list,
- * options of the format, columns => {…}, filename => true, file_date => true, match => regex,
- * bad_lines => 'error' | 'skip' | 'quarantine', validate => 'read' | 'all'),
- * 'path' (a Delta folder, a file, a glob). Good as long as `n`. */
+/** Bytes of a text file that one worker takes, for files that are read by these names; 0: the
+ * format's own figure. */
+void sm_names_set_morsel_bytes(sm_names *n, size_t bytes);
+/**
+ * The resolver of these names, for sm_query_plan(). It knows
+ *   layer.table; var('name');
+ *   'path' (a Delta table's folder, a file, a glob);
+ *   delta_scan(uri, version => n);
+ *   read_json and read_parquet (path, glob or list; options of the format, columns => {…},
+ *   filename => true, file_date => true, match => regex, hive_partitioning, sample_size,
+ *   maximum_sample_files, unknown => 'fail' | 'ignore',
+ *   bad_lines => 'fail' | 'skip' | 'quarantine', validate => 'read' | 'all').
+ *
+ * Owner     good as long as `n`, as are its relations
+ * Cost      a name is looked up in the store once; the same call gives the same dataset again
+ */
 sm_resolver sm_names_resolver(sm_names *n);
 
 /* ---- one query over a lake ------------------------------------------------------------------- */
@@ -84,33 +111,40 @@ void sm_lake_query_close(sm_lake_query *q);
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
-/* Files found for a path, glob or folder. */
+/* One file that was found for a path, glob or folder. */
 typedef struct sm_found_file {
     sm_str name;      /* within the folder */
-    sm_datafile file; /* constants unset */
+    sm_datafile file; /* its constants are not set */
     bool has_date;
-    int32_t date; /* days; the only run of exactly eight ASCII digits in its name */
+    int32_t date; /* days since 1970; of the only run of exactly eight digits in its name */
 } sm_found_file;
 struct sm_files {
     sm_found_file *items; /* in byte order of name */
     int64_t n;
-    int64_t
-        n_ignored;   /* names directly in the folder that `match` left out, or that are no files */
+    /* Names directly in the folder that `match` left out, or that are no files. */
+    int64_t n_ignored;
     sm_store *store; /* of all items; held until sm_files_release */
 };
-/** Files of a path, a glob, or a folder (then those directly in it whose name matches the regular
- * expression; "" all). want_date: a name without exactly one run of eight digits that is a date is
- * an error naming the file (SM_INVALID). SM_NOT_FOUND where the folder is not there. */
+/**
+ * Finds the files of a path, of a glob, or directly in a folder.
+ *
+ * Shape     match: a regular expression for the names in a folder; "": all. want_date: each name
+ *           must have a date
+ * Owner     *out is the caller's, sm_files_release() it; its items live in `a`
+ * Errors    SM_NOT_FOUND: no such file or folder. SM_INVALID: a name without exactly one run of
+ *           eight digits that is a date, which it names. SM_SYNTAX, SM_LIMIT: of `match`
+ */
 sm_status sm_files_find(sm_stores *stores, sm_str path, sm_str match, bool want_date, sm_arena *a,
                         sm_files *out, sm_error *e) SM_MUST_USE;
-/** Lets the store go; what was found lives in the arena. Takes {0}. */
+/** Lets the store go; what was found lives on in the arena. Takes {0}. */
 void sm_files_release(sm_files *f);
-/** What a file's content is known by, when its mark does not settle it: sm_content_read and the
- * others of format.h over the file. They block. */
+/** sm_content_read over a file: what its content is known by. Blocks. */
 sm_status sm_file_content(const sm_datafile *f, const sm_exec_env *env, sm_content *out,
                           bool *is_whole, sm_error *e) SM_MUST_USE;
+/** sm_content_head over a file: its first bytes. Blocks. */
 sm_status sm_file_head(const sm_datafile *f, const sm_exec_env *env, uint8_t *out, size_t *n,
                        sm_error *e) SM_MUST_USE;
+/** sm_content_prefixes over a file: hashes of its first lens[i] bytes. Blocks. */
 sm_status sm_file_prefixes(const sm_datafile *f, const sm_exec_env *env, const int64_t *lens,
                            int64_t n, sm_hash128 *out, sm_error *e) SM_MUST_USE;
 
@@ -123,8 +157,9 @@ typedef enum sm_write_mode {
                              * files with rows on both sides are rewritten without them */
 } sm_write_mode;
 
-/* The rows that a write replaces, as a condition over the columns that the table will have: only
- * the stage knows these for sure. What `bind` makes lives in `a`, or as long as the candidate. */
+/* The rows that a write replaces, as a condition over the columns that the table will have. A
+ * function makes it, for only the stage knows these columns for sure. What it makes lives in `a`,
+ * or as long as the candidate. */
 typedef struct sm_condition {
     void *ctx;
     sm_status (*bind)(void *ctx, const sm_type *columns, sm_arena *a, const sm_expr **out,
@@ -134,25 +169,36 @@ typedef struct sm_condition {
 typedef struct sm_write {
     sm_str uri; /* the table; made where it is not there */
     sm_write_mode mode;
-    sm_condition where;   /* REPLACE_WHERE; called once, when the stage is opened */
-    sm_str split_by;      /* a column: a data file holds one value of it ("" : none) */
+    sm_condition where;   /* of REPLACE_WHERE; called once, when the stage is opened */
+    sm_str split_by;      /* a column: a data file holds one value of it. "": none */
     const sm_value *only; /* the one value that split_by may have in all rows given; SM_INVALID
                            * names another. NULL: any. Borrowed, as long as the stage */
-    bool adds_columns;    /* what the rows have and the table has not is added at its end, NULL in
-                           * the rows that are there. OVERWRITE takes all columns as they are */
+    bool adds_columns;    /* columns that the rows have and the table has not are added at its end,
+                           * NULL in the rows that are there. OVERWRITE takes all columns as they
+                           * are */
     uint64_t file_bytes;  /* a file is ended once it has so many; 0: 256 MiB */
     sm_str user_metadata; /* see sm_delta_commit */
     bool has_base; /* it goes on from `base` (NULL: no table yet), not from the newest version */
     sm_snapshot *base; /* retained */
 } sm_write;
 
+/* A write under way: rows go in, data files and at its end a candidate come out. */
 typedef struct sm_stage sm_stage;
 
-/** Opens a write of rows of `schema`. A table that is there must have the same columns
- * (SM_SCHEMA shows the difference), except for OVERWRITE. Reads the table's snapshot. */
+/**
+ * Opens a write. All that can be refused before a row is read is refused here.
+ *
+ * Shape     schema: of the rows. A table that is there must have the same columns, but for
+ *           OVERWRITE and adds_columns
+ * Owner     *out is the caller's, sm_stage_close() it. Copies `env`, retains w->base; borrows
+ *           w->only until the close
+ * Errors    SM_SCHEMA shows the first difference. SM_UNSUPPORTED: a partitioned table, a type that
+ *           Delta has not. SM_NAME, SM_TYPE: of split_by or `where`
+ * Cost      reads the table's snapshot, unless w->has_base
+ */
 sm_status sm_stage_open(const sm_write *w, const sm_type *schema, const sm_exec_env *env,
                         sm_stage **out, sm_error *e) SM_MUST_USE;
-/** Where the rows go; good until the stage is closed. */
+/** Where the rows go. It may be finished and pushed to again; good until sm_stage_candidate. */
 sm_sink sm_stage_sink(sm_stage *s);
 /**
  * Ends the write, once, after the sink's last finish: finds which files of the table go, and writes
@@ -161,45 +207,55 @@ sm_sink sm_stage_sink(sm_stage *s);
  * Owner     *out is the caller's, sm_candidate_release() it; the stage is then to be closed
  * Errors    what the condition fails with on a row; SM_UNSUPPORTED where a file must be looked into
  *           and has a deletion vector or lies outside the table
+ * Threads   no worker: runs plans
  */
 sm_status sm_stage_candidate(sm_stage *s, sm_candidate **out, sm_error *e) SM_MUST_USE;
-/** Frees; without a candidate its files are deleted. Takes NULL. */
+/** Frees; deletes its files where it has given no candidate. Takes NULL. */
 void sm_stage_close(sm_stage *s);
 
-/** The usual way: plan into candidate, refused lines (may be NULL) into another sink. */
+/**
+ * The usual way: a plan's rows into a candidate.
+ *
+ * Shape     refused: gets the lines that the plan's scans refuse; NULL: they are dropped
+ * Owner     *report (may be NULL) is the caller's, also after a failure; *out as of
+ *           sm_stage_candidate
+ * Errors    those of sm_stage_open, sm_exec_run and sm_stage_candidate
+ */
 sm_status sm_stage_plan(const sm_plan *plan, const sm_write *w, const sm_exec_env *env,
                         const sm_sink *refused, sm_exec_report *report, sm_candidate **out,
                         sm_error *e) SM_MUST_USE;
 
-/* What is borrowed lives as long as the candidate. */
+/* ---- candidates: what is borrowed of one lives as long as it --------------------------------- */
 
-/** Of the table, as the write had it. */
+/** The table's URI, as the write had it. */
 sm_str sm_candidate_uri(const sm_candidate *c);
-/** The table's, once it is published. */
+/** The schema that the table will have. */
 const sm_type *sm_candidate_schema(const sm_candidate *c);
-/** Of the write; those that a replace moved are not counted. */
+/** How many rows were written; those that a replace moved are not counted. */
 int64_t sm_candidate_rows(const sm_candidate *c);
-/** Of all new files; those of moved rows are counted. */
+/** Bytes of all new files, those of moved rows among them. */
 uint64_t sm_candidate_bytes(const sm_candidate *c);
-/** That the table will have; −1 where a file of another writer does not say how many it has. */
+/** How many rows the table will have; −1 where a file of another writer does not say how many it
+ * has. */
 int64_t sm_candidate_table_rows(const sm_candidate *c);
 /** Does it change nothing, so that publishing it makes no version? */
 bool sm_candidate_is_empty(const sm_candidate *c);
-/** Will the table have the same rows? (Also of one that only notes something.) */
+/** Will the table have the same rows? True also of one that only notes something. */
 bool sm_candidate_keeps_rows(const sm_candidate *c);
 
-/* What goes with a commit besides rows (what they were made of is known once they are read). */
+/* What goes with a commit besides rows. It is known once they are read, so it comes after them. */
 typedef struct sm_note {
     const sm_delta_txn *txns;
     int64_t n_txns;
     sm_str info_json; /* see sm_delta_commit */
     sm_str key, text; /* an object that the commit names: made, where it is not there, right before
-                       * the commit, and deleted where that fails; key "": none */
+                       * the commit, and deleted where that fails. key "": none */
 } sm_note;
-/** Copies all. Before it is published; a second note takes the place of the first. */
+/** Adds a note. Copies all of it; a second one takes the place of the first. Before the candidate
+ * is published. */
 void sm_candidate_note(sm_candidate *c, const sm_note *note);
 
-/** Any thread. Gives c back. */
+/** Counts one more owner; gives c back. Any thread. */
 sm_candidate *sm_candidate_retain(sm_candidate *c);
 /** Any thread; takes NULL. The last release of an unpublished one deletes its files. */
 void sm_candidate_release(sm_candidate *c);
@@ -260,26 +316,29 @@ void sm_quarantine_router_release(sm_quarantine_router *r);
 /* ---- publishing ------------------------------------------------------------------------------ */
 
 /**
- * Makes the candidates visible, all or none, in one publication of their lake's journal; those that
- * are empty are left out. What others wrote meanwhile is gone behind where that is right. First
- * completes what another publication has left open.
+ * Makes the candidates visible, all or none, in one publication of their lake's journal. Those that
+ * are empty are left out. It completes a publication that another run has left open first. Where
+ * others have written to a table meanwhile, its commit goes behind theirs if Delta's rules allow
+ * it.
  *
  * Shape     versions[i] is what candidate i became; −1: it was empty, or was not published
- * Units     *mixed_ns (may be NULL): for how long a reader who opens the tables by their places,
- *           without smelt, may have seen some with this publication and some without; 0 where at
- *           most one table was written; −1: not known, for another smelt completed it
- * Returns   SM_OK: all are published. SM_CONFLICT: none is, or those that could not be taken back
- *           any more (e says which)
+ * Units     *mixed_ns (may be NULL): for how long those who read the tables by path, without smelt,
+ *           may have seen some with this publication and some without; 0 where at most one table
+ *           was written; −1: not known, for another smelt has done it
+ * Returns   SM_OK: all are published. SM_CONFLICT: none is, or only those that could not be taken
+ *           back any more (e says which)
  * Errors    SM_UNSUPPORTED: tables of two lakes, or several that lie in none. A failure of the
  *           store may leave the publication begun: whoever writes to the lake next completes it,
  *           and until then readers see the versions before it
+ * Threads   no worker; any number of processes may publish into one lake at once
+ * Source    the protocol: table_journal.c
  */
 sm_status sm_publish(sm_candidate *const *candidates, int32_t n, sm_budget *budget,
                      int64_t *versions, int64_t *mixed_ns, sm_error *e) SM_MUST_USE;
 
 /**
- * Brings a publication to its end that somebody has left open. To be called by who is going to
- * write into the lake, before it reads its tables. A lake that is not there is at rest.
+ * Completes the publication that another run has left open in a lake, if there is one. To be called
+ * before a run that writes into the lake reads its tables. A lake that is not there has none.
  *
  * Owner     *told lives in `a`: what was done, as part of a sentence; "" where nothing was open
  */
@@ -287,12 +346,12 @@ sm_status sm_lake_settle(sm_stores *stores, sm_str lake, sm_budget *budget, sm_a
                          sm_str *told, sm_error *e) SM_MUST_USE;
 
 /**
- * Opens the newest version of a table that is all there: without what a publication has done to it
- * that is still open. Writes nothing.
+ * Opens a table's newest version, as readers see it: of a publication that is under way it shows
+ * nothing. Writes nothing.
  *
- * Owner     *out is the caller's
- * Errors    SM_NOT_FOUND: there is none, or not yet; those of sm_snapshot_open
- * See       names (sm_names) do the same, for all tables of a command alike
+ * Owner     *out is the caller's, sm_snapshot_release() it
+ * Errors    SM_NOT_FOUND: there is no table, or not yet; those of sm_snapshot_open
+ * See       sm_names does the same, alike for all tables of a command
  */
 sm_status sm_table_open(sm_store *table, sm_budget *budget, sm_snapshot **out,
                         sm_error *e) SM_MUST_USE;

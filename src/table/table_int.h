@@ -13,12 +13,12 @@
 
 /* What a name was made to stand for. */
 typedef struct smi_named {
-    sm_sql view; /* where candidate is NULL */
-    sm_candidate *candidate;
+    sm_sql view;             /* where candidate is NULL */
+    sm_candidate *candidate; /* one of sm_names.candidates */
 } smi_named;
 
-/* Relations are made once and kept: the same call gives the same dataset, by address, so that a
- * plan reads it once and a run sees one version of a table. */
+/* Relations are made once and kept. The same call gives the same dataset, by address, so that a
+ * plan reads it once; and a run sees one version of each table. */
 struct sm_names {
     sm_stores *stores;
     sm_budget *budget;
@@ -29,10 +29,11 @@ struct sm_names {
     sm_map *files;     /* path -> const sm_files */
     sm_map *relations; /* layer.table -> sm_relation */
     sm_map *calls;     /* a table function's call, as text -> sm_relation */
-    smi_pins pins;     /* which versions tables are seen at */
+    smi_pins pins;     /* up to which publication tables are seen */
     size_t morsel_bytes;
 
-    sm_store **held; /* until the end, as are the next two */
+    /* What relations use; released with the names. */
+    sm_store **held;
     int64_t n_held, cap_held;
     sm_snapshot **snapshots;
     int64_t n_snapshots, cap_snapshots;
@@ -40,11 +41,11 @@ struct sm_names {
     int64_t n_candidates, cap_candidates;
 };
 
-/** Holds a store until the names end. Takes it. */
+/** Keeps a store open as long as the names. Takes it. */
 void smi_names_hold_store(sm_names *n, sm_store *s);
 
-/** A Delta table as a relation; `label` is what the user calls it. SM_NOT_FOUND where there is
- * none. */
+/** A version of a Delta table (SM_VERSION_LATEST: the newest that is seen) as a relation; `label`
+ * is what the user calls it. SM_NOT_FOUND where there is none. */
 sm_status smi_table_relation(sm_names *n, sm_str uri, int64_t version, sm_str label,
                              sm_relation *out, sm_error *e) SM_MUST_USE;
 /** What the table will be once the candidate is published. */
@@ -57,30 +58,34 @@ sm_status smi_resolve_function(void *ctx, sm_str name, const sm_table_arg *args,
 
 /* ---- arguments of table functions ------------------------------------------------------------ */
 
-/** sm_fail at an argument's place (resolver's way, query.h). */
+/** sm_fail at an argument's place, in the way of a resolver (query.h). */
 sm_status smi_arg_fail(const sm_table_arg *arg, sm_error *e, sm_status st, const char *fmt, ...)
     SM_PRINTF(4, 5);
-/** Moves an error made below to the argument; keeps one that names an object. */
+/** Moves an error that was made below to the argument's place, unless it names an object. Returns
+ * st. */
 sm_status smi_arg_place(const sm_table_arg *arg, sm_error *e, sm_status st) SM_MUST_USE;
+/** A text, borrowed of the argument. `what` begins a message: "a path". SM_TYPE for anything else,
+ * as of the next ones. */
 sm_status smi_arg_text(const sm_table_arg *arg, const char *what, sm_str *out,
                        sm_error *e) SM_MUST_USE;
+/** true or false. */
 sm_status smi_arg_bool(const sm_table_arg *arg, bool *out, sm_error *e) SM_MUST_USE;
 /** A whole number of 0 or more. */
 sm_status smi_arg_count(const sm_table_arg *arg, int64_t *out, sm_error *e) SM_MUST_USE;
-/** A list of text, or one text. In `a`. */
+/** A list of texts, or one text. In `a`. */
 sm_status smi_arg_texts(const sm_table_arg *arg, const char *what, sm_arena *a, sm_str **out,
                         int32_t *n, sm_error *e) SM_MUST_USE;
 /** {name: 'TYPE', …} as a struct type in `a`, all nullable. */
 sm_status smi_arg_columns(const sm_table_arg *arg, sm_arena *a, const sm_type **out,
                           sm_error *e) SM_MUST_USE;
-/** A text that is the same for the same call and no other; in `a`. */
+/** The call as a text, in `a`: the same for equal calls, and for no others. */
 sm_str smi_call_text(sm_str name, const sm_table_arg *args, int32_t n_args, sm_arena *a);
 
 /* ---- columns in folders' names (table_hive.c) ------------------------------------------------ */
 
 typedef struct smi_hive_column {
     sm_field field;
-    int32_t key; /* among the keys of a path */
+    int32_t key; /* its place among the keys of a path, which are in the order of their names */
 } smi_hive_column;
 
 typedef struct smi_hive {
@@ -88,17 +93,18 @@ typedef struct smi_hive {
     int32_t n;
 } smi_hive;
 
-/** The keys that the folders of all files have, with types that all their values fit. Where they
- * differ from file to file there are none, or, is_wanted, it fails (SM_INVALID). In `a`. */
+/** The keys that the folders of all files have, with types that fit all their values. Where the
+ * keys differ from file to file there are none, or, if is_wanted, it fails (SM_INVALID). In `a`. */
 sm_status smi_hive_find(const sm_found_file *files, int64_t n, bool is_wanted, sm_arena *a,
                         smi_hive *out, sm_error *e) SM_MUST_USE;
-/** The value of a column in one of those files; the column's type may be another by now. */
+/** A column's value for one of those files, by its URI, in `a`. The column may have been given
+ * another type since; SM_TYPE or the like where the text does not fit that. */
 sm_status smi_hive_value(const smi_hive *h, int32_t column, sm_str uri, sm_arena *a, sm_value *out,
                          sm_error *e) SM_MUST_USE;
 
 /* ---- data files out -------------------------------------------------------------------------- */
 
-/* Where the file that is being written stands. */
+/* The state of the file that is being written. */
 typedef enum smi_out_state {
     SMI_OUT_NONE,      /* no file is open */
     SMI_OUT_OPEN,      /* rows go in */
@@ -115,10 +121,10 @@ typedef struct smi_out {
     const int32_t *order;    /* of each field of schema, its place in the rows given; NULL: as is */
     const int32_t *required; /* columns without NULL */
     int32_t n_required;
-    int32_t split; /* a column of schema, or −1 */
-    int32_t
-        origin; /* a further column (BIGINT) of the rows given, or −1: a file holds rows of one */
-    const sm_value *only; /* that it may hold; NULL: any */
+    /* A file holds rows of one value each of these two. */
+    int32_t split;        /* a column of schema, or −1 */
+    int32_t origin;       /* a further column (BIGINT) of the rows given, or −1 */
+    const sm_value *only; /* the one value that `split` may have; NULL: any */
     uint64_t file_bytes;
     const sm_format *format;
     void *options;
@@ -133,9 +139,9 @@ typedef struct smi_out {
     int64_t from;   /* of the origin column */
     int32_t n_opened;
 
-    sm_batch *given; /* the batch in work, as it was given: to know it again after SM_WAIT */
-    sm_batch *rows;  /* the same with columns in order */
-    sm_batch *slice; /* rows[at, end) */
+    sm_batch *given; /* the batch in work: after SM_WAIT the same one is given again */
+    sm_batch *rows;  /* it, with its columns as files have them */
+    sm_batch *slice; /* rows[at, end), which go into one file; NULL: not cut yet */
     int64_t at, end;
 
     sm_delta_add *adds;
@@ -144,12 +150,14 @@ typedef struct smi_out {
     uint64_t bytes;
 } smi_out;
 
-/** sm_sink's push and finish, over an smi_out; finish ends the open file, more rows may follow. */
+/** The push of an sm_sink whose ctx is an smi_out. */
 sm_status smi_out_push(void *out, sm_batch *rows, sm_waker waker, sm_error *e) SM_MUST_USE;
+/** The finish of that sink: ends the open file. More rows may follow. */
 sm_status smi_out_finish(void *out, sm_waker waker, sm_error *e) SM_MUST_USE;
-/** Lets go what is under way; the adds stay. */
+/** Gives up the file that is being written; the adds stay, as do their files. */
 void smi_out_release(smi_out *o);
-/** Deletes what was written; what cannot be deleted is logged and stays, unknown to any version. */
+/** Deletes the files of adds that no version names. One that cannot be deleted stays, with a
+ * warning in the log. */
 void smi_delete_files(sm_store *s, const sm_delta_add *adds, int64_t n);
 
 /* ---- candidates ------------------------------------------------------------------------------ */
@@ -161,71 +169,72 @@ struct sm_candidate {
     sm_snapshot *base; /* that it changes; NULL: a new table */
     sm_str uri;
     const sm_type *schema;
-    sm_delta_commit record;     /* in the arena, or borrowed of the base; removes are the base's */
-    bool is_always_made;        /* a version, though the record changes nothing */
+    sm_delta_commit record; /* what it points to is in the arena, or the base's, as all removes */
+    bool is_always_made;    /* it makes a version even where the record changes nothing */
     sm_str note_key, note_text; /* sm_note */
-    bool has_note;              /* is it there, by this candidate? */
+    bool has_note;              /* this candidate has put that object */
 
-    int64_t n_rows; /* of the write; rows that a replace moved are not counted */
-    uint64_t bytes;
-    bool keeps_files; /* published, or nobody knows: the files stay */
+    int64_t n_rows;   /* of the write; rows that a replace moved are not counted */
+    uint64_t bytes;   /* of all adds */
+    bool keeps_files; /* it was published, or nobody knows: the last release deletes nothing */
 };
 
-/* Where a write stands. It goes on to the next state or is closed, from any of them; only GIVEN
+/* The state of a write. They follow in this order, and it may be closed in any of them; only GIVEN
  * leaves its files to the candidate. */
 typedef enum smi_stage_state {
     SMI_STAGE_OPENING,  /* all that can be refused is settled; no row is taken */
     SMI_STAGE_WRITING,  /* rows go in; the sink may be finished and pushed to again */
-    SMI_STAGE_SETTLING, /* which files of the base go is found, their other rows are moved */
+    SMI_STAGE_SETTLING, /* the base's files that go are found, their other rows are moved */
     SMI_STAGE_GIVEN,    /* the candidate is another's */
 } smi_stage_state;
 
-/* The way of a write; what it was asked for (its mode) ends here, in the candidate's record. */
+/* A write. How it was meant (its mode) is known here only: what is behind it reads the candidate's
+ * record. */
 struct sm_stage {
     smi_stage_state state;
     sm_exec_env env;
-    sm_candidate *candidate; /* adds, removes and counts unset until it is given out */
+    sm_candidate *candidate; /* its adds, removes and counts are set when it is given out */
     smi_out out;
     sm_write_mode mode;
-    const sm_expr *where; /* REPLACE_WHERE: over the table's schema */
-    sm_str predicate;     /* the same as SQL */
-    const sm_delta_file **removes;
+    const sm_expr *where;          /* REPLACE_WHERE: over the table's schema */
+    sm_str predicate;              /* the same as SQL */
+    const sm_delta_file **removes; /* of the base, in its order */
     int64_t n_removes, cap_removes;
 };
 
-/** Finds the files that rows of `where` lie in; removes them, and rewrites without those rows the
- * ones that others lie in as well. */
+/** Removes the files in which rows of `where` lie, and writes the other rows of these files anew.
+ * While the stage is SETTLING. */
 sm_status smi_replace(sm_stage *s, sm_error *e) SM_MUST_USE;
-/** A file of the base goes. Called in the base's order. */
+/** Removes a file of the base. In the base's order; while the stage is SETTLING. */
 void smi_stage_remove(sm_stage *s, const sm_delta_file *f);
-/* A walk over the files of the base that a candidate leaves. */
+/* A walk over the files of the base that a candidate does not remove. */
 typedef struct smi_kept {
-    int64_t at; /* the file's place among the base's */
-    int64_t n_seen, n_gone;
+    int64_t at;             /* the file's place among the base's */
+    int64_t n_seen, n_gone; /* files of the base passed so far; removed ones among them */
 } smi_kept;
-/** The next one, from {0} on; false after the last. */
+/** Goes to the next file, beginning with {0}; false after the last. */
 bool smi_candidate_kept(const sm_candidate *c, smi_kept *k);
-/** Is its record whole (sm_delta_commit_validate), and does what is counted beside it agree with
- * it? false with *why. Debug and sanitizer builds ask it of each candidate that is given out. */
+/** Is the candidate's record valid (sm_delta_commit_validate), and do its counts agree with it?
+ * false with *why. Debug and sanitizer builds ask it of each candidate that is given out. */
 bool smi_candidate_validate(const sm_candidate *c, bool deep, const char **why);
-/** The files that it goes on from, as they will be read: columns that it adds are NULL in them. In
- * `a`; borrows the candidate. */
+/** The files of the base, read with the candidate's schema: columns that it adds are NULL in them.
+ * In `a`; borrows the candidate, which has a base. */
 sm_status smi_candidate_base(const sm_candidate *c, sm_arena *a, sm_dataset *out,
                              sm_error *e) SM_MUST_USE;
 
-/** The schema of rows against the table's: SM_SCHEMA with the first difference. order[i]: where
- * field i of the table stands in the rows; NULL where all stand alike. */
+/** Compares the schema of rows with the table's: SM_SCHEMA with the first difference. order[i]: the
+ * place of the table's field i among the rows' fields; *order NULL: all have the same place. */
 sm_status smi_schema_match(const sm_type *table, const sm_type *rows, sm_arena *a, int32_t **order,
                            sm_error *e) SM_MUST_USE;
 /** The table's schema with the rows' further columns at its end; `table` itself where there are
  * none. */
 sm_status smi_schema_widen(const sm_type *table, const sm_type *rows, sm_arena *a,
                            const sm_type **out, sm_error *e) SM_MUST_USE;
-/** A new table's schema: nullable all through, without metadata. SM_UNSUPPORTED where Delta has no
- * such type. */
+/** A new table's schema: all nullable, at any depth, without metadata. SM_UNSUPPORTED where Delta
+ * has no such type. */
 sm_status smi_schema_new(const sm_type *rows, sm_arena *a, const sm_type **out,
                          sm_error *e) SM_MUST_USE;
-/** Columns that must not be NULL; SM_UNSUPPORTED where a nested field must not. */
+/** The columns that must not be NULL, in `a`; SM_UNSUPPORTED where a nested field must not. */
 sm_status smi_schema_required(const sm_type *table, sm_arena *a, int32_t **out, int32_t *n,
                               sm_error *e) SM_MUST_USE;
 
