@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * table/table_args.c: the arguments of table functions, which are constants: each is read as what
- * its function takes, or refused with its place in the SQL. Called by table_function.c. */
+ * table/table_args.c: reads the arguments of table functions, which are constants: as a text, a
+ * number, a list of columns. One of another kind is refused with its place in the SQL. Called by
+ * table_function.c. */
 #include "table/table_int.h"
 
 #include <inttypes.h>
@@ -32,7 +33,7 @@ sm_status smi_arg_fail(const sm_table_arg *arg, sm_error *e, sm_status st, const
 
 /* ---- one value ------------------------------------------------------------------------------- */
 
-static sm_status not_of_kind(const sm_table_arg *arg, const char *what, const char *kind,
+static sm_status refuse_kind(const sm_table_arg *arg, const char *what, const char *kind,
                              sm_error *e)
 {
     sm_buf got = {0};
@@ -48,7 +49,7 @@ static sm_status not_of_kind(const sm_table_arg *arg, const char *what, const ch
     return st;
 }
 
-/* Its name, as a C string for messages; arguments' names live with the SQL, unended. */
+/* An argument's name as a C string, for messages: in the SQL no NUL follows it. */
 typedef struct arg_name {
     char text[64];
 } arg_name;
@@ -68,7 +69,7 @@ static bool is_text(const sm_table_arg *arg)
 sm_status smi_arg_text(const sm_table_arg *arg, const char *what, sm_str *out, sm_error *e)
 {
     if (!is_text(arg)) {
-        return not_of_kind(arg, what, "text", e);
+        return refuse_kind(arg, what, "text", e);
     }
     *out = arg->value.as.s;
     return SM_OK;
@@ -77,7 +78,7 @@ sm_status smi_arg_text(const sm_table_arg *arg, const char *what, sm_str *out, s
 sm_status smi_arg_bool(const sm_table_arg *arg, bool *out, sm_error *e)
 {
     if (arg->value.is_null || arg->value.type->id != SM_TYPE_BOOL) {
-        return not_of_kind(arg, name_of(arg).text, "true or false", e);
+        return refuse_kind(arg, name_of(arg).text, "true or false", e);
     }
     *out = arg->value.as.b;
     return SM_OK;
@@ -90,7 +91,7 @@ sm_status smi_arg_count(const sm_table_arg *arg, int64_t *out, sm_error *e)
 
     /* Read as signed, an unsigned number beyond 63 bits is negative too. */
     if (!is_integer || v->as.i < 0) {
-        return not_of_kind(arg, name_of(arg).text, "a whole number of 0 or more", e);
+        return refuse_kind(arg, name_of(arg).text, "a whole number of 0 or more", e);
     }
     *out = v->as.i;
     return SM_OK;
@@ -103,7 +104,7 @@ static bool is_of_type(const sm_table_arg *arg, sm_type_id id)
     return !arg->value.is_null && arg->value.type->id == id;
 }
 
-/* Item i of a list or struct, as an argument by itself: a field has its name. */
+/* Item i of a list or struct as an argument of its own; a field's value has the field's name. */
 static sm_table_arg item_of(const sm_table_arg *arg, int64_t i)
 {
     const bool is_struct = is_of_type(arg, SM_TYPE_STRUCT);
@@ -134,11 +135,12 @@ sm_status smi_arg_texts(const sm_table_arg *arg, const char *what, sm_arena *a, 
         texts[i] = sm_arena_str(a, texts[i]);
     }
     *out = texts;
-    *n = (int32_t)n_items; /* the SQL text is at most 1 MiB long */
+    SM_ASSERT(n_items <= INT32_MAX); /* the SQL text is at most 1 MiB long */
+    *n = (int32_t)n_items;
     return SM_OK;
 }
 
-static sm_status column_of(const sm_table_arg *item, sm_arena *a, sm_field *out, sm_error *e)
+static sm_status read_column(const sm_table_arg *item, sm_arena *a, sm_field *out, sm_error *e)
 {
     sm_str text = {0};
     const sm_type *type = NULL;
@@ -159,15 +161,15 @@ sm_status smi_arg_columns(const sm_table_arg *arg, sm_arena *a, const sm_type **
 {
     const int32_t n = is_of_type(arg, SM_TYPE_STRUCT) ? arg->value.type->n_fields : 0;
     if (n == 0) {
-        return smi_arg_fail(arg, e, SM_TYPE, "columns is {name: 'TYPE', …}");
+        return smi_arg_fail(arg, e, SM_TYPE, "columns takes {name: 'TYPE', …}");
     }
     sm_field *fields = SM_NEW_ARRAY(a, sm_field, n);
     for (int32_t i = 0; i < n; i++) {
         const sm_table_arg item = item_of(arg, i);
-        SM_TRY(column_of(&item, a, &fields[i], e));
+        SM_TRY(read_column(&item, a, &fields[i], e));
         for (int32_t j = 0; j < i; j++) {
             if (sm_str_eq(fields[j].name, fields[i].name)) {
-                return smi_arg_fail(&item, e, SM_INVALID, "the column \"%.*s\" is there twice",
+                return smi_arg_fail(&item, e, SM_INVALID, "column \"%.*s\" is named twice",
                                     SM_STR_ARG(fields[i].name));
             }
         }
@@ -178,21 +180,21 @@ sm_status smi_arg_columns(const sm_table_arg *arg, sm_arena *a, const sm_type **
 
 /* ---- the call as a text ---------------------------------------------------------------------- */
 
-/* Texts are led by their length, so that no two calls run into one another. */
-static void add_text(sm_buf *out, sm_str s)
+/* A text stands behind its length, so that two different calls never give the same text. */
+static void print_text(sm_buf *out, sm_str s)
 {
     sm_buf_printf(out, "%zu:", s.len);
     sm_buf_text(out, s);
 }
 
-static void add_value(sm_buf *out, const sm_value *v)
+static void print_value(sm_buf *out, const sm_value *v)
 {
     sm_buf text = {0};
 
     if (!v->is_null && sm_type_is_nested(v->type->id)) {
         sm_buf_printf(out, "[%" PRId64 " ", v->as.nested.n);
         for (int64_t i = 0; i < v->as.nested.n; i++) {
-            add_value(out, &v->as.nested.items[i]);
+            print_value(out, &v->as.nested.items[i]);
         }
         return;
     }
@@ -200,18 +202,18 @@ static void add_value(sm_buf *out, const sm_value *v)
     if (!v->is_null) {
         sm_value_print(*v, &text);
     }
-    add_text(out, sm_buf_str(&text));
+    print_text(out, sm_buf_str(&text));
     sm_buf_release(&text);
 }
 
-static void add_arg(sm_buf *out, const sm_table_arg *arg)
+static void print_arg(sm_buf *out, const sm_table_arg *arg)
 {
     sm_buf type = {0};
 
-    add_text(out, arg->name);
+    print_text(out, arg->name);
     sm_type_print(arg->value.type, &type);
-    add_text(out, sm_buf_str(&type));
-    add_value(out, &arg->value);
+    print_text(out, sm_buf_str(&type));
+    print_value(out, &arg->value);
     sm_buf_release(&type);
 }
 
@@ -219,9 +221,9 @@ sm_str smi_call_text(sm_str name, const sm_table_arg *args, int32_t n_args, sm_a
 {
     sm_buf text = {0};
 
-    add_text(&text, name);
+    print_text(&text, name);
     for (int32_t i = 0; i < n_args; i++) {
-        add_arg(&text, &args[i]);
+        print_arg(&text, &args[i]);
     }
     const sm_str copy = sm_arena_str(a, sm_buf_str(&text));
     sm_buf_release(&text);

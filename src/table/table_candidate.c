@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * table/table_candidate.c: a staged next version, counted.
+ * table/table_candidate.c: candidates: the staged next versions of tables, and who owns them.
  *
- * A candidate's files are deleted with its last reference, unless it was published, or nobody can
- * say whether it was: a commit whose answer never came may stand in the log, and a file too many is
- * better than a version without its files. */
+ * The last release of a candidate deletes its files, unless it was published or may have been: a
+ * commit whose answer was lost may stand in the log, and a file too many does less harm than a
+ * version whose files are gone. */
 #include "table/table_int.h"
 
 #include "base/log.h"
@@ -23,14 +23,19 @@ static void delete_note(sm_candidate *c)
     sm_error e = {0};
 
     if (c->has_note && sm_store_delete(c->store, c->note_key, &e) != SM_OK) {
-        sm_log(sm_store_log(c->store), SM_LOG_WARN, "%.*s stays: %s", SM_STR_ARG(c->note_key),
-               e.what);
+        sm_log(sm_store_log(c->store), SM_LOG_WARN, "%.*s could not be deleted: %s",
+               SM_STR_ARG(c->note_key), e.what);
     }
 }
 
 void sm_candidate_release(sm_candidate *c)
 {
-    if (!c || atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) > 1) {
+    if (!c) {
+        return;
+    }
+    const int32_t before = atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel);
+    SM_ASSERT(before > 0);
+    if (before > 1) {
         return;
     }
     if (!c->keeps_files) {
@@ -90,6 +95,8 @@ static const sm_delta_txn *copy_txns(sm_arena *a, const sm_delta_txn *txns, int6
 void sm_candidate_note(sm_candidate *c, const sm_note *note)
 {
     SM_ASSERT(!c->has_note && !c->keeps_files); /* not published yet */
+    SM_ASSERT(note->n_txns == 0 || note->txns);
+    SM_ASSERT(note->key.len > 0 || note->text.len == 0);
     c->record.txns = copy_txns(c->arena, note->txns, note->n_txns);
     c->record.n_txns = note->n_txns;
     c->record.info_json = sm_arena_str(c->arena, note->info_json);
@@ -111,6 +118,7 @@ bool smi_candidate_kept(const sm_candidate *c, smi_kept *k)
         }
         k->n_gone++;
     }
+    SM_ASSERT(k->n_gone == r->n_removes); /* removes are the base's files, in its order */
     return false;
 }
 
@@ -139,6 +147,7 @@ sm_status smi_candidate_base(const sm_candidate *c, sm_arena *a, sm_dataset *out
     if (out->schema->n_fields == c->schema->n_fields) {
         return SM_OK;
     }
+    SM_ASSERT(out->schema->n_fields < c->schema->n_fields); /* else no file of the base stays */
     out->schema = c->schema;
     for (int64_t i = 0; i < out->n_files; i++) {
         out->files[i].ranges = NULL; /* they have none of the new columns */
@@ -148,8 +157,8 @@ sm_status smi_candidate_base(const sm_candidate *c, sm_arena *a, sm_dataset *out
 
 /* ---- checking -------------------------------------------------------------------------------- */
 
-/* A metric of that name says another number. */
-static bool is_other(const sm_delta_commit *r, const char *name, int64_t n)
+/* Does a metric of that name say another number? */
+static bool metric_differs(const sm_delta_commit *r, const char *name, int64_t n)
 {
     for (int32_t i = 0; i < r->n_metrics; i++) {
         if (sm_str_is(r->metrics[i].key, name)) {
@@ -174,10 +183,11 @@ static bool counts_agree(const sm_candidate *c, const char **why)
         return false;
     }
     *why = "a metric differs from what it counts";
-    return !is_other(r, "numFiles", r->n_adds) && !is_other(r, "numOutputRows", n_rows) &&
-           !is_other(r, "numOutputBytes", (int64_t)bytes) &&
-           !is_other(r, "numRemovedFiles", r->n_removes) &&
-           !is_other(r, "numCopiedRows", n_rows - c->n_rows);
+    return !metric_differs(r, "numFiles", r->n_adds) &&
+           !metric_differs(r, "numOutputRows", n_rows) &&
+           !metric_differs(r, "numOutputBytes", (int64_t)bytes) &&
+           !metric_differs(r, "numRemovedFiles", r->n_removes) &&
+           !metric_differs(r, "numCopiedRows", n_rows - c->n_rows);
 }
 
 bool smi_candidate_validate(const sm_candidate *c, bool deep, const char **why)

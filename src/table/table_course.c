@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * table/table_course.c: takes a publication of the journal to its end: its publisher does, and who
- * finds it open later. The protocol, and why any number may do so at once, is in table_journal.c.
+ * table/table_course.c: completes a publication that is in the journal. Its publisher does so
+ * (table_publish.c), and so does who finds it open later (smi_journal_settle). The protocol, and
+ * why any number of processes may do so at once, are in table_journal.c.
  *
- * Calls    init, set (of tables that are open), run, then version and told; release
- * States   LOOK -> DECIDE -> CONFIRM -> COMMIT* -> (REVERSE*) -> END -> OVER; from CONFIRM to END
- *          where it was abandoned, to OVER where it is not the journal's newest any more: then what
- *          the tables say is its outcome. */
+ * Calls    init; set, for each table that is open already; run, or step again and again; then
+ *          version, mixed_ns and told; release
+ * States   LOOK -> DECIDE -> CONFIRM -> COMMIT (once a table) -> END -> OVER.
+ *          COMMIT -> REVERSE (once a table) -> END where a table is in conflict.
+ *          CONFIRM -> END where the publication was abandoned.
+ *          CONFIRM -> OVER where a later one is the journal's newest: then this one is over, and
+ *          its tables show the outcome. */
 #include "table/table_journal_int.h"
 
 #include <inttypes.h>
@@ -14,6 +18,8 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/time.h"
+
+#define N_OUTCOMES (SMI_OUTCOME_REVERSED + 1)
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
@@ -75,7 +81,7 @@ static sm_status need_table(smi_course *c, int32_t part, sm_error *e)
     return SM_OK;
 }
 
-/* Goes to the end of the table's log as it is; changes nothing. */
+/* Reads the table's log from the base to its end; changes nothing. */
 static sm_status look_at(smi_course *c, int32_t part, sm_error *e)
 {
     sm_status st = need_table(c, part, e);
@@ -91,7 +97,7 @@ static sm_delta_state state_of(const smi_course *c, int32_t part)
     return sm_delta_attempt_state(c->parts[part].attempt);
 }
 
-/* A log that was cleaned up cannot say whether the commit was in it. */
+/* Refuses a log that was cleaned up: it cannot say whether the commit was in it. */
 static sm_status check_log(const smi_course *c, const sm_delta_attempt *t, int32_t part,
                            sm_error *e)
 {
@@ -110,7 +116,8 @@ static sm_status check_log(const smi_course *c, const sm_delta_attempt *t, int32
 
 /* ---- what is decided ------------------------------------------------------------------------- */
 
-static sm_status look(smi_course *c, sm_error *e)
+/* Finds the first table that cannot be published. */
+static sm_status look_at_all(smi_course *c, sm_error *e)
 {
     c->conflict = -1;
     for (int32_t i = 0; i < c->p->n_parts && c->conflict < 0; i++) {
@@ -121,7 +128,8 @@ static sm_status look(smi_course *c, sm_error *e)
     return SM_OK;
 }
 
-static sm_status decide(smi_course *c, sm_error *e)
+/* Puts the verdict, or reads the one that is there. */
+static sm_status settle_verdict(smi_course *c, sm_error *e)
 {
     sm_error why = {0}, unused = {0};
     sm_status st = SM_EXISTS;
@@ -141,14 +149,16 @@ static sm_status decide(smi_course *c, sm_error *e)
     const sm_status seen = smi_journal_verdict(c->journal, c->p->number, &c->is_commit, &c->why,
                                                st == SM_EXISTS ? e : &unused);
     if (st == SM_EXISTS) {
-        return seen == SM_NOT_FOUND ? SM_OK : seen; /* deleted: CONFIRM finds out why */
+        return seen == SM_NOT_FOUND ? SM_OK : seen; /* it was deleted: CONFIRM finds out why */
     }
-    return seen == SM_OK ? SM_OK : st; /* an answer that was lost */
+    return seen == SM_OK ? SM_OK : st; /* the answer was lost: it may have been put all the same */
 }
 
-static sm_status confirm(smi_course *c, sm_error *e)
+/* Is the publication still the journal's newest? */
+static sm_status confirm_newest(smi_course *c, sm_error *e)
 {
     SM_TRY(smi_journal_list(c->journal, e));
+    SM_ENSURE(c->journal->newest >= c->p->number); /* numbers only grow */
     c->is_passed = c->journal->newest != c->p->number;
     if (!c->is_passed && !c->journal->has_verdict) {
         return sm_fail(e, SM_CORRUPT, "the verdict on publication %" PRId64 " of lake %.*s is gone",
@@ -168,9 +178,9 @@ static sm_status put_timed(smi_course *c, sm_delta_attempt *t, sm_error *e)
     return st;
 }
 
-static sm_status commit(smi_course *c, int32_t part, sm_error *e)
+static sm_status commit_table(smi_course *c, int32_t part, sm_error *e)
 {
-    if (!c->parts[part].has_looked) { /* a helper who found the verdict */
+    if (!c->parts[part].has_looked) { /* the verdict was there before: LOOK was left out */
         SM_TRY(look_at(c, part, e));
     }
     sm_delta_attempt *const t = c->parts[part].attempt;
@@ -196,8 +206,10 @@ static sm_status need_undo(smi_course *c, int32_t part, sm_error *e)
     return SM_OK;
 }
 
-static sm_status reverse(smi_course *c, int32_t part, bool is_put, sm_error *e)
+/* Takes a table's commit back; is_put false: only sees whether that was done. */
+static sm_status reverse_table(smi_course *c, int32_t part, bool is_put, sm_error *e)
 {
+    SM_ASSERT(part >= 0 && part < c->conflict);
     sm_status st = need_undo(c, part, e);
     if (st == SM_OK) {
         st = sm_delta_attempt_look(c->parts[part].undo, e);
@@ -213,34 +225,38 @@ static sm_status reverse(smi_course *c, int32_t part, bool is_put, sm_error *e)
 
 /* ---- the end --------------------------------------------------------------------------------- */
 
-/* What is older than the newest is needed by nobody. */
-static void delete_old(smi_course *c)
+/* Nobody needs what is older than the newest publication. */
+static void delete_old_entries(smi_course *c)
 {
     smi_journal *j = c->journal;
     sm_error e = {0};
 
     if (j->n_old > 0 && sm_store_delete_many(j->store, j->old, j->n_old, &e) != SM_OK) {
-        sm_log(sm_store_log(j->store), SM_LOG_WARN, "old publications of lake %.*s stay: %s",
-               SM_STR_ARG(j->lake), e.what);
+        sm_log(sm_store_log(j->store), SM_LOG_WARN,
+               "old publications of lake %.*s could not be deleted: %s", SM_STR_ARG(j->lake),
+               e.what);
     }
     j->n_old = 0;
 }
 
-static sm_status end(smi_course *c, sm_error *e)
+static sm_status end_publication(smi_course *c, sm_error *e)
 {
     static const char *const words[] = {
         [SMI_OUTCOME_NONE] = "abandoned",
         [SMI_OUTCOME_COMMITTED] = "committed",
         [SMI_OUTCOME_REVERSED] = "reversed",
     };
+    _Static_assert(SM_COUNT(words) == N_OUTCOMES, "a word for each outcome");
 
+    SM_ASSERT(c->outcome != SMI_OUTCOME_COMMITTED || c->at == c->p->n_parts);
+    SM_ASSERT(c->outcome != SMI_OUTCOME_REVERSED || c->at == 0);
     SM_TRY(smi_journal_end(c->journal, c->p, words[c->outcome], e));
     c->journal->is_done = true;
-    delete_old(c);
+    delete_old_entries(c);
     return SM_OK;
 }
 
-/* It was over before: its tables say how it ended. */
+/* Of a publication that was over before: its tables show how it ended. */
 static sm_status find_outcome(smi_course *c, sm_error *e)
 {
     c->outcome = SMI_OUTCOME_NONE;
@@ -263,7 +279,7 @@ static sm_status find_outcome(smi_course *c, sm_error *e)
     }
     c->outcome = c->conflict < 0 ? SMI_OUTCOME_COMMITTED : SMI_OUTCOME_REVERSED;
     for (int32_t i = c->conflict - 1; i >= 0; i--) {
-        SM_TRY(reverse(c, i, false, e));
+        SM_TRY(reverse_table(c, i, false, e));
     }
     return SM_OK;
 }
@@ -272,7 +288,7 @@ static sm_status find_outcome(smi_course *c, sm_error *e)
 
 static sm_status step_confirm(smi_course *c, sm_error *e)
 {
-    SM_TRY(confirm(c, e));
+    SM_TRY(confirm_newest(c, e));
     if (c->is_passed) {
         SM_TRY(find_outcome(c, e));
         c->state = SMI_COURSE_OVER;
@@ -289,7 +305,8 @@ static sm_status step_confirm(smi_course *c, sm_error *e)
 
 static sm_status step_commit(smi_course *c, sm_error *e)
 {
-    SM_TRY(commit(c, c->at, e));
+    SM_ASSERT(c->is_commit && c->conflict < 0 && c->at < c->p->n_parts);
+    SM_TRY(commit_table(c, c->at, e));
     if (state_of(c, c->at) == SM_DELTA_CONFLICT) {
         c->conflict = c->at;
         c->outcome = SMI_OUTCOME_REVERSED;
@@ -303,8 +320,9 @@ static sm_status step_commit(smi_course *c, sm_error *e)
 
 static sm_status step_reverse(smi_course *c, sm_error *e)
 {
+    SM_ASSERT(c->outcome == SMI_OUTCOME_REVERSED && c->at <= c->conflict);
     if (c->at > 0) {
-        SM_TRY(reverse(c, c->at - 1, true, e));
+        SM_TRY(reverse_table(c, c->at - 1, true, e));
         c->at--;
     }
     c->state = c->at > 0 ? SMI_COURSE_REVERSE : SMI_COURSE_END;
@@ -317,12 +335,12 @@ sm_status smi_course_step(smi_course *c, sm_error *e)
     switch (c->state) {
     case SMI_COURSE_LOOK:
         if (!c->journal->has_verdict) {
-            SM_TRY(look(c, e));
+            SM_TRY(look_at_all(c, e));
         }
         c->state = SMI_COURSE_DECIDE;
         return SM_OK;
     case SMI_COURSE_DECIDE:
-        SM_TRY(decide(c, e));
+        SM_TRY(settle_verdict(c, e));
         c->state = SMI_COURSE_CONFIRM;
         return SM_OK;
     case SMI_COURSE_CONFIRM:
@@ -332,7 +350,7 @@ sm_status smi_course_step(smi_course *c, sm_error *e)
     case SMI_COURSE_REVERSE:
         return step_reverse(c, e);
     case SMI_COURSE_END:
-        SM_TRY(end(c, e));
+        SM_TRY(end_publication(c, e));
         c->state = SMI_COURSE_OVER;
         return SM_OK;
     case SMI_COURSE_OVER:
@@ -355,7 +373,7 @@ sm_status smi_course_run(smi_course *c, sm_error *e)
 
 int64_t smi_course_version(const smi_course *c, int32_t part)
 {
-    SM_ASSERT(c->state == SMI_COURSE_OVER);
+    SM_ASSERT(c->state == SMI_COURSE_OVER && part >= 0 && part < c->p->n_parts);
     const smi_course_part *t = &c->parts[part];
     const bool is_committed = c->outcome == SMI_OUTCOME_COMMITTED ||
                               (c->outcome == SMI_OUTCOME_REVERSED && part < c->conflict &&
@@ -374,8 +392,8 @@ int64_t smi_course_mixed_ns(const smi_course *c)
     return c->first_ns > 0 && !c->is_passed ? c->last_ns - c->first_ns : -1;
 }
 
-/* "bronze.lines@v7 by v8, …" of those that were taken back, or "bronze.lines@v7, …" of those that
- * could not be. */
+/* The tables that were taken back, as "bronze.lines@v7 by v8, …"; not is_done: those that could not
+ * be, as "bronze.lines@v7, …". */
 static sm_str list_reversed(const smi_course *c, bool is_done)
 {
     const int32_t n = c->outcome == SMI_OUTCOME_REVERSED ? c->conflict : 0;
@@ -397,14 +415,14 @@ static sm_str list_reversed(const smi_course *c, bool is_done)
     return out;
 }
 
-static void advise(const smi_course *c, sm_error *e)
+static void advise_after_conflict(const smi_course *c, sm_error *e)
 {
     const sm_str back = list_reversed(c, true), kept = list_reversed(c, false);
 
     if (kept.len > 0) {
         sm_error_todo(e,
-                      "Published, and not to be taken back for what others wrote since: %.*s. The "
-                      "same run again does the rest.",
+                      "Published, and not taken back because of what others wrote since: %.*s. "
+                      "The same run again does the rest.",
                       SM_STR_ARG(kept));
     } else if (back.len > 0) {
         sm_error_todo(e, "Taken back: %.*s. It is safe to run again.", SM_STR_ARG(back));
@@ -423,27 +441,29 @@ sm_status smi_course_told(const smi_course *c, sm_error *e)
     if (c->conflict >= 0) {
         st = sm_delta_attempt_conflict(c->parts[c->conflict].attempt, e);
     }
-    if (st == SM_OK) { /* another one has seen it, and decided */
+    if (st == SM_OK) { /* another process has seen the conflict, and decided */
         st = sm_fail(e, SM_CONFLICT, "%.*s",
                      SM_STR_ARG(c->why.len > 0 ? c->why : SM_STR("another writer was first")));
     }
     if (e) {
-        e->todo[0] = '\0'; /* that of one table */
-        advise(c, e);
+        e->todo[0] = '\0'; /* the advice was for that table alone */
+        advise_after_conflict(c, e);
     }
     return c->conflict < 0 ? st
                            : sm_within(e, st, "table %.*s", SM_STR_ARG(name_of(c, c->conflict)));
 }
 
-/* ---- somebody else's ------------------------------------------------------------------------- */
+/* ---- a publication that another process has left open ---------------------------------------- */
 
-static sm_str tell(const smi_course *c, sm_arena *a)
+/* What became of it, as part of a sentence. */
+static sm_str describe_outcome(const smi_course *c, sm_arena *a)
 {
     static const char *const ends[] = {
         [SMI_OUTCOME_NONE] = "was abandoned, for another writer was first; nothing was changed",
         [SMI_OUTCOME_COMMITTED] = "was completed",
         [SMI_OUTCOME_REVERSED] = "was taken back, for another writer stood in its way",
     };
+    _Static_assert(SM_COUNT(ends) == N_OUTCOMES, "a text for each outcome");
     sm_buf text = {0};
 
     for (int32_t i = 0; i < c->p->n_parts; i++) {
@@ -457,10 +477,11 @@ static sm_str tell(const smi_course *c, sm_arena *a)
 
 static sm_status refuse_newer(const smi_journal *j, sm_error *e)
 {
-    const sm_status st = sm_fail(
-        e, SM_UNSUPPORTED, "publication %" PRId64 " of lake %.*s is under way by a later smelt",
-        j->newest, SM_STR_ARG(j->lake));
-    sm_error_todo(e, "Let that one finish it, or write with that version.");
+    const sm_status st =
+        sm_fail(e, SM_UNSUPPORTED,
+                "publication %" PRId64 " of lake %.*s was begun by a later version of smelt",
+                j->newest, SM_STR_ARG(j->lake));
+    sm_error_todo(e, "Let that smelt finish it, or use its version here.");
     return st;
 }
 
@@ -473,7 +494,7 @@ sm_status smi_journal_settle(smi_journal *j, sm_budget *budget, sm_arena *a, sm_
     *told = (sm_str){0};
     while (smi_journal_is_open(j)) {
         const sm_status read = smi_journal_read(j, j->newest, false, a, &p, e);
-        if (read == SM_NOT_FOUND) { /* it is over, and a later one has come */
+        if (read == SM_NOT_FOUND) { /* it is over, and a later one was begun */
             SM_TRY(smi_journal_list(j, e));
             continue;
         }
@@ -484,7 +505,7 @@ sm_status smi_journal_settle(smi_journal *j, sm_budget *budget, sm_arena *a, sm_
         smi_course_init(&c, j, &p, budget);
         const sm_status st = smi_course_run(&c, e);
         if (st == SM_OK && !c.is_passed) {
-            *told = tell(&c, a);
+            *told = describe_outcome(&c, a);
         }
         smi_course_release(&c);
         if (st != SM_OK) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * table/table_journal.c: a lake's journal of publications, by which all tables of a run become
- * visible or none. This file has its objects; table_course.c takes a publication through;
- * table_publish.c begins one; table_pin.c says what readers see.
+ * visible or none. This file reads and writes the journal's objects; table_publish.c begins a
+ * publication, table_course.c completes it, table_pin.c decides what readers see.
  *
  * Objects  in LAKE/_smelt/journal/, N a number that grows by one for ever:
  *            N.json     the publication: the text of each table's commit (table_publication.c)
@@ -10,51 +10,56 @@
  *            N.done     nothing is left to do for it
  *          All are made by put-if-absent and never change. The newest N.json always stays; who ends
  *          N deletes what is older. Data files, and the objects that commits name, are durable
- *          before N.json.
- * Begin    List the journal. Is the newest, N, not done, bring it to its end (any number may do so
- *          at once). Then put N+1.json; where it exists, somebody else was first: begin again.
- * Take     LOOK     go to the end of each table's log (delta_attempt.c). A table is in conflict, or
- *                   may be published as it stands.
+ *          before N.json is put.
+ * Begin    List the journal. If its newest publication, N, is not done, complete it (any number of
+ *          processes may do so at once). Then put N+1.json; if that exists, another process was
+ *          first: begin again.
+ * Complete LOOK     read each table's log to its end (delta_attempt.c). A table is in conflict, or
+ *                   can be published as it stands.
  *          DECIDE   put the verdict, or read the one that is there.
- *          CONFIRM  list the journal: is N still the newest? Else nothing may be done for it.
- *          COMMIT   (of "commit") each table in the publication's order: put its commit behind what
- *                   others wrote there meanwhile, or find it made. Where a table is in conflict by
- *                   now, the ones before it are taken back (REVERSE), each by a further version.
+ *          CONFIRM  list the journal: is N still the newest? If not, do nothing more for it.
+ *          COMMIT   (verdict "commit") for each table, in the publication's order: put its commit
+ *                   behind what others wrote there meanwhile, or find that it is there. If a table
+ *                   is in conflict by now, take those before it back (REVERSE), each by a further
+ *                   version.
  *          END      put N.done, delete what is older.
- * Read     A command that reads notes the newest number when it first looks at a lake. It sees
- *          the publications up to that one, without it where it is not done: of each table the
- *          version before the first one that carries a later number. It never writes.
+ * Read     A command that reads notes the newest number when it first looks at a lake. It sees the
+ *          publications up to that one; if that one is not done, those before it. So of each table
+ *          it reads the version before the first one that carries a later number. It never writes.
  *
  * Why it holds
- *   Newest   A number is taken only when the one before it is done, and the newest stays. So if a
- *            listing shows N as the newest, no later one has ever been, and nothing of N was ever
- *            deleted: what was read of N before that listing is what was put there first. What
- *            somebody slow puts under a number that is over and deleted is older than the newest:
- *            nobody looks at it, and he himself finds at CONFIRM that it does not count.
- *   Once     There is one verdict (put-if-absent, Newest), and a commit is made only by who has
- *            confirmed "commit". A table's log has a publication's commit at most once, and all who
- *            walk it come to the same end, its commit or the same conflict (delta_attempt.c). So
- *            which table is the first in conflict, and with it what is taken back, is the same for
- *            all; taking back is a commit of the same kind, with an id of its own.
- *   All      Who goes on after a kill does what the killed one would have done, from the same
- *            texts. Tables behind the first conflict are never touched, those before it are
- *            committed before they are taken back, since all go in order.
- *   None     Before the verdict no table is changed: an abandoned publication changed nothing.
- *   Order    Numbers never fall in a table's log: N+1 begins when N is done, and who is slow finds
- *            N's commits made. So "the version before the first with a number above P" is the table
- *            as the publications up to P (and everybody else) left it.
- *   Readers  All up to P was done before the command looked; the table's log is read after that, so
- *            it has them; what is later is left out. That holds for each table, whenever it is
- *            read. A log is looked at before the journal is listed again: if P is still the newest,
- *            nothing later can be in it, and no commit needs to be read.
- *   Slow     A publisher that finds N passed over looks at its tables: if the first one has its
- *            commit, N was taken through by others; else N can never be: there was no confirmed
- *            "commit", or the first table was in conflict, or the entry came under an old number.
- * Limits   Others who write to the tables know of no journal: they may come between two commits.
- *          Then REVERSE; and where what they did forbids even that, what was committed stays and
- *          the error says so. A log that was cleaned up beyond a publication's base while it was
- *          open cannot tell how it ended: that is an error too. Readers who are not smelt see the
- *          commits one by one. */
+ *   Newest   A number is taken only when the one before it is done, and the newest is never
+ *            deleted. So if a listing shows N as the newest, there never was a later one, and
+ *            nothing of N was ever deleted: what was read of N before that listing is what was put
+ *            there first.
+ *            A slow process may put something under a number that is over and deleted. That is
+ *            older than the newest, so nobody looks at it, and the process itself finds at CONFIRM
+ *            that it does not count.
+ *   Once     There is one verdict (put-if-absent, and Newest), and a process commits only after it
+ *            has confirmed "commit". A table's log has a publication's commit at most once, and all
+ *            who walk the log come to the same end: its commit, or the same conflict
+ *            (delta_attempt.c). So all agree on the first table in conflict, and thereby on what is
+ *            taken back. Taking back is a commit of the same kind, with an id of its own.
+ *   All      Who goes on after a kill does what the killed process would have done, from the same
+ *            texts. All go in order, so tables behind the first conflict are never touched, and
+ *            those before it are committed before they are taken back.
+ *   None     No table is changed before the verdict: an abandoned publication changed nothing.
+ *   Order    In a table's log numbers never fall: N+1 begins when N is done, and a slow process
+ *            finds N's commits there. So "the version before the first with a number above P" is
+ *            the table as the publications up to P (and all other writers) left it.
+ *   Readers  All publications up to P were done before the command looked. It reads a table's log
+ *            after that, so the log has them, and later ones are left out. That holds for each
+ *            table, whenever it is read. A log is read before the journal is listed again: if P is
+ *            still the newest then, the log can have nothing later, and no commit has to be read.
+ *   Slow     A publisher that finds a later number than N at CONFIRM looks at its tables. If the
+ *            first one has its commit, others have completed N. If not, N can never be committed:
+ *            "commit" was never confirmed, or the first table was in conflict, or N.json was put
+ *            under an old number.
+ * Limits   Writers that are not smelt know of no journal, and may commit between two tables of a
+ *          publication. Then it is taken back; where what they did forbids even that, what was
+ *          committed stays and the error says so. If a log was cleaned up beyond a publication's
+ *          base while that was open, how it ended cannot be seen: that is an error too. Readers
+ *          that are not smelt see the commits one by one. */
 #include "table/table_journal_int.h"
 
 #include <inttypes.h>
@@ -92,6 +97,7 @@ smi_lake_place smi_lake_of(const sm_store *table, sm_arena *a)
 
 static sm_str key_of(const smi_journal *j, int64_t number, const char *what)
 {
+    SM_ASSERT(number > 0);
     return sm_arena_strf(j->arena, JOURNAL "%0*" PRId64 ".%s", NUMBER_DIGITS, number, what);
 }
 
@@ -104,6 +110,7 @@ static object_kind kind_of(sm_str key, int64_t *number)
         object_kind kind;
     } rows[] = {{".json", OBJECT_ENTRY}, {".verdict", OBJECT_VERDICT}, {".done", OBJECT_DONE}};
     const size_t head = strlen(JOURNAL);
+    SM_ASSERT(sm_str_starts(key, SM_STR(JOURNAL))); /* that is what was listed */
     const sm_str name = {key.data + head, key.len - head};
 
     if (name.len <= NUMBER_DIGITS || name.data[0] == '-' ||
@@ -176,7 +183,7 @@ sm_status smi_journal_list(smi_journal *j, sm_error *e)
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-/* The object from its beginning on: all of it, or as far as its first line ends. */
+/* Reads an object: all of it, or at least its first line. */
 static sm_status read_text(const smi_journal *j, sm_str key, bool first_line, sm_arena *a,
                            sm_str *out, sm_error *e)
 {
@@ -206,7 +213,8 @@ sm_status smi_journal_read(smi_journal *j, int64_t number, bool first_line, sm_a
     SM_TRY(read_text(j, key, first_line, a, &text, e));
     sm_status st = smi_publication_parse(text, first_line, a, out, e);
     if (st == SM_OK && out->number != number) {
-        st = sm_fail(e, SM_CORRUPT, "it says that its number is %" PRId64, out->number);
+        st =
+            sm_fail(e, SM_CORRUPT, "the publication says that its number is %" PRId64, out->number);
     }
     if (st != SM_OK) {
         sm_error_place(e, sm_store_uri_of(j->store, key, j->arena).data, 0, -1);
@@ -214,7 +222,8 @@ sm_status smi_journal_read(smi_journal *j, int64_t number, bool first_line, sm_a
     return st;
 }
 
-/* A member of one of the small objects; "" where there is none. In the arena of `j`. */
+/* Reads a member of a verdict or of what says that a publication is done; "" where there is none.
+ * In the arena of `j`. */
 static sm_status read_word(smi_journal *j, const char *what, int64_t number, const char *member,
                            sm_str *out, sm_error *e)
 {
@@ -242,7 +251,7 @@ sm_status smi_journal_lake_id(smi_journal *j, sm_arena *a, sm_str *out, sm_error
     if (j->newest > 0) {
         SM_TRY(read_word(j, "done", j->newest, "lake", &id, e));
         if (id.len == 0) {
-            return sm_fail(e, SM_CORRUPT, "%s of lake %.*s names no lake",
+            return sm_fail(e, SM_CORRUPT, "%s of lake %.*s has no id of the lake",
                            key_of(j, j->newest, "done").data, SM_STR_ARG(j->lake));
         }
     }
@@ -266,8 +275,9 @@ sm_status smi_journal_verdict(smi_journal *j, int64_t number, bool *is_commit, s
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
-/* Where a put failed: is that very text there? SM_EXISTS: another one is. SM_NOT_FOUND: none. */
-static sm_status see(const smi_journal *j, sm_str key, sm_str text, sm_error *e)
+/* After a put that failed: SM_OK where the object is there with that very text, SM_EXISTS with
+ * another one, SM_NOT_FOUND: it is not there. */
+static sm_status compare_object(const smi_journal *j, sm_str key, sm_str text, sm_error *e)
 {
     sm_buf there = {0};
 
@@ -284,15 +294,16 @@ sm_status smi_journal_put(smi_journal *j, const smi_publication *p, sm_error *e)
     sm_buf text = {0};
     sm_error unused = {0};
 
+    SM_ASSERT(p->number == j->newest + 1 && !smi_journal_is_open(j));
     smi_publication_print(p, &text);
     const sm_str key = key_of(j, p->number, "json");
     sm_status st = sm_store_put(j->store, key, text.data, text.len, SM_PUT_IF_ABSENT, e);
     if (st == SM_EXISTS || sm_status_retry(st)) {
-        const sm_status seen = see(j, key, sm_buf_str(&text), &unused);
+        const sm_status seen = compare_object(j, key, sm_buf_str(&text), &unused);
         if (seen == SM_OK || seen == SM_EXISTS) {
             st = seen;
         } else if (st == SM_EXISTS && seen == SM_NOT_FOUND) {
-            st = SM_OK; /* taken, ended and deleted: if it was ours, its course finds out */
+            st = SM_OK; /* it was completed and deleted: its course finds out whether it was ours */
         } else if (seen != SM_NOT_FOUND && (st == SM_EXISTS || st == SM_DISK_FULL)) {
             st = sm_fail(e, SM_IO, "could not see whether the publication was begun: %s",
                          unused.what);
@@ -302,8 +313,8 @@ sm_status smi_journal_put(smi_journal *j, const smi_publication *p, sm_error *e)
     return sm_within(e, st, "the journal of lake %.*s", SM_STR_ARG(j->lake));
 }
 
-static sm_status put_small(smi_journal *j, int64_t number, const char *what, const sm_buf *text,
-                           sm_error *e)
+static sm_status put_word(smi_journal *j, int64_t number, const char *what, const sm_buf *text,
+                          sm_error *e)
 {
     return sm_store_put(j->store, key_of(j, number, what), text->data, text->len, SM_PUT_IF_ABSENT,
                         e);
@@ -315,13 +326,15 @@ sm_status smi_journal_decide(smi_journal *j, int64_t number, bool is_commit, sm_
     sm_buf text = {0};
     sm_json_writer w = {.out = &text};
 
+    SM_ASSERT(number == j->newest && !j->has_verdict && !j->is_done);
+    SM_ASSERT(!is_commit || why.len == 0);
     sm_json_begin_object(&w);
     sm_json_set_text(&w, "verdict", is_commit ? SM_STR("commit") : SM_STR("abandon"));
     if (!is_commit) {
         sm_json_set_text(&w, "why", why);
     }
     sm_json_end_object(&w);
-    const sm_status st = put_small(j, number, "verdict", &text, e);
+    const sm_status st = put_word(j, number, "verdict", &text, e);
     sm_buf_release(&text);
     return st;
 }
@@ -337,7 +350,7 @@ sm_status smi_journal_end(smi_journal *j, const smi_publication *p, const char *
     sm_json_set_i64(&w, "number", p->number);
     sm_json_set_text(&w, "outcome", sm_str_of(outcome));
     sm_json_end_object(&w);
-    const sm_status st = put_small(j, p->number, "done", &text, e);
+    const sm_status st = put_word(j, p->number, "done", &text, e);
     sm_buf_release(&text);
-    return st == SM_EXISTS ? SM_OK : st; /* all come to the same outcome */
+    return st == SM_EXISTS ? SM_OK : st; /* whoever put it came to the same outcome */
 }

@@ -799,7 +799,7 @@ static void test_not_to_be_taken_back(void **state)
     assert_string_equal(e.what, "version 1 of another writer has removed a file that this one "
                                 "removes");
     assert_string_equal(e.frame[0], "table silver.b");
-    assert_string_equal(e.todo, "Published, and not to be taken back for what others wrote since: "
+    assert_string_equal(e.todo, "Published, and not taken back because of what others wrote since: "
                                 "bronze.a@v1. The same run again does the rest.");
     smi_course_release(&course);
     smi_journal_close(&j);
@@ -934,7 +934,7 @@ static void test_newer_format(void **state)
     const sm_write w = write_to(&k, 0, SM_WRITE_APPEND);
     assert_status(write_orders(&k, &w, late_rows, 1, NULL, &e), SM_UNSUPPORTED, &e);
     assert_non_null(strstr(e.what, "publication 3 of lake"));
-    assert_non_null(strstr(e.what, "by a later smelt"));
+    assert_non_null(strstr(e.what, "by a later version of smelt"));
     sm_store_release(lake);
     sm_buf_release(&text);
     lake_release(&k);

@@ -5,14 +5,15 @@
  * Text    a line of JSON:
  *             {"smelt_journal":1,"lake":ID,"number":7,"publication":ID,"tables":[
  *              {"path":"silver/totals","base":12,"isolation":"all","read":[…],"bytes":345}, …]}
- *         then, table by table, so many bytes: the very lines that the version of the table will
- *         have. So whoever reads it makes the same commit, and needs to know of no operation.
- * Format  the number behind smelt_journal. A later smelt that writes more raises it; path, base,
- *         lake and number stay where they are, for readers need no more than them. The rules by
- *         which a commit may stand behind others' belong to the format too: two programs must not
- *         judge one publication differently.
- * Mark    {"lake":ID,"number":7[,"undoes":13]}, the member "publication" of commitInfo. It stands
- *         beside what the caller says there, for nobody takes another's JSON apart to add to it. */
+ *         then, table after table, as many bytes as "bytes" says: the very lines that the table's
+ *         new version will have. So whoever reads it makes the same commit, whatever the operation.
+ * Format  the number of smelt_journal. A later smelt that writes more raises it; path, base, lake
+ *         and number stay where they are, for readers need no more than them. The rules by which a
+ *         commit may go behind those of others belong to the format too: two versions of smelt must
+ *         not come to different outcomes for one publication.
+ * Mark    {"lake":ID,"number":7[,"undoes":13]}, the member "publication" of commitInfo. It is a
+ *         member of its own beside what the caller says there, so that no JSON has to be taken
+ *         apart to add it. */
 #include "base/json_doc.h"
 #include "base/json_write.h"
 #include "table/table_journal_int.h"
@@ -24,9 +25,11 @@ static const char *const isolations[] = {
     [SM_READ_FILES] = "files",
     [SM_READ_ALL] = "all",
 };
+_Static_assert(SM_COUNT(isolations) == SM_READ_ALL + 1, "a word for each isolation");
 
 sm_str smi_part_id(const smi_publication *p, int32_t part, sm_arena *a)
 {
+    SM_ASSERT(part >= 0 && part < p->n_parts && p->id.len > 0);
     return sm_arena_strf(a, "%.*s.%d", SM_STR_ARG(p->id), part);
 }
 
@@ -36,7 +39,8 @@ static void print_part(const smi_part *part, sm_json_writer *w)
 {
     const sm_delta_prepared *c = &part->commit;
 
-    SM_ASSERT((int)c->isolation < SM_COUNT(isolations));
+    SM_ASSERT(c->base >= -1 && part->path.len > 0);
+    SM_ASSERT(c->text.len > 0 && c->text.data[c->text.len - 1] == '\n'); /* whole lines */
     sm_json_begin_object(w);
     sm_json_set_text(w, "path", part->path);
     sm_json_set_i64(w, "base", c->base);
@@ -104,12 +108,14 @@ static sm_status parse_place(const sm_json *o, smi_part *out, sm_error *e)
     out->path = sm_json_text(sm_json_get(o, "path"));
     if (!is_path(out->path) || !sm_json_i64(sm_json_get(o, "base"), &out->commit.base) ||
         out->commit.base < -1) {
-        return sm_fail(e, SM_CORRUPT, "a table of the publication has no place in the lake");
+        return sm_fail(
+            e, SM_CORRUPT,
+            "the publication names a table without a path in the lake or without a base");
     }
     return SM_OK;
 }
 
-/* *rest: the commits' lines that are left. */
+/* Cuts the part's commit off *rest, the lines of all commits that follow. */
 static sm_status parse_commit(const sm_json *o, sm_str *rest, smi_part *out, sm_error *e)
 {
     sm_delta_prepared *c = &out->commit;
@@ -120,7 +126,7 @@ static sm_status parse_commit(const sm_json *o, sm_str *rest, smi_part *out, sm_
     if (!parse_isolation(sm_json_text(sm_json_get(o, "isolation")), &c->isolation) ||
         (read && read->type != SM_JSON_ARRAY) || !sm_json_i64(sm_json_get(o, "bytes"), &bytes) ||
         bytes <= 0 || (uint64_t)bytes > rest->len) {
-        return sm_fail(e, SM_CORRUPT, "the commit of %.*s is not as the publication says",
+        return sm_fail(e, SM_CORRUPT, "the publication's commit of %.*s is damaged",
                        SM_STR_ARG(out->path));
     }
     c->text = (sm_str){rest->data, (size_t)bytes};
@@ -141,7 +147,8 @@ static sm_status parse_tables(const sm_json *list, bool has_commits, sm_str rest
         }
     }
     if (out->n_parts == 0 || (has_commits && rest.len > 0)) {
-        return sm_fail(e, SM_CORRUPT, "the publication's commits are not as it says");
+        return sm_fail(e, SM_CORRUPT,
+                       "the publication's commits are not of the length that it says");
     }
     return SM_OK;
 }
@@ -163,7 +170,7 @@ sm_status smi_publication_parse(sm_str text, bool first_line, sm_arena *a, smi_p
     if (!sm_json_i64(sm_json_get(o, "smelt_journal"), &format) || format < 1 ||
         !sm_json_i64(sm_json_get(o, "number"), &out->number) || out->number < 1 ||
         out->lake_id.len == 0 || out->id.len == 0 || (tables && tables->type != SM_JSON_ARRAY)) {
-        return sm_fail(e, SM_CORRUPT, "this is no publication of a lake");
+        return sm_fail(e, SM_CORRUPT, "this is not a publication of a lake");
     }
     out->is_newer = format > FORMAT;
     return parse_tables(tables, !out->is_newer && !first_line, rest, a, out, e);
@@ -186,6 +193,7 @@ sm_str smi_mark_json(const smi_publication *p, int64_t undoes, sm_arena *a)
     sm_buf text = {0};
     sm_json_writer w = {.out = &text};
 
+    SM_ASSERT(p->number > 0 && p->lake_id.len > 0);
     sm_json_set_object(&w, "publication");
     sm_json_set_text(&w, "lake", p->lake_id);
     sm_json_set_i64(&w, "number", p->number);
@@ -204,7 +212,7 @@ bool smi_mark_parse(sm_str commit_info, sm_arena *a, smi_mark *out)
     sm_error ignored = {0};
 
     if (commit_info.len == 0 || sm_json_parse(commit_info, a, &info, &ignored) != SM_OK) {
-        return false; /* another writer's affair */
+        return false; /* what other writers say there need not be JSON */
     }
     const sm_json *mark = sm_json_get(info, "publication");
     if (!mark || mark->type != SM_JSON_OBJECT) {

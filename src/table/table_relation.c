@@ -3,16 +3,16 @@
  * table/table_relation.c: Delta tables and candidates as relations. Called by table_names.c and
  * table_function.c.
  *
- * A snapshot's dataset has the stored columns first, then those that partition the table. Where
- * that is not the table's own order, the table is a plan node: a projection of its columns, in its
- * order, over the scan of the dataset. */
+ * A snapshot's dataset has the stored columns first, then those that the table is partitioned by.
+ * Where the table has them in another order, its relation is a plan node: a projection over the
+ * scan of the dataset, which puts the columns into the table's order. */
 #include "table/table_int.h"
 
 #include <inttypes.h>
 
 /* ---- columns in the table's order ------------------------------------------------------------ */
 
-/* columns: of each field of the table's schema, its place in the dataset's. */
+/* columns[i]: the place of the table's field i in the dataset. */
 static sm_relation reordered(sm_names *n, const sm_type *schema, const int32_t *columns,
                              const sm_relation *stored)
 {
@@ -21,6 +21,7 @@ static sm_relation reordered(sm_names *n, const sm_type *schema, const int32_t *
     const sm_plan_node *scan = sm_plan_scan(stored, false, n->arena);
 
     for (int32_t i = 0; i < schema->n_fields; i++) {
+        SM_ASSERT(columns[i] >= 0 && columns[i] < scan->schema->n_fields);
         exprs[i] = sm_expr_column(scan->schema, columns[i], n->arena);
         names[i] = schema->fields[i].name;
     }
@@ -57,7 +58,7 @@ static sm_status snapshot_relation(sm_names *n, const sm_snapshot *s, sm_str lab
     int32_t *columns = NULL;
 
     SM_TRY(sm_snapshot_dataset(s, n->arena, d, &columns, e));
-    d->morsel_bytes = 0; /* of text */
+    d->morsel_bytes = 0; /* it is of text files only */
     *out = (sm_relation){
         .dataset = d,
         .label =
@@ -86,7 +87,7 @@ sm_status smi_table_relation(sm_names *n, sm_str uri, int64_t version, sm_str la
         st = sm_delta_exists(store, &exists, e);
         st = st == SM_OK && exists ? sm_snapshot_open(store, version, n->budget, &snapshot, e) : st;
     }
-    if (!exists) { /* what is said already is that it is under way */
+    if (!exists) { /* an error with advice says already that it is under way */
         return st == SM_NOT_FOUND && e && e->todo[0]
                    ? st
                    : sm_fail(e, SM_NOT_FOUND, "no table at %.*s", SM_STR_ARG(uri));
@@ -98,8 +99,8 @@ sm_status smi_table_relation(sm_names *n, sm_str uri, int64_t version, sm_str la
 
 /* ---- a candidate ----------------------------------------------------------------------------- */
 
-/* The base's files that the candidate leaves. Where there is none the base is not looked into: its
- * schema may be another, and its files may be such as cannot be read. */
+/* The base's files that the candidate does not remove. Where it removes all, the base's dataset is
+ * not made: its schema may be another, and it may be one that cannot be read. */
 static sm_status kept_files(sm_names *n, const sm_candidate *c, sm_dataset *d, sm_error *e)
 {
     sm_dataset base = {0};
@@ -143,6 +144,7 @@ sm_status smi_candidate_relation(sm_names *n, sm_candidate *c, sm_str label, sm_
     }
     d->files = SM_NEW_ARRAY(n->arena, sm_datafile, n_base + c->record.n_adds + 1);
     SM_TRY(kept_files(n, c, d, e));
+    SM_ASSERT(d->n_files == n_base - c->record.n_removes);
     for (int64_t i = 0; i < c->record.n_adds; i++) {
         d->files[d->n_files++] = added_file(n, c, &c->record.adds[i]);
     }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * table/table_schema.c: the schema of rows against the table that they go to. Called by
- * table_stage.c. Columns meet by their exact names; their order may differ, their types may not. */
+ * table/table_schema.c: compares the schema of rows with that of the table that they go to, and
+ * makes the schemas of new and wider tables. Called by table_stage.c. Columns are matched by their
+ * exact names; their order may differ, their types may not. */
 #include "table/table_int.h"
 
 /* The field of exactly that name, or −1: a table may have a and A. */
@@ -30,7 +31,7 @@ static sm_status fail_type(const sm_field *there, const sm_field *here, sm_error
     return st;
 }
 
-/* A column that is only on one side, with the nearest name of the other. */
+/* A column that only one side has; the advice is the nearest name of the other side. */
 static sm_status fail_missing(const sm_type *where, sm_str name, const char *text, sm_error *e)
 {
     sm_arena *a = sm_arena_new(NULL);
@@ -59,12 +60,12 @@ static sm_status fail_names(sm_str within, sm_str a, sm_str b, sm_error *e)
                       SM_STR_ARG(within), end, SM_STR_ARG(a))
             : sm_fail(e, SM_SCHEMA, "the columns \"%.*s\" and \"%.*s\"%s%.*s%s differ in case only",
                       SM_STR_ARG(a), SM_STR_ARG(b), where, SM_STR_ARG(within), end);
-    sm_error_todo(e, "Name one of them otherwise: few readers of Delta tables tell them apart.");
+    sm_error_todo(e, "Rename one of them: few readers of Delta tables tell them apart.");
     return st;
 }
 
-/* Two fields of one struct whose names differ in case only, or not at all: most readers of Delta
- * know no case, and do not open such a table. `within` is the struct's path. */
+/* Refuses two fields of one struct whose names differ in case only, or not at all: most readers of
+ * Delta ignore case, and cannot open such a table. `within` is the struct's path. */
 static sm_status check_names(const sm_type *t, sm_str within, sm_error *e)
 {
     sm_status st = SM_OK;
@@ -91,7 +92,8 @@ static sm_status check_names(const sm_type *t, sm_str within, sm_error *e)
     return st;
 }
 
-/* Columns that no table may have: of no type, or of names that most readers take for one. */
+/* Refuses columns that no table may have: without a type, or with names that most readers take for
+ * the same one. */
 static sm_status check_columns(const sm_type *rows, sm_error *e)
 {
     for (int32_t i = 0; i < rows->n_fields; i++) {
@@ -117,7 +119,7 @@ sm_status smi_schema_match(const sm_type *table, const sm_type *rows, sm_arena *
         const sm_field *there = &table->fields[i];
         const int32_t at = find_exact(rows, there->name);
         if (at < 0) {
-            return fail_missing(rows, there->name, "of the table is not among the rows' here", e);
+            return fail_missing(rows, there->name, "of the table is missing here", e);
         }
         if (!sm_type_eq(there->type, rows->fields[at].type)) {
             return fail_type(there, &rows->fields[at], e);
@@ -130,6 +132,7 @@ sm_status smi_schema_match(const sm_type *table, const sm_type *rows, sm_arena *
             return fail_missing(table, rows->fields[i].name, "is not in the table", e);
         }
     }
+    SM_ASSERT(rows->n_fields == table->n_fields); /* names are unique on both sides */
     *order = is_alike ? NULL : places;
     return SM_OK;
 }
@@ -198,7 +201,8 @@ sm_status smi_schema_new(const sm_type *rows, sm_arena *a, const sm_type **out, 
 
 /* ---- NOT NULL -------------------------------------------------------------------------------- */
 
-/* The elements of a list and the values of a map count, a map's keys do not: they never are. */
+/* Must something inside a value not be NULL? Elements of lists and values of maps count. Keys of
+ * maps do not: they are never NULL. */
 static bool has_required(const sm_type *t)
 {
     for (int32_t i = 0; i < t->n_fields; i++) {

@@ -337,7 +337,7 @@ static void test_schema(void **state)
           {.name = {"amount", 6}, .type = &sm_type_i64}},
          3,
          SM_SCHEMA,
-         "column \"Name\" of the table is not among the rows' here",
+         "column \"Name\" of the table is missing here",
          "Is it \"name\"?"},
         {{{.name = {"day", 3}, .type = &sm_type_date},
           {.name = {"Name", 4}, .type = &sm_type_string},
