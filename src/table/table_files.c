@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * table/table_files.c: the files that a path stands for, with their dates, and their identity.
+ * table/table_files.c: finds the files that a path stands for, with their dates, and reads what
+ * their contents are known by.
  *
  * A path   is a glob where it has one of * ? [; else the file of that name; else a folder. With a
- *          `match` it is a folder, without asking. An address of the web is never a glob: nothing
- *          is listed there, and '?' begins its query.
- * A glob   is listed from the last folder before its first wildcard; below that only where the
- *          pattern itself has a '/'.
- * Match    PCRE2 over the name as UTF-8 where it is that, unanchored, '$' only at the end. Steps
- *          and memory of a match are bounded, so no pattern can hold a run up.
- * Date     the only run of exactly eight digits in the last part of a name; longer and shorter
- *          runs count for nothing. */
+ *          `match` it is taken for a folder at once. An address of the web is never a glob: nothing
+ *          can be listed there, and '?' begins its query.
+ * A glob   lists the last folder before its first wildcard, and the folders in it only where the
+ *          pattern has a '/'.
+ * Match    is a PCRE2 pattern over the name, as UTF-8 if it is that. It is not anchored, and '$'
+ *          is the name's end only. Steps and memory are bounded, so no pattern can hold a run up.
+ * Date     is the only sequence of exactly eight digits in the last part of a name; longer and
+ *          shorter ones do not count. */
 #include "table/table_int.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
@@ -58,7 +59,7 @@ static sm_status regex_init(name_regex *r, sm_str pattern, sm_error *e)
     if (!r->code) {
         PCRE2_UCHAR why[128] = "";
         pcre2_get_error_message(code, why, sizeof(why));
-        return sm_fail(e, SM_SYNTAX, "match '%.*s' is no regular expression: %s at byte %zu",
+        return sm_fail(e, SM_SYNTAX, "match '%.*s' is not a regular expression: %s at byte %zu",
                        SM_STR_ARG(pattern), (const char *)why, at + 1);
     }
     r->match = pcre2_match_data_create_from_pattern(r->code, NULL);
@@ -66,7 +67,7 @@ static sm_status regex_init(name_regex *r, sm_str pattern, sm_error *e)
     if (!r->match || !r->limits) {
         regex_release(r);
         *r = (name_regex){0};
-        return sm_fail(e, SM_NOMEM, "no memory to match names");
+        return sm_fail(e, SM_NOMEM, "there is no memory to match names");
     }
     pcre2_set_match_limit(r->limits, MATCH_STEPS);
     pcre2_set_depth_limit(r->limits, MATCH_STEPS);
@@ -83,7 +84,7 @@ static sm_status regex_matches(const name_regex *r, sm_str name, bool *out, sm_e
     const int found =
         pcre2_match(r->code, (PCRE2_SPTR)name.data, name.len, 0, 0, r->match, r->limits);
     if (found < 0 && found != PCRE2_ERROR_NOMATCH) {
-        return sm_fail(e, SM_LIMIT, "match takes too many steps over the name \"%.*s\"",
+        return sm_fail(e, SM_LIMIT, "match takes too many steps for the name \"%.*s\"",
                        SM_STR_ARG(name));
     }
     *out = found >= 0;
@@ -103,6 +104,7 @@ static sm_status date_of(sm_found_file *f, bool want_date, sm_error *e)
 {
     const sm_str base = base_name(f->name);
     const int n = sm_date_in_name(base, &f->date, &f->has_date);
+    SM_ASSERT(n >= 0 && (!f->has_date || n == 1));
 
     if (f->has_date || !want_date) {
         return SM_OK;
@@ -146,11 +148,12 @@ static sm_status add_file(finder *f, const sm_entry *entry, sm_error *e)
     return date_of(file, f->want_date, e);
 }
 
-/* The entries that are wanted, in an array of just their number: there may be 100,000. */
+/* Takes the entries into an array of just their number: there may be 100,000. */
 static sm_status add_files(finder *f, const sm_entry *entries, int64_t n, sm_error *e)
 {
     f->out->items = SM_NEW_ARRAY(f->arena, sm_found_file, n);
     for (int64_t i = 0; i < n; i++) {
+        SM_ASSERT(i == 0 || sm_str_cmp(entries[i - 1].key, entries[i].key) < 0);
         SM_TRY(add_file(f, &entries[i], e));
     }
     return SM_OK;
@@ -211,7 +214,7 @@ static sm_status find_in_folder(finder *f, sm_str path, sm_str match, sm_error *
     return st == SM_OK ? add_files(f, entries, n_wanted, e) : st;
 }
 
-/* The file of that name, SM_NOT_FOUND where there is none (or a folder). */
+/* Finds the file of that name; SM_NOT_FOUND where there is none, or a folder. */
 static sm_status find_one(finder *f, sm_str path, sm_error *e)
 {
     sm_str folder, name;
@@ -219,14 +222,14 @@ static sm_status find_one(finder *f, sm_str path, sm_error *e)
 
     sm_uri_split(path, &folder, &name);
     if (name.len == 0 || sm_str_is(name, ".") || sm_str_is(name, "..")) {
-        return sm_fail(e, SM_NOT_FOUND, "\"%.*s\" is no file", SM_STR_ARG(path));
+        return sm_fail(e, SM_NOT_FOUND, "\"%.*s\" is not a file", SM_STR_ARG(path));
     }
     SM_TRY(sm_store_open(f->stores, folder, &f->out->store, e));
     SM_TRY(sm_store_stat(f->out->store, name, f->arena, &entry, e));
     return add_files(f, &entry, 1, e);
 }
 
-static sm_status find(finder *f, sm_str path, sm_str match, sm_error *e)
+static sm_status find_path(finder *f, sm_str path, sm_str match, sm_error *e)
 {
     const size_t wildcard = first_wildcard(path);
     sm_error no_file = {0};
@@ -261,7 +264,7 @@ sm_status sm_files_find(sm_stores *stores, sm_str path, sm_str match, bool want_
     sm_files found = {0};
     finder f = {.stores = stores, .arena = a, .want_date = want_date, .out = &found};
 
-    const sm_status st = find(&f, path, match, e);
+    const sm_status st = find_path(&f, path, match, e);
     if (st != SM_OK) {
         sm_files_release(&found);
         return st;
@@ -278,7 +281,7 @@ void sm_files_release(sm_files *f)
     }
 }
 
-/* ---- identity -------------------------------------------------------------------------------- */
+/* ---- contents -------------------------------------------------------------------------------- */
 
 static sm_status open_content(const sm_datafile *f, const sm_exec_env *env, sm_content_source *out,
                               sm_error *e)

@@ -57,9 +57,9 @@ static void test_find(void **state)
         {"/missing", "", SM_NOT_FOUND, "there is no file or folder", 0},
         {"/missing", "x", SM_NOT_FOUND, "", 0},
         {"/missing/*.json", "", SM_NOT_FOUND, "", 0},
-        {"", "a(b", SM_SYNTAX, "is no regular expression: missing closing parenthesis at byte 4",
+        {"", "a(b", SM_SYNTAX, "is not a regular expression: missing closing parenthesis at byte 4",
          0},
-        {"", "^(?:.+)+(?:.+)+(?:.+)+[#%]$", SM_LIMIT, "too many steps over the name", 0},
+        {"", "^(?:.+)+(?:.+)+(?:.+)+[#%]$", SM_LIMIT, "too many steps for the name", 0},
     };
     kit k;
     kit_init(&k);

@@ -1,24 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * table/table_function.c: table functions: read_<format>(…) for every format, delta_scan(…), and
- * FROM 'path'. The resolver's way in from the binder.
+ * table/table_function.c: makes relations of table functions: read_<format>(…) for every format,
+ * delta_scan(…), and FROM 'path'. The binder calls it by way of the resolver of names.
  *
  * A call   is known by its whole text (smi_call_text): the same call again is the same dataset.
- * Errors   carry the argument's place; an argument that is none is answered with the nearest, the
- *          format's own options among them. */
+ * Errors   have the argument's place. For an argument that does not exist the advice is the nearest
+ *          name, the format's own options among them. */
 #include "table/table_int.h"
 
 #include <stdio.h>
 
 #include "base/policy.h"
 
-/* How much is looked at to find columns, as in DuckDB. */
+/* How much is read to find columns, as in DuckDB. */
 #define SAMPLE_ROWS  20480
 #define SAMPLE_FILES 32
 
 /* ---- read_<format> --------------------------------------------------------------------------- */
 
-/* What the arguments say, and then what it comes to. */
+/* A call of read_<format>: what its arguments say, then what was found by them. */
 typedef struct read_call {
     sm_names *names;
     const sm_format *format;
@@ -27,14 +27,14 @@ typedef struct read_call {
     sm_str *paths;
     int32_t n_paths;
     const sm_type *columns;                /* NULL: not given */
-    const sm_sampled *sampled;             /* how they were found; NULL: they are given */
+    const sm_sampled *sampled;             /* how they were found; NULL: they were given */
     int64_t sample_size, max_sample_files; /* −1: all */
     sm_str match;
     bool filename, file_date;
     bool hive_given, hive_wanted;
     smi_hive hive;
     bool keep_refused, validate_all;
-    bool has_unknown; /* it is given */
+    bool has_unknown; /* `unknown` was given */
     sm_policy unknown;
 
     sm_found_file *files;
@@ -153,6 +153,7 @@ static const struct read_arg {
 /* ---- its arguments --------------------------------------------------------------------------- */
 
 #define MOST_NAMES 64
+_Static_assert(SM_COUNT(read_args) < MOST_NAMES, "all are among the names that may be meant");
 
 static sm_status no_such_argument(const read_call *c, const sm_table_arg *arg, sm_error *e)
 {
@@ -213,7 +214,7 @@ static sm_status set_argument(read_call *c, const sm_table_arg *arg, sm_error *e
 
 static void add_files(read_call *c, const sm_files *files)
 {
-    if (c->n_files == 0) { /* the usual: one path; they are the names' as well */
+    if (c->n_files == 0) { /* the usual case is one path: its files are not copied */
         c->files = files->items;
         c->n_files = c->cap_files = files->n;
         return;
@@ -236,7 +237,7 @@ static sm_status find_files(read_call *c, sm_str path, sm_error *e)
     }
     SM_TRY(
         sm_files_find(c->names->stores, path, c->match, c->file_date, c->names->arena, &found, e));
-    smi_names_hold_store(c->names, found.store); /* in place of sm_files_release */
+    smi_names_hold_store(c->names, found.store); /* instead of sm_files_release */
     add_files(c, &found);
     if (found.n == 0) {
         const char *what = c->match.len > 0 ? "no file matches in" : "there is no file at";
@@ -247,19 +248,19 @@ static sm_status find_files(read_call *c, sm_str path, sm_error *e)
 
 /* ---- its columns ----------------------------------------------------------------------------- */
 
-static sm_status all_are_empty(const read_call *c, sm_error *e)
+static sm_status fail_empty(const read_call *c, sm_error *e)
 {
     const sm_status st = c->n_files == 1
                              ? smi_arg_fail(c->path, e, SM_INVALID, "no columns: \"%.*s\" is empty",
                                             SM_STR_ARG(c->files[0].file.uri))
                              : smi_arg_fail(c->path, e, SM_INVALID,
                                             "no columns: all %d files are empty", (int)c->n_files);
-    sm_error_todo(e, "Say what there would be, with columns => {name: 'TYPE', …}.");
+    sm_error_todo(e, "Declare the columns, with columns => {name: 'TYPE', …}.");
     return st;
 }
 
-/* Is it a failure of a file that gives no columns, which other files may? */
-static bool gives_none(sm_status st)
+/* Is it the failure of one file, of which others may be free? Then these give the columns. */
+static bool is_of_one_file(sm_status st)
 {
     return st == SM_SYNTAX || st == SM_CORRUPT || st == SM_TYPE || st == SM_SCHEMA ||
            st == SM_UNSUPPORTED;
@@ -281,8 +282,9 @@ static sm_status sample_file(const read_call *c, sm_sample *s, const sm_datafile
     return SM_OK;
 }
 
-/* The columns of the first files that have some: what is blank, empty or broken does not decide for
- * the others. Where none has any, the first one that has bytes says why. */
+/* Finds the columns in the first files that have some: one that is blank, empty or broken does not
+ * decide for the others. Where no file has any, the error is that of the first that is not
+ * empty. */
 static sm_status find_columns(read_call *c, sm_error *e)
 {
     sm_sample *s = c->format->sample_new(c->options);
@@ -303,12 +305,13 @@ static sm_status find_columns(read_call *c, sm_error *e)
         if (st != SM_OK && first.status == SM_OK) {
             first = why;
         }
-        if (st != SM_OK && !gives_none(st)) {
+        if (st != SM_OK && !is_of_one_file(st)) {
             first = why;
             goto done;
         }
     }
-    st = all->n_files > 0 ? SM_OK : first.status != SM_OK ? first.status : all_are_empty(c, &first);
+    SM_ASSERT(all->n_files <= c->n_files);
+    st = all->n_files > 0 ? SM_OK : first.status != SM_OK ? first.status : fail_empty(c, &first);
     if (st == SM_OK) {
         c->columns = c->format->sample_end(s, c->names->arena);
         c->sampled = all;
@@ -326,9 +329,10 @@ static bool is_time(const sm_type *t)
     return t->id == SM_TYPE_DATE || t->id == SM_TYPE_TIMESTAMP || t->id == SM_TYPE_TIMESTAMP_NTZ;
 }
 
-/* `t` with another type of its field i; itself where that is the same one. */
+/* `t` with `type` as that of its field i; `t` itself where nothing changes. */
 static const sm_type *with_field(const sm_type *t, int32_t i, const sm_type *type, sm_arena *a)
 {
+    SM_ASSERT(i >= 0 && i < t->n_fields);
     if (t->fields[i].type == type) {
         return t;
     }
@@ -341,8 +345,9 @@ static const sm_type *with_field(const sm_type *t, int32_t i, const sm_type *typ
     return out;
 }
 
-/* `found` with what `there` says of texts and of what was not seen. */
-static const sm_type *as_there(const sm_type *found, const sm_type *there, sm_arena *a)
+/* `found`, except that it takes from the table's type what the sample could not know: texts that
+ * look like times, and values of which only NULL was seen. */
+static const sm_type *fit_type(const sm_type *found, const sm_type *there, sm_arena *a)
 {
     if (found == &sm_type_unseen) {
         return sm_type_copy(a, there);
@@ -357,41 +362,44 @@ static const sm_type *as_there(const sm_type *found, const sm_type *there, sm_ar
         const int32_t at =
             found->id == SM_TYPE_STRUCT ? sm_type_find(there, found->fields[i].name) : i;
         if (at >= 0) {
-            const sm_type *field = as_there(found->fields[i].type, there->fields[at].type, a);
+            const sm_type *field = fit_type(found->fields[i].type, there->fields[at].type, a);
             found = with_field(found, i, field, a);
         }
     }
     return found;
 }
 
-static const sm_type *as_there_at(const sm_type *found, const sm_str *path, int32_t n_path,
+/* The same for the field at `path` in `found`. */
+static const sm_type *fit_type_at(const sm_type *found, const sm_str *path, int32_t n_path,
                                   const sm_type *there, sm_arena *a)
 {
     if (n_path == 0) {
-        return as_there(found, there, a);
+        return fit_type(found, there, a);
     }
     const int32_t i = sm_type_find(found, path[0]);
     SM_ASSERT(i >= 0);
-    return with_field(found, i, as_there_at(found->fields[i].type, path + 1, n_path - 1, there, a),
+    return with_field(found, i, fit_type_at(found->fields[i].type, path + 1, n_path - 1, there, a),
                       a);
 }
 
 bool sm_names_fit_table(sm_names *n, const sm_dataset *d, const sm_str *path, int32_t n_path,
                         const sm_type *there)
 {
+    SM_ASSERT(n_path > 0);
     if (!d->sampled || sm_type_find(d->schema, path[0]) >= d->schema->n_fields - d->n_constants) {
-        return false; /* declared, or out of the file's name */
+        return false; /* the column was declared, or is of the file's name */
     }
-    const sm_type *schema = as_there_at(d->schema, path, n_path, there, n->arena);
+    const sm_type *schema = fit_type_at(d->schema, path, n_path, there, n->arena);
     const bool is_other = schema != d->schema;
-    ((sm_dataset *)d)->schema = schema; /* ours: read_relation() made it */
+    ((sm_dataset *)d)->schema = schema; /* read_relation() made it, in n's arena */
     return is_other;
 }
 
 /* ---- its dataset ----------------------------------------------------------------------------- */
 
-/* The columns in folders' names. By themselves they only add to what the files have, or what was
- * declared for them; where they were asked for, they stand for columns of their names too. */
+/* Finds columns in folders' names. Where they were not asked for, they are only added to those that
+ * the files have or that were declared. Where they were, they also replace those of the same
+ * names. */
 static sm_status find_hive(read_call *c, sm_error *e)
 {
     sm_arena *const a = c->names->arena;
@@ -423,7 +431,8 @@ static sm_status find_hive(read_call *c, sm_error *e)
     return SM_OK;
 }
 
-/* Stored columns, then `filename` and `file_date` where they are wanted, then those of folders. */
+/* Makes the dataset's schema: stored columns, then `filename` and `file_date` where they are
+ * wanted, then those of folders. */
 static sm_status full_schema(read_call *c, const sm_type **out, sm_error *e)
 {
     static const sm_field filename = {.name = {"filename", 8}, .type = &sm_type_string};
@@ -468,7 +477,7 @@ static sm_status set_constants(const read_call *c, const sm_found_file *from, sm
     int n = 0;
 
     if (!c->filename && !c->file_date && c->hive.n == 0) {
-        return SM_OK; /* spares 100,000 files the room */
+        return SM_OK; /* there may be 100,000 files: no memory for each */
     }
     values = SM_NEW_ARRAY(c->names->arena, sm_value, 2 + c->hive.n);
 
@@ -486,6 +495,7 @@ static sm_status set_constants(const read_call *c, const sm_found_file *from, sm
         SM_TRY(smi_arg_place(
             c->path, e, smi_hive_value(&c->hive, i, f->uri, c->names->arena, &values[n++], e)));
     }
+    SM_ASSERT(n == (c->filename ? 1 : 0) + (c->file_date ? 1 : 0) + c->hive.n);
     f->constants = values;
     return SM_OK;
 }
@@ -502,6 +512,7 @@ static sm_status make_dataset(read_call *c, sm_dataset *d, sm_error *e)
         .sampled = c->sampled,
     };
     SM_TRY(full_schema(c, &d->schema, e));
+    SM_ASSERT(d->schema->n_fields == c->columns->n_fields + d->n_constants);
     for (int64_t i = 0; i < c->n_files; i++) {
         d->files[i] = c->files[i].file;
         SM_TRY(set_constants(c, &c->files[i], &d->files[i], e));
@@ -535,7 +546,7 @@ static sm_status read_relation(sm_names *n, const sm_format *format, const sm_ta
         SM_TRY(find_columns(&c, e));
     }
     SM_TRY(find_hive(&c, e));
-    /* Who declares columns has said what is wanted of the rest. */
+    /* Who declares columns wants no others, so keys beyond them are ignored. */
     const sm_policy unknown = c.has_unknown ? c.unknown
                               : c.sampled   ? SM_POLICY_FAIL
                                             : SM_POLICY_IGNORE;
@@ -569,7 +580,7 @@ static sm_status delta_scan(sm_names *n, const sm_table_arg *args, int32_t n_arg
         } else if (sm_str_is(args[i].name, "version")) {
             SM_TRY(smi_arg_count(&args[i], &version, e));
         } else if (args[i].name.len == 0) {
-            return smi_arg_fail(&args[i], e, SM_INVALID, "delta_scan takes one place of a table");
+            return smi_arg_fail(&args[i], e, SM_INVALID, "delta_scan takes the place of one table");
         } else {
             const sm_status st =
                 smi_arg_fail(&args[i], e, SM_NAME, "delta_scan has no argument \"%.*s\"",
@@ -593,9 +604,9 @@ static sm_status no_format(const sm_table_arg *arg, sm_str path, sm_error *e)
 {
     sm_buf names = {0};
 
-    const sm_status st =
-        smi_arg_fail(arg, e, SM_INVALID, "\"%.*s\" is no Delta table, and no format by its name",
-                     SM_STR_ARG(path));
+    const sm_status st = smi_arg_fail(
+        arg, e, SM_INVALID, "\"%.*s\" is not a Delta table, and its name has no known format",
+        SM_STR_ARG(path));
     for (int i = 0; sm_formats[i]; i++) {
         if (sm_format_is_read(sm_formats[i])) {
             sm_buf_printf(&names, "%sread_%s", names.len > 0 ? ", " : "", sm_formats[i]->name);

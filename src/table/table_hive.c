@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * table/table_hive.c: columns that stand in the names of folders, as Hive writes partitions:
+ * table/table_hive.c: columns in the names of folders, as Hive writes partitions:
  * sales/day=2022-04-01/shop=7/a.parquet has `day` and `shop`. Called by table_function.c.
  *
- * A key    is a folder "name=value" of the path as it is opened, with one '=' and a name before it;
- *          of a name that comes twice the first counts. __HIVE_DEFAULT_PARTITION__ is NULL, %XX in
- *          a value a byte.
- * Columns  where all files have the same keys, in the order of their names; else none, or an error
- *          where they were asked for.
- * Types    as DuckDB finds them: of all values of a key DATE, else TIMESTAMP, else BIGINT, else
- *          VARCHAR, by the text in the path. Text that would not come back stays text: 007, and
- *          words for times (epoch, infinity). */
+ * A key    is a folder "name=value" of the path as it is opened, with one '=' and a name before it.
+ *          Where a name comes twice, the first counts. __HIVE_DEFAULT_PARTITION__ is NULL; %XX in a
+ *          value is a byte.
+ * Columns  Where all files have the same keys, these are columns, in the order of their names. Else
+ *          there are none, or an error if they were asked for.
+ * Types    as DuckDB finds them: the first of DATE, TIMESTAMP, BIGINT and VARCHAR that all values
+ *          of a key fit, by the text in the path. Text that would be printed otherwise stays text:
+ *          007, and words for times (epoch, infinity). */
 #include "base/text.h"
 #include "base/time.h"
 #include "table/table_int.h"
@@ -58,9 +58,11 @@ static void add_key(hive_keys *keys, sm_str folder)
     memmove(&keys->items[at + 1], &keys->items[at], (size_t)(keys->n - at) * sizeof(hive_key));
     keys->items[at] = key;
     keys->n++;
+    SM_ASSERT(at == 0 || sm_str_cmp(keys->items[at - 1].name, key.name) < 0);
+    SM_ASSERT(at + 1 == keys->n || sm_str_cmp(key.name, keys->items[at + 1].name) < 0);
 }
 
-/* All folders of a path; behind '?' an address of the web has none. */
+/* Finds the keys of all folders of a path. An address of the web has no folders behind its '?'. */
 static void keys_of(sm_str uri, hive_keys *out)
 {
     const bool is_web =
@@ -94,9 +96,10 @@ static bool is_default(sm_str text)
     return sm_str_is(text, "__HIVE_DEFAULT_PARTITION__");
 }
 
-/* The types that a text may have. */
+/* The types that fit the values of a key that were looked at so far. */
 typedef struct fitting {
-    bool any, date, timestamp, bigint;
+    bool any; /* there was a value */
+    bool date, timestamp, bigint;
 } fitting;
 
 static bool begins_number(sm_str s)
@@ -104,7 +107,7 @@ static bool begins_number(sm_str s)
     return s.len > 0 && (s.data[0] == '-' || (s.data[0] >= '0' && s.data[0] <= '9'));
 }
 
-static void look_at(fitting *f, sm_str text)
+static void narrow_types(fitting *f, sm_str text)
 {
     sm_when when = {0};
     sm_value v = {0};
@@ -114,7 +117,7 @@ static void look_at(fitting *f, sm_str text)
     f->date = f->date && is_time && when.has_date && !when.has_clock;
     f->timestamp =
         f->timestamp && is_time && sm_value_parse(&sm_type_timestamp_ntz, text, &v, NULL) == SM_OK;
-    if (f->bigint) { /* 007 and +7 would not be read back */
+    if (f->bigint) { /* 007 and +7 are printed as 7 */
         f->bigint = sm_value_parse(&sm_type_i64, text, &v, NULL) == SM_OK;
         if (f->bigint) {
             sm_value_print(v, &back);
@@ -133,13 +136,14 @@ static const sm_type *type_of(fitting f)
                          : &sm_type_string;
 }
 
-static int hex(char c)
+static int hex_digit(char c)
 {
     const int lower = c | 0x20;
     return c >= '0' && c <= '9' ? c - '0' : lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
 }
 
-static sm_str decode(sm_str text, sm_arena *a)
+/* Puts bytes in the place of %XX. */
+static sm_str decode_text(sm_str text, sm_arena *a)
 {
     if (!memchr(text.data, '%', text.len)) {
         return sm_arena_str(a, text);
@@ -148,9 +152,9 @@ static sm_str decode(sm_str text, sm_arena *a)
     size_t n = 0;
     for (size_t i = 0; i < text.len; i++) {
         const bool is_byte = text.data[i] == '%' && text.len - i > 2 &&
-                             hex(text.data[i + 1]) >= 0 && hex(text.data[i + 2]) >= 0;
-        out[n++] =
-            is_byte ? (char)(hex(text.data[i + 1]) * 16 + hex(text.data[i + 2])) : text.data[i];
+                             hex_digit(text.data[i + 1]) >= 0 && hex_digit(text.data[i + 2]) >= 0;
+        out[n++] = is_byte ? (char)(hex_digit(text.data[i + 1]) * 16 + hex_digit(text.data[i + 2]))
+                           : text.data[i];
         i += is_byte ? 2 : 0;
     }
     out[n] = '\0';
@@ -160,6 +164,7 @@ static sm_str decode(sm_str text, sm_arena *a)
 sm_status smi_hive_value(const smi_hive *h, int32_t column, sm_str uri, sm_arena *a, sm_value *out,
                          sm_error *e)
 {
+    SM_ASSERT(column >= 0 && column < h->n);
     const smi_hive_column *const c = &h->columns[column];
     hive_keys keys;
     keys_of(uri, &keys);
@@ -170,7 +175,7 @@ sm_status smi_hive_value(const smi_hive *h, int32_t column, sm_str uri, sm_arena
         *out = sm_value_null(t);
         return SM_OK;
     }
-    const sm_str text = decode(raw, a);
+    const sm_str text = decode_text(raw, a);
     if (sm_utf8_check(text.data, text.len) != text.len) {
         return sm_fail(e, SM_INVALID, "the folder \"%.*s=%.*s\" is not UTF-8",
                        SM_STR_ARG(c->field.name), SM_STR_ARG(raw));
@@ -181,7 +186,7 @@ sm_status smi_hive_value(const smi_hive *h, int32_t column, sm_str uri, sm_arena
 sm_status smi_hive_find(const sm_found_file *files, int64_t n, bool is_wanted, sm_arena *a,
                         smi_hive *out, sm_error *e)
 {
-    hive_keys first, keys;
+    hive_keys first, keys; /* keys: of one file after the other */
     fitting fits[MOST_KEYS];
     *out = (smi_hive){0};
     if (n == 0) {
@@ -206,7 +211,7 @@ sm_status smi_hive_find(const sm_found_file *files, int64_t n, bool is_wanted, s
         }
         for (int32_t k = 0; k < keys.n; k++) {
             if (!is_default(keys.items[k].text)) {
-                look_at(&fits[k], keys.items[k].text);
+                narrow_types(&fits[k], keys.items[k].text);
             }
         }
     }

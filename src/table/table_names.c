@@ -4,9 +4,10 @@
  * tables of a lake.
  *
  * A table's name is layer.table. What was set for it (a view, a candidate) comes first, then the
- * folder of that name in the lake; exactly, else without case where only one fits. A name that is
- * nothing is answered with the nearest name, or with the tables of its layer, by listing the lake.
- * What was resolved once is kept: a run sees one version of a table, and asks the store once. */
+ * folder of that name in the lake. The name is taken exactly; where nothing has it, case is ignored
+ * if only one name fits then. For a name that stands for nothing the lake is listed, and the error
+ * has the nearest name, or the tables of its layer. What was resolved is kept: a run sees one
+ * version of each table, and asks the store for it once. */
 #include "table/table_int.h"
 
 #include <stdio.h>
@@ -59,14 +60,15 @@ void smi_names_hold_store(sm_names *n, sm_store *s)
     n->held[n->n_held++] = s;
 }
 
-/* What was resolved before may now mean something else. The old relations stay: plans use them. */
+/* What was resolved before may mean something else from now on. The old relations stay in the
+ * arena: plans use them. */
 static void forget_relations(sm_names *n)
 {
     n->relations = sm_map_new(n->arena);
     n->calls = sm_map_new(n->arena);
 }
 
-/* ---- filling --------------------------------------------------------------------------------- */
+/* ---- setting --------------------------------------------------------------------------------- */
 
 sm_str sm_names_lake(const sm_names *n)
 {
@@ -124,14 +126,16 @@ void sm_names_set_morsel_bytes(sm_names *n, size_t bytes)
 
 /* ---- where a table lies ---------------------------------------------------------------------- */
 
+/* Can it be the name of a layer or table, as a folder? */
 static bool is_part(sm_str s)
 {
     return s.len > 0 && !memchr(s.data, '/', s.len) && !sm_str_is(s, ".") && !sm_str_is(s, "..");
 }
 
-static sm_status no_such_form(sm_str table, sm_error *e)
+static sm_status refuse_form(sm_str table, sm_error *e)
 {
-    const sm_status st = sm_fail(e, SM_NAME, "\"%.*s\" is no name of a table", SM_STR_ARG(table));
+    const sm_status st =
+        sm_fail(e, SM_NAME, "\"%.*s\" is not the name of a table", SM_STR_ARG(table));
     sm_error_todo(e, "A table's name is layer.table.");
     return st;
 }
@@ -140,16 +144,16 @@ sm_status sm_names_uri(const sm_names *n, sm_str table, sm_arena *a, sm_str *out
 {
     const char *dot = table.len > 0 ? memchr(table.data, '.', table.len) : NULL;
     if (!dot) {
-        return no_such_form(table, e);
+        return refuse_form(table, e);
     }
     const sm_str layer = {table.data, (size_t)(dot - table.data)};
     const sm_str name = {dot + 1, table.len - layer.len - 1};
     if (!is_part(layer) || !is_part(name) || memchr(name.data, '.', name.len)) {
-        return no_such_form(table, e);
+        return refuse_form(table, e);
     }
     if (n->lake.len == 0) {
         const sm_status st =
-            sm_fail(e, SM_NAME, "no table \"%.*s\": there is no lake", SM_STR_ARG(table));
+            sm_fail(e, SM_NAME, "no table \"%.*s\": no lake is given", SM_STR_ARG(table));
         sm_error_todo(e, "Say where the tables lie, with --lake.");
         return st;
     }
@@ -178,14 +182,14 @@ static void add_name(name_list *l, sm_str name)
     l->items[l->n++] = sm_arena_str(l->arena, name);
 }
 
-/* Names that begin so are smelt's own. */
+/* Can it be the folder of a layer or table? Names with '_' or '.' first are smelt's own. */
 static bool is_table_folder(const sm_entry *entry)
 {
     return entry->is_folder && entry->key.len > 1 && entry->key.data[0] != '_' &&
            entry->key.data[0] != '.';
 }
 
-/* A folder's key, without its end. */
+/* A folder's key without the '/' at its end. */
 static sm_str folder_name(const sm_entry *entry)
 {
     const bool has_end = entry->key.data[entry->key.len - 1] == '/';
@@ -240,7 +244,8 @@ static sm_status list_names(const sm_names *n, name_list *l, sm_error *e)
 
 /* ---- no such table --------------------------------------------------------------------------- */
 
-/* "There are a.x, a.y." of the names in that layer, or of all where it has none. */
+/* Advises "There are: a.x, a.y." with the names of the table's layer, or with all where it has
+ * none. */
 static void advise_names(const name_list *l, sm_str table, sm_error *e)
 {
     const char *dot = memchr(table.data, '.', table.len);
@@ -261,7 +266,8 @@ static void advise_names(const name_list *l, sm_str table, sm_error *e)
     sm_buf_release(&text);
 }
 
-/* A folder of that name without a version to be seen; the reason that opening it gave is in `e`. */
+/* Refuses a folder of that name which has no version to be seen. `e` has the reason that opening it
+ * gave. */
 static sm_status no_version(const sm_names *n, sm_str table, sm_error *e)
 {
     char why[sizeof(e->todo)] = "";
@@ -270,7 +276,7 @@ static sm_status no_version(const sm_names *n, sm_str table, sm_error *e)
         memcpy(why, e->todo, sizeof(why));
     }
     const sm_status st =
-        sm_fail(e, SM_NAME, "the folder of \"%.*s\" in %.*s is no table%s", SM_STR_ARG(table),
+        sm_fail(e, SM_NAME, "the folder of \"%.*s\" in %.*s is not a table%s", SM_STR_ARG(table),
                 SM_STR_ARG(n->lake), why[0] ? "" : ": its log has no version");
     if (why[0]) {
         sm_error_todo(e, "%s", why);
@@ -294,7 +300,7 @@ static sm_status no_table(const sm_names *n, sm_str table, const name_list *l, s
         st = sm_fail(e, SM_NAME, "no table \"%.*s\" in %.*s", SM_STR_ARG(table),
                      SM_STR_ARG(n->lake));
     } else {
-        st = sm_fail(e, SM_NAME, "no table \"%.*s\", and no lake", SM_STR_ARG(table));
+        st = sm_fail(e, SM_NAME, "no table \"%.*s\", and no lake is given", SM_STR_ARG(table));
     }
     if (nearest) {
         sm_error_todo(e, "Did you mean \"%s\"?", nearest);
@@ -306,8 +312,8 @@ static sm_status no_table(const sm_names *n, sm_str table, const name_list *l, s
 
 /* ---- tables ---------------------------------------------------------------------------------- */
 
-static sm_status of_named(sm_names *n, sm_str table, const smi_named *named, sm_relation *out,
-                          sm_error *e)
+static sm_status named_relation(sm_names *n, sm_str table, const smi_named *named, sm_relation *out,
+                                sm_error *e)
 {
     if (named->candidate) {
         return smi_candidate_relation(n, named->candidate, table, out, e);
@@ -316,14 +322,14 @@ static sm_status of_named(sm_names *n, sm_str table, const smi_named *named, sm_
     return SM_OK;
 }
 
-/* The table of exactly this name; SM_NOT_FOUND where there is none. */
-static sm_status of_exact(sm_names *n, sm_str table, sm_relation *out, sm_error *e)
+/* The relation of exactly this name; SM_NOT_FOUND where there is none. */
+static sm_status exact_relation(sm_names *n, sm_str table, sm_relation *out, sm_error *e)
 {
     const smi_named *named = sm_map_get(n->named, table);
     sm_str uri = {0};
 
     if (named) {
-        return of_named(n, table, named, out, e);
+        return named_relation(n, table, named, out, e);
     }
     if (n->lake.len == 0) {
         return SM_NOT_FOUND;
@@ -332,7 +338,7 @@ static sm_status of_exact(sm_names *n, sm_str table, sm_relation *out, sm_error 
     return smi_table_relation(n, uri, SM_VERSION_LATEST, table, out, e);
 }
 
-/* The one name that is the same but for case, or NULL. */
+/* The one name that differs in case only, or not at all; NULL where there are several or none. */
 static const sm_str *only_nocase(const name_list *l, sm_str table)
 {
     const sm_str *found = NULL;
@@ -349,7 +355,7 @@ static const sm_str *only_nocase(const name_list *l, sm_str table)
 
 static sm_status table_relation(sm_names *n, sm_str table, sm_relation *out, sm_error *e)
 {
-    sm_status st = of_exact(n, table, out, e);
+    sm_status st = exact_relation(n, table, out, e);
     if (st != SM_NOT_FOUND) {
         return st;
     }
@@ -358,7 +364,7 @@ static sm_status table_relation(sm_names *n, sm_str table, sm_relation *out, sm_
     if (st == SM_OK) {
         const sm_str *other = only_nocase(&l, table);
         st = other && !sm_str_eq(*other, table)
-                 ? of_exact(n, sm_arena_str(n->arena, *other), out, e)
+                 ? exact_relation(n, sm_arena_str(n->arena, *other), out, e)
                  : SM_NOT_FOUND;
         if (st == SM_NOT_FOUND) {
             st = no_table(n, table, &l, e);
@@ -368,8 +374,8 @@ static sm_status table_relation(sm_names *n, sm_str table, sm_relation *out, sm_
     return st;
 }
 
-/* A name of one part, or of three and more. */
-static sm_status not_two_parts(sm_names *n, const sm_str *parts, int32_t n_parts, sm_error *e)
+/* Refuses a name that is not layer.table. */
+static sm_status refuse_parts(sm_names *n, const sm_str *parts, int32_t n_parts, sm_error *e)
 {
     name_list l = {.arena = sm_arena_new(n->budget)};
     const sm_str last = parts[n_parts - 1];
@@ -396,8 +402,9 @@ static sm_status resolve_table(void *ctx, const sm_str *parts, int32_t n_parts, 
 {
     sm_names *n = ctx;
 
+    SM_ASSERT(n_parts > 0);
     if (n_parts != 2 || !is_part(parts[0]) || !is_part(parts[1])) {
-        return not_two_parts(n, parts, n_parts, e);
+        return refuse_parts(n, parts, n_parts, e);
     }
     const sm_str table =
         sm_arena_strf(n->arena, "%.*s.%.*s", SM_STR_ARG(parts[0]), SM_STR_ARG(parts[1]));

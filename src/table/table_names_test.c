@@ -117,7 +117,7 @@ static void test_one_part(void **state)
     /* Without a lake, and with one that is not there. */
     n = sm_names_new(test_stores, SM_STR(""), k.budget);
     assert_status(resolve(n, k.arena, "a", "b", &r, &e), SM_NAME, &e);
-    assert_string_equal(e.what, "no table \"a.b\", and no lake");
+    assert_string_equal(e.what, "no table \"a.b\", and no lake is given");
     sm_names_free(n);
     n = sm_names_new(test_stores, kit_uri(&k, "nowhere"), k.budget);
     assert_status(resolve(n, k.arena, "a", "b", &r, &e), SM_NAME, &e);
@@ -462,7 +462,7 @@ static void test_arguments(void **state)
          "", 30},
         {in_list, no_arg, SM_TYPE, "columns takes {name: 'TYPE', …}", "", 40},
         {no_text, no_arg, SM_TYPE, "match is text, not a list or struct", "", 50},
-        {text_arg("match", "[a"), no_arg, SM_SYNTAX, "is no regular expression", "", 30},
+        {text_arg("match", "[a"), no_arg, SM_SYNTAX, "is not a regular expression", "", 30},
         {text_arg("match", "csv$"), no_arg, SM_NOT_FOUND, "no file matches in", "", 30},
         {text_arg("", "b"), no_arg, SM_INVALID, "read_json takes one path", "", 40},
         {bool_arg("file_date", true), columns_arg(k.arena), SM_INVALID, "has no date", "", -1},
@@ -504,7 +504,7 @@ static void test_no_such_function(void **state)
     assert_string_equal(e.what, "there is no file or folder \"x\"");
     const sm_table_arg folder = text_arg("", ".");
     assert_status(call(n, k.arena, "", &folder, 1, &r, &e), SM_INVALID, &e);
-    assert_string_equal(e.what, "\".\" is no Delta table, and no format by its name");
+    assert_string_equal(e.what, "\".\" is not a Delta table, and its name has no known format");
     sm_names_free(n);
     kit_release(&k);
 }

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * table/table_out.c: rows into the data files of a table, one file after the other.
+ * table/table_out.c: writes rows into the data files of a table, one file after the other.
  *
- * Calls    push for each batch in order, finish after the last (more may follow it), release. Each
- *          may say SM_WAIT and is then called again with the same arguments: all that is under way
- *          stands in smi_out, and the next call goes on from there.
- * Method   A file is open while it is under file_bytes and, with a split or an origin column, while
- *          rows have its value: rows come in the order of the input, so a batch is cut where a
- *          value changes. Where files end follows from the rows alone, never from threads or time.
- * States   NONE -> OPEN -> ENDING -> UPLOADING -> NONE (enum smi_out_state). Only with the last
- *          step is the file visible, and durable; then it becomes an add.
- * Callers  the sink of a stage (table_stage.c), and its rewriting (table_replace.c) */
+ * Calls    push for each batch in order; finish after the last, and more may follow; release. push
+ *          and finish may say SM_WAIT, and are then called again with the same arguments. smi_out
+ *          holds all that is under way, so that the next call goes on from there.
+ * Method   A file ends once it has file_bytes and, with a split or an origin column, where the
+ *          value of that column changes: rows come in the order of the input, so a batch is cut
+ *          there. Where files end follows from the rows alone, never from threads or time.
+ * States   NONE -> OPEN -> ENDING -> UPLOADING -> NONE (enum smi_out_state). Only the last step
+ *          makes the file visible and durable; then it becomes an add.
+ * Callers  the sink of a stage (table_stage.c), and what a replace rewrites (table_replace.c) */
 #include "table/table_int.h"
 
 #include <stdio.h>
@@ -26,7 +26,7 @@ static sm_status to_upload(void *ctx, sm_block *block, size_t len, sm_waker wake
     return sm_upload_write(ctx, block, len, waker, e);
 }
 
-static sm_status open_file(smi_out *o, sm_error *e)
+static sm_status open_data_file(smi_out *o, sm_error *e)
 {
     char uuid[SM_UUID_BYTES];
 
@@ -47,7 +47,7 @@ static sm_status open_file(smi_out *o, sm_error *e)
     return SM_OK;
 }
 
-static void close_file(smi_out *o)
+static void close_data_file(smi_out *o)
 {
     if (o->writer) {
         o->format->writer->close(o->writer);
@@ -58,7 +58,7 @@ static void close_file(smi_out *o)
     o->state = SMI_OUT_NONE;
 }
 
-/* Statistics live in the writer until its close; the add keeps them. */
+/* Copies a file's statistics, which end with its writer, for its add. */
 static const sm_range *copy_ranges(const sm_written *w, sm_arena *a)
 {
     sm_range *ranges = SM_NEW_ARRAY(a, sm_range, w->n_ranges + 1);
@@ -76,6 +76,7 @@ static const sm_range *copy_ranges(const sm_written *w, sm_arena *a)
 
 static void add_written(smi_out *o)
 {
+    SM_ASSERT(o->written.n_rows > 0); /* a file is opened for a row */
     o->adds = sm_arena_grow(o->arena, o->adds, o->n_adds, &o->cap_adds, sizeof(*o->adds));
     o->adds[o->n_adds++] = (sm_delta_add){
         .key = o->key,
@@ -89,7 +90,7 @@ static void add_written(smi_out *o)
 }
 
 /* Ends the open file, as far as it can without waiting. */
-static sm_status end_file(smi_out *o, sm_waker waker, sm_error *e)
+static sm_status end_data_file(smi_out *o, sm_waker waker, sm_error *e)
 {
     if (o->state == SMI_OUT_OPEN) {
         o->state = SMI_OUT_ENDING;
@@ -102,15 +103,15 @@ static sm_status end_file(smi_out *o, sm_waker waker, sm_error *e)
         SM_TRY(sm_upload_finish(o->upload, waker, e));
         SM_ASSERT(o->written.n_ranges == o->schema->n_fields);
         add_written(o);
-        close_file(o);
+        close_data_file(o);
     }
     return SM_OK;
 }
 
 /* ---- where files are cut --------------------------------------------------------------------- */
 
-/* The end of the rows from `at` on that have the value of row `at`. */
-static int64_t run_end(const sm_column *c, int64_t at, int64_t n_rows)
+/* The first row behind `at` that has another value than row `at`; n_rows where there is none. */
+static int64_t end_of_value(const sm_column *c, int64_t at, int64_t n_rows)
 {
     if (c->layout == SM_CONST) {
         return n_rows;
@@ -122,19 +123,20 @@ static int64_t run_end(const sm_column *c, int64_t at, int64_t n_rows)
     return end;
 }
 
-static int64_t origin_here(const smi_out *o)
+/* The value of the origin column in the row that is next. */
+static int64_t next_origin(const smi_out *o)
 {
     SM_ASSERT(o->origin < o->given->n_columns &&
               o->given->columns[o->origin].type->id == SM_TYPE_I64);
     return sm_column_value(&o->given->columns[o->origin], o->at).as.i;
 }
 
-/* Does the row belong into a file other than the open one? */
+/* Does the next row belong into another file than the open one? */
 static bool is_other_file(const smi_out *o)
 {
     return (o->split >= 0 &&
             !sm_value_eq(sm_column_value(&o->rows->columns[o->split], o->at), o->value)) ||
-           (o->origin >= 0 && origin_here(o) != o->from);
+           (o->origin >= 0 && next_origin(o) != o->from);
 }
 
 static sm_status fail_value(const smi_out *o, sm_error *e)
@@ -143,15 +145,17 @@ static sm_status fail_value(const smi_out *o, sm_error *e)
 
     sm_value_print(o->value, &here);
     sm_value_print(*o->only, &wanted);
-    const sm_status st = sm_fail(e, SM_INVALID, "column \"%.*s\" is %.*s in a row, not %.*s",
-                                 SM_STR_ARG(o->schema->fields[o->split].name),
-                                 SM_STR_ARG(sm_buf_str(&here)), SM_STR_ARG(sm_buf_str(&wanted)));
+    const sm_status st =
+        sm_fail(e, SM_INVALID, "column \"%.*s\" has the value %.*s in a row, and must have %.*s",
+                SM_STR_ARG(o->schema->fields[o->split].name), SM_STR_ARG(sm_buf_str(&here)),
+                SM_STR_ARG(sm_buf_str(&wanted)));
     sm_buf_release(&here);
     sm_buf_release(&wanted);
     return st;
 }
 
-static sm_status set_value(smi_out *o, sm_error *e)
+/* Takes the next row's value of the split column as that of the file. */
+static sm_status take_value(smi_out *o, sm_error *e)
 {
     if (!o->value_arena) {
         o->value_arena = sm_arena_new(o->env->budget);
@@ -170,7 +174,7 @@ static sm_status check_required(const smi_out *o, sm_error *e)
         const int64_t n = sm_column_null_count(&o->rows->columns[column]);
         if (n > 0) {
             return sm_fail(e, SM_SCHEMA,
-                           "column \"%.*s\" of the table is NOT NULL, and is NULL here",
+                           "column \"%.*s\" of the table is NOT NULL, but a row has NULL in it",
                            SM_STR_ARG(o->schema->fields[column].name));
         }
     }
@@ -185,7 +189,7 @@ static void drop_batch(smi_out *o)
     o->slice = o->rows = o->given = NULL;
 }
 
-/* Does a column have unsigned integers, which the files have not? */
+/* Does a column have unsigned integers? Files have none: they are written as a wider type. */
 static bool has_unsigned(const smi_out *o, const sm_batch *rows)
 {
     bool has = false;
@@ -196,7 +200,7 @@ static bool has_unsigned(const smi_out *o, const sm_batch *rows)
     return has;
 }
 
-/* The rows with their columns in order, and in the files' types. */
+/* Makes the rows as files have them: their columns in order, and of the files' types. */
 static sm_status shape_rows(const smi_out *o, sm_batch *rows, sm_batch **out, sm_error *e)
 {
     const bool widens = has_unsigned(o, rows);
@@ -225,20 +229,23 @@ static sm_status shape_rows(const smi_out *o, sm_batch *rows, sm_batch **out, sm
 
 static sm_status take_batch(smi_out *o, sm_batch *rows, sm_error *e)
 {
+    SM_ASSERT(!o->rows && !o->slice);
+    SM_ASSERT(rows->n_columns >= o->schema->n_fields + (o->origin < 0 ? 0 : 1));
     SM_TRY(shape_rows(o, rows, &o->rows, e));
     o->given = sm_batch_retain(rows);
     o->at = o->end = 0;
     return check_required(o, e);
 }
 
-/* The next rows that go into one file, as o->slice. */
+/* Cuts o->slice: the next rows that go into one file. */
 static sm_status take_slice(smi_out *o, sm_error *e)
 {
     const int64_t n_rows = o->rows->n_rows;
 
     SM_ASSERT(o->given->n_rows == n_rows && o->at < n_rows);
-    o->end = o->origin < 0 ? n_rows : run_end(&o->given->columns[o->origin], o->at, n_rows);
-    o->end = o->split < 0 ? o->end : run_end(&o->rows->columns[o->split], o->at, o->end);
+    o->end = o->origin < 0 ? n_rows : end_of_value(&o->given->columns[o->origin], o->at, n_rows);
+    o->end = o->split < 0 ? o->end : end_of_value(&o->rows->columns[o->split], o->at, o->end);
+    SM_ASSERT(o->end > o->at && o->end <= n_rows);
     if (o->at == 0 && o->end == n_rows) {
         o->slice = sm_batch_retain(o->rows);
         return SM_OK;
@@ -246,22 +253,22 @@ static sm_status take_slice(smi_out *o, sm_error *e)
     return sm_batch_slice(o->rows, o->at, o->end - o->at, o->env->budget, &o->slice, e);
 }
 
-/* Moves some rows on, or a file's end. */
-static sm_status step(smi_out *o, sm_waker waker, sm_error *e)
+/* Writes the next slice, or goes on with ending a file. */
+static sm_status write_next(smi_out *o, sm_waker waker, sm_error *e)
 {
     if (o->state == SMI_OUT_ENDING || o->state == SMI_OUT_UPLOADING) {
-        return end_file(o, waker, e);
+        return end_data_file(o, waker, e);
     }
     if (o->state == SMI_OUT_OPEN && !o->slice && is_other_file(o)) {
-        return end_file(o, waker, e);
+        return end_data_file(o, waker, e);
     }
     if (o->state == SMI_OUT_NONE) {
-        SM_TRY(open_file(o, e));
+        SM_TRY(open_data_file(o, e));
         if (o->split >= 0) {
-            SM_TRY(set_value(o, e));
+            SM_TRY(take_value(o, e));
         }
         if (o->origin >= 0) {
-            o->from = origin_here(o);
+            o->from = next_origin(o);
         }
     }
     if (!o->slice) {
@@ -271,7 +278,8 @@ static sm_status step(smi_out *o, sm_waker waker, sm_error *e)
     sm_batch_release(o->slice);
     o->slice = NULL;
     o->at = o->end;
-    return o->format->writer->bytes(o->writer) >= o->file_bytes ? end_file(o, waker, e) : SM_OK;
+    return o->format->writer->bytes(o->writer) >= o->file_bytes ? end_data_file(o, waker, e)
+                                                                : SM_OK;
 }
 
 sm_status smi_out_push(void *out, sm_batch *rows, sm_waker waker, sm_error *e)
@@ -283,7 +291,7 @@ sm_status smi_out_push(void *out, sm_batch *rows, sm_waker waker, sm_error *e)
     }
     SM_ASSERT(o->given == rows);
     while (o->at < o->rows->n_rows) {
-        SM_TRY(step(o, waker, e));
+        SM_TRY(write_next(o, waker, e));
     }
     drop_batch(o);
     return SM_OK;
@@ -294,17 +302,18 @@ sm_status smi_out_finish(void *out, sm_waker waker, sm_error *e)
     smi_out *o = out;
 
     SM_ASSERT(!o->given);
-    return o->state == SMI_OUT_NONE ? SM_OK : end_file(o, waker, e);
+    return o->state == SMI_OUT_NONE ? SM_OK : end_data_file(o, waker, e);
 }
 
 /* ---- letting go ------------------------------------------------------------------------------ */
 
-static void delete_file(sm_store *s, sm_str key)
+static void delete_data_file(sm_store *s, sm_str key)
 {
     sm_error e = {0};
 
     if (sm_store_delete(s, key, &e) != SM_OK) {
-        sm_log(sm_store_log(s), SM_LOG_WARN, "%.*s/%.*s stays, though no version names it: %s",
+        sm_log(sm_store_log(s), SM_LOG_WARN,
+               "%.*s/%.*s, which no version names, could not be deleted: %s",
                SM_STR_ARG(sm_store_uri(s)), SM_STR_ARG(key), e.what);
     }
 }
@@ -318,7 +327,8 @@ void smi_delete_files(sm_store *s, const sm_delta_add *adds, int64_t n)
         keys[i] = adds[i].key;
     }
     if (sm_store_delete_many(s, keys, n, &e) != SM_OK) {
-        sm_log(sm_store_log(s), SM_LOG_WARN, "%.*s has files that no version names: %s",
+        sm_log(sm_store_log(s), SM_LOG_WARN,
+               "files in %.*s, which no version names, could not be deleted: %s",
                SM_STR_ARG(sm_store_uri(s)), e.what);
     }
     sm_free(keys);
@@ -326,13 +336,13 @@ void smi_delete_files(sm_store *s, const sm_delta_add *adds, int64_t n)
 
 void smi_out_release(smi_out *o)
 {
-    /* An end whose answer was lost may have made the file visible. */
+    /* The store may have made the file visible, though its answer was lost. */
     const bool may_be_visible = o->state == SMI_OUT_UPLOADING;
 
     drop_batch(o);
-    close_file(o);
+    close_data_file(o);
     if (may_be_visible) {
-        delete_file(o->store, o->key);
+        delete_data_file(o->store, o->key);
     }
     sm_arena_free(o->value_arena);
     o->value_arena = NULL;

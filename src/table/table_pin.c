@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * table/table_pin.c: which version of a table a command reads, so that all tables of a lake are
- * seen with the same publications (table_journal.c, "Read" and "Readers"). Called where a name
+ * table/table_pin.c: finds which version of a table a command reads, so that it sees all tables of
+ * a lake with the same publications (table_journal.c, "Read" and "Readers"). Called where a name
  * becomes a table, and by commands that show one.
  *
- * Pin     The first look at a lake lists its journal: publications up to the newest that is done
- *         are seen, later ones are not, for the whole command.
- * Open    The table's newest version; then the journal again. Nothing newer there: that is it. Else
- *         the table's log is walked back to the first version of a later publication, and the one
- *         before is read. Of a publication right behind the pin the journal says which tables it
- *         has, and from which version on; else the walk ends at a commit that is seen.
- * Denied  Who may read a table but not list the lake's journal reads as those do who know of none.
- */
+ * Pin     The first look at a lake lists its journal. For the whole command, publications up to
+ *         the newest that is done are seen, and later ones are not.
+ * Open    Open the table's newest version, then list the journal again. If it has nothing newer
+ *         than the pin, that version is read. Else walk the table's log back to the first version
+ *         of a later publication, and read the version before it. Where the later publication is
+ *         the one right behind the pin, the journal says whether it has the table and on which
+ *         version it is based, and the walk ends there; else it ends at a commit that is seen.
+ * Denied  Who may read a table but not list the lake's journal sees the newest version, like
+ *         readers that know of no journal. */
 #include "table/table_journal_int.h"
 
 #include <inttypes.h>
@@ -24,8 +25,8 @@
 typedef struct pin {
     bool is_blind; /* the journal may not be read */
     smi_journal journal;
-    int64_t seen;         /* publications up to this one */
-    smi_publication next; /* seen + 1, its first line; number 0: not read yet, or gone */
+    int64_t seen;         /* publications up to this number are seen */
+    smi_publication next; /* number seen + 1, its first line; number 0: not read yet */
 } pin;
 
 void smi_pins_init(smi_pins *p, sm_budget *budget)
@@ -44,7 +45,8 @@ void smi_pins_release(smi_pins *p)
     *p = (smi_pins){0};
 }
 
-static sm_status pin_of(smi_pins *p, const sm_store *table, sm_str lake, pin **out, sm_error *e)
+/* The pin of a lake, which the first call makes. */
+static sm_status find_pin(smi_pins *p, const sm_store *table, sm_str lake, pin **out, sm_error *e)
 {
     pin *made = sm_map_get(p->lakes, lake);
     sm_error why = {0};
@@ -58,7 +60,9 @@ static sm_status pin_of(smi_pins *p, const sm_store *table, sm_str lake, pin **o
         smi_journal_open(sm_store_opener(table), lake, p->budget, &made->journal, &why);
     made->is_blind = st == SM_DENIED || st == SM_UNSUPPORTED;
     if (made->is_blind) {
-        sm_log(sm_store_log(table), SM_LOG_INFO, "publications of lake %.*s are not seen: %s",
+        sm_log(sm_store_log(table), SM_LOG_INFO,
+               "the journal of lake %.*s cannot be read, so each table is read at its newest "
+               "version: %s",
                SM_STR_ARG(lake), why.what);
     } else if (st != SM_OK) {
         if (e) {
@@ -82,7 +86,7 @@ typedef struct walk {
     int64_t last; /* versions up to this one are seen: the walk ends there */
 } walk;
 
-/* What the commit of a version says; SM_NOT_FOUND where the log has it no more. */
+/* Reads the mark of a version's commit; SM_NOT_FOUND where the log does not have it any more. */
 static sm_status mark_of(const walk *w, int64_t version, sm_arena *a, bool *is_marked,
                          smi_mark *out, sm_error *e)
 {
@@ -94,13 +98,14 @@ static sm_status mark_of(const walk *w, int64_t version, sm_arena *a, bool *is_m
     return SM_OK;
 }
 
-/* The version before the first one of a later publication; `version` where there is none. */
+/* Finds the version before the first one of a later publication; `version` where there is none. */
 static sm_status walk_back(const walk *w, int64_t version, int64_t *out, sm_error *e)
 {
     sm_arena *a = sm_arena_new(w->pins->budget);
     sm_status st = SM_OK;
     bool is_over = false;
 
+    SM_ASSERT(w->last >= -1);
     *out = version;
     for (int64_t v = version; v > w->last && st == SM_OK && !is_over; v--) {
         smi_mark mark = {0};
@@ -118,7 +123,8 @@ static sm_status walk_back(const walk *w, int64_t version, int64_t *out, sm_erro
 
 /* ---- what is behind the pin ------------------------------------------------------------------ */
 
-/* The lake's id, by its newest publication, which may become older meanwhile: SM_NOT_FOUND. */
+/* Reads the lake's id from its newest publication. SM_NOT_FOUND: that was completed and deleted
+ * since the listing. */
 static sm_status lake_id_of(pin *p, sm_arena *a, sm_str *out, sm_error *e)
 {
     smi_publication newest = {0};
@@ -128,10 +134,11 @@ static sm_status lake_id_of(pin *p, sm_arena *a, sm_str *out, sm_error *e)
     return SM_OK;
 }
 
-/* Sets up the walk; *is_needed: false where no later publication has the table. */
+/* Sets up the walk. *is_needed is false where no later publication has the table. */
 static sm_status prepare_walk(smi_pins *pins, pin *p, sm_str path, walk *w, bool *is_needed,
                               sm_error *e)
 {
+    SM_ASSERT(p->journal.newest > p->seen && !p->is_blind);
     *is_needed = true;
     if (p->journal.newest == p->seen + 1) {
         if (p->next.number == 0) {
@@ -168,7 +175,7 @@ static sm_status visible_version(smi_pins *pins, pin *p, sm_store *table, sm_str
 
 /* ---- the door -------------------------------------------------------------------------------- */
 
-static sm_status not_yet(sm_store *table, sm_error *e)
+static sm_status fail_not_yet(sm_store *table, sm_error *e)
 {
     const sm_status st =
         sm_fail(e, SM_NOT_FOUND, "no Delta table in %.*s", SM_STR_ARG(sm_store_uri(table)));
@@ -188,7 +195,7 @@ sm_status smi_pins_open(smi_pins *p, sm_store *table, sm_snapshot **out, sm_erro
     sm_status st = SM_OK;
 
     if (place.lake.len > 0) {
-        SM_TRY_GOTO(st, done, pin_of(p, table, place.lake, &of_lake, e));
+        SM_TRY_GOTO(st, done, find_pin(p, table, place.lake, &of_lake, e));
     }
     SM_TRY_GOTO(st, done, sm_snapshot_open(table, SM_VERSION_LATEST, p->budget, &newest, e));
     version = sm_snapshot_version(newest);
@@ -198,7 +205,7 @@ sm_status smi_pins_open(smi_pins *p, sm_store *table, sm_snapshot **out, sm_erro
                                     &version, e));
     }
     if (version < 0) {
-        st = not_yet(table, e);
+        st = fail_not_yet(table, e);
     } else if (version < sm_snapshot_version(newest)) {
         st = sm_snapshot_open(table, version, p->budget, out, e);
     } else {

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * table/table_publish.c: candidates become visible, all or none. The protocol is in
- * table_journal.c, its steps are in table_course.c; this begins a publication and says what came of
- * it.
+ * table/table_publish.c: makes candidates visible, all or none. It begins a publication and says
+ * what came of it; the protocol is in table_journal.c, its steps are in table_course.c.
  *
- * Order   the objects that commits name; then, in the lake's journal, any publication that is still
- *         open; then this one's entry, and its course.
- * Files   A candidate's files stay from the moment at which its entry may be in the journal, for
- *         then anybody may complete it; they go where it is certain that no version has them.
- * One     candidate alone goes the same way: else two writers of one lake were foreign to each
- *         other. Only a table that belongs to no lake is committed by itself. */
+ * Order   Put the objects that commits name. Complete the publication that is open in the lake's
+ *         journal, if any. Put this one's entry into the journal. Take its course.
+ * Files   From the moment at which the entry may be in the journal anybody may complete the
+ *         publication, so the candidates' files stay. They are deleted where it is certain that no
+ *         version has them.
+ * One     candidate alone goes the same way: else two smelts that write into one lake would be
+ *         foreign to each other. Only a table that belongs to no lake is committed by itself. */
 #include "table/table_int.h"
 
 #include <inttypes.h>
@@ -21,11 +21,11 @@
 typedef struct publishing {
     sm_budget *budget;
     sm_arena *arena;
-    sm_candidate **items; /* that are not empty */
-    int32_t *at;          /* their places among those that were given */
+    sm_candidate **items; /* the candidates that are not empty */
+    int32_t *at;          /* their places among those that the caller gave */
     int32_t n;
-    smi_lake_place *places;
-    int64_t *versions; /* of those that were given */
+    smi_lake_place *places; /* of their tables */
+    int64_t *versions;      /* the caller's, one for each candidate that it gave */
     int64_t mixed_ns;
     smi_journal journal;
     smi_publication p; /* of this try */
@@ -33,7 +33,8 @@ typedef struct publishing {
 
 /* ---- the objects that commits name ----------------------------------------------------------- */
 
-/* The put may have been done by an answer that was lost: then our own text stands there. */
+/* Where the object exists, this put may have made it, and its answer was lost: then it has our own
+ * text. */
 static sm_status put_note(sm_candidate *c, sm_error *e)
 {
     sm_buf there = {0};
@@ -49,7 +50,8 @@ static sm_status put_note(sm_candidate *c, sm_error *e)
             sm_str_eq(sm_buf_str(&there), c->note_text)) {
             st = SM_OK;
         } else {
-            st = sm_fail(e, SM_CONFLICT, "another writer has made %.*s", SM_STR_ARG(c->note_key));
+            st = sm_fail(e, SM_CONFLICT, "another writer has made %.*s already",
+                         SM_STR_ARG(c->note_key));
             sm_error_todo(e, "Nothing was published: it is safe to run again.");
         }
     }
@@ -68,7 +70,7 @@ static sm_status put_notes(const publishing *w, sm_error *e)
 
 /* ---- a table that belongs to no lake --------------------------------------------------------- */
 
-/* Did it certainly make no version? Only then may its files go. */
+/* Did a commit with this status certainly make no version? Only then may its files be deleted. */
 static bool is_certain(sm_status st)
 {
     return st == SM_CONFLICT || st == SM_UNSUPPORTED || st == SM_SCHEMA || st == SM_INVALID ||
@@ -80,9 +82,9 @@ static sm_status publish_alone(const publishing *w, sm_error *e)
     sm_candidate *c = w->items[0];
 
     if (w->n > 1) {
-        const sm_status st =
-            sm_fail(e, SM_UNSUPPORTED, "%d tables of no lake cannot be published as one", w->n);
-        sm_error_todo(e, "A lake's tables lie at LAKE/layer/table.");
+        const sm_status st = sm_fail(
+            e, SM_UNSUPPORTED, "%d tables that are in no lake cannot be published as one", w->n);
+        sm_error_todo(e, "Put them into one lake, at LAKE/layer/table.");
         return st;
     }
     const sm_status st =
@@ -96,6 +98,9 @@ static sm_status publish_alone(const publishing *w, sm_error *e)
 static sm_status check_lakes(const publishing *w, sm_error *e)
 {
     for (int32_t i = 1; i < w->n; i++) {
+        for (int32_t j = 0; j < i; j++) { /* one table has one next version */
+            SM_ASSERT(!sm_str_eq(w->items[j]->uri, w->items[i]->uri));
+        }
         if (!sm_str_eq(w->places[i].lake, w->places[0].lake)) {
             return sm_fail(e, SM_UNSUPPORTED,
                            "tables of two lakes cannot be published as one: %.*s and %.*s",
@@ -105,7 +110,7 @@ static sm_status check_lakes(const publishing *w, sm_error *e)
     return SM_OK;
 }
 
-static sm_str uuid(sm_arena *a)
+static sm_str new_uuid(sm_arena *a)
 {
     char text[SM_UUID_BYTES];
 
@@ -113,8 +118,8 @@ static sm_str uuid(sm_arena *a)
     return sm_arena_str(a, sm_str_of(text));
 }
 
-/* The members that the record has for commitInfo, and the mark. */
-static sm_str marked(const publishing *w, sm_str info_json)
+/* Adds the publication's mark to the members that a record has for commitInfo. */
+static sm_str add_mark(const publishing *w, sm_str info_json)
 {
     sm_buf text = {0};
 
@@ -132,17 +137,19 @@ static sm_status prepare_part(publishing *w, int32_t i, sm_error *e)
     sm_delta_commit record = c->record;
 
     record.id = smi_part_id(&w->p, i, w->arena);
-    record.info_json = marked(w, record.info_json);
+    record.info_json = add_mark(w, record.info_json);
     w->p.parts[i].path = w->places[i].path;
     const sm_status st = sm_delta_prepare(c->base, &record, w->arena, &w->p.parts[i].commit, e);
     return sm_within(e, st, "table %.*s", SM_STR_ARG(c->uri));
 }
 
-/* The next publication of the lake, whose journal is at rest. SM_EXISTS: not any more, begin again:
- * another one was begun and ended since the journal was listed, and took what the listing has. */
-static sm_status prepare(publishing *w, sm_error *e)
+/* Makes the lake's next publication; its journal is at rest. SM_EXISTS: begin again. Another one
+ * was begun and ended since the journal was listed, and deleted what the listing shows. */
+static sm_status prepare_publication(publishing *w, sm_error *e)
 {
     sm_str lake_id = {0};
+
+    SM_ASSERT(w->n > 0 && !smi_journal_is_open(&w->journal));
 
     const sm_status st = smi_journal_lake_id(&w->journal, w->arena, &lake_id, e);
     if (st != SM_OK) {
@@ -150,8 +157,8 @@ static sm_status prepare(publishing *w, sm_error *e)
     }
     w->p = (smi_publication){
         .number = w->journal.newest + 1,
-        .lake_id = lake_id.len > 0 ? lake_id : uuid(w->arena),
-        .id = uuid(w->arena),
+        .lake_id = lake_id.len > 0 ? lake_id : new_uuid(w->arena),
+        .id = new_uuid(w->arena),
         .parts = SM_NEW_ARRAY(w->arena, smi_part, w->n),
         .n_parts = w->n,
     };
@@ -168,13 +175,13 @@ static void keep_files(const publishing *w, int32_t from, bool keeps)
     }
 }
 
-/* SM_EXISTS: somebody else has the number, begin again. */
+/* SM_EXISTS: another publication has the number, begin again. */
 static sm_status put_entry(publishing *w, sm_error *e)
 {
     keep_files(w, 0, true);
     const sm_status st = smi_journal_put(&w->journal, &w->p, e);
     if (st == SM_EXISTS || st == SM_DISK_FULL || (st != SM_OK && !sm_status_retry(st))) {
-        keep_files(w, 0, false); /* it is certainly not there */
+        keep_files(w, 0, false); /* the entry is certainly not there */
     }
     if (st == SM_OK) {
         w->journal.newest = w->p.number;
@@ -183,15 +190,14 @@ static sm_status put_entry(publishing *w, sm_error *e)
     return st;
 }
 
-/* After the entry is there: what failed is for who comes next. */
-static sm_status tell_begun(sm_status st, sm_error *e)
+/* Advice for a failure after the entry was put. */
+static sm_status advise_begun(sm_status st, sm_error *e)
 {
     if (e) {
         e->todo[0] = '\0';
     }
-    sm_error_todo(e,
-                  "The publication is begun: the next run into this lake completes it, and until "
-                  "then all see the tables as they were.");
+    sm_error_todo(e, "The publication was begun: the next run into this lake completes it, and "
+                     "until then readers see the tables as they were.");
     return st;
 }
 
@@ -203,6 +209,7 @@ static void settle_files(publishing *w, const smi_course *c)
     if (c->outcome == SMI_OUTCOME_NONE) {
         keep_files(w, 0, false);
     } else if (c->outcome == SMI_OUTCOME_REVERSED) {
+        SM_ASSERT(c->conflict > 0 && c->conflict < w->n); /* the first one was committed */
         keep_files(w, c->conflict, false);
     }
 }
@@ -220,7 +227,7 @@ static void write_checkpoints(const publishing *w)
     }
 }
 
-/* SM_EXISTS: it never counted, begin again. */
+/* SM_EXISTS: the publication never counted, begin again. */
 static sm_status take_course(publishing *w, sm_error *e)
 {
     smi_course c;
@@ -231,7 +238,7 @@ static sm_status take_course(publishing *w, sm_error *e)
     }
     sm_status st = smi_course_run(&c, e);
     if (st != SM_OK) {
-        st = tell_begun(st, e);
+        st = advise_begun(st, e);
     } else {
         settle_files(w, &c);
         w->mixed_ns = smi_course_mixed_ns(&c);
@@ -247,7 +254,7 @@ static sm_status publish_once(publishing *w, sm_error *e)
     sm_str told = {0};
 
     SM_TRY(smi_journal_settle(&w->journal, w->budget, w->arena, &told, e));
-    SM_TRY(prepare(w, e));
+    SM_TRY(prepare_publication(w, e));
     SM_TRY(put_entry(w, e));
     return take_course(w, e);
 }
@@ -310,7 +317,7 @@ sm_status sm_lake_settle(sm_stores *stores, sm_str lake, sm_budget *budget, sm_a
 
     *told = (sm_str){0};
     if (sm_str_is(lake, "/")) {
-        return SM_OK; /* it is no lake of tables, see smi_lake_of */
+        return SM_OK; /* the root is no lake, see smi_lake_of */
     }
     SM_TRY(smi_journal_open(stores, lake, budget, &j, e));
     const sm_status st = smi_journal_settle(&j, budget, a, told, e);

@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * table/table_replace.c: takes the rows of a condition out of a table's files. Called by
+ * table/table_replace.c: removes the rows of a condition from a table's files. Called by
  * table_stage.c once the new rows are written.
  *
- * Method   The cheapest answer first:
- *            1. statistics say that no row can satisfy a bound of the condition: the file stays
- *            2. statistics say that each column in the condition has one value all through: the
- *               condition is evaluated once, and the file stays or goes
- *            3. of all other files the columns in the condition are read and the rows counted, by
- *               one plan: none, the file stays; all, it goes; some, it is cut
- *            4. the other rows of the files that are cut are written anew, by one plan
- * Order    The rows of 4 come in the order of the files, and those of one file never share a new
- *          one with another's: what is written for a file depends on it alone. Each row says whose
- *          it is, by its file's place among the base's as a constant column of the dataset.
- * NULL     a row for which the condition is NULL is not replaced.
- * Files    that hold one value each of what they are replaced by (split_by) never get to 3. */
+ * Method   The cheapest test first:
+ *            1. Statistics say that no row can satisfy a bound of the condition: the file stays.
+ *            2. Statistics say that each column in the condition has the same value in all rows:
+ *               the condition is evaluated once, and the file stays or goes.
+ *            3. For all other files one plan reads the columns in the condition and counts the rows
+ *               that satisfy it. None: the file stays. All: it goes. Some: it is cut.
+ *            4. One plan writes the other rows of the files that are cut anew.
+ * Order    The rows of 4 come in the order of the files, and rows of two files never share a new
+ *          one: what is written for a file depends on it alone. A constant column of the dataset
+ *          says which file a row is of, by its place among the base's files.
+ * NULL     A row for which the condition is NULL is not replaced.
+ * Split    Files with one value each of the column in the condition (split_by) never get to 3. */
 #include "table/table_int.h"
 
-/* What becomes of a file: LOOK until its rows are counted. */
+/* What becomes of a file. LOOK: not known until its rows are counted. */
 typedef enum verdict { KEEP, REMOVE, LOOK, CUT } verdict;
 
 typedef struct replacing {
@@ -25,7 +25,7 @@ typedef struct replacing {
     sm_arena *arena;
     const sm_delta_file *files; /* of the base */
     int64_t n_files;
-    verdict *verdicts; /* one a file */
+    verdict *verdicts; /* one for each file */
 } replacing;
 
 /* ---- by statistics --------------------------------------------------------------------------- */
@@ -52,8 +52,8 @@ static void mark_columns(const sm_expr *x, bool *is_used)
     }
 }
 
-/* The one value that the column has in all rows of the file; false where that is not known. Bounds
- * may be wider than the truth, so equal ones are the value itself. */
+/* Finds the one value that the column has in all rows of the file; false where statistics do not
+ * tell. Bounds may be wider than the values, so where both are equal they are the value. */
 static bool only_value(const sm_delta_file *f, const sm_type *t, int32_t column, sm_value *out)
 {
     const sm_range *r = &f->ranges[column];
@@ -70,7 +70,7 @@ static bool only_value(const sm_delta_file *f, const sm_type *t, int32_t column,
            sm_value_cmp(r->min, r->max) == 0;
 }
 
-/* A batch of one row with those values; other columns are NULL. */
+/* Makes a batch of one row with the values of the columns that are used; the others are NULL. */
 static sm_status one_row(const sm_type *schema, const sm_value *values, const bool *is_used,
                          sm_arena *a, sm_budget *budget, sm_batch **out, sm_error *e)
 {
@@ -121,7 +121,7 @@ static sm_status decide_by_values(const sm_stage *s, const sm_delta_file *f, sm_
     return st;
 }
 
-static sm_status decide(const sm_stage *s, const sm_delta_file *f, verdict *out, sm_error *e)
+static sm_status decide_file(const sm_stage *s, const sm_delta_file *f, verdict *out, sm_error *e)
 {
     *out = LOOK;
     if (!f->ranges) {
@@ -148,7 +148,8 @@ static bool has_verdict(const replacing *r, verdict v)
     return has;
 }
 
-/* The table's columns, then the place of a row's file, which only calls can reach. */
+/* The table's columns, and behind them the place of a row's file. Expressions that are bound by
+ * name do not know it. */
 static const sm_type *with_place(const sm_type *schema, sm_arena *a)
 {
     sm_field *fields = SM_NEW_ARRAY(a, sm_field, schema->n_fields + 1);
@@ -158,7 +159,7 @@ static const sm_type *with_place(const sm_type *schema, sm_arena *a)
     return sm_type_struct(a, fields, schema->n_fields + 1);
 }
 
-/* All rows of the files of a verdict. */
+/* A scan of all files with that verdict. */
 static sm_status scan_of(const replacing *r, verdict v, const sm_plan_node **out, sm_error *e)
 {
     sm_dataset *d = SM_NEW(r->arena, sm_dataset);
@@ -182,7 +183,7 @@ static sm_status scan_of(const replacing *r, verdict v, const sm_plan_node **out
     return SM_OK;
 }
 
-/* Of each file: its place, its rows, those of the condition. */
+/* Plans (place of the file, rows, rows that satisfy the condition), one row for each file. */
 static sm_status plan_counts(const replacing *r, const sm_plan_node *files, sm_plan **out,
                              sm_error *e)
 {
@@ -196,7 +197,7 @@ static sm_status plan_counts(const replacing *r, const sm_plan_node *files, sm_p
     return sm_plan_finish(counts, r->arena, out, e);
 }
 
-/* The rows that stay: those for which the condition is false or NULL. */
+/* Plans the rows that stay: those for which the condition is false or NULL. */
 static sm_status plan_kept(const replacing *r, const sm_plan_node *files, sm_plan **out,
                            sm_error *e)
 {
@@ -213,7 +214,7 @@ static sm_status plan_kept(const replacing *r, const sm_plan_node *files, sm_pla
     return sm_plan_finish(kept, r->arena, out, e);
 }
 
-/* Groups of place, rows, rows of the condition: the verdicts of those files. */
+/* Sets the verdicts of files from what plan_counts() gave. */
 static void take_counts(replacing *r, const sm_batch *groups)
 {
     for (int64_t i = 0; i < groups->n_rows; i++) {
@@ -221,6 +222,7 @@ static void take_counts(replacing *r, const sm_batch *groups)
         const int64_t n_rows = sm_column_value(&groups->columns[1], i).as.i;
         const int64_t n_hits = sm_column_value(&groups->columns[2], i).as.i;
         SM_ENSURE(place >= 0 && place < r->n_files && r->verdicts[place] == LOOK);
+        SM_ASSERT(n_hits >= 0 && n_hits <= n_rows && n_rows > 0);
         r->verdicts[place] = n_hits == 0 ? KEEP : n_hits == n_rows ? REMOVE : CUT;
     }
 }
@@ -250,8 +252,9 @@ static sm_status look_into(replacing *r, sm_error *e)
     return SM_OK;
 }
 
-/* The rows are the table's own columns in its order, then the place. */
-static sm_status run_rewrite(sm_stage *s, const sm_plan *plan, sm_arena *a, sm_error *e)
+/* Writes the plan's rows into the stage's files. They have the table's columns in its order, then
+ * the place. */
+static sm_status execute_rewrite(sm_stage *s, const sm_plan *plan, sm_arena *a, sm_error *e)
 {
     const sm_sink sink = {.ctx = &s->out, .push = smi_out_push, .finish = smi_out_finish};
     const int32_t n = s->out.schema->n_fields;
@@ -261,12 +264,12 @@ static sm_status run_rewrite(sm_stage *s, const sm_plan *plan, sm_arena *a, sm_e
         columns[i] = i;
     }
     s->out.order = columns;
-    s->out.only = NULL; /* these rows are not replaced */
+    s->out.only = NULL; /* these rows are not those that the write was asked for */
     s->out.origin = n;
     return sm_exec_run(plan, &s->env, &sink, NULL, NULL, e);
 }
 
-static sm_status rewrite(const replacing *r, sm_error *e)
+static sm_status rewrite_cut_files(const replacing *r, sm_error *e)
 {
     sm_stage *s = r->stage;
     const sm_plan_node *files = NULL;
@@ -277,9 +280,10 @@ static sm_status rewrite(const replacing *r, sm_error *e)
     }
     SM_TRY(scan_of(r, CUT, &files, e));
     SM_TRY(plan_kept(r, files, &plan, e));
+    SM_ASSERT(s->out.origin == -1 && s->out.state == SMI_OUT_NONE);
     const int32_t *order = s->out.order;
     const sm_value *only = s->out.only;
-    const sm_status st = run_rewrite(s, plan, r->arena, e);
+    const sm_status st = execute_rewrite(s, plan, r->arena, e);
     s->out.order = order;
     s->out.only = only;
     s->out.origin = -1;
@@ -288,13 +292,14 @@ static sm_status rewrite(const replacing *r, sm_error *e)
 
 /* ---- all files ------------------------------------------------------------------------------- */
 
-static sm_status replace(replacing *r, sm_error *e)
+static sm_status replace_rows(replacing *r, sm_error *e)
 {
     for (int64_t i = 0; i < r->n_files; i++) {
-        SM_TRY(decide(r->stage, &r->files[i], &r->verdicts[i], e));
+        SM_TRY(decide_file(r->stage, &r->files[i], &r->verdicts[i], e));
     }
     SM_TRY(look_into(r, e));
-    SM_TRY(rewrite(r, e));
+    SM_ASSERT(!has_verdict(r, LOOK));
+    SM_TRY(rewrite_cut_files(r, e));
     for (int64_t i = 0; i < r->n_files; i++) {
         if (r->verdicts[i] != KEEP) {
             smi_stage_remove(r->stage, &r->files[i]);
@@ -310,7 +315,7 @@ sm_status smi_replace(sm_stage *s, sm_error *e)
     SM_ASSERT(s->state == SMI_STAGE_SETTLING && s->where && s->candidate->base);
     r.files = sm_snapshot_files(s->candidate->base, &r.n_files);
     r.verdicts = SM_NEW_ARRAY(r.arena, verdict, r.n_files + 1);
-    const sm_status st = replace(&r, e);
+    const sm_status st = replace_rows(&r, e);
     sm_arena_free(r.arena);
     return st;
 }

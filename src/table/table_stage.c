@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * table/table_stage.c: the first half of a write: rows into data files, and what the table would be
- * with them, as a candidate.
+ * table/table_stage.c: the first half of a write. Rows become data files, and these the next
+ * version of the table, as a candidate.
  *
- * Calls    open, rows through the sink, candidate, close. A stage that is closed without having
- *          given its candidate out deletes its files.
+ * Calls    open, rows through the sink, candidate, close. A stage that is closed before it has
+ *          given its candidate deletes its files.
  * States   OPENING -> WRITING -> SETTLING -> GIVEN (enum smi_stage_state)
- * Open     reads the table's snapshot and settles all that can be refused before a row is read:
- *          schema, partitioned tables (SM_UNSUPPORTED), the expression of a replace.
- * Schema   of a table that is there is kept, with its nullability and metadata; rows must have its
- *          columns, and no others unless they are to be added. OVERWRITE makes a new one where the
- *          columns differ. Delta has no unsigned integers: they are written as the next wider type.
- */
+ * Open     reads the table's snapshot and refuses all that can be refused before a row is read: the
+ *          schema, a partitioned table (SM_UNSUPPORTED), the condition of a replace.
+ * Schema   A table that is there keeps its schema, with its nullability and metadata. The rows
+ *          must have its columns, and no others unless they are to be added. OVERWRITE makes a new
+ *          schema where the columns differ. Delta has no unsigned integers: they are written as the
+ *          next wider type. */
 #include "table/table_int.h"
 
 #include "base/random.h"
@@ -62,8 +62,8 @@ static const sm_type *schema_there(const sm_candidate *c)
     return c->base ? sm_snapshot_metadata(c->base)->schema : NULL;
 }
 
-/* The candidate's schema becomes the table's. */
-static void take_schema(sm_candidate *c, const sm_type *schema)
+/* Gives the table a new schema, with the candidate's commit. */
+static void change_schema(sm_candidate *c, const sm_type *schema)
 {
     sm_delta_metadata *m = SM_NEW(c->arena, sm_delta_metadata);
     char uuid[SM_UUID_BYTES];
@@ -82,26 +82,27 @@ static void take_schema(sm_candidate *c, const sm_type *schema)
     c->record.metadata = m;
 }
 
-/* Version 0, or an overwrite with other columns: the rows' schema becomes the table's. */
+/* A new table, or an overwrite with other columns, gets the schema of the rows; all others keep
+ * theirs, perhaps with further columns. */
 static sm_status settle_schema(sm_stage *s, const sm_write *w, const sm_type *rows, sm_error *e)
 {
     sm_candidate *c = s->candidate;
     const sm_type *there = schema_there(c), *schema = there;
     int32_t *order = NULL, *required = NULL;
 
-    rows = sm_type_widen(c->arena, rows); /* as smi_out will make them */
+    rows = sm_type_widen(c->arena, rows); /* the types in which smi_out writes them */
     if (!there || (s->mode == SM_WRITE_OVERWRITE && !sm_type_eq(there, rows))) {
         SM_TRY(smi_schema_new(rows, c->arena, &schema, e));
-        take_schema(c, schema);
+        change_schema(c, schema);
     } else {
         if (w->adds_columns) {
             SM_TRY(smi_schema_widen(there, rows, c->arena, &schema, e));
         }
         SM_TRY(smi_schema_match(schema, rows, c->arena, &order, e));
         SM_TRY(smi_schema_required(schema, c->arena, &required, &s->out.n_required, e));
-        c->schema = schema; /* as long as the snapshot, or in the candidate's arena */
+        c->schema = schema; /* it lives in the snapshot, or in the candidate's arena */
         if (schema != there) {
-            take_schema(c, schema);
+            change_schema(c, schema);
         }
     }
     s->out.schema = c->schema;
@@ -117,6 +118,7 @@ static sm_status settle_split(sm_stage *s, const sm_write *w, sm_error *e)
     const sm_str split_by = w->split_by;
     const sm_type *schema = s->candidate->schema;
 
+    SM_ASSERT(!w->only || split_by.len > 0);
     s->out.split = s->out.origin = -1;
     if (split_by.len == 0) {
         return SM_OK;
@@ -159,12 +161,14 @@ static sm_status settle_where(sm_stage *s, const sm_write *w, sm_error *e)
     s->predicate = sm_arena_str(c->arena, sm_buf_str(&sql));
     sm_buf_release(&sql);
     if (s->where->type->id != SM_TYPE_BOOL) {
-        return sm_fail(e, SM_TYPE, "what is replaced is a condition, not \"%.*s\"",
+        return sm_fail(e, SM_TYPE, "which rows are replaced must be a condition, not \"%.*s\"",
                        SM_STR_ARG(s->predicate));
     }
     if (there && reads_beyond(s->where, there->n_fields)) {
-        return sm_fail(e, SM_SCHEMA, "what is replaced is not in the table: \"%.*s\"",
-                       SM_STR_ARG(s->predicate));
+        return sm_fail(
+            e, SM_SCHEMA,
+            "the condition of what is replaced has a column that the table has not: \"%.*s\"",
+            SM_STR_ARG(s->predicate));
     }
     sm_expr_bounds(s->where, c->arena, &c->record.read);
     return SM_OK;
@@ -188,7 +192,8 @@ static sm_candidate *candidate_new(const sm_write *w, sm_budget *budget)
     return c;
 }
 
-/* An append reads nothing; a replace the rows that its bounds describe; the others all. */
+/* What the write read of the table, so that another commit may conflict with it: an append nothing,
+ * a replace the files that its bounds describe, all others everything. */
 static sm_delta_isolation isolation_of(const sm_stage *s)
 {
     const sm_candidate *c = s->candidate;
@@ -199,7 +204,7 @@ static sm_delta_isolation isolation_of(const sm_stage *s)
     return c->record.read.n > 0 ? SM_READ_FILES : SM_READ_ALL;
 }
 
-/* Those that Spark writes. */
+/* The operation's parameters, with the names that Spark uses. */
 static void set_parameters(sm_stage *s)
 {
     sm_delta_commit *r = &s->candidate->record;
@@ -215,7 +220,7 @@ static void set_parameters(sm_stage *s)
                            sizeof(parameters));
 }
 
-/* All that is known before a row is there. */
+/* Fills in what is known before the first row. */
 static void start_record(sm_stage *s, const sm_write *w)
 {
     sm_candidate *c = s->candidate;
@@ -258,14 +263,14 @@ done:
     return st == SM_OK ? st : sm_within(e, st, "table %.*s", SM_STR_ARG(w->uri));
 }
 
-static sm_status push(void *stage, sm_batch *rows, sm_waker waker, sm_error *e)
+static sm_status push_rows(void *stage, sm_batch *rows, sm_waker waker, sm_error *e)
 {
     sm_stage *s = stage;
     SM_ASSERT(s->state == SMI_STAGE_WRITING);
     return smi_out_push(&s->out, rows, waker, e);
 }
 
-static sm_status finish(void *stage, sm_waker waker, sm_error *e)
+static sm_status finish_file(void *stage, sm_waker waker, sm_error *e)
 {
     sm_stage *s = stage;
     SM_ASSERT(s->state == SMI_STAGE_WRITING);
@@ -275,7 +280,7 @@ static sm_status finish(void *stage, sm_waker waker, sm_error *e)
 sm_sink sm_stage_sink(sm_stage *s)
 {
     SM_ASSERT(s->state == SMI_STAGE_WRITING);
-    return (sm_sink){.ctx = s, .push = push, .finish = finish};
+    return (sm_sink){.ctx = s, .push = push_rows, .finish = finish_file};
 }
 
 void sm_stage_close(sm_stage *s)
@@ -294,10 +299,13 @@ void sm_stage_close(sm_stage *s)
 
 /* ---- the candidate --------------------------------------------------------------------------- */
 
-/* Rows that a replace moved stand before those of the write: they were there before. */
+/* Puts the files of rows that a replace moved before the n_written files of new rows: the moved
+ * rows were in the table before. */
 static void put_moved_first(sm_stage *s, int64_t n_written)
 {
     const int64_t n = s->out.n_adds;
+
+    SM_ASSERT(n_written >= 0 && n_written <= n);
     sm_delta_add *sorted = SM_NEW_ARRAY(s->candidate->arena, sm_delta_add, n + 1);
 
     for (int64_t i = 0; i < n; i++) {
@@ -340,7 +348,7 @@ static sm_status settle_removes(sm_stage *s, sm_error *e)
     return SM_OK;
 }
 
-/* What was written, in Spark's words. */
+/* What was written, with the names that Spark uses. */
 static void set_metrics(sm_stage *s)
 {
     sm_delta_commit *r = &s->candidate->record;
@@ -384,6 +392,7 @@ sm_status sm_stage_candidate(sm_stage *s, sm_candidate **out, sm_error *e)
     c->record.n_removes = s->n_removes;
     set_metrics(s);
     c->bytes = s->out.bytes;
+    SM_ASSERT(s->out.n_rows >= c->n_rows); /* moved rows only add */
     assert_valid(c);
     s->candidate = NULL;
     s->state = SMI_STAGE_GIVEN;

@@ -537,7 +537,8 @@ static void test_not_null(void **state)
     put_table(&k, PROTOCOL METADATA("false", ""));
 
     assert_status(write_orders(&k, &w, first_rows, 3, NULL, &e), SM_SCHEMA, &e);
-    assert_string_equal(e.what, "column \"Name\" of the table is NOT NULL, and is NULL here");
+    assert_string_equal(e.what,
+                        "column \"Name\" of the table is NOT NULL, but a row has NULL in it");
     assert_int_equal(count_data_files(&k, "silver/orders"), 0);
     assert_ok(write_orders(&k, &w, more_rows, 1, NULL, &e), &e);
     sm_snapshot *s = open_snapshot(&k, "silver/orders");

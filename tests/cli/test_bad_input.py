@@ -237,7 +237,7 @@ def test_a_nearest_command(smelt):
     (["sql", ""], 2, ["there is no query"]),
     (["sql", "FROM 'none'"], 1, ["there is no file or folder \"none\"", "SQL:1:6"]),
     (["sql", "FROM 'none.jsn'"], 1, ["there is no file or folder \"none.jsn\""]),
-    (["sql", "FROM 'folder'"], 1, ["no Delta table", "read_json"]),
+    (["sql", "FROM 'folder'"], 1, ["not a Delta table", "read_json"]),
     (["sql", "FROM 'folder/*.json'"], 1, ["folder/*.json"]),
     (["sql", "FROM read_json('pipe.json')"], 1, ["no regular file", "pipe.json"]),
     (["sql", "SELECT 1 AS n", "-o", "folder/"], 2, ["does not say the format", "--format"]),

@@ -525,8 +525,8 @@ def test_a_column_that_is_not_in_the_table_is_told_where_nothing_is_new(shop, mo
 
 
 @pytest.mark.parametrize("old, new, said", [
-    ("lower(city) AS city", "lower(city) AS town", 'column "city" of the table is not among'),
-    (", lower(city) AS city", "", 'column "city" of the table is not among'),
+    ("lower(city) AS city", "lower(city) AS town", 'column "city" of the table is missing'),
+    (", lower(city) AS city", "", 'column "city" of the table is missing'),
     ("SELECT id", "SELECT CAST(id AS VARCHAR) AS id", 'column "id" is BIGINT in the table and VARCHAR here'),
 ])
 @pytest.mark.parametrize("month", ["2023-01", "2023-02"])

@@ -178,7 +178,7 @@ def test_a_row_of_another_value_is_an_error(visits, var, expression, rows):
     visits.change("monthly.sql", "GROUP BY page", "GROUP BY ALL")
     failed = visits.run("2023-01", check=False)
     assert failed.returncode == 1
-    assert f'column "{var}" is {rows.strip(chr(39))} in a row, not ' in failed.stderr
+    assert f'column "{var}" has the value {rows.strip(chr(39))} in a row, and must have ' in failed.stderr
     assert not (visits.lake / "mart/monthly/_delta_log").exists()
 
 
