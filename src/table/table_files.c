@@ -153,7 +153,7 @@ static sm_status add_files(finder *f, const sm_entry *entries, int64_t n, sm_err
 {
     f->out->items = SM_NEW_ARRAY(f->arena, sm_found_file, n);
     for (int64_t i = 0; i < n; i++) {
-        SM_ASSERT(i == 0 || sm_str_cmp(entries[i - 1].key, entries[i].key) < 0);
+        SM_ASSERT(i == 0 || sm_str_cmp(entries[i - 1].key, entries[i].key) <= 0);
         SM_TRY(add_file(f, &entries[i], e));
     }
     return SM_OK;

@@ -11,6 +11,7 @@
  * Types    as DuckDB finds them: the first of DATE, TIMESTAMP, BIGINT and VARCHAR that all values
  *          of a key fit, by the text in the path. Text that would be printed otherwise stays text:
  *          007, and words for times (epoch, infinity). */
+#include "base/hex.h"
 #include "base/text.h"
 #include "base/time.h"
 #include "table/table_int.h"
@@ -136,12 +137,6 @@ static const sm_type *type_of(fitting f)
                          : &sm_type_string;
 }
 
-static int hex_digit(char c)
-{
-    const int lower = c | 0x20;
-    return c >= '0' && c <= '9' ? c - '0' : lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-}
-
 /* Puts bytes in the place of %XX. */
 static sm_str decode_text(sm_str text, sm_arena *a)
 {
@@ -152,9 +147,11 @@ static sm_str decode_text(sm_str text, sm_arena *a)
     size_t n = 0;
     for (size_t i = 0; i < text.len; i++) {
         const bool is_byte = text.data[i] == '%' && text.len - i > 2 &&
-                             hex_digit(text.data[i + 1]) >= 0 && hex_digit(text.data[i + 2]) >= 0;
-        out[n++] = is_byte ? (char)(hex_digit(text.data[i + 1]) * 16 + hex_digit(text.data[i + 2]))
-                           : text.data[i];
+                             sm_hex_digit(text.data[i + 1]) >= 0 &&
+                             sm_hex_digit(text.data[i + 2]) >= 0;
+        out[n++] =
+            is_byte ? (char)(sm_hex_digit(text.data[i + 1]) * 16 + sm_hex_digit(text.data[i + 2]))
+                    : text.data[i];
         i += is_byte ? 2 : 0;
     }
     out[n] = '\0';

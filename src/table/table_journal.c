@@ -110,9 +110,11 @@ static object_kind kind_of(sm_str key, int64_t *number)
         object_kind kind;
     } rows[] = {{".json", OBJECT_ENTRY}, {".verdict", OBJECT_VERDICT}, {".done", OBJECT_DONE}};
     const size_t head = strlen(JOURNAL);
-    SM_ASSERT(sm_str_starts(key, SM_STR(JOURNAL))); /* that is what was listed */
-    const sm_str name = {key.data + head, key.len - head};
 
+    if (!sm_str_starts(key, SM_STR(JOURNAL))) {
+        return OBJECT_OTHER; /* a server may list what was not asked for */
+    }
+    const sm_str name = {key.data + head, key.len - head};
     if (name.len <= NUMBER_DIGITS || name.data[0] == '-' ||
         !sm_parse_i64((sm_str){name.data, NUMBER_DIGITS}, number)) {
         return OBJECT_OTHER;

@@ -209,7 +209,7 @@ static void settle_files(publishing *w, const smi_course *c)
     if (c->outcome == SMI_OUTCOME_NONE) {
         keep_files(w, 0, false);
     } else if (c->outcome == SMI_OUTCOME_REVERSED) {
-        SM_ASSERT(c->conflict > 0 && c->conflict < w->n); /* the first one was committed */
+        SM_ASSERT(c->conflict >= 0 && c->conflict < w->n);
         keep_files(w, c->conflict, false);
     }
 }

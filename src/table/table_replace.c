@@ -18,14 +18,14 @@
 #include "table/table_int.h"
 
 /* What becomes of a file. LOOK: not known until its rows are counted. */
-typedef enum verdict { KEEP, REMOVE, LOOK, CUT } verdict;
+typedef enum file_fate { KEEP, REMOVE, LOOK, CUT } file_fate;
 
 typedef struct replacing {
     sm_stage *stage;
     sm_arena *arena;
     const sm_delta_file *files; /* of the base */
     int64_t n_files;
-    verdict *verdicts; /* one for each file */
+    file_fate *fates; /* one for each file */
 } replacing;
 
 /* ---- by statistics --------------------------------------------------------------------------- */
@@ -96,7 +96,7 @@ static sm_status one_row(const sm_type *schema, const sm_value *values, const bo
 }
 
 static sm_status decide_by_values(const sm_stage *s, const sm_delta_file *f, sm_arena *a,
-                                  verdict *out, sm_error *e)
+                                  file_fate *out, sm_error *e)
 {
     const sm_type *schema = s->candidate->schema;
     bool *is_used = SM_NEW_ARRAY(a, bool, schema->n_fields + 1);
@@ -121,7 +121,7 @@ static sm_status decide_by_values(const sm_stage *s, const sm_delta_file *f, sm_
     return st;
 }
 
-static sm_status decide_file(const sm_stage *s, const sm_delta_file *f, verdict *out, sm_error *e)
+static sm_status decide_file(const sm_stage *s, const sm_delta_file *f, file_fate *out, sm_error *e)
 {
     *out = LOOK;
     if (!f->ranges) {
@@ -139,11 +139,11 @@ static sm_status decide_file(const sm_stage *s, const sm_delta_file *f, verdict 
 
 /* ---- by reading ------------------------------------------------------------------------------ */
 
-static bool has_verdict(const replacing *r, verdict v)
+static bool has_fate(const replacing *r, file_fate v)
 {
     bool has = false;
     for (int64_t i = 0; i < r->n_files && !has; i++) {
-        has = r->verdicts[i] == v;
+        has = r->fates[i] == v;
     }
     return has;
 }
@@ -159,8 +159,8 @@ static const sm_type *with_place(const sm_type *schema, sm_arena *a)
     return sm_type_struct(a, fields, schema->n_fields + 1);
 }
 
-/* A scan of all files with that verdict. */
-static sm_status scan_of(const replacing *r, verdict v, const sm_plan_node **out, sm_error *e)
+/* A scan of all files with that fate. */
+static sm_status scan_of(const replacing *r, file_fate v, const sm_plan_node **out, sm_error *e)
 {
     sm_dataset *d = SM_NEW(r->arena, sm_dataset);
     int64_t n = 0;
@@ -168,7 +168,7 @@ static sm_status scan_of(const replacing *r, verdict v, const sm_plan_node **out
     SM_TRY(smi_candidate_base(r->stage->candidate, r->arena, d, e));
     SM_ASSERT(d->n_files == r->n_files && d->n_constants == 0); /* one a file, in their order */
     for (int64_t i = 0; i < r->n_files; i++) {
-        if (r->verdicts[i] == v) {
+        if (r->fates[i] == v) {
             sm_value *place = SM_NEW(r->arena, sm_value);
             *place = sm_value_i64(i);
             d->files[n] = d->files[i];
@@ -214,16 +214,16 @@ static sm_status plan_kept(const replacing *r, const sm_plan_node *files, sm_pla
     return sm_plan_finish(kept, r->arena, out, e);
 }
 
-/* Sets the verdicts of files from what plan_counts() gave. */
+/* Sets the fates of files from what plan_counts() gave. */
 static void take_counts(replacing *r, const sm_batch *groups)
 {
     for (int64_t i = 0; i < groups->n_rows; i++) {
         const int64_t place = sm_column_value(&groups->columns[0], i).as.i;
         const int64_t n_rows = sm_column_value(&groups->columns[1], i).as.i;
         const int64_t n_hits = sm_column_value(&groups->columns[2], i).as.i;
-        SM_ENSURE(place >= 0 && place < r->n_files && r->verdicts[place] == LOOK);
+        SM_ENSURE(place >= 0 && place < r->n_files && r->fates[place] == LOOK);
         SM_ASSERT(n_hits >= 0 && n_hits <= n_rows && n_rows > 0);
-        r->verdicts[place] = n_hits == 0 ? KEEP : n_hits == n_rows ? REMOVE : CUT;
+        r->fates[place] = n_hits == 0 ? KEEP : n_hits == n_rows ? REMOVE : CUT;
     }
 }
 
@@ -234,7 +234,7 @@ static sm_status look_into(replacing *r, sm_error *e)
     sm_batch **groups = NULL;
     int64_t n = 0;
 
-    if (!has_verdict(r, LOOK)) {
+    if (!has_fate(r, LOOK)) {
         return SM_OK;
     }
     SM_TRY(scan_of(r, LOOK, &files, e));
@@ -245,8 +245,8 @@ static sm_status look_into(replacing *r, sm_error *e)
         sm_batch_release(groups[i]);
     }
     for (int64_t i = 0; i < r->n_files; i++) {
-        if (r->verdicts[i] == LOOK) {
-            r->verdicts[i] = KEEP; /* a file without a row is in no group */
+        if (r->fates[i] == LOOK) {
+            r->fates[i] = KEEP; /* a file without a row is in no group */
         }
     }
     return SM_OK;
@@ -275,7 +275,7 @@ static sm_status rewrite_cut_files(const replacing *r, sm_error *e)
     const sm_plan_node *files = NULL;
     sm_plan *plan = NULL;
 
-    if (!has_verdict(r, CUT)) {
+    if (!has_fate(r, CUT)) {
         return SM_OK;
     }
     SM_TRY(scan_of(r, CUT, &files, e));
@@ -295,13 +295,13 @@ static sm_status rewrite_cut_files(const replacing *r, sm_error *e)
 static sm_status replace_rows(replacing *r, sm_error *e)
 {
     for (int64_t i = 0; i < r->n_files; i++) {
-        SM_TRY(decide_file(r->stage, &r->files[i], &r->verdicts[i], e));
+        SM_TRY(decide_file(r->stage, &r->files[i], &r->fates[i], e));
     }
     SM_TRY(look_into(r, e));
-    SM_ASSERT(!has_verdict(r, LOOK));
+    SM_ASSERT(!has_fate(r, LOOK));
     SM_TRY(rewrite_cut_files(r, e));
     for (int64_t i = 0; i < r->n_files; i++) {
-        if (r->verdicts[i] != KEEP) {
+        if (r->fates[i] != KEEP) {
             smi_stage_remove(r->stage, &r->files[i]);
         }
     }
@@ -314,7 +314,7 @@ sm_status smi_replace(sm_stage *s, sm_error *e)
 
     SM_ASSERT(s->state == SMI_STAGE_SETTLING && s->where && s->candidate->base);
     r.files = sm_snapshot_files(s->candidate->base, &r.n_files);
-    r.verdicts = SM_NEW_ARRAY(r.arena, verdict, r.n_files + 1);
+    r.fates = SM_NEW_ARRAY(r.arena, file_fate, r.n_files + 1);
     const sm_status st = replace_rows(&r, e);
     sm_arena_free(r.arena);
     return st;
