@@ -39,7 +39,7 @@ static const char *parameters_text(kit *k, const sm_delta_commit *r)
     return out.data;
 }
 
-/* Each mode, on a table that is there and on none. */
+/* Each mode, with a table that is there and with none. */
 static void test_records(void **state)
 {
     static const struct {
@@ -108,7 +108,7 @@ static void test_records(void **state)
     }
 }
 
-/* A candidate that keeps all rows and only puts them into other files. */
+/* A candidate that keeps all rows, in other files. */
 static void test_keeps_rows(void **state)
 {
     kit k;
@@ -125,7 +125,7 @@ static void test_keeps_rows(void **state)
     kit_release(&k);
 }
 
-/* Breaks the i-th promise; what is then said, NULL after the last. */
+/* Breaks the i-th invariant; gives what validation must say, NULL after the last. */
 static const char *break_promise(sm_candidate *c, int i)
 {
     static sm_delta_metadata other = {.schema = &sm_type_string};

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * table/table_journal_test.c: publications of three tables, interrupted at each call to the store,
- * and beside helpers, writers, foreign commits and readers, in orders that are drawn by chance.
- * Whatever happens, all tables have a publication or none has, for every reader at any time. */
+ * table/table_journal_test.c: publications of three tables, interrupted at each call to the store;
+ * and two publishers, a helper, foreign writers and readers whose steps come in random order.
+ * Whatever happens, every reader sees a publication in all tables or in none, at any time. */
 #include "orders.h"
 
 #include "base/json_write.h"
@@ -38,7 +38,7 @@ static void world_init(world *w)
     }
 }
 
-/* All objects go, so that the memory does. */
+/* Deletes all objects, so that their memory is freed. */
 static void delete_all(sm_arena *a, sm_str uri)
 {
     sm_store *lake = NULL;
@@ -95,7 +95,7 @@ static sm_snapshot *newest(const world *w, int table)
     return s;
 }
 
-/* A commit by somebody who knows of no journal: of a file more, or (is_delete) of one less. */
+/* A commit by a writer that knows of no journal: it adds a file, or removes one (is_delete). */
 static void foreign(world *w, int table, bool is_delete)
 {
     sm_snapshot *s = newest(w, table);
@@ -117,7 +117,7 @@ static void foreign(world *w, int table, bool is_delete)
     sm_snapshot_release(s);
 }
 
-/* The tables that are there before: each with one file; the last is new to the publications. */
+/* Makes all tables but the last, each with one file; a publication makes the last one. */
 static void make_tables(world *w)
 {
     for (int i = 0; i < TABLES - 1; i++) {
@@ -156,7 +156,8 @@ static int count_published(const world *w, sm_str name)
 
 typedef enum actor_state { ACTOR_LIST, ACTOR_PUT, ACTOR_COURSE, ACTOR_OVER } actor_state;
 
-/* It adds the file `name` to each table. The second one reads all that is there. */
+/* A publisher that adds the file `name` to each table. Its commit to the second table has read all
+ * of it, so that every foreign commit is in conflict with it. */
 typedef struct publisher {
     world *world;
     sm_arena *arena;
@@ -211,7 +212,7 @@ static void prepare_parts(publisher *a)
     }
 }
 
-/* As sm_publish does it, one change to the store each. */
+/* One step of what sm_publish does, with at most one change to the store. */
 static void publisher_step(publisher *a)
 {
     char uuid[SM_UUID_BYTES];
@@ -226,7 +227,7 @@ static void publisher_step(publisher *a)
         assert_ok(smi_journal_settle(&a->journal, NULL, a->arena, &told, &e), &e);
         const sm_status st = smi_journal_lake_id(&a->journal, a->arena, &lake_id, &e);
         if (st == SM_NOT_FOUND) {
-            return; /* over and deleted meanwhile: list again */
+            return; /* it was completed and deleted meanwhile: list again */
         }
         assert_ok(st, &e);
         sm_uuid(uuid);
@@ -372,7 +373,7 @@ static void count_outcome(const publisher *a, tally *t)
     t->passed += c->is_passed;
 }
 
-/* What the publisher says is what the tables are. */
+/* Is what the publisher says true of the tables? */
 static void check_told(const world *w, const publisher *a)
 {
     const int n = count_published(w, a->name);
@@ -387,7 +388,8 @@ static void check_told(const world *w, const publisher *a)
     }
 }
 
-/* n_foreign: foreign commits at most; they only add: what is removed can forbid to take back. */
+/* n_foreign: how many foreign commits at most. They only add files: a removed one could make it
+ * impossible to take a commit back. */
 static void run_schedule(uint64_t seed, uint32_t n_foreign, tally *t)
 {
     chance c = {.state = seed};
@@ -453,7 +455,7 @@ static void test_schedules(void **state)
 
 /* ---- interrupted at each call to the store ------------------------------------------------- */
 
-/* A lake in memory, for there are hundreds of them. */
+/* A lake in memory, because there are hundreds of them. */
 static void lake_init(kit *k)
 {
     static int number = 0;
@@ -481,7 +483,7 @@ static sm_write write_to(kit *k, int table, sm_write_mode mode)
     return (sm_write){.uri = kit_uri(k, paths[table]), .mode = mode};
 }
 
-/* a: rows come to those that are there; b: others stand in their place; c: a new table. */
+/* Table a gets further rows, the rows of b are replaced, c is new. */
 static const sm_write_mode modes[TABLES] = {SM_WRITE_APPEND, SM_WRITE_OVERWRITE, SM_WRITE_APPEND};
 
 static void make_rows(kit *k)
@@ -511,7 +513,7 @@ static void release_all(sm_candidate **c)
     }
 }
 
-/* A table's rows by these names; "" where it is not there. */
+/* A table's rows as these names see it; "" where it is not there. */
 static const char *rows_of(kit *k, sm_names *n, int table)
 {
     const char *slash = strchr(paths[table], '/');
@@ -565,7 +567,7 @@ static bool are_published_now(kit *k, bool without_b)
     return out;
 }
 
-/* Another writer of smelt brings a row into table a. */
+/* Another run of smelt appends a row to table a. */
 static void write_late(kit *k)
 {
     const sm_write w = write_to(k, 0, SM_WRITE_APPEND);
@@ -574,7 +576,7 @@ static void write_late(kit *k)
     assert_ok(write_orders(k, &w, late_rows, 1, NULL, &e), &e);
 }
 
-/* Takes the files out of a table, as a DELETE of another program does. */
+/* Removes all files of a table, as a DELETE of another program does. */
 static void delete_rows(kit *k, const char *table)
 {
     sm_store *s = NULL;
@@ -603,7 +605,7 @@ static void arm(const char *kind, int64_t at)
     assert_int_equal(setenv("SMELT_FAULT", plan, 1), 0);
 }
 
-/* The calls that staging makes, which come before those of the publication. */
+/* How many calls to the store staging makes; those of the publication come after them. */
 static int64_t count_staging(void)
 {
     kit k;
@@ -693,7 +695,7 @@ static void test_interrupted(void **state)
 
 /* ---- foreign commits between two of its own -------------------------------------------------- */
 
-/* Publishes until the call at which it fails, so that table a is committed and b is not. */
+/* Fails the publication at the call at which table a is committed and b is not. */
 static void publish_until_between(kit *k, sm_candidate **c)
 {
     const int64_t n_staging = count_staging();
@@ -735,7 +737,7 @@ static void test_taken_back(void **state)
 
     publish_until_between(&k, c);
     delete_rows(&k, paths[1]);
-    assert_string_equal(table_text(&k, "bronze", "a"), OLD_TEXT); /* the reader waits for all */
+    assert_string_equal(table_text(&k, "bronze", "a"), OLD_TEXT); /* readers see none of it yet */
     assert_ok(sm_lake_settle(test_stores, sm_str_of(k.at.path), k.budget, k.arena, &told, &e), &e);
     assert_true(sm_str_is(told, "a publication that was left open (bronze.a, silver.b, gold.c) was "
                                 "taken back, for another writer stood in its way"));
@@ -751,7 +753,7 @@ static void test_taken_back(void **state)
     lake_release(&k);
 }
 
-/* Foreign rows behind ours stay when ours are taken back. */
+/* Rows that others appended after ours stay when ours are taken back. */
 static void test_taken_back_beside_others(void **state)
 {
     kit k;
@@ -774,7 +776,7 @@ static void test_taken_back_beside_others(void **state)
     lake_release(&k);
 }
 
-/* What cannot be taken back, for its file is gone, stays; who published is told so. */
+/* A commit whose file others have removed cannot be taken back; the publisher is told so. */
 static void test_not_to_be_taken_back(void **state)
 {
     kit k;
@@ -852,7 +854,7 @@ static void test_publication_as_text(void **state)
     assert_ptr_equal(smi_publication_part(&back, SM_STR("gold/c")), &back.parts[1]);
     assert_null(smi_publication_part(&back, SM_STR("gold/d")));
 
-    /* Cut off anywhere it is none; its first line alone says where the tables lie. */
+    /* Cut off anywhere it is refused; its first line alone says where the tables lie. */
     const size_t first = (size_t)(strchr(whole.data, '\n') - whole.data) + 1;
     for (size_t n = 0; n < whole.len; n++) {
         const sm_str cut = sm_arena_str(a, (sm_str){whole.data, n});
@@ -912,7 +914,7 @@ static void test_damaged_publications(void **state)
     sm_arena_free(a);
 }
 
-/* Of a later smelt: who writes stands back, who reads sees the versions before. */
+/* A publication of a later smelt: writers refuse to go on, readers see the versions before it. */
 static void test_newer_format(void **state)
 {
     kit k;
@@ -940,7 +942,7 @@ static void test_newer_format(void **state)
     lake_release(&k);
 }
 
-/* What the caller says in commitInfo stays whole beside the mark. */
+/* What the caller puts into commitInfo is kept whole beside the mark. */
 static void test_long_information(void **state)
 {
     kit k;
@@ -1004,7 +1006,7 @@ static void test_places(void **state)
     sm_arena_free(a);
 }
 
-/* A table of no lake is committed by itself, and alone. */
+/* A table that is in no lake is committed by itself, and only alone. */
 static void test_no_lake(void **state)
 {
     kit k;

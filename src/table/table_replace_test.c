@@ -35,7 +35,7 @@ static sm_write replace_where(kit *k, const char *where)
                       .where = where_sql(where)};
 }
 
-/* What the last commit says of itself under a key of its metrics, or of its parameters. */
+/* A metric or a parameter of the last commit. */
 static sm_str last_said(kit *k, bool of_metrics, const char *name)
 {
     sm_error e = {0};
@@ -65,7 +65,7 @@ static void test_replace(void **state)
         const char *split, *where, *after;
         int64_t n_removed, n_copied;
     } rows[] = {
-        /* A day has files of its own, which statistics tell: nothing is read. */
+        /* Each day has files of its own, and statistics say so: nothing is read. */
         {"day", "day = DATE '2022-04-01'", CARL NOBODY EMMA NEW_TEXT, 1, 0},
         {"day", "day IS NULL", ANNA BERT CARL NOBODY NEW_TEXT, 1, 0},
         {"day", "day >= DATE '2022-04-01' AND day < DATE '2022-05-01'", EMMA NEW_TEXT, 2, 0},
@@ -73,7 +73,7 @@ static void test_replace(void **state)
         {"day", "day = DATE '2022-04-09'", OLD_TEXT NEW_TEXT, 0, 0},
         {"day", "true", NEW_TEXT, 3, 0},
         {"day", "false", OLD_TEXT NEW_TEXT, 0, 0},
-        /* All in one file: the others are written anew, in their order. */
+        /* All rows are in one file: those that stay are written anew, in their order. */
         {"", "day = DATE '2022-04-01'", CARL NOBODY EMMA NEW_TEXT, 1, 3},
         {"", "amount > 5", ANNA BERT NEW_TEXT, 1, 2},
         {"", "NOT (amount > 5)", BERT CARL NOBODY EMMA NEW_TEXT, 1, 4},
@@ -96,7 +96,7 @@ static void test_replace(void **state)
         const sm_write w = replace_where(&k, rows[i].where);
         assert_ok(stage_orders(&k, &w, new_rows, 1, 1, &c, &e), &e);
 
-        /* What it will be stands in the names before it is published. */
+        /* Names show the table with the candidate before it is published. */
         sm_names *names = sm_names_new(test_stores, sm_str_of(k.at.path), k.budget);
         sm_names_set_candidate(names, SM_STR("silver.orders"), c);
         assert_ok(resolve(names, k.arena, "silver", "orders", &r, &e), &e);
@@ -237,7 +237,7 @@ static void publish_sql(kit *k, sm_names *names, const sm_write *w, const char *
     sm_candidate_release(c);
 }
 
-/* The column by which rows are known to be of a file is no other's, whatever it is called. */
+/* A column of the table may have the name of the one that says which file a row is of. */
 static void test_column_place(void **state)
 {
     kit k;
@@ -269,7 +269,7 @@ static void test_new_table(void **state)
     kit_release(&k);
 }
 
-/* Nothing there, nothing new: no version. Something there, nothing new: a version. */
+/* A replace without new rows makes a version only where rows are removed. */
 static void test_no_rows(void **state)
 {
     kit k;
@@ -313,7 +313,7 @@ static void test_refused(void **state)
     }
 }
 
-/* A condition that fails on a row fails the write, and leaves nothing. */
+/* A condition that fails on a row fails the write, which leaves no file. */
 static void test_failing_condition(void **state)
 {
     kit k;
@@ -328,7 +328,7 @@ static void test_failing_condition(void **state)
     kit_release(&k);
 }
 
-/* Another's rows of another day do not matter; those of the same day do. */
+/* Rows of another day that others write meanwhile are no conflict; rows of the same day are. */
 static void test_rivals(void **state)
 {
     static const struct {

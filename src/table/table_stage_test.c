@@ -79,7 +79,7 @@ static void test_overwrite(void **state)
     assert_ok(write_orders(&k, &overwrite, more_rows, 1, &version, &e), &e);
     assert_int_equal(version, 1);
     assert_string_equal(table_text(&k, "silver", "orders"), MORE_TEXT);
-    /* Without a row it makes a version all the same. */
+    /* Without a row it makes a version too. */
     assert_ok(write_orders(&k, &overwrite, NULL, 0, &version, &e), &e);
     assert_int_equal(version, 2);
     assert_string_equal(table_text(&k, "silver", "orders"), "");
@@ -100,7 +100,7 @@ static void test_nothing_to_append(void **state)
     assert_ok(sm_publish(&c, 1, k.budget, &version, NULL, &e), &e);
     assert_int_equal(version, -1);
     sm_candidate_release(c);
-    /* A txn is a reason for a version, rows or none. */
+    /* A transaction makes a version, with or without rows. */
     const sm_delta_txn txn = {.app_id = SM_STR("load:a.json"), .version = 4, .updated_ms = -1};
     const sm_note note = {.txns = &txn, .n_txns = 1};
     assert_ok(stage_orders(&k, &w, NULL, 0, 1, &c, &e), &e);
@@ -115,7 +115,7 @@ static void test_nothing_to_append(void **state)
     kit_release(&k);
 }
 
-/* Is the object there, and is it that text? */
+/* Is the object there, with that text? */
 static bool is_noted(sm_store *s, const char *key, const char *text)
 {
     sm_buf there = {0};
@@ -126,7 +126,8 @@ static bool is_noted(sm_store *s, const char *key, const char *text)
     return out;
 }
 
-/* A commit's object: there with it, gone where it failed, and another writer's left alone. */
+/* The object that a commit names is made with it, deleted where the commit fails, and left alone
+ * where it is another writer's. */
 static void test_notes(void **state)
 {
     kit k;
@@ -153,7 +154,7 @@ static void test_notes(void **state)
     sm_candidate_release(c);
     assert_true(is_noted(store, "_notes/1", "first"));
 
-    /* Nothing but a note, on what the first left; the same base again is too old. */
+    /* A commit of only a note, on the first version; a second one on the same base is too late. */
     w.base = open_snapshot(&k, "silver/orders");
     for (int i = 0; i < 2; i++) {
         const sm_delta_txn next = {.app_id = SM_STR("books"), .version = 2 + i, .updated_ms = -1};
@@ -171,7 +172,7 @@ static void test_notes(void **state)
     assert_true(is_noted(store, "_notes/2", "first"));
     assert_false(is_noted(store, "_notes/3", "first"));
 
-    /* Its name is taken: by our own text, by another's. */
+    /* An object of that name is there: with our own text, with another. */
     const struct {
         const char *there;
         sm_status want;
@@ -285,7 +286,7 @@ static void test_file_bytes(void **state)
     kit_release(&k);
 }
 
-/* What is not published leaves no file: a stage that is closed, a candidate that is let go. */
+/* A stage that is closed early and a candidate that is not published leave no file. */
 static void test_unpublished(void **state)
 {
     kit k;
@@ -375,7 +376,7 @@ static void test_schema(void **state)
     kit_release(&k);
 }
 
-/* Columns in another order come in by name. */
+/* Columns in another order are matched by name. */
 static void test_order(void **state)
 {
     static const int32_t turned[] = {2, 0, 1};
@@ -406,7 +407,7 @@ static void test_order(void **state)
     kit_release(&k);
 }
 
-/* An overwrite with other columns makes them the table's; its id stays. */
+/* An overwrite with other columns changes the table's schema, and keeps its id. */
 static void test_new_schema(void **state)
 {
     kit k;
@@ -582,7 +583,7 @@ static void test_conflict(void **state)
     sm_candidate_release(c);
     assert_int_equal(count_data_files(&k, "silver/orders"), 2);
 
-    /* An append goes behind whoever was first. */
+    /* An append goes behind the other writer's commit. */
     assert_ok(stage_orders(&k, &append, more_rows, 1, 1, &c, &e), &e);
     assert_ok(write_orders(&k, &append, more_rows, 1, NULL, &e), &e);
     assert_ok(sm_publish(&c, 1, k.budget, &version, NULL, &e), &e);
