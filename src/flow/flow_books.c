@@ -1,25 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * flow/flow_books.c: what a table knows of the files that it was loaded from, so that each is
- * loaded exactly once. Called by loads and quarantines (flow_load.c, flow_quarantine.c).
+ * flow/flow_books.c: a table's books, which make sure that each file is loaded exactly once. Called
+ * by flow_load.c and flow_quarantine.c.
  *
- * Books       are files beside the data (flow_books_file.c); a commit names those that belong to
- *             it, so that rows and the memory of them come by the same commit. flow_match.c matches
- *             what is in the folder by them.
- * Which       The newest books hold, unless somebody did something to the rows since. So the log is
- *             read from the newest version back to the commit of the books:
- *               RESTORE      the books of the version that was restored hold, and are looked for
- *                            from there; they are written again by the next run, since the
- *                            transaction says otherwise
- *               overwrite    by another writer: nobody knows what of the files is in the table; the
- *                            load stops
- *               the others   change rows by rows (DELETE, UPDATE, MERGE, OPTIMIZE, an append): that
- *                            is the user's affair, and the files stay loaded
- * Cleaned up  Where the log no longer reaches that commit, the transaction in the checkpoint names
- *             the books. What happened between is not seen: the rows of the oldest version that is
- *             left are counted, and the load stops where there are not as many as the books say.
- * Loaded      A file's transaction is `smelt:<pipeline>:<file>`; the files of a further root have
- *             `smelt:<pipeline>@<number>:<file>`. Its version counts the loads. */
+ * Books       are files beside the data (flow_books_file.c). A commit names the books that belong
+ *             to it, so that rows and the record of them appear in one commit. flow_match.c
+ *             compares them with the folder.
+ * Which       The newest books are valid unless somebody has changed the rows since. So the log is
+ *             read from the newest version back to the commit that names the books:
+ * RESTORE     The books of the restored version are valid, and the search goes on from there. The
+ *             next run writes them again, because the table's transaction names others.
+ * overwrite   by another writer: nobody knows which files the table still has. The load stops.
+ * others      change single rows (DELETE, UPDATE, MERGE, OPTIMIZE, an append). That is the user's
+ *             business, and the files stay loaded.
+ * Cleaned up  If the log no longer reaches that commit, the transaction in the checkpoint names the
+ *             books. What happened in between cannot be seen, so the rows of the oldest version
+ *             that is left are counted; the load stops if the books say another number.
+ * Loaded      A file's transaction is `smelt:<pipeline>:<file>`. For files of a further root it is
+ *             `smelt:<pipeline>@<number>:<file>`. Its version counts the loads of the file. */
 #include <inttypes.h>
 
 #include "flow/flow_int.h"

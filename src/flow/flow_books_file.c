@@ -1,25 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * flow/flow_books_file.c: the files under TABLE/_smelt that a table's books are kept in. Called by
- * flow_books.c.
+ * flow/flow_books_file.c: reads and writes the files under TABLE/_smelt in which a table's books
+ * are kept. Called by flow_books.c.
  *
  * File      _smelt/books-<number in 16 hex digits>.ndjson. A commit names its books by a Delta
- *           transaction `smelt:books` whose version is the number: it stays in checkpoints when log
- *           entries are cleaned up, and two runs that go on from the same books conflict by it. A
- *           number is the run's: its start in microseconds since 1970 and 11 bits by chance; and
- *           greater than the last one.
+ *           transaction `smelt:books` whose version is the number. A transaction stays in
+ *           checkpoints when log entries are cleaned up, and makes two runs conflict that start
+ *           from the same books. The number is the run's start in microseconds since 1970 followed
+ *           by 11 random bits; it is always greater than the last one.
  * Line 1    {"format", "previous", "wholes", "pipeline", "run", "rows", "entries", "roots":
  *           [{"uri", "pipeline", "query"}]}
- * Others    an entry each: {"root", "path", …}; one that was taken out: {"gone": key}.
- * Chain     A file tells of the entries that changed since the one named as its previous; the
- *           newest word on an entry holds. A whole one has no previous.
- * Growth    A new file takes in those before it that are no larger than what it has by then, as a
- *           binary counter does: n entries are rewritten log2(n) times in all, and a chain has at
- *           most as many files. Up to SMALL entries are always taken in: a request costs more.
+ * Others    one entry a line: {"root", "path", …}, or {"gone": key} for an entry that was removed.
+ * Chain     A file has the entries that changed since the file that it names as previous. The
+ *           newest line about an entry counts. A file without a previous one is whole.
+ * Growth    A new file takes in the files before it that are no larger than what it has so far,
+ *           like a binary counter. So n entries are rewritten log2(n) times in all, and a chain has
+ *           at most that many files. Files of up to SMALL entries are always taken in, because one
+ *           more request costs more.
  * Cleaning  Old files serve old versions, which a RESTORE may bring back as long as the log has
- *           them. When a whole one is written, all files older than the newest whole one that is
- *           itself older than the log's retention are deleted; a killed run's go that way too. For
- *           this a whole one is written at least once in that time. */
+ *           them. When a whole file is written, all files are deleted that are older than the
+ *           newest whole file which is itself older than the log's retention. That removes the
+ *           files of killed runs too. A whole file is written at least once in that time. */
 #include <inttypes.h>
 
 #include "base/hex.h"

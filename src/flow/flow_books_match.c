@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * flow/flow_books_match.c: a source's files against a table's books. Called by loads and
- * quarantines, between opening the books and reading.
+ * flow/flow_books_match.c: compares a source's files with a table's books. Called by loads and
+ * quarantines, after the books are opened and before files are read.
  *
- * Judge     flow_match.c says what becomes of which file; here it is asked, with what it may ask
- *           back about contents and other roots.
- * Others    Where a Date is replaced all its rows leave, for rows do not tell of their root; files
- *           of other roots are then read again from there, or the load stops.
- * Reload    All that the books have is read again besides, of all roots, and the table overwritten.
- * Query     By which the rows were loaded (flow_query.c): one for all roots of a pipeline.
- * Touched   Marks that changed while the content did not are written with the next load; at once
- *           only where seeing through them cost more than a commit does. */
+ * Decision  flow_match.c decides what becomes of each file. This file gives it what it asks for:
+ *           contents, and answers about other roots.
+ * Others    When a date is replaced, all its rows leave the table, because rows do not say which
+ *           root they came from. So files of other roots are read again from there; if one is
+ *           missing, the load stops.
+ * Reload    reads all files that the books have, of all roots; the table is overwritten.
+ * Query     All roots of a pipeline are loaded by one query (flow_query.c).
+ * Touched   If a file's mark changed but its content did not, the new mark is written with the next
+ *           load. It is written at once only if comparing the contents cost more than a commit
+ *           does. */
 #include <stdlib.h>
 
 #include "base/text.h"

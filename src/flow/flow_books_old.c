@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * flow/flow_books_old.c: what a table tells of its files that was loaded before books had files of
- * their own. Called by flow_books.c, once a table: what is read here is then written as books.
+ * flow/flow_books_old.c: reads what a table says of its files if it was loaded before books had
+ * files of their own. Called by flow_books.c once for a table: the result is then written as books.
  *
- * Where     A commit's information has the member "smelt": {"pipeline", "run", "files": [{"name",
- *           "uri", "version", "size", "modified_us", "hash", "lines", "date"} …]}, all files of the
- *           period that it loaded; a file has a transaction `smelt:<pipeline>:<file>`.
- * Roots     are the folders of the URIs, in the order in which the commits tell of them.
- * Hash      is of a file's own bytes: of a compressed one it says nothing of its content, so that
- *           only its size and time can show that it is the same.
- * Not told  A file with a transaction that no commit tells of counts as changed. */
+ * Where    A commit's information has the member "smelt": {"pipeline", "run", "files": [{"name",
+ *          "uri", "version", "size", "modified_us", "hash", "lines", "date"} …]} with all files of
+ *          the period that it loaded. A file has a transaction `smelt:<pipeline>:<file>`.
+ * Roots    are the folders of the URIs, in the order in which the commits name them.
+ * Hash     is of the file's own bytes. Of a compressed file it says nothing about the content, so
+ *          that only size and time can show that it is the same file.
+ * Unknown  A file with a transaction that no commit mentions counts as changed. */
 #include "base/time.h"
 #include "flow/flow_int.h"
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * flow/flow_connection.c: a pipeline's connections: buckets of S3 that are reached otherwise than
+ * flow/flow_connection.c: a pipeline's connections: buckets in S3 that are reached otherwise than
  * the environment says, and servers that tables are published to. Called by flow_run.c.
  *
- * Secrets   never stand in the file, only the names of environment variables; they are read when a
- *           run needs them and go to the store's or the server's door, into no message. */
+ * Secrets  never stand in the file, only the names of environment variables. These are read when a
+ *          run needs them, go to the store or the server, and appear in no message. */
 #include "base/text.h"
 #include "flow/flow_int.h"
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * flow/flow_graph.c: which task needs which, and so their order. Called by sm_pipeline_open and by
- * a run that was asked for one task.
+ * flow/flow_graph.c: finds which task needs which, and orders them. Called by sm_pipeline_open, and
+ * by a run that was asked for one task.
  *
- * A task needs those whose tables its SQL names; other tables are the lake's. The order is that of
- * the file as far as the needs allow: again and again the first task that has all it needs. */
+ * Needs  A task needs the tasks whose tables its SQL names. Other tables are expected in the lake.
+ * Order  is that of the file as far as the needs allow: each time, the first task that has all it
+ *        needs comes next. */
 #include "flow/flow_int.h"
 
 int32_t smi_flow_task_find(const sm_pipeline *p, sm_str name)

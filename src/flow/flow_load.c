@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * flow/flow_load.c: a load: files of a source into a table, each exactly once (flow_books.c says
- * how that is known, flow_match_int.h what becomes of which file). Called by flow_run.c.
+ * flow/flow_load.c: loads: brings the files of a source into a table, each exactly once. Called by
+ * flow_run.c. flow_books.c keeps record of what was loaded; flow_match_int.h says how files are
+ * matched with it.
  *
- * New files only      are appended.
- * A changed file      its Date is replaced as a whole, from all files of that Date, in the same
- *                     commit that appends the new ones.
- * --full-refresh      all files of the books are read, of all roots, and the table is overwritten.
- * Nothing to read     where only the books change (a file was renamed), a commit with books alone;
- *                     a Date whose files are gone is taken out the same way. Else no candidate: the
- *                     table stays at its version.
- * The SQL             reads the source's files one by one: SELECT of columns and expressions,
- *                     WHERE; its `by` column is the file's date (file_date), so that a Date's rows
- *                     are the rows of its files. Anything else is refused.
- * Versions            of transactions are the same in table and quarantine: one more than the
- *                     greater of both, where both take a file in. */
+ * New files        alone are appended.
+ * Changed file     Its date is replaced as a whole, from all files of that date, in the same commit
+ *                  that appends new files.
+ * --full-refresh   reads all files that the books have, of all roots, and overwrites the table.
+ * Nothing to read  If only the books change, because a file was renamed, a commit has the books
+ *                  alone. A date whose files are all gone is removed in the same way. Otherwise
+ *                  there is no candidate, and the table stays at its version.
+ * SQL              It reads the source's files one by one: a SELECT of columns and expressions,
+ *                  with or without WHERE. Its `by` column is the file's date (file_date), so that
+ *                  the rows of a date are the rows of its files. Any other SQL is refused.
+ * Versions         of transactions are the same in the table and in its quarantine: one more than
+ *                  the greater of both, if both take a file. */
 #include <inttypes.h>
 
 #include "base/time.h"

@@ -1,19 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * flow/flow_match.c: matches the files of a folder against the books, in the order that
- * flow_match_int.h has. Used by flow_books.c. The root is told in flow_match_root.c.
+ * flow_match_int.h gives. Called by flow_books_match.c. flow_match_root.c finds the root;
+ * flow_match_content.c matches by contents.
  *
- * Reading     A content is asked for only where it can decide something: of a file whose mark is
- *             that of the books never; of a plain one, whose size is its content's length, only
- *             where a known content has that length; of a compressed one where its first 4 KiB are
- *             those of a known one. A first load asks for nothing but twins.
- * Overwritten A known file onto whose path another known one has moved is gone, not changed: a log
- *             that was rotated off the end keeps its rows as one that was deleted does.
- * Passed      A twin's content, and a skipped copy's, stay in the books, so that they are read once
- *             and take over when the file is gone whose content they have.
- * Dates       All files of a date that is replaced are read, and what was known of it and is not
- *             there any more loses its rows. Files without a date stand each for itself.
- * Cost        n log n in files and known files. */
+ * Reading      A content is asked for only where it can decide something. Never for a file whose
+ *              mark is the one in the books. For a plain file, whose size is the length of its
+ *              content, only if a known content has that length. For a compressed file, only if its
+ *              first 4 KiB are those of a known content. A first load asks for twins only.
+ * Overwritten  If a known file has moved to the path of another known file, that other file is
+ *              gone, not changed. So a log that rotation removed keeps its rows, as a deleted one
+ *              does.
+ * Passed       The contents of twins and of skipped copies stay in the books. So they are read
+ *              once, and such a file takes over when the file with the same content is gone.
+ * Dates        All files of a replaced date are read, and known files of that date that are not
+ *              there any more lose their rows. Each file without a date stands for itself.
+ * Cost         n log n in files and known files. */
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -54,7 +56,8 @@ bool smi_match_is_in_period(const smi_match_in *in, bool has_date, int32_t date)
     return !in->has_period || (has_date && date >= in->first_day && date <= in->last_day);
 }
 
-/* Not matched: of another root, or outside the period and not needed for what is in it. */
+/* Is the known file not matched: has it another root, or is it outside the period and not needed
+ * for what is in it? */
 static bool is_elsewhere(const smi_matching *j, int64_t k)
 {
     const smi_flow_known *known = &j->in->known[k];
@@ -202,7 +205,7 @@ static sm_status fail_twins(const smi_matching *j, int64_t a, int64_t b, sm_erro
     return st;
 }
 
-/* The one that stands for all: that whose rows are in the table, else the plain one, else the
+/* The twin that stands for all: the one whose rows are in the table, else the plain one, else the
  * first. */
 static int choose_twin(const smi_matching *j, const int64_t *group, int n)
 {
@@ -254,7 +257,7 @@ static sm_status match_group(smi_matching *j, const int64_t *group, int n, sm_er
     return SM_OK;
 }
 
-/* Of the files that are open. */
+/* Groups the open files by their names without the suffix of a compression. */
 static sm_status match_twins(smi_matching *j, sm_error *e)
 {
     sm_map *by_name = sm_map_new(j->arena);
@@ -325,19 +328,19 @@ static void match_rest(smi_matching *j)
         j->is_open[i] = false;
         f->kind = SMI_MATCH_NEW;
         f->is_read = true;
-        f->known = k ? -1 : j->at_path[i]; /* what has moved away has taken its books along */
+        f->known = k ? -1 : j->at_path[i]; /* a file that moved away took its entry along */
     }
 }
 
 /* ---- what is gone ---------------------------------------------------------------------------- */
 
-/* Rows whose file is not there, and of whose root and period the folder is. */
+/* Has a known file of this root and period rows, and is not there any more? */
 static bool is_gone(const smi_matching *j, int64_t k)
 {
     return smi_known_has_rows(&j->in->known[k]) && !j->is_taken[k] && !is_elsewhere(j, k);
 }
 
-/* Is its path that of a file which is read, or passed over, instead of it? */
+/* Is a file at its path read, or passed over, in its place? */
 static bool is_superseded(const smi_matching *j, int64_t k)
 {
     const int64_t i = j->here[k];
@@ -347,7 +350,8 @@ static bool is_superseded(const smi_matching *j, int64_t k)
 
 static sm_status match_gone(smi_matching *j, sm_error *e)
 {
-    int64_t n = 0, first = -1; /* by path: books in several files are in no order */
+    int64_t n = 0,
+            first = -1; /* the first by path: books that several files make up have no order */
 
     for (int64_t k = 0; k < j->in->n_known; k++) {
         const smi_flow_known *known = &j->in->known[k];
@@ -385,7 +389,7 @@ static bool is_needed(const smi_matching *j, int64_t i)
            (j->in->is_reload && smi_matching_rows_at(j, i));
 }
 
-/* Files outside the period whose rows leave are read too, but for copies. */
+/* Reads files outside the period, too, if their rows leave. They are no copies. */
 static sm_status match_outside(smi_matching *j, sm_error *e)
 {
     const smi_match_in *in = j->in;
@@ -417,7 +421,7 @@ static void read_dates(smi_matching *j)
     }
 }
 
-/* ---- what has become of the known ones ------------------------------------------------------- */
+/* ---- what has become of known files ---------------------------------------------------------- */
 
 static smi_match_left left_of(const smi_matching *j, int64_t k)
 {
@@ -456,8 +460,8 @@ static bool is_passed_before(const smi_matching *j, int64_t i)
            smi_match_has_mark(&j->in->known[k], &j->in->found[i].mark);
 }
 
-/* A copy that is passed over afterwards changes none: the known file of a new one's path, if any,
- * has no rows or has moved. */
+/* Copies that are passed over later do not change this: if there is a known file at the path of a
+ * new file, it has no rows or has moved. */
 static void set_left(smi_matching *j)
 {
     for (int64_t k = 0; k < j->in->n_known; k++) {
@@ -609,7 +613,7 @@ static smi_flow_known entry_of(const smi_match_in *in, const smi_match_out *out,
     return now;
 }
 
-/* What stays of a known file that no found one stands for; false: nothing. */
+/* The new entry of a known file that was not found; false: it has none. */
 static bool keep_known(const smi_match_out *out, const smi_flow_known *k, smi_match_left left,
                        int64_t here, smi_flow_known *now)
 {

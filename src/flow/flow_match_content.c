@@ -1,28 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * flow/flow_match_content.c: known contents under new paths: moved, grown, copied. Called by
- * flow_match.c.
+ * flow/flow_match_content.c: matches known contents with new paths: moved, grown and copied files.
+ * Called by flow_match.c.
  *
- * Sources   of moves and growth are known files with lines whose path is not listed any more, or
- *           holds other content, or has become another file's.
- * Moves     Of several files with the content of one source the first in byte order has moved,
- *           those of its date before others: then no row changes. What is left is paired without
- *           regard to dates.
- * Growth    of content that is nowhere: its path is gone, or has become another file's by a move.
- *           By the hash of the first 4 KiB, then one hash for each length of such content that has
- *           the same. The longest counts.
- * Copies    that are loaded are counted after the load, when all contents are known. Those that are
- *           not to be loaded must be known before: of new files the heads are read, and the whole
- *           where a head comes twice. What another root's file had counts only while it is there,
- *           where its date is replaced: it is read again.
- * Method    Sorted arrays, merged: n log n, whatever the files are. */
+ * Sources  of moves and growth are known files with lines whose path is not listed any more, holds
+ *          another content, or has become another file's path.
+ * Moves    If several files have the content of one source, the first in byte order has moved, and
+ *          files of the source's date come before others: then no row changes. The rest are paired
+ *          whatever their dates.
+ * Growth   is looked for where a known content is nowhere: its path is gone, or another file has
+ *          moved to it. The hash of the first 4 KiB selects candidates; then one hash is made for
+ *          each length that a candidate with these bytes has. The longest one counts.
+ * Copies   that are to be loaded are counted after the load, when all contents are known. Copies
+ *          that are not to be loaded must be known before it: the first bytes of new files are
+ *          read, and the whole file where two begin alike. A file of another root whose date is
+ *          replaced counts only while it is there, because it is read again.
+ * Method   Sorted arrays are merged, so that the cost is n log n whatever the files are. */
 #include <stdlib.h>
 
 #include "flow/flow_matching_int.h"
 
 /* ---- contents in order ----------------------------------------------------------------------- */
 
-/* A content and who has it. Sorted by content, then day, then path. */
+/* A content and the file that has it. Sorted by content, then day, then path. */
 typedef struct item {
     sm_content content;
     int64_t day;
@@ -73,7 +73,7 @@ static int64_t day_of(const smi_matching *j, bool has_date, int32_t date)
 
 /* ---- sources --------------------------------------------------------------------------------- */
 
-/* Is its content no more at its path? */
+/* Is the known file's content no longer at its path? */
 static bool is_vacated(const smi_matching *j, int64_t k)
 {
     const smi_flow_known *known = &j->in->known[k];
@@ -105,13 +105,13 @@ static items find_sources(smi_matching *j)
     return out;
 }
 
-/* ---- which contents are worth asking for ----------------------------------------------------- */
+/* ---- which contents to ask for --------------------------------------------------------------- */
 
 /* Lengths and heads of contents that a file may have. */
 typedef struct likely {
     uint64_t *lens, *heads;
     int64_t n;
-    bool has_blind; /* some have no head */
+    bool has_blind; /* the head of some is not known */
 } likely;
 
 static int by_u64(const void *a, const void *b)
@@ -144,7 +144,7 @@ static likely make_likely(smi_matching *j, const items *of)
     return out;
 }
 
-/* Its head, into f->content.head. */
+/* The hash of its first bytes, into f->content.head. */
 static sm_status ask_head(smi_matching *j, int64_t i, sm_error *e)
 {
     smi_match_file *f = &j->out->files[i];
@@ -178,7 +178,8 @@ static sm_status ask_likely(smi_matching *j, int64_t i, const likely *l, sm_erro
 
 /* ---- moves ----------------------------------------------------------------------------------- */
 
-/* Pairs equal contents of equal days in their order; those left over close ranks. */
+/* Pairs sources and files of equal content and day, in their order. Those without a partner stay in
+ * the two lists. */
 static void pair_contents(smi_matching *j, items *sources, items *files)
 {
     int64_t s = 0, f = 0, n_sources = 0, n_files = 0;
@@ -225,7 +226,7 @@ static sm_status match_moves(smi_matching *j, items *sources, sm_error *e)
                                          .index = i};
         }
     }
-    pair_contents(j, sources, &files); /* first where no row changes */
+    pair_contents(j, sources, &files); /* equal days first: then no row changes */
     for (int64_t i = 0; i < sources->n; i++) {
         sources->at[i].day = 0;
     }
@@ -238,7 +239,7 @@ static sm_status match_moves(smi_matching *j, items *sources, sm_error *e)
 
 /* ---- growth ---------------------------------------------------------------------------------- */
 
-/* Gone files of one content and day; those before `next` are taken. */
+/* Gone files of one content and day; those before `next` are matched. */
 typedef struct gone_group {
     const item *first, *next, *end;
 } gone_group;
@@ -261,7 +262,7 @@ static int by_head(const void *a, const void *b)
     return c ? c : by_content(a, b);
 }
 
-/* Has no file come instead of it? What is at its path was another file before. */
+/* Is the known file's content nowhere? A file at its path may be one that moved there. */
 static bool is_nowhere(const smi_matching *j, int64_t k)
 {
     const int64_t i = j->here[k];
@@ -313,7 +314,7 @@ static growth make_growth(smi_matching *j, const items *sources)
     return g;
 }
 
-/* Where groups of that head, of at least that length, begin. */
+/* The first group with that head and at least that length. */
 static int64_t first_group(const growth *g, uint64_t head, int64_t bytes)
 {
     int64_t low = 0, high = g->n_groups;
@@ -349,10 +350,10 @@ static int by_length(const void *a, const void *b)
 {
     const gone_group *x = *(gone_group *const *)a, *y = *(gone_group *const *)b;
     const int c = compare_u64((uint64_t)x->first->content.bytes, (uint64_t)y->first->content.bytes);
-    return c ? c : (x > y) - (x < y); /* those of one content by day */
+    return c ? c : (x > y) - (x < y); /* groups of one content are in the order of their days */
 }
 
-/* The groups whose content the file may begin with, by its first bytes. */
+/* Finds by its first bytes the groups with whose content the file may begin. */
 static sm_status find_likely(smi_matching *j, const growth *g, int64_t i, int64_t *n_likely,
                              sm_error *e)
 {
@@ -390,8 +391,8 @@ static sm_status find_likely(smi_matching *j, const growth *g, int64_t i, int64_
     return SM_OK;
 }
 
-/* The file's longest beginning that is the content of one that is gone, of its day before others;
- * NULL. */
+/* The group whose content is the file's longest beginning; among groups of one content the one of
+ * the file's day. NULL: none. */
 static sm_status find_grown(smi_matching *j, const growth *g, int64_t i, gone_group **out,
                             sm_error *e)
 {
@@ -433,7 +434,7 @@ static sm_status match_growth(smi_matching *j, const items *sources, sm_error *e
 
     for (int64_t i = 0; i < j->in->n_found && g.n_groups > 0; i++) {
         gone_group *from = NULL;
-        /* Of a path that is known, only where what it had has moved away. */
+        /* A file at a known path is new only if the content that was there has moved away. */
         if (!j->is_open[i] || (smi_matching_rows_at(j, i) && !j->is_taken[j->at_path[i]])) {
             continue;
         }
@@ -466,8 +467,7 @@ static sm_status fail_copy(sm_str path, sm_str of, sm_error *e)
     return st;
 }
 
-/* Those of new files among the sorted ones that have a content which an owner has, or a new file
- * before them. */
+/* Marks new files as copies (`kind`) whose content an owner has, or a new file before them. */
 static sm_status find_copies(const smi_match_in *in, const items *owners, const items *news,
                              smi_match_kind kind, smi_match_out *out, sm_error *e)
 {
@@ -505,7 +505,7 @@ static sm_status find_copies(const smi_match_in *in, const items *owners, const 
     return SM_OK;
 }
 
-/* Owners that are not matched; the index of one is −1 − that of the known file. */
+/* Adds the owners that were not matched, as index −1 − k for known file k. */
 static sm_status add_known_owners(const smi_match_in *in, const smi_match_out *out, items *owners,
                                   sm_error *e)
 {
@@ -532,8 +532,8 @@ static item found_item(const smi_match_in *in, int64_t i, const sm_content *cont
     return (item){.content = *content, .path = in->found[i].path, .index = i};
 }
 
-/* Asks for the contents of files whose heads, or lengths where a head is not known, are those of
- * others. */
+/* Asks for the contents of files that begin as another file does or, if the other one's beginning
+ * is not known, have its length. */
 static sm_status ask_suspects(smi_matching *j, const items *owners, sm_error *e)
 {
     const int64_t n_found = j->in->n_found;
@@ -550,7 +550,7 @@ static sm_status ask_suspects(smi_matching *j, const items *owners, sm_error *e)
     if (n > 1) {
         qsort(heads, (size_t)n, sizeof(*heads), by_u64);
     }
-    int64_t n_twice = 0; /* heads that more than one has */
+    int64_t n_twice = 0; /* heads of more than one file */
     for (int64_t i = 1; i < n; i++) {
         if (heads[i] == heads[i - 1] && (n_twice == 0 || heads[n_twice - 1] != heads[i])) {
             heads[n_twice++] = heads[i];

@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * flow/flow_match_root.c: is a folder one that a table was loaded from, the same at another place,
- * or one more? Called by flow_match.c.
+ * flow/flow_match_root.c: finds out whether a folder is one that a table was loaded from, such a
+ * folder at a new place, or one more. Called by flow_match.c.
  *
- * By its place  where it is that of a known root.
- * By paths      that a known root and the folder both have. All equal: the same, elsewhere. Some
- *               differ, or there are none: one more where the old place still lists, else the user
- *               must say (some differ) or it has moved (none). --same-root and --other-root say it
- *               beforehand; where the place is known they change nothing.
- * Equal         is the mark, else the content; a length that differs saves the reading of all. Of
- *               files outside the period, which are not opened, the length; only where the period
- *               has none in common the contents of the few shortest.
- * Empty files   show nothing. */
+ * By place  if it is the place of a known root.
+ * By paths  that both a known root and the folder have. If all are equal, it is that root at a new
+ *           place. If some differ, or there are none, and the old place can still be listed, it is
+ *           one more. If the old place cannot be listed: with differing paths the user must say
+ *           which, with none it has moved. --same-root and --other-root answer this beforehand;
+ *           they change nothing if the place is known.
+ * Equal     means an equal mark or else an equal content. A different length saves reading the
+ *           content. Files outside the period are not opened: only their lengths are compared. Only
+ *           if no path in the period is common are the contents of the few shortest of them
+ *           compared.
+ * Empty     files prove nothing. */
 #include <inttypes.h>
 
 #include "flow/flow_matching_int.h"
@@ -20,7 +22,7 @@
 
 typedef struct evidence {
     int64_t n_equal, n_other; /* paths */
-    bool lists, is_asked;     /* does its old place list? */
+    bool lists, is_asked;     /* can its old place be listed; was that asked? */
 } evidence;
 
 int64_t smi_match_find(const smi_match_in *in, sm_str path)
@@ -39,13 +41,13 @@ int64_t smi_match_find(const smi_match_in *in, sm_str path)
     return -1;
 }
 
-/* ---- paths that both have -------------------------------------------------------------------- */
+/* ---- common paths ---------------------------------------------------------------------------- */
 
 /* Pairs whose contents are to be compared. */
 typedef struct pairs {
     int64_t *known, *found;
     int64_t n;
-    int64_t outside[MOST_OUTSIDE]; /* known ones, the shortest first */
+    int64_t outside[MOST_OUTSIDE]; /* known files outside the period, the shortest first */
     int n_outside;
 } pairs;
 
@@ -66,7 +68,7 @@ static void add_outside(const smi_match_in *in, pairs *p, int64_t k)
     p->n_outside += p->n_outside < MOST_OUTSIDE;
 }
 
-/* What marks and lengths say of one path that both have; what they cannot goes to `p`. */
+/* Compares marks and lengths at a common path. If these do not decide, the pair is added to `p`. */
 static void compare_marks(const smi_match_in *in, int64_t k, int64_t i, pairs *p, evidence *out)
 {
     const smi_flow_known *known = &in->known[k];
@@ -164,7 +166,7 @@ static sm_status fail_root(const smi_match_in *in, int32_t root, const evidence 
     return SM_INVALID;
 }
 
-/* The one that is meant by --same-root. */
+/* The root that --same-root means. */
 static sm_status choose_same(smi_matching *j, evidence *all, int32_t *out, sm_error *e)
 {
     const smi_match_in *in = j->in;
@@ -193,7 +195,7 @@ static sm_status choose_same(smi_matching *j, evidence *all, int32_t *out, sm_er
     return SM_OK;
 }
 
-/* All paths that both have are equal: the one with most of them; −1. */
+/* The root whose common paths are all equal, and most in number; −1: none. */
 static int32_t choose_equal(const smi_match_in *in, const evidence *all)
 {
     int32_t best = -1;
@@ -207,7 +209,7 @@ static int32_t choose_equal(const smi_match_in *in, const evidence *all)
     return best;
 }
 
-/* No root is equal. Those that cannot be listed may have moved; n_roots: it is one more. */
+/* No root is equal. One that cannot be listed may have moved; n_roots: the folder is a new one. */
 static sm_status choose_lost(smi_matching *j, evidence *all, int32_t *out, sm_error *e)
 {
     const smi_match_in *in = j->in;
@@ -227,7 +229,7 @@ static sm_status choose_lost(smi_matching *j, evidence *all, int32_t *out, sm_er
     return SM_OK;
 }
 
-/* By its place, or the one whose place is not known; −1. */
+/* The root of that place, else the first one whose place is not known; −1: none. */
 static int32_t choose_by_place(const smi_match_in *in)
 {
     int32_t unknown = -1;

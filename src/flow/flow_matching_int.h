@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * flow/flow_matching_int.h: one matching under way: what flow_match.c (files) and
- * flow_match_root.c (whose folder it is) share. */
+ * flow/flow_matching_int.h: the state of one matching, which flow_match.c (files),
+ * flow_match_root.c (the root) and flow_match_content.c (contents) share. */
 #ifndef SM_FLOW_MATCHING_INT_H
 #define SM_FLOW_MATCHING_INT_H
 
@@ -11,10 +11,10 @@ typedef struct smi_matching {
     const smi_match_in *in;
     sm_arena *arena;
     smi_match_out *out;
-    int64_t *at_path; /* of each file found: the known one of its path; −1 */
-    bool *is_open;    /* of each file found: to be matched, and not matched yet */
-    int64_t *here;    /* of each known file: the one found at its path; −1 */
-    bool *is_taken;   /* of each known file: a file found goes on with it */
+    int64_t *at_path; /* for each file found: the known file of its path, or −1 */
+    bool *is_open;    /* for each file found: it is to be matched, and is not matched yet */
+    int64_t *here;    /* for each known file: the file found at its path, or −1 */
+    bool *is_taken;   /* for each known file: a file found keeps or replaces its rows */
     int64_t cap_dates;
 } smi_matching;
 
@@ -30,7 +30,7 @@ static inline bool smi_known_has_content(const smi_flow_known *k)
     return k->has_identity && k->content_bytes >= 0;
 }
 
-/* Has it rows, and lines by which a file can be known again? */
+/* Has it rows, and a content by which a file can be recognised? An empty one could be any. */
 static inline bool smi_known_is_telling(const smi_flow_known *k)
 {
     return smi_known_has_rows(k) && smi_known_has_content(k) && k->content_bytes > 0 &&
@@ -49,25 +49,25 @@ static inline sm_content smi_known_content(const smi_flow_known *k)
 
 /* ---- steps ----------------------------------------------------------------------------------- */
 
-/** Tells the root: out->root, out->is_root_moved. */
+/** Finds the root: out->root, out->is_root_moved. */
 sm_status smi_match_root(smi_matching *j, sm_error *e) SM_MUST_USE;
 
-/** Moves and growth, of the files that are open. */
+/** Matches open files that were moved or have grown. */
 sm_status smi_matching_by_content(smi_matching *j, sm_error *e) SM_MUST_USE;
-/** Copies that are not to be loaded. Known are what is read and out->left. */
+/** Finds copies that are not to be loaded. After is_read and out->left are set. */
 sm_status smi_matching_copies(smi_matching *j, sm_error *e) SM_MUST_USE;
 
 /* ---- what the steps share -------------------------------------------------------------------- */
 
 bool smi_match_is_plain(sm_str path); /* not compressed, by its name */
 bool smi_match_is_in_period(const smi_match_in *in, bool has_date, int32_t date);
-/** The content of a file found, into out->files. */
+/** Asks for the content of a file found, once, into out->files. */
 sm_status smi_match_ask(smi_matching *j, int64_t i, sm_error *e) SM_MUST_USE;
-/** Was the content asked for, and is it the known one's? */
+/** Is the file's content known, and is it the content of the known file? */
 bool smi_matching_is_content(const smi_match_file *f, const smi_flow_known *k);
-/** The known file of this path with rows in the table; NULL where there is none. */
+/** The known file with the path of file i, if it has rows in the table; else NULL. */
 const smi_flow_known *smi_matching_rows_at(const smi_matching *j, int64_t i);
-/** The file goes on with the known one's rows, or replaces them. */
+/** Matches file i with known file k: it keeps the known file's rows, or replaces them. */
 void smi_matching_take(smi_matching *j, int64_t i, int64_t k, smi_match_kind kind);
 
 #endif

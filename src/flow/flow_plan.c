@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * flow/flow_plan.c: a task's SQL into a plan, and what the plan reads. Called by the kinds of work.
+ * flow/flow_plan.c: makes a plan of a task's SQL, records what the plan reads, and executes it.
+ * Called by flow_load.c, flow_table.c and flow_quarantine.c.
  *
- * The names' resolver is wrapped, so that what the SQL asks for, through views too, is known: the
- * tables (a run's inputs), the sources (opened when first asked for, and read by the files of their
- * period), views and variables (all that decides a table's rows).
- * A source that is opened in the midst of planning changes what names mean, and equal scans are
- * told by their dataset's address: so the SQL is then planned once more. */
+ * Asked  The names' resolver is wrapped to see what the SQL asks for, through views too: tables
+ *        (the run's inputs), sources (opened when they are first asked for, and read by the files
+ *        of their period), views and variables (which decide a table's rows).
+ * Twice  Opening a source while planning changes what names mean, and equal scans are recognised by
+ *        the address of their dataset. So the SQL is then planned once more. */
 #include "flow/flow_int.h"
 
 /* ---- names ---------------------------------------------------------------------------------- */

@@ -1,21 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * flow/flow_quarantine.c: refused lines into a source's quarantine table, each file's exactly once.
- * Called by a run around each plan that reads a source.
+ * flow/flow_quarantine.c: decides which refused lines go into a source's quarantine table, each
+ * file's exactly once. Called by a run around each plan that reads a source. table_quarantine.c
+ * makes the rows.
  *
- * Order     match when the source is opened; open before the first plan that reads it; the sink
- *           takes refused lines of all plans; finish when all tasks are done.
- * Once      The table has books of its own (flow_books.c), the same for each form of a pipeline:
- *           lines of a file that is recorded already are dropped here (they are counted all the
- *           same). Files that changed, and those of their Dates, are replaced. Of several tasks
- *           that read a file the first one's lines are taken.
- * Others    Files of other roots are read again where a load replaces their Dates: what was refused
- *           of them is here already. A full refresh writes their lines anew too.
- * Whose     A row has its file's URI as it was opened, also after the file has moved. Where rows of
- *           a file leave, other files whose rows have that URI are read again too.
- * Columns   A refused line names its column by a path in the line. The name that the loaded table
- *           has for it follows from the first SQL that is columns over the source's files
- *           (find_columns); table_quarantine.c, which makes the rows, puts it in. */
+ * Order        match when the source is opened; open before the first plan that reads it; the sink
+ *              takes the refused lines of all plans; finish when all tasks are done.
+ * Once         The table has books of its own (flow_books.c), in every form of a pipeline. Lines of
+ *              a file that is recorded there are dropped here, but counted. Files that changed are
+ *              replaced, and so are the other files of their dates. If several tasks read a file,
+ *              the lines of the first task count.
+ * Failed task  Its lines stand in the same data files as those of other tasks. So undo throws all
+ *              lines away, and refill reads those of the other tasks again before the next attempt.
+ * Other roots  Their files are read again if a load replaces their dates; their refused lines are
+ *              in the table already. A full refresh writes these lines again too.
+ * URI          A row has the URI by which its file was opened, even after the file has moved. If
+ *              the rows of a file leave, other files whose rows have the same URI are read again.
+ * Columns      A refused line names its column by a path in the line. The first SQL that is only
+ *              columns over the source's files says what the loaded table calls that column
+ *              (find_columns). */
 #include "base/time.h"
 #include "flow/flow_int.h"
 

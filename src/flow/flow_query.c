@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * flow/flow_query.c: by what query a table's rows were loaded. A load whose SQL was changed would
- * put rows of one kind beside those of another; so it stops before it reads, and says what differs.
- * A table that keeps other months' rows is warned of the same. Called by loads and tables.
+ * flow/flow_query.c: remembers by which query a table's rows were loaded. A load whose SQL has
+ * changed would put rows of one kind beside rows of another, so it stops before it reads and says
+ * what differs. Called by loads, and by tables that keep other values' rows, which only warn.
  *
- * Kept       as text (sql_canonical.c) in the table's books. Left out is what may differ from run
- *            to run: places, `match`, and the variables that stand for a place, a month or a date.
- *            Other variables stand as their values.
- * Goes on    where the text is the same; where the books have none, which then take it (the table
- *            is older than this); where the run says --keep-old; and where columns were added that
- *            the task may add (evolve: add).
- * Told       by the lines of the texts: those that only one of them has. */
+ * Kept     as text (sql_canonical.c) in the table's books. What may differ from run to run is left
+ *          out: places, `match`, and variables that stand for a place, a month or a date. Other
+ *          variables stand there with their values.
+ * Allowed  The load goes on if the text is the same; if the books have none because the table is
+ *          older than this check (they then take it); if the run was given --keep-old; and if only
+ *          columns were added and the task may add them (evolve: add).
+ * Message  compares the texts line by line, and shows the lines that only one of them has. */
 #include <stdio.h>
 
 #include "flow/flow_int.h"

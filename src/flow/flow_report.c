@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * flow/flow_report.c: what a run did, as numbers. Called by flow_run.c as the run goes on.
+ * flow/flow_report.c: collects what a run did, as numbers, while the run goes on. Called by
+ * flow_run.c and by the kinds of tasks.
  *
- * A file's lines count once, however often tasks read it. Unknown keys come by scan, not by file:
- * those of a scan count where it read a file that was not counted before. */
+ * Lines  A file's lines count once, however often tasks read it.
+ * Keys   Unknown keys are known by scan, not by file. Those of a scan count if it read a file that
+ *        had not been counted. */
 #include <stdarg.h>
 #include <stdio.h>
 

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * flow/flow_table.c: a table task: the rows of its SQL overwrite the table, or of its rows those of
- * a variable's value. Called by flow_run.c.
+ * flow/flow_table.c: table tasks: the rows of a task's SQL overwrite its table, or only the rows of
+ * one value of a variable (replace). Called by flow_run.c.
  *
- * Skipped   where nothing that decides its rows has changed: the SQL, the views and variables that
- *           it uses, the program's version, and the state of each table that it reads. The hash of
- *           all this stands in the commit's information ("smelt": {"fingerprint": …}) and is
- *           compared with that of the newest commit. What reads files, not tables, always runs. Of
- *           a table that keeps other values' rows, it is that of the newest commit of this value;
- *           and the hash of the query ("query") tells whether these are rows of another one.
- * State     of a table: the run whose commit is its newest one; a table that another writer
- *           changed: its id and version. A run writes a table once, so a run's name stands for one
- *           state, known before it is published. */
+ * Skipped  A table is not written if nothing has changed that decides its rows: the SQL, the views
+ *          and variables that it uses, the program's version, and the state of each table that it
+ *          reads. The hash of all this stands in the commit's information ("smelt": {"fingerprint":
+ *          …}) and is compared with that of the newest commit. A query that reads files, not
+ *          tables, always runs. If a table keeps the rows of other values, the newest commit of the
+ *          same value is compared; the hash of the query ("query") shows whether the other rows
+ *          were made by another one.
+ * State    of a table: the run that made its newest commit or, if another writer has changed it,
+ *          its id and version. A run writes a table once, so the run's name stands for one state,
+ *          which is known before it is published. */
 #include <inttypes.h>
 
 #include "flow/flow_int.h"

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * flow/flow_yaml.c: a pipeline from its YAML file and the SQL files beside it. Called by
- * sm_pipeline_open (flow_run.c).
+ * flow/flow_yaml.c: reads a pipeline from its YAML file and the SQL files beside it. Called by
+ * sm_pipeline_open (flow_pipeline.c).
  *
- * Method    libfyaml makes a document; each mapping is read by the list of keys that it may have,
- *           so that another one is an error at its place, with the nearest. All values are text:
- *           YAML's guesses at types (2022-04, no, 1e3) play no part.
- * Places    line and column of the key or value; a mapping's is that of its first key.
- * Not read  aliases (refused), a second document (refused). */
+ * Method   libfyaml makes a document. Each mapping is read by the list of keys that it may have;
+ *          any other key is an error at its place, with the nearest key. All values are text: what
+ *          YAML would make of 2022-04, no or 1e3 plays no part.
+ * Places   are the line and column of a key or value. The place of a mapping is that of its first
+ *          key.
+ * Refused  aliases, and a second document. */
 #include <libfyaml.h>
 #include <stdio.h>
 

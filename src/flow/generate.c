@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * flow/generate.c: the sample generator: viewing logs of a telecom's set-top boxes, one NDJSON file
- * a day, and the manifest of what was written. Called by `smelt generate logs`.
+ * a day, and a manifest of what was written. Called by `smelt generate logs`.
  *
- * Method    A day is cut into chunks of CHUNK_LINES lines; a wave of chunks is made side by side on
- *           the pool, then written in order. Each line draws from a random stream seeded by (seed,
- *           day, line) alone, so the bytes depend on nothing else.
- * Manifest  Where lines are damaged: MANIFEST.ndjson beside the logs, one object a line of the
- *           logs: file, line, damage ("" for none), verdict (kept, refused, blank), for refused
- *           lines reason and column, for kept ones the nine columns. Its name is no log's.
- * Files     With damage, the first day begins with a byte-order mark, the second ends without a
- *           line feed, and, from 100,000 lines on, line 1000 of the first day is longer than 16
- *           MiB. */
+ * Method    A day is cut into chunks of CHUNK_LINES lines. A wave of chunks is made in parallel on
+ *           the pool, then written in order. Each line takes its random numbers from a stream
+ *           seeded by (seed, day, line) alone, so the bytes depend on nothing else.
+ * Manifest  If lines are damaged, MANIFEST.ndjson beside the logs has one object for each line of
+ *           the logs: file, line, damage ("" for none), verdict (kept, refused, blank); for refused
+ *           lines reason and column; for kept ones the nine columns. Its name does not look like a
+ *           log's.
+ * Files     With damage, the first day begins with a byte-order mark, and the second ends without a
+ *           line feed. From 100,000 lines on, line 1000 of the first day is longer than 16 MiB. */
 #include <stdio.h>
 
 #include "base/hash.h"

@@ -4,9 +4,11 @@
  * how the line is spoilt, and what a reader must make of it. Called by generate.c for the share of
  * lines that is damaged.
  *
- * A row changes the line before it is spelt (prepare), or its bytes after (spoil), or both. What is
- * wanted is set from what was generated, never by reading it back. Damage starts from a plain line
- * (mixed spelling is undone), so that two oddities do not meet in one line unless a row says so. */
+ * Row    It changes the line before it is written (prepare), or its bytes afterwards (spoil), or
+ *        both. What a reader must make of it follows from what was generated, never from reading it
+ *        back.
+ * Plain  Damage starts from a plain line (mixed spelling is undone), so that two oddities do not
+ *        meet in one line unless a row says so. */
 #include "flow/generate_int.h"
 
 #include <stdio.h>

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * flow/generate_line.c: draws the lines of a viewing log and spells them as JSON. Called by
+ * flow/generate_line.c: draws the lines of a viewing log and writes them as JSON. Called by
  * generate.c for each line.
  *
- * Plain: one shape. Contract numbers are floor(contracts · x²), x uniform, so a few customers watch
- * much; the number decides the prefix and, with 0 … 3, the set-top box. Mixed: four orders of keys,
- * 5% of lines lack a key, 2% have an escape or a character beyond ASCII, 1% a number as a string,
- * and _score varies. The shares are those of the bench's input. */
+ * Plain  All lines have one shape. Contract numbers are floor(contracts · x²) with a uniform x, so
+ *        that a few customers watch much. The number decides the prefix and, with 0 … 3, the
+ *        set-top box.
+ * Mixed  Keys come in four orders; 5% of the lines lack a key, 2% have an escape or a character
+ *        beyond ASCII, 1% have a number as a string; _score varies. The shares are those of the
+ *        bench's input. */
 #include "flow/generate_int.h"
 
 #include <stdarg.h>
