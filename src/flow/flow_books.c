@@ -110,12 +110,13 @@ static sm_status fail_overwritten(const walk *w, const sm_delta_commit_info *inf
     const sm_str table = w->books->table;
     const sm_status st = sm_fail(
         e, SM_INVALID,
-        "version %" PRId64 " of another writer (%.*s) has overwritten rows of %.*s: which "
-        "of its files are still in it is not known",
+        "version %" PRId64 ", by another writer (%.*s), has overwritten rows of %.*s, so it is not "
+        "known which files it still has",
         info->version, SM_STR_ARG(info->engine_info.len ? info->engine_info : info->operation),
         SM_STR_ARG(table));
     sm_error_todo(e,
-                  "Restore the table to version %" PRId64 ", or load all again: --full-refresh "
+                  "Restore the table to version %" PRId64
+                  ", or load all files again: --full-refresh "
                   "%.*s.",
                   info->version - 1, SM_STR_ARG(table));
     return st;
@@ -124,9 +125,9 @@ static sm_status fail_overwritten(const walk *w, const sm_delta_commit_info *inf
 static sm_status fail_unknown(const walk *w, const char *why, sm_error *e)
 {
     const sm_str table = w->books->table;
-    const sm_status st =
-        sm_fail(e, SM_INVALID, "%s: which files are in %.*s is not known", why, SM_STR_ARG(table));
-    sm_error_todo(e, "Load all again: --full-refresh %.*s.", SM_STR_ARG(table));
+    const sm_status st = sm_fail(e, SM_INVALID, "%s, so it is not known which files %.*s has", why,
+                                 SM_STR_ARG(table));
+    sm_error_todo(e, "Load all files again: --full-refresh %.*s.", SM_STR_ARG(table));
     return st;
 }
 
@@ -240,8 +241,8 @@ static sm_status read_found(walk *w, sm_error *e)
         const int64_t rows = smi_flow_snapshot_rows(w->unseen_at);
         if (rows >= 0 && b->chain.n_rows >= 0 && rows != b->chain.n_rows) {
             return fail_unknown(w,
-                                "the log is cleaned up, and the rows are not as many as the "
-                                "last load left",
+                                "the log was cleaned up, and the table has another number "
+                                "of rows than the last load left",
                                 e);
         }
     }

@@ -261,10 +261,11 @@ typedef struct reader {
 static sm_status advise(const reader *k, sm_status st, sm_error *e)
 {
     if (st != SM_OK) {
-        sm_error_todo(e,
-                      "Without its books nobody knows what is in it: bring the file back, or load "
-                      "all again: --full-refresh %.*s, or into a new table.",
-                      SM_STR_ARG(k->books->table));
+        sm_error_todo(
+            e,
+            "Without its books it is not known what is in it. Bring the file back, or load "
+            "all files again: with --full-refresh %.*s, or into a new table.",
+            SM_STR_ARG(k->books->table));
     }
     return st;
 }

@@ -232,8 +232,9 @@ static void warn_of_name(sm_run *r, const smi_flow_books *b)
     const smi_flow_root *root = b->match.root < b->n_roots ? &b->roots[b->match.root] : NULL;
 
     if (root && root->pipeline.len > 0 && !sm_str_eq(root->pipeline, r->p->name)) {
-        smi_flow_report_warn(r, "%.*s goes on from the books of pipeline %.*s: the same files",
-                             SM_STR_ARG(b->table), SM_STR_ARG(root->pipeline));
+        smi_flow_report_warn(
+            r, "%.*s continues the books of pipeline %.*s, which loaded the same files",
+            SM_STR_ARG(b->table), SM_STR_ARG(root->pipeline));
     }
 }
 
@@ -303,7 +304,7 @@ static sm_status find_other(sm_run *r, smi_flow_source_state *s, smi_flow_books 
     const sm_str uri = sm_store_uri_of(folder->store, k->path, r->arena);
     if (k->is_displaced) { /* what lies at its path stands for itself */
         const sm_status st =
-            sm_fail(e, SM_INVALID, "\"%.*s\" has become another file, and is needed as it was",
+            sm_fail(e, SM_INVALID, "\"%.*s\" is another file now, and its old content is needed",
                     SM_STR_ARG(k->path));
         sm_error_place(e, uri.data, 0, -1);
         return st;
@@ -367,7 +368,7 @@ static sm_status find_others_of_dates(sm_run *r, smi_flow_source_state *s, smi_f
     const sm_status st = find_others(r, s, b, &lost, e);
 
     if (st != SM_OK) {
-        sm_error_todo(e, "Its Date is loaded anew into %.*s, and its rows would be lost.",
+        sm_error_todo(e, "Its date is loaded again into %.*s, and its rows would be lost.",
                       SM_STR_ARG(b->table));
     }
     return st;

@@ -84,9 +84,9 @@ sm_status smi_flow_publish_check(sm_run *r, sm_error *e)
         SM_TRY(read_server(r, &r->p->tasks[i], &unused, e));
         const sm_str lake = r->vars[r->p->lake].as.s;
         if (!sm_str_starts(lake, SM_STR("s3://"))) {
-            const sm_status st =
-                sm_fail(e, SM_UNSUPPORTED, "ClickHouse reads tables in S3, and the lake is %.*s",
-                        SM_STR_ARG(lake));
+            const sm_status st = sm_fail(
+                e, SM_UNSUPPORTED, "ClickHouse can read tables only from S3, and the lake is %.*s",
+                SM_STR_ARG(lake));
             return smi_flow_at(r->p, r->p->tasks[i].at, st, e);
         }
     }

@@ -32,8 +32,9 @@ static sm_status find_published(const sm_pipeline *p, smi_flow_task *t, sm_error
     if (kind == SM_TASK_LOAD || kind == SM_TASK_TABLE) {
         return SM_OK;
     }
-    const sm_status st = sm_fail(e, SM_INVALID, "%.*s is no table of the lake that could be read",
-                                 SM_STR_ARG(t->from));
+    const sm_status st =
+        sm_fail(e, SM_INVALID, "%.*s is not a table of the lake, so it cannot be published",
+                SM_STR_ARG(t->from));
     return smi_flow_at(p, t->at, st, e);
 }
 
@@ -87,8 +88,8 @@ static sm_status fail_cycle(const sm_pipeline *p, const bool *is_placed, int32_t
         sm_buf_printf(&names, "%.*s needs ", SM_STR_ARG(p->tasks[seen[i]].name));
     }
     sm_buf_text(&names, p->tasks[seen[start]].name);
-    const sm_status st =
-        sm_fail(e, SM_INVALID, "tasks in a circle: %.*s", SM_STR_ARG(sm_buf_str(&names)));
+    const sm_status st = sm_fail(e, SM_INVALID, "tasks need each other in a circle: %.*s",
+                                 SM_STR_ARG(sm_buf_str(&names)));
     sm_buf_release(&names);
     return smi_flow_at(p, p->tasks[seen[start]].at, st, e);
 }

@@ -213,7 +213,8 @@ static sm_status open_stage(load *l, const sm_type *schema, sm_stage **out, sm_e
         char near[sizeof(e->todo)];
         memcpy(near, e->todo, sizeof(near));
         e->todo[0] = '\0';
-        sm_error_todo(e, "%s%s%s--full-refresh %.*s loads anew.", near, near[0] ? " " : "",
+        sm_error_todo(e, "%s%s%s--full-refresh %.*s loads all files again.", near,
+                      near[0] ? " " : "",
                       is_wider(l, schema) ? "evolve: add on the task adds columns; "
                       : l->has_found      ? "columns => {…} of read_json declares it; "
                                           : "",
@@ -337,12 +338,13 @@ static sm_status check_variables(const load *l, const bool *names, sm_error *e)
         const sm_datafile *f = names[i] ? first_of_other_run(l, i) : NULL;
         if (f) {
             const sm_status st = sm_fail(e, SM_INVALID,
-                                         "var('%.*s') decides the rows of %.*s, and what it was "
+                                         "var('%.*s') decides the rows of %.*s, and its value "
                                          "for this file is not known",
                                          SM_STR_ARG(p->vars[i].name), SM_STR_ARG(l->task->name));
             sm_error_place(e, f->uri.data, 0, -1);
-            sm_error_todo(e, "What filename => true and file_date => true give is each file's own; "
-                             "else delete the table and its quarantine, and load them again.");
+            sm_error_todo(e,
+                          "Use filename => true or file_date => true, which belong to each file; "
+                          "or delete the table and its quarantine, and load them again.");
             return st;
         }
     }
@@ -379,9 +381,9 @@ static void tell_gone(const load *l)
             (is_lost && l->source->def->gone == SM_POLICY_REMOVE)) {
             smi_flow_report_gone(l->run, k->path);
         } else if (is_lost) {
-            smi_flow_report_warn(l->run,
-                                 "%.*s is gone, and its Date is loaded anew: its rows leave %.*s",
-                                 SM_STR_ARG(k->path), SM_STR_ARG(l->task->name));
+            smi_flow_report_warn(
+                l->run, "%.*s is gone and its date is loaded again, so its rows leave %.*s",
+                SM_STR_ARG(k->path), SM_STR_ARG(l->task->name));
         }
     }
 }

@@ -198,10 +198,10 @@ static sm_status fail_twins(const smi_matching *j, int64_t a, int64_t b, sm_erro
 {
     const sm_str one = j->in->found[a].path, other = j->in->found[b].path;
     const sm_status st =
-        sm_fail(e, SM_INVALID, "\"%.*s\" and \"%.*s\" have one name and different contents",
+        sm_fail(e, SM_INVALID, "\"%.*s\" and \"%.*s\" have the same name and different contents",
                 SM_STR_ARG(one), SM_STR_ARG(other));
 
-    sm_error_todo(e, "Remove or rename the one that is not wanted.");
+    sm_error_todo(e, "Remove or rename the one that you do not want.");
     return st;
 }
 
@@ -371,12 +371,12 @@ static sm_status match_gone(smi_matching *j, sm_error *e)
     }
     const sm_str path = j->in->known[first].path;
     const sm_status st =
-        n == 1 ? sm_fail(e, SM_INVALID, "\"%.*s\" was loaded and is not there any more",
-                         SM_STR_ARG(path))
-               : sm_fail(e, SM_INVALID,
-                         "\"%.*s\" and %" PRId64 " more were loaded and are not there any more",
-                         SM_STR_ARG(path), n - 1);
-    sm_error_todo(e, "Bring them back; or let the source say gone: keep, or remove.");
+        n == 1
+            ? sm_fail(e, SM_INVALID, "\"%.*s\" was loaded and is no longer there", SM_STR_ARG(path))
+            : sm_fail(e, SM_INVALID,
+                      "\"%.*s\" and %" PRId64 " more were loaded and are no longer there",
+                      SM_STR_ARG(path), n - 1);
+    sm_error_todo(e, "Bring them back, or set gone: keep or gone: remove on the source.");
     return st;
 }
 

@@ -463,7 +463,7 @@ static sm_status fail_copy(sm_str path, sm_str of, sm_error *e)
     const sm_status st = sm_fail(e, SM_INVALID, "\"%.*s\" has the same content as \"%.*s\"",
                                  SM_STR_ARG(path), SM_STR_ARG(of));
 
-    sm_error_todo(e, "Remove one of them; or let the source say copies: keep, or skip.");
+    sm_error_todo(e, "Remove one of them, or set copies: keep or copies: skip on the source.");
     return st;
 }
 

@@ -161,8 +161,8 @@ static sm_status fail_root(const smi_match_in *in, int32_t root, const evidence 
                       "listed",
                       SM_STR_ARG(in->root), SM_STR_ARG(old));
     }
-    sm_error_todo(e, "Say --same-root where it is that folder at another place, --other-root where "
-                     "it is one more.");
+    sm_error_todo(e, "Say --same-root if it is that folder at a new place, --other-root if it is "
+                     "one more.");
     return SM_INVALID;
 }
 

@@ -372,7 +372,7 @@ static const struct {
     /* gone, and what becomes of it */
     {"a_1=AA b_1=BB", "b_1=BB", 0, "b_1:same | gone a_1"},
     {"a_1=AA b_1=BB", "b_1=BB", REMOVE, "b_1:same+ | dates 1 | dropped a_1"},
-    {"a_1=AA b_1=BB", "b_1=BB", FAIL_GONE, "! \"a_1\" was loaded and is not there any more"},
+    {"a_1=AA b_1=BB", "b_1=BB", FAIL_GONE, "! \"a_1\" was loaded and is no longer there"},
     {"a_1=AA c_1=CC", "b_1=BB", FAIL_GONE, "! \"a_1\" and 1 more were loaded"},
     {"c_1=CC a_1=AA", "b_1=BB", FAIL_GONE, "! \"a_1\" and 1 more were loaded"},
     {"a_1=", "b_1=BB", REMOVE, "b_1:new+ | dropped a_1"},
@@ -388,10 +388,10 @@ static const struct {
     /* twins */
     {"", "a_1=AA a_1.gz=AA", 0, "a_1:new+ a_1.gz:passed | asked a_1 a_1.gz"},
     {"", "a_1=AA %a_1.gz=A", 0, "a_1:new+ a_1.gz:passed | asked a_1 a_1.gz"},
-    {"", "a_1=AA a_1.gz=AB", 0, "! \"a_1\" and \"a_1.gz\" have one name"},
+    {"", "a_1=AA a_1.gz=AB", 0, "! \"a_1\" and \"a_1.gz\" have the same name"},
     {"", "a_1.gz=AA a_1.zst=AA", 0, "a_1.gz:new+ a_1.zst:passed | asked a_1.gz a_1.zst"},
     {"", "%a_1.gz=A a_1.zst=AA", 0, "a_1.gz:passed a_1.zst:new+ | asked a_1.gz a_1.zst"},
-    {"", "a_1=AA a_1.gz=AA a_1.zst=AB", 0, "! \"a_1\" and \"a_1.zst\" have one name"},
+    {"", "a_1=AA a_1.gz=AA a_1.zst=AB", 0, "! \"a_1\" and \"a_1.zst\" have the same name"},
     {"", "a_1.gz=BB a_1.gz.gz=AA", 0, "a_1.gz:new+ a_1.gz.gz:new+"},
     {"a_1=AA", "a_1=AA a_1.gz=AA", 0, "a_1:same a_1.gz:passed | asked a_1.gz"},
     {"a_1=AA ?a_1.gz=AA", "a_1=AA a_1.gz=AA", 0, "a_1:same a_1.gz:passed"},

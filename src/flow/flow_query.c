@@ -176,7 +176,7 @@ static sm_str describe_difference(const difference *d, sm_arena *a)
         snprintf(more, sizeof(more), " (and %d more)", d->n - 1);
     }
     if (subject.len == 0) {
-        return SM_STR("its columns stand in another order");
+        return SM_STR("its columns are in another order");
     }
     if (d->before.len == 0 || d->after.len == 0) {
         sm_str line = d->before.len ? d->before : d->after;
@@ -198,11 +198,11 @@ static sm_str describe_difference(const difference *d, sm_arena *a)
 static const char *what_keeps(const smi_flow_task *t, const difference *d)
 {
     if (d->drops_column) {
-        return "the rows that are there can stay where the SQL still gives their columns.";
+        return "the old rows can stay only if the SQL still has their columns.";
     }
     return d->adds_column && !t->adds_columns
-               ? "evolve: add on the task adds the column to the rows that are there."
-               : "--keep-old keeps the rows that are there.";
+               ? "evolve: add on the task adds the column to the old rows."
+               : "--keep-old keeps the old rows.";
 }
 
 sm_status smi_flow_query_check(sm_run *r, int32_t task, sm_str old, sm_str now, sm_error *e)
@@ -217,10 +217,10 @@ sm_status smi_flow_query_check(sm_run *r, int32_t task, sm_str old, sm_str now, 
         return SM_OK;
     }
     const sm_status st =
-        sm_fail(e, SM_INVALID, "the SQL of %.*s is not the one its rows were loaded by: %.*s",
+        sm_fail(e, SM_INVALID, "the SQL of %.*s differs from the SQL that loaded its rows: %.*s",
                 SM_STR_ARG(t->name), SM_STR_ARG(describe_difference(&d, r->arena)));
     sm_error_place(e, t->sql.name.data, 0, -1);
-    sm_error_todo(e, "--full-refresh %.*s loads all anew; %s", SM_STR_ARG(t->name),
+    sm_error_todo(e, "--full-refresh %.*s loads all files again; %s", SM_STR_ARG(t->name),
                   what_keeps(t, &d));
     return st;
 }

@@ -210,9 +210,9 @@ void smi_flow_report_sources(sm_run *r, bool is_done)
         }
         report_days(r, s, &cap_days);
         if (s->def->quarantine.len == 0 && r->report->counts.refused > 0) {
-            smi_flow_report_warn(
-                r, "source %.*s has no quarantine: its refused lines are kept nowhere",
-                SM_STR_ARG(s->def->name));
+            smi_flow_report_warn(r,
+                                 "source %.*s has no quarantine, so its refused lines are not kept",
+                                 SM_STR_ARG(s->def->name));
         }
     }
 }

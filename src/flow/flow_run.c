@@ -313,7 +313,7 @@ static sm_status do_task(sm_run *r, int32_t task, sm_error *e)
 static sm_status say_interrupted(sm_status st, sm_error *e)
 {
     if (st == SM_INTERRUPTED) {
-        sm_error_todo(e, "Nothing was published; the same run again does it all.");
+        sm_error_todo(e, "Nothing was published. Run it again to do all of it.");
     }
     return st;
 }

@@ -41,7 +41,7 @@ static sm_status fail_no_file(const smi_flow_source_state *s, sm_error *e)
         sm_format_date(high, last);
         sm_error_todo(e, "Its files are dated %s to %s.", first, last);
     } else {
-        sm_error_todo(e, "It has no file whose name matches at all, %" PRId64 " others.",
+        sm_error_todo(e, "It has no file whose name matches, and %" PRId64 " others.",
                       s->found.n_ignored);
     }
     return st;
@@ -109,7 +109,7 @@ done:
         s->by_uri = NULL;
     }
     if (st == SM_NOT_FOUND) {
-        sm_error_todo(e, "The folder is that of --var %.*s=...", SM_STR_ARG(s->def->name));
+        sm_error_todo(e, "Set the folder with --var %.*s=...", SM_STR_ARG(s->def->name));
     }
     return sm_within(e, st, "source %.*s", SM_STR_ARG(s->def->name));
 }

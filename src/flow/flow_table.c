@@ -353,15 +353,16 @@ static void warn_of_rows(sm_run *r, int32_t task, const table_there *there)
     const sm_str query = query_hash(r, t);
     if (query.len > 0 && there->query.len > 0 && !sm_str_eq(query, there->query) &&
         !smi_flow_is_refreshed(r, task)) {
-        smi_flow_report_warn(r,
-                             "the SQL of %.*s is another than before: rows of other values of "
-                             "\"%.*s\" stay as they are until these are run again",
-                             SM_STR_ARG(t->name), SM_STR_ARG(r->p->vars[t->replace].name));
+        smi_flow_report_warn(
+            r,
+            "the SQL of %.*s has changed: rows of other values of \"%.*s\" stay as "
+            "they are until you run these again",
+            SM_STR_ARG(t->name), SM_STR_ARG(r->p->vars[t->replace].name));
     }
     if (t->replace >= 0 && there->is_there && smi_flow_is_refreshed(r, task)) {
         smi_flow_report_warn(r,
-                             "%.*s was made anew with the rows of %.*s only: those of other values "
-                             "of \"%.*s\" are to be run again",
+                             "%.*s was made anew with the rows of %.*s only: run the other values "
+                             "of \"%.*s\" again",
                              SM_STR_ARG(t->name), SM_STR_ARG(period_text(r, t->replace)),
                              SM_STR_ARG(r->p->vars[t->replace].name));
     }

@@ -184,7 +184,7 @@ static sm_status check_table_name(const sm_pipeline *p, sm_str name, smi_flow_pl
         is_word((sm_str){dot + 1, name.len - layer - 1})) {
         return SM_OK;
     }
-    const sm_status st = sm_fail(e, SM_NAME, "\"%.*s\" is no table's name", SM_STR_ARG(name));
+    const sm_status st = sm_fail(e, SM_NAME, "\"%.*s\" is not a table name", SM_STR_ARG(name));
     sm_error_todo(e, "Write layer.table, of letters, digits and _.");
     return smi_flow_at(p, at, st, e);
 }
@@ -236,8 +236,8 @@ static sm_status read_setting(const sm_pipeline *p, const fields *f, int key, bo
     }
     if (is_secret) {
         const sm_status st =
-            sm_fail(e, SM_INVALID, "%s: a secret does not stand in a pipeline", f->keys[key]);
-        sm_error_todo(e, "Write %s: {env: NAME}, of the environment variable that holds it.",
+            sm_fail(e, SM_INVALID, "%s: a secret must not stand in a pipeline file", f->keys[key]);
+        sm_error_todo(e, "Write %s: {env: NAME}, with the environment variable that holds it.",
                       f->keys[key]);
         return smi_flow_at(p, out->at, st, e);
     }
@@ -262,7 +262,7 @@ static sm_status read_connection(const sm_pipeline *p, struct fy_node *map, smi_
     SM_TRY(read_fields(p, map, "a connection", keys, &f, e));
     if (f.has[SMI_N_SETTINGS] == f.has[SMI_N_SETTINGS + 1]) {
         return smi_flow_at(
-            p, f.at, sm_fail(e, SM_SYNTAX, "a connection has one of s3 and clickhouse, its name"),
+            p, f.at, sm_fail(e, SM_SYNTAX, "a connection needs exactly one of s3 and clickhouse"),
             e);
     }
     c->server = f.has[SMI_N_SETTINGS] ? SMI_SERVER_S3 : SMI_SERVER_CLICKHOUSE;
@@ -271,7 +271,7 @@ static sm_status read_connection(const sm_pipeline *p, struct fy_node *map, smi_
     if (!is_word(c->name)) {
         return smi_flow_at(
             p, place_of(f.values[name]),
-            sm_fail(e, SM_NAME, "\"%.*s\" is no connection's name", SM_STR_ARG(c->name)), e);
+            sm_fail(e, SM_NAME, "\"%.*s\" is not a connection name", SM_STR_ARG(c->name)), e);
     }
     for (int i = 0; i < SMI_N_SETTINGS; i++) {
         if (f.has[i] && servers[i] != c->server) {
@@ -301,7 +301,8 @@ static sm_status read_connections(sm_pipeline *p, struct fy_node *list, smi_flow
             if (sm_str_eq_nocase(p->connections[i].name, c->name)) {
                 return smi_flow_at(
                     p, place_of(item),
-                    sm_fail(e, SM_EXISTS, "two connections %.*s", SM_STR_ARG(c->name)), e);
+                    sm_fail(e, SM_EXISTS, "two connections are called %.*s", SM_STR_ARG(c->name)),
+                    e);
             }
         }
         p->n_connections++;
@@ -351,7 +352,7 @@ static sm_status read_var_type(const sm_pipeline *p, const fields *f, smi_flow_v
             return SM_OK;
         }
     }
-    const sm_status st = sm_fail(e, SM_NAME, "no type \"%.*s\" of variables", SM_STR_ARG(type));
+    const sm_status st = sm_fail(e, SM_NAME, "variables have no type \"%.*s\"", SM_STR_ARG(type));
     const char *near = sm_nearest_name(type, types, SM_COUNT(types));
     if (near) {
         sm_error_todo(e, "Did you mean \"%s\"?", near);
@@ -399,7 +400,7 @@ static sm_status read_vars(sm_pipeline *p, struct fy_node *map, smi_flow_place a
         if (!is_word(v->name)) {
             return smi_flow_at(
                 p, v->at,
-                sm_fail(e, SM_NAME, "\"%.*s\" is no variable's name", SM_STR_ARG(v->name)), e);
+                sm_fail(e, SM_NAME, "\"%.*s\" is not a variable name", SM_STR_ARG(v->name)), e);
         }
         SM_TRY(read_var(p, fy_node_pair_value(pair), v, e));
         p->n_vars++;
@@ -460,8 +461,9 @@ static sm_status read_sources(sm_pipeline *p, struct fy_node *list, smi_flow_pla
     SM_TRY(want_kind(p, list, at, false, "sources", e));
     const int n = count_items(list);
     if (n > SMI_MAX_SOURCES) {
-        return smi_flow_at(p, at,
-                           sm_fail(e, SM_LIMIT, "%d sources, at most %d", n, SMI_MAX_SOURCES), e);
+        return smi_flow_at(
+            p, at, sm_fail(e, SM_LIMIT, "%d sources; at most %d are allowed", n, SMI_MAX_SOURCES),
+            e);
     }
     p->sources = SM_NEW_ARRAY(p->arena, smi_flow_source, n);
     for (struct fy_node *item; (item = fy_node_sequence_iterate(list, &iterator));) {
@@ -710,7 +712,7 @@ static sm_status read_root(sm_pipeline *p, struct fy_node *root, sm_error *e)
     if (!is_word(p->name)) {
         return smi_flow_at(
             p, place_of(f.values[0]),
-            sm_fail(e, SM_NAME, "\"%.*s\" is no pipeline's name", SM_STR_ARG(p->name)), e);
+            sm_fail(e, SM_NAME, "\"%.*s\" is not a pipeline name", SM_STR_ARG(p->name)), e);
     }
     SM_TRY(read_text(p, &f, 1, "the pipeline", false, &p->description, e));
     if (f.has[6]) {
@@ -741,7 +743,7 @@ static sm_status fail_yaml(const sm_pipeline *p, struct fy_diag *diag, sm_error 
         at = (smi_flow_place){found->line, found->column > 0 ? found->column : 1};
     }
     return smi_flow_at(p, at,
-                       sm_fail(e, SM_SYNTAX, "no YAML: %s",
+                       sm_fail(e, SM_SYNTAX, "not YAML: %s",
                                found && found->msg ? found->msg : "it could not be parsed"),
                        e);
 }
@@ -761,7 +763,7 @@ static sm_status parse(sm_pipeline *p, sm_str text, sm_error *e)
     fy_diag_set_collect_errors(diag, true);
     const struct fy_parse_cfg cfg = {.flags = FYPCF_QUIET, .diag = diag};
     if (sm_utf8_check(text.data, text.len) < text.len) {
-        st = smi_flow_at(p, (smi_flow_place){0}, sm_fail(e, SM_SYNTAX, "no YAML: not UTF-8"), e);
+        st = smi_flow_at(p, (smi_flow_place){0}, sm_fail(e, SM_SYNTAX, "not YAML: not UTF-8"), e);
         goto done;
     }
     if (text.len == 0) { /* libfyaml would print */

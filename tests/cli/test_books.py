@@ -465,7 +465,7 @@ def test_a_folder_that_only_the_user_can_tell(shop):
 def test_another_name_of_the_pipeline(shop):
     shop.write(PIPELINE.replace("name: shop", "name: store"))
     done = shop.process()
-    assert "warning raw.orders goes on from the books of pipeline shop" in done.stderr
+    assert "warning raw.orders continues the books of pipeline shop" in done.stderr
     assert shop.ids() == [1, 2, 3, 4]
     shop.put("20220403.json", line(5))
     assert shop.run()["files"]["read"] == 1
@@ -592,5 +592,5 @@ def test_an_old_tables_compressed_file_is_told_by_its_mark_alone(old):
 def test_an_old_table_of_another_pipeline(shop):
     make_old(shop, "store")
     done = shop.process()
-    assert "goes on from the books of pipeline store" in done.stderr
+    assert "continues the books of pipeline store" in done.stderr
     assert shop.ids() == [1, 2, 3, 4]

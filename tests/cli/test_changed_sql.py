@@ -111,7 +111,7 @@ def test_another_query_stops_the_run(shop, old, new, said, month):
     assert failed.returncode == 1
     assert "raw.orders" in failed.stderr and said in failed.stderr, failed.stderr
     assert "--full-refresh raw.orders" in failed.stderr and "orders.sql" in failed.stderr
-    keeps = {'with new column "one"': "; evolve: add on the task adds", 'column "city"': "the SQL still gives"}
+    keeps = {'with new column "one"': "; evolve: add on the task adds", 'column "city"': "the SQL still has"}
     assert keeps.get(said, "; --keep-old keeps") in failed.stderr
     assert ("--keep-old" in failed.stderr) == (said not in keeps)
     assert shop.versions() == before and shop.rows() == FIRST

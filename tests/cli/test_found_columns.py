@@ -524,7 +524,7 @@ def test_a_table_that_has_dates_takes_no_other_kind(smelt, load, value, is_as):
     load("d,", **{"20240101": [{"d": "2022-04-03"}]})
     told = load("d,", code=1, **{"20240102": [{"d": value}]})
     assert f'column "d" is DATE in the table and {is_as} here' in told
-    assert "columns => {…} of read_json declares it; --full-refresh raw.l loads anew." in told
+    assert "columns => {…} of read_json declares it; --full-refresh raw.l loads all files again." in told
     assert ask(smelt, "SELECT d::VARCHAR AS d FROM raw.l") == [{"d": "2022-04-03"}]
 
 

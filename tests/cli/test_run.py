@@ -325,7 +325,7 @@ def test_a_file_without_one_date(shop, name):
 
 
 @pytest.mark.parametrize("old, new, place, says", [
-    ("name: shop", "name: [shop", "shop.yaml:", "no YAML"),
+    ("name: shop", "name: [shop", "shop.yaml:", "not YAML"),
     ("    by: day", "    bye: day", "shop.yaml:16:5", "Did you mean \"by\"?"),
     ("from: logs", "from: log", "shop.yaml:14:11", "Did you mean \"logs\"?"),
     ("lake: lake", "lake: lakes", "shop.yaml:6:7", "Did you mean \"lake\"?"),

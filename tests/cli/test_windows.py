@@ -128,7 +128,7 @@ def test_rows_of_another_query_beside_those_of_other_months_are_told(visits, nam
     assert "warning the SQL" not in visits.run("2023-02").stderr
     visits.change(name, old, new)
     said = visits.run("2023-02", "--quiet").stderr
-    assert "warning the SQL of mart.monthly is another than before" in said and '"month"' in said
+    assert "warning the SQL of mart.monthly has changed" in said and '"month"' in said
     for month in ("2023-02", "2023-01"):  # once
         assert "warning the SQL" not in visits.run(month).stderr
     visits.change(name, new, old)

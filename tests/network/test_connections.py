@@ -186,7 +186,7 @@ def test_what_is_wrong_is_said(shop, what, change, env, wanted):
 
 def test_a_lake_on_disk_is_not_published(smelt, shop, tmp_path):
     done = shop(PUBLISH, check=False, lake=tmp_path / "lake")
-    assert done.returncode == 1 and "reads tables in S3" in done.stderr
+    assert done.returncode == 1 and "can read tables only from S3" in done.stderr
     assert not (tmp_path / "lake").exists()
 
 
