@@ -2,9 +2,10 @@
  *
  * cli/cli_output.c: the rows of a query to a file or to stdout. Called by cmd_sql.c.
  *
- * The rows go through an output of exec, in a format of the registry or in one of the two that are
- * for people only and stand here: a table, and Markdown. A table needs all rows for the widths of
- * its columns, so it keeps the first TABLE_ROWS and counts the rest. */
+ * The rows go through an sm_output of exec. Its format is one of the registry (csv, json, ndjson,
+ * parquet), or one of the two that are for people and stand in this file: table and md (Markdown).
+ * A table needs all rows to know how wide its columns are, so it keeps the first TABLE_ROWS of them
+ * and only counts the others. */
 #include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -186,7 +187,7 @@ static const sm_format format_md = {
 
 /* ---- a table --------------------------------------------------------------------------------- */
 
-/* The cell as it is shown: one line, at most CELL_COLUMNS characters. */
+/* The text of a cell as it is shown: on one line, at most CELL_COLUMNS characters. */
 static sm_str table_cell(const sm_column *c, int64_t row, sm_buf *cell)
 {
     sm_buf_reset(cell);
@@ -204,13 +205,14 @@ static sm_str table_cell(const sm_column *c, int64_t row, sm_buf *cell)
     return (sm_str){s.data, at};
 }
 
-static void pad(sm_buf *out, int64_t n)
+static void put_blanks(sm_buf *out, int64_t n)
 {
     for (int64_t i = 0; i < n; i++) {
         sm_buf_text(out, SM_STR(" "));
     }
 }
 
+/* Is the column aligned to the right? */
 static bool is_right(const sm_type *t)
 {
     return sm_type_is_number(t->id);
@@ -226,11 +228,11 @@ static void put_table_line(people_writer *w, const int64_t *widths, const sm_bat
         SM_ASSERT(room >= 0); /* the widths are of all lines */
         sm_buf_text(&w->text, c ? SM_STR("  ") : SM_STR(""));
         if (is_right(f->type)) {
-            pad(&w->text, room);
+            put_blanks(&w->text, room);
         }
         sm_buf_text(&w->text, s);
         if (!is_right(f->type) && c + 1 < w->schema->n_fields) {
-            pad(&w->text, room);
+            put_blanks(&w->text, room);
         }
     }
     sm_buf_text(&w->text, SM_STR("\n"));
@@ -323,6 +325,7 @@ static const sm_format *find_format(sm_str name)
     static const sm_format *const for_people[] = {&format_table, &format_md};
 
     for (int i = 0; i < SM_COUNT(for_people); i++) {
+        SM_ASSERT(!sm_format_named(sm_str_of(for_people[i]->name))); /* it would be hidden */
         if (sm_str_is(name, for_people[i]->name)) {
             return for_people[i];
         }
@@ -331,7 +334,7 @@ static const sm_format *find_format(sm_str name)
     return f && f->writer ? f : NULL;
 }
 
-/* By its name, else by the file's suffix, else by what stdout is. */
+/* Finds the format by its name, or else by the file's suffix, or else by what stdout is. */
 static sm_status choose_format(const char *format, const char *file, const sm_format **out,
                                sm_error *e)
 {
@@ -347,9 +350,9 @@ static sm_status choose_format(const char *format, const char *file, const sm_fo
         return SM_OK;
     }
     const sm_status st =
-        name[0] || format ? sm_fail(e, SM_USAGE, "no output format \"%s\"", name)
+        name[0] || format ? sm_fail(e, SM_USAGE, "there is no output format \"%s\"", name)
                           : sm_fail(e, SM_USAGE, "the name \"%s\" does not say the format", file);
-    sm_error_todo(e, "Formats are table, csv, json, ndjson, md and parquet (--format).");
+    sm_error_todo(e, "The formats are table, csv, json, ndjson, md and parquet (--format).");
     return st;
 }
 
@@ -360,7 +363,8 @@ static sm_status write_stdout(void *ctx, sm_block *block, size_t len, sm_waker w
     if (isatty(STDOUT_FILENO)) {
         smi_progress_stop(cli); /* rows would mix with its line */
     }
-    cli->has_answered = true; /* an error behind the first rows has no place there */
+    SM_ASSERT(len > 0 && len <= block->size_bytes);
+    cli->has_answered = true; /* an error that follows these rows is not printed to stdout too */
     if (fwrite(block->data, 1, len, stdout) != len) {
         return sm_fail_errno(e, errno, "could not write the result to stdout");
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * cli/cmd_explain.c: `smelt explain`: a query's plan; with --analyze, run, with what each operator
- * did. */
+ * cli/cmd_explain.c: `smelt explain`: prints the plan of a query; with --analyze it runs the query
+ * and prints what each operator did. */
 #include <stdio.h>
 
 #include "cli/cli_query_int.h"
@@ -11,7 +11,7 @@ typedef struct options {
     bool analyze;
 } options;
 
-static const smi_opt table[] = {
+static const smi_opt option_table[] = {
     SMI_QUERY_OPTIONS(options, query),
     {"--analyze", SMI_OPT_FLAG, NULL,
      "run the query and show the rows, time, bytes and memory of each step",
@@ -19,7 +19,7 @@ static const smi_opt table[] = {
     {0},
 };
 
-static sm_status analyze(smi_cli *cli, const sm_plan *plan, sm_buf *out, sm_error *e)
+static sm_status print_analyzed(smi_cli *cli, const sm_plan *plan, sm_buf *out, sm_error *e)
 {
     sm_exec_report report = {0};
 
@@ -27,18 +27,20 @@ static sm_status analyze(smi_cli *cli, const sm_plan *plan, sm_buf *out, sm_erro
     const sm_status st = sm_exec_run(plan, &cli->env, NULL, NULL, &report, e);
     smi_progress_stop(cli);
     if (st == SM_OK) {
+        SM_ASSERT(report.n_nodes == plan->n_nodes);
         sm_exec_print(plan, &report, out);
     }
     sm_exec_report_release(&report);
     return st;
 }
 
-/* The lines as they are: what stands in them is for people. */
+/* The lines of the text, as they are: their contents are for people. */
 static void print_json(smi_cli *cli, sm_str text)
 {
     sm_buf out = {0};
     sm_json_writer w = {.out = &out};
 
+    SM_ASSERT(text.len > 0 && text.data[text.len - 1] == '\n');
     sm_json_begin_object(&w);
     sm_json_set_array(&w, "plan");
     while (text.len > 0) {
@@ -53,7 +55,7 @@ static void print_json(smi_cli *cli, sm_str text)
     smi_answer_print(cli, &w);
 }
 
-static sm_status run(smi_cli *cli, const void *opts, char **args, int n_args, sm_error *e)
+static sm_status explain_query(smi_cli *cli, const void *opts, char **args, int n_args, sm_error *e)
 {
     const options *o = opts;
     sm_lake_query *q = NULL;
@@ -61,7 +63,7 @@ static sm_status run(smi_cli *cli, const void *opts, char **args, int n_args, sm
 
     sm_status st = smi_lake_query_open(cli, &o->query, n_args ? args[0] : NULL, &q, e);
     if (st == SM_OK && o->analyze) {
-        st = analyze(cli, sm_lake_query_plan(q), &text, e);
+        st = print_analyzed(cli, sm_lake_query_plan(q), &text, e);
     } else if (st == SM_OK) {
         sm_plan_print(sm_lake_query_plan(q), NULL, NULL, &text);
     }
@@ -80,9 +82,9 @@ const smi_command smi_command_explain = {
     .usage = "[--analyze] ['SELECT ...' | -f FILE | < FILE] [--lake DIR] [--var K=V]...",
     .summary = "Shows the plan of a query.",
     .details = "  smelt explain --analyze \"SELECT count(*) FROM 'logs/*.json'\"\n",
-    .options = table,
+    .options = option_table,
     .opts_bytes = sizeof(options),
     .min_args = 0,
     .max_args = 1,
-    .run = run,
+    .run = explain_query,
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * cli/cmd_generate.c: `smelt generate logs DIR`: sample logs to try smelt with, and the bench's
- * input. */
+ * cli/cmd_generate.c: `smelt generate logs DIR`: writes sample logs, to try smelt with and as the
+ * input of the bench. */
 #include <stdio.h>
 
 #include "base/text.h"
@@ -16,7 +16,7 @@ typedef struct options {
     bool is_mixed;
 } options;
 
-static const smi_opt table[] = {
+static const smi_opt option_table[] = {
     {"--month", SMI_OPT_TEXT, "M", "the month of the logs (default: 2022-04)",
      offsetof(options, month)},
     {"--days", SMI_OPT_I64, "N",
@@ -48,7 +48,7 @@ static void print_json(smi_cli *cli, const sm_generate_opts *g, int64_t lines, i
     smi_answer_print(cli, &w);
 }
 
-static sm_status run(smi_cli *cli, const void *opts, char **args, int n_args, sm_error *e)
+static sm_status generate_logs(smi_cli *cli, const void *opts, char **args, int n_args, sm_error *e)
 {
     const options *o = opts;
     sm_generate_opts g = {
@@ -63,18 +63,19 @@ static sm_status run(smi_cli *cli, const void *opts, char **args, int n_args, sm
     int64_t lines = 0, bytes = 0;
 
     if (strcmp(args[0], "logs") != 0) {
-        return sm_fail(e, SM_USAGE, "generate makes logs, not \"%s\"", args[0]);
+        return sm_fail(e, SM_USAGE, "cannot generate \"%s\", only logs", args[0]);
     }
     const char *month = o->month ? o->month : "2022-04";
     snprintf(first_day, sizeof(first_day), "%.20s-01", month);
     if (!sm_parse_date(sm_str_of(first_day), &g.month)) {
-        return sm_fail(e, SM_USAGE, "--month \"%s\" is no month, like 2022-04", month);
+        return sm_fail(e, SM_USAGE, "--month \"%s\" is not a month, like 2022-04", month);
     }
     const sm_civil first = sm_civil_from_days(g.month);
+    SM_ASSERT(first.day == 1);
     const int in_month = sm_days_in_month(first.year, first.month);
     const int64_t days = smi_given_or(o->days, in_month < 30 ? in_month : 30);
     if (days < 1 || days > in_month) {
-        return sm_fail(e, SM_USAGE, "--days %lld is not in 1 … %d, the days of that month",
+        return sm_fail(e, SM_USAGE, "--days %lld is not from 1 to %d, the days of that month",
                        (long long)days, in_month);
     }
     g.n_days = (int32_t)days;
@@ -102,9 +103,9 @@ const smi_command smi_command_generate = {
         "must make of it. The same options give the same bytes.\n"
         "\n"
         "  smelt generate logs ./logs --month 2022-04 --days 30 --rows 20000 --damage 0.01\n",
-    .options = table,
+    .options = option_table,
     .opts_bytes = sizeof(options),
     .min_args = 2,
     .max_args = 2,
-    .run = run,
+    .run = generate_logs,
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * cli/cmd_publish.c: `smelt publish clickhouse TABLE_URI --to URL --table NAME`: a Delta table
- * becomes a table elsewhere. */
+ * cli/cmd_publish.c: `smelt publish clickhouse TABLE_URI --to URL --table NAME`: creates a table of
+ * ClickHouse that reads a Delta table. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -13,7 +13,7 @@ typedef struct options {
     const char *to, *table;
 } options;
 
-static const smi_opt table[] = {
+static const smi_opt option_table[] = {
     {"--to", SMI_OPT_TEXT, "URL",
      "the server's HTTP interface and a database: http(s)://HOST:PORT/DATABASE",
      offsetof(options, to)},
@@ -36,7 +36,7 @@ static void print_json(smi_cli *cli, const char *name, const sm_clickhouse_publi
     smi_answer_print(cli, &w);
 }
 
-static sm_status run(smi_cli *cli, const void *opts, char **args, int n_args, sm_error *e)
+static sm_status publish_table(smi_cli *cli, const void *opts, char **args, int n_args, sm_error *e)
 {
     const options *o = opts;
     char rows[SM_SIZE_TEXT_BYTES];
@@ -44,7 +44,7 @@ static sm_status run(smi_cli *cli, const void *opts, char **args, int n_args, sm
 
     (void)n_args;
     if (strcmp(args[0], "clickhouse") != 0) {
-        return sm_fail(e, SM_USAGE, "publish to \"%s\": there is clickhouse", args[0]);
+        return sm_fail(e, SM_USAGE, "cannot publish to \"%s\", only to clickhouse", args[0]);
     }
     if (!o->to || !o->table) {
         return sm_fail(e, SM_USAGE, "publish clickhouse needs --to and --table");
@@ -55,6 +55,7 @@ static sm_status run(smi_cli *cli, const void *opts, char **args, int n_args, sm
                                      .user = sm_str_of(sm_env("CLICKHOUSE_USER")),
                                      .password = sm_str_of(sm_env("CLICKHOUSE_PASSWORD"))};
     SM_TRY(sm_clickhouse_publish_table(&p, &cli->env, &done, e));
+    SM_ASSERT(done.version >= 0 && done.rows >= 0);
     if (cli->globals.json) {
         print_json(cli, o->table, &done);
         return SM_OK;
@@ -76,9 +77,9 @@ const smi_command smi_command_publish = {
         "\n"
         "  smelt publish clickhouse s3://lake/gold/orders \\\n"
         "      --to http://127.0.0.1:8123/default --table orders\n",
-    .options = table,
+    .options = option_table,
     .opts_bytes = sizeof(options),
     .min_args = 2,
     .max_args = 2,
-    .run = run,
+    .run = publish_table,
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * cli/cmd_run.c: `smelt run PIPELINE`: runs it and prints what was done, for people on stderr or,
- * with --json, as one object on stdout. */
+ * cli/cmd_run.c: `smelt run PIPELINE`: runs a pipeline and prints what was done: for people on
+ * stderr, or with --json as one object on stdout. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -18,7 +18,7 @@ typedef struct options {
     size_t morsel_bytes;
 } options;
 
-static const smi_opt table[] = {
+static const smi_opt option_table[] = {
     {"--var", SMI_OPT_LIST, "K=V", "set a variable of the pipeline; can be repeated",
      offsetof(options, vars)},
     {"--date", SMI_OPT_TEXT, "D",
@@ -46,9 +46,9 @@ static const smi_opt table[] = {
 /* ---- for people ------------------------------------------------------------------------------ */
 
 #define SHOWN_UNKNOWN_KEYS 5
-#define SHOWN_FILES        20 /* that moved, are copies, are gone: each */
+#define SHOWN_FILES        20 /* of those that moved, of copies, and of those that are gone */
 
-static const char *count(int64_t n, char text[SM_SIZE_TEXT_BYTES])
+static const char *count_text(int64_t n, char text[SM_SIZE_TEXT_BYTES])
 {
     sm_format_count(n, text);
     return text;
@@ -60,20 +60,22 @@ static void print_lines(const sm_run_report *r)
     char blank[SM_SIZE_TEXT_BYTES];
     const sm_scan_counts *c = &r->counts;
 
+    SM_ASSERT(c->lines >= c->refused + c->blank + c->shape_lines);
     fprintf(stderr, "lines   %s read = %s kept + %s quarantined + %s blank\n",
-            count(c->lines, read), count(c->lines - c->refused - c->blank, kept),
-            count(c->refused, refused), count(c->blank, blank));
+            count_text(c->lines, read), count_text(c->lines - c->refused - c->blank, kept),
+            count_text(c->refused, refused), count_text(c->blank, blank));
     fprintf(stderr,
             "files   %" PRId64 " read, %" PRId64 " unchanged and skipped, %" PRId64
             " ignored by name\n",
             r->files_read, r->files_skipped, r->files_ignored);
     if (c->shape_lines > 0) {
         fprintf(stderr, "parsed  %s by the shape of earlier lines, %s in full\n",
-                count(c->shape_lines, kept), count(c->lines - c->blank - c->shape_lines, read));
+                count_text(c->shape_lines, kept),
+                count_text(c->lines - c->blank - c->shape_lines, read));
     }
 }
 
-/* Days in a row on one line: "missing 2022-04-07 to 2022-04-30 have no lines". */
+/* Consecutive days are one line: "missing 2022-04-07 to 2022-04-30 have no lines". */
 static void print_missing_days(const sm_run_report *r)
 {
     char first[SM_TIME_TEXT_BYTES], last[SM_TIME_TEXT_BYTES];
@@ -99,24 +101,24 @@ static void print_odd(const sm_run_report *r)
     char lines[SM_SIZE_TEXT_BYTES];
 
     if (r->counts.unknown_lines) {
-        fprintf(stderr, "unknown %s kept lines have keys that the schema has not:",
-                count(r->counts.unknown_lines, lines));
+        fprintf(stderr, "unknown %s kept lines have keys that no column takes:",
+                count_text(r->counts.unknown_lines, lines));
         for (int64_t i = 0; i < r->n_unknown && i < SHOWN_UNKNOWN_KEYS; i++) {
             fprintf(stderr, "%s %.*s (%s)", i ? "," : "", SM_STR_ARG(r->unknown[i].path),
-                    count(r->unknown[i].lines, lines));
+                    count_text(r->unknown[i].lines, lines));
         }
         fprintf(stderr, "%s\n", r->n_unknown > SHOWN_UNKNOWN_KEYS ? ", ..." : "");
     }
     print_missing_days(r);
 }
 
-/* The first few of a kind were named. */
+/* Says how many files of a kind were not named. */
 static void print_others(const char *kind, int64_t n)
 {
     char text[SM_SIZE_TEXT_BYTES];
 
     if (n > SHOWN_FILES) {
-        fprintf(stderr, "%-7s %s others\n", kind, count(n - SHOWN_FILES, text));
+        fprintf(stderr, "%-7s %s others\n", kind, count_text(n - SHOWN_FILES, text));
     }
 }
 
@@ -129,7 +131,7 @@ static void print_moved(const sm_run_report *r)
     print_others("moved", r->n_moved_files);
 }
 
-/* With --json and --quiet too. */
+/* What is printed with --json and --quiet too. */
 static void print_warnings(const sm_run_report *r)
 {
     for (int64_t i = 0; i < r->n_copied_files && i < SHOWN_FILES; i++) {
@@ -139,7 +141,7 @@ static void print_warnings(const sm_run_report *r)
     }
     print_others("copy", r->n_copied_files);
     for (int64_t i = 0; i < r->n_gone_files && i < SHOWN_FILES; i++) {
-        fprintf(stderr, "gone    %.*s was loaded before and is not there any more\n",
+        fprintf(stderr, "gone    %.*s was loaded before and is no longer there\n",
                 SM_STR_ARG(r->gone_files[i]));
     }
     print_others("gone", r->n_gone_files);
@@ -148,7 +150,7 @@ static void print_warnings(const sm_run_report *r)
     }
 }
 
-/* Tables that keep one period's rows: "window  silver.a, gold.b hold 2022-04 only". */
+/* The tables that hold one period only: "window  silver.a, gold.b hold 2022-04 only". */
 static void print_periods(const sm_run_report *r)
 {
     int n = 0;
@@ -175,22 +177,25 @@ static void print_tables(const sm_run_report *r)
     for (int64_t i = 0; i < r->n_tables; i++) {
         const sm_table_report *t = &r->tables[i];
         sm_format_size((int64_t)t->bytes, bytes);
+        SM_ASSERT(t->kind != SM_TASK_VIEW || t->version < 0); /* a view has no versions */
+        SM_ASSERT((t->server.len > 0) == (t->kind == SM_TASK_PUBLISH));
         fprintf(stderr, "%-28.*s ", SM_STR_ARG(t->name));
         if (t->kind == SM_TASK_VIEW) {
             fprintf(stderr, "%8s\n", "view");
         } else if (t->kind == SM_TASK_PUBLISH) {
             fprintf(stderr, "%8" PRId64 " %14s %12s %9.2f  %.*s\n", t->version,
-                    count(t->rows, rows), "", (double)t->wall_ns / 1e9, SM_STR_ARG(t->server));
+                    count_text(t->rows, rows), "", (double)t->wall_ns / 1e9, SM_STR_ARG(t->server));
         } else if (t->version < 0) {
             fprintf(stderr, "%8s\n", "same");
         } else {
-            fprintf(stderr, "%8" PRId64 " %14s %12s %9.2f\n", t->version, count(t->rows, rows),
+            fprintf(stderr, "%8" PRId64 " %14s %12s %9.2f\n", t->version, count_text(t->rows, rows),
                     bytes, (double)t->wall_ns / 1e9);
         }
     }
 }
 
-/* Two tables or more, and for how long readers by path may have seen only some of them. */
+/* How many tables were published as one, and for how long readers by path may have seen some of
+ * them new and some old. */
 static void print_publication(const sm_run_report *r)
 {
     int64_t n = 0;
@@ -215,7 +220,7 @@ static void print_network(const sm_store_counts *n)
         sm_format_size(n->read_bytes, in);
         sm_format_size(n->written_bytes, out);
         fprintf(stderr, "\nnetwork %s requests, %s sent again; %s in, %s out\n",
-                count(n->requests, requests), count(n->retries, again), in, out);
+                count_text(n->requests, requests), count_text(n->retries, again), in, out);
     }
 }
 
@@ -246,7 +251,7 @@ static void print_json(smi_cli *cli, const sm_run_report *r, const sm_error *e)
     smi_answer_print(cli, &w);
 }
 
-/* Nothing was done yet: the same object all the same. */
+/* A failure before the run: the same object, of a report in which nothing was done. */
 static void print_failure(const sm_error *e)
 {
     const sm_run_report nothing = {.peak_bytes = sm_peak_bytes()};
@@ -295,15 +300,18 @@ static sm_status read_options(smi_cli *cli, const options *o, sm_run_opts *out, 
     out->same_root = o->same_root;
     out->other_root = o->other_root;
     if (o->same_root && o->other_root) {
-        return sm_fail(e, SM_USAGE, "--same-root and --other-root exclude each other");
+        return sm_fail(e, SM_USAGE,
+                       "--same-root and --other-root exclude each other: give one of them");
     }
     out->morsel_bytes = o->morsel_bytes;
     if (o->morsel_bytes % SM_FILE_HASH_CHUNK != 0) {
-        return sm_fail(e, SM_USAGE, "--morsel-size %zu: not a multiple of 64KiB", o->morsel_bytes);
+        return sm_fail(e, SM_USAGE, "--morsel-size %zu is not a multiple of 64KiB",
+                       o->morsel_bytes);
     }
     return read_interval(o->date, &out->interval, e);
 }
 
+/* Of the run's listener: progress is shown task by task. */
 static void show_task(void *ctx, const sm_task_begin *begin)
 {
     smi_cli *cli = ctx;
@@ -320,7 +328,7 @@ static void hide_task(void *ctx, const sm_task_report *report)
     smi_progress_stop(ctx);
 }
 
-static sm_status run(smi_cli *cli, const void *opts, char **args, int n_args, sm_error *e)
+static sm_status run_pipeline(smi_cli *cli, const void *opts, char **args, int n_args, sm_error *e)
 {
     sm_run_opts run_opts = {.listener = {.ctx = cli, .begin = show_task, .end = hide_task}};
     sm_pipeline *pipeline = NULL;
@@ -331,7 +339,7 @@ static sm_status run(smi_cli *cli, const void *opts, char **args, int n_args, sm
     if (st == SM_OK) {
         st = sm_pipeline_run(pipeline, &run_opts, &cli->env, &report, e);
     }
-    /* The pipeline's own files are among what the command read. */
+    /* All that the command asked for, the pipeline's own files too. */
     report.network = sm_stores_network_count(cli->env.stores);
     if (st == SM_OK && (cli->globals.json || cli->globals.quiet)) {
         print_warnings(&report);
@@ -355,10 +363,10 @@ const smi_command smi_command_run = {
         "Lines that cannot be read are counted and kept in a quarantine table.\n"
         "\n"
         "  smelt run pipelines/sales/delta.yaml --var logs=./logs --var month=2022-04\n",
-    .options = table,
+    .options = option_table,
     .opts_bytes = sizeof(options),
     .min_args = 1,
     .max_args = 1,
-    .run = run,
+    .run = run_pipeline,
     .print_failure = print_failure,
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * cli/cmd_sql.c: `smelt sql`: one query, its rows to stdout or to a file. */
+ * cli/cmd_sql.c: `smelt sql`: runs one query; its rows go to stdout or to a file. */
 #include <stdio.h>
 
 #include "base/text.h"
@@ -11,7 +11,7 @@ typedef struct options {
     const char *output, *format;
 } options;
 
-static const smi_opt table[] = {
+static const smi_opt option_table[] = {
     SMI_QUERY_OPTIONS(options, query),
     {"--output -o", SMI_OPT_TEXT, "FILE", "write the result to FILE; its suffix gives the format",
      offsetof(options, output)},
@@ -26,6 +26,7 @@ static void tell_refused(const sm_exec_report *r)
 {
     char refused[SM_SIZE_TEXT_BYTES], lines[SM_SIZE_TEXT_BYTES];
 
+    SM_ASSERT(r->counts.refused <= r->counts.lines);
     if (r->counts.refused == 0) {
         return;
     }
@@ -36,7 +37,7 @@ static void tell_refused(const sm_exec_report *r)
 
 #define SHOWN_KEYS 5
 
-/* Keys that no column took, of rows that were kept. */
+/* Prints the keys that no column takes, of lines that were kept. */
 static void tell_unknown(const sm_exec_report *r)
 {
     char lines[SM_SIZE_TEXT_BYTES];
@@ -54,7 +55,7 @@ static void tell_unknown(const sm_exec_report *r)
     fprintf(stderr, "%s\n", r->n_unknown > SHOWN_KEYS ? ", ..." : "");
 }
 
-/* Of rows that went to a file. */
+/* The answer where the rows went to a file. */
 static void print_json(smi_cli *cli, const char *file, int64_t n_rows)
 {
     sm_buf out = {0};
@@ -67,7 +68,7 @@ static void print_json(smi_cli *cli, const char *file, int64_t n_rows)
     smi_answer_print(cli, &w);
 }
 
-static sm_status run(smi_cli *cli, const void *opts, char **args, int n_args, sm_error *e)
+static sm_status run_query(smi_cli *cli, const void *opts, char **args, int n_args, sm_error *e)
 {
     const options *o = opts;
     sm_status st = SM_OK;
@@ -106,9 +107,9 @@ const smi_command smi_command_sql = {
                "\n"
                "  smelt sql \"SELECT count(*) FROM 'logs/*.json'\"\n"
                "  smelt sql 'FROM gold.segments LIMIT 5' --lake ./lake\n",
-    .options = table,
+    .options = option_table,
     .opts_bytes = sizeof(options),
     .min_args = 0,
     .max_args = 1,
-    .run = run,
+    .run = run_query,
 };

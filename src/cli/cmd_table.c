@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * cli/cmd_table.c: `smelt table show|history|files URI`: what a Delta table is, was and consists
- * of. */
+ * cli/cmd_table.c: `smelt table show|history|files URI`: prints a Delta table's columns and
+ * properties, its commits, or its data files. */
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -15,7 +15,7 @@ typedef struct options {
     const char *version_text;
 } options;
 
-static const smi_opt table[] = {
+static const smi_opt option_table[] = {
     {"--version", SMI_OPT_TEXT, "N", "show, files: the version to look at (default: the latest)",
      offsetof(options, version_text)},
     {"--limit", SMI_OPT_I64, "N", "history, files: print at most N", offsetof(options, limit)},
@@ -42,7 +42,8 @@ static int64_t limit_of(const options *o)
 /* ---- show ------------------------------------------------------------------------------------ */
 
 typedef struct totals {
-    int64_t files, rows, bytes; /* rows: −1 where a file's are not in its statistics */
+    int64_t files, bytes;
+    int64_t rows; /* −1: the statistics of a file do not say how many it has */
 } totals;
 
 static totals totals_of(const sm_snapshot *s)
@@ -141,7 +142,7 @@ static void answer_show(smi_cli *cli, const sm_snapshot *s)
     smi_answer_print(cli, &w);
 }
 
-static sm_status show(smi_cli *cli, const sm_snapshot *s, const options *o, sm_error *e)
+static sm_status show_table(smi_cli *cli, const sm_snapshot *s, const options *o, sm_error *e)
 {
     const sm_delta_metadata *m = sm_snapshot_metadata(s);
     const sm_delta_protocol *p = sm_snapshot_protocol(s);
@@ -189,7 +190,7 @@ static void answer_files(smi_cli *cli, const sm_delta_file *items, int64_t n)
     smi_answer_print(cli, &w);
 }
 
-static sm_status files(smi_cli *cli, const sm_snapshot *s, const options *o, sm_error *e)
+static sm_status list_files(smi_cli *cli, const sm_snapshot *s, const options *o, sm_error *e)
 {
     int64_t n = 0;
     char size[SM_SIZE_TEXT_BYTES], rows[SM_SIZE_TEXT_BYTES];
@@ -221,6 +222,7 @@ static void answer_history(smi_cli *cli, const sm_delta_commit_info *items, int6
     sm_json_set_array(&w, "commits");
     for (int64_t i = 0; i < n; i++) {
         const sm_str metrics = items[i].metrics_json;
+        SM_ASSERT(i == 0 || items[i].version < items[i - 1].version); /* the newest first */
         sm_format_timestamp(items[i].timestamp_ms * 1000, when);
         sm_json_begin_object(&w);
         sm_json_set_i64_or_null(&w, "version", items[i].version);
@@ -235,7 +237,7 @@ static void answer_history(smi_cli *cli, const sm_delta_commit_info *items, int6
     smi_answer_print(cli, &w);
 }
 
-static sm_status history(smi_cli *cli, sm_store *store, const options *o, sm_error *e)
+static sm_status list_commits(smi_cli *cli, sm_store *store, const options *o, sm_error *e)
 {
     sm_delta_commit_info *items = NULL;
     int64_t n = 0;
@@ -247,6 +249,7 @@ static sm_status history(smi_cli *cli, sm_store *store, const options *o, sm_err
         return SM_OK;
     }
     for (int64_t i = 0; i < n; i++) {
+        SM_ASSERT(i == 0 || items[i].version < items[i - 1].version); /* the newest first */
         sm_format_timestamp(items[i].timestamp_ms / 1000 * 1000000, when);
         printf("%s%6" PRId64 "%s  %s  %-14.*s %.*s%s%.*s\n", smi_bold(), items[i].version,
                smi_plain(), when, SM_STR_ARG(items[i].operation), SM_STR_ARG(items[i].metrics_json),
@@ -257,14 +260,15 @@ static sm_status history(smi_cli *cli, sm_store *store, const options *o, sm_err
 
 /* ---- the command ----------------------------------------------------------------------------- */
 
+/* Each verb looks at one version of the table, or at its store. */
 static const struct verb {
     const char *name;
     sm_status (*of_snapshot)(smi_cli *cli, const sm_snapshot *s, const options *o, sm_error *e);
     sm_status (*of_store)(smi_cli *cli, sm_store *store, const options *o, sm_error *e);
 } verbs[] = {
-    {"show", show, NULL},
-    {"files", files, NULL},
-    {"history", NULL, history},
+    {"show", show_table, NULL},
+    {"files", list_files, NULL},
+    {"history", NULL, list_commits},
 };
 
 static sm_status run_verb(smi_cli *cli, const struct verb *v, sm_store *store, const options *o,
@@ -273,11 +277,14 @@ static sm_status run_verb(smi_cli *cli, const struct verb *v, sm_store *store, c
     int64_t version = SM_VERSION_LATEST;
     sm_snapshot *snapshot = NULL;
 
+    SM_ASSERT((v->of_store == NULL) != (v->of_snapshot == NULL));
     if (v->of_store) {
         return v->of_store(cli, store, o, e);
     }
     if (o->version_text && (!sm_parse_i64(sm_str_of(o->version_text), &version) || version < 0)) {
-        return sm_fail(e, SM_USAGE, "--version \"%s\" is no version", o->version_text);
+        return sm_fail(e, SM_USAGE,
+                       "--version \"%s\" is not a version, which is a number from 0 on",
+                       o->version_text);
     }
     sm_status st = o->version_text ? sm_snapshot_open(store, version, cli->env.budget, &snapshot, e)
                                    : sm_table_open(store, cli->env.budget, &snapshot, e);
@@ -288,7 +295,8 @@ static sm_status run_verb(smi_cli *cli, const struct verb *v, sm_store *store, c
     return st;
 }
 
-static sm_status run(smi_cli *cli, const void *opts, char **args, int n_args, sm_error *e)
+static sm_status run_table_verb(smi_cli *cli, const void *opts, char **args, int n_args,
+                                sm_error *e)
 {
     sm_store *store = NULL;
 
@@ -300,8 +308,8 @@ static sm_status run(smi_cli *cli, const void *opts, char **args, int n_args, sm
             return st;
         }
     }
-    const sm_status st = sm_fail(e, SM_USAGE, "no table command \"%s\"", args[0]);
-    sm_error_todo(e, "There are show, history and files.");
+    const sm_status st = sm_fail(e, SM_USAGE, "smelt table has no command \"%s\"", args[0]);
+    sm_error_todo(e, "Use show, history or files.");
     return st;
 }
 
@@ -310,9 +318,9 @@ const smi_command smi_command_table = {
     .usage = "show|history|files URI [--version N] [--limit N]",
     .summary = "Shows a Delta table: its columns, versions and files.",
     .details = "  smelt table history ./lake/gold/orders --limit 5\n",
-    .options = table,
+    .options = option_table,
     .opts_bytes = sizeof(options),
     .min_args = 2,
     .max_args = 2,
-    .run = run,
+    .run = run_table_verb,
 };
