@@ -192,14 +192,15 @@ def large(program, tmp_path_factory):
     return f"SELECT * FROM read_json('{logs.folder}/*.json')"
 
 
-def test_large_object_goes_up_in_parts(smelt, s3_smelt, server, bucket, large, tmp_path):
-    query = f"{large} UNION ALL {large}"
-    s3_smelt("sql", query, "-o", f"s3://{bucket}/out/large.parquet")
-    smelt("sql", query, "-o", tmp_path / "large.parquet")
+@pytest.mark.parametrize("form", ["parquet", "csv", "ndjson", "md"])
+def test_large_object_goes_up_in_parts(smelt, s3_smelt, server, bucket, large, tmp_path, form):
+    query = f"{large} UNION ALL {large}" if form == "parquet" else large
+    s3_smelt("sql", query, "-o", f"s3://{bucket}/out/large.{form}")
+    smelt("sql", query, "-o", tmp_path / f"large.{form}")
     server.download(bucket, "out/", tmp_path / "again")
-    assert (tmp_path / "again" / "large.parquet").read_bytes() == \
-        (tmp_path / "large.parquet").read_bytes()
-    head = server.client().head_object(Bucket=bucket, Key="out/large.parquet")
+    assert (tmp_path / "again" / f"large.{form}").read_bytes() == \
+        (tmp_path / f"large.{form}").read_bytes()
+    head = server.client().head_object(Bucket=bucket, Key=f"out/large.{form}")
     assert int(head["ETag"].strip('"').partition("-")[2] or 0) >= 2
     assert not server.uploads(bucket)
 
