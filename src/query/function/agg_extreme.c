@@ -3,11 +3,22 @@
  * query/function/agg_extreme.c: min, max, arg_min, arg_max, any_value (agg_first), first
  * (agg_first_row).
  *
- * All remember cells (agg_int.h). A cell gives way only to what is strictly better, so of equal
- * values the first row's stays, in whatever ranges the rows came. The order is that of sorting: NaN
- * is the largest number, −0 equals 0, text goes by its bytes. min and max of numbers and dates have
- * a loop for each type, all else goes cell by cell. */
+ * State     A cell (agg_int.h) with the best value so far. Only a strictly better value replaces it:
+ *           of equal values the first row's stays, however the rows were cut into ranges.
+ * Order     That of sorting: NaN is the largest number, −0 equals 0, text is compared by its bytes.
+ * Speed     min and max of numbers and dates have a loop for each type; all else is compared cell by
+ *           cell. */
 #include "query/function/agg_int.h"
+
+/* The states of arg_min and arg_max, and of any_value and first; min and max have a cell alone. */
+typedef struct arg_state {
+    smi_cell value, by;
+} arg_state;
+
+typedef struct first_state {
+    smi_cell value;
+    bool is_done; /* where the cell has no value, the result is NULL */
+} first_state;
 
 /* ---- min, max: loops ------------------------------------------------------------------------ */
 
@@ -54,6 +65,8 @@ EXTREME_LOOPS(F64, double, f)
     }
 static const smi_agg_loop min_loops[] = LOOPS(min);
 static const smi_agg_loop max_loops[] = LOOPS(max);
+_Static_assert(SM_COUNT(min_loops) == SM_TYPE_MAP + 1, "loops are found by the type's id");
+_Static_assert(SM_COUNT(max_loops) == SM_COUNT(min_loops), "loops are found by the type's id");
 #undef LOOPS
 
 /* ---- min, max ------------------------------------------------------------------------------- */
@@ -61,6 +74,7 @@ static const smi_agg_loop max_loops[] = LOOPS(max);
 /* Is `a` better than `b`, sign −1 for the smallest, 1 for the largest? */
 static bool is_better(const smi_cell *a, const smi_cell *b, const sm_type *t, int sign)
 {
+    SM_ASSERT(sign == 1 || sign == -1);
     return smi_cell_cmp(a, b, t) * sign > 0;
 }
 
@@ -139,6 +153,9 @@ static sm_status max_merge(const sm_expr *call, void *const *into, const void *c
     return merge_extreme(call, 1, into, from, n, heap, e);
 }
 
+_Static_assert(offsetof(arg_state, value) == 0, "cell_finish() appends the state's first cell");
+_Static_assert(offsetof(first_state, value) == 0, "cell_finish() appends the state's first cell");
+
 /* The first cell of the state is the result. */
 static sm_status cell_finish(const sm_expr *call, const void *const *states, int64_t n,
                              sm_builder *out, int64_t *failed, sm_error *e)
@@ -165,10 +182,6 @@ const sm_aggregate agg_max = {
 };
 
 /* ---- arg_min, arg_max ----------------------------------------------------------------------- */
-
-typedef struct arg_state {
-    smi_cell value, by;
-} arg_state;
 
 static sm_status arg_rows(const sm_column *value, const sm_column *by, int sign, int64_t n_rows,
                           void *const *states, sm_agg_heap *heap, sm_error *e)
@@ -215,6 +228,7 @@ static sm_status merge_arg(const sm_expr *call, int sign, void *const *into,
         const arg_state *const more = from[i];
         if (smi_cell_has(&more->by) &&
             (!smi_cell_has(&s->by) || is_better(&more->by, &s->by, by, sign))) {
+            SM_ASSERT(smi_cell_has(&more->value)); /* set together */
             SM_TRY(smi_cell_copy(&s->by, &more->by, by, heap, e));
             SM_TRY(smi_cell_copy(&s->value, &more->value, value, heap, e));
         }
@@ -257,11 +271,6 @@ const sm_aggregate agg_arg_max = {
 };
 
 /* ---- any_value, first ----------------------------------------------------------------------- */
-
-typedef struct first_state {
-    smi_cell value;
-    bool is_done; /* NULL, if the value is none */
-} first_state;
 
 static sm_status take_first(const sm_column *arg, bool with_nulls, int64_t n_rows,
                             void *const *states, sm_agg_heap *heap, sm_error *e)
@@ -306,6 +315,7 @@ static sm_status first_merge(const sm_expr *call, void *const *into, const void 
         const first_state *const more = from[i];
         if (!s->is_done && more->is_done) {
             s->is_done = true;
+            SM_ASSERT(!smi_cell_has(&s->value));
             if (smi_cell_has(&more->value)) {
                 SM_TRY(smi_cell_copy(&s->value, &more->value, call->args[0]->type, heap, e));
             }

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * query/function/agg_heap.c: the memory of aggregates beside their states, and what else all of
- * them use: flat columns and remembered values.
+ * query/function/agg_heap.c: the memory that aggregates need beside their states; and what all of
+ * them use: flat copies of columns, and cells that hold one value.
  *
  * Heap     Blocks that double from 1 KiB to 256 KiB and are handed out from their beginning;
  *          nothing is given back before the whole heap goes. A partition of few groups stays small,
  *          and one of a million asks the budget seldom.
- * Text     of a cell is copied into room of a power of two bytes, from 16 on, and overwritten there
- *          as long as it fits: a maximum that is replaced often wastes at most what it takes. */
+ * Text     A cell's text is copied into a room of 16, 32, 64 … bytes, and the next text overwrites
+ *          it where it fits there: a maximum that is replaced often wastes at most as many bytes as
+ *          its longest text has. */
 #include "query/function/agg_int.h"
 
 #define FIRST_BLOCK_BYTES ((size_t)1 << 10)
@@ -18,8 +19,8 @@ struct sm_agg_heap {
     sm_budget *budget;
     sm_block **blocks;
     int64_t n_blocks, cap_blocks;
-    size_t used_bytes;  /* of the last block that is filled bit by bit */
-    size_t block_bytes; /* its size */
+    size_t used_bytes;  /* of `data`, the block that is being filled */
+    size_t block_bytes; /* the size of that block */
     uint8_t *data;
     size_t total_bytes;
 };
@@ -55,6 +56,7 @@ sm_budget *smi_heap_budget(const sm_agg_heap *h)
 
 static sm_status add_block(sm_agg_heap *h, size_t bytes, sm_block **out, sm_error *e)
 {
+    SM_ASSERT(bytes % 16 == 0);
     SM_TRY(sm_block_new(h->budget, bytes, out, e));
     if (h->n_blocks == h->cap_blocks) {
         h->cap_blocks = h->cap_blocks ? 2 * h->cap_blocks : 4;
@@ -72,6 +74,7 @@ sm_status smi_heap_alloc(sm_agg_heap *h, size_t bytes, void **out, sm_error *e)
     if (need < bytes) {
         return sm_fail(e, SM_NOMEM, "%zu bytes cannot be addressed", bytes);
     }
+    SM_ASSERT(h->used_bytes <= h->block_bytes && h->used_bytes % 16 == 0);
     if (need <= h->block_bytes - h->used_bytes) {
         *out = h->data + h->used_bytes;
         h->used_bytes += need;
@@ -89,6 +92,7 @@ sm_status smi_heap_alloc(sm_agg_heap *h, size_t bytes, void **out, sm_error *e)
         size *= 2;
     }
     size = size > MAX_BLOCK_BYTES ? MAX_BLOCK_BYTES : size;
+    SM_ASSERT(size >= need); /* need is a quarter of the largest block at most */
     SM_TRY(add_block(h, size, &block, e));
     h->data = block->data;
     h->block_bytes = size;
@@ -113,6 +117,8 @@ sm_status smi_flat(const sm_column *c, sm_budget *budget, sm_column *out, sm_blo
     const sm_column *const from = is_dict ? c->children : c;
     const bool is_bool = c->type->id == SM_TYPE_BOOL;
     const size_t width = (size_t)sm_type_bytes(c->type->id);
+    SM_ASSERT(is_bool || width > 0); /* scalar types only */
+    SM_ASSERT(from->layout == (is_dict ? SM_FLAT : SM_CONST));
     const size_t bits = (sm_bits_bytes(n) + 15) & ~(size_t)15;
     SM_TRY(sm_block_new(budget, bits + (is_bool ? bits : (size_t)n * width), mem, e));
     uint8_t *const valid = (*mem)->data, *const values = valid + bits;
@@ -122,6 +128,7 @@ sm_status smi_flat(const sm_column *c, sm_budget *budget, sm_column *out, sm_blo
         if (c->validity && !sm_bit_get(c->validity, is_dict ? i : 0)) {
             continue;
         }
+        SM_ASSERT(at >= 0 && (!is_dict || at < from->n_rows));
         sm_bit_set(valid, i);
         if (!is_bool) {
             memcpy(values + (size_t)i * width, (const uint8_t *)from->values + (size_t)at * width,
@@ -143,8 +150,9 @@ sm_status smi_flat(const sm_column *c, sm_budget *budget, sm_column *out, sm_blo
 
 typedef enum cell_kind { SIGNED, UNSIGNED, FLOATING, DECIMAL, TEXT } cell_kind;
 
-static cell_kind kind_of(const sm_type *t)
+static cell_kind cell_kind_of(const sm_type *t)
 {
+    SM_ASSERT(!sm_type_is_nested(t->id) && t->id != SM_TYPE_NULL);
     switch (t->id) {
     case SM_TYPE_U8:
     case SM_TYPE_U16:
@@ -167,7 +175,8 @@ static cell_kind kind_of(const sm_type *t)
 smi_cell smi_cell_view(const sm_column *c, int64_t i)
 {
     smi_cell cell = {0};
-    switch (kind_of(c->type)) {
+    SM_ASSERT(c->layout == SM_FLAT && i < c->n_rows);
+    switch (cell_kind_of(c->type)) {
     case SIGNED:
         cell.fixed.v.i = c->type->id == SM_TYPE_BOOL ? smi_bool_at(c, i) : smi_i64_at(c, i);
         cell.fixed.has = 1;
@@ -198,15 +207,17 @@ smi_cell smi_cell_view(const sm_column *c, int64_t i)
 sm_status smi_cell_copy(smi_cell *cell, const smi_cell *from, const sm_type *t, sm_agg_heap *h,
                         sm_error *e)
 {
-    if (kind_of(t) != TEXT) {
+    SM_ASSERT(smi_cell_has(from) || cell_kind_of(t) == TEXT); /* an empty text may be all zero */
+    if (cell_kind_of(t) != TEXT) {
         *cell = *from;
         return SM_OK;
     }
     const uint32_t len = from->text.len;
+    SM_ASSERT(len <= INT32_MAX && cell->text.len <= cell->text.cap);
     if (!cell->text.bytes || cell->text.cap < len) {
         void *bytes = NULL;
         uint32_t cap = MIN_TEXT_BYTES;
-        while (cap < len) { /* a length is below 2^31 */
+        while (cap < len) { /* ends, as a length is below 2^31 */
             cap *= 2;
         }
         SM_TRY(smi_heap_alloc(h, cap, &bytes, e));
@@ -236,7 +247,7 @@ static int cmp_f64(double a, double b)
 
 int smi_cell_cmp(const smi_cell *a, const smi_cell *b, const sm_type *t)
 {
-    switch (kind_of(t)) {
+    switch (cell_kind_of(t)) {
     case SIGNED:
         return (a->fixed.v.i > b->fixed.v.i) - (a->fixed.v.i < b->fixed.v.i);
     case UNSIGNED:
@@ -263,7 +274,7 @@ void smi_cell_append(const smi_cell *cell, const sm_type *t, sm_builder *out)
         sm_builder_null(out);
         return;
     }
-    switch (kind_of(t)) {
+    switch (cell_kind_of(t)) {
     case SIGNED:
         if (t->id == SM_TYPE_BOOL) {
             sm_builder_bool(out, cell->fixed.v.i != 0);
@@ -292,6 +303,8 @@ sm_status smi_agg_update_all(const sm_expr *call, const sm_column *args, int32_t
                              int64_t n_rows, void *const *states, sm_agg_heap *heap, sm_error *e)
 {
     const sm_aggregate *const agg = call->fn->aggregate;
+    SM_ASSERT(agg != NULL && heap != NULL);
+    _Static_assert(SM_LOOK_ROWS % 8 == 0, "sm_column_part() begins at a byte of the bitmap");
     if (n_rows <= SM_LOOK_ROWS) {
         return agg->update(call, args, n_args, n_rows, states, heap, e);
     }

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * query/function/agg_int.h: what the aggregates (agg_*.c) and window functions (win_*.c) share:
- * columns made flat, loops over rows and their states, and the cell that remembers one value of
- * any type. */
+ * flat copies of columns, loops over rows and their states, and cells, which hold one value of any
+ * scalar type. */
 #ifndef SM_QUERY_AGG_INT_H
 #define SM_QUERY_AGG_INT_H
 
 #include "query/function/function_int.h"
 
+/** The budget that the heap was made with; NULL for no heap. */
 sm_budget *smi_heap_budget(const sm_agg_heap *h);
 
 /** The column SM_FLAT: itself, or copied into *mem (release it; NULL where nothing was). A NULL
@@ -15,8 +16,8 @@ sm_budget *smi_heap_budget(const sm_agg_heap *h);
 sm_status smi_flat(const sm_column *c, sm_budget *budget, sm_column *out, sm_block **mem,
                    sm_error *e) SM_MUST_USE;
 
-/** Updates with any number of rows: in parts, looking at the flag of cancelling between them. The
- * columns are flat. */
+/** update() for any number of rows: in parts, and looks between them whether the query is
+ * cancelled. The columns are flat. */
 sm_status smi_agg_update_all(const sm_expr *call, const sm_column *args, int32_t n_args,
                              int64_t n_rows, void *const *states, sm_agg_heap *heap,
                              sm_error *e) SM_MUST_USE;
@@ -38,6 +39,7 @@ static inline bool smi_one_state(void *const *states, int64_t n_rows)
 #define SMI_AGG_LOOP(name, S, T, step)                                                             \
     static void name(const sm_column *c, int64_t n_rows, void *const *states)                      \
     {                                                                                              \
+        SM_ASSERT(c->layout == SM_FLAT && sm_type_bytes(c->type->id) == sizeof(T));                \
         const T *const values = c->values;                                                         \
         const uint8_t *const valid = c->validity;                                                  \
         if (smi_one_state(states, n_rows)) {                                                       \
@@ -86,6 +88,8 @@ typedef union smi_cell {
     } text;
 } smi_cell;
 #define SMI_WIDE_ZERO ((sm_i128)((unsigned __int128)1 << 127))
+_Static_assert(sizeof(smi_cell) == 16, "smi_cell_has() reads two words; groups have many of them");
+_Static_assert(_Alignof(smi_cell) == 8, "states need only 8: exec puts them one behind another");
 
 static inline bool smi_cell_has(const smi_cell *cell)
 {

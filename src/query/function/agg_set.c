@@ -3,11 +3,12 @@
  * query/function/agg_set.c: any aggregate over distinct values. The call that the plan carries is
  * of smi_fn_distinct and holds the aggregate's own call in `prepared`.
  *
- * State     Integers, dates and timestamps start as a window of 64 values around the first one
- *           seen, a bit each: the days of a month in 24 bytes. A value outside moves all of them to
- *           a hash table in the heap, in order of first appearance, which other types have at once.
- * Finish    The values of all states become one column that is given to the aggregate itself;
- *           count needs no more than their number. */
+ * State     Integers, dates and timestamps start with a bitmap of 64 values around the first one
+ *           seen: the days of a month take 24 bytes. A value outside of it moves all of them to a
+ *           hash table in the heap. Other types have the table from the start. It keeps values in
+ *           the order in which they first came.
+ * Finish    The values of all states become one column, which the aggregate itself is then given;
+ *           count only needs their number. */
 #include "query/function/agg_int.h"
 
 #include "base/hash.h"
@@ -26,8 +27,8 @@ typedef struct value_set {
 } value_set;
 
 typedef struct set_state {
-    int64_t base;  /* of the window: bit k is base + k */
-    uint64_t bits; /* 0: no window */
+    int64_t base;  /* of the bitmap: bit k is base + k */
+    uint64_t bits; /* 0: the values are in `set`, or there are none */
     value_set *set;
 } set_state;
 
@@ -95,7 +96,7 @@ static uint64_t hash_of(const entry *x, bool is_text)
                    : sm_mix64(x->words[0] ^ sm_mix64(x->words[1]));
 }
 
-static bool same(const entry *x, const entry *y, bool is_text)
+static bool same_entry(const entry *x, const entry *y, bool is_text)
 {
     if (!is_text) {
         return x->words[0] == y->words[0] && x->words[1] == y->words[1];
@@ -107,7 +108,7 @@ static bool same(const entry *x, const entry *y, bool is_text)
 
 /* ---- the table ------------------------------------------------------------------------------- */
 
-static sm_status grow(value_set *s, bool is_text, sm_agg_heap *h, sm_error *e)
+static sm_status set_grow(value_set *s, bool is_text, sm_agg_heap *h, sm_error *e)
 {
     void *entries = NULL, *slots = NULL;
     const uint64_t cap = s->cap == 0 ? 4 : s->cap * 2;
@@ -119,6 +120,7 @@ static sm_status grow(value_set *s, bool is_text, sm_agg_heap *h, sm_error *e)
     if (s->n > 0) {
         memcpy(entries, s->entries, s->n * sizeof(entry));
     }
+    SM_ASSERT((cap & (cap - 1)) == 0 && s->n < cap);
     s->entries = entries;
     s->slots = slots;
     s->cap = cap;
@@ -143,11 +145,12 @@ static sm_status set_add(value_set **set, entry x, bool is_text, sm_agg_heap *h,
     }
     value_set *const s = *set;
     if (s->n == s->cap) {
-        SM_TRY(grow(s, is_text, h, e));
+        SM_TRY(set_grow(s, is_text, h, e));
     }
+    SM_ASSERT(s->n < s->cap && s->mask == 2 * s->cap - 1); /* half of the slots are free */
     uint64_t at = hash_of(&x, is_text) & s->mask;
     for (; s->slots[at] != 0; at = (at + 1) & s->mask) {
-        if (same(&s->entries[s->slots[at] - 1], &x, is_text)) {
+        if (same_entry(&s->entries[s->slots[at] - 1], &x, is_text)) {
             return SM_OK;
         }
     }
@@ -166,7 +169,7 @@ static sm_status set_add(value_set **set, entry x, bool is_text, sm_agg_heap *h,
 
 /* ---- the state ------------------------------------------------------------------------------- */
 
-static sm_status leave_window(set_state *s, sm_agg_heap *h, sm_error *e)
+static sm_status bits_to_set(set_state *s, sm_agg_heap *h, sm_error *e)
 {
     for (uint64_t bits = s->bits; bits != 0; bits &= bits - 1) {
         const entry x = {{(uint64_t)(s->base + __builtin_ctzll(bits)), 0}};
@@ -178,6 +181,7 @@ static sm_status leave_window(set_state *s, sm_agg_heap *h, sm_error *e)
 
 static sm_status add_int(set_state *s, int64_t v, sm_agg_heap *h, sm_error *e)
 {
+    SM_ASSERT(!s->set || s->bits == 0);
     if (!s->set) {
         if (s->bits == 0) { /* 31 before and 32 behind: a month from any of its days */
             s->base = v < INT64_MIN + 31 ? INT64_MIN : v > INT64_MAX - 32 ? INT64_MAX - 63 : v - 31;
@@ -187,7 +191,7 @@ static sm_status add_int(set_state *s, int64_t v, sm_agg_heap *h, sm_error *e)
             s->bits |= UINT64_C(1) << k;
             return SM_OK;
         }
-        SM_TRY(leave_window(s, h, e));
+        SM_TRY(bits_to_set(s, h, e));
     }
     return set_add(&s->set, (entry){{(uint64_t)v, 0}}, false, h, e);
 }
@@ -263,6 +267,7 @@ static sm_status aggregate_values(const sm_expr *inner, const void *const *state
     for (int64_t i = 0; i < n; i++) {
         n_values += count_of(states[i]);
     }
+    SM_ASSERT(inner->fn != &smi_fn_distinct && stride % 8 == 0);
     uint8_t *const own = sm_alloc_zero(stride * (size_t)n + 8);
     void **const by_row = sm_alloc(((size_t)n_values + 1) * sizeof(void *));
     void **const by_state = sm_alloc(((size_t)n + 1) * sizeof(void *));
@@ -273,6 +278,7 @@ static sm_status aggregate_values(const sm_expr *inner, const void *const *state
             by_row[row++] = by_state[i];
         }
     }
+    SM_ASSERT(row == n_values);
     sm_builder *const b = sm_builder_new(t, NULL);
     sm_agg_heap *const heap = sm_agg_heap_new(NULL);
     sm_batch *batch = NULL;

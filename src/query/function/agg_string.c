@@ -2,10 +2,10 @@
  *
  * query/function/agg_string.c: string_agg.
  *
- * A state's text has each value with its separator before it, the first value's too: so a later
- * range's text goes behind an earlier one's as it is, and finish leaves out the first separator.
- * Text grows in the heap by doubling. A row without a value, or without a separator, is left out.
- * */
+ * State     The values joined, each with its separator before it, the first one too. So a merge
+ *           appends the later range's text as it is, and finish skips the first separator.
+ * Memory    The text grows in the heap, by doubling.
+ * NULL      A row whose value or separator is NULL is left out. */
 #include "query/function/agg_int.h"
 
 #define MAX_TEXT_BYTES INT32_MAX /* of one value of a column */
@@ -17,7 +17,7 @@ typedef struct string_state {
     uint32_t skip; /* the first separator */
 } string_state;
 
-/* Room for `more` bytes behind what is there. */
+/* Makes room for `more` bytes behind the text. */
 static sm_status reserve(const sm_expr *call, string_state *s, size_t more, sm_agg_heap *heap,
                          sm_error *e)
 {
@@ -37,15 +37,16 @@ static sm_status reserve(const sm_expr *call, string_state *s, size_t more, sm_a
     if (s->bytes) {
         memcpy(bytes, s->bytes, s->len);
     }
+    SM_ASSERT(cap >= need && cap <= UINT32_MAX);
     s->bytes = bytes;
     s->cap = (uint32_t)cap;
     return SM_OK;
 }
 
-static void append(string_state *s, sm_str text)
+static void append_text(string_state *s, sm_str text)
 {
     if (text.len > 0) {
-        SM_ASSERT(s->bytes); /* there is room */
+        SM_ASSERT(s->bytes && s->len + text.len <= s->cap); /* reserve() was called */
         memcpy(s->bytes + s->len, text.data, text.len);
         s->len += (uint32_t)text.len;
     }
@@ -64,13 +65,13 @@ static sm_status append_rows(const sm_expr *call, const sm_column *c, const sm_c
             s->skip = (uint32_t)before.len;
         }
         SM_TRY(reserve(call, s, value.len + before.len, heap, e));
-        append(s, before);
-        append(s, value);
+        append_text(s, before);
+        append_text(s, value);
     }
     return SM_OK;
 }
 
-/* Over distinct values only they are given (agg_set.c): the separator is the call's constant. */
+/* DISTINCT gives the values alone (agg_set.c): then the separator must be a constant of the call. */
 static sm_status constant_separator(const sm_expr *call, sm_view *view, sm_heap_buf *heap,
                                     sm_column *out, sm_error *e)
 {
@@ -124,7 +125,7 @@ static sm_status string_merge(const sm_expr *call, void *const *into, const void
             s->skip = more->skip;
         }
         SM_TRY(reserve(call, s, more->len, heap, e));
-        append(s, (sm_str){(const char *)more->bytes, more->len});
+        append_text(s, (sm_str){(const char *)more->bytes, more->len});
     }
     return SM_OK;
 }
@@ -134,6 +135,7 @@ static sm_status string_finish(const sm_expr *call, const void *const *states, i
 {
     for (int64_t i = 0; i < n; i++) {
         const string_state *const s = states[i];
+        SM_ASSERT(s->skip <= s->len);
         if (s->bytes) {
             sm_builder_str(out, (sm_str){(const char *)s->bytes + s->skip, s->len - s->skip});
         } else {

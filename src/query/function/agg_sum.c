@@ -2,15 +2,15 @@
  *
  * query/function/agg_sum.c: count, sum, avg, bool_and, bool_or.
  *
- * A state is as small as can be, 16 bytes for a sum of any type, because a million groups have one
- * each; all zero means that no value came.
- *   integers  twice the sum in 128 bits, the lowest bit set once there is a value: exact, and no
- *             row needs a check (2^62 rows do not overflow it)
- *   decimals  the sum in 128 bits, 0 as SMI_WIDE_ZERO; a sum on the way beyond them sticks, as
- *             SPILT, and fails at the end
- *   floats    the sum and the rest that rounding left out of it (Neumaier), so that the result
- *             hardly depends on where ranges begin; a rest of 0 stands as −0, whose bits are not
- *             all zero
+ * State     A sum of any type takes 16 bytes, because there may be a million groups with one each.
+ *           All bytes zero means that there was no value yet.
+ * Integers  The state is twice the sum in 128 bits, with the lowest bit set once there was a value.
+ *           It is exact, and no row needs an overflow check: 2^62 rows cannot overflow it.
+ * Decimals  The state is the sum in 128 bits; a sum of 0 is stored as SMI_WIDE_ZERO. A sum that
+ *           overflows on the way is stored as SPILT from then on, and is an error at the end.
+ * Floats    The state is the sum and the part of it that rounding lost (Neumaier), so that the
+ *           result hardly depends on where ranges begin. A lost part of 0 is stored as −0, whose
+ *           bits are not all zero.
  *
  * Source    A. Neumaier, Rundungsfehleranalyse einiger Verfahren zur Summation endlicher Summen,
  *           ZAMM 54, 1974; the error of one addition as in Knuth, TAOCP 2, 4.2.2, theorem B. */
@@ -91,6 +91,9 @@ typedef struct avg_state {
 } avg_state;
 
 #define SPILT (SMI_WIDE_ZERO + 1)
+_Static_assert(sizeof(any_sum) == 16, "has_sum() reads two words; groups have many of them");
+_Static_assert(_Alignof(avg_state) == 8, "states need only 8: exec puts them one behind another");
+_Static_assert(offsetof(avg_state, sum) == 0, "finish reads an avg's sum as a sum");
 
 static inline void add_int(any_sum *s, sm_i128 v)
 {
@@ -125,7 +128,7 @@ static double float_result(const any_sum *s)
 
 typedef enum sum_kind { INTEGERS, DECIMALS, FLOATS } sum_kind;
 
-static sum_kind kind_of(const sm_expr *call)
+static sum_kind sum_kind_of(const sm_expr *call)
 {
     switch (call->args[0]->type->id) {
     case SM_TYPE_DECIMAL:
@@ -168,6 +171,7 @@ static void merge_sum(sum_kind kind, any_sum *into, const any_sum *from)
         break;
     }
     }
+    SM_ASSERT(has_sum(into));
 }
 
 /* ---- loops ---------------------------------------------------------------------------------- */
@@ -221,10 +225,12 @@ SMI_AGG_LOOP(avg_DECIMAL, avg_state, smi_wide, avg_decimal)
     }
 static const smi_agg_loop sum_loops[] = LOOPS(sum);
 static const smi_agg_loop avg_loops[] = LOOPS(avg);
+_Static_assert(SM_COUNT(sum_loops) == SM_TYPE_MAP + 1, "loops are found by the type's id");
+_Static_assert(SM_COUNT(avg_loops) == SM_COUNT(sum_loops), "loops are found by the type's id");
 #undef LOOPS
 #undef INT_TYPES
 
-/* Other types have no loop: NULL's rows have no values. */
+/* A type without a loop is NULL, whose rows have no values: the binder lets no other through. */
 static sm_status run_loop(const smi_agg_loop *loops, const sm_column *c, int64_t n_rows,
                           void *const *states, sm_agg_heap *heap, sm_error *e)
 {
@@ -232,6 +238,7 @@ static sm_status run_loop(const smi_agg_loop *loops, const sm_column *c, int64_t
     sm_column flat;
     sm_block *mem = NULL;
     if (!loop) {
+        SM_ASSERT(c->type->id == SM_TYPE_NULL);
         return SM_OK;
     }
     SM_TRY(smi_flat(c, smi_heap_budget(heap), &flat, &mem, e));
@@ -251,15 +258,15 @@ static sm_status sum_update(const sm_expr *call, const sm_column *args, int32_t 
 static sm_status sum_merge(const sm_expr *call, void *const *into, const void *const *from,
                            int64_t n, sm_agg_heap *heap, sm_error *e)
 {
-    const sum_kind kind = kind_of(call);
+    const sum_kind kind = sum_kind_of(call);
     for (int64_t i = 0; i < n; i++) {
         merge_sum(kind, into[i], from[i]);
     }
     return SM_OK;
 }
 
-/* The sum is beyond the type of its result. */
-static sm_status too_large(const sm_expr *call, const sm_type *of, sm_i128 sum, sm_error *e)
+/* The error of a sum that its result's type does not hold. */
+static sm_status fail_sum(const sm_expr *call, const sm_type *of, sm_i128 sum, sm_error *e)
 {
     sm_buf type = {0}, value = {0};
     const sm_type whole = {.id = SM_TYPE_DECIMAL, .precision = 38, .scale = of->scale};
@@ -307,12 +314,15 @@ static bool append_sum(sum_kind kind, const any_sum *s, sm_builder *out)
 static sm_status sum_finish(const sm_expr *call, const void *const *states, int64_t n,
                             sm_builder *out, int64_t *failed, sm_error *e)
 {
-    const sum_kind kind = kind_of(call);
+    const sum_kind kind = sum_kind_of(call);
+    SM_ASSERT(call->type->id == (kind == FLOATS     ? SM_TYPE_F64
+                                 : kind == DECIMALS ? SM_TYPE_DECIMAL
+                                                    : SM_TYPE_I64));
     for (int64_t i = 0; i < n; i++) {
         const any_sum *const s = states[i];
         if (!append_sum(kind, s, out)) {
             *failed = i;
-            return too_large(call, call->type, kind == INTEGERS ? s->twice >> 1 : SPILT, e);
+            return fail_sum(call, call->type, kind == INTEGERS ? s->twice >> 1 : SPILT, e);
         }
     }
     return SM_OK;
@@ -320,7 +330,7 @@ static sm_status sum_finish(const sm_expr *call, const void *const *states, int6
 
 sm_status sm_agg_sum_too_large(const sm_expr *call, sm_i128 sum, sm_error *e)
 {
-    return too_large(call, call->type, sum, e);
+    return fail_sum(call, call->type, sum, e);
 }
 
 const sm_aggregate agg_sum = {
@@ -342,7 +352,7 @@ static sm_status avg_update(const sm_expr *call, const sm_column *args, int32_t 
 static sm_status avg_merge(const sm_expr *call, void *const *into, const void *const *from,
                            int64_t n, sm_agg_heap *heap, sm_error *e)
 {
-    const sum_kind kind = kind_of(call);
+    const sum_kind kind = sum_kind_of(call);
     for (int64_t i = 0; i < n; i++) {
         merge_sum(kind, &((avg_state *)into[i])->sum, &((const avg_state *)from[i])->sum);
         ((avg_state *)into[i])->n += ((const avg_state *)from[i])->n;
@@ -353,8 +363,9 @@ static sm_status avg_merge(const sm_expr *call, void *const *into, const void *c
 static sm_status avg_finish(const sm_expr *call, const void *const *states, int64_t n,
                             sm_builder *out, int64_t *failed, sm_error *e)
 {
-    const sum_kind kind = kind_of(call);
+    const sum_kind kind = sum_kind_of(call);
     const sm_type *const t = call->args[0]->type;
+    SM_ASSERT(call->type->id == SM_TYPE_F64);
     const double unit = kind == DECIMALS ? (double)smi_pow10[t->scale] : 1;
     for (int64_t i = 0; i < n; i++) {
         const avg_state *const s = states[i];
@@ -367,7 +378,7 @@ static sm_status avg_finish(const sm_expr *call, const void *const *states, int6
         } else if (s->sum.exact == SPILT) {
             const sm_type widest = {.id = SM_TYPE_DECIMAL, .precision = 38, .scale = t->scale};
             *failed = i;
-            return too_large(call, &widest, SPILT, e);
+            return fail_sum(call, &widest, SPILT, e);
         } else {
             const sm_i128 sum = s->sum.exact == SMI_WIDE_ZERO ? 0 : s->sum.exact;
             sm_builder_f64(out, (double)sum / ((double)s->n * unit));

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * query/function/fn_arith.c: + − * / // % on numbers and dates. Both arguments are of the result's
- * type but for products of decimals and for dates (fn_bind.c). A result beyond its type is
- * SM_RANGE with both values, and so is a remainder or // of integers and decimals by zero; / and
- * what is done with floats follows IEEE 754. */
+ * query/function/fn_arith.c: + − * / // % on numbers and dates.
+ *
+ * Types     Both arguments have the result's type, except in products of decimals and with dates
+ *           (fn_bind.c casts them).
+ * Errors    A result that its type does not hold is SM_RANGE, with both values; so is a remainder or
+ *           // of integers and decimals by zero. / and arithmetic on floats follow IEEE 754. */
 #include "query/function/function_int.h"
 
 #include <math.h>
@@ -13,8 +15,9 @@
 typedef enum arith { ADD, SUBTRACT, MULTIPLY, DIVIDE_WHOLE, MODULO } arith;
 
 static const char *const signs[] = {"+", "-", "*", "//", "%"};
+_Static_assert(SM_COUNT(signs) == MODULO + 1, "one sign for each operation");
 
-static sm_status overflow(const sm_fn_call *call, arith op, int64_t i, sm_error *e)
+static sm_status fail_range(const sm_fn_call *call, arith op, int64_t i, sm_error *e)
 {
     sm_buf text = {0};
     sm_value_print(sm_column_value(&call->args[0], i), &text);
@@ -77,7 +80,7 @@ static void store_int(sm_column *out, int64_t i, int64_t v)
     }
 }
 
-static sm_status by_zero(const sm_fn_call *call, arith op, int64_t i, sm_error *e)
+static sm_status fail_zero(const sm_fn_call *call, arith op, int64_t i, sm_error *e)
 {
     sm_buf text = {0};
     sm_value_print(sm_column_value(&call->args[0], i), &text);
@@ -89,7 +92,7 @@ static sm_status by_zero(const sm_fn_call *call, arith op, int64_t i, sm_error *
 }
 
 /* The exact result; false where the divisor is 0. */
-static bool exact(arith op, sm_i128 a, sm_i128 b, sm_i128 *out)
+static bool exact_result(arith op, sm_i128 a, sm_i128 b, sm_i128 *out)
 {
     switch (op) {
     case ADD:
@@ -114,6 +117,7 @@ static bool exact(arith op, sm_i128 a, sm_i128 b, sm_i128 *out)
 /* Any width: 64-bit operands fit 128 bits whatever is done with them. */
 static sm_status int_any(const sm_fn_call *call, arith op, sm_column *out, sm_error *e)
 {
+    SM_ASSERT(sm_type_is_integer(out->type->id));
     const int_range range = range_of(out->type->id);
     const sm_i128 max = range.umax > 0 ? (sm_i128)range.umax : range.max;
     for (int64_t i = 0; i < call->n_rows; i++) {
@@ -121,11 +125,11 @@ static sm_status int_any(const sm_fn_call *call, arith op, sm_column *out, sm_er
         if (!smi_valid(out, i)) {
             continue;
         }
-        if (!exact(op, smi_i128_at(&call->args[0], i), smi_i128_at(&call->args[1], i), &v)) {
-            return by_zero(call, op, i, e);
+        if (!exact_result(op, smi_i128_at(&call->args[0], i), smi_i128_at(&call->args[1], i), &v)) {
+            return fail_zero(call, op, i, e);
         }
         if (v < range.min || v > max) {
-            return overflow(call, op, i, e);
+            return fail_range(call, op, i, e);
         }
         store_int(out, i, (int64_t)v);
     }
@@ -135,6 +139,8 @@ static sm_status int_any(const sm_fn_call *call, arith op, sm_column *out, sm_er
 /* BIGINT by the processor's own overflow flag; null rows hold zeros and cannot overflow. */
 static sm_status int_i64(const sm_fn_call *call, arith op, sm_column *out, sm_error *e)
 {
+    SM_ASSERT(op <= MULTIPLY && call->args[0].type->id == SM_TYPE_I64 &&
+              call->args[1].type->id == SM_TYPE_I64);
     const int64_t *const xs = call->args[0].values, *const ys = call->args[1].values;
     const int64_t mx = smi_mask(&call->args[0]), my = smi_mask(&call->args[1]);
     int64_t *const to = (int64_t *)out->values;
@@ -153,7 +159,7 @@ static sm_status int_i64(const sm_fn_call *call, arith op, sm_column *out, sm_er
                           : op == SUBTRACT ? __builtin_sub_overflow(a, b, &v)
                                            : __builtin_mul_overflow(a, b, &v);
         if (smi_valid(out, i) && over) {
-            return overflow(call, op, i, e);
+            return fail_range(call, op, i, e);
         }
         to[i] = smi_valid(out, i) ? to[i] : 0;
     }
@@ -185,6 +191,7 @@ static sm_status floats(const sm_fn_call *call, arith op, sm_column *out, sm_err
 
 static sm_status decimals(const sm_fn_call *call, arith op, sm_column *out, sm_error *e)
 {
+    SM_ASSERT(op != DIVIDE_WHOLE); /* the binder makes that a division of floats */
     const sm_i128 limit =
         out->type->precision >= 38 ? smi_pow10[38] : smi_pow10[out->type->precision];
     for (int64_t i = 0; i < call->n_rows; i++) {
@@ -194,14 +201,14 @@ static sm_status decimals(const sm_fn_call *call, arith op, sm_column *out, sm_e
         }
         const sm_i128 a = smi_i128_at(&call->args[0], i), b = smi_i128_at(&call->args[1], i);
         if (op == MODULO && b == 0) {
-            return by_zero(call, op, i, e);
+            return fail_zero(call, op, i, e);
         }
         const bool over = op == ADD        ? __builtin_add_overflow(a, b, &v)
                           : op == SUBTRACT ? __builtin_sub_overflow(a, b, &v)
                           : op == MULTIPLY ? __builtin_mul_overflow(a, b, &v)
                                            : (v = a % b, false);
         if (over || v >= limit || v <= -limit) {
-            return overflow(call, op, i, e);
+            return fail_range(call, op, i, e);
         }
         memcpy((uint8_t *)out->values + i * 16, &v, 16);
     }
@@ -223,13 +230,14 @@ static sm_status dates(const sm_fn_call *call, arith op, sm_column *out, sm_erro
             continue;
         }
         const int64_t a = smi_i64_at(&call->args[0], i), b = smi_i64_at(&call->args[1], i);
+        SM_ASSERT(op == ADD || op == SUBTRACT);
         int64_t v = op == ADD ? a + b : a - b;
         if (out->type->id == SM_TYPE_DATE) {
             const bool is_first = is_infinite_date(&call->args[0], a);
             if (is_first || is_infinite_date(&call->args[1], b)) {
                 v = is_first ? a : b;
             } else if (v <= -SM_DATE_INFINITY || v >= SM_DATE_INFINITY) {
-                return overflow(call, op, i, e);
+                return fail_range(call, op, i, e);
             }
         }
         store_int(out, i, v);
@@ -239,8 +247,9 @@ static sm_status dates(const sm_fn_call *call, arith op, sm_column *out, sm_erro
 
 /* ---- the functions --------------------------------------------------------------------------- */
 
-static sm_status run(const sm_fn_call *call, arith op, sm_column *out, sm_error *e)
+static sm_status run_arith(const sm_fn_call *call, arith op, sm_column *out, sm_error *e)
 {
+    SM_ASSERT(call->n_args == 2 && out->layout == SM_FLAT && out->n_rows == call->n_rows);
     const sm_type_id id = out->type->id;
     if (id == SM_TYPE_DECIMAL) {
         return decimals(call, op, out, e);
@@ -259,32 +268,32 @@ static sm_status run(const sm_fn_call *call, arith op, sm_column *out, sm_error 
 
 sm_status fn_add(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
-    return run(call, ADD, out, e);
+    return run_arith(call, ADD, out, e);
 }
 sm_status fn_multiply(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
-    return run(call, MULTIPLY, out, e);
+    return run_arith(call, MULTIPLY, out, e);
 }
-/* Of no integers it divides as / does, but for 0. */
+/* Floats are divided as by /, except that dividing by 0 is an error. */
 sm_status fn_divide_whole(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
     const bool is_float = out->type->id == SM_TYPE_F64 || out->type->id == SM_TYPE_F32;
     for (int64_t i = 0; is_float && i < call->n_rows; i++) {
         if (smi_valid(out, i) && smi_f64_at(&call->args[1], i) == 0) {
-            return by_zero(call, DIVIDE_WHOLE, i, e);
+            return fail_zero(call, DIVIDE_WHOLE, i, e);
         }
     }
-    return run(call, DIVIDE_WHOLE, out, e);
+    return run_arith(call, DIVIDE_WHOLE, out, e);
 }
 sm_status fn_modulo(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
-    return run(call, MODULO, out, e);
+    return run_arith(call, MODULO, out, e);
 }
 
 sm_status fn_subtract(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
     if (call->n_args == 2) {
-        return run(call, SUBTRACT, out, e);
+        return run_arith(call, SUBTRACT, out, e);
     }
     /* −x is 0 − x, except for −0.0 */
     const sm_type *const t = out->type;
@@ -304,7 +313,7 @@ sm_status fn_subtract(const sm_fn_call *call, sm_column *out, sm_error *e)
     const sm_column none = {.type = t, .layout = SM_CONST, .n_rows = 1, .values = &zero};
     const sm_column args[2] = {none, call->args[0]};
     const sm_fn_call both = {call->expr, args, 2, call->n_rows, call->into};
-    return run(&both, SUBTRACT, out, e);
+    return run_arith(&both, SUBTRACT, out, e);
 }
 
 sm_status fn_divide(const sm_fn_call *call, sm_column *out, sm_error *e)

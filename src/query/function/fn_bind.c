@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * query/function/fn_bind.c: the binders of functions whose types no signature can say: arithmetic
- * on decimals and dates, comparisons, rounding, sums. Named by functions.def. */
+ * query/function/fn_bind.c: the binders of functions whose types a signature cannot express:
+ * arithmetic on decimals and dates, comparisons, rounding, sums. functions.def names them. */
 #include "query/function/function_int.h"
 
 static sm_status cast_args(smi_call_bind *b, const sm_type *t)
 {
+    SM_ASSERT(smi_plain_type(t) == t); /* a literal's type must not become a column's */
     for (int32_t i = 0; i < b->n_args; i++) {
         b->args[i] = smi_cast(b->a, b->args[i], t);
     }
@@ -31,6 +32,7 @@ static void bind_decimal_sum(smi_call_bind *b, bool grows)
     const sm_type *const y = smi_as_decimal(b->a, b->args[1]->type);
     const int scale = x->scale > y->scale ? x->scale : y->scale;
     const int over_x = x->precision - x->scale, over_y = y->precision - y->scale;
+    SM_ASSERT(b->n_args == 2 && x->scale <= x->precision && y->scale <= y->precision);
     const int wanted = scale + (over_x > over_y ? over_x : over_y) + (grows ? 1 : 0);
     b->result = sm_type_decimal(b->a, wanted > 38 ? 38 : wanted, scale);
     cast_args(b, b->result);
@@ -52,6 +54,7 @@ static sm_status bind_decimal_product(smi_call_bind *b, sm_error *e)
     if (precision > 18 && x->precision <= 18 && y->precision <= 18 && scale < 18) {
         precision = 18;
     }
+    SM_ASSERT(scale <= precision);
     b->result = sm_type_decimal(b->a, precision > 38 ? 38 : precision, scale);
     b->args[0] = smi_cast(b->a, b->args[0], x);
     b->args[1] = smi_cast(b->a, b->args[1], y);
@@ -66,9 +69,9 @@ static sm_status bind_dates(smi_call_bind *b, sm_error *e)
     return smi_expr_fail(b->place, e, SM_TYPE, "%s does not take a DATE", b->fn->name);
 }
 
-/* As DuckDB: BOOLEAN is no number; and a text beside an INTEGER or a DATE could be a number of days
- * or a date. */
-static sm_status refuse_vague(const smi_call_bind *b, sm_error *e)
+/* As DuckDB: BOOLEAN is no number; and a text literal beside an INTEGER or a DATE may be meant as a
+ * number of days or as a date. */
+static sm_status refuse_ambiguous(const smi_call_bind *b, sm_error *e)
 {
     for (int32_t i = 0; i < b->n_args; i++) {
         const sm_expr *const x = b->args[i], *const y = b->args[b->n_args - 1 - i];
@@ -90,7 +93,7 @@ static sm_status refuse_vague(const smi_call_bind *b, sm_error *e)
 
 sm_status smi_bind_arith(smi_call_bind *b, sm_error *e)
 {
-    SM_TRY(refuse_vague(b, e));
+    SM_TRY(refuse_ambiguous(b, e));
     if (b->n_args == 1 && op_is(b, "-")) {
         return smi_bind_signature(b, e);
     }
@@ -114,7 +117,8 @@ sm_status smi_bind_arith(smi_call_bind *b, sm_error *e)
     return SM_OK;
 }
 
-/* DOUBLE, or FLOAT where one side is and the other no DOUBLE. // of no integers divides so too. */
+/* The result is DOUBLE; FLOAT where one side is FLOAT and the other is not DOUBLE. For // too, where
+ * the sides are not integers. */
 sm_status smi_bind_divide(smi_call_bind *b, sm_error *e)
 {
     bool is_number = b->n_args == 2, has_float = false, has_double = false;
@@ -135,6 +139,7 @@ sm_status smi_bind_divide(smi_call_bind *b, sm_error *e)
 
 sm_status smi_bind_compare(smi_call_bind *b, sm_error *e)
 {
+    SM_ASSERT(b->n_args == 2); /* the parser's */
     const bool is_order = b->fn->name[0] == '<' || b->fn->name[0] == '>';
     const bool is_equal = !is_order || op_is(b, "<>");
     const sm_type *const t =
@@ -174,7 +179,7 @@ sm_status smi_bind_concat(smi_call_bind *b, sm_error *e)
 
 /* ---- rounding -------------------------------------------------------------------------------- */
 
-/* ceil, floor, round: integers stay what they are, decimals lose places, the rest is DOUBLE. */
+/* ceil, floor, round: integers keep their type, decimals lose places, all else becomes DOUBLE. */
 sm_status smi_bind_round(smi_call_bind *b, sm_error *e)
 {
     const bool is_round = op_is(b, "round");
@@ -191,6 +196,7 @@ sm_status smi_bind_round(smi_call_bind *b, sm_error *e)
             }
             places = n->value.as.i;
         }
+        SM_ASSERT(b->n_args == 1 || sm_type_is_integer(b->args[1]->type->id));
         const int64_t scale = places < 0 ? 0 : places < t->scale ? places : t->scale;
         b->result = sm_type_decimal(b->a, t->precision, (int)scale);
     } else if (is_round && sm_type_is_integer(t->id) && !sm_type_is_signed(t->id) &&

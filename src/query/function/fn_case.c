@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * query/function/fn_case.c: lower and upper case. Code point by code point by Unicode's simple
- * mapping, which needs no locale and is the same everywhere; unicode_case.def is the table,
- * searched by halves. Text that is ASCII, which most is, goes byte by byte and never sees the
- * table. */
+ * query/function/fn_case.c: lower and upper case, one code point at a time, by Unicode's simple
+ * mapping: it needs no locale and is the same everywhere. The table is unicode_case.def, which is
+ * searched by bisection. ASCII is mapped byte by byte without the table. */
 #include "query/function/function_int.h"
 
 #include "base/text.h"
@@ -58,6 +57,7 @@ static uint32_t map_char(const case_map *m, uint32_t c)
             high = middle;
         }
     }
+    SM_ASSERT(low == 0 || m->ranges[low - 1].last < c); /* the table is in order */
     if (low == m->n_ranges || c < m->ranges[low].first ||
         (c - m->ranges[low].first) % m->ranges[low].step != 0) {
         return c;
@@ -83,7 +83,7 @@ static size_t map_ascii(const case_map *m, sm_str s, uint8_t *out)
     return n;
 }
 
-/* No mapping makes more than three bytes of two. */
+/* No mapping makes more than three bytes out of two. */
 static size_t most_bytes(size_t len)
 {
     return len + len / 2 + 4;
@@ -96,6 +96,7 @@ static size_t map_text(const case_map *m, sm_str s, uint8_t *out)
     while (at < s.len) {
         const uint32_t c = map_char(m, sm_utf8_next(s, &at));
         len += (size_t)sm_utf8_put(c, (char *)out + len);
+        SM_ASSERT(len <= most_bytes(s.len));
     }
     return len;
 }

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * query/function/fn_compare.c: comparisons, IN, and the tests for NULL, as bitmaps. Arguments are
- * of one type and FLAT or CONST.
+ * query/function/fn_compare.c: comparisons, IN and the tests for NULL, whose results are bitmaps;
+ * greatest and least. The arguments of a call have one type and are FLAT or CONST.
  *
- * Bits      A loop writes 64 bytes of 0 or 1, which the compiler does with SIMD compares; eight of
- *           them at a time become a byte by one multiplication.
- * Order     Floats as column.h says: NaN is the largest and equals itself, −0 is 0. Text by bytes.
- * IN        Integers in a sorted array, text in hash tables: a view of up to 12 bytes is two words,
- *           is hashed as such, and equal when they are; longer text is hashed by its bytes. */
+ * Bits      A loop writes 64 bytes of 0 or 1, for which the compiler uses SIMD compares; then one
+ *           multiplication packs eight of these bytes into one byte of the bitmap.
+ * Order     As column.h says: of floats NaN is the largest and equals itself, and −0 equals 0; text
+ *           is compared by its bytes.
+ * IN        looks up integers in a sorted array and text in hash tables. A text of up to 12 bytes is
+ *           hashed and compared as the two words of its view, a longer one by its bytes. */
 #include "query/function/function_int.h"
 
 #include "base/hash.h"
@@ -28,7 +29,7 @@ static void pack64(const uint8_t bytes[64], uint8_t *bits)
     }
 }
 
-/* Runs `test` (over a and b) for all rows; b may be a constant. */
+/* Runs `test` (over a and b) for all rows; x is flat unless both are constants. */
 #define COMPARE_LOOP(type, test)                                                                   \
     do {                                                                                           \
         const type *const xs = (const type *)x->values, *const ys = (const type *)y->values;       \
@@ -159,6 +160,8 @@ static void compare_any(smi_cmp op, const sm_column *x, const sm_column *y, int6
                         uint8_t *bits)
 {
     const bool is_nested = sm_type_is_nested(x->type->id);
+    SM_ASSERT(!is_nested || op == SMI_EQ ||
+              op == SMI_NE); /* the binder: nested ones have no order */
     for (int64_t i = 0; i < n; i++) {
         if (!smi_valid(x, i) || !smi_valid(y, i)) {
             continue;
@@ -177,7 +180,9 @@ static void compare_any(smi_cmp op, const sm_column *x, const sm_column *y, int6
     }
 }
 
+/* The operator that means the same with its sides exchanged. */
 static const smi_cmp mirror[] = {SMI_EQ, SMI_NE, SMI_GT, SMI_GE, SMI_LT, SMI_LE};
+_Static_assert(SM_COUNT(mirror) == SMI_GE + 1, "one for each operator");
 
 static void compare_bits(smi_cmp op, const sm_column *x, const sm_column *y, int64_t n,
                          uint8_t *bits)
@@ -202,12 +207,14 @@ static void compare_bits(smi_cmp op, const sm_column *x, const sm_column *y, int
         [SM_TYPE_TIMESTAMP] = compare_i64,
         [SM_TYPE_TIMESTAMP_NTZ] = compare_i64,
     };
+    SM_ASSERT(sm_type_eq(x->type, y->type)); /* a kernel reads both by one width */
     const sm_type_id id = x->type->id;
     const kernel run = (int)id < SM_COUNT(kernels) ? kernels[id] : NULL;
     if (!run) {
         compare_any(op, x, y, n, bits);
         return;
     }
+    SM_ASSERT(x->layout != SM_DICT && y->layout != SM_DICT);
     if (x->layout == SM_CONST && y->layout != SM_CONST) {
         run(mirror[op], y, x, n, bits);
     } else {
@@ -215,7 +222,7 @@ static void compare_bits(smi_cmp op, const sm_column *x, const sm_column *y, int
     }
 }
 
-static sm_status compare(smi_cmp op, const sm_fn_call *call, sm_column *out)
+static sm_status compare_rows(smi_cmp op, const sm_fn_call *call, sm_column *out)
 {
     compare_bits(op, &call->args[0], &call->args[1], call->n_rows, (uint8_t *)out->values);
     return SM_OK;
@@ -223,27 +230,27 @@ static sm_status compare(smi_cmp op, const sm_fn_call *call, sm_column *out)
 
 sm_status fn_equal(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
-    return compare(SMI_EQ, call, out);
+    return compare_rows(SMI_EQ, call, out);
 }
 sm_status fn_not_equal(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
-    return compare(SMI_NE, call, out);
+    return compare_rows(SMI_NE, call, out);
 }
 sm_status fn_less(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
-    return compare(SMI_LT, call, out);
+    return compare_rows(SMI_LT, call, out);
 }
 sm_status fn_less_equal(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
-    return compare(SMI_LE, call, out);
+    return compare_rows(SMI_LE, call, out);
 }
 sm_status fn_greater(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
-    return compare(SMI_GT, call, out);
+    return compare_rows(SMI_GT, call, out);
 }
 sm_status fn_greater_equal(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
-    return compare(SMI_GE, call, out);
+    return compare_rows(SMI_GE, call, out);
 }
 
 /* ---- NULL ------------------------------------------------------------------------------------ */
@@ -386,7 +393,7 @@ static sm_status pick_i64(const sm_fn_call *call, int sign, sm_column *out, sm_e
     return SM_OK;
 }
 
-static sm_status pick(const sm_fn_call *call, int sign, sm_column *out, sm_error *e)
+static sm_status pick_best(const sm_fn_call *call, int sign, sm_column *out, sm_error *e)
 {
     const sm_type *const t = call->expr->type;
     if (t->id == SM_TYPE_I64) {
@@ -408,21 +415,21 @@ static sm_status pick(const sm_fn_call *call, int sign, sm_column *out, sm_error
 
 sm_status fn_greatest(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
-    return pick(call, 1, out, e);
+    return pick_best(call, 1, out, e);
 }
 sm_status fn_least(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
-    return pick(call, -1, out, e);
+    return pick_best(call, -1, out, e);
 }
 
 /* ---- IN -------------------------------------------------------------------------------------- */
 
 typedef struct in_set {
     bool has_null;
-    int64_t *ints; /* sorted; integers, dates, timestamps */
+    int64_t *ints; /* integers, dates, timestamps, ascending */
     int32_t n_ints;
-    sm_view *shorts; /* text of up to 12 bytes: open addressing, `mask` + 1 slots; len −1: empty */
-    sm_str *texts;   /* longer text, the same; data NULL: empty */
+    sm_view *shorts; /* texts of up to 12 bytes: open addressing, `mask` + 1 slots; len −1: free */
+    sm_str *texts;   /* longer texts, in the same way; data NULL: free */
     uint64_t mask;
     const sm_value *values; /* any other type: compared one by one */
     int32_t n_values;
@@ -468,11 +475,14 @@ static void add_text(in_set *set, sm_str s)
 
 const void *smi_prepare_in(const sm_expr *in, sm_arena *a)
 {
+    SM_ASSERT(in->kind == SM_EXPR_IN && in->n_args >= 2);
     in_set *const set = SM_NEW(a, in_set);
     const sm_type_id id = in->args[0]->type->id;
     sm_value *const values = SM_NEW_ARRAY(a, sm_value, in->n_args);
     int32_t n = 0;
     for (int32_t i = 1; i < in->n_args; i++) {
+        SM_ASSERT(in->args[i]->kind == SM_EXPR_CONST);
+        SM_ASSERT(sm_type_eq(in->args[i]->type, in->args[0]->type));
         if (in->args[i]->value.is_null) {
             set->has_null = true;
         } else {
@@ -500,6 +510,7 @@ const void *smi_prepare_in(const sm_expr *in, sm_arena *a)
             add_text(set, values[i].as.s.data ? values[i].as.s : SM_STR(""));
         }
     }
+    SM_ASSERT(!set->texts || (uint64_t)n * 4 <= set->mask); /* a search ends at a free slot */
     set->values = values;
     set->n_values = n;
     return set;
@@ -565,6 +576,7 @@ static bool has_value(const in_set *set, sm_value v)
 void smi_in_bits(const sm_expr *x, const sm_column *c, uint8_t *bits)
 {
     const in_set *const set = x->prepared;
+    SM_ASSERT(set != NULL && sm_type_eq(c->type, x->args[0]->type));
     for (int64_t i = 0; i < c->n_rows; i++) {
         if (!smi_valid(c, i)) {
             continue;

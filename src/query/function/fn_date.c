@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * query/function/fn_date.c: functions of dates and timestamps: their parts, truncation,
- * differences, and dates made of numbers. The proleptic Gregorian calendar is base/time.h's; the
- * time zone is UTC: that is what a TIMESTAMP WITH TIME ZONE is taken apart in, and its truncation
- * is one again.
+ * differences, and dates made of numbers. The calendar is the proleptic Gregorian one of
+ * base/time.h. The time zone is UTC: a TIMESTAMP WITH TIME ZONE has its parts there, and truncating
+ * one gives one.
  *
- * Method    A point in time is split into days since 1970-01-01 and microseconds of the day, both
- *           by floor, so that nothing below asks for the sign. A unit's word is looked up once for
- *           a constant, else once a change from row to row.
- * Meaning   As DuckDB. Two things to know: decades, centuries and millennia are cut towards year 0
- *           where a date is truncated (2000, not 2001, begins one), but counted from year 1 as
- *           parts (the year 2000 is in century 20); weeks between two points are sevenths of the
- *           days between them, cut; every other difference counts the borders that lie between. */
+ * Method    A point in time is split into days since 1970-01-01 and microseconds of that day, both
+ *           rounded down, so that no function has to look at the sign. The name of a unit is looked
+ *           up once for a constant, else whenever it differs from the row before.
+ * Meaning   As DuckDB. Decades, centuries and millennia begin in years ending in 0 where a date is
+ *           truncated (2000, not 2001), but as parts they are counted from year 1 (the year 2000 is
+ *           in century 20). The weeks between two points are the days between them divided by 7;
+ *           every other difference counts the boundaries of the unit that lie between the two. */
 #include "query/function/function_int.h"
 
 #include "base/time.h"
@@ -22,7 +22,7 @@
 #define US_DAY      (24 * US_HOUR)
 #define JULIAN_1970 2440588 /* the Julian day that begins on 1970-01-01 at midnight */
 
-/* The least and the last year of a DATE: 32 bits of days. */
+/* The first and the last year of a DATE, which has 32 bits of days. */
 #define MIN_YEAR (-5877641)
 #define MAX_YEAR 5881580
 
@@ -145,7 +145,7 @@ static bool unit_of(sm_str word, unit *out)
     return false;
 }
 
-static sm_status no_unit(const sm_fn_call *call, sm_str word, sm_error *e)
+static sm_status fail_unit(const sm_fn_call *call, sm_str word, sm_error *e)
 {
     sm_str words[SM_COUNT(unit_words)];
     for (int i = 0; i < SM_COUNT(unit_words); i++) {
@@ -164,8 +164,8 @@ static sm_status no_unit(const sm_fn_call *call, sm_str word, sm_error *e)
     return SM_INVALID;
 }
 
-/* A function that does not take a unit that exists. */
-static sm_status not_taken(const sm_fn_call *call, int64_t i, sm_error *e)
+/* The unit exists, but the function does not take it. */
+static sm_status refuse_unit(const sm_fn_call *call, int64_t i, sm_error *e)
 {
     const sm_str word = smi_str_at(&call->args[0], i);
     return smi_expr_fail(call->expr, e, SM_INVALID, "%s does not take the unit \"%.*s\"",
@@ -185,7 +185,7 @@ static sm_status read_unit(unit_reader *r, const sm_fn_call *call, int64_t i, sm
         return SM_OK; /* inline text of the next row stands elsewhere, a constant's where it did */
     }
     r->word = word;
-    return unit_of(word, &r->unit) ? SM_OK : no_unit(call, word, e);
+    return unit_of(word, &r->unit) ? SM_OK : fail_unit(call, word, e);
 }
 
 /* ---- points in time ---------------------------------------------------------------------------
@@ -199,6 +199,7 @@ typedef struct moment {
 
 static int64_t floor_div(int64_t a, int64_t b)
 {
+    SM_ASSERT(b > 0);
     return a / b - (a % b < 0);
 }
 
@@ -208,7 +209,8 @@ static moment moment_at(const sm_column *c, int64_t i)
     if (c->type->id == SM_TYPE_DATE) {
         return (moment){.days = v, .is_infinite = v == SM_DATE_INFINITY || v == -SM_DATE_INFINITY};
     }
-    const int64_t rest = v % US_DAY; /* the day's own start may be out of range */
+    SM_ASSERT(sm_type_bytes(c->type->id) == 8); /* a timestamp */
+    const int64_t rest = v % US_DAY;            /* the day's own start may be out of range */
     return (moment){
         .days = floor_div(v, US_DAY),
         .us = rest + (rest < 0 ? US_DAY : 0),
@@ -257,8 +259,9 @@ static int64_t count_of_years(int64_t year, int64_t length)
 
 /* ---- parts ---------------------------------------------------------------------------------- */
 
-static int64_t part_of(moment m, unit u)
+static int64_t date_part_of(moment m, unit u)
 {
+    SM_ASSERT(!m.is_infinite && m.us >= 0 && m.us < US_DAY);
     switch (u) {
     case UNIT_YEAR:
         return sm_civil_from_days(m.days).year;
@@ -312,6 +315,7 @@ static int64_t part_of(moment m, unit u)
 
 static double real_part_of(moment m, unit u)
 {
+    SM_ASSERT(u == UNIT_EPOCH || u == UNIT_JULIAN); /* smi_bind_date_part() */
     if (u == UNIT_EPOCH) {
         return (double)((sm_i128)m.days * US_DAY + m.us) / (double)US_SECOND;
     }
@@ -330,7 +334,7 @@ static sm_status fixed_part(const sm_fn_call *call, unit u, sm_column *out, sm_e
         if (m.is_infinite) {
             SM_TRY(smi_set_null(out, i, call->into, e));
         } else {
-            values[i] = part_of(m, u);
+            values[i] = date_part_of(m, u);
         }
     }
     return SM_OK;
@@ -406,7 +410,7 @@ sm_status fn_date_part(const sm_fn_call *call, sm_column *out, sm_error *e)
         }
         SM_TRY(read_unit(&r, call, i, e));
         if (r.unit == UNIT_TIMEZONE && is_date) {
-            return not_taken(call, i, e);
+            return refuse_unit(call, i, e);
         }
         const moment m = moment_at(&call->args[1], i);
         if (m.is_infinite) {
@@ -414,7 +418,7 @@ sm_status fn_date_part(const sm_fn_call *call, sm_column *out, sm_error *e)
         } else if (out->type->id == SM_TYPE_F64) {
             ((double *)out->values)[i] = real_part_of(m, r.unit);
         } else {
-            ((int64_t *)out->values)[i] = part_of(m, r.unit);
+            ((int64_t *)out->values)[i] = date_part_of(m, r.unit);
         }
     }
     return SM_OK;
@@ -519,7 +523,7 @@ sm_status fn_date_trunc(const sm_fn_call *call, sm_column *out, sm_error *e)
         SM_TRY(read_unit(&r, call, i, e));
         const moment m = moment_at(&call->args[1], i);
         if (!start_of(m, r.unit, &start)) {
-            return not_taken(call, i, e);
+            return refuse_unit(call, i, e);
         }
         if (m.is_infinite) {
             ((int64_t *)out->values)[i] =
@@ -543,10 +547,11 @@ static int64_t months_of(moment m)
  * timestamps. */
 static sm_i128 ticks(moment m, int64_t length)
 {
+    SM_ASSERT(US_DAY % length == 0);
     return (sm_i128)m.days * (US_DAY / length) + m.us / length;
 }
 
-static bool difference(moment from, moment to, unit u, sm_i128 *out)
+static bool date_difference(moment from, moment to, unit u, sm_i128 *out)
 {
     const int64_t y = sm_civil_from_days(from.days).year, z = sm_civil_from_days(to.days).year;
     switch (u) {
@@ -619,8 +624,8 @@ sm_status fn_date_diff(const sm_fn_call *call, sm_column *out, sm_error *e)
             SM_TRY(smi_set_null(out, i, call->into, e));
             continue;
         }
-        if (!difference(from, to, r.unit, &n)) {
-            return not_taken(call, i, e);
+        if (!date_difference(from, to, r.unit, &n)) {
+            return refuse_unit(call, i, e);
         }
         if (n < INT64_MIN || n > INT64_MAX) {
             return out_of_range(call, 2, i, "BIGINT", e);

@@ -3,12 +3,12 @@
  * query/function/fn_like.c: LIKE and ILIKE. In a pattern % is any text, _ is one character (a code
  * point), all else stands for itself; there is no escape character, as in DuckDB.
  *
- * Method    A pattern is segments between its %s. The first is tried at the beginning of the text,
- *           the last at its end, each between them is looked for from where the one before ended;
- *           its first place is as good as any later one, so nothing is ever taken back.
- * Cost      Linear in the text where segments have no _ (memmem); with one at most text times
- *           segment. No recursion, no memory.
- * ILIKE     compares the lower case of both. */
+ * Method    The %s cut a pattern into segments. The first segment must match at the beginning of the
+ *           text and the last at its end. Each one between is searched from where the one before it
+ *           ended; its first match is as good as any later one, so there is no backtracking.
+ * Cost      Linear in the text where segments have no _ (memmem); else at most the text's length
+ *           times the segment's. No recursion, no memory.
+ * ILIKE     compares both in lower case. */
 #include "query/function/function_int.h"
 
 /* ---- segments ------------------------------------------------------------------------------- */
@@ -18,7 +18,7 @@ static bool is_continuation(char c)
     return ((uint8_t)c & 0xc0) == 0x80;
 }
 
-/* Does the segment match the text at `at`? *end: behind it. */
+/* Does the segment match the text at `at`? *end becomes the byte behind the match. */
 static bool match_at(sm_str s, size_t at, sm_str segment, size_t *end)
 {
     for (size_t k = 0; k < segment.len; k++) {
@@ -43,9 +43,10 @@ static bool has_wildcard(sm_str segment)
     return segment.len > 0 && memchr(segment.data, '_', segment.len) != NULL;
 }
 
-/* The segment's first place from *at on; *at moves behind it. */
+/* Finds the segment's first match from *at on; *at becomes the byte behind it. */
 static bool find_segment(sm_str s, size_t *at, sm_str segment)
 {
+    SM_ASSERT(*at <= s.len);
     if (!has_wildcard(segment)) {
         const char *const found =
             segment.len == 0 ? s.data + *at
@@ -76,6 +77,7 @@ static bool ends_with(sm_str s, size_t from, sm_str segment)
             at--;
         } while (is_continuation(s.data[at]));
     }
+    SM_ASSERT(at >= from);
     return match_at(s, at, segment, &end) && end == s.len;
 }
 

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * query/function/fn_map.c: MAPs: how one is written, looked into and taken apart. The lists that
- * are made of a MAP share its memory: its offsets are theirs. A key is looked for from a row's
- * first entry on, as maps have few; keys of a MAP are told apart, so the first that is found is
- * the only one. Each takes a NULL and gives one, and none is strict: nested columns are not the
- * evaluator's to make. */
+ * query/function/fn_map.c: functions of MAPs: the literal MAP {…}, looking up a key, and the lists
+ * of keys, values and entries.
+ *
+ * Memory    A list made of a MAP shares the MAP's memory and offsets.
+ * Lookup    is a linear search of the row's entries, as maps have few. The keys of a MAP are
+ *           distinct, so the first match is the only one.
+ * NULL      A NULL argument gives NULL. None of the functions is strict all the same: for strict ones
+ *           the evaluator makes the result's column, and it makes no nested ones. */
 #include "query/function/function_int.h"
 
 /* ---- binding --------------------------------------------------------------------------------- */
@@ -22,6 +25,7 @@ static const sm_type *list_of(sm_arena *a, const sm_type *t)
 
 static const sm_type *result_of(const smi_call_bind *b, const sm_type *map)
 {
+    SM_ASSERT(map->id == SM_TYPE_MAP && map->n_fields == 2);
     const sm_type *const value = map->fields[1].type;
     if (op_is(b, "map_keys")) {
         return list_of(b->a, map->fields[0].type);
@@ -56,7 +60,7 @@ sm_status smi_bind_map(smi_call_bind *b, sm_error *e)
         sm_expr a_key = *b->args[0];
         a_key.kind = SM_EXPR_COLUMN;
         a_key.type = key;
-        if (!smi_meet(b->a, &a_key, b->args[1], true)) {
+        if (!smi_meet(b->a, &a_key, b->args[1], SMI_MEET_EQUAL)) {
             const sm_str t = smi_type_text(b->a, b->args[1]->type), k = smi_type_text(b->a, key);
             return smi_expr_fail(b->args[1], e, SM_TYPE, "a key of the MAP is %.*s, not %.*s",
                                  SM_STR_ARG(k), SM_STR_ARG(t));
@@ -72,7 +76,7 @@ static const sm_type *meet_every_second(const smi_call_bind *b, int32_t first)
 {
     sm_expr so_far = *b->args[first];
     for (int32_t i = first + 2; i < b->n_args; i += 2) {
-        const sm_type *const t = smi_meet(b->a, &so_far, b->args[i], false);
+        const sm_type *const t = smi_meet(b->a, &so_far, b->args[i], SMI_MEET_ONE);
         if (!t) {
             return NULL;
         }
@@ -109,6 +113,7 @@ sm_status smi_bind_map_literal(smi_call_bind *b, sm_error *e)
 
 static sm_status append_entries(const sm_fn_call *call, int64_t i, sm_builder *b, sm_error *e)
 {
+    SM_ASSERT(call->n_args % 2 == 0);
     for (int32_t k = 0; k < call->n_args; k += 2) {
         if (sm_column_is_null(&call->args[k], i)) {
             return smi_expr_fail(call->expr->args[k], e, SM_INVALID, "a MAP's key is NULL");
@@ -154,6 +159,8 @@ static sm_status flat_map(const sm_fn_call *call, sm_column *out, sm_error *e)
 static sm_status list_over(const sm_fn_call *call, const sm_column *map, const sm_column *element,
                            sm_column *out, sm_error *e)
 {
+    SM_ASSERT(call->expr->type->id == SM_TYPE_LIST && map->layout == SM_FLAT);
+    SM_ASSERT(sm_type_eq(element->type, call->expr->type->fields[0].type));
     void *child = NULL;
     SM_TRY(sm_batch_alloc(call->into, sizeof(sm_column), &child, e));
     *(sm_column *)child = *element;
@@ -209,6 +216,7 @@ sm_status fn_cardinality(const sm_fn_call *call, sm_column *out, sm_error *e)
 /* The entry of row i that has the key, or −1; neither the MAP nor the key is NULL there. */
 static int32_t find_entry(const sm_column *map, int64_t i, const sm_column *key)
 {
+    SM_ASSERT(map->layout == SM_FLAT && i < map->n_rows);
     const int32_t *const offs = map->values;
     const sm_column *const keys = &map->children[0];
     int32_t k = offs[i];

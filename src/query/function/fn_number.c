@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * query/function/fn_number.c: functions of numbers. Where a function is (N) -> N its argument
- * keeps its type, so integers and decimals stay exact. */
+ * query/function/fn_number.c: functions of numbers, and typeof. A function whose signature is
+ * (N) -> N keeps its argument's type, so that integers and decimals stay exact. */
 #include "query/function/function_int.h"
 
 #include <math.h>
@@ -35,6 +35,7 @@ static bool store_exact(sm_column *out, int64_t i, sm_i128 v)
 {
     const sm_type *const t = out->type;
     const int bytes = sm_type_bytes(t->id);
+    SM_ASSERT(t->id == SM_TYPE_DECIMAL || sm_type_is_integer(t->id));
     if (t->id == SM_TYPE_DECIMAL) {
         if (v >= smi_pow10[t->precision] || v <= -smi_pow10[t->precision]) {
             return false;
@@ -87,8 +88,9 @@ sm_status fn_sign(const sm_fn_call *call, sm_column *out, sm_error *e)
 typedef enum rounding { NEAREST, UP, DOWN } rounding;
 
 /* v / by, rounded. */
-static sm_i128 divide(sm_i128 v, sm_i128 by, rounding how)
+static sm_i128 divide_rounded(sm_i128 v, sm_i128 by, rounding how)
 {
+    SM_ASSERT(by > 0);
     const sm_i128 q = v / by, r = v % by;
     if (r == 0) {
         return q;
@@ -134,8 +136,9 @@ static bool round_exact(const sm_column *in, int64_t i, int64_t places, rounding
     if (drop > 38) {
         return store_exact(out, i, 0);
     }
-    const sm_i128 kept = divide(v, smi_pow10[drop], how); /* in units of 10^−places */
+    const sm_i128 kept = divide_rounded(v, smi_pow10[drop], how); /* in units of 10^−places */
     const int64_t fill = scale_out - places;
+    SM_ASSERT(scale_out <= scale_in && drop > 0); /* smi_bind_round() */
     sm_i128 result = 0;
     if (fill > 38 || __builtin_mul_overflow(kept, smi_pow10[fill > 0 ? fill : 0], &result)) {
         return false;

@@ -2,17 +2,19 @@
  *
  * query/function/fn_regex.c: regular expressions by PCRE2, over code points.
  *
- * Patterns  A constant pattern is compiled when the call is bound (so is a mistake in it told) and
- *           lives in the plan's arena; any other is compiled where it differs from the row's
- * before. Batches   Over many rows the pattern is compiled once more, to machine code: that pays
- *           from some hundred rows on, and such code cannot live in an arena, which knows no
- * destructor. Limits    Matching backtracks. A row that needs more than MATCH_STEPS or
- *           MATCH_HEAP_KIB is an error with its text, never a run that does not end.
- * Meaning   As DuckDB's (RE2): the leftmost match, of several the one that the pattern prefers; `$`
- *           is the end of the text alone, `.` no line feed without option s, \w \d \s are ASCII.
- *           Back references and looking around work here and do not there; \C does not work here.
- * Options   i without regard to case, c with, s `.` is a line feed too, m n p it is none, l the
- *           pattern is plain text, g replace all; spaces between them count for nothing. */
+ * Patterns  A constant pattern is compiled when the call is bound, so that a mistake in it is an
+ *           error of the query; it lives in the plan's arena. A pattern that comes from a column is
+ *           compiled for each row where it differs from the row before.
+ * Batches   Over JIT_ROWS rows or more the pattern is compiled once more, to machine code. Such code
+ *           cannot live in an arena, which calls no destructors, so each batch makes its own.
+ * Limits    Matching backtracks. A row that needs more than MATCH_STEPS or MATCH_HEAP_KIB is an
+ *           error that quotes its text: no pattern runs for ever.
+ * Meaning   As DuckDB's (RE2): the leftmost match; where several begin there, the one that the
+ *           pattern prefers. `$` matches at the end of the text only, `.` matches no line feed
+ *           without option s, and \w \d \s are ASCII. Back references and lookaround work here but
+ *           not in DuckDB; \C works in DuckDB but not here.
+ * Options   i ignores case, c does not; with s `.` matches a line feed, with m, n or p it does not;
+ *           l takes the pattern as plain text; g replaces all matches. Spaces are ignored. */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "query/function/function_int.h"
 
@@ -30,10 +32,10 @@ typedef struct regex {
     bool all;          /* option g */
 } regex;
 
-/* Where the arguments of a function stand. */
+/* Which of a call's arguments is what. */
 typedef struct regex_args {
     int32_t options, replacement; /* −1: it has none */
-    bool whole;                   /* the whole text must match */
+    bool whole;                   /* regexp_full_match: the whole text must match */
 } regex_args;
 
 static regex_args args_of(const sm_expr *call)
@@ -42,6 +44,7 @@ static regex_args args_of(const sm_expr *call)
     const bool replaces = strcmp(name, "regexp_replace") == 0;
     const bool extracts = strcmp(name, "regexp_extract") == 0;
     const int32_t options = replaces || extracts ? 3 : 2;
+    SM_ASSERT(call->n_args >= (replaces ? 3 : 2) && call->n_args <= 4);
     return (regex_args){
         .options = options < call->n_args ? options : -1,
         .replacement = replaces ? 2 : -1,
@@ -69,7 +72,7 @@ static void plain_give(void *p, void *unused)
 
 /* ---- compiling ------------------------------------------------------------------------------ */
 
-static sm_status bad_option(sm_str options, sm_error *e)
+static sm_status fail_option(sm_str options, sm_error *e)
 {
     const sm_str shown = {options.data, options.len > 40 ? 40 : options.len};
     sm_fail(e, SM_INVALID, "no such option of a regular expression in \"%.*s\"", SM_STR_ARG(shown));
@@ -109,7 +112,7 @@ static sm_status read_options(sm_str s, bool replaces, uint32_t *flags, bool *al
         case '\n':
             break;
         default:
-            return bad_option(s, e);
+            return fail_option(s, e);
         }
     }
     *flags = PCRE2_UTF | (nocase ? PCRE2_CASELESS : 0);
@@ -119,7 +122,7 @@ static sm_status read_options(sm_str s, bool replaces, uint32_t *flags, bool *al
     return SM_OK;
 }
 
-static sm_status bad_pattern(sm_str pattern, int code, size_t at, sm_error *e)
+static sm_status fail_pattern(sm_str pattern, int code, size_t at, sm_error *e)
 {
     PCRE2_UCHAR why[128];
     const sm_str shown = {pattern.data, pattern.len > 60 ? 60 : pattern.len};
@@ -129,8 +132,8 @@ static sm_status bad_pattern(sm_str pattern, int code, size_t at, sm_error *e)
 }
 
 /* Fills out->code from its pattern and options; memory from `memory`. */
-static sm_status compile(const regex_args *args, pcre2_general_context *memory, regex *out,
-                         sm_error *e)
+static sm_status compile_regex(const regex_args *args, pcre2_general_context *memory, regex *out,
+                               sm_error *e)
 {
     const sm_str pattern = out->pattern;
     uint32_t flags = 0;
@@ -144,7 +147,7 @@ static sm_status compile(const regex_args *args, pcre2_general_context *memory, 
                               &code, &at, context);
     pcre2_compile_context_free(context);
     if (!out->code) {
-        return bad_pattern(pattern, code, at, e);
+        return fail_pattern(pattern, code, at, e);
     }
     pcre2_pattern_info(out->code, PCRE2_INFO_CAPTURECOUNT, &out->n_groups);
     return SM_OK;
@@ -189,7 +192,7 @@ const void *smi_prepare_regex(const sm_expr *call, sm_arena *a, sm_error *e)
     re->pattern = pattern->value.as.s;
     re->options = args.options >= 0 ? call->args[args.options]->value.as.s : SM_STR("");
     pcre2_general_context *const memory = pcre2_general_context_create(arena_take, arena_give, a);
-    if (compile(&args, memory, re, e) != SM_OK) {
+    if (compile_regex(&args, memory, re, e) != SM_OK) {
         return NULL;
     }
     if (args.replacement >= 0 && is_constant(call->args[args.replacement]) &&
@@ -212,8 +215,9 @@ typedef struct matcher {
     const regex *re;
 } matcher;
 
-static void use(matcher *m, const regex *re)
+static void use_regex(matcher *m, const regex *re)
 {
+    SM_ASSERT(re->code != NULL);
     pcre2_match_data_free(m->data);
     m->re = re;
     m->data = pcre2_match_data_create_from_pattern(re->code, m->memory);
@@ -224,14 +228,14 @@ static sm_status compile_own(matcher *m, sm_str pattern, sm_str options, bool fo
 {
     pcre2_code_free(m->own.code);
     m->own = (regex){.pattern = pattern, .options = options};
-    const sm_status st = compile(&m->args, m->memory, &m->own, e);
+    const sm_status st = compile_regex(&m->args, m->memory, &m->own, e);
     if (st != SM_OK) {
         return smi_expr_place(m->call->expr, e, st);
     }
     if (for_many) { /* where the system does not allow it, matching is interpreted */
         (void)pcre2_jit_compile(m->own.code, PCRE2_JIT_COMPLETE);
     }
-    use(m, &m->own);
+    use_regex(m, &m->own);
     return SM_OK;
 }
 
@@ -247,7 +251,7 @@ static sm_status matcher_init(matcher *m, const sm_fn_call *call, sm_error *e)
         return compile_own(m, prepared->pattern, prepared->options, true, e);
     }
     if (prepared) {
-        use(m, prepared);
+        use_regex(m, prepared);
     }
     return SM_OK;
 }
@@ -283,7 +287,7 @@ static sm_status matcher_row(matcher *m, int64_t i, sm_error *e)
     return SM_OK;
 }
 
-static sm_status over_limit(const matcher *m, sm_str s, int code, sm_error *e)
+static sm_status fail_limit(const matcher *m, sm_str s, int code, sm_error *e)
 {
     PCRE2_UCHAR why[128];
     const sm_str shown = {s.data, s.len > 40 ? 40 : s.len};
@@ -296,8 +300,9 @@ static sm_status over_limit(const matcher *m, sm_str s, int code, sm_error *e)
 }
 
 /* Matches s from byte `from` on. */
-static sm_status match(matcher *m, sm_str s, size_t from, bool *found, sm_error *e)
+static sm_status match_text(matcher *m, sm_str s, size_t from, bool *found, sm_error *e)
 {
+    SM_ASSERT(m->re != NULL && from <= s.len);       /* matcher_row() was called */
     const uint32_t flags = PCRE2_NO_UTF_CHECK;       /* text is valid: column.h */
     SM_TRY(sm_batch_check_cancel(m->call->into, e)); /* a match may take its million steps */
     int n = pcre2_match(m->re->code, (PCRE2_SPTR)s.data, s.len, from, flags, m->data, m->limits);
@@ -306,7 +311,7 @@ static sm_status match(matcher *m, sm_str s, size_t from, bool *found, sm_error 
                         m->limits);
     }
     *found = n >= 0;
-    return n >= 0 || n == PCRE2_ERROR_NOMATCH ? SM_OK : over_limit(m, s, n, e);
+    return n >= 0 || n == PCRE2_ERROR_NOMATCH ? SM_OK : fail_limit(m, s, n, e);
 }
 
 /* Group n of the last match; empty where it took no part in it or there is none. */
@@ -333,7 +338,7 @@ static sm_status test_rows(const sm_fn_call *call, sm_column *out, sm_error *e)
             continue;
         }
         SM_TRY_GOTO(st, done, matcher_row(&m, i, e));
-        SM_TRY_GOTO(st, done, match(&m, smi_str_at(&call->args[0], i), 0, &found, e));
+        SM_TRY_GOTO(st, done, match_text(&m, smi_str_at(&call->args[0], i), 0, &found, e));
         if (found) {
             sm_bit_set((uint8_t *)out->values, i);
         }
@@ -363,7 +368,7 @@ static sm_status extract_row(matcher *m, int64_t i, sm_column *out, sm_error *e)
                              (long long)group);
     }
     SM_TRY(matcher_row(m, i, e));
-    SM_TRY(match(m, s, 0, &found, e));
+    SM_TRY(match_text(m, s, 0, &found, e));
     smi_text_part(out, i, &call->args[0], found ? group_of(m, s, (uint32_t)group) : SM_STR(""));
     return SM_OK;
 }
@@ -393,7 +398,8 @@ static sm_status add_replacement(const matcher *m, sm_str s, sm_str by, sm_buf *
             SM_TRY(sm_buf_add(out, by.data + k, 1, e));
             continue;
         }
-        const char next = by.data[++k]; /* check_replacement saw that there is one */
+        SM_ASSERT(k + 1 < by.len); /* check_replacement() saw that there is one */
+        const char next = by.data[++k];
         const sm_str part = next == '\\' ? SM_STR("\\") : group_of(m, s, (uint32_t)(next - '0'));
         SM_TRY(sm_buf_add(out, part.data, part.len, e));
     }
@@ -417,7 +423,7 @@ static sm_status replace_row(matcher *m, int64_t i, sm_buf *out, sm_error *e)
     size_t from = 0, copied = 0, last_end = SIZE_MAX;
     while (from <= s.len) {
         bool found = false;
-        SM_TRY(match(m, s, from, &found, e));
+        SM_TRY(match_text(m, s, from, &found, e));
         if (!found) {
             break;
         }

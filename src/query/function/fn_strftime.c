@@ -11,13 +11,14 @@
  *   %c %x %X         %Y-%m-%d %H:%M:%S, its date, its time
  *   A minus as in %-d leaves out leading zeros, for d m y H I M S j.
  *
- * Reading   as DuckDB: spaces before and after count for nothing, a run of spaces in the format
- *           stands for a run in the text, numbers may have fewer digits; two digits of a year are
- *           1969 to 2068. What is not given is 1900-01-01 00:00:00. A month or a day makes it a
- *           date of the calendar whatever else is given; else %j counts; else %G %V %u; else %Y
- *           with %U or %W and %w. An offset is taken off: the result is an instant, a TIMESTAMP
- *           WITH TIME ZONE. infinity and -infinity fit every format.
- * Limits    names of zones other than UTC and GMT are refused; nanoseconds are cut. */
+ * Reading   As DuckDB. Spaces before and after the text are ignored; one or more spaces in the format
+ *           match one or more in the text; numbers may have fewer digits than their code; a year of
+ *           two digits is in 1969 to 2068. Fields that the format does not have are those of
+ *           1900-01-01 00:00:00. Where a month or a day is given, the date is that of the calendar,
+ *           whatever else is given; else %j decides; else %G %V %u; else %Y with %U or %W and %w.
+ *           An offset is subtracted: the result is then an instant, a TIMESTAMP WITH TIME ZONE.
+ *           infinity and -infinity fit every format.
+ * Limits    Zones other than UTC and GMT are refused by name; nanoseconds are cut. */
 #include "query/function/function_int.h"
 
 #include "base/time.h"
@@ -31,6 +32,8 @@ static const char *const month_names[] = {"January",   "February", "March",    "
 static const char *const day_names[] = {"Sunday",   "Monday", "Tuesday", "Wednesday",
                                         "Thursday", "Friday", "Saturday"};
 #define ABBREVIATED 3 /* letters of %a and %b */
+_Static_assert(SM_COUNT(month_names) == 12, "months are 1 to 12");
+_Static_assert(SM_COUNT(day_names) == 7, "weekdays are 0 to 6");
 
 /* ---- formats -------------------------------------------------------------------------------- */
 
@@ -44,9 +47,10 @@ typedef struct piece {
     bool has_minus;
 } piece;
 
-/* The piece at fmt.data[*at], and moves on; false where it is no code. */
+/* Reads the piece at fmt.data[*at] and moves *at behind it; false where % is followed by no code. */
 static bool next_piece(sm_str fmt, size_t *at, piece *out)
 {
+    SM_ASSERT(*at < fmt.len);
     *out = (piece){.byte = fmt.data[(*at)++]};
     if (out->byte != '%') {
         return true;
@@ -95,7 +99,7 @@ static sm_status check_format(const sm_expr *call, sm_str fmt, sm_error *e)
     return SM_OK;
 }
 
-/* Does the format, which is one, read where a clock stands? */
+/* Does the format, which was checked, have %z or %Z? */
 static bool has_zone_code(sm_str fmt)
 {
     piece p;
@@ -107,7 +111,7 @@ static bool has_zone_code(sm_str fmt)
     return false;
 }
 
-/* With a zone in the format the answer is an instant; so the format must be known. */
+/* With a zone in the format the result is an instant: so such a format must be a constant. */
 sm_status smi_bind_strptime(smi_call_bind *b, sm_error *e)
 {
     SM_TRY(smi_bind_signature(b, e));
@@ -118,7 +122,7 @@ sm_status smi_bind_strptime(smi_call_bind *b, sm_error *e)
     return SM_OK;
 }
 
-/* Nothing to keep: a wrong constant format is told when the call is bound. */
+/* Prepares nothing; but a wrong constant format is an error when the call is bound. */
 const void *smi_prepare_format(const sm_expr *call, sm_arena *a, sm_error *e)
 {
     const sm_expr *const format = call->args[1];
@@ -129,7 +133,7 @@ const void *smi_prepare_format(const sm_expr *call, sm_arena *a, sm_error *e)
     return NULL;
 }
 
-/* Checks each row's format where it is another than the row's before. */
+/* Checks a row's format where it differs from the row before. */
 static sm_status check_row_format(const sm_fn_call *call, int64_t i, sm_str *last, sm_error *e)
 {
     const sm_str fmt = smi_str_at(&call->args[1], i);
@@ -182,7 +186,9 @@ static clock_parts parts_at(const sm_column *c, int64_t i)
 /* Sunday is 0. 1970-01-01 was a Thursday. */
 static int weekday(int64_t days)
 {
-    return (int)(days + 4 - floor_div(days + 4, 7) * 7);
+    const int64_t day = days + 4 - floor_div(days + 4, 7) * 7;
+    SM_ASSERT(day >= 0 && day < SM_COUNT(day_names));
+    return (int)day;
 }
 
 static int day_of_year(const clock_parts *t)
@@ -231,7 +237,7 @@ static void put_name(sm_buf *out, const char *name, bool is_whole)
     sm_buf_text(out, (sm_str){name, is_whole ? strlen(name) : ABBREVIATED});
 }
 
-/* One flat case a code. */
+/* One case for each code. */
 static void put_code(sm_buf *out, const clock_parts *t, piece p)
 {
     const bool m = p.has_minus;
@@ -293,6 +299,7 @@ static void put_code(sm_buf *out, const clock_parts *t, piece p)
         return;
     case 'b':
     case 'B':
+        SM_ASSERT(t->date.month >= 1 && t->date.month <= SM_COUNT(month_names));
         put_name(out, month_names[t->date.month - 1], p.code == 'B');
         return;
     case 'w':
@@ -356,7 +363,7 @@ done:
 
 /* ---- reading -------------------------------------------------------------------------------- */
 
-/* What the text has said so far; −1: nothing. */
+/* The fields read so far; −1 for those that were not given. */
 typedef struct fields {
     int64_t year, iso_year;
     int month, day, day_of_year;
@@ -392,6 +399,7 @@ static void skip_spaces(text_reader *r)
 /* At most `width` digits, at least one; min … max. */
 static bool take_number(text_reader *r, int width, int min, int max, int *out)
 {
+    SM_ASSERT(width >= 1 && width <= 9 && min <= max); /* so that the value fits an int */
     const size_t start = r->at;
     int64_t v = 0;
     while (r->at < r->s.len && r->at < start + (size_t)width && is_digit(r->s.data[r->at])) {

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * query/function/fn_text.c: functions of text. Characters are code points; text is valid UTF-8, so
- * that a character begins at each byte that is no continuation.
+ * query/function/fn_text.c: functions of text. Characters are code points. Text is valid UTF-8, so
+ * a character begins at each byte that is not a continuation byte.
  *
- * Parts     of an argument (substr, left, trim, split_part, ...) are views into its memory: no byte
- *           is copied, whatever the text's length.
- * Made      anew is what differs from every argument; its size is known before it is written
- *           (concat, reverse), or it is gathered in a buffer first (replace, lpad).
- * Meaning   as DuckDB, without its limit of 2^32 for positions: what lies behind a text is empty.
- * */
+ * Parts     substr, left, trim, split_part and others give a part of their argument: a view into its
+ *           memory, without copying.
+ * New text  is written directly where its size is known beforehand (concat, reverse), else built in
+ *           a buffer first (replace, lpad).
+ * Meaning   As DuckDB, without its limit of 2^32 for positions: what lies behind a text is empty. */
 #include "query/function/function_int.h"
 
 /* What a padded text may come to: more is a mistake, and would take the memory limit. */
@@ -71,7 +70,7 @@ static sm_str chars(sm_str s, int64_t first, int64_t end)
     return (sm_str){rest.data, byte_of(rest, end - first)};
 }
 
-static int64_t find(sm_str s, sm_str what, size_t from)
+static int64_t find_text(sm_str s, sm_str what, size_t from)
 {
     if (what.len == 0) {
         return from <= s.len ? (int64_t)from : -1;
@@ -125,9 +124,9 @@ sm_status fn_strlen(const sm_fn_call *call, sm_column *out, sm_error *e)
     return SM_OK;
 }
 
-static bool contains(sm_str s, sm_str what)
+static bool contains_text(sm_str s, sm_str what)
 {
-    return find(s, what, 0) >= 0;
+    return find_text(s, what, 0) >= 0;
 }
 
 static sm_status test_pairs(const sm_fn_call *call, bool (*test)(sm_str, sm_str), sm_column *out,
@@ -149,7 +148,7 @@ static sm_status test_pairs(const sm_fn_call *call, bool (*test)(sm_str, sm_str)
 
 sm_status fn_contains(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
-    return test_pairs(call, contains, out, e);
+    return test_pairs(call, contains_text, out, e);
 }
 sm_status fn_starts_with(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
@@ -167,6 +166,7 @@ typedef sm_str (*part_fn)(const sm_fn_call *call, int64_t i, sm_str s);
 
 void smi_text_share(sm_column *out, const sm_column *from)
 {
+    SM_ASSERT(!out->heap && sm_type_is_bytes(out->type->id));
     out->heap = from->heap;
     out->n_heap = from->n_heap;
 }
@@ -174,16 +174,20 @@ void smi_text_share(sm_column *out, const sm_column *from)
 void smi_text_part(sm_column *out, int64_t i, const sm_column *from, sm_str part)
 {
     const sm_view *const whole = (const sm_view *)from->values + (i & smi_mask(from));
+    SM_ASSERT(out->heap == from->heap); /* smi_text_share() was called */
+    SM_ASSERT(part.len <= (size_t)whole->inlined.len);
     const uint8_t *const bytes = (const uint8_t *)part.data;
     int64_t off = 0;
     if (part.len > SM_VIEW_INLINE) { /* then the whole is in the heap too */
+        SM_ASSERT(whole->inlined.len > SM_VIEW_INLINE && whole->ref.buffer < out->n_heap);
+        SM_ASSERT(bytes >= from->heap[whole->ref.buffer].data);
         off = bytes - from->heap[whole->ref.buffer].data;
     }
     ((sm_view *)out->values)[i] =
         sm_view_make(bytes, (int32_t)part.len, whole->ref.buffer, (int32_t)off);
 }
 
-static sm_status parts(const sm_fn_call *call, part_fn part, sm_column *out, sm_error *e)
+static sm_status map_parts(const sm_fn_call *call, part_fn part, sm_column *out, sm_error *e)
 {
     const sm_column *const from = &call->args[0];
     smi_pace pace = {.into = call->into};
@@ -198,7 +202,7 @@ static sm_status parts(const sm_fn_call *call, part_fn part, sm_column *out, sm_
     return SM_OK;
 }
 
-static int64_t clamp(int64_t v)
+static int64_t clamp_position(int64_t v)
 {
     return v > INT32_MAX ? INT32_MAX : v < -INT32_MAX ? -INT32_MAX : v;
 }
@@ -206,9 +210,9 @@ static int64_t clamp(int64_t v)
 /* As DuckDB: 0 stands before the first character, a negative length goes backwards. */
 static sm_str part_substr(const sm_fn_call *call, int64_t i, sm_str s)
 {
-    const int64_t start = clamp(smi_i64_at(&call->args[1], i));
+    const int64_t start = clamp_position(smi_i64_at(&call->args[1], i));
     const bool has_len = call->n_args == 3;
-    const int64_t len = has_len ? clamp(smi_i64_at(&call->args[2], i)) : INT32_MAX;
+    const int64_t len = has_len ? clamp_position(smi_i64_at(&call->args[2], i)) : INT32_MAX;
     int64_t first = start - 1;
     if (start < 0) {
         const int64_t n = n_chars(s);
@@ -222,13 +226,13 @@ static sm_str part_substr(const sm_fn_call *call, int64_t i, sm_str s)
 
 static sm_str part_left(const sm_fn_call *call, int64_t i, sm_str s)
 {
-    const int64_t n = clamp(smi_i64_at(&call->args[1], i));
+    const int64_t n = clamp_position(smi_i64_at(&call->args[1], i));
     return chars(s, 0, n < 0 ? n_chars(s) + n : n);
 }
 
 static sm_str part_right(const sm_fn_call *call, int64_t i, sm_str s)
 {
-    const int64_t n = clamp(smi_i64_at(&call->args[1], i)), all = n_chars(s);
+    const int64_t n = clamp_position(smi_i64_at(&call->args[1], i)), all = n_chars(s);
     return chars(s, n < 0 ? -n : all - n, all);
 }
 
@@ -279,7 +283,7 @@ static sm_str part_rtrim(const sm_fn_call *call, int64_t i, sm_str s)
 static int64_t count_parts(sm_str s, sm_str sep)
 {
     int64_t n = 1;
-    for (int64_t at = find(s, sep, 0); at >= 0; at = find(s, sep, (size_t)at + sep.len)) {
+    for (int64_t at = find_text(s, sep, 0); at >= 0; at = find_text(s, sep, (size_t)at + sep.len)) {
         n++;
     }
     return n;
@@ -291,15 +295,15 @@ static sm_str part_split(const sm_fn_call *call, int64_t i, sm_str s)
     int64_t n = smi_i64_at(&call->args[2], i);
     if (sep.len == 0) { /* nothing separates: every character is a part */
         const int64_t all = n_chars(s);
-        n = n < 0 ? all + clamp(n) + 1 : n;
+        n = n < 0 ? all + clamp_position(n) + 1 : n;
         return n < 1 || n > all ? SM_STR("") : chars(s, n - 1, n);
     }
     if (n < 0) {
-        n = count_parts(s, sep) + clamp(n) + 1;
+        n = count_parts(s, sep) + clamp_position(n) + 1;
     }
     size_t from = 0;
     for (int64_t k = 1; n >= 1; k++) {
-        const int64_t at = find(s, sep, from);
+        const int64_t at = find_text(s, sep, from);
         const size_t end = at < 0 ? s.len : (size_t)at;
         if (k == n) {
             return (sm_str){s.data + from, end - from};
@@ -314,31 +318,31 @@ static sm_str part_split(const sm_fn_call *call, int64_t i, sm_str s)
 
 sm_status fn_substr(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
-    return parts(call, part_substr, out, e);
+    return map_parts(call, part_substr, out, e);
 }
 sm_status fn_left(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
-    return parts(call, part_left, out, e);
+    return map_parts(call, part_left, out, e);
 }
 sm_status fn_right(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
-    return parts(call, part_right, out, e);
+    return map_parts(call, part_right, out, e);
 }
 sm_status fn_trim(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
-    return parts(call, part_trim, out, e);
+    return map_parts(call, part_trim, out, e);
 }
 sm_status fn_ltrim(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
-    return parts(call, part_ltrim, out, e);
+    return map_parts(call, part_ltrim, out, e);
 }
 sm_status fn_rtrim(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
-    return parts(call, part_rtrim, out, e);
+    return map_parts(call, part_rtrim, out, e);
 }
 sm_status fn_split_part(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
-    return parts(call, part_split, out, e);
+    return map_parts(call, part_split, out, e);
 }
 
 /* ---- text made anew ---------------------------------------------------------------------------
@@ -374,7 +378,7 @@ static sm_status make_replace(const sm_fn_call *call, int64_t i, sm_buf *out, sm
     const sm_str by = smi_str_at(&call->args[2], i);
     size_t from = 0;
     while (what.len > 0) {
-        const int64_t at = find(s, what, from);
+        const int64_t at = find_text(s, what, from);
         if (at < 0) {
             break;
         }
@@ -401,7 +405,7 @@ static sm_status cannot_pad(const sm_fn_call *call, sm_str s, int64_t want, bool
                          name, SM_STR_ARG(shown), (long long)want, (long long)(MAX_TEXT_BYTES / 4));
 }
 
-static sm_status padded(const sm_fn_call *call, int64_t i, bool is_left, sm_buf *out, sm_error *e)
+static sm_status pad_row(const sm_fn_call *call, int64_t i, bool is_left, sm_buf *out, sm_error *e)
 {
     const sm_str s = smi_str_at(&call->args[0], i), fill = smi_str_at(&call->args[2], i);
     const int64_t want = smi_i64_at(&call->args[1], i), have = n_chars(s);
@@ -425,11 +429,11 @@ static sm_status padded(const sm_fn_call *call, int64_t i, bool is_left, sm_buf 
 
 static sm_status make_lpad(const sm_fn_call *call, int64_t i, sm_buf *out, sm_error *e)
 {
-    return padded(call, i, true, out, e);
+    return pad_row(call, i, true, out, e);
 }
 static sm_status make_rpad(const sm_fn_call *call, int64_t i, sm_buf *out, sm_error *e)
 {
-    return padded(call, i, false, out, e);
+    return pad_row(call, i, false, out, e);
 }
 
 sm_status fn_replace(const sm_fn_call *call, sm_column *out, sm_error *e)
@@ -447,12 +451,13 @@ sm_status fn_rpad(const sm_fn_call *call, sm_column *out, sm_error *e)
 /* ---- text of a known size ---------------------------------------------------------------------
  * */
 
-static void reverse(sm_str s, uint8_t *out)
+static void reverse_chars(sm_str s, uint8_t *out)
 {
     for (size_t at = 0; at < s.len;) {
         const size_t len = char_len(s, at);
         memcpy(out + s.len - at - len, s.data + at, len);
         at += len;
+        SM_ASSERT(at <= s.len);
     }
 }
 
@@ -465,7 +470,7 @@ sm_status fn_reverse(const sm_fn_call *call, sm_column *out, sm_error *e)
         if (smi_valid(out, i)) {
             const sm_str s = smi_str_at(&call->args[0], i);
             SM_TRY(smi_text_room(&text, (int64_t)s.len, &bytes, e));
-            reverse(s, bytes);
+            reverse_chars(s, bytes);
             smi_text_set(&text, i, (int64_t)s.len);
         }
     }
@@ -473,7 +478,7 @@ sm_status fn_reverse(const sm_fn_call *call, sm_column *out, sm_error *e)
     return SM_OK;
 }
 
-static uint8_t *append(uint8_t *to, sm_str s)
+static uint8_t *append_bytes(uint8_t *to, sm_str s)
 {
     memcpy(to, s.data, s.len);
     return to + s.len;
@@ -496,8 +501,8 @@ static sm_status join_row(const sm_fn_call *call, int64_t i, int32_t first, sm_s
     any = false;
     for (int32_t k = first; k < call->n_args; k++) {
         if (smi_valid(&call->args[k], i)) {
-            bytes = any ? append(bytes, between) : bytes;
-            bytes = append(bytes, smi_str_at(&call->args[k], i));
+            bytes = any ? append_bytes(bytes, between) : bytes;
+            bytes = append_bytes(bytes, smi_str_at(&call->args[k], i));
             any = true;
         }
     }
@@ -505,7 +510,7 @@ static sm_status join_row(const sm_fn_call *call, int64_t i, int32_t first, sm_s
     return SM_OK;
 }
 
-/* The same without anything between, where it is short; false where it is not. */
+/* The same with nothing between, for a result that fits a view; false where it does not. */
 static bool join_short_row(const sm_fn_call *call, int64_t i, sm_view *out)
 {
     uint8_t bytes[2 * SM_VIEW_INLINE] = {0};
@@ -519,6 +524,7 @@ static bool join_short_row(const sm_fn_call *call, int64_t i, sm_view *out)
         if (v->inlined.len > SM_VIEW_INLINE - len) {
             return false;
         }
+        SM_ASSERT(v->inlined.len >= 0 && len + SM_VIEW_INLINE <= (int32_t)sizeof(bytes));
         memcpy(bytes + len, v->inlined.bytes, SM_VIEW_INLINE); /* zeros behind its end */
         len += v->inlined.len;
     }

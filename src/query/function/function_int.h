@@ -30,10 +30,11 @@ typedef struct smi_call_bind {
 } smi_call_bind;
 typedef sm_status (*smi_bind_fn)(smi_call_bind *b, sm_error *e);
 
-/** smi_fn_flag of a function; none of those that are in no table. */
+/** The smi_fn_flags of a function; 0 for those that are not in functions.def. */
 int smi_fn_flags(const sm_function *fn);
-/** By name without case; NULL where there is none. */
+/** The function of that name, in any case; NULL where there is none. */
 const sm_function *smi_function_named(sm_str name);
+/** The name that is nearest to a wrong one; NULL where none is near. */
 const char *smi_function_nearest(sm_str name);
 /** Binds by the signature: "(text, bigint[, bigint]) -> text | (T, ...) -> T". */
 sm_status smi_bind_signature(smi_call_bind *b, sm_error *e) SM_MUST_USE;
@@ -80,15 +81,19 @@ bool smi_wraps(const sm_expr *x); /* is it a call of one of them? */
  * type, rows, joint validity and zeroed values; the kernel writes valid rows only. */
 static inline bool smi_valid(const sm_column *c, int64_t i)
 {
+    SM_ASSERT(c->layout != SM_DICT);
     return !c->validity || sm_bit_get(c->validity, c->layout == SM_CONST ? 0 : i);
 }
-/* 0 for a constant: `values[i & mask]`. */
+/* For `values[i & mask]`: 0 for a constant, whose only value is values[0]; else all bits. */
 static inline int64_t smi_mask(const sm_column *c)
 {
+    SM_ASSERT(c->layout != SM_DICT);
     return c->layout == SM_CONST ? 0 : -1;
 }
+/** Row i of a text. Borrowed from the column. */
 static inline sm_str smi_str_at(const sm_column *c, int64_t i)
 {
+    SM_ASSERT(sm_type_is_bytes(c->type->id));
     return sm_view_str((const sm_view *)c->values + (i & smi_mask(c)), c->heap);
 }
 /** Integers of any width, dates and timestamps as int64; floats as double. */
@@ -105,8 +110,8 @@ sm_status smi_set_null(sm_column *out, int64_t i, sm_batch *into, sm_error *e) S
 /** Gives a column under construction a validity bitmap of its own, all valid at first. */
 sm_status smi_own_validity(sm_column *out, sm_batch *into, uint8_t **bits, sm_error *e) SM_MUST_USE;
 
-/* Texts may be long: a function counts the bytes that it goes through, and looks at the flag of
- * cancelling once in some millions. */
+/* Texts may be long: a function counts the bytes that it goes through, and looks whether the query
+ * is cancelled once every SMI_LOOK_BYTES. */
 #define SMI_LOOK_BYTES ((size_t)1 << 22)
 typedef struct smi_pace {
     const sm_batch *into; /* whose budget knows the flag */
@@ -132,6 +137,7 @@ typedef struct smi_text_out {
     int64_t used, size;
     smi_pace pace;
 } smi_text_out;
+/** Between begin and end `out` must not be read. */
 void smi_text_begin(smi_text_out *t, sm_column *out, sm_batch *into);
 /** Room for `len` bytes; then smi_text_set(row, len) makes the view of what was written there. */
 sm_status smi_text_room(smi_text_out *t, int64_t len, uint8_t **bytes, sm_error *e) SM_MUST_USE;
@@ -151,9 +157,11 @@ sm_status smi_lower(sm_str s, sm_buf *out, sm_error *e) SM_MUST_USE;
 sm_status smi_cast_column(const sm_expr *x, const sm_column *in, sm_batch *into, sm_column *out,
                           sm_error *e) SM_MUST_USE;
 
-/** What IN needs, made when it is bound. */
+/** What the evaluation of an IN needs (a sorted array, a hash table), made when it is bound. */
 const void *smi_prepare_in(const sm_expr *in, sm_arena *a);
+/** Sets the bits of c's valid rows that are among the IN's constants. */
 void smi_in_bits(const sm_expr *x, const sm_column *c, uint8_t *bits);
+/** Is one of the constants NULL? */
 bool smi_in_has_null(const sm_expr *x);
 
 /* ---- aggregates' memory ---------------------------------------------------------------------- */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * query/function/functions.c: the registry, made from functions.def, and how a call of one is
- * bound. */
+ * query/function/functions.c: the registry of functions, made from functions.def, and how a call
+ * is bound: the function's binder (or its signature) casts the arguments and sets the result's type,
+ * `prepare` compiles constant arguments, and what can be computed now is folded. */
 #include "query/function/function_int.h"
 
 #include <stdlib.h>
@@ -41,7 +42,7 @@ static const sm_function functions[] = {
 #undef SM_AGG
 #undef SM_WIN
 
-/* What the door does not show of each, in the same order. */
+/* What the door does not show of a function; in the order of `functions`. */
 typedef struct fn_more {
     smi_bind_fn bind; /* NULL: by the signature */
     int flags;        /* smi_fn_flag */
@@ -53,6 +54,22 @@ typedef struct fn_more {
 static const fn_more more[] = {
 #include "query/function/functions.def"
 };
+#undef SM_FN
+#undef SM_AGG
+#undef SM_WIN
+_Static_assert(SM_COUNT(more) == SM_COUNT(functions), "one row each: more_of() goes by the index");
+
+/* Names are looked up in a buffer of this size, in lower case. */
+#define MAX_NAME_BYTES 32
+#define SM_FN(fn_name, sig, kernel, fn_flags, binder, prep, text, in, gives)                       \
+    _Static_assert(sizeof(fn_name) <= MAX_NAME_BYTES, "a name that cannot be looked up");          \
+    _Static_assert(!((fn_flags)&SMI_WRITTEN_OUT) || !((fn_flags)&SMI_STRICT),                      \
+                   "what becomes a CASE sees NULLs");
+#define SM_AGG(fn_name, sig, agg, binder, text, in, gives)                                         \
+    _Static_assert(sizeof(fn_name) <= MAX_NAME_BYTES, "a name that cannot be looked up");
+#define SM_WIN(fn_name, sig, win, all_rows, binder, text, in, gives)                               \
+    _Static_assert(sizeof(fn_name) <= MAX_NAME_BYTES, "a name that cannot be looked up");
+#include "query/function/functions.def"
 #undef SM_FN
 #undef SM_AGG
 #undef SM_WIN
@@ -82,7 +99,7 @@ static int name_cmp(const void *key, const void *item)
 
 const sm_function *smi_function_named(sm_str name)
 {
-    char low[32];
+    char low[MAX_NAME_BYTES];
     if (name.len >= sizeof(low)) {
         return NULL;
     }
@@ -111,11 +128,13 @@ sm_status smi_bind_call(sm_arena *a, const sm_function *fn, const sm_expr **args
     smi_call_bind b = {.a = a, .fn = fn, .args = args, .n_args = n_args, .place = place};
     const smi_bind_fn bind = more_of(fn)->bind;
     SM_TRY(bind ? bind(&b, e) : smi_bind_signature(&b, e));
+    SM_ASSERT(b.result != NULL);
+    SM_ASSERT(!fn->is_strict || !sm_type_is_nested(b.result->id)); /* smi_column_new makes none */
     sm_expr *const call = smi_expr_new(a, SM_EXPR_CALL, smi_plain_type(b.result), place);
     call->fn = fn;
     call->args = b.args;
     call->n_args = b.n_args;
-    for (int32_t i = 0; i < call->n_args; i++) { /* text and integers are ordinary from here on */
+    for (int32_t i = 0; i < call->n_args; i++) { /* no literals from here on */
         if (smi_is_literal(call->args[i])) {
             call->args[i] = smi_cast(a, call->args[i], smi_plain_type(call->args[i]->type));
         }
@@ -129,7 +148,8 @@ sm_status smi_bind_call(sm_arena *a, const sm_function *fn, const sm_expr **args
             return inner.status;
         }
     }
-    if (smi_fn_flags(fn) & SMI_OF_TYPES) { /* known now, whatever values or failures come */
+    if (smi_fn_flags(fn) & SMI_OF_TYPES) { /* the result is known now, whatever the values are */
+        SM_ASSERT(call->n_args > 0 && (smi_fn_flags(fn) & SMI_PURE));
         call->args[0] = smi_const(a, sm_value_null(call->args[0]->type), place);
     }
     *out = fn->kind == SM_FN_SCALAR ? smi_fold(a, call) : call;
@@ -141,7 +161,8 @@ const sm_expr *smi_call(sm_arena *a, const char *name, const sm_type *t, const s
 {
     sm_expr *const call = smi_expr_new(a, SM_EXPR_CALL, t, place);
     call->fn = smi_function_named(sm_str_of(name));
-    SM_ASSERT(call->fn != NULL);
+    SM_ASSERT(call->fn != NULL && call->fn->kind == SM_FN_SCALAR);
+    SM_ASSERT(!call->fn->prepare); /* nothing is prepared here */
     call->args = args;
     call->n_args = n_args;
     return smi_fold(a, call);

@@ -3,24 +3,27 @@
  * query/function/win_over.c: aggregates as window functions: sum(x) OVER (PARTITION BY … ORDER BY
  * …).
  *
- * A row's result is over the rows up to its last peer, SQL's default frame; without ORDER BY all
- * rows are peers, so it is over the whole partition. Each group of peers has a state of its own,
- * all rows are added in one update, and a running state merges them one after another: so an
- * aggregate need know nothing of windows. DISTINCT: rows whose values came before go to a state
- * that nobody asks for, which is linear where finishing a set again for each row is not. */
+ * Frame     A row's result is over the rows up to its last peer, SQL's default. Without ORDER BY all
+ *           rows are peers, so it is over the whole partition.
+ * Method    Each group of peers has a state of its own. All rows are added by one update; then a
+ *           running state merges the groups' states one after another, and is finished after each.
+ *           So an aggregate need not know of windows.
+ * DISTINCT  Rows whose values came before are added to a state that is never finished. That takes
+ *           linear time; finishing a set of distinct values for each row would not. */
 #include "query/function/agg_int.h"
 
 typedef struct over_states {
     sm_block *mem;
-    uint8_t *states;    /* `bytes` each: n_groups, the running one, the ignored one */
-    void **of_row;      /* n_rows */
-    const void **peers; /* n_rows; the running state, as often as there are peers */
+    uint8_t *states;    /* n_groups, then the running one, then the ignored one; `bytes` each */
+    void **of_row;      /* one a row */
+    const void **peers; /* one a row: the running state, for finish */
     size_t bytes;
     int64_t n_groups;
 } over_states;
 
 static void *state_at(const over_states *s, int64_t i)
 {
+    SM_ASSERT(i >= 0 && i < s->n_groups + 2);
     return s->states + (size_t)i * s->bytes;
 }
 
@@ -49,6 +52,7 @@ static sm_status states_new(const sm_window_in *in, const sm_aggregate *agg, ove
         s.of_row[i] = state_at(&s, group);
         s.peers[i] = state_at(&s, s.n_groups);
     }
+    SM_ASSERT(group == s.n_groups - 1);
     *out = s;
     return SM_OK;
 }
@@ -118,10 +122,12 @@ static sm_status give_groups(const sm_expr *call, const sm_window_in *in, const 
         SM_TRY(agg->merge(call, &running, &group, 1, heap, e));
         SM_TRY(agg->finish(call, s->peers, row - first, out, &failed, e));
     }
+    SM_ASSERT(row == in->n_rows);
     return SM_OK;
 }
 
-static sm_status over(const sm_expr *call, const sm_window_in *in, sm_builder *out, sm_error *e)
+static sm_status aggregate_over(const sm_expr *call, const sm_window_in *in, sm_builder *out,
+                                sm_error *e)
 {
     const sm_expr *inner = call->prepared;
     const bool is_distinct = inner->fn == &smi_fn_distinct;
@@ -130,6 +136,7 @@ static sm_status over(const sm_expr *call, const sm_window_in *in, sm_builder *o
         return SM_OK;
     }
     inner = is_distinct ? inner->prepared : inner;
+    SM_ASSERT(inner->fn->kind == SM_FN_AGGREGATE);
     SM_TRY(states_new(in, inner->fn->aggregate, &s, e));
     sm_agg_heap *const heap = sm_agg_heap_new(in->budget);
     sm_status st = is_distinct ? ignore_repeats(in, &s, e) : SM_OK;
@@ -148,6 +155,6 @@ const sm_function smi_fn_over = {
     .name = "over",
     .signature = "",
     .kind = SM_FN_WINDOW,
-    .window = over,
+    .window = aggregate_over,
     .summary = "The aggregate over a window.",
 };

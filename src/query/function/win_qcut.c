@@ -7,14 +7,14 @@
  *          number is computed from values, so it is exact for every type that has an order.
  * Method   n small   everything is sorted, and the class of a value that first stands at v[j] is
  *                    ⌈j · parts / (n − 1)⌉, at least 1.
- *          n large   only the q's are found, and values are kept by nobody: numbers and dates
- *                    become 64-bit keys of the same order. A first pass over them finds the least,
- *                    the greatest and n. Each further pass counts 11 more bits, from the highest
- *                    that differ on, of the keys that share the bits known so far with some q: its
- *                    rank says in which count it lies. Values up to 4 million apart take three
- *                    passes.
- *          Decimals, text and more than PARTS_MAX parts are sorted, however many there are.
- * OVER ()  exec makes the passes over its rows, wherever they are, on all threads (sm_whole_fn). */
+ *          n large   only the q's are found, and no values are kept. Numbers and dates become
+ *                    64-bit keys of the same order. A first pass finds the least key, the greatest
+ *                    and n. Each further pass finds 11 more bits of each q, from the highest bit in
+ *                    which keys differ: of the keys that begin with the bits of q known so far, it
+ *                    counts how many have which 11 bits next, and q's rank tells in which of these
+ *                    counts it lies. Values up to 4 million apart take three passes.
+ *          Decimals, text and more than PARTS_MAX parts are sorted, however many rows there are.
+ * OVER ()  exec makes the passes over its own rows, on all threads (sm_whole_fn). */
 #include <stdlib.h>
 
 #include "query/function/agg_int.h"
@@ -38,6 +38,10 @@ static uint64_t key_of_double(double v)
     memcpy(&bits, &v, sizeof(bits));
     return bits >> 63 ? ~bits : bits | (uint64_t)1 << 63;
 }
+
+_Static_assert((int64_t)PARTS_MAX *N_DIGITS <= INT32_MAX, "counts are indexed by begin and digit");
+_Static_assert(sizeof(smi_cell) >= 16 && sizeof(sm_str) == 16,
+               "cut_sorted() puts items into a cell");
 
 static bool is_unsigned(const sm_type *t)
 {
@@ -101,7 +105,7 @@ static int order_text(const void *a, const void *b)
     return sm_str_cmp(*(const sm_str *)a, *(const sm_str *)b);
 }
 
-/* Values of `bytes` each: row i's, made on demand; and the valid ones, sorted. */
+/* The valid rows' values, `bytes` each, in order. */
 typedef struct sorted {
     uint8_t *items;
     int64_t n;
@@ -242,19 +246,20 @@ typedef struct slot {
 typedef struct cuts {
     int32_t n_q, n_slots;
     slot *slots;
-    bool is_measured; /* least, most and n are known */
+    bool is_measured; /* the first pass is over: `least` and `n` are known */
     uint64_t least;
     int64_t n;
-    int shift;                  /* q − least is known from this bit on; 64: nothing yet */
-    int bits;                   /* that this pass counts, below shift */
-    uint64_t q[PARTS_MAX];      /* less the least, while shift > 0; then as they are */
-    int64_t rank[PARTS_MAX];    /* of q[k] among the keys that begin as it does */
-    uint64_t begins[PARTS_MAX]; /* the q's known bits, without repeats, ascending */
+    int shift;                  /* the bits of q − least from this one on are known; 64: none */
+    int bits;                   /* how many bits below `shift` this pass counts */
+    uint64_t q[PARTS_MAX];      /* the known bits of q − least; at the end q itself */
+    int64_t rank[PARTS_MAX];    /* of q[k] among the keys that begin with the same bits */
+    uint64_t begins[PARTS_MAX]; /* the known bits of all q, ascending, each once */
     int32_t n_begins;
 } cuts;
 
 static cuts *cuts_new(int32_t parts, int32_t n_slots)
 {
+    SM_ASSERT(parts >= 1 && parts <= PARTS_MAX && n_slots >= 1);
     cuts *c = sm_alloc_zero(sizeof(*c));
     c->n_q = parts - 1;
     c->n_slots = n_slots;
@@ -296,7 +301,7 @@ static int64_t make_keys(const sm_column *c, int64_t first, int64_t n, uint64_t 
     return n_valid;
 }
 
-static void measure(slot *s, const uint64_t *keys, int64_t n)
+static void measure_keys(slot *s, const uint64_t *keys, int64_t n)
 {
     uint64_t least = s->least, most = s->most;
     for (int64_t i = 0; i < n; i++) {
@@ -308,8 +313,9 @@ static void measure(slot *s, const uint64_t *keys, int64_t n)
     s->n += n;
 }
 
-static void count(const cuts *c, slot *s, const uint64_t *keys, int64_t n)
+static void count_keys(const cuts *c, slot *s, const uint64_t *keys, int64_t n)
 {
+    SM_ASSERT(c->bits > 0 && c->bits <= DIGIT_BITS && c->bits <= c->shift && c->shift <= 64);
     const int low = c->shift - c->bits;
     const uint64_t mask = ((uint64_t)1 << c->bits) - 1;
     for (int64_t i = 0; i < n; i++) {
@@ -325,15 +331,16 @@ static void count(const cuts *c, slot *s, const uint64_t *keys, int64_t n)
 static void cuts_look(cuts *c, int32_t slot_number, const sm_column *rows)
 {
     uint64_t keys[512];
+    SM_ASSERT(slot_number >= 0 && slot_number < c->n_slots);
     slot *s = &c->slots[slot_number];
     for (int64_t first = 0; first < rows->n_rows; first += SM_COUNT(keys)) {
         const int64_t left = rows->n_rows - first;
         const int64_t n =
             make_keys(rows, first, left < SM_COUNT(keys) ? left : SM_COUNT(keys), keys);
         if (c->is_measured) {
-            count(c, s, keys, n);
+            count_keys(c, s, keys, n);
         } else {
-            measure(s, keys, n);
+            measure_keys(s, keys, n);
         }
     }
 }
@@ -357,8 +364,8 @@ static bool end_measuring(cuts *c)
     return c->shift > 0;
 }
 
-/* By all threads, in the first one's place, which is cleared for the next pass by who asks. */
-static int64_t take_count(cuts *c, int64_t place)
+/* What all threads have counted at this place. */
+static int64_t sum_counts(cuts *c, int64_t place)
 {
     int64_t n = 0;
     for (int32_t i = 0; i < c->n_slots; i++) {
@@ -372,7 +379,8 @@ static void find_digit(cuts *c, int32_t k, int32_t begin)
 {
     uint64_t digit = 0;
     for (int64_t n = 0;; digit++) {
-        n = take_count(c, (int64_t)begin * N_DIGITS + (int64_t)digit);
+        SM_ASSERT(begin < c->n_begins && c->begins[begin] == c->q[k]);
+        n = sum_counts(c, (int64_t)begin * N_DIGITS + (int64_t)digit);
         if (c->rank[k] < n) {
             break;
         }
@@ -396,6 +404,7 @@ static void end_counting(cuts *c)
             c->begins[c->n_begins++] = c->q[k];
         }
     }
+    SM_ASSERT(c->n_begins <= c->n_q);
     c->shift -= c->bits;
 }
 
@@ -423,6 +432,7 @@ static void cuts_give(const cuts *c, const sm_column *rows, sm_builder *out)
     if (!sm_builder_reserve(out, rows->n_rows)) {
         return; /* refused: finishing the builder tells */
     }
+    SM_ASSERT(c->is_measured && c->shift == 0); /* the passes are over */
     const int64_t at = sm_builder_rows(out);
     int64_t *values = (int64_t *)sm_builder_values(out) + at;
     for (int64_t first = 0; !rows->validity && first < rows->n_rows; first += SM_COUNT(keys)) {

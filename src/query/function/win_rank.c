@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * query/function/win_rank.c: row_number, rank, dense_rank, ntile: from the order alone. */
+ * query/function/win_rank.c: row_number, rank, dense_rank, ntile: window functions that need only
+ * the order of the rows, not their values. */
 #include "query/function/agg_int.h"
 
 sm_status win_row_number(const sm_expr *call, const sm_window_in *in, sm_builder *out, sm_error *e)
@@ -14,7 +15,7 @@ sm_status win_row_number(const sm_expr *call, const sm_window_in *in, sm_builder
 
 sm_status win_rank(const sm_expr *call, const sm_window_in *in, sm_builder *out, sm_error *e)
 {
-    int64_t first = 0; /* of the row's peers */
+    int64_t first = 0; /* the first of the row's peers */
     for (int64_t i = 0; i < in->n_rows; i++) {
         SM_TRY(sm_check_cancel_at(in->budget, i, e));
         first = sm_bit_get(in->peer_start, i) ? i : first;
@@ -35,8 +36,9 @@ sm_status win_dense_rank(const sm_expr *call, const sm_window_in *in, sm_builder
 }
 
 /* The part of row i of n: the first n mod parts ones have one row more than the others. */
-static int64_t part_of(int64_t i, int64_t n, int64_t parts)
+static int64_t ntile_of(int64_t i, int64_t n, int64_t parts)
 {
+    SM_ASSERT(parts >= 1 && parts <= n && i < n); /* so that no part is empty */
     const int64_t small = n / parts, n_large = n % parts;
     const int64_t in_large = n_large * (small + 1);
     return i < in_large ? 1 + i / (small + 1) : 1 + n_large + (i - in_large) / small;
@@ -59,7 +61,7 @@ sm_status win_ntile(const sm_expr *call, const sm_window_in *in, sm_builder *out
             st = smi_expr_fail(call, e, SM_INVALID, "ntile(%lld): the parts must be 1 or more",
                                (long long)n);
         } else if (st == SM_OK) {
-            sm_builder_i64(out, part_of(i, in->n_rows, n < in->n_rows ? n : in->n_rows));
+            sm_builder_i64(out, ntile_of(i, in->n_rows, n < in->n_rows ? n : in->n_rows));
         }
     }
     sm_block_release(mem);
