@@ -1,8 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * query/plan.c: plan nodes: making them with their schemas, and whether two give the same rows. The
- * binder makes nodes by these, and so do the functions by which plans are built (plan_build.c). */
+ * query/plan.c: makes the nodes of plans, with their schemas, and compares plans: do two of them
+ * give the same rows? Both the binder and plans by calls (plan_build.c) make their nodes here. */
 #include "query/function/function_int.h"
+
+int32_t smi_node_inputs(sm_plan_kind kind)
+{
+    switch (kind) {
+    case SM_PLAN_SCAN:
+    case SM_PLAN_VALUES:
+        return 0;
+    case SM_PLAN_JOIN:
+    case SM_PLAN_UNION:
+        return 2;
+    case SM_PLAN_FILTER:
+    case SM_PLAN_PROJECT:
+    case SM_PLAN_AGGREGATE:
+    case SM_PLAN_WINDOW:
+    case SM_PLAN_SORT:
+    case SM_PLAN_LIMIT:
+        return 1;
+    }
+    return 0;
+}
 
 sm_plan_node *smi_node(sm_arena *a, sm_plan_kind kind, const sm_type *schema, sm_plan_node *left,
                        sm_plan_node *right)
@@ -13,6 +33,7 @@ sm_plan_node *smi_node(sm_arena *a, sm_plan_kind kind, const sm_type *schema, sm
     n->inputs[0] = left;
     n->inputs[1] = right;
     n->n_inputs = (left != NULL) + (right != NULL);
+    SM_ASSERT(n->n_inputs == smi_node_inputs(kind) && schema->id == SM_TYPE_STRUCT);
     return n;
 }
 
@@ -20,6 +41,7 @@ sm_plan_node *smi_node_scan(sm_arena *a, const sm_relation *r)
 {
     const sm_dataset *const d = r->dataset;
     const int32_t n = d->schema->n_fields, n_stored = n - d->n_constants;
+    SM_ASSERT(d->n_constants >= 0 && n_stored >= 0); /* constants are the last columns */
     int32_t *const columns = SM_NEW_ARRAY(a, int32_t, n > 0 ? n : 1);
     for (int32_t i = 0; i < n; i++) {
         columns[i] = i;
@@ -44,6 +66,7 @@ sm_plan_node *smi_node_filter(sm_arena *a, sm_plan_node *in, const sm_expr *wher
     if (!where || smi_is_true(where)) {
         return in;
     }
+    SM_ASSERT(where->type->id == SM_TYPE_BOOL);
     sm_plan_node *const n = smi_node(a, SM_PLAN_FILTER, in->schema, in, NULL);
     n->as.filter.where = where;
     return n;
@@ -80,6 +103,7 @@ sm_plan_node *smi_node_aggregate(sm_arena *a, sm_plan_node *in, const sm_expr **
 {
     sm_field *const fields = SM_NEW_ARRAY(a, sm_field, n_keys + n_items + 1);
     for (int32_t i = 0; i < n_keys; i++) {
+        SM_ASSERT(!sm_type_is_nested(keys[i]->type->id) || n_items == 0); /* DISTINCT takes all */
         fields[i].name = name_of(a, keys[i], in->schema);
         fields[i].type = keys[i]->type;
         fields[i].is_nullable = smi_expr_nullable(keys[i], in->schema);
@@ -87,6 +111,7 @@ sm_plan_node *smi_node_aggregate(sm_arena *a, sm_plan_node *in, const sm_expr **
     for (int32_t i = 0; i < n_items; i++) {
         sm_field *const f = &fields[n_keys + i];
         const sm_function *fn = items[i].call->fn;
+        SM_ASSERT(items[i].call->kind == SM_EXPR_CALL && fn->kind == SM_FN_AGGREGATE);
         if (fn == &smi_fn_distinct) {
             fn = ((const sm_expr *)items[i].call->prepared)->fn;
         }
@@ -109,6 +134,7 @@ sm_plan_node *smi_node_window(sm_arena *a, sm_plan_node *in, sm_window_item *ite
     sm_field *const fields = SM_NEW_ARRAY(a, sm_field, n_in + n_items);
     memcpy(fields, in->schema->fields, (size_t)n_in * sizeof(*fields));
     for (int32_t i = 0; i < n_items; i++) {
+        SM_ASSERT(items[i].call->kind == SM_EXPR_CALL && items[i].call->fn->kind == SM_FN_WINDOW);
         fields[n_in + i].name = name_of(a, items[i].call, in->schema);
         fields[n_in + i].type = items[i].call->type;
         fields[n_in + i].is_nullable = true;
@@ -137,6 +163,7 @@ const sm_type *sm_plan_join_schema(const sm_plan_node *left, const sm_plan_node 
 
 sm_plan_node *smi_node_sort(sm_arena *a, sm_plan_node *in, sm_sort_key *keys, int32_t n_keys)
 {
+    SM_ASSERT(n_keys > 0);
     sm_plan_node *const n = smi_node(a, SM_PLAN_SORT, in->schema, in, NULL);
     n->as.sort.keys = keys;
     n->as.sort.n_keys = n_keys;
@@ -146,6 +173,7 @@ sm_plan_node *smi_node_sort(sm_arena *a, sm_plan_node *in, sm_sort_key *keys, in
 
 sm_plan_node *smi_node_limit(sm_arena *a, sm_plan_node *in, int64_t limit, int64_t offset)
 {
+    SM_ASSERT(limit >= -1 && offset >= 0);
     sm_plan_node *const n = smi_node(a, SM_PLAN_LIMIT, in->schema, in, NULL);
     n->as.limit.limit = limit;
     n->as.limit.offset = offset;
@@ -188,6 +216,7 @@ bool smi_join_add(sm_arena *a, sm_plan_node *join, const sm_expr *x)
 {
     const int32_t n_left = join->inputs[0]->schema->n_fields;
     const int32_t n = n_left + join->inputs[1]->schema->n_fields;
+    SM_ASSERT(join->kind == SM_PLAN_JOIN && n == join->schema->n_fields);
     if (x->kind != SM_EXPR_CALL || strcmp(x->fn->name, "=") != 0) {
         return false;
     }
@@ -197,6 +226,7 @@ bool smi_join_add(sm_arena *a, sm_plan_node *join, const sm_expr *x)
     }
     const sm_expr *const left = x->args[sides[0] == 1 ? 0 : 1];
     const sm_expr *const right = shifted(a, x->args[sides[0] == 1 ? 1 : 0], n, -n_left);
+    SM_ASSERT(sm_type_eq(left->type, right->type)); /* "=" compares two of one type */
     const int32_t n_keys = join->as.join.n_keys;
     const sm_expr **const lefts = SM_NEW_ARRAY(a, const sm_expr *, n_keys + 1);
     const sm_expr **const rights = SM_NEW_ARRAY(a, const sm_expr *, n_keys + 1);
@@ -216,6 +246,7 @@ sm_plan_node *smi_join_on(sm_arena *a, sm_plan_node *join, const sm_expr *on)
 {
     const int32_t n_left = join->inputs[0]->schema->n_fields;
     const bool is_left_join = join->as.join.kind == SM_JOIN_LEFT;
+    SM_ASSERT(!join->as.join.on); /* it has one condition */
     const sm_expr **parts = NULL;
     int32_t n = 0;
     smi_conjuncts(a, on, &parts, &n);

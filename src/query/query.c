@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * query/query.c: the door's functions: text is parsed, bound to a plan, optimised. */
+ * query/query.c: the door's functions for whole texts: parse, bind to a plan, optimise. */
 #include "query/bind/bind_int.h"
 #include "query/optimize/optimize_int.h"
 
@@ -12,7 +12,7 @@ static void number_nodes(sm_plan_node *n, int32_t *next)
     }
 }
 
-/* A plan of nodes that are the plan's own. */
+/* A finished plan of these nodes, which it owns: each has one parent. */
 static sm_plan *finished(sm_arena *a, sm_plan_node *root, sm_plan_param *params, int32_t n_params)
 {
     sm_plan *const plan = SM_NEW(a, sm_plan);
@@ -24,8 +24,16 @@ static sm_plan *finished(sm_arena *a, sm_plan_node *root, sm_plan_param *params,
         plan->params[i].root = smi_optimize(a, plan->params[i].root);
         number_nodes(plan->params[i].root, &plan->n_nodes);
     }
+    SM_ASSERT(plan->n_nodes >= 1 + n_params);
     smi_opt_taken(a, plan);
     smi_opt_fields(a, plan);
+#ifdef SM_ASSERTS
+    smi_check_plan(plan->root);
+    for (int32_t i = 0; i < n_params; i++) {
+        smi_check_plan(plan->params[i].root);
+        SM_ASSERT(sm_type_eq(plan->params[i].root->schema->fields[0].type, plan->params[i].type));
+    }
+#endif
     return plan;
 }
 

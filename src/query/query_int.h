@@ -43,6 +43,7 @@ sm_str smi_nearest(sm_str wanted, const sm_str *names, int64_t n_names);
 
 /* Literals adapt to what they meet: told apart by the address of their type, on CONST only. */
 extern const sm_type smi_type_int_literal, smi_type_str_literal;
+/** Is it a literal that adapts? */
 bool smi_is_literal(const sm_expr *x);
 const sm_type *smi_plain_type(const sm_type *t); /* a literal's type made ordinary */
 
@@ -62,11 +63,14 @@ sm_str smi_type_text(sm_arena *a, const sm_type *t);
 
 /* ---- bound expressions ----------------------------------------------------------------------- */
 
-/* Stand for an aggregate or window function while a SELECT is bound; in no finished plan. */
+/* Placeholders for aggregates and window functions while a SELECT is bound; `index` is their number
+ * in smi_bind. No finished plan has one. */
 #define SMI_EXPR_AGG    ((sm_expr_kind)100)
 #define SMI_EXPR_WINDOW ((sm_expr_kind)101)
 
+/** A node without arguments; `place` (or NULL) gives its place in the text. */
 sm_expr *smi_expr_new(sm_arena *a, sm_expr_kind kind, const sm_type *t, const sm_expr *place);
+/** A constant that shares the value's memory. */
 sm_expr *smi_const(sm_arena *a, sm_value v, const sm_expr *place);
 sm_expr *smi_column_ref(sm_arena *a, int32_t index, const sm_type *t, const sm_expr *place);
 /** x cast to t: itself where it is of that type already, folded where constant. */
@@ -74,7 +78,7 @@ const sm_expr *smi_cast(sm_arena *a, const sm_expr *x, const sm_type *t);
 /** A call of a function by its exact name and types, folded. */
 const sm_expr *smi_call(sm_arena *a, const char *name, const sm_type *t, const sm_expr **args,
                         int32_t n_args, const sm_expr *place);
-/** AND of all, flat; NULL entries are skipped; NULL where nothing is left. */
+/** AND of all parts, without nested ANDs; NULL entries are skipped; NULL where none is left. */
 const sm_expr *smi_and(sm_arena *a, const sm_expr **parts, int32_t n);
 /** Splits a predicate into its AND-ed parts, appended to *out. */
 void smi_conjuncts(sm_arena *a, const sm_expr *x, const sm_expr ***out, int32_t *n);
@@ -90,12 +94,14 @@ typedef const sm_expr *(*smi_rewrite_fn)(void *ctx, const sm_expr *x);
 const sm_expr *smi_rewrite(sm_arena *a, const sm_expr *x, smi_rewrite_fn fn, void *ctx);
 /** Each COLUMN i becomes exprs[i]. */
 const sm_expr *smi_substitute(sm_arena *a, const sm_expr *x, const sm_expr *const *exprs);
-/** Each COLUMN i becomes COLUMN map[i] (−1 asserted away). */
+/** Each COLUMN i becomes COLUMN map[i], which must not be −1. */
 const sm_expr *smi_remap(sm_arena *a, const sm_expr *x, const int32_t *map);
 /** Marks used[i] for each COLUMN i. */
 void smi_columns_used(const sm_expr *x, bool *used);
+/** Does it need the value of a scalar subquery? */
 bool smi_has_param(const sm_expr *x);
-int64_t smi_expr_size(const sm_expr *x); /* its nodes, shared ones as often as they stand */
+/** How many nodes it has; shared ones count wherever they stand. */
+int64_t smi_expr_size(const sm_expr *x);
 /** Can an evaluation fail at run time? */
 bool smi_can_fail(const sm_expr *x);
 /** Is `x` never true where column `index` is NULL? */
@@ -103,8 +109,8 @@ bool smi_rejects_null(const sm_expr *x, int32_t index);
 
 /* ---- expressions of expressions (expr_make.c) ------------------------------------------------ */
 
-/* Arguments are bound, and the arrays become the new expression's own. `place`: of errors and of
- * what is made, NULL where there is no SQL text. */
+/* Arguments are bound. The arrays of arguments are taken: they become the new expression's. `place`
+ * is that of errors and of the new expression; NULL where there is no SQL text. */
 
 /** As BOOLEAN; `where` says in errors what needs one ("WHERE"). */
 sm_status smi_make_predicate(sm_arena *a, const sm_expr *x, const char *where, const sm_expr *place,
@@ -131,6 +137,9 @@ const sm_expr *smi_make_over(sm_arena *a, const sm_expr *call);
 
 /* ---- plans ----------------------------------------------------------------------------------- */
 
+/** How many inputs a node of the kind has. */
+int32_t smi_node_inputs(sm_plan_kind kind);
+/** A node without its `as`; left and right are NULL where the kind has no such input. */
 sm_plan_node *smi_node(sm_arena *a, sm_plan_kind kind, const sm_type *schema, sm_plan_node *left,
                        sm_plan_node *right);
 /** All columns of a relation's dataset. */
@@ -159,11 +168,15 @@ sm_plan_node *smi_join_on(sm_arena *a, sm_plan_node *join, const sm_expr *on);
 void smi_join_settle(sm_plan_node *join);
 /** Makes an equality between the sides a key of the join; false where it is none. */
 bool smi_join_add(sm_arena *a, sm_plan_node *join, const sm_expr *x);
+/** May it be NULL for a row of `input`? */
 bool smi_expr_nullable(const sm_expr *x, const sm_type *input);
 /** Structural equality: the same rows, whatever the columns are called. */
 bool smi_window_eq(const sm_window_item *x, const sm_window_item *y);
 bool smi_plan_eq(const sm_plan_node *x, const sm_plan_node *y);
 
+/** Asserts that a tree is what the evaluator and the optimizer's passes rely on (expr_check.c); for
+ * debug and sanitizer builds. */
+void smi_check_plan(const sm_plan_node *root);
 /** A copy that shares expressions and datasets with the original, and nothing that the optimizer
  * changes. SM_LIMIT as sm_plan_finish. */
 sm_status smi_plan_clone(sm_arena *a, const sm_plan_node *root, sm_plan_node **out,

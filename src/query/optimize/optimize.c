@@ -1,28 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * query/optimize/optimize.c: a bound plan to a better one with the same rows in the same order.
+ * query/optimize/optimize.c: makes a bound plan a better one that gives the same rows in the same
+ * order.
  *
- * Passes    1 joins of aggregates over equal inputs become one aggregate (opt_merge.c): first of
- *             all, while filters still stand above the aggregates, where both sides' may differ
- *           2 filters to where their columns come from; equalities between the sides of a cross
- *             join become keys; then 1 and 2 again, for the joins that this has made
- *           3 only the columns that are used, from the scan on (opt_prune.c)
- *           4 what a projection computes several times is computed once below it (opt_share.c)
- *           5 LIMIT into the SORT below it
- *           6 bounds from filters into the scans below them
- * Nodes are changed in place: the binder has made each of them for one parent. */
+ * Passes    1 Joins of aggregates over equal inputs become one aggregate (opt_merge.c). This comes
+ *             first, while filters still stand above the aggregates: there both sides may have
+ *             different ones.
+ *           2 Filters move down to where their columns come from; equalities between the two sides
+ *             of a cross join become its keys. Then 1 and 2 again, for the joins that this made.
+ *           3 Columns that nothing uses are left out, from the scans on (opt_prune.c).
+ *           4 What a projection computes several times is computed once, below it (opt_share.c).
+ *           5 A LIMIT is told to the SORT below it.
+ *           6 Bounds are told to scans by the filters above them.
+ * Nodes     are changed in place: each has one parent.
+ * Checks    Debug and sanitizer builds check the plan before and after each pass: expr_check.c. */
 #include "query/optimize/optimize_int.h"
 
-/* A predicate that grows beyond this when it goes below a projection stays above it. */
+/* A predicate that would have more nodes than this below a projection stays above it. */
 #define MAX_PUSHED_NODES 2000
 
-/* AND-ed predicates on their way down, over the output of the node that they are given to. */
+/* AND-ed predicates on their way down, over the output columns of the node that gets them. */
 typedef struct preds {
     const sm_expr **items;
     int32_t n;
 } preds;
 
-static sm_plan_node *push(sm_arena *a, sm_plan_node *n, preds down);
+static sm_plan_node *push_preds(sm_arena *a, sm_plan_node *n, preds down);
 
 static preds preds_new(sm_arena *a, int32_t cap)
 {
@@ -37,6 +40,7 @@ static sm_plan_node *no_rows(sm_arena *a, const sm_type *schema)
 static sm_plan_node *filtered(sm_arena *a, sm_plan_node *n, preds here)
 {
     const sm_expr *const where = smi_and(a, here.items, here.n);
+    SM_ASSERT(!where || where->type->id == SM_TYPE_BOOL);
     if (where && smi_is_false_or_null(where)) {
         return no_rows(a, n->schema);
     }
@@ -52,7 +56,7 @@ static sm_plan_node *push_filter(sm_arena *a, sm_plan_node *n, preds down)
     for (int32_t i = 0; i < down.n; i++) {
         smi_conjuncts(a, down.items[i], &all.items, &all.n);
     }
-    return push(a, n->inputs[0], all);
+    return push_preds(a, n->inputs[0], all);
 }
 
 static sm_plan_node *push_project(sm_arena *a, sm_plan_node *n, preds down)
@@ -69,7 +73,8 @@ static sm_plan_node *push_project(sm_arena *a, sm_plan_node *n, preds down)
             stay.items[stay.n++] = down.items[i];
         }
     }
-    n->inputs[0] = push(a, n->inputs[0], below);
+    SM_ASSERT(below.n + stay.n == down.n);
+    n->inputs[0] = push_preds(a, n->inputs[0], below);
     return filtered(a, n, stay);
 }
 
@@ -97,7 +102,7 @@ static sm_plan_node *push_aggregate(sm_arena *a, sm_plan_node *n, preds down)
             stay.items[stay.n++] = down.items[i];
         }
     }
-    n->inputs[0] = push(a, n->inputs[0], below);
+    n->inputs[0] = push_preds(a, n->inputs[0], below);
     return filtered(a, n, stay);
 }
 
@@ -129,12 +134,13 @@ static sm_plan_node *push_join(sm_arena *a, sm_plan_node *n, preds down)
             stay.items[stay.n++] = x;
         }
     }
-    n->inputs[0] = push(a, n->inputs[0], left);
-    n->inputs[1] = push(a, n->inputs[1], right);
+    SM_ASSERT(left.n + right.n + stay.n <= down.n); /* the others are keys now */
+    n->inputs[0] = push_preds(a, n->inputs[0], left);
+    n->inputs[1] = push_preds(a, n->inputs[1], right);
     return filtered(a, n, stay);
 }
 
-static sm_plan_node *push(sm_arena *a, sm_plan_node *n, preds down)
+static sm_plan_node *push_preds(sm_arena *a, sm_plan_node *n, preds down)
 {
     const preds none = {0};
     switch (n->kind) {
@@ -147,12 +153,12 @@ static sm_plan_node *push(sm_arena *a, sm_plan_node *n, preds down)
     case SM_PLAN_JOIN:
         return push_join(a, n, down);
     case SM_PLAN_UNION:
-        n->inputs[0] = push(a, n->inputs[0], down);
-        n->inputs[1] = push(a, n->inputs[1], down);
+        n->inputs[0] = push_preds(a, n->inputs[0], down);
+        n->inputs[1] = push_preds(a, n->inputs[1], down);
         return n;
     case SM_PLAN_SORT:
         if (n->as.sort.limit < 0) {
-            n->inputs[0] = push(a, n->inputs[0], down);
+            n->inputs[0] = push_preds(a, n->inputs[0], down);
             return n;
         }
         break;
@@ -160,14 +166,14 @@ static sm_plan_node *push(sm_arena *a, sm_plan_node *n, preds down)
         break;
     }
     if (n->n_inputs > 0) {
-        n->inputs[0] = push(a, n->inputs[0], none);
+        n->inputs[0] = push_preds(a, n->inputs[0], none);
     }
     return filtered(a, n, down);
 }
 
 static sm_plan_node *push_filters(sm_arena *a, sm_plan_node *n)
 {
-    return push(a, n, (preds){0});
+    return push_preds(a, n, (preds){0});
 }
 
 /* ---- LIMIT ----------------------------------------------------------------------------------- */
@@ -201,6 +207,7 @@ static void set_bounds(sm_arena *a, sm_plan_node *n)
         sm_expr_bounds(n->as.filter.where, a, &bounds);
         for (int32_t i = 0; i < bounds.n; i++) { /* the scan's columns to the dataset's */
             int32_t *const path = (int32_t *)bounds.items[i].path;
+            SM_ASSERT(path[0] >= 0 && path[0] < scan->schema->n_fields);
             path[0] = scan->as.scan.columns[path[0]];
         }
         scan->as.scan.want.bounds = bounds;
@@ -212,15 +219,27 @@ static void set_bounds(sm_arena *a, sm_plan_node *n)
 
 /* ---- all passes ------------------------------------------------------------------------------ */
 
+/* The plan, which still gives the columns of `schema`. */
+static sm_plan_node *checked(sm_plan_node *root, const sm_type *schema)
+{
+#ifdef SM_ASSERTS
+    smi_check_plan(root);
+#endif
+    SM_ASSERT(sm_type_eq(root->schema, schema));
+    return root;
+}
+
 sm_plan_node *smi_optimize(sm_arena *a, sm_plan_node *root)
 {
-    root = smi_opt_merge_aggregates(a, root);
-    root = push_filters(a, root);
-    root = smi_opt_merge_aggregates(a, root);
-    root = push_filters(a, root);
-    root = smi_opt_prune(a, root);
-    root = smi_opt_share(a, root);
-    root = push_limits(a, root);
+    const sm_type *const schema = root->schema;
+    root = checked(root, schema);
+    root = checked(smi_opt_merge_aggregates(a, root), schema);
+    root = checked(push_filters(a, root), schema);
+    root = checked(smi_opt_merge_aggregates(a, root), schema);
+    root = checked(push_filters(a, root), schema);
+    root = checked(smi_opt_prune(a, root), schema);
+    root = checked(smi_opt_share(a, root), schema);
+    root = checked(push_limits(a, root), schema);
     set_bounds(a, root);
     return root;
 }
