@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * query/cast.c: CAST and TRY_CAST of columns, and the writer of text columns. FLAT or CONST in,
- * FLAT out. As DuckDB: numbers round to the nearest (decimals half away from zero, floats half to
- * even), text is read as sm_value_parse reads it, whatever is out of range is an error with the
- * value. */
+ * query/cast.c: CAST and TRY_CAST of columns, and the writer of text columns.
+ *
+ * Layouts   A FLAT or CONST column goes in, a FLAT one comes out.
+ * Meaning   As DuckDB. Numbers round to the nearest; halves of a decimal go away from zero, those
+ *           of a float to the even number. Text is read by sm_value_parse(). A value that does not
+ *           fit is an error that quotes it. */
 #include "query/function/function_int.h"
 
 #include <math.h>
@@ -49,6 +51,7 @@ static sm_status new_chunk(smi_text_out *t, int64_t len, sm_error *e)
 
 sm_status smi_text_room(smi_text_out *t, int64_t len, uint8_t **bytes, sm_error *e)
 {
+    SM_ASSERT(len >= 0 && t->used >= 0 && t->used <= t->size);
     if (t->size - t->used < len || t->n_heap == 0) {
         SM_TRY(new_chunk(t, len, e));
     }
@@ -60,6 +63,8 @@ sm_status smi_text_room(smi_text_out *t, int64_t len, uint8_t **bytes, sm_error 
 void smi_text_set(smi_text_out *t, int64_t row, int64_t len)
 {
     sm_view *const views = (sm_view *)t->out->values;
+    SM_ASSERT(t->n_heap > 0 && len <= t->size - t->used); /* smi_text_room() made it */
+    SM_ASSERT(row >= 0 && row < t->out->n_rows);
     views[row] = sm_view_make(t->chunk + t->used, (int32_t)len, t->n_heap - 1, (int32_t)t->used);
     t->used += len > SM_VIEW_INLINE ? len : 0;
 }
@@ -153,6 +158,7 @@ static number number_at(const sm_column *c, int64_t i)
 /* Half away from zero. */
 static sm_i128 divide_round(sm_i128 v, sm_i128 by)
 {
+    SM_ASSERT(by > 0);
     const sm_i128 half = by / 2;
     return v >= 0 ? (v + half) / by : (v - half) / by;
 }
@@ -171,6 +177,7 @@ static bool float_to_scaled(double v, int scale, sm_i128 limit, sm_i128 *out)
 
 static bool to_scaled(number n, int scale, sm_i128 limit, sm_i128 *out)
 {
+    SM_ASSERT(scale >= 0 && scale < SM_COUNT(smi_pow10) && n.scale < SM_COUNT(smi_pow10));
     if (n.is_float) {
         return float_to_scaled(n.f, scale, limit, out);
     }
@@ -252,6 +259,7 @@ static float to_float(number n)
 static bool int_fits(sm_type_id id, sm_i128 v)
 {
     const int bits = sm_type_bytes(id) * 8;
+    SM_ASSERT(sm_type_is_integer(id));
     if (sm_type_is_signed(id)) {
         const sm_i128 limit = (sm_i128)1 << (bits - 1);
         return v >= -limit && v < limit;
@@ -337,6 +345,7 @@ static bool is_time_cast(sm_type_id from, sm_type_id to)
 static void put_parsed(sm_value v, sm_column *out, int64_t i)
 {
     const sm_type_id id = out->type->id;
+    SM_ASSERT(sm_type_eq(v.type, out->type) && !v.is_null);
     if (id == SM_TYPE_BOOL) {
         if (v.as.b) {
             sm_bit_set((uint8_t *)out->values, i);
@@ -350,7 +359,7 @@ static void put_parsed(sm_value v, sm_column *out, int64_t i)
     }
 }
 
-static sm_status failed(const sm_expr *x, const sm_column *in, int64_t i, sm_error *e)
+static sm_status fail_cast(const sm_expr *x, const sm_column *in, int64_t i, sm_error *e)
 {
     const bool is_text = in->type->id == SM_TYPE_STRING;
     sm_buf value = {0}, type = {0};
@@ -481,7 +490,7 @@ static sm_status to_json(const sm_expr *x, const sm_column *in, sm_batch *into, 
         if (sm_json_parse(smi_str_at(in, i), scratch, &unused, &why) == SM_OK) {
             st = smi_text_put(&text, i, smi_str_at(in, i), e);
         } else {
-            st = x->is_try ? smi_set_null(out, i, into, e) : failed(x, in, i, e);
+            st = x->is_try ? smi_set_null(out, i, into, e) : fail_cast(x, in, i, e);
         }
     }
     smi_text_end(&text);
@@ -514,7 +523,7 @@ static sm_status cast_rows(const sm_expr *x, const sm_column *in, sm_batch *into
             ok = put_time(in, out, i);
         }
         if (!ok && !x->is_try) {
-            return failed(x, in, i, e);
+            return fail_cast(x, in, i, e);
         }
         if (!ok) {
             SM_TRY(smi_set_null(out, i, into, e));
@@ -532,6 +541,7 @@ sm_status smi_cast_column(const sm_expr *x, const sm_column *in, sm_batch *into,
                           sm_error *e)
 {
     const bool wants_json = x->type == &sm_type_json;
+    SM_ASSERT(x->kind == SM_EXPR_CAST && in->layout != SM_DICT);
     if (sm_type_eq(in->type, x->type) && !wants_json) {
         *out = *in;
         return SM_OK;

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * query/eval.c: expressions over batches, a column at a time: any node, calls, casts, IN, fields.
- * Called by exec's operators, contracts and constant folding.
+ * query/eval.c: evaluates expressions over batches, a column at a time: any node, calls, casts, IN,
+ * fields. Called by exec's operators, contracts and constant folding.
  *
- * Layouts   What depends on constants alone is computed once and stays SM_CONST. What depends on
- *           one dictionary column alone is computed once an entry (eval_dict.c).
- * NULL      Strict functions never see one: the joint validity of their arguments is theirs, and
- *           their kernels skip what it leaves out.
+ * Layouts   An expression of constants is computed once and stays SM_CONST. One that depends on a
+ *           single dictionary column is computed once for each of its entries (eval_dict.c).
+ * NULL      A strict function sees none: its result is NULL wherever an argument is, and its kernel
+ *           skips these rows.
  * Laziness  AND, OR (eval_logic.c) and CASE (eval_case.c) evaluate an argument that can fail only
  *           over the rows that need it.
- * Memory    All from `into`; intermediate columns stay there until it goes. */
+ * Memory    All from `into`; intermediate columns stay there until it is released. */
 #include "query/eval_int.h"
 
 /* ---- parts of a batch ------------------------------------------------------------------------ */
@@ -47,6 +47,7 @@ static sm_status joint_validity(const sm_column *args, int32_t n_args, sm_batch 
         if (!args[i].validity || args[i].layout == SM_CONST) {
             continue;
         }
+        SM_ASSERT(args[i].layout == SM_FLAT && args[i].n_rows >= out->n_rows);
         if (!bits) {
             SM_TRY(smi_own_validity(out, into, &bits, e));
         }
@@ -82,6 +83,7 @@ static sm_status run_kernel(const smi_evaluation *v, const sm_expr *x, const sm_
     SM_TRY(smi_column_new(x->type, n_rows, v->into, out, e));
     SM_TRY(joint_validity(args, x->n_args, v->into, out, e));
     SM_TRY(x->fn->eval(&call, out, e));
+    SM_ASSERT(out->n_rows == n_rows && sm_type_eq(out->type, x->type));
     if (x->type->id == SM_TYPE_BOOL && out->layout == SM_FLAT) {
         mask_bits(out);
     }
@@ -111,8 +113,9 @@ static sm_status eval_args(const smi_evaluation *v, const sm_expr *x, const sm_b
     return SM_OK;
 }
 
-static void spread(sm_column *out, int64_t n_rows)
+static void spread_constant(sm_column *out, int64_t n_rows)
 {
+    SM_ASSERT(out->layout != SM_DICT && out->n_rows >= 1); /* its first row stands for all */
     out->layout = SM_CONST;
     out->n_rows = n_rows;
 }
@@ -129,7 +132,7 @@ static sm_status eval_call(const smi_evaluation *v, const sm_expr *x, const sm_b
     SM_TRY(sm_batch_check_cancel(v->into, e));
     SM_TRY(run_kernel(v, x, args, n_rows, out, e));
     if (n_rows != in->n_rows) {
-        spread(out, in->n_rows);
+        spread_constant(out, in->n_rows);
     }
     return SM_OK;
 }
@@ -142,7 +145,7 @@ static sm_status eval_cast(const smi_evaluation *v, const sm_expr *x, const sm_b
     SM_TRY(eval_args(v, x, in, &args, &n_rows, e));
     SM_TRY(smi_cast_column(x, &args[0], v->into, out, e));
     if (n_rows != in->n_rows) {
-        spread(out, in->n_rows);
+        spread_constant(out, in->n_rows);
     }
     return SM_OK;
 }
@@ -170,7 +173,7 @@ static sm_status eval_in(const smi_evaluation *v, const sm_expr *x, const sm_bat
         memcpy(bits, out->values, sm_bits_bytes(c.n_rows));
     }
     if (is_const) {
-        spread(out, in->n_rows);
+        spread_constant(out, in->n_rows);
     }
     return SM_OK;
 }
@@ -203,9 +206,10 @@ static sm_status eval_field(const smi_evaluation *v, const sm_expr *x, const sm_
     if (c.layout == SM_DICT) {
         SM_TRY(sm_column_flatten(&c, v->into, &c, e));
     }
+    SM_ASSERT(c.type->id == SM_TYPE_STRUCT && x->index >= 0 && x->index < c.n_children);
     *out = c.children[x->index];
     if (c.layout == SM_CONST) {
-        spread(out, in->n_rows);
+        spread_constant(out, in->n_rows);
     }
     return SM_OK;
 }
@@ -215,13 +219,14 @@ static sm_status eval_kind(const smi_evaluation *v, const sm_expr *x, const sm_b
 {
     switch (x->kind) {
     case SM_EXPR_COLUMN:
+        SM_ASSERT(x->index >= 0 && x->index < in->n_columns);
         *out = in->columns[x->index];
         return SM_OK;
     case SM_EXPR_CONST:
         return constant_column(x->value, in->n_rows, v->into, out, e);
     case SM_EXPR_PARAM:
         if (!v->params) {
-            return smi_expr_fail(x, e, SM_INTERNAL, "subquery without its value");
+            return smi_expr_fail(x, e, SM_INTERNAL, "a subquery has no value yet");
         }
         return constant_column(v->params[x->index], in->n_rows, v->into, out, e);
     case SM_EXPR_CALL:
@@ -255,7 +260,10 @@ sm_status smi_eval(const smi_evaluation *v, const sm_expr *x, const sm_batch *in
             return st;
         }
     }
-    return eval_kind(v, x, in, out, e);
+    const sm_status st = eval_kind(v, x, in, out, e);
+    SM_ASSERT(st != SM_OK || out->n_rows == in->n_rows);
+    SM_ASSERT(st != SM_OK || sm_type_eq(out->type, x->type));
+    return st;
 }
 
 /* Can the result point into the input's memory? */

@@ -1,21 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * query/eval_case.c: CASE.
+ * query/eval_case.c: evaluates CASE.
  *
- * Method    First each row chooses its branch, by the conditions in turn (those that can fail only
- *           over the rows still undecided). Then each branch that a row takes is evaluated: over
- *           all rows where it cannot fail, over its own, gathered, where it can. Then the values
- *           are merged.
- * Merging   One branch for all rows: its column. Constants of text: a dictionary whose codes are
- *           the numbers of the branches. Values of a fixed width, none gathered: a blend, a branch
- *           at a time. All else row by row; texts keep their bytes, the branches' heaps stand
- *           behind one another. */
+ * Method    1 Each row is given its branch, by one condition after the other; a condition that can
+ *             fail is evaluated only over the rows that have no branch yet.
+ *           2 Each branch that some row has is evaluated: over all rows if it cannot fail, else
+ *             only over its own rows, which are gathered.
+ *           3 The branches' values are merged into one column.
+ * Merging   If all rows have the same branch, its column is the result. If all branches are
+ *           constant texts, the result is a dictionary whose codes are the numbers of the branches.
+ *           Values of a fixed width that were not gathered are blended, one branch at a time. All
+ *           else is copied row by row; texts are not copied: the result has the heaps of all
+ *           branches. */
 #include "query/eval_int.h"
 
 /* ---- CASE ------------------------------------------------------------------------------------ */
 
-/* One branch's values and where a row's value stands among them: `at` counts where they were
- * gathered. */
+/* One branch's values. Where its rows were gathered, `at` is the next of them; else row i's value
+ * is value i. */
 typedef struct branch {
     sm_column values;
     int64_t n_rows; /* that take it */
@@ -47,8 +49,8 @@ static void take_branch(const sm_column *cond, const int32_t *rows, int32_t k, u
 }
 
 /* choice[i]: the branch of row i. */
-static sm_status choose(const smi_evaluation *v, const sm_expr *x, const sm_batch *in,
-                        int32_t *choice, branch *branches, sm_error *e)
+static sm_status choose_branches(const smi_evaluation *v, const sm_expr *x, const sm_batch *in,
+                                 int32_t *choice, branch *branches, sm_error *e)
 {
     const int32_t n_when = x->n_args / 2;
     int64_t n_left = in->n_rows;
@@ -75,12 +77,14 @@ static sm_status choose(const smi_evaluation *v, const sm_expr *x, const sm_batc
         take_branch(&c, some ? rows : NULL, k, t.yes, choice, &branches[k]);
         n_left -= branches[k].n_rows;
     }
+    SM_ASSERT(n_left >= 0);
     branches[n_when].n_rows = n_left;
     return SM_OK;
 }
 
 static const sm_expr *branch_expr(const sm_expr *x, int32_t k)
 {
+    SM_ASSERT(k >= 0 && k <= x->n_args / 2);
     return k < x->n_args / 2 ? x->args[2 * k + 1] : x->args[x->n_args - 1];
 }
 
@@ -100,6 +104,7 @@ static sm_status eval_branch(const smi_evaluation *v, const sm_expr *x, const sm
                 ((int32_t *)rows)[n++] = (int32_t)i;
             }
         }
+        SM_ASSERT(n == b->n_rows);
         b->is_gathered = true;
         SM_TRY(smi_gather_used(v, value, in, rows, n, &part, e));
         SM_TRY(smi_eval(v, value, &part, &b->values, e));
@@ -160,8 +165,8 @@ static sm_status join_heaps(branch *branches, int32_t n, sm_batch *into, sm_colu
         ((T *)out)[i] = choice[i] == k ? ((const T *)values)[i & mask] : ((const T *)out)[i];      \
     }                                                                                              \
     return
-static void blend(void *out, int32_t width, const void *values, int64_t mask, const int32_t *choice,
-                  int32_t k, int64_t n)
+static void blend_rows(void *out, int32_t width, const void *values, int64_t mask,
+                       const int32_t *choice, int32_t k, int64_t n)
 {
     switch (width) {
     case 1:
@@ -173,6 +178,7 @@ static void blend(void *out, int32_t width, const void *values, int64_t mask, co
     case 8:
         BLEND(uint64_t);
     default:
+        SM_ASSERT(width == 16);
         BLEND(unsigned __int128);
     }
 }
@@ -181,6 +187,7 @@ static void blend(void *out, int32_t width, const void *values, int64_t mask, co
 static void copy_value(sm_column *out, int64_t i, const branch *b, int64_t at)
 {
     const int64_t k = at & smi_mask(&b->values);
+    SM_ASSERT(k < b->values.n_rows && sm_type_eq(b->values.type, out->type));
     const size_t width = (size_t)sm_type_bytes(out->type->id);
     uint8_t *const to = (uint8_t *)out->values + (size_t)i * width;
     if (out->type->id == SM_TYPE_BOOL) {
@@ -238,8 +245,8 @@ static sm_status blend_branches(const smi_evaluation *v, const branch *branches,
     for (int32_t k = 0; k < n_branches; k++) {
         const sm_column *values = &branches[k].values;
         if (branches[k].n_rows > 0) {
-            blend((void *)out->values, sm_type_bytes(out->type->id), values->values,
-                  smi_mask(values), choice, k, out->n_rows);
+            blend_rows((void *)out->values, sm_type_bytes(out->type->id), values->values,
+                       smi_mask(values), choice, k, out->n_rows);
             SM_TRY(blend_nulls(v, values, choice, k, out, e));
         }
     }
@@ -256,6 +263,7 @@ static sm_status merge_branches(const smi_evaluation *v, branch *branches, int32
         return blend_branches(v, branches, n_branches, choice, out, e);
     }
     for (int64_t i = 0; i < out->n_rows; i++) {
+        SM_ASSERT(choice[i] >= 0 && choice[i] < n_branches);
         branch *const b = &branches[choice[i]];
         const int64_t at = b->is_gathered ? b->at++ : i;
         if (b->values.type->id == SM_TYPE_NULL || !smi_valid(&b->values, at)) {
@@ -290,7 +298,7 @@ sm_status smi_eval_case(const smi_evaluation *v, const sm_expr *x, const sm_batc
     SM_TRY(sm_batch_alloc(v->into, (size_t)n * sizeof(int32_t), &choices, e));
     SM_TRY(sm_batch_alloc(v->into, (size_t)n_branches * sizeof(branch), &all, e));
     branch *const branches = all;
-    SM_TRY(choose(v, x, in, choices, branches, e));
+    SM_TRY(choose_branches(v, x, in, choices, branches, e));
     for (int32_t k = 0; k < n_branches; k++) {
         if (branches[k].n_rows == n) { /* every row goes one way */
             return smi_eval(v, branch_expr(x, k), in, out, e);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * query/eval_column.c: columns under construction, and values read from arguments, whatever the
- * width of their integers. Called by the evaluator, by casts and by the kernels of functions. */
+ * query/eval_column.c: makes the columns that kernels fill, and reads values of arguments, integers
+ * of any width alike. Called by the evaluator, by casts and by the kernels of functions. */
 #include "query/eval_int.h"
 
 /* ---- columns under construction -------------------------------------------------------------- */
@@ -20,6 +20,7 @@ sm_status smi_column_new(const sm_type *t, int64_t n_rows, sm_batch *into, sm_co
         return SM_OK;
     }
     const size_t width = (size_t)sm_type_bytes(t->id);
+    SM_ASSERT(!sm_type_is_nested(t->id) && n_rows >= 0);
     const size_t bytes = t->id == SM_TYPE_BOOL ? bitmap_bytes(n_rows) : width * (size_t)n_rows;
     SM_TRY(sm_batch_alloc(into, bytes > 0 ? bytes : 8, &values, e));
     out->values = values;
@@ -42,6 +43,7 @@ sm_status smi_own_validity(sm_column *out, sm_batch *into, uint8_t **bits, sm_er
 sm_status smi_set_null(sm_column *out, int64_t i, sm_batch *into, sm_error *e)
 {
     uint8_t *bits = (uint8_t *)out->validity; /* a column under construction owns its bitmap */
+    SM_ASSERT(i >= 0 && i < out->n_rows && out->layout != SM_CONST);
     if (!bits) {
         SM_TRY(smi_own_validity(out, into, &bits, e));
     }
@@ -71,6 +73,7 @@ int64_t smi_i64_at(const sm_column *c, int64_t i)
     case SM_TYPE_BOOL:
         return sm_bit_get(c->values, k);
     default:
+        SM_ASSERT(sm_type_bytes(c->type->id) == 8);
         return ((const int64_t *)c->values)[k];
     }
 }
@@ -98,5 +101,6 @@ sm_i128 smi_i128_at(const sm_column *c, int64_t i)
 
 bool smi_bool_at(const sm_column *c, int64_t i)
 {
+    SM_ASSERT(c->type->id == SM_TYPE_BOOL);
     return sm_bit_get(c->values, i & smi_mask(c));
 }

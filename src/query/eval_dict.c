@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * query/eval_dict.c: an expression that depends on one dictionary column alone, or on one field
- * within one, is computed once an entry and looked up by code. Called by eval.c for each node.
+ * query/eval_dict.c: an expression that depends on a single dictionary column, or on a single field
+ * within a column, is computed once for each entry and looked up by code. Called by eval.c for each
+ * node.
  *
- * Method    smi_entry_leaf() says whether it pays. The entries are put in the column's place, in a
- *           batch that has nothing else, and the expression runs over that: as many rows as
- *           entries, and a NULL behind them where rows are NULL. Text stays a dictionary, all else
- *           is gathered by the codes.
- * Failing   An entry may stand in no row that counts: who calls goes row by row then. */
+ * Method    smi_entry_leaf() tells whether this pays. The expression is evaluated over a batch in
+ *           which the dictionary's entries take the column's place, with a NULL behind them if some
+ *           rows are NULL. A text result stays a dictionary; all else is gathered by the codes.
+ * Failing   An entry may fail although no row that counts has it: then the caller evaluates row by
+ *           row. */
 #include "query/eval_int.h"
 
 /* ---- dictionaries ---------------------------------------------------------------------------- */
@@ -94,7 +95,9 @@ sm_status smi_dictionary_of(sm_column *entries, int32_t *codes, int64_t n, sm_ba
                        .values = codes,
                        .children = child,
                        .n_children = 1};
+    SM_ASSERT(entries->layout == SM_FLAT && sm_type_is_bytes(entries->type->id));
     for (int64_t i = 0; entries->validity && i < n; i++) {
+        SM_ASSERT(codes[i] >= 0 && codes[i] < entries->n_rows);
         if (!sm_bit_get(entries->validity, codes[i])) {
             SM_TRY(smi_set_null(out, i, into, e));
             codes[i] = 0;
@@ -105,8 +108,8 @@ sm_status smi_dictionary_of(sm_column *entries, int32_t *codes, int64_t n, sm_ba
     return SM_OK;
 }
 
-static sm_status by_code(sm_column *entries, int32_t *codes, int64_t n, sm_batch *into,
-                         sm_column *out, sm_error *e)
+static sm_status entries_by_code(sm_column *entries, int32_t *codes, int64_t n, sm_batch *into,
+                                 sm_column *out, sm_error *e)
 {
     if (entries->layout == SM_CONST) {
         *out = *entries;
@@ -125,6 +128,7 @@ static sm_status eval_entries(const smi_evaluation *v, const sm_expr *x, const s
                               const sm_expr *leaf, bool with_null, sm_column *out, sm_error *e)
 {
     const sm_column *const c = leaf_column(leaf, in);
+    SM_ASSERT(c != NULL && c->layout == SM_DICT); /* smi_entry_leaf() */
     const int64_t n_entries = c->children[0].n_rows;
     const int64_t n = n_entries + with_null;
     void *columns = NULL, *rows = NULL;
@@ -159,7 +163,7 @@ sm_status smi_eval_by_entry(const smi_evaluation *v, const sm_expr *x, const sm_
         const bool valid = !has_nulls || sm_bit_get(c->validity, i);
         ((int32_t *)places)[i] = valid ? codes[i] : (int32_t)c->children[0].n_rows;
     }
-    return by_code(&entries, places, in->n_rows, v->into, out, e);
+    return entries_by_code(&entries, places, in->n_rows, v->into, out, e);
 }
 
 static bool has_dictionary(const sm_column *c)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * query/eval_int.h: what the evaluator's files share: an evaluation, the ways from node to
- * node (eval.c, eval_logic.c, eval_case.c), dictionaries (eval_dict.c), truth in words of 64 rows.
+ * query/eval_int.h: what the evaluator's files share: the state of an evaluation, the functions by
+ * which they evaluate each other's nodes (eval.c, eval_logic.c, eval_case.c), dictionaries
+ * (eval_dict.c), and truth values in words of 64 rows.
  *
  * Owner     columns that come out live in `into`, or share the memory of `in`
  * Errors    SM_BUDGET, SM_CANCELLED, what a function says, with the place of the expression */
@@ -40,7 +41,7 @@ sm_status smi_dictionary_of(sm_column *entries, int32_t *codes, int64_t n, sm_ba
 
 /* ---- truth ----------------------------------------------------------------------------------- */
 
-/* What is known so far of n rows: known true, known false; neither: NULL. */
+/* What is known of n rows: which are true, which are false. The others are NULL. */
 typedef struct smi_truth {
     uint64_t *yes, *no;
     int64_t n_words;

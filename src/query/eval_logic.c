@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * query/eval_logic.c: AND, OR and the choice of rows by a predicate, in words of 64 rows.
+ * query/eval_logic.c: evaluates AND and OR, and selects rows by a predicate; 64 rows at a time.
  *
- * Truth     two bitmaps, known true and known false; a row in neither is NULL. AND and OR merge one
- *           argument after another into them.
- * Laziness  An argument that can fail is evaluated only over the rows that those before it leave
- *           undecided, gathered; one that cannot fail is cheaper over all rows. To choose rows,
- *           parts behind the first are gathered too where few rows are left. */
+ * Truth     Two bitmaps: known to be true, known to be false. A row in neither is NULL. AND and OR
+ *           merge one argument after another into them.
+ * Laziness  An argument that can fail is evaluated only over the rows that the arguments before it
+ *           leave undecided; these are gathered. An argument that cannot fail is evaluated over all
+ *           rows, which is cheaper. When rows are selected, later parts of an AND are also
+ *           evaluated over gathered rows if few are left. */
 #include "query/eval_int.h"
 
 /* ---- AND, OR --------------------------------------------------------------------------------- */
@@ -32,7 +33,8 @@ void smi_truth_word(const sm_column *c, int64_t word, int64_t n, uint64_t *yes, 
 {
     const int64_t left = n - word * 64;
     const uint64_t all = left >= 64 ? UINT64_MAX : (UINT64_C(1) << left) - 1;
-    SM_ASSERT(c->type);
+    SM_ASSERT(c->type->id == SM_TYPE_BOOL || c->type->id == SM_TYPE_NULL);
+    SM_ASSERT(c->layout != SM_DICT && left > 0);
     if (c->type->id == SM_TYPE_NULL) {
         *yes = 0;
         *no = 0;
@@ -63,6 +65,7 @@ static void merge_some(smi_truth *t, bool is_and, const sm_column *c, const int3
     for (int64_t k = 0; k < n; k++) {
         uint64_t yes = 0, no = 0;
         const int64_t i = rows[k];
+        SM_ASSERT(i >= 0 && i / 64 < t->n_words);
         const uint64_t bit = UINT64_C(1) << (i & 63);
         smi_truth_word(c, k >> 6, n, &yes, &no);
         const bool is_yes = (yes >> (k & 63)) & 1, is_no = (no >> (k & 63)) & 1;
@@ -121,6 +124,7 @@ static sm_status eval_truth(const smi_evaluation *v, const sm_expr *x, const sm_
                             smi_truth *t, sm_error *e)
 {
     const bool is_and = x->kind == SM_EXPR_AND;
+    SM_ASSERT(is_and || x->kind == SM_EXPR_OR);
     SM_TRY(smi_truth_new(v, in->n_rows, is_and, t, e));
     for (int32_t i = 0; i < x->n_args; i++) {
         sm_column c = {0};
@@ -148,7 +152,8 @@ sm_status smi_eval_logic(const smi_evaluation *v, const sm_expr *x, const sm_bat
     for (int64_t i = 0; i < t.n_words; i++) {
         const int64_t left = in->n_rows - i * 64;
         const uint64_t all = left >= 64 ? UINT64_MAX : (UINT64_C(1) << left) - 1;
-        t.no[i] |= t.yes[i]; /* known at all */
+        SM_ASSERT((t.no[i] & t.yes[i]) == 0); /* nothing is both */
+        t.no[i] |= t.yes[i];                  /* known at all */
         has_null = has_null || t.no[i] != all;
     }
     out->validity = has_null ? (const uint8_t *)t.no : NULL;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * query/expr_fold.c: constants folded and predicates simplified, one node at a time, bottom up; and
- * the bounds that follow from a predicate.
+ * query/expr_fold.c: folds constants and simplifies predicates, one node at a time, from the leaves
+ * up; and finds the bounds that follow from a predicate.
  *
- * Folding evaluates by the evaluator itself, so a constant means what a row would. What fails when
- * it is folded (CAST('x' AS BIGINT)) stays as it is: it may stand in a branch that is never taken,
- * and if it is taken, its error has its place. */
+ * Folding runs the evaluator itself, so a folded constant is what a row would give. An expression
+ * that fails when it is folded (CAST('x' AS BIGINT)) stays as it is: it may stand in a branch that
+ * is never taken; if the branch is taken, its error has its place in the text. */
 #include "query/function/function_int.h"
 
 static bool all_const(const sm_expr *x)
@@ -28,7 +28,7 @@ static bool has_constants(const sm_type *t)
 }
 
 /* Evaluates an expression without columns; NULL where that fails. */
-static const sm_expr *evaluate(sm_arena *a, const sm_expr *x)
+static const sm_expr *evaluate_constant(sm_arena *a, const sm_expr *x)
 {
     static const sm_type no_columns = {.id = SM_TYPE_STRUCT};
     sm_batch *batch = NULL;
@@ -63,7 +63,8 @@ static const sm_expr *bool_const(sm_arena *a, bool v, const sm_expr *place)
     return smi_const(a, (sm_value){.type = &sm_type_bool, .as.b = v}, place);
 }
 
-/* AND and OR: nested ones of the kind are flattened; `true` falls out of AND and decides OR. */
+/* AND and OR: an AND within an AND becomes part of it, and so for OR. A constant `true` is left out
+ * of AND and decides OR, and the other way round for `false`. */
 static const sm_expr *fold_logic(sm_arena *a, const sm_expr *x)
 {
     const bool is_and = x->kind == SM_EXPR_AND;
@@ -77,6 +78,7 @@ static const sm_expr *fold_logic(sm_arena *a, const sm_expr *x)
         const bool nested = arg->kind == x->kind;
         for (int32_t k = 0; k < (nested ? arg->n_args : 1); k++) {
             const sm_expr *const one = nested ? arg->args[k] : arg;
+            SM_ASSERT(one->type->id == SM_TYPE_BOOL);
             const bool is_bool = one->kind == SM_EXPR_CONST && !one->value.is_null;
             if (is_bool && one->value.as.b == is_and) {
                 continue;
@@ -84,6 +86,7 @@ static const sm_expr *fold_logic(sm_arena *a, const sm_expr *x)
             if (is_bool) {
                 return bool_const(a, !is_and, x);
             }
+            SM_ASSERT(n < n_max);
             args[n++] = one;
         }
     }
@@ -94,12 +97,13 @@ static const sm_expr *fold_logic(sm_arena *a, const sm_expr *x)
     *out = *x;
     out->args = args;
     out->n_args = n;
-    return all_const(out) ? evaluate(a, out) : out;
+    return all_const(out) ? evaluate_constant(a, out) : out;
 }
 
 static const sm_expr *fold_case(sm_arena *a, const sm_expr *x)
 {
     const sm_expr **const args = SM_NEW_ARRAY(a, const sm_expr *, x->n_args);
+    SM_ASSERT(x->n_args % 2 == 1);
     const sm_expr *otherwise = x->args[x->n_args - 1];
     int32_t n = 0;
     for (int32_t i = 0; i + 1 < x->n_args; i += 2) {
@@ -153,6 +157,7 @@ static const sm_expr *renamed(sm_arena *a, const sm_expr *x, const char *name)
     sm_expr *const out = SM_NEW(a, sm_expr);
     *out = *x;
     out->fn = smi_function_named(sm_str_of(name));
+    SM_ASSERT(out->fn != NULL);
     return out;
 }
 
@@ -173,7 +178,7 @@ static const sm_expr *fold_call(sm_arena *a, const sm_expr *x)
         }
     }
     if (x->n_args > 0 && all_const(x) && x->fn->is_pure) {
-        const sm_expr *const v = evaluate(a, x);
+        const sm_expr *const v = evaluate_constant(a, x);
         return v ? v : x;
     }
     if (strcmp(x->fn->name, "not") == 0 && x->args[0]->kind == SM_EXPR_CALL) {
@@ -195,7 +200,7 @@ static const sm_expr *fold_call(sm_arena *a, const sm_expr *x)
     return x;
 }
 
-const sm_expr *smi_fold(sm_arena *a, const sm_expr *x)
+static const sm_expr *fold_node(sm_arena *a, const sm_expr *x)
 {
     switch (x->kind) {
     case SM_EXPR_AND:
@@ -214,13 +219,20 @@ const sm_expr *smi_fold(sm_arena *a, const sm_expr *x)
         /* fall through */
     case SM_EXPR_IN:
         if (all_const(x)) {
-            const sm_expr *const v = evaluate(a, x);
+            const sm_expr *const v = evaluate_constant(a, x);
             return v ? v : x;
         }
         return x;
     default:
         return x;
     }
+}
+
+const sm_expr *smi_fold(sm_arena *a, const sm_expr *x)
+{
+    const sm_expr *const out = fold_node(a, x);
+    SM_ASSERT(sm_type_eq(out->type, x->type));
+    return out;
 }
 
 /* ---- bounds ---------------------------------------------------------------------------------- */

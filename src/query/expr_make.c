@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * query/expr_make.c: bound expressions made out of bound expressions, with the casts that SQL would
- * put in. Called by the binder, which adds the place in the SQL text, and from outside by whoever
- * builds a plan by calls (the sm_expr_… of query.h), without a place.
+ * query/expr_make.c: makes bound expressions out of bound expressions, with the casts that SQL
+ * adds. Called by the binder, which gives the place in the SQL text, and by callers that build
+ * plans (the sm_expr_… of query.h), which have no place to give.
  *
- * Lazy      coalesce, nullif and if are short for a CASE and are written out as one, so that an
- *           argument is evaluated only where it is needed.
- * Limits    The binder counts what the text of a query comes to. A program may share a part of an
- *           expression any number of times: so here the arguments of each call are counted. */
+ * Lazy      coalesce, nullif and if become a CASE, so that an argument is evaluated only for the
+ *           rows that need it.
+ * Limits    The binder counts the nodes that a query's text becomes. A program may share a part of
+ *           an expression any number of times, so here the arguments of each call are counted. */
 #include "query/function/function_int.h"
 
 /* ---- conditions ------------------------------------------------------------------------------ */
@@ -29,7 +29,7 @@ sm_status smi_make_predicate(sm_arena *a, const sm_expr *x, const char *where, c
 const sm_expr *smi_make_logic(sm_arena *a, sm_expr_kind kind, const sm_expr **args, int32_t n,
                               const sm_expr *place)
 {
-    SM_ASSERT(kind == SM_EXPR_AND || kind == SM_EXPR_OR);
+    SM_ASSERT((kind == SM_EXPR_AND || kind == SM_EXPR_OR) && n > 0);
     sm_expr *const x = smi_expr_new(a, kind, &sm_type_bool, place);
     x->args = args;
     x->n_args = n;
@@ -91,6 +91,7 @@ sm_status smi_make_case(sm_arena *a, const sm_expr **args, int32_t n, const sm_e
 sm_status smi_make_in(sm_arena *a, const sm_expr **args, int32_t n, const sm_expr *place,
                       const sm_expr **out, sm_error *e)
 {
+    SM_ASSERT(n >= 2);
     const sm_type *type = NULL;
     bool is_const = true;
     SM_TRY(smi_meet_all(a, args, n, SMI_MEET_EQUAL, &type, e));
@@ -208,6 +209,7 @@ static sm_status write_out(sm_arena *a, const sm_function *fn, const sm_expr **a
 sm_status smi_make_call(sm_arena *a, const sm_function *fn, const sm_expr **args, int32_t n,
                         const sm_expr *place, const sm_expr **out, sm_error *e)
 {
+    SM_ASSERT(fn->kind != SM_FN_AGGREGATE); /* smi_make_aggregate() */
     return smi_fn_flags(fn) & SMI_WRITTEN_OUT ? write_out(a, fn, args, n, place, out, e)
                                               : smi_bind_call(a, fn, args, n, place, out, e);
 }

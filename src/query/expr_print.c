@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * query/expr_print.c: expressions and plans as text, for EXPLAIN and tests; and an expression as
- * SQL that is bound to the same again. A node is a line, its inputs stand below it, two spaces in.
- */
+ * query/expr_print.c: expressions and plans as text, for EXPLAIN and tests; and expressions as SQL
+ * which, parsed and bound again, means the same. Of a plan each node is a line; its inputs are
+ * below it, indented by two spaces. */
 #include "base/quote.h"
 #include "query/function/function_int.h"
 #include "query/parse/parse_int.h"
@@ -249,6 +249,7 @@ static void print_list(const sm_expr *const *args, int32_t n, const sm_type *inp
 static void print_bounds(const sm_plan_node *n, sm_buf *out)
 {
     static const char *const signs[] = {" = ", " < ", " <= ", " > ", " >= "};
+    _Static_assert(SM_BOUND_EQ == 0 && SM_COUNT(signs) == SM_BOUND_GE + 1, "one for each operator");
     const sm_bounds bounds = n->as.scan.want.bounds;
     for (int32_t i = 0; i < bounds.n; i++) {
         const sm_bound *const b = &bounds.items[i];
@@ -279,6 +280,7 @@ static void print_fields(const sm_type *stored, const sm_type *read, sm_buf *out
     }
     for (int32_t i = 0, at = 0; i < read->n_fields; i++, at++) {
         while (!sm_str_eq(stored->fields[at].name, read->fields[i].name)) {
+            SM_ASSERT(at + 1 < stored->n_fields); /* opt_fields.c keeps their order */
             at++;
         }
         sm_buf_text(out, i > 0 ? SM_STR(", ") : SM_STR("("));
@@ -343,6 +345,7 @@ static void print_aggregate(const sm_plan_node *n, sm_buf *out)
 static void print_join(const sm_plan_node *n, sm_buf *out)
 {
     static const char *const kinds[] = {"INNER", "LEFT", "CROSS"};
+    _Static_assert(SM_COUNT(kinds) == SM_JOIN_CROSS + 1, "one for each kind of join");
     sm_buf_printf(out, "JOIN %s", kinds[n->as.join.kind]);
     for (int32_t i = 0; i < n->as.join.n_keys; i++) {
         sm_buf_text(out, i > 0 ? SM_STR(" AND ") : SM_STR(" on "));

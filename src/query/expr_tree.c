@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * query/expr_tree.c: bound expressions as trees: making, comparing, rewriting and asking. Trees are
- * immutable once made and share what they have in common. Called by the binder and the optimizer;
- * folding is in expr_fold.c, printing in expr_print.c. */
+ * query/expr_tree.c: bound expressions as trees: makes, compares and rewrites them, and tells their
+ * properties. A tree never changes once it is made, so trees may share parts. Called by the binder
+ * and the optimizer; folding is in expr_fold.c, printing in expr_print.c. */
 #include "query/function/function_int.h"
 
 /* ---- making ---------------------------------------------------------------------------------- */
@@ -27,6 +27,8 @@ sm_expr smi_place(const sm_sql *sql, uint32_t off, uint32_t end)
 
 sm_expr *smi_const(sm_arena *a, sm_value v, const sm_expr *place)
 {
+    SM_ASSERT(v.is_null || v.type->id != SM_TYPE_NULL);
+    SM_ASSERT(v.is_null || v.type->id != SM_TYPE_STRUCT || v.as.nested.n == v.type->n_fields);
     sm_expr *const x = smi_expr_new(a, SM_EXPR_CONST, v.type, place);
     x->value = v;
     return x;
@@ -34,6 +36,7 @@ sm_expr *smi_const(sm_arena *a, sm_value v, const sm_expr *place)
 
 sm_expr *smi_column_ref(sm_arena *a, int32_t index, const sm_type *t, const sm_expr *place)
 {
+    SM_ASSERT(index >= 0);
     sm_expr *const x = smi_expr_new(a, SM_EXPR_COLUMN, t, place);
     x->index = index;
     return x;
@@ -41,6 +44,7 @@ sm_expr *smi_column_ref(sm_arena *a, int32_t index, const sm_type *t, const sm_e
 
 const sm_expr *smi_cast(sm_arena *a, const sm_expr *x, const sm_type *t)
 {
+    SM_ASSERT(smi_plain_type(t) == t); /* nothing is cast to a literal's type */
     if (sm_type_eq(x->type, t)) {
         if (!smi_is_literal(x)) {
             return x;
@@ -76,6 +80,7 @@ const sm_expr *smi_and(sm_arena *a, const sm_expr **parts, int32_t n)
 
 void smi_conjuncts(sm_arena *a, const sm_expr *x, const sm_expr ***out, int32_t *n)
 {
+    SM_ASSERT(*n >= 0 && x->type->id == SM_TYPE_BOOL);
     const int32_t n_parts = x->kind == SM_EXPR_AND ? x->n_args : 1;
     const sm_expr **const all = SM_NEW_ARRAY(a, const sm_expr *, *n + n_parts);
     if (*n > 0) {
@@ -274,13 +279,14 @@ bool smi_expr_nullable(const sm_expr *x, const sm_type *input)
 
 /* ---- rewriting ------------------------------------------------------------------------------- */
 
-/* x with other arguments; the call that it wraps has the same ones. */
+/* x with other arguments. A call that it wraps gets the same ones. */
 static const sm_expr *with_args(sm_arena *a, const sm_expr *x, const sm_expr **args)
 {
     sm_expr *const copy = SM_NEW(a, sm_expr);
     *copy = *x;
     copy->args = args;
     if (smi_wraps(x)) {
+        SM_ASSERT(((const sm_expr *)x->prepared)->n_args == x->n_args);
         copy->prepared = with_args(a, x->prepared, args);
     }
     return copy;
@@ -312,6 +318,7 @@ const sm_expr *smi_rewrite(sm_arena *a, const sm_expr *x, smi_rewrite_fn fn, voi
 static const sm_expr *substitute_one(void *ctx, const sm_expr *x)
 {
     const sm_expr *const *const exprs = ctx;
+    SM_ASSERT(x->kind != SM_EXPR_COLUMN || sm_type_eq(exprs[x->index]->type, x->type));
     return x->kind == SM_EXPR_COLUMN ? exprs[x->index] : NULL;
 }
 

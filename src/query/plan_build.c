@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * query/plan_build.c: plans built by calls (the sm_plan_… of query.h), for whoever has no SQL text:
- * a write that looks into files, a check, a program.
+ * query/plan_build.c: plans by calls (the sm_plan_… of query.h), for callers without SQL text: a
+ * write that looks into files, a check, a program.
  *
- * The nodes are those of the binder, made by the same functions (plan.c), so such a plan means what
- * the same SQL means and is optimised by the same passes. What differs: a node here may have many
- * parents. So it never changes once it is made, which `const` says, and plan_clone.c copies it for
- * the optimizer; only to be linked it loses its const (link_of).
- * A wrong column or kind of call is the caller's mistake and asserted; types that do not fit depend
- * on data and are an error. */
+ * Nodes     are made by the same functions as the binder's (plan.c). So such a plan means what the
+ *           same SQL means, and the same passes optimise it. Unlike the binder's, a node may have
+ *           many parents: it never changes once it is made, hence `const`, and plan_clone.c copies
+ *           it for the optimizer. link_of() alone removes the const, to link a node to its parent.
+ * Mistakes  A wrong column or kind of call is the caller's mistake, and asserted. Types that do not
+ *           fit depend on data, and are errors. */
 #include "query/query_int.h"
 
 /* As a node's input. Nothing is written through it: what is optimised is a copy. */

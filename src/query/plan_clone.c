@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * query/plan_clone.c: a plan's nodes copied, each as often as it stands there. The optimizer
- * writes into nodes and takes each of them to have one parent; whoever builds plans by calls may
- * use one in many places. Called by sm_plan_finish and where a relation is a node.
+ * query/plan_clone.c: copies the nodes of a plan; a node with several parents becomes several
+ * nodes. The optimizer writes into nodes and relies on each having one parent, whereas callers that
+ * build plans may use a node in many places. Called by sm_plan_finish(), and by the binder where a
+ * name in FROM stands for a node.
  *
  * Copied    nodes, and the arrays of expressions, items and keys, which the optimizer writes into.
  * Shared    expressions, types and datasets: nobody changes them.
- * Limits    A node that is both inputs of a join, which again is both inputs of one, and so on,
- *           doubles with each: the copy is counted, in nodes and in levels (every pass over a plan
- *           is a recursion). */
+ * Limits    Where a node is both inputs of a join, and this join is both inputs of another, and so
+ *           on, the copy doubles at each: so its nodes are counted. Its levels are limited because
+ *           every pass over a plan is recursive. */
 #include "query/query_int.h"
 
 #define MAX_NODES  100000
@@ -16,7 +17,8 @@
 
 typedef struct cloning {
     sm_arena *a;
-    int32_t n_nodes, depth; /* so far; of the node in work */
+    int32_t n_nodes; /* copied so far */
+    int32_t depth;   /* of the node that is being copied */
 } cloning;
 
 static const sm_expr **exprs_copy(sm_arena *a, const sm_expr *const *exprs, int64_t n)
@@ -57,8 +59,8 @@ static sm_window_item *windows_copy(sm_arena *a, const sm_window_item *items, in
     return out;
 }
 
-/* What the copy of a node still shares with it, and must not. */
-static void own(sm_arena *a, sm_plan_node *n)
+/* Copies the arrays that a copied node still shares with the original. */
+static void copy_arrays(sm_arena *a, sm_plan_node *n)
 {
     switch (n->kind) {
     case SM_PLAN_PROJECT:
@@ -95,11 +97,12 @@ static sm_status copy_node(cloning *c, const sm_plan_node *n, sm_plan_node **out
     }
     sm_plan_node *const copy = SM_NEW(c->a, sm_plan_node);
     *copy = *n;
-    own(c->a, copy);
+    copy_arrays(c->a, copy);
     for (int32_t i = 0; i < n->n_inputs; i++) {
         SM_TRY(copy_node(c, n->inputs[i], &copy->inputs[i], e));
     }
     c->depth--;
+    SM_ASSERT(c->depth >= 0 && copy->n_inputs == smi_node_inputs(copy->kind));
     *out = copy;
     return SM_OK;
 }

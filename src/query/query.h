@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * query/query.h: the query room's door. SQL text in DuckDB's dialect in, or calls that build a plan
- * node by node; a bound, optimised plan out, read-only from then on (it can be run twice, by many
- * threads). Needs: base to delta.
+ * query/query.h: the query room's door. SQL text in DuckDB's dialect goes in, or calls that build a
+ * plan node by node; a bound, optimised plan comes out. It is read-only from then on, so it can be
+ * executed many times and by many threads. Needs: base to delta.
  *
  *   text -> parse -> syntax tree -> bind (names, types; the resolver gives relations and variables)
  *        -> logical plan -> optimise -> sm_plan, which exec runs
  *   sm_expr_call, sm_plan_filter, … -> logical plan -> sm_plan_finish: a copy, optimised
  *
- * Executes nothing, with one exception: expressions are evaluated here (sm_expr_eval), because
- * constant folding, contracts and operators must mean the same by them.
+ * Executes nothing, with one exception: expressions are evaluated here (sm_expr_eval), so that they
+ * mean the same in constant folding, contracts and operators.
  *
  * Types     as DuckDB, with these differences, listed in docs/sql.md: sum() of integers is BIGINT
  *           and fails on overflow (DuckDB: HUGEINT)
@@ -38,21 +38,26 @@ typedef struct sm_table_arg {
 
 typedef struct sm_plan_node sm_plan_node;
 
-/* What a name in FROM stands for: a dataset to scan, a plan built by calls, or SQL to be bound in
- * its place (a view). */
+/* What a name in FROM stands for: a dataset to scan, a plan built by calls, or a view, whose SQL is
+ * bound in its place. */
 typedef struct sm_relation {
-    const sm_dataset *dataset; /* in the arena given, or outliving the plan */
-    const sm_plan_node *node;  /* the same; where dataset is NULL */
+    const sm_dataset *dataset; /* in the resolver's arena, or outlives the plan */
+    const sm_plan_node *node;  /* likewise; where dataset is NULL */
     sm_sql view;               /* where both are NULL */
     sm_str label;              /* for EXPLAIN and messages: "bronze.orders@v3" */
     bool keep_refused;         /* refused lines are wanted as the query's side output */
     bool validate_all, count_unknown;
-    sm_unknown unknown; /* of rows and objects that the query takes whole */
+    sm_unknown unknown; /* what keys without a column are, in rows and objects taken whole */
 } sm_relation;
 
-/* Turns names into relations and variables into values. A failure that is about an argument leaves
- * the argument's offset in the SQL text in e->byte, with no object and line 0: the binder makes the
- * place of it. The same call gives the same dataset, by address: equal scans are told by it. */
+/**
+ * Turns names into relations, and variables into values.
+ *
+ * Owner     what is given lives in `a`, or outlives the plan
+ * Returns   for the same call the same dataset, by address: by it the optimizer knows equal scans
+ * Errors    An error about an argument leaves the argument's offset in the SQL text in e->byte,
+ *           with no object and line 0; the binder makes a place of it
+ */
 typedef struct sm_resolver {
     void *ctx;
     /* SM_NAME with the nearest name where there is none. */
@@ -73,7 +78,7 @@ typedef struct sm_function sm_function;
 typedef enum sm_expr_kind {
     SM_EXPR_COLUMN, /* of the input batch */
     SM_EXPR_CONST,
-    SM_EXPR_PARAM, /* the value of a scalar subquery, known when the plan runs */
+    SM_EXPR_PARAM, /* the value of a scalar subquery, known when the plan is executed */
     SM_EXPR_CALL,  /* of a scalar function; operators are functions too */
     SM_EXPR_CAST,  /* args[0] to `type` */
     SM_EXPR_AND,   /* n-ary, three-valued; later arguments are evaluated only where needed */
@@ -98,32 +103,51 @@ struct sm_expr {
     const sm_sql *sql;
 };
 
-/* Evaluates over all rows of `in`. Memory from `into`, which keeps in's memory where the result
- * shares it. `params`: the plan's scalar subqueries. Errors name the place in the SQL and quote the
- * value: SM_RANGE (overflow, out of range), SM_TYPE (a cast that cannot), … */
+/**
+ * Evaluates an expression over all rows of a batch.
+ *
+ * Shape     in->n_rows rows of x->type, in any layout
+ * Owner     *out lives as long as `into`, which also retains in's memory where the result shares
+ *           it; `params` are the values of the plan's scalar subqueries, borrowed (NULL: it has
+ *           none)
+ * Errors    with the place in the SQL, quoting the value: SM_RANGE for overflow, SM_TYPE for a cast
+ *           that fails, what a function says; SM_BUDGET, SM_CANCELLED
+ * Threads   any thread; one at a time for a batch `into`
+ */
 sm_status sm_expr_eval(const sm_expr *x, const sm_batch *in, const sm_value *params, sm_batch *into,
                        sm_column *out, sm_error *e) SM_MUST_USE;
-/** Once a value instead of once a row: where a BOOLEAN expression depends on one dictionary column
- * alone, *dict is that column (borrowed from `in`) and passes[k] says whether it is true for entry
- * k, the one after the last entry being NULL. Else *dict is NULL. Memory from `into`. */
+/**
+ * Evaluates a BOOLEAN expression that depends on a single dictionary column once for each entry.
+ *
+ * Returns   *dict: that column; passes[k]: is the expression true for entry k? The entry after the
+ *           last one stands for NULL. *dict is NULL where the expression is not of this kind
+ * Owner     *dict is borrowed from `in`; *passes lives as long as `into`
+ */
 sm_status sm_expr_select_entries(const sm_expr *x, const sm_batch *in, const sm_value *params,
                                  sm_batch *into, const sm_column **dict, uint8_t **passes,
                                  sm_error *e) SM_MUST_USE;
-/** Rows where a BOOLEAN expression is true, ascending, into rows[in->n_rows]; *n of them. */
+/**
+ * The rows for which a BOOLEAN expression is true.
+ *
+ * Shape     rows[0 … *n − 1], ascending; `rows` has room for in->n_rows
+ * Errors    as sm_expr_eval; memory that is needed meanwhile is of `budget`
+ */
 sm_status sm_expr_select(const sm_expr *x, const sm_batch *in, const sm_value *params,
                          int32_t *rows, int64_t *n, sm_budget *budget, sm_error *e) SM_MUST_USE;
 /** For EXPLAIN and messages: columns by their names in `input`, by #number where that is NULL. */
 void sm_expr_print(const sm_expr *x, const sm_type *input, sm_buf *out);
-/** As SQL, for other readers too: sm_query_expr over `input` gives an expression of the same
- * meaning. Names stand in quotes. */
+/** As SQL, for other readers too: sm_query_expr over `input` makes an expression of the same
+ * meaning of it. All names are quoted. */
 void sm_expr_sql(const sm_expr *x, const sm_type *input, sm_buf *out);
+/** Are they the same expression, whatever their places in the text? Then they give equal values. */
 bool sm_expr_eq(const sm_expr *a, const sm_expr *b);
 
 /* ---- expressions by calls -------------------------------------------------------------------- */
 
-/* Expressions without SQL text: bound as SQL would bind them, with its casts put in, folded. They
- * never change once they are made; any number of expressions and plans may share one. They live in
- * `a` with what they are made of; an array of arguments is borrowed. */
+/* Expressions without SQL text are bound as those of SQL are: the same casts are added, constants
+ * are folded. An expression never changes once it is made, so any number of expressions and plans
+ * may share it. It lives in `a`, as must the expressions that it is made of; arrays of arguments
+ * are borrowed for the call. */
 
 /**
  * A column of the rows of a schema.
@@ -173,13 +197,14 @@ sm_status sm_expr_in(const sm_expr *const *args, int32_t n_args, sm_arena *a, co
 
 /* ---- functions ------------------------------------------------------------------------------- */
 
-/* Aggregates keep a state a group, `state_bytes` each, zeroed at first, in one array. Rows reach a
- * group in the order of the input; merge joins a later range's states to an earlier one's, so the
- * result does not depend on threads. What a state cannot hold itself (text, sets) is in `heap`,
- * which lives as long as the states and is counted. */
+/* An aggregate has a state for each group: `state_bytes` bytes, all zero at first. Rows reach a
+ * group in the order of the input, and merge adds a later range's state to an earlier one's, so the
+ * result does not depend on threads. What a state cannot hold itself (text, sets) is in a heap,
+ * which lives as long as the states and is counted by its budget. */
 typedef struct sm_agg_heap sm_agg_heap;
 
-/* What an aggregate is, for who has a faster way for the common ones than by its functions. */
+/* What an aggregate is, for callers that have a faster way for the common ones than its functions.
+ */
 typedef enum sm_agg_kind {
     SM_AGG_OTHER,
     SM_AGG_COUNT,
@@ -191,10 +216,11 @@ typedef enum sm_agg_kind {
 
 typedef struct sm_aggregate {
     size_t state_bytes;
-    /* For row i of n: adds args' row i to the state states[i] (pointers, one a row). */
+    /* Adds row i of args to the state states[i], for each i < n_rows. */
     sm_status (*update)(const sm_expr *call, const sm_column *args, int32_t n_args, int64_t n_rows,
                         void *const *states, sm_agg_heap *heap, sm_error *e);
-    /* Adds from[i] to into[i] for i < n; from's heap may be another, what is kept is copied. */
+    /* Adds from[i] to into[i] for i < n. The states of `from` may have another heap: what is kept
+     * of them is copied to `heap`. */
     sm_status (*merge)(const sm_expr *call, void *const *into, const void *const *from, int64_t n,
                        sm_agg_heap *heap, sm_error *e);
     /* Appends the result of n states to `out`. *failed: the index of the state that failed, so that
@@ -204,12 +230,15 @@ typedef struct sm_aggregate {
     sm_agg_kind kind;
 } sm_aggregate;
 
-/** The error of a sum() of integers that came to more than BIGINT, for who keeps such a sum in a
- * state of its own. Returns SM_RANGE. */
+/** The error of a sum() of integers that BIGINT does not hold, for callers that keep such sums in
+ * states of their own. Returns SM_RANGE. */
 sm_status sm_agg_sum_too_large(const sm_expr *call, sm_i128 sum, sm_error *e) SM_MUST_USE;
 
+/** An empty heap whose blocks are of `budget` (NULL: uncounted), which must outlive it. */
 sm_agg_heap *sm_agg_heap_new(sm_budget *budget);
-void sm_agg_heap_free(sm_agg_heap *h); /* takes NULL */
+/** Frees all that was allocated in it. Takes NULL. */
+void sm_agg_heap_free(sm_agg_heap *h);
+/** The bytes of its blocks. */
 size_t sm_agg_heap_bytes(const sm_agg_heap *h);
 
 /* A window function is given one partition's rows, sorted by its ORDER BY. */
@@ -224,14 +253,16 @@ typedef struct sm_window_in {
 typedef sm_status (*sm_window_fn)(const sm_expr *call, const sm_window_in *in, sm_builder *out,
                                   sm_error *e);
 
-/* A window function that can do without having all rows at once: it looks at them some times, then
- * says the result of each. Only its first argument is given, the others being constants. */
+/* For a window function that need not have all rows at once: it is shown all of them in one pass or
+ * several, and then gives the result of each. It is given its first argument alone; the others must
+ * be constants. */
 typedef struct sm_whole_fn {
-    /** NULL where this call needs `window`. n_slots: how many threads may look side by side. */
+    /** A new state; NULL where this call needs `window`. n_slots: how many threads may call `look`
+     * at the same time, each with a slot of its own. */
     void *(*begin)(const sm_expr *call, int32_t n_slots);
-    /** Some rows, flat. Every row is looked at once a pass, whichever slot it comes to. */
+    /** Shows some rows, flat. Each row is shown once in a pass, to any slot. */
     void (*look)(void *state, int32_t slot, const sm_column *arg);
-    /** Ends a pass. Returns whether another one is wanted; after begin, one is. */
+    /** Ends a pass. Is another one needed? After `begin` one is. */
     bool (*next)(void *state);
     /** Appends the results of some rows. Any thread. */
     void (*give)(const void *state, const sm_column *arg, sm_builder *out);
@@ -253,13 +284,13 @@ struct sm_function {
     const char *name;
     const char *signature; /* "(text, timestamp) -> timestamp" */
     sm_function_kind kind;
-    bool is_strict; /* NULL in, NULL out: the evaluator does it; scalars only */
+    bool is_strict; /* NULL for a NULL argument, by the evaluator; scalar functions only */
     bool is_pure;   /* may be folded */
     sm_status (*eval)(const sm_fn_call *call, sm_column *out, sm_error *e);
     const void *(*prepare)(const sm_expr *call, sm_arena *a, sm_error *e); /* NULL: nothing to */
     const sm_aggregate *aggregate;
     sm_window_fn window;
-    const sm_whole_fn *whole; /* the same for OVER (); NULL: it has none */
+    const sm_whole_fn *whole; /* for OVER (), or NULL */
     const char *summary, *example, *answer;
 };
 /** All functions, sorted by name; for help and docs. */
@@ -360,7 +391,7 @@ struct sm_plan_node {
     } as;
 };
 
-/* A scalar subquery: run before what uses it; no row gives NULL, two are an error. */
+/* A scalar subquery, executed before what uses it. No row gives NULL, two rows are an error. */
 typedef struct sm_plan_param {
     sm_plan_node *root;
     const sm_type *type;
@@ -368,7 +399,7 @@ typedef struct sm_plan_param {
 
 typedef struct sm_plan {
     sm_plan_node *root;
-    sm_plan_param *params; /* in the order in which they must be run */
+    sm_plan_param *params; /* in the order in which they must be executed */
     int32_t n_params;
     int32_t n_nodes; /* over root and params */
 } sm_plan;
@@ -376,24 +407,30 @@ typedef struct sm_plan {
 /**
  * Parses, binds and optimises one SELECT.
  *
- * Owner     *out and all it points to live in `a`; the SQL text must outlive it too
- * Errors    SM_SYNTAX, SM_NAME, SM_TYPE with place; SM_LIMIT for text over 1 MiB or nesting over
- *           200; what the resolver says
+ * Owner     *out and all that it points to live in `a`; the SQL text must outlive it too
+ * Errors    SM_SYNTAX, SM_NAME, SM_TYPE, SM_UNSUPPORTED with their place; SM_LIMIT for a text over
+ *           1 MiB or nesting over 200; what the resolver says
+ * Threads   any thread; one at a time for an arena and a resolver
  */
 sm_status sm_query_plan(const sm_sql *sql, const sm_resolver *resolver, sm_arena *a, sm_plan **out,
                         sm_error *e) SM_MUST_USE;
 
-/** One expression over a schema ("Date = DATE '2022-04-01'"), bound and folded; for contracts and
- * replace-where. `resolver` may be NULL: no variables. */
+/**
+ * Parses and binds one expression over a schema: "Date = DATE '2022-04-01'", for contracts and
+ * replace-where.
+ *
+ * Owner     as sm_query_plan; `resolver` is asked for variables, NULL: there are none
+ * Errors    as sm_query_plan; SM_UNSUPPORTED for a subquery
+ */
 sm_status sm_query_expr(const sm_sql *sql, const sm_type *schema, const sm_resolver *resolver,
                         sm_arena *a, const sm_expr **out, sm_error *e) SM_MUST_USE;
 
 /* ---- plans by calls -------------------------------------------------------------------------- */
 
-/* A plan built node by node, from the scans up. A node never changes once it is made and may be the
- * input of any number of others; sm_plan_finish copies what it optimises. Nodes live in `a` with
- * their inputs and expressions; arrays and names are copied. Expressions are over the columns of
- * the input (its schema). */
+/* A plan built node by node, from the scans up. A node never changes once it is made, and may be
+ * the input of any number of others; sm_plan_finish copies the nodes that it optimises. A node
+ * lives in `a`, as must its inputs and expressions; arrays and names are copied. Expressions are
+ * over the columns of the input (its schema). */
 
 /**
  * All rows of a relation's dataset. takes_row: the plan gives them whole (SQL's *), so that a key
@@ -473,8 +510,8 @@ typedef struct sm_table_name {
     int32_t n_parts;
     uint32_t off_bytes;
 } sm_table_name;
-/** The tables that a query names (CTEs and functions left out), each once, in order of appearance:
- * what a pipeline's task depends on. */
+/** The tables that a query names, each once, in the order of the text, without tables of WITH and
+ * table functions: what a task of a pipeline depends on. Errors: as sm_query_plan's of the text. */
 sm_status sm_query_tables(const sm_sql *sql, sm_arena *a, sm_table_name **out, int32_t *n,
                           sm_error *e) SM_MUST_USE;
 
@@ -485,23 +522,29 @@ typedef struct sm_canonical_opts {
     bool without_paths;           /* of files: the arguments of table functions without a name */
     const char *without_argument; /* of table functions, by its name; or NULL */
 } sm_canonical_opts;
-/** A query that can be parsed as a text that is the same for the same meaning, to be stored and
- * compared (sql_canonical.c): layout, comments and names of tables do not count. It is in lines:
- * what differs between two queries is told by their lines. Asks the resolver for tables that may
- * be views, and for variables. */
+/**
+ * Prints a query as a text by which queries are compared: if two texts are equal, the queries mean
+ * the same (sql_canonical.c). Layout, comments and names of tables do not count. A text has several
+ * lines, which tell what differs between two queries.
+ *
+ * Owner     *out lives in `a`; the resolver is asked for variables, and for tables that may be
+ *           views
+ * Errors    as sm_query_plan's of the text; what the resolver says
+ */
 sm_status sm_query_canonical(const sm_sql *sql, const sm_resolver *resolver,
                              const sm_canonical_opts *opts, sm_arena *a, sm_str *out,
                              sm_error *e) SM_MUST_USE;
 
-/** Text in lower case, as lower() makes it: names that differ in case only become one. In `a`; what
- * is not UTF-8 stays as it is. */
+/** A text in lower case, as lower() makes it, in `a`; so names that differ only in case become the
+ * same. What is not UTF-8 stays as it is. */
 sm_str sm_text_lower(sm_str s, sm_arena *a);
 
-/** Bounds that follow from `where`: those of its AND-ed parts that are `column op constant`. */
+/** The bounds that follow from `where`: its AND-ed parts of the form `column op constant`. In `a`.
+ */
 void sm_expr_bounds(const sm_expr *where, sm_arena *a, sm_bounds *out);
 
-/** The plan as a tree of lines. note(ctx, node, out) adds to a node's line (EXPLAIN ANALYZE), or
- * is NULL. */
+/** A plan as lines, one for each node, its inputs indented below it. note(ctx, node, out) adds to a
+ * node's line (EXPLAIN ANALYZE); it may be NULL. */
 void sm_plan_print(const sm_plan *p, void (*note)(void *ctx, const sm_plan_node *n, sm_buf *out),
                    void *ctx, sm_buf *out);
 

@@ -88,7 +88,7 @@ static const struct {
     {"SELECT i FROM t GROUP BY 2", SM_RANGE, 1, 26, "GROUP BY 2: the list has 1 columns", NULL},
     {"SELECT i FROM t ORDER BY 0", SM_RANGE, 1, 26, "ORDER BY 0", NULL},
     {"SELECT DISTINCT i FROM t ORDER BY b", SM_SYNTAX, 1, 35, "only columns of the list", NULL},
-    {"SELECT (SELECT 1, 2)", SM_TYPE, 1, 8, "gives one column, this one 2", NULL},
+    {"SELECT (SELECT 1, 2)", SM_TYPE, 1, 8, "must give one column, this one gives 2", NULL},
     /* constants that cannot be */
     {"SELECT regexp_matches(s, '(') FROM t", SM_INVALID, 1, 8, "regular expression \"(\"", NULL},
     {"VALUES (CAST('x' AS INTEGER))", SM_TYPE, 1, 9, "\"x\" cannot be cast to INTEGER", "TRY_CAST"},

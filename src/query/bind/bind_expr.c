@@ -1,24 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * query/bind/bind_expr.c: names and types for expressions: syntax tree in, bound tree out.
+ * query/bind/bind_expr.c: binds expressions: a syntax tree goes in, a tree whose names have a
+ * meaning and whose nodes have types comes out.
  *
- * Aggregates and window functions leave a placeholder in the tree and go to the SELECT's lists;
- * bind_select.c puts the columns of the AGGREGATE and WINDOW nodes in their places. What stands in
- * an expression is made by expr_make.c; here are its names, its places and its limits. */
+ * Aggregates and window functions are added to the SELECT's lists; a placeholder stands for each in
+ * the tree, which bind_select.c replaces by a column of the AGGREGATE or WINDOW node. The nodes
+ * themselves are made by expr_make.c, as for expressions by calls. */
 #include "query/bind/bind_int.h"
 #include "query/function/function_int.h"
 
 #include "base/text.h"
 
-static sm_status fail(const smi_bind *b, const smi_ast *ast, sm_error *e, sm_status st,
-                      const char *what, sm_str name)
+static sm_status fail_name(const smi_bind *b, const smi_ast *ast, sm_error *e, sm_status st,
+                           const char *what, sm_str name)
 {
     return smi_sql_fail(b->sql, ast->off, e, st, "%s \"%.*s\"", what, SM_STR_ARG(name));
 }
 
-/* Some more nodes of expressions, of all that the query may have. */
+/* Counts n more nodes of expressions against the limit of the whole query. */
 static sm_status count_bound(smi_bind *b, const smi_ast *ast, int64_t n, sm_error *e)
 {
+    SM_ASSERT(n > 0);
     b->q->n_bound += n;
     return b->q->n_bound <= SMI_MAX_BOUND_NODES
                ? SM_OK
@@ -110,7 +112,7 @@ static void advise_name(const smi_bind *b, sm_str near, sm_error *e)
     sm_buf_release(&text);
 }
 
-/* x.a, and there is neither a table nor a column x. */
+/* Is it x.a where there is neither a table nor a column x? */
 static bool is_of_no_table(const smi_bind *b, const smi_ast *ast)
 {
     for (int64_t i = 0; i < b->scope.n; i++) {
@@ -122,7 +124,7 @@ static bool is_of_no_table(const smi_bind *b, const smi_ast *ast)
     return ast->n_parts == 2;
 }
 
-static sm_status no_column(const smi_bind *b, const smi_ast *ast, sm_error *e)
+static sm_status fail_no_column(const smi_bind *b, const smi_ast *ast, sm_error *e)
 {
     const bool is_table = is_of_no_table(b, ast);
     const sm_str name = ast->parts[is_table ? 0 : ast->n_parts - 1];
@@ -138,7 +140,7 @@ static sm_status no_column(const smi_bind *b, const smi_ast *ast, sm_error *e)
     if (ast->n_parts > 1 && near.len == 0) {
         near = smi_nearest(ast->parts[0], names, n);
     }
-    fail(b, ast, e, SM_NAME, is_table ? "no table or column" : "no column", name);
+    fail_name(b, ast, e, SM_NAME, is_table ? "no table or column" : "no column", name);
     advise_name(b, near, e);
     return SM_NAME;
 }
@@ -158,8 +160,8 @@ static sm_status bind_key(smi_bind *b, const smi_ast *ast, const sm_expr *x, sm_
 
 /* Several columns fit a name: of one table, whose names differ in case only or not at all, or of
  * several. */
-static sm_status ambiguous(const smi_bind *b, const smi_ast *ast, sm_str name, const sm_str *table,
-                           sm_error *e)
+static sm_status fail_ambiguous(const smi_bind *b, const smi_ast *ast, sm_str name,
+                                const sm_str *table, sm_error *e)
 {
     const smi_scope_col *fits[2] = {0};
     int n = 0;
@@ -172,13 +174,13 @@ static sm_status ambiguous(const smi_bind *b, const smi_ast *ast, sm_str name, c
     }
     SM_ASSERT(n == 2);
     if (!sm_str_eq_nocase(fits[0]->table, fits[1]->table)) {
-        fail(b, ast, e, SM_NAME, "several tables have a column", name);
+        fail_name(b, ast, e, SM_NAME, "several tables have a column", name);
         sm_error_todo(e, "Write the table's name before it: %.*s.%.*s or %.*s.%.*s.",
                       SM_STR_ARG(fits[0]->table), SM_STR_ARG(name), SM_STR_ARG(fits[1]->table),
                       SM_STR_ARG(name));
         return SM_NAME;
     }
-    fail(b, ast, e, SM_NAME, "several columns are named", name);
+    fail_name(b, ast, e, SM_NAME, "several columns are named", name);
     if (sm_str_eq(fits[0]->name, fits[1]->name)) {
         sm_error_todo(e, "Give them other names where they are made.");
     } else {
@@ -207,7 +209,7 @@ static sm_status bind_field(smi_bind *b, const smi_ast *ast, const sm_expr *x, s
             names[k] = x->type->fields[k].name;
         }
         const sm_str near = smi_nearest(name, names, x->type->n_fields);
-        fail(b, ast, e, SM_NAME, "no field", name);
+        fail_name(b, ast, e, SM_NAME, "no field", name);
         advise_name(b, near, e);
         return SM_NAME;
     }
@@ -266,11 +268,13 @@ static sm_status bind_column(smi_bind *b, const smi_ast *ast, const sm_expr **ou
         }
     }
     if (i == NOT_FOUND) {
-        return no_column(b, ast, e);
+        return fail_no_column(b, ast, e);
     }
     if (i == AMBIGUOUS) {
-        return ambiguous(b, ast, ast->parts[used - 1], used > 1 ? &ast->parts[used - 2] : NULL, e);
+        return fail_ambiguous(b, ast, ast->parts[used - 1], used > 1 ? &ast->parts[used - 2] : NULL,
+                              e);
     }
+    SM_ASSERT(used >= 1 && used <= ast->n_parts && i < b->scope.n);
     const sm_expr place = smi_place(b->sql, ast->off, ast->end);
     *out = smi_column_ref(b->q->a, b->scope.cols[i].index, b->scope.cols[i].type, &place);
     for (int32_t k = used; k < ast->n_parts; k++) {
@@ -337,7 +341,7 @@ static sm_status bind_variable(smi_bind *b, const smi_ast *ast, const sm_expr **
     }
     const sm_str name = ast->args[0]->value.as.s;
     if (!r || !r->variable) {
-        return fail(b, ast, e, SM_NAME, "no variable", name);
+        return fail_name(b, ast, e, SM_NAME, "no variable", name);
     }
     sm_value v = {0};
     const sm_status st = r->variable(r->ctx, name, b->q->a, &v, e);
@@ -366,6 +370,7 @@ static sm_status bind_args(smi_bind *b, const smi_ast *ast, const sm_expr ***out
 static const sm_expr *placeholder(smi_bind *b, sm_expr_kind kind, int64_t index,
                                   const sm_expr *call)
 {
+    SM_ASSERT(index < (kind == SMI_EXPR_AGG ? b->n_aggs : b->n_windows));
     sm_expr *const x = smi_expr_new(b->q->a, kind, call->type, call);
     x->index = (int32_t)index;
     return x;
@@ -481,7 +486,8 @@ static sm_status bind_window(smi_bind *b, const smi_ast *ast, const sm_function 
     b->windows =
         sm_arena_grow(b->q->a, b->windows, b->n_windows, &b->cap_windows, sizeof(*b->windows));
     b->windows[b->n_windows] = w;
-    *out = placeholder(b, SMI_EXPR_WINDOW, b->n_windows++, w.call);
+    b->n_windows++;
+    *out = placeholder(b, SMI_EXPR_WINDOW, b->n_windows - 1, w.call);
     return SM_OK;
 }
 
@@ -496,7 +502,7 @@ static sm_status bind_call(smi_bind *b, const smi_ast *ast, const sm_expr **out,
     const sm_function *const fn = smi_function_named(ast->name);
     if (!fn) {
         const char *const near = smi_function_nearest(ast->name);
-        fail(b, ast, e, SM_NAME, "no function", ast->name);
+        fail_name(b, ast, e, SM_NAME, "no function", ast->name);
         if (near) {
             sm_error_todo(e, "Did you mean \"%s\"?", near);
         }
@@ -540,7 +546,7 @@ static sm_status bind_subquery(smi_bind *b, const smi_ast *ast, const sm_expr **
     smi_whole_take(&q->whole);
     if (root->schema->n_fields != 1) {
         return smi_sql_fail(b->sql, ast->off, e, SM_TYPE,
-                            "a subquery in an expression gives one column, this one %d",
+                            "a subquery in an expression must give one column, this one gives %d",
                             root->schema->n_fields);
     }
     q->params = sm_arena_grow(q->a, q->params, q->n_params, &q->cap_params, sizeof(*q->params));
@@ -608,6 +614,7 @@ sm_status smi_bind_expr(smi_bind *b, const smi_ast *ast, const sm_expr **out, sm
                             SMI_MAX_BIND_DEPTH);
     }
     const sm_status st = bind_node(b, ast, out, e);
+    SM_ASSERT(st != SM_OK || (*out)->type != NULL);
     b->q->expr_depth--;
     return st;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * query/bind/bind_from.c: FROM: tables, views, files, table functions, subqueries and joins become
- * a plan, and their columns a scope. A view or CTE is bound in its place, each time anew; that two
- * of them are the same is found by the optimizer, from the plans. */
+ * query/bind/bind_from.c: binds FROM: tables, views, files, table functions, subqueries and joins
+ * become a plan, and their columns become a scope. A view or CTE is bound anew wherever its name
+ * stands; the optimizer compares the plans to find that two are the same. */
 #include "query/bind/bind_int.h"
 #include "query/function/function_int.h"
 
@@ -45,6 +45,7 @@ void smi_whole_add(sm_arena *a, smi_whole *to, const smi_whole *from)
 void smi_whole_take(const smi_whole *w)
 {
     for (int64_t i = 0; i < w->n; i++) {
+        SM_ASSERT(w->scans[i]->kind == SM_PLAN_SCAN);
         w->scans[i]->as.scan.want.takes_row = true;
     }
 }
@@ -72,8 +73,9 @@ static sm_status bind_relation(smi_bind *b, const sm_relation *r, sm_plan_node *
     return smi_bind_select(b->q, sql, NULL, select, out, e);
 }
 
-/* A failure that is about an argument has its offset in e->byte (sm_resolver). */
-static sm_status resolver_failed(smi_bind *b, const smi_from *f, sm_error *e, sm_status st)
+/* Gives a resolver's error its place: that of the argument whose offset is in e->byte
+ * (sm_resolver), else that of the item of FROM. */
+static sm_status place_resolver_error(smi_bind *b, const smi_from *f, sm_error *e, sm_status st)
 {
     uint32_t off = f->off;
     if (e && e->object[0] == '\0' && e->line == 0 && e->byte >= 0) {
@@ -124,7 +126,7 @@ static sm_status bind_table(smi_bind *b, const smi_from *f, sm_plan_node **out, 
     const sm_status st = r->table(r->ctx, f->parts, f->n_parts, b->q->a, &rel, e);
     if (st != SM_OK) {
         suggest_cte(b, f, e, st);
-        return resolver_failed(b, f, e, st);
+        return place_resolver_error(b, f, e, st);
     }
     SM_TRY(bind_relation(b, &rel, out, e));
     return add_columns(b, f, *out, alias, e);
@@ -158,7 +160,7 @@ static sm_status bind_function(smi_bind *b, const smi_from *f, sm_plan_node **ou
     const sm_str name = is_file ? SM_STR("") : f->name;
     const sm_status st = r->function(r->ctx, name, args, n, b->q->a, &rel, e);
     if (st != SM_OK) {
-        return resolver_failed(b, f, e, st);
+        return place_resolver_error(b, f, e, st);
     }
     SM_TRY(bind_relation(b, &rel, out, e));
     return add_columns(b, f, *out, f->alias.len > 0 ? f->alias : f->name, e);
@@ -230,6 +232,7 @@ static sm_status bind_join(smi_bind *b, const smi_from *f, sm_plan_node **out, s
     const int64_t first = b->scope.n;
     SM_TRY(smi_bind_from(b, f->left, &left, e));
     const int64_t middle = b->scope.n;
+    SM_ASSERT(middle - first == left->schema->n_fields);
     SM_TRY(smi_bind_from(b, f->right, &right, e));
     for (int64_t i = middle; i < b->scope.n; i++) {
         b->scope.cols[i].index += left->schema->n_fields;
@@ -246,7 +249,7 @@ static sm_status bind_join(smi_bind *b, const smi_from *f, sm_plan_node **out, s
     return SM_OK;
 }
 
-static sm_status bind_any(smi_bind *b, const smi_from *f, sm_plan_node **out, sm_error *e)
+static sm_status bind_from_item(smi_bind *b, const smi_from *f, sm_plan_node **out, sm_error *e)
 {
     switch (f->kind) {
     case SMI_FROM_TABLE:
@@ -266,10 +269,11 @@ static sm_status bind_any(smi_bind *b, const smi_from *f, sm_plan_node **out, sm
 sm_status smi_bind_from(smi_bind *b, const smi_from *f, sm_plan_node **out, sm_error *e)
 {
     if (++b->q->depth > SMI_MAX_SELECTS) {
-        return smi_sql_fail(b->sql, f->off, e, SM_LIMIT, "query nests over the limit of %d",
+        return smi_sql_fail(b->sql, f->off, e, SM_LIMIT, "query nests deeper than the limit of %d",
                             SMI_MAX_SELECTS);
     }
-    const sm_status st = bind_any(b, f, out, e);
+    const sm_status st = bind_from_item(b, f, out, e);
+    SM_ASSERT(b->q->depth > 0);
     b->q->depth--;
     return st;
 }

@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * query/bind/bind_int.h: from a statement to a plan: what names mean and which types they have. The
- * state of a query and of a SELECT under way, and the ways from one file of the folder into
- * another. */
+ * query/bind/bind_int.h: binding: from a statement to a plan, where names have a meaning and
+ * expressions have types. The state of binding a statement and a SELECT, and the functions by which
+ * the files of this folder call each other. */
 #ifndef SM_QUERY_BIND_INT_H
 #define SM_QUERY_BIND_INT_H
 
 #include "query/parse/parse_int.h"
 
-/* The scans whose rows a SELECT or an item of FROM gives whole, by *: with all keys that there are,
- * so that one which no column takes is missing there. */
+/* The scans whose rows a SELECT or an item of FROM gives whole (by *). Who takes a row whole
+ * expects all its keys, so a key for which there is no column would be missing. */
 typedef struct smi_whole {
     sm_plan_node **scans;
     int64_t n, cap;
 } smi_whole;
+/** Adds the scans of `from` (or NULL) to `to`. */
 void smi_whole_add(sm_arena *a, smi_whole *to, const smi_whole *from);
 /** The rows are looked at whole: by whoever gets them, or by DISTINCT. */
 void smi_whole_take(const smi_whole *w);
@@ -37,8 +38,8 @@ typedef struct smi_binding {
     sm_arena *a;
     sm_plan_param *params;
     int64_t n_params, cap_params;
-    int32_t depth, expr_depth;  /* now: in selects, in expressions */
-    int64_t n_bound, n_selects; /* so far: limited, for views and aliases multiply */
+    int32_t depth, expr_depth;  /* how deep in selects and in expressions binding is now */
+    int64_t n_bound, n_selects; /* so far; limited, as views and aliases multiply */
     smi_whole whole;            /* of the SELECT or item of FROM that was bound last */
 } smi_binding;
 
@@ -58,6 +59,8 @@ typedef struct smi_bind {
     int64_t n_windows, cap_windows;
 } smi_bind;
 
+/** An expression over the scope's columns. Aggregates and window functions are added to `b`; a
+ * placeholder stands for each. */
 sm_status smi_bind_expr(smi_bind *b, const smi_ast *ast, const sm_expr **out,
                         sm_error *e) SM_MUST_USE;
 /** As BOOLEAN, for WHERE, ON and the like. */
@@ -69,6 +72,7 @@ sm_status smi_bind_constant(smi_bind *b, const smi_ast *ast, sm_value *out,
 /** An argument of a table function: a constant, or a list or struct literal of such. */
 sm_status smi_bind_table_arg(smi_bind *b, const smi_ast *ast, sm_table_arg *out,
                              sm_error *e) SM_MUST_USE;
+/** An item of FROM; its columns are added to the scope. */
 sm_status smi_bind_from(smi_bind *b, const smi_from *f, sm_plan_node **out,
                         sm_error *e) SM_MUST_USE;
 /**
@@ -79,6 +83,8 @@ sm_status smi_bind_from(smi_bind *b, const smi_from *f, sm_plan_node **out,
  */
 sm_status smi_bind_statement(smi_binding *q, const sm_sql *sql, const smi_statement *s,
                              sm_plan_node **out, sm_error *e) SM_MUST_USE;
+/** A SELECT, VALUES or UNION that sees the tables of WITH in `ctes`; q->whole becomes its scans
+ * that are given whole. */
 sm_status smi_bind_select(smi_binding *q, const sm_sql *sql, const smi_cte *ctes,
                           const smi_select *s, sm_plan_node **out, sm_error *e) SM_MUST_USE;
 

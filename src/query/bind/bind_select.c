@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * query/bind/bind_select.c: a statement, and each SELECT in it, to a plan.
+ * query/bind/bind_select.c: binds a statement, and each SELECT in it, to a plan.
  *
  * Order     FROM, WHERE, the list, GROUP BY, HAVING, windows, QUALIFY, the projection, DISTINCT,
- *           ORDER BY, LIMIT. The list is bound before GROUP BY, for ordinals and ALL refer to it.
- * Grouping  All is bound over FROM's columns, with placeholders for aggregates. Then each tree is
- *           rewritten: what equals a key becomes the AGGREGATE's column, a placeholder its item,
- *           and a column that is left is an error. Windows the same way, one node further up.
- * ORDER BY  Keys that the list does not have ride along as hidden columns and are dropped. */
+ *           ORDER BY, LIMIT. The list is bound before GROUP BY, as ordinals and ALL refer to it.
+ * Grouping  At first everything is bound over FROM's columns, with placeholders for aggregates.
+ *           Then each tree is rewritten over the AGGREGATE's output: an expression that equals a
+ *           key becomes the key's column, a placeholder becomes its item's column, and any column
+ *           that is then left is an error. Window functions likewise, over the WINDOW node's
+ *           output.
+ * ORDER BY  Keys that are not in the list are hidden columns of the projection; another projection
+ *           above the SORT drops them. */
 #include "query/bind/bind_int.h"
 
 #define MAX_BOUND_SELECTS 10000 /* views of views multiply */
@@ -18,7 +21,7 @@ typedef struct out_item {
     bool is_alias; /* written with AS */
 } out_item;
 
-/* A SELECT under way. */
+/* A SELECT while it is bound. */
 typedef struct selecting {
     smi_bind b;
     const smi_select *s;
@@ -119,8 +122,7 @@ static sm_status expand_star(selecting *t, const smi_ast *star, sm_error *e)
     bool any_table = star->n_parts == 0;
     const smi_whole *last = NULL;
     if (t->b.scope.n == 0 && t->s->from) {
-        return smi_sql_fail(t->b.sql, star->off, e, SM_SYNTAX,
-                            "*: what stands in FROM has no columns");
+        return smi_sql_fail(t->b.sql, star->off, e, SM_SYNTAX, "*: FROM has no columns");
     }
     if (t->b.scope.n == 0) {
         return smi_sql_fail(t->b.sql, star->off, e, SM_SYNTAX, "* needs FROM");
@@ -212,8 +214,8 @@ static bool is_ordinal(const smi_ast *x)
     return x->kind == SMI_AST_LITERAL && x->value.type == &smi_type_int_literal;
 }
 
-static sm_status ordinal(const selecting *t, const smi_ast *x, const char *clause, int64_t *out,
-                         sm_error *e)
+static sm_status bind_ordinal(const selecting *t, const smi_ast *x, const char *clause,
+                              int64_t *out, sm_error *e)
 {
     *out = x->value.as.i - 1;
     if (*out < 0 || *out >= t->n_items) {
@@ -237,6 +239,7 @@ static sm_status add_key(selecting *t, const sm_expr *x, sm_error *e)
             return SM_OK;
         }
     }
+    SM_ASSERT(t->n_keys < t->n_items + t->s->n_group + 1);
     t->keys[t->n_keys++] = x;
     return SM_OK;
 }
@@ -258,7 +261,7 @@ static sm_status bind_group(selecting *t, sm_error *e)
         const sm_expr *x = NULL;
         int64_t k = 0;
         if (is_ordinal(ast)) {
-            SM_TRY(ordinal(t, ast, "GROUP BY", &k, e));
+            SM_TRY(bind_ordinal(t, ast, "GROUP BY", &k, e));
             x = t->items[k].expr;
         } else {
             SM_TRY(smi_bind_expr(&t->b, ast, &x, e));
@@ -334,7 +337,7 @@ static sm_status bind_order_key(selecting *t, const smi_order *o, int32_t at, sm
     t->order_item[at] = -1;
     if (is_ordinal(o->expr)) {
         int64_t k = 0;
-        SM_TRY(ordinal(t, o->expr, "ORDER BY", &k, e));
+        SM_TRY(bind_ordinal(t, o->expr, "ORDER BY", &k, e));
         t->order_item[at] = (int32_t)k;
         return SM_OK;
     }
@@ -395,6 +398,7 @@ static const sm_expr *regroup_one(void *ctx, const sm_expr *x)
             return smi_column_ref(g->a, i, x->type, x);
         }
     }
+    SM_ASSERT(x->kind != SM_EXPR_CALL || x->fn->kind != SM_FN_AGGREGATE);
     if (x->kind == SMI_EXPR_AGG) {
         return smi_column_ref(g->a, g->n_keys + x->index, x->type, x);
     }
@@ -537,6 +541,10 @@ static void add_projection(selecting *t)
             names[n_all] = SM_STR("");
             t->order_item[i] = n_all++;
         }
+        SM_ASSERT(t->order_item[i] >= 0 && t->order_item[i] < n_all);
+    }
+    for (int32_t i = 0; i < n_all; i++) { /* add_aggregate() and add_window() replaced them */
+        SM_ASSERT(!has_kind(exprs[i], SMI_EXPR_AGG) && !has_kind(exprs[i], SMI_EXPR_WINDOW));
     }
     t->plan = smi_node_project(a, t->plan, exprs, names, n_all);
     if (t->s->is_distinct) {
@@ -559,7 +567,7 @@ static sm_status bind_count(smi_bind *b, const smi_ast *x, const char *clause, i
     SM_TRY(smi_bind_constant(b, x, &v, e));
     const bool is_count = sm_type_is_integer(v.type->id) && !v.is_null && v.as.i >= 0;
     if (!is_count && v.type->id != SM_TYPE_NULL) {
-        return smi_sql_fail(b->sql, x->off, e, SM_TYPE, "%s takes a whole number from 0 on",
+        return smi_sql_fail(b->sql, x->off, e, SM_TYPE, "%s takes a whole number of 0 or more",
                             clause);
     }
     *out = v.is_null ? *out : v.as.i;
@@ -675,7 +683,8 @@ static sm_status bind_values(smi_binding *q, const sm_sql *sql, const smi_cte *c
             if (!t) {
                 const sm_str name = smi_type_text(q->a, x->type);
                 return smi_sql_fail(sql, cell->off, e, SM_TYPE,
-                                    "%.*s does not go with the rows before", SM_STR_ARG(name));
+                                    "%.*s does not go with the type of the rows before it",
+                                    SM_STR_ARG(name));
             }
             so_far = r == 0 ? *x : so_far;
             so_far.kind =
@@ -718,6 +727,7 @@ static sm_status bind_union(smi_binding *q, const sm_sql *sql, const smi_cte *ct
     SM_ASSERT(sides[0] != NULL && sides[1] != NULL);
     const sm_expr place = smi_place(sql, s->right->off, s->right->end);
     SM_TRY(smi_node_union(q->a, sides[0], sides[1], &place, out, e));
+    SM_ASSERT((*out)->schema->n_fields == sides[0]->schema->n_fields);
     if (s->is_distinct) {
         *out = distinct_of(q->a, *out);
         smi_whole_take(&q->whole);
@@ -762,8 +772,8 @@ static sm_status order_output(smi_binding *q, const sm_sql *sql, const smi_selec
 
 /* ---- any query ------------------------------------------------------------------------------- */
 
-static sm_status bind_any(smi_binding *q, const sm_sql *sql, const smi_cte *ctes,
-                          const smi_select *s, sm_plan_node **out, sm_error *e)
+static sm_status bind_query(smi_binding *q, const sm_sql *sql, const smi_cte *ctes,
+                            const smi_select *s, sm_plan_node **out, sm_error *e)
 {
     for (int32_t i = 0; i < s->n_ctes; i++) { /* each sees those before it, so none names itself */
         ctes = smi_cte_add(q->a, ctes, &s->ctes[i]);
@@ -793,7 +803,7 @@ sm_status smi_bind_select(smi_binding *q, const sm_sql *sql, const smi_cte *ctes
         sm_error_todo(e, "Does a view name itself?");
         return SM_LIMIT;
     }
-    const sm_status st = bind_any(q, sql, ctes, s, out, e);
+    const sm_status st = bind_query(q, sql, ctes, s, out, e);
     q->depth--;
     return st;
 }
@@ -804,6 +814,7 @@ sm_status smi_bind_statement(smi_binding *q, const sm_sql *sql, const smi_statem
     switch (s->kind) {
     case SMI_STATEMENT_SELECT:
         SM_TRY(smi_bind_select(q, sql, NULL, s->select, out, e));
+        SM_ASSERT(q->depth == 0 && q->expr_depth == 0);
         smi_whole_take(&q->whole);
         return SM_OK;
     }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * query/bind/expr_type.c: which types meet in which, and which calls fit a signature. DuckDB's
- * rules: literals adapt to what they stand beside, integers widen, DATE widens to TIMESTAMP. A
- * text that is no literal meets another type in = and IN, as that, and in UNION, as text; else
- * not. HUGEINT is DECIMAL(38,0) here. Called by the binder (bind_expr.c) and the binders of
- * functions (fn_bind.c). */
+ * query/bind/expr_type.c: the type in which two types meet, and whether a call fits a signature.
+ *
+ * Rules     DuckDB's. A literal adapts to the expression beside it; integers widen; DATE widens to
+ *           TIMESTAMP. A text that is no literal meets another type only in = and IN, as that type,
+ *           and in UNION, as text. For HUGEINT there is DECIMAL(38,0).
+ * Calls     by expr_make.c, the binder and the binders of functions (fn_*.c). */
 #include "query/function/function_int.h"
 
 #include <stdio.h>
@@ -45,6 +46,7 @@ static const sm_type *common_integer(sm_arena *a, const sm_type *x, const sm_typ
 {
     static const sm_type *const by_bytes[] = {&sm_type_i8, &sm_type_i16, &sm_type_i32,
                                               &sm_type_i64};
+    SM_ASSERT(sm_type_is_integer(x->id) && sm_type_is_integer(y->id));
     const int bytes_x = sm_type_bytes(x->id), bytes_y = sm_type_bytes(y->id);
     if (sm_type_is_signed(x->id) == sm_type_is_signed(y->id)) {
         return bytes_x >= bytes_y ? x : y;
@@ -125,6 +127,7 @@ const sm_type *smi_common_type(sm_arena *a, const sm_type *x, const sm_type *y)
 static bool literal_fits(const sm_expr *x, const sm_type *t)
 {
     const int bits = sm_type_bytes(t->id) * 8;
+    SM_ASSERT(x->type == &smi_type_int_literal && !x->value.is_null);
     if (!sm_type_is_integer(t->id)) {
         return false;
     }
@@ -258,7 +261,8 @@ static const char *read_signature(const char *s, signature *out)
 {
     *out = (signature){0};
     bool is_optional = false;
-    s++; /* ( */
+    SM_ASSERT(*s == '(');
+    s++;
     while (*s != ')') {
         if (*s == ',' || *s == ' ' || *s == ']') {
             s++;
@@ -276,7 +280,8 @@ static const char *read_signature(const char *s, signature *out)
             out->n_required += !is_optional;
         }
     }
-    s += 5; /* ") -> " */
+    SM_ASSERT(strncmp(s, ") -> ", 5) == 0); /* a row of functions.def */
+    s += 5;
     const size_t len = strcspn(s, " ");
     out->result = (sm_str){s, len};
     s += len;
@@ -319,6 +324,7 @@ static int cost_of(const smi_call_bind *b, const signature *sig, const sm_type *
     if (b->n_args < sig->n_required || (b->n_args > sig->n_params && !sig->is_variadic)) {
         return -1;
     }
+    SM_ASSERT(b->n_args == 0 || sig->n_params > 0);
     for (int32_t i = 0; i < b->n_args; i++) {
         const sm_str p = sig->params[i < sig->n_params ? i : sig->n_params - 1];
         const sm_type *want = type_of_word(p);

@@ -3,11 +3,11 @@
  * query/function/agg_extreme.c: min, max, arg_min, arg_max, any_value (agg_first), first
  * (agg_first_row).
  *
- * State     A cell (agg_int.h) with the best value so far. Only a strictly better value replaces it:
- *           of equal values the first row's stays, however the rows were cut into ranges.
+ * State     A cell (agg_int.h) with the best value so far. Only a strictly better value replaces
+ *           it: of equal values the first row's stays, however the rows were cut into ranges.
  * Order     That of sorting: NaN is the largest number, −0 equals 0, text is compared by its bytes.
- * Speed     min and max of numbers and dates have a loop for each type; all else is compared cell by
- *           cell. */
+ * Speed     min and max of numbers and dates have a loop for each type; all else is compared cell
+ *           by cell. */
 #include "query/function/agg_int.h"
 
 /* The states of arg_min and arg_max, and of any_value and first; min and max have a cell alone. */

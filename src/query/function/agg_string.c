@@ -71,7 +71,7 @@ static sm_status append_rows(const sm_expr *call, const sm_column *c, const sm_c
     return SM_OK;
 }
 
-/* DISTINCT gives the values alone (agg_set.c): then the separator must be a constant of the call. */
+/* DISTINCT gives the values alone (agg_set.c): the separator must be a constant of the call. */
 static sm_status constant_separator(const sm_expr *call, sm_view *view, sm_heap_buf *heap,
                                     sm_column *out, sm_error *e)
 {

@@ -4,8 +4,8 @@
  *
  * Types     Both arguments have the result's type, except in products of decimals and with dates
  *           (fn_bind.c casts them).
- * Errors    A result that its type does not hold is SM_RANGE, with both values; so is a remainder or
- *           // of integers and decimals by zero. / and arithmetic on floats follow IEEE 754. */
+ * Errors    A result that its type does not hold is SM_RANGE, with both values; so is a remainder
+ *           or // of integers and decimals by zero. / and arithmetic on floats follow IEEE 754. */
 #include "query/function/function_int.h"
 
 #include <math.h>

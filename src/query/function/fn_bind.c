@@ -117,8 +117,8 @@ sm_status smi_bind_arith(smi_call_bind *b, sm_error *e)
     return SM_OK;
 }
 
-/* The result is DOUBLE; FLOAT where one side is FLOAT and the other is not DOUBLE. For // too, where
- * the sides are not integers. */
+/* The result is DOUBLE; FLOAT where one side is FLOAT and the other is not DOUBLE. For // too,
+ * where the sides are not integers. */
 sm_status smi_bind_divide(smi_call_bind *b, sm_error *e)
 {
     bool is_number = b->n_args == 2, has_float = false, has_double = false;
@@ -260,7 +260,8 @@ sm_status smi_bind_qcut(smi_call_bind *b, sm_error *e)
     SM_TRY(smi_bind_signature(b, e));
     const sm_expr *const n = b->args[1];
     if (n->kind != SM_EXPR_CONST || n->value.is_null || n->value.as.i < 1) {
-        return smi_expr_fail(n, e, SM_INVALID, "qcut's number of classes is a constant from 1 on");
+        return smi_expr_fail(n, e, SM_INVALID,
+                             "qcut needs a constant number of classes, 1 or more");
     }
     return SM_OK;
 }

@@ -7,8 +7,8 @@
  *           multiplication packs eight of these bytes into one byte of the bitmap.
  * Order     As column.h says: of floats NaN is the largest and equals itself, and −0 equals 0; text
  *           is compared by its bytes.
- * IN        looks up integers in a sorted array and text in hash tables. A text of up to 12 bytes is
- *           hashed and compared as the two words of its view, a longer one by its bytes. */
+ * IN        looks up integers in a sorted array and text in hash tables. A text of up to 12 bytes
+ *           is hashed and compared as the two words of its view, a longer one by its bytes. */
 #include "query/function/function_int.h"
 
 #include "base/hash.h"

@@ -3,9 +3,10 @@
  * query/function/fn_like.c: LIKE and ILIKE. In a pattern % is any text, _ is one character (a code
  * point), all else stands for itself; there is no escape character, as in DuckDB.
  *
- * Method    The %s cut a pattern into segments. The first segment must match at the beginning of the
- *           text and the last at its end. Each one between is searched from where the one before it
- *           ended; its first match is as good as any later one, so there is no backtracking.
+ * Method    The %s cut a pattern into segments. The first segment must match at the beginning of
+ *           the text and the last at its end. Each one between is searched from where the one
+ *           before it ended; its first match is as good as any later one, so there is no
+ *           backtracking.
  * Cost      Linear in the text where segments have no _ (memmem); else at most the text's length
  *           times the segment's. No recursion, no memory.
  * ILIKE     compares both in lower case. */

@@ -6,8 +6,8 @@
  * Memory    A list made of a MAP shares the MAP's memory and offsets.
  * Lookup    is a linear search of the row's entries, as maps have few. The keys of a MAP are
  *           distinct, so the first match is the only one.
- * NULL      A NULL argument gives NULL. None of the functions is strict all the same: for strict ones
- *           the evaluator makes the result's column, and it makes no nested ones. */
+ * NULL      A NULL argument gives NULL. None of the functions is strict all the same: for strict
+ *           ones the evaluator makes the result's column, and it makes no nested ones. */
 #include "query/function/function_int.h"
 
 /* ---- binding --------------------------------------------------------------------------------- */
@@ -98,7 +98,8 @@ sm_status smi_bind_map_literal(smi_call_bind *b, sm_error *e)
                              types[0] ? "values" : "keys");
     }
     if (sm_type_is_nested(types[0]->id)) {
-        return smi_expr_fail(b->place, e, SM_UNSUPPORTED, "a MAP's keys are no lists and structs");
+        return smi_expr_fail(b->place, e, SM_UNSUPPORTED,
+                             "a MAP's keys cannot be lists or structs");
     }
     for (int32_t i = 0; i < b->n_args; i++) {
         b->args[i] = smi_cast(b->a, b->args[i], types[i % 2]);
@@ -120,8 +121,7 @@ static sm_status append_entries(const sm_fn_call *call, int64_t i, sm_builder *b
         }
         for (int32_t j = 0; j < k; j += 2) {
             if (sm_column_eq(&call->args[j], i, &call->args[k], i)) {
-                return smi_expr_fail(call->expr->args[k], e, SM_INVALID,
-                                     "a key of the MAP comes twice");
+                return smi_expr_fail(call->expr->args[k], e, SM_INVALID, "the MAP has a key twice");
             }
         }
         sm_builder_cell(sm_builder_child(b, 0), &call->args[k], i);

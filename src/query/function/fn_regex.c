@@ -5,8 +5,8 @@
  * Patterns  A constant pattern is compiled when the call is bound, so that a mistake in it is an
  *           error of the query; it lives in the plan's arena. A pattern that comes from a column is
  *           compiled for each row where it differs from the row before.
- * Batches   Over JIT_ROWS rows or more the pattern is compiled once more, to machine code. Such code
- *           cannot live in an arena, which calls no destructors, so each batch makes its own.
+ * Batches   Over JIT_ROWS rows or more the pattern is compiled once more, to machine code. Such
+ *           code cannot live in an arena, which calls no destructors, so each batch makes its own.
  * Limits    Matching backtracks. A row that needs more than MATCH_STEPS or MATCH_HEAP_KIB is an
  *           error that quotes its text: no pattern runs for ever.
  * Meaning   As DuckDB's (RE2): the leftmost match; where several begin there, the one that the
@@ -75,7 +75,7 @@ static void plain_give(void *p, void *unused)
 static sm_status fail_option(sm_str options, sm_error *e)
 {
     const sm_str shown = {options.data, options.len > 40 ? 40 : options.len};
-    sm_fail(e, SM_INVALID, "no such option of a regular expression in \"%.*s\"", SM_STR_ARG(shown));
+    sm_fail(e, SM_INVALID, "regular expressions have no such option: \"%.*s\"", SM_STR_ARG(shown));
     sm_error_todo(e, "Options are i, c, s, m, n, p, l, and g to replace all.");
     return SM_INVALID;
 }
@@ -103,7 +103,7 @@ static sm_status read_options(sm_str s, bool replaces, uint32_t *flags, bool *al
             break;
         case 'g':
             if (!replaces) {
-                return sm_fail(e, SM_INVALID, "option g is regexp_replace's alone");
+                return sm_fail(e, SM_INVALID, "option g is only for regexp_replace");
             }
             *all = true;
             break;
@@ -167,7 +167,7 @@ static sm_status check_replacement(const regex *re, sm_str by, sm_error *e)
                            SM_STR_ARG(shown), next, re->n_groups);
         }
         if (next != '\\' && (next < '0' || next > '9')) {
-            sm_fail(e, SM_INVALID, "backslash without a digit in replacement \"%.*s\"",
+            sm_fail(e, SM_INVALID, "replacement \"%.*s\" has a backslash without a digit",
                     SM_STR_ARG(shown));
             sm_error_todo(e, "A backslash itself is written \\\\.");
             return SM_INVALID;

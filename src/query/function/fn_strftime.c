@@ -11,13 +11,13 @@
  *   %c %x %X         %Y-%m-%d %H:%M:%S, its date, its time
  *   A minus as in %-d leaves out leading zeros, for d m y H I M S j.
  *
- * Reading   As DuckDB. Spaces before and after the text are ignored; one or more spaces in the format
- *           match one or more in the text; numbers may have fewer digits than their code; a year of
- *           two digits is in 1969 to 2068. Fields that the format does not have are those of
- *           1900-01-01 00:00:00. Where a month or a day is given, the date is that of the calendar,
- *           whatever else is given; else %j decides; else %G %V %u; else %Y with %U or %W and %w.
- *           An offset is subtracted: the result is then an instant, a TIMESTAMP WITH TIME ZONE.
- *           infinity and -infinity fit every format.
+ * Reading   As DuckDB. Spaces before and after the text are ignored; one or more spaces in the
+ *           format match one or more in the text; numbers may have fewer digits than their code; a
+ *           year of two digits is in 1969 to 2068. Fields that the format does not have are those
+ *           of 1900-01-01 00:00:00. Where a month or a day is given, the date is that of the
+ *           calendar, whatever else is given; else %j decides; else %G %V %u; else %Y with %U or %W
+ *           and %w. An offset is subtracted: the result is then an instant, a TIMESTAMP WITH TIME
+ *           ZONE. infinity and -infinity fit every format.
  * Limits    Zones other than UTC and GMT are refused by name; nanoseconds are cut. */
 #include "query/function/function_int.h"
 
@@ -47,7 +47,7 @@ typedef struct piece {
     bool has_minus;
 } piece;
 
-/* Reads the piece at fmt.data[*at] and moves *at behind it; false where % is followed by no code. */
+/* Reads the piece at fmt.data[*at] and moves *at behind it; false where no code follows a %. */
 static bool next_piece(sm_str fmt, size_t *at, piece *out)
 {
     SM_ASSERT(*at < fmt.len);

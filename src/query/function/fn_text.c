@@ -3,11 +3,11 @@
  * query/function/fn_text.c: functions of text. Characters are code points. Text is valid UTF-8, so
  * a character begins at each byte that is not a continuation byte.
  *
- * Parts     substr, left, trim, split_part and others give a part of their argument: a view into its
- *           memory, without copying.
+ * Parts     substr, left, trim, split_part and others give a part of their argument: a view into
+ *           its memory, without copying.
  * New text  is written directly where its size is known beforehand (concat, reverse), else built in
  *           a buffer first (replace, lpad).
- * Meaning   As DuckDB, without its limit of 2^32 for positions: what lies behind a text is empty. */
+ * Meaning   As DuckDB, but positions are not limited to 2^32: what lies behind a text is empty. */
 #include "query/function/function_int.h"
 
 /* What a padded text may come to: more is a mistake, and would take the memory limit. */

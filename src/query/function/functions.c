@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * query/function/functions.c: the registry of functions, made from functions.def, and how a call
- * is bound: the function's binder (or its signature) casts the arguments and sets the result's type,
+ * query/function/functions.c: the registry of functions, made from functions.def, and how a call is
+ * bound: the function's binder (or its signature) casts the arguments and sets the result's type,
  * `prepare` compiles constant arguments, and what can be computed now is folded. */
 #include "query/function/function_int.h"
 

@@ -3,8 +3,8 @@
  * query/function/win_over.c: aggregates as window functions: sum(x) OVER (PARTITION BY … ORDER BY
  * …).
  *
- * Frame     A row's result is over the rows up to its last peer, SQL's default. Without ORDER BY all
- *           rows are peers, so it is over the whole partition.
+ * Frame     A row's result is over the rows up to its last peer, SQL's default. Without ORDER BY
+ *           all rows are peers, so it is over the whole partition.
  * Method    Each group of peers has a state of its own. All rows are added by one update; then a
  *           running state merges the groups' states one after another, and is finished after each.
  *           So an aggregate need not know of windows.
@@ -136,7 +136,7 @@ static sm_status aggregate_over(const sm_expr *call, const sm_window_in *in, sm_
         return SM_OK;
     }
     inner = is_distinct ? inner->prepared : inner;
-    SM_ASSERT(inner->fn->kind == SM_FN_AGGREGATE);
+    SM_ASSERT(inner->fn->aggregate != NULL);
     SM_TRY(states_new(in, inner->fn->aggregate, &s, e));
     sm_agg_heap *const heap = sm_agg_heap_new(in->budget);
     sm_status st = is_distinct ? ignore_repeats(in, &s, e) : SM_OK;

@@ -432,7 +432,7 @@ static void cuts_give(const cuts *c, const sm_column *rows, sm_builder *out)
     if (!sm_builder_reserve(out, rows->n_rows)) {
         return; /* refused: finishing the builder tells */
     }
-    SM_ASSERT(c->is_measured && c->shift == 0); /* the passes are over */
+    SM_ASSERT(c->is_measured && (c->shift == 0 || c->n_q == 0)); /* the passes are over */
     const int64_t at = sm_builder_rows(out);
     int64_t *values = (int64_t *)sm_builder_values(out) + at;
     for (int64_t first = 0; !rows->validity && first < rows->n_rows; first += SM_COUNT(keys)) {

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * query/optimize/opt_fields.c: a struct column of which a query only looks into some fields is
- * read with those fields alone.
+ * query/optimize/opt_fields.c: where a query uses only some fields of a struct column, only these
+ * are read.
  *
- * Method    Top down with what is needed of each column, as a tree of fields; at a scan the types
- *           of struct columns lose the fields that nobody needs; back up, references to columns
- *           take the new types, and fields their new places. What is needed as a whole (m, m IS
- *           NULL, GROUP BY m) stays whole, and so does what a UNION, a CASE or a function takes.
- * When      The last pass: bounds of scans, and what they take whole (opt_taken.c), are paths in
- *           the dataset's own types. */
+ * Method    Goes down with what is needed of each column, as a tree of fields. At a scan, the types
+ *           of struct columns lose the fields that nobody needs. On the way back, references to
+ *           columns take the new types, and references to fields their new indices. A struct that
+ *           is needed as a whole (m, m IS NULL, GROUP BY m) stays whole, and so does one that a
+ *           UNION, a CASE or a function takes.
+ * When      After all other passes: the bounds of scans and what they take whole (opt_taken.c)
+ *           count the fields of the dataset's own types. */
 #include "query/optimize/optimize_int.h"
 
 typedef struct need {
@@ -23,6 +24,7 @@ static need *place_of(sm_arena *a, const sm_expr *x, need *columns, bool *is_pat
 {
     *is_path = true;
     if (x->kind == SM_EXPR_COLUMN) {
+        SM_ASSERT(x->index >= 0);
         return &columns[x->index];
     }
     if (x->kind != SM_EXPR_FIELD) {
@@ -33,6 +35,7 @@ static need *place_of(sm_arena *a, const sm_expr *x, need *columns, bool *is_pat
     if (!outer || outer->whole) {
         return NULL;
     }
+    SM_ASSERT(x->args[0]->type->id == SM_TYPE_STRUCT && x->index < x->args[0]->type->n_fields);
     if (!outer->fields) {
         outer->fields = SM_NEW_ARRAY(a, need, x->args[0]->type->n_fields);
     }
@@ -40,7 +43,7 @@ static need *place_of(sm_arena *a, const sm_expr *x, need *columns, bool *is_pat
 }
 
 /* Notes what x reads of its input's columns. */
-static void note(sm_arena *a, const sm_expr *x, need *columns)
+static void note_expr(sm_arena *a, const sm_expr *x, need *columns)
 {
     bool is_path = false;
     need *n = place_of(a, x, columns, &is_path);
@@ -48,14 +51,14 @@ static void note(sm_arena *a, const sm_expr *x, need *columns)
         n->whole = true;
     }
     for (int32_t i = 0; i < x->n_args && !is_path; i++) {
-        note(a, x->args[i], columns);
+        note_expr(a, x->args[i], columns);
     }
 }
 
 static void note_order(sm_arena *a, const sm_sort_key *keys, int32_t n, need *columns)
 {
     for (int32_t i = 0; i < n; i++) {
-        note(a, keys[i].expr, columns);
+        note_expr(a, keys[i].expr, columns);
     }
 }
 
@@ -66,6 +69,7 @@ static void add_need(sm_arena *a, const sm_type *t, const need *from, need *into
     if (into->whole || !from->fields) {
         return;
     }
+    SM_ASSERT(t->id == SM_TYPE_STRUCT);
     if (!into->fields) {
         into->fields = SM_NEW_ARRAY(a, need, t->n_fields);
     }
@@ -125,7 +129,7 @@ static void retype_order(sm_arena *a, sm_sort_key *keys, int32_t n, const sm_typ
 
 /* ---- nodes ----------------------------------------------------------------------------------- */
 
-static void narrow(sm_arena *a, sm_plan_node *n, need *needs);
+static void narrow_node(sm_arena *a, sm_plan_node *n, need *needs);
 
 /* The type with the fields that are needed; t itself where that is all. */
 static const sm_type *narrow_type(sm_arena *a, const sm_type *t, const need *n)
@@ -145,6 +149,7 @@ static const sm_type *narrow_type(sm_arena *a, const sm_type *t, const need *n)
             n_kept++;
         }
     }
+    SM_ASSERT(n_kept > 0); /* a tree of fields begins with one that is needed */
     return is_same && n_kept == t->n_fields ? t : sm_type_struct(a, fields, n_kept);
 }
 
@@ -184,13 +189,13 @@ static void narrow_project(sm_arena *a, sm_plan_node *n, const need *needs)
         bool is_path = false;
         need *const place = place_of(a, x, below, &is_path);
         if (!is_path) {
-            note(a, x, below);
+            note_expr(a, x, below);
         } else if (place) {
             add_need(a, x->type, &needs[i], place);
             place->whole = place->whole || !place->fields; /* a column that nobody needs */
         }
     }
-    narrow(a, in, below);
+    narrow_node(a, in, below);
     for (int32_t i = 0; i < n->schema->n_fields; i++) {
         n->as.project.exprs[i] = retype(a, n->as.project.exprs[i], in->schema);
         fields[i] = n->schema->fields[i];
@@ -204,16 +209,16 @@ static void narrow_aggregate(sm_arena *a, sm_plan_node *n)
     sm_plan_node *const in = n->inputs[0];
     need *const below = SM_NEW_ARRAY(a, need, in->schema->n_fields + 1);
     for (int32_t i = 0; i < n->as.aggregate.n_keys; i++) {
-        note(a, n->as.aggregate.keys[i], below);
+        note_expr(a, n->as.aggregate.keys[i], below);
     }
     for (int32_t i = 0; i < n->as.aggregate.n_items; i++) {
         const sm_agg_item *const item = &n->as.aggregate.items[i];
-        note(a, item->call, below);
+        note_expr(a, item->call, below);
         if (item->filter) {
-            note(a, item->filter, below);
+            note_expr(a, item->filter, below);
         }
     }
-    narrow(a, in, below);
+    narrow_node(a, in, below);
     for (int32_t i = 0; i < n->as.aggregate.n_keys; i++) {
         n->as.aggregate.keys[i] = retype(a, n->as.aggregate.keys[i], in->schema);
     }
@@ -229,14 +234,14 @@ static void narrow_join(sm_arena *a, sm_plan_node *n, need *needs)
     sm_plan_node *const left = n->inputs[0], *const right = n->inputs[1];
     need *const right_needs = needs + left->schema->n_fields;
     if (n->as.join.on) {
-        note(a, n->as.join.on, needs);
+        note_expr(a, n->as.join.on, needs);
     }
     for (int32_t i = 0; i < n->as.join.n_keys; i++) {
-        note(a, n->as.join.left_keys[i], needs);
-        note(a, n->as.join.right_keys[i], right_needs);
+        note_expr(a, n->as.join.left_keys[i], needs);
+        note_expr(a, n->as.join.right_keys[i], right_needs);
     }
-    narrow(a, left, needs);
-    narrow(a, right, right_needs);
+    narrow_node(a, left, needs);
+    narrow_node(a, right, right_needs);
     for (int32_t i = 0; i < n->as.join.n_keys; i++) {
         n->as.join.left_keys[i] = retype(a, n->as.join.left_keys[i], left->schema);
         n->as.join.right_keys[i] = retype(a, n->as.join.right_keys[i], right->schema);
@@ -252,13 +257,13 @@ static void narrow_window(sm_arena *a, sm_plan_node *n, need *needs)
     sm_field *const fields = SM_NEW_ARRAY(a, sm_field, n->schema->n_fields);
     for (int32_t i = 0; i < n->as.window.n_items; i++) {
         const sm_window_item *const w = &n->as.window.items[i];
-        note(a, w->call, needs);
+        note_expr(a, w->call, needs);
         for (int32_t k = 0; k < w->n_partition; k++) {
-            note(a, w->partition[k], needs);
+            note_expr(a, w->partition[k], needs);
         }
         note_order(a, w->order, w->n_order, needs);
     }
-    narrow(a, in, needs);
+    narrow_node(a, in, needs);
     for (int32_t i = 0; i < n->as.window.n_items; i++) {
         sm_window_item *const w = &n->as.window.items[i];
         w->call = retype(a, w->call, in->schema);
@@ -277,11 +282,11 @@ static void narrow_passing(sm_arena *a, sm_plan_node *n, need *needs)
 {
     sm_plan_node *const in = n->inputs[0];
     if (n->kind == SM_PLAN_FILTER) {
-        note(a, n->as.filter.where, needs);
+        note_expr(a, n->as.filter.where, needs);
     } else if (n->kind == SM_PLAN_SORT) {
         note_order(a, n->as.sort.keys, n->as.sort.n_keys, needs);
     }
-    narrow(a, in, needs);
+    narrow_node(a, in, needs);
     if (n->kind == SM_PLAN_FILTER) {
         n->as.filter.where = retype(a, n->as.filter.where, in->schema);
     } else if (n->kind == SM_PLAN_SORT) {
@@ -300,7 +305,7 @@ static need *all_of(sm_arena *a, const sm_plan_node *n)
 }
 
 /* `needs`: one a column of n; what n itself needs of them is added. */
-static void narrow(sm_arena *a, sm_plan_node *n, need *needs)
+static void narrow_node(sm_arena *a, sm_plan_node *n, need *needs)
 {
     switch (n->kind) {
     case SM_PLAN_SCAN:
@@ -319,8 +324,8 @@ static void narrow(sm_arena *a, sm_plan_node *n, need *needs)
         narrow_window(a, n, needs);
         break;
     case SM_PLAN_UNION:
-        narrow(a, n->inputs[0], all_of(a, n));
-        narrow(a, n->inputs[1], all_of(a, n));
+        narrow_node(a, n->inputs[0], all_of(a, n));
+        narrow_node(a, n->inputs[1], all_of(a, n));
         break;
     case SM_PLAN_FILTER:
     case SM_PLAN_SORT:
@@ -334,8 +339,8 @@ static void narrow(sm_arena *a, sm_plan_node *n, need *needs)
 
 void smi_opt_fields(sm_arena *a, const sm_plan *plan)
 {
-    narrow(a, plan->root, all_of(a, plan->root));
+    narrow_node(a, plan->root, all_of(a, plan->root));
     for (int32_t i = 0; i < plan->n_params; i++) {
-        narrow(a, plan->params[i].root, all_of(a, plan->params[i].root));
+        narrow_node(a, plan->params[i].root, all_of(a, plan->params[i].root));
     }
 }

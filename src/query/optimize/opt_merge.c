@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * query/optimize/opt_merge.c: an inner join, on all their keys, of two aggregates over equal
- * inputs becomes one aggregate with the items of both and a projection above. So two layers that
- * group the same rows by the same key read them once.
+ * query/optimize/opt_merge.c: an inner join of two aggregates over equal inputs, on all their keys,
+ * becomes one aggregate with the items of both, and a projection above it. So two layers of a query
+ * that group the same rows by the same key read these rows once.
  *
  *   JOIN a.k = b.k                          PROJECT columns of both
  *     PROJECT … FILTER … AGGREGATE k: x       FILTER of both, k IS NOT NULL
@@ -12,10 +12,11 @@
  *       PROJECT P2
  *         X
  *
- * Why right Each side has one row a key, so the join pairs rows one to one; a key that one side's
- *           filter drops is dropped by the join, as by both filters; a NULL key equals nothing. The
- *           order of grouped rows depends on the key alone.
- * X         Equal as plans (smi_plan_eq): a view that is named twice, the same filters. */
+ * Proof     Each side has one row for a key, so the join pairs rows one to one. A key that one
+ *           side's filter drops is dropped by the join, and so it is by both filters together. A
+ *           NULL key equals nothing in a join, hence k IS NOT NULL. The order of grouped rows
+ *           depends on the key alone.
+ * X         The inputs are equal as plans (smi_plan_eq), as for a view that is named twice. */
 #include "query/optimize/optimize_int.h"
 
 #define MAX_SIDE_NODES 100000 /* of a side's expressions once they are written out */
@@ -30,7 +31,7 @@ typedef struct side {
     const sm_expr **reads; /* one a column of the AGGREGATE's input */
 } side;
 
-static const sm_expr **identity(sm_arena *a, const sm_type *schema)
+static const sm_expr **identity_exprs(sm_arena *a, const sm_type *schema)
 {
     const sm_expr **const out = SM_NEW_ARRAY(a, const sm_expr *, schema->n_fields + 1);
     for (int32_t i = 0; i < schema->n_fields; i++) {
@@ -59,7 +60,7 @@ static void substitute_all(sm_arena *a, const sm_expr **exprs, int32_t n, const 
 static bool find_aggregate(sm_arena *a, sm_plan_node *n, side *out)
 {
     const int32_t n_out = n->schema->n_fields;
-    out->outputs = identity(a, n->schema);
+    out->outputs = identity_exprs(a, n->schema);
     for (;; n = n->inputs[0]) {
         if (n->kind == SM_PLAN_PROJECT) {
             substitute_all(a, out->outputs, n_out, n->as.project.exprs);
@@ -82,7 +83,7 @@ static bool find_base(sm_arena *a, side *s)
 {
     sm_plan_node *n = s->aggregate->inputs[0];
     const int32_t n_reads = n->schema->n_fields;
-    s->reads = identity(a, n->schema);
+    s->reads = identity_exprs(a, n->schema);
     for (; n->kind == SM_PLAN_PROJECT; n = n->inputs[0]) {
         substitute_all(a, s->reads, n_reads, n->as.project.exprs);
         if (!small_enough(s->reads, n_reads)) {
@@ -187,6 +188,7 @@ static int32_t *add_items(sm_arena *a, sm_agg_item *items, int32_t *n_items, con
     int32_t *const map = SM_NEW_ARRAY(a, int32_t, agg->schema->n_fields + 1);
     for (int32_t i = 0; i < n_keys; i++) {
         map[i] = key_map ? key_map[i] : i;
+        SM_ASSERT(map[i] >= 0 && map[i] < n_keys); /* pair_keys() paired each */
     }
     for (int32_t i = 0; i < agg->as.aggregate.n_items; i++) {
         const sm_agg_item item = remapped_item(a, &agg->as.aggregate.items[i], reads);
@@ -202,8 +204,8 @@ static int32_t *add_items(sm_arena *a, sm_agg_item *items, int32_t *n_items, con
     return map;
 }
 
-static sm_plan_node *merged(sm_arena *a, sm_plan_node *join, const side *left, const side *right,
-                            const int32_t *pairs)
+static sm_plan_node *merged_aggregate(sm_arena *a, sm_plan_node *join, const side *left,
+                                      const side *right, const int32_t *pairs)
 {
     const sm_plan_node *const l = left->aggregate, *const r = right->aggregate;
     const int32_t n_keys = l->as.aggregate.n_keys;
@@ -218,6 +220,8 @@ static sm_plan_node *merged(sm_arena *a, sm_plan_node *join, const side *left, c
     const int32_t *const read_r = add_reads(a, &reads, right);
     const int32_t *const map_l = add_items(a, items, &n_items, left, read_l, NULL);
     const int32_t *const map_r = add_items(a, items, &n_items, right, read_r, pairs);
+    SM_ASSERT(reads.n <= max_reads);
+    SM_ASSERT(n_items <= l->as.aggregate.n_items + r->as.aggregate.n_items);
 
     sm_str *const read_names = SM_NEW_ARRAY(a, sm_str, reads.n + 1);
     for (int32_t i = 0; i < reads.n; i++) {
@@ -274,7 +278,7 @@ static sm_plan_node *merge_join(sm_arena *a, sm_plan_node *join)
         !pair_keys(a, join, &left, &right, pairs) || !smi_plan_eq(left.base, right.base)) {
         return join;
     }
-    return merged(a, join, &left, &right, pairs);
+    return merged_aggregate(a, join, &left, &right, pairs);
 }
 
 sm_plan_node *smi_opt_merge_aggregates(sm_arena *a, sm_plan_node *n)

@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * query/optimize/opt_prune.c: every node gives only the columns that something above it uses, down
- * to the scans, which then read only those; and projections that only pass on or stack up go.
+ * query/optimize/opt_prune.c: makes every node give only the columns that something above it uses,
+ * down to the scans, which then read only those. Removes projections that change nothing, and makes
+ * one of two that stand on each other.
  *
- * Method    Top down with the set of wanted columns, back up with a map from a node's old columns
- *           to its new ones. A node may give more than was wanted (a filter's own columns), so the
- *           map is what its parent goes by. */
+ * Method    Goes down with the set of wanted columns, and comes back with a map from a node's old
+ *           columns to its new ones, by which its parent renumbers its own. A node may give more
+ *           columns than are wanted: a filter gives those that it reads. */
 #include "query/optimize/optimize_int.h"
 
 typedef struct pruned {
     sm_plan_node *node;
-    int32_t *map; /* old column -> new, −1 where it went */
+    int32_t *map; /* from old to new columns; −1: the column is gone */
 } pruned;
 
-static pruned prune(sm_arena *a, sm_plan_node *n, const bool *want);
+static pruned prune_node(sm_arena *a, sm_plan_node *n, const bool *want);
 
-static bool *wanted(sm_arena *a, int32_t n, const bool *also)
+static bool *wanted_columns(sm_arena *a, int32_t n, const bool *also)
 {
     bool *const out = SM_NEW_ARRAY(a, bool, n + 1);
     if (also) {
@@ -24,7 +25,7 @@ static bool *wanted(sm_arena *a, int32_t n, const bool *also)
     return out;
 }
 
-static int32_t *kept(sm_arena *a, const bool *want, int32_t n, int32_t *n_kept)
+static int32_t *kept_map(sm_arena *a, const bool *want, int32_t n, int32_t *n_kept)
 {
     int32_t *const map = SM_NEW_ARRAY(a, int32_t, n + 1);
     *n_kept = 0;
@@ -39,6 +40,7 @@ static const sm_type *kept_fields(sm_arena *a, const sm_type *schema, const int3
 {
     sm_field *const fields = SM_NEW_ARRAY(a, sm_field, n_kept + 1);
     for (int32_t i = 0; i < schema->n_fields; i++) {
+        SM_ASSERT(map[i] < n_kept);
         if (map[i] >= 0) {
             fields[map[i]] = schema->fields[i];
         }
@@ -53,7 +55,7 @@ static pruned prune_scan(sm_arena *a, sm_plan_node *n, const bool *want)
     const sm_dataset *const d = n->as.scan.dataset;
     const int32_t n_stored = d->schema->n_fields - d->n_constants;
     int32_t n_kept = 0, n_read = 0;
-    int32_t *const map = kept(a, want, n->schema->n_fields, &n_kept);
+    int32_t *const map = kept_map(a, want, n->schema->n_fields, &n_kept);
     int32_t *const columns = SM_NEW_ARRAY(a, int32_t, n_kept + 1);
     int32_t *const read = SM_NEW_ARRAY(a, int32_t, n_kept + 1);
     for (int32_t i = 0; i < n->schema->n_fields; i++) {
@@ -66,6 +68,7 @@ static pruned prune_scan(sm_arena *a, sm_plan_node *n, const bool *want)
     }
     n->schema = kept_fields(a, n->schema, map, n_kept);
     n->as.scan.columns = columns;
+    SM_ASSERT(n_read <= n_stored && n_read <= n_kept);
     n->as.scan.want.columns = read;
     n->as.scan.want.n_columns = n_read;
     return (pruned){n, map};
@@ -75,7 +78,7 @@ static pruned prune_values(sm_arena *a, sm_plan_node *n, const bool *want)
 {
     const int32_t n_old = n->schema->n_fields;
     int32_t n_kept = 0;
-    int32_t *const map = kept(a, want, n_old, &n_kept);
+    int32_t *const map = kept_map(a, want, n_old, &n_kept);
     const sm_expr **const rows = SM_NEW_ARRAY(a, const sm_expr *, n->as.values.n_rows *n_kept + 1);
     for (int64_t r = 0; r < n->as.values.n_rows; r++) {
         for (int32_t i = 0; i < n_old; i++) {
@@ -101,7 +104,7 @@ static void count_uses(const sm_expr *x, int32_t *uses)
     }
 }
 
-/* Inside AND, OR and CASE an argument may never be evaluated, above it always is. */
+/* Has it arguments of AND, OR or CASE, which may never be evaluated? */
 static bool is_lazy(const sm_expr *x)
 {
     if (x->kind == SM_EXPR_AND || x->kind == SM_EXPR_OR || x->kind == SM_EXPR_CASE) {
@@ -115,7 +118,8 @@ static bool is_lazy(const sm_expr *x)
     return false;
 }
 
-/* Two projections become one where nothing is computed twice, nor sooner or later than before. */
+/* Two projections become one, unless an expression would then be computed twice, or be evaluated
+ * only for some rows although it can fail for all. */
 static void merge_projects(sm_arena *a, sm_plan_node *n)
 {
     sm_plan_node *const below = n->inputs[0];
@@ -139,6 +143,7 @@ static void merge_projects(sm_arena *a, sm_plan_node *n)
     for (int32_t i = 0; i < n->schema->n_fields; i++) {
         n->as.project.exprs[i] = smi_substitute(a, n->as.project.exprs[i], below->as.project.exprs);
     }
+    SM_ASSERT(below->inputs[0] != NULL);
     n->inputs[0] = below->inputs[0];
 }
 
@@ -160,15 +165,15 @@ static pruned prune_project(sm_arena *a, sm_plan_node *n, const bool *want)
 {
     int32_t n_kept = 0;
     const int32_t n_old = n->schema->n_fields;
-    int32_t *const map = kept(a, want, n_old, &n_kept);
+    int32_t *const map = kept_map(a, want, n_old, &n_kept);
     const sm_expr **const exprs = SM_NEW_ARRAY(a, const sm_expr *, n_kept + 1);
-    bool *const below = wanted(a, n->inputs[0]->schema->n_fields, NULL);
+    bool *const below = wanted_columns(a, n->inputs[0]->schema->n_fields, NULL);
     for (int32_t i = 0; i < n_old; i++) {
         if (map[i] >= 0) {
             smi_columns_used(n->as.project.exprs[i], below);
         }
     }
-    const pruned in = prune(a, n->inputs[0], below);
+    const pruned in = prune_node(a, n->inputs[0], below);
     for (int32_t i = 0; i < n_old; i++) {
         if (map[i] >= 0) {
             exprs[map[i]] = smi_remap(a, n->as.project.exprs[i], in.map);
@@ -185,7 +190,7 @@ static pruned prune_project(sm_arena *a, sm_plan_node *n, const bool *want)
 
 static pruned prune_passing(sm_arena *a, sm_plan_node *n, const bool *want)
 {
-    bool *const below = wanted(a, n->schema->n_fields, want);
+    bool *const below = wanted_columns(a, n->schema->n_fields, want);
     sm_sort_key *const keys = n->kind == SM_PLAN_SORT ? n->as.sort.keys : NULL;
     if (n->kind == SM_PLAN_FILTER) {
         smi_columns_used(n->as.filter.where, below);
@@ -193,7 +198,7 @@ static pruned prune_passing(sm_arena *a, sm_plan_node *n, const bool *want)
     for (int32_t i = 0; keys && i < n->as.sort.n_keys; i++) {
         smi_columns_used(keys[i].expr, below);
     }
-    const pruned in = prune(a, n->inputs[0], below);
+    const pruned in = prune_node(a, n->inputs[0], below);
     if (n->kind == SM_PLAN_FILTER) {
         n->as.filter.where = smi_remap(a, n->as.filter.where, in.map);
     }
@@ -208,14 +213,14 @@ static pruned prune_passing(sm_arena *a, sm_plan_node *n, const bool *want)
 static pruned prune_aggregate(sm_arena *a, sm_plan_node *n, const bool *want)
 {
     const int32_t n_keys = n->as.aggregate.n_keys, n_old = n->schema->n_fields;
-    bool *const keep = wanted(a, n_old, want);
-    bool *const below = wanted(a, n->inputs[0]->schema->n_fields, NULL);
+    bool *const keep = wanted_columns(a, n_old, want);
+    bool *const below = wanted_columns(a, n->inputs[0]->schema->n_fields, NULL);
     int32_t n_kept = 0;
     for (int32_t i = 0; i < n_keys; i++) {
         keep[i] = true;
         smi_columns_used(n->as.aggregate.keys[i], below);
     }
-    int32_t *const map = kept(a, keep, n_old, &n_kept);
+    int32_t *const map = kept_map(a, keep, n_old, &n_kept);
     sm_agg_item *const items = SM_NEW_ARRAY(a, sm_agg_item, n_kept - n_keys + 1);
     for (int32_t i = 0; i < n->as.aggregate.n_items; i++) {
         if (map[n_keys + i] >= 0) {
@@ -227,7 +232,7 @@ static pruned prune_aggregate(sm_arena *a, sm_plan_node *n, const bool *want)
             }
         }
     }
-    const pruned in = prune(a, n->inputs[0], below);
+    const pruned in = prune_node(a, n->inputs[0], below);
     for (int32_t i = 0; i < n_keys; i++) {
         n->as.aggregate.keys[i] = smi_remap(a, n->as.aggregate.keys[i], in.map);
     }
@@ -235,6 +240,7 @@ static pruned prune_aggregate(sm_arena *a, sm_plan_node *n, const bool *want)
         items[i].call = smi_remap(a, items[i].call, in.map);
         items[i].filter = items[i].filter ? smi_remap(a, items[i].filter, in.map) : NULL;
     }
+    SM_ASSERT(n_kept >= n_keys); /* keys decide which rows there are */
     n->schema = kept_fields(a, n->schema, map, n_kept);
     n->as.aggregate.items = items;
     n->as.aggregate.n_items = n_kept - n_keys;
@@ -274,7 +280,8 @@ static pruned prune_window(sm_arena *a, sm_plan_node *n, const bool *want)
 {
     const int32_t n_old = n->schema->n_fields, n_items = n->as.window.n_items;
     const int32_t n_in = n_old - n_items;
-    bool *const below = wanted(a, n_in, want);
+    SM_ASSERT(n_in == n->inputs[0]->schema->n_fields);
+    bool *const below = wanted_columns(a, n_in, want);
     sm_window_item *const items = SM_NEW_ARRAY(a, sm_window_item, n_items + 1);
     int32_t *const map = SM_NEW_ARRAY(a, int32_t, n_old + 1);
     int32_t n_kept = 0;
@@ -283,7 +290,7 @@ static pruned prune_window(sm_arena *a, sm_plan_node *n, const bool *want)
             window_uses(&n->as.window.items[i], below);
         }
     }
-    const pruned in = prune(a, n->inputs[0], below);
+    const pruned in = prune_node(a, n->inputs[0], below);
     memcpy(map, in.map, (size_t)n_in * sizeof(*map));
     for (int32_t i = 0; i < n_items; i++) {
         map[n_in + i] = want[n_in + i] ? in.node->schema->n_fields + n_kept : -1;
@@ -300,8 +307,8 @@ static pruned prune_join(sm_arena *a, sm_plan_node *n, const bool *want)
 {
     const int32_t n_old = n->schema->n_fields;
     const int32_t n_left = n->inputs[0]->schema->n_fields, n_right = n_old - n_left;
-    bool *const all = wanted(a, n_old, want);
-    bool *const right = wanted(a, n_right, NULL);
+    bool *const all = wanted_columns(a, n_old, want);
+    bool *const right = wanted_columns(a, n_right, NULL);
     if (n->as.join.on) {
         smi_columns_used(n->as.join.on, all);
     }
@@ -310,8 +317,8 @@ static pruned prune_join(sm_arena *a, sm_plan_node *n, const bool *want)
         smi_columns_used(n->as.join.left_keys[i], all);
         smi_columns_used(n->as.join.right_keys[i], right);
     }
-    const pruned l = prune(a, n->inputs[0], all);
-    const pruned r = prune(a, n->inputs[1], right);
+    const pruned l = prune_node(a, n->inputs[0], all);
+    const pruned r = prune_node(a, n->inputs[1], right);
     int32_t *const map = SM_NEW_ARRAY(a, int32_t, n_old + 1);
     memcpy(map, l.map, (size_t)n_left * sizeof(*map));
     for (int32_t i = 0; i < n_right; i++) {
@@ -325,7 +332,7 @@ static pruned prune_join(sm_arena *a, sm_plan_node *n, const bool *want)
     n->inputs[0] = l.node;
     n->inputs[1] = r.node;
     n->schema = sm_plan_join_schema(l.node, r.node, n->as.join.kind, a);
-    bool *const is_read = wanted(a, n->schema->n_fields, NULL);
+    bool *const is_read = wanted_columns(a, n->schema->n_fields, NULL);
     for (int32_t i = 0; i < n_old; i++) {
         if (map[i] >= 0) {
             is_read[map[i]] = want[i];
@@ -339,13 +346,14 @@ static pruned prune_join(sm_arena *a, sm_plan_node *n, const bool *want)
 }
 
 /* Both inputs of a UNION must give the same columns: exactly those that are wanted. */
-static sm_plan_node *exactly(sm_arena *a, pruned in, const sm_type *schema, const int32_t *map,
-                             int32_t n_kept)
+static sm_plan_node *exact_columns(sm_arena *a, pruned in, const sm_type *schema,
+                                   const int32_t *map, int32_t n_kept)
 {
     const sm_expr **const exprs = SM_NEW_ARRAY(a, const sm_expr *, n_kept + 1);
     sm_str *const names = SM_NEW_ARRAY(a, sm_str, n_kept + 1);
     for (int32_t i = 0; i < schema->n_fields; i++) {
         if (map[i] >= 0) {
+            SM_ASSERT(in.map[i] >= 0); /* it was wanted */
             exprs[map[i]] = smi_column_ref(a, in.map[i], schema->fields[i].type, NULL);
             names[map[i]] = schema->fields[i].name;
         }
@@ -358,16 +366,16 @@ static sm_plan_node *exactly(sm_arena *a, pruned in, const sm_type *schema, cons
 static pruned prune_union(sm_arena *a, sm_plan_node *n, const bool *want)
 {
     int32_t n_kept = 0;
-    int32_t *const map = kept(a, want, n->schema->n_fields, &n_kept);
+    int32_t *const map = kept_map(a, want, n->schema->n_fields, &n_kept);
     for (int32_t i = 0; i < 2; i++) {
-        const pruned in = prune(a, n->inputs[i], want);
-        n->inputs[i] = exactly(a, in, n->schema, map, n_kept);
+        const pruned in = prune_node(a, n->inputs[i], want);
+        n->inputs[i] = exact_columns(a, in, n->schema, map, n_kept);
     }
     n->schema = kept_fields(a, n->schema, map, n_kept);
     return (pruned){n, map};
 }
 
-static pruned prune(sm_arena *a, sm_plan_node *n, const bool *want)
+static pruned prune_node(sm_arena *a, sm_plan_node *n, const bool *want)
 {
     switch (n->kind) {
     case SM_PLAN_SCAN:
@@ -409,11 +417,11 @@ sm_plan_node *smi_opt_prune(sm_arena *a, sm_plan_node *root)
 {
     const sm_type *const schema = root->schema;
     const int32_t n = schema->n_fields;
-    bool *const want = wanted(a, n, NULL);
+    bool *const want = wanted_columns(a, n, NULL);
     for (int32_t i = 0; i < n; i++) {
         want[i] = true;
     }
-    const pruned out = prune(a, root, want);
+    const pruned out = prune_node(a, root, want);
     bool is_same = same_names(schema, out.node->schema);
     for (int32_t i = 0; i < n; i++) {
         is_same = is_same && out.map[i] == i;
@@ -424,6 +432,7 @@ sm_plan_node *smi_opt_prune(sm_arena *a, sm_plan_node *root)
     const sm_expr **const exprs = SM_NEW_ARRAY(a, const sm_expr *, n + 1);
     sm_str *const names = SM_NEW_ARRAY(a, sm_str, n + 1);
     for (int32_t i = 0; i < n; i++) {
+        SM_ASSERT(out.map[i] >= 0); /* all were wanted */
         exprs[i] = smi_column_ref(a, out.map[i], schema->fields[i].type, NULL);
         names[i] = schema->fields[i].name;
     }

@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * query/optimize/opt_share.c: what a projection computes several times is computed once, in a
- * projection below it that passes the rest on. CASE x WHEN … is written out with x in every
- * branch, coalesce with its arguments twice, and merged views repeat whole columns.
+ * query/optimize/opt_share.c: an expression that a projection computes several times is computed
+ * once, in another projection below it that passes all columns on. Such expressions come from CASE
+ * x WHEN …, which has x in every branch, from coalesce, which has its arguments twice, and from
+ * merged views, which repeat whole columns.
  *
- * Method    All subexpressions are counted by structure; walking down from the top, the first one
- *           of a path that occurs more than once becomes a column. The new projection is looked at
- *           the same way, so what is repeated within goes further down.
- * Never     what can fail: it may stand in a branch that no row takes. */
+ * Method    All subexpressions are counted; equal ones count as the same. From each expression
+ *           down, the first subexpression that occurs more than once becomes a column of the new
+ *           projection. Then the new projection is treated in the same way, for what is repeated
+ *           within its expressions.
+ * Never     shares an expression that can fail: it may stand in a branch that no row takes. */
 #include "query/optimize/optimize_int.h"
 
 #include "base/hash.h"
 
 #define MAX_SHARED_NODES 20000 /* of one projection; more are left as they are */
 
-/* A subexpression and how often it stands there; `column`: where it went, −1 not yet. */
+/* A subexpression, how often it occurs, and its column in the new projection (−1: none yet). */
 typedef struct counted {
     const sm_expr *expr;
     uint64_t hash;
@@ -53,8 +55,9 @@ static bool is_worth(const sm_expr *x)
            x->kind == SM_EXPR_IN;
 }
 
-static counted *find(sharing *s, const sm_expr *x, uint64_t hash)
+static counted *find_counted(sharing *s, const sm_expr *x, uint64_t hash)
 {
+    SM_ASSERT((s->mask & (s->mask + 1)) == 0); /* a power of two, less 1 */
     uint64_t at = hash & s->mask;
     while (s->table[at].expr && (s->table[at].hash != hash || !sm_expr_eq(s->table[at].expr, x))) {
         at = (at + 1) & s->mask;
@@ -62,15 +65,15 @@ static counted *find(sharing *s, const sm_expr *x, uint64_t hash)
     return &s->table[at];
 }
 
-static void count(sharing *s, const sm_expr *x)
+static void count_exprs(sharing *s, const sm_expr *x)
 {
     if (is_worth(x) && !smi_can_fail(x)) {
         const uint64_t hash = hash_of(x);
-        counted *const c = find(s, x, hash);
+        counted *const c = find_counted(s, x, hash);
         *c = (counted){x, hash, c->count + 1, -1};
     }
     for (int32_t i = 0; i < x->n_args; i++) {
-        count(s, x->args[i]);
+        count_exprs(s, x->args[i]);
     }
 }
 
@@ -80,12 +83,13 @@ static const sm_expr *share_one(void *ctx, const sm_expr *x)
     if (!is_worth(x)) {
         return NULL;
     }
-    counted *const c = find(s, x, hash_of(x));
+    counted *const c = find_counted(s, x, hash_of(x));
     if (!c->expr || c->count < 2) {
         return NULL;
     }
     if (c->column < 0) {
         c->column = s->n_below;
+        SM_ASSERT(!smi_can_fail(x)); /* count_exprs() leaves those out */
         s->below[s->n_below++] = x;
     }
     return smi_column_ref(s->a, c->column, x->type, x);
@@ -100,7 +104,7 @@ static int64_t size_of(const sm_plan_node *n)
     return size;
 }
 
-static void share(sm_arena *a, sm_plan_node *n)
+static void share_project(sm_arena *a, sm_plan_node *n)
 {
     const int64_t size = size_of(n);
     const sm_type *const input = n->inputs[0]->schema;
@@ -113,7 +117,7 @@ static void share(sm_arena *a, sm_plan_node *n)
     }
     sharing s = {.a = a, .table = SM_NEW_ARRAY(a, counted, slots), .mask = slots - 1};
     for (int32_t i = 0; i < n->schema->n_fields; i++) {
-        count(&s, n->as.project.exprs[i]);
+        count_exprs(&s, n->as.project.exprs[i]);
     }
     s.below = SM_NEW_ARRAY(a, const sm_expr *, (int64_t)input->n_fields + size);
     for (int32_t i = 0; i < input->n_fields; i++) {
@@ -138,7 +142,7 @@ static void share(sm_arena *a, sm_plan_node *n)
 sm_plan_node *smi_opt_share(sm_arena *a, sm_plan_node *n)
 {
     if (n->kind == SM_PLAN_PROJECT) {
-        share(a, n);
+        share_project(a, n);
     }
     for (int32_t i = 0; i < n->n_inputs; i++) {
         n->inputs[i] = smi_opt_share(a, n->inputs[i]);

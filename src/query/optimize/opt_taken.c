@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * query/optimize/opt_taken.c: which objects of its files a query takes whole: s in `SELECT s`, but
- * not in `SELECT s.a`. A key that no column takes would be missing in what the query gives, so
- * that the scan looks for such keys there. (That the row itself is taken, by *, the binder knows.)
+ * query/optimize/opt_taken.c: tells scans which objects in their files the query takes whole: s in
+ * `SELECT s`, but not in `SELECT s.a`. If such an object has a key for which there is no column,
+ * the query's result lacks it; so the scan looks for such keys there. (Whether the query takes the
+ * row itself, by *, the binder knows.)
  *
- * Method    Top down, with what is used of each column that a node gives: all of it, or some of a
- *           STRUCT's fields, each in the same way; at a scan that becomes paths. An expression
- *           takes its arguments whole, but for a field, a MAP's value, and what only asks whether
- *           there is one.
- * Scans     of one dataset look for the same: what they count is counted once. */
+ * Method    Goes down with what is used of each column of a node: all of it, or some fields of a
+ *           STRUCT, each in the same way. At a scan this becomes paths. An expression takes its
+ *           arguments whole, except a reference to a field or to a MAP's value, and functions that
+ *           look only at whether there is a value.
+ * Scans     of one dataset look for the same keys, so that each is counted once. */
 #include "query/optimize/optimize_int.h"
 
 /* What is used of a value. */
@@ -39,6 +40,7 @@ typedef struct finding {
 
 static use *use_of_field(sm_arena *a, use *parent, int32_t n_fields, int32_t i)
 {
+    SM_ASSERT(i >= 0 && i < n_fields && (!parent->fields || parent->n_fields == n_fields));
     if (!parent->fields) {
         parent->n_fields = n_fields;
         parent->fields = SM_NEW_ARRAY(a, use *, n_fields);
@@ -61,7 +63,7 @@ static void add_use(sm_arena *a, use *to, const use *from)
 
 /* ---- expressions ----------------------------------------------------------------------------- */
 
-static bool calls(const sm_expr *x, const char *name)
+static bool calls_function(const sm_expr *x, const char *name)
 {
     return x->kind == SM_EXPR_CALL && strcmp(x->fn->name, name) == 0;
 }
@@ -70,7 +72,7 @@ static bool calls(const sm_expr *x, const char *name)
  * `in`: one a column below. */
 static use *use_of(sm_arena *a, const sm_expr *x, use *in)
 {
-    const bool is_value = calls(x, "map_extract_value");
+    const bool is_value = calls_function(x, "map_extract_value");
     if (x->kind == SM_EXPR_COLUMN) {
         return &in[x->index];
     }
@@ -88,7 +90,7 @@ static bool looks_at_none(const sm_expr *x)
     static const char *const names[] = {"is_null",     "is_not_null", "count",
                                         "cardinality", "map_keys",    "map_contains"};
     for (int i = 0; i < SM_COUNT(names); i++) {
-        if (calls(x, names[i])) {
+        if (calls_function(x, names[i])) {
             return true;
         }
     }
@@ -187,7 +189,7 @@ static void use_own(sm_arena *a, const sm_plan_node *n, const use *out, use *in)
     }
 }
 
-static void take(finding *f, sm_plan_node *n, const use *out);
+static void take_node(finding *f, sm_plan_node *n, const use *out);
 
 static void take_join(finding *f, sm_plan_node *n, use *both)
 {
@@ -197,11 +199,11 @@ static void take_join(finding *f, sm_plan_node *n, use *both)
     }
     use_all(f->a, n->as.join.left_keys, n->as.join.n_keys, both);
     use_all(f->a, n->as.join.right_keys, n->as.join.n_keys, both + left->schema->n_fields);
-    take(f, left, both);
-    take(f, right, both + left->schema->n_fields);
+    take_node(f, left, both);
+    take_node(f, right, both + left->schema->n_fields);
 }
 
-static void take(finding *f, sm_plan_node *n, const use *out)
+static void take_node(finding *f, sm_plan_node *n, const use *out)
 {
     if (n->kind == SM_PLAN_SCAN) {
         take_scan(f, n, out);
@@ -213,8 +215,8 @@ static void take(finding *f, sm_plan_node *n, const use *out)
         n_in += n->inputs[i]->schema->n_fields;
     }
     if (n->kind == SM_PLAN_UNION) {
-        take(f, n->inputs[0], out);
-        take(f, n->inputs[1], out);
+        take_node(f, n->inputs[0], out);
+        take_node(f, n->inputs[1], out);
         return;
     }
     use *const in = SM_NEW_ARRAY(f->a, use, n_in + 1);
@@ -225,7 +227,7 @@ static void take(finding *f, sm_plan_node *n, const use *out)
     if (n->kind == SM_PLAN_JOIN) {
         take_join(f, n, in);
     } else if (n->n_inputs > 0) {
-        take(f, n->inputs[0], in);
+        take_node(f, n->inputs[0], in);
     }
 }
 
@@ -235,12 +237,12 @@ static void take_root(finding *f, sm_plan_node *root)
     for (int32_t i = 0; i < root->schema->n_fields; i++) {
         out[i] = whole_use;
     }
-    take(f, root, out);
+    take_node(f, root, out);
 }
 
 /* ---- paths ----------------------------------------------------------------------------------- */
 
-#define MAX_PATH 128 /* as deep as types nest, and more */
+#define MAX_PATH 128 /* types do not nest as deep */
 
 typedef struct paths {
     sm_arena *a;
@@ -261,6 +263,7 @@ static bool has_objects(const sm_type *t)
 
 static void add_paths(paths *p, const use *u, const sm_type *t)
 {
+    SM_ASSERT(u->n_fields == 0 || u->n_fields == t->n_fields);
     if (u->is_whole && has_objects(t)) {
         int32_t *const items = SM_NEW_ARRAY(p->a, int32_t, p->depth);
         memcpy(items, p->at, (size_t)p->depth * sizeof(*items));
@@ -281,6 +284,7 @@ static void tell_scan(const finding *f, sm_plan_node *n)
 {
     const source *s = f->sources;
     while (s->dataset != n->as.scan.dataset) {
+        SM_ASSERT(s + 1 < f->sources + f->n_sources); /* take_scan() added it */
         s++;
     }
     const int32_t n_stored = s->dataset->schema->n_fields - s->dataset->n_constants;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * query/parse/parse_int.h: from text to a statement: tokens, the syntax tree, whole texts parsed, a
- * tree walked; last, the state of parsing, which only sql_parse.c and sql_expr.c know.
+ * query/parse/parse_int.h: parsing: tokens, the syntax tree, parsing whole texts, walking a tree;
+ * at the end the state of a parser, which only sql_parse.c and sql_expr.c use.
  *
- * Never      asks what a name means
- * Lives      in the arena that is given; texts of names and literals may lie in the SQL text */
+ * Never      looks up what a name means
+ * Owner      trees live in the given arena; names and literals may point into the SQL text */
 #ifndef SM_QUERY_PARSE_INT_H
 #define SM_QUERY_PARSE_INT_H
 
@@ -182,13 +182,13 @@ sm_status smi_parse_one_expr(const sm_sql *sql, sm_arena *a, smi_ast **out,
 
 /* ---- walking a tree -------------------------------------------------------------------------- */
 
-/* How far a pass has gone down a tree, and what it has seen. One that starts as {0}, and enters and
- * leaves each node, gets as far as the binder does. */
+/* How deep a pass over a tree is, and how much it has seen. A pass that begins with {0} and enters
+ * and leaves every node has the binder's limits. */
 typedef struct smi_descent {
     int32_t n_selects, n_exprs; /* around this place; selects: items of FROM too */
     int64_t n_seen;             /* expressions, shared ones as often as they stand there */
 } smi_descent;
-/** Left again when it is done, unless something failed. SM_LIMIT over SMI_MAX_SELECTS. */
+/** To be left when it is done, unless something failed. SM_LIMIT over SMI_MAX_SELECTS. */
 sm_status smi_enter_select(smi_descent *d, const sm_sql *sql, uint32_t off_bytes,
                            sm_error *e) SM_MUST_USE;
 void smi_leave_select(smi_descent *d);
@@ -223,31 +223,38 @@ typedef struct smi_parser {
     const smi_tok *toks;
     int64_t n_toks, at;
     int32_t nesting;
-    const char *expected[SMI_MAX_EXPECTED]; /* what was asked for, in vain, at `expected_at` */
+    const char *expected[SMI_MAX_EXPECTED]; /* what would have fitted at `expected_at` */
     int32_t n_expected;
     int64_t expected_at;
     int64_t alias_at; /* the token taken as an alias without AS last; −1: none */
     sm_error *e;
 } smi_parser;
 
+/* `ahead` counts tokens from the next one. Words are compared without case. Errors go to p->e. */
+
+/** Is it this word, this operator? Takes nothing. */
 bool smi_peek_word(const smi_parser *p, int64_t ahead, const char *word);
 bool smi_peek_op(const smi_parser *p, int64_t ahead, const char *op);
-bool smi_accept_word(smi_parser *p, const char *word); /* remembers what was expected */
+/** Takes the word or operator where it is there; else remembers that it was expected. */
+bool smi_accept_word(smi_parser *p, const char *word);
 bool smi_accept_op(smi_parser *p, const char *op);
 sm_status smi_expect_word(smi_parser *p, const char *word) SM_MUST_USE;
 sm_status smi_expect_op(smi_parser *p, const char *op) SM_MUST_USE;
-sm_status smi_expected(smi_parser *p,
-                       const char *what) SM_MUST_USE; /* the error; what: NULL or one thing more */
+/** The error at this token: what was expected here, besides `what` (or NULL), and what it is. */
+sm_status smi_expected(smi_parser *p, const char *what) SM_MUST_USE;
 sm_status smi_parse_name(smi_parser *p, const char *what, sm_str *out) SM_MUST_USE;
 sm_status smi_parse_name_list(smi_parser *p, const sm_str **out, int32_t *n) SM_MUST_USE;
 sm_status smi_parse_expr(smi_parser *p, smi_ast **out) SM_MUST_USE;
 sm_status smi_parse_order(smi_parser *p, smi_order **out, int32_t *n) SM_MUST_USE;
-sm_status smi_parse_args(smi_parser *p, smi_ast ***out,
-                         int32_t *n) SM_MUST_USE; /* after '(' , with ')' */
+/** Arguments behind a '(', with the ')'. */
+sm_status smi_parse_args(smi_parser *p, smi_ast ***out, int32_t *n) SM_MUST_USE;
 sm_status smi_parse_query(smi_parser *p, smi_select **out) SM_MUST_USE;
+/** Does a query (SELECT, WITH, VALUES, FROM) begin there? */
 bool smi_starts_query(const smi_parser *p, int64_t ahead);
+/** One level deeper; the caller leaves it by p->nesting--. SM_LIMIT over SMI_MAX_NESTING. */
 sm_status smi_nest(smi_parser *p) SM_MUST_USE;
-bool smi_may_name(const smi_parser *p, int64_t ahead); /* a name that needs no quotes, or quoted */
+/** Is it a name: in quotes, or a word that needs none? */
+bool smi_may_name(const smi_parser *p, int64_t ahead);
 smi_ast *smi_ast_new(smi_parser *p, smi_ast_kind kind, uint32_t off);
 
 #endif

@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * query/parse/sql_canonical.c: a query as text by which two queries can be compared: the same text
- * means the same rows of the same files. Called for loads, whose tables remember by what query
- * their rows were made.
+ * query/parse/sql_canonical.c: prints a query as a text by which two queries can be compared: if
+ * the texts are the same, they give the same rows of the same files. Called for loads, whose tables
+ * remember the query that made their rows.
  *
- * Is the same     layout, comments, case of keywords and of functions, parentheses that change
- *                 nothing, the table's name before a column where there is one table, the order of
- *                 named arguments, and what sm_canonical_opts leaves out.
- * Is another      all else, even a constant in a branch that is never taken. Nothing is folded
- *                 and no type is asked for, so the text does not change with the data.
- * Views           stand as their SQL. A variable stands as its value, or as var('name').
- * Lines           "column NAME: EXPRESSION" one an output column, "from …", "with ARGUMENT: …" of
- *                 the one function in FROM, "where …" one a conjunct, then the rest. The text is
- *                 stored in tables: what is printed for a query here must not change. */
+ * Ignored   layout, comments, the case of keywords and functions, parentheses that change nothing,
+ *           the table's name before a column where there is one table, the order of named
+ *           arguments, and what sm_canonical_opts leaves out.
+ * Compared  all else, even a constant in a branch that is never taken. Nothing is folded and no
+ *           type is looked up, so the text does not depend on the data.
+ * Views     are printed as their SQL; a variable as its value, or as var('name').
+ * Lines     "column NAME: EXPRESSION" for each output column; "from …"; "with ARGUMENT: …" for each
+ *           argument of the one function in FROM; "where …" for each conjunct; then the rest.
+ * Stored    in tables: so the text of a query must never change.
+ * Walk      Not by sql_walk.c: words stand between a node's children, arguments are sorted by name,
+ *           and a table of WITH is printed where it is named. */
 #include "base/quote.h"
 #include "query/parse/parse_int.h"
 
@@ -362,6 +364,7 @@ static sm_status print_table(canonical *c, const smi_from *f, sm_error *e)
 static sm_status print_from(canonical *c, const smi_from *f, bool is_top, sm_error *e)
 {
     static const char *const kinds[] = {"INNER", "LEFT", "CROSS"};
+    _Static_assert(SM_COUNT(kinds) == SM_JOIN_CROSS + 1, "one for each kind of join");
 
     switch (f->kind) {
     case SMI_FROM_TABLE:
@@ -528,6 +531,7 @@ sm_status sm_query_canonical(const sm_sql *sql, const sm_resolver *resolver,
 
     SM_TRY(smi_parse_select(sql, a, &select, e));
     const sm_status st = print_select(&c, select, true, e);
+    SM_ASSERT(st != SM_OK || (c.at.n_selects == 0 && c.at.n_exprs == 0 && c.sql == sql && !c.ctes));
     if (st == SM_OK) {
         *out = sm_arena_str(a, sm_buf_str(&c.out));
     }

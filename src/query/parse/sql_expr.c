@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * query/parse/sql_expr.c: expressions, by precedence climbing. Called by sql_parse.c.
+ * query/parse/sql_expr.c: parses expressions, by precedence climbing. Called by sql_parse.c.
  *
- * Binding strengths are DuckDB's, loosest first:
+ * Precedence is DuckDB's; from the operators that bind least to those that bind most:
  *   OR · AND · NOT · IS · = <> < <= > >= · BETWEEN IN LIKE ILIKE · || · + - · * / // % · ^ ·
  *   unary minus · a[b] a.b a::type
- * Operators become calls of the function that they are ("+", "like"), so that the binder knows one
- * thing only; forms that are short for others are written out here (BETWEEN, CASE x WHEN). */
+ * An operator becomes a call of the function of its name ("+", "like"), so the binder sees only
+ * calls. Forms that are short for others are written out here: BETWEEN, CASE x WHEN. */
 #include "query/parse/parse_int.h"
 
 #include "base/text.h"
@@ -35,7 +35,7 @@ static smi_ast **grow_asts(smi_parser *p, smi_ast **items, int64_t n, int64_t *c
     return sm_arena_grow(p->a, items, n, cap, sizeof(void *));
 }
 
-static sm_status finish(smi_parser *p, smi_ast *x)
+static sm_status finish_node(smi_parser *p, smi_ast *x)
 {
     x->end = p->at > 0 ? p->toks[p->at - 1].end : x->off;
     for (int32_t i = 0; i < x->n_args; i++) {
@@ -43,6 +43,7 @@ static sm_status finish(smi_parser *p, smi_ast *x)
             x->depth = x->args[i]->depth + 1;
         }
     }
+    SM_ASSERT(x->depth >= 1 && x->end >= x->off);
     if (x->depth > SMI_MAX_DEPTH) {
         return smi_sql_fail(p->sql, x->off, p->e, SM_LIMIT,
                             "expression is over the limit of %d operators deep", SMI_MAX_DEPTH);
@@ -68,7 +69,7 @@ static sm_status make_call(smi_parser *p, sm_str name, uint32_t off, smi_ast *x,
     smi_ast *const args[2] = {x, y};
     *out = node_of(p, SMI_AST_CALL, off, args, y ? 2 : 1);
     (*out)->name = name;
-    return finish(p, *out);
+    return finish_node(p, *out);
 }
 
 static sm_status make_not(smi_parser *p, bool negate, smi_ast **x)
@@ -90,8 +91,9 @@ static sm_status make_logic(smi_parser *p, smi_ast_kind kind, smi_ast *first, co
         SM_TRY(parse_at(p, strength + 1, &args[n]));
         n++;
     }
+    SM_ASSERT(n >= 2); /* the caller saw the word */
     *out = node_of(p, kind, first->off, args, (int32_t)n);
-    return finish(p, *out);
+    return finish_node(p, *out);
 }
 
 /* ---- literals -------------------------------------------------------------------------------- */
@@ -149,7 +151,7 @@ static sm_status parse_number(smi_parser *p, smi_ast **out)
         x->value = (sm_value){.type = &sm_type_f64, .as.f = f};
     }
     *out = x;
-    return finish(p, x);
+    return finish_node(p, x);
 }
 
 static sm_status make_literal(smi_parser *p, sm_value v, smi_ast **out)
@@ -157,7 +159,7 @@ static sm_status make_literal(smi_parser *p, sm_value v, smi_ast **out)
     *out = smi_ast_new(p, SMI_AST_LITERAL, p->toks[p->at].off);
     (*out)->value = v;
     p->at++;
-    return finish(p, *out);
+    return finish_node(p, *out);
 }
 
 /* DATE '2022-04-01': a cast of the text, folded when it is bound. */
@@ -170,7 +172,7 @@ static sm_status parse_typed_literal(smi_parser *p, const sm_type *type, int n_w
     SM_TRY(make_literal(p, (sm_value){.type = &smi_type_str_literal, .as.s = s}, &text));
     *out = node_of(p, SMI_AST_CAST, off, &text, 1);
     (*out)->type = type;
-    return finish(p, *out);
+    return finish_node(p, *out);
 }
 
 /* ---- types ----------------------------------------------------------------------------------- */
@@ -234,7 +236,7 @@ static sm_status parse_cast(smi_parser *p, smi_ast **out)
     SM_TRY(smi_expect_word(p, "AS"));
     SM_TRY(make_cast(p, off, x, is_try, out));
     SM_TRY(smi_expect_op(p, ")"));
-    return finish(p, *out);
+    return finish_node(p, *out);
 }
 
 /* ---- CASE ------------------------------------------------------------------------------------ */
@@ -274,7 +276,7 @@ static sm_status parse_case(smi_parser *p, smi_ast **out)
     n++;
     SM_TRY(smi_expect_word(p, "END"));
     *out = node_of(p, SMI_AST_CASE, off, args, (int32_t)n);
-    return finish(p, *out);
+    return finish_node(p, *out);
 }
 
 /* ---- calls ----------------------------------------------------------------------------------- */
@@ -358,7 +360,7 @@ static sm_status parse_call(smi_parser *p, smi_ast **out)
     SM_TRY(parse_worded_call(p, call, &done));
     if (done) {
         *out = call;
-        return finish(p, call);
+        return finish_node(p, call);
     }
     if (smi_peek_op(p, 0, "*") && smi_peek_op(p, 1, ")")) {
         p->at += 2;
@@ -378,7 +380,7 @@ static sm_status parse_call(smi_parser *p, smi_ast **out)
         SM_TRY(parse_over(p, &call->over));
     }
     *out = call;
-    return finish(p, call);
+    return finish_node(p, call);
 }
 
 /* ---- what stands alone ----------------------------------------------------------------------- */
@@ -398,7 +400,7 @@ static sm_status parse_list(smi_parser *p, smi_ast **out)
         SM_TRY(smi_expect_op(p, "]"));
     }
     *out = node_of(p, SMI_AST_LIST, off, args, (int32_t)n);
-    return finish(p, *out);
+    return finish_node(p, *out);
 }
 
 static sm_status parse_struct(smi_parser *p, smi_ast **out)
@@ -423,7 +425,7 @@ static sm_status parse_struct(smi_parser *p, smi_ast **out)
         SM_TRY(smi_expect_op(p, "}"));
     }
     *out = node_of(p, SMI_AST_STRUCT, off, args, (int32_t)n);
-    return finish(p, *out);
+    return finish_node(p, *out);
 }
 
 /* MAP {key: value, …}: a call with the keys and values in turn. */
@@ -443,7 +445,7 @@ static sm_status parse_map(smi_parser *p, smi_ast **out)
     SM_TRY(smi_expect_op(p, "}"));
     *out = node_of(p, SMI_AST_CALL, off, args, (int32_t)n);
     (*out)->name = SM_STR("map {}");
-    return finish(p, *out);
+    return finish_node(p, *out);
 }
 
 static sm_status parse_paren(smi_parser *p, smi_ast **out)
@@ -458,7 +460,7 @@ static sm_status parse_paren(smi_parser *p, smi_ast **out)
         SM_TRY(smi_parse_expr(p, out));
     }
     SM_TRY(smi_expect_op(p, ")"));
-    return (*out)->kind == SMI_AST_SUBQUERY ? finish(p, *out) : SM_OK;
+    return (*out)->kind == SMI_AST_SUBQUERY ? finish_node(p, *out) : SM_OK;
 }
 
 /* `*` behind nothing or behind `t.`: with EXCLUDE (a, b). */
@@ -484,7 +486,7 @@ static sm_status finish_star(smi_parser *p, smi_ast *star, smi_ast **out)
         }
     }
     *out = star;
-    return finish(p, star);
+    return finish_node(p, star);
 }
 
 static sm_status parse_column(smi_parser *p, smi_ast **out)
@@ -514,7 +516,7 @@ static sm_status parse_column(smi_parser *p, smi_ast **out)
     x->parts = parts;
     x->n_parts = (int32_t)n;
     *out = x;
-    return finish(p, x);
+    return finish_node(p, x);
 }
 
 static sm_status parse_word(smi_parser *p, smi_ast **out)
@@ -596,7 +598,7 @@ static sm_status make_field(smi_parser *p, smi_ast *x, smi_tok name, smi_ast **o
 {
     *out = node_of(p, SMI_AST_FIELD, x->off, &x, 1);
     (*out)->name = smi_tok_text(p->sql, name, p->a);
-    return finish(p, *out);
+    return finish_node(p, *out);
 }
 
 /* Behind x[: a name in quotes is a field's or a key, all else is a key. */
@@ -612,7 +614,7 @@ static sm_status parse_subscript(smi_parser *p, smi_ast *x, smi_ast **out)
     SM_TRY(smi_expect_op(p, "]"));
     *out = node_of(p, SMI_AST_CALL, x->off, args, 2);
     (*out)->name = SM_STR("map_extract_value");
-    return finish(p, *out);
+    return finish_node(p, *out);
 }
 
 static sm_status parse_postfix(smi_parser *p, smi_ast **out)
@@ -623,7 +625,7 @@ static sm_status parse_postfix(smi_parser *p, smi_ast **out)
         if (smi_peek_op(p, 0, "::")) {
             p->at++;
             SM_TRY(make_cast(p, x->off, x, false, out));
-            SM_TRY(finish(p, *out));
+            SM_TRY(finish_node(p, *out));
         } else if (smi_peek_op(p, 0, "[")) {
             p->at++;
             SM_TRY(parse_subscript(p, x, out));
@@ -740,7 +742,7 @@ static sm_status parse_between(smi_parser *p, bool negate, smi_ast **out)
     SM_TRY(make_call(p, SM_STR(">="), x->off, x, low, &both[0]));
     SM_TRY(make_call(p, SM_STR("<="), x->off, x, high, &both[1]));
     *out = node_of(p, SMI_AST_AND, x->off, both, 2);
-    SM_TRY(finish(p, *out));
+    SM_TRY(finish_node(p, *out));
     return make_not(p, negate, out);
 }
 
@@ -765,7 +767,7 @@ static sm_status parse_in(smi_parser *p, bool negate, smi_ast **out)
     } while (smi_accept_op(p, ","));
     SM_TRY(smi_expect_op(p, ")"));
     *out = node_of(p, SMI_AST_IN, x->off, args, (int32_t)n);
-    SM_TRY(finish(p, *out));
+    SM_TRY(finish_node(p, *out));
     return make_not(p, negate, out);
 }
 
@@ -851,6 +853,7 @@ static sm_status parse_infix(smi_parser *p, int strength, smi_ast **out, bool *d
 
 static sm_status parse_at(smi_parser *p, int strength, smi_ast **out)
 {
+    SM_ASSERT(strength >= BIND_NONE && strength <= BIND_MINUS);
     SM_TRY(parse_prefix(p, strength, out));
     for (;;) {
         bool done = false;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * query/parse/sql_lex.c: SQL text to tokens, all at once (a query is at most 1 MiB), and places in
- * it.
+ * query/parse/sql_lex.c: SQL text to tokens, all at once (a query has at most 1 MiB); and errors
+ * with a place in the text.
  *
- * Tokens keep their bytes' range and nothing else; a name's or string's meaning is made when it is
- * asked for. Comments: `-- to the end of the line` and nested block comments. */
+ * A token is a range of bytes and a kind. smi_tok_text() gives a name or string without its quotes.
+ * Comments are `-- to the end of the line` and nested block comments. */
 #include "query/parse/parse_int.h"
 
 #include <stdarg.h>
@@ -41,6 +41,7 @@ sm_status smi_sql_fail(const sm_sql *sql, uint32_t off_bytes, sm_error *e, sm_st
     va_end(args);
     sm_fail(e, st, "%s", what);
     if (e && sql) {
+        SM_ASSERT(off_bytes <= sql->text.len);
         place_of(sql, off_bytes, e);
     }
     return st;
@@ -247,6 +248,8 @@ sm_status smi_lex(const sm_sql *sql, sm_arena *a, smi_tok **out, int64_t *n, sm_
             break;
         }
         SM_TRY(lex_one(sql, at, &toks[n_toks], e));
+        SM_ASSERT(toks[n_toks].off == at && toks[n_toks].end > at);
+        SM_ASSERT(toks[n_toks].end <= sql->text.len);
         at = toks[n_toks].end;
         n_toks++;
     }
@@ -257,10 +260,12 @@ sm_status smi_lex(const sm_sql *sql, sm_arena *a, smi_tok **out, int64_t *n, sm_
 
 sm_str smi_tok_text(const sm_sql *sql, smi_tok t, sm_arena *a)
 {
+    SM_ASSERT(t.off <= t.end && t.end <= sql->text.len); /* a token of this text */
     const sm_str raw = {sql->text.data + t.off, t.end - t.off};
     if (t.kind != SMI_TOK_QUOTED && t.kind != SMI_TOK_STRING) {
         return raw;
     }
+    SM_ASSERT(raw.len >= 2 && raw.data[0] == raw.data[raw.len - 1]);
     const sm_str inner = {raw.data + 1, raw.len - 2};
     if (!memchr(inner.data, raw.data[0], inner.len)) {
         return inner;
@@ -276,7 +281,7 @@ sm_str smi_tok_text(const sm_sql *sql, smi_tok t, sm_arena *a)
 
 /* ---- keywords -------------------------------------------------------------------------------- */
 
-/* Sorted. What DuckDB reserves, of the words that this grammar uses; so that a text which is
+/* Sorted. Of the words that this grammar uses, those that DuckDB reserves: so a text that is
  * accepted here means the same there. */
 static const char *const reserved[] = {
     "all",     "and",       "any",     "as",    "asc",        "both",    "case",    "cast",

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * query/parse/sql_parse.c: statements, by recursive descent: one function a rule of the grammar.
- * Expressions are in sql_expr.c. Called by query.c and bind_*.c (for views).
+ * query/parse/sql_parse.c: parses statements by recursive descent, with one function for each rule
+ * of the grammar. Expressions are in sql_expr.c. Called by query.c, and by the binder for views.
  *
- * Errors    Each word or sign that was looked for in vain at a token is remembered; when nothing
- *           fits, the message lists them and the nearest word is the advice. So a rule need not
- *           know what else could have stood in its place. */
+ * Errors    The parser remembers each word or sign that it looked for at a token and did not find.
+ *           If nothing fits, the message lists them, and the advice names the one that is nearest
+ *           to the token. So a rule need not know which other rules could have matched. */
 #include "query/parse/parse_int.h"
 
 #include <stdio.h>
@@ -15,6 +15,7 @@
 static smi_tok tok_ahead(const smi_parser *p, int64_t ahead)
 {
     const int64_t i = p->at + ahead;
+    SM_ASSERT(i >= 0 && p->toks[p->n_toks - 1].kind == SMI_TOK_END);
     return p->toks[i < p->n_toks ? i : p->n_toks - 1];
 }
 
@@ -32,7 +33,7 @@ bool smi_peek_op(const smi_parser *p, int64_t ahead, const char *op)
     return t.kind == SMI_TOK_OP && sm_str_is(raw, op);
 }
 
-static void remember(smi_parser *p, const char *what)
+static void remember_expected(smi_parser *p, const char *what)
 {
     if (p->expected_at != p->at) {
         p->expected_at = p->at;
@@ -54,7 +55,7 @@ bool smi_accept_word(smi_parser *p, const char *word)
         p->at++;
         return true;
     }
-    remember(p, word);
+    remember_expected(p, word);
     return false;
 }
 
@@ -64,7 +65,7 @@ bool smi_accept_op(smi_parser *p, const char *op)
         p->at++;
         return true;
     }
-    remember(p, op);
+    remember_expected(p, op);
     return false;
 }
 
@@ -77,7 +78,7 @@ static bool is_word(const char *s)
 
 /* The nearest of the words that were expected to the token there, or to the alias before it:
  * `SELECT a FORM t` fails at t, but FORM is what is wrong. */
-static void advise(smi_parser *p)
+static void advise_word(smi_parser *p)
 {
     sm_str words[SMI_MAX_EXPECTED];
     int64_t n = 0;
@@ -131,7 +132,7 @@ sm_status smi_expected(smi_parser *p, const char *what)
         snprintf(found, sizeof(found), "\"%.*s\"%s", (int)cut, raw.data, cut < raw.len ? "…" : "");
     }
     smi_sql_fail(p->sql, t.off, p->e, SM_SYNTAX, "expected %s, found %s", list, found);
-    advise(p);
+    advise_word(p);
     return SM_SYNTAX;
 }
 
@@ -147,9 +148,10 @@ sm_status smi_expect_op(smi_parser *p, const char *op)
 
 sm_status smi_nest(smi_parser *p)
 {
+    SM_ASSERT(p->nesting >= 0);
     if (++p->nesting > SMI_MAX_NESTING) {
         return smi_sql_fail(p->sql, p->toks[p->at].off, p->e, SM_LIMIT,
-                            "query nests over the limit of %d", SMI_MAX_NESTING);
+                            "query nests deeper than the limit of %d", SMI_MAX_NESTING);
     }
     return SM_OK;
 }
@@ -612,8 +614,9 @@ static sm_status parse_ctes(smi_parser *p, smi_cte **out, int32_t *n)
     return SM_OK;
 }
 
-/* Modifiers belong to one node: a query in parentheses that has its own is wrapped. */
-static smi_select *modified(smi_parser *p, smi_select *s)
+/* A query has one ORDER BY, LIMIT and WITH: one in parentheses that has some already is wrapped in
+ * a SELECT * FROM, which then gets those behind the parentheses. */
+static smi_select *wrap_modified(smi_parser *p, smi_select *s)
 {
     if (s->n_order == 0 && !s->order_all && !s->limit && !s->offset && s->n_ctes == 0) {
         return s;
@@ -662,7 +665,7 @@ sm_status smi_parse_query(smi_parser *p, smi_select **out)
     const bool is_modified = n_ctes > 0 || smi_peek_word(p, 0, "order") ||
                              smi_peek_word(p, 0, "limit") || smi_peek_word(p, 0, "offset");
     if (is_modified) {
-        *out = modified(p, *out);
+        *out = wrap_modified(p, *out);
     }
     SM_TRY(parse_modifiers(p, *out));
     (*out)->ctes = ctes;
@@ -700,6 +703,7 @@ static sm_status parse_statement(smi_parser *p, smi_statement **out)
     s->kind = SMI_STATEMENT_SELECT;
     s->off = p->toks[p->at].off;
     SM_TRY(smi_parse_query(p, &s->select));
+    SM_ASSERT(p->nesting == 0); /* each level that was entered was left */
     s->end = p->toks[p->at - 1].end;
     *out = s;
     return SM_OK;
@@ -729,5 +733,6 @@ sm_status smi_parse_one_expr(const sm_sql *sql, sm_arena *a, smi_ast **out, sm_e
     smi_parser p;
     SM_TRY(parser_init(&p, sql, a, e));
     SM_TRY(smi_parse_expr(&p, out));
+    SM_ASSERT(p.nesting == 0);
     return p.toks[p.at].kind == SMI_TOK_END ? SM_OK : smi_expected(&p, "the end");
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * query/parse/sql_tables.c: the tables that a query names, wherever a FROM can stand in it: what a
- * pipeline's task depends on. Tables of WITH are none. */
+ * query/parse/sql_tables.c: finds the tables that a query names in any FROM: what a task of a
+ * pipeline depends on. Tables of WITH do not count. */
 #include "query/parse/parse_int.h"
 
 #include <stdlib.h>

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * query/parse/sql_walk.c: the one way over a syntax tree: every expression, SELECT and item of
- * FROM, before what is below it. A pass says what it does with a node (smi_visitor); which places a
- * node has below it is said here alone. Called by sql_tables.c. sql_canonical.c has words to say
- * between the places and goes its own way, within the same limits.
+ * query/parse/sql_walk.c: walks a syntax tree: visits every expression, SELECT and item of FROM,
+ * each before its children. Only this file knows which children a node has; a pass says what it
+ * does with a node (smi_visitor). Called by sql_tables.c. The binder and sql_canonical.c do not use
+ * the walk, as they have work between a node's children; sql_canonical.c keeps to the same limits.
  *
- * Order      WITH, then the clauses as they are parsed
- * Depth      as deep as the binder goes: what the parser bounds, chains of operators and subqueries
- *            within one another, multiplies
- * Length     forms that are written out share their parts (BETWEEN), so that a tree may be far
- *            longer than its text: SMI_MAX_WALKED */
+ * Order      WITH, then the clauses as they are parsed.
+ * Depth      The binder's limits: the parser limits chains of operators and nested subqueries, but
+ *            one within the other they multiply.
+ * Length     Forms that are written out share their parts (BETWEEN), so a tree may have far more
+ *            nodes than its text has words: SMI_MAX_WALKED limits them. */
 #include "query/parse/parse_int.h"
 
 typedef struct walk {
@@ -28,7 +28,7 @@ static sm_status walk_select(walk *w, const smi_select *s, sm_error *e);
 sm_status smi_enter_select(smi_descent *d, const sm_sql *sql, uint32_t off_bytes, sm_error *e)
 {
     if (++d->n_selects > SMI_MAX_SELECTS) {
-        return smi_sql_fail(sql, off_bytes, e, SM_LIMIT, "query nests over the limit of %d",
+        return smi_sql_fail(sql, off_bytes, e, SM_LIMIT, "query nests deeper than the limit of %d",
                             SMI_MAX_SELECTS);
     }
     return SM_OK;
@@ -185,7 +185,10 @@ sm_status smi_walk(const sm_sql *sql, const smi_statement *s, const smi_visitor 
 
     switch (s->kind) {
     case SMI_STATEMENT_SELECT:
-        return walk_select(&w, s->select, e);
+        SM_TRY(walk_select(&w, s->select, e));
+        break;
     }
+    SM_ASSERT(w.at.n_selects == 0 && w.at.n_exprs == 0 &&
+              !w.ctes); /* all that was entered is left */
     return SM_OK;
 }
