@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * bench/fetch.c: how fast the fetch door gives what lies in a store, when nobody looks at it: all objects
- * directly in a folder, in ranges as a scan of JSON asks for them, as many in flight. Prints one JSON
- * object; `make bench ROW=s3` compares a whole query's rate with it. */
+ * bench/fetch.c: measures how fast the fetch functions of store.h read, when the bytes are discarded.
+ * It reads all objects directly in a folder, in the ranges that a scan of JSON requests, with as many
+ * in flight. It prints one JSON object; `make bench ROW=s3` compares the rate of a query with it. */
 #include <inttypes.h>
 #include <stdio.h>
 

@@ -5,9 +5,9 @@
  *
  *   parse SCHEMA FILE...     SCHEMA as SQL: "STRUCT(_id VARCHAR, _source STRUCT(…))"
  *
- * Reads each file's morsels by pread into one reused block, as the engine's scan does, and drops
- * the batches. Prints bytes, rows, seconds, GB/s, and GB/s of memcpy from one buffer to another in
- * the same run, both of 32 MiB: a share of it is what can be compared between machines. */
+ * Reads the morsels of each file with pread into one reused block, as the engine's scan does, and
+ * discards the batches. Prints bytes, rows, seconds, GB/s, and the GB/s of a memcpy between two buffers
+ * of 32 MiB in the same run. The share of the memcpy rate can be compared between machines. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

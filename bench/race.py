@@ -3,17 +3,17 @@
 For each row of ROWS every contestant runs once to warm up, then ROUNDS times, in turn (A B C A B C
 ...), so that a machine that slows down slows all. Each run is a process of its own:
 
-  wall    a peer's own clock, from before it opens the input until its output is synced (its start
-          and its imports are not counted); smelt's is the whole command
-  cpu     user + system seconds of the whole process, as the kernel says
+  wall    measured by the peer itself, from before it opens the input until its output is synced,
+          without its start and imports; for smelt the whole command
+  cpu     user + system seconds of the whole process, from the kernel
   peak    largest resident memory of the process
-  bytes   of the files that it wrote
+  bytes   size of the files that it wrote
 
-The medians are compared; only ratios within one run of this program mean anything. The ratio of CPU
-seconds stands beside that of wall time: one says how soon it is done, the other what it costs. All contestants
-of a row must give the same answer (count, sums and an order-free hash, taken with DuckDB from what
-they wrote): a wrong answer has no time, and fails the bench. Results go to bench/results/DATE.json,
-a plot beside it.
+The medians are compared. Only ratios within one run of this program mean anything. The ratio of wall
+time tells how soon the work is done, that of CPU seconds what it costs. All contestants of a row must
+give the same answer (count, sums and a hash that does not depend on order, computed by DuckDB from what
+they wrote). A wrong answer has no time and fails the bench. The results go to bench/results/DATE.json,
+with a plot beside it.
 """
 
 import argparse
