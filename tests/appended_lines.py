@@ -1,5 +1,5 @@
-"""A small pipeline of two layers over log lines, which tests kill, and which crowds of writers run:
-each brings its files into one table, a file a run."""
+"""A small pipeline of two layers over log lines, for tests that kill runs or have many writers.
+Each writer loads its files into the same table, one file per run."""
 import os
 import shutil
 import subprocess

@@ -1,5 +1,5 @@
 """A lake of three tables and a change of the logs that they are loaded from, for tests that disturb
-the run which brings it in."""
+the run which loads the change."""
 import json
 import os
 import shutil

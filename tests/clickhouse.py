@@ -1,5 +1,5 @@
-"""A real ClickHouse server on loopback, as `tools/setup test` made it: on free ports, with tables and
-users of its own, ended by process id."""
+"""A real ClickHouse server on loopback, from `tools/setup test`, with its own free ports, tables
+and users. It is ended by its process id."""
 import os
 import subprocess
 import time

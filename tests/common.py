@@ -1,4 +1,4 @@
-"""What the Python tests share: the root of the tree, and the program under test."""
+"""What the Python tests share: the root of the tree, and the program to test."""
 import json
 import os
 import pathlib

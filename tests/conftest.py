@@ -3,11 +3,11 @@
 smelt         the program, run in a folder of the test's own; `program`: the same for fixtures
 lake          an empty lake
 conformance   the folder of the conformance data
-delta_peers   {name: read} of the peers of this environment; read(uri, version=None) gives the
-              table's rows as dicts of Python values, in no order
+delta_peers   {name: read} for the peers of this environment; read(uri, version=None) gives the rows of
+              the table as dicts of Python values, in no order
 duckdb_delta  query(sql) in DuckDB with its Delta reader: rows as tuples
-spark         a SparkSession with Delta (tests marked jvm only)
-minio         a MinIO with a bucket "lake", for all tests that need no server of their own
+spark         a SparkSession with Delta (only for tests marked jvm)
+minio         a MinIO with a bucket "lake", shared by tests that need no server of their own
 """
 import functools
 import importlib.metadata

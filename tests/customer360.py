@@ -1,8 +1,8 @@
-"""What the tests of the shipped pipeline share: logs and their manifest, runs of both forms, tables
-read without any engine, and silver and gold by DuckDB from the same SQL files.
+"""What the tests of the shipped pipeline share: logs and their manifest, runs of both pipelines,
+tables read without an engine, and silver and gold computed by DuckDB from the same SQL files.
 
-A table is read here by its log alone, data file after data file in the order of the log: that is the
-order of its rows, which an engine need not keep."""
+Tables are read here from their log alone, data file after data file in the order of the log. This
+gives the order of the rows, which an engine need not keep."""
 import datetime
 import hashlib
 import json

@@ -1,8 +1,8 @@
-"""Tables of values at the edges of every type, and what a peer finds in them by a filter against what it
-finds by looking at all rows: the difference is what it passed over by statistics that it should not.
+"""Tables with the values at the edges of every type. A peer reads them with a filter, and reads all
+rows and filters them afterwards. A difference shows that it skipped a file by wrong statistics.
 
-The files of a table hold each value by itself, each with a NULL, neighbours together, all, and nothing but
-NULL, so that every value is once the least and once the greatest of a file.
+The files of a table hold each value alone, each with a NULL, neighbours together, all values, and
+only NULL, so that every value is once the smallest and once the largest of a file.
 """
 import json
 

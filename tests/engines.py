@@ -1,5 +1,6 @@
-"""Other engines, which read what smelt writes and write what it reads: DuckDB with its Delta reader,
-delta-rs, Polars, Spark. The fixtures `duckdb_delta`, `delta_peers` and `spark` start them."""
+"""The other engines: DuckDB with its Delta reader, delta-rs, Polars, Spark. They read what smelt
+writes and write what it reads. The fixtures `duckdb_delta`, `delta_peers` and `spark` start
+them."""
 import os
 import pathlib
 import pickle

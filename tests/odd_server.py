@@ -1,4 +1,4 @@
-"""Small web servers of a test's own, which answer every request in the one way that the test says."""
+"""Small web servers for tests, which answer every request in the way that the test says."""
 import http.server
 
 

@@ -1,5 +1,5 @@
-"""Real S3 servers on loopback: MinIO and versitygw, as `tools/setup test` built them, each on a free
-port with keys and data of its own, ended by process id."""
+"""Real S3 servers on loopback: MinIO and versitygw from `tools/setup test`, each with its own free
+port, keys and data. They are ended by their process ids."""
 import os
 import shutil
 import socket

@@ -1,9 +1,9 @@
-"""A proxy before a real S3 server that does to requests what networks do: it delays them, refuses them,
-breaks them off, changes bytes, and loses answers of what was carried out. What it does is drawn from a
-seed; what it did is counted.
+"""A proxy before a real S3 server that does to requests what networks do: it delays them, refuses
+them, breaks them off, changes bytes, and loses answers to requests that were carried out. A seed
+decides what it does; it counts what it did.
 
-A signature covers the host that the client asked for, so requests are passed on with their headers as
-they are. Answers that are changed are objects' bodies: lists have no checksum."""
+A signature covers the host that the client addressed, so requests are passed on with their headers
+unchanged. Only bodies of objects are changed, because lists have no checksum."""
 import collections
 import http.client
 import random

@@ -1,5 +1,5 @@
-"""A small pipeline as tests of runs and of books use it: a month's orders, refused lines apart, two
-tables made of them."""
+"""A small pipeline for tests of runs and of books: the orders of a month, a quarantine for refused
+lines, and two tables made from them."""
 import json
 import shutil
 

@@ -1,10 +1,11 @@
-"""What a line of the viewing log means, written down a second time and as plainly as can be: the
-reference that the generator's manifest and the program are held against.
+"""What a line of the viewing log means, written a second time and as simply as possible: the
+reference for the manifest of the generator and for the program.
 
 judge(raw) gives a Verdict: kind "kept", "refused" or "blank"; for a kept line its eight values and
-the paths of its unknown keys, for a refused one reason and column.
+the paths of its unknown keys, for a refused one its reason and column.
 
-A character at a time, left to right, so that of several faults the first in the line is told."""
+It reads one character at a time from left to right, so that of several faults the first one is
+reported."""
 import dataclasses
 import decimal
 import re

@@ -1,4 +1,4 @@
-"""--json: one object on stdout whatever happens, without values that stand for "none"; and --quiet."""
+"""--json prints one object on stdout whatever happens, and null for missing values; and --quiet."""
 import json
 import os
 

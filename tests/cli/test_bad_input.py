@@ -1,5 +1,5 @@
-"""What the command line promises where something is wrong, and in which form it answers: the place of
-an error, the nearest name, the exit code, nothing left behind."""
+"""What the command line does if something is wrong: the place of the error, the nearest name, the
+exit code, and nothing left behind."""
 import csv
 import io
 import json

@@ -1,4 +1,4 @@
-"""What a table knows of its files: content is matched before paths, so that no operation on a folder
+"""The books of a table: files are matched by content before paths, so that no operation on a folder
 loads a row twice or loses one."""
 import gzip
 import json

@@ -1,5 +1,5 @@
-"""A load whose SQL has changed: it stops before it reads, says what differs, and goes on as the user
-chooses; rows of two kinds never stand beside each other unasked."""
+"""A load whose SQL has changed stops before it loads, says what differs, and continues as the user
+chooses. Rows of the old and the new SQL are never mixed unasked."""
 import json
 
 import deltalake

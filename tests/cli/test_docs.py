@@ -1,18 +1,18 @@
-"""Every example of the documentation is run: a page that lies fails.
+"""Runs every example of the documentation: a page that is wrong fails.
 
 In README.md, CONTRIBUTING.md and docs/*.md
 
-    ```sh              is run by bash in a scratch folder, block after block of a page in the same one
-    ```sh exit 2       the same, and must end with that code (without it: 0)
-    ```text            directly behind it: what must stand on stdout and stderr. A line `...` stands
-                       for any lines, `...` within a line for any text
-    ```text about      the same, but a time or a size (12.6 GB, 1.70) stands for any, and spaces
-                       for any number of them; whole numbers are exact
-    ```yaml, ```sql    are written to files where a line `# NAME.yaml` or `-- NAME.sql` begins one
+    ```sh              is run by bash in a scratch folder; all blocks of a page use the same folder
+    ```sh exit 2       the same, and must end with that code (else 0)
+    ```text            right after it: the expected stdout and stderr. A line `...` stands for any
+                       lines, `...` within a line for any text
+    ```text about      the same, but every time and size (12.6 GB, 1.70) matches any other, and a
+                       space any number of spaces; whole numbers must be equal
+    ```yaml, ```sql    are written to files, each beginning with a line `# NAME.yaml` or `-- NAME.sql`
     an indented block  is not run
 
 The scratch folder looks like a clone after `make start` (build/smelt, pipelines/, tools/start,
-./logs, ./lake): tools/start itself has run in it, with nothing to install and to build.
+./logs, ./lake). tools/start itself has run in it, with nothing to install and to build.
 """
 import os
 import re

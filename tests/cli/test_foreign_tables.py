@@ -1,7 +1,7 @@
 """Tables of other writers, and damaged ones: the right rows, or an error that says what is wrong.
 
-tests/cli/foreign has a folder for each: `table` or `table.parquet`, and beside it what is right. Others
-are made here, by pyarrow and a log of one commit."""
+tests/cli/foreign has a folder for each, with the table (`table` or `table.parquet`) and the
+expected result. Other tables are made here, with pyarrow and a log of one commit."""
 import json
 import pathlib
 import shutil

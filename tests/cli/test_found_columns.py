@@ -1,4 +1,4 @@
-"""Columns that smelt finds by itself: which files and rows are looked at, and what is said of keys
+"""Columns that smelt finds by itself: which files and rows it looks at, and how it reports keys
 that the sample missed."""
 import gzip
 import json

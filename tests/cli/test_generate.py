@@ -1,4 +1,4 @@
-"""`smelt generate logs`: the same options give the same bytes, and the options mean what they say."""
+"""`smelt generate logs`: the same options give the same bytes, and each option does what it says."""
 import collections
 import hashlib
 import json

@@ -1,6 +1,6 @@
-"""Ctrl-C and SIGTERM end a command soon, whatever it does: the engine's own looks at the flag are
-watched by tests/fault/cancel_fault_test.c; here the program is sent the signal at a random moment.
-SMELT_SEED repeats the moments."""
+"""Ctrl-C and SIGTERM end every command soon. The program gets the signal at a random moment;
+SMELT_SEED repeats the moments. (tests/fault/cancel_fault_test.c watches how often the engine checks
+its cancel flag.)"""
 import os
 import random
 import signal

@@ -1,5 +1,5 @@
-"""Many more files than a process may have open: files are open only while they are read, what is known
-of each is small, and time grows with their number, not with its square."""
+"""Many more files than a process may open: a file is open only while it is read, little memory is
+needed for each, and the time grows linearly with their number."""
 import datetime
 import json
 import os

@@ -1,5 +1,5 @@
-"""A load whose SQL takes a file's name into the rows: a file that moves changes them, so the dates
-are made anew; without it no row changes."""
+"""A load whose SQL puts the name of a file into its rows: moving the file changes the rows, so the
+date is loaded again. Without the name no row changes."""
 import os
 
 import pytest

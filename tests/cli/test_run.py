@@ -1,5 +1,5 @@
-"""`smelt run` as its user meets it: what is wrong is said with its place and stops before anything is
-published; what was loaded is not loaded again; each file's rows are there exactly once."""
+"""`smelt run` as a user sees it: errors have a place and come before anything is published, loaded
+files are not loaded again, and the rows of each file are there exactly once."""
 import json
 import os
 import re

@@ -1,8 +1,8 @@
-"""The shipped pipeline's data files are the same bytes as ever: a change that is to change nothing
-else proves it here. Tables with the time or the id of a run in their rows are left out.
+"""The data files of the shipped pipeline have the same bytes as always, so that a change that
+should not change them can prove it. Tables with the time or id of a run in their rows are left out.
 
-The hashes are of one zstd: another version of that library may pack the same rows otherwise, then
-the tests are skipped. After a change that means to write other bytes: see test_the_hashes."""
+The hashes hold for one version of zstd; with another one the tests are skipped. After a change that
+is meant to write other bytes, see test_the_hashes."""
 import ctypes
 import ctypes.util
 import hashlib

@@ -1,5 +1,4 @@
-"""`smelt table show|history|files`: what a Delta table is, was and consists of, told about tables that
-delta-rs wrote."""
+"""`smelt table show|history|files` on tables that delta-rs wrote."""
 import pytest
 
 

@@ -1,5 +1,5 @@
-"""What a terminal shows: a line of progress that fits and is gone at the end, what `smelt sql` waits
-for, and that one Ctrl-C or one Ctrl-D is enough. By a pty, and a small terminal of our own."""
+"""What a terminal shows: a line of progress that fits and is removed at the end, what `smelt sql`
+waits for, and that one Ctrl-C or one Ctrl-D is enough. Uses a pty and a small terminal emulator."""
 import fcntl
 import os
 import pty

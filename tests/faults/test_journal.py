@@ -1,9 +1,10 @@
-"""All tables of a run become visible or none: the program is killed or stopped at each of its writes,
-while others read, write through smelt, and write with delta-rs, which knows of no journal.
+"""All tables of a run become visible, or none. The program is killed or stopped at each of its
+writes, while others read, write through smelt, and write with delta-rs, which does not know the
+journal.
 
-Method   The scenarios of changed_logs.py: a lake and a change of the logs, three tables. What smelt's
-         readers see is compared with what the lake was before the run and with what an undisturbed
-         run makes of it: all tables must be the one, or all the other."""
+Method   Uses the scenarios of changed_logs.py: a lake of three tables, and a change of the logs. The
+         readers of smelt must see all tables as they were before the run, or all as an undisturbed run
+         leaves them."""
 import hashlib
 import json
 import os

@@ -1,11 +1,11 @@
-"""Killed at any call to the store, a pipeline's tables are at their last version or the next, and the
-same run started again ends as one that was never disturbed: no row twice, none lost.
+"""A pipeline that is killed at any call to the store leaves each table at its last version or the
+next. The same run, started again, ends like an undisturbed one: no row twice, none lost.
 
 Method   A scenario is a lake and a change of the logs. It is run with SMELT_FAULT "kill before (or
-         after) the k-th write" for k = 1, 2, … until a run ends by itself. After each kill delta-rs
+         after) the k-th write" for k = 1, 2, … until a run is not killed. After each kill delta-rs
          opens every table: absent, old or new. Then the run is started again without a fault, twice
-         (the second has nothing to do), and the rows are compared with the undisturbed run's.
-How many `make test` takes KILLS of the k of each scenario, spread evenly; `make soak` takes all."""
+         (the second has nothing to do), and the rows are compared with those of an undisturbed run.
+Number   `make test` takes KILLS values of k per scenario, spread evenly; `make soak` takes all."""
 import json
 import os
 import re

@@ -1,21 +1,20 @@
-"""Ordinary operations on a source's files and on its table, at random, each followed by a run: after
-every run each row is there as often as it must be, and so is each refused line.
+"""Random everyday operations on the files of a source and on its table, each followed by a run.
+After every run each row, and each refused line, is there exactly as often as it should be.
 
-What happens  Files are added, appended to, rewritten, renamed (within their date or to another),
-              rotated, swapped, copied, compressed (with and without the original), touched, deleted
-              and brought back; the folder moves to another place; there is a second folder; the
-              pipeline gets another name, its SQL changes; the table is restored by delta-rs, its
-              log cleaned up, its files compacted and vacuumed; runs are killed at any
-              write, and two run at once, also while a file comes.
-By the seed   what is done with copies and with gone files, and whether a run is of one month, any of
-              three. Where a policy refuses a run, what it names is undone, or the policy is another
-              one for once.
-The model     `Books` below: the rules by which a load knows its files, written down once more, in
-              the plainest way, over the files' lines. Every line has a number of its own, so equal
-              contents are copies and never chance.
-SMELT_SEED repeats a run of it; STORY (80) is how many lines are told of what happened before a
-failure. OPERATIONS_SECONDS (20) is how long it goes on in `make test`;
-`make soak` does OPERATIONS_STEPS (1000) steps for each of several seeds."""
+Operations    Files are added, appended to, rewritten, renamed (to the same or another date), rotated,
+              swapped, copied, compressed (with and without the original), touched, deleted and
+              restored. The folder moves; there is a second folder. The pipeline gets another name, its
+              SQL changes. The table is restored by delta-rs, its log cleaned up, its files compacted
+              and vacuumed. Runs are killed at any write, and two run at once, also while a file
+              arrives.
+By the seed   the policies for copies and for files that are gone, and whether a run is for one of three
+              months. If a policy refuses a run, the cause is undone, or another policy is used once.
+The model     `Books` below: the rules by which a load knows its files, written a second time in the
+              simplest way, over the lines of the files. Every line has its own number, so equal
+              contents are always copies.
+SMELT_SEED repeats a run. STORY (80) is how many lines of history are printed before a failure.
+OPERATIONS_SECONDS (20) is the duration in `make test`; `make soak` does OPERATIONS_STEPS (1000) steps
+for each of several seeds."""
 import collections
 import copy
 import gzip

@@ -1,12 +1,12 @@
-"""A month in the life of a lake: files come, change, are touched, vanish and return, at random; runs
-are killed at random, have few or many threads and little memory; after each run that ended, every
-table is what a model in Python says.
+"""A month in the life of a lake. Files arrive, change, are touched, vanish and return at random.
+Runs are killed at random, and have few or many threads and little memory. After each complete run
+every table is as a model in Python says.
 
-The model holds, for each file, what of it was loaded. A run loads new files; where a loaded file
-changed, the rows of its Date are those of the files that are there now; a file that is gone keeps
-its rows until then. Lines are judged by viewing_line.py, gold is made by DuckDB.
+The model knows, for each file, what of it was loaded. A run loads new files. If a loaded file has
+changed, the rows of its date become those of the files that are there now. A file that is gone
+keeps its rows until then. viewing_line.py decides about lines, DuckDB computes gold.
 
-SMELT_SEED repeats a run of it; `make soak` goes on for SOAK_MINUTES (10)."""
+SMELT_SEED repeats a run; `make soak` goes on for SOAK_MINUTES (10)."""
 import collections
 import gzip
 import json

@@ -1,6 +1,6 @@
-"""How much a query reads: of ten columns one, of thirty days one, of a sorted column the pages that a
-range of values is in. EXPLAIN ANALYZE counts the bytes that were asked of the store; the rows are those
-of DuckDB, over files of smelt's and with page indexes of arrow-rs's (delta-rs) making."""
+"""How much a query reads: one of ten columns, one of thirty days, and of a sorted column only the
+pages with a range of values. EXPLAIN ANALYZE counts the bytes requested from the store. The rows
+are those of DuckDB, over files of smelt and files of delta-rs with the page indexes of arrow-rs."""
 import re
 
 import deltalake

@@ -1,5 +1,5 @@
-"""The memory limit is that of the process: logs of five times LIMIT, the least that there is, are loaded and
-grouped within it, by few keys and by more than fit."""
+"""The memory limit holds for the process: logs of five times LIMIT are loaded and grouped within
+it, by few keys and by more keys than fit."""
 import re
 
 import duckdb

@@ -1,9 +1,9 @@
-"""Ten times the bench's input, 10.4 GB of logs: both forms of the pipeline unlimited, within 512 MB and
-within 96 MB write the same data files, and the process never grows beyond its limit.
+"""Ten times the input of the bench, 10.4 GB of logs: both pipelines write the same data files
+without a limit, within 512 MB and within 96 MB, and the process never exceeds its limit.
 
-The logs are made once and kept in BENCH_DIR (build/bench), where `make bench SCALE=10` looks for
-them too. Seconds are printed, with the ratio to the unlimited run and the time a line takes beside
-that of the small input; they decide nothing."""
+The logs are made once and kept in BENCH_DIR (build/bench), where `make bench SCALE=10` uses them
+too. The seconds are printed, with their ratio to the run without a limit and the time per line
+beside that of the small input. They do not decide the test."""
 import json
 import os
 import pathlib

@@ -1,6 +1,6 @@
-"""Queries that keep more than 96 MB: within that limit they give the same bytes as without one, at any
-number of threads, and EXPLAIN ANALYZE says what went to disk. Nothing of it is left; a spill folder
-that is missing or full is told."""
+"""Queries that hold more than 96 MB: within that limit they give the same bytes as without one, at
+any number of threads, and EXPLAIN ANALYZE shows what was spilled. Nothing is left on disk. A
+missing or full spill folder is reported."""
 import os
 import re
 

@@ -1,5 +1,5 @@
-"""odd   begin(act, certificate=None) starts a server whose requests act(handler) answers; it has `url`,
-      and `seen`: (method, path, headers) of each request"""
+"""odd   begin(act, certificate=None) starts a server whose requests are answered by act(handler); it has
+      `url`, and `seen`: (method, path, headers) of each request"""
 import http.server
 import ssl
 import threading

@@ -1,6 +1,6 @@
-"""Tables in MinIO, published to a real ClickHouse: it reads by its DeltaLake engine what smelt reads; it
-is made or replaced only after that was compared; what is wrong is one clear error, and no secret is
-shown anywhere."""
+"""Tables in MinIO, published to a real ClickHouse. Its DeltaLake engine reads the same as smelt. A
+table is created or replaced only after this was compared. Each problem is one clear error, and no
+secret is shown."""
 import http.server
 import threading
 import urllib.request

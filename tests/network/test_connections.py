@@ -1,5 +1,5 @@
-"""Connections of a pipeline file: each place in S3 with a server and keys of its own, tables published
-to ClickHouse as the last tasks of a run; no secret stands in the file or is shown."""
+"""The connections of a pipeline: each place in S3 has its own server and keys, tables are published
+to ClickHouse by the last tasks of a run, and no secret is in the file or is shown."""
 import json
 
 import pytest

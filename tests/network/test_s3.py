@@ -1,6 +1,6 @@
-"""Logs and tables in real S3 servers: the pipeline gives there what it gives on the local disk, names
-are any bytes, large objects go up in parts, and each wrong setting is one clear error without a
-secret in it."""
+"""Logs and tables in real S3 servers: the pipeline gives the same as on the local disk, names may
+have any bytes, large objects are uploaded in parts, and each wrong setting is one clear error
+without a secret."""
 import gzip
 import json
 import os

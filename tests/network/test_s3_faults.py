@@ -1,6 +1,6 @@
-"""The pipeline over a network that fails at random: what a run prints and what its tables hold is what
-it is without faults, or the run says clearly what was wrong; tables are at their old version or the
-new one; no upload is left behind. SMELT_SEED repeats a run."""
+"""The pipeline over a network that fails at random. A run prints and writes the same as without
+faults, or fails with a clear error. Tables are at their old version or the new one, and no upload
+is left behind. SMELT_SEED repeats a run."""
 import json
 import os
 import random

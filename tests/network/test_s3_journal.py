@@ -1,12 +1,13 @@
-"""The journal of publications on a real S3 server, behind a proxy that fails: at each request of a
-publication of three tables the program is killed, held up, or not answered, while others read, write
-through smelt, and write with delta-rs, which knows of no journal (on a disk: faults/test_journal.py).
+"""The journal of publications on a real S3 server, behind a proxy that fails. At each request of a
+publication of three tables the program is killed, delayed, or gets no answer, while others read,
+write through smelt, and write with delta-rs, which does not know the journal. (On a disk:
+faults/test_journal.py.)
 
-Method   The scenarios of changed_logs.py. A lake is copied into the bucket, and a run's requests are
-         counted from the first object that its publication puts. What smelt's readers see is what the
-         lake was before the run or what an undisturbed run makes of it, in all tables alike; and the
-         latter, once a command has written to the lake.
-Rounds   `make test` draws some requests, by SMELT_SEED; `make soak` takes all."""
+Method   Uses the scenarios of changed_logs.py. A lake is copied into the bucket. The requests of a
+         run are counted from the first object that its publication puts. The readers of smelt must
+         see all tables as before the run, or all as an undisturbed run leaves them; after a command
+         has written to the lake, always the latter.
+Number   `make test` draws some requests, by SMELT_SEED; `make soak` takes all."""
 import os
 import random
 import shutil

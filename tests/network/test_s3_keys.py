@@ -1,6 +1,6 @@
-"""Where keys come from: containers, machines, web identities, roles, single sign-on and commands give
-ones that expire, and they are fetched again in time, or when S3 says that they have expired. The services are small ones of this
-test, which check what they are asked with."""
+"""Where S3 keys come from: containers, machines, web identities, roles, single sign-on and
+commands. Keys that expire are fetched again in time, or when S3 says that they have expired. The
+services are small servers of this test, which check the requests."""
 import datetime
 import hashlib
 import json

@@ -1,5 +1,5 @@
-"""Servers that are not what they should be: each is one clear error, soon, with the place in it and no
-secret. The servers are small ones of this test that answer every request in one odd way."""
+"""S3 servers that misbehave: each is soon one clear error with its place and without a secret. The
+servers are small ones of this test, and answer every request in one odd way."""
 import datetime
 import email.utils
 

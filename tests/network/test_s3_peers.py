@@ -1,5 +1,5 @@
-"""Tables in MinIO between smelt and its peers: delta-rs, DuckDB and Polars read what smelt wrote there
-(ClickHouse: test_clickhouse.py), and a crowd of writers of two kinds loses nothing."""
+"""Tables in MinIO between smelt and its peers: delta-rs, DuckDB and Polars read what smelt wrote
+there (ClickHouse: test_clickhouse.py), and many writers of two kinds lose nothing."""
 import threading
 
 import pyarrow as pa

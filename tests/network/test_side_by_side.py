@@ -1,5 +1,6 @@
-"""Pipelines that run at once in one process (side_by_side.c): each with connections, counts, a flag and
-a part of the memory of its own, all on the workers of one engine. Run under ThreadSanitizer too."""
+"""Several pipelines at once in one process (side_by_side.c). Each has its own connections, counts,
+cancel flag and part of the memory; all use the workers of one engine. Also run under
+ThreadSanitizer."""
 import json
 import os
 import subprocess

@@ -1,5 +1,5 @@
-"""Files of plain web servers: read in ranges, by their addresses as they are, over redirects; not
-listed, not written to; what is wrong is one clear error."""
+"""Files on plain web servers: they are read in ranges, by their exact URLs, over redirects. They
+cannot be listed or written. Each problem is one clear error."""
 import gzip
 import urllib.parse
 

@@ -1,6 +1,6 @@
-"""A scan over a slow wire: 50 ms an answer, 1 Gbit/s, two workers. What stays of the wire's rate is
-printed; that it is at least nine tenths is asked of `make soak` alone, on the best of three, since a
-busy machine must not fail a test."""
+"""A scan over a slow network: 50 ms per answer, 1 Gbit/s, two workers. The test prints which share
+of the network's rate it reaches. Only `make soak` demands nine tenths, of the best of three,
+because a busy machine must not fail a test."""
 import time
 
 import pytest

@@ -1,4 +1,4 @@
-"""Spark has an environment without the other peers: what imports them at its head stays out there."""
+"""The environment of Spark lacks the other peers: test files that import them are ignored there."""
 import importlib.util
 import pathlib
 

@@ -1,5 +1,5 @@
-"""What a table knows of its files, and what other writers do to the table: after a RESTORE the rows
-that were lost come back, an overwrite stops the load, and the books outlive log entries and vacuums."""
+"""The books of a table and what other writers do to it: after a RESTORE the lost rows are loaded
+again, an overwrite stops the load, and the books survive the cleanup of the log and vacuums."""
 import datetime
 import json
 import os

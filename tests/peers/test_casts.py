@@ -1,9 +1,8 @@
-"""Every cast that there is: smelt against DuckDB, over all pairs of types and the values at their edges.
+"""Every cast: smelt against DuckDB, over all pairs of types and the values at their edges.
 
-A value is compared as text. A cast that fails is a NULL of TRY_CAST in both, and so is one that there
-is not. Where smelt differs on purpose the pair and the
-value stand in DIFFERENCES, with the reason, and docs/sql.md says so; a value there that no longer
-differs fails the test.
+Values are compared as text. A cast that fails is a NULL of TRY_CAST in both, and so is one that
+does not exist. Where smelt differs on purpose, the pair and the value are in DIFFERENCES with the
+reason, and docs/sql.md says so. A value there that no longer differs fails the test.
 """
 import csv
 import io

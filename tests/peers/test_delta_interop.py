@@ -1,5 +1,5 @@
-"""Tables between smelt and its peers: delta-rs, DuckDB's Delta reader and Polars read what
-smelt wrote, and smelt reads what they wrote. Spark: test_spark.py."""
+"""Tables between smelt and its peers: delta-rs, DuckDB's Delta reader and Polars read what smelt
+wrote, and smelt reads what they wrote. Spark: test_spark.py."""
 import datetime
 import decimal
 import json

@@ -1,8 +1,8 @@
 """Random queries over random tables: smelt must answer as DuckDB does.
 
-The seed is printed with a failure; SMELT_SEED=N runs the same tables and queries again, SMELT_QUERIES
-says how many (300). Values are small, and doubles are quarters, so that no sum depends on its order.
-Rows are compared as sets, and in order where the query orders by all its columns.
+A failure prints the seed. SMELT_SEED=N runs the same tables and queries again; SMELT_QUERIES (300)
+is the number of queries. Values are small, and doubles are quarters, so that no sum depends on its
+order. Rows are compared as sets, and in order if the query orders by all its columns.
 """
 import datetime
 import decimal

@@ -1,7 +1,8 @@
-"""Random queries that look into structs and MAPs, over JSON and over Parquet: smelt must answer as DuckDB
-does, whichever fields it reads. And what an object becomes without declared columns.
+"""Random queries on structs and MAPs, over JSON and over Parquet: smelt must answer as DuckDB does,
+whichever fields it reads. Also the types that objects get without declared columns.
 
-The seed is printed with a failure; SMELT_SEED=N runs the same again, SMELT_QUERIES says how many (150).
+A failure prints the seed. SMELT_SEED=N runs the same again; SMELT_QUERIES (150) is the number of
+queries.
 """
 import decimal
 import json

@@ -1,4 +1,4 @@
-"""Tables that smelt wrote, read by peers with filters: what they pass over by the statistics of log and
+"""Peers read tables of smelt with filters: what they skip by the statistics of the log and the
 footers has no row that the filter wants (tests/edges.py). Spark: test_spark.py."""
 import json
 import math

@@ -1,6 +1,6 @@
-"""GROUP BY in both of its ways, records of packed words and columns with states, beside DuckDB: many
-and few groups, NULL among keys and values, long keys, FILTER, sums that run over on the way, distinct
-values over more than 64 days. avg() beside the others makes smelt take the second way."""
+"""Both ways of GROUP BY (records of packed words, and columns with states) against DuckDB: many and
+few groups, NULL among keys and values, long keys, FILTER, sums that overflow on the way, distinct
+values over more than 64 days. An avg() among the aggregates makes smelt use the second way."""
 import datetime
 import random
 

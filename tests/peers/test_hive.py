@@ -1,4 +1,5 @@
-"""Columns in folders' names (k=7): what smelt and DuckDB find, and their types; what differs on purpose."""
+"""Columns from the names of folders (k=7): what smelt and DuckDB find, with their types, and what
+differs on purpose."""
 
 import pytest
 

@@ -1,5 +1,5 @@
-"""Infinite dates and timestamps in Delta tables: kept as they are, without bounds in the log that a peer
-could not read, so that no filter of a peer passes over them."""
+"""Infinite dates and timestamps in Delta tables: they are kept, and have no bounds in the log that
+a peer could not read, so that no filter of a peer skips them."""
 import json
 
 import pytest

@@ -1,8 +1,8 @@
-"""The shipped pipeline against the manifest of a damaged log: every line is kept, refused or blank as
-the generator says, with the values, the place and the reason that it says.
+"""The shipped pipeline against the manifest of a damaged log: every line is kept, refused or blank
+as the generator says, with the same values, place and reason.
 
-SMELT_MANIFEST_LINES is the number of lines (60,000; the soak takes 1,000,000, where one line is
-longer than 16 MiB). The manifest itself is held against viewing_line.py, which reads the lines."""
+SMELT_MANIFEST_LINES is the number of lines (60,000; the soak takes 1,000,000, one of them longer
+than 16 MiB). The manifest itself is compared with viewing_line.py, which reads the lines."""
 import collections
 import datetime
 import os

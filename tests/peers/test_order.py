@@ -1,6 +1,6 @@
-"""ORDER BY as DuckDB orders: keys of every type and width, alone and behind one another, up and down, NULLs
-first and last, with a common beginning, with bytes 0, with most bits in use; equal rows stay in the order of
-the input. 100,000 rows, which are sorted in several runs, at 1 and 7 threads."""
+"""ORDER BY against DuckDB: keys of every type and width, alone and together, up and down, NULLS
+FIRST and LAST, with common prefixes, with zero bytes, with most bits in use. Equal rows keep the
+order of the input. 100,000 rows, which make several sorted runs, at 1 and 7 threads."""
 import random
 
 import duckdb

@@ -1,5 +1,5 @@
-"""Parquet's types that are more than their bytes, in files of DuckDB and PyArrow: read as DuckDB shows
-them, or refused by name where they are read, and nowhere else."""
+"""Logical types of Parquet in files of DuckDB and PyArrow: they are read as DuckDB shows them, or
+refused by name where they are read, and only there."""
 import uuid
 
 import pytest

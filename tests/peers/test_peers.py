@@ -1,5 +1,5 @@
-"""The peers themselves: each is the version that is pinned, and reads a table that nobody here wrote
-as its published answer says. A test of smelt against a peer means something only after this."""
+"""The peers themselves: each has the pinned version and reads a table of somebody else as its
+published answer says. Tests of smelt against a peer mean something only after this."""
 import hashlib
 import importlib.metadata
 import json

@@ -1,5 +1,5 @@
-"""Files and tables that others wrote, read by smelt with filters: what it passes over by their statistics
-(of the log, of footers, of page indexes) has no row that the filter wants (tests/edges.py)."""
+"""smelt reads files and tables of other writers with filters: what it skips by their statistics (in
+the log, footers and page indexes) has no row that the filter wants (tests/edges.py)."""
 import os
 import random
 

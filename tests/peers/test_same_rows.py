@@ -1,5 +1,6 @@
-"""The shipped pipeline's rows, whatever the way to them: both forms, DuckDB over the same SQL files,
-any number of threads, any size of morsel. At one size of morsel the data files are the same bytes."""
+"""The shipped pipeline gives the same rows in every way: both pipelines, DuckDB over the same SQL
+files, any number of threads, any size of morsel. At one size of morsel the data files have the same
+bytes."""
 import json
 
 import pyarrow as pa

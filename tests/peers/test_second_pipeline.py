@@ -1,5 +1,5 @@
-"""A pipeline that is not the shipped one: a shop's orders, nested deeper, brought in by two keys, with
-doubles, dates, a join and windows. Its tables equal DuckDB's over the same SQL."""
+"""A pipeline that is not the shipped one: the orders of a shop, with deeper nesting, two keys,
+doubles, dates, a join and windows. Its tables equal those of DuckDB over the same SQL."""
 import datetime
 import json
 import math

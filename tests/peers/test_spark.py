@@ -1,5 +1,5 @@
-"""Spark, the reference implementation of Delta: it reads what smelt wrote, and smelt reads what it
-wrote. Its environment has no other peer: nothing else is imported here."""
+"""Spark, the reference implementation of Delta, reads what smelt wrote, and smelt reads what Spark
+wrote. The environment has no other peer, so nothing else is imported here."""
 import datetime
 import decimal
 import json

@@ -1,4 +1,4 @@
-"""Runs the SQL cases: each `*.test` file holds blocks, each block is one test.
+"""Runs the SQL cases. Each `*.test` file has blocks, and each block is one test.
 
     == query [unordered] [not duckdb: REASON]
     SQL
@@ -8,12 +8,12 @@
     == error CODE [not duckdb: REASON]
     SQL
     ----
-    lines, each of which stands in stderr
+    lines, each of which must be in stderr
 
-Lines before the first block say what the file is about. A blank line before the next block is no
-row. Queries run in tests/sql/data, with one thread and with three. Answers are written by hand, and
-DuckDB must give the same (or refuse too) unless the block says why not: then smelt differs on
-purpose, and docs/limits.md or docs/sql.md says so.
+Lines before the first block say what the file is about. A blank line before the next block is not
+a row. Queries run in tests/sql/data, with one thread and with three. Answers are written by hand.
+DuckDB must give the same answer (or an error too), unless the block says why not: then smelt differs
+on purpose, and docs/limits.md or docs/sql.md says so.
 """
 import re
 

@@ -1,4 +1,4 @@
-"""What the bench shows of a row: medians, and beside the ratio of wall time that of CPU seconds."""
+"""What the bench prints for a row: medians, and the ratios of wall time and of CPU seconds."""
 import importlib.util
 import xml.etree.ElementTree as ElementTree
 

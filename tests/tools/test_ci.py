@@ -1,4 +1,5 @@
-"""The gate fails where it must: no conformance data, a failed goal, a goal that did not count."""
+"""The gate fails when it must: without the conformance data, with a failed goal, with a goal that
+counted nothing."""
 import os
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""tools/test counts every case of every runner, and calls nothing passed that did not pass."""
+"""tools/test counts every case of every runner, and counts nothing as passed that did not pass."""
 import importlib.machinery
 import importlib.util
 

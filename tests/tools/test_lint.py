@@ -1,4 +1,4 @@
-"""Each check of tools/lint can fail: a good tree passes it, the tree with one mistake does not."""
+"""Each check of tools/lint can fail: a good tree passes it, and the tree with one mistake does not."""
 import pathlib
 import shutil
 import subprocess

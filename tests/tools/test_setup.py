@@ -1,4 +1,4 @@
-"""tools/setup installs what is missing, says so before, and installs nothing twice."""
+"""tools/setup installs what is missing, prints it first, and installs nothing twice."""
 import os
 import pathlib
 import re

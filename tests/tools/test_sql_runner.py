@@ -1,5 +1,5 @@
-"""The runner of tests/sql passes what is right and nothing else: a wrong answer of smelt, a wrong
-answer in the file, a place that is missing in an error, an answer that changes with threads."""
+"""The runner of tests/sql finds each kind of mistake: a wrong answer of smelt, a wrong answer in
+the file, an error without its place, an answer that depends on threads."""
 import os
 import shutil
 import subprocess

@@ -1,5 +1,5 @@
-"""`make up`, `make start`, `make down`, `make up`: MinIO and ClickHouse as processes of this machine, the
-pipeline over them, and nothing lost by an end and a new start."""
+"""`make up`, `make start`, `make down`, `make up`: MinIO and ClickHouse as processes on this
+machine, the pipeline over them, and nothing lost by stopping and starting again."""
 import os
 import pathlib
 import re

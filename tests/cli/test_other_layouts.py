@@ -1,5 +1,5 @@
-"""Files of another layout than one object a line: refused as a whole, by what they are, whatever is
-done with broken lines; and files of broken lines, which are not."""
+"""Files with another layout than one object per line are refused as a whole, with their kind,
+whatever bad_lines says. Files of broken lines are not."""
 import bz2
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""What every use of the program has: a version, and exit code 2 with a usage for wrong words."""
+"""The program's version, and exit code 2 with a usage for wrong arguments."""
 import re
 
 from common import ROOT

@@ -1,5 +1,5 @@
-"""Fields of structs over Parquet: the cases of tests/sql/fields.test give the same where the rows come
-from a Parquet file with the same columns, whichever fields are read."""
+"""Fields of structs in Parquet files: the cases of tests/sql/fields.test give the same results over
+a Parquet file with the same columns, whichever fields are read."""
 import pytest
 
 from common import ROOT

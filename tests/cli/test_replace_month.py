@@ -1,5 +1,5 @@
-"""What a table keeps of other months: nothing where it is overwritten, which the run says; and all
-where its rows are replaced by a variable's value."""
+"""What a table keeps of other months: nothing if it is overwritten, which the run reports;
+everything with `replace: month`."""
 import json
 import subprocess
 
