@@ -85,6 +85,9 @@ sm_status smi_cli_open(smi_cli *cli, sm_error *e)
 
 void smi_cli_close(smi_cli *cli)
 {
+    if (cli->device) {
+        fclose(cli->device); /* unbuffered: all that was written has been seen to be */
+    }
     SM_ASSERT(!cli->painter); /* its thread reads what is freed below */
     sm_exec_env_release(&cli->env);
     sm_engine_free(cli->engine);

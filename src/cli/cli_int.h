@@ -6,6 +6,8 @@
 #ifndef SM_CLI_CLI_INT_H
 #define SM_CLI_CLI_INT_H
 
+#include <stdio.h>
+
 #include "base/json_write.h"
 #include "exec/exec.h"
 #include "table/table.h"
@@ -81,6 +83,7 @@ struct smi_cli {
     sm_arena *arena; /* lives as long as the command */
     sm_progress progress;
     struct smi_painter *painter; /* NULL: no progress is shown */
+    FILE *device;                /* that -o names: a device or a pipe; else NULL */
     bool has_answered;           /* stdout has its answer: a failure from here on adds none */
 };
 

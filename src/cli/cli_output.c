@@ -8,6 +8,7 @@
  * and only counts the others. */
 #include <errno.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/text.h"
@@ -356,6 +357,38 @@ static sm_status choose_format(const char *format, const char *file, const sm_fo
     return st;
 }
 
+/* A device or a pipe that has the name: no file may take its place, so rows go into it as they
+ * come. false: there is none, also where nothing has the name. */
+static bool is_device_or_pipe(const char *file)
+{
+    struct stat info;
+
+    return stat(file, &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode);
+}
+
+static sm_status open_device(smi_cli *cli, const char *file, sm_error *e)
+{
+    SM_ASSERT(!cli->device);
+    cli->device = fopen(file, "we");
+    if (!cli->device) {
+        const sm_status st = sm_fail_errno(e, errno, "could not open it for writing");
+        sm_error_place(e, file, 0, -1);
+        return st;
+    }
+    setvbuf(cli->device, NULL, _IONBF, 0); /* a failure shows at the write that it is of */
+    return SM_OK;
+}
+
+static sm_status write_device(void *ctx, sm_block *block, size_t len, sm_waker waker, sm_error *e)
+{
+    smi_cli *cli = ctx;
+
+    if (fwrite(block->data, 1, len, cli->device) != len) {
+        return sm_fail_errno(e, errno, "could not write the result to the device or pipe of -o");
+    }
+    return SM_OK;
+}
+
 static sm_status write_stdout(void *ctx, sm_block *block, size_t len, sm_waker waker, sm_error *e)
 {
     smi_cli *cli = ctx;
@@ -379,6 +412,10 @@ sm_status smi_output_open(smi_cli *cli, const sm_type *schema, const char *forma
     SM_TRY(choose_format(format, file, &opts.format, e));
     if (!file) {
         opts.bytes = (sm_bytes_out){.write = write_stdout, .ctx = cli};
+    } else if (is_device_or_pipe(file)) {
+        SM_TRY(open_device(cli, file, e));
+        opts.uri = (sm_str){0};
+        opts.bytes = (sm_bytes_out){.write = write_device, .ctx = cli};
     }
     if (!file && !opts.format->is_text) {
         const sm_status st = sm_fail(e, SM_USAGE, "%s cannot go to stdout", opts.format->name);

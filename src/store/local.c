@@ -532,6 +532,20 @@ static sm_status check_name(const char *path, size_t folder_len, sm_error *e)
     return SM_OK;
 }
 
+/* rename() would replace whatever has the name, a device or a pipe too. */
+static sm_status check_replaced(const char *path, sm_error *e)
+{
+    struct stat info;
+
+    if (stat(path, &info) != 0 || S_ISREG(info.st_mode)) {
+        return SM_OK; /* nothing is replaced, or a file, or a dangling link */
+    }
+    return sm_fail(e, S_ISDIR(info.st_mode) ? SM_EXISTS : SM_INVALID,
+                   S_ISDIR(info.st_mode) ? "there is a folder of this name"
+                                         : "there is a device or a pipe of this name, and a file "
+                                           "would take its place");
+}
+
 static sm_status local_writer_open(sm_store *s, sm_str key, smi_writer **out, sm_error *e)
 {
     local_writer *w = sm_alloc_zero(sizeof(*w));
@@ -539,6 +553,9 @@ static sm_status local_writer_open(sm_store *s, sm_str key, smi_writer **out, sm
     w->path = path_of(s, key);
     w->folder_len = (size_t)(strrchr(w->path, '/') - w->path);
     sm_status st = check_name(w->path, w->folder_len, e);
+    if (st == SM_OK) {
+        st = check_replaced(w->path, e);
+    }
     if (st != SM_OK) {
         goto done;
     }

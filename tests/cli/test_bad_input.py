@@ -7,6 +7,7 @@ import os
 import pathlib
 import pwd
 import signal
+import stat
 import subprocess
 import time
 
@@ -432,6 +433,23 @@ def test_a_stdout_that_takes_nothing(smelt, tmp_path, to, why):
         assert done.returncode in (1, 2), words
         if words.startswith("sql"):
             assert f"could not write the result to stdout: {why}" in done.stderr
+
+
+def test_a_pipe_is_written_into_and_not_replaced(smelt, tmp_path):
+    """A device too, but no test makes one. A file takes the place of a file only."""
+    os.mkfifo(tmp_path / "rows.csv")
+    (tmp_path / "link.csv").symlink_to("rows.csv")
+    for name in ("rows.csv", "link.csv"):
+        with subprocess.Popen(["cat", name], cwd=tmp_path, stdout=subprocess.PIPE, text=True) as reader:
+            smelt("sql", "SELECT 1 AS n", "-o", name, timeout=60)
+            assert reader.communicate(timeout=60)[0] == "n\n1\n"
+    assert "a device or a pipe of this name" in error_of(
+        smelt, "sql", "SELECT 1 AS n", "-o", f"file://{tmp_path}/rows.csv")
+    assert stat.S_ISFIFO((tmp_path / "rows.csv").stat().st_mode)
+    assert (tmp_path / "link.csv").is_symlink()
+    (tmp_path / "folder.csv").mkdir()
+    assert "a folder of this name" in error_of(smelt, "sql", "SELECT 1 AS n", "-o", "folder.csv")
+    assert (tmp_path / "folder.csv").is_dir()
 
 
 def test_closed_places_are_not_taken_by_files(smelt, tmp_path):
