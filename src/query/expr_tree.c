@@ -55,7 +55,7 @@ const sm_expr *smi_cast(sm_arena *a, const sm_expr *x, const sm_type *t)
     }
     sm_expr *const cast = smi_expr_new(a, SM_EXPR_CAST, t, x);
     cast->args = SM_NEW_ARRAY(a, const sm_expr *, 1);
-    cast->args[0] = x;
+    cast->args[0] = smi_is_literal(x) ? smi_cast(a, x, smi_plain_type(x->type)) : x;
     cast->n_args = 1;
     return smi_fold(a, cast);
 }
