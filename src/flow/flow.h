@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * flow/flow.h: the flow room's door. Pipelines: project files, the graph of tasks, runs; and the
- * sample generator. Needs: base to serve. Touches no rows (the generator apart). */
+ * flow/flow.h: the flow room's door. Pipelines (project files, the graph of tasks, runs), and the
+ * generator of sample logs. Needs: base to serve. Never touches rows, except in the generator. */
 #ifndef SM_FLOW_FLOW_H
 #define SM_FLOW_FLOW_H
 
@@ -10,15 +10,15 @@
 
 /* ---- pipelines ------------------------------------------------------------------------------- */
 
-/* A pipeline file (YAML; docs/pipelines.md) as it was read: variables, tasks in the order in which
- * their SQL's tables ask for them. */
+/* A pipeline file (YAML; docs/pipelines.md) as it was read: variables, sources, and tasks in the
+ * order in which they need each other. */
 typedef struct sm_pipeline sm_pipeline;
 
 typedef enum sm_task_kind {
-    SM_TASK_VIEW,    /* stored nowhere: its SQL stands for its name */
+    SM_TASK_VIEW,    /* not stored: its SQL stands for its name */
     SM_TASK_TABLE,   /* its SQL's rows overwrite the table */
-    SM_TASK_LOAD,    /* its SQL's rows are brought in file by file, exactly once */
-    SM_TASK_PUBLISH, /* a table of a server elsewhere, over one of the lake */
+    SM_TASK_LOAD,    /* its SQL's rows are added file by file, each file exactly once */
+    SM_TASK_PUBLISH, /* makes a table on a server that reads one of the lake */
 } sm_task_kind;
 
 /**
@@ -83,10 +83,10 @@ typedef struct sm_run_opts {
     int32_t n_vars;
     sm_interval interval; /* its start is the run's logical date */
     sm_str task;          /* only this one, "name+": and all that need it; "": all */
-    sm_str refresh;       /* this table is made anew, whatever is known of it; "": none */
-    bool same_root;       /* a folder at a new place is the one that was loaded, elsewhere */
-    bool other_root;      /* it is one more */
-    bool keep_old;        /* loads whose query has changed keep the rows that another one made */
+    sm_str refresh;       /* this table is made anew, whatever it has; "": none */
+    bool same_root;       /* a source's folder at a new place is the one that was loaded */
+    bool other_root;      /* it is another one */
+    bool keep_old;        /* loads whose query has changed keep the rows that the old one made */
     sm_str run_id;        /* "": made from pipeline, date and time */
     size_t morsel_bytes;  /* tests; 0 */
     sm_run_listener listener;
@@ -100,7 +100,7 @@ typedef struct sm_table_report {
     int64_t rows;    /* of the table */
     uint64_t bytes;  /* written */
     sm_task_kind kind;
-    sm_str period; /* its rows are all of this month, or date: it keeps no other; "" for none */
+    sm_str period; /* all its rows belong to this month or date; "": it keeps others, too */
     sm_str server; /* of a published one: "ClickHouse 26.7.1" */
     int64_t wall_ns;
 } sm_table_report;
@@ -111,10 +111,10 @@ typedef struct sm_moved_file {
 } sm_moved_file;
 typedef struct sm_copied_file {
     sm_str name, of;
-    bool is_skipped; /* as the source wants it; else it was loaded too */
+    bool is_skipped; /* as the source's policy says; else it was loaded, too */
 } sm_copied_file;
 
-/* What a run prints at its end, as numbers. */
+/* What a run did. */
 typedef struct sm_run_report {
     sm_arena *arena; /* what the rest lives in */
     sm_scan_counts counts;
@@ -232,9 +232,9 @@ typedef struct sm_generate_opts {
     uint64_t seed;
 } sm_generate_opts;
 
-/** Writes one NDJSON file a day and, where damage > 0, MANIFEST.ndjson beside the logs
- * (generate.c): taken from what was generated, never from the reader. The same bytes at any thread
- * count. */
+/** Writes one NDJSON file a day and, if damage > 0, MANIFEST.ndjson beside them (generate.c), which
+ * says what a reader must make of each line. The bytes do not depend on the number of threads.
+ * SM_USAGE: an option is out of its range. */
 sm_status sm_generate_logs(const sm_generate_opts *opts, const sm_exec_env *env, int64_t *lines,
                            int64_t *bytes, sm_error *e) SM_MUST_USE;
 

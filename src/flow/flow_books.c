@@ -47,7 +47,7 @@ const sm_json *smi_flow_smelt_member(sm_str commit_info, sm_arena *a)
     sm_error ignored = {0};
 
     if (commit_info.len == 0 || sm_json_parse(commit_info, a, &info, &ignored) != SM_OK) {
-        return NULL; /* another writer's affair: it tells nothing of our files */
+        return NULL; /* another writer's information says nothing about our files */
     }
     return sm_json_get(info, "smelt");
 }
@@ -66,7 +66,7 @@ sm_status smi_flow_books_last(sm_run *r, sm_store *s, const char *key, sm_str *o
     for (; st == SM_OK && is_same && v >= 0; v--) {
         st = sm_delta_info_read(s, v, SM_STR(""), scratch, &info, &txn, e);
         member = st == SM_OK ? smi_flow_smelt_member(info.json, scratch) : NULL;
-        is_same = st == SM_OK && /* other files or books, the same rows */
+        is_same = st == SM_OK && /* the commit changed files or books, but no rows */
                   (sm_str_is(info.operation, "OPTIMIZE") || sm_json_get(member, "same_rows"));
     }
     if (st == SM_OK && !is_same) {
@@ -82,13 +82,14 @@ sm_status smi_flow_books_last(sm_run *r, sm_store *s, const char *key, sm_str *o
 typedef struct walk {
     sm_run *run;
     smi_flow_books *books;
-    int64_t version;  /* that is looked at */
-    bool has_seen;    /* the commit after it, in one go */
-    bool is_restored; /* has it followed a RESTORE? */
+    int64_t version;  /* the next one to look at */
+    bool has_seen;    /* the commit after `version` was seen, and no RESTORE led here */
+    bool is_restored; /* a RESTORE was followed */
     bool is_over;
     int64_t number;         /* the books found; −1: none */
-    bool is_old;            /* those of an old table, from `version` on */
-    sm_snapshot *unseen_at; /* the log ends here, and the books lie below; NULL: all was seen */
+    bool is_old;            /* they are those of an old table, at or below `version` */
+    sm_snapshot *unseen_at; /* the oldest version left, if the log ends above the books' commit;
+                             * NULL: all commits down to the books were seen */
 } walk;
 
 static bool has_old_txns(const sm_snapshot *s)
@@ -131,7 +132,7 @@ static sm_status fail_unknown(const walk *w, const char *why, sm_error *e)
     return st;
 }
 
-/* The log has no commit of w->version: what the oldest version that is left says. */
+/* The log has no commit of w->version: looks for books in the oldest version that is left. */
 static sm_status end_of_log(walk *w, sm_error *e)
 {
     const int64_t at = w->has_seen ? w->version + 1 : w->version;
@@ -139,7 +140,7 @@ static sm_status end_of_log(walk *w, sm_error *e)
 
     SM_ASSERT(!w->unseen_at && !w->is_over);
     w->is_over = true;
-    if (w->version < 0) { /* all was seen; a log that somebody wrote anew may not tell of books */
+    if (w->version < 0) { /* all were seen; a rewritten log may have lost the books' commit */
         w->number =
             w->is_restored ? -1 : sm_snapshot_txn(w->books->snapshot, SM_STR(SMI_BOOKS_APP));
         w->is_old = w->number < 0 && !w->is_restored;
@@ -158,7 +159,7 @@ static sm_status end_of_log(walk *w, sm_error *e)
     return SM_OK;
 }
 
-/* One commit back. */
+/* Looks at one commit, and goes one back. */
 static sm_status step_back(walk *w, sm_arena *scratch, sm_error *e)
 {
     sm_delta_commit_info info;
@@ -220,7 +221,7 @@ static sm_status read_old(walk *w, sm_error *e)
         at = sm_snapshot_retain(w->books->snapshot);
     } else if (sm_snapshot_open(w->books->store, w->version, w->run->env->budget, &at, &ignored) !=
                SM_OK) {
-        at = NULL; /* then the commits alone tell */
+        at = NULL; /* then only the commits say what was loaded */
     }
     const sm_status st = smi_flow_books_read_old(w->run, w->version, at, w->books, e);
     sm_snapshot_release(at);
@@ -265,7 +266,7 @@ static sm_status open_books(sm_run *r, bool for_reload, smi_flow_books *b, sm_er
         w.number = newest;
     } else {
         st = find_books(&w, e);
-        if (for_reload && st == SM_INVALID) { /* an old table: what its commits tell */
+        if (for_reload && st == SM_INVALID) { /* an old table: its commits say what was loaded */
             st = SM_OK;
             w.is_old = true;
         }
@@ -388,7 +389,7 @@ static const smi_flow_root *roots_now(const sm_run *r, const smi_flow_books *b, 
     return roots;
 }
 
-/* Of files that are read, and of those that go on under another path. */
+/* The transactions of files that are read, and of files that have moved. */
 static sm_delta_txn *txns_of(const sm_run *r, const smi_flow_books *b, int64_t *n)
 {
     sm_delta_txn *txns = SM_NEW_ARRAY(r->arena, sm_delta_txn, b->in.n_found + 1);
@@ -408,7 +409,7 @@ static sm_delta_txn *txns_of(const sm_run *r, const smi_flow_books *b, int64_t *
     return txns;
 }
 
-/* The identities of the files that the commit brings in. */
+/* The identities of the files that the commit loads. */
 static void put_files(const smi_flow_books *b, sm_json_writer *w)
 {
     char hex[33];
@@ -452,8 +453,8 @@ static sm_str info_of(const sm_run *r, const smi_flow_books *b, int64_t number, 
     return out;
 }
 
-/* The content that was read of other roots' files; loads are counted in their own root's runs. One
- * that was not opened, as WHERE wants nothing of its date, stays as the books have it. */
+/* Takes over the contents that were read of other roots' files. Their loads are counted by the runs
+ * of their own roots. A file that was not opened (WHERE excludes its date) keeps its entry. */
 static void enter_others(const sm_run *r, const smi_flow_books *b, smi_flow_known *known,
                          int64_t n_known)
 {

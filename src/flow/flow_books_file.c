@@ -38,9 +38,9 @@
 #define SMALL          64
 #define MOST_BYTES     ((size_t)1 << 31)
 #define DAY_US         INT64_C(86400000000)
-#define RETENTION_DAYS 30 /* of a log, where its table does not say (PROTOCOL.md) */
+#define RETENTION_DAYS 30 /* of a log, if its table does not say (PROTOCOL.md) */
 #define HASH_HEX_BYTES 32
-#define MOST_CHAIN     1000 /* a circle ends here */
+#define MOST_CHAIN     1000 /* a chain that runs in a circle ends here */
 
 /* ---- names and numbers ----------------------------------------------------------------------- */
 
@@ -55,7 +55,8 @@ static bool parse_hex(sm_str hex, uint64_t *out)
     *out = 0;
     for (size_t i = 0; i < hex.len; i++) {
         const char c = hex.data[i];
-        const int digit = c >= 'A' && c <= 'F' ? -1 : sm_hex_digit(c); /* names are small */
+        const int digit =
+            c >= 'A' && c <= 'F' ? -1 : sm_hex_digit(c); /* names have small letters */
         if (digit < 0) {
             return false;
         }
@@ -100,8 +101,8 @@ bool smi_flow_books_hash(sm_str hex, sm_hash128 *out)
 
 /* ---- entries --------------------------------------------------------------------------------- */
 
-/* Two files may have had one path: one that moved out of another's way keeps its rows, and its path
- * is the other's. */
+/* Two entries may have one path: if a file was moved away and another one took its path, the first
+ * one's rows are still in the table. */
 sm_str smi_flow_books_key(const smi_flow_known *k, sm_arena *a)
 {
     sm_buf text = {0};
@@ -245,8 +246,8 @@ static bool take_entry(const sm_json *o, int32_t n_roots, sm_arena *a, smi_flow_
 typedef struct reader {
     sm_run *run;
     smi_flow_books *books;
-    sm_arena *scratch; /* of one file's documents */
-    sm_map *told;      /* keys that a newer file had a word on */
+    sm_arena *scratch; /* for the JSON of one file */
+    sm_map *told;      /* keys that a newer file has an entry for */
     smi_flow_known *known;
     int64_t n_known, cap_known;
     int32_t *link_of;
@@ -257,7 +258,7 @@ typedef struct reader {
     int64_t n_gone, cap_gone;
 } reader;
 
-/* What is missing or damaged cannot be known otherwise: loading on would double or lose rows. */
+/* Nothing else says what is in the table: to go on would double rows or lose them. */
 static sm_status advise(const reader *k, sm_status st, sm_error *e)
 {
     if (st != SM_OK) {
@@ -310,8 +311,8 @@ static void take_wholes(reader *k, const sm_json *header)
     chain->wholes = wholes;
 }
 
-/* The first line; the newest file's word on roots, rows and wholes holds. *previous −1: it is a
- * whole one. */
+/* Takes the first line. The newest file says which roots, rows and whole files there are.
+ * *previous −1: the file is whole. */
 static bool take_header(reader *k, const sm_json *o, smi_flow_books_link *link, int64_t *previous)
 {
     const sm_str name = sm_json_text(sm_json_get(o, "previous"));
@@ -404,7 +405,7 @@ static sm_status read_one(reader *k, int64_t number, int64_t *previous, sm_error
     return st;
 }
 
-/* Each entry, and each that was taken out, is of a file of the chain. */
+/* Each entry, and each removal of one, must be of a file of the chain. */
 static void check_chain(const reader *k)
 {
     for (int64_t i = 1; i < k->n_links; i++) {
@@ -448,8 +449,8 @@ sm_status smi_flow_books_read(sm_run *r, int64_t number, smi_flow_books *b, sm_e
 
 /* ---- cleaning -------------------------------------------------------------------------------- */
 
-/* "interval 30 days", as tables say how long their log lasts; INT64_MAX where it is not understood:
- * then nothing is old. */
+/* How long a table's log lasts: "interval 30 days". INT64_MAX if it is not understood: then nothing
+ * is old. */
 static int64_t retention_of(const sm_snapshot *s)
 {
     static const struct {
@@ -490,7 +491,7 @@ static int64_t retention_of(const sm_snapshot *s)
     return INT64_MAX;
 }
 
-/* A day more than the log: its clean-up works by whole days. */
+/* A day longer than the log's retention, because its clean-up works by whole days. */
 static bool is_old(const sm_run *r, const smi_flow_books *b, int64_t number)
 {
     const int64_t retention = retention_of(b->snapshot);
@@ -517,14 +518,14 @@ static void delete_before(sm_run *r, const smi_flow_books *b, int64_t number)
     if (st == SM_OK && n_old > 0) {
         st = sm_store_delete_many(b->store, old, n_old, &e);
     }
-    if (st != SM_OK) { /* they do no harm, and the next whole one tries again */
+    if (st != SM_OK) { /* they do no harm, and the next whole file tries again */
         sm_log(sm_store_log(b->store), SM_LOG_WARN, "old books of %.*s stay: %s",
                SM_STR_ARG(b->table), e.what);
     }
     sm_arena_free(a);
 }
 
-/* How many of the whole ones are kept; deletes what only the others need. */
+/* Deletes the files that no kept version needs; returns how many whole files are kept. */
 static int64_t delete_old_books(sm_run *r, const smi_flow_books *b)
 {
     const smi_flow_books_chain *c = &b->chain;
@@ -544,8 +545,8 @@ static int64_t delete_old_books(sm_run *r, const smi_flow_books *b)
 
 /* What has changed since the books were read. */
 typedef struct changes {
-    sm_map *live;  /* keys of the page -> 1 + index */
-    bool *is_told; /* of the page: in the new file */
+    sm_map *live;  /* keys of the new entries -> 1 + index */
+    bool *is_told; /* for each new entry: it goes into the new file */
     sm_str *gone;  /* keys */
     int64_t n_gone, n_changed;
 } changes;
@@ -574,7 +575,7 @@ static void find_changes(const smi_flow_books *b, const smi_flow_books_page *pag
     }
 }
 
-/* How many files of the chain the new one takes in. */
+/* How many files of the chain the new file replaces. */
 static int32_t count_taken_in(const sm_run *r, const smi_flow_books *b, const changes *c)
 {
     const smi_flow_books_chain *chain = &b->chain;
@@ -582,7 +583,7 @@ static int32_t count_taken_in(const sm_run *r, const smi_flow_books *b, const ch
     int32_t at = 0;
 
     if (b->is_taken_over || (chain->n_wholes > 0 && is_old(r, b, chain->wholes[0]))) {
-        return chain->n_links; /* a whole one is due */
+        return chain->n_links; /* the new file must be whole */
     }
     while (at < chain->n_links && chain->links[at].n_entries <= (n > SMALL ? n : SMALL)) {
         n += chain->links[at++].n_entries;
@@ -599,8 +600,8 @@ static void put_gone(sm_json_writer *w, sm_str key, int64_t *n)
     (*n)++;
 }
 
-/* Entries and those taken out, in what the new file says beside its own changes: all that the files
- * said that it takes in. */
+/* Writes the entries and removals of the new file: its own changes, and what the files had that it
+ * takes in. */
 static void put_entries(const smi_flow_books *b, const smi_flow_books_page *page, const changes *c,
                         int32_t n_taken_in, sm_arena *a, sm_json_writer *w, int64_t *n)
 {
@@ -646,7 +647,7 @@ static void put_roots(sm_json_writer *w, const smi_flow_books_page *page)
     sm_json_end_array(w);
 }
 
-/* One a day is enough to clean by. */
+/* Cleaning needs one whole file a day. */
 static void put_wholes(sm_run *r, const smi_flow_books *b, int64_t number, bool is_whole,
                        sm_arena *a, sm_json_writer *w)
 {

@@ -44,7 +44,7 @@ static sm_status ask_content(void *ctx, int64_t found, sm_content *out, bool *is
     const asked *k = ctx;
     smi_flow_file *state = &k->source->states[found];
 
-    if (!state->is_hashed) { /* another table may have asked the same */
+    if (!state->is_hashed) { /* the books of another table may have asked before */
         SM_TRY(sm_file_content(&k->source->found.items[found].file, k->run->env, &state->content,
                                &state->is_whole, e));
         state->is_hashed = true;
@@ -67,7 +67,7 @@ static sm_status ask_prefixes(void *ctx, int64_t found, const int64_t *lens, int
     return sm_file_prefixes(&k->source->found.items[found].file, k->run->env, lens, n, out, e);
 }
 
-/* A root that is known: it is reached as the source's folder is. */
+/* Opens a known root, with the connection of the source's folder. */
 static sm_status open_root(sm_run *r, const smi_flow_source_state *s, sm_str uri, sm_store **out,
                            sm_error *e)
 {
@@ -75,7 +75,7 @@ static sm_status open_root(sm_run *r, const smi_flow_source_state *s, sm_str uri
     return sm_store_open(r->env->stores, uri, out, e);
 }
 
-/* An empty folder is what a mount leaves behind. */
+/* A root with no file cannot be listed: an empty folder may be one whose disk is not mounted. */
 static sm_status ask_lists(void *ctx, int32_t root, bool *out, sm_error *e)
 {
     const asked *k = ctx;
@@ -92,7 +92,7 @@ static sm_status ask_lists(void *ctx, int32_t root, bool *out, sm_error *e)
     *out = st == SM_OK && n > 0;
     sm_store_release(store);
     sm_arena_free(a);
-    return SM_OK; /* whatever the reason, it does not */
+    return SM_OK; /* a root that cannot be opened cannot be listed, whatever the reason */
 }
 
 static int by_known(const void *key, const void *other)
@@ -101,7 +101,7 @@ static int by_known(const void *key, const void *other)
     return (x > y) - (x < y);
 }
 
-/* By its mark, else by its content; what is not there does not. */
+/* Has the file the known content, by its mark or else by its content? SM_NOT_FOUND: it is gone. */
 static sm_status keeps_now(const asked *k, const smi_flow_known *known, sm_store *store, bool *out,
                            sm_error *e)
 {
@@ -129,8 +129,8 @@ static sm_status keeps_now(const asked *k, const smi_flow_known *known, sm_store
     return SM_OK;
 }
 
-/* Of what a load has read there, what it read; a quarantine, whose rows of other roots stay, must
- * take the same for copies as the load. That a file is not there find_others says. */
+/* If the load has read the file, what it read counts. A quarantine keeps rows of other roots, but
+ * must find the same copies as the load. find_others reports files that are not there. */
 static sm_status ask_keeps(void *ctx, int64_t known, bool *out, sm_error *e)
 {
     const asked *k = ctx;
@@ -240,7 +240,7 @@ static void warn_of_name(sm_run *r, const smi_flow_books *b)
 
 /* ---- files of other roots -------------------------------------------------------------------- */
 
-/* Opens a root and lists what lies in it, once. */
+/* Opens a root and lists its files, once. */
 static sm_status open_folder(sm_run *r, const smi_flow_source_state *s, smi_flow_books *b,
                              int32_t root, sm_error *e)
 {
@@ -262,11 +262,11 @@ static sm_status open_folder(sm_run *r, const smi_flow_source_state *s, smi_flow
     return SM_OK;
 }
 
-/* The file as it lies there now; SM_NOT_FOUND where it does not. */
+/* The file as it is now; SM_NOT_FOUND if it is gone. */
 static sm_status find_entry(sm_run *r, const smi_flow_folder *folder, sm_str path, sm_entry *out,
                             sm_error *e)
 {
-    if (memchr(path.data, '/', path.len)) { /* of a pattern over folders */
+    if (memchr(path.data, '/', path.len)) { /* found by a pattern over several folders */
         return sm_store_stat(folder->store, path, r->arena, out, e);
     }
     const sm_entry *entry = sm_map_get(folder->files, path);
@@ -280,7 +280,7 @@ static sm_status find_entry(sm_run *r, const smi_flow_folder *folder, sm_str pat
     return SM_OK;
 }
 
-/* What the run knows of the file, whichever table asked for it first. */
+/* The run's state of the file, which the books of all tables share. */
 static smi_flow_file *state_of(sm_run *r, smi_flow_source_state *s, sm_str uri)
 {
     void **place = sm_map_at(s->by_uri, uri);
@@ -302,7 +302,7 @@ static sm_status find_other(sm_run *r, smi_flow_source_state *s, smi_flow_books 
 
     SM_TRY(open_folder(r, s, b, k->root, e));
     const sm_str uri = sm_store_uri_of(folder->store, k->path, r->arena);
-    if (k->is_displaced) { /* what lies at its path stands for itself */
+    if (k->is_displaced) { /* another file is at its path now */
         const sm_status st =
             sm_fail(e, SM_INVALID, "\"%.*s\" is another file now, and its old content is needed",
                     SM_STR_ARG(k->path));
@@ -333,13 +333,13 @@ static sm_status find_other(sm_run *r, smi_flow_source_state *s, smi_flow_books 
     return SM_OK;
 }
 
-/* Of a file without lines no row leaves: what it has by now is its own root's next run's affair. */
+/* A file without lines has no rows to lose; the next run of its own root loads what it has now. */
 static bool is_to_find(const smi_flow_books *b, int64_t i)
 {
     return b->match.left[i] == SMI_KNOWN_AGAIN && b->known[i].n_lines != 0;
 }
 
-/* Those that are to be read again. *lost: the first that cannot be had. */
+/* Finds the files to be read again. *lost: the first one that cannot be read. */
 static sm_status find_others(sm_run *r, smi_flow_source_state *s, smi_flow_books *b, int64_t *lost,
                              sm_error *e)
 {
@@ -360,7 +360,7 @@ static sm_status find_others(sm_run *r, smi_flow_source_state *s, smi_flow_books
     return SM_OK;
 }
 
-/* Rows do not tell of their root: all of a Date leave. */
+/* Rows do not say which root they came from, so all rows of a date leave. */
 static sm_status find_others_of_dates(sm_run *r, smi_flow_source_state *s, smi_flow_books *b,
                                       sm_error *e)
 {
@@ -374,7 +374,7 @@ static sm_status find_others_of_dates(sm_run *r, smi_flow_source_state *s, smi_f
     return st;
 }
 
-/* It could not be written into a table's log. */
+/* A name that is not UTF-8 could not be written into a table's log. */
 static sm_status check_name(const sm_found_file *f, sm_error *e)
 {
     if (sm_utf8_check(f->name.data, f->name.len) == f->name.len) {
@@ -403,7 +403,7 @@ sm_status smi_flow_books_match(sm_run *r, smi_flow_source_state *s, const smi_fl
     return wants->has_dates ? find_others_of_dates(r, s, b, e) : SM_OK;
 }
 
-/* A twin has the name of the file that it is passed over for, but for the suffix. */
+/* A twin has the same name as the file that it is passed over for, except for the suffix. */
 static bool is_twin(const smi_flow_books *b, int64_t i)
 {
     const smi_match_file *f = &b->match.files[i];
@@ -420,7 +420,7 @@ static bool is_copy(const smi_flow_books *b, int64_t i)
            (f->kind == SMI_MATCH_PASSED && (f->of >= 0 || f->known >= 0) && !is_twin(b, i));
 }
 
-/* A file of another folder may have the same name. */
+/* The whole URI for another root, where a file may have the same name. */
 static sm_str name_of_original(const smi_flow_books *b, const smi_match_file *f)
 {
     if (f->of >= 0) {
@@ -500,7 +500,7 @@ static sm_status fail_reload(const smi_flow_books *b, const smi_flow_known *k, s
     return st;
 }
 
-/* A known file of this root that has rows must be among those that are read. */
+/* A known file of this root with rows must be read again, or its rows would be lost. */
 static sm_status check_known(const smi_flow_books *b, int64_t i, sm_error *e)
 {
     const smi_flow_known *k = &b->known[i];
@@ -515,7 +515,7 @@ static sm_status check_known(const smi_flow_books *b, int64_t i, sm_error *e)
                        e);
 }
 
-/* Where another root is not there, or its file is not, that is said as of the root being read. */
+/* A file of another root that is gone is reported like one of the root being read. */
 static sm_status reload_others(sm_run *r, smi_flow_source_state *s, smi_flow_books *b, sm_error *e)
 {
     int64_t lost = -1;

@@ -81,12 +81,12 @@ static smi_flow_known *add_known(old_books *k, int32_t root, sm_str name)
                             .content_bytes = -1,
                             .n_lines = -1,
                             .n_rows = -1};
-    /* As sm_files_find has it: a file that is gone cannot be asked there. */
+    /* As sm_files_find does it, which cannot be asked about a file that is gone. */
     (void)sm_date_in_name(name, &out->date, &out->has_date);
     return out;
 }
 
-/* Only the newest word on a load counts: of an older load's identity nothing follows. */
+/* Only a file's newest load counts: nothing follows from the identity that it had before. */
 static void read_identity(old_books *k, const sm_json *file, sm_str app, smi_flow_known *out)
 {
     int64_t size = -1, lines = -1;
@@ -131,7 +131,7 @@ static void read_commit(old_books *k, const sm_json *member)
     }
 }
 
-/* Two pipelines that loaded one file from one folder: the newer word counts. */
+/* If two pipelines loaded one file from one folder, the newer entry counts. */
 static void drop_doubles(old_books *k)
 {
     sm_arena *a = sm_arena_new(k->run->env->budget);
@@ -149,7 +149,7 @@ static void drop_doubles(old_books *k)
     sm_arena_free(a);
 }
 
-/* "smelt:<pipeline>:<file>", of which no commit tells any more. */
+/* Adds files whose transaction "smelt:<pipeline>:<file>" no commit mentions any more. */
 static void add_untold(old_books *k)
 {
     int64_t n = 0;
@@ -174,7 +174,7 @@ static void add_untold(old_books *k)
 
 /* ---- the log --------------------------------------------------------------------------------- */
 
-/* The commits at or below a version, as far as rows of theirs are in the table. */
+/* Reads the commits at or below a version whose rows are still in the table. */
 static sm_status read_commits(old_books *k, int64_t version, sm_store *store, sm_error *e)
 {
     sm_status st = SM_OK;
@@ -189,13 +189,13 @@ static sm_status read_commits(old_books *k, int64_t version, sm_store *store, sm
         if (sm_json_get(member, "files")) {
             read_commit(k, member);
         } else if (st == SM_OK && sm_delta_effect_of(&info) == SM_DELTA_OVERWRITES) {
-            v = -1; /* what came before has no rows any more */
+            v = -1; /* rows of older commits are no longer in the table */
         } else if (st == SM_OK && sm_delta_effect_of(&info) == SM_DELTA_RESTORES) {
             st = sm_delta_restored_version(store, &info, k->run->env->budget, &v, e);
         }
         sm_arena_free(scratch);
     }
-    return st == SM_NOT_FOUND ? SM_OK : st; /* cleaned up: the rest is not told any more */
+    return st == SM_NOT_FOUND ? SM_OK : st; /* the older commits were cleaned up */
 }
 
 sm_status smi_flow_books_read_old(sm_run *r, int64_t version, const sm_snapshot *at,

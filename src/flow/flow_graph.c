@@ -63,7 +63,7 @@ static sm_status find_needs(sm_pipeline *p, smi_flow_task *t, sm_error *e)
     return SM_OK;
 }
 
-/* Walks from one unplaced task to one that it needs until one comes again. */
+/* Walks from a task to one that it needs, and so on, until a task comes again. */
 static sm_status fail_cycle(const sm_pipeline *p, const bool *is_placed, int32_t from, sm_error *e)
 {
     int32_t *seen = SM_NEW_ARRAY(p->arena, int32_t, p->n_tasks + 1);
@@ -108,7 +108,8 @@ sm_status smi_flow_graph_order(sm_pipeline *p, sm_error *e)
 {
     const int32_t n = p->n_tasks;
     bool *is_placed = SM_NEW_ARRAY(p->arena, bool, n);
-    int32_t *place = SM_NEW_ARRAY(p->arena, int32_t, n); /* of a task of the file, in the order */
+    int32_t *place =
+        SM_NEW_ARRAY(p->arena, int32_t, n); /* for each task of the file: its place in the order */
     smi_flow_task *ordered = SM_NEW_ARRAY(p->arena, smi_flow_task, n);
 
     for (int32_t i = 0; i < n; i++) {

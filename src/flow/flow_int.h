@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * flow/flow_int.h: what the files of pipelines share: a pipeline as it was read, the state of a
- * run, what a table knows of the files that it was loaded from. In the order of the work. */
+ * flow/flow_int.h: what the files of this room share: a pipeline as it was read, the state of a
+ * run, and the calls between the files, in the order in which a run makes them. */
 #ifndef SM_FLOW_FLOW_INT_H
 #define SM_FLOW_FLOW_INT_H
 
@@ -17,17 +17,17 @@ typedef struct smi_flow_place {
     int64_t line, byte; /* 1-based, of the pipeline file; 0: none */
 } smi_flow_place;
 
-/* A value as it stands in the file, or that of an environment variable. */
+/* A value in the file, or the name of an environment variable that has it. */
 typedef struct smi_flow_setting {
     sm_str text; /* "": the file says nothing */
-    bool is_env; /* it is the variable's name */
+    bool is_env; /* `text` is the name of an environment variable */
     smi_flow_place at;
 } smi_flow_setting;
 
 typedef enum smi_flow_server { SMI_SERVER_S3, SMI_SERVER_CLICKHOUSE } smi_flow_server;
 
-/* The settings of connections: key, of which server, the name that AWS tools have for it, whether
- * it may only be named and never stand in the file. */
+/* The settings of connections: id, key in the file, server, the name that AWS tools have for it,
+ * and whether it is a secret, which must not stand in the file. */
 #define SMI_FLOW_SETTINGS(X)                                                                       \
     X(ENDPOINT, "endpoint", S3, "AWS_ENDPOINT_URL_S3", false)                                      \
     X(REGION, "region", S3, "AWS_REGION", false)                                                   \
@@ -112,7 +112,7 @@ struct sm_pipeline {
 
 /** Reads the file and the SQL beside it; the tasks stand in the order of the file. */
 sm_status smi_flow_yaml_read(sm_pipeline *p, sm_error *e) SM_MUST_USE;
-/** Finds what each task needs and puts the tasks in order. SM_INVALID names a cycle. */
+/** Finds what each task needs, and puts the tasks in order. SM_INVALID: tasks need each other. */
 sm_status smi_flow_graph_order(sm_pipeline *p, sm_error *e) SM_MUST_USE;
 /** Marks the tasks that `--task` means. SM_NAME with the nearest name. `a`: scratch; a pipeline's
  * own arena may be another run's too. */
@@ -128,14 +128,15 @@ sm_status smi_flow_at(const sm_pipeline *p, smi_flow_place at, sm_status st,
 
 /* A quarantine table being written (flow_quarantine.c). */
 typedef struct smi_flow_quarantine {
-    smi_flow_books books; /* matched; those of no table where the source has no quarantine */
+    smi_flow_books books; /* matched, even if there is no quarantine and so no table */
     sm_str uri;           /* "": no quarantine */
     sm_quarantine *table; /* NULL: not open */
-    bool is_to_refill;    /* lines of tasks that are done went with a failed task's */
+    bool is_to_refill;    /* lines of done tasks were thrown away with those of a failed one */
     sm_candidate *candidate;
     int64_t n_rows_before; /* of the table; −1: there was none */
     int64_t wall_ns;
-    const sm_str *paths, *columns; /* of the source's lines, and the table's names for them */
+    const sm_str *paths,
+        *columns; /* columns of the source's lines, and how the loaded table calls them */
     int32_t n_columns;
 } smi_flow_quarantine;
 
@@ -146,8 +147,8 @@ struct smi_flow_source_state {
     bool is_open;
     sm_files found;        /* all that match */
     smi_flow_file *states; /* one a file found */
-    sm_map *by_uri;        /* -> smi_flow_file, of other roots too */
-    sm_files files; /* what plans read: of the period, each content once; its store is `found`'s */
+    sm_map *by_uri;        /* URI -> smi_flow_file; files of other roots, too */
+    sm_files files;        /* what plans read: the period's, each content once; `found`'s store */
     smi_flow_quarantine quarantine;
 };
 
@@ -174,20 +175,20 @@ typedef struct smi_flow_task_state {
                               * table too; NULL: none */
 } smi_flow_task_state;
 
-/* What the SQL being planned asked for, by way of the run's resolver. */
+/* What the SQL asked for that was planned last (flow_plan.c). */
 typedef struct smi_flow_asked {
-    sm_str *tables; /* stored ones, as the SQL names them */
+    sm_str *tables; /* stored tables, as the SQL names them */
     int64_t n_tables, cap_tables;
-    sm_buf text;         /* what else decides the rows: views' SQL, variables */
-    bool reads_paths;    /* by a table function: files, or a table by its place */
-    uint32_t sources;    /* that it reads, as bits; see SMI_MAX_SOURCES */
-    bool has_opened_one; /* of them, while planning */
+    sm_buf text;         /* what else decides the rows: the SQL of views, variables */
+    bool reads_paths;    /* it reads files, or a table by its place, with a table function */
+    uint32_t sources;    /* a bit for each source that it reads (SMI_MAX_SOURCES) */
+    bool has_opened_one; /* planning opened a source */
     int32_t period; /* the first variable of type month or date that decides the rows, or −1 */
 } smi_flow_asked;
 
 #define SMI_MAX_SOURCES 16
 
-/* Where refused lines of all sources go in. */
+/* The sink of the refused lines of all sources. */
 typedef struct smi_flow_refuse {
     sm_run *run;
     int32_t task;   /* that runs */
@@ -275,15 +276,15 @@ bool smi_flow_may_take_name(const sm_pipeline *p, const smi_flow_task *t);
 /** The one scan of a plan of projections and filters, or NULL. */
 const sm_plan_node *smi_flow_plan_scan(const sm_plan *plan);
 
-/** A load's SQL as the text that its table remembers (flow_query.c). *names, where not NULL: does
- * each variable stand there by its name, for it may have another value in another run? */
+/** A task's SQL as the text that its table remembers (flow_query.c). *names (may be NULL): for each
+ * variable, whether the text has its name, because it may have another value in another run. */
 sm_status smi_flow_query_text(sm_run *r, const smi_flow_task *t, sm_str *out, bool **names,
                               sm_error *e) SM_MUST_USE;
-/** May the load go on by the query `now`, where the rows that are there were loaded by `old` ("":
- * not known)? SM_INVALID with what differs and what to do. */
+/** May the load go on by the query `now`, if the rows in the table were loaded by `old` ("": not
+ * known)? SM_INVALID with what differs and what to do. */
 sm_status smi_flow_query_check(sm_run *r, int32_t task, sm_str old, sm_str now,
                                sm_error *e) SM_MUST_USE;
-/* The rows in which a column has one of some values: what a write of a flow replaces. */
+/* The rows that a write replaces: those in which a column has one of these values. */
 typedef struct smi_flow_rows {
     sm_str column;
     const sm_value *values;
@@ -293,35 +294,39 @@ typedef struct smi_flow_rows {
 sm_condition smi_flow_condition(const smi_flow_rows *rows);
 /** Is the task's table to be made anew, whatever is known of it? */
 bool smi_flow_is_refreshed(const sm_run *r, int32_t task);
-/** Is a table that is loaded from the source? */
+/** Is a table made anew that is loaded from the source? */
 bool smi_flow_is_source_refreshed(const sm_run *r, const smi_flow_source_state *s);
 
 /* ---- connections (flow_connection.c) --------------------------------------------------------- */
 
-/** What a setting says; "" for nothing. SM_USAGE where it names a variable that is not set. */
+/** The value of a setting; "": it has none. SM_USAGE if it names an environment variable that is
+ * not set. */
 sm_status smi_flow_setting_read(const sm_pipeline *p, const smi_flow_setting *s, sm_str *out,
                                 sm_error *e) SM_MUST_USE;
-/** Connects the variables' places in S3, for the run's stores. */
+/** Connects the run's stores to the places in S3 that the variables name. */
 sm_status smi_flow_connect(const sm_run *r, sm_error *e) SM_MUST_USE;
-/** Connects a place that a variable had in another run, where one in S3 needs that. */
+/** Connects a place that the variable had in another run, if it is in S3. */
 sm_status smi_flow_connect_place(const sm_run *r, int32_t var, sm_str uri, sm_error *e) SM_MUST_USE;
-/** Finds all settings of the servers that chosen tasks publish to, and whether they can read the
- * lake: what is wrong there ends a run here, not after its work. */
+/** Checks the settings of the servers that chosen tasks publish to, and that they can read the
+ * lake, so that a mistake there ends a run before its work. */
 sm_status smi_flow_publish_check(sm_run *r, sm_error *e) SM_MUST_USE;
-/** After the tables' commits: makes the table elsewhere. */
+/** Makes the table on the server. After the lake's tables are published. */
 sm_status smi_flow_publish_run(sm_run *r, int32_t task, sm_error *e) SM_MUST_USE;
 
 /* ---- the kinds of work (flow_load.c, flow_table.c, flow_quarantine.c) ------------------------ */
 
+/** Does a load (flow_load.c) or a table task (flow_table.c): its candidate, or none if nothing has
+ * changed. */
 sm_status smi_flow_load_run(sm_run *r, int32_t task, sm_error *e) SM_MUST_USE;
 sm_status smi_flow_table_run(sm_run *r, int32_t task, sm_error *e) SM_MUST_USE;
 /** Reads again what the task has read, for the refused lines of one source. */
 sm_status smi_flow_load_refuse(sm_run *r, int32_t task, int32_t source, sm_error *e) SM_MUST_USE;
 sm_status smi_flow_table_refuse(sm_run *r, int32_t task, int32_t source, sm_error *e) SM_MUST_USE;
 
-/** Judges the period's files for the source's quarantine table. */
+/** Matches the source's files for its quarantine table. When the source is opened. */
 sm_status smi_flow_quarantine_match(sm_run *r, smi_flow_source_state *s, sm_error *e) SM_MUST_USE;
-/** Opens the stage, where some file of the period has something to add. Before a run of a plan. */
+/** Opens the table if lines may have to be written. Before a plan is executed that reads the
+ * source. */
 sm_status smi_flow_quarantine_open(sm_run *r, smi_flow_source_state *s, sm_error *e) SM_MUST_USE;
 /** The sink of refused lines, for a task; after the quarantines of its sources are open. `source`:
  * the only one whose quarantine takes them, or −1. */
@@ -331,9 +336,9 @@ sm_sink smi_flow_quarantine_sink(sm_run *r, int32_t task, int32_t source);
 void smi_flow_quarantine_undo(sm_run *r, smi_flow_source_state *s, int32_t task);
 /** Reads again what an undo took away from tasks that are done, if anything. Before each task. */
 sm_status smi_flow_quarantine_refill(sm_run *r, smi_flow_source_state *s, sm_error *e) SM_MUST_USE;
-/** Ends the stage: its candidate, or none where nothing was opened. */
+/** Ends the table: makes its candidate, or none if nothing changes. After all tasks. */
 sm_status smi_flow_quarantine_finish(sm_run *r, smi_flow_source_state *s, sm_error *e) SM_MUST_USE;
-void smi_flow_quarantine_release(smi_flow_quarantine *q);
+void smi_flow_quarantine_release(smi_flow_quarantine *q); /* takes {0} */
 
 /* ---- the report (flow_report.c) -------------------------------------------------------------- */
 

@@ -34,8 +34,8 @@ typedef struct load {
 
 /* ---- the plan ------------------------------------------------------------------------------- */
 
-/* The files for which keep() holds, and those of other roots that the table needs, or else the
- * quarantine, as what names read of the source's folder. */
+/* The files that a plan reads in place of the source's folder: those for which keep() is true, and
+ * those of other roots that the table or else the quarantine needs. */
 static const sm_files *choose_files(const load *l, bool (*keep)(const load *l, int64_t i),
                                     bool to_table)
 {
@@ -63,14 +63,14 @@ static bool is_to_load(const load *l, int64_t i)
     return l->books.match.files[i].is_read;
 }
 
-/* Are its refused lines to go into the quarantine? */
+/* Does the quarantine need the refused lines of file i? */
 static bool is_refusing(const load *l, int64_t i)
 {
     const smi_flow_quarantine *q = &l->source->quarantine;
     return q->uri.len > 0 && q->books.match.files[i].is_read;
 }
 
-/* Loaded before, but its refused lines are not in quarantine: a new quarantine. */
+/* Was file i loaded before the quarantine was added? */
 static bool is_to_quarantine(const load *l, int64_t i)
 {
     return is_refusing(l, i) && !l->source->states[i].is_read;
@@ -112,8 +112,8 @@ static sm_status check_plan(load *l, const sm_plan *plan, const sm_files *files,
     return SM_OK;
 }
 
-/* These files may have dates alone where earlier ones had other text too, or nothing but null: the
- * table says what its columns are. true: plan anew. */
+/* Types that were found by looking may be too narrow: these files may have only dates where earlier
+ * ones had other text, or only null. The table's types count. true: plan the SQL again. */
 static bool fit_table(const load *l, sm_names *names, const sm_plan *plan, sm_arena *a)
 {
     const sm_dataset *d = smi_flow_plan_scan(plan)->as.scan.dataset;
@@ -135,7 +135,7 @@ static bool fit_table(const load *l, sm_names *names, const sm_plan *plan, sm_ar
     return has_changed;
 }
 
-/* The SQL over these files, as a plan whose rows go into the table. */
+/* Plans the SQL over these files; its rows fit the table. */
 static sm_status plan_sql(load *l, sm_names *names, const sm_files *files, sm_arena *a,
                           sm_plan **out, sm_error *e)
 {
@@ -147,7 +147,7 @@ static sm_status plan_sql(load *l, sm_names *names, const sm_files *files, sm_ar
 
 /* ---- the write ------------------------------------------------------------------------------ */
 
-/* The rows of the Dates that are replaced. */
+/* The rows of the dates that are replaced. */
 static smi_flow_rows replaced_dates(const load *l)
 {
     const smi_match_out *match = &l->books.match;
@@ -179,7 +179,7 @@ static void choose_versions(load *l)
     }
 }
 
-/* Has it all columns of the table, and more? */
+/* Has the schema all columns of the table, and more? */
 static bool is_wider(const load *l, const sm_type *schema)
 {
     const sm_type *there = sm_snapshot_metadata(l->books.snapshot)->schema;
@@ -195,7 +195,7 @@ static bool is_wider(const load *l, const sm_type *schema)
 static sm_status open_stage(load *l, const sm_type *schema, sm_stage **out, sm_error *e)
 {
     const smi_flow_rows replaced = replaced_dates(l);
-    SM_ASSERT(replaced.n == 0 || l->books.snapshot); /* rows that are replaced are there */
+    SM_ASSERT(replaced.n == 0 || l->books.snapshot); /* only an existing table has rows to lose */
     const sm_write write = {
         .uri = l->uri,
         .mode = smi_flow_is_refreshed(l->run, l->index) ? SM_WRITE_OVERWRITE
@@ -234,7 +234,7 @@ static sm_status end_stage(load *l, sm_stage *stage, sm_error *e)
     return SM_OK;
 }
 
-/* The files for which keep() holds, through the SQL; rows into the table, or nowhere. */
+/* Reads the files for which keep() is true by the SQL; the rows go into the table or nowhere. */
 static sm_status read_files(load *l, bool (*keep)(const load *l, int64_t i), bool to_table,
                             sm_error *e)
 {
@@ -267,9 +267,9 @@ done:
     return st;
 }
 
-/* Binds the SQL where nothing was to be read: a run that ends well has proved it, and of a query
- * that is new to the table that its rows would find their columns there. (Columns that are found by
- * looking differ with the files: what those of another day have is no fault.) */
+/* Binds the SQL if there was nothing to read, so that a run that succeeds has checked it; for a new
+ * query, that its rows fit the table, too. (Columns that are found by looking differ from file to
+ * file, so a difference to those of another day is no error.) */
 static sm_status bind_sql(load *l, sm_error *e)
 {
     sm_plan *plan = NULL;
@@ -288,8 +288,8 @@ static sm_status bind_sql(load *l, sm_error *e)
     return st;
 }
 
-/* Has the query changed, and may the load go on by it? Where it means nothing over this source,
- * that is said, and no choice between old and new rows is offered. */
+/* If the query has changed, may the load go on? If the new query is wrong for this source, that is
+ * the error, rather than the choice between old and new rows. */
 static sm_status check_query(load *l, sm_str query, sm_error *e)
 {
     sm_error of_sql = {0};
@@ -307,8 +307,9 @@ static sm_status check_query(load *l, sm_str query, sm_error *e)
     return of_bind;
 }
 
-/* The first file to load for which the variable had another value when it was loaded before, or may
- * have had: a period's is that of its files, others are a run's and so of its root. NULL: none. */
+/* The first file to load for which the variable may have had another value when it was loaded
+ * before; NULL: none. A period's variable belongs to the files of the period, others to the run,
+ * and so to the root that it loaded. */
 static const sm_datafile *first_of_other_run(const load *l, int32_t var)
 {
     const smi_flow_source_state *s = l->source;
@@ -328,8 +329,8 @@ static const sm_datafile *first_of_other_run(const load *l, int32_t var)
     return NULL;
 }
 
-/* Books know a root by its place, not by the values that variables had: rows of another run's files
- * would get this run's. */
+/* Books do not have the values of variables: rows of files that another run loaded would get the
+ * values of this run. */
 static sm_status check_variables(const load *l, const bool *names, sm_error *e)
 {
     const sm_pipeline *p = l->run->p;
@@ -351,7 +352,7 @@ static sm_status check_variables(const load *l, const bool *names, sm_error *e)
     return SM_OK;
 }
 
-/* What changes without a file being read: the books, and Dates without a file. */
+/* Writes what changes without reading a file: the books, and dates that have no file any more. */
 static sm_status write_books(load *l, sm_error *e)
 {
     sm_stage *stage = NULL;

@@ -39,7 +39,7 @@ typedef struct asking {
     sm_run *run;
     sm_names *names;
     sm_resolver inner;
-    int32_t own; /* the source whose files are set already, or −1 */
+    int32_t own; /* the source whose files the caller has set, or −1 */
 } asking;
 
 static void note_table(asking *k, sm_str name)
@@ -141,8 +141,8 @@ static void forget_asked(sm_run *r)
     r->asked = (smi_flow_asked){.period = -1};
 }
 
-/* The files of each open source's period stand for its folder; set once, as names forget by that
- * what they made before. */
+/* Names read the period's files in place of each open source's folder. Set only if changed, because
+ * setting them makes the names forget their datasets. */
 static void set_sources(sm_run *r, sm_names *names, int32_t own)
 {
     for (int32_t i = 0; i < r->p->n_sources; i++) {
@@ -214,7 +214,7 @@ static sm_status bind_rows(void *ctx, const sm_type *columns, sm_arena *a, const
                            sm_error *e)
 {
     const smi_flow_rows *rows = ctx;
-    SM_ASSERT(rows->n > 0); /* a write that replaces nothing is no replacement */
+    SM_ASSERT(rows->n > 0); /* a replacement always names values */
     const int32_t column = sm_type_find(columns, rows->column);
 
     if (column < 0) {
@@ -259,7 +259,7 @@ static void add_name(path *p, sm_str name)
     p->names[p->n++] = name;
 }
 
-/* Of column `column` that a node gives; of an expression over what the node gives. */
+/* The path of column `column` of a node's rows; expr_path does it for an expression over them. */
 static bool column_path(const sm_plan_node *n, int32_t column, path *out);
 
 static bool expr_path(const sm_plan_node *n, const sm_expr *x, path *out)

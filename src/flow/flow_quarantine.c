@@ -50,7 +50,8 @@ static sm_map *uris_that_leave(const smi_flow_source_state *s, sm_arena *a)
     return out;
 }
 
-/* A file that moved has rows of its old URI, which may by now be another's. */
+/* Reads files again that share a URI with rows that leave: a moved file keeps its old URI in its
+ * rows, and another file may have that URI now. */
 static void read_sharers(smi_flow_source_state *s, sm_arena *a)
 {
     const sm_map *uris = uris_that_leave(s, a);
@@ -75,8 +76,8 @@ static bool is_loaded(const sm_run *r, const smi_flow_source_state *s)
     return false;
 }
 
-/* Files outside the period are read where a load replaces their dates; who reads the source itself
- * reads the period, and the rows of the others are right as they are. */
+/* Files outside the period are read only if a load replaces their dates. Without a load only the
+ * period is read, and rows of other files stay as they are. */
 static void leave_outside(const sm_run *r, smi_flow_source_state *s)
 {
     for (int64_t i = 0; i < s->found.n && !is_loaded(r, s); i++) {
@@ -115,7 +116,7 @@ sm_status smi_flow_quarantine_match(sm_run *r, smi_flow_source_state *s, sm_erro
     return SM_OK;
 }
 
-/* Has a file something to add? */
+/* Is there a file whose lines are to be written? */
 static bool has_work(const smi_flow_source_state *s)
 {
     for (int64_t i = 0; s->quarantine.uri.len > 0 && i < s->found.n; i++) {
@@ -126,7 +127,7 @@ static bool has_work(const smi_flow_source_state *s)
     return s->quarantine.books.n_others > 0;
 }
 
-/* The rows of the files whose lines leave the table. */
+/* The rows to be replaced: those of files whose lines leave the table. */
 static smi_flow_rows replaced_files(sm_run *r, const smi_flow_source_state *s)
 {
     const sm_map *uris = uris_that_leave(s, r->arena);
@@ -141,7 +142,7 @@ static smi_flow_rows replaced_files(sm_run *r, const smi_flow_source_state *s)
 
 /* ---- names of columns ----------------------------------------------------------------------- */
 
-/* The names that a plan over the source gives to columns of its lines. */
+/* Takes the column names of a plan, if it reads this source. */
 static bool take_columns(sm_run *r, smi_flow_source_state *s, const sm_plan *plan)
 {
     smi_flow_quarantine *q = &s->quarantine;
@@ -165,10 +166,10 @@ static bool take_columns(sm_run *r, smi_flow_source_state *s, const sm_plan *pla
     return true;
 }
 
-/* SQL that does not plan is its own task's affair. */
+/* Plans tasks until one says how columns are called. Each task reports errors in its own SQL. */
 static void find_columns(sm_run *r, smi_flow_source_state *s)
 {
-    const smi_flow_asked asked = r->asked; /* of the plan that is about to run */
+    const smi_flow_asked asked = r->asked; /* belongs to the plan that is about to run */
     bool is_found = false;
 
     r->asked = (smi_flow_asked){0};
@@ -269,7 +270,7 @@ sm_sink smi_flow_quarantine_sink(sm_run *r, int32_t task, int32_t source)
 
 /* ---- a task that failed ---------------------------------------------------------------------- */
 
-/* Throws all lines away. Those of tasks that are done come again by a refill. */
+/* Throws all lines away. A refill reads those of done tasks again. */
 static void empty_table(smi_flow_source_state *s, bool has_others)
 {
     sm_quarantine_close(s->quarantine.table);
@@ -296,7 +297,7 @@ void smi_flow_quarantine_undo(sm_run *r, smi_flow_source_state *s, int32_t task)
     }
 }
 
-/* Does a file of the source have the task's lines in quarantine? */
+/* Has the quarantine lines that the task refused? */
 static bool is_reader(const smi_flow_source_state *s, int32_t task)
 {
     for (int64_t i = 0; i < sm_map_count(s->by_uri); i++) {
@@ -333,7 +334,7 @@ sm_status smi_flow_quarantine_refill(sm_run *r, smi_flow_source_state *s, sm_err
 
 /* ---- ending --------------------------------------------------------------------------------- */
 
-/* Its rows have left, and none came: it is recorded no more. */
+/* The file's rows have left and no new ones came, so its entry is dropped. */
 static void drop_known(smi_flow_books *b, int64_t known)
 {
     if (known >= 0 && smi_flow_books_has_rows(&b->known[known])) {
@@ -342,7 +343,7 @@ static void drop_known(smi_flow_books *b, int64_t known)
     }
 }
 
-/* A file that no plan came to, as WHERE wants nothing of its date, is none of this commit's. */
+/* Leaves files out of the commit that no plan has read, because WHERE excludes their dates. */
 static int64_t leave_unread(smi_flow_source_state *s)
 {
     smi_flow_books *b = &s->quarantine.books;
@@ -386,7 +387,7 @@ sm_status smi_flow_quarantine_finish(sm_run *r, smi_flow_source_state *s, sm_err
 
     SM_ASSERT(!q->is_to_refill && !q->candidate);
     if (s->is_open && !q->table && !has_work(s) && q->books.snapshot &&
-        smi_flow_books_has_news(&q->books)) { /* rows that leave, or nothing but the books */
+        smi_flow_books_has_news(&q->books)) { /* rows leave, or only the books change */
         st = open_table(r, s, e);
     }
     if (st == SM_OK && q->table) {

@@ -95,7 +95,7 @@ static sm_str subject_of(sm_str line)
     return line;
 }
 
-/* The line of `text` about the same that `other` has not; "" where there is none. */
+/* The line of `text` with that subject which `other` has not; "": none. */
 static sm_str counterpart(sm_str text, sm_str other, sm_str subject)
 {
     sm_str line;
@@ -121,8 +121,8 @@ static sm_str value_of(sm_str line)
 
 typedef struct difference {
     int n;
-    sm_str before, after; /* the first one's lines; "" where one side has none */
-    bool only_adds;       /* columns, and what is read for them */
+    sm_str before, after; /* the first difference; "" if one side has no such line */
+    bool only_adds;       /* only columns were added, and what is read for them */
     bool adds_column, drops_column;
 } difference;
 
@@ -159,7 +159,7 @@ static difference compare_queries(sm_str old, sm_str now)
             d.adds_column = d.adds_column || is_column(line);
         }
     }
-    if (d.n == 0) { /* the same lines in another order: columns */
+    if (d.n == 0) { /* the same lines in another order: columns were moved */
         d.n = 1;
         d.only_adds = false;
     }
@@ -194,7 +194,7 @@ static sm_str describe_difference(const difference *d, sm_arena *a)
 
 /* ---- the check ------------------------------------------------------------------------------ */
 
-/* By what the rows that are there stay: a table's rows have all its columns, and no other. */
+/* How the old rows can stay. Rows of a table have all of its columns and no others. */
 static const char *what_keeps(const smi_flow_task *t, const difference *d)
 {
     if (d->drops_column) {

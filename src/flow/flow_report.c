@@ -91,7 +91,7 @@ void smi_flow_report_exec(sm_run *r, int32_t task, const sm_exec_report *x)
 
 /* ---- sources -------------------------------------------------------------------------------- */
 
-/* Is it the first word of that kind on the file, or the first warning of that text? */
+/* Is it the first time that this is reported of a file, or this warning given? */
 static bool is_first_word(sm_run *r, const char *kind, sm_str name)
 {
     if (!r->told) {
@@ -160,8 +160,8 @@ void smi_flow_report_copy(sm_run *r, sm_str name, sm_str of, bool is_skipped)
                          .is_skipped = is_skipped};
 }
 
-/* Which days of the period have a file with a line in it? Of a file that was not read and of which
- * nothing is known, bytes are taken for lines. */
+/* Which days of the period have a file with lines? A file of which nothing is known counts if it is
+ * not empty. */
 static bool *days_with_lines(sm_run *r, const smi_flow_source_state *s)
 {
     bool *out = SM_NEW_ARRAY(r->arena, bool, s->last_day - s->first_day + 1);
@@ -192,7 +192,7 @@ static void report_days(sm_run *r, const smi_flow_source_state *s, int64_t *cap)
     }
 }
 
-/* Of a run that failed, what was not read by then may still have been to be read. */
+/* In a run that failed, a file that was not read counts as skipped only if a load said so. */
 void smi_flow_report_sources(sm_run *r, bool is_done)
 {
     int64_t cap_days = 0;

@@ -72,7 +72,7 @@ static sm_status choose_period(sm_run *r, smi_flow_source_state *s, sm_error *e)
     return n > 0 ? SM_OK : fail_no_file(s, e);
 }
 
-/* What plans read: the period's files, but those whose content another one of them has. */
+/* Chooses what plans read: the files of the period, each content once. */
 static void choose_files(sm_run *r, smi_flow_source_state *s)
 {
     SM_ASSERT(s->quarantine.books.in.n_found == s->found.n); /* one match a file */

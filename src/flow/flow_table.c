@@ -84,7 +84,7 @@ static sm_status state_of(sm_run *r, sm_str table, sm_str *out, sm_error *e)
     return st;
 }
 
-/* What the table is made of, as JSON for the commit and as text for the hash. */
+/* What a table is made from: as JSON for the commit, and as text for the hash. */
 typedef struct inputs {
     sm_buf json, text;
 } inputs;
@@ -121,8 +121,8 @@ static sm_status gather_inputs(sm_run *r, const smi_flow_task *t, inputs *in, sm
 
 /* ---- periods -------------------------------------------------------------------------------- */
 
-/* A table whose rows are all of one month (or date) holds nothing of another, and so does what is
- * made of it alone. */
+/* Finds the month or date that all rows of the table belong to: that of its own SQL, or of a table
+ * that it reads. */
 static sm_status find_period(sm_run *r, int32_t task, sm_error *e)
 {
     smi_flow_task_state *state = &r->tasks[task];
@@ -173,16 +173,16 @@ static sm_status check_replaced(const sm_run *r, const smi_flow_task *t, const s
 
 /* ---- the write ------------------------------------------------------------------------------ */
 
-/* The table as it is, before the run. */
+/* The table as it was before the run. */
 typedef struct table_there {
     bool is_there;
     sm_str uri;
-    sm_str fingerprint; /* of the rows that would be written anew; "" where not known */
-    sm_str query;       /* of the rows that were written last; "" where not known */
+    sm_str fingerprint; /* of the rows that would be replaced; "": not known */
+    sm_str query;       /* of the rows that were written last; "": not known */
 } table_there;
 
-/* The fingerprint of the commit that last wrote the rows of this value; "" where that is not among
- * the newest commits, or where another writer has been there since. */
+/* The fingerprint of the commit that last wrote the rows of this value; "" if it is not among the
+ * newest commits, or another writer has changed the table since. */
 static sm_status period_fingerprint(sm_run *r, sm_store *store, sm_str period, sm_str *out,
                                     sm_error *e)
 {
@@ -204,7 +204,7 @@ static sm_status period_fingerprint(sm_run *r, sm_store *store, sm_str period, s
             }
         }
         sm_arena_free(scratch);
-        is_found = is_found || n < depths[i]; /* that was the whole history */
+        is_found = is_found || n < depths[i]; /* the whole history was read */
     }
     return st;
 }
@@ -236,7 +236,7 @@ done:
     return st;
 }
 
-/* The files that were read, by their hashes. */
+/* Writes the files that were read, with their hashes. */
 static void put_files(sm_run *r, sm_json_writer *w)
 {
     char hex[33];
@@ -266,12 +266,12 @@ static void put_word(sm_json_writer *w, const char *key, sm_str value)
     }
 }
 
-/* The hash of the query, of a table that keeps other values' rows; "" of another. */
+/* The hash of the query of a table that keeps rows of other values; else "". */
 static sm_str query_hash(sm_run *r, const smi_flow_task *t)
 {
     char hex[33] = "";
     sm_str text = {0};
-    sm_error ignored = {0}; /* it was planned: what cannot be compared is not compared */
+    sm_error ignored = {0}; /* SQL without a canonical text is not compared */
 
     if (t->replace >= 0 && smi_flow_query_text(r, t, &text, NULL, &ignored) == SM_OK) {
         sm_hash128_hex(sm_hash128_of(text.data, text.len, 0), hex);
@@ -299,7 +299,7 @@ static sm_str info_of(sm_run *r, int32_t task, const char *fingerprint)
     return out;
 }
 
-/* Its rows, or those of the variable's value, for those that are there. */
+/* Replaces all rows of the table, or those of the variable's value. */
 static sm_status write_rows(sm_run *r, int32_t task, const table_there *there, const sm_plan *plan,
                             const inputs *in, const char *fingerprint, sm_error *e)
 {
@@ -307,7 +307,7 @@ static sm_status write_rows(sm_run *r, int32_t task, const table_there *there, c
     const bool is_part = t->replace >= 0;
     SM_ASSERT(!r->tasks[task].candidate);
     sm_stage *stage = NULL;
-    smi_flow_rows rows = {.n = 1}; /* the rows that leave: those of the variable's value */
+    smi_flow_rows rows = {.n = 1}; /* the rows to be replaced: those of the variable's value */
     sm_write write = {
         .uri = there->uri,
         .mode = SM_WRITE_OVERWRITE,
@@ -387,7 +387,7 @@ sm_status smi_flow_table_run(sm_run *r, int32_t task, sm_error *e)
     sm_hash128_hex(sm_hash128_of(in.text.data, in.text.len, 0), fingerprint);
     if (!r->asked.reads_paths && sm_str_is(there.fingerprint, fingerprint) &&
         !smi_flow_is_refreshed(r, task)) {
-        goto done; /* it would be the same */
+        goto done; /* the rows would be the same */
     }
     SM_TRY_GOTO(st, done, write_rows(r, task, &there, plan, &in, fingerprint, e));
     warn_of_rows(r, task, &there);

@@ -84,7 +84,7 @@ static sm_status bind_var(const sm_run *r, const smi_flow_var *v, sm_value *out,
 {
     char text[SM_TIME_TEXT_BYTES];
 
-    for (int32_t i = r->opts->n_vars - 1; i >= 0; i--) { /* given twice: the last one holds */
+    for (int32_t i = r->opts->n_vars - 1; i >= 0; i--) { /* the last one counts */
         if (sm_str_eq(r->opts->vars[i].key, v->name)) {
             return bind_text(r, v, r->opts->vars[i].value, out, e);
         }

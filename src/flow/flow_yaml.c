@@ -73,9 +73,9 @@ static sm_status want_kind(const sm_pipeline *p, struct fy_node *n, smi_flow_pla
                        e);
 }
 
-/* A mapping by the keys that it may have. */
+/* A mapping, read by the keys that it may have. */
 typedef struct fields {
-    const char *const *keys; /* NULL-ended */
+    const char *const *keys; /* ended by NULL */
     struct fy_node *values[MAX_KEYS];
     smi_flow_place places[MAX_KEYS]; /* of the keys */
     bool has[MAX_KEYS];
@@ -132,7 +132,7 @@ static sm_status read_fields(const sm_pipeline *p, struct fy_node *map, const ch
     return SM_OK;
 }
 
-/* The text of a key that may be missing (then *out stays) or, where `must`, may not. */
+/* The text of a key. If it is missing, *out stays as it is or, with `must`, it is an error. */
 static sm_status read_text(const sm_pipeline *p, const fields *f, int key, const char *what,
                            bool must, sm_str *out, sm_error *e)
 {
@@ -174,7 +174,7 @@ static bool is_word(sm_str s)
     return s.len > 0 && s.len <= 128;
 }
 
-/* layer.table, of which folders are made. */
+/* A table's name is layer.table; both become folders. */
 static sm_status check_table_name(const sm_pipeline *p, sm_str name, smi_flow_place at, sm_error *e)
 {
     const char *dot = memchr(name.data, '.', name.len);
@@ -199,7 +199,7 @@ static int32_t find_var(const sm_pipeline *p, sm_str name)
     return -1;
 }
 
-/* The variable of that name, or SM_NAME with the nearest. */
+/* The variable of that name; SM_NAME with the nearest name. */
 static sm_status want_var(const sm_pipeline *p, sm_str name, smi_flow_place at, int32_t *out,
                           sm_error *e)
 {
@@ -221,7 +221,7 @@ static sm_status want_var(const sm_pipeline *p, sm_str name, smi_flow_place at, 
 
 /* ---- the parts ------------------------------------------------------------------------------ */
 
-/* A value as it stands, or {env: NAME}; a secret may only be the latter. */
+/* A value, or {env: NAME}. A secret must be the latter. */
 static sm_status read_setting(const sm_pipeline *p, const fields *f, int key, bool is_secret,
                               smi_flow_setting *out, sm_error *e)
 {
@@ -310,7 +310,7 @@ static sm_status read_connections(sm_pipeline *p, struct fy_node *list, smi_flow
     return SM_OK;
 }
 
-/* The connection of that name to such a server, or SM_NAME with the nearest. */
+/* The connection of that name to such a server; SM_NAME with the nearest name. */
 static sm_status want_connection(const sm_pipeline *p, sm_str name, smi_flow_server server,
                                  smi_flow_place at, int32_t *out, sm_error *e)
 {
@@ -408,7 +408,7 @@ static sm_status read_vars(sm_pipeline *p, struct fy_node *map, smi_flow_place a
     return SM_OK;
 }
 
-/* keep, which is what nothing means, fail, or the one more that it takes. */
+/* A policy: keep (the default), fail, or the one that `takes` adds. */
 static sm_status read_policy(sm_pipeline *p, const fields *f, int key, const char *name,
                              unsigned takes, sm_policy *out, sm_error *e)
 {
@@ -421,7 +421,7 @@ static sm_status read_policy(sm_pipeline *p, const fields *f, int key, const cha
     }
     takes |= SM_TAKES(SM_POLICY_KEEP) | SM_TAKES(SM_POLICY_FAIL);
     const sm_status st = sm_policy_parse(name, word, takes, out, e);
-    const smi_flow_place at = place_of(f->values[key]); /* nowhere where the value is empty */
+    const smi_flow_place at = place_of(f->values[key]); /* no place if the value is empty */
     return st == SM_OK ? st : smi_flow_at(p, at.line > 0 ? at : f->places[key], st, e);
 }
 
@@ -571,7 +571,7 @@ static sm_status refuse_keys(const sm_pipeline *p, const fields *f, int first, i
     return SM_OK;
 }
 
-/* connection.table, and the table of the lake that it is to be. */
+/* A task that publishes: its name is connection.table; `from` is the table of the lake. */
 static sm_status read_publish(const sm_pipeline *p, const fields *f, smi_flow_task *t, sm_error *e)
 {
     const char *dot = memchr(t->name.data, '.', t->name.len);
@@ -611,7 +611,7 @@ static sm_status read_load(const sm_pipeline *p, const fields *f, smi_flow_task 
     return find_source(p, from, place_of(f->values[KEY_FROM]), &t->source, e);
 }
 
-/* A table keeps the rows of the variable's other values. */
+/* replace: the table keeps rows of other values of the variable. */
 static sm_status read_replace(const sm_pipeline *p, const fields *f, smi_flow_task *t, sm_error *e)
 {
     sm_str var = {0};
@@ -732,7 +732,7 @@ static sm_status read_root(sm_pipeline *p, struct fy_node *root, sm_error *e)
     return read_tasks(p, f.values[5], f.places[5], e);
 }
 
-/* What libfyaml says of a text that is no YAML. */
+/* The first error that libfyaml found. */
 static sm_status fail_yaml(const sm_pipeline *p, struct fy_diag *diag, sm_error *e)
 {
     void *iterator = NULL;
@@ -766,7 +766,7 @@ static sm_status parse(sm_pipeline *p, sm_str text, sm_error *e)
         st = smi_flow_at(p, (smi_flow_place){0}, sm_fail(e, SM_SYNTAX, "not YAML: not UTF-8"), e);
         goto done;
     }
-    if (text.len == 0) { /* libfyaml would print */
+    if (text.len == 0) { /* libfyaml would print a message */
         st = smi_flow_at(p, (smi_flow_place){0}, sm_fail(e, SM_SYNTAX, "the pipeline is empty"), e);
         goto done;
     }
@@ -795,7 +795,7 @@ sm_status smi_flow_yaml_read(sm_pipeline *p, sm_error *e)
     sm_buf text = {.max_bytes = MAX_YAML_BYTES};
 
     while (p->path.len > 1 && p->path.data[p->path.len - 1] == '/') {
-        p->path.len--; /* a folder's name, which is told as what it is */
+        p->path.len--; /* the path names a folder; the error says so */
     }
     sm_uri_split(p->path, &folder, &name);
     p->folder = sm_arena_str(p->arena, folder);

@@ -118,7 +118,7 @@ static sm_status make_chunk(void *ctx, int64_t i, sm_error *e)
     smi_gen_line l = {0};
 
     SM_ASSERT(c->n > 0 && c->n <= CHUNK_LINES && c->first + c->n <= c->maker->opts->rows);
-    SM_TRY(sm_buf_reserve(&l.scratch, 65536, e)); /* so that a line's texts never move */
+    SM_TRY(sm_buf_reserve(&l.scratch, 65536, e)); /* so that the line's texts do not move */
     sm_buf_reset(&c->log);
     sm_buf_reset(&c->manifest);
     for (int64_t line = c->first; line < c->first + c->n; line++) {
@@ -130,7 +130,7 @@ static sm_status make_chunk(void *ctx, int64_t i, sm_error *e)
 
 /* ---- files ---------------------------------------------------------------------------------- */
 
-/* Hands a buffer to an upload as a block, waiting where too much is in flight. */
+/* Hands a buffer to an upload as a block; waits if too much is in flight. */
 static sm_status put_bytes(sm_upload *up, const sm_buf *bytes, sm_budget *budget, sm_error *e)
 {
     sm_block *block = NULL;

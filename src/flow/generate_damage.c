@@ -39,7 +39,7 @@ static long long seconds_of(const smi_gen_line *l)
     return (long long)l->want[SMI_GEN_DURATION].number;
 }
 
-/* Puts bytes into the middle of a string of plain text: `at` is found by the text before it. */
+/* Inserts bytes into the line behind the text `before`. */
 static void insert_bytes(sm_buf *out, size_t start, const char *before, const void *bytes, size_t n)
 {
     const char *line = (const char *)out->data + start;
@@ -297,7 +297,7 @@ static void no_object_source(smi_gen_line *l, smi_gen_random *r)
 static void two_columns(smi_gen_line *l, smi_gen_random *r)
 {
     refuse_column(l, SMI_GEN_DURATION, SM_STR("\"twelve\""));
-    refuse_column(l, SMI_GEN_SCORE, SM_STR("99999999999999999999")); /* the first column is told */
+    refuse_column(l, SMI_GEN_SCORE, SM_STR("99999999999999999999")); /* the first one is named */
 }
 
 /* ---- the table ------------------------------------------------------------------------------ */

@@ -34,9 +34,9 @@ typedef enum smi_gen_verdict { SMI_GEN_KEPT, SMI_GEN_REFUSED, SMI_GEN_BLANK } sm
 typedef struct smi_gen_line {
     smi_gen_value want[SMI_GEN_COLUMNS];
 
-    /* Spelling. A token is JSON text in place of a value's usual one; empty: the usual one. */
+    /* How it is written. A token is JSON text in place of a value's usual one; empty: the usual. */
     sm_str token[SMI_GEN_COLUMNS];
-    uint32_t missing; /* bit a column: its key is left out */
+    uint32_t missing; /* a bit for each column whose key is left out */
     bool is_source_missing;
     sm_str source_token; /* in place of the whole _source object */
     sm_str top_extra;    /* members before _source, each ended by a comma: "\"a\":1," */
