@@ -216,6 +216,38 @@ static void test_a_run_that_is_closed_early_leaves_nothing(void **state)
     }
 }
 
+/* Two runs of one pipeline into two lakes, a step of each in turn; one gives up, the other is as
+ * if it had been alone. */
+static void test_steps_of_two_runs_alternate(void **state)
+{
+    sm_error e = {0};
+    shop s;
+    sm_run *runs[3] = {0};
+    const char *texts[3] = {0};
+    shop_init(&s);
+    for (int k = 0; k < 3; k++) {
+        s.lake = sm_arena_strf(s.k.arena, "memory://shop/turn-%d", k);
+        assert_ok(shop_open(&s, &runs[k], &e), &e);
+    }
+    for (int32_t i = 0; i < 4; i++) {
+        assert_ok(sm_run_task(runs[0], i, NULL, &e), &e);
+        assert_ok(sm_run_task(runs[1], i, NULL, &e), &e);
+        if (i < 2) {
+            assert_ok(sm_run_task(runs[2], i, NULL, &e), &e);
+        }
+    }
+    sm_run_close(runs[2], NULL);
+    for (int k = 0; k < 2; k++) {
+        assert_ok(sm_run_publish(runs[k], NULL, &e), &e);
+        sm_run_close(runs[k], NULL);
+        s.lake = sm_arena_strf(s.k.arena, "memory://shop/turn-%d", k);
+        texts[k] = shop_text(&s);
+    }
+    assert_string_equal(texts[0], texts[1]);
+    assert_non_null(strstr(texts[0], "20220401.json"));
+    shop_release(&s);
+}
+
 /* ---- failures -------------------------------------------------------------------------------- */
 
 /* Call `at` of those that reach stores fails, once; 0: none, they are only counted. */
@@ -297,6 +329,7 @@ int main(void)
         cmocka_unit_test(test_steps),
         cmocka_unit_test(test_the_day_and_month_are_of_the_interval_s_start),
         cmocka_unit_test(test_a_run_that_is_closed_early_leaves_nothing),
+        cmocka_unit_test(test_steps_of_two_runs_alternate),
         cmocka_unit_test(test_a_task_that_failed_runs_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
