@@ -359,11 +359,11 @@ static uint32_t draw(chance *c, uint32_t n)
     return (uint32_t)(c->state >> 33) % n;
 }
 
-typedef struct tally {
+typedef struct outcomes {
     int committed, reversed, abandoned, passed;
-} tally;
+} outcomes;
 
-static void count_outcome(const publisher *a, tally *t)
+static void count_outcome(const publisher *a, outcomes *t)
 {
     const smi_course *c = &a->course;
 
@@ -371,6 +371,20 @@ static void count_outcome(const publisher *a, tally *t)
     t->reversed += c->outcome == SMI_OUTCOME_REVERSED;
     t->abandoned += c->outcome == SMI_OUTCOME_NONE;
     t->passed += c->is_passed;
+}
+
+/* For how long tables were mixed is known to who has committed them. */
+static void check_mixed(const smi_course *c)
+{
+    const int64_t mixed_ns = smi_course_mixed_ns(c);
+
+    if (c->outcome == SMI_OUTCOME_NONE) {
+        assert_int_equal(mixed_ns, 0);
+    } else if (c->is_passed) {
+        assert_int_equal(mixed_ns, -1);
+    } else {
+        assert_true(mixed_ns > 0);
+    }
 }
 
 /* Is what the publisher says true of the tables? */
@@ -383,6 +397,7 @@ static void check_told(const world *w, const publisher *a)
                  sm_status_name(a->outcome));
     }
     assert_int_equal(a->outcome == SM_OK, a->course.outcome == SMI_OUTCOME_COMMITTED);
+    check_mixed(&a->course);
     for (int i = 0; i < TABLES; i++) {
         assert_int_equal(smi_course_version(&a->course, i) >= 0, a->outcome == SM_OK);
     }
@@ -390,7 +405,7 @@ static void check_told(const world *w, const publisher *a)
 
 /* n_foreign: how many foreign commits at most. They only add files: a removed one could make it
  * impossible to take a commit back. */
-static void run_schedule(uint64_t seed, uint32_t n_foreign, tally *t)
+static void run_schedule(uint64_t seed, uint32_t n_foreign, outcomes *t)
 {
     chance c = {.state = seed};
     world w;
@@ -442,7 +457,7 @@ static void test_schedules(void **state)
 {
     const char *given = sm_env("SMELT_SEED");
     int64_t seed = 1;
-    tally t = {0};
+    outcomes t = {0};
 
     assert_true(!given || sm_parse_i64(sm_str_of(given), &seed));
     for (int i = 0; i < 1500; i++) {
