@@ -154,8 +154,9 @@ void sm_run_report_json(const sm_run_report *r, const sm_error *e, sm_json_write
 
 /* What a publication made visible. */
 typedef struct sm_publication {
-    const sm_table_report *tables; /* those of the lake that the run's tasks and quarantines are of;
-                                    * as long as the run */
+    const sm_table_report
+        *tables; /* the lake's tables of the run: of its tasks, views too, then its
+                                    * quarantines; as long as the run */
     int64_t n_tables;
     int64_t wall_ns;
     int64_t mixed_ns; /* as sm_publish gives it */

@@ -127,11 +127,6 @@ sm_str smi_flow_books_query(const sm_run *r, const smi_flow_books *b);
 /** Sets the query by which all roots of the pipeline are loaded from now on. Before enter. */
 void smi_flow_books_take_query(const sm_run *r, smi_flow_books *b, sm_str query);
 
-/** Does the table have the rows of a known file? */
-static inline bool smi_flow_books_has_rows(const smi_flow_known *k)
-{
-    return !k->is_dropped && !k->is_passed;
-}
 /** Do its rows leave the table without another file at its path? */
 bool smi_flow_books_loses(const smi_flow_books *b, int64_t known);
 /** The version of the transaction of the found file i; −1: none. */

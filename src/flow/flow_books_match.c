@@ -30,9 +30,9 @@ smi_flow_mark smi_flow_mark_of(const sm_datafile *f)
                            .etag = f->etag};
 }
 
-/* ---- judging --------------------------------------------------------------------------------- */
+/* ---- what a matching asks -------------------------------------------------------------------- */
 
-/* Whom the matching asks. */
+/* The ctx of smi_match_asks. */
 typedef struct asked {
     sm_run *run;
     smi_flow_source_state *source;
@@ -481,7 +481,7 @@ bool smi_flow_books_loses(const smi_flow_books *b, int64_t known)
 {
     SM_ASSERT(known >= 0 && known < b->n_known);
     const smi_flow_known *k = &b->known[known];
-    return b->match.left[known] == SMI_KNOWN_DROPPED && smi_flow_books_has_rows(k) &&
+    return b->match.left[known] == SMI_KNOWN_DROPPED && smi_known_has_rows(k) &&
            (k->is_displaced || smi_match_find(&b->in, k->path) < 0);
 }
 
@@ -506,7 +506,7 @@ static sm_status check_known(const smi_flow_books *b, int64_t i, sm_error *e)
     const smi_flow_known *k = &b->known[i];
     const smi_match_left left = b->match.left[i];
 
-    if (!smi_flow_books_has_rows(k) || left == SMI_KNOWN_HERE || left == SMI_KNOWN_AGAIN) {
+    if (!smi_known_has_rows(k) || left == SMI_KNOWN_HERE || left == SMI_KNOWN_AGAIN) {
         return SM_OK;
     }
     return fail_reload(b, k, k->uri,

@@ -135,8 +135,8 @@ typedef struct smi_flow_quarantine {
     sm_candidate *candidate;
     int64_t n_rows_before; /* of the table; −1: there was none */
     int64_t wall_ns;
-    const sm_str *paths,
-        *columns; /* columns of the source's lines, and how the loaded table calls them */
+    const sm_str *paths;   /* of columns in the source's lines, */
+    const sm_str *columns; /* and how the loaded table calls them */
     int32_t n_columns;
 } smi_flow_quarantine;
 
@@ -145,8 +145,8 @@ struct smi_flow_source_state {
     sm_str path;
     int32_t first_day, last_day; /* the period, both included */
     bool is_open;
-    sm_files found;        /* all that match */
-    smi_flow_file *states; /* one a file found */
+    sm_files found;        /* all files whose names match */
+    smi_flow_file *states; /* one for each file found */
     sm_map *by_uri;        /* URI -> smi_flow_file; files of other roots, too */
     sm_files files;        /* what plans read: the period's, each content once; `found`'s store */
     smi_flow_quarantine quarantine;
@@ -171,8 +171,8 @@ typedef struct smi_flow_task_state {
     int64_t n_rows_before; /* of the table; −1: there was none */
     sm_str period;         /* a table: the month or date that all its rows are of; "" for none */
     int64_t wall_ns;
-    const sm_files *read[2]; /* a load: the files that it read for the quarantine alone, and for its
-                              * table too; NULL: none */
+    const sm_files *read[2]; /* a load's: the files that it read for the quarantine only, and those
+                              * for its table; NULL: none */
 } smi_flow_task_state;
 
 /* What the SQL asked for that was planned last (flow_plan.c). */
@@ -191,12 +191,12 @@ typedef struct smi_flow_asked {
 /* The sink of the refused lines of all sources. */
 typedef struct smi_flow_refuse {
     sm_run *run;
-    int32_t task;   /* that runs */
-    int32_t source; /* only its quarantine takes lines; −1: all */
+    int32_t task;   /* the task whose plan is executed */
+    int32_t source; /* the only source whose quarantine takes lines; −1: all take them */
     sm_quarantine_router router;
 } smi_flow_refuse;
 
-/* A run makes tables, then is PUBLISHED or, where that failed, CLOSED to all but sm_run_close. */
+/* A run is MAKING tables, then PUBLISHED; or, if publishing failed, CLOSED: it can only be ended. */
 typedef enum smi_flow_run_phase {
     SMI_RUN_MAKING,
     SMI_RUN_PUBLISHED,
@@ -211,8 +211,8 @@ struct sm_run {
     sm_exec_env own_env;   /* the caller's, with stores of the run's own */
     sm_progress *progress; /* the caller's, or NULL */
     smi_flow_run_phase phase;
-    int32_t *order;          /* the chosen tasks, those that publish elsewhere last */
-    sm_run_step *steps;      /* one each */
+    int32_t *order;          /* the pipeline's numbers of the chosen tasks, in the run's order */
+    sm_run_step *steps;      /* one for each of them */
     int32_t n_steps, n_made; /* the first n_made make tables and views */
     sm_arena *arena;
     sm_str id;
@@ -228,7 +228,7 @@ struct sm_run {
     sm_run_report own_report;
     bool has_told_sources;
     int64_t cap_unknown, cap_warnings, cap_gone, cap_moved, cap_copied;
-    sm_map *told; /* what the report says of files already */
+    sm_map *told; /* what the report has of files, and its warnings, so that each is told once */
 };
 
 /** The day in which the run's interval begins. */
@@ -292,9 +292,9 @@ typedef struct smi_flow_rows {
 } smi_flow_rows;
 /** `rows` as the condition of a write, which borrows it until its stage is open. */
 sm_condition smi_flow_condition(const smi_flow_rows *rows);
-/** Is the task's table to be made anew, whatever is known of it? */
+/** Is the task's table to be made anew (--full-refresh)? */
 bool smi_flow_is_refreshed(const sm_run *r, int32_t task);
-/** Is a table made anew that is loaded from the source? */
+/** Does a load of this source make its table anew? */
 bool smi_flow_is_source_refreshed(const sm_run *r, const smi_flow_source_state *s);
 
 /* ---- connections (flow_connection.c) --------------------------------------------------------- */

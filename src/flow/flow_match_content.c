@@ -95,7 +95,7 @@ static items find_sources(smi_matching *j)
 
     for (int64_t k = 0; k < j->in->n_known; k++) {
         const smi_flow_known *known = &j->in->known[k];
-        if (smi_known_is_telling(known) && is_vacated(j, k)) {
+        if (smi_known_is_recognisable(known) && is_vacated(j, k)) {
             out.at[out.n++] = (item){.content = smi_known_content(known),
                                      .day = day_of(j, known->has_date, known->date),
                                      .path = known->path,
@@ -513,7 +513,7 @@ static sm_status add_known_owners(const smi_match_in *in, const smi_match_out *o
         const smi_flow_known *known = &in->known[k];
         const bool is_again = out->left[k] == SMI_KNOWN_AGAIN;
         bool is_owner = is_again || out->left[k] == SMI_KNOWN_ELSEWHERE;
-        if (!is_owner || !smi_known_is_telling(known)) {
+        if (!is_owner || !smi_known_is_recognisable(known)) {
             continue;
         }
         if (is_again) {
@@ -587,7 +587,7 @@ sm_status smi_matching_copies(smi_matching *j, sm_error *e)
     for (int64_t i = 0; i < in->n_found; i++) {
         const smi_match_file *f = &j->out->files[i];
         const bool is_kept = f->kind == SMI_MATCH_SAME || f->kind == SMI_MATCH_MOVED;
-        if (is_kept && smi_known_is_telling(&in->known[f->known])) {
+        if (is_kept && smi_known_is_recognisable(&in->known[f->known])) {
             const sm_content c = smi_known_content(&in->known[f->known]);
             owners.at[owners.n++] = found_item(in, i, &c);
         }
@@ -620,7 +620,7 @@ sm_status smi_match_copies(const smi_match_in *in, const smi_match_read *reads, 
         if (f->is_read && reads[i].n_lines > 0) {
             items *to = f->kind == SMI_MATCH_NEW ? &news : &owners;
             to->at[to->n++] = found_item(in, i, &reads[i].content);
-        } else if (!f->is_read && is_kept && smi_known_is_telling(&in->known[f->known])) {
+        } else if (!f->is_read && is_kept && smi_known_is_recognisable(&in->known[f->known])) {
             const sm_content c = smi_known_content(&in->known[f->known]);
             owners.at[owners.n++] = found_item(in, i, &c);
         }

@@ -59,6 +59,12 @@ typedef struct smi_flow_known {
     bool is_displaced; /* its rows are in the table, but another file has taken its path */
 } smi_flow_known;
 
+/** Does the table have the file's rows? */
+static inline bool smi_known_has_rows(const smi_flow_known *k)
+{
+    return !k->is_dropped && !k->is_passed;
+}
+
 typedef struct smi_flow_root {
     sm_str uri; /* absolute, without a final '/'; "": not known, so the first folder is taken */
     sm_str pipeline; /* the one that loaded from it last */

@@ -20,18 +20,13 @@ typedef struct smi_matching {
 
 /* ---- what is known --------------------------------------------------------------------------- */
 
-static inline bool smi_known_has_rows(const smi_flow_known *k)
-{
-    return !k->is_dropped && !k->is_passed;
-}
-
 static inline bool smi_known_has_content(const smi_flow_known *k)
 {
     return k->has_identity && k->content_bytes >= 0;
 }
 
 /* Has it rows, and a content by which a file can be recognised? An empty one could be any. */
-static inline bool smi_known_is_telling(const smi_flow_known *k)
+static inline bool smi_known_is_recognisable(const smi_flow_known *k)
 {
     return smi_known_has_rows(k) && smi_known_has_content(k) && k->content_bytes > 0 &&
            k->n_lines != 0;

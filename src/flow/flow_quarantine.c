@@ -24,7 +24,7 @@
 
 /* ---- what there is to do -------------------------------------------------------------------- */
 
-/* The URI that a known file's rows have; where nothing tells, as it would be opened now. */
+/* The URI that a known file's rows have; if it is not known, the one it would have now. */
 static sm_str uri_of(const smi_flow_source_state *s, const smi_flow_known *k, sm_arena *a)
 {
     return k->uri.len > 0 ? k->uri : sm_store_uri_of(s->found.store, k->path, a);
@@ -38,12 +38,12 @@ static sm_map *uris_that_leave(const smi_flow_source_state *s, sm_arena *a)
 
     for (int64_t i = 0; i < b->in.n_found; i++) {
         const smi_match_file *f = &b->match.files[i];
-        if (f->is_read && f->known >= 0 && smi_flow_books_has_rows(&b->known[f->known])) {
+        if (f->is_read && f->known >= 0 && smi_known_has_rows(&b->known[f->known])) {
             *sm_map_at(out, uri_of(s, &b->known[f->known], a)) = out;
         }
     }
     for (int64_t i = 0; i < b->n_known; i++) {
-        if (b->match.left[i] == SMI_KNOWN_DROPPED && smi_flow_books_has_rows(&b->known[i])) {
+        if (b->match.left[i] == SMI_KNOWN_DROPPED && smi_known_has_rows(&b->known[i])) {
             *sm_map_at(out, uri_of(s, &b->known[i], a)) = out;
         }
     }
@@ -337,7 +337,7 @@ sm_status smi_flow_quarantine_refill(sm_run *r, smi_flow_source_state *s, sm_err
 /* The file's rows have left and no new ones came, so its entry is dropped. */
 static void drop_known(smi_flow_books *b, int64_t known)
 {
-    if (known >= 0 && smi_flow_books_has_rows(&b->known[known])) {
+    if (known >= 0 && smi_known_has_rows(&b->known[known])) {
         b->match.left[known] = SMI_KNOWN_DROPPED;
         b->match.has_news = true;
     }
