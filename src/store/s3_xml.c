@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * store/s3_xml.c: the XML of S3's answers, element by element, by expat, opened on first use.
- * Called by s3.c and s3_call.c.
+ * store/s3_xml.c: reads the XML of S3's responses, element by element, by expat, which is opened on
+ * first use. Called by s3_call.c, s3_list.c, s3_batch.c, s3_writer.c and s3_keys.c.
  *
- * Hostile answers: a document type is refused, so there are no entities to expand; depth and the
- * length of the whole are bounded (the latter by who fetched it). */
+ * Hostile responses: a document type is refused, so there are no entities to expand. The depth is
+ * bounded here, the length by the caller that fetched the text. */
 #include <expat.h>
 
 #include "base/library.h"
@@ -53,10 +53,11 @@ typedef struct reading {
     XML_Parser parser;
     smi_xml_fn on_element;
     void *ctx;
-    sm_buf text; /* of all open elements, one behind the other */
+    sm_buf text; /* the texts of all open elements, one after the other */
     size_t text_at[DEPTH_MAX];
     char name[DEPTH_MAX][64];
     int depth;
+    bool is_stopped; /* expat still ends an empty element in whose start it was stopped */
 } reading;
 
 static void on_start(void *ctx, const XML_Char *name, const XML_Char **attributes)
@@ -64,6 +65,7 @@ static void on_start(void *ctx, const XML_Char *name, const XML_Char **attribute
     reading *r = ctx;
     (void)attributes;
     if (r->depth == DEPTH_MAX || strlen(name) >= sizeof(r->name[0])) {
+        r->is_stopped = true;
         api.stop(r->parser, XML_FALSE);
         return;
     }
@@ -74,8 +76,12 @@ static void on_start(void *ctx, const XML_Char *name, const XML_Char **attribute
 static void on_end(void *ctx, const XML_Char *name)
 {
     reading *r = ctx;
-    (void)name;
+    if (r->is_stopped) {
+        return;
+    }
+    SM_ASSERT(r->depth > 0);
     const int d = --r->depth;
+    SM_ASSERT(strcmp(r->name[d], name) == 0 && r->text.len >= r->text_at[d]);
     const sm_str text = {(const char *)r->text.data + r->text_at[d], r->text.len - r->text_at[d]};
     r->on_element(r->ctx, d > 0 ? sm_str_of(r->name[d - 1]) : SM_STR(""), sm_str_of(r->name[d]),
                   text.len > 0 ? text : SM_STR(""));
@@ -112,5 +118,5 @@ sm_status smi_xml_read(sm_str text, smi_xml_fn on_element, void *ctx, sm_error *
         text.len <= INT32_MAX && api.parse(r.parser, text.data, (int)text.len, 1) == XML_STATUS_OK;
     api.drop(r.parser);
     sm_buf_release(&r.text);
-    return is_good ? SM_OK : sm_fail(e, SM_CORRUPT, "the answer is not the XML that S3 speaks");
+    return is_good ? SM_OK : sm_fail(e, SM_CORRUPT, "the response is not XML of S3");
 }
