@@ -2,28 +2,28 @@
  *
  * column/batch.c: the life of a batch, its memory, and the derived batches.
  *
- * A batch stands in a block of its own: the struct, its columns, a list of the blocks it keeps, and
- * what is left of the block for small arrays (bitmaps, heap tables, children). Arrays from
- * BIG_BYTES on get a block each, smaller ones are cut off a chunk.
- * The list of kept blocks may name one twice; it is sorted and thinned when it is full, before it
- * grows, so that keeping the same inputs again and again costs no memory. */
+ * Memory   A batch has a block of its own: the struct, its columns, the list of the blocks that it
+ *          retains, and spare bytes for small arrays (bitmaps, heap tables, children). Arrays of
+ *          BIG_BYTES or more get a block each; smaller ones are taken from a chunk.
+ * Blocks   The list of retained blocks may contain a block twice. When it is full, duplicates are
+ *          removed before it grows; so retaining the same inputs repeatedly costs no memory. */
 #include <stdlib.h>
 
 #include "column/column_int.h"
 
 #define ALIGN_BYTES 64
 #define BIG_BYTES   4096
-#define SPARE_BYTES 2048 /* what a new batch has for small arrays */
+#define SPARE_BYTES 2048 /* for small arrays, in the block of a new batch */
 #define FIRST_KEEPS 24
 
 typedef struct sm_batch_memory {
     sm_budget *budget;
-    sm_block *self;    /* the block that the batch stands in; not among the kept */
+    sm_block *self;    /* the batch's own block; not in `kept` */
     uint8_t *at, *end; /* the rest of the chunk */
     size_t next_chunk_bytes;
     sm_block **kept;
     int64_t n_kept, cap_kept;
-    size_t kept_bytes; /* of `kept` once it left the batch's own block */
+    size_t kept_bytes; /* bytes of `kept` when it is not `first`; 0: it is */
     sm_block *first[FIRST_KEEPS];
 } sm_batch_memory;
 
@@ -36,6 +36,7 @@ static size_t align_up(size_t bytes)
 
 sm_status sm_batch_new(sm_budget *budget, const sm_type *schema, sm_batch **out, sm_error *e)
 {
+    SM_ASSERT(schema->id == SM_TYPE_STRUCT);
     const size_t n = (size_t)schema->n_fields;
     const size_t columns_off = align_up(sizeof(sm_batch));
     const size_t memory_off = align_up(columns_off + n * sizeof(sm_column));
@@ -66,16 +67,23 @@ sm_status sm_batch_new(sm_budget *budget, const sm_type *schema, sm_batch **out,
 
 sm_batch *sm_batch_retain(sm_batch *b)
 {
-    b->refs++;
+    const int32_t before = b->refs++;
+    SM_ASSERT(before > 0);
     return b;
 }
 
 void sm_batch_release(sm_batch *b)
 {
-    if (!b || --b->refs > 0) {
+    if (!b) {
+        return;
+    }
+    const int32_t left = --b->refs;
+    SM_ASSERT(left >= 0);
+    if (left > 0) {
         return;
     }
     sm_batch_memory *m = b->memory;
+    SM_ASSERT((m->kept == m->first) == (m->kept_bytes == 0));
     for (int64_t i = 0; i < m->n_kept; i++) {
         sm_block_release(m->kept[i]);
     }
@@ -99,7 +107,8 @@ static int by_address(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static int64_t thin(sm_block **blocks, int64_t n)
+/* Sorts the blocks and releases duplicates; returns how many are left. */
+static int64_t release_duplicates(sm_block **blocks, int64_t n)
 {
     int64_t n_left = 0;
     qsort(blocks, (size_t)n, sizeof(blocks[0]), by_address);
@@ -113,7 +122,7 @@ static int64_t thin(sm_block **blocks, int64_t n)
     return n_left;
 }
 
-/* Forced, not asked: a batch must be able to keep what it points to. */
+/* The budget cannot refuse: a batch must be able to retain what it points to. */
 static void grow_kept(sm_batch_memory *m)
 {
     const int64_t cap = 2 * m->cap_kept;
@@ -134,7 +143,7 @@ static void grow_kept(sm_batch_memory *m)
 static void keep_taken(sm_batch_memory *m, sm_block *block)
 {
     if (m->n_kept == m->cap_kept) {
-        m->n_kept = thin(m->kept, m->n_kept);
+        m->n_kept = release_duplicates(m->kept, m->n_kept);
         if (m->n_kept > m->cap_kept - m->cap_kept / 4) {
             grow_kept(m);
         }
@@ -213,8 +222,8 @@ sm_status sm_batch_alloc(sm_batch *b, size_t bytes, void **out, sm_error *e)
 
 /* ---- deriving -------------------------------------------------------------------------------- */
 
-static sm_status derive(const sm_batch *b, const sm_type *schema, int64_t n_rows, sm_budget *budget,
-                        sm_batch **out, sm_error *e)
+static sm_status derive_batch(const sm_batch *b, const sm_type *schema, int64_t n_rows,
+                              sm_budget *budget, sm_batch **out, sm_error *e)
 {
     SM_TRY(sm_batch_new(budget, schema, out, e));
     (*out)->n_rows = n_rows;
@@ -227,9 +236,11 @@ sm_status sm_batch_project(const sm_batch *b, const sm_type *schema, const int32
                            sm_batch **out, sm_error *e)
 {
     sm_batch *made = NULL;
-    SM_TRY(derive(b, schema, b->n_rows, b->memory->budget, &made, e));
+    SM_TRY(derive_batch(b, schema, b->n_rows, b->memory->budget, &made, e));
     sm_batch_keep_all(made, b);
     for (int32_t i = 0; i < made->n_columns; i++) {
+        SM_ASSERT(columns[i] >= 0 && columns[i] < b->n_columns);
+        SM_ASSERT(sm_type_eq(schema->fields[i].type, b->columns[columns[i]].type));
         made->columns[i] = b->columns[columns[i]];
     }
     *out = made;
@@ -243,7 +254,7 @@ sm_status sm_batch_slice(const sm_batch *b, int64_t first, int64_t n_rows, sm_bu
     sm_batch *made = NULL;
 
     SM_ASSERT(first >= 0 && n_rows >= 0 && first <= b->n_rows - n_rows);
-    SM_TRY(derive(b, b->schema, n_rows, budget, &made, e));
+    SM_TRY(derive_batch(b, b->schema, n_rows, budget, &made, e));
     sm_batch_keep_all(made, b);
     for (int32_t i = 0; i < b->n_columns; i++) {
         SM_TRY_GOTO(st, done,
@@ -256,7 +267,7 @@ done:
     return st;
 }
 
-/* Does a gathered column still point into the memory of the one it came from? */
+/* Does a gathered column point into the memory of its source? */
 static bool shares_memory(const sm_column *c)
 {
     if (c->layout != SM_FLAT || c->n_heap > 0) {
@@ -277,13 +288,13 @@ sm_status sm_batch_gather(const sm_batch *b, const int32_t *rows, int64_t n_rows
     sm_batch *made = NULL;
     bool is_shared = false;
 
-    SM_TRY(derive(b, b->schema, n_rows, budget, &made, e));
+    SM_TRY(derive_batch(b, b->schema, n_rows, budget, &made, e));
     for (int32_t i = 0; i < b->n_columns; i++) {
         is_shared = is_shared || shares_memory(&b->columns[i]);
         SM_TRY_GOTO(st, done,
                     sm_column_gather(&b->columns[i], rows, n_rows, made, &made->columns[i], e));
     }
-    if (is_shared) { /* batches of numbers alone let go of their input */
+    if (is_shared) { /* a batch of numbers only does not hold its input */
         sm_batch_keep_all(made, b);
     }
     *out = made;
@@ -303,9 +314,10 @@ sm_status sm_batch_concat(sm_batch *const *batches, int64_t n, bool compact, sm_
 
     SM_ASSERT(n >= 1);
     for (int64_t i = 0; i < n; i++) {
+        SM_ASSERT(batches[i]->n_columns == batches[0]->n_columns);
         n_rows += batches[i]->n_rows;
     }
-    SM_TRY(derive(batches[0], batches[0]->schema, n_rows, budget, &made, e));
+    SM_TRY(derive_batch(batches[0], batches[0]->schema, n_rows, budget, &made, e));
     for (int64_t i = 0; i < n && !compact; i++) {
         sm_batch_keep_all(made, batches[i]);
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * column/bounds.c: decides whether a range of rows can be skipped. Each test answers "yes" only
- * from what is known for sure; NaN counts as the largest value, and stands outside min and max. */
+ * column/bounds.c: decides whether a range of rows can be skipped. It says yes only if that is
+ * certain. NaN is the largest value; min and max do not include it. */
 #include "column/bounds.h"
 
 #include <math.h>
@@ -71,6 +71,8 @@ static bool excludes_value(sm_bound_op op, sm_value v, const sm_range *r)
 
 bool sm_bound_excludes(const sm_bound *b, const sm_range *r)
 {
+    SM_ASSERT(!r->has_min || !r->has_max || r->min.type->id == r->max.type->id);
+    SM_ASSERT(b->op != SM_BOUND_IN || b->n_values >= 0);
     const bool all_null = r->has_nulls && r->n_rows > 0 && r->n_nulls >= r->n_rows;
     switch (b->op) {
     case SM_BOUND_IS_NULL:

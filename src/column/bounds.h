@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * column/bounds.h: what a query knows of the rows it wants, as `column op constant`, all of which
- * must hold. Queries derive bounds; delta and the formats skip files, row groups and pages by them;
- * the filter above always runs, so a bound may be lost but never be wrong. */
+ * column/bounds.h: conditions of the form `column op constant` that all rows of a query's result
+ * satisfy. The query derives them; delta and the formats use them to skip files, row groups and
+ * pages. The query's filter runs in any case, so a bound may be missing but must not be wrong.
+ * Threads: every function may be called from any thread. */
 #ifndef SM_COLUMN_BOUNDS_H
 #define SM_COLUMN_BOUNDS_H
 
@@ -20,7 +21,7 @@ typedef enum sm_bound_op {
 } sm_bound_op;
 
 typedef struct sm_bound {
-    const int32_t *path; /* field indexes from the schema's root; usually of length 1 */
+    const int32_t *path; /* field indices from the schema's root on; usually one */
     int32_t n_path;
     sm_bound_op op;
     sm_value value;         /* of the column's type; unused for the null tests and IN */
@@ -33,8 +34,8 @@ typedef struct sm_bounds {
     int32_t n;
 } sm_bounds;
 
-/* What is known of a column in a file, row group or page. min and max may be wider than the truth
- * (truncated strings), never narrower. */
+/* Statistics of a column in a file, row group or page. min and max may be wider than the values
+ * (strings are cut), but never narrower. */
 typedef struct sm_range {
     bool has_min, has_max, has_nulls;
     sm_value min, max;
@@ -42,7 +43,7 @@ typedef struct sm_range {
     bool may_have_nan; /* floats: min and max leave NaN out */
 } sm_range;
 
-/** Can no row in the range satisfy the bound? (NULL satisfies only IS_NULL.) false if unsure. */
+/** Is it certain that no row in the range satisfies the bound? NULL satisfies only IS_NULL. */
 bool sm_bound_excludes(const sm_bound *b, const sm_range *r);
 
 #endif

@@ -2,16 +2,16 @@
  *
  * column/builder.c: makes a column row by row.
  *
- * A builder is a tree in the shape of its type, in one arena. Each node has growing arrays in
- * blocks of the budget: values (or bits, views, offsets) and, from the first null on, validity.
- * finish hands the blocks over to a batch, so that nothing is copied; the next round starts with
- * room for as many rows as the last one had, so that a loop of equal batches grows nothing.
- *
- * Refusal  The first refused allocation is kept in the root with its error. From then on arrays do
- *          not grow: a row beyond their end is counted and dropped. Every append therefore has the
- *          one branch it needs anyway, `n_rows == cap_rows`, and finish tells.
- * Strings  Over 12 bytes are copied into the node's own heap buffers (4 KiB, doubling to 1 MiB), or
- *          stay where they are (str_in). Taking rows back takes back their bytes as well. */
+ * Method   A builder is a tree in the shape of its type, in one arena. Each node has growing arrays
+ *          in blocks of the budget: values (or bits, views, offsets) and, from the first null on,
+ *          validity. finish moves the blocks to a batch, without copying. The next round starts
+ *          with room for as many rows as the last one had; so a loop of equal batches grows
+ *          nothing.
+ * Refusal  The root keeps the error of the first refused allocation. After it arrays do not grow: a
+ *          row beyond their end is counted and dropped. So an append has only the branch that it
+ *          needs anyway, `n_rows == cap_rows`, and finish returns the error.
+ * Strings  of more than 12 bytes are copied into the node's own heap buffers (4 KiB, doubling to
+ *          1 MiB), or stay in the caller's block (str_in). truncate frees the bytes of its rows. */
 #include "column/builder.h"
 
 #include "column/column_int.h"
@@ -22,7 +22,7 @@
 
 typedef struct heap_block {
     sm_block *block;
-    int64_t used_bytes; /* of our own; of a kept one its whole size */
+    int64_t used_bytes; /* in a buffer of our own; the whole size of a retained block */
     bool is_own;
 } heap_block;
 
@@ -57,7 +57,7 @@ static bool is_list(const sm_builder *b)
     return b->type->id == SM_TYPE_LIST || b->type->id == SM_TYPE_MAP;
 }
 
-static void init(sm_builder *b, const sm_type *t, root *r)
+static void init_node(sm_builder *b, const sm_type *t, root *r)
 {
     b->type = t;
     b->root = r;
@@ -67,7 +67,7 @@ static void init(sm_builder *b, const sm_type *t, root *r)
     b->n_children = t->n_fields;
     b->children = SM_NEW_ARRAY(r->arena, sm_builder, t->n_fields > 0 ? t->n_fields : 1);
     for (int32_t i = 0; i < t->n_fields; i++) {
-        init(&b->children[i], t->fields[i].type, r);
+        init_node(&b->children[i], t->fields[i].type, r);
     }
 }
 
@@ -78,13 +78,13 @@ sm_builder *sm_builder_new(const sm_type *t, sm_budget *budget)
     sm_builder *b = SM_NEW(arena, sm_builder);
     r->arena = arena;
     r->budget = budget;
-    init(b, t, r);
+    init_node(b, t, r);
     return b;
 }
 
-/* Gives back what was built; the tree stays. The next round starts with the sizes that this one
- * came to, or small where it was too much. */
-static void empty(sm_builder *b)
+/* Frees what was built; the tree stays. The next round starts with the sizes that this one reached,
+ * or with small ones if it was refused memory. */
+static void empty_node(sm_builder *b)
 {
     size_t copied_bytes = 0;
     sm_block_release(b->values);
@@ -106,7 +106,7 @@ static void empty(sm_builder *b)
     b->n_rows = 0;
     b->cap_rows = 0;
     for (int32_t i = 0; i < b->n_children; i++) {
-        empty(&b->children[i]);
+        empty_node(&b->children[i]);
     }
 }
 
@@ -124,7 +124,7 @@ void sm_builder_free(sm_builder *b)
         return;
     }
     sm_arena *arena = b->root->arena;
-    empty(b);
+    empty_node(b);
     release_heaps(b);
     sm_arena_free(arena);
 }
@@ -142,8 +142,9 @@ sm_builder *sm_builder_child(sm_builder *b, int32_t i)
 
 /* ---- growing --------------------------------------------------------------------------------- */
 
-static void refuse(root *r, const sm_error *e)
+static void keep_refusal(root *r, const sm_error *e)
 {
+    SM_ASSERT(!sm_status_is_answer(e->status));
     if (!r->has_failed) {
         r->has_failed = true;
         r->error = *e;
@@ -158,14 +159,16 @@ static size_t values_bytes(const sm_builder *b, int64_t n_rows)
     return is_list(b) ? ((size_t)n_rows + 1) * sizeof(int32_t) : (size_t)n_rows * (size_t)b->width;
 }
 
-/* A block of `bytes` that starts with the first `used` bytes of *block, in its place. Every append
- * writes its whole value, so that only bits and the first offset want zeroes behind them. */
-static bool enlarge(sm_builder *b, sm_block **block, size_t used, size_t bytes, bool is_zeroed)
+/* Replaces *block by one of `bytes` that starts with its first `used` bytes. Every append writes a
+ * whole value, so only bits and the first offset need zeros behind them (is_zeroed). */
+static bool enlarge_block(sm_builder *b, sm_block **block, size_t used, size_t bytes,
+                          bool is_zeroed)
 {
+    SM_ASSERT(used <= bytes);
     sm_error e = {0};
     sm_block *made = NULL;
     if (sm_block_new(b->root->budget, bytes, &made, &e) != SM_OK) {
-        refuse(b->root, &e);
+        keep_refusal(b->root, &e);
         return false;
     }
     if (*block) {
@@ -188,29 +191,31 @@ static bool grow_to(sm_builder *b, int64_t cap)
     if (b->root->has_failed) {
         return false;
     }
-    if (bytes > 0 && !enlarge(b, &b->values, values_bytes(b, b->n_rows), bytes, b->width == 0)) {
+    SM_ASSERT(cap >= b->n_rows);
+    if (bytes > 0 &&
+        !enlarge_block(b, &b->values, values_bytes(b, b->n_rows), bytes, b->width == 0)) {
         return false;
     }
     if (b->validity &&
-        !enlarge(b, &b->validity, sm_bits_bytes(b->n_rows), sm_bits_bytes(cap), true)) {
+        !enlarge_block(b, &b->validity, sm_bits_bytes(b->n_rows), sm_bits_bytes(cap), true)) {
         return false;
     }
     b->cap_rows = cap;
     return true;
 }
 
-/* Called where n_rows is at the end of the arrays. */
-static __attribute__((noinline)) bool grow(sm_builder *b)
+/* Called when the arrays are full. */
+static __attribute__((noinline)) bool grow_arrays(sm_builder *b)
 {
     const int64_t least = b->hint_rows > MIN_ROWS ? b->hint_rows : MIN_ROWS;
     return grow_to(b, b->cap_rows > 0 ? 2 * b->cap_rows : least);
 }
 
-/* Makes room for a row; false where it is to be dropped (it is counted then). The arrays keep their
- * capacity after a refusal, so rows that still fit are written: harmless, as finish refuses. */
+/* Makes room for a row; false if that was refused: the row is counted and must not be written.
+ * After a refusal rows that still fit are written; that does no harm, as finish fails. */
 static inline bool has_room(sm_builder *b)
 {
-    if (b->n_rows < b->cap_rows || grow(b)) {
+    if (b->n_rows < b->cap_rows || grow_arrays(b)) {
         return true;
     }
     b->n_rows++;
@@ -219,7 +224,8 @@ static inline bool has_room(sm_builder *b)
 
 static bool make_validity(sm_builder *b)
 {
-    if (!enlarge(b, &b->validity, 0, sm_bits_bytes(b->cap_rows), true)) {
+    SM_ASSERT(!b->validity && b->n_rows <= b->cap_rows);
+    if (!enlarge_block(b, &b->validity, 0, sm_bits_bytes(b->cap_rows), true)) {
         return false;
     }
     smi_bits_fill(b->validity->data, 0, b->n_rows, true);
@@ -357,12 +363,12 @@ static __attribute__((noinline)) bool open_heap(sm_builder *b, size_t len)
     }
     if (len > INT32_MAX) {
         sm_fail(&e, SM_LIMIT, "a string of %zu bytes is too long for a column", len);
-        refuse(b->root, &e);
+        keep_refusal(b->root, &e);
         return false;
     }
     if (sm_block_new(b->root->budget, len > b->next_heap_bytes ? len : b->next_heap_bytes, &block,
                      &e) != SM_OK) {
-        refuse(b->root, &e);
+        keep_refusal(b->root, &e);
         return false;
     }
     b->next_heap_bytes *= b->next_heap_bytes < MAX_HEAP_BYTES ? 2 : 1;
@@ -455,10 +461,10 @@ static __attribute__((noinline)) void refuse_elements(root *r)
 {
     sm_error e = {0};
     sm_fail(&e, SM_LIMIT, "a batch would have over %d elements in its lists", INT32_MAX);
-    refuse(r, &e);
+    keep_refusal(r, &e);
 }
 
-/* Writes where the row ends that n_rows stands at. */
+/* Writes the offset at which row n_rows ends. */
 static void end_offsets(sm_builder *b)
 {
     const int64_t n = b->children[0].n_rows;
@@ -605,9 +611,10 @@ void sm_builder_cell(sm_builder *b, const sm_column *c, int64_t i)
     sm_builder_struct(b);
 }
 
-/* ---- taking back ----------------------------------------------------------------------------- */
+/* ---- truncating ------------------------------------------------------------------------------ */
 
-/* Rows from n_rows on go: the first of them in the own buffer says where its free bytes begin. */
+/* Frees the bytes of the rows from n_rows on: they begin with those of the first of these rows that
+ * is in our own buffer. */
 static void truncate_heap(sm_builder *b, int64_t n_rows)
 {
     const sm_view *views = b->values ? (const sm_view *)(const void *)b->values->data : NULL;
@@ -616,7 +623,7 @@ static void truncate_heap(sm_builder *b, int64_t n_rows)
         if (views[i].inlined.len <= SM_VIEW_INLINE || !b->heap[views[i].ref.buffer].is_own) {
             continue;
         }
-        /* In an older own buffer: then all of the present one came later. */
+        /* If it is in an older buffer of our own, all of the current one came later. */
         b->heap[b->own].used_bytes = views[i].ref.buffer == b->own ? views[i].ref.off_bytes : 0;
         return;
     }
@@ -643,7 +650,7 @@ void sm_builder_truncate(sm_builder *b, int64_t n_rows)
 
 /* ---- finishing ------------------------------------------------------------------------------- */
 
-/* A bitmap without a zero says nothing; bits after the last row become zero. */
+/* The validity, or NULL if no row is null; bits after the last row become zero. */
 static const uint8_t *finish_validity(sm_builder *b, sm_batch *into)
 {
     if (!b->validity || smi_bits_count(b->validity->data, b->n_rows) == b->n_rows) {
@@ -713,7 +720,7 @@ sm_status sm_builder_finish(sm_builder *b, sm_batch *into, sm_column *out, sm_er
     } else {
         st = finish_node(b, into, &made, e);
     }
-    empty(b);
+    empty_node(b);
     r->has_failed = false;
     if (st == SM_OK) {
         *out = made;

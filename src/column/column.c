@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * column/column.c: reads single rows of columns in any layout, and compares them. Printing, hashing
- * and checking have files of their own. */
+ * column/column.c: reads and compares single rows of columns in any layout. */
 #include "column/column.h"
 
 #include <math.h>
 
 #include "column/column_int.h"
 
-/* ---- where a row stands ---------------------------------------------------------------------- */
+/* ---- the place of a row ---------------------------------------------------------------------- */
 
 bool sm_column_is_null(const sm_column *c, int64_t i)
 {
+    SM_ASSERT(i >= 0 && (i < c->n_rows || i == 0)); /* a constant has row 0 without any row */
     if (c->type->id == SM_TYPE_NULL) {
         return true;
     }
@@ -27,6 +27,7 @@ bool smi_resolve(const sm_column **c, int64_t *i)
     if ((*c)->layout == SM_DICT) {
         *i = smi_i32(*c)[*i];
         *c = &(*c)->children[0];
+        SM_ASSERT((*c)->layout == SM_FLAT && *i >= 0 && *i < (*c)->n_rows);
     }
     return true;
 }
@@ -55,6 +56,7 @@ sm_view sm_view_make(const uint8_t *bytes, int32_t len, int32_t buffer, int32_t 
 
 sm_str sm_column_str(const sm_column *c, int64_t i)
 {
+    SM_ASSERT(sm_type_is_bytes(c->type->id) || c->type->id == SM_TYPE_NULL);
     if (!smi_resolve(&c, &i)) {
         return SM_STR("");
     }
@@ -196,6 +198,7 @@ static bool eq_elements(const sm_column *a, int64_t i, const sm_column *b, int64
 bool sm_column_eq(const sm_column *a, int64_t i, const sm_column *b, int64_t j)
 {
     const sm_type_id id = a->type->id;
+    SM_ASSERT(b->type->id == id);
     const bool has_a = smi_resolve(&a, &i), has_b = smi_resolve(&b, &j);
     if (!has_a || !has_b) {
         return has_a == has_b;
@@ -236,6 +239,7 @@ bool sm_column_eq(const sm_column *a, int64_t i, const sm_column *b, int64_t j)
 
 int sm_column_cmp(const sm_column *a, int64_t i, const sm_column *b, int64_t j)
 {
+    SM_ASSERT(a->type->id == b->type->id && !sm_type_is_nested(a->type->id));
     const bool null_a = sm_column_is_null(a, i), null_b = sm_column_is_null(b, j);
     if (null_a || null_b) {
         return (int)null_a - (int)null_b;

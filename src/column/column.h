@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * column/column.h: a column of values in Arrow's layout, and the kernels on it that every room
- * above uses. Kernels do no I/O, allocate nothing but through the batch given for it, and never
- * make an error message (their callers know names and places). */
+ * column/column.h: a column of values in Arrow's layout, and the kernels on it that all later rooms
+ * use. Kernels do no I/O, allocate memory only from the batch that they are given, and make no
+ * error messages: their callers know the names and places.
+ * Threads: every function may be called from any thread; a column is immutable. */
 #ifndef SM_COLUMN_COLUMN_H
 #define SM_COLUMN_COLUMN_H
 
@@ -10,8 +11,9 @@
 #include "base/json_write.h"
 #include "column/value.h"
 
-/* Arrow's Utf8View / BinaryView: 16 bytes. Up to 12 bytes stand inside, zero-padded (so two words
- * compare); longer ones have a prefix and a place in one of the column's heap buffers. */
+/* Arrow's Utf8View or BinaryView, 16 bytes. Up to 12 bytes are stored inline and padded with zeros,
+ * so that two such views are equal if their words are. A longer string has a prefix here and its
+ * bytes in one of the column's heap buffers. */
 typedef union sm_view {
     struct {
         int32_t len;
@@ -27,19 +29,20 @@ typedef union sm_view {
 } sm_view;
 #define SM_VIEW_INLINE 12
 
-/* One buffer that views point into; under 2 GiB. */
+/* A buffer that views point into, smaller than 2 GiB. */
 typedef struct sm_heap_buf {
     const uint8_t *data;
     int64_t size_bytes;
 } sm_heap_buf;
 
 typedef enum sm_layout {
-    SM_FLAT,  /* a value a row */
-    SM_CONST, /* row 0 stands for all rows; the physical arrays have one row */
-    SM_DICT,  /* int32 codes into children[0], FLAT and of the same type; nulls are in the codes */
+    SM_FLAT,  /* one value for each row */
+    SM_CONST, /* all rows have the value of row 0; the arrays have that row only */
+    SM_DICT,  /* values are int32 codes: rows of children[0], which is FLAT and of the same type;
+               * nulls are in the column's own validity */
 } sm_layout;
 
-/* Immutable once it left its maker. What it points to belongs to the batch that holds it.
+/* Immutable once the code that made it has handed it on. What it points to belongs to its batch.
  *
  *   type                    values (SM_FLAT)              children
  *   BOOL                    bitmap, least bit first       none
@@ -66,31 +69,37 @@ typedef struct sm_column {
 
 /* ---- reading one row ------------------------------------------------------------------------- */
 
+/** Is bit i of a bitmap set? The least bit of a byte comes first. */
 static inline bool sm_bit_get(const uint8_t *bits, int64_t i)
 {
     return (bits[i >> 3] >> (i & 7)) & 1;
 }
+/** Sets bit i. */
 static inline void sm_bit_set(uint8_t *bits, int64_t i)
 {
     bits[i >> 3] = (uint8_t)(bits[i >> 3] | (1u << (i & 7)));
 }
+/** Clears bit i. */
 static inline void sm_bit_clear(uint8_t *bits, int64_t i)
 {
     bits[i >> 3] = (uint8_t)(bits[i >> 3] & ~(1u << (i & 7)));
 }
+/** The bytes of a bitmap of n_bits bits. */
 static inline size_t sm_bits_bytes(int64_t n_bits)
 {
     return (size_t)((n_bits + 7) / 8);
 }
 
-/** Where row i physically stands: i, or 0 in a constant (in a dictionary column: of its code). */
+/** The index of row i in the column's arrays: 0 in a constant, else i. In a dictionary column that
+ * is the place of its code. */
 static inline int64_t sm_column_at(const sm_column *c, int64_t i)
 {
     return c->layout == SM_CONST ? 0 : i;
 }
-bool sm_column_is_null(const sm_column *c, int64_t i);
-int64_t sm_column_null_count(const sm_column *c);
+bool sm_column_is_null(const sm_column *c, int64_t i); /* is row i NULL, in any layout? */
+int64_t sm_column_null_count(const sm_column *c);      /* how many rows are NULL; counts them */
 
+/** The bytes of a view. Borrowed from the heap, or from *v itself if they are inline. */
 static inline sm_str sm_view_str(const sm_view *v, const sm_heap_buf *heap)
 {
     return v->inlined.len <= SM_VIEW_INLINE
@@ -98,34 +107,37 @@ static inline sm_str sm_view_str(const sm_view *v, const sm_heap_buf *heap)
                : (sm_str){(const char *)heap[v->ref.buffer].data + v->ref.off_bytes,
                           (size_t)v->ref.len};
 }
-/** Row i of a STRING or BINARY column in any layout; the empty string where null. Borrowed: inline
- * bytes are the column's own. */
+/** Row i of a STRING or BINARY column in any layout; the empty string if it is NULL. Borrowed from
+ * the column. */
 sm_str sm_column_str(const sm_column *c, int64_t i);
-/** Row i of a scalar column in any layout, as a value; strings borrowed from the column. */
+/** Row i of a scalar column in any layout, as a value. A string is borrowed from the column. */
 sm_value sm_column_value(const sm_column *c, int64_t i);
-/** Row i, of any type, with its type and all that it points to in `a`. */
+/** Row i of a column of any type. Copies the value, its type and its bytes into `a`. */
 sm_value sm_column_value_copy(const sm_column *c, int64_t i, sm_arena *a);
 
-/** Makes a view of bytes at heap[buffer].data + off; inlines up to 12. */
+/** The view of bytes that are at heap[buffer].data + off_bytes; up to 12 bytes are inlined. */
 sm_view sm_view_make(const uint8_t *bytes, int32_t len, int32_t buffer, int32_t off_bytes);
 
-/** Row i as text, nested values too: as DuckDB casts to VARCHAR ([1, 2], {'a': 1}, {k=v}). */
+/** Appends row i as text, as DuckDB casts to VARCHAR: [1, 2], {'a': 1}, {k=v}. */
 void sm_column_print(const sm_column *c, int64_t i, sm_buf *out);
-/** Row i as JSON. Dates and timestamps are strings; NaN and infinities are null; blobs hex. */
+/** Writes row i as JSON. Dates and timestamps are strings, NaN and infinities null, blobs hex. */
 void sm_column_json(const sm_column *c, int64_t i, sm_json_writer *w);
 
 /* ---- kernels, any layout, any type ----------------------------------------------------------- */
 
-/** hashes[i] = hash of row i, or mixed into the hash that stands there. Equal values of equal types
- * hash equally whatever their layout; −0 as 0, all NaN alike; NULL has a hash of its own. */
+/** Hashes each row into hashes[i], or mixes it into the hash that is there (mix_in). Equal values
+ * of equal types have equal hashes in every layout; −0 and 0 are equal, so are all NaN; NULL has a
+ * hash of its own. */
 void sm_column_hash(const sm_column *c, uint64_t *hashes, bool mix_in);
-/** Are the rows equal as grouping means it (NULL equals NULL, NaN equals NaN)? Same type. */
+/** Are two rows equal for grouping, where NULL equals NULL and NaN equals NaN? The columns have the
+ * same type. */
 bool sm_column_eq(const sm_column *a, int64_t i, const sm_column *b, int64_t j);
-/** −1, 0, 1 as sorting means it; nulls are the largest. Same type, not nested. */
+/** −1, 0 or 1: the order of two rows for sorting; NULL is the largest. The columns have the same
+ * type, which is not nested. */
 int sm_column_cmp(const sm_column *a, int64_t i, const sm_column *b, int64_t j);
 
-/** Checks the invariants above: lengths, offsets, views within the heap, codes; with `deep` UTF-8
- * and zeroed nulls as well. false with a reason in *why (static text). */
+/** Checks the invariants above: lengths, offsets, views within the heap, codes; with `deep` also
+ * UTF-8 and that null rows are zero. Returns false with a reason in *why (static text). */
 bool sm_column_validate(const sm_column *c, bool deep, const char **why);
 
 #endif

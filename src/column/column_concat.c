@@ -66,8 +66,8 @@ typedef struct word128 {
         }                                                                                          \
     } while (0)
 
-static void spread(const void *values, const int32_t *codes, const uint8_t *validity, int64_t n,
-                   int width, void *dst)
+static void spread_codes(const void *values, const int32_t *codes, const uint8_t *validity,
+                         int64_t n, int width, void *dst)
 {
     switch (width) {
     case 1:
@@ -90,7 +90,7 @@ static void spread(const void *values, const int32_t *codes, const uint8_t *vali
 #undef SPREAD
 
 /* `values`: the source's, or its dictionary's where it has one. */
-static void put_rows(const sm_column *src, const void *values, int width, void *dst)
+static void put_source_rows(const sm_column *src, const void *values, int width, void *dst)
 {
     if (src->n_rows == 0) {
         return;
@@ -98,8 +98,8 @@ static void put_rows(const sm_column *src, const void *values, int width, void *
     if (src->layout == SM_FLAT) {
         memcpy(dst, values, (size_t)src->n_rows * (size_t)width);
     } else {
-        spread(values, src->layout == SM_DICT ? smi_i32(src) : NULL, src->validity, src->n_rows,
-               width, dst);
+        spread_codes(values, src->layout == SM_DICT ? smi_i32(src) : NULL, src->validity,
+                     src->n_rows, width, dst);
     }
 }
 
@@ -115,7 +115,7 @@ static sm_status concat_fixed(const concat *k, sm_column *out, sm_error *e)
     SM_TRY(smi_batch_alloc_raw(k->into, (size_t)k->n_rows * (size_t)width, &values, e));
     uint8_t *at = values;
     for (int64_t s = 0; s < k->n; s++) {
-        put_rows(k->srcs[s], stored_values(k->srcs[s]), width, at);
+        put_source_rows(k->srcs[s], stored_values(k->srcs[s]), width, at);
         at += k->srcs[s]->n_rows * width;
     }
     out->values = values;
@@ -230,7 +230,7 @@ static sm_status concat_views_shared(const concat *k, sm_column *out, sm_error *
             numbers[i] = heap_set_add(&set, &from->heap[i]);
             is_same = is_same && numbers[i] == i;
         }
-        put_rows(src, from->values, (int)sizeof(sm_view), at);
+        put_source_rows(src, from->values, (int)sizeof(sm_view), at);
         if (!is_same) {
             renumber(at, src->n_rows, numbers);
         }
@@ -338,9 +338,9 @@ static sm_status concat_views_compact(const concat *k, sm_column *out, sm_error 
                 memcpy(entries_mem, from->values, (size_t)n * sizeof(sm_view));
             }
             SM_TRY(copy_bytes(k, &heap, entries_mem, n, from->heap, e));
-            put_rows(src, entries_mem, (int)sizeof(sm_view), at);
+            put_source_rows(src, entries_mem, (int)sizeof(sm_view), at);
         } else {
-            put_rows(src, from->values, (int)sizeof(sm_view), at);
+            put_source_rows(src, from->values, (int)sizeof(sm_view), at);
             SM_TRY(copy_bytes(k, &heap, at, src->n_rows, from->heap, e));
         }
         at += src->n_rows;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * column/column_dict.c: finds that a text column has few different values and makes it a dictionary
- * column, so that what follows works once a value instead of once a row.
+ * column/column_dict.c: turns a text column with few different values into a dictionary column, so
+ * that operators work once for each value instead of once for each row.
  *
- * Method   A table of 128 slots over the two words of a view, for values of up to 12 bytes. It
- *          gives up at the first longer one, and as soon as too many are different: with many
- *          different values that is after some forty rows. A value like the one before costs a
- *          comparison.
- * Callers  readers whose files have no dictionaries (format/json/json.c). */
+ * Method   A hash table of 128 slots over the two words of a view, for values of up to 12 bytes. It
+ *          gives up at the first longer value, and when there are too many different ones; in a
+ *          column with many different values that is after some forty rows. A value that equals the
+ *          one before costs one comparison.
+ * Callers  readers of formats without dictionaries (format/json/json.c). */
 #include "column/column_int.h"
 
 #define MOST_ENTRIES 32
@@ -17,10 +17,13 @@
 typedef struct few_values {
     sm_view entries[MOST_ENTRIES];
     int32_t n;
-    uint8_t slots[SLOTS]; /* entry + 1 */
+    uint8_t slots[SLOTS]; /* number of an entry + 1; 0: free */
 } few_values;
 
-/* The value's code; −1 where it is one too many. */
+_Static_assert(MOST_ENTRIES < SLOTS, "a free slot ends each search");
+_Static_assert(MOST_ENTRIES < UINT8_MAX, "a slot holds the number of any entry + 1");
+
+/* The code of a value; −1 if there are too many values. */
 static inline int32_t code_of(few_values *f, sm_view v)
 {
     const uint64_t mixed = (v.words[0] ^ (v.words[1] * 0x9e3779b97f4a7c15u)) * 0xff51afd7ed558ccdu;
@@ -40,7 +43,7 @@ static inline int32_t code_of(few_values *f, sm_view v)
     }
 }
 
-/* A code a row; false where there are too many values, or a long one. */
+/* Finds a code for each row; false if there are too many values, or a long one. */
 static bool find_codes(const sm_column *c, few_values *f, int32_t *codes)
 {
     const sm_view *views = c->values;
@@ -62,7 +65,7 @@ static bool find_codes(const sm_column *c, few_values *f, int32_t *codes)
     return true;
 }
 
-/* The codes of null rows are 0; they were found for the empty text that stands there. */
+/* Sets the codes of null rows to 0: they were found for the empty text in these rows. */
 static void clear_nulls(const sm_column *c, int32_t *codes)
 {
     for (int64_t i = 0; c->validity && i < c->n_rows; i++) {

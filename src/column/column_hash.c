@@ -21,13 +21,13 @@
 #define HASH_STRUCT UINT64_C(0x3c6ef372fe94f82b)
 
 /* The two halves of a 128-bit product, folded: each bit of both factors reaches each bit. */
-static inline uint64_t fold(uint64_t a, uint64_t b)
+static inline uint64_t fold_words(uint64_t a, uint64_t b)
 {
     const unsigned __int128 product = (unsigned __int128)a * b;
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-static inline uint64_t combine(uint64_t hash, uint64_t next)
+static inline uint64_t combine_hashes(uint64_t hash, uint64_t next)
 {
     return sm_mix64(hash * UINT64_C(0x9e3779b97f4a7c15) + next);
 }
@@ -49,15 +49,15 @@ static inline uint64_t hash_i128(const uint8_t *at)
 {
     uint64_t words[2];
     memcpy(words, at, sizeof(words));
-    return combine(hash_int(words[1]), words[0]);
+    return combine_hashes(hash_int(words[1]), words[0]);
 }
 
 static inline uint64_t hash_view(const sm_view *v, const sm_heap_buf *heap)
 {
     if (v->inlined.len <= SM_VIEW_INLINE) {
-        const uint64_t h = fold(v->words[0] ^ UINT64_C(0xa0761d6478bd642f),
-                                v->words[1] ^ UINT64_C(0xe7037ed1a0b428db));
-        return fold(h ^ UINT64_C(0x8ebc6af09c88c6e3), UINT64_C(0x589965cc75374cc3));
+        const uint64_t h = fold_words(v->words[0] ^ UINT64_C(0xa0761d6478bd642f),
+                                      v->words[1] ^ UINT64_C(0xe7037ed1a0b428db));
+        return fold_words(h ^ UINT64_C(0x8ebc6af09c88c6e3), UINT64_C(0x589965cc75374cc3));
     }
     const sm_str s = sm_view_str(v, heap);
     return sm_hash64(s.data, s.len);
@@ -134,7 +134,7 @@ static uint64_t hash_elements(const sm_column *c, int32_t from, int32_t to)
         for (int32_t child = 0; child < c->n_children; child++) {
             hash_range(&c->children[child], at, n, part);
             for (int32_t i = 0; i < n; i++) {
-                h = combine(h, part[i]);
+                h = combine_hashes(h, part[i]);
             }
         }
     }
@@ -152,7 +152,7 @@ static void hash_flat(const sm_column *c, int64_t first, int64_t n, uint64_t *ou
         for (int32_t child = 0; child < c->n_children; child++) {
             hash_range(&c->children[child], first, n, part);
             for (int64_t i = 0; i < n; i++) {
-                out[i] = combine(out[i], part[i]);
+                out[i] = combine_hashes(out[i], part[i]);
             }
         }
     } else if (sm_type_is_nested(c->type->id)) {
@@ -232,7 +232,7 @@ void sm_column_hash(const sm_column *c, uint64_t *hashes, bool mix_in)
             hash_range(c, at, n, out);
         }
         for (int64_t i = 0; mix_in && i < n; i++) {
-            hashes[at + i] = combine(hashes[at + i], part[i]);
+            hashes[at + i] = combine_hashes(hashes[at + i], part[i]);
         }
     }
 }

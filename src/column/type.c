@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * column/type.c: makes types, compares and prints them, and finds a field by its name. Reading them
- * from SQL text is type_parse.c. */
+ * column/type.c: makes types, compares and prints them, and finds a field by its name. type_parse.c
+ * reads them from SQL. */
 #include "column/type.h"
 
 #define SIMPLE(name, type_id) const sm_type name = {.id = SM_TYPE_##type_id}
@@ -42,7 +42,9 @@ static const sm_type *with_fields(sm_arena *a, sm_type_id id, const sm_field *fi
 {
     sm_type *t = SM_NEW(a, sm_type);
     sm_field *copy = SM_NEW_ARRAY(a, sm_field, n > 0 ? n : 1);
+    SM_ASSERT(n >= 0);
     for (int32_t i = 0; i < n; i++) {
+        SM_ASSERT(fields[i].type); /* a schema that was made before its types were known */
         copy[i] = fields[i];
     }
     t->id = id;

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * column/type.h: the types of values, as data. A schema is a struct type.
- * Types are immutable and live in the arena of what declares them (a plan, a snapshot, a reader);
- * whoever uses one sees to it that this outlives the use. Compare with sm_type_eq, not address. */
+ * column/type.h: the types of values. A schema is a struct type.
+ *
+ * Types are immutable and live in the arena of what declares them (a plan, a snapshot, a reader),
+ * which must outlive their use. Compare them with sm_type_eq(), not by address.
+ * Threads: every function may be called from any thread, on an arena of its own. */
 #ifndef SM_COLUMN_TYPE_H
 #define SM_COLUMN_TYPE_H
 
@@ -44,7 +46,7 @@ typedef enum sm_type_id {
 
 typedef struct sm_type sm_type;
 
-/* What the source says of a field beyond name and type: Delta's field metadata. */
+/* A key and value of Delta's field metadata. */
 typedef struct sm_field_meta {
     sm_str key, json; /* json: the value as JSON text */
 } sm_field_meta;
@@ -70,42 +72,48 @@ extern const sm_type sm_type_null, sm_type_bool, sm_type_i8, sm_type_i16, sm_typ
     sm_type_u8, sm_type_u16, sm_type_u32, sm_type_u64, sm_type_f32, sm_type_f64, sm_type_string,
     sm_type_binary, sm_type_date, sm_type_time, sm_type_timestamp, sm_type_timestamp_ntz;
 
-/* VARCHAR whose text is JSON. Only a cast into it tells it from VARCHAR, by its address. */
+/* VARCHAR whose text is JSON. It equals VARCHAR; only a cast to it differs, which compares the
+ * address. */
 extern const sm_type sm_type_json;
 
 /* ---- making types ---------------------------------------------------------------------------- */
 
+/** DECIMAL(precision, scale): precision 1 to 38, scale 0 to precision. */
 const sm_type *sm_type_decimal(sm_arena *a, int precision, int scale);
-const sm_type *sm_type_list(sm_arena *a, sm_field element);
-const sm_type *sm_type_map(sm_arena *a, sm_field key, sm_field value);
-/** Copies the array of fields (not what they point to). */
+const sm_type *sm_type_list(sm_arena *a, sm_field element);            /* LIST of the element */
+const sm_type *sm_type_map(sm_arena *a, sm_field key, sm_field value); /* MAP from key to value */
+/** STRUCT of the fields. Copies the array, but not what its fields point to. */
 const sm_type *sm_type_struct(sm_arena *a, const sm_field *fields, int32_t n_fields);
 /** A deep copy: names, nested types and metadata. */
 const sm_type *sm_type_copy(sm_arena *a, const sm_type *t);
-/** `t` with every unsigned integer in it, at any depth, as the next wider type that holds it:
- * UBIGINT as DECIMAL(20,0). `t` itself where it has none. */
+/** `t` with every unsigned integer in it, at any depth, replaced by the next wider signed type;
+ * UBIGINT by DECIMAL(20,0). Returns `t` itself if it has none. */
 const sm_type *sm_type_widen(sm_arena *a, const sm_type *t);
-/** From SQL text: "BIGINT", "int", "DECIMAL(10,2)", "STRUCT(a VARCHAR, b BIGINT[])", "MAP(…,…)";
- * SM_SYNTAX with byte (1-based, in the text) and the nearest name. */
+/**
+ * Reads a type in SQL: "BIGINT", "int", "DECIMAL(10,2)", "STRUCT(a VARCHAR, b BIGINT[])".
+ *
+ * Errors    SM_SYNTAX with the byte (from 1, in the text) and, for a wrong name, the nearest one
+ */
 sm_status sm_type_parse(sm_str sql, sm_arena *a, const sm_type **out, sm_error *e) SM_MUST_USE;
 
-/* ---- asking ---------------------------------------------------------------------------------- */
+/* ---- properties ------------------------------------------------------------------------------ */
 
-/** Same shape: ids, precision, scale, names and types of fields; nullability and metadata do not
- * count. */
+/** Are ids, precision, scale, and names and types of fields equal? Nullability and metadata do not
+ * matter. */
 bool sm_type_eq(const sm_type *a, const sm_type *b);
 /** Bytes of one value in a flat column's `values`; 0 for NULL, BOOL and nested types. */
 int sm_type_bytes(sm_type_id id);
-/** The most decimal digits that a value of an integer type has; BOOLEAN has 1. */
+/** The most decimal digits of a value of an integer type; 1 for BOOLEAN. */
 int sm_type_digits(sm_type_id id);
 bool sm_type_is_integer(sm_type_id id); /* I8 … U64 */
 bool sm_type_is_signed(sm_type_id id);  /* I8 … I64 */
 bool sm_type_is_number(sm_type_id id);  /* integers, floats, DECIMAL */
 bool sm_type_is_bytes(sm_type_id id);   /* STRING, BINARY */
-bool sm_type_is_nested(sm_type_id id);
-/** "STRUCT(a VARCHAR, b BIGINT[])": reads back with sm_type_parse. */
+bool sm_type_is_nested(sm_type_id id);  /* LIST, STRUCT, MAP */
+/** Appends the type in SQL, as sm_type_parse() reads it: "STRUCT(a VARCHAR, b BIGINT[])". */
 void sm_type_print(const sm_type *t, sm_buf *out);
-/** The index of the field of that name, or −1: exactly, else without case where only one fits. */
+/** The index of the field of that name; else of the only field whose name differs in case alone;
+ * else −1. */
 int32_t sm_type_find(const sm_type *t, sm_str name);
 
 #endif

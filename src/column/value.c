@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * column/value.c: copies, compares and prints single values. Reading them is value_parse.c. */
+ * column/value.c: copies, compares and prints single values. value_parse.c reads them from text. */
 #include "column/value.h"
 
 #include <math.h>
@@ -55,6 +55,7 @@ static int cmp_f64(double a, double b)
 static int cmp_nested(sm_value a, sm_value b)
 {
     const int64_t n_a = a.as.nested.n, n_b = b.as.nested.n;
+    SM_ASSERT(n_a >= 0 && n_b >= 0 && (a.type->id != SM_TYPE_STRUCT || n_a == n_b));
     for (int64_t i = 0; i < n_a && i < n_b; i++) {
         const sm_value *const x = &a.as.nested.items[i], *const y = &b.as.nested.items[i];
         const int c =

@@ -17,7 +17,7 @@
 
 #define DAY_US INT64_C(86400000000)
 
-static sm_str trim(sm_str s)
+static sm_str trim_spaces(sm_str s)
 {
     while (s.len > 0 && (s.data[0] == ' ' || (s.data[0] >= '\t' && s.data[0] <= '\r'))) {
         s.data++;
@@ -30,7 +30,7 @@ static sm_str trim(sm_str s)
     return s;
 }
 
-static sm_status fail(const sm_type *t, sm_str text, sm_status st, sm_error *e)
+static sm_status fail_value(const sm_type *t, sm_str text, sm_status st, sm_error *e)
 {
     sm_buf name = {0};
     sm_type_print(t, &name);
@@ -190,7 +190,7 @@ static bool is_below_zero(sm_str s)
 
 static sm_status parse_integer(const sm_type *t, sm_str text, sm_value *out, sm_error *e)
 {
-    const sm_str s = trim(text);
+    const sm_str s = trim_spaces(text);
     sm_i128 v = 0;
     int64_t plain = 0;
     digits d;
@@ -201,15 +201,15 @@ static sm_status parse_integer(const sm_type *t, sm_str text, sm_value *out, sm_
         bool is_one = false;
         const bool fits = parse_radix(s, &v, &is_one);
         if (!is_one || !fits) {
-            return fail(t, text, is_one ? SM_RANGE : SM_TYPE, e);
+            return fail_value(t, text, is_one ? SM_RANGE : SM_TYPE, e);
         }
     } else if (!split_number(s, &d)) {
-        return fail(t, text, SM_TYPE, e);
+        return fail_value(t, text, SM_TYPE, e);
     } else if (!unscaled(&d, 0, &v)) {
-        return fail(t, text, SM_RANGE, e);
+        return fail_value(t, text, SM_RANGE, e);
     }
     if (!integer_fits(t->id, v) || (v == 0 && is_below_zero(s) && !sm_type_is_signed(t->id))) {
-        return fail(t, text, SM_RANGE, e);
+        return fail_value(t, text, SM_RANGE, e);
     }
     if (sm_type_is_signed(t->id)) {
         out->as.i = (int64_t)v;
@@ -226,11 +226,11 @@ static sm_status parse_decimal(const sm_type *t, sm_str text, sm_value *out, sm_
     for (int i = 0; i < t->precision; i++) {
         limit *= 10;
     }
-    if (!split_number(trim(text), &d)) {
-        return fail(t, text, SM_TYPE, e);
+    if (!split_number(trim_spaces(text), &d)) {
+        return fail_value(t, text, SM_TYPE, e);
     }
     if (!unscaled(&d, t->scale, &v) || v >= limit || v <= -limit) {
-        return fail(t, text, SM_RANGE, e);
+        return fail_value(t, text, SM_RANGE, e);
     }
     out->as.d = v;
     return SM_OK;
@@ -250,7 +250,7 @@ static sm_status parse_bool(const sm_type *t, sm_str text, sm_value *out, sm_err
             }
         }
     }
-    return fail(t, text, SM_TYPE, e);
+    return fail_value(t, text, SM_TYPE, e);
 }
 
 /* Digits with '_' between, which the reader of doubles does not know; and what is too large for a
@@ -275,7 +275,7 @@ static bool parse_wide_float(sm_str s, double *out)
 
 static sm_status parse_float(const sm_type *t, sm_str text, sm_value *out, sm_error *e)
 {
-    sm_str s = trim(text);
+    sm_str s = trim_spaces(text);
     if (s.len > 1 && s.data[0] == '+' && s.data[1] != '-') {
         s.data++;
         s.len--;
@@ -286,7 +286,7 @@ static sm_status parse_float(const sm_type *t, sm_str text, sm_value *out, sm_er
         return SM_OK;
     }
     if (!sm_parse_f64(s, true, &out->as.f) && !parse_wide_float(s, &out->as.f)) {
-        return fail(t, text, SM_TYPE, e);
+        return fail_value(t, text, SM_TYPE, e);
     }
     if (t->id == SM_TYPE_F32) {
         out->as.f = (double)(float)out->as.f;
@@ -354,10 +354,10 @@ static sm_status parse_blob(const sm_type *t, sm_str text, sm_value *out, sm_err
 {
     for (size_t i = 0; i < text.len; i++) {
         if ((uint8_t)text.data[i] >= 0x80) {
-            return fail(t, text, SM_TYPE, e);
+            return fail_value(t, text, SM_TYPE, e);
         }
         if (text.data[i] == '\\') { /* its bytes do not stand in the text: sm_blob_unescape */
-            return fail(t, text, SM_TYPE, e);
+            return fail_value(t, text, SM_TYPE, e);
         }
     }
     out->as.s = text;
@@ -382,9 +382,9 @@ sm_status sm_value_parse(const sm_type *t, sm_str text, sm_value *out, sm_error 
     } else if (t->id == SM_TYPE_BINARY) {
         st = parse_blob(t, text, &v, e);
     } else if (t->id == SM_TYPE_NULL || sm_type_is_nested(t->id)) {
-        st = fail(t, text, SM_TYPE, e);
+        st = fail_value(t, text, SM_TYPE, e);
     } else {
-        st = sm_parse_time_as(t->id, text, &v.as.i) ? SM_OK : fail(t, text, SM_TYPE, e);
+        st = sm_parse_time_as(t->id, text, &v.as.i) ? SM_OK : fail_value(t, text, SM_TYPE, e);
     }
     if (st == SM_OK) {
         *out = v;
