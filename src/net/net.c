@@ -2,14 +2,14 @@
  *
  * net/net.c: the wire: one thread that carries out the HTTP requests given to it.
  *
- * Method   libcurl's multi interface. Requests queue under a lock; the thread takes them when their
- *          time has come, lets libcurl move bytes straight to where the owner wants them, and calls
- *          `done`. Connections are kept and used again, HTTP/2 streams share one where a server
- *          offers it (over TLS).
- * libcurl  is opened on first use: it and what it needs take time at the start and 9 MB, which a
- *          run on local files need not pay. Redirects are followed only where nothing is signed: a
- *          signature is good for one host. Proxies come from the environment, as libcurl reads
- *          it. */
+ * Method   libcurl's multi interface. Requests wait in a queue under a lock. The thread starts each
+ *          when its time has come, copies the bytes of the response to where the owner wants them,
+ *          and calls `done`. Connections are kept and reused; over TLS, HTTP/2 streams share one if
+ *          the server offers it.
+ * libcurl  is opened on first use: with the libraries that it needs it takes time and 9 MB, which a
+ *          run on local files does not pay. Redirects are followed only for requests that are not
+ *          signed, as a signature is valid for one host. Proxies come from the environment, as
+ *          libcurl reads it. */
 #include "net/net.h"
 
 #include <curl/curl.h>
@@ -27,7 +27,7 @@
 #define REDIRECTS_MAX   10L
 #define IDLE_HANDLES    16
 #define POLL_MS         1000
-/* libcurl with what it loads, and the connections of a scan */
+/* The memory of libcurl, of the libraries that it loads, and of the connections of a scan. */
 #define RESERVED_BYTES ((size_t)12 << 20)
 
 /* ---- libcurl --------------------------------------------------------------------------------- */
@@ -58,7 +58,7 @@ typedef struct curl_api {
 static sm_mutex api_lock = {PTHREAD_MUTEX_INITIALIZER};
 static curl_api api; /* filled in once, under the lock; const from then on */
 
-/* Locked. */
+/* Called with the lock held. */
 static sm_status load_curl(sm_error *e)
 {
     static const sm_symbol symbols[] = {
@@ -92,7 +92,7 @@ static sm_status load_curl(sm_error *e)
     }
     SM_TRY(sm_library_open(&library, e));
     if (api.global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
-        return sm_fail(e, SM_UNSUPPORTED, "libcurl does not start");
+        return sm_fail(e, SM_UNSUPPORTED, "libcurl could not be initialised");
     }
     return SM_OK;
 }
@@ -113,33 +113,37 @@ typedef struct exchange_list {
 
 struct sm_http {
     _Atomic int32_t refs;
-    sm_budget *budget; /* charged from the start to the end; NULL: none */
+    sm_budget *budget; /* charged while the thread runs; NULL: none */
     const sm_logger *log;
 
-    sm_mutex starting; /* of the next two, which stay once they are set */
+    sm_mutex starting; /* guards the next two, which do not change once they are set */
     CURLM *multi;
     sm_thread *thread; /* NULL: not started */
 
-    sm_mutex lock;        /* of the rest but `idle` */
-    exchange_list queued; /* not yet seen by the thread, or whose time has not come */
+    sm_mutex lock;        /* guards the rest, without `idle` */
+    exchange_list queued; /* the thread has not seen them, or their time has not come */
     exchange_list running;
-    bool has_cancelled; /* one of `running` or `queued` is */
+    bool has_cancelled; /* one of `running` or `queued` is cancelled */
     bool is_ending;
 
-    CURL *idle[IDLE_HANDLES]; /* the thread's own: handles that were used before */
+    CURL *idle[IDLE_HANDLES]; /* used by the thread only: handles to be used again */
     int n_idle;
 };
 
-static void append(exchange_list *l, sm_exchange *x)
+static void append_exchange(exchange_list *l, sm_exchange *x)
 {
+    SM_ASSERT((l->first == NULL) == (l->last == NULL));
     x->prev = l->last;
     x->next = NULL;
     *(x->prev ? &x->prev->next : &l->first) = x;
     l->last = x;
 }
 
-static void take_out(exchange_list *l, sm_exchange *x)
+static void take_out_exchange(exchange_list *l, sm_exchange *x)
 {
+    /* Taken out of a list that it is not in, it would break both. */
+    SM_ASSERT(x->prev ? x->prev->next == x : l->first == x);
+    SM_ASSERT(x->next ? x->next->prev == x : l->last == x);
     *(x->prev ? &x->prev->next : &l->first) = x->next;
     *(x->next ? &x->next->prev : &l->last) = x->prev;
     x->prev = x->next = NULL;
@@ -160,7 +164,8 @@ static const char *const header_names[SM_HTTP_HEADERS] = {
     [SM_HTTP_SERVER] = "server",
 };
 
-/* A line of the head. A status line begins another head (after "100 Continue"). */
+/* Called for each line of a response's head. A status line begins a new head, which replaces an
+ * earlier one ("100 Continue"). */
 static size_t on_header(char *bytes, size_t size, size_t n, void *ctx)
 {
     sm_exchange *x = ctx;
@@ -191,8 +196,8 @@ static size_t on_header(char *bytes, size_t size, size_t n, void *ctx)
     return size * n;
 }
 
-/* Copies what of the bytes at `at` belongs to the part. */
-static void place(const sm_into *part, size_t at, const char *bytes, size_t len)
+/* Copies those of the bytes that belong to the part. `at` is their place in the body. */
+static void copy_to_part(const sm_into *part, size_t at, const char *bytes, size_t len)
 {
     const size_t first = at > part->off ? at : part->off;
     const size_t part_end = part->off + part->len;
@@ -202,7 +207,7 @@ static void place(const sm_into *part, size_t at, const char *bytes, size_t len)
     }
 }
 
-/* Returning less than was given ends the transfer. */
+/* Called for bytes of a response's body. Returning less than their number ends the transfer. */
 static size_t on_body(char *bytes, size_t size, size_t n, void *ctx)
 {
     sm_exchange *x = ctx;
@@ -211,12 +216,13 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *ctx)
     api.easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &status);
     if (x->into && status >= 200 && status < 300) {
         const size_t at = x->into_from + x->got;
+        SM_ASSERT(at <= x->into_len);
         if (len > x->into_len - at) {
             x->failure = SM_HTTP_TOO_LONG;
             return 0;
         }
         for (int i = 0; i < x->n_into; i++) {
-            place(&x->into[i], at, bytes, len);
+            copy_to_part(&x->into[i], at, bytes, len);
         }
         x->got += len;
         return len;
@@ -244,6 +250,7 @@ static size_t on_send(char *out, size_t size, size_t n, void *ctx)
     const size_t before = room;
     while (room > 0 && x->piece < x->n_body) {
         const sm_piece *p = &x->body[x->piece];
+        SM_ASSERT(x->in_piece <= p->len);
         const size_t left = p->len - x->in_piece;
         const size_t len = left < room ? left : room;
         if (len > 0) {
@@ -259,7 +266,7 @@ static size_t on_send(char *out, size_t size, size_t n, void *ctx)
     return before - room;
 }
 
-/* libcurl begins again where a kept connection turned out to be closed. */
+/* libcurl sends the body again if a kept connection turns out to be closed. */
 static int on_rewind(void *ctx, curl_off_t to, int origin)
 {
     sm_exchange *x = ctx;
@@ -360,8 +367,10 @@ static sm_http_failure failure_of(CURLcode code)
     }
 }
 
-static void begin(sm_http *h, sm_exchange *x)
+static void begin_exchange(sm_http *h, sm_exchange *x)
 {
+    SM_ASSERT(x->is_busy && !x->easy && !x->list);
+    SM_ASSERT(h->n_idle >= 0 && h->n_idle <= IDLE_HANDLES);
     CURL *c = h->n_idle > 0 ? h->idle[--h->n_idle] : api.easy_init();
     if (!c) {
         sm_out_of_memory(0);
@@ -372,7 +381,7 @@ static void begin(sm_http *h, sm_exchange *x)
     SM_ENSURE(api.multi_add_handle(h->multi, c) == CURLM_OK);
 }
 
-/* Without the query, in which an address may have a signature. */
+/* Logs a response, without the URL's query, which may contain a signature. */
 static void log_answer(const sm_http *h, const sm_exchange *x)
 {
     long version = 0;
@@ -388,10 +397,11 @@ static void log_answer(const sm_http *h, const sm_exchange *x)
            x->url, name, x->status);
 }
 
-/* Not locked: `done` may send, and its owner may end with it. */
-static void end(sm_http *h, sm_exchange *x, CURLcode code)
+/* Called without the lock: `done` may send, and it may free the exchange. */
+static void end_exchange(sm_http *h, sm_exchange *x, CURLcode code)
 {
     long status = 0;
+    SM_ASSERT(x->is_busy && !x->prev && !x->next); /* in no list, and `done` is called once */
     if (x->easy) {
         api.easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &status);
         x->status = (int)status;
@@ -412,12 +422,13 @@ static void end(sm_http *h, sm_exchange *x, CURLcode code)
     if (x->failure != SM_HTTP_ANSWERED && x->why[0] == '\0') {
         snprintf(x->why, sizeof(x->why), "%s", api.easy_strerror(code));
     }
+    x->is_busy = false;
     x->done(x);
 }
 
 /* ---- the thread ------------------------------------------------------------------------------ */
 
-/* Moves what was cancelled to *out. Locked. */
+/* Moves the cancelled exchanges to *out. With the lock held. */
 static void take_cancelled(sm_http *h, exchange_list *out)
 {
     exchange_list *const lists[] = {&h->queued, &h->running};
@@ -425,15 +436,16 @@ static void take_cancelled(sm_http *h, exchange_list *out)
         for (sm_exchange *x = lists[i]->first, *next; x; x = next) {
             next = x->next;
             if (x->is_cancelled) {
-                take_out(lists[i], x);
-                append(out, x);
+                take_out_exchange(lists[i], x);
+                append_exchange(out, x);
             }
         }
     }
     h->has_cancelled = false;
 }
 
-/* Moves what is due to `running` and begins it; returns for how long none will be. Locked. */
+/* Begins the exchanges whose time has come. Returns how long to wait for the next. With the lock
+ * held. */
 static int begin_due(sm_http *h)
 {
     int64_t wait_ms = POLL_MS;
@@ -442,17 +454,18 @@ static int begin_due(sm_http *h)
         next = x->next;
         const int64_t left_ms = (x->not_before_ns - now_ns + 999999) / 1000000;
         if (left_ms <= 0) {
-            take_out(&h->queued, x);
-            append(&h->running, x);
-            begin(h, x);
+            take_out_exchange(&h->queued, x);
+            append_exchange(&h->running, x);
+            begin_exchange(h, x);
         } else if (left_ms < wait_ms) {
             wait_ms = left_ms;
         }
     }
+    SM_ASSERT(wait_ms > 0 && wait_ms <= POLL_MS); /* 0 would make the thread spin */
     return (int)wait_ms;
 }
 
-/* Ends what libcurl is through with. */
+/* Ends the exchanges that libcurl has finished. */
 static void end_finished(sm_http *h)
 {
     int n_left = 0;
@@ -464,9 +477,9 @@ static void end_finished(sm_http *h)
         const CURLcode code = m->data.result;
         api.easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &x);
         sm_mutex_lock(&h->lock);
-        take_out(&h->running, x);
+        take_out_exchange(&h->running, x);
         sm_mutex_unlock(&h->lock);
-        end(h, x, code);
+        end_exchange(h, x, code);
     }
 }
 
@@ -482,9 +495,9 @@ static void wire_thread(void *ctx)
         is_ending = h->is_ending && !h->queued.first && !h->running.first;
         sm_mutex_unlock(&h->lock);
         for (sm_exchange *x; (x = cancelled.first);) {
-            take_out(&cancelled, x);
+            take_out_exchange(&cancelled, x);
             x->failure = SM_HTTP_CANCELLED;
-            end(h, x, CURLE_ABORTED_BY_CALLBACK);
+            end_exchange(h, x, CURLE_ABORTED_BY_CALLBACK);
         }
         api.multi_perform(h->multi, &n_running);
         end_finished(h);
@@ -522,8 +535,8 @@ sm_http *sm_http_retain(sm_http *h)
     return h;
 }
 
-/* Locked by `starting`. */
-static sm_status start(sm_http *h, sm_error *e)
+/* Called with the lock `starting` held. */
+static sm_status start_thread(sm_http *h, sm_error *e)
 {
     SM_TRY(open_curl(e));
     CURLM *multi = api.multi_init();
@@ -549,12 +562,12 @@ static sm_status start(sm_http *h, sm_error *e)
 sm_status sm_http_start(sm_http *h, sm_error *e)
 {
     sm_mutex_lock(&h->starting);
-    const sm_status st = h->thread ? SM_OK : start(h, e);
+    const sm_status st = h->thread ? SM_OK : start_thread(h, e);
     sm_mutex_unlock(&h->starting);
     return st;
 }
 
-static void stop(sm_http *h)
+static void stop_thread(sm_http *h)
 {
     sm_mutex_lock(&h->lock);
     SM_ASSERT(!h->queued.first && !h->running.first);
@@ -582,7 +595,7 @@ void sm_http_release(sm_http *h)
         return;
     }
     if (h->thread) {
-        stop(h);
+        stop_thread(h);
     }
     sm_mutex_release(&h->lock);
     sm_mutex_release(&h->starting);
@@ -593,6 +606,13 @@ void sm_http_release(sm_http *h)
 
 void sm_http_send(sm_http *h, sm_exchange *x)
 {
+    SM_ASSERT(h->multi && x->done);
+    SM_ASSERT(!x->is_busy); /* its fields and its links are the wire's until `done` */
+    SM_ASSERT(!x->into || x->into_from < x->into_len);
+    for (int i = 0; x->into && i < x->n_into; i++) {
+        SM_ASSERT(x->into[i].off <= x->into_len && x->into[i].len <= x->into_len - x->into[i].off);
+    }
+    x->is_busy = true;
     x->failure = SM_HTTP_ANSWERED;
     x->why[0] = '\0';
     x->status = 0;
@@ -603,7 +623,7 @@ void sm_http_send(sm_http *h, sm_exchange *x)
     sm_buf_reset(&x->text);
     memset(x->header, 0, sizeof(x->header));
     sm_mutex_lock(&h->lock);
-    append(&h->queued, x);
+    append_exchange(&h->queued, x);
     sm_mutex_unlock(&h->lock);
     api.multi_wakeup(h->multi);
 }

@@ -1,25 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * store/fault.c: a store around a store that fails, tears, kills and is slow, as planned.
+ * store/fault.c: a store around another that fails, tears, kills and is slow by a plan.
  *
- * Counted  Each call that reaches the store is one: list, stat, get, put, delete, opening a blob,
- *          reading a range (sm_blob_read, or a fetch's request when its turn comes), a piece of an
- *          upload, its end. Opening an upload and refused keys reach nothing. With writes_only:
- *          put, delete, a piece, the end. Of two I/O threads either may come first, so the place
- *          of a number among reads of one fetch is not fixed; an upload's pieces are in order.
- * Faults   The plan's call, and no other:
+ * Counted  Each call that reaches the store counts: list, stat, get, put, delete, opening a blob,
+ *          reading a range (sm_blob_read, or a read of a fetch when it is carried out), a piece of
+ *          an upload, its end. Opening an upload and refused keys reach no store. With writes_only
+ *          only put, delete, a piece and the end count. Two I/O threads carry out the reads of a
+ *          fetch, so which of them gets a number is not fixed; pieces of an upload are in order.
+ * Faults   happen to the plan's call, and to no other:
  *            ERROR, DISK_FULL   fails and does nothing
  *            LOST               is carried out, then fails with SM_IO
- *            TORN               half of the bytes go in or out, then SM_IO; what is torn is never
- *                               visible. Where no bytes go (list, stat, delete, open): as ERROR.
+ *            TORN               half of the bytes are moved, then SM_IO; a torn object is never
+ *                               visible. For calls without bytes (list, stat, delete, open): ERROR.
  *            KILL, KILL_AFTER   SIGKILL before or after it is carried out
  *            STOP               SIGSTOP before it is carried out: the process is slow
- * Wire     delay_ms is the way there and back, bytes_per_s one line for all of a plan's requests.
- *          A read's bytes follow its delay, a write's bytes go first; the line serves them in the
- *          order of the calls. The answer's time is reckoned, and whoever called waits for it
- *          (smi_due_ns): many requests overlap as they do over a network.
- * Plans    A store of sm_store_fault() has its own count and line. All that SMELT_FAULT wraps
- *          of one root (stores.c) share one: call 7 is the 7th of a program that has one. */
+ * Wire     delay_ms is the time there and back; bytes_per_s is the rate of one line that all
+ *          requests of a plan share. The bytes of a read follow the delay, those of a write go
+ *          first; the line carries them in the order of the calls. The time of the response is
+ *          computed, and the caller waits for it (smi_due_ns); so requests overlap as they do over
+ *          a network.
+ * Plans    A store of sm_store_fault() has a count and a line of its own. All stores of one root
+ *          (stores.c) that SMELT_FAULT wraps share them: in a program with one root, call 7 is the
+ *          program's 7th. */
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -35,7 +37,7 @@ typedef struct smi_fault_state {
     _Atomic int64_t calls;
     atomic_bool has_fired;
 
-    sm_mutex line;           /* of the next */
+    sm_mutex line;           /* guards the next */
     int64_t line_free_at_ns; /* the wire is busy until then */
 } fault_state;
 
@@ -63,10 +65,11 @@ static const fault_hit hit_of_kind[] = {
     [SM_FAULT_DISK_FULL] = FAIL_FULL, [SM_FAULT_KILL] = DIE,  [SM_FAULT_KILL_AFTER] = DIE_AFTER,
     [SM_FAULT_STOP] = STOP,
 };
+_Static_assert(SM_COUNT(hit_of_kind) == SM_FAULT_STOP + 1, "each kind of fault has its hit");
 
 /* ---- one call -------------------------------------------------------------------------------- */
 
-static _Noreturn void die(void)
+static _Noreturn void kill_process(void)
 {
     kill(getpid(), SIGKILL);
     for (;;) {
@@ -84,7 +87,8 @@ static int64_t planned_call(const sm_store *s)
     return ((const fault_store *)s)->state->plan.at_call;
 }
 
-/* Counts a call; whether it is the plan's. Does not return where the plan kills before it. */
+/* Counts a call and returns what is to happen to it. Does not return if the plan kills before it.
+ * */
 static fault_hit count_call(sm_store *s, bool is_write)
 {
     fault_state *f = ((fault_store *)s)->state;
@@ -96,9 +100,10 @@ static fault_hit count_call(sm_store *s, bool is_write)
         return CARRY_OUT;
     }
     atomic_store(&f->has_fired, true);
+    SM_ASSERT((int)f->plan.kind >= 0 && (int)f->plan.kind < SM_COUNT(hit_of_kind));
     const fault_hit hit = hit_of_kind[f->plan.kind];
     if (hit == DIE) {
-        die();
+        kill_process();
     }
     if (hit == STOP) {
         kill(getpid(), SIGSTOP);
@@ -107,8 +112,8 @@ static fault_hit count_call(sm_store *s, bool is_write)
     return hit;
 }
 
-/* Fails the calls that are not to be carried out at all. */
-static sm_status before(const sm_store *s, fault_hit hit, sm_error *e)
+/* Called before a call: fails it if it is not to be carried out. */
+static sm_status fail_before(const sm_store *s, fault_hit hit, sm_error *e)
 {
     if (hit == FAIL || hit == TEAR) {
         return sm_fail(e, SM_IO, "planned fault: call %" PRId64 " failed", planned_call(s));
@@ -120,11 +125,11 @@ static sm_status before(const sm_store *s, fault_hit hit, sm_error *e)
     return SM_OK;
 }
 
-/* Fails or ends what has been carried out. */
-static sm_status after(const sm_store *s, fault_hit hit, sm_status st, sm_error *e)
+/* Called after a call was carried out: fails it, or kills the process. */
+static sm_status fail_after(const sm_store *s, fault_hit hit, sm_status st, sm_error *e)
 {
     if (hit == DIE_AFTER) {
-        die();
+        kill_process();
     }
     if (hit == LOSE && st == SM_OK) {
         return sm_fail(e, SM_IO, "planned fault: the answer of call %" PRId64 " was lost",
@@ -133,7 +138,7 @@ static sm_status after(const sm_store *s, fault_hit hit, sm_status st, sm_error 
     return st;
 }
 
-static sm_status torn(const sm_store *s, size_t done, size_t len, sm_error *e)
+static sm_status fail_torn(const sm_store *s, size_t done, size_t len, sm_error *e)
 {
     return sm_fail(e, SM_IO, "planned fault: call %" PRId64 " was torn after %zu of %zu bytes",
                    planned_call(s), done, len);
@@ -145,10 +150,10 @@ static sm_status fault_list(sm_store *s, const smi_listing *what, sm_arena *a, s
                             int64_t *n, sm_error *e)
 {
     const fault_hit hit = count_call(s, false);
-    SM_TRY(before(s, hit, e));
+    SM_TRY(fail_before(s, hit, e));
     sm_entry *items = NULL;
     int64_t n_items = 0;
-    SM_TRY(after(s, hit, smi_list(inner_of(s), what, a, &items, &n_items, e), e));
+    SM_TRY(fail_after(s, hit, smi_list(inner_of(s), what, a, &items, &n_items, e), e));
     *out = items;
     *n = n_items;
     return SM_OK;
@@ -157,9 +162,9 @@ static sm_status fault_list(sm_store *s, const smi_listing *what, sm_arena *a, s
 static sm_status fault_stat(sm_store *s, sm_str key, sm_arena *a, sm_entry *out, sm_error *e)
 {
     const fault_hit hit = count_call(s, false);
-    SM_TRY(before(s, hit, e));
+    SM_TRY(fail_before(s, hit, e));
     sm_entry entry = {0};
-    SM_TRY(after(s, hit, smi_stat(inner_of(s), key, a, &entry, e), e));
+    SM_TRY(fail_after(s, hit, smi_stat(inner_of(s), key, a, &entry, e), e));
     *out = entry;
     return SM_OK;
 }
@@ -168,19 +173,19 @@ static sm_status fault_get(sm_store *s, sm_str key, sm_buf *out, sm_error *e)
 {
     const fault_hit hit = count_call(s, false);
     const size_t start = out->len;
-    SM_TRY(before(s, hit == TEAR ? CARRY_OUT : hit, e));
+    SM_TRY(fail_before(s, hit == TEAR ? CARRY_OUT : hit, e));
     sm_status st = smi_get(inner_of(s), key, out, e);
     if (hit == TEAR && st == SM_OK) {
-        st = torn(s, (out->len - start) / 2, out->len - start, e);
+        st = fail_torn(s, (out->len - start) / 2, out->len - start, e);
     }
-    st = after(s, hit, st, e);
+    st = fail_after(s, hit, st, e);
     if (st != SM_OK) {
         out->len = start;
     }
     return st;
 }
 
-/* Half of it, under no name: what a writer leaves that died. */
+/* Writes half of the object and gives it no name, like a process that is killed. */
 static sm_status put_torn(sm_store *s, sm_str key, const void *bytes, size_t n, sm_error *e)
 {
     smi_writer *w = NULL;
@@ -195,7 +200,7 @@ static sm_status put_torn(sm_store *s, sm_str key, const void *bytes, size_t n, 
     smi_writer_free(w);
     sm_block_release(half);
     sm_budget_free(budget);
-    return st == SM_OK ? torn(s, n / 2, n, e) : st;
+    return st == SM_OK ? fail_torn(s, n / 2, n, e) : st;
 }
 
 static sm_status fault_put(sm_store *s, sm_str key, const void *bytes, size_t n, sm_put_mode mode,
@@ -205,8 +210,8 @@ static sm_status fault_put(sm_store *s, sm_str key, const void *bytes, size_t n,
     if (hit == TEAR) {
         return put_torn(s, key, bytes, n, e);
     }
-    SM_TRY(before(s, hit, e));
-    return after(s, hit, smi_put(inner_of(s), key, bytes, n, mode, e), e);
+    SM_TRY(fail_before(s, hit, e));
+    return fail_after(s, hit, smi_put(inner_of(s), key, bytes, n, mode, e), e);
 }
 
 static sm_status fault_check_put(sm_store *s, sm_error *e)
@@ -217,8 +222,8 @@ static sm_status fault_check_put(sm_store *s, sm_error *e)
 static sm_status fault_remove(sm_store *s, sm_str key, sm_error *e)
 {
     const fault_hit hit = count_call(s, true);
-    SM_TRY(before(s, hit, e));
-    return after(s, hit, smi_remove(inner_of(s), key, e), e);
+    SM_TRY(fail_before(s, hit, e));
+    return fail_after(s, hit, smi_remove(inner_of(s), key, e), e);
 }
 
 /* ---- blobs ----------------------------------------------------------------------------------- */
@@ -226,10 +231,10 @@ static sm_status fault_remove(sm_store *s, sm_str key, sm_error *e)
 static sm_status fault_blob_open(sm_store *s, sm_str key, sm_blob **out, sm_error *e)
 {
     const fault_hit hit = count_call(s, false);
-    SM_TRY(before(s, hit, e));
+    SM_TRY(fail_before(s, hit, e));
     sm_blob *inner = NULL;
     sm_status st = smi_blob_open(inner_of(s), key, &inner, e);
-    st = after(s, hit, st, e);
+    st = fail_after(s, hit, st, e);
     if (st != SM_OK) {
         sm_blob_close(inner);
         return st;
@@ -248,13 +253,13 @@ static sm_status fault_blob_read(sm_blob *b, uint64_t off_bytes, size_t len, voi
 {
     sm_store *s = b->store;
     const fault_hit hit = count_call(s, false);
-    SM_TRY(before(s, hit == TEAR ? CARRY_OUT : hit, e));
+    SM_TRY(fail_before(s, hit == TEAR ? CARRY_OUT : hit, e));
     sm_blob *inner = ((fault_blob *)b)->inner;
     if (hit == TEAR) {
         SM_TRY(smi_blob_read(inner, off_bytes, len / 2, out, e));
-        return torn(s, len / 2, len, e);
+        return fail_torn(s, len / 2, len, e);
     }
-    return after(s, hit, smi_blob_read(inner, off_bytes, len, out, e), e);
+    return fail_after(s, hit, smi_blob_read(inner, off_bytes, len, out, e), e);
 }
 
 static void fault_blob_free(sm_blob *b)
@@ -282,18 +287,18 @@ static sm_status fault_writer_write(smi_writer *writer, sm_block *block, size_t 
     const fault_hit hit = count_call(writer->store, true);
     if (hit == TEAR) {
         SM_TRY(smi_writer_write(w->inner, block, n / 2, waker, e));
-        return torn(writer->store, n / 2, n, e);
+        return fail_torn(writer->store, n / 2, n, e);
     }
-    SM_TRY(before(writer->store, hit, e));
-    return after(writer->store, hit, smi_writer_write(w->inner, block, n, waker, e), e);
+    SM_TRY(fail_before(writer->store, hit, e));
+    return fail_after(writer->store, hit, smi_writer_write(w->inner, block, n, waker, e), e);
 }
 
 static sm_status fault_writer_finish(smi_writer *writer, sm_waker waker, sm_error *e)
 {
     const fault_writer *w = (const fault_writer *)writer;
     const fault_hit hit = count_call(writer->store, true);
-    SM_TRY(before(writer->store, hit, e));
-    return after(writer->store, hit, smi_writer_finish(w->inner, waker, e), e);
+    SM_TRY(fail_before(writer->store, hit, e));
+    return fail_after(writer->store, hit, smi_writer_finish(w->inner, waker, e), e);
 }
 
 static void fault_writer_free(smi_writer *writer)
@@ -336,8 +341,8 @@ static int64_t fault_due_ns(sm_store *s, size_t read_bytes, size_t written_bytes
     return due_ns > inner_due_ns ? due_ns : inner_due_ns;
 }
 
-/* Twice what the line holds between a request and its answer, so that it never runs dry; a plan
- * without a rate is taken for a line of 1 Gbit/s. At most 64 MiB. */
+/* Twice the bytes that fit the line between a request and its response, so that it is always busy.
+ * A plan without a rate counts as a line of 1 Gbit/s. At most 64 MiB. */
 static size_t fault_inflight_bytes(const sm_store *s)
 {
     const sm_fault_plan *plan = &((const fault_store *)s)->state->plan;
@@ -358,7 +363,10 @@ static sm_status fault_access(sm_store *s, sm_arena *a, sm_store_access *out, sm
 
 static void state_release(fault_state *f)
 {
-    if (f && atomic_fetch_sub_explicit(&f->refs, 1, memory_order_acq_rel) == 1) {
+    const int32_t before =
+        f ? atomic_fetch_sub_explicit(&f->refs, 1, memory_order_acq_rel) : INT32_MAX;
+    SM_ASSERT(before > 0);
+    if (before == 1) {
         sm_mutex_release(&f->line);
         sm_free(f);
     }
@@ -401,8 +409,8 @@ static const sm_store_ops fault_ops = {
     .due_ns = fault_due_ns,
 };
 
-/* Takes the state; keeps the inner store. */
-static sm_store *wrap(sm_store *inner, fault_state *state)
+/* Takes the state; retains the inner store. */
+static sm_store *wrap_store(sm_store *inner, fault_state *state)
 {
     fault_store *s = sm_alloc_zero(sizeof(*s));
     smi_store_init(&s->store, inner->stores, &fault_ops, sm_store_uri(inner));
@@ -417,7 +425,7 @@ sm_status sm_store_fault(sm_store *inner, const sm_fault_plan *plan, sm_store **
     if (!is_kind || plan->at_call < 0 || plan->delay_ms < 0 || plan->bytes_per_s < 0) {
         return sm_fail(e, SM_INVALID, "the plan of faults has a value out of range");
     }
-    *out = wrap(inner, state_new(plan));
+    *out = wrap_store(inner, state_new(plan));
     return SM_OK;
 }
 
@@ -441,6 +449,7 @@ static const struct {
     {"disk_full", SM_FAULT_DISK_FULL}, {"kill", SM_FAULT_KILL}, {"kill_after", SM_FAULT_KILL_AFTER},
     {"stop", SM_FAULT_STOP},
 };
+_Static_assert(SM_COUNT(kind_names) == SM_COUNT(hit_of_kind), "SMELT_FAULT can name each kind");
 
 static bool parse_kind(sm_str text, sm_fault_kind *out)
 {
@@ -486,8 +495,8 @@ static sm_status parse_plan(sm_str text, sm_fault_plan *plan, sm_error *e)
         const size_t name_len = equals ? (size_t)(equals - item.data) : item.len;
         const sm_str value = {item.data + name_len + 1, equals ? item.len - name_len - 1 : 0};
         if (!equals || !parse_setting((sm_str){item.data, name_len}, value, plan)) {
-            const sm_status st =
-                sm_fail(e, SM_USAGE, "SMELT_FAULT: \"%.*s\" is no setting of it", SM_STR_ARG(item));
+            const sm_status st = sm_fail(
+                e, SM_USAGE, "SMELT_FAULT: \"%.*s\" is not one of its settings", SM_STR_ARG(item));
             sm_error_todo(e, "Write at=N, kind=error|lost|torn|disk_full|kill|kill_after|stop, "
                              "writes=0|1, delay_ms=N, bytes_per_s=N with commas between them.");
             return st;
@@ -504,8 +513,8 @@ static bool is_same_plan(const sm_fault_plan *a, const sm_fault_plan *b)
            a->delay_ms == b->delay_ms && a->bytes_per_s == b->bytes_per_s;
 }
 
-/* The state for this plan, retained: it keeps counting from store to store. A plan that changed (in
- * tests) counts anew. */
+/* The state of this plan, retained: stores that are opened one after the other share its count. A
+ * plan that has changed (in tests) starts a new count. */
 static fault_state *env_state_of(smi_shared *shared, const sm_fault_plan *plan)
 {
     sm_mutex_lock(&shared->lock);
@@ -533,7 +542,7 @@ sm_status smi_fault_from_env(sm_store **s, sm_error *e)
     sm_fault_plan plan;
     SM_TRY(parse_plan(sm_str_of(text), &plan, e));
     sm_store *inner = *s;
-    *s = wrap(inner, env_state_of(inner->stores->shared, &plan));
+    *s = wrap_store(inner, env_state_of(inner->stores->shared, &plan));
     sm_store_release(inner);
     return SM_OK;
 }

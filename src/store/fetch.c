@@ -1,31 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * store/fetch.c: ranges in, in completion order.
+ * store/fetch.c: reads ranges of blobs and returns them in the order in which they arrive.
  *
  * Calls    sm_fetch_new, sm_fetch_request for each range, sm_fetch_next (or _wait) until SM_END,
- *          more requests at any time, sm_fetch_free.
- * Method   A request takes its block from the budget and becomes a job of the I/O threads, which
- *          carry it out, or send it and are called again when the network has answered. A job
- *          that is answered goes to the end of `arrived` and wakes all who wait; who comes first
- *          takes it. A failure travels the same way, as the answer of its request.
- * Groups   For a store that likes large requests, reads of an object that lie together are kept
- *          until somebody asks for an answer, and then go as one job: that of the first read, which
- *          has the others in a chain.
- * Wakes    A waiter registers under the lock under which arrivals are counted, so none is lost. A
- *          job counts as flying until its wakes are done: sm_fetch_free waits for that, and no
- *          waker is called after it has returned. */
+ *          further requests at any time, sm_fetch_free.
+ * Method   A request takes its block from the budget and becomes a job. An I/O thread reads the
+ *          range, or sends a request to the network and is called again when the response has come.
+ *          The finished job is appended to `arrived` and wakes all waiters; the first that comes
+ *          takes it. A failure goes the same way.
+ * Groups   If a store prefers large requests, adjacent reads of a blob are kept until the caller
+ *          asks for a range. Then they become one job, that of the first read; the others are
+ *          linked to it.
+ * Wakes    A waiter registers under the lock under which ranges arrive, so no wake is lost. A job
+ *          counts as flying until its wakes are done. sm_fetch_free() waits for that, so no waker
+ *          is called after it has returned. */
 #include "base/memory.h"
 #include "store/store_int.h"
 
 typedef struct read_job {
-    smi_job job; /* first: a job is its read */
+    smi_job job; /* first, so that a pointer to the job is one to the read */
     struct sm_fetch *fetch;
     sm_range_read range;
     sm_block *block;
-    void *state; /* of a read that the network carries out */
+    void *state; /* the store's, of a read that waits for the network; else NULL */
     sm_status status;
-    sm_error *error;       /* of a failure */
-    struct read_job *next; /* in its group, in `unsent`, in `arrived` */
+    sm_error *error;       /* set if the read has failed */
+    struct read_job *next; /* in its group, or in `unsent`, or in `arrived` */
 } read_job;
 
 #define GROUP_MAX 64
@@ -39,13 +39,13 @@ struct sm_fetch {
     sm_budget *budget;
     smi_io *io;
 
-    sm_mutex lock;    /* of all below */
-    sm_cond arrival;  /* something arrived, or nothing is outstanding any more */
+    sm_mutex lock;    /* guards all below */
+    sm_cond arrival;  /* a read arrived, or none is outstanding any more */
     sm_cond landed;   /* n_flying is 0 */
-    read_list unsent; /* requested, not yet with the I/O threads */
+    read_list unsent; /* requested, but not given to the I/O threads yet */
     read_list arrived;
-    int64_t n_outstanding; /* requested and not yet given back */
-    int64_t n_flying;      /* jobs that are with the I/O threads */
+    int64_t n_outstanding; /* reads that were requested and not returned yet */
+    int64_t n_flying;      /* jobs that were given to the I/O threads and have not ended */
     bool is_closing;
     smi_waiters waiters;
 };
@@ -65,17 +65,19 @@ sm_status sm_fetch_new(sm_stores *stores, sm_budget *budget, sm_fetch **out, sm_
     return SM_OK;
 }
 
-static void append(read_list *l, read_job *r)
+static void append_read(read_list *l, read_job *r)
 {
+    SM_ASSERT((l->first == NULL) == (l->last == NULL));
     r->next = NULL;
     *(l->last ? &l->last->next : &l->first) = r;
     l->last = r;
 }
 
-static read_job *take_first(read_list *l)
+static read_job *take_first_read(read_list *l)
 {
     read_job *r = l->first;
     if (r) {
+        SM_ASSERT((r == l->last) == (r->next == NULL));
         l->first = r->next;
         l->last = l->first ? l->last : NULL;
     }
@@ -107,8 +109,9 @@ void sm_fetch_free(sm_fetch *f)
         return;
     }
     sm_mutex_lock(&f->lock);
+    SM_ASSERT(!f->is_closing);
     f->is_closing = true;
-    smi_waiters_release(&f->waiters); /* what arrives from now on is nobody's */
+    smi_waiters_release(&f->waiters); /* nobody is woken from now on */
     sm_mutex_unlock(&f->lock);
 
     smi_job *cancelled = smi_io_cancel(f->io, f);
@@ -116,6 +119,7 @@ void sm_fetch_free(sm_fetch *f)
     while (cancelled) {
         smi_job *next = cancelled->next;
         chain_free((read_job *)cancelled);
+        SM_ASSERT(f->n_flying > 0);
         f->n_flying--;
         cancelled = next;
     }
@@ -137,7 +141,7 @@ void sm_fetch_free(sm_fetch *f)
 
 /* ---- on an I/O thread ------------------------------------------------------------------------ */
 
-static int64_t read_run(smi_job *j)
+static int64_t run_read(smi_job *j)
 {
     read_job *r = (read_job *)j;
     sm_mutex_lock(&r->fetch->lock);
@@ -150,6 +154,8 @@ static int64_t read_run(smi_job *j)
     smi_read reads[GROUP_MAX];
     int n = 0;
     for (const read_job *member = r; member; member = member->next) {
+        SM_ASSERT(n < GROUP_MAX && member->range.blob == r->range.blob);
+        SM_ASSERT(member->block->size_bytes >= member->range.len);
         reads[n++] = (smi_read){.off_bytes = member->range.off_bytes,
                                 .len = member->range.len,
                                 .out = member->block->data};
@@ -169,13 +175,14 @@ static int64_t read_run(smi_job *j)
     return smi_due_ns(r->range.blob->store, st == SM_OK ? smi_reads_bytes(reads, n) : 0, 0);
 }
 
-static void read_hasten(smi_job *j)
+static void hasten_read(smi_job *j)
 {
     read_job *r = (read_job *)j;
+    SM_ASSERT(r->state); /* only a read that waits for the network is hastened */
     r->range.blob->store->ops->read_hasten(r->state);
 }
 
-static void read_done(smi_job *j)
+static void end_read_job(smi_job *j)
 {
     read_job *r = (read_job *)j;
     sm_fetch *f = r->fetch;
@@ -183,7 +190,7 @@ static void read_done(smi_job *j)
     sm_mutex_lock(&f->lock);
     for (read_job *member = r, *next; member; member = next) {
         next = member->next;
-        append(&f->arrived, member);
+        append_read(&f->arrived, member);
     }
     smi_waiters woken = smi_waiters_take(&f->waiters);
     sm_cond_broadcast(&f->arrival);
@@ -192,6 +199,7 @@ static void read_done(smi_job *j)
     smi_waiters_wake(&woken);
 
     sm_mutex_lock(&f->lock);
+    SM_ASSERT(f->n_flying > 0);
     if (--f->n_flying == 0) {
         sm_cond_broadcast(&f->landed);
     }
@@ -203,9 +211,11 @@ static void read_done(smi_job *j)
 sm_status sm_fetch_request(sm_fetch *f, const sm_range_read *range, sm_error *e)
 {
     sm_block *block = NULL;
+    /* The blob's store runs on the I/O threads that this fetch has joined. */
+    SM_ASSERT(range->blob->store->stores->shared == f->stores->shared);
     SM_TRY(sm_block_new(f->budget, range->len, &block, e));
     read_job *r = sm_alloc_zero(sizeof(*r));
-    r->job = (smi_job){.run = read_run, .done = read_done, .hasten = read_hasten, .owner = f};
+    r->job = (smi_job){.run = run_read, .done = end_read_job, .hasten = hasten_read, .owner = f};
     r->fetch = f;
     r->range = *range;
     r->block = block;
@@ -213,10 +223,11 @@ sm_status sm_fetch_request(sm_fetch *f, const sm_range_read *range, sm_error *e)
 
     const bool waits = sm_store_request_bytes(range->blob->store) > 0;
     sm_mutex_lock(&f->lock);
+    SM_ASSERT(!f->is_closing);
     f->n_outstanding++;
     f->n_flying += waits ? 0 : 1;
     if (waits) {
-        append(&f->unsent, r);
+        append_read(&f->unsent, r);
     }
     sm_mutex_unlock(&f->lock);
     if (!waits) {
@@ -225,8 +236,8 @@ sm_status sm_fetch_request(sm_fetch *f, const sm_range_read *range, sm_error *e)
     return SM_OK;
 }
 
-/* Does a read go into the request that begins with `first` and goes up to `end`? */
-static bool goes_on(const read_job *first, uint64_t end, const read_job *r)
+/* Can a read be added to the request that begins with `first` and reaches up to `end`? */
+static bool fits_group(const read_job *first, uint64_t end, const read_job *r)
 {
     const uint64_t from = first->range.off_bytes;
     const uint64_t most = sm_store_request_bytes(first->range.blob->store);
@@ -234,25 +245,26 @@ static bool goes_on(const read_job *first, uint64_t end, const read_job *r)
            r->range.off_bytes <= end && r->range.off_bytes < from + most;
 }
 
-/* Takes the next group out of `unsent`. Locked. */
+/* Takes the next group out of `unsent`. With the lock held. */
 static read_job *take_group(sm_fetch *f)
 {
     read_list group = {0};
     uint64_t end = 0;
     for (int n = 0; n < GROUP_MAX && f->unsent.first; n++) {
         read_job *r = f->unsent.first;
-        if (group.first && !goes_on(group.first, end, r)) {
+        if (group.first && !fits_group(group.first, end, r)) {
             break;
         }
-        append(&group, take_first(&f->unsent));
+        append_read(&group, take_first_read(&f->unsent));
         const uint64_t read_end = r->range.off_bytes + r->range.len;
         end = read_end > end ? read_end : end;
     }
     return group.first;
 }
 
-/* Hands over what was requested since the last time. Locked, but for the handing. */
-static void send(sm_fetch *f)
+/* Gives the unsent reads to the I/O threads. With the lock held, which it gives up for each call.
+ * */
+static void send_reads(sm_fetch *f)
 {
     for (read_job *first; (first = take_group(f));) {
         f->n_flying++;
@@ -265,21 +277,23 @@ static void send(sm_fetch *f)
 void sm_fetch_send(sm_fetch *f)
 {
     sm_mutex_lock(&f->lock);
-    send(f);
+    send_reads(f);
     sm_mutex_unlock(&f->lock);
 }
 
-/* Takes the first that has arrived; NULL where none has. Locked. */
+/* Takes the first read that has arrived; NULL if none has. With the lock held. */
 static read_job *take_arrived(sm_fetch *f)
 {
-    read_job *r = take_first(&f->arrived);
+    read_job *r = take_first_read(&f->arrived);
+    SM_ASSERT(!r || f->n_outstanding > 0);
     f->n_outstanding -= r != NULL;
     return r;
 }
 
-static sm_status give_back(read_job *r, sm_fetched *out, sm_error *e)
+static sm_status return_read(read_job *r, sm_fetched *out, sm_error *e)
 {
     const sm_status st = r->status;
+    SM_ASSERT((st == SM_OK) == (r->error == NULL));
     if (st == SM_OK) {
         *out = (sm_fetched){.tag = r->range.tag, .block = r->block, .len = r->range.len};
         r->block = NULL;
@@ -290,8 +304,8 @@ static sm_status give_back(read_job *r, sm_fetched *out, sm_error *e)
     return st;
 }
 
-/* Tells those who wait that there is nothing left to wait for. Unlocks. */
-static void unlock_and_tell_end(sm_fetch *f)
+/* Unlocks; wakes all waiters if there is nothing left to wait for. */
+static void unlock_and_wake_at_end(sm_fetch *f)
 {
     smi_waiters woken = {0};
     if (f->n_outstanding == 0) {
@@ -305,7 +319,7 @@ static void unlock_and_tell_end(sm_fetch *f)
 sm_status sm_fetch_next(sm_fetch *f, sm_waker waker, sm_fetched *out, sm_error *e)
 {
     sm_mutex_lock(&f->lock);
-    send(f);
+    send_reads(f);
     read_job *r = take_arrived(f);
     if (!r) {
         const sm_status st = f->n_outstanding == 0 ? SM_END : SM_WAIT;
@@ -315,14 +329,14 @@ sm_status sm_fetch_next(sm_fetch *f, sm_waker waker, sm_fetched *out, sm_error *
         sm_mutex_unlock(&f->lock);
         return st;
     }
-    unlock_and_tell_end(f);
-    return give_back(r, out, e);
+    unlock_and_wake_at_end(f);
+    return return_read(r, out, e);
 }
 
 sm_status sm_fetch_wait(sm_fetch *f, sm_fetched *out, sm_error *e)
 {
     sm_mutex_lock(&f->lock);
-    send(f);
+    send_reads(f);
     read_job *r = NULL;
     while (!(r = take_arrived(f)) && f->n_outstanding > 0) {
         sm_cond_wait(&f->arrival, &f->lock);
@@ -331,6 +345,6 @@ sm_status sm_fetch_wait(sm_fetch *f, sm_fetched *out, sm_error *e)
         sm_mutex_unlock(&f->lock);
         return SM_END;
     }
-    unlock_and_tell_end(f);
-    return give_back(r, out, e);
+    unlock_and_wake_at_end(f);
+    return return_read(r, out, e);
 }

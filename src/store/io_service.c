@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * store/io_service.c: the two threads that do the I/O of every fetch and upload of an engine.
+ * store/io_service.c: the two threads that do the I/O of all fetches and uploads of an engine.
  *
- * Jobs are run in the order in which they came. A job whose answer is due later (a store that plays
- * a slow wire) is parked in a list ordered by time, so that any number of slow answers overlap on
- * two threads; one that waits for the network is away until it is called again. Started for the
- * first fetch or upload, ended with the last: who has none open has no I/O thread.
- * Two threads: the page cache gives more than memory can take up already with one
- * (7.7 GB/s a core); the second one keeps going while the first waits for a disk or an fsync. */
+ * Method   Jobs are run in the order in which they are added. A job that waits for the network
+ *          returns SMI_AGAIN and is `away` until its waker is called. A job whose response is due
+ *          later (from a store that simulates a slow line, fault.c) is parked in a list ordered by
+ *          time. So any number of slow responses overlap on two threads.
+ * Life     The first fetch or upload starts the threads, the last one ends them.
+ * Why two  One thread reads from the page cache faster than memory can take it (7.7 GB/s a core).
+ *          The second works while the first waits for a disk or an fsync. */
 #include "base/memory.h"
 #include "base/time.h"
 #include "store/store_int.h"
@@ -22,12 +23,12 @@ struct smi_io {
     smi_shared *shared;
     int64_t n_users; /* under the lock of what is shared */
 
-    sm_mutex lock; /* of all below */
+    sm_mutex lock; /* guards all below */
     sm_cond changed;
-    job_list ready; /* in the order in which they came */
+    job_list ready; /* in the order in which they were added */
     job_list running;
-    job_list away;   /* said SMI_AGAIN, not yet called */
-    job_list parked; /* run, not yet answered; in order of due_ns */
+    job_list away;   /* have returned SMI_AGAIN; their wakers were not called yet */
+    job_list parked; /* have run; their responses are due later; in order of due_ns */
     bool is_ending;
 
     sm_thread *threads[IO_THREADS];
@@ -35,25 +36,30 @@ struct smi_io {
 
 /* ---- lists ----------------------------------------------------------------------------------- */
 
-/* Puts j behind `before` (NULL: first). */
+/* Inserts j behind `before` (NULL: as the first). */
 static void insert_after(job_list *l, smi_job *before, smi_job *j)
 {
+    SM_ASSERT((l->first == NULL) == (l->last == NULL));
     j->prev = before;
     j->next = before ? before->next : l->first;
     *(j->prev ? &j->prev->next : &l->first) = j;
     *(j->next ? &j->next->prev : &l->last) = j;
 }
 
-static smi_job *take_out(job_list *l, smi_job *j)
+static smi_job *take_out_job(job_list *l, smi_job *j)
 {
+    /* Taken out of a list that it is not in, it would break both. */
+    SM_ASSERT(j->prev ? j->prev->next == j : l->first == j);
+    SM_ASSERT(j->next ? j->next->prev == j : l->last == j);
     *(j->prev ? &j->prev->next : &l->first) = j->next;
     *(j->next ? &j->next->prev : &l->last) = j->prev;
     j->prev = j->next = NULL;
     return j;
 }
 
-/* Answers mostly fall due in the order of their calls: the place is found from the end. */
-static void park(smi_io *io, smi_job *j)
+/* Parks a job. Most responses are due in the order of the calls, so the place is searched from the
+ * end. */
+static void park_job(smi_io *io, smi_job *j)
 {
     smi_job *before = io->parked.last;
     while (before && before->due_ns > j->due_ns) {
@@ -64,20 +70,22 @@ static void park(smi_io *io, smi_job *j)
 
 /* ---- the threads ----------------------------------------------------------------------------- */
 
-/* Locked on entry and exit, not while the work is done. A job that was cancelled while it ran is
- * answered at once: its owner waits for it, and not for a slow wire. */
+/* Runs the first ready job. With the lock held, which it gives up for the work. A job that was
+ * cancelled while it ran ends at once, as its owner waits for it. */
 static void run_one(smi_io *io)
 {
-    smi_job *j = take_out(&io->ready, io->ready.first);
+    smi_job *j = take_out_job(&io->ready, io->ready.first);
+    SM_ASSERT(!j->is_running);
     insert_after(&io->running, io->running.last, j);
     j->is_running = true;
     j->is_called = false;
     sm_mutex_unlock(&io->lock);
     j->due_ns = j->run(j);
+    SM_ASSERT(j->due_ns == SMI_AGAIN || j->due_ns >= 0);
     const bool is_due = j->due_ns <= sm_monotonic_ns();
     sm_mutex_lock(&io->lock);
     j->is_running = false;
-    take_out(&io->running, j);
+    take_out_job(&io->running, j);
     if (j->due_ns == SMI_AGAIN) {
         job_list *to = j->is_called ? &io->ready : &io->away;
         insert_after(to, to->last, j);
@@ -89,14 +97,14 @@ static void run_one(smi_io *io)
         j->done(j);
         sm_mutex_lock(&io->lock);
     } else {
-        park(io, j);
-        sm_cond_signal(&io->changed); /* the other thread may sleep past this time */
+        park_job(io, j);
+        sm_cond_signal(&io->changed); /* the other thread may be waiting for a later time */
     }
 }
 
-static void answer_one(smi_io *io)
+static void end_parked(smi_io *io)
 {
-    smi_job *j = take_out(&io->parked, io->parked.first);
+    smi_job *j = take_out_job(&io->parked, io->parked.first);
     sm_mutex_unlock(&io->lock);
     j->done(j);
     sm_mutex_lock(&io->lock);
@@ -110,7 +118,7 @@ static void io_thread(void *ctx)
         const smi_job *due = io->parked.first;
         const int64_t wait_ns = due ? due->due_ns - sm_monotonic_ns() : 0;
         if (due && wait_ns <= 0) {
-            answer_one(io);
+            end_parked(io);
         } else if (io->ready.first) {
             run_one(io);
         } else if (io->is_ending) {
@@ -129,7 +137,7 @@ static void io_thread(void *ctx)
 static void io_free(smi_io *io)
 {
     sm_mutex_lock(&io->lock);
-    SM_ASSERT(!io->ready.first && !io->parked.first && !io->away.first);
+    SM_ASSERT(!io->ready.first && !io->parked.first && !io->away.first && !io->running.first);
     io->is_ending = true;
     sm_cond_broadcast(&io->changed);
     sm_mutex_unlock(&io->lock);
@@ -180,7 +188,7 @@ void smi_io_leave(smi_io *io)
     SM_ASSERT(io == shared->io && io->n_users > 0);
     const bool is_last = --io->n_users == 0;
     if (is_last) {
-        shared->io = NULL; /* whoever joins from now on starts anew */
+        shared->io = NULL; /* a later join starts new threads */
     }
     sm_mutex_unlock(&shared->lock);
     if (is_last) {
@@ -192,22 +200,25 @@ void smi_io_leave(smi_io *io)
 
 void smi_io_add(smi_io *io, smi_job *j)
 {
+    SM_ASSERT(j->run && j->done && j->owner); /* smi_io_cancel finds it by its owner */
     sm_mutex_lock(&io->lock);
+    SM_ASSERT(!io->is_ending && !j->prev && !j->next && !j->is_running);
     j->io = io;
     insert_after(&io->ready, io->ready.last, j);
     sm_cond_signal(&io->changed);
     sm_mutex_unlock(&io->lock);
 }
 
-static void again(void *job)
+static void wake_job(void *job)
 {
     smi_job *j = job;
     smi_io *io = j->io;
     sm_mutex_lock(&io->lock);
+    SM_ASSERT(!j->is_called); /* a waker is called once each time */
     if (j->is_running) {
         j->is_called = true;
     } else {
-        take_out(&io->away, j);
+        take_out_job(&io->away, j);
         insert_after(&io->ready, io->ready.last, j);
         sm_cond_signal(&io->changed);
     }
@@ -216,7 +227,7 @@ static void again(void *job)
 
 sm_waker smi_io_waker(smi_job *j)
 {
-    return (sm_waker){again, j};
+    return (sm_waker){wake_job, j};
 }
 
 static smi_job *take_owned(job_list *l, const void *owner, smi_job *taken)
@@ -224,7 +235,7 @@ static smi_job *take_owned(job_list *l, const void *owner, smi_job *taken)
     for (smi_job *j = l->first, *next; j; j = next) {
         next = j->next;
         if (j->owner == owner) {
-            take_out(l, j)->next = taken;
+            take_out_job(l, j)->next = taken;
             taken = j;
         }
     }

@@ -2,18 +2,18 @@
  *
  * store/local.c: a directory as a store.
  *
- * Writing  A file `.smelt-tmp-<random>` in the folder of the name; write, fsync; then rename() to
- *          replace, or link() and unlink() where the name must be free; fsync of the folder, and of
- *          the parent of each folder that was made on the way. Never O_EXCL on the name itself: a
- *          process killed before its first byte would leave an empty object. Where link() cannot
- *          be (FAT, some network and FUSE systems), renameat2(RENAME_NOREPLACE) is tried.
- *          A killed process leaves its temporary file: never listed, in nobody's way.
- * Reading  A blob keeps its file open, so a name that is replaced or removed does no harm.
+ * Writing  A file `.smelt-tmp-<random>` in the folder of the name is written and fsynced. Then it
+ *          gets the name by rename(), which replaces, or by link() and unlink(), if the name must
+ *          be free. The folder is fsynced, and so is the parent of each folder that was made.
+ *          O_EXCL on the name itself would not do: a process that is killed before its first write
+ *          would leave an empty object. If the file system has no link() (FAT, some network and
+ *          FUSE systems), renameat2(RENAME_NOREPLACE) is tried. A process that is killed leaves its
+ *          temporary file, which is never listed.
+ * Reading  A blob keeps its file open, so it does not matter if its name is replaced or removed.
  * Listing  Folder by folder, without recursion, then sorted. Symbolic links are followed, but not
- *          into a folder that the path has come through: a circle would give its files again and
- *          again. What is neither file nor folder, and a link to nowhere, is passed over; told only
- *          where names of one folder are asked for.
- * Names    Bytes, as they are: "file://" text is not percent-decoded. */
+ *          into a folder that is above them, as such a loop would list its files again and again.
+ *          Broken links, pipes and devices are left out, unless the listing is `delimited`.
+ * Names    are bytes; a "file://" URI is not percent-decoded. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -29,7 +29,7 @@
 #define TMP_PREFIX     ".smelt-tmp-"
 #define TMP_NAME_BYTES (sizeof(TMP_PREFIX) + 16)
 
-/* Two I/O threads with a read of 4 MiB each; a disk's own queue needs less. */
+/* Two I/O threads with a read of 4 MiB each; the queue of a disk needs less. */
 #define LOCAL_INFLIGHT_BYTES ((size_t)8 << 20)
 
 typedef struct local_store {
@@ -45,11 +45,11 @@ typedef struct local_blob {
 typedef struct local_writer {
     smi_writer writer;
     int fd;
-    char *path, *tmp;  /* tmp: NULL when it is no more */
+    char *path, *tmp;  /* tmp: NULL if there is no temporary file */
     size_t folder_len; /* of path, before its last '/' */
 } local_writer;
 
-/* The path of a key or prefix, for sm_free(). */
+/* The path of a key or prefix. The caller frees it by sm_free(). */
 static char *path_of(const sm_store *s, sm_str key)
 {
     const char *root = ((const local_store *)s)->root;
@@ -64,7 +64,7 @@ static char *path_of(const sm_store *s, sm_str key)
     return path;
 }
 
-/* As sm_fail_errno(), but for what names and folders do. */
+/* sm_fail_errno() with better texts for errors that come from names and folders. */
 static sm_status fail_os(sm_error *e, int os_error, const char *what)
 {
     sm_status st = SM_OK;
@@ -74,7 +74,7 @@ static sm_status fail_os(sm_error *e, int os_error, const char *what)
     case ENAMETOOLONG:
         return sm_fail(e, SM_INVALID, "%s: the name is too long for the file system", what);
     case ELOOP:
-        return sm_fail(e, SM_INVALID, "%s: its symbolic links turn in a circle", what);
+        return sm_fail(e, SM_INVALID, "%s: its symbolic links form a loop", what);
     case EMFILE:
     case ENFILE:
         st = sm_fail_errno(e, os_error, "%s", what);
@@ -153,14 +153,14 @@ static sm_entry entry_of(sm_str key, const struct stat *info)
     };
 }
 
-/* A folder is no object. Pipes and devices have no size and no ranges. */
+/* A folder is not an object. Pipes and devices have no size and no ranges. */
 static sm_status check_file(const struct stat *info, sm_error *e)
 {
     if (S_ISDIR(info->st_mode)) {
         return sm_fail(e, SM_NOT_FOUND, "a folder stands where a file should be");
     }
     if (!S_ISREG(info->st_mode)) {
-        return sm_fail(e, SM_UNSUPPORTED, "it is no regular file");
+        return sm_fail(e, SM_UNSUPPORTED, "it is not a regular file");
     }
     return SM_OK;
 }
@@ -220,6 +220,7 @@ static sm_status local_blob_read(sm_blob *b, uint64_t off_bytes, size_t len, voi
 {
     const int fd = ((local_blob *)b)->fd;
     size_t got = 0;
+    SM_ASSERT(off_bytes <= b->size_bytes && len <= b->size_bytes - off_bytes);
     while (got < len) {
         const ssize_t n = pread(fd, (char *)out + got, len - got, (off_t)(off_bytes + got));
         if (n > 0) {
@@ -247,7 +248,7 @@ static void local_blob_free(sm_blob *b)
 
 /* ---- listing --------------------------------------------------------------------------------- */
 
-/* A folder on the way down. */
+/* A folder, and those that the listing has come through to it. */
 typedef struct way {
     dev_t device;
     ino_t number;
@@ -263,14 +264,15 @@ typedef struct listing {
     const smi_listing *what;
     const sm_store *store;
     sm_arena *arena;
-    sm_entry *items; /* on the heap: an array that grows in an arena leaves as much behind */
+    sm_entry
+        *items; /* on the heap, as an array that grows in an arena leaves its old copies there */
     int64_t n_items, items_cap;
-    todo_folder *todo; /* still to be read; the last is next */
+    todo_folder *todo; /* folders still to be read, the last one first */
     int64_t n_todo, todo_cap;
 } listing;
 
-/* A name's key, with room for the '/' of a folder behind it. */
-static sm_str join(sm_arena *a, sm_str folder, const char *name)
+/* The key of a name, with room for a '/' behind it. */
+static sm_str join_key(sm_arena *a, sm_str folder, const char *name)
 {
     const size_t n = strlen(name);
     char *text = sm_arena_alloc(a, folder.len + n + 2);
@@ -292,12 +294,14 @@ static void add_item(listing *l, sm_entry item)
 
 static void add_folder(listing *l, sm_str key, const way *above)
 {
-    ((char *)key.data)[key.len++] = '/'; /* join() left room */
+    SM_ASSERT(key.data[key.len] == '\0'); /* join_key() has left room for the '/' */
+    ((char *)key.data)[key.len++] = '/';
     if (l->what->delimited) {
         add_item(l, (sm_entry){.key = key, .etag = SM_STR(""), .is_folder = true});
         return;
     }
-    /* Are all keys in it before `after`? They are if the folder is, and does not begin it. */
+    /* All keys in the folder are before `after` if the folder's key is, and `after` is not in it.
+     * */
     if (sm_str_cmp(key, l->what->after) < 0 && !sm_str_starts(l->what->after, key)) {
         return;
     }
@@ -305,7 +309,7 @@ static void add_folder(listing *l, sm_str key, const way *above)
     l->todo[l->n_todo++] = (todo_folder){.key = key, .above = above};
 }
 
-/* A name that is no object: a link to nowhere or to itself, a pipe, a device. */
+/* Adds a name that is not an object: a link to nowhere or to itself, a pipe, a device. */
 static void add_other(listing *l, sm_str key)
 {
     if (l->what->delimited) {
@@ -316,14 +320,14 @@ static void add_other(listing *l, sm_str key)
 static sm_status add_name(listing *l, int folder_fd, sm_str folder, const way *here,
                           const struct dirent *d, sm_error *e)
 {
-    const sm_str key = join(l->arena, folder, d->d_name);
+    const sm_str key = join_key(l->arena, folder, d->d_name);
     const bool is_after = sm_str_cmp(key, l->what->after) > 0;
     if (d->d_type == DT_DIR) {
         add_folder(l, key, here);
         return SM_OK;
     }
     if (d->d_type == DT_REG && !is_after) {
-        return SM_OK; /* spares the look-ups of a log's long head */
+        return SM_OK; /* saves the look-up of each old file of a long log */
     }
     struct stat info;
     if (fstatat(folder_fd, d->d_name, &info, 0) != 0) {
@@ -331,7 +335,7 @@ static sm_status add_name(listing *l, int folder_fd, sm_str folder, const way *h
             if (d->d_type == DT_LNK) {
                 add_other(l, key);
             }
-            return SM_OK; /* else removed since */
+            return SM_OK; /* else it was removed meanwhile */
         }
         return fail_os(e, errno, "could not look up an object of the folder");
     }
@@ -351,7 +355,7 @@ static bool is_hidden(const char *name)
            strncmp(name, TMP_PREFIX, strlen(TMP_PREFIX)) == 0;
 }
 
-/* The way into the folder that is open; NULL where it has come through it already. */
+/* The way to the open folder; NULL if the way has come through it already. */
 static const way *go_down(listing *l, int folder_fd, const way *above)
 {
     struct stat info;
@@ -431,20 +435,20 @@ static sm_status local_list(sm_store *s, const smi_listing *what, sm_arena *a, s
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
-/* Makes a folder's new names durable. */
+/* Makes new names in a folder durable. */
 static sm_status sync_folder(const char *path, sm_error *e)
 {
     const int fd = open_retrying(path[0] ? path : "/", O_RDONLY | O_DIRECTORY, 0);
     if (fd < 0) {
         return fail_os(e, errno, "could not open the folder");
     }
-    /* EINVAL: a file system that has no fsync of folders keeps names by other means. */
+    /* EINVAL: the file system has no fsync for folders and keeps names by other means. */
     const int os_error = fsync(fd) == 0 || errno == EINVAL ? 0 : errno;
     close(fd);
     return os_error ? fail_os(e, os_error, "could not fsync the folder") : SM_OK;
 }
 
-/* For writes: a missing folder would have been made, so it is the name that is at fault. */
+/* For writes: a missing folder would have been made, so the name is wrong. */
 static sm_status fail_folder(sm_error *e, int os_error, const char *what)
 {
     if (os_error == ENOTDIR) {
@@ -453,7 +457,7 @@ static sm_status fail_folder(sm_error *e, int os_error, const char *what)
     return fail_os(e, os_error, what);
 }
 
-/* Makes the folder and those above that are missing, durably. Changes `path` while it works. */
+/* Makes a folder and the missing ones above it, durably. Changes `path` meanwhile. */
 static sm_status make_folders(char *path, sm_error *e)
 {
     char *slash = strrchr(path, '/');
@@ -466,7 +470,7 @@ static sm_status make_folders(char *path, sm_error *e)
         os_error = mkdir(path, 0777) == 0 ? 0 : errno;
     }
     if (os_error == EEXIST) {
-        return SM_OK; /* another writer made it at the same time; what it is will show */
+        return SM_OK; /* another writer made it; if it is not a folder, opening the file fails */
     }
     if (os_error) {
         return fail_folder(e, os_error, "could not make the folder");
@@ -492,6 +496,7 @@ static bool random_u64(uint64_t *out)
 /* Opens a new temporary file in the folder of w->path. */
 static int open_tmp(local_writer *w)
 {
+    SM_ASSERT(!w->tmp && w->path[w->folder_len] == '/');
     w->tmp = sm_alloc(w->folder_len + 1 + TMP_NAME_BYTES);
     for (;;) {
         uint64_t salt = 0;
@@ -514,14 +519,14 @@ static void local_writer_free(smi_writer *writer)
         close(w->fd);
     }
     if (w->tmp) {
-        unlink(w->tmp); /* where it fails, the file stays as a killed process leaves it */
+        unlink(w->tmp); /* if that fails, the file stays, as after a kill */
     }
     sm_free(w->tmp);
     sm_free(w->path);
     sm_free(w);
 }
 
-/* The last part of a key is where temporary files are; a name like theirs would never be listed. */
+/* Refuses a name like those of temporary files, which would never be listed. */
 static sm_status check_name(const char *path, size_t folder_len, sm_error *e)
 {
     if (strncmp(path + folder_len + 1, TMP_PREFIX, strlen(TMP_PREFIX)) == 0) {
@@ -609,15 +614,15 @@ static sm_status local_writer_write(smi_writer *w, sm_block *block, size_t n, sm
     return write_all(((local_writer *)w)->fd, block->data, n, e);
 }
 
-/* Gives the temporary file its name if that is free. */
+/* Gives the temporary file its name, if that is free. */
 static sm_status link_if_absent(local_writer *w, sm_error *e)
 {
     if (link(w->tmp, w->path) == 0) {
-        return SM_OK; /* the temporary name goes when the writer is freed */
+        return SM_OK; /* finish_file() removes the temporary name */
     }
     if (errno == EEXIST) {
-        /* Over a network the answer to a link that was made may get lost, and its repetition then
-         * finds the name taken, by us. */
+        /* On a network file system the response to link() may get lost. The system then repeats the
+         * call and finds the name that the first one made. */
         struct stat info;
         if (fstat(w->fd, &info) == 0 && info.st_nlink == 2) {
             return SM_OK;
@@ -645,9 +650,10 @@ static sm_status link_if_absent(local_writer *w, sm_error *e)
     return fail_os(e, errno, "could not give the file its name");
 }
 
-static sm_status finish(local_writer *w, sm_put_mode mode, sm_error *e)
+static sm_status finish_file(local_writer *w, sm_put_mode mode, sm_error *e)
 {
     int failed = 0;
+    SM_ASSERT(w->fd >= 0 && w->tmp); /* a file is finished once */
     do {
         failed = fsync(w->fd);
     } while (failed && errno == EINTR);
@@ -664,7 +670,7 @@ static sm_status finish(local_writer *w, sm_put_mode mode, sm_error *e)
         w->tmp = NULL;
     }
     if (w->tmp) {
-        unlink(w->tmp); /* before the folder's fsync, so that one does for both names */
+        unlink(w->tmp); /* before the fsync of the folder, which then makes both changes durable */
         sm_free(w->tmp);
         w->tmp = NULL;
     }
@@ -677,13 +683,13 @@ static sm_status finish(local_writer *w, sm_put_mode mode, sm_error *e)
 static sm_status local_writer_finish(smi_writer *w, sm_waker waker, sm_error *e)
 {
     (void)waker;
-    return finish((local_writer *)w, SM_PUT_REPLACE, e);
+    return finish_file((local_writer *)w, SM_PUT_REPLACE, e);
 }
 
 static sm_status local_put(sm_store *s, sm_str key, const void *bytes, size_t n, sm_put_mode mode,
                            sm_error *e)
 {
-    if (mode == SM_PUT_IF_ABSENT) { /* link() decides; this spares the loser two fsyncs */
+    if (mode == SM_PUT_IF_ABSENT) { /* link() decides; this saves the loser two fsyncs */
         char *path = path_of(s, key);
         struct stat info;
         const bool is_taken = lstat(path, &info) == 0;
@@ -696,13 +702,13 @@ static sm_status local_put(sm_store *s, sm_str key, const void *bytes, size_t n,
     SM_TRY(local_writer_open(s, key, &w, e));
     sm_status st = write_all(((local_writer *)w)->fd, bytes, n, e);
     if (st == SM_OK) {
-        st = finish((local_writer *)w, mode, e);
+        st = finish_file((local_writer *)w, mode, e);
     }
     local_writer_free(w);
     return st;
 }
 
-/* Without fsync: an object that comes back after a power cut is one more that nobody refers to. */
+/* Without fsync: an object that is back after a power cut is one that nothing refers to. */
 static sm_status local_remove(sm_store *s, sm_str key, sm_error *e)
 {
     char *path = path_of(s, key);

@@ -2,11 +2,11 @@
  *
  * store/memory_store.c: objects in memory, for tests: "memory://bucket[/prefix]".
  *
- * A bucket is shared under its name by the stores of one root (stores.c): who opens it later, or by
- * another prefix, sees the same objects. It lives while a store of it is open or it has an object,
- * and not longer than they.
- * Behaves as a bucket does, not as a disk: no folders of its own, so none can be missing.
- * Objects are counted: a blob keeps reading the bytes it opened when the name is replaced. */
+ * Stores of one root (stores.c) that open the same bucket, with any prefix, see the same objects. A
+ * bucket lives while a store of it is open or it has an object, and ends with the root at the
+ * latest. It behaves like a bucket of S3, not like a disk: it has no folders, so none can be
+ * missing. Objects have a reference count, so a blob reads what it has opened even if the key is
+ * replaced. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -72,7 +72,9 @@ static object *object_new(const void *bytes, size_t n)
 
 static void object_release(object *o)
 {
-    if (atomic_fetch_sub_explicit(&o->refs, 1, memory_order_acq_rel) == 1) {
+    const int32_t before = atomic_fetch_sub_explicit(&o->refs, 1, memory_order_acq_rel);
+    SM_ASSERT(before > 0);
+    if (before == 1) {
         sm_free(o);
     }
 }
@@ -90,7 +92,7 @@ static sm_str full_key(const sm_store *s, sm_str key)
     return (sm_str){text, prefix.len + key.len};
 }
 
-/* The first item whose key is not less. Locked. */
+/* The first item whose key is not less. With the lock held. */
 static int64_t lower_bound(const bucket *b, sm_str key)
 {
     int64_t low = 0, high = b->n_items;
@@ -110,8 +112,8 @@ static bool is_at(const bucket *b, int64_t i, sm_str key)
     return i < b->n_items && sm_str_eq(b->items[i].key, key);
 }
 
-/* The object, retained; NULL where there is none. */
-static object *find(sm_store *s, sm_str key)
+/* The object, retained; NULL if there is none. */
+static object *find_object(sm_store *s, sm_str key)
 {
     bucket *b = ((memory_store *)s)->bucket;
     const sm_str full = full_key(s, key);
@@ -126,9 +128,12 @@ static object *find(sm_store *s, sm_str key)
     return o;
 }
 
-/* Takes the key and the object. Locked. */
-static void insert(bucket *b, int64_t i, sm_str full, object *o)
+/* Takes the key and the object. With the lock held. */
+static void insert_item(bucket *b, int64_t i, sm_str full, object *o)
 {
+    SM_ASSERT(i >= 0 && i <= b->n_items);
+    SM_ASSERT(i == 0 || sm_str_cmp(b->items[i - 1].key, full) < 0);
+    SM_ASSERT(i == b->n_items || sm_str_cmp(full, b->items[i].key) < 0);
     if (b->n_items == b->items_cap) {
         b->items_cap = b->items_cap > 0 ? 2 * b->items_cap : 16;
         b->items = sm_realloc(b->items, (size_t)b->items_cap * sizeof(*b->items));
@@ -151,7 +156,7 @@ static sm_status memory_put(sm_store *s, sm_str key, const void *bytes, size_t n
     o->version = ++b->version;
     const int64_t i = lower_bound(b, full);
     if (!is_at(b, i, full)) {
-        insert(b, i, full, o);
+        insert_item(b, i, full, o);
         full = (sm_str){0};
     } else if (mode == SM_PUT_IF_ABSENT) {
         unused = o;
@@ -224,6 +229,7 @@ static void bucket_free(bucket *b)
 static void bucket_leave(smi_shared *shared, bucket *b)
 {
     sm_mutex_lock(&shared->lock);
+    SM_ASSERT(b->n_stores > 0);
     const bool is_forgotten = --b->n_stores == 0 && b->n_items == 0; /* no store, so no writer */
     if (is_forgotten) {
         bucket **at = &shared->buckets;
@@ -242,6 +248,7 @@ void smi_memory_release(smi_shared *shared)
 {
     for (bucket *b = shared->buckets, *next; b; b = next) {
         next = b->next;
+        SM_ASSERT(b->n_stores == 0); /* each store retains its sm_stores */
         bucket_free(b);
     }
 }
@@ -288,7 +295,7 @@ static size_t memory_inflight_bytes(const sm_store *s)
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-static sm_status not_found(sm_error *e)
+static sm_status fail_not_found(sm_error *e)
 {
     return sm_fail(e, SM_NOT_FOUND, "there is no such object");
 }
@@ -305,9 +312,9 @@ static sm_entry entry_of(sm_arena *a, sm_str key, const object *o)
 
 static sm_status memory_stat(sm_store *s, sm_str key, sm_arena *a, sm_entry *out, sm_error *e)
 {
-    object *o = find(s, key);
+    object *o = find_object(s, key);
     if (!o) {
-        return not_found(e);
+        return fail_not_found(e);
     }
     *out = entry_of(a, key, o);
     object_release(o);
@@ -316,9 +323,9 @@ static sm_status memory_stat(sm_store *s, sm_str key, sm_arena *a, sm_entry *out
 
 static sm_status memory_blob_open(sm_store *s, sm_str key, sm_blob **out, sm_error *e)
 {
-    object *o = find(s, key);
+    object *o = find_object(s, key);
     if (!o) {
-        return not_found(e);
+        return fail_not_found(e);
     }
     memory_blob *b = sm_alloc_zero(sizeof(*b));
     b->blob.size_bytes = o->size_bytes;
@@ -331,6 +338,7 @@ static sm_status memory_blob_open(sm_store *s, sm_str key, sm_blob **out, sm_err
 static sm_status memory_blob_read(sm_blob *b, uint64_t off_bytes, size_t len, void *out,
                                   sm_error *e)
 {
+    SM_ASSERT(off_bytes <= b->size_bytes && len <= b->size_bytes - off_bytes);
     memcpy(out, ((memory_blob *)b)->object->bytes + off_bytes, len);
     return SM_OK;
 }
@@ -347,7 +355,7 @@ typedef struct found {
     int64_t n, cap;
 } found;
 
-static void add(found *f, sm_entry item)
+static void add_found(found *f, sm_entry item)
 {
     f->items = sm_arena_grow(f->arena, f->items, f->n, &f->cap, sizeof(*f->items));
     f->items[f->n++] = item;
@@ -358,13 +366,14 @@ static void add_delimited(found *f, sm_str key, size_t prefix_len, const object 
 {
     const char *slash = memchr(key.data + prefix_len, '/', key.len - prefix_len);
     if (!slash) {
-        add(f, entry_of(f->arena, key, o));
+        add_found(f, entry_of(f->arena, key, o));
         return;
     }
     const sm_str folder = {key.data, (size_t)(slash + 1 - key.data)};
     if (f->n == 0 || !sm_str_eq(f->items[f->n - 1].key, folder)) {
-        add(f, (sm_entry){
-                   .key = sm_arena_str(f->arena, folder), .etag = SM_STR(""), .is_folder = true});
+        add_found(f, (sm_entry){.key = sm_arena_str(f->arena, folder),
+                                .etag = SM_STR(""),
+                                .is_folder = true});
     }
 }
 
@@ -387,7 +396,7 @@ static sm_status memory_list(sm_store *s, const smi_listing *what, sm_arena *a, 
         if (what->delimited) {
             add_delimited(&f, key, what->prefix.len, b->items[i].object);
         } else {
-            add(&f, entry_of(a, key, b->items[i].object));
+            add_found(&f, entry_of(a, key, b->items[i].object));
         }
     }
     sm_mutex_unlock(&b->lock);

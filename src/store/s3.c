@@ -2,16 +2,17 @@
  *
  * store/s3.c: a bucket of S3, or of a server that speaks its protocol, as a store.
  *
- * URI      s3://bucket[/prefix]. Where the server is: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL or the
- *          profile's endpoint_url, addressed by path; else AWS, addressed by host name (by path
- *          where the bucket's name has a dot, which no certificate fits).
- * Objects  A blob is one version: reads are If-Match its ETag, so that a file that is replaced
- *          while it is read is an error and never a mixture.
- * Commits  A put that must not replace is If-None-Match: *. Whether the server heeds it is tried
- *          once a bucket and engine, before the first: one that does not is refused by name, for
- *          two writers would overwrite each other there.
- * Lost     Such a put whose answer was lost and that was sent again is refused, as another's would
- *          be: delta_commit.c reads back who won. */
+ * URI      s3://bucket[/prefix]. The server is that of AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL or the
+ *          profile's endpoint_url, with the bucket in the path; else it is AWS, with the bucket in
+ *          the host name (in the path if the bucket's name has a dot, which no certificate allows).
+ * Objects  A blob is one version: reads have If-Match with its ETag. So if an object is replaced
+ *          while it is read, that is an error and never a mixture.
+ * Commits  A put that must not replace has If-None-Match: *. Before the first one an engine tries
+ *          each bucket once; a server that ignores the header is refused by name, because two
+ *          writers would overwrite each other there.
+ * Lost     If the response to such a put is lost and it is sent again, it is refused like that of
+ *          another writer: delta_commit.c reads back who won.
+ * Web      A plain web server is the same store without bucket and signature, and read-only. */
 #include <stdio.h>
 
 #include "base/hash.h"
@@ -21,7 +22,7 @@
 #include "store/s3_int.h"
 
 #define INFLIGHT_BYTES ((size_t)32 << 20)
-#define REQUEST_BYTES  ((size_t)8 << 20) /* by requests of 1 MiB a server spends twice as much */
+#define REQUEST_BYTES  ((size_t)8 << 20) /* a server needs twice the time with requests of 1 MiB */
 #define ATTEMPTS_MAX   10
 
 sm_str smi_s3_key(const smi_s3 *s, sm_str key, sm_arena *a)
@@ -31,7 +32,7 @@ sm_str smi_s3_key(const smi_s3 *s, sm_str key, sm_arena *a)
 
 /* ---- objects --------------------------------------------------------------------------------- */
 
-/* Without TLS a body is guarded by TCP's 16 bits alone: its checksum is asked for, and compared. */
+/* Without TLS only TCP's 16 bits guard a body, so its checksum is requested and compared. */
 static const sm_pair wants_checksum = {{"x-amz-checksum-mode", 19}, {"ENABLED", 7}};
 
 static bool can_change(const smi_s3 *s)
@@ -39,8 +40,8 @@ static bool can_change(const smi_s3 *s)
     return !s->is_encrypted && !s->is_web;
 }
 
-/* Asks for the first byte: a refusal of it says why, which that of HEAD cannot, for it has no body.
- * SM_OK where it is not refused (any more: keys that had expired are new now). */
+/* Asks for the first byte of an object, after a HEAD was refused: a response to HEAD has no body,
+ * so it cannot say why. SM_OK if this one is not refused, because expired keys were renewed. */
 static sm_status ask_why(smi_s3 *s, sm_str key, sm_error *e)
 {
     uint8_t byte = 0;
@@ -67,7 +68,8 @@ static sm_status read_head(const smi_s3_call *c, sm_str key, sm_arena *a, sm_ent
                       .etag = sm_arena_str(a, sm_str_of(c->x.header[SM_HTTP_ETAG]))};
     (void)sm_http_date(c->x.header[SM_HTTP_MODIFIED], &out->modified_us);
     if (!sm_parse_i64(sm_str_of(c->x.header[SM_HTTP_LENGTH]), &size) || size < 0) {
-        return sm_fail(e, SM_CORRUPT, "%.100s did not say how long the object is", c->s3->host);
+        return sm_fail(e, SM_CORRUPT, "the response of %.100s does not say how long the object is",
+                       c->s3->host);
     }
     out->size_bytes = (uint64_t)size;
     return SM_OK;
@@ -129,7 +131,7 @@ static sm_status s3_get(sm_store *store, sm_str key, sm_buf *out, sm_error *e)
     return st;
 }
 
-/* "base64 of the CRC-32", which the server compares with the body it got. */
+/* x-amz-checksum-crc32 is the CRC-32 in base64; the server compares it with the body. */
 static const char base64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 sm_pair smi_s3_checksum(const sm_piece *pieces, int n, sm_arena *a)
@@ -209,21 +211,21 @@ static sm_status s3_remove(sm_store *store, sm_str key, sm_error *e)
 
 /* ---- puts that must not replace -------------------------------------------------------------- */
 
-/* Puts the same name twice: the second must be refused. */
-static sm_status probe(smi_s3 *s, sm_arena *a, sm_error *e)
+/* Puts the same key twice: the second put must be refused. */
+static sm_status probe_put(smi_s3 *s, sm_arena *a, sm_error *e)
 {
     char id[SM_UUID_BYTES];
     static const sm_piece body = {"smelt", 5};
     sm_uuid(id);
     const sm_str key = sm_arena_strf(a, ".smelt-probe-%s", id);
     sm_status st = put_once(s, key, &body, 1, true, a, e);
-    if (st == SM_OK) { /* else it is refused already: its answer was lost */
+    if (st == SM_OK) { /* the first may be refused already, if its response was lost */
         st = put_once(s, key, &body, 1, true, a, e);
     }
     if (st != SM_OK && st != SM_EXISTS && st != SM_UNSUPPORTED) {
         return st;
     }
-    if (remove_key(s, key, a, NULL) != SM_OK) { /* who may not delete may still append */
+    if (remove_key(s, key, a, NULL) != SM_OK) { /* keys without the right to delete will do */
         sm_log(sm_store_log(&s->store), SM_LOG_WARN, "s3: %.*s is left in %s", SM_STR_ARG(key),
                s->bucket);
     }
@@ -231,13 +233,14 @@ static sm_status probe(smi_s3 *s, sm_arena *a, sm_error *e)
         return SM_OK;
     }
     sm_fail(e, SM_UNSAFE_STORE,
-            "%.100s does not heed If-None-Match: two writers would overwrite each other", s->host);
-    sm_error_todo(e, "Use a server that heeds it: AWS S3, MinIO of 2024-11 or later, versitygw.");
+            "%.100s does not honour If-None-Match: two writers would overwrite each other",
+            s->host);
+    sm_error_todo(e, "Use one that does: AWS S3, MinIO of 2024-11 or later, versitygw.");
     return SM_UNSAFE_STORE;
 }
 
-/* A bucket that was seen to be safe: a table is a store of its own, so that a run would try its
- * bucket for each of them. */
+/* A bucket that was tried. They are kept because each table is a store of its own, and a run would
+ * try the same bucket for each of them. */
 typedef struct smi_safe_bucket {
     struct smi_safe_bucket *next;
     char name[]; /* host/base/bucket, ended by NUL */
@@ -254,7 +257,7 @@ static bool is_known_safe(smi_shared *shared, sm_str name)
     return b != NULL;
 }
 
-static void know_safe(smi_shared *shared, sm_str name)
+static void remember_safe(smi_shared *shared, sm_str name)
 {
     safe_bucket *b = sm_alloc(sizeof(*b) + name.len + 1);
     memcpy(b->name, name.data, name.len);
@@ -273,14 +276,15 @@ void smi_safe_buckets_release(smi_shared *shared)
     }
 }
 
-static sm_status be_safe(smi_s3 *s, sm_arena *a, sm_error *e)
+static sm_status ensure_safe_put(smi_s3 *s, sm_arena *a, sm_error *e)
 {
+    SM_ASSERT(!s->is_web && s->bucket[0] != '\0');
     const sm_str name = sm_arena_strf(a, "%s%s/%s", s->host, s->base, s->bucket);
     if (is_known_safe(s->store.stores->shared, name)) {
         return SM_OK;
     }
-    SM_TRY(probe(s, a, e));
-    know_safe(s->store.stores->shared, name);
+    SM_TRY(probe_put(s, a, e));
+    remember_safe(s->store.stores->shared, name);
     return SM_OK;
 }
 
@@ -291,7 +295,7 @@ static sm_status s3_put(sm_store *store, sm_str key, const void *bytes, size_t n
     sm_arena *a = sm_arena_new(NULL);
     const sm_piece body = {bytes, n};
     const bool is_if_absent = mode == SM_PUT_IF_ABSENT;
-    sm_status st = is_if_absent ? be_safe(s, a, e) : SM_OK;
+    sm_status st = is_if_absent ? ensure_safe_put(s, a, e) : SM_OK;
     st = st == SM_OK ? put_once(s, key, &body, 1, is_if_absent, a, e) : st;
     sm_arena_free(a);
     return st;
@@ -300,7 +304,7 @@ static sm_status s3_put(sm_store *store, sm_str key, const void *bytes, size_t n
 static sm_status s3_check_put(sm_store *store, sm_error *e)
 {
     sm_arena *a = sm_arena_new(NULL);
-    const sm_status st = be_safe((smi_s3 *)store, a, e);
+    const sm_status st = ensure_safe_put((smi_s3 *)store, a, e);
     sm_arena_free(a);
     return st;
 }
@@ -335,23 +339,27 @@ static sm_status s3_blob_open(sm_store *store, sm_str key, sm_blob **out, sm_err
     return st;
 }
 
-/* Ranges that are under way in one request. */
+/* A request that reads some ranges. */
 typedef struct s3_read {
     smi_s3_call call;
     sm_pair match;  /* If-Match */
-    sm_into into[]; /* one a range */
+    sm_into into[]; /* one for each range */
 } s3_read;
 
 static s3_read *read_new(const sm_blob *blob, const smi_read *reads, int n)
 {
     const s3_blob *b = (const s3_blob *)blob;
+    const size_t len = smi_reads_bytes(reads, n);
+    SM_ASSERT(len > 0); /* HTTP has no empty range */
+    SM_ASSERT(reads[0].off_bytes <= blob->size_bytes &&
+              len <= blob->size_bytes - reads[0].off_bytes);
     s3_read *r = sm_alloc_zero(sizeof(*r) + (size_t)n * sizeof(r->into[0]));
     for (int i = 0; i < n; i++) {
         r->into[i] = (sm_into){.to = reads[i].out,
                                .off = (size_t)(reads[i].off_bytes - reads[0].off_bytes),
                                .len = reads[i].len};
     }
-    const bool is_whole = reads[0].off_bytes == 0 && smi_reads_bytes(reads, n) == blob->size_bytes;
+    const bool is_whole = reads[0].off_bytes == 0 && len == blob->size_bytes;
     r->match = (sm_pair){SM_STR("if-match"), sm_str_of(b->etag)};
     const smi_s3_ask ask = {.method = "GET",
                             .key = sm_str_of(b->key),
@@ -360,7 +368,7 @@ static s3_read *read_new(const sm_blob *blob, const smi_read *reads, int n)
                             .into = r->into,
                             .n_into = n,
                             .off_bytes = reads[0].off_bytes,
-                            .into_len = smi_reads_bytes(reads, n),
+                            .into_len = len,
                             .has_checksum = is_whole && blob->has_checksum,
                             .checksum = blob->checksum,
                             .doing = "read the object"};
@@ -489,7 +497,7 @@ static sm_status set_endpoint(smi_s3 *s, sm_str url, sm_error *e)
 {
     const bool is_https = sm_str_starts(url, SM_STR("https://"));
     if (!is_https && !sm_str_starts(url, SM_STR("http://"))) {
-        const sm_status st = sm_fail(e, SM_INVALID, "\"%.*s\" is no endpoint", SM_STR_ARG(url));
+        const sm_status st = sm_fail(e, SM_INVALID, "\"%.*s\" is not an endpoint", SM_STR_ARG(url));
         sm_error_todo(e,
                       "An endpoint, as in AWS_ENDPOINT_URL, is http://HOST:PORT or https://HOST.");
         return st;
@@ -502,11 +510,12 @@ static sm_status set_endpoint(smi_s3 *s, sm_str url, sm_error *e)
     const char *slash = rest.len > 0 ? memchr(rest.data, '/', rest.len) : NULL;
     sm_str host = {rest.data, slash ? (size_t)(slash - rest.data) : rest.len};
     s->base = smi_str_dup((sm_str){rest.data + host.len, rest.len - host.len});
-    /* Nobody signs the port that the scheme implies. */
+    /* The port that the scheme implies is not part of what is signed. */
     const sm_str implied = is_https ? SM_STR(":443") : SM_STR(":80");
     host.len -= sm_str_ends(host, implied) ? implied.len : 0;
     if (host.len == 0 || memchr(host.data, '@', host.len)) {
-        return sm_fail(e, SM_INVALID, "the endpoint has no host, or a user in it");
+        return sm_fail(e, SM_INVALID, "the endpoint \"%.*s\" has no host, or names a user",
+                       SM_STR_ARG(url));
     }
     s->host = smi_str_dup(host);
     s->scheme = smi_str_dup(is_https ? SM_STR("https") : SM_STR("http"));
@@ -582,10 +591,10 @@ static sm_status set_place(smi_s3 *s, sm_arena *a, sm_error *e)
 static sm_status no_writing(sm_store *s, sm_error *e)
 {
     (void)s;
-    return sm_fail(e, SM_UNSUPPORTED, "a web server is only read from");
+    return sm_fail(e, SM_UNSUPPORTED, "smelt can only read from a web server");
 }
 
-/* What is not there at all is said to be so; else it is a folder, or a file under another name. */
+/* A web server cannot list. The error says so, unless there is nothing at that address at all. */
 static sm_status web_list(sm_store *store, const smi_listing *what, sm_arena *a, sm_entry **out,
                           int64_t *n, sm_error *e)
 {
@@ -687,6 +696,8 @@ sm_status smi_s3_open(sm_stores *stores, sm_str uri, sm_store **out, sm_error *e
         s3_close(&s->store);
         return st;
     }
+    SM_ASSERT(s->bucket[0] != '\0' && s->host && s->scheme && s->keyring);
+    SM_ASSERT(s->prefix[0] == '\0' || s->prefix[strlen(s->prefix) - 1] == '/');
     smi_store_init(&s->store, stores, &s3_ops, uri);
     *out = &s->store;
     return SM_OK;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * store/s3_batch.c: what S3 does by itself: deleting many objects by one request, copying one
- * without its bytes going over the wire. Called through the ops of s3.c.
+ * store/s3_batch.c: deletes many objects by one request, and copies an object on the server,
+ * without moving its bytes here. Called through the ops of s3.c.
  *
  * Source   DeleteObjects and CopyObject, Amazon S3 API reference. */
 #include <inttypes.h>
@@ -10,7 +10,7 @@
 
 /* ---- deleting -------------------------------------------------------------------------------- */
 
-/* What the answer says of the keys that are still there. */
+/* What the response says of objects that were not deleted. */
 typedef struct refusals {
     sm_arena *arena;
     sm_str key, code, message; /* of the element that is read */
@@ -76,7 +76,8 @@ static sm_status check_delete(const smi_s3 *s, const sm_exchange *x, sm_arena *a
     }
     return r.n == 0
                ? SM_OK
-               : sm_fail(e, SM_DENIED, "%" PRId64 " objects stay, the first is %.*s: %.*s: %.*s",
+               : sm_fail(e, SM_DENIED,
+                         "%" PRId64 " objects could not be deleted, the first is %.*s: %.*s: %.*s",
                          r.n, SM_STR_ARG(r.first_key), SM_STR_ARG(r.first_code),
                          SM_STR_ARG(r.first_message));
 }
@@ -85,6 +86,7 @@ sm_status smi_s3_remove_many(sm_store *store, const sm_str *keys, int64_t n, sm_
 {
     static const sm_pair params[] = {{{"delete", 6}, {"", 0}}};
     smi_s3 *s = (smi_s3 *)store;
+    SM_ASSERT(n > 0 && n <= SMI_REMOVE_MANY); /* S3's limit */
     sm_arena *a = sm_arena_new(NULL);
     const sm_str list = list_of_keys(s, keys, n, a);
     const sm_piece body = {list.data, list.len};

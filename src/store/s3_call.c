@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * store/s3_call.c: one call to S3, from asking to an answer that counts.
+ * store/s3_call.c: one call to S3: its attempts, and what their responses mean.
  *
- * Calls    by s3.c for everything.
- * Method   Each attempt gets keys, is signed and sent; its answer is read on the thread of
- *          whoever steps, never on the wire's. What is worth another attempt waits first:
- *          exponential with full jitter, or as long as the server says. A range goes on where its
- *          body broke off.
- * Set right once each, without a wait: a clock that differs (by the server's Date), keys that have
- *          expired, a bucket in another region (the server names it).
- * Bounded  by attempts (AWS_MAX_ATTEMPTS), by time, and by a budget of retries that the whole store
- *          shares: when most calls fail, more of them help nobody.
+ * Callers  all files of the S3 store.
+ * Method   Each attempt gets keys, is signed and sent. Its response is read on the thread that
+ *          steps the call, never on the wire's. A failure that may pass is followed by another
+ *          attempt, after a delay: exponential with full jitter, or as long as the server says. A
+ *          range goes on at the byte at which its body broke off.
+ * Corrects these once each, without a delay: a clock that differs (by the server's Date), keys that
+ *          have expired, a bucket in another region (which the server names).
+ * Bounds   Attempts (AWS_MAX_ATTEMPTS), time, and a number of retries that all calls of a store
+ *          share: when most calls fail, more of them do not help.
  * Source   "Error responses" and "Error retry behaviour", Amazon S3 API reference and AWS SDKs
  *          reference ("standard" mode); "Exponential Backoff And Jitter", AWS architecture blog. */
 #include <inttypes.h>
@@ -33,6 +33,10 @@
 
 void smi_s3_call_init(smi_s3_call *c, smi_s3 *s3, const smi_s3_ask *ask)
 {
+    SM_ASSERT(ask->method && ask->doing); /* every message prints what it was doing */
+    SM_ASSERT(!ask->into || (ask->into_len > 0 && ask->n_into > 0 && !ask->body));
+    SM_ASSERT(!ask->has_checksum || (ask->into && ask->off_bytes == 0));
+    SM_ASSERT(!ask->is_if_absent || (ask->body && strcmp(ask->method, "PUT") == 0));
     *c = (smi_s3_call){.s3 = s3, .ask = *ask};
     sm_mutex_init(&c->lock);
 }
@@ -43,6 +47,7 @@ static void on_answer(sm_exchange *x)
 {
     smi_s3_call *c = (smi_s3_call *)x;
     sm_mutex_lock(&c->lock);
+    SM_ASSERT(c->is_sent && !c->is_answered);
     c->is_answered = true;
     const sm_waker waker = c->waker;
     c->waker = (sm_waker){0};
@@ -82,7 +87,7 @@ sm_str smi_s3_host(const smi_s3 *s, const char *region, sm_arena *a)
                                          : sm_arena_strf(a, "%s.%.*s", s->bucket, SM_STR_ARG(host));
 }
 
-/* "/base/bucket/key": what is signed, and encoded for the wire. */
+/* "/base/bucket/key": it is signed, and sent in encoded form. */
 static sm_str path_of(const smi_s3_call *c, sm_arena *a)
 {
     const smi_s3 *s = c->s3;
@@ -99,7 +104,8 @@ static sm_str path_of(const smi_s3_call *c, sm_arena *a)
     return copy;
 }
 
-/* The address of a page is encoded already, as far as its writer saw to it. */
+/* The path of a web page, which users write in encoded form; encodes only what HTTP cannot carry.
+ * */
 static sm_str web_path(sm_str path, sm_arena *a)
 {
     sm_buf out = {0};
@@ -131,7 +137,7 @@ static const char *url_of(const smi_s3_call *c, sm_str host, sm_str path, sm_are
     return copy.data;
 }
 
-/* The headers of an attempt that are signed; host comes first. */
+/* The signed headers of an attempt; host comes first. */
 static sm_pair *headers_of(const smi_s3_call *c, const smi_keys *keys, sm_str host,
                            const char *date, int *n_headers)
 {
@@ -149,6 +155,7 @@ static sm_pair *headers_of(const smi_s3_call *c, const smi_keys *keys, sm_str ho
             (sm_pair){SM_STR("x-amz-security-token"), sm_arena_str(a, sm_str_of(keys->token))};
     }
     if (ask->into) {
+        SM_ASSERT(c->have < ask->into_len); /* a call that has all bytes is not sent again */
         const uint64_t end = ask->off_bytes + ask->into_len;
         headers[n++] = (sm_pair){SM_STR("range"), sm_arena_strf(a, "bytes=%" PRIu64 "-%" PRIu64,
                                                                 ask->off_bytes + c->have, end - 1)};
@@ -156,12 +163,14 @@ static sm_pair *headers_of(const smi_s3_call *c, const smi_keys *keys, sm_str ho
     for (int i = 0; i < ask->n_headers; i++) {
         headers[n++] = ask->headers[i];
     }
+    SM_ASSERT(n <= ask->n_headers + 5);
     *n_headers = n;
     return headers;
 }
 
-/* Signs the attempt and gives the wire its address and headers. */
-static void prepare(smi_s3_call *c, const smi_keys *keys, const char *region, int64_t time_us)
+/* Signs the attempt and sets its URL and headers. */
+static void prepare_attempt(smi_s3_call *c, const smi_keys *keys, const char *region,
+                            int64_t time_us)
 {
     sm_arena *a = c->arena;
     char date[SMI_AMZ_DATE_BYTES];
@@ -197,7 +206,7 @@ static void prepare(smi_s3_call *c, const smi_keys *keys, const char *region, in
     c->x.headers = lines;
 }
 
-static sm_status send(smi_s3_call *c, int64_t delay_ms, sm_waker waker, sm_error *e)
+static sm_status send_attempt(smi_s3_call *c, int64_t delay_ms, sm_waker waker, sm_error *e)
 {
     smi_s3 *s = c->s3;
     smi_keys keys;
@@ -216,7 +225,7 @@ static sm_status send(smi_s3_call *c, int64_t delay_ms, sm_waker waker, sm_error
         c->began_ns = sm_monotonic_ns();
     }
     sm_arena_reset(c->arena);
-    prepare(c, &keys, region, time_us);
+    prepare_attempt(c, &keys, region, time_us);
     memcpy(c->key_id, keys.key_id, sizeof(c->key_id));
     memcpy(c->key_source, keys.source, sizeof(c->key_source));
     explicit_bzero(&keys, sizeof(keys));
@@ -234,6 +243,7 @@ static sm_status send(smi_s3_call *c, int64_t delay_ms, sm_waker waker, sm_error
     c->x.done = on_answer;
     c->n_attempts++;
     sm_mutex_lock(&c->lock);
+    SM_ASSERT(c->is_sent == c->is_answered); /* one attempt at a time */
     c->is_sent = true;
     c->is_answered = false;
     c->waker = waker;
@@ -242,15 +252,15 @@ static sm_status send(smi_s3_call *c, int64_t delay_ms, sm_waker waker, sm_error
     return SM_WAIT;
 }
 
-/* ---- judging --------------------------------------------------------------------------------- */
+/* ---- reading responses ----------------------------------------------------------------------- */
 
-/* What S3 says of a failure. */
+/* The error in a response of S3. */
 typedef struct s3_error {
     char code[64], message[160], region[64];
     bool is_xml;
 } s3_error;
 
-static void keep(char *to, size_t cap, sm_str text)
+static void copy_text(char *to, size_t cap, sm_str text)
 {
     snprintf(to, cap, "%.*s", (int)(text.len < cap ? text.len : cap - 1), text.data);
 }
@@ -263,15 +273,15 @@ static void on_error_element(void *ctx, sm_str parent, sm_str name, sm_str text)
         return;
     }
     if (sm_str_is(name, "Code")) {
-        keep(err->code, sizeof(err->code), text);
+        copy_text(err->code, sizeof(err->code), text);
     } else if (sm_str_is(name, "Message")) {
-        keep(err->message, sizeof(err->message), text);
+        copy_text(err->message, sizeof(err->message), text);
     } else if (sm_str_is(name, "Region")) {
-        keep(err->region, sizeof(err->region), text);
+        copy_text(err->region, sizeof(err->region), text);
     }
 }
 
-/* An answer's error; its code is "" where the answer has none. */
+/* The error in a response; its code is "" if there is none. */
 static s3_error read_error(const sm_exchange *x)
 {
     s3_error err = {0};
@@ -280,7 +290,7 @@ static s3_error read_error(const sm_exchange *x)
         err.is_xml = err.is_xml && err.code[0] != '\0';
     }
     if (err.region[0] == '\0') {
-        keep(err.region, sizeof(err.region), sm_str_of(x->header[SM_HTTP_REGION]));
+        copy_text(err.region, sizeof(err.region), sm_str_of(x->header[SM_HTTP_REGION]));
     }
     return err;
 }
@@ -295,7 +305,8 @@ static bool is_code(const s3_error *err, const char *const *codes, int n)
     return false;
 }
 
-static bool is_passing(const sm_exchange *x, const s3_error *err)
+/* Is it a failure that may pass, so that another attempt is worthwhile? */
+static bool may_pass(const sm_exchange *x, const s3_error *err)
 {
     static const char *const codes[] = {"InternalError",
                                         "SlowDown",
@@ -316,14 +327,16 @@ static bool is_passing(const sm_exchange *x, const s3_error *err)
            is_code(err, codes, SM_COUNT(codes));
 }
 
-/* Milliseconds to wait before the next attempt, or −1: no more. */
+/* Milliseconds to wait before the next attempt; −1 if there is to be none. */
 static int64_t delay_of_next(smi_s3_call *c)
 {
     smi_s3 *s = c->s3;
     uint32_t random = 0;
     int64_t asked_ms = 0;
     const int64_t spent_ms = (sm_monotonic_ns() - c->began_ns) / 1000000;
+    SM_ASSERT(c->n_attempts > 0);
     sm_mutex_lock(&s->lock);
+    SM_ASSERT(s->retry_tokens >= 0 && s->retry_tokens <= SMI_RETRY_TOKENS);
     const bool may = s->retry_tokens >= RETRY_COST;
     s->retry_tokens -= may ? RETRY_COST : 0;
     sm_mutex_unlock(&s->lock);
@@ -340,7 +353,7 @@ static int64_t delay_of_next(smi_s3_call *c)
     return jitter_ms > asked_ms ? jitter_ms : asked_ms;
 }
 
-/* Once more after a delay, or the failure that `e` has. */
+/* Sends again after a delay, or returns the failure in `e` if there were enough attempts. */
 static sm_status try_again(smi_s3_call *c, sm_waker waker, sm_status failed, sm_error *e)
 {
     const int64_t delay_ms = delay_of_next(c);
@@ -352,48 +365,53 @@ static sm_status try_again(smi_s3_call *c, sm_waker waker, sm_status failed, sm_
     sm_log(sm_store_log(&c->s3->store), SM_LOG_INFO,
            "s3: attempt %" PRId64 " to %s: %s; next in %" PRId64 " ms", c->n_attempts, c->ask.doing,
            e ? e->what : "failed", delay_ms);
-    return send(c, delay_ms, waker, e);
+    return send_attempt(c, delay_ms, waker, e);
 }
 
+/* Handles an attempt without a complete response. */
 static sm_status take_broken_body(smi_s3_call *c, sm_waker waker, sm_error *e)
 {
     const sm_exchange *x = &c->x;
     const char *host = c->s3->host;
     sm_status st = SM_IO;
-    c->have += x->got; /* of a range: these bytes are good */
+    c->have += x->got; /* of a range, these bytes are good */
+    SM_ASSERT(!c->ask.into || c->have <= c->ask.into_len);
     switch (x->failure) {
     case SM_HTTP_CANCELLED:
         return sm_fail(e, SM_INTERRUPTED, "cancelled");
     case SM_HTTP_NO_TRUST:
-        st = sm_fail(e, SM_DENIED, "TLS to %.80s: %s", host, x->why);
-        sm_error_todo(e,
-                      "If the endpoint has a certificate of its own, name its authority's file in "
-                      "AWS_CA_BUNDLE.");
+        st = sm_fail(e, SM_DENIED, "could not make a TLS connection to %.80s: %s", host, x->why);
+        sm_error_todo(
+            e, "If the endpoint has a certificate of its own, name the file of its authority in "
+               "AWS_CA_BUNDLE.");
         return st;
     case SM_HTTP_NO_HOST:
-        st = sm_fail(e, SM_IO, "the endpoint %.100s is not known: %s", host, x->why);
+        st = sm_fail(e, SM_IO, "could not resolve the endpoint %.100s: %s", host, x->why);
         sm_error_todo(e, "Check AWS_ENDPOINT_URL and the region.");
         return c->n_attempts < 3 ? try_again(c, waker, st, e) : st;
     case SM_HTTP_NO_CONNECT:
-        st = sm_fail(e, SM_IO, "nobody answers at the endpoint %.80s: %s", host, x->why);
-        sm_error_todo(e, "Check that the server runs, and AWS_ENDPOINT_URL.");
+        st = sm_fail(e, SM_IO, "could not connect to the endpoint %.80s: %s", host, x->why);
+        sm_error_todo(e, "Check that the server is running, and AWS_ENDPOINT_URL.");
         return c->n_attempts < 4 ? try_again(c, waker, st, e) : st;
     case SM_HTTP_LOOP:
         return sm_fail(e, SM_IO, "%.80s redirects without end", host);
     case SM_HTTP_TOO_LONG:
-        st = sm_fail(e, SM_CORRUPT, "%.80s answered with more than was asked for", host);
-        sm_error_todo(
-            e, "The server must give parts of files (ranges), which simple web servers do not.");
+        st = sm_fail(e, SM_CORRUPT, "%.80s sent more than was asked for", host);
+        sm_error_todo(e, "Use a server that sends ranges of files (HTTP range requests).");
         return st;
     case SM_HTTP_STALLED:
-        return try_again(c, waker, sm_fail(e, SM_TIMEOUT, "%.80s: %s", host, x->why), e);
+        return try_again(
+            c, waker, sm_fail(e, SM_TIMEOUT, "%.80s sent nothing for too long: %s", host, x->why),
+            e);
     default:
-        return try_again(c, waker, sm_fail(e, SM_IO, "%.80s: %s", host, x->why), e);
+        return try_again(c, waker,
+                         sm_fail(e, SM_IO, "the connection to %.80s failed: %s", host, x->why), e);
     }
 }
 
-/* Sets right what can be, once: true where another attempt may succeed. */
-static bool set_right(smi_s3_call *c, const s3_error *err)
+/* Corrects region, clock or keys if the response says so, each once. Returns whether it did: then
+ * another attempt may succeed. */
+static bool correct_once(smi_s3_call *c, const s3_error *err)
 {
     static const char *const expired[] = {"ExpiredToken", "ExpiredTokenException",
                                           "TokenRefreshRequired"};
@@ -422,7 +440,7 @@ static bool set_right(smi_s3_call *c, const s3_error *err)
     return moves || sets_clock || renews;
 }
 
-/* What codes mean to the user. */
+/* What a code means to the user. */
 typedef struct code_row {
     const char *code;
     sm_status status;
@@ -451,8 +469,8 @@ static const code_row code_rows[] = {
     {"InvalidRange", SM_CORRUPT, ""},
 };
 
-/* The row of a code; of none that is there, what the status alone says. */
-static code_row row_of(const s3_error *err, int status)
+/* The row of a code; for a code without one, what the HTTP status says. */
+static code_row code_row_of(const s3_error *err, int status)
 {
     for (int i = 0; i < SM_COUNT(code_rows); i++) {
         if (strcmp(code_rows[i].code, err->code) == 0) {
@@ -469,22 +487,23 @@ static code_row row_of(const s3_error *err, int status)
 static sm_status refuse_page(const smi_s3_call *c, sm_error *e)
 {
     const int status = c->x.status;
-    return status == 404 || status == 410   ? sm_fail(e, SM_NOT_FOUND, "no such page")
-           : status == 401 || status == 403 ? sm_fail(e, SM_DENIED, "HTTP status %d", status)
+    return status == 404 || status == 410 ? sm_fail(e, SM_NOT_FOUND, "no such page")
+           : status == 401 || status == 403
+               ? sm_fail(e, SM_DENIED, "the server refused access: HTTP status %d", status)
            : status == 412
                ? sm_fail(e, SM_CONFLICT, "the page was replaced meanwhile")
                : sm_fail(e, SM_IO, "could not %s: HTTP status %d", c->ask.doing, status);
 }
 
-/* A failure that another attempt would not mend. */
-static sm_status refuse(const smi_s3_call *c, const s3_error *err, sm_error *e)
+/* The failure of a response that another attempt would not change. */
+static sm_status refuse_response(const smi_s3_call *c, const s3_error *err, sm_error *e)
 {
     if (c->s3->is_web) {
         return refuse_page(c, e);
     }
     const sm_exchange *x = &c->x;
     const char *code = err->code;
-    const code_row row = row_of(err, x->status);
+    const code_row row = code_row_of(err, x->status);
     if (x->status == 412) {
         return c->ask.is_if_absent ? sm_fail(e, SM_EXISTS, "the object exists already")
                                    : sm_fail(e, SM_CONFLICT, "the object was replaced meanwhile");
@@ -496,7 +515,7 @@ static sm_status refuse(const smi_s3_call *c, const s3_error *err, sm_error *e)
     if (!err->is_xml && x->text.len > 0) {
         sm_fail(e, SM_UNSUPPORTED, "%.80s does not answer as S3 does: HTTP status %d, %.40s",
                 c->s3->host, x->status, x->header[SM_HTTP_TYPE]);
-        sm_error_todo(e, "Check AWS_ENDPOINT_URL: a console or a proxy may be what answers there.");
+        sm_error_todo(e, "Check AWS_ENDPOINT_URL: it may be that of a console or a proxy.");
         return SM_UNSUPPORTED;
     }
     if (code[0] != '\0') {
@@ -512,7 +531,7 @@ static sm_status refuse(const smi_s3_call *c, const s3_error *err, sm_error *e)
     return row.status;
 }
 
-/* Was an object's body, where all of it came and its checksum is known, changed on its way? */
+/* Was the body of an object changed on its way? Known only for a whole object with a checksum. */
 static bool has_changed(const smi_s3_call *c)
 {
     const smi_s3_ask *ask = &c->ask;
@@ -536,16 +555,17 @@ static bool has_changed(const smi_s3_call *c)
     return crc != want;
 }
 
-/* A 2xx: is it what was asked for? */
+/* Handles a response with status 2xx: is it what was asked for? */
 static sm_status take_success(smi_s3_call *c, sm_waker waker, sm_error *e)
 {
     smi_s3 *s = c->s3;
     const sm_exchange *x = &c->x;
     if (c->ask.into) {
         c->have += x->got;
+        SM_ASSERT(c->have <= c->ask.into_len);
         if (c->have < c->ask.into_len) {
-            return try_again(c, waker, sm_fail(e, SM_IO, "%.80s answered with too little", s->host),
-                             e);
+            return try_again(c, waker,
+                             sm_fail(e, SM_IO, "%.80s sent less than was asked for", s->host), e);
         }
     }
     if (has_changed(c)) {
@@ -574,14 +594,14 @@ static sm_status take_answer(smi_s3_call *c, sm_waker waker, sm_error *e)
     if (is_good && err.code[0] == '\0' && (err.is_xml || c->ask.is_object)) {
         return take_success(c, waker, e);
     }
-    if (set_right(c, &err)) {
-        return send(c, 0, waker, e);
+    if (correct_once(c, &err)) {
+        return send_attempt(c, 0, waker, e);
     }
-    if (is_passing(x, &err) || (is_good && err.code[0] != '\0')) {
-        const sm_status st = refuse(c, &err, e);
+    if (may_pass(x, &err) || (is_good && err.code[0] != '\0')) {
+        const sm_status st = refuse_response(c, &err, e);
         return try_again(c, waker, st, e);
     }
-    return refuse(c, &err, e);
+    return refuse_response(c, &err, e);
 }
 
 /* ---- stepping -------------------------------------------------------------------------------- */
@@ -598,7 +618,7 @@ sm_status smi_s3_call_step(smi_s3_call *c, sm_waker waker, sm_error *e)
     if (waits) {
         return SM_WAIT;
     }
-    return is_first ? send(c, 0, waker, e) : take_answer(c, waker, e);
+    return is_first ? send_attempt(c, 0, waker, e) : take_answer(c, waker, e);
 }
 
 sm_status smi_s3_call_wait(smi_s3_call *c, sm_error *e)

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * store/s3_connection.c: connections, which stand between the environment and a store of S3: other
- * places and keys for one bucket, for the stores of one sm_stores and those below. Made by flow for
- * the connections of a pipeline file; asked by s3.c, s3_profile.c and s3_credentials.c for each
- * setting.
+ * store/s3_connection.c: connections: another place and other keys for one bucket, instead of those
+ * in the environment, for stores of one sm_stores and of those below it. The room flow makes them
+ * from a pipeline's file; s3.c, s3_profile.c and s3_credentials.c ask them for each setting.
  *
- * A connection is an environment of its own: its settings have the names of AWS tools. What it
- * leaves out comes from the real one, except that nothing there about the place counts, nor about
- * keys where the connection says which: else half of an answer would come from each. */
+ * A connection is like an environment of its own, with the names of AWS tools. A setting that it
+ * does not have comes from the real environment. Exceptions: settings about the place never do, and
+ * settings about keys do not if the connection has one of them; so place and keys never come half
+ * from one and half from the other. */
 #include "base/text.h"
 #include "store/s3_int.h"
 
@@ -17,7 +17,7 @@ struct smi_connection {
     bool has_keys;
     sm_pair *settings; /* values ended by NUL, owned */
     int32_t n;
-    smi_connection *next; /* that is older */
+    smi_connection *next; /* the next older one */
 };
 
 /* ---- which settings -------------------------------------------------------------------------- */
@@ -74,7 +74,7 @@ const char *smi_connection_name(const smi_connection *c)
 
 /* ---- the list -------------------------------------------------------------------------------- */
 
-/* "s3://bucket" of a name in it: a bucket is in one place, whatever is opened there. */
+/* The bucket of a URI: "s3://bucket". */
 static sm_str bucket_of(sm_str uri)
 {
     const size_t scheme = strlen("s3://");
@@ -82,8 +82,8 @@ static sm_str bucket_of(sm_str uri)
     return slash ? (sm_str){uri.data, (size_t)(slash - uri.data)} : uri;
 }
 
-/* The newest of these stores. With their lock. */
-static smi_connection *find(const sm_stores *stores, sm_str bucket)
+/* The newest connection for a bucket. With the lock held. */
+static smi_connection *find_connection(const sm_stores *stores, sm_str bucket)
 {
     smi_connection *c = stores->connections;
     while (c && !sm_str_eq(sm_str_of(c->bucket), bucket)) {
@@ -97,7 +97,7 @@ smi_connection *smi_connection_find(sm_stores *stores, sm_str uri)
     smi_connection *c = NULL;
     for (; stores && !c; stores = stores->parent) {
         sm_mutex_lock(&stores->lock);
-        c = smi_connection_retain(find(stores, bucket_of(uri)));
+        c = smi_connection_retain(find_connection(stores, bucket_of(uri)));
         sm_mutex_unlock(&stores->lock);
     }
     return c;
@@ -106,14 +106,20 @@ smi_connection *smi_connection_find(sm_stores *stores, sm_str uri)
 smi_connection *smi_connection_retain(smi_connection *c)
 {
     if (c) {
-        atomic_fetch_add(&c->refs, 1);
+        const int32_t before = atomic_fetch_add(&c->refs, 1);
+        SM_ASSERT(before > 0);
     }
     return c;
 }
 
 void smi_connection_release(smi_connection *c)
 {
-    if (!c || atomic_fetch_sub(&c->refs, 1) > 1) {
+    if (!c) {
+        return;
+    }
+    const int32_t before = atomic_fetch_sub(&c->refs, 1);
+    SM_ASSERT(before > 0);
+    if (before > 1) {
         return;
     }
     for (int32_t i = 0; i < c->n; i++) {
@@ -149,7 +155,7 @@ sm_status sm_stores_connect(sm_stores *s, sm_str uri, sm_str name, const sm_pair
     smi_connection *c = smi_connection_new(uri, name, settings, n);
     sm_status st = SM_OK;
     sm_mutex_lock(&s->lock);
-    const smi_connection *other = find(s, sm_str_of(c->bucket));
+    const smi_connection *other = find_connection(s, sm_str_of(c->bucket));
     if (other && strcmp(other->name, c->name) != 0) {
         st = sm_fail(e, SM_EXISTS, "%.100s has the connection %.100s already", c->bucket,
                      other->name);

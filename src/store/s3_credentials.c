@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * store/s3_credentials.c: whose keys to S3 there are, and when they are fetched again.
+ * store/s3_credentials.c: finds the source of the keys for S3, and decides when they are fetched.
  *
- * Calls    by s3.c when a store is opened, by s3_call.c before each request and when S3 says that
- *          the keys have expired; how they are fetched is in s3_keys.c.
- * Order    as AWS tools look: AWS_SKIP_SIGNATURE (none wanted), AWS_ACCESS_KEY_ID with its secret,
- *          a role that the profile takes with the keys of another, a web identity
+ * Callers  s3.c when a store is opened; s3_call.c before each request, and when S3 says that the
+ *          keys have expired. s3_keys.c fetches the keys.
+ * Order    that of AWS tools: AWS_SKIP_SIGNATURE (no keys), AWS_ACCESS_KEY_ID with its secret, a
+ *          role of the profile that is assumed with other keys, a web identity
  *          (AWS_WEB_IDENTITY_TOKEN_FILE and AWS_ROLE_ARN, or the profile's), single sign-on, the
- *          profile's keys, its command, the metadata of a container, that of the machine.
- * Keys     that expire are fetched again some minutes before. Secrets stand in a keyring, in
- *          signatures' working memory and nowhere else: no message has them.
+ *          profile's keys, its command, the metadata of a container, the metadata of the machine.
+ * Keys     that expire are fetched again some minutes before. Secrets are only in keyrings and in
+ *          the memory of a request while it is signed; no message has them.
  * Source   "Standardized credential providers", AWS SDKs and tools reference. */
 #include <stdio.h>
 
@@ -17,7 +17,7 @@
 #include "store/s3_keys_int.h"
 
 #define EARLY_US  ((int64_t)300 * 1000000) /* before they expire */
-#define DEPTH_MAX 5                        /* of profiles that point to others */
+#define DEPTH_MAX 5                        /* how many profiles may point to one another */
 
 /* ---- finding the source ---------------------------------------------------------------------- */
 
@@ -26,7 +26,8 @@ static bool is_true(const char *value)
     return value && (sm_str_eq_nocase(sm_str_of(value), SM_STR("true")) || strcmp(value, "1") == 0);
 }
 
-/* Keys that stand in variables, or the word that none are needed; *found stays where neither. */
+/* Takes keys from variables, or the setting that none are needed; *found says whether there was one
+ * of these. */
 static sm_status find_variables(smi_keyring *k, bool *found, sm_error *e)
 {
     smi_keys *keys = &k->keys;
@@ -58,7 +59,7 @@ static sm_status find_variables(smi_keyring *k, bool *found, sm_error *e)
     return SM_OK;
 }
 
-/* Keys that stand in the profile. */
+/* Takes keys from the profile. */
 static bool find_in_profile(smi_keyring *k, sm_arena *a)
 {
     const smi_connection *c = k->connection;
@@ -74,12 +75,12 @@ static bool find_in_profile(smi_keyring *k, sm_arena *a)
     return true;
 }
 
-static sm_str setting(const smi_keyring *k, const char *name, sm_arena *a)
+static sm_str profile_setting(const smi_keyring *k, const char *name, sm_arena *a)
 {
     return smi_aws_profile_setting(k->connection, name, a);
 }
 
-/* A profile that was named is to be there: others' keys are not what was meant. */
+/* A profile that was named must exist, as keys from elsewhere would be the wrong ones. */
 static sm_status want_profile(const smi_keyring *k, sm_arena *a, sm_error *e)
 {
     if (!smi_keys_variable(k, "AWS_PROFILE") || smi_aws_has_profile(k->connection, a)) {
@@ -87,7 +88,7 @@ static sm_status want_profile(const smi_keyring *k, sm_arena *a, sm_error *e)
     }
     const sm_status st = sm_fail(e, SM_NAME, "no profile \"%.*s\" in ~/.aws/config and credentials",
                                  SM_STR_ARG(smi_aws_profile(k->connection)));
-    sm_error_todo(e, "Check AWS_PROFILE; aws configure list-profiles prints those there are.");
+    sm_error_todo(e, "Check AWS_PROFILE; aws configure list-profiles prints those that exist.");
     return st;
 }
 
@@ -105,19 +106,19 @@ static sm_status find_source(smi_keyring *k, sm_arena *a, sm_error *e)
         return SM_OK;
     }
     SM_TRY(want_profile(k, a, e));
-    const bool has_base =
-        setting(k, "source_profile", a).len > 0 || setting(k, "credential_source", a).len > 0;
+    const bool has_base = profile_setting(k, "source_profile", a).len > 0 ||
+                          profile_setting(k, "credential_source", a).len > 0;
     if (has_base && !k->is_base) {
         set_source(k, SMI_KEYS_ROLE, "the profile's role");
     } else if (smi_aws_setting(k->connection, "AWS_WEB_IDENTITY_TOKEN_FILE",
                                "web_identity_token_file", a)
                    .len > 0) {
         set_source(k, SMI_KEYS_WEB_IDENTITY, "a web identity");
-    } else if (setting(k, "sso_account_id", a).len > 0) {
+    } else if (profile_setting(k, "sso_account_id", a).len > 0) {
         set_source(k, SMI_KEYS_SIGN_ON, "single sign-on");
     } else if (find_in_profile(k, a)) {
         return SM_OK;
-    } else if (setting(k, "credential_process", a).len > 0) {
+    } else if (profile_setting(k, "credential_process", a).len > 0) {
         set_source(k, SMI_KEYS_PROCESS, "the profile's credential_process");
     } else if (smi_keys_variable(k, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI") ||
                smi_keys_variable(k, "AWS_CONTAINER_CREDENTIALS_FULL_URI")) {
@@ -149,7 +150,7 @@ static sm_status keyring_find(smi_keyring *k, sm_error *e)
     return st;
 }
 
-/* Gives the keyring, or frees it where something failed. */
+/* Returns the keyring in *out, or frees it after a failure. */
 static sm_status keyring_give(smi_keyring *k, sm_status st, smi_keyring **out)
 {
     if (st != SM_OK) {
@@ -176,7 +177,7 @@ sm_status smi_keyring_of_profile(const smi_keyring *of, sm_str profile, smi_keyr
     }
     smi_connection *c = smi_connection_new(SM_STR(""), profile, settings, 1);
     smi_keyring *k = keyring_alloc(c, of->http, of->depth + 1);
-    /* Its own keys are meant where it names itself. */
+    /* A profile that names itself means the keys in it. */
     k->is_base = sm_str_eq(profile, smi_aws_profile(of->connection));
     const sm_status st = keyring_find(k, e);
     return keyring_give(k, st, out);
@@ -200,7 +201,7 @@ sm_status smi_keyring_of_source(const smi_keyring *of, sm_str source, smi_keyrin
     }
     if (st == SM_OK && !found) {
         st = sm_fail(e, SM_DENIED, "credential_source %.*s has no keys", SM_STR_ARG(source));
-        sm_error_todo(e, "It is Environment, Ec2InstanceMetadata or EcsContainer.");
+        sm_error_todo(e, "Set it to Environment, Ec2InstanceMetadata or EcsContainer.");
     }
     return keyring_give(k, st, out);
 }
@@ -216,7 +217,7 @@ void smi_keyring_free(smi_keyring *k)
     }
 }
 
-/* ---- in time --------------------------------------------------------------------------------- */
+/* ---- getting keys ---------------------------------------------------------------------------- */
 
 sm_status smi_keyring_get(smi_keyring *k, const char *refused, smi_keys *out, sm_error *e)
 {
@@ -230,6 +231,9 @@ sm_status smi_keyring_get(smi_keyring *k, const char *refused, smi_keys *out, sm
         const bool are_still_good = k->has_keys && k->keys.expires_us > sm_now_us();
         st = are_still_good && !is_refused ? SM_OK : st;
     }
+    SM_ASSERT(st != SM_OK || k->has_keys);
+    SM_ASSERT(st != SM_OK || k->keys.is_anonymous ||
+              (k->keys.key_id[0] != '\0' && k->keys.secret[0] != '\0'));
     *out = k->keys;
     sm_mutex_unlock(&k->lock);
     return st;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * store/s3_crypto.c: SHA-256, HMAC and SHA-1 by OpenSSL's libcrypto, opened on first use. Its
- * symbols are declared here, so that building needs no header of it: these have not changed since
- * 1.1. Called by s3_sign.c, and by s3_call.c for bodies. */
+ * store/s3_crypto.c: SHA-256, HMAC and SHA-1 by OpenSSL's libcrypto, which is opened on first use.
+ * Its functions are declared here, so that building does not need its headers; they have not
+ * changed since 1.1. Called by s3_sign.c, by s3_call.c for bodies, by s3_keys.c. */
 #include "base/library.h"
 #include "store/s3_int.h"
 
@@ -44,8 +44,9 @@ sm_status smi_crypto_open(sm_error *e)
     return st;
 }
 
-static void digest(const evp_md *kind, const sm_piece *pieces, int n, uint8_t *out)
+static void compute_digest(const evp_md *kind, const sm_piece *pieces, int n, uint8_t *out)
 {
+    SM_ASSERT(api.hmac); /* smi_crypto_open() comes first */
     evp_md_ctx *ctx = api.ctx_new();
     if (!ctx) {
         sm_out_of_memory(0);
@@ -61,7 +62,7 @@ static void digest(const evp_md *kind, const sm_piece *pieces, int n, uint8_t *o
 smi_sha256 smi_sha256_of(const sm_piece *pieces, int n)
 {
     smi_sha256 hash;
-    digest(api.sha256(), pieces, n, hash.bytes);
+    compute_digest(api.sha256(), pieces, n, hash.bytes);
     return hash;
 }
 
@@ -73,7 +74,7 @@ smi_sha256 smi_hmac_sha256(const void *key, size_t key_len, sm_str text)
     return hash;
 }
 
-static void print(const uint8_t *bytes, int n, char *out)
+static void print_hex(const uint8_t *bytes, int n, char *out)
 {
     static const char digits[] = "0123456789abcdef";
     for (int i = 0; i < n; i++) {
@@ -86,7 +87,7 @@ static void print(const uint8_t *bytes, int n, char *out)
 smi_sha256_hex smi_sha256_print(smi_sha256 hash)
 {
     smi_sha256_hex hex;
-    print(hash.bytes, SMI_SHA256_BYTES, hex.text);
+    print_hex(hash.bytes, SMI_SHA256_BYTES, hex.text);
     return hex;
 }
 
@@ -94,6 +95,6 @@ void smi_sha1_print(sm_str text, char out[2 * SMI_SHA1_BYTES + 1])
 {
     const sm_piece piece = {text.data, text.len};
     uint8_t bytes[SMI_SHA1_BYTES];
-    digest(api.sha1(), &piece, 1, bytes);
-    print(bytes, SMI_SHA1_BYTES, out);
+    compute_digest(api.sha1(), &piece, 1, bytes);
+    print_hex(bytes, SMI_SHA1_BYTES, out);
 }

@@ -2,15 +2,15 @@
  *
  * store/s3_int.h: what the files of the S3 store share.
  *
- * Layers   s3.c              the store: objects and blobs as calls
+ * Layers   s3.c              the store: objects and blobs
  *          s3_writer.c       new objects, in parts        s3_batch.c    deletes many, copies
- *          s3_list.c         what there is
- *          s3_call.c         one call: signed, sent, tried again, its failure explained
- *          s3_sign.c         Signature Version 4          s3_crypto.c   SHA-256 and HMAC
- *          s3_credentials.c  whose keys, and when         s3_xml.c      what S3 answers
+ *          s3_list.c         listings
+ *          s3_call.c         one call: signed, sent, sent again, its failure explained
+ *          s3_sign.c         Signature Version 4          s3_crypto.c   SHA-256, HMAC, SHA-1
+ *          s3_credentials.c  which keys, and when         s3_xml.c      the XML of responses
  *          s3_keys.c         keys from services
  *          s3_connection.c, s3_profile.c  settings
- *          net/net.h       requests on the wire */
+ *          net/net.h         HTTP requests */
 #ifndef SM_STORE_S3_INT_H
 #define SM_STORE_S3_INT_H
 
@@ -27,23 +27,23 @@ typedef struct smi_sha256_hex {
     char text[2 * SMI_SHA256_BYTES + 1]; /* lower case, ended by NUL */
 } smi_sha256_hex;
 
-/** Opens the library behind the functions below, which need it and cannot fail. SM_UNSUPPORTED
- * where it is not there. */
+/** Opens the library that the functions below need; after that they cannot fail. SM_UNSUPPORTED if
+ * it is not installed. */
 sm_status smi_crypto_open(sm_error *e) SM_MUST_USE;
-smi_sha256 smi_sha256_of(const sm_piece *pieces, int n); /* one behind the other */
+smi_sha256 smi_sha256_of(const sm_piece *pieces, int n); /* of the pieces, one after the other */
 smi_sha256 smi_hmac_sha256(const void *key, size_t key_len, sm_str text);
 smi_sha256_hex smi_sha256_print(smi_sha256 hash);
-/** In lower case, ended by NUL: names files, guards nothing. */
+/** Writes the SHA-1 in lower case, ended by NUL; only for names of files. */
 #define SMI_SHA1_BYTES 20
 void smi_sha1_print(sm_str text, char out[2 * SMI_SHA1_BYTES + 1]);
 
 /* ---- signing (s3_sign.c) --------------------------------------------------------------------- */
 
-/* What is signed, none of it encoded. Every header given is: host must be among them, and
+/* What is signed; nothing is encoded yet. All headers are signed; they must include host, and
  * x-amz-date with the time below. */
 typedef struct smi_signing {
     sm_str method;
-    sm_str path; /* begins with '/'; S3 signs it as it is: no part is resolved */
+    sm_str path; /* begins with '/'; S3 signs it as it is, without resolving "." and ".." */
     const sm_pair *params;
     int n_params;
     const sm_pair *headers;
@@ -76,23 +76,24 @@ sm_str smi_uri_encode(sm_str s, bool is_path, sm_arena *a);
 /** "a=1&b=2", encoded and in the order of signing; "" for none. */
 sm_str smi_query_encode(const sm_pair *params, int n, sm_arena *a);
 
-/* ---- answers (s3_xml.c) ---------------------------------------------------------------------- */
+/* ---- responses (s3_xml.c) -------------------------------------------------------------------- */
 
-/* An element that ended, the name of the one around it ("": none, it is the root), and its text
- * without that of the elements in it. Borrowed for the call. */
+/* Called when an element ends, with the name of the one around it ("" for the root) and its own
+ * text, without that of the elements in it. Borrowed for the call. */
 typedef void (*smi_xml_fn)(void *ctx, sm_str parent, sm_str name, sm_str text);
 
-/** SM_CORRUPT where it is no XML, or has a document type; elements before that were given. */
+/** Reads XML. SM_CORRUPT if it is not XML or has a document type; on_element was called for the
+ * elements before that. */
 sm_status smi_xml_read(sm_str text, smi_xml_fn on_element, void *ctx, sm_error *e) SM_MUST_USE;
 
 /* ---- the store (s3.c) ------------------------------------------------------------------------ */
 
-/* A bucket, and the prefix in it. All but the last part is set when it is opened. */
+/* A bucket and a prefix in it. The members before `lock` do not change after it was opened. */
 typedef struct smi_s3 {
     sm_store store; /* first */
     sm_http *http;  /* as long as the store's stores */
     struct smi_keyring *keyring;
-    smi_connection *connection;       /* NULL: none, the environment's settings */
+    smi_connection *connection;       /* NULL: settings come from the environment */
     char *bucket, *prefix;            /* prefix: "" or ends in '/' */
     char *scheme, *host, *base;       /* "https", "host[:port]", "" or a path before all others */
     bool is_web;                      /* a plain web server: no bucket, nothing is signed */
@@ -101,22 +102,23 @@ typedef struct smi_s3 {
     bool is_aws;                      /* the host is that of the region, and `host` its end */
     int64_t attempts_max;
 
-    sm_mutex lock; /* of the rest */
+    sm_mutex lock; /* guards the rest */
     char region[64];
     bool knows_region;
     int64_t skew_us;      /* the server's clock minus ours */
-    int32_t retry_tokens; /* spent by retries, earned by successes */
+    int32_t retry_tokens; /* a retry costs some, a success earns one; 0 … SMI_RETRY_TOKENS */
 } smi_s3;
 
 #define SMI_RETRY_TOKENS 500
 
-/** The name in the bucket of a key below the store's root. */
+/** The key in the bucket of a key below the store's root. */
 sm_str smi_s3_key(const smi_s3 *s, sm_str key, sm_arena *a);
-/** The header with a body's CRC-32, which the server compares with what it got. */
+/** The header with the CRC-32 of a body, which the server compares with the body that it gets. */
 sm_pair smi_s3_checksum(const sm_piece *pieces, int n, sm_arena *a);
-/** The CRC-32 of an object that an answer has; false where it has none, or that of its parts. */
+/** The CRC-32 of an object in a response; false if it has none, or only one of the object's parts.
+ * */
 bool smi_s3_checksum_read(const sm_exchange *x, uint32_t *crc32);
-/** `crc32` (may be NULL): what sm_blob_checksum says of it; *has_crc32 whether it does. */
+/** Looks up an object; *crc32 and *has_crc32 (both may be NULL) are those of sm_blob_checksum(). */
 sm_status smi_s3_head(smi_s3 *s, sm_str key, sm_arena *a, sm_entry *out, uint32_t *crc32,
                       bool *has_crc32, sm_error *e) SM_MUST_USE;
 
@@ -138,69 +140,71 @@ void smi_s3_writer_free(smi_writer *w);
 
 /* ---- one call (s3_call.c) -------------------------------------------------------------------- */
 
-/* What is asked. All of it is borrowed until the call ends. */
+/* A request. All of it is borrowed until the call ends. */
 typedef struct smi_s3_ask {
     const char *method;
     sm_str key; /* in the bucket, prefix included; "": the bucket itself */
     const sm_pair *params;
     int n_params;
-    const sm_pair *headers; /* beside those of signing */
+    const sm_pair *headers; /* besides those of the signature */
     int n_headers;
     const sm_piece *body;
     int n_body;
-    const sm_into *into; /* take the object from off_bytes on; NULL: the answer's text does */
+    const sm_into *into; /* where into_len bytes of the object from off_bytes on go; NULL: the
+                          * response goes to x.text */
     int n_into;
     uint64_t off_bytes;
     size_t into_len;
-    size_t text_max;   /* bytes of the answer's text; 0: a page of a list */
-    bool is_object;    /* the text is an object's bytes, and no XML */
-    bool has_checksum; /* `into` is the whole of an object, whose checksum is known */
+    size_t text_max;   /* the most bytes of x.text; 0: enough for a page of a listing */
+    bool is_object;    /* x.text gets the bytes of an object, not XML */
+    bool has_checksum; /* `into` is a whole object, whose checksum is known */
     uint32_t checksum;
     bool is_if_absent; /* a put with If-None-Match */
     const char *doing; /* "list the bucket", for messages */
 } smi_s3_ask;
 
 typedef struct smi_s3_call {
-    sm_exchange x; /* first; after SM_OK its text and headers are the answer */
+    sm_exchange x; /* first; after SM_OK its text and headers are the response */
     smi_s3 *s3;
     smi_s3_ask ask;
-    sm_arena *arena; /* of one attempt */
+    sm_arena *arena; /* memory of one attempt; reset for each */
     char payload_hash[2 * SMI_SHA256_BYTES + 1];
-    char key_id[256]; /* of the attempt's keys */
+    char key_id[256]; /* the keys of the attempt */
     char key_source[64];
     int64_t n_attempts, began_ns, wait_ns;
-    bool has_renewed, has_moved, has_set_clock;
-    size_t have; /* bytes of `into` from attempts before */
+    bool has_renewed, has_moved, has_set_clock; /* what was corrected already */
+    size_t have;                                /* bytes of `into` that earlier attempts got */
 
-    sm_mutex lock; /* of the rest */
+    sm_mutex lock; /* guards the rest */
     bool is_sent, is_answered;
     sm_waker waker;
 } smi_s3_call;
 
 /** The host that a bucket has in a region: "bucket.s3.eu-west-1.amazonaws.com". */
 sm_str smi_s3_host(const smi_s3 *s, const char *region, sm_arena *a);
-/** Begins nothing yet. */
+/** Prepares a call; nothing is sent yet. */
 void smi_s3_call_init(smi_s3_call *c, smi_s3 *s3, const smi_s3_ask *ask);
-/** Cancels what is under way, waits for it. */
+/** Cancels the call if it is under way, waits for its end, and frees what it has. */
 void smi_s3_call_release(smi_s3_call *c);
 /**
- * Sends, or looks at the answer; sends again what is worth it, later each time.
+ * Sends the request, or reads the response. Sends again after a failure that may pass, with a delay
+ * that grows.
  *
- * Returns   SM_WAIT: once more when the waker was called. SM_OK. SM_NOT_FOUND, SM_EXISTS
- *           (is_if_absent) or SM_CONFLICT (If-Match); else a failure that says which of endpoint,
- *           credential, region, permission or server is at fault
+ * Returns   SM_WAIT: call again after the waker; SM_OK; SM_NOT_FOUND; SM_EXISTS (is_if_absent);
+ *           SM_CONFLICT (If-Match); else a failure that says whether endpoint, keys, region,
+ *           permissions or the server are at fault
  */
 sm_status smi_s3_call_step(smi_s3_call *c, sm_waker waker, sm_error *e) SM_MUST_USE;
-/** The same on the spot. */
+/** The same, but blocks instead of SM_WAIT. */
 sm_status smi_s3_call_wait(smi_s3_call *c, sm_error *e) SM_MUST_USE;
-/** Its answer comes soon, and is a failure unless it was faster. */
+/** Makes the call end soon, with a failure unless the response comes first. */
 void smi_s3_call_hasten(smi_s3_call *c);
 
 /* ---- credentials (s3_credentials.c) ---------------------------------------------------------- */
 
 typedef struct smi_keys {
     char key_id[256];
-    char secret[256];   /* in no output */
+    char secret[256];   /* never printed */
     char token[4096];   /* "": none */
     int64_t expires_us; /* 0: never */
     bool is_anonymous;  /* requests are not signed */
@@ -209,38 +213,37 @@ typedef struct smi_keys {
 
 typedef struct smi_keyring smi_keyring;
 
-/** Finds out where keys come from: the environment, a role, web identity, single sign-on, a profile
- * of ~/.aws or its command, a container's or a machine's metadata, in the order of the AWS CLI.
- * Fetches none yet. Retains the connection (NULL: none), borrows the wire to its end. */
+/** Finds where keys come from, in the order of the AWS CLI (s3_credentials.c). It fetches none yet.
+ * Retains the connection (NULL: none); keeps a pointer to the wire. */
 sm_status smi_keyring_new(smi_connection *c, sm_http *http, smi_keyring **out,
                           sm_error *e) SM_MUST_USE;
 void smi_keyring_free(smi_keyring *k); /* takes NULL */
-/** Keys that are good for some minutes; fetches them where there are none, they are about to
- * expire, or are those whose id `refused` names (NULL: none are). May block. SM_DENIED with what
- * was tried where there are none. */
+/** Gives keys that are valid for some minutes. Fetches new ones if there are none, if they expire
+ * soon, or if their id is `refused` (NULL: none was refused). May block. SM_DENIED if there are
+ * none, with what was tried. */
 sm_status smi_keyring_get(smi_keyring *k, const char *refused, smi_keys *out,
                           sm_error *e) SM_MUST_USE;
 
 /* ---- settings (s3_connection.c, s3_profile.c); a connection may be NULL ---------------------- */
 
-/** That of a URI's bucket, of these stores or those above, retained; or NULL. */
+/** The connection for the bucket of a URI, in `stores` or above it, retained; NULL if none. */
 smi_connection *smi_connection_find(sm_stores *stores, sm_str uri);
 smi_connection *smi_connection_retain(smi_connection *c); /* takes NULL */
 void smi_connection_release(smi_connection *c);           /* takes NULL */
-/** One that no bucket has. */
+/** A connection that is in no list. */
 smi_connection *smi_connection_new(sm_str uri, sm_str name, const sm_pair *settings, int32_t n);
 const char *smi_connection_name(const smi_connection *c);
-/** A variable as the connection has it, else the environment; or NULL. */
+/** The value of a variable in the connection, else in the environment; NULL if neither has it. */
 const char *smi_aws_env(const smi_connection *c, const char *variable);
-/** A setting of AWS tools: such a variable, else the name in the profile of ~/.aws; "" where
- * neither has it. In the arena, or the environment's. */
+/** A setting of AWS tools: the variable, else the name in the profile of ~/.aws, else "". Borrowed
+ * from the arena, the connection or the environment. */
 sm_str smi_aws_setting(const smi_connection *c, const char *variable, const char *name,
                        sm_arena *a);
-/** The profile's alone. */
+/** The same from the profile only. */
 sm_str smi_aws_profile_setting(const smi_connection *c, const char *name, sm_arena *a);
 sm_str smi_aws_profile(const smi_connection *c);                /* AWS_PROFILE, or "default" */
 bool smi_aws_has_profile(const smi_connection *c, sm_arena *a); /* is there a section of it? */
-/** That of another section of ~/.aws/config, as "sso-session name". */
+/** A setting of another section of ~/.aws/config, for example of "sso-session name". */
 sm_str smi_aws_section_setting(sm_str section, const char *name, sm_arena *a);
 
 #endif

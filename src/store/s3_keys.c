@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * store/s3_keys.c: keys from where they are given: the metadata of a machine or container, a token
- * service for web identities and roles, single sign-on, a command. Called by s3_credentials.c,
- * which knows whose turn it is.
+ * store/s3_keys.c: fetches keys from where they are given: the metadata of a machine or container,
+ * a token service for web identities and roles, single sign-on, a command. Called by
+ * s3_credentials.c, which knows the source and the time.
  *
  * Source   "Use the Instance Metadata Service" (version 2), EC2 user guide; "AssumeRole",
  *          "AssumeRoleWithWebIdentity", STS API reference; "GetRoleCredentials", SSO portal API
@@ -30,12 +30,12 @@ const char *smi_keys_variable(const smi_keyring *k, const char *name)
     return smi_aws_env(k->connection, name);
 }
 
-static sm_str setting(const smi_keyring *k, const char *name, sm_arena *a)
+static sm_str profile_setting(const smi_keyring *k, const char *name, sm_arena *a)
 {
     return smi_aws_profile_setting(k->connection, name, a);
 }
 
-static bool copy(char *to, size_t cap, sm_str from)
+static bool copy_key(char *to, size_t cap, sm_str from)
 {
     if (from.len == 0 || from.len >= cap) {
         return false;
@@ -47,11 +47,11 @@ static bool copy(char *to, size_t cap, sm_str from)
 
 bool smi_keys_take(smi_keys *keys, sm_str id, sm_str secret, sm_str token)
 {
-    if (!copy(keys->key_id, sizeof(keys->key_id), id) ||
-        !copy(keys->secret, sizeof(keys->secret), secret)) {
+    if (!copy_key(keys->key_id, sizeof(keys->key_id), id) ||
+        !copy_key(keys->secret, sizeof(keys->secret), secret)) {
         return false;
     }
-    return token.len == 0 || copy(keys->token, sizeof(keys->token), token);
+    return token.len == 0 || copy_key(keys->token, sizeof(keys->token), token);
 }
 
 /* Keys as a service gave them. */
@@ -74,15 +74,15 @@ static sm_status take_answer(smi_keyring *k, const key_answer *got, sm_error *e)
     memcpy(keys.source, k->keys.source, sizeof(keys.source));
     if (!smi_keys_take(&keys, got->id, got->secret, got->token) ||
         (got->expires.len > 0 && !sm_parse_instant(got->expires, &keys.expires_us))) {
-        return no_keys(k, e, "the answer has none");
+        return no_keys(k, e, "the response contains no usable keys");
     }
     k->keys = keys;
     k->has_keys = true;
     return SM_OK;
 }
 
-/* One request for metadata; its answer's body is x->text. */
-static sm_status ask(const smi_keyring *k, sm_http *h, sm_exchange *x, sm_error *e)
+/* One request for keys or a token; the body of the response is in x->text. */
+static sm_status ask_service(const smi_keyring *k, sm_http *h, sm_exchange *x, sm_error *e)
 {
     char why[200];
     x->text.max_bytes = ANSWER_MAX;
@@ -97,7 +97,7 @@ static sm_status ask(const smi_keyring *k, sm_http *h, sm_exchange *x, sm_error 
     return SM_OK;
 }
 
-/* The document, or NULL where it is none. */
+/* The text as a JSON document, or NULL. */
 static const sm_json *document_of(sm_str text, sm_arena *a)
 {
     const sm_json *doc = NULL;
@@ -106,22 +106,22 @@ static const sm_json *document_of(sm_str text, sm_arena *a)
     return sm_json_parse(text, a, &doc, &unused) == SM_OK ? doc : NULL;
 }
 
-/* A member that is a string or a number, as text; "" where there is none. */
-static sm_str member(const sm_json *object, const char *key)
+/* A member that is a string or a number, as text; "" if there is none. */
+static sm_str json_member(const sm_json *object, const char *key)
 {
     const sm_json *v = sm_json_get(object, key);
 
     return v && v->type == SM_JSON_NUMBER ? v->text : sm_json_text(v);
 }
 
-/* `token`: what the session token is called there. */
+/* Takes keys from a JSON document, in which `token` is the name of the session token. */
 static sm_status take_json(smi_keyring *k, sm_str text, const char *token, sm_arena *a, sm_error *e)
 {
     const sm_json *doc = document_of(text, a);
-    const key_answer got = {.id = member(doc, "AccessKeyId"),
-                            .secret = member(doc, "SecretAccessKey"),
-                            .token = member(doc, token),
-                            .expires = member(doc, "Expiration")};
+    const key_answer got = {.id = json_member(doc, "AccessKeyId"),
+                            .secret = json_member(doc, "SecretAccessKey"),
+                            .token = json_member(doc, token),
+                            .expires = json_member(doc, "Expiration")};
     return take_answer(k, &got, e);
 }
 
@@ -133,7 +133,7 @@ static sm_status read_token_file(const smi_keyring *k, sm_str path, sm_arena *a,
     char bytes[16384];
     FILE *f = fopen(sm_arena_printf(a, "%.*s", SM_STR_ARG(path)), "rb");
     if (!f) {
-        return no_keys(k, e, "its token file cannot be read");
+        return no_keys(k, e, "the token file cannot be read");
     }
     size_t n = fread(bytes, 1, sizeof(bytes), f);
     fclose(f);
@@ -141,7 +141,7 @@ static sm_status read_token_file(const smi_keyring *k, sm_str path, sm_arena *a,
         n--;
     }
     *out = sm_arena_str(a, (sm_str){bytes, n});
-    return n == sizeof(bytes) ? no_keys(k, e, "its token is too long") : SM_OK;
+    return n == sizeof(bytes) ? no_keys(k, e, "the token is too long") : SM_OK;
 }
 
 static sm_status from_container(smi_keyring *k, sm_http *h, sm_exchange *x, sm_arena *a,
@@ -159,7 +159,7 @@ static sm_status from_container(smi_keyring *k, sm_http *h, sm_exchange *x, sm_a
     x->method = "GET";
     x->url = relative ? sm_arena_printf(a, CONTAINER_URL "%s", relative) : full;
     x->headers = headers;
-    SM_TRY(ask(k, h, x, e));
+    SM_TRY(ask_service(k, h, x, e));
     return take_json(k, sm_buf_str(&x->text), "Token", a, e);
 }
 
@@ -174,7 +174,7 @@ static sm_status from_machine(smi_keyring *k, sm_http *h, sm_exchange *x, sm_are
     x->n_body = 1;
     x->headers = ttl;
     x->url = sm_arena_printf(a, "%s/latest/api/token", base);
-    SM_TRY(ask(k, h, x, e));
+    SM_TRY(ask_service(k, h, x, e));
     const char *headers[] = {
         sm_arena_printf(a, "X-aws-ec2-metadata-token: %.*s", SM_STR_ARG(sm_buf_str(&x->text))),
         NULL};
@@ -184,12 +184,12 @@ static sm_status from_machine(smi_keyring *k, sm_http *h, sm_exchange *x, sm_are
     x->headers = headers;
     const char *roles = sm_arena_printf(a, "%s/latest/meta-data/iam/security-credentials/", base);
     x->url = roles;
-    SM_TRY(ask(k, h, x, e));
+    SM_TRY(ask_service(k, h, x, e));
     sm_str role = sm_buf_str(&x->text);
     const char *line_end = role.len > 0 ? memchr(role.data, '\n', role.len) : NULL;
     role.len = line_end ? (size_t)(line_end - role.data) : role.len;
     x->url = sm_arena_printf(a, "%s%.*s", roles, SM_STR_ARG(role));
-    SM_TRY(ask(k, h, x, e));
+    SM_TRY(ask_service(k, h, x, e));
     return take_json(k, sm_buf_str(&x->text), "Token", a, e);
 }
 
@@ -212,7 +212,7 @@ static void on_identity(void *ctx, sm_str parent, sm_str name, sm_str text)
     }
 }
 
-/* Asks the token service; headers of signing, or none, behind that of the form. */
+/* Sends a form to the token service. The headers include those of a signature if it has one. */
 static sm_status ask_tokens(smi_keyring *k, sm_http *h, sm_exchange *x, sm_str url, sm_str form,
                             const char *const *headers, sm_arena *a, sm_error *e)
 {
@@ -222,7 +222,7 @@ static sm_status ask_tokens(smi_keyring *k, sm_http *h, sm_exchange *x, sm_str u
     x->headers = headers;
     x->body = &body;
     x->n_body = 1;
-    SM_TRY(ask(k, h, x, e));
+    SM_TRY(ask_service(k, h, x, e));
     key_answer got = {0};
     SM_TRY(smi_xml_read(sm_buf_str(&x->text), on_identity, (void *[]){&got, a}, e));
     return take_answer(k, &got, e);
@@ -278,14 +278,15 @@ static sm_status from_web_identity(smi_keyring *k, sm_http *h, sm_exchange *x, s
                       headers, a, e);
 }
 
-/* The keys that the role is taken with; kept, for the next time. */
+/* The keys with which a role is assumed; their keyring is kept for the next time. */
 static sm_status base_keys(smi_keyring *k, smi_keys *out, sm_arena *a, sm_error *e)
 {
-    const sm_str profile = setting(k, "source_profile", a);
+    const sm_str profile = profile_setting(k, "source_profile", a);
+    SM_ASSERT(k->source == SMI_KEYS_ROLE);
     if (!k->base && profile.len > 0) {
         SM_TRY(smi_keyring_of_profile(k, profile, &k->base, e));
     } else if (!k->base) {
-        SM_TRY(smi_keyring_of_source(k, setting(k, "credential_source", a), &k->base, e));
+        SM_TRY(smi_keyring_of_source(k, profile_setting(k, "credential_source", a), &k->base, e));
     }
     return smi_keyring_get(k->base, NULL, out, e);
 }
@@ -332,7 +333,7 @@ static sm_status from_role(smi_keyring *k, sm_http *h, sm_exchange *x, sm_arena 
     sm_pair params[5] = {
         {SM_STR("Action"), SM_STR("AssumeRole")},
         {SM_STR("Version"), SM_STR("2011-06-15")},
-        {SM_STR("RoleArn"), setting(k, "role_arn", a)},
+        {SM_STR("RoleArn"), profile_setting(k, "role_arn", a)},
         {SM_STR("RoleSessionName"), session_of(k, a)},
     };
     int n = 4;
@@ -340,10 +341,10 @@ static sm_status from_role(smi_keyring *k, sm_http *h, sm_exchange *x, sm_arena 
     if (params[2].value.len == 0) {
         return no_keys(k, e, "the profile has no role_arn");
     }
-    if (setting(k, "mfa_serial", a).len > 0) {
-        return no_keys(k, e, "it wants a second factor (mfa_serial)");
+    if (profile_setting(k, "mfa_serial", a).len > 0) {
+        return no_keys(k, e, "a role with a second factor (mfa_serial) is not supported");
     }
-    const sm_str external = setting(k, "external_id", a);
+    const sm_str external = profile_setting(k, "external_id", a);
     if (external.len > 0) {
         params[n++] = (sm_pair){SM_STR("ExternalId"), external};
     }
@@ -357,7 +358,8 @@ static sm_status from_role(smi_keyring *k, sm_http *h, sm_exchange *x, sm_arena 
 
 /* ---- single sign-on -------------------------------------------------------------------------- */
 
-/* What `aws sso login` left: a file named by a hash of the session's name, or of its address. */
+/* Reads the file that `aws sso login` has left. A hash of the session's name or address names it.
+ * */
 static sm_status sign_on_file(const smi_keyring *k, sm_str name, sm_arena *a, sm_str *out,
                               sm_error *e)
 {
@@ -371,31 +373,33 @@ static sm_status sign_on_file(const smi_keyring *k, sm_str name, sm_arena *a, sm
 static sm_status fail_sign_on(const smi_keyring *k, sm_error *e)
 {
     const sm_str profile = smi_aws_profile(k->connection);
-    const sm_status st = sm_fail(
-        e, SM_DENIED, "no keys from %s: nobody is signed on, or not any more", k->keys.source);
-    sm_error_todo(e, "aws sso login --profile %.*s", SM_STR_ARG(profile));
+    const sm_status st =
+        sm_fail(e, SM_DENIED, "no keys from %s: you are not signed on, or the session has expired",
+                k->keys.source);
+    sm_error_todo(e, "Run aws sso login --profile %.*s", SM_STR_ARG(profile));
     return st;
 }
 
-/* A setting of the profile's session, else (as it was before there were any) of the profile. */
+/* A setting of the profile's sso-session, or of the profile itself if it has none (the old form).
+ * */
 static sm_str sign_on_setting(const smi_keyring *k, const char *name, sm_arena *a)
 {
-    const sm_str session = setting(k, "sso_session", a);
+    const sm_str session = profile_setting(k, "sso_session", a);
     return session.len > 0 ? smi_aws_section_setting(
                                  sm_arena_strf(a, "sso-session %.*s", SM_STR_ARG(session)), name, a)
-                           : setting(k, name, a);
+                           : profile_setting(k, name, a);
 }
 
-/* The answer has other names than all others, and its time in milliseconds. */
+/* Takes keys from the response of the portal, which has names of its own and milliseconds. */
 static sm_status take_sign_on(smi_keyring *k, sm_str text, sm_arena *a, sm_error *e)
 {
     int64_t expires_ms = 0;
     const sm_json *keys = sm_json_get(document_of(text, a), "roleCredentials");
-    const key_answer got = {.id = member(keys, "accessKeyId"),
-                            .secret = member(keys, "secretAccessKey"),
-                            .token = member(keys, "sessionToken")};
-    if (!sm_parse_i64(member(keys, "expiration"), &expires_ms)) {
-        return no_keys(k, e, "the answer does not say when they expire");
+    const key_answer got = {.id = json_member(keys, "accessKeyId"),
+                            .secret = json_member(keys, "secretAccessKey"),
+                            .token = json_member(keys, "sessionToken")};
+    if (!sm_parse_i64(json_member(keys, "expiration"), &expires_ms)) {
+        return no_keys(k, e, "the response does not say when they expire");
     }
     SM_TRY(take_answer(k, &got, e));
     k->keys.expires_us = expires_ms * 1000;
@@ -404,7 +408,7 @@ static sm_status take_sign_on(smi_keyring *k, sm_str text, sm_arena *a, sm_error
 
 static sm_status from_sign_on(smi_keyring *k, sm_http *h, sm_exchange *x, sm_arena *a, sm_error *e)
 {
-    const sm_str session = setting(k, "sso_session", a);
+    const sm_str session = profile_setting(k, "sso_session", a);
     const sm_str region = sign_on_setting(k, "sso_region", a);
     const char *other = smi_keys_variable(k, "AWS_ENDPOINT_URL_SSO");
     sm_str file, start = sign_on_setting(k, "sso_start_url", a);
@@ -413,13 +417,13 @@ static sm_status from_sign_on(smi_keyring *k, sm_http *h, sm_exchange *x, sm_are
         return fail_sign_on(k, e);
     }
     const sm_json *signed_on = document_of(file, a);
-    const sm_str token = member(signed_on, "accessToken");
-    const bool is_good = sm_parse_instant(member(signed_on, "expiresAt"), &expires_us);
+    const sm_str token = json_member(signed_on, "accessToken");
+    const bool is_good = sm_parse_instant(json_member(signed_on, "expiresAt"), &expires_us);
     if (token.len == 0 || !is_good || expires_us < sm_now_us()) {
         return fail_sign_on(k, e);
     }
-    const sm_pair params[] = {{SM_STR("account_id"), setting(k, "sso_account_id", a)},
-                              {SM_STR("role_name"), setting(k, "sso_role_name", a)}};
+    const sm_pair params[] = {{SM_STR("account_id"), profile_setting(k, "sso_account_id", a)},
+                              {SM_STR("role_name"), profile_setting(k, "sso_role_name", a)}};
     const char *base =
         other ? other
               : sm_arena_printf(a, "https://portal.sso.%.*s.amazonaws.com", SM_STR_ARG(region));
@@ -429,7 +433,7 @@ static sm_status from_sign_on(smi_keyring *k, sm_http *h, sm_exchange *x, sm_are
     x->url = sm_arena_printf(a, "%s/federation/credentials?%.*s", base,
                              SM_STR_ARG(smi_query_encode(params, SM_COUNT(params), a)));
     x->headers = headers;
-    SM_TRY(ask(k, h, x, e));
+    SM_TRY(ask_service(k, h, x, e));
     return take_sign_on(k, sm_buf_str(&x->text), a, e);
 }
 
@@ -439,15 +443,15 @@ static sm_status from_process(smi_keyring *k, sm_http *h, sm_exchange *x, sm_are
 {
     char *text = sm_arena_alloc(a, ANSWER_MAX);
     char why[64];
-    const sm_str command = setting(k, "credential_process", a);
+    const sm_str command = profile_setting(k, "credential_process", a);
     FILE *out = popen(sm_arena_printf(a, "%.*s", SM_STR_ARG(command)), "re");
     if (!out) {
-        return no_keys(k, e, "it cannot be started");
+        return no_keys(k, e, "the command cannot be started");
     }
     const size_t n = fread(text, 1, ANSWER_MAX, out);
     const int status = pclose(out);
     if (status != 0) {
-        snprintf(why, sizeof(why), "it ended with %d",
+        snprintf(why, sizeof(why), "the command ended with exit code %d",
                  WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
         return no_keys(k, e, why);
     }
@@ -464,9 +468,12 @@ sm_status smi_keys_fetch(smi_keyring *k, sm_error *e)
         [SMI_KEYS_SIGN_ON] = from_sign_on,     [SMI_KEYS_PROCESS] = from_process,
         [SMI_KEYS_CONTAINER] = from_container, [SMI_KEYS_MACHINE] = from_machine};
     const bool is_near = k->source == SMI_KEYS_CONTAINER || k->source == SMI_KEYS_MACHINE;
+    SM_ASSERT(k->source != SMI_KEYS_ANONYMOUS && k->source != SMI_KEYS_STATIC); /* never fetched */
+    _Static_assert(SM_COUNT(ways) == SMI_KEYS_MACHINE + 1, "each source has its way");
     if (k->source == SMI_KEYS_NOWHERE) {
-        return no_keys(k, e, "there are none");
+        return no_keys(k, e, "none are set");
     }
+    SM_ASSERT(ways[k->source]);
     sm_arena *a = sm_arena_new(NULL);
     sm_exchange x = {.connect_ms = is_near ? METADATA_MS : SERVICE_MS};
     const sm_status st = ways[k->source](k, k->http, &x, a, e);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * store/s3_list.c: what is in a bucket, page by page. Called through the ops of s3.c.
+ * store/s3_list.c: lists a bucket, page by page. Called through the ops of s3.c.
  *
- * Source   ListObjectsV2, Amazon S3 API reference. Keys are asked for encoded, for XML cannot have
- *          every byte. */
+ * Source   ListObjectsV2, Amazon S3 API reference. Keys are requested in encoded form, because XML
+ *          cannot contain every byte. */
 #include <stdlib.h>
 
 #include "base/hex.h"
@@ -38,7 +38,7 @@ static sm_str url_decode(sm_str s, sm_arena *a)
     return (sm_str){out, n};
 }
 
-/* A key or prefix of the answer, below the store's root. */
+/* A key or prefix of the response, as a key below the store's root. */
 static sm_str below_root(listing *l, sm_str text)
 {
     const sm_str key = l->is_encoded ? url_decode(text, l->arena) : sm_arena_str(l->arena, text);
@@ -83,8 +83,8 @@ static void on_list_element(void *ctx, sm_str parent, sm_str name, sm_str text)
     l->is_result |= parent.len == 0 && sm_str_is(name, "ListBucketResult");
 }
 
-/* One page, added to the entries. Its keys are decoded when the page is whole: the word that they
- * are encoded may follow them. */
+/* Adds a page to the entries. Its keys are decoded at its end, as the element that says whether
+ * they are encoded may follow them. */
 static sm_status list_page(listing *l, const smi_listing *what, sm_error *e)
 {
     smi_s3 *s = l->s;
@@ -114,7 +114,7 @@ static sm_status list_page(listing *l, const smi_listing *what, sm_error *e)
         st = smi_xml_read(sm_buf_str(&c.x.text), on_list_element, l, e);
     }
     if (st == SM_OK && (!l->is_result || (l->is_truncated && l->token.len == 0))) {
-        st = sm_fail(e, SM_CORRUPT, "%.100s did not answer with a list", s->host);
+        st = sm_fail(e, SM_CORRUPT, "the response of %.100s is not a list of objects", s->host);
     }
     smi_s3_call_release(&c);
     for (int64_t i = first; i < l->n; i++) {
@@ -128,7 +128,8 @@ static int compare_entries(const void *a, const void *b)
     return sm_str_cmp(((const sm_entry *)a)->key, ((const sm_entry *)b)->key);
 }
 
-/* Leaves out what is no object below the root: the prefix itself, and folders' empty markers. */
+/* Removes entries that are not objects below the prefix: the prefix itself, and empty objects that
+ * mark folders. */
 static void keep_objects(listing *l, const smi_listing *what)
 {
     int64_t n = 0;
@@ -150,7 +151,7 @@ sm_status smi_s3_list(sm_store *store, const smi_listing *what, sm_arena *a, sm_
         SM_TRY(list_page(&l, what, e));
     } while (l.is_truncated);
     keep_objects(&l, what);
-    if (l.n > 0) { /* keys and folders come apart, and not every server sorts by bytes */
+    if (l.n > 0) { /* objects and folders come separately, and not every server sorts by bytes */
         qsort(l.entries, (size_t)l.n, sizeof(*l.entries), compare_entries);
     }
     *out = l.entries;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * store/s3_profile.c: settings as users of AWS tools have them: environment variables (or a
- * connection's), else the profile (AWS_PROFILE, or "default") in ~/.aws/config and
- * ~/.aws/credentials, or the files that AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE name.
- * Called by s3.c and s3_credentials.c.
+ * store/s3_profile.c: settings in the way of AWS tools: variables of a connection or of the
+ * environment, else the profile (AWS_PROFILE, or "default") in ~/.aws/credentials and
+ * ~/.aws/config, or in the files that AWS_SHARED_CREDENTIALS_FILE and AWS_CONFIG_FILE name. Called
+ * by s3.c, s3_credentials.c and s3_keys.c.
  *
  * Source   "Configuration and credential file settings", AWS CLI user guide. A line belongs to the
- *          section above it; one that begins with a blank belongs to a nested setting and is left
- *          out; the last of two equal names counts. */
+ *          section above it. A line that begins with a blank belongs to a nested setting and is
+ *          skipped. If a name comes twice, the last one counts. */
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -29,7 +29,7 @@ static sm_str trimmed(sm_str s)
     return s;
 }
 
-/* The whole file; "" where it cannot be read: it is a setting's absence. */
+/* The whole file; "" if it cannot be read, as then nothing is set. */
 static sm_str read_file(const char *path, sm_arena *a)
 {
     FILE *f = fopen(path, "rb");
@@ -59,7 +59,7 @@ static bool is_section(sm_str line, sm_str profile)
     return sm_str_eq(name, profile);
 }
 
-/* Takes a line off the text. */
+/* Removes the first line from the text. */
 static bool next_line(sm_str *text, sm_str *line)
 {
     if (text->len == 0) {
@@ -73,7 +73,7 @@ static bool next_line(sm_str *text, sm_str *line)
     return true;
 }
 
-static sm_str find(sm_str text, sm_str profile, const char *name)
+static sm_str find_setting(sm_str text, sm_str profile, const char *name)
 {
     bool is_in = false;
     sm_str found = SM_STR(""), line;
@@ -125,11 +125,11 @@ sm_str smi_aws_profile_setting(const smi_connection *c, const char *name, sm_are
 {
     const sm_str profile = smi_aws_profile(c);
     const char *path = file_path("AWS_SHARED_CREDENTIALS_FILE", "credentials", a);
-    const sm_str found = find(read_file(path, a), profile, name);
+    const sm_str found = find_setting(read_file(path, a), profile, name);
     if (found.len > 0) {
         return found;
     }
-    return find(read_file(file_path("AWS_CONFIG_FILE", "config", a), a), profile, name);
+    return find_setting(read_file(file_path("AWS_CONFIG_FILE", "config", a), a), profile, name);
 }
 
 bool smi_aws_has_profile(const smi_connection *c, sm_arena *a)
@@ -142,7 +142,7 @@ bool smi_aws_has_profile(const smi_connection *c, sm_arena *a)
 
 sm_str smi_aws_section_setting(sm_str section, const char *name, sm_arena *a)
 {
-    return find(read_file(file_path("AWS_CONFIG_FILE", "config", a), a), section, name);
+    return find_setting(read_file(file_path("AWS_CONFIG_FILE", "config", a), a), section, name);
 }
 
 sm_str smi_aws_setting(const smi_connection *c, const char *variable, const char *name, sm_arena *a)

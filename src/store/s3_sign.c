@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * store/s3_sign.c: Signature Version 4 as S3 takes it.
+ * store/s3_sign.c: Signature Version 4 in the variant of S3. Called by s3_call.c, and by s3_keys.c
+ * for the token service (whose path is only "/").
  *
  * Source   "Create a signed AWS API request", IAM user guide; "Signature Calculations for the
- *          Authorization Header", Amazon S3 API reference: S3 alone neither resolves "." and ".."
- *          in a path nor encodes it twice.
+ *          Authorization Header", Amazon S3 API reference: for S3, and for no other service, "."
+ *          and ".." in a path are not resolved and the path is encoded once, not twice.
  * Tested   by the signing test suite of aws-c-auth (tests/conformance/sigv4_conformance_test.c). */
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,7 +57,7 @@ sm_str smi_query_encode(const sm_pair *params, int n, sm_arena *a)
         encoded[i].value = smi_uri_encode(params[i].value, false, a);
         len += encoded[i].key.len + encoded[i].value.len + 2;
     }
-    qsort(encoded, (size_t)n, sizeof(*encoded), compare_pairs); /* by what is sent, not before it */
+    qsort(encoded, (size_t)n, sizeof(*encoded), compare_pairs); /* the encoded form is sorted */
     char *out = sm_arena_alloc(a, len + 1);
     size_t at = 0;
     for (int i = 0; i < n; i++) {
@@ -64,12 +65,13 @@ sm_str smi_query_encode(const sm_pair *params, int n, sm_arena *a)
                                (int)encoded[i].key.len, encoded[i].key.data,
                                (int)encoded[i].value.len, encoded[i].value.data);
     }
+    SM_ASSERT(at <= len); /* nothing was cut */
     return (sm_str){out, at};
 }
 
 /* ---- the canonical request ------------------------------------------------------------------- */
 
-static sm_str lower(sm_str s, sm_arena *a)
+static sm_str lower_name(sm_str s, sm_arena *a)
 {
     char *out = sm_arena_alloc(a, s.len + 1);
     for (size_t i = 0; i < s.len; i++) {
@@ -78,8 +80,8 @@ static sm_str lower(sm_str s, sm_arena *a)
     return (sm_str){out, s.len};
 }
 
-/* Without blanks around it, runs of them as one space. */
-static sm_str trim(sm_str s, sm_arena *a)
+/* The value without white space around it, and with one space for white space within it. */
+static sm_str trim_value(sm_str s, sm_arena *a)
 {
     char *out = sm_arena_alloc(a, s.len + 1);
     size_t n = 0;
@@ -94,7 +96,7 @@ static sm_str trim(sm_str s, sm_arena *a)
     return (sm_str){out, n > 0 && out[n - 1] == ' ' ? n - 1 : n};
 }
 
-/* A stable order by name: the values of one name stay in theirs. */
+/* Sorts by name; it is stable, so several values of one name keep their order. */
 static void sort_headers(sm_pair *headers, int n)
 {
     for (int i = 1; i < n; i++) {
@@ -107,19 +109,20 @@ static void sort_headers(sm_pair *headers, int n)
     }
 }
 
-/* "name:value\n" a name, several values joined by commas; the names also as "a;b". */
+/* Appends "name:value\n" for each name, its values joined by commas; and the names as "a;b". */
 static void canonical_headers(const smi_signing *s, sm_arena *a, sm_buf *text, sm_buf *names)
 {
     sm_pair *sorted = SM_NEW_ARRAY(a, sm_pair, s->n_headers);
     for (int i = 0; i < s->n_headers; i++) {
-        sorted[i].key = lower(s->headers[i].key, a);
-        sorted[i].value = trim(s->headers[i].value, a);
+        sorted[i].key = lower_name(s->headers[i].key, a);
+        sorted[i].value = trim_value(s->headers[i].value, a);
     }
     sort_headers(sorted, s->n_headers);
     for (int i = 0; i < s->n_headers; i++) {
         const bool is_more = i > 0 && sm_str_eq(sorted[i].key, sorted[i - 1].key);
         if (is_more) {
-            text->len--; /* the line goes on */
+            SM_ASSERT(text->len > 0 && text->data[text->len - 1] == '\n');
+            text->len--; /* the line of this name goes on */
             sm_buf_text(text, SM_STR(","));
         } else {
             sm_buf_text(names, i > 0 ? SM_STR(";") : SM_STR(""));
@@ -180,6 +183,8 @@ smi_signature smi_sign(const smi_signing *s, sm_arena *a)
 {
     smi_signature out = {0};
     char date[SMI_AMZ_DATE_BYTES];
+    SM_ASSERT(s->path.len > 0 && s->path.data[0] == '/');
+    SM_ASSERT(s->n_headers > 0 && s->payload_hash.len > 0);
     smi_amz_date(s->time_us, date);
     const sm_str day = {date, 8};
     const sm_str scope = sm_arena_strf(a, "%.*s/%.*s/%.*s/aws4_request", SM_STR_ARG(day),

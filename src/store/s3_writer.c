@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * store/s3_writer.c: a new object of S3, streaming.
+ * store/s3_writer.c: writes a new object of S3, piece by piece.
  *
- * Calls    by upload.c through the ops of s3.c, one call of a writer at a time.
- * Method   A writer keeps the blocks that it is given until they make a part; parts go up side by
- *          side, each with its checksum, and what says SM_WAIT is called again. A small object is
- *          one put. What was not completed is aborted. Where memory is short parts are as small as
- *          S3 takes them, one at a time.
+ * Callers  upload.c through the ops of s3.c, one call of a writer at a time.
+ * Method   A writer collects blocks until they are enough for a part. Several parts are uploaded at
+ *          a time, each with its checksum; a call that returns SM_WAIT is repeated. A small object
+ *          is one put. An upload that is not completed is aborted. If memory is short, parts are as
+ *          small as S3 allows, one at a time.
  * Source   "Uploading and copying objects using multipart upload", Amazon S3 user guide. */
 #include <inttypes.h>
 #include <stdio.h>
@@ -19,17 +19,17 @@
 #define PARTS_MAX        10000
 #define PARTS_AT_ONCE    4
 
-/* A part on its way up. */
+/* A part that is being uploaded. */
 typedef struct s3_part {
     smi_s3_call call;
-    sm_arena *arena; /* of what is asked */
+    sm_arena *arena; /* memory of the request */
     sm_block **blocks;
     int n_blocks;
     int64_t number; /* from 1 */
     sm_pair checksum;
 } s3_part;
 
-/* A part that is there, for the end. */
+/* A part that was uploaded, for the request that completes the upload. */
 typedef struct s3_done {
     char etag[SM_HTTP_HEADER_BYTES];
     char crc[9];
@@ -39,17 +39,17 @@ typedef struct s3_writer {
     smi_writer writer; /* first */
     sm_str key;        /* below the store's root */
     sm_arena *arena;
-    sm_block **blocks; /* taken, not yet in a part; piece i is the first piece_bytes of block i */
-    sm_piece *pieces;
+    sm_block **blocks; /* the blocks that are not in a part yet */
+    sm_piece *pieces;  /* piece i is the start of block i */
     int n_pieces;
     int64_t cap_blocks, cap_pieces;
     size_t waiting_bytes, all_bytes;
-    char *upload_id; /* NULL: none was begun */
+    char *upload_id; /* NULL: no upload was begun */
     s3_part *going[PARTS_AT_ONCE];
     int n_going;
-    s3_done *done; /* PARTS_MAX at most */
+    s3_done *done; /* at most PARTS_MAX */
     int64_t n_done, cap_done, n_parts;
-    smi_s3_call *call; /* that begins or ends the upload, or puts the whole; NULL: none */
+    smi_s3_call *call; /* begins or completes the upload, or puts the object; NULL: none */
 } s3_writer;
 
 sm_status smi_s3_writer_open(sm_store *store, sm_str key, smi_writer **out, sm_error *e)
@@ -68,8 +68,8 @@ static smi_s3 *store_of(const s3_writer *w)
     return (smi_s3 *)w->writer.store;
 }
 
-/* One step of the writer's own call, made by `ask` at first. When it has ended it still stands in
- * w->call until drop_call. */
+/* Steps the writer's call, which is made from `ask` if there is none. A call that has ended stays
+ * in w->call until drop_call(). */
 static sm_status step_call(s3_writer *w, const smi_s3_ask *ask, sm_waker waker, sm_error *e)
 {
     if (!w->call) {
@@ -122,7 +122,8 @@ static sm_status begin_upload(s3_writer *w, sm_waker waker, sm_error *e)
     }
     drop_call(w);
     if (st == SM_OK && (!w->upload_id || w->upload_id[0] == '\0')) {
-        st = sm_fail(e, SM_CORRUPT, "%.100s began an upload without a name", store_of(w)->host);
+        st =
+            sm_fail(e, SM_CORRUPT, "%.100s started an upload but gave it no id", store_of(w)->host);
     }
     return st;
 }
@@ -138,9 +139,11 @@ static void part_free(s3_part *p)
     sm_free(p);
 }
 
-/* Makes a part of what is waiting. */
+/* Makes a part of the collected pieces. */
 static void start_part(s3_writer *w)
 {
+    SM_ASSERT(w->upload_id && w->n_going < PARTS_AT_ONCE && w->n_parts < PARTS_MAX);
+    SM_ASSERT(w->n_pieces > 0 && w->waiting_bytes > 0);
     s3_part *p = sm_alloc_zero(sizeof(*p));
     p->arena = sm_arena_new(NULL);
     p->number = ++w->n_parts;
@@ -169,8 +172,8 @@ static void start_part(s3_writer *w)
     w->waiting_bytes = 0;
 }
 
-/* Steps the parts that are going up; SM_WAIT while the oldest is under way, whose waker is called;
- * else it has been taken out. */
+/* Steps the parts that are being uploaded. SM_WAIT while the oldest is under way (it calls the
+ * waker); after SM_OK the oldest was uploaded and is removed. */
 static sm_status step_parts(s3_writer *w, sm_waker waker, sm_error *e)
 {
     for (int i = 1; i < w->n_going; i++) {
@@ -180,6 +183,7 @@ static sm_status step_parts(s3_writer *w, sm_waker waker, sm_error *e)
         }
     }
     s3_part *oldest = w->going[0];
+    SM_ASSERT(oldest->number == w->n_done + 1); /* done[i] is part i + 1: list_of_parts */
     SM_TRY(smi_s3_call_step(&oldest->call, waker, e));
     if (w->n_done == w->cap_done) {
         w->cap_done = w->cap_done > 0 ? 2 * w->cap_done : 16;
@@ -195,7 +199,7 @@ static sm_status step_parts(s3_writer *w, sm_waker waker, sm_error *e)
     return SM_OK;
 }
 
-/* Sends what is waiting as a part, once there is room for one more. */
+/* Sends the collected pieces as a part, as soon as fewer than at_once parts are under way. */
 static sm_status send_part(s3_writer *w, int at_once, sm_waker waker, sm_error *e)
 {
     if (!w->upload_id) {
@@ -205,14 +209,14 @@ static sm_status send_part(s3_writer *w, int at_once, sm_waker waker, sm_error *
         SM_TRY(step_parts(w, waker, e));
     }
     if (w->n_parts == PARTS_MAX) {
-        return sm_fail(e, SM_LIMIT, "an object of more than %d parts", PARTS_MAX);
+        return sm_fail(e, SM_LIMIT, "an object cannot have more than %d parts", PARTS_MAX);
     }
     start_part(w);
     const sm_status st = smi_s3_call_step(&w->going[w->n_going - 1]->call, (sm_waker){0}, e);
     return st == SM_WAIT ? SM_OK : st;
 }
 
-/* Is memory short? Then parts are as small as S3 takes them, one at a time. */
+/* Is memory short? Then parts are as small as S3 allows, one at a time. */
 static bool is_short(const sm_block *block)
 {
     const size_t limit = block->budget ? sm_budget_limit(block->budget) : SIZE_MAX;
@@ -231,6 +235,7 @@ sm_status smi_s3_writer_write(smi_writer *writer, sm_block *block, size_t n, sm_
                               sm_error *e)
 {
     s3_writer *w = (s3_writer *)writer;
+    SM_ASSERT(n > 0 && n <= block->size_bytes);
     if (w->waiting_bytes >= part_bytes(w, block)) {
         SM_TRY(send_part(w, is_short(block) ? 1 : PARTS_AT_ONCE, waker, e));
     }
@@ -272,7 +277,7 @@ static sm_pair *upload_param(const s3_writer *w)
     return p;
 }
 
-/* The upload is gone: was it ended by an attempt whose answer was lost? */
+/* The upload is gone. Was it completed by an attempt whose response was lost? */
 static bool is_there(s3_writer *w)
 {
     sm_entry entry;
@@ -283,6 +288,7 @@ static bool is_there(s3_writer *w)
 static sm_status end_upload(s3_writer *w, sm_waker waker, sm_error *e)
 {
     smi_s3_ask ask = {0};
+    SM_ASSERT(w->n_going == 0 && w->n_pieces == 0 && w->n_done == w->n_parts);
     if (!w->call) {
         sm_piece *body = SM_NEW(w->arena, sm_piece);
         const sm_str list = list_of_parts(w, w->arena);
@@ -348,7 +354,7 @@ sm_status smi_s3_writer_finish(smi_writer *writer, sm_waker waker, sm_error *e)
     return end_upload(w, waker, e);
 }
 
-/* An upload that was not completed takes room, and money, until it is aborted. */
+/* An upload that is not completed costs space and money until it is aborted. */
 static void abort_upload(s3_writer *w)
 {
     const smi_s3_ask ask = {.method = "DELETE",

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * store/scratch.c: a local file without a name, for what an operator has no memory for.
+ * store/scratch.c: a local file without a name, for data that an operator has no memory for.
  *
- * Calls    by exec's spilling alone.
- * Method   O_TMPFILE where the file system has it, else a file that is unlinked at once: nothing is
- *          left behind, whatever ends the process. Never synced: nobody reads it after a crash.
- *          What the disk has left is looked at each time that CHECK_BYTES more were written, so
- *          that a large query fails before it takes the last of a disk that others write to. */
+ * Callers  only exec, which spills to it.
+ * Method   O_TMPFILE if the file system has it, else a file that is unlinked at once: nothing is
+ *          left behind, however the process ends. It is never synced, as nobody reads it after a
+ *          crash. The free space of the disk is checked after every CHECK_BYTES that are written,
+ *          so that a large query fails before it fills a disk that others write to. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -34,7 +34,7 @@ static sm_status fail_in(const sm_scratch *s, int os_error, const char *what, sm
     return st;
 }
 
-/* A file with a name for as long as it takes to unlink it. */
+/* Makes a file and removes its name at once. */
 static int open_unlinked(const char *folder)
 {
     const size_t n = strlen(folder) + sizeof("/.smelt-spill-XXXXXX");
@@ -82,7 +82,7 @@ void sm_scratch_free(sm_scratch *s)
     sm_free(s);
 }
 
-/* Is there still room for others? */
+/* Does the disk still have the space that is left to others? */
 static sm_status check_disk(const sm_scratch *s, sm_error *e)
 {
     struct statvfs disk;
@@ -96,6 +96,7 @@ static sm_status check_disk(const sm_scratch *s, sm_error *e)
 sm_status sm_scratch_write(sm_scratch *s, uint64_t off_bytes, const void *bytes, size_t len,
                            sm_error *e)
 {
+    SM_ASSERT(off_bytes <= INT64_MAX && len <= INT64_MAX - off_bytes); /* an offset of a spill's */
     const uint64_t before = atomic_fetch_add(&s->written, len);
     if (before / CHECK_BYTES != (before + len) / CHECK_BYTES || before == 0) {
         SM_TRY(check_disk(s, e));
@@ -119,7 +120,8 @@ sm_status sm_scratch_read(sm_scratch *s, uint64_t off_bytes, size_t len, void *o
         if (n > 0) {
             at += (size_t)n;
         } else if (n == 0) {
-            const sm_status st = sm_fail(e, SM_CORRUPT, "a spilled range ends early");
+            const sm_status st =
+                sm_fail(e, SM_CORRUPT, "a spilled range is shorter than it was written");
             sm_error_place(e, s->folder, 0, -1);
             return st;
         } else if (errno != EINTR) {
@@ -131,9 +133,10 @@ sm_status sm_scratch_read(sm_scratch *s, uint64_t off_bytes, size_t len, void *o
 
 void sm_scratch_drop(sm_scratch *s, uint64_t off_bytes, uint64_t len)
 {
+    SM_ASSERT(off_bytes <= INT64_MAX && len <= INT64_MAX - off_bytes);
     const uint64_t first = (off_bytes + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
     const uint64_t end = (off_bytes + len) / PAGE_BYTES * PAGE_BYTES;
-    if (end > first) { /* where it cannot be done, the file is only larger */
+    if (end > first) { /* if the file system cannot do it, the file is only larger */
         (void)fallocate(s->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)first,
                         (off_t)(end - first));
     }

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * store/store.c: the door. Opens stores by scheme, checks keys before a store sees them, counts
- * what goes over the wire, names the object in every error, waits for slow answers.
+ * store/store.c: the functions of the door. They choose a store by its scheme, check keys before
+ * the store sees them, count requests and bytes, name the object in every error, and wait for slow
+ * responses.
  *
- * Two layers: smi_x() does one call of the ops, counted and named; sm_store_x() is that and the
- * wait until its answer is due. A wrapper calls smi_x() of the store inside, so that both count
- * and only the outermost waits.
- * Requests are: list, stat, get, put, delete, opening a blob, reading a range, a piece of an
- * upload, its end. */
+ * Layers    smi_x() makes one call of the ops, counts it, and names the object. sm_store_x() does
+ *           the same and then waits until the response is due. A wrapper (fault.c) calls smi_x() of
+ *           the store inside it; so both count, and only the outermost waits.
+ * Requests  that are counted: list, stat, get, put, delete, copy, opening a blob, reading a range,
+ *           a piece of an upload, its end. */
 #include "store/store.h"
 
 #include <inttypes.h>
@@ -31,7 +32,7 @@ static const scheme_row schemes[] = {
 };
 #define SCHEME_NAMES "file://, memory://, s3://, https://, http://, or a path"
 
-/* The bytes of the scheme of "scheme://…"; 0 for a path. */
+/* The length of the scheme in "scheme://…"; 0 for a path. */
 static size_t scheme_len(sm_str uri)
 {
     size_t n = 0;
@@ -65,7 +66,7 @@ static sm_status open_by_scheme(sm_stores *stores, sm_str uri, sm_store **out, s
 sm_status sm_store_open(sm_stores *stores, sm_str uri, sm_store **out, sm_error *e)
 {
     if (uri.len == 0 || memchr(uri.data, 0, uri.len)) {
-        return sm_fail(e, SM_INVALID, "\"%.*s\" is no name of a store", SM_STR_ARG(uri));
+        return sm_fail(e, SM_INVALID, "\"%.*s\" is not the name of a store", SM_STR_ARG(uri));
     }
     sm_store *s = NULL;
     SM_TRY(open_by_scheme(stores, uri, &s, e));
@@ -90,8 +91,13 @@ char *smi_str_dup(sm_str s)
 
 void smi_store_init(sm_store *s, sm_stores *stores, const sm_store_ops *ops, sm_str uri)
 {
+    SM_ASSERT(ops->close && ops->inflight_bytes && ops->list && ops->stat && ops->put &&
+              ops->remove && ops->blob_open && ops->blob_read && ops->blob_free &&
+              ops->writer_open);
+    SM_ASSERT(!ops->blob_read_step || (ops->read_hasten && ops->read_free));
+    SM_ASSERT(ops->request_bytes == 0 || ops->blob_read_step); /* only it takes several ranges */
     const size_t n = scheme_len(uri);
-    const size_t least = n > 0 ? n + 3 : 1; /* "/" stays, and "file://" of "file:///" */
+    const size_t least = n > 0 ? n + 3 : 1; /* "/" stays, and so does the "file://" of "file:///" */
     while (uri.len > least && uri.data[uri.len - 1] == '/') {
         uri.len--;
     }
@@ -104,13 +110,19 @@ void smi_store_init(sm_store *s, sm_stores *stores, const sm_store_ops *ops, sm_
 
 sm_store *sm_store_retain(sm_store *s)
 {
-    atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+    const int32_t before = atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+    SM_ASSERT(before > 0);
     return s;
 }
 
 void sm_store_release(sm_store *s)
 {
-    if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) > 1) {
+    if (!s) {
+        return;
+    }
+    const int32_t before = atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel);
+    SM_ASSERT(before > 0);
+    if (before > 1) {
         return;
     }
     sm_stores *stores = s->stores;
@@ -136,13 +148,13 @@ const sm_logger *sm_store_log(const sm_store *s)
     return sm_http_log(s->stores->shared->http);
 }
 
-/* What stands between root and key: nothing for the root itself, or where it ends in '/' ("/"). */
+/* What separates root and key: nothing if there is no key, or if the root is "/". */
 static const char *joint(const sm_store *s, sm_str key)
 {
     return key.len == 0 || sm_str_is(sm_store_uri(s), "/") ? "" : "/";
 }
 
-/* Room for it, NUL included; then the text itself. */
+/* The bytes of an object's URI with its NUL. */
 static size_t object_uri_bytes(const sm_store *s, sm_str key)
 {
     return s->uri_len + strlen(joint(s, key)) + key.len + 1;
@@ -158,6 +170,7 @@ static sm_str object_uri_write(const sm_store *s, sm_str key, char *out)
         memcpy(out + s->uri_len + gap, key.data, key.len);
     }
     out[len] = '\0';
+    SM_ASSERT(len + 1 == object_uri_bytes(s, key));
     return (sm_str){out, len};
 }
 
@@ -171,7 +184,7 @@ sm_str smi_object_uri(const sm_store *s, sm_str key)
     return object_uri_write(s, key, sm_alloc(object_uri_bytes(s, key)));
 }
 
-/* The parts of a path, one after the other, onto those that are there. */
+/* Appends the parts of a path to the path in *out, and resolves "." and "..". */
 static void add_parts(sm_str path, sm_buf *out)
 {
     while (path.len > 0) {
@@ -213,7 +226,7 @@ sm_str sm_store_place(const sm_store *s, sm_arena *a)
 
 void sm_uri_split(sm_str uri, sm_str *folder, sm_str *name)
 {
-    /* The bucket of "s3://bucket" is no name in a folder "s3:/". */
+    /* The bucket in "s3://bucket" is not a name in a folder "s3:/". */
     const size_t scheme = scheme_len(uri);
     const size_t first = scheme > 0 ? scheme + 3 : 0;
     size_t at = uri.len;
@@ -284,7 +297,7 @@ static sm_status prefix_check(sm_str prefix, sm_error *e)
     return smi_key_check((sm_str){prefix.data, prefix.len - 1}, e);
 }
 
-/* ---- counts and slow answers ----------------------------------------------------------------- */
+/* ---- counts and slow responses --------------------------------------------------------------- */
 
 size_t sm_store_inflight_bytes(const sm_store *s)
 {
@@ -301,7 +314,7 @@ sm_status sm_store_access_of(sm_store *s, sm_arena *a, sm_store_access *out, sm_
     if (s->ops->access) {
         return s->ops->access(s, a, out, e);
     }
-    sm_fail(e, SM_UNSUPPORTED, "no other program reaches \"%s\"", s->uri);
+    sm_fail(e, SM_UNSUPPORTED, "no other program can reach \"%s\"", s->uri);
     sm_error_todo(e, "Keep the table in S3 (s3://BUCKET/KEY).");
     return SM_UNSUPPORTED;
 }
@@ -311,7 +324,7 @@ sm_store_counts sm_store_count(const sm_store *s)
     return smi_counts_read(&s->counts);
 }
 
-static void count(sm_store *s, const sm_store_counts *n)
+static void add_counts(sm_store *s, const sm_store_counts *n)
 {
     smi_counts_add(&s->counts, n);
     if (s->ops->is_network) {
@@ -321,18 +334,18 @@ static void count(sm_store *s, const sm_store_counts *n)
 
 static void count_request(sm_store *s)
 {
-    count(s, &(sm_store_counts){.requests = 1});
+    add_counts(s, &(sm_store_counts){.requests = 1});
 }
 
 static void count_bytes(sm_store *s, size_t read_bytes, size_t written_bytes)
 {
-    count(s, &(sm_store_counts){.read_bytes = (int64_t)read_bytes,
-                                .written_bytes = (int64_t)written_bytes});
+    add_counts(s, &(sm_store_counts){.read_bytes = (int64_t)read_bytes,
+                                     .written_bytes = (int64_t)written_bytes});
 }
 
 void smi_count_retry(sm_store *s)
 {
-    count(s, &(sm_store_counts){.retries = 1});
+    add_counts(s, &(sm_store_counts){.retries = 1});
 }
 
 int64_t smi_due_ns(sm_store *s, size_t read_bytes, size_t written_bytes)
@@ -340,8 +353,8 @@ int64_t smi_due_ns(sm_store *s, size_t read_bytes, size_t written_bytes)
     return s->ops->due_ns ? s->ops->due_ns(s, read_bytes, written_bytes) : 0;
 }
 
-/* Waits until the answer to a plain call has come; returns st. */
-static sm_status answered(sm_store *s, size_t read_bytes, size_t written_bytes, sm_status st)
+/* Waits until the response to a plain call is due; returns st. */
+static sm_status wait_due(sm_store *s, size_t read_bytes, size_t written_bytes, sm_status st)
 {
     const int64_t due_ns = smi_due_ns(s, read_bytes, written_bytes);
     if (due_ns > 0) {
@@ -355,44 +368,70 @@ static sm_status answered(sm_store *s, size_t read_bytes, size_t written_bytes, 
 
 /* ---- objects --------------------------------------------------------------------------------- */
 
+#ifdef SM_ASSERTS
+/* Is a listing what was asked for, in order? What another server answers may be anything but out of
+ * order, as we sort it. */
+static bool listing_is_valid(const sm_store *s, const smi_listing *what, const sm_entry *entries,
+                             int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        const sm_entry *entry = &entries[i];
+        const int order = i > 0 ? sm_str_cmp(entries[i - 1].key, entry->key) : -1;
+        if (order > 0 || (entry->is_folder && !sm_str_ends(entry->key, SM_STR("/")))) {
+            return false;
+        }
+        if (!s->ops->is_network && (order == 0 || !sm_str_starts(entry->key, what->prefix) ||
+                                    sm_str_cmp(entry->key, what->after) <= 0)) {
+            return false;
+        }
+    }
+    return n >= 0;
+}
+#else
+#define listing_is_valid(s, what, entries, n) true
+#endif
+
 sm_status smi_list(sm_store *s, const smi_listing *what, sm_arena *a, sm_entry **out, int64_t *n,
                    sm_error *e)
 {
     count_request(s);
-    return placed(s, what->prefix, s->ops->list(s, what, a, out, n, e), e);
+    const sm_status st = s->ops->list(s, what, a, out, n, e);
+    SM_ASSERT(st != SM_OK || listing_is_valid(s, what, *out, *n));
+    return placed(s, what->prefix, st, e);
 }
 
-static sm_status list(sm_store *s, const smi_listing *what, sm_arena *a, sm_entry **out, int64_t *n,
-                      sm_error *e)
+static sm_status list_entries(sm_store *s, const smi_listing *what, sm_arena *a, sm_entry **out,
+                              int64_t *n, sm_error *e)
 {
     const sm_status st = prefix_check(what->prefix, e);
     if (st != SM_OK) {
         return placed(s, (sm_str){0}, st, e);
     }
-    return answered(s, 0, 0, smi_list(s, what, a, out, n, e));
+    return wait_due(s, 0, 0, smi_list(s, what, a, out, n, e));
 }
 
 sm_status sm_store_list(sm_store *s, sm_str prefix, bool delimited, sm_arena *a, sm_entry **out,
                         int64_t *n, sm_error *e)
 {
     const smi_listing what = {.prefix = prefix, .delimited = delimited};
-    return list(s, &what, a, out, n, e);
+    return list_entries(s, &what, a, out, n, e);
 }
 
 sm_status sm_store_list_after(sm_store *s, sm_str prefix, sm_str after, sm_arena *a, sm_entry **out,
                               int64_t *n, sm_error *e)
 {
     const smi_listing what = {.prefix = prefix, .after = after};
-    return list(s, &what, a, out, n, e);
+    return list_entries(s, &what, a, out, n, e);
 }
 
 sm_status smi_stat(sm_store *s, sm_str key, sm_arena *a, sm_entry *out, sm_error *e)
 {
+    SM_ASSERT(smi_key_check(key, NULL) == SM_OK);
     count_request(s);
     return placed(s, key, s->ops->stat(s, key, a, out, e), e);
 }
 
-/* A key that is none, with the store as the place: the key stands in the cause. */
+/* Checks a key. The error's place is the store, as its cause quotes the key. */
 static sm_status check_key(sm_store *s, sm_str key, sm_error *e)
 {
     return placed(s, (sm_str){0}, smi_key_check(key, e), e);
@@ -401,10 +440,11 @@ static sm_status check_key(sm_store *s, sm_str key, sm_error *e)
 sm_status sm_store_stat(sm_store *s, sm_str key, sm_arena *a, sm_entry *out, sm_error *e)
 {
     SM_TRY(check_key(s, key, e));
-    return answered(s, 0, 0, smi_stat(s, key, a, out, e));
+    return wait_due(s, 0, 0, smi_stat(s, key, a, out, e));
 }
 
-/* For stores without a call of their own: opens, reads, closes; one request all the same. */
+/* Gets an object from a store that has no `get`: opens, reads and closes it. One request is
+ * counted. */
 static sm_status get_by_blob(sm_store *s, sm_str key, sm_buf *out, sm_error *e)
 {
     sm_blob *b = NULL;
@@ -429,8 +469,10 @@ static sm_status get_by_blob(sm_store *s, sm_str key, sm_buf *out, sm_error *e)
 sm_status smi_get(sm_store *s, sm_str key, sm_buf *out, sm_error *e)
 {
     const size_t before = out->len;
+    SM_ASSERT(smi_key_check(key, NULL) == SM_OK);
     count_request(s);
     const sm_status st = s->ops->get ? s->ops->get(s, key, out, e) : get_by_blob(s, key, out, e);
+    SM_ASSERT(out->len >= before && (st == SM_OK || out->len == before));
     count_bytes(s, out->len - before, 0);
     return placed(s, key, st, e);
 }
@@ -440,12 +482,13 @@ sm_status sm_store_get(sm_store *s, sm_str key, sm_buf *out, sm_error *e)
     SM_TRY(check_key(s, key, e));
     const size_t before = out->len;
     const sm_status st = smi_get(s, key, out, e);
-    return answered(s, out->len - before, 0, st);
+    return wait_due(s, out->len - before, 0, st);
 }
 
 sm_status smi_put(sm_store *s, sm_str key, const void *bytes, size_t n, sm_put_mode mode,
                   sm_error *e)
 {
+    SM_ASSERT(smi_key_check(key, NULL) == SM_OK);
     count_request(s);
     const sm_status st = s->ops->put(s, key, bytes, n, mode, e);
     count_bytes(s, 0, st == SM_OK ? n : 0);
@@ -456,7 +499,7 @@ sm_status sm_store_put(sm_store *s, sm_str key, const void *bytes, size_t n, sm_
                        sm_error *e)
 {
     SM_TRY(check_key(s, key, e));
-    return answered(s, 0, n, smi_put(s, key, bytes, n, mode, e));
+    return wait_due(s, 0, n, smi_put(s, key, bytes, n, mode, e));
 }
 
 sm_status sm_store_check_put(sm_store *s, sm_error *e)
@@ -473,6 +516,7 @@ sm_status sm_store_check_put(sm_store *s, sm_error *e)
 
 sm_status smi_remove(sm_store *s, sm_str key, sm_error *e)
 {
+    SM_ASSERT(smi_key_check(key, NULL) == SM_OK);
     count_request(s);
     return placed(s, key, s->ops->remove(s, key, e), e);
 }
@@ -480,7 +524,7 @@ sm_status smi_remove(sm_store *s, sm_str key, sm_error *e)
 sm_status sm_store_delete(sm_store *s, sm_str key, sm_error *e)
 {
     SM_TRY(check_key(s, key, e));
-    return answered(s, 0, 0, smi_remove(s, key, e));
+    return wait_due(s, 0, 0, smi_remove(s, key, e));
 }
 
 static sm_status remove_each(sm_store *s, const sm_str *keys, int64_t n, sm_error *e)
@@ -507,10 +551,10 @@ sm_status sm_store_delete_many(sm_store *s, const sm_str *keys, int64_t n, sm_er
         const int64_t n_now = n - i < SMI_REMOVE_MANY ? n - i : SMI_REMOVE_MANY;
         sm_error unused = {0};
         count_request(s);
-        if (answered(s, 0, 0, s->ops->remove_many(s, keys + i, n_now, &unused)) == SM_OK) {
+        if (wait_due(s, 0, 0, s->ops->remove_many(s, keys + i, n_now, &unused)) == SM_OK) {
             continue;
         }
-        /* Not every server can; and then the error is that of an object. */
+        /* Not every server can do it. One by one, the error is that of one object. */
         unused = (sm_error){0};
         const sm_status st = remove_each(s, keys + i, n_now, first == SM_OK ? e : &unused);
         first = first == SM_OK ? st : first;
@@ -564,13 +608,14 @@ sm_status sm_store_copy(sm_store *s, sm_str from, sm_str to, sm_error *e)
     count_request(s);
     const sm_status st = s->ops->copy(s, from, to, e);
     return st == SM_UNSUPPORTED ? copy_here(s, from, to, e)
-                                : answered(s, 0, 0, placed(s, from, st, e));
+                                : wait_due(s, 0, 0, placed(s, from, st, e));
 }
 
 /* ---- blobs ----------------------------------------------------------------------------------- */
 
 sm_status smi_blob_open(sm_store *s, sm_str key, sm_blob **out, sm_error *e)
 {
+    SM_ASSERT(smi_key_check(key, NULL) == SM_OK);
     count_request(s);
     sm_blob *b = NULL;
     const sm_status st = s->ops->blob_open(s, key, &b, e);
@@ -587,18 +632,24 @@ sm_status smi_blob_open(sm_store *s, sm_str key, sm_blob **out, sm_error *e)
 sm_status sm_blob_open(sm_store *s, sm_str key, sm_blob **out, sm_error *e)
 {
     SM_TRY(check_key(s, key, e));
-    return answered(s, 0, 0, smi_blob_open(s, key, out, e));
+    return wait_due(s, 0, 0, smi_blob_open(s, key, out, e));
 }
 
 sm_blob *sm_blob_retain(sm_blob *b)
 {
-    atomic_fetch_add_explicit(&b->refs, 1, memory_order_relaxed);
+    const int32_t before = atomic_fetch_add_explicit(&b->refs, 1, memory_order_relaxed);
+    SM_ASSERT(before > 0);
     return b;
 }
 
 void sm_blob_close(sm_blob *b)
 {
-    if (!b || atomic_fetch_sub_explicit(&b->refs, 1, memory_order_acq_rel) > 1) {
+    if (!b) {
+        return;
+    }
+    const int32_t before = atomic_fetch_sub_explicit(&b->refs, 1, memory_order_acq_rel);
+    SM_ASSERT(before > 0);
+    if (before > 1) {
         return;
     }
     sm_store *s = b->store;
@@ -644,8 +695,8 @@ static sm_status check_range(const sm_blob *b, uint64_t off_bytes, size_t len, s
     return SM_OK;
 }
 
-/* After a read: counted, and its failure placed. */
-static sm_status was_read(sm_blob *b, uint64_t off_bytes, size_t len, sm_status st, sm_error *e)
+/* Called after a read: counts it, and adds the place to its failure. */
+static sm_status end_read(sm_blob *b, uint64_t off_bytes, size_t len, sm_status st, sm_error *e)
 {
     count_request(b->store);
     count_bytes(b->store, st == SM_OK ? len : 0, 0);
@@ -664,7 +715,7 @@ sm_status smi_blob_read(sm_blob *b, uint64_t off_bytes, size_t len, void *out, s
     if (st != SM_OK || len == 0) {
         return st;
     }
-    return was_read(b, off_bytes, len, b->store->ops->blob_read(b, off_bytes, len, out, e), e);
+    return end_read(b, off_bytes, len, b->store->ops->blob_read(b, off_bytes, len, out, e), e);
 }
 
 size_t smi_reads_bytes(const smi_read *reads, int n)
@@ -672,8 +723,11 @@ size_t smi_reads_bytes(const smi_read *reads, int n)
     uint64_t end = 0;
     for (int i = 0; i < n; i++) {
         const uint64_t read_end = reads[i].off_bytes + reads[i].len;
+        SM_ASSERT(reads[i].off_bytes >= reads[0].off_bytes);
+        SM_ASSERT(i == 0 || reads[i].off_bytes <= end); /* no gap: its bytes would go nowhere */
         end = read_end > end ? read_end : end;
     }
+    SM_ASSERT(n > 0 && end >= reads[0].off_bytes);
     return (size_t)(end - reads[0].off_bytes);
 }
 
@@ -688,20 +742,23 @@ sm_status smi_blob_read_step(sm_blob *b, const smi_read *reads, int n, sm_waker 
         return smi_blob_read(b, off_bytes, len, reads[0].out, e);
     }
     SM_TRY(fits);
+    SM_ASSERT(ops->blob_read_step); /* fetch.c makes groups only for stores that take them */
     const sm_status st = ops->blob_read_step(b, reads, n, waker, state, e);
-    return st == SM_WAIT ? st : was_read(b, off_bytes, len, st, e);
+    SM_ASSERT((st == SM_WAIT) == (*state != NULL)); /* who is to free it depends on that */
+    return st == SM_WAIT ? st : end_read(b, off_bytes, len, st, e);
 }
 
 sm_status sm_blob_read(sm_blob *b, uint64_t off_bytes, size_t len, void *out, sm_error *e)
 {
-    return answered(b->store, len, 0, smi_blob_read(b, off_bytes, len, out, e));
+    return wait_due(b->store, len, 0, smi_blob_read(b, off_bytes, len, out, e));
 }
 
 /* ---- writers --------------------------------------------------------------------------------- */
 
-/* Reaches the store with its first piece: uncounted. */
+/* Not counted: the first request is that of the first piece. */
 sm_status smi_writer_open(sm_store *s, sm_str key, smi_writer **out, sm_error *e)
 {
+    SM_ASSERT(smi_key_check(key, NULL) == SM_OK);
     smi_writer *w = NULL;
     SM_TRY(s->ops->writer_open(s, key, &w, e));
     w->store = s;
@@ -711,6 +768,7 @@ sm_status smi_writer_open(sm_store *s, sm_str key, smi_writer **out, sm_error *e
 
 sm_status smi_writer_write(smi_writer *w, sm_block *block, size_t n, sm_waker waker, sm_error *e)
 {
+    SM_ASSERT(n <= block->size_bytes);
     const sm_status st = w->store->ops->writer_write(w, block, n, waker, e);
     if (st != SM_WAIT) {
         count_request(w->store);
@@ -735,10 +793,11 @@ void smi_writer_free(smi_writer *w)
     }
 }
 
-/* ---- those who wait -------------------------------------------------------------------------- */
+/* ---- waiters --------------------------------------------------------------------------------- */
 
 void smi_waiters_add(smi_waiters *w, sm_waker waker)
 {
+    SM_ASSERT(w->n <= w->cap && (w->cap == 0) == (w->items == NULL));
     if (!waker.wake) {
         return;
     }

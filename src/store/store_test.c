@@ -32,7 +32,7 @@ static void test_open(void **state)
         {"FILE:///a", SM_OK, "FILE:///a"},
         {"file://localhost/a", SM_OK, "file://localhost/a"},
         {"memory://names/p/q/", SM_OK, "memory://names/p/q"},
-        {"", SM_INVALID, "no name of a store"},
+        {"", SM_INVALID, "not the name of a store"},
         {"file://elsewhere/a", SM_INVALID, "another host"},
         {"file://a", SM_INVALID, "another host"},
         {"memory://", SM_INVALID, "is empty"},

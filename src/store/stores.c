@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * store/stores.c: who opens stores: what the stores of one engine share, whose connections they
- * take, and what they count together.
+ * store/stores.c: sm_stores, which opens stores: what the stores of one engine share, the
+ * connections that they use, and their common counts.
  *
  * Tree     A root has the wire, the I/O threads, the buckets in memory and the plan of SMELT_FAULT.
- *          Below it stand those of single runs: they share all of that, have connections of their
- *          own, and their counts are counted in those above too.
- * Lives    A store retains those who opened it, they retain the ones above: what is shared ends
- *          with the last store. */
+ *          Below it there is one for each run. It shares all of that, has connections of its own,
+ *          and adds its counts to those above it.
+ * Lives    A store retains the sm_stores that opened it, which retains the one above. So what is
+ *          shared ends with the last store. */
 #include "store/store_int.h"
 
 sm_stores *sm_stores_new(sm_http *http)
@@ -82,6 +82,7 @@ sm_status sm_stores_http(sm_stores *s, sm_http **out, sm_error *e)
 
 void smi_counts_add(smi_counts *counts, const sm_store_counts *n)
 {
+    SM_ASSERT(n->requests >= 0 && n->read_bytes >= 0 && n->written_bytes >= 0 && n->retries >= 0);
     atomic_fetch_add_explicit(&counts->requests, n->requests, memory_order_relaxed);
     atomic_fetch_add_explicit(&counts->read_bytes, n->read_bytes, memory_order_relaxed);
     atomic_fetch_add_explicit(&counts->written_bytes, n->written_bytes, memory_order_relaxed);
@@ -90,7 +91,7 @@ void smi_counts_add(smi_counts *counts, const sm_store_counts *n)
 
 sm_store_counts smi_counts_read(const smi_counts *counts)
 {
-    smi_counts *c = (smi_counts *)counts; /* an atomic load takes no pointer to const in C17 */
+    smi_counts *c = (smi_counts *)counts; /* C17's atomic loads do not take a pointer to const */
     return (sm_store_counts){
         .requests = atomic_load_explicit(&c->requests, memory_order_relaxed),
         .read_bytes = atomic_load_explicit(&c->read_bytes, memory_order_relaxed),

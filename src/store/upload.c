@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * store/upload.c: a new object out, streaming.
+ * store/upload.c: writes a new object piece by piece.
  *
- * Method   Pieces queue up and go to the I/O threads one at a time, in order: the next is sent
- *          when the store has carried out the one before, not when its answer has come, so slow
- *          answers overlap. A piece is in flight, and its block held, until it is answered. The end
- *          is sent when all pieces are answered.
- * States   OPEN -> FINISHING -> FINISHED, from the first two also -> FAILED (enum upload_state).
- *          A failure is kept and is the answer to all further calls; what is queued is dropped.
- * Bound    A piece is taken while in_flight + len stays within the bound, or nothing is in flight
- *          (so a piece greater than the bound passes alone).
- * Memory   A block is counted where it was made and stays so while it is retained here; nothing is
- *          copied. What a store itself would buffer is for it to take from the budget.
+ * Method   Pieces wait in a queue and go to the I/O threads one at a time, in order. The next is
+ *          sent when the store has carried out the one before; its response may still be due, so
+ *          slow responses overlap. A piece is in flight, and its block is held, until its response.
+ *          The end is sent after the responses to all pieces.
+ * States   OPEN -> FINISHING -> FINISHED; OPEN and FINISHING also -> FAILED (enum upload_state).
+ *          The first failure is kept and returned by all later calls; queued pieces are dropped.
+ * Bound    A piece is accepted while in_flight + len is within the bound, or if nothing is in
+ *          flight (so a piece that is larger than the bound goes alone).
+ * Memory   A block stays counted in the budget that it was made from; nothing is copied.
  * Wakes    As in fetch.c: a job counts as flying until its wakes are done. */
 #include "base/memory.h"
 #include "store/store_int.h"
@@ -19,9 +18,9 @@
 typedef enum upload_state { OPEN, FINISHING, FINISHED, FAILED } upload_state;
 
 typedef struct write_job {
-    smi_job job; /* first: a job is its piece */
+    smi_job job; /* first, so that a pointer to the job is one to the piece */
     struct sm_upload *upload;
-    sm_block *block; /* NULL: the end */
+    sm_block *block; /* NULL: this job is the object's end */
     size_t len;
     struct write_job *next_queued;
 } write_job;
@@ -32,17 +31,17 @@ struct sm_upload {
     smi_io *io;
     size_t bound_bytes;
 
-    /* Of the job that runs; handed from one to the next under the lock. */
+    /* Used by the job that runs; the lock orders one job's use before the next one's. */
     smi_writer *writer; /* NULL before the first job */
 
-    sm_mutex lock;  /* of all below */
-    sm_cond answer; /* a piece or the end was answered */
+    sm_mutex lock;  /* guards all below */
+    sm_cond answer; /* the response to a piece or to the end came */
     sm_cond landed; /* n_flying is 0 */
     upload_state state;
-    sm_error failure; /* of FAILED */
+    sm_error failure; /* set in the state FAILED */
     write_job *queued_first, *queued_last;
-    bool is_running;  /* a job has been sent and not yet been carried out */
-    int64_t n_flying; /* sent, and not yet answered and told */
+    bool is_running;  /* a job was sent and is not carried out yet */
+    int64_t n_flying; /* jobs that were sent and whose wakes are not done */
     size_t in_flight_bytes;
     uint64_t accepted_bytes;
     bool is_closing;
@@ -74,10 +73,12 @@ sm_status sm_upload_open(sm_store *s, sm_str key, sm_budget *budget, size_t infl
 
 /* ---- on an I/O thread ------------------------------------------------------------------------ */
 
-/* Sends the next piece if none is being carried out. Locked. */
+/* Sends the next piece if none is being carried out. With the lock held. */
 static void send_next(sm_upload *u)
 {
     write_job *w = u->queued_first;
+    SM_ASSERT((u->queued_first == NULL) == (u->queued_last == NULL));
+    SM_ASSERT(!w || u->state != FINISHED);
     if (u->is_running || !w) {
         return;
     }
@@ -90,7 +91,7 @@ static void send_next(sm_upload *u)
     smi_io_add(u->io, &w->job);
 }
 
-static sm_status carry_out(write_job *w, sm_error *e)
+static sm_status write_piece(write_job *w, sm_error *e)
 {
     sm_upload *u = w->upload;
     if (!u->writer) {
@@ -100,19 +101,23 @@ static sm_status carry_out(write_job *w, sm_error *e)
                     : smi_writer_finish(u->writer, smi_io_waker(&w->job), e);
 }
 
-static void fail(sm_upload *u, const sm_error *e)
+static void fail_upload(sm_upload *u, const sm_error *e)
 {
+    SM_ASSERT(
+        !sm_status_is_answer(e->status)); /* a store that fails without filling in the error */
+    SM_ASSERT(u->state != FINISHED);
     if (u->state != FAILED) {
         u->state = FAILED;
         u->failure = *e;
     }
 }
 
-static int64_t write_run(smi_job *j)
+static int64_t run_write(smi_job *j)
 {
     write_job *w = (write_job *)j;
     sm_upload *u = w->upload;
     sm_mutex_lock(&u->lock);
+    SM_ASSERT(u->is_running && u->n_flying > 0);
     const bool is_needed = u->state != FAILED && !u->is_closing;
     sm_mutex_unlock(&u->lock);
 
@@ -120,7 +125,7 @@ static int64_t write_run(smi_job *j)
     int64_t due_ns = 0;
     sm_status st = SM_OK;
     if (is_needed) {
-        st = carry_out(w, &e);
+        st = write_piece(w, &e);
         if (st == SM_WAIT) {
             return SMI_AGAIN;
         }
@@ -129,7 +134,7 @@ static int64_t write_run(smi_job *j)
     sm_mutex_lock(&u->lock);
     if (st != SM_OK) {
         sm_error_place(&e, u->uri, 0, -1);
-        fail(u, &e);
+        fail_upload(u, &e);
     }
     u->is_running = false;
     send_next(u);
@@ -143,20 +148,23 @@ static void write_free(write_job *w)
     sm_free(w);
 }
 
-/* Queues a piece, or with NULL the end. Locked. */
-static void enqueue(sm_upload *u, sm_block *block, size_t len);
+/* Queues a piece, or with NULL the object's end. With the lock held. */
+static void queue_piece(sm_upload *u, sm_block *block, size_t len);
 
-static void write_done(smi_job *j)
+static void end_write(smi_job *j)
 {
     write_job *w = (write_job *)j;
     sm_upload *u = w->upload;
     const bool is_end = !w->block;
     const size_t len = w->len;
-    write_free(w); /* its bytes are free before anyone hears of it */
+    write_free(w); /* before the wakes, so that a waiter finds its memory free */
 
     sm_mutex_lock(&u->lock);
+    SM_ASSERT(u->in_flight_bytes >= len && u->n_flying > 0);
+    SM_ASSERT(!is_end || u->state != OPEN);
     u->in_flight_bytes -= len;
     if (is_end && u->state == FINISHING) {
+        SM_ASSERT(u->in_flight_bytes == 0); /* every piece came before the end */
         u->state = FINISHED;
     }
     smi_waiters woken = smi_waiters_take(&u->waiters);
@@ -168,7 +176,7 @@ static void write_done(smi_job *j)
     sm_mutex_lock(&u->lock);
     u->n_flying--;
     if (u->n_flying == 0 && u->state == FINISHING && !u->is_closing) {
-        enqueue(u, NULL, 0);
+        queue_piece(u, NULL, 0);
     }
     if (u->n_flying == 0) {
         sm_cond_broadcast(&u->landed);
@@ -176,10 +184,12 @@ static void write_done(smi_job *j)
     sm_mutex_unlock(&u->lock);
 }
 
-static void enqueue(sm_upload *u, sm_block *block, size_t len)
+static void queue_piece(sm_upload *u, sm_block *block, size_t len)
 {
+    SM_ASSERT(!u->is_closing);
+    SM_ASSERT(block ? u->state == OPEN : u->state == FINISHING && !u->queued_first);
     write_job *w = sm_alloc_zero(sizeof(*w));
-    w->job = (smi_job){.run = write_run, .done = write_done, .owner = u};
+    w->job = (smi_job){.run = run_write, .done = end_write, .owner = u};
     w->upload = u;
     w->block = block;
     w->len = len;
@@ -203,7 +213,7 @@ static sm_status kept_failure(const sm_upload *u, sm_error *e)
     return u->failure.status;
 }
 
-/* One try. Locked. */
+/* Queues a piece, or returns SM_WAIT. With the lock held. */
 static sm_status try_write(sm_upload *u, sm_block *block, size_t len, sm_error *e)
 {
     SM_ASSERT(len <= block->size_bytes);
@@ -217,18 +227,19 @@ static sm_status try_write(sm_upload *u, sm_block *block, size_t len, sm_error *
     }
     if (len > 0) {
         u->accepted_bytes += len;
-        enqueue(u, sm_block_retain(block), len);
+        queue_piece(u, sm_block_retain(block), len);
     }
     return SM_OK;
 }
 
-/* One try; the first sends the end or has it sent. Locked. */
+/* Sends the object's end, or lets the last piece send it; returns SM_WAIT until it is carried out.
+ * With the lock held. */
 static sm_status try_finish(sm_upload *u, sm_error *e)
 {
     if (u->state == OPEN) {
         u->state = FINISHING;
         if (u->n_flying == 0) {
-            enqueue(u, NULL, 0);
+            queue_piece(u, NULL, 0);
         }
     }
     if (u->state == FAILED) {
@@ -290,10 +301,11 @@ uint64_t sm_upload_bytes(const sm_upload *u)
     return n;
 }
 
-/* Ends what is queued, sent or waiting for its answer; returns when no I/O thread has any of it. */
-static void stop(sm_upload *u)
+/* Drops the queued pieces and waits until no I/O thread works on one. */
+static void stop_upload(sm_upload *u)
 {
     sm_mutex_lock(&u->lock);
+    SM_ASSERT(!u->is_closing);
     u->is_closing = true;
     smi_waiters_release(&u->waiters);
     while (u->queued_first) {
@@ -309,6 +321,7 @@ static void stop(sm_upload *u)
     while (cancelled) {
         smi_job *next = cancelled->next;
         write_free((write_job *)cancelled);
+        SM_ASSERT(u->n_flying > 0);
         u->n_flying--;
         cancelled = next;
     }
@@ -323,7 +336,8 @@ void sm_upload_close(sm_upload *u)
     if (!u) {
         return;
     }
-    stop(u);
+    stop_upload(u);
+    SM_ASSERT(!u->queued_first); /* no job has queued the end meanwhile */
     smi_writer_free(u->writer);
     smi_io_leave(u->io);
     smi_waiters_release(&u->waiters);

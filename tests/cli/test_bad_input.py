@@ -240,7 +240,7 @@ def test_a_nearest_command(smelt):
     (["sql", "FROM 'none.jsn'"], 1, ["there is no file or folder \"none.jsn\""]),
     (["sql", "FROM 'folder'"], 1, ["not a Delta table", "read_json"]),
     (["sql", "FROM 'folder/*.json'"], 1, ["folder/*.json"]),
-    (["sql", "FROM read_json('pipe.json')"], 1, ["no regular file", "pipe.json"]),
+    (["sql", "FROM read_json('pipe.json')"], 1, ["not a regular file", "pipe.json"]),
     (["sql", "SELECT 1 AS n", "-o", "folder/"], 2, ["does not say the format", "--format"]),
     (["sql", "SELECT 1 AS n", "-o", "folder.d/rows"], 2, ["does not say the format"]),
     (["sql", "SELECT 1 AS n", "-o", "rows.xls"], 2, ["no output format \"xls\""]),
