@@ -96,7 +96,7 @@ static void test_sizes(void **state)
     assert_false(smi_memory_may_read(&k.exec, 80 * MB + 1));
     assert_int_equal(smi_memory_request(120), 30);
     assert_int_equal(smi_memory_merge_runs(&k.exec, 12 * MB), 10);
-    assert_int_equal(smi_memory_merge_runs(&k.exec, 1), 128);
+    assert_int_equal(smi_memory_merge_runs(&k.exec, MB), 120);
     assert_int_equal(smi_memory_merge_runs(&k.exec, 2 * LIMIT), 2);
     assert_int_equal(smi_memory_join_parts_log(&k.exec, 0, 8), 1);
     assert_int_equal(smi_memory_join_parts_log(&k.exec, 241 * MB, 8), 2);
@@ -140,10 +140,10 @@ static void test_chunks_and_folds(void **state)
         int n_drivers;
         size_t task, fold;
     } rows[] = {
-        {LIMIT, 1, 120 * MB, 24 * MB},        {LIMIT, 4, 30 * MB, 24 * MB},
-        {LIMIT, 16, 120 * MB / 16, 24 * MB},  {240 * MB, 1, 120 * MB, 15 * MB},
-        {160 * MB, 1, 15 * MB, 10 * MB},      {16 * MB, 4, 15 * MB, 2 * MB},
-        {16 * MB, 16, 120 * MB / 16, 2 * MB},
+        {LIMIT, 1, 120 * MB, 24 * MB},       {LIMIT, 4, 30 * MB, 24 * MB},
+        {LIMIT, 16, 120 * MB / 16, 24 * MB}, {240 * MB, 1, 120 * MB, 15 * MB},
+        {160 * MB, 1, 15 * MB, 10 * MB},     {16 * MB, 4, 15 * MB, MB},
+        {16 * MB, 16, 120 * MB / 16, MB},
     };
     for (int i = 0; i < SM_COUNT(rows); i++) {
         kit k;
