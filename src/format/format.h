@@ -75,7 +75,7 @@ typedef struct sm_dataset {
     int32_t n_constants;
     sm_datafile *files;
     int64_t n_files;
-    size_t morsel_bytes; /* 0: the format's default; a multiple of SM_FILE_HASH_CHUNK, for tests */
+    size_t morsel_bytes; /* 0: the format's default. With content_out, whole SM_FILE_HASH_CHUNKs */
     const struct sm_sampled *sampled; /* the columns were found in this sample; NULL: declared */
 } sm_dataset;
 

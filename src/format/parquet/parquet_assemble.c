@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * format/parquet/parquet_assemble.c: levels and values of leaves into nested columns.
+ * format/parquet/parquet_assemble.c: makes nested columns from the levels and values of leaves.
  *
- * Method   A tree walk over the shape. Each node takes from the levels of one leaf below it what it
- *          needs: a slot begins where the repetition level is at most slot_rep and the definition
- *          level at least slot_def; it holds a value where the definition level is at least def; a
- *          list's elements begin where the repetition level is at most item_rep and the definition
- *          level at least item_def. A node with several leaves has the same answer from each, which
- *          is checked, so that a damaged file cannot pair keys with another row's values.
- * Source   Melnik et al., Dremel, VLDB 2010; apache/arrow's documentation of the same walk
+ * Method   Walks the tree of shapes. Each node reads the levels of one leaf below it:
+ *            a slot begins    where the repetition level is at most slot_rep and the definition
+ *                             level at least slot_def
+ *            it has a value   where the definition level is at least def
+ *            an element of a list begins
+ *                             where the repetition level is at most item_rep and the definition
+ *                             level at least item_def
+ *          All leaves below a node must give the same answer. That is checked, so that in a damaged
+ *          file keys are not paired with the values of another row.
+ * Source   Melnik et al., Dremel, VLDB 2010; apache/arrow's documentation of the same method
  *
  * Called by parquet_reader.c. */
 
@@ -22,6 +25,7 @@ typedef struct level_view {
 
 static level_view levels_of(const smi_pq_leaf *l)
 {
+    SM_ASSERT(l->defs.n_bytes == (size_t)l->n_levels && l->reps.n_bytes == (size_t)l->n_levels);
     return (level_view){l->defs.data, l->reps.data, l->n_levels};
 }
 
@@ -48,7 +52,7 @@ static sm_status fail_levels(const smi_pq_leaf *l, sm_error *e)
     return st;
 }
 
-/* Sets the bits of slots that hold a value; returns how many do. */
+/* Sets the bits of slots that have a value; returns their number. */
 static int64_t slot_bits(const smi_pq_shape *s, const level_view *v, uint8_t *bits)
 {
     int64_t slot = 0, n_set = 0;
@@ -66,9 +70,11 @@ static int64_t slot_bits(const smi_pq_shape *s, const level_view *v, uint8_t *bi
 
 /* ---- nulls ----------------------------------------------------------------------------------- */
 
+/* Makes a column of nulls. */
 static sm_status null_column(const sm_type *t, int64_t n_rows, sm_batch *into, sm_column *out,
                              sm_error *e)
 {
+    SM_ASSERT(n_rows >= 0);
     void *validity = NULL, *values = NULL, *children = NULL;
     *out = (sm_column){.type = t, .n_rows = n_rows};
     if (t->id == SM_TYPE_NULL) {
@@ -110,6 +116,7 @@ static sm_status assemble_leaf(const smi_pq_shape *s, const smi_pq_leaf *l, int6
     const level_view v = levels_of(l);
     uint8_t *bits = NULL;
     void *values = NULL;
+    SM_ASSERT(l->convert == &s->convert); /* the leaf's values are this shape's */
     SM_TRY(smi_pq_alloc_bits(into, n_slots, &bits, e));
     const int64_t n_set = slot_bits(s, &v, bits);
     SM_ASSERT(n_set == l->n_values);
@@ -141,9 +148,10 @@ static sm_status add_children(const smi_pq_shape *s, sm_batch *into, sm_column *
     return SM_OK;
 }
 
+/* Do a leaf's levels give the same answer for a shape as `want`? */
 typedef bool (*agree_fn)(const smi_pq_shape *s, const level_view *v, const void *want);
 
-/* What one leaf says of a node's slots, with which the others must agree. */
+/* What one leaf says of a node's slots; the other leaves below the node must agree. */
 typedef struct claim {
     const smi_pq_shape *shape;
     int64_t n_slots;
@@ -151,7 +159,7 @@ typedef struct claim {
     const void *want;
 } claim;
 
-/* Do all leaves below agree with the claim? */
+/* Fails unless all leaves at and below `below` agree with the claim. */
 static sm_status check_leaves(const claim *c, const smi_pq_shape *below, smi_pq_leaf *const *leaves,
                               sm_error *e)
 {
@@ -196,8 +204,8 @@ static sm_status assemble_struct(const smi_pq_shape *s, smi_pq_leaf *const *leav
     return check_leaves(&c, s, leaves, e);
 }
 
-/* Offsets of a list's slots, and the bits of those that are not null; false where a level has no
- * list to go on with, or there are too many elements. */
+/* Finds the offsets of a list's slots, and sets the bits of those that are not null. false where a
+ * level continues a list that was not begun, or where there are too many elements. */
 static bool list_offsets(const smi_pq_shape *s, const level_view *v, int32_t *offsets,
                          uint8_t *bits, int64_t *n_set)
 {
@@ -271,6 +279,7 @@ static sm_status assemble(const smi_pq_shape *s, smi_pq_leaf *const *leaves, int
     if (s->kind == SMI_PQ_SHAPE_MISSING) {
         return null_column(s->type, n_slots, into, out, e);
     }
+    SM_ASSERT(s->leaf >= 0 && s->slot_def <= s->def);
     const smi_pq_leaf *l = leaves[s->leaf];
     const level_view v = levels_of(l);
     if (count_slots(s, &v) != n_slots) {

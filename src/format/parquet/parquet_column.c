@@ -1,22 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * format/parquet/parquet_column.c: one leaf of a row group being written: values to pages to a
- * chunk.
+ * format/parquet/parquet_column.c: writes one leaf of a row group: values -> pages -> a chunk.
  *
- * Way       values of a stretch of rows are *staged* (dense, in the physical type; borrowed from
- *           the batch where they stand so already), seen for statistics, and appended to the page
- *           as codes or as they are. A full page is encoded into `raw`; what stands there is
- *           compressed, side by side with other columns, by smi_pq_column_press().
- * Pages     Data pages v2. A page ends at PAGE_ROWS rows or PAGE_BYTES bytes. That is looked at
- *           each STRIDE rows of the page, and for strings at each value, so that pages do not
- *           depend on how rows came in batches.
- * Codes     Every chunk begins with a dictionary. After TRY_VALUES values (or the first page, if
- *           that ends sooner) it goes where more than half of them were new; later it goes when it
- *           is full. The page at hand then turns its codes into values, so no page mixes the two.
- * As is     Integers: plain or differences; strings: whole, their lengths before each or together,
- *           or without what each begins with like the one before. The first such page of a file is
- *           encoded and compressed each way, and the smallest is the file's; where compression
- *           gained less than a 32nd of it, they are not compressed.
+ * Calls     smi_pq_column_add or _add_levels for rows; _press now and then; _end, then the caller
+ *           takes `dict_out` and `out`, and _reset begins the next row group.
+ * Steps     The values of some rows are *staged*: dense, without nulls, in the physical type
+ *           (borrowed from the batch if it has them like that). They are added to the statistics,
+ *           and appended to the page as codes or as they are. A full page is encoded into `raw`.
+ *           smi_pq_column_press compresses the pages there; other columns may do so at the same
+ *           time.
+ * Pages     Data pages v2. A page ends at PAGE_ROWS rows or PAGE_BYTES bytes. That is tested after
+ *           each STRIDE rows of the page, and for texts after each value. So pages do not depend on
+ *           how the rows came in batches.
+ * Codes     Every chunk begins with a dictionary. It is given up after TRY_VALUES values (or at the
+ *           end of the first page, if that comes sooner) if more than half of them were new; and
+ *           later when it is full. The codes of the current page then become values again, so no
+ *           page mixes the two.
+ * Encodings Without codes, integers are stored plain or as differences, and texts with a length
+ *           before each, with all lengths first, or without what they share with the text before
+ *           them. The first such page of a column in a file is encoded and compressed in each of
+ *           these ways. The smallest one is used for the rest of the file. If compression gained
+ *           less than a 32nd of it, such pages are not compressed.
  * Source    apache/parquet-format, Encodings.md, README.md "Data Pages"
  *
  * Called by parquet_writer.c. */
@@ -60,6 +64,7 @@ static smi_pq_stage stage_of(const sm_type *t)
 static int staged_bytes(const smi_pq_column *c)
 {
     static const int bytes[] = {1, 4, 8, (int)sizeof(sm_i128), (int)sizeof(sm_str)};
+    _Static_assert(SM_COUNT(bytes) == SMI_PQ_STAGE_TEXT + 1, "a size for each stage");
     return bytes[c->stage];
 }
 
@@ -123,12 +128,13 @@ size_t smi_pq_column_memory(const smi_pq_column *c)
 
 void smi_pq_column_reset(smi_pq_column *c)
 {
+    SM_ASSERT(c->n_levels == 0 && c->n_pages == 0 && c->raw.len == 0); /* the chunk has ended */
     sm_buf_reset(&c->out);
     sm_buf_reset(&c->dict_out);
     smi_pq_dict_reset(&c->dict);
     smi_pq_seen_reset(&c->seen);
     sm_buf_reset(&c->heads);
-    c->done = NULL; /* it lives on for the page index */
+    c->done = NULL; /* the written chunk refers to it until the page index is written */
     c->n_done = c->done_cap = c->n_pressed = 0;
     c->dict_state = can_dict(c) ? SMI_PQ_DICT_TRIED : SMI_PQ_DICT_OFF;
     c->has_coded_pages = false;
@@ -139,7 +145,7 @@ void smi_pq_column_reset(smi_pq_column *c)
 
 /* ---- staging --------------------------------------------------------------------------------- */
 
-/* Row k of the values wanted: rows[k], or first + k where rows is NULL. */
+/* The rows whose values are staged: rows[0 … n), or first, first + 1, … where rows is NULL. */
 typedef struct row_set {
     const int32_t *rows;
     int64_t first, n;
@@ -168,7 +174,7 @@ static void *stage_room(smi_pq_column *c, int64_t n)
         return to;                                                                                 \
     } while (0)
 
-/* Values that stand as they are written: borrowed where they are contiguous. */
+/* Values that are in the physical type already: borrowed where they are contiguous. */
 #define STAGE_SAME(type)                                                                           \
     do {                                                                                           \
         if (!r.rows) {                                                                             \
@@ -204,7 +210,7 @@ static const void *stage_text(smi_pq_column *c, const sm_column *from, row_set r
     return to;
 }
 
-/* Values of a flat column. */
+/* Stages values of a flat column. */
 static const void *stage_flat(smi_pq_column *c, const sm_column *from, row_set r)
 {
     switch (c->type->id) {
@@ -239,9 +245,10 @@ static const void *stage_flat(smi_pq_column *c, const sm_column *from, row_set r
 #undef STAGE
 #undef STAGE_SAME
 
-/* Values of a column in any layout. The rows are not null. */
-static const void *stage(smi_pq_column *c, const sm_column *from, row_set r)
+/* Stages values of a column in any layout. None of the rows is null. */
+static const void *stage_values(smi_pq_column *c, const sm_column *from, row_set r)
 {
+    SM_ASSERT(from->type->id == c->type->id);
     if (r.n == 0 || c->type->id == SM_TYPE_NULL) {
         return stage_room(c, 0);
     }
@@ -263,7 +270,22 @@ static const void *stage(smi_pq_column *c, const sm_column *from, row_set r)
     return stage_flat(c, &from->children[0], entries);
 }
 
-/* ---- the page at hand ------------------------------------------------------------------------ */
+/* ---- the current page ------------------------------------------------------------------------ */
+
+/* The lengths of the page's buffers agree with its counts. */
+static void check_page(const smi_pq_column *c)
+{
+    SM_ASSERT(c->n_values <= c->n_levels && c->n_rows <= c->n_levels);
+    SM_ASSERT(c->defs.len == (size_t)c->n_levels);
+    SM_ASSERT(c->reps.len == (c->node->max_rep > 0 ? (size_t)c->n_levels : 0));
+    SM_ASSERT(c->dict_state == SMI_PQ_DICT_OFF ? c->codes.len == 0
+                                               : c->plain.len == 0 && c->lens.len == 0);
+    SM_ASSERT(c->dict_state == SMI_PQ_DICT_OFF ||
+              c->codes.len == (size_t)c->n_values * sizeof(uint32_t));
+    SM_ASSERT(c->dict_state != SMI_PQ_DICT_OFF || c->stage != SMI_PQ_STAGE_TEXT ||
+              c->lens.len == (size_t)c->n_values * sizeof(int32_t));
+    SM_ASSERT(c->n_pressed + c->n_pages == c->n_done);
+}
 
 static void append_texts(smi_pq_column *c, const sm_str *v, int64_t n)
 {
@@ -296,7 +318,7 @@ static void append_decimals(smi_pq_column *c, const sm_i128 *v, int64_t n)
     c->plain.len += (size_t)n * (size_t)bytes;
 }
 
-/* Staged values as they are. */
+/* Appends staged values as they are. */
 static void append_plain(smi_pq_column *c, const void *staged, int64_t n)
 {
     if (c->stage == SMI_PQ_STAGE_TEXT) {
@@ -310,9 +332,10 @@ static void append_plain(smi_pq_column *c, const void *staged, int64_t n)
     }
 }
 
-/* Goes on without dictionary: the page's codes become values. */
+/* Gives the dictionary up: the page's codes become values. */
 static void leave_dictionary(smi_pq_column *c)
 {
+    SM_ASSERT(c->dict_state != SMI_PQ_DICT_OFF && c->plain.len == 0);
     const uint32_t *codes = (const uint32_t *)(const void *)c->codes.data;
     const int64_t n = (int64_t)(c->codes.len / sizeof(uint32_t));
     if (c->stage == SMI_PQ_STAGE_TEXT && n > 0) {
@@ -323,6 +346,7 @@ static void leave_dictionary(smi_pq_column *c)
             const sm_str s = smi_pq_dict_text(&c->dict, codes[i]);
             append_texts(c, &s, 1);
         } else {
+            SM_ASSERT(codes[i] < c->dict.n);
             append_plain(c, c->dict.values.data + (size_t)codes[i] * (size_t)staged_bytes(c), 1);
         }
     }
@@ -333,6 +357,8 @@ static void leave_dictionary(smi_pq_column *c)
     }
 }
 
+/* Appends staged values to the page: as codes while there is a dictionary with room, then as they
+ * are. */
 static void append_values(smi_pq_column *c, const void *staged, int64_t n)
 {
     int64_t done = 0;
@@ -359,9 +385,10 @@ static void append_values(smi_pq_column *c, const void *staged, int64_t n)
     c->n_values += n;
 }
 
-/* Text that comes by code: each entry is looked up once, when it first appears, so that the
- * dictionary and the codes are those of the values one by one. false where the entries might not
- * fit the dictionary, or there is none. `c->map`: the code of each entry + 1, 0: not looked up. */
+/* Appends texts of a column with a dictionary. Each of its entries is looked up once, when it first
+ * appears, so the codes are the same as if the texts had come one by one. false where there is no
+ * dictionary here, or where the entries may not fit into it. c->map has the code + 1 of each entry;
+ * 0: not looked up yet. */
 static bool append_mapped(smi_pq_column *c, const sm_column *from, row_set r)
 {
     const sm_column *entries = from->layout == SM_DICT ? &from->children[0] : NULL;
@@ -379,6 +406,7 @@ static bool append_mapped(smi_pq_column *c, const sm_column *from, row_set r)
         (uint32_t *)(void *)smi_pq_room(&c->codes, (size_t)r.n * sizeof(uint32_t) + 1);
     for (int64_t i = 0; i < r.n; i++) {
         const int32_t entry = ((const int32_t *)from->values)[r.rows ? r.rows[i] : r.first + i];
+        SM_ASSERT(entry >= 0 && (size_t)entry < c->map.len / sizeof(uint32_t));
         if (map[entry] == 0) {
             const sm_str s = sm_view_str((const sm_view *)entries->values + entry, entries->heap);
             const int64_t done = smi_pq_dict_codes(&c->dict, &s, 1, &map[entry]);
@@ -418,7 +446,7 @@ static void append_bytes(sm_buf *out, const void *bytes, size_t n)
     out->len += n;
 }
 
-/* How many of at most n bytes are the same. */
+/* How many of the first n bytes are the same in both. */
 static int32_t common_bytes(const uint8_t *a, const uint8_t *b, int32_t n)
 {
     int32_t i = 0;
@@ -464,10 +492,11 @@ static void encode_delta_texts(smi_pq_column *c, sm_buf *out)
     out->len += (size_t)(to - start);
 }
 
-/* The page's values, not by code. */
+/* Encodes the page's values that are not codes. */
 static void encode_values(smi_pq_column *c, smi_pq_encoding encoding, sm_buf *out)
 {
     const int64_t n = c->n_values;
+    SM_ASSERT(n > 0 && c->dict_state == SMI_PQ_DICT_OFF);
     if (encoding == SMI_PQ_DELTA_BINARY_PACKED && c->stage == SMI_PQ_STAGE_4) {
         smi_pq_delta_write_i32((const int32_t *)(const void *)c->plain.data, n, out);
     } else if (encoding == SMI_PQ_DELTA_BINARY_PACKED) {
@@ -493,34 +522,34 @@ static sm_status pressed_bytes(smi_pq_column *c, const sm_buf *in, size_t *n, sm
 {
     const size_t bound = smi_pq_press_bound(c->press, in->len);
     sm_buf_reset(&c->packed);
-    return smi_pq_press_run(c->press, in->data, in->len, smi_pq_room(&c->packed, bound), bound, n,
-                            e);
+    return smi_pq_press_bytes(c->press, in->data, in->len, smi_pq_room(&c->packed, bound), bound, n,
+                              e);
 }
 
-/* Decides how the file stores values as they are, by the size of its first such page. */
-static sm_status choose(smi_pq_column *c, sm_error *e)
+/* Chooses the encoding of values that are not codes, for the rest of the file, by this page. */
+static sm_status choose_encoding(smi_pq_column *c, sm_error *e)
 {
     static const smi_pq_encoding of_texts[] = {SMI_PQ_PLAIN, SMI_PQ_DELTA_LENGTH_BYTE_ARRAY,
                                                SMI_PQ_DELTA_BYTE_ARRAY};
     static const smi_pq_encoding of_numbers[] = {SMI_PQ_PLAIN, SMI_PQ_DELTA_BINARY_PACKED};
     const bool is_text = c->stage == SMI_PQ_STAGE_TEXT;
     const bool is_float = c->type->id == SM_TYPE_F32 || c->type->id == SM_TYPE_F64;
-    const smi_pq_encoding *const ways = is_text ? of_texts : of_numbers;
-    const int n_ways = is_text ? SM_COUNT(of_texts) : SM_COUNT(of_numbers);
+    const smi_pq_encoding *const candidates = is_text ? of_texts : of_numbers;
+    const int n_candidates = is_text ? SM_COUNT(of_texts) : SM_COUNT(of_numbers);
     size_t least = SIZE_MAX;
     c->choice = SMI_PQ_PLAIN;
     c->has_choice = true;
     if (is_float || c->stage == SMI_PQ_STAGE_BOOL || c->stage == SMI_PQ_STAGE_DECIMAL) {
         return SM_OK;
     }
-    for (int i = 0; i < n_ways; i++) {
+    for (int i = 0; i < n_candidates; i++) {
         size_t packed = 0;
         sm_buf_reset(&c->trial);
-        encode_values(c, ways[i], &c->trial);
+        encode_values(c, candidates[i], &c->trial);
         SM_TRY(pressed_bytes(c, &c->trial, &packed, e));
         if (packed < least) {
             least = packed;
-            c->choice = ways[i];
+            c->choice = candidates[i];
             c->is_dense = packed >= c->trial.len / 32 * 31;
         }
     }
@@ -532,14 +561,15 @@ static void encode_codes(smi_pq_column *c, sm_buf *out)
     const int width = smi_pq_width(c->dict.n > 0 ? c->dict.n - 1 : 0);
     const uint8_t head = (uint8_t)width;
     append_bytes(out, &head, 1);
-    if (width == 0) { /* one entry: a run says how often */
+    SM_ASSERT(c->codes.len == (size_t)c->n_values * sizeof(uint32_t));
+    if (width == 0) { /* one entry: all codes are one run */
         smi_pq_runs_repeat(0, c->n_values, 0, out);
     } else {
         smi_pq_runs_write((const uint32_t *)(const void *)c->codes.data, c->n_values, width, out);
     }
 }
 
-/* Levels as runs; returns their bytes. */
+/* Encodes levels as runs; returns the number of bytes. */
 static size_t encode_levels(const sm_buf *levels, int max, sm_buf *out)
 {
     const size_t start = out->len;
@@ -549,7 +579,8 @@ static size_t encode_levels(const sm_buf *levels, int max, sm_buf *out)
     return out->len - start;
 }
 
-static void decide(smi_pq_column *c)
+/* Decides whether the dictionary pays, if that is still open. */
+static void decide_dictionary(smi_pq_column *c)
 {
     if (c->dict_state == SMI_PQ_DICT_TRIED) {
         if ((int64_t)c->dict.n * 2 > c->n_values) {
@@ -560,7 +591,7 @@ static void decide(smi_pq_column *c)
     }
 }
 
-/* What the page index will say, and the chunk's statistics with it. */
+/* Notes what the page index will say of the page, and adds it to the chunk's statistics. */
 static void note_page(smi_pq_column *c, const smi_pq_raw_page *p, bool is_coded)
 {
     if (is_coded && c->stage == SMI_PQ_STAGE_TEXT) {
@@ -582,12 +613,13 @@ static sm_status close_page(smi_pq_column *c, sm_error *e)
     if (c->n_levels == 0) {
         return SM_OK;
     }
+    check_page(c);
     if (c->n_values > 0) {
-        decide(c);
+        decide_dictionary(c);
     }
     const bool is_coded = c->dict_state != SMI_PQ_DICT_OFF && c->n_values > 0;
     if (!is_coded && !c->has_choice && c->n_values > 0) {
-        SM_TRY(choose(c, e));
+        SM_TRY(choose_encoding(c, e));
     }
     if (c->n_pages == c->pages_cap) {
         c->pages_cap = c->pages_cap * 2 + 16;
@@ -628,11 +660,12 @@ static sm_status close_page(smi_pq_column *c, sm_error *e)
     return SM_OK;
 }
 
-/* At a place where the page may end. */
-static sm_status look_at_page(smi_pq_column *c, sm_error *e)
+/* Ends the page if it is full. Called where a page may end. */
+static sm_status end_full_page(smi_pq_column *c, sm_error *e)
 {
+    check_page(c);
     if (c->n_values >= TRY_VALUES) {
-        decide(c);
+        decide_dictionary(c);
     }
     const bool is_full = c->n_rows >= PAGE_ROWS || c->n_levels >= PAGE_LEVELS ||
                          c->plain.len + c->lens.len >= PAGE_BYTES;
@@ -647,7 +680,7 @@ static sm_status fail_null(const smi_pq_column *c, sm_error *e)
                    SM_STR_ARG(c->node->name));
 }
 
-/* Rows of the stretch that are not null, into c->index; and the definition levels. */
+/* Appends the definition levels of the rows, and finds those that are not null (c->index). */
 static row_set full_rows(smi_pq_column *c, const sm_column *from, int64_t first, int64_t n)
 {
     uint8_t *def = smi_pq_room(&c->defs, (size_t)n);
@@ -674,8 +707,8 @@ static row_set full_rows(smi_pq_column *c, const sm_column *from, int64_t first,
     return (row_set){rows, 0, n_full};
 }
 
-/* How many of the staged strings the page takes; *is_full: the last of them fills it. A page that
- * left its dictionary in mid-stride goes on to the stride's end. */
+/* How many of the staged texts the page takes; *is_full: the last of them fills it. A page whose
+ * dictionary was given up takes all rows up to the next multiple of STRIDE. */
 static int64_t texts_that_fit(const smi_pq_column *c, const sm_str *v, int64_t n, bool *is_full)
 {
     size_t bytes = c->plain.len + c->lens.len;
@@ -699,6 +732,8 @@ static int64_t texts_that_fit(const smi_pq_column *c, const sm_str *v, int64_t n
 sm_status smi_pq_column_add(smi_pq_column *c, const sm_column *from, int64_t first, int64_t n,
                             sm_error *e)
 {
+    SM_ASSERT(first >= 0 && n >= 0 && first + n <= from->n_rows);
+    SM_ASSERT(c->node->max_rep == 0 && c->node->max_def <= 1);
     sm_buf_reset(&c->map);
     while (n > 0) {
         const int64_t in_stride = STRIDE - c->n_rows % STRIDE;
@@ -710,7 +745,7 @@ sm_status smi_pq_column_add(smi_pq_column *c, const sm_column *from, int64_t fir
         }
         bool is_full = false;
         if (!append_mapped(c, from, r)) {
-            const void *staged = stage(c, from, r);
+            const void *staged = stage_values(c, from, r);
             if (c->stage == SMI_PQ_STAGE_TEXT) {
                 r.n = texts_that_fit(c, staged, r.n, &is_full);
             }
@@ -725,7 +760,7 @@ sm_status smi_pq_column_add(smi_pq_column *c, const sm_column *from, int64_t fir
         first += take;
         n -= take;
         if (c->n_rows % STRIDE == 0 || is_full) {
-            SM_TRY(look_at_page(c, e));
+            SM_TRY(end_full_page(c, e));
         }
     }
     return SM_OK;
@@ -735,14 +770,15 @@ sm_status smi_pq_column_add_levels(smi_pq_column *c, const sm_column *from,
                                    const smi_pq_levels *levels, sm_error *e)
 {
     const row_set r = {levels->rows, 0, levels->n_full};
+    SM_ASSERT(levels->n_full <= levels->n && levels->n_rows <= levels->n);
     append_bytes(&c->defs, levels->defs, (size_t)levels->n);
     if (c->node->max_rep > 0) {
         append_bytes(&c->reps, levels->reps, (size_t)levels->n);
     }
-    append_values(c, stage(c, from, r), r.n);
+    append_values(c, stage_values(c, from, r), r.n);
     c->n_levels += levels->n;
     c->n_rows += levels->n_rows;
-    return levels->is_edge ? look_at_page(c, e) : SM_OK;
+    return levels->is_edge ? end_full_page(c, e) : SM_OK;
 }
 
 /* ---- compression and the chunk --------------------------------------------------------------- */
@@ -771,6 +807,8 @@ static void put_data_header(const smi_pq_raw_page *p, size_t packed, bool is_com
 
 static sm_status press_page(smi_pq_column *c, const smi_pq_raw_page *p, sm_error *e)
 {
+    SM_ASSERT(p->off + p->rep_bytes + p->def_bytes + p->value_bytes <= c->raw.len);
+    SM_ASSERT(c->n_pressed < c->n_done);
     const uint8_t *levels = c->raw.data + p->off;
     const size_t n_levels = p->rep_bytes + p->def_bytes;
     const uint8_t *values = levels + n_levels;
@@ -781,7 +819,7 @@ static sm_status press_page(smi_pq_column *c, const smi_pq_raw_page *p, sm_error
         const size_t bound = smi_pq_press_bound(c->press, p->value_bytes);
         sm_buf_reset(&c->packed);
         uint8_t *to = smi_pq_room(&c->packed, bound);
-        SM_TRY(smi_pq_press_run(c->press, values, p->value_bytes, to, bound, &packed, e));
+        SM_TRY(smi_pq_press_bytes(c->press, values, p->value_bytes, to, bound, &packed, e));
         is_compressed = packed < p->value_bytes;
         packed = is_compressed ? packed : p->value_bytes;
         values = is_compressed ? to : values;
@@ -802,6 +840,7 @@ sm_status smi_pq_column_press(smi_pq_column *c, sm_error *e)
     for (int64_t i = 0; i < c->n_pages; i++) {
         SM_TRY(press_page(c, &c->pages[i], e));
     }
+    SM_ASSERT(c->n_pressed == c->n_done);
     c->n_pages = 0;
     sm_buf_reset(&c->raw);
     return SM_OK;
@@ -849,6 +888,7 @@ sm_status smi_pq_column_end(smi_pq_column *c, sm_error *e)
     SM_TRY(close_page(c, e));
     SM_TRY(smi_pq_column_press(c, e));
     if (c->has_coded_pages) {
+        SM_ASSERT(c->dict.n > 0 && c->dict_out.len == 0);
         SM_TRY(press_dictionary(c, e));
     }
     return SM_OK;

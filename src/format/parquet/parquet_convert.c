@@ -349,8 +349,8 @@ CONVERT(float16_f64, sm_view, double, float16(&v))
 #undef CONVERT
 #undef CONVERT_CHECKED
 
-int64_t smi_pq_convert_run(const smi_pq_convert *c, const void *in, const sm_heap_buf *heap,
-                           void *out, int64_t n)
+int64_t smi_pq_convert_values(const smi_pq_convert *c, const void *in, const sm_heap_buf *heap,
+                              void *out, int64_t n)
 {
     typedef int64_t (*run_fn)(const smi_pq_convert *, const void *, const sm_heap_buf *, void *,
                               int64_t);

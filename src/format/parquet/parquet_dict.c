@@ -1,20 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * format/parquet/parquet_dict.c: the dictionary of a column chunk while it is written.
+ * format/parquet/parquet_dict.c: the dictionary of a column chunk that is written.
  *
- * Method   Open addressing with linear probing over uint32 slots, at most half full; entries are
- *          numbered in the order in which they come, so the bytes written do not depend on the
- *          hash. Numbers are compared by their bits (NaNs stay what they are).
- * Limits   MAX_ENTRIES and MAX_BYTES: beyond, codes are no longer small and readers' tables leave
- *          L2; the column then goes on without it.
+ * Method   A hash table with open addressing and linear probing, at most half full. Entries are
+ *          numbered in the order of their first appearance, so the bytes written do not depend on
+ *          the hash. Numbers are compared by their bits, so each NaN stays what it is.
+ * Limits   MAX_ENTRIES and MAX_BYTES. With more, codes would not be small any more, and a reader's
+ *          table would not fit into L2. The column then goes on without the dictionary.
  *
- * Called by parquet_column.c. */
+ * Called by parquet_column.c and parquet_stats.c. */
 
 #include "format/parquet/parquet_int.h"
 
 #define MAX_ENTRIES 65536
 #define MAX_BYTES   (1u << 20)
 #define FIRST_SLOTS 1024
+
+_Static_assert((FIRST_SLOTS & (FIRST_SLOTS - 1)) == 0, "places in the table are masked");
+_Static_assert(MAX_BYTES < UINT32_MAX, "offsets of texts are uint32");
 
 typedef struct dict_entry {
     uint32_t off, len;
@@ -62,7 +65,7 @@ static uint32_t hash_text(sm_str s)
     if (s.len > 16) {
         return (uint32_t)(sm_hash64(p, s.len) >> 32);
     }
-    uint64_t a = 0, b = 0; /* all bytes, some of them twice */
+    uint64_t a = 0, b = 0; /* they have all bytes of the text, some of them twice */
     if (s.len >= 8) {
         a = smi_pq_le64(p);
         b = smi_pq_le64(p + s.len - 8);
@@ -78,6 +81,7 @@ static uint32_t hash_text(sm_str s)
 
 sm_str smi_pq_dict_text(const smi_pq_dict *d, uint32_t code)
 {
+    SM_ASSERT(d->value_bytes == 0 && code < d->n);
     const dict_entry *e = (const dict_entry *)(const void *)d->entries.data + code;
     return (sm_str){(const char *)d->values.data + e->off, e->len};
 }
@@ -93,7 +97,7 @@ static uint32_t hash_of_entry(const smi_pq_dict *d, uint32_t code)
                                : hash_number(number_at(d, d->values.data, code));
 }
 
-/* Room for one more entry at half load. */
+/* Doubles the table where one more entry would make it more than half full. */
 static void grow_slots(smi_pq_dict *d)
 {
     if (d->n_slots >= (d->n + 1) * 2) {
@@ -109,6 +113,7 @@ static void grow_slots(smi_pq_dict *d)
         }
         d->slots[at] = code + 1;
     }
+    SM_ASSERT(d->n_slots >= (d->n + 1) * 2);
 }
 
 static bool is_full(const smi_pq_dict *d, size_t more)
@@ -192,6 +197,9 @@ static int64_t text_codes(smi_pq_dict *d, const sm_str *values, int64_t n, uint3
 
 int64_t smi_pq_dict_codes(smi_pq_dict *d, const void *values, int64_t n, uint32_t *codes)
 {
+    SM_ASSERT(d->n <= d->max_entries && d->n_bytes <= d->max_bytes);
+    SM_ASSERT(d->value_bytes == 0 ? d->entries.len == d->n * sizeof(dict_entry)
+                                  : d->values.len == (size_t)d->n * (size_t)d->value_bytes);
     grow_slots(d);
     return d->value_bytes == 0 ? text_codes(d, values, n, codes)
                                : number_codes(d, values, n, codes);

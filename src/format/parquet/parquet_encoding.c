@@ -1,28 +1,34 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * format/parquet/parquet_encoding.c: the encodings of levels, codes and integers, both ways.
+ * format/parquet/parquet_encoding.c: reads and writes the encodings of levels, codes and integers.
  *
- * Runs     A varint head; even: head/2 times the value that follows in (width + 7)/8 bytes; odd:
- *          head/2 groups of 8 values of `width` bits, least bit first.
- * Delta    Head: values in a block, miniblocks in it, values in all, the first value. A block: the
- *          least difference, a width for each miniblock, then the differences less the least one,
- *          bit-packed. The miniblocks after the last value have a width but no data.
- * Method   All decoders stream: they give n values and keep their place, so that a few bytes that
- *          stand for a billion values cost no more memory than a batch. A value of up to 57 bits
- *          comes out of one unaligned load; that reads up to 8 bytes after the data, which blocks
- *          allow (SM_PAD_BYTES). Nothing here makes an error message: false means malformed.
+ * Runs     A run begins with a varint, its head. Even: the value that follows in (width + 7)/8
+ *          bytes comes head/2 times. Odd: head/2 groups of 8 values follow, each value in `width`
+ *          bits, the lowest bit first.
+ * Delta    Head: the number of values in a block, of miniblocks in a block, of all values, and the
+ *          first value. A block: the least difference between neighbours, a width for each
+ *          miniblock, then all differences less the least one, bit-packed. Miniblocks after the
+ *          last value have a width but no data.
+ * Method   Decoders return n values and keep their place. So a few bytes that stand for a billion
+ *          values cost no more memory than a batch. A value of up to 57 bits is read by one
+ *          unaligned load, which may go 8 bytes beyond the data; blocks have SM_PAD_BYTES there.
+ *          Nothing here makes an error message: false means that the data is malformed.
  * Source   apache/parquet-format, Encodings.md
  *
  * Called by parquet_leaf.c and parquet_column.c. */
 
 #include "format/parquet/parquet_int.h"
 
-/* As parquet-mr has it; readers accept any, few meet another. */
+/* What is written: the sizes that parquet-mr uses. Readers must accept others, but see few. */
 #define DELTA_BLOCK     128
 #define DELTA_MINIS     4
 #define DELTA_MINI      (DELTA_BLOCK / DELTA_MINIS)
 #define DELTA_MINIS_MAX 4096
 #define DELTA_BLOCK_MAX (1u << 24)
+
+_Static_assert(DELTA_MINI % 32 == 0, "a miniblock is whole words of any width");
+_Static_assert(DELTA_BLOCK % 128 == 0 && DELTA_MINI * DELTA_MINIS == DELTA_BLOCK,
+               "Encodings.md: blocks are multiples of 128, and miniblocks divide them");
 
 static bool read_varint(const uint8_t **p, const uint8_t *end, uint64_t *out)
 {
@@ -50,7 +56,8 @@ static uint64_t mask_of(int width)
 
 /* ---- bits ------------------------------------------------------------------------------------ */
 
-/* dst is zeroed from first on and has 8 bytes after the bitmap. Returns the number of ones. */
+/* Copies n bits to dst from bit `first` on, where dst is zero and has 8 more bytes after the
+ * bitmap. Returns the number of ones. */
 static int64_t copy_bits(uint8_t *dst, int64_t first, const uint8_t *src, uint64_t src_bit,
                          int64_t n)
 {
@@ -86,6 +93,7 @@ static void set_bits(uint8_t *dst, int64_t first, int64_t n)
 
 void smi_pq_runs_init(smi_pq_runs *r, const uint8_t *p, const uint8_t *end, int width)
 {
+    SM_ASSERT(p <= end && width >= 0 && width <= 32);
     *r = (smi_pq_runs){.p = p, .end = end, .width = width};
 }
 
@@ -94,7 +102,8 @@ static bool next_run(smi_pq_runs *r)
 {
     const int bytes = (r->width + 7) / 8;
     uint64_t head = 0;
-    if (r->is_msb) { /* no runs: one packed stretch to the end */
+    SM_ASSERT(r->width > 0 && r->run_left == 0 && r->p <= r->end);
+    if (r->is_msb) { /* no runs: packed values up to the end */
         r->is_packed = true;
         r->packed = r->p;
         r->packed_bit = 0;
@@ -145,6 +154,7 @@ static uint32_t get_msb(const uint8_t *p, uint64_t bit, int width)
 #define RUNS_READ(name, type)                                                                      \
     bool name(smi_pq_runs *r, type *out, int64_t n)                                                \
     {                                                                                              \
+        SM_ASSERT(n >= 0 && r->width <= 8 * (int)sizeof(type));                                    \
         if (r->width == 0) {                                                                       \
             memset(out, 0, (size_t)n * sizeof(type));                                              \
             return true;                                                                           \
@@ -192,6 +202,7 @@ RUNS_READ(smi_pq_runs_u8, uint8_t)
 bool smi_pq_runs_bits(smi_pq_runs *r, uint8_t *bits, int64_t first, int64_t n, int64_t *n_set)
 {
     int64_t ones = 0;
+    SM_ASSERT(r->width == 1 && first >= 0 && n >= 0);
     while (n > 0) {
         if (r->run_left == 0) {
             if (!next_run(r)) {
@@ -224,9 +235,10 @@ bool smi_pq_runs_bits(smi_pq_runs *r, uint8_t *bits, int64_t first, int64_t n, i
 
 /* ---- writing runs ---------------------------------------------------------------------------- */
 
-/* Buffers of the writer have no bound and no budget (the writer counts them itself). */
+/* Buffers of the writer have no bound and no budget: the writer counts them (count_memory). */
 uint8_t *smi_pq_room(sm_buf *b, size_t more)
 {
+    SM_ASSERT(b->max_bytes == 0 && !b->budget);
     const sm_status st = sm_buf_reserve(b, more, NULL);
     SM_ENSURE(st == SM_OK);
     return b->data + b->len;
@@ -247,6 +259,7 @@ static void put_varint(sm_buf *b, uint64_t v)
 void smi_pq_runs_repeat(uint32_t v, int64_t n, int width, sm_buf *out)
 {
     const size_t bytes = (size_t)(width + 7) / 8;
+    SM_ASSERT(n >= 0 && ((uint64_t)v & ~mask_of(width)) == 0);
     if (n == 0) {
         return;
     }
@@ -268,6 +281,7 @@ void smi_pq_runs_repeat(uint32_t v, int64_t n, int width, sm_buf *out)
         uint64_t acc = 0;                                                                          \
         int filled = 0;                                                                            \
         for (int64_t i = 0; i < n; i++) {                                                          \
+            SM_ASSERT(((uint64_t)v[i] & ~mask_of(width)) == 0); /* else it changes others */       \
             acc |= (uint64_t)v[i] << filled;                                                       \
             filled += width;                                                                       \
             if (filled >= 32) {                                                                    \
@@ -335,9 +349,10 @@ bool smi_pq_delta_init(smi_pq_delta *d, const uint8_t *p, const uint8_t *end)
     return true;
 }
 
-/* Moves to the next miniblock that has values. `left` > 0 values are to come. */
+/* Moves to the next miniblock. There are values left to decode. */
 static bool next_mini(smi_pq_delta *d)
 {
+    SM_ASSERT(d->left > 0 && d->mini <= d->n_minis && d->p <= d->end);
     if (d->mini == d->n_minis) {
         uint64_t min = 0;
         if (!read_varint(&d->p, d->end, &min) || (uint64_t)(d->end - d->p) < d->n_minis) {
@@ -361,7 +376,7 @@ static bool next_mini(smi_pq_delta *d)
     if ((used * (uint64_t)d->width + 7) / 8 > have) {
         return false;
     }
-    d->p += full < have ? full : have; /* the last one may be cut after its values */
+    d->p += full < have ? full : have; /* the last miniblock may be cut after its last value */
     return true;
 }
 
@@ -434,7 +449,9 @@ static void put_mini(const uint64_t *v, int width, sm_buf *out)
     uint8_t *p = smi_pq_room(out, (size_t)DELTA_MINI * 8 + 16);
     unsigned __int128 acc = 0;
     int filled = 0;
+    SM_ASSERT(width >= 0 && width <= 64);
     for (int i = 0; i < DELTA_MINI; i++) {
+        SM_ASSERT((v[i] & ~mask_of(width)) == 0); /* else it changes others */
         acc |= (unsigned __int128)v[i] << filled;
         filled += width;
         if (filled >= 64) {
@@ -445,14 +462,15 @@ static void put_mini(const uint64_t *v, int width, sm_buf *out)
             filled -= 64;
         }
     }
-    const uint64_t word = (uint64_t)acc; /* 32 values: whole bytes, less than 8 of them left */
+    const uint64_t word = (uint64_t)acc; /* the last bytes, less than 8 */
     memcpy(p, &word, 8);
     out->len += (size_t)DELTA_MINI / 8 * (size_t)width;
 }
 
-/* One block of n <= DELTA_BLOCK differences. */
+/* Writes one block of n differences. */
 static void put_block(const int64_t *delta, int n, sm_buf *out)
 {
+    SM_ASSERT(n > 0 && n <= DELTA_BLOCK);
     uint64_t packed[DELTA_BLOCK];
     uint8_t widths[DELTA_MINIS] = {0};
     int64_t min = delta[0];
@@ -485,7 +503,7 @@ static void put_delta_head(int64_t n, int64_t first, sm_buf *out)
     put_varint(out, ((uint64_t)first << 1) ^ (uint64_t)(first >> 63));
 }
 
-/* Differences wrap in the width of the type, so that each fits it and 32 bits suffice for INT32. */
+/* Differences wrap around in the type's width: so 32 bits suffice for those of INT32. */
 #define DELTA_WRITE(name, type, unsigned_type)                                                     \
     void name(const type *v, int64_t n, sm_buf *out)                                               \
     {                                                                                              \

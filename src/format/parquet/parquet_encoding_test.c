@@ -66,10 +66,15 @@ static void runs_are_read(void **state)
         const uint8_t *p = pad(cases[i].bytes, cases[i].n_bytes);
         smi_pq_runs_init(&r, p, p + cases[i].n_bytes, cases[i].width);
         assert_int_equal(smi_pq_runs_u32(&r, out, cases[i].n), cases[i].ok);
+        for (int64_t k = 0; k < cases[i].n && cases[i].ok; k++) {
+            assert_int_equal(out[k], cases[i].want[k]);
+        }
+        if (cases[i].width > 8) {
+            continue;
+        }
         smi_pq_runs_init(&r, p, p + cases[i].n_bytes, cases[i].width);
         assert_int_equal(smi_pq_runs_u8(&r, small, cases[i].n), cases[i].ok);
         for (int64_t k = 0; k < cases[i].n && cases[i].ok; k++) {
-            assert_int_equal(out[k], cases[i].want[k]);
             assert_int_equal(small[k], (uint8_t)cases[i].want[k]);
         }
     }

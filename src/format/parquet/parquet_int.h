@@ -1,24 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * format/parquet/parquet_int.h: what the parts of the Parquet reader and writer share. Nobody else
- * includes it.
+ * format/parquet/parquet_int.h: what the parts of the Parquet reader and writer share.
  *
- *   parquet_thrift     the compact protocol, in which footers and page headers are written
+ *   parquet            the format's table
+ *   parquet_thrift     Thrift's compact protocol, for footers, indexes and page headers
  *   parquet_meta       the footer: schema tree, row groups, chunks; read and written
- *   parquet_schema     Parquet's schema tree <-> sm_type; how wanted columns map on the file's
- *   parquet_page       one page: header, checksum, decompression
- *   parquet_encoding   runs, bit packing, delta and split encodings; both ways
- *   parquet_convert    physical values -> values of the wanted type
- *   parquet_leaf       one leaf column of one row group: pages -> levels and values
- *   parquet_assemble   levels and values of leaves -> columns
- *   parquet_stats      statistics of chunks <-> sm_range
+ *   parquet_index      the page index, read and written
+ *   parquet_schema     Parquet's schema tree <-> sm_type; finds wanted columns in a file
+ *   parquet_sample     the columns of several files, from their footers
+ *   parquet_page       one page: header, checksum, decompression; compression
+ *   parquet_encoding   runs, bit packing and delta encodings, read and written
+ *   parquet_convert    values as stored -> values of the wanted type
+ *   parquet_leaf       reads one leaf column of a row group: pages -> levels and values
+ *   parquet_assemble   levels and values of leaves -> nested columns
+ *   parquet_stats      statistics of chunks and pages <-> sm_range
  *   parquet_reader     open, plan, begin, pull
- *   parquet_column     a leaf column being written: levels, dictionary, pages
- *   parquet_writer     batches -> leaves, row groups, footer, statistics
+ *   parquet_dict       the dictionary of a column that is written
+ *   parquet_column     writes one leaf column: levels, values or codes -> pages
+ *   parquet_writer     batches -> leaf columns -> row groups -> file
  *
- * Words: a *node* is an element of the file's schema tree, a *leaf* one with values. A value of a
- * leaf stands with a definition level (how much of its path is there) and a repetition level (at
- * which list of its path it goes on): Dremel, Melnik et al., VLDB 2010. */
+ * Words: a *node* is an element of the file's schema tree; a *leaf* is a node with values. Each
+ * value of a leaf has a definition level, which says how many optional or repeated nodes of its
+ * path are present, and a repetition level, which says which list of its path it continues (0: a
+ * new row). A *full* level has a value; the others stand for null or an empty list. See Melnik et
+ * al., Dremel, VLDB 2010. */
 #ifndef SM_FORMAT_PARQUET_INT_H
 #define SM_FORMAT_PARQUET_INT_H
 
@@ -46,14 +51,15 @@ typedef enum smi_thrift_type {
     SMI_T_STRUCT,
 } smi_thrift_type;
 
-/* Failure is kept in `failed` and makes every later answer zero, so that callers check once. */
+/* Input of the functions below. The first failure sets `failed`, and from then on all functions
+ * return zero or nothing, so that a caller checks once at the end. */
 typedef struct smi_thrift_in {
     const uint8_t *p, *end;
     bool failed;
 } smi_thrift_in;
 
-/** The next field of a struct; *id starts as 0 and stays the caller's. False at the struct's end
- * and after a failure. */
+/** The next field of a struct. *id must be 0 at first and the last field's id later. false at the
+ * end of the struct and after a failure. */
 bool smi_thrift_field(smi_thrift_in *in, int16_t *id, smi_thrift_type *type);
 /** The value of an integer field of any width, or (TRUE, FALSE) of a boolean one. */
 int64_t smi_thrift_i64(smi_thrift_in *in, smi_thrift_type type);
@@ -61,19 +67,22 @@ int64_t smi_thrift_i64(smi_thrift_in *in, smi_thrift_type type);
 int32_t smi_thrift_i32(smi_thrift_in *in, smi_thrift_type type);
 bool smi_thrift_bool(smi_thrift_in *in, smi_thrift_type type);
 sm_str smi_thrift_binary(smi_thrift_in *in, smi_thrift_type type); /* borrowed */
-/** Enters a list: its length, at most the bytes that are left, its elements of type `element`. */
+/** Enters a list of elements of type `element`. Returns its length, which is at most the number of
+ * bytes that are left. */
 int64_t smi_thrift_list(smi_thrift_in *in, smi_thrift_type type, smi_thrift_type element);
-/** An element of a list of SMI_T_TRUE, which stands for booleans: a byte. */
+/** An element of a list of booleans (SMI_T_TRUE), which takes a byte. */
 bool smi_thrift_list_bool(smi_thrift_in *in);
-/** Fails unless the field is a struct; then fields follow. */
+/** Enters a struct; fails where the field is none. Its fields follow. */
 void smi_thrift_struct(smi_thrift_in *in, smi_thrift_type type);
+/** Skips the value of a field. */
 void smi_thrift_skip(smi_thrift_in *in, smi_thrift_type type);
 
+/* Output of the functions below. Fields of a struct are put in ascending order of their ids. */
 #define SMI_THRIFT_OUT_DEPTH 16
 typedef struct smi_thrift_out {
-    sm_buf *to; /* without bound and budget: appending cannot fail */
-    int16_t last[SMI_THRIFT_OUT_DEPTH];
-    int depth;
+    sm_buf *to;                         /* without bound and budget: appending cannot fail */
+    int16_t last[SMI_THRIFT_OUT_DEPTH]; /* the last field's id in each open struct */
+    int depth;                          /* open structs */
 } smi_thrift_out;
 
 void smi_thrift_put_bool(smi_thrift_out *o, int16_t id, bool v);
@@ -81,11 +90,11 @@ void smi_thrift_put_i8(smi_thrift_out *o, int16_t id, int8_t v);
 void smi_thrift_put_i32(smi_thrift_out *o, int16_t id, int32_t v);
 void smi_thrift_put_i64(smi_thrift_out *o, int16_t id, int64_t v);
 void smi_thrift_put_binary(smi_thrift_out *o, int16_t id, sm_str v);
-/** Begins a struct as a field, or (id 0) as an element of a list or the whole. */
+/** Begins a struct that is a field; with id 0 an element of a list, or the outermost struct. */
 void smi_thrift_begin(smi_thrift_out *o, int16_t id);
 void smi_thrift_end(smi_thrift_out *o);
 void smi_thrift_put_list(smi_thrift_out *o, int16_t id, smi_thrift_type element, int64_t n);
-/** Elements of a list: */
+/** The elements of a list, after smi_thrift_put_list; structs by smi_thrift_begin with id 0. */
 void smi_thrift_element_i32(smi_thrift_out *o, int32_t v);
 void smi_thrift_element_i64(smi_thrift_out *o, int64_t v);
 void smi_thrift_element_bool(smi_thrift_out *o, bool v); /* of SMI_T_TRUE */
@@ -112,9 +121,9 @@ typedef enum smi_pq_repetition {
     SMI_PQ_REPEATED
 } smi_pq_repetition;
 
-/* What a type means: LogicalType, or else ConvertedType in its words. */
+/* What a type means: the node's LogicalType, or its older ConvertedType as one. */
 typedef enum smi_pq_logical {
-    SMI_PQ_PLAIN_TYPE, /* none, or one that this reader does not know: the physical type counts */
+    SMI_PQ_PLAIN_TYPE, /* none, or one that is not known here: only the physical type counts */
     SMI_PQ_STRING,
     SMI_PQ_MAP,
     SMI_PQ_MAP_KEY_VALUE,
@@ -127,7 +136,7 @@ typedef enum smi_pq_logical {
     SMI_PQ_UNKNOWN, /* all null */
     SMI_PQ_FLOAT16,
     SMI_PQ_UUID, /* read as text */
-    /* no type here is these: smi_pq_schema_of */
+    /* for these there is no sm_type: parquet_schema.c */
     SMI_PQ_INTERVAL,
     SMI_PQ_GEOMETRY,
     SMI_PQ_GEOGRAPHY,
@@ -177,34 +186,36 @@ typedef struct smi_pq_node {
     int32_t leaf; /* number among the leaves; −1: a group */
     int32_t n_children;
     struct smi_pq_node **children;
-    uint8_t max_def, max_rep; /* levels that this node reaches */
+    uint8_t max_def, max_rep; /* the levels of a value of this node that is present */
 } smi_pq_node;
 
-/* Statistics of a chunk as they stand in the footer. data NULL: absent. */
+/* Statistics of a chunk or a page, as stored. data NULL: absent. */
 typedef struct smi_pq_stats {
     sm_str min, max;             /* min_value, max_value */
-    sm_str old_min, old_max;     /* min, max: ordered as signed bytes whatever the type */
+    sm_str old_min, old_max;     /* the older min, max: ordered as signed bytes for any type */
     int64_t n_nulls;             /* −1: unknown */
     int64_t n_nans;              /* −1: unknown */
-    bool min_is_cut, max_is_cut; /* written only: not exact */
+    bool min_is_cut, max_is_cut; /* writing only: the text was cut, so the end is not exact */
 } smi_pq_stats;
 
-typedef struct smi_pq_span { /* of the file */
+/* A range of bytes of the file. */
+typedef struct smi_pq_span {
     uint64_t off_bytes, len;
 } smi_pq_span;
 
+/* A column chunk: the pages of a leaf in a row group. */
 typedef struct smi_pq_chunk {
     smi_pq_codec codec;
-    int64_t n_values; /* levels, nulls included */
+    int64_t n_values; /* levels, so nulls count too */
     uint64_t off_bytes;
-    size_t size_bytes; /* of all its pages, within the file */
+    size_t size_bytes; /* of all its pages; checked to be within the file */
     smi_pq_stats stats;
     smi_pq_span column_index, offset_index; /* len 0: none, or not within the file */
 } smi_pq_chunk;
 
 typedef struct smi_pq_group {
     int64_t n_rows;
-    smi_pq_chunk *chunks; /* one a leaf */
+    smi_pq_chunk *chunks; /* one for each leaf */
 } smi_pq_group;
 
 typedef struct smi_pq_footer {
@@ -214,17 +225,20 @@ typedef struct smi_pq_footer {
     smi_pq_group *groups;
     int64_t n_groups;
     int64_t n_rows;
-    bool *has_order; /* a leaf: may min_value and max_value be believed? */
+    bool *has_order; /* for each leaf: are min_value and max_value in an order known here? */
 } smi_pq_footer;
 
-/** Reads and checks the footer of an open file. The footer lives in the arena. */
+/** Reads the footer of an open file and checks all that later steps use as an index or a size. It
+ * lives in the arena. SM_CORRUPT, SM_UNSUPPORTED, SM_LIMIT, and what the store fails with. */
 sm_status smi_pq_footer_read(sm_blob *blob, sm_arena *a, smi_pq_footer **out,
                              sm_error *e) SM_MUST_USE;
 
+/* A data page that was written, as the page index tells of it. */
 typedef struct smi_pq_written_page {
     int64_t n_rows;
     size_t bytes; /* with its header */
-    bool is_null, has_nan;
+    bool is_null; /* it has no value that is not null */
+    bool has_nan;
     smi_pq_stats stats;
 } smi_pq_written_page;
 
@@ -239,9 +253,9 @@ typedef struct smi_pq_written_chunk {
     uint64_t dictionary_off, data_off; /* dictionary_off 0: none */
     uint64_t compressed_bytes, plain_bytes;
     smi_pq_stats stats;
-    const smi_pq_written_page *pages; /* data pages; until the file is written */
+    const smi_pq_written_page *pages; /* data pages; borrowed until the file has ended */
     int64_t n_pages;
-    smi_pq_span index[2]; /* ColumnIndex and OffsetIndex */
+    smi_pq_span index[2]; /* ColumnIndex, OffsetIndex; len 0: none */
 } smi_pq_written_chunk;
 
 typedef struct smi_pq_written_group {
@@ -249,32 +263,33 @@ typedef struct smi_pq_written_group {
     smi_pq_written_chunk *chunks;
 } smi_pq_written_group;
 
-/** Appends footer, its length and the magic. */
+/** Appends the footer, its length and the magic bytes. */
 void smi_pq_footer_write(const smi_pq_node *root, const smi_pq_written_group *groups,
                          int64_t n_groups, int32_t n_leaves, int64_t n_rows, sm_buf *out);
 
 /* ---- the page index (parquet_index.c) -------------------------------------------------------- */
 
-/* Data pages of a chunk. */
+/* Where the data pages of a chunk are, and what is in them. */
 typedef struct smi_pq_index {
     int64_t n_pages;
     uint64_t *off_bytes, *bytes;
-    int64_t *first_row;  /* of the row group; one more at the end */
+    int64_t *first_row;  /* row in the row group; n_pages + 1 items, the last is its end */
     smi_pq_stats *stats; /* NULL: not known */
 } smi_pq_index;
 
-/** Appends the indexes of all chunks, the first at off_bytes of the file, and notes where they
- * stand. */
+/** Appends the indexes of all chunks and sets chunks' `index`. `out` stands at off_bytes of the
+ * file. */
 void smi_pq_index_write(smi_pq_written_group *groups, int64_t n_groups, int32_t n_leaves,
                         uint64_t off_bytes, sm_buf *out);
-/** The index of a chunk from bytes of the file, those of the span `at` (strings are borrowed from
- * them); wants_ends: stats too. false where there is none that can be used. */
+/** Reads the index of a chunk. `bytes` are those of the file's span `at`; texts are borrowed from
+ * them. wants_ends: read the statistics too, if there are any. false where there is no index that
+ * can be used. */
 bool smi_pq_index_read(const smi_pq_chunk *c, int64_t n_rows, const uint8_t *bytes, smi_pq_span at,
                        bool wants_ends, sm_arena *a, smi_pq_index *out);
 
 /* ---- schemas (parquet_schema.c) -------------------------------------------------------------- */
 
-/* From the values of a leaf as stored to those of the wanted type (parquet_convert.c). */
+/* How to convert a leaf's values as stored to the wanted type (parquet_convert.c). */
 typedef struct smi_pq_convert {
     const smi_pq_node *from;
     const sm_type *to;
@@ -289,34 +304,37 @@ typedef enum smi_pq_shape_kind {
     SMI_PQ_SHAPE_LIST, /* and MAP, which has two children */
 } smi_pq_shape_kind;
 
-/* How a wanted type stands in the file: a tree in the shape of the type. A *slot* is a place where
- * a value of it could be: one in each row, or one in each element of the innermost list around. */
+/* Where a wanted type is in the file: a tree with a shape for each type in it. A *slot* is a place
+ * for a value of the type: there is one in each row, or in each element of the innermost list
+ * around it. */
 typedef struct smi_pq_shape smi_pq_shape;
 struct smi_pq_shape {
     smi_pq_shape_kind kind;
     const sm_type *type;
-    int32_t leaf; /* the file's leaf; else one below whose levels tell of this one; −1: none */
-    uint8_t def;  /* there is a value from this definition level on */
+    int32_t leaf; /* LEAF: the file's leaf; else a leaf below, whose levels are used; −1: none */
+    uint8_t def;  /* a slot has a value from this definition level on */
     uint8_t slot_def; /* there is a slot from this definition level on */
-    uint8_t slot_rep; /* up to this repetition level a new slot begins */
+    uint8_t slot_rep; /* a new slot begins up to this repetition level */
     uint8_t item_def; /* LIST: there is an element from this definition level on */
-    uint8_t item_rep; /* LIST: at this repetition level the list goes on */
-    bool is_flat;     /* a leaf that is a column of its own: at most one definition level */
+    uint8_t item_rep; /* LIST: a further element of the list has this repetition level */
+    bool is_flat;     /* a LEAF that is a column, with at most one definition level */
     int32_t n_children;
     smi_pq_shape *children;
     smi_pq_convert convert; /* LEAF */
 };
 
-/** The type of a column by its node: what a sample gives. */
+/** The file's columns as a type, copied into `a`. SM_UNSUPPORTED. */
 sm_status smi_pq_schema_of(const smi_pq_footer *f, sm_arena *a, const sm_type **out,
                            sm_error *e) SM_MUST_USE;
-/** Maps one wanted field on the file; `file` names it in errors. */
+/** Finds a wanted field in the file. `file` is its name in errors. SM_SCHEMA where the types do not
+ * fit, SM_UNSUPPORTED. */
 sm_status smi_pq_shape_of(const smi_pq_footer *f, const sm_field *want, sm_str file, sm_arena *a,
                           smi_pq_shape *out, sm_error *e) SM_MUST_USE;
-/** Paths of the file's columns that no field takes, of rows and structs that are taken whole. */
+/** The paths of the file's columns that no field of `schema` takes, in the row and in structs that
+ * the query takes whole. */
 void smi_pq_unknown(const smi_pq_footer *f, const sm_type *schema, const sm_projection *want,
                     sm_arena *a, sm_str **out, int64_t *n);
-/** The tree to write a schema as; leaves numbered in order. */
+/** Makes the schema tree to write, with its leaves in order. SM_UNSUPPORTED, SM_LIMIT. */
 sm_status smi_pq_tree_of(const sm_type *schema, sm_arena *a, smi_pq_node **root,
                          const smi_pq_node ***leaves, int32_t *n_leaves, sm_error *e) SM_MUST_USE;
 
@@ -326,10 +344,10 @@ sm_status smi_pq_tree_of(const sm_type *schema, sm_arena *a, smi_pq_node **root,
  * after `end` must be readable for SM_PAD_BYTES, as it is in blocks. */
 typedef struct smi_pq_runs {
     const uint8_t *p, *end;
-    const uint8_t *packed; /* of the current bit-packed run */
-    uint64_t packed_bit;   /* next bit in it */
+    const uint8_t *packed; /* the bits of the current bit-packed run */
+    uint64_t packed_bit;   /* the next bit of it */
     uint64_t run_left;     /* values left in the current run */
-    uint32_t value;        /* of a repeated run */
+    uint32_t value;        /* the value of a repeated run */
     int width;
     bool is_packed, is_msb; /* is_msb: the deprecated BIT_PACKED, most significant bit first */
 } smi_pq_runs;
@@ -346,12 +364,13 @@ void smi_pq_runs_write(const uint32_t *v, int64_t n, int width, sm_buf *out);
 void smi_pq_runs_write_u8(const uint8_t *v, int64_t n, int width, sm_buf *out);
 /** Appends n times the same value. */
 void smi_pq_runs_repeat(uint32_t v, int64_t n, int width, sm_buf *out);
+/** The bits that hold the values 0 to max. */
 static inline int smi_pq_width(uint32_t max)
 {
     return max == 0 ? 0 : 32 - __builtin_clz(max);
 }
 
-/* Encodings.md, "Delta Encoding". */
+/* Delta-encoded integers: Encodings.md, "Delta Encoding". */
 typedef struct smi_pq_delta {
     const uint8_t *p, *end;
     uint64_t block_values, mini_values; /* values in a block, in a miniblock */
@@ -368,7 +387,9 @@ typedef struct smi_pq_delta {
     int width;
 } smi_pq_delta;
 
+/** Begins with the head at p; false where it is malformed. */
 bool smi_pq_delta_init(smi_pq_delta *d, const uint8_t *p, const uint8_t *end);
+/** Decodes exactly n values; false where the data ends or is malformed. */
 bool smi_pq_delta_i64(smi_pq_delta *d, int64_t *out, int64_t n);
 bool smi_pq_delta_i32(smi_pq_delta *d, int32_t *out, int64_t n);
 /** Where the encoding ends; NULL where it is malformed. Leaves *d as it is. */
@@ -378,10 +399,11 @@ void smi_pq_delta_write_i32(const int32_t *v, int64_t n, sm_buf *out);
 
 /* ---- pages (parquet_page.c) ------------------------------------------------------------------ */
 
-typedef struct smi_pq_codecs smi_pq_codecs; /* decompression contexts, reused; one at a time */
+typedef struct smi_pq_codecs smi_pq_codecs; /* decompression contexts of one worker */
 smi_pq_codecs *smi_pq_codecs_new(void);
 void smi_pq_codecs_free(smi_pq_codecs *c); /* takes NULL */
 
+/* A page, decompressed. */
 typedef struct smi_pq_page {
     bool is_dictionary;
     smi_pq_encoding encoding;
@@ -390,10 +412,10 @@ typedef struct smi_pq_page {
     const uint8_t *rep, *rep_end;
     const uint8_t *def, *def_end;
     const uint8_t *values, *values_end;
-    sm_block *block; /* all of these lie in it; borrowed from the pages */
+    sm_block *block; /* holds all of these; borrowed from the smi_pq_pages */
 } smi_pq_page;
 
-/* Some whole pages in memory. */
+/* A stretch of whole pages in memory. */
 typedef struct smi_pq_piece {
     sm_block *block; /* borrowed */
     const uint8_t *bytes;
@@ -401,40 +423,40 @@ typedef struct smi_pq_piece {
     uint64_t off_bytes; /* in the file, for messages */
 } smi_pq_piece;
 
-/* The pages of a chunk, one after another. */
+/* Reads the pages of a chunk, one after another, from one or two pieces. */
 typedef struct smi_pq_pages {
-    sm_block *source; /* borrowed */
-    const uint8_t *p, *end;
-    const uint8_t *start;
-    smi_pq_piece then;  /* goes on here; len 0: no */
-    const char *file;   /* for messages */
-    uint64_t off_bytes; /* of start in the file, likewise */
+    sm_block *source;       /* of the current piece; borrowed */
+    const uint8_t *p, *end; /* what was not read yet */
+    const uint8_t *start;   /* of the piece */
+    smi_pq_piece then;      /* the second piece; len 0: none, or begun */
+    const char *file;       /* for messages */
+    uint64_t off_bytes;     /* of `start` in the file, for messages */
     smi_pq_codec codec;
     uint8_t max_def, max_rep;
     sm_budget *budget;
     smi_pq_codecs *codecs;
-    sm_block *block;   /* the current page, decompressed (or source, retained) */
-    bool block_shared; /* someone else keeps it: not to be written again */
+    sm_block *block;   /* the current page, decompressed; or the source, retained */
+    bool block_shared; /* others read the block, so it must not be used for the next page */
 } smi_pq_pages;
 
-/** The next data or dictionary page; SM_END where there is none. Valid until the next call, its
- * block as long as it is retained; who retains it sets block_shared. */
+/** The next data or dictionary page; SM_END where there is none. It is good until the next call.
+ * A caller that retains its block sets block_shared. SM_CORRUPT, SM_UNSUPPORTED, SM_BUDGET. */
 sm_status smi_pq_pages_next(smi_pq_pages *p, smi_pq_page *out, sm_error *e) SM_MUST_USE;
 void smi_pq_pages_release(smi_pq_pages *p);
 
-/* Compression for the writer: contexts shared by workers. */
+/* Compresses for the writer, with contexts that its workers share. Threads: any. */
 typedef struct smi_pq_press smi_pq_press;
 smi_pq_press *smi_pq_press_new(smi_pq_codec codec, int level);
 void smi_pq_press_free(smi_pq_press *c); /* takes NULL */
-/** Most bytes that n can become. */
+/** The most bytes that n bytes can become. */
 size_t smi_pq_press_bound(const smi_pq_press *c, size_t n);
-/** Returns the bytes written to out, which holds the bound. Threads: any. */
-sm_status smi_pq_press_run(smi_pq_press *c, const void *in, size_t n, void *out, size_t cap,
-                           size_t *n_out, sm_error *e) SM_MUST_USE;
+/** Compresses n bytes to `out`, which has room for the bound; *n_out: their number. */
+sm_status smi_pq_press_bytes(smi_pq_press *c, const void *in, size_t n, void *out, size_t cap,
+                             size_t *n_out, sm_error *e) SM_MUST_USE;
 
 /* ---- values of the wanted type (parquet_convert.c) ------------------------------------------- */
 
-/* How decoded values of a leaf stand before conversion. */
+/* The form of a leaf's decoded values before conversion. */
 typedef enum smi_pq_raw {
     SMI_PQ_RAW_BOOL, /* a byte each */
     SMI_PQ_RAW_4,
@@ -447,18 +469,19 @@ static inline int smi_pq_raw_bytes(smi_pq_raw r)
     return r == SMI_PQ_RAW_BOOL ? 1 : r == SMI_PQ_RAW_4 ? 4 : r == SMI_PQ_RAW_8 ? 8 : 16;
 }
 
-/** How to get from a leaf to a type; false where values do not fit it. */
+/** Finds how to convert a leaf, whose own type is `natural`, to `to`. false: it does not fit. */
 bool smi_pq_convert_find(const smi_pq_node *from, const sm_type *natural, const sm_type *to,
                          smi_pq_convert *out);
-/** Is the value as decoded the value as wanted (so that it may be decoded into place)? */
-bool smi_pq_convert_is_uuid(const smi_pq_convert *c); /* smi_pq_convert_run does not do it */
+/** Are UUIDs to become text? parquet_leaf.c does that, smi_pq_convert_values does not. */
+bool smi_pq_convert_is_uuid(const smi_pq_convert *c);
+/** Is nothing to convert, so that values can be decoded into their final place? */
 bool smi_pq_convert_is_copy(const smi_pq_convert *c);
-/** Bytes of a value after conversion: those of the type; 1 for BOOL (a byte). */
+/** The size of a value after conversion: the type's; 1 for BOOL (a byte). */
 int smi_pq_convert_bytes(const smi_pq_convert *c);
-/** Converts n values; returns the index of the first that cannot be, or n. `heap` is that of
- * views. in and out do not overlap. */
-int64_t smi_pq_convert_run(const smi_pq_convert *c, const void *in, const sm_heap_buf *heap,
-                           void *out, int64_t n);
+/** Converts n values. Returns n, or the index of the first value that does not fit. `heap`: the
+ * buffers of views. `in` and `out` do not overlap. */
+int64_t smi_pq_convert_values(const smi_pq_convert *c, const void *in, const sm_heap_buf *heap,
+                              void *out, int64_t n);
 
 /* ---- one leaf of one row group (parquet_leaf.c) ---------------------------------------------- */
 
@@ -471,6 +494,7 @@ typedef struct smi_pq_growing {
     sm_budget *budget;
 } smi_pq_growing;
 
+/* Reads a leaf of a row group; used again for the next one. */
 typedef struct smi_pq_leaf {
     const smi_pq_node *node;
     const smi_pq_chunk *chunk;
@@ -479,29 +503,29 @@ typedef struct smi_pq_leaf {
     smi_pq_raw raw;
     int value_bytes; /* after conversion; BOOL: 1 */
     smi_pq_pages pages;
-    int64_t chunk_levels; /* in all pages that are read */
-    int64_t chunk_left;   /* levels in pages not begun */
+    int64_t chunk_levels; /* levels of all pages that are to be read */
+    int64_t chunk_left;   /* levels of the pages that were not begun */
 
     /* the page */
-    int64_t page_left; /* levels not read */
+    int64_t page_left; /* levels that were not read */
     smi_pq_runs rep, def;
     smi_pq_encoding encoding;
     sm_block *page_block;      /* borrowed from pages */
-    const uint8_t *base;       /* of the page's values: what views count from */
-    const uint8_t *p, *end;    /* values not read */
+    const uint8_t *base;       /* the page's values; offsets of views count from here */
+    const uint8_t *p, *end;    /* values that were not read */
     bool is_ascii;             /* strings: no byte over 0x7F in the page */
     int64_t bool_bit;          /* PLAIN booleans: the next bit from base */
     int64_t split_n, split_at; /* BYTE_STREAM_SPLIT: values in the page, the next one */
     smi_pq_runs codes;         /* dictionary codes, RLE booleans */
     smi_pq_delta delta;        /* integers, lengths, prefix lengths */
     smi_pq_delta suffix;       /* DELTA_BYTE_ARRAY: suffix lengths */
-    smi_pq_growing last;       /* DELTA_BYTE_ARRAY: the string before */
-    int32_t heap_index;        /* of the page in this batch's heap; −1: not there yet */
+    smi_pq_growing last;       /* DELTA_BYTE_ARRAY: the last string */
+    int32_t heap_index;        /* of the page in this batch's heap; −1: it is not there yet */
 
     /* the dictionary, converted */
     sm_block *dict_values;
     sm_block *dict_heap; /* what its views point into */
-    sm_block *dict_made; /* bytes that stand in no page; becomes dict_heap */
+    sm_block *dict_made; /* texts of UUIDs, which no page has; becomes dict_heap */
     const uint8_t *dict_base;
     int64_t dict_heap_bytes;
     int64_t n_dict;
@@ -512,10 +536,10 @@ typedef struct smi_pq_leaf {
     int32_t n_heap, heap_cap;
     smi_pq_growing scratch, codes_buf, lengths;
 
-    /* levels and values of the batch where the leaf is not flat */
+    /* levels and values of the batch, if the leaf is not flat */
     smi_pq_growing defs, reps, values;
     int64_t n_levels, n_values;
-    uint8_t ahead_def[SMI_PQ_AHEAD], ahead_rep[SMI_PQ_AHEAD]; /* read, but not given yet */
+    uint8_t ahead_def[SMI_PQ_AHEAD], ahead_rep[SMI_PQ_AHEAD]; /* decoded, but not taken yet */
     int32_t ahead_at, n_ahead;
 } smi_pq_leaf;
 
@@ -524,29 +548,31 @@ typedef struct smi_pq_leaf_source {
     const smi_pq_node *node;
     const smi_pq_chunk *chunk;
     const smi_pq_convert *convert; /* NULL: only levels are wanted */
-    /* The chunk; or of its pages the dictionary (len 0: none) and some data pages with n_levels.
-     * The blocks are borrowed for as long as the leaf reads. */
+    /* The chunk's bytes; or the dictionary page, if any, and then the data pages that are read. The
+     * blocks are borrowed as long as the leaf reads. */
     smi_pq_piece first, then;
-    int64_t n_levels;
+    int64_t n_levels; /* of the data pages */
     const char *file;
 } smi_pq_leaf_source;
 
-/** Begins a chunk; lets go of the one before. */
+/** Begins a chunk, and drops the last one. */
 void smi_pq_leaf_begin(smi_pq_leaf *l, const smi_pq_leaf_source *from, smi_pq_codecs *codecs,
                        sm_budget *budget);
 void smi_pq_leaf_release(smi_pq_leaf *l);
-/** A flat leaf: rows into a column of `into`. */
+/** Reads the next rows of a flat leaf as a column, whose memory is the batch's. */
 sm_status smi_pq_leaf_flat(smi_pq_leaf *l, int64_t n_rows, sm_batch *into, sm_column *out,
                            sm_error *e) SM_MUST_USE;
-/** Any other: levels and values (dense) of so many rows, until the next call. */
+/** Reads the next rows of any other leaf as levels and dense values, which l has until the next
+ * call. */
 sm_status smi_pq_leaf_nested(smi_pq_leaf *l, int64_t n_rows, sm_batch *into,
                              sm_error *e) SM_MUST_USE;
-/** Gives a column of strings the heap that the leaf's views of this batch point into. */
+/** Sets the heap of a column of strings: the buffers that the leaf's views of this batch point to.
+ */
 sm_status smi_pq_leaf_heap(const smi_pq_leaf *l, sm_column *out, sm_error *e) SM_MUST_USE;
-/** Zeroed memory for n bits that copy_bits may overrun. */
+/** Zeroed memory for n bits, and 8 bytes more for writers of whole words. */
 sm_status smi_pq_alloc_bits(sm_batch *into, int64_t n, uint8_t **out, sm_error *e) SM_MUST_USE;
-/** Moves n_set dense values to the places of the n bits that are set from `first` on; zeroes the
- * others. out may be in. */
+/** Spreads dense values over rows: row i has the next value where bit first + i is set, else zero.
+ * n_set of the n bits are set. `out` may be `in`. */
 void smi_pq_spread(const void *in, void *out, int value_bytes, const uint8_t *bits, int64_t first,
                    int64_t n, int64_t n_set);
 /** Bytes that are 0 or 1 as a bitmap. */
@@ -554,20 +580,21 @@ void smi_pq_pack_bools(const uint8_t *in, int64_t n, uint8_t *out);
 
 /* ---- columns (parquet_assemble.c) ------------------------------------------------------------ */
 
-/** A column of n_rows rows from its leaves, which stand at leaves[shape->leaf] (−1: unused). */
+/** Makes a column of n_rows rows from leaves[…], which is indexed by the file's leaf numbers and
+ * has those that the shape reads. SM_CORRUPT where their levels contradict each other. */
 sm_status smi_pq_assemble(const smi_pq_shape *shape, smi_pq_leaf *const *leaves, int64_t n_rows,
                           sm_batch *into, sm_column *out, sm_error *e) SM_MUST_USE;
 
 /* ---- statistics (parquet_stats.c) ------------------------------------------------------------ */
 
-/** What the footer knows of a leaf in a row group, as values of the wanted type. Strings are
+/** What the footer says of a column in a row group, as values of the wanted type. Texts are
  * borrowed from the footer. */
 void smi_pq_stats_range(const smi_pq_footer *f, const smi_pq_group *g, const smi_pq_shape *shape,
                         sm_range *out);
-/** The same of one page of a leaf, of n_rows rows. */
+/** What the page index says of a leaf's page of n_rows rows. */
 void smi_pq_page_range(const smi_pq_footer *f, const smi_pq_stats *page, int64_t n_rows,
                        const smi_pq_shape *shape, sm_range *out);
-/* What has been seen of a leaf's values, exactly; strings whole. */
+/* The least and greatest of the values that were written of a leaf; texts are whole here. */
 typedef struct smi_pq_seen {
     const sm_type *type;
     bool has, has_nan;
@@ -584,58 +611,63 @@ typedef struct smi_pq_seen {
 void smi_pq_seen_init(smi_pq_seen *s, const sm_type *t);
 void smi_pq_seen_release(smi_pq_seen *s);
 void smi_pq_seen_reset(smi_pq_seen *s);
-/** n values as the writer stages them: 4, 8 or 16 bytes each, BOOL a byte; strings sm_str. */
+/** Adds n values in the form of smi_pq_stage. */
 void smi_pq_seen_add(smi_pq_seen *s, const void *values, int64_t n);
+/** Adds what was seen elsewhere of values of the same type. */
 void smi_pq_seen_merge(smi_pq_seen *s, const smi_pq_seen *more);
-/** As a footer has it; strings cut to 64 bytes. */
+/** What was seen as a footer stores it, in `a`; texts are cut to 64 bytes. */
 void smi_pq_seen_stats(const smi_pq_seen *s, const smi_pq_node *n, sm_arena *a, smi_pq_stats *out);
-/** As a range of values; strings cut to 32 code points. */
+/** What was seen as a range of values, in `a`; texts are cut to 32 code points, BLOBs to 32 bytes.
+ */
 void smi_pq_seen_range(const smi_pq_seen *s, int64_t n_rows, sm_arena *a, sm_range *out);
 
-/* ---- a dictionary being made (parquet_dict.c) ------------------------------------------------ */
+/* ---- a dictionary that is written (parquet_dict.c) ------------------------------------------- */
 
-/* Entries are numbered as they come. */
+/* A set of values. Each has a code: its number in the order of their first appearance. */
 typedef struct smi_pq_dict {
-    int value_bytes; /* 4 or 8; 0: strings */
+    int value_bytes; /* 4 or 8; 0: texts */
     uint32_t n, max_entries;
-    size_t n_bytes, max_bytes; /* plain, as in a dictionary page */
-    uint32_t *slots;           /* code + 1; 0: free */
-    uint32_t n_slots;
-    sm_buf values;  /* fixed: as they are; strings: one after another */
-    sm_buf entries; /* strings: dict_entry */
+    size_t n_bytes, max_bytes; /* as in a dictionary page, not compressed */
+    uint32_t *slots;           /* hash table of code + 1; 0: free */
+    uint32_t n_slots;          /* a power of two */
+    sm_buf values;             /* the values, one after another */
+    sm_buf entries;            /* texts: a dict_entry each */
 } smi_pq_dict;
 
 void smi_pq_dict_init(smi_pq_dict *d, int value_bytes);
 void smi_pq_dict_reset(smi_pq_dict *d);
 void smi_pq_dict_release(smi_pq_dict *d);
 size_t smi_pq_dict_memory(const smi_pq_dict *d);
-/** Codes of n values (numbers, or sm_str); returns how many there are codes for: fewer than n where
- * the dictionary is full. */
+/** Finds the codes of n values (numbers, or sm_str), and adds those that are new. Returns how many
+ * have a code: fewer than n where the dictionary is full. */
 int64_t smi_pq_dict_codes(smi_pq_dict *d, const void *values, int64_t n, uint32_t *codes);
-/** Would all of these texts fit besides, were they new? */
+/** Would all of these texts fit into the dictionary if none of them was in it yet? */
 bool smi_pq_dict_has_room(const smi_pq_dict *d, const sm_column *texts);
+/** The text of a code; borrowed until the next call of smi_pq_dict_codes. */
 sm_str smi_pq_dict_text(const smi_pq_dict *d, uint32_t code);
 
-/** Texts that come by code: those of n > 0 codes. heads: scratch, kept with the dictionary. */
+/** Adds the texts of n > 0 codes to what was seen. `heads`: scratch that lives as long as the
+ * dictionary's entries. */
 void smi_pq_seen_codes(smi_pq_seen *s, const smi_pq_dict *d, const uint32_t *codes, int64_t n,
                        sm_buf *heads);
 
-/* ---- a leaf being written (parquet_column.c) ------------------------------------------------- */
+/* ---- a leaf that is written (parquet_column.c) ----------------------------------------------- */
 
-/* A page that is encoded and waits to be compressed. */
+/* A page that is encoded but not compressed yet. */
 typedef struct smi_pq_raw_page {
     smi_pq_encoding encoding;
     int64_t n_levels, n_nulls, n_rows;
     size_t off, rep_bytes, def_bytes, value_bytes; /* in the column's `raw` */
 } smi_pq_raw_page;
 
+/* TRIED -> ON or OFF, ON -> OFF; the next chunk begins anew. */
 typedef enum smi_pq_dict_state {
-    SMI_PQ_DICT_TRIED, /* codes are made; whether it pays is not decided */
-    SMI_PQ_DICT_ON,
-    SMI_PQ_DICT_OFF, /* from this page on values are stored as they are */
+    SMI_PQ_DICT_TRIED, /* values become codes; whether that pays is not decided yet */
+    SMI_PQ_DICT_ON,    /* it pays */
+    SMI_PQ_DICT_OFF,   /* from this page on values are stored as they are */
 } smi_pq_dict_state;
 
-/* How a leaf's values are staged. */
+/* The form of a leaf's values when they are added. */
 typedef enum smi_pq_stage {
     SMI_PQ_STAGE_BOOL, /* a byte */
     SMI_PQ_STAGE_4,
@@ -644,6 +676,7 @@ typedef enum smi_pq_stage {
     SMI_PQ_STAGE_TEXT,    /* sm_str */
 } smi_pq_stage;
 
+/* Writes a leaf: a row group's chunk, then the next one's. */
 typedef struct smi_pq_column {
     const smi_pq_node *node;
     const sm_type *type;
@@ -655,69 +688,71 @@ typedef struct smi_pq_column {
     /* the page */
     sm_buf defs, reps; /* a byte a level */
     int64_t n_levels, n_rows, n_values;
-    bool has_left; /* its dictionary became full within it */
+    bool has_left; /* the dictionary became full within this page */
     sm_buf codes;  /* uint32, while a dictionary is used */
-    sm_buf plain;  /* values: staged numbers; strings end to end */
-    sm_buf lens;   /* strings: int32 lengths */
-    sm_buf staged; /* scratch */
-    sm_buf index;  /* scratch: rows of values */
-    sm_buf memo;   /* scratch: codes of an incoming dictionary */
-    sm_buf map;    /* scratch: from those to codes of `dict` */
+    sm_buf plain;  /* else the values: staged numbers, or texts end to end … */
+    sm_buf lens;   /* … and the texts' lengths, int32 */
+    sm_buf staged; /* scratch: staged values */
+    sm_buf index;  /* scratch: the rows that are not null */
+    sm_buf memo;   /* scratch: entries of an incoming dictionary; lengths of texts */
+    sm_buf map;    /* scratch: from entries of an incoming dictionary to codes of `dict`, plus 1 */
 
     /* the chunk */
     smi_pq_dict dict;
     smi_pq_dict_state dict_state;
     bool has_coded_pages;
-    bool has_choice; /* the next two, of values as they are, by the file's first such page */
+    bool has_choice; /* the next two are set, by the file's first page without codes */
     smi_pq_encoding choice;
-    bool is_dense; /* compression gains nothing */
-    sm_buf raw;    /* encoded pages */
-    smi_pq_raw_page *pages;
+    bool is_dense;          /* values in this encoding are not worth compressing */
+    sm_buf raw;             /* the encoded pages … */
+    smi_pq_raw_page *pages; /* … and where each is */
     int64_t n_pages, pages_cap;
-    sm_arena *mem;             /* of what the page index will say */
-    smi_pq_written_page *done; /* all data pages of the chunk; bytes of those pressed */
+    sm_arena *mem;             /* holds what the page index will say */
+    smi_pq_written_page *done; /* all data pages of the chunk; the first n_pressed have `bytes` */
     int64_t n_done, done_cap, n_pressed;
-    sm_buf heads;         /* dictionary: the first 8 bytes of each text, as it sorts */
+    sm_buf heads;         /* of the dictionary's texts: the first 8 bytes as a number (head_of) */
     sm_buf out;           /* compressed pages with their headers */
     sm_buf dict_out;      /* the dictionary's page */
     sm_buf trial, packed; /* scratch */
     uint32_t encodings;
-    uint64_t plain_bytes; /* of pages and headers before compression */
+    uint64_t plain_bytes; /* of pages and their headers, before compression */
     int64_t chunk_levels;
     smi_pq_seen seen;
-    smi_pq_seen page_seen; /* not of text by code */
+    smi_pq_seen page_seen; /* texts by code are added when the page ends */
 } smi_pq_column;
 
 void smi_pq_column_init(smi_pq_column *c, const smi_pq_node *node, const sm_type *type,
                         smi_pq_press *press, smi_pq_codec codec, bool may_dict, sm_budget *budget);
 void smi_pq_column_release(smi_pq_column *c);
 size_t smi_pq_column_memory(const smi_pq_column *c);
-/** Rows first … first + n − 1 of a column that stands at the top. */
+/** Adds rows first … first + n − 1 of a top-level column. SM_SCHEMA where one is null that may not
+ * be. */
 sm_status smi_pq_column_add(smi_pq_column *c, const sm_column *from, int64_t first, int64_t n,
                             sm_error *e) SM_MUST_USE;
-/* Levels of some rows of a leaf below structs and lists. */
+/* The levels of some rows of a leaf below structs and lists. */
 typedef struct smi_pq_levels {
     const uint8_t *defs, *reps;
     int64_t n;           /* levels */
-    const int32_t *rows; /* where the values of the full ones stand */
-    int64_t n_full;      /* full ones */
+    const int32_t *rows; /* of the full levels: the row of the value in its column */
+    int64_t n_full;      /* full levels */
     int64_t n_rows;      /* rows of the table */
-    bool is_edge;        /* may a page end here? */
+    bool is_edge;        /* a page may end after these rows */
 } smi_pq_levels;
-/** Rows of a column below structs and lists. */
+/** Adds rows of a leaf below structs and lists; `from` has its values. */
 sm_status smi_pq_column_add_levels(smi_pq_column *c, const sm_column *from,
                                    const smi_pq_levels *levels, sm_error *e) SM_MUST_USE;
-/** Compresses what waits. Threads: one a column. */
+/** Compresses the encoded pages. Threads: other columns may do so at the same time. */
 sm_status smi_pq_column_press(smi_pq_column *c, sm_error *e) SM_MUST_USE;
-/** Ends the chunk: the last page and the dictionary; `out` and `dict_out` are whole. */
+/** Ends the chunk: afterwards `out` has all its data pages and `dict_out` its dictionary page. */
 sm_status smi_pq_column_end(smi_pq_column *c, sm_error *e) SM_MUST_USE;
 /** Empties it for the next row group. */
 void smi_pq_column_reset(smi_pq_column *c);
 
-/** Makes room in a buffer without bound: cannot fail. */
+/** Makes room for `more` bytes and returns their place. For buffers without bound and budget, so it
+ * cannot fail. */
 uint8_t *smi_pq_room(sm_buf *b, size_t more);
 
-/* ---- the writer's door to vtable (parquet_reader.c, parquet_writer.c) ------------------------ */
+/* ---- the functions of the format's table ----------------------------------------------------- */
 
 typedef struct smi_pq_options {
     sm_str compression; /* zstd, snappy, none */
@@ -763,7 +798,7 @@ static inline uint64_t smi_pq_le64(const uint8_t *p)
     memcpy(&v, p, sizeof(v));
     return v;
 }
-/** memcpy of a text, most of which are short: halves that overlap. */
+/** memcpy for texts, most of which are short: copies two parts that may overlap. */
 static inline void smi_pq_copy_text(uint8_t *to, const void *text, size_t n)
 {
     const uint8_t *from = text;

@@ -1,22 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * format/parquet/parquet_leaf.c: one leaf of one row group, from pages to levels and values, a
+ * format/parquet/parquet_leaf.c: reads one leaf of a row group, from pages to levels and values, a
  * batch at a time.
  *
- * Flat      A leaf that is a column of its own: definition levels are decoded straight into the
- *           validity bitmap, values densely into the column, then spread over the nulls from the
- *           back. A batch may take from several pages.
+ * Calls     smi_pq_leaf_begin for each row group, then smi_pq_leaf_flat or smi_pq_leaf_nested for
+ *           each batch.
+ * Flat      A leaf that is a column of its own. Definition levels are decoded straight into the
+ *           validity bitmap. Values are decoded densely into the column, then moved to their rows
+ *           from the back, with zeros in the rows between. A batch may take from several pages.
  * Nested    Levels and dense values go into buffers, for parquet_assemble.c. A row ends where the
- *           next repetition level is 0, so up to SMI_PQ_AHEAD levels are read ahead of their row.
- * Strings   Views into the page, which the batch keeps: no bytes are copied (but those of
- *           DELTA_BYTE_ARRAY and the texts of UUIDs, which do not stand anywhere). heap[0] is the
- *           dictionary's page, so that its views are made once a row group. A page without a byte
- *           over 0x7F is UTF-8 as a whole; else each string is checked.
- * Codes     A flat string column whose values all come by code from a dictionary of at most
- *           SM_BATCH_ROWS entries is given as SM_DICT; a larger one would cost those that work once
- *           an entry more than it saves.
- * Bounds    What pages say is checked before it is used: counts against the chunk's, codes against
- *           the dictionary, lengths against the page. Memory follows the batch, not the page.
+ *           next repetition level is 0, so up to SMI_PQ_AHEAD levels are decoded ahead.
+ * Strings   are views into the page, which the batch keeps. So no bytes are copied, except for
+ *           DELTA_BYTE_ARRAY and UUIDs, whose texts are in no page. heap[0] is always the
+ *           dictionary's page, so that views of its entries are made once for a row group. A page
+ *           without a byte over 0x7F is UTF-8; in any other each string is checked.
+ * Codes     A flat column of strings is returned as SM_DICT if all its values are codes of a
+ *           dictionary with at most SM_BATCH_ROWS entries. With a larger one, work that is done for
+ *           each entry would cost more than the dictionary saves.
+ * Bounds    What a page says is checked before it is used: counts against the chunk's, codes
+ *           against the dictionary, lengths against the page. Memory depends on the batch, not on
+ *           the page.
  *
  * Called by parquet_reader.c and parquet_assemble.c. */
 
@@ -25,8 +28,10 @@
 
 /* ---- buffers --------------------------------------------------------------------------------- */
 
-static sm_status grow(smi_pq_growing *g, size_t more, sm_error *e)
+/* Makes room for `more` bytes after the first n_bytes. */
+static sm_status grow_buffer(smi_pq_growing *g, size_t more, sm_error *e)
 {
+    SM_ASSERT(g->n_bytes <= g->cap);
     size_t need = 0;
     if (!sm_add_size(g->n_bytes, more, &need) || !sm_add_size(need, SM_PAD_BYTES, &need)) {
         return sm_fail(e, SM_LIMIT, "a batch does not fit memory");
@@ -41,7 +46,7 @@ static sm_status grow(smi_pq_growing *g, size_t more, sm_error *e)
     return SM_OK;
 }
 
-static void growing_release(smi_pq_growing *g)
+static void release_buffer(smi_pq_growing *g)
 {
     if (g->cap > 0) {
         sm_budget_give(g->budget, g->cap);
@@ -50,11 +55,12 @@ static void growing_release(smi_pq_growing *g)
     *g = (smi_pq_growing){.budget = g->budget};
 }
 
-/* Room for n items from the start. */
-static sm_status hold(smi_pq_growing *g, int64_t n, int item_bytes, sm_error *e)
+/* Empties the buffer and makes room for n items. */
+static sm_status make_room(smi_pq_growing *g, int64_t n, int item_bytes, sm_error *e)
 {
+    SM_ASSERT(n >= 0);
     g->n_bytes = 0;
-    return grow(g, (size_t)n * (size_t)item_bytes, e);
+    return grow_buffer(g, (size_t)n * (size_t)item_bytes, e);
 }
 
 sm_status smi_pq_alloc_bits(sm_batch *into, int64_t n, uint8_t **out, sm_error *e)
@@ -77,6 +83,7 @@ sm_status smi_pq_alloc_bits(sm_batch *into, int64_t n, uint8_t **out, sm_error *
             const type v = in[at];                                                                 \
             out[i] = is_set ? v : 0;                                                               \
         }                                                                                          \
+        SM_ASSERT(at == 0); /* n_set of the bits are set */                                        \
     }
 SPREAD(spread_1, uint8_t)
 SPREAD(spread_2, uint16_t)
@@ -89,6 +96,7 @@ SPREAD(spread_16, unsigned __int128)
 void smi_pq_spread(const void *in, void *out, int value_bytes, const uint8_t *bits, int64_t first,
                    int64_t n, int64_t n_set)
 {
+    SM_ASSERT(n_set >= 0 && n_set <= n);
     if (n_set == n) {
         if (in != out && n > 0) {
             memcpy(out, in, (size_t)n * (size_t)value_bytes);
@@ -133,7 +141,7 @@ void smi_pq_pack_bools(const uint8_t *in, int64_t n, uint8_t *out)
 
 /* ---- errors ---------------------------------------------------------------------------------- */
 
-static sm_status corrupt(const smi_pq_leaf *l, sm_error *e, const char *what)
+static sm_status fail_corrupt(const smi_pq_leaf *l, sm_error *e, const char *what)
 {
     const sm_status st =
         sm_fail(e, SM_CORRUPT, "column \"%.*s\": %s", SM_STR_ARG(l->node->name), what);
@@ -150,7 +158,7 @@ static sm_status fail_encoding(const smi_pq_leaf *l, sm_error *e)
 
 /* ---- strings --------------------------------------------------------------------------------- */
 
-/* Bytes of a view that belong to a string of so many bytes. */
+/* Masks of the bytes of a view that a string of so many bytes uses. */
 static const uint64_t inline_mask[SM_VIEW_INLINE + 1][2] = {
     {0x00000000ffffffff, 0},
     {0x000000ffffffffff, 0},
@@ -167,7 +175,7 @@ static const uint64_t inline_mask[SM_VIEW_INLINE + 1][2] = {
     {0xffffffffffffffff, 0xffffffffffffffff},
 };
 
-/* May read 12 bytes from s whatever its length. */
+/* Makes the view of a string. Reads 12 bytes from s whatever its length. */
 static inline void make_view(sm_view *v, const uint8_t *s, uint32_t len, const uint8_t *base,
                              int32_t heap_index)
 {
@@ -180,7 +188,7 @@ static inline void make_view(sm_view *v, const uint8_t *s, uint32_t len, const u
     }
 }
 
-/* No byte over 0x7F? */
+/* Is there no byte over 0x7F? */
 static bool is_ascii(const uint8_t *p, const uint8_t *end)
 {
     uint64_t any = 0;
@@ -207,7 +215,7 @@ static sm_status check_text(const smi_pq_leaf *l, const sm_view *v, int64_t n,
     for (int64_t i = 0; i < n; i++) {
         const sm_str s = sm_view_str(&v[i], heap);
         if (sm_utf8_check(s.data, s.len) != s.len) {
-            return corrupt(l, e, "a string is not UTF-8");
+            return fail_corrupt(l, e, "a string is not UTF-8");
         }
     }
     return SM_OK;
@@ -216,6 +224,7 @@ static sm_status check_text(const smi_pq_leaf *l, const sm_view *v, int64_t n,
 static sm_status add_heap(smi_pq_leaf *l, sm_block *block, const uint8_t *data, int64_t bytes,
                           int32_t *index, sm_error *e)
 {
+    SM_ASSERT(l->n_heap <= l->heap_cap && bytes >= 0 && (data || bytes == 0));
     if (l->n_heap == l->heap_cap) {
         l->heap_cap = l->heap_cap * 2 + 8;
         l->heap = sm_realloc(l->heap, (size_t)l->heap_cap * sizeof(*l->heap));
@@ -232,7 +241,7 @@ static sm_status add_heap(smi_pq_leaf *l, sm_block *block, const uint8_t *data, 
     return SM_OK;
 }
 
-/* The page as one of the batch's heap buffers. */
+/* Adds the page to the batch's heap buffers, unless it is there. */
 static sm_status heap_page(smi_pq_leaf *l, sm_error *e)
 {
     if (l->heap_index < 0) {
@@ -245,6 +254,7 @@ static sm_status heap_page(smi_pq_leaf *l, sm_error *e)
 sm_status smi_pq_leaf_heap(const smi_pq_leaf *l, sm_column *out, sm_error *e)
 {
     void *heap = NULL;
+    SM_ASSERT(l->into && l->n_heap > 0);
     SM_TRY(sm_batch_alloc(l->into, (size_t)l->n_heap * sizeof(*l->heap), &heap, e));
     memcpy(heap, l->heap, (size_t)l->n_heap * sizeof(*l->heap));
     out->heap = heap;
@@ -260,12 +270,12 @@ static sm_status raw_plain_bytes(smi_pq_leaf *l, int64_t n, sm_view *out, sm_err
     SM_TRY(heap_page(l, e));
     for (int64_t i = 0; i < n; i++) {
         if (l->end - p < 4) {
-            return corrupt(l, e, "a page ends before its values");
+            return fail_corrupt(l, e, "a page ends before its values");
         }
         const uint32_t len = smi_pq_le32(p);
         p += 4;
         if (len > (uint64_t)(l->end - p)) {
-            return corrupt(l, e, "a string is longer than its page");
+            return fail_corrupt(l, e, "a string is longer than its page");
         }
         make_view(&out[i], p, len, l->base, l->heap_index);
         p += len;
@@ -278,7 +288,7 @@ static sm_status raw_plain_fixed(smi_pq_leaf *l, int64_t n, sm_view *out, sm_err
 {
     const uint32_t len = l->node->physical == SMI_PQ_INT96 ? 12 : (uint32_t)l->node->fixed_bytes;
     if ((uint64_t)n > (uint64_t)(l->end - l->p) / len) {
-        return corrupt(l, e, "a page ends before its values");
+        return fail_corrupt(l, e, "a page ends before its values");
     }
     SM_TRY(heap_page(l, e));
     for (int64_t i = 0; i < n; i++) {
@@ -291,15 +301,15 @@ static sm_status raw_plain_fixed(smi_pq_leaf *l, int64_t n, sm_view *out, sm_err
 /* DELTA_LENGTH_BYTE_ARRAY: the lengths, then the strings end to end. */
 static sm_status raw_delta_length(smi_pq_leaf *l, int64_t n, sm_view *out, sm_error *e)
 {
-    SM_TRY(hold(&l->lengths, n, sizeof(int32_t), e));
+    SM_TRY(make_room(&l->lengths, n, sizeof(int32_t), e));
     int32_t *len = (int32_t *)(void *)l->lengths.data;
     if (!smi_pq_delta_i32(&l->delta, len, n)) {
-        return corrupt(l, e, "lengths of strings are damaged");
+        return fail_corrupt(l, e, "lengths of strings are damaged");
     }
     SM_TRY(heap_page(l, e));
     for (int64_t i = 0; i < n; i++) {
         if (len[i] < 0 || len[i] > l->end - l->p) {
-            return corrupt(l, e, "a string is longer than its page");
+            return fail_corrupt(l, e, "a string is longer than its page");
         }
         make_view(&out[i], l->p, (uint32_t)len[i], l->base, l->heap_index);
         l->p += len[i];
@@ -314,16 +324,16 @@ static sm_status raw_delta_bytes(smi_pq_leaf *l, int64_t n, sm_view *out, sm_err
     sm_block *block = NULL;
     int32_t heap_index = 0;
     uint64_t total = 0;
-    SM_TRY(hold(&l->lengths, n * 2, sizeof(int32_t), e));
+    SM_TRY(make_room(&l->lengths, n * 2, sizeof(int32_t), e));
     int32_t *prefix = (int32_t *)(void *)l->lengths.data, *suffix = prefix + n;
     if (!smi_pq_delta_i32(&l->delta, prefix, n) || !smi_pq_delta_i32(&l->suffix, suffix, n)) {
-        return corrupt(l, e, "lengths of strings are damaged");
+        return fail_corrupt(l, e, "lengths of strings are damaged");
     }
     uint64_t before = l->last.n_bytes, left = (uint64_t)(l->end - l->p);
     for (int64_t i = 0; i < n; i++) {
         if (prefix[i] < 0 || suffix[i] < 0 || (uint64_t)prefix[i] > before ||
             (uint64_t)suffix[i] > left) {
-            return corrupt(l, e, "a string is longer than its page");
+            return fail_corrupt(l, e, "a string is longer than its page");
         }
         left -= (uint64_t)suffix[i];
         before = (uint64_t)prefix[i] + (uint64_t)suffix[i];
@@ -349,6 +359,7 @@ static sm_status raw_delta_bytes(smi_pq_leaf *l, int64_t n, sm_view *out, sm_err
         last = at;
         at += prefix[i] + suffix[i];
     }
+    SM_ASSERT(st != SM_OK || (uint64_t)(at - block->data) == total);
     at = block->data;
     for (int64_t i = 0; i < n && st == SM_OK; i++) {
         const uint32_t len = (uint32_t)prefix[i] + (uint32_t)suffix[i];
@@ -357,7 +368,7 @@ static sm_status raw_delta_bytes(smi_pq_leaf *l, int64_t n, sm_view *out, sm_err
     }
     if (st == SM_OK) {
         l->last.n_bytes = 0;
-        st = grow(&l->last, (size_t)before, e);
+        st = grow_buffer(&l->last, (size_t)before, e);
     }
     if (st == SM_OK) {
         memcpy(l->last.data, last, (size_t)before);
@@ -372,7 +383,7 @@ static sm_status raw_delta_bytes(smi_pq_leaf *l, int64_t n, sm_view *out, sm_err
 static sm_status split_into(smi_pq_leaf *l, int64_t n, int value_bytes, uint8_t *out, sm_error *e)
 {
     if (n > l->split_n - l->split_at) {
-        return corrupt(l, e, "a page ends before its values");
+        return fail_corrupt(l, e, "a page ends before its values");
     }
     for (int k = 0; k < value_bytes; k++) {
         const uint8_t *from = l->base + (int64_t)k * l->split_n + l->split_at;
@@ -391,7 +402,7 @@ static sm_status raw_split_fixed(smi_pq_leaf *l, int64_t n, sm_view *out, sm_err
     int32_t heap_index = 0;
     size_t bytes = 0;
     if (n > l->split_n - l->split_at || !sm_mul_size((size_t)n, (size_t)len, &bytes)) {
-        return corrupt(l, e, "a page ends before its values");
+        return fail_corrupt(l, e, "a page ends before its values");
     }
     SM_TRY(sm_block_new(l->budget, bytes, &block, e));
     sm_status st = split_into(l, n, len, block->data, e);
@@ -411,11 +422,12 @@ static sm_status raw_split_fixed(smi_pq_leaf *l, int64_t n, sm_view *out, sm_err
 static sm_status raw_bools(smi_pq_leaf *l, int64_t n, uint8_t *out, sm_error *e)
 {
     if (l->encoding == SMI_PQ_RLE) {
-        return smi_pq_runs_u8(&l->codes, out, n) ? SM_OK
-                                                 : corrupt(l, e, "a page ends before its values");
+        return smi_pq_runs_u8(&l->codes, out, n)
+                   ? SM_OK
+                   : fail_corrupt(l, e, "a page ends before its values");
     }
     if (n > (l->end - l->base) * 8 - l->bool_bit) {
-        return corrupt(l, e, "a page ends before its values");
+        return fail_corrupt(l, e, "a page ends before its values");
     }
     for (int64_t i = 0; i < n; i++, l->bool_bit++) {
         out[i] = sm_bit_get(l->base, l->bool_bit);
@@ -432,17 +444,17 @@ static sm_status raw_numbers(smi_pq_leaf *l, int64_t n, uint8_t *out, sm_error *
     if (l->encoding == SMI_PQ_DELTA_BINARY_PACKED) {
         const bool ok = bytes == 4 ? smi_pq_delta_i32(&l->delta, (int32_t *)(void *)out, n)
                                    : smi_pq_delta_i64(&l->delta, (int64_t *)(void *)out, n);
-        return ok ? SM_OK : corrupt(l, e, "a page ends before its values");
+        return ok ? SM_OK : fail_corrupt(l, e, "a page ends before its values");
     }
     if (n > (l->end - l->p) / bytes) {
-        return corrupt(l, e, "a page ends before its values");
+        return fail_corrupt(l, e, "a page ends before its values");
     }
     memcpy(out, l->p, (size_t)n * (size_t)bytes);
     l->p += n * bytes;
     return SM_OK;
 }
 
-/* n values in the form of l->raw. */
+/* Decodes n values in the form of l->raw. */
 static sm_status raw_values(smi_pq_leaf *l, int64_t n, void *out, sm_error *e)
 {
     if (l->raw == SMI_PQ_RAW_BOOL) {
@@ -480,21 +492,22 @@ static void put_uuid(const uint8_t *bytes, uint8_t *out)
     }
 }
 
-/* n > 0 values as they are stored; their texts go to a block of their own, which the batch keeps,
- * or the dictionary. */
+/* Decodes n UUIDs and writes their texts to a new block, which the batch keeps; or, where a
+ * dictionary is loaded, l->dict_made. */
 static sm_status uuid_values(smi_pq_leaf *l, int64_t n, sm_view *out, sm_error *e)
 {
+    SM_ASSERT(n > 0 && !l->dict_made);
     sm_block *block = NULL;
     int32_t heap_index = 0;
     size_t bytes = 0;
     SM_TRY(raw_values(l, n, out, e));
     for (int64_t i = 0; i < n; i++) {
         if (sm_view_str(&out[i], l->heap).len != UUID_BYTES) { /* of DELTA_BYTE_ARRAY */
-            return corrupt(l, e, "a UUID that is not 16 bytes");
+            return fail_corrupt(l, e, "a UUID that is not 16 bytes");
         }
     }
     if (!sm_mul_size((size_t)n, UUID_TEXT_BYTES, &bytes)) {
-        return corrupt(l, e, "a page has too many values");
+        return fail_corrupt(l, e, "a page has too many values");
     }
     SM_TRY(sm_block_new(l->budget, bytes, &block, e));
     for (int64_t i = 0; i < n; i++) {
@@ -515,7 +528,7 @@ static sm_status uuid_values(smi_pq_leaf *l, int64_t n, sm_view *out, sm_error *
     return st;
 }
 
-/* n values of the wanted type that do not come by code. */
+/* Decodes n values that are not codes, and converts them to the wanted type. */
 static sm_status stored_values(smi_pq_leaf *l, int64_t n, void *out, sm_error *e)
 {
     if (n == 0) {
@@ -527,9 +540,9 @@ static sm_status stored_values(smi_pq_leaf *l, int64_t n, void *out, sm_error *e
     if (smi_pq_convert_is_uuid(l->convert)) {
         return uuid_values(l, n, out, e);
     }
-    SM_TRY(hold(&l->scratch, n, smi_pq_raw_bytes(l->raw), e));
+    SM_TRY(make_room(&l->scratch, n, smi_pq_raw_bytes(l->raw), e));
     SM_TRY(raw_values(l, n, l->scratch.data, e));
-    if (smi_pq_convert_run(l->convert, l->scratch.data, l->heap, out, n) != n) {
+    if (smi_pq_convert_values(l->convert, l->scratch.data, l->heap, out, n) != n) {
         sm_buf type = {0};
         sm_type_print(l->convert->to, &type);
         const sm_status st = sm_fail(e, SM_RANGE, "column \"%.*s\": a value does not fit %.*s",
@@ -540,7 +553,7 @@ static sm_status stored_values(smi_pq_leaf *l, int64_t n, void *out, sm_error *e
     return SM_OK;
 }
 
-/* ---- values by code -------------------------------------------------------------------------- */
+/* ---- codes of a dictionary ------------------------------------------------------------------- */
 
 static bool is_coded(smi_pq_encoding e)
 {
@@ -550,14 +563,14 @@ static bool is_coded(smi_pq_encoding e)
 static sm_status read_codes(smi_pq_leaf *l, int64_t n, uint32_t *out, sm_error *e)
 {
     if (!smi_pq_runs_u32(&l->codes, out, n)) {
-        return corrupt(l, e, "a page ends before its values");
+        return fail_corrupt(l, e, "a page ends before its values");
     }
     uint32_t max = 0;
     for (int64_t i = 0; i < n; i++) {
         max = out[i] > max ? out[i] : max;
     }
     if (n > 0 && max >= l->n_dict) {
-        return corrupt(l, e, "a value is not in the dictionary");
+        return fail_corrupt(l, e, "a value is not in the dictionary");
     }
     return SM_OK;
 }
@@ -573,8 +586,10 @@ static sm_status read_codes(smi_pq_leaf *l, int64_t n, uint32_t *out, sm_error *
     } while (0)
 /* NOLINTEND(bugprone-macro-parentheses) */
 
-static void look_up(const smi_pq_leaf *l, const uint32_t *codes, int64_t n, void *out)
+/* Writes the dictionary's entries of n codes, which read_codes has checked. */
+static void look_up_codes(const smi_pq_leaf *l, const uint32_t *codes, int64_t n, void *out)
 {
+    SM_ASSERT(n == 0 || l->n_dict > 0);
     switch (l->value_bytes) {
     case 1:
         LOOK_UP(uint8_t);
@@ -594,24 +609,26 @@ static void look_up(const smi_pq_leaf *l, const uint32_t *codes, int64_t n, void
 }
 #undef LOOK_UP
 
-static sm_status values(smi_pq_leaf *l, int64_t n, void *out, sm_error *e)
+/* Decodes n values of the wanted type from the page. */
+static sm_status read_values(smi_pq_leaf *l, int64_t n, void *out, sm_error *e)
 {
+    SM_ASSERT(l->convert && n >= 0);
     if (!is_coded(l->encoding)) {
         return stored_values(l, n, out, e);
     }
     if (n == 0) {
         return SM_OK;
     }
-    SM_TRY(hold(&l->codes_buf, n, sizeof(uint32_t), e));
+    SM_TRY(make_room(&l->codes_buf, n, sizeof(uint32_t), e));
     uint32_t *codes = (uint32_t *)(void *)l->codes_buf.data;
     SM_TRY(read_codes(l, n, codes, e));
-    look_up(l, codes, n, out);
+    look_up_codes(l, codes, n, out);
     return SM_OK;
 }
 
 /* ---- pages ----------------------------------------------------------------------------------- */
 
-/* Points the value decoders at a page's values. */
+/* Makes a page's values those that are decoded next. */
 static void set_values(smi_pq_leaf *l, const smi_pq_page *page)
 {
     l->page_block = page->block;
@@ -624,10 +641,12 @@ static void set_values(smi_pq_leaf *l, const smi_pq_page *page)
                   is_ascii(page->values, page->values_end);
 }
 
+/* Decodes and converts the entries of a dictionary page. */
 static sm_status load_dictionary(smi_pq_leaf *l, const smi_pq_page *page, sm_error *e)
 {
+    SM_ASSERT(l->page_left == 0 && (l->n_dict == 0 || l->dict_values));
     if (l->dict_values || l->chunk_left != l->chunk_levels) {
-        return corrupt(l, e, "a dictionary that is not the first page");
+        return fail_corrupt(l, e, "a dictionary that is not the first page");
     }
     if (!l->convert) {
         return SM_OK;
@@ -639,23 +658,23 @@ static sm_status load_dictionary(smi_pq_leaf *l, const smi_pq_page *page, sm_err
     set_values(l, page);
     l->encoding = SMI_PQ_PLAIN;
     l->is_ascii = l->raw == SMI_PQ_RAW_VIEW && is_ascii(page->values, page->values_end);
-    /* Each entry takes a bit or a byte at least, so the page bounds what is asked for. */
+    /* An entry takes at least a byte (a boolean a bit), so the page's size limits their number. */
     const int64_t most = (page->values_end - page->values) * (l->raw == SMI_PQ_RAW_BOOL ? 8 : 1);
     if (page->n_values > most) {
-        return corrupt(l, e, "a dictionary is shorter than its entries");
+        return fail_corrupt(l, e, "a dictionary is shorter than its entries");
     }
     size_t bytes = 0;
     if (!sm_mul_size((size_t)page->n_values, (size_t)l->value_bytes, &bytes)) {
-        return corrupt(l, e, "a dictionary is too long");
+        return fail_corrupt(l, e, "a dictionary is too long");
     }
     SM_TRY(sm_block_new(l->budget, bytes, &l->dict_values, e));
-    /* No batch is there to keep the page: it becomes heap buffer 0, held by the leaf. */
+    /* The leaf keeps the page, not the batch (into is NULL): it becomes heap buffer 0. */
     sm_batch *const into = l->into;
     l->into = NULL;
     l->n_heap = 0;
     const sm_status st = stored_values(l, page->n_values, l->dict_values->data, e);
     l->into = into;
-    l->heap[0] = (sm_heap_buf){0}; /* until the batch keeps it */
+    l->heap[0] = (sm_heap_buf){0}; /* renew_dictionary_heap sets it */
     l->n_heap = 1;
     if (st == SM_OK) {
         l->n_dict = page->n_values;
@@ -676,15 +695,15 @@ static sm_status load_dictionary(smi_pq_leaf *l, const smi_pq_page *page, sm_err
 
 static sm_status begin_codes(smi_pq_leaf *l, sm_error *e)
 {
-    const bool is_empty = l->p == l->end; /* all null: some writers leave the width out too */
+    const bool is_empty = l->p == l->end; /* all null: some writers leave out the width too */
     if (!is_empty && *l->p > 32) {
-        return corrupt(l, e, "codes of a page are wider than 32 bits");
+        return fail_corrupt(l, e, "codes of a page are wider than 32 bits");
     }
     smi_pq_runs_init(&l->codes, is_empty ? l->end : l->p + 1, l->end, is_empty ? 1 : *l->p);
     return SM_OK;
 }
 
-/* Runs of booleans behind their length. */
+/* Booleans as runs, after the length of their bytes. */
 static sm_status begin_bools(smi_pq_leaf *l, sm_error *e)
 {
     if (l->node->physical != SMI_PQ_BOOLEAN) {
@@ -695,7 +714,7 @@ static sm_status begin_bools(smi_pq_leaf *l, sm_error *e)
         return SM_OK;
     }
     if (l->end - l->p < 4 || smi_pq_le32(l->p) > l->end - l->p - 4) {
-        return corrupt(l, e, "a page ends before its values");
+        return fail_corrupt(l, e, "a page ends before its values");
     }
     smi_pq_runs_init(&l->codes, l->p + 4, l->p + 4 + smi_pq_le32(l->p), 1);
     return SM_OK;
@@ -713,7 +732,7 @@ static sm_status begin_split(smi_pq_leaf *l, sm_error *e)
     return SM_OK;
 }
 
-/* Differences: of numbers, or of lengths before strings. */
+/* Delta-encoded numbers, or the delta-encoded lengths before strings. */
 static sm_status begin_deltas(smi_pq_leaf *l, sm_error *e)
 {
     const smi_pq_physical t = l->node->physical;
@@ -730,7 +749,7 @@ static sm_status begin_deltas(smi_pq_leaf *l, sm_error *e)
         return SM_OK;
     }
     if (!smi_pq_delta_init(&l->delta, l->p, l->end)) {
-        return corrupt(l, e, "a page of differences is damaged");
+        return fail_corrupt(l, e, "a page of differences is damaged");
     }
     if (l->encoding != SMI_PQ_DELTA_BINARY_PACKED) {
         l->p = smi_pq_delta_end(&l->delta);
@@ -739,7 +758,7 @@ static sm_status begin_deltas(smi_pq_leaf *l, sm_error *e)
         const bool ok = l->p && smi_pq_delta_init(&l->suffix, l->p, l->end);
         l->p = ok ? smi_pq_delta_end(&l->suffix) : NULL;
     }
-    return l->p ? SM_OK : corrupt(l, e, "lengths of strings are damaged");
+    return l->p ? SM_OK : fail_corrupt(l, e, "lengths of strings are damaged");
 }
 
 static sm_status begin_encoding(smi_pq_leaf *l, sm_error *e)
@@ -763,14 +782,15 @@ static sm_status begin_encoding(smi_pq_leaf *l, sm_error *e)
     }
 }
 
-/* Begins the next data page that has values; a dictionary on the way is loaded. */
-static sm_status next_page(smi_pq_leaf *l, sm_error *e)
+/* Begins the next data page that has levels. Loads a dictionary page before it. */
+static sm_status begin_next_page(smi_pq_leaf *l, sm_error *e)
 {
     smi_pq_page page = {0};
+    SM_ASSERT(l->page_left == 0 && l->chunk_left >= 0 && l->chunk_left <= l->chunk_levels);
     while (l->page_left == 0) {
         const sm_status st = smi_pq_pages_next(&l->pages, &page, e);
         if (st == SM_END) {
-            return corrupt(l, e, "a column chunk ends before its rows");
+            return fail_corrupt(l, e, "a column chunk ends before its rows");
         }
         if (st != SM_OK) {
             return sm_within(e, st, "column \"%.*s\"", SM_STR_ARG(l->node->name));
@@ -780,7 +800,7 @@ static sm_status next_page(smi_pq_leaf *l, sm_error *e)
             continue;
         }
         if (page.n_values > l->chunk_left) {
-            return corrupt(l, e, "a column chunk has more values than its row group");
+            return fail_corrupt(l, e, "a column chunk has more values than its row group");
         }
         l->page_left = page.n_values;
         l->chunk_left -= page.n_values;
@@ -798,31 +818,34 @@ static sm_status next_page(smi_pq_leaf *l, sm_error *e)
 
 /* ---- flat ------------------------------------------------------------------------------------ */
 
+/* Begins a batch, whose heap buffer 0 is the dictionary's. */
 static sm_status begin_batch(smi_pq_leaf *l, sm_batch *into, sm_error *e)
 {
     int32_t index = 0;
+    SM_ASSERT(into && (l->dict_heap != NULL || l->dict_heap_bytes == 0));
     l->into = into;
     l->heap_index = -1;
     l->n_heap = 0;
     return add_heap(l, l->dict_heap, l->dict_base, l->dict_heap_bytes, &index, e);
 }
 
-/* After a page was begun the dictionary may be new: it is always heap buffer 0. */
+/* Sets heap buffer 0 where the page that was just begun has brought a dictionary. */
 static void renew_dictionary_heap(smi_pq_leaf *l)
 {
+    SM_ASSERT(l->into && l->n_heap > 0);
     if (l->heap[0].data != l->dict_base) {
         sm_batch_keep(l->into, l->dict_heap);
         l->heap[0] = (sm_heap_buf){.data = l->dict_base, .size_bytes = l->dict_heap_bytes};
     }
 }
 
-/* A batch by codes: as many rows as come by code, from pages of the batch. Returns how many. */
-static sm_status coded_rows(smi_pq_leaf *l, int64_t n_rows, uint32_t *codes, uint8_t *validity,
-                            int64_t *n_done, int64_t *n_set, sm_error *e)
+/* Reads codes of rows up to the first page without codes; *n_done rows in all. */
+static sm_status read_coded_rows(smi_pq_leaf *l, int64_t n_rows, uint32_t *codes, uint8_t *validity,
+                                 int64_t *n_done, int64_t *n_set, sm_error *e)
 {
     while (*n_done < n_rows) {
         if (l->page_left == 0) {
-            SM_TRY(next_page(l, e));
+            SM_TRY(begin_next_page(l, e));
         }
         if (!is_coded(l->encoding)) {
             return SM_OK;
@@ -830,7 +853,7 @@ static sm_status coded_rows(smi_pq_leaf *l, int64_t n_rows, uint32_t *codes, uin
         const int64_t take = n_rows - *n_done < l->page_left ? n_rows - *n_done : l->page_left;
         int64_t set = take;
         if (validity && !smi_pq_runs_bits(&l->def, validity, *n_done, take, &set)) {
-            return corrupt(l, e, "definition levels are damaged");
+            return fail_corrupt(l, e, "definition levels are damaged");
         }
         SM_TRY(read_codes(l, set, codes + *n_done, e));
         smi_pq_spread(codes + *n_done, codes + *n_done, 4, validity, *n_done, take, set);
@@ -841,21 +864,22 @@ static sm_status coded_rows(smi_pq_leaf *l, int64_t n_rows, uint32_t *codes, uin
     return SM_OK;
 }
 
-static sm_status plain_rows(smi_pq_leaf *l, int64_t n_rows, uint8_t *out, uint8_t *validity,
-                            int64_t done, int64_t *n_set, sm_error *e)
+/* Reads values of rows done … n_rows − 1. */
+static sm_status read_plain_rows(smi_pq_leaf *l, int64_t n_rows, uint8_t *out, uint8_t *validity,
+                                 int64_t done, int64_t *n_set, sm_error *e)
 {
     while (done < n_rows) {
         if (l->page_left == 0) {
-            SM_TRY(next_page(l, e));
+            SM_TRY(begin_next_page(l, e));
             renew_dictionary_heap(l);
         }
         const int64_t take = n_rows - done < l->page_left ? n_rows - done : l->page_left;
         uint8_t *const at = out + done * l->value_bytes;
         int64_t set = take;
         if (validity && !smi_pq_runs_bits(&l->def, validity, done, take, &set)) {
-            return corrupt(l, e, "definition levels are damaged");
+            return fail_corrupt(l, e, "definition levels are damaged");
         }
-        SM_TRY(values(l, set, at, e));
+        SM_TRY(read_values(l, set, at, e));
         smi_pq_spread(at, at, l->value_bytes, validity, done, take, set);
         l->page_left -= take;
         done += take;
@@ -864,10 +888,11 @@ static sm_status plain_rows(smi_pq_leaf *l, int64_t n_rows, uint8_t *out, uint8_
     return SM_OK;
 }
 
-/* Codes as a column over the dictionary. */
+/* Makes a column of codes and the dictionary. */
 static sm_status give_coded(smi_pq_leaf *l, const uint32_t *codes, sm_column *out, sm_error *e)
 {
     void *child = NULL;
+    SM_ASSERT(codes && l->n_dict > 0 && l->n_dict <= SM_BATCH_ROWS);
     SM_TRY(sm_batch_alloc(l->into, sizeof(sm_column), &child, e));
     sm_column *entries = child;
     *entries = (sm_column){.type = out->type, .n_rows = l->n_dict, .values = l->dict_values->data};
@@ -889,13 +914,14 @@ sm_status smi_pq_leaf_flat(smi_pq_leaf *l, int64_t n_rows, sm_batch *into, sm_co
     int64_t done = 0, n_set = 0;
     const sm_type *type = l->convert->to;
 
+    SM_ASSERT(l->node->max_rep == 0 && l->node->max_def <= 1 && n_rows >= 0);
     SM_TRY(begin_batch(l, into, e));
     *out = (sm_column){.type = type, .n_rows = n_rows};
     if (n_rows == 0) {
         return SM_OK;
     }
     if (l->page_left == 0) {
-        SM_TRY(next_page(l, e));
+        SM_TRY(begin_next_page(l, e));
     }
     renew_dictionary_heap(l);
     if (l->node->max_def > 0) {
@@ -904,17 +930,17 @@ sm_status smi_pq_leaf_flat(smi_pq_leaf *l, int64_t n_rows, sm_batch *into, sm_co
     if (sm_type_is_bytes(type->id) && is_coded(l->encoding) && l->n_dict > 0 &&
         l->n_dict <= SM_BATCH_ROWS) {
         SM_TRY(sm_batch_alloc(into, (size_t)n_rows * sizeof(uint32_t), &codes, e));
-        SM_TRY(coded_rows(l, n_rows, codes, validity, &done, &n_set, e));
+        SM_TRY(read_coded_rows(l, n_rows, codes, validity, &done, &n_set, e));
     }
     if (done < n_rows) {
         if (type->id == SM_TYPE_BOOL) {
-            SM_TRY(hold(&l->values, n_rows, 1, e));
+            SM_TRY(make_room(&l->values, n_rows, 1, e));
             rows = l->values.data;
         } else {
             SM_TRY(sm_batch_alloc(into, (size_t)n_rows * (size_t)l->value_bytes, &rows, e));
         }
-        if (done > 0) { /* began by code, goes on without: nulls have code 0 and become empty */
-            look_up(l, codes, done, rows);
+        if (done > 0) { /* only the first rows are codes. Nulls have code 0 and become empty */
+            look_up_codes(l, codes, done, rows);
             if (validity) {
                 sm_view *v = rows;
                 for (int64_t i = 0; i < done; i++) {
@@ -922,8 +948,9 @@ sm_status smi_pq_leaf_flat(smi_pq_leaf *l, int64_t n_rows, sm_batch *into, sm_co
                 }
             }
         }
-        SM_TRY(plain_rows(l, n_rows, rows, validity, done, &n_set, e));
+        SM_TRY(read_plain_rows(l, n_rows, rows, validity, done, &n_set, e));
     }
+    SM_ASSERT(n_set >= 0 && n_set <= n_rows && (validity || n_set == n_rows));
     out->validity = n_set < n_rows ? validity : NULL;
     if (done >= n_rows) {
         return give_coded(l, codes, out, e);
@@ -939,7 +966,7 @@ sm_status smi_pq_leaf_flat(smi_pq_leaf *l, int64_t n_rows, sm_batch *into, sm_co
 
 /* ---- nested ---------------------------------------------------------------------------------- */
 
-static bool within(const uint8_t *levels, int64_t n, uint8_t max)
+static bool are_at_most(const uint8_t *levels, int64_t n, uint8_t max)
 {
     uint8_t most = 0;
     for (int64_t i = 0; i < n; i++) {
@@ -948,21 +975,23 @@ static bool within(const uint8_t *levels, int64_t n, uint8_t max)
     return most <= max;
 }
 
-/* Reads levels ahead; false at the end of the chunk. */
+/* Decodes the next levels. *has_more: there were some. */
 static sm_status read_ahead(smi_pq_leaf *l, bool *has_more, sm_error *e)
 {
+    SM_ASSERT(l->ahead_at == l->n_ahead);
     *has_more = l->page_left > 0 || l->chunk_left > 0;
     if (!*has_more) {
         return SM_OK;
     }
     if (l->page_left == 0) {
-        SM_TRY(next_page(l, e));
+        SM_TRY(begin_next_page(l, e));
         renew_dictionary_heap(l);
     }
     const int64_t n = l->page_left < SMI_PQ_AHEAD ? l->page_left : SMI_PQ_AHEAD;
     if (!smi_pq_runs_u8(&l->rep, l->ahead_rep, n) || !smi_pq_runs_u8(&l->def, l->ahead_def, n) ||
-        !within(l->ahead_rep, n, l->node->max_rep) || !within(l->ahead_def, n, l->node->max_def)) {
-        return corrupt(l, e, "levels are damaged");
+        !are_at_most(l->ahead_rep, n, l->node->max_rep) ||
+        !are_at_most(l->ahead_def, n, l->node->max_def)) {
+        return fail_corrupt(l, e, "levels are damaged");
     }
     l->page_left -= n;
     l->ahead_at = 0;
@@ -970,9 +999,11 @@ static sm_status read_ahead(smi_pq_leaf *l, bool *has_more, sm_error *e)
     return SM_OK;
 }
 
-/* Takes levels that were read ahead, up to the end of row n_rows. */
+/* Takes levels that were decoded ahead, up to the end of row n_rows, and reads their values. *rows:
+ * how many rows have begun. */
 static sm_status take_levels(smi_pq_leaf *l, int64_t n_rows, int64_t *rows, sm_error *e)
 {
+    SM_ASSERT(l->ahead_at < l->n_ahead && l->n_ahead <= SMI_PQ_AHEAD && *rows <= n_rows);
     const uint8_t *rep = l->ahead_rep + l->ahead_at, *def = l->ahead_def + l->ahead_at;
     const int64_t have = l->n_ahead - l->ahead_at;
     int64_t n = 0, n_set = 0;
@@ -982,10 +1013,10 @@ static sm_status take_levels(smi_pq_leaf *l, int64_t n_rows, int64_t *rows, sm_e
         n++;
     }
     if (*rows == 0 && n > 0) {
-        return corrupt(l, e, "a column chunk begins within a row");
+        return fail_corrupt(l, e, "a column chunk begins within a row");
     }
-    SM_TRY(grow(&l->defs, (size_t)n, e));
-    SM_TRY(grow(&l->reps, (size_t)n, e));
+    SM_TRY(grow_buffer(&l->defs, (size_t)n, e));
+    SM_TRY(grow_buffer(&l->reps, (size_t)n, e));
     memcpy(l->defs.data + l->defs.n_bytes, def, (size_t)n);
     memcpy(l->reps.data + l->reps.n_bytes, rep, (size_t)n);
     l->defs.n_bytes += (size_t)n;
@@ -994,11 +1025,13 @@ static sm_status take_levels(smi_pq_leaf *l, int64_t n_rows, int64_t *rows, sm_e
     l->ahead_at += (int32_t)n;
     if (l->convert && n_set > 0) {
         const size_t bytes = (size_t)n_set * (size_t)l->value_bytes;
-        SM_TRY(grow(&l->values, bytes, e));
-        SM_TRY(values(l, n_set, l->values.data + l->values.n_bytes, e));
+        SM_TRY(grow_buffer(&l->values, bytes, e));
+        SM_TRY(read_values(l, n_set, l->values.data + l->values.n_bytes, e));
         l->values.n_bytes += bytes;
         l->n_values += n_set;
     }
+    SM_ASSERT(l->defs.n_bytes == (size_t)l->n_levels && l->reps.n_bytes == l->defs.n_bytes);
+    SM_ASSERT(l->values.n_bytes == (size_t)l->n_values * (size_t)l->value_bytes);
     return SM_OK;
 }
 
@@ -1013,7 +1046,8 @@ sm_status smi_pq_leaf_nested(smi_pq_leaf *l, int64_t n_rows, sm_batch *into, sm_
             SM_TRY(take_levels(l, n_rows, &rows, e));
         }
         if (l->ahead_at < l->n_ahead) {
-            return SM_OK; /* the next level begins a row that is not wanted yet */
+            SM_ASSERT(rows == n_rows && l->ahead_rep[l->ahead_at] == 0);
+            return SM_OK; /* the next level begins a row of the next batch */
         }
         if (rows == n_rows && l->node->max_rep == 0) {
             return SM_OK;
@@ -1021,14 +1055,15 @@ sm_status smi_pq_leaf_nested(smi_pq_leaf *l, int64_t n_rows, sm_batch *into, sm_
         bool has_more = false;
         SM_TRY(read_ahead(l, &has_more, e));
         if (!has_more) {
-            return rows == n_rows ? SM_OK : corrupt(l, e, "a column chunk ends before its rows");
+            return rows == n_rows ? SM_OK
+                                  : fail_corrupt(l, e, "a column chunk ends before its rows");
         }
     }
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
-/* Lets go of the chunk; keeps the buffers for the next one. */
+/* Drops the chunk, but keeps the buffers for the next one. */
 static void drop_chunk(smi_pq_leaf *l)
 {
     smi_pq_pages_release(&l->pages);
@@ -1048,6 +1083,9 @@ void smi_pq_leaf_begin(smi_pq_leaf *l, const smi_pq_leaf_source *from, smi_pq_co
     const smi_pq_node *node = from->node;
     const smi_pq_chunk *chunk = from->chunk;
     const smi_pq_convert *convert = from->convert;
+    SM_ASSERT(from->n_levels >= 0 && from->n_levels <= chunk->n_values);
+    SM_ASSERT(from->then.len == 0 || from->first.len > 0);
+    SM_ASSERT(!convert || convert->from == node);
     drop_chunk(l);
     l->node = node;
     l->chunk = chunk;
@@ -1083,7 +1121,7 @@ void smi_pq_leaf_release(smi_pq_leaf *l)
                                        &l->defs, &l->reps,    &l->values};
     drop_chunk(l);
     for (int i = 0; i < SM_COUNT(buffers); i++) {
-        growing_release(buffers[i]);
+        release_buffer(buffers[i]);
     }
     sm_free(l->heap);
     l->heap = NULL;

@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * format/parquet/parquet_page.c: one page after another of a column chunk: header, checksum,
- * decompression.
+ * format/parquet/parquet_page.c: reads the pages of a column chunk, one after another: header,
+ * checksum, decompression. Also compresses pages for the writer.
  *
- * Page     PageHeader (Thrift), then compressed_page_size bytes.
- *          v1: everything compressed: [u32 n, repetition levels] [u32 n, definition levels] values
- *          v2: repetition levels, definition levels as they are, then the values, compressed
- * Checks   Both sizes are the file's word: the compressed one must lie in the chunk, the plain one
- *          must be one that the codec could make of so many bytes (or its frame must say the same),
- *          and only then memory is asked of the budget. What comes out must be that long exactly.
- *          The CRC is verified where there is one.
- * Memory   A page that is stored plain is used where it was fetched. A decompressed one goes into
- *          a block that is used again for the next page unless strings of a batch point into it.
+ * Page     A PageHeader (Thrift), then compressed_page_size bytes.
+ *          v1: all compressed together: [u32 n, repetition levels] [u32 n, definition levels]
+ *              values. A leaf without such levels has none of the two
+ *          v2: repetition levels and definition levels, not compressed; then the values, compressed
+ * Checks   Both sizes come from the file and are not trusted. The compressed size must be within
+ *          the chunk. The plain size must be one that the codec can make of so many bytes, or that
+ *          its frame says too. Only then is memory asked of the budget. Decompression must give
+ *          exactly that size. The CRC is verified where there is one.
+ * Memory   A page that is not compressed is used where it was fetched. Another one is decompressed
+ *          into a block, which is used again for the next page unless strings of a batch point into
+ *          it.
  * Source   apache/parquet-format, README.md "Data Pages" and "Checksumming", Compression.md
  *
- * Called by parquet_leaf.c (reading) and parquet_column.c (compression). */
+ * Called by parquet_leaf.c to read, by parquet_column.c and parquet_writer.c to compress. */
 
 #include <brotli/decode.h>
 #include <inttypes.h>
@@ -26,8 +28,8 @@
 #include "base/thread.h"
 #include "format/parquet/parquet_int.h"
 
-/* What a byte can become at most: a copy of 64 bytes in 3 (snappy; its frame says the length
- * besides), 255 in one (lz4), 1,032 (deflate, zlib's technical details). */
+/* The most that a byte can become. Snappy: 64 bytes copied by 3 (its frame has the length too);
+ * lz4: 255 by one; deflate: 1,032 (zlib's technical details). */
 #define SNAPPY_RATIO  64
 #define LZ4_RATIO     256
 #define DEFLATE_RATIO 1040
@@ -82,8 +84,8 @@ static bool gunzip(smi_pq_codecs *c, const uint8_t *in, size_t n, uint8_t *out, 
     return z->avail_out == 0;
 }
 
-/* The deprecated LZ4: Hadoop's frames (u32 big endian plain and compressed length, block)*, which
- * some writers left out. */
+/* The deprecated codec LZ4: blocks in Hadoop's framing, each with its plain and its compressed
+ * length as big-endian u32. Some writers left the framing out: then it is one bare block. */
 static bool unlz4_hadoop(const uint8_t *in, size_t n, uint8_t *out, size_t n_out)
 {
     size_t done = 0;
@@ -131,7 +133,7 @@ static bool unsnappy(const uint8_t *in, size_t n, uint8_t *out, size_t n_out)
     return snappy_uncompress((const char *)in, n, (char *)out, &got) == SNAPPY_OK && got == n_out;
 }
 
-/* Could n bytes become n_out? Asked before memory is. */
+/* Can n bytes become n_out bytes? Asked before memory is allocated for them. */
 static bool is_plausible(smi_pq_codec codec, const uint8_t *in, size_t n, size_t n_out)
 {
     size_t length = 0;
@@ -158,6 +160,7 @@ static bool is_plausible(smi_pq_codec codec, const uint8_t *in, size_t n, size_t
 static bool decompress(smi_pq_codecs *c, smi_pq_codec codec, const uint8_t *in, size_t n,
                        uint8_t *out, size_t n_out)
 {
+    SM_ASSERT(n <= INT32_MAX && n_out > 0 && n_out <= INT32_MAX); /* libraries take int */
     switch (codec) {
     case SMI_PQ_SNAPPY:
         return unsnappy(in, n, out, n_out);
@@ -189,7 +192,8 @@ typedef struct page_header {
     bool is_compressed;
 } page_header;
 
-/* Fields of the three kinds of page header; v1 and v2 share ids with other meanings. */
+/* Reads the struct inside of a page header. A field of the same id has another meaning in v1 and
+ * v2. */
 static void read_inner(smi_thrift_in *in, smi_thrift_type type, int kind, page_header *h)
 {
     int16_t id = 0;
@@ -271,24 +275,24 @@ static sm_status fail_at(const smi_pq_pages *p, const uint8_t *at, sm_error *e, 
     return st;
 }
 
-static void drop_block(smi_pq_pages *p)
+static void drop_page_block(smi_pq_pages *p)
 {
     sm_block_release(p->block);
     p->block = NULL;
     p->block_shared = false;
 }
 
-/* Makes p->block a block of its own with room for n bytes. */
+/* Makes p->block a block that nobody else reads, with room for n bytes. */
 static sm_status own_block(smi_pq_pages *p, size_t n, sm_error *e)
 {
     if (p->block && p->block != p->source && !p->block_shared && p->block->size_bytes >= n) {
         return SM_OK;
     }
-    drop_block(p);
+    drop_page_block(p);
     return sm_block_new(p->budget, n, &p->block, e);
 }
 
-/* Levels of a v1 page stand at the front of its values. */
+/* Finds the levels of a v1 page, which are at the front of its values, and moves *p behind them. */
 static bool split_levels(smi_pq_encoding encoding, int max_level, int64_t n_values,
                          const uint8_t **p, const uint8_t *end, const uint8_t **from,
                          const uint8_t **to)
@@ -318,17 +322,19 @@ static bool split_levels(smi_pq_encoding encoding, int max_level, int64_t n_valu
     return true;
 }
 
-/* Decompresses body (or points at it) behind `keep` bytes that are never compressed. */
-static sm_status unpack(smi_pq_pages *p, const page_header *h, const uint8_t *body, size_t keep,
-                        const uint8_t **out, sm_error *e)
+/* Decompresses the body; its first `keep` bytes are never compressed. If nothing is compressed,
+ * *out is the body itself. */
+static sm_status unpack_body(smi_pq_pages *p, const page_header *h, const uint8_t *body,
+                             size_t keep, const uint8_t **out, sm_error *e)
 {
+    SM_ASSERT(keep <= (size_t)h->packed_bytes && keep <= (size_t)h->plain_bytes);
     const size_t packed = (size_t)h->packed_bytes - keep, plain = (size_t)h->plain_bytes - keep;
     const bool is_plain = p->codec == SMI_PQ_UNCOMPRESSED || !h->is_compressed;
     if (is_plain) {
         if (packed != plain) {
             return fail_at(p, body, e, "a page that is not compressed has two sizes");
         }
-        drop_block(p);
+        drop_page_block(p);
         p->block = sm_block_retain(p->source);
         p->block_shared = true;
         *out = body;
@@ -342,7 +348,7 @@ static sm_status unpack(smi_pq_pages *p, const page_header *h, const uint8_t *bo
     }
     SM_TRY(own_block(p, keep + plain, e));
     memcpy(p->block->data, body, keep);
-    /* Nothing to decompress: some writers store no bytes at all, some an empty stream. */
+    /* A page without values: some writers store no bytes for it, some an empty stream. */
     if (plain > 0 &&
         !decompress(p->codecs, p->codec, body + keep, packed, p->block->data + keep, plain)) {
         return fail_at(p, body, e, "a page's compressed data is damaged");
@@ -366,7 +372,7 @@ static sm_status read_body(smi_pq_pages *p, const page_header *h, const uint8_t 
             return fail_at(p, body, e, "a page's levels are longer than the page");
         }
     }
-    SM_TRY(unpack(p, h, body, keep, &at, e));
+    SM_TRY(unpack_body(p, h, body, keep, &at, e));
     const uint8_t *const end = at + h->plain_bytes;
     *out = (smi_pq_page){
         .is_dictionary = h->type == PAGE_DICTIONARY,
@@ -389,12 +395,17 @@ static sm_status read_body(smi_pq_pages *p, const page_header *h, const uint8_t 
     }
     out->values = at;
     out->values_end = end;
+    SM_ASSERT(at <= end);
+    SM_ASSERT(out->is_dictionary || (out->rep <= out->rep_end && out->rep_end <= end));
+    SM_ASSERT(out->is_dictionary || (out->def <= out->def_end && out->def_end <= end));
     return SM_OK;
 }
 
-/* Are there bytes of pages? Goes on to the second piece at the end of the first. */
-static bool has_more(smi_pq_pages *p)
+/* Are there more pages? Goes on to the second piece at the end of the first. */
+static bool has_more_pages(smi_pq_pages *p)
 {
+    SM_ASSERT(p->start <= p->p && p->p <= p->end);
+    SM_ASSERT(p->then.len == 0 || p->then.block);
     if (p->p == p->end && p->then.len > 0) {
         p->source = p->then.block;
         p->p = p->start = p->then.bytes;
@@ -407,7 +418,7 @@ static bool has_more(smi_pq_pages *p)
 
 sm_status smi_pq_pages_next(smi_pq_pages *p, smi_pq_page *out, sm_error *e)
 {
-    while (has_more(p)) {
+    while (has_more_pages(p)) {
         page_header h;
         smi_thrift_in in = {.p = p->p, .end = p->end};
         if (!read_header(&in, &h)) {
@@ -427,12 +438,12 @@ sm_status smi_pq_pages_next(smi_pq_pages *p, smi_pq_page *out, sm_error *e)
 
 void smi_pq_pages_release(smi_pq_pages *p)
 {
-    drop_block(p);
+    drop_page_block(p);
 }
 
 /* ---- compression ----------------------------------------------------------------------------- */
 
-/* A worker that compresses takes a context, or makes one: at most as many as there are workers. */
+/* How many contexts are kept. A worker that compresses takes one, or makes one if none is idle. */
 #define PRESS_CONTEXTS 64
 
 struct smi_pq_press {
@@ -498,8 +509,8 @@ static void give_context(smi_pq_press *c, ZSTD_CCtx *ctx)
     }
 }
 
-sm_status smi_pq_press_run(smi_pq_press *c, const void *in, size_t n, void *out, size_t cap,
-                           size_t *n_out, sm_error *e)
+sm_status smi_pq_press_bytes(smi_pq_press *c, const void *in, size_t n, void *out, size_t cap,
+                             size_t *n_out, sm_error *e)
 {
     if (c->codec == SMI_PQ_ZSTD) {
         ZSTD_CCtx *ctx = take_context(c);

@@ -91,7 +91,7 @@ static bool decode(const smi_pq_convert *c, sm_str s, sm_value *out)
     } else {
         return false;
     }
-    if (smi_pq_convert_run(c, in, &heap, to, 1) != 1) {
+    if (smi_pq_convert_values(c, in, &heap, to, 1) != 1) {
         return false;
     }
     *out = value_at(c->to, to);

@@ -27,18 +27,18 @@ static int64_t below(int64_t n)
     return (int64_t)(next_random() % (uint64_t)n);
 }
 
-/* How values are drawn; a column keeps its way so that each encoding gets its turn. */
+/* How values are drawn. All values of a column are drawn alike, so that each encoding is used. */
 typedef enum draw {
     DRAW_FEW,
     DRAW_MANY,
     DRAW_RISING,
     DRAW_EDGES,
     DRAW_LATE, /* few for 11,000 values, then all new: a dictionary that pays, and becomes full */
-    DRAW_WAYS,
+    DRAW_KINDS,
 } draw;
 
 typedef struct source {
-    draw way;
+    draw draw;
     int null_percent;
     int64_t at;
 } source;
@@ -46,7 +46,7 @@ typedef struct source {
 static int64_t draw_i64(source *s)
 {
     static const int64_t edges[] = {INT64_MIN, INT64_MAX, 0, -1, 1, INT32_MIN, INT32_MAX};
-    switch (s->way) {
+    switch (s->draw) {
     case DRAW_FEW:
         return below(5);
     case DRAW_MANY:
@@ -64,19 +64,19 @@ static void put_text(sm_builder *b, source *s)
 {
     char text[700];
     size_t n = 0;
-    if (s->way == DRAW_FEW) {
+    if (s->draw == DRAW_FEW) {
         n = (size_t)snprintf(text, sizeof(text), "%.*s", (int)below(4) * 7,
                              "small words and some longer ones");
-    } else if (s->way == DRAW_RISING) {
+    } else if (s->draw == DRAW_RISING) {
         n = (size_t)snprintf(text, sizeof(text), "row-%09lld", (long long)(s->at += 1));
-    } else if (s->way == DRAW_LATE) {
+    } else if (s->draw == DRAW_LATE) {
         n = (size_t)snprintf(text, sizeof(text), "%0120lld", (long long)draw_i64(s));
     } else {
-        n = (size_t)below(s->way == DRAW_EDGES ? 600 : 30);
+        n = (size_t)below(s->draw == DRAW_EDGES ? 600 : 30);
         for (size_t i = 0; i < n; i++) {
             text[i] = (char)('a' + below(26));
         }
-        if (n >= 2 && s->way == DRAW_EDGES) {
+        if (n >= 2 && s->draw == DRAW_EDGES) {
             memcpy(text + below((int64_t)n - 1), "\xc3\xa9", 2);
         }
     }
@@ -95,7 +95,7 @@ static void put_scalar(sm_builder *b, const sm_type *t, source *s)
         return;
     case SM_TYPE_F32:
     case SM_TYPE_F64:
-        sm_builder_f64(b, s->way == DRAW_EDGES && (v & 1) ? (double)NAN : (double)v / 8);
+        sm_builder_f64(b, s->draw == DRAW_EDGES && (v & 1) ? (double)NAN : (double)v / 8);
         return;
     case SM_TYPE_STRING:
     case SM_TYPE_BINARY:
@@ -106,14 +106,14 @@ static void put_scalar(sm_builder *b, const sm_type *t, source *s)
         for (int i = 0; i < t->precision; i++) {
             limit *= 10;
         }
-        sm_builder_i128(b, ((sm_i128)v * (s->way == DRAW_FEW ? 1 : v)) % limit);
+        sm_builder_i128(b, ((sm_i128)v * (s->draw == DRAW_FEW ? 1 : v)) % limit);
         return;
     }
     default:
         if (sm_type_is_integer(t->id) && !sm_type_is_signed(t->id)) {
             sm_builder_u64(b, (uint64_t)v >> (64 - bits));
         } else {
-            sm_builder_i64(b, bits == 64 ? v : v >> (s->way == DRAW_FEW ? 0 : 64 - bits));
+            sm_builder_i64(b, bits == 64 ? v : v >> (s->draw == DRAW_FEW ? 0 : 64 - bits));
         }
     }
 }
@@ -269,9 +269,9 @@ static void round_trip(const char *sql, const parquet_how *how, int64_t n_rows, 
     sm_written written = {0};
     sm_error e = {0};
     assert_ok(sm_type_parse(sm_str_of(sql), a, &schema, &e), &e);
-    const int first_way = (int)below(DRAW_WAYS);
+    const int first_way = (int)below(DRAW_KINDS);
     for (int32_t i = 0; i < schema->n_fields; i++) {
-        sources[i] = (source){(draw)((first_way + i) % DRAW_WAYS), null_percent, 0};
+        sources[i] = (source){(draw)((first_way + i) % DRAW_KINDS), null_percent, 0};
     }
     make_rows(schema, sources, n_rows, most, budget, &r);
     assert_ok(parquet_write(how, schema, r.batches, r.n, budget, a, &file, &written, &e), &e);
@@ -315,7 +315,7 @@ static void long_columns_come_back(void **state)
                    i * 5);
     }
     const parquet_how longer = {.group_rows = 90000};
-    for (int i = 0; i < 2 * DRAW_WAYS; i++) { /* each way of drawing, by the odds */
+    for (int i = 0; i < 2 * DRAW_KINDS; i++) { /* so that each kind is likely to be drawn */
         round_trip("STRUCT(a BIGINT)", &longer, 95000, 4096, 1);
     }
 }
@@ -709,11 +709,11 @@ static sm_status count_layouts(void *ctx, sm_batch *b, sm_error *e)
  * written like any others. */
 static void few_strings_come_by_code(void **state)
 {
-    for (draw way = DRAW_FEW; way <= DRAW_MANY; way++) {
+    for (draw kind = DRAW_FEW; kind <= DRAW_MANY; kind++) {
         sm_arena *a = sm_arena_new(NULL);
         sm_budget *budget = sm_budget_new(NULL, "test", 0);
         const sm_type *schema = NULL;
-        source sources[] = {{way, 10, 0}, {DRAW_MANY, 0, 0}};
+        source sources[] = {{kind, 10, 0}, {DRAW_MANY, 0, 0}};
         rows r = {0}, again = {0};
         sm_buf file = {0};
         sm_written written = {0};
@@ -728,7 +728,7 @@ static void few_strings_come_by_code(void **state)
         assert_ok(parquet_blob(file.data, file.len, &store, &blob, &e), &e);
         parquet_in in = {.on_batch = count_layouts, .ctx = &l};
         assert_ok(parquet_read(blob, budget, &in, &e), &e);
-        assert_true(way == DRAW_FEW ? l.n_flat == 0 && l.n_dict == 3 : l.n_dict == 0);
+        assert_true(kind == DRAW_FEW ? l.n_flat == 0 && l.n_dict == 3 : l.n_dict == 0);
         sm_blob_close(blob);
         sm_store_release(store);
         sm_buf_release(&file);

@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * format/parquet/parquet_thrift.c: Thrift's compact protocol, the part of it that Parquet uses.
+ * format/parquet/parquet_thrift.c: reads and writes the part of Thrift's compact protocol that
+ * Parquet uses.
  *
- * Layout   A struct is fields and a zero byte. A field's head is one byte, the distance of its id
- *          to the last one above and its type below; distance 0: the id follows as a zigzag varint.
- *          Integers are zigzag varints, bytes of text follow their length, a list's head is its
- *          length (15: a varint follows) above and its elements' type below.
- * Bounds   A list is no longer than the bytes that are left (each element has one at least), text
- *          neither; nesting that is skipped ends at MAX_SKIP_DEPTH. So work is linear in the input.
+ * Layout   A struct is a sequence of fields and a zero byte. A field begins with one byte: in the
+ *          upper four bits its id less the last field's id, in the lower four its type. If the
+ *          upper bits are 0, the id follows as a zigzag varint. Integers are zigzag varints. A text
+ *          is its length and its bytes. A list begins with one byte: its length in the upper four
+ *          bits (15: the length follows as a varint), its elements' type in the lower four.
+ * Bounds   A text or a list cannot be longer than the bytes that are left (an element takes at
+ *          least one), and skipped values may be nested up to MAX_SKIP_DEPTH. So the work is linear
+ *          in the input.
  * Source   apache/thrift, doc/specs/thrift-compact-protocol.md
  *
- * Called by parquet_meta.c and parquet_page.c. */
+ * Called by parquet_meta.c, parquet_index.c, parquet_page.c and parquet_column.c. */
 
 #include "format/parquet/parquet_int.h"
 
@@ -49,6 +52,7 @@ static int64_t read_zigzag(smi_thrift_in *in)
 
 bool smi_thrift_field(smi_thrift_in *in, int16_t *id, smi_thrift_type *type)
 {
+    SM_ASSERT(in->p <= in->end);
     const uint8_t head = read_byte(in);
     if (in->failed || (head & 0x0F) == SMI_T_STOP) {
         return false;
@@ -115,7 +119,7 @@ sm_str smi_thrift_binary(smi_thrift_in *in, smi_thrift_type type)
     return s;
 }
 
-/* A list's or set's head; the length is no more than the bytes left. */
+/* Reads the head of a list or set. Returns its length, at most the number of bytes left. */
 static int64_t read_list_head(smi_thrift_in *in, smi_thrift_type *element)
 {
     const uint8_t head = read_byte(in);
@@ -168,7 +172,7 @@ static void skip_bytes(smi_thrift_in *in, uint64_t n)
     in->p += n;
 }
 
-/* is_element: booleans in a list are a byte each, in a field they are the type itself. */
+/* is_element: a boolean in a list takes a byte; in a field its type is its value. */
 static void skip_value(smi_thrift_in *in, smi_thrift_type type, bool is_element, int depth)
 {
     if (depth > MAX_SKIP_DEPTH || in->failed) {
@@ -261,6 +265,7 @@ static void put_head(smi_thrift_out *o, int16_t id, smi_thrift_type type)
 {
     int16_t *last = &o->last[o->depth];
     const int distance = id - *last;
+    SM_ASSERT(o->depth > 0 && distance > 0); /* each field once, in the order of their ids */
     if (distance > 0 && distance <= 15) {
         put_byte(o, (uint8_t)(distance << 4 | (int)type));
     } else {
@@ -318,6 +323,7 @@ void smi_thrift_end(smi_thrift_out *o)
 
 void smi_thrift_put_list(smi_thrift_out *o, int16_t id, smi_thrift_type element, int64_t n)
 {
+    SM_ASSERT(n >= 0 && element <= SMI_T_STRUCT);
     put_head(o, id, SMI_T_LIST);
     if (n < 15) {
         put_byte(o, (uint8_t)(n << 4 | (int64_t)element));
