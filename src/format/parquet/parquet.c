@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * format/parquet/parquet.c: everything the rest of smelt knows of Parquet. */
+ * format/parquet/parquet.c: the format parquet: its options, and sm_format_parquet, the table by
+ * which other rooms use it. */
 
 #include "format/parquet/parquet_int.h"
 

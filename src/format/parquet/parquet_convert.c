@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * format/parquet/parquet_convert.c: physical values to values of the wanted type.
+ * format/parquet/parquet_convert.c: converts values as stored to values of the wanted type.
  *
- * What fits  The type itself; integers into wider ones, into DOUBLE where exact, into a DECIMAL
- *            with room for all their digits; FLOAT into DOUBLE; DECIMAL into one with no fewer
- *            digits before and after the point; DATE into a local timestamp; bytes and text into
- *            each other (text is checked); instants and local timestamps into each other, for
- *            writers that had only one word for both. INT32 without annotation into the smaller
- *            integers, each value checked. What Delta's type widening allows is among these.
- * Units      Milli- and nanoseconds become microseconds, nanoseconds rounded down. What stands for
- *            infinity, the ends of the stored type, becomes infinity.
- * UUID       becomes text, which stands nowhere: parquet_leaf.c makes it.
- * Method     A loop a conversion, over a whole stretch of values; those that can fail return the
- *            place of the value that did.
+ * Allowed    Each type to itself. Integers to wider ones, to DOUBLE if that is exact, and to a
+ *            DECIMAL with room for all their digits. FLOAT to DOUBLE. DECIMAL to one with no fewer
+ *            digits before and after the point. DATE to a local timestamp. Bytes and text to each
+ *            other (text is checked). Instants and local timestamps to each other, because some
+ *            writers have only one type for both. INT32 without annotation to smaller integers,
+ *            each value checked. This includes what Delta's type widening allows.
+ * Units      Milliseconds and nanoseconds become microseconds; nanoseconds are rounded down. The
+ *            least and the greatest stored value, which stand for infinity, become infinity.
+ * UUID       becomes text. parquet_leaf.c makes it, because no page has its bytes.
+ * Method     One loop for each conversion, over many values. A loop that can fail returns the index
+ *            of the value that does not fit.
  * Source     apache/parquet-format LogicalTypes.md; delta-io/delta PROTOCOL.md, "Type Widening"
  *
- * Called by parquet_schema.c (find), parquet_leaf.c and parquet_stats.c (run). */
+ * Called by parquet_schema.c (find), parquet_leaf.c and parquet_stats.c (values). */
 
 #include "base/time.h"
 #include "format/parquet/parquet_int.h"
@@ -43,7 +43,7 @@ typedef enum convert_kind {
     CONVERT_INT96,
     CONVERT_FLOAT16,
     CONVERT_FLOAT16_F64,
-    CONVERT_UUID_TEXT, /* not run here */
+    CONVERT_UUID_TEXT, /* the last one: it has no loop here */
 } convert_kind;
 
 #define US_PER_DAY   INT64_C(86400000000)
@@ -268,7 +268,7 @@ CONVERT_CHECKED(i32_decimal, int32_t, sm_i128, scale_decimal(c, v, &to[i]))
 CONVERT_CHECKED(u32_decimal, uint32_t, sm_i128, scale_decimal(c, v, &to[i]))
 CONVERT_CHECKED(i64_decimal, int64_t, sm_i128, scale_decimal(c, v, &to[i]))
 CONVERT_CHECKED(u64_decimal, uint64_t, sm_i128, scale_decimal(c, v, &to[i]))
-/* v times factor, or infinity where v is what stands for that. */
+/* v times factor; or infinity, if v stands for it. */
 static bool to_us(int64_t v, int64_t factor, int64_t infinity, int64_t *out)
 {
     const bool fits = !__builtin_mul_overflow(v, factor, out);
@@ -352,9 +352,9 @@ CONVERT(float16_f64, sm_view, double, float16(&v))
 int64_t smi_pq_convert_values(const smi_pq_convert *c, const void *in, const sm_heap_buf *heap,
                               void *out, int64_t n)
 {
-    typedef int64_t (*run_fn)(const smi_pq_convert *, const void *, const sm_heap_buf *, void *,
-                              int64_t);
-    static const run_fn run[] = {
+    typedef int64_t (*loop_fn)(const smi_pq_convert *, const void *, const sm_heap_buf *, void *,
+                               int64_t);
+    static const loop_fn loops[] = {
         [CONVERT_I32_I8] = i32_i8,
         [CONVERT_I32_I16] = i32_i16,
         [CONVERT_I32_U8] = i32_u8,
@@ -377,9 +377,11 @@ int64_t smi_pq_convert_values(const smi_pq_convert *c, const void *in, const sm_
         [CONVERT_FLOAT16] = float16_f32,
         [CONVERT_FLOAT16_F64] = float16_f64,
     };
+    _Static_assert(SM_COUNT(loops) == CONVERT_UUID_TEXT, "a loop for each conversion before it");
+    SM_ASSERT(n >= 0 && c->kind >= 0 && c->kind != CONVERT_UUID_TEXT);
     if (c->kind == CONVERT_COPY) {
         memcpy(out, in, (size_t)n * (size_t)smi_pq_convert_bytes(c));
         return n;
     }
-    return run[c->kind](c, in, heap, out, n);
+    return loops[c->kind](c, in, heap, out, n);
 }

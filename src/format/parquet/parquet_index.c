@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * format/parquet/parquet_index.c: the page index: where each page of a chunk stands, which rows it
- * has, and the least and greatest value in it.
+ * format/parquet/parquet_index.c: reads and writes the page index: for each page of a chunk its
+ * place, its rows, and the least and the greatest value in it.
  *
- * Writing   ColumnIndex and OffsetIndex of all chunks stand between the last row group and the
- *           footer. A chunk of which some page's ends are not known (NaN, text that has no upper
- *           end) has only an OffsetIndex, so that other columns' pages can be matched with its own.
- * Reading   An index that contradicts its chunk or itself is no index: it only makes reading
- *           faster, and the pages tell the truth.
- * Checksums Each index of ours has one of itself: a changed end could leave out a page with rows.
+ * Writing   All ColumnIndexes, then all OffsetIndexes, between the last row group and the footer. A
+ *           chunk has no ColumnIndex if the least or greatest value of a page is not known (NaN, or
+ *           a text that has no upper bound). It still has an OffsetIndex, by which its pages are
+ *           matched with those of other columns.
+ * Reading   An index that contradicts its chunk or itself is not used. It only makes reading
+ *           faster; the pages have the data.
+ * Checksums Each index that smelt writes has a checksum of itself: a changed bound could leave out
+ *           a page with rows.
  * Source    apache/parquet-format, PageIndex.md, parquet.thrift: ColumnIndex, OffsetIndex
  *
  * Called by parquet_writer.c and parquet_reader.c. */
@@ -18,6 +20,7 @@
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
+/* Are the least and greatest values of all pages known? */
 static bool has_ends(const smi_pq_written_chunk *c)
 {
     for (int64_t i = 0; i < c->n_pages; i++) {
@@ -65,7 +68,7 @@ static void put_column_index(const smi_pq_written_chunk *c, sm_buf *to)
     smi_thrift_end(&o);
 }
 
-static void put_offset_index(const smi_pq_written_chunk *c, sm_buf *to)
+static void put_offset_index(const smi_pq_written_chunk *c, int64_t n_rows, sm_buf *to)
 {
     smi_thrift_out o = {.to = to};
     const size_t start = to->len;
@@ -82,6 +85,9 @@ static void put_offset_index(const smi_pq_written_chunk *c, sm_buf *to)
         off += c->pages[i].bytes;
         row += c->pages[i].n_rows;
     }
+    SM_ASSERT(row == n_rows); /* the pages have all rows of the group, and are all of the chunk */
+    SM_ASSERT(off ==
+              (c->dictionary_off > 0 ? c->dictionary_off : c->data_off) + c->compressed_bytes);
     put_checksum(&o, start);
     smi_thrift_end(&o);
 }
@@ -90,6 +96,7 @@ void smi_pq_index_write(smi_pq_written_group *groups, int64_t n_groups, int32_t 
                         uint64_t off_bytes, sm_buf *out)
 {
     const size_t start = out->len;
+    _Static_assert(SM_COUNT(((smi_pq_written_chunk *)0)->index) == 2, "one for each of the two");
     for (int which = 0; which < 2; which++) {
         for (int64_t g = 0; g < n_groups; g++) {
             for (int32_t i = 0; i < n_leaves; i++) {
@@ -98,7 +105,7 @@ void smi_pq_index_write(smi_pq_written_group *groups, int64_t n_groups, int32_t 
                 if (which == 0 && has_ends(c)) {
                     put_column_index(c, out);
                 } else if (which == 1 && c->n_pages > 0) {
-                    put_offset_index(c, out);
+                    put_offset_index(c, groups[g].n_rows, out);
                 }
                 c->index[which] = (smi_pq_span){off_bytes + before - start, out->len - before};
             }
@@ -126,7 +133,7 @@ static bool read_location(smi_thrift_in *in, uint64_t *off, uint64_t *bytes, int
     return !in->failed && v[0] >= 0 && v[1] > 0 && v[2] >= 0;
 }
 
-/* Pages follow one another within the chunk, rows too, from 0. */
+/* Are the pages within the chunk, one after another, with ascending rows from 0 on? */
 static bool is_sound(const smi_pq_index *x, const smi_pq_chunk *c, int64_t n_rows)
 {
     uint64_t at = c->off_bytes;
@@ -168,8 +175,8 @@ static bool read_offsets(smi_thrift_in in, const smi_pq_chunk *c, int64_t n_rows
     return true;
 }
 
-/* Do the counts of nulls, where there are any, say the same as null_pages and as the chunk does? A
- * null has a row of its own here: ends are wanted of leaves outside of lists only. */
+/* Do the counts of nulls, if there are any, agree with null_pages and with the chunk's? A page has
+ * as many values as rows here, as bounds are only wanted of leaves outside of lists. */
 static bool counts_agree(const smi_pq_index *x, const bool *is_null, int64_t chunk_nulls)
 {
     int64_t known = 0, unknown = 0;
@@ -185,7 +192,7 @@ static bool counts_agree(const smi_pq_index *x, const bool *is_null, int64_t chu
     return chunk_nulls < 0 || known == chunk_nulls || (unknown > 0 && known < chunk_nulls);
 }
 
-/* Lists of a ColumnIndex, each as long as there are pages. */
+/* Reads the lists of a ColumnIndex, which must have an element for each page. */
 static bool read_ends(smi_thrift_in in, const smi_pq_chunk *c, sm_arena *a, smi_pq_index *x)
 {
     int16_t id = 0;
@@ -231,7 +238,7 @@ static bool read_ends(smi_thrift_in in, const smi_pq_chunk *c, sm_arena *a, smi_
     return true;
 }
 
-/* Are the bytes those that were written, as far as they say? Other writers' say nothing. */
+/* Does an index match its checksum? Those of other writers have none. */
 static bool is_unchanged(smi_thrift_in in)
 {
     const uint8_t *start = in.p, *before = in.p;
@@ -248,7 +255,7 @@ static bool is_unchanged(smi_thrift_in in)
     return !in.failed;
 }
 
-/* The span's bytes; false where they are none, were changed, or are not among those at hand. */
+/* Finds the bytes of a span; false where it is empty, damaged, or not within the bytes read. */
 static bool find_span(smi_pq_span s, const uint8_t *bytes, smi_pq_span at, smi_thrift_in *out)
 {
     if (s.len == 0 || s.off_bytes < at.off_bytes || s.len > at.len ||
@@ -271,5 +278,6 @@ bool smi_pq_index_read(const smi_pq_chunk *c, int64_t n_rows, const uint8_t *byt
     if (wants_ends && (!find_span(c->column_index, bytes, at, &in) || !read_ends(in, c, a, out))) {
         out->stats = NULL;
     }
+    SM_ASSERT(out->n_pages > 0 && out->first_row[0] == 0 && out->first_row[out->n_pages] == n_rows);
     return true;
 }

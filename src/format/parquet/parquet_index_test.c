@@ -6,8 +6,9 @@
 
 #include "format/parquet/parquet_int.h"
 
-#define PAGES     3
-#define PAGE_ROWS 10
+#define PAGES      3
+#define PAGE_ROWS  10
+#define PAGE_BYTES 100
 
 static const struct index_case {
     const char *what;
@@ -35,14 +36,15 @@ static void an_index_that_contradicts_itself_is_not_used(void **state)
     for (int i = 0; i < SM_COUNT(cases); i++) {
         sm_arena *a = sm_arena_new(NULL);
         smi_pq_written_page pages[PAGES] = {0};
-        smi_pq_written_chunk written = {.pages = pages, .n_pages = PAGES};
-        smi_pq_written_group group = {.chunks = &written};
+        smi_pq_written_chunk written = {
+            .pages = pages, .n_pages = PAGES, .compressed_bytes = PAGES * PAGE_BYTES};
+        smi_pq_written_group group = {.n_rows = PAGES * PAGE_ROWS, .chunks = &written};
         sm_buf bytes = {0};
         smi_pq_index index;
         for (int p = 0; p < PAGES; p++) {
             pages[p] = (smi_pq_written_page){
                 .n_rows = PAGE_ROWS,
-                .bytes = 100,
+                .bytes = PAGE_BYTES,
                 .is_null = cases[i].pages[p].is_null,
                 .stats = {.min = {"\0\0\0\0", 4},
                           .max = {"\7\0\0\0", 4},
@@ -50,7 +52,7 @@ static void an_index_that_contradicts_itself_is_not_used(void **state)
             };
         }
         smi_pq_index_write(&group, 1, 1, 0, &bytes);
-        const smi_pq_chunk chunk = {.size_bytes = PAGES * 100,
+        const smi_pq_chunk chunk = {.size_bytes = PAGES * PAGE_BYTES,
                                     .stats = {.n_nulls = cases[i].chunk_nulls},
                                     .column_index = written.index[0],
                                     .offset_index = written.index[1]};

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * format/parquet/parquet_meta.c: the footer of a Parquet file, read and written.
+ * format/parquet/parquet_meta.c: reads and writes the footer of a Parquet file.
  *
  * Layout   "PAR1" … pages … footer (FileMetaData in Thrift) | u32 its length | "PAR1".
- *          "PARE" at the end: the footer is encrypted; that and encrypted columns are refused.
- * Reading  The last 64 KiB in one read; a longer footer by a second one. Names and statistics are
- *          borrowed from those bytes, which stay in the arena. All that later steps index by or
- *          allocate by is checked here: the tree's shape and depth, one chunk a leaf in each row
- *          group, the chunk's bytes within the file, counts not negative.
- * Checksum Pages have one by the format, footers have none: ours is a key of the file, of which
- *          other readers take no notice.
- * Levels   A node's own: that of its parent, plus one definition level where it is optional or
- *          repeated, plus one repetition level where it is repeated.
+ *          "PARE" at the end: the footer is encrypted. That and encrypted columns are refused.
+ * Reading  The last 64 KiB are read at once, the rest of a longer footer by a second read. Names
+ *          and statistics are borrowed from these bytes, which stay in the arena. All that later
+ *          steps use as an index or a size is checked here: the tree's shape and depth, one chunk
+ *          for each leaf in each row group, chunks within the file, counts not negative.
+ * Checksum The format has checksums of pages, but none of footers. smelt writes one as a key-value
+ *          pair of the file, which other readers ignore.
+ * Levels   A node has its parent's levels, plus one definition level if it is optional or repeated,
+ *          plus one repetition level if it is repeated.
  * Source   apache/parquet-format, README.md "File format" and parquet.thrift (2.11)
  *
  * Called by parquet_reader.c and parquet_writer.c. */
@@ -26,18 +26,20 @@
 #define TAIL_BYTES 65536
 /* Ten thousand columns in a thousand row groups; a longer one is a mistake or an attack. */
 #define FOOTER_MAX_BYTES (256u << 20)
-/* In files of ours: the CRC-32 of the footer, in which it stands as zeros. */
+/* The key of the checksum in files that smelt writes. Its value is the CRC-32, in hexadecimal, of
+ * the footer with CHECKSUM_NONE in its place. */
 #define CHECKSUM_KEY  "smelt.footer.crc32"
 #define CHECKSUM_NONE "00000000"
 #define CHECKSUM_LEN  8
+_Static_assert(sizeof(CHECKSUM_NONE) == CHECKSUM_LEN + 1, "as long as the checksum");
 
 typedef struct meta_in {
     smi_thrift_in in;
     sm_arena *mem;
     smi_pq_footer *footer;
-    uint64_t pages_end; /* where pages must have ended */
+    uint64_t pages_end; /* where the footer begins: pages end before it */
     bool is_encrypted;
-    sm_str checksum; /* in the footer; "": it has none */
+    sm_str checksum; /* of the footer, in its bytes; "": it has none */
     int32_t n_elements, next_element;
     smi_pq_node *elements;
     sm_error *e;
@@ -58,7 +60,7 @@ static void set_converted(smi_pq_node *n, int32_t converted)
         [21] = SMI_PQ_INTERVAL,
     };
     if (converted < 0 || converted >= SM_COUNT(by_code)) {
-        return; /* what came later: the physical type */
+        return; /* one that is not known here: the physical type counts */
     }
     n->logical = by_code[converted];
     n->unit = converted == 7 || converted == 9 ? SMI_PQ_MILLIS : SMI_PQ_MICROS;
@@ -83,7 +85,7 @@ static smi_pq_unit read_unit(smi_thrift_in *in, smi_thrift_type type)
     return unit;
 }
 
-/* The struct inside of a LogicalType; its fields 1 and 2 mean something by kind. */
+/* Reads the struct inside of a LogicalType; what its fields 1 and 2 mean depends on the kind. */
 static void read_logical_body(smi_thrift_in *in, smi_pq_logical kind, smi_pq_node *n)
 {
     int16_t id = 0;
@@ -194,13 +196,15 @@ static void read_element(smi_thrift_in *in, smi_pq_node *n)
     }
 }
 
-/* Takes the elements in order (depth first) and sets children, levels and leaf numbers. */
+/* Links a node with its children, which follow it in the list of elements, depth first. Sets their
+ * levels and the numbers of leaves. */
 static sm_status link_node(meta_in *m, smi_pq_node *n, int depth)
 {
     if (depth > SMI_PQ_MAX_DEPTH) {
         return sm_fail(m->e, SM_LIMIT, "schema is nested more than %d deep", SMI_PQ_MAX_DEPTH);
     }
     if (n->physical != SMI_PQ_GROUP) {
+        SM_ASSERT(m->footer->n_leaves < m->n_elements);
         n->leaf = m->footer->n_leaves;
         m->footer->leaves[m->footer->n_leaves++] = n;
         return SM_OK;
@@ -339,7 +343,7 @@ static sm_status read_chunk_meta(meta_in *m, smi_thrift_type type, const smi_pq_
     return SM_OK;
 }
 
-/* Nothing where it is not within the file. */
+/* The span of an index; empty where it is not within the file. */
 static smi_pq_span index_span(const meta_in *m, int64_t off, int64_t len)
 {
     const bool is_within = off > 0 && len > 0 && (uint64_t)off <= m->pages_end &&
@@ -433,8 +437,9 @@ static sm_status read_groups(meta_in *m, smi_thrift_type type)
     return SM_OK;
 }
 
-/* ColumnOrder: TYPE_ORDER (1) and, where NaN is left out, IEEE_754_TOTAL_ORDER (2) agree with how
- * values are compared here. Another one: that leaf's min_value and max_value say nothing. */
+/* Reads the order of each leaf's min_value and max_value (ColumnOrder). Values are compared here by
+ * TYPE_ORDER (1); IEEE_754_TOTAL_ORDER (2) is the same, NaN apart. By another order, the two values
+ * are not used. */
 static void read_orders(meta_in *m, smi_thrift_type type)
 {
     const int64_t n = smi_thrift_list(&m->in, type, SMI_T_STRUCT);
@@ -451,7 +456,7 @@ static void read_orders(meta_in *m, smi_thrift_type type)
     }
 }
 
-/* GeoParquet names the columns of well-known binary in a key of the file. */
+/* GeoParquet names its columns of geometries in a key of the file, as JSON. */
 static void mark_geometry(meta_in *m, sm_str json)
 {
     const sm_json *doc = NULL;
@@ -470,7 +475,7 @@ static void mark_geometry(meta_in *m, sm_str json)
     }
 }
 
-/* Finds the values of the keys that count here: the checksum (see put_checksum), and "geo". */
+/* Reads the key-value pairs that matter here: the checksum (put_checksum) and "geo". */
 static void read_keys(meta_in *m, smi_thrift_type type)
 {
     const int64_t n = smi_thrift_list(&m->in, type, SMI_T_STRUCT);
@@ -525,19 +530,20 @@ static sm_status read_file_meta(meta_in *m)
     return SM_OK;
 }
 
-/* ---- the bytes of it ------------------------------------------------------------------------- */
+/* ---- its bytes ------------------------------------------------------------------------------- */
 
-/* The CRC-32 of a footer whose value for it has digits 0, as text. */
+/* Computes the checksum of a footer, as text. `value`: where its own checksum is in it. */
 static void checksum_of(sm_str footer, const char *value, char out[CHECKSUM_LEN + 1])
 {
     const size_t before = (size_t)(value - footer.data);
+    SM_ASSERT(value >= footer.data && before + CHECKSUM_LEN <= footer.len);
     uint32_t crc = sm_crc32(0, footer.data, before);
     crc = sm_crc32(crc, CHECKSUM_NONE, CHECKSUM_LEN);
     crc = sm_crc32(crc, value + CHECKSUM_LEN, footer.len - before - CHECKSUM_LEN);
     snprintf(out, CHECKSUM_LEN + 1, "%08" PRIx32, crc);
 }
 
-static sm_status check(const meta_in *m, sm_str footer)
+static sm_status check_checksum(const meta_in *m, sm_str footer)
 {
     char want[CHECKSUM_LEN + 1];
     if (m->checksum.len == 0) {
@@ -546,7 +552,7 @@ static sm_status check(const meta_in *m, sm_str footer)
     checksum_of(footer, m->checksum.data, want);
     return sm_str_is(m->checksum, want)
                ? SM_OK
-               : sm_fail(m->e, SM_CORRUPT, "footer is damaged: its checksum is another");
+               : sm_fail(m->e, SM_CORRUPT, "footer is damaged: its checksum does not match");
 }
 
 static sm_status read_footer_bytes(sm_blob *blob, sm_arena *a, sm_str *out, sm_error *e)
@@ -600,7 +606,7 @@ sm_status smi_pq_footer_read(sm_blob *blob, sm_arena *a, smi_pq_footer **out, sm
             .e = e,
         };
         st = read_file_meta(&m);
-        st = st == SM_OK ? check(&m, raw) : st;
+        st = st == SM_OK ? check_checksum(&m, raw) : st;
     }
     if (st != SM_OK) {
         sm_error_place_str(e, sm_blob_uri(blob), 0, -1);
@@ -616,7 +622,7 @@ static void put_time_type(smi_thrift_out *o, const smi_pq_node *n)
 {
     smi_thrift_put_bool(o, 1, n->is_utc);
     smi_thrift_begin(o, 2);
-    smi_thrift_begin(o, 2); /* MICROS, the one unit that is written */
+    smi_thrift_begin(o, 2); /* MICROS, the only unit that is written */
     smi_thrift_end(o);
     smi_thrift_end(o);
 }
@@ -631,6 +637,7 @@ static void put_logical(smi_thrift_out *o, const smi_pq_node *n)
     if (n->logical == SMI_PQ_PLAIN_TYPE) {
         return;
     }
+    SM_ASSERT((int)n->logical < SM_COUNT(field) && field[n->logical] > 0);
     smi_thrift_begin(o, 10);
     smi_thrift_begin(o, field[n->logical]);
     if (n->logical == SMI_PQ_DECIMAL) {
@@ -646,8 +653,8 @@ static void put_logical(smi_thrift_out *o, const smi_pq_node *n)
     smi_thrift_end(o);
 }
 
-/* The older annotation of the same, for older readers; −1: there is none. A local timestamp has
- * none: TIMESTAMP_MICROS means an instant. */
+/* The ConvertedType of the same meaning, for older readers; −1: there is none. A local timestamp
+ * has none, because TIMESTAMP_MICROS means an instant. */
 static int32_t converted_of(const smi_pq_node *n)
 {
     switch (n->logical) {
@@ -664,6 +671,7 @@ static int32_t converted_of(const smi_pq_node *n)
     case SMI_PQ_TIMESTAMP:
         return n->is_utc ? 10 : -1;
     case SMI_PQ_INTEGER:
+        SM_ASSERT(n->bits == 8 || n->bits == 16 || n->bits == 32 || n->bits == 64);
         return (n->is_signed ? 15 : 11) + __builtin_ctz((unsigned)n->bits / 8);
     default:
         return -1;
@@ -730,6 +738,7 @@ static void put_stats(smi_thrift_out *o, int16_t id, const smi_pq_stats *s)
 
 static void put_chunk(smi_thrift_out *o, const smi_pq_written_chunk *c)
 {
+    SM_ASSERT(c->encodings != 0 && c->n_path > 0 && c->data_off >= c->dictionary_off);
     smi_thrift_begin(o, 0);
     smi_thrift_put_i64(o, 2, 0);
     smi_thrift_begin(o, 3);
@@ -785,8 +794,8 @@ static void put_group(smi_thrift_out *o, const smi_pq_written_group *g, int32_t 
     smi_thrift_end(o);
 }
 
-/* Pages have checksums by the format, footers have not: ours is a key of the file. Returns where
- * its value stands in the bytes. */
+/* Puts the key-value pair of the checksum, with CHECKSUM_NONE as its value. Returns the offset of
+ * the value in the bytes. */
 static size_t put_checksum(smi_thrift_out *o)
 {
     smi_thrift_put_list(o, 5, SMI_T_STRUCT, 1);
@@ -803,6 +812,7 @@ void smi_pq_footer_write(const smi_pq_node *root, const smi_pq_written_group *gr
 {
     const size_t start = out->len;
     smi_thrift_out o = {.to = out};
+    int64_t group_rows = 0;
     smi_thrift_begin(&o, 0);
     smi_thrift_put_i32(&o, 1, 2);
     smi_thrift_put_list(&o, 2, SMI_T_STRUCT, count_elements(root));
@@ -811,7 +821,9 @@ void smi_pq_footer_write(const smi_pq_node *root, const smi_pq_written_group *gr
     smi_thrift_put_list(&o, 4, SMI_T_STRUCT, n_groups);
     for (int64_t i = 0; i < n_groups; i++) {
         put_group(&o, &groups[i], n_leaves);
+        group_rows += groups[i].n_rows;
     }
+    SM_ASSERT(group_rows == n_rows);
     const size_t checksum_at = put_checksum(&o);
     smi_thrift_put_binary(&o, 6, SM_STR("smelt version " SMELT_VERSION));
     smi_thrift_put_list(&o, 7, SMI_T_STRUCT, n_leaves);
@@ -822,6 +834,7 @@ void smi_pq_footer_write(const smi_pq_node *root, const smi_pq_written_group *gr
         smi_thrift_end(&o);
     }
     smi_thrift_end(&o);
+    SM_ASSERT(o.depth == 0); /* each struct was ended */
     const uint32_t len = (uint32_t)(out->len - start);
     char checksum[CHECKSUM_LEN + 1];
     checksum_of((sm_str){(const char *)out->data + start, len},

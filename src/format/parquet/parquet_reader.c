@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * format/parquet/parquet_reader.c: a Parquet file as morsels and batches.
+ * format/parquet/parquet_reader.c: reads a Parquet file: cuts it into morsels, and those into
+ * batches.
  *
- * Calls     open (footer, wanted columns found in the schema), plan (one morsel a row group), then
- *           on any worker's reader: begin with the morsel's bytes, pull until SM_END.
- * Ranges    The chunks of the leaves that are read, in file order, those within GAP_BYTES of each
- *           other in one range: a request costs more than the bytes between.
- * Batches   SM_BATCH_ROWS rows, fewer where lists are long: a batch aims at BATCH_VALUES values of
- *           a leaf at most, going by the row group's average.
- * Skipping  A row group that a bound excludes by statistics gives no morsel. Of one that is read,
- *           the page index may say that only rows first … end − 1 can pass: then the pages with
- *           these rows are read, each leaf's own, and what its first page has before them is
- *           decoded and dropped. Leaves with repeated values have no such pages: all is read.
+ * Calls     smi_pq_open reads the footer and finds the wanted columns; smi_pq_plan makes a morsel
+ *           of each row group. Then, on any worker's reader, smi_pq_begin with the morsel's bytes
+ *           and smi_pq_pull until SM_END.
+ * Ranges    A morsel's ranges are the chunks of the leaves that are read, in file order. Chunks
+ *           that are less than GAP_BYTES apart share a range: a request costs more than reading the
+ *           bytes between them.
+ * Batches   have SM_BATCH_ROWS rows, or fewer where lists are long: so many that, on the row
+ *           group's average, no leaf has more than BATCH_VALUES values.
+ * Skipping  A row group that a bound excludes by its statistics gives no morsel. In another one the
+ *           page index may tell that only rows first … end − 1 can pass. Then only the pages with
+ *           these rows are read, of each leaf its own, and the rows before `first` in a leaf's
+ *           first page are decoded and dropped. If a leaf that is read has repeated values, all
+ *           pages of the row group are read.
  *
  * Called by exec through sm_format_parquet. */
 
@@ -22,9 +26,9 @@
 
 #define GAP_BYTES    32768
 #define BATCH_VALUES 131072
-#define INDEX_MOST   ((uint64_t)4 << 20) /* of a file's page index, to be worth its reading */
+#define INDEX_MOST   ((uint64_t)4 << 20) /* a larger page index is not worth its reading */
 
-/* Where a bound's column stands in the file. */
+/* A bound, and its column in the file. */
 typedef struct bound_spot {
     const sm_bound *bound;
     const smi_pq_shape *shape;
@@ -33,13 +37,13 @@ typedef struct bound_spot {
 /* What is read of a leaf in a row group. */
 typedef struct leaf_slice {
     smi_pq_span dictionary, data;
-    int64_t first_row, end_row; /* of the data pages */
+    int64_t first_row, end_row; /* the rows that these data pages have */
 } leaf_slice;
 
-/* Some rows of a row group. */
+/* The rows of a row group that are read, where these are not all. */
 typedef struct page_slice {
     int64_t first_row, end_row;
-    leaf_slice *leaves; /* one a used leaf */
+    leaf_slice *leaves; /* one for each used leaf */
 } page_slice;
 
 typedef struct pq_file {
@@ -48,15 +52,14 @@ typedef struct pq_file {
     smi_pq_footer *footer;
     char *name;
     int32_t n_columns;
-    smi_pq_shape *shapes; /* one a projected column */
-    /* leaves that are read, ascending; and for each what its values become (NULL: only levels) */
+    smi_pq_shape *shapes; /* one for each projected column */
     int32_t n_used;
-    int32_t *used;
-    const smi_pq_convert **converts;
-    bool *is_flat; /* of a used leaf: is it a whole column? */
+    int32_t *used;                   /* the leaves that are read, ascending */
+    const smi_pq_convert **converts; /* for each leaf of the file; NULL: only levels are read */
+    bool *is_flat;                   /* for each used leaf: is it a whole column? */
     int32_t n_bounds;
     bound_spot *bounds;
-    sm_str *unknown; /* columns that no field takes, where they are looked for */
+    sm_str *unknown; /* paths of columns that no field takes, if those are looked for */
     int64_t n_unknown;
 } pq_file;
 
@@ -65,13 +68,13 @@ typedef struct pq_reader {
     const sm_type *schema; /* a struct of the projected columns */
     sm_budget *budget;
     smi_pq_codecs *codecs;
-    smi_pq_leaf *leaves; /* one a leaf that is read; kept over morsels for their buffers */
+    smi_pq_leaf *leaves; /* one for each used leaf; kept from morsel to morsel for their buffers */
     int32_t n_leaves;
-    smi_pq_leaf **by_leaf; /* a file's leaf number -> its place in leaves */
+    smi_pq_leaf **by_leaf; /* from the file's leaf number into `leaves` */
     int32_t n_by_leaf;
     /* the morsel */
     const pq_file *file;
-    const page_slice *slice; /* whose first rows are still to be skipped; NULL: none are */
+    const page_slice *slice; /* rows before it are still to be skipped; NULL: none */
     sm_block **blocks;
     int32_t n_blocks, blocks_cap;
     int64_t n_rows, at_row, batch_rows;
@@ -89,6 +92,7 @@ static bool use_leaves(pq_file *f, const smi_pq_shape *s, int32_t column, int32_
     if (s->kind == SMI_PQ_SHAPE_MISSING) {
         return true;
     }
+    SM_ASSERT(s->leaf >= 0 && s->leaf < f->footer->n_leaves);
     if (user[s->leaf] != 0 && user[s->leaf] != column + 1) {
         return false;
     }
@@ -121,7 +125,7 @@ static sm_status find_columns(pq_file *f, const sm_dataset *d, const sm_projecti
         SM_TRY(smi_pq_shape_of(f->footer, &field, sm_str_of(f->name), f->mem, &f->shapes[i], e));
         if (!use_leaves(f, &f->shapes[i], i, user)) {
             return sm_fail(e, SM_SCHEMA,
-                           "column \"%.*s\" stands for one of the file that another has already",
+                           "column \"%.*s\" names a column of the file that another one names too",
                            SM_STR_ARG(field.name));
         }
     }
@@ -135,8 +139,8 @@ static sm_status find_columns(pq_file *f, const sm_dataset *d, const sm_projecti
     return SM_OK;
 }
 
-/* Finds where each bound's column stands. One that does not fit the file is passed over here: if it
- * is read, reading says so. */
+/* Finds the column of each bound in the file. A bound whose type does not fit the file is left out:
+ * if the column is read, reading reports that. */
 static void find_bounds(pq_file *f, const sm_dataset *d, const sm_projection *want)
 {
     const int32_t n_stored = d->schema->n_fields - d->n_constants;
@@ -162,7 +166,8 @@ static void find_bounds(pq_file *f, const sm_dataset *d, const sm_projection *wa
     }
 }
 
-/* Columns of the file that no field takes: an error, or counted with its rows. */
+/* Finds the file's columns that no field takes. Fails for the first one, or keeps them to be
+ * counted with the rows. */
 static sm_status find_unknown(pq_file *f, const sm_dataset *d, const sm_projection *want,
                               sm_error *e)
 {
@@ -234,9 +239,10 @@ static int by_offset(const void *a, const void *b)
     return (x->off_bytes > y->off_bytes) - (x->off_bytes < y->off_bytes);
 }
 
-/* Sorted, and joined where they are near one another. */
+/* Sorts the first n ranges and joins those that are near each other. */
 static void join_ranges(sm_morsel *m, int32_t n)
 {
+    SM_ASSERT(m->n_ranges == 0);
     qsort(m->ranges, (size_t)n, sizeof(m->ranges[0]), by_offset);
     for (int32_t i = 0; i < n; i++) {
         const sm_byte_range r = m->ranges[i];
@@ -252,7 +258,7 @@ static void join_ranges(sm_morsel *m, int32_t n)
     }
 }
 
-/* The chunks that are read, or the pages of them. */
+/* Sets the morsel's ranges: the chunks that are read, or the pages of them. */
 static void set_ranges(const pq_file *f, const smi_pq_group *g, sm_arena *a, sm_morsel *m)
 {
     const page_slice *slice = m->pages;
@@ -275,13 +281,14 @@ static void set_ranges(const pq_file *f, const smi_pq_group *g, sm_arena *a, sm_
 
 /* ---- pages ----------------------------------------------------------------------------------- */
 
-/* The part of the file that has what is wanted of the page index, while it is planned. */
+/* The part of the file with the page indexes that are needed, while the file is planned. */
 typedef struct index_bytes {
     uint8_t *bytes; /* NULL: it is not used */
     smi_pq_span at;
 } index_bytes;
 
-static void cover(smi_pq_span *all, smi_pq_span s)
+/* Widens `all` so that it has s too. */
+static void widen_span(smi_pq_span *all, smi_pq_span s)
 {
     if (s.len == 0) {
         return;
@@ -297,7 +304,8 @@ static bool has_leaf(const bound_spot *b)
     return b->shape->kind == SMI_PQ_SHAPE_LEAF && b->shape->slot_rep == 0;
 }
 
-/* Where the indexes of bounds' leaves and of those that are read stand. */
+/* The span that has the indexes of the bounds' leaves and of those that are read; empty where no
+ * page could be skipped. */
 static smi_pq_span index_span(const pq_file *f)
 {
     smi_pq_span all = {0};
@@ -313,12 +321,12 @@ static smi_pq_span index_span(const pq_file *f)
         }
         for (int32_t i = 0; i < f->n_bounds; i++) {
             if (has_leaf(&f->bounds[i])) {
-                cover(&all, g->chunks[f->bounds[i].shape->leaf].column_index);
-                cover(&all, g->chunks[f->bounds[i].shape->leaf].offset_index);
+                widen_span(&all, g->chunks[f->bounds[i].shape->leaf].column_index);
+                widen_span(&all, g->chunks[f->bounds[i].shape->leaf].offset_index);
             }
         }
         for (int32_t i = 0; i < f->n_used && all.len > 0; i++) {
-            cover(&all, g->chunks[f->used[i]].offset_index);
+            widen_span(&all, g->chunks[f->used[i]].offset_index);
         }
     }
     return all;
@@ -341,9 +349,10 @@ static sm_status read_index(const pq_file *f, index_bytes *out, sm_error *e)
     return st;
 }
 
-/* Does a page tell of the chunk's least (greatest) value? Where none does, index and footer
- * contradict each other. Text may be cut in one of them and not in the other. */
-static bool reaches(const sm_range *whole, const sm_range *page, bool is_max)
+/* May a page have the chunk's least (or greatest) value? If no page may, index and footer
+ * contradict each other. Texts may be cut in one of them and not in the other, so they are not
+ * compared. */
+static bool may_have_end(const sm_range *whole, const sm_range *page, bool is_max)
 {
     if (is_max ? !whole->has_max : !whole->has_min) {
         return true;
@@ -357,10 +366,12 @@ static bool reaches(const sm_range *whole, const sm_range *page, bool is_max)
                    : sm_value_cmp(page->min, whole->min) <= 0);
 }
 
-/* The first and last rows of pages that a bound does not exclude narrow *first … *end. */
-static void narrow(const pq_file *f, const smi_pq_group *g, const bound_spot *b,
-                   const smi_pq_index *x, int64_t *first, int64_t *end)
+/* Narrows *first … *end to the rows from the first to the last page that a bound does not exclude.
+ */
+static void narrow_rows(const pq_file *f, const smi_pq_group *g, const bound_spot *b,
+                        const smi_pq_index *x, int64_t *first, int64_t *end)
 {
+    SM_ASSERT(x->stats && has_leaf(b));
     int64_t from = INT64_MAX, to = 0;
     bool has_least = false, has_most = false;
     sm_range whole;
@@ -369,8 +380,8 @@ static void narrow(const pq_file *f, const smi_pq_group *g, const bound_spot *b,
         sm_range range;
         smi_pq_page_range(f->footer, &x->stats[i], x->first_row[i + 1] - x->first_row[i], b->shape,
                           &range);
-        has_least = has_least || reaches(&whole, &range, false);
-        has_most = has_most || reaches(&whole, &range, true);
+        has_least = has_least || may_have_end(&whole, &range, false);
+        has_most = has_most || may_have_end(&whole, &range, true);
         if (!sm_bound_excludes(b->bound, &range)) {
             from = x->first_row[i] < from ? x->first_row[i] : from;
             to = x->first_row[i + 1];
@@ -382,10 +393,11 @@ static void narrow(const pq_file *f, const smi_pq_group *g, const bound_spot *b,
     }
 }
 
-/* The pages of a leaf with rows first … end − 1, and the dictionary before all of them. */
+/* Finds the pages of a leaf that have rows first … end − 1, and the dictionary before all pages. */
 static bool slice_leaf(const smi_pq_chunk *c, const smi_pq_index *x, int64_t first, int64_t end,
                        leaf_slice *out)
 {
+    SM_ASSERT(first >= 0 && first < end && end <= x->first_row[x->n_pages]);
     int64_t from = 0, to = x->n_pages;
     while (x->first_row[from + 1] <= first) {
         from++;
@@ -402,7 +414,7 @@ static bool slice_leaf(const smi_pq_chunk *c, const smi_pq_index *x, int64_t fir
     return from < to;
 }
 
-/* Narrows a morsel to the pages that may have rows. false: none may. */
+/* Narrows a morsel to the pages that may have rows which pass the bounds. false: there are none. */
 static bool slice_pages(const pq_file *f, const index_bytes *index, sm_arena *a, sm_morsel *m)
 {
     const smi_pq_group *g = &f->footer->groups[m->part];
@@ -414,7 +426,7 @@ static bool slice_pages(const pq_file *f, const index_bytes *index, sm_arena *a,
             smi_pq_index_read(&g->chunks[b->shape->leaf], g->n_rows, index->bytes, index->at, true,
                               a, &x) &&
             x.stats) {
-            narrow(f, g, b, &x, &first, &end);
+            narrow_rows(f, g, b, &x, &first, &end);
         }
     }
     if (first >= end || (first == 0 && end == g->n_rows)) {
@@ -428,7 +440,7 @@ static bool slice_pages(const pq_file *f, const index_bytes *index, sm_arena *a,
         const smi_pq_chunk *c = &g->chunks[f->used[i]];
         if (!smi_pq_index_read(c, g->n_rows, index->bytes, index->at, false, a, &x) ||
             !slice_leaf(c, &x, first, end, &slice->leaves[i])) {
-            return true; /* all of it */
+            return true; /* without its index: all pages are read */
         }
     }
     m->pages = slice;
@@ -514,7 +526,7 @@ void smi_pq_reader_free(sm_reader *reader)
     sm_arena_free(r->mem);
 }
 
-/* Room for a file's leaves and a morsel's blocks; what is there stays. */
+/* Makes room for a file's leaves and a morsel's blocks. Leaves keep what they have. */
 static void make_room(pq_reader *r, const pq_file *f, int32_t n_blocks)
 {
     if (f->n_used > r->n_leaves) {
@@ -532,9 +544,10 @@ static void make_room(pq_reader *r, const pq_file *f, int32_t n_blocks)
     }
 }
 
-/* Rows in a batch, so that the longest lists do not make it huge. */
+/* How many rows a batch has, so that long lists do not make it huge. */
 static int64_t rows_in_batch(const pq_file *f, const smi_pq_group *g)
 {
+    SM_ASSERT(g->n_rows > 0); /* else there is no morsel */
     int64_t rows = SM_BATCH_ROWS;
     for (int32_t i = 0; i < f->n_used; i++) {
         const int64_t values = g->chunks[f->used[i]].n_values;
@@ -547,7 +560,7 @@ static int64_t rows_in_batch(const pq_file *f, const smi_pq_group *g)
     return rows;
 }
 
-/* Where bytes of the file stand among a morsel's blocks. */
+/* Finds bytes of the file in a morsel's blocks. */
 static smi_pq_piece piece_of(const sm_morsel *m, sm_block *const *blocks, smi_pq_span s)
 {
     int32_t k = 0;
@@ -594,7 +607,7 @@ static void begin_leaf(pq_reader *r, int32_t i, const sm_morsel *m, sm_block *co
     r->by_leaf[leaf] = &r->leaves[i];
 }
 
-/* Each of the file's unknown columns is one of all rows of the morsel. */
+/* All rows of the morsel have each of the file's unknown columns. */
 static void set_unknown(pq_reader *r)
 {
     for (int64_t i = 0; i < r->file->n_unknown; i++) {
@@ -608,8 +621,10 @@ sm_status smi_pq_begin(sm_reader *reader, sm_file *file, const sm_morsel *m,
 {
     pq_reader *r = (pq_reader *)(void *)reader;
     const pq_file *f = (const pq_file *)(const void *)file;
+    SM_ASSERT(m->part >= 0 && m->part < f->footer->n_groups);
     const smi_pq_group *g = &f->footer->groups[m->part];
     const page_slice *slice = m->pages;
+    SM_ASSERT(!slice || (slice->first_row < slice->end_row && slice->end_row <= g->n_rows));
     drop_blocks(r);
     make_room(r, f, m->n_ranges);
     for (int32_t i = 0; i < m->n_ranges; i++) {
@@ -631,11 +646,12 @@ sm_status smi_pq_begin(sm_reader *reader, sm_file *file, const sm_morsel *m,
     return SM_OK;
 }
 
-/* Decodes and drops the rows that a leaf's first page has before the slice. */
+/* Decodes and drops the rows that each leaf's first page has before the slice. */
 static sm_status skip_rows(pq_reader *r, sm_error *e)
 {
     for (int32_t i = 0; i < r->file->n_used; i++) {
         const leaf_slice *l = &r->slice->leaves[i];
+        SM_ASSERT(l->first_row <= r->slice->first_row && l->end_row >= r->slice->end_row);
         for (int64_t left = r->slice->first_row - l->first_row; left > 0;) {
             const int64_t n = left < SM_BATCH_ROWS ? left : SM_BATCH_ROWS;
             sm_batch *b = NULL;
@@ -653,7 +669,7 @@ static sm_status skip_rows(pq_reader *r, sm_error *e)
     return SM_OK;
 }
 
-/* Every leaf of a nested column decodes the batch's rows before it is put together. */
+/* Reads the batch's rows of all leaves below a nested column, for smi_pq_assemble. */
 static sm_status read_nested(pq_reader *r, const smi_pq_shape *s, int64_t n, sm_batch *b,
                              sm_error *e)
 {
@@ -669,7 +685,7 @@ static sm_status read_nested(pq_reader *r, const smi_pq_shape *s, int64_t n, sm_
         SM_TRY(read_nested(r, child, n, b, e));
         is_childs = is_childs || (child->kind != SMI_PQ_SHAPE_MISSING && child->leaf == s->leaf);
     }
-    /* A leaf that only lends its levels is no child's. */
+    /* If no child has read this shape's leaf, only its levels are needed. */
     return is_childs ? SM_OK : smi_pq_leaf_nested(r->by_leaf[s->leaf], n, b, e);
 }
 
@@ -688,6 +704,7 @@ sm_status smi_pq_pull(sm_reader *reader, sm_batch **rows, sm_batch **refused, sm
 {
     pq_reader *r = (pq_reader *)(void *)reader;
     sm_batch *b = NULL;
+    SM_ASSERT(r->file && r->at_row <= r->n_rows && r->batch_rows > 0);
     *rows = NULL;
     *refused = NULL;
     if (r->at_row == r->n_rows) {

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * format/parquet/parquet_sample.c: the columns of files that have none declared, by their footers.
- * Columns of several files are united by name, in the order of their first appearance; what a file
- * lacks is NULL there. A column of two types takes the wider one where reading widens the other to
- * it, else the first: reading then says which file does not fit.
- * Callers  table functions, before there is a scan; it blocks. */
+ * format/parquet/parquet_sample.c: finds the columns of files for which nobody declared any, from
+ * their footers.
+ *
+ * Method   Columns of several files are united by name, in the order of their first appearance. A
+ *          column that a file lacks is NULL in its rows. If a column has two types, the wider one
+ *          is taken if reading can widen the other to it. Else the first one is, and reading
+ *          reports the file that does not fit.
+ * Callers  read_parquet (table_function.c), before there is a scan. Blocks. */
 #include "format/parquet/parquet_int.h"
 
 struct sm_sample {
@@ -43,6 +46,7 @@ static const sm_type *unite_structs(sm_arena *a, const sm_type *x, const sm_type
     return sm_type_struct(a, fields, n);
 }
 
+/* Is x the wider type, to which reading can widen y? */
 static bool is_wider(const sm_type *x, const sm_type *y)
 {
     const bool are_signed = sm_type_is_integer(x->id) && sm_type_is_signed(x->id) &&
@@ -97,6 +101,7 @@ sm_status smi_pq_sample_file(sm_sample *s, sm_blob *blob, int64_t max_rows, sm_s
 
 const sm_type *smi_pq_sample_end(sm_sample *s, sm_arena *a)
 {
+    SM_ASSERT(s->schema); /* at least one file was sampled */
     return sm_type_copy(a, s->schema);
 }
 

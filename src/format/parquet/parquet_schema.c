@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * format/parquet/parquet_schema.c: the file's schema tree as types, and wanted types found in it.
+ * format/parquet/parquet_schema.c: translates between the schema tree of a file and types, finds
+ * wanted columns in a file, and makes the tree to write.
  *
- * Groups   A LIST- or MAP-annotated group with one repeated child is a list or a map; what its
- *          element is follows LogicalTypes.md's rules for old writers. A repeated node without
+ * Groups   A group annotated as LIST or MAP with one repeated child is a list or a map. Which node
+ *          is its element follows LogicalTypes.md's rules for old writers. A repeated node without
  *          annotation is a list of itself. A map without values is a list of its keys. Annotations
- *          on groups of any other form are passed over: the group is a struct.
- * Leaves   By logical type; an annotation that does not fit the physical type or is not known here
- *          is passed over. A UUID is its text. What has a type that there is not here (INTERVAL,
- *          GEOMETRY, VARIANT, a TIME in UTC) is noted in its field, and refused where it is read;
- *          declared columns take it as they say. INT96 is a local timestamp, as DuckDB and Arrow
- *          have it, and also read where an instant is wanted, as Spark writes it.
- * Finding  A wanted field with Delta column mapping metadata is found by id or physical name, any
- *          other by its name, or without case where one only fits. What is not there is null.
+ *          on other groups are ignored: the group is a struct.
+ * Leaves   A leaf has the type of its annotation, if that is known here and fits the physical type;
+ *          else the physical type's. A UUID is read as text. INT96 is a local timestamp, as in
+ *          DuckDB and Arrow, and may be read as an instant, which Spark means by it. Types that
+ *          smelt does not have (INTERVAL, GEOMETRY, VARIANT, a TIME in UTC) are noted in the field
+ *          and refused when it is read; a declared column reads them as its own type.
+ * Finding  A wanted field with Delta's column mapping is found by its id or physical name. Any
+ *          other is found by its name, or ignoring case if only one column matches. A field that is
+ *          not found is null.
  * Source   apache/parquet-format, LogicalTypes.md "Nested Types"; delta-io/delta PROTOCOL.md,
  *          "Column Mapping"
  *
@@ -28,7 +30,7 @@
 
 typedef enum node_kind { NODE_LEAF, NODE_STRUCT, NODE_LIST, NODE_MAP } node_kind;
 
-/* A node, or what it is a list of: `is_item` leaves its repetition out of sight. */
+/* A node. `is_item`: seen as the element of a list, so that its own repetition does not count. */
 typedef struct node_view {
     const smi_pq_node *node;
     bool is_item;
@@ -161,7 +163,7 @@ static sm_status leaf_type(const smi_pq_node *n, sm_arena *a, const sm_type **ou
     return SM_OK;
 }
 
-/* The name of a type that there is not here, or NULL. */
+/* The name of the node's type, if smelt does not have it; else NULL. */
 static const char *foreign_type(const smi_pq_node *n)
 {
     switch (n->logical) {
@@ -180,7 +182,7 @@ static const char *foreign_type(const smi_pq_node *n)
     }
 }
 
-/* Fields of found schemas that have a foreign type carry its name under this key. */
+/* The key under which a field notes the name of its foreign type. */
 #define FOREIGN_KEY "smelt.foreign"
 
 static void note_foreign(const smi_pq_node *n, sm_arena *a, sm_field *field)
@@ -232,7 +234,7 @@ sm_status smi_pq_schema_of(const smi_pq_footer *f, sm_arena *a, const sm_type **
 {
     const sm_type *t = NULL;
     SM_TRY(type_of((node_view){f->root, true}, a, &t, e));
-    *out = sm_type_copy(a, t); /* names stand in the footer's bytes, which may go before `a` */
+    *out = sm_type_copy(a, t); /* names are in the footer's bytes, which may be freed before `a` */
     return SM_OK;
 }
 
@@ -259,6 +261,7 @@ static const char *logical_name(const smi_pq_node *n)
         [SMI_PQ_GEOGRAPHY] = "GEOGRAPHY",
         [SMI_PQ_VARIANT] = "VARIANT",
     };
+    _Static_assert(SM_COUNT(names) == SMI_PQ_VARIANT + 1, "a name for each logical type");
     return names[n->logical];
 }
 
@@ -267,6 +270,7 @@ static void print_node(const smi_pq_node *n, sm_buf *out)
     static const char *const names[] = {"BOOLEAN", "INT32",  "INT64",      "INT96",
                                         "FLOAT",   "DOUBLE", "BYTE_ARRAY", "FIXED_LEN_BYTE_ARRAY",
                                         "group"};
+    _Static_assert(SM_COUNT(names) == SMI_PQ_GROUP + 1, "a name for each physical type");
     sm_buf_printf(out, "%s", names[n->physical]);
     if (n->physical == SMI_PQ_FIXED) {
         sm_buf_printf(out, "(%d)", n->fixed_bytes);
@@ -289,7 +293,8 @@ typedef struct finder {
     sm_error *e;
 } finder;
 
-/* Where a wanted type is looked for: its slots, and the name by which messages call it. */
+/* The place at which a wanted type is looked for: the levels of its slots, and its name in
+ * messages. */
 typedef struct spot {
     uint8_t slot_def, slot_rep;
     sm_str path;
@@ -319,14 +324,14 @@ static const sm_field_meta *meta_of(const sm_field *f, const char *key)
     return NULL;
 }
 
-/* Fails where the field was found with a type that there is not here. */
+/* Fails where the field's type was found to be one that smelt does not have. */
 static sm_status check_foreign(finder *f, const sm_field *want, sm_str path)
 {
     const sm_field_meta *const meta = meta_of(want, FOREIGN_KEY);
     if (!meta) {
         return SM_OK;
     }
-    sm_fail(f->e, SM_UNSUPPORTED, "column \"%.*s\" is %.*s in the file, a type that there is not",
+    sm_fail(f->e, SM_UNSUPPORTED, "column \"%.*s\" is %.*s in the file, a type that smelt lacks",
             SM_STR_ARG(path), SM_STR_ARG(meta->json));
     sm_error_todo(f->e,
                   "Leave it out, or read it as what it is stored as: read_parquet(…, "
@@ -357,7 +362,8 @@ static const smi_pq_node *find_by_name(const smi_pq_node *group, sm_str name, bo
     return found;
 }
 
-/* By id where the file has ids, as Delta's id mode asks; else by physical name, else by name. */
+/* Finds a wanted field among a group's children: by its id if the file has ids, as Delta's id mode
+ * asks; else by its physical name if it has one; else by its name. */
 static const smi_pq_node *find_child(finder *f, const smi_pq_node *group, const sm_field *want)
 {
     const sm_field_meta *id_meta = meta_of(want, "delta.columnMapping.id");
@@ -375,7 +381,7 @@ static const smi_pq_node *find_child(finder *f, const smi_pq_node *group, const 
     const sm_json *name = NULL;
     if (name_meta && sm_json_parse(name_meta->json, f->mem, &name, NULL) == SM_OK) {
         const smi_pq_node *n = find_by_name(group, sm_json_text(name), true);
-        /* A node of that name with another id is another column's. */
+        /* A node of that name with another id belongs to another column. */
         return n && id_meta && n->has_field_id && n->field_id != id ? NULL : n;
     }
     return has_ids ? NULL : find_by_name(group, want->name, false);
@@ -395,9 +401,10 @@ static int32_t first_leaf(const smi_pq_node *n)
     return -1;
 }
 
-/* Chooses the leaf whose levels tell of a nested shape, and tells its missing children of it. */
+/* Chooses the leaf whose levels a nested shape reads; missing children read the same. */
 static void choose_leaf(smi_pq_shape *s, const smi_pq_node *n)
 {
+    SM_ASSERT(s->kind == SMI_PQ_SHAPE_STRUCT || s->kind == SMI_PQ_SHAPE_LIST);
     s->leaf = -1;
     for (int32_t i = 0; i < s->n_children && s->leaf < 0; i++) {
         s->leaf = s->children[i].leaf;
@@ -411,7 +418,7 @@ static void choose_leaf(smi_pq_shape *s, const smi_pq_node *n)
         }
     }
     if (s->leaf < 0) {
-        s->kind = SMI_PQ_SHAPE_MISSING; /* a group without leaves says nothing of itself */
+        s->kind = SMI_PQ_SHAPE_MISSING; /* a group without leaves has no levels anywhere */
     }
 }
 
@@ -476,6 +483,8 @@ static sm_status find_list(finder *f, const smi_pq_node *n, const node_form *for
     out->kind = SMI_PQ_SHAPE_LIST;
     out->item_def = form->repeated->max_def;
     out->item_rep = form->repeated->max_rep;
+    SM_ASSERT(out->item_def > out->def && out->item_def > at.slot_def);
+    SM_ASSERT(out->item_rep == at.slot_rep + 1); /* no other list is between the two */
     out->n_children = want->n_fields;
     out->children = SM_NEW_ARRAY(f->mem, smi_pq_shape, want->n_fields);
     for (int32_t i = 0; i < want->n_fields; i++) {
@@ -503,7 +512,7 @@ static sm_status find_shape(finder *f, node_view v, const sm_type *want, spot at
                           .slot_def = at.slot_def,
                           .slot_rep = at.slot_rep};
     if (form.kind == NODE_LIST && form.repeated == n) {
-        out->def--; /* a list by repetition alone is null only where its parent is */
+        out->def--; /* without an annotation, the list is null only where its parent is */
     }
     if (form.kind == NODE_LEAF && !sm_type_is_nested(want->id)) {
         return find_leaf(f, n, at, out);
@@ -535,7 +544,7 @@ sm_status smi_pq_shape_of(const smi_pq_footer *f, const sm_field *want, sm_str f
     return SM_OK;
 }
 
-/* ---- columns that nobody takes --------------------------------------------------------------- */
+/* ---- unknown columns: those that no field takes ---------------------------------------------- */
 
 typedef struct extra_list {
     finder find;
@@ -543,7 +552,7 @@ typedef struct extra_list {
     int64_t n, cap;
 } extra_list;
 
-/* Children of a group that are no field of t. */
+/* Adds the children of a group that are no field of t. */
 static void add_extra(extra_list *l, const smi_pq_node *group, const sm_type *t, sm_str path)
 {
     for (int32_t i = 0; i < group->n_children; i++) {
@@ -560,7 +569,7 @@ static void add_extra(extra_list *l, const smi_pq_node *group, const sm_type *t,
     }
 }
 
-/* The same at and below a value that is taken whole. */
+/* Adds those at and below a node that the query takes whole. */
 static void add_extra_below(extra_list *l, node_view v, const sm_type *t, sm_str path)
 {
     const node_form form = form_of(v);
@@ -582,6 +591,7 @@ static void add_extra_below(extra_list *l, node_view v, const sm_type *t, sm_str
     }
 }
 
+/* Adds those at and below the column or field that a path leads to. */
 static void add_extra_at(extra_list *l, const smi_pq_node *root, const sm_type *schema,
                          const sm_path *at)
 {
@@ -589,6 +599,7 @@ static void add_extra_at(extra_list *l, const smi_pq_node *root, const sm_type *
     const sm_type *t = schema;
     sm_str path = SM_STR("");
     for (int32_t i = 0; i < at->n && n; i++) {
+        SM_ASSERT(at->items[i] >= 0 && at->items[i] < t->n_fields);
         const sm_field *field = &t->fields[at->items[i]];
         n = find_child(&l->find, n, field);
         t = field->type;
@@ -618,19 +629,19 @@ void smi_pq_unknown(const smi_pq_footer *f, const sm_type *schema, const sm_proj
 
 /* ---- the tree to write ----------------------------------------------------------------------- */
 
-typedef struct planter {
+typedef struct tree_maker {
     sm_arena *mem;
     int32_t n_leaves;
     const smi_pq_node **leaves;
     int64_t leaves_cap;
     sm_error *e;
-} planter;
+} tree_maker;
 
 static void set_integer(smi_pq_node *n, sm_type_id id)
 {
     n->physical = id == SM_TYPE_I64 || id == SM_TYPE_U64 ? SMI_PQ_INT64 : SMI_PQ_INT32;
     if (id == SM_TYPE_I32 || id == SM_TYPE_I64) {
-        return; /* what the physical type means by itself */
+        return; /* the physical type means this without an annotation */
     }
     n->logical = SMI_PQ_INTEGER;
     n->is_signed = sm_type_is_signed(id);
@@ -639,6 +650,7 @@ static void set_integer(smi_pq_node *n, sm_type_id id)
 
 static void set_decimal(smi_pq_node *n, const sm_type *t)
 {
+    SM_ASSERT(t->precision >= 1 && t->precision <= 38 && t->scale <= t->precision);
     n->logical = SMI_PQ_DECIMAL;
     n->precision = t->precision;
     n->scale = t->scale;
@@ -705,8 +717,9 @@ static void set_leaf(smi_pq_node *n, const sm_type *t)
     }
 }
 
-static smi_pq_node *add_child(planter *p, smi_pq_node *parent, sm_str name, smi_pq_repetition r)
+static smi_pq_node *add_child(tree_maker *p, smi_pq_node *parent, sm_str name, smi_pq_repetition r)
 {
+    SM_ASSERT(parent->max_def < UINT8_MAX && parent->max_rep <= parent->max_def);
     smi_pq_node *n = SM_NEW(p->mem, smi_pq_node);
     n->name = name;
     n->repetition = r;
@@ -718,18 +731,19 @@ static smi_pq_node *add_child(planter *p, smi_pq_node *parent, sm_str name, smi_
     return n;
 }
 
-static sm_status plant(planter *p, smi_pq_node *n, const sm_type *t, int depth);
+static sm_status make_node(tree_maker *p, smi_pq_node *n, const sm_type *t, int depth);
 
-/* A field under its own name: what the table that it was read from calls it is not for others. */
-static sm_status plant_field(planter *p, smi_pq_node *parent, const sm_field *f, sm_str name,
-                             bool is_key, int depth)
+/* Adds the node of a field, under the field's own name (not a physical name that a Delta table may
+ * have for it). */
+static sm_status add_field_node(tree_maker *p, smi_pq_node *parent, const sm_field *f, sm_str name,
+                                bool is_key, int depth)
 {
     const bool is_required = is_key || (!f->is_nullable && f->type->id != SM_TYPE_NULL);
     smi_pq_node *n = add_child(p, parent, name, is_required ? SMI_PQ_REQUIRED : SMI_PQ_OPTIONAL);
-    return plant(p, n, f->type, depth + 1);
+    return make_node(p, n, f->type, depth + 1);
 }
 
-static sm_status plant(planter *p, smi_pq_node *n, const sm_type *t, int depth)
+static sm_status make_node(tree_maker *p, smi_pq_node *n, const sm_type *t, int depth)
 {
     if (depth > SMI_PQ_MAX_DEPTH / 3) { /* a list is three levels */
         return sm_fail(p->e, SM_LIMIT, "type is nested more than %d deep", SMI_PQ_MAX_DEPTH / 3);
@@ -748,7 +762,7 @@ static sm_status plant(planter *p, smi_pq_node *n, const sm_type *t, int depth)
         }
         n->children = SM_NEW_ARRAY(p->mem, smi_pq_node *, t->n_fields);
         for (int32_t i = 0; i < t->n_fields; i++) {
-            SM_TRY(plant_field(p, n, &t->fields[i], t->fields[i].name, false, depth));
+            SM_TRY(add_field_node(p, n, &t->fields[i], t->fields[i].name, false, depth));
         }
         return SM_OK;
     }
@@ -760,7 +774,7 @@ static sm_status plant(planter *p, smi_pq_node *n, const sm_type *t, int depth)
     repeated->children = SM_NEW_ARRAY(p->mem, smi_pq_node *, 2);
     for (int32_t i = 0; i < t->n_fields; i++) {
         const sm_str name = !is_map ? SM_STR("element") : i == 0 ? SM_STR("key") : SM_STR("value");
-        SM_TRY(plant_field(p, repeated, &t->fields[i], name, is_map && i == 0, depth));
+        SM_TRY(add_field_node(p, repeated, &t->fields[i], name, is_map && i == 0, depth));
     }
     return SM_OK;
 }
@@ -768,12 +782,15 @@ static sm_status plant(planter *p, smi_pq_node *n, const sm_type *t, int depth)
 sm_status smi_pq_tree_of(const sm_type *schema, sm_arena *a, smi_pq_node **root,
                          const smi_pq_node ***leaves, int32_t *n_leaves, sm_error *e)
 {
-    planter p = {.mem = a, .e = e};
+    tree_maker p = {.mem = a, .e = e};
     smi_pq_node *n = SM_NEW(a, smi_pq_node);
     n->name = SM_STR("schema");
     n->leaf = -1;
     n->physical = SMI_PQ_GROUP;
-    SM_TRY(plant(&p, n, sm_type_copy(a, schema), 0));
+    SM_TRY(make_node(&p, n, sm_type_copy(a, schema), 0));
+    for (int32_t i = 0; i < p.n_leaves; i++) {
+        SM_ASSERT(p.leaves[i]->leaf == i && p.leaves[i]->physical != SMI_PQ_GROUP);
+    }
     *root = n;
     *leaves = p.leaves;
     *n_leaves = p.n_leaves;

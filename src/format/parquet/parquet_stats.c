@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * format/parquet/parquet_stats.c: a chunk's statistics as a range of values of the wanted type.
+ * format/parquet/parquet_stats.c: statistics of chunks and pages: read as a range of values of the
+ * wanted type, and gathered from values that are written.
  *
- * What counts   min_value and max_value where the footer says that the column's order is that of
- *               its type. The older min and max were ordered as signed numbers or bytes whatever
- *               the type, so they count for signed integers, dates and times only.
- * What not      A side that is NaN, of the wrong length, or does not convert: it is left out, and
- *               with NaN both sides are; so are sides that contradict each other. INT96,
- *               INTERVAL and the like have no order. Strings may be cut, which makes them wider,
- *               never narrower.
- * Written       Nothing is told of the ends where a NaN is among the values: most readers take
- *               NaN to be within the ends that there are.
- * Conversion    Goes up and down with the value (units are rounded alike), so a range converts by
- *               its ends.
+ * Used          min_value and max_value, if the footer says that the column is ordered as its type
+ *               is. The older min and max were ordered as signed numbers or bytes in every type, so
+ *               they are used for signed integers, dates and times only.
+ * Not used      An end that has the wrong length or does not convert. Both ends if one is NaN, or
+ *               if they contradict each other. INT96, INTERVAL and the like have no order. A text
+ *               may be cut, which makes a range wider, never narrower.
+ * Written       No ends if a NaN is among the values: most readers take NaN to be between the ends.
+ * Conversion    keeps the order of values (units are all rounded down), so converting its ends
+ *               converts a range.
  * Source        apache/parquet-format, parquet.thrift: Statistics, ColumnOrder
  *
  * Called by parquet_reader.c, and by parquet_column.c and parquet_writer.c for what they write. */
@@ -22,7 +21,7 @@
 #include "base/text.h"
 #include "format/parquet/parquet_int.h"
 
-/* The converted value as it stands in a column of the type. */
+/* Reads a converted value, in the form that a column of the type has it. */
 static sm_value value_at(const sm_type *t, const void *p)
 {
     sm_value v = {.type = t};
@@ -67,13 +66,14 @@ static sm_value value_at(const sm_type *t, const void *p)
     return v;
 }
 
-static bool decode(const smi_pq_convert *c, sm_str s, sm_value *out)
+/* Converts an end as stored to the wanted type; false where it cannot be used. */
+static bool decode_end(const smi_pq_convert *c, sm_str s, sm_value *out)
 {
     const smi_pq_raw raw = smi_pq_raw_of(c->from->physical);
     _Alignas(16) uint8_t in[16] = {0}, to[16] = {0};
     const sm_heap_buf heap = {(const uint8_t *)s.data, (int64_t)s.len};
     if (smi_pq_convert_is_uuid(c)) {
-        return false; /* its text would have to be made; nobody asks for a range of those */
+        return false; /* its text would have to be made, and a range of UUIDs is of no use */
     }
     if (sm_type_is_bytes(c->to->id)) {
         *out = (sm_value){.type = c->to, .as.s = s};
@@ -112,11 +112,13 @@ static bool old_order_holds(const smi_pq_node *n)
     return n->logical != SMI_PQ_INTEGER || n->is_signed;
 }
 
-/* A leaf's values by what is said of n_rows rows. */
-static void range_of(const smi_pq_footer *f, const smi_pq_stats *s, int64_t n_rows,
-                     const smi_pq_shape *shape, sm_range *out)
+/* The range of a leaf's values by the statistics of n_rows rows. */
+static void range_of_leaf(const smi_pq_footer *f, const smi_pq_stats *s, int64_t n_rows,
+                          const smi_pq_shape *shape, sm_range *out)
 {
     const smi_pq_convert *c = &shape->convert;
+    SM_ASSERT(shape->kind == SMI_PQ_SHAPE_LEAF && shape->slot_rep == 0);
+    SM_ASSERT(shape->leaf >= 0 && shape->leaf < f->n_leaves);
     *out = (sm_range){.n_rows = n_rows};
     out->may_have_nan = is_float(shape->type) && s->n_nans != 0;
     if (s->n_nulls >= 0 && s->n_nulls <= n_rows) {
@@ -131,8 +133,8 @@ static void range_of(const smi_pq_footer *f, const smi_pq_stats *s, int64_t n_ro
         min = s->old_min;
         max = s->old_max;
     }
-    out->has_min = min.data && decode(c, min, &out->min);
-    out->has_max = max.data && decode(c, max, &out->max);
+    out->has_min = min.data && decode_end(c, min, &out->min);
+    out->has_max = max.data && decode_end(c, max, &out->max);
     if (is_float(shape->type) &&
         ((out->has_min && isnan(out->min.as.f)) || (out->has_max && isnan(out->max.as.f)))) {
         out->has_min = out->has_max = false;
@@ -141,7 +143,7 @@ static void range_of(const smi_pq_footer *f, const smi_pq_stats *s, int64_t n_ro
         out->has_min = out->has_max = false; /* one of them is wrong */
     }
     if ((min.data || max.data) && out->has_nulls && out->n_nulls == n_rows) {
-        out->has_nulls = false; /* all are null, and yet there are ends */
+        out->has_nulls = false; /* all values are null, and yet there are ends: one is wrong */
     }
 }
 
@@ -156,14 +158,14 @@ void smi_pq_stats_range(const smi_pq_footer *f, const smi_pq_group *g, const smi
     }
     out->may_have_nan = true;
     if (shape->kind == SMI_PQ_SHAPE_LEAF && shape->slot_rep == 0) {
-        range_of(f, &g->chunks[shape->leaf].stats, g->n_rows, shape, out);
+        range_of_leaf(f, &g->chunks[shape->leaf].stats, g->n_rows, shape, out);
     }
 }
 
 void smi_pq_page_range(const smi_pq_footer *f, const smi_pq_stats *page, int64_t n_rows,
                        const smi_pq_shape *shape, sm_range *out)
 {
-    range_of(f, page, n_rows, shape, out);
+    range_of_leaf(f, page, n_rows, shape, out);
 }
 
 /* ---- what the writer has seen ---------------------------------------------------------------- */
@@ -246,8 +248,8 @@ static void see_text(smi_pq_seen *s, sm_str v)
     }
 }
 
-/* The first 8 bytes of text as a number that sorts as they do; shorter text is filled with zeros.
- * Reads no more than v.len bytes. */
+/* The first 8 bytes of a text as a number that sorts as they do; a shorter text is filled up with
+ * zeros. Reads no more than v.len bytes. */
 static uint64_t head_of(sm_str v)
 {
     const uint8_t *p = (const uint8_t *)v.data;
@@ -280,10 +282,11 @@ static void see_texts(smi_pq_seen *s, const sm_str *v, int64_t n)
     }
 }
 
-/* The heads of entries that are new since the last call. */
+/* The heads of all entries; adds those of entries that are new since the last call. */
 static const uint64_t *heads_of(const smi_pq_dict *d, sm_buf *heads)
 {
     uint32_t n = (uint32_t)(heads->len / sizeof(uint64_t));
+    SM_ASSERT(n <= d->n); /* it was emptied with the dictionary */
     uint64_t *to = (uint64_t *)(void *)smi_pq_room(heads, (d->n - n + 1) * sizeof(uint64_t));
     for (; n < d->n; n++) {
         *to++ = head_of(smi_pq_dict_text(d, n));
@@ -297,8 +300,10 @@ void smi_pq_seen_codes(smi_pq_seen *s, const smi_pq_dict *d, const uint32_t *cod
 {
     const uint64_t *head = heads_of(d, heads);
     uint32_t least = codes[0], most = codes[0];
+    SM_ASSERT(n > 0 && codes[0] < d->n && sm_type_is_bytes(s->type->id));
     for (int64_t i = 1; i < n; i++) {
         const uint32_t code = codes[i];
+        SM_ASSERT(code < d->n);
         if (head[code] <= head[least] && code != least &&
             (head[code] < head[least] ||
              sm_str_cmp(smi_pq_dict_text(d, code), smi_pq_dict_text(d, least)) < 0)) {
@@ -370,6 +375,7 @@ void smi_pq_seen_add(smi_pq_seen *s, const void *values, int64_t n)
 
 void smi_pq_seen_merge(smi_pq_seen *s, const smi_pq_seen *more)
 {
+    SM_ASSERT(s != more && s->type->id == more->type->id && s->n_nulls >= 0 && more->n_nulls >= 0);
     s->n_nulls += more->n_nulls;
     s->has_nan = s->has_nan || more->has_nan;
     if (!more->has) {
@@ -406,7 +412,7 @@ void smi_pq_seen_merge(smi_pq_seen *s, const smi_pq_seen *more)
 
 /* ---- cutting strings ------------------------------------------------------------------------- */
 
-/* The longest part of at most `most` bytes that ends with a whole character. */
+/* The length of the longest head of at most `most` bytes that does not cut a character. */
 static size_t cut_text(sm_str s, size_t most)
 {
     size_t n = s.len < most ? s.len : most;
@@ -429,8 +435,8 @@ static size_t cut_points(sm_str s, int64_t points)
     return n;
 }
 
-/* The least text that is greater than all that begin with s: the last character that has a greater
- * one goes up by one, those after it go away. false where there is none. */
+/* Makes the least text that is greater than all texts beginning with s: the last character that has
+ * a successor is replaced by it, and those after it are dropped. false where there is none. */
 static bool round_up_text(sm_str s, sm_arena *a, sm_str *out)
 {
     size_t n = s.len;
@@ -451,6 +457,7 @@ static bool round_up_text(sm_str s, sm_arena *a, sm_str *out)
             memcpy(text, s.data, at);
             memcpy(text + at, last, (size_t)n_last);
             *out = (sm_str){text, at + (size_t)n_last};
+            SM_ASSERT(sm_str_cmp(*out, s) > 0);
             return true;
         }
         n = at;
@@ -471,10 +478,11 @@ static bool round_up_bytes(sm_str s, sm_arena *a, sm_str *out)
     memcpy(bytes, s.data, n);
     bytes[n - 1] = (char)((uint8_t)bytes[n - 1] + 1);
     *out = (sm_str){bytes, n};
+    SM_ASSERT(sm_str_cmp(*out, s) > 0);
     return true;
 }
 
-/* The upper end of a range whose greatest string begins with its first n_keep bytes. */
+/* Makes the upper end of a range from the first n_keep bytes of its greatest text. */
 static bool cut_max(const smi_pq_seen *s, size_t n_keep, sm_arena *a, sm_str *out)
 {
     const sm_str max = sm_buf_str(&s->max_text);
@@ -492,13 +500,14 @@ static sm_str copy_bytes(sm_arena *a, const void *p, size_t n)
     return sm_arena_str(a, (sm_str){p, n});
 }
 
-/* Big endian in so many bytes. */
+/* A decimal in n bytes, big endian. */
 static sm_str fixed_decimal(sm_arena *a, sm_i128 v, int32_t n)
 {
     char *p = sm_arena_alloc(a, (size_t)n);
     for (int32_t i = n - 1; i >= 0; i--, v >>= 8) {
         p[i] = (char)(uint8_t)v;
     }
+    SM_ASSERT(v == 0 || v == -1); /* it fits n bytes */
     return (sm_str){p, (size_t)n};
 }
 
@@ -511,7 +520,7 @@ static sm_str float_bytes(const smi_pq_seen *s, double v, sm_arena *a)
 void smi_pq_seen_stats(const smi_pq_seen *s, const smi_pq_node *n, sm_arena *a, smi_pq_stats *out)
 {
     *out = (smi_pq_stats){.n_nulls = s->n_nulls, .n_nans = -1};
-    if (!s->has || s->has_nan) { /* readers that look for NaN would pass over it by its bounds */
+    if (!s->has || s->has_nan) { /* with ends, a reader that looks for NaN would skip the rows */
         return;
     }
     if (sm_type_is_bytes(s->type->id)) {
@@ -560,6 +569,7 @@ void smi_pq_seen_range(const smi_pq_seen *s, int64_t n_rows, sm_arena *a, sm_ran
 {
     *out = (sm_range){
         .has_nulls = true, .n_nulls = s->n_nulls, .n_rows = n_rows, .may_have_nan = s->has_nan};
+    SM_ASSERT(s->n_nulls >= 0 && s->n_nulls <= n_rows);
     if (!s->has) {
         return;
     }

@@ -1,22 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * format/parquet/parquet_writer.c: batches into a Parquet file.
+ * format/parquet/parquet_writer.c: writes batches to a Parquet file.
  *
- * Calls      open, write a batch as long as it says SM_WAIT, …, finish as long as it says SM_WAIT,
- *            close. A batch is encoded on its first write() and then only its bytes are waited for.
- * Way        Each top-level column goes into its leaves (parquet_column.c), nested ones by levels,
- *            a stretch of EDGE rows at a time. Encoded pages are compressed, columns side by side,
- *            when PENDING_BYTES of them wait and when a row group ends. Its chunks then go out one
- *            after another as a block each.
- * Levels     A walk from the column down to the leaf, a step a node, over arrays: entries that are
- *            null or empty lists end with the level they have reached; a list multiplies the
- *            others.
- * Same bytes Pages end at rows that do not depend on how rows came in batches; row groups at
- *            row_group_rows; what is compressed together is decided by sizes only; no time, no
- *            thread count enters.
- * Memory     RESERVE_* a leaf, the chunk's estimate and the pages that wait, RESERVE_MOST in all,
- *            are taken from the budget on open; what goes beyond is taken as it is used. Blocks
- *            that are given out count besides.
+ * Calls      open; write for each batch, again as long as it returns SM_WAIT; finish, again as long
+ *            as it returns SM_WAIT; close. The first write() of a batch encodes it; further ones
+ *            only wait until its bytes are taken.
+ * Steps      The rows of a batch are added to the leaves of each top-level column
+ *            (parquet_column.c): a nested column by its levels, EDGE rows at a time. Encoded pages
+ *            are compressed, several columns at the same time, when there are PENDING_BYTES of them
+ *            and when a row group ends. The chunks of a row group are then written one after
+ *            another, a block each.
+ * Levels     To find a leaf's levels, its column's rows go down from node to node, as arrays of
+ *            entries. An entry that is null or an empty list stops, with the levels it has reached.
+ *            At a list an entry becomes one for each element.
+ * Same bytes The bytes depend on the rows and options only. Pages end at rows that do not depend on
+ *            how the rows came in batches, row groups end at row_group_rows, and sizes alone decide
+ *            what is compressed together. Neither time nor the number of threads matters.
+ * Memory     open takes an estimate from the budget: RESERVE_* for each leaf and the pages that
+ *            wait, at most RESERVE_MOST. What is needed beyond that is taken as it is used. Blocks
+ *            of bytes that are written count separately.
  * Source     apache/parquet-format README.md, LogicalTypes.md
  *
  * Called by table and exec through sm_format_parquet. */
@@ -28,18 +30,18 @@
 #define EDGE           64 /* rows between two places where a page of a nested leaf may end */
 #define PENDING_BYTES  (8u << 20)
 #define RESERVE_PAGE   (512u << 10)
-#define RESERVE_NUMBER 4 /* compressed bytes of a row; measured on logs: 2 to 4 */
+#define RESERVE_NUMBER 4 /* compressed bytes of a value; measured on logs: 2 to 4 */
 #define RESERVE_TEXT   14
-/* Wide tables are seldom long; what a long one needs beyond this is taken as it comes. */
+/* Tables of many columns seldom have many rows; more than this is taken only when it is used. */
 #define RESERVE_MOST (32u << 20)
 #define TAKE_BYTES   (1u << 20)
 
-/* A step from a column to a leaf below it. */
+/* A node on the path from a top-level column to a leaf. */
 typedef struct path_step {
-    const smi_pq_node *node;     /* the value's node */
-    const smi_pq_node *repeated; /* LIST, MAP: the node whose levels elements have */
+    const smi_pq_node *node;
+    const smi_pq_node *repeated; /* LIST, MAP: the repeated node below it; else NULL */
     const sm_type *type;
-    int32_t child; /* of a nested one: where the path goes on */
+    int32_t child; /* the child in which the path goes on, if it is nested */
 } path_step;
 
 typedef struct out_leaf {
@@ -71,7 +73,7 @@ typedef struct pq_writer {
     int64_t group_rows;
     int32_t n_leaves;
     out_leaf *leaves;
-    smi_pq_seen *seen; /* one a top-level column, over the file; used where it is a leaf */
+    smi_pq_seen *seen; /* of the whole file, for each top-level column; used if it is a leaf */
     /* the row group */
     int64_t n_rows;
     /* the file */
@@ -81,17 +83,19 @@ typedef struct pq_writer {
     uint64_t off_bytes;
     out_block *queue;
     int64_t queue_at, n_queue, queue_cap;
-    bool has_batch; /* the batch of an unfinished write() is encoded */
+    bool has_batch; /* the batch is encoded, but write() has returned SM_WAIT */
     bool has_failed;
     writer_state state;
-    /* scratch of the level walk */
+    /* scratch for finding levels: the entries of two nodes in turn */
     sm_buf rows[2], defs[2], reps[2];
 } pq_writer;
 
-/* ---- giving bytes out ------------------------------------------------------------------------ */
+/* ---- bytes to write -------------------------------------------------------------------------- */
 
+/* Takes `block`. */
 static void queue_block(pq_writer *w, sm_block *block, size_t len)
 {
+    SM_ASSERT(len > 0 && len <= block->size_bytes && w->queue_at <= w->n_queue);
     if (w->queue_at == w->n_queue) {
         w->queue_at = w->n_queue = 0;
     }
@@ -103,7 +107,7 @@ static void queue_block(pq_writer *w, sm_block *block, size_t len)
     w->off_bytes += len;
 }
 
-/* Two pieces as one block. */
+/* Queues two pieces as one block. */
 static sm_status queue_bytes(pq_writer *w, sm_str a, sm_str b, sm_error *e)
 {
     sm_block *block = NULL;
@@ -121,7 +125,8 @@ static sm_status queue_bytes(pq_writer *w, sm_str a, sm_str b, sm_error *e)
     return SM_OK;
 }
 
-static sm_status give_out(pq_writer *w, sm_waker waker, sm_error *e)
+/* Writes the queued blocks. SM_WAIT: some are left. */
+static sm_status write_queue(pq_writer *w, sm_waker waker, sm_error *e)
 {
     while (w->queue_at < w->n_queue) {
         out_block *b = &w->queue[w->queue_at];
@@ -194,6 +199,8 @@ static sm_status press_pending(pq_writer *w, sm_error *e)
 static sm_status put_chunk(pq_writer *w, out_leaf *l, smi_pq_written_chunk *chunk, sm_error *e)
 {
     smi_pq_column *c = &l->column;
+    SM_ASSERT(c->node->max_rep > 0 ? c->chunk_levels >= w->n_rows : c->chunk_levels == w->n_rows);
+    SM_ASSERT((c->dict_out.len > 0) == c->has_coded_pages);
     *chunk = (smi_pq_written_chunk){
         .node = c->node,
         .path = l->names,
@@ -219,6 +226,7 @@ static sm_status put_chunk(pq_writer *w, out_leaf *l, smi_pq_written_chunk *chun
 
 static sm_status end_group(pq_writer *w, sm_error *e)
 {
+    SM_ASSERT(w->n_rows <= w->group_rows);
     if (w->n_rows == 0) {
         return SM_OK;
     }
@@ -240,7 +248,8 @@ static sm_status end_group(pq_writer *w, sm_error *e)
 
 /* ---- levels of nested columns ---------------------------------------------------------------- */
 
-/* Entries of the walk: where each stands in the column at hand (−1: it has ended), its levels. */
+/* Rows of a column, and the levels that they have so far. rows[i]: its row in the column of the
+ * current node; −1: it has stopped. */
 typedef struct entries {
     int32_t *rows;
     uint8_t *defs, *reps;
@@ -260,9 +269,9 @@ static entries entries_in(pq_writer *w, int side, int64_t n)
     };
 }
 
-/* Ends null entries and points the others at where their value physically stands. Returns the flat
- * column they point into; NULL where a value that may not be null is. */
-static const sm_column *enter(const sm_column *c, const smi_pq_node *node, entries *in)
+/* Goes down to a node: null entries stop, and the others get the row of their value in a flat
+ * column, which is returned. NULL: a value is null that may not be. */
+static const sm_column *enter_node(const sm_column *c, const smi_pq_node *node, entries *in)
 {
     const bool is_optional = node->repetition == SMI_PQ_OPTIONAL;
     for (int64_t i = 0; i < in->n; i++) {
@@ -270,6 +279,7 @@ static const sm_column *enter(const sm_column *c, const smi_pq_node *node, entri
             continue;
         }
         const int32_t at = c->layout == SM_CONST ? 0 : in->rows[i];
+        SM_ASSERT(at < c->n_rows);
         const bool is_null =
             c->type->id == SM_TYPE_NULL || (c->validity && !sm_bit_get(c->validity, at));
         if (is_null && !is_optional) {
@@ -281,9 +291,9 @@ static const sm_column *enter(const sm_column *c, const smi_pq_node *node, entri
     return c->layout == SM_DICT ? &c->children[0] : c;
 }
 
-/* Entries of a list become those of its elements. */
-static entries multiply(pq_writer *w, const sm_column *list, uint8_t item_rep, const entries *in,
-                        int side)
+/* Goes into a list: each entry becomes one for each of its elements, or stops if there are none. */
+static entries enter_list(pq_writer *w, const sm_column *list, uint8_t item_rep, const entries *in,
+                          int side)
 {
     const int32_t *offsets = list->values;
     int64_t n = 0;
@@ -308,6 +318,7 @@ static entries multiply(pq_writer *w, const sm_column *list, uint8_t item_rep, c
             out.reps[at++] = k == from ? in->reps[i] : item_rep;
         }
     }
+    SM_ASSERT(at == n);
     return out;
 }
 
@@ -317,7 +328,7 @@ static sm_status fail_null(const smi_pq_node *n, sm_error *e)
                    SM_STR_ARG(n->name));
 }
 
-/* Rows first … first + n − 1 of a top-level column into one of the leaves below it. */
+/* Adds rows first … first + n − 1 of a top-level column to one of the leaves below it. */
 static sm_status add_nested(pq_writer *w, out_leaf *l, const sm_column *c, int64_t first, int64_t n,
                             bool is_edge, sm_error *e)
 {
@@ -329,13 +340,13 @@ static sm_status add_nested(pq_writer *w, out_leaf *l, const sm_column *c, int64
     }
     for (int32_t i = 0; i < l->n_steps; i++) {
         const path_step *s = &l->steps[i];
-        c = enter(c, s->node, &at);
+        c = enter_node(c, s->node, &at);
         if (!c) {
             return fail_null(s->node, e);
         }
         if (s->repeated) {
             side = !side;
-            at = multiply(w, c, s->repeated->max_rep, &at, side);
+            at = enter_list(w, c, s->repeated->max_rep, &at, side);
         }
         if (i + 1 < l->n_steps) {
             c = &c->children[s->child];
@@ -343,6 +354,8 @@ static sm_status add_nested(pq_writer *w, out_leaf *l, const sm_column *c, int64
     }
     int64_t n_full = 0;
     for (int64_t i = 0; i < at.n; i++) {
+        SM_ASSERT((at.rows[i] >= 0) == (at.defs[i] == l->column.node->max_def));
+        SM_ASSERT(at.reps[i] <= l->column.node->max_rep);
         if (at.rows[i] >= 0) {
             at.rows[n_full++] = at.rows[i];
         }
@@ -351,9 +364,10 @@ static sm_status add_nested(pq_writer *w, out_leaf *l, const sm_column *c, int64
     return smi_pq_column_add_levels(&l->column, c, &levels, e);
 }
 
-/* Rows of a batch that all go into the row group at hand. */
+/* Adds rows of a batch to the current row group, which has room for all of them. */
 static sm_status add_rows(pq_writer *w, const sm_batch *b, int64_t first, int64_t n, sm_error *e)
 {
+    SM_ASSERT(n > 0 && w->n_rows + n <= w->group_rows && first + n <= b->n_rows);
     for (int32_t i = 0; i < w->n_leaves; i++) {
         out_leaf *l = &w->leaves[i];
         const sm_column *c = &b->columns[l->top];
@@ -404,12 +418,13 @@ static sm_status writer_write(sm_writer *writer, sm_batch *rows, sm_waker waker,
         return fail_again(e);
     }
     sm_status st = SM_OK;
+    SM_ASSERT(w->state == WRITING);
     if (!w->has_batch) {
         st = encode_batch(w, rows, e);
         w->has_batch = st == SM_OK;
     }
     if (st == SM_OK) {
-        st = give_out(w, waker, e);
+        st = write_queue(w, waker, e);
     }
     if (st == SM_OK) {
         w->has_batch = false;
@@ -424,7 +439,7 @@ static uint64_t writer_bytes(const sm_writer *writer)
     uint64_t total = w->off_bytes;
     for (int32_t i = 0; i < w->n_leaves; i++) {
         const smi_pq_column *c = &w->leaves[i].column;
-        /* What is not compressed yet is taken for a third: logs make it a quarter to a half. */
+        /* What is not compressed yet counts as a third: logs become a quarter to a half. */
         total += c->out.len + (c->raw.len + c->plain.len + c->codes.len / 4) / 3;
     }
     return total;
@@ -467,6 +482,7 @@ static sm_status writer_finish(sm_writer *writer, sm_waker waker, sm_written *ou
         return fail_again(e);
     }
     sm_status st = SM_OK;
+    SM_ASSERT(!w->has_batch && w->state != ENDED);
     if (w->state == WRITING) {
         st = end_group(w, e);
         if (st == SM_OK) {
@@ -477,7 +493,7 @@ static sm_status writer_finish(sm_writer *writer, sm_waker waker, sm_written *ou
         }
     }
     if (st == SM_OK) {
-        st = give_out(w, waker, e);
+        st = write_queue(w, waker, e);
     }
     if (st == SM_OK) {
         w->state = ENDED;
@@ -506,7 +522,7 @@ static sm_status codec_of(const smi_pq_options *o, smi_pq_codec *out, sm_error *
     return st;
 }
 
-/* The way from a top-level column to each of its leaves, in the tree's order. */
+/* The path from a top-level column to each of its leaves, in the tree's order. */
 typedef struct pathfinder {
     pq_writer *w;
     const smi_pq_options *opts;
@@ -518,6 +534,7 @@ typedef struct pathfinder {
 static void add_leaf(pathfinder *p, const smi_pq_node *node, const sm_type *type)
 {
     pq_writer *w = p->w;
+    SM_ASSERT(p->next_leaf < w->n_leaves && node->leaf == p->next_leaf);
     out_leaf *l = &w->leaves[p->next_leaf++];
     smi_pq_column_init(&l->column, node, type, w->press, w->codec, p->opts->dictionary, w->budget);
     l->top = p->top;
@@ -531,6 +548,7 @@ static void add_leaf(pathfinder *p, const smi_pq_node *node, const sm_type *type
 
 static void find_leaves(pathfinder *p, const smi_pq_node *node, const sm_type *type)
 {
+    SM_ASSERT(p->n_steps < SMI_PQ_MAX_DEPTH && p->n_names < SMI_PQ_MAX_DEPTH);
     path_step *s = &p->steps[p->n_steps++];
     p->names[p->n_names++] = node->name;
     *s = (path_step){.node = node, .type = type};
@@ -553,7 +571,7 @@ static void find_leaves(pathfinder *p, const smi_pq_node *node, const sm_type *t
     p->n_steps--;
 }
 
-static sm_status prepare(pq_writer *w, const smi_pq_options *o, sm_error *e)
+static sm_status prepare_writer(pq_writer *w, const smi_pq_options *o, sm_error *e)
 {
     const smi_pq_node **leaves = NULL;
     SM_TRY(codec_of(o, &w->codec, e));
@@ -574,6 +592,7 @@ static sm_status prepare(pq_writer *w, const smi_pq_options *o, sm_error *e)
         p->top = i;
         find_leaves(p, w->root->children[i], w->schema->fields[i].type);
     }
+    SM_ASSERT(p->next_leaf == w->n_leaves && p->n_steps == 0 && p->n_names == 0);
     const size_t reserve = reserve_of(w);
     SM_TRY(sm_budget_take(w->budget, reserve, e));
     w->taken = reserve;
@@ -618,7 +637,7 @@ static sm_status writer_open(const sm_type *schema, const void *opts, sm_bytes_o
     w->pool = pool;
     w->to = to;
     w->schema = sm_type_copy(mem, schema);
-    const sm_status st = prepare(w, opts, e);
+    const sm_status st = prepare_writer(w, opts, e);
     if (st != SM_OK) {
         writer_close((sm_writer *)(void *)w);
         return st;
