@@ -145,7 +145,10 @@ void smi_merge_end(smi_merge *m)
 
 /* ---- looking it over ------------------------------------------------------------------------- */
 
-bool smi_sorter_validate(const smi_sorter *s, const char **why)
+#ifdef SM_ASSERTS
+/* Does the sorter have the rows that it counts, and have they its schema with a place at the end?
+ * false with *why. With the lock, or where no other thread uses it. */
+static bool validate_sorter(const smi_sorter *s, const char **why)
 {
     const int32_t place = s->schema->n_fields - 1;
     int64_t n_rows = 0;
@@ -171,13 +174,14 @@ bool smi_sorter_validate(const smi_sorter *s, const char **why)
     }
     return true;
 }
+#endif
 
 /* In debug and sanitizer builds. */
 static void assert_sorter_valid(const smi_sorter *s)
 {
 #ifdef SM_ASSERTS
     const char *why = "";
-    if (!smi_sorter_validate(s, &why)) {
+    if (!validate_sorter(s, &why)) {
         sm_assert_failed(why, __FILE__, __LINE__);
     }
 #else

@@ -65,9 +65,6 @@ typedef struct smi_sorter {
 void smi_sorter_init(smi_sorter *s, smi_execution *exec, const sm_plan_node *node,
                      sm_budget *budget, const sm_type *schema, const smi_sort_spec *spec);
 void smi_sorter_release(smi_sorter *s);
-/** Is the sorter as it should be: does it have the rows that it counts, and have they the schema,
- * with a place? Else false, and what is wrong. With the lock, or where no one else uses it. */
-bool smi_sorter_validate(const smi_sorter *s, const char **why);
 /** Takes compact rows. Any thread. When memory is short, sorts and spills all rows in memory. */
 sm_status smi_sorter_add(smi_sorter *s, sm_batch *taken, sm_error *e) SM_MUST_USE;
 /** After the last row. Where all rows are in memory, sorts them into s->order (s->n_order rows of

@@ -8,8 +8,9 @@
 #include "base/text.h"
 #include "flow/flow_int.h"
 
-sm_status smi_flow_setting_read(const sm_pipeline *p, const smi_flow_setting *s, sm_str *out,
-                                sm_error *e)
+/* What a setting says; "" for nothing. SM_USAGE where it names a variable that is not set. */
+static sm_status read_setting(const sm_pipeline *p, const smi_flow_setting *s, sm_str *out,
+                              sm_error *e)
 {
     *out = s->text;
     if (!s->is_env) {
@@ -41,7 +42,7 @@ sm_status smi_flow_connect_place(const sm_run *r, int32_t var, sm_str uri, sm_er
     const smi_flow_connection *c = &r->p->connections[r->p->vars[var].connection];
     for (int i = 0; i < SMI_N_SETTINGS; i++) {
         sm_str value;
-        SM_TRY(smi_flow_setting_read(r->p, &c->settings[i], &value, e));
+        SM_TRY(read_setting(r->p, &c->settings[i], &value, e));
         if (value.len > 0) {
             SM_ASSERT(variables[i]); /* the YAML reader refuses settings of another server */
             settings[n++] = (sm_pair){sm_str_of(variables[i]), value};
@@ -69,9 +70,9 @@ static sm_status read_server(const sm_run *r, const smi_flow_task *t, sm_clickho
     const smi_flow_setting *s = r->p->connections[t->connection].settings;
     SM_ASSERT(r->p->connections[t->connection].server == SMI_SERVER_CLICKHOUSE);
 
-    SM_TRY(smi_flow_setting_read(r->p, &s[SMI_SETTING_URL], &out->to, e));
-    SM_TRY(smi_flow_setting_read(r->p, &s[SMI_SETTING_USER], &out->user, e));
-    return smi_flow_setting_read(r->p, &s[SMI_SETTING_PASSWORD], &out->password, e);
+    SM_TRY(read_setting(r->p, &s[SMI_SETTING_URL], &out->to, e));
+    SM_TRY(read_setting(r->p, &s[SMI_SETTING_USER], &out->user, e));
+    return read_setting(r->p, &s[SMI_SETTING_PASSWORD], &out->password, e);
 }
 
 sm_status smi_flow_publish_check(sm_run *r, sm_error *e)

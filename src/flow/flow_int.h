@@ -196,7 +196,7 @@ typedef struct smi_flow_refuse {
     sm_quarantine_router router;
 } smi_flow_refuse;
 
-/* A run is MAKING tables, then PUBLISHED; or, if publishing failed, CLOSED: it can only be ended. */
+/* A run is MAKING tables, then PUBLISHED; or, where publishing failed, CLOSED: it can only end. */
 typedef enum smi_flow_run_phase {
     SMI_RUN_MAKING,
     SMI_RUN_PUBLISHED,
@@ -299,10 +299,6 @@ bool smi_flow_is_source_refreshed(const sm_run *r, const smi_flow_source_state *
 
 /* ---- connections (flow_connection.c) --------------------------------------------------------- */
 
-/** The value of a setting; "": it has none. SM_USAGE if it names an environment variable that is
- * not set. */
-sm_status smi_flow_setting_read(const sm_pipeline *p, const smi_flow_setting *s, sm_str *out,
-                                sm_error *e) SM_MUST_USE;
 /** Connects the run's stores to the places in S3 that the variables name. */
 sm_status smi_flow_connect(const sm_run *r, sm_error *e) SM_MUST_USE;
 /** Connects a place that the variable had in another run, if it is in S3. */
