@@ -1,9 +1,9 @@
-# smelt's front door; the build itself is Meson's. `make` prints what there is to do.
+# Calls Meson, which does the build, and tools/. `make` alone lists the goals.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 NINJA = ninja -j$(JOBS)
-# What the four builds add to meson.build's own options.
+# What the four builds add to the options in meson.build.
 release_options =
 debug_options = -Dbuildtype=debug
 asan_options = -Dbuildtype=debugoptimized -Db_sanitize=address,undefined
@@ -27,13 +27,13 @@ start: ## install what is missing, build, make sample logs, run the shipped pipe
 up: ## start MinIO and ClickHouse, with buckets and a month of sample logs
 	@tools/up
 
-down: ## end them; what is in them stays
+down: ## stop them; their data stays
 	@tools/down
 
 setup: ## install what building needs (tools/setup test|interop|bench: more)
 	@tools/setup build
 
-# Not quiet: it takes its time, and shows how far it is. Tests are built by who runs them.
+# Not quiet: it takes a while, so it shows its progress. Tests are built by the goals that run them.
 build: build/build.ninja ## build/smelt, the program (release)
 	@$(NINJA) -C build smelt
 
@@ -43,19 +43,19 @@ quick: ## under a minute: format, rooms, build, unit tests
 	@tools/lint format rooms
 	@tools/test quick
 
-test: ## everything but the JVM: lint, all suites, sanitizers, peers
+test: ## all tests that need no JVM: lint, all suites, sanitizers, peers
 	@tools/setup test
 	@tools/test all
 
-interop: ## what needs a JVM: Spark
+interop: ## the tests that need a JVM: Spark
 	@tools/setup interop
 	@tools/test interop
 
-arm64: ## the unit and conformance tests built for aarch64, run by an emulator
+arm64: ## the unit and conformance tests built for aarch64, in an emulator
 	@tools/setup arm64
 	@tools/test arm64
 
-soak: ## long random runs: kills, faults, crowds (SOAK_MINUTES=10)
+soak: ## long random tests: kills, faults, many writers (SOAK_MINUTES=10)
 	@tools/setup test
 	@tools/test soak
 
@@ -76,14 +76,14 @@ fresh: ## start and test in a new minimal Debian 12 (needs root; log: build/fres
 fmt: ## format all C
 	@find src tests include -name '*.[ch]' 2>/dev/null | xargs -r clang-format-14 -i
 
-lint: ## format, rooms, sizes, names, docs; clang-tidy over changed files
+lint: ## format, rooms, sizes, names, docs; clang-tidy on changed files
 	@tools/lint
 	@tools/tidy
 
-tidy: ## clang-tidy over all files (slow)
+tidy: ## clang-tidy on all files (slow)
 	@tools/tidy --all
 
-docs: ## the pages that are made from tables in the source
+docs: ## write the pages that are made from tables in the source
 	@tools/errors > docs/errors.md.new && mv docs/errors.md.new docs/errors.md
 	@tools/functions > docs/sql.md.new && mv docs/sql.md.new docs/sql.md
 
@@ -99,7 +99,7 @@ tsan: build-tsan/build.ninja ## build-tsan/smelt, ThreadSanitizer
 clean: ## remove the builds
 	@rm -rf build build-debug build-asan build-tsan build-fuzz build-arm64
 
-# The log is shown where the set-up failed: most often a library is missing.
+# If the set-up fails, its log is shown: most often a library is missing.
 define meson_setup
 @[ -e $(1)/build.ninja ] || meson setup $(1) $(2) >$(1).log 2>&1 || { cat $(1).log; rm -f $(1).log; \
   echo 'If something is missing: make setup' >&2; exit 1; }
@@ -110,7 +110,7 @@ build/build.ninja: ; $(call meson_setup,build,$(release_options))
 build-debug/build.ninja: ; $(call meson_setup,build-debug,$(debug_options))
 build-asan/build.ninja: ; $(call meson_setup,build-asan,$(asan_options))
 build-tsan/build.ninja: ; $(call meson_setup,build-tsan,$(tsan_options))
-# Made anew where its libraries are others than those that it was made for.
+# Set up again if its libraries are not those that it was set up for.
 build-arm64/build.ninja: FORCE
 	@tools/setup arm64
 	@grep -qsF "$$(tools/setup path arm64)/" build-arm64/meson-private/cmd_line.txt || rm -rf build-arm64

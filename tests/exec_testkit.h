@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * tests/exec_testkit.h: for the exec room's tests: plans by hand over lines of JSON in memory, and
- * their results as text, at several numbers of threads and sizes of morsels. */
+ * tests/exec_testkit.h: for tests of the exec room: builds plans over lines of JSON in memory, and
+ * gives their results as text, at several numbers of threads and sizes of morsels. */
 #ifndef SM_EXEC_TESTKIT_H
 #define SM_EXEC_TESTKIT_H
 

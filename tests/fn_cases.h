@@ -1,6 +1,6 @@
-/* tests/fn_cases.h: calls of SQL functions as rows of a table. Each call is evaluated three times:
- * of constants, of columns, and of a column with the rest constant, as the three take different
- * ways through the evaluator and the kernels. */
+/* tests/fn_cases.h: calls of SQL functions as rows of a table. Each call is evaluated with
+ * constants, with columns, and with one column and the rest constant, because these take
+ * different ways through the evaluator and the kernels. */
 #ifndef SM_TESTS_FN_CASES_H
 #define SM_TESTS_FN_CASES_H
 

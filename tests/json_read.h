@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * tests/json_read.h: reads bytes as a file of JSON lines the way a scan does, morsel by morsel, and
- * writes down all that came of it, for the tests and the fuzz target of the format. What is written
+ * tests/json_read.h: reads bytes as a file of JSON lines, morsel by morsel as a scan does, and
+ * gives the complete result as text, for the tests and the fuzz target of the format. The text
  * must not depend on how the file was cut. */
 #ifndef SM_TESTS_JSON_READ_H
 #define SM_TESTS_JSON_READ_H

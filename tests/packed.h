@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * tests/packed.h: bytes as gzip and zstd write them. */
+ * tests/packed.h: compresses bytes with gzip and zstd. */
 #ifndef SM_TEST_PACKED_H
 #define SM_TEST_PACKED_H
 

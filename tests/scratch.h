@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * tests/scratch.h: a folder that goes with its test, and objects
- * that are short texts. */
+ * tests/scratch.h: a folder that is deleted at the end of its test, and objects with short
+ * texts. */
 #ifndef SM_STORE_SCRATCH_H
 #define SM_STORE_SCRATCH_H
 

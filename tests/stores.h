@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * tests/stores.h: by what a test program opens stores: one for all of its cases, so that
- * "memory://name" is the same wherever it is opened. There before the first case, so that cases may
- * compare what is allocated; its end finds stores that were never released. */
+ * tests/stores.h: the sm_stores of a test program, one for all of its cases, so that
+ * "memory://name" is the same store wherever it is opened. It exists before the first case, so
+ * that cases can compare what is allocated. At its end it finds stores that were never released. */
 #ifndef SM_TEST_STORES_H
 #define SM_TEST_STORES_H
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * tests/conformance/canonical.h: the canonical text of rows and their SHA-256, as the README.md
- * beside the conformance data defines them; and a table's answer compared with expected.json. For
- * the programs here that read whole tables. */
+ * tests/conformance/canonical.h: the canonical text of rows and its SHA-256, as the README.md
+ * beside the conformance data defines them, and the comparison of a table with expected.json.
+ * For the programs here that read whole tables. */
 #ifndef SM_TESTS_CANONICAL_H
 #define SM_TESTS_CANONICAL_H
 

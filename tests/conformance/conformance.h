@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * tests/conformance/conformance.h: where the conformance data lies, for the programs here:
+ * tests/conformance/conformance.h: where the programs here find the conformance data:
  * SMELT_CONFORMANCE, else ../shared/conformance beside the source tree. */
 #ifndef SM_TESTS_CONFORMANCE_H
 #define SM_TESTS_CONFORMANCE_H

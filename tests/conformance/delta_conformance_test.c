@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * tests/conformance/delta_conformance_test.c: the Delta project's golden tables through the log
- * reader: which are refused, and of the others the version, the protocol, the files and the
- * transactions that the reference implementation sees. What stands in the tables is compared by
- * delta_rows_conformance_test.c. */
+ * tests/conformance/delta_conformance_test.c: the golden tables of the Delta project, read by
+ * the log reader. Checks which are refused, and for the others the version, protocol, files and
+ * transactions that the reference implementation sees. delta_rows_conformance_test.c compares
+ * their rows. */
 #include "test.h"
 
 #include "base/json_doc.h"

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * tests/conformance/delta_rows_conformance_test.c: the rows of the Delta project's golden tables,
- * scanned by the engine: their number, and the SHA-256 of the table and of each column. A table
- * that asks for what is not in reach yet stands in `not_in_reach`, by name, with the reason: it
- * must be refused, saying so. */
+ * tests/conformance/delta_rows_conformance_test.c: the rows of the Delta project's golden
+ * tables, scanned by the engine: their number, and the SHA-256 of the table and of each column.
+ * A table that smelt cannot read yet is in `not_in_reach`, by name, with the reason: it must be
+ * refused with that reason. */
 #include "canonical.h"
 #include "conformance.h"
 #include "test.h"

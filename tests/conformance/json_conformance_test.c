@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * tests/conformance/json_conformance_test.c: every file of JSONTestSuite as a document, and those
- * of one line also as a value and as a key in a line. What is expected stands in the file's name:
- * y_ is accepted, n_ refused with a place, i_ either way but the same both ways. The places below
- * were read off the files by hand. */
+ * tests/conformance/json_conformance_test.c: every file of JSONTestSuite as a document, and
+ * files of one line also as a value and as a key within a line. The name of the file says what
+ * is expected: y_ is accepted, n_ is refused with a place, i_ may be either, but the same in all
+ * forms. The places below were found in the files by hand. */
 #include <dirent.h>
 
 #include "conformance.h"

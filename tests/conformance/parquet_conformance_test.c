@@ -2,8 +2,8 @@
  *
  * tests/conformance/parquet_conformance_test.c: every file of apache/parquet-testing against
  * expected.json: rows and the SHA-256 of the table and of each column, or a refusal. The canonical
- * text is defined in the README.md beside the data. What smelt answers otherwise on purpose stands
- * in `otherwise` with the reason. */
+ * text is defined in the README.md beside the data. Where smelt differs on purpose, the file is in
+ * `otherwise` with the reason. */
 #include "canonical.h"
 #include "conformance.h"
 #include "parquet_io.h"

@@ -2,9 +2,9 @@
  *
  * tests/fault/cancel_fault_test.c: each operator interrupted at a random moment.
  *
- * A thread sets the flag of cancelling; the run has to end as interrupted, and no thread may have
- * worked for longer than LONGEST_MS between two looks at the flag. Queries that end by themselves
- * are run to their end first, so that every phase has been watched, and interrupted then at a
+ * A thread sets the cancel flag. The execution must end as interrupted, and no thread may have
+ * worked for longer than LONGEST_MS between two checks of the flag. Queries that end by
+ * themselves are first run to the end, so that every phase is watched, and then interrupted at a
  * moment within the time that they took. SMELT_SEED=n repeats the moments. */
 #include "orders.h"
 

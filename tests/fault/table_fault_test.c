@@ -3,9 +3,9 @@
  * tests/fault/table_fault_test.c: writes to a table whose store fails, lies or dies at its k-th
  * call, for k = 1, 2, … until the write succeeds by itself; and writers that race.
  *
- * After each the table is at its old version or the new one, whole, also once a publication that
- * was begun is completed; nothing leaks; and the same write again, begun from the table as it then
- * is, ends right. A kill is in a child process. */
+ * After each fault the table is completely at its old version or completely at the new one, also
+ * after an open publication has been completed. Nothing leaks. The same write, started again
+ * from that table, succeeds. Kills happen in a child process. */
 #include "orders.h"
 
 #include <signal.h>

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * tests/fuzz/json_fuzz.c: any bytes as a document and as a file of lines. The first two bytes
- * choose where the file is cut and how it is read; the rest is the file. Cut or whole, all columns
- * or one, judged wholly: the same rows, refusals and counts; and a line is refused for what it is
- * as JSON exactly where it is refused as a document. Twice behind itself, so that the first time
- * teaches the shapes of the second, it reads the same by shapes and line by line. */
+ * tests/fuzz/json_fuzz.c: any bytes as a JSON document and as a file of lines. The first two bytes
+ * choose where the file is cut into morsels and how it is read; the rest is the file. Cut or whole,
+ * with all columns or one (checked against all), it must give the same rows, refusals and counts. A
+ * line must be refused as JSON at the same place as when it is read as a document. The file is also
+ * read twice in a row, so that the first copy teaches the shapes for the second; the result must be
+ * the same by shapes and line by line. */
 #include "json_read.h"
 
 #include "base/json_doc.h"

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * tests/fuzz/parquet_fuzz.c: any bytes as a Parquet file, read whole by its own schema under a
- * budget of 64 MiB and MAX_BATCHES batches. Whatever stands in it: a status, batches that keep
- * their invariants, and all memory given back. The seeds other_* have no checksums, so that changed
- * pages get past them. */
+ * tests/fuzz/parquet_fuzz.c: any bytes as a Parquet file, read whole by its own schema, with a
+ * budget of 64 MiB and at most MAX_BATCHES batches. Whatever the bytes are, the reader must
+ * return a status and valid batches, and free all memory. The seeds other_* have no checksums,
+ * so that changed pages reach the decoders. */
 #include <stdlib.h>
 
 #include "parquet_io.h"

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * tests/fuzz/replay.c: runs a fuzz target over files instead of under a fuzzer: each regular file
- * of each folder given as an argument (or the argument itself where it is a file), in order of
- * name. Linked with every x_fuzz.c for `meson test`. Fails where a folder holds nothing: a test
- * without seeds proves nothing. */
+ * tests/fuzz/replay.c: runs a fuzz target over files instead of under a fuzzer. Each argument is a
+ * file, or a folder whose regular files are run in the order of their names. Linked with every
+ * x_fuzz.c for `meson test`. Fails if a folder is empty: a test without seeds proves nothing. */
 #include <dirent.h>
 #include <errno.h>
 #include <stdint.h>

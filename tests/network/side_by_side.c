@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * tests/network/side_by_side.c: several pipelines at once in one process, for test_side_by_side.py.
+ * tests/network/side_by_side.c: several pipelines at once in one process, for
+ * test_side_by_side.py.
  *
  *     side_by_side THREADS [--run PIPELINE [stop] K=V...]...
  *
- * One engine, a thread a run, each with a part of the memory, a flag, connections and counts of its
- * own; the runs begin together. `stop` sets the run's flag as its first task begins. Prints a line
- * of JSON a run, in their order, and one of the engine. Exit code 0 whatever the runs' statuses. */
+ * All runs use one engine and begin together. Each has a thread, a part of the memory, a cancel
+ * flag, connections and counts of its own. `stop` sets the flag of the run when its first task
+ * begins. Prints one line of JSON for each run, in their order, and one for the engine. The exit
+ * code is 0 whatever the statuses of the runs. */
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
