@@ -138,7 +138,7 @@ const sm_i128 smi_pow10[39] = {
 #undef P
 #undef P18
 
-/* A number under way from one type to another: an integer with decimal places, or a float. */
+/* A number between two types: an integer with decimal places, or a float. */
 typedef struct number {
     bool is_float;
     double f;
@@ -163,8 +163,8 @@ static sm_i128 divide_round(sm_i128 v, sm_i128 by)
     return v >= 0 ? (v + half) / by : (v - half) / by;
 }
 
-/* Halves of a float go away from zero, as those of a decimal do; as DuckDB, the product is the
- * float's own. */
+/* Halves of a float are rounded away from zero, like those of a decimal. As in DuckDB, the float is
+ * scaled in floating point. */
 static bool float_to_scaled(double v, int scale, sm_i128 limit, sm_i128 *out)
 {
     const double scaled = round(v * (double)smi_pow10[scale]);
@@ -389,7 +389,7 @@ static sm_status blob_from_text(sm_str s, int64_t i, smi_text_out *text, bool *o
     return SM_OK;
 }
 
-/* One row from text; SM_OK with *ok false where it is no such value. */
+/* Casts one row from text; *ok is false where the text is not such a value. */
 static sm_status from_text(const sm_expr *x, const sm_column *in, int64_t i, smi_text_out *text,
                            bool *ok, sm_error *e)
 {
@@ -464,7 +464,7 @@ static sm_status to_text(const sm_column *in, sm_batch *into, sm_column *out, sm
 
 /* ---- JSON ------------------------------------------------------------------------------------ */
 
-/* Text must be JSON and stays as it is written; all else becomes JSON. */
+/* A text must be JSON already and stays as it is; values of other types are written as JSON. */
 static sm_status to_json(const sm_expr *x, const sm_column *in, sm_batch *into, sm_column *out,
                          sm_error *e)
 {

@@ -167,7 +167,7 @@ static sm_status eval_in(const smi_evaluation *v, const sm_expr *x, const sm_bat
     SM_TRY(joint_validity(&c, 1, v->into, out, e));
     smi_in_bits(x, &c, (uint8_t *)out->values);
     mask_bits(out);
-    if (smi_in_has_null(x)) { /* not found among values of which one is unknown */
+    if (smi_in_has_null(x)) { /* not among the values, but one of them is NULL: so NULL */
         uint8_t *bits = NULL;
         SM_TRY(smi_own_validity(out, v->into, &bits, e));
         memcpy(bits, out->values, sm_bits_bytes(c.n_rows));

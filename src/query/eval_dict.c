@@ -21,7 +21,7 @@ typedef struct source {
     bool is_many;
 } source;
 
-/* The column that x, a COLUMN or FIELDs of one, is or is within; −1: it is something else. */
+/* The index of x's column, where x is a COLUMN or a FIELD within one; else −1. */
 static int32_t column_of(const sm_expr *x)
 {
     int depth = 0;
@@ -64,7 +64,7 @@ static const sm_column *leaf_column(const sm_expr *leaf, const sm_batch *in)
     return outer && outer->layout == SM_FLAT ? &outer->children[leaf->index] : NULL;
 }
 
-/* A column in which the leaf names `entries`: itself, or a struct of structs with nothing else. */
+/* A column in which the leaf is `entries`: `entries` itself, or structs around it. */
 static sm_status wrap_entries(const sm_expr *leaf, sm_column entries, sm_batch *into,
                               sm_column *out, sm_error *e)
 {
@@ -175,7 +175,7 @@ static bool has_dictionary(const sm_column *c)
     return any;
 }
 
-/* Does the dictionary pay: one dictionary column, and fewer entries than rows? Gives its leaf, or
+/* Does it pay: is there one dictionary column, with fewer entries than rows? Returns its leaf, or
  * NULL. */
 const sm_expr *smi_entry_leaf(const sm_expr *x, const sm_batch *in)
 {
@@ -205,7 +205,7 @@ sm_status sm_expr_select_entries(const sm_expr *x, const sm_batch *in, const sm_
     sm_column entries = {0};
     void *mem = NULL;
     *dict = NULL;
-    if (!leaf || smi_can_fail(x)) { /* an entry may stand in no row that counts */
+    if (!leaf || smi_can_fail(x)) { /* it may fail for an entry that no row has */
         return SM_OK;
     }
     const sm_column *c = leaf_column(leaf, in);

@@ -29,8 +29,8 @@ sm_status smi_gather_used(const smi_evaluation *v, const sm_expr *x, const sm_ba
 
 /* ---- dictionaries ---------------------------------------------------------------------------- */
 
-/** The column or field that alone decides x, where it is a dictionary and computing x once an entry
- * pays; NULL where not. */
+/** The only column or field that x depends on, if it is a dictionary and computing x once for each
+ * entry pays; else NULL. */
 const sm_expr *smi_entry_leaf(const sm_expr *x, const sm_batch *in);
 /** x, by the entries of that leaf. */
 sm_status smi_eval_by_entry(const smi_evaluation *v, const sm_expr *x, const sm_batch *in,

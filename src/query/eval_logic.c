@@ -162,7 +162,8 @@ sm_status smi_eval_logic(const smi_evaluation *v, const sm_expr *x, const sm_bat
 
 /* ---- selection ------------------------------------------------------------------------------- */
 
-/* AND-ed parts one after another, each over the rows that are left where few are or it can fail. */
+/* Evaluates AND-ed parts one after another: over the rows that are left if these are few or the
+ * part can fail, else over all rows. */
 static sm_status select_rows(const smi_evaluation *v, const sm_expr *x, const sm_batch *in,
                              int32_t *rows, int64_t *n, sm_error *e)
 {

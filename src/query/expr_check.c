@@ -11,7 +11,7 @@
  *          (exec_plan_check.c). */
 #include "query/function/function_int.h"
 
-/* Where a call may be of something else than a scalar function. */
+/* Where an expression is: only items of aggregates and windows may call others than scalars. */
 typedef enum call_place { IN_ROW, IN_AGGREGATE, IN_WINDOW } call_place;
 
 /* ---- expressions ----------------------------------------------------------------------------- */

@@ -237,7 +237,7 @@ const sm_expr *smi_fold(sm_arena *a, const sm_expr *x)
 
 /* ---- bounds ---------------------------------------------------------------------------------- */
 
-/* The path of a column or of fields within one; 0 where it is neither. */
+/* The path of a column or of a field within one; returns its length, 0 where x is neither. */
 static int32_t path_of(const sm_expr *x, sm_arena *a, int32_t depth, const int32_t **out)
 {
     if (x->kind == SM_EXPR_COLUMN) {

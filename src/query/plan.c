@@ -342,7 +342,7 @@ static bool opt_eq(const sm_expr *x, const sm_expr *y)
     return x && y ? sm_expr_eq(x, y) : x == y;
 }
 
-/* The same dataset: the one a resolver gives for a name, or one that lists the same files. */
+/* Is it the same dataset, or one of the same files, format and columns? */
 static bool dataset_eq(const sm_dataset *x, const sm_dataset *y)
 {
     if (x == y) {

@@ -19,7 +19,7 @@ static sm_plan_node *link_of(const sm_plan_node *n)
 
 /* ---- what callers must see to ---------------------------------------------------------------- */
 
-/* Is it an expression over rows of such columns, without another node's results in it? */
+/* Is it an expression over these columns, without subqueries? */
 static bool is_over(const sm_expr *x, const sm_type *columns)
 {
     if (x->kind == SM_EXPR_COLUMN) {

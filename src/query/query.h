@@ -203,8 +203,7 @@ sm_status sm_expr_in(const sm_expr *const *args, int32_t n_args, sm_arena *a, co
  * which lives as long as the states and is counted by its budget. */
 typedef struct sm_agg_heap sm_agg_heap;
 
-/* What an aggregate is, for callers that have a faster way for the common ones than its functions.
- */
+/* What an aggregate is, for callers that compute the common ones faster than by its functions. */
 typedef enum sm_agg_kind {
     SM_AGG_OTHER,
     SM_AGG_COUNT,
@@ -539,8 +538,7 @@ sm_status sm_query_canonical(const sm_sql *sql, const sm_resolver *resolver,
  * same. What is not UTF-8 stays as it is. */
 sm_str sm_text_lower(sm_str s, sm_arena *a);
 
-/** The bounds that follow from `where`: its AND-ed parts of the form `column op constant`. In `a`.
- */
+/** The bounds that follow from `where`: AND-ed parts of the form `column op constant`. In `a`. */
 void sm_expr_bounds(const sm_expr *where, sm_arena *a, sm_bounds *out);
 
 /** A plan as lines, one for each node, its inputs indented below it. note(ctx, node, out) adds to a

@@ -16,9 +16,9 @@
 #define SMI_MAX_TEXT_BYTES ((size_t)1 << 20)
 #define SMI_MAX_NESTING    200  /* of parentheses, subqueries, CASE */
 #define SMI_MAX_DEPTH      1000 /* of the tree: a + b + c … is as deep as it is long */
-#define SMI_MAX_SELECTS    1000 /* selects and FROM items within one another, views written out */
+#define SMI_MAX_SELECTS    1000 /* nested SELECTs and items of FROM, those of views too */
 #define SMI_MAX_BIND_DEPTH 2000 /* of expressions, over all of those */
-/* What all aliases, views and forms written out may come to; a text of 1 MiB has fewer nodes. */
+/* The most nodes after aliases, views and short forms are written out; a text has fewer. */
 #define SMI_MAX_BOUND_NODES ((int64_t)1 << 20)
 #define SMI_MAX_WALKED      ((int64_t)1 << 22) /* expressions of one tree */
 
@@ -27,7 +27,7 @@
 /** sm_fail with the line and 1-based byte of `off_bytes` in the text. */
 sm_status smi_sql_fail(const sm_sql *sql, uint32_t off_bytes, sm_error *e, sm_status st,
                        const char *fmt, ...) SM_PRINTF(5, 6);
-/** The place of a piece of SQL text, as an expression that is nothing else. */
+/** A place in SQL text, as an expression that has nothing else. */
 sm_expr smi_place(const sm_sql *sql, uint32_t off, uint32_t end);
 /** sm_fail at the place of a bound expression. */
 sm_status smi_expr_fail(const sm_expr *x, sm_error *e, sm_status st, const char *fmt, ...)
@@ -41,7 +41,8 @@ sm_str smi_nearest(sm_str wanted, const sm_str *names, int64_t n_names);
 
 /* ---- types ----------------------------------------------------------------------------------- */
 
-/* Literals adapt to what they meet: told apart by the address of their type, on CONST only. */
+/* Literals adapt to the type that they meet. They are CONST, and known by the address of their
+ * type. */
 extern const sm_type smi_type_int_literal, smi_type_str_literal;
 /** Is it a literal that adapts? */
 bool smi_is_literal(const sm_expr *x);
@@ -49,8 +50,8 @@ const sm_type *smi_plain_type(const sm_type *t); /* a literal's type made ordina
 
 /** The type that both are cast to for CASE, UNION, IN and the like; NULL where there is none. */
 const sm_type *smi_common_type(sm_arena *a, const sm_type *x, const sm_type *y);
-/** The same for two expressions, literals adapting. A text that is no literal meets what is no text
- * in = and IN alone (SMI_MEET_EQUAL), as that. */
+/** The same for two expressions, where literals adapt. A text that is no literal meets another type
+ * only in = and IN (SMI_MEET_EQUAL), as that type. */
 typedef enum smi_meeting { SMI_MEET_ONE, SMI_MEET_EQUAL } smi_meeting;
 const sm_type *smi_meet(sm_arena *a, const sm_expr *x, const sm_expr *y, smi_meeting how);
 /** The type that n ≥ 1 expressions meet in, with an error at the first that does not fit. */
@@ -126,7 +127,7 @@ sm_status smi_make_in(sm_arena *a, const sm_expr **args, int32_t n, const sm_exp
                       const sm_expr **out, sm_error *e) SM_MUST_USE;
 sm_status smi_make_cast(sm_arena *a, const sm_expr *x, const sm_type *type, bool is_try,
                         const sm_expr *place, const sm_expr **out, sm_error *e) SM_MUST_USE;
-/** A call of a scalar function; one that is short for a CASE becomes that. */
+/** A call of a scalar function; coalesce and others that are short for a CASE become one. */
 sm_status smi_make_call(sm_arena *a, const sm_function *fn, const sm_expr **args, int32_t n,
                         const sm_expr *place, const sm_expr **out, sm_error *e) SM_MUST_USE;
 sm_status smi_make_aggregate(sm_arena *a, const sm_function *fn, bool is_distinct,

@@ -39,8 +39,8 @@ static bool name_fits(sm_str x, sm_str y, bool exact)
 
 enum { NOT_FOUND = -1, AMBIGUOUS = -2 };
 
-/* The scope's column of that name (and table, where given). Exactly, else without case where only
- * one fits. */
+/* The scope's column of that name, and of that table if one is given. A name matches exactly, else
+ * in any case if only one column does. */
 static int64_t find_column(const smi_scope *s, const sm_str *table, sm_str name)
 {
     for (int exact = 1; exact >= 0; exact--) {
@@ -63,7 +63,7 @@ static int64_t find_column(const smi_scope *s, const sm_str *table, sm_str name)
     return NOT_FOUND;
 }
 
-/* The dataset among those of FROM whose columns were found without looking at all of it. */
+/* A dataset in FROM whose columns were found in a sample of its rows; NULL where there is none. */
 static const sm_dataset *sampled_in(const smi_scope *s)
 {
     for (int64_t i = 0; i < s->n; i++) {
@@ -93,7 +93,7 @@ static void print_sampled(const sm_dataset *d, sm_buf *out)
     }
 }
 
-/* The nearest name, "" for none, and that what is asked for may be where nobody has looked. */
+/* Advises the nearest name ("": none), and more rows where columns come from a sample. */
 static void advise_name(const smi_bind *b, sm_str near, sm_error *e)
 {
     const sm_dataset *const d = sampled_in(&b->scope);
@@ -158,8 +158,8 @@ static sm_status bind_key(smi_bind *b, const smi_ast *ast, const sm_expr *x, sm_
                          out, e);
 }
 
-/* Several columns fit a name: of one table, whose names differ in case only or not at all, or of
- * several. */
+/* The error where a name matches several columns: of one table, with names that are the same or
+ * differ only in case, or of several tables. */
 static sm_status fail_ambiguous(const smi_bind *b, const smi_ast *ast, sm_str name,
                                 const sm_str *table, sm_error *e)
 {

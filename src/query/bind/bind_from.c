@@ -62,7 +62,7 @@ static sm_status bind_relation(smi_bind *b, const sm_relation *r, sm_plan_node *
         }
         return SM_OK;
     }
-    if (r->node) { /* what its scans take whole, whoever built it has said */
+    if (r->node) { /* its builder has told its scans what is taken whole */
         b->q->whole = (smi_whole){0};
         return smi_plan_clone(b->q->a, r->node, out, e);
     }
@@ -112,7 +112,7 @@ static sm_status bind_table(smi_bind *b, const smi_from *f, sm_plan_node **out, 
     const smi_cte *const cte = f->n_parts == 1 ? smi_cte_find(b->ctes, name) : NULL;
     if (cte) {
         SM_TRY(smi_bind_select(b->q, cte->sql, cte->outer, cte->select, out, e));
-        smi_from named = *f; /* WITH t(a, b): its names, where the reference gives none */
+        smi_from named = *f; /* WITH t(a, b): these names, unless FROM gives others */
         if (f->n_columns == 0) {
             named.columns = cte->columns;
             named.n_columns = cte->n_columns;

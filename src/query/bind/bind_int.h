@@ -16,7 +16,7 @@ typedef struct smi_whole {
 } smi_whole;
 /** Adds the scans of `from` (or NULL) to `to`. */
 void smi_whole_add(sm_arena *a, smi_whole *to, const smi_whole *from);
-/** The rows are looked at whole: by whoever gets them, or by DISTINCT. */
+/** Marks the scans: the query gives their rows whole, or DISTINCT compares whole rows. */
 void smi_whole_take(const smi_whole *w);
 
 typedef struct smi_scope_col {
@@ -51,7 +51,7 @@ typedef struct smi_bind {
     smi_scope scope;
     const smi_select *select; /* its aliases may be used as names; NULL: none */
     int32_t alias_depth;
-    const char *no_aggregate; /* why none may stand here ("in WHERE"), or NULL */
+    const char *no_aggregate; /* NULL; or where this is, if none may be here: "in WHERE" */
     const char *no_window;
     sm_agg_item *aggs;
     int64_t n_aggs, cap_aggs;
@@ -66,10 +66,11 @@ sm_status smi_bind_expr(smi_bind *b, const smi_ast *ast, const sm_expr **out,
 /** As BOOLEAN, for WHERE, ON and the like. */
 sm_status smi_bind_predicate(smi_bind *b, const smi_ast *ast, const char *where,
                              const sm_expr **out, sm_error *e) SM_MUST_USE;
-/** A constant, folded (LIMIT, VALUES). Errors: SM_SYNTAX where it is none; what evaluating says. */
+/** A constant, folded (LIMIT, VALUES). Errors: SM_SYNTAX where it is not constant; those of its
+ * evaluation. */
 sm_status smi_bind_constant(smi_bind *b, const smi_ast *ast, sm_value *out,
                             sm_error *e) SM_MUST_USE;
-/** An argument of a table function: a constant, or a list or struct literal of such. */
+/** An argument of a table function: a constant, or a list or struct literal of constants. */
 sm_status smi_bind_table_arg(smi_bind *b, const smi_ast *ast, sm_table_arg *out,
                              sm_error *e) SM_MUST_USE;
 /** An item of FROM; its columns are added to the scope. */

@@ -79,7 +79,7 @@ static bool is_excluded(const smi_ast *star, sm_str name, bool *hit)
     return excluded;
 }
 
-/* s.* of a column that is a STRUCT: its fields. *is_one stays false where there is none. */
+/* s.* where s is a column of type STRUCT: its fields. *is_one stays false where it is not. */
 static sm_status expand_struct(selecting *t, const smi_ast *star, bool *hit, bool *is_one,
                                sm_error *e)
 {
@@ -286,8 +286,8 @@ static int32_t item_of(const selecting *t, const sm_expr *x)
     return -1;
 }
 
-/* The last item of that name, of those with an alias or those without; −1: none. *is_many: there
- * are several, of different values. */
+/* The last item of that name among those with an alias (is_alias), or among those without; −1:
+ * none. *is_many: there are several, with different values. */
 static int32_t last_named(const selecting *t, sm_str name, bool is_alias, bool *is_many)
 {
     int32_t found = -1;
@@ -306,8 +306,8 @@ static int32_t last_named(const selecting *t, sm_str name, bool is_alias, bool *
     return found;
 }
 
-/* A name in ORDER BY is an alias first, of several the last, as in DuckDB; then a column of the
- * list, of which there may be one. *out −1: neither. */
+/* A name in ORDER BY is an alias, of several the last one, as in DuckDB; else a column of the list,
+ * which must be the only one of that name. *out is −1 where it is neither. */
 static sm_status item_named(const selecting *t, const smi_ast *x, int32_t *out, sm_error *e)
 {
     bool is_many = false;
@@ -735,7 +735,7 @@ static sm_status bind_union(smi_binding *q, const sm_sql *sql, const smi_cte *ct
     return SM_OK;
 }
 
-/* ORDER BY over VALUES and UNION: by their output alone. */
+/* ORDER BY of VALUES and UNION: keys can only be over their output. */
 static sm_status order_output(smi_binding *q, const sm_sql *sql, const smi_select *s,
                               sm_plan_node **plan, sm_error *e)
 {

@@ -256,7 +256,7 @@ static const sm_type *type_of_word(sm_str word)
     return NULL; /* T, N or any */
 }
 
-/* Reads the alternative at `s` and returns where the next one begins, or NULL. */
+/* Reads the alternative at `s`; returns the beginning of the next one, or NULL. */
 static const char *read_signature(const char *s, signature *out)
 {
     *out = (signature){0};

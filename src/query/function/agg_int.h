@@ -71,7 +71,7 @@ typedef void (*smi_agg_loop)(const sm_column *c, int64_t n_rows, void *const *st
 /* 128 bits at an address that need not be aligned to 16. */
 typedef sm_i128 smi_wide __attribute__((aligned(8)));
 
-/* A remembered value, or none: all zero is none, whatever the type. */
+/* A value, or none: all bytes zero means none, for every type. */
 typedef union smi_cell {
     struct {
         union {
@@ -81,7 +81,7 @@ typedef union smi_cell {
         } v;
         uint64_t has; /* 1 */
     } fixed;
-    smi_wide decimal; /* 0 stands as SMI_WIDE_ZERO, which no DECIMAL reaches */
+    smi_wide decimal; /* 0 is stored as SMI_WIDE_ZERO, which is no DECIMAL */
     struct {
         uint8_t *bytes; /* in the heap; not NULL for the empty string */
         uint32_t len, cap;
@@ -100,7 +100,7 @@ static inline bool smi_cell_has(const smi_cell *cell)
 /** Row i, which is valid, of a flat scalar column. */
 sm_status smi_cell_set(smi_cell *cell, const sm_column *c, int64_t i, sm_agg_heap *h,
                        sm_error *e) SM_MUST_USE;
-/** A copy of one that has a value of type t. */
+/** Copies a cell that has a value of type t; its text goes to the heap. */
 sm_status smi_cell_copy(smi_cell *cell, const smi_cell *from, const sm_type *t, sm_agg_heap *h,
                         sm_error *e) SM_MUST_USE;
 /** −1, 0, 1 as sm_value_cmp; both have a value. */

@@ -240,7 +240,7 @@ static int64_t count_of(const set_state *s)
     return s->set ? (int64_t)s->set->n : __builtin_popcountll(s->bits);
 }
 
-/* All states' values, one state's behind another's. */
+/* Appends the values of all states, one state after the other. */
 static void put_values(const void *const *states, int64_t n, const sm_type *t, sm_builder *out)
 {
     for (int64_t i = 0; i < n; i++) {

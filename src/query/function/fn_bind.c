@@ -25,7 +25,7 @@ static bool op_is(const smi_call_bind *b, const char *name)
 
 /* ---- arithmetic ------------------------------------------------------------------------------ */
 
-/* + − % of decimals: both in one scale, one digit more for the sum. */
+/* + − % of decimals: both sides get the larger scale; + and − get one digit more. */
 static void bind_decimal_sum(smi_call_bind *b, bool grows)
 {
     const sm_type *const x = smi_as_decimal(b->a, b->args[0]->type);

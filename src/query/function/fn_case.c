@@ -7,7 +7,7 @@
 
 #include "base/text.h"
 
-/* Every step-th code point from first to last is mapped to the one `delta` away. */
+/* Every step-th code point from `first` to `last` is mapped to itself + delta. */
 typedef struct case_range {
     uint32_t first, last, step;
     int32_t delta;

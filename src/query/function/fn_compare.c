@@ -358,7 +358,7 @@ static void pick_full_i64(int64_t *best, const sm_column *c, int sign, int64_t n
     }
 }
 
-/* Integers of 64 bits: one pass an argument over the best so far. */
+/* 64-bit integers: one pass for each argument, over the best values so far. */
 static sm_status pick_i64(const sm_fn_call *call, int sign, sm_column *out, sm_error *e)
 {
     uint8_t *bits = NULL;

@@ -172,7 +172,7 @@ static sm_status refuse_unit(const sm_fn_call *call, int64_t i, sm_error *e)
                          call->expr->fn->name, SM_STR_ARG(word));
 }
 
-/* The unit of the row at hand; `{0}` before the first one. */
+/* The unit of the last row that was read; {0} before the first. */
 typedef struct unit_reader {
     sm_str word;
     unit unit;
@@ -182,7 +182,7 @@ static sm_status read_unit(unit_reader *r, const sm_fn_call *call, int64_t i, sm
 {
     const sm_str word = smi_str_at(&call->args[0], i);
     if (r->word.data && (r->word.data == word.data || sm_str_eq(r->word, word))) {
-        return SM_OK; /* inline text of the next row stands elsewhere, a constant's where it did */
+        return SM_OK; /* the same address for a constant; else the bytes are compared */
     }
     r->word = word;
     return unit_of(word, &r->unit) ? SM_OK : fail_unit(call, word, e);

@@ -122,7 +122,7 @@ static double round_float(double v, int64_t places)
     return places < 0 ? r * by : r / by;
 }
 
-/* Integers and decimals: to `places`, negative ones before the point. */
+/* Rounds an integer or decimal to `places`; negative places are before the point. */
 static bool round_exact(const sm_column *in, int64_t i, int64_t places, rounding how,
                         sm_column *out)
 {

@@ -314,7 +314,7 @@ static sm_status match_text(matcher *m, sm_str s, size_t from, bool *found, sm_e
     return n >= 0 || n == PCRE2_ERROR_NOMATCH ? SM_OK : fail_limit(m, s, n, e);
 }
 
-/* Group n of the last match; empty where it took no part in it or there is none. */
+/* Group n of the last match; empty where it did not match or the pattern has no such group. */
 static sm_str group_of(const matcher *m, sm_str s, uint32_t n)
 {
     const PCRE2_SIZE *const v = pcre2_get_ovector_pointer(m->data);
@@ -415,7 +415,7 @@ static size_t next_char(sm_str s, size_t at)
     return at;
 }
 
-/* Replaces the first match or all. Where a match ended, an empty one does not count. */
+/* Replaces the first match, or all. An empty match right behind another match is ignored. */
 static sm_status replace_row(matcher *m, int64_t i, sm_buf *out, sm_error *e)
 {
     const sm_str s = smi_str_at(&m->call->args[0], i);

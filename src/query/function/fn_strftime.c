@@ -196,7 +196,7 @@ static int day_of_year(const clock_parts *t)
     return (int)(t->days - sm_days_from_civil(t->date.year, 1, 1)) + 1;
 }
 
-/* The week of the year where weeks begin on `first` (0: Sunday) and the first whole one is 1. */
+/* The week of the year; weeks begin on `first` (0: Sunday), and the first whole one is 1. */
 static int week_from(const clock_parts *t, int first)
 {
     return (day_of_year(t) + 6 - (weekday(t->days) + 7 - first) % 7) / 7;
@@ -396,7 +396,7 @@ static void skip_spaces(text_reader *r)
     }
 }
 
-/* At most `width` digits, at least one; min … max. */
+/* Reads 1 to `width` digits as a number from min to max. */
 static bool take_number(text_reader *r, int width, int min, int max, int *out)
 {
     SM_ASSERT(width >= 1 && width <= 9 && min <= max); /* so that the value fits an int */
@@ -575,7 +575,7 @@ static bool take_code(text_reader *r, char code, fields *f)
     }
 }
 
-/* A space of the format, and those that follow it there, stand for one or more in the text. */
+/* One or more spaces in the format match one or more in the text. */
 static bool take_spaces(text_reader *r, sm_str fmt, size_t *at)
 {
     const size_t start = r->at;

@@ -10,7 +10,7 @@
  * Meaning   As DuckDB, but positions are not limited to 2^32: what lies behind a text is empty. */
 #include "query/function/function_int.h"
 
-/* What a padded text may come to: more is a mistake, and would take the memory limit. */
+/* The most bytes of a padded text: more is a mistake, and would exhaust the memory limit. */
 #define MAX_TEXT_BYTES ((int64_t)1 << 28)
 
 /* ---- characters ----------------------------------------------------------------------------- */
@@ -85,7 +85,7 @@ static int64_t find_text(sm_str s, sm_str what, size_t from)
 /* ---- text to number or boolean ------------------------------------------------------------------
  * */
 
-/* ASCII that stands in its view: as many characters as bytes, known from two words. */
+/* Is it ASCII of up to 12 bytes? Then the view's two words are enough to tell its length. */
 static inline bool is_short_ascii(const sm_view *v)
 {
     const uint64_t high = 0x8080808080808080;
@@ -207,7 +207,7 @@ static int64_t clamp_position(int64_t v)
     return v > INT32_MAX ? INT32_MAX : v < -INT32_MAX ? -INT32_MAX : v;
 }
 
-/* As DuckDB: 0 stands before the first character, a negative length goes backwards. */
+/* As DuckDB: position 0 is before the first character; a negative length counts backwards. */
 static sm_str part_substr(const sm_fn_call *call, int64_t i, sm_str s)
 {
     const int64_t start = clamp_position(smi_i64_at(&call->args[1], i));

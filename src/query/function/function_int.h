@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * query/function/function_int.h: functions by name, what binds them, and what kernels and casts are
- * written with: reading arguments, making columns, writing text.
+ * query/function/function_int.h: functions by name, their binders, and what kernels and casts use:
+ * to read arguments, make columns and write text.
  *
- * Never      keeps state between two calls: what is prepared is const and the expression's */
+ * Never      keeps state between two calls: prepared arguments are const and the expression's */
 #ifndef SM_QUERY_FUNCTION_INT_H
 #define SM_QUERY_FUNCTION_INT_H
 
@@ -15,8 +15,8 @@ enum smi_fn_flag {
     SMI_STRICT = 1 << 0,      /* sees no NULL */
     SMI_PURE = 1 << 1,        /* constants are folded */
     SMI_CAN_FAIL = 1 << 2,    /* at run time */
-    SMI_OF_TYPES = 1 << 3,    /* the arguments' types alone decide, not their values */
-    SMI_WRITTEN_OUT = 1 << 4, /* short for a CASE, which stands in its place */
+    SMI_OF_TYPES = 1 << 3,    /* depends on the arguments' types only, not on their values */
+    SMI_WRITTEN_OUT = 1 << 4, /* short for a CASE, which replaces it */
 };
 
 /* A call being bound: args may be replaced by casts; the result's type is to be set. */
@@ -153,7 +153,7 @@ void smi_text_part(sm_column *out, int64_t i, const sm_column *from, sm_str part
 /** Writes s in lower case over what `out` holds. */
 sm_status smi_lower(sm_str s, sm_buf *out, sm_error *e) SM_MUST_USE;
 
-/** The cast of one column; also the meaning of constants' casts. */
+/** Casts a column; constant folding calls it too, so constants are cast in the same way. */
 sm_status smi_cast_column(const sm_expr *x, const sm_column *in, sm_batch *into, sm_column *out,
                           sm_error *e) SM_MUST_USE;
 
@@ -166,7 +166,7 @@ bool smi_in_has_null(const sm_expr *x);
 
 /* ---- aggregates' memory ---------------------------------------------------------------------- */
 
-/** Zeroed, 16-byte aligned, until the heap goes. */
+/** Zeroed memory, aligned to 16 bytes, that lives as long as the heap. */
 sm_status smi_heap_alloc(sm_agg_heap *h, size_t bytes, void **out, sm_error *e) SM_MUST_USE;
 
 #endif

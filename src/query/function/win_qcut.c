@@ -128,8 +128,8 @@ static sm_status merge_runs(const sorted *s, const uint8_t *from, int64_t n_a, i
     return SM_OK;
 }
 
-/* Runs by qsort, which cannot be interrupted, then merged in pairs. s->items ends in one of the two
- * halves of its memory. */
+/* Sorts short runs by qsort(), which cannot be interrupted, then merges them in pairs. At the end
+ * s->items is one of the two halves of the memory. */
 static sm_status sort_items(sorted *s, uint8_t *spare, const sm_budget *budget, sm_error *e)
 {
     const int64_t run = SM_LOOK_ROWS / 8;
@@ -374,7 +374,7 @@ static int64_t sum_counts(cuts *c, int64_t place)
     return n;
 }
 
-/* The bits of q[k] that were counted, and its rank among those that have them. */
+/* Finds the bits of q[k] that this pass counted, and its rank among the keys that have them. */
 static void find_digit(cuts *c, int32_t k, int32_t begin)
 {
     uint64_t digit = 0;
@@ -408,7 +408,7 @@ static void end_counting(cuts *c)
     c->shift -= c->bits;
 }
 
-/* Ends a pass and readies the next, if one is needed. */
+/* Ends a pass and prepares the next; false where none is needed. */
 static bool cuts_next(cuts *c)
 {
     if (!c->is_measured) {

@@ -35,7 +35,7 @@ sm_status win_dense_rank(const sm_expr *call, const sm_window_in *in, sm_builder
     return SM_OK;
 }
 
-/* The part of row i of n: the first n mod parts ones have one row more than the others. */
+/* The part of row i of n; the first n mod parts parts have one row more than the others. */
 static int64_t ntile_of(int64_t i, int64_t n, int64_t parts)
 {
     SM_ASSERT(parts >= 1 && parts <= n && i < n); /* so that no part is empty */

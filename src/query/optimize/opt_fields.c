@@ -19,7 +19,7 @@ typedef struct need {
 
 /* ---- what is needed -------------------------------------------------------------------------- */
 
-/* The place for a COLUMN, or for FIELDs of one; NULL: x is something else, or already whole. */
+/* The need of a COLUMN, or of a FIELD within one; NULL where x is neither or is whole already. */
 static need *place_of(sm_arena *a, const sm_expr *x, need *columns, bool *is_path)
 {
     *is_path = true;
@@ -304,7 +304,7 @@ static need *all_of(sm_arena *a, const sm_plan_node *n)
     return needs;
 }
 
-/* `needs`: one a column of n; what n itself needs of them is added. */
+/* `needs` has one for each column of n; what n itself needs is added. */
 static void narrow_node(sm_arena *a, sm_plan_node *n, need *needs)
 {
     switch (n->kind) {

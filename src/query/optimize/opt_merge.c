@@ -21,8 +21,8 @@
 
 #define MAX_SIDE_NODES 100000 /* of a side's expressions once they are written out */
 
-/* One input of the join: what stands between it and its AGGREGATE, over the AGGREGATE's columns;
- * and what the AGGREGATE reads, over the columns of `base`. */
+/* One input of the join: the projections and filters above its AGGREGATE, over the AGGREGATE's
+ * columns; and what the AGGREGATE reads, over the columns of `base`. */
 typedef struct side {
     sm_plan_node *aggregate, *base;
     const sm_expr **outputs; /* one a column that the join sees */
@@ -141,7 +141,7 @@ static bool is_never_null(const sm_expr *key, const sm_plan_node *base)
 
 /* ---- the new aggregate ----------------------------------------------------------------------- */
 
-/* The columns that both sides read, each once, and where each side's columns stand among them. */
+/* The columns that the two sides read, each once. */
 typedef struct reading {
     const sm_expr **exprs;
     int32_t n;
@@ -179,7 +179,7 @@ static bool item_eq(const sm_agg_item *x, const sm_agg_item *y)
     return same_filter && sm_expr_eq(x->call, y->call);
 }
 
-/* The items of one side among those of the whole; returns the map from its output columns. */
+/* Adds a side's items to those of the new aggregate; returns the map from the side's columns. */
 static int32_t *add_items(sm_arena *a, sm_agg_item *items, int32_t *n_items, const side *s,
                           const int32_t *reads, const int32_t *key_map)
 {

@@ -345,7 +345,7 @@ static pruned prune_join(sm_arena *a, sm_plan_node *n, const bool *want)
     return (pruned){n, map};
 }
 
-/* Both inputs of a UNION must give the same columns: exactly those that are wanted. */
+/* An input of a UNION that gives exactly the wanted columns, as the other one must too. */
 static sm_plan_node *exact_columns(sm_arena *a, pruned in, const sm_type *schema,
                                    const int32_t *map, int32_t n_kept)
 {

@@ -68,8 +68,8 @@ static bool calls_function(const sm_expr *x, const char *name)
     return x->kind == SM_EXPR_CALL && strcmp(x->fn->name, name) == 0;
 }
 
-/* The use of a column, of a field within, or of a MAP's value m['k']; NULL where x is none of them.
- * `in`: one a column below. */
+/* The use of a column, of a field within one, or of a MAP's value m['k']; NULL where x is none of
+ * these. `in` has one for each column of the input. */
 static use *use_of(sm_arena *a, const sm_expr *x, use *in)
 {
     const bool is_value = calls_function(x, "map_extract_value");

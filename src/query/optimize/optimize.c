@@ -78,7 +78,7 @@ static sm_plan_node *push_project(sm_arena *a, sm_plan_node *n, preds down)
     return filtered(a, n, stay);
 }
 
-/* Does x use only the first n columns (`first`), or only those behind them? */
+/* Does x use only the first n columns (`first`), or only the columns after them? */
 static bool uses_only(sm_arena *a, const sm_expr *x, int32_t n, int32_t n_columns, bool first)
 {
     bool *const used = SM_NEW_ARRAY(a, bool, n_columns + 1);

@@ -192,7 +192,7 @@ typedef struct smi_descent {
 sm_status smi_enter_select(smi_descent *d, const sm_sql *sql, uint32_t off_bytes,
                            sm_error *e) SM_MUST_USE;
 void smi_leave_select(smi_descent *d);
-/** SM_LIMIT over SMI_MAX_BIND_DEPTH within one another or SMI_MAX_WALKED in all. */
+/** SM_LIMIT over SMI_MAX_BIND_DEPTH levels or SMI_MAX_WALKED expressions in all. */
 sm_status smi_enter_expr(smi_descent *d, const sm_sql *sql, uint32_t off_bytes,
                          sm_error *e) SM_MUST_USE;
 void smi_leave_expr(smi_descent *d);
@@ -209,8 +209,8 @@ typedef struct smi_visitor {
     /* ctes: the tables of WITH that are visible there */
     sm_status (*from)(void *ctx, const smi_cte *ctes, const smi_from *f, sm_error *e);
 } smi_visitor;
-/** Shows the visitor every item of FROM, wherever one can stand; views are not written out. Errors:
- * SM_LIMIT as smi_enter_*, what a hook says. */
+/** Shows the visitor every item of FROM in the text; views are not opened. Errors: SM_LIMIT as
+ * smi_enter_*, those of a hook. */
 sm_status smi_walk(const sm_sql *sql, const smi_statement *s, const smi_visitor *visitor,
                    sm_arena *a, sm_error *e) SM_MUST_USE;
 
@@ -226,7 +226,7 @@ typedef struct smi_parser {
     const char *expected[SMI_MAX_EXPECTED]; /* what would have fitted at `expected_at` */
     int32_t n_expected;
     int64_t expected_at;
-    int64_t alias_at; /* the token taken as an alias without AS last; −1: none */
+    int64_t alias_at; /* the last token taken as an alias without AS; −1: none */
     sm_error *e;
 } smi_parser;
 

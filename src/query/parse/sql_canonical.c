@@ -24,7 +24,7 @@ typedef struct canonical {
     const sm_canonical_opts *opts;
     const sm_resolver *resolver;
     sm_arena *a;
-    sm_str table; /* the one table's name, which says nothing before a column; "" for none */
+    sm_str table; /* the name of the only table, left out before columns; "": there are several */
     const smi_cte *ctes;
     const sm_sql *sql; /* the text being read: a view's, where one is */
     smi_descent at;
@@ -271,7 +271,7 @@ static int by_name(const void *x, const void *y)
                       name_of_argument(*(smi_ast *const *)y, &unused));
 }
 
-/* An argument that is a struct: a line each of its members, so that what differs is told by it. */
+/* A struct has a line for each member, so that a difference can be told by its line. */
 static sm_status print_argument(canonical *c, sm_str name, const smi_ast *value, const char *before,
                                 sm_error *e)
 {
@@ -316,7 +316,7 @@ static sm_status print_function(canonical *c, const smi_from *f, bool is_top, sm
     return SM_OK;
 }
 
-/* A SELECT that stands in another text, where other CTEs are visible. */
+/* A SELECT of another text, or one that sees other CTEs. */
 static sm_status print_elsewhere(canonical *c, const sm_sql *sql, const smi_cte *ctes,
                                  const smi_select *s, sm_error *e)
 {
@@ -399,7 +399,7 @@ static sm_status print_from(canonical *c, const smi_from *f, bool is_top, sm_err
 
 /* ---- SELECT ---------------------------------------------------------------------------------- */
 
-/* The name by which columns may ask for the one table in FROM. */
+/* The name of the only table in FROM, as it may be written before a column. */
 static sm_str table_of(const smi_from *f)
 {
     if (!f || f->kind == SMI_FROM_JOIN) {

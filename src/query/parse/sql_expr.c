@@ -77,7 +77,7 @@ static sm_status make_not(smi_parser *p, bool negate, smi_ast **x)
     return negate ? make_call(p, SM_STR("not"), (*x)->off, *x, NULL, x) : SM_OK;
 }
 
-/* AND and OR take any number of arguments, so that a long chain is not a deep one. */
+/* AND and OR have any number of arguments, so that a long chain is not a deep tree. */
 static sm_status make_logic(smi_parser *p, smi_ast_kind kind, smi_ast *first, const char *word,
                             int strength, smi_ast **out)
 {
@@ -383,7 +383,7 @@ static sm_status parse_call(smi_parser *p, smi_ast **out)
     return finish_node(p, call);
 }
 
-/* ---- what stands alone ----------------------------------------------------------------------- */
+/* ---- primary expressions --------------------------------------------------------------------- */
 
 static sm_status parse_list(smi_parser *p, smi_ast **out)
 {
@@ -463,7 +463,7 @@ static sm_status parse_paren(smi_parser *p, smi_ast **out)
     return (*out)->kind == SMI_AST_SUBQUERY ? finish_node(p, *out) : SM_OK;
 }
 
-/* `*` behind nothing or behind `t.`: with EXCLUDE (a, b). */
+/* `*` or `t.*`, which was read already, with EXCLUDE (a, b) or without. */
 static sm_status finish_star(smi_parser *p, smi_ast *star, smi_ast **out)
 {
     if (smi_accept_word(p, "EXCLUDE")) {
@@ -601,7 +601,7 @@ static sm_status make_field(smi_parser *p, smi_ast *x, smi_tok name, smi_ast **o
     return finish_node(p, *out);
 }
 
-/* Behind x[: a name in quotes is a field's or a key, all else is a key. */
+/* Behind x[: a string is the name of a field or a key, all else is a key. */
 static sm_status parse_subscript(smi_parser *p, smi_ast *x, smi_ast **out)
 {
     const smi_tok name = p->toks[p->at];
@@ -771,7 +771,7 @@ static sm_status parse_in(smi_parser *p, bool negate, smi_ast **out)
     return make_not(p, negate, out);
 }
 
-/* [NOT] BETWEEN, IN, LIKE, ILIKE. *done: none of them stands here. */
+/* [NOT] BETWEEN, IN, LIKE, ILIKE. *done: there is none of them. */
 static sm_status parse_in_group(smi_parser *p, smi_ast **out, bool *done)
 {
     const bool negate = smi_peek_word(p, 0, "not");

@@ -76,8 +76,8 @@ static bool is_word(const char *s)
     return (s[0] >= 'A' && s[0] <= 'Z') && !strchr(s, ' ');
 }
 
-/* The nearest of the words that were expected to the token there, or to the alias before it:
- * `SELECT a FORM t` fails at t, but FORM is what is wrong. */
+/* Advises the expected word that is nearest to the token, or to the alias before it:
+ * `SELECT a FORM t` fails at t, but FORM is wrong. */
 static void advise_word(smi_parser *p)
 {
     sm_str words[SMI_MAX_EXPECTED];
@@ -198,8 +198,8 @@ sm_status smi_parse_name_list(smi_parser *p, const sm_str **out, int32_t *n)
     return SM_OK;
 }
 
-/* [AS] name. Words that go on with the statement are no aliases although DuckDB does not reserve
- * them all: `words` lists those. */
+/* [AS] name. `words` can continue the statement here, so they are no aliases although they are not
+ * reserved. */
 static sm_status parse_alias(smi_parser *p, const char *const *words, int n_words, sm_str *out)
 {
     if (smi_peek_word(p, 0, "as")) {
@@ -547,7 +547,7 @@ static sm_status parse_unions(smi_parser *p, smi_select **out)
     }
 }
 
-/* ---- what stands around ---------------------------------------------------------------------- */
+/* ---- WITH, ORDER BY, LIMIT ------------------------------------------------------------------- */
 
 static sm_status parse_direction(smi_parser *p, bool *is_desc, bool *nulls_first)
 {
