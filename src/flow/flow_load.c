@@ -98,7 +98,8 @@ static sm_status check_plan(load *l, const sm_plan *plan, const sm_files *files,
         return refuse_sql(l, "its SQL is more than columns and WHERE over one read", e);
     }
     const sm_dataset *d = scan->as.scan.dataset;
-    if (d->n_files != files->n || !sm_str_eq(d->files[0].uri, files->items[0].file.uri)) {
+    if (d->n_files != files->n ||
+        (files->n > 0 && !sm_str_eq(d->files[0].uri, files->items[0].file.uri))) {
         return refuse_sql(l, "its SQL does not read its source", e);
     }
     l->has_found = d->sampled != NULL;
