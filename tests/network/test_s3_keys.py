@@ -165,7 +165,7 @@ def test_a_command(smelt, odd, tmp_path):
         assert (tmp_path / "asked").read_text().count("asked") >= asked
     program.write_text("#!/bin/sh\nexit 7\n")
     done = read(smelt, services, check=False, **env)
-    assert done.returncode == 1 and "credential_process: it ended with 7" in done.stderr
+    assert done.returncode == 1 and "the command ended with exit code 7" in done.stderr
 
 
 ROLE = """[profile work]
