@@ -225,7 +225,7 @@ sm_status smi_sort_rows(smi_execution *exec, const smi_sort_spec *spec, sm_budge
     _Atomic int64_t spent_ns = 0;
     entry_order by;
     st = make_all_entries(exec, spec, (smi_sort_row *)a->data, &by, &spent_ns, e);
-    SM_ASSERT(by.first_key <= spec->n_keys + 1);
+    SM_ASSERT(st != SM_OK || by.first_key <= spec->n_keys + 1);
     int64_t n_runs = (n + RUN_ROWS - 1) / RUN_ROWS;
     n_runs = n_runs > MAX_RUNS ? MAX_RUNS : n_runs < 1 ? 1 : n_runs;
     sort_round r = {.exec = exec,

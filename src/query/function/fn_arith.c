@@ -310,7 +310,7 @@ sm_status fn_subtract(const sm_fn_call *call, sm_column *out, sm_error *e)
         return SM_OK;
     }
     static const sm_i128 zero = 0;
-    const sm_column none = {.type = t, .layout = SM_CONST, .n_rows = 1, .values = &zero};
+    const sm_column none = {.type = t, .layout = SM_CONST, .n_rows = call->n_rows, .values = &zero};
     const sm_column args[2] = {none, call->args[0]};
     const sm_fn_call both = {call->expr, args, 2, call->n_rows, call->into};
     return run_arith(&both, SUBTRACT, out, e);
