@@ -131,7 +131,7 @@ typedef struct smi_flow_quarantine {
     smi_flow_books books; /* matched, even if there is no quarantine and so no table */
     sm_str uri;           /* "": no quarantine */
     sm_quarantine *table; /* NULL: not open */
-    bool is_to_refill;    /* lines of done tasks were thrown away with those of a failed one */
+    int64_t mark;         /* where the attempt at a task began in it; −1: it was not open */
     sm_candidate *candidate;
     int64_t n_rows_before; /* of the table; −1: there was none */
     int64_t wall_ns;
@@ -171,8 +171,6 @@ typedef struct smi_flow_task_state {
     int64_t n_rows_before; /* of the table; −1: there was none */
     sm_str period;         /* a table: the month or date that all its rows are of; "" for none */
     int64_t wall_ns;
-    const sm_files *read[2]; /* a load's: the files that it read for the quarantine only, and those
-                              * for its table; NULL: none */
 } smi_flow_task_state;
 
 /* What the SQL asked for that was planned last (flow_plan.c). */
@@ -191,8 +189,7 @@ typedef struct smi_flow_asked {
 /* The sink of the refused lines of all sources. */
 typedef struct smi_flow_refuse {
     sm_run *run;
-    int32_t task;   /* the task whose plan is executed */
-    int32_t source; /* the only source whose quarantine takes lines; −1: all take them */
+    int32_t task; /* the task whose plan is executed */
     sm_quarantine_router router;
 } smi_flow_refuse;
 
@@ -257,9 +254,6 @@ sm_status smi_flow_plan(sm_run *r, sm_names *names, const smi_flow_task *t, sm_a
  * quarantine. `main` NULL: its rows are dropped. */
 sm_status smi_flow_execute(sm_run *r, int32_t task, const sm_plan *plan, const sm_sink *main,
                            sm_error *e) SM_MUST_USE;
-/** The same once more for a task that is done: only the refused lines of one source count. */
-sm_status smi_flow_execute_again(sm_run *r, int32_t task, const sm_plan *plan, int32_t source,
-                                 sm_error *e) SM_MUST_USE;
 /** Forgets what a failed task read: the next attempt reads it again. */
 void smi_flow_sources_undo(sm_run *r, int32_t task);
 /** Lists a source, once, and settles what its quarantine has to do. */
@@ -315,23 +309,21 @@ sm_status smi_flow_publish_run(sm_run *r, int32_t task, sm_error *e) SM_MUST_USE
  * changed. */
 sm_status smi_flow_load_run(sm_run *r, int32_t task, sm_error *e) SM_MUST_USE;
 sm_status smi_flow_table_run(sm_run *r, int32_t task, sm_error *e) SM_MUST_USE;
-/** Reads again what the task has read, for the refused lines of one source. */
-sm_status smi_flow_load_refuse(sm_run *r, int32_t task, int32_t source, sm_error *e) SM_MUST_USE;
-sm_status smi_flow_table_refuse(sm_run *r, int32_t task, int32_t source, sm_error *e) SM_MUST_USE;
 
 /** Matches the source's files for its quarantine table. When the source is opened. */
 sm_status smi_flow_quarantine_match(sm_run *r, smi_flow_source_state *s, sm_error *e) SM_MUST_USE;
 /** Opens the table if lines may have to be written. Before a plan is executed that reads the
  * source. */
 sm_status smi_flow_quarantine_open(sm_run *r, smi_flow_source_state *s, sm_error *e) SM_MUST_USE;
-/** The sink of refused lines, for a task; after the quarantines of its sources are open. `source`:
- * the only one whose quarantine takes them, or −1. */
-sm_sink smi_flow_quarantine_sink(sm_run *r, int32_t task, int32_t source);
-/** Throws the lines of a failed task away. Those of other tasks, which are in the same files, go
- * too: a refill reads them again. */
-void smi_flow_quarantine_undo(sm_run *r, smi_flow_source_state *s, int32_t task);
-/** Reads again what an undo took away from tasks that are done, if anything. Before each task. */
-sm_status smi_flow_quarantine_refill(sm_run *r, smi_flow_source_state *s, sm_error *e) SM_MUST_USE;
+/** The sink of refused lines, for a task; after the quarantines of its sources are open. */
+sm_sink smi_flow_quarantine_sink(sm_run *r, int32_t task);
+/** Remembers what the table has. Before each attempt at a task. */
+void smi_flow_quarantine_mark(smi_flow_source_state *s);
+/** Ends the data file of the attempt's lines, if it has one. After an attempt that succeeded; if
+ * this fails, the attempt has failed. */
+sm_status smi_flow_quarantine_keep(smi_flow_source_state *s, sm_error *e) SM_MUST_USE;
+/** Throws the lines of a failed attempt away. Those of tasks that are done stay. */
+void smi_flow_quarantine_undo(const sm_run *r, smi_flow_source_state *s, int32_t task);
 /** Ends the table: makes its candidate, or none if nothing changes. After all tasks. */
 sm_status smi_flow_quarantine_finish(sm_run *r, smi_flow_source_state *s, sm_error *e) SM_MUST_USE;
 void smi_flow_quarantine_release(smi_flow_quarantine *q); /* takes {0} */

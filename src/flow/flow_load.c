@@ -251,7 +251,6 @@ static sm_status read_files(load *l, bool (*keep)(const load *l, int64_t i), boo
         goto done;
     }
     SM_TRY_GOTO(st, done, plan_sql(l, names, files, a, &plan, e));
-    r->tasks[l->index].read[to_table] = files;
     if (!to_table) {
         st = smi_flow_execute(r, l->index, plan, NULL, e);
         goto done;
@@ -430,37 +429,6 @@ sm_status smi_flow_load_run(sm_run *r, int32_t task, sm_error *e)
     SM_TRY_GOTO(st, done, write_books(&l, e));
     smi_flow_books_tell(r, &l.books);
     st = read_files(&l, is_to_quarantine, false, e);
-done:
-    smi_flow_books_release(&l.books);
-    return st;
-}
-
-sm_status smi_flow_load_refuse(sm_run *r, int32_t task, int32_t source, sm_error *e)
-{
-    const smi_flow_task *t = &r->p->tasks[task];
-    load l = {.run = r, .index = task, .task = t, .source = &r->sources[t->source]};
-    sm_status st = SM_OK;
-
-    SM_ASSERT(t->source == source);
-    SM_TRY(sm_names_uri(r->names, t->name, r->arena, &l.uri, e));
-    SM_TRY_GOTO(
-        st, done,
-        smi_flow_books_open(r, t->name, l.uri, smi_flow_is_refreshed(r, task), &l.books, e));
-    for (int i = SM_COUNT(r->tasks[task].read) - 1; i >= 0 && st == SM_OK; i--) {
-        const sm_files *files = r->tasks[task].read[i];
-        if (!files) {
-            continue;
-        }
-        sm_plan *plan = NULL;
-        sm_names *names = smi_flow_names(r);
-        sm_arena *a = sm_arena_new(r->env->budget);
-        st = plan_sql(&l, names, files, a, &plan, e);
-        if (st == SM_OK) {
-            st = smi_flow_execute_again(r, task, plan, source, e);
-        }
-        sm_names_free(names);
-        sm_arena_free(a);
-    }
 done:
     smi_flow_books_release(&l.books);
     return st;

@@ -172,19 +172,19 @@ sm_status smi_flow_plan(sm_run *r, sm_names *names, const smi_flow_task *t, sm_a
 
 /* ---- executing ------------------------------------------------------------------------------ */
 
-/* `source`: the only one whose refused lines count, or −1. */
-static sm_status execute(sm_run *r, int32_t task, const sm_plan *plan, const sm_sink *main,
-                         int32_t source, sm_error *e)
+sm_status smi_flow_execute(sm_run *r, int32_t task, const sm_plan *plan, const sm_sink *main,
+                           sm_error *e)
 {
     sm_exec_report report = {0};
 
+    SM_ASSERT(r->tasks[task].phase == SMI_TASK_RUNNING);
     for (int32_t i = 0; i < r->p->n_sources; i++) {
         if (r->asked.sources >> i & 1) {
             SM_TRY(smi_flow_quarantine_open(r, &r->sources[i], e));
         }
     }
     SM_ASSERT(r->asked.sources >> r->p->n_sources == 0);
-    const sm_sink refused = smi_flow_quarantine_sink(r, task, source);
+    const sm_sink refused = smi_flow_quarantine_sink(r, task);
     const sm_status st = sm_exec_run(plan, r->env, main, &refused, &report, e);
     if (st == SM_OK) {
         smi_flow_report_exec(r, task, &report);
@@ -192,20 +192,6 @@ static sm_status execute(sm_run *r, int32_t task, const sm_plan *plan, const sm_
     sm_quarantine_router_release(&r->refuse.router);
     sm_exec_report_release(&report);
     return st;
-}
-
-sm_status smi_flow_execute(sm_run *r, int32_t task, const sm_plan *plan, const sm_sink *main,
-                           sm_error *e)
-{
-    SM_ASSERT(r->tasks[task].phase == SMI_TASK_RUNNING);
-    return execute(r, task, plan, main, -1, e);
-}
-
-sm_status smi_flow_execute_again(sm_run *r, int32_t task, const sm_plan *plan, int32_t source,
-                                 sm_error *e)
-{
-    SM_ASSERT(r->tasks[task].phase == SMI_TASK_DONE && source >= 0);
-    return execute(r, task, plan, NULL, source, e);
 }
 
 /* ---- rows that are replaced ----------------------------------------------------------------- */

@@ -5,13 +5,15 @@
  * makes the rows.
  *
  * Order        match when the source is opened; open before the first plan that reads it; the sink
- *              takes the refused lines of all plans; finish when all tasks are done.
+ *              takes the refused lines of all plans; finish when all tasks are done. Around each
+ *              attempt at a task: mark before it, then keep or undo.
  * Once         The table has books of its own (flow_books.c), in every form of a pipeline. Lines of
  *              a file that is recorded there are dropped here, but counted. Files that changed are
  *              replaced, and so are the other files of their dates. If several tasks read a file,
  *              the lines of the first task count.
- * Failed task  Its lines stand in the same data files as those of other tasks. So undo throws all
- *              lines away, and refill reads those of the other tasks again before the next attempt.
+ * Failed task  Each task has data files of its own in the table. The quarantine is marked before an
+ *              attempt at a task. If the attempt succeeds, its last file is ended. If it fails, its
+ *              files are deleted, and those of other tasks stay.
  * Other roots  Their files are read again if a load replaces their dates; their refused lines are
  *              in the table already. A full refresh writes these lines again too.
  * URI          A row has the URI by which its file was opened, even after the file has moved. If
@@ -233,9 +235,6 @@ static bool takes_file(void *ctx, int32_t i, sm_str uri)
     smi_flow_source_state *s = &refuse->run->sources[i];
     smi_flow_file *state = s->by_uri ? sm_map_get(s->by_uri, uri) : NULL;
 
-    if (refuse->source >= 0 && refuse->source != i) {
-        return false;
-    }
     if (!state || !(state->is_again ||
                     (state->at >= 0 && s->quarantine.books.match.files[state->at].is_read))) {
         return false;
@@ -248,7 +247,7 @@ static bool takes_file(void *ctx, int32_t i, sm_str uri)
     return state->reader == refuse->task;
 }
 
-sm_sink smi_flow_quarantine_sink(sm_run *r, int32_t task, int32_t source)
+sm_sink smi_flow_quarantine_sink(sm_run *r, int32_t task)
 {
     const int32_t n = r->p->n_sources;
     sm_quarantine **tables = SM_NEW_ARRAY(r->arena, sm_quarantine *, n);
@@ -259,7 +258,6 @@ sm_sink smi_flow_quarantine_sink(sm_run *r, int32_t task, int32_t source)
     r->refuse = (smi_flow_refuse){
         .run = r,
         .task = task,
-        .source = source,
         .router = {.quarantines = tables,
                    .n_quarantines = n,
                    .ctx = &r->refuse,
@@ -268,68 +266,36 @@ sm_sink smi_flow_quarantine_sink(sm_run *r, int32_t task, int32_t source)
     return sm_quarantine_router_sink(&r->refuse.router);
 }
 
-/* ---- a task that failed ---------------------------------------------------------------------- */
+/* ---- attempts at a task ---------------------------------------------------------------------- */
 
-/* Throws all lines away. A refill reads those of done tasks again. */
-static void empty_table(smi_flow_source_state *s, bool has_others)
+void smi_flow_quarantine_mark(smi_flow_source_state *s)
 {
-    sm_quarantine_close(s->quarantine.table);
-    s->quarantine.table = NULL;
-    s->quarantine.is_to_refill = has_others;
+    s->quarantine.mark = s->quarantine.table ? sm_quarantine_mark(s->quarantine.table) : -1;
 }
 
-void smi_flow_quarantine_undo(sm_run *r, smi_flow_source_state *s, int32_t task)
+sm_status smi_flow_quarantine_keep(smi_flow_source_state *s, sm_error *e)
 {
-    bool has_lines = false, has_others = false;
+    const smi_flow_quarantine *q = &s->quarantine;
+    const sm_status st = q->table ? sm_quarantine_end_file(q->table, e) : SM_OK;
+
+    return sm_within(e, st, "quarantine %.*s", SM_STR_ARG(s->def->quarantine));
+}
+
+void smi_flow_quarantine_undo(const sm_run *r, smi_flow_source_state *s, int32_t task)
+{
+    smi_flow_quarantine *q = &s->quarantine;
 
     for (int64_t i = 0; s->is_open && i < sm_map_count(s->by_uri); i++) {
         smi_flow_file *f = sm_map_value(s->by_uri, i);
-        if (f->reader == task) {
-            f->reader = -1;
-            has_lines = true;
-        } else {
-            SM_ASSERT(f->reader < 0 || r->tasks[f->reader].phase == SMI_TASK_DONE);
-            has_others = has_others || f->reader >= 0;
-        }
+        SM_ASSERT(f->reader < 0 || f->reader == task || r->tasks[f->reader].phase == SMI_TASK_DONE);
+        f->reader = f->reader == task ? -1 : f->reader;
     }
-    if (has_lines) {
-        empty_table(s, has_others);
+    if (q->table && q->mark >= 0) {
+        sm_quarantine_rollback(q->table, q->mark);
+    } else if (q->table) { /* the attempt opened it */
+        sm_quarantine_close(q->table);
+        q->table = NULL;
     }
-}
-
-/* Has the quarantine lines that the task refused? */
-static bool is_reader(const smi_flow_source_state *s, int32_t task)
-{
-    for (int64_t i = 0; i < sm_map_count(s->by_uri); i++) {
-        const smi_flow_file *f = sm_map_value(s->by_uri, i);
-        if (f->reader == task) {
-            return true;
-        }
-    }
-    return false;
-}
-
-sm_status smi_flow_quarantine_refill(sm_run *r, smi_flow_source_state *s, sm_error *e)
-{
-    const int32_t source = (int32_t)(s - r->sources);
-    sm_status st = SM_OK;
-
-    if (!s->quarantine.is_to_refill) {
-        return SM_OK;
-    }
-    for (int32_t i = 0; i < r->p->n_tasks && st == SM_OK; i++) {
-        if (!is_reader(s, i)) {
-            continue;
-        }
-        st = r->p->tasks[i].kind == SM_TASK_LOAD ? smi_flow_load_refuse(r, i, source, e)
-                                                 : smi_flow_table_refuse(r, i, source, e);
-    }
-    if (st != SM_OK) {
-        empty_table(s, true);
-        return sm_within(e, st, "quarantine %.*s", SM_STR_ARG(s->def->quarantine));
-    }
-    s->quarantine.is_to_refill = false;
-    return SM_OK;
 }
 
 /* ---- ending --------------------------------------------------------------------------------- */
@@ -385,7 +351,7 @@ sm_status smi_flow_quarantine_finish(sm_run *r, smi_flow_source_state *s, sm_err
     const int64_t start = sm_monotonic_ns();
     sm_status st = SM_OK;
 
-    SM_ASSERT(!q->is_to_refill && !q->candidate);
+    SM_ASSERT(!q->candidate);
     if (s->is_open && !q->table && !has_work(s) && q->books.snapshot &&
         smi_flow_books_has_news(&q->books)) { /* rows leave, or only the books change */
         st = open_table(r, s, e);

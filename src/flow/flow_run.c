@@ -216,7 +216,7 @@ static void begin_attempt(sm_run *r, int32_t i)
 {
     smi_flow_task_state *state = &r->tasks[r->order[i]];
 
-    SM_ASSERT(!state->candidate && !state->read[0] && !state->read[1]);
+    SM_ASSERT(!state->candidate);
     SM_ASSERT(r->own_env.progress == r->progress); /* no other attempt is under way */
     state->phase = SMI_TASK_RUNNING;
     state->attempt++;
@@ -224,6 +224,9 @@ static void begin_attempt(sm_run *r, int32_t i)
     atomic_store(&state->progress.done_bytes, 0);
     atomic_store(&state->progress.rows, 0);
     r->own_env.progress = &state->progress;
+    for (int32_t k = 0; k < r->p->n_sources; k++) {
+        smi_flow_quarantine_mark(&r->sources[k]);
+    }
     if (r->opts->listener.begin) {
         const sm_task_begin begin = {.task = i,
                                      .n_tasks = r->n_steps,
@@ -242,7 +245,6 @@ static void undo_attempt(sm_run *r, int32_t task)
 
     sm_candidate_release(state->candidate);
     state->candidate = NULL;
-    state->read[0] = state->read[1] = NULL;
     state->period = (sm_str){0};
     smi_flow_sources_undo(r, task);
 }
@@ -277,9 +279,6 @@ static void end_attempt(sm_run *r, int32_t i, sm_status st, sm_task_report *out)
 
 static sm_status do_kind(sm_run *r, int32_t task, sm_error *e)
 {
-    for (int32_t i = 0; i < r->p->n_sources; i++) {
-        SM_TRY(smi_flow_quarantine_refill(r, &r->sources[i], e));
-    }
     switch (r->p->tasks[task].kind) {
     case SM_TASK_VIEW:
         return SM_OK; /* its SQL stands for its name in the tasks that read it */
@@ -293,13 +292,22 @@ static sm_status do_kind(sm_run *r, int32_t task, sm_error *e)
     return SM_OK;
 }
 
+static sm_status keep_refused(sm_run *r, sm_error *e)
+{
+    for (int32_t i = 0; i < r->p->n_sources; i++) {
+        SM_TRY(smi_flow_quarantine_keep(&r->sources[i], e));
+    }
+    return SM_OK;
+}
+
 static sm_status do_task(sm_run *r, int32_t task, sm_error *e)
 {
     const smi_flow_task *t = &r->p->tasks[task];
     smi_flow_task_state *state = &r->tasks[task];
     const int64_t start = sm_monotonic_ns();
-    const sm_status st = do_kind(r, task, e);
+    sm_status st = do_kind(r, task, e);
 
+    st = st == SM_OK ? keep_refused(r, e) : st;
     state->wall_ns = sm_monotonic_ns() - start;
     if (st == SM_OK && state->candidate) {
         sm_names_set_candidate(r->names, t->name, state->candidate);

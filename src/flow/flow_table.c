@@ -397,16 +397,3 @@ done:
     sm_arena_free(a);
     return st;
 }
-
-sm_status smi_flow_table_refuse(sm_run *r, int32_t task, int32_t source, sm_error *e)
-{
-    sm_plan *plan = NULL;
-    sm_arena *a = sm_arena_new(r->env->budget);
-
-    sm_status st = smi_flow_plan(r, NULL, &r->p->tasks[task], a, &plan, e);
-    if (st == SM_OK) {
-        st = smi_flow_execute_again(r, task, plan, source, e);
-    }
-    sm_arena_free(a);
-    return st;
-}

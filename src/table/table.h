@@ -283,12 +283,24 @@ typedef struct sm_quarantine_opts {
  */
 sm_status sm_quarantine_open(const sm_write *w, const sm_quarantine_opts *opts,
                              const sm_exec_env *env, sm_quarantine **out, sm_error *e) SM_MUST_USE;
+/** Ends the data file that is open, if there is one; the next line goes into another file. Errors
+ * of the store. No worker may call it: it waits until the file is written. */
+sm_status sm_quarantine_end_file(sm_quarantine *q, sm_error *e) SM_MUST_USE;
+/** What the quarantine has now, for sm_quarantine_rollback(). Only where no file is open. */
+int64_t sm_quarantine_mark(const sm_quarantine *q);
 /**
- * Ends the write, once, after the last line.
+ * Throws away the lines that were given since `mark`: their files are deleted, the open one too,
+ * even where an error or a router's waiting left it half written. More lines may follow.
+ *
+ * Errors    none: a file that cannot be deleted stays, with a warning in the log
+ * Threads   no worker; after the routers of these lines are released
+ */
+void sm_quarantine_rollback(sm_quarantine *q, int64_t mark);
+/**
+ * Ends the write, once, where no file is open.
  *
  * Owner     *out is the caller's, sm_candidate_release() it; the quarantine is then to be closed
- * Errors    those of sm_stage_candidate, and of the store
- * Threads   no worker: waits until the last file is written
+ * Errors    those of sm_stage_candidate
  */
 sm_status sm_quarantine_candidate(sm_quarantine *q, sm_candidate **out, sm_error *e) SM_MUST_USE;
 /** Frees; without a candidate its files are deleted. Takes NULL. */

@@ -154,6 +154,9 @@ typedef struct smi_out {
 sm_status smi_out_push(void *out, sm_batch *rows, sm_waker waker, sm_error *e) SM_MUST_USE;
 /** The finish of that sink: ends the open file. More rows may follow. */
 sm_status smi_out_finish(void *out, sm_waker waker, sm_error *e) SM_MUST_USE;
+/** Goes back to the first n_adds files: gives up the one that is being written, and deletes those
+ * after them. More rows may follow. */
+void smi_out_rollback(smi_out *o, int64_t n_adds);
 /** Gives up the file that is being written; the adds stay, as do their files. */
 void smi_out_release(smi_out *o);
 /** Deletes the files of adds that no version names. One that cannot be deleted stays, with a

@@ -2,14 +2,16 @@
  *
  * table/table_out.c: writes rows into the data files of a table, one file after the other.
  *
- * Calls    push for each batch in order; finish after the last, and more may follow; release. push
- *          and finish may say SM_WAIT, and are then called again with the same arguments. smi_out
+ * Calls    push for each batch in order; finish after the last, and more may follow; release. A
+ *          rollback gives up the files after the first so many, and more may follow. push and
+ *          finish may say SM_WAIT, and are then called again with the same arguments. smi_out
  *          holds all that is under way, so that the next call goes on from there.
  * Method   A file ends once it has file_bytes and, with a split or an origin column, where the
  *          value of that column changes: rows come in the order of the input, so a batch is cut
  *          there. Where files end follows from the rows alone, never from threads or time.
  * States   NONE -> OPEN -> ENDING -> UPLOADING -> NONE (enum smi_out_state). Only the last step
- *          makes the file visible and durable; then it becomes an add.
+ *          makes the file visible and durable; then it becomes an add. A rollback goes to NONE from
+ *          each of them.
  * Callers  the sink of a stage (table_stage.c), and what a replace rewrites (table_replace.c) */
 #include "table/table_int.h"
 
@@ -334,7 +336,8 @@ void smi_delete_files(sm_store *s, const sm_delta_add *adds, int64_t n)
     sm_free(keys);
 }
 
-void smi_out_release(smi_out *o)
+/* Gives up the file that is being written. */
+static void drop_data_file(smi_out *o)
 {
     /* The store may have made the file visible, though its answer was lost. */
     const bool may_be_visible = o->state == SMI_OUT_UPLOADING;
@@ -344,6 +347,28 @@ void smi_out_release(smi_out *o)
     if (may_be_visible) {
         delete_data_file(o->store, o->key);
     }
+}
+
+void smi_out_rollback(smi_out *o, int64_t n_adds)
+{
+    SM_ASSERT(n_adds >= 0 && n_adds <= o->n_adds);
+    SM_ASSERT(o->n_opened == o->n_adds + (o->state != SMI_OUT_NONE));
+    drop_data_file(o);
+    for (int64_t i = n_adds; i < o->n_adds; i++) {
+        o->n_rows -= o->adds[i].n_rows;
+        o->bytes -= o->adds[i].size_bytes;
+    }
+    if (n_adds < o->n_adds) {
+        smi_delete_files(o->store, o->adds + n_adds, o->n_adds - n_adds);
+    }
+    o->n_adds = n_adds;
+    o->n_opened = (int32_t)n_adds;
+    SM_ASSERT(o->n_rows >= 0 && (n_adds > 0 || (o->n_rows == 0 && o->bytes == 0)));
+}
+
+void smi_out_release(smi_out *o)
+{
+    drop_data_file(o);
     sm_arena_free(o->value_arena);
     o->value_arena = NULL;
 }

@@ -3,7 +3,8 @@
  * table/table_quarantine.c: refused lines into quarantine tables.
  *
  * Calls    open a quarantine for each table; a router for each plan that is executed, whose sink
- *          takes the plan's refused lines; candidate once after the last of them; close.
+ *          takes the plan's refused lines; end_file after the last of them, and more may follow;
+ *          candidate once; close. mark between files, so that a rollback can go back there.
  * Method   The router goes through the quarantines one after the other and gives each the lines of
  *          the files that it takes. A batch that a quarantine's files have no room for yet stays in
  *          the router: exec calls again with the same lines, and the router goes on from there.
@@ -59,10 +60,21 @@ sm_status sm_quarantine_open(const sm_write *w, const sm_quarantine_opts *opts,
     return SM_OK;
 }
 
-/* Waits for the last file to be written. The caller is no worker, so it may block. */
-static sm_status finish_files(sm_stage *stage, sm_error *e)
+int64_t sm_quarantine_mark(const sm_quarantine *q)
 {
-    const sm_sink sink = sm_stage_sink(stage);
+    SM_ASSERT(q->stage->state == SMI_STAGE_WRITING && q->stage->out.state == SMI_OUT_NONE);
+    return q->stage->out.n_adds;
+}
+
+void sm_quarantine_rollback(sm_quarantine *q, int64_t mark)
+{
+    SM_ASSERT(q->stage->state == SMI_STAGE_WRITING);
+    smi_out_rollback(&q->stage->out, mark);
+}
+
+sm_status sm_quarantine_end_file(sm_quarantine *q, sm_error *e)
+{
+    const sm_sink sink = sm_stage_sink(q->stage);
     sm_pause pause;
     sm_status st = SM_OK;
 
@@ -76,7 +88,6 @@ static sm_status finish_files(sm_stage *stage, sm_error *e)
 
 sm_status sm_quarantine_candidate(sm_quarantine *q, sm_candidate **out, sm_error *e)
 {
-    SM_TRY(finish_files(q->stage, e));
     return sm_stage_candidate(q->stage, out, e);
 }
 

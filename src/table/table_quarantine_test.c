@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * table/table_quarantine_test.c: refused lines by way of a router into quarantine tables. Whose
- * lines go where, and how columns are named; each goes once, though a quarantine says SM_WAIT. */
+ * lines go where, and how columns are named; each goes once, though a quarantine says SM_WAIT; a
+ * rollback takes away what came since its mark. */
 #include "orders.h"
 
 #define TIME_US INT64_C(1651363200000000) /* 2022-05-01 */
@@ -72,6 +73,7 @@ static void publish_quarantine(kit *k, sm_quarantine *q)
     sm_error e = {0};
     sm_candidate *c = NULL;
     int64_t version = -1;
+    assert_ok(sm_quarantine_end_file(q, &e), &e);
     assert_ok(sm_quarantine_candidate(q, &c, &e), &e);
     sm_quarantine_close(q);
     assert_ok(sm_publish(&c, 1, k->budget, &version, NULL, &e), &e);
@@ -225,13 +227,81 @@ static void test_given_up(void **state)
     kit_release(&k);
 }
 
+/* What was given since a mark goes, wherever its files are; what was there before stays. */
+static void test_rollback(void **state)
+{
+    static const struct {
+        uint64_t file_bytes;  /* 1: each batch ends its file */
+        int64_t n_pushed;     /* batches after the mark, taken whole */
+        bool is_ended;        /* then the open file is ended */
+        bool is_half;         /* then one more batch is pushed, but not to its end */
+        int64_t n_files_gone; /* visible ones that the rollback deletes; −1: any */
+    } cases[] = {
+        {0, 0, false, false, 0}, /* nothing */
+        {0, 2, false, false, 0}, /* an open file */
+        {0, 2, true, false, 1},  /* one that has ended */
+        {0, 2, true, true, 1},   /* one that has ended, and an open one */
+        {1, 5, true, false, 5},  /* many that have ended */
+        {1, 2, false, true, -1}, /* one that is ending */
+    };
+    const sm_waker nobody = {0};
+
+    for (int i = 0; i < SM_COUNT(cases); i++) {
+        kit k;
+        sm_error e = {0};
+        kit_init(&k);
+        static const refused_line before[] = {{"a1", 1, NULL}}, since[] = {{"a2", 2, NULL}},
+                                  after[] = {{"a3", 3, NULL}};
+        sm_batch *b[] = {refused_batch(&k, before, 1), refused_batch(&k, since, 1),
+                         refused_batch(&k, after, 1)};
+        sm_quarantine *const q[] = {open_quarantine(&k, "bad/a", cases[i].file_bytes)};
+        choice by = {.letters = "a"};
+        sm_quarantine_router r = {.quarantines = q, .n_quarantines = 1, .ctx = &by, .takes = takes};
+        sm_sink sink = sm_quarantine_router_sink(&r);
+
+        assert_int_equal(sm_quarantine_mark(q[0]), 0);
+        push_until_taken(&sink, b[0]);
+        assert_ok(sm_quarantine_end_file(q[0], &e), &e);
+        const int64_t mark = sm_quarantine_mark(q[0]);
+        for (int64_t n = 0; n < cases[i].n_pushed; n++) {
+            push_until_taken(&sink, b[1]);
+        }
+        if (cases[i].is_ended) {
+            assert_ok(sm_quarantine_end_file(q[0], &e), &e);
+        }
+        if (cases[i].is_half) {
+            const sm_status st = sink.push(sink.ctx, b[1], nobody, &e);
+            assert_true(st == SM_OK || st == SM_WAIT);
+        }
+        sm_quarantine_router_release(&r);
+        const int64_t n_there = count_data_files(&k, "bad/a");
+        sm_quarantine_rollback(q[0], mark);
+        const int64_t n_left = count_data_files(&k, "bad/a");
+        assert_int_equal(n_left, 1);
+        assert_true(cases[i].n_files_gone < 0 || n_there - n_left == cases[i].n_files_gone);
+        assert_int_equal(sm_quarantine_mark(q[0]), mark);
+
+        r = (sm_quarantine_router){
+            .quarantines = q, .n_quarantines = 1, .ctx = &by, .takes = takes};
+        sink = sm_quarantine_router_sink(&r);
+        push_until_taken(&sink, b[2]);
+        sm_quarantine_router_release(&r);
+        publish_quarantine(&k, q[0]);
+        assert_string_equal(quarantine_text(&k, "SELECT line FROM bad.a ORDER BY line"), "1;3;");
+        assert_int_equal(count_data_files(&k, "bad/a"), 2);
+        for (int n = 0; n < SM_COUNT(b); n++) {
+            sm_batch_release(b[n]);
+        }
+        kit_release(&k);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_whose_lines),
-        cmocka_unit_test(test_columns),
-        cmocka_unit_test(test_waits),
-        cmocka_unit_test(test_given_up),
+        cmocka_unit_test(test_whose_lines), cmocka_unit_test(test_columns),
+        cmocka_unit_test(test_waits),       cmocka_unit_test(test_given_up),
+        cmocka_unit_test(test_rollback),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
