@@ -611,6 +611,16 @@ size_t sm_format_count(int64_t n, char out[SM_SIZE_TEXT_BYTES])
     return (size_t)(o - out);
 }
 
+size_t sm_format_counted(int64_t n, const char *one, char out[SM_COUNTED_TEXT_BYTES])
+{
+    char count[SM_SIZE_TEXT_BYTES];
+
+    sm_format_count(n, count);
+    const int len = snprintf(out, SM_COUNTED_TEXT_BYTES, "%s %s%s", count, one, n == 1 ? "" : "s");
+    SM_ASSERT(len > 0 && len < SM_COUNTED_TEXT_BYTES);
+    return (size_t)len;
+}
+
 /* ---- settings -------------------------------------------------------------------------------- */
 
 const char *sm_env(const char *name)

@@ -54,6 +54,11 @@ size_t sm_format_size(int64_t bytes, char out[SM_SIZE_TEXT_BYTES]);
 /** Writes "12,345,678". Returns its length. */
 size_t sm_format_count(int64_t n, char out[SM_SIZE_TEXT_BYTES]);
 
+#define SM_COUNTED_TEXT_BYTES 64
+/** Writes a number and what is counted: "1 row", "0 rows", "12,345 rows". `one`: the word for one,
+ * which has an s more for several; at most 30 bytes. Returns its length. */
+size_t sm_format_counted(int64_t n, const char *one, char out[SM_COUNTED_TEXT_BYTES]);
+
 /* ---- settings -------------------------------------------------------------------------------- */
 
 /** The value of an environment variable, or NULL if it is unset or empty. */

@@ -420,6 +420,24 @@ static void test_format_size(void **state)
         assert_string_equal(text, counts[i].want);
         assert_int_equal(len, strlen(text));
     }
+
+    static const struct {
+        int64_t n;
+        const char *one, *want;
+    } counted[] = {
+        {0, "row", "0 rows"},
+        {1, "row", "1 row"},
+        {-1, "row", "-1 rows"},
+        {12345, "kept line", "12,345 kept lines"},
+        {INT64_MAX, "thing of thirty bytes, no more", /* the longest text */
+         "9,223,372,036,854,775,807 thing of thirty bytes, no mores"},
+    };
+    for (int i = 0; i < SM_COUNT(counted); i++) {
+        char text[SM_COUNTED_TEXT_BYTES];
+        const size_t len = sm_format_counted(counted[i].n, counted[i].one, text);
+        assert_string_equal(text, counted[i].want);
+        assert_int_equal(len, strlen(text));
+    }
 }
 
 static void test_env(void **state)

@@ -59,7 +59,8 @@ static sm_status generate_logs(smi_cli *cli, const void *opts, char **args, int 
         .is_mixed = o->is_mixed,
         .seed = (uint64_t)smi_given_or(o->seed, 1),
     };
-    char first_day[32], count[SM_SIZE_TEXT_BYTES], size[SM_SIZE_TEXT_BYTES];
+    char first_day[32], size[SM_SIZE_TEXT_BYTES];
+    char counted[SM_COUNTED_TEXT_BYTES], files[SM_COUNTED_TEXT_BYTES];
     int64_t lines = 0, bytes = 0;
 
     if (strcmp(args[0], "logs") != 0) {
@@ -87,9 +88,10 @@ static sm_status generate_logs(smi_cli *cli, const void *opts, char **args, int 
     if (cli->globals.quiet) {
         return SM_OK;
     }
-    sm_format_count(lines, count);
+    sm_format_counted(lines, "line", counted);
+    sm_format_counted(g.n_days, "file", files);
     sm_format_size(bytes, size);
-    fprintf(stderr, "%s lines, %s, in %d files in %s\n", count, size, g.n_days, args[1]);
+    fprintf(stderr, "%s, %s, in %s in %s\n", counted, size, files, args[1]);
     return SM_OK;
 }
 

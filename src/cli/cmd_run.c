@@ -98,11 +98,12 @@ static void print_missing_days(const sm_run_report *r)
 
 static void print_odd(const sm_run_report *r)
 {
-    char lines[SM_SIZE_TEXT_BYTES];
+    char kept[SM_COUNTED_TEXT_BYTES], lines[SM_SIZE_TEXT_BYTES];
 
     if (r->counts.unknown_lines) {
-        fprintf(stderr, "unknown %s kept lines have keys that no column takes:",
-                count_text(r->counts.unknown_lines, lines));
+        sm_format_counted(r->counts.unknown_lines, "kept line", kept);
+        fprintf(stderr, "unknown %s %s keys that no column takes:", kept,
+                r->counts.unknown_lines == 1 ? "has" : "have");
         for (int64_t i = 0; i < r->n_unknown && i < SHOWN_UNKNOWN_KEYS; i++) {
             fprintf(stderr, "%s %.*s (%s)", i ? "," : "", SM_STR_ARG(r->unknown[i].path),
                     count_text(r->unknown[i].lines, lines));
@@ -115,10 +116,11 @@ static void print_odd(const sm_run_report *r)
 /* Says how many files of a kind were not named. */
 static void print_others(const char *kind, int64_t n)
 {
-    char text[SM_SIZE_TEXT_BYTES];
+    char text[SM_COUNTED_TEXT_BYTES];
 
     if (n > SHOWN_FILES) {
-        fprintf(stderr, "%-7s %s others\n", kind, count_text(n - SHOWN_FILES, text));
+        sm_format_counted(n - SHOWN_FILES, "other", text);
+        fprintf(stderr, "%-7s %s\n", kind, text);
     }
 }
 
@@ -214,13 +216,14 @@ static void print_publication(const sm_run_report *r)
 static void print_network(const sm_store_counts *n)
 {
     char in[SM_SIZE_TEXT_BYTES], out[SM_SIZE_TEXT_BYTES];
-    char requests[SM_SIZE_TEXT_BYTES], again[SM_SIZE_TEXT_BYTES];
+    char requests[SM_COUNTED_TEXT_BYTES], again[SM_SIZE_TEXT_BYTES];
 
     if (n->requests > 0) {
         sm_format_size(n->read_bytes, in);
         sm_format_size(n->written_bytes, out);
-        fprintf(stderr, "\nnetwork %s requests, %s sent again; %s in, %s out\n",
-                count_text(n->requests, requests), count_text(n->retries, again), in, out);
+        sm_format_counted(n->requests, "request", requests);
+        fprintf(stderr, "\nnetwork %s, %s sent again; %s in, %s out\n", requests,
+                count_text(n->retries, again), in, out);
     }
 }
 

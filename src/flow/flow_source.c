@@ -5,6 +5,7 @@
  * sources; flow_plan.c and flow_load.c open a source when the first task asks for it. */
 #include <inttypes.h>
 
+#include "base/text.h"
 #include "base/time.h"
 #include "flow/flow_int.h"
 
@@ -21,7 +22,7 @@ static bool is_dated(const sm_run *r, int32_t source)
 /* Why there is nothing to do, and what there would be. */
 static sm_status fail_no_file(const smi_flow_source_state *s, sm_error *e)
 {
-    char first[SM_TIME_TEXT_BYTES], last[SM_TIME_TEXT_BYTES];
+    char first[SM_TIME_TEXT_BYTES], last[SM_TIME_TEXT_BYTES], others[SM_COUNTED_TEXT_BYTES];
     int32_t low = 0, high = 0;
 
     if (s->def->period < 0) {
@@ -41,8 +42,8 @@ static sm_status fail_no_file(const smi_flow_source_state *s, sm_error *e)
         sm_format_date(high, last);
         sm_error_todo(e, "Its files are dated %s to %s.", first, last);
     } else {
-        sm_error_todo(e, "It has no file whose name matches, and %" PRId64 " others.",
-                      s->found.n_ignored);
+        sm_format_counted(s->found.n_ignored, "other", others);
+        sm_error_todo(e, "It has no file whose name matches, and %s.", others);
     }
     return st;
 }

@@ -274,6 +274,16 @@ def test_what_is_no_file_is_ignored_and_counted(shop):
     assert shop.ids() == [1, 2, 3, 4, 5]
 
 
+@pytest.mark.parametrize("n, others", [(0, "0 others"), (1, "1 other"), (2, "2 others")])
+def test_a_folder_without_logs_tells_what_is_there(shop, n, others):
+    for log in shop.logs.iterdir():
+        log.unlink()
+    for i in range(n):
+        (shop.logs / f"notes{i}.txt").write_text("x")
+    error = shop.fail()
+    assert f"It has no file whose name matches, and {others}." in error
+
+
 def test_a_folder_in_a_circle_is_read_once(shop):
     (shop.logs / "again").symlink_to(".")
     (shop.logs / "up").symlink_to("..")
