@@ -21,13 +21,22 @@ static const smi_opt option_table[] = {
     {0},
 };
 
-/* Prints how many lines were left out, so that nothing is lost unseen. */
+/* Prints how many lines were left out, so that nothing is lost unseen. How far a scan got that
+ * LIMIT ended early varies from run to run, and so does its count. */
 static void tell_refused(const sm_exec_report *r)
 {
-    char refused[SM_SIZE_TEXT_BYTES], lines[SM_SIZE_TEXT_BYTES];
+    char refused[SM_COUNTED_TEXT_BYTES], lines[SM_SIZE_TEXT_BYTES];
 
     SM_ASSERT(r->counts.refused <= r->counts.lines);
     if (r->counts.refused == 0) {
+        return;
+    }
+    if (r->is_partial) {
+        sm_format_counted(r->counts.refused, "line", refused);
+        fprintf(stderr,
+                "smelt: at least %s could not be read and %s left out; the query ended before it "
+                "had read all lines\n",
+                refused, r->counts.refused == 1 ? "was" : "were");
         return;
     }
     sm_format_count(r->counts.refused, refused);
@@ -46,7 +55,8 @@ static void tell_unknown(const sm_exec_report *r)
         return;
     }
     sm_format_count(r->counts.unknown_lines, lines);
-    fprintf(stderr, "smelt: %s row%s keys that no column takes:", lines,
+    fprintf(stderr,
+            "smelt: %s%s row%s keys that no column takes:", r->is_partial ? "at least " : "", lines,
             r->counts.unknown_lines == 1 ? " has" : "s have");
     for (int64_t i = 0; i < r->n_unknown && i < SHOWN_KEYS; i++) {
         sm_format_count(r->unknown[i].lines, lines);

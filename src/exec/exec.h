@@ -134,7 +134,9 @@ typedef struct sm_exec_report {
     sm_arena *arena;        /* what the rest lives in; made by the execution */
     sm_node_profile *nodes; /* n_nodes of the plan */
     int32_t n_nodes;
-    sm_scan_counts counts;   /* of all text scans; a dataset that is scanned twice counts once */
+    sm_scan_counts counts; /* of all text scans; a dataset that is scanned twice counts once */
+    bool is_partial; /* a scan was not read to its end, as under LIMIT: counts are at least these,
+                      * and depend on how far it got */
     sm_unknown_key *unknown; /* in order of first appearance, the first 1,000 */
     int64_t n_unknown;
     sm_file_report *files; /* of the text scans, in their order */

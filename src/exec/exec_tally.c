@@ -311,6 +311,8 @@ void smi_tally_end(smi_scan *s)
     for (int64_t i = 0; i < s->dataset->n_files; i++) {
         add_counts(&all, &s->files[i].counts);
     }
+    SM_ASSERT(s->accounted <= s->admitted);
+    r->is_partial = r->is_partial || atomic_load(&s->n_total) != s->accounted;
     if (s->is_first && s->dataset->format->is_text) {
         add_counts(&r->counts, &all);
         reserve_files(s->exec, s->dataset->n_files);

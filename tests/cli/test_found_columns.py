@@ -3,6 +3,7 @@ that the sample missed."""
 import gzip
 import json
 import random
+import re
 
 import pytest
 
@@ -198,6 +199,20 @@ def test_refused_lines_have_no_unknown_keys(smelt, put):
     sql = "SELECT * FROM read_json('logs/one.json', sample_size => 10, bad_lines => 'skip')"
     assert len(ask(smelt, sql)) == 11
     assert smelt("sql", sql).stderr == "smelt: 2 of 13 lines could not be read and were left out\n"
+
+
+def test_under_limit_the_lines_left_out_are_at_least_those_before_its_rows(smelt, put):
+    """How far the scan got when LIMIT had its rows varies: a bare number would, too."""
+    put(a=['{"id":1}', '{"id":2,"late":', '{"id":3}'],
+        b=[f'{{"id":{i},"pad":"{"x" * 1000}"}}' if i % 100 else "{" for i in range(30_000)])
+    read = "read_json('logs/*.json', columns => {id: 'BIGINT'}, bad_lines => 'skip', validate => 'all')"
+    some = re.compile(r"smelt: at least (\d+ lines|1 line) could not be read and w(ere|as) left out; "
+                      r"the query ended before it had read all lines\n"
+                      r"smelt: at least [\d,]+ rows have keys that no column takes: pad \([\d,]+\)\n")
+    for n in ("1", "2", "4"):
+        assert some.fullmatch(smelt("sql", f"FROM {read} LIMIT 2000", "--threads", n).stderr)
+        assert "smelt: 301 of 30,003 lines could not be read" in smelt(
+            "sql", f"FROM {read} LIMIT 100000", "--threads", n).stderr
 
 
 def test_declared_columns_and_fail(smelt, put):
