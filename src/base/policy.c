@@ -7,8 +7,8 @@
 #include <stdio.h>
 
 static const char *const names[SM_POLICIES] = {
-    [SM_POLICY_FAIL] = "fail", [SM_POLICY_IGNORE] = "ignore",         [SM_POLICY_NULL] = "null",
-    [SM_POLICY_SKIP] = "skip", [SM_POLICY_QUARANTINE] = "quarantine", [SM_POLICY_RESCUE] = "rescue",
+    [SM_POLICY_FAIL] = "fail", [SM_POLICY_IGNORE] = "ignore",
+    [SM_POLICY_SKIP] = "skip", [SM_POLICY_QUARANTINE] = "quarantine",
     [SM_POLICY_KEEP] = "keep", [SM_POLICY_REMOVE] = "remove",
 };
 

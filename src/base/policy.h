@@ -11,10 +11,8 @@
 typedef enum sm_policy {
     SM_POLICY_FAIL,       /* "fail", or "error": the work ends with an error */
     SM_POLICY_IGNORE,     /* the field is left out and counted; its row is kept */
-    SM_POLICY_NULL,       /* no key or argument accepts it yet */
     SM_POLICY_SKIP,       /* the whole line or file is left out and counted */
     SM_POLICY_QUARANTINE, /* the line goes to the quarantine table */
-    SM_POLICY_RESCUE,     /* no key or argument accepts it yet */
     SM_POLICY_KEEP,       /* rows that are in the table already stay */
     SM_POLICY_REMOVE,     /* rows that are in the table already are removed */
     SM_POLICIES,
