@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * column/column_check.c: checks the invariants that column.h states, of columns and batches. Debug
- * builds run it on what leaves an operator, tests after each step. */
+ * column/column_check.c: checks that columns and batches keep the invariants of column.h. Debug
+ * builds check each batch that leaves an operator; tests check after each step.
+ *
+ * Deep     The plain check reads lengths, offsets, codes and views, so that no kernel can read
+ *          beyond its memory. A deep check also reads the values: strings are UTF-8, null rows are
+ *          zero, decimals have no more digits than their type. */
 #include "base/text.h"
 #include "column/column_int.h"
 

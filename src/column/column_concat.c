@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * column/column_concat.c: columns one after another into one flat column; of one column, that is to
- * flatten it.
+ * column/column_concat.c: concatenates columns into one flat column. With one source it flattens
+ * that column.
  *
- * Fixed width  Each source is copied, filled (constant) or looked up (dictionary) into its place.
- * Strings      The same with views. The sources' heap tables are merged into one without repeats (a
- *              hash table by address), and buffer numbers translated. With `compact` the bytes are
- *              copied into new buffers instead: a dictionary's entries and a constant once each.
- * Nested       Sources that are not flat are gathered flat; then offsets are rebased and children
- *              concatenated in turn. */
+ * Fixed width  The rows of each source are written one source after the other. Flat values are
+ *              copied, a constant is repeated, dictionary codes are replaced by their values.
+ * Strings      Their views are written in the same way. The lists of heap buffers are merged into
+ *              one without duplicates (by a hash table of addresses), and the buffer numbers in the
+ *              views are changed to fit it. So string bytes are shared with the sources. With
+ *              `compact`, they are copied into new buffers instead, so that the sources' memory can
+ *              be freed. Each entry of a dictionary is copied once, as is a constant, however many
+ *              rows have it.
+ * Nested       Sources that are not flat are flattened by a gather. Then offsets are shifted by the
+ *              number of elements before them, and the children are concatenated, too. */
 #include "column/column_int.h"
 
 #define NULL_ROW         (-1)
@@ -55,7 +59,8 @@ typedef struct word128 {
     uint64_t words[2];
 } word128;
 
-/* Fills from a constant, or looks codes up where there are any; null rows of codes become zero. */
+/* Repeats a constant or, if there are codes, writes the value of each code. Null rows of a
+ * dictionary column become zero. */
 #define SPREAD(ctype)                                                                              \
     do {                                                                                           \
         const ctype *const from = values;                                                          \
@@ -89,7 +94,7 @@ static void spread_codes(const void *values, const int32_t *codes, const uint8_t
 }
 #undef SPREAD
 
-/* `values`: the source's, or its dictionary's where it has one. */
+/* Writes all rows of a source. `values`: its own, or those of its dictionary. */
 static void put_source_rows(const sm_column *src, const void *values, int width, void *dst)
 {
     if (src->n_rows == 0) {
@@ -146,7 +151,7 @@ static sm_status concat_bools(const concat *k, sm_column *out, sm_error *e)
 
 /* ---- strings, shared ------------------------------------------------------------------------- */
 
-/* The merged heap table: buffers, and an open-addressed set of their numbers. */
+/* The merged list of heap buffers, and a hash table (open addressing) that finds a buffer in it. */
 typedef struct heap_set {
     sm_heap_buf *buffers;
     int32_t *slots; /* number + 1; 0: free */
@@ -244,8 +249,8 @@ static sm_status concat_views_shared(const concat *k, sm_column *out, sm_error *
 
 /* ---- strings, compact ------------------------------------------------------------------------ */
 
-/* New buffers that are filled one after another; `left` is an upper bound of what is still to come,
- * so that the last buffer is no larger than it must be. */
+/* New buffers, filled one after the other. left_bytes: how many bytes are still to come, at most. A
+ * new buffer is no larger than that. */
 typedef struct heap_out {
     sm_heap_buf *buffers;
     int64_t n, cap;
@@ -296,7 +301,8 @@ static sm_status copy_bytes(const concat *k, heap_out *h, sm_view *views, int64_
     return SM_OK;
 }
 
-/* Views of `from` that are copied once: its entries where many rows share them, else its rows. */
+/* Are the bytes of each entry copied once, rather than those of each row? That is right for a
+ * constant, and for a dictionary that has no more entries than the column has rows. */
 static bool copies_entries(const sm_column *src)
 {
     return src->layout == SM_CONST ||
@@ -353,7 +359,7 @@ static sm_status concat_views_compact(const concat *k, sm_column *out, sm_error 
 
 /* ---- nested ---------------------------------------------------------------------------------- */
 
-/* A nested column that is constant or a dictionary, gathered flat. */
+/* Makes a flat column of a nested one that is constant or has a dictionary. */
 static sm_status flatten_nested(const sm_column *src, sm_batch *into, sm_column *out, sm_error *e)
 {
     void *rows_mem = NULL;

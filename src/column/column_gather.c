@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * column/column_gather.c: columns made of rows of another: gather, slice, constant. Views and
- * dictionaries keep pointing to the same bytes; the caller's batch keeps them alive.
+ * column/column_gather.c: makes a column from rows of another one (gather: any rows, in any order;
+ * slice: a range; part: a range without a copy), and a column that has one value in all rows
+ * (constant). String bytes and dictionaries are shared with the source, so the caller's batch must
+ * keep that memory.
  *
- * Gather   Whether a −1 is among the rows is asked once; the loops without it have no branch.
- *          Values and validity are gathered apart, each by the width of what is moved. */
+ * Gather   A row number of −1 gives NULL. Whether there is one is determined once, before the loop:
+ *          the loop without NULL has no branch. Values and validity are gathered in separate loops;
+ *          there is one for each width of values, not for each type. */
 #include "column/builder.h"
 #include "column/column_int.h"
 
@@ -143,7 +146,7 @@ static sm_status gather_struct(const sm_column *src, const int32_t *rows, int64_
 
 /* ---- gather ---------------------------------------------------------------------------------- */
 
-/* The one row of a constant, and nulls: flat. */
+/* Rows of a constant, of which some are NULL. The result is flat. */
 static sm_status gather_constant(const sm_column *src, const int32_t *rows, int64_t n,
                                  sm_batch *into, sm_column *out, sm_error *e)
 {
@@ -228,7 +231,8 @@ static sm_status slice_children(const sm_column *src, int64_t first, int64_t n, 
     return SM_OK;
 }
 
-/* Offsets start at 0 again, so that children hold what their rows name and no more. */
+/* The new offsets start at 0. The children are sliced, too, so they have only the slice's
+ * elements. */
 static sm_status slice_list(const sm_column *src, int64_t first, int64_t n, sm_batch *into,
                             sm_column *out, sm_error *e)
 {
@@ -273,7 +277,8 @@ sm_status smi_column_slice(const sm_column *src, int64_t first, int64_t n_rows, 
 
 /* ---- constant -------------------------------------------------------------------------------- */
 
-/* The null of a type, nested ones with the children they must have: a constant, or 0 flat rows. */
+/* Makes a column of NULLs: a constant, or a flat column of 0 rows. A nested type gets the children
+ * that it must have. */
 static sm_status make_null(const sm_type *t, sm_layout layout, int64_t n_rows, sm_batch *into,
                            sm_column *out, sm_error *e)
 {
@@ -296,7 +301,7 @@ static sm_status make_null(const sm_type *t, sm_layout layout, int64_t n_rows, s
     return SM_OK;
 }
 
-/* What sm_column_value reads back from `at`. */
+/* Stores a value of fixed width as columns have it; sm_column_value() reads it back. */
 static void put_value(sm_value v, uint8_t *at)
 {
     const size_t width = (size_t)sm_type_bytes(v.type->id);
@@ -314,7 +319,7 @@ static void put_value(sm_value v, uint8_t *at)
     }
 }
 
-/* A nested value is a row of a flat column, which then stands for all. */
+/* A nested constant: a flat column of one row, whose layout is then changed to constant. */
 static sm_status nested_constant(sm_value v, int64_t n_rows, sm_batch *into, sm_column *out,
                                  sm_error *e)
 {

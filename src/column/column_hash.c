@@ -1,26 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * column/column_hash.c: hashes of rows, for grouping, joins and partitions.
+ * column/column_hash.c: computes a 64-bit hash for each row, for GROUP BY, joins and partitions.
  *
- * Method   By chunks of 256 rows: a loop over values that asks of no null (null rows are zero, so
- *          they may be read), then the null rows are overwritten, then the chunk is mixed into what
- *          stood in the caller's array. A dictionary's entries are hashed once, on the stack.
- * Strings  Up to 12 bytes hash as the two words of their view and never touch the heap; longer ones
- *          by XXH3. Equal strings always are on the same side, so that this is sound.
- * Floats   hash as doubles, −0 as 0 and every NaN as one. */
+ * Method   Works on chunks of 256 rows. A loop without a branch hashes all values. It may read null
+ *          rows, because their values are zero. Then the hashes of null rows are overwritten. If
+ *          the caller has hashes of other columns, the new ones are combined with them.
+ * Dict     The entries of a small dictionary are hashed once, into a table on the stack, and rows
+ *          look their hash up by their code.
+ * Strings  of up to 12 bytes are hashed as the two words of their view, without access to the heap.
+ *          Longer ones are hashed with XXH3. Two equal strings have the same length, so both are
+ *          hashed in the same way.
+ * Floats   are hashed as doubles. −0 has the hash of 0, and all NaNs have the same hash. */
 #include "column/column_int.h"
 
 #include "base/hash.h"
 
 #define CHUNK_ROWS 256
-/* 16 KiB of stack; larger dictionaries than a batch has rows gain nothing by a table. */
+/* 2,048 hashes are 16 KiB of stack. */
 #define MAX_DICT_ENTRIES 2048
 
 #define HASH_NULL   UINT64_C(0x9c4e1f2ad3b86571)
 #define HASH_LIST   UINT64_C(0x6a09e667f3bcc909)
 #define HASH_STRUCT UINT64_C(0x3c6ef372fe94f82b)
 
-/* The two halves of a 128-bit product, folded: each bit of both factors reaches each bit. */
+/* Multiplies to 128 bits and combines both halves by XOR, so that each bit of the result depends on
+ * each bit of a and b. */
 static inline uint64_t fold_words(uint64_t a, uint64_t b)
 {
     const unsigned __int128 product = (unsigned __int128)a * b;
@@ -67,7 +71,7 @@ static inline uint64_t hash_view(const sm_view *v, const sm_heap_buf *heap)
 
 static void hash_range(const sm_column *c, int64_t first, int64_t n, uint64_t *out);
 
-/* One loop a type: `expr` is the hash of row i. */
+/* The loop for one type. `expr` is the hash of row i. */
 #define HASH_LOOP(ctype, expr)                                                                     \
     do {                                                                                           \
         const ctype *const v = (const ctype *)c->values + first;                                   \
@@ -109,7 +113,7 @@ static void hash_scalars(const sm_column *c, int64_t first, int64_t n, uint64_t 
     case SM_TYPE_F64:
         HASH_LOOP(double, hash_f64(v[i]));
         break;
-    case SM_TYPE_DECIMAL: /* bytes: Arrow aligns them to 8 only */
+    case SM_TYPE_DECIMAL: /* read as bytes: Arrow aligns them only to 8 */
         for (int64_t i = 0; i < n; i++) {
             out[i] = hash_i128((const uint8_t *)c->values + (first + i) * 16);
         }
@@ -141,7 +145,7 @@ static uint64_t hash_elements(const sm_column *c, int32_t from, int32_t to)
     return h;
 }
 
-/* n ≤ CHUNK_ROWS. */
+/* Hashes n ≤ CHUNK_ROWS rows of a flat column. */
 static void hash_flat(const sm_column *c, int64_t first, int64_t n, uint64_t *out)
 {
     if (c->type->id == SM_TYPE_STRUCT) {
@@ -198,7 +202,8 @@ static void hash_range(const sm_column *c, int64_t first, int64_t n, uint64_t *o
 
 /* ---- the whole column ------------------------------------------------------------------------ */
 
-/* Fills table[code] for a dictionary that is small enough; false where it is not. */
+/* Sets table[code] to the hash of each dictionary entry. Returns false if there is no dictionary,
+ * if it is too large for the stack, or if it has more entries than the column has rows. */
 static bool hash_entries(const sm_column *c, uint64_t *table)
 {
     const int64_t n = c->layout == SM_DICT ? c->children[0].n_rows : 0;

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * column/column_print.c: a row as text, in the forms of DuckDB's cast to VARCHAR, and as JSON.
+ * column/column_print.c: prints one row of a column: as the text that DuckDB's cast to VARCHAR
+ * gives, or as JSON.
  *
- * Within a list, struct or map a value's text is put in single quotes where it could be misread: if
- * it is empty, is NULL in any case, begins or ends with a space, or has one of  " ' ( ) , : = [ \ ]
- * { }  in it; then ' and \ are escaped by \. Names of struct fields always stand in quotes. The
- * rule was taken from DuckDB 2.0 byte by byte. */
+ * Quotes   Inside a list, struct or map, a text is put in single quotes if it could be misread
+ *          without them: if it is empty, if it is NULL (in upper or lower case), if it begins or
+ *          ends with a space, or if it contains one of  " ' ( ) , : = [ \ ] { }  In quotes, ' and \
+ *          are escaped with \. Names of struct fields are always in quotes.
+ * Source   DuckDB 2.0, compared byte by byte. */
 #include <math.h>
 
 #include "base/quote.h"
@@ -126,7 +128,7 @@ static void json_scalar(const sm_column *c, int64_t i, sm_json_writer *w)
         smi_print_decimal(v.as.d, v.type, true, sm_json_value_out(w));
     } else if (sm_type_is_number(id) || id == SM_TYPE_BOOL) {
         sm_value_print(v, sm_json_value_out(w));
-    } else { /* dates and times: digits and signs, nothing to escape */
+    } else { /* dates and times, which have no character to escape */
         sm_buf *out = sm_json_value_out(w);
         sm_buf_text(out, SM_STR("\""));
         sm_value_print(v, out);
@@ -134,7 +136,7 @@ static void json_scalar(const sm_column *c, int64_t i, sm_json_writer *w)
     }
 }
 
-/* JSON's keys are strings: what is not one is printed first. */
+/* A key of a map. Keys in JSON are strings, so keys of other types are printed as text. */
 static void json_key(const sm_column *c, int64_t i, sm_json_writer *w)
 {
     sm_buf text = {0};

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * column/column_widen.c: unsigned integers as the wider types that a format without them has:
- * UTINYINT as SMALLINT, USMALLINT as INTEGER, UINTEGER as BIGINT, UBIGINT as DECIMAL(20,0), at any
- * depth. Every value fits, so that nothing can fail but memory. */
+ * column/column_widen.c: converts unsigned integers for formats that have none, such as Delta.
+ *
+ * Types    UTINYINT becomes SMALLINT, USMALLINT becomes INTEGER, UINTEGER becomes BIGINT, UBIGINT
+ *          becomes DECIMAL(20,0), also inside lists, structs and maps.
+ * Errors   Every value fits into the new type. So a conversion fails only if memory runs out. */
 #include "column/column_int.h"
 
 static const sm_type decimal20 = {.id = SM_TYPE_DECIMAL, .precision = 20};

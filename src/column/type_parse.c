@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * column/type_parse.c: reads a type from SQL text, by DuckDB's names and aliases.
+ * column/type_parse.c: parses a type of SQL, with the names and aliases that DuckDB has.
  *
  *   type    := base ("[]" | ARRAY)*
  *   base    := name ["(" number ["," number] ")"] | STRUCT "(" field ("," field)* ")"
@@ -8,8 +8,9 @@
  *   field   := (name | "quoted name") type
  *   name    := one word, or the words of one of SQL's long names ("TIMESTAMP WITH TIME ZONE")
  *
- * Recursive descent; nesting deeper than 64 is refused, brackets included, so that neither this nor
- * whoever walks the type later can run out of stack. */
+ * Method   Recursive descent.
+ * Limits   A type that is nested more than 64 deep is refused; "[]" counts as a level. So neither
+ *          this parser nor any other function that recurses over the type can run out of stack. */
 #include "column/type.h"
 
 #include "base/map.h"
@@ -86,7 +87,7 @@ static const alias aliases[] = {
     {"null", &sm_type_null},
 };
 
-/* Names with parameters or parts of their own, and SQL's long forms: for the nearest name. */
+/* Names that parse_base() knows by itself. They are here for "Did you mean ...?". */
 static const char *const other_names[] = {"decimal", "numeric", "dec", "struct", "map", "row"};
 
 /* ---- tokens ---------------------------------------------------------------------------------- */
@@ -156,7 +157,7 @@ static sm_status expect_char(parser *p, char c, const char *what)
     return fail_at(p, p->at, SM_SYNTAX, what);
 }
 
-/* A number of at most 9 digits; −1 where there is none. */
+/* Takes a number of at most 9 digits. Returns −1 if there is none. */
 static int64_t take_number(parser *p)
 {
     const sm_str word = peek_word(p);
@@ -183,7 +184,7 @@ static sm_status fail_name(parser *p, size_t at, sm_str word)
     sm_fail(p->e, SM_SYNTAX, "there is no type \"%.*s\"", (int)(word.len < 60 ? word.len : 60),
             word.data);
     sm_error_place(p->e, "", 0, (int64_t)at + 1);
-    /* The names above are in lower case, and case would count. */
+    /* sm_nearest_name() compares with case, and the names above are in lower case. */
     char lower[32];
     size_t len = 0;
     for (; len < word.len && len < sizeof(lower); len++) {
@@ -296,7 +297,7 @@ static sm_status parse_decimal(parser *p, const sm_type **out)
     return SM_OK;
 }
 
-/* "(n)" after VARCHAR, FLOAT and TIMESTAMP; *n is −1 where it is absent. */
+/* Takes "(n)" after VARCHAR, FLOAT or TIMESTAMP. *n is −1 if it is absent. */
 static sm_status parse_length(parser *p, int64_t *n)
 {
     *n = -1;
@@ -310,7 +311,7 @@ static sm_status parse_length(parser *p, int64_t *n)
     return SM_OK;
 }
 
-/* What may follow a simple name: a length, or the rest of a long name. */
+/* Takes what may follow a name: a length, or the other words of a long name. */
 static sm_status parse_rest_of_name(parser *p, sm_str word, const sm_type **type)
 {
     int64_t n = -1;
@@ -318,7 +319,7 @@ static sm_status parse_rest_of_name(parser *p, sm_str word, const sm_type **type
         if (sm_str_eq_nocase(word, SM_STR("character")) || sm_str_eq_nocase(word, SM_STR("char"))) {
             take_word(p, "varying");
         }
-        return parse_length(p, &n); /* lengths mean nothing, as in DuckDB */
+        return parse_length(p, &n); /* the length is ignored, as in DuckDB */
     }
     if (sm_str_eq_nocase(word, SM_STR("float"))) {
         skip_space(p);
@@ -417,7 +418,8 @@ static sm_status parse_type(parser *p, int depth, const sm_type **out)
     }
 }
 
-/* Brackets wrap what was read before them, so the recursion's depth alone does not bound it. */
+/* The number of levels of a type. "[]" puts a level around a type that is parsed already, so the
+ * depth of the recursion alone does not limit it. */
 static int height(const sm_type *t)
 {
     int most = 0;

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * column/value_parse.c: text read as a value, as a cast from VARCHAR reads it in DuckDB.
+ * column/value_parse.c: parses a text as a value of a type, as DuckDB casts from VARCHAR.
  *
- * Integers and decimals share one reader: sign, digits with '_' between two, a point, an exponent.
- * It collects the digits that count at the wanted scale into 128 bits, remembers the first that
- * does not, and rounds half away from zero by it, so that no binary fraction is ever involved. */
+ * Numbers   Integers and decimals have one parser. Its text is a sign, digits (with '_' allowed
+ *           between two digits), a decimal point and an exponent; only digits are required.
+ * Rounding  The digits up to the scale of the type become an integer of 128 bits. The digit after
+ *           them decides the rounding: 5 and above away from zero. No binary fraction is used, so
+ *           the result is exact. */
 #include "column/value.h"
 
 #include <math.h>
@@ -12,7 +14,8 @@
 #include "base/text.h"
 #include "base/time.h"
 
-/* 10^37: ten times more is beyond every integer and DECIMAL type, and still within 128 bits. */
+/* 10^37. A number above it, times ten, is too large for every integer and DECIMAL type, but still
+ * fits into 128 bits. */
 #define TEN_37 ((unsigned __int128)UINT64_C(10000000000000000000) * UINT64_C(1000000000000000000))
 
 #define DAY_US INT64_C(86400000000)
@@ -44,10 +47,10 @@ static sm_status fail_value(const sm_type *t, sm_str text, sm_status st, sm_erro
 /* ---- integers and decimals ------------------------------------------------------------------- */
 
 typedef struct digits {
-    const char *data; /* the mantissa's characters: digits, '_', at most one point */
+    const char *data; /* the mantissa: digits, '_', at most one point */
     size_t len;
     int64_t n_before_point; /* digits */
-    int64_t exponent;       /* cut to ± 100,000, far beyond what any type holds */
+    int64_t exponent;       /* at most ±100,000, which is far more than any type has */
     bool is_negative;
 } digits;
 
@@ -113,7 +116,7 @@ static bool split_number(sm_str s, digits *out)
            split_exponent((sm_str){s.data + i + 1, s.len - i - 1}, &out->exponent);
 }
 
-/* value * 10^scale, rounded half away from zero; false where it does not fit. */
+/* Computes value * 10^scale, rounded half away from zero. Returns false if it is too large. */
 static bool unscaled(const digits *d, int scale, sm_i128 *out)
 {
     const int64_t wanted = d->n_before_point + d->exponent + scale; /* digits that count */
@@ -145,7 +148,8 @@ static bool unscaled(const digits *d, int scale, sm_i128 *out)
     return true;
 }
 
-/* 0x1F and 0b101, which DuckDB reads as integers. */
+/* Parses 0x1F or 0b101, which DuckDB allows for integers. Returns false if the number is too large.
+ * *is_one: the text is such a number. */
 static bool parse_radix(sm_str s, sm_i128 *out, bool *is_one)
 {
     const int shift = s.data[1] == 'x' || s.data[1] == 'X' ? 4 : 1;
@@ -177,7 +181,7 @@ static bool integer_fits(sm_type_id id, sm_i128 v)
     return v >= 0 && v < (sm_i128)1 << bits;
 }
 
-/* A text that was read as a number: is it less than zero before it is rounded? -0 is not. */
+/* Is this number less than zero before it is rounded? -0 is not. */
 static bool is_below_zero(sm_str s)
 {
     for (size_t i = 1; i < s.len && s.data[0] == '-' && s.data[i] != 'e' && s.data[i] != 'E'; i++) {
@@ -253,8 +257,8 @@ static sm_status parse_bool(const sm_type *t, sm_str text, sm_value *out, sm_err
     return fail_value(t, text, SM_TYPE, e);
 }
 
-/* Digits with '_' between, which the reader of doubles does not know; and what is too large for a
- * double is an infinity. */
+/* Parses what sm_parse_f64() refuses: numbers with '_' between digits, and numbers that are too
+ * large for a double, which become an infinity. */
 static bool parse_wide_float(sm_str s, double *out)
 {
     digits d;
@@ -313,7 +317,7 @@ bool sm_parse_time_as(sm_type_id id, sm_str text, int64_t *out)
     if (!sm_when_timestamp(&when, id == SM_TYPE_TIMESTAMP, out)) {
         return false;
     }
-    if (id == SM_TYPE_TIME) { /* the clock of a TIMESTAMP: 24:00:00 begins the next day */
+    if (id == SM_TYPE_TIME) { /* of a TIMESTAMP; 24:00:00 is 00:00:00 of the next day */
         *out = when.us % DAY_US;
     }
     return id != SM_TYPE_TIME || when.infinite == 0;
@@ -356,7 +360,7 @@ static sm_status parse_blob(const sm_type *t, sm_str text, sm_value *out, sm_err
         if ((uint8_t)text.data[i] >= 0x80) {
             return fail_value(t, text, SM_TYPE, e);
         }
-        if (text.data[i] == '\\') { /* its bytes do not stand in the text: sm_blob_unescape */
+        if (text.data[i] == '\\') { /* such text is for sm_blob_unescape() */
             return fail_value(t, text, SM_TYPE, e);
         }
     }
