@@ -53,7 +53,8 @@ static totals totals_of(const sm_snapshot *s)
     const sm_delta_file *files = sm_snapshot_files(s, &t.files);
     for (int64_t i = 0; i < t.files; i++) {
         t.bytes += (int64_t)files[i].size_bytes;
-        t.rows = files[i].n_rows < 0 || t.rows < 0 ? -1 : t.rows + files[i].n_rows;
+        const int64_t n_rows = sm_delta_file_rows(&files[i]);
+        t.rows = n_rows < 0 || t.rows < 0 ? -1 : t.rows + n_rows;
     }
     return t;
 }
@@ -181,7 +182,7 @@ static void answer_files(smi_cli *cli, const sm_delta_file *items, int64_t n)
     for (int64_t i = 0; i < n; i++) {
         sm_json_begin_object(&w);
         sm_json_set_text_or_null(&w, "path", items[i].path);
-        sm_json_set_i64_or_null(&w, "rows", items[i].n_rows);
+        sm_json_set_i64_or_null(&w, "rows", sm_delta_file_rows(&items[i]));
         sm_json_set_i64_or_null(&w, "bytes", (int64_t)items[i].size_bytes);
         sm_json_end_object(&w);
     }
@@ -203,9 +204,9 @@ static sm_status list_files(smi_cli *cli, const sm_snapshot *s, const options *o
     }
     for (int64_t i = 0; i < n; i++) {
         sm_format_size((int64_t)items[i].size_bytes, size);
-        sm_format_count(items[i].n_rows, rows);
-        printf("%12s rows  %9s  %.*s\n", items[i].n_rows < 0 ? "?" : rows, size,
-               SM_STR_ARG(items[i].path));
+        const int64_t n_rows = sm_delta_file_rows(&items[i]);
+        sm_format_count(n_rows, rows);
+        printf("%12s rows  %9s  %.*s\n", n_rows < 0 ? "?" : rows, size, SM_STR_ARG(items[i].path));
     }
     return SM_OK;
 }

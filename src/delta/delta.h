@@ -50,13 +50,24 @@ typedef struct sm_delta_file {
     uint64_t size_bytes;
     int64_t modified_ms;
     const sm_value *partition; /* one a partition column, of its type */
-    int64_t n_rows;            /* from the statistics; −1 unknown */
+    int64_t n_rows;            /* from the statistics, with deleted rows; −1 unknown */
     const sm_range *ranges;    /* one a top-level field of the schema; NULL: no statistics */
     sm_str stats_json;         /* as written, "" where none */
     const sm_delta_dv *dv;     /* deletion vector, or NULL */
     const sm_pair *tags;
     int32_t n_tags;
 } sm_delta_file;
+
+/** How many rows of the table are in the file: those that its deletion vector does not delete. −1:
+ * not known. */
+static inline int64_t sm_delta_file_rows(const sm_delta_file *f)
+{
+    if (f->n_rows < 0 || !f->dv) {
+        return f->n_rows;
+    }
+    const bool is_possible = f->dv->cardinality >= 0 && f->dv->cardinality <= f->n_rows;
+    return is_possible ? f->n_rows - f->dv->cardinality : -1;
+}
 
 typedef struct sm_delta_txn {
     sm_str app_id;
@@ -119,7 +130,9 @@ int64_t sm_snapshot_txn(const sm_snapshot *s, sm_str app_id);
  * Shape     the stored columns in the schema's order, then partition columns as constants of each
  *           file; *columns gives the index in the dataset of each field of the table's schema
  * Owner     *out and *columns live in `a`; borrows the snapshot, which must outlive them
- * Errors    SM_UNSUPPORTED: a file with a deletion vector, or outside the table's root
+ * Errors    SM_UNSUPPORTED: a file or its deletion vector lies outside the table's root;
+ *           SM_CORRUPT: the log does not say where a deletion vector is
+ * Cost      deletion vectors are read later, each when a scan opens its file
  */
 sm_status sm_snapshot_dataset(const sm_snapshot *s, sm_arena *a, sm_dataset *out, int32_t **columns,
                               sm_error *e) SM_MUST_USE;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * delta/delta_dataset.c: makes the dataset by which a scan reads a snapshot: its Parquet files,
- * the partition columns as constants of each file, and statistics for pruning. Called by
- * table_relation.c, table_candidate.c and serve's clickhouse.c. */
+ * the partition columns as constants of each file, statistics for pruning, and deletion vectors.
+ * Called by table_relation.c, table_candidate.c and serve's clickhouse.c. */
 #include "delta/delta_int.h"
 
 static bool is_partition(const sm_delta_metadata *m, int32_t field)
@@ -71,11 +71,6 @@ sm_status sm_snapshot_dataset(const sm_snapshot *s, sm_arena *a, sm_dataset *out
     SM_ASSERT(s->files && m->n_partition_columns <= m->schema->n_fields);
     for (int64_t i = 0; i < s->n_files; i++) {
         const sm_delta_file *f = &s->files[i];
-        if (f->dv) {
-            return sm_fail(e, SM_UNSUPPORTED,
-                           "file \"%.*s\" has a deletion vector, which is not supported",
-                           SM_STR_ARG(f->path));
-        }
         if (f->key.len == 0) {
             return sm_fail(e, SM_UNSUPPORTED,
                            "file \"%.*s\" lies outside the table, which is not supported",
@@ -88,9 +83,12 @@ sm_status sm_snapshot_dataset(const sm_snapshot *s, sm_arena *a, sm_dataset *out
             .size_bytes = f->size_bytes,
             .modified_us = f->modified_ms * 1000,
             .constants = f->partition,
-            .n_rows = f->n_rows,
+            .n_rows = sm_delta_file_rows(f),
             .ranges = stored_ranges(m, f, *columns, a),
         };
+        if (f->dv) {
+            SM_TRY(smi_vector_deletes(s, f, a, &out->files[i].deletes, e));
+        }
     }
     return SM_OK;
 }

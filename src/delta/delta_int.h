@@ -211,6 +211,20 @@ sm_status smi_mapping_settle(const sm_delta_protocol *p, sm_delta_metadata *m, s
 /** The name a field has in files and statistics: its physical name under column mapping. */
 sm_str smi_physical_name(const sm_field *f, sm_arena *a);
 
+/* ---- deletion vectors (delta_vector.c) ------------------------------------------------------- */
+
+/** Finds where the deletion vector of a file is; its reader reads it. *out lives in `a` and borrows
+ * the snapshot and the file. SM_UNSUPPORTED: outside the table; SM_CORRUPT: no place at all. */
+sm_status smi_vector_deletes(const sm_snapshot *s, const sm_delta_file *f, sm_arena *a,
+                             const sm_deletes **out, sm_error *e) SM_MUST_USE;
+/** Sets the bit of each row that a vector's bytes delete. `bits` has n_rows bits, all clear; some
+ * are set after a failure. SM_CORRUPT where the bytes are damaged, or delete other than n_deleted
+ * of the rows. */
+sm_status smi_vector_decode(const uint8_t *bytes, size_t len, int64_t n_rows, int64_t n_deleted,
+                            uint8_t *bits, sm_error *e) SM_MUST_USE;
+
+/* ---- what a table may ask for ---------------------------------------------------------------- */
+
 /** May the table be read, may it be written? SM_UNSUPPORTED naming a feature that is not known. */
 sm_status smi_check_reader(const sm_delta_protocol *p, sm_error *e) SM_MUST_USE;
 sm_status smi_check_writer(const sm_delta_protocol *p, const sm_delta_metadata *m,

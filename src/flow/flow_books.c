@@ -33,10 +33,11 @@ int64_t smi_flow_snapshot_rows(const sm_snapshot *s)
     }
     const sm_delta_file *files = sm_snapshot_files(s, &n);
     for (int64_t i = 0; i < n; i++) {
-        if (files[i].n_rows < 0 || files[i].dv) {
+        const int64_t n_rows = sm_delta_file_rows(&files[i]);
+        if (n_rows < 0) {
             return -1;
         }
-        sum += files[i].n_rows;
+        sum += n_rows;
     }
     return sum;
 }

@@ -52,6 +52,17 @@ sm_status sm_options_set(const sm_option *table, void *opts, sm_str name, sm_val
 
 /* ---- datasets -------------------------------------------------------------------------------- */
 
+/* Tells which rows of a file are none of its dataset: whoever makes the dataset embeds it in a
+ * struct of its own (delta_vector.c). */
+typedef struct sm_deletes sm_deletes;
+struct sm_deletes {
+    /* Reads them for a file of n_rows rows, when that is opened; blocks. *out is the caller's: a
+     * bitmap of n_rows bits, in which the bit of each row that is deleted is set. Any thread.
+     * SM_CORRUPT where they do not fit such a file; SM_BUDGET; what the store fails with. */
+    sm_status (*read)(const sm_deletes *d, int64_t n_rows, sm_budget *budget, sm_block **out,
+                      sm_error *e);
+};
+
 /* A file of a dataset. */
 typedef struct sm_datafile {
     sm_str uri; /* as messages, quarantine tables and the column `filename` show it */
@@ -62,8 +73,9 @@ typedef struct sm_datafile {
     uint64_t inode;
     sm_str etag;
     const sm_value *constants; /* one for each constant column of the dataset */
-    int64_t n_rows;            /* −1: not known before reading */
+    int64_t n_rows;            /* without those that are deleted; −1: not known before reading */
     const sm_range *ranges;    /* bounds, one for each stored column; NULL: none are known */
+    const sm_deletes *deletes; /* parquet: the rows that are left out; NULL: none */
     sm_content *content_out;   /* not NULL: the scan hashes the content and writes it here */
 } sm_datafile;
 
@@ -168,7 +180,7 @@ typedef struct sm_morsel {
 
 /* Counts of a morsel; the scan adds them up. */
 typedef struct sm_scan_counts {
-    int64_t rows;  /* returned, before any filter */
+    int64_t rows;  /* returned, before any filter; deleted ones are not */
     int64_t lines; /* text: all that were read; lines = rows + refused + blank */
     int64_t refused, blank;
     int64_t shape_lines;   /* json: of the rows, those read by json_shape.c */

@@ -206,7 +206,7 @@ sm_sink sm_stage_sink(sm_stage *s);
  *
  * Owner     *out is the caller's, sm_candidate_release() it; the stage is then to be closed
  * Errors    what the condition fails with on a row; SM_UNSUPPORTED where a file must be looked into
- *           and has a deletion vector or lies outside the table
+ *           and lies outside the table, or its deletion vector does
  * Threads   no worker: runs plans
  */
 sm_status sm_stage_candidate(sm_stage *s, sm_candidate **out, sm_error *e) SM_MUST_USE;

@@ -131,10 +131,11 @@ int64_t sm_candidate_table_rows(const sm_candidate *c)
         rows += c->record.adds[i].n_rows;
     }
     for (smi_kept k = {0}; smi_candidate_kept(c, &k);) {
-        if (files[k.at].n_rows < 0 || files[k.at].dv) {
+        const int64_t n_rows = sm_delta_file_rows(&files[k.at]);
+        if (n_rows < 0) {
             return -1;
         }
-        rows += files[k.at].n_rows;
+        rows += n_rows;
     }
     return rows;
 }

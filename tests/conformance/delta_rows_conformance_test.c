@@ -17,9 +17,6 @@ static const struct {
     const char *reason; /* a part of the error */
 } not_in_reach[] = {
     {"spark-variant-checkpoint", "variantType-preview"},
-    {"dv-partitioned-with-checkpoint", "deletion vector"},
-    {"dv-with-columnmapping", "deletion vector"},
-    {"log-replay-dv-key-cases", "deletion vector"},
 };
 
 static const char *reason_not_in_reach(sm_str path)

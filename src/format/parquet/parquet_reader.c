@@ -16,6 +16,8 @@
  *           these rows are read, of each leaf its own, and the rows before `first` in a leaf's
  *           first page are decoded and dropped. If a leaf that is read has repeated values, all
  *           pages of the row group are read.
+ * Deleted   Rows that the dataset leaves out (sm_deletes) are decoded and dropped from each batch.
+ *           They are told by their number in the file, from 0 over all row groups.
  *
  * Called by exec through sm_format_parquet. */
 
@@ -61,6 +63,7 @@ typedef struct pq_file {
     bound_spot *bounds;
     sm_str *unknown; /* paths of columns that no field takes, if those are looked for */
     int64_t n_unknown;
+    sm_block *deleted; /* one bit for each row of the file; NULL: none is deleted */
 } pq_file;
 
 typedef struct pq_reader {
@@ -78,6 +81,9 @@ typedef struct pq_reader {
     sm_block **blocks;
     int32_t n_blocks, blocks_cap;
     int64_t n_rows, at_row, batch_rows;
+    int64_t first_row; /* of the morsel, in the file */
+    int64_t n_deleted; /* of n_rows */
+    int32_t *kept;     /* SM_BATCH_ROWS numbers of rows; made when first needed */
     int32_t group;
     uint32_t seq;
     sm_unknown_key *unknown; /* the file's, with the rows of the morsel */
@@ -187,6 +193,22 @@ static sm_status find_unknown(pq_file *f, const sm_dataset *d, const sm_projecti
     return st;
 }
 
+/* Reads which rows of the file are deleted. */
+static sm_status read_deletes(pq_file *f, const sm_deletes *deletes, sm_budget *budget, sm_error *e)
+{
+    int64_t n_rows = 0;
+
+    for (int64_t i = 0; i < f->footer->n_groups; i++) {
+        const int64_t n = f->footer->groups[i].n_rows;
+        SM_ASSERT(n >= 0);
+        if (n > INT64_MAX - n_rows) {
+            return sm_fail(e, SM_CORRUPT, "the row groups have more than 2^63 rows");
+        }
+        n_rows += n;
+    }
+    return deletes->read(deletes, n_rows, budget, &f->deleted, e);
+}
+
 sm_status smi_pq_open(const sm_dataset *d, int64_t file, sm_blob *blob, const sm_projection *want,
                       sm_budget *budget, sm_file **out, sm_error *e)
 {
@@ -202,6 +224,9 @@ sm_status smi_pq_open(const sm_dataset *d, int64_t file, sm_blob *blob, const sm
     if (st == SM_OK) {
         st = find_unknown(f, d, want, e);
     }
+    if (st == SM_OK && d->files && d->files[file].deletes) {
+        st = read_deletes(f, d->files[file].deletes, budget, e);
+    }
     if (st != SM_OK) {
         sm_error_place(e, f->name, 0, -1);
         sm_arena_free(mem);
@@ -214,8 +239,10 @@ sm_status smi_pq_open(const sm_dataset *d, int64_t file, sm_blob *blob, const sm
 
 void smi_pq_close(sm_file *file)
 {
-    if (file) {
-        sm_arena_free(((pq_file *)(void *)file)->mem);
+    pq_file *f = (pq_file *)(void *)file;
+    if (f) {
+        sm_block_release(f->deleted);
+        sm_arena_free(f->mem);
     }
 }
 
@@ -607,12 +634,36 @@ static void begin_leaf(pq_reader *r, int32_t i, const sm_morsel *m, sm_block *co
     r->by_leaf[leaf] = &r->leaves[i];
 }
 
+/* Finds where the morsel's rows are in the file, and how many of them are deleted. */
+static void find_deleted(pq_reader *r)
+{
+    const pq_file *f = r->file;
+
+    r->n_deleted = 0;
+    if (!f->deleted) {
+        return;
+    }
+    r->first_row = r->slice ? r->slice->first_row : 0;
+    for (int32_t i = 0; i < r->group; i++) {
+        r->first_row += f->footer->groups[i].n_rows;
+    }
+    SM_ASSERT(sm_bits_bytes(r->first_row + r->n_rows) <= f->deleted->size_bytes);
+    for (int64_t i = 0; i < r->n_rows; i++) {
+        r->n_deleted += sm_bit_get(f->deleted->data, r->first_row + i);
+    }
+    if (!r->kept) {
+        r->kept = SM_NEW_ARRAY(r->mem, int32_t, SM_BATCH_ROWS);
+    }
+}
+
 /* All rows of the morsel have each of the file's unknown columns. */
 static void set_unknown(pq_reader *r)
 {
+    const int64_t n_rows = r->n_rows - r->n_deleted;
+
     for (int64_t i = 0; i < r->file->n_unknown; i++) {
         r->unknown = sm_arena_grow(r->mem, r->unknown, i, &r->unknown_cap, sizeof(*r->unknown));
-        r->unknown[i] = (sm_unknown_key){.path = r->file->unknown[i], .lines = r->n_rows};
+        r->unknown[i] = (sm_unknown_key){.path = r->file->unknown[i], .lines = n_rows};
     }
 }
 
@@ -635,8 +686,9 @@ sm_status smi_pq_begin(sm_reader *reader, sm_file *file, const sm_morsel *m,
     r->file = f;
     r->group = m->part;
     r->n_rows = slice ? slice->end_row - slice->first_row : g->n_rows;
-    set_unknown(r);
     r->slice = slice;
+    find_deleted(r);
+    set_unknown(r);
     r->at_row = 0;
     r->seq = 0;
     r->batch_rows = rows_in_batch(f, g);
@@ -699,40 +751,85 @@ static sm_status read_column(pq_reader *r, int32_t i, int64_t n, sm_batch *b, sm
     return smi_pq_assemble(s, r->by_leaf, n, b, &b->columns[i], e);
 }
 
-sm_status smi_pq_pull(sm_reader *reader, sm_batch **rows, sm_batch **refused, sm_byte_range *more,
-                      sm_error *e)
+/* Decodes the next n rows. */
+static sm_status read_rows(pq_reader *r, int64_t n, sm_batch **out, sm_error *e)
 {
-    pq_reader *r = (pq_reader *)(void *)reader;
     sm_batch *b = NULL;
-    SM_ASSERT(r->file && r->at_row <= r->n_rows && r->batch_rows > 0);
-    *rows = NULL;
-    *refused = NULL;
-    if (r->at_row == r->n_rows) {
-        return SM_END;
-    }
-    if (r->slice) {
-        const sm_status st = skip_rows(r, e);
-        if (st != SM_OK) {
-            sm_error_place(e, r->file->name, 0, -1);
-            return sm_within(e, st, "row group %" PRId32, r->group);
-        }
-    }
-    const int64_t left = r->n_rows - r->at_row;
-    const int64_t n = left < r->batch_rows ? left : r->batch_rows;
+
     SM_TRY(sm_batch_new(r->budget, r->schema, &b, e));
     b->n_rows = n;
-    b->seq = r->seq++;
     for (int32_t i = 0; i < r->file->n_columns; i++) {
         const sm_status st = read_column(r, i, n, b, e);
         if (st != SM_OK) {
             sm_batch_release(b);
-            sm_error_place(e, r->file->name, 0, -1);
-            return sm_within(e, st, "row group %" PRId32, r->group);
+            return st;
         }
     }
-    r->at_row += n;
-    *rows = b;
+    *out = b;
     return SM_OK;
+}
+
+/* Leaves out the rows of a batch that are deleted; it begins at row at_row of the morsel. Takes b.
+ * *out is NULL where no row is left. */
+static sm_status drop_deleted(pq_reader *r, sm_batch *b, sm_batch **out, sm_error *e)
+{
+    const uint8_t *bits = r->file->deleted->data;
+    const int64_t first = r->first_row + r->at_row, n_rows = b->n_rows;
+    int64_t n = 0;
+
+    SM_ASSERT(n_rows <= SM_BATCH_ROWS && r->at_row + n_rows <= r->n_rows);
+    for (int64_t i = 0; i < n_rows; i++) {
+        if (!sm_bit_get(bits, first + i)) {
+            r->kept[n++] = (int32_t)i;
+        }
+    }
+    *out = NULL;
+    if (n == n_rows) {
+        *out = b;
+        return SM_OK;
+    }
+    const sm_status st = n > 0 ? sm_batch_gather(b, r->kept, n, r->budget, out, e) : SM_OK;
+    sm_batch_release(b);
+    return st;
+}
+
+/* Reads the next batch with a row that is not deleted; *out is NULL where there is none. */
+static sm_status next_rows(pq_reader *r, sm_batch **out, sm_error *e)
+{
+    sm_batch *b = NULL;
+
+    if (r->slice) {
+        SM_TRY(skip_rows(r, e));
+    }
+    while (r->at_row < r->n_rows && !b) {
+        const int64_t left = r->n_rows - r->at_row;
+        const int64_t n = left < r->batch_rows ? left : r->batch_rows;
+        SM_TRY(read_rows(r, n, &b, e));
+        if (r->n_deleted > 0) {
+            SM_TRY(drop_deleted(r, b, &b, e));
+        }
+        r->at_row += n;
+    }
+    if (b) {
+        b->seq = r->seq++;
+    }
+    *out = b;
+    return SM_OK;
+}
+
+sm_status smi_pq_pull(sm_reader *reader, sm_batch **rows, sm_batch **refused, sm_byte_range *more,
+                      sm_error *e)
+{
+    pq_reader *r = (pq_reader *)(void *)reader;
+    SM_ASSERT(r->file && r->at_row <= r->n_rows && r->batch_rows > 0);
+    *rows = NULL;
+    *refused = NULL;
+    const sm_status st = next_rows(r, rows, e);
+    if (st != SM_OK) {
+        sm_error_place(e, r->file->name, 0, -1);
+        return sm_within(e, st, "row group %" PRId32, r->group);
+    }
+    return *rows ? SM_OK : SM_END;
 }
 
 sm_status smi_pq_feed(sm_reader *reader, sm_block *block, size_t len, sm_error *e)
@@ -745,7 +842,8 @@ void smi_pq_counts(const sm_reader *reader, sm_scan_counts *out, const sm_unknow
 {
     const pq_reader *r = (const pq_reader *)(const void *)reader;
     const int64_t n = r->file ? r->file->n_unknown : 0;
-    *out = (sm_scan_counts){.rows = r->n_rows, .unknown_lines = n > 0 ? r->n_rows : 0};
+    const int64_t n_rows = r->n_rows - r->n_deleted;
+    *out = (sm_scan_counts){.rows = n_rows, .unknown_lines = n > 0 ? n_rows : 0};
     *unknown = r->unknown;
     *n_unknown = n;
 }
