@@ -183,6 +183,19 @@ sm_delta_effect sm_delta_effect_of(const sm_delta_commit_info *info);
 sm_status sm_delta_restored_version(sm_store *s, const sm_delta_commit_info *restore,
                                     sm_budget *budget, int64_t *out, sm_error *e) SM_MUST_USE;
 
+/**
+ * Finds the version that a table had at a time: the newest one that is not later, up to `newest`,
+ * whose store it asks. A time after all versions gives `newest` itself.
+ *
+ * Units     time_us: since 1970, UTC
+ * Errors    SM_NOT_FOUND: before the first version that can be opened, naming its time; SM_CORRUPT:
+ *           a commit without the timestamp that the table's properties promise
+ * Cost      one listing of the log; with in-commit timestamps a request for each halving of it
+ * Source    PROTOCOL.md, "In-Commit Timestamps" (delta_time.c)
+ */
+sm_status sm_delta_version_at(const sm_snapshot *newest, int64_t time_us, int64_t *out,
+                              sm_error *e) SM_MUST_USE;
+
 /* ---- writing --------------------------------------------------------------------------------- */
 
 /* A new data file, which is durable below the table's root before the commit. */
