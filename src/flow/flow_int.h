@@ -178,7 +178,7 @@ typedef struct smi_flow_asked {
     sm_str *tables; /* stored tables, as the SQL names them */
     int64_t n_tables, cap_tables;
     sm_buf text;         /* what else decides the rows: the SQL of views, variables */
-    bool reads_paths;    /* it reads files, or a table by its place, with a table function */
+    bool reads_paths;    /* it reads files, or a table by its place or at a version */
     uint32_t sources;    /* a bit for each source that it reads (SMI_MAX_SOURCES) */
     bool has_opened_one; /* planning opened a source */
     int32_t period; /* the first variable of type month or date that decides the rows, or −1 */

@@ -85,6 +85,16 @@ static sm_status ask_table(void *ctx, const sm_str *parts, int32_t n_parts, sm_a
     return SM_OK;
 }
 
+/* A table at a version is read as it is published, and is none of what the run makes. */
+static sm_status ask_table_at(void *ctx, const sm_str *parts, int32_t n_parts,
+                              const sm_table_arg *at, sm_arena *a, sm_relation *out, sm_error *e)
+{
+    asking *k = ctx;
+
+    k->run->asked.reads_paths = true;
+    return k->inner.table_at(k->inner.ctx, parts, n_parts, at, a, out, e);
+}
+
 static sm_status ask_source(asking *k, int32_t i, sm_error *e)
 {
     smi_flow_source_state *s = &k->run->sources[i];
@@ -159,7 +169,12 @@ sm_status smi_flow_plan(sm_run *r, sm_names *names, const smi_flow_task *t, sm_a
     SM_ASSERT(!names || (t->kind == SM_TASK_LOAD && names != r->names));
     asking k = {.run = r, .names = names ? names : r->names, .own = names ? t->source : -1};
     const sm_resolver resolver = {
-        .ctx = &k, .table = ask_table, .function = ask_function, .variable = ask_variable};
+        .ctx = &k,
+        .table = ask_table,
+        .table_at = ask_table_at,
+        .function = ask_function,
+        .variable = ask_variable,
+    };
 
     k.inner = sm_names_resolver(k.names);
     do {

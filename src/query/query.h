@@ -63,7 +63,10 @@ typedef struct sm_resolver {
     /* SM_NAME with the nearest name where there is none. */
     sm_status (*table)(void *ctx, const sm_str *parts, int32_t n_parts, sm_arena *a,
                        sm_relation *out, sm_error *e);
-    /* read_json(…), delta_scan(…), FROM 'path' (name = ""). */
+    /* FROM table AT (…): `at` is named version or timestamp. NULL: there are no versions. */
+    sm_status (*table_at)(void *ctx, const sm_str *parts, int32_t n_parts, const sm_table_arg *at,
+                          sm_arena *a, sm_relation *out, sm_error *e);
+    /* read_json(…), delta_scan(…), FROM 'path' (name = ""), with AT (…) as its second argument. */
     sm_status (*function)(void *ctx, sm_str name, const sm_table_arg *args, int32_t n_args,
                           sm_arena *a, sm_relation *out, sm_error *e);
     /* var('name'), typed by whoever set it. */
@@ -509,8 +512,9 @@ typedef struct sm_table_name {
     int32_t n_parts;
     uint32_t off_bytes;
 } sm_table_name;
-/** The tables that a query names, each once, in the order of the text, without tables of WITH and
- * table functions: what a task of a pipeline depends on. Errors: as sm_query_plan's of the text. */
+/** The tables that a query names, each once, in the order of the text, without tables of WITH,
+ * table functions and tables AT a version: what a task of a pipeline depends on. Errors: as
+ * sm_query_plan's of the text. */
 sm_status sm_query_tables(const sm_sql *sql, sm_arena *a, sm_table_name **out, int32_t *n,
                           sm_error *e) SM_MUST_USE;
 

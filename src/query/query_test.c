@@ -515,6 +515,9 @@ static void test_tables(void **unused)
         {"FROM b.x JOIN a.y USING (k), b.x", "b.x@5 a.y@14"},
         {"WITH c AS (SELECT * FROM t1) SELECT * FROM c, (SELECT (SELECT 1 FROM t2) FROM c.d)",
          "t1@25 t2@69 c.d@78"},
+        /* at a version it is published already; what stands in AT is walked too */
+        {"FROM b.x AT (VERSION => 1) JOIN a.y t AT (TIMESTAMP => (FROM c.z)) USING (k), b.x at (k)",
+         "c.z@61 b.x@78"},
         {"SELECT * FROM read('x') UNION ALL SELECT 1 FROM 'f' WHERE (SELECT 1 FROM \"T 3\") = 1",
          "T 3@73"},
         /* wherever an expression can stand */

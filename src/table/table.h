@@ -69,9 +69,9 @@ bool sm_names_fit_table(sm_names *n, const sm_dataset *d, const sm_str *path, in
 void sm_names_set_morsel_bytes(sm_names *n, size_t bytes);
 /**
  * The resolver of these names, for sm_query_plan(). It knows
- *   layer.table; var('name');
- *   'path' (a Delta table's folder, a file, a glob);
- *   delta_scan(uri, version => n);
+ *   layer.table, 'path' (a Delta table's folder, a file, a glob); var('name');
+ *   layer.table AT (VERSION => n | TIMESTAMP => t), and the same behind a Delta table's folder;
+ *   delta_scan(uri, version => n, timestamp => t), one of both;
  *   read_json and read_parquet (path, glob or list; options of the format, columns => {…},
  *   filename => true, file_date => true, match => regex, hive_partitioning, sample_size,
  *   maximum_sample_files, unknown => 'fail' | 'ignore',
@@ -367,5 +367,28 @@ sm_status sm_lake_settle(sm_stores *stores, sm_str lake, sm_budget *budget, sm_a
  */
 sm_status sm_table_open(sm_store *table, sm_budget *budget, sm_snapshot **out,
                         sm_error *e) SM_MUST_USE;
+
+typedef enum sm_table_at_kind {
+    SM_AT_NEWEST,
+    SM_AT_VERSION, /* any version that the log has: one that a user names is read as it is */
+    SM_AT_TIME,    /* the newest version that readers see and that is not later */
+} sm_table_at_kind;
+
+/* Which version of a table is meant. */
+typedef struct sm_table_at {
+    sm_table_at_kind kind;
+    int64_t version; /* SM_AT_VERSION */
+    int64_t time_us; /* SM_AT_TIME: since 1970, UTC */
+} sm_table_at;
+
+/**
+ * Opens a version of a table. Writes nothing.
+ *
+ * Owner     *out is the caller's, sm_snapshot_release() it
+ * Errors    SM_NOT_FOUND: there is no table, no such version, or the time is before the first;
+ *           those of sm_table_open and sm_delta_version_at
+ */
+sm_status sm_table_open_at(sm_store *table, const sm_table_at *at, sm_budget *budget,
+                           sm_snapshot **out, sm_error *e) SM_MUST_USE;
 
 #endif

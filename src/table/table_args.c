@@ -9,6 +9,10 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/time.h"
+
+#define US_PER_DAY ((int64_t)86400 * 1000000)
+
 /* ---- errors ---------------------------------------------------------------------------------- */
 
 sm_status smi_arg_place(const sm_table_arg *arg, sm_error *e, sm_status st)
@@ -84,7 +88,7 @@ sm_status smi_arg_bool(const sm_table_arg *arg, bool *out, sm_error *e)
     return SM_OK;
 }
 
-sm_status smi_arg_count(const sm_table_arg *arg, int64_t *out, sm_error *e)
+static sm_status arg_count(const sm_table_arg *arg, int64_t *out, sm_error *e)
 {
     const sm_value *v = &arg->value;
     const bool is_integer = !v->is_null && sm_type_is_integer(v->type->id);
@@ -95,6 +99,55 @@ sm_status smi_arg_count(const sm_table_arg *arg, int64_t *out, sm_error *e)
     }
     *out = v->as.i;
     return SM_OK;
+}
+
+/* ---- versions -------------------------------------------------------------------------------- */
+
+static sm_status refuse_time(const sm_table_arg *arg, sm_error *e)
+{
+    return refuse_kind(arg, name_of(arg).text, "a TIMESTAMP, a DATE or the text of one", e);
+}
+
+/* The start of a day; infinity where TIMESTAMP does not reach the day. */
+static int64_t start_of_day(int64_t days)
+{
+    if (days > INT64_MAX / US_PER_DAY) {
+        return SM_TIMESTAMP_INFINITY;
+    }
+    return days < -(INT64_MAX / US_PER_DAY) ? -SM_TIMESTAMP_INFINITY : days * US_PER_DAY;
+}
+
+static sm_status arg_time(const sm_table_arg *arg, int64_t *us, sm_error *e)
+{
+    const sm_value *v = &arg->value;
+
+    if (v->is_null) {
+        return refuse_time(arg, e);
+    }
+    switch (v->type->id) {
+    case SM_TYPE_TIMESTAMP:
+    case SM_TYPE_TIMESTAMP_NTZ:
+        *us = v->as.i;
+        return SM_OK;
+    case SM_TYPE_DATE:
+        *us = start_of_day(v->as.i);
+        return SM_OK;
+    case SM_TYPE_STRING:
+        return sm_parse_instant(v->as.s, us) ? SM_OK : refuse_time(arg, e);
+    default:
+        return refuse_time(arg, e);
+    }
+}
+
+sm_status smi_arg_at(const sm_table_arg *arg, sm_table_at *out, sm_error *e)
+{
+    if (sm_str_is(arg->name, "version")) {
+        out->kind = SM_AT_VERSION;
+        return arg_count(arg, &out->version, e);
+    }
+    SM_ASSERT(sm_str_is(arg->name, "timestamp"));
+    out->kind = SM_AT_TIME;
+    return arg_time(arg, &out->time_us, e);
 }
 
 /* ---- lists and structs ----------------------------------------------------------------------- */

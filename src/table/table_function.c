@@ -565,37 +565,52 @@ static sm_status read_relation(sm_names *n, const sm_format *format, const sm_ta
 
 /* ---- delta_scan ------------------------------------------------------------------------------ */
 
+static const sm_str at_names[] = {{"version", 7}, {"timestamp", 9}};
+
+static bool names_version(const sm_table_arg *arg)
+{
+    return sm_str_eq(arg->name, at_names[0]) || sm_str_eq(arg->name, at_names[1]);
+}
+
+static sm_status no_such_scan_argument(const sm_table_arg *arg, sm_error *e)
+{
+    const sm_status st =
+        smi_arg_fail(arg, e, SM_NAME, "delta_scan has no argument \"%.*s\"", SM_STR_ARG(arg->name));
+    const char *nearest = sm_nearest_name(arg->name, at_names, SM_COUNT(at_names));
+    if (nearest) {
+        sm_error_todo(e, "Did you mean \"%s\"?", nearest);
+    }
+    return st;
+}
+
 static sm_status delta_scan(sm_names *n, const sm_table_arg *args, int32_t n_args, sm_relation *out,
                             sm_error *e)
 {
-    const sm_str names[] = {SM_STR("version")};
     const sm_table_arg *place = NULL;
-    int64_t version = SM_VERSION_LATEST;
+    sm_table_at at = {.kind = SM_AT_NEWEST};
     sm_str uri = {0};
+    bool is_there = false;
 
     for (int32_t i = 0; i < n_args; i++) {
         if (args[i].name.len == 0 && !place) {
             place = &args[i];
             SM_TRY(smi_arg_text(place, "a table's place", &uri, e));
-        } else if (sm_str_is(args[i].name, "version")) {
-            SM_TRY(smi_arg_count(&args[i], &version, e));
         } else if (args[i].name.len == 0) {
             return smi_arg_fail(&args[i], e, SM_INVALID, "delta_scan takes the place of one table");
+        } else if (!names_version(&args[i])) {
+            return no_such_scan_argument(&args[i], e);
+        } else if (at.kind != SM_AT_NEWEST) {
+            return smi_arg_fail(&args[i], e, SM_INVALID,
+                                "delta_scan takes one version or one timestamp");
         } else {
-            const sm_status st =
-                smi_arg_fail(&args[i], e, SM_NAME, "delta_scan has no argument \"%.*s\"",
-                             SM_STR_ARG(args[i].name));
-            if (sm_nearest_name(args[i].name, names, SM_COUNT(names))) {
-                sm_error_todo(e, "Did you mean \"version\"?");
-            }
-            return st;
+            SM_TRY(smi_arg_at(&args[i], &at, e));
         }
     }
     if (!place) {
         return sm_fail(e, SM_INVALID, "delta_scan needs the place of a table");
     }
     uri = sm_arena_str(n->arena, uri);
-    return smi_arg_place(place, e, smi_table_relation(n, uri, version, uri, out, e));
+    return smi_arg_place(place, e, smi_table_relation(n, uri, &at, uri, &is_there, out, e));
 }
 
 /* ---- FROM 'path' ----------------------------------------------------------------------------- */
@@ -621,20 +636,30 @@ static sm_status from_path(sm_names *n, const sm_table_arg *args, int32_t n_args
                            sm_error *e)
 {
     sm_str path = {0}, folder, name;
+    sm_table_at at = {.kind = SM_AT_NEWEST};
+    bool is_there = false;
 
-    SM_ASSERT(n_args >= 1);
+    SM_ASSERT(n_args == 1 || (n_args == 2 && names_version(&args[1])));
     SM_TRY(smi_arg_text(args, "a path", &path, e));
     path = sm_arena_str(n->arena, path);
     sm_uri_split(path, &folder, &name);
     const sm_format *format = sm_format_of_name(name);
+    if (format && n_args > 1) {
+        return smi_arg_fail(&args[1], e, SM_INVALID,
+                            "only a Delta table has versions, and \"%.*s\" is a file",
+                            SM_STR_ARG(path));
+    }
     if (format) {
         return read_relation(n, format, args, n_args, out, e);
+    }
+    if (n_args > 1) {
+        SM_TRY(smi_arg_at(&args[1], &at, e));
     }
     if (memchr(path.data, '*', path.len)) {
         return no_format(args, path, e);
     }
-    sm_status st = smi_table_relation(n, path, SM_VERSION_LATEST, path, out, e);
-    if (st == SM_NOT_FOUND) {
+    sm_status st = smi_table_relation(n, path, &at, path, &is_there, out, e);
+    if (st == SM_NOT_FOUND && !is_there) {
         sm_files found = {0};
         st = sm_files_find(n->stores, path, (sm_str){0}, false, n->arena, &found, e);
         sm_files_release(&found);

@@ -44,10 +44,10 @@ struct sm_names {
 /** Keeps a store open as long as the names. Takes it. */
 void smi_names_hold_store(sm_names *n, sm_store *s);
 
-/** A version of a Delta table (SM_VERSION_LATEST: the newest that is seen) as a relation; `label`
- * is what the user calls it. SM_NOT_FOUND where there is none. */
-sm_status smi_table_relation(sm_names *n, sm_str uri, int64_t version, sm_str label,
-                             sm_relation *out, sm_error *e) SM_MUST_USE;
+/** A version of a Delta table as a relation; `label` is what the user calls it. SM_NOT_FOUND where
+ * there is no table (*is_there is false), or no such version. */
+sm_status smi_table_relation(sm_names *n, sm_str uri, const sm_table_at *at, sm_str label,
+                             bool *is_there, sm_relation *out, sm_error *e) SM_MUST_USE;
 /** What the table will be once the candidate is published. */
 sm_status smi_candidate_relation(sm_names *n, sm_candidate *c, sm_str label, sm_relation *out,
                                  sm_error *e) SM_MUST_USE;
@@ -70,8 +70,9 @@ sm_status smi_arg_text(const sm_table_arg *arg, const char *what, sm_str *out,
                        sm_error *e) SM_MUST_USE;
 /** true or false. */
 sm_status smi_arg_bool(const sm_table_arg *arg, bool *out, sm_error *e) SM_MUST_USE;
-/** A whole number of 0 or more. */
-sm_status smi_arg_count(const sm_table_arg *arg, int64_t *out, sm_error *e) SM_MUST_USE;
+/** version => a whole number of 0 or more, timestamp => a TIMESTAMP, a DATE, or a text that is one
+ * of these (UTC where it has no zone). By the argument's name, which is one of the two. */
+sm_status smi_arg_at(const sm_table_arg *arg, sm_table_at *out, sm_error *e) SM_MUST_USE;
 /** A list of texts, or one text. In `a`. */
 sm_status smi_arg_texts(const sm_table_arg *arg, const char *what, sm_arena *a, sm_str **out,
                         int32_t *n, sm_error *e) SM_MUST_USE;

@@ -7,7 +7,7 @@
 #define SM_TABLE_TABLE_JOURNAL_INT_H
 
 #include "base/map.h"
-#include "delta/delta.h"
+#include "table/table.h"
 
 /* ---- a publication and its text (table_publication.c) ---------------------------------------- */
 
@@ -206,5 +206,9 @@ void smi_pins_release(smi_pins *p); /* takes {0} */
  * Errors    SM_NOT_FOUND: no table, or not one yet; those of sm_snapshot_open
  */
 sm_status smi_pins_open(smi_pins *p, sm_store *table, sm_snapshot **out, sm_error *e) SM_MUST_USE;
+/** The same for any version (sm_table_open_at): a time is looked up among the versions that the
+ * command sees, a number is taken as it is. */
+sm_status smi_pins_open_at(smi_pins *p, sm_store *table, const sm_table_at *at, sm_snapshot **out,
+                           sm_error *e) SM_MUST_USE;
 
 #endif

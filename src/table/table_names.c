@@ -322,20 +322,28 @@ static sm_status named_relation(sm_names *n, sm_str table, const smi_named *name
     return SM_OK;
 }
 
-/* The relation of exactly this name; SM_NOT_FOUND where there is none. */
-static sm_status exact_relation(sm_names *n, sm_str table, sm_relation *out, sm_error *e)
+/* The relation of exactly this name; SM_NOT_FOUND with *is_there false where there is none. At a
+ * version a candidate does not count: it is none yet. */
+static sm_status exact_relation(sm_names *n, sm_str table, const sm_table_at *at, bool *is_there,
+                                sm_relation *out, sm_error *e)
 {
     const smi_named *named = sm_map_get(n->named, table);
     sm_str uri = {0};
 
-    if (named) {
+    *is_there = named != NULL;
+    if (named && at->kind == SM_AT_NEWEST) {
         return named_relation(n, table, named, out, e);
     }
+    if (named && !named->candidate) {
+        return sm_fail(e, SM_INVALID, "\"%.*s\" is a view, which has no versions",
+                       SM_STR_ARG(table));
+    }
+    *is_there = false;
     if (n->lake.len == 0) {
         return SM_NOT_FOUND;
     }
     SM_TRY(sm_names_uri(n, table, n->arena, &uri, e));
-    return smi_table_relation(n, uri, SM_VERSION_LATEST, table, out, e);
+    return smi_table_relation(n, uri, at, table, is_there, out, e);
 }
 
 /* The one name that differs in case only, or not at all; NULL where there are several or none. */
@@ -353,10 +361,12 @@ static const sm_str *only_nocase(const name_list *l, sm_str table)
     return found;
 }
 
-static sm_status table_relation(sm_names *n, sm_str table, sm_relation *out, sm_error *e)
+static sm_status table_relation(sm_names *n, sm_str table, const sm_table_at *at, sm_relation *out,
+                                sm_error *e)
 {
-    sm_status st = exact_relation(n, table, out, e);
-    if (st != SM_NOT_FOUND) {
+    bool is_there = false;
+    sm_status st = exact_relation(n, table, at, &is_there, out, e);
+    if (is_there || st != SM_NOT_FOUND) {
         return st;
     }
     name_list l = {.arena = sm_arena_new(n->budget)};
@@ -364,9 +374,9 @@ static sm_status table_relation(sm_names *n, sm_str table, sm_relation *out, sm_
     if (st == SM_OK) {
         const sm_str *other = only_nocase(&l, table);
         st = other && !sm_str_eq(*other, table)
-                 ? exact_relation(n, sm_arena_str(n->arena, *other), out, e)
+                 ? exact_relation(n, sm_arena_str(n->arena, *other), at, &is_there, out, e)
                  : SM_NOT_FOUND;
-        if (st == SM_NOT_FOUND) {
+        if (st == SM_NOT_FOUND && !is_there) {
             st = no_table(n, table, &l, e);
         }
     }
@@ -397,27 +407,57 @@ static sm_status refuse_parts(sm_names *n, const sm_str *parts, int32_t n_parts,
     return st;
 }
 
-static sm_status resolve_table(void *ctx, const sm_str *parts, int32_t n_parts, sm_arena *a,
-                               sm_relation *out, sm_error *e)
+/* The full name, in the names' arena. */
+static sm_status name_of_parts(sm_names *n, const sm_str *parts, int32_t n_parts, sm_str *out,
+                               sm_error *e)
 {
-    sm_names *n = ctx;
-
     SM_ASSERT(n_parts > 0);
     if (n_parts != 2 || !is_part(parts[0]) || !is_part(parts[1])) {
         return refuse_parts(n, parts, n_parts, e);
     }
-    const sm_str table =
-        sm_arena_strf(n->arena, "%.*s.%.*s", SM_STR_ARG(parts[0]), SM_STR_ARG(parts[1]));
-    const sm_relation *known = sm_map_get(n->relations, table);
-    if (known) {
-        *out = *known;
+    *out = sm_arena_strf(n->arena, "%.*s.%.*s", SM_STR_ARG(parts[0]), SM_STR_ARG(parts[1]));
+    return SM_OK;
+}
+
+/* Resolves a name once: what was made is kept in `known` under `key`. */
+static sm_status resolve_once(sm_names *n, sm_map *known, sm_str key, sm_str table,
+                              const sm_table_at *at, sm_relation *out, sm_error *e)
+{
+    const sm_relation *there = sm_map_get(known, key);
+    if (there) {
+        *out = *there;
         return SM_OK;
     }
     sm_relation *made = SM_NEW(n->arena, sm_relation);
-    SM_TRY(table_relation(n, table, made, e));
-    *sm_map_at(n->relations, table) = made;
+    SM_TRY(table_relation(n, table, at, made, e));
+    *sm_map_at(known, key) = made;
     *out = *made;
     return SM_OK;
+}
+
+static sm_status resolve_table(void *ctx, const sm_str *parts, int32_t n_parts, sm_arena *a,
+                               sm_relation *out, sm_error *e)
+{
+    const sm_table_at newest = {.kind = SM_AT_NEWEST};
+    sm_names *n = ctx;
+    sm_str table = {0};
+
+    SM_TRY(name_of_parts(n, parts, n_parts, &table, e));
+    return resolve_once(n, n->relations, table, table, &newest, out, e);
+}
+
+static sm_status resolve_table_at(void *ctx, const sm_str *parts, int32_t n_parts,
+                                  const sm_table_arg *arg, sm_arena *a, sm_relation *out,
+                                  sm_error *e)
+{
+    sm_table_at at = {.kind = SM_AT_NEWEST};
+    sm_names *n = ctx;
+    sm_str table = {0};
+
+    SM_TRY(name_of_parts(n, parts, n_parts, &table, e));
+    SM_TRY(smi_arg_at(arg, &at, e));
+    const sm_str name = sm_arena_strf(a, "AT %.*s", SM_STR_ARG(table)); /* no table function's */
+    return resolve_once(n, n->calls, smi_call_text(name, arg, 1, n->arena), table, &at, out, e);
 }
 
 /* ---- variables ------------------------------------------------------------------------------- */
@@ -451,6 +491,7 @@ sm_resolver sm_names_resolver(sm_names *n)
     return (sm_resolver){
         .ctx = n,
         .table = resolve_table,
+        .table_at = resolve_table_at,
         .function = smi_resolve_function,
         .variable = resolve_variable,
     };

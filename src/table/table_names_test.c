@@ -385,6 +385,58 @@ static void test_inferred(void **state)
     kit_release(&k);
 }
 
+static sm_status at(sm_names *n, const char *table, const sm_table_arg *arg, sm_arena *a,
+                    sm_relation *out, sm_error *e)
+{
+    const sm_resolver r = sm_names_resolver(n);
+    const sm_str parts[] = {SM_STR("silver"), sm_str_of(table)};
+
+    *e = (sm_error){0};
+    return r.table_at(r.ctx, parts, 2, arg, a, out, e);
+}
+
+static void test_table_at(void **state)
+{
+    kit k;
+    sm_error e = {0};
+    sm_relation r = {0}, again = {0};
+    kit_init(&k);
+    make_table(&k, "silver/orders");
+    make_table(&k, "silver/orders");
+    sm_names *n = lake_of(&k);
+    sm_names_set_view(n, SM_STR("silver.view"), (sm_sql){SM_STR("v.sql"), SM_STR("SELECT 1")});
+    sm_table_arg arg = {.name = SM_STR("version"), .value = sm_value_i64(0), .off_bytes = 60};
+    assert_ok(at(n, "orders", &arg, k.arena, &r, &e), &e);
+    assert_string_equal(read_relation_text(&k, &r), TEXT_A);
+    assert_true(sm_str_eq(r.label, SM_STR("silver.orders@v0")));
+    assert_ok(at(n, "orders", &arg, k.arena, &again, &e), &e);
+    assert_ptr_equal(again.dataset, r.dataset);
+    assert_ok(at(n, "Orders", &arg, k.arena, &r, &e), &e);
+    assert_string_equal(read_relation_text(&k, &r), TEXT_A);
+    assert_status(at(n, "view", &arg, k.arena, &r, &e), SM_INVALID, &e);
+    assert_string_equal(e.what, "\"silver.view\" is a view, which has no versions");
+    assert_status(at(n, "ordesr", &arg, k.arena, &r, &e), SM_NAME, &e);
+    assert_string_equal(e.todo, "Did you mean \"silver.orders\"?");
+    arg.value = sm_value_i64(2);
+    assert_status(at(n, "orders", &arg, k.arena, &r, &e), SM_NOT_FOUND, &e);
+    assert_non_null(strstr(e.what, "its latest is 1"));
+    arg = text_arg("timestamp", "2100-01-01");
+    assert_ok(at(n, "orders", &arg, k.arena, &r, &e), &e);
+    assert_string_equal(read_relation_text(&k, &r), TEXT_A TEXT_A);
+    arg = text_arg("timestamp", "1999-01-01 00:00:00+02");
+    assert_status(at(n, "orders", &arg, k.arena, &r, &e), SM_NOT_FOUND, &e);
+    assert_non_null(strstr(e.what, "no version at 1998-12-31 22:00:00: the first, version 0, is"));
+    arg.value = (sm_value){.type = &sm_type_date, .as.i = INT32_MAX};
+    assert_ok(at(n, "orders", &arg, k.arena, &r, &e), &e);
+    arg.value = (sm_value){.type = &sm_type_date, .as.i = -INT32_MAX};
+    assert_status(at(n, "orders", &arg, k.arena, &r, &e), SM_NOT_FOUND, &e);
+    arg = text_arg("timestamp", "soon");
+    assert_status(at(n, "orders", &arg, k.arena, &r, &e), SM_TYPE, &e);
+    assert_string_equal(e.what, "timestamp is a TIMESTAMP, a DATE or the text of one, not soon");
+    sm_names_free(n);
+    kit_release(&k);
+}
+
 static void test_delta_scan(void **state)
 {
     kit k;
@@ -606,12 +658,19 @@ static void test_sql(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_uri),        cmocka_unit_test(test_tables),
-        cmocka_unit_test(test_one_part),   cmocka_unit_test(test_one_version),
-        cmocka_unit_test(test_candidates), cmocka_unit_test(test_variables),
-        cmocka_unit_test(test_read_json),  cmocka_unit_test(test_read_chosen),
-        cmocka_unit_test(test_inferred),   cmocka_unit_test(test_delta_scan),
-        cmocka_unit_test(test_arguments),  cmocka_unit_test(test_no_such_function),
+        cmocka_unit_test(test_uri),
+        cmocka_unit_test(test_tables),
+        cmocka_unit_test(test_one_part),
+        cmocka_unit_test(test_one_version),
+        cmocka_unit_test(test_candidates),
+        cmocka_unit_test(test_variables),
+        cmocka_unit_test(test_read_json),
+        cmocka_unit_test(test_read_chosen),
+        cmocka_unit_test(test_inferred),
+        cmocka_unit_test(test_delta_scan),
+        cmocka_unit_test(test_table_at),
+        cmocka_unit_test(test_arguments),
+        cmocka_unit_test(test_no_such_function),
         cmocka_unit_test(test_sql),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -217,3 +217,26 @@ done:
     sm_arena_free(a);
     return st;
 }
+
+sm_status smi_pins_open_at(smi_pins *p, sm_store *table, const sm_table_at *at, sm_snapshot **out,
+                           sm_error *e)
+{
+    sm_snapshot *newest = NULL;
+    int64_t version = at->version;
+
+    if (at->kind == SM_AT_VERSION) {
+        SM_ASSERT(version >= 0);
+        return sm_snapshot_open(table, version, p->budget, out, e);
+    }
+    if (at->kind == SM_AT_NEWEST) {
+        return smi_pins_open(p, table, out, e);
+    }
+    SM_TRY(smi_pins_open(p, table, &newest, e));
+    sm_status st = sm_delta_version_at(newest, at->time_us, &version, e);
+    if (st == SM_OK && version == sm_snapshot_version(newest)) {
+        *out = newest;
+        return SM_OK;
+    }
+    sm_snapshot_release(newest);
+    return st == SM_OK ? sm_snapshot_open(table, version, p->budget, out, e) : st;
+}

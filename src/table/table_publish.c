@@ -325,12 +325,18 @@ sm_status sm_lake_settle(sm_stores *stores, sm_str lake, sm_budget *budget, sm_a
     return st;
 }
 
-sm_status sm_table_open(sm_store *table, sm_budget *budget, sm_snapshot **out, sm_error *e)
+sm_status sm_table_open_at(sm_store *table, const sm_table_at *at, sm_budget *budget,
+                           sm_snapshot **out, sm_error *e)
 {
     smi_pins pins;
 
     smi_pins_init(&pins, budget);
-    const sm_status st = smi_pins_open(&pins, table, out, e);
+    const sm_status st = smi_pins_open_at(&pins, table, at, out, e);
     smi_pins_release(&pins);
     return st;
+}
+
+sm_status sm_table_open(sm_store *table, sm_budget *budget, sm_snapshot **out, sm_error *e)
+{
+    return sm_table_open_at(table, &(sm_table_at){.kind = SM_AT_NEWEST}, budget, out, e);
 }

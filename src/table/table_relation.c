@@ -70,24 +70,24 @@ static sm_status snapshot_relation(sm_names *n, const sm_snapshot *s, sm_str lab
     return SM_OK;
 }
 
-sm_status smi_table_relation(sm_names *n, sm_str uri, int64_t version, sm_str label,
-                             sm_relation *out, sm_error *e)
+sm_status smi_table_relation(sm_names *n, sm_str uri, const sm_table_at *at, sm_str label,
+                             bool *is_there, sm_relation *out, sm_error *e)
 {
     sm_store *store = NULL;
     sm_snapshot *snapshot = NULL;
-    bool exists = true;
     sm_status st = SM_OK;
 
+    *is_there = true;
     SM_TRY(sm_store_open(n->stores, uri, &store, e));
     smi_names_hold_store(n, store);
-    if (version == SM_VERSION_LATEST) {
-        st = smi_pins_open(&n->pins, store, &snapshot, e);
-        exists = st != SM_NOT_FOUND;
-    } else {
-        st = sm_delta_exists(store, &exists, e);
-        st = st == SM_OK && exists ? sm_snapshot_open(store, version, n->budget, &snapshot, e) : st;
+    if (at->kind != SM_AT_NEWEST) { /* else a version that is not there would be no table */
+        SM_TRY(sm_delta_exists(store, is_there, e));
     }
-    if (!exists) { /* an error with advice says already that it is under way */
+    if (*is_there) {
+        st = smi_pins_open_at(&n->pins, store, at, &snapshot, e);
+        *is_there = at->kind != SM_AT_NEWEST || st != SM_NOT_FOUND;
+    }
+    if (!*is_there) { /* an error with advice says already that it is under way */
         return st == SM_NOT_FOUND && e && e->todo[0]
                    ? st
                    : sm_fail(e, SM_NOT_FOUND, "no table at %.*s", SM_STR_ARG(uri));

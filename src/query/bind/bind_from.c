@@ -104,12 +104,47 @@ static void suggest_cte(const smi_bind *b, const smi_from *f, sm_error *e, sm_st
     }
 }
 
+/* The arguments of a table function, or of AT. */
+static sm_status bind_args(smi_bind *b, const smi_from *f, sm_table_arg *out, sm_error *e)
+{
+    smi_bind none = {.q = b->q,
+                     .sql = b->sql,
+                     .ctes = b->ctes,
+                     .no_aggregate = "in FROM",
+                     .no_window = "in FROM"};
+    for (int32_t i = 0; i < f->n_args; i++) {
+        SM_TRY(smi_bind_table_arg(&none, f->args[i], &out[i], e));
+    }
+    return SM_OK;
+}
+
+static sm_status resolve_table(smi_bind *b, const smi_from *f, sm_relation *out, sm_error *e)
+{
+    const sm_resolver *const r = b->q->resolver;
+    sm_table_arg at = {0};
+
+    if (f->n_args == 0) {
+        return r->table(r->ctx, f->parts, f->n_parts, b->q->a, out, e);
+    }
+    SM_ASSERT(f->n_args == 1);
+    SM_TRY(bind_args(b, f, &at, e));
+    if (!r->table_at) {
+        return smi_sql_fail(b->sql, f->args[0]->off, e, SM_UNSUPPORTED,
+                            "tables have no versions here");
+    }
+    return r->table_at(r->ctx, f->parts, f->n_parts, &at, b->q->a, out, e);
+}
+
 static sm_status bind_table(smi_bind *b, const smi_from *f, sm_plan_node **out, sm_error *e)
 {
     const sm_resolver *const r = b->q->resolver;
     const sm_str name = f->parts[f->n_parts - 1];
     const sm_str alias = f->alias.len > 0 ? f->alias : name;
     const smi_cte *const cte = f->n_parts == 1 ? smi_cte_find(b->ctes, name) : NULL;
+    if (cte && f->n_args > 0) {
+        return smi_sql_fail(b->sql, f->off, e, SM_NAME,
+                            "\"%.*s\" is a table of WITH, which has no versions", SM_STR_ARG(name));
+    }
     if (cte) {
         SM_TRY(smi_bind_select(b->q, cte->sql, cte->outer, cte->select, out, e));
         smi_from named = *f; /* WITH t(a, b): these names, unless FROM gives others */
@@ -123,7 +158,7 @@ static sm_status bind_table(smi_bind *b, const smi_from *f, sm_plan_node **out, 
         return smi_sql_fail(b->sql, f->off, e, SM_NAME, "no table \"%.*s\"", SM_STR_ARG(name));
     }
     sm_relation rel = {0};
-    const sm_status st = r->table(r->ctx, f->parts, f->n_parts, b->q->a, &rel, e);
+    const sm_status st = resolve_table(b, f, &rel, e);
     if (st != SM_OK) {
         suggest_cte(b, f, e, st);
         return place_resolver_error(b, f, e, st);
@@ -134,24 +169,18 @@ static sm_status bind_table(smi_bind *b, const smi_from *f, sm_plan_node **out, 
 
 /* ---- table functions ------------------------------------------------------------------------- */
 
-/* A function, or the path of a file: FROM 'path' is the function without a name. */
+/* A function, or the path of a file: FROM 'path' is the function without a name, with the path as
+ * its first argument. */
 static sm_status bind_function(smi_bind *b, const smi_from *f, sm_plan_node **out, sm_error *e)
 {
     const sm_resolver *const r = b->q->resolver;
     const bool is_file = f->kind == SMI_FROM_FILE;
-    const int32_t n = is_file ? 1 : f->n_args;
+    const int32_t n_first = is_file ? 1 : 0, n = n_first + f->n_args;
     sm_table_arg *const args = SM_NEW_ARRAY(b->q->a, sm_table_arg, n + 1);
-    smi_bind none = {.q = b->q,
-                     .sql = b->sql,
-                     .ctes = b->ctes,
-                     .no_aggregate = "in FROM",
-                     .no_window = "in FROM"};
     if (is_file) {
         args[0] = (sm_table_arg){.value = sm_value_str(f->name), .off_bytes = f->off};
     }
-    for (int32_t i = 0; i < n && !is_file; i++) {
-        SM_TRY(smi_bind_table_arg(&none, f->args[i], &args[i], e));
-    }
+    SM_TRY(bind_args(b, f, args + n_first, e));
     if (!r || !r->function) {
         return smi_sql_fail(b->sql, f->off, e, SM_NAME, "no table function \"%.*s\"",
                             SM_STR_ARG(f->name));

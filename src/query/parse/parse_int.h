@@ -89,8 +89,8 @@ struct smi_ast {
 };
 
 typedef enum smi_from_kind {
-    SMI_FROM_TABLE,    /* parts */
-    SMI_FROM_FILE,     /* name: the path */
+    SMI_FROM_TABLE,    /* parts; args: AT (…), or none */
+    SMI_FROM_FILE,     /* name: the path; args: likewise */
     SMI_FROM_FUNCTION, /* name, args */
     SMI_FROM_SELECT,
     SMI_FROM_JOIN,

@@ -341,6 +341,15 @@ static sm_status print_view(canonical *c, const sm_sql *view, sm_error *e)
     return print_elsewhere(c, kept, NULL, select, e);
 }
 
+/* AT (…) behind a table or a path. Such a table is none of the run's, and no view. */
+static sm_status print_at(canonical *c, const smi_from *f, sm_error *e)
+{
+    if (f->n_args == 0) {
+        return SM_OK;
+    }
+    return print_argument(c, f->args[0]->arg_name, f->args[0], " at ", e);
+}
+
 static sm_status print_table(canonical *c, const smi_from *f, sm_error *e)
 {
     const smi_cte *const cte = f->n_parts == 1 ? smi_cte_find(c->ctes, f->parts[0]) : NULL;
@@ -351,6 +360,11 @@ static sm_status print_table(canonical *c, const smi_from *f, sm_error *e)
         put(c, cte->n_columns ? " columns " : "");
         put_names(c, cte->columns, cte->n_columns);
         return SM_OK;
+    }
+    if (f->n_args > 0) {
+        put(c, "table ");
+        put_names(c, f->parts, f->n_parts);
+        return print_at(c, f, e);
     }
     SM_TRY(c->resolver->table(c->resolver->ctx, f->parts, f->n_parts, c->a, &relation, e));
     if (!relation.dataset && !relation.node) {
@@ -373,6 +387,7 @@ static sm_status print_from(canonical *c, const smi_from *f, bool is_top, sm_err
     case SMI_FROM_FILE:
         put(c, "file ");
         sm_buf_quoted(&c->out, c->opts->without_paths ? (sm_str){0} : f->name, '\'');
+        SM_TRY(print_at(c, f, e));
         break;
     case SMI_FROM_FUNCTION:
         SM_TRY(print_function(c, f, is_top, e));

@@ -188,6 +188,29 @@ static void views_stand_as_their_sql(void **state)
     sm_arena_free(a);
 }
 
+/* AT does not open the table: it may be one that no longer is, or is not yet. */
+static void versions_are_told(void **state)
+{
+    static const sm_canonical_opts all = {0};
+    static const struct {
+        const char *sql, *text;
+    } rows[] = {
+        {"FROM a.nope AT (VERSION => 1 + 1) x SELECT x.n",
+         "column \"n\": \"n\"\nfrom table \"a\", \"nope\" at version: +(1, 1)\n"},
+        {"SELECT n FROM a.nope x at (timestamp=>var('month'))",
+         "column \"n\": \"n\"\nfrom table \"a\", \"nope\" at timestamp: '2022-04'\n"},
+        {"SELECT n FROM 'lake/a' AT (VERSION => 3) x(n)",
+         "column \"n\": \"n\"\nfrom file 'lake/a' at version: 3 columns \"n\"\n"},
+        {"SELECT n FROM log at(n)", "column \"n\": \"n\"\nfrom table \"log\" columns \"n\"\n"},
+    };
+    sm_arena *a = sm_arena_new(NULL);
+
+    for (int i = 0; i < SM_COUNT(rows); i++) {
+        assert_string_equal(text_of(rows[i].sql, &all, a).data, rows[i].text);
+    }
+    sm_arena_free(a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -197,6 +220,7 @@ int main(void)
         cmocka_unit_test(text_is_in_lines),
         cmocka_unit_test(variables_stand_as_values_or_open),
         cmocka_unit_test(views_stand_as_their_sql),
+        cmocka_unit_test(versions_are_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -256,16 +256,63 @@ static sm_status parse_table_name(smi_parser *p, smi_from *f)
     return SM_OK;
 }
 
+/* Does AT (VERSION => …) stand there? Without the arrow it is an alias with names of columns. */
+static bool starts_at(const smi_parser *p)
+{
+    return smi_peek_word(p, 0, "at") && smi_peek_op(p, 1, "(") && smi_may_name(p, 2) &&
+           smi_peek_op(p, 3, "=>");
+}
+
+static sm_status refuse_at(smi_parser *p, const smi_from *f)
+{
+    const uint32_t off = p->toks[p->at].off;
+
+    if (f->kind == SMI_FROM_FUNCTION) {
+        const sm_status st =
+            smi_sql_fail(p->sql, off, p->e, SM_SYNTAX, "AT cannot follow a table function");
+        sm_error_todo(p->e, "Ask for a version with delta_scan(…, version => n) or "
+                            "delta_scan(…, timestamp => t).");
+        return st;
+    }
+    return smi_sql_fail(p->sql, off, p->e, SM_SYNTAX,
+                        f->kind == SMI_FROM_SELECT ? "AT cannot follow a subquery"
+                                                   : "AT stands here twice");
+}
+
+/* AT (VERSION => n), AT (TIMESTAMP => t): an argument of that name, in small letters. */
+static sm_status parse_at(smi_parser *p, smi_from *f)
+{
+    if (!starts_at(p)) {
+        return SM_OK;
+    }
+    if ((f->kind != SMI_FROM_TABLE && f->kind != SMI_FROM_FILE) || f->n_args > 0) {
+        return refuse_at(p, f);
+    }
+    p->at += 2;
+    const bool is_version = smi_accept_word(p, "VERSION");
+    if (!is_version) {
+        SM_TRY(smi_expect_word(p, "TIMESTAMP"));
+    }
+    SM_TRY(smi_expect_op(p, "=>"));
+    f->args = SM_NEW_ARRAY(p->a, smi_ast *, 1);
+    SM_TRY(smi_parse_expr(p, &f->args[0]));
+    f->n_args = 1;
+    f->args[0]->arg_name = is_version ? SM_STR("version") : SM_STR("timestamp");
+    return smi_expect_op(p, ")");
+}
+
 static const char *const from_words[] = {"semi", "anti", "asof", "positional", "exclude"};
 
+/* What may follow an item of FROM: [AT (…)] [[AS] alias [(names)]] [AT (…)]. */
 static sm_status parse_from_alias(smi_parser *p, smi_from *f)
 {
+    SM_TRY(parse_at(p, f));
     SM_TRY(parse_alias(p, from_words, SM_COUNT(from_words), &f->alias));
     if (f->alias.len > 0 && smi_accept_op(p, "(")) {
         SM_TRY(smi_parse_name_list(p, &f->columns, &f->n_columns));
         SM_TRY(smi_expect_op(p, ")"));
     }
-    return SM_OK;
+    return parse_at(p, f);
 }
 
 static sm_status parse_from_item(smi_parser *p, smi_from **out)

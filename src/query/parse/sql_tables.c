@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * query/parse/sql_tables.c: finds the tables that a query names in any FROM: what a task of a
- * pipeline depends on. Tables of WITH do not count. */
+ * pipeline depends on. Tables of WITH do not count, nor those read AT a version: that is one which
+ * is published already. */
 #include "query/parse/parse_int.h"
 
 #include <stdlib.h>
@@ -25,7 +26,8 @@ static sm_status add_table(void *ctx, const smi_cte *ctes, const smi_from *f, sm
 {
     collecting *const c = ctx;
 
-    if (f->kind != SMI_FROM_TABLE || (f->n_parts == 1 && smi_cte_find(ctes, f->parts[0]))) {
+    if (f->kind != SMI_FROM_TABLE || f->n_args > 0 ||
+        (f->n_parts == 1 && smi_cte_find(ctes, f->parts[0]))) {
         return SM_OK;
     }
     for (int64_t i = 0; i < c->n; i++) {
