@@ -251,6 +251,8 @@ typedef struct sm_delta_commit {
     int64_t n_adds;
     const sm_delta_file *const *removes; /* of the snapshot that was read, in its order */
     int64_t n_removes;
+    const sm_delta_file *const *restores; /* of an earlier snapshot: added again as they stood */
+    int64_t n_restores;
     const sm_delta_txn *txns; /* a transaction of another commit with the same id is a conflict */
     int64_t n_txns;
     sm_str id;            /* its txnId, which no other commit of the table has; "": a random one */

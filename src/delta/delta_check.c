@@ -70,6 +70,18 @@ static bool check_removes(const sm_delta_commit *c, const sm_snapshot *base, con
     return true;
 }
 
+static bool check_restores(const sm_delta_commit *c, const sm_snapshot *base, const char **why)
+{
+    REFUSE(c->n_restores > 0 && !base, "a new table has no file to be restored");
+    for (int64_t i = 0; i < c->n_restores; i++) {
+        const sm_delta_file *f = c->restores[i];
+        REFUSE(!f || f->path.len == 0, "a file that is restored has no name");
+        REFUSE(f >= base->files && f < base->files + base->n_files,
+               "a file that is restored is there already");
+    }
+    return true;
+}
+
 static bool check_range(const sm_range *r, const sm_type *t, int64_t n_rows, const char **why)
 {
     REFUSE(r->has_nulls && (r->n_nulls < 0 || r->n_nulls > n_rows),
@@ -124,11 +136,13 @@ bool sm_delta_commit_validate(const sm_delta_commit *c, const sm_snapshot *base,
     const sm_delta_metadata *m = c->metadata ? c->metadata : base ? &base->metadata : NULL;
 
     REFUSE(!m || !m->schema, "the table has no schema");
-    REFUSE(c->n_adds < 0 || c->n_removes < 0 || c->n_txns < 0, "a count is negative");
+    REFUSE(c->n_adds < 0 || c->n_removes < 0 || c->n_restores < 0 || c->n_txns < 0,
+           "a count is negative");
     REFUSE(!base && c->keeps_rows && c->n_adds > 0, "a new table's rows were not there before");
     if (!check_details(c->parameters, c->n_parameters, why) ||
         !check_details(c->metrics, c->n_metrics, why) || !check_txns(c, why) ||
-        !check_read(c, base, m->schema, why) || !check_removes(c, base, why)) {
+        !check_read(c, base, m->schema, why) || !check_removes(c, base, why) ||
+        !check_restores(c, base, why)) {
         return false;
     }
     for (int64_t i = 0; i < c->n_adds; i++) {

@@ -354,6 +354,28 @@ static void print_add(const commit_text *r, const sm_delta_add *add, sm_json_wri
     sm_buf_release(&stats);
 }
 
+/* Adds a file of an earlier version again. Its statistics are those that its writer gave. */
+static void print_restore(const commit_text *r, const sm_delta_file *f, sm_json_writer *w)
+{
+    SM_ASSERT(r->base);
+    smi_begin_action(w, "add");
+    sm_json_set_text(w, "path", f->path);
+    put_partition(r->metadata, f->partition, r->arena, w);
+    sm_json_set_u64(w, "size", f->size_bytes);
+    sm_json_set_i64(w, "modificationTime", f->modified_ms);
+    sm_json_set_bool(w, "dataChange", !r->c->keeps_rows);
+    if (f->stats_json.len > 0) {
+        sm_json_set_text(w, "stats", f->stats_json);
+    }
+    if (f->n_tags > 0) {
+        smi_put_pairs(w, "tags", f->tags, f->n_tags);
+    }
+    if (f->dv) {
+        smi_put_vector(w, f->dv);
+    }
+    smi_end_action(w);
+}
+
 static sm_status print_commit(commit_text *r, sm_error *e)
 {
     const sm_delta_commit *c = r->c;
@@ -375,6 +397,9 @@ static sm_status print_commit(commit_text *r, sm_error *e)
     }
     for (int64_t i = 0; i < c->n_adds; i++) {
         print_add(r, &c->adds[i], &w);
+    }
+    for (int64_t i = 0; i < c->n_restores; i++) {
+        print_restore(r, c->restores[i], &w);
     }
     return SM_OK;
 }

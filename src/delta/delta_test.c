@@ -124,6 +124,44 @@ static void assert_keys(const sm_snapshot *s, const char *const *keys, int64_t n
 
 /* ---- commits --------------------------------------------------------------------------------- */
 
+/* Adds of an earlier version come back as they stood; a change of rows since is a conflict. */
+static void test_restore(void **state)
+{
+    const fixture *f = *state;
+    int64_t version = -1, n = 0, m = 0;
+    sm_error e = {0};
+
+    make_table(f);
+    append(f, "a b.parquet", 0);
+    sm_snapshot *then = open_at(f, 1);
+    const sm_delta_file *old = sm_snapshot_files(then, &n);
+    const sm_delta_commit empty = {.removes = &old, .n_removes = 1, .isolation = SM_READ_ALL};
+    assert_ok(commit(f, then, &empty, &version, &e), &e);
+    sm_snapshot *now = open_at(f, 2);
+    const sm_delta_commit back = {.operation = SM_STR("RESTORE"),
+                                  .restores = &old,
+                                  .n_restores = 1,
+                                  .isolation = SM_READ_ALL};
+    assert_ok(commit(f, now, &back, &version, &e), &e);
+    assert_int_equal(version, 3);
+    sm_snapshot *again = open_at(f, 3);
+    const sm_delta_file *files = sm_snapshot_files(again, &m);
+    assert_int_equal(m, 1);
+    assert_true(sm_str_eq(files[0].path, old[0].path) && sm_str_eq(files[0].key, old[0].key));
+    assert_true(sm_str_eq(files[0].stats_json, old[0].stats_json));
+    assert_int_equal(files[0].n_rows, 10);
+    assert_int_equal(files[0].modified_ms, old[0].modified_ms);
+    append(f, "c.parquet", 10);
+    sm_snapshot_release(again);
+    again = open_at(f, 3);
+    const sm_delta_file *back_file = sm_snapshot_files(again, &m);
+    const sm_delta_commit late = {.removes = &back_file, .n_removes = 1, .isolation = SM_READ_ALL};
+    assert_status(commit(f, again, &late, &version, &e), SM_CONFLICT, &e);
+    sm_snapshot_release(again);
+    sm_snapshot_release(now);
+    sm_snapshot_release(then);
+}
+
 static void test_commit_reads_back(void **state)
 {
     const fixture *f = *state;
@@ -1082,6 +1120,7 @@ int main(void)
 #define DELTA_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         DELTA_TEST(test_commit_reads_back),
+        DELTA_TEST(test_restore),
         DELTA_TEST(test_commit_text),
         DELTA_TEST(test_blind_appends_rebase),
         DELTA_TEST(test_conflicts),
