@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * cli/cmd_table.c: `smelt table show|history|files URI`: prints a Delta table's columns and
- * properties, its commits, or its data files. */
+ * cli/cmd_table.c: `smelt table show|history|files|restore URI`: prints a Delta table's columns and
+ * properties, its commits, or its data files; makes an earlier version's rows the table's again. */
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -12,12 +12,18 @@
 
 typedef struct options {
     int64_t limit;
-    const char *version_text;
+    const char *version_text, *time_text;
+    bool is_trial;
 } options;
 
 static const smi_opt option_table[] = {
-    {"--version", SMI_OPT_TEXT, "N", "show, files: the version to look at (default: the latest)",
+    {"--version", SMI_OPT_TEXT, "N",
+     "show, files, restore: a version (default of the first two: the latest)",
      offsetof(options, version_text)},
+    {"--timestamp", SMI_OPT_TEXT, "T", "in its place: the newest version that is not later than T",
+     offsetof(options, time_text)},
+    {"--dry-run", SMI_OPT_FLAG, NULL, "restore: only say what would be done",
+     offsetof(options, is_trial)},
     {"--limit", SMI_OPT_I64, "N", "history, files: print at most N", offsetof(options, limit)},
     {0},
 };
@@ -259,6 +265,89 @@ static sm_status list_commits(smi_cli *cli, sm_store *store, const options *o, s
     return SM_OK;
 }
 
+/* ---- which version --------------------------------------------------------------------------- */
+
+/* What --version or --timestamp says. */
+static sm_status read_at(const options *o, sm_table_at *out, sm_error *e)
+{
+    *out = (sm_table_at){.kind = SM_AT_NEWEST};
+    if (o->version_text && o->time_text) {
+        return sm_fail(e, SM_USAGE, "--version and --timestamp exclude each other");
+    }
+    if (o->version_text) {
+        out->kind = SM_AT_VERSION;
+        if (!sm_parse_i64(sm_str_of(o->version_text), &out->version) || out->version < 0) {
+            return sm_fail(e, SM_USAGE,
+                           "--version \"%s\" is not a version, which is a number from 0 on",
+                           o->version_text);
+        }
+    }
+    if (o->time_text) {
+        out->kind = SM_AT_TIME;
+        if (!sm_parse_instant(sm_str_of(o->time_text), &out->time_us)) {
+            const sm_status st =
+                sm_fail(e, SM_USAGE, "--timestamp \"%s\" is not a time", o->time_text);
+            sm_error_todo(e, "It is like 2022-04-30 or 2022-04-30T17:05:00, in UTC where it names "
+                             "no zone.");
+            return st;
+        }
+    }
+    return SM_OK;
+}
+
+/* ---- restore --------------------------------------------------------------------------------- */
+
+static void answer_restore(smi_cli *cli, sm_store *store, const sm_restored *r)
+{
+    sm_buf out = {0};
+    sm_json_writer w = {.out = &out};
+
+    sm_json_begin_object(&w);
+    sm_json_set_text_or_null(&w, "table", sm_store_uri(store));
+    sm_json_set_i64_or_null(&w, "from", r->from);
+    sm_json_set_i64_or_null(&w, "restored", r->version);
+    sm_json_set_i64_or_null(&w, "version", r->made);
+    sm_json_set_i64_or_null(&w, "removed_files", r->n_removed);
+    sm_json_set_i64_or_null(&w, "removed_bytes", r->removed_bytes);
+    sm_json_set_i64_or_null(&w, "restored_files", r->n_restored);
+    sm_json_set_i64_or_null(&w, "restored_bytes", r->restored_bytes);
+    sm_json_set_i64_or_null(&w, "files", r->n_files);
+    sm_json_set_i64_or_null(&w, "bytes", r->bytes);
+    sm_json_end_object(&w);
+    smi_answer_print(cli, &w);
+}
+
+static sm_status restore_table(smi_cli *cli, sm_store *store, const options *o, sm_error *e)
+{
+    sm_restore opts = {.is_trial = o->is_trial};
+    sm_restored r = {0};
+    char removed[SM_SIZE_TEXT_BYTES], restored[SM_SIZE_TEXT_BYTES];
+
+    SM_TRY(read_at(o, &opts.at, e));
+    if (opts.at.kind == SM_AT_NEWEST) {
+        const sm_status st = sm_fail(e, SM_USAGE, "smelt table restore needs a version");
+        sm_error_todo(e, "Name it with --version or --timestamp; smelt table history lists them.");
+        return st;
+    }
+    SM_TRY(sm_table_restore(store, &opts, cli->env.budget, &r, e));
+    SM_ASSERT((r.made < 0) == o->is_trial);
+    if (cli->globals.json) {
+        answer_restore(cli, store, &r);
+        return SM_OK;
+    }
+    sm_format_size(r.removed_bytes, removed);
+    sm_format_size(r.restored_bytes, restored);
+    print_row("restored", "version %" PRId64, r.version);
+    if (o->is_trial) {
+        print_row("version", "%" PRId64 " stays: this was a dry run", r.from);
+    } else {
+        print_row("version", "%" PRId64, r.made);
+    }
+    print_row("removed", "%" PRId64 " files, %s", r.n_removed, removed);
+    print_row("brought back", "%" PRId64 " files, %s", r.n_restored, restored);
+    return SM_OK;
+}
+
 /* ---- the command ----------------------------------------------------------------------------- */
 
 /* Each verb looks at one version of the table, or at its store. */
@@ -270,25 +359,21 @@ static const struct verb {
     {"show", show_table, NULL},
     {"files", list_files, NULL},
     {"history", NULL, list_commits},
+    {"restore", NULL, restore_table},
 };
 
 static sm_status run_verb(smi_cli *cli, const struct verb *v, sm_store *store, const options *o,
                           sm_error *e)
 {
-    int64_t version = SM_VERSION_LATEST;
     sm_snapshot *snapshot = NULL;
+    sm_table_at at;
 
     SM_ASSERT((v->of_store == NULL) != (v->of_snapshot == NULL));
     if (v->of_store) {
         return v->of_store(cli, store, o, e);
     }
-    if (o->version_text && (!sm_parse_i64(sm_str_of(o->version_text), &version) || version < 0)) {
-        return sm_fail(e, SM_USAGE,
-                       "--version \"%s\" is not a version, which is a number from 0 on",
-                       o->version_text);
-    }
-    sm_status st = o->version_text ? sm_snapshot_open(store, version, cli->env.budget, &snapshot, e)
-                                   : sm_table_open(store, cli->env.budget, &snapshot, e);
+    SM_TRY(read_at(o, &at, e));
+    sm_status st = sm_table_open_at(store, &at, cli->env.budget, &snapshot, e);
     if (st == SM_OK) {
         st = v->of_snapshot(cli, snapshot, o, e);
     }
@@ -310,15 +395,16 @@ static sm_status run_table_verb(smi_cli *cli, const void *opts, char **args, int
         }
     }
     const sm_status st = sm_fail(e, SM_USAGE, "smelt table has no command \"%s\"", args[0]);
-    sm_error_todo(e, "Use show, history or files.");
+    sm_error_todo(e, "Use show, history, files or restore.");
     return st;
 }
 
 const smi_command smi_command_table = {
     .name = "table",
-    .usage = "show|history|files URI [--version N] [--limit N]",
-    .summary = "Shows a Delta table: its columns, versions and files.",
-    .details = "  smelt table history ./lake/gold/orders --limit 5\n",
+    .usage = "show|history|files|restore URI [--version N | --timestamp T] [--limit N]",
+    .summary = "Shows a Delta table: its columns, versions and files; restores a version.",
+    .details = "  smelt table history ./lake/gold/orders --limit 5\n"
+               "  smelt table restore ./lake/gold/orders --version 3 --dry-run\n",
     .options = option_table,
     .opts_bytes = sizeof(options),
     .min_args = 2,

@@ -391,4 +391,38 @@ typedef struct sm_table_at {
 sm_status sm_table_open_at(sm_store *table, const sm_table_at *at, sm_budget *budget,
                            sm_snapshot **out, sm_error *e) SM_MUST_USE;
 
+/* ---- earlier versions ------------------------------------------------------------------------ */
+
+typedef struct sm_restore {
+    sm_table_at at; /* a version or a time */
+    bool is_trial;  /* only find out what would be done, and whether it can be */
+} sm_restore;
+
+/* What a restore did, or would do. */
+typedef struct sm_restored {
+    int64_t from;                       /* the version before it, the newest */
+    int64_t version;                    /* the version whose rows are the table's again */
+    int64_t made;                       /* the version that the restore made; −1 of a trial */
+    int64_t n_removed, removed_bytes;   /* files of `from` that go */
+    int64_t n_restored, restored_bytes; /* files of `version` that come back */
+    int64_t n_files, bytes;             /* of the table afterwards */
+} sm_restored;
+
+/**
+ * Makes the rows, schema and properties of an earlier version the table's again, by a commit
+ * RESTORE in a publication of its own. First it completes the publication that is open in the
+ * table's lake.
+ *
+ * Owner     *out is set only on success
+ * Returns   SM_OK; SM_CONFLICT: another writer changed rows meanwhile, nothing was done
+ * Errors    SM_NOT_FOUND: no table, no such version, a time before the first, or files of the
+ *           version that are gone from the store (naming the first); SM_UNSUPPORTED: a file outside
+ *           the table or with a deletion vector, a writer feature; SM_DENIED: an append-only table
+ * Threads   no worker
+ * Cost      two snapshots; a request for each file of the version, or one listing of the table's
+ *           folder where they are many
+ */
+sm_status sm_table_restore(sm_store *table, const sm_restore *opts, sm_budget *budget,
+                           sm_restored *out, sm_error *e) SM_MUST_USE;
+
 #endif

@@ -73,13 +73,15 @@ uint64_t sm_candidate_bytes(const sm_candidate *c)
 bool sm_candidate_is_empty(const sm_candidate *c)
 {
     const sm_delta_commit *r = &c->record;
-    return !c->is_always_made && r->n_adds == 0 && r->n_removes == 0 && r->n_txns == 0;
+    return !c->is_always_made && r->n_adds == 0 && r->n_removes == 0 && r->n_restores == 0 &&
+           r->n_txns == 0;
 }
 
 bool sm_candidate_keeps_rows(const sm_candidate *c)
 {
     const sm_delta_commit *r = &c->record;
-    return c->base && !r->metadata && (r->keeps_rows || (r->n_adds == 0 && r->n_removes == 0));
+    return c->base && !r->metadata &&
+           (r->keeps_rows || (r->n_adds == 0 && r->n_removes == 0 && r->n_restores == 0));
 }
 
 static const sm_delta_txn *copy_txns(sm_arena *a, const sm_delta_txn *txns, int64_t n)
@@ -130,6 +132,7 @@ int64_t sm_candidate_table_rows(const sm_candidate *c)
     for (int64_t i = 0; i < c->record.n_adds; i++) {
         rows += c->record.adds[i].n_rows;
     }
+    SM_ASSERT(c->record.n_restores == 0); /* what a restore makes is published at once */
     for (smi_kept k = {0}; smi_candidate_kept(c, &k);) {
         const int64_t n_rows = sm_delta_file_rows(&files[k.at]);
         if (n_rows < 0) {
@@ -188,6 +191,7 @@ static bool counts_agree(const sm_candidate *c, const char **why)
            !metric_differs(r, "numOutputRows", n_rows) &&
            !metric_differs(r, "numOutputBytes", (int64_t)bytes) &&
            !metric_differs(r, "numRemovedFiles", r->n_removes) &&
+           !metric_differs(r, "numRestoredFiles", r->n_restores) &&
            !metric_differs(r, "numCopiedRows", n_rows - c->n_rows);
 }
 

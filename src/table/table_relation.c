@@ -137,6 +137,7 @@ sm_status smi_candidate_relation(sm_names *n, sm_candidate *c, sm_str label, sm_
     void *options = sm_arena_alloc(n->arena, parquet->opts_bytes + 1);
     int64_t n_base = 0;
 
+    SM_ASSERT(c->record.n_restores == 0); /* what a restore makes is published at once */
     SM_TRY(sm_options_default(parquet->options, options, e));
     *d = (sm_dataset){.format = parquet, .options = options, .schema = c->schema};
     if (c->base) {

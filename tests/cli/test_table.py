@@ -1,4 +1,4 @@
-"""`smelt table show|history|files` on tables that delta-rs wrote."""
+"""`smelt table show|history|files|restore` on tables that delta-rs wrote."""
 import pytest
 
 
@@ -71,3 +71,130 @@ def test_a_version_that_is_none(smelt, table):
     for text in ("-1", "x", ""):
         done = smelt("table", "show", table, f"--version={text}", check=False)
         assert done.returncode == 2, done.stderr
+
+
+# ---- at a time, restored ------------------------------------------------------------------------
+
+
+def test_show_and_files_at_a_time(smelt, table):
+    import os
+
+    for version in range(3):
+        os.utime(table / "_delta_log" / f"{version:020}.json", (1648814400 + 60 * version,) * 2)
+    for time, version in (("2022-04-01 12:00:00", "0"), ("2022-04-01T12:01:59Z", "1"), ("2022-04-02", "2")):
+        assert fields(smelt("table", "show", table, "--timestamp", time).stdout)["version"] == version
+        assert smelt("table", "files", table, "--timestamp", time).stdout == \
+            smelt("table", "files", table, "--version", version).stdout
+    done = smelt("table", "show", table, "--timestamp", "2022-04-01", check=False)
+    assert done.returncode == 1 and "the first, version 0, is of 2022-04-01 12:00:00" in done.stderr
+
+
+@pytest.mark.parametrize("options, says", [
+    ((), "smelt table restore needs a version"),
+    (("--version", "1", "--timestamp", "2022-04-01"), "exclude each other"),
+    (("--version", "one"), "is not a version"), (("--timestamp", "noon"), "is not a time")])
+def test_restore_needs_one_version(smelt, table, options, says):
+    done = smelt("table", "restore", table, *options, check=False)
+    assert done.returncode == 2 and says in done.stderr
+
+
+def test_restore_of_a_version_that_is_none(smelt, table):
+    done = smelt("table", "restore", table, "--version", 3, check=False)
+    assert done.returncode == 1 and "its latest is 2" in done.stderr
+
+
+def test_a_dry_run_changes_nothing(smelt, table):
+    import json
+
+    shown = smelt("table", "restore", table, "--version", 0, "--dry-run").stdout
+    assert "this was a dry run" in shown and fields(shown)["restored"] == "version 0"
+    told = json.loads(smelt("table", "restore", table, "--version", 0, "--dry-run", "--json").stdout)
+    assert (told["from"], told["restored"], told["version"]) == (2, 0, None)
+    assert (told["removed_files"], told["restored_files"], told["files"]) == (1, 1, 2)
+    assert fields(smelt("table", "show", table).stdout)["version"] == "2"
+    assert not (table.parent.parent / "_smelt").exists()
+
+
+def test_restore(smelt, table):
+    """The commit is one that Spark would write; delta-rs reads the rows and the history."""
+    import json
+
+    import deltalake
+
+    rows = smelt.sql(f"SELECT id, price, \"where\".city AS city, day FROM '{table}' AT (VERSION => 1) ORDER BY id")
+    shown = smelt("table", "restore", table, "--version", 1).stdout
+    assert fields(shown)["version"] == "3"
+    assert smelt.sql(f"SELECT id, price, \"where\".city AS city, day FROM '{table}' ORDER BY id") == rows
+    peer = deltalake.DeltaTable(str(table))
+    assert sorted(peer.to_pyarrow_table()["id"].to_pylist()) == list(range(70))
+    assert sorted(peer.file_uris()) == sorted(deltalake.DeltaTable(str(table), version=1).file_uris())
+    newest = peer.history(1)[0]
+    assert newest["operation"] == "RESTORE"
+    assert newest["operationParameters"] == {"version": 1, "timestamp": None}
+    lines = (table / "_delta_log" / f"{3:020}.json").read_text().splitlines()
+    adds = {a["path"]: a for a in (json.loads(row).get("add") for row in lines) if a}
+    was = {}
+    for version in range(2):
+        for row in (table / "_delta_log" / f"{version:020}.json").read_text().splitlines():
+            add = json.loads(row).get("add")
+            if add:
+                was[add["path"]] = add
+    assert len(adds) == 2
+    for path, add in adds.items():
+        for key in ("partitionValues", "size", "modificationTime", "stats"):
+            assert add[key] == was[path][key]
+        assert add["dataChange"] is True
+    metrics = json.loads(lines[0])["commitInfo"]["operationMetrics"]
+    assert (metrics["numRestoredFiles"], metrics["numRemovedFiles"]) == ("2", "0")
+    assert metrics["numOfFilesAfterRestore"] == "4"
+
+
+def test_restore_brings_the_schema_back(smelt, lake):
+    import deltalake
+    import pyarrow as pa
+
+    uri = lake / "shop" / "wide"
+    deltalake.write_deltalake(str(uri), pa.table({"id": [1]}))
+    deltalake.write_deltalake(str(uri), pa.table({"id": [2], "b": ["x"]}), mode="append", schema_mode="merge")
+    smelt("table", "restore", uri, "--version", 0)
+    assert smelt.sql(f"SELECT * FROM '{uri}'") == [{"id": 1}]
+    smelt("table", "restore", uri, "--timestamp", "2199-01-01")
+    assert smelt.sql(f"SELECT * FROM '{uri}'") == [{"id": 1}]
+    smelt("table", "restore", uri, "--version", 1)
+    assert deltalake.DeltaTable(str(uri)).to_pyarrow_table().sort_by("id").to_pylist() == [
+        {"id": 1, "b": None}, {"id": 2, "b": "x"}]
+
+
+@pytest.mark.parametrize("n", [3, 80])
+def test_files_that_are_gone_are_found_first(smelt, lake, n):
+    """By a request for each, or, if there are many, by one listing."""
+    import deltalake
+    import pyarrow as pa
+
+    uri = lake / "shop" / "many"
+    days = pa.table({"day": pa.array([f"d {i}" for i in range(n)]), "id": pa.array(range(n), pa.int64())})
+    deltalake.write_deltalake(str(uri), days, partition_by=["day"])
+    deltalake.DeltaTable(str(uri)).delete()
+    smelt("table", "restore", uri, "--version", 0, "--dry-run")
+    gone = sorted(uri.glob("day=*/*.parquet"))[:2]
+    for path in gone:
+        path.unlink()
+    for options in ((), ("--dry-run",)):
+        done = smelt("table", "restore", uri, "--version", 0, *options, check=False)
+        assert done.returncode == 1
+        assert "version 0 cannot be restored: 2 of its files are gone" in done.stderr
+        assert any(path.name in done.stderr for path in gone)
+    assert fields(smelt("table", "show", uri).stdout)["version"] == "1"
+
+
+def test_an_append_only_table_is_not_restored(smelt, lake):
+    import deltalake
+    import pyarrow as pa
+
+    uri = lake / "shop" / "only"
+    for number in range(2):
+        deltalake.write_deltalake(str(uri), pa.table({"id": [number]}), mode="append",
+                                  configuration={"delta.appendOnly": "true"} if number == 0 else None)
+    for options in ((), ("--dry-run",)):
+        done = smelt("table", "restore", uri, "--version", 0, *options, check=False)
+        assert done.returncode != 0 and "the table is append-only" in done.stderr

@@ -101,6 +101,23 @@ def test_restored_to_a_time(shop):
     assert ids(shop) == [1, 2, 3, 4, 5]
 
 
+@pytest.mark.parametrize("how", ["version", "timestamp"])
+def test_restored_by_smelt(shop, how):
+    """As a restore by others: its books are those of the version. All peers read the same rows."""
+    stamps = [entry["timestamp"] for entry in table_of(shop).history()]
+    for version, stamp in enumerate(sorted(stamps)):
+        path = shop.lake / "raw/orders/_delta_log" / f"{version:020}.json"
+        os.utime(path, (stamp / 1000 + version,) * 2)
+    first = datetime.datetime.fromtimestamp(min(stamps) / 1000 + 0.5, datetime.timezone.utc)
+    value = 0 if how == "version" else first.isoformat()
+    shop.smelt("table", "restore", shop.lake / "raw/orders", f"--{how}", value)
+    assert ids(shop) == [1, 2] == sorted(shop.ids())
+    report = shop.run()
+    assert report["files"] == {"read": 2, "skipped": 1, "ignored": 0}
+    assert ids(shop) == [1, 2, 3, 4, 5]
+    assert shop.run()["files"]["read"] == 0
+
+
 def test_a_load_after_a_restore_has_the_right_books(shop):
     """A new file behind the RESTORE: the old ones are loaded again by the same run, and once."""
     table_of(shop).restore(1)

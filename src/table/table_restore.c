@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * table/table_restore.c: makes the rows of an earlier version the table's again, by one commit.
+ * Called by `smelt table restore`.
+ *
+ * Order    Complete the publication that is open in the table's lake. Open the newest version and
+ *          the one that is meant. Compare their files: those that only the newest has are removed,
+ *          those that only the other has are added again, as the log had them. Look whether all
+ *          files of the version are still in the store. Publish, as any change of a table.
+ * Record   a RESTORE with the parameters and metrics that Spark writes. It always names the
+ *          version, so that nobody must find it by the time.
+ * Kept     the protocol (features are not taken away again) and transactions, as others do it.
+ *          Schema, partition columns and properties are those of the version.
+ * Others   A commit that changed rows meanwhile is a conflict: the restore has read all. */
+#include "table/table_int.h"
+
+#include <inttypes.h>
+
+#include "base/time.h"
+
+/* From so many files on, the table's folder is listed instead of asking for each of them. */
+#define MOST_ASKED 64
+
+typedef struct restoring {
+    sm_store *store;
+    sm_budget *budget;
+    sm_arena *arena;
+    const sm_restore *opts;
+    sm_snapshot *now, *then;
+    const sm_delta_file **removes, **restores; /* in the order of their snapshots */
+    sm_restored out;
+} restoring;
+
+/* ---- which files ----------------------------------------------------------------------------- */
+
+/* What two versions have in common where they have the same rows of a file. */
+static sm_str identity_of(const sm_delta_file *f, sm_buf *text)
+{
+    sm_buf_reset(text);
+    sm_buf_text(text, f->path);
+    if (f->dv) {
+        sm_buf_printf(text, "\n%.*s %.*s %" PRId64, SM_STR_ARG(f->dv->storage_type),
+                      SM_STR_ARG(f->dv->path_or_inline), f->dv->offset);
+    }
+    return sm_buf_str(text);
+}
+
+/* The files of `s` that `other` has not. */
+static const sm_delta_file **only_in(const sm_snapshot *s, const sm_snapshot *other, sm_arena *a,
+                                     int64_t *n, int64_t *bytes)
+{
+    int64_t n_files = 0, n_other = 0;
+    const sm_delta_file *files = sm_snapshot_files(s, &n_files);
+    const sm_delta_file *others = sm_snapshot_files(other, &n_other);
+    const sm_delta_file **out = SM_NEW_ARRAY(a, const sm_delta_file *, n_files + 1);
+    sm_map *there = sm_map_new(a);
+    sm_buf text = {0};
+
+    for (int64_t i = 0; i < n_other; i++) {
+        *sm_map_at(there, identity_of(&others[i], &text)) = (void *)&others[i];
+    }
+    *n = *bytes = 0;
+    for (int64_t i = 0; i < n_files; i++) {
+        if (!sm_map_get(there, identity_of(&files[i], &text))) {
+            out[(*n)++] = &files[i];
+            *bytes += (int64_t)files[i].size_bytes;
+        }
+    }
+    sm_buf_release(&text);
+    return out;
+}
+
+static void compare_files(restoring *r)
+{
+    const sm_delta_file *files = sm_snapshot_files(r->then, &r->out.n_files);
+
+    for (int64_t i = 0; i < r->out.n_files; i++) {
+        r->out.bytes += (int64_t)files[i].size_bytes;
+    }
+    r->removes = only_in(r->now, r->then, r->arena, &r->out.n_removed, &r->out.removed_bytes);
+    r->restores = only_in(r->then, r->now, r->arena, &r->out.n_restored, &r->out.restored_bytes);
+}
+
+/* ---- are they there? ------------------------------------------------------------------------- */
+
+/* All keys of the table's folder; NULL where each file is to be asked for. */
+static sm_status list_keys(const restoring *r, sm_map **out, sm_error *e)
+{
+    sm_entry *entries = NULL;
+    int64_t n = 0;
+
+    *out = NULL;
+    if (r->out.n_files <= MOST_ASKED) {
+        return SM_OK;
+    }
+    SM_TRY(sm_store_list(r->store, SM_STR(""), false, r->arena, &entries, &n, e));
+    *out = sm_map_new(r->arena);
+    for (int64_t i = 0; i < n; i++) {
+        *sm_map_at(*out, entries[i].key) = &entries[i];
+    }
+    return SM_OK;
+}
+
+static sm_status is_in_store(const restoring *r, const sm_map *keys, sm_str key, bool *out,
+                             sm_error *e)
+{
+    sm_entry entry;
+
+    if (keys) {
+        *out = sm_map_get(keys, key) != NULL;
+        return SM_OK;
+    }
+    const sm_status st = sm_store_stat(r->store, key, r->arena, &entry, e);
+    *out = st == SM_OK;
+    return st == SM_NOT_FOUND ? SM_OK : st;
+}
+
+static sm_status check_restored(const restoring *r, const sm_delta_file *f, sm_error *e)
+{
+    if (f->key.len == 0 || f->dv) {
+        return sm_fail(e, SM_UNSUPPORTED,
+                       "file \"%.*s\" of version %" PRId64 " %s, so it is not restored",
+                       SM_STR_ARG(f->path), r->out.version,
+                       f->dv ? "has a deletion vector" : "lies outside the table");
+    }
+    return SM_OK;
+}
+
+/* Looks at all files of the version: a table that lacks one of those that stay is no better. */
+static sm_status check_files(const restoring *r, sm_error *e)
+{
+    const sm_delta_file *first = NULL;
+    sm_map *keys = NULL;
+    int64_t n_gone = 0, n = 0;
+    const sm_delta_file *files = sm_snapshot_files(r->then, &n);
+
+    for (int64_t i = 0; i < r->out.n_restored; i++) {
+        SM_TRY(check_restored(r, r->restores[i], e));
+    }
+    SM_TRY(list_keys(r, &keys, e));
+    for (int64_t i = 0; i < n; i++) {
+        bool is_there = true;
+        if (files[i].key.len > 0) {
+            SM_TRY(is_in_store(r, keys, files[i].key, &is_there, e));
+        }
+        first = is_there || first ? first : &files[i];
+        n_gone += is_there ? 0 : 1;
+    }
+    if (!first) {
+        return SM_OK;
+    }
+    const sm_status st = sm_fail(e, SM_NOT_FOUND,
+                                 "version %" PRId64 " cannot be restored: %" PRId64
+                                 " of its files are gone from the store, the first is \"%.*s\"",
+                                 r->out.version, n_gone, SM_STR_ARG(first->key));
+    sm_error_todo(e, "Files are deleted by a vacuum. A later version may still be whole.");
+    return st;
+}
+
+/* ---- the metadata ---------------------------------------------------------------------------- */
+
+static bool are_same_pairs(const sm_pair *x, int32_t n_x, const sm_pair *y, int32_t n_y)
+{
+    bool is_same = n_x == n_y;
+
+    for (int32_t i = 0; i < n_x && is_same; i++) {
+        is_same = sm_str_eq(x[i].key, y[i].key) && sm_str_eq(x[i].value, y[i].value);
+    }
+    return is_same;
+}
+
+static sm_status is_same_schema(const sm_type *x, const sm_type *y, bool *out, sm_error *e)
+{
+    sm_buf a = {0}, b = {0};
+
+    sm_status st = sm_delta_schema_json(x, &a, e);
+    st = st == SM_OK ? sm_delta_schema_json(y, &b, e) : st;
+    *out = sm_str_eq(sm_buf_str(&a), sm_buf_str(&b));
+    sm_buf_release(&a);
+    sm_buf_release(&b);
+    return st;
+}
+
+/* The version's metadata where it differs from the newest version's, else NULL. */
+static sm_status other_metadata(const restoring *r, const sm_delta_metadata **out, sm_error *e)
+{
+    const sm_delta_metadata *x = sm_snapshot_metadata(r->now), *y = sm_snapshot_metadata(r->then);
+    bool is_same = false;
+
+    SM_TRY(is_same_schema(x->schema, y->schema, &is_same, e));
+    is_same = is_same && sm_str_eq(x->id, y->id) && sm_str_eq(x->name, y->name) &&
+              sm_str_eq(x->description, y->description) &&
+              are_same_pairs(x->config, x->n_config, y->config, y->n_config) &&
+              x->n_partition_columns == y->n_partition_columns;
+    for (int32_t i = 0; is_same && i < x->n_partition_columns; i++) {
+        is_same = sm_str_eq(x->partition_columns[i], y->partition_columns[i]);
+    }
+    *out = is_same ? NULL : y;
+    return SM_OK;
+}
+
+/* ---- the commit ------------------------------------------------------------------------------ */
+
+static void set_details(const restoring *r, sm_delta_commit *c)
+{
+    const sm_restored *o = &r->out;
+    sm_value time = {.type = &sm_type_string, .is_null = true};
+    char text[SM_TIME_TEXT_BYTES];
+
+    if (r->opts->at.kind == SM_AT_TIME) {
+        sm_format_timestamp(r->opts->at.time_us, text);
+        time = sm_value_str(sm_arena_str(r->arena, sm_str_of(text)));
+    }
+    const sm_delta_detail parameters[] = {
+        {SM_STR("version"), sm_value_i64(o->version)},
+        {SM_STR("timestamp"), time},
+    };
+    const sm_delta_detail metrics[] = {
+        {SM_STR("tableSizeAfterRestore"), sm_value_i64(o->bytes)},
+        {SM_STR("numOfFilesAfterRestore"), sm_value_i64(o->n_files)},
+        {SM_STR("numRemovedFiles"), sm_value_i64(o->n_removed)},
+        {SM_STR("numRestoredFiles"), sm_value_i64(o->n_restored)},
+        {SM_STR("removedFilesSize"), sm_value_i64(o->removed_bytes)},
+        {SM_STR("restoredFilesSize"), sm_value_i64(o->restored_bytes)},
+    };
+    c->n_parameters = SM_COUNT(parameters);
+    c->parameters =
+        memcpy(sm_arena_alloc(r->arena, sizeof(parameters)), parameters, sizeof(parameters));
+    c->n_metrics = SM_COUNT(metrics);
+    c->metrics = memcpy(sm_arena_alloc(r->arena, sizeof(metrics)), metrics, sizeof(metrics));
+}
+
+static sm_status make_record(const restoring *r, sm_delta_commit *out, sm_error *e)
+{
+    *out = (sm_delta_commit){
+        .operation = SM_STR("RESTORE"),
+        .isolation = SM_READ_ALL,
+        .removes = r->removes,
+        .n_removes = r->out.n_removed,
+        .restores = r->restores,
+        .n_restores = r->out.n_restored,
+    };
+    SM_TRY(other_metadata(r, &out->metadata, e));
+    set_details(r, out);
+    return SM_OK;
+}
+
+/* Takes what the candidate points to: the arena, and a hold on the snapshots' store. */
+static sm_status publish_record(restoring *r, const sm_delta_commit *record, sm_error *e)
+{
+    sm_candidate *c = sm_alloc_zero(sizeof(*c));
+
+    atomic_init(&c->refs, 1);
+    c->arena = sm_arena_new(r->budget);
+    c->uri = sm_arena_str(c->arena, sm_store_uri(r->store));
+    c->store = sm_store_retain(r->store);
+    c->base = sm_snapshot_retain(r->now);
+    c->record = *record;
+    c->schema = (record->metadata ? record->metadata : sm_snapshot_metadata(r->now))->schema;
+    c->is_always_made = true;
+#ifdef SM_ASSERTS
+    const char *why = "";
+    if (!smi_candidate_validate(c, true, &why)) {
+        sm_assert_failed(why, "table: a restore", 0);
+    }
+#endif
+    const sm_status st = sm_publish(&c, 1, r->budget, &r->out.made, NULL, e);
+    sm_candidate_release(c); /* before the arena that its record is in */
+    return st;
+}
+
+/* ---- the door -------------------------------------------------------------------------------- */
+
+static sm_status open_versions(restoring *r, sm_error *e)
+{
+    const smi_lake_place place = smi_lake_of(r->store, r->arena);
+    const sm_table_at *at = &r->opts->at;
+    sm_str told = {0};
+
+    if (place.lake.len > 0 && !r->opts->is_trial) {
+        SM_TRY(
+            sm_lake_settle(sm_store_opener(r->store), place.lake, r->budget, r->arena, &told, e));
+    }
+    SM_TRY(sm_table_open(r->store, r->budget, &r->now, e));
+    r->out.from = sm_snapshot_version(r->now);
+    r->out.version = at->version;
+    if (at->kind == SM_AT_TIME) {
+        SM_TRY(sm_delta_version_at(r->now, at->time_us, &r->out.version, e));
+    }
+    if (r->out.version > r->out.from) {
+        return sm_fail(e, SM_NOT_FOUND,
+                       "no version %" PRId64 " of table %.*s: its latest is %" PRId64,
+                       r->out.version, SM_STR_ARG(sm_store_uri(r->store)), r->out.from);
+    }
+    return sm_snapshot_open(r->store, r->out.version, r->budget, &r->then, e);
+}
+
+sm_status sm_table_restore(sm_store *table, const sm_restore *opts, sm_budget *budget,
+                           sm_restored *out, sm_error *e)
+{
+    SM_ASSERT(opts->at.kind != SM_AT_NEWEST);
+    restoring r = {.store = table, .budget = budget, .arena = sm_arena_new(budget), .opts = opts};
+    sm_delta_prepared unused;
+    sm_delta_commit record;
+    sm_status st = SM_OK;
+
+    r.out.made = -1;
+    SM_TRY_GOTO(st, done, open_versions(&r, e));
+    compare_files(&r);
+    SM_ASSERT(r.out.n_restored <= r.out.n_files);
+    SM_TRY_GOTO(st, done, check_files(&r, e));
+    SM_TRY_GOTO(st, done, make_record(&r, &record, e));
+    st = opts->is_trial ? sm_delta_prepare(r.now, &record, r.arena, &unused, e)
+                        : publish_record(&r, &record, e);
+    if (st == SM_OK) {
+        *out = r.out;
+    }
+done:
+    sm_snapshot_release(r.then);
+    sm_snapshot_release(r.now);
+    sm_arena_free(r.arena);
+    return st;
+}
