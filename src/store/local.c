@@ -12,7 +12,8 @@
  * Reading  A blob keeps its file open, so it does not matter if its name is replaced or removed.
  * Listing  Folder by folder, without recursion, then sorted. Symbolic links are followed, but not
  *          into a folder that is above them, as such a loop would list its files again and again.
- *          Broken links, pipes and devices are left out, unless the listing is `delimited`.
+ *          Broken links, pipes and devices are left out, unless the listing is `delimited`. A
+ *          listing for a clean-up (is_own) follows no links and has temporary files.
  * Names    are bytes; a "file://" URI is not percent-decoded. */
 #include <dirent.h>
 #include <errno.h>
@@ -165,17 +166,40 @@ static sm_status check_file(const struct stat *info, sm_error *e)
     return SM_OK;
 }
 
+/* Is the name of a key, or of one of its folders below the root, a symbolic link? Changes `path`
+ * meanwhile, whose last key_len bytes are the key. */
+static bool is_linked(char *path, size_t key_len)
+{
+    const size_t root_len = strlen(path) - key_len;
+    const size_t n = root_len + key_len;
+    bool found = false;
+
+    SM_ASSERT(root_len > 0 && path[root_len - 1] == '/');
+    for (size_t i = root_len; i <= n && !found; i++) {
+        if (path[i] == '/' || path[i] == '\0') {
+            struct stat info;
+            const char end = path[i];
+            path[i] = '\0';
+            found = lstat(path, &info) == 0 && S_ISLNK(info.st_mode);
+            path[i] = end;
+        }
+    }
+    return found;
+}
+
 static sm_status local_stat(sm_store *s, sm_str key, sm_arena *a, sm_entry *out, sm_error *e)
 {
     char *path = path_of(s, key);
     struct stat info;
     const int os_error = stat(path, &info) == 0 ? 0 : errno;
+    const bool through_link = !os_error && is_linked(path, key.len);
     sm_free(path);
     if (os_error) {
         return fail_os(e, os_error, "could not look up the file");
     }
     SM_TRY(check_file(&info, e));
     *out = entry_of(sm_arena_str(a, key), &info);
+    out->is_linked = through_link;
     return SM_OK;
 }
 
@@ -330,7 +354,7 @@ static sm_status add_name(listing *l, int folder_fd, sm_str folder, const way *h
         return SM_OK; /* saves the look-up of each old file of a long log */
     }
     struct stat info;
-    if (fstatat(folder_fd, d->d_name, &info, 0) != 0) {
+    if (fstatat(folder_fd, d->d_name, &info, l->what->is_own ? AT_SYMLINK_NOFOLLOW : 0) != 0) {
         if (errno == ENOENT || errno == ELOOP) {
             if (d->d_type == DT_LNK) {
                 add_other(l, key);
@@ -349,10 +373,10 @@ static sm_status add_name(listing *l, int folder_fd, sm_str folder, const way *h
     return SM_OK;
 }
 
-static bool is_hidden(const char *name)
+static bool is_hidden(const listing *l, const char *name)
 {
     return strcmp(name, ".") == 0 || strcmp(name, "..") == 0 ||
-           strncmp(name, TMP_PREFIX, strlen(TMP_PREFIX)) == 0;
+           (!l->what->is_own && strncmp(name, TMP_PREFIX, strlen(TMP_PREFIX)) == 0);
 }
 
 /* The way to the open folder; NULL if the way has come through it already. */
@@ -391,7 +415,7 @@ static sm_status read_folder(listing *l, todo_folder todo, sm_error *e)
             st = errno ? fail_os(e, errno, "could not read the folder") : SM_OK;
             break;
         }
-        if (!is_hidden(d->d_name)) {
+        if (!is_hidden(l, d->d_name)) {
             SM_TRY_GOTO(st, done, add_name(l, dirfd(dir), folder, here, d, e));
         }
     }

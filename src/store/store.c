@@ -111,6 +111,7 @@ void smi_store_init(sm_store *s, sm_stores *stores, const sm_store_ops *ops, sm_
 sm_store *sm_store_retain(sm_store *s)
 {
     const int32_t before = atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+    (void)before; /* of the assert alone */
     SM_ASSERT(before > 0);
     return s;
 }
@@ -424,6 +425,12 @@ sm_status sm_store_list_after(sm_store *s, sm_str prefix, sm_str after, sm_arena
     return list_entries(s, &what, a, out, n, e);
 }
 
+sm_status sm_store_list_own(sm_store *s, sm_arena *a, sm_entry **out, int64_t *n, sm_error *e)
+{
+    const smi_listing what = {.is_own = true};
+    return list_entries(s, &what, a, out, n, e);
+}
+
 sm_status smi_stat(sm_store *s, sm_str key, sm_arena *a, sm_entry *out, sm_error *e)
 {
     SM_ASSERT(smi_key_check(key, NULL) == SM_OK);
@@ -638,6 +645,7 @@ sm_status sm_blob_open(sm_store *s, sm_str key, sm_blob **out, sm_error *e)
 sm_blob *sm_blob_retain(sm_blob *b)
 {
     const int32_t before = atomic_fetch_add_explicit(&b->refs, 1, memory_order_relaxed);
+    (void)before; /* of the assert alone */
     SM_ASSERT(before > 0);
     return b;
 }

@@ -124,6 +124,8 @@ typedef struct sm_entry {
     sm_str etag;         /* "" if the store has none */
     bool is_folder;      /* only with `delimited`; its key ends in '/' */
     bool is_other;       /* only with `delimited`: a broken link, a pipe, a device; not an object */
+    bool is_linked;      /* only from sm_store_stat: its name, or a folder on the way to it from the
+                          * root, is a symbolic link, so its bytes may be anywhere */
 } sm_entry;
 
 /**
@@ -141,6 +143,16 @@ sm_status sm_store_list(sm_store *s, sm_str prefix, bool delimited, sm_arena *a,
 /** Lists without `delimited`, and only keys greater than `after` (for the tail of a Delta log). */
 sm_status sm_store_list_after(sm_store *s, sm_str prefix, sm_str after, sm_arena *a, sm_entry **out,
                               int64_t *n, sm_error *e) SM_MUST_USE;
+
+/**
+ * Lists what lies in the store's root, for who cleans it up: all objects, and temporary files that
+ * killed processes have left. Symbolic links are neither followed nor listed.
+ *
+ * Owner     as sm_store_list
+ * Returns   as sm_store_list
+ */
+sm_status sm_store_list_own(sm_store *s, sm_arena *a, sm_entry **out, int64_t *n,
+                            sm_error *e) SM_MUST_USE;
 
 /** Looks an object up; *out is in the arena. SM_NOT_FOUND if there is none. */
 sm_status sm_store_stat(sm_store *s, sm_str key, sm_arena *a, sm_entry *out,

@@ -20,6 +20,8 @@ typedef struct smi_listing {
     sm_str prefix; /* "" or ends in '/' */
     sm_str after;  /* only keys greater; "" for all */
     bool delimited;
+    bool
+        is_own; /* temporary files too; no symbolic links. Means nothing to stores without either */
 } smi_listing;
 
 /* A range, and where its bytes go. */

@@ -467,6 +467,31 @@ static void test_listing_what_is_not_there(void **state)
     scratch_free(&at);
 }
 
+/* What lies in the folder itself, and which keys lead out of it. */
+static void check_own(sm_store *s)
+{
+    static const struct {
+        const char *key;
+        bool is_linked;
+    } keys[] = {{"d/x", false},     {"file", true},     {"linked/x", true},
+                {"d/up/d/x", true}, {"here/d/x", true}, {".smelt-tmp-0123456789abcdef", false}};
+    sm_error e = {0};
+    sm_entry *items = NULL, entry;
+    int64_t n = 0;
+    sm_arena *a = sm_arena_new(NULL);
+
+    assert_ok(sm_store_list_own(s, a, &items, &n, &e), &e);
+    assert_int_equal(n, 2);
+    assert_true(sm_str_is(items[0].key, ".smelt-tmp-0123456789abcdef"));
+    assert_true(sm_str_is(items[1].key, "d/x"));
+    assert_int_equal(items[1].size_bytes, 1);
+    for (int i = 0; i < SM_COUNT(keys); i++) {
+        assert_ok(sm_store_stat(s, sm_str_of(keys[i].key), a, &entry, &e), &e);
+        assert_int_equal(entry.is_linked, keys[i].is_linked);
+    }
+    sm_arena_free(a);
+}
+
 /* Temporary files and pipes are passed over, links are followed, but not in circles. */
 static void test_strange_files(void **state)
 {
@@ -509,6 +534,7 @@ static void test_strange_files(void **state)
     assert_string_equal(text, "d/x file linked/x ");
     list_text(s, "d/", false, text);
     assert_string_equal(text, "d/up/file d/x ");
+    check_own(s);
     sm_store_release(s);
     assert_int_equal(chdir("/"), 0);
     scratch_free(&at);
