@@ -359,6 +359,42 @@ int64_t sm_delta_attempt_version(const sm_delta_attempt *t);
  * log lacks. Else SM_OK. */
 sm_status sm_delta_attempt_conflict(const sm_delta_attempt *t, sm_error *e) SM_MUST_USE;
 
+/* ---- which files the log needs, for vacuum --------------------------------------------------- */
+
+/* A file that the log names. */
+typedef struct sm_delta_named {
+    sm_str path;           /* as in the log */
+    int64_t deleted_ms;    /* of a removed file: when; of an added one −1 */
+    const sm_delta_dv *dv; /* its deletion vector, or NULL */
+} sm_delta_named;
+
+/**
+ * Finds the files that versions up to the snapshot's have removed: those that the commits in the
+ * log name, and those that its checkpoint still lists. Some may be live again. A commit that does
+ * not say when it removed a file counts from the time of its own file.
+ *
+ * Shape     *is_whole: the log has all commits from version 0 on, so that nothing is left out
+ * Owner     *out lives in `a`
+ * Errors    those of the store; SM_CORRUPT: a commit that cannot be read
+ * Cost      one listing of the log, and a request for each commit that it has
+ */
+sm_status sm_delta_removed_files(const sm_snapshot *s, sm_arena *a, sm_delta_named **out,
+                                 int64_t *n, bool *is_whole, sm_error *e) SM_MUST_USE;
+/** The files that a prepared commit adds or removes. *out lives in `a`. */
+sm_status sm_delta_prepared_files(const sm_delta_prepared *c, sm_arena *a, sm_delta_named **out,
+                                  int64_t *n, sm_error *e) SM_MUST_USE;
+/** The key of a path of the log, in `a`; "" where it is absolute, or leaves the table's root. */
+sm_str sm_delta_path_key(sm_str path, sm_arena *a);
+/** Where the bits of a deletion vector lie, in `a`: a key below the table's root; "" where they are
+ * in the log itself (inline), at an absolute path (*absolute), or not where the protocol says. */
+sm_str sm_delta_dv_key(const sm_delta_dv *dv, sm_arena *a, sm_str *absolute);
+/** For how long the table keeps removed files: delta.deletedFileRetentionDuration, or 7 days. −1
+ * where its text is not understood. */
+int64_t sm_delta_retention_us(const sm_delta_metadata *m);
+/** May files that no version names be deleted? SM_UNSUPPORTED names a feature that is not known, or
+ * by which files of the table are named elsewhere (icebergCompat). */
+sm_status sm_delta_check_vacuum(const sm_snapshot *s, sm_error *e) SM_MUST_USE;
+
 /* ---- checkpoints, schemas -------------------------------------------------------------------- */
 
 /** Writes a checkpoint of that version where the table's properties ask for one (every 10

@@ -92,3 +92,26 @@ sm_status smi_check_writer(const sm_delta_protocol *p, const sm_delta_metadata *
     }
     return SM_OK;
 }
+
+sm_status sm_delta_check_vacuum(const sm_snapshot *s, sm_error *e)
+{
+    const sm_delta_protocol *p = &s->protocol;
+
+    SM_ASSERT(s->files); /* it is finished, so its reader features were checked */
+    if (p->min_writer > 7) {
+        return sm_fail(e, SM_UNSUPPORTED,
+                       "the table needs writer version %d; versions 1 to 7 can be vacuumed",
+                       p->min_writer);
+    }
+    for (int32_t i = 0; i < p->n_writer_features; i++) {
+        const struct feature *f = find_feature(p->writer_features[i]);
+        SM_ASSERT(!f || f->can_read);
+        if (!f || sm_str_starts(sm_str_of(f->name), SM_STR("icebergCompat"))) {
+            return sm_fail(e, SM_UNSUPPORTED,
+                           "the table needs the writer feature \"%.*s\", with which it cannot be "
+                           "vacuumed",
+                           SM_STR_ARG(p->writer_features[i]));
+        }
+    }
+    return SM_OK;
+}

@@ -213,6 +213,11 @@ sm_str smi_physical_name(const sm_field *f, sm_arena *a);
 
 /* ---- deletion vectors (delta_vector.c) ------------------------------------------------------- */
 
+/** The file of vectors that the text of storage type "u" names: "ab" and a UUID in base 85 become
+ * "ab/deletion_vector_….bin", in `a`. *is_outside as of smi_path_key(). SM_CORRUPT where it names
+ * none. */
+sm_status smi_vector_key(sm_str text, sm_arena *a, sm_str *key, bool *is_outside,
+                         sm_error *e) SM_MUST_USE;
 /** Finds where the deletion vector of a file is; its reader reads it. *out lives in `a` and borrows
  * the snapshot and the file. SM_UNSUPPORTED: outside the table; SM_CORRUPT: no place at all. */
 sm_status smi_vector_deletes(const sm_snapshot *s, const sm_delta_file *f, sm_arena *a,

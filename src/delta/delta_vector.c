@@ -75,8 +75,7 @@ static bool decode_base85(sm_str text, uint8_t *out)
 
 /* ---- place ----------------------------------------------------------------------------------- */
 
-/* "ab" and a UUID in base 85 -> "ab/deletion_vector_….bin". */
-static sm_status relative_key(sm_str text, sm_arena *a, sm_str *key, bool *is_outside, sm_error *e)
+sm_status smi_vector_key(sm_str text, sm_arena *a, sm_str *key, bool *is_outside, sm_error *e)
 {
     uint8_t id[UUID_BYTES];
     char name[UUID_BYTES * 2 + 5] = "";
@@ -127,7 +126,7 @@ static sm_status find_place(vector *v, sm_arena *a, sm_error *e)
     bool is_outside = false;
 
     if (sm_str_is(dv->storage_type, "u")) {
-        SM_TRY(relative_key(dv->path_or_inline, a, &v->key, &is_outside, e));
+        SM_TRY(smi_vector_key(dv->path_or_inline, a, &v->key, &is_outside, e));
     } else if (sm_str_is(dv->storage_type, "p")) {
         SM_TRY(absolute_key(dv->path_or_inline, v->snapshot->store, a, &v->key, &is_outside, e));
     } else if (!sm_str_is(dv->storage_type, "i")) {
