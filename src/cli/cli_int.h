@@ -144,6 +144,19 @@ sm_status smi_output_open(smi_cli *cli, const sm_type *schema, const char *forma
  * is one. A command prints one answer. */
 void smi_answer_print(smi_cli *cli, sm_json_writer *w);
 
+/* ---- smelt table vacuum (cli_vacuum.c) ------------------------------------------------------- */
+
+typedef struct smi_vacuum_opts {
+    const char *retention; /* NULL: the table's own */
+    bool no_retention_check, lite, dry_run;
+} smi_vacuum_opts;
+
+/** Deletes files that no version of the table needs, and prints what was done. SM_USAGE: the
+ * retention is no time; those of sm_table_vacuum(), after the answer was printed where files could
+ * not be deleted. */
+sm_status smi_vacuum_run(smi_cli *cli, sm_str uri, const smi_vacuum_opts *o,
+                         sm_error *e) SM_MUST_USE;
+
 /* ---- text in --------------------------------------------------------------------------------- */
 
 /** Reads the whole text of a file into cli->arena. "-" is stdin; where that is a terminal, a line

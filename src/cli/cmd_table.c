@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * cli/cmd_table.c: `smelt table show|history|files|restore URI`: prints a Delta table's columns and
- * properties, its commits, or its data files; makes an earlier version's rows the table's again. */
+ * cli/cmd_table.c: `smelt table show|history|files|restore|vacuum URI`: prints a Delta table's
+ * columns and properties, its commits, or its data files; makes an earlier version's rows the
+ * table's again. cli_vacuum.c has what vacuum does. */
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -13,7 +14,7 @@
 typedef struct options {
     int64_t limit;
     const char *version_text, *time_text;
-    bool is_trial;
+    smi_vacuum_opts vacuum; /* its dry_run is restore's too */
 } options;
 
 static const smi_opt option_table[] = {
@@ -22,9 +23,18 @@ static const smi_opt option_table[] = {
      offsetof(options, version_text)},
     {"--timestamp", SMI_OPT_TEXT, "T", "in its place: the newest version that is not later than T",
      offsetof(options, time_text)},
-    {"--dry-run", SMI_OPT_FLAG, NULL, "restore: only say what would be done",
-     offsetof(options, is_trial)},
     {"--limit", SMI_OPT_I64, "N", "history, files: print at most N", offsetof(options, limit)},
+    {"--retention", SMI_OPT_TEXT, "TIME",
+     "vacuum: keep what was removed less than TIME ago: 7d, 12h, 30m (default: as the table says)",
+     offsetof(options, vacuum.retention)},
+    {"--no-retention-check", SMI_OPT_FLAG, NULL,
+     "vacuum: --retention may be shorter than the table's own",
+     offsetof(options, vacuum.no_retention_check)},
+    {"--lite", SMI_OPT_FLAG, NULL,
+     "vacuum: do not list the folder; only files that the log removed",
+     offsetof(options, vacuum.lite)},
+    {"--dry-run", SMI_OPT_FLAG, NULL, "vacuum, restore: only print what would be done",
+     offsetof(options, vacuum.dry_run)},
     {0},
 };
 
@@ -319,7 +329,7 @@ static void answer_restore(smi_cli *cli, sm_store *store, const sm_restored *r)
 
 static sm_status restore_table(smi_cli *cli, sm_store *store, const options *o, sm_error *e)
 {
-    sm_restore opts = {.is_trial = o->is_trial};
+    sm_restore opts = {.is_trial = o->vacuum.dry_run};
     sm_restored r = {0};
     char removed[SM_SIZE_TEXT_BYTES], restored[SM_SIZE_TEXT_BYTES];
 
@@ -330,7 +340,7 @@ static sm_status restore_table(smi_cli *cli, sm_store *store, const options *o, 
         return st;
     }
     SM_TRY(sm_table_restore(store, &opts, cli->env.budget, &r, e));
-    SM_ASSERT((r.made < 0) == o->is_trial);
+    SM_ASSERT((r.made < 0) == o->vacuum.dry_run);
     if (cli->globals.json) {
         answer_restore(cli, store, &r);
         return SM_OK;
@@ -338,7 +348,7 @@ static sm_status restore_table(smi_cli *cli, sm_store *store, const options *o, 
     sm_format_size(r.removed_bytes, removed);
     sm_format_size(r.restored_bytes, restored);
     print_row("restored", "version %" PRId64, r.version);
-    if (o->is_trial) {
+    if (o->vacuum.dry_run) {
         print_row("version", "%" PRId64 " stays: this was a dry run", r.from);
     } else {
         print_row("version", "%" PRId64, r.made);
@@ -350,17 +360,44 @@ static sm_status restore_table(smi_cli *cli, sm_store *store, const options *o, 
 
 /* ---- the command ----------------------------------------------------------------------------- */
 
+static sm_status vacuum_table(smi_cli *cli, sm_store *store, const options *o, sm_error *e)
+{
+    return smi_vacuum_run(cli, sm_store_uri(store), &o->vacuum, e);
+}
+
 /* Each verb looks at one version of the table, or at its store. */
 static const struct verb {
     const char *name;
     sm_status (*of_snapshot)(smi_cli *cli, const sm_snapshot *s, const options *o, sm_error *e);
     sm_status (*of_store)(smi_cli *cli, sm_store *store, const options *o, sm_error *e);
 } verbs[] = {
-    {"show", show_table, NULL},
-    {"files", list_files, NULL},
-    {"history", NULL, list_commits},
-    {"restore", NULL, restore_table},
+    {"show", show_table, NULL},      {"files", list_files, NULL},
+    {"history", NULL, list_commits}, {"restore", NULL, restore_table},
+    {"vacuum", NULL, vacuum_table},
 };
+
+/* An option of another verb would be passed over, and the user would not know. */
+static sm_status check_options(const struct verb *v, const options *o, sm_error *e)
+{
+    const bool is_vacuum = v->of_store == vacuum_table;
+    const bool is_restore = v->of_store == restore_table;
+    const smi_vacuum_opts *of = &o->vacuum;
+    const char *wrong = NULL;
+
+    if (is_vacuum) {
+        wrong = o->version_text             ? "--version"
+                : o->time_text              ? "--timestamp"
+                : o->limit != SMI_NOT_GIVEN ? "--limit"
+                                            : NULL;
+    } else {
+        wrong = of->retention                ? "--retention"
+                : of->no_retention_check     ? "--no-retention-check"
+                : of->lite                   ? "--lite"
+                : of->dry_run && !is_restore ? "--dry-run"
+                                             : NULL;
+    }
+    return wrong ? sm_fail(e, SM_USAGE, "smelt table %s has no option %s", v->name, wrong) : SM_OK;
+}
 
 static sm_status run_verb(smi_cli *cli, const struct verb *v, sm_store *store, const options *o,
                           sm_error *e)
@@ -388,6 +425,7 @@ static sm_status run_table_verb(smi_cli *cli, const void *opts, char **args, int
 
     for (int i = 0; i < SM_COUNT(verbs); i++) {
         if (strcmp(verbs[i].name, args[0]) == 0) {
+            SM_TRY(check_options(&verbs[i], opts, e));
             SM_TRY(sm_store_open(cli->env.stores, sm_str_of(args[1]), &store, e));
             const sm_status st = run_verb(cli, &verbs[i], store, opts, e);
             sm_store_release(store);
@@ -395,16 +433,17 @@ static sm_status run_table_verb(smi_cli *cli, const void *opts, char **args, int
         }
     }
     const sm_status st = sm_fail(e, SM_USAGE, "smelt table has no command \"%s\"", args[0]);
-    sm_error_todo(e, "Use show, history, files or restore.");
+    sm_error_todo(e, "Use show, history, files, restore or vacuum.");
     return st;
 }
 
 const smi_command smi_command_table = {
     .name = "table",
-    .usage = "show|history|files|restore URI [--version N | --timestamp T] [--limit N]",
-    .summary = "Shows a Delta table: its columns, versions and files; restores a version.",
+    .usage = "show|history|files|restore|vacuum URI [options]",
+    .summary = "Shows a Delta table, restores a version, deletes files that none needs.",
     .details = "  smelt table history ./lake/gold/orders --limit 5\n"
-               "  smelt table restore ./lake/gold/orders --version 3 --dry-run\n",
+               "  smelt table restore ./lake/gold/orders --version 3 --dry-run\n"
+               "  smelt table vacuum ./lake/gold/orders --dry-run\n",
     .options = option_table,
     .opts_bytes = sizeof(options),
     .min_args = 2,

@@ -425,4 +425,49 @@ typedef struct sm_restored {
 sm_status sm_table_restore(sm_store *table, const sm_restore *opts, sm_budget *budget,
                            sm_restored *out, sm_error *e) SM_MUST_USE;
 
+/* ---- vacuum ---------------------------------------------------------------------------------- */
+
+typedef struct sm_vacuum {
+    sm_str uri;                 /* the table */
+    int64_t retention_us;       /* how long removed files are kept; −1: as the table says */
+    bool ignores_own_retention; /* it may be shorter than the table's */
+    bool is_lite;               /* only files that the log removed; the folder is not listed */
+    bool is_dry;                /* deletes and writes nothing */
+    int64_t now_us;             /* the wall clock; 0: sm_now_us() */
+} sm_vacuum;
+
+typedef struct sm_vacuum_file {
+    sm_str key;
+    uint64_t size_bytes;
+} sm_vacuum_file;
+
+typedef struct sm_vacuum_report {
+    const sm_vacuum_file *files; /* that no version needs, in byte order of their keys */
+    int64_t n_files;
+    int64_t n_deleted, n_failed; /* of them; 0 in a dry run */
+    uint64_t size_bytes;         /* of the files; of the deleted ones unless it is a dry run */
+    int64_t n_young;             /* needed by no version, but not old enough */
+    int64_t retention_us;
+    bool
+        log_is_cut; /* the log lost old commits: there may be removed files that it does not name */
+    bool has_records; /* the log has VACUUM START and VACUUM END */
+} sm_vacuum_report;
+
+/**
+ * Deletes files below a table's root that no version within the retention needs: data files,
+ * deletion vectors, and temporary files of killed writers. Completes the lake's open publication
+ * first. It never touches a file that is younger than the retention, one in a folder whose name
+ * begins with '_' or '.', one behind a symbolic link, or one of another kind.
+ *
+ * Owner     what *out has lives in `a`
+ * Returns   SM_OK; after the failure of a deletion the others are deleted all the same, and the
+ *           status is that of the first failure. *out is set whenever it came as far as deleting
+ * Errors    SM_USAGE: the retention is shorter than the table's; SM_UNSUPPORTED: a table feature;
+ *           SM_INVALID: the table's own retention is not understood; those of the store
+ * Cost      one listing of the folder (not is_lite); a request for each commit of the log; is_lite:
+ *           a look at each removed file
+ */
+sm_status sm_table_vacuum(sm_stores *stores, const sm_vacuum *v, sm_budget *budget, sm_arena *a,
+                          sm_vacuum_report *out, sm_error *e) SM_MUST_USE;
+
 #endif
