@@ -2,7 +2,8 @@
  *
  * flow/flow_run_test.c: a run step by step. Its steps can be read and are told to a listener; a run
  * that is closed before it publishes leaves nothing; a task that failed runs again, and the tables
- * and the quarantine are then what they are without the failure, wherever it struck. */
+ * and the quarantine are then what they are without the failure, wherever it struck; the quarantine
+ * has one data file for each task that added lines. */
 #include <stdlib.h>
 
 #include "flow/flow_int.h"
@@ -248,6 +249,21 @@ static void test_steps_of_two_runs_alternate(void **state)
     shop_release(&s);
 }
 
+/* How many data files the quarantine has. */
+static int64_t quarantine_files(const shop *s)
+{
+    sm_error e = {0};
+    sm_snapshot *snapshot = NULL;
+    int64_t n = 0;
+    sm_store *table =
+        open_store(sm_arena_strf(s->k.arena, "%.*s/bad/orders", SM_STR_ARG(s->lake)).data);
+    assert_ok(sm_snapshot_open(table, SM_VERSION_LATEST, s->k.budget, &snapshot, &e), &e);
+    sm_snapshot_files(snapshot, &n);
+    sm_snapshot_release(snapshot);
+    sm_store_release(table);
+    return n;
+}
+
 /* ---- failures -------------------------------------------------------------------------------- */
 
 /* Call `at` of those that reach stores fails, once; 0: none, they are only counted. */
@@ -301,6 +317,7 @@ static void run_stubbornly(shop *s, const int32_t *tasks)
 static void test_a_task_that_failed_runs_again(void **state)
 {
     static const int32_t orders[][4] = {{0, 1, 2, 3}, {1, 0, 2, 3}};
+    static const int64_t n_files[] = {2, 1}; /* one for each task that added lines */
     shop s;
     shop_init(&s);
     const char *want = NULL;
@@ -316,6 +333,7 @@ static void test_a_task_that_failed_runs_again(void **state)
             assert_int_equal(unsetenv("SMELT_FAULT"), 0);
             want = want ? want : shop_text(&s);
             assert_string_equal(shop_text(&s), want);
+            assert_int_equal(quarantine_files(&s), n_files[k]);
             n_retried += s.told.n_failed;
         }
     }
