@@ -283,8 +283,8 @@ static int64_t count_calls(void)
 }
 
 /* A run of which each step that fails is done again: a task by itself, what comes before and after
- * the tasks by a new run. */
-static void run_stubbornly(shop *s, const int32_t *tasks)
+ * the tasks by a new run. `last`: a task that is done again after all others; −1: at once. */
+static void run_stubbornly(shop *s, const int32_t *tasks, int32_t last)
 {
     sm_error e = {0};
     sm_run *r = NULL;
@@ -295,12 +295,17 @@ static void run_stubbornly(shop *s, const int32_t *tasks)
         if (shop_open(s, &r, &e) != SM_OK) {
             continue;
         }
+        bool has_left_one = false;
         for (int32_t i = 0; i < 4; i++) {
-            sm_status st = sm_run_task(r, tasks[i], NULL, &e);
+            const sm_status st = sm_run_task(r, tasks[i], NULL, &e);
             if (st != SM_OK) {
                 assert_status(st, SM_IO, &e);
-                assert_ok(sm_run_task(r, tasks[i], NULL, &e), &e);
+                has_left_one = tasks[i] == last;
+                assert_ok(has_left_one ? SM_OK : sm_run_task(r, tasks[i], NULL, &e), &e);
             }
+        }
+        if (has_left_one) {
+            assert_ok(sm_run_task(r, last, NULL, &e), &e);
         }
         is_done = sm_run_publish(r, NULL, &e) == SM_OK;
         sm_run_close(r, &report);
@@ -316,24 +321,32 @@ static void run_stubbornly(shop *s, const int32_t *tasks)
 /* One thread: which call has which number is fixed but for reads. */
 static void test_a_task_that_failed_runs_again(void **state)
 {
-    static const int32_t orders[][4] = {{0, 1, 2, 3}, {1, 0, 2, 3}};
-    static const int64_t n_files[] = {2, 1}; /* one for each task that added lines */
+    static const struct {
+        int32_t tasks[4], last;
+        int64_t n_files; /* of the quarantine: one for each task that added lines */
+    } cases[] = {
+        {{0, 1, 2, 3}, -1, 2},
+        {{1, 0, 2, 3}, -1, 1},
+        {{0, 1, 2, 3}, 0, -1}, /* which task adds the lines depends on which fails */
+    };
     shop s;
     shop_init(&s);
     const char *want = NULL;
     int n_retried = 0;
-    for (int k = 0; k < SM_COUNT(orders); k++) {
+    for (int k = 0; k < SM_COUNT(cases); k++) {
         int64_t n_calls = 1;
         for (int64_t at = 0; at <= n_calls; at++) {
             s.told = (told){0};
             s.lake = sm_arena_strf(s.k.arena, "memory://shop/lake-%d-%d", k, (int)at);
             plan_fault(at);
-            run_stubbornly(&s, orders[k]);
+            run_stubbornly(&s, cases[k].tasks, cases[k].last);
             n_calls = at == 0 ? count_calls() : n_calls;
             assert_int_equal(unsetenv("SMELT_FAULT"), 0);
             want = want ? want : shop_text(&s);
             assert_string_equal(shop_text(&s), want);
-            assert_int_equal(quarantine_files(&s), n_files[k]);
+            if (cases[k].n_files >= 0) {
+                assert_int_equal(quarantine_files(&s), cases[k].n_files);
+            }
             n_retried += s.told.n_failed;
         }
     }
