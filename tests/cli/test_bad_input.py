@@ -244,7 +244,7 @@ def test_a_nearest_command(smelt):
     (["sql", "SELECT 1 AS n", "-o", "folder/"], 2, ["does not say the format", "--format"]),
     (["sql", "SELECT 1 AS n", "-o", "folder.d/rows"], 2, ["does not say the format"]),
     (["sql", "SELECT 1 AS n", "-o", "rows.xls"], 2, ["no output format \"xls\""]),
-    (["sql", "SELECT 1 AS n", "-o", "folder.csv"], 1, ["Is a directory", "folder.csv"]),
+    (["sql", "SELECT 1 AS n", "-o", "folder.csv"], 1, ["a folder of this name", "folder.csv"]),
     (["table", "show", "folder"], 1, ["no Delta table in folder", "_delta_log"]),
     (["generate", "logs", "good.ndjson"], 1, ["a file stands where a folder should be"]),
 ])

@@ -165,12 +165,12 @@ def test_somebody_elses_table_stays(publish, server, lake):
     table = name()
     server.query(f"CREATE TABLE {table} (a Int32) ENGINE = MergeTree ORDER BY a AS SELECT 7 AS a")
     done = publish("s3://lake/delta/gold/customer360", table, check=False)
-    assert done.returncode == 1 and "there already" in done.stderr and "MergeTree" in done.stderr
+    assert done.returncode == 1 and "exists already" in done.stderr and "MergeTree" in done.stderr
     assert server.query(f"SELECT a FROM {table}") == "7"
     other = name()
     publish("s3://lake/delta/gold/customer360", other)
     done = publish("s3://lake/delta/bronze/viewing_log", other, check=False)
-    assert done.returncode == 1 and "there already" in done.stderr
+    assert done.returncode == 1 and "exists already" in done.stderr
     assert server.query(f"SELECT count() FROM (SELECT RFM FROM {other} LIMIT 1)") == "1"
 
 

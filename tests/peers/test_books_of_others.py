@@ -201,7 +201,7 @@ def test_an_overwrite_stops_the_load(shop, how):
     how(shop)
     shop.put("20220404.json", line(6))
     said = shop.fail()
-    assert "version 3 of another writer" in said and "raw.orders" in said
+    assert "version 3, by another writer" in said and "raw.orders" in said
     assert "--full-refresh raw.orders" in said and "version 2" in said
     table_of(shop).restore(2)
     shop.run()
@@ -337,7 +337,7 @@ def test_an_old_table_that_was_restored(shop, version):
 def test_an_old_table_that_was_overwritten(shop):
     make_old(shop)
     overwrite(shop)
-    assert "version 3 of another writer" in shop.fail()
+    assert "version 3, by another writer" in shop.fail()
 
 
 # ---- others' clean-up of files ------------------------------------------------------------------

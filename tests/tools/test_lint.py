@@ -133,12 +133,12 @@ BAD = [
     ("tools", "tools/rake", "rakes\n", "tools/README.md:1", "no row says what tools/rake is"),
     ("tools", "tools/README.md", "| `saw` | cuts |\n| `drill` | drills |\n", "tools/README.md:2",
      "tools/drill does not exist"),
-]
-WARNED = [
     ("doors", "src/delta/delta.h", "/* a door */\nint sm_first(void);\nint sm_bare(void);\n",
      "src/delta/delta.h:3", "sm_bare has no comment"),
     ("static", "src/delta/bad.c", "int smi_alone(int a)\n{\n    return a;\n}\n",
      "src/delta/bad.c:1", "smi_alone is used here only"),
+]
+WARNED = [
     ("complexity", "src/delta/bad.c", "int sm_knot(int a)\n{\n" + "    if (a) {\n        a++;\n    }\n"
      * 26 + "    return a;\n}\n", "src/delta/bad.c:1", "sm_knot has complexity 27"),
 ]
