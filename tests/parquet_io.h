@@ -107,7 +107,8 @@ typedef struct parquet_in {
     const int32_t *columns; /* NULL: all */
     int32_t n_columns;
     sm_bounds bounds;
-    int64_t max_batches; /* 0: all */
+    const sm_deletes *deletes; /* rows that are left out, or NULL */
+    int64_t max_batches;       /* 0: all */
     /* Each batch, borrowed. */
     sm_status (*on_batch)(void *ctx, sm_batch *b, sm_error *e);
     void *ctx;
@@ -162,7 +163,8 @@ static inline sm_status parquet_read(sm_blob *blob, sm_budget *budget, parquet_i
     sm_file *file = NULL;
     sm_reader *r = NULL;
     sm_morsel *morsels = NULL;
-    sm_dataset d = {.format = f, .schema = in->schema, .n_files = 1};
+    sm_datafile data = {.deletes = in->deletes};
+    sm_dataset d = {.format = f, .schema = in->schema, .files = &data, .n_files = 1};
     sm_projection want = {.columns = in->columns, .n_columns = in->n_columns, .bounds = in->bounds};
     sm_status st = SM_OK;
     if (!d.schema) {

@@ -590,6 +590,72 @@ static void row_groups_are_skipped_by_bounds(void **state)
     release_fixture(&f);
 }
 
+/* Deletes the rows of a text of '-' and 'x', one for each row of the file. */
+typedef struct text_deletes {
+    sm_deletes deletes;
+    const char *rows;
+    sm_status status;
+} text_deletes;
+
+static sm_status read_text_deletes(const sm_deletes *d, int64_t n_rows, sm_budget *budget,
+                                   sm_block **out, sm_error *e)
+{
+    const text_deletes *t = (const text_deletes *)(const void *)d;
+    assert_int_equal(n_rows, strlen(t->rows));
+    if (t->status != SM_OK) {
+        return sm_fail(e, t->status, "no deletes");
+    }
+    SM_TRY(sm_block_new(budget, sm_bits_bytes(n_rows), out, e));
+    memset((*out)->data, 0, sm_bits_bytes(n_rows));
+    for (int64_t i = 0; i < n_rows; i++) {
+        if (t->rows[i] == 'x') {
+            sm_bit_set((*out)->data, i);
+        }
+    }
+    return SM_OK;
+}
+
+static void deleted_rows_are_left_out(void **state)
+{
+    static const char *const values[] = {"1", "a",  "2", "b", "3", "c",
+                                         "4", NULL, "5", "e", "6", "f"};
+    static const int32_t a[] = {0};
+    const sm_bound from_three = {a, 1, SM_BOUND_GE, sm_value_i64(3)};
+    static const struct {
+        const char *deleted;
+        const char *all, *from_three;
+    } cases[] = {
+        {"------", "1|a\n2|b\n3|c\n4|NULL\n5|e\n6|f\n", "3|c\n4|NULL\n5|e\n6|f\n"},
+        {"x----x", "2|b\n3|c\n4|NULL\n5|e\n", "3|c\n4|NULL\n5|e\n"},
+        {"-xx-x-", "1|a\n4|NULL\n6|f\n", "4|NULL\n6|f\n"},
+        {"--xx--", "1|a\n2|b\n5|e\n6|f\n", "5|e\n6|f\n"},
+        {"xxxxxx", "", ""},
+    };
+    const parquet_how how = {.group_rows = 2};
+    fixture f;
+    sm_error e = {0};
+    write_text(&f, "STRUCT(a BIGINT, b VARCHAR)", values, 6, &how);
+    for (int i = 0; i < 2 * SM_COUNT(cases); i++) {
+        const text_deletes deletes = {{read_text_deletes}, cases[i / 2].deleted, SM_OK};
+        sm_buf text = {0};
+        parquet_in in = {.schema = f.schema,
+                         .deletes = &deletes.deletes,
+                         .bounds = {&from_three, i % 2},
+                         .on_batch = print_batch,
+                         .ctx = &text};
+        const char *want = i % 2 ? cases[i / 2].from_three : cases[i / 2].all;
+        assert_ok(parquet_read(f.blob, f.budget, &in, &e), &e);
+        sm_buf_text(&text, (sm_str){"", 1});
+        assert_string_equal((char *)text.data, want);
+        assert_int_equal(in.n_skipped, i % 2);
+        sm_buf_release(&text);
+    }
+    const text_deletes failing = {{read_text_deletes}, "------", SM_CORRUPT};
+    parquet_in in = {.schema = f.schema, .deletes = &failing.deletes};
+    assert_status(parquet_read(f.blob, f.budget, &in, &e), SM_CORRUPT, &e);
+    release_fixture(&f);
+}
+
 static void wanted_types_are_found_or_refused(void **state)
 {
     static const char *const values[] = {"7",  "1.50", "2022-04-01", "x",  "2.5",
@@ -958,6 +1024,7 @@ int main(void)
         cmocka_unit_test(ranges_are_exact_or_cut_outwards),
         cmocka_unit_test(long_strings_are_rounded_up),
         cmocka_unit_test(row_groups_are_skipped_by_bounds),
+        cmocka_unit_test(deleted_rows_are_left_out),
         cmocka_unit_test(wanted_types_are_found_or_refused),
         cmocka_unit_test(a_value_too_large_is_an_error),
         cmocka_unit_test(columns_are_found_by_their_mapping),
