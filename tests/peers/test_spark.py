@@ -186,3 +186,30 @@ def test_smelt_filters_what_spark_wrote(smelt, spark, tmp_path, name):
     def query(sql):
         return [tuple(row.values()) for row in smelt.sql(sql)]
     assert wrong_filters(query, f"delta_scan('{uri}')", predicates(literals_of(name, False))) == []
+
+
+# ---- deletion vectors -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("partitioned", [False, True])
+def test_rows_that_spark_deleted(smelt, spark, tmp_path, partitioned):
+    """Rows deleted in three commits, and an append. Several row groups: test_deletion_vectors.py."""
+    uri = tmp_path / "t"
+    rows = spark.range(0, 60000, 1, 1).selectExpr("id", "id % 3 AS part", "concat('n', id % 11) AS name",
+                                                 "IF(id % 5 = 0, NULL, id / 2) AS half")
+    rows = rows.repartition(1, "part") if partitioned else rows
+    write = rows.write.format("delta").option("delta.enableDeletionVectors", "true")
+    (write.partitionBy("part") if partitioned else write).save(str(uri))
+    table = f"delta.`{uri}`"
+    for where in ["id % 7 = 3", "id BETWEEN 20000 AND 31000", "half IS NULL AND part = 1"]:
+        spark.sql(f"DELETE FROM {table} WHERE {where}")
+    spark.sql(f"INSERT INTO {table} VALUES (70000L, 1L, 'last', 1.0D)")
+    log = "".join(path.read_text() for path in (uri / "_delta_log").glob("*.json"))
+    assert log.count('"storageType":"u"') > 2
+    for where in ["true", "id > 59000", "part = 1 AND id % 100 < 3", "name = 'n4' AND half < 500"]:
+        query = f"SELECT id, part, name, half FROM {{}} WHERE {where}"
+        wanted = [tuple(row) for row in spark.sql(query.format(table)).collect()]
+        got = [tuple(row.values()) for row in smelt.sql(query.format(f"delta_scan('{uri}')"))]
+        assert len(got) > 0 and sorted(got, key=str) == sorted(wanted, key=str)
+    [n] = spark.sql(f"SELECT count(*) FROM {table}").collect()[0]
+    assert smelt.json("table", "show", uri, "--json")["rows"] == n
