@@ -16,8 +16,6 @@
 #include "column/builder.h"
 #include "delta/delta_int.h"
 
-#define TOMBSTONE_MS ((int64_t)7 * 86400000) /* delta.deletedFileRetentionDuration's default */
-
 /* ---- the schema ------------------------------------------------------------------------------ */
 
 static const char checkpoint_sql[] =
@@ -251,9 +249,18 @@ static sm_status end_row(checkpoint_file *f, int column, sm_error *e)
     return ++f->n_buffered == SM_BATCH_ROWS ? flush_rows(f, e) : SM_OK;
 }
 
+/* Removals before this time are left out. A vacuum, whoever does it, keeps a removed file for as
+ * long as the table says, if it knows of the removal. A text that is not understood keeps all. */
+static int64_t oldest_removal_ms(const sm_snapshot *s)
+{
+    const int64_t retention_us = sm_delta_retention_us(&s->metadata);
+
+    return retention_us < 0 ? INT64_MIN : (sm_now_us() - retention_us) / 1000;
+}
+
 static sm_status put_rows(checkpoint_file *f, const sm_snapshot *s, sm_error *e)
 {
-    const int64_t oldest_ms = sm_now_us() / 1000 - TOMBSTONE_MS;
+    const int64_t oldest_ms = oldest_removal_ms(s);
 
     put_protocol(f->columns[COLUMN_PROTOCOL], &s->protocol);
     SM_TRY(end_row(f, COLUMN_PROTOCOL, e));

@@ -4,6 +4,7 @@
  * files need not exist for any of it. The golden tables are in tests/conformance. */
 #include "test.h"
 
+#include "base/time.h"
 #include "delta/delta_int.h"
 #include "parquet_io.h"
 #include "stores.h"
@@ -669,6 +670,50 @@ static void test_removed_twice_and_back(void **state)
     sm_snapshot_release(s);
 }
 
+/* A checkpoint keeps a removal for as long as the table's property says. */
+static void test_removals_in_a_checkpoint(void **state)
+{
+    static const struct {
+        const char *retention; /* NULL: the table says nothing, which means 7 days */
+        int days_ago;
+        int64_t n_kept;
+    } rows[] = {
+        {NULL, 6, 1},
+        {NULL, 8, 0},
+        {"interval 30 days", 29, 1},
+        {"interval 30 days", 31, 0},
+        {"interval 1 hour", 1, 0},
+        {"a month or so", 400, 1}, /* not understood: all are kept */
+    };
+    const fixture *f = *state;
+
+    for (int i = 0; i < SM_COUNT(rows); i++) {
+        char text[2048], config[128] = "", name[SMI_LOG_KEY_BYTES];
+        const int64_t removed_ms = sm_now_us() / 1000 - rows[i].days_ago * INT64_C(86400000);
+        sm_error e = {0};
+        if (rows[i].retention) {
+            snprintf(config, sizeof(config), "\"delta.deletedFileRetentionDuration\":\"%s\"",
+                     rows[i].retention);
+        }
+        snprintf(text, sizeof(text),
+                 "{\"protocol\":{\"minReaderVersion\":1,\"minWriterVersion\":2}}\n"
+                 "{\"metaData\":{\"id\":\"x\",\"format\":{\"provider\":\"parquet\",\"options\":{}},"
+                 "\"schemaString\":\"{\\\"type\\\":\\\"struct\\\",\\\"fields\\\":[]}\","
+                 "\"partitionColumns\":[],\"configuration\":{%s}}}\n"
+                 "{\"remove\":{\"path\":\"f\",\"deletionTimestamp\":%lld,\"dataChange\":true}}\n",
+                 config, (long long)removed_ms);
+        snprintf(name, sizeof(name), "%020d.json", i);
+        put_text(f, name, sm_str_of(text));
+        sm_snapshot *s = open_at(f, i);
+        assert_int_equal(s->n_tombstones, 1);
+        assert_ok(sm_delta_checkpoint(s, NULL, &e), &e);
+        sm_snapshot_release(s);
+        s = open_at(f, i);
+        assert_int_equal(s->n_tombstones, rows[i].n_kept);
+        sm_snapshot_release(s);
+    }
+}
+
 /* A checkpoint whose columns all have one name is read without harm: the first of them counts. */
 static void test_checkpoint_of_one_name(void **state)
 {
@@ -1131,6 +1176,7 @@ int main(void)
         DELTA_TEST(test_append_only_in_other_letters),
         DELTA_TEST(test_checkpoint_stands_for_the_log),
         DELTA_TEST(test_removed_twice_and_back),
+        DELTA_TEST(test_removals_in_a_checkpoint),
         DELTA_TEST(test_checkpoint_of_one_name),
         DELTA_TEST(test_damaged_checkpoints_are_passed_over),
         DELTA_TEST(test_sets_of_parts_are_told_apart),
