@@ -28,9 +28,11 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "base/text.h"
 #include "base/time.h"
 
 #define BATCH_FILES 1000 /* as many as one request of S3 deletes */
+#define HOUR_US     INT64_C(3600000000)
 #define LOG_FOLDER  "_delta_log"
 
 typedef struct vacuum {
@@ -350,18 +352,20 @@ static sm_status set_cutoff(vacuum *w, sm_error *e)
     const int64_t own_us = sm_delta_retention_us(sm_snapshot_metadata(w->snapshot));
     const int64_t now_us = w->v->now_us > 0 ? w->v->now_us : sm_now_us();
     const int64_t retention_us = w->v->retention_us >= 0 ? w->v->retention_us : own_us;
+    char asked[SM_COUNTED_TEXT_BYTES], own[SM_COUNTED_TEXT_BYTES];
 
     if (retention_us < 0 || (own_us < 0 && !w->v->ignores_own_retention)) {
         return sm_fail(e, SM_INVALID,
                        "the table's delta.deletedFileRetentionDuration is not understood");
     }
     if (retention_us < own_us && !w->v->ignores_own_retention) {
+        sm_format_counted(retention_us / HOUR_US, "hour", asked);
+        sm_format_counted(own_us / HOUR_US, "hour", own);
         const sm_status st =
             sm_fail(e, SM_USAGE,
-                    "a retention of %" PRId64 " hours is shorter than the table's, %" PRId64
-                    " hours: readers of older versions, and writers whose files are not published "
-                    "yet, could lose files",
-                    retention_us / 3600000000, own_us / 3600000000);
+                    "a retention of %s is shorter than the table's, %s: readers of older versions, "
+                    "and writers whose files are not published yet, could lose files",
+                    asked, own);
         sm_error_todo(e, "Give --no-retention-check where nobody reads or writes the table.");
         return st;
     }
