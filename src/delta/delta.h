@@ -344,6 +344,15 @@ void sm_delta_attempt_free(sm_delta_attempt *t); /* takes NULL */
 /** Goes on to the end of the log as it is now; writes nothing. SM_OK in each of the states. */
 sm_status sm_delta_attempt_look(sm_delta_attempt *t, sm_error *e) SM_MUST_USE;
 /**
+ * Sees whether the commit would be in conflict behind a commit that somebody is about to make. The
+ * attempt stays as it is.
+ *
+ * Returns   SM_OK: it may follow; SM_CONFLICT with what the other commit does
+ * Errors    those of sm_snapshot_open; SM_CORRUPT: the other commit cannot be read
+ */
+sm_status sm_delta_attempt_weigh(sm_delta_attempt *t, const sm_delta_prepared *other,
+                                 sm_error *e) SM_MUST_USE;
+/**
  * Puts the commit at the first free version.
  *
  * Returns   SM_OK in SM_DELTA_DONE, and in SM_DELTA_CONFLICT where a conflicting commit came first

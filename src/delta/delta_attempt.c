@@ -2,9 +2,9 @@
  *
  * delta/delta_attempt.c: brings a prepared commit into a table's log.
  *
- * Calls    new, then look (reads what is there) and put (writes the commit) in any order, then
- *          state, version and conflict. By table_publish.c, table_course.c and
- *          sm_delta_commit_write().
+ * Calls    new, then weigh (a commit that another is about to make), look (reads what is there) and
+ *          put (writes the commit) in any order, then state, version and conflict. By
+ *          table_publish.c, table_course.c and sm_delta_commit_write().
  * Method   Each version after the commit's base is read in turn. It is the commit itself (by its
  *          txnId), or another commit that this one may follow, or one that conflicts with it. The
  *          first version that does not exist is put if absent; if another writer was faster, that
@@ -136,26 +136,18 @@ static sm_status need_claims(sm_delta_attempt *t, sm_error *e)
 
 /* ---- what another commit did ----------------------------------------------------------------- */
 
-/* One version of the log, as it is read. */
+/* A commit, as it is read: a version of the log, or one that is to become a version. */
 typedef struct rival {
-    sm_delta_attempt *attempt;
-    sm_arena *arena; /* of the version's text */
+    const sm_delta_attempt *attempt;
+    sm_arena *arena; /* of the commit's text */
     bool is_ours;    /* it is the commit of the attempt */
-    bool is_conflict;
+    const char *why; /* what it does that conflicts; NULL: nothing */
 } rival;
 
-static void set_conflict(rival *v, const char *what)
+/* The first conflict is the one that is reported. */
+static void set_conflict(rival *v, const char *why)
 {
-    sm_error *why = &v->attempt->why;
-
-    SM_ASSERT(v->attempt->state == SM_DELTA_FREE);
-    if (v->is_conflict) {
-        return; /* the first conflict is the one that is reported */
-    }
-    v->is_conflict = true;
-    sm_fail(why, SM_CONFLICT, "version %" PRId64 " of another writer %s", v->attempt->version,
-            what);
-    sm_error_todo(why, "It is safe to run again.");
+    v->why = v->why ? v->why : why;
 }
 
 /* Could a file that another commit adds hold rows that this commit has read? */
@@ -187,7 +179,7 @@ static bool touches_read(const rival *v, const smi_action *action)
  * commit that brings files back. */
 static void weigh_info(rival *v, const smi_action *action)
 {
-    sm_delta_attempt *t = v->attempt;
+    const sm_delta_attempt *t = v->attempt;
     sm_delta_commit_info info = {0};
 
     v->is_ours =
@@ -262,12 +254,15 @@ static sm_status read_version(sm_delta_attempt *t, sm_error *e)
     if (st == SM_OK) {
         st = smi_commit_read(t->store, t->version, v.arena, weigh_action, &v, e);
     }
-    if (st == SM_OK && !v.is_ours && t->c->base < 0) {
+    if (st == SM_OK && t->c->base < 0) {
         set_conflict(&v, "has made the table");
     }
     if (st == SM_OK && v.is_ours) {
         t->state = SM_DELTA_DONE;
-    } else if (st == SM_OK && v.is_conflict) {
+    } else if (st == SM_OK && v.why) {
+        sm_fail(&t->why, SM_CONFLICT, "version %" PRId64 " of another writer %s", t->version,
+                v.why);
+        sm_error_todo(&t->why, "It is safe to run again.");
         t->state = SM_DELTA_CONFLICT;
     } else if (st == SM_OK) {
         t->version++;
@@ -331,6 +326,25 @@ sm_status sm_delta_attempt_look(sm_delta_attempt *t, sm_error *e)
     while (st == SM_OK && t->state == SM_DELTA_FREE && t->version <= there.newest) {
         st = read_version(t, e);
     }
+    return st;
+}
+
+sm_status sm_delta_attempt_weigh(sm_delta_attempt *t, const sm_delta_prepared *other, sm_error *e)
+{
+    SM_ASSERT(t && other && t->state == SM_DELTA_FREE && !sm_str_eq(other->id, t->c->id));
+    rival v = {.attempt = t, .arena = sm_arena_new(t->budget)};
+
+    sm_status st = need_claims(t, e);
+    if (st == SM_OK) {
+        st = smi_log_lines(other->text, v.arena, weigh_action, &v, e);
+    }
+    if (st == SM_OK && t->c->base < 0) {
+        set_conflict(&v, "has made the table");
+    }
+    if (st == SM_OK && v.why) {
+        st = sm_fail(e, SM_CONFLICT, "another writer, which is publishing now, %s", v.why);
+    }
+    sm_arena_free(v.arena);
     return st;
 }
 

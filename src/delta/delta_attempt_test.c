@@ -222,6 +222,63 @@ static void test_all_find_the_same_conflict(void **state)
     sm_snapshot_release(base);
 }
 
+/* What a commit says of another before either is made, it says of it as a version. */
+static void test_weighing(void **state)
+{
+    const fixture *f = *state;
+    const sm_delta_add adds[] = {add_of(f, "c.parquet", 20), add_of(f, "d.parquet", 30)};
+    const sm_delta_txn load = {.app_id = SM_STR("load"), .version = 1};
+    sm_error e = {0};
+
+    make_table(f);
+    sm_snapshot *base = open_at(f, 0);
+    int64_t n_files = 0;
+    const sm_delta_file *files = sm_snapshot_files(base, &n_files);
+    const sm_delta_file *removes[] = {&files[0], &files[1]};
+    const struct {
+        sm_delta_commit ours, theirs;
+        const char *why; /* NULL: ours may follow */
+    } rows[] = {
+        {{.adds = adds, .n_adds = 1}, {.adds = adds + 1, .n_adds = 1}, NULL},
+        {{.adds = adds, .n_adds = 1}, {.removes = removes, .n_removes = 1}, NULL},
+        {{.adds = adds, .n_adds = 1, .isolation = SM_READ_ALL},
+         {.adds = adds + 1, .n_adds = 1},
+         "has added rows to what was read"},
+        {{.removes = removes, .n_removes = 1, .isolation = SM_READ_FILES},
+         {.removes = removes, .n_removes = 2},
+         "has removed a file that this one removes"},
+        {{.removes = removes + 1, .n_removes = 1}, {.removes = removes, .n_removes = 1}, NULL},
+        {{.txns = &load, .n_txns = 1},
+         {.txns = &load, .n_txns = 1},
+         "has loaded into the table too"},
+        {{.adds = adds, .n_adds = 1},
+         {.metadata = metadata_of(f, "changed")},
+         "has changed the schema or the properties"},
+    };
+    for (int i = 0; i < SM_COUNT(rows); i++) {
+        const sm_delta_prepared ours = prepare(f, base, &rows[i].ours);
+        const sm_delta_prepared theirs = prepare(f, base, &rows[i].theirs);
+        sm_delta_attempt *t = sm_delta_attempt_new(f->store, i % 2 ? base : NULL, &ours, NULL);
+        e = (sm_error){0};
+        const sm_status st = sm_delta_attempt_weigh(t, &theirs, &e);
+        assert_int_equal(st, rows[i].why ? SM_CONFLICT : SM_OK);
+        if (rows[i].why && !strstr(e.what, rows[i].why)) {
+            fail_msg("row %d: %s", i, e.what);
+        }
+        assert_is_at(t, SM_DELTA_FREE, 1); /* nothing has come of it yet */
+        assert_ok(sm_delta_attempt_conflict(t, &e), &e);
+        sm_delta_attempt_free(t);
+    }
+    sm_snapshot_release(base);
+
+    const sm_delta_commit make = {.metadata = metadata_of(f, "")};
+    const sm_delta_prepared mine = prepare(f, NULL, &make), other = prepare(f, NULL, &make);
+    sm_delta_attempt *t = sm_delta_attempt_new(f->store, NULL, &mine, NULL);
+    assert_status(sm_delta_attempt_weigh(t, &other, &e), SM_CONFLICT, &e);
+    assert_string_equal(e.what, "another writer, which is publishing now, has made the table");
+    sm_delta_attempt_free(t);
+}
+
 /* A new table: version 0 is ours, or another's. */
 static void test_new_table(void **state)
 {
@@ -542,6 +599,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         ATTEMPT_TEST(test_two_bring_the_same_commit),
         ATTEMPT_TEST(test_all_find_the_same_conflict),
+        ATTEMPT_TEST(test_weighing),
         ATTEMPT_TEST(test_new_table),
         ATTEMPT_TEST(test_cleaned_logs),
         ATTEMPT_TEST(test_failing_puts),

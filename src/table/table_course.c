@@ -4,8 +4,8 @@
  * (table_publish.c), and so does who finds it open later (smi_journal_settle). The protocol, and
  * why any number of processes may do so at once, are in table_journal.c.
  *
- * Calls    init; set, for each table that is open already; run, or step again and again; then
- *          version, mixed_ns and told; release
+ * Calls    init; set, for each table that is open already; the publisher: weigh, look, and put the
+ *          entry; run, or step again and again; then version, mixed_ns and told; release
  * States   LOOK -> DECIDE -> CONFIRM -> COMMIT (once a table) -> END -> OVER.
  *          COMMIT -> REVERSE (once a table) -> END where a table is in conflict.
  *          CONFIRM -> END where the publication was abandoned.
@@ -25,7 +25,8 @@
 
 void smi_course_init(smi_course *c, smi_journal *j, const smi_publication *p, sm_budget *budget)
 {
-    SM_ASSERT(j->newest == p->number && !p->is_newer && p->n_parts > 0);
+    SM_ASSERT(!p->is_newer && p->n_parts > 0);
+    SM_ASSERT(j->newest == p->number || j->newest == p->number - 1);
     *c = (smi_course){.journal = j, .p = p, .budget = budget, .conflict = -1};
     c->arena = sm_arena_new(budget);
     c->parts = SM_NEW_ARRAY(c->arena, smi_course_part, p->n_parts);
@@ -283,91 +284,6 @@ static sm_status find_outcome(smi_course *c, sm_error *e)
     return SM_OK;
 }
 
-/* ---- step by step ---------------------------------------------------------------------------- */
-
-static sm_status step_confirm(smi_course *c, sm_error *e)
-{
-    SM_TRY(confirm_newest(c, e));
-    if (c->is_passed) {
-        SM_TRY(find_outcome(c, e));
-        c->state = SMI_COURSE_OVER;
-    } else if (c->is_commit) {
-        c->at = 0;
-        c->conflict = -1;
-        c->state = SMI_COURSE_COMMIT;
-    } else {
-        c->outcome = SMI_OUTCOME_NONE;
-        c->state = SMI_COURSE_END;
-    }
-    return SM_OK;
-}
-
-static sm_status step_commit(smi_course *c, sm_error *e)
-{
-    SM_ASSERT(c->is_commit && c->conflict < 0 && c->at < c->p->n_parts);
-    SM_TRY(commit_table(c, c->at, e));
-    if (state_of(c, c->at) == SM_DELTA_CONFLICT) {
-        c->conflict = c->at;
-        c->outcome = SMI_OUTCOME_REVERSED;
-        c->state = SMI_COURSE_REVERSE;
-    } else if (++c->at == c->p->n_parts) {
-        c->outcome = SMI_OUTCOME_COMMITTED;
-        c->state = SMI_COURSE_END;
-    }
-    return SM_OK;
-}
-
-static sm_status step_reverse(smi_course *c, sm_error *e)
-{
-    SM_ASSERT(c->outcome == SMI_OUTCOME_REVERSED && c->at <= c->conflict);
-    if (c->at > 0) {
-        SM_TRY(reverse_table(c, c->at - 1, true, e));
-        c->at--;
-    }
-    c->state = c->at > 0 ? SMI_COURSE_REVERSE : SMI_COURSE_END;
-    return SM_OK;
-}
-
-sm_status smi_course_step(smi_course *c, sm_error *e)
-{
-    SM_ASSERT(c->state != SMI_COURSE_OVER);
-    switch (c->state) {
-    case SMI_COURSE_LOOK:
-        if (!c->journal->has_verdict) {
-            SM_TRY(look_at_all(c, e));
-        }
-        c->state = SMI_COURSE_DECIDE;
-        return SM_OK;
-    case SMI_COURSE_DECIDE:
-        SM_TRY(settle_verdict(c, e));
-        c->state = SMI_COURSE_CONFIRM;
-        return SM_OK;
-    case SMI_COURSE_CONFIRM:
-        return step_confirm(c, e);
-    case SMI_COURSE_COMMIT:
-        return step_commit(c, e);
-    case SMI_COURSE_REVERSE:
-        return step_reverse(c, e);
-    case SMI_COURSE_END:
-        SM_TRY(end_publication(c, e));
-        c->state = SMI_COURSE_OVER;
-        return SM_OK;
-    case SMI_COURSE_OVER:
-        break;
-    }
-    return SM_OK;
-}
-
-sm_status smi_course_run(smi_course *c, sm_error *e)
-{
-    sm_status st = SM_OK;
-
-    while (st == SM_OK && c->state != SMI_COURSE_OVER) {
-        st = smi_course_step(c, e);
-    }
-    return st;
-}
-
 /* ---- what came of it ------------------------------------------------------------------------- */
 
 int64_t smi_course_version(const smi_course *c, int32_t part)
@@ -450,6 +366,131 @@ sm_status smi_course_told(const smi_course *c, sm_error *e)
     }
     return c->conflict < 0 ? st
                            : sm_within(e, st, "table %.*s", SM_STR_ARG(name_of(c, c->conflict)));
+}
+
+/* ---- before it is in the journal ------------------------------------------------------------- */
+
+/* Ends a course that never came into the journal. */
+static void give_up(smi_course *c, int32_t conflict)
+{
+    c->conflict = conflict;
+    c->outcome = SMI_OUTCOME_NONE;
+    c->state = SMI_COURSE_OVER;
+}
+
+sm_status smi_course_weigh(smi_course *c, const smi_publication *open, sm_error *e)
+{
+    SM_ASSERT(c->state == SMI_COURSE_LOOK && open->number == c->p->number - 1 && !open->is_newer);
+    for (int32_t i = 0; i < c->p->n_parts; i++) {
+        const smi_part *other = smi_publication_part(open, c->p->parts[i].path);
+        sm_status st = other ? need_table(c, i, e) : SM_OK;
+        if (st == SM_OK && other) {
+            st = sm_delta_attempt_weigh(c->parts[i].attempt, &other->commit, e);
+        }
+        if (st == SM_CONFLICT) {
+            give_up(c, i);
+            advise_after_conflict(c, e);
+        }
+        SM_TRY(sm_within(e, st, "table %.*s", SM_STR_ARG(name_of(c, i))));
+    }
+    return SM_OK;
+}
+
+sm_status smi_course_look(smi_course *c, sm_error *e)
+{
+    SM_ASSERT(c->state == SMI_COURSE_LOOK && c->journal->newest == c->p->number - 1);
+    SM_TRY(look_at_all(c, e));
+    if (c->conflict < 0) {
+        c->state = SMI_COURSE_DECIDE;
+        return SM_OK;
+    }
+    give_up(c, c->conflict);
+    return smi_course_told(c, e);
+}
+
+/* ---- step by step ---------------------------------------------------------------------------- */
+
+static sm_status step_confirm(smi_course *c, sm_error *e)
+{
+    SM_TRY(confirm_newest(c, e));
+    if (c->is_passed) {
+        SM_TRY(find_outcome(c, e));
+        c->state = SMI_COURSE_OVER;
+    } else if (c->is_commit) {
+        c->at = 0;
+        c->conflict = -1;
+        c->state = SMI_COURSE_COMMIT;
+    } else {
+        c->outcome = SMI_OUTCOME_NONE;
+        c->state = SMI_COURSE_END;
+    }
+    return SM_OK;
+}
+
+static sm_status step_commit(smi_course *c, sm_error *e)
+{
+    SM_ASSERT(c->is_commit && c->conflict < 0 && c->at < c->p->n_parts);
+    SM_TRY(commit_table(c, c->at, e));
+    if (state_of(c, c->at) == SM_DELTA_CONFLICT) {
+        c->conflict = c->at;
+        c->outcome = SMI_OUTCOME_REVERSED;
+        c->state = SMI_COURSE_REVERSE;
+    } else if (++c->at == c->p->n_parts) {
+        c->outcome = SMI_OUTCOME_COMMITTED;
+        c->state = SMI_COURSE_END;
+    }
+    return SM_OK;
+}
+
+static sm_status step_reverse(smi_course *c, sm_error *e)
+{
+    SM_ASSERT(c->outcome == SMI_OUTCOME_REVERSED && c->at <= c->conflict);
+    if (c->at > 0) {
+        SM_TRY(reverse_table(c, c->at - 1, true, e));
+        c->at--;
+    }
+    c->state = c->at > 0 ? SMI_COURSE_REVERSE : SMI_COURSE_END;
+    return SM_OK;
+}
+
+sm_status smi_course_step(smi_course *c, sm_error *e)
+{
+    SM_ASSERT(c->state != SMI_COURSE_OVER && c->journal->newest >= c->p->number);
+    switch (c->state) {
+    case SMI_COURSE_LOOK:
+        if (!c->journal->has_verdict) {
+            SM_TRY(look_at_all(c, e));
+        }
+        c->state = SMI_COURSE_DECIDE;
+        return SM_OK;
+    case SMI_COURSE_DECIDE:
+        SM_TRY(settle_verdict(c, e));
+        c->state = SMI_COURSE_CONFIRM;
+        return SM_OK;
+    case SMI_COURSE_CONFIRM:
+        return step_confirm(c, e);
+    case SMI_COURSE_COMMIT:
+        return step_commit(c, e);
+    case SMI_COURSE_REVERSE:
+        return step_reverse(c, e);
+    case SMI_COURSE_END:
+        SM_TRY(end_publication(c, e));
+        c->state = SMI_COURSE_OVER;
+        return SM_OK;
+    case SMI_COURSE_OVER:
+        break;
+    }
+    return SM_OK;
+}
+
+sm_status smi_course_run(smi_course *c, sm_error *e)
+{
+    sm_status st = SM_OK;
+
+    while (st == SM_OK && c->state != SMI_COURSE_OVER) {
+        st = smi_course_step(c, e);
+    }
+    return st;
 }
 
 /* ---- a publication that another process has left open ---------------------------------------- */

@@ -11,9 +11,10 @@
  *          All are made by put-if-absent and never change. The newest N.json always stays; who ends
  *          N deletes what is older. Data files, and the objects that commits name, are durable
  *          before N.json is put.
- * Begin    List the journal. If its newest publication, N, is not done, complete it (any number of
- *          processes may do so at once). Then put N+1.json; if that exists, another process was
- *          first: begin again.
+ * Begin    List the journal. If its newest publication, N, is not done: give up where N+1 could not
+ *          follow it, else complete it (any number of processes may do so at once). Look at each
+ *          table: give up where one is in conflict. Then put N+1.json; if that exists, another
+ *          process was first: begin again.
  * Complete LOOK     read each table's log to its end (delta_attempt.c). A table is in conflict, or
  *                   can be published as it stands.
  *          DECIDE   put the verdict, or read the one that is there.

@@ -142,8 +142,9 @@ typedef struct smi_course_part {
     sm_delta_prepared undo_commit;
 } smi_course_part;
 
-/* The completion of a publication that is in the journal. Its publisher runs one, and so does who
- * finds it open later; any number may run at once, and all come to the same outcome. */
+/* The completion of a publication. Its publisher runs one, begun before the publication is in the
+ * journal, and so does who finds it open there; any number may run at once, and all come to the
+ * same outcome. */
 typedef struct smi_course {
     smi_journal *journal; /* borrowed */
     const smi_publication *p;
@@ -161,13 +162,29 @@ typedef struct smi_course {
     smi_course_part *parts;
 } smi_course;
 
-/** Begins the course of the journal's newest publication. Borrows all. */
+/** Begins the course of the journal's newest publication, or of the one that is to be put next.
+ * Borrows all. */
 void smi_course_init(smi_course *c, smi_journal *j, const smi_publication *p, sm_budget *budget);
 /** Gives a part's table, where it is open already. Once a part, before the first step. Keeps both;
  * `base` may be NULL. */
 void smi_course_set(smi_course *c, int32_t part, sm_store *store, sm_snapshot *base);
-/** Goes one state further, or one table. Makes at most one change to the store, the deletion of old
- * entries aside. Not once it is OVER. */
+/**
+ * Sees, before the publication is put into the journal, whether it can follow `open`, which another
+ * process is completing.
+ *
+ * Returns   SM_OK: it can. SM_CONFLICT, as smi_course_told: the course is over
+ */
+sm_status smi_course_weigh(smi_course *c, const smi_publication *open, sm_error *e) SM_MUST_USE;
+/**
+ * Looks at the tables before the publication is put into the journal, which is at rest; once,
+ * before the first step. So who has lost already learns it without a word in the journal.
+ *
+ * Returns   SM_OK: all can be published, as it stands. SM_CONFLICT, as smi_course_told: the course
+ *           is over, and the publication is not to be put
+ */
+sm_status smi_course_look(smi_course *c, sm_error *e) SM_MUST_USE;
+/** Goes one state further, or one table; the publication is in the journal. Makes at most one
+ * change to the store, the deletion of old entries aside. Not once it is OVER. */
 sm_status smi_course_step(smi_course *c, sm_error *e) SM_MUST_USE;
 /** Goes to its end. After a failure it may be run again, by this process or another. */
 sm_status smi_course_run(smi_course *c, sm_error *e) SM_MUST_USE;

@@ -117,10 +117,10 @@ static void foreign(world *w, int table, bool is_delete)
     sm_snapshot_release(s);
 }
 
-/* Makes all tables but the last, each with one file; a publication makes the last one. */
-static void make_tables(world *w)
+/* Makes the first n tables, each with one file; a publication makes the others. */
+static void make_tables(world *w, int n)
 {
-    for (int i = 0; i < TABLES - 1; i++) {
+    for (int i = 0; i < n; i++) {
         foreign(w, i, false);
     }
 }
@@ -156,12 +156,13 @@ static int count_published(const world *w, sm_str name)
 
 typedef enum actor_state { ACTOR_LIST, ACTOR_PUT, ACTOR_COURSE, ACTOR_OVER } actor_state;
 
-/* A publisher that adds the file `name` to each table. Its commit to the second table has read all
- * of it, so that every foreign commit is in conflict with it. */
+/* A publisher that adds the file `name` to each table. If it reads, its commit to the second table
+ * has read all of it, so that every other commit is in conflict with it. */
 typedef struct publisher {
     world *world;
     sm_arena *arena;
     sm_str name;
+    bool reads;
     sm_snapshot *bases[TABLES];
     smi_journal journal;
     smi_publication p;
@@ -170,9 +171,10 @@ typedef struct publisher {
     sm_status outcome;
 } publisher;
 
-static void publisher_init(publisher *a, world *w, const char *name)
+static void publisher_init(publisher *a, world *w, const char *name, bool reads)
 {
-    *a = (publisher){.world = w, .arena = sm_arena_new(NULL), .name = sm_str_of(name)};
+    *a = (publisher){
+        .world = w, .arena = sm_arena_new(NULL), .name = sm_str_of(name), .reads = reads};
     for (int i = 0; i < TABLES; i++) {
         a->bases[i] = newest(w, i);
     }
@@ -204,7 +206,7 @@ static void prepare_parts(publisher *a)
             .metadata = a->bases[i] ? NULL : metadata_of(a->world),
             .adds = add_of(a->world, a->name),
             .n_adds = 1,
-            .isolation = i == 1 ? SM_READ_ALL : SM_READ_NOTHING,
+            .isolation = i == 1 && a->reads ? SM_READ_ALL : SM_READ_NOTHING,
             .info_json = smi_mark_json(&a->p, -1, a->arena),
         };
         a->p.parts[i].path = sm_str_of(paths[i]);
@@ -212,54 +214,117 @@ static void prepare_parts(publisher *a)
     }
 }
 
+static void publisher_list(publisher *a)
+{
+    sm_error e = {0};
+
+    if (!a->journal.store) {
+        assert_ok(smi_journal_open(test_stores, a->world->lake, NULL, &a->journal, &e), &e);
+    }
+    assert_ok(smi_journal_list(&a->journal, &e), &e);
+}
+
+/* The lake's id; of a publication that is open also what it is. False: it is over meanwhile. */
+static bool publisher_read(publisher *a, smi_publication *open, sm_str *lake_id)
+{
+    sm_error e = {0};
+    sm_status st;
+
+    if (smi_journal_is_open(&a->journal)) {
+        st = smi_journal_read(&a->journal, a->journal.newest, false, a->arena, open, &e);
+        *lake_id = open->lake_id;
+    } else {
+        st = smi_journal_lake_id(&a->journal, a->arena, lake_id, &e);
+    }
+    assert_true(st == SM_OK || st == SM_NOT_FOUND);
+    return st == SM_OK;
+}
+
+static void publisher_prepare(publisher *a, sm_str lake_id)
+{
+    char uuid[SM_UUID_BYTES];
+
+    sm_uuid(uuid);
+    a->p = (smi_publication){
+        .number = a->journal.newest + 1,
+        .lake_id = lake_id.len > 0 ? lake_id : SM_STR("the lake"),
+        .id = sm_arena_str(a->arena, sm_str_of(uuid)),
+    };
+    prepare_parts(a);
+    smi_course_init(&a->course, &a->journal, &a->p, NULL);
+}
+
+/* Everything before the entry is put. */
+static void publisher_begin(publisher *a)
+{
+    smi_publication open = {0};
+    sm_str told, lake_id = {0};
+    sm_status st = SM_OK;
+    sm_error e = {0};
+
+    publisher_list(a);
+    if (!publisher_read(a, &open, &lake_id)) {
+        return;
+    }
+    publisher_prepare(a, lake_id);
+    if (smi_journal_is_open(&a->journal)) {
+        st = smi_course_weigh(&a->course, &open, &e);
+        assert_int_equal(st, a->reads || !a->bases[TABLES - 1] ? SM_CONFLICT : SM_OK);
+        if (st == SM_OK) {
+            assert_ok(smi_journal_settle(&a->journal, NULL, a->arena, &told, &e), &e);
+            assert_int_equal(a->journal.newest, open.number); /* there are only two publishers */
+        }
+    }
+    if (st == SM_OK) {
+        st = smi_course_look(&a->course, &e);
+        assert_true(st == SM_OK || st == SM_CONFLICT);
+    }
+    a->state = st == SM_OK ? ACTOR_PUT : ACTOR_OVER;
+    a->outcome = st;
+}
+
+static void publisher_put(publisher *a)
+{
+    sm_error e = {0};
+
+    const sm_status st = smi_journal_put(&a->journal, &a->p, &e);
+    assert_true(st == SM_OK || st == SM_EXISTS);
+    if (st == SM_OK) {
+        a->journal.newest = a->p.number;
+        a->journal.has_verdict = a->journal.is_done = false;
+        a->state = ACTOR_COURSE;
+    } else {
+        smi_course_release(&a->course);
+        a->state = ACTOR_LIST;
+    }
+}
+
+static void publisher_course(publisher *a)
+{
+    sm_error e = {0};
+
+    assert_ok(smi_course_step(&a->course, &e), &e);
+    if (a->course.state != SMI_COURSE_OVER) {
+        return;
+    }
+    if (a->course.is_passed && a->course.outcome == SMI_OUTCOME_NONE) {
+        smi_course_release(&a->course);
+        a->state = ACTOR_LIST; /* it never counted */
+    } else {
+        a->outcome = smi_course_told(&a->course, &e);
+        a->state = ACTOR_OVER;
+    }
+}
+
 /* One step of what sm_publish does, with at most one change to the store. */
 static void publisher_step(publisher *a)
 {
-    char uuid[SM_UUID_BYTES];
-    sm_str told, lake_id;
-    sm_error e = {0};
-
     if (a->state == ACTOR_LIST) {
-        if (!a->journal.store) {
-            assert_ok(smi_journal_open(test_stores, a->world->lake, NULL, &a->journal, &e), &e);
-        }
-        assert_ok(smi_journal_list(&a->journal, &e), &e);
-        assert_ok(smi_journal_settle(&a->journal, NULL, a->arena, &told, &e), &e);
-        const sm_status st = smi_journal_lake_id(&a->journal, a->arena, &lake_id, &e);
-        if (st == SM_NOT_FOUND) {
-            return; /* it was completed and deleted meanwhile: list again */
-        }
-        assert_ok(st, &e);
-        sm_uuid(uuid);
-        a->p = (smi_publication){
-            .number = a->journal.newest + 1,
-            .lake_id = lake_id.len > 0 ? lake_id : SM_STR("the lake"),
-            .id = sm_arena_str(a->arena, sm_str_of(uuid)),
-        };
-        prepare_parts(a);
-        a->state = ACTOR_PUT;
+        publisher_begin(a);
     } else if (a->state == ACTOR_PUT) {
-        const sm_status st = smi_journal_put(&a->journal, &a->p, &e);
-        assert_true(st == SM_OK || st == SM_EXISTS);
-        a->state = ACTOR_LIST;
-        if (st == SM_OK) {
-            a->journal.newest = a->p.number;
-            a->journal.has_verdict = a->journal.is_done = false;
-            smi_course_init(&a->course, &a->journal, &a->p, NULL);
-            a->state = ACTOR_COURSE;
-        }
+        publisher_put(a);
     } else if (a->state == ACTOR_COURSE) {
-        assert_ok(smi_course_step(&a->course, &e), &e);
-        if (a->course.state != SMI_COURSE_OVER) {
-            return;
-        }
-        if (a->course.is_passed && a->course.outcome == SMI_OUTCOME_NONE) {
-            smi_course_release(&a->course);
-            a->state = ACTOR_LIST; /* it never counted */
-        } else {
-            a->outcome = smi_course_told(&a->course, &e);
-            a->state = ACTOR_OVER;
-        }
+        publisher_course(a);
     }
 }
 
@@ -361,6 +426,7 @@ static uint32_t draw(chance *c, uint32_t n)
 
 typedef struct outcomes {
     int committed, reversed, abandoned, passed;
+    int lost; /* before they came into the journal */
 } outcomes;
 
 static void count_outcome(const publisher *a, outcomes *t)
@@ -369,7 +435,9 @@ static void count_outcome(const publisher *a, outcomes *t)
 
     t->committed += c->outcome == SMI_OUTCOME_COMMITTED;
     t->reversed += c->outcome == SMI_OUTCOME_REVERSED;
-    t->abandoned += c->outcome == SMI_OUTCOME_NONE;
+    const bool is_lost = a->journal.newest < a->p.number;
+    t->lost += is_lost;
+    t->abandoned += c->outcome == SMI_OUTCOME_NONE && !is_lost;
     t->passed += c->is_passed;
 }
 
@@ -414,9 +482,9 @@ static void run_schedule(uint64_t seed, uint32_t n_foreign, outcomes *t)
     uint32_t left = n_foreign;
 
     world_init(&w);
-    make_tables(&w);
-    publisher_init(&first, &w, "first.parquet");
-    publisher_init(&second, &w, "second.parquet");
+    make_tables(&w, TABLES - (int)draw(&c, 2));
+    publisher_init(&first, &w, "first.parquet", true);
+    publisher_init(&second, &w, "second.parquet", draw(&c, 2) > 0);
     helper h = {.world = &w};
     const uint32_t pace = 1 + draw(&c, 8); /* one of the publishers may be slow */
     for (int i = 0; i < 2; i++) {
@@ -463,9 +531,12 @@ static void test_schedules(void **state)
     for (int i = 0; i < 1500; i++) {
         run_schedule((uint64_t)seed + (uint64_t)i * 1000003u, (uint32_t)i % 4, &t);
     }
-    print_message("seed %d: %d committed, %d reversed, %d abandoned, %d of them passed over\n",
-                  (int)seed, t.committed, t.reversed, t.abandoned, t.passed);
-    assert_true(t.committed > 100 && t.reversed > 20 && t.abandoned > 100 && t.passed > 20);
+    print_message(
+        "seed %d: %d committed, %d reversed, %d abandoned, %d of them passed over, %d lost "
+        "before\n",
+        (int)seed, t.committed, t.reversed, t.abandoned, t.passed, t.lost);
+    assert_true(t.committed > 100 && t.reversed > 20 && t.abandoned > 5 && t.passed > 20);
+    assert_true(t.lost > 100);
 }
 
 /* ---- interrupted at each call to the store ------------------------------------------------- */
@@ -825,6 +896,90 @@ static void test_not_to_be_taken_back(void **state)
     lake_release(&k);
 }
 
+/* ---- losing is cheap ------------------------------------------------------------------------- */
+
+/* The objects in the lake's journal. */
+static int64_t count_journal(kit *k)
+{
+    sm_store *lake = open_scratch(&k->at);
+    sm_entry *entries = NULL;
+    int64_t n = 0;
+    sm_error e = {0};
+
+    assert_ok(sm_store_list(lake, SM_STR("_smelt/journal/"), true, k->arena, &entries, &n, &e), &e);
+    sm_store_release(lake);
+    return n;
+}
+
+/* Whether b's next rows can be published, and what that leaves in the journal. */
+static sm_status publish_b(kit *k, sm_candidate *b, int64_t *n_put, sm_error *e)
+{
+    const sm_str key = SM_STR("_smelt/note");
+    const int64_t n = count_journal(k);
+    int64_t version = -1;
+    sm_buf text = {0};
+    sm_error unused = {0};
+
+    sm_candidate_note(b, &(sm_note){.key = key, .text = SM_STR("a note")});
+    const sm_status st = sm_publish(&b, 1, k->budget, &version, NULL, e);
+    *n_put = count_journal(k) - n;
+    assert_int_equal(version >= 0, st == SM_OK);
+    assert_int_equal(sm_store_get(b->store, key, &text, &unused),
+                     st == SM_OK ? SM_OK : SM_NOT_FOUND);
+    sm_buf_release(&text);
+    return st;
+}
+
+/* Who is in conflict with a publication under way says so at once: it neither completes it nor
+ * waits for it. Who can follow it completes it. */
+static void test_loser_does_not_help(void **state)
+{
+    kit k;
+    sm_candidate *c[TABLES] = {0}, *b = NULL;
+    int64_t n_put = 0;
+    sm_error e = {0};
+
+    publish_until_between(&k, c);
+    const sm_write w = write_to(&k, 1, SM_WRITE_OVERWRITE);
+    assert_ok(stage_orders(&k, &w, late_rows, 1, 1, &b, &e), &e);
+    assert_status(publish_b(&k, b, &n_put, &e), SM_CONFLICT, &e);
+    assert_string_equal(e.what, "another writer, which is publishing now, has removed a file "
+                                "that this one removes");
+    assert_string_equal(e.frame[0], "table silver.b");
+    assert_string_equal(e.todo, "Nothing was published: it is safe to run again.");
+    assert_int_equal(n_put, 0);
+    assert_false(are_published_now(&k, false));
+    sm_candidate_release(b);
+    write_late(&k);
+    assert_true(are_published_now(&k, false));
+    lake_release(&k);
+}
+
+/* Who is in conflict with a publication that is over puts nothing into the journal. */
+static void test_loser_puts_nothing(void **state)
+{
+    kit k;
+    sm_candidate *b[2] = {0};
+    int64_t n_put = 0;
+    sm_error e = {0};
+
+    lake_init(&k);
+    make_rows(&k);
+    const sm_write w = write_to(&k, 1, SM_WRITE_OVERWRITE);
+    for (int i = 0; i < 2; i++) {
+        assert_ok(stage_orders(&k, &w, i == 0 ? new_rows : late_rows, 1, 1, &b[i], &e), &e);
+    }
+    assert_ok(sm_publish(b, 1, k.budget, &(int64_t){0}, NULL, &e), &e);
+    assert_status(publish_b(&k, b[1], &n_put, &e), SM_CONFLICT, &e);
+    assert_string_equal(e.what, "version 1 of another writer has removed a file that this one "
+                                "removes");
+    assert_int_equal(n_put, 0);
+    assert_string_equal(table_text(&k, "silver", "b"), NEW_TEXT);
+    sm_candidate_release(b[0]);
+    sm_candidate_release(b[1]);
+    lake_release(&k);
+}
+
 /* ---- the text -------------------------------------------------------------------------------- */
 
 static void test_publication_as_text(void **state)
@@ -1056,6 +1211,8 @@ int main(void)
         cmocka_unit_test(test_taken_back),
         cmocka_unit_test(test_taken_back_beside_others),
         cmocka_unit_test(test_not_to_be_taken_back),
+        cmocka_unit_test(test_loser_does_not_help),
+        cmocka_unit_test(test_loser_puts_nothing),
         cmocka_unit_test(test_newer_format),
         cmocka_unit_test(test_long_information),
     };

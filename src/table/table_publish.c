@@ -3,8 +3,12 @@
  * table/table_publish.c: makes candidates visible, all or none. It begins a publication and says
  * what came of it; the protocol is in table_journal.c, its steps are in table_course.c.
  *
- * Order   Put the objects that commits name. Complete the publication that is open in the lake's
- *         journal, if any. Put this one's entry into the journal. Take its course.
+ * Order   Complete the publication that is open in the lake's journal, if any. Look whether a table
+ *         is in conflict. Put the objects that commits name. Put this one's entry into the journal.
+ *         Take its course.
+ * Losing  is cheap: who is in conflict with the open publication neither helps nor waits, and who
+ *         is in conflict puts nothing. If losing took longer than winning, the loser of two writers
+ *         would begin its next run behind the winner's, and lose for ever.
  * Files   From the moment at which the entry may be in the journal anybody may complete the
  *         publication, so the candidates' files stay. They are deleted where it is certain that no
  *         version has them.
@@ -40,7 +44,7 @@ static sm_status put_note(sm_candidate *c, sm_error *e)
     sm_buf there = {0};
     sm_error unused = {0};
 
-    if (c->note_key.len == 0) {
+    if (c->note_key.len == 0 || c->has_note) {
         return SM_OK;
     }
     sm_status st = sm_store_put(c->store, c->note_key, c->note_text.data, c->note_text.len,
@@ -87,6 +91,7 @@ static sm_status publish_alone(const publishing *w, sm_error *e)
         sm_error_todo(e, "Put them into one lake, at LAKE/layer/table.");
         return st;
     }
+    SM_TRY(put_notes(w, e));
     const sm_status st =
         sm_delta_commit_write(c->store, c->base, &c->record, w->budget, &w->versions[w->at[0]], e);
     c->keeps_files = !is_certain(st);
@@ -143,18 +148,26 @@ static sm_status prepare_part(publishing *w, int32_t i, sm_error *e)
     return sm_within(e, st, "table %.*s", SM_STR_ARG(c->uri));
 }
 
-/* Makes the lake's next publication; its journal is at rest. SM_EXISTS: begin again. Another one
- * was begun and ended since the journal was listed, and deleted what the listing shows. */
-static sm_status prepare_publication(publishing *w, sm_error *e)
+/* The lake's id. Where a publication is open, it is read too: *open. SM_EXISTS: begin again.
+ * Another one was begun and ended since the journal was listed, and deleted what the listing
+ * shows. */
+static sm_status read_newest(publishing *w, smi_publication *open, sm_str *lake_id, sm_error *e)
 {
-    sm_str lake_id = {0};
+    sm_status st = SM_OK;
 
-    SM_ASSERT(w->n > 0 && !smi_journal_is_open(&w->journal));
-
-    const sm_status st = smi_journal_lake_id(&w->journal, w->arena, &lake_id, e);
-    if (st != SM_OK) {
-        return st == SM_NOT_FOUND ? SM_EXISTS : st;
+    if (!smi_journal_is_open(&w->journal)) {
+        st = smi_journal_lake_id(&w->journal, w->arena, lake_id, e);
+    } else {
+        st = smi_journal_read(&w->journal, w->journal.newest, false, w->arena, open, e);
+        *lake_id = open->lake_id;
     }
+    return st == SM_NOT_FOUND ? SM_EXISTS : st;
+}
+
+/* Makes the lake's next publication. */
+static sm_status prepare_publication(publishing *w, sm_str lake_id, sm_error *e)
+{
+    SM_ASSERT(w->n > 0);
     w->p = (smi_publication){
         .number = w->journal.newest + 1,
         .lake_id = lake_id.len > 0 ? lake_id : new_uuid(w->arena),
@@ -228,35 +241,56 @@ static void write_checkpoints(const publishing *w)
 }
 
 /* SM_EXISTS: the publication never counted, begin again. */
-static sm_status take_course(publishing *w, sm_error *e)
+static sm_status take_course(publishing *w, smi_course *c, sm_error *e)
 {
-    smi_course c;
+    const sm_status st = smi_course_run(c, e);
 
-    smi_course_init(&c, &w->journal, &w->p, w->budget);
-    for (int32_t i = 0; i < w->n; i++) {
-        smi_course_set(&c, i, w->items[i]->store, w->items[i]->base);
-    }
-    sm_status st = smi_course_run(&c, e);
     if (st != SM_OK) {
-        st = advise_begun(st, e);
-    } else {
-        settle_files(w, &c);
-        w->mixed_ns = smi_course_mixed_ns(&c);
-        st = c.is_passed && c.outcome == SMI_OUTCOME_NONE ? SM_EXISTS : smi_course_told(&c, e);
-        write_checkpoints(w);
+        return advise_begun(st, e);
     }
-    smi_course_release(&c);
-    return st;
+    settle_files(w, c);
+    w->mixed_ns = smi_course_mixed_ns(c);
+    write_checkpoints(w);
+    return c->is_passed && c->outcome == SMI_OUTCOME_NONE ? SM_EXISTS : smi_course_told(c, e);
+}
+
+/* Lets the open publication go first: completes it, unless this one could not follow it. SM_EXISTS:
+ * more than that one came. */
+static sm_status give_way(publishing *w, smi_course *c, const smi_publication *open, sm_error *e)
+{
+    sm_str told = {0};
+
+    if (!smi_journal_is_open(&w->journal)) {
+        return SM_OK;
+    }
+    if (!open->is_newer) {
+        SM_TRY(smi_course_weigh(c, open, e));
+    }
+    SM_TRY(smi_journal_settle(&w->journal, w->budget, w->arena, &told, e));
+    return w->journal.newest == w->p.number - 1 ? SM_OK : SM_EXISTS;
 }
 
 static sm_status publish_once(publishing *w, sm_error *e)
 {
-    sm_str told = {0};
+    smi_publication open = {0};
+    sm_str lake_id = {0};
+    smi_course c = {0};
+    sm_status st = SM_OK;
 
-    SM_TRY(smi_journal_settle(&w->journal, w->budget, w->arena, &told, e));
-    SM_TRY(prepare_publication(w, e));
-    SM_TRY(put_entry(w, e));
-    return take_course(w, e);
+    SM_TRY(read_newest(w, &open, &lake_id, e));
+    SM_TRY(prepare_publication(w, lake_id, e));
+    smi_course_init(&c, &w->journal, &w->p, w->budget);
+    for (int32_t i = 0; i < w->n; i++) {
+        smi_course_set(&c, i, w->items[i]->store, w->items[i]->base);
+    }
+    SM_TRY_GOTO(st, done, give_way(w, &c, &open, e));
+    SM_TRY_GOTO(st, done, smi_course_look(&c, e));
+    SM_TRY_GOTO(st, done, put_notes(w, e));
+    SM_TRY_GOTO(st, done, put_entry(w, e));
+    st = take_course(w, &c, e);
+done:
+    smi_course_release(&c);
+    return st;
 }
 
 static sm_status publish_in_lake(publishing *w, sm_error *e)
@@ -299,7 +333,6 @@ sm_status sm_publish(sm_candidate *const *candidates, int32_t n, sm_budget *budg
     }
     if (w.n > 0) {
         SM_TRY_GOTO(st, done, check_lakes(&w, e));
-        SM_TRY_GOTO(st, done, put_notes(&w, e));
         st = w.places[0].lake.len > 0 ? publish_in_lake(&w, e) : publish_alone(&w, e);
     }
     if (mixed_ns) {
