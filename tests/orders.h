@@ -63,6 +63,22 @@ static inline sm_str kit_uri(kit *k, const char *name)
     return sm_arena_strf(k->arena, "%s/%s", k->at.path, name);
 }
 
+/* Deletes all objects, so that their memory is freed. */
+static inline void delete_all(sm_arena *a, sm_str uri)
+{
+    sm_store *lake = NULL;
+    sm_entry *entries = NULL;
+    int64_t n = 0;
+    sm_error e = {0};
+
+    assert_ok(sm_store_open(test_stores, uri, &lake, &e), &e);
+    assert_ok(sm_store_list(lake, SM_STR(""), false, a, &entries, &n, &e), &e);
+    for (int64_t i = 0; i < n; i++) {
+        assert_ok(sm_store_delete(lake, entries[i].key, &e), &e);
+    }
+    sm_store_release(lake);
+}
+
 /* ---- rows ------------------------------------------------------------------------------------ */
 
 typedef struct order {
