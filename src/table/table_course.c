@@ -136,11 +136,9 @@ static sm_status settle_verdict(smi_course *c, sm_error *e)
     sm_status st = SM_EXISTS;
 
     if (!c->journal->has_verdict) {
-        if (c->conflict >= 0) {
-            const sm_status is = sm_delta_attempt_conflict(c->parts[c->conflict].attempt, &why);
-            SM_ASSERT(is == SM_CONFLICT);
-        }
-        c->is_commit = c->conflict < 0;
+        c->is_commit = c->conflict < 0 || sm_delta_attempt_conflict(c->parts[c->conflict].attempt,
+                                                                    &why) != SM_CONFLICT;
+        SM_ASSERT(c->is_commit == (c->conflict < 0));
         st = smi_journal_decide(c->journal, c->p->number, c->is_commit, sm_str_of(why.what), e);
     }
     if (st == SM_OK || (st != SM_EXISTS && !sm_status_retry(st))) {
