@@ -43,6 +43,19 @@ typedef struct sm_range {
     bool may_have_nan; /* floats: min and max leave NaN out */
 } sm_range;
 
+/** The range of a column that has the same value in all rows: a partition column of a file. Borrows
+ * the value. */
+static inline sm_range sm_range_of_value(sm_value v)
+{
+    return (sm_range){.has_min = !v.is_null,
+                      .has_max = !v.is_null,
+                      .has_nulls = true,
+                      .min = v,
+                      .max = v,
+                      .n_nulls = v.is_null ? 1 : 0,
+                      .n_rows = 1};
+}
+
 /** Is it certain that no row in the range satisfies the bound? NULL satisfies only IS_NULL. */
 bool sm_bound_excludes(const sm_bound *b, const sm_range *r);
 

@@ -216,9 +216,9 @@ typedef struct sm_delta_add {
 /* What a commit has read: decides which commits of others it may follow. Removing a file that
  * another commit has removed, changed metadata and a changed protocol are conflicts for each. */
 typedef enum sm_delta_isolation {
-    SM_READ_NOTHING, /* blind append: nothing else is a conflict */
-    SM_READ_FILES,   /* read the rows that `read` describes: conflicts with files that others add
-                      * there */
+    SM_READ_NOTHING, /* append, compaction: nothing else is a conflict */
+    SM_READ_FILES,   /* read the rows that `read` describes: conflicts with rows that others add or
+                      * remove there */
     SM_READ_ALL,     /* read the whole table: conflicts with every change of rows */
     SM_READ_UNDONE,  /* undoes one commit: where files come back, conflicts with every removal of
                       * rows */

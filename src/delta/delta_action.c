@@ -157,6 +157,9 @@ sm_status smi_action_parse(sm_str line, sm_arena *a, smi_action *out, sm_error *
     } else if ((v = action_of(doc, "commitInfo"))) {
         out->kind = SMI_ACTION_COMMIT_INFO;
         out->info = v;
+    } else if ((v = action_of(doc, "domainMetadata"))) {
+        out->kind = SMI_ACTION_DOMAIN;
+        out->domain = sm_json_text(sm_json_get(v, "domain"));
     } else if ((v = action_of(doc, "sidecar"))) {
         return parse_sidecar(v, out, e);
     }

@@ -39,8 +39,9 @@ struct sm_delta_attempt {
 
     /* What the commit itself does; parsed when the first version of another writer is read. */
     bool has_claims;
-    sm_map *removed;  /* paths of the files that it removes */
+    sm_map *removed;  /* names of the files that it removes (name_of) */
     sm_map *app_ids;  /* of its transactions */
+    sm_map *domains;  /* of its domain metadata */
     bool brings_back; /* it undoes a commit that removed files, and adds them again */
     sm_bounds read;
 };
@@ -97,14 +98,25 @@ sm_status sm_delta_attempt_conflict(const sm_delta_attempt *t, sm_error *e)
 
 /* ---- what the commit does -------------------------------------------------------------------- */
 
+/* What a file is called, with whatever deletion vector: those of two writers differ. */
+static sm_str name_of(sm_str path, sm_arena *a)
+{
+    sm_buf text = {0};
+    const sm_str out = sm_arena_str(a, smi_file_identity(path, NULL, &text));
+    sm_buf_release(&text);
+    return out;
+}
+
 static sm_status note_claim(void *ctx, const smi_action *action, sm_error *e)
 {
     sm_delta_attempt *t = ctx;
 
     if (action->kind == SMI_ACTION_REMOVE) {
-        *sm_map_at(t->removed, action->path) = t;
+        *sm_map_at(t->removed, name_of(action->path, t->arena)) = t;
     } else if (action->kind == SMI_ACTION_TXN) {
         *sm_map_at(t->app_ids, action->txn.app_id) = t;
+    } else if (action->kind == SMI_ACTION_DOMAIN) {
+        *sm_map_at(t->domains, action->domain) = t;
     } else if (action->kind == SMI_ACTION_ADD && t->c->isolation == SM_READ_UNDONE) {
         t->brings_back = true;
     }
@@ -124,6 +136,7 @@ static sm_status need_claims(sm_delta_attempt *t, sm_error *e)
     SM_ASSERT(t->base ? t->base->version == t->c->base : t->c->base < 0);
     t->removed = sm_map_new(t->arena);
     t->app_ids = sm_map_new(t->arena);
+    t->domains = sm_map_new(t->arena);
     scratch = sm_arena_new(t->budget);
     sm_status st = smi_log_lines(t->c->text, scratch, note_claim, t, e);
     if (st == SM_OK && t->base) {
@@ -150,8 +163,20 @@ static void set_conflict(rival *v, const char *why)
     v->why = v->why ? v->why : why;
 }
 
-/* Could a file that another commit adds hold rows that this commit has read? */
-static bool touches_read(const rival *v, const smi_action *action)
+/* What is known of a column of a file: of a partition column its one value. */
+static sm_range range_of(const sm_delta_file *f, const sm_delta_metadata *m, int32_t column)
+{
+    for (int32_t i = 0; i < m->n_partition_columns; i++) {
+        if (sm_type_find(m->schema, m->partition_columns[i]) == column) {
+            return sm_range_of_value(f->partition[i]);
+        }
+    }
+    return f->ranges ? f->ranges[column] : (sm_range){0};
+}
+
+/* Could a file hold rows that this commit has read? Asked of files that another commit adds, and of
+ * files of the base that it removes. */
+static bool is_read(const rival *v, const smi_action *add)
 {
     const sm_delta_attempt *t = v->attempt;
     sm_delta_file f;
@@ -160,18 +185,38 @@ static bool touches_read(const rival *v, const smi_action *action)
     if (t->c->isolation == SM_READ_NOTHING || t->c->isolation == SM_READ_UNDONE) {
         return false;
     }
-    if (t->c->isolation == SM_READ_ALL ||
-        smi_file_of(action, &t->base->metadata, v->arena, &f, &unused) != SM_OK || !f.ranges) {
+    if (t->c->isolation == SM_READ_ALL || !t->base ||
+        smi_file_of(add, &t->base->metadata, v->arena, &f, &unused) != SM_OK) {
         return true;
     }
+    const sm_delta_metadata *m = &t->base->metadata;
     for (int32_t i = 0; i < t->read.n; i++) {
         const sm_bound *b = &t->read.items[i];
-        SM_ASSERT(b->n_path == 1 && b->path[0] < t->base->metadata.schema->n_fields);
-        if (sm_bound_excludes(b, &f.ranges[b->path[0]])) {
+        SM_ASSERT(b->n_path == 1 && b->path[0] < m->schema->n_fields);
+        const sm_range range = range_of(&f, m, b->path[0]);
+        if (sm_bound_excludes(b, &range)) {
             return false;
         }
     }
     return true;
+}
+
+/* Did another commit remove rows that this commit has read, in a file that this one leaves? What
+ * this one wrote may be due to a row that is gone. Files that came after the base were judged when
+ * they were added. */
+static bool removes_read(const rival *v, const smi_action *remove)
+{
+    const sm_delta_attempt *t = v->attempt;
+    sm_buf text = {0};
+
+    if (t->c->isolation != SM_READ_FILES || !t->base) {
+        return t->c->isolation == SM_READ_ALL;
+    }
+    const sm_str id = smi_file_identity(remove->path, remove->dv, &text);
+    const int64_t at = smi_place_of(t->base->by_path, id);
+    sm_buf_release(&text);
+    SM_ASSERT(at < t->base->n_adds);
+    return at >= 0 && is_read(v, &t->base->adds[at]);
 }
 
 /* A transaction says that certain rows are in the table. After a RESTORE or an overwrite those of
@@ -197,9 +242,9 @@ static void weigh_remove(rival *v, const smi_action *action)
 {
     const sm_delta_attempt *t = v->attempt;
 
-    if (sm_map_get(t->removed, action->path)) {
+    if (sm_map_get(t->removed, name_of(action->path, v->arena))) {
         set_conflict(v, "has removed a file that this one removes");
-    } else if (action->data_change && t->c->isolation == SM_READ_ALL) {
+    } else if (action->data_change && removes_read(v, action)) {
         set_conflict(v, "has removed rows of what was read");
     } else if (action->data_change && t->brings_back) {
         set_conflict(v, "has removed rows since");
@@ -227,8 +272,13 @@ static sm_status weigh_action(void *ctx, const smi_action *action, sm_error *e)
             set_conflict(v, "has loaded into the table too");
         }
         break;
+    case SMI_ACTION_DOMAIN:
+        if (sm_map_get(t->domains, action->domain)) {
+            set_conflict(v, "has changed the same domain metadata");
+        }
+        break;
     case SMI_ACTION_ADD:
-        if (action->data_change && touches_read(v, action)) {
+        if (action->data_change && is_read(v, action)) {
             set_conflict(v, "has added rows to what was read");
         }
         break;

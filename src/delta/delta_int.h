@@ -30,7 +30,8 @@ typedef enum smi_action_kind {
     SMI_ACTION_TXN,
     SMI_ACTION_COMMIT_INFO,
     SMI_ACTION_SIDECAR, /* V2 checkpoints: a Parquet file of adds and removes */
-    SMI_ACTION_OTHER,   /* cdc, domainMetadata, checkpointMetadata: nothing of the snapshot */
+    SMI_ACTION_DOMAIN,  /* domainMetadata: nothing of the snapshot; two that change one conflict */
+    SMI_ACTION_OTHER,   /* cdc, checkpointMetadata: nothing of the snapshot */
 } smi_action_kind;
 
 /* Its texts live in the arena that it was parsed into. */
@@ -52,6 +53,7 @@ typedef struct smi_action {
     sm_delta_metadata metadata; /* its schema unset until smi_state_finish */
     sm_delta_protocol protocol;
     sm_delta_txn txn;
+    sm_str domain;
     const sm_json *info; /* COMMIT_INFO */
 } smi_action;
 

@@ -149,6 +149,7 @@ void smi_state_apply(sm_snapshot *s, const smi_action *action)
         break;
     case SMI_ACTION_COMMIT_INFO:
     case SMI_ACTION_SIDECAR:
+    case SMI_ACTION_DOMAIN:
     case SMI_ACTION_OTHER:
         break;
     }

@@ -583,14 +583,7 @@ static void prune_files(smi_scan *s)
                 continue;
             }
             if (b->path[0] >= n_stored) {
-                const sm_value v = f->constants[b->path[0] - n_stored];
-                const sm_range r = {.has_min = !v.is_null,
-                                    .has_max = !v.is_null,
-                                    .has_nulls = true,
-                                    .min = v,
-                                    .max = v,
-                                    .n_nulls = v.is_null,
-                                    .n_rows = 1};
+                const sm_range r = sm_range_of_value(f->constants[b->path[0] - n_stored]);
                 is_excluded = sm_bound_excludes(b, &r);
             } else if (f->ranges) {
                 is_excluded = sm_bound_excludes(b, &f->ranges[b->path[0]]);
