@@ -117,7 +117,8 @@ const sm_delta_protocol *sm_snapshot_protocol(const sm_snapshot *s);
  * mapping does not use is left out of the schema. */
 const sm_delta_metadata *sm_snapshot_metadata(const sm_snapshot *s);
 /** Live files in the order in which they were added (within one commit: the order of its actions),
- * so that a scan gives rows in the order of loading. */
+ * so that a scan gives rows in the order of loading. A file that holds rows of removed ones stands
+ * in the place of the first of them (sm_delta_add.place). */
 const sm_delta_file *sm_snapshot_files(const sm_snapshot *s, int64_t *n);
 /** The latest transaction of each application, in the order of first appearance. */
 const sm_delta_txn *sm_snapshot_txns(const sm_snapshot *s, int64_t *n);
@@ -211,6 +212,9 @@ typedef struct sm_delta_add {
     int64_t base_row_id; /* has_row_id: the row id of its first row */
     const sm_pair *tags;
     int32_t n_tags;
+    /* A removed file of the base, in whose place this one stands in the order of files; several in
+     * one place stand in their own order. NULL: behind all files. The log says it by a tag. */
+    const sm_delta_file *place;
 } sm_delta_add;
 
 /* What a commit has read: decides which commits of others it may follow. Removing a file that
@@ -400,6 +404,9 @@ sm_str sm_delta_dv_key(const sm_delta_dv *dv, sm_arena *a, sm_str *absolute);
 /** For how long the table keeps removed files: delta.deletedFileRetentionDuration, or 7 days. −1
  * where its text is not understood. */
 int64_t sm_delta_retention_us(const sm_delta_metadata *m);
+/** The size that the table wants its data files to have: delta.targetFileSize, "100mb" or bytes; 0
+ * where it does not say. SM_INVALID where the text is not understood. */
+sm_status sm_delta_target_bytes(const sm_delta_metadata *m, uint64_t *out, sm_error *e) SM_MUST_USE;
 /** May files that no version names be deleted? SM_UNSUPPORTED names a feature that is not known, or
  * by which files of the table are named elsewhere (icebergCompat). */
 sm_status sm_delta_check_vacuum(const sm_snapshot *s, sm_error *e) SM_MUST_USE;

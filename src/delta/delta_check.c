@@ -113,6 +113,22 @@ static bool check_add(const sm_delta_add *add, const sm_delta_metadata *m, bool 
     return true;
 }
 
+/* Is the file whose place an add takes one of those that are removed? */
+static bool has_place(const sm_delta_commit *c, const sm_delta_add *add)
+{
+    int64_t first = 0, end = c->n_removes;
+
+    while (add->place && end - first > 1) { /* they are in the base's order */
+        const int64_t middle = first + (end - first) / 2;
+        if (c->removes[middle] <= add->place) {
+            first = middle;
+        } else {
+            end = middle;
+        }
+    }
+    return !add->place || (c->n_removes > 0 && c->removes[first] == add->place);
+}
+
 static bool are_unique(const sm_delta_add *adds, int64_t n)
 {
     sm_arena *a = sm_arena_new(NULL);
@@ -149,6 +165,7 @@ bool sm_delta_commit_validate(const sm_delta_commit *c, const sm_snapshot *base,
         if (!check_add(&c->adds[i], m, deep, why)) {
             return false;
         }
+        REFUSE(!has_place(c, &c->adds[i]), "a new file takes the place of one that stays");
     }
     REFUSE(deep && !are_unique(c->adds, c->n_adds), "a file is added twice");
     return true;

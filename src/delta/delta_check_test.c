@@ -164,6 +164,9 @@ static const char *break_promise(fixture *f, int i)
         f->adds[1].has_row_id = true;
         f->adds[1].base_row_id = -1;
         return "a row id is negative";
+    case 16:
+        f->adds[1].place = &elsewhere;
+        return "a new file takes the place of one that stays";
     default:
         return NULL;
     }

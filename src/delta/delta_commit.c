@@ -136,16 +136,21 @@ static void put_texts(sm_json_writer *w, const char *key, const sm_str *items, i
     sm_json_end_array(w);
 }
 
+static void put_text_or_null(sm_json_writer *w, sm_str text)
+{
+    if (text.data) {
+        sm_json_put_text(w, text);
+    } else {
+        sm_json_put_null(w);
+    }
+}
+
 void smi_put_pairs(sm_json_writer *w, const char *key, const sm_pair *items, int32_t n)
 {
     sm_json_set_object(w, key);
     for (int32_t i = 0; i < n; i++) {
         sm_json_key(w, items[i].key);
-        if (items[i].value.data) {
-            sm_json_put_text(w, items[i].value);
-        } else {
-            sm_json_put_null(w);
-        }
+        put_text_or_null(w, items[i].value);
     }
     sm_json_end_object(w);
 }
@@ -329,6 +334,29 @@ static void print_remove(const commit_text *r, const sm_delta_file *f, sm_json_w
     smi_end_action(w);
 }
 
+static void put_tags(const sm_delta_add *add, sm_json_writer *w)
+{
+    sm_buf place = {0};
+
+    if (add->n_tags == 0 && !add->place) {
+        return;
+    }
+    sm_json_set_object(w, "tags");
+    for (int32_t i = 0; i < add->n_tags; i++) {
+        sm_json_key(w, add->tags[i].key);
+        put_text_or_null(w, add->tags[i].value);
+    }
+    if (add->place) {
+        smi_file_identity(add->place->path, add->place->dv, &place);
+        for (size_t i = 0; i < place.len; i++) {
+            place.data[i] = place.data[i] == '\0' ? '\n' : place.data[i];
+        }
+        sm_json_set_text(w, SMI_TAG_PLACE, sm_buf_str(&place));
+        sm_buf_release(&place);
+    }
+    sm_json_end_object(w);
+}
+
 static void print_add(const commit_text *r, const sm_delta_add *add, sm_json_writer *w)
 {
     sm_buf stats = {0};
@@ -341,9 +369,7 @@ static void print_add(const commit_text *r, const sm_delta_add *add, sm_json_wri
     sm_json_set_i64(w, "modificationTime", add->modified_ms);
     sm_json_set_bool(w, "dataChange", !r->c->keeps_rows);
     sm_json_set_text(w, "stats", sm_buf_str(&stats));
-    if (add->n_tags) {
-        smi_put_pairs(w, "tags", add->tags, add->n_tags);
-    }
+    put_tags(add, w);
     if (add->dv) {
         smi_put_vector(w, add->dv);
     }

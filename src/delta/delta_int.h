@@ -20,7 +20,12 @@ typedef struct smi_tombstone {
     bool data_change;
     const sm_delta_dv *dv;
     bool is_live_again; /* it was added again */
+    int64_t rank;       /* where the file stood among the adds; −1: it was not there */
 } smi_tombstone;
+
+/* The tag of an add that says where the file stands: in the place of a file that its commit
+ * removes. Its value is smi_file_identity() of that file, with a line feed where that has a NUL. */
+#define SMI_TAG_PLACE "smelt.place"
 
 typedef enum smi_action_kind {
     SMI_ACTION_ADD,
@@ -75,8 +80,9 @@ struct sm_snapshot {
 
     /* All adds in their order, those of files that were removed since too. */
     smi_action *adds;
-    bool *is_dead; /* of adds[i]: removed, or added anew by a later one */
-    int64_t n_adds, cap_adds, cap_dead;
+    bool *is_dead;  /* of adds[i]: removed, or added anew by a later one */
+    int64_t *ranks; /* of adds[i]: i, or the rank of the file whose place it takes */
+    int64_t n_adds, cap_adds, cap_dead, cap_ranks;
     sm_map *by_path; /* smi_file_identity() of live files -> index in adds + 1 */
 
     smi_tombstone *tombstones;
@@ -93,6 +99,8 @@ struct sm_snapshot {
 
 /** Applies one action, in the order of the log. */
 void smi_state_apply(sm_snapshot *s, const smi_action *action);
+/** The adds of live files in the table's order, as their indexes, in `a`. */
+int64_t *smi_state_live(const sm_snapshot *s, sm_arena *a, int64_t *n);
 /** After the last action: checks the state, parses the schema, and makes `files`. */
 sm_status smi_state_finish(sm_snapshot *s, sm_error *e) SM_MUST_USE;
 /** Does a finished snapshot keep what is said of it here and in delta.h? false with *why, a static

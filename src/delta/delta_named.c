@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * delta/delta_named.c: which files the log names beside the live ones, where deletion vectors lie,
- * and for how long the table keeps what it removed. Called by vacuum (table_vacuum.c).
+ * for how long the table keeps what it removed, and how large it wants its files. Called by vacuum
+ * (table_vacuum.c) and optimize (table_optimize.c).
  *
  * Removed   A checkpoint forgets removed files after a while, and writers differ in when. So all
  *           commits that the log still has are read too.
@@ -197,4 +198,37 @@ int64_t sm_delta_retention_us(const sm_delta_metadata *m)
     } while (word.len > 0 && sum < INT64_MAX / 4);
     SM_ASSERT(sum >= 0);
     return word.len > 0 ? -1 : sum;
+}
+
+/* ---- the size of data files ------------------------------------------------------------------ */
+
+/* As Spark reads it: a whole number, and a unit that is a power of 1,024. */
+sm_status sm_delta_target_bytes(const sm_delta_metadata *m, uint64_t *out, sm_error *e)
+{
+    static const char units[] = "kmgt";
+    sm_str text = smi_config(m, "delta.targetFileSize");
+    const sm_str said = text;
+    int64_t n = 0;
+    int shift = 0;
+
+    *out = 0;
+    if (!said.data) {
+        return SM_OK;
+    }
+    if (text.len > 1 && (text.data[text.len - 1] == 'b' || text.data[text.len - 1] == 'B')) {
+        text.len--;
+    }
+    for (int i = 0; text.len > 1 && units[i]; i++) {
+        const char last = text.data[text.len - 1];
+        shift = last == units[i] || last == units[i] - 'a' + 'A' ? 10 * (i + 1) : shift;
+    }
+    text.len -= shift > 0;
+    if (!sm_parse_i64(text, &n) || n < 1 || n > INT64_MAX >> shift) {
+        return sm_fail(e, SM_INVALID,
+                       "the table's property delta.targetFileSize is not understood: \"%.*s\"",
+                       SM_STR_ARG(said));
+    }
+    *out = (uint64_t)n << shift;
+    SM_ASSERT(*out > 0);
+    return SM_OK;
 }

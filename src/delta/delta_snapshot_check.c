@@ -78,19 +78,26 @@ static bool check_file(const sm_delta_file *f, const sm_delta_metadata *m, const
     return true;
 }
 
-/* Files are the live adds, in the order of the adds. */
-static bool check_files(const sm_snapshot *s, const char **why)
+static bool check_adds(const sm_snapshot *s, const char **why)
 {
     int64_t n = 0;
 
     for (int64_t i = 0; i < s->n_adds; i++) {
-        const smi_action *add = &s->adds[i];
-        REFUSE(add->kind != SMI_ACTION_ADD, "an add of a snapshot is another action");
-        if (s->is_dead[i]) {
-            continue;
-        }
-        REFUSE(n == s->n_files, "a snapshot has fewer files than live adds");
-        const sm_delta_file *f = &s->files[n++];
+        REFUSE(s->adds[i].kind != SMI_ACTION_ADD, "an add of a snapshot is another action");
+        REFUSE(s->ranks[i] < 0 || s->ranks[i] > i, "an add stands behind its own place");
+        n += !s->is_dead[i];
+    }
+    REFUSE(n > s->n_files, "a snapshot has fewer files than live adds");
+    REFUSE(n < s->n_files, "a snapshot has more files than live adds");
+    return true;
+}
+
+/* Files are the live adds, in the table's order. */
+static bool check_ordered(const sm_snapshot *s, const int64_t *live, const char **why)
+{
+    for (int64_t i = 0; i < s->n_files; i++) {
+        const smi_action *add = &s->adds[live[i]];
+        const sm_delta_file *f = &s->files[i];
         REFUSE(!sm_str_eq(f->path, add->path), "files are not in the order of their adds");
         REFUSE(f->size_bytes != add->size_bytes || f->dv != add->dv,
                "a file differs from its add in size or deletion vector");
@@ -98,8 +105,20 @@ static bool check_files(const sm_snapshot *s, const char **why)
             return false;
         }
     }
-    REFUSE(n != s->n_files, "a snapshot has more files than live adds");
     return true;
+}
+
+static bool check_files(const sm_snapshot *s, const char **why)
+{
+    int64_t n = 0;
+
+    if (!check_adds(s, why)) {
+        return false;
+    }
+    sm_arena *a = sm_arena_new(NULL);
+    const bool out = check_ordered(s, smi_state_live(s, a, &n), why);
+    sm_arena_free(a);
+    return out;
 }
 
 /* ---- maps ------------------------------------------------------------------------------------ */

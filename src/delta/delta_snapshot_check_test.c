@@ -121,6 +121,9 @@ static const char *break_promise(sm_snapshot *s, int i)
     case 17:
         s->is_dead[2] = true;
         return "a snapshot has more files than live adds";
+    case 18:
+        s->ranks[1] = 2;
+        return "an add stands behind its own place";
     default:
         return NULL;
     }

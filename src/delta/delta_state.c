@@ -5,10 +5,14 @@
  *
  * A file is its path and its deletion vector: an add with another vector is another file. All adds
  * are kept in order, those of removed files too, so that a scan gives rows in the order of loading.
- * A map finds the live add of a file.
+ * A map finds the live add of a file. An add whose tag says so (SMI_TAG_PLACE) stands where a file
+ * stood that its commit has removed: it has the same rows in the same order, in fewer files.
+ * Checkpoints have the files in that order, and need no such tag.
  *
  * Source  PROTOCOL.md, "Action Reconciliation" */
 #include "delta/delta_int.h"
+
+#include <stdlib.h>
 
 /* file:/x, file:///x and /x are one file: an add may write it one way and its remove another. */
 static sm_str without_scheme(sm_str path)
@@ -56,6 +60,26 @@ int64_t smi_place_of(const sm_map *m, sm_str name)
     return place_get(&place);
 }
 
+/* Where an add stands: behind all others, or in the place that its tag names. */
+static int64_t rank_of(const sm_snapshot *s, const smi_action *add)
+{
+    int64_t rank = s->n_adds;
+
+    for (int32_t i = 0; i < add->n_tags; i++) {
+        if (sm_str_is(add->tags[i].key, SMI_TAG_PLACE)) {
+            sm_buf id = {0};
+            sm_buf_text(&id, add->tags[i].value);
+            for (size_t k = 0; k < id.len; k++) {
+                id.data[k] = id.data[k] == '\n' ? '\0' : id.data[k];
+            }
+            const int64_t at = smi_place_of(s->tombstone_by_path, sm_buf_str(&id));
+            rank = at >= 0 && s->tombstones[at].rank >= 0 ? s->tombstones[at].rank : rank;
+            sm_buf_release(&id);
+        }
+    }
+    return rank;
+}
+
 static void apply_add(sm_snapshot *s, const smi_action *action)
 {
     sm_buf key = {0};
@@ -69,8 +93,10 @@ static void apply_add(sm_snapshot *s, const smi_action *action)
     }
     s->adds = sm_arena_grow(s->arena, s->adds, s->n_adds, &s->cap_adds, sizeof(*s->adds));
     s->is_dead = sm_arena_grow(s->arena, s->is_dead, s->n_adds, &s->cap_dead, sizeof(bool));
+    s->ranks = sm_arena_grow(s->arena, s->ranks, s->n_adds, &s->cap_ranks, sizeof(*s->ranks));
     s->adds[s->n_adds] = *action;
     s->is_dead[s->n_adds] = false;
+    s->ranks[s->n_adds] = rank_of(s, action);
     place_set(place, s->n_adds++);
 
     place = sm_map_at(s->tombstone_by_path, id);
@@ -86,11 +112,14 @@ static void apply_remove(sm_snapshot *s, const smi_action *action)
 {
     sm_buf key = {0};
 
+    int64_t rank = -1;
+
     const sm_str id = smi_file_identity(action->path, action->dv, &key);
     void **place = sm_map_at(s->by_path, id);
     if (place_get(place) >= 0) {
         SM_ASSERT(place_get(place) < s->n_adds && !s->is_dead[place_get(place)]);
         s->is_dead[place_get(place)] = true;
+        rank = s->ranks[place_get(place)];
         *place = NULL;
     }
     place = sm_map_at(s->tombstone_by_path, id);
@@ -107,6 +136,7 @@ static void apply_remove(sm_snapshot *s, const smi_action *action)
         .deleted_ms = action->modified_ms,
         .data_change = action->data_change,
         .dv = action->dv,
+        .rank = rank,
     };
     sm_buf_release(&key);
 }
@@ -249,8 +279,48 @@ sm_str smi_config(const sm_delta_metadata *m, const char *key)
     return (sm_str){0};
 }
 
+typedef struct live_add {
+    int64_t rank, at;
+} live_add;
+
+static int by_rank(const void *x, const void *y)
+{
+    const live_add *a = x, *b = y;
+
+    if (a->rank != b->rank) {
+        return a->rank < b->rank ? -1 : 1;
+    }
+    return a->at < b->at ? -1 : a->at > b->at;
+}
+
+int64_t *smi_state_live(const sm_snapshot *s, sm_arena *a, int64_t *n)
+{
+    int64_t *out = SM_NEW_ARRAY(a, int64_t, s->n_adds + 1);
+    live_add *live = sm_alloc((size_t)(s->n_adds + 1) * sizeof(*live));
+    bool is_sorted = true;
+
+    *n = 0;
+    for (int64_t i = 0; i < s->n_adds; i++) {
+        if (!s->is_dead[i]) {
+            SM_ASSERT(s->ranks[i] >= 0 && s->ranks[i] <= i);
+            is_sorted = is_sorted && (*n == 0 || live[*n - 1].rank < s->ranks[i]);
+            live[(*n)++] = (live_add){s->ranks[i], i};
+        }
+    }
+    if (!is_sorted) {
+        qsort(live, (size_t)*n, sizeof(*live), by_rank);
+    }
+    for (int64_t i = 0; i < *n; i++) {
+        out[i] = live[i].at;
+    }
+    sm_free(live);
+    return out;
+}
+
 sm_status smi_state_finish(sm_snapshot *s, sm_error *e)
 {
+    int64_t n = 0;
+
     SM_ASSERT(!s->files && s->n_files == 0);
     if (!s->has_protocol) {
         return sm_fail(e, SM_CORRUPT, "the log has no protocol");
@@ -266,12 +336,11 @@ sm_status smi_state_finish(sm_snapshot *s, sm_error *e)
         SM_TRY(smi_mapping_settle(&s->protocol, &s->metadata, s->arena, e));
     }
     SM_TRY(check_partition_columns(&s->metadata, e));
-    s->files = SM_NEW_ARRAY(s->arena, sm_delta_file, s->n_adds);
-    for (int64_t i = 0; i < s->n_adds; i++) {
-        if (!s->is_dead[i]) {
-            SM_TRY(smi_file_of(&s->adds[i], &s->metadata, s->arena, &s->files[s->n_files], e));
-            s->n_files++;
-        }
+    const int64_t *live = smi_state_live(s, s->arena, &n);
+    s->files = SM_NEW_ARRAY(s->arena, sm_delta_file, n);
+    for (int64_t i = 0; i < n; i++) {
+        SM_TRY(smi_file_of(&s->adds[live[i]], &s->metadata, s->arena, &s->files[i], e));
+        s->n_files++;
     }
     return SM_OK;
 }

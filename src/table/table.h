@@ -425,6 +425,46 @@ typedef struct sm_restored {
 sm_status sm_table_restore(sm_store *table, const sm_restore *opts, sm_budget *budget,
                            sm_restored *out, sm_error *e) SM_MUST_USE;
 
+/* ---- optimize -------------------------------------------------------------------------------- */
+
+typedef struct sm_optimize {
+    sm_str uri;            /* the table */
+    uint64_t target_bytes; /* of a file; 0: as the table says (delta.targetFileSize), or 256 MiB */
+    bool is_dry;           /* only find out which files would be joined; writes nothing */
+} sm_optimize;
+
+/* What an optimize did, or would do. */
+typedef struct sm_optimize_report {
+    uint64_t target_bytes;
+    int64_t from;    /* the version before it; −1: it did not come so far */
+    int64_t version; /* the last version that it made; −1: none */
+    int64_t n_commits;
+    int64_t n_bins;    /* groups of files, each of which became one file, or none */
+    int64_t n_removed; /* files */
+    int64_t n_vectors; /* of them with a deletion vector */
+    uint64_t removed_bytes;
+    int64_t n_added, n_rows; /* files and their rows; 0 in a dry run, as added_bytes */
+    uint64_t added_bytes;
+    int64_t n_conflicts; /* commits of others by which work was lost and done again */
+} sm_optimize_report;
+
+/**
+ * Joins small data files of a table into files of a good size, and drops the rows that deletion
+ * vectors delete, by commits OPTIMIZE that keep the table's rows and their order. A second one
+ * finds nothing to do, and commits nothing. First it completes the publication that is open in the
+ * table's lake.
+ *
+ * Owner     *out is set also after a failure: what was committed before stays
+ * Returns   SM_OK; SM_CONFLICT: others removed files that were being joined, many times in a row
+ * Errors    SM_NOT_FOUND: no table; SM_UNSUPPORTED: a partitioned table, a feature, a file outside
+ *           the table; SM_INVALID: delta.targetFileSize is not understood; those of the store and
+ *           of reading files
+ * Threads   no worker: runs plans. Appends and loads may go on meanwhile
+ * Cost      reads and writes only files that are joined; memory of a scan and one open file
+ */
+sm_status sm_table_optimize(const sm_optimize *o, const sm_exec_env *env, sm_optimize_report *out,
+                            sm_error *e) SM_MUST_USE;
+
 /* ---- vacuum ---------------------------------------------------------------------------------- */
 
 typedef struct sm_vacuum {

@@ -213,3 +213,15 @@ bool smi_candidate_validate(const sm_candidate *c, bool deep, const char **why)
     }
     return counts_agree(c, why) && sm_delta_commit_validate(r, c->base, deep, why);
 }
+
+void smi_candidate_assert_valid(const sm_candidate *c)
+{
+#ifdef SM_ASSERTS
+    const char *why = "";
+    if (!smi_candidate_validate(c, true, &why)) {
+        sm_assert_failed(why, "table: a candidate", 0);
+    }
+#else
+    (void)c;
+#endif
+}

@@ -126,6 +126,9 @@ typedef struct smi_out {
     int32_t split;        /* a column of schema, or −1 */
     int32_t origin;       /* a further column (BIGINT) of the rows given, or −1 */
     const sm_value *only; /* the one value that `split` may have; NULL: any */
+    /* Of each value of `origin`: the removed file in whose place its new files stand. NULL: they
+     * stand behind all files. */
+    const sm_delta_file *const *places;
     uint64_t file_bytes;
     const sm_format *format;
     void *options;
@@ -221,10 +224,51 @@ bool smi_candidate_kept(const sm_candidate *c, smi_kept *k);
 /** Is the candidate's record valid (sm_delta_commit_validate), and do its counts agree with it?
  * false with *why. Debug and sanitizer builds ask it of each candidate that is given out. */
 bool smi_candidate_validate(const sm_candidate *c, bool deep, const char **why);
+/** In those builds: ends the process with what is wrong, where it is not valid. */
+void smi_candidate_assert_valid(const sm_candidate *c);
 /** The files of the base, read with the candidate's schema: columns that it adds are NULL in them.
  * In `a`; borrows the candidate, which has a base. */
 sm_status smi_candidate_base(const sm_candidate *c, sm_arena *a, sm_dataset *out,
                              sm_error *e) SM_MUST_USE;
+
+/** Opens a table's newest version for a change of the whole table: first completes the publication
+ * that is open in its lake (not is_dry: then it writes nothing). */
+sm_status smi_open_settled(sm_store *table, bool is_dry, sm_budget *budget, sm_snapshot **out,
+                           sm_error *e) SM_MUST_USE;
+
+/* ---- rewriting files (table_rewrite.c) ------------------------------------------------------- */
+
+/* Rows of some files of a table, to be written into other files. All is borrowed for the call; what
+ * points to files, as long as the candidate too: it holds the base. */
+typedef struct smi_rewrite {
+    sm_snapshot *base;
+    const sm_delta_file *const *files; /* of the base, each once, in the order of their rows */
+    int64_t n_files;                   /* 1 at least */
+    const int64_t *bins; /* one a file, ascending from 0: rows of two bins share no new file, and a
+                          * bin's new files stand where its first stood. NULL: all are of one */
+    uint64_t file_bytes; /* a new file is ended once it has so many; 0: one for each bin */
+    sm_str z_order_by;   /* columns by which rows are sorted, as JSON, for the record; "": "[]" */
+    /* Makes other rows of the files' rows: a sorted plan. `rows` gives the table's columns as
+     * sm_snapshot_dataset() has them, and last the number of the bin (BIGINT); *out must give the
+     * same columns, and as many rows, a bin's rows together. NULL: they are written as they are. */
+    sm_status (*plan)(void *ctx, const sm_plan_node *rows, sm_arena *a, const sm_plan_node **out,
+                      sm_error *e);
+    void *ctx;
+} smi_rewrite;
+
+/**
+ * Writes the rows of the files anew, without those that deletion vectors delete, and gives a
+ * candidate of an OPTIMIZE that removes the files and keeps the table's rows.
+ *
+ * Owner     *out is the caller's, sm_candidate_release() it
+ * Errors    SM_CORRUPT where files have other rows than the log says; those of sm_stage_open,
+ *           sm_snapshot_dataset and sm_exec_run. No file stays behind
+ * Threads   no worker: runs a plan
+ */
+sm_status smi_rewrite_files(const smi_rewrite *r, const sm_exec_env *env, sm_candidate **out,
+                            sm_error *e) SM_MUST_USE;
+
+/* ---- schemas --------------------------------------------------------------------------------- */
 
 /** Compares the schema of rows with the table's: SM_SCHEMA with the first difference. order[i]: the
  * place of the table's field i among the rows' fields; *order NULL: all have the same place. */

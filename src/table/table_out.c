@@ -79,6 +79,7 @@ static const sm_range *copy_ranges(const sm_written *w, sm_arena *a)
 static void add_written(smi_out *o)
 {
     SM_ASSERT(o->written.n_rows > 0); /* a file is opened for a row */
+    SM_ASSERT(!o->places || o->origin >= 0);
     o->adds = sm_arena_grow(o->arena, o->adds, o->n_adds, &o->cap_adds, sizeof(*o->adds));
     o->adds[o->n_adds++] = (sm_delta_add){
         .key = o->key,
@@ -86,6 +87,7 @@ static void add_written(smi_out *o)
         .modified_ms = sm_now_us() / 1000,
         .n_rows = o->written.n_rows,
         .ranges = copy_ranges(&o->written, o->arena),
+        .place = o->places ? o->places[o->from] : NULL,
     };
     o->n_rows += o->written.n_rows;
     o->bytes += o->written.size_bytes;

@@ -373,3 +373,18 @@ sm_status sm_table_open(sm_store *table, sm_budget *budget, sm_snapshot **out, s
 {
     return sm_table_open_at(table, &(sm_table_at){.kind = SM_AT_NEWEST}, budget, out, e);
 }
+
+sm_status smi_open_settled(sm_store *table, bool is_dry, sm_budget *budget, sm_snapshot **out,
+                           sm_error *e)
+{
+    sm_arena *a = sm_arena_new(budget);
+    const smi_lake_place place = smi_lake_of(table, a);
+    sm_status st = SM_OK;
+    sm_str told = {0};
+
+    if (place.lake.len > 0 && !is_dry) {
+        st = sm_lake_settle(sm_store_opener(table), place.lake, budget, a, &told, e);
+    }
+    sm_arena_free(a);
+    return st == SM_OK ? sm_table_open(table, budget, out, e) : st;
+}

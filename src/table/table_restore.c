@@ -258,12 +258,7 @@ static sm_status publish_record(restoring *r, const sm_delta_commit *record, sm_
     c->record = *record;
     c->schema = (record->metadata ? record->metadata : sm_snapshot_metadata(r->now))->schema;
     c->is_always_made = true;
-#ifdef SM_ASSERTS
-    const char *why = "";
-    if (!smi_candidate_validate(c, true, &why)) {
-        sm_assert_failed(why, "table: a restore", 0);
-    }
-#endif
+    smi_candidate_assert_valid(c);
     const sm_status st = sm_publish(&c, 1, r->budget, &r->out.made, NULL, e);
     sm_candidate_release(c); /* before the arena that its record is in */
     return st;
@@ -273,15 +268,9 @@ static sm_status publish_record(restoring *r, const sm_delta_commit *record, sm_
 
 static sm_status open_versions(restoring *r, sm_error *e)
 {
-    const smi_lake_place place = smi_lake_of(r->store, r->arena);
     const sm_table_at *at = &r->opts->at;
-    sm_str told = {0};
 
-    if (place.lake.len > 0 && !r->opts->is_trial) {
-        SM_TRY(
-            sm_lake_settle(sm_store_opener(r->store), place.lake, r->budget, r->arena, &told, e));
-    }
-    SM_TRY(sm_table_open(r->store, r->budget, &r->now, e));
+    SM_TRY(smi_open_settled(r->store, r->opts->is_trial, r->budget, &r->now, e));
     r->out.from = sm_snapshot_version(r->now);
     r->out.version = at->version;
     if (at->kind == SM_AT_TIME) {

@@ -365,18 +365,6 @@ static void set_metrics(sm_stage *s)
         memcpy(sm_arena_alloc(s->candidate->arena, sizeof(metrics)), metrics, sizeof(metrics));
 }
 
-static void assert_valid(const sm_candidate *c)
-{
-#ifdef SM_ASSERTS
-    const char *why = "";
-    if (!smi_candidate_validate(c, true, &why)) {
-        sm_assert_failed(why, "table: a candidate", 0);
-    }
-#else
-    (void)c;
-#endif
-}
-
 sm_status sm_stage_candidate(sm_stage *s, sm_candidate **out, sm_error *e)
 {
     SM_ASSERT(s->state == SMI_STAGE_WRITING && s->out.state == SMI_OUT_NONE);
@@ -393,7 +381,7 @@ sm_status sm_stage_candidate(sm_stage *s, sm_candidate **out, sm_error *e)
     set_metrics(s);
     c->bytes = s->out.bytes;
     SM_ASSERT(s->out.n_rows >= c->n_rows); /* moved rows only add */
-    assert_valid(c);
+    smi_candidate_assert_valid(c);
     s->candidate = NULL;
     s->state = SMI_STAGE_GIVEN;
     *out = c;

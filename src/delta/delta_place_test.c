@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * delta/delta_place_test.c: files that take the places of removed ones: the order in which a
+ * snapshot gives its files, from hand-written logs, from commits, and from a checkpoint. */
+#include "stores.h"
+#include "test.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "delta/delta_int.h"
+
+/* ---- a log ----------------------------------------------------------------------------------- */
+
+#define HEAD                                                                                       \
+    "{\"protocol\":{\"minReaderVersion\":3,\"minWriterVersion\":7,"                                \
+    "\"readerFeatures\":[\"deletionVectors\"],\"writerFeatures\":[\"deletionVectors\"]}}\n"        \
+    "{\"metaData\":{\"id\":\"a\",\"format\":{\"provider\":\"parquet\",\"options\":{}},"            \
+    "\"schemaString\":\"{\\\"type\\\":\\\"struct\\\",\\\"fields\\\":[]}\","                        \
+    "\"partitionColumns\":[],\"configuration\":{}}}\n"
+#define ADD_MORE(path, more)                                                                       \
+    "{\"add\":{\"path\":\"" path "\",\"partitionValues\":{},\"size\":1,\"modificationTime\":1,"    \
+    "\"dataChange\":false" more "}}\n"
+#define ADD(path)           ADD_MORE(path, "")
+#define ADD_AT(path, place) ADD_MORE(path, ",\"tags\":{\"smelt.place\":\"" place "\"}")
+#define REMOVE_MORE(path, more)                                                                    \
+    "{\"remove\":{\"path\":\"" path "\",\"deletionTimestamp\":1,\"dataChange\":false" more "}}\n"
+#define REMOVE(path) REMOVE_MORE(path, "")
+#define VECTOR                                                                                     \
+    ",\"deletionVector\":{\"storageType\":\"u\",\"pathOrInlineDv\":\"ab^-aqEH.-t@S}K{vb[*k^\","    \
+    "\"offset\":4,\"sizeInBytes\":40,\"cardinality\":1}"
+
+static sm_store *new_store(void)
+{
+    static int number = 0;
+    char uri[64];
+    sm_error e = {0};
+    sm_store *s = NULL;
+
+    snprintf(uri, sizeof(uri), "memory://delta_place_test_%d", number++);
+    assert_ok(sm_store_open(test_stores, sm_str_of(uri), &s, &e), &e);
+    return s;
+}
+
+static void put_version(sm_store *s, int64_t version, const char *text)
+{
+    char key[SMI_LOG_KEY_BYTES];
+    sm_error e = {0};
+
+    smi_commit_key(version, key);
+    assert_ok(sm_store_put(s, sm_str_of(key), text, strlen(text), SM_PUT_REPLACE, &e), &e);
+}
+
+/* The paths of the newest version's files, "a b". */
+static void assert_files(sm_store *store, const char *want)
+{
+    int64_t n = 0;
+    sm_snapshot *s = NULL;
+    sm_error e = {0};
+    sm_buf text = {0};
+
+    assert_ok(sm_snapshot_open(store, SM_VERSION_LATEST, NULL, &s, &e), &e);
+    const sm_delta_file *files = sm_snapshot_files(s, &n);
+    for (int64_t i = 0; i < n; i++) {
+        sm_buf_printf(&text, "%s%.*s", i > 0 ? " " : "", SM_STR_ARG(files[i].path));
+    }
+    sm_buf_text(&text, (sm_str){"", 1});
+    assert_string_equal((const char *)text.data, want);
+    sm_buf_release(&text);
+    sm_snapshot_release(s);
+}
+
+static void test_order(void **state)
+{
+    static const struct {
+        const char *versions[4];
+        const char *want;
+    } cases[] = {
+        {{HEAD ADD("a") ADD("b") ADD("c"), REMOVE("a") REMOVE("b") ADD_AT("x", "a")}, "x c"},
+        {{HEAD ADD("a") ADD("b") ADD("c"), REMOVE("b") REMOVE("c") ADD_AT("x", "b")}, "a x"},
+        {{HEAD ADD("a") ADD("b"), REMOVE("a") ADD("x")}, "b x"},
+        /* Several in one place, and several places in one commit. */
+        {{HEAD ADD("a") ADD("b") ADD("c") ADD("d"),
+          REMOVE("a") REMOVE("c") ADD_AT("x", "a") ADD_AT("y", "a") ADD_AT("z", "c")},
+         "x y b z d"},
+        /* The place of one that took a place itself. */
+        {{HEAD ADD("a") ADD("b"), REMOVE("a") ADD_AT("x", "a"), ADD("c"),
+          REMOVE("x") ADD_AT("y", "x")},
+         "y b c"},
+        /* A file that was never there, or that another commit removed long ago, or is there. */
+        {{HEAD ADD("a") ADD("b"), REMOVE("a") ADD_AT("x", "q")}, "b x"},
+        {{HEAD ADD("a") ADD("b"), REMOVE("q") ADD_AT("x", "q")}, "a b x"},
+        {{HEAD ADD("a") ADD("b"), ADD_AT("x", "a")}, "a b x"},
+        {{HEAD ADD("a") ADD("b"), REMOVE("a"), ADD_AT("x", "a")}, "x b"},
+        /* With a deletion vector it is another file. */
+        {{HEAD ADD("a") ADD("b"), REMOVE("a") ADD_MORE("a", VECTOR),
+          REMOVE_MORE("a", VECTOR) ADD_AT("x", "a\\nuab^-aqEH.-t@S}K{vb[*k^@4")},
+         "b x"},
+        {{HEAD ADD_MORE("a", VECTOR) ADD("b"),
+          REMOVE_MORE("a", VECTOR) ADD_AT("x", "a\\nuab^-aqEH.-t@S}K{vb[*k^@4")},
+         "x b"},
+        {{HEAD ADD_MORE("a", VECTOR) ADD("b"), REMOVE_MORE("a", VECTOR) ADD_AT("x", "a")}, "b x"},
+        /* It goes and comes back: as the log adds it. */
+        {{HEAD ADD("a") ADD("b"), REMOVE("a") ADD_AT("x", "a"), REMOVE("x") ADD("a"),
+          REMOVE("a") ADD_AT("x", "a")},
+         "b x"},
+    };
+    for (int i = 0; i < SM_COUNT(cases); i++) {
+        sm_store *s = new_store();
+        for (int v = 0; v < SM_COUNT(cases[i].versions) && cases[i].versions[v]; v++) {
+            put_version(s, v, cases[i].versions[v]);
+        }
+        assert_files(s, cases[i].want);
+        sm_store_release(s);
+    }
+}
+
+/* What a commit says is read back, also behind a checkpoint, which has the files in order. */
+static void test_commit(void **state)
+{
+    sm_store *store = new_store();
+    sm_snapshot *s = NULL;
+    int64_t version = -1, n = 0;
+    sm_error e = {0};
+
+    put_version(store, 0,
+                "{\"protocol\":{\"minReaderVersion\":1,\"minWriterVersion\":2}}\n"
+                "{\"metaData\":{\"id\":\"a\",\"format\":{\"provider\":\"parquet\",\"options\":{}},"
+                "\"schemaString\":\"{\\\"type\\\":\\\"struct\\\",\\\"fields\\\":[]}\","
+                "\"partitionColumns\":[],\"configuration\":{\"delta.checkpointInterval\":\"1\"}}}"
+                "\n" ADD("a%20a") ADD("b") ADD("c"));
+    assert_ok(sm_snapshot_open(store, SM_VERSION_LATEST, NULL, &s, &e), &e);
+    const sm_delta_file *files = sm_snapshot_files(s, &n);
+    const sm_delta_file *removes[] = {&files[0], &files[1]};
+    const sm_pair tag = {SM_STR("other"), SM_STR("tag")};
+    const sm_delta_add add = {
+        .key = SM_STR("x"), .tags = &tag, .n_tags = 1, .place = &files[0], .size_bytes = 1};
+    const sm_delta_commit c = {.operation = SM_STR("OPTIMIZE"),
+                               .keeps_rows = true,
+                               .adds = &add,
+                               .n_adds = 1,
+                               .removes = removes,
+                               .n_removes = SM_COUNT(removes)};
+    assert_ok(sm_delta_commit_write(store, s, &c, NULL, &version, &e), &e);
+    assert_int_equal(version, 1);
+    sm_snapshot_release(s);
+    assert_files(store, "x c");
+    assert_ok(sm_store_delete(store, SM_STR("_delta_log/00000000000000000000.json"), &e), &e);
+    assert_files(store, "x c"); /* from the checkpoint */
+
+    assert_ok(sm_snapshot_open(store, SM_VERSION_LATEST, NULL, &s, &e), &e);
+    files = sm_snapshot_files(s, &n);
+    assert_int_equal(files[0].n_tags, 2);
+    assert_true(sm_str_is(files[0].tags[0].key, "other"));
+    assert_true(sm_str_is(files[0].tags[1].value, "a%20a"));
+    sm_snapshot_release(s);
+    sm_store_release(store);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_order),
+        cmocka_unit_test(test_commit),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * table/table_rewrite.c: writes the rows of some of a table's files into other files, as a
+ * candidate that keeps the table's rows: what compaction (table_optimize.c) and every other
+ * maintenance of data files stand on.
+ *
+ * Method   One plan scans the files, bin after bin. A constant column of the dataset says which bin
+ *          a row is of; a new file is begun where it changes. The rows go into a
+ *          stage that appends; what it gives is then made a commit that removes the files too.
+ *          Rows that deletion vectors delete are not read, so they are gone for good.
+ * Order    The new files of a bin stand where its first file stood, in the order of their rows.
+ * Record   an OPTIMIZE, with the parameters and metrics that Spark writes. dataChange is false in
+ *          all of its actions, so that who follows the table's changes passes over it.
+ * Others   The rewrite has read nothing but the files that it removes: only a commit that removed
+ *          one of them, or changed metadata or protocol, conflicts. Appends go on beside it.
+ * Check    As many rows must come out as the log says that the files have.
+ * Memory   what a scan and one open Parquet writer take, whatever the size of the files */
+#include "table/table_int.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+/* A rewrite under way. */
+typedef struct rewriting {
+    const smi_rewrite *r;
+    const sm_exec_env *env;
+    sm_arena *arena;
+    sm_stage *stage;
+    int32_t *columns; /* of each field of the table's schema, its place in the dataset */
+} rewriting;
+
+/* ---- reading --------------------------------------------------------------------------------- */
+
+/* The dataset's columns, and behind them the number of a row's bin. */
+static const sm_type *with_bin(const sm_type *schema, sm_arena *a)
+{
+    sm_field *fields = SM_NEW_ARRAY(a, sm_field, schema->n_fields + 1);
+
+    memcpy(fields, schema->fields, (size_t)schema->n_fields * sizeof(*fields));
+    fields[schema->n_fields] = (sm_field){.name = SM_STR("bin"), .type = &sm_type_i64};
+    return sm_type_struct(a, fields, schema->n_fields + 1);
+}
+
+/* The constants of a file: those that it has, and behind them its bin. */
+static const sm_value *constants_of(const sm_datafile *f, int32_t n, int64_t bin, sm_arena *a)
+{
+    sm_value *out = SM_NEW_ARRAY(a, sm_value, n + 1);
+
+    for (int32_t i = 0; i < n; i++) {
+        out[i] = f->constants[i];
+    }
+    out[n] = sm_value_i64(bin);
+    return out;
+}
+
+/* A scan of the files that are rewritten, in their order. */
+static sm_status scan_files(rewriting *w, const sm_plan_node **out, sm_error *e)
+{
+    const smi_rewrite *r = w->r;
+    sm_dataset *d = SM_NEW(w->arena, sm_dataset);
+    sm_datafile *files = SM_NEW_ARRAY(w->arena, sm_datafile, r->n_files);
+    int64_t n_base = 0;
+    const sm_delta_file *base = sm_snapshot_files(r->base, &n_base);
+
+    SM_TRY(sm_snapshot_dataset(r->base, w->arena, d, &w->columns, e));
+    SM_ASSERT(d->n_files == n_base); /* one a file, in their order */
+    for (int64_t i = 0; i < r->n_files; i++) {
+        const int64_t bin = r->bins ? r->bins[i] : 0;
+        SM_ASSERT(r->files[i] >= base && r->files[i] < base + n_base);
+        files[i] = d->files[r->files[i] - base];
+        files[i].constants = constants_of(&files[i], d->n_constants, bin, w->arena);
+    }
+    d->files = files;
+    d->n_files = r->n_files;
+    d->n_constants++;
+    d->schema = with_bin(d->schema, w->arena);
+    const sm_relation relation = {.dataset = d, .label = sm_store_uri(sm_snapshot_store(r->base))};
+    *out = sm_plan_scan(&relation, false, w->arena);
+    return SM_OK;
+}
+
+static sm_status plan_rows(rewriting *w, sm_plan **out, sm_error *e)
+{
+    const sm_plan_node *rows = NULL, *root = NULL;
+
+    SM_TRY(scan_files(w, &rows, e));
+    root = rows;
+    if (w->r->plan) {
+        SM_TRY(w->r->plan(w->r->ctx, rows, w->arena, &root, e));
+        SM_ASSERT(root->schema->n_fields == rows->schema->n_fields);
+    }
+    return sm_plan_finish(root, w->arena, out, e);
+}
+
+/* ---- writing --------------------------------------------------------------------------------- */
+
+/* How many rows the files have by the log; −1 where it does not say. */
+static int64_t rows_of(const smi_rewrite *r)
+{
+    int64_t sum = 0;
+
+    for (int64_t i = 0; i < r->n_files && sum >= 0; i++) {
+        const int64_t n = sm_delta_file_rows(r->files[i]);
+        sum = n < 0 ? -1 : sum + n;
+    }
+    return sum;
+}
+
+static sm_status check_rows(const rewriting *w, sm_error *e)
+{
+    const int64_t said = rows_of(w->r), found = w->stage->out.n_rows;
+
+    if (said < 0 || said == found) {
+        return SM_OK;
+    }
+    const sm_status st =
+        sm_fail(e, SM_CORRUPT,
+                "the log says that %" PRId64 " files have %" PRId64 " rows, and they have %" PRId64,
+                w->r->n_files, said, found);
+    sm_error_todo(e, "Nothing was changed. The table can be read as it is.");
+    return st;
+}
+
+/* The first file of each bin: the bin's new files stand in its place. */
+static const sm_delta_file **first_files(const smi_rewrite *r, sm_arena *a)
+{
+    const sm_delta_file **out = SM_NEW_ARRAY(a, const sm_delta_file *, r->n_files);
+
+    out[0] = r->files[0];
+    for (int64_t i = 1; r->bins && i < r->n_files; i++) {
+        SM_ASSERT(r->bins[i] >= r->bins[i - 1] && r->bins[i] <= i);
+        if (r->bins[i] != r->bins[i - 1]) {
+            out[r->bins[i]] = r->files[i];
+        }
+    }
+    return out;
+}
+
+static sm_status write_rows(rewriting *w, sm_error *e)
+{
+    const smi_rewrite *r = w->r;
+    const sm_type *schema = sm_snapshot_metadata(r->base)->schema;
+    const sm_write write = {
+        .uri = sm_store_uri(sm_snapshot_store(r->base)),
+        .mode = SM_WRITE_APPEND,
+        .file_bytes = r->file_bytes > 0 ? r->file_bytes : UINT64_MAX,
+        .has_base = true,
+        .base = r->base,
+    };
+    sm_plan *plan = NULL;
+
+    SM_TRY(sm_stage_open(&write, schema, w->env, &w->stage, e));
+    SM_TRY(plan_rows(w, &plan, e));
+    w->stage->out.order = w->columns;
+    w->stage->out.origin = schema->n_fields;
+    w->stage->out.places = first_files(r, w->arena);
+    const sm_sink sink = sm_stage_sink(w->stage);
+    SM_TRY(sm_exec_run(plan, w->env, &sink, NULL, NULL, e));
+    return check_rows(w, e);
+}
+
+/* ---- the record ------------------------------------------------------------------------------ */
+
+static int by_size(const void *x, const void *y)
+{
+    const int64_t a = *(const int64_t *)x, b = *(const int64_t *)y;
+
+    return a < b ? -1 : a > b;
+}
+
+/* The sizes of the new files, ascending; of none a 0. */
+static int64_t *sorted_sizes(const sm_delta_commit *c, sm_arena *a)
+{
+    int64_t *sizes = SM_NEW_ARRAY(a, int64_t, c->n_adds + 1);
+
+    for (int64_t i = 0; i < c->n_adds; i++) {
+        sizes[i] = (int64_t)c->adds[i].size_bytes;
+    }
+    qsort(sizes, (size_t)c->n_adds, sizeof(*sizes), by_size);
+    return sizes;
+}
+
+static void set_metrics(sm_candidate *c)
+{
+    sm_delta_commit *r = &c->record;
+    const int64_t *sizes = sorted_sizes(r, c->arena);
+    const int64_t last = r->n_adds > 0 ? r->n_adds - 1 : 0;
+    int64_t removed_bytes = 0, n_vectors = 0;
+
+    for (int64_t i = 0; i < r->n_removes; i++) {
+        removed_bytes += (int64_t)r->removes[i]->size_bytes;
+        n_vectors += r->removes[i]->dv != NULL;
+    }
+    const sm_delta_detail metrics[] = {
+        {SM_STR("numRemovedFiles"), sm_value_i64(r->n_removes)},
+        {SM_STR("numRemovedBytes"), sm_value_i64(removed_bytes)},
+        {SM_STR("numAddedFiles"), sm_value_i64(r->n_adds)},
+        {SM_STR("numAddedBytes"), sm_value_i64((int64_t)c->bytes)},
+        {SM_STR("minFileSize"), sm_value_i64(sizes[0])},
+        {SM_STR("p25FileSize"), sm_value_i64(sizes[last / 4])},
+        {SM_STR("p50FileSize"), sm_value_i64(sizes[last / 2])},
+        {SM_STR("p75FileSize"), sm_value_i64(sizes[last * 3 / 4])},
+        {SM_STR("maxFileSize"), sm_value_i64(sizes[last])},
+        {SM_STR("numDeletionVectorsRemoved"), sm_value_i64(n_vectors)},
+    };
+    r->n_metrics = SM_COUNT(metrics);
+    r->metrics = memcpy(sm_arena_alloc(c->arena, sizeof(metrics)), metrics, sizeof(metrics));
+}
+
+static void set_parameters(sm_candidate *c, sm_str z_order_by)
+{
+    const sm_str by = z_order_by.len > 0 ? sm_arena_str(c->arena, z_order_by) : SM_STR("[]");
+    const sm_delta_detail parameters[] = {
+        {SM_STR("predicate"), sm_value_str(SM_STR("[]"))},
+        {SM_STR("zOrderBy"), sm_value_str(by)},
+        {SM_STR("auto"), (sm_value){.type = &sm_type_bool, .as.b = false}},
+    };
+
+    c->record.n_parameters = SM_COUNT(parameters);
+    c->record.parameters =
+        memcpy(sm_arena_alloc(c->arena, sizeof(parameters)), parameters, sizeof(parameters));
+}
+
+/* Files of one snapshot, in its order. */
+static int by_place(const void *x, const void *y)
+{
+    const sm_delta_file *a = *(const sm_delta_file *const *)x;
+    const sm_delta_file *b = *(const sm_delta_file *const *)y;
+
+    return a < b ? -1 : a > b;
+}
+
+/* Makes the append of a stage a commit that removes the files whose rows it has. */
+static void set_record(sm_candidate *c, const smi_rewrite *r)
+{
+    const sm_delta_file **removes = SM_NEW_ARRAY(c->arena, const sm_delta_file *, r->n_files);
+
+    SM_ASSERT(c->record.isolation == SM_READ_NOTHING && c->record.n_removes == 0);
+    for (int64_t i = 0; i < r->n_files; i++) {
+        removes[i] = r->files[i];
+    }
+    qsort((void *)removes, (size_t)r->n_files, sizeof(*removes), by_place);
+    c->record.operation = SM_STR("OPTIMIZE");
+    c->record.removes = removes;
+    c->record.n_removes = r->n_files;
+    c->record.keeps_rows = true;
+    c->n_rows = 0; /* rows that were there before */
+    set_parameters(c, r->z_order_by);
+    set_metrics(c);
+}
+
+/* ---- the inside's door ----------------------------------------------------------------------- */
+
+sm_status smi_rewrite_files(const smi_rewrite *r, const sm_exec_env *env, sm_candidate **out,
+                            sm_error *e)
+{
+    SM_ASSERT(r->base && r->files && r->n_files > 0);
+    rewriting w = {.r = r, .env = env, .arena = sm_arena_new(env->budget)};
+    sm_candidate *c = NULL;
+
+    sm_status st = write_rows(&w, e);
+    if (st == SM_OK) {
+        st = sm_stage_candidate(w.stage, &c, e);
+    }
+    if (st == SM_OK) {
+        set_record(c, r);
+        smi_candidate_assert_valid(c);
+        *out = c;
+    }
+    sm_stage_close(w.stage);
+    sm_arena_free(w.arena);
+    return st;
+}
