@@ -157,6 +157,14 @@ typedef struct smi_vacuum_opts {
 sm_status smi_vacuum_run(smi_cli *cli, sm_str uri, const smi_vacuum_opts *o,
                          sm_error *e) SM_MUST_USE;
 
+/* ---- smelt table optimize (cli_optimize.c) --------------------------------------------------- */
+
+/** Joins the table's small files, and prints what was done. target: a size as text; NULL: the
+ * table's own. SM_USAGE: it is none; those of sm_table_optimize(), after the answer was printed
+ * where something was committed before. */
+sm_status smi_optimize_run(smi_cli *cli, sm_str uri, const char *target, bool is_dry,
+                           sm_error *e) SM_MUST_USE;
+
 /* ---- text in --------------------------------------------------------------------------------- */
 
 /** Reads the whole text of a file into cli->arena. "-" is stdin; where that is a terminal, a line

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * cli/cmd_table.c: `smelt table show|history|files|restore|vacuum URI`: prints a Delta table's
- * columns and properties, its commits, or its data files; makes an earlier version's rows the
- * table's again. cli_vacuum.c has what vacuum does. */
+ * cli/cmd_table.c: `smelt table show|history|files|restore|optimize|vacuum URI`: prints a Delta
+ * table's columns and properties, its commits, or its data files; makes an earlier version's rows
+ * the table's again. cli_optimize.c and cli_vacuum.c have what these two do. */
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -13,8 +13,8 @@
 
 typedef struct options {
     int64_t limit;
-    const char *version_text, *time_text;
-    smi_vacuum_opts vacuum; /* its dry_run is restore's too */
+    const char *version_text, *time_text, *target_size;
+    smi_vacuum_opts vacuum; /* its dry_run is restore's and optimize's too */
 } options;
 
 static const smi_opt option_table[] = {
@@ -24,6 +24,9 @@ static const smi_opt option_table[] = {
     {"--timestamp", SMI_OPT_TEXT, "T", "in its place: the newest version that is not later than T",
      offsetof(options, time_text)},
     {"--limit", SMI_OPT_I64, "N", "history, files: print at most N", offsetof(options, limit)},
+    {"--target-size", SMI_OPT_TEXT, "SIZE",
+     "optimize: join files up to SIZE (default: delta.targetFileSize of the table, or 256MiB)",
+     offsetof(options, target_size)},
     {"--retention", SMI_OPT_TEXT, "TIME",
      "vacuum: keep what was removed less than TIME ago: 7d, 12h, 30m (default: as the table says)",
      offsetof(options, vacuum.retention)},
@@ -33,7 +36,7 @@ static const smi_opt option_table[] = {
     {"--lite", SMI_OPT_FLAG, NULL,
      "vacuum: do not list the folder; only files that the log removed",
      offsetof(options, vacuum.lite)},
-    {"--dry-run", SMI_OPT_FLAG, NULL, "vacuum, restore: only print what would be done",
+    {"--dry-run", SMI_OPT_FLAG, NULL, "vacuum, restore, optimize: only print what would be done",
      offsetof(options, vacuum.dry_run)},
     {0},
 };
@@ -365,38 +368,48 @@ static sm_status vacuum_table(smi_cli *cli, sm_store *store, const options *o, s
     return smi_vacuum_run(cli, sm_store_uri(store), &o->vacuum, e);
 }
 
+static sm_status optimize_table(smi_cli *cli, sm_store *store, const options *o, sm_error *e)
+{
+    return smi_optimize_run(cli, sm_store_uri(store), o->target_size, o->vacuum.dry_run, e);
+}
+
 /* Each verb looks at one version of the table, or at its store. */
 static const struct verb {
     const char *name;
     sm_status (*of_snapshot)(smi_cli *cli, const sm_snapshot *s, const options *o, sm_error *e);
     sm_status (*of_store)(smi_cli *cli, sm_store *store, const options *o, sm_error *e);
 } verbs[] = {
-    {"show", show_table, NULL},      {"files", list_files, NULL},
-    {"history", NULL, list_commits}, {"restore", NULL, restore_table},
-    {"vacuum", NULL, vacuum_table},
+    {"show", show_table, NULL},         {"files", list_files, NULL},
+    {"history", NULL, list_commits},    {"restore", NULL, restore_table},
+    {"optimize", NULL, optimize_table}, {"vacuum", NULL, vacuum_table},
 };
 
 /* An option of another verb would be passed over, and the user would not know. */
 static sm_status check_options(const struct verb *v, const options *o, sm_error *e)
 {
     const bool is_vacuum = v->of_store == vacuum_table;
-    const bool is_restore = v->of_store == restore_table;
-    const smi_vacuum_opts *of = &o->vacuum;
-    const char *wrong = NULL;
-
-    if (is_vacuum) {
-        wrong = o->version_text             ? "--version"
-                : o->time_text              ? "--timestamp"
-                : o->limit != SMI_NOT_GIVEN ? "--limit"
-                                            : NULL;
-    } else {
-        wrong = of->retention                ? "--retention"
-                : of->no_retention_check     ? "--no-retention-check"
-                : of->lite                   ? "--lite"
-                : of->dry_run && !is_restore ? "--dry-run"
-                                             : NULL;
+    const bool is_optimize = v->of_store == optimize_table;
+    const bool reads_version = !is_vacuum && !is_optimize;
+    const bool has_dry_run = !reads_version || v->of_store == restore_table;
+    const struct {
+        const char *name;
+        bool is_given, is_known;
+    } given[] = {
+        {"--version", o->version_text != NULL, reads_version},
+        {"--timestamp", o->time_text != NULL, reads_version},
+        {"--limit", o->limit != SMI_NOT_GIVEN, reads_version},
+        {"--target-size", o->target_size != NULL, is_optimize},
+        {"--retention", o->vacuum.retention != NULL, is_vacuum},
+        {"--no-retention-check", o->vacuum.no_retention_check, is_vacuum},
+        {"--lite", o->vacuum.lite, is_vacuum},
+        {"--dry-run", o->vacuum.dry_run, has_dry_run},
+    };
+    for (int i = 0; i < SM_COUNT(given); i++) {
+        if (given[i].is_given && !given[i].is_known) {
+            return sm_fail(e, SM_USAGE, "smelt table %s has no option %s", v->name, given[i].name);
+        }
     }
-    return wrong ? sm_fail(e, SM_USAGE, "smelt table %s has no option %s", v->name, wrong) : SM_OK;
+    return SM_OK;
 }
 
 static sm_status run_verb(smi_cli *cli, const struct verb *v, sm_store *store, const options *o,
@@ -433,16 +446,17 @@ static sm_status run_table_verb(smi_cli *cli, const void *opts, char **args, int
         }
     }
     const sm_status st = sm_fail(e, SM_USAGE, "smelt table has no command \"%s\"", args[0]);
-    sm_error_todo(e, "Use show, history, files, restore or vacuum.");
+    sm_error_todo(e, "Use show, history, files, restore, optimize or vacuum.");
     return st;
 }
 
 const smi_command smi_command_table = {
     .name = "table",
-    .usage = "show|history|files|restore|vacuum URI [options]",
-    .summary = "Shows a Delta table, restores a version, deletes files that none needs.",
+    .usage = "show|history|files|restore|optimize|vacuum URI [options]",
+    .summary = "Shows a Delta table, restores a version, joins small files, deletes old ones.",
     .details = "  smelt table history ./lake/gold/orders --limit 5\n"
                "  smelt table restore ./lake/gold/orders --version 3 --dry-run\n"
+               "  smelt table optimize ./lake/gold/orders --target-size 256MB\n"
                "  smelt table vacuum ./lake/gold/orders --dry-run\n",
     .options = option_table,
     .opts_bytes = sizeof(options),

@@ -268,5 +268,5 @@ sm_status sm_table_optimize(const sm_optimize *o, const sm_exec_env *env, sm_opt
     sm_snapshot_release(w.snapshot);
     sm_store_release(w.store);
     sm_arena_free(w.arena);
-    return st == SM_OK ? st : sm_within(e, st, "table %.*s", SM_STR_ARG(o->uri));
+    return st;
 }

@@ -118,7 +118,7 @@ static sm_status check_rows(const rewriting *w, sm_error *e)
                 "the log says that %" PRId64 " files have %" PRId64 " rows, and they have %" PRId64,
                 w->r->n_files, said, found);
     sm_error_todo(e, "Nothing was changed. The table can be read as it is.");
-    return st;
+    return sm_within(e, st, "table %.*s", SM_STR_ARG(sm_store_uri(w->stage->out.store)));
 }
 
 /* The first file of each bin: the bin's new files stand in its place. */
