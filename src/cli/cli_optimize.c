@@ -56,6 +56,7 @@ static void print_report(const sm_optimize *o, const sm_optimize_report *r, doub
     char from[SM_COUNTED_TEXT_BYTES], to[SM_COUNTED_TEXT_BYTES], commits[SM_COUNTED_TEXT_BYTES];
 
     SM_ASSERT(!o->is_dry || (r->n_commits == 0 && r->n_added == 0));
+    SM_ASSERT((r->version >= 0) == (r->n_commits > 0));
     sm_format_size((int64_t)r->removed_bytes, removed);
     sm_format_size((int64_t)r->added_bytes, added);
     sm_format_counted(r->n_removed, "file", from);
