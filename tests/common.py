@@ -36,3 +36,33 @@ class Smelt:
     def sql(self, text, *args, **kwargs):
         """The rows of a query, as a list of dicts."""
         return self.json("sql", text, "--format", "json", *args, **kwargs)
+
+
+LOAD_DAYS = """\
+name: days
+vars:
+  lake: {type: uri}
+  in: {type: uri}
+lake: lake
+sources:
+  - name: in
+tasks:
+  - load: raw.t
+    from: in
+    sql: t.sql
+    by: day
+"""
+
+
+def load_days(smelt, lake, rows, check=True):
+    """Loads rows of id and amount into raw.t, as the next day of a folder beside the lake."""
+    folder = lake.parent / "in"
+    folder.mkdir(exist_ok=True)
+    name = f"202204{len(list(folder.iterdir())) + 1:02}.json"
+    (folder / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (lake.parent / "days.yaml").write_text(LOAD_DAYS)
+    (lake.parent / "t.sql").write_text(
+        "SELECT id, amount, file_date AS day FROM read_json(var('in'), columns => "
+        "{id: 'BIGINT', amount: 'BIGINT'}, file_date => true)")
+    return smelt("run", lake.parent / "days.yaml", "--var", f"lake={lake}", "--var",
+                 f"in={folder}", check=check)

@@ -9,8 +9,10 @@
  * Never      runs a query, deletes a data file, publishes half a version
  * Invariant  one put-if-absent makes a version; a lost race is rebased where the protocol allows
  *            it, else SM_CONFLICT
- * Protocol   reads reader versions 1 to 3 and writes writer versions 1, 2 and 7, with the features
- *            that features.def names; any other feature is refused by name (SM_UNSUPPORTED)
+ * Protocol   reads reader versions 1 to 3 and writes writer versions 1 to 7, with the features that
+ *            features.def names; any other feature is refused by name (SM_UNSUPPORTED)
+ * Rows       that what a table says of its rows (constraints, generated columns) is kept, is the
+ *            work of who writes them: the table room
  * Source     delta-io/delta PROTOCOL.md */
 #ifndef SM_DELTA_DELTA_H
 #define SM_DELTA_DELTA_H
@@ -198,6 +200,10 @@ sm_status sm_delta_version_at(const sm_snapshot *newest, int64_t time_us, int64_
                               sm_error *e) SM_MUST_USE;
 
 /* ---- writing --------------------------------------------------------------------------------- */
+
+/** May this version be followed by one of smelt? SM_UNSUPPORTED names a writer version or a
+ * feature. sm_delta_prepare asks it too; who writes files before that asks first. */
+sm_status sm_delta_check_write(const sm_snapshot *s, sm_error *e) SM_MUST_USE;
 
 /* A new data file, which is durable below the table's root before the commit. */
 typedef struct sm_delta_add {

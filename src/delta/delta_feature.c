@@ -9,18 +9,23 @@
 
 #include <assert.h>
 
+typedef enum writing { WRITE_NO, WRITE_UNUSED, WRITE_YES } writing;
+
 static const struct feature {
     const char *name;
-    bool can_read, can_write;
+    bool can_read;
+    writing can_write;
+    int32_t legacy_writer; /* the writer version below 7 that has it, or 0 */
 } features[] = {
-#define SM_FEATURE(name, can_read, can_write) {#name, can_read, can_write},
+#define SM_FEATURE(name, can_read, can_write, legacy) {#name, can_read, WRITE_##can_write, legacy},
 #include "delta/features.def"
 #undef SM_FEATURE
 };
 
 /* What is written must be readable: a snapshot is opened before a commit. */
-#define SM_FEATURE(name, can_read, can_write)                                                      \
-    static_assert((can_read) || !(can_write), #name " can be written but not read");
+#define SM_FEATURE(name, can_read, can_write, legacy)                                              \
+    static_assert((can_read) || WRITE_##can_write == WRITE_NO,                                     \
+                  #name " can be written but not read");
 #include "delta/features.def"
 #undef SM_FEATURE
 
@@ -56,41 +61,87 @@ sm_status smi_check_reader(const sm_delta_protocol *p, sm_error *e)
     return SM_OK;
 }
 
-static bool has_invariants(const sm_type *t)
+/* ---- which features a table uses ------------------------------------------------------------- */
+
+static bool has_identity(const sm_type *t)
 {
     for (int32_t i = 0; i < t->n_fields; i++) {
         for (int32_t m = 0; m < t->fields[i].n_meta; m++) {
-            if (sm_str_is(t->fields[i].meta[m].key, "delta.invariants")) {
+            if (sm_str_starts(t->fields[i].meta[m].key, SM_STR("delta.identity."))) {
                 return true;
             }
         }
-        if (has_invariants(t->fields[i].type)) {
+        if (has_identity(t->fields[i].type)) {
             return true;
         }
     }
     return false;
 }
 
+/* Is the property set to anything but `off`? */
+static bool is_on(const sm_delta_metadata *m, const char *key, const char *off)
+{
+    const sm_str said = smi_config(m, key);
+    return said.len > 0 && !sm_str_eq_nocase(said, sm_str_of(off));
+}
+
+/* Does the table use a feature whose presence alone asks nothing of a writer? */
+static bool is_used(const struct feature *f, const sm_delta_metadata *m)
+{
+    const sm_str name = sm_str_of(f->name);
+
+    SM_ASSERT(f->can_write == WRITE_UNUSED);
+    if (sm_str_is(name, "changeDataFeed")) {
+        return is_on(m, "delta.enableChangeDataFeed", "false");
+    }
+    if (sm_str_is(name, "columnMapping")) {
+        return is_on(m, "delta.columnMapping.mode", "none");
+    }
+    SM_ASSERT(sm_str_is(name, "identityColumns"));
+    return has_identity(m->schema);
+}
+
+static bool may_write(const struct feature *f, const sm_delta_metadata *m)
+{
+    return f->can_write == WRITE_YES || (f->can_write == WRITE_UNUSED && !is_used(f, m));
+}
+
+/* ---- may it be written? ---------------------------------------------------------------------- */
+
+static sm_status fail_feature(sm_str name, sm_error *e)
+{
+    return sm_fail(e, SM_UNSUPPORTED,
+                   "the table needs the writer feature \"%.*s\", which is not supported",
+                   SM_STR_ARG(name));
+}
+
 sm_status smi_check_writer(const sm_delta_protocol *p, const sm_delta_metadata *m, sm_error *e)
 {
-    if (p->min_writer > 2 && p->min_writer != 7) {
+    if (p->min_writer > 7) {
         return sm_fail(e, SM_UNSUPPORTED,
-                       "the table needs writer version %d; versions 1, 2 and 7 can be written",
+                       "the table needs writer version %d; versions 1 to 7 can be written",
                        p->min_writer);
+    }
+    for (int i = 0; i < SM_COUNT(features) && p->min_writer < 7; i++) {
+        const struct feature *f = &features[i];
+        const bool has = f->legacy_writer > 0 && f->legacy_writer <= p->min_writer;
+        if (has && !may_write(f, m)) {
+            return fail_feature(sm_str_of(f->name), e);
+        }
     }
     for (int32_t i = 0; i < p->n_writer_features; i++) {
         const struct feature *f = find_feature(p->writer_features[i]);
-        if (!f || !f->can_write) {
-            return sm_fail(e, SM_UNSUPPORTED,
-                           "the table needs the writer feature \"%.*s\", which is not supported",
-                           SM_STR_ARG(p->writer_features[i]));
+        if (!f || !may_write(f, m)) {
+            return fail_feature(p->writer_features[i], e);
         }
     }
-    if (has_invariants(m->schema)) {
-        return sm_fail(e, SM_UNSUPPORTED,
-                       "the table declares column invariants, which are not supported");
-    }
     return SM_OK;
+}
+
+sm_status sm_delta_check_write(const sm_snapshot *s, sm_error *e)
+{
+    SM_ASSERT(s->files);
+    return smi_check_writer(&s->protocol, &s->metadata, e);
 }
 
 sm_status sm_delta_check_vacuum(const sm_snapshot *s, sm_error *e)

@@ -1021,7 +1021,7 @@ static void test_tables_that_cannot_be_written(void **state)
 {
     const fixture *f = *state;
     static const char *const protocols[] = {
-        "{\"protocol\":{\"minReaderVersion\":1,\"minWriterVersion\":4}}\n",
+        "{\"protocol\":{\"minReaderVersion\":1,\"minWriterVersion\":8}}\n",
         "{\"protocol\":{\"minReaderVersion\":3,\"minWriterVersion\":7,\"readerFeatures\":"
         "[\"deletionVectors\"],\"writerFeatures\":[\"deletionVectors\"]}}\n",
     };

@@ -59,14 +59,13 @@ sm_status sm_query_plan(const sm_sql *sql, const sm_resolver *resolver, sm_arena
     return SM_OK;
 }
 
-sm_status sm_query_expr(const sm_sql *sql, const sm_type *schema, const sm_resolver *resolver,
-                        sm_arena *a, const sm_expr **out, sm_error *e)
+sm_status smi_bind_alone(const sm_sql *sql, const smi_ast *ast, const sm_type *schema,
+                         const sm_resolver *resolver, sm_arena *a, const sm_expr **out, sm_error *e)
 {
     smi_binding q = {.resolver = resolver, .a = a};
-    smi_ast *ast = NULL;
-    sm_sql *const kept = SM_NEW(a, sm_sql);
-    *kept = *sql;
-    smi_bind b = {.q = &q, .sql = kept, .no_aggregate = "here", .no_window = "here"};
+    smi_bind b = {.q = &q, .sql = sql, .no_aggregate = "here", .no_window = "here"};
+    const sm_expr *x = NULL;
+
     b.scope.cols = SM_NEW_ARRAY(a, smi_scope_col, schema->n_fields + 1);
     b.scope.n = schema->n_fields;
     for (int32_t i = 0; i < schema->n_fields; i++) {
@@ -76,12 +75,20 @@ sm_status sm_query_expr(const sm_sql *sql, const sm_type *schema, const sm_resol
             .index = i,
         };
     }
-    SM_TRY(smi_parse_one_expr(kept, a, &ast, e));
-    const sm_expr *x = NULL;
     SM_TRY(smi_bind_expr(&b, ast, &x, e));
     if (q.n_params > 0) {
-        return smi_sql_fail(kept, ast->off, e, SM_UNSUPPORTED, "no subquery may stand here");
+        return smi_sql_fail(sql, ast->off, e, SM_UNSUPPORTED, "no subquery may stand here");
     }
     *out = smi_cast(a, x, smi_plain_type(x->type));
     return SM_OK;
+}
+
+sm_status sm_query_expr(const sm_sql *sql, const sm_type *schema, const sm_resolver *resolver,
+                        sm_arena *a, const sm_expr **out, sm_error *e)
+{
+    smi_ast *ast = NULL;
+    sm_sql *const kept = SM_NEW(a, sm_sql);
+    *kept = *sql;
+    SM_TRY(smi_parse_one_expr(kept, a, &ast, e));
+    return smi_bind_alone(kept, ast, schema, resolver, a, out, e);
 }

@@ -427,6 +427,17 @@ sm_status sm_query_plan(const sm_sql *sql, const sm_resolver *resolver, sm_arena
 sm_status sm_query_expr(const sm_sql *sql, const sm_type *schema, const sm_resolver *resolver,
                         sm_arena *a, const sm_expr **out, sm_error *e) SM_MUST_USE;
 
+/**
+ * Parses and binds one expression in Spark's SQL, as Delta tables have them in constraints,
+ * generated columns and defaults, as a value of `type`.
+ *
+ * Owner     *out lives in `a`; borrows nothing
+ * Errors    SM_UNSUPPORTED with the place where it is not known to mean the same here
+ *           (spark_expr.c lists what is); as sm_query_expr
+ */
+sm_status sm_query_expr_spark(const sm_sql *sql, const sm_type *schema, const sm_type *type,
+                              sm_arena *a, const sm_expr **out, sm_error *e) SM_MUST_USE;
+
 /* ---- plans by calls -------------------------------------------------------------------------- */
 
 /* A plan built node by node, from the scans up. A node never changes once it is made, and may be

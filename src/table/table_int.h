@@ -103,6 +103,45 @@ sm_status smi_hive_find(const sm_found_file *files, int64_t n, bool is_wanted, s
 sm_status smi_hive_value(const smi_hive *h, int32_t column, sm_str uri, sm_arena *a, sm_value *out,
                          sm_error *e) SM_MUST_USE;
 
+/* ---- what a table says of its rows (table_rules.c) ------------------------------------------- */
+
+/* A condition that must be TRUE for each row that is written. */
+typedef struct smi_rule {
+    sm_str name; /* "constraint \"positive\"", for messages */
+    sm_str text; /* as the table has it */
+    const sm_expr *holds;
+} smi_rule;
+
+typedef struct smi_rules {
+    const smi_rule *rules;
+    int32_t n;
+    /* Of each column of the table, what its value is where the rows do not have it: a default, or
+     * what generates it; NULL: the rows have it. Defaults first: no column is generated from a
+     * generated one. */
+    const sm_expr **defaults, **generated;
+    bool has_missing; /* one of them is not NULL */
+} smi_rules;
+
+/** Does the table itself know the column's value where rows do not have it? */
+bool smi_field_is_computed(const sm_field *f);
+/**
+ * Reads the table's constraints, invariants, generated columns and, for columns that the rows do
+ * not have, defaults.
+ *
+ * Shape     order[i]: the place of the table's column i in the rows, or −1; NULL: they have all.
+ *           m is what the table will have, with its schema
+ * Owner     *out lives in `a`
+ * Errors    those of sm_query_expr_spark, naming the rule: SM_UNSUPPORTED, SM_SYNTAX, SM_NAME, …
+ */
+sm_status smi_rules_settle(const sm_delta_metadata *m, const int32_t *order, sm_arena *a,
+                           smi_rules *out, sm_error *e) SM_MUST_USE;
+/** Computes the columns that the rows do not have, which are NULL in `b` until then. `b` is being
+ * made, and holds the memory of the others. */
+sm_status smi_rules_fill(const smi_rules *r, sm_batch *b, sm_error *e) SM_MUST_USE;
+/** SM_INVALID names the first rule that a row does not keep, with what the row has. */
+sm_status smi_rules_check(const smi_rules *r, const sm_batch *rows, sm_budget *budget,
+                          sm_error *e) SM_MUST_USE;
+
 /* ---- data files out -------------------------------------------------------------------------- */
 
 /* The state of the file that is being written. */
@@ -117,11 +156,13 @@ typedef enum smi_out_state {
 typedef struct smi_out {
     sm_store *store;
     const sm_exec_env *env;
-    sm_arena *arena;         /* of the adds */
-    const sm_type *schema;   /* as files have it */
-    const int32_t *order;    /* of each field of schema, its place in the rows given; NULL: as is */
+    sm_arena *arena;       /* of the adds */
+    const sm_type *schema; /* as files have it */
+    /* Of each field of schema, its place in the rows given, or −1: computed. NULL: as is. */
+    const int32_t *order;
     const int32_t *required; /* columns without NULL */
     int32_t n_required;
+    smi_rules rules;
     /* A file holds rows of one value each of these two. */
     int32_t split;        /* a column of schema, or −1 */
     int32_t origin;       /* a further column (BIGINT) of the rows given, or −1 */
@@ -271,7 +312,8 @@ sm_status smi_rewrite_files(const smi_rewrite *r, const sm_exec_env *env, sm_can
 /* ---- schemas --------------------------------------------------------------------------------- */
 
 /** Compares the schema of rows with the table's: SM_SCHEMA with the first difference. order[i]: the
- * place of the table's field i among the rows' fields; *order NULL: all have the same place. */
+ * place of the table's field i among the rows' fields, −1 where the rows do not have it and the
+ * table computes it; *order NULL: all have the same place. */
 sm_status smi_schema_match(const sm_type *table, const sm_type *rows, sm_arena *a, int32_t **order,
                            sm_error *e) SM_MUST_USE;
 /** The table's schema with the rows' further columns at its end; `table` itself where there are

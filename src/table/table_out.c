@@ -193,39 +193,52 @@ static void drop_batch(smi_out *o)
     o->slice = o->rows = o->given = NULL;
 }
 
-/* Does a column have unsigned integers? Files have none: they are written as a wider type. */
-static bool has_unsigned(const smi_out *o, const sm_batch *rows)
+/* Does a column have another type than in files, or is it not there? Files have no unsigned
+ * integers: they are written as a wider type. */
+static bool needs_columns(const smi_out *o, const sm_batch *rows)
 {
-    bool has = false;
-    for (int32_t i = 0; i < o->schema->n_fields && !has; i++) {
+    bool needs = false;
+    for (int32_t i = 0; i < o->schema->n_fields && !needs; i++) {
         const int32_t place = o->order ? o->order[i] : i;
-        has = !sm_type_eq(rows->columns[place].type, o->schema->fields[i].type);
+        needs = place < 0 || !sm_type_eq(rows->columns[place].type, o->schema->fields[i].type);
     }
-    return has;
+    return needs;
+}
+
+/* Makes the columns of a batch, of the files' types; those that are computed are computed last. */
+static sm_status make_columns(const smi_out *o, const sm_batch *rows, sm_batch *b, sm_error *e)
+{
+    for (int32_t i = 0; i < b->n_columns; i++) {
+        const int32_t place = o->order ? o->order[i] : i;
+        const sm_type *type = o->schema->fields[i].type;
+        if (place < 0) {
+            SM_TRY(sm_column_constant(sm_value_null(type), b->n_rows, b, &b->columns[i], e));
+        } else {
+            SM_TRY(sm_column_widen(&rows->columns[place], type, b, &b->columns[i], e));
+        }
+    }
+    return smi_rules_fill(&o->rules, b, e);
 }
 
 /* Makes the rows as files have them: their columns in order, and of the files' types. */
 static sm_status shape_rows(const smi_out *o, sm_batch *rows, sm_batch **out, sm_error *e)
 {
-    const bool widens = has_unsigned(o, rows);
+    const bool makes = needs_columns(o, rows);
     sm_batch *b = NULL;
-    if (!o->order && !widens) {
+    if (!o->order && !makes) {
         *out = sm_batch_retain(rows);
         return SM_OK;
     }
-    if (!widens) {
+    if (!makes) {
         return sm_batch_project(rows, o->schema, o->order, out, e);
     }
     SM_TRY(sm_batch_new(o->env->budget, o->schema, &b, e));
     sm_batch_keep_all(b, rows);
     b->n_rows = rows->n_rows;
-    for (int32_t i = 0; i < b->n_columns; i++) {
-        const sm_status st = sm_column_widen(&rows->columns[o->order ? o->order[i] : i],
-                                             o->schema->fields[i].type, b, &b->columns[i], e);
-        if (st != SM_OK) {
-            sm_batch_release(b);
-            return st;
-        }
+    const sm_status st = make_columns(o, rows, b, e);
+    if (st != SM_OK) {
+        sm_batch_release(b);
+        return st;
     }
     *out = b;
     return SM_OK;
@@ -234,11 +247,13 @@ static sm_status shape_rows(const smi_out *o, sm_batch *rows, sm_batch **out, sm
 static sm_status take_batch(smi_out *o, sm_batch *rows, sm_error *e)
 {
     SM_ASSERT(!o->rows && !o->slice);
-    SM_ASSERT(rows->n_columns >= o->schema->n_fields + (o->origin < 0 ? 0 : 1));
+    SM_ASSERT(rows->n_columns >= o->schema->n_fields + (o->origin < 0 ? 0 : 1) ||
+              o->rules.has_missing);
     SM_TRY(shape_rows(o, rows, &o->rows, e));
     o->given = sm_batch_retain(rows);
     o->at = o->end = 0;
-    return check_required(o, e);
+    SM_TRY(check_required(o, e));
+    return smi_rules_check(&o->rules, o->rows, o->env->budget, e);
 }
 
 /* Cuts o->slice: the next rows that go into one file. */

@@ -2,7 +2,8 @@
  *
  * table/table_schema.c: compares the schema of rows with that of the table that they go to, and
  * makes the schemas of new and wider tables. Called by table_stage.c. Columns are matched by their
- * exact names; their order may differ, their types may not. */
+ * exact names; their order may differ, their types may not. A column that the table computes may be
+ * missing. */
 #include "table/table_int.h"
 
 /* The field of exactly that name, or −1: a table may have a and A. */
@@ -118,10 +119,10 @@ sm_status smi_schema_match(const sm_type *table, const sm_type *rows, sm_arena *
     for (int32_t i = 0; i < table->n_fields; i++) {
         const sm_field *there = &table->fields[i];
         const int32_t at = find_exact(rows, there->name);
-        if (at < 0) {
+        if (at < 0 && !smi_field_is_computed(there)) {
             return fail_missing(rows, there->name, "of the table is missing here", e);
         }
-        if (!sm_type_eq(there->type, rows->fields[at].type)) {
+        if (at >= 0 && !sm_type_eq(there->type, rows->fields[at].type)) {
             return fail_type(there, &rows->fields[at], e);
         }
         places[i] = at;

@@ -7,7 +7,8 @@
  *          given its candidate deletes its files.
  * States   OPENING -> WRITING -> SETTLING -> GIVEN (enum smi_stage_state)
  * Open     reads the table's snapshot and refuses all that can be refused before a row is read: the
- *          schema, a partitioned table (SM_UNSUPPORTED), the condition of a replace.
+ *          schema, a table feature or a partitioned table (SM_UNSUPPORTED), the condition of a
+ *          replace, an expression of the table that is not understood (table_rules.c).
  * Schema   A table that is there keeps its schema, with its nullability and metadata. The rows
  *          must have its columns, and no others unless they are to be added. OVERWRITE makes a new
  *          schema where the columns differ. Delta has no unsigned integers: they are written as the
@@ -44,6 +45,7 @@ static sm_status open_table(sm_stage *s, const sm_write *w, sm_error *e)
     if (!c->base) {
         return SM_OK;
     }
+    SM_TRY(sm_delta_check_write(c->base, e));
     const sm_delta_metadata *m = sm_snapshot_metadata(c->base);
     if (m->n_partition_columns > 0) {
         const sm_status st = sm_fail(e, SM_UNSUPPORTED, "the table is partitioned by \"%.*s\"%s",
@@ -60,6 +62,13 @@ static sm_status open_table(sm_stage *s, const sm_write *w, sm_error *e)
 static const sm_type *schema_there(const sm_candidate *c)
 {
     return c->base ? sm_snapshot_metadata(c->base)->schema : NULL;
+}
+
+/* What the table will have. */
+static const sm_delta_metadata *metadata_of(const sm_candidate *c)
+{
+    SM_ASSERT(c->record.metadata || c->base);
+    return c->record.metadata ? c->record.metadata : sm_snapshot_metadata(c->base);
 }
 
 /* Gives the table a new schema, with the candidate's commit. */
@@ -82,6 +91,24 @@ static void change_schema(sm_candidate *c, const sm_type *schema)
     c->record.metadata = m;
 }
 
+/* Does an overwrite keep the table's schema? The rows have its columns, but for those that the
+ * table computes. */
+static bool keeps_schema(const sm_type *there, const sm_type *rows)
+{
+    int32_t at = 0;
+
+    for (int32_t i = 0; i < there->n_fields; i++) {
+        const sm_field *f = &there->fields[i];
+        const sm_field *given = at < rows->n_fields ? &rows->fields[at] : NULL;
+        if (given && sm_str_eq(given->name, f->name) && sm_type_eq(given->type, f->type)) {
+            at++;
+        } else if (!smi_field_is_computed(f)) {
+            return false;
+        }
+    }
+    return at == rows->n_fields;
+}
+
 /* A new table, or an overwrite with other columns, gets the schema of the rows; all others keep
  * theirs, perhaps with further columns. */
 static sm_status settle_schema(sm_stage *s, const sm_write *w, const sm_type *rows, sm_error *e)
@@ -91,7 +118,7 @@ static sm_status settle_schema(sm_stage *s, const sm_write *w, const sm_type *ro
     int32_t *order = NULL, *required = NULL;
 
     rows = sm_type_widen(c->arena, rows); /* the types in which smi_out writes them */
-    if (!there || (s->mode == SM_WRITE_OVERWRITE && !sm_type_eq(there, rows))) {
+    if (!there || (s->mode == SM_WRITE_OVERWRITE && !keeps_schema(there, rows))) {
         SM_TRY(smi_schema_new(rows, c->arena, &schema, e));
         change_schema(c, schema);
     } else {
@@ -108,7 +135,7 @@ static sm_status settle_schema(sm_stage *s, const sm_write *w, const sm_type *ro
     s->out.schema = c->schema;
     s->out.order = order;
     s->out.required = required;
-    return SM_OK;
+    return c->base ? smi_rules_settle(metadata_of(c), order, c->arena, &s->out.rules, e) : SM_OK;
 }
 
 /* ---- opening --------------------------------------------------------------------------------- */
@@ -260,7 +287,10 @@ sm_status sm_stage_open(const sm_write *w, const sm_type *schema, const sm_exec_
     s = NULL;
 done:
     sm_stage_close(s);
-    return st == SM_OK ? st : sm_within(e, st, "table %.*s", SM_STR_ARG(w->uri));
+    if (st != SM_OK) {
+        (void)sm_within(e, st, "table %.*s", SM_STR_ARG(w->uri));
+    }
+    return st;
 }
 
 static sm_status push_rows(void *stage, sm_batch *rows, sm_waker waker, sm_error *e)

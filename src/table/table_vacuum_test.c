@@ -284,7 +284,7 @@ static void test_features(void **state)
     } cases[] = {
         {FEATURES("7", "\"vacuumProtocolCheck\""), SM_OK, true},
         {FEATURES("7", "\"rowTracking\",\"domainMetadata\""), SM_OK, false},
-        {FEATURES("4", ""), SM_OK, false},
+        {FEATURES("4", ""), SM_OK, true},
         {FEATURES("7", "\"icebergCompatV1\""), SM_UNSUPPORTED, false},
         {FEATURES("7", "\"fromTheFuture\""), SM_UNSUPPORTED, false},
         {FEATURES("8", ""), SM_UNSUPPORTED, false},

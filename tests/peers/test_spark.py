@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from common import ROOT
+from common import ROOT, load_days
 from edges import (KINDS, WITHOUT_BOUNDS, few_predicates, make_table, predicates,
                    wrong_filters)
 
@@ -213,3 +213,31 @@ def test_rows_that_spark_deleted(smelt, spark, tmp_path, partitioned):
         assert len(got) > 0 and sorted(got, key=str) == sorted(wanted, key=str)
     [n] = spark.sql(f"SELECT count(*) FROM {table}").collect()[0]
     assert smelt.json("table", "show", uri, "--json")["rows"] == n
+
+
+# ---- what a table says of its rows --------------------------------------------------------------
+
+def test_rules_of_spark(smelt, spark, lake):
+    """Spark declares; smelt keeps to it, computes what is missing, and Spark goes on."""
+    uri = str(lake / "raw" / "t")
+    spark.sql(f"CREATE TABLE delta.`{uri}` (id BIGINT, amount BIGINT, day DATE, "
+              "month INT GENERATED ALWAYS AS (MONTH(day)), kind STRING DEFAULT 'new', "
+              "twice BIGINT GENERATED ALWAYS AS (amount * 2L)) USING delta "
+              "TBLPROPERTIES ('delta.feature.allowColumnDefaults' = 'supported')")
+    spark.sql(f"ALTER TABLE delta.`{uri}` ADD CONSTRAINT few CHECK "
+              "(amount between 0 and 100 AND kind IN ('new', \"old\"))")
+    load_days(smelt, lake, [{"id": 1, "amount": 5}, {"id": 2, "amount": 6}])
+    done = load_days(smelt, lake, [{"id": 3, "amount": 101}], check=False)
+    assert done.returncode == 1 and 'constraint "few"' in done.stderr, done.stderr
+    (lake.parent / "in" / "20220402.json").unlink()
+    load_days(smelt, lake, [{"id": 4, "amount": 0}])
+    spark.sql(f"INSERT INTO delta.`{uri}` (id, amount, day) VALUES (5, 7, DATE '2022-05-01')")
+    for bad in ("(6, -1, NULL)", "(6, NULL, NULL)"):  # NULL does not pass either
+        with pytest.raises(Exception, match="few"):
+            spark.sql(f"INSERT INTO delta.`{uri}` (id, amount, day) VALUES {bad}")
+    rows = spark.read.format("delta").load(uri).orderBy("id").collect()
+    assert [tuple(row) for row in rows] == [
+        (1, 5, datetime.date(2022, 4, 1), 4, "new", 10),
+        (2, 6, datetime.date(2022, 4, 1), 4, "new", 12),
+        (4, 0, datetime.date(2022, 4, 2), 4, "new", 0),
+        (5, 7, datetime.date(2022, 5, 1), 5, "new", 14)]

@@ -63,6 +63,11 @@ typedef struct smi_bind {
  * placeholder stands for each. */
 sm_status smi_bind_expr(smi_bind *b, const smi_ast *ast, const sm_expr **out,
                         sm_error *e) SM_MUST_USE;
+/** An expression that stands alone, over the columns of a schema (query.c); `resolver` may be NULL.
+ * *out and what it points to live in `a`; it borrows the text. SM_UNSUPPORTED: a subquery. */
+sm_status smi_bind_alone(const sm_sql *sql, const smi_ast *ast, const sm_type *schema,
+                         const sm_resolver *resolver, sm_arena *a, const sm_expr **out,
+                         sm_error *e) SM_MUST_USE;
 /** As BOOLEAN, for WHERE, ON and the like. */
 sm_status smi_bind_predicate(smi_bind *b, const smi_ast *ast, const char *where,
                              const sm_expr **out, sm_error *e) SM_MUST_USE;
