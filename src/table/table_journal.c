@@ -60,7 +60,10 @@
  *          publication. Then it is taken back; where what they did forbids even that, what was
  *          committed stays and the error says so. If a log was cleaned up beyond a publication's
  *          base while that was open, how it ended cannot be seen: that is an error too. Readers
- *          that are not smelt see the commits one by one. */
+ *          that are not smelt see the commits one by one.
+ * Model    tests/model/publication.pml has these steps for the model checker spin, which goes
+ *          through all orders of them, with crashes; table_course_test.c runs the code in random
+ *          orders. */
 #include "table/table_journal_int.h"
 
 #include <inttypes.h>
