@@ -4,7 +4,7 @@ write through smelt, and write with delta-rs, which does not know the journal. (
 faults/test_journal.py.)
 
 Method   Uses the scenarios of changed_logs.py. A lake is copied into the bucket. The requests of a
-         run are counted from the first object that its publication puts. The readers of smelt must
+         run are counted from where its publication lists the journal. The readers of smelt must
          see all tables as before the run, or all as an undisturbed run leaves them; after a command
          has written to the lake, always the latter.
 Number   `make test` draws some requests, by SMELT_SEED; `make soak` takes all."""
@@ -32,9 +32,15 @@ CROSS JOIN (SELECT count(*) AS n FROM quarantine.lines) b
 CROSS JOIN (SELECT count(*) AS n FROM silver.totals) c"""
 
 
-def begins(method, target):
-    """Is it the first request of a publication? Its first object is what a table was loaded from."""
-    return method == "PUT" and "/_smelt/" in target
+class Begins:
+    """Is it the first request of a publication? It lists the journal, when the data files are put."""
+
+    def __init__(self):
+        self.has_put = False
+
+    def __call__(self, method, target):
+        self.has_put = self.has_put or (method in ("PUT", "POST") and ".parquet" in target)
+        return self.has_put and method == "GET" and "_smelt%2Fjournal" in target
 
 
 class Bucket:
@@ -135,7 +141,7 @@ def buckets(program, minio, tmp_path_factory):
 
 def count_requests(bucket):
     """How many a publication has."""
-    faults = s3_proxy.AtRequest(0, "", begins)
+    faults = s3_proxy.AtRequest(0, "", Begins())
     process = bucket.begin(faults)
     error = process.communicate(timeout=120)[1]
     assert process.returncode == 0, error
@@ -156,7 +162,7 @@ def killed(bucket, k, kind, foreign=None):
     def kill():
         started.wait()
         process.kill()
-    process = bucket.begin(s3_proxy.AtRequest(k, kind, begins, kill))
+    process = bucket.begin(s3_proxy.AtRequest(k, kind, Begins(), kill))
     started.set()
     process.communicate(timeout=120)
     what = f"killed {kind} request {k}, {foreign}"
@@ -193,7 +199,7 @@ def held_up(bucket, k, foreign=None):
     def hold():
         reached.set()
         go_on.wait(25)
-    process = bucket.begin(s3_proxy.AtRequest(k, "held", begins, hold))
+    process = bucket.begin(s3_proxy.AtRequest(k, "held", Begins(), hold))
     what = f"held at request {k}, {foreign}"
     assert reached.wait(60), what
     try:
@@ -223,7 +229,7 @@ def held_up(bucket, k, foreign=None):
 
 def not_answered_once(bucket, k, kind):
     """The run tries again, and ends well."""
-    faults = s3_proxy.AtRequest(k, kind, begins)
+    faults = s3_proxy.AtRequest(k, kind, Begins())
     process = bucket.begin(faults)
     error = process.communicate(timeout=120)[1]
     what = f"{kind} at request {k}"
@@ -236,7 +242,7 @@ def not_answered_once(bucket, k, kind):
 
 def not_answered_any_more(bucket, k, kind):
     """From there on nothing is answered: the run says so. The next one completes it."""
-    process = bucket.begin(s3_proxy.AtRequest(k, kind, begins, lasts=True), attempts=2)
+    process = bucket.begin(s3_proxy.AtRequest(k, kind, Begins(), lasts=True), attempts=2)
     error = process.communicate(timeout=120)[1]
     what = f"{kind} from request {k} on"
     assert process.returncode in (0, 1), f"{what}: {process.returncode} {error}"
