@@ -77,6 +77,28 @@ typedef struct sm_delta_txn {
     int64_t updated_ms; /* −1: unknown */
 } sm_delta_txn;
 
+/* ---- partitions ------------------------------------------------------------------------------ */
+
+/** The place of a field of the schema among the partition columns; −1: it is none of them. */
+int32_t sm_delta_partition_at(const sm_delta_metadata *m, int32_t field);
+/** Are two values of one type the same partition? As sm_value_eq(), but −0 is not 0. */
+bool sm_delta_partition_eq(sm_value a, sm_value b);
+/**
+ * Makes the folder of a partition's files, "day=2022-04-01/shop=7/", of one value a partition
+ * column; "" where the table has none.
+ *
+ * Owner     *out lives in `a`
+ * Errors    SM_INVALID: a value that the log cannot hold (an empty text, which is NULL there; bytes
+ *           that are not UTF-8; a year beyond four digits). SM_LIMIT: a name over 255 bytes
+ */
+sm_status sm_delta_partition_folder(const sm_delta_metadata *m, const sm_value *values, sm_arena *a,
+                                    sm_str *out, sm_error *e) SM_MUST_USE;
+/** Appends "column=", with which the folders of a partition column begin. */
+void sm_delta_folder_of(sm_str column, sm_buf *out);
+/** Is it certain, by partition values and statistics, that no row of the file satisfies the bound?
+ * The bound is on the table's schema. */
+bool sm_delta_file_excludes(const sm_delta_metadata *m, const sm_delta_file *f, const sm_bound *b);
+
 /* ---- reading --------------------------------------------------------------------------------- */
 
 typedef struct sm_snapshot sm_snapshot; /* counted, immutable */
@@ -139,6 +161,15 @@ int64_t sm_snapshot_txn(const sm_snapshot *s, sm_str app_id);
  */
 sm_status sm_snapshot_dataset(const sm_snapshot *s, sm_arena *a, sm_dataset *out, int32_t **columns,
                               sm_error *e) SM_MUST_USE;
+
+/** Makes a dataset without files, of the shape that sm_snapshot_dataset() gives one of this
+ * metadata; borrows that. */
+sm_status sm_delta_dataset(const sm_delta_metadata *m, sm_arena *a, sm_dataset *out,
+                           int32_t **columns, sm_error *e) SM_MUST_USE;
+/** Ranges that are one a top-level field, as the files of such a dataset have them: in the order of
+ * its columns. NULL for NULL. In `a`, or `ranges` itself. */
+const sm_range *sm_delta_dataset_ranges(const sm_delta_metadata *m, const sm_range *ranges,
+                                        const int32_t *columns, sm_arena *a);
 
 /* One version as `history` shows it. */
 typedef struct sm_delta_commit_info {
@@ -212,7 +243,8 @@ typedef struct sm_delta_add {
     uint64_t size_bytes;
     int64_t modified_ms;
     int64_t n_rows;         /* in the file, including those that `dv` deletes */
-    const sm_range *ranges; /* one a top-level field; statistics are written from them */
+    const sm_range *ranges; /* one a top-level field; statistics are written from them. Those of
+                             * partition columns say nothing */
     const sm_delta_dv *dv;  /* deletion vector, or NULL */
     bool has_row_id;
     int64_t base_row_id; /* has_row_id: the row id of its first row */

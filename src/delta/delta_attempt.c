@@ -163,17 +163,6 @@ static void set_conflict(rival *v, const char *why)
     v->why = v->why ? v->why : why;
 }
 
-/* What is known of a column of a file: of a partition column its one value. */
-static sm_range range_of(const sm_delta_file *f, const sm_delta_metadata *m, int32_t column)
-{
-    for (int32_t i = 0; i < m->n_partition_columns; i++) {
-        if (sm_type_find(m->schema, m->partition_columns[i]) == column) {
-            return sm_range_of_value(f->partition[i]);
-        }
-    }
-    return f->ranges ? f->ranges[column] : (sm_range){0};
-}
-
 /* Could a file hold rows that this commit has read? Asked of files that another commit adds, and of
  * files of the base that it removes. */
 static bool is_read(const rival *v, const smi_action *add)
@@ -193,8 +182,7 @@ static bool is_read(const rival *v, const smi_action *add)
     for (int32_t i = 0; i < t->read.n; i++) {
         const sm_bound *b = &t->read.items[i];
         SM_ASSERT(b->n_path == 1 && b->path[0] < m->schema->n_fields);
-        const sm_range range = range_of(&f, m, b->path[0]);
-        if (sm_bound_excludes(b, &range)) {
+        if (sm_delta_file_excludes(m, &f, b)) {
             return false;
         }
     }

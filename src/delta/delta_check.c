@@ -56,6 +56,22 @@ static bool check_read(const sm_delta_commit *c, const sm_snapshot *base, const 
     return true;
 }
 
+/* ---- partitions ------------------------------------------------------------------------------ */
+
+bool smi_partitions_validate(const sm_delta_metadata *m, const char **why)
+{
+    for (int32_t i = 0; i < m->n_partition_columns; i++) {
+        const int32_t at = sm_type_find(m->schema, m->partition_columns[i]);
+        REFUSE(at < 0 || sm_type_is_nested(m->schema->fields[at].type->id),
+               "a partition column is no column with plain values");
+        for (int32_t k = 0; k < i; k++) {
+            REFUSE(sm_str_eq(m->partition_columns[k], m->partition_columns[i]),
+                   "a partition column is named twice");
+        }
+    }
+    return true;
+}
+
 /* ---- files ----------------------------------------------------------------------------------- */
 
 static bool check_removes(const sm_delta_commit *c, const sm_snapshot *base, const char **why)
@@ -102,11 +118,20 @@ static bool check_add(const sm_delta_add *add, const sm_delta_metadata *m, bool 
     REFUSE(sm_str_starts(add->key, SM_STR(SMI_LOG)), "a new file lies in the log");
     REFUSE(add->n_rows < 0, "a new file's rows are not known");
     REFUSE(m->n_partition_columns > 0 && !add->partition, "a new file is of no partition");
+    for (int32_t i = 0; i < m->n_partition_columns; i++) {
+        const int32_t at = sm_type_find(m->schema, m->partition_columns[i]);
+        REFUSE(!add->partition[i].type ||
+                   !sm_type_eq(add->partition[i].type, m->schema->fields[at].type),
+               "a new file's partition value is not of its column's type");
+    }
     REFUSE(add->dv && (add->dv->cardinality < 0 || add->dv->cardinality > add->n_rows),
            "a deletion vector has more rows than its file");
     REFUSE(add->has_row_id && add->base_row_id < 0, "a row id is negative");
     for (int32_t i = 0; deep && add->ranges && i < m->schema->n_fields; i++) {
-        if (!check_range(&add->ranges[i], m->schema->fields[i].type, add->n_rows, why)) {
+        const sm_range *r = &add->ranges[i];
+        REFUSE(sm_delta_partition_at(m, i) >= 0 && (r->has_min || r->has_max || r->has_nulls),
+               "a partition column has statistics");
+        if (!check_range(r, m->schema->fields[i].type, add->n_rows, why)) {
             return false;
         }
     }
@@ -152,6 +177,9 @@ bool sm_delta_commit_validate(const sm_delta_commit *c, const sm_snapshot *base,
     const sm_delta_metadata *m = c->metadata ? c->metadata : base ? &base->metadata : NULL;
 
     REFUSE(!m || !m->schema, "the table has no schema");
+    if (!smi_partitions_validate(m, why)) {
+        return false;
+    }
     REFUSE(c->n_adds < 0 || c->n_removes < 0 || c->n_restores < 0 || c->n_txns < 0,
            "a count is negative");
     REFUSE(!base && c->keeps_rows && c->n_adds > 0, "a new table's rows were not there before");

@@ -254,6 +254,16 @@ static void test_new_table(void **state)
     f.metadata.n_partition_columns = 1;
     assert_false(sm_delta_commit_validate(&f.c, NULL, true, &why));
     assert_string_equal(why, "a new file is of no partition");
+    sm_value of_file = sm_value_i64(7);
+    f.adds[0].partition = f.adds[1].partition = &of_file;
+    assert_false(sm_delta_commit_validate(&f.c, NULL, false, &why));
+    assert_string_equal(why, "a new file's partition value is not of its column's type");
+    of_file = sm_value_str(SM_STR("x"));
+    assert_false(sm_delta_commit_validate(&f.c, NULL, true, &why));
+    assert_string_equal(why, "a partition column has statistics");
+    f.metadata.partition_columns = &(const sm_str){"no", 2};
+    assert_false(sm_delta_commit_validate(&f.c, NULL, false, &why));
+    assert_string_equal(why, "a partition column is no column with plain values");
     release(&f);
 }
 

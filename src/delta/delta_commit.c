@@ -361,7 +361,7 @@ static void print_add(const commit_text *r, const sm_delta_add *add, sm_json_wri
 {
     sm_buf stats = {0};
 
-    smi_stats_print(r->metadata->schema, add->ranges, add->n_rows, &stats);
+    smi_stats_print(r->metadata, add->ranges, add->n_rows, &stats);
     smi_begin_action(w, "add");
     sm_json_set_text(w, "path", smi_path_encode(add->key, r->arena));
     put_partition(r->metadata, add->partition, r->arena, w);

@@ -5,16 +5,6 @@
  * Called by table_relation.c, table_candidate.c and serve's clickhouse.c. */
 #include "delta/delta_int.h"
 
-static bool is_partition(const sm_delta_metadata *m, int32_t field)
-{
-    for (int32_t i = 0; i < m->n_partition_columns; i++) {
-        if (sm_type_find(m->schema, m->partition_columns[i]) == field) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* Stored columns in the schema's order, then the partition columns in the metadata's. */
 static const sm_type *dataset_schema(const sm_delta_metadata *m, sm_arena *a, int32_t *columns)
 {
@@ -22,7 +12,7 @@ static const sm_type *dataset_schema(const sm_delta_metadata *m, sm_arena *a, in
     int32_t n = 0;
 
     for (int32_t i = 0; i < m->schema->n_fields; i++) {
-        if (!is_partition(m, i)) {
+        if (sm_delta_partition_at(m, i) < 0) {
             columns[i] = n;
             fields[n++] = m->schema->fields[i];
         }
@@ -36,39 +26,47 @@ static const sm_type *dataset_schema(const sm_delta_metadata *m, sm_arena *a, in
     return sm_type_struct(a, fields, n);
 }
 
-/* A file's ranges in the order of the dataset's columns. */
-static const sm_range *stored_ranges(const sm_delta_metadata *m, const sm_delta_file *f,
-                                     const int32_t *columns, sm_arena *a)
+const sm_range *sm_delta_dataset_ranges(const sm_delta_metadata *m, const sm_range *ranges,
+                                        const int32_t *columns, sm_arena *a)
 {
-    if (!f->ranges || m->n_partition_columns == 0) {
-        return f->ranges;
+    if (!ranges || m->n_partition_columns == 0) {
+        return ranges;
     }
     sm_range *out = SM_NEW_ARRAY(a, sm_range, m->schema->n_fields);
     for (int32_t i = 0; i < m->schema->n_fields; i++) {
         SM_ASSERT(columns[i] >= 0 && columns[i] < m->schema->n_fields);
-        out[columns[i]] = f->ranges[i];
+        out[columns[i]] = ranges[i];
     }
     return out;
+}
+
+sm_status sm_delta_dataset(const sm_delta_metadata *m, sm_arena *a, sm_dataset *out,
+                           int32_t **columns, sm_error *e)
+{
+    const sm_format *parquet = sm_format_named(SM_STR("parquet"));
+    void *opts = sm_arena_alloc(a, parquet->opts_bytes + 1);
+
+    SM_ASSERT(m->n_partition_columns <= m->schema->n_fields);
+    SM_TRY(sm_options_default(parquet->options, opts, e));
+    *columns = SM_NEW_ARRAY(a, int32_t, m->schema->n_fields + 1);
+    *out = (sm_dataset){
+        .format = parquet,
+        .options = opts,
+        .schema = dataset_schema(m, a, *columns),
+        .n_constants = m->n_partition_columns,
+    };
+    return SM_OK;
 }
 
 sm_status sm_snapshot_dataset(const sm_snapshot *s, sm_arena *a, sm_dataset *out, int32_t **columns,
                               sm_error *e)
 {
     const sm_delta_metadata *m = &s->metadata;
-    const sm_format *parquet = sm_format_named(SM_STR("parquet"));
-    void *opts = sm_arena_alloc(a, parquet->opts_bytes);
 
-    SM_TRY(sm_options_default(parquet->options, opts, e));
-    *columns = SM_NEW_ARRAY(a, int32_t, m->schema->n_fields);
-    *out = (sm_dataset){
-        .format = parquet,
-        .options = opts,
-        .schema = dataset_schema(m, a, *columns),
-        .n_constants = m->n_partition_columns,
-        .files = SM_NEW_ARRAY(a, sm_datafile, s->n_files),
-        .n_files = s->n_files,
-    };
-    SM_ASSERT(s->files && m->n_partition_columns <= m->schema->n_fields);
+    SM_TRY(sm_delta_dataset(m, a, out, columns, e));
+    out->files = SM_NEW_ARRAY(a, sm_datafile, s->n_files + 1);
+    out->n_files = s->n_files;
+    SM_ASSERT(s->files);
     for (int64_t i = 0; i < s->n_files; i++) {
         const sm_delta_file *f = &s->files[i];
         if (f->key.len == 0) {
@@ -84,7 +82,7 @@ sm_status sm_snapshot_dataset(const sm_snapshot *s, sm_arena *a, sm_dataset *out
             .modified_us = f->modified_ms * 1000,
             .constants = f->partition,
             .n_rows = sm_delta_file_rows(f),
-            .ranges = stored_ranges(m, f, *columns, a),
+            .ranges = sm_delta_dataset_ranges(m, f->ranges, *columns, a),
         };
         if (f->dv) {
             SM_TRY(smi_vector_deletes(s, f, a, &out->files[i].deletes, e));

@@ -103,6 +103,9 @@ void smi_state_apply(sm_snapshot *s, const smi_action *action);
 int64_t *smi_state_live(const sm_snapshot *s, sm_arena *a, int64_t *n);
 /** After the last action: checks the state, parses the schema, and makes `files`. */
 sm_status smi_state_finish(sm_snapshot *s, sm_error *e) SM_MUST_USE;
+/** Are the partition columns columns of the schema with plain values, each named once? false with
+ * *why, a static text. */
+bool smi_partitions_validate(const sm_delta_metadata *m, const char **why);
 /** Does a finished snapshot keep what is said of it here and in delta.h? false with *why, a static
  * text. Where not, that is a mistake in smelt, never in a log.
  *
@@ -203,15 +206,20 @@ bool smi_text_value(const sm_type *t, sm_str text, sm_value *out, bool *is_exact
 /** Parses a partition value ("" or no data: NULL); SM_CORRUPT where it is no value of the type. */
 sm_status smi_partition_value(const sm_type *t, sm_str text, sm_arena *a, sm_value *out,
                               sm_error *e) SM_MUST_USE;
-/** Appends a partition value as the log writes it; nothing for NULL. */
+/** Appends a partition value as the log writes it; nothing for NULL. The value is one for which
+ * sm_delta_partition_folder() made a folder, or was read from a log. */
 void smi_partition_text(sm_value v, sm_buf *out);
 
 /** Parses statistics; what is not understood is left out. *n_rows is −1 and *ranges NULL where not
  * even the number of rows is known; else there is one range for each field. */
 void smi_stats_parse(sm_str json, const sm_type *schema, sm_arena *a, int64_t *n_rows,
                      const sm_range **ranges);
-/** Appends the statistics of a file of n_rows as JSON. */
-void smi_stats_print(const sm_type *schema, const sm_range *ranges, int64_t n_rows, sm_buf *out);
+/** Appends the statistics of a file of n_rows as JSON. `ranges` (NULL: not known) has one for each
+ * field; those of partition columns are not used. */
+void smi_stats_print(const sm_delta_metadata *m, const sm_range *ranges, int64_t n_rows,
+                     sm_buf *out);
+/** Can all readers read the value in a log? Years have four digits there. */
+bool smi_is_printable(sm_value v);
 
 /** The value of a table property, whose name may be in any case; no data where it is not set. */
 sm_str smi_config(const sm_delta_metadata *m, const char *key);

@@ -44,16 +44,7 @@ static bool check_protocol(const sm_delta_protocol *p, const char **why)
 static bool check_columns(const sm_delta_metadata *m, const char **why)
 {
     REFUSE(!m->schema || m->schema->id != SM_TYPE_STRUCT, "a snapshot has no schema");
-    for (int32_t i = 0; i < m->n_partition_columns; i++) {
-        const int32_t at = sm_type_find(m->schema, m->partition_columns[i]);
-        REFUSE(at < 0 || sm_type_is_nested(m->schema->fields[at].type->id),
-               "a partition column is no column with plain values");
-        for (int32_t k = 0; k < i; k++) {
-            REFUSE(sm_str_eq(m->partition_columns[k], m->partition_columns[i]),
-                   "a partition column is named twice");
-        }
-    }
-    return true;
+    return smi_partitions_validate(m, why);
 }
 
 /* ---- files ----------------------------------------------------------------------------------- */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * delta/delta_stats.c: translates statistics and partition values of data files between their
- * JSON and smelt's values. Called when actions are replayed and when a commit is written.
+ * delta/delta_stats.c: translates statistics of data files between their JSON and smelt's values.
+ * Called when actions are replayed and when a commit is written.
  *
  * Reading  A range may become wider, never narrower. A bound whose text is not understood whole is
  *          dropped. A bound that its writer may have rounded (decimals by way of doubles, times to
@@ -9,7 +9,9 @@
  * Writing  Readers differ in what they take a missing bound for. So a file gets bounds of every
  *          column that has values and for which Delta has bounds, or of none (is_complete).
  *
- * Source  PROTOCOL.md, "Per-file Statistics", "Partition Value Serialization" */
+ *          Columns that the table is partitioned by have no statistics: the log has their value.
+ *
+ * Source  PROTOCOL.md, "Per-file Statistics" */
 #include "base/json_write.h"
 #include "base/text.h"
 #include "base/time.h"
@@ -17,49 +19,6 @@
 
 #include <math.h>
 #include <stdio.h>
-
-/* ---- partition values ------------------------------------------------------------------------ */
-
-sm_status smi_partition_value(const sm_type *t, sm_str text, sm_arena *a, sm_value *out,
-                              sm_error *e)
-{
-    if (!text.data || text.len == 0) {
-        *out = sm_value_null(t);
-        return SM_OK;
-    }
-    bool is_exact = false;
-    if (!smi_text_value(t, sm_arena_str(a, text), out, &is_exact) || !is_exact) {
-        return sm_fail(e, SM_CORRUPT, "partition value \"%.*s\" cannot be read", SM_STR_ARG(text));
-    }
-    return SM_OK;
-}
-
-/* SQL prints a DECIMAL(2,2) as .50, which is no number in JSON. */
-static void print_decimal(sm_value v, sm_buf *out)
-{
-    sm_buf text = {0};
-
-    sm_value_print(v, &text);
-    const sm_str s = sm_buf_str(&text);
-    SM_ASSERT(s.len > 0);
-    const size_t sign = s.data[0] == '-';
-    sm_buf_text(out, (sm_str){s.data, sign});
-    sm_buf_text(out, s.data[sign] == '.' ? SM_STR("0") : SM_STR(""));
-    sm_buf_text(out, (sm_str){s.data + sign, s.len - sign});
-    sm_buf_release(&text);
-}
-
-void smi_partition_text(sm_value v, sm_buf *out)
-{
-    if (v.is_null) {
-        return;
-    }
-    if (v.type->id == SM_TYPE_DECIMAL) {
-        print_decimal(v, out);
-    } else {
-        sm_value_print(v, out);
-    }
-}
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
@@ -252,7 +211,7 @@ static int64_t floor_to_ms(int64_t us)
 }
 
 /* Can all readers read the value? Years have four digits in the log. */
-static bool is_printable(sm_value v)
+bool smi_is_printable(sm_value v)
 {
     const int64_t day_us = INT64_C(86400000000);
     const int64_t last_us = INT64_C(253402300799999000); /* 9999-12-31 23:59:59.999 */
@@ -273,14 +232,19 @@ static bool is_printable(sm_value v)
 /* May the file's bounds be written? Some readers skip a file if the column that they filter by has
  * no bounds while another column has some. And readers take bounds to cover NaN, which they do not.
  * So each column with values must have both bounds and no NaN, or no bounds are written. */
-static bool is_complete(const sm_type *schema, const sm_range *ranges, int64_t n_rows)
+static bool is_complete(const sm_delta_metadata *m, const sm_range *ranges, int64_t n_rows)
 {
+    const sm_type *schema = m->schema;
+
     for (int32_t i = 0; ranges && i < schema->n_fields; i++) {
         const sm_range *r = &ranges[i];
+        if (sm_delta_partition_at(m, i) >= 0) {
+            continue;
+        }
         const bool is_all_null = r->has_nulls && r->n_nulls == n_rows;
         if (has_bounds(schema->fields[i].type) && !is_all_null &&
             (!r->has_min || !r->has_max || (is_float(r->min.type) && r->may_have_nan) ||
-             !is_printable(r->min) || !is_printable(r->max))) {
+             !smi_is_printable(r->min) || !smi_is_printable(r->max))) {
             return false;
         }
     }
@@ -340,15 +304,17 @@ static void put_bounds(const sm_type *schema, const sm_range *ranges, bool is_ma
     sm_arena_free(scratch);
 }
 
-void smi_stats_print(const sm_type *schema, const sm_range *ranges, int64_t n_rows, sm_buf *out)
+void smi_stats_print(const sm_delta_metadata *m, const sm_range *ranges, int64_t n_rows,
+                     sm_buf *out)
 {
+    const sm_type *schema = m->schema;
     sm_arena *scratch = sm_arena_new(NULL);
     sm_json_writer w = {.out = out};
 
     SM_ASSERT(n_rows >= 0);
     sm_json_begin_object(&w);
     sm_json_set_i64(&w, "numRecords", n_rows);
-    if (is_complete(schema, ranges, n_rows)) {
+    if (is_complete(m, ranges, n_rows)) {
         put_bounds(schema, ranges, false, &w);
         put_bounds(schema, ranges, true, &w);
     }

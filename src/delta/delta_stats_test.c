@@ -74,7 +74,7 @@ static void bounds_are_written_as_others_read_them(void **state)
                  "{\"numRecords\":3,\"minValues\":{\"x\":%s},\"maxValues\":{\"x\":%s}"
                  ",\"nullCount\":{\"x\":1}}",
                  cases[i].want_min, cases[i].want_max);
-        smi_stats_print(schema, &r, 3, &text);
+        smi_stats_print(&(sm_delta_metadata){.schema = schema}, &r, 3, &text);
         sm_buf_text(&text, (sm_str){"", 1});
         assert_string_equal(text.data, cases[i].want_min ? want : nothing);
         sm_buf_release(&text);
@@ -101,19 +101,19 @@ static void a_file_has_all_bounds_or_none(void **state)
     };
     r[1].min = r[1].max = value_of(&sm_type_f64, "1.5");
 
-    smi_stats_print(schema, r, 2, &text);
+    smi_stats_print(&(sm_delta_metadata){.schema = schema}, r, 2, &text);
     sm_buf_text(&text, (sm_str){"", 1});
     assert_string_equal(text.data, "{\"numRecords\":2,\"minValues\":{\"i\":1,\"d\":1.5},"
                                    "\"maxValues\":{\"i\":2,\"d\":1.5},\"nullCount\":{\"n\":2}}");
     r[1].may_have_nan = true;
     sm_buf_reset(&text);
-    smi_stats_print(schema, r, 2, &text);
+    smi_stats_print(&(sm_delta_metadata){.schema = schema}, r, 2, &text);
     sm_buf_text(&text, (sm_str){"", 1});
     assert_string_equal(text.data, "{\"numRecords\":2,\"nullCount\":{\"n\":2}}");
     r[1].may_have_nan = false;
     r[0].has_max = false; /* text that has no upper end */
     sm_buf_reset(&text);
-    smi_stats_print(schema, r, 2, &text);
+    smi_stats_print(&(sm_delta_metadata){.schema = schema}, r, 2, &text);
     sm_buf_text(&text, (sm_str){"", 1});
     assert_string_equal(text.data, "{\"numRecords\":2,\"nullCount\":{\"n\":2}}");
     sm_buf_release(&text);

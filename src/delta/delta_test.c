@@ -1069,7 +1069,7 @@ static void test_statistics(void **state)
         ranges[i].n_nulls = i;
         ranges[i].n_rows = 99;
     }
-    smi_stats_print(f->schema, ranges, 99, &text);
+    smi_stats_print(&(sm_delta_metadata){.schema = f->schema}, ranges, 99, &text);
     smi_stats_parse(sm_buf_str(&text), f->schema, f->arena, &n_rows, &back);
     assert_int_equal(n_rows, 99);
     for (int32_t i = 0; i < 6; i++) {

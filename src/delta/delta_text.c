@@ -11,7 +11,7 @@
  *   integers    -?digits
  *   DECIMAL     -?digits[.digits][e±digits] or -?.digits; *is_exact is false where it has more
  *               fractional digits than the type, and was rounded
- *   FLOAT       the same, Infinity, -Infinity, NaN
+ *   FLOAT       the same, Infinity, -Infinity, NaN; inf and -inf, as delta-rs writes them
  *   DATE        YYYY-MM-DD, further digits and a sign for years beyond four
  *   TIMESTAMP   the same, then optionally [ T]HH:MM:SS[.digits] and Z or ±HH[:]MM; a local time has
  *               no zone but Z, which some write there
@@ -81,8 +81,11 @@ static bool read_float(const sm_type *t, sm_str text, sm_value *out)
 {
     sm_error unused = {0};
     number n;
-    const bool is_word =
-        sm_str_is(text, "NaN") || sm_str_is(text, "Infinity") || sm_str_is(text, "-Infinity");
+    static const char *const words[] = {"NaN", "Infinity", "-Infinity", "inf", "-inf"};
+    bool is_word = false;
+    for (int i = 0; i < SM_COUNT(words); i++) {
+        is_word = is_word || sm_str_is(text, words[i]);
+    }
 
     if (!is_word && !scan_number(text, &n)) {
         return false;

@@ -49,6 +49,8 @@ static const struct text_case {
     {"DOUBLE", "Infinity", "inf", false},
     {"DOUBLE", "-Infinity", "-inf", false},
     {"DOUBLE", "NaN", "nan", false},
+    {"DOUBLE", "-inf", "-inf", false},
+    {"DOUBLE", "+inf", NULL, false},
     {"DOUBLE", "1e999", NULL, false},
     {"DOUBLE", "1.5x", NULL, false},
     {"DOUBLE", "0x10", NULL, false},

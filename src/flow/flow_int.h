@@ -88,6 +88,10 @@ typedef struct smi_flow_task {
     sm_str by;          /* of a load: the column that holds the file's date */
     bool adds_columns;  /* a load: columns that its SQL has and the table has not are added */
     int32_t replace; /* of a table: the variable whose value's rows are replaced; −1: all are */
+    const sm_str *partition_by; /* of a load or table; none: a table that is there keeps its own */
+    int32_t n_partition_by;
+    smi_flow_place partition_at;
+    bool replaces_partitions; /* of a table: only the partitions that its rows have */
     const sm_table_name *tables;
     int32_t n_tables;
     int32_t *needs; /* other tasks that its SQL names */
@@ -286,6 +290,13 @@ typedef struct smi_flow_rows {
 } smi_flow_rows;
 /** `rows` as the condition of a write, which borrows it until its stage is open. */
 sm_condition smi_flow_condition(const smi_flow_rows *rows);
+/** Opens the write of a task's table, partitioned as the task says: sm_stage_open() with the place
+ * in the pipeline file where `partition_by` is the mistake. */
+sm_status smi_flow_stage_open(sm_run *r, const smi_flow_task *t, sm_write *w, const sm_type *schema,
+                              sm_stage **out, sm_error *e) SM_MUST_USE;
+/** Runs the plan that r->asked is of into the stage, in the order in which that wants its rows. */
+sm_status smi_flow_execute_into(sm_run *r, int32_t task, const sm_plan *plan, sm_stage *stage,
+                                sm_error *e) SM_MUST_USE;
 /** Is the task's table to be made anew (--full-refresh)? */
 bool smi_flow_is_refreshed(const sm_run *r, int32_t task);
 /** Does a load of this source make its table anew? */

@@ -197,7 +197,7 @@ static sm_status open_stage(load *l, const sm_type *schema, sm_stage **out, sm_e
 {
     const smi_flow_rows replaced = replaced_dates(l);
     SM_ASSERT(replaced.n == 0 || l->books.snapshot); /* only an existing table has rows to lose */
-    const sm_write write = {
+    sm_write write = {
         .uri = l->uri,
         .mode = smi_flow_is_refreshed(l->run, l->index) ? SM_WRITE_OVERWRITE
                 : replaced.n > 0                        ? SM_WRITE_REPLACE_WHERE
@@ -209,7 +209,7 @@ static sm_status open_stage(load *l, const sm_type *schema, sm_stage **out, sm_e
         .has_base = true,
         .base = l->books.snapshot,
     };
-    const sm_status st = sm_stage_open(&write, schema, l->run->env, out, e);
+    const sm_status st = smi_flow_stage_open(l->run, l->task, &write, schema, out, e);
     if (st == SM_SCHEMA && l->books.snapshot && e) {
         char near[sizeof(e->todo)];
         memcpy(near, e->todo, sizeof(near));
@@ -257,8 +257,7 @@ static sm_status read_files(load *l, bool (*keep)(const load *l, int64_t i), boo
     }
     choose_versions(l);
     SM_TRY_GOTO(st, done, open_stage(l, plan->root->schema, &stage, e));
-    const sm_sink sink = sm_stage_sink(stage);
-    SM_TRY_GOTO(st, done, smi_flow_execute(r, l->index, plan, &sink, e));
+    SM_TRY_GOTO(st, done, smi_flow_execute_into(r, l->index, plan, stage, e));
     st = end_stage(l, stage, e);
 done:
     sm_stage_close(stage);

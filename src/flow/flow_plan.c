@@ -209,6 +209,32 @@ sm_status smi_flow_execute(sm_run *r, int32_t task, const sm_plan *plan, const s
     return st;
 }
 
+/* ---- into a table --------------------------------------------------------------------------- */
+
+sm_status smi_flow_stage_open(sm_run *r, const smi_flow_task *t, sm_write *w, const sm_type *schema,
+                              sm_stage **out, sm_error *e)
+{
+    w->partition_by = t->partition_by;
+    w->n_partition_by = t->n_partition_by;
+    const sm_status st = sm_stage_open(w, schema, r->env, out, e);
+    /* The columns that files are split by are known to be there. */
+    return st == SM_NAME && t->n_partition_by > 0 ? smi_flow_at(r->p, t->partition_at, st, e) : st;
+}
+
+sm_status smi_flow_execute_into(sm_run *r, int32_t task, const sm_plan *plan, sm_stage *stage,
+                                sm_error *e)
+{
+    const sm_sink sink = sm_stage_sink(stage);
+    sm_arena *a = sm_arena_new(r->env->budget);
+
+    sm_status st = sm_stage_arrange(stage, plan, a, &plan, e);
+    if (st == SM_OK) {
+        st = smi_flow_execute(r, task, plan, &sink, e);
+    }
+    sm_arena_free(a);
+    return st;
+}
+
 /* ---- rows that are replaced ----------------------------------------------------------------- */
 
 static sm_status bind_rows(void *ctx, const sm_type *columns, sm_arena *a, const sm_expr **out,

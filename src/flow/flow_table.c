@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * flow/flow_table.c: table tasks: the rows of a task's SQL overwrite its table, or only the rows of
- * one value of a variable (replace). Called by flow_run.c.
+ * one value of a variable (replace), or only the partitions that they are of (overwrite:
+ * partitions). Called by flow_run.c.
  *
  * Skipped  A table is not written if nothing has changed that decides its rows: the SQL, the views
  *          and variables that it uses, the program's version, and the state of each table that it
@@ -32,6 +33,12 @@ static sm_status stored_word(sm_run *r, sm_str table, const char *key, sm_str *o
     }
     sm_store_release(store);
     return st;
+}
+
+/* Does the table keep rows that other runs made? */
+static bool keeps_rows(const smi_flow_task *t)
+{
+    return t->replace >= 0 || t->replaces_partitions;
 }
 
 static sm_str period_text(const sm_run *r, int32_t var)
@@ -96,6 +103,9 @@ static sm_status gather_inputs(sm_run *r, const smi_flow_task *t, inputs *in, sm
     sm_buf_printf(&in->text, "smelt " SMELT_VERSION "\n%.*s\n", SM_STR_ARG(t->name));
     sm_buf_text(&in->text, t->sql.text);
     sm_buf_text(&in->text, sm_buf_str(&r->asked.text));
+    for (int32_t i = 0; i < t->n_partition_by; i++) {
+        sm_buf_printf(&in->text, "\npartitioned by %.*s", SM_STR_ARG(t->partition_by[i]));
+    }
     sm_json_begin_array(&w);
     for (int64_t i = 0; i < r->asked.n_tables; i++) {
         sm_str state;
@@ -299,7 +309,8 @@ static sm_str info_of(sm_run *r, int32_t task, const char *fingerprint)
     return out;
 }
 
-/* Replaces all rows of the table, or those of the variable's value. */
+/* Replaces all rows of the table, those of the variable's value, or those of the partitions that
+ * the new rows have. */
 static sm_status write_rows(sm_run *r, int32_t task, const table_there *there, const sm_plan *plan,
                             const inputs *in, const char *fingerprint, sm_error *e)
 {
@@ -322,15 +333,16 @@ static sm_status write_rows(sm_run *r, int32_t task, const table_there *there, c
     if (is_part && there->is_there && !smi_flow_is_refreshed(r, task)) {
         write.mode = SM_WRITE_REPLACE_WHERE;
         write.where = smi_flow_condition(&rows);
+    } else if (t->replaces_partitions && there->is_there && !smi_flow_is_refreshed(r, task)) {
+        write.mode = SM_WRITE_REPLACE_PARTITIONS;
     }
-    sm_status st = sm_stage_open(&write, plan->root->schema, r->env, &stage, e);
-    if (st == SM_SCHEMA && is_part) {
+    sm_status st = smi_flow_stage_open(r, t, &write, plan->root->schema, &stage, e);
+    if (st == SM_SCHEMA && write.mode != SM_WRITE_OVERWRITE) {
         sm_error_todo(e, "--full-refresh %.*s makes it anew, with this run's rows only.",
                       SM_STR_ARG(t->name));
     }
     SM_TRY(st);
-    const sm_sink sink = sm_stage_sink(stage);
-    st = smi_flow_execute(r, task, plan, &sink, e);
+    st = smi_flow_execute_into(r, task, plan, stage, e);
     if (st == SM_OK) {
         st = sm_stage_candidate(stage, &r->tasks[task].candidate, e);
     }
@@ -348,7 +360,7 @@ static void warn_of_rows(sm_run *r, int32_t task, const table_there *there)
 
     if (sm_candidate_rows(r->tasks[task].candidate) == 0) {
         smi_flow_report_warn(r, "%.*s has no rows%s", SM_STR_ARG(t->name),
-                             t->replace >= 0 ? " of this run" : "");
+                             keeps_rows(t) ? " of this run" : "");
     }
     const sm_str query = query_hash(r, t);
     if (query.len > 0 && there->query.len > 0 && !sm_str_eq(query, there->query) &&
@@ -359,12 +371,20 @@ static void warn_of_rows(sm_run *r, int32_t task, const table_there *there)
             "they are until you run these again",
             SM_STR_ARG(t->name), SM_STR_ARG(r->p->vars[t->replace].name));
     }
-    if (t->replace >= 0 && there->is_there && smi_flow_is_refreshed(r, task)) {
+    if (!there->is_there || !smi_flow_is_refreshed(r, task)) {
+        return;
+    }
+    if (t->replace >= 0) {
         smi_flow_report_warn(r,
                              "%.*s was made anew with the rows of %.*s only: run the other values "
                              "of \"%.*s\" again",
                              SM_STR_ARG(t->name), SM_STR_ARG(period_text(r, t->replace)),
                              SM_STR_ARG(r->p->vars[t->replace].name));
+    } else if (t->replaces_partitions) {
+        smi_flow_report_warn(r,
+                             "%.*s was made anew with the partitions of this run only: run again "
+                             "what made the others",
+                             SM_STR_ARG(t->name));
     }
 }
 
@@ -380,7 +400,7 @@ sm_status smi_flow_table_run(sm_run *r, int32_t task, sm_error *e)
 
     SM_TRY_GOTO(st, done, smi_flow_plan(r, NULL, t, a, &plan, e));
     SM_TRY_GOTO(st, done, look_at_table(r, task, &there, e));
-    if (t->replace < 0) {
+    if (!keeps_rows(t)) {
         SM_TRY_GOTO(st, done, find_period(r, task, e));
     }
     SM_TRY_GOTO(st, done, gather_inputs(r, t, &in, e));

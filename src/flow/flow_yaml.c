@@ -537,6 +537,8 @@ enum {
     KEY_BY,
     KEY_EVOLVE,
     KEY_REPLACE,
+    KEY_OVERWRITE,
+    KEY_PARTITION_BY,
 };
 
 /* The one key of four that says what kind of task it is. */
@@ -580,7 +582,8 @@ static sm_status read_publish(const sm_pipeline *p, const fields *f, smi_flow_ta
     t->as = (sm_str){dot + 1, t->name.len - connection.len - 1};
     SM_TRY(refuse_keys(p, f, KEY_SQL, KEY_SQL, "loads, views and tables", e));
     SM_TRY(refuse_keys(p, f, KEY_BY, KEY_EVOLVE, "loads", e));
-    SM_TRY(refuse_keys(p, f, KEY_REPLACE, KEY_REPLACE, "tables", e));
+    SM_TRY(refuse_keys(p, f, KEY_REPLACE, KEY_OVERWRITE, "tables", e));
+    SM_TRY(refuse_keys(p, f, KEY_PARTITION_BY, KEY_PARTITION_BY, "loads and tables", e));
     SM_TRY(want_connection(p, connection, SMI_SERVER_CLICKHOUSE, t->at, &t->connection, e));
     SM_TRY(read_text(p, f, KEY_FROM, "what is published", true, &t->from, e));
     return check_table_name(p, t->from, place_of(f->values[KEY_FROM]), e);
@@ -607,7 +610,7 @@ static sm_status read_load(const sm_pipeline *p, const fields *f, smi_flow_task 
     SM_TRY(read_text(p, f, KEY_FROM, "a load", true, &from, e));
     SM_TRY(read_text(p, f, KEY_BY, "a load", true, &t->by, e));
     SM_TRY(read_evolve(p, f, t, e));
-    SM_TRY(refuse_keys(p, f, KEY_REPLACE, KEY_REPLACE, "tables", e));
+    SM_TRY(refuse_keys(p, f, KEY_REPLACE, KEY_OVERWRITE, "tables", e));
     return find_source(p, from, place_of(f->values[KEY_FROM]), &t->source, e);
 }
 
@@ -620,9 +623,6 @@ static sm_status read_replace(const sm_pipeline *p, const fields *f, smi_flow_ta
     if (!f->has[KEY_REPLACE]) {
         return SM_OK;
     }
-    if (t->kind != SM_TASK_TABLE) {
-        return refuse_keys(p, f, KEY_REPLACE, KEY_REPLACE, "tables", e);
-    }
     SM_TRY(want_var(p, var, place_of(f->values[KEY_REPLACE]), &t->replace, e));
     return p->vars[t->replace].type != SMI_VAR_URI
                ? SM_OK
@@ -632,13 +632,80 @@ static sm_status read_replace(const sm_pipeline *p, const fields *f, smi_flow_ta
                              e);
 }
 
+/* overwrite: partitions. The table keeps the partitions that its new rows have not. */
+static sm_status read_overwrite(const sm_pipeline *p, const fields *f, smi_flow_task *t,
+                                sm_error *e)
+{
+    sm_str word = {0};
+    sm_status st = SM_OK;
+
+    SM_TRY(read_text(p, f, KEY_OVERWRITE, "a table", false, &word, e));
+    if (!f->has[KEY_OVERWRITE]) {
+        return SM_OK;
+    }
+    if (!sm_str_is(word, "partitions")) {
+        st = sm_fail(e, SM_INVALID, "overwrite is \"partitions\", not \"%.*s\"", SM_STR_ARG(word));
+        sm_error_todo(e, "Without the key, all rows of the table are replaced.");
+    } else if (f->has[KEY_REPLACE]) {
+        st = sm_fail(e, SM_SYNTAX, "a table has one of replace and overwrite");
+    } else if (t->n_partition_by == 0) {
+        st = sm_fail(e, SM_SYNTAX, "overwrite: partitions needs the key partition_by");
+    }
+    t->replaces_partitions = true;
+    return smi_flow_at(p, place_of(f->values[KEY_OVERWRITE]), st, e);
+}
+
+/* One column, or a list of them. */
+static sm_status read_partition_by(const sm_pipeline *p, const fields *f, smi_flow_task *t,
+                                   sm_error *e)
+{
+    struct fy_node *n = f->has[KEY_PARTITION_BY] ? f->values[KEY_PARTITION_BY] : NULL;
+    void *iterator = NULL;
+
+    if (!f->has[KEY_PARTITION_BY]) {
+        return SM_OK;
+    }
+    const bool is_list = n && fy_node_get_type(n) == FYNT_SEQUENCE;
+    sm_str *names = SM_NEW_ARRAY(p->arena, sm_str, is_list ? count_items(n) + 1 : 1);
+    t->partition_by = names;
+    t->partition_at = f->places[KEY_PARTITION_BY];
+    if (!is_list) {
+        t->n_partition_by = 1;
+        return read_text(p, f, KEY_PARTITION_BY, "a task", true, names, e);
+    }
+    for (struct fy_node *item; (item = fy_node_sequence_iterate(n, &iterator));) {
+        SM_TRY(text_of(p, item, "a column of partition_by", &names[t->n_partition_by++], e));
+    }
+    return t->n_partition_by > 0
+               ? SM_OK
+               : smi_flow_at(p, t->partition_at, sm_fail(e, SM_SYNTAX, "partition_by is empty"), e);
+}
+
+/* The keys of tasks that make a table or a view. */
+static sm_status read_made(const sm_pipeline *p, const fields *f, smi_flow_task *t, sm_error *e)
+{
+    if (t->kind == SM_TASK_VIEW) {
+        SM_TRY(refuse_keys(p, f, KEY_REPLACE, KEY_OVERWRITE, "tables", e));
+        SM_TRY(refuse_keys(p, f, KEY_PARTITION_BY, KEY_PARTITION_BY, "loads and tables", e));
+    }
+    SM_TRY(read_partition_by(p, f, t, e));
+    if (t->kind == SM_TASK_LOAD) {
+        return read_load(p, f, t, e);
+    }
+    SM_TRY(refuse_keys(p, f, KEY_FROM, KEY_EVOLVE, "loads", e));
+    SM_TRY(read_replace(p, f, t, e));
+    return read_overwrite(p, f, t, e);
+}
+
 static sm_status read_task(sm_pipeline *p, struct fy_node *map, smi_flow_task *t, sm_error *e)
 {
-    static const char *const keys[] = {"load", "view", "table",  "publish", "sql",
-                                       "from", "by",   "evolve", "replace", NULL};
+    static const char *const keys[] = {
+        "load", "view",   "table",   "publish",   "sql",          "from",
+        "by",   "evolve", "replace", "overwrite", "partition_by", NULL,
+    };
     static const sm_task_kind kinds[] = {SM_TASK_LOAD, SM_TASK_VIEW, SM_TASK_TABLE,
                                          SM_TASK_PUBLISH};
-    _Static_assert(SM_COUNT(keys) == KEY_REPLACE + 2, "a key for each number, and the end");
+    _Static_assert(SM_COUNT(keys) == KEY_PARTITION_BY + 2, "a key for each number, and the end");
     _Static_assert(SM_COUNT(kinds) == KEY_PUBLISH + 1, "the kinds' keys come first");
     fields f;
     int key = 0;
@@ -655,12 +722,7 @@ static sm_status read_task(sm_pipeline *p, struct fy_node *map, smi_flow_task *t
         return read_publish(p, &f, t, e);
     }
     SM_TRY(read_text(p, &f, KEY_SQL, "a task", true, &path, e));
-    if (t->kind == SM_TASK_LOAD) {
-        SM_TRY(read_load(p, &f, t, e));
-    } else {
-        SM_TRY(refuse_keys(p, &f, KEY_FROM, KEY_EVOLVE, "loads", e));
-        SM_TRY(read_replace(p, &f, t, e));
-    }
+    SM_TRY(read_made(p, &f, t, e));
     const sm_status st = read_sql(p, path, &t->sql, e);
     return sm_within(e, st, "task %.*s, line %d of the pipeline", SM_STR_ARG(t->name),
                      (int)place_of(f.values[KEY_SQL]).line);

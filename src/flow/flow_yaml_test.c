@@ -70,6 +70,27 @@ static const struct {
     {HEAD "tasks:\n  - {table: l.a, sql: [a.sql]}\n", SM_SYNTAX, 8, 18, "not a text", ""},
     {HEAD "tasks:\n  - {table: l.a, sql: a.sql, by: x}\n", SM_SYNTAX, 8, 30, "loads only", ""},
     {HEAD "tasks:\n  - {load: l.a, sql: a.sql}\n", SM_SYNTAX, 8, 6, "has no from", ""},
+    {HEAD "tasks:\n  - {table: l.a, sql: a.sql, partition_bi: x}\n", SM_NAME, 8, 30,
+     "no key \"partition_bi\"", "\"partition_by\""},
+    {HEAD "tasks:\n  - {table: l.a, sql: a.sql, partition_by: []}\n", SM_SYNTAX, 8, 30,
+     "partition_by is empty", ""},
+    {HEAD "tasks:\n  - {table: l.a, sql: a.sql, partition_by: ''}\n", SM_SYNTAX, 8, 30,
+     "partition_by is empty", ""},
+    {HEAD "tasks:\n  - {table: l.a, sql: a.sql, partition_by: [x, [y]]}\n", SM_SYNTAX, 8, 49,
+     "a column of partition_by is not a text", ""},
+    {HEAD "tasks:\n  - {view: l.a, sql: a.sql, partition_by: x}\n", SM_SYNTAX, 8, 29,
+     "partition_by is for loads and tables only", ""},
+    {HEAD PUBLISHER "tasks:\n  - {publish: ch.t, from: l.a, partition_by: x}\n", SM_SYNTAX, 9, 32,
+     "partition_by is for loads and tables only", ""},
+    {HEAD "tasks:\n  - {view: l.a, sql: a.sql, overwrite: partitions}\n", SM_SYNTAX, 8, 29,
+     "overwrite is for tables only", ""},
+    {HEAD "tasks:\n  - {table: l.a, sql: a.sql, overwrite: all}\n", SM_INVALID, 8, 41,
+     "overwrite is \"partitions\", not \"all\"", ""},
+    {HEAD "tasks:\n  - {table: l.a, sql: a.sql, overwrite: partitions}\n", SM_SYNTAX, 8, 41,
+     "needs the key partition_by", ""},
+    {HEAD "tasks:\n  - {table: l.a, sql: a.sql, replace: month, partition_by: x, "
+          "overwrite: partitions}\n",
+     SM_SYNTAX, 8, 74, "one of replace and overwrite", ""},
     {HEAD SOURCE "tasks:\n  - {load: l.a, sql: a.sql, from: log, by: d}\n", SM_NAME, 10, 35,
      "no source \"log\"", "\"logs\""},
     {HEAD SOURCE "tasks:\n  - {table: bad.Orders, sql: a.sql}\n", SM_EXISTS, 10, 13,
@@ -168,8 +189,10 @@ static void test_what_it_says(void **state)
                         HEAD SOURCE "tasks:\n"
                                     "  - {table: l.c, sql: c.sql}\n"
                                     "  - {view: l.b, sql: b.sql}\n"
-                                    "  - {load: l.a, sql: a.sql, from: logs, by: d}\n"
-                                    "  - {table: l.z, sql: a.sql}\n",
+                                    "  - {load: l.a, sql: a.sql, from: logs, by: d,"
+                                    " partition_by: d}\n"
+                                    "  - {table: l.z, sql: a.sql, partition_by: [x, Y],"
+                                    " overwrite: partitions}\n",
                         &p, &e),
               &e);
     assert_true(sm_str_is(sm_pipeline_name(p), "sales"));
@@ -180,6 +203,12 @@ static void test_what_it_says(void **state)
         assert_true(sm_str_is(sm_pipeline_task_name(p, i), names[i]));
         assert_int_equal(sm_pipeline_task_kind(p, i), kinds[i]);
     }
+    assert_int_equal(p->tasks[0].n_partition_by, 1);
+    assert_true(sm_str_is(p->tasks[0].partition_by[0], "d"));
+    assert_false(p->tasks[0].replaces_partitions || p->tasks[2].n_partition_by > 0);
+    assert_int_equal(p->tasks[3].n_partition_by, 2);
+    assert_true(sm_str_is(p->tasks[3].partition_by[1], "Y"));
+    assert_true(p->tasks[3].replaces_partitions);
     assert_int_equal(p->sources[0].period, 2);
     assert_true(sm_str_is(p->sources[0].match, "\\.json$"));
     assert_true(sm_str_is(p->sources[0].quarantine, "bad.orders"));

@@ -204,6 +204,24 @@ sm_status sm_plan_sort(const sm_plan_node *in, const sm_sort_key *keys, int32_t 
     return SM_OK;
 }
 
+sm_status sm_plan_sorted(const sm_plan *plan, const sm_expr *const *by, int32_t n, sm_arena *a,
+                         sm_plan **out, sm_error *e)
+{
+    sm_sort_key *keys = SM_NEW_ARRAY(a, sm_sort_key, n + 1);
+    const sm_plan_node *sort = NULL;
+
+    SM_ASSERT(n > 0);
+    for (int32_t i = 0; i < n; i++) {
+        keys[i].expr = by[i];
+    }
+    SM_TRY(sm_plan_sort(plan->root, keys, n, a, &sort, e));
+    *out = SM_NEW(a, sm_plan);
+    **out = *plan;
+    (*out)->root = link_of(sort);
+    (*out)->root->id = (*out)->n_nodes++;
+    return SM_OK;
+}
+
 const sm_plan_node *sm_plan_limit(const sm_plan_node *in, int64_t limit, int64_t offset,
                                   sm_arena *a)
 {

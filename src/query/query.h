@@ -515,6 +515,16 @@ sm_status sm_plan_union(const sm_plan_node *first, const sm_plan_node *second, s
 sm_status sm_plan_finish(const sm_plan_node *root, sm_arena *a, sm_plan **out,
                          sm_error *e) SM_MUST_USE;
 
+/**
+ * The same plan with its rows sorted by n ≥ 1 expressions over its columns, in ascending order,
+ * NULL last. Rows with equal values stay in the order of `plan`.
+ *
+ * Owner     *out lives in `a`; it shares the nodes of `plan`, which must outlive it
+ * Errors    SM_TYPE where a list or struct is to be ordered
+ */
+sm_status sm_plan_sorted(const sm_plan *plan, const sm_expr *const *by, int32_t n, sm_arena *a,
+                         sm_plan **out, sm_error *e) SM_MUST_USE;
+
 /* ---- what a query names, and how it compares ------------------------------------------------- */
 
 /* A table name as it stands in FROM. */

@@ -155,6 +155,9 @@ typedef enum sm_write_mode {
     SM_WRITE_OVERWRITE,     /* all files are removed; the schema may change */
     SM_WRITE_REPLACE_WHERE, /* rows for which `where` holds are removed: whole files by statistics,
                              * files with rows on both sides are rewritten without them */
+    /* The partitions of the rows given are replaced, whole; the others stay (Spark's dynamic
+     * partition overwrite). Of a partitioned table. */
+    SM_WRITE_REPLACE_PARTITIONS,
 } sm_write_mode;
 
 /* The rows that a write replaces, as a condition over the columns that the table will have. A
@@ -169,7 +172,11 @@ typedef struct sm_condition {
 typedef struct sm_write {
     sm_str uri; /* the table; made where it is not there */
     sm_write_mode mode;
-    sm_condition where;   /* of REPLACE_WHERE; called once, when the stage is opened */
+    sm_condition where; /* of REPLACE_WHERE; called once, when the stage is opened */
+    /* The columns that a new table, or one that is overwritten, is partitioned by. Where none are
+     * named, a table that is there keeps its own. Any other write may name only these. */
+    const sm_str *partition_by;
+    int32_t n_partition_by;
     sm_str split_by;      /* a column: a data file holds one value of it. "": none */
     const sm_value *only; /* the one value that split_by may have in all rows given; SM_INVALID
                            * names another. NULL: any. Borrowed, as long as the stage */
@@ -192,12 +199,23 @@ typedef struct sm_stage sm_stage;
  *           OVERWRITE and adds_columns
  * Owner     *out is the caller's, sm_stage_close() it. Copies `env`, retains w->base; borrows
  *           w->only until the close
- * Errors    SM_SCHEMA shows the first difference. SM_UNSUPPORTED: a partitioned table, a type that
- *           Delta has not. SM_NAME, SM_TYPE: of split_by or `where`
+ * Errors    SM_SCHEMA shows the first difference; also where the table is partitioned by other
+ *           columns than partition_by, or these are all columns. SM_UNSUPPORTED: a type that Delta
+ *           has not. SM_NAME, SM_TYPE: of partition_by, split_by or `where`. SM_INVALID: a column
+ *           twice in partition_by; REPLACE_PARTITIONS of a table that is not partitioned
  * Cost      reads the table's snapshot, unless w->has_base
  */
 sm_status sm_stage_open(const sm_write *w, const sm_type *schema, const sm_exec_env *env,
                         sm_stage **out, sm_error *e) SM_MUST_USE;
+/**
+ * The plan to run into the sink for the rows of `plan`: the same, or with its rows sorted, so that
+ * a partition has few files. Rows in another order are written too.
+ *
+ * Owner     *out is `plan` or lives in `a`; it shares the nodes of `plan`, which must outlive it
+ * Errors    none but those of memory
+ */
+sm_status sm_stage_arrange(const sm_stage *s, const sm_plan *plan, sm_arena *a, const sm_plan **out,
+                           sm_error *e) SM_MUST_USE;
 /** Where the rows go. It may be finished and pushed to again; good until sm_stage_candidate. */
 sm_sink sm_stage_sink(sm_stage *s);
 /**

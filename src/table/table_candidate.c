@@ -143,16 +143,25 @@ int64_t sm_candidate_table_rows(const sm_candidate *c)
     return rows;
 }
 
-sm_status smi_candidate_base(const sm_candidate *c, sm_arena *a, sm_dataset *out, sm_error *e)
+const sm_delta_metadata *smi_candidate_metadata(const sm_candidate *c)
 {
-    int32_t *columns = NULL;
+    SM_ASSERT(c->record.metadata || c->base);
+    return c->record.metadata ? c->record.metadata : sm_snapshot_metadata(c->base);
+}
 
-    SM_TRY(sm_snapshot_dataset(c->base, a, out, &columns, e));
+sm_status smi_candidate_base(const sm_candidate *c, sm_arena *a, sm_dataset *out, int32_t **columns,
+                             sm_error *e)
+{
+    sm_dataset wider = {0};
+
+    SM_TRY(sm_snapshot_dataset(c->base, a, out, columns, e));
     if (out->schema->n_fields == c->schema->n_fields) {
         return SM_OK;
     }
     SM_ASSERT(out->schema->n_fields < c->schema->n_fields); /* else no file of the base stays */
-    out->schema = c->schema;
+    SM_TRY(sm_delta_dataset(smi_candidate_metadata(c), a, &wider, columns, e));
+    SM_ASSERT(wider.n_constants == out->n_constants); /* an overwrite alone changes them */
+    out->schema = wider.schema;
     for (int64_t i = 0; i < out->n_files; i++) {
         out->files[i].ranges = NULL; /* they have none of the new columns */
     }

@@ -156,17 +156,22 @@ typedef enum smi_out_state {
 typedef struct smi_out {
     sm_store *store;
     const sm_exec_env *env;
-    sm_arena *arena;       /* of the adds */
-    const sm_type *schema; /* as files have it */
+    sm_arena *arena;                   /* of the adds */
+    const sm_delta_metadata *metadata; /* the table's */
+    const sm_type *schema;             /* the same's */
     /* Of each field of schema, its place in the rows given, or −1: computed. NULL: as is. */
     const int32_t *order;
     const int32_t *required; /* columns without NULL */
     int32_t n_required;
     smi_rules rules;
-    /* A file holds rows of one value each of these two. */
-    int32_t split;        /* a column of schema, or −1 */
-    int32_t origin;       /* a further column (BIGINT) of the rows given, or −1 */
-    const sm_value *only; /* the one value that `split` may have; NULL: any */
+    const sm_type *stored;         /* as files have it: without partition columns */
+    const int32_t *stored_columns; /* of each field of stored, its place in schema; NULL: as is */
+    /* A file holds rows of one value each of these columns. */
+    const int32_t *keys; /* of schema: the partition columns in their order, then perhaps `split` */
+    int32_t n_keys, n_partition; /* the first n_partition of the keys */
+    int32_t split;               /* one of the keys, or −1 */
+    int32_t origin;              /* a further column (BIGINT) of the rows given, or −1 */
+    const sm_value *only;        /* the one value that `split` may have; NULL: any */
     /* Of each value of `origin`: the removed file in whose place its new files stand. NULL: they
      * stand behind all files. */
     const sm_delta_file *const *places;
@@ -180,13 +185,14 @@ typedef struct smi_out {
     sm_writer *writer;
     sm_written written;
     sm_arena *value_arena;
-    sm_value value; /* of the split column in this file */
-    int64_t from;   /* of the origin column */
+    sm_value *values; /* of the keys in this file */
+    int64_t from;     /* of the origin column */
     int32_t n_opened;
 
     sm_batch *given; /* the batch in work: after SM_WAIT the same one is given again */
-    sm_batch *rows;  /* it, with its columns as files have them */
-    sm_batch *slice; /* rows[at, end), which go into one file; NULL: not cut yet */
+    sm_batch *rows;  /* it, with its columns as the table has them */
+    sm_batch *slice; /* rows[at, end) of the stored columns, which go into one file; NULL: not cut
+                      * yet */
     int64_t at, end;
 
     sm_delta_add *adds;
@@ -250,6 +256,14 @@ struct sm_stage {
     int64_t n_removes, cap_removes;
 };
 
+/** Settles what the table is partitioned by, and what files are split by. While it is OPENING,
+ * after the schema. Errors: SM_SCHEMA, SM_NAME, SM_TYPE, SM_INVALID: the columns cannot be that;
+ * the table is partitioned by others. */
+sm_status smi_partition_settle(sm_stage *s, const sm_write *w, sm_error *e) SM_MUST_USE;
+/** A text, in `text`, that only the same values of n partition columns have. */
+sm_str smi_partition_identity(const sm_value *values, int32_t n, sm_buf *text);
+/** Removes the files of the base whose partition has new rows. While the stage is SETTLING. */
+void smi_partition_replace(sm_stage *s);
 /** Removes the files in which rows of `where` lie, and writes the other rows of these files anew.
  * While the stage is SETTLING. */
 sm_status smi_replace(sm_stage *s, sm_error *e) SM_MUST_USE;
@@ -267,10 +281,21 @@ bool smi_candidate_kept(const sm_candidate *c, smi_kept *k);
 bool smi_candidate_validate(const sm_candidate *c, bool deep, const char **why);
 /** In those builds: ends the process with what is wrong, where it is not valid. */
 void smi_candidate_assert_valid(const sm_candidate *c);
+/** Gives the table new metadata, with the candidate's commit: that of the base, or of a new table,
+ * with this schema. The candidate's; the caller may change more of it. */
+sm_delta_metadata *smi_candidate_change(sm_candidate *c, const sm_type *schema);
+/** The metadata that the table will have. */
+const sm_delta_metadata *smi_candidate_metadata(const sm_candidate *c);
 /** The files of the base, read with the candidate's schema: columns that it adds are NULL in them.
- * In `a`; borrows the candidate, which has a base. */
-sm_status smi_candidate_base(const sm_candidate *c, sm_arena *a, sm_dataset *out,
+ * The shape is that of sm_delta_dataset() for the candidate's metadata; *columns as there. In `a`;
+ * borrows the candidate, which has a base and changes its schema by further columns only. */
+sm_status smi_candidate_base(const sm_candidate *c, sm_arena *a, sm_dataset *out, int32_t **columns,
                              sm_error *e) SM_MUST_USE;
+/** The scan of a dataset, with its columns in the order of the table's schema: columns[i] is the
+ * place of the table's field i. Then come the dataset's last columns, of which the table has none.
+ */
+const sm_plan_node *smi_scan_in_order(const sm_relation *scan, const int32_t *columns, int32_t n,
+                                      sm_arena *a);
 
 /** Opens a table's newest version for a change of the whole table: first completes the publication
  * that is open in its lake (not is_dry: then it writes nothing). */
@@ -283,7 +308,8 @@ sm_status smi_open_settled(sm_store *table, bool is_dry, sm_budget *budget, sm_s
  * points to files, as long as the candidate too: it holds the base. */
 typedef struct smi_rewrite {
     sm_snapshot *base;
-    const sm_delta_file *const *files; /* of the base, each once, in the order of their rows */
+    const sm_delta_file *const *files; /* of the base, each once, in the order of their rows; of a
+                                        * partitioned table a bin's of one partition */
     int64_t n_files;                   /* 1 at least */
     const int64_t *bins; /* one a file, ascending from 0: rows of two bins share no new file, and a
                           * bin's new files stand where its first stood. NULL: all are of one */

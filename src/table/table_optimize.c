@@ -8,7 +8,8 @@
  *          are not larger than the target together: that is a bin, which becomes one file. A bin of
  *          one file without a deletion vector stays as it is.
  * Order    As only neighbours are joined, rows keep their order, and with it the narrow ranges of
- *          values that files of one load have.
+ *          values that files of one load have. In a partitioned table the neighbours are those of
+ *          the same partition, whose rows keep their order among themselves.
  * Commits  Several bins, of up to MOST_BYTES or MOST_FILES, make a commit. A killed run keeps what
  *          it has committed, and the next one goes on from there: all that is known is in the log.
  *          The table is opened again for each commit, and looked at until nothing is to do. So a
@@ -17,6 +18,8 @@
  *          another commit has removed a file that was being joined, that commit counts: the rewrite
  *          is given up and the newest version looked at, MOST_TRIES times in a row. */
 #include "table/table_int.h"
+
+#include <stdlib.h>
 
 #include "base/thread.h"
 #include "base/time.h"
@@ -89,18 +92,59 @@ static bool is_full(const bins *b)
     return b->bytes >= MOST_BYTES || b->n_files >= MOST_FILES;
 }
 
+/* A file, and the number of its partition: partitions count as they come in the table. */
+typedef struct placed {
+    const sm_delta_file *file;
+    int64_t partition;
+} placed;
+
+static int by_partition(const void *x, const void *y)
+{
+    const placed *a = x, *b = y;
+
+    if (a->partition != b->partition) {
+        return a->partition < b->partition ? -1 : 1;
+    }
+    return a->file < b->file ? -1 : a->file > b->file; /* of one array */
+}
+
+/* The table's files, partition after partition. */
+static placed *sort_files(const optimizing *w, sm_arena *a, int64_t *n)
+{
+    const sm_delta_file *files = sm_snapshot_files(w->snapshot, n);
+    const int32_t n_columns = sm_snapshot_metadata(w->snapshot)->n_partition_columns;
+    placed *out = SM_NEW_ARRAY(a, placed, *n + 1);
+    sm_map *numbers = sm_map_new(a);
+    sm_buf text = {0};
+
+    for (int64_t i = 0; i < *n; i++) {
+        void **number =
+            sm_map_at(numbers, smi_partition_identity(files[i].partition, n_columns, &text));
+        if (!*number) {
+            *number = (void *)(intptr_t)sm_map_count(numbers);
+        }
+        out[i] = (placed){&files[i], (intptr_t)*number};
+    }
+    qsort(out, (size_t)*n, sizeof(*out), by_partition);
+    sm_buf_release(&text);
+    return out;
+}
+
 /* Finds the bins of the next commit. A trial wants all of them. */
 static void find_bins(const optimizing *w, sm_arena *a, bins *out)
 {
     int64_t n = 0;
-    const sm_delta_file *files = sm_snapshot_files(w->snapshot, &n);
+    const placed *files = sort_files(w, a, &n);
 
     *out = (bins){
         .files = SM_NEW_ARRAY(a, const sm_delta_file *, n + 1),
         .numbers = SM_NEW_ARRAY(a, int64_t, n + 1),
     };
     for (int64_t i = 0; i < n && (w->opts->is_dry || !is_full(out)); i++) {
-        const sm_delta_file *f = &files[i];
+        const sm_delta_file *f = files[i].file;
+        if (i > 0 && files[i].partition != files[i - 1].partition) {
+            end_bin(out);
+        }
         if ((is_small(w, f) || f->dv) && sm_map_get(w->known, f->key)) {
             put_in_bin(out, f, w->report->target_bytes);
         } else {

@@ -6,9 +6,14 @@
  *          rollback gives up the files after the first so many, and more may follow. push and
  *          finish may say SM_WAIT, and are then called again with the same arguments. smi_out
  *          holds all that is under way, so that the next call goes on from there.
- * Method   A file ends once it has file_bytes and, with a split or an origin column, where the
- *          value of that column changes: rows come in the order of the input, so a batch is cut
- *          there. Where files end follows from the rows alone, never from threads or time.
+ * Method   A file ends once it has file_bytes, and where the value of a key (a partition column,
+ *          the split column) or of the origin column changes: rows come in the order of the input,
+ *          so a batch is cut there. Where files end follows from the rows alone, never from threads
+ *          or time.
+ * Parts    One file is open at a time, whatever the number of partitions: an open file reserves the
+ *          memory of a row group. So rows of partitions should come sorted (table_partition.c sees
+ *          to it); in any other order the files are right too, but many. Partition columns are not
+ *          stored in files; the add has their values.
  * States   NONE -> OPEN -> ENDING -> UPLOADING -> NONE (enum smi_out_state). Only the last step
  *          makes the file visible and durable; then it becomes an add. A rollback goes to NONE from
  *          each of them.
@@ -31,13 +36,18 @@ static sm_status to_upload(void *ctx, sm_block *block, size_t len, sm_waker wake
 static sm_status open_data_file(smi_out *o, sm_error *e)
 {
     char uuid[SM_UUID_BYTES];
+    sm_str folder = {0};
 
     SM_ASSERT(o->state == SMI_OUT_NONE && !o->upload && !o->writer);
+    if (o->n_partition > 0) {
+        SM_TRY(sm_delta_partition_folder(o->metadata, o->values, o->value_arena, &folder, e));
+    }
     sm_uuid(uuid);
-    o->key = sm_arena_strf(o->arena, "part-%05d-%s-c000.zstd.parquet", o->n_opened, uuid);
+    o->key = sm_arena_strf(o->arena, "%.*spart-%05d-%s-c000.zstd.parquet", SM_STR_ARG(folder),
+                           o->n_opened, uuid);
     SM_TRY(sm_upload_open(o->store, o->key, o->env->budget, 0, &o->upload, e));
     const sm_bytes_out to = {.write = to_upload, .ctx = o->upload};
-    const sm_status st = o->format->writer->open(o->schema, o->options, to, o->env->pool,
+    const sm_status st = o->format->writer->open(o->stored, o->options, to, o->env->pool,
                                                  o->env->budget, &o->writer, e);
     if (st != SM_OK) {
         sm_upload_close(o->upload);
@@ -60,20 +70,37 @@ static void close_data_file(smi_out *o)
     o->state = SMI_OUT_NONE;
 }
 
-/* Copies a file's statistics, which end with its writer, for its add. */
-static const sm_range *copy_ranges(const sm_written *w, sm_arena *a)
+/* Copies a file's statistics, which end with its writer, for its add: one a column of the table. */
+static const sm_range *copy_ranges(const smi_out *o)
 {
-    sm_range *ranges = SM_NEW_ARRAY(a, sm_range, w->n_ranges + 1);
+    const sm_written *w = &o->written;
+    sm_range *ranges = SM_NEW_ARRAY(o->arena, sm_range, o->schema->n_fields + 1);
+
+    for (int32_t i = 0; i < o->n_partition; i++) {
+        ranges[o->keys[i]].n_rows = w->n_rows;
+    }
     for (int32_t i = 0; i < w->n_ranges; i++) {
-        ranges[i] = w->ranges[i];
-        if (ranges[i].has_min) {
-            ranges[i].min = sm_value_copy(a, ranges[i].min);
+        sm_range *r = &ranges[o->stored_columns ? o->stored_columns[i] : i];
+        *r = w->ranges[i];
+        if (r->has_min) {
+            r->min = sm_value_copy(o->arena, r->min);
         }
-        if (ranges[i].has_max) {
-            ranges[i].max = sm_value_copy(a, ranges[i].max);
+        if (r->has_max) {
+            r->max = sm_value_copy(o->arena, r->max);
         }
     }
     return ranges;
+}
+
+/* The values of the partition columns in the open file, for its add. */
+static const sm_value *copy_partition(const smi_out *o)
+{
+    sm_value *values = SM_NEW_ARRAY(o->arena, sm_value, o->n_partition + 1);
+
+    for (int32_t i = 0; i < o->n_partition; i++) {
+        values[i] = sm_value_copy(o->arena, o->values[i]);
+    }
+    return values;
 }
 
 static void add_written(smi_out *o)
@@ -83,10 +110,11 @@ static void add_written(smi_out *o)
     o->adds = sm_arena_grow(o->arena, o->adds, o->n_adds, &o->cap_adds, sizeof(*o->adds));
     o->adds[o->n_adds++] = (sm_delta_add){
         .key = o->key,
+        .partition = o->n_partition > 0 ? copy_partition(o) : NULL,
         .size_bytes = o->written.size_bytes,
         .modified_ms = sm_now_us() / 1000,
         .n_rows = o->written.n_rows,
-        .ranges = copy_ranges(&o->written, o->arena),
+        .ranges = copy_ranges(o),
         .place = o->places ? o->places[o->from] : NULL,
     };
     o->n_rows += o->written.n_rows;
@@ -105,7 +133,7 @@ static sm_status end_data_file(smi_out *o, sm_waker waker, sm_error *e)
     }
     if (o->state == SMI_OUT_UPLOADING) {
         SM_TRY(sm_upload_finish(o->upload, waker, e));
-        SM_ASSERT(o->written.n_ranges == o->schema->n_fields);
+        SM_ASSERT(o->written.n_ranges == o->stored->n_fields);
         add_written(o);
         close_data_file(o);
     }
@@ -114,6 +142,14 @@ static sm_status end_data_file(smi_out *o, sm_waker waker, sm_error *e)
 
 /* ---- where files are cut --------------------------------------------------------------------- */
 
+/* Do two rows belong into the same file, as far as this key tells? */
+static bool is_same(const sm_column *c, int64_t i, int64_t j)
+{
+    const bool is_float = c->type->id == SM_TYPE_F32 || c->type->id == SM_TYPE_F64;
+    return is_float ? sm_delta_partition_eq(sm_column_value(c, i), sm_column_value(c, j))
+                    : sm_column_eq(c, i, c, j);
+}
+
 /* The first row behind `at` that has another value than row `at`; n_rows where there is none. */
 static int64_t end_of_value(const sm_column *c, int64_t at, int64_t n_rows)
 {
@@ -121,7 +157,7 @@ static int64_t end_of_value(const sm_column *c, int64_t at, int64_t n_rows)
         return n_rows;
     }
     int64_t end = at + 1;
-    while (end < n_rows && sm_column_eq(c, at, c, end)) {
+    while (end < n_rows && is_same(c, at, end)) {
         end++;
     }
     return end;
@@ -135,19 +171,28 @@ static int64_t next_origin(const smi_out *o)
     return sm_column_value(&o->given->columns[o->origin], o->at).as.i;
 }
 
+/* The value of key i in the row that is next. */
+static sm_value next_value(const smi_out *o, int32_t i)
+{
+    return sm_column_value(&o->rows->columns[o->keys[i]], o->at);
+}
+
 /* Does the next row belong into another file than the open one? */
 static bool is_other_file(const smi_out *o)
 {
-    return (o->split >= 0 &&
-            !sm_value_eq(sm_column_value(&o->rows->columns[o->split], o->at), o->value)) ||
-           (o->origin >= 0 && next_origin(o) != o->from);
+    for (int32_t i = 0; i < o->n_keys; i++) {
+        if (!sm_delta_partition_eq(next_value(o, i), o->values[i])) {
+            return true;
+        }
+    }
+    return o->origin >= 0 && next_origin(o) != o->from;
 }
 
-static sm_status fail_value(const smi_out *o, sm_error *e)
+static sm_status fail_value(const smi_out *o, sm_value is, sm_error *e)
 {
     sm_buf here = {0}, wanted = {0};
 
-    sm_value_print(o->value, &here);
+    sm_value_print(is, &here);
     sm_value_print(*o->only, &wanted);
     const sm_status st =
         sm_fail(e, SM_INVALID, "column \"%.*s\" has the value %.*s in a row, and must have %.*s",
@@ -158,15 +203,21 @@ static sm_status fail_value(const smi_out *o, sm_error *e)
     return st;
 }
 
-/* Takes the next row's value of the split column as that of the file. */
-static sm_status take_value(smi_out *o, sm_error *e)
+/* Takes the next row's values of the keys as those of the file. */
+static sm_status take_values(smi_out *o, sm_error *e)
 {
     if (!o->value_arena) {
         o->value_arena = sm_arena_new(o->env->budget);
     }
     sm_arena_reset(o->value_arena);
-    o->value = sm_value_copy(o->value_arena, sm_column_value(&o->rows->columns[o->split], o->at));
-    return o->only && !sm_value_eq(o->value, *o->only) ? fail_value(o, e) : SM_OK;
+    o->values = SM_NEW_ARRAY(o->value_arena, sm_value, o->n_keys + 1);
+    for (int32_t i = 0; i < o->n_keys; i++) {
+        o->values[i] = sm_value_copy(o->value_arena, next_value(o, i));
+        if (o->only && o->keys[i] == o->split && !sm_value_eq(o->values[i], *o->only)) {
+            return fail_value(o, o->values[i], e);
+        }
+    }
+    return SM_OK;
 }
 
 /* ---- a batch --------------------------------------------------------------------------------- */
@@ -220,7 +271,7 @@ static sm_status make_columns(const smi_out *o, const sm_batch *rows, sm_batch *
     return smi_rules_fill(&o->rules, b, e);
 }
 
-/* Makes the rows as files have them: their columns in order, and of the files' types. */
+/* Makes the rows as the table has them: their columns in order, and of its types. */
 static sm_status shape_rows(const smi_out *o, sm_batch *rows, sm_batch **out, sm_error *e)
 {
     const bool makes = needs_columns(o, rows);
@@ -256,6 +307,16 @@ static sm_status take_batch(smi_out *o, sm_batch *rows, sm_error *e)
     return smi_rules_check(&o->rules, o->rows, o->env->budget, e);
 }
 
+/* The stored columns of the next rows. */
+static sm_status store_columns(const smi_out *o, sm_batch *rows, sm_batch **out, sm_error *e)
+{
+    if (!o->stored_columns) {
+        *out = sm_batch_retain(rows);
+        return SM_OK;
+    }
+    return sm_batch_project(rows, o->stored, o->stored_columns, out, e);
+}
+
 /* Cuts o->slice: the next rows that go into one file. */
 static sm_status take_slice(smi_out *o, sm_error *e)
 {
@@ -263,13 +324,18 @@ static sm_status take_slice(smi_out *o, sm_error *e)
 
     SM_ASSERT(o->given->n_rows == n_rows && o->at < n_rows);
     o->end = o->origin < 0 ? n_rows : end_of_value(&o->given->columns[o->origin], o->at, n_rows);
-    o->end = o->split < 0 ? o->end : end_of_value(&o->rows->columns[o->split], o->at, o->end);
+    for (int32_t i = 0; i < o->n_keys; i++) {
+        o->end = end_of_value(&o->rows->columns[o->keys[i]], o->at, o->end);
+    }
     SM_ASSERT(o->end > o->at && o->end <= n_rows);
     if (o->at == 0 && o->end == n_rows) {
-        o->slice = sm_batch_retain(o->rows);
-        return SM_OK;
+        return store_columns(o, o->rows, &o->slice, e);
     }
-    return sm_batch_slice(o->rows, o->at, o->end - o->at, o->env->budget, &o->slice, e);
+    sm_batch *cut = NULL;
+    SM_TRY(sm_batch_slice(o->rows, o->at, o->end - o->at, o->env->budget, &cut, e));
+    const sm_status st = store_columns(o, cut, &o->slice, e);
+    sm_batch_release(cut);
+    return st;
 }
 
 /* Writes the next slice, or goes on with ending a file. */
@@ -282,10 +348,8 @@ static sm_status write_next(smi_out *o, sm_waker waker, sm_error *e)
         return end_data_file(o, waker, e);
     }
     if (o->state == SMI_OUT_NONE) {
+        SM_TRY(take_values(o, e));
         SM_TRY(open_data_file(o, e));
-        if (o->split >= 0) {
-            SM_TRY(take_value(o, e));
-        }
         if (o->origin >= 0) {
             o->from = next_origin(o);
         }

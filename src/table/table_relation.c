@@ -12,23 +12,22 @@
 
 /* ---- columns in the table's order ------------------------------------------------------------ */
 
-/* columns[i]: the place of the table's field i in the dataset. */
-static sm_relation reordered(sm_names *n, const sm_type *schema, const int32_t *columns,
-                             const sm_relation *stored)
+const sm_plan_node *smi_scan_in_order(const sm_relation *scan, const int32_t *columns, int32_t n,
+                                      sm_arena *a)
 {
-    const sm_expr **exprs = SM_NEW_ARRAY(n->arena, const sm_expr *, schema->n_fields);
-    sm_str *names = SM_NEW_ARRAY(n->arena, sm_str, schema->n_fields);
-    const sm_plan_node *scan = sm_plan_scan(stored, false, n->arena);
+    const sm_plan_node *rows = sm_plan_scan(scan, false, a);
+    const int32_t n_all = rows->schema->n_fields;
+    const sm_expr **exprs = SM_NEW_ARRAY(a, const sm_expr *, n_all + 1);
+    sm_str *names = SM_NEW_ARRAY(a, sm_str, n_all + 1);
 
-    for (int32_t i = 0; i < schema->n_fields; i++) {
-        SM_ASSERT(columns[i] >= 0 && columns[i] < scan->schema->n_fields);
-        exprs[i] = sm_expr_column(scan->schema, columns[i], n->arena);
-        names[i] = schema->fields[i].name;
+    SM_ASSERT(n <= n_all);
+    for (int32_t i = 0; i < n_all; i++) {
+        const int32_t at = i < n ? columns[i] : i;
+        SM_ASSERT(at >= 0 && at < (i < n ? n : n_all));
+        exprs[i] = sm_expr_column(rows->schema, at, a);
+        names[i] = rows->schema->fields[at].name;
     }
-    return (sm_relation){
-        .node = sm_plan_project(scan, exprs, names, schema->n_fields, n->arena),
-        .label = stored->label,
-    };
+    return sm_plan_project(rows, exprs, names, n_all, a);
 }
 
 static bool is_in_order(const int32_t *columns, int32_t n)
@@ -39,6 +38,21 @@ static bool is_in_order(const int32_t *columns, int32_t n)
         }
     }
     return true;
+}
+
+/* A dataset as a relation with the columns in the order of the table's schema. */
+static sm_relation relation_of(const sm_names *n, const sm_dataset *d, const int32_t *columns,
+                               sm_str label)
+{
+    const sm_relation scan = {.dataset = d, .label = label};
+
+    if (is_in_order(columns, d->schema->n_fields)) {
+        return scan;
+    }
+    return (sm_relation){
+        .node = smi_scan_in_order(&scan, columns, d->schema->n_fields, n->arena),
+        .label = label,
+    };
 }
 
 /* ---- a table --------------------------------------------------------------------------------- */
@@ -53,20 +67,14 @@ static void hold_snapshot(sm_names *n, sm_snapshot *s)
 static sm_status snapshot_relation(sm_names *n, const sm_snapshot *s, sm_str label,
                                    sm_relation *out, sm_error *e)
 {
-    const sm_type *schema = sm_snapshot_metadata(s)->schema;
     sm_dataset *d = SM_NEW(n->arena, sm_dataset);
     int32_t *columns = NULL;
 
     SM_TRY(sm_snapshot_dataset(s, n->arena, d, &columns, e));
     d->morsel_bytes = 0; /* it is of text files only */
-    *out = (sm_relation){
-        .dataset = d,
-        .label =
-            sm_arena_strf(n->arena, "%.*s@v%" PRId64, SM_STR_ARG(label), sm_snapshot_version(s)),
-    };
-    if (!is_in_order(columns, schema->n_fields)) {
-        *out = reordered(n, schema, columns, out);
-    }
+    *out = relation_of(
+        n, d, columns,
+        sm_arena_strf(n->arena, "%.*s@v%" PRId64, SM_STR_ARG(label), sm_snapshot_version(s)));
     return SM_OK;
 }
 
@@ -104,28 +112,33 @@ sm_status smi_table_relation(sm_names *n, sm_str uri, const sm_table_at *at, sm_
 static sm_status kept_files(sm_names *n, const sm_candidate *c, sm_dataset *d, sm_error *e)
 {
     sm_dataset base = {0};
+    int32_t *columns = NULL;
     smi_kept k = {0};
 
     if (!smi_candidate_kept(c, &k)) {
         return SM_OK;
     }
-    SM_TRY(smi_candidate_base(c, n->arena, &base, e));
+    SM_TRY(smi_candidate_base(c, n->arena, &base, &columns, e));
     do {
         d->files[d->n_files++] = base.files[k.at];
     } while (smi_candidate_kept(c, &k));
     return SM_OK;
 }
 
-static sm_datafile added_file(const sm_names *n, const sm_candidate *c, const sm_delta_add *add)
+static sm_datafile added_file(const sm_names *n, const sm_candidate *c, const sm_delta_add *add,
+                              const int32_t *columns)
 {
+    const sm_delta_metadata *m = smi_candidate_metadata(c);
+
     return (sm_datafile){
         .uri = sm_store_uri_of(c->store, add->key, n->arena),
         .store = c->store,
         .key = add->key,
         .size_bytes = add->size_bytes,
         .modified_us = add->modified_ms * 1000,
+        .constants = add->partition,
         .n_rows = add->n_rows,
-        .ranges = add->ranges,
+        .ranges = sm_delta_dataset_ranges(m, add->ranges, columns, n->arena),
     };
 }
 
@@ -133,13 +146,11 @@ sm_status smi_candidate_relation(sm_names *n, sm_candidate *c, sm_str label, sm_
                                  sm_error *e)
 {
     sm_dataset *d = SM_NEW(n->arena, sm_dataset);
-    const sm_format *parquet = sm_format_named(SM_STR("parquet"));
-    void *options = sm_arena_alloc(n->arena, parquet->opts_bytes + 1);
+    int32_t *columns = NULL;
     int64_t n_base = 0;
 
     SM_ASSERT(c->record.n_restores == 0); /* what a restore makes is published at once */
-    SM_TRY(sm_options_default(parquet->options, options, e));
-    *d = (sm_dataset){.format = parquet, .options = options, .schema = c->schema};
+    SM_TRY(sm_delta_dataset(smi_candidate_metadata(c), n->arena, d, &columns, e));
     if (c->base) {
         (void)sm_snapshot_files(c->base, &n_base);
     }
@@ -147,11 +158,8 @@ sm_status smi_candidate_relation(sm_names *n, sm_candidate *c, sm_str label, sm_
     SM_TRY(kept_files(n, c, d, e));
     SM_ASSERT(d->n_files == n_base - c->record.n_removes);
     for (int64_t i = 0; i < c->record.n_adds; i++) {
-        d->files[d->n_files++] = added_file(n, c, &c->record.adds[i]);
+        d->files[d->n_files++] = added_file(n, c, &c->record.adds[i], columns);
     }
-    *out = (sm_relation){
-        .dataset = d,
-        .label = sm_arena_strf(n->arena, "%.*s@staged", SM_STR_ARG(label)),
-    };
+    *out = relation_of(n, d, columns, sm_arena_strf(n->arena, "%.*s@staged", SM_STR_ARG(label)));
     return SM_OK;
 }

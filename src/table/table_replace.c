@@ -4,8 +4,9 @@
  * table_stage.c once the new rows are written.
  *
  * Method   The cheapest test first:
- *            1. Statistics say that no row can satisfy a bound of the condition: the file stays.
- *            2. Statistics say that each column in the condition has the same value in all rows:
+ *            1. Statistics or partition values say that no row can satisfy a bound of the
+ *               condition: the file stays.
+ *            2. They say that each column in the condition has the same value in all rows:
  *               the condition is evaluated once, and the file stays or goes.
  *            3. For all other files one plan reads the columns in the condition and counts the rows
  *               that satisfy it. None: the file stays. All: it goes. Some: it is cut.
@@ -14,7 +15,8 @@
  *          one: what is written for a file depends on it alone. A constant column of the dataset
  *          says which file a row is of, by its place among the base's files.
  * NULL     A row for which the condition is NULL is not replaced.
- * Split    Files with one value each of the column in the condition (split_by) never get to 3. */
+ * Split    Files with one value each of the column in the condition (split_by) never get to 3, nor
+ *          do files of a condition on partition columns alone. */
 #include "table/table_int.h"
 
 /* What becomes of a file. LOOK: not known until its rows are counted. */
@@ -30,11 +32,12 @@ typedef struct replacing {
 
 /* ---- by statistics --------------------------------------------------------------------------- */
 
-static bool is_excluded(const sm_delta_file *f, const sm_bounds *bounds)
+static bool is_excluded(const sm_stage *s, const sm_delta_file *f)
 {
-    for (int32_t i = 0; f->ranges && i < bounds->n; i++) {
-        const sm_bound *b = &bounds->items[i];
-        if (b->n_path == 1 && sm_bound_excludes(b, &f->ranges[b->path[0]])) {
+    const sm_bounds *bounds = &s->candidate->record.read;
+
+    for (int32_t i = 0; i < bounds->n; i++) {
+        if (sm_delta_file_excludes(s->out.metadata, f, &bounds->items[i])) {
             return true;
         }
     }
@@ -52,12 +55,22 @@ static void mark_columns(const sm_expr *x, bool *is_used)
     }
 }
 
-/* Finds the one value that the column has in all rows of the file; false where statistics do not
- * tell. Bounds may be wider than the values, so where both are equal they are the value. */
-static bool only_value(const sm_delta_file *f, const sm_type *t, int32_t column, sm_value *out)
+/* Finds the one value that the column has in all rows of the file; false where neither partition
+ * nor statistics tell. Bounds may be wider than the values, so where both are equal they are the
+ * value. */
+static bool only_value(const sm_stage *s, const sm_delta_file *f, int32_t column, sm_value *out)
 {
-    const sm_range *r = &f->ranges[column];
+    const sm_type *t = s->candidate->schema->fields[column].type;
+    const int32_t place = sm_delta_partition_at(s->out.metadata, column);
 
+    if (place >= 0) {
+        *out = f->partition[place];
+        return true;
+    }
+    if (!f->ranges) {
+        return false;
+    }
+    const sm_range *r = &f->ranges[column];
     if (sm_type_is_nested(t->id) || !r->has_nulls || f->n_rows <= 0) {
         return false;
     }
@@ -108,7 +121,7 @@ static sm_status decide_by_values(const sm_stage *s, const sm_delta_file *f, sm_
     *out = LOOK;
     mark_columns(s->where, is_used);
     for (int32_t i = 0; i < schema->n_fields; i++) {
-        if (is_used[i] && !only_value(f, schema->fields[i].type, i, &values[i])) {
+        if (is_used[i] && !only_value(s, f, i, &values[i])) {
             return SM_OK;
         }
     }
@@ -123,11 +136,7 @@ static sm_status decide_by_values(const sm_stage *s, const sm_delta_file *f, sm_
 
 static sm_status decide_file(const sm_stage *s, const sm_delta_file *f, file_fate *out, sm_error *e)
 {
-    *out = LOOK;
-    if (!f->ranges) {
-        return SM_OK;
-    }
-    if (is_excluded(f, &s->candidate->record.read)) {
+    if (is_excluded(s, f)) {
         *out = KEEP;
         return SM_OK;
     }
@@ -148,8 +157,8 @@ static bool has_fate(const replacing *r, file_fate v)
     return has;
 }
 
-/* The table's columns, and behind them the place of a row's file. Expressions that are bound by
- * name do not know it. */
+/* The columns of the dataset, and behind them the place of a row's file. Expressions that are bound
+ * by name do not know it. */
 static const sm_type *with_place(const sm_type *schema, sm_arena *a)
 {
     sm_field *fields = SM_NEW_ARRAY(a, sm_field, schema->n_fields + 1);
@@ -159,27 +168,36 @@ static const sm_type *with_place(const sm_type *schema, sm_arena *a)
     return sm_type_struct(a, fields, schema->n_fields + 1);
 }
 
-/* A scan of all files with that fate. */
+/* A file's constants: its partition values, then its place. */
+static const sm_value *constants_of(const replacing *r, int64_t i, int32_t n_partition)
+{
+    sm_value *out = SM_NEW_ARRAY(r->arena, sm_value, n_partition + 1);
+
+    memcpy(out, r->files[i].partition, (size_t)n_partition * sizeof(*out));
+    out[n_partition] = sm_value_i64(i);
+    return out;
+}
+
+/* A scan of all files with that fate: the table's columns in its order, then the place. */
 static sm_status scan_of(const replacing *r, file_fate v, const sm_plan_node **out, sm_error *e)
 {
     sm_dataset *d = SM_NEW(r->arena, sm_dataset);
+    int32_t *columns = NULL;
     int64_t n = 0;
 
-    SM_TRY(smi_candidate_base(r->stage->candidate, r->arena, d, e));
-    SM_ASSERT(d->n_files == r->n_files && d->n_constants == 0); /* one a file, in their order */
+    SM_TRY(smi_candidate_base(r->stage->candidate, r->arena, d, &columns, e));
+    SM_ASSERT(d->n_files == r->n_files); /* one a file, in their order */
     for (int64_t i = 0; i < r->n_files; i++) {
         if (r->fates[i] == v) {
-            sm_value *place = SM_NEW(r->arena, sm_value);
-            *place = sm_value_i64(i);
             d->files[n] = d->files[i];
-            d->files[n++].constants = place;
+            d->files[n++].constants = constants_of(r, i, d->n_constants);
         }
     }
     d->n_files = n;
-    d->n_constants = 1;
+    d->n_constants++;
     d->schema = with_place(d->schema, r->arena);
     const sm_relation relation = {.dataset = d, .label = r->stage->candidate->uri};
-    *out = sm_plan_scan(&relation, false, r->arena);
+    *out = smi_scan_in_order(&relation, columns, d->schema->n_fields - 1, r->arena);
     return SM_OK;
 }
 

@@ -7,14 +7,16 @@
  *          given its candidate deletes its files.
  * States   OPENING -> WRITING -> SETTLING -> GIVEN (enum smi_stage_state)
  * Open     reads the table's snapshot and refuses all that can be refused before a row is read: the
- *          schema, a table feature or a partitioned table (SM_UNSUPPORTED), the condition of a
- *          replace, an expression of the table that is not understood (table_rules.c).
+ *          schema, a table feature (SM_UNSUPPORTED), what it is partitioned by (table_partition.c),
+ *          the condition of a replace, an expression of the table that is not understood
+ *          (table_rules.c).
  * Schema   A table that is there keeps its schema, with its nullability and metadata. The rows
  *          must have its columns, and no others unless they are to be added. OVERWRITE makes a new
  *          schema where the columns differ. Delta has no unsigned integers: they are written as the
  *          next wider type. */
 #include "table/table_int.h"
 
+#include "base/json_write.h"
 #include "base/random.h"
 #include "base/time.h"
 
@@ -42,17 +44,8 @@ static sm_status open_table(sm_stage *s, const sm_write *w, sm_error *e)
     } else if (w->base) {
         c->base = sm_snapshot_retain(w->base);
     }
-    if (!c->base) {
-        return SM_OK;
-    }
-    SM_TRY(sm_delta_check_write(c->base, e));
-    const sm_delta_metadata *m = sm_snapshot_metadata(c->base);
-    if (m->n_partition_columns > 0) {
-        const sm_status st = sm_fail(e, SM_UNSUPPORTED, "the table is partitioned by \"%.*s\"%s",
-                                     SM_STR_ARG(m->partition_columns[0]),
-                                     m->n_partition_columns > 1 ? " and more" : "");
-        sm_error_todo(e, "smelt reads partitioned tables, but writes only those that are not.");
-        return st;
+    if (c->base) {
+        SM_TRY(sm_delta_check_write(c->base, e));
     }
     return SM_OK;
 }
@@ -64,15 +57,7 @@ static const sm_type *schema_there(const sm_candidate *c)
     return c->base ? sm_snapshot_metadata(c->base)->schema : NULL;
 }
 
-/* What the table will have. */
-static const sm_delta_metadata *metadata_of(const sm_candidate *c)
-{
-    SM_ASSERT(c->record.metadata || c->base);
-    return c->record.metadata ? c->record.metadata : sm_snapshot_metadata(c->base);
-}
-
-/* Gives the table a new schema, with the candidate's commit. */
-static void change_schema(sm_candidate *c, const sm_type *schema)
+sm_delta_metadata *smi_candidate_change(sm_candidate *c, const sm_type *schema)
 {
     sm_delta_metadata *m = SM_NEW(c->arena, sm_delta_metadata);
     char uuid[SM_UUID_BYTES];
@@ -89,6 +74,7 @@ static void change_schema(sm_candidate *c, const sm_type *schema)
     }
     m->schema = schema;
     c->record.metadata = m;
+    return m;
 }
 
 /* Does an overwrite keep the table's schema? The rows have its columns, but for those that the
@@ -120,7 +106,7 @@ static sm_status settle_schema(sm_stage *s, const sm_write *w, const sm_type *ro
     rows = sm_type_widen(c->arena, rows); /* the types in which smi_out writes them */
     if (!there || (s->mode == SM_WRITE_OVERWRITE && !keeps_schema(there, rows))) {
         SM_TRY(smi_schema_new(rows, c->arena, &schema, e));
-        change_schema(c, schema);
+        (void)smi_candidate_change(c, schema);
     } else {
         if (w->adds_columns) {
             SM_TRY(smi_schema_widen(there, rows, c->arena, &schema, e));
@@ -129,38 +115,17 @@ static sm_status settle_schema(sm_stage *s, const sm_write *w, const sm_type *ro
         SM_TRY(smi_schema_required(schema, c->arena, &required, &s->out.n_required, e));
         c->schema = schema; /* it lives in the snapshot, or in the candidate's arena */
         if (schema != there) {
-            change_schema(c, schema);
+            (void)smi_candidate_change(c, schema);
         }
     }
     s->out.schema = c->schema;
     s->out.order = order;
     s->out.required = required;
-    return c->base ? smi_rules_settle(metadata_of(c), order, c->arena, &s->out.rules, e) : SM_OK;
+    return c->base ? smi_rules_settle(smi_candidate_metadata(c), order, c->arena, &s->out.rules, e)
+                   : SM_OK;
 }
 
 /* ---- opening --------------------------------------------------------------------------------- */
-
-static sm_status settle_split(sm_stage *s, const sm_write *w, sm_error *e)
-{
-    const sm_str split_by = w->split_by;
-    const sm_type *schema = s->candidate->schema;
-
-    SM_ASSERT(!w->only || split_by.len > 0);
-    s->out.split = s->out.origin = -1;
-    if (split_by.len == 0) {
-        return SM_OK;
-    }
-    s->out.split = sm_type_find(schema, split_by);
-    s->out.only = w->only;
-    if (s->out.split < 0) {
-        return sm_fail(e, SM_NAME, "no column \"%.*s\" to split files by", SM_STR_ARG(split_by));
-    }
-    if (sm_type_is_nested(schema->fields[s->out.split].type->id)) {
-        return sm_fail(e, SM_TYPE, "files cannot be split by the nested column \"%.*s\"",
-                       SM_STR_ARG(split_by));
-    }
-    return SM_OK;
-}
 
 /* Does the expression read a column that only the new rows have? */
 static bool reads_beyond(const sm_expr *x, int32_t n_columns)
@@ -220,7 +185,8 @@ static sm_candidate *candidate_new(const sm_write *w, sm_budget *budget)
 }
 
 /* What the write read of the table, so that another commit may conflict with it: an append nothing,
- * a replace the files that its bounds describe, all others everything. */
+ * a replace the files that its bounds describe (those of replaced partitions are known when the
+ * rows are written), all others everything. */
 static sm_delta_isolation isolation_of(const sm_stage *s)
 {
     const sm_candidate *c = s->candidate;
@@ -231,18 +197,38 @@ static sm_delta_isolation isolation_of(const sm_stage *s)
     return c->record.read.n > 0 ? SM_READ_FILES : SM_READ_ALL;
 }
 
+/* ["a","b"] */
+static sm_str partition_names(const sm_stage *s)
+{
+    const sm_delta_metadata *m = s->out.metadata;
+    sm_buf text = {0};
+    sm_json_writer w = {.out = &text};
+
+    sm_json_begin_array(&w);
+    for (int32_t i = 0; i < m->n_partition_columns; i++) {
+        sm_json_put_text(&w, m->partition_columns[i]);
+    }
+    sm_json_end_array(&w);
+    const sm_str out = sm_arena_str(s->candidate->arena, sm_buf_str(&text));
+    sm_buf_release(&text);
+    return out;
+}
+
 /* The operation's parameters, with the names that Spark uses. */
 static void set_parameters(sm_stage *s)
 {
     sm_delta_commit *r = &s->candidate->record;
+    const bool replaces = s->mode == SM_WRITE_REPLACE_PARTITIONS;
     const sm_delta_detail parameters[] = {
         {SM_STR("mode"),
          sm_value_str(s->mode == SM_WRITE_APPEND ? SM_STR("Append") : SM_STR("Overwrite"))},
-        {SM_STR("partitionBy"), sm_value_str(SM_STR("[]"))},
-        {SM_STR("predicate"), sm_value_str(s->predicate)},
+        {SM_STR("partitionBy"), sm_value_str(partition_names(s))},
+        replaces ? (sm_delta_detail){SM_STR("isDynamicPartitionOverwrite"),
+                                     {.type = &sm_type_bool, .as.b = true}}
+                 : (sm_delta_detail){SM_STR("predicate"), sm_value_str(s->predicate)},
     };
 
-    r->n_parameters = SM_COUNT(parameters) - (s->where ? 0 : 1);
+    r->n_parameters = SM_COUNT(parameters) - (s->where || replaces ? 0 : 1);
     r->parameters = memcpy(sm_arena_alloc(s->candidate->arena, sizeof(parameters)), parameters,
                            sizeof(parameters));
 }
@@ -278,7 +264,7 @@ sm_status sm_stage_open(const sm_write *w, const sm_type *schema, const sm_exec_
     s->out.store = s->candidate->store;
     SM_TRY_GOTO(st, done, sm_store_check_put(s->out.store, e));
     SM_TRY_GOTO(st, done, settle_schema(s, w, schema, e));
-    SM_TRY_GOTO(st, done, settle_split(s, w, e));
+    SM_TRY_GOTO(st, done, smi_partition_settle(s, w, e));
     SM_TRY_GOTO(st, done, settle_where(s, w, e));
     SM_TRY_GOTO(st, done, settle_format(s, e));
     start_record(s, w);
@@ -374,6 +360,9 @@ static sm_status settle_removes(sm_stage *s, sm_error *e)
     } else if (s->mode == SM_WRITE_REPLACE_WHERE && s->candidate->base) {
         SM_TRY(smi_replace(s, e));
         put_moved_first(s, n_written);
+    } else if (s->mode == SM_WRITE_REPLACE_PARTITIONS) {
+        smi_partition_replace(s);
+        s->candidate->record.isolation = isolation_of(s);
     }
     return SM_OK;
 }
@@ -428,11 +417,16 @@ sm_status sm_stage_plan(const sm_plan *plan, const sm_write *w, const sm_exec_en
         *report = (sm_exec_report){0};
     }
     SM_TRY(sm_stage_open(w, plan->root->schema, env, &s, e));
+    sm_arena *a = sm_arena_new(env->budget);
     const sm_sink sink = sm_stage_sink(s);
-    sm_status st = sm_exec_run(plan, env, &sink, refused, report, e);
+    sm_status st = sm_stage_arrange(s, plan, a, &plan, e);
+    if (st == SM_OK) {
+        st = sm_exec_run(plan, env, &sink, refused, report, e);
+    }
     if (st == SM_OK) {
         st = sm_stage_candidate(s, out, e);
     }
     sm_stage_close(s);
+    sm_arena_free(a);
     return st;
 }

@@ -549,20 +549,6 @@ static void test_not_null(void **state)
     kit_release(&k);
 }
 
-static void test_partitioned(void **state)
-{
-    kit k;
-    sm_error e = {0};
-    kit_init(&k);
-    put_table(&k, PROTOCOL METADATA("true", "\"Name\""));
-    for (sm_write_mode mode = SM_WRITE_APPEND; mode <= SM_WRITE_REPLACE_WHERE; mode++) {
-        const sm_write w = write_to(&k, mode);
-        assert_status(write_orders(&k, &w, more_rows, 1, NULL, &e), SM_UNSUPPORTED, &e);
-        assert_string_equal(e.what, "the table is partitioned by \"Name\"");
-    }
-    kit_release(&k);
-}
-
 /* ---- two writers ----------------------------------------------------------------------------- */
 
 static void test_conflict(void **state)
@@ -611,7 +597,6 @@ int main(void)
         cmocka_unit_test(test_refused_types),
         cmocka_unit_test(test_names_that_differ_in_case),
         cmocka_unit_test(test_not_null),
-        cmocka_unit_test(test_partitioned),
         cmocka_unit_test(test_conflict),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
