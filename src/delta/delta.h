@@ -113,7 +113,8 @@ typedef struct sm_snapshot sm_snapshot; /* counted, immutable */
  *           it
  * Errors    SM_NOT_FOUND: no table there, or not that version (naming the latest);
  *           SM_CORRUPT: a gap in the log, no protocol or no metadata, a log entry that leaves the
- *           table's root; SM_UNSUPPORTED: a reader feature, by name
+ *           table's root, a checksum of the version that says something else; SM_UNSUPPORTED: a
+ *           reader feature, by name
  * Threads   one at a time; a snapshot that is open may be read from any thread
  * Cost      one listing of the log, and a request for each checkpoint file and commit that is read;
  *           memory for all live files and their statistics
@@ -449,8 +450,12 @@ sm_status sm_delta_target_bytes(const sm_delta_metadata *m, uint64_t *out, sm_er
  * by which files of the table are named elsewhere (icebergCompat). */
 sm_status sm_delta_check_vacuum(const sm_snapshot *s, sm_error *e) SM_MUST_USE;
 
-/* ---- checkpoints, schemas -------------------------------------------------------------------- */
+/* ---- checksums, checkpoints, schemas --------------------------------------------------------- */
 
+/** Writes the checksum of a version that a commit became, where it is the one after `base` and the
+ * base has one (N.crc). A failure is only logged. base NULL: a new table, which gets none. */
+void sm_delta_checksum_follow(sm_store *store, const sm_snapshot *base, const sm_delta_commit *c,
+                              int64_t version);
 /** Writes a checkpoint of that version where the table's properties ask for one (every 10
  * versions, or delta.checkpointInterval). A failure is only logged: a later version tries again. */
 void sm_delta_checkpoint_if_due(sm_store *store, const sm_delta_metadata *m, int64_t version,

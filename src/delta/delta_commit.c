@@ -228,11 +228,11 @@ static void print_info(const commit_text *r, sm_json_writer *w)
     smi_end_action(w);
 }
 
-static void print_protocol(const sm_delta_protocol *p, sm_json_writer *w)
+void smi_put_protocol(sm_json_writer *w, const char *key, const sm_delta_protocol *p)
 {
     SM_ASSERT(p->min_reader >= 3 || p->n_reader_features == 0); /* or they would be lost */
     SM_ASSERT(p->min_writer >= 7 || p->n_writer_features == 0);
-    smi_begin_action(w, "protocol");
+    sm_json_set_object(w, key);
     sm_json_set_i64(w, "minReaderVersion", p->min_reader);
     sm_json_set_i64(w, "minWriterVersion", p->min_writer);
     if (p->min_reader >= 3) {
@@ -241,7 +241,39 @@ static void print_protocol(const sm_delta_protocol *p, sm_json_writer *w)
     if (p->min_writer >= 7) {
         put_texts(w, "writerFeatures", p->writer_features, p->n_writer_features);
     }
-    smi_end_action(w);
+    sm_json_end_object(w);
+}
+
+static void print_protocol(const sm_delta_protocol *p, sm_json_writer *w)
+{
+    sm_json_begin_object(w);
+    smi_put_protocol(w, "protocol", p);
+    sm_json_end_object(w);
+    sm_json_end_line(w);
+}
+
+void smi_put_metadata(sm_json_writer *w, const char *key, const sm_delta_metadata *m,
+                      sm_str schema_json)
+{
+    sm_json_set_object(w, key);
+    sm_json_set_text(w, "id", m->id);
+    if (m->name.len) {
+        sm_json_set_text(w, "name", m->name);
+    }
+    if (m->description.len) {
+        sm_json_set_text(w, "description", m->description);
+    }
+    sm_json_set_object(w, "format");
+    sm_json_set_text(w, "provider", SM_STR("parquet"));
+    smi_put_pairs(w, "options", NULL, 0);
+    sm_json_end_object(w);
+    sm_json_set_text(w, "schemaString", schema_json);
+    put_texts(w, "partitionColumns", m->partition_columns, m->n_partition_columns);
+    smi_put_pairs(w, "configuration", m->config, m->n_config);
+    if (m->created_ms >= 0) {
+        sm_json_set_i64(w, "createdTime", m->created_ms);
+    }
+    sm_json_end_object(w);
 }
 
 sm_status smi_print_metadata(const sm_delta_metadata *m, sm_json_writer *w, sm_error *e)
@@ -250,25 +282,10 @@ sm_status smi_print_metadata(const sm_delta_metadata *m, sm_json_writer *w, sm_e
 
     const sm_status st = sm_delta_schema_json(m->schema, &schema, e);
     if (st == SM_OK) {
-        smi_begin_action(w, "metaData");
-        sm_json_set_text(w, "id", m->id);
-        if (m->name.len) {
-            sm_json_set_text(w, "name", m->name);
-        }
-        if (m->description.len) {
-            sm_json_set_text(w, "description", m->description);
-        }
-        sm_json_set_object(w, "format");
-        sm_json_set_text(w, "provider", SM_STR("parquet"));
-        smi_put_pairs(w, "options", NULL, 0);
+        sm_json_begin_object(w);
+        smi_put_metadata(w, "metaData", m, sm_buf_str(&schema));
         sm_json_end_object(w);
-        sm_json_set_text(w, "schemaString", sm_buf_str(&schema));
-        put_texts(w, "partitionColumns", m->partition_columns, m->n_partition_columns);
-        smi_put_pairs(w, "configuration", m->config, m->n_config);
-        if (m->created_ms >= 0) {
-            sm_json_set_i64(w, "createdTime", m->created_ms);
-        }
-        smi_end_action(w);
+        sm_json_end_line(w);
     }
     sm_buf_release(&schema);
     return st;
@@ -648,6 +665,7 @@ sm_status sm_delta_commit_write(sm_store *s, sm_snapshot *base, const sm_delta_c
     if (st == SM_OK) {
         *version = sm_delta_attempt_version(t);
         SM_ASSERT(sm_delta_attempt_state(t) == SM_DELTA_DONE && *version > prepared.base);
+        sm_delta_checksum_follow(s, base, c, *version);
         sm_delta_checkpoint_if_due(s, c->metadata ? c->metadata : &base->metadata, *version,
                                    budget);
     }

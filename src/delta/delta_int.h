@@ -74,6 +74,7 @@ struct sm_snapshot {
     sm_store *store;
     int64_t version;
     bool has_protocol, has_metadata;
+    bool has_checksum; /* the log has one of this version, and it agrees */
     sm_delta_protocol protocol;
     sm_delta_metadata metadata;
     sm_str schema_json;
@@ -152,6 +153,7 @@ typedef enum smi_entry_kind {
     SMI_ENTRY_COMMIT,     /* N.json */
     SMI_ENTRY_CHECKPOINT, /* N.checkpoint.parquet, or N.checkpoint.UUID.json or .parquet */
     SMI_ENTRY_PART,       /* N.checkpoint.PART.PARTS.parquet */
+    SMI_ENTRY_CHECKSUM,   /* N.crc */
 } smi_entry_kind;
 
 typedef struct smi_log_entry {
@@ -162,6 +164,10 @@ typedef struct smi_log_entry {
 } smi_log_entry;
 
 smi_log_entry smi_log_entry_of(sm_str key);
+
+/** Holds a finished snapshot against its checksum, which the log has. SM_CORRUPT where it says
+ * something else. */
+sm_status smi_checksum_check(sm_snapshot *s, sm_error *e) SM_MUST_USE;
 
 /** As smi_commit_read(), of a Parquet checkpoint or sidecar. */
 sm_status smi_checkpoint_read(sm_store *s, sm_str key, sm_budget *budget, sm_arena *a,
@@ -180,6 +186,10 @@ void smi_put_provenance(sm_json_writer *w, sm_str id, sm_str info_json);
 /** The whole action. Errors: SM_UNSUPPORTED for a type that Delta does not have. */
 sm_status smi_print_metadata(const sm_delta_metadata *m, sm_json_writer *w,
                              sm_error *e) SM_MUST_USE;
+/** Metadata and protocol, each as a member of an object. */
+void smi_put_metadata(sm_json_writer *w, const char *key, const sm_delta_metadata *m,
+                      sm_str schema_json);
+void smi_put_protocol(sm_json_writer *w, const char *key, const sm_delta_protocol *p);
 /** A key with an object of texts; a value without data is null. */
 void smi_put_pairs(sm_json_writer *w, const char *key, const sm_pair *items, int32_t n);
 /** A deletion vector, as a member of an action. */

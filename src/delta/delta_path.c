@@ -85,6 +85,10 @@ smi_log_entry smi_log_entry_of(sm_str key)
         out.kind = SMI_ENTRY_COMMIT;
         return out;
     }
+    if (sm_str_is(rest, ".crc")) {
+        out.kind = SMI_ENTRY_CHECKSUM;
+        return out;
+    }
     if (!take_text(&rest, ".checkpoint.")) {
         return other;
     }

@@ -227,12 +227,13 @@ static void settle_files(publishing *w, const smi_course *c)
     }
 }
 
-static void write_checkpoints(const publishing *w)
+static void write_checksums_and_checkpoints(const publishing *w)
 {
     for (int32_t i = 0; i < w->n; i++) {
         const sm_candidate *c = w->items[i];
         const int64_t version = w->versions[w->at[i]];
         if (version > 0) {
+            sm_delta_checksum_follow(c->store, c->base, &c->record, version);
             sm_delta_checkpoint_if_due(
                 c->store, c->record.metadata ? c->record.metadata : sm_snapshot_metadata(c->base),
                 version, w->budget);
@@ -250,7 +251,7 @@ static sm_status take_course(publishing *w, smi_course *c, sm_error *e)
     }
     settle_files(w, c);
     w->mixed_ns = smi_course_mixed_ns(c);
-    write_checkpoints(w);
+    write_checksums_and_checkpoints(w);
     return c->is_passed && c->outcome == SMI_OUTCOME_NONE ? SM_EXISTS : smi_course_told(c, e);
 }
 

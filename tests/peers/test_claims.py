@@ -210,6 +210,7 @@ LIMITS = {
     "columns with the same name": InTest("src/table/table_stage_test.c", "two columns are called"),
     "partition columns that are not": InTest("src/delta/delta_test.c", "partition"),
     "a damaged or incomplete checkpoint": InTest("src/delta/delta_test.c", "checkpoint"),
+    "a version checksum": InTest("src/delta/delta_checksum_test.c", "but its checksum says"),
     "bounds in the log": InTest("tests/peers/test_filtered_reads.py", "nan"),
     "NOT NULL within a nested": InTest("src/table/table_stage_test.c", "NOT NULL"),
     "another writer commits": InTest("src/delta/delta_test.c", "SM_CONFLICT"),

@@ -241,3 +241,20 @@ def test_rules_of_spark(smelt, spark, lake):
         (2, 6, datetime.date(2022, 4, 1), 4, "new", 12),
         (4, 0, datetime.date(2022, 4, 2), 4, "new", 0),
         (5, 7, datetime.date(2022, 5, 1), 5, "new", 14)]
+
+
+def test_checksums_of_spark_go_on(smelt, spark, lake):
+    """Spark writes checksums, smelt goes on with them, and Spark holds its versions against them."""
+    uri = lake / "raw" / "t"
+    spark.sql(f"CREATE TABLE delta.`{uri}` (id BIGINT, amount BIGINT, day DATE) USING delta")
+    assert (uri / "_delta_log/00000000000000000000.crc").exists()
+    load_days(smelt, lake, [{"id": 1, "amount": 5}])
+    load_days(smelt, lake, [{"id": 2, "amount": 6}])
+    last = max(path.stem for path in (uri / "_delta_log").glob("*.json"))
+    told = json.loads((uri / "_delta_log" / f"{last}.crc").read_text())
+    sizes = [path.stat().st_size for path in uri.glob("part-*")]
+    assert (told["numFiles"], told["tableSizeBytes"]) == (2, sum(sizes))
+    spark.sql(f"INSERT INTO delta.`{uri}` VALUES (3, 7, NULL)")
+    rows = spark.read.format("delta").load(str(uri)).orderBy("id").collect()
+    assert [row["id"] for row in rows] == [1, 2, 3]
+    assert smelt.sql(f"SELECT sum(amount) AS s FROM delta_scan('{uri}')") == [{"s": 18}]
