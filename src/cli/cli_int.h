@@ -148,13 +148,13 @@ void smi_answer_print(smi_cli *cli, sm_json_writer *w);
 
 typedef struct smi_vacuum_opts {
     const char *retention; /* NULL: the table's own */
-    bool no_retention_check, lite, dry_run;
+    bool no_retention_check, lite;
 } smi_vacuum_opts;
 
 /** Deletes files that no version of the table needs, and prints what was done. SM_USAGE: the
  * retention is no time; those of sm_table_vacuum(), after the answer was printed where files could
  * not be deleted. */
-sm_status smi_vacuum_run(smi_cli *cli, sm_str uri, const smi_vacuum_opts *o,
+sm_status smi_vacuum_run(smi_cli *cli, sm_str uri, const smi_vacuum_opts *o, bool is_dry,
                          sm_error *e) SM_MUST_USE;
 
 /* ---- smelt table optimize (cli_optimize.c) --------------------------------------------------- */
@@ -164,6 +164,19 @@ sm_status smi_vacuum_run(smi_cli *cli, sm_str uri, const smi_vacuum_opts *o,
  * where something was committed before. */
 sm_status smi_optimize_run(smi_cli *cli, sm_str uri, const char *target, bool is_dry,
                            sm_error *e) SM_MUST_USE;
+
+/* ---- smelt table fsck (cli_fsck.c) ----------------------------------------------------------- */
+
+typedef struct smi_fsck_opts {
+    bool repair, damaged, data;
+    const char *rows; /* that the user lets go; NULL: not given */
+} smi_fsck_opts;
+
+/** Checks a table, prints what was found, and repairs it where that is asked for. SM_CORRUPT where
+ * something wrong is left, after all of it was printed; SM_USAGE for options without a meaning;
+ * those of sm_table_fsck(). */
+sm_status smi_fsck_run(smi_cli *cli, sm_store *store, const smi_fsck_opts *o, bool is_dry,
+                       sm_error *e) SM_MUST_USE;
 
 /* ---- text in --------------------------------------------------------------------------------- */
 

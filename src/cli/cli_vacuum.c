@@ -37,23 +37,23 @@ static sm_status parse_retention(const char *text, int64_t *us, sm_error *e)
 
 /* ---- the report ------------------------------------------------------------------------------ */
 
-static void answer(smi_cli *cli, sm_str uri, const smi_vacuum_opts *o, const sm_vacuum_report *r,
-                   double seconds)
+static void answer(smi_cli *cli, sm_str uri, const smi_vacuum_opts *o, bool is_dry,
+                   const sm_vacuum_report *r, double seconds)
 {
     sm_buf out = {0};
     sm_json_writer w = {.out = &out};
 
     sm_json_begin_object(&w);
     sm_json_set_text_or_null(&w, "table", uri);
-    sm_json_set_bool(&w, "dry_run", o->dry_run);
+    sm_json_set_bool(&w, "dry_run", is_dry);
     sm_json_set_bool(&w, "lite", o->lite);
     sm_json_set_i64(&w, "retention_hours", r->retention_us / HOUR_US);
-    sm_json_set_i64(&w, "files", o->dry_run ? r->n_files : r->n_deleted);
+    sm_json_set_i64(&w, "files", is_dry ? r->n_files : r->n_deleted);
     sm_json_set_i64(&w, "bytes", (int64_t)r->size_bytes);
     sm_json_set_i64(&w, "failed", r->n_failed);
     sm_json_set_i64(&w, "too_young", r->n_young);
     sm_json_set_bool(&w, "log_is_whole", !r->log_is_cut);
-    if (o->dry_run) {
+    if (is_dry) {
         sm_json_set_array(&w, "names");
         for (int64_t i = 0; i < r->n_files; i++) {
             sm_json_put_text(&w, r->files[i].key);
@@ -66,19 +66,19 @@ static void answer(smi_cli *cli, sm_str uri, const smi_vacuum_opts *o, const sm_
     smi_answer_print(cli, &w);
 }
 
-static void print_report(const smi_vacuum_opts *o, const sm_vacuum_report *r, double seconds)
+static void print_report(const smi_vacuum_opts *o, bool is_dry, const sm_vacuum_report *r,
+                         double seconds)
 {
     char size[SM_SIZE_TEXT_BYTES], count[SM_COUNTED_TEXT_BYTES];
 
-    for (int64_t i = 0; o->dry_run && i < r->n_files; i++) {
+    for (int64_t i = 0; is_dry && i < r->n_files; i++) {
         sm_format_size((int64_t)r->files[i].size_bytes, size);
         printf("%9s  %.*s\n", size, SM_STR_ARG(r->files[i].key));
     }
-    SM_ASSERT(!o->dry_run || (r->n_deleted == 0 && r->n_failed == 0));
+    SM_ASSERT(!is_dry || (r->n_deleted == 0 && r->n_failed == 0));
     sm_format_size((int64_t)r->size_bytes, size);
-    sm_format_counted(o->dry_run ? r->n_files : r->n_deleted, "file", count);
-    printf("%s%s, %s, in %.2f s\n", o->dry_run ? "would delete " : "deleted ", count, size,
-           seconds);
+    sm_format_counted(is_dry ? r->n_files : r->n_deleted, "file", count);
+    printf("%s%s, %s, in %.2f s\n", is_dry ? "would delete " : "deleted ", count, size, seconds);
     if (r->n_failed > 0) {
         sm_format_counted(r->n_failed, "file", count);
         printf("could not delete %s\n", count);
@@ -93,14 +93,15 @@ static void print_report(const smi_vacuum_opts *o, const sm_vacuum_report *r, do
     }
 }
 
-sm_status smi_vacuum_run(smi_cli *cli, sm_str uri, const smi_vacuum_opts *o, sm_error *e)
+sm_status smi_vacuum_run(smi_cli *cli, sm_str uri, const smi_vacuum_opts *o, bool is_dry,
+                         sm_error *e)
 {
     sm_vacuum v = {
         .uri = uri,
         .retention_us = -1,
         .ignores_own_retention = o->no_retention_check,
         .is_lite = o->lite,
-        .is_dry = o->dry_run,
+        .is_dry = is_dry,
     };
     sm_vacuum_report r = {0};
     const int64_t start_ns = sm_monotonic_ns();
@@ -115,9 +116,9 @@ sm_status smi_vacuum_run(smi_cli *cli, sm_str uri, const smi_vacuum_opts *o, sm_
         return st; /* it has not come as far as deleting */
     }
     if (cli->globals.json) {
-        answer(cli, uri, o, &r, seconds);
+        answer(cli, uri, o, is_dry, &r, seconds);
     } else {
-        print_report(o, &r, seconds);
+        print_report(o, is_dry, &r, seconds);
     }
     return st;
 }

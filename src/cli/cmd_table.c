@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * cli/cmd_table.c: `smelt table show|history|files|restore|optimize|vacuum URI`: prints a Delta
- * table's columns and properties, its commits, or its data files; makes an earlier version's rows
- * the table's again. cli_optimize.c and cli_vacuum.c have what these two do. */
+ * cli/cmd_table.c: `smelt table VERB URI`: prints a Delta table's columns and properties, its
+ * commits, or its data files; makes an earlier version's rows the table's again. The other verbs
+ * have files of their own (cli_optimize.c, cli_vacuum.c, cli_fsck.c). */
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -14,7 +14,9 @@
 typedef struct options {
     int64_t limit;
     const char *version_text, *time_text, *target_size;
-    smi_vacuum_opts vacuum; /* its dry_run is restore's and optimize's too */
+    bool dry_run;
+    smi_vacuum_opts vacuum;
+    smi_fsck_opts fsck;
 } options;
 
 static const smi_opt option_table[] = {
@@ -36,8 +38,17 @@ static const smi_opt option_table[] = {
     {"--lite", SMI_OPT_FLAG, NULL,
      "vacuum: do not list the folder; only files that the log removed",
      offsetof(options, vacuum.lite)},
-    {"--dry-run", SMI_OPT_FLAG, NULL, "vacuum, restore, optimize: only print what would be done",
-     offsetof(options, vacuum.dry_run)},
+    {"--dry-run", SMI_OPT_FLAG, NULL,
+     "vacuum, restore, optimize, fsck: only print what would be done", offsetof(options, dry_run)},
+    {"--repair", SMI_OPT_FLAG, NULL, "fsck: remove the entries of files that are gone from the log",
+     offsetof(options, fsck.repair)},
+    {"--damaged", SMI_OPT_FLAG, NULL, "fsck --repair: also those of files that are damaged",
+     offsetof(options, fsck.damaged)},
+    {"--rows", SMI_OPT_TEXT, "N",
+     "fsck --repair: how many rows may go with them; fsck --repair says how many would",
+     offsetof(options, fsck.rows)},
+    {"--data", SMI_OPT_FLAG, NULL, "fsck: read all pages, and compare statistics with the values",
+     offsetof(options, fsck.data)},
     {0},
 };
 
@@ -332,7 +343,7 @@ static void answer_restore(smi_cli *cli, sm_store *store, const sm_restored *r)
 
 static sm_status restore_table(smi_cli *cli, sm_store *store, const options *o, sm_error *e)
 {
-    sm_restore opts = {.is_trial = o->vacuum.dry_run};
+    sm_restore opts = {.is_trial = o->dry_run};
     sm_restored r = {0};
     char removed[SM_SIZE_TEXT_BYTES], restored[SM_SIZE_TEXT_BYTES];
 
@@ -343,7 +354,7 @@ static sm_status restore_table(smi_cli *cli, sm_store *store, const options *o, 
         return st;
     }
     SM_TRY(sm_table_restore(store, &opts, cli->env.budget, &r, e));
-    SM_ASSERT((r.made < 0) == o->vacuum.dry_run);
+    SM_ASSERT((r.made < 0) == o->dry_run);
     if (cli->globals.json) {
         answer_restore(cli, store, &r);
         return SM_OK;
@@ -351,7 +362,7 @@ static sm_status restore_table(smi_cli *cli, sm_store *store, const options *o, 
     sm_format_size(r.removed_bytes, removed);
     sm_format_size(r.restored_bytes, restored);
     print_row("restored", "version %" PRId64, r.version);
-    if (o->vacuum.dry_run) {
+    if (o->dry_run) {
         print_row("version", "%" PRId64 " stays: this was a dry run", r.from);
     } else {
         print_row("version", "%" PRId64, r.made);
@@ -365,12 +376,17 @@ static sm_status restore_table(smi_cli *cli, sm_store *store, const options *o, 
 
 static sm_status vacuum_table(smi_cli *cli, sm_store *store, const options *o, sm_error *e)
 {
-    return smi_vacuum_run(cli, sm_store_uri(store), &o->vacuum, e);
+    return smi_vacuum_run(cli, sm_store_uri(store), &o->vacuum, o->dry_run, e);
+}
+
+static sm_status check_table(smi_cli *cli, sm_store *store, const options *o, sm_error *e)
+{
+    return smi_fsck_run(cli, store, &o->fsck, o->dry_run, e);
 }
 
 static sm_status optimize_table(smi_cli *cli, sm_store *store, const options *o, sm_error *e)
 {
-    return smi_optimize_run(cli, sm_store_uri(store), o->target_size, o->vacuum.dry_run, e);
+    return smi_optimize_run(cli, sm_store_uri(store), o->target_size, o->dry_run, e);
 }
 
 /* Each verb looks at one version of the table, or at its store. */
@@ -378,35 +394,38 @@ static const struct verb {
     const char *name;
     sm_status (*of_snapshot)(smi_cli *cli, const sm_snapshot *s, const options *o, sm_error *e);
     sm_status (*of_store)(smi_cli *cli, sm_store *store, const options *o, sm_error *e);
+    const char *options; /* that it has, a space before and behind each */
 } verbs[] = {
-    {"show", show_table, NULL},         {"files", list_files, NULL},
-    {"history", NULL, list_commits},    {"restore", NULL, restore_table},
-    {"optimize", NULL, optimize_table}, {"vacuum", NULL, vacuum_table},
+    {"show", show_table, NULL, " --version --timestamp "},
+    {"files", list_files, NULL, " --version --timestamp --limit "},
+    {"history", NULL, list_commits, " --limit "},
+    {"restore", NULL, restore_table, " --version --timestamp --dry-run "},
+    {"optimize", NULL, optimize_table, " --target-size --dry-run "},
+    {"vacuum", NULL, vacuum_table, " --retention --no-retention-check --lite --dry-run "},
+    {"fsck", NULL, check_table, " --repair --damaged --rows --data --dry-run "},
 };
 
-/* An option of another verb would be passed over, and the user would not know. */
-static sm_status check_options(const struct verb *v, const options *o, sm_error *e)
+static bool is_given(const options *o, const smi_opt *opt)
 {
-    const bool is_vacuum = v->of_store == vacuum_table;
-    const bool is_optimize = v->of_store == optimize_table;
-    const bool reads_version = !is_vacuum && !is_optimize;
-    const bool has_dry_run = !reads_version || v->of_store == restore_table;
-    const struct {
-        const char *name;
-        bool is_given, is_known;
-    } given[] = {
-        {"--version", o->version_text != NULL, reads_version},
-        {"--timestamp", o->time_text != NULL, reads_version},
-        {"--limit", o->limit != SMI_NOT_GIVEN, reads_version},
-        {"--target-size", o->target_size != NULL, is_optimize},
-        {"--retention", o->vacuum.retention != NULL, is_vacuum},
-        {"--no-retention-check", o->vacuum.no_retention_check, is_vacuum},
-        {"--lite", o->vacuum.lite, is_vacuum},
-        {"--dry-run", o->vacuum.dry_run, has_dry_run},
-    };
-    for (int i = 0; i < SM_COUNT(given); i++) {
-        if (given[i].is_given && !given[i].is_known) {
-            return sm_fail(e, SM_USAGE, "smelt table %s has no option %s", v->name, given[i].name);
+    const void *at = (const char *)o + opt->offset;
+
+    switch (opt->type) {
+    case SMI_OPT_FLAG:
+        return *(const bool *)at;
+    case SMI_OPT_TEXT:
+        return *(const char *const *)at != NULL;
+    default:
+        SM_ASSERT(opt->type == SMI_OPT_I64); /* the table has no others */
+        return *(const int64_t *)at != SMI_NOT_GIVEN;
+    }
+}
+
+/* An option of another verb would be passed over, and the user would not know. */
+static sm_status check_options(const struct verb *v, const options *o, sm_arena *a, sm_error *e)
+{
+    for (const smi_opt *opt = option_table; opt->name; opt++) {
+        if (is_given(o, opt) && !strstr(v->options, sm_arena_printf(a, " %s ", opt->name))) {
+            return sm_fail(e, SM_USAGE, "smelt table %s has no option %s", v->name, opt->name);
         }
     }
     return SM_OK;
@@ -438,7 +457,7 @@ static sm_status run_table_verb(smi_cli *cli, const void *opts, char **args, int
 
     for (int i = 0; i < SM_COUNT(verbs); i++) {
         if (strcmp(verbs[i].name, args[0]) == 0) {
-            SM_TRY(check_options(&verbs[i], opts, e));
+            SM_TRY(check_options(&verbs[i], opts, cli->arena, e));
             SM_TRY(sm_store_open(cli->env.stores, sm_str_of(args[1]), &store, e));
             const sm_status st = run_verb(cli, &verbs[i], store, opts, e);
             sm_store_release(store);
@@ -446,18 +465,19 @@ static sm_status run_table_verb(smi_cli *cli, const void *opts, char **args, int
         }
     }
     const sm_status st = sm_fail(e, SM_USAGE, "smelt table has no command \"%s\"", args[0]);
-    sm_error_todo(e, "Use show, history, files, restore, optimize or vacuum.");
+    sm_error_todo(e, "Use show, history, files, restore, optimize, vacuum or fsck.");
     return st;
 }
 
 const smi_command smi_command_table = {
     .name = "table",
-    .usage = "show|history|files|restore|optimize|vacuum URI [options]",
-    .summary = "Shows a Delta table, restores a version, joins small files, deletes old ones.",
+    .usage = "show|history|files|restore|optimize|vacuum|fsck URI [options]",
+    .summary = "Shows, checks, restores, optimizes or vacuums a Delta table.",
     .details = "  smelt table history ./lake/gold/orders --limit 5\n"
                "  smelt table restore ./lake/gold/orders --version 3 --dry-run\n"
                "  smelt table optimize ./lake/gold/orders --target-size 256MB\n"
-               "  smelt table vacuum ./lake/gold/orders --dry-run\n",
+               "  smelt table vacuum ./lake/gold/orders --dry-run\n"
+               "  smelt table fsck ./lake/gold/orders --data\n",
     .options = option_table,
     .opts_bytes = sizeof(options),
     .min_args = 2,

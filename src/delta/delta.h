@@ -151,17 +151,33 @@ const sm_delta_txn *sm_snapshot_txns(const sm_snapshot *s, int64_t *n);
 int64_t sm_snapshot_txn(const sm_snapshot *s, sm_str app_id);
 
 /**
+ * Finds where a live file of the snapshot lies: in the table's own store, or at an absolute path in
+ * another (delta_outside.c says which a table may name).
+ *
+ * Owner     *store is borrowed, as long as the snapshot; *key lives in `a`, or as long as it
+ * Errors    SM_UNSUPPORTED: the table may not name it, or smelt has no such store; SM_CORRUPT: it
+ *           is no plain path; what the store could not be opened for
+ * Threads   any
+ */
+sm_status sm_snapshot_place(const sm_snapshot *s, const sm_delta_file *f, sm_arena *a,
+                            sm_store **store, sm_str *key, sm_error *e) SM_MUST_USE;
+
+/**
  * Makes the dataset by which a scan reads the snapshot.
  *
  * Shape     the stored columns in the schema's order, then partition columns as constants of each
  *           file; *columns gives the index in the dataset of each field of the table's schema
  * Owner     *out and *columns live in `a`; borrows the snapshot, which must outlive them
- * Errors    SM_UNSUPPORTED: a file or its deletion vector lies outside the table's root;
- *           SM_CORRUPT: the log does not say where a deletion vector is
+ * Errors    those of sm_snapshot_place, also for deletion vectors; SM_CORRUPT: the log does not say
+ *           where a deletion vector is
  * Cost      deletion vectors are read later, each when a scan opens its file
  */
 sm_status sm_snapshot_dataset(const sm_snapshot *s, sm_arena *a, sm_dataset *out, int32_t **columns,
                               sm_error *e) SM_MUST_USE;
+/** The same of some of the snapshot's files: files[i] is the place of one among them. */
+sm_status sm_snapshot_dataset_of(const sm_snapshot *s, const int64_t *files, int64_t n_files,
+                                 sm_arena *a, sm_dataset *out, int32_t **columns,
+                                 sm_error *e) SM_MUST_USE;
 
 /** Makes a dataset without files, of the shape that sm_snapshot_dataset() gives one of this
  * metadata; borrows that. */
@@ -449,6 +465,36 @@ sm_status sm_delta_target_bytes(const sm_delta_metadata *m, uint64_t *out, sm_er
 /** May files that no version names be deleted? SM_UNSUPPORTED names a feature that is not known, or
  * by which files of the table are named elsewhere (icebergCompat). */
 sm_status sm_delta_check_vacuum(const sm_snapshot *s, sm_error *e) SM_MUST_USE;
+
+/* ---- is the log sound? for fsck -------------------------------------------------------------- */
+
+/* Something that is wrong in the log. */
+typedef struct sm_delta_flaw {
+    int64_t version; /* −1: of no version */
+    sm_str file;     /* below the table's root */
+    sm_str what;     /* "versions 3 to 4 are missing" */
+    sm_str todo;     /* full sentences */
+} sm_delta_flaw;
+
+typedef struct sm_delta_audit {
+    sm_delta_flaw *flaws;
+    int64_t n_flaws;
+    int64_t n_commits;     /* that the log has */
+    int64_t n_checkpoints; /* complete ones */
+    int64_t n_compared;    /* of them, with what the commits before them say */
+} sm_delta_audit;
+
+/**
+ * Reads the whole log, and compares its checkpoints with its commits (delta_audit.c). A log that is
+ * not there has no flaw.
+ *
+ * Owner     what *out points to lives in `a`
+ * Errors    those of the store; what is wrong in the log is no error, but a flaw
+ * Cost      one listing of the log, a request for each commit and checkpoint file; memory for two
+ *           states of the table
+ */
+sm_status sm_delta_audit_log(sm_store *s, sm_budget *budget, sm_arena *a, sm_delta_audit *out,
+                             sm_error *e) SM_MUST_USE;
 
 /* ---- checksums, checkpoints, schemas --------------------------------------------------------- */
 

@@ -58,35 +58,45 @@ sm_status sm_delta_dataset(const sm_delta_metadata *m, sm_arena *a, sm_dataset *
     return SM_OK;
 }
 
-sm_status sm_snapshot_dataset(const sm_snapshot *s, sm_arena *a, sm_dataset *out, int32_t **columns,
-                              sm_error *e)
+static sm_status datafile_of(const sm_snapshot *s, const sm_delta_file *f, const int32_t *columns,
+                             sm_arena *a, sm_datafile *out, sm_error *e)
+{
+    sm_store *store = NULL;
+    sm_str key = {0};
+
+    SM_TRY(sm_snapshot_place(s, f, a, &store, &key, e));
+    *out = (sm_datafile){
+        .uri = sm_store_uri_of(store, key, a),
+        .store = store,
+        .key = key,
+        .size_bytes = f->size_bytes,
+        .modified_us = f->modified_ms * 1000,
+        .constants = f->partition,
+        .n_rows = sm_delta_file_rows(f),
+        .ranges = sm_delta_dataset_ranges(&s->metadata, f->ranges, columns, a),
+    };
+    return f->dv ? smi_vector_deletes(s, f, a, &out->deletes, e) : SM_OK;
+}
+
+sm_status sm_snapshot_dataset_of(const sm_snapshot *s, const int64_t *files, int64_t n_files,
+                                 sm_arena *a, sm_dataset *out, int32_t **columns, sm_error *e)
 {
     const sm_delta_metadata *m = &s->metadata;
 
     SM_TRY(sm_delta_dataset(m, a, out, columns, e));
-    out->files = SM_NEW_ARRAY(a, sm_datafile, s->n_files + 1);
-    out->n_files = s->n_files;
+    out->files = SM_NEW_ARRAY(a, sm_datafile, n_files + 1);
+    out->n_files = n_files;
     SM_ASSERT(s->files);
-    for (int64_t i = 0; i < s->n_files; i++) {
-        const sm_delta_file *f = &s->files[i];
-        if (f->key.len == 0) {
-            return sm_fail(e, SM_UNSUPPORTED,
-                           "file \"%.*s\" lies outside the table, which is not supported",
-                           SM_STR_ARG(f->path));
-        }
-        out->files[i] = (sm_datafile){
-            .uri = sm_store_uri_of(s->store, f->key, a),
-            .store = s->store,
-            .key = f->key,
-            .size_bytes = f->size_bytes,
-            .modified_us = f->modified_ms * 1000,
-            .constants = f->partition,
-            .n_rows = sm_delta_file_rows(f),
-            .ranges = sm_delta_dataset_ranges(m, f->ranges, *columns, a),
-        };
-        if (f->dv) {
-            SM_TRY(smi_vector_deletes(s, f, a, &out->files[i].deletes, e));
-        }
+    for (int64_t i = 0; i < n_files; i++) {
+        const int64_t at = files ? files[i] : i;
+        SM_ASSERT(at >= 0 && at < s->n_files);
+        SM_TRY(datafile_of(s, &s->files[at], *columns, a, &out->files[i], e));
     }
     return SM_OK;
+}
+
+sm_status sm_snapshot_dataset(const sm_snapshot *s, sm_arena *a, sm_dataset *out, int32_t **columns,
+                              sm_error *e)
+{
+    return sm_snapshot_dataset_of(s, NULL, s->n_files, a, out, columns, e);
 }

@@ -96,6 +96,7 @@ struct sm_snapshot {
 
     sm_delta_file *files; /* the live files, made by smi_state_finish(); NULL before */
     int64_t n_files;
+    sm_map *outside; /* folder -> struct smi_outside; NULL: no path is absolute (delta_outside.c) */
 };
 
 /** Applies one action, in the order of the log. */
@@ -107,6 +108,12 @@ sm_status smi_state_finish(sm_snapshot *s, sm_error *e) SM_MUST_USE;
 /** Are the partition columns columns of the schema with plain values, each named once? false with
  * *why, a static text. */
 bool smi_partitions_validate(const sm_delta_metadata *m, const char **why);
+/** A snapshot without a version and a state: smi_begin_replay() comes first. */
+sm_snapshot *smi_snapshot_new(sm_store *store, sm_budget *budget);
+/** Empties the state, also of what a damaged checkpoint left there. */
+void smi_begin_replay(sm_snapshot *s);
+/** Is the file that was read at fault, and not the store or the memory? */
+bool smi_is_damage(sm_status st);
 /** Does a finished snapshot keep what is said of it here and in delta.h? false with *why, a static
  * text. Where not, that is a mistake in smelt, never in a log.
  *
@@ -168,6 +175,32 @@ smi_log_entry smi_log_entry_of(sm_str key);
 /** Holds a finished snapshot against its checksum, which the log has. SM_CORRUPT where it says
  * something else. */
 sm_status smi_checksum_check(sm_snapshot *s, sm_error *e) SM_MUST_USE;
+/* What the log's folder holds. */
+typedef struct smi_log_listing {
+    sm_entry *entries;
+    smi_log_entry *what; /* what each entry is */
+    int64_t n;
+    int64_t first_commit, last_commit; /* −1: none */
+} smi_log_listing;
+/** Lists the log, in `a`; empty where there is no such folder. */
+sm_status smi_log_list(sm_store *s, sm_arena *a, smi_log_listing *out, sm_error *e) SM_MUST_USE;
+/** Does the log have the commit of that version? */
+bool smi_has_commit(const smi_log_listing *l, int64_t version);
+
+/* A complete checkpoint. */
+typedef struct smi_checkpoint {
+    int64_t version; /* −1: none, the table is made of its commits */
+    bool is_json;    /* V2 as JSON */
+    sm_str *keys;
+    int64_t n_keys;
+} smi_checkpoint;
+/** The newest complete checkpoint at or before version `at` among the entries before *i, which is
+ * l->n at first. Moves *i there, so that the next call gives an older one. */
+smi_checkpoint smi_next_checkpoint(const smi_log_listing *l, int64_t at, int64_t *i, sm_arena *a);
+/** Applies a checkpoint's actions. */
+sm_status smi_replay_checkpoint(sm_snapshot *s, const smi_checkpoint *c, sm_error *e) SM_MUST_USE;
+/** Applies the actions of commits. SM_CORRUPT where one is missing. */
+sm_status smi_replay_commits(sm_snapshot *s, int64_t from, int64_t to, sm_error *e) SM_MUST_USE;
 
 /** As smi_commit_read(), of a Parquet checkpoint or sidecar. */
 sm_status smi_checkpoint_read(sm_store *s, sm_str key, sm_budget *budget, sm_arena *a,
@@ -205,6 +238,10 @@ sm_status smi_read_parse(sm_str json, const sm_type *schema, sm_arena *a, sm_bou
  * *is_outside: it is an absolute path or a URI, and *key is empty. */
 sm_status smi_path_key(sm_str path, sm_arena *a, sm_str *key, bool *is_outside,
                        sm_error *e) SM_MUST_USE;
+/** Decodes "%20" and the like. What is not such a code stays as it is. */
+sm_str smi_percent_decode(sm_str text, sm_arena *a);
+/** "file:/x" and "file:///x" as "/x"; another path as it is. */
+sm_str smi_without_file_scheme(sm_str path);
 /** Encodes a key as a path of the log: bytes that URIs reserve are percent-encoded. */
 sm_str smi_path_encode(sm_str key, sm_arena *a);
 
@@ -239,6 +276,18 @@ sm_status smi_mapping_settle(const sm_delta_protocol *p, sm_delta_metadata *m, s
 /** The name a field has in files and statistics: its physical name under column mapping. */
 sm_str smi_physical_name(const sm_field *f, sm_arena *a);
 
+/* ---- files at absolute paths (delta_outside.c) ----------------------------------------------- */
+
+/** Opens the store of an absolute path's folder, for smi_outside_place(), while the snapshot is
+ * made. It keeps what that fails with. */
+void smi_outside_open(sm_snapshot *s, sm_str path);
+void smi_outside_release(sm_snapshot *s);
+/** Where an absolute path leads: a store that is borrowed of the snapshot, and a key in `a`.
+ * SM_UNSUPPORTED: the table may not name it, or smelt has no such store; SM_CORRUPT: it is no plain
+ * path; what opening the store failed with. */
+sm_status smi_outside_place(const sm_snapshot *s, sm_str path, sm_arena *a, sm_store **store,
+                            sm_str *key, sm_error *e) SM_MUST_USE;
+
 /* ---- deletion vectors (delta_vector.c) ------------------------------------------------------- */
 
 /** The file of vectors that the text of storage type "u" names: "ab" and a UUID in base 85 become
@@ -247,7 +296,7 @@ sm_str smi_physical_name(const sm_field *f, sm_arena *a);
 sm_status smi_vector_key(sm_str text, sm_arena *a, sm_str *key, bool *is_outside,
                          sm_error *e) SM_MUST_USE;
 /** Finds where the deletion vector of a file is; its reader reads it. *out lives in `a` and borrows
- * the snapshot and the file. SM_UNSUPPORTED: outside the table; SM_CORRUPT: no place at all. */
+ * the snapshot and the file. SM_CORRUPT: no place at all; those of smi_outside_place(). */
 sm_status smi_vector_deletes(const sm_snapshot *s, const sm_delta_file *f, sm_arena *a,
                              const sm_deletes **out, sm_error *e) SM_MUST_USE;
 /** Sets the bit of each row that a vector's bytes delete. `bits` has n_rows bits, all clear; some

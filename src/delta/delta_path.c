@@ -137,6 +137,42 @@ static bool leaves_root(sm_str key)
     return memchr(key.data, '\0', key.len) != NULL;
 }
 
+sm_str smi_percent_decode(sm_str text, sm_arena *a)
+{
+    char *out = SM_NEW_ARRAY(a, char, text.len + 1);
+    size_t n = 0;
+
+    for (size_t i = 0; i < text.len; i++) {
+        int high = -1, low = -1;
+        if (text.data[i] == '%' && i + 2 < text.len) {
+            high = sm_hex_digit(text.data[i + 1]);
+            low = sm_hex_digit(text.data[i + 2]);
+        }
+        if (high >= 0 && low >= 0) {
+            out[n++] = (char)(high * 16 + low);
+            i += 2;
+        } else {
+            out[n++] = text.data[i];
+        }
+    }
+    SM_ASSERT(n <= text.len);
+    return (sm_str){out, n};
+}
+
+sm_str smi_without_file_scheme(sm_str path)
+{
+    const sm_str scheme = SM_STR("file:");
+
+    if (!sm_str_starts(path, scheme)) {
+        return path;
+    }
+    path = (sm_str){path.data + scheme.len, path.len - scheme.len};
+    while (path.len > 1 && path.data[0] == '/' && path.data[1] == '/') {
+        path = (sm_str){path.data + 1, path.len - 1};
+    }
+    return path;
+}
+
 sm_status smi_path_key(sm_str path, sm_arena *a, sm_str *key, bool *is_outside, sm_error *e)
 {
     *key = SM_STR("");
@@ -144,23 +180,7 @@ sm_status smi_path_key(sm_str path, sm_arena *a, sm_str *key, bool *is_outside, 
     if (*is_outside) {
         return SM_OK;
     }
-    char *out = SM_NEW_ARRAY(a, char, path.len + 1);
-    size_t n = 0;
-    for (size_t i = 0; i < path.len; i++) {
-        int high = -1, low = -1;
-        if (path.data[i] == '%' && i + 2 < path.len) {
-            high = sm_hex_digit(path.data[i + 1]);
-            low = sm_hex_digit(path.data[i + 2]);
-        }
-        if (high >= 0 && low >= 0) {
-            out[n++] = (char)(high * 16 + low);
-            i += 2;
-        } else {
-            out[n++] = path.data[i];
-        }
-    }
-    SM_ASSERT(n <= path.len);
-    *key = (sm_str){out, n};
+    *key = smi_percent_decode(path, a);
     if (leaves_root(*key)) {
         return sm_fail(e, SM_CORRUPT, "path \"%.*s\" of the log leaves the table's folder",
                        SM_STR_ARG(path));

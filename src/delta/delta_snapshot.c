@@ -23,23 +23,9 @@
 
 /* ---- what the log's folder holds ------------------------------------------------------------- */
 
-typedef struct checkpoint {
-    int64_t version; /* −1: none, the table is made of its commits */
-    bool is_json;    /* V2 as JSON */
-    sm_str *keys;
-    int64_t n_keys;
-} checkpoint;
-
-typedef struct listing {
-    sm_entry *entries;
-    smi_log_entry *what; /* what each entry is */
-    int64_t n;
-    int64_t first_commit, last_commit; /* −1: none */
-} listing;
-
-static sm_status list_log(sm_store *s, sm_arena *a, listing *out, sm_error *e)
+sm_status smi_log_list(sm_store *s, sm_arena *a, smi_log_listing *out, sm_error *e)
 {
-    *out = (listing){.first_commit = -1, .last_commit = -1};
+    *out = (smi_log_listing){.first_commit = -1, .last_commit = -1};
     const sm_status st = sm_store_list(s, SM_STR(SMI_LOG), true, a, &out->entries, &out->n, e);
     if (st != SM_OK && st != SM_NOT_FOUND) {
         return st;
@@ -59,7 +45,7 @@ static sm_status list_log(sm_store *s, sm_arena *a, listing *out, sm_error *e)
 /* The parts of the checkpoint whose last part is entry `i`: goes back through the sorted listing,
  * from the last part to the first. Parts of checkpoints with another number of parts may stand
  * between them. Leaves *out empty where a part is missing. */
-static void find_parts(const listing *l, int64_t i, sm_arena *a, checkpoint *out)
+static void find_parts(const smi_log_listing *l, int64_t i, sm_arena *a, smi_checkpoint *out)
 {
     const smi_log_entry last = l->what[i];
     int64_t missing = last.part == last.n_parts ? last.n_parts : 0;
@@ -78,14 +64,12 @@ static void find_parts(const listing *l, int64_t i, sm_arena *a, checkpoint *out
     out->n_keys = missing == 0 ? last.n_parts : 0;
 }
 
-/* The newest complete checkpoint at or before version `at` among the entries before *i. Moves *i
- * there, so that the next call gives an older one. */
-static checkpoint next_checkpoint(const listing *l, int64_t at, int64_t *i, sm_arena *a)
+smi_checkpoint smi_next_checkpoint(const smi_log_listing *l, int64_t at, int64_t *i, sm_arena *a)
 {
     SM_ASSERT(*i <= l->n);
     while (--*i >= 0) {
         const smi_log_entry *w = &l->what[*i];
-        checkpoint found = {.version = w->version, .is_json = w->is_json};
+        smi_checkpoint found = {.version = w->version, .is_json = w->is_json};
         if (w->version > at) {
             continue;
         }
@@ -99,18 +83,18 @@ static checkpoint next_checkpoint(const listing *l, int64_t at, int64_t *i, sm_a
             return found;
         }
     }
-    return (checkpoint){.version = -1};
+    return (smi_checkpoint){.version = -1};
 }
 
-static checkpoint newest_checkpoint(const listing *l, sm_arena *a)
+static smi_checkpoint newest_checkpoint(const smi_log_listing *l, sm_arena *a)
 {
     int64_t i = l->n;
 
-    return next_checkpoint(l, INT64_MAX, &i, a);
+    return smi_next_checkpoint(l, INT64_MAX, &i, a);
 }
 
 /* The first version after `from`, up to `to`, whose commit is missing, or −1. */
-static int64_t missing_commit(const listing *l, int64_t from, int64_t to)
+static int64_t missing_commit(const smi_log_listing *l, int64_t from, int64_t to)
 {
     int64_t next = from + 1;
 
@@ -118,6 +102,11 @@ static int64_t missing_commit(const listing *l, int64_t from, int64_t to)
         next += l->what[i].kind == SMI_ENTRY_COMMIT && l->what[i].version == next;
     }
     return next <= to ? next : -1;
+}
+
+bool smi_has_commit(const smi_log_listing *l, int64_t version)
+{
+    return missing_commit(l, version - 1, version) < 0;
 }
 
 /* ---- replay ---------------------------------------------------------------------------------- */
@@ -160,7 +149,7 @@ static sm_status replay_sidecars(replay *r, sm_error *e)
     return SM_OK;
 }
 
-static sm_status replay_checkpoint(sm_snapshot *s, const checkpoint *c, sm_error *e)
+sm_status smi_replay_checkpoint(sm_snapshot *s, const smi_checkpoint *c, sm_error *e)
 {
     replay r = {.snapshot = s};
 
@@ -181,7 +170,7 @@ static sm_status fail_gap(const sm_snapshot *s, int64_t version, sm_error *e)
                    SM_STR_ARG(sm_store_uri(s->store)));
 }
 
-static sm_status replay_commits(sm_snapshot *s, int64_t from, int64_t to, sm_error *e)
+sm_status smi_replay_commits(sm_snapshot *s, int64_t from, int64_t to, sm_error *e)
 {
     replay r = {.snapshot = s};
 
@@ -196,7 +185,7 @@ static sm_status replay_commits(sm_snapshot *s, int64_t from, int64_t to, sm_err
 }
 
 /* The version that is asked for; SM_NOT_FOUND where the log does not reach it. */
-static sm_status choose_version(sm_store *s, const listing *l, const checkpoint *newest,
+static sm_status choose_version(sm_store *s, const smi_log_listing *l, const smi_checkpoint *newest,
                                 int64_t asked, int64_t *version, sm_error *e)
 {
     const int64_t last = l->last_commit > newest->version ? l->last_commit : newest->version;
@@ -216,8 +205,7 @@ static sm_status choose_version(sm_store *s, const listing *l, const checkpoint 
     return SM_OK;
 }
 
-/* Empties the state, also of what a damaged checkpoint left there. */
-static void begin_replay(sm_snapshot *s)
+void smi_begin_replay(sm_snapshot *s)
 {
     SM_ASSERT(!s->files);
     s->has_protocol = s->has_metadata = false;
@@ -227,15 +215,14 @@ static void begin_replay(sm_snapshot *s)
     s->txn_by_id = sm_map_new(s->arena);
 }
 
-/* Is the checkpoint itself at fault, and not the store or the memory? */
-static bool is_damage(sm_status st)
+bool smi_is_damage(sm_status st)
 {
     return st == SM_CORRUPT || st == SM_SYNTAX || st == SM_SCHEMA || st == SM_UNSUPPORTED ||
            st == SM_LIMIT || st == SM_NOT_FOUND;
 }
 
 /* The version cannot be opened, since a commit after the checkpoint (or from 0 on) is missing. */
-static sm_status fail_missing(const sm_snapshot *s, const listing *l, int64_t missing,
+static sm_status fail_missing(const sm_snapshot *s, const smi_log_listing *l, int64_t missing,
                               const sm_error *damage, sm_error *e)
 {
     if (damage->status != SM_OK) {
@@ -257,26 +244,26 @@ static sm_status fail_missing(const sm_snapshot *s, const listing *l, int64_t mi
 
 /* Replays the newest checkpoint that is not damaged. *from is its version, or −1 where there is
  * none. */
-static sm_status replay_newest(sm_snapshot *s, const listing *l, int64_t *from, sm_error *e)
+static sm_status replay_newest(sm_snapshot *s, const smi_log_listing *l, int64_t *from, sm_error *e)
 {
     sm_error damage = {0};
     int64_t i = l->n;
 
     for (;;) {
-        const checkpoint c = next_checkpoint(l, s->version, &i, s->arena);
+        const smi_checkpoint c = smi_next_checkpoint(l, s->version, &i, s->arena);
         SM_ASSERT(c.version <= s->version);
         const int64_t missing = missing_commit(l, c.version, s->version);
         if (missing >= 0) {
             return fail_missing(s, l, missing, &damage, e);
         }
         sm_error bad = {0};
-        begin_replay(s);
-        const sm_status st = c.version >= 0 ? replay_checkpoint(s, &c, &bad) : SM_OK;
+        smi_begin_replay(s);
+        const sm_status st = c.version >= 0 ? smi_replay_checkpoint(s, &c, &bad) : SM_OK;
         if (st == SM_OK) {
             *from = c.version;
             return SM_OK;
         }
-        if (!is_damage(st)) {
+        if (!smi_is_damage(st)) {
             if (e) {
                 *e = bad;
             }
@@ -288,7 +275,7 @@ static sm_status replay_newest(sm_snapshot *s, const listing *l, int64_t *from, 
     }
 }
 
-static bool has_checksum(const listing *l, int64_t version)
+static bool has_checksum(const smi_log_listing *l, int64_t version)
 {
     bool has = false;
     for (int64_t i = l->n - 1; i >= 0 && !has; i--) {
@@ -299,21 +286,20 @@ static bool has_checksum(const listing *l, int64_t version)
 
 static sm_status load_version(sm_snapshot *s, int64_t asked, sm_error *e)
 {
-    listing l;
+    smi_log_listing l;
     int64_t from = -1;
 
-    SM_TRY(list_log(s->store, s->arena, &l, e));
-    const checkpoint newest = newest_checkpoint(&l, s->arena);
+    SM_TRY(smi_log_list(s->store, s->arena, &l, e));
+    const smi_checkpoint newest = newest_checkpoint(&l, s->arena);
     SM_TRY(choose_version(s->store, &l, &newest, asked, &s->version, e));
     SM_TRY(replay_newest(s, &l, &from, e));
     SM_ASSERT(from >= -1 && from <= s->version);
-    SM_TRY(replay_commits(s, from + 1, s->version, e));
+    SM_TRY(smi_replay_commits(s, from + 1, s->version, e));
     SM_TRY(smi_state_finish(s, e));
     return has_checksum(&l, s->version) ? smi_checksum_check(s, e) : SM_OK;
 }
 
-sm_status sm_snapshot_open(sm_store *store, int64_t version, sm_budget *budget, sm_snapshot **out,
-                           sm_error *e)
+sm_snapshot *smi_snapshot_new(sm_store *store, sm_budget *budget)
 {
     sm_snapshot *s = sm_alloc_zero(sizeof(*s));
 
@@ -321,6 +307,14 @@ sm_status sm_snapshot_open(sm_store *store, int64_t version, sm_budget *budget, 
     s->budget = budget;
     s->arena = sm_arena_new(budget);
     s->store = sm_store_retain(store);
+    return s;
+}
+
+sm_status sm_snapshot_open(sm_store *store, int64_t version, sm_budget *budget, sm_snapshot **out,
+                           sm_error *e)
+{
+    sm_snapshot *s = smi_snapshot_new(store, budget);
+
     const sm_status st = load_version(s, version, e);
     if (st != SM_OK) {
         const sm_status told =
@@ -347,6 +341,7 @@ void sm_snapshot_release(sm_snapshot *s)
     if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) > 1) {
         return;
     }
+    smi_outside_release(s);
     sm_store_release(s->store);
     sm_arena_free(s->arena);
     sm_free(s);
@@ -355,9 +350,9 @@ void sm_snapshot_release(sm_snapshot *s)
 sm_status sm_delta_exists(sm_store *s, bool *out, sm_error *e)
 {
     sm_arena *a = sm_arena_new(NULL);
-    listing l;
+    smi_log_listing l;
 
-    const sm_status st = list_log(s, a, &l, e);
+    const sm_status st = smi_log_list(s, a, &l, e);
     if (st == SM_OK) {
         *out = l.last_commit >= 0 || newest_checkpoint(&l, a).version >= 0;
     }

@@ -14,25 +14,11 @@
 
 #include <stdlib.h>
 
-/* file:/x, file:///x and /x are one file: an add may write it one way and its remove another. */
-static sm_str without_scheme(sm_str path)
-{
-    const sm_str scheme = SM_STR("file:");
-
-    if (!sm_str_starts(path, scheme)) {
-        return path;
-    }
-    path = (sm_str){path.data + scheme.len, path.len - scheme.len};
-    while (path.len > 1 && path.data[0] == '/' && path.data[1] == '/') {
-        path = (sm_str){path.data + 1, path.len - 1};
-    }
-    return path;
-}
-
 sm_str smi_file_identity(sm_str path, const sm_delta_dv *dv, sm_buf *out)
 {
     sm_buf_reset(out);
-    sm_buf_text(out, without_scheme(path));
+    /* file:/x, file:///x and /x are one: an add may write it one way and its remove another. */
+    sm_buf_text(out, smi_without_file_scheme(path));
     if (dv) {
         sm_buf_text(out, (sm_str){"\0", 1});
         sm_buf_text(out, dv->storage_type);
@@ -317,6 +303,16 @@ int64_t *smi_state_live(const sm_snapshot *s, sm_arena *a, int64_t *n)
     return out;
 }
 
+static void open_outside(sm_snapshot *s, const sm_delta_file *f)
+{
+    if (f->key.len == 0) {
+        smi_outside_open(s, f->path);
+    }
+    if (f->dv && sm_str_is(f->dv->storage_type, "p")) {
+        smi_outside_open(s, f->dv->path_or_inline);
+    }
+}
+
 sm_status smi_state_finish(sm_snapshot *s, sm_error *e)
 {
     int64_t n = 0;
@@ -340,7 +336,7 @@ sm_status smi_state_finish(sm_snapshot *s, sm_error *e)
     s->files = SM_NEW_ARRAY(s->arena, sm_delta_file, n);
     for (int64_t i = 0; i < n; i++) {
         SM_TRY(smi_file_of(&s->adds[live[i]], &s->metadata, s->arena, &s->files[i], e));
-        s->n_files++;
+        open_outside(s, &s->files[s->n_files++]);
     }
     return SM_OK;
 }

@@ -7,7 +7,7 @@
  *           reader calls read() when it opens the data file.
  * Place     u  PREFIX/deletion_vector_UUID.bin below the table's root; the log has the prefix (or
  *              none) and the UUID's 16 bytes in 20 characters of base 85
- *           p  an absolute path, which must lie below the table's root
+ *           p  an absolute path, in the store that delta_outside.c finds
  *           i  in the log itself, in base 85 and padded to 4 bytes
  * File      big endian:  0 u8 version 1   at the vector's offset: u32 size, the bytes, u32 CRC-32
  * Bytes     little endian:  0 u32 magic 1681511377   4 u64 number of sets   then for each: u32 the
@@ -35,6 +35,7 @@ typedef struct vector {
     sm_deletes deletes; /* first: the reader knows this only */
     const sm_snapshot *snapshot;
     const sm_delta_file *file;
+    sm_store *store;
     sm_str key; /* of the file of vectors; "": inline */
 } vector;
 
@@ -97,38 +98,16 @@ sm_status smi_vector_key(sm_str text, sm_arena *a, sm_str *key, bool *is_outside
     return smi_path_key(path, a, key, is_outside, e);
 }
 
-static void drop_start(sm_str *s, sm_str start)
-{
-    if (sm_str_starts(*s, start)) {
-        *s = (sm_str){s->data + start.len, s->len - start.len};
-    }
-}
-
-/* "/data/lake/t/x.bin", "file:///data/lake/t/x.bin", "s3://b/t/x.bin" -> "x.bin". */
-static sm_status absolute_key(sm_str path, const sm_store *store, sm_arena *a, sm_str *key,
-                              bool *is_outside, sm_error *e)
-{
-    const sm_str root = sm_arena_strf(a, "%.*s/", SM_STR_ARG(sm_store_uri(store)));
-
-    *is_outside = true;
-    drop_start(&path, SM_STR("file://"));
-    drop_start(&path, SM_STR("file:"));
-    if (!sm_str_starts(path, root)) {
-        return SM_OK;
-    }
-    drop_start(&path, root);
-    return smi_path_key(path, a, key, is_outside, e);
-}
-
 static sm_status find_place(vector *v, sm_arena *a, sm_error *e)
 {
     const sm_delta_dv *dv = v->file->dv;
     bool is_outside = false;
 
+    v->store = v->snapshot->store;
     if (sm_str_is(dv->storage_type, "u")) {
         SM_TRY(smi_vector_key(dv->path_or_inline, a, &v->key, &is_outside, e));
     } else if (sm_str_is(dv->storage_type, "p")) {
-        SM_TRY(absolute_key(dv->path_or_inline, v->snapshot->store, a, &v->key, &is_outside, e));
+        return smi_outside_place(v->snapshot, dv->path_or_inline, a, &v->store, &v->key, e);
     } else if (!sm_str_is(dv->storage_type, "i")) {
         return sm_fail(e, SM_UNSUPPORTED, "deletion vectors of storage type \"%.*s\" are not known",
                        SM_STR_ARG(dv->storage_type));
@@ -224,7 +203,7 @@ static sm_status read_bytes(const vector *v, sm_budget *budget, sm_block **out, 
         return read_inline(dv, budget, out, e);
     }
     *skip = 4;
-    SM_TRY(sm_blob_open(v->snapshot->store, v->key, &blob, e));
+    SM_TRY(sm_blob_open(v->store, v->key, &blob, e));
     const sm_status st = read_frame(blob, dv, budget, out, e);
     sm_blob_close(blob);
     return st;

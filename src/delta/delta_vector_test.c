@@ -94,13 +94,14 @@ static void set_up(fixture *f)
     *f = (fixture){.arena = sm_arena_new(NULL)};
     f->budget = sm_budget_new(NULL, "test", 1 << 20);
     assert_ok(sm_store_open(test_stores, SM_STR("memory://delta_vector_test"), &f->store, &e), &e);
-    f->snapshot = (sm_snapshot){.store = f->store, .version = 5};
+    f->snapshot = (sm_snapshot){.arena = f->arena, .store = f->store, .version = 5};
 }
 
 static void tear_down(fixture *f)
 {
     assert_int_equal(sm_budget_used(f->budget), 0);
     sm_budget_free(f->budget);
+    smi_outside_release(&f->snapshot);
     sm_store_release(f->store);
     sm_arena_free(f->arena);
 }
@@ -122,12 +123,15 @@ static void put_vectors(const fixture *f, size_t before, char version, uint32_t 
               &e);
 }
 
-static sm_status read_vector(const fixture *f, const sm_delta_dv *dv, uint8_t *bits, sm_error *e)
+static sm_status read_vector(fixture *f, const sm_delta_dv *dv, uint8_t *bits, sm_error *e)
 {
     const sm_delta_file file = {.path = SM_STR("x.parquet"), .n_rows = 8, .dv = dv};
     const sm_deletes *deletes = NULL;
     sm_block *out = NULL;
 
+    if (sm_str_is(dv->storage_type, "p")) {
+        smi_outside_open(&f->snapshot, dv->path_or_inline);
+    }
     SM_TRY(smi_vector_deletes(&f->snapshot, &file, f->arena, &deletes, e));
     SM_TRY(deletes->read(deletes, 8, f->budget, &out, e));
     *bits = out->data[0];
@@ -160,9 +164,11 @@ static const struct {
     {"u", "^-aqEH.-t@S}K{vb[*k~", 1, 36, 2, SM_CORRUPT, "names no file"},
     {"u", "####################", 1, 36, 2, SM_CORRUPT, "names no file"},
     {"u", "..^-aqEH.-t@S}K{vb[*k^", 1, 36, 2, SM_CORRUPT, "leaves the table's folder"},
-    {"p", "memory://delta_vector_test/../x.bin", 1, 36, 2, SM_CORRUPT, "leaves"},
-    {"p", "memory://delta_vector_tester/x.bin", 1, 36, 2, SM_UNSUPPORTED, "outside the table"},
+    {"p", "memory://delta_vector_test/../x.bin", 1, 36, 2, SM_CORRUPT, "has a part"},
+    {"p", "memory://delta_vector_test/%2e%2e/x.bin", 1, 36, 2, SM_CORRUPT, "has a part"},
+    {"p", "memory://delta_vector_tester/x.bin", 1, 36, 2, SM_NOT_FOUND, ""},
     {"p", "/x.bin", 1, 36, 2, SM_UNSUPPORTED, "outside the table"},
+    {"p", "s3://b/x.bin", 1, 36, 2, SM_UNSUPPORTED, "outside the table"},
     {"i", INLINE_TEXT, -1, 37, 2, SM_CORRUPT, "in the log, which says"},
     {"i", INLINE_TEXT, -1, 32, 2, SM_CORRUPT, "in the log, which says"},
     {"i", "~~~~~~~~~~~~~~~", -1, 12, 0, SM_CORRUPT, "not base 85"},

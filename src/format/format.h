@@ -25,6 +25,7 @@
 #include "store/store.h"
 
 typedef struct sm_format sm_format;
+struct sm_written;
 
 /* ---- options --------------------------------------------------------------------------------- */
 
@@ -245,6 +246,13 @@ struct sm_format {
     /* The schema of everything that was seen, copied into `a`. At least one file gave SM_OK. */
     const sm_type *(*sample_end)(sm_sample *s, sm_arena *a);
     void (*sample_free)(sm_sample *s); /* takes NULL */
+
+    /* Reads what the footer says of the whole file: rows, and the range of each column of `schema`,
+     * which are found by name. Blocks; what *out points to lives in `a`. NULL: there is no footer.
+     * SM_CORRUPT, SM_LIMIT, SM_UNSUPPORTED; SM_SCHEMA where a column has a type that does not fit.
+     */
+    sm_status (*look)(sm_blob *blob, const sm_type *schema, sm_arena *a, struct sm_written *out,
+                      sm_error *e);
 
     /* Opens a file for a scan of `d`, which it borrows until close. Reads what planning needs (a
      * footer); blocks. Columns are found by name; one that the file lacks is NULL in all rows. */

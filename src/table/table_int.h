@@ -233,6 +233,10 @@ struct sm_candidate {
     bool keeps_files; /* it was published, or nobody knows: the last release deletes nothing */
 };
 
+/** Publishes a change that a record says all of: it has no new files. Borrows the record. */
+sm_status smi_publish_record(sm_snapshot *base, const sm_delta_commit *record, sm_budget *budget,
+                             int64_t *version, sm_error *e) SM_MUST_USE;
+
 /* The state of a write. They follow in this order, and it may be closed in any of them; only GIVEN
  * leaves its files to the candidate. */
 typedef enum smi_stage_state {
@@ -334,6 +338,20 @@ typedef struct smi_rewrite {
  */
 sm_status smi_rewrite_files(const smi_rewrite *r, const sm_exec_env *env, sm_candidate **out,
                             sm_error *e) SM_MUST_USE;
+
+/* ---- fsck ------------------------------------------------------------------------------------ */
+
+/* Takes what is found in a file. Copies the text. */
+typedef struct smi_fsck_sink {
+    void (*found)(void *ctx, sm_fsck_kind kind, const char *what);
+    void *ctx;
+} smi_fsck_sink;
+/** Is what was read at fault, and not the store or the memory? */
+bool smi_fsck_is_fault(sm_status st);
+/** Reads all pages of one file of the snapshot, and compares the statistics of the log and of the
+ * file with its values (table_fsck_data.c). Errors: those that are no fault of the file. */
+sm_status smi_fsck_data(const sm_snapshot *s, int64_t file, const sm_exec_env *env,
+                        smi_fsck_sink sink, sm_error *e) SM_MUST_USE;
 
 /* ---- schemas --------------------------------------------------------------------------------- */
 

@@ -101,29 +101,40 @@ static sm_status list_keys(const restoring *r, sm_map **out, sm_error *e)
     return SM_OK;
 }
 
-static sm_status is_in_store(const restoring *r, const sm_map *keys, sm_str key, bool *out,
-                             sm_error *e)
+/* A file outside the table that cannot be looked for counts as there: where it is to come back,
+ * check_restored() has said so. */
+static sm_status is_in_store(const restoring *r, const sm_map *keys, const sm_delta_file *f,
+                             bool *out, sm_error *e)
 {
+    sm_store *store = NULL;
+    sm_str key = {0};
     sm_entry entry;
 
-    if (keys) {
+    *out = true;
+    if (sm_snapshot_place(r->then, f, r->arena, &store, &key, NULL) != SM_OK) {
+        return SM_OK;
+    }
+    if (keys && f->key.len > 0) {
         *out = sm_map_get(keys, key) != NULL;
         return SM_OK;
     }
-    const sm_status st = sm_store_stat(r->store, key, r->arena, &entry, e);
+    const sm_status st = sm_store_stat(store, key, r->arena, &entry, e);
     *out = st == SM_OK;
     return st == SM_NOT_FOUND ? SM_OK : st;
 }
 
 static sm_status check_restored(const restoring *r, const sm_delta_file *f, sm_error *e)
 {
-    if (f->key.len == 0 || f->dv) {
+    sm_store *store = NULL;
+    sm_str key = {0};
+
+    if (f->dv) {
         return sm_fail(e, SM_UNSUPPORTED,
-                       "file \"%.*s\" of version %" PRId64 " %s, so it is not restored",
-                       SM_STR_ARG(f->path), r->out.version,
-                       f->dv ? "has a deletion vector" : "lies outside the table");
+                       "file \"%.*s\" of version %" PRId64
+                       " has a deletion vector, so it is not restored",
+                       SM_STR_ARG(f->path), r->out.version);
     }
-    return SM_OK;
+    return sm_snapshot_place(r->then, f, r->arena, &store, &key, e);
 }
 
 /* Looks at all files of the version: a table that lacks one of those that stay is no better. */
@@ -140,9 +151,7 @@ static sm_status check_files(const restoring *r, sm_error *e)
     SM_TRY(list_keys(r, &keys, e));
     for (int64_t i = 0; i < n; i++) {
         bool is_there = true;
-        if (files[i].key.len > 0) {
-            SM_TRY(is_in_store(r, keys, files[i].key, &is_there, e));
-        }
+        SM_TRY(is_in_store(r, keys, &files[i], &is_there, e));
         first = is_there || first ? first : &files[i];
         n_gone += is_there ? 0 : 1;
     }
@@ -152,7 +161,7 @@ static sm_status check_files(const restoring *r, sm_error *e)
     const sm_status st = sm_fail(e, SM_NOT_FOUND,
                                  "version %" PRId64 " cannot be restored: %" PRId64
                                  " of its files are gone from the store, the first is \"%.*s\"",
-                                 r->out.version, n_gone, SM_STR_ARG(first->key));
+                                 r->out.version, n_gone, SM_STR_ARG(first->path));
     sm_error_todo(e, "Files are deleted by a vacuum. A later version may still be whole.");
     return st;
 }
@@ -245,25 +254,6 @@ static sm_status make_record(const restoring *r, sm_delta_commit *out, sm_error 
     return SM_OK;
 }
 
-/* Takes what the candidate points to: the arena, and a hold on the snapshots' store. */
-static sm_status publish_record(restoring *r, const sm_delta_commit *record, sm_error *e)
-{
-    sm_candidate *c = sm_alloc_zero(sizeof(*c));
-
-    atomic_init(&c->refs, 1);
-    c->arena = sm_arena_new(r->budget);
-    c->uri = sm_arena_str(c->arena, sm_store_uri(r->store));
-    c->store = sm_store_retain(r->store);
-    c->base = sm_snapshot_retain(r->now);
-    c->record = *record;
-    c->schema = (record->metadata ? record->metadata : sm_snapshot_metadata(r->now))->schema;
-    c->is_always_made = true;
-    smi_candidate_assert_valid(c);
-    const sm_status st = sm_publish(&c, 1, r->budget, &r->out.made, NULL, e);
-    sm_candidate_release(c); /* before the arena that its record is in */
-    return st;
-}
-
 /* ---- the door -------------------------------------------------------------------------------- */
 
 static sm_status open_versions(restoring *r, sm_error *e)
@@ -300,7 +290,7 @@ sm_status sm_table_restore(sm_store *table, const sm_restore *opts, sm_budget *b
     SM_TRY_GOTO(st, done, check_files(&r, e));
     SM_TRY_GOTO(st, done, make_record(&r, &record, e));
     st = opts->is_trial ? sm_delta_prepare(r.now, &record, r.arena, &unused, e)
-                        : publish_record(&r, &record, e);
+                        : smi_publish_record(r.now, &record, budget, &r.out.made, e);
     if (st == SM_OK) {
         *out = r.out;
     }

@@ -202,8 +202,9 @@ LIMITS = {
     "values of partition columns that": InTest("src/delta/delta_partition_test.c", "DEFAULT_PARTITION"),
     "the folder of a partition": InTest("src/delta/delta_partition_test.c", "SM_LIMIT"),
     "partition columns of type BLOB": InTest("tests/peers/test_partitioned.py", "blob"),
-    "files, or their deletion vectors": InTest("src/delta/delta_vector_test.c",
-                                                "outside the table"),
+    "files, and their deletion vectors": [
+        InTest("src/delta/delta_vector_test.c", "outside the table"),
+        InTest("tests/cli/test_outside.py", "test_what_a_table_may_name")],
     "the type variant": InTest("tests/conformance/delta_conformance_test.c", "variant"),
     "unsigned integers": InTest("tests/peers/test_delta_interop.py", "UTINYINT"),
     "columns of a type that Delta": InTest("src/table/table_stage_test.c", "has no type"),

@@ -34,6 +34,7 @@ const sm_format sm_format_parquet = {
     .sample_file = smi_pq_sample_file,
     .sample_end = smi_pq_sample_end,
     .sample_free = smi_pq_sample_free,
+    .look = smi_pq_look,
     .open = smi_pq_open,
     .close = smi_pq_close,
     .plan = smi_pq_plan,

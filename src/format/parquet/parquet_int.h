@@ -8,6 +8,7 @@
  *   parquet_index      the page index, read and written
  *   parquet_schema     Parquet's schema tree <-> sm_type; finds wanted columns in a file
  *   parquet_sample     the columns of several files, from their footers
+ *   parquet_look       rows and ranges of a whole file, from its footer
  *   parquet_page       one page: header, checksum, decompression; compression
  *   parquet_encoding   runs, bit packing and delta encodings, read and written
  *   parquet_convert    values as stored -> values of the wanted type
@@ -766,6 +767,8 @@ sm_status smi_pq_sample_file(sm_sample *s, sm_blob *blob, int64_t max_rows, sm_s
                              sm_error *e) SM_MUST_USE;
 const sm_type *smi_pq_sample_end(sm_sample *s, sm_arena *a);
 void smi_pq_sample_free(sm_sample *s); /* takes NULL */
+sm_status smi_pq_look(sm_blob *blob, const sm_type *schema, sm_arena *a, sm_written *out,
+                      sm_error *e) SM_MUST_USE;
 sm_status smi_pq_open(const sm_dataset *d, int64_t file, sm_blob *blob, const sm_projection *want,
                       sm_budget *budget, sm_file **out, sm_error *e) SM_MUST_USE;
 void smi_pq_close(sm_file *f);

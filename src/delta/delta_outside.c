@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * delta/delta_outside.c: files of a table that its log names by an absolute path, as shallow clones
+ * do: in which store they lie, and whether this table may name them. Called by delta_state.c when a
+ * snapshot is finished, and by delta_dataset.c, delta_vector.c and others who need the place.
+ *
+ * Method   When a snapshot is finished, the stores of all folders that absolute paths name are
+ *          opened, one a folder; the snapshot holds them. A folder that cannot be opened, or that
+ *          the table may not name, keeps its error: the table opens all the same, and the error is
+ *          told by who wants to read the file.
+ * Allowed  A log decides what its readers open, and it may be somebody else's. So a table may name
+ *          files behind its own scheme; one on a web server those of its own host. A table on the
+ *          local disk, which the user could read anyway, may name files in any store. A table
+ *          behind a network never names a file of the local disk.
+ * Never    a path with a part "." or "..", or a store that the path does not spell out.
+ * Source   PROTOCOL.md, "Add File and Remove File": an absolute path is an encoded URI */
+#include "delta/delta_int.h"
+
+struct smi_outside {
+    sm_store *store; /* of the folder; NULL: `error` says why not */
+    sm_error error;
+};
+
+/* ---- URIs ------------------------------------------------------------------------------------ */
+
+static sm_str scheme_of(sm_str uri)
+{
+    for (size_t i = 0; i + 2 < uri.len; i++) {
+        if (uri.data[i] == ':' && uri.data[i + 1] == '/' && uri.data[i + 2] == '/') {
+            return (sm_str){uri.data, i};
+        }
+    }
+    return SM_STR("");
+}
+
+/* "https://host:1" of "https://host:1/a/b". */
+static sm_str origin_of(sm_str uri)
+{
+    size_t at = scheme_of(uri).len + 3;
+
+    while (at < uri.len && uri.data[at] != '/') {
+        at++;
+    }
+    return (sm_str){uri.data, at < uri.len ? at : uri.len};
+}
+
+/* "file:/x", "file:///x" -> "/x"; "s3a://b/x", "s3n://b/x", which Spark writes, -> "s3://b/x". */
+static sm_str plain_uri(sm_str path, sm_arena *a)
+{
+    static const char *const hadoop[] = {"s3a://", "s3n://"};
+
+    for (int i = 0; i < SM_COUNT(hadoop); i++) {
+        if (sm_str_starts(path, sm_str_of(hadoop[i]))) {
+            return sm_arena_strf(a, "s3://%.*s", (int)path.len - 6, path.data + 6);
+        }
+    }
+    return smi_without_file_scheme(path);
+}
+
+static bool has_dots(sm_str uri)
+{
+    size_t start = 0;
+
+    for (size_t i = 0; i <= uri.len; i++) {
+        if (i < uri.len && uri.data[i] != '/') {
+            continue;
+        }
+        const sm_str part = {uri.data + start, i - start};
+        if (sm_str_is(part, ".") || sm_str_is(part, "..")) {
+            return true;
+        }
+        start = i + 1;
+    }
+    return memchr(uri.data, '\0', uri.len) != NULL;
+}
+
+static bool may_name(sm_str table, sm_str uri)
+{
+    const sm_str mine = scheme_of(table), its = scheme_of(uri);
+
+    if (mine.len == 0 || sm_str_is(mine, "file")) {
+        return true;
+    }
+    if (!sm_str_eq(mine, its)) {
+        return false;
+    }
+    return !sm_str_starts(mine, SM_STR("http")) || sm_str_eq(origin_of(table), origin_of(uri));
+}
+
+/* ---- opening --------------------------------------------------------------------------------- */
+
+static sm_status split_path(const sm_snapshot *s, sm_str path, sm_arena *a, sm_str *folder,
+                            sm_str *key, sm_error *e)
+{
+    const sm_str uri = smi_percent_decode(plain_uri(path, a), a);
+
+    if (has_dots(uri)) {
+        return sm_fail(e, SM_CORRUPT, "path \"%.*s\" of the log has a part \".\" or \"..\"",
+                       SM_STR_ARG(path));
+    }
+    sm_uri_split(uri, folder, key);
+    if (key->len == 0) {
+        return sm_fail(e, SM_CORRUPT, "path \"%.*s\" of the log names no file", SM_STR_ARG(path));
+    }
+    if (!may_name(sm_store_uri(s->store), uri)) {
+        const sm_status st =
+            sm_fail(e, SM_UNSUPPORTED,
+                    "file \"%.*s\" lies outside the table, where this table may name none",
+                    SM_STR_ARG(path));
+        sm_error_todo(e,
+                      "A table behind a network may name files behind its own scheme only, one on "
+                      "a web server those of its own host.");
+        return st;
+    }
+    return SM_OK;
+}
+
+void smi_outside_open(sm_snapshot *s, sm_str path)
+{
+    sm_error unused = {0};
+    sm_str folder = {0}, key = {0};
+
+    if (split_path(s, path, s->arena, &folder, &key, &unused) != SM_OK) {
+        return; /* smi_outside_place() says so */
+    }
+    s->outside = s->outside ? s->outside : sm_map_new(s->arena);
+    void **at = sm_map_at(s->outside, folder);
+    if (!*at) {
+        struct smi_outside *o = SM_NEW(s->arena, struct smi_outside);
+        if (sm_store_open(sm_store_opener(s->store), folder, &o->store, &o->error) != SM_OK) {
+            SM_ASSERT(!o->store && o->error.status != SM_OK); /* told by smi_outside_place() */
+        }
+        *at = o;
+    }
+}
+
+void smi_outside_release(sm_snapshot *s)
+{
+    for (int64_t i = 0; s->outside && i < sm_map_count(s->outside); i++) {
+        sm_store_release(((struct smi_outside *)sm_map_value(s->outside, i))->store);
+    }
+}
+
+/* ---- asking ---------------------------------------------------------------------------------- */
+
+sm_status smi_outside_place(const sm_snapshot *s, sm_str path, sm_arena *a, sm_store **store,
+                            sm_str *key, sm_error *e)
+{
+    sm_str folder = {0};
+
+    SM_TRY(split_path(s, path, a, &folder, key, e));
+    SM_ASSERT(folder.len > 0 && key->len > 0);
+    const struct smi_outside *o = s->outside ? sm_map_get(s->outside, folder) : NULL;
+    if (!o) {
+        return sm_fail(e, SM_UNSUPPORTED, "file \"%.*s\" lies outside the table", SM_STR_ARG(path));
+    }
+    if (!o->store) {
+        if (e) {
+            *e = o->error;
+        }
+        return sm_within(e, o->error.status, "file \"%.*s\", which lies outside the table",
+                         SM_STR_ARG(path));
+    }
+    *store = o->store;
+    return SM_OK;
+}
+
+sm_status sm_snapshot_place(const sm_snapshot *s, const sm_delta_file *f, sm_arena *a,
+                            sm_store **store, sm_str *key, sm_error *e)
+{
+    if (f->key.len > 0) {
+        *store = s->store;
+        *key = f->key;
+        return SM_OK;
+    }
+    return smi_outside_place(s, f->path, a, store, key, e);
+}

@@ -1,0 +1,521 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * table/table_fsck.c: is a table whole? Compares its log with itself and with the files that it
+ * names, and removes the entries of files that are gone. Called by `smelt table fsck`.
+ *
+ * Order    Before a repair the publication that is open in the table's lake is completed. Read the
+ *          log (delta_audit.c). Open the newest version, as readers see it. Look at each of its
+ *          files, several at a time. Read their pages, one file after the other (reads_data,
+ *          table_fsck_data.c). Count temporary files. Repair.
+ * File     It is in its store; its size is the log's; its footer can be read and its columns fit
+ *          the table's; it has as many rows as the log says; its deletion vector can be read, and
+ *          deletes rows that it has, as many as the log says. The first thing that is wrong ends
+ *          the look at a file.
+ * Faults   What is wrong with the table is a finding. What keeps the check from looking (a store
+ *          that does not answer, memory) is an error, for then nothing is known.
+ * Repair   One commit FSCK that removes entries, as Databricks and delta-rs make it. Rows go with
+ *          it, so the user must name how many: by then he has seen the findings. Files that are
+ *          there but damaged stay, unless he asks for them too. No file is deleted: that is
+ *          vacuum's work. */
+#include "table/table_int.h"
+
+#include <inttypes.h>
+#include <stdatomic.h>
+
+#define MOST_THREADS 16
+
+/* A finding of a file, in the arena of the thread that made it. */
+typedef struct found {
+    sm_fsck_kind kind;
+    sm_str what;
+    struct found *next;
+} found;
+
+typedef struct checking {
+    const sm_fsck *opts;
+    const sm_exec_env *env;
+    sm_store *store;
+    sm_arena *arena; /* of the report */
+    sm_fsck_report *out;
+    sm_snapshot *snapshot;
+    const sm_delta_file *files;
+    int64_t n_files;
+    found **by_file;              /* the last one of each file */
+    sm_arena *kept[MOST_THREADS]; /* what they live in: a thread's own each */
+    sm_fsck_finding *findings;
+    int64_t cap_findings;
+    const sm_delta_file **removes;
+    _Atomic int64_t next_file;
+    atomic_bool has_failed;
+} checking;
+
+/* Looks at files; a thread's own. */
+typedef struct looker {
+    checking *k;
+    sm_thread *thread; /* NULL: the caller itself */
+    sm_arena *kept;    /* of what it found */
+    sm_arena *scratch; /* of one file */
+    int64_t file;      /* at which it is */
+    sm_status st;
+    sm_error error;
+} looker;
+
+bool smi_fsck_is_fault(sm_status st)
+{
+    return st == SM_NOT_FOUND || st == SM_UNSUPPORTED || st == SM_SYNTAX || st == SM_CORRUPT ||
+           st == SM_TYPE || st == SM_RANGE || st == SM_LIMIT || st == SM_SCHEMA;
+}
+
+/* ---- one file -------------------------------------------------------------------------------- */
+
+static void find(looker *w, sm_fsck_kind kind, const char *what)
+{
+    found *f = SM_NEW(w->kept, found);
+
+    SM_ASSERT(w->file >= 0 && w->file < w->k->n_files);
+    *f = (found){kind, sm_arena_str(w->kept, sm_str_of(what)), w->k->by_file[w->file]};
+    w->k->by_file[w->file] = f;
+}
+
+/* A fault becomes a finding, and all is well; another failure stays one. */
+static sm_status take_fault(looker *w, sm_status st, sm_fsck_kind kind, const char *of,
+                            const sm_error *bad, sm_error *e)
+{
+    SM_ASSERT(st != SM_OK && bad->status == st);
+    if (smi_fsck_is_fault(st)) {
+        find(w, kind, sm_arena_printf(w->scratch, "%s%s", of, bad->what));
+        return SM_OK;
+    }
+    if (e) {
+        *e = *bad;
+    }
+    return st;
+}
+
+static sm_status look_at_vector(looker *w, const sm_datafile *d, int64_t n_rows, sm_error *e)
+{
+    sm_error bad = {0};
+    sm_block *rows = NULL;
+
+    if (!d->deletes) {
+        return SM_OK;
+    }
+    const sm_status st = d->deletes->read(d->deletes, n_rows, w->k->env->budget, &rows, &bad);
+    sm_block_release(rows);
+    return st == SM_OK ? SM_OK : take_fault(w, st, SM_FSCK_VECTOR, "deletion vector: ", &bad, e);
+}
+
+static sm_status look_into(looker *w, const sm_dataset *d, sm_blob *blob, sm_error *e)
+{
+    const sm_delta_file *f = &w->k->files[w->file];
+    const sm_type *stored =
+        sm_type_struct(w->scratch, d->schema->fields, d->schema->n_fields - d->n_constants);
+    sm_error bad = {0};
+    sm_written said = {0};
+
+    if (sm_blob_bytes(blob) != f->size_bytes) {
+        find(w, SM_FSCK_SIZE,
+             sm_arena_printf(w->scratch, "it has %" PRIu64 " bytes, the log says %" PRIu64,
+                             sm_blob_bytes(blob), f->size_bytes));
+        return SM_OK;
+    }
+    const sm_status st = d->format->look(blob, stored, w->scratch, &said, &bad);
+    if (st != SM_OK) {
+        return take_fault(w, st, SM_FSCK_DAMAGED, "", &bad, e);
+    }
+    if (f->n_rows >= 0 && said.n_rows != f->n_rows) {
+        find(w, SM_FSCK_ROWS,
+             sm_arena_printf(w->scratch, "it has %" PRId64 " rows, the log says %" PRId64,
+                             said.n_rows, f->n_rows));
+        return SM_OK;
+    }
+    return look_at_vector(w, &d->files[0], said.n_rows, e);
+}
+
+static sm_status look_at_file(looker *w, sm_error *e)
+{
+    sm_dataset d;
+    int32_t *columns = NULL;
+    sm_blob *blob = NULL;
+    sm_error bad = {0};
+
+    sm_arena_reset(w->scratch);
+    SM_TRY(sm_check_cancel(w->k->env->budget, e));
+    sm_status st =
+        sm_snapshot_dataset_of(w->k->snapshot, &w->file, 1, w->scratch, &d, &columns, &bad);
+    if (st != SM_OK) {
+        return take_fault(w, st, SM_FSCK_UNREACHABLE, "", &bad, e);
+    }
+    st = sm_blob_open(d.files[0].store, d.files[0].key, &blob, &bad);
+    if (st == SM_NOT_FOUND) {
+        find(w, SM_FSCK_GONE, "it is gone from the store");
+        return SM_OK;
+    }
+    if (st != SM_OK) {
+        return take_fault(w, st, SM_FSCK_DAMAGED, "", &bad, e);
+    }
+    st = look_into(w, &d, blob, e);
+    sm_blob_close(blob);
+    return sm_within(e, st, "file %.*s", SM_STR_ARG(d.files[0].uri));
+}
+
+/* ---- all files ------------------------------------------------------------------------------- */
+
+static void run_looker(void *ctx)
+{
+    looker *w = ctx;
+    checking *k = w->k;
+
+    while (!atomic_load_explicit(&k->has_failed, memory_order_relaxed)) {
+        w->file = atomic_fetch_add_explicit(&k->next_file, 1, memory_order_relaxed);
+        if (w->file >= k->n_files) {
+            return;
+        }
+        w->st = look_at_file(w, &w->error);
+        if (w->st != SM_OK) {
+            atomic_store_explicit(&k->has_failed, true, memory_order_relaxed);
+            return;
+        }
+    }
+}
+
+/* The failure of the first file that failed, which all lookers before it have looked at. */
+static sm_status first_failure(const looker *all, int n, sm_error *e)
+{
+    const looker *first = NULL;
+
+    for (int i = 0; i < n; i++) {
+        if (all[i].st != SM_OK && (!first || all[i].file < first->file)) {
+            first = &all[i];
+        }
+    }
+    if (first && e) {
+        *e = first->error;
+    }
+    return first ? first->st : SM_OK;
+}
+
+static const char *todo_of(sm_fsck_kind kind)
+{
+    switch (kind) {
+    case SM_FSCK_GONE:
+        return "Put it back, if there is a copy; smelt table restore goes back to a version that "
+               "is "
+               "whole; --repair removes its entry from the log.";
+    case SM_FSCK_UNREACHABLE:
+        return "Queries of the table fail. docs/limits.md says which files a table may name.";
+    case SM_FSCK_STATISTICS:
+        return "Queries may leave out rows of it: write its rows anew.";
+    default:
+        return "Put it back, if there is a copy; smelt table restore goes back to a version that "
+               "is "
+               "whole; --repair --damaged removes its entry from the log.";
+    }
+}
+
+static void add_finding(checking *k, const sm_fsck_finding *f)
+{
+    sm_fsck_report *o = k->out;
+
+    k->findings =
+        sm_arena_grow(k->arena, k->findings, o->n_findings, &k->cap_findings, sizeof(*k->findings));
+    k->findings[o->n_findings++] = *f;
+    o->findings = k->findings;
+}
+
+/* The findings of a file in the order in which they were made, from the last one back. */
+static void add_of_file(checking *k, int64_t file, const found *last)
+{
+    if (!last) {
+        return;
+    }
+    add_of_file(k, file, last->next);
+    add_finding(k, &(sm_fsck_finding){
+                       .kind = last->kind,
+                       .version = k->out->version,
+                       .file = sm_arena_str(k->arena, k->files[file].path),
+                       .what = sm_arena_str(k->arena, last->what),
+                       .todo = sm_str_of(todo_of(last->kind)),
+                       .n_rows = sm_delta_file_rows(&k->files[file]),
+                   });
+}
+
+static void look_found(void *ctx, sm_fsck_kind kind, const char *what)
+{
+    find(ctx, kind, what);
+}
+
+/* Reads the pages of files of which nothing is known yet. Blocks on the engine's workers. */
+static sm_status read_files(checking *k, looker *w, sm_error *e)
+{
+    const smi_fsck_sink sink = {look_found, w};
+
+    for (int64_t i = 0; i < k->n_files && k->opts->reads_data; i++) {
+        if (!k->by_file[i]) {
+            w->file = i;
+            SM_TRY(smi_fsck_data(k->snapshot, i, k->env, sink, e));
+        }
+    }
+    return SM_OK;
+}
+
+static sm_status look_at_files(checking *k, sm_error *e)
+{
+    looker all[MOST_THREADS] = {0};
+    int n = 0;
+    sm_error unused = {0};
+
+    k->files = sm_snapshot_files(k->snapshot, &k->n_files);
+    k->by_file = SM_NEW_ARRAY(k->arena, found *, k->n_files + 1);
+    do { /* a thread that the system refuses is done without */
+        k->kept[n] = sm_arena_new(NULL);
+        all[n] = (looker){.k = k, .kept = k->kept[n], .scratch = sm_arena_new(NULL)};
+        n++;
+    } while (n < MOST_THREADS && n < k->n_files &&
+             sm_thread_start(run_looker, &all[n - 1], "fsck", &all[n - 1].thread, &unused) ==
+                 SM_OK);
+    run_looker(&all[n - 1]);
+    for (int i = 0; i < n; i++) {
+        if (all[i].thread) {
+            sm_thread_join(all[i].thread);
+        }
+    }
+    sm_status st = first_failure(all, n, e);
+    st = st == SM_OK ? read_files(k, &all[0], e) : st;
+    for (int64_t i = 0; i < k->n_files; i++) {
+        k->out->bytes += (int64_t)k->files[i].size_bytes;
+        add_of_file(k, i, k->by_file[i]);
+    }
+    k->out->n_files = k->n_files;
+    for (int i = 0; i < n; i++) {
+        sm_arena_free(all[i].scratch);
+    }
+    return st;
+}
+
+/* ---- what lies around ------------------------------------------------------------------------ */
+
+static sm_status count_leftovers(checking *k, sm_error *e)
+{
+    sm_entry *entries = NULL;
+    int64_t n = 0;
+
+    const sm_status st = sm_store_list_own(k->store, k->arena, &entries, &n, e);
+    for (int64_t i = 0; st == SM_OK && i < n; i++) {
+        sm_str folder, name;
+        sm_uri_split(entries[i].key, &folder, &name);
+        if (sm_str_starts(name, SM_STR(".smelt-tmp-"))) {
+            k->out->n_leftovers++;
+            k->out->leftover_bytes += (int64_t)entries[i].size_bytes;
+        }
+    }
+    return st == SM_NOT_FOUND ? SM_OK : st;
+}
+
+static sm_status find_publication(checking *k, const smi_lake_place *place, sm_error *e)
+{
+    smi_journal j = {0};
+    smi_publication p = {0};
+
+    sm_status st = smi_journal_open(k->env->stores, place->lake, k->env->budget, &j, e);
+    if (st == SM_OK && smi_journal_is_open(&j)) {
+        st = smi_journal_read(&j, j.newest, true, k->arena, &p, e);
+        if (st == SM_OK && smi_publication_part(&p, place->path)) {
+            k->out->publication = p.number;
+        }
+    }
+    smi_journal_close(&j);
+    return st == SM_NOT_FOUND ? SM_OK : st; /* it is over meanwhile */
+}
+
+/* Completes it before a repair, else says that there is one. */
+static sm_status look_at_lake(checking *k, sm_error *e)
+{
+    const smi_lake_place place = smi_lake_of(k->store, k->arena);
+    sm_str told = {0};
+    sm_error bad = {0};
+
+    if (place.lake.len == 0) {
+        return SM_OK;
+    }
+    if (k->opts->is_repair && !k->opts->is_dry) {
+        return sm_lake_settle(k->env->stores, place.lake, k->env->budget, k->arena, &told, e);
+    }
+    const sm_status st = find_publication(k, &place, &bad);
+    if (st == SM_DENIED) {
+        return SM_OK; /* who may not list the journal sees the table as other engines do */
+    }
+    if (st != SM_OK && e) {
+        *e = bad;
+    }
+    return st;
+}
+
+/* ---- the log --------------------------------------------------------------------------------- */
+
+static sm_status look_at_log(checking *k, sm_error *e)
+{
+    sm_delta_audit *log = &k->out->log;
+    sm_error bad = {0};
+
+    SM_TRY(sm_delta_audit_log(k->store, k->env->budget, k->arena, log, e));
+    for (int64_t i = 0; i < log->n_flaws; i++) {
+        const sm_delta_flaw *f = &log->flaws[i];
+        add_finding(k, &(sm_fsck_finding){
+                           .kind = SM_FSCK_LOG,
+                           .version = f->version,
+                           .file = f->file,
+                           .what = f->what,
+                           .todo = f->todo,
+                       });
+    }
+    const sm_status st = sm_table_open(k->store, k->env->budget, &k->snapshot, &bad);
+    if (st == SM_OK) {
+        k->out->version = sm_snapshot_version(k->snapshot);
+        return SM_OK;
+    }
+    if (st == SM_CORRUPT || (st != SM_NOT_FOUND && smi_fsck_is_fault(st) && log->n_flaws > 0)) {
+        add_finding(k, &(sm_fsck_finding){
+                           .kind = SM_FSCK_LOG,
+                           .version = -1,
+                           .file = SM_STR("_delta_log"),
+                           .what = sm_arena_strf(
+                               k->arena, "the newest version cannot be opened: %s", bad.what),
+                           .todo = SM_STR("Its files were not looked at."),
+                       });
+        return SM_OK;
+    }
+    if (e) {
+        *e = bad;
+    }
+    return st;
+}
+
+/* ---- the repair ------------------------------------------------------------------------------ */
+
+static bool is_removed(const checking *k, sm_fsck_kind kind)
+{
+    switch (kind) {
+    case SM_FSCK_GONE:
+        return true;
+    case SM_FSCK_SIZE:
+    case SM_FSCK_DAMAGED:
+    case SM_FSCK_ROWS:
+    case SM_FSCK_VECTOR:
+        return k->opts->removes_damaged;
+    case SM_FSCK_LOG:
+    case SM_FSCK_UNREACHABLE:
+    case SM_FSCK_STATISTICS:
+        return false;
+    }
+    return false;
+}
+
+/* Chooses the entries that go, in the snapshot's order, and counts the findings that stay. */
+static void choose(checking *k)
+{
+    sm_fsck_report *o = k->out;
+
+    k->removes = SM_NEW_ARRAY(k->arena, const sm_delta_file *, k->n_files + 1);
+    o->n_left = o->n_findings;
+    for (int64_t i = 0; i < k->n_files && k->opts->is_repair; i++) {
+        int64_t n = 0;
+        bool goes = false;
+        for (const found *f = k->by_file[i]; f; f = f->next) {
+            goes = goes || is_removed(k, f->kind);
+            n++;
+        }
+        if (!goes) {
+            continue;
+        }
+        const int64_t n_rows = sm_delta_file_rows(&k->files[i]);
+        o->removed_rows = n_rows < 0 || o->removed_rows < 0 ? -1 : o->removed_rows + n_rows;
+        o->removed_bytes += (int64_t)k->files[i].size_bytes;
+        k->removes[o->n_removed++] = &k->files[i];
+        o->n_left -= n;
+    }
+    SM_ASSERT(o->n_left >= 0);
+}
+
+static sm_status check_named(const checking *k, sm_error *e)
+{
+    const sm_fsck_report *o = k->out;
+    char rows[32] = "unknown";
+
+    if (k->opts->rows_named == o->removed_rows) {
+        return SM_OK;
+    }
+    if (o->removed_rows >= 0) {
+        snprintf(rows, sizeof(rows), "%" PRId64, o->removed_rows);
+    }
+    const sm_status st = sm_fail(
+        e, SM_USAGE, "the repair would take %s rows out of the table, with %" PRId64 " file%s",
+        o->removed_rows < 0 ? "an unknown number of" : rows, o->n_removed,
+        o->n_removed == 1 ? "" : "s");
+    sm_error_todo(e, "Nothing was done. Name them to let them go: --repair%s --rows %s",
+                  k->opts->removes_damaged ? " --damaged" : "", rows);
+    return st;
+}
+
+static sm_status repair(checking *k, sm_error *e)
+{
+    sm_fsck_report *o = k->out;
+    const sm_delta_detail parameters[] = {
+        {SM_STR("removesDamaged"), {.type = &sm_type_bool, .as.b = k->opts->removes_damaged}},
+    };
+    const sm_delta_detail metrics[] = {
+        {SM_STR("numRemovedFiles"), sm_value_i64(o->n_removed)},
+        {SM_STR("removedFilesSize"), sm_value_i64(o->removed_bytes)},
+    };
+    const sm_delta_commit record = {
+        .operation = SM_STR("FSCK"),
+        .parameters = parameters,
+        .n_parameters = SM_COUNT(parameters),
+        .metrics = metrics,
+        .n_metrics = SM_COUNT(metrics),
+        .isolation = SM_READ_NOTHING,
+        .removes = k->removes,
+        .n_removes = o->n_removed,
+    };
+
+    if (o->n_removed == 0 || k->opts->is_dry) {
+        return SM_OK;
+    }
+    SM_TRY(check_named(k, e));
+    const sm_status st = smi_publish_record(k->snapshot, &record, k->env->budget, &o->made, e);
+    SM_ASSERT(st != SM_OK || o->made > o->version);
+    return st;
+}
+
+/* ---- the door -------------------------------------------------------------------------------- */
+
+static sm_status check_and_repair(checking *k, sm_error *e)
+{
+    SM_TRY(look_at_lake(k, e));
+    SM_TRY(look_at_log(k, e));
+    if (k->snapshot) {
+        SM_TRY(look_at_files(k, e));
+    }
+    SM_TRY(count_leftovers(k, e));
+    choose(k);
+    const sm_status st = repair(k, e);
+    if (st != SM_OK || k->opts->is_dry) {
+        k->out->n_left = k->out->n_findings;
+    }
+    return st;
+}
+
+sm_status sm_table_fsck(sm_store *table, const sm_fsck *opts, const sm_exec_env *env, sm_arena *a,
+                        sm_fsck_report *out, sm_error *e)
+{
+    checking k = {.opts = opts, .env = env, .store = table, .arena = a, .out = out};
+
+    SM_ASSERT(opts->is_repair || (!opts->is_dry && !opts->removes_damaged));
+    *out = (sm_fsck_report){.version = -1, .made = -1};
+    const sm_status st = check_and_repair(&k, e);
+    for (int i = 0; i < MOST_THREADS; i++) {
+        sm_arena_free(k.kept[i]);
+    }
+    sm_snapshot_release(k.snapshot);
+    return sm_within(e, st, "check of %.*s", SM_STR_ARG(sm_store_uri(table)));
+}
