@@ -13,6 +13,8 @@
  *          has not found the commit there. Versions never change. So two puts of the same commit
  *          cannot both succeed: the writer of the later one would have read the earlier one. For
  *          the same reason all writers of a commit find the same conflict.
+ * Waiting  There is none between a put that lost and the next: only foreign writers compete for a
+ *          version (smelt's own take turns by the lake's journal), and they would get it.
  * Lost     A put whose answer never came may have been carried out. The text of the version tells.
  * Cleaned  Where the log was cleaned up, or the table was made anew, versions that existed once are
  *          free again. So the log must still have the base.
