@@ -53,18 +53,27 @@ def write_pipeline(folder, name="killed", tasks=("load", "table")):
     return folder / "pipeline.yaml"
 
 
-def append_in_turn(program, pipeline, source, here, lake, n, failures, env=None):
-    """Brings n files, one a run, into the lake's table."""
-    here.mkdir()
+def run_again_and_again(program, pipeline, here, lake, most=20, env=None):
+    """Runs the pipeline until it no longer loses against other writers: (the last run, number of runs).
+    Exit code 4 says that another writer won, and that it is safe to run again."""
+    for n in range(1, most + 1):
+        done = subprocess.run([program.path, "run", pipeline, "--var", f"logs={here}", "--var",
+                               f"lake={lake}", "--var", "month=2022-04", "--threads", "1"],
+                              capture_output=True, text=True, timeout=120,
+                              env={**os.environ, **(env or {})})
+        if done.returncode != 4:
+            break
+    return done, n
+
+
+def append_in_turn(program, pipeline, source, here, lake, n, failures, env=None, most=20, runs=None):
+    """Brings n files, one a run, into the lake's table. `runs` gets how many each one took."""
+    here.mkdir(exist_ok=True)
     for file in sorted(source.iterdir())[:n]:
         shutil.copy2(file, here / file.name)
-        for _ in range(20):  # exit code 4: another writer won, safe to run again
-            done = subprocess.run([program.path, "run", pipeline, "--var", f"logs={here}", "--var",
-                                   f"lake={lake}", "--var", "month=2022-04", "--threads", "1"],
-                                  capture_output=True, text=True, timeout=120,
-                                  env={**os.environ, **(env or {})})
-            if done.returncode != 4:
-                break
+        done, tries = run_again_and_again(program, pipeline, here, lake, most, env)
+        if runs is not None:
+            runs.append(tries)
         if done.returncode:
             failures.append(f"{file.name}: {done.returncode} {done.stderr}")
             return
