@@ -37,8 +37,7 @@ typedef struct publishing {
     smi_lake_place *places; /* of their tables */
     int64_t *versions;      /* the caller's, one for each candidate that it gave */
     int64_t mixed_ns;
-    int64_t
-        lost_ns; /* how long the put of an entry took that another one was faster than; 0: none */
+    int64_t lost_ns; /* what the put of an entry took that came too late; 0: none did */
     smi_journal journal;
     smi_publication p; /* of this try */
 } publishing;
