@@ -503,11 +503,31 @@ sm_status sm_delta_audit_log(sm_store *s, sm_budget *budget, sm_arena *a, sm_del
 void sm_delta_checksum_follow(sm_store *store, const sm_snapshot *base, const sm_delta_commit *c,
                               int64_t version);
 /** Writes a checkpoint of that version where the table's properties ask for one (every 10
- * versions, or delta.checkpointInterval). A failure is only logged: a later version tries again. */
-void sm_delta_checkpoint_if_due(sm_store *store, const sm_delta_metadata *m, int64_t version,
+ * versions, or delta.checkpointInterval). A failure is only logged: a later version tries again.
+ * true: there is a new checkpoint, so the log may have become longer than it needs to be. */
+bool sm_delta_checkpoint_if_due(sm_store *store, const sm_delta_metadata *m, int64_t version,
                                 sm_budget *budget);
 /** Writes a classic checkpoint of the snapshot and points _last_checkpoint at it. */
 sm_status sm_delta_checkpoint(sm_snapshot *s, sm_budget *budget, sm_error *e) SM_MUST_USE;
+
+/* What of a log is older than the table's properties want (delta_expired.c). */
+typedef struct sm_delta_expired {
+    int64_t first_kept; /* versions from this one on can be opened; −1: none has to go */
+    sm_str *keys;       /* of commits, checkpoints and checksums before it, the oldest first */
+    int64_t n;
+} sm_delta_expired;
+/**
+ * Finds what nobody needs any more: delta.logRetentionDuration (30 days), unless
+ * delta.enableExpiredLogCleanup is false.
+ *
+ * Owner     *out lives in `a`
+ * Cost      one listing of the log
+ * Source    PROTOCOL.md, "Metadata Cleanup"
+ */
+sm_status sm_delta_log_expired(sm_store *s, const sm_delta_metadata *m, int64_t now_us, sm_arena *a,
+                               sm_delta_expired *out, sm_error *e) SM_MUST_USE;
+/** Deletes it. A failure is only logged: the next time tries again. */
+void sm_delta_log_delete(sm_store *s, const sm_delta_expired *expired);
 
 /** Appends a struct's fields as Delta's schema JSON. SM_UNSUPPORTED: a type that Delta does not
  * have. */

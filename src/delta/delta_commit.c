@@ -6,7 +6,8 @@
  *          text into the log. sm_delta_commit_write() does both, for a change of one table.
  * Text     Nothing in it depends on the number of the version that it becomes. So it can follow
  *          versions of other writers unchanged, and everybody who holds it makes the same commit.
- * After    A checkpoint every delta.checkpointInterval versions. The commit stands without it.
+ * After    A checkpoint every delta.checkpointInterval versions, and what of the log has expired is
+ *          deleted. The commit stands without it.
  * Source   PROTOCOL.md, "Delta Log Entries", "Commit Provenance Information"
  */
 #include <assert.h>
@@ -627,14 +628,14 @@ static bool is_checkpoint_due(const sm_delta_metadata *m, int64_t version)
     return version > 0 && version % interval == 0;
 }
 
-void sm_delta_checkpoint_if_due(sm_store *store, const sm_delta_metadata *m, int64_t version,
+bool sm_delta_checkpoint_if_due(sm_store *store, const sm_delta_metadata *m, int64_t version,
                                 sm_budget *budget)
 {
     sm_snapshot *s = NULL;
     sm_error e = {0};
 
     if (!is_checkpoint_due(m, version)) {
-        return;
+        return false;
     }
     sm_status st = sm_snapshot_open(store, version, budget, &s, &e);
     if (st == SM_OK) {
@@ -645,6 +646,18 @@ void sm_delta_checkpoint_if_due(sm_store *store, const sm_delta_metadata *m, int
                "could not write the checkpoint of version %" PRId64 ": %s", version, e.what);
     }
     sm_snapshot_release(s);
+    return st == SM_OK;
+}
+
+/* Deletes what of the log has expired. */
+static void clean_log(sm_store *s, const sm_delta_metadata *m, sm_arena *a)
+{
+    sm_delta_expired expired;
+    sm_error e = {0};
+
+    if (sm_delta_log_expired(s, m, sm_now_us(), a, &expired, &e) == SM_OK) {
+        sm_delta_log_delete(s, &expired);
+    }
 }
 
 sm_status sm_delta_commit_write(sm_store *s, sm_snapshot *base, const sm_delta_commit *c,
@@ -666,8 +679,10 @@ sm_status sm_delta_commit_write(sm_store *s, sm_snapshot *base, const sm_delta_c
         *version = sm_delta_attempt_version(t);
         SM_ASSERT(sm_delta_attempt_state(t) == SM_DELTA_DONE && *version > prepared.base);
         sm_delta_checksum_follow(s, base, c, *version);
-        sm_delta_checkpoint_if_due(s, c->metadata ? c->metadata : &base->metadata, *version,
-                                   budget);
+        const sm_delta_metadata *m = c->metadata ? c->metadata : &base->metadata;
+        if (sm_delta_checkpoint_if_due(s, m, *version, budget)) {
+            clean_log(s, m, a);
+        }
     }
     sm_delta_attempt_free(t);
     sm_arena_free(a);

@@ -270,6 +270,9 @@ bool smi_is_printable(sm_value v);
 
 /** The value of a table property, whose name may be in any case; no data where it is not set. */
 sm_str smi_config(const sm_delta_metadata *m, const char *key);
+/** A table property that is a duration ("interval 1 week 2 days"): absent_us where it is not set,
+ * −1 where its text is not understood. */
+int64_t smi_duration_us(const sm_delta_metadata *m, const char *key, int64_t absent_us);
 /** Removes from the schema's metadata what the table's mode of column mapping does not use. */
 sm_status smi_mapping_settle(const sm_delta_protocol *p, sm_delta_metadata *m, sm_arena *a,
                              sm_error *e) SM_MUST_USE;

@@ -178,11 +178,16 @@ static int64_t unit_us(sm_str word)
 
 int64_t sm_delta_retention_us(const sm_delta_metadata *m)
 {
-    sm_str text = smi_config(m, "delta.deletedFileRetentionDuration");
+    return smi_duration_us(m, "delta.deletedFileRetentionDuration", RETENTION_DAYS * DAY_US);
+}
+
+int64_t smi_duration_us(const sm_delta_metadata *m, const char *key, int64_t absent_us)
+{
+    sm_str text = smi_config(m, key);
     int64_t sum = 0, n = 0;
 
     if (!text.data) {
-        return RETENTION_DAYS * DAY_US;
+        return absent_us;
     }
     sm_str word = take_word(&text);
     if (sm_str_eq_nocase(word, SM_STR("interval"))) {

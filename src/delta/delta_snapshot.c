@@ -93,6 +93,20 @@ static smi_checkpoint newest_checkpoint(const smi_log_listing *l, sm_arena *a)
     return smi_next_checkpoint(l, INT64_MAX, &i, a);
 }
 
+/* The oldest checkpoint after a version; −1: none. */
+static int64_t first_after(const listing *l, int64_t version, sm_arena *a)
+{
+    int64_t i = l->n, first = -1;
+
+    for (;;) {
+        const checkpoint c = next_checkpoint(l, INT64_MAX, &i, a);
+        if (c.version <= version) {
+            return first;
+        }
+        first = c.version;
+    }
+}
+
 /* The first version after `from`, up to `to`, whose commit is missing, or −1. */
 static int64_t missing_commit(const smi_log_listing *l, int64_t from, int64_t to)
 {
@@ -232,6 +246,14 @@ static sm_status fail_missing(const sm_snapshot *s, const smi_log_listing *l, in
         sm_error_todo(e,
                       "There is no older checkpoint, and there are too few commits to do without.");
         return damage->status;
+    }
+    const int64_t first = first_after(l, s->version, s->arena);
+    if (missing == 0 && first >= 0) {
+        const sm_status st =
+            sm_fail(e, SM_NOT_FOUND, "version %" PRId64 " of table %.*s is no longer in its log",
+                    s->version, SM_STR_ARG(sm_store_uri(s->store)));
+        sm_error_todo(e, "The log was cleaned up: it begins at version %" PRId64 ".", first);
+        return st;
     }
     if (missing == 0) {
         return sm_fail(e, SM_CORRUPT,

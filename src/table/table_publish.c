@@ -237,16 +237,52 @@ static void settle_files(publishing *w, const smi_course *c)
     }
 }
 
-static void write_checksums_and_checkpoints(const publishing *w)
+/* Must versions before `first_kept` stay for a publication that is open meanwhile? It may have read
+ * one of them, and walks the log from there. */
+static bool is_log_needed(publishing *w, int32_t i, int64_t first_kept)
+{
+    smi_publication open;
+    sm_error e = {0};
+
+    if (smi_journal_list(&w->journal, &e) != SM_OK) {
+        return true;
+    }
+    if (!smi_journal_is_open(&w->journal)) {
+        return false;
+    }
+    if (smi_journal_read(&w->journal, w->journal.newest, true, w->arena, &open, &e) != SM_OK) {
+        return true;
+    }
+    const smi_part *part = smi_publication_part(&open, w->places[i].path);
+    return part && part->commit.base < first_kept;
+}
+
+/* Deletes what of a table's log has expired. */
+static void clean_log(publishing *w, int32_t i, const sm_delta_metadata *m)
+{
+    sm_store *store = w->items[i]->store;
+    sm_delta_expired expired;
+    sm_error e = {0};
+
+    if (sm_delta_log_expired(store, m, sm_now_us(), w->arena, &expired, &e) == SM_OK &&
+        expired.n > 0 && !is_log_needed(w, i, expired.first_kept)) {
+        sm_delta_log_delete(store, &expired);
+    }
+}
+
+/* What follows a commit, which stands without it. */
+static void tend_logs(publishing *w)
 {
     for (int32_t i = 0; i < w->n; i++) {
         const sm_candidate *c = w->items[i];
         const int64_t version = w->versions[w->at[i]];
         if (version > 0) {
+            const sm_delta_metadata *m =
+                c->record.metadata ? c->record.metadata : sm_snapshot_metadata(c->base);
             sm_delta_checksum_follow(c->store, c->base, &c->record, version);
-            sm_delta_checkpoint_if_due(
-                c->store, c->record.metadata ? c->record.metadata : sm_snapshot_metadata(c->base),
-                version, w->budget);
+            if (sm_delta_checkpoint_if_due(c->store, m, version, w->budget)) {
+                clean_log(w, i, m);
+            }
         }
     }
 }
@@ -261,7 +297,7 @@ static sm_status take_course(publishing *w, smi_course *c, sm_error *e)
     }
     settle_files(w, c);
     w->mixed_ns = smi_course_mixed_ns(c);
-    write_checksums_and_checkpoints(w);
+    tend_logs(w);
     return c->is_passed && c->outcome == SMI_OUTCOME_NONE ? SM_EXISTS : smi_course_told(c, e);
 }
 

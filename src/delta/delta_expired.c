@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * delta/delta_expired.c: which files of the log nobody needs any more, and deleting them. Called
+ * after a checkpoint was written, by delta_commit.c and the table room.
+ *
+ * Kept     the newest commit that is not younger than the retention, and all after it; and what
+ *          opening it needs: the newest checkpoint at or before it, with all commits from there on.
+ *          Commits, checkpoints and checksums before that checkpoint are expired.
+ * Time     A commit's time is that of its file, as in delta_time.c: never before that of an
+ *          earlier version. The limit is the midnight (UTC) before now less the retention, as in
+ *          Spark, so a log is cleaned up once a day at most.
+ * How long delta.logRetentionDuration, or 30 days; but at least as long as removed files are kept,
+ *          for vacuum learns from the log when they were removed; and never less than a day.
+ *          Nothing is deleted where delta.enableExpiredLogCleanup is false, or where one of the
+ *          durations is not understood.
+ * Order    The oldest first: where it stops half-way, the rest is deleted next time.
+ * Never    a sidecar of a V2 checkpoint: smelt does not write tables that have them.
+ * Source   PROTOCOL.md, "Metadata Cleanup" */
+#include "base/log.h"
+#include "delta/delta_int.h"
+
+#define DAY_US                ((int64_t)86400 * 1000000)
+#define DEFAULT_RETENTION_US  (30 * DAY_US)
+#define SMALLEST_RETENTION_US DAY_US
+
+/* ---- how long -------------------------------------------------------------------------------- */
+
+/* −1: nothing may be deleted. */
+static int64_t retention_us(const sm_delta_metadata *m)
+{
+    const sm_str is_on = smi_config(m, "delta.enableExpiredLogCleanup");
+    const int64_t log_us = smi_duration_us(m, "delta.logRetentionDuration", DEFAULT_RETENTION_US);
+    const int64_t files_us = sm_delta_retention_us(m);
+
+    if ((is_on.len > 0 && !sm_str_eq_nocase(is_on, SM_STR("true"))) || log_us < 0 || files_us < 0) {
+        return -1;
+    }
+    const int64_t longest = log_us > files_us ? log_us : files_us;
+    return longest > SMALLEST_RETENTION_US ? longest : SMALLEST_RETENTION_US;
+}
+
+/* ---- which files ----------------------------------------------------------------------------- */
+
+/* The newest commit that is not younger than the limit; −1: none. */
+static int64_t oldest_wanted(const sm_entry *entries, int64_t n, int64_t limit_ms)
+{
+    int64_t version = -1, ms = INT64_MIN;
+
+    for (int64_t i = 0; i < n; i++) {
+        const smi_log_entry what = smi_log_entry_of(entries[i].key);
+        if (what.kind != SMI_ENTRY_COMMIT) {
+            continue;
+        }
+        const int64_t own_ms = entries[i].modified_us / 1000;
+        ms = ms == INT64_MIN || own_ms > ms ? own_ms : ms + 1;
+        if (ms > limit_ms) {
+            break;
+        }
+        version = what.version;
+    }
+    return version;
+}
+
+/* The newest classic checkpoint at or before a version; −1: none. Those in parts may lack one, and
+ * V2 checkpoints may lack a sidecar: they hold nothing up, and end nothing. */
+static int64_t checkpoint_before(const sm_entry *entries, int64_t n, int64_t version)
+{
+    int64_t found = -1;
+
+    for (int64_t i = 0; i < n; i++) {
+        const smi_log_entry what = smi_log_entry_of(entries[i].key);
+        if (what.kind == SMI_ENTRY_CHECKPOINT && what.version <= version &&
+            sm_str_ends(entries[i].key, SM_STR(".checkpoint.parquet"))) {
+            found = what.version;
+        }
+    }
+    return found;
+}
+
+sm_status sm_delta_log_expired(sm_store *s, const sm_delta_metadata *m, int64_t now_us, sm_arena *a,
+                               sm_delta_expired *out, sm_error *e)
+{
+    const int64_t keep_us = retention_us(m);
+    sm_entry *entries = NULL;
+    int64_t n = 0;
+
+    *out = (sm_delta_expired){.first_kept = -1};
+    if (keep_us < 0) {
+        return SM_OK;
+    }
+    SM_TRY(sm_store_list(s, SM_STR(SMI_LOG), true, a, &entries, &n, e));
+    const int64_t limit_us = now_us - keep_us;
+    const int64_t midnight_ms = (limit_us - limit_us % DAY_US) / 1000;
+    const int64_t wanted = oldest_wanted(entries, n, midnight_ms);
+    out->first_kept = wanted < 0 ? -1 : checkpoint_before(entries, n, wanted);
+    out->keys = SM_NEW_ARRAY(a, sm_str, n + 1);
+    for (int64_t i = 0; i < n; i++) {
+        const smi_log_entry what = smi_log_entry_of(entries[i].key);
+        if (what.kind != SMI_ENTRY_OTHER && what.version < out->first_kept) {
+            out->keys[out->n++] = entries[i].key;
+        }
+    }
+    SM_ASSERT(out->n == 0 || out->first_kept > 0);
+    return SM_OK;
+}
+
+void sm_delta_log_delete(sm_store *s, const sm_delta_expired *expired)
+{
+    sm_error e = {0};
+
+    if (expired->n > 0 && sm_store_delete_many(s, expired->keys, expired->n, &e) != SM_OK) {
+        sm_log(sm_store_log(s), SM_LOG_WARN, "old files of the log of %.*s stay: %s",
+               SM_STR_ARG(sm_store_uri(s)), e.what);
+    }
+}
