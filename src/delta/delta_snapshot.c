@@ -94,12 +94,12 @@ static smi_checkpoint newest_checkpoint(const smi_log_listing *l, sm_arena *a)
 }
 
 /* The oldest checkpoint after a version; −1: none. */
-static int64_t first_after(const listing *l, int64_t version, sm_arena *a)
+static int64_t first_after(const smi_log_listing *l, int64_t version, sm_arena *a)
 {
     int64_t i = l->n, first = -1;
 
     for (;;) {
-        const checkpoint c = next_checkpoint(l, INT64_MAX, &i, a);
+        const smi_checkpoint c = smi_next_checkpoint(l, INT64_MAX, &i, a);
         if (c.version <= version) {
             return first;
         }
