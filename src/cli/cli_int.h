@@ -178,6 +178,18 @@ typedef struct smi_fsck_opts {
 sm_status smi_fsck_run(smi_cli *cli, sm_store *store, const smi_fsck_opts *o, bool is_dry,
                        sm_error *e) SM_MUST_USE;
 
+/* ---- smelt table diff (cli_diff.c) ----------------------------------------------------------- */
+
+typedef struct smi_diff_opts {
+    const char *from, *to, *by, *format; /* NULL: not given */
+} smi_diff_opts;
+
+/** Prints how two versions of a table differ: at most `limit` rows (−1: as the format does), and
+ * the number of all. SM_USAGE for options without a meaning; those of sm_diff_open() and of the
+ * run. */
+sm_status smi_diff_run(smi_cli *cli, sm_store *store, const smi_diff_opts *o, int64_t limit,
+                       sm_error *e) SM_MUST_USE;
+
 /* ---- text in --------------------------------------------------------------------------------- */
 
 /** Reads the whole text of a file into cli->arena. "-" is stdin; where that is a terminal, a line

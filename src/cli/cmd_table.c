@@ -2,7 +2,7 @@
  *
  * cli/cmd_table.c: `smelt table VERB URI`: prints a Delta table's columns and properties, its
  * commits, or its data files; makes an earlier version's rows the table's again. The other verbs
- * have files of their own (cli_optimize.c, cli_vacuum.c, cli_fsck.c). */
+ * have files of their own (cli_optimize.c, cli_vacuum.c, cli_fsck.c, cli_diff.c). */
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -17,6 +17,7 @@ typedef struct options {
     bool dry_run;
     smi_vacuum_opts vacuum;
     smi_fsck_opts fsck;
+    smi_diff_opts diff;
 } options;
 
 static const smi_opt option_table[] = {
@@ -25,7 +26,8 @@ static const smi_opt option_table[] = {
      offsetof(options, version_text)},
     {"--timestamp", SMI_OPT_TEXT, "T", "in its place: the newest version that is not later than T",
      offsetof(options, time_text)},
-    {"--limit", SMI_OPT_I64, "N", "history, files: print at most N", offsetof(options, limit)},
+    {"--limit", SMI_OPT_I64, "N", "history, files, diff: print at most N",
+     offsetof(options, limit)},
     {"--target-size", SMI_OPT_TEXT, "SIZE",
      "optimize: join files up to SIZE (default: delta.targetFileSize of the table, or 256MiB)",
      offsetof(options, target_size)},
@@ -49,6 +51,15 @@ static const smi_opt option_table[] = {
      offsetof(options, fsck.rows)},
     {"--data", SMI_OPT_FLAG, NULL, "fsck: read all pages, and compare statistics with the values",
      offsetof(options, fsck.data)},
+    {"--from", SMI_OPT_TEXT, "N", "diff: the earlier version", offsetof(options, diff.from)},
+    {"--to", SMI_OPT_TEXT, "N", "diff: the later version (default: the latest)",
+     offsetof(options, diff.to)},
+    {"--by", SMI_OPT_TEXT, "KEY,...",
+     "diff: columns by which rows belong together (default: whole rows are compared)",
+     offsetof(options, diff.by)},
+    {"--format", SMI_OPT_TEXT, "NAME",
+     "diff: table, csv, json, ndjson, md (default: table on a terminal, else csv)",
+     offsetof(options, diff.format)},
     {0},
 };
 
@@ -389,6 +400,11 @@ static sm_status optimize_table(smi_cli *cli, sm_store *store, const options *o,
     return smi_optimize_run(cli, sm_store_uri(store), o->target_size, o->dry_run, e);
 }
 
+static sm_status compare_versions(smi_cli *cli, sm_store *store, const options *o, sm_error *e)
+{
+    return smi_diff_run(cli, store, &o->diff, limit_of(o), e);
+}
+
 /* Each verb looks at one version of the table, or at its store. */
 static const struct verb {
     const char *name;
@@ -403,6 +419,7 @@ static const struct verb {
     {"optimize", NULL, optimize_table, " --target-size --dry-run "},
     {"vacuum", NULL, vacuum_table, " --retention --no-retention-check --lite --dry-run "},
     {"fsck", NULL, check_table, " --repair --damaged --rows --data --dry-run "},
+    {"diff", NULL, compare_versions, " --from --to --by --format --limit "},
 };
 
 static bool is_given(const options *o, const smi_opt *opt)
@@ -465,19 +482,20 @@ static sm_status run_table_verb(smi_cli *cli, const void *opts, char **args, int
         }
     }
     const sm_status st = sm_fail(e, SM_USAGE, "smelt table has no command \"%s\"", args[0]);
-    sm_error_todo(e, "Use show, history, files, restore, optimize, vacuum or fsck.");
+    sm_error_todo(e, "Use show, history, files, diff, restore, optimize, vacuum or fsck.");
     return st;
 }
 
 const smi_command smi_command_table = {
     .name = "table",
-    .usage = "show|history|files|restore|optimize|vacuum|fsck URI [options]",
+    .usage = "show|history|files|diff|restore|optimize|vacuum|fsck URI [options]",
     .summary = "Shows, checks, restores, optimizes or vacuums a Delta table.",
     .details = "  smelt table history ./lake/gold/orders --limit 5\n"
                "  smelt table restore ./lake/gold/orders --version 3 --dry-run\n"
                "  smelt table optimize ./lake/gold/orders --target-size 256MB\n"
                "  smelt table vacuum ./lake/gold/orders --dry-run\n"
-               "  smelt table fsck ./lake/gold/orders --data\n",
+               "  smelt table fsck ./lake/gold/orders --data\n"
+               "  smelt table diff ./lake/gold/orders --from 3 --by id\n",
     .options = option_table,
     .opts_bytes = sizeof(options),
     .min_args = 2,

@@ -483,6 +483,52 @@ typedef struct sm_optimize_report {
 sm_status sm_table_optimize(const sm_optimize *o, const sm_exec_env *env, sm_optimize_report *out,
                             sm_error *e) SM_MUST_USE;
 
+/* ---- two versions compared ------------------------------------------------------------------- */
+
+typedef struct sm_diff_opts {
+    sm_table_at from, to;
+    const sm_str *keys; /* columns by which rows of both versions belong together */
+    int32_t n_keys;     /* 0: rows are compared as wholes, and counted */
+} sm_diff_opts;
+
+/* The difference of two versions of a table: a plan whose rows tell it. */
+typedef struct sm_diff sm_diff;
+
+typedef struct sm_diff_about {
+    int64_t from, to;     /* versions */
+    const sm_str *schema; /* how the columns differ, a text each: "+ price DOUBLE" */
+    int32_t n_schema;
+    int64_t n_files_from, n_files_to; /* that are read of each */
+    int64_t n_common;                 /* that both versions have, and are not read */
+} sm_diff_about;
+
+/**
+ * Compares two versions. With keys it sees that no row that is read has NULL in one, and that none
+ * of their keys is there twice in a version.
+ *
+ * Owner     *out is the caller's, sm_diff_close() it; copies `env`, retains what it needs
+ * Errors    SM_NAME: a key that is no column of both versions; SM_TYPE: a key that is nested;
+ *           SM_INVALID: a key twice, or NULL, naming one; SM_UNSUPPORTED: nested columns without
+ *           keys; SM_SCHEMA: a column whose types cannot be compared; those of sm_table_open_at and
+ *           of reading
+ * Threads   no worker
+ * Cost      reads files that one version alone has. With keys it reads their key columns twice, and
+ *           the key columns of common files in which such a key may be
+ */
+sm_status sm_diff_open(sm_store *table, const sm_diff_opts *opts, const sm_exec_env *env,
+                       sm_diff **out, sm_error *e) SM_MUST_USE;
+/**
+ * The plan, for sm_exec_run(), any number of times. Its rows, in their order by key or by column:
+ *   with keys    _change ('came', 'went', 'changed'), the keys, and texts: _columns, the names of
+ *                those that changed; _before and _after, "amount=1, name='Anna'": of a row that
+ *                changed these columns, else all
+ *   without      _change ('came', 'went'), _rows: how many such rows, and the columns
+ */
+const sm_plan *sm_diff_plan(const sm_diff *d);
+/** What is compared; as long as the difference. */
+const sm_diff_about *sm_diff_about_of(const sm_diff *d);
+void sm_diff_close(sm_diff *d); /* takes NULL */
+
 /* ---- vacuum ---------------------------------------------------------------------------------- */
 
 typedef struct sm_vacuum {

@@ -339,6 +339,39 @@ typedef struct smi_rewrite {
 sm_status smi_rewrite_files(const smi_rewrite *r, const sm_exec_env *env, sm_candidate **out,
                             sm_error *e) SM_MUST_USE;
 
+/* ---- two versions compared ------------------------------------------------------------------- */
+
+/** The files of `s` that `other` has not with the same deletion vector, in the order of `s`; in
+ * `a`. *bytes: of them. */
+const sm_delta_file **smi_files_only_in(const sm_snapshot *s, const sm_snapshot *other, sm_arena *a,
+                                        int64_t *n, int64_t *bytes);
+
+/* A column that is compared. */
+typedef struct smi_diff_column {
+    sm_field field; /* as `to` has it; of the common type where they differ */
+    int32_t at[2];  /* the place among the fields of `from` and `to`; −1: not there, NULL */
+    bool is_key;
+    bool is_text; /* the types differ so that both are compared as VARCHAR */
+} smi_diff_column;
+
+/* What the plans of a difference are made from (table_diff_plan.c). */
+typedef struct smi_diff_parts {
+    const sm_snapshot *versions[2]; /* from, to */
+    const int64_t *files[2];        /* that are read: places among the version's files */
+    int64_t n_files[2];
+    const int64_t *common; /* of `to` */
+    int64_t n_common;
+    const smi_diff_column *columns; /* keys first, in the user's order */
+    int32_t n_columns, n_keys;
+    const sm_exec_env *env;
+    sm_arena *arena;
+} smi_diff_parts;
+
+/** Sees that the keys are keys: runs plans. SM_INVALID names a value. */
+sm_status smi_diff_check_keys(const smi_diff_parts *p, sm_error *e) SM_MUST_USE;
+/** Makes the plan of sm_diff_plan(). */
+sm_status smi_diff_make_plan(const smi_diff_parts *p, sm_plan **out, sm_error *e) SM_MUST_USE;
+
 /* ---- fsck ------------------------------------------------------------------------------------ */
 
 /* Takes what is found in a file. Copies the text. */
@@ -364,6 +397,9 @@ sm_status smi_schema_match(const sm_type *table, const sm_type *rows, sm_arena *
  * none. */
 sm_status smi_schema_widen(const sm_type *table, const sm_type *rows, sm_arena *a,
                            const sm_type **out, sm_error *e) SM_MUST_USE;
+/** Are two schemas of tables the same, with all metadata of their fields? */
+sm_status smi_is_same_schema(const sm_type *x, const sm_type *y, bool *out,
+                             sm_error *e) SM_MUST_USE;
 /** A new table's schema: all nullable, at any depth, without metadata. SM_UNSUPPORTED where Delta
  * has no such type. */
 sm_status smi_schema_new(const sm_type *rows, sm_arena *a, const sm_type **out,

@@ -45,9 +45,8 @@ static sm_str identity_of(const sm_delta_file *f, sm_buf *text)
     return sm_buf_str(text);
 }
 
-/* The files of `s` that `other` has not. */
-static const sm_delta_file **only_in(const sm_snapshot *s, const sm_snapshot *other, sm_arena *a,
-                                     int64_t *n, int64_t *bytes)
+const sm_delta_file **smi_files_only_in(const sm_snapshot *s, const sm_snapshot *other, sm_arena *a,
+                                        int64_t *n, int64_t *bytes)
 {
     int64_t n_files = 0, n_other = 0;
     const sm_delta_file *files = sm_snapshot_files(s, &n_files);
@@ -77,8 +76,10 @@ static void compare_files(restoring *r)
     for (int64_t i = 0; i < r->out.n_files; i++) {
         r->out.bytes += (int64_t)files[i].size_bytes;
     }
-    r->removes = only_in(r->now, r->then, r->arena, &r->out.n_removed, &r->out.removed_bytes);
-    r->restores = only_in(r->then, r->now, r->arena, &r->out.n_restored, &r->out.restored_bytes);
+    r->removes =
+        smi_files_only_in(r->now, r->then, r->arena, &r->out.n_removed, &r->out.removed_bytes);
+    r->restores =
+        smi_files_only_in(r->then, r->now, r->arena, &r->out.n_restored, &r->out.restored_bytes);
 }
 
 /* ---- are they there? ------------------------------------------------------------------------- */
@@ -178,7 +179,7 @@ static bool are_same_pairs(const sm_pair *x, int32_t n_x, const sm_pair *y, int3
     return is_same;
 }
 
-static sm_status is_same_schema(const sm_type *x, const sm_type *y, bool *out, sm_error *e)
+sm_status smi_is_same_schema(const sm_type *x, const sm_type *y, bool *out, sm_error *e)
 {
     sm_buf a = {0}, b = {0};
 
@@ -196,7 +197,7 @@ static sm_status other_metadata(const restoring *r, const sm_delta_metadata **ou
     const sm_delta_metadata *x = sm_snapshot_metadata(r->now), *y = sm_snapshot_metadata(r->then);
     bool is_same = false;
 
-    SM_TRY(is_same_schema(x->schema, y->schema, &is_same, e));
+    SM_TRY(smi_is_same_schema(x->schema, y->schema, &is_same, e));
     is_same = is_same && sm_str_eq(x->id, y->id) && sm_str_eq(x->name, y->name) &&
               sm_str_eq(x->description, y->description) &&
               are_same_pairs(x->config, x->n_config, y->config, y->n_config) &&
