@@ -40,6 +40,7 @@ static void answer(smi_cli *cli, const sm_optimize *o, const sm_optimize_report 
     sm_json_set_i64(&w, "removed_files", r->n_removed);
     sm_json_set_i64(&w, "removed_bytes", (int64_t)r->removed_bytes);
     sm_json_set_i64(&w, "deletion_vectors", r->n_vectors);
+    sm_json_set_i64(&w, "copied_files", r->n_copied);
     sm_json_set_i64(&w, "added_files", r->n_added);
     sm_json_set_i64(&w, "added_bytes", (int64_t)r->added_bytes);
     sm_json_set_i64(&w, "rows", r->n_rows);

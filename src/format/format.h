@@ -380,6 +380,15 @@ struct sm_writer_ops {
     uint64_t (*bytes)(const sm_writer *w); /* given out and estimated for what is buffered */
     sm_status (*finish)(sm_writer *w, sm_waker waker, sm_written *out, sm_error *e);
     void (*close)(sm_writer *w); /* takes NULL */
+    /* Can a file of the same format be taken as it is, without decoding its rows, into one that is
+     * opened with these arguments, and is that as good as writing its rows? Blocks. NULL, as is
+     * `copy`: never. */
+    sm_status (*can_copy)(const sm_type *schema, const void *opts, sm_blob *from, sm_budget *budget,
+                          bool *out, sm_error *e);
+    /* Takes all of a file for which can_copy said so behind what was written. SM_WAIT as of write;
+     * reads of `from` block, so it is for callers that are no workers. SM_CORRUPT where the file
+     * has changed since. */
+    sm_status (*copy)(sm_writer *w, sm_blob *from, sm_waker waker, sm_error *e);
 };
 
 #endif

@@ -461,6 +461,7 @@ typedef struct sm_optimize_report {
     int64_t n_removed; /* files */
     int64_t n_vectors; /* of them with a deletion vector */
     uint64_t removed_bytes;
+    int64_t n_copied;        /* of them copied as they are, without decoding; 0 in a dry run */
     int64_t n_added, n_rows; /* files and their rows; 0 in a dry run, as added_bytes */
     uint64_t added_bytes;
     int64_t n_conflicts; /* commits of others by which work was lost and done again */

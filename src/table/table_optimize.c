@@ -232,16 +232,20 @@ static void count_commit(optimizing *w, const bins *b, const sm_candidate *c, in
 
 static sm_status join_files(optimizing *w, const bins *b, sm_error *e)
 {
-    const smi_rewrite rewrite = {
-        .base = w->snapshot, .files = b->files, .n_files = b->n_files, .bins = b->numbers};
+    int64_t version = -1, n_copied = 0;
+    const smi_rewrite rewrite = {.base = w->snapshot,
+                                 .files = b->files,
+                                 .n_files = b->n_files,
+                                 .bins = b->numbers,
+                                 .n_copied = &n_copied};
     sm_candidate *c = NULL;
-    int64_t version = -1;
 
     SM_TRY(smi_rewrite_files(&rewrite, w->env, &c, e));
     SM_ASSERT(c->record.n_adds <= b->n_bins);
     const sm_status st = sm_publish(&c, 1, w->env->budget, &version, NULL, e);
     if (st == SM_OK) {
         count_commit(w, b, c, version);
+        w->report->n_copied += n_copied;
     }
     sm_candidate_release(c);
     return st;

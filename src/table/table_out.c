@@ -17,7 +17,8 @@
  * States   NONE -> OPEN -> ENDING -> UPLOADING -> NONE (enum smi_out_state). Only the last step
  *          makes the file visible and durable; then it becomes an add. A rollback goes to NONE from
  *          each of them.
- * Callers  the sink of a stage (table_stage.c), and what a replace rewrites (table_replace.c) */
+ * Callers  the sink of a stage (table_stage.c), what a replace rewrites (table_replace.c), and a
+ *          rewrite, which also has files copied as they are (table_rewrite.c) */
 #include "table/table_int.h"
 
 #include <stdio.h>
@@ -386,6 +387,22 @@ sm_status smi_out_finish(void *out, sm_waker waker, sm_error *e)
 
     SM_ASSERT(!o->given);
     return o->state == SMI_OUT_NONE ? SM_OK : end_data_file(o, waker, e);
+}
+
+/* ---- a file as it is ------------------------------------------------------------------------- */
+
+sm_status smi_out_copy(smi_out *o, sm_blob *from, int64_t origin, sm_waker waker, sm_error *e)
+{
+    SM_ASSERT(!o->given && o->split < 0 && o->format->writer->copy);
+    if (o->state == SMI_OUT_ENDING || o->state == SMI_OUT_UPLOADING ||
+        (o->state == SMI_OUT_OPEN && o->from != origin)) {
+        SM_TRY(end_data_file(o, waker, e));
+    }
+    if (o->state == SMI_OUT_NONE) {
+        SM_TRY(open_data_file(o, e));
+        o->from = origin;
+    }
+    return o->format->writer->copy(o->writer, from, waker, e);
 }
 
 /* ---- letting go ------------------------------------------------------------------------------ */

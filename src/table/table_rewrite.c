@@ -8,6 +8,9 @@
  *          a row is of; a new file is begun where it changes. The rows go into a
  *          stage that appends; what it gives is then made a commit that removes the files too.
  *          Rows that deletion vectors delete are not read, so they are gone for good.
+ * Copied   A file whose row groups are of a good size, in the form that the writer gives, is taken
+ *          as it is: its bytes are copied, nothing is decoded. Runs of other files between such are
+ *          each read by a plan of their own. Never where a plan makes other rows of them.
  * Order    The new files of a bin stand where its first file stood, in the order of their rows.
  * Record   an OPTIMIZE, with the parameters and metrics that Spark writes. dataChange is false in
  *          all of its actions, so that who follows the table's changes passes over it.
@@ -20,14 +23,21 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "base/pool.h"
+
 /* A rewrite under way. */
 typedef struct rewriting {
     const smi_rewrite *r;
     const sm_exec_env *env;
     sm_arena *arena;
     sm_stage *stage;
+    sm_dataset data;  /* the files in their order, each with its bin */
     int32_t *columns; /* of each field of the table's schema, its place in the dataset */
+    int64_t n_copied;
 } rewriting;
+
+/* Statistics must say that a file has so many rows before its footer is looked at. */
+#define COPY_ROWS 50000
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
@@ -53,11 +63,11 @@ static const sm_value *constants_of(const sm_datafile *f, int32_t n, int64_t bin
     return out;
 }
 
-/* A scan of the files that are rewritten, in their order. */
-static sm_status scan_files(rewriting *w, const sm_plan_node **out, sm_error *e)
+/* Makes the dataset of the files that are rewritten, in their order. */
+static sm_status open_files(rewriting *w, sm_error *e)
 {
     const smi_rewrite *r = w->r;
-    sm_dataset *d = SM_NEW(w->arena, sm_dataset);
+    sm_dataset *d = &w->data;
     sm_datafile *files = SM_NEW_ARRAY(w->arena, sm_datafile, r->n_files);
     int64_t n_base = 0;
     const sm_delta_file *base = sm_snapshot_files(r->base, &n_base);
@@ -65,31 +75,30 @@ static sm_status scan_files(rewriting *w, const sm_plan_node **out, sm_error *e)
     SM_TRY(sm_snapshot_dataset(r->base, w->arena, d, &w->columns, e));
     SM_ASSERT(d->n_files == n_base); /* one a file, in their order */
     for (int64_t i = 0; i < r->n_files; i++) {
-        const int64_t bin = r->bins ? r->bins[i] : 0;
         SM_ASSERT(r->files[i] >= base && r->files[i] < base + n_base);
         files[i] = d->files[r->files[i] - base];
-        files[i].constants = constants_of(&files[i], d->n_constants, bin, w->arena);
+        files[i].constants =
+            constants_of(&files[i], d->n_constants, r->bins ? r->bins[i] : 0, w->arena);
     }
     d->files = files;
     d->n_files = r->n_files;
     d->n_constants++;
     d->schema = with_bin(d->schema, w->arena);
-    const sm_relation relation = {.dataset = d, .label = sm_store_uri(sm_snapshot_store(r->base))};
-    *out = sm_plan_scan(&relation, false, w->arena);
     return SM_OK;
 }
 
-static sm_status plan_rows(rewriting *w, sm_plan **out, sm_error *e)
+static sm_status plan_rows(rewriting *w, const sm_dataset *d, sm_arena *a, sm_plan **out,
+                           sm_error *e)
 {
-    const sm_plan_node *rows = NULL, *root = NULL;
+    const sm_relation relation = {.dataset = d,
+                                  .label = sm_store_uri(sm_snapshot_store(w->r->base))};
+    const sm_plan_node *rows = sm_plan_scan(&relation, false, a), *root = rows;
 
-    SM_TRY(scan_files(w, &rows, e));
-    root = rows;
     if (w->r->plan) {
-        SM_TRY(w->r->plan(w->r->ctx, rows, w->arena, &root, e));
+        SM_TRY(w->r->plan(w->r->ctx, rows, a, &root, e));
         SM_ASSERT(root->schema->n_fields == rows->schema->n_fields);
     }
-    return sm_plan_finish(root, w->arena, out, e);
+    return sm_plan_finish(root, a, out, e);
 }
 
 /* ---- writing --------------------------------------------------------------------------------- */
@@ -136,7 +145,98 @@ static const sm_delta_file **first_files(const smi_rewrite *r, sm_arena *a)
     return out;
 }
 
-static sm_status write_rows(rewriting *w, sm_error *e)
+/* The rows of files `first` to `end`, by a plan. */
+static sm_status write_rows(rewriting *w, int64_t first, int64_t end, sm_error *e)
+{
+    const sm_sink sink = {.ctx = &w->stage->out, .push = smi_out_push};
+    sm_arena *a = sm_arena_new(w->env->budget);
+    sm_dataset d = w->data;
+    sm_plan *plan = NULL;
+    sm_status st = SM_OK;
+
+    SM_ASSERT(first <= end && end <= d.n_files);
+    d.files += first;
+    d.n_files = end - first;
+    if (d.n_files > 0) {
+        st = plan_rows(w, &d, a, &plan, e);
+        st = st == SM_OK ? sm_exec_run(plan, w->env, &sink, NULL, NULL, e) : st;
+    }
+    sm_arena_free(a);
+    return st;
+}
+
+/* Opens a file that can be copied; *out is NULL where it cannot. */
+static sm_status open_copied(const rewriting *w, int64_t i, sm_blob **out, sm_error *e)
+{
+    const sm_delta_file *f = w->r->files[i];
+    const smi_out *o = &w->stage->out;
+    sm_blob *blob = NULL;
+    bool can = false;
+
+    *out = NULL;
+    if (w->r->plan || f->dv || f->n_rows < COPY_ROWS || !o->format->writer->can_copy) {
+        return SM_OK;
+    }
+    SM_TRY(sm_blob_open(o->store, f->key, &blob, e));
+    const sm_status st =
+        o->format->writer->can_copy(o->schema, o->options, blob, w->env->budget, &can, e);
+    if (st != SM_OK || !can) {
+        sm_blob_close(blob);
+        return st;
+    }
+    *out = blob;
+    return SM_OK;
+}
+
+static sm_status copy_file(rewriting *w, int64_t i, sm_blob *from, sm_error *e)
+{
+    sm_status st = SM_OK;
+    sm_pause pause;
+
+    sm_pause_init(&pause);
+    while ((st = smi_out_copy(&w->stage->out, from, w->r->bins ? w->r->bins[i] : 0,
+                              sm_pause_waker(&pause), e)) == SM_WAIT) {
+        sm_pause_wait(&pause);
+    }
+    sm_pause_release(&pause);
+    w->n_copied++;
+    return st;
+}
+
+static sm_status end_last_file(rewriting *w, sm_error *e)
+{
+    sm_status st = SM_OK;
+    sm_pause pause;
+
+    sm_pause_init(&pause);
+    while ((st = smi_out_finish(&w->stage->out, sm_pause_waker(&pause), e)) == SM_WAIT) {
+        sm_pause_wait(&pause);
+    }
+    sm_pause_release(&pause);
+    return st;
+}
+
+static sm_status write_files(rewriting *w, sm_error *e)
+{
+    int64_t first = 0; /* of the files that are to be read */
+
+    for (int64_t i = 0; i < w->r->n_files; i++) {
+        sm_blob *from = NULL;
+        SM_TRY(open_copied(w, i, &from, e));
+        if (from) {
+            sm_status st = write_rows(w, first, i, e);
+            st = st == SM_OK ? copy_file(w, i, from, e) : st;
+            sm_blob_close(from);
+            SM_TRY(st);
+            first = i + 1;
+        }
+    }
+    SM_TRY(write_rows(w, first, w->r->n_files, e));
+    SM_TRY(end_last_file(w, e));
+    return check_rows(w, e);
+}
+
+static sm_status stage_files(rewriting *w, sm_error *e)
 {
     const smi_rewrite *r = w->r;
     const sm_type *schema = sm_snapshot_metadata(r->base)->schema;
@@ -147,16 +247,14 @@ static sm_status write_rows(rewriting *w, sm_error *e)
         .has_base = true,
         .base = r->base,
     };
-    sm_plan *plan = NULL;
 
     SM_TRY(sm_stage_open(&write, schema, w->env, &w->stage, e));
-    SM_TRY(plan_rows(w, &plan, e));
+    SM_TRY(open_files(w, e));
+    w->stage->out.rules = (smi_rules){0}; /* the rows are in the table */
     w->stage->out.order = w->columns;
     w->stage->out.origin = schema->n_fields;
     w->stage->out.places = first_files(r, w->arena);
-    const sm_sink sink = sm_stage_sink(w->stage);
-    SM_TRY(sm_exec_run(plan, w->env, &sink, NULL, NULL, e));
-    return check_rows(w, e);
+    return write_files(w, e);
 }
 
 /* ---- the record ------------------------------------------------------------------------------ */
@@ -258,13 +356,16 @@ sm_status smi_rewrite_files(const smi_rewrite *r, const sm_exec_env *env, sm_can
     rewriting w = {.r = r, .env = env, .arena = sm_arena_new(env->budget)};
     sm_candidate *c = NULL;
 
-    sm_status st = write_rows(&w, e);
+    sm_status st = stage_files(&w, e);
     if (st == SM_OK) {
         st = sm_stage_candidate(w.stage, &c, e);
     }
     if (st == SM_OK) {
         set_record(c, r);
         smi_candidate_assert_valid(c);
+        if (r->n_copied) {
+            *r->n_copied = w.n_copied;
+        }
         *out = c;
     }
     sm_stage_close(w.stage);

@@ -2,12 +2,14 @@
 that loads go on while it runs."""
 import json
 import os
+import random
 import signal
 import subprocess
 import time
 
 import deltalake
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 
@@ -60,7 +62,7 @@ def test_json(smelt, table):
     assert told.pop("seconds") >= 0 and told.pop("removed_bytes") > told.pop("added_bytes") > 0
     assert told == {"table": str(table), "dry_run": False, "target_bytes": 256 << 20, "from": 5,
                     "version": 6, "commits": 1, "bins": 1, "removed_files": 6, "deletion_vectors": 0,
-                    "added_files": 1, "rows": 30, "conflicts": 0}
+                    "copied_files": 0, "added_files": 1, "rows": 30, "conflicts": 0}
     again = smelt.json("table", "optimize", table, "--json")
     assert (again["from"], again["version"], again["commits"], again["bins"]) == (6, None, 0, 0)
 
@@ -93,6 +95,36 @@ def test_rows_keep_their_order(smelt, lake):
     smelt("table", "optimize", uri, "--target-size", str(largest + 1))
     assert files_of(smelt, uri) == [10, 90000, 15, 90000, 25]
     assert ids(smelt, uri) == list(range(first))
+
+
+def test_large_row_groups_are_copied(smelt, lake):
+    """Files that smelt wrote, between others; the rows, their order and the statistics are the same."""
+    uri, rng, wanted = lake / "shop" / "orders", random.Random(1), []
+    for _ in range(6):
+        numbers = [rng.getrandbits(60) for _ in range(75000)]
+        deltalake.write_deltalake(str(uri), pa.table({"id": numbers, "text": ["x", None, "y"] * 25000}),
+                                  mode="append")
+        wanted += numbers
+    size = max(path.stat().st_size for path in uri.glob("*.parquet"))
+    told = smelt.json("table", "optimize", uri, "--json", "--target-size", str(size * 5 // 2))
+    assert (told["added_files"], told["copied_files"]) == (3, 0)
+    append(uri, 0)
+    append(uri, 5)
+    told = smelt.json("table", "optimize", uri, "--json", "--memory-limit", "96MB")
+    assert (told["removed_files"], told["copied_files"], told["rows"]) == (5, 3, 450010)
+    wanted += list(range(10))
+    assert ids(smelt, uri) == wanted
+    table = deltalake.DeltaTable(str(uri))
+    assert table.to_pyarrow_table()["id"].to_pylist() == wanted
+    [file] = pa.table(table.get_add_actions(flatten=True)).to_pylist()
+    assert (file["num_records"], file["min.id"], file["max.id"]) == (450010, 0, max(wanted))
+    assert (file["null_count.text"], file["min.text"], file["max.text"]) == (150000, "some text", "y")
+    footer = pq.ParquetFile(table.file_uris()[0], page_checksum_verification=True)
+    assert [footer.metadata.row_group(i).num_rows for i in range(4)] == [150000, 150000, 150000, 10]
+    assert footer.read()["id"].to_pylist() == wanted
+    biggest = max(wanted)
+    assert smelt.sql(f"SELECT text FROM '{uri}' WHERE id = {biggest}") == [
+        {"text": ["x", None, "y"][wanted.index(biggest) % 3]}]
 
 
 def test_order_behind_a_checkpoint(smelt, lake):

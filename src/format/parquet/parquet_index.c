@@ -102,7 +102,9 @@ void smi_pq_index_write(smi_pq_written_group *groups, int64_t n_groups, int32_t 
             for (int32_t i = 0; i < n_leaves; i++) {
                 smi_pq_written_chunk *c = &groups[g].chunks[i];
                 const size_t before = out->len;
-                if (which == 0 && has_ends(c)) {
+                if (which == 0 && c->is_copied) {
+                    sm_buf_text(out, c->column_index);
+                } else if (which == 0 && has_ends(c)) {
                     put_column_index(c, out);
                 } else if (which == 1 && c->n_pages > 0) {
                     put_offset_index(c, groups[g].n_rows, out);
@@ -279,5 +281,20 @@ bool smi_pq_index_read(const smi_pq_chunk *c, int64_t n_rows, const uint8_t *byt
         out->stats = NULL;
     }
     SM_ASSERT(out->n_pages > 0 && out->first_row[0] == 0 && out->first_row[out->n_pages] == n_rows);
+    return true;
+}
+
+bool smi_pq_index_column(const smi_pq_chunk *c, const uint8_t *bytes, smi_pq_span at, sm_str *out)
+{
+    smi_thrift_in in;
+
+    *out = SM_STR("");
+    if (c->column_index.len == 0) {
+        return true;
+    }
+    if (!find_span(c->column_index, bytes, at, &in)) {
+        return false;
+    }
+    *out = (sm_str){(const char *)in.p, (size_t)(in.end - in.p)};
     return true;
 }

@@ -18,6 +18,7 @@
  *   parquet_reader     open, plan, begin, pull
  *   parquet_dict       the dictionary of a column that is written
  *   parquet_column     writes one leaf column: levels, values or codes -> pages
+ *   parquet_copy       row groups of a file -> row groups of another one, as they are
  *   parquet_writer     batches -> leaf columns -> row groups -> file
  *
  * Words: a *node* is an element of the file's schema tree; a *leaf* is a node with values. Each
@@ -33,6 +34,14 @@
 #define SMI_PQ_MAGIC "PAR1"
 /* Deepest path in a schema. Spark and Arrow stop earlier; levels stay within a byte. */
 #define SMI_PQ_MAX_DEPTH 100
+
+/* The format's options. */
+typedef struct smi_pq_options {
+    sm_str compression; /* zstd, snappy, none */
+    int64_t level;
+    int64_t row_group_rows;
+    bool dictionary;
+} smi_pq_options;
 
 /* ---- thrift compact protocol (parquet_thrift.c) ---------------------------------------------- */
 
@@ -196,7 +205,7 @@ typedef struct smi_pq_stats {
     sm_str old_min, old_max;     /* the older min, max: ordered as signed bytes for any type */
     int64_t n_nulls;             /* −1: unknown */
     int64_t n_nans;              /* −1: unknown */
-    bool min_is_cut, max_is_cut; /* writing only: the text was cut, so the end is not exact */
+    bool min_is_cut, max_is_cut; /* the text was cut, so the end is not exact */
 } smi_pq_stats;
 
 /* A range of bytes of the file. */
@@ -204,12 +213,27 @@ typedef struct smi_pq_span {
     uint64_t off_bytes, len;
 } smi_pq_span;
 
+/** Widens a range (len 0: none yet) so that it has the other one too, unless that is empty. */
+static inline void smi_pq_span_widen(smi_pq_span *all, smi_pq_span s)
+{
+    const uint64_t first =
+        all->len == 0 || s.off_bytes < all->off_bytes ? s.off_bytes : all->off_bytes;
+    const uint64_t end = s.off_bytes + s.len, old_end = all->off_bytes + all->len;
+
+    if (s.len > 0) {
+        *all = (smi_pq_span){first, (all->len == 0 || end > old_end ? end : old_end) - first};
+    }
+}
+
 /* A column chunk: the pages of a leaf in a row group. */
 typedef struct smi_pq_chunk {
     smi_pq_codec codec;
     int64_t n_values; /* levels, so nulls count too */
     uint64_t off_bytes;
-    size_t size_bytes; /* of all its pages; checked to be within the file */
+    size_t size_bytes;    /* of all its pages; checked to be within the file */
+    uint64_t data_off;    /* of the first data page; off_bytes where there is no dictionary page */
+    uint64_t plain_bytes; /* of pages and their headers, before compression; not checked */
+    uint32_t encodings;   /* bit set of smi_pq_encoding */
     smi_pq_stats stats;
     smi_pq_span column_index, offset_index; /* len 0: none, or not within the file */
 } smi_pq_chunk;
@@ -256,6 +280,10 @@ typedef struct smi_pq_written_chunk {
     smi_pq_stats stats;
     const smi_pq_written_page *pages; /* data pages; borrowed until the file has ended */
     int64_t n_pages;
+    /* Of a chunk that was copied, its ColumnIndex, which has no places in it ("": none); the pages
+     * then have only what the OffsetIndex says. */
+    bool is_copied;
+    sm_str column_index;
     smi_pq_span index[2]; /* ColumnIndex, OffsetIndex; len 0: none */
 } smi_pq_written_chunk;
 
@@ -287,6 +315,10 @@ void smi_pq_index_write(smi_pq_written_group *groups, int64_t n_groups, int32_t 
  * can be used. */
 bool smi_pq_index_read(const smi_pq_chunk *c, int64_t n_rows, const uint8_t *bytes, smi_pq_span at,
                        bool wants_ends, sm_arena *a, smi_pq_index *out);
+
+/** The bytes of a chunk's ColumnIndex; false where it has one that is damaged or not among `bytes`.
+ * "": it has none. */
+bool smi_pq_index_column(const smi_pq_chunk *c, const uint8_t *bytes, smi_pq_span at, sm_str *out);
 
 /* ---- schemas (parquet_schema.c) -------------------------------------------------------------- */
 
@@ -622,6 +654,39 @@ void smi_pq_seen_stats(const smi_pq_seen *s, const smi_pq_node *n, sm_arena *a, 
  */
 void smi_pq_seen_range(const smi_pq_seen *s, int64_t n_rows, sm_arena *a, sm_range *out);
 
+/** Adds what a footer says of a chunk of n_rows rows. false where that is too little to keep: its
+ * nulls are not known, or the ends of its values, which are no NaN. */
+bool smi_pq_seen_add_stats(smi_pq_seen *s, const smi_pq_node *n, const smi_pq_stats *stats,
+                           int64_t n_rows);
+
+/* ---- row groups as they are (parquet_copy.c) ------------------------------------------------- */
+
+/* What a file must be like, so that its row groups can stand in another one. */
+typedef struct smi_pq_copy_opts {
+    const sm_type *schema;
+    const smi_pq_node *root; /* the other file's tree */
+    int32_t n_leaves;
+    smi_pq_codec codec;
+    int64_t group_rows; /* of its row groups */
+} smi_pq_copy_opts;
+
+/* A file whose row groups can be copied. */
+typedef struct smi_pq_copy {
+    const smi_pq_footer *from;
+    smi_pq_written_group *groups; /* as the new footer has them; but data_off is as in `from`, and
+                                   * dictionary_off 0 */
+} smi_pq_copy;
+
+/** Looks at the footer and the page index of a file. *out, in `a`, is NULL where its row groups
+ * cannot be copied, or are too small to be kept. */
+sm_status smi_pq_copy_find(sm_blob *blob, const smi_pq_copy_opts *o, sm_arena *a, smi_pq_copy **out,
+                           sm_error *e) SM_MUST_USE;
+/** sm_writer_ops.can_copy. */
+sm_status smi_pq_can_copy(const sm_type *schema, const void *opts, sm_blob *from, sm_budget *budget,
+                          bool *out, sm_error *e) SM_MUST_USE;
+/** What options say of the codec. SM_INVALID. */
+sm_status smi_pq_codec_of(const smi_pq_options *o, smi_pq_codec *out, sm_error *e) SM_MUST_USE;
+
 /* ---- a dictionary that is written (parquet_dict.c) ------------------------------------------- */
 
 /* A set of values. Each has a code: its number in the order of their first appearance. */
@@ -754,13 +819,6 @@ void smi_pq_column_reset(smi_pq_column *c);
 uint8_t *smi_pq_room(sm_buf *b, size_t more);
 
 /* ---- the functions of the format's table ----------------------------------------------------- */
-
-typedef struct smi_pq_options {
-    sm_str compression; /* zstd, snappy, none */
-    int64_t level;
-    int64_t row_group_rows;
-    bool dictionary;
-} smi_pq_options;
 
 sm_sample *smi_pq_sample_new(const void *opts);
 sm_status smi_pq_sample_file(sm_sample *s, sm_blob *blob, int64_t max_rows, sm_sampled *out,

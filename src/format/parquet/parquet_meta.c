@@ -279,6 +279,12 @@ static void read_stats(smi_thrift_in *in, smi_thrift_type type, smi_pq_stats *s)
         case 6:
             s->min = smi_thrift_binary(in, type);
             break;
+        case 7:
+            s->max_is_cut = !smi_thrift_bool(in, type);
+            break;
+        case 8:
+            s->min_is_cut = !smi_thrift_bool(in, type);
+            break;
         case 9:
             s->n_nans = smi_thrift_i64(in, type);
             break;
@@ -286,6 +292,18 @@ static void read_stats(smi_thrift_in *in, smi_thrift_type type, smi_pq_stats *s)
             smi_thrift_skip(in, type);
         }
     }
+}
+
+static uint32_t read_encodings(smi_thrift_in *in, smi_thrift_type type)
+{
+    uint32_t out = 0;
+    const int64_t n = smi_thrift_list(in, type, SMI_T_I32);
+
+    for (int64_t i = 0; i < n && !in->failed; i++) {
+        const int64_t encoding = smi_thrift_i64(in, SMI_T_I32);
+        out |= encoding >= 0 && encoding < 32 ? UINT32_C(1) << encoding : 0;
+    }
+    return out;
 }
 
 static sm_status read_chunk_meta(meta_in *m, smi_thrift_type type, const smi_pq_node *leaf,
@@ -301,8 +319,14 @@ static sm_status read_chunk_meta(meta_in *m, smi_thrift_type type, const smi_pq_
         case 1:
             physical = smi_thrift_i64(in, type);
             break;
+        case 2:
+            c->encodings = read_encodings(in, type);
+            break;
         case 4:
             codec = smi_thrift_i64(in, type);
+            break;
+        case 6:
+            c->plain_bytes = (uint64_t)smi_thrift_i64(in, type);
             break;
         case 5:
             c->n_values = smi_thrift_i64(in, type);
@@ -339,6 +363,7 @@ static sm_status read_chunk_meta(meta_in *m, smi_thrift_type type, const smi_pq_
                        SM_STR_ARG(leaf->name));
     }
     c->off_bytes = (uint64_t)off;
+    c->data_off = (uint64_t)data_off;
     c->size_bytes = (size_t)bytes;
     return SM_OK;
 }

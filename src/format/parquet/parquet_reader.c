@@ -314,18 +314,6 @@ typedef struct index_bytes {
     smi_pq_span at;
 } index_bytes;
 
-/* Widens `all` so that it has s too. */
-static void widen_span(smi_pq_span *all, smi_pq_span s)
-{
-    if (s.len == 0) {
-        return;
-    }
-    const uint64_t first =
-        all->len == 0 || s.off_bytes < all->off_bytes ? s.off_bytes : all->off_bytes;
-    const uint64_t end = s.off_bytes + s.len, old_end = all->off_bytes + all->len;
-    *all = (smi_pq_span){first, (all->len == 0 || end > old_end ? end : old_end) - first};
-}
-
 static bool has_leaf(const bound_spot *b)
 {
     return b->shape->kind == SMI_PQ_SHAPE_LEAF && b->shape->slot_rep == 0;
@@ -348,12 +336,12 @@ static smi_pq_span index_span(const pq_file *f)
         }
         for (int32_t i = 0; i < f->n_bounds; i++) {
             if (has_leaf(&f->bounds[i])) {
-                widen_span(&all, g->chunks[f->bounds[i].shape->leaf].column_index);
-                widen_span(&all, g->chunks[f->bounds[i].shape->leaf].offset_index);
+                smi_pq_span_widen(&all, g->chunks[f->bounds[i].shape->leaf].column_index);
+                smi_pq_span_widen(&all, g->chunks[f->bounds[i].shape->leaf].offset_index);
             }
         }
         for (int32_t i = 0; i < f->n_used && all.len > 0; i++) {
-            widen_span(&all, g->chunks[f->used[i]].offset_index);
+            smi_pq_span_widen(&all, g->chunks[f->used[i]].offset_index);
         }
     }
     return all;

@@ -229,7 +229,10 @@ static void see_double(smi_pq_seen *s, double v)
 static void set_text(sm_buf *b, sm_str v)
 {
     sm_buf_reset(b);
-    memcpy(smi_pq_room(b, v.len + 1), v.data, v.len);
+    uint8_t *to = smi_pq_room(b, v.len + 1);
+    if (v.len > 0) {
+        memcpy(to, v.data, v.len);
+    }
     b->len = v.len;
 }
 
@@ -408,6 +411,57 @@ void smi_pq_seen_merge(smi_pq_seen *s, const smi_pq_seen *more)
         MERGE(i);
     }
 #undef MERGE
+}
+
+/* Takes a value as the least or the greatest one that was seen. */
+static void set_end(smi_pq_seen *s, bool is_max, sm_value v)
+{
+    if (sm_type_is_bytes(s->type->id)) {
+        set_text(is_max ? &s->max_text : &s->min_text, v.as.s);
+    } else if (s->type->id == SM_TYPE_DECIMAL) {
+        *(is_max ? &s->max.d : &s->min.d) = v.as.d;
+    } else if (is_float(s->type)) {
+        *(is_max ? &s->max.f : &s->min.f) = v.as.f;
+    } else if (s->type->id == SM_TYPE_BOOL) {
+        *(is_max ? &s->max.i : &s->min.i) = v.as.b;
+    } else {
+        *(is_max ? &s->max.i : &s->min.i) = v.as.i; /* the bits of an unsigned one alike */
+    }
+}
+
+bool smi_pq_seen_add_stats(smi_pq_seen *s, const smi_pq_node *n, const smi_pq_stats *stats,
+                           int64_t n_rows)
+{
+    smi_pq_seen more = {.type = s->type, .n_nulls = stats->n_nulls};
+    smi_pq_convert c;
+    sm_value min, max;
+
+    if (stats->n_nulls < 0 || stats->n_nulls > n_rows) {
+        return false;
+    }
+    if (!stats->min.data && !stats->max.data) {
+        more.has_nan = is_float(s->type) && stats->n_nulls < n_rows;
+        if (stats->n_nulls < n_rows && !more.has_nan) {
+            return false;
+        }
+        smi_pq_seen_merge(s, &more);
+        return true;
+    }
+    if (!stats->min.data || !stats->max.data || !smi_pq_convert_find(n, s->type, s->type, &c) ||
+        !decode_end(&c, stats->min, &min) || !decode_end(&c, stats->max, &max) ||
+        sm_value_cmp(min, max) > 0 || stats->n_nulls == n_rows) {
+        return false;
+    }
+    if (is_float(s->type) && (isnan(min.as.f) || isnan(max.as.f))) {
+        return false;
+    }
+    SM_ASSERT(sm_type_eq(min.type, s->type) && sm_type_eq(max.type, s->type));
+    more.has = true;
+    set_end(&more, false, min);
+    set_end(&more, true, max);
+    smi_pq_seen_merge(s, &more);
+    smi_pq_seen_release(&more);
+    return true;
 }
 
 /* ---- cutting strings ------------------------------------------------------------------------- */

@@ -4,7 +4,8 @@
  *
  * Calls      open; write for each batch, again as long as it returns SM_WAIT; finish, again as long
  *            as it returns SM_WAIT; close. The first write() of a batch encodes it; further ones
- *            only wait until its bytes are taken.
+ *            only wait until its bytes are taken. Between batches copy() takes the row groups of
+ *            another file as they are (parquet_copy.c): it ends the row group that is open.
  * Steps      The rows of a batch are added to the leaves of each top-level column
  *            (parquet_column.c): a nested column by its levels, EDGE rows at a time. Encoded pages
  *            are compressed, several columns at the same time, when there are PENDING_BYTES of them
@@ -35,6 +36,7 @@
 /* Tables of many columns seldom have many rows; more than this is taken only when it is used. */
 #define RESERVE_MOST (32u << 20)
 #define TAKE_BYTES   (1u << 20)
+#define COPY_BYTES   (1u << 20) /* of a piece of a chunk that is copied */
 
 /* A node on the path from a top-level column to a leaf. */
 typedef struct path_step {
@@ -84,6 +86,12 @@ typedef struct pq_writer {
     out_block *queue;
     int64_t queue_at, n_queue, queue_cap;
     bool has_batch; /* the batch is encoded, but write() has returned SM_WAIT */
+    /* the file whose row groups are being copied, and how far that is */
+    smi_pq_copy *copy; /* NULL: none */
+    int64_t copy_group;
+    bool has_group; /* it is in `groups` */
+    int32_t copy_leaf;
+    uint64_t copy_bytes; /* of the chunk */
     bool has_failed;
     writer_state state;
     /* scratch for finding levels: the entries of two nodes in turn */
@@ -433,6 +441,122 @@ static sm_status writer_write(sm_writer *writer, sm_batch *rows, sm_waker waker,
     return st;
 }
 
+/* ---- row groups of another file -------------------------------------------------------------- */
+
+/* Takes a whole row group into the file; its bytes follow. */
+static sm_status add_copied_group(pq_writer *w, smi_pq_written_group *g, sm_error *e)
+{
+    const smi_pq_group *from = &w->copy->from->groups[w->copy_group];
+    uint64_t off_bytes = w->off_bytes;
+    SM_ASSERT(g->n_rows == from->n_rows && g->n_rows > 0 && w->copy_bytes == 0);
+
+    for (int32_t i = 0; i < w->n_leaves; i++) {
+        const out_leaf *l = &w->leaves[i];
+        smi_pq_written_chunk *c = &g->chunks[i];
+        SM_ASSERT(c->is_copied && c->data_off >= from->chunks[i].off_bytes);
+        c->node = l->column.node;
+        c->path = l->names;
+        c->n_path = l->n_names;
+        c->dictionary_off = c->data_off > from->chunks[i].off_bytes ? off_bytes : 0;
+        c->data_off = off_bytes + (c->data_off - from->chunks[i].off_bytes);
+        off_bytes += c->compressed_bytes;
+        if (l->n_steps == 1 &&
+            !smi_pq_seen_add_stats(&w->seen[l->top], c->node, &c->stats, g->n_rows)) {
+            return sm_fail(e, SM_INTERNAL, "a row group without statistics was to be copied");
+        }
+    }
+    w->groups = sm_arena_grow(w->mem, w->groups, w->n_groups, &w->groups_cap, sizeof(*w->groups));
+    w->groups[w->n_groups++] = *g;
+    w->total_rows += g->n_rows;
+    return SM_OK;
+}
+
+/* Queues the next piece of the chunk; SM_END where it has no more. */
+static sm_status queue_copied_piece(pq_writer *w, sm_blob *from, sm_error *e)
+{
+    const smi_pq_chunk *c = &w->copy->from->groups[w->copy_group].chunks[w->copy_leaf];
+    SM_ASSERT(w->copy_bytes <= c->size_bytes && w->queue_at == w->n_queue);
+    const uint64_t left = c->size_bytes - w->copy_bytes;
+    const size_t n = left < COPY_BYTES ? (size_t)left : COPY_BYTES;
+    sm_block *block = NULL;
+
+    if (n == 0) {
+        return SM_END;
+    }
+    SM_TRY(sm_block_new(w->budget, n, &block, e));
+    const sm_status st = sm_blob_read(from, c->off_bytes + w->copy_bytes, n, block->data, e);
+    if (st != SM_OK) {
+        sm_block_release(block);
+        return st;
+    }
+    queue_block(w, block, n);
+    w->copy_bytes += n;
+    return SM_OK;
+}
+
+/* Writes all bytes of the row groups that are left, from where it stands. */
+static sm_status write_copied(pq_writer *w, sm_blob *from, sm_waker waker, sm_error *e)
+{
+    for (; w->copy_group < w->copy->from->n_groups; w->copy_group++, w->copy_leaf = 0) {
+        if (!w->has_group) {
+            SM_TRY(add_copied_group(w, &w->copy->groups[w->copy_group], e));
+            w->has_group = true;
+        }
+        for (; w->copy_leaf < w->n_leaves; w->copy_leaf++, w->copy_bytes = 0) {
+            sm_status st = SM_OK;
+            while (st == SM_OK) {
+                SM_TRY(write_queue(w, waker, e));
+                st = queue_copied_piece(w, from, e);
+            }
+            if (st != SM_END) {
+                return st;
+            }
+        }
+        w->has_group = false;
+    }
+    return SM_OK;
+}
+
+static sm_status begin_copy(pq_writer *w, sm_blob *from, sm_error *e)
+{
+    const smi_pq_copy_opts o = {.schema = w->schema,
+                                .root = w->root,
+                                .n_leaves = w->n_leaves,
+                                .codec = w->codec,
+                                .group_rows = w->group_rows};
+
+    SM_TRY(end_group(w, e));
+    SM_ASSERT(w->n_rows == 0 && !w->has_group);
+    SM_TRY(smi_pq_copy_find(from, &o, w->mem, &w->copy, e));
+    if (!w->copy) {
+        return sm_fail(e, SM_CORRUPT, "%.*s has changed while it was copied",
+                       SM_STR_ARG(sm_blob_uri(from)));
+    }
+    w->copy_group = w->copy_leaf = 0;
+    w->copy_bytes = 0;
+    return SM_OK;
+}
+
+static sm_status writer_copy(sm_writer *writer, sm_blob *from, sm_waker waker, sm_error *e)
+{
+    pq_writer *w = (pq_writer *)(void *)writer;
+    if (w->has_failed) {
+        return fail_again(e);
+    }
+    SM_ASSERT(w->state == WRITING && !w->has_batch);
+    sm_status st = w->copy ? SM_OK : begin_copy(w, from, e);
+    if (st == SM_OK) {
+        st = write_copied(w, from, waker, e);
+    }
+    if (st == SM_OK) {
+        w->copy = NULL;
+    }
+    w->has_failed = !sm_status_is_answer(st);
+    return st;
+}
+
+/* ---- the end --------------------------------------------------------------------------------- */
+
 static uint64_t writer_bytes(const sm_writer *writer)
 {
     const pq_writer *w = (const pq_writer *)(const void *)writer;
@@ -505,7 +629,7 @@ static sm_status writer_finish(sm_writer *writer, sm_waker waker, sm_written *ou
 
 /* ---- open and close -------------------------------------------------------------------------- */
 
-static sm_status codec_of(const smi_pq_options *o, smi_pq_codec *out, sm_error *e)
+sm_status smi_pq_codec_of(const smi_pq_options *o, smi_pq_codec *out, sm_error *e)
 {
     const struct {
         const char *name;
@@ -574,7 +698,7 @@ static void find_leaves(pathfinder *p, const smi_pq_node *node, const sm_type *t
 static sm_status prepare_writer(pq_writer *w, const smi_pq_options *o, sm_error *e)
 {
     const smi_pq_node **leaves = NULL;
-    SM_TRY(codec_of(o, &w->codec, e));
+    SM_TRY(smi_pq_codec_of(o, &w->codec, e));
     if (o->row_group_rows < 1 || o->row_group_rows > INT32_MAX || o->level < 1 || o->level > 19) {
         return sm_fail(e, SM_INVALID, "row_group_rows %" PRId64 ", level %" PRId64,
                        o->row_group_rows, o->level);
@@ -652,4 +776,6 @@ const struct sm_writer_ops smi_pq_writer = {
     .bytes = writer_bytes,
     .finish = writer_finish,
     .close = writer_close,
+    .can_copy = smi_pq_can_copy,
+    .copy = writer_copy,
 };
