@@ -205,10 +205,15 @@ typedef struct smi_out {
 sm_status smi_out_push(void *out, sm_batch *rows, sm_waker waker, sm_error *e) SM_MUST_USE;
 /** The finish of that sink: ends the open file. More rows may follow. */
 sm_status smi_out_finish(void *out, sm_waker waker, sm_error *e) SM_MUST_USE;
+/* A data file that is taken as it is. */
+typedef struct smi_copied {
+    sm_blob *blob;
+    const sm_value *partition; /* one a partition column */
+} smi_copied;
 /** Takes all rows of a data file as they are, between batches: for a file of which the format's
  * can_copy said so, and rows of that value of the origin column. SM_WAIT: call again with the same
  * arguments. Reads block, so no worker may call it. */
-sm_status smi_out_copy(smi_out *o, sm_blob *from, int64_t origin, sm_waker waker,
+sm_status smi_out_copy(smi_out *o, const smi_copied *from, int64_t origin, sm_waker waker,
                        sm_error *e) SM_MUST_USE;
 /** Goes back to the first n_adds files: gives up the one that is being written, and deletes those
  * after them. More rows may follow. */

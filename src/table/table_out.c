@@ -204,14 +204,20 @@ static sm_status fail_value(const smi_out *o, sm_value is, sm_error *e)
     return st;
 }
 
-/* Takes the next row's values of the keys as those of the file. */
-static sm_status take_values(smi_out *o, sm_error *e)
+/* Makes room for the values of the next file's keys. */
+static void begin_values(smi_out *o)
 {
     if (!o->value_arena) {
         o->value_arena = sm_arena_new(o->env->budget);
     }
     sm_arena_reset(o->value_arena);
     o->values = SM_NEW_ARRAY(o->value_arena, sm_value, o->n_keys + 1);
+}
+
+/* Takes the next row's values of the keys as those of the file. */
+static sm_status take_values(smi_out *o, sm_error *e)
+{
+    begin_values(o);
     for (int32_t i = 0; i < o->n_keys; i++) {
         o->values[i] = sm_value_copy(o->value_arena, next_value(o, i));
         if (o->only && o->keys[i] == o->split && !sm_value_eq(o->values[i], *o->only)) {
@@ -391,18 +397,33 @@ sm_status smi_out_finish(void *out, sm_waker waker, sm_error *e)
 
 /* ---- a file as it is ------------------------------------------------------------------------- */
 
-sm_status smi_out_copy(smi_out *o, sm_blob *from, int64_t origin, sm_waker waker, sm_error *e)
+/* The values of the partition columns, which the file itself does not have. */
+static void take_partition(smi_out *o, const sm_value *partition)
 {
-    SM_ASSERT(!o->given && o->split < 0 && o->format->writer->copy);
+    begin_values(o);
+    for (int32_t i = 0; i < o->n_partition; i++) {
+        o->values[i] = sm_value_copy(o->value_arena, partition[i]);
+    }
+}
+
+sm_status smi_out_copy(smi_out *o, const smi_copied *from, int64_t origin, sm_waker waker,
+                       sm_error *e)
+{
+    SM_ASSERT(!o->given && o->n_keys == o->n_partition && o->format->writer->copy);
+    SM_ASSERT(o->n_partition == 0 || from->partition);
     if (o->state == SMI_OUT_ENDING || o->state == SMI_OUT_UPLOADING ||
         (o->state == SMI_OUT_OPEN && o->from != origin)) {
         SM_TRY(end_data_file(o, waker, e));
     }
     if (o->state == SMI_OUT_NONE) {
+        take_partition(o, from->partition);
         SM_TRY(open_data_file(o, e));
         o->from = origin;
     }
-    return o->format->writer->copy(o->writer, from, waker, e);
+    for (int32_t i = 0; i < o->n_partition; i++) { /* a bin is of one partition */
+        SM_ENSURE(sm_delta_partition_eq(o->values[i], from->partition[i]));
+    }
+    return o->format->writer->copy(o->writer, from->blob, waker, e);
 }
 
 /* ---- letting go ------------------------------------------------------------------------------ */

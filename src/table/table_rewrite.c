@@ -179,7 +179,7 @@ static sm_status open_copied(const rewriting *w, int64_t i, sm_blob **out, sm_er
     }
     SM_TRY(sm_blob_open(o->store, f->key, &blob, e));
     const sm_status st =
-        o->format->writer->can_copy(o->schema, o->options, blob, w->env->budget, &can, e);
+        o->format->writer->can_copy(o->stored, o->options, blob, w->env->budget, &can, e);
     if (st != SM_OK || !can) {
         sm_blob_close(blob);
         return st;
@@ -188,13 +188,14 @@ static sm_status open_copied(const rewriting *w, int64_t i, sm_blob **out, sm_er
     return SM_OK;
 }
 
-static sm_status copy_file(rewriting *w, int64_t i, sm_blob *from, sm_error *e)
+static sm_status copy_file(rewriting *w, int64_t i, sm_blob *blob, sm_error *e)
 {
+    const smi_copied from = {.blob = blob, .partition = w->r->files[i]->partition};
     sm_status st = SM_OK;
     sm_pause pause;
 
     sm_pause_init(&pause);
-    while ((st = smi_out_copy(&w->stage->out, from, w->r->bins ? w->r->bins[i] : 0,
+    while ((st = smi_out_copy(&w->stage->out, &from, w->r->bins ? w->r->bins[i] : 0,
                               sm_pause_waker(&pause), e)) == SM_WAIT) {
         sm_pause_wait(&pause);
     }

@@ -127,6 +127,33 @@ def test_large_row_groups_are_copied(smelt, lake):
         {"text": ["x", None, "y"][wanted.index(biggest) % 3]}]
 
 
+def test_copies_in_partitions(smelt, lake):
+    """Each new file is in its partition, whether rows were copied or read."""
+    uri, wanted = lake / "shop" / "orders", {"a": [], "b c": [], None: []}
+    rng = random.Random(2)
+    for part, numbers in list(wanted.items()) * 4:
+        more = [rng.getrandbits(60) for _ in range(70000)]
+        deltalake.write_deltalake(str(uri), pa.table({"id": more, "part": pa.array([part] * 70000, pa.string())}),
+                                  mode="append", partition_by=["part"])
+        numbers += more
+    size = max(path.stat().st_size for path in uri.rglob("part-*.parquet"))
+    smelt("table", "optimize", uri, "--target-size", str(size * 5 // 2))
+    assert len(files_of(smelt, uri)) == 6
+    deltalake.write_deltalake(str(uri), pa.table({"id": [1, 2], "part": ["a", "b c"]}), mode="append")
+    wanted["a"].append(1)
+    wanted["b c"].append(2)
+    told = smelt.json("table", "optimize", uri, "--json")
+    assert (told["copied_files"], told["added_files"]) == (6, 3)
+    for read in (lambda where: [row["id"] for row in smelt.sql(f"SELECT id FROM '{uri}' WHERE {where}")],
+                 lambda where: pa.table(deltalake.QueryBuilder()
+                                        .register("t", deltalake.DeltaTable(str(uri)))
+                                        .execute(f"SELECT id FROM t WHERE {where}").read_all())["id"]
+                 .to_pylist()):
+        for part, numbers in wanted.items():
+            where = f"part = '{part}'" if part else "part IS NULL"
+            assert sorted(read(where)) == sorted(numbers), part
+
+
 def test_order_behind_a_checkpoint(smelt, lake):
     """That smelt writes; other writers put the files of theirs in an order of their own."""
     uri = lake / "shop" / "orders"
