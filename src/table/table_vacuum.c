@@ -193,10 +193,16 @@ static sm_status settle(vacuum *w, sm_error *e)
 
 /* ---- what is left alone ---------------------------------------------------------------------- */
 
+/* Is the folder one of the column's? Its name may be escaped, as most writers do it, or not. */
 static bool is_partition_of(sm_str folder, sm_str column)
 {
-    return folder.len > column.len && sm_str_starts(folder, column) &&
-           folder.data[column.len] == '=';
+    sm_buf escaped = {0};
+
+    sm_delta_folder_of(column, &escaped);
+    const bool is_one = sm_str_starts(folder, sm_buf_str(&escaped));
+    sm_buf_release(&escaped);
+    return is_one || (folder.len > column.len && sm_str_starts(folder, column) &&
+                      folder.data[column.len] == '=');
 }
 
 /* Is the folder named after a partition column, by its name or by that in files? */

@@ -290,3 +290,36 @@ def test_history_restore_and_vacuum(parts, smelt):
     assert not (parts.uri / "day=2022-04-03" / "x=new").exists() or not list(
         (parts.uri / "day=2022-04-03" / "x=new").iterdir())
     assert [row["x"] for row in parts.rows()] == ["old"] * 8
+
+
+def test_vacuum_knows_folders_that_look_hidden(parts, smelt):
+    """A folder that begins with _ is left alone, unless it is one of a partition column."""
+    parts.write(days(0, 2).rename_columns(["id", "_d:1", "shop", "x"]), "partition_by: '_d:1'")
+    assert parts.folders() == ["_d%3A1=2022-04-01", "_d%3A1=2022-04-02"]
+    before = parts.rows()
+    strays = [parts.uri / folder / "part-00009-stray.parquet" for folder in ("_d%3A1=2022-04-01", "_other")]
+    for stray in strays:
+        stray.parent.mkdir(exist_ok=True)
+        stray.write_bytes(b"x")
+        os.utime(stray, (1, 1))
+    smelt("table", "vacuum", parts.uri)
+    assert [stray.exists() for stray in strays] == [False, True]
+    assert parts.rows() == before and len(before) == 4
+
+
+def test_behind_a_checkpoint(parts, delta_peers):
+    """Partition values stand in checkpoints too, the tenth version has one."""
+    moments = [datetime.datetime(2022, 4, 1, 12, tzinfo=UTC), None, datetime.datetime(2022, 4, 2, tzinfo=UTC)]
+    wanted = {}
+    for version in range(12):
+        rows = pa.table({"id": range(version * 3, version * 3 + 3), "x": ["x"] * 3,
+                         "p": pa.array(moments, pa.timestamp("us", "UTC")), "q": [f"{version}/%"] * 3})
+        parts.write(rows, "partition_by: [q, p]", "overwrite: partitions")
+        wanted.update(by_id(rows.to_pylist()))
+    assert (parts.uri / "_delta_log" / "00000000000000000010.checkpoint.parquet").exists()
+    for log in sorted((parts.uri / "_delta_log").glob("*.json"))[:9]:
+        log.unlink()
+    assert len(wanted) == 36 and by_id(pq_rows(parts)) == wanted
+    for name, read in delta_peers.items():
+        assert by_id(read(parts.uri)) == wanted, name
+    assert len(parts.rows("SELECT id FROM l.t WHERE q = '11/%' AND p IS NULL")) == 1
