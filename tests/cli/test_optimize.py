@@ -286,3 +286,21 @@ def test_a_writer_that_removes_its_files_wins(smelt, table):
     assert (told["conflicts"], told["commits"]) == (1, 0)
     assert ids(smelt, table) == list(range(100, 105))
     assert len(data_files(table)) == 7  # what it had written is gone
+
+
+def test_files_of_a_partition_are_joined(smelt, lake):
+    """They are no neighbours in the table: each append has a file for each day."""
+    uri = lake / "shop" / "days"
+    for first in range(0, 30, 5):
+        part = rows(first).append_column("day", pa.array([row % 3 or None for row in range(first, first + 5)],
+                                                         pa.int32()))
+        deltalake.write_deltalake(str(uri), part, mode="append", partition_by=["day"])
+    before = smelt.sql(f"SELECT * FROM '{uri}' ORDER BY id")
+    told = smelt("table", "optimize", uri).stdout
+    assert told.startswith("joined 18 files, ") and ", into 3 files, " in told and "by 1 commit" in told, told
+    assert sorted(files_of(smelt, uri)) == [10, 10, 10]
+    assert smelt.sql(f"SELECT * FROM '{uri}' ORDER BY id") == before
+    assert ids(smelt, uri, " WHERE day = 2") == list(range(2, 30, 3))
+    opened = deltalake.DeltaTable(str(uri))
+    assert len({name.rsplit("/", 2)[1] for name in opened.file_uris()}) == 3
+    assert smelt("table", "optimize", uri).stdout.startswith("nothing to join, in ")

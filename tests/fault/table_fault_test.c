@@ -26,8 +26,9 @@ typedef struct way {
     sm_write_mode mode;
     const char *split; /* of the old rows: so that a day has files of its own */
     const char *where;
-    const char *after;  /* one write */
-    bool is_repeatable; /* a second one changes nothing more */
+    const char *after;   /* one write */
+    bool is_repeatable;  /* a second one changes nothing more */
+    bool is_partitioned; /* by the last column: each row has a file of its own */
 } way;
 
 static const way ways[] = {
@@ -37,7 +38,11 @@ static const way ways[] = {
      "2022-04-02 carl 7;" NEW_TEXT, true},
     {"replace within files", SM_WRITE_REPLACE_WHERE, "",
      "amount < 7 OR amount = 8 OR \"Name\" IS NULL", "2022-04-02 carl 7;" NEW_TEXT, true},
+    {"replace partitions", SM_WRITE_REPLACE_PARTITIONS, "", "", OLD_TEXT NEW_TEXT, true, true},
+    {"replace within partitions", SM_WRITE_REPLACE_WHERE, "",
+     "\"Name\" <> 'carl' OR \"Name\" IS NULL", "2022-04-02 carl 7;" NEW_TEXT, true, true},
 };
+static const sm_str by_amount[] = {{"amount", 6}};
 
 static sm_write write_of(kit *k, const way *w)
 {
@@ -51,7 +56,10 @@ static sm_write write_of(kit *k, const way *w)
 static void make_old(kit *k, const way *of)
 {
     sm_error e = {0};
-    const sm_write w = {.uri = kit_uri(k, "silver/orders"), .split_by = sm_str_of(of->split)};
+    const sm_write w = {.uri = kit_uri(k, "silver/orders"),
+                        .split_by = sm_str_of(of->split),
+                        .partition_by = by_amount,
+                        .n_partition_by = of->is_partitioned};
     assert_ok(write_orders(k, &w, old_rows, 3, NULL, &e), &e);
 }
 

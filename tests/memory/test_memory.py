@@ -54,3 +54,20 @@ def test_a_limit_that_is_named_would_do(smelt, tmp_path):
         assert float(asked.group(1)) * 1e6 > limit, done.stderr
         limit = int(float(asked.group(1)) * 1e6)
     pytest.fail(f"six limits that were asked for did not do: {done.stderr}")
+
+
+def test_more_partitions_than_could_be_open(smelt, tmp_path):
+    """Each open data file reserves megabytes; rows of 600 partitions come mixed."""
+    with duckdb.connect() as db:
+        db.execute("COPY (SELECT range AS id, range * 7919 % 600 AS part, 'text ' || range AS x "
+                   f"FROM range(30000)) TO '{tmp_path}/rows.parquet'")
+    (tmp_path / "p.yaml").write_text(
+        "name: p\nvars: {lake: {type: uri, default: ./lake}}\nlake: lake\n"
+        "tasks: [{table: l.t, sql: t.sql, partition_by: part}]\n")
+    (tmp_path / "t.sql").write_text("SELECT * FROM 'rows.parquet'")
+    report = smelt.json("run", "p.yaml", "--memory-limit", LIMIT, "--json", timeout=600)
+    assert report["peak_bytes"] <= LIMIT
+    assert len(list((tmp_path / "lake").rglob("*.parquet"))) == 600
+    found = smelt.sql("SELECT count(*) AS n, count(DISTINCT part) AS parts, sum(id) AS ids FROM l.t",
+                      "--lake", tmp_path / "lake", "--memory-limit", LIMIT)
+    assert found == [{"n": 30000, "parts": 600, "ids": 30000 * 29999 // 2}]
