@@ -190,6 +190,17 @@ typedef struct smi_diff_opts {
 sm_status smi_diff_run(smi_cli *cli, sm_store *store, const smi_diff_opts *o, int64_t limit,
                        sm_error *e) SM_MUST_USE;
 
+/* ---- smelt table cluster (cli_cluster.c) ----------------------------------------------------- */
+
+typedef struct smi_cluster_opts {
+    const char *by, *curve; /* columns with commas between; NULL: as the table says */
+} smi_cluster_opts;
+
+/** Sorts the rows of a table by a curve, and prints what was moved. SM_USAGE: no such curve, an
+ * empty name; those of sm_table_cluster(). */
+sm_status smi_cluster_run(smi_cli *cli, sm_str uri, const smi_cluster_opts *o, bool is_dry,
+                          sm_error *e) SM_MUST_USE;
+
 /* ---- text in --------------------------------------------------------------------------------- */
 
 /** Reads the whole text of a file into cli->arena. "-" is stdin; where that is a terminal, a line

@@ -2,7 +2,7 @@
  *
  * cli/cmd_table.c: `smelt table VERB URI`: prints a Delta table's columns and properties, its
  * commits, or its data files; makes an earlier version's rows the table's again. The other verbs
- * have files of their own (cli_optimize.c, cli_vacuum.c, cli_fsck.c, cli_diff.c). */
+ * have files of their own (cli_optimize.c, cli_cluster.c, cli_vacuum.c, cli_fsck.c, cli_diff.c). */
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -15,6 +15,7 @@ typedef struct options {
     int64_t limit;
     const char *version_text, *time_text, *target_size;
     bool dry_run;
+    const char *curve;
     smi_vacuum_opts vacuum;
     smi_fsck_opts fsck;
     smi_diff_opts diff;
@@ -31,6 +32,8 @@ static const smi_opt option_table[] = {
     {"--target-size", SMI_OPT_TEXT, "SIZE",
      "optimize: join files up to SIZE (default: delta.targetFileSize of the table, or 256MiB)",
      offsetof(options, target_size)},
+    {"--curve", SMI_OPT_TEXT, "CURVE", "cluster: zorder or hilbert (default: zorder)",
+     offsetof(options, curve)},
     {"--retention", SMI_OPT_TEXT, "TIME",
      "vacuum: keep what was removed less than TIME ago: 7d, 12h, 30m (default: as the table says)",
      offsetof(options, vacuum.retention)},
@@ -41,7 +44,8 @@ static const smi_opt option_table[] = {
      "vacuum: do not list the folder; only files that the log removed",
      offsetof(options, vacuum.lite)},
     {"--dry-run", SMI_OPT_FLAG, NULL,
-     "vacuum, restore, optimize, fsck: only print what would be done", offsetof(options, dry_run)},
+     "vacuum, restore, optimize, cluster, fsck: only print what would be done",
+     offsetof(options, dry_run)},
     {"--repair", SMI_OPT_FLAG, NULL, "fsck: remove the entries of files that are gone from the log",
      offsetof(options, fsck.repair)},
     {"--damaged", SMI_OPT_FLAG, NULL, "fsck --repair: also those of files that are damaged",
@@ -55,7 +59,8 @@ static const smi_opt option_table[] = {
     {"--to", SMI_OPT_TEXT, "N", "diff: the later version (default: the latest)",
      offsetof(options, diff.to)},
     {"--by", SMI_OPT_TEXT, "KEY,...",
-     "diff: columns by which rows belong together (default: whole rows are compared)",
+     "diff: columns by which rows belong together (default: whole rows are compared); cluster: "
+     "columns to sort by (default: those of the last time)",
      offsetof(options, diff.by)},
     {"--format", SMI_OPT_TEXT, "NAME",
      "diff: table, csv, json, ndjson, md (default: table on a terminal, else csv)",
@@ -405,6 +410,13 @@ static sm_status compare_versions(smi_cli *cli, sm_store *store, const options *
     return smi_diff_run(cli, store, &o->diff, limit_of(o), e);
 }
 
+static sm_status cluster_table(smi_cli *cli, sm_store *store, const options *o, sm_error *e)
+{
+    const smi_cluster_opts opts = {.by = o->diff.by, .curve = o->curve};
+
+    return smi_cluster_run(cli, sm_store_uri(store), &opts, o->dry_run, e);
+}
+
 /* Each verb looks at one version of the table, or at its store. */
 static const struct verb {
     const char *name;
@@ -417,6 +429,7 @@ static const struct verb {
     {"history", NULL, list_commits, " --limit "},
     {"restore", NULL, restore_table, " --version --timestamp --dry-run "},
     {"optimize", NULL, optimize_table, " --target-size --dry-run "},
+    {"cluster", NULL, cluster_table, " --by --curve --dry-run "},
     {"vacuum", NULL, vacuum_table, " --retention --no-retention-check --lite --dry-run "},
     {"fsck", NULL, check_table, " --repair --damaged --rows --data --dry-run "},
     {"diff", NULL, compare_versions, " --from --to --by --format --limit "},
@@ -482,17 +495,18 @@ static sm_status run_table_verb(smi_cli *cli, const void *opts, char **args, int
         }
     }
     const sm_status st = sm_fail(e, SM_USAGE, "smelt table has no command \"%s\"", args[0]);
-    sm_error_todo(e, "Use show, history, files, diff, restore, optimize, vacuum or fsck.");
+    sm_error_todo(e, "Use show, history, files, diff, restore, optimize, cluster, vacuum or fsck.");
     return st;
 }
 
 const smi_command smi_command_table = {
     .name = "table",
-    .usage = "show|history|files|diff|restore|optimize|vacuum|fsck URI [options]",
-    .summary = "Shows, checks, restores, optimizes or vacuums a Delta table.",
+    .usage = "show|history|files|diff|restore|optimize|cluster|vacuum|fsck URI [options]",
+    .summary = "Shows, checks, restores, optimizes, sorts or vacuums a Delta table.",
     .details = "  smelt table history ./lake/gold/orders --limit 5\n"
                "  smelt table restore ./lake/gold/orders --version 3 --dry-run\n"
                "  smelt table optimize ./lake/gold/orders --target-size 256MB\n"
+               "  smelt table cluster ./lake/silver/orders --by day,customer\n"
                "  smelt table vacuum ./lake/gold/orders --dry-run\n"
                "  smelt table fsck ./lake/gold/orders --data\n"
                "  smelt table diff ./lake/gold/orders --from 3 --by id\n",

@@ -389,6 +389,8 @@ struct sm_writer_ops {
      * reads of `from` block, so it is for callers that are no workers. SM_CORRUPT where the file
      * has changed since. */
     sm_status (*copy)(sm_writer *w, sm_blob *from, sm_waker waker, sm_error *e);
+    /* The rows of the next write begin a new row group. NULL: files of the format have none. */
+    void (*cut)(sm_writer *w);
 };
 
 #endif

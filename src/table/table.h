@@ -483,6 +483,67 @@ typedef struct sm_optimize_report {
  */
 sm_status sm_table_optimize(const sm_optimize *o, const sm_exec_env *env, sm_optimize_report *out,
                             sm_error *e) SM_MUST_USE;
+/* ---- cluster --------------------------------------------------------------------------------- */
+
+/* The curve by which rows are sorted, so that rows with near values in several columns are near. */
+typedef enum sm_curve {
+    SM_CURVE_ZORDER,  /* Morton: the bits of the columns' ranks in turn */
+    SM_CURVE_HILBERT, /* without jumps: rows that follow each other are near in each column */
+} sm_curve;
+
+typedef struct sm_cluster {
+    sm_str uri;            /* the table */
+    const sm_str *by;      /* its columns, in the order of the curve */
+    int32_t n_by;          /* 1 to 8; 0: columns and curve are those of the table's properties */
+    const sm_curve *curve; /* NULL: the table's where it has the same columns, else z-order */
+    int64_t least_rows;    /* fewer rows that are not sorted wait for a later run; 0: any move */
+    bool is_dry;           /* only find out which files would move; reads no row, writes nothing */
+} sm_cluster;
+
+/* A file that was moved, or would be. */
+typedef struct sm_cluster_file {
+    sm_str path; /* as in the log */
+    uint64_t size_bytes;
+    int64_t n_rows;  /* −1: not known */
+    const char *why; /* a static text */
+} sm_cluster_file;
+
+/* What a clustering did, or would do. */
+typedef struct sm_cluster_report {
+    const sm_str *by;
+    int32_t n_by;
+    sm_curve curve;
+    int64_t from;                 /* the version before it; −1: it did not come so far */
+    int64_t version;              /* that it made; −1: none, for nothing had to move */
+    const sm_cluster_file *files; /* that moved */
+    int64_t n_removed;
+    uint64_t removed_bytes;
+    int64_t n_kept; /* files that are clustered and stay where they are */
+    uint64_t kept_bytes;
+    int64_t n_waiting;       /* files that are not, and have too few rows (least_rows) */
+    int64_t n_added, n_rows; /* new files, and the rows in them; 0 in a dry run, as added_bytes */
+    uint64_t added_bytes;
+    int64_t n_sets;      /* sets of sorted files that the table has afterwards */
+    int64_t n_conflicts; /* commits of others by which work was lost and done again */
+} sm_cluster_report;
+
+/**
+ * Sorts a table's rows by a curve through several columns, so that a filter on any of them leaves
+ * out most row groups. It moves only files that are not clustered yet, and of the clustered ones
+ * those whose set is small beside what moves; a second one finds nothing to do, reads no rows, and
+ * commits nothing. First it completes the publication that is open in the table's lake.
+ *
+ * Owner     what *out has lives in `a`; it is set also after a failure
+ * Returns   SM_OK; SM_CONFLICT: others removed files that were being moved, several times in a row
+ * Errors    SM_NOT_FOUND: no table; SM_USAGE: no columns, and the table names none, or too many;
+ *           SM_NAME, SM_TYPE: of a column; SM_UNSUPPORTED: a partitioned table, a feature;
+ *           SM_INVALID: a property of the table; those of the store and of reading files
+ * Threads   no worker: runs plans. Appends and loads may go on meanwhile
+ * Cost      reads the columns twice and all others once, of files that move; sorts within the
+ *           environment's budget
+ */
+sm_status sm_table_cluster(const sm_cluster *c, const sm_exec_env *env, sm_arena *a,
+                           sm_cluster_report *out, sm_error *e) SM_MUST_USE;
 
 /* ---- two versions compared ------------------------------------------------------------------- */
 

@@ -142,6 +142,25 @@ sm_status smi_rules_fill(const smi_rules *r, sm_batch *b, sm_error *e) SM_MUST_U
 sm_status smi_rules_check(const smi_rules *r, const sm_batch *rows, sm_budget *budget,
                           sm_error *e) SM_MUST_USE;
 
+/* ---- marks of clustered files (table_cluster_mark.c) ----------------------------------------- */
+
+/* What the tags of a file say of how its rows are sorted. */
+typedef struct smi_cluster_mark {
+    sm_str by;  /* the curve and its columns; "": it is not clustered */
+    sm_str set; /* the set of files that were sorted together */
+} smi_cluster_mark;
+
+/** The mark of a file, borrowed of the snapshot; {0}: it has none. */
+smi_cluster_mark smi_cluster_mark_of(const sm_delta_file *f);
+/** A curve and its columns as a mark has them, in `a`. */
+sm_str smi_cluster_mark_text(sm_curve curve, const sm_str *by, int32_t n, sm_arena *a);
+/** Marks a new file that has none yet. The tags live in `a`; the mark's texts are borrowed. */
+void smi_cluster_mark_put(sm_delta_add *add, const smi_cluster_mark *m, uint64_t least,
+                          uint64_t greatest, sm_arena *a);
+/** Gives a new file with some rows of an old one, in their order, the mark of that one, if it has
+ * one. Borrows the old one's snapshot. */
+void smi_cluster_mark_keep(sm_delta_add *add, const sm_delta_file *of, sm_arena *a);
+
 /* ---- data files out -------------------------------------------------------------------------- */
 
 /* The state of the file that is being written. */
@@ -151,6 +170,15 @@ typedef enum smi_out_state {
     SMI_OUT_ENDING,    /* the writer gives its last bytes */
     SMI_OUT_UPLOADING, /* the store makes it visible */
 } smi_out_state;
+
+/* Sorted rows: a further column (UBIGINT) of the rows given has their keys, ascending. */
+typedef struct smi_out_sorted {
+    int32_t column;
+    const smi_cluster_mark *mark; /* of the new files */
+    int cell_shift; /* keys that are equal but for so many low bits are of one cell; 64: all are */
+    int64_t group_rows; /* as the writer has it: a row group ends with so many, … */
+    int64_t least_rows; /* … or, with so many, where its cell ends; files end with cells too */
+} smi_out_sorted;
 
 /* Rows into data files of one table, one file after the other (table_out.c). */
 typedef struct smi_out {
@@ -175,6 +203,9 @@ typedef struct smi_out {
     /* Of each value of `origin`: the removed file in whose place its new files stand. NULL: they
      * stand behind all files. */
     const sm_delta_file *const *places;
+    const smi_out_sorted *sorted; /* the rows given are sorted; NULL: they need not be */
+    /* The files that `origin` is the number of: what is written of one keeps its mark. Or NULL. */
+    const sm_delta_file *origins;
     uint64_t file_bytes;
     const sm_format *format;
     void *options;
@@ -185,8 +216,10 @@ typedef struct smi_out {
     sm_writer *writer;
     sm_written written;
     sm_arena *value_arena;
-    sm_value *values; /* of the keys in this file */
-    int64_t from;     /* of the origin column */
+    sm_value *values;         /* of the keys in this file */
+    int64_t from;             /* of the origin column */
+    uint64_t least, greatest; /* keys of its first and last row */
+    int64_t n_group;          /* rows of its open row group, as they were cut by cells */
     int32_t n_opened;
 
     sm_batch *given; /* the batch in work: after SM_WAIT the same one is given again */
@@ -283,6 +316,8 @@ void smi_partition_replace(sm_stage *s);
 sm_status smi_replace(sm_stage *s, sm_error *e) SM_MUST_USE;
 /** Removes a file of the base. In the base's order; while the stage is SETTLING. */
 void smi_stage_remove(sm_stage *s, const sm_delta_file *f);
+/** Sets the rows of a row group, before the first row. */
+sm_status smi_stage_group_rows(sm_stage *s, int64_t n, sm_error *e) SM_MUST_USE;
 /* A walk over the files of the base that a candidate does not remove. */
 typedef struct smi_kept {
     int64_t at;             /* the file's place among the base's */
@@ -328,14 +363,19 @@ typedef struct smi_rewrite {
     const int64_t *bins; /* one a file, ascending from 0: rows of two bins share no new file, and a
                           * bin's new files stand where its first stood. NULL: all are of one */
     uint64_t file_bytes; /* a new file is ended once it has so many; 0: one for each bin */
+    int64_t group_rows;  /* of a row group; 0: as the table says */
     sm_str z_order_by;   /* columns by which rows are sorted, as JSON, for the record; "": "[]" */
     /* Makes other rows of the files' rows: a sorted plan. `rows` gives the table's columns as
      * sm_snapshot_dataset() has them, and last the number of the bin (BIGINT); *out must give the
-     * same columns, and as many rows, a bin's rows together. NULL: they are written as they are. */
+     * same columns, and as many rows, a bin's rows together. NULL: they are written as they are.
+     * Where there is `sorted`, it gives one more column behind these: the keys. */
     sm_status (*plan)(void *ctx, const sm_plan_node *rows, sm_arena *a, const sm_plan_node **out,
                       sm_error *e);
     void *ctx;
     int64_t *n_copied; /* out: files whose row groups were copied as they are; NULL: not asked */
+    /* The rows are sorted. All but the column is to be known once plan() has returned; the mark is
+     * borrowed as long as the candidate. NULL: they are not. */
+    smi_out_sorted *sorted;
 } smi_rewrite;
 
 /**
@@ -396,6 +436,10 @@ bool smi_fsck_is_fault(sm_status st);
  * file with its values (table_fsck_data.c). Errors: those that are no fault of the file. */
 sm_status smi_fsck_data(const sm_snapshot *s, int64_t file, const sm_exec_env *env,
                         smi_fsck_sink sink, sm_error *e) SM_MUST_USE;
+
+/** How many rows the table wants its row groups to have: smelt.rowGroupRows; 0 where it does not
+ * say. SM_INVALID where the text is no such number. */
+sm_status smi_group_rows(const sm_delta_metadata *m, int64_t *out, sm_error *e) SM_MUST_USE;
 
 /* ---- schemas --------------------------------------------------------------------------------- */
 

@@ -55,9 +55,11 @@ typedef struct optimizing {
 
 /* ---- which files ----------------------------------------------------------------------------- */
 
+/* A file that a clustering has sorted is none: it would no longer be marked as sorted. */
 static bool is_small(const optimizing *w, const sm_delta_file *f)
 {
-    return f->size_bytes < w->report->target_bytes - w->report->target_bytes / 4;
+    return smi_cluster_mark_of(f).by.len == 0 &&
+           f->size_bytes < w->report->target_bytes - w->report->target_bytes / 4;
 }
 
 /* Ends the open bin; forgets it where it would move a file for nothing. */

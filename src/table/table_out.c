@@ -14,6 +14,10 @@
  *          memory of a row group. So rows of partitions should come sorted (table_partition.c sees
  *          to it); in any other order the files are right too, but many. Partition columns are not
  *          stored in files; the add has their values.
+ * Sorted   Rows that are sorted by a curve come with their keys. Row groups and files then end
+ *          where a cell of the curve ends: a group that lies across two cells may have the bounds
+ *          of many. A file is marked with its first and last key (table_cluster_mark.c); what a
+ *          replace leaves of a marked file stays marked.
  * States   NONE -> OPEN -> ENDING -> UPLOADING -> NONE (enum smi_out_state). Only the last step
  *          makes the file visible and durable; then it becomes an add. A rollback goes to NONE from
  *          each of them.
@@ -104,6 +108,17 @@ static const sm_value *copy_partition(const smi_out *o)
     return values;
 }
 
+/* How the file's rows are sorted, where that is known. */
+static void mark_add(smi_out *o, sm_delta_add *add)
+{
+    if (o->sorted) {
+        smi_cluster_mark_put(add, o->sorted->mark, o->least, o->greatest, o->arena);
+    } else if (o->origins) {
+        SM_ASSERT(o->origin >= 0);
+        smi_cluster_mark_keep(add, &o->origins[o->from], o->arena);
+    }
+}
+
 static void add_written(smi_out *o)
 {
     SM_ASSERT(o->written.n_rows > 0); /* a file is opened for a row */
@@ -118,6 +133,7 @@ static void add_written(smi_out *o)
         .ranges = copy_ranges(o),
         .place = o->places ? o->places[o->from] : NULL,
     };
+    mark_add(o, &o->adds[o->n_adds - 1]);
     o->n_rows += o->written.n_rows;
     o->bytes += o->written.size_bytes;
 }
@@ -178,9 +194,51 @@ static sm_value next_value(const smi_out *o, int32_t i)
     return sm_column_value(&o->rows->columns[o->keys[i]], o->at);
 }
 
+/* The key of a row of the batch in work. */
+static uint64_t key_at(const smi_out *o, int64_t row)
+{
+    const int32_t column = o->sorted->column;
+
+    SM_ASSERT(column < o->given->n_columns && o->given->columns[column].type->id == SM_TYPE_U64);
+    return sm_column_value(&o->given->columns[column], row).as.u;
+}
+
+static bool is_one_cell(const smi_out *o, uint64_t a, uint64_t b)
+{
+    const int shift = o->sorted->cell_shift;
+    return shift >= 64 || a >> shift == b >> shift;
+}
+
+/* The first row behind `at` that is of another cell; `end` where there is none before. */
+static int64_t end_of_cell(const smi_out *o, int64_t end)
+{
+    const uint64_t key = key_at(o, o->at);
+    int64_t first = o->at + 1, n = end - first;
+
+    if (is_one_cell(o, key, key_at(o, end - 1))) {
+        return end;
+    }
+    while (n > 0) {
+        const int64_t half = n / 2;
+        const bool is_same = is_one_cell(o, key, key_at(o, first + half));
+        first += is_same ? half + 1 : 0;
+        n = is_same ? n - half - 1 : half;
+    }
+    return first;
+}
+
+/* Does the next row begin another cell than the open file ends in? */
+static bool is_at_cell(const smi_out *o)
+{
+    return o->sorted && !is_one_cell(o, o->greatest, key_at(o, o->at));
+}
+
 /* Does the next row belong into another file than the open one? */
 static bool is_other_file(const smi_out *o)
 {
+    if (is_at_cell(o) && o->format->writer->bytes(o->writer) >= o->file_bytes) {
+        return true;
+    }
     for (int32_t i = 0; i < o->n_keys; i++) {
         if (!sm_delta_partition_eq(next_value(o, i), o->values[i])) {
             return true;
@@ -334,6 +392,7 @@ static sm_status take_slice(smi_out *o, sm_error *e)
     for (int32_t i = 0; i < o->n_keys; i++) {
         o->end = end_of_value(&o->rows->columns[o->keys[i]], o->at, o->end);
     }
+    o->end = o->sorted ? end_of_cell(o, o->end) : o->end;
     SM_ASSERT(o->end > o->at && o->end <= n_rows);
     if (o->at == 0 && o->end == n_rows) {
         return store_columns(o, o->rows, &o->slice, e);
@@ -343,6 +402,22 @@ static sm_status take_slice(smi_out *o, sm_error *e)
     const sm_status st = store_columns(o, cut, &o->slice, e);
     sm_batch_release(cut);
     return st;
+}
+
+/* Ends a row group with its cell, so that none lies across a large step of the curve. */
+static void cut_group(smi_out *o)
+{
+    if (is_at_cell(o) && o->n_group >= o->sorted->least_rows) {
+        o->format->writer->cut(o->writer);
+        o->n_group = 0;
+    }
+}
+
+/* A file ends with these bytes, whatever row is next. One of sorted rows ends before, with a cell
+ * (is_other_file), unless that is too large. */
+static uint64_t most_bytes(const smi_out *o)
+{
+    return !o->sorted || o->file_bytes > UINT64_MAX / 2 ? o->file_bytes : 2 * o->file_bytes;
 }
 
 /* Writes the next slice, or goes on with ending a file. */
@@ -360,15 +435,25 @@ static sm_status write_next(smi_out *o, sm_waker waker, sm_error *e)
         if (o->origin >= 0) {
             o->from = next_origin(o);
         }
+        if (o->sorted) {
+            o->least = o->greatest = key_at(o, o->at);
+            o->n_group = 0;
+        }
     }
     if (!o->slice) {
+        cut_group(o);
         SM_TRY(take_slice(o, e));
     }
     SM_TRY(o->format->writer->write(o->writer, o->slice, waker, e));
+    if (o->sorted) {
+        SM_ASSERT(key_at(o, o->at) >= o->greatest); /* sorted */
+        o->greatest = key_at(o, o->end - 1);
+        o->n_group = (o->n_group + o->end - o->at) % o->sorted->group_rows;
+    }
     sm_batch_release(o->slice);
     o->slice = NULL;
     o->at = o->end;
-    return o->format->writer->bytes(o->writer) >= o->file_bytes ? end_data_file(o, waker, e)
+    return o->format->writer->bytes(o->writer) >= most_bytes(o) ? end_data_file(o, waker, e)
                                                                 : SM_OK;
 }
 

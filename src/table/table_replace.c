@@ -12,8 +12,9 @@
  *               that satisfy it. None: the file stays. All: it goes. Some: it is cut.
  *            4. One plan writes the other rows of the files that are cut anew.
  * Order    The rows of 4 come in the order of the files, and rows of two files never share a new
- *          one: what is written for a file depends on it alone. A constant column of the dataset
- *          says which file a row is of, by its place among the base's files.
+ *          one: what is written for a file depends on it alone, and is marked as sorted where the
+ *          file was (table_cluster_mark.c). A constant column of the dataset says which file a row
+ *          is of, by its place among the base's files.
  * NULL     A row for which the condition is NULL is not replaced.
  * Split    Files with one value each of the column in the condition (split_by) never get to 3, nor
  *          do files of a condition on partition columns alone. */
@@ -272,11 +273,12 @@ static sm_status look_into(replacing *r, sm_error *e)
 
 /* Writes the plan's rows into the stage's files. They have the table's columns in its order, then
  * the place. */
-static sm_status execute_rewrite(sm_stage *s, const sm_plan *plan, sm_arena *a, sm_error *e)
+static sm_status execute_rewrite(const replacing *r, const sm_plan *plan, sm_error *e)
 {
+    sm_stage *s = r->stage;
     const sm_sink sink = {.ctx = &s->out, .push = smi_out_push, .finish = smi_out_finish};
     const int32_t n = s->out.schema->n_fields;
-    int32_t *columns = SM_NEW_ARRAY(a, int32_t, n + 1);
+    int32_t *columns = SM_NEW_ARRAY(r->arena, int32_t, n + 1);
 
     for (int32_t i = 0; i < n; i++) {
         columns[i] = i;
@@ -284,6 +286,7 @@ static sm_status execute_rewrite(sm_stage *s, const sm_plan *plan, sm_arena *a, 
     s->out.order = columns;
     s->out.only = NULL; /* these rows are not those that the write was asked for */
     s->out.origin = n;
+    s->out.origins = r->files;
     return sm_exec_run(plan, &s->env, &sink, NULL, NULL, e);
 }
 
@@ -301,10 +304,11 @@ static sm_status rewrite_cut_files(const replacing *r, sm_error *e)
     SM_ASSERT(s->out.origin == -1 && s->out.state == SMI_OUT_NONE);
     const int32_t *order = s->out.order;
     const sm_value *only = s->out.only;
-    const sm_status st = execute_rewrite(s, plan, r->arena, e);
+    const sm_status st = execute_rewrite(r, plan, e);
     s->out.order = order;
     s->out.only = only;
     s->out.origin = -1;
+    s->out.origins = NULL;
     return st;
 }
 

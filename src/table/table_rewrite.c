@@ -96,7 +96,7 @@ static sm_status plan_rows(rewriting *w, const sm_dataset *d, sm_arena *a, sm_pl
 
     if (w->r->plan) {
         SM_TRY(w->r->plan(w->r->ctx, rows, a, &root, e));
-        SM_ASSERT(root->schema->n_fields == rows->schema->n_fields);
+        SM_ASSERT(root->schema->n_fields == rows->schema->n_fields + (w->r->sorted != NULL));
     }
     return sm_plan_finish(root, a, out, e);
 }
@@ -255,6 +255,13 @@ static sm_status stage_files(rewriting *w, sm_error *e)
     w->stage->out.order = w->columns;
     w->stage->out.origin = schema->n_fields;
     w->stage->out.places = first_files(r, w->arena);
+    if (r->sorted) {
+        r->sorted->column = schema->n_fields + 1;
+        w->stage->out.sorted = r->sorted;
+    }
+    if (r->group_rows > 0) {
+        SM_TRY(smi_stage_group_rows(w->stage, r->group_rows, e));
+    }
     return write_files(w, e);
 }
 

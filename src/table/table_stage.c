@@ -18,6 +18,7 @@
 
 #include "base/json_write.h"
 #include "base/random.h"
+#include "base/text.h"
 #include "base/time.h"
 
 #define DEFAULT_FILE_BYTES ((uint64_t)256 << 20)
@@ -166,12 +167,40 @@ static sm_status settle_where(sm_stage *s, const sm_write *w, sm_error *e)
     return SM_OK;
 }
 
+sm_status smi_group_rows(const sm_delta_metadata *m, int64_t *out, sm_error *e)
+{
+    static const sm_str key = {"smelt.rowGroupRows", 18};
+
+    *out = 0;
+    for (int32_t i = 0; i < m->n_config; i++) {
+        const sm_str text = m->config[i].value;
+        if (sm_str_eq(m->config[i].key, key) &&
+            !(sm_parse_i64(text, out) && *out > 0 && *out <= INT32_MAX)) {
+            return sm_fail(e, SM_INVALID,
+                           "the table's property %.*s is not a number of rows: \"%.*s\"",
+                           SM_STR_ARG(key), SM_STR_ARG(text));
+        }
+    }
+    return SM_OK;
+}
+
+sm_status smi_stage_group_rows(sm_stage *s, int64_t n, sm_error *e)
+{
+    return sm_options_set(s->out.format->options, s->out.options, SM_STR("row_group_rows"),
+                          sm_value_i64(n), s->candidate->arena, e);
+}
+
 static sm_status settle_format(sm_stage *s, sm_error *e)
 {
+    int64_t n = 0;
+
     s->out.format = sm_format_named(SM_STR("parquet"));
     SM_ASSERT(s->out.format && s->out.format->writer);
     s->out.options = sm_arena_alloc(s->candidate->arena, s->out.format->opts_bytes + 1);
-    return sm_options_default(s->out.format->options, s->out.options, e);
+    SM_TRY(sm_options_default(s->out.format->options, s->out.options, e));
+    SM_TRY(s->candidate->base ? smi_group_rows(sm_snapshot_metadata(s->candidate->base), &n, e)
+                              : SM_OK);
+    return n > 0 ? smi_stage_group_rows(s, n, e) : SM_OK;
 }
 
 static sm_candidate *candidate_new(const sm_write *w, sm_budget *budget)

@@ -15,8 +15,9 @@
  *            entries. An entry that is null or an empty list stops, with the levels it has reached.
  *            At a list an entry becomes one for each element.
  * Same bytes The bytes depend on the rows and options only. Pages end at rows that do not depend on
- *            how the rows came in batches, row groups end at row_group_rows, and sizes alone decide
- *            what is compressed together. Neither time nor the number of threads matters.
+ *            how the rows came in batches, row groups end at row_group_rows and at cuts, and sizes
+ *            alone decide what is compressed together. Neither time nor the number of threads
+ *            matters.
  * Memory     open takes an estimate from the budget: RESERVE_* for each leaf and the pages that
  *            wait, at most RESERVE_MOST. What is needed beyond that is taken as it is used. Blocks
  *            of bytes that are written count separately.
@@ -85,6 +86,7 @@ typedef struct pq_writer {
     uint64_t off_bytes;
     out_block *queue;
     int64_t queue_at, n_queue, queue_cap;
+    bool is_cut;    /* the next row begins a row group */
     bool has_batch; /* the batch is encoded, but write() has returned SM_WAIT */
     /* the file whose row groups are being copied, and how far that is */
     smi_pq_copy *copy; /* NULL: none */
@@ -400,6 +402,10 @@ static sm_status add_rows(pq_writer *w, const sm_batch *b, int64_t first, int64_
 static sm_status encode_batch(pq_writer *w, const sm_batch *b, sm_error *e)
 {
     SM_ASSERT(b->n_columns == w->schema->n_fields);
+    if (w->is_cut) {
+        w->is_cut = false;
+        SM_TRY(end_group(w, e));
+    }
     for (int64_t first = 0; first < b->n_rows;) {
         const int64_t left = w->group_rows - w->n_rows;
         const int64_t take = b->n_rows - first < left ? b->n_rows - first : left;
@@ -439,6 +445,13 @@ static sm_status writer_write(sm_writer *writer, sm_batch *rows, sm_waker waker,
     }
     w->has_failed = !sm_status_is_answer(st);
     return st;
+}
+
+static void writer_cut(sm_writer *writer)
+{
+    pq_writer *w = (pq_writer *)(void *)writer;
+    SM_ASSERT(!w->has_batch); /* between two batches */
+    w->is_cut = true;
 }
 
 /* ---- row groups of another file -------------------------------------------------------------- */
@@ -778,4 +791,5 @@ const struct sm_writer_ops smi_pq_writer = {
     .close = writer_close,
     .can_copy = smi_pq_can_copy,
     .copy = writer_copy,
+    .cut = writer_cut,
 };

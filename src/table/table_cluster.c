@@ -1,0 +1,500 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * table/table_cluster.c: sorts a table's rows by a curve through some of its columns. Called by
+ * `smelt table cluster`, and by the pipelines' tasks of that kind.
+ *
+ * Order      Complete the open publication, open the newest version, choose the files that move
+ *            (table_cluster_choose.c). One pass over their columns samples them and gives the curve
+ *            (table_curve.c). A second pass sorts their rows by its key, on disk where memory is
+ *            short, into new files (table_rewrite.c), which are marked (table_cluster_mark.c).
+ * Properties The table remembers how it is clustered, so that the next clustering and others know:
+ *            smelt.clusterBy (["day","name"]), smelt.clusterCurve (zorder), and what makes filters
+ *            leave much out: delta.targetFileSize and smelt.rowGroupRows, unless the table has
+ *            them already. They are set by the first clustering's own commit.
+ * Others     As any rewrite: only a commit that removed one of the files, or changed metadata,
+ *            conflicts. The newest version is then looked at anew, MOST_TRIES times in a row. */
+#include "table/table_cluster_int.h"
+#include "table/table_curve_int.h"
+
+#include <inttypes.h>
+
+#include "base/json_doc.h"
+#include "base/random.h"
+#include "base/time.h"
+
+/* 6 million rows by two columns are 256 row groups of 23,000 rows, of which a filter on one value
+ * of either column reads 16. Twice the rows: 128, and 8 or 16 by the column. Scans of the whole
+ * table do not show the difference. */
+#define DEFAULT_FILE_BYTES ((uint64_t)16 << 20)
+#define DEFAULT_GROUP_ROWS 32768
+
+/* The most memory that sorting takes, so that a clustering beside other work leaves them theirs. 1.5
+ * million rows of nine columns: within 96 MB 2.0 CPU seconds, within 256 MB 1.6, without a bound
+ * 1.3 and 384 MB at the peak. */
+#define MOST_BYTES ((size_t)512 << 20)
+
+#define MOST_TRIES    5
+#define FIRST_WAIT_MS 50 /* after a conflict; doubled for each in a row */
+
+#define BY_KEY    SM_STR("smelt.clusterBy")
+#define CURVE_KEY SM_STR("smelt.clusterCurve")
+#define FILE_KEY  SM_STR("delta.targetFileSize")
+#define GROUP_KEY SM_STR("smelt.rowGroupRows")
+
+typedef struct clustering {
+    const sm_cluster *opts;
+    const sm_exec_env *env;
+    const sm_exec_env *bounded; /* the same, with a budget of MOST_BYTES: while files move */
+    sm_arena *told;             /* of the report */
+    sm_arena *arena;            /* of a try */
+    sm_store *store;
+    sm_snapshot *snapshot;
+    const sm_str *by; /* as the schema has them */
+    int32_t n_by;
+    sm_curve curve;
+    int32_t columns[SMI_CURVE_COLUMNS];
+    smi_cluster_goal goal;
+    int64_t group_rows;
+    const sm_delta_metadata *metadata; /* changed, or NULL */
+    smi_out_sorted sorted;
+    sm_cluster_report *report;
+} clustering;
+
+/* ---- what the table says --------------------------------------------------------------------- */
+
+static const sm_pair *property_of(const sm_delta_metadata *m, sm_str key)
+{
+    for (int32_t i = 0; i < m->n_config; i++) {
+        if (sm_str_eq(m->config[i].key, key)) {
+            return &m->config[i];
+        }
+    }
+    return NULL;
+}
+
+static sm_status fail_property(sm_str key, sm_str text, sm_error *e)
+{
+    return sm_fail(e, SM_INVALID, "the table's property %.*s is not understood: \"%.*s\"",
+                   SM_STR_ARG(key), SM_STR_ARG(text));
+}
+
+/* The columns that the table names; *n is 0 where it names none. */
+static sm_status read_columns(const sm_delta_metadata *m, sm_arena *a, sm_str **out, int32_t *n,
+                              sm_error *e)
+{
+    const sm_pair *said = property_of(m, BY_KEY);
+    const sm_json *list = NULL;
+    sm_error ignored = {0};
+
+    *n = 0;
+    if (!said) {
+        return SM_OK;
+    }
+    if (sm_json_parse(said->value, a, &list, &ignored) != SM_OK || list->type != SM_JSON_ARRAY ||
+        list->n_children > SMI_CURVE_COLUMNS) {
+        return fail_property(BY_KEY, said->value, e);
+    }
+    *out = SM_NEW_ARRAY(a, sm_str, list->n_children + 1);
+    for (const sm_json *item = list->child; item; item = item->next) {
+        (*out)[(*n)++] = sm_json_text(item);
+    }
+    return SM_OK;
+}
+
+static bool are_same(const sm_str *x, int32_t n_x, const sm_str *y, int32_t n_y)
+{
+    bool is_same = n_x == n_y;
+
+    for (int32_t i = 0; i < n_x && is_same; i++) {
+        is_same = sm_str_eq(x[i], y[i]);
+    }
+    return is_same;
+}
+
+static sm_status read_curve(const sm_delta_metadata *m, sm_curve *out, sm_error *e)
+{
+    const sm_pair *said = property_of(m, CURVE_KEY);
+
+    *out = said && sm_str_is(said->value, "hilbert") ? SM_CURVE_HILBERT : SM_CURVE_ZORDER;
+    return !said || *out == SM_CURVE_HILBERT || sm_str_is(said->value, "zorder")
+               ? SM_OK
+               : fail_property(CURVE_KEY, said->value, e);
+}
+
+/* ---- columns --------------------------------------------------------------------------------- */
+
+static sm_status check_column(const clustering *w, int32_t i, sm_error *e)
+{
+    const sm_type *schema = sm_snapshot_metadata(w->snapshot)->schema;
+    const sm_field *f = &schema->fields[w->columns[i]];
+
+    if (sm_type_is_nested(f->type->id)) {
+        return sm_fail(e, SM_TYPE, "rows cannot be sorted by the nested column \"%.*s\"",
+                       SM_STR_ARG(f->name));
+    }
+    for (int32_t k = 0; k < i; k++) {
+        if (w->columns[k] == w->columns[i]) {
+            return sm_fail(e, SM_USAGE, "column \"%.*s\" is named twice", SM_STR_ARG(f->name));
+        }
+    }
+    return SM_OK;
+}
+
+static sm_status find_column(clustering *w, int32_t i, sm_str name, sm_error *e)
+{
+    const sm_type *schema = sm_snapshot_metadata(w->snapshot)->schema;
+    sm_str *names = NULL;
+
+    w->columns[i] = sm_type_find(schema, name);
+    if (w->columns[i] >= 0) {
+        return check_column(w, i, e);
+    }
+    names = SM_NEW_ARRAY(w->arena, sm_str, schema->n_fields + 1);
+    for (int32_t k = 0; k < schema->n_fields; k++) {
+        names[k] = sm_arena_str(w->arena, schema->fields[k].name); /* with a NUL */
+    }
+    const sm_status st = sm_fail(e, SM_NAME, "the table has no column \"%.*s\"", SM_STR_ARG(name));
+    const char *near = sm_nearest_name(name, names, schema->n_fields);
+    if (near) {
+        sm_error_todo(e, "Did you mean \"%s\"?", near);
+    }
+    return st;
+}
+
+/* The columns and the curve: those that were asked for, or the table's own. */
+static sm_status settle_columns(clustering *w, sm_error *e)
+{
+    const sm_delta_metadata *m = sm_snapshot_metadata(w->snapshot);
+    const sm_str *by = w->opts->by;
+    int32_t n_by = w->opts->n_by, n_own = 0;
+    sm_str *own = NULL, *names = NULL;
+
+    SM_TRY(read_columns(m, w->arena, &own, &n_own, e));
+    if (n_by == 0) {
+        by = own;
+        n_by = n_own;
+    }
+    if (n_by == 0) {
+        const sm_status st =
+            sm_fail(e, SM_USAGE, "the table does not say by which columns it is clustered");
+        sm_error_todo(e, "Name them with --by: the ones that filters use most.");
+        return st;
+    }
+    if (n_by > SMI_CURVE_COLUMNS) {
+        return sm_fail(e, SM_USAGE, "a table is clustered by at most %d columns, not %" PRId32,
+                       SMI_CURVE_COLUMNS, n_by);
+    }
+    names = SM_NEW_ARRAY(w->told, sm_str, n_by);
+    for (int32_t i = 0; i < n_by; i++) {
+        SM_TRY(find_column(w, i, by[i], e));
+        names[i] = sm_arena_str(w->told, m->schema->fields[w->columns[i]].name);
+    }
+    SM_TRY(read_curve(m, &w->curve, e));
+    w->by = names;
+    w->n_by = n_by;
+    if (w->opts->curve) {
+        w->curve = *w->opts->curve;
+    } else if (!are_same(names, n_by, own, n_own)) {
+        w->curve = SM_CURVE_ZORDER;
+    }
+    return SM_OK;
+}
+
+/* ---- properties ------------------------------------------------------------------------------ */
+
+/* The columns as JSON: what comes behind the curve's name in a mark. */
+static sm_str columns_json(const clustering *w)
+{
+    const char *list = memchr(w->goal.by.data, '[', w->goal.by.len);
+
+    SM_ASSERT(list != NULL);
+    return (sm_str){list, w->goal.by.len - (size_t)(list - w->goal.by.data)};
+}
+
+/* Sets a property in `m`, which has room for it. true: it was another one before. */
+static bool set_property(sm_pair *config, int32_t *n, sm_str key, sm_str value, bool keeps_own)
+{
+    for (int32_t i = 0; i < *n; i++) {
+        if (sm_str_eq(config[i].key, key)) {
+            const bool is_other = !keeps_own && !sm_str_eq(config[i].value, value);
+            config[i].value = is_other ? value : config[i].value;
+            return is_other;
+        }
+    }
+    config[(*n)++] = (sm_pair){key, value};
+    return true;
+}
+
+/* Makes the metadata that remembers how the table is clustered; none where it does already. */
+static void settle_metadata(clustering *w)
+{
+    const sm_delta_metadata *m = sm_snapshot_metadata(w->snapshot);
+    sm_delta_metadata *own = SM_NEW(w->arena, sm_delta_metadata);
+    sm_pair *config = SM_NEW_ARRAY(w->arena, sm_pair, m->n_config + 4);
+    const bool is_zorder = w->curve == SM_CURVE_ZORDER;
+    bool is_other = false;
+
+    *own = *m; /* borrowed of the snapshot, which the candidate holds */
+    memcpy(config, m->config, (size_t)m->n_config * sizeof(*config));
+    is_other |= set_property(config, &own->n_config, BY_KEY, columns_json(w), false);
+    is_other |= set_property(config, &own->n_config, CURVE_KEY,
+                             is_zorder ? SM_STR("zorder") : SM_STR("hilbert"), false);
+    is_other |= set_property(config, &own->n_config, FILE_KEY,
+                             sm_arena_strf(w->arena, "%" PRIu64, w->goal.file_bytes), true);
+    is_other |= set_property(config, &own->n_config, GROUP_KEY,
+                             sm_arena_strf(w->arena, "%" PRId64, w->group_rows), true);
+    own->config = config;
+    w->metadata = is_other ? own : NULL;
+}
+
+static sm_status settle_goal(clustering *w, sm_error *e)
+{
+    const sm_delta_metadata *m = sm_snapshot_metadata(w->snapshot);
+
+    if (m->n_partition_columns > 0) {
+        return sm_fail(e, SM_UNSUPPORTED, "the table is partitioned by \"%.*s\"%s",
+                       SM_STR_ARG(m->partition_columns[0]),
+                       m->n_partition_columns > 1 ? " and more" : "");
+    }
+    SM_TRY(settle_columns(w, e));
+    SM_TRY(sm_delta_target_bytes(m, &w->goal.file_bytes, e));
+    SM_TRY(smi_group_rows(m, &w->group_rows, e));
+    w->group_rows = w->group_rows > 0 ? w->group_rows : DEFAULT_GROUP_ROWS;
+    w->goal.file_bytes = w->goal.file_bytes > 0 ? w->goal.file_bytes : DEFAULT_FILE_BYTES;
+    w->goal.by = smi_cluster_mark_text(w->curve, w->by, w->n_by, w->arena);
+    w->goal.columns = w->columns;
+    w->goal.n_columns = w->n_by;
+    w->goal.least_rows = w->opts->least_rows;
+    settle_metadata(w);
+    w->report->by = w->by;
+    w->report->n_by = w->n_by;
+    w->report->curve = w->curve;
+    return SM_OK;
+}
+
+/* ---- the rows in order ----------------------------------------------------------------------- */
+
+static sm_status push_sample(void *sample, sm_batch *rows, sm_waker waker, sm_error *e)
+{
+    (void)waker, (void)e;
+    smi_sample_add(sample, rows);
+    return SM_OK;
+}
+
+/* Chooses the cells of the curve that become row groups: of three eighths to three quarters of a
+ * group's rows, so that most of them fit into one whatever the sample has missed. */
+static void settle_cells(clustering *w, int64_t n_rows, int bits)
+{
+    int depth = 0;
+
+    while (depth < bits && n_rows >> depth > w->group_rows - w->group_rows / 4) {
+        depth++;
+    }
+    w->sorted.cell_shift = depth > 0 ? bits - depth : 64;
+    w->sorted.group_rows = w->group_rows;
+    w->sorted.least_rows = w->group_rows / 4; /* and smaller ones share it with the next */
+}
+
+/* Makes the curve from a sample of the rows. */
+static sm_status sample_rows(clustering *w, const sm_plan_node *rows, const int32_t *places,
+                             sm_arena *a, const smi_curve **out, sm_error *e)
+{
+    const sm_expr **exprs = SM_NEW_ARRAY(a, const sm_expr *, w->n_by);
+    const sm_type **types = SM_NEW_ARRAY(a, const sm_type *, w->n_by);
+    sm_plan *plan = NULL;
+
+    for (int32_t i = 0; i < w->n_by; i++) {
+        exprs[i] = sm_expr_column(rows->schema, places[i], a);
+        types[i] = exprs[i]->type;
+    }
+    SM_TRY(sm_plan_finish(sm_plan_project(rows, exprs, w->by, w->n_by, a), a, &plan, e));
+    smi_sample *s = smi_sample_new(types, w->n_by, w->bounded->budget);
+    const sm_sink sink = {.ctx = s, .push = push_sample};
+    const sm_status st = sm_exec_run(plan, w->bounded, &sink, NULL, NULL, e);
+    if (st == SM_OK) {
+        *out = smi_curve_new(w->curve, s, a);
+        settle_cells(w, smi_sample_rows(s), smi_curve_bits(*out) * w->n_by);
+    }
+    smi_sample_free(s);
+    return st;
+}
+
+/* The first n columns of `in`, and behind them others. */
+static const sm_plan_node *with_columns(const sm_plan_node *in, int32_t n,
+                                        const sm_expr *const *others, int32_t n_others, sm_arena *a)
+{
+    static const sm_str names[] = {{"bin", 3}, {"key", 3}};
+    const sm_expr **exprs = SM_NEW_ARRAY(a, const sm_expr *, n + n_others);
+    sm_str *all = SM_NEW_ARRAY(a, sm_str, n + n_others);
+
+    SM_ASSERT(n_others <= SM_COUNT(names));
+    for (int32_t i = 0; i < n; i++) {
+        exprs[i] = sm_expr_column(in->schema, i, a);
+        all[i] = in->schema->fields[i].name;
+    }
+    for (int32_t i = 0; i < n_others; i++) {
+        exprs[n + i] = others[i];
+        all[n + i] = names[SM_COUNT(names) - n_others + i];
+    }
+    return sm_plan_project(in, exprs, all, n + n_others, a);
+}
+
+/* Makes of the rows of the files, and their bin, which is 0, the same in order, and their key. */
+static sm_status plan_sorted(void *ctx, const sm_plan_node *rows, sm_arena *a,
+                             const sm_plan_node **out, sm_error *e)
+{
+    clustering *w = ctx;
+    const int32_t n = rows->schema->n_fields - 1;
+    int32_t places[SMI_CURVE_COLUMNS];
+    const smi_curve *curve = NULL;
+    const sm_plan_node *sorted = NULL;
+
+    for (int32_t i = 0; i < w->n_by; i++) {
+        places[i] = sm_type_find(rows->schema, w->by[i]);
+        SM_ASSERT(places[i] >= 0 && places[i] < n);
+    }
+    SM_TRY(sample_rows(w, rows, places, a, &curve, e));
+    const sm_expr *key = smi_curve_expr(curve, rows->schema, places, a);
+    const sm_plan_node *keyed = with_columns(rows, n, &key, 1, a);
+    const sm_sort_key by = {.expr = sm_expr_column(keyed->schema, n, a)};
+    SM_TRY(sm_plan_sort(keyed, &by, 1, a, &sorted, e));
+    const sm_expr *const last[] = {sm_expr_constant(sm_value_i64(0), a),
+                                   sm_expr_column(sorted->schema, n, a)};
+    *out = with_columns(sorted, n, last, SM_COUNT(last), a);
+    return SM_OK;
+}
+
+/* ---- a try ----------------------------------------------------------------------------------- */
+
+static void tell_choice(clustering *w, const smi_cluster_choice *c)
+{
+    sm_cluster_report *r = w->report;
+    sm_cluster_file *files = SM_NEW_ARRAY(w->told, sm_cluster_file, c->n_files + 1);
+
+    for (int64_t i = 0; i < c->n_files; i++) {
+        files[i] = (sm_cluster_file){
+            .path = sm_arena_str(w->told, c->files[i]->path),
+            .size_bytes = c->files[i]->size_bytes,
+            .n_rows = sm_delta_file_rows(c->files[i]),
+            .why = c->whys[i],
+        };
+    }
+    r->files = files;
+    r->n_removed = c->n_files;
+    r->removed_bytes = c->bytes;
+    r->n_kept = c->n_kept;
+    r->n_waiting = c->n_waiting;
+    r->kept_bytes = c->kept_bytes;
+    r->n_sets = c->n_kept_sets + (c->n_files > 0);
+}
+
+static void tell_commit(clustering *w, const sm_candidate *c, int64_t version)
+{
+    sm_cluster_report *r = w->report;
+
+    r->version = version;
+    r->n_added = c->record.n_adds;
+    r->added_bytes = c->bytes;
+    for (int64_t i = 0; i < c->record.n_adds; i++) {
+        r->n_rows += c->record.adds[i].n_rows;
+    }
+}
+
+static sm_status move_files(clustering *w, const smi_cluster_choice *choice, sm_error *e)
+{
+    char set[SM_UUID_BYTES];
+    sm_candidate *c = NULL;
+    int64_t version = -1;
+
+    sm_uuid(set);
+    const smi_cluster_mark mark = {.by = w->goal.by, .set = sm_arena_str(w->arena, sm_str_of(set))};
+    const smi_rewrite rewrite = {
+        .base = w->snapshot,
+        .files = choice->files,
+        .n_files = choice->n_files,
+        .file_bytes = w->goal.file_bytes,
+        .group_rows = w->group_rows,
+        .z_order_by = columns_json(w),
+        .sorted = &w->sorted,
+        .plan = plan_sorted,
+        .ctx = w,
+    };
+    w->sorted = (smi_out_sorted){.mark = &mark};
+    SM_TRY(smi_rewrite_files(&rewrite, w->bounded, &c, e));
+    c->record.metadata = w->metadata;
+    smi_candidate_assert_valid(c);
+    const sm_status st = sm_publish(&c, 1, w->env->budget, &version, NULL, e);
+    if (st == SM_OK) {
+        tell_commit(w, c, version);
+    }
+    sm_candidate_release(c); /* before the arena that its metadata and marks are in */
+    return st;
+}
+
+static sm_status move_within_bound(clustering *w, const smi_cluster_choice *choice, sm_error *e)
+{
+    sm_exec_env bounded = *w->env;
+
+    bounded.budget = sm_budget_new(w->env->budget, "clustering", MOST_BYTES);
+    w->bounded = &bounded;
+    const sm_status st = move_files(w, choice, e);
+    w->bounded = NULL;
+    sm_budget_free(bounded.budget);
+    return st;
+}
+
+/* Looks at the version that is open, and moves what is to be moved. */
+static sm_status cluster_snapshot(clustering *w, sm_error *e)
+{
+    smi_cluster_choice choice;
+
+    SM_TRY(settle_goal(w, e));
+    w->report->from = sm_snapshot_version(w->snapshot);
+    smi_cluster_choose(w->snapshot, &w->goal, w->arena, &choice);
+    tell_choice(w, &choice);
+    return w->opts->is_dry || choice.n_files == 0 ? SM_OK : move_within_bound(w, &choice, e);
+}
+
+static void wait_after(const clustering *w, int n_conflicts)
+{
+    const int wait_ms = FIRST_WAIT_MS << n_conflicts;
+
+    for (int ms = 0; ms < wait_ms && !sm_cancel_is_set(w->env->cancel); ms += FIRST_WAIT_MS) {
+        sm_sleep_ms(FIRST_WAIT_MS);
+    }
+}
+
+static sm_status try_once(clustering *w, sm_error *e)
+{
+    w->arena = sm_arena_new(w->env->budget);
+    sm_status st = smi_open_settled(w->store, w->opts->is_dry, w->env->budget, &w->snapshot, e);
+    if (st == SM_OK) {
+        st = cluster_snapshot(w, e);
+    }
+    sm_snapshot_release(w->snapshot);
+    w->snapshot = NULL;
+    sm_arena_free(w->arena);
+    w->arena = NULL;
+    return st;
+}
+
+sm_status sm_table_cluster(const sm_cluster *c, const sm_exec_env *env, sm_arena *a,
+                           sm_cluster_report *out, sm_error *e)
+{
+    SM_ASSERT(c && env && out && c->uri.len > 0);
+    SM_ASSERT(c->n_by == 0 || c->by);
+    *out = (sm_cluster_report){.from = -1, .version = -1};
+    clustering w = {.opts = c, .env = env, .told = a, .report = out};
+
+    sm_status st = sm_store_open(env->stores, c->uri, &w.store, e);
+    if (st == SM_OK) {
+        st = try_once(&w, e);
+    }
+    while (st == SM_CONFLICT && out->n_conflicts < MOST_TRIES - 1) {
+        wait_after(&w, (int)out->n_conflicts);
+        out->n_conflicts++;
+        st = try_once(&w, e);
+    }
+    sm_store_release(w.store);
+    return st == SM_OK ? st : sm_within(e, st, "table %.*s", SM_STR_ARG(c->uri));
+}

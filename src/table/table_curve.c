@@ -1,0 +1,473 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * table/table_curve.c: puts rows on a space-filling curve. Called by table_cluster.c.
+ *
+ * Why ranks  A curve is only good if its cells hold about as many rows each. Values are not like
+ *            that: texts share their beginnings, numbers are skewed. Ranks are even by themselves,
+ *            and every type that has an order has them.
+ * Sample     Each row's number is hashed, and the SAMPLE_ROWS rows with the least hashes are kept
+ *            (bottom-k). So the sample is the same whoever reads the rows, and their number need
+ *            not be known before.
+ * Rank       The share of the sample that is less than the value, in 2^bits steps. A value is
+ *            first compared by 64 bits (`head`), which decide for numbers and nearly always for
+ *            texts; where they are equal, as a whole.
+ * Key        Morton: the highest bit of each rank, then the next bit of each, and so on. Hilbert:
+ *            the ranks are turned first, then taken in turn likewise (J. Skilling, Programming the
+ *            Hilbert curve, AIP 707, 2004). Bits of a byte are spread by a table.
+ * Bits       As many as 64 leave for each column, and no more than the sample can tell apart. */
+#include "table/table_curve_int.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hash.h"
+
+#define SAMPLE_BITS 14 /* a cell of 2^-14 of the table is far smaller than a row group */
+#define SAMPLE_ROWS ((int64_t)1 << SAMPLE_BITS)
+#define SIGN        ((uint64_t)1 << 63)
+
+/* ---- the sample ------------------------------------------------------------------------------ */
+
+typedef struct sampled_row {
+    uint64_t hash;          /* of its number */
+    const sm_value *values; /* n */
+} sampled_row;
+
+struct smi_sample {
+    int32_t n;
+    const sm_type *types[SMI_CURVE_COLUMNS];
+    sm_budget *budget;
+    sm_arena *arena;   /* of the values */
+    sampled_row *rows; /* 2 × SAMPLE_ROWS; the first n_rows are used */
+    int64_t n_rows, n_seen;
+    uint64_t below; /* rows with a hash from here on are not taken */
+};
+
+smi_sample *smi_sample_new(const sm_type *const *types, int32_t n, sm_budget *budget)
+{
+    SM_ASSERT(n > 0 && n <= SMI_CURVE_COLUMNS);
+    smi_sample *s = sm_alloc_zero(sizeof(*s));
+
+    for (int32_t k = 0; k < n; k++) {
+        SM_ASSERT(!sm_type_is_nested(types[k]->id));
+        s->types[k] = types[k];
+    }
+    s->n = n;
+    s->budget = budget;
+    s->arena = sm_arena_new(budget);
+    s->rows = sm_alloc(2 * (size_t)SAMPLE_ROWS * sizeof(*s->rows));
+    s->below = UINT64_MAX;
+    return s;
+}
+
+void smi_sample_free(smi_sample *s)
+{
+    if (s) {
+        sm_arena_free(s->arena);
+        sm_free(s->rows);
+        sm_free(s);
+    }
+}
+
+int64_t smi_sample_rows(const smi_sample *s)
+{
+    return s->n_seen;
+}
+
+/* Numbers in a row become numbers that look random; no two become the same (splitmix64). */
+static uint64_t hash_number(uint64_t n)
+{
+    n += UINT64_C(0x9E3779B97F4A7C15);
+    n = (n ^ (n >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
+    n = (n ^ (n >> 27)) * UINT64_C(0x94D049BB133111EB);
+    return n ^ (n >> 31);
+}
+
+static int by_hash(const void *x, const void *y)
+{
+    const uint64_t a = ((const sampled_row *)x)->hash, b = ((const sampled_row *)y)->hash;
+    return a < b ? -1 : a > b;
+}
+
+/* A copy that borrows nothing but the type, which is the sample's. */
+static sm_value keep_value(sm_arena *a, const sm_type *type, sm_value v)
+{
+    v.type = type;
+    if (sm_type_is_bytes(type->id) && !v.is_null) {
+        v.as.s = sm_arena_str(a, v.as.s);
+    }
+    return v;
+}
+
+/* Keeps the rows with the least hashes, and copies their values so that the others' are freed. */
+static void thin_out(smi_sample *s)
+{
+    sm_arena *kept = sm_arena_new(s->budget);
+
+    qsort(s->rows, (size_t)s->n_rows, sizeof(*s->rows), by_hash);
+    s->n_rows = s->n_rows < SAMPLE_ROWS ? s->n_rows : SAMPLE_ROWS;
+    for (int64_t i = 0; i < s->n_rows; i++) {
+        sm_value *copy = SM_NEW_ARRAY(kept, sm_value, s->n);
+        for (int32_t k = 0; k < s->n; k++) {
+            copy[k] = keep_value(kept, s->types[k], s->rows[i].values[k]);
+        }
+        s->rows[i].values = copy;
+    }
+    SM_ASSERT(s->n_rows == SAMPLE_ROWS);
+    s->below = s->rows[s->n_rows - 1].hash;
+    sm_arena_free(s->arena);
+    s->arena = kept;
+}
+
+static void take_row(smi_sample *s, uint64_t hash, const sm_batch *rows, int64_t i)
+{
+    sm_value *values = SM_NEW_ARRAY(s->arena, sm_value, s->n);
+
+    for (int32_t k = 0; k < s->n; k++) {
+        const sm_column *c = &rows->columns[k];
+        SM_ASSERT(sm_type_eq(c->type, s->types[k]));
+        const bool is_null = sm_column_is_null(c, i);
+        values[k] = keep_value(s->arena, s->types[k],
+                               is_null ? sm_value_null(c->type) : sm_column_value(c, i));
+    }
+    s->rows[s->n_rows++] = (sampled_row){.hash = hash, .values = values};
+    if (s->n_rows == 2 * SAMPLE_ROWS) {
+        thin_out(s);
+    }
+}
+
+void smi_sample_add(smi_sample *s, const sm_batch *rows)
+{
+    SM_ASSERT(rows->n_columns == s->n);
+    for (int64_t i = 0; i < rows->n_rows; i++) {
+        const uint64_t hash = hash_number((uint64_t)s->n_seen++);
+        if (hash < s->below) {
+            take_row(s, hash, rows, i);
+        }
+    }
+}
+
+/* ---- ranks ----------------------------------------------------------------------------------- */
+
+/* The different values that a column has in the sample, ascending. */
+typedef struct boundaries {
+    const sm_type *type;
+    bool is_exact;          /* equal heads are equal values */
+    int64_t n;              /* without NULL */
+    const uint64_t *heads;  /* n */
+    const sm_value *values; /* n */
+    const uint32_t *ranks;  /* n + 1: of each value, and of values above all */
+} boundaries;
+
+struct smi_curve {
+    sm_curve kind;
+    int32_t n;
+    int bits;
+    boundaries columns[SMI_CURVE_COLUMNS];
+    uint64_t spread[256]; /* a byte's bits, n places apart */
+};
+
+static uint64_t head_of_float(double f)
+{
+    uint64_t bits = 0;
+
+    if (f != f) {
+        return UINT64_MAX; /* NaN is the largest */
+    }
+    f = f == 0 ? 0 : f; /* −0 equals 0 */
+    memcpy(&bits, &f, sizeof(bits));
+    return bits & SIGN ? ~bits : bits | SIGN;
+}
+
+static uint64_t head_of_text(sm_str s)
+{
+    uint64_t head = 0;
+
+    memcpy(&head, s.data ? s.data : "", s.len < sizeof(head) ? s.len : sizeof(head));
+    return __builtin_bswap64(head);
+}
+
+/* 64 bits whose order is that of the values, as far as they tell them apart. */
+static uint64_t head_of(sm_value v)
+{
+    switch (v.type->id) {
+    case SM_TYPE_BOOL:
+        return v.as.b;
+    case SM_TYPE_U8:
+    case SM_TYPE_U16:
+    case SM_TYPE_U32:
+    case SM_TYPE_U64:
+        return v.as.u;
+    case SM_TYPE_F32:
+    case SM_TYPE_F64:
+        return head_of_float(v.as.f);
+    case SM_TYPE_DECIMAL:
+        return (uint64_t)(v.type->precision <= 18 ? v.as.d : v.as.d >> 64) ^ SIGN;
+    case SM_TYPE_STRING:
+    case SM_TYPE_BINARY:
+        return head_of_text(v.as.s);
+    default:
+        SM_ASSERT(!sm_type_is_nested(v.type->id) && v.type->id != SM_TYPE_NULL);
+        return (uint64_t)v.as.i ^ SIGN;
+    }
+}
+
+/* The first of `n` ascending heads that is not less. */
+static int64_t first_from(const uint64_t *heads, int64_t n, uint64_t head)
+{
+    int64_t at = 0;
+
+    while (n > 0) {
+        const int64_t half = n / 2;
+        const bool is_less = heads[at + half] < head;
+        at += is_less ? half + 1 : 0;
+        n = is_less ? n - half - 1 : half;
+    }
+    return at;
+}
+
+static uint32_t rank_of(const boundaries *b, sm_value v)
+{
+    const uint64_t head = head_of(v);
+    int64_t at = first_from(b->heads, b->n, head);
+
+    if (!b->is_exact && at < b->n && b->heads[at] == head) {
+        int64_t n = head == UINT64_MAX ? b->n - at : first_from(b->heads + at, b->n - at, head + 1);
+        while (n > 0) { /* among those that the heads do not tell apart */
+            const int64_t half = n / 2;
+            const bool is_less = sm_value_cmp(b->values[at + half], v) < 0;
+            at += is_less ? half + 1 : 0;
+            n = is_less ? n - half - 1 : half;
+        }
+    }
+    return b->ranks[at];
+}
+
+uint32_t smi_curve_rank(const smi_curve *c, int32_t column, sm_value v)
+{
+    SM_ASSERT(column >= 0 && column < c->n);
+    return v.is_null ? 0 : rank_of(&c->columns[column], v);
+}
+
+int smi_curve_bits(const smi_curve *c)
+{
+    return c->bits;
+}
+
+/* ---- keys ------------------------------------------------------------------------------------ */
+
+/* Turns a point so that its bits, taken in turn, are its place on the Hilbert curve. */
+static void turn_hilbert(uint32_t *x, int32_t n, int bits)
+{
+    uint32_t t = 0;
+
+    for (uint32_t q = (uint32_t)1 << (bits - 1); q > 1; q >>= 1) { /* undo the turns of the cells */
+        const uint32_t below = q - 1;
+        for (int32_t i = 0; i < n; i++) {
+            if (x[i] & q) {
+                x[0] ^= below;
+            } else {
+                t = (x[0] ^ x[i]) & below;
+                x[0] ^= t;
+                x[i] ^= t;
+            }
+        }
+    }
+    for (int32_t i = 1; i < n; i++) { /* Gray code */
+        x[i] ^= x[i - 1];
+    }
+    t = 0;
+    for (uint32_t q = (uint32_t)1 << (bits - 1); q > 1; q >>= 1) {
+        t ^= x[n - 1] & q ? q - 1 : 0;
+    }
+    for (int32_t i = 0; i < n; i++) {
+        x[i] ^= t;
+    }
+}
+
+static void fill_spread(uint64_t *spread, int32_t n)
+{
+    for (int byte = 0; byte < 256; byte++) {
+        spread[byte] = 0;
+        for (int bit = 0; bit < 8 && bit * n < 64; bit++) {
+            spread[byte] |= (uint64_t)(byte >> bit & 1) << (bit * n);
+        }
+    }
+}
+
+/* Takes the bits of n ranks in turn; the first rank's is the higher of each round. */
+static uint64_t interleave(const uint64_t *spread, const uint32_t *ranks, int32_t n)
+{
+    uint64_t key = 0;
+
+    for (int32_t i = 0; i < n; i++) {
+        const uint32_t r = ranks[i];
+        const uint64_t low = spread[r & 0xFF];
+        const uint64_t high = r >> 8 && 8 * n < 64 ? spread[r >> 8 & 0xFF] << (8 * n) : 0;
+        key |= (low | high) << (n - 1 - i);
+    }
+    return key;
+}
+
+static uint64_t key_of(sm_curve kind, const uint64_t *spread, uint32_t *ranks, int32_t n, int bits)
+{
+    if (kind == SM_CURVE_HILBERT) {
+        turn_hilbert(ranks, n, bits);
+    }
+    return interleave(spread, ranks, n);
+}
+
+uint64_t smi_curve_key(sm_curve kind, const uint32_t *ranks, int32_t n, int bits)
+{
+    SM_ASSERT(n > 0 && n <= SMI_CURVE_COLUMNS && bits > 0 && bits <= 16 && n * bits <= 64);
+    uint64_t spread[256];
+    uint32_t turned[SMI_CURVE_COLUMNS];
+
+    memcpy(turned, ranks, (size_t)n * sizeof(*ranks));
+    fill_spread(spread, n);
+    return key_of(kind, spread, turned, n, bits);
+}
+
+/* ---- making a curve -------------------------------------------------------------------------- */
+
+static int by_value(const void *x, const void *y)
+{
+    const sm_value *a = x, *b = y;
+
+    if (a->is_null || b->is_null) {
+        return (int)b->is_null - (int)a->is_null; /* NULL first */
+    }
+    return sm_value_cmp(*a, *b);
+}
+
+/* The rank that a value has behind `n_less` of `n` sampled rows. */
+static uint32_t rank_behind(int64_t n_less, int64_t n, int bits)
+{
+    SM_ASSERT(n_less >= 0 && n_less <= n);
+    const int64_t most = ((int64_t)1 << bits) - 1;
+    return n == 0 ? 0 : (uint32_t)(n_less * most / n);
+}
+
+/* Makes the boundaries of the values, which are sorted. */
+static void settle_boundaries(boundaries *b, const sm_value *values, int64_t n, int bits,
+                              sm_arena *a)
+{
+    uint64_t *heads = SM_NEW_ARRAY(a, uint64_t, n + 1);
+    sm_value *own = SM_NEW_ARRAY(a, sm_value, n + 1);
+    uint32_t *ranks = SM_NEW_ARRAY(a, uint32_t, n + 1);
+
+    for (int64_t i = 0; i < n; i++) {
+        if (!values[i].is_null && (b->n == 0 || sm_value_cmp(own[b->n - 1], values[i]) != 0)) {
+            own[b->n] = sm_value_copy(a, values[i]);
+            heads[b->n] = head_of(values[i]);
+            ranks[b->n++] = rank_behind(i, n, bits);
+        }
+    }
+    ranks[b->n] = rank_behind(n, n, bits);
+    b->heads = heads;
+    b->values = own;
+    b->ranks = ranks;
+}
+
+/* Do 64 bits tell all values of the type apart? */
+static bool has_exact_heads(const sm_type *t)
+{
+    return !sm_type_is_bytes(t->id) && (t->id != SM_TYPE_DECIMAL || t->precision <= 18);
+}
+
+const smi_curve *smi_curve_new(sm_curve kind, smi_sample *s, sm_arena *a)
+{
+    smi_curve *c = SM_NEW(a, smi_curve);
+    const int bits = 64 / s->n;
+
+    if (s->n_rows > SAMPLE_ROWS) {
+        thin_out(s);
+    }
+    c->kind = kind;
+    c->n = s->n;
+    c->bits = bits < SAMPLE_BITS ? bits : SAMPLE_BITS;
+    fill_spread(c->spread, c->n);
+    sm_value *values = sm_alloc((size_t)(s->n_rows + 1) * sizeof(*values));
+    for (int32_t k = 0; k < s->n; k++) {
+        for (int64_t i = 0; i < s->n_rows; i++) {
+            values[i] = s->rows[i].values[k];
+        }
+        qsort(values, (size_t)s->n_rows, sizeof(*values), by_value);
+        const sm_type *type = sm_value_copy(a, sm_value_null(s->types[k])).type;
+        c->columns[k] = (boundaries){.type = type, .is_exact = has_exact_heads(type)};
+        settle_boundaries(&c->columns[k], values, s->n_rows, c->bits, a);
+    }
+    sm_free(values);
+    return c;
+}
+
+/* ---- keys of rows ---------------------------------------------------------------------------- */
+
+/* Writes the column's ranks into the first of every n places. */
+static void rank_column(const boundaries *b, const sm_column *column, int64_t n_rows,
+                        uint32_t *ranks, int32_t n)
+{
+    if (column->layout == SM_CONST) {
+        const bool is_null = sm_column_is_null(column, 0);
+        const uint32_t rank = is_null ? 0 : rank_of(b, sm_column_value(column, 0));
+        for (int64_t i = 0; i < n_rows; i++) {
+            ranks[i * n] = rank;
+        }
+        return;
+    }
+    for (int64_t i = 0; i < n_rows; i++) {
+        const bool is_null = sm_column_is_null(column, i);
+        ranks[i * n] = is_null ? 0 : rank_of(b, sm_column_value(column, i));
+    }
+}
+
+static sm_status eval_key(const sm_fn_call *call, sm_column *out, sm_error *e)
+{
+    const smi_curve *c = call->expr->prepared;
+    const int64_t n_rows = call->n_rows;
+    uint32_t *ranks = NULL;
+    uint64_t *keys = NULL;
+
+    SM_ASSERT(call->n_args == c->n);
+    SM_TRY(sm_batch_alloc(call->into, (size_t)n_rows * sizeof(*keys), (void **)&keys, e));
+    SM_TRY(
+        sm_batch_alloc(call->into, (size_t)(n_rows * c->n) * sizeof(*ranks), (void **)&ranks, e));
+    for (int32_t k = 0; k < c->n; k++) {
+        rank_column(&c->columns[k], &call->args[k], n_rows, ranks + k, c->n);
+    }
+    for (int64_t i = 0; i < n_rows; i++) {
+        keys[i] = key_of(c->kind, c->spread, ranks + i * c->n, c->n, c->bits);
+    }
+    *out = (sm_column){.type = &sm_type_u64, .n_rows = n_rows, .values = keys};
+    return SM_OK;
+}
+
+/* No row of functions.def: only a plan that smelt builds can have it. */
+static const sm_function curve_function = {
+    .name = "curve_key",
+    .signature = "(any, ...) -> ubigint",
+    .kind = SM_FN_SCALAR,
+    .eval = eval_key,
+    .summary = "The place of a row on the curve of its table.",
+};
+
+const sm_expr *smi_curve_expr(const smi_curve *c, const sm_type *schema, const int32_t *columns,
+                              sm_arena *a)
+{
+    sm_expr *x = SM_NEW(a, sm_expr);
+    const sm_expr **args = SM_NEW_ARRAY(a, const sm_expr *, c->n);
+
+    for (int32_t k = 0; k < c->n; k++) {
+        args[k] = sm_expr_column(schema, columns[k], a);
+        SM_ASSERT(sm_type_eq(args[k]->type, c->columns[k].type));
+    }
+    *x = (sm_expr){
+        .kind = SM_EXPR_CALL,
+        .type = &sm_type_u64,
+        .fn = &curve_function,
+        .prepared = c,
+        .args = args,
+        .n_args = c->n,
+    };
+    return x;
+}

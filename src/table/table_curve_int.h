@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * table/table_curve_int.h: space-filling curves over a table's rows (table_curve.c), for
+ * table_cluster.c.
+ *
+ * A *rank* says where a row stands among all rows by one column, as a share of 2^bits. A *key* puts
+ * the ranks of several columns on one curve, so that rows with near keys are near in each column.
+ *
+ * Never      reads or writes a file; keeps state between two tables */
+#ifndef SM_TABLE_CURVE_INT_H
+#define SM_TABLE_CURVE_INT_H
+
+#include "table/table.h"
+
+#define SMI_CURVE_COLUMNS 8 /* the most that one curve goes through */
+
+/** The key of a point, by the definition of the curve.
+ *
+ * Shape     ranks[i] < 2^bits; n × bits at most 64 */
+uint64_t smi_curve_key(sm_curve kind, const uint32_t *ranks, int32_t n, int bits);
+
+/* ---- a sample of the rows -------------------------------------------------------------------- */
+
+/* Some rows of a table, each as likely as any other. Which ones depends on the rows and their order
+ * alone. One thread at a time. */
+typedef struct smi_sample smi_sample;
+
+/**
+ * An empty sample of rows of n columns.
+ *
+ * Shape     types: none is nested
+ * Owner     the caller's, smi_sample_free() it; keeps `budget` and the types
+ */
+smi_sample *smi_sample_new(const sm_type *const *types, int32_t n, sm_budget *budget);
+void smi_sample_free(smi_sample *s); /* takes NULL */
+/** Shows it a batch of exactly the n columns. It takes what it needs; the rows come in their
+ * order. */
+void smi_sample_add(smi_sample *s, const sm_batch *rows);
+/** How many rows it was shown. */
+int64_t smi_sample_rows(const smi_sample *s);
+
+/* ---- a curve --------------------------------------------------------------------------------- */
+
+/* The boundaries of the ranks, and what makes keys of them. It never changes once it is made. */
+typedef struct smi_curve smi_curve;
+
+/**
+ * Makes the curve of a table from a sample of its rows, which may be empty.
+ *
+ * Owner     lives in `a`; borrows nothing of the sample
+ */
+const smi_curve *smi_curve_new(sm_curve kind, smi_sample *s, sm_arena *a);
+/** The rank of a value, or of NULL, which comes first. Equal values have equal ranks, and a greater
+ * value never has a smaller one. */
+uint32_t smi_curve_rank(const smi_curve *c, int32_t column, sm_value v);
+/** How many bits a rank has. */
+int smi_curve_bits(const smi_curve *c);
+/**
+ * The key of a row as an expression (UBIGINT, never NULL) over n columns of the schema. SQL has no
+ * name for it.
+ *
+ * Owner     *out lives in `a`; the curve must outlive the plan
+ */
+const sm_expr *smi_curve_expr(const smi_curve *c, const sm_type *schema, const int32_t *columns,
+                              sm_arena *a);
+
+#endif
