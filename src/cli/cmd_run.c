@@ -170,6 +170,26 @@ static void print_periods(const sm_run_report *r)
     }
 }
 
+/* What is said of a table that was not written: of one that is sorted, whether it has rows that
+ * wait until there are more. */
+static const char *same_word(const sm_cluster_report *c)
+{
+    return !c ? "same" : c->n_waiting > 0 ? "waits" : "sorted";
+}
+
+/* Ends the line of a table; of one that was sorted it says how many files moved. */
+static void print_moved_files(const sm_cluster_report *c)
+{
+    char moved[SM_COUNTED_TEXT_BYTES];
+
+    if (c) {
+        sm_format_counted(c->n_removed, "file", moved);
+        fprintf(stderr, "  %s sorted into %" PRId64 ", %" PRId64 " stayed", moved, c->n_added,
+                c->n_kept);
+    }
+    fputc('\n', stderr);
+}
+
 static void print_tables(const sm_run_report *r)
 {
     char rows[SM_SIZE_TEXT_BYTES], bytes[SM_SIZE_TEXT_BYTES];
@@ -188,10 +208,11 @@ static void print_tables(const sm_run_report *r)
             fprintf(stderr, "%8" PRId64 " %14s %12s %9.2f  %.*s\n", t->version,
                     count_text(t->rows, rows), "", (double)t->wall_ns / 1e9, SM_STR_ARG(t->server));
         } else if (t->version < 0) {
-            fprintf(stderr, "%8s\n", "same");
+            fprintf(stderr, "%8s\n", same_word(t->clustered));
         } else {
-            fprintf(stderr, "%8" PRId64 " %14s %12s %9.2f\n", t->version, count_text(t->rows, rows),
+            fprintf(stderr, "%8" PRId64 " %14s %12s %9.2f", t->version, count_text(t->rows, rows),
                     bytes, (double)t->wall_ns / 1e9);
+            print_moved_files(t->clustered);
         }
     }
 }
@@ -203,7 +224,8 @@ static void print_publication(const sm_run_report *r)
     int64_t n = 0;
 
     for (int64_t i = 0; i < r->n_tables; i++) {
-        n += r->tables[i].kind != SM_TASK_PUBLISH && r->tables[i].version >= 0;
+        const sm_task_kind kind = r->tables[i].kind;
+        n += kind != SM_TASK_PUBLISH && kind != SM_TASK_CLUSTER && r->tables[i].version >= 0;
     }
     if (n > 1 && r->mixed_ns >= 0) {
         fprintf(stderr, "\npublished %" PRId64 " tables in %.1f ms\n", n,

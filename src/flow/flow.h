@@ -19,6 +19,7 @@ typedef enum sm_task_kind {
     SM_TASK_TABLE,   /* its SQL's rows overwrite the table */
     SM_TASK_LOAD,    /* its SQL's rows are added file by file, each file exactly once */
     SM_TASK_PUBLISH, /* makes a table on a server that reads one of the lake */
+    SM_TASK_CLUSTER, /* sorts the rows of a table of the lake, so that filters read less */
 } sm_task_kind;
 
 /**
@@ -37,7 +38,7 @@ void sm_pipeline_close(sm_pipeline *p); /* takes NULL */
 sm_str sm_pipeline_name(const sm_pipeline *p);
 /** How many tasks it has. They are numbered from 0 in the order in which a run does them. */
 int32_t sm_pipeline_tasks(const sm_pipeline *p);
-/** "layer.table"; as long as the pipeline. */
+/** "layer.table", or "layer.table:cluster"; as long as the pipeline. */
 sm_str sm_pipeline_task_name(const sm_pipeline *p, int32_t i);
 /** What task i does. */
 sm_task_kind sm_pipeline_task_kind(const sm_pipeline *p, int32_t i);
@@ -102,6 +103,7 @@ typedef struct sm_table_report {
     sm_task_kind kind;
     sm_str period; /* all its rows belong to this month or date; "": it keeps others, too */
     sm_str server; /* of a published one: "ClickHouse 26.7.1" */
+    const sm_cluster_report *clustered; /* what a task did that sorts a table; else NULL */
     int64_t wall_ns;
 } sm_table_report;
 
@@ -188,16 +190,17 @@ typedef struct sm_run_step {
  */
 sm_status sm_run_open(const sm_pipeline *p, const sm_run_opts *opts, const sm_exec_env *env,
                       sm_run **out, sm_error *e) SM_MUST_USE;
-/** How many tasks it has. Those that publish elsewhere come last; else a task stands behind those
- * that it needs. */
+/** How many tasks it has. Those that publish elsewhere or sort a table come last; else a task
+ * stands behind those that it needs. */
 int32_t sm_run_tasks(const sm_run *r);
 /** Task i, 0 to sm_run_tasks() − 1; as long as the run. */
 sm_run_step sm_run_step_of(const sm_run *r, int32_t i);
 /**
- * Does task i: makes its candidate, or publishes its table elsewhere.
+ * Does task i: makes its candidate, publishes its table elsewhere, or sorts it.
  *
  * Shape     once for each task, in any order in which what it needs comes first: those that publish
- *           elsewhere after sm_run_publish(), all others before it. Another order is asserted.
+ *           elsewhere or sort after sm_run_publish(), all others before it. Another order is
+ *           asserted.
  * Returns   what the task failed with. It may then be called again for this task, as often as
  *           wanted: what the failed attempt made is thrown away
  * Owner     *report (may be NULL) is filled after a failure too; its name lives as long as the run

@@ -18,8 +18,8 @@ int32_t smi_flow_task_find(const sm_pipeline *p, sm_str name)
     return -1;
 }
 
-/* Of a task that publishes: the one that makes its table, where the pipeline does. */
-static sm_status find_published(const sm_pipeline *p, smi_flow_task *t, sm_error *e)
+/* Of a task that publishes or sorts: the one that makes its table, where the pipeline does. */
+static sm_status find_table(const sm_pipeline *p, smi_flow_task *t, sm_error *e)
 {
     const int32_t need = smi_flow_task_find(p, t->from);
 
@@ -33,8 +33,8 @@ static sm_status find_published(const sm_pipeline *p, smi_flow_task *t, sm_error
         return SM_OK;
     }
     const sm_status st =
-        sm_fail(e, SM_INVALID, "%.*s is not a table of the lake, so it cannot be published",
-                SM_STR_ARG(t->from));
+        sm_fail(e, SM_INVALID, "%.*s is not a table of the lake, so it cannot be %s",
+                SM_STR_ARG(t->from), t->kind == SM_TASK_CLUSTER ? "clustered" : "published");
     return smi_flow_at(p, t->at, st, e);
 }
 
@@ -42,8 +42,8 @@ static sm_status find_needs(sm_pipeline *p, smi_flow_task *t, sm_error *e)
 {
     sm_table_name *tables = NULL;
 
-    if (t->kind == SM_TASK_PUBLISH) {
-        return find_published(p, t, e);
+    if (smi_flow_is_after(t->kind)) {
+        return find_table(p, t, e);
     }
     SM_TRY(sm_query_tables(&t->sql, p->arena, &tables, &t->n_tables, e));
     t->tables = tables;

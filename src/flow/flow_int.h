@@ -80,13 +80,16 @@ typedef struct smi_flow_source {
 
 typedef struct smi_flow_task {
     sm_task_kind kind;
-    sm_str name;        /* layer.table */
-    sm_sql sql;         /* "" of what is published */
-    sm_str from, as;    /* what is published, and its name there */
-    int32_t connection; /* where */
-    int32_t source;     /* of a load, or −1 */
-    sm_str by;          /* of a load: the column that holds the file's date */
-    bool adds_columns;  /* a load: columns that its SQL has and the table has not are added */
+    sm_str name;           /* layer.table */
+    sm_sql sql;            /* "" of what is published */
+    sm_str from, as;       /* what is published, and its name there; what is sorted */
+    const sm_str *columns; /* by which it is sorted */
+    int32_t n_columns;
+    const sm_curve *curve; /* NULL: not said */
+    int32_t connection;    /* where */
+    int32_t source;        /* of a load, or −1 */
+    sm_str by;             /* of a load: the column that holds the file's date */
+    bool adds_columns;     /* a load: columns that its SQL has and the table has not are added */
     int32_t replace; /* of a table: the variable whose value's rows are replaced; −1: all are */
     const sm_str *partition_by; /* of a load or table; none: a table that is there keeps its own */
     int32_t n_partition_by;
@@ -171,6 +174,7 @@ typedef struct smi_flow_task_state {
     int32_t attempt;      /* 0: it has not run */
     sm_progress progress; /* of the attempt */
     sm_clickhouse_published published;
+    sm_cluster_report clustered;
     sm_candidate *candidate;
     int64_t n_rows_before; /* of the table; −1: there was none */
     sm_str period;         /* a table: the month or date that all its rows are of; "" for none */
@@ -314,12 +318,20 @@ sm_status smi_flow_publish_check(sm_run *r, sm_error *e) SM_MUST_USE;
 /** Makes the table on the server. After the lake's tables are published. */
 sm_status smi_flow_publish_run(sm_run *r, int32_t task, sm_error *e) SM_MUST_USE;
 
-/* ---- the kinds of work (flow_load.c, flow_table.c, flow_quarantine.c) ------------------------ */
+/* ---- the kinds of work (flow_load.c, flow_table.c, flow_cluster.c, flow_quarantine.c) -------- */
 
 /** Does a load (flow_load.c) or a table task (flow_table.c): its candidate, or none if nothing has
  * changed. */
 sm_status smi_flow_load_run(sm_run *r, int32_t task, sm_error *e) SM_MUST_USE;
 sm_status smi_flow_table_run(sm_run *r, int32_t task, sm_error *e) SM_MUST_USE;
+
+/** Is it a task that comes after the publication of the run's tables? */
+static inline bool smi_flow_is_after(sm_task_kind kind)
+{
+    return kind == SM_TASK_PUBLISH || kind == SM_TASK_CLUSTER;
+}
+/** Sorts a table of the lake (flow_cluster.c). After the run's tables are published. */
+sm_status smi_flow_cluster_run(sm_run *r, int32_t task, sm_error *e) SM_MUST_USE;
 
 /** Matches the source's files for its quarantine table. When the source is opened. */
 sm_status smi_flow_quarantine_match(sm_run *r, smi_flow_source_state *s, sm_error *e) SM_MUST_USE;
@@ -352,7 +364,7 @@ void smi_flow_report_sources(sm_run *r, bool is_done);
 /** `versions` as sm_publish gave them to the candidates of `order`. */
 void smi_flow_report_tables(sm_run *r, sm_candidate *const *published, const int64_t *versions,
                             int32_t n);
-/** A task that was published. */
-void smi_flow_report_published(sm_run *r, int32_t task);
+/** A task that was published, or has sorted a table. */
+void smi_flow_report_after(sm_run *r, int32_t task);
 
 #endif

@@ -22,8 +22,10 @@ static void check_pipeline(const sm_pipeline *p)
         const smi_flow_task *t = &p->tasks[i];
         SM_ASSERT((t->kind == SM_TASK_LOAD) == (t->source >= 0) && t->source < p->n_sources);
         SM_ASSERT((t->kind == SM_TASK_LOAD) == (t->by.len > 0));
-        SM_ASSERT((t->kind == SM_TASK_PUBLISH) == (t->connection >= 0 && t->from.len > 0));
-        SM_ASSERT((t->kind == SM_TASK_PUBLISH) == (t->sql.text.data == NULL));
+        SM_ASSERT((t->kind == SM_TASK_PUBLISH) == (t->connection >= 0));
+        SM_ASSERT((t->kind == SM_TASK_CLUSTER) == (t->n_columns > 0));
+        SM_ASSERT(smi_flow_is_after(t->kind) == (t->from.len > 0));
+        SM_ASSERT(smi_flow_is_after(t->kind) == (t->sql.text.data == NULL));
         SM_ASSERT(t->replace < 0 || (t->kind == SM_TASK_TABLE && t->replace < p->n_vars));
     }
 }

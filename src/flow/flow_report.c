@@ -239,7 +239,7 @@ void smi_flow_report_tables(sm_run *r, sm_candidate *const *published, const int
     out->tables = SM_NEW_ARRAY(out->arena, sm_table_report, r->p->n_tasks + r->p->n_sources);
     for (int32_t i = 0; i < r->p->n_tasks; i++) {
         const smi_flow_task_state *t = &r->tasks[i];
-        if (t->is_chosen && r->p->tasks[i].kind != SM_TASK_PUBLISH) {
+        if (t->is_chosen && !smi_flow_is_after(r->p->tasks[i].kind)) {
             out->tables[out->n_tables++] = (sm_table_report){
                 .name = sm_arena_str(out->arena, r->p->tasks[i].name),
                 .version = version_of(t->candidate, published, versions, n),
@@ -267,18 +267,48 @@ void smi_flow_report_tables(sm_run *r, sm_candidate *const *published, const int
     }
 }
 
-void smi_flow_report_published(sm_run *r, int32_t task)
+/* What a clustering did, in the report's arena. */
+static const sm_cluster_report *keep_clustered(sm_arena *a, const sm_cluster_report *r)
+{
+    sm_cluster_report *own = SM_NEW(a, sm_cluster_report);
+
+    *own = *r;
+    own->by = NULL; /* the run's; the pipeline names them */
+    own->n_by = 0;
+    own->files = NULL;
+    return own;
+}
+
+static sm_table_report clustered_table(sm_arena *a, const smi_flow_task_state *t)
+{
+    return (sm_table_report){
+        .version = t->clustered.version,
+        .rows = t->clustered.n_rows,
+        .bytes = t->clustered.added_bytes,
+        .clustered = keep_clustered(a, &t->clustered),
+    };
+}
+
+static sm_table_report published_table(sm_arena *a, const smi_flow_task_state *t)
+{
+    return (sm_table_report){
+        .version = t->published.version,
+        .rows = t->published.rows,
+        .server = sm_arena_strf(a, "ClickHouse %s", t->published.server),
+    };
+}
+
+void smi_flow_report_after(sm_run *r, int32_t task)
 {
     sm_run_report *out = r->report;
     const smi_flow_task_state *t = &r->tasks[task];
 
     SM_ASSERT(out->tables && out->n_tables < r->p->n_tasks + r->p->n_sources);
-    out->tables[out->n_tables++] = (sm_table_report){
-        .name = sm_arena_str(out->arena, r->p->tasks[task].name),
-        .version = t->published.version,
-        .rows = t->published.rows,
-        .kind = SM_TASK_PUBLISH,
-        .server = sm_arena_strf(out->arena, "ClickHouse %s", t->published.server),
-        .wall_ns = t->wall_ns,
-    };
+    sm_table_report *table = &out->tables[out->n_tables++];
+    const sm_task_kind kind = r->p->tasks[task].kind;
+    *table =
+        kind == SM_TASK_CLUSTER ? clustered_table(out->arena, t) : published_table(out->arena, t);
+    table->name = sm_arena_str(out->arena, r->p->tasks[task].name);
+    table->kind = kind;
+    table->wall_ns = t->wall_ns;
 }

@@ -81,7 +81,7 @@ static void put_tables(sm_json_writer *w, const sm_run_report *r, bool published
     sm_json_set_array(w, published ? "published" : "tables");
     for (int64_t i = 0; i < r->n_tables; i++) {
         const sm_table_report *t = &r->tables[i];
-        if (t->kind == SM_TASK_VIEW || (t->kind == SM_TASK_PUBLISH) != published) {
+        if (t->kind == SM_TASK_VIEW || t->clustered || (t->kind == SM_TASK_PUBLISH) != published) {
             continue;
         }
         sm_json_begin_object(w);
@@ -96,6 +96,32 @@ static void put_tables(sm_json_writer *w, const sm_run_report *r, bool published
                 sm_json_set_text_or_null(w, "window", t->period);
             }
         }
+        sm_json_end_object(w);
+    }
+    sm_json_end_array(w);
+}
+
+/* The tables that were sorted: what moved. */
+static void put_clustered(sm_json_writer *w, const sm_run_report *r)
+{
+    sm_json_set_array(w, "clustered");
+    for (int64_t i = 0; i < r->n_tables; i++) {
+        const sm_cluster_report *c = r->tables[i].clustered;
+        SM_ASSERT((c != NULL) == (r->tables[i].kind == SM_TASK_CLUSTER));
+        if (!c) {
+            continue;
+        }
+        sm_json_begin_object(w);
+        sm_json_set_text_or_null(w, "name", r->tables[i].name);
+        sm_json_set_i64_or_null(w, "version", c->version); /* null: nothing had to move */
+        sm_json_set_i64(w, "removed_files", c->n_removed);
+        sm_json_set_i64(w, "removed_bytes", (int64_t)c->removed_bytes);
+        sm_json_set_i64(w, "added_files", c->n_added);
+        sm_json_set_i64(w, "added_bytes", (int64_t)c->added_bytes);
+        sm_json_set_i64(w, "rows", c->n_rows);
+        sm_json_set_i64(w, "kept_files", c->n_kept);
+        sm_json_set_i64(w, "waiting_files", c->n_waiting);
+        sm_json_set_i64(w, "sets", c->n_sets);
         sm_json_end_object(w);
     }
     sm_json_end_array(w);
@@ -120,6 +146,7 @@ void sm_run_report_json(const sm_run_report *r, const sm_error *e, sm_json_write
     put_file_changes(w, r);
     put_tables(w, r, false);
     put_tables(w, r, true);
+    put_clustered(w, r);
     sm_json_key(w, SM_STR("mixed_seconds"));
     if (r->mixed_ns < 0) {
         sm_json_put_null(w); /* another smelt has published them */

@@ -26,7 +26,7 @@ static void test_nothing(void **state)
                 "\"unknown\":{\"lines\":0,\"paths\":{}},"
                 "\"files\":{\"read\":0,\"skipped\":0,\"ignored\":0},"
                 "\"missing_days\":[],\"gone\":[],\"moved\":[],\"copies\":[],"
-                "\"tables\":[],\"published\":[],\"mixed_seconds\":0.000000,"
+                "\"tables\":[],\"published\":[],\"clustered\":[],\"mixed_seconds\":0.000000,"
                 "\"network\":{\"requests\":0,\"retries\":0,\"read_bytes\":0,\"written_bytes\":0},"
                 "\"seconds\":0.000,\"peak_bytes\":0}");
 }
@@ -40,6 +40,15 @@ static void test_all(void **state)
     sm_moved_file moved[] = {{SM_STR("a.json"), SM_STR("a.json.gz")}};
     sm_copied_file copies[] = {{SM_STR("c.json"), SM_STR("a.json"), true},
                                {SM_STR("d.json"), SM_STR("a.json"), false}};
+    const sm_cluster_report clustered = {.version = 5,
+                                         .n_removed = 3,
+                                         .removed_bytes = 30,
+                                         .n_added = 2,
+                                         .added_bytes = 20,
+                                         .n_rows = 7,
+                                         .n_kept = 4,
+                                         .n_waiting = 1,
+                                         .n_sets = 2};
     sm_table_report tables[] = {
         {.name = SM_STR("silver.view"), .version = -1, .kind = SM_TASK_VIEW},
         {.name = SM_STR("silver.same"), .version = -1, .rows = 5, .kind = SM_TASK_TABLE},
@@ -48,6 +57,10 @@ static void test_all(void **state)
          .rows = 7,
          .kind = SM_TASK_PUBLISH,
          .server = SM_STR("ClickHouse 26.7.1")},
+        {.name = SM_STR("bronze.log:cluster"),
+         .version = 5,
+         .kind = SM_TASK_CLUSTER,
+         .clustered = &clustered},
         {.name = SM_STR("bronze.log"),
          .version = 4,
          .rows = -1,
@@ -90,7 +103,11 @@ static void test_all(void **state)
                 "{\"name\":\"bronze.log\",\"version\":4,\"rows\":null,\"bytes\":99,"
                 "\"window\":\"2022-04\"}],"
                 "\"published\":[{\"name\":\"there\",\"version\":3,\"rows\":7,"
-                "\"server\":\"ClickHouse 26.7.1\"}],\"mixed_seconds\":0.012346,"
+                "\"server\":\"ClickHouse 26.7.1\"}],"
+                "\"clustered\":[{\"name\":\"bronze.log:cluster\",\"version\":5,"
+                "\"removed_files\":3,\"removed_bytes\":30,\"added_files\":2,"
+                "\"added_bytes\":20,\"rows\":7,\"kept_files\":4,\"waiting_files\":1,\"sets\":2}],"
+                "\"mixed_seconds\":0.012346,"
                 "\"network\":{\"requests\":11,\"retries\":12,\"read_bytes\":13,"
                 "\"written_bytes\":14},"
                 "\"seconds\":1.235,\"peak_bytes\":15}");

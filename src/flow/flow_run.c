@@ -9,7 +9,7 @@
  *           candidate is released, and what it read of the sources is forgotten.
  * Publish   ends the quarantines, then publishes all candidates in one go, quarantines first, then
  *           in the order of the tasks. A failure before that publishes nothing. Tables elsewhere
- *           come last: they are made from what is then in the lake.
+ *           and tasks that sort a table come last: they start from what is then in the lake.
  * Sources   are opened when the first task asks for them (flow_plan.c).
  * Killed    before its publication is in the lake's journal: nothing was changed. After that: the
  *           next run into the lake completes it before it looks at a table. */
@@ -99,11 +99,11 @@ static int32_t step_of_task(const sm_run *r, int32_t t)
     return -1;
 }
 
-static void add_steps(sm_run *r, bool publishing)
+static void add_steps(sm_run *r, bool is_after)
 {
     for (int32_t i = 0; i < r->p->n_tasks; i++) {
         const smi_flow_task *t = &r->p->tasks[i];
-        if (!r->tasks[i].is_chosen || (t->kind == SM_TASK_PUBLISH) != publishing) {
+        if (!r->tasks[i].is_chosen || smi_flow_is_after(t->kind) != is_after) {
             continue;
         }
         int32_t *needs = SM_NEW_ARRAY(r->arena, int32_t, t->n_needs);
@@ -269,8 +269,10 @@ static void end_attempt(sm_run *r, int32_t i, sm_status st, sm_task_report *out)
                             .kind = r->steps[i].kind,
                             .attempt = state->attempt,
                             .status = st,
-                            .rows = c ? sm_candidate_rows(c) : state->published.rows,
-                            .bytes = c ? sm_candidate_bytes(c) : 0,
+                            .rows = c             ? sm_candidate_rows(c)
+                                    : st == SM_OK ? state->published.rows + state->clustered.n_rows
+                                                  : 0,
+                            .bytes = c ? sm_candidate_bytes(c) : state->clustered.added_bytes,
                             .wall_ns = state->wall_ns};
     if (r->opts->listener.end) {
         r->opts->listener.end(r->opts->listener.ctx, out);
@@ -288,6 +290,8 @@ static sm_status do_kind(sm_run *r, int32_t task, sm_error *e)
         return smi_flow_load_run(r, task, e);
     case SM_TASK_PUBLISH:
         return smi_flow_publish_run(r, task, e);
+    case SM_TASK_CLUSTER:
+        return smi_flow_cluster_run(r, task, e);
     }
     return SM_OK;
 }
@@ -312,8 +316,8 @@ static sm_status do_task(sm_run *r, int32_t task, sm_error *e)
     if (st == SM_OK && state->candidate) {
         sm_names_set_candidate(r->names, t->name, state->candidate);
     }
-    if (st == SM_OK && t->kind == SM_TASK_PUBLISH) {
-        smi_flow_report_published(r, task);
+    if (st == SM_OK && smi_flow_is_after(t->kind)) {
+        smi_flow_report_after(r, task);
     }
     return st;
 }

@@ -532,6 +532,7 @@ enum {
     KEY_VIEW,
     KEY_TABLE,
     KEY_PUBLISH,
+    KEY_CLUSTER,
     KEY_SQL,
     KEY_FROM,
     KEY_BY,
@@ -539,25 +540,26 @@ enum {
     KEY_REPLACE,
     KEY_OVERWRITE,
     KEY_PARTITION_BY,
+    KEY_CURVE,
 };
 
-/* The one key of four that says what kind of task it is. */
+/* The one key of five that says what kind of task it is. */
 static sm_status read_kind(const sm_pipeline *p, const fields *f, int *key, sm_error *e)
 {
     int n = 0;
 
-    for (int i = KEY_LOAD; i <= KEY_PUBLISH; i++) {
+    for (int i = KEY_LOAD; i <= KEY_CLUSTER; i++) {
         if (f->has[i]) {
             *key = i;
             n++;
         }
     }
-    return n == 1
-               ? SM_OK
-               : smi_flow_at(p, f->at,
-                             sm_fail(e, SM_SYNTAX, "a task has %s of load, view, table and publish",
-                                     n ? "more than one" : "none"),
-                             e);
+    return n == 1 ? SM_OK
+                  : smi_flow_at(p, f->at,
+                                sm_fail(e, SM_SYNTAX,
+                                        "a task has %s of load, view, table, publish and cluster",
+                                        n ? "more than one" : "none"),
+                                e);
 }
 
 /* Refuses the keys from `first` to `last`: they are for other tasks. */
@@ -584,9 +586,65 @@ static sm_status read_publish(const sm_pipeline *p, const fields *f, smi_flow_ta
     SM_TRY(refuse_keys(p, f, KEY_BY, KEY_EVOLVE, "loads", e));
     SM_TRY(refuse_keys(p, f, KEY_REPLACE, KEY_OVERWRITE, "tables", e));
     SM_TRY(refuse_keys(p, f, KEY_PARTITION_BY, KEY_PARTITION_BY, "loads and tables", e));
+    SM_TRY(refuse_keys(p, f, KEY_CURVE, KEY_CURVE, "cluster", e));
     SM_TRY(want_connection(p, connection, SMI_SERVER_CLICKHOUSE, t->at, &t->connection, e));
     SM_TRY(read_text(p, f, KEY_FROM, "what is published", true, &t->from, e));
     return check_table_name(p, t->from, place_of(f->values[KEY_FROM]), e);
+}
+
+/* The columns that a key names: one, or a list of them. */
+static sm_status read_columns(const sm_pipeline *p, const fields *f, int key, const sm_str **out,
+                              int32_t *n, sm_error *e)
+{
+    struct fy_node *node = f->values[key];
+    void *iterator = NULL;
+    const bool is_list = node && fy_node_get_type(node) == FYNT_SEQUENCE;
+    sm_str *names = SM_NEW_ARRAY(p->arena, sm_str, is_list ? count_items(node) + 1 : 1);
+    const char *what = sm_arena_printf(p->arena, "a column of %s", f->keys[key]);
+
+    *out = names;
+    if (!is_list) {
+        *n = 1;
+        return read_text(p, f, key, "a task", true, names, e);
+    }
+    for (struct fy_node *item; (item = fy_node_sequence_iterate(node, &iterator));) {
+        SM_TRY(text_of(p, item, what, &names[(*n)++], e));
+    }
+    return *n > 0 ? SM_OK
+                  : smi_flow_at(p, f->places[key],
+                                sm_fail(e, SM_SYNTAX, "%s is empty", f->keys[key]), e);
+}
+
+static sm_status read_curve(const sm_pipeline *p, const fields *f, smi_flow_task *t, sm_error *e)
+{
+    static const sm_curve zorder = SM_CURVE_ZORDER, hilbert = SM_CURVE_HILBERT;
+    sm_str word = {0};
+
+    SM_TRY(read_text(p, f, KEY_CURVE, "a task", false, &word, e));
+    t->curve = !f->has[KEY_CURVE] ? NULL : sm_str_is(word, "hilbert") ? &hilbert : &zorder;
+    return t->curve != &zorder || sm_str_is(word, "zorder")
+               ? SM_OK
+               : smi_flow_at(p, place_of(f->values[KEY_CURVE]),
+                             sm_fail(e, SM_INVALID, "curve is zorder or hilbert, not \"%.*s\"",
+                                     SM_STR_ARG(word)),
+                             e);
+}
+
+/* A task that sorts: `layer.table` becomes its table, and its name is that and its work. */
+static sm_status read_cluster(const sm_pipeline *p, const fields *f, smi_flow_task *t, sm_error *e)
+{
+    t->from = t->name;
+    t->name = sm_arena_strf(p->arena, "%.*s:cluster", SM_STR_ARG(t->from));
+    SM_TRY(refuse_keys(p, f, KEY_SQL, KEY_SQL, "loads, views and tables", e));
+    SM_TRY(refuse_keys(p, f, KEY_FROM, KEY_FROM, "loads and publish", e));
+    SM_TRY(refuse_keys(p, f, KEY_EVOLVE, KEY_EVOLVE, "loads", e));
+    SM_TRY(refuse_keys(p, f, KEY_REPLACE, KEY_OVERWRITE, "tables", e));
+    SM_TRY(refuse_keys(p, f, KEY_PARTITION_BY, KEY_PARTITION_BY, "loads and tables", e));
+    if (!f->has[KEY_BY]) {
+        return smi_flow_at(p, f->at, sm_fail(e, SM_SYNTAX, "a task that clusters has no by"), e);
+    }
+    SM_TRY(read_columns(p, f, KEY_BY, &t->columns, &t->n_columns, e));
+    return read_curve(p, f, t, e);
 }
 
 static sm_status read_evolve(const sm_pipeline *p, const fields *f, smi_flow_task *t, sm_error *e)
@@ -655,30 +713,14 @@ static sm_status read_overwrite(const sm_pipeline *p, const fields *f, smi_flow_
     return smi_flow_at(p, place_of(f->values[KEY_OVERWRITE]), st, e);
 }
 
-/* One column, or a list of them. */
 static sm_status read_partition_by(const sm_pipeline *p, const fields *f, smi_flow_task *t,
                                    sm_error *e)
 {
-    struct fy_node *n = f->has[KEY_PARTITION_BY] ? f->values[KEY_PARTITION_BY] : NULL;
-    void *iterator = NULL;
-
     if (!f->has[KEY_PARTITION_BY]) {
         return SM_OK;
     }
-    const bool is_list = n && fy_node_get_type(n) == FYNT_SEQUENCE;
-    sm_str *names = SM_NEW_ARRAY(p->arena, sm_str, is_list ? count_items(n) + 1 : 1);
-    t->partition_by = names;
     t->partition_at = f->places[KEY_PARTITION_BY];
-    if (!is_list) {
-        t->n_partition_by = 1;
-        return read_text(p, f, KEY_PARTITION_BY, "a task", true, names, e);
-    }
-    for (struct fy_node *item; (item = fy_node_sequence_iterate(n, &iterator));) {
-        SM_TRY(text_of(p, item, "a column of partition_by", &names[t->n_partition_by++], e));
-    }
-    return t->n_partition_by > 0
-               ? SM_OK
-               : smi_flow_at(p, t->partition_at, sm_fail(e, SM_SYNTAX, "partition_by is empty"), e);
+    return read_columns(p, f, KEY_PARTITION_BY, &t->partition_by, &t->n_partition_by, e);
 }
 
 /* The keys of tasks that make a table or a view. */
@@ -700,13 +742,13 @@ static sm_status read_made(const sm_pipeline *p, const fields *f, smi_flow_task 
 static sm_status read_task(sm_pipeline *p, struct fy_node *map, smi_flow_task *t, sm_error *e)
 {
     static const char *const keys[] = {
-        "load", "view",   "table",   "publish",   "sql",          "from",
-        "by",   "evolve", "replace", "overwrite", "partition_by", NULL,
+        "load", "view",   "table",   "publish",   "cluster",      "sql",   "from",
+        "by",   "evolve", "replace", "overwrite", "partition_by", "curve", NULL,
     };
-    static const sm_task_kind kinds[] = {SM_TASK_LOAD, SM_TASK_VIEW, SM_TASK_TABLE,
-                                         SM_TASK_PUBLISH};
-    _Static_assert(SM_COUNT(keys) == KEY_PARTITION_BY + 2, "a key for each number, and the end");
-    _Static_assert(SM_COUNT(kinds) == KEY_PUBLISH + 1, "the kinds' keys come first");
+    static const sm_task_kind kinds[] = {SM_TASK_LOAD, SM_TASK_VIEW, SM_TASK_TABLE, SM_TASK_PUBLISH,
+                                         SM_TASK_CLUSTER};
+    _Static_assert(SM_COUNT(keys) == KEY_CURVE + 2, "a key for each number, and the end");
+    _Static_assert(SM_COUNT(kinds) == KEY_CLUSTER + 1, "the kinds' keys come first");
     fields f;
     int key = 0;
     sm_str path = {0};
@@ -721,6 +763,10 @@ static sm_status read_task(sm_pipeline *p, struct fy_node *map, smi_flow_task *t
     if (t->kind == SM_TASK_PUBLISH) {
         return read_publish(p, &f, t, e);
     }
+    if (t->kind == SM_TASK_CLUSTER) {
+        return read_cluster(p, &f, t, e);
+    }
+    SM_TRY(refuse_keys(p, &f, KEY_CURVE, KEY_CURVE, "cluster", e));
     SM_TRY(read_text(p, &f, KEY_SQL, "a task", true, &path, e));
     SM_TRY(read_made(p, &f, t, e));
     const sm_status st = read_sql(p, path, &t->sql, e);

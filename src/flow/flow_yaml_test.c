@@ -61,8 +61,17 @@ static const struct {
      "\"from\""},
     {HEAD "tasks:\n  - {table: l.a, view: l.b, sql: a.sql}\n", SM_SYNTAX, 8, 6, "more than one",
      ""},
-    {HEAD "tasks:\n  - {sql: a.sql}\n", SM_SYNTAX, 8, 6, "none of load, view, table and publish",
+    {HEAD "tasks:\n  - {sql: a.sql}\n", SM_SYNTAX, 8, 6,
+     "none of load, view, table, publish and cluster", ""},
+    {HEAD "tasks:\n  - {cluster: l.a}\n", SM_SYNTAX, 8, 6, "clusters has no by", ""},
+    {HEAD "tasks:\n  - {cluster: l.a, by: []}\n", SM_SYNTAX, 8, 20, "by is empty", ""},
+    {HEAD "tasks:\n  - {cluster: l.a, by: {x: y}}\n", SM_SYNTAX, 8, 20, "by is not a text", ""},
+    {HEAD "tasks:\n  - {cluster: l.a, by: x, curve: peano}\n", SM_INVALID, 8, 34,
+     "zorder or hilbert", ""},
+    {HEAD "tasks:\n  - {cluster: l.a, by: x, sql: a.sql}\n", SM_SYNTAX, 8, 27, "sql is for loads",
      ""},
+    {HEAD "tasks:\n  - {table: l.a, sql: a.sql, curve: zorder}\n", SM_SYNTAX, 8, 30,
+     "curve is for cluster only", ""},
     {HEAD "tasks:\n  - {table: a, sql: a.sql}\n", SM_NAME, 8, 13, "not a table name",
      "layer.table"},
     {HEAD "tasks:\n  - {table: ../x.a, sql: a.sql}\n", SM_NAME, 8, 13, "not a table name", ""},
@@ -243,6 +252,35 @@ static void test_what_is_published(void **state)
     scratch_free(&at);
 }
 
+/* A task that sorts is called by its table and its work, and stands behind what makes the table. */
+static void test_what_is_clustered(void **state)
+{
+    scratch at = scratch_new();
+    sm_error e = {0};
+    sm_pipeline *p = NULL;
+
+    assert_ok(open_text(&at,
+                        HEAD "tasks:\n"
+                             "  - {cluster: l.b, by: [x, 'y, z'], curve: hilbert}\n"
+                             "  - {cluster: other.z, by: x}\n"
+                             "  - {table: l.b, sql: a.sql}\n",
+                        &p, &e),
+              &e);
+    const char *const names[] = {"other.z:cluster", "l.b", "l.b:cluster"};
+    for (int32_t i = 0; i < 3; i++) {
+        assert_true(sm_str_is(sm_pipeline_task_name(p, i), names[i]));
+    }
+    assert_int_equal(sm_pipeline_task_kind(p, 2), SM_TASK_CLUSTER);
+    assert_true(sm_str_is(p->tasks[2].from, "l.b"));
+    assert_int_equal(p->tasks[2].n_columns, 2);
+    assert_true(sm_str_is(p->tasks[2].columns[1], "y, z"));
+    assert_int_equal(*p->tasks[2].curve, SM_CURVE_HILBERT);
+    assert_int_equal(p->tasks[0].n_columns, 1);
+    assert_null(p->tasks[0].curve);
+    sm_pipeline_close(p);
+    scratch_free(&at);
+}
+
 static void test_choice_of_tasks(void **state)
 {
     static const struct {
@@ -309,7 +347,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_policies),          cmocka_unit_test(test_refused),
         cmocka_unit_test(test_sql_that_is_wrong), cmocka_unit_test(test_what_it_says),
-        cmocka_unit_test(test_what_is_published), cmocka_unit_test(test_choice_of_tasks),
+        cmocka_unit_test(test_what_is_published), cmocka_unit_test(test_what_is_clustered),
+        cmocka_unit_test(test_choice_of_tasks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
