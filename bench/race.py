@@ -66,6 +66,17 @@ def bronze(scale):
     return folder / "bronze"
 
 
+def bronze_table(scale):
+    """Bronze as a Delta table of one file a day, as smelt loads it."""
+    folder = WORK / f"bronze-table-{scale}"
+    if not (folder / "done").exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        subprocess.run([str(word) for word in smelt_run("delta", "--task", "bronze.viewing_log")(
+            logs("plain", scale), folder)], check=True, stdout=subprocess.DEVNULL)
+        (folder / "done").touch()
+    return folder / "bronze" / "viewing_log"
+
+
 class Bucket:
     """MinIO on loopback with the logs in a bucket, from the first time that it is asked for."""
     server = None
@@ -130,6 +141,25 @@ def smelt_gold_of_bronze(source, out):
             "--var", f"bronze={source}", "--var", f"lake={out}", "--var", f"month={MONTH}"]
 
 
+def on_a_table(command, is_done=False):
+    """A contestant that works on a copy of the table, which is not timed; is_done: one on which it has
+    done its work already."""
+    def prepare(source, out):
+        shutil.copytree(source, out / "table")
+        if is_done:
+            subprocess.run([str(word) for word in command(source, out)], check=True,
+                           stdout=subprocess.DEVNULL)
+
+    def run(source, out):
+        return command(source, out)
+    run.prepare = prepare
+    return run
+
+
+def smelt_cluster(source, out):
+    return [SMELT, "table", "cluster", out / "table", "--by", "Date,Contract"]
+
+
 GOLD = """SELECT count(*), sum(TVDuration), sum(ChildDuration), sum(MovieDuration),
   sum(RelaxDuration), sum(SportDuration), bit_xor(hash(Contract, TVDuration, ChildDuration,
   MovieDuration, RelaxDuration, SportDuration, MostWatch, RFM))
@@ -173,6 +203,12 @@ ROWS = {
         "Polars": peer("polars_gold"), "chDB": peer("chdb_gold")}),
 }
 
+# Z-order by two columns, and the same again when nothing has changed.
+for again in (False, True):
+    ROWS["cluster-again" if again else "cluster"] = (bronze_table, BRONZE, "table", {
+        "smelt": on_a_table(smelt_cluster, again),
+        "delta-rs": on_a_table(peer("deltalake_cluster"), again)})
+
 # Parsing alone, one thread each: no files; the answer is the number of rows that was printed.
 PARSE_SCHEMA = ("STRUCT(_index VARCHAR, _type VARCHAR, _id VARCHAR, _score BIGINT, _source "
                 "STRUCT(AppName VARCHAR, Contract VARCHAR, Mac VARCHAR, TotalDuration BIGINT))")
@@ -205,10 +241,12 @@ def sync_folder(folder):
             os.close(handle)
 
 
-def run_once(command, out):
+def run_once(contestant, source, out):
     """Runs one contestant; what it took, by the kernel's own account of that process."""
     shutil.rmtree(out, ignore_errors=True)
     out.parent.mkdir(parents=True, exist_ok=True)
+    getattr(contestant, "prepare", lambda *_: None)(source, out)
+    command = contestant(source, out)
     read_end, write_end = os.pipe()
     begun = time.perf_counter()
     with open(WORK / "stderr.log", "a") as log:
@@ -271,7 +309,7 @@ def race(name, rounds, scale, keep):
             out = WORK / "out" / name / contestant
             if turn == 0:
                 Bucket.count(True)
-            result = run_once(command(source, out), out)
+            result = run_once(command, source, out)
             if turn == 0:
                 requests[contestant] = Bucket.count(False)
             if contestant == "fetching":
