@@ -199,6 +199,13 @@ typedef struct smi_cluster_opts {
 /** Sorts the rows of a table by a curve, and prints what was moved. SM_USAGE: no such curve, an
  * empty name; those of sm_table_cluster(). */
 sm_status smi_cluster_run(smi_cli *cli, sm_str uri, const smi_cluster_opts *o, bool is_dry,
+                           sm_error *e) SM_MUST_USE;
+
+/* ---- smelt table convert (cli_convert.c) ----------------------------------------------------- */
+
+/** Makes a table of a folder of Parquet files, and prints what it is. partition_by: NULL where it
+ * is not given. Errors: those of sm_table_convert(). */
+sm_status smi_convert_run(smi_cli *cli, sm_store *folder, const char *partition_by, bool is_dry,
                           sm_error *e) SM_MUST_USE;
 
 /* ---- text in --------------------------------------------------------------------------------- */

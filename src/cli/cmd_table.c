@@ -13,7 +13,7 @@
 
 typedef struct options {
     int64_t limit;
-    const char *version_text, *time_text, *target_size;
+    const char *version_text, *time_text, *target_size, *partition_by;
     bool dry_run;
     const char *curve;
     smi_vacuum_opts vacuum;
@@ -44,7 +44,7 @@ static const smi_opt option_table[] = {
      "vacuum: do not list the folder; only files that the log removed",
      offsetof(options, vacuum.lite)},
     {"--dry-run", SMI_OPT_FLAG, NULL,
-     "vacuum, restore, optimize, cluster, fsck: only print what would be done",
+     "vacuum, restore, optimize, cluster, convert, fsck: only print what would be done",
      offsetof(options, dry_run)},
     {"--repair", SMI_OPT_FLAG, NULL, "fsck: remove the entries of files that are gone from the log",
      offsetof(options, fsck.repair)},
@@ -55,6 +55,9 @@ static const smi_opt option_table[] = {
      offsetof(options, fsck.rows)},
     {"--data", SMI_OPT_FLAG, NULL, "fsck: read all pages, and compare statistics with the values",
      offsetof(options, fsck.data)},
+    {"--partition-by", SMI_OPT_TEXT, "'A TYPE, ...'",
+     "convert: the columns in the names of folders (default: as their values look)",
+     offsetof(options, partition_by)},
     {"--from", SMI_OPT_TEXT, "N", "diff: the earlier version", offsetof(options, diff.from)},
     {"--to", SMI_OPT_TEXT, "N", "diff: the later version (default: the latest)",
      offsetof(options, diff.to)},
@@ -405,6 +408,11 @@ static sm_status optimize_table(smi_cli *cli, sm_store *store, const options *o,
     return smi_optimize_run(cli, sm_store_uri(store), o->target_size, o->dry_run, e);
 }
 
+static sm_status convert_folder(smi_cli *cli, sm_store *store, const options *o, sm_error *e)
+{
+    return smi_convert_run(cli, store, o->partition_by, o->dry_run, e);
+}
+
 static sm_status compare_versions(smi_cli *cli, sm_store *store, const options *o, sm_error *e)
 {
     return smi_diff_run(cli, store, &o->diff, limit_of(o), e);
@@ -432,6 +440,7 @@ static const struct verb {
     {"cluster", NULL, cluster_table, " --by --curve --dry-run "},
     {"vacuum", NULL, vacuum_table, " --retention --no-retention-check --lite --dry-run "},
     {"fsck", NULL, check_table, " --repair --damaged --rows --data --dry-run "},
+    {"convert", NULL, convert_folder, " --partition-by --dry-run "},
     {"diff", NULL, compare_versions, " --from --to --by --format --limit "},
 };
 
@@ -495,13 +504,14 @@ static sm_status run_table_verb(smi_cli *cli, const void *opts, char **args, int
         }
     }
     const sm_status st = sm_fail(e, SM_USAGE, "smelt table has no command \"%s\"", args[0]);
-    sm_error_todo(e, "Use show, history, files, diff, restore, optimize, cluster, vacuum or fsck.");
+    sm_error_todo(e, "Use show, history, files, diff, restore, optimize, cluster, vacuum, fsck or "
+                     "convert.");
     return st;
 }
 
 const smi_command smi_command_table = {
     .name = "table",
-    .usage = "show|history|files|diff|restore|optimize|cluster|vacuum|fsck URI [options]",
+    .usage = "show|history|files|diff|restore|optimize|cluster|vacuum|fsck|convert URI [options]",
     .summary = "Shows, checks, restores, optimizes, sorts or vacuums a Delta table.",
     .details = "  smelt table history ./lake/gold/orders --limit 5\n"
                "  smelt table restore ./lake/gold/orders --version 3 --dry-run\n"

@@ -698,4 +698,39 @@ typedef struct sm_fsck_report {
 sm_status sm_table_fsck(sm_store *table, const sm_fsck *opts, const sm_exec_env *env, sm_arena *a,
                         sm_fsck_report *out, sm_error *e) SM_MUST_USE;
 
+/* ---- a folder of Parquet files becomes a table ----------------------------------------------- */
+
+typedef struct sm_convert {
+    sm_str partition_by; /* "shop INTEGER, day DATE": the columns in the names of folders; "": by
+                          * their values */
+    bool is_dry;         /* only find out what the table would be */
+} sm_convert;
+
+/* What the table is, or would be. */
+typedef struct sm_converted {
+    int64_t version; /* 0; −1 of a dry run */
+    int64_t n_files, bytes, n_rows;
+    int64_t n_others;      /* files of other kinds, which are left out */
+    const sm_type *schema; /* stored columns, then those in the names of folders */
+    const sm_str *partition_columns;
+    int32_t n_partition_columns;
+} sm_converted;
+
+/**
+ * Makes a Delta table of the Parquet files in a folder and below it, where they are, by one commit
+ * CONVERT. Columns, rows and statistics are those of the footers; no file is rewritten.
+ *
+ * Owner     what *out points to lives in `a`
+ * Returns   SM_OK; SM_CONFLICT: somebody made a table there meanwhile
+ * Errors    SM_EXISTS: the folder is a table already, or has one in it; SM_NOT_FOUND: no Parquet
+ *           files; SM_SCHEMA: files with different types of a column, naming both; SM_INVALID:
+ *           folders with different keys, or a value that no table can have; SM_TYPE: a value that
+ *           is not of the type that partition_by says; SM_UNSUPPORTED: a type; SM_USAGE:
+ *           partition_by
+ * Threads   no worker; starts up to 16 threads of its own
+ * Cost      one listing; reads each footer twice
+ */
+sm_status sm_table_convert(sm_store *folder, const sm_convert *opts, const sm_exec_env *env,
+                           sm_arena *a, sm_converted *out, sm_error *e) SM_MUST_USE;
+
 #endif

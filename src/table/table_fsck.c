@@ -20,9 +20,6 @@
 #include "table/table_int.h"
 
 #include <inttypes.h>
-#include <stdatomic.h>
-
-#define MOST_THREADS 16
 
 /* A finding of a file, in the arena of the thread that made it. */
 typedef struct found {
@@ -31,7 +28,17 @@ typedef struct found {
     struct found *next;
 } found;
 
-typedef struct checking {
+typedef struct checking checking;
+
+/* Looks at files. */
+typedef struct looker {
+    checking *k;
+    sm_arena *kept;    /* of what it found */
+    sm_arena *scratch; /* of one file */
+    int64_t file;      /* at which it is */
+} looker;
+
+struct checking {
     const sm_fsck *opts;
     const sm_exec_env *env;
     sm_store *store;
@@ -40,25 +47,12 @@ typedef struct checking {
     sm_snapshot *snapshot;
     const sm_delta_file *files;
     int64_t n_files;
-    found **by_file;              /* the last one of each file */
-    sm_arena *kept[MOST_THREADS]; /* what they live in: a thread's own each */
+    found **by_file;                /* the last one of each file */
+    looker lookers[SMI_EACH_SLOTS]; /* a thread's own each */
     sm_fsck_finding *findings;
     int64_t cap_findings;
     const sm_delta_file **removes;
-    _Atomic int64_t next_file;
-    atomic_bool has_failed;
-} checking;
-
-/* Looks at files; a thread's own. */
-typedef struct looker {
-    checking *k;
-    sm_thread *thread; /* NULL: the caller itself */
-    sm_arena *kept;    /* of what it found */
-    sm_arena *scratch; /* of one file */
-    int64_t file;      /* at which it is */
-    sm_status st;
-    sm_error error;
-} looker;
+};
 
 bool smi_fsck_is_fault(sm_status st)
 {
@@ -140,7 +134,6 @@ static sm_status look_at_file(looker *w, sm_error *e)
     sm_error bad = {0};
 
     sm_arena_reset(w->scratch);
-    SM_TRY(sm_check_cancel(w->k->env->budget, e));
     sm_status st =
         sm_snapshot_dataset_of(w->k->snapshot, &w->file, 1, w->scratch, &d, &columns, &bad);
     if (st != SM_OK) {
@@ -161,38 +154,16 @@ static sm_status look_at_file(looker *w, sm_error *e)
 
 /* ---- all files ------------------------------------------------------------------------------- */
 
-static void run_looker(void *ctx)
+static sm_status look_at(void *ctx, int slot, int64_t i, sm_error *e)
 {
-    looker *w = ctx;
-    checking *k = w->k;
+    checking *k = ctx;
+    looker *w = &k->lookers[slot];
 
-    while (!atomic_load_explicit(&k->has_failed, memory_order_relaxed)) {
-        w->file = atomic_fetch_add_explicit(&k->next_file, 1, memory_order_relaxed);
-        if (w->file >= k->n_files) {
-            return;
-        }
-        w->st = look_at_file(w, &w->error);
-        if (w->st != SM_OK) {
-            atomic_store_explicit(&k->has_failed, true, memory_order_relaxed);
-            return;
-        }
+    if (!w->kept) {
+        *w = (looker){.k = k, .kept = sm_arena_new(NULL), .scratch = sm_arena_new(NULL)};
     }
-}
-
-/* The failure of the first file that failed, which all lookers before it have looked at. */
-static sm_status first_failure(const looker *all, int n, sm_error *e)
-{
-    const looker *first = NULL;
-
-    for (int i = 0; i < n; i++) {
-        if (all[i].st != SM_OK && (!first || all[i].file < first->file)) {
-            first = &all[i];
-        }
-    }
-    if (first && e) {
-        *e = first->error;
-    }
-    return first ? first->st : SM_OK;
+    w->file = i;
+    return look_at_file(w, e);
 }
 
 static const char *todo_of(sm_fsck_kind kind)
@@ -246,12 +217,15 @@ static void look_found(void *ctx, sm_fsck_kind kind, const char *what)
 }
 
 /* Reads the pages of files of which nothing is known yet. Blocks on the engine's workers. */
-static sm_status read_files(checking *k, looker *w, sm_error *e)
+static sm_status read_files(checking *k, sm_error *e)
 {
+    looker *w = &k->lookers[0];
     const smi_fsck_sink sink = {look_found, w};
 
     for (int64_t i = 0; i < k->n_files && k->opts->reads_data; i++) {
         if (!k->by_file[i]) {
+            w->k = k;
+            w->kept = w->kept ? w->kept : sm_arena_new(NULL);
             w->file = i;
             SM_TRY(smi_fsck_data(k->snapshot, i, k->env, sink, e));
         }
@@ -261,35 +235,15 @@ static sm_status read_files(checking *k, looker *w, sm_error *e)
 
 static sm_status look_at_files(checking *k, sm_error *e)
 {
-    looker all[MOST_THREADS] = {0};
-    int n = 0;
-    sm_error unused = {0};
-
     k->files = sm_snapshot_files(k->snapshot, &k->n_files);
     k->by_file = SM_NEW_ARRAY(k->arena, found *, k->n_files + 1);
-    do { /* a thread that the system refuses is done without */
-        k->kept[n] = sm_arena_new(NULL);
-        all[n] = (looker){.k = k, .kept = k->kept[n], .scratch = sm_arena_new(NULL)};
-        n++;
-    } while (n < MOST_THREADS && n < k->n_files &&
-             sm_thread_start(run_looker, &all[n - 1], "fsck", &all[n - 1].thread, &unused) ==
-                 SM_OK);
-    run_looker(&all[n - 1]);
-    for (int i = 0; i < n; i++) {
-        if (all[i].thread) {
-            sm_thread_join(all[i].thread);
-        }
-    }
-    sm_status st = first_failure(all, n, e);
-    st = st == SM_OK ? read_files(k, &all[0], e) : st;
+    sm_status st = smi_each(k->n_files, look_at, k, k->env->budget, e);
+    st = st == SM_OK ? read_files(k, e) : st;
     for (int64_t i = 0; i < k->n_files; i++) {
         k->out->bytes += (int64_t)k->files[i].size_bytes;
         add_of_file(k, i, k->by_file[i]);
     }
     k->out->n_files = k->n_files;
-    for (int i = 0; i < n; i++) {
-        sm_arena_free(all[i].scratch);
-    }
     return st;
 }
 
@@ -513,8 +467,9 @@ sm_status sm_table_fsck(sm_store *table, const sm_fsck *opts, const sm_exec_env 
     SM_ASSERT(opts->is_repair || (!opts->is_dry && !opts->removes_damaged));
     *out = (sm_fsck_report){.version = -1, .made = -1};
     const sm_status st = check_and_repair(&k, e);
-    for (int i = 0; i < MOST_THREADS; i++) {
-        sm_arena_free(k.kept[i]);
+    for (int i = 0; i < SMI_EACH_SLOTS; i++) {
+        sm_arena_free(k.lookers[i].kept);
+        sm_arena_free(k.lookers[i].scratch);
     }
     sm_snapshot_release(k.snapshot);
     return sm_within(e, st, "check of %.*s", SM_STR_ARG(sm_store_uri(table)));

@@ -423,6 +423,19 @@ sm_status smi_diff_check_keys(const smi_diff_parts *p, sm_error *e) SM_MUST_USE;
 /** Makes the plan of sm_diff_plan(). */
 sm_status smi_diff_make_plan(const smi_diff_parts *p, sm_plan **out, sm_error *e) SM_MUST_USE;
 
+/* ---- many files ------------------------------------------------------------------------------ */
+
+#define SMI_EACH_SLOTS 16
+/**
+ * Calls fn for i = 0 … n − 1, up to SMI_EACH_SLOTS at a time. `slot` is a number below that, which
+ * no other call that runs at the same time has.
+ *
+ * Returns   SM_OK; the failure of the smallest i that failed: later ones may not have been called
+ * Threads   no worker; starts threads of its own, and blocks until they end
+ */
+sm_status smi_each(int64_t n, sm_status (*fn)(void *ctx, int slot, int64_t i, sm_error *e),
+                   void *ctx, sm_budget *budget, sm_error *e) SM_MUST_USE;
+
 /* ---- fsck ------------------------------------------------------------------------------------ */
 
 /* Takes what is found in a file. Copies the text. */
