@@ -199,7 +199,7 @@ typedef struct smi_cluster_opts {
 /** Sorts the rows of a table by a curve, and prints what was moved. SM_USAGE: no such curve, an
  * empty name; those of sm_table_cluster(). */
 sm_status smi_cluster_run(smi_cli *cli, sm_str uri, const smi_cluster_opts *o, bool is_dry,
-                           sm_error *e) SM_MUST_USE;
+                          sm_error *e) SM_MUST_USE;
 
 /* ---- smelt table convert (cli_convert.c) ----------------------------------------------------- */
 

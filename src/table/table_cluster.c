@@ -28,9 +28,9 @@
 #define DEFAULT_FILE_BYTES ((uint64_t)16 << 20)
 #define DEFAULT_GROUP_ROWS 32768
 
-/* The most memory that sorting takes, so that a clustering beside other work leaves them theirs. 1.5
- * million rows of nine columns: within 96 MB 2.0 CPU seconds, within 256 MB 1.6, without a bound
- * 1.3 and 384 MB at the peak. */
+/* The most memory that sorting takes, so that a clustering beside other work leaves them theirs.
+ * 1.5 million rows of nine columns: within 96 MB 2.0 CPU seconds, within 256 MB 1.6, without a
+ * bound 1.3 and 384 MB at the peak. */
 #define MOST_BYTES ((size_t)512 << 20)
 
 #define MOST_TRIES    5
