@@ -97,7 +97,7 @@ SPARK_JARS = ("delta-", "unitycatalog-", "hadoop-aws", "analyticsaccelerator", "
               "netty-", "http", "reactive-streams", "eventstream")
 
 
-def start_spark(home):
+def start_spark(home, more_jars=(), more_settings=None):
     """A SparkSession with Delta, whose files are in `home`. Needs a JVM."""
     from pyspark.sql import SparkSession
 
@@ -105,7 +105,7 @@ def start_spark(home):
             if jar.name.startswith(SPARK_JARS) or jar.stem.endswith("-2.35.4")]
     os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
     settings = {
-        "spark.jars": ",".join(jars),
+        "spark.jars": ",".join(jars + [str(jar) for jar in more_jars]),
         "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
         "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
         "spark.databricks.delta.snapshotPartitions": "2",
@@ -117,6 +117,7 @@ def start_spark(home):
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.memory": "1g",
+        **(more_settings or {}),
     }
     builder = SparkSession.builder.master("local[2]").appName("smelt-tests")
     for key, value in settings.items():
