@@ -208,6 +208,13 @@ sm_status smi_cluster_run(smi_cli *cli, sm_str uri, const smi_cluster_opts *o, b
 sm_status smi_convert_run(smi_cli *cli, sm_store *folder, const char *partition_by, bool is_dry,
                           sm_error *e) SM_MUST_USE;
 
+/* ---- smelt table clone (cli_clone.c) --------------------------------------------------------- */
+
+/** Makes a table that names the files of another, and prints what it is. Errors: those of
+ * sm_table_clone(). */
+sm_status smi_clone_run(smi_cli *cli, const char *source, const char *target, const sm_table_at *at,
+                        sm_error *e) SM_MUST_USE;
+
 /* ---- text in --------------------------------------------------------------------------------- */
 
 /** Reads the whole text of a file into cli->arena. "-" is stdin; where that is a terminal, a line

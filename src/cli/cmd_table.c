@@ -23,7 +23,7 @@ typedef struct options {
 
 static const smi_opt option_table[] = {
     {"--version", SMI_OPT_TEXT, "N",
-     "show, files, restore: a version (default of the first two: the latest)",
+     "show, files, restore, clone: a version (default, but for restore: the latest)",
      offsetof(options, version_text)},
     {"--timestamp", SMI_OPT_TEXT, "T", "in its place: the newest version that is not later than T",
      offsetof(options, time_text)},
@@ -441,6 +441,7 @@ static const struct verb {
     {"vacuum", NULL, vacuum_table, " --retention --no-retention-check --lite --dry-run "},
     {"fsck", NULL, check_table, " --repair --damaged --rows --data --dry-run "},
     {"convert", NULL, convert_folder, " --partition-by --dry-run "},
+    {"clone", NULL, NULL, " --version --timestamp "}, /* of two tables */
     {"diff", NULL, compare_versions, " --from --to --by --format --limit "},
 };
 
@@ -476,7 +477,7 @@ static sm_status run_verb(smi_cli *cli, const struct verb *v, sm_store *store, c
     sm_snapshot *snapshot = NULL;
     sm_table_at at;
 
-    SM_ASSERT((v->of_store == NULL) != (v->of_snapshot == NULL));
+    SM_ASSERT((v->of_store == NULL) != (v->of_snapshot == NULL)); /* clone is not run by this */
     if (v->of_store) {
         return v->of_store(cli, store, o, e);
     }
@@ -489,6 +490,25 @@ static sm_status run_verb(smi_cli *cli, const struct verb *v, sm_store *store, c
     return st;
 }
 
+static sm_status check_places(const struct verb *v, int n_args, sm_error *e)
+{
+    const bool is_clone = !v->of_store && !v->of_snapshot;
+
+    if (n_args == (is_clone ? 3 : 2)) {
+        return SM_OK;
+    }
+    return sm_fail(e, SM_USAGE, "smelt table %s %s", v->name,
+                   is_clone ? "needs a source and a target" : "takes one table");
+}
+
+static sm_status clone_table(smi_cli *cli, char **args, const options *o, sm_error *e)
+{
+    sm_table_at at;
+
+    SM_TRY(read_at(o, &at, e));
+    return smi_clone_run(cli, args[1], args[2], &at, e);
+}
+
 static sm_status run_table_verb(smi_cli *cli, const void *opts, char **args, int n_args,
                                 sm_error *e)
 {
@@ -497,6 +517,10 @@ static sm_status run_table_verb(smi_cli *cli, const void *opts, char **args, int
     for (int i = 0; i < SM_COUNT(verbs); i++) {
         if (strcmp(verbs[i].name, args[0]) == 0) {
             SM_TRY(check_options(&verbs[i], opts, cli->arena, e));
+            SM_TRY(check_places(&verbs[i], n_args, e));
+            if (n_args == 3) {
+                return clone_table(cli, args, opts, e);
+            }
             SM_TRY(sm_store_open(cli->env.stores, sm_str_of(args[1]), &store, e));
             const sm_status st = run_verb(cli, &verbs[i], store, opts, e);
             sm_store_release(store);
@@ -504,14 +528,15 @@ static sm_status run_table_verb(smi_cli *cli, const void *opts, char **args, int
         }
     }
     const sm_status st = sm_fail(e, SM_USAGE, "smelt table has no command \"%s\"", args[0]);
-    sm_error_todo(e, "Use show, history, files, diff, restore, optimize, cluster, vacuum, fsck or "
-                     "convert.");
+    sm_error_todo(e, "Use show, history, files, diff, restore, optimize, cluster, vacuum, fsck, "
+                     "convert or clone.");
     return st;
 }
 
 const smi_command smi_command_table = {
     .name = "table",
-    .usage = "show|history|files|diff|restore|optimize|cluster|vacuum|fsck|convert URI [options]",
+    .usage = "show|history|files|diff|restore|optimize|cluster|vacuum|fsck|convert URI, or "
+             "clone SOURCE TARGET",
     .summary = "Shows, checks, restores, optimizes, sorts or vacuums a Delta table.",
     .details = "  smelt table history ./lake/gold/orders --limit 5\n"
                "  smelt table restore ./lake/gold/orders --version 3 --dry-run\n"
@@ -523,6 +548,6 @@ const smi_command smi_command_table = {
     .options = option_table,
     .opts_bytes = sizeof(options),
     .min_args = 2,
-    .max_args = 2,
+    .max_args = 3,
     .run = run_table_verb,
 };

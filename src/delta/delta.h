@@ -162,6 +162,11 @@ int64_t sm_snapshot_txn(const sm_snapshot *s, sm_str app_id);
 sm_status sm_snapshot_place(const sm_snapshot *s, const sm_delta_file *f, sm_arena *a,
                             sm_store **store, sm_str *key, sm_error *e) SM_MUST_USE;
 
+/** May the log of a table in that store name the file at `uri`? Else readers refuse it. */
+bool sm_delta_may_name(const sm_store *table, sm_str uri);
+/** An absolute path or a URI, as it stands, as a path of the log: an encoded URI. In `a`. */
+sm_str sm_delta_absolute_path(sm_str uri, sm_arena *a);
+
 /**
  * Makes the dataset by which a scan reads the snapshot.
  *
@@ -310,7 +315,9 @@ typedef struct sm_delta_commit {
     int64_t n_adds;
     const sm_delta_file *const *removes; /* of the snapshot that was read, in its order */
     int64_t n_removes;
-    const sm_delta_file *const *restores; /* of an earlier snapshot: added again as they stood */
+    /* Of an earlier snapshot: added again as they stood. Of a new table: files of another one, by
+     * absolute paths. */
+    const sm_delta_file *const *restores;
     int64_t n_restores;
     const sm_delta_txn *txns; /* a transaction of another commit with the same id is a conflict */
     int64_t n_txns;

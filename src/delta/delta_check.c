@@ -88,11 +88,11 @@ static bool check_removes(const sm_delta_commit *c, const sm_snapshot *base, con
 
 static bool check_restores(const sm_delta_commit *c, const sm_snapshot *base, const char **why)
 {
-    REFUSE(c->n_restores > 0 && !base, "a new table has no file to be restored");
     for (int64_t i = 0; i < c->n_restores; i++) {
         const sm_delta_file *f = c->restores[i];
         REFUSE(!f || f->path.len == 0, "a file that is restored has no name");
-        REFUSE(f >= base->files && f < base->files + base->n_files,
+        REFUSE(!base && f->key.len > 0, "a new table has no file of its own to be restored");
+        REFUSE(base && f >= base->files && f < base->files + base->n_files,
                "a file that is restored is there already");
     }
     return true;

@@ -74,8 +74,9 @@ static bool has_dots(sm_str uri)
     return memchr(uri.data, '\0', uri.len) != NULL;
 }
 
-static bool may_name(sm_str table, sm_str uri)
+bool sm_delta_may_name(const sm_store *store, sm_str uri)
 {
+    const sm_str table = sm_store_uri(store);
     const sm_str mine = scheme_of(table), its = scheme_of(uri);
 
     if (mine.len == 0 || sm_str_is(mine, "file")) {
@@ -85,6 +86,17 @@ static bool may_name(sm_str table, sm_str uri)
         return false;
     }
     return !sm_str_starts(mine, SM_STR("http")) || sm_str_eq(origin_of(table), origin_of(uri));
+}
+
+sm_str sm_delta_absolute_path(sm_str uri, sm_arena *a)
+{
+    const sm_str scheme = scheme_of(uri);
+    const size_t skip = scheme.len > 0 ? scheme.len + 3 : 0;
+    const sm_str rest = {uri.data + skip, uri.len - skip};
+
+    SM_ASSERT(rest.len > 0 && (skip > 0 || rest.data[0] == '/'));
+    return sm_arena_strf(a, "%.*s://%.*s", SM_STR_ARG(skip > 0 ? scheme : SM_STR("file")),
+                         SM_STR_ARG(smi_path_encode(rest, a)));
 }
 
 /* ---- opening --------------------------------------------------------------------------------- */
@@ -102,7 +114,7 @@ static sm_status split_path(const sm_snapshot *s, sm_str path, sm_arena *a, sm_s
     if (key->len == 0) {
         return sm_fail(e, SM_CORRUPT, "path \"%.*s\" of the log names no file", SM_STR_ARG(path));
     }
-    if (!may_name(sm_store_uri(s->store), uri)) {
+    if (!sm_delta_may_name(s->store, uri)) {
         const sm_status st =
             sm_fail(e, SM_UNSUPPORTED,
                     "file \"%.*s\" lies outside the table, where this table may name none",

@@ -733,4 +733,29 @@ typedef struct sm_converted {
 sm_status sm_table_convert(sm_store *folder, const sm_convert *opts, const sm_exec_env *env,
                            sm_arena *a, sm_converted *out, sm_error *e) SM_MUST_USE;
 
+/* ---- shallow clones -------------------------------------------------------------------------- */
+
+typedef struct sm_clone {
+    sm_str source, target; /* URIs */
+    sm_table_at at;        /* the version of the source */
+} sm_clone;
+
+typedef struct sm_cloned {
+    int64_t source_version, version; /* version: 0 */
+    int64_t n_files, bytes;          /* of the source, which the clone names */
+} sm_cloned;
+
+/**
+ * Makes a table whose log names the files of a version of another table, by absolute paths. No file
+ * is copied. Only readers that know absolute paths can read it.
+ *
+ * Returns   SM_OK; SM_CONFLICT: somebody made a table at the target meanwhile
+ * Errors    SM_EXISTS: there is a table at the target; SM_NOT_FOUND: no such source or version;
+ *           SM_UNSUPPORTED: a feature that smelt does not write, a file with a deletion vector, a
+ *           target that may not name the files; those of sm_publish
+ * Threads   no worker
+ */
+sm_status sm_table_clone(const sm_clone *opts, const sm_exec_env *env, sm_cloned *out,
+                         sm_error *e) SM_MUST_USE;
+
 #endif

@@ -170,18 +170,19 @@ sm_status smi_candidate_base(const sm_candidate *c, sm_arena *a, sm_dataset *out
 
 /* ---- of a record ----------------------------------------------------------------------------- */
 
-/* Takes what the candidate points to: the caller's arena, and a hold on the snapshot's store. */
-sm_status smi_publish_record(sm_snapshot *base, const sm_delta_commit *record, sm_budget *budget,
-                             int64_t *version, sm_error *e)
+/* The candidate borrows what the record points to, and ends before it. */
+sm_status smi_publish_record(sm_store *table, sm_snapshot *base, const sm_delta_commit *record,
+                             sm_budget *budget, int64_t *version, sm_error *e)
 {
     sm_candidate *c = sm_alloc_zero(sizeof(*c));
 
+    SM_ASSERT(base || record->metadata);
     SM_ASSERT(record->n_adds == 0); /* else the last release might delete them */
     atomic_init(&c->refs, 1);
     c->arena = sm_arena_new(budget);
-    c->store = sm_store_retain(sm_snapshot_store(base));
+    c->store = sm_store_retain(table);
     c->uri = sm_arena_str(c->arena, sm_store_uri(c->store));
-    c->base = sm_snapshot_retain(base);
+    c->base = base ? sm_snapshot_retain(base) : NULL;
     c->record = *record;
     c->schema = (record->metadata ? record->metadata : sm_snapshot_metadata(base))->schema;
     c->is_always_made = true;

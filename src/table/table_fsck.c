@@ -436,7 +436,8 @@ static sm_status repair(checking *k, sm_error *e)
         return SM_OK;
     }
     SM_TRY(check_named(k, e));
-    const sm_status st = smi_publish_record(k->snapshot, &record, k->env->budget, &o->made, e);
+    const sm_status st =
+        smi_publish_record(k->store, k->snapshot, &record, k->env->budget, &o->made, e);
     SM_ASSERT(st != SM_OK || o->made > o->version);
     return st;
 }

@@ -276,9 +276,10 @@ struct sm_candidate {
     bool keeps_files; /* it was published, or nobody knows: the last release deletes nothing */
 };
 
-/** Publishes a change that a record says all of: it has no new files. Borrows the record. */
-sm_status smi_publish_record(sm_snapshot *base, const sm_delta_commit *record, sm_budget *budget,
-                             int64_t *version, sm_error *e) SM_MUST_USE;
+/** Publishes a change that a record says all of: it has no new files. base: NULL for a new table.
+ * Borrows the record. */
+sm_status smi_publish_record(sm_store *table, sm_snapshot *base, const sm_delta_commit *record,
+                             sm_budget *budget, int64_t *version, sm_error *e) SM_MUST_USE;
 
 /* The state of a write. They follow in this order, and it may be closed in any of them; only GIVEN
  * leaves its files to the candidate. */

@@ -291,7 +291,7 @@ sm_status sm_table_restore(sm_store *table, const sm_restore *opts, sm_budget *b
     SM_TRY_GOTO(st, done, check_files(&r, e));
     SM_TRY_GOTO(st, done, make_record(&r, &record, e));
     st = opts->is_trial ? sm_delta_prepare(r.now, &record, r.arena, &unused, e)
-                        : smi_publish_record(r.now, &record, budget, &r.out.made, e);
+                        : smi_publish_record(r.store, r.now, &record, budget, &r.out.made, e);
     if (st == SM_OK) {
         *out = r.out;
     }

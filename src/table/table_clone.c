@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * table/table_clone.c: makes a table whose log names the files of another, where they are: a
+ * shallow clone. Called by `smelt table clone`.
+ *
+ * Order    Open the version of the source, as readers see it. See that there is no table at the
+ *          target, and that a table there may name the files (delta_outside.c). Publish version 0,
+ *          as any new table.
+ * Log      Schema, partition columns, properties and protocol are those of the version; the id is a
+ *          new one, and transactions are not taken over. Each file is named by an absolute, encoded
+ *          URI, with the statistics that its writer gave.
+ * After    Both tables go their own ways: what is written into one is not in the other. The clone
+ *          never deletes files of its source. A vacuum of the source does not know of the clone: a
+ *          file that the source removed, and the clone still has, is gone with it.
+ * Source   delta-io/delta, CloneTableBase.scala (the record) */
+#include "table/table_int.h"
+
+#include <inttypes.h>
+
+#include "base/random.h"
+#include "base/time.h"
+
+typedef struct cloning {
+    const sm_clone *opts;
+    const sm_exec_env *env;
+    sm_arena *arena;
+    sm_store *source, *target;
+    sm_snapshot *version;
+    sm_delta_file *files; /* of the version, with absolute paths */
+    const sm_delta_file **restores;
+    sm_delta_metadata metadata;
+    sm_cloned *out;
+} cloning;
+
+/* ---- the target ------------------------------------------------------------------------------ */
+
+static sm_status check_target(const cloning *k, sm_error *e)
+{
+    bool is_table = false;
+
+    if (sm_str_eq(sm_store_place(k->source, k->arena), sm_store_place(k->target, k->arena))) {
+        return sm_fail(e, SM_USAGE, "a table is not cloned into itself");
+    }
+    SM_TRY(sm_delta_exists(k->target, &is_table, e));
+    if (is_table) {
+        return sm_fail(e, SM_EXISTS, "%.*s is a Delta table already", SM_STR_ARG(k->opts->target));
+    }
+    return sm_store_check_put(k->target, e);
+}
+
+/* ---- the files ------------------------------------------------------------------------------- */
+
+static sm_status name_file(cloning *k, const sm_delta_file *f, sm_delta_file *out, sm_error *e)
+{
+    sm_store *store = NULL;
+    sm_str key = {0};
+
+    if (f->dv) {
+        return sm_fail(e, SM_UNSUPPORTED,
+                       "file \"%.*s\" has a deletion vector, so it is not cloned",
+                       SM_STR_ARG(f->path));
+    }
+    SM_TRY(sm_snapshot_place(k->version, f, k->arena, &store, &key, e));
+    const sm_str place = sm_store_place(store, k->arena);
+    const sm_str uri = sm_arena_strf(k->arena, "%.*s%s%.*s", SM_STR_ARG(place),
+                                     sm_str_ends(place, SM_STR("/")) ? "" : "/", SM_STR_ARG(key));
+    *out = *f;
+    out->key = (sm_str){0};
+    out->path = sm_delta_absolute_path(uri, k->arena);
+    if (!sm_delta_may_name(k->target, uri)) {
+        const sm_status st =
+            sm_fail(e, SM_UNSUPPORTED, "a table at %.*s may not name files like %.*s",
+                    SM_STR_ARG(k->opts->target), SM_STR_ARG(uri));
+        sm_error_todo(e, "A table behind a network may name files behind its own scheme only. Put "
+                         "the clone on a disk, or beside its source.");
+        return st;
+    }
+    return SM_OK;
+}
+
+static sm_status name_files(cloning *k, sm_error *e)
+{
+    int64_t n = 0;
+    const sm_delta_file *files = sm_snapshot_files(k->version, &n);
+
+    k->files = SM_NEW_ARRAY(k->arena, sm_delta_file, n + 1);
+    k->restores = SM_NEW_ARRAY(k->arena, const sm_delta_file *, n + 1);
+    for (int64_t i = 0; i < n; i++) {
+        SM_TRY(name_file(k, &files[i], &k->files[i], e));
+        SM_ASSERT(k->files[i].path.len > 0);
+        k->restores[i] = &k->files[i];
+        k->out->bytes += (int64_t)files[i].size_bytes;
+    }
+    k->out->n_files = n;
+    return SM_OK;
+}
+
+/* ---- the record ------------------------------------------------------------------------------ */
+
+static void make_metadata(cloning *k)
+{
+    char uuid[SM_UUID_BYTES];
+
+    sm_uuid(uuid);
+    k->metadata = *sm_snapshot_metadata(k->version);
+    k->metadata.id = sm_arena_str(k->arena, sm_str_of(uuid));
+    k->metadata.created_ms = sm_now_us() / 1000;
+}
+
+static sm_status publish(cloning *k, sm_error *e)
+{
+    const sm_delta_detail parameters[] = {
+        {SM_STR("source"), sm_value_str(sm_store_place(k->source, k->arena))},
+        {SM_STR("sourceVersion"), sm_value_i64(k->out->source_version)},
+        {SM_STR("isShallow"), {.type = &sm_type_bool, .as.b = true}},
+    };
+    const sm_delta_detail metrics[] = {
+        {SM_STR("sourceTableSize"), sm_value_i64(k->out->bytes)},
+        {SM_STR("sourceNumOfFiles"), sm_value_i64(k->out->n_files)},
+        {SM_STR("numCopiedFiles"), sm_value_i64(0)},
+        {SM_STR("copiedFilesSize"), sm_value_i64(0)},
+    };
+    const sm_delta_commit record = {
+        .operation = SM_STR("CLONE"),
+        .parameters = parameters,
+        .n_parameters = SM_COUNT(parameters),
+        .metrics = metrics,
+        .n_metrics = SM_COUNT(metrics),
+        .metadata = &k->metadata,
+        .protocol = sm_snapshot_protocol(k->version),
+        .restores = k->restores,
+        .n_restores = k->out->n_files,
+    };
+
+    return smi_publish_record(k->target, NULL, &record, k->env->budget, &k->out->version, e);
+}
+
+/* ---- the door -------------------------------------------------------------------------------- */
+
+static sm_status make_clone(cloning *k, sm_error *e)
+{
+    SM_TRY(sm_store_open(k->env->stores, k->opts->source, &k->source, e));
+    SM_TRY(sm_store_open(k->env->stores, k->opts->target, &k->target, e));
+    SM_TRY(sm_table_open_at(k->source, &k->opts->at, k->env->budget, &k->version, e));
+    k->out->source_version = sm_snapshot_version(k->version);
+    SM_TRY(check_target(k, e));
+    SM_TRY(name_files(k, e));
+    make_metadata(k);
+    return publish(k, e);
+}
+
+sm_status sm_table_clone(const sm_clone *opts, const sm_exec_env *env, sm_cloned *out, sm_error *e)
+{
+    cloning k = {.opts = opts, .env = env, .arena = sm_arena_new(env->budget), .out = out};
+
+    *out = (sm_cloned){.version = -1, .source_version = -1};
+    const sm_status st = make_clone(&k, e);
+    SM_ASSERT(st != SM_OK || out->version == 0);
+    sm_snapshot_release(k.version);
+    sm_store_release(k.source);
+    sm_store_release(k.target);
+    sm_arena_free(k.arena);
+    return sm_within(e, st, "clone of %.*s", SM_STR_ARG(opts->source));
+}
