@@ -17,11 +17,12 @@ static sm_status check_has_query(const sm_sql *sql, sm_error *e)
     return st;
 }
 
-sm_status smi_lake_query_open(smi_cli *cli, const smi_query_opts *o, const char *text,
-                              sm_lake_query **out, sm_error *e)
+sm_status smi_lake_query_open(smi_cli *cli, const smi_query_opts *o, sm_lake_query_mode mode,
+                              const char *text, sm_lake_query **out, sm_error *e)
 {
     const char *path = o->file ? o->file : "-";
     sm_lake_query_opts opts = {
+        .mode = mode,
         .sql = {.name = SM_STR("SQL"), .text = sm_str_of(text)},
         .lake = sm_str_of(o->lake ? o->lake : "./lake"),
         .n_vars = o->vars.n,

@@ -23,7 +23,7 @@ typedef struct smi_query_opts {
     }
 
 /** Plans `text`, or where it is NULL the text of --file, or of stdin. *out is the caller's. */
-sm_status smi_lake_query_open(smi_cli *cli, const smi_query_opts *o, const char *text,
-                              sm_lake_query **out, sm_error *e) SM_MUST_USE;
+sm_status smi_lake_query_open(smi_cli *cli, const smi_query_opts *o, sm_lake_query_mode mode,
+                              const char *text, sm_lake_query **out, sm_error *e) SM_MUST_USE;
 
 #endif

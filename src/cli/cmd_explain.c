@@ -19,10 +19,33 @@ static const smi_opt option_table[] = {
     {0},
 };
 
-static sm_status print_analyzed(smi_cli *cli, const sm_plan *plan, sm_buf *out, sm_error *e)
+/* A statement that is no query: what it changes. Below it stands the plan of what it reads. */
+static void print_statement(const sm_statement *s, sm_buf *out)
 {
+    if (s->kind == SM_STATEMENT_SELECT) {
+        return;
+    }
+    SM_ASSERT(s->n_parts > 0 || s->path.len > 0 || s->file.len > 0);
+    sm_buf_printf(out, "%s ", sm_statement_name(s->kind));
+    for (int32_t i = 0; i < s->n_parts; i++) {
+        sm_buf_printf(out, "%s%.*s", i ? "." : "", SM_STR_ARG(s->parts[i]));
+    }
+    const sm_str path = s->kind == SM_STATEMENT_COPY ? s->file : s->path;
+    if (path.len > 0) {
+        sm_buf_printf(out, "'%.*s'", SM_STR_ARG(path));
+    }
+    sm_buf_text(out, SM_STR("\n"));
+}
+
+static sm_status print_analyzed(smi_cli *cli, const sm_statement *s, sm_buf *out, sm_error *e)
+{
+    const sm_plan *plan = s->plan;
     sm_exec_report report = {0};
 
+    if (s->kind != SM_STATEMENT_SELECT) {
+        return sm_fail(e, SM_USAGE, "--analyze runs the statement, and %s is no query",
+                       sm_statement_name(s->kind));
+    }
     smi_progress_start(cli, "query", &cli->progress);
     const sm_status st = sm_exec_run(plan, &cli->env, NULL, NULL, &report, e);
     smi_progress_stop(cli);
@@ -61,10 +84,12 @@ static sm_status explain_query(smi_cli *cli, const void *opts, char **args, int 
     sm_lake_query *q = NULL;
     sm_buf text = {0};
 
-    sm_status st = smi_lake_query_open(cli, &o->query, n_args ? args[0] : NULL, &q, e);
+    sm_status st =
+        smi_lake_query_open(cli, &o->query, SM_QUERY_EXPLAINS, n_args ? args[0] : NULL, &q, e);
     if (st == SM_OK && o->analyze) {
-        st = print_analyzed(cli, sm_lake_query_plan(q), &text, e);
+        st = print_analyzed(cli, sm_lake_query_statement(q), &text, e);
     } else if (st == SM_OK) {
+        print_statement(sm_lake_query_statement(q), &text);
         sm_plan_print(sm_lake_query_plan(q), NULL, NULL, &text);
     }
     if (st == SM_OK && cli->globals.json) {

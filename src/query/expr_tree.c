@@ -348,6 +348,23 @@ const sm_expr *smi_remap(sm_arena *a, const sm_expr *x, const int32_t *map)
     return smi_rewrite(a, x, remap_one, &r);
 }
 
+typedef struct moving {
+    sm_arena *a;
+    int32_t by;
+} moving;
+
+static const sm_expr *move_one(void *ctx, const sm_expr *x)
+{
+    const moving *const m = ctx;
+    return x->kind == SM_EXPR_COLUMN ? smi_column_ref(m->a, x->index + m->by, x->type, x) : NULL;
+}
+
+const sm_expr *sm_expr_moved(const sm_expr *x, int32_t by, sm_arena *a)
+{
+    moving m = {a, by};
+    return smi_rewrite(a, x, move_one, &m);
+}
+
 int64_t smi_expr_size(const sm_expr *x)
 {
     int64_t n = 1;

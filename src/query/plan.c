@@ -37,6 +37,13 @@ sm_plan_node *smi_node(sm_arena *a, sm_plan_kind kind, const sm_type *schema, sm
     return n;
 }
 
+sm_plan_node *smi_node_row(sm_arena *a)
+{
+    sm_plan_node *const n = smi_node(a, SM_PLAN_VALUES, sm_type_struct(a, NULL, 0), NULL, NULL);
+    n->as.values.n_rows = 1;
+    return n;
+}
+
 sm_plan_node *smi_node_scan(sm_arena *a, const sm_relation *r)
 {
     const sm_dataset *const d = r->dataset;

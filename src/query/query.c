@@ -49,15 +49,137 @@ sm_status sm_query_plan(const sm_sql *sql, const sm_resolver *resolver, sm_arena
                         sm_error *e)
 {
     smi_binding q = {.resolver = resolver, .a = a};
-    smi_statement *statement = NULL;
+    smi_select *select = NULL;
     sm_plan_node *root = NULL;
     sm_sql *const kept = SM_NEW(a, sm_sql); /* the caller's struct may go, its text may not */
     *kept = *sql;
-    SM_TRY(smi_parse(kept, a, &statement, e));
-    SM_TRY(smi_bind_statement(&q, kept, statement, &root, e));
+    SM_TRY(smi_parse_select(kept, a, &select, e));
+    SM_TRY(smi_bind_query(&q, kept, select, &root, e));
     *out = finished(a, root, q.params, (int32_t)q.n_params);
     return SM_OK;
 }
+
+/* ---- statements ------------------------------------------------------------------------------ */
+
+/* The optimizer changes the nodes of a plan, and a statement has several plans with the same
+ * subqueries. */
+static sm_status clone_params(sm_arena *a, const sm_plan_param *params, int32_t n,
+                              sm_plan_param **out, sm_error *e)
+{
+    *out = SM_NEW_ARRAY(a, sm_plan_param, n + 1);
+    for (int32_t i = 0; i < n; i++) {
+        (*out)[i].type = params[i].type;
+        SM_TRY(smi_plan_clone(a, params[i].root, &(*out)[i].root, e));
+    }
+    return SM_OK;
+}
+
+sm_status sm_statement_finish(const sm_statement *s, const sm_plan_node *root, sm_arena *a,
+                              sm_plan **out, sm_error *e)
+{
+    sm_plan_node *own = NULL;
+    sm_plan_param *params = NULL;
+    SM_TRY(smi_plan_clone(a, root, &own, e));
+    SM_TRY(clone_params(a, s->params, s->n_params, &params, e));
+    *out = finished(a, own, params, s->n_params);
+    return SM_OK;
+}
+
+/* Plans one row with the values of all subqueries. */
+static sm_status plan_params(sm_statement *s, sm_arena *a, sm_error *e)
+{
+    const sm_expr **const exprs = SM_NEW_ARRAY(a, const sm_expr *, s->n_params + 1);
+    sm_str *const names = SM_NEW_ARRAY(a, sm_str, s->n_params + 1);
+    sm_plan *plan = NULL;
+    if (s->n_params == 0) {
+        return SM_OK;
+    }
+    for (int32_t i = 0; i < s->n_params; i++) {
+        sm_expr *const x = smi_expr_new(a, SM_EXPR_PARAM, s->params[i].type, NULL);
+        x->index = i;
+        exprs[i] = x;
+        names[i] = SM_STR("");
+    }
+    sm_plan_node *const row = smi_node_project(a, smi_node_row(a), exprs, names, s->n_params);
+    SM_TRY(sm_statement_finish(s, row, a, &plan, e));
+    s->params_plan = plan;
+    return SM_OK;
+}
+
+sm_status sm_query_statement(const sm_sql *sql, const sm_resolver *resolver, sm_arena *a,
+                             sm_statement **out, sm_error *e)
+{
+    smi_binding q = {.resolver = resolver, .a = a};
+    smi_statement *ast = NULL;
+    sm_plan_node *root = NULL;
+    sm_plan *plan = NULL;
+    sm_sql *const kept = SM_NEW(a, sm_sql);
+    sm_statement *const s = SM_NEW(a, sm_statement);
+    *kept = *sql;
+    SM_TRY(smi_parse(kept, a, &ast, e));
+    SM_TRY(smi_bind_statement(&q, kept, ast, s, &root, e));
+    s->params = q.params;
+    s->n_params = (int32_t)q.n_params;
+    SM_TRY(sm_statement_finish(s, root, a, &plan, e));
+    s->plan = plan;
+    SM_ASSERT(plan && (s->change.rows != NULL) == (s->kind >= SM_STATEMENT_DELETE));
+    if (s->change.rows) {
+        SM_TRY(plan_params(s, a, e));
+    }
+    *out = s;
+    return SM_OK;
+}
+
+typedef struct settling {
+    sm_arena *a;
+    const sm_value *values;
+} settling;
+
+static const sm_expr *settle_one(void *ctx, const sm_expr *x)
+{
+    const settling *const t = ctx;
+    return x->kind == SM_EXPR_PARAM ? smi_const(t->a, t->values[x->index], x) : NULL;
+}
+
+static const sm_expr *settled(settling *t, const sm_expr *x)
+{
+    return x ? smi_rewrite(t->a, x, settle_one, t) : NULL;
+}
+
+void sm_statement_settle(sm_statement *s, const sm_value *values, sm_arena *a)
+{
+    settling t = {a, values};
+    sm_row_change *const c = &s->change;
+    c->acts = settled(&t, c->acts);
+    c->deletes = settled(&t, c->deletes);
+    c->on = settled(&t, c->on);
+    c->joins = settled(&t, c->joins);
+    c->inserts = settled(&t, c->inserts);
+    for (int32_t i = 0; i < c->n_columns; i++) {
+        if (c->values) {
+            c->values[i] = settled(&t, c->values[i]);
+        }
+        if (c->insert_values) {
+            c->insert_values[i] = settled(&t, c->insert_values[i]);
+        }
+    }
+}
+
+const char *sm_statement_name(sm_statement_kind kind)
+{
+    static const char *const names[] = {
+        [SM_STATEMENT_SELECT] = "SELECT",
+        [SM_STATEMENT_COPY] = "COPY",
+        [SM_STATEMENT_CREATE_TABLE] = "CREATE TABLE",
+        [SM_STATEMENT_INSERT] = "INSERT",
+        [SM_STATEMENT_DELETE] = "DELETE",
+        [SM_STATEMENT_UPDATE] = "UPDATE",
+        [SM_STATEMENT_MERGE] = "MERGE",
+    };
+    return names[kind];
+}
+
+/* ---- expressions ----------------------------------------------------------------------------- */
 
 sm_status smi_bind_alone(const sm_sql *sql, const smi_ast *ast, const sm_type *schema,
                          const sm_resolver *resolver, sm_arena *a, const sm_expr **out, sm_error *e)

@@ -45,6 +45,11 @@ typedef struct sm_relation {
     const sm_plan_node *node;  /* likewise; where dataset is NULL */
     sm_sql view;               /* where both are NULL */
     sm_str label;              /* for EXPLAIN and messages: "bronze.orders@v3" */
+    const void *table;         /* what the resolver knows of a table that statements may change;
+                                * NULL: it is none */
+    /* Is the column computed where rows that are added to the table do not have it? NULL: none is,
+     * and they have NULL there. */
+    bool (*is_computed)(const sm_field *column);
     bool keep_refused;         /* refused lines are wanted as the query's side output */
     bool validate_all, count_unknown;
     sm_unknown unknown; /* what keys without a column are, in rows and objects taken whole */
@@ -197,6 +202,9 @@ sm_status sm_expr_case(const sm_expr *const *args, int32_t n_args, sm_arena *a, 
  * SM_LIMIT. */
 sm_status sm_expr_in(const sm_expr *const *args, int32_t n_args, sm_arena *a, const sm_expr **out,
                      sm_error *e) SM_MUST_USE;
+
+/** The same expression with column i + by in the place of column i, which must not be negative. */
+const sm_expr *sm_expr_moved(const sm_expr *x, int32_t by, sm_arena *a);
 
 /* ---- functions ------------------------------------------------------------------------------- */
 
@@ -410,12 +418,92 @@ typedef struct sm_plan {
  * Parses, binds and optimises one SELECT.
  *
  * Owner     *out and all that it points to live in `a`; the SQL text must outlive it too
- * Errors    SM_SYNTAX, SM_NAME, SM_TYPE, SM_UNSUPPORTED with their place; SM_LIMIT for a text over
- *           1 MiB or nesting over 200; what the resolver says
+ * Errors    SM_DENIED for a statement that changes something; SM_SYNTAX, SM_NAME, SM_TYPE,
+ *           SM_UNSUPPORTED with their place; SM_LIMIT for a text over 1 MiB or nesting over 200;
+ *           what the resolver says
  * Threads   any thread; one at a time for an arena and a resolver
  */
 sm_status sm_query_plan(const sm_sql *sql, const sm_resolver *resolver, sm_arena *a, sm_plan **out,
                         sm_error *e) SM_MUST_USE;
+
+/* ---- statements ------------------------------------------------------------------------------ */
+
+/* What a text asks for. */
+typedef enum sm_statement_kind {
+    SM_STATEMENT_SELECT,
+    SM_STATEMENT_COPY,         /* the rows of a query go to a file */
+    SM_STATEMENT_CREATE_TABLE, /* the rows of a query become a table */
+    SM_STATEMENT_INSERT,       /* the rows of a query are added to a table */
+    SM_STATEMENT_DELETE,
+    SM_STATEMENT_UPDATE,
+    SM_STATEMENT_MERGE,
+} sm_statement_kind;
+
+/* What becomes of the rows of a table, by DELETE, UPDATE or MERGE. Its expressions are over `rows`:
+ * the table's columns; of a MERGE, behind them a BIGINT for whoever executes it, the columns of the
+ * source, and a BOOLEAN that is true where there is a row of the source. */
+typedef struct sm_row_change {
+    const sm_type *rows;    /* NULL: the statement is none of these */
+    int32_t n_columns;      /* of the table */
+    const sm_expr *acts;    /* BOOLEAN: which rows are changed or deleted; else they stay */
+    const sm_expr *deletes; /* BOOLEAN: which of these are deleted */
+    const sm_expr **values; /* one a column of the table: what it becomes in a row that is not
+                             * deleted; NULL: no row is changed */
+    /* MERGE */
+    const sm_plan_node *source;    /* its rows; NULL: no MERGE */
+    const sm_expr *on;             /* which row of the table and which of the source are a pair */
+    const sm_expr *joins;          /* which of the pairs may change the row; NULL: none */
+    bool takes_unmatched;          /* rows of the table without a pair are changed too */
+    const sm_expr *inserts;        /* BOOLEAN over the source's columns: which of its rows without a
+                                 * pair are added; NULL: none */
+    const sm_expr **insert_values; /* over the source's columns, one a column of the table; NULL
+                                    * where the table computes it */
+} sm_row_change;
+
+/* A statement, bound. */
+typedef struct sm_statement {
+    sm_statement_kind kind;
+    /* SELECT, COPY, CREATE TABLE, INSERT: gives the rows, for INSERT in the table's columns without
+     * those that it computes. Else it shows which rows are looked at: for EXPLAIN. */
+    const sm_plan *plan;
+    sm_str file, format; /* COPY; "": the file's suffix says the format */
+    /* The table as the text names it: parts, or where there is none the path of its folder. */
+    const sm_str *parts;
+    int32_t n_parts;
+    sm_str path;
+    bool or_replace, if_not_exists; /* CREATE TABLE */
+    const void *table;              /* sm_relation.table; but for CREATE TABLE */
+    const sm_plan_node *target;     /* its rows; for sm_statement_finish */
+    const sm_dataset *dataset;      /* its files, as scans of it have them */
+    sm_row_change change;           /* DELETE, UPDATE, MERGE */
+    /* Subqueries in `change`: a plan of one row with their values. NULL: there are none. */
+    const sm_plan *params_plan;
+    const sm_plan_param *params;
+    int32_t n_params;
+} sm_statement;
+
+/** "INSERT", "CREATE TABLE", … */
+const char *sm_statement_name(sm_statement_kind kind);
+
+/**
+ * Parses, binds and optimises one statement of any kind.
+ *
+ * Owner, Errors, Threads as sm_query_plan; a value that is put into a column is cast to its type:
+ *           SM_TYPE where no such value can be one, else an error of the run
+ */
+sm_status sm_query_statement(const sm_sql *sql, const sm_resolver *resolver, sm_arena *a,
+                             sm_statement **out, sm_error *e) SM_MUST_USE;
+/**
+ * Puts values in the place of the subqueries of s->change, whose expressions then have none. Its
+ * source keeps its own: sm_statement_finish().
+ *
+ * Shape     values: s->n_params, as params_plan gives them; what they point to must outlive `a`
+ */
+void sm_statement_settle(sm_statement *s, const sm_value *values, sm_arena *a);
+/** sm_plan_finish for a plan that stands on s->target or s->change.source: with the subqueries of
+ * the statement. */
+sm_status sm_statement_finish(const sm_statement *s, const sm_plan_node *root, sm_arena *a,
+                              sm_plan **out, sm_error *e) SM_MUST_USE;
 
 /**
  * Parses and binds one expression over a schema: "Date = DATE '2022-04-01'", for contracts and

@@ -143,6 +143,8 @@ int32_t smi_node_inputs(sm_plan_kind kind);
 /** A node without its `as`; left and right are NULL where the kind has no such input. */
 sm_plan_node *smi_node(sm_arena *a, sm_plan_kind kind, const sm_type *schema, sm_plan_node *left,
                        sm_plan_node *right);
+/** One row without columns. */
+sm_plan_node *smi_node_row(sm_arena *a);
 /** All columns of a relation's dataset. */
 sm_plan_node *smi_node_scan(sm_arena *a, const sm_relation *r);
 sm_plan_node *smi_node_filter(sm_arena *a, sm_plan_node *in, const sm_expr *where);

@@ -53,7 +53,8 @@ static sm_status kit_table(void *ctx, const sm_str *parts, int32_t n, sm_arena *
         }
     }
     if (sm_str_is(name, "log") || sm_str_is(name, "t")) {
-        *out = (sm_relation){.dataset = name.len == 1 ? &kit_t_data : &kit_log_data, .label = name};
+        const sm_dataset *const d = name.len == 1 ? &kit_t_data : &kit_log_data;
+        *out = (sm_relation){.dataset = d, .table = d, .label = name};
         return SM_OK;
     }
     return sm_fail(e, SM_NAME, "no table \"%.*s\"", SM_STR_ARG(name));
@@ -111,6 +112,14 @@ static inline sm_status kit_plan(const char *text, sm_arena *a, sm_plan **out, s
 {
     const sm_sql sql = {SM_STR("q.sql"), sm_str_of(text)};
     return sm_query_plan(&sql, &kit_resolver, a, out, e);
+}
+
+/** A statement of any kind in the arena. */
+static inline sm_status kit_statement(const char *text, sm_arena *a, sm_statement **out,
+                                      sm_error *e)
+{
+    const sm_sql sql = {SM_STR("q.sql"), sm_str_of(text)};
+    return sm_query_statement(&sql, &kit_resolver, a, out, e);
 }
 
 #endif

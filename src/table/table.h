@@ -82,12 +82,20 @@ void sm_names_set_morsel_bytes(sm_names *n, size_t bytes);
  */
 sm_resolver sm_names_resolver(sm_names *n);
 
-/* ---- one query over a lake ------------------------------------------------------------------- */
+/* ---- one statement over a lake --------------------------------------------------------------- */
 
-/* A query with the names that its plan stands on. For a program that runs queries one by one. */
+/* A statement with the names that its plan stands on. For a program that runs them one by one. */
 typedef struct sm_lake_query sm_lake_query;
 
+/* What a statement may be. */
+typedef enum sm_lake_query_mode {
+    SM_QUERY_READS,    /* a query */
+    SM_QUERY_EXPLAINS, /* any statement, of which nothing is run */
+    SM_QUERY_CHANGES,  /* any; the publication that is open in the lake is completed first */
+} sm_lake_query_mode;
+
 typedef struct sm_lake_query_opts {
+    sm_lake_query_mode mode;
     sm_sql sql;          /* its name is what messages call it */
     sm_str lake;         /* the root URI of layer.table names; "": there are none */
     const sm_pair *vars; /* what var('key') is: texts */
@@ -95,17 +103,45 @@ typedef struct sm_lake_query_opts {
 } sm_lake_query_opts;
 
 /**
- * Plans a query. Nothing of it is run, but files and tables that it names are looked at.
+ * Plans a statement. Nothing of it is run, but files and tables that it names are looked at.
  *
  * Owner     *out is the caller's, sm_lake_query_close() it; copies `opts`, borrows env's budget and
  *           retains its stores until then
- * Errors    those of sm_query_plan(), and of the tables and files that the query names
+ * Errors    those of sm_query_statement(), and of the tables and files that the text names;
+ *           SM_DENIED: it is no query, and `mode` wants one
  * Threads   one at a time for a query; several queries at once
  */
 sm_status sm_lake_query_open(const sm_lake_query_opts *opts, const sm_exec_env *env,
                              sm_lake_query **out, sm_error *e) SM_MUST_USE;
-/** The plan, for sm_exec_run() and sm_plan_print(), any number of times. As long as the query. */
+/** The plan, for sm_plan_print(), and of SELECT and COPY for sm_exec_run(), any number of times. As
+ * long as the query. */
 const sm_plan *sm_lake_query_plan(const sm_lake_query *q);
+/** What it is. As long as the query. */
+const sm_statement *sm_lake_query_statement(const sm_lake_query *q);
+
+/* What a statement did to a table. */
+typedef struct sm_changed {
+    sm_str table;                             /* its URI, as long as the query */
+    int64_t version;                          /* that it made; −1: none, for nothing changed */
+    int64_t n_inserted, n_updated, n_deleted; /* rows; those that CREATE OR REPLACE TABLE takes the
+                                               * place of are not counted */
+    int64_t n_added, n_removed;               /* files */
+} sm_changed;
+
+/**
+ * Executes a statement that changes a table (neither SELECT nor COPY), once, and publishes what it
+ * did: all of it or nothing.
+ *
+ * Owner     *report (may be NULL) is the caller's, also after a failure: of the query of INSERT and
+ *           CREATE TABLE, else empty
+ * Returns   SM_OK; SM_CONFLICT: another writer changed what was read meanwhile, nothing was done
+ * Errors    those of sm_stage_open, sm_exec_run, sm_stage_candidate and sm_publish; SM_EXISTS:
+ *           CREATE TABLE of a table that is there; SM_DENIED: rows of an append-only table;
+ *           SM_INVALID: MERGE found several rows of the source for one of the table
+ * Threads   no worker
+ */
+sm_status sm_lake_query_change(sm_lake_query *q, const sm_exec_env *env, sm_exec_report *report,
+                               sm_changed *out, sm_error *e) SM_MUST_USE;
 /** After all runs of its plan. Takes NULL. */
 void sm_lake_query_close(sm_lake_query *q);
 

@@ -124,6 +124,8 @@ typedef struct smi_rules {
 
 /** Does the table itself know the column's value where rows do not have it? */
 bool smi_field_is_computed(const sm_field *f);
+/** Is it a generated column, whose value always follows from the other columns? */
+bool smi_field_is_generated(const sm_field *f);
 /**
  * Reads the table's constraints, invariants, generated columns and, for columns that the rows do
  * not have, defaults.
@@ -290,6 +292,13 @@ typedef enum smi_stage_state {
     SMI_STAGE_GIVEN,    /* the candidate is another's */
 } smi_stage_state;
 
+/* What becomes of the rows that are there (table_replace.c), and of how many of them. */
+typedef struct smi_change {
+    sm_row_change rows;
+    const sm_statement *statement; /* whose change it is; NULL: a load's */
+    int64_t n_updated, n_deleted;
+} smi_change;
+
 /* A write. How it was meant (its mode) is known here only: what is behind it reads the candidate's
  * record. */
 struct sm_stage {
@@ -298,8 +307,9 @@ struct sm_stage {
     sm_candidate *candidate; /* its adds, removes and counts are set when it is given out */
     smi_out out;
     sm_write_mode mode;
-    const sm_expr *where;          /* REPLACE_WHERE: over the table's schema */
-    sm_str predicate;              /* the same as SQL */
+    const sm_expr *where; /* REPLACE_WHERE, over the table's schema: no other row changes */
+    smi_change change;    /* REPLACE_WHERE: by default rows of `where` are deleted */
+    sm_str predicate;     /* the same as SQL */
     const sm_delta_file **removes; /* of the base, in its order */
     int64_t n_removes, cap_removes;
 };
@@ -312,8 +322,8 @@ sm_status smi_partition_settle(sm_stage *s, const sm_write *w, sm_error *e) SM_M
 sm_str smi_partition_identity(const sm_value *values, int32_t n, sm_buf *text);
 /** Removes the files of the base whose partition has new rows. While the stage is SETTLING. */
 void smi_partition_replace(sm_stage *s);
-/** Removes the files in which rows of `where` lie, and writes the other rows of these files anew.
- * While the stage is SETTLING. */
+/** Removes the files in which rows of `where` change, and writes what stays of them anew. While the
+ * stage is SETTLING. */
 sm_status smi_replace(sm_stage *s, sm_error *e) SM_MUST_USE;
 /** Removes a file of the base. In the base's order; while the stage is SETTLING. */
 void smi_stage_remove(sm_stage *s, const sm_delta_file *f);
@@ -476,5 +486,27 @@ sm_status smi_schema_new(const sm_type *rows, sm_arena *a, const sm_type **out,
 /** The columns that must not be NULL, in `a`; SM_UNSUPPORTED where a nested field must not. */
 sm_status smi_schema_required(const sm_type *table, sm_arena *a, int32_t **out, int32_t *n,
                               sm_error *e) SM_MUST_USE;
+
+/* ---- statements ------------------------------------------------------------------------------ */
+
+/** Executes a statement that changes a table, and publishes it. As sm_lake_query_change. */
+sm_status smi_statement_run(sm_statement *s, sm_names *names, const sm_exec_env *env, sm_arena *a,
+                            sm_exec_report *report, sm_changed *out, sm_error *e) SM_MUST_USE;
+/** MERGE: the rows of the table that may have a pair, as a condition over its columns; counts the
+ * rows of the source. In `a` (table_merge.c). */
+sm_status smi_merge_where(const sm_statement *s, const sm_exec_env *env, sm_arena *a,
+                          const sm_expr **out, int64_t *n_source, sm_error *e) SM_MUST_USE;
+/** MERGE: plans the rows of the source that are added, in the table's columns but for those that it
+ * computes. `where`: as smi_merge_where gave it. */
+sm_status smi_merge_inserts(const sm_statement *s, const sm_expr *where, const sm_type *columns,
+                            sm_arena *a, sm_plan **out, sm_error *e) SM_MUST_USE;
+/** MERGE: the rows of the table beside those of the source (sm_row_change.rows). `files`: the
+ * table's columns, then a BIGINT. */
+sm_status smi_merge_pairs(const sm_row_change *c, const sm_plan_node *files, sm_arena *a,
+                          const sm_plan_node **out, sm_error *e) SM_MUST_USE;
+/** The error that a row of `files` has several pairs, with its key. Returns SM_INVALID, or what
+ * looking for the key fails with. */
+sm_status smi_merge_fail_pairs(const smi_change *c, const sm_plan_node *files,
+                               const sm_exec_env *env, sm_arena *a, sm_error *e) SM_MUST_USE;
 
 #endif

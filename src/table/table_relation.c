@@ -64,8 +64,8 @@ static void hold_snapshot(sm_names *n, sm_snapshot *s)
     n->snapshots[n->n_snapshots++] = s;
 }
 
-static sm_status snapshot_relation(sm_names *n, const sm_snapshot *s, sm_str label,
-                                   sm_relation *out, sm_error *e)
+static sm_status snapshot_relation(sm_names *n, sm_snapshot *s, sm_str label, sm_relation *out,
+                                   sm_error *e)
 {
     sm_dataset *d = SM_NEW(n->arena, sm_dataset);
     int32_t *columns = NULL;
@@ -75,6 +75,8 @@ static sm_status snapshot_relation(sm_names *n, const sm_snapshot *s, sm_str lab
     *out = relation_of(
         n, d, columns,
         sm_arena_strf(n->arena, "%.*s@v%" PRId64, SM_STR_ARG(label), sm_snapshot_version(s)));
+    out->table = s;
+    out->is_computed = smi_field_is_computed;
     return SM_OK;
 }
 

@@ -1,23 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * table/table_replace.c: removes the rows of a condition from a table's files. Called by
- * table_stage.c once the new rows are written.
+ * table/table_replace.c: changes and removes rows in a table's files. Called by table_stage.c once
+ * the new rows are written.
  *
  * Method   The cheapest test first:
  *            1. Statistics or partition values say that no row can satisfy a bound of the
  *               condition: the file stays.
  *            2. They say that each column in the condition has the same value in all rows:
- *               the condition is evaluated once, and the file stays or goes.
- *            3. For all other files one plan reads the columns in the condition and counts the rows
- *               that satisfy it. None: the file stays. All: it goes. Some: it is cut.
- *            4. One plan writes the other rows of the files that are cut anew.
+ *               the condition is evaluated once, and the file stays, goes or is cut.
+ *            3. For all other files one plan reads the columns that decide, and counts the rows
+ *               that change and those that go. None: the file stays. All go: it goes. Else it is
+ *               cut.
+ *            4. One plan writes what stays of the files that are cut anew, each row with its old
+ *               values or its new ones.
  * Order    The rows of 4 come in the order of the files, and rows of two files never share a new
  *          one: what is written for a file depends on it alone, and is marked as sorted where the
  *          file was (table_cluster_mark.c). A constant column of the dataset says which file a row
  *          is of, by its place among the base's files.
  * NULL     A row for which the condition is NULL is not replaced.
  * Split    Files with one value each of the column in the condition (split_by) never get to 3, nor
- *          do files of a condition on partition columns alone. */
+ *          do files of a condition on partition columns alone.
+ * MERGE    Where there is a source (sm_row_change), 2 only tells which files stay, and 3 and 4 join
+ *          the files with it (table_merge.c). A file that has more rows after the join than before
+ *          has a row with two pairs, which is an error. */
 #include "table/table_int.h"
 
 /* What becomes of a file. LOOK: not known until its rows are counted. */
@@ -29,6 +34,7 @@ typedef struct replacing {
     const sm_delta_file *files; /* of the base */
     int64_t n_files;
     file_fate *fates; /* one for each file */
+    int64_t *n_rows;  /* of files that were looked into, as the plan that counted saw them */
 } replacing;
 
 /* ---- by statistics --------------------------------------------------------------------------- */
@@ -135,7 +141,22 @@ static sm_status decide_by_values(const sm_stage *s, const sm_delta_file *f, sm_
     return st;
 }
 
-static sm_status decide_file(const sm_stage *s, const sm_delta_file *f, file_fate *out, sm_error *e)
+/* What becomes of a file all of whose rows satisfy the condition. Its rows are counted here if
+ * statistics say how many there are, else by looking. */
+static file_fate decide_whole(sm_stage *s, const sm_delta_file *f)
+{
+    smi_change *c = &s->change;
+    const int64_t n_rows = sm_delta_file_rows(f);
+
+    if (c->rows.source || n_rows < 0) {
+        return LOOK;
+    }
+    c->n_updated += c->rows.values ? n_rows : 0;
+    c->n_deleted += c->rows.values ? 0 : n_rows;
+    return c->rows.values ? CUT : REMOVE;
+}
+
+static sm_status decide_file(sm_stage *s, const sm_delta_file *f, file_fate *out, sm_error *e)
 {
     if (is_excluded(s, f)) {
         *out = KEEP;
@@ -144,6 +165,9 @@ static sm_status decide_file(const sm_stage *s, const sm_delta_file *f, file_fat
     sm_arena *a = sm_arena_new(s->env.budget);
     const sm_status st = decide_by_values(s, f, a, out, e);
     sm_arena_free(a);
+    if (*out == REMOVE) {
+        *out = decide_whole(s, f);
+    }
     return st;
 }
 
@@ -202,26 +226,57 @@ static sm_status scan_of(const replacing *r, file_fate v, const sm_plan_node **o
     return SM_OK;
 }
 
-/* Plans (place of the file, rows, rows that satisfy the condition), one row for each file. */
-static sm_status plan_counts(const replacing *r, const sm_plan_node *files, sm_plan **out,
+/* Those rows as the expressions of the change are over them. */
+static sm_status rows_of(const replacing *r, file_fate v, const sm_plan_node **out, sm_error *e)
+{
+    const sm_row_change *c = &r->stage->change.rows;
+    const sm_plan_node *files = NULL;
+
+    SM_TRY(scan_of(r, v, &files, e));
+    *out = files;
+    return c->source ? smi_merge_pairs(c, files, r->arena, out, e) : SM_OK;
+}
+
+static sm_status finish_plan(const replacing *r, const sm_plan_node *root, sm_plan **out,
                              sm_error *e)
 {
-    const sm_expr *place = sm_expr_column(files->schema, files->schema->n_fields - 1, r->arena);
-    sm_agg_item items[2] = {0};
+    const sm_statement *s = r->stage->change.statement;
+    return s ? sm_statement_finish(s, root, r->arena, out, e)
+             : sm_plan_finish(root, r->arena, out, e);
+}
+
+/* The column with the place of a row's file. */
+static const sm_expr *place_of(const replacing *r, const sm_plan_node *rows)
+{
+    return sm_expr_column(rows->schema, r->stage->candidate->schema->n_fields, r->arena);
+}
+
+enum { COUNT_PLACE, COUNT_ROWS, COUNT_ACTS, COUNT_DELETES };
+
+/* Plans (place of the file, rows, rows that change, rows that go), one row for each file. */
+static sm_status plan_counts(const replacing *r, const sm_plan_node *rows, sm_plan **out,
+                             sm_error *e)
+{
+    const sm_row_change *c = &r->stage->change.rows;
+    const sm_expr *place = place_of(r, rows);
+    sm_agg_item items[3] = {0};
     const sm_plan_node *counts = NULL;
 
     SM_TRY(sm_expr_call("count", NULL, 0, r->arena, &items[0].call, e));
-    items[1] = (sm_agg_item){.call = items[0].call, .filter = r->stage->where};
-    SM_TRY(sm_plan_aggregate(files, &place, 1, items, 2, r->arena, &counts, e));
-    return sm_plan_finish(counts, r->arena, out, e);
+    items[1] = (sm_agg_item){.call = items[0].call, .filter = c->acts};
+    items[2] = (sm_agg_item){.call = items[0].call, .filter = c->deletes};
+    SM_TRY(sm_plan_aggregate(rows, &place, 1, items, 3, r->arena, &counts, e));
+    return finish_plan(r, counts, out, e);
 }
 
-/* Plans the rows that stay: those for which the condition is false or NULL. */
-static sm_status plan_kept(const replacing *r, const sm_plan_node *files, sm_plan **out,
-                           sm_error *e)
+/* Plans the rows that stay, with the values that they get: those for which `deletes` is false or
+ * NULL. Behind the table's columns they have their place. */
+static sm_status plan_kept(const replacing *r, const sm_plan_node *rows, sm_plan **out, sm_error *e)
 {
+    const sm_row_change *c = &r->stage->change.rows;
+    const sm_type *schema = r->stage->candidate->schema;
     const sm_expr *const parts[] = {
-        r->stage->where,
+        c->deletes,
         sm_expr_constant((sm_value){.type = &sm_type_bool, .as.b = false}, r->arena),
         sm_expr_constant((sm_value){.type = &sm_type_bool, .as.b = true}, r->arena),
     };
@@ -229,26 +284,97 @@ static sm_status plan_kept(const replacing *r, const sm_plan_node *files, sm_pla
     const sm_plan_node *kept = NULL;
 
     SM_TRY(sm_expr_case(parts, SM_COUNT(parts), r->arena, &stays, e));
-    SM_TRY(sm_plan_filter(files, stays, r->arena, &kept, e));
-    return sm_plan_finish(kept, r->arena, out, e);
+    SM_TRY(sm_plan_filter(rows, stays, r->arena, &kept, e));
+    if (c->values) {
+        const sm_expr **exprs = SM_NEW_ARRAY(r->arena, const sm_expr *, schema->n_fields + 1);
+        sm_str *names = SM_NEW_ARRAY(r->arena, sm_str, schema->n_fields + 1);
+        for (int32_t i = 0; i < schema->n_fields; i++) {
+            exprs[i] = c->values[i];
+            names[i] = schema->fields[i].name;
+        }
+        exprs[schema->n_fields] = place_of(r, rows);
+        names[schema->n_fields] = SM_STR("place");
+        kept = sm_plan_project(kept, exprs, names, schema->n_fields + 1, r->arena);
+    }
+    return finish_plan(r, kept, out, e);
+}
+
+/* ---- looking --------------------------------------------------------------------------------- */
+
+static int64_t count_at(const sm_batch *groups, int32_t column, int64_t row)
+{
+    return sm_column_value(&groups->columns[column], row).as.i;
 }
 
 /* Sets the fates of files from what plan_counts() gave. */
 static void take_counts(replacing *r, const sm_batch *groups)
 {
+    smi_change *c = &r->stage->change;
+
     for (int64_t i = 0; i < groups->n_rows; i++) {
-        const int64_t place = sm_column_value(&groups->columns[0], i).as.i;
-        const int64_t n_rows = sm_column_value(&groups->columns[1], i).as.i;
-        const int64_t n_hits = sm_column_value(&groups->columns[2], i).as.i;
+        const int64_t place = count_at(groups, COUNT_PLACE, i);
+        const int64_t n_rows = count_at(groups, COUNT_ROWS, i);
+        const int64_t n_acts = count_at(groups, COUNT_ACTS, i);
+        const int64_t n_deletes = count_at(groups, COUNT_DELETES, i);
         SM_ENSURE(place >= 0 && place < r->n_files && r->fates[place] == LOOK);
-        SM_ASSERT(n_hits >= 0 && n_hits <= n_rows && n_rows > 0);
-        r->fates[place] = n_hits == 0 ? KEEP : n_hits == n_rows ? REMOVE : CUT;
+        SM_ASSERT(n_deletes >= 0 && n_deletes <= n_acts && n_acts <= n_rows && n_rows > 0);
+        r->fates[place] = n_acts == 0 ? KEEP : n_deletes == n_rows ? REMOVE : CUT;
+        r->n_rows[place] = n_rows;
+        c->n_updated += n_acts - n_deletes;
+        c->n_deleted += n_deletes;
     }
+}
+
+/* Counts the rows of the files by themselves: where there are fewer than with the source, a row has
+ * several pairs. *first: the first such file; −1: none. */
+static sm_status find_doubled(replacing *r, const sm_plan_node *files, int64_t *first, sm_error *e)
+{
+    const sm_expr *place = place_of(r, files);
+    sm_agg_item item = {0};
+    const sm_plan_node *counts = NULL;
+    sm_plan *plan = NULL;
+    sm_batch **groups = NULL;
+    int64_t n = 0;
+
+    *first = -1;
+    SM_TRY(sm_expr_call("count", NULL, 0, r->arena, &item.call, e));
+    SM_TRY(sm_plan_aggregate(files, &place, 1, &item, 1, r->arena, &counts, e));
+    SM_TRY(sm_plan_finish(counts, r->arena, &plan, e));
+    SM_TRY(sm_exec_collect(plan, &r->stage->env, r->arena, &groups, &n, NULL, e));
+    for (int64_t i = 0; i < n; i++) {
+        for (int64_t row = 0; row < groups[i]->n_rows; row++) {
+            const int64_t at = count_at(groups[i], COUNT_PLACE, row);
+            const bool is_doubled = count_at(groups[i], COUNT_ROWS, row) < r->n_rows[at];
+            *first = is_doubled && (*first < 0 || at < *first) ? at : *first;
+        }
+        sm_batch_release(groups[i]);
+    }
+    return SM_OK;
+}
+
+/* No row of the files may have two pairs. `files`: those that were looked into. */
+static sm_status check_pairs(replacing *r, const sm_plan_node *files, sm_error *e)
+{
+    const sm_plan_node *doubled = NULL;
+    int64_t first = -1;
+
+    if (!r->stage->change.rows.source) {
+        return SM_OK;
+    }
+    SM_TRY(find_doubled(r, files, &first, e));
+    if (first < 0) {
+        return SM_OK;
+    }
+    for (int64_t i = 0; i < r->n_files; i++) {
+        r->fates[i] = i == first ? LOOK : KEEP;
+    }
+    SM_TRY(scan_of(r, LOOK, &doubled, e));
+    return smi_merge_fail_pairs(&r->stage->change, doubled, &r->stage->env, r->arena, e);
 }
 
 static sm_status look_into(replacing *r, sm_error *e)
 {
-    const sm_plan_node *files = NULL;
+    const sm_plan_node *files = NULL, *rows = NULL;
     sm_plan *plan = NULL;
     sm_batch **groups = NULL;
     int64_t n = 0;
@@ -257,7 +383,8 @@ static sm_status look_into(replacing *r, sm_error *e)
         return SM_OK;
     }
     SM_TRY(scan_of(r, LOOK, &files, e));
-    SM_TRY(plan_counts(r, files, &plan, e));
+    SM_TRY(rows_of(r, LOOK, &rows, e));
+    SM_TRY(plan_counts(r, rows, &plan, e));
     SM_TRY(sm_exec_collect(plan, &r->stage->env, r->arena, &groups, &n, NULL, e));
     for (int64_t i = 0; i < n; i++) {
         take_counts(r, groups[i]);
@@ -268,47 +395,65 @@ static sm_status look_into(replacing *r, sm_error *e)
             r->fates[i] = KEEP; /* a file without a row is in no group */
         }
     }
-    return SM_OK;
+    return check_pairs(r, files, e);
+}
+
+/* ---- rewriting ------------------------------------------------------------------------------- */
+
+/* Where the columns of the rows that stay are. A generated column that the statement does not set is
+ * computed anew, for it follows from those that are set; in a row that moves it stays the same. */
+static const int32_t *order_of_kept(const replacing *r)
+{
+    const sm_row_change *c = &r->stage->change.rows;
+    const sm_type *schema = r->stage->out.schema;
+    int32_t *order = SM_NEW_ARRAY(r->arena, int32_t, schema->n_fields + 1);
+
+    for (int32_t i = 0; i < schema->n_fields; i++) {
+        const bool is_set = !c->values || c->values[i]->kind != SM_EXPR_COLUMN;
+        order[i] = is_set || !smi_field_is_generated(&schema->fields[i]) ? i : -1;
+    }
+    return order;
 }
 
 /* Writes the plan's rows into the stage's files. They have the table's columns in its order, then
- * the place. */
+ * the place. What the table says of its rows counts for those that get new values. */
 static sm_status execute_rewrite(const replacing *r, const sm_plan *plan, sm_error *e)
 {
     sm_stage *s = r->stage;
-    const sm_sink sink = {.ctx = &s->out, .push = smi_out_push, .finish = smi_out_finish};
-    const int32_t n = s->out.schema->n_fields;
-    int32_t *columns = SM_NEW_ARRAY(r->arena, int32_t, n + 1);
+    smi_out *o = &s->out;
+    const sm_sink sink = {.ctx = o, .push = smi_out_push, .finish = smi_out_finish};
 
-    for (int32_t i = 0; i < n; i++) {
-        columns[i] = i;
+    o->order = order_of_kept(r);
+    o->only = NULL; /* these rows are not those that the write was asked for */
+    o->origin = o->schema->n_fields;
+    o->rules = (smi_rules){0};
+    if (s->change.rows.values) {
+        SM_TRY(smi_rules_settle(sm_snapshot_metadata(s->candidate->base), o->order, r->arena,
+                                &o->rules, e));
     }
-    s->out.order = columns;
-    s->out.only = NULL; /* these rows are not those that the write was asked for */
-    s->out.origin = n;
-    s->out.origins = r->files;
+    o->origins = s->change.rows.values ? NULL : r->files; /* new values may be out of order */
     return sm_exec_run(plan, &s->env, &sink, NULL, NULL, e);
 }
 
 static sm_status rewrite_cut_files(const replacing *r, sm_error *e)
 {
-    sm_stage *s = r->stage;
-    const sm_plan_node *files = NULL;
+    smi_out *o = &r->stage->out;
+    const sm_plan_node *rows = NULL;
     sm_plan *plan = NULL;
 
     if (!has_fate(r, CUT)) {
         return SM_OK;
     }
-    SM_TRY(scan_of(r, CUT, &files, e));
-    SM_TRY(plan_kept(r, files, &plan, e));
-    SM_ASSERT(s->out.origin == -1 && s->out.state == SMI_OUT_NONE);
-    const int32_t *order = s->out.order;
-    const sm_value *only = s->out.only;
+    SM_TRY(rows_of(r, CUT, &rows, e));
+    SM_TRY(plan_kept(r, rows, &plan, e));
+    SM_ASSERT(o->origin == -1 && o->state == SMI_OUT_NONE);
+    const smi_out before = *o;
     const sm_status st = execute_rewrite(r, plan, e);
-    s->out.order = order;
-    s->out.only = only;
-    s->out.origin = -1;
-    s->out.origins = NULL;
+    o->order = before.order;
+    o->only = before.only;
+    o->rules = before.rules;
+    o->origin = -1;
+    o->origins = NULL;
     return st;
 }
 
@@ -337,6 +482,7 @@ sm_status smi_replace(sm_stage *s, sm_error *e)
     SM_ASSERT(s->state == SMI_STAGE_SETTLING && s->where && s->candidate->base);
     r.files = sm_snapshot_files(s->candidate->base, &r.n_files);
     r.fates = SM_NEW_ARRAY(r.arena, file_fate, r.n_files + 1);
+    r.n_rows = SM_NEW_ARRAY(r.arena, int64_t, r.n_files + 1);
     const sm_status st = replace_rows(&r, e);
     sm_arena_free(r.arena);
     return st;

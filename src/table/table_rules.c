@@ -52,6 +52,11 @@ bool smi_field_is_computed(const sm_field *f)
     return meta_of(f, GENERATED) || meta_of(f, DEFAULT);
 }
 
+bool smi_field_is_generated(const sm_field *f)
+{
+    return meta_of(f, GENERATED) != NULL;
+}
+
 /* The text that a column's metadata has under a key; no data where it has none. */
 static sm_str meta_text(const sm_field *f, const char *key, sm_arena *a)
 {

@@ -164,6 +164,7 @@ static sm_status settle_where(sm_stage *s, const sm_write *w, sm_error *e)
             SM_STR_ARG(s->predicate));
     }
     sm_expr_bounds(s->where, c->arena, &c->record.read);
+    s->change.rows = (sm_row_change){.rows = c->schema, .acts = s->where, .deletes = s->where};
     return SM_OK;
 }
 

@@ -135,6 +135,43 @@ static sm_status resolve_table(smi_bind *b, const smi_from *f, sm_relation *out,
     return r->table_at(r->ctx, f->parts, f->n_parts, &at, b->q->a, out, e);
 }
 
+/* A path: FROM 'path' is the table function without a name, with the path as its first argument. */
+static sm_status resolve_path(smi_bind *b, const smi_from *f, sm_relation *out, sm_error *e)
+{
+    const sm_resolver *const r = b->q->resolver;
+    const sm_table_arg path = {.value = sm_value_str(f->name), .off_bytes = f->off};
+
+    if (!r || !r->function) {
+        return smi_sql_fail(b->sql, f->off, e, SM_NAME, "no table \"%.*s\"", SM_STR_ARG(f->name));
+    }
+    return r->function(r->ctx, SM_STR(""), &path, 1, b->q->a, out, e);
+}
+
+sm_status smi_bind_target(smi_bind *b, const smi_from *f, sm_relation *relation, sm_plan_node **out,
+                          sm_error *e)
+{
+    const bool is_path = f->kind == SMI_FROM_FILE;
+    const sm_resolver *const r = b->q->resolver;
+    const sm_str name = is_path ? f->name : f->parts[f->n_parts - 1];
+    SM_ASSERT(f->n_args == 0 && (is_path || f->kind == SMI_FROM_TABLE));
+    if (!is_path && (!r || !r->table)) {
+        return smi_sql_fail(b->sql, f->off, e, SM_NAME, "no table \"%.*s\"", SM_STR_ARG(name));
+    }
+    const sm_status st =
+        is_path ? resolve_path(b, f, relation, e) : resolve_table(b, f, relation, e);
+    if (st != SM_OK) {
+        return place_resolver_error(b, f, e, st);
+    }
+    if (!relation->table) {
+        smi_sql_fail(b->sql, f->off, e, SM_UNSUPPORTED, "\"%.*s\" is no table that can be changed",
+                     SM_STR_ARG(name));
+        sm_error_todo(e, "Name a Delta table: layer.table, or the path of its folder in quotes.");
+        return SM_UNSUPPORTED;
+    }
+    SM_TRY(bind_relation(b, relation, out, e));
+    return add_columns(b, f, *out, f->alias.len > 0 ? f->alias : name, e);
+}
+
 static sm_status bind_table(smi_bind *b, const smi_from *f, sm_plan_node **out, sm_error *e)
 {
     const sm_resolver *const r = b->q->resolver;

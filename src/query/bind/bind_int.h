@@ -81,14 +81,36 @@ sm_status smi_bind_table_arg(smi_bind *b, const smi_ast *ast, sm_table_arg *out,
 /** An item of FROM; its columns are added to the scope. */
 sm_status smi_bind_from(smi_bind *b, const smi_from *f, sm_plan_node **out,
                         sm_error *e) SM_MUST_USE;
+/** The table that a statement changes, as an item of FROM; its columns are added to the scope.
+ * Errors: SM_UNSUPPORTED where the name stands for something that no statement may change. */
+sm_status smi_bind_target(smi_bind *b, const smi_from *f, sm_relation *relation, sm_plan_node **out,
+                          sm_error *e) SM_MUST_USE;
 /**
- * A statement to a plan that the optimizer has not seen.
+ * A whole query to a plan that the optimizer has not seen.
  *
  * Owner     *out lives in q->a; it borrows the text
  * Errors    SM_NAME, SM_TYPE, SM_SYNTAX, SM_UNSUPPORTED with place; SM_LIMIT; the resolver's
  */
+sm_status smi_bind_query(smi_binding *q, const sm_sql *sql, const smi_select *s, sm_plan_node **out,
+                         sm_error *e) SM_MUST_USE;
+/** A statement of any kind: fills `out`, but for its plans and subqueries; *root is its plan, which
+ * the optimizer has not seen. Otherwise as smi_bind_query (bind_change.c). */
 sm_status smi_bind_statement(smi_binding *q, const sm_sql *sql, const smi_statement *s,
-                             sm_plan_node **out, sm_error *e) SM_MUST_USE;
+                             sm_statement *out, sm_plan_node **root, sm_error *e) SM_MUST_USE;
+/** A MERGE (bind_merge.c). */
+sm_status smi_bind_merge(smi_binding *q, const sm_sql *sql, const smi_statement *s,
+                         sm_statement *out, sm_plan_node **root, sm_error *e) SM_MUST_USE;
+/** The table that `s` changes: sets what `out` says of it. b->scope gets its columns. is_computed[i]
+ * (may be NULL): does the table compute column i? */
+sm_status smi_bind_changed_table(smi_bind *b, const smi_statement *s, sm_statement *out,
+                                 sm_plan_node **node, bool **is_computed,
+                                 sm_error *e) SM_MUST_USE;
+/** What a column becomes by each of `sets`; those that are not set keep `values`. */
+sm_status smi_bind_sets(smi_bind *b, const smi_set *sets, int32_t n, const sm_type *columns,
+                        const sm_expr **values, sm_error *e) SM_MUST_USE;
+/** x as a value of the column, cast to its type. */
+sm_status smi_bind_value(smi_bind *b, const sm_expr *x, const sm_field *column,
+                         const sm_expr *place, const sm_expr **out, sm_error *e) SM_MUST_USE;
 /** A SELECT, VALUES or UNION that sees the tables of WITH in `ctes`; q->whole becomes its scans
  * that are given whole. */
 sm_status smi_bind_select(smi_binding *q, const sm_sql *sql, const smi_cte *ctes,

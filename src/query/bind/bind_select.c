@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * query/bind/bind_select.c: binds a statement, and each SELECT in it, to a plan.
+ * query/bind/bind_select.c: binds a query, and each SELECT in it, to a plan.
  *
  * Order     FROM, WHERE, the list, GROUP BY, HAVING, windows, QUALIFY, the projection, DISTINCT,
  *           ORDER BY, LIMIT. The list is bound before GROUP BY, as ordinals and ALL refer to it.
@@ -594,13 +594,6 @@ static sm_status add_limit(smi_binding *q, const sm_sql *sql, const smi_cte *cte
 
 /* ---- SELECT ---------------------------------------------------------------------------------- */
 
-static sm_plan_node *one_empty_row(sm_arena *a)
-{
-    sm_plan_node *const n = smi_node(a, SM_PLAN_VALUES, sm_type_struct(a, NULL, 0), NULL, NULL);
-    n->as.values.n_rows = 1;
-    return n;
-}
-
 static sm_status bind_clauses(selecting *t, sm_error *e)
 {
     const smi_select *const s = t->s;
@@ -640,7 +633,7 @@ static sm_status bind_plain(smi_binding *q, const sm_sql *sql, const smi_cte *ct
     if (s->from) {
         SM_TRY(smi_bind_from(&t.b, s->from, &t.plan, e));
     } else {
-        t.plan = one_empty_row(q->a);
+        t.plan = smi_node_row(q->a);
     }
     SM_TRY(bind_clauses(&t, e));
     if (t.b.n_aggs > 0 || t.n_keys > 0 || s->group_all || t.having) {
@@ -808,15 +801,11 @@ sm_status smi_bind_select(smi_binding *q, const sm_sql *sql, const smi_cte *ctes
     return st;
 }
 
-sm_status smi_bind_statement(smi_binding *q, const sm_sql *sql, const smi_statement *s,
-                             sm_plan_node **out, sm_error *e)
+sm_status smi_bind_query(smi_binding *q, const sm_sql *sql, const smi_select *s, sm_plan_node **out,
+                         sm_error *e)
 {
-    switch (s->kind) {
-    case SMI_STATEMENT_SELECT:
-        SM_TRY(smi_bind_select(q, sql, NULL, s->select, out, e));
-        SM_ASSERT(q->depth == 0 && q->expr_depth == 0);
-        smi_whole_take(&q->whole);
-        return SM_OK;
-    }
+    SM_TRY(smi_bind_select(q, sql, NULL, s, out, e));
+    SM_ASSERT(q->depth == 0 && q->expr_depth == 0);
+    smi_whole_take(&q->whole);
     return SM_OK;
 }

@@ -158,22 +158,57 @@ struct smi_select {
     smi_ast *limit, *offset;
 };
 
-/* What a text says: the root of the tree. */
-typedef enum smi_statement_kind {
-    SMI_STATEMENT_SELECT, /* select */
-} smi_statement_kind;
+/* A column that a statement names, with the value that it gets. */
+typedef struct smi_set {
+    sm_str column;
+    uint32_t off;
+    smi_ast *expr; /* NULL: the value comes from elsewhere (INSERT INTO t (a, b) SELECT …) */
+} smi_set;
 
+/* A WHEN of MERGE. */
+typedef enum smi_when_kind {
+    SMI_WHEN_MATCHED,
+    SMI_WHEN_NOT_MATCHED,           /* by the target: the source's row is new */
+    SMI_WHEN_NOT_MATCHED_BY_SOURCE, /* the target's row has no match */
+} smi_when_kind;
+
+typedef enum smi_action { SMI_ACTION_UPDATE, SMI_ACTION_DELETE, SMI_ACTION_INSERT } smi_action;
+
+typedef struct smi_when {
+    smi_when_kind kind;
+    uint32_t off, end;
+    smi_ast *condition; /* AND …, or NULL */
+    smi_action action;
+    bool is_star;  /* UPDATE SET *, INSERT *: all columns, by their names */
+    smi_set *sets; /* of UPDATE and INSERT */
+    int32_t n_sets;
+} smi_when;
+
+/* What a text says: the root of the tree. Its kind is one of query.h, which says what it is. */
 typedef struct smi_statement {
-    smi_statement_kind kind;
-    uint32_t off, end; /* without the semicolons behind it */
-    smi_select *select;
+    sm_statement_kind kind;
+    uint32_t off, end;              /* without the semicolons behind it */
+    smi_select *select;             /* SELECT, INSERT, CREATE_TABLE, COPY */
+    smi_from *target;               /* the table that is changed: a name or a path */
+    bool by_name;                   /* INSERT: the query's columns go by their names */
+    bool or_replace, if_not_exists; /* CREATE_TABLE */
+    smi_set *sets;                  /* INSERT: the columns that are named; UPDATE */
+    int32_t n_sets;
+    smi_ast *where;   /* DELETE, UPDATE; or NULL */
+    smi_from *source; /* MERGE */
+    smi_ast *on;
+    smi_when *whens;
+    int32_t n_whens;
+    sm_str file, format; /* COPY; the format is "" where its suffix gives it */
 } smi_statement;
 
 /* ---- whole texts ----------------------------------------------------------------------------- */
 
-/** The one statement of a text. Errors: SM_SYNTAX and SM_UNSUPPORTED with place, SM_LIMIT. */
+/** The one statement of a text, of any kind. Errors: SM_SYNTAX and SM_UNSUPPORTED with place,
+ * SM_LIMIT. */
 sm_status smi_parse(const sm_sql *sql, sm_arena *a, smi_statement **out, sm_error *e) SM_MUST_USE;
-/** A text that is one query: a view's, a load's. Errors as smi_parse. */
+/** A text that is one query: a view's, a load's. Errors as smi_parse; SM_DENIED for a statement
+ * that changes something. */
 sm_status smi_parse_select(const sm_sql *sql, sm_arena *a, smi_select **out,
                            sm_error *e) SM_MUST_USE;
 /** A text that is one expression. Errors as smi_parse. */
@@ -209,10 +244,10 @@ typedef struct smi_visitor {
     /* ctes: the tables of WITH that are visible there */
     sm_status (*from)(void *ctx, const smi_cte *ctes, const smi_from *f, sm_error *e);
 } smi_visitor;
-/** Shows the visitor every item of FROM in the text; views are not opened. Errors: SM_LIMIT as
+/** Shows the visitor every item of FROM in a query; views are not opened. Errors: SM_LIMIT as
  * smi_enter_*, those of a hook. */
-sm_status smi_walk(const sm_sql *sql, const smi_statement *s, const smi_visitor *visitor,
-                   sm_arena *a, sm_error *e) SM_MUST_USE;
+sm_status smi_walk(const sm_sql *sql, const smi_select *s, const smi_visitor *visitor, sm_arena *a,
+                   sm_error *e) SM_MUST_USE;
 
 /* ---- the state of parsing -------------------------------------------------------------------- */
 
@@ -249,6 +284,19 @@ sm_status smi_parse_order(smi_parser *p, smi_order **out, int32_t *n) SM_MUST_US
 /** Arguments behind a '(', with the ')'. */
 sm_status smi_parse_args(smi_parser *p, smi_ast ***out, int32_t *n) SM_MUST_USE;
 sm_status smi_parse_query(smi_parser *p, smi_select **out) SM_MUST_USE;
+/** [AS] name. `words` can continue the statement here, so they are no aliases without AS although
+ * they are not reserved. */
+sm_status smi_parse_alias(smi_parser *p, const char *const *words, int n_words,
+                          sm_str *out) SM_MUST_USE;
+/** A table, a file, a function or a subquery, with its alias. */
+sm_status smi_parse_from_item(smi_parser *p, smi_from **out) SM_MUST_USE;
+/** The name of a table or the path of its folder, without alias and version. */
+sm_status smi_parse_target(smi_parser *p, smi_from **out) SM_MUST_USE;
+/** A whole statement, if one that changes something begins here; else *out is NULL
+ * (sql_change.c). */
+sm_status smi_parse_change(smi_parser *p, smi_statement **out) SM_MUST_USE;
+/** The first word of a statement that changes something, if one begins here; else NULL. */
+const char *smi_peek_change(const smi_parser *p);
 /** Does a query (SELECT, WITH, VALUES, FROM) begin there? */
 bool smi_starts_query(const smi_parser *p, int64_t ahead);
 /** One level deeper; the caller leaves it by p->nesting--. SM_LIMIT over SMI_MAX_NESTING. */

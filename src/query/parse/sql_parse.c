@@ -198,9 +198,7 @@ sm_status smi_parse_name_list(smi_parser *p, const sm_str **out, int32_t *n)
     return SM_OK;
 }
 
-/* [AS] name. `words` can continue the statement here, so they are no aliases although they are not
- * reserved. */
-static sm_status parse_alias(smi_parser *p, const char *const *words, int n_words, sm_str *out)
+sm_status smi_parse_alias(smi_parser *p, const char *const *words, int n_words, sm_str *out)
 {
     if (smi_peek_word(p, 0, "as")) {
         p->at++;
@@ -236,7 +234,8 @@ static smi_from *from_new(smi_parser *p, smi_from_kind kind)
     return f;
 }
 
-static sm_status parse_table_name(smi_parser *p, smi_from *f)
+/* layer.table */
+static sm_status parse_name_parts(smi_parser *p, smi_from *f)
 {
     sm_str *parts = NULL;
     int64_t n = 0, cap = 0;
@@ -247,10 +246,16 @@ static sm_status parse_table_name(smi_parser *p, smi_from *f)
     } while (smi_accept_op(p, "."));
     f->parts = parts;
     f->n_parts = (int32_t)n;
-    if (n == 1 && smi_peek_op(p, 0, "(")) {
+    return SM_OK;
+}
+
+static sm_status parse_table_name(smi_parser *p, smi_from *f)
+{
+    SM_TRY(parse_name_parts(p, f));
+    if (f->n_parts == 1 && smi_peek_op(p, 0, "(")) {
         p->at++;
         f->kind = SMI_FROM_FUNCTION;
-        f->name = parts[0];
+        f->name = f->parts[0];
         return smi_parse_args(p, &f->args, &f->n_args);
     }
     return SM_OK;
@@ -307,7 +312,7 @@ static const char *const from_words[] = {"semi", "anti", "asof", "positional", "
 static sm_status parse_from_alias(smi_parser *p, smi_from *f)
 {
     SM_TRY(parse_at(p, f));
-    SM_TRY(parse_alias(p, from_words, SM_COUNT(from_words), &f->alias));
+    SM_TRY(smi_parse_alias(p, from_words, SM_COUNT(from_words), &f->alias));
     if (f->alias.len > 0 && smi_accept_op(p, "(")) {
         SM_TRY(smi_parse_name_list(p, &f->columns, &f->n_columns));
         SM_TRY(smi_expect_op(p, ")"));
@@ -315,7 +320,7 @@ static sm_status parse_from_alias(smi_parser *p, smi_from *f)
     return parse_at(p, f);
 }
 
-static sm_status parse_from_item(smi_parser *p, smi_from **out)
+sm_status smi_parse_from_item(smi_parser *p, smi_from **out)
 {
     smi_from *f = NULL;
     if (smi_peek_op(p, 0, "(")) {
@@ -344,6 +349,21 @@ static sm_status parse_from_item(smi_parser *p, smi_from **out)
     f->end = p->toks[p->at - 1].end;
     *out = f;
     return parse_from_alias(p, f);
+}
+
+sm_status smi_parse_target(smi_parser *p, smi_from **out)
+{
+    smi_from *f = NULL;
+    if (p->toks[p->at].kind == SMI_TOK_STRING) {
+        f = from_new(p, SMI_FROM_FILE);
+        f->name = smi_tok_text(p->sql, p->toks[p->at++], p->a);
+    } else {
+        f = from_new(p, SMI_FROM_TABLE);
+        SM_TRY(parse_name_parts(p, f));
+    }
+    f->end = p->toks[p->at - 1].end;
+    *out = f;
+    return SM_OK;
 }
 
 /* Which join begins here? *is_join false: none. */
@@ -393,7 +413,7 @@ static sm_status parse_join_condition(smi_parser *p, smi_from *join)
 
 static sm_status parse_joins(smi_parser *p, smi_from **out)
 {
-    SM_TRY(parse_from_item(p, out));
+    SM_TRY(smi_parse_from_item(p, out));
     for (int64_t n = 0;; n++) {
         bool is_join = false;
         sm_join_kind kind = SM_JOIN_INNER;
@@ -408,7 +428,7 @@ static sm_status parse_joins(smi_parser *p, smi_from **out)
         }
         join->left = *out;
         join->join = kind;
-        SM_TRY(parse_from_item(p, &join->right));
+        SM_TRY(smi_parse_from_item(p, &join->right));
         SM_TRY(parse_join_condition(p, join));
         join->end = p->toks[p->at - 1].end;
         *out = join;
@@ -444,7 +464,7 @@ static sm_status parse_items(smi_parser *p, smi_select *s)
         s->items = sm_arena_grow(p->a, s->items, s->n_items, &cap, sizeof(*s->items));
         smi_item *const item = &s->items[s->n_items];
         SM_TRY(smi_parse_expr(p, &item->expr));
-        SM_TRY(parse_alias(p, item_words, SM_COUNT(item_words), &item->alias));
+        SM_TRY(smi_parse_alias(p, item_words, SM_COUNT(item_words), &item->alias));
         s->n_items++;
         /* a comma before FROM, which DuckDB lets pass */
     } while (smi_accept_op(p, ",") && !smi_peek_word(p, 0, "from"));
@@ -744,33 +764,52 @@ static sm_status parser_init(smi_parser *p, const sm_sql *sql, sm_arena *a, sm_e
     return SM_OK;
 }
 
-static sm_status parse_statement(smi_parser *p, smi_statement **out)
+static sm_status parse_select_statement(smi_parser *p, smi_statement **out)
 {
     smi_statement *const s = SM_NEW(p->a, smi_statement);
-    s->kind = SMI_STATEMENT_SELECT;
+    s->kind = SM_STATEMENT_SELECT;
     s->off = p->toks[p->at].off;
     SM_TRY(smi_parse_query(p, &s->select));
-    SM_ASSERT(p->nesting == 0); /* each level that was entered was left */
     s->end = p->toks[p->at - 1].end;
     *out = s;
     return SM_OK;
 }
 
+/* Nothing but semicolons may follow a statement. */
+static sm_status parse_end(smi_parser *p)
+{
+    SM_ASSERT(p->nesting == 0); /* each level that was entered was left */
+    while (smi_accept_op(p, ";")) {
+    }
+    return p->toks[p->at].kind == SMI_TOK_END ? SM_OK : smi_expected(p, "the end");
+}
+
 sm_status smi_parse(const sm_sql *sql, sm_arena *a, smi_statement **out, sm_error *e)
 {
     smi_parser p;
+    *out = NULL;
     SM_TRY(parser_init(&p, sql, a, e));
-    SM_TRY(parse_statement(&p, out));
-    while (smi_accept_op(&p, ";")) {
+    SM_TRY(smi_parse_change(&p, out));
+    if (!*out) {
+        SM_TRY(parse_select_statement(&p, out));
     }
-    return p.toks[p.at].kind == SMI_TOK_END ? SM_OK : smi_expected(&p, "the end");
+    return parse_end(&p);
 }
 
 sm_status smi_parse_select(const sm_sql *sql, sm_arena *a, smi_select **out, sm_error *e)
 {
+    smi_parser p;
     smi_statement *s = NULL;
-    SM_TRY(smi_parse(sql, a, &s, e));
-    SM_ASSERT(s->kind == SMI_STATEMENT_SELECT);
+    SM_TRY(parser_init(&p, sql, a, e));
+    const char *const change = smi_peek_change(&p);
+    if (change) {
+        smi_sql_fail(sql, p.toks[0].off, e, SM_DENIED,
+                     "%s changes something, and only a query may stand here", change);
+        sm_error_todo(e, "smelt sql --write runs such a statement.");
+        return SM_DENIED;
+    }
+    SM_TRY(parse_select_statement(&p, &s));
+    SM_TRY(parse_end(&p));
     *out = s->select;
     return SM_OK;
 }

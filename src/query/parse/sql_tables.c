@@ -52,10 +52,10 @@ sm_status sm_query_tables(const sm_sql *sql, sm_arena *a, sm_table_name **out, i
 {
     collecting c = {.a = a};
     const smi_visitor visitor = {.ctx = &c, .from = add_table};
-    smi_statement *statement = NULL;
+    smi_select *select = NULL;
 
-    SM_TRY(smi_parse(sql, a, &statement, e));
-    SM_TRY(smi_walk(sql, statement, &visitor, a, e));
+    SM_TRY(smi_parse_select(sql, a, &select, e));
+    SM_TRY(smi_walk(sql, select, &visitor, a, e));
     if (c.n > 1) {
         qsort(c.names, (size_t)c.n, sizeof(*c.names), by_place);
     }

@@ -178,16 +178,12 @@ static sm_status walk_select(walk *w, const smi_select *s, sm_error *e)
     return SM_OK;
 }
 
-sm_status smi_walk(const sm_sql *sql, const smi_statement *s, const smi_visitor *visitor,
-                   sm_arena *a, sm_error *e)
+sm_status smi_walk(const sm_sql *sql, const smi_select *s, const smi_visitor *visitor, sm_arena *a,
+                   sm_error *e)
 {
     walk w = {.visitor = visitor, .sql = sql, .a = a};
 
-    switch (s->kind) {
-    case SMI_STATEMENT_SELECT:
-        SM_TRY(walk_select(&w, s->select, e));
-        break;
-    }
+    SM_TRY(walk_select(&w, s, e));
     SM_ASSERT(w.at.n_selects == 0 && w.at.n_exprs == 0 &&
               !w.ctes); /* all that was entered is left */
     return SM_OK;

@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * query/parse/sql_change.c: parses the statements that change tables or write files: INSERT, CREATE
+ * TABLE AS, DELETE, UPDATE, MERGE and COPY. Called by sql_parse.c, which has the rules that they
+ * share with queries.
+ *
+ * Dialect   DuckDB's words, and those of Spark where DuckDB has none. What one of them has and
+ *           smelt has not (RETURNING, ON CONFLICT, UPDATE … FROM, …) is refused by its name: an
+ *           "expected" alone would not say that the word was understood. */
+#include "query/parse/parse_int.h"
+
+/* ---- what is not there ----------------------------------------------------------------------- */
+
+/* Refuses a clause that others have, if one begins here. */
+static sm_status refuse_clause(smi_parser *p, const char *statement)
+{
+    static const struct {
+        const char *word, *todo;
+    } others[] = {
+        {"RETURNING", "Ask for the rows with a query before or after it."},
+        {"USING", "MERGE INTO … USING … WHEN MATCHED THEN DELETE does it."},
+        {"FROM", "MERGE INTO … USING … WHEN MATCHED THEN UPDATE does it."},
+        {"ON", "MERGE INTO updates the rows that are there and inserts the others."},
+        {"DEFAULT", "Name the columns, and give VALUES for them."},
+        {"PARTITIONED", "Partitions are made by a load of a pipeline."},
+        {"CLUSTER", NULL},
+        {"LOCATION", "Name the folder in place of the table: CREATE TABLE 'folder' AS …"},
+        {"TBLPROPERTIES", NULL},
+    };
+    for (int i = 0; i < SM_COUNT(others); i++) {
+        if (smi_peek_word(p, 0, others[i].word)) {
+            const sm_status st =
+                smi_sql_fail(p->sql, p->toks[p->at].off, p->e, SM_UNSUPPORTED,
+                             "%s with %s is not supported", statement, others[i].word);
+            if (others[i].todo) {
+                sm_error_todo(p->e, "%s", others[i].todo);
+            }
+            return st;
+        }
+    }
+    return SM_OK;
+}
+
+/* ---- parts ----------------------------------------------------------------------------------- */
+
+/* A column that gets a value: `a`, or `t.a` where the table is named once more. */
+static sm_status parse_set_name(smi_parser *p, smi_set *set)
+{
+    set->off = p->toks[p->at].off;
+    SM_TRY(smi_parse_name(p, "a column", &set->column));
+    while (smi_accept_op(p, ".")) {
+        set->off = p->toks[p->at].off;
+        SM_TRY(smi_parse_name(p, "a column", &set->column));
+    }
+    return SM_OK;
+}
+
+/* (a, b, …) */
+static sm_status parse_columns(smi_parser *p, smi_set **out, int32_t *n)
+{
+    int64_t cap = 0;
+    SM_TRY(smi_expect_op(p, "("));
+    do {
+        *out = sm_arena_grow(p->a, *out, *n, &cap, sizeof(**out));
+        SM_TRY(parse_set_name(p, &(*out)[*n]));
+        (*n)++;
+    } while (smi_accept_op(p, ","));
+    return smi_expect_op(p, ")");
+}
+
+/* a = expr, b = expr, … */
+static sm_status parse_sets(smi_parser *p, smi_set **out, int32_t *n)
+{
+    int64_t cap = 0;
+    do {
+        *out = sm_arena_grow(p->a, *out, *n, &cap, sizeof(**out));
+        smi_set *const set = &(*out)[*n];
+        SM_TRY(parse_set_name(p, set));
+        SM_TRY(smi_expect_op(p, "="));
+        SM_TRY(smi_parse_expr(p, &set->expr));
+        (*n)++;
+    } while (smi_accept_op(p, ","));
+    return SM_OK;
+}
+
+static sm_status parse_where(smi_parser *p, const char *statement, smi_statement *s)
+{
+    SM_TRY(refuse_clause(p, statement));
+    if (smi_accept_word(p, "WHERE")) {
+        SM_TRY(smi_parse_expr(p, &s->where));
+    }
+    return refuse_clause(p, statement);
+}
+
+/* ---- INSERT, CREATE TABLE -------------------------------------------------------------------- */
+
+static sm_status parse_insert(smi_parser *p, smi_statement *s)
+{
+    s->kind = SM_STATEMENT_INSERT;
+    if (smi_peek_word(p, 0, "or") || smi_peek_word(p, 0, "overwrite")) {
+        smi_sql_fail(p->sql, p->toks[p->at].off, p->e, SM_UNSUPPORTED,
+                     "INSERT only adds rows; it replaces none");
+        sm_error_todo(p->e, "MERGE INTO replaces single rows, CREATE OR REPLACE TABLE all.");
+        return SM_UNSUPPORTED;
+    }
+    SM_TRY(smi_expect_word(p, "INTO"));
+    SM_TRY(smi_parse_target(p, &s->target));
+    if (smi_peek_op(p, 0, "(") && !smi_starts_query(p, 1)) {
+        SM_TRY(parse_columns(p, &s->sets, &s->n_sets));
+    }
+    if (smi_accept_word(p, "BY")) {
+        s->by_name = smi_accept_word(p, "NAME");
+        if (!s->by_name) {
+            SM_TRY(smi_expect_word(p, "POSITION"));
+        }
+    }
+    SM_TRY(refuse_clause(p, "INSERT"));
+    if (!smi_starts_query(p, 0) && !smi_peek_op(p, 0, "(")) {
+        return smi_expected(p, "SELECT or VALUES");
+    }
+    SM_TRY(smi_parse_query(p, &s->select));
+    return refuse_clause(p, "INSERT");
+}
+
+static sm_status parse_create(smi_parser *p, smi_statement *s)
+{
+    s->kind = SM_STATEMENT_CREATE_TABLE;
+    if (smi_accept_word(p, "OR")) {
+        SM_TRY(smi_expect_word(p, "REPLACE"));
+        s->or_replace = true;
+    }
+    if (smi_peek_word(p, 0, "view") || smi_peek_word(p, 0, "temp") ||
+        smi_peek_word(p, 0, "temporary")) {
+        smi_sql_fail(p->sql, p->toks[p->at].off, p->e, SM_UNSUPPORTED,
+                     "only tables are created, no views and nothing temporary");
+        sm_error_todo(p->e, "A pipeline has views; WITH names a query within a statement.");
+        return SM_UNSUPPORTED;
+    }
+    SM_TRY(smi_expect_word(p, "TABLE"));
+    if (!s->or_replace && smi_accept_word(p, "IF")) {
+        SM_TRY(smi_expect_word(p, "NOT"));
+        SM_TRY(smi_expect_word(p, "EXISTS"));
+        s->if_not_exists = true;
+    }
+    SM_TRY(smi_parse_target(p, &s->target));
+    SM_TRY(refuse_clause(p, "CREATE TABLE"));
+    if (smi_peek_op(p, 0, "(")) {
+        smi_sql_fail(p->sql, p->toks[p->at].off, p->e, SM_UNSUPPORTED,
+                     "CREATE TABLE with a list of columns is not supported");
+        sm_error_todo(p->e,
+                      "CREATE TABLE … AS SELECT takes them from a query: CAST(NULL AS BIGINT) "
+                      "AS id, …, and LIMIT 0 for no row.");
+        return SM_UNSUPPORTED;
+    }
+    SM_TRY(smi_expect_word(p, "AS"));
+    return smi_parse_query(p, &s->select);
+}
+
+/* ---- DELETE, UPDATE, COPY -------------------------------------------------------------------- */
+
+static sm_status parse_delete(smi_parser *p, smi_statement *s)
+{
+    s->kind = SM_STATEMENT_DELETE;
+    SM_TRY(smi_expect_word(p, "FROM"));
+    SM_TRY(smi_parse_target(p, &s->target));
+    SM_TRY(smi_parse_alias(p, (const char *const[]){"returning"}, 1, &s->target->alias));
+    return parse_where(p, "DELETE", s);
+}
+
+static sm_status parse_update(smi_parser *p, smi_statement *s)
+{
+    s->kind = SM_STATEMENT_UPDATE;
+    SM_TRY(smi_parse_target(p, &s->target));
+    SM_TRY(smi_parse_alias(p, (const char *const[]){"set"}, 1, &s->target->alias));
+    SM_TRY(smi_expect_word(p, "SET"));
+    SM_TRY(parse_sets(p, &s->sets, &s->n_sets));
+    return parse_where(p, "UPDATE", s);
+}
+
+/* (FORMAT name) */
+static sm_status parse_copy_options(smi_parser *p, smi_statement *s)
+{
+    if (!smi_accept_op(p, "(")) {
+        return SM_OK;
+    }
+    SM_TRY(smi_expect_word(p, "FORMAT"));
+    if (p->toks[p->at].kind == SMI_TOK_STRING) {
+        s->format = smi_tok_text(p->sql, p->toks[p->at++], p->a);
+    } else {
+        SM_TRY(smi_parse_name(p, "a format", &s->format));
+    }
+    return smi_expect_op(p, ")");
+}
+
+/* SELECT * FROM a table, for COPY table TO. */
+static smi_select *select_all(smi_parser *p, smi_from *from)
+{
+    smi_select *const s = SM_NEW(p->a, smi_select);
+    s->off = from->off;
+    s->end = from->end;
+    s->from = from;
+    s->items = SM_NEW(p->a, smi_item);
+    s->items[0].expr = smi_ast_new(p, SMI_AST_STAR, from->off);
+    s->n_items = 1;
+    return s;
+}
+
+static sm_status parse_copy(smi_parser *p, smi_statement *s)
+{
+    s->kind = SM_STATEMENT_COPY;
+    if (smi_accept_op(p, "(")) {
+        SM_TRY(smi_parse_query(p, &s->select));
+        SM_TRY(smi_expect_op(p, ")"));
+    } else {
+        smi_from *from = NULL;
+        SM_TRY(smi_parse_target(p, &from));
+        s->select = select_all(p, from);
+    }
+    if (smi_peek_word(p, 0, "from")) {
+        smi_sql_fail(p->sql, p->toks[p->at].off, p->e, SM_UNSUPPORTED,
+                     "COPY … FROM is not supported");
+        sm_error_todo(p->e, "INSERT INTO … SELECT * FROM 'file' adds a file's rows.");
+        return SM_UNSUPPORTED;
+    }
+    SM_TRY(smi_expect_word(p, "TO"));
+    if (p->toks[p->at].kind != SMI_TOK_STRING) {
+        return smi_expected(p, "the name of a file, in quotes");
+    }
+    s->file = smi_tok_text(p->sql, p->toks[p->at++], p->a);
+    return parse_copy_options(p, s);
+}
+
+/* ---- MERGE ----------------------------------------------------------------------------------- */
+
+/* MATCHED, NOT MATCHED [BY TARGET], NOT MATCHED BY SOURCE */
+static sm_status parse_when_kind(smi_parser *p, smi_when *w)
+{
+    const bool is_not = smi_accept_word(p, "NOT");
+    SM_TRY(smi_expect_word(p, "MATCHED"));
+    w->kind = is_not ? SMI_WHEN_NOT_MATCHED : SMI_WHEN_MATCHED;
+    if (is_not && smi_accept_word(p, "BY")) {
+        if (smi_accept_word(p, "SOURCE")) {
+            w->kind = SMI_WHEN_NOT_MATCHED_BY_SOURCE;
+        } else {
+            SM_TRY(smi_expect_word(p, "TARGET"));
+        }
+    }
+    return SM_OK;
+}
+
+/* INSERT *, INSERT (a, b) VALUES (x, y) */
+static sm_status parse_when_insert(smi_parser *p, smi_when *w)
+{
+    w->action = SMI_ACTION_INSERT;
+    w->is_star = smi_accept_op(p, "*");
+    if (w->is_star) {
+        return SM_OK;
+    }
+    SM_TRY(parse_columns(p, &w->sets, &w->n_sets));
+    SM_TRY(smi_expect_word(p, "VALUES"));
+    const uint32_t off = p->toks[p->at].off;
+    int32_t n = 0;
+    SM_TRY(smi_expect_op(p, "("));
+    do {
+        smi_ast *x = NULL;
+        SM_TRY(smi_parse_expr(p, &x));
+        if (n < w->n_sets) {
+            w->sets[n].expr = x;
+        }
+        n++;
+    } while (smi_accept_op(p, ","));
+    SM_TRY(smi_expect_op(p, ")"));
+    return n == w->n_sets
+               ? SM_OK
+               : smi_sql_fail(p->sql, off, p->e, SM_SYNTAX,
+                              "INSERT names %d columns and gives %d values", w->n_sets, n);
+}
+
+static sm_status parse_when_action(smi_parser *p, smi_when *w)
+{
+    if (w->kind == SMI_WHEN_NOT_MATCHED) {
+        SM_TRY(smi_expect_word(p, "INSERT"));
+        return parse_when_insert(p, w);
+    }
+    if (smi_accept_word(p, "DELETE")) {
+        w->action = SMI_ACTION_DELETE;
+        return SM_OK;
+    }
+    SM_TRY(smi_expect_word(p, "UPDATE"));
+    SM_TRY(smi_expect_word(p, "SET"));
+    w->action = SMI_ACTION_UPDATE;
+    w->is_star = w->kind == SMI_WHEN_MATCHED && smi_accept_op(p, "*");
+    return w->is_star ? SM_OK : parse_sets(p, &w->sets, &w->n_sets);
+}
+
+static sm_status parse_when(smi_parser *p, smi_when *w)
+{
+    SM_TRY(parse_when_kind(p, w));
+    if (smi_accept_word(p, "AND")) {
+        SM_TRY(smi_parse_expr(p, &w->condition));
+    }
+    SM_TRY(smi_expect_word(p, "THEN"));
+    SM_TRY(parse_when_action(p, w));
+    w->end = p->toks[p->at - 1].end;
+    SM_ASSERT(w->end > w->off);
+    return SM_OK;
+}
+
+static sm_status parse_merge(smi_parser *p, smi_statement *s)
+{
+    int64_t cap = 0;
+    s->kind = SM_STATEMENT_MERGE;
+    SM_TRY(smi_expect_word(p, "INTO"));
+    SM_TRY(smi_parse_target(p, &s->target));
+    SM_TRY(smi_parse_alias(p, NULL, 0, &s->target->alias));
+    SM_TRY(smi_expect_word(p, "USING"));
+    SM_TRY(smi_parse_from_item(p, &s->source));
+    SM_TRY(smi_expect_word(p, "ON"));
+    SM_TRY(smi_parse_expr(p, &s->on));
+    for (uint32_t off = p->toks[p->at].off; smi_accept_word(p, "WHEN"); off = p->toks[p->at].off) {
+        s->whens = sm_arena_grow(p->a, s->whens, s->n_whens, &cap, sizeof(*s->whens));
+        smi_when *const w = &s->whens[s->n_whens++];
+        w->off = off;
+        SM_TRY(parse_when(p, w));
+    }
+    return s->n_whens > 0 ? refuse_clause(p, "MERGE") : smi_expected(p, NULL);
+}
+
+/* ---- any ------------------------------------------------------------------------------------- */
+
+static const struct {
+    const char *word;
+    sm_status (*parse)(smi_parser *p, smi_statement *s);
+} changes[] = {
+    {"INSERT", parse_insert}, {"CREATE", parse_create}, {"DELETE", parse_delete},
+    {"UPDATE", parse_update}, {"MERGE", parse_merge},   {"COPY", parse_copy},
+};
+
+const char *smi_peek_change(const smi_parser *p)
+{
+    for (int i = 0; i < SM_COUNT(changes); i++) {
+        if (smi_peek_word(p, 0, changes[i].word)) {
+            return changes[i].word;
+        }
+    }
+    return NULL;
+}
+
+sm_status smi_parse_change(smi_parser *p, smi_statement **out)
+{
+    const uint32_t off = p->toks[p->at].off;
+
+    *out = NULL;
+    for (int i = 0; i < SM_COUNT(changes); i++) {
+        if (smi_accept_word(p, changes[i].word)) {
+            smi_statement *const s = SM_NEW(p->a, smi_statement);
+            s->off = off;
+            SM_TRY(changes[i].parse(p, s));
+            s->end = p->toks[p->at - 1].end;
+            SM_ASSERT(s->select || s->target);
+            *out = s;
+            return SM_OK;
+        }
+    }
+    return SM_OK;
+}
