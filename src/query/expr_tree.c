@@ -356,6 +356,7 @@ typedef struct moving {
 static const sm_expr *move_one(void *ctx, const sm_expr *x)
 {
     const moving *const m = ctx;
+    SM_ASSERT(x->kind != SM_EXPR_COLUMN || x->index + m->by >= 0);
     return x->kind == SM_EXPR_COLUMN ? smi_column_ref(m->a, x->index + m->by, x->type, x) : NULL;
 }
 

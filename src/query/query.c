@@ -133,11 +133,13 @@ sm_status sm_query_statement(const sm_sql *sql, const sm_resolver *resolver, sm_
 typedef struct settling {
     sm_arena *a;
     const sm_value *values;
+    int32_t n;
 } settling;
 
 static const sm_expr *settle_one(void *ctx, const sm_expr *x)
 {
     const settling *const t = ctx;
+    SM_ASSERT(x->kind != SM_EXPR_PARAM || (x->index >= 0 && x->index < t->n));
     return x->kind == SM_EXPR_PARAM ? smi_const(t->a, t->values[x->index], x) : NULL;
 }
 
@@ -148,7 +150,7 @@ static const sm_expr *settled(settling *t, const sm_expr *x)
 
 void sm_statement_settle(sm_statement *s, const sm_value *values, sm_arena *a)
 {
-    settling t = {a, values};
+    settling t = {a, values, s->n_params};
     sm_row_change *const c = &s->change;
     c->acts = settled(&t, c->acts);
     c->deletes = settled(&t, c->deletes);

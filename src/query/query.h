@@ -50,7 +50,7 @@ typedef struct sm_relation {
     /* Is the column computed where rows that are added to the table do not have it? NULL: none is,
      * and they have NULL there. */
     bool (*is_computed)(const sm_field *column);
-    bool keep_refused;         /* refused lines are wanted as the query's side output */
+    bool keep_refused; /* refused lines are wanted as the query's side output */
     bool validate_all, count_unknown;
     sm_unknown unknown; /* what keys without a column are, in rows and objects taken whole */
 } sm_relation;

@@ -274,8 +274,7 @@ static sm_status open_change(changing *c, const sm_expr *where, const sm_plan *a
                              sm_stage **out, sm_error *e)
 {
     sm_write w = write_to(c, SM_WRITE_REPLACE_WHERE);
-    const sm_type *schema =
-        added ? added->root->schema : sm_snapshot_metadata(c->base)->schema;
+    const sm_type *schema = added ? added->root->schema : sm_snapshot_metadata(c->base)->schema;
 
     SM_ASSERT(c->base && c->s->change.rows);
     w.where = (sm_condition){.ctx = (void *)where, .bind = give_condition};

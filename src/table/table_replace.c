@@ -400,8 +400,8 @@ static sm_status look_into(replacing *r, sm_error *e)
 
 /* ---- rewriting ------------------------------------------------------------------------------- */
 
-/* Where the columns of the rows that stay are. A generated column that the statement does not set is
- * computed anew, for it follows from those that are set; in a row that moves it stays the same. */
+/* Where the columns of the rows that stay are. A generated column that the statement does not set
+ * is computed anew, for it follows from those that are set; in a row that moves it is the same. */
 static const int32_t *order_of_kept(const replacing *r)
 {
     const sm_row_change *c = &r->stage->change.rows;

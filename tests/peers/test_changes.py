@@ -227,3 +227,43 @@ def test_help_names_the_statements(smelt):
     text = smelt("sql", "--help").stdout
     assert "--write" in text and "MERGE INTO" in text
     assert "INSERT INTO" in (ROOT / "docs" / "sql.md").read_text(encoding="utf-8")
+
+
+# ---- what a table says of its rows --------------------------------------------------------------
+
+
+def test_rules_of_a_table_hold_for_statements(smelt, lake):
+    """A constraint, a generated column and a default: checked and computed as in a load."""
+    table = delta_rs_table(lake, [{"id": 1, "s": "a"}, {"id": 2, "s": "b"}])
+    log = table / "_delta_log" / f"{0:020}.json"
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    for line in lines:
+        if "protocol" in line:
+            line["protocol"] = {"minReaderVersion": 1, "minWriterVersion": 7, "writerFeatures": [
+                "checkConstraints", "generatedColumns", "allowColumnDefaults"]}
+        if "metaData" in line:
+            line["metaData"]["configuration"]["delta.constraints.small"] = "id < 100"
+            schema = json.loads(line["metaData"]["schemaString"])
+            schema["fields"] += [
+                {"name": "twice", "type": "long", "nullable": True,
+                 "metadata": {"delta.generationExpression": "id * 2"}},
+                {"name": "kind", "type": "string", "nullable": True,
+                 "metadata": {"CURRENT_DEFAULT": "'plain'"}}]
+            line["metaData"]["schemaString"] = json.dumps(schema)
+    log.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    write(smelt, lake, "DELETE FROM b.t")
+    write(smelt, lake, "INSERT INTO b.t (id, s) VALUES (1, 'a'), (2, 'b')")
+    write(smelt, lake, "UPDATE b.t SET id = 7 WHERE s = 'b'")
+    write(smelt, lake, "MERGE INTO b.t t USING (VALUES (1, 'm'), (9, 'n')) v(id, s) ON t.id = v.id "
+                       "WHEN MATCHED THEN UPDATE SET s = v.s, kind = 'merged' "
+                       "WHEN NOT MATCHED THEN INSERT (id, s) VALUES (v.id, v.s)")
+    for sql, words in [
+            ("INSERT INTO b.t (id) VALUES (100)", 'constraint "small"'),
+            ("UPDATE b.t SET id = 100 WHERE id = 1", 'constraint "small"'),
+            ("INSERT INTO b.t (id, twice) VALUES (4, 9)", 'generated column "twice"'),
+            ("UPDATE b.t SET twice = 0", 'generated column "twice"')]:
+        done = write(smelt, lake, sql, check=False)
+        assert done.returncode == 1 and words in done.stderr, (sql, done.stderr)
+    rows = smelt.sql("SELECT id, s, twice, kind FROM b.t ORDER BY id", "--lake", lake)
+    assert [tuple(row.values()) for row in rows] == [
+        (1, "m", 2, "merged"), (7, "b", 14, "plain"), (9, "n", 18, "plain")]

@@ -187,6 +187,7 @@ static sm_status bind_insert(smi_bind *b, const smi_statement *s, sm_statement *
         SM_TRY(smi_bind_value(b, x, &columns->fields[i], &place, &exprs[n_given], e));
         names[n_given++] = columns->fields[i].name;
     }
+    SM_ASSERT(n_given <= n);
     *root = smi_node_project(a, rows, exprs, names, n_given);
     return SM_OK;
 }
@@ -219,6 +220,7 @@ static sm_status bind_delete(smi_bind *b, const smi_statement *s, sm_statement *
     c->rows = (*root)->schema;
     c->n_columns = c->rows->n_fields;
     SM_TRY(bind_where(b, s, &c->acts, e));
+    SM_ASSERT(c->acts->type->id == SM_TYPE_BOOL);
     c->deletes = c->acts;
     *root = smi_node_filter(b->q->a, *root, c->acts);
     return SM_OK;

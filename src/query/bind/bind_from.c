@@ -169,6 +169,7 @@ sm_status smi_bind_target(smi_bind *b, const smi_from *f, sm_relation *relation,
         return SM_UNSUPPORTED;
     }
     SM_TRY(bind_relation(b, relation, out, e));
+    SM_ASSERT(f->n_columns == 0);
     return add_columns(b, f, *out, f->alias.len > 0 ? f->alias : name, e);
 }
 
@@ -285,8 +286,7 @@ static sm_status bind_using(smi_bind *b, const smi_from *f, int64_t first, int64
         pair[0] = smi_column_ref(a, l->index, l->type, &place);
         pair[1] = smi_column_ref(a, r->index, r->type, &place);
         SM_TRY(smi_bind_call(a, smi_function_named(SM_STR("=")), pair, 2, &place, &equal, e));
-        const bool is_key = smi_join_add(a, join, equal);
-        SM_ASSERT(is_key);
+        SM_ENSURE(smi_join_add(a, join, equal));
         b->scope.cols[right].is_hidden = true;
     }
     return SM_OK;

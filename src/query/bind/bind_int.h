@@ -100,11 +100,10 @@ sm_status smi_bind_statement(smi_binding *q, const sm_sql *sql, const smi_statem
 /** A MERGE (bind_merge.c). */
 sm_status smi_bind_merge(smi_binding *q, const sm_sql *sql, const smi_statement *s,
                          sm_statement *out, sm_plan_node **root, sm_error *e) SM_MUST_USE;
-/** The table that `s` changes: sets what `out` says of it. b->scope gets its columns. is_computed[i]
- * (may be NULL): does the table compute column i? */
+/** The table that `s` changes: sets what `out` says of it. b->scope gets its columns.
+ * is_computed[i] (may be NULL): does the table compute column i? */
 sm_status smi_bind_changed_table(smi_bind *b, const smi_statement *s, sm_statement *out,
-                                 sm_plan_node **node, bool **is_computed,
-                                 sm_error *e) SM_MUST_USE;
+                                 sm_plan_node **node, bool **is_computed, sm_error *e) SM_MUST_USE;
 /** What a column becomes by each of `sets`; those that are not set keep `values`. */
 sm_status smi_bind_sets(smi_bind *b, const smi_set *sets, int32_t n, const sm_type *columns,
                         const sm_expr **values, sm_error *e) SM_MUST_USE;

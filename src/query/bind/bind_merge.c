@@ -26,7 +26,7 @@ typedef struct merging {
     const sm_type *columns; /* of the table */
     const sm_type *source_columns;
     const sm_expr *has_pair;
-    bool *is_computed; /* by the table, for rows that do not have the column */
+    bool *is_computed;          /* by the table, for rows that do not have the column */
     const sm_expr **conditions; /* of each WHEN; TRUE where it has none */
     const sm_expr ***values;    /* of each WHEN: one a column of the table; NULL for DELETE */
 } merging;

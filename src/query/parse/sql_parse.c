@@ -362,6 +362,7 @@ sm_status smi_parse_target(smi_parser *p, smi_from **out)
         SM_TRY(parse_name_parts(p, f));
     }
     f->end = p->toks[p->at - 1].end;
+    SM_ASSERT(f->end > f->off && (f->kind == SMI_FROM_FILE) == (f->n_parts == 0));
     *out = f;
     return SM_OK;
 }
