@@ -187,6 +187,20 @@ static sm_status constant_column(sm_value value, int64_t n_rows, sm_batch *into,
     return sm_column_constant(value, n_rows, into, out, e);
 }
 
+/* The value of a subquery. Its type is the plan's own: that of the value goes when the execution
+ * ends, and the column may outlive it. */
+static sm_status param_column(const smi_evaluation *v, const sm_expr *x, int64_t n_rows,
+                              sm_column *out, sm_error *e)
+{
+    if (!v->params) {
+        return smi_expr_fail(x, e, SM_INTERNAL, "a subquery has no value yet");
+    }
+    sm_value value = v->params[x->index];
+    SM_ASSERT(value.is_null || sm_type_eq(value.type, x->type));
+    value.type = x->type;
+    return constant_column(value, n_rows, v->into, out, e);
+}
+
 static sm_status empty_column(const sm_type *t, sm_batch *into, sm_column *out, sm_error *e)
 {
     if (!sm_type_is_nested(t->id)) {
@@ -225,10 +239,7 @@ static sm_status eval_kind(const smi_evaluation *v, const sm_expr *x, const sm_b
     case SM_EXPR_CONST:
         return constant_column(x->value, in->n_rows, v->into, out, e);
     case SM_EXPR_PARAM:
-        if (!v->params) {
-            return smi_expr_fail(x, e, SM_INTERNAL, "a subquery has no value yet");
-        }
-        return constant_column(v->params[x->index], in->n_rows, v->into, out, e);
+        return param_column(v, x, in->n_rows, out, e);
     case SM_EXPR_CALL:
         return eval_call(v, x, in, out, e);
     case SM_EXPR_CAST:

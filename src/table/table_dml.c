@@ -69,7 +69,7 @@ static sm_status settle_params(changing *c, sm_error *e)
     SM_TRY(sm_exec_collect(c->s->params_plan, c->env, c->a, &rows, &n, NULL, e));
     SM_ENSURE(n == 1 && rows[0]->n_rows == 1 && rows[0]->n_columns == c->s->n_params);
     for (int32_t i = 0; i < c->s->n_params; i++) {
-        values[i] = sm_value_copy(c->a, sm_column_value(&rows[0]->columns[i], 0));
+        values[i] = sm_column_value_copy(&rows[0]->columns[i], 0, c->a);
     }
     sm_batch_release(rows[0]);
     sm_statement_settle(c->s, values, c->a);
@@ -316,8 +316,13 @@ static sm_status change_rows(changing *c, sm_error *e)
 static sm_status add_unmatched(changing *c, sm_stage *stage, const sm_plan *plan, sm_error *e)
 {
     const sm_sink sink = sm_stage_sink(stage);
+    const sm_plan *arranged = NULL;
 
-    SM_TRY(plan ? sm_exec_run(plan, c->env, &sink, NULL, NULL, e) : SM_OK);
+    if (!plan) {
+        return SM_OK;
+    }
+    SM_TRY(sm_stage_arrange(stage, plan, c->a, &arranged, e));
+    SM_TRY(sm_exec_run(arranged, c->env, &sink, NULL, NULL, e));
     c->out->n_inserted = stage->out.n_rows;
     return SM_OK;
 }

@@ -139,8 +139,8 @@ static sm_status where_of(const merge_keys *k, const sm_batch *extent, sm_arena 
     }
     for (int32_t i = 0; i < k->n; i++) {
         if (is_bounded(&k->keys[i])) {
-            const sm_value min = sm_column_value(&extent->columns[at], 0);
-            const sm_value max = sm_column_value(&extent->columns[at + 1], 0);
+            const sm_value min = sm_column_value_copy(&extent->columns[at], 0, a);
+            const sm_value max = sm_column_value_copy(&extent->columns[at + 1], 0, a);
             at += 2;
             SM_TRY(add_bounds(&k->keys[i], min, max, a, parts, &n, e));
         }
