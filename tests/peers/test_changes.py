@@ -112,6 +112,24 @@ def test_a_table_of_delta_rs_is_changed(smelt, lake):
     assert len(read_with_deltalake(table)) == 3
 
 
+def test_a_partitioned_table_is_changed(smelt, lake):
+    """Also where a row goes into another partition."""
+    deltalake = pytest.importorskip("deltalake")
+    pyarrow = pytest.importorskip("pyarrow")
+    rows = pyarrow.table({"d": ["x", "x", "y", "z"], "id": pyarrow.array([1, 2, 3, 4], "int64"),
+                          "s": ["a", "b", "c", "e"]})
+    deltalake.write_deltalake(str(lake / "b" / "t"), rows, partition_by=["d"])
+    write(smelt, lake, "UPDATE b.t SET s = 'u', d = 'w' WHERE id = 2")
+    write(smelt, lake, "DELETE FROM b.t WHERE d = 'y'")
+    write(smelt, lake, "INSERT INTO b.t (id, d) VALUES (7, 'x'), (8, NULL)")
+    write(smelt, lake, "MERGE INTO b.t t USING (VALUES ('x', 1, 'm'), ('q', 9, 'n')) v(d, id, s) "
+                       "ON t.id = v.id WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT * "
+                       "WHEN NOT MATCHED BY SOURCE AND d = 'z' THEN DELETE")
+    rows = read_with_deltalake(lake / "b" / "t")
+    assert sorted((row["id"], row["d"], row["s"]) for row in rows) == [
+        (1, "x", "m"), (2, "w", "u"), (7, "x", None), (8, None, None), (9, "q", "n")]
+
+
 def test_delta_rs_changes_what_statements_made(smelt, lake):
     deltalake = pytest.importorskip("deltalake")
     table = make_orders(smelt, lake)
