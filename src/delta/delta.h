@@ -139,7 +139,7 @@ sm_store *sm_snapshot_store(const sm_snapshot *s);
 /** The protocol that the version needs of its readers and writers. */
 const sm_delta_protocol *sm_snapshot_protocol(const sm_snapshot *s);
 /** Schema, partition columns and properties. Metadata of fields that the table's mode of column
- * mapping does not use is left out of the schema. */
+ * mapping does not use has other keys than in the log, but is written as it was. */
 const sm_delta_metadata *sm_snapshot_metadata(const sm_snapshot *s);
 /** Live files in the order in which they were added (within one commit: the order of its actions),
  * so that a scan gives rows in the order of loading. A file that holds rows of removed ones stands
@@ -535,6 +535,13 @@ sm_status sm_delta_log_expired(sm_store *s, const sm_delta_metadata *m, int64_t 
                                sm_delta_expired *out, sm_error *e) SM_MUST_USE;
 /** Deletes it. A failure is only logged: the next time tries again. */
 void sm_delta_log_delete(sm_store *s, const sm_delta_expired *expired);
+
+/** The schema as data files have it, in `a`: under column mapping with physical names, and ids for
+ * Parquet. Of a struct whose fields are columns of the table's schema. */
+const sm_type *sm_delta_file_schema(const sm_type *t, sm_arena *a);
+/** Gives new columns of a table with column mapping their ids and names in files. What *m then has
+ * lives in `a`. Other tables stay as they are. */
+void sm_delta_map_columns(const sm_delta_protocol *p, sm_delta_metadata *m, sm_arena *a);
 
 /** Appends a struct's fields as Delta's schema JSON. SM_UNSUPPORTED: a type that Delta does not
  * have. */

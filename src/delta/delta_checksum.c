@@ -135,6 +135,7 @@ static sm_status print_checksum(const sm_snapshot *base, const sm_delta_commit *
     sm_json_writer w = {.out = out};
     sm_buf schema = {0};
 
+    SM_ASSERT(base->has_checksum && out->len == 0);
     if (c->metadata) {
         SM_TRY(sm_delta_schema_json(c->metadata->schema, &schema, e));
     } else {

@@ -122,6 +122,9 @@ static sm_status check_commit(commit_text *r, sm_error *e)
         }
     }
     SM_TRY(smi_check_writer(r->protocol, r->metadata, e));
+    if (r->base && c->metadata) {
+        SM_TRY(smi_mapping_check(r->base, c->metadata, e));
+    }
     SM_TRY(check_txns(r, e));
     return check_append_only(r, e);
 }

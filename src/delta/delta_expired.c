@@ -46,6 +46,7 @@ static int64_t oldest_wanted(const sm_entry *entries, int64_t n, int64_t limit_m
 {
     int64_t version = -1, ms = INT64_MIN;
 
+    SM_ASSERT(n == 0 || entries);
     for (int64_t i = 0; i < n; i++) {
         const smi_log_entry what = smi_log_entry_of(entries[i].key);
         if (what.kind != SMI_ENTRY_COMMIT) {
@@ -108,6 +109,7 @@ void sm_delta_log_delete(sm_store *s, const sm_delta_expired *expired)
 {
     sm_error e = {0};
 
+    SM_ASSERT(expired->n >= 0 && (expired->n == 0 || expired->first_kept > 0));
     if (expired->n > 0 && sm_store_delete_many(s, expired->keys, expired->n, &e) != SM_OK) {
         sm_log(sm_store_log(s), SM_LOG_WARN, "old files of the log of %.*s stay: %s",
                SM_STR_ARG(sm_store_uri(s)), e.what);

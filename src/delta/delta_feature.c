@@ -94,9 +94,6 @@ static bool is_used(const struct feature *f, const sm_delta_metadata *m)
     if (sm_str_is(name, "changeDataFeed")) {
         return is_on(m, "delta.enableChangeDataFeed", "false");
     }
-    if (sm_str_is(name, "columnMapping")) {
-        return is_on(m, "delta.columnMapping.mode", "none");
-    }
     SM_ASSERT(sm_str_is(name, "identityColumns"));
     return has_identity(m->schema);
 }

@@ -276,6 +276,13 @@ int64_t smi_duration_us(const sm_delta_metadata *m, const char *key, int64_t abs
 /** Removes from the schema's metadata what the table's mode of column mapping does not use. */
 sm_status smi_mapping_settle(const sm_delta_protocol *p, sm_delta_metadata *m, sm_arena *a,
                              sm_error *e) SM_MUST_USE;
+/** The key of a field's metadata as the log has it: metadata that the mode does not use has another
+ * one in a snapshot's schema. */
+sm_str smi_meta_key(sm_str key);
+/** May a table's metadata become `m`? SM_UNSUPPORTED where ids of its columns would be used twice,
+ * or columns had none. */
+sm_status smi_mapping_check(const sm_snapshot *base, const sm_delta_metadata *m,
+                            sm_error *e) SM_MUST_USE;
 /** The name a field has in files and statistics: its physical name under column mapping. */
 sm_str smi_physical_name(const sm_field *f, sm_arena *a);
 

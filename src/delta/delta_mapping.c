@@ -6,16 +6,24 @@
  * Mode    none: the files use the names of the schema, whatever the metadata of its fields says (a
  *         table whose mapping was turned off may still have it). name: the files use each field's
  *         physical name. id: its field id, or its physical name in files without ids.
- * Method  Metadata that the mode does not use is removed from the schema. So readers of files (the
- *         parquet format), statistics and partition values need not know the mode.
+ * Method  Metadata that the mode does not use is hidden: its keys get a prefix, which only the text
+ *         of the schema is without. So readers of files (the parquet format), statistics and
+ *         partition values need not know the mode, and metadata that is written again is whole.
+ * Write   Files get the physical names, and the ids as Parquet's field ids. New columns of a mapped
+ *         table get the next ids, and names that no file has.
  *
  * Source  PROTOCOL.md, "Column Mapping" */
-#include "delta/delta_int.h"
-
 #include <assert.h>
+#include <inttypes.h>
+
+#include "base/random.h"
+#include "base/text.h"
+#include "delta/delta_int.h"
 
 #define PHYSICAL_NAME "delta.columnMapping.physicalName"
 #define FIELD_ID      "delta.columnMapping.id"
+#define MAX_ID        "delta.columnMapping.maxColumnId"
+#define HIDDEN        "smelt.unused:"
 
 typedef enum mapping { MAP_NONE, MAP_NAME, MAP_ID } mapping;
 
@@ -71,16 +79,22 @@ static sm_field keep_used_of(const sm_field *f, mapping mode, sm_arena *a)
 
     out.type = keep_used(f->type, mode, a);
     out.meta = kept;
-    out.n_meta = 0;
     for (int32_t i = 0; i < f->n_meta; i++) {
         const bool is_name = sm_str_is(f->meta[i].key, PHYSICAL_NAME);
         const bool is_id = sm_str_is(f->meta[i].key, FIELD_ID);
-        if ((!is_name || mode != MAP_NONE) && (!is_id || mode == MAP_ID)) {
-            kept[out.n_meta++] = f->meta[i];
+        kept[i] = f->meta[i];
+        if ((is_name && mode == MAP_NONE) || (is_id && mode != MAP_ID)) {
+            kept[i].key = sm_arena_strf(a, HIDDEN "%.*s", SM_STR_ARG(f->meta[i].key));
         }
     }
-    SM_ASSERT(out.n_meta <= f->n_meta && sm_str_eq(out.name, f->name));
+    SM_ASSERT(sm_str_eq(out.name, f->name));
     return out;
+}
+
+sm_str smi_meta_key(sm_str key)
+{
+    const size_t n = sm_str_starts(key, SM_STR(HIDDEN)) ? strlen(HIDDEN) : 0;
+    return (sm_str){key.data + n, key.len - n};
 }
 
 static const sm_type *keep_used(const sm_type *t, mapping mode, sm_arena *a)
@@ -138,4 +152,157 @@ sm_str smi_physical_name(const sm_field *f, sm_arena *a)
 
     return name && sm_json_parse(name->json, a, &text, NULL) == SM_OK ? sm_json_text(text)
                                                                       : f->name;
+}
+
+/* ---- writing --------------------------------------------------------------------------------- */
+
+static bool is_mapped(const sm_delta_protocol *p, const sm_delta_metadata *m)
+{
+    mapping mode = MAP_NONE;
+    return mode_of(p, m, &mode, NULL) == SM_OK && mode != MAP_NONE;
+}
+
+/* The id of a column of a mapped table; NULL: it has none. */
+static const sm_field_meta *find_id(const sm_field *f)
+{
+    const sm_field_meta *id = find_meta(f, FIELD_ID);
+    return id ? id : find_meta(f, HIDDEN FIELD_ID);
+}
+
+static sm_field file_field(const sm_field *f, sm_arena *a)
+{
+    const sm_field_meta *id = find_id(f);
+    sm_field out = {.name = f->name, .type = sm_delta_file_schema(f->type, a)};
+
+    out.is_nullable = f->is_nullable;
+    if (find_meta(f, PHYSICAL_NAME)) {
+        out.name = smi_physical_name(f, a);
+        if (id) {
+            sm_field_meta *meta = SM_NEW(a, sm_field_meta);
+            *meta = (sm_field_meta){.key = SM_STR(SM_PARQUET_FIELD_ID), .json = id->json};
+            out.meta = meta;
+            out.n_meta = 1;
+        }
+    }
+    return out;
+}
+
+const sm_type *sm_delta_file_schema(const sm_type *t, sm_arena *a)
+{
+    if (t->n_fields == 0) {
+        return t;
+    }
+    sm_field *fields = SM_NEW_ARRAY(a, sm_field, t->n_fields);
+    for (int32_t i = 0; i < t->n_fields; i++) {
+        fields[i] = file_field(&t->fields[i], a);
+    }
+    sm_type *out = SM_NEW(a, sm_type);
+    *out = *t;
+    out->fields = fields;
+    return out;
+}
+
+/* Gives the fields of structs that have no physical name one, and the next id. */
+static const sm_type *map_new(const sm_type *t, int64_t *last_id, sm_arena *a)
+{
+    if (t->n_fields == 0) {
+        return t;
+    }
+    sm_field *fields = SM_NEW_ARRAY(a, sm_field, t->n_fields);
+    for (int32_t i = 0; i < t->n_fields; i++) {
+        fields[i] = t->fields[i];
+        if (t->id == SM_TYPE_STRUCT && !find_meta(&t->fields[i], PHYSICAL_NAME)) {
+            sm_field_meta *meta = SM_NEW_ARRAY(a, sm_field_meta, t->fields[i].n_meta + 2);
+            char uuid[SM_UUID_BYTES];
+            sm_uuid(uuid);
+            for (int32_t k = 0; k < t->fields[i].n_meta; k++) {
+                meta[k + 2] = t->fields[i].meta[k];
+            }
+            meta[0] = (sm_field_meta){SM_STR(FIELD_ID), sm_arena_strf(a, "%" PRId64, ++*last_id)};
+            meta[1] = (sm_field_meta){SM_STR(PHYSICAL_NAME), sm_arena_strf(a, "\"col-%s\"", uuid)};
+            fields[i].meta = meta;
+            fields[i].n_meta += 2;
+        }
+        fields[i].type = map_new(t->fields[i].type, last_id, a);
+    }
+    sm_type *out = SM_NEW(a, sm_type);
+    *out = *t;
+    out->fields = fields;
+    return out;
+}
+
+/* The largest id that a column has. */
+static int64_t largest_id(const sm_type *t)
+{
+    int64_t largest = 0;
+
+    for (int32_t i = 0; i < t->n_fields; i++) {
+        const sm_field_meta *meta = find_id(&t->fields[i]);
+        int64_t id = 0;
+        if (meta && sm_parse_i64(meta->json, &id) && id > largest) {
+            largest = id;
+        }
+        id = largest_id(t->fields[i].type);
+        largest = id > largest ? id : largest;
+    }
+    return largest;
+}
+
+/* Does every field of a struct have a name in files, and an id? */
+static bool is_all_mapped(const sm_type *t)
+{
+    bool is = true;
+    for (int32_t i = 0; i < t->n_fields && is; i++) {
+        const sm_field *f = &t->fields[i];
+        is = (t->id != SM_TYPE_STRUCT || (find_meta(f, PHYSICAL_NAME) && find_id(f))) &&
+             is_all_mapped(f->type);
+    }
+    return is;
+}
+
+void sm_delta_map_columns(const sm_delta_protocol *p, sm_delta_metadata *m, sm_arena *a)
+{
+    int64_t last_id = 0, said = 0;
+
+    if (!is_mapped(p, m)) {
+        return;
+    }
+    last_id = largest_id(m->schema);
+    if (sm_parse_i64(smi_config(m, MAX_ID), &said) && said > last_id) {
+        last_id = said;
+    }
+    m->schema = map_new(m->schema, &last_id, a);
+    sm_pair *config = SM_NEW_ARRAY(a, sm_pair, m->n_config + 1);
+    int32_t n = 0;
+    for (int32_t i = 0; i < m->n_config; i++) {
+        if (!sm_str_eq_nocase(m->config[i].key, SM_STR(MAX_ID))) {
+            config[n++] = m->config[i];
+        }
+    }
+    config[n++] = (sm_pair){SM_STR(MAX_ID), sm_arena_strf(a, "%" PRId64, last_id)};
+    SM_ASSERT(is_all_mapped(m->schema) && largest_id(m->schema) <= last_id);
+    m->config = config;
+    m->n_config = n;
+}
+
+sm_status smi_mapping_check(const sm_snapshot *base, const sm_delta_metadata *m, sm_error *e)
+{
+    int64_t before = 0, after = 0;
+
+    SM_ASSERT(m->schema && m->schema->id == SM_TYPE_STRUCT);
+    if (!is_mapped(&base->protocol, &base->metadata)) {
+        return SM_OK;
+    }
+    const bool is_same = sm_str_eq_nocase(smi_config(m, "delta.columnMapping.mode"),
+                                          smi_config(&base->metadata, "delta.columnMapping.mode"));
+    (void)sm_parse_i64(smi_config(&base->metadata, MAX_ID), &before);
+    (void)sm_parse_i64(smi_config(m, MAX_ID), &after);
+    if (!is_same || after < before || largest_id(m->schema) > after || !is_all_mapped(m->schema)) {
+        const sm_status st = sm_fail(e, SM_UNSUPPORTED,
+                                     "the table maps its columns, and the change of its schema "
+                                     "would give an id to two of them");
+        sm_error_todo(e, "A version from before columns were added cannot be restored.");
+        return st;
+    }
+    return SM_OK;
 }

@@ -193,7 +193,7 @@ static sm_status put_field(const sm_field *f, sm_json_writer *w, sm_error *e)
     sm_json_set_bool(w, "nullable", f->is_nullable);
     sm_json_set_object(w, "metadata");
     for (int32_t i = 0; i < f->n_meta; i++) {
-        sm_json_key(w, f->meta[i].key);
+        sm_json_key(w, smi_meta_key(f->meta[i].key));
         sm_json_put_raw(w, f->meta[i].json);
     }
     sm_json_end_object(w);

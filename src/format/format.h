@@ -363,6 +363,9 @@ typedef struct sm_written {
 
 typedef struct sm_writer sm_writer;
 
+/* Metadata of a field by which the Parquet writer gives its column a field id. */
+#define SM_PARQUET_FIELD_ID "parquet.field_id"
+
 /* Receives the bytes in order; SM_WAIT: not taken, write() or finish() returns SM_WAIT and is
  * called again with the same arguments after the waker. Usually sm_upload_write. */
 typedef struct sm_bytes_out {

@@ -194,7 +194,7 @@ typedef struct smi_out {
     const int32_t *required; /* columns without NULL */
     int32_t n_required;
     smi_rules rules;
-    const sm_type *stored;         /* as files have it: without partition columns */
+    const sm_type *stored; /* as files have it (sm_delta_file_schema): without partition columns */
     const int32_t *stored_columns; /* of each field of stored, its place in schema; NULL: as is */
     /* A file holds rows of one value each of these columns. */
     const int32_t *keys; /* of schema: the partition columns in their order, then perhaps `split` */

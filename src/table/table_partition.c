@@ -203,6 +203,7 @@ sm_status smi_partition_settle(sm_stage *s, const sm_write *w, sm_error *e)
         return st;
     }
     settle_stored(&s->out);
+    s->out.stored = sm_delta_file_schema(s->out.stored, s->out.arena);
     return settle_keys(s, w, e);
 }
 

@@ -188,8 +188,6 @@ static void test_refused(void **state)
          "uuid of Spark's SQL", "the default of column \"id\": uuid()"},
         {PROTOCOL(4), "", "", "\"delta.enableChangeDataFeed\":\"true\"", SM_UNSUPPORTED,
          "the table needs the writer feature \"changeDataFeed\", which is not supported", "table"},
-        {PROTOCOL(5), "", "", "\"delta.columnMapping.mode\":\"name\"", SM_UNSUPPORTED,
-         "the table needs the writer feature \"columnMapping\", which is not supported", "table"},
         {PROTOCOL(6), "\\\"delta.identity.start\\\":1", "", "", SM_UNSUPPORTED,
          "the table needs the writer feature \"identityColumns\", which is not supported", "table"},
         {FEATURES("\"rowTracking\""), "", "", "", SM_UNSUPPORTED,
@@ -236,12 +234,93 @@ static void test_old_protocols(void **state)
     }
 }
 
+/* ---- column mapping -------------------------------------------------------------------------- */
+
+#define MAPPED(id, name)                                                                           \
+    "\\\"delta.columnMapping.id\\\":" #id ",\\\"delta.columnMapping.physicalName\\\":\\\"" name    \
+    "\\\""
+
+static void put_mapped(kit *k, const char *mode)
+{
+    sm_error e = {0};
+    sm_store *s = NULL;
+    const char *log =
+        sm_arena_strf(
+            k->arena,
+            "{\"protocol\":{\"minReaderVersion\":2,\"minWriterVersion\":5}}\n"
+            "{\"metaData\":{\"id\":\"o\",\"format\":{\"provider\":\"parquet\"},"
+            "\"schemaString\":\"{\\\"type\\\":\\\"struct\\\",\\\"fields\\\":["
+            "{\\\"name\\\":\\\"day\\\",\\\"type\\\":\\\"date\\\",\\\"nullable\\\":true,"
+            "\\\"metadata\\\":{" MAPPED(
+                2, "c-2") "}},"
+                          "{\\\"name\\\":\\\"amount\\\",\\\"type\\\":\\\"long\\\",\\\"nullable\\\":"
+                          "true,"
+                          "\\\"metadata\\\":{" MAPPED(
+                              5, "c-5") "}}]}\",\"partitionColumns\":[],"
+                                        "\"configuration\":{\"delta.columnMapping.mode\":\"%s\","
+                                        "\"delta.columnMapping.maxColumnId\":\"7\"}}}\n",
+            mode)
+            .data;
+    assert_ok(sm_store_open(test_stores, kit_uri(k, "silver/orders"), &s, &e), &e);
+    put_text(s, "_delta_log/00000000000000000000.json", log);
+    sm_store_release(s);
+}
+
+static const char *log_text(kit *k, const char *name)
+{
+    sm_error e = {0};
+    sm_store *s = NULL;
+    sm_buf text = {0};
+    assert_ok(sm_store_open(test_stores, kit_uri(k, "silver/orders"), &s, &e), &e);
+    assert_ok(sm_store_get(s, sm_arena_strf(k->arena, "_delta_log/%s", name), &text, &e), &e);
+    const char *out = sm_arena_str(k->arena, sm_buf_str(&text)).data;
+    sm_buf_release(&text);
+    sm_store_release(s);
+    return out;
+}
+
+/* A column that is new gets the next id; statistics and files have physical names; metadata that is
+ * written again is whole, in both modes. */
+static void test_mapped(void **state)
+{
+    static const char *const modes[] = {"name", "id"};
+    for (int i = 0; i < SM_COUNT(modes); i++) {
+        kit k;
+        sm_error e = {0};
+        kit_init(&k);
+        put_mapped(&k, modes[i]);
+        sm_write w = append_to(&k);
+        w.adds_columns = true;
+        assert_ok(write_orders(&k, &w, good, 2, NULL, &e), &e);
+        assert_ok(write_orders(&k, &w, good + 1, 1, NULL, &e), &e);
+        assert_string_equal(table_text(&k, "silver", "orders"),
+                            "2022-04-01 5 anna;2022-04-02 7 bert;2022-04-02 7 bert;");
+        const char *log = log_text(&k, "00000000000000000001.json");
+        assert_non_null(strstr(log, MAPPED(2, "c-2")));
+        assert_non_null(strstr(log, MAPPED(5, "c-5")));
+        assert_non_null(strstr(log, "\\\"delta.columnMapping.id\\\":8,"
+                                    "\\\"delta.columnMapping.physicalName\\\":\\\"col-"));
+        assert_non_null(strstr(log, "\"delta.columnMapping.maxColumnId\":\"8\""));
+        assert_non_null(strstr(log, "\\\"c-5\\\":7")); /* the largest amount */
+        assert_null(strstr(log, "smelt.unused"));
+
+        /* Before the column its id was free: going back there would give it away again. */
+        sm_restored restored;
+        sm_store *s = NULL;
+        const sm_restore back = {.at = {.kind = SM_AT_VERSION, .version = 0}};
+        assert_ok(sm_store_open(test_stores, w.uri, &s, &e), &e);
+        assert_status(sm_table_restore(s, &back, k.budget, &restored, &e), SM_UNSUPPORTED, &e);
+        sm_store_release(s);
+        kit_release(&k);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_conditions),    cmocka_unit_test(test_computed),
         cmocka_unit_test(test_default_now),   cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_old_protocols),
+        cmocka_unit_test(test_old_protocols), cmocka_unit_test(test_mapped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -74,6 +74,10 @@ sm_delta_metadata *smi_candidate_change(sm_candidate *c, const sm_type *schema)
         };
     }
     m->schema = schema;
+    if (c->base) {
+        sm_delta_map_columns(sm_snapshot_protocol(c->base), m, c->arena);
+        c->schema = m->schema;
+    }
     c->record.metadata = m;
     return m;
 }

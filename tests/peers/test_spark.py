@@ -258,3 +258,24 @@ def test_checksums_of_spark_go_on(smelt, spark, lake):
     rows = spark.read.format("delta").load(str(uri)).orderBy("id").collect()
     assert [row["id"] for row in rows] == [1, 2, 3]
     assert smelt.sql(f"SELECT sum(amount) AS s FROM delta_scan('{uri}')") == [{"s": 18}]
+
+
+@pytest.mark.parametrize("mode", ["name", "id"])
+def test_mapped_columns_of_spark(smelt, spark, lake, mode):
+    """Columns that Spark renamed and dropped: smelt writes them under the names that files have."""
+    uri = lake / "raw" / "t"
+    spark.sql(f"CREATE TABLE delta.`{uri}` (id BIGINT, total BIGINT, gone INT, day DATE) "
+              f"USING delta TBLPROPERTIES ('delta.columnMapping.mode' = '{mode}')")
+    spark.sql(f"INSERT INTO delta.`{uri}` VALUES (1, 5, 1, NULL)")
+    spark.sql(f"ALTER TABLE delta.`{uri}` RENAME COLUMN total TO amount")
+    spark.sql(f"ALTER TABLE delta.`{uri}` DROP COLUMN gone")
+    load_days(smelt, lake, [{"id": 2, "amount": 6}])
+    for path in uri.glob("part-*zstd.parquet"):
+        names = smelt.sql(f"SELECT * FROM '{path}'")[0]
+        assert set(names) & {"id", "amount", "day", "total"} == set(), names
+    spark.sql(f"INSERT INTO delta.`{uri}` VALUES (3, 7, NULL)")
+    frame = spark.read.format("delta").load(str(uri))
+    assert [tuple(row)[:2] for row in frame.orderBy("id").collect()] == [(1, 5), (2, 6), (3, 7)]
+    assert frame.where("amount = 6").count() == 1  # by its statistics
+    assert smelt.sql(f"SELECT id, amount FROM delta_scan('{uri}') ORDER BY id") == [
+        {"id": 1, "amount": 5}, {"id": 2, "amount": 6}, {"id": 3, "amount": 7}]

@@ -726,6 +726,9 @@ static void put_element(smi_thrift_out *o, const smi_pq_node *n, bool is_root)
         smi_thrift_put_i32(o, 7, n->scale);
         smi_thrift_put_i32(o, 8, n->precision);
     }
+    if (n->has_field_id) {
+        smi_thrift_put_i32(o, 9, n->field_id);
+    }
     put_logical(o, n);
     smi_thrift_end(o);
     for (int32_t i = 0; i < n->n_children; i++) {

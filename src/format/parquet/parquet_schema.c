@@ -440,7 +440,7 @@ static sm_status find_leaf(finder *f, const smi_pq_node *n, spot at, smi_pq_shap
 {
     const sm_type *natural = NULL;
     SM_TRY(leaf_type(n, f->mem, &natural, f->e));
-    SM_ASSERT(natural);
+    SM_ENSURE(natural);
     out->leaf = n->leaf;
     if (natural->id == SM_TYPE_NULL) {
         out->kind = SMI_PQ_SHAPE_MISSING;
@@ -740,6 +740,10 @@ static sm_status add_field_node(tree_maker *p, smi_pq_node *parent, const sm_fie
 {
     const bool is_required = is_key || (!f->is_nullable && f->type->id != SM_TYPE_NULL);
     smi_pq_node *n = add_child(p, parent, name, is_required ? SMI_PQ_REQUIRED : SMI_PQ_OPTIONAL);
+    const sm_field_meta *id = meta_of(f, SM_PARQUET_FIELD_ID);
+    int64_t field_id = 0;
+    n->has_field_id = id && sm_parse_i64(id->json, &field_id) && field_id == (int32_t)field_id;
+    n->field_id = n->has_field_id ? (int32_t)field_id : 0;
     return make_node(p, n, f->type, depth + 1);
 }
 
