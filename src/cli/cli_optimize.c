@@ -47,6 +47,7 @@ static void answer(smi_cli *cli, const sm_optimize *o, const sm_optimize_report 
     sm_json_set_i64(&w, "conflicts", r->n_conflicts);
     sm_json_key(&w, SM_STR("seconds"));
     sm_json_put_fixed(&w, seconds, 3);
+    sm_json_set_i64(&w, "peak_bytes", (int64_t)sm_peak_bytes());
     sm_json_end_object(&w);
     smi_answer_print(cli, &w);
 }
