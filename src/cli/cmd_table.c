@@ -90,33 +90,14 @@ static int64_t limit_of(const options *o)
 
 /* ---- show ------------------------------------------------------------------------------------ */
 
-typedef struct totals {
-    int64_t files, bytes;
-    int64_t rows; /* −1: the statistics of a file do not say how many it has */
-} totals;
-
-static totals totals_of(const sm_snapshot *s)
+static void print_totals(const sm_delta_totals *t)
 {
-    totals t = {0};
-
-    const sm_delta_file *files = sm_snapshot_files(s, &t.files);
-    for (int64_t i = 0; i < t.files; i++) {
-        t.bytes += (int64_t)files[i].size_bytes;
-        const int64_t n_rows = sm_delta_file_rows(&files[i]);
-        t.rows = n_rows < 0 || t.rows < 0 ? -1 : t.rows + n_rows;
-    }
-    return t;
-}
-
-static void print_totals(const sm_snapshot *s)
-{
-    const totals t = totals_of(s);
     char text[SM_SIZE_TEXT_BYTES], size[SM_SIZE_TEXT_BYTES];
 
-    sm_format_count(t.rows, text);
-    sm_format_size(t.bytes, size);
-    print_row("rows", "%s", t.rows >= 0 ? text : "not in the statistics");
-    print_row("files", "%" PRId64 ", %s", t.files, size);
+    sm_format_count(t->n_rows, text);
+    sm_format_size(t->bytes, size);
+    print_row("rows", "%s", t->n_rows >= 0 ? text : "not in the statistics");
+    print_row("files", "%" PRId64 ", %s", t->n_files, size);
 }
 
 static void print_columns(const sm_type *schema)
@@ -165,11 +146,10 @@ static void put_details(sm_json_writer *w, const sm_delta_metadata *m)
     sm_json_end_object(w);
 }
 
-static void answer_show(smi_cli *cli, const sm_snapshot *s)
+static void answer_show(smi_cli *cli, const sm_snapshot *s, const sm_delta_totals *t)
 {
     const sm_delta_metadata *m = sm_snapshot_metadata(s);
     const sm_delta_protocol *p = sm_snapshot_protocol(s);
-    const totals t = totals_of(s);
     int64_t n_txns = 0;
     sm_buf out = {0};
     sm_json_writer w = {.out = &out};
@@ -178,9 +158,9 @@ static void answer_show(smi_cli *cli, const sm_snapshot *s)
     sm_json_begin_object(&w);
     sm_json_set_text_or_null(&w, "table", sm_store_uri(sm_snapshot_store(s)));
     sm_json_set_i64_or_null(&w, "version", sm_snapshot_version(s));
-    sm_json_set_i64_or_null(&w, "rows", t.rows);
-    sm_json_set_i64_or_null(&w, "files", t.files);
-    sm_json_set_i64_or_null(&w, "bytes", t.bytes);
+    sm_json_set_i64_or_null(&w, "rows", t->n_rows);
+    sm_json_set_i64_or_null(&w, "files", t->n_files);
+    sm_json_set_i64_or_null(&w, "bytes", t->bytes);
     put_columns(&w, m->schema);
     put_details(&w, m);
     sm_json_set_object(&w, "protocol");
@@ -196,15 +176,17 @@ static sm_status show_table(smi_cli *cli, const sm_snapshot *s, const options *o
 {
     const sm_delta_metadata *m = sm_snapshot_metadata(s);
     const sm_delta_protocol *p = sm_snapshot_protocol(s);
+    sm_delta_totals t = {0};
     int64_t n_txns = 0;
 
+    SM_TRY(sm_snapshot_totals(s, &t, e));
     if (cli->globals.json) {
-        answer_show(cli, s);
+        answer_show(cli, s, &t);
         return SM_OK;
     }
     print_row("table", "%.*s", SM_STR_ARG(sm_store_uri(sm_snapshot_store(s))));
     print_row("version", "%" PRId64, sm_snapshot_version(s));
-    print_totals(s);
+    print_totals(&t);
     print_columns(m->schema);
     for (int32_t i = 0; i < m->n_partition_columns; i++) {
         print_row(i ? "" : "partitioned", "%.*s", SM_STR_ARG(m->partition_columns[i]));
@@ -221,42 +203,73 @@ static sm_status show_table(smi_cli *cli, const sm_snapshot *s, const options *o
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
-static void answer_files(smi_cli *cli, const sm_delta_file *items, int64_t n)
-{
-    sm_buf out = {0};
-    sm_json_writer w = {.out = &out};
+/* The text that lists files. It is printed at its end: until then all may begin anew. */
+typedef struct file_list {
+    sm_buf text;
+    sm_json_writer json;
+    bool is_json;
+    int64_t n, limit; /* limit −1: none */
+} file_list;
 
-    sm_json_begin_object(&w);
-    sm_json_set_array(&w, "files");
-    for (int64_t i = 0; i < n; i++) {
-        sm_json_begin_object(&w);
-        sm_json_set_text_or_null(&w, "path", items[i].path);
-        sm_json_set_i64_or_null(&w, "rows", sm_delta_file_rows(&items[i]));
-        sm_json_set_i64_or_null(&w, "bytes", (int64_t)items[i].size_bytes);
-        sm_json_end_object(&w);
+static void begin_files(void *ctx)
+{
+    file_list *l = ctx;
+
+    sm_buf_reset(&l->text);
+    l->n = 0;
+    l->json = (sm_json_writer){.out = &l->text};
+    if (l->is_json) {
+        sm_json_begin_object(&l->json);
+        sm_json_set_array(&l->json, "files");
     }
-    sm_json_end_array(&w);
-    sm_json_end_object(&w);
-    smi_answer_print(cli, &w);
+}
+
+static sm_status add_file(void *ctx, const sm_delta_file *f, sm_error *e)
+{
+    file_list *l = ctx;
+    char size[SM_SIZE_TEXT_BYTES], rows[SM_SIZE_TEXT_BYTES];
+    const int64_t n_rows = sm_delta_file_rows(f);
+
+    (void)e;
+    if (l->limit >= 0 && l->n >= l->limit) {
+        return SM_END;
+    }
+    l->n++;
+    if (l->is_json) {
+        sm_json_begin_object(&l->json);
+        sm_json_set_text_or_null(&l->json, "path", f->path);
+        sm_json_set_i64_or_null(&l->json, "rows", n_rows);
+        sm_json_set_i64_or_null(&l->json, "bytes", (int64_t)f->size_bytes);
+        sm_json_end_object(&l->json);
+        return SM_OK;
+    }
+    sm_format_size((int64_t)f->size_bytes, size);
+    sm_format_count(n_rows, rows);
+    sm_buf_printf(&l->text, "%12s rows  %9s  %.*s\n", n_rows < 0 ? "?" : rows, size,
+                  SM_STR_ARG(f->path));
+    return SM_OK;
 }
 
 static sm_status list_files(smi_cli *cli, const sm_snapshot *s, const options *o, sm_error *e)
 {
-    int64_t n = 0;
-    char size[SM_SIZE_TEXT_BYTES], rows[SM_SIZE_TEXT_BYTES];
+    file_list l = {.is_json = cli->globals.json, .limit = limit_of(o)};
+    sm_error ended = {0};
 
-    const sm_delta_file *items = sm_snapshot_files(s, &n);
-    n = limit_of(o) >= 0 && limit_of(o) < n ? limit_of(o) : n;
-    if (cli->globals.json) {
-        answer_files(cli, items, n);
+    const sm_status st = sm_snapshot_each(
+        s, NULL, &(sm_delta_sink){.begin = begin_files, .file = add_file, .ctx = &l}, &ended);
+    if (st != SM_OK && st != SM_END) {
+        sm_buf_release(&l.text);
+        *e = ended;
+        return st;
+    }
+    if (l.is_json) {
+        sm_json_end_array(&l.json);
+        sm_json_end_object(&l.json);
+        smi_answer_print(cli, &l.json);
         return SM_OK;
     }
-    for (int64_t i = 0; i < n; i++) {
-        sm_format_size((int64_t)items[i].size_bytes, size);
-        const int64_t n_rows = sm_delta_file_rows(&items[i]);
-        sm_format_count(n_rows, rows);
-        printf("%12s rows  %9s  %.*s\n", n_rows < 0 ? "?" : rows, size, SM_STR_ARG(items[i].path));
-    }
+    fwrite(l.text.data, 1, l.text.len, stdout);
+    sm_buf_release(&l.text);
     return SM_OK;
 }
 

@@ -53,8 +53,7 @@ typedef struct sm_delta_file {
     int64_t modified_ms;
     const sm_value *partition; /* one a partition column, of its type */
     int64_t n_rows;            /* from the statistics, with deleted rows; −1 unknown */
-    const sm_range *ranges;    /* one a top-level field of the schema; NULL: no statistics */
-    sm_str stats_json;         /* as written, "" where none */
+    sm_str stats_json;         /* as written, "" where none; sm_snapshot_ranges() parses it */
     const sm_delta_dv *dv;     /* deletion vector, or NULL */
     const sm_pair *tags;
     int32_t n_tags;
@@ -70,6 +69,12 @@ static inline int64_t sm_delta_file_rows(const sm_delta_file *f)
     const bool is_possible = f->dv->cardinality >= 0 && f->dv->cardinality <= f->n_rows;
     return is_possible ? f->n_rows - f->dv->cardinality : -1;
 }
+
+/* What the files of a version are together. */
+typedef struct sm_delta_totals {
+    int64_t n_files, bytes;
+    int64_t n_rows; /* −1: the statistics of a file do not say how many it has */
+} sm_delta_totals;
 
 typedef struct sm_delta_txn {
     sm_str app_id;
@@ -97,7 +102,8 @@ sm_status sm_delta_partition_folder(const sm_delta_metadata *m, const sm_value *
 void sm_delta_folder_of(sm_str column, sm_buf *out);
 /** Is it certain, by partition values and statistics, that no row of the file satisfies the bound?
  * The bound is on the table's schema. */
-bool sm_delta_file_excludes(const sm_delta_metadata *m, const sm_delta_file *f, const sm_bound *b);
+bool sm_delta_file_excludes(const sm_delta_metadata *m, const sm_delta_file *f,
+                            const sm_range *ranges, const sm_bound *b);
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
@@ -107,7 +113,8 @@ typedef struct sm_snapshot sm_snapshot; /* counted, immutable */
 
 /**
  * Opens a version of the table at the store's root (SM_VERSION_LATEST: the newest), from the newest
- * checkpoint that can be read (classic, in parts, V2) and the commits after it.
+ * checkpoint that can be read (classic, in parts, V2) and the commits after it. All its files are
+ * listed: for whoever changes the table. Whoever only reads it takes sm_snapshot_open_head().
  *
  * Owner     *out is the caller's, sm_snapshot_release() it; keeps the store; `budget` must outlive
  *           it
@@ -117,11 +124,24 @@ typedef struct sm_snapshot sm_snapshot; /* counted, immutable */
  *           reader feature, by name
  * Threads   one at a time; a snapshot that is open may be read from any thread
  * Cost      one listing of the log, and a request for each checkpoint file and commit that is read;
- *           memory for all live files and their statistics
+ *           memory for all live files and the texts of their statistics
  * Source    PROTOCOL.md, "Action Reconciliation", "Checkpoints"
  */
 sm_status sm_snapshot_open(sm_store *s, int64_t version, sm_budget *budget, sm_snapshot **out,
                            sm_error *e) SM_MUST_USE;
+/**
+ * The same without the files of the checkpoint, which are read each time that they are asked for:
+ * by sm_snapshot_each(), or by a scan of its dataset. sm_snapshot_files() may not be called before
+ * sm_snapshot_list().
+ *
+ * Errors    as sm_snapshot_open(); what is wrong with a file of the checkpoint is told later
+ * Cost      memory for what the commits after the checkpoint say
+ */
+sm_status sm_snapshot_open_head(sm_store *s, int64_t version, sm_budget *budget, sm_snapshot **out,
+                                sm_error *e) SM_MUST_USE;
+/** Lists the files of a snapshot that was opened without them, as sm_snapshot_open() does. To be
+ * called before others have the snapshot. */
+sm_status sm_snapshot_list(sm_snapshot *s, sm_error *e) SM_MUST_USE;
 /** One more holder, who releases it too. Any thread. */
 sm_snapshot *sm_snapshot_retain(sm_snapshot *s);
 void sm_snapshot_release(sm_snapshot *s); /* takes NULL; any thread */
@@ -145,6 +165,30 @@ const sm_delta_metadata *sm_snapshot_metadata(const sm_snapshot *s);
  * so that a scan gives rows in the order of loading. A file that holds rows of removed ones stands
  * in the place of the first of them (sm_delta_add.place). */
 const sm_delta_file *sm_snapshot_files(const sm_snapshot *s, int64_t *n);
+/** The ranges of a file by its statistics: one a top-level field of the schema; NULL: no
+ * statistics. They live in `a` and borrow the file. */
+const sm_range *sm_snapshot_ranges(const sm_snapshot *s, const sm_delta_file *f, sm_arena *a);
+
+/* Who is given the files of a snapshot, one by one. */
+typedef struct sm_delta_sink {
+    /* Before the first file, and when all begins anew since a checkpoint turned out to be damaged:
+     * files that came before do not count. NULL: nothing is to be done. */
+    void (*begin)(void *ctx);
+    sm_status (*file)(void *ctx, const sm_delta_file *f, sm_error *e); /* borrowed for the call */
+    void *ctx;
+} sm_delta_sink;
+/**
+ * Gives each live file that may have rows within the bounds (NULL: each file), in their order.
+ *
+ * Errors    those of `to`; of reading the checkpoint, as sm_snapshot_open()
+ * Threads   any thread
+ * Cost      reads the checkpoint; memory for one of its row groups, and 32 bytes for each file that
+ *           is given
+ */
+sm_status sm_snapshot_each(const sm_snapshot *s, const sm_bounds *bounds, const sm_delta_sink *to,
+                           sm_error *e) SM_MUST_USE;
+/** Adds up all live files. Errors and cost as sm_snapshot_each(). */
+sm_status sm_snapshot_totals(const sm_snapshot *s, sm_delta_totals *out, sm_error *e) SM_MUST_USE;
 /** The latest transaction of each application, in the order of first appearance. */
 const sm_delta_txn *sm_snapshot_txns(const sm_snapshot *s, int64_t *n);
 /** The latest transaction version of an application id, or −1. */
@@ -168,7 +212,8 @@ bool sm_delta_may_name(const sm_store *table, sm_str uri);
 sm_str sm_delta_absolute_path(sm_str uri, sm_arena *a);
 
 /**
- * Makes the dataset by which a scan reads the snapshot.
+ * Makes the dataset by which a scan reads the snapshot. The files of a snapshot that was opened
+ * without them are listed by the scan (sm_dataset.lister).
  *
  * Shape     the stored columns in the schema's order, then partition columns as constants of each
  *           file; *columns gives the index in the dataset of each field of the table's schema

@@ -46,6 +46,8 @@ struct sm_delta_attempt {
     sm_map *domains;  /* of its domain metadata */
     bool brings_back; /* it undoes a commit that removed files, and adds them again */
     sm_bounds read;
+    sm_map *read_files; /* the base's files that may hold rows within `read`, by
+                         * smi_file_identity(); NULL: not asked for yet */
 };
 
 sm_delta_attempt *sm_delta_attempt_new(sm_store *s, sm_snapshot *base, const sm_delta_prepared *c,
@@ -133,7 +135,7 @@ static sm_status need_claims(sm_delta_attempt *t, sm_error *e)
         return SM_OK;
     }
     if (!t->base && t->c->base >= 0) {
-        SM_TRY(sm_snapshot_open(t->store, t->c->base, t->budget, &t->base, e));
+        SM_TRY(sm_snapshot_open_head(t->store, t->c->base, t->budget, &t->base, e));
     }
     SM_ASSERT(t->base ? t->base->version == t->c->base : t->c->base < 0);
     t->removed = sm_map_new(t->arena);
@@ -153,7 +155,7 @@ static sm_status need_claims(sm_delta_attempt *t, sm_error *e)
 
 /* A commit, as it is read: a version of the log, or one that is to become a version. */
 typedef struct rival {
-    const sm_delta_attempt *attempt;
+    sm_delta_attempt *attempt;
     sm_arena *arena; /* of the commit's text */
     bool is_ours;    /* it is the commit of the attempt */
     const char *why; /* what it does that conflicts; NULL: nothing */
@@ -165,48 +167,69 @@ static void set_conflict(rival *v, const char *why)
     v->why = v->why ? v->why : why;
 }
 
-/* Could a file hold rows that this commit has read? Asked of files that another commit adds, and of
- * files of the base that it removes. */
+/* Could a file that another commit adds hold rows that this commit has read? */
 static bool is_read(const rival *v, const smi_action *add)
 {
     const sm_delta_attempt *t = v->attempt;
-    sm_delta_file f;
-    sm_error unused = {0};
 
     if (t->c->isolation == SM_READ_NOTHING || t->c->isolation == SM_READ_UNDONE) {
         return false;
     }
-    if (t->c->isolation == SM_READ_ALL || !t->base ||
-        smi_file_of(add, &t->base->metadata, v->arena, &f, &unused) != SM_OK) {
+    if (t->c->isolation == SM_READ_ALL || !t->base) {
         return true;
     }
-    const sm_delta_metadata *m = &t->base->metadata;
-    for (int32_t i = 0; i < t->read.n; i++) {
-        const sm_bound *b = &t->read.items[i];
-        SM_ASSERT(b->n_path == 1 && b->path[0] < m->schema->n_fields);
-        if (sm_delta_file_excludes(m, &f, b)) {
-            return false;
-        }
+    smi_pruner *p = smi_pruner_new(&t->base->metadata, &t->read, t->budget);
+    const bool is_excluded = smi_pruner_excludes(p, add);
+    smi_pruner_free(p);
+    return !is_excluded;
+}
+
+static sm_status note_read(void *ctx, const smi_action *add, sm_error *e)
+{
+    sm_delta_attempt *t = ctx;
+    sm_buf text = {0};
+
+    (void)e;
+    const sm_str id = smi_file_identity(add->path, add->dv, &text);
+    *sm_map_at(t->read_files, id) = t->read_files; /* any value: it is there */
+    sm_buf_release(&text);
+    return SM_OK;
+}
+
+/* Finds the files of the base that may hold rows that this commit has read, when it is first asked
+ * for one. */
+static sm_status find_read_files(sm_delta_attempt *t, sm_error *e)
+{
+    if (t->read_files) {
+        return SM_OK;
     }
-    return true;
+    smi_pruner *p = smi_pruner_new(&t->base->metadata, &t->read, t->budget);
+    t->read_files = sm_map_new(t->arena);
+    const sm_status st =
+        smi_live_each(t->base, p, (smi_action_sink){.each = note_read, .ctx = t}, e);
+    smi_pruner_free(p);
+    if (st != SM_OK) {
+        t->read_files = NULL; /* what is there is not all */
+    }
+    return st;
 }
 
 /* Did another commit remove rows that this commit has read, in a file that this one leaves? What
  * this one wrote may be due to a row that is gone. Files that came after the base were judged when
  * they were added. */
-static bool removes_read(const rival *v, const smi_action *remove)
+static sm_status removes_read(const rival *v, const smi_action *remove, bool *out, sm_error *e)
 {
-    const sm_delta_attempt *t = v->attempt;
+    sm_delta_attempt *t = v->attempt;
     sm_buf text = {0};
 
+    *out = t->c->isolation == SM_READ_ALL;
     if (t->c->isolation != SM_READ_FILES || !t->base) {
-        return t->c->isolation == SM_READ_ALL;
+        return SM_OK;
     }
-    const sm_str id = smi_file_identity(remove->path, remove->dv, &text);
-    const int64_t at = smi_place_of(t->base->by_path, id);
+    SM_TRY(find_read_files(t, e));
+    *out = sm_map_get(t->read_files, smi_file_identity(remove->path, remove->dv, &text)) != NULL;
     sm_buf_release(&text);
-    SM_ASSERT(at < t->base->n_adds);
-    return at >= 0 && is_read(v, &t->base->adds[at]);
+    return SM_OK;
 }
 
 /* A transaction says that certain rows are in the table. After a RESTORE or an overwrite those of
@@ -228,17 +251,25 @@ static void weigh_info(rival *v, const smi_action *action)
                                                 : "has overwritten rows");
 }
 
-static void weigh_remove(rival *v, const smi_action *action)
+static sm_status weigh_remove(rival *v, const smi_action *action, sm_error *e)
 {
     const sm_delta_attempt *t = v->attempt;
+    bool was_read = false;
 
     if (sm_map_get(t->removed, name_of(action->path, v->arena))) {
         set_conflict(v, "has removed a file that this one removes");
-    } else if (action->data_change && removes_read(v, action)) {
+        return SM_OK;
+    }
+    if (!action->data_change) {
+        return SM_OK;
+    }
+    SM_TRY(removes_read(v, action, &was_read, e));
+    if (was_read) {
         set_conflict(v, "has removed rows of what was read");
-    } else if (action->data_change && t->brings_back) {
+    } else if (t->brings_back) {
         set_conflict(v, "has removed rows since");
     }
+    return SM_OK;
 }
 
 static sm_status weigh_action(void *ctx, const smi_action *action, sm_error *e)
@@ -273,8 +304,7 @@ static sm_status weigh_action(void *ctx, const smi_action *action, sm_error *e)
         }
         break;
     case SMI_ACTION_REMOVE:
-        weigh_remove(v, action);
-        break;
+        return weigh_remove(v, action, e);
     default:
         break;
     }

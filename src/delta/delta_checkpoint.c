@@ -2,9 +2,10 @@
  *
  * delta/delta_checkpoint.c: writes a classic checkpoint: the snapshot's actions as one Parquet
  * file with a struct column for each kind of action, and _last_checkpoint beside it. Called by
- * sm_delta_checkpoint_if_due(). Files keep their order, so that a table that is read from a
- * checkpoint is still scanned in the order of loading. Tombstones younger than a week are written
- * too, for programs that delete old data files.
+ * sm_delta_checkpoint_if_due(). Files go from the checkpoint before to the new one, batch by batch:
+ * memory is bounded, however many there are. They keep their order, so that a table that is read
+ * from a checkpoint is still scanned in the order of loading. Tombstones younger than a week are
+ * written too, for programs that delete old data files.
  *
  * Source  PROTOCOL.md, "Checkpoints", "Checkpoint Schema", "Last Checkpoint File" */
 #include <assert.h>
@@ -140,10 +141,10 @@ static void put_txn(sm_builder *b, const sm_delta_txn *t)
     sm_builder_struct(b);
 }
 
-static void put_remove(sm_builder *b, const smi_tombstone *t)
+static void put_remove(sm_builder *b, const smi_action *remove)
 {
-    put_text(b, 0, t->path);
-    put_number(b, 1, t->deleted_ms);
+    put_text(b, 0, remove->path);
+    put_number(b, 1, remove->modified_ms);
     sm_builder_bool(sm_builder_child(b, 2), false); /* as the protocol wants it in checkpoints */
     sm_builder_struct(b);
 }
@@ -258,9 +259,54 @@ static int64_t oldest_removal_ms(const sm_snapshot *s)
     return retention_us < 0 ? INT64_MIN : (sm_now_us() - retention_us) / 1000;
 }
 
+/* Where the rows of files go. */
+typedef struct file_rows {
+    checkpoint_file *file;
+    const sm_snapshot *snapshot;
+    int64_t oldest_ms;
+    int64_t n_begun; /* how often the files began: at first for the removes, then for the adds */
+} file_rows;
+
+static void begin_files(void *ctx)
+{
+    file_rows *r = ctx;
+
+    r->n_begun++;
+}
+
+/* Rows that were written cannot be taken back. The next attempt meets the damage as soon as it
+ * opens the table. */
+static sm_status check_begun(const file_rows *r, int64_t expected, sm_error *e)
+{
+    return r->n_begun == expected
+               ? SM_OK
+               : sm_fail(e, SM_CORRUPT, "the checkpoint before turned out to be damaged");
+}
+
+static sm_status put_old_remove(void *ctx, const smi_action *remove, sm_error *e)
+{
+    file_rows *r = ctx;
+
+    SM_TRY(check_begun(r, 1, e));
+    if (remove->modified_ms < r->oldest_ms) {
+        return SM_OK;
+    }
+    put_remove(r->file->columns[COLUMN_REMOVE], remove);
+    return end_row(r->file, COLUMN_REMOVE, e);
+}
+
+static sm_status put_file(void *ctx, const sm_delta_file *f, sm_error *e)
+{
+    file_rows *r = ctx;
+
+    SM_TRY(check_begun(r, 2, e));
+    put_add(r->file->columns[COLUMN_ADD], r->snapshot, f);
+    return end_row(r->file, COLUMN_ADD, e);
+}
+
 static sm_status put_rows(checkpoint_file *f, const sm_snapshot *s, sm_error *e)
 {
-    const int64_t oldest_ms = oldest_removal_ms(s);
+    file_rows r = {.file = f, .snapshot = s, .oldest_ms = oldest_removal_ms(s)};
 
     put_protocol(f->columns[COLUMN_PROTOCOL], &s->protocol);
     SM_TRY(end_row(f, COLUMN_PROTOCOL, e));
@@ -270,18 +316,12 @@ static sm_status put_rows(checkpoint_file *f, const sm_snapshot *s, sm_error *e)
         put_txn(f->columns[COLUMN_TXN], &s->txns[i]);
         SM_TRY(end_row(f, COLUMN_TXN, e));
     }
-    for (int64_t i = 0; i < s->n_tombstones; i++) {
-        if (!s->tombstones[i].is_live_again && s->tombstones[i].deleted_ms >= oldest_ms) {
-            put_remove(f->columns[COLUMN_REMOVE], &s->tombstones[i]);
-            SM_TRY(end_row(f, COLUMN_REMOVE, e));
-        }
-    }
-    for (int64_t i = 0; i < s->n_files; i++) {
-        put_add(f->columns[COLUMN_ADD], s, &s->files[i]);
-        SM_TRY(end_row(f, COLUMN_ADD, e));
-    }
+    SM_TRY(smi_removes_each(
+        s, (smi_action_sink){.begin = begin_files, .each = put_old_remove, .ctx = &r}, e));
+    SM_TRY(sm_snapshot_each(
+        s, NULL, &(sm_delta_sink){.begin = begin_files, .file = put_file, .ctx = &r}, e));
     SM_TRY(flush_rows(f, e));
-    SM_ASSERT(f->n_buffered == 0 && f->n_rows >= 2 + s->n_txns + s->n_files);
+    SM_ASSERT(f->n_buffered == 0 && f->n_rows >= 2 + s->n_txns);
     return SM_OK;
 }
 

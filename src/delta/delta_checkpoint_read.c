@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * delta/delta_checkpoint_read.c: reads a Parquet checkpoint, or a sidecar of one, as actions.
- * Called by delta_snapshot.c.
+ * Called by delta_snapshot.c for what a snapshot holds, and by delta_files.c for its files.
  *
  * A row is one action: there is a struct column for each kind of action, and all but one of them
- * are null. The parquet format's reader reads the columns of known actions, one row group at a
- * time.
+ * are null. The parquet format's reader reads the columns of the kinds that are asked for, and of
+ * these the fields that are known, one row group at a time. So memory is bounded by a row group,
+ * and statistics that a checkpoint has a second time as columns (stats_parsed) are not read.
  *
  * Source  PROTOCOL.md, "Checkpoint Schema" */
 #include "delta/delta_int.h"
@@ -32,12 +33,14 @@ static bool has_value(const sm_column *c, int64_t row)
     return c && !sm_column_is_null(c, row);
 }
 
-static sm_str text_at(const sm_column *c, int64_t row, sm_arena *a)
+/* Borrowed from the column. A text that is there has data, even where it is empty. */
+static sm_str text_at(const sm_column *c, int64_t row)
 {
     if (!has_value(c, row) || !sm_type_is_bytes(c->type->id)) {
         return (sm_str){0};
     }
-    return sm_arena_str(a, sm_column_str(c, row));
+    const sm_str s = sm_column_str(c, row);
+    return s.len > 0 ? s : SM_STR("");
 }
 
 static int64_t number_at(const sm_column *c, int64_t row, int64_t otherwise)
@@ -64,8 +67,8 @@ static const sm_pair *pairs_at(const sm_column *c, int64_t row, sm_arena *a, int
     const int32_t *offsets = c->values;
     sm_pair *items = SM_NEW_ARRAY(a, sm_pair, offsets[row + 1] - offsets[row]);
     for (int32_t i = offsets[row]; i < offsets[row + 1]; i++) {
-        items[*n].key = text_at(&c->children[0], i, a);
-        items[*n].value = text_at(&c->children[1], i, a);
+        items[*n].key = text_at(&c->children[0], i);
+        items[*n].value = text_at(&c->children[1], i);
         (*n)++;
     }
     return items;
@@ -81,7 +84,7 @@ static const sm_str *texts_at(const sm_column *c, int64_t row, sm_arena *a, int3
     const int32_t *offsets = c->values;
     sm_str *items = SM_NEW_ARRAY(a, sm_str, offsets[row + 1] - offsets[row]);
     for (int32_t i = offsets[row]; i < offsets[row + 1]; i++) {
-        items[(*n)++] = text_at(&c->children[0], i, a);
+        items[(*n)++] = text_at(&c->children[0], i);
     }
     return items;
 }
@@ -92,8 +95,8 @@ static const sm_delta_dv *vector_at(const sm_column *c, int64_t row, sm_arena *a
         return NULL;
     }
     sm_delta_dv *dv = SM_NEW(a, sm_delta_dv);
-    dv->storage_type = text_at(child_of(c, "storageType"), row, a);
-    dv->path_or_inline = text_at(child_of(c, "pathOrInlineDv"), row, a);
+    dv->storage_type = text_at(child_of(c, "storageType"), row);
+    dv->path_or_inline = text_at(child_of(c, "pathOrInlineDv"), row);
     dv->offset = number_at(child_of(c, "offset"), row, -1);
     dv->size_bytes = number_at(child_of(c, "sizeInBytes"), row, 0);
     dv->cardinality = number_at(child_of(c, "cardinality"), row, 0);
@@ -102,20 +105,46 @@ static const sm_delta_dv *vector_at(const sm_column *c, int64_t row, sm_arena *a
 
 /* ---- a row as an action ---------------------------------------------------------------------- */
 
-static void read_file(const sm_column *c, int64_t row, bool is_add, sm_arena *a, smi_action *out)
+/* The columns of adds, or of removes, in a batch: NULL where the file does not have one. Found once
+ * a batch, since a checkpoint may have a million rows. */
+typedef struct file_columns {
+    const sm_column *action; /* the struct itself; NULL: no row has one */
+    const sm_column *path, *partition, *size, *time, *data_change, *stats, *vector, *tags;
+} file_columns;
+
+typedef struct batch_columns {
+    file_columns add, remove;
+    const sm_column *metadata, *protocol, *txn, *sidecar;
+} batch_columns;
+
+static file_columns file_columns_of(const sm_column *c, bool is_add)
 {
-    const int64_t size = number_at(child_of(c, "size"), row, 0);
+    return (file_columns){
+        .action = c,
+        .path = child_of(c, "path"),
+        .partition = child_of(c, "partitionValues"),
+        .size = child_of(c, "size"),
+        .time = child_of(c, is_add ? "modificationTime" : "deletionTimestamp"),
+        .data_change = child_of(c, "dataChange"),
+        .stats = child_of(c, "stats"),
+        .vector = child_of(c, "deletionVector"),
+        .tags = child_of(c, "tags"),
+    };
+}
+
+static void read_file(const file_columns *c, int64_t row, bool is_add, sm_arena *a, smi_action *out)
+{
+    const int64_t size = number_at(c->size, row, 0);
 
     out->kind = is_add ? SMI_ACTION_ADD : SMI_ACTION_REMOVE;
-    out->path = text_at(child_of(c, "path"), row, a);
-    out->partition = pairs_at(child_of(c, "partitionValues"), row, a, &out->n_partition);
+    out->path = text_at(c->path, row);
+    out->partition = pairs_at(c->partition, row, a, &out->n_partition);
     out->size_bytes = size > 0 ? (uint64_t)size : 0;
-    out->modified_ms =
-        number_at(child_of(c, is_add ? "modificationTime" : "deletionTimestamp"), row, 0);
-    out->data_change = bool_at(child_of(c, "dataChange"), row, false);
-    out->stats_json = text_at(child_of(c, "stats"), row, a);
-    out->dv = vector_at(child_of(c, "deletionVector"), row, a);
-    out->tags = pairs_at(child_of(c, "tags"), row, a, &out->n_tags);
+    out->modified_ms = number_at(c->time, row, 0);
+    out->data_change = bool_at(c->data_change, row, false);
+    out->stats_json = text_at(c->stats, row);
+    out->dv = vector_at(c->vector, row, a);
+    out->tags = pairs_at(c->tags, row, a, &out->n_tags);
 }
 
 static void read_metadata(const sm_column *c, int64_t row, sm_arena *a, smi_action *out)
@@ -123,10 +152,10 @@ static void read_metadata(const sm_column *c, int64_t row, sm_arena *a, smi_acti
     sm_delta_metadata *m = &out->metadata;
 
     out->kind = SMI_ACTION_METADATA;
-    m->id = text_at(child_of(c, "id"), row, a);
-    m->name = text_at(child_of(c, "name"), row, a);
-    m->description = text_at(child_of(c, "description"), row, a);
-    out->schema_json = text_at(child_of(c, "schemaString"), row, a);
+    m->id = text_at(child_of(c, "id"), row);
+    m->name = text_at(child_of(c, "name"), row);
+    m->description = text_at(child_of(c, "description"), row);
+    out->schema_json = text_at(child_of(c, "schemaString"), row);
     m->partition_columns =
         texts_at(child_of(c, "partitionColumns"), row, a, &m->n_partition_columns);
     m->config = pairs_at(child_of(c, "configuration"), row, a, &m->n_config);
@@ -154,41 +183,64 @@ static const sm_column *column_named(const sm_batch *b, const char *name)
     return NULL;
 }
 
-static void read_row(const sm_batch *b, int64_t row, sm_arena *a, smi_action *out)
+static batch_columns columns_of(const sm_batch *b)
 {
-    const sm_column *c = NULL;
+    return (batch_columns){
+        .add = file_columns_of(column_named(b, "add"), true),
+        .remove = file_columns_of(column_named(b, "remove"), false),
+        .metadata = column_named(b, "metaData"),
+        .protocol = column_named(b, "protocol"),
+        .txn = column_named(b, "txn"),
+        .sidecar = column_named(b, "sidecar"),
+    };
+}
 
+static void read_row(const batch_columns *c, int64_t row, sm_arena *a, smi_action *out)
+{
     *out = (smi_action){.kind = SMI_ACTION_OTHER};
-    if (has_value((c = column_named(b, "add")), row)) {
-        read_file(c, row, true, a, out);
-    } else if (has_value((c = column_named(b, "remove")), row)) {
-        read_file(c, row, false, a, out);
-    } else if (has_value((c = column_named(b, "metaData")), row)) {
-        read_metadata(c, row, a, out);
-    } else if (has_value((c = column_named(b, "protocol")), row)) {
-        read_protocol(c, row, a, out);
-    } else if (has_value((c = column_named(b, "txn")), row)) {
+    if (has_value(c->add.action, row)) {
+        read_file(&c->add, row, true, a, out);
+    } else if (has_value(c->remove.action, row)) {
+        read_file(&c->remove, row, false, a, out);
+    } else if (has_value(c->metadata, row)) {
+        read_metadata(c->metadata, row, a, out);
+    } else if (has_value(c->protocol, row)) {
+        read_protocol(c->protocol, row, a, out);
+    } else if (has_value(c->txn, row)) {
         out->kind = SMI_ACTION_TXN;
-        out->txn.app_id = text_at(child_of(c, "appId"), row, a);
-        out->txn.version = number_at(child_of(c, "version"), row, 0);
-        out->txn.updated_ms = number_at(child_of(c, "lastUpdated"), row, -1);
-    } else if (has_value((c = column_named(b, "sidecar")), row)) {
+        out->txn.app_id = text_at(child_of(c->txn, "appId"), row);
+        out->txn.version = number_at(child_of(c->txn, "version"), row, 0);
+        out->txn.updated_ms = number_at(child_of(c->txn, "lastUpdated"), row, -1);
+    } else if (has_value(c->sidecar, row)) {
         out->kind = SMI_ACTION_SIDECAR;
-        out->path = text_at(child_of(c, "path"), row, a);
+        out->path = text_at(child_of(c->sidecar, "path"), row);
     }
 }
 
 /* ---- the file -------------------------------------------------------------------------------- */
 
-static sm_status read_batch(const sm_batch *b, sm_arena *a, smi_each_action each, void *ctx,
-                            sm_error *e)
+/* What a read is about, and where its actions go. */
+typedef struct reading {
+    sm_budget *budget;
+    sm_arena *rows; /* of the actions of one batch */
+    smi_each_action each;
+    void *ctx;
+} reading;
+
+static sm_status read_batch(const reading *r, const sm_batch *b, sm_error *e)
 {
-    SM_ASSERT(b->n_columns == b->schema->n_fields);
+    const batch_columns columns = columns_of(b);
+
+    SM_ASSERT(b->n_columns == b->schema->n_fields && r->each);
+    SM_TRY(sm_check_cancel(r->budget, e));
     for (int64_t row = 0; row < b->n_rows; row++) {
         smi_action action;
-        read_row(b, row, a, &action);
-        SM_TRY(each(ctx, &action, e));
+        read_row(&columns, row, r->rows, &action);
+        if (action.kind != SMI_ACTION_OTHER) {
+            SM_TRY(r->each(r->ctx, &action, e));
+        }
     }
+    sm_arena_reset(r->rows);
     return SM_OK;
 }
 
@@ -212,14 +264,14 @@ typedef struct open_file {
     sm_reader *reader;
 } open_file;
 
-static sm_status read_morsel(open_file *f, const sm_morsel *m, sm_budget *budget, sm_arena *a,
-                             smi_each_action each, void *ctx, sm_error *e)
+static sm_status read_morsel(const reading *r, open_file *f, const sm_morsel *m, sm_arena *a,
+                             sm_error *e)
 {
     sm_status st = SM_OK;
     sm_block **blocks = SM_NEW_ARRAY(a, sm_block *, m->n_ranges);
     size_t *lens = SM_NEW_ARRAY(a, size_t, m->n_ranges);
 
-    SM_TRY_GOTO(st, done, read_ranges(f->blob, m, budget, blocks, lens, e));
+    SM_TRY_GOTO(st, done, read_ranges(f->blob, m, r->budget, blocks, lens, e));
     SM_TRY_GOTO(st, done, f->format->begin(f->reader, f->file, m, blocks, lens, e));
     for (;;) {
         sm_batch *rows = NULL, *refused = NULL;
@@ -231,7 +283,7 @@ static sm_status read_morsel(open_file *f, const sm_morsel *m, sm_budget *budget
         }
         SM_ASSERT(st != SM_MORE); /* a row group's ranges are known before */
         if (st == SM_OK && rows) {
-            st = read_batch(rows, a, each, ctx, e);
+            st = read_batch(r, rows, e);
         }
         sm_batch_release(rows);
         if (st != SM_OK) {
@@ -245,32 +297,72 @@ done:
     return st;
 }
 
-/* The columns of actions that are known here. Others may have types that smelt does not have. A
- * second column of the same name is passed over. */
-static const sm_type *known_columns(const sm_type *all, sm_arena *a, sm_projection *want)
-{
-    static const char *const names[] = {"add", "remove", "metaData", "protocol", "txn", "sidecar"};
-    sm_field *fields = SM_NEW_ARRAY(a, sm_field, SM_COUNT(names));
-    int32_t *columns = SM_NEW_ARRAY(a, int32_t, SM_COUNT(names));
-    int32_t n = 0;
+/* The fields of an add or a remove that are read; of the other actions all are. */
+static const char *const file_fields[] = {
+    "path",  "partitionValues", "size", "modificationTime", "deletionTimestamp", "dataChange",
+    "stats", "deletionVector",  "tags",
+};
 
-    for (int i = 0; i < SM_COUNT(names); i++) {
-        for (int32_t c = 0; c < all->n_fields; c++) {
-            if (sm_str_is(all->fields[c].name, names[i])) {
-                SM_ASSERT(n <= i);
-                columns[n] = n;
-                fields[n++] = all->fields[c];
+/* The columns of actions, and what they are called. */
+static const struct {
+    const char *name;
+    smi_action_kind kind;
+} action_columns[] = {
+    {"add", SMI_ACTION_ADD},           {"remove", SMI_ACTION_REMOVE},
+    {"metaData", SMI_ACTION_METADATA}, {"protocol", SMI_ACTION_PROTOCOL},
+    {"txn", SMI_ACTION_TXN},           {"sidecar", SMI_ACTION_SIDECAR},
+};
+
+/* The struct with those of its fields that are read. */
+static const sm_type *known_fields(const sm_type *t, sm_arena *a)
+{
+    if (t->id != SM_TYPE_STRUCT) {
+        return t;
+    }
+    sm_field *fields = SM_NEW_ARRAY(a, sm_field, t->n_fields);
+    int32_t n = 0;
+    for (int32_t i = 0; i < t->n_fields; i++) {
+        for (int k = 0; k < SM_COUNT(file_fields); k++) {
+            if (sm_str_is(t->fields[i].name, file_fields[k])) {
+                fields[n++] = t->fields[i];
                 break;
             }
         }
     }
-    want->columns = columns;
-    want->n_columns = n;
+    SM_ASSERT(n <= t->n_fields);
+    return n > 0 ? sm_type_struct(a, fields, n) : t;
+}
+
+/* The columns of those kinds of action. Others may have types that smelt does not have. A second
+ * column of the same name is passed over. */
+static const sm_type *known_columns(const sm_type *all, uint32_t kinds, sm_arena *a,
+                                    sm_projection *want)
+{
+    sm_field *fields = SM_NEW_ARRAY(a, sm_field, SM_COUNT(action_columns));
+    const sm_type **types = SM_NEW_ARRAY(a, const sm_type *, SM_COUNT(action_columns));
+    int32_t *columns = SM_NEW_ARRAY(a, int32_t, SM_COUNT(action_columns));
+    int32_t n = 0;
+
+    for (int i = 0; i < SM_COUNT(action_columns); i++) {
+        const smi_action_kind kind = action_columns[i].kind;
+        const bool is_file = kind == SMI_ACTION_ADD || kind == SMI_ACTION_REMOVE;
+        for (int32_t c = 0; (kinds & SMI_KIND(kind)) && c < all->n_fields; c++) {
+            if (sm_str_is(all->fields[c].name, action_columns[i].name)) {
+                SM_ASSERT(n <= i);
+                columns[n] = n;
+                fields[n] = all->fields[c];
+                types[n] = is_file ? known_fields(fields[n].type, a) : fields[n].type;
+                n++;
+                break;
+            }
+        }
+    }
+    *want = (sm_projection){.columns = columns, .n_columns = n, .types = types};
     return sm_type_struct(a, fields, n);
 }
 
-static sm_status open_checkpoint(sm_store *s, sm_str key, sm_budget *budget, sm_arena *a,
-                                 open_file *f, sm_error *e)
+static sm_status open_checkpoint(sm_store *s, sm_str key, uint32_t kinds, sm_budget *budget,
+                                 sm_arena *a, open_file *f, sm_error *e)
 {
     const sm_type *all = NULL;
     void *opts = NULL;
@@ -291,7 +383,7 @@ static sm_status open_checkpoint(sm_store *s, sm_str key, sm_budget *budget, sm_
     f->dataset = (sm_dataset){
         .format = f->format,
         .options = opts,
-        .schema = known_columns(all, a, &f->want),
+        .schema = known_columns(all, kinds, a, &f->want),
         .files = file,
         .n_files = 1,
     };
@@ -299,18 +391,21 @@ static sm_status open_checkpoint(sm_store *s, sm_str key, sm_budget *budget, sm_
     return f->format->reader_new(&f->dataset, &f->want, budget, &f->reader, e);
 }
 
-sm_status smi_checkpoint_read(sm_store *s, sm_str key, sm_budget *budget, sm_arena *a,
+sm_status smi_checkpoint_read(sm_store *s, sm_str key, uint32_t kinds, sm_budget *budget,
                               smi_each_action each, void *ctx, sm_error *e)
 {
     sm_status st = SM_OK;
+    SM_ASSERT(kinds != 0 && each);
+    sm_arena *a = sm_arena_new(budget);
+    const reading r = {.budget = budget, .rows = sm_arena_new(budget), .each = each, .ctx = ctx};
     open_file f = {0};
     sm_morsel *morsels = NULL;
     int64_t n = 0, skipped = 0;
 
-    SM_TRY_GOTO(st, done, open_checkpoint(s, key, budget, a, &f, e));
+    SM_TRY_GOTO(st, done, open_checkpoint(s, key, kinds, budget, a, &f, e));
     SM_TRY_GOTO(st, done, f.format->plan(f.file, a, &morsels, &n, &skipped, e));
     for (int64_t i = 0; i < n; i++) {
-        SM_TRY_GOTO(st, done, read_morsel(&f, &morsels[i], budget, a, each, ctx, e));
+        SM_TRY_GOTO(st, done, read_morsel(&r, &f, &morsels[i], a, e));
     }
 done:
     if (f.reader) {
@@ -320,5 +415,7 @@ done:
         f.format->close(f.file);
     }
     sm_blob_close(f.blob);
+    sm_arena_free(r.rows);
+    sm_arena_free(a);
     return sm_within(e, st, "checkpoint %.*s", SM_STR_ARG(key));
 }

@@ -30,13 +30,15 @@ static void checksum_key(int64_t version, char out[SMI_LOG_KEY_BYTES])
 static sm_status fail_check(const sm_snapshot *s, const char *key, const char *what, int64_t said,
                             int64_t found, sm_error *e)
 {
+    sm_arena *a = sm_arena_new(NULL);
     const sm_status st = sm_fail(
         e, SM_CORRUPT, "version %" PRId64 " has %s %" PRId64 ", but its checksum says %" PRId64,
         s->version, what, found, said);
-    sm_error_place(e, sm_store_uri_of(s->store, sm_str_of(key), s->arena).data, 0, -1);
+    sm_error_place(e, sm_store_uri_of(s->store, sm_str_of(key), a).data, 0, -1);
     sm_error_todo(e,
                   "The log was changed or is incomplete. Restore it, or read an earlier version; "
                   "if the checksum is wrong, delete it.");
+    sm_arena_free(a);
     return st;
 }
 
@@ -58,8 +60,6 @@ static sm_status compare(const sm_snapshot *s, const char *key, const sm_json *d
         const sm_json *said;
         int64_t found;
     } facts[] = {
-        {"a number of files of", sm_json_get(doc, "numFiles"), s->n_files},
-        {"a size in bytes of", sm_json_get(doc, "tableSizeBytes"), (int64_t)bytes_of(s)},
         {"the reader version", sm_json_get(protocol, "minReaderVersion"), s->protocol.min_reader},
         {"the writer version", sm_json_get(protocol, "minWriterVersion"), s->protocol.min_writer},
     };
@@ -68,6 +68,38 @@ static sm_status compare(const sm_snapshot *s, const char *key, const sm_json *d
         if (sm_json_i64(facts[i].said, &said) && said != facts[i].found) {
             return fail_check(s, key, facts[i].what, said, facts[i].found, e);
         }
+    }
+    return SM_OK;
+}
+
+static int64_t said_of(const sm_json *doc, const char *key)
+{
+    int64_t said = -1;
+
+    return sm_json_i64(sm_json_get(doc, key), &said) ? said : -1;
+}
+
+/* The files are counted when they are read. */
+static void note_files(sm_snapshot *s, const sm_json *doc)
+{
+    s->said_files = said_of(doc, "numFiles");
+    s->said_bytes = said_of(doc, "tableSizeBytes");
+}
+
+sm_status smi_checksum_check_files(const sm_snapshot *s, int64_t n_files, int64_t bytes,
+                                   sm_error *e)
+{
+    char key[SMI_LOG_KEY_BYTES];
+
+    if (!s->has_checksum) {
+        return SM_OK;
+    }
+    checksum_key(s->version, key);
+    if (s->said_files >= 0 && s->said_files != n_files) {
+        return fail_check(s, key, "a number of files of", s->said_files, n_files, e);
+    }
+    if (s->said_bytes >= 0 && s->said_bytes != bytes) {
+        return fail_check(s, key, "a size in bytes of", s->said_bytes, bytes, e);
     }
     return SM_OK;
 }
@@ -86,7 +118,7 @@ sm_status smi_checksum_check(sm_snapshot *s, sm_error *e)
     const sm_json *doc = NULL;
     sm_error unread = {0};
 
-    SM_ASSERT(s->files && !s->has_checksum);
+    SM_ASSERT(s->metadata.schema && !s->has_checksum);
     checksum_key(s->version, key);
     sm_status st = sm_store_get(s->store, sm_str_of(key), &text, &unread);
     if (st == SM_OK) {
@@ -95,6 +127,7 @@ sm_status smi_checksum_check(sm_snapshot *s, sm_error *e)
     if (st == SM_OK) {
         st = compare(s, key, doc, e);
         s->has_checksum = st == SM_OK;
+        note_files(s, doc);
     } else if (st != SM_BUDGET && st != SM_INTERRUPTED) {
         log_unread(s, key, &unread);
         st = SM_OK;
@@ -159,7 +192,7 @@ void sm_delta_checksum_follow(sm_store *store, const sm_snapshot *base, const sm
     sm_buf text = {0};
     sm_error e = {0};
 
-    if (!base || !base->has_checksum || version != base->version + 1) {
+    if (!base || !base->has_checksum || !base->is_listed || version != base->version + 1) {
         return;
     }
     checksum_key(version, key);

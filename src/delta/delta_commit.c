@@ -640,7 +640,7 @@ bool sm_delta_checkpoint_if_due(sm_store *store, const sm_delta_metadata *m, int
     if (!is_checkpoint_due(m, version)) {
         return false;
     }
-    sm_status st = sm_snapshot_open(store, version, budget, &s, &e);
+    sm_status st = sm_snapshot_open_head(store, version, budget, &s, &e);
     if (st == SM_OK) {
         st = sm_delta_checkpoint(s, budget, &e);
     }

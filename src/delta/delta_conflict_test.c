@@ -425,7 +425,8 @@ static void assert_rows_once(const fixture *f, const char *pair)
         if (sm_str_is(files[i].key, "x")) {
             continue;
         }
-        for (int64_t id = files[i].ranges[0].min.as.i; id <= files[i].ranges[0].max.as.i; id++) {
+        const sm_range *ids = &sm_snapshot_ranges(s, &files[i], f->arena)[0];
+        for (int64_t id = ids->min.as.i; id <= ids->max.as.i; id++) {
             if (seen[id]++ > 0) {
                 fail_msg("%s: id %d is in two files", pair, (int)id);
             }

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * delta/delta_dataset.c: makes the dataset by which a scan reads a snapshot: its Parquet files,
- * the partition columns as constants of each file, statistics for pruning, and deletion vectors.
- * Called by table_relation.c, table_candidate.c and serve's clickhouse.c. */
+ * the partition columns as constants of each file, and deletion vectors. Where the snapshot has its
+ * files listed, they are all in the dataset, with their statistics for pruning. Else the scan lists
+ * those that its bounds leave, when it begins: a table may have a million files. Called by
+ * table_relation.c, table_candidate.c and serve's clickhouse.c. */
 #include "delta/delta_int.h"
 
 /* Stored columns in the schema's order, then the partition columns in the metadata's. */
@@ -58,8 +60,9 @@ sm_status sm_delta_dataset(const sm_delta_metadata *m, sm_arena *a, sm_dataset *
     return SM_OK;
 }
 
-static sm_status datafile_of(const sm_snapshot *s, const sm_delta_file *f, const int32_t *columns,
-                             sm_arena *a, sm_datafile *out, sm_error *e)
+/* Borrows the key and the partition values. The ranges are left to the caller. */
+static sm_status datafile_of(const sm_snapshot *s, const sm_delta_file *f, sm_arena *a,
+                             sm_datafile *out, sm_error *e)
 {
     sm_store *store = NULL;
     sm_str key = {0};
@@ -73,10 +76,112 @@ static sm_status datafile_of(const sm_snapshot *s, const sm_delta_file *f, const
         .modified_us = f->modified_ms * 1000,
         .constants = f->partition,
         .n_rows = sm_delta_file_rows(f),
-        .ranges = sm_delta_dataset_ranges(&s->metadata, f->ranges, columns, a),
     };
     return f->dv ? smi_vector_deletes(s, f, a, &out->deletes, e) : SM_OK;
 }
+
+/* ---- files that are listed when the scan begins ---------------------------------------------- */
+
+typedef struct lister {
+    sm_lister base;
+    const sm_snapshot *snapshot;
+    const int32_t *fields; /* the field of the table's schema of each column of the dataset */
+} lister;
+
+typedef struct listing {
+    const lister *lister;
+    sm_arena *arena;
+    sm_datafile *files;
+    int64_t n, cap;
+} listing;
+
+static void begin_listing(void *ctx)
+{
+    listing *l = ctx;
+
+    l->n = 0;
+}
+
+static const sm_value *copy_values(const sm_value *values, int32_t n, sm_arena *a)
+{
+    sm_value *out = SM_NEW_ARRAY(a, sm_value, n);
+
+    for (int32_t i = 0; i < n; i++) {
+        out[i] = sm_value_copy(a, values[i]);
+        out[i].type = values[i].type; /* batches keep it, and may outlive the scan */
+    }
+    return out;
+}
+
+static sm_status list_file(void *ctx, const sm_delta_file *f, sm_error *e)
+{
+    listing *l = ctx;
+    const sm_snapshot *s = l->lister->snapshot;
+    sm_delta_file *kept = SM_NEW(l->arena, sm_delta_file);
+
+    SM_ASSERT(l->n <= l->cap && s == l->lister->base.of);
+    *kept = (sm_delta_file){
+        .path = sm_arena_str(l->arena, f->path),
+        .key = sm_arena_str(l->arena, f->key),
+        .size_bytes = f->size_bytes,
+        .modified_ms = f->modified_ms,
+        .partition = copy_values(f->partition, s->metadata.n_partition_columns, l->arena),
+        .n_rows = f->n_rows,
+        .dv = smi_vector_copy(f->dv, l->arena),
+    };
+    l->files = sm_arena_grow(l->arena, l->files, l->n, &l->cap, sizeof(*l->files));
+    SM_TRY(datafile_of(s, kept, l->arena, &l->files[l->n], e));
+    l->n++;
+    return SM_OK;
+}
+
+/* The bounds on the dataset's columns as bounds on the table's. */
+static sm_bounds table_bounds(const lister *l, const sm_bounds *bounds, sm_arena *a)
+{
+    sm_bound *items = SM_NEW_ARRAY(a, sm_bound, bounds->n);
+
+    for (int32_t i = 0; i < bounds->n; i++) {
+        int32_t *path = SM_NEW_ARRAY(a, int32_t, bounds->items[i].n_path);
+        items[i] = bounds->items[i];
+        SM_ASSERT(items[i].n_path > 0 && items[i].path[0] >= 0);
+        memcpy(path, items[i].path, (size_t)items[i].n_path * sizeof(*path));
+        path[0] = l->fields[path[0]];
+        items[i].path = path;
+    }
+    return (sm_bounds){.items = items, .n = bounds->n};
+}
+
+/* sm_lister.list */
+static sm_status list_files(const sm_lister *base, const sm_bounds *bounds, sm_arena *a,
+                            sm_datafile **out, int64_t *n, sm_error *e)
+{
+    const lister *l = (const lister *)(const void *)base;
+    const sm_bounds on_table = table_bounds(l, bounds, a);
+    listing to = {.lister = l, .arena = a};
+
+    SM_TRY(sm_snapshot_each(l->snapshot, &on_table,
+                            &(sm_delta_sink){.begin = begin_listing, .file = list_file, .ctx = &to},
+                            e));
+    *out = to.files;
+    *n = to.n;
+    return SM_OK;
+}
+
+static const sm_lister *new_lister(const sm_snapshot *s, const int32_t *columns, sm_arena *a)
+{
+    const int32_t n = s->metadata.schema->n_fields;
+    int32_t *fields = SM_NEW_ARRAY(a, int32_t, n);
+    lister *l = SM_NEW(a, lister);
+
+    for (int32_t i = 0; i < n; i++) {
+        SM_ASSERT(columns[i] >= 0 && columns[i] < n);
+        fields[columns[i]] = i;
+    }
+    *l = (lister){.base = {.list = list_files, .of = s}, .snapshot = s, .fields = fields};
+    return &l->base;
+}
+
+/* ---- the dataset ----------------------------------------------------------------------------- */
 
 sm_status sm_snapshot_dataset_of(const sm_snapshot *s, const int64_t *files, int64_t n_files,
                                  sm_arena *a, sm_dataset *out, int32_t **columns, sm_error *e)
@@ -86,11 +191,13 @@ sm_status sm_snapshot_dataset_of(const sm_snapshot *s, const int64_t *files, int
     SM_TRY(sm_delta_dataset(m, a, out, columns, e));
     out->files = SM_NEW_ARRAY(a, sm_datafile, n_files + 1);
     out->n_files = n_files;
-    SM_ASSERT(s->files);
+    SM_ENSURE(s->is_listed); /* else a table would seem to be empty */
     for (int64_t i = 0; i < n_files; i++) {
         const int64_t at = files ? files[i] : i;
         SM_ASSERT(at >= 0 && at < s->n_files);
-        SM_TRY(datafile_of(s, &s->files[at], *columns, a, &out->files[i], e));
+        const sm_delta_file *f = &s->files[at];
+        SM_TRY(datafile_of(s, f, a, &out->files[i], e));
+        out->files[i].ranges = sm_delta_dataset_ranges(m, sm_snapshot_ranges(s, f, a), *columns, a);
     }
     return SM_OK;
 }
@@ -98,5 +205,10 @@ sm_status sm_snapshot_dataset_of(const sm_snapshot *s, const int64_t *files, int
 sm_status sm_snapshot_dataset(const sm_snapshot *s, sm_arena *a, sm_dataset *out, int32_t **columns,
                               sm_error *e)
 {
-    return sm_snapshot_dataset_of(s, NULL, s->n_files, a, out, columns, e);
+    if (s->is_listed) {
+        return sm_snapshot_dataset_of(s, NULL, s->n_files, a, out, columns, e);
+    }
+    SM_TRY(sm_delta_dataset(&s->metadata, a, out, columns, e));
+    out->lister = new_lister(s, *columns, a);
+    return SM_OK;
 }

@@ -137,7 +137,7 @@ sm_status smi_check_writer(const sm_delta_protocol *p, const sm_delta_metadata *
 
 sm_status sm_delta_check_write(const sm_snapshot *s, sm_error *e)
 {
-    SM_ASSERT(s->files);
+    SM_ASSERT(s->metadata.schema);
     return smi_check_writer(&s->protocol, &s->metadata, e);
 }
 
@@ -145,7 +145,7 @@ sm_status sm_delta_check_vacuum(const sm_snapshot *s, sm_error *e)
 {
     const sm_delta_protocol *p = &s->protocol;
 
-    SM_ASSERT(s->files); /* it is finished, so its reader features were checked */
+    SM_ASSERT(s->metadata.schema); /* it is finished, so its reader features were checked */
     if (p->min_writer > 7) {
         return sm_fail(e, SM_UNSUPPORTED,
                        "the table needs writer version %d; versions 1 to 7 can be vacuumed",

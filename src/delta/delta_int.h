@@ -17,10 +17,10 @@
 typedef struct smi_tombstone {
     sm_str path;
     int64_t deleted_ms;
-    bool data_change;
     const sm_delta_dv *dv;
     bool is_live_again; /* it was added again */
-    int64_t rank;       /* where the file stood among the adds; −1: it was not there */
+    int64_t rank;       /* where the file stood among the adds; −1: it was not there … */
+    int64_t anchor;     /* … but in the place of this file of the checkpoint; −1: in none */
 } smi_tombstone;
 
 /* The tag of an add that says where the file stands: in the place of a file that its commit
@@ -39,7 +39,11 @@ typedef enum smi_action_kind {
     SMI_ACTION_OTHER,   /* cdc, checkpointMetadata: nothing of the snapshot */
 } smi_action_kind;
 
-/* Its texts live in the arena that it was parsed into. */
+/* A set of kinds. */
+#define SMI_KIND(kind) (UINT32_C(1) << (kind))
+#define SMI_FILES      (SMI_KIND(SMI_ACTION_ADD) | SMI_KIND(SMI_ACTION_REMOVE))
+
+/* Its texts live in the arena that it was parsed into, or in the batch that it was read from. */
 typedef struct smi_action {
     smi_action_kind kind;
     bool data_change;
@@ -67,6 +71,17 @@ sm_status smi_action_parse(sm_str line, sm_arena *a, smi_action *out, sm_error *
 
 /* ---- state ----------------------------------------------------------------------------------- */
 
+/* A complete checkpoint. */
+typedef struct smi_checkpoint {
+    int64_t version; /* −1: none, the table is made of its commits */
+    bool is_json;    /* V2 as JSON */
+    sm_str *keys;
+    int64_t n_keys;
+    sm_str *sidecars; /* keys too; found when it is replayed */
+    int64_t n_sidecars, cap_sidecars;
+    int64_t n_passed; /* newer ones that were passed over, since they are damaged */
+} smi_checkpoint;
+
 struct sm_snapshot {
     _Atomic int32_t refs;
     sm_arena *arena;
@@ -74,19 +89,26 @@ struct sm_snapshot {
     sm_store *store;
     int64_t version;
     bool has_protocol, has_metadata;
-    bool has_checksum; /* the log has one of this version, and it agrees */
+    bool has_checksum;              /* the log has one of this version, and it agrees, … */
+    int64_t said_files, said_bytes; /* … and so should all files be; −1: it does not say */
     sm_delta_protocol protocol;
     sm_delta_metadata metadata;
     sm_str schema_json;
 
-    /* All adds in their order, those of files that were removed since too. */
-    smi_action *adds;
-    bool *is_dead;  /* of adds[i]: removed, or added anew by a later one */
-    int64_t *ranks; /* of adds[i]: i, or the rank of the file whose place it takes */
-    int64_t n_adds, cap_adds, cap_dead, cap_ranks;
-    sm_map *by_path; /* smi_file_identity() of live files -> index in adds + 1 */
+    smi_checkpoint base; /* that it begins with */
 
-    smi_tombstone *tombstones;
+    /* The adds of commits in their order, those of files that were removed since too. */
+    smi_action *adds;
+    bool *is_dead;    /* of adds[i]: removed, or added anew by a later one */
+    int64_t *ranks;   /* of adds[i]: i, or the rank of the file whose place it takes */
+    int64_t *anchors; /* of adds[i]: the file of the checkpoint whose place it takes, or −1 */
+    int64_t n_adds, cap_adds, cap_dead, cap_ranks, cap_anchors;
+    sm_map
+        *anchor_by_path; /* smi_file_identity() of files of the checkpoint whose place an add takes
+                             * -> a number + 1, by which `anchors` names them */
+    sm_map *by_path;     /* smi_file_identity() of live files -> index in adds + 1 */
+
+    smi_tombstone *tombstones; /* of commits */
     int64_t n_tombstones, cap_tombstones;
     sm_map *tombstone_by_path; /* smi_file_identity() of removed files -> index + 1 */
 
@@ -94,16 +116,21 @@ struct sm_snapshot {
     int64_t n_txns, cap_txns;
     sm_map *txn_by_id; /* app id -> index + 1 */
 
-    sm_delta_file *files; /* the live files, made by smi_state_finish(); NULL before */
-    int64_t n_files;
-    sm_map *outside; /* folder -> struct smi_outside; NULL: no path is absolute (delta_outside.c) */
+    /* The live files, where the snapshot was opened with them. The array is not in the arena, which
+     * keeps what an array leaves behind when it grows. */
+    bool is_listed;
+    sm_delta_file *files;
+    int64_t n_files, cap_files;
+    struct smi_outsides *outside; /* the stores of absolute paths (delta_outside.c) */
 };
 
-/** Applies one action, in the order of the log. */
+/** Applies one action, in the order of the log; copies what it keeps. */
 void smi_state_apply(sm_snapshot *s, const smi_action *action);
-/** The adds of live files in the table's order, as their indexes, in `a`. */
+/** The adds of commits that are live, in the table's order, as their indexes, in `a`. */
 int64_t *smi_state_live(const sm_snapshot *s, sm_arena *a, int64_t *n);
-/** After the last action: checks the state, parses the schema, and makes `files`. */
+/** Has the state a protocol and metadata? SM_CORRUPT where it does not. */
+sm_status smi_state_check(const sm_snapshot *s, sm_error *e) SM_MUST_USE;
+/** After the last action: checks the state and parses the schema. */
 sm_status smi_state_finish(sm_snapshot *s, sm_error *e) SM_MUST_USE;
 /** Are the partition columns columns of the schema with plain values, each named once? false with
  * *why, a static text. */
@@ -112,7 +139,13 @@ bool smi_partitions_validate(const sm_delta_metadata *m, const char **why);
 sm_snapshot *smi_snapshot_new(sm_store *store, sm_budget *budget);
 /** Empties the state, also of what a damaged checkpoint left there. */
 void smi_begin_replay(sm_snapshot *s);
-/** Is the file that was read at fault, and not the store or the memory? */
+const sm_delta_dv *smi_vector_copy(const sm_delta_dv *dv, sm_arena *a); /* of NULL: NULL */
+smi_action smi_add_copy(const smi_action *add, sm_arena *a);
+/** Opens the version of a snapshot anew, by an older checkpoint than that one, which is damaged.
+ * Fails with the damage where there is none. */
+sm_status smi_snapshot_open_older(const sm_snapshot *s, const sm_error *damage, sm_snapshot **out,
+                                  sm_error *e) SM_MUST_USE;
+/** Is a checkpoint itself at fault, and not the store or the memory? */
 bool smi_is_damage(sm_status st);
 /** Does a finished snapshot keep what is said of it here and in delta.h? false with *why, a static
  * text. Where not, that is a mistake in smelt, never in a log.
@@ -126,9 +159,32 @@ void smi_snapshot_assert_valid(const sm_snapshot *s, bool deep);
 sm_str smi_file_identity(sm_str path, const sm_delta_dv *dv, sm_buf *out);
 /** The index that one of a snapshot's maps has for a name, or −1. */
 int64_t smi_place_of(const sm_map *m, sm_str name);
-/** One add as a file of a table with this metadata. */
-sm_status smi_file_of(const smi_action *add, const sm_delta_metadata *m, sm_arena *a,
-                      sm_delta_file *out, sm_error *e) SM_MUST_USE;
+
+/* ---- the files of a snapshot (delta_files.c) ------------------------------------------------- */
+
+/* Tells which files cannot have rows within bounds, by partition values and statistics. */
+typedef struct smi_pruner smi_pruner;
+/** Borrows the metadata and the bounds, which are on the table's schema. */
+smi_pruner *smi_pruner_new(const sm_delta_metadata *m, const sm_bounds *bounds, sm_budget *budget);
+void smi_pruner_free(smi_pruner *p); /* takes NULL */
+/** Is it certain that no row of the add is within the bounds? */
+bool smi_pruner_excludes(smi_pruner *p, const smi_action *add);
+
+typedef sm_status (*smi_each_action)(void *ctx, const smi_action *action, sm_error *e);
+/* Who is given the actions of a checkpoint and of the commits after it. */
+typedef struct smi_action_sink {
+    void (*begin)(void *ctx); /* before the first, and when all begins anew; NULL: nothing to do */
+    smi_each_action each;     /* what the action points to is borrowed for the call */
+    void *ctx;
+} smi_action_sink;
+/** Gives the add of each live file in the order of the files, without those that the pruner
+ * (NULL: none) excludes. Where the checkpoint turns out to be damaged, an older one is taken and
+ * all begins anew. */
+sm_status smi_live_each(const sm_snapshot *s, smi_pruner *p, smi_action_sink to,
+                        sm_error *e) SM_MUST_USE;
+/** Gives the removes that the checkpoint and the commits after it list, without those of files that
+ * are live again. Begins anew as smi_live_each(). */
+sm_status smi_removes_each(const sm_snapshot *s, smi_action_sink to, sm_error *e) SM_MUST_USE;
 
 /* ---- the log's files ------------------------------------------------------------------------- */
 
@@ -138,7 +194,6 @@ void smi_commit_key(int64_t version, char out[SMI_LOG_KEY_BYTES]);
 
 /** Reads a commit and calls each(ctx, action) in order; the text lives in `a`. SM_NOT_FOUND where
  * there is no such version. */
-typedef sm_status (*smi_each_action)(void *ctx, const smi_action *action, sm_error *e);
 sm_status smi_commit_read(sm_store *s, int64_t version, sm_arena *a, smi_each_action each,
                           void *ctx, sm_error *e) SM_MUST_USE;
 
@@ -172,9 +227,12 @@ typedef struct smi_log_entry {
 
 smi_log_entry smi_log_entry_of(sm_str key);
 
-/** Holds a finished snapshot against its checksum, which the log has. SM_CORRUPT where it says
- * something else. */
+/** Holds a finished snapshot, apart from its files, against its checksum, which the log has, and
+ * notes what that says of the files. SM_CORRUPT where it says something else. */
 sm_status smi_checksum_check(sm_snapshot *s, sm_error *e) SM_MUST_USE;
+/** Holds the number and the size of all files against what the checksum says. */
+sm_status smi_checksum_check_files(const sm_snapshot *s, int64_t n_files, int64_t bytes,
+                                   sm_error *e) SM_MUST_USE;
 /* What the log's folder holds. */
 typedef struct smi_log_listing {
     sm_entry *entries;
@@ -187,23 +245,17 @@ sm_status smi_log_list(sm_store *s, sm_arena *a, smi_log_listing *out, sm_error 
 /** Does the log have the commit of that version? */
 bool smi_has_commit(const smi_log_listing *l, int64_t version);
 
-/* A complete checkpoint. */
-typedef struct smi_checkpoint {
-    int64_t version; /* −1: none, the table is made of its commits */
-    bool is_json;    /* V2 as JSON */
-    sm_str *keys;
-    int64_t n_keys;
-} smi_checkpoint;
 /** The newest complete checkpoint at or before version `at` among the entries before *i, which is
  * l->n at first. Moves *i there, so that the next call gives an older one. */
 smi_checkpoint smi_next_checkpoint(const smi_log_listing *l, int64_t at, int64_t *i, sm_arena *a);
-/** Applies a checkpoint's actions. */
+/** Applies a checkpoint's actions, those of its files too. */
 sm_status smi_replay_checkpoint(sm_snapshot *s, const smi_checkpoint *c, sm_error *e) SM_MUST_USE;
 /** Applies the actions of commits. SM_CORRUPT where one is missing. */
 sm_status smi_replay_commits(sm_snapshot *s, int64_t from, int64_t to, sm_error *e) SM_MUST_USE;
 
-/** As smi_commit_read(), of a Parquet checkpoint or sidecar. */
-sm_status smi_checkpoint_read(sm_store *s, sm_str key, sm_budget *budget, sm_arena *a,
+/** Reads the actions of those kinds (SMI_KIND) of a Parquet checkpoint or sidecar. What an action
+ * points to is borrowed for the call of each(). */
+sm_status smi_checkpoint_read(sm_store *s, sm_str key, uint32_t kinds, sm_budget *budget,
                               smi_each_action each, void *ctx, sm_error *e) SM_MUST_USE;
 
 /* ---- printing actions (delta_commit.c) ------------------------------------------------------- */
@@ -235,7 +287,8 @@ sm_status smi_read_parse(sm_str json, const sm_type *schema, sm_arena *a, sm_bou
 /* ---- translations ---------------------------------------------------------------------------- */
 
 /** Decodes a path of the log ("a%20b") to a key. SM_CORRUPT where it leaves the table's root.
- * *is_outside: it is an absolute path or a URI, and *key is empty. */
+ * *is_outside: it is an absolute path or a URI, and *key is empty. Where nothing is encoded, *key
+ * is the path itself; else it lives in `a`. */
 sm_status smi_path_key(sm_str path, sm_arena *a, sm_str *key, bool *is_outside,
                        sm_error *e) SM_MUST_USE;
 /** Decodes "%20" and the like. What is not such a code stays as it is. */
@@ -257,6 +310,19 @@ sm_status smi_partition_value(const sm_type *t, sm_str text, sm_arena *a, sm_val
  * sm_delta_partition_folder() made a folder, or was read from a log. */
 void smi_partition_text(sm_value v, sm_buf *out);
 
+/* A column whose statistics are wanted, by its name there. */
+typedef struct smi_stats_column {
+    sm_str name;
+    const sm_type *type;
+} smi_stats_column;
+/** Finds the number of rows of a file and the ranges of some columns in its statistics, without
+ * parsing the others. Gives what smi_stats_parse() would: *n_rows is −1 and nothing is known of the
+ * ranges where it would have none. What the ranges point to lives in `a` or is borrowed from the
+ * text. */
+void smi_stats_pick(sm_str json, const smi_stats_column *columns, int32_t n, sm_arena *a,
+                    int64_t *n_rows, sm_range *ranges);
+/** The number of rows that statistics tell, or −1. */
+int64_t smi_stats_rows(sm_str json);
 /** Parses statistics; what is not understood is left out. *n_rows is −1 and *ranges NULL where not
  * even the number of rows is known; else there is one range for each field. */
 void smi_stats_parse(sm_str json, const sm_type *schema, sm_arena *a, int64_t *n_rows,
@@ -288,10 +354,9 @@ sm_str smi_physical_name(const sm_field *f, sm_arena *a);
 
 /* ---- files at absolute paths (delta_outside.c) ----------------------------------------------- */
 
-/** Opens the store of an absolute path's folder, for smi_outside_place(), while the snapshot is
- * made. It keeps what that fails with. */
-void smi_outside_open(sm_snapshot *s, sm_str path);
-void smi_outside_release(sm_snapshot *s);
+/** The stores of absolute paths, for a new snapshot. */
+struct smi_outsides *smi_outsides_new(sm_budget *budget);
+void smi_outsides_free(struct smi_outsides *all);
 /** Where an absolute path leads: a store that is borrowed of the snapshot, and a key in `a`.
  * SM_UNSUPPORTED: the table may not name it, or smelt has no such store; SM_CORRUPT: it is no plain
  * path; what opening the store failed with. */

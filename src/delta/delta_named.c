@@ -20,6 +20,7 @@ typedef struct names {
     sm_arena *arena;
     bool removes_only;
     int64_t commit_ms; /* the time of the commit that is read */
+    int64_t begins_at; /* of the names that the checkpoint lists */
     sm_delta_named *items;
     int64_t n, cap;
 } names;
@@ -54,6 +55,13 @@ static sm_status take_names(void *ctx, const smi_action *action, sm_error *e)
     return SM_OK;
 }
 
+static void begin_names(void *ctx)
+{
+    names *k = ctx;
+
+    k->n = k->begins_at;
+}
+
 static sm_status read_commits(const sm_snapshot *s, const sm_entry *entries, int64_t n, names *k,
                               int64_t *n_read, sm_error *e)
 {
@@ -82,13 +90,12 @@ sm_status sm_delta_removed_files(const sm_snapshot *s, sm_arena *a, sm_delta_nam
     sm_entry *entries = NULL;
     int64_t n_entries = 0, n_read = 0;
 
-    SM_ASSERT(s->files);
     SM_TRY(sm_store_list(s->store, SM_STR(SMI_LOG), true, a, &entries, &n_entries, e));
     SM_TRY(read_commits(s, entries, n_entries, &k, &n_read, e));
-    for (int64_t i = 0; i < s->n_tombstones; i++) {
-        const smi_tombstone *t = &s->tombstones[i];
-        add_name(&k, t->path, t->deleted_ms > 0 ? t->deleted_ms : 0, t->dv);
-    }
+    k.commit_ms = 0;
+    k.begins_at = k.n;
+    SM_TRY(smi_removes_each(
+        s, (smi_action_sink){.begin = begin_names, .each = take_names, .ctx = &k}, e));
     SM_ASSERT(n_read <= s->version + 1);
     *out = k.items;
     *n = k.n;
@@ -115,8 +122,8 @@ sm_str sm_delta_path_key(sm_str path, sm_arena *a)
     sm_str key = {0};
     bool is_outside = false;
 
-    return smi_path_key(path, a, &key, &is_outside, &unused) == SM_OK && !is_outside ? key
-                                                                                     : SM_STR("");
+    const sm_status st = smi_path_key(path, a, &key, &is_outside, &unused);
+    return st == SM_OK && !is_outside ? sm_arena_str(a, key) : SM_STR("");
 }
 
 sm_str sm_delta_dv_key(const sm_delta_dv *dv, sm_arena *a, sm_str *absolute)

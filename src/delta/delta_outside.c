@@ -1,24 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * delta/delta_outside.c: files of a table that its log names by an absolute path, as shallow clones
- * do: in which store they lie, and whether this table may name them. Called by delta_state.c when a
- * snapshot is finished, and by delta_dataset.c, delta_vector.c and others who need the place.
+ * do: in which store they lie, and whether this table may name them. Called by delta_dataset.c,
+ * delta_vector.c and others who need the place.
  *
- * Method   When a snapshot is finished, the stores of all folders that absolute paths name are
- *          opened, one a folder; the snapshot holds them. A folder that cannot be opened, or that
- *          the table may not name, keeps its error: the table opens all the same, and the error is
- *          told by who wants to read the file.
+ * Method   The store of a folder that an absolute path names is opened when the place of its first
+ *          file is asked for; the snapshot holds it. A folder that cannot be opened, or that the
+ *          table may not name, keeps its error: the table opens all the same, and the error is told
+ *          by who wants to read the file.
  * Allowed  A log decides what its readers open, and it may be somebody else's. So a table may name
  *          files behind its own scheme; one on a web server those of its own host. A table on the
  *          local disk, which the user could read anyway, may name files in any store. A table
  *          behind a network never names a file of the local disk.
  * Never    a path with a part "." or "..", or a store that the path does not spell out.
  * Source   PROTOCOL.md, "Add File and Remove File": an absolute path is an encoded URI */
+#include "base/thread.h"
 #include "delta/delta_int.h"
 
 struct smi_outside {
     sm_store *store; /* of the folder; NULL: `error` says why not */
     sm_error error;
+};
+
+struct smi_outsides {
+    sm_mutex lock;
+    sm_arena *arena;
+    sm_map *by_folder; /* folder -> struct smi_outside */
 };
 
 /* ---- URIs ------------------------------------------------------------------------------------ */
@@ -127,30 +134,43 @@ static sm_status split_path(const sm_snapshot *s, sm_str path, sm_arena *a, sm_s
     return SM_OK;
 }
 
-void smi_outside_open(sm_snapshot *s, sm_str path)
+struct smi_outsides *smi_outsides_new(sm_budget *budget)
 {
-    sm_error unused = {0};
-    sm_str folder = {0}, key = {0};
+    struct smi_outsides *all = sm_alloc_zero(sizeof(*all));
 
-    if (split_path(s, path, s->arena, &folder, &key, &unused) != SM_OK) {
-        return; /* smi_outside_place() says so */
+    sm_mutex_init(&all->lock);
+    all->arena = sm_arena_new(budget);
+    all->by_folder = sm_map_new(all->arena);
+    return all;
+}
+
+void smi_outsides_free(struct smi_outsides *all)
+{
+    for (int64_t i = 0; i < sm_map_count(all->by_folder); i++) {
+        sm_store_release(((struct smi_outside *)sm_map_value(all->by_folder, i))->store);
     }
-    s->outside = s->outside ? s->outside : sm_map_new(s->arena);
-    void **at = sm_map_at(s->outside, folder);
+    sm_arena_free(all->arena);
+    sm_mutex_release(&all->lock);
+    sm_free(all);
+}
+
+/* The store of a folder, which is opened once. */
+static const struct smi_outside *open_folder(const sm_snapshot *s, sm_str folder)
+{
+    struct smi_outsides *all = s->outside;
+
+    sm_mutex_lock(&all->lock);
+    void **at = sm_map_at(all->by_folder, folder);
     if (!*at) {
-        struct smi_outside *o = SM_NEW(s->arena, struct smi_outside);
+        struct smi_outside *o = SM_NEW(all->arena, struct smi_outside);
         if (sm_store_open(sm_store_opener(s->store), folder, &o->store, &o->error) != SM_OK) {
             SM_ASSERT(!o->store && o->error.status != SM_OK); /* told by smi_outside_place() */
         }
         *at = o;
     }
-}
-
-void smi_outside_release(sm_snapshot *s)
-{
-    for (int64_t i = 0; s->outside && i < sm_map_count(s->outside); i++) {
-        sm_store_release(((struct smi_outside *)sm_map_value(s->outside, i))->store);
-    }
+    const struct smi_outside *out = *at;
+    sm_mutex_unlock(&all->lock);
+    return out;
 }
 
 /* ---- asking ---------------------------------------------------------------------------------- */
@@ -162,10 +182,7 @@ sm_status smi_outside_place(const sm_snapshot *s, sm_str path, sm_arena *a, sm_s
 
     SM_TRY(split_path(s, path, a, &folder, key, e));
     SM_ASSERT(folder.len > 0 && key->len > 0);
-    const struct smi_outside *o = s->outside ? sm_map_get(s->outside, folder) : NULL;
-    if (!o) {
-        return sm_fail(e, SM_UNSUPPORTED, "file \"%.*s\" lies outside the table", SM_STR_ARG(path));
-    }
+    const struct smi_outside *o = open_folder(s, folder);
     if (!o->store) {
         if (e) {
             *e = o->error;

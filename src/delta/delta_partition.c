@@ -235,7 +235,8 @@ sm_status sm_delta_partition_folder(const sm_delta_metadata *m, const sm_value *
 
 /* ---- what they tell -------------------------------------------------------------------------- */
 
-bool sm_delta_file_excludes(const sm_delta_metadata *m, const sm_delta_file *f, const sm_bound *b)
+bool sm_delta_file_excludes(const sm_delta_metadata *m, const sm_delta_file *f,
+                            const sm_range *ranges, const sm_bound *b)
 {
     SM_ASSERT(b->n_path >= 1);
     if (b->n_path != 1) {
@@ -246,5 +247,5 @@ bool sm_delta_file_excludes(const sm_delta_metadata *m, const sm_delta_file *f, 
         const sm_range r = sm_range_of_value(f->partition[place]);
         return sm_bound_excludes(b, &r);
     }
-    return f->ranges && sm_bound_excludes(b, &f->ranges[b->path[0]]);
+    return ranges && sm_bound_excludes(b, &ranges[b->path[0]]);
 }

@@ -173,6 +173,12 @@ sm_str smi_without_file_scheme(sm_str path)
     return path;
 }
 
+static sm_status fail_leaves(sm_str path, sm_error *e)
+{
+    return sm_fail(e, SM_CORRUPT, "path \"%.*s\" of the log leaves the table's folder",
+                   SM_STR_ARG(path));
+}
+
 sm_status smi_path_key(sm_str path, sm_arena *a, sm_str *key, bool *is_outside, sm_error *e)
 {
     *key = SM_STR("");
@@ -180,12 +186,9 @@ sm_status smi_path_key(sm_str path, sm_arena *a, sm_str *key, bool *is_outside, 
     if (*is_outside) {
         return SM_OK;
     }
-    *key = smi_percent_decode(path, a);
-    if (leaves_root(*key)) {
-        return sm_fail(e, SM_CORRUPT, "path \"%.*s\" of the log leaves the table's folder",
-                       SM_STR_ARG(path));
-    }
-    return SM_OK;
+    /* Most paths encode nothing. */
+    *key = path.len > 0 && memchr(path.data, '%', path.len) ? smi_percent_decode(path, a) : path;
+    return leaves_root(*key) ? fail_leaves(path, e) : SM_OK;
 }
 
 sm_str smi_path_encode(sm_str key, sm_arena *a)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * delta/delta_snapshot.c: opens a version of a table: lists the log, picks the newest complete
- * checkpoint at or before the version, replays it, and then the commits after it.
+ * checkpoint at or before the version, reads what it says apart from its files, and replays the
+ * commits after it. delta_files.c reads the files.
  *
  * Checkpoints  classic (N.checkpoint.parquet), in parts (N.checkpoint.I.OF.parquet, complete where
  *              all OF parts exist), and V2 (N.checkpoint.UUID.json or .parquet, with sidecars). The
@@ -9,6 +10,8 @@
  *              harm.
  * Damage       A checkpoint only repeats what the commits before it say. So a damaged one is passed
  *              over where there is an older one (or the first commit) and all commits after that.
+ *              Where the damage is found only when the files are read, the version is opened anew
+ *              without that checkpoint.
  * Checksum     Where the version has one, it is held against it (delta_checksum.c). Log compaction
  *              files are not read: the commits say the same, in the order of the rows.
  * Gaps         Where a commit after the checkpoint is missing, the log is damaged.
@@ -125,57 +128,76 @@ bool smi_has_commit(const smi_log_listing *l, int64_t version)
 
 /* ---- replay ---------------------------------------------------------------------------------- */
 
-typedef struct replay {
-    sm_snapshot *snapshot;
-    sm_str *sidecars;
-    int64_t n_sidecars, cap_sidecars;
-} replay;
-
-static sm_status replay_action(void *ctx, const smi_action *action, sm_error *e)
+static sm_status add_sidecar(sm_snapshot *s, sm_str path, sm_error *e)
 {
-    replay *r = ctx;
+    smi_checkpoint *b = &s->base;
+    SM_ASSERT(b->version >= 0); /* only checkpoints have sidecars */
+    sm_str name = {0};
+    bool is_outside = false;
 
-    if (action->kind == SMI_ACTION_SIDECAR) {
-        r->sidecars = sm_arena_grow(r->snapshot->arena, r->sidecars, r->n_sidecars,
-                                    &r->cap_sidecars, sizeof(*r->sidecars));
-        r->sidecars[r->n_sidecars++] = action->path;
-        return SM_OK;
+    SM_TRY(smi_path_key(path, s->arena, &name, &is_outside, e));
+    if (is_outside) {
+        return sm_fail(e, SM_UNSUPPORTED, "sidecar \"%.*s\" lies outside the log",
+                       SM_STR_ARG(path));
     }
-    smi_state_apply(r->snapshot, action);
+    b->sidecars =
+        sm_arena_grow(s->arena, b->sidecars, b->n_sidecars, &b->cap_sidecars, sizeof(*b->sidecars));
+    b->sidecars[b->n_sidecars++] =
+        sm_arena_strf(s->arena, SMI_LOG "_sidecars/%.*s", SM_STR_ARG(name));
     return SM_OK;
 }
 
-static sm_status replay_sidecars(replay *r, sm_error *e)
+static sm_status replay_action(void *ctx, const smi_action *action, sm_error *e)
 {
-    sm_snapshot *s = r->snapshot;
+    if (action->kind == SMI_ACTION_SIDECAR) {
+        return add_sidecar(ctx, action->path, e);
+    }
+    smi_state_apply(ctx, action);
+    return SM_OK;
+}
 
-    for (int64_t i = 0; i < r->n_sidecars; i++) {
-        sm_str name = {0};
-        bool is_outside = false;
-        SM_TRY(smi_path_key(r->sidecars[i], s->arena, &name, &is_outside, e));
-        if (is_outside) {
-            return sm_fail(e, SM_UNSUPPORTED, "sidecar \"%.*s\" lies outside the log",
-                           SM_STR_ARG(r->sidecars[i]));
+/* All but files. */
+static sm_status replay_head_action(void *ctx, const smi_action *action, sm_error *e)
+{
+    return SMI_KIND(action->kind) & SMI_FILES ? SM_OK : replay_action(ctx, action, e);
+}
+
+/* The actions of those kinds of the checkpoint, but not of its sidecars. */
+static sm_status replay_keys(sm_snapshot *s, uint32_t kinds, smi_each_action each, sm_error *e)
+{
+    const smi_checkpoint *b = &s->base;
+
+    SM_ASSERT((b->version >= 0) == (b->n_keys > 0) && b->n_sidecars == 0);
+    for (int64_t i = 0; i < b->n_keys; i++) {
+        if (b->is_json) {
+            sm_arena *a = sm_arena_new(s->budget);
+            const sm_status st = smi_log_text_read(s->store, b->keys[i], a, each, s, e);
+            sm_arena_free(a);
+            SM_TRY(st);
+        } else {
+            SM_TRY(smi_checkpoint_read(s->store, b->keys[i], kinds, s->budget, each, s, e));
         }
-        const sm_str key = sm_arena_strf(s->arena, SMI_LOG "_sidecars/%.*s", SM_STR_ARG(name));
-        SM_TRY(smi_checkpoint_read(s->store, key, s->budget, s->arena, replay_action, r, e));
     }
     return SM_OK;
 }
 
 sm_status smi_replay_checkpoint(sm_snapshot *s, const smi_checkpoint *c, sm_error *e)
 {
-    replay r = {.snapshot = s};
-
-    for (int64_t i = 0; i < c->n_keys; i++) {
-        if (c->is_json) {
-            SM_TRY(smi_log_text_read(s->store, c->keys[i], s->arena, replay_action, &r, e));
-        } else {
-            SM_TRY(smi_checkpoint_read(s->store, c->keys[i], s->budget, s->arena, replay_action, &r,
-                                       e));
-        }
+    s->base = *c;
+    SM_TRY(replay_keys(s, ~UINT32_C(0), replay_action, e));
+    for (int64_t i = 0; i < s->base.n_sidecars; i++) {
+        SM_TRY(smi_checkpoint_read(s->store, s->base.sidecars[i], SMI_FILES, s->budget,
+                                   replay_action, s, e));
     }
-    return replay_sidecars(&r, e);
+    return SM_OK;
+}
+
+/* The checkpoint without its files. It is a whole state. */
+static sm_status replay_head(sm_snapshot *s, const smi_checkpoint *c, sm_error *e)
+{
+    s->base = *c;
+    SM_TRY(replay_keys(s, ~SMI_FILES, replay_head_action, e));
+    return c->version >= 0 ? smi_state_check(s, e) : SM_OK;
 }
 
 static sm_status fail_gap(const sm_snapshot *s, int64_t version, sm_error *e)
@@ -186,16 +208,19 @@ static sm_status fail_gap(const sm_snapshot *s, int64_t version, sm_error *e)
 
 sm_status smi_replay_commits(sm_snapshot *s, int64_t from, int64_t to, sm_error *e)
 {
-    replay r = {.snapshot = s};
+    sm_status st = SM_OK;
+    sm_arena *a = sm_arena_new(s->budget); /* of one commit */
 
-    for (int64_t version = from; version <= to; version++) {
-        const sm_status st = smi_commit_read(s->store, version, s->arena, replay_action, &r, e);
+    for (int64_t version = from; st == SM_OK && version <= to; version++) {
+        sm_arena_reset(a);
+        st = sm_check_cancel(s->budget, e);
+        st = st == SM_OK ? smi_commit_read(s->store, version, a, replay_action, s, e) : st;
         if (st == SM_NOT_FOUND) { /* deleted since the log was listed */
-            return fail_gap(s, version, e);
+            st = fail_gap(s, version, e);
         }
-        SM_TRY(st);
     }
-    return SM_OK;
+    sm_arena_free(a);
+    return st;
 }
 
 /* The version that is asked for; SM_NOT_FOUND where the log does not reach it. */
@@ -221,11 +246,12 @@ static sm_status choose_version(sm_store *s, const smi_log_listing *l, const smi
 
 void smi_begin_replay(sm_snapshot *s)
 {
-    SM_ASSERT(!s->files);
+    SM_ASSERT(!s->is_listed);
     s->has_protocol = s->has_metadata = false;
     s->n_adds = s->n_tombstones = s->n_txns = 0;
     s->by_path = sm_map_new(s->arena);
     s->tombstone_by_path = sm_map_new(s->arena);
+    s->anchor_by_path = sm_map_new(s->arena);
     s->txn_by_id = sm_map_new(s->arena);
 }
 
@@ -264,25 +290,35 @@ static sm_status fail_missing(const sm_snapshot *s, const smi_log_listing *l, in
     return fail_gap(s, missing, e);
 }
 
-/* Replays the newest checkpoint that is not damaged. *from is its version, or −1 where there is
- * none. */
-static sm_status replay_newest(sm_snapshot *s, const smi_log_listing *l, int64_t *from, sm_error *e)
+static void log_passed(const sm_snapshot *s, const char *why)
 {
-    sm_error damage = {0};
+    sm_log(sm_store_log(s->store), SM_LOG_WARN, "checkpoint %.*s of %.*s is passed over: %s",
+           SM_STR_ARG(s->base.keys[0]), SM_STR_ARG(sm_store_uri(s->store)), why);
+}
+
+/* Replays the newest checkpoint that is not damaged, apart from its files, after n_passed ones that
+ * are known to be. `damage` says what is wrong with the first of these. */
+static sm_status replay_newest(sm_snapshot *s, const smi_log_listing *l, int64_t n_passed,
+                               sm_error damage, sm_error *e)
+{
     int64_t i = l->n;
 
-    for (;;) {
-        const smi_checkpoint c = smi_next_checkpoint(l, s->version, &i, s->arena);
-        SM_ASSERT(c.version <= s->version);
-        const int64_t missing = missing_commit(l, c.version, s->version);
+    SM_ASSERT(n_passed >= 0 && (n_passed == 0) == (damage.status == SM_OK));
+    for (int64_t n = 0;; n++) {
+        const smi_checkpoint base = smi_next_checkpoint(l, s->version, &i, s->arena);
+        SM_ASSERT(base.version <= s->version);
+        if (n < n_passed && base.version >= 0) {
+            continue;
+        }
+        const int64_t missing = missing_commit(l, base.version, s->version);
         if (missing >= 0) {
             return fail_missing(s, l, missing, &damage, e);
         }
         sm_error bad = {0};
         smi_begin_replay(s);
-        const sm_status st = c.version >= 0 ? smi_replay_checkpoint(s, &c, &bad) : SM_OK;
+        const sm_status st = replay_head(s, &base, &bad);
+        s->base.n_passed = n;
         if (st == SM_OK) {
-            *from = c.version;
             return SM_OK;
         }
         if (!smi_is_damage(st)) {
@@ -291,8 +327,7 @@ static sm_status replay_newest(sm_snapshot *s, const smi_log_listing *l, int64_t
             }
             return st;
         }
-        sm_log(sm_store_log(s->store), SM_LOG_WARN, "checkpoint %.*s of %.*s is passed over: %s",
-               SM_STR_ARG(c.keys[0]), SM_STR_ARG(sm_store_uri(s->store)), bad.what);
+        log_passed(s, bad.what);
         damage = damage.status == SM_OK ? bad : damage;
     }
 }
@@ -306,17 +341,17 @@ static bool has_checksum(const smi_log_listing *l, int64_t version)
     return has;
 }
 
-static sm_status load_version(sm_snapshot *s, int64_t asked, sm_error *e)
+static sm_status load_version(sm_snapshot *s, int64_t asked, int64_t n_passed,
+                              const sm_error *damage, sm_error *e)
 {
     smi_log_listing l;
-    int64_t from = -1;
 
     SM_TRY(smi_log_list(s->store, s->arena, &l, e));
     const smi_checkpoint newest = newest_checkpoint(&l, s->arena);
     SM_TRY(choose_version(s->store, &l, &newest, asked, &s->version, e));
-    SM_TRY(replay_newest(s, &l, &from, e));
-    SM_ASSERT(from >= -1 && from <= s->version);
-    SM_TRY(smi_replay_commits(s, from + 1, s->version, e));
+    SM_TRY(replay_newest(s, &l, n_passed, *damage, e));
+    SM_ASSERT(s->base.version >= -1 && s->base.version <= s->version);
+    SM_TRY(smi_replay_commits(s, s->base.version + 1, s->version, e));
     SM_TRY(smi_state_finish(s, e));
     return has_checksum(&l, s->version) ? smi_checksum_check(s, e) : SM_OK;
 }
@@ -329,15 +364,26 @@ sm_snapshot *smi_snapshot_new(sm_store *store, sm_budget *budget)
     s->budget = budget;
     s->arena = sm_arena_new(budget);
     s->store = sm_store_retain(store);
+    s->outside = smi_outsides_new(budget);
+    s->base.version = -1;
     return s;
 }
 
-sm_status sm_snapshot_open(sm_store *store, int64_t version, sm_budget *budget, sm_snapshot **out,
-                           sm_error *e)
+/* How a version is opened. */
+typedef struct opening {
+    int64_t version;
+    bool with_files;
+    int64_t n_passed; /* so many of the newest checkpoints are damaged, … */
+    sm_error damage;  /* … the first one so */
+} opening;
+
+static sm_status open_version(sm_store *store, const opening *o, sm_budget *budget,
+                              sm_snapshot **out, sm_error *e)
 {
     sm_snapshot *s = smi_snapshot_new(store, budget);
 
-    const sm_status st = load_version(s, version, e);
+    sm_status st = load_version(s, o->version, o->n_passed, &o->damage, e);
+    st = st == SM_OK && o->with_files ? sm_snapshot_list(s, e) : st;
     if (st != SM_OK) {
         const sm_status told =
             sm_within(e, st, "Delta table %.*s", SM_STR_ARG(sm_store_uri(store)));
@@ -349,12 +395,38 @@ sm_status sm_snapshot_open(sm_store *store, int64_t version, sm_budget *budget, 
     return SM_OK;
 }
 
+sm_status sm_snapshot_open(sm_store *store, int64_t version, sm_budget *budget, sm_snapshot **out,
+                           sm_error *e)
+{
+    const opening o = {.version = version, .with_files = true};
+
+    return open_version(store, &o, budget, out, e);
+}
+
+sm_status sm_snapshot_open_head(sm_store *store, int64_t version, sm_budget *budget,
+                                sm_snapshot **out, sm_error *e)
+{
+    const opening o = {.version = version};
+
+    return open_version(store, &o, budget, out, e);
+}
+
+sm_status smi_snapshot_open_older(const sm_snapshot *s, const sm_error *damage, sm_snapshot **out,
+                                  sm_error *e)
+{
+    SM_ASSERT(s->base.version >= 0 && damage->status != SM_OK);
+    const opening o = {.version = s->version, .n_passed = s->base.n_passed + 1, .damage = *damage};
+
+    log_passed(s, damage->what);
+    return open_version(s->store, &o, s->budget, out, e);
+}
+
 sm_snapshot *sm_snapshot_retain(sm_snapshot *s)
 {
     const int32_t before = atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
 
     SM_ASSERT(before > 0); /* who retains it holds it */
-    (void)before;
+    (void)before;          /* of the assert alone */
     return s;
 }
 
@@ -363,8 +435,10 @@ void sm_snapshot_release(sm_snapshot *s)
     if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) > 1) {
         return;
     }
-    smi_outside_release(s);
+    smi_outsides_free(s->outside);
     sm_store_release(s->store);
+    sm_free(s->files);
+    sm_budget_give(s->budget, (size_t)s->cap_files * sizeof(*s->files));
     sm_arena_free(s->arena);
     sm_free(s);
 }
@@ -399,11 +473,6 @@ const sm_delta_protocol *sm_snapshot_protocol(const sm_snapshot *s)
 const sm_delta_metadata *sm_snapshot_metadata(const sm_snapshot *s)
 {
     return &s->metadata;
-}
-const sm_delta_file *sm_snapshot_files(const sm_snapshot *s, int64_t *n)
-{
-    *n = s->n_files;
-    return s->files;
 }
 const sm_delta_txn *sm_snapshot_txns(const sm_snapshot *s, int64_t *n)
 {

@@ -62,7 +62,6 @@ static sm_snapshot *open_table(sm_arena *a, sm_store **store)
 static const char *break_promise(sm_snapshot *s, int i)
 {
     static const sm_str none = {"none", 4};
-    sm_range *range = (sm_range *)s->files[1].ranges;
 
     switch (i) {
     case 0:
@@ -90,27 +89,26 @@ static const char *break_promise(sm_snapshot *s, int i)
         s->metadata.partition_columns = &none;
         return "a partition column is no column with plain values";
     case 8:
-        s->files[1].n_rows = -1;
-        return "a file has ranges without rows, or rows without ranges";
+        s->files[1].n_rows = -2;
+        return "a file has fewer rows than none";
     case 9:
         ((sm_value *)s->files[0].partition)->type = &sm_type_i64;
         return "a file's partition value is not of its column's type";
     case 10:
-        range->n_rows = 6;
-        return "a range counts other rows than its file";
+        s->files[0].path = (sm_str){0};
+        s->adds[1].path = (sm_str){0};
+        return "a file has no path";
     case 11:
-        range->n_nulls = 6;
-        return "a range has more NULLs than rows";
+        s->n_files = s->cap_files + 1;
+        return "a snapshot has more files than room for them";
     case 12:
-        range->min = sm_value_i64(7);
-        return "a range's least value is greater than its greatest";
+        s->is_listed = false;
+        return "a snapshot has more files than room for them";
     case 13:
         s->adds[2].kind = SMI_ACTION_REMOVE;
         return "an add of a snapshot is another action";
     case 14:
         s->is_dead[0] = false;
-        s->files[0].path = s->adds[0].path;
-        s->files[1].path = s->adds[1].path;
         return "a snapshot has fewer files than live adds";
     case 15:
         s->files[0].path = s->adds[2].path;
@@ -119,11 +117,14 @@ static const char *break_promise(sm_snapshot *s, int i)
         s->files[1].size_bytes++;
         return "a file differs from its add in size or deletion vector";
     case 17:
-        s->is_dead[2] = true;
+        s->is_dead[1] = true;
         return "a snapshot has more files than live adds";
     case 18:
         s->ranks[1] = 2;
         return "an add stands behind its own place";
+    case 19:
+        s->anchors[1] = 0;
+        return "an add stands in the place of an unknown file";
     default:
         return NULL;
     }

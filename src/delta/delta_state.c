@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * delta/delta_state.c: replays actions into a table's state: live files, metadata, protocol,
- * transactions, tombstones. Called by delta_snapshot.c in the order of the log.
+ * delta/delta_state.c: replays actions into a table's state: metadata, protocol, transactions, and
+ * what the commits after the checkpoint added and removed. Called by delta_snapshot.c in the order
+ * of the log. The checkpoint's own files do not pass here: delta_files.c reads them when somebody
+ * asks for them.
  *
  * A file is its path and its deletion vector: an add with another vector is another file. All adds
  * are kept in order, those of removed files too, so that a scan gives rows in the order of loading.
  * A map finds the live add of a file. An add whose tag says so (SMI_TAG_PLACE) stands where a file
  * stood that its commit has removed: it has the same rows in the same order, in fewer files.
  * Checkpoints have the files in that order, and need no such tag.
+ * What is kept of an action is copied, so that the commit's text can go.
  *
  * Source  PROTOCOL.md, "Action Reconciliation" */
 #include "delta/delta_int.h"
@@ -46,24 +49,131 @@ int64_t smi_place_of(const sm_map *m, sm_str name)
     return place_get(&place);
 }
 
-/* Where an add stands: behind all others, or in the place that its tag names. */
-static int64_t rank_of(const sm_snapshot *s, const smi_action *add)
+/* ---- copies ---------------------------------------------------------------------------------- */
+
+/* The copy of a text without data has none either: that is how a null is held. */
+static sm_str copy_text(sm_str s, sm_arena *a)
 {
-    int64_t rank = s->n_adds;
+    return s.data ? sm_arena_str(a, s) : s;
+}
+
+static const sm_str *copy_texts(const sm_str *items, int32_t n, sm_arena *a)
+{
+    sm_str *out = n > 0 ? SM_NEW_ARRAY(a, sm_str, n) : NULL;
+
+    for (int32_t i = 0; i < n; i++) {
+        out[i] = copy_text(items[i], a);
+    }
+    return out;
+}
+
+static const sm_pair *copy_pairs(const sm_pair *items, int32_t n, sm_arena *a)
+{
+    sm_pair *out = n > 0 ? SM_NEW_ARRAY(a, sm_pair, n) : NULL;
+
+    for (int32_t i = 0; i < n; i++) {
+        out[i] =
+            (sm_pair){.key = copy_text(items[i].key, a), .value = copy_text(items[i].value, a)};
+    }
+    return out;
+}
+
+const sm_delta_dv *smi_vector_copy(const sm_delta_dv *dv, sm_arena *a)
+{
+    if (!dv) {
+        return NULL;
+    }
+    sm_delta_dv *out = SM_NEW(a, sm_delta_dv);
+    *out = *dv;
+    out->storage_type = copy_text(dv->storage_type, a);
+    out->path_or_inline = copy_text(dv->path_or_inline, a);
+    return out;
+}
+
+smi_action smi_add_copy(const smi_action *add, sm_arena *a)
+{
+    smi_action out = *add;
+
+    SM_ASSERT(add->kind == SMI_ACTION_ADD);
+    out.path = copy_text(add->path, a);
+    out.partition = copy_pairs(add->partition, add->n_partition, a);
+    out.stats_json = copy_text(add->stats_json, a);
+    out.dv = smi_vector_copy(add->dv, a);
+    out.tags = copy_pairs(add->tags, add->n_tags, a);
+    return out;
+}
+
+static sm_delta_metadata copy_metadata(const sm_delta_metadata *m, sm_arena *a)
+{
+    sm_delta_metadata out = *m;
+
+    out.id = copy_text(m->id, a);
+    out.name = copy_text(m->name, a);
+    out.description = copy_text(m->description, a);
+    out.partition_columns = copy_texts(m->partition_columns, m->n_partition_columns, a);
+    out.config = copy_pairs(m->config, m->n_config, a);
+    return out;
+}
+
+static sm_delta_protocol copy_protocol(const sm_delta_protocol *p, sm_arena *a)
+{
+    sm_delta_protocol out = *p;
+
+    out.reader_features = copy_texts(p->reader_features, p->n_reader_features, a);
+    out.writer_features = copy_texts(p->writer_features, p->n_writer_features, a);
+    return out;
+}
+
+/* ---- actions --------------------------------------------------------------------------------- */
+
+/* The tombstone of the file whose place an add takes by its tag, or −1. */
+static int64_t tombstone_of_place(const sm_snapshot *s, const smi_action *add, sm_buf *id)
+{
+    int64_t at = -1;
 
     for (int32_t i = 0; i < add->n_tags; i++) {
         if (sm_str_is(add->tags[i].key, SMI_TAG_PLACE)) {
-            sm_buf id = {0};
-            sm_buf_text(&id, add->tags[i].value);
-            for (size_t k = 0; k < id.len; k++) {
-                id.data[k] = id.data[k] == '\n' ? '\0' : id.data[k];
+            sm_buf_reset(id);
+            sm_buf_text(id, add->tags[i].value);
+            for (size_t k = 0; k < id->len; k++) {
+                id->data[k] = id->data[k] == '\n' ? '\0' : id->data[k];
             }
-            const int64_t at = smi_place_of(s->tombstone_by_path, sm_buf_str(&id));
-            rank = at >= 0 && s->tombstones[at].rank >= 0 ? s->tombstones[at].rank : rank;
-            sm_buf_release(&id);
+            at = smi_place_of(s->tombstone_by_path, sm_buf_str(id));
         }
     }
-    return rank;
+    return at;
+}
+
+/* The number of the file of the checkpoint whose place is taken. */
+static int64_t anchor_of(sm_snapshot *s, sm_str id)
+{
+    void **place = sm_map_at(s->anchor_by_path, id);
+
+    if (place_get(place) < 0) {
+        place_set(place, sm_map_count(s->anchor_by_path) - 1);
+    }
+    return place_get(place);
+}
+
+/* Where the add that comes next stands: behind all others, or in the place that its tag names: that
+ * of an earlier add, or of a file that no commit here has added, so that it is the checkpoint's. */
+static void place_add(sm_snapshot *s, const smi_action *add)
+{
+    sm_buf id = {0};
+    const int64_t n = s->n_adds;
+    const int64_t at = tombstone_of_place(s, add, &id);
+
+    s->ranks = sm_arena_grow(s->arena, s->ranks, n, &s->cap_ranks, sizeof(*s->ranks));
+    s->anchors = sm_arena_grow(s->arena, s->anchors, n, &s->cap_anchors, sizeof(*s->anchors));
+    s->ranks[n] = n;
+    s->anchors[n] = -1;
+    if (at >= 0 && s->tombstones[at].rank >= 0) {
+        s->ranks[n] = s->tombstones[at].rank;
+    } else if (at >= 0) {
+        const int64_t anchor = s->tombstones[at].anchor;
+        s->anchors[n] = anchor >= 0 ? anchor : anchor_of(s, sm_buf_str(&id));
+    }
+    sm_buf_release(&id);
 }
 
 static void apply_add(sm_snapshot *s, const smi_action *action)
@@ -79,10 +189,9 @@ static void apply_add(sm_snapshot *s, const smi_action *action)
     }
     s->adds = sm_arena_grow(s->arena, s->adds, s->n_adds, &s->cap_adds, sizeof(*s->adds));
     s->is_dead = sm_arena_grow(s->arena, s->is_dead, s->n_adds, &s->cap_dead, sizeof(bool));
-    s->ranks = sm_arena_grow(s->arena, s->ranks, s->n_adds, &s->cap_ranks, sizeof(*s->ranks));
-    s->adds[s->n_adds] = *action;
+    s->adds[s->n_adds] = smi_add_copy(action, s->arena);
     s->is_dead[s->n_adds] = false;
-    s->ranks[s->n_adds] = rank_of(s, action);
+    place_add(s, action);
     place_set(place, s->n_adds++);
 
     place = sm_map_at(s->tombstone_by_path, id);
@@ -98,14 +207,15 @@ static void apply_remove(sm_snapshot *s, const smi_action *action)
 {
     sm_buf key = {0};
 
-    int64_t rank = -1;
+    int64_t rank = -1, anchor = -1;
 
     const sm_str id = smi_file_identity(action->path, action->dv, &key);
     void **place = sm_map_at(s->by_path, id);
     if (place_get(place) >= 0) {
         SM_ASSERT(place_get(place) < s->n_adds && !s->is_dead[place_get(place)]);
         s->is_dead[place_get(place)] = true;
-        rank = s->ranks[place_get(place)];
+        anchor = s->anchors[place_get(place)];
+        rank = anchor < 0 ? s->ranks[place_get(place)] : -1;
         *place = NULL;
     }
     place = sm_map_at(s->tombstone_by_path, id);
@@ -118,11 +228,11 @@ static void apply_remove(sm_snapshot *s, const smi_action *action)
     }
     SM_ASSERT(at < s->n_tombstones && s->n_tombstones <= s->cap_tombstones);
     s->tombstones[at] = (smi_tombstone){
-        .path = action->path,
+        .path = copy_text(action->path, s->arena),
         .deleted_ms = action->modified_ms,
-        .data_change = action->data_change,
-        .dv = action->dv,
+        .dv = smi_vector_copy(action->dv, s->arena),
         .rank = rank,
+        .anchor = anchor,
     };
     sm_buf_release(&key);
 }
@@ -133,17 +243,19 @@ static void apply_txn(sm_snapshot *s, const sm_delta_txn *txn)
 
     if (place_get(place) >= 0) {
         SM_ASSERT(place_get(place) < s->n_txns);
-        s->txns[place_get(place)] = *txn;
+        s->txns[place_get(place)].version = txn->version;
+        s->txns[place_get(place)].updated_ms = txn->updated_ms;
         return;
     }
     s->txns = sm_arena_grow(s->arena, s->txns, s->n_txns, &s->cap_txns, sizeof(*s->txns));
     s->txns[s->n_txns] = *txn;
+    s->txns[s->n_txns].app_id = copy_text(txn->app_id, s->arena);
     place_set(place, s->n_txns++);
 }
 
 void smi_state_apply(sm_snapshot *s, const smi_action *action)
 {
-    SM_ASSERT(!s->files); /* a finished snapshot does not change */
+    SM_ASSERT(!s->is_listed); /* a finished snapshot does not change */
     switch (action->kind) {
     case SMI_ACTION_ADD:
         apply_add(s, action);
@@ -152,12 +264,12 @@ void smi_state_apply(sm_snapshot *s, const smi_action *action)
         apply_remove(s, action);
         break;
     case SMI_ACTION_METADATA:
-        s->metadata = action->metadata;
-        s->schema_json = action->schema_json;
+        s->metadata = copy_metadata(&action->metadata, s->arena);
+        s->schema_json = copy_text(action->schema_json, s->arena);
         s->has_metadata = true;
         break;
     case SMI_ACTION_PROTOCOL:
-        s->protocol = action->protocol;
+        s->protocol = copy_protocol(&action->protocol, s->arena);
         s->has_protocol = true;
         break;
     case SMI_ACTION_TXN:
@@ -172,59 +284,6 @@ void smi_state_apply(sm_snapshot *s, const smi_action *action)
 }
 
 /* ---- after the last action ------------------------------------------------------------------- */
-
-/* The values of the partition columns, in the metadata's order. */
-static sm_status partition_of(const smi_action *add, const sm_delta_metadata *m, sm_arena *a,
-                              sm_value **out, sm_error *e)
-{
-    sm_value *values = SM_NEW_ARRAY(a, sm_value, m->n_partition_columns);
-
-    for (int32_t i = 0; i < m->n_partition_columns; i++) {
-        const int32_t column = sm_type_find(m->schema, m->partition_columns[i]);
-        SM_ASSERT(column >= 0); /* check_partition_columns() */
-        const sm_field *field = &m->schema->fields[column];
-        const sm_str physical = smi_physical_name(field, a);
-        const sm_pair *said = NULL;
-        for (int32_t p = 0; p < add->n_partition; p++) {
-            if (sm_str_eq(add->partition[p].key, physical)) {
-                said = &add->partition[p];
-            }
-        }
-        if (!said) {
-            return sm_fail(e, SM_CORRUPT,
-                           "file \"%.*s\" has no value for partition column \"%.*s\"",
-                           SM_STR_ARG(add->path), SM_STR_ARG(field->name));
-        }
-        const sm_status st = smi_partition_value(field->type, said->value, a, &values[i], e);
-        if (st != SM_OK) {
-            return sm_within(e, st, "column %.*s", SM_STR_ARG(field->name));
-        }
-    }
-    *out = values;
-    return SM_OK;
-}
-
-sm_status smi_file_of(const smi_action *add, const sm_delta_metadata *m, sm_arena *a,
-                      sm_delta_file *out, sm_error *e)
-{
-    bool is_outside = false;
-    sm_value *partition = NULL;
-
-    *out = (sm_delta_file){
-        .path = add->path,
-        .size_bytes = add->size_bytes,
-        .modified_ms = add->modified_ms,
-        .stats_json = add->stats_json,
-        .dv = add->dv,
-        .tags = add->tags,
-        .n_tags = add->n_tags,
-    };
-    SM_TRY(smi_path_key(add->path, a, &out->key, &is_outside, e));
-    SM_TRY(partition_of(add, m, a, &partition, e));
-    out->partition = partition;
-    smi_stats_parse(add->stats_json, m->schema, a, &out->n_rows, &out->ranges);
-    return SM_OK;
-}
 
 /* Each partition column must be in the schema by its exact name, of a type that is not nested, and
  * named once. */
@@ -303,27 +362,21 @@ int64_t *smi_state_live(const sm_snapshot *s, sm_arena *a, int64_t *n)
     return out;
 }
 
-static void open_outside(sm_snapshot *s, const sm_delta_file *f)
+sm_status smi_state_check(const sm_snapshot *s, sm_error *e)
 {
-    if (f->key.len == 0) {
-        smi_outside_open(s, f->path);
-    }
-    if (f->dv && sm_str_is(f->dv->storage_type, "p")) {
-        smi_outside_open(s, f->dv->path_or_inline);
-    }
-}
-
-sm_status smi_state_finish(sm_snapshot *s, sm_error *e)
-{
-    int64_t n = 0;
-
-    SM_ASSERT(!s->files && s->n_files == 0);
     if (!s->has_protocol) {
         return sm_fail(e, SM_CORRUPT, "the log has no protocol");
     }
     if (!s->has_metadata) {
         return sm_fail(e, SM_CORRUPT, "the log has no metadata");
     }
+    return SM_OK;
+}
+
+sm_status smi_state_finish(sm_snapshot *s, sm_error *e)
+{
+    SM_ASSERT(!s->is_listed && s->n_files == 0);
+    SM_TRY(smi_state_check(s, e));
     SM_TRY(smi_check_reader(&s->protocol, e));
     if (s->schema_json.len == 0) { /* as the reference implementation: no columns */
         s->metadata.schema = sm_type_struct(s->arena, NULL, 0);
@@ -332,11 +385,5 @@ sm_status smi_state_finish(sm_snapshot *s, sm_error *e)
         SM_TRY(smi_mapping_settle(&s->protocol, &s->metadata, s->arena, e));
     }
     SM_TRY(check_partition_columns(&s->metadata, e));
-    const int64_t *live = smi_state_live(s, s->arena, &n);
-    s->files = SM_NEW_ARRAY(s->arena, sm_delta_file, n);
-    for (int64_t i = 0; i < n; i++) {
-        SM_TRY(smi_file_of(&s->adds[live[i]], &s->metadata, s->arena, &s->files[i], e));
-        open_outside(s, &s->files[s->n_files++]);
-    }
     return SM_OK;
 }

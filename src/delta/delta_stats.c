@@ -133,18 +133,33 @@ static bool parse_bound(const sm_json *j, const sm_type *t, bool is_max, sm_aren
     return true;
 }
 
-/* The range lives as long as the document and `a`. A range that contradicts itself is dropped. */
-static void parse_range(const sm_json *doc, sm_str name, const sm_type *t, sm_arena *a, sm_range *r)
+/* What statistics say of one column; NULL: nothing. */
+typedef struct column_stats {
+    const sm_json *min, *max, *nulls;
+} column_stats;
+
+static column_stats stats_of(const sm_json *doc, sm_str name, sm_arena *a)
 {
     const char *key = sm_arena_str(a, name).data;
 
-    r->has_min = parse_bound(sm_json_get(sm_json_get(doc, "minValues"), key), t, false, a, &r->min);
-    r->has_max = parse_bound(sm_json_get(sm_json_get(doc, "maxValues"), key), t, true, a, &r->max);
+    return (column_stats){
+        .min = sm_json_get(sm_json_get(doc, "minValues"), key),
+        .max = sm_json_get(sm_json_get(doc, "maxValues"), key),
+        .nulls = sm_json_get(sm_json_get(doc, "nullCount"), key),
+    };
+}
+
+/* The range lives as long as the statistics and `a`. A range that contradicts itself is dropped. */
+static void make_range(column_stats said, const sm_type *t, sm_arena *a, sm_range *r)
+{
+    SM_ASSERT(r->n_rows >= 0);
+    r->has_min = parse_bound(said.min, t, false, a, &r->min);
+    r->has_max = parse_bound(said.max, t, true, a, &r->max);
     if (r->has_min && r->has_max && sm_value_cmp(r->min, r->max) > 0) {
         r->has_min = r->has_max = false; /* one of them is wrong */
     }
-    r->has_nulls = sm_json_i64(sm_json_get(sm_json_get(doc, "nullCount"), key), &r->n_nulls) &&
-                   r->n_nulls >= 0 && r->n_nulls <= r->n_rows;
+    r->has_nulls =
+        sm_json_i64(said.nulls, &r->n_nulls) && r->n_nulls >= 0 && r->n_nulls <= r->n_rows;
     if (r->has_nulls && r->n_nulls == r->n_rows && (r->has_min || r->has_max)) {
         r->has_nulls = false; /* all are NULL, and yet there are bounds */
     }
@@ -160,33 +175,350 @@ static const sm_range *parse_ranges(const sm_json *doc, const sm_type *schema, i
     for (int32_t i = 0; i < schema->n_fields; i++) {
         sm_range *r = &items[i];
         r->n_rows = n_rows;
-        parse_range(doc, smi_physical_name(&schema->fields[i], scratch), schema->fields[i].type,
-                    scratch, r);
+        make_range(stats_of(doc, smi_physical_name(&schema->fields[i], scratch), scratch),
+                   schema->fields[i].type, scratch, r);
         r->min = r->has_min ? sm_value_copy(a, r->min) : (sm_value){0};
         r->max = r->has_max ? sm_value_copy(a, r->max) : (sm_value){0};
     }
     return items;
 }
 
+/* Parses the document and the number of rows; false where not even that is known. */
+static bool parse_doc(sm_str json, sm_arena *a, const sm_json **doc, int64_t *n_rows)
+{
+    sm_error unused = {0};
+
+    *n_rows = -1;
+    if (json.len == 0 || sm_json_parse(json, a, doc, &unused) != SM_OK ||
+        !sm_json_i64(sm_json_get(*doc, "numRecords"), n_rows) || *n_rows < 0) {
+        *n_rows = -1;
+    }
+    return *n_rows >= 0;
+}
+
 void smi_stats_parse(sm_str json, const sm_type *schema, sm_arena *a, int64_t *n_rows,
                      const sm_range **ranges)
 {
     const sm_json *doc = NULL;
-    sm_error unused = {0};
-    /* A table may have 100,000 files, and a parsed document takes several times what is kept of it.
-     * */
-    sm_arena *scratch = sm_arena_new(NULL);
+    sm_arena *scratch = sm_arena_new(NULL); /* a document takes several times what is kept of it */
 
-    *n_rows = -1;
-    *ranges = NULL;
-    if (json.len > 0 && sm_json_parse(json, scratch, &doc, &unused) == SM_OK) {
-        if (!sm_json_i64(sm_json_get(doc, "numRecords"), n_rows) || *n_rows < 0) {
-            *n_rows = -1;
-        } else {
-            *ranges = parse_ranges(doc, schema, *n_rows, scratch, a);
+    *ranges = parse_doc(json, scratch, &doc, n_rows)
+                  ? parse_ranges(doc, schema, *n_rows, scratch, a)
+                  : NULL;
+    sm_arena_free(scratch);
+}
+
+/* ---- picking --------------------------------------------------------------------------------- */
+
+/* A table may have a million files, and a query that names one column looks at the statistics of
+ * each. So their text is walked once without a tree: values of other columns are passed over, and
+ * those that are wanted become single values. Where the text is not as writers write it (an escape
+ * in a key, a nested value of a wanted column, damage), `is_plain` becomes false and the whole is
+ * parsed instead. */
+typedef struct walk {
+    const char *at, *end;
+    bool is_plain;
+} walk;
+
+static char skip_space(walk *w)
+{
+    while (w->at < w->end &&
+           (*w->at == ' ' || *w->at == '\t' || *w->at == '\n' || *w->at == '\r')) {
+        w->at++;
+    }
+    return w->at < w->end ? *w->at : '\0';
+}
+
+/* Takes the character; the text is not plain where it is another. */
+static void expect(walk *w, char c)
+{
+    w->is_plain = skip_space(w) == c && w->is_plain;
+    w->at += w->is_plain;
+    SM_ASSERT(w->at <= w->end);
+}
+
+/* Which of 8 bytes are c: the highest bit of each that is. Bytes behind the first one may be marked
+ * too. */
+static uint64_t bytes_equal(uint64_t bytes, uint8_t c)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    const uint64_t x = bytes ^ (ones * c);
+
+    return (x - ones) & ~x & (ones << 7);
+}
+
+/* The first quote or backslash, or `end`. */
+static const char *find_stop(const char *at, const char *end)
+{
+    for (; end - at >= 8; at += 8) {
+        uint64_t bytes = 0;
+        memcpy(&bytes, at, 8);
+        const uint64_t stops = bytes_equal(bytes, '"') | bytes_equal(bytes, '\\');
+        if (stops) {
+            return at + __builtin_ctzll(stops) / 8;
         }
     }
+    while (at < end && *at != '"' && *at != '\\') {
+        at++;
+    }
+    return at;
+}
+
+/* A string without its quotes; *is_escaped where it has a backslash. */
+static sm_str take_string(walk *w, bool *is_escaped)
+{
+    expect(w, '"');
+    const char *start = w->at;
+
+    *is_escaped = false;
+    w->at = find_stop(w->at, w->end);
+    while (w->end - w->at >= 2 && *w->at == '\\') {
+        *is_escaped = true;
+        w->at = find_stop(w->at + 2, w->end);
+    }
+    w->is_plain = w->is_plain && w->at < w->end && *w->at == '"';
+    SM_ASSERT(start <= w->at && w->at <= w->end);
+    const sm_str out = {start, w->is_plain ? (size_t)(w->at - start) : 0};
+    w->at += w->is_plain;
+    return out;
+}
+
+static sm_str take_key(walk *w)
+{
+    bool is_escaped = false;
+    const sm_str key = take_string(w, &is_escaped);
+
+    w->is_plain = w->is_plain && !is_escaped;
+    expect(w, ':');
+    skip_space(w);
+    return key;
+}
+
+static const char *skip_digits(const char *at, const char *end)
+{
+    while (at < end && *at >= '0' && *at <= '9') {
+        at++;
+    }
+    return at;
+}
+
+/* Is the word a number as JSON spells one? */
+static bool is_number(sm_str word)
+{
+    const char *const end = word.data + word.len;
+    const char *at = word.data + (word.len > 0 && word.data[0] == '-');
+    const char *part = at;
+
+    at = skip_digits(at, end);
+    if (at == part || (*part == '0' && at > part + 1)) {
+        return false;
+    }
+    if (at < end && *at == '.') {
+        part = ++at;
+        at = skip_digits(at, end);
+        if (at == part) {
+            return false;
+        }
+    }
+    if (at < end && (*at == 'e' || *at == 'E')) {
+        at++;
+        at += at < end && (*at == '+' || *at == '-');
+        part = at;
+        at = skip_digits(at, end);
+        return at > part && at == end;
+    }
+    return at == end;
+}
+
+/* A number, a truth or null: up to what may follow one. */
+static sm_str take_word(walk *w)
+{
+    const char *start = w->at;
+
+    while (w->at<w->end && * w->at> ' ' && *w->at != ',' && *w->at != '}' && *w->at != ']') {
+        w->at++;
+    }
+    w->is_plain = w->is_plain && w->at > start;
+    return (sm_str){start, (size_t)(w->at - start)};
+}
+
+/* Passes over an object or array. Brackets are only counted: they are those of one value either
+ * way. */
+static void skip_nested(walk *w)
+{
+    bool unused = false;
+    int64_t depth = 0;
+
+    do {
+        const char c = w->at < w->end ? *w->at : '\0';
+        if (c == '"') {
+            take_string(w, &unused);
+            continue;
+        }
+        depth += c == '{' || c == '[';
+        depth -= c == '}' || c == ']';
+        w->is_plain = w->is_plain && c != '\0';
+        w->at += w->is_plain;
+    } while (w->is_plain && depth > 0);
+}
+
+/* Takes a value. A single one becomes *out. */
+static void take_value(walk *w, sm_json *out)
+{
+    const char c = skip_space(w);
+    bool is_escaped = false;
+
+    *out = (sm_json){.type = SM_JSON_OBJECT};
+    if (c == '{' || c == '[') {
+        skip_nested(w);
+    } else if (c == '"') {
+        *out = (sm_json){.type = SM_JSON_STRING, .text = take_string(w, &is_escaped)};
+        out->type = is_escaped ? SM_JSON_OBJECT : out->type;
+    } else {
+        const sm_str word = take_word(w);
+        const bool is_truth = sm_str_is(word, "true") || sm_str_is(word, "false");
+        out->type = is_truth                  ? SM_JSON_BOOL
+                    : sm_str_is(word, "null") ? SM_JSON_NULL
+                                              : SM_JSON_NUMBER;
+        out->text = word;
+        out->b = is_truth && word.len == 4;
+        w->is_plain = w->is_plain && (out->type != SM_JSON_NUMBER || is_number(word));
+    }
+}
+
+/* Is there a next member of the object that was begun? */
+static bool has_member(walk *w, bool is_first)
+{
+    if (skip_space(w) == '}') {
+        w->at++;
+        return false;
+    }
+    if (!is_first) {
+        expect(w, ',');
+    }
+    return w->is_plain;
+}
+
+/* So many columns need no memory of the arena. */
+#define FEW_COLUMNS 4
+
+/* What is found: one value a wanted column. */
+typedef struct picked {
+    sm_json *min, *max, *nulls;
+    sm_json rows;
+} picked;
+
+/* The members of minValues, maxValues or nullCount. The last one of a name counts. */
+static void walk_columns(walk *w, const smi_stats_column *columns, int32_t n, sm_json *out)
+{
+    memset(out, 0, (size_t)n * sizeof(*out));
+    expect(w, '{');
+    for (bool is_first = true; w->is_plain && has_member(w, is_first); is_first = false) {
+        sm_json value;
+        const sm_str key = take_key(w);
+        take_value(w, &value);
+        for (int32_t i = 0; i < n; i++) {
+            if (sm_str_eq(columns[i].name, key)) {
+                out[i] = value;
+                w->is_plain = w->is_plain && value.type != SM_JSON_OBJECT &&
+                              sm_utf8_check(value.text.data, value.text.len) == value.text.len;
+            }
+        }
+    }
+}
+
+/* False where the text is not plain. */
+static bool walk_stats(sm_str json, const smi_stats_column *columns, int32_t n, picked *out)
+{
+    walk w = {.at = json.data, .end = json.data + json.len, .is_plain = json.len > 0};
+
+    expect(&w, '{');
+    for (bool is_first = true; w.is_plain && has_member(&w, is_first); is_first = false) {
+        const sm_str key = take_key(&w);
+        sm_json *section = sm_str_is(key, "minValues")   ? out->min
+                           : sm_str_is(key, "maxValues") ? out->max
+                           : sm_str_is(key, "nullCount") ? out->nulls
+                                                         : NULL;
+        sm_json passed;
+        if (section && n > 0) {
+            walk_columns(&w, columns, n, section);
+        } else {
+            take_value(&w, sm_str_is(key, "numRecords") ? &out->rows : &passed);
+        }
+    }
+    skip_space(&w);
+    SM_ASSERT(w.at <= w.end);
+    return w.is_plain && w.at == w.end;
+}
+
+/* A picked value; NULL where there is none. */
+static const sm_json *picked_value(const sm_json *v)
+{
+    return v->type == SM_JSON_NULL ? NULL : v;
+}
+
+static bool pick_plain(sm_str json, const smi_stats_column *columns, int32_t n, sm_arena *a,
+                       int64_t *n_rows, sm_range *ranges)
+{
+    sm_json few[3 * FEW_COLUMNS] = {0};
+    sm_json *const all = n <= FEW_COLUMNS ? few : SM_NEW_ARRAY(a, sm_json, 3 * n);
+    picked found = {.min = all, .max = all + n, .nulls = all + 2 * n};
+
+    if (!walk_stats(json, columns, n, &found)) {
+        return false;
+    }
+    if (!sm_json_i64(&found.rows, n_rows) || *n_rows < 0) {
+        *n_rows = -1;
+        return true;
+    }
+    for (int32_t i = 0; i < n; i++) {
+        const column_stats said = {picked_value(&found.min[i]), picked_value(&found.max[i]),
+                                   picked_value(&found.nulls[i])};
+        ranges[i] = (sm_range){.n_rows = *n_rows};
+        make_range(said, columns[i].type, a, &ranges[i]);
+    }
+    return true;
+}
+
+void smi_stats_pick(sm_str json, const smi_stats_column *columns, int32_t n, sm_arena *a,
+                    int64_t *n_rows, sm_range *ranges)
+{
+    const sm_json *doc = NULL;
+
+    SM_ASSERT(n >= 0 && (n == 0 || columns));
+    *n_rows = -1;
+    memset(ranges, 0, (size_t)n * sizeof(*ranges));
+    if (json.len == 0 || pick_plain(json, columns, n, a, n_rows, ranges) ||
+        !parse_doc(json, a, &doc, n_rows)) {
+        return;
+    }
+    for (int32_t i = 0; i < n; i++) {
+        ranges[i].n_rows = *n_rows;
+        make_range(stats_of(doc, columns[i].name, a), columns[i].type, a, &ranges[i]);
+    }
+}
+
+int64_t smi_stats_rows(sm_str json)
+{
+    const sm_str first = SM_STR("{\"numRecords\":");
+    const sm_json *doc = NULL;
+    int64_t n_rows = 0;
+    size_t i = first.len;
+
+    /* Nearly all writers begin with it, and write no second one. */
+    if (sm_str_starts(json, first)) {
+        for (; i < json.len && i < first.len + 18 && json.data[i] >= '0' && json.data[i] <= '9';
+             i++) {
+            n_rows = n_rows * 10 + (json.data[i] - '0');
+        }
+        if (i > first.len && i < json.len && (json.data[i] == ',' || json.data[i] == '}')) {
+            return n_rows;
+        }
+    }
+    sm_arena *scratch = sm_arena_new(NULL);
+    parse_doc(json, scratch, &doc, &n_rows);
     sm_arena_free(scratch);
+    return n_rows;
 }
 
 /* ---- writing --------------------------------------------------------------------------------- */

@@ -222,6 +222,83 @@ static void counts_of_null_are_believed_as_far_as_they_can_be(void **state)
     }
 }
 
+static void assert_same_bound(bool has, sm_value v, bool has_other, sm_value other)
+{
+    assert_int_equal(has, has_other);
+    if (has) {
+        assert_true(sm_value_eq(v, other));
+    }
+}
+
+/* Of texts as writers write them and of odd ones, some columns are found as by parsing all. */
+static void picking_gives_what_parsing_does(void **state)
+{
+#define SOME "\"numRecords\":3,\"minValues\":{\"x\":1},\"maxValues\":{\"x\":5}"
+    static const char *const texts[] = {
+        "",
+        "{}",
+        "[]",
+        "{" SOME "}",
+        " { " SOME " , \"nullCount\" : { \"x\" : 0 } } \n",
+        "{" SOME ",\"nullCount\":{\"x\":0},\"tightBounds\":true}",
+        "{" SOME ",\"nullCount\":{\"other\":{\"x\":0}}}",
+        "{" SOME ",\"nullCount\":{\"x\":{\"x\":0}}}",
+        "{\"more\":[{\"x\":\"}\"},\"]\"]," SOME "}",
+        "{" SOME ",\"minValues\":{\"x\":4}}", /* the last one counts */
+        "{" SOME ",\"minValues\":{\"x\":2,\"x\":3}}",
+        "{" SOME ",\"minValues\":null}",
+        "{" SOME ",\"minValues\":7}",
+        "{" SOME ",\"minValues\":{}}",
+        "{" SOME ",\"minValues\":{\"\\u0078\":2}}", /* an escaped key */
+        "{" SOME ",\"maxValues\":{\"y\":\"\\\"x\\\":9\",\"x\":8}}",
+        "{" SOME ",\"maxValues\":{\"y\":\"a\\\\\",\"x\":8}}",
+        "{" SOME ",\"maxValues\":{\"x\":\"5\"}}",
+        "{" SOME ",\"maxValues\":{\"x\":01}}",
+        "{" SOME ",\"maxValues\":{\"x\":5e0}}",
+        "{" SOME ",\"maxValues\":{\"x\":-}}",
+        "{" SOME ",\"maxValues\":{\"x\":tru}}",
+        "{" SOME ",\"maxValues\":{\"x\":true}}",
+        "{" SOME ",\"maxValues\":{\"x\":5}",
+        "{" SOME ",\"maxValues\":{\"x\":5}}}",
+        "{" SOME ",}",
+        "{" SOME " \"maxValues\":{\"x\":5}}",
+        "{" SOME ",\"numRecords\":-1}",
+        "{" SOME ",\"numRecords\":\"3\"}",
+        "{\"minValues\":{\"x\":1}}",
+        "{\"numRecords\":1.5}",
+        "{\"numRecords\":3",
+        "{\"numRecords\":99999999999999999999}",
+        "{\"numRecords\":3,\"minValues\":{\"x\":9},\"maxValues\":{\"x\":5}}",
+    };
+
+    for (int i = 0; i < SM_COUNT(texts); i++) {
+        sm_arena *a = sm_arena_new(NULL);
+        const sm_type *schema = schema_of("BIGINT", a);
+        const smi_stats_column column = {.name = SM_STR("x"), .type = &sm_type_i64};
+        const sm_range *ranges = NULL;
+        sm_range picked = {0};
+        int64_t n_rows = 0, n_picked = 0;
+        smi_stats_parse(sm_str_of(texts[i]), schema, a, &n_rows, &ranges);
+        smi_stats_pick(sm_str_of(texts[i]), &column, 1, a, &n_picked, &picked);
+        if (n_rows != n_picked) {
+            fail_msg("%s: %d rows, %d picked", texts[i], (int)n_rows, (int)n_picked);
+        }
+        const sm_range r = ranges ? ranges[0] : (sm_range){0};
+        assert_same_bound(picked.has_min, picked.min, r.has_min, r.min);
+        assert_same_bound(picked.has_max, picked.max, r.has_max, r.max);
+        assert_int_equal(picked.has_nulls, r.has_nulls);
+        sm_arena_free(a);
+    }
+    assert_int_equal(smi_stats_rows(SM_STR("{\"numRecords\":12,\"x\":1}")), 12);
+    assert_int_equal(smi_stats_rows(SM_STR("{\"numRecords\":12e0}")), 12);
+    assert_int_equal(smi_stats_rows(SM_STR("{ \"numRecords\":0}")), 0);
+    assert_int_equal(smi_stats_rows(SM_STR("{\"numRecords\":9223372036854775807}")), INT64_MAX);
+    assert_int_equal(smi_stats_rows(SM_STR("{\"numRecords\":9223372036854775808}")), -1);
+    assert_int_equal(smi_stats_rows(SM_STR("{\"numRecords\":")), -1);
+    assert_int_equal(smi_stats_rows(SM_STR("")), -1);
+    (void)state;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -229,6 +306,7 @@ int main(void)
         cmocka_unit_test(a_file_has_all_bounds_or_none),
         cmocka_unit_test(bounds_of_others_do_not_exclude_what_they_bound),
         cmocka_unit_test(counts_of_null_are_believed_as_far_as_they_can_be),
+        cmocka_unit_test(picking_gives_what_parsing_does),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

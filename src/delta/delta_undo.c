@@ -15,10 +15,13 @@
 #include "base/time.h"
 #include "delta/delta_int.h"
 
+static const smi_action not_found = {.kind = SMI_ACTION_OTHER};
+
 typedef struct undo {
     const sm_snapshot *before; /* NULL: there was no table */
-    sm_map *files;             /* of `before`: path -> smi_action */
-    bool has_metadata;         /* the commit changed it */
+    sm_arena *arena;
+    sm_map *files; /* that the commit removed: path -> the smi_action of `before`, or &not_found */
+    bool has_metadata; /* the commit changed it */
     int64_t now_ms;
     sm_buf removes, adds;
 } undo;
@@ -48,10 +51,10 @@ static void undo_add(undo *u, const smi_action *add)
 
 static sm_status undo_remove(undo *u, const smi_action *remove, sm_error *e)
 {
-    const smi_action *was = u->files ? sm_map_get(u->files, remove->path) : NULL;
+    const smi_action *was = sm_map_get(u->files, remove->path);
     sm_json_writer w = {.out = &u->adds};
 
-    if (!was) {
+    if (!was || was == &not_found) {
         return sm_fail(e, SM_CORRUPT,
                        "the version before does not have the file \"%.*s\", which was removed",
                        SM_STR_ARG(remove->path));
@@ -86,16 +89,35 @@ static sm_status undo_action(void *ctx, const smi_action *action, sm_error *e)
     }
 }
 
-static void index_files(undo *u, sm_arena *a)
+static sm_status note_remove(void *ctx, const smi_action *action, sm_error *e)
 {
-    const sm_snapshot *s = u->before;
+    undo *u = ctx;
 
-    u->files = sm_map_new(a);
-    for (int64_t i = 0; i < s->n_adds; i++) {
-        if (!s->is_dead[i]) {
-            *sm_map_at(u->files, s->adds[i].path) = &s->adds[i];
-        }
+    (void)e;
+    if (action->kind == SMI_ACTION_REMOVE) {
+        *sm_map_at(u->files, action->path) = (void *)&not_found;
     }
+    return SM_OK;
+}
+
+static sm_status take_file(void *ctx, const smi_action *add, sm_error *e)
+{
+    undo *u = ctx;
+
+    (void)e;
+    if (sm_map_get(u->files, add->path)) { /* one of those that the commit removed */
+        smi_action *copy = SM_NEW(u->arena, smi_action);
+        *copy = smi_add_copy(add, u->arena);
+        *sm_map_at(u->files, add->path) = copy;
+    }
+    return SM_OK;
+}
+
+/* Finds what the version before says of the files that the commit removed. */
+static sm_status find_files(undo *u, sm_str text, sm_error *e)
+{
+    SM_TRY(smi_log_lines(text, u->arena, note_remove, u, e));
+    return smi_live_each(u->before, NULL, (smi_action_sink){.each = take_file, .ctx = u}, e);
 }
 
 static sm_status print_undo(const undo *u, int64_t version, sm_str id, sm_str info_json,
@@ -133,13 +155,13 @@ sm_status sm_delta_prepare_undo(sm_store *s, const sm_delta_prepared *c, int64_t
     sm_snapshot *before = NULL;
     sm_arena *scratch = sm_arena_new(budget);
     SM_ASSERT(c->base < version);
-    undo u = {.now_ms = sm_now_us() / 1000};
+    undo u = {.now_ms = sm_now_us() / 1000, .arena = scratch, .files = sm_map_new(scratch)};
     sm_buf text = {0};
 
     if (version > 0) {
-        SM_TRY_GOTO(st, done, sm_snapshot_open(s, version - 1, budget, &before, e));
+        SM_TRY_GOTO(st, done, sm_snapshot_open_head(s, version - 1, budget, &before, e));
         u.before = before;
-        index_files(&u, scratch);
+        SM_TRY_GOTO(st, done, find_files(&u, c->text, e));
     }
     SM_TRY_GOTO(st, done, smi_log_lines(c->text, scratch, undo_action, &u, e));
     SM_TRY_GOTO(st, done, print_undo(&u, version, id, info_json, &text, e));

@@ -94,14 +94,15 @@ static void set_up(fixture *f)
     *f = (fixture){.arena = sm_arena_new(NULL)};
     f->budget = sm_budget_new(NULL, "test", 1 << 20);
     assert_ok(sm_store_open(test_stores, SM_STR("memory://delta_vector_test"), &f->store, &e), &e);
-    f->snapshot = (sm_snapshot){.arena = f->arena, .store = f->store, .version = 5};
+    f->snapshot = (sm_snapshot){
+        .arena = f->arena, .store = f->store, .outside = smi_outsides_new(NULL), .version = 5};
 }
 
 static void tear_down(fixture *f)
 {
     assert_int_equal(sm_budget_used(f->budget), 0);
     sm_budget_free(f->budget);
-    smi_outside_release(&f->snapshot);
+    smi_outsides_free(f->snapshot.outside);
     sm_store_release(f->store);
     sm_arena_free(f->arena);
 }
@@ -129,9 +130,6 @@ static sm_status read_vector(fixture *f, const sm_delta_dv *dv, uint8_t *bits, s
     const sm_deletes *deletes = NULL;
     sm_block *out = NULL;
 
-    if (sm_str_is(dv->storage_type, "p")) {
-        smi_outside_open(&f->snapshot, dv->path_or_inline);
-    }
     SM_TRY(smi_vector_deletes(&f->snapshot, &file, f->arena, &deletes, e));
     SM_TRY(deletes->read(deletes, 8, f->budget, &out, e));
     *bits = out->data[0];

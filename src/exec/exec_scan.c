@@ -627,10 +627,30 @@ static void bound_by_memory(smi_scan *s)
     s->request_bytes = s->request_bytes > request ? request : s->request_bytes;
 }
 
+/* The dataset of a scan with its files, which a lister finds now that the bounds are known. */
+static sm_status listed_dataset(smi_execution *exec, const sm_plan_node *node,
+                                const sm_dataset **out, sm_error *e)
+{
+    const sm_dataset *from = node->as.scan.dataset;
+
+    *out = from;
+    if (!from->lister) {
+        return SM_OK;
+    }
+    sm_dataset *ds = SM_NEW(exec->arena, sm_dataset);
+    *ds = *from;
+    SM_TRY(from->lister->list(from->lister, &node->as.scan.want.bounds, exec->arena, &ds->files,
+                              &ds->n_files, e));
+    ds->lister = NULL;
+    *out = ds;
+    return SM_OK;
+}
+
 sm_status smi_scan_new(smi_execution *exec, const sm_plan_node *node, smi_source **out, sm_error *e)
 {
+    const sm_dataset *ds = NULL;
+    SM_TRY(listed_dataset(exec, node, &ds, e));
     smi_scan *s = sm_alloc_zero(sizeof(*s));
-    const sm_dataset *ds = node->as.scan.dataset;
     s->source = (smi_source){.step = scan_step, .n_tasks = scan_count, .locate = scan_locate};
     s->exec = exec;
     s->node = node;

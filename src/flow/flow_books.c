@@ -24,22 +24,15 @@
 
 /* ---- small things ---------------------------------------------------------------------------- */
 
-int64_t smi_flow_snapshot_rows(const sm_snapshot *s)
+sm_status smi_flow_snapshot_rows(const sm_snapshot *s, int64_t *out, sm_error *e)
 {
-    int64_t n = 0, sum = 0;
+    sm_delta_totals t = {.n_rows = -1};
 
-    if (!s) {
-        return -1;
+    if (s) {
+        SM_TRY(sm_snapshot_totals(s, &t, e));
     }
-    const sm_delta_file *files = sm_snapshot_files(s, &n);
-    for (int64_t i = 0; i < n; i++) {
-        const int64_t n_rows = sm_delta_file_rows(&files[i]);
-        if (n_rows < 0) {
-            return -1;
-        }
-        sum += n_rows;
-    }
-    return sum;
+    *out = t.n_rows;
+    return SM_OK;
 }
 
 const sm_json *smi_flow_smelt_member(sm_str commit_info, sm_arena *a)
@@ -147,7 +140,7 @@ static sm_status end_of_log(walk *w, sm_error *e)
         w->is_old = w->number < 0 && !w->is_restored;
         return SM_OK;
     }
-    if (sm_snapshot_open(w->books->store, at, w->run->env->budget, &w->unseen_at, &ignored) !=
+    if (sm_snapshot_open_head(w->books->store, at, w->run->env->budget, &w->unseen_at, &ignored) !=
         SM_OK) {
         if (w->is_restored) {
             return fail_unknown(w, "the log no longer reaches the version it was restored to", e);
@@ -220,8 +213,8 @@ static sm_status read_old(walk *w, sm_error *e)
 
     if (!w->is_restored) {
         at = sm_snapshot_retain(w->books->snapshot);
-    } else if (sm_snapshot_open(w->books->store, w->version, w->run->env->budget, &at, &ignored) !=
-               SM_OK) {
+    } else if (sm_snapshot_open_head(w->books->store, w->version, w->run->env->budget, &at,
+                                     &ignored) != SM_OK) {
         at = NULL; /* then only the commits say what was loaded */
     }
     const sm_status st = smi_flow_books_read_old(w->run, w->version, at, w->books, e);
@@ -240,7 +233,8 @@ static sm_status read_found(walk *w, sm_error *e)
         SM_TRY(smi_flow_books_read(w->run, w->number, b, e));
     }
     if (w->unseen_at) {
-        const int64_t rows = smi_flow_snapshot_rows(w->unseen_at);
+        int64_t rows = -1;
+        SM_TRY(smi_flow_snapshot_rows(w->unseen_at, &rows, e));
         if (rows >= 0 && b->chain.n_rows >= 0 && rows != b->chain.n_rows) {
             return fail_unknown(w,
                                 "the log was cleaned up, and the table has another number "
@@ -256,7 +250,7 @@ static sm_status open_books(sm_run *r, bool for_reload, smi_flow_books *b, sm_er
 {
     walk w = {.run = r, .books = b, .number = -1};
 
-    SM_TRY(sm_snapshot_open(b->store, SM_VERSION_LATEST, r->env->budget, &b->snapshot, e));
+    SM_TRY(sm_snapshot_open_head(b->store, SM_VERSION_LATEST, r->env->budget, &b->snapshot, e));
     const int64_t newest = sm_snapshot_txn(b->snapshot, SM_STR(SMI_BOOKS_APP));
     if (newest < 0 && !has_old_txns(b->snapshot)) {
         return SM_OK; /* nothing was loaded into it */

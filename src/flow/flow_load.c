@@ -410,7 +410,8 @@ sm_status smi_flow_load_run(sm_run *r, int32_t task, sm_error *e)
     SM_TRY(smi_flow_source_open(r, t->source, e));
     SM_TRY(sm_names_uri(r->names, t->name, r->arena, &l.uri, e));
     SM_TRY_GOTO(st, done, smi_flow_books_open(r, t->name, l.uri, is_refreshed, &l.books, e));
-    r->tasks[task].n_rows_before = smi_flow_snapshot_rows(l.books.snapshot);
+    SM_TRY_GOTO(st, done,
+                smi_flow_snapshot_rows(l.books.snapshot, &r->tasks[task].n_rows_before, e));
     if (is_refreshed) {
         SM_TRY_GOTO(st, done, smi_flow_books_reload(r, l.source, &l.books, e));
     } else {

@@ -100,7 +100,7 @@ sm_status smi_flow_quarantine_match(sm_run *r, smi_flow_source_state *s, sm_erro
     if (s->def->quarantine.len > 0) {
         SM_TRY(sm_names_uri(r->names, s->def->quarantine, r->arena, &q->uri, e));
         SM_TRY(smi_flow_books_open(r, s->def->quarantine, q->uri, is_refreshed, &q->books, e));
-        q->n_rows_before = smi_flow_snapshot_rows(q->books.snapshot);
+        SM_TRY(smi_flow_snapshot_rows(q->books.snapshot, &q->n_rows_before, e));
     }
     if (is_refreshed) {
         SM_TRY(smi_flow_books_reload(r, s, &q->books, e));

@@ -65,7 +65,8 @@ static sm_status stored_state(sm_run *r, sm_str table, sm_buf *out, sm_error *e)
     }
     SM_TRY(sm_names_uri(r->names, table, r->arena, &uri, e));
     SM_TRY_GOTO(st, done, sm_store_open(r->env->stores, uri, &store, e));
-    SM_TRY_GOTO(st, done, sm_snapshot_open(store, SM_VERSION_LATEST, r->env->budget, &snapshot, e));
+    SM_TRY_GOTO(st, done,
+                sm_snapshot_open_head(store, SM_VERSION_LATEST, r->env->budget, &snapshot, e));
     sm_buf_printf(out, "version %" PRId64 " of %.*s", sm_snapshot_version(snapshot),
                   SM_STR_ARG(sm_snapshot_metadata(snapshot)->id));
 done:
@@ -231,8 +232,8 @@ static sm_status look_at_table(sm_run *r, int32_t task, table_there *out, sm_err
     SM_TRY_GOTO(st, done, sm_delta_exists(store, &out->is_there, e));
     if (out->is_there) {
         SM_TRY_GOTO(st, done,
-                    sm_snapshot_open(store, SM_VERSION_LATEST, r->env->budget, &snapshot, e));
-        r->tasks[task].n_rows_before = smi_flow_snapshot_rows(snapshot);
+                    sm_snapshot_open_head(store, SM_VERSION_LATEST, r->env->budget, &snapshot, e));
+        SM_TRY_GOTO(st, done, smi_flow_snapshot_rows(snapshot, &r->tasks[task].n_rows_before, e));
         st = t->replace < 0
                  ? smi_flow_books_last(r, store, "fingerprint", &out->fingerprint, e)
                  : period_fingerprint(r, store, period_text(r, t->replace), &out->fingerprint, e);

@@ -80,6 +80,17 @@ typedef struct sm_datafile {
     sm_content *content_out;   /* not NULL: the scan hashes the content and writes it here */
 } sm_datafile;
 
+/* Finds the files of a dataset when a scan begins, which then knows its bounds: whoever makes the
+ * dataset embeds it in a struct of its own (delta_dataset.c). */
+typedef struct sm_lister sm_lister;
+struct sm_lister {
+    /* Lists the files that may have rows within the bounds, which are on the dataset's schema;
+     * blocks. *out lives in `a`. Any thread. SM_INTERRUPTED; what the store fails with. */
+    sm_status (*list)(const sm_lister *l, const sm_bounds *bounds, sm_arena *a, sm_datafile **out,
+                      int64_t *n, sm_error *e);
+    const void *of; /* listers of the same thing list the same files */
+};
+
 /* The files that a scan reads. */
 typedef struct sm_dataset {
     const sm_format *format;
@@ -88,6 +99,7 @@ typedef struct sm_dataset {
     int32_t n_constants;
     sm_datafile *files;
     int64_t n_files;
+    const sm_lister *lister; /* not NULL: there are no files yet, each scan lists them for itself */
     size_t morsel_bytes; /* 0: the format's default. With content_out, whole SM_FILE_HASH_CHUNKs */
     const struct sm_sampled *sampled; /* the columns were found in this sample; NULL: declared */
 } sm_dataset;

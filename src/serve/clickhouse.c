@@ -291,7 +291,7 @@ static sm_status compare_tables(publishing *w, sm_str server, sm_clickhouse_publ
 {
     sm_snapshot *s = NULL, *after = NULL;
     sm_str here = {0}, there = {0};
-    SM_TRY(sm_snapshot_open(w->store, -1, w->env->budget, &s, e));
+    SM_TRY(sm_snapshot_open_head(w->store, -1, w->env->budget, &s, e));
     const sm_type *schema = sm_snapshot_metadata(s)->schema;
     const int64_t version = sm_snapshot_version(s);
     sm_status st = check_columns(w, schema, server, e);
@@ -299,7 +299,7 @@ static sm_status compare_tables(publishing *w, sm_str server, sm_clickhouse_publ
     st = st == SM_OK ? smi_clickhouse_ask(&w->server, "read the table", sums_statement(w, schema),
                                           &there, e)
                      : st;
-    st = st == SM_OK ? sm_snapshot_open(w->store, -1, w->env->budget, &after, e) : st;
+    st = st == SM_OK ? sm_snapshot_open_head(w->store, -1, w->env->budget, &after, e) : st;
     if (st == SM_OK && sm_snapshot_version(after) != version) {
         st = sm_fail(e, SM_CONFLICT, "the table changed while it was compared");
     } else if (st == SM_OK && !sm_str_eq(here, without_lf(there))) {

@@ -413,10 +413,10 @@ sm_status sm_lake_settle(sm_stores *stores, sm_str lake, sm_budget *budget, sm_a
 
 /**
  * Opens a table's newest version, as readers see it: of a publication that is under way it shows
- * nothing. Writes nothing.
+ * nothing. Its files are not listed. Writes nothing.
  *
  * Owner     *out is the caller's, sm_snapshot_release() it
- * Errors    SM_NOT_FOUND: there is no table, or not yet; those of sm_snapshot_open
+ * Errors    SM_NOT_FOUND: there is no table, or not yet; those of sm_snapshot_open_head
  * See       sm_names does the same, alike for all tables of a command
  */
 sm_status sm_table_open(sm_store *table, sm_budget *budget, sm_snapshot **out,
@@ -436,7 +436,7 @@ typedef struct sm_table_at {
 } sm_table_at;
 
 /**
- * Opens a version of a table. Writes nothing.
+ * Opens a version of a table. Its files are not listed. Writes nothing.
  *
  * Owner     *out is the caller's, sm_snapshot_release() it
  * Errors    SM_NOT_FOUND: there is no table, no such version, or the time is before the first;

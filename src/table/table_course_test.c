@@ -109,9 +109,14 @@ static void make_tables(world *w, int n)
 }
 
 /* Has the snapshot that file? */
-static bool has_file(const sm_snapshot *s, sm_str key)
+static bool has_file(sm_snapshot *s, sm_str key)
 {
     int64_t n = 0;
+    sm_error e = {0};
+
+    if (s) {
+        assert_ok(sm_snapshot_list(s, &e), &e);
+    }
     const sm_delta_file *files = s ? sm_snapshot_files(s, &n) : NULL;
 
     for (int64_t i = 0; i < n; i++) {

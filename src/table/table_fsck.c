@@ -323,8 +323,14 @@ static sm_status look_at_log(checking *k, sm_error *e)
                            .todo = f->todo,
                        });
     }
-    const sm_status st = sm_table_open(k->store, k->env->budget, &k->snapshot, &bad);
+    sm_status st = sm_table_open(k->store, k->env->budget, &k->snapshot, &bad);
     if (st == SM_OK) {
+        st = sm_snapshot_list(k->snapshot, &bad);
+    }
+    if (st != SM_OK) {
+        sm_snapshot_release(k->snapshot);
+        k->snapshot = NULL;
+    } else {
         k->out->version = sm_snapshot_version(k->snapshot);
         return SM_OK;
     }

@@ -358,7 +358,7 @@ const sm_plan_node *smi_scan_in_order(const sm_relation *scan, const int32_t *co
                                       sm_arena *a);
 
 /** Opens a table's newest version for a change of the whole table: first completes the publication
- * that is open in its lake (not is_dry: then it writes nothing). */
+ * that is open in its lake (not is_dry: then it writes nothing). Its files are listed. */
 sm_status smi_open_settled(sm_store *table, bool is_dry, sm_budget *budget, sm_snapshot **out,
                            sm_error *e) SM_MUST_USE;
 

@@ -126,8 +126,9 @@ static void test_files(void **state)
     assert_int_equal(n, SM_COUNT(folders));
     for (int i = 0; i < SM_COUNT(folders); i++) {
         assert_true(sm_str_starts(files[i].key, sm_str_of(folders[i])));
-        assert_false(files[i].ranges[0].has_min || files[i].ranges[0].has_nulls);
-        assert_true(files[i].ranges[2].has_min && files[i].ranges[2].has_max);
+        const sm_range *ranges = sm_snapshot_ranges(s, &files[i], k.arena);
+        assert_false(ranges[0].has_min || ranges[0].has_nulls);
+        assert_true(ranges[2].has_min && ranges[2].has_max);
     }
     assert_true(files[2].partition[0].is_null);
     assert_int_equal(files[0].n_rows, 2);

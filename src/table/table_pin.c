@@ -197,7 +197,7 @@ sm_status smi_pins_open(smi_pins *p, sm_store *table, sm_snapshot **out, sm_erro
     if (place.lake.len > 0) {
         SM_TRY_GOTO(st, done, find_pin(p, table, place.lake, &of_lake, e));
     }
-    SM_TRY_GOTO(st, done, sm_snapshot_open(table, SM_VERSION_LATEST, p->budget, &newest, e));
+    SM_TRY_GOTO(st, done, sm_snapshot_open_head(table, SM_VERSION_LATEST, p->budget, &newest, e));
     version = sm_snapshot_version(newest);
     if (of_lake && !of_lake->is_blind) {
         SM_TRY_GOTO(st, done,
@@ -207,7 +207,7 @@ sm_status smi_pins_open(smi_pins *p, sm_store *table, sm_snapshot **out, sm_erro
     if (version < 0) {
         st = fail_not_yet(table, e);
     } else if (version < sm_snapshot_version(newest)) {
-        st = sm_snapshot_open(table, version, p->budget, out, e);
+        st = sm_snapshot_open_head(table, version, p->budget, out, e);
     } else {
         *out = newest;
         newest = NULL;
@@ -226,7 +226,7 @@ sm_status smi_pins_open_at(smi_pins *p, sm_store *table, const sm_table_at *at, 
 
     if (at->kind == SM_AT_VERSION) {
         SM_ASSERT(version >= 0);
-        return sm_snapshot_open(table, version, p->budget, out, e);
+        return sm_snapshot_open_head(table, version, p->budget, out, e);
     }
     if (at->kind == SM_AT_NEWEST) {
         return smi_pins_open(p, table, out, e);
@@ -238,5 +238,5 @@ sm_status smi_pins_open_at(smi_pins *p, sm_store *table, const sm_table_at *at, 
         return SM_OK;
     }
     sm_snapshot_release(newest);
-    return st == SM_OK ? sm_snapshot_open(table, version, p->budget, out, e) : st;
+    return st == SM_OK ? sm_snapshot_open_head(table, version, p->budget, out, e) : st;
 }

@@ -446,11 +446,19 @@ sm_status smi_open_settled(sm_store *table, bool is_dry, sm_budget *budget, sm_s
     sm_arena *a = sm_arena_new(budget);
     const smi_lake_place place = smi_lake_of(table, a);
     sm_status st = SM_OK;
+    sm_snapshot *s = NULL;
     sm_str told = {0};
 
     if (place.lake.len > 0 && !is_dry) {
         st = sm_lake_settle(sm_store_opener(table), place.lake, budget, a, &told, e);
     }
     sm_arena_free(a);
-    return st == SM_OK ? sm_table_open(table, budget, out, e) : st;
+    st = st == SM_OK ? sm_table_open(table, budget, &s, e) : st;
+    st = st == SM_OK ? sm_snapshot_list(s, e) : st;
+    if (st != SM_OK) {
+        sm_snapshot_release(s);
+        return st;
+    }
+    *out = s;
+    return SM_OK;
 }

@@ -39,12 +39,12 @@ typedef struct replacing {
 
 /* ---- by statistics --------------------------------------------------------------------------- */
 
-static bool is_excluded(const sm_stage *s, const sm_delta_file *f)
+static bool is_excluded(const sm_stage *s, const sm_delta_file *f, const sm_range *ranges)
 {
     const sm_bounds *bounds = &s->candidate->record.read;
 
     for (int32_t i = 0; i < bounds->n; i++) {
-        if (sm_delta_file_excludes(s->out.metadata, f, &bounds->items[i])) {
+        if (sm_delta_file_excludes(s->out.metadata, f, ranges, &bounds->items[i])) {
             return true;
         }
     }
@@ -63,9 +63,10 @@ static void mark_columns(const sm_expr *x, bool *is_used)
 }
 
 /* Finds the one value that the column has in all rows of the file; false where neither partition
- * nor statistics tell. Bounds may be wider than the values, so where both are equal they are the
- * value. */
-static bool only_value(const sm_stage *s, const sm_delta_file *f, int32_t column, sm_value *out)
+ * nor statistics (NULL: there are none) tell. Bounds may be wider than the values, so where both
+ * are equal they are the value. */
+static bool only_value(const sm_stage *s, const sm_delta_file *f, const sm_range *ranges,
+                       int32_t column, sm_value *out)
 {
     const sm_type *t = s->candidate->schema->fields[column].type;
     const int32_t place = sm_delta_partition_at(s->out.metadata, column);
@@ -74,14 +75,14 @@ static bool only_value(const sm_stage *s, const sm_delta_file *f, int32_t column
         *out = f->partition[place];
         return true;
     }
-    if (!f->ranges) {
+    if (!ranges) {
         return false;
     }
-    const sm_range *r = &f->ranges[column];
-    if (sm_type_is_nested(t->id) || !r->has_nulls || f->n_rows <= 0) {
+    const sm_range *r = &ranges[column];
+    if (sm_type_is_nested(t->id) || !r->has_nulls || r->n_rows <= 0) {
         return false;
     }
-    if (r->n_nulls == f->n_rows) {
+    if (r->n_nulls == r->n_rows) {
         *out = sm_value_null(t);
         return true;
     }
@@ -115,8 +116,8 @@ static sm_status one_row(const sm_type *schema, const sm_value *values, const bo
     return SM_OK;
 }
 
-static sm_status decide_by_values(const sm_stage *s, const sm_delta_file *f, sm_arena *a,
-                                  file_fate *out, sm_error *e)
+static sm_status decide_by_values(const sm_stage *s, const sm_delta_file *f, const sm_range *ranges,
+                                  sm_arena *a, file_fate *out, sm_error *e)
 {
     const sm_type *schema = s->candidate->schema;
     bool *is_used = SM_NEW_ARRAY(a, bool, schema->n_fields + 1);
@@ -128,7 +129,7 @@ static sm_status decide_by_values(const sm_stage *s, const sm_delta_file *f, sm_
     *out = LOOK;
     mark_columns(s->where, is_used);
     for (int32_t i = 0; i < schema->n_fields; i++) {
-        if (is_used[i] && !only_value(s, f, i, &values[i])) {
+        if (is_used[i] && !only_value(s, f, ranges, i, &values[i])) {
             return SM_OK;
         }
     }
@@ -158,12 +159,16 @@ static file_fate decide_whole(sm_stage *s, const sm_delta_file *f)
 
 static sm_status decide_file(sm_stage *s, const sm_delta_file *f, file_fate *out, sm_error *e)
 {
-    if (is_excluded(s, f)) {
-        *out = KEEP;
-        return SM_OK;
-    }
+    sm_status st = SM_OK;
     sm_arena *a = sm_arena_new(s->env.budget);
-    const sm_status st = decide_by_values(s, f, a, out, e);
+    const sm_range *ranges = sm_snapshot_ranges(s->candidate->base, f, a);
+
+    *out = LOOK;
+    if (is_excluded(s, f, ranges)) {
+        *out = KEEP;
+    } else {
+        st = decide_by_values(s, f, ranges, a, out, e);
+    }
     sm_arena_free(a);
     if (*out == REMOVE) {
         *out = decide_whole(s, f);

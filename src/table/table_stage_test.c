@@ -53,10 +53,11 @@ static void test_append(void **state)
     const sm_delta_file *files = sm_snapshot_files(s, &n);
     assert_int_equal(n, 2);
     assert_int_equal(files[0].n_rows, 3);
-    assert_non_null(files[0].ranges);
-    assert_int_equal(files[0].ranges[2].min.as.i, 5);
-    assert_int_equal(files[0].ranges[2].max.as.i, 7);
-    assert_int_equal(files[0].ranges[2].n_nulls, 1);
+    const sm_range *ranges = sm_snapshot_ranges(s, &files[0], k.arena);
+    assert_non_null(ranges);
+    assert_int_equal(ranges[2].min.as.i, 5);
+    assert_int_equal(ranges[2].max.as.i, 7);
+    assert_int_equal(ranges[2].n_nulls, 1);
     assert_true(sm_str_starts(files[0].key, SM_STR("part-00000-")));
     assert_true(sm_str_ends(files[0].key, SM_STR("-c000.zstd.parquet")));
     assert_int_equal(sm_snapshot_protocol(s)->min_reader, 1);

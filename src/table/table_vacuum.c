@@ -119,15 +119,16 @@ static bool is_old(const vacuum *w, int64_t time_us)
     return time_us < w->cutoff_us;
 }
 
+static sm_status need_file(void *ctx, const sm_delta_file *f, sm_error *e)
+{
+    need_path(ctx, f->path);
+    return need_vector(ctx, f->dv, e);
+}
+
 static sm_status need_version(vacuum *w, sm_error *e)
 {
-    int64_t n = 0;
-    const sm_delta_file *files = sm_snapshot_files(w->snapshot, &n);
-
-    for (int64_t i = 0; i < n; i++) {
-        need_path(w, files[i].path);
-        SM_TRY(need_vector(w, files[i].dv, e));
-    }
+    /* Where all begins anew, what was needed stays so: that keeps a file rather than deletes it. */
+    SM_TRY(sm_snapshot_each(w->snapshot, NULL, &(sm_delta_sink){.file = need_file, .ctx = w}, e));
     for (int64_t i = 0; i < w->n_removed; i++) {
         const sm_delta_named *r = &w->removed[i];
         SM_ASSERT(r->deleted_ms >= 0);
@@ -521,7 +522,7 @@ static sm_status find_files(vacuum *w, sm_error *e)
         }
     }
     SM_TRY(settle(w, e));
-    SM_TRY(sm_snapshot_open(w->store, SM_VERSION_LATEST, w->budget, &w->snapshot, e));
+    SM_TRY(sm_snapshot_open_head(w->store, SM_VERSION_LATEST, w->budget, &w->snapshot, e));
     SM_TRY(sm_delta_check_vacuum(w->snapshot, e));
     SM_TRY(set_cutoff(w, e));
     SM_TRY(sm_delta_removed_files(w->snapshot, w->arena, &w->removed, &w->n_removed, &is_whole, e));
