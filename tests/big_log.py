@@ -65,16 +65,16 @@ HEAD = f"""
 
 def write_checkpoint(con, log, version, files, parts):
     """A row of protocol, one of metadata, and those of the adds, in as many parts as asked for."""
+    heads = (f"SELECT protocol, NULL AS \"metaData\", NULL::{ADD_TYPE} AS add FROM ({HEAD}) "
+             f"UNION ALL SELECT NULL, meta, NULL FROM ({HEAD})")
     for part in range(parts):
         first, last = files * part // parts, files * (part + 1) // parts
-        adds = f"SELECT NULL AS protocol, NULL AS \"metaData\", {sql_of_add(files)}::{ADD_TYPE} AS add " \
-               f"FROM range({first}, {last}) AS r(i)"
-        heads = f"SELECT protocol, NULL AS \"metaData\", NULL::{ADD_TYPE} AS add FROM ({HEAD}) UNION ALL " \
-                f"SELECT NULL, meta, NULL FROM ({HEAD})"
+        adds = (f"SELECT NULL AS protocol, NULL AS meta, {sql_of_add(files)}::{ADD_TYPE} AS add "
+                f"FROM range({first}, {last}) AS r(i)")
         if part > 0:
             heads = f"SELECT * FROM ({heads}) LIMIT 0"
         name = f"{version:020}.checkpoint" + (f".{part + 1:010}.{parts:010}" if parts > 1 else "")
-        con.execute(f"COPY ({heads} UNION ALL {adds}) TO '{log / name}.parquet' "
+        con.execute(f"COPY (({heads}) UNION ALL {adds}) TO '{log / name}.parquet' "
                     "(FORMAT parquet, COMPRESSION snappy)")
     (log / "_last_checkpoint").write_text(json.dumps(
         {"version": version, "size": files + 2} | ({"parts": parts} if parts > 1 else {})))

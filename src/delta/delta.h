@@ -139,8 +139,8 @@ sm_status sm_snapshot_open(sm_store *s, int64_t version, sm_budget *budget, sm_s
  */
 sm_status sm_snapshot_open_head(sm_store *s, int64_t version, sm_budget *budget, sm_snapshot **out,
                                 sm_error *e) SM_MUST_USE;
-/** Lists the files of a snapshot that was opened without them, as sm_snapshot_open() does. To be
- * called before others have the snapshot. */
+/** Lists the files of a snapshot that was opened without them, as sm_snapshot_open() does; once.
+ * Others may read the snapshot meanwhile, but not its list, and may not list it too. */
 sm_status sm_snapshot_list(sm_snapshot *s, sm_error *e) SM_MUST_USE;
 /** One more holder, who releases it too. Any thread. */
 sm_snapshot *sm_snapshot_retain(sm_snapshot *s);

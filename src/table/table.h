@@ -222,7 +222,7 @@ typedef struct sm_write {
     uint64_t file_bytes;  /* a file is ended once it has so many; 0: 256 MiB */
     sm_str user_metadata; /* see sm_delta_commit */
     bool has_base; /* it goes on from `base` (NULL: no table yet), not from the newest version */
-    sm_snapshot *base; /* retained */
+    sm_snapshot *base; /* retained; its files are listed, if they are not yet */
 } sm_write;
 
 /* A write under way: rows go in, data files and at its end a candidate come out. */

@@ -43,6 +43,7 @@ static sm_status open_table(sm_stage *s, const sm_write *w, sm_error *e)
     if (!w->has_base) {
         SM_TRY(open_newest(s, e));
     } else if (w->base) {
+        SM_TRY(sm_snapshot_list(w->base, e));
         c->base = sm_snapshot_retain(w->base);
     }
     if (c->base) {

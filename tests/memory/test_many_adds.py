@@ -1,0 +1,78 @@
+"""A log of many files: what is asked of one range reads one file and needs no memory for the others."""
+import json
+import subprocess
+import sys
+
+import deltalake
+import pytest
+
+import big_log
+
+FILES, COMMITS = 100_000, 20
+MOST_BYTES = 96_000_000
+
+# A process's peak starts at that of the process which started it: this one is small.
+PEAK = """
+import os, sys
+pid = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ)
+_, status, used = os.wait4(pid, 0)
+print(used.ru_maxrss * 1024, file=sys.stderr)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
+def within(smelt, *args):
+    """What smelt prints, in the memory that it may take."""
+    done = subprocess.run([sys.executable, "-c", PEAK, smelt.path, *map(str, args)],
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stderr.splitlines()[-1]) <= MOST_BYTES
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("many") / "table"
+    big_log.make(folder, FILES, COMMITS, parts=3)
+    return folder
+
+
+def check_totals(smelt, table):
+    shown = json.loads(within(smelt, "table", "show", table, "--json"))
+    assert (shown["files"], shown["rows"]) == (FILES, FILES * big_log.ROWS)
+    assert shown["version"] == COMMITS
+
+
+def test_totals(smelt, table):
+    """The files stand in the order in which they were added; delta-rs has the same in its own."""
+    check_totals(smelt, table)
+    files = json.loads(smelt("table", "files", table, "--json").stdout)["files"]
+    uris = deltalake.DeltaTable(str(table)).file_uris()
+    paths = [uri.removeprefix(f"{table}/") for uri in uris]
+    assert [f["path"] for f in files] == sorted(paths, key=lambda p: int(p.split("/part-")[1][:8]))
+
+
+@pytest.mark.parametrize("more", ["", " AND day >= DATE '2022-06-01'"])
+def test_one_range(smelt, table, more):
+    """The other files do not exist: a query that opened one would fail."""
+    first, last = big_log.one_range(FILES)
+    query = (f"SELECT count(*), min(id), max(id) FROM '{table}' "
+             f"WHERE id BETWEEN {first} AND {last}{more}")
+    done = within(smelt, "sql", query, "--format", "csv")
+    assert done.splitlines()[1] == f"{last - first + 1},{first},{last}"
+
+
+def test_checkpoint_of_delta_rs(smelt, table, tmp_path):
+    """The same of a checkpoint as delta-rs writes it."""
+    log = table / "_delta_log"
+    deltalake.DeltaTable(str(table)).create_checkpoint()
+    for path in [*log.glob("*.json"), *log.glob(f"{0:020}.checkpoint*")]:
+        path.rename(tmp_path / path.name)
+    try:
+        check_totals(smelt, table)
+        test_one_range(smelt, table, "")
+    finally:
+        for path in tmp_path.iterdir():
+            path.rename(log / path.name)
+        for path in log.glob(f"{COMMITS:020}.checkpoint*"):
+            path.unlink()
