@@ -77,6 +77,18 @@ def bronze_table(scale):
     return folder / "bronze" / "viewing_log"
 
 
+def big_log(scale):
+    """The log of a table of a million files (scale 10: ten million); made once and kept."""
+    files = 1_000_000 * scale
+    folder = WORK / f"log-{files}"
+    if not (folder / "done").exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        subprocess.run([sys.executable, ROOT / "tests" / "big_log.py", folder / "table",
+                        "--files", str(files), "--commits", "50"], check=True)
+        (folder / "done").touch()
+    return folder / "table"
+
+
 class Bucket:
     """MinIO on loopback with the logs in a bucket, from the first time that it is asked for."""
     server = None
@@ -222,6 +234,29 @@ ROWS["parse"] = (lambda s: logs("plain", s), None, None, {
     "smelt": parse_smelt, "DuckDB": peer("duckdb_parse"), "Polars": peer("polars_parse"),
     "chDB": peer("chdb_parse")})
 
+# The log alone: a table is opened and its files are listed, or one of them is read.
+ROWS["open"] = (big_log, None, None, {
+    "smelt": lambda source, out: [SMELT, "table", "show", source, "--json"],
+    "delta-rs": peer("delta_rs_open")})
+
+
+def ids(source):
+    """The range of a query that reads one file."""
+    sys.path.insert(0, str(ROOT / "tests"))
+    import big_log as made
+    return made.one_range(int(source.parent.name.split("-")[1]))
+
+
+def smelt_range(source, out):
+    first, last = ids(source)
+    return [SMELT, "sql", "--format", "ndjson",
+            f"SELECT count(*) AS n FROM '{source}' WHERE id BETWEEN {first} AND {last}"]
+
+
+ROWS["range"] = (big_log, None, None, {
+    "smelt": smelt_range,
+    "delta-rs": lambda source, out: [*peer("delta_rs_range")(source, out), *ids(source)]})
+
 # The same from a bucket, and the rate at which objects come when nobody looks at them.
 for kind, query, table, run in [
         ("direct", GOLD, "gold/customer360", smelt_run("direct")),
@@ -239,6 +274,14 @@ def sync_folder(folder):
             handle = os.open(path, os.O_RDONLY)
             os.fsync(handle)
             os.close(handle)
+
+
+def number_in(line):
+    """The number that a contestant prints, which may be a member of an object."""
+    if not line.startswith("{"):
+        return line
+    shown = json.loads(line)
+    return str(shown.get("files", shown.get("n", line)))
 
 
 def run_once(contestant, source, out):
@@ -261,7 +304,7 @@ def run_once(contestant, source, out):
         raise SystemExit(f"bench: {command[0]} ... exited with {child.returncode}; see {WORK}/stderr.log")
     lines = text.strip().splitlines()
     result = {"cpu": used.ru_utime + used.ru_stime, "peak": used.ru_maxrss * 1024, "wall": wall,
-              "printed": lines[0] if lines else ""}
+              "printed": number_in(lines[0]) if lines else ""}
     if str(command[0]).endswith("python"):  # a peer's own clock: its last line
         result["wall"] = float(lines[-1])
     elif pathlib.Path(command[0]).name.startswith("bench_"):

@@ -33,14 +33,16 @@ STATS = f"""to_json({{'numRecords': {ROWS},
 ADD = f"""{{
   'path': 'day=' || {DAY} || '/part-' || lpad(i::VARCHAR, 8, '0') || '-' ||
     substr(md5(i::VARCHAR), 1, 8) || '-4f3a-9b1e-7c2d5e8f0a61-c000.snappy.parquet',
-  'partitionValues': MAP {{'day': {DAY}}}, 'size': 100000 + i % 1000,
+  'partitionValues': MAP {{'day': {DAY}}},
+  'size': CASE WHEN i = FILES // 2 THEN REAL_BYTES ELSE 100000 + i % 1000 END,
   'modificationTime': 1650000000000 + i, 'dataChange': false, 'stats': {STATS}}}"""
 ADD_TYPE = ("STRUCT(path VARCHAR, \"partitionValues\" MAP(VARCHAR, VARCHAR), size BIGINT, "
             "\"modificationTime\" BIGINT, \"dataChange\" BOOLEAN, stats VARCHAR)")
 
 
-def sql_of_add(files):
-    return ADD.replace("FILES", str(files))
+def sql_of_add(files, real_bytes=0):
+    """real_bytes: the size of the file that is there."""
+    return ADD.replace("FILES", str(files)).replace("REAL_BYTES", str(real_bytes))
 
 
 def one_range(files):
@@ -63,13 +65,13 @@ HEAD = f"""
       'createdTime': 1650000000000}} AS meta"""
 
 
-def write_checkpoint(con, log, version, files, parts):
+def write_checkpoint(con, log, version, files, parts, real_bytes):
     """A row of protocol, one of metadata, and those of the adds, in as many parts as asked for."""
     heads = (f"SELECT protocol, NULL AS \"metaData\", NULL::{ADD_TYPE} AS add FROM ({HEAD}) "
              f"UNION ALL SELECT NULL, meta, NULL FROM ({HEAD})")
     for part in range(parts):
         first, last = files * part // parts, files * (part + 1) // parts
-        adds = (f"SELECT NULL AS protocol, NULL AS meta, {sql_of_add(files)}::{ADD_TYPE} AS add "
+        adds = (f"SELECT NULL AS protocol, NULL AS meta, {sql_of_add(files, real_bytes)}::{ADD_TYPE} AS add "
                 f"FROM range({first}, {last}) AS r(i)")
         if part > 0:
             heads = f"SELECT * FROM ({heads}) LIMIT 0"
@@ -97,13 +99,14 @@ def write_commit(log, version, actions):
 
 
 def write_data(con, folder, files):
-    """The one file that a query of one_range() reads."""
+    """The one file that a query of one_range() reads; its size."""
     i = files // 2
     path = folder / adds_of(con, i, 1, files)[0]["path"]
     path.parent.mkdir(parents=True, exist_ok=True)
     con.execute(f"""COPY (SELECT {i} * {ROWS} + k AS id, 'name_{i}' AS name,
         ({i} * 0.5 + k / 10.0)::DOUBLE AS value
       FROM range({ROWS}) AS r(k)) TO '{path}' (FORMAT parquet)""")
+    return path.stat().st_size
 
 
 def make(folder, files, commits, parts=1):
@@ -119,8 +122,7 @@ def make(folder, files, commits, parts=1):
                           {"protocol": {"minReaderVersion": 1, "minWriterVersion": 2}},
                           {"metaData": metadata()}])
     if files:
-        write_checkpoint(con, log, 0, files, parts)
-        write_data(con, folder, files)
+        write_checkpoint(con, log, 0, files, parts, write_data(con, folder, files))
     added = adds_of(con, files, commits, files + commits)
     removed = adds_of(con, 0, commits, files) if files else [None] * commits
     for version, (add, remove) in enumerate(zip(added, removed), 1):

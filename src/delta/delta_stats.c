@@ -362,6 +362,20 @@ static void skip_nested(walk *w)
     } while (w->is_plain && depth > 0);
 }
 
+static void skip_value(walk *w)
+{
+    const char c = skip_space(w);
+    bool unused = false;
+
+    if (c == '{' || c == '[') {
+        skip_nested(w);
+    } else if (c == '"') {
+        take_string(w, &unused);
+    } else {
+        take_word(w);
+    }
+}
+
 /* Takes a value. A single one becomes *out. */
 static void take_value(walk *w, sm_json *out)
 {
@@ -414,16 +428,18 @@ static void walk_columns(walk *w, const smi_stats_column *columns, int32_t n, sm
     memset(out, 0, (size_t)n * sizeof(*out));
     expect(w, '{');
     for (bool is_first = true; w->is_plain && has_member(w, is_first); is_first = false) {
-        sm_json value;
         const sm_str key = take_key(w);
-        take_value(w, &value);
-        for (int32_t i = 0; i < n; i++) {
-            if (sm_str_eq(columns[i].name, key)) {
-                out[i] = value;
-                w->is_plain = w->is_plain && value.type != SM_JSON_OBJECT &&
-                              sm_utf8_check(value.text.data, value.text.len) == value.text.len;
-            }
+        int32_t i = 0;
+        while (i < n && !sm_str_eq(columns[i].name, key)) {
+            i++;
         }
+        if (i == n) {
+            skip_value(w);
+            continue;
+        }
+        take_value(w, &out[i]);
+        w->is_plain = w->is_plain && out[i].type != SM_JSON_OBJECT &&
+                      sm_utf8_check(out[i].text.data, out[i].text.len) == out[i].text.len;
     }
 }
 
@@ -439,11 +455,12 @@ static bool walk_stats(sm_str json, const smi_stats_column *columns, int32_t n, 
                            : sm_str_is(key, "maxValues") ? out->max
                            : sm_str_is(key, "nullCount") ? out->nulls
                                                          : NULL;
-        sm_json passed;
         if (section && n > 0) {
             walk_columns(&w, columns, n, section);
+        } else if (sm_str_is(key, "numRecords")) {
+            take_value(&w, &out->rows);
         } else {
-            take_value(&w, sm_str_is(key, "numRecords") ? &out->rows : &passed);
+            skip_value(&w);
         }
     }
     skip_space(&w);
@@ -460,9 +477,10 @@ static const sm_json *picked_value(const sm_json *v)
 static bool pick_plain(sm_str json, const smi_stats_column *columns, int32_t n, sm_arena *a,
                        int64_t *n_rows, sm_range *ranges)
 {
-    sm_json few[3 * FEW_COLUMNS] = {0};
+    sm_json few[3 * FEW_COLUMNS];
     sm_json *const all = n <= FEW_COLUMNS ? few : SM_NEW_ARRAY(a, sm_json, 3 * n);
     picked found = {.min = all, .max = all + n, .nulls = all + 2 * n};
+    memset(all, 0, (size_t)(3 * n) * sizeof(*all)); /* what is not there stays NULL */
 
     if (!walk_stats(json, columns, n, &found)) {
         return false;

@@ -209,6 +209,7 @@ LIMITS = {
     "writing with features other": InTest("src/table/table_rules_test.c", "UNSUPPORTED"),
     "constraints, generated columns": InTest("src/query/spark_expr_test.c", "UNSUPPORTED"),
     "values of partition columns that": InTest("src/delta/delta_partition_test.c", "DEFAULT_PARTITION"),
+    "many files": InTest("tests/memory/test_many_adds.py", "MOST_BYTES"),
     "the folder of a partition": InTest("src/delta/delta_partition_test.c", "SM_LIMIT"),
     "partition columns of type BLOB": InTest("tests/peers/test_partitioned.py", "blob"),
     "files, and their deletion vectors": [
