@@ -37,6 +37,8 @@ typedef struct cluster_set {
 
 typedef struct choosing {
     const smi_cluster_goal *goal;
+    const sm_snapshot *snapshot;
+    sm_arena *arena;
     const sm_delta_file *files;
     int64_t n_files;
     const char **whys;    /* one a file; NULL: it stays */
@@ -87,10 +89,11 @@ static bool is_apart(const box *b, const sm_range *r)
 /* May the file stay although its set moves? */
 static bool may_stay(const choosing *c, const sm_delta_file *f)
 {
-    bool may = f->ranges && !f->dv && f->size_bytes >= c->goal->file_bytes / 2;
+    const sm_range *ranges = sm_snapshot_ranges(c->snapshot, f, c->arena);
+    bool may = ranges && !f->dv && f->size_bytes >= c->goal->file_bytes / 2;
 
     for (int32_t k = 0; k < c->goal->n_columns && may; k++) {
-        may = is_apart(&c->boxes[k], &f->ranges[c->goal->columns[k]]);
+        may = is_apart(&c->boxes[k], &ranges[c->goal->columns[k]]);
     }
     return may;
 }
@@ -100,6 +103,7 @@ static bool may_stay(const choosing *c, const sm_delta_file *f)
 static void move_file(choosing *c, int64_t i, const char *why)
 {
     const sm_delta_file *f = &c->files[i];
+    const sm_range *ranges = sm_snapshot_ranges(c->snapshot, f, c->arena);
 
     SM_ASSERT(!c->whys[i]);
     c->whys[i] = why;
@@ -108,7 +112,7 @@ static void move_file(choosing *c, int64_t i, const char *why)
                     ? INT64_MAX
                     : c->n_rows + sm_delta_file_rows(f);
     for (int32_t k = 0; k < c->goal->n_columns; k++) {
-        widen(&c->boxes[k], f->ranges ? &f->ranges[c->goal->columns[k]] : NULL);
+        widen(&c->boxes[k], ranges ? &ranges[c->goal->columns[k]] : NULL);
     }
     if (c->set_of[i]) {
         c->set_of[i]->n_moved++;
@@ -191,7 +195,10 @@ static void take_choice(const choosing *c, sm_arena *a, smi_cluster_choice *out)
 void smi_cluster_choose(const sm_snapshot *s, const smi_cluster_goal *goal, sm_arena *a,
                         smi_cluster_choice *out)
 {
-    choosing c = {.goal = goal, .boxes = SM_NEW_ARRAY(a, box, goal->n_columns + 1)};
+    choosing c = {.goal = goal,
+                  .snapshot = s,
+                  .arena = a,
+                  .boxes = SM_NEW_ARRAY(a, box, goal->n_columns + 1)};
 
     SM_ASSERT(goal->by.len > 0 && goal->n_columns > 0);
     c.files = sm_snapshot_files(s, &c.n_files);

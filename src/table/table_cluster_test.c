@@ -52,6 +52,7 @@ static sm_snapshot *open_table(kit *k)
 
     assert_ok(sm_store_open(test_stores, kit_uri(k, TABLE), &s, &e), &e);
     assert_ok(sm_table_open(s, k->budget, &out, &e), &e);
+    assert_ok(sm_snapshot_list(out, &e), &e);
     sm_store_release(s);
     return out;
 }
