@@ -253,6 +253,7 @@ static sm_status make_diff(sm_diff *d, sm_store *table, const sm_diff_opts *opts
 
     for (int side = 0; side < 2; side++) {
         SM_TRY(sm_table_open_at(table, at[side], d->env.budget, &d->versions[side], e));
+        SM_TRY(sm_snapshot_list(d->versions[side], e));
         d->parts.versions[side] = d->versions[side];
     }
     d->about.from = sm_snapshot_version(d->versions[0]);
