@@ -128,8 +128,6 @@ struct sm_snapshot {
 void smi_state_apply(sm_snapshot *s, const smi_action *action);
 /** The adds of commits that are live, in the table's order, as their indexes, in `a`. */
 int64_t *smi_state_live(const sm_snapshot *s, sm_arena *a, int64_t *n);
-/** Has the state a protocol and metadata? SM_CORRUPT where it does not. */
-sm_status smi_state_check(const sm_snapshot *s, sm_error *e) SM_MUST_USE;
 /** After the last action: checks the state and parses the schema. */
 sm_status smi_state_finish(sm_snapshot *s, sm_error *e) SM_MUST_USE;
 /** Are the partition columns columns of the schema with plain values, each named once? false with

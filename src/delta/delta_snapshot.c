@@ -192,12 +192,16 @@ sm_status smi_replay_checkpoint(sm_snapshot *s, const smi_checkpoint *c, sm_erro
     return SM_OK;
 }
 
-/* The checkpoint without its files. It is a whole state. */
+/* The checkpoint without its files. One that says nothing of the table is damaged. Where it lacks
+ * only the protocol or only the metadata, whoever wrote it lost them, and the table is refused, as
+ * others do. */
 static sm_status replay_head(sm_snapshot *s, const smi_checkpoint *c, sm_error *e)
 {
     s->base = *c;
     SM_TRY(replay_keys(s, ~SMI_FILES, replay_head_action, e));
-    return c->version >= 0 ? smi_state_check(s, e) : SM_OK;
+    return c->version < 0 || s->has_protocol || s->has_metadata
+               ? SM_OK
+               : sm_fail(e, SM_CORRUPT, "the log has no protocol and no metadata");
 }
 
 static sm_status fail_gap(const sm_snapshot *s, int64_t version, sm_error *e)

@@ -362,7 +362,8 @@ int64_t *smi_state_live(const sm_snapshot *s, sm_arena *a, int64_t *n)
     return out;
 }
 
-sm_status smi_state_check(const sm_snapshot *s, sm_error *e)
+/* Has the state a protocol and metadata? */
+static sm_status check_state(const sm_snapshot *s, sm_error *e)
 {
     if (!s->has_protocol) {
         return sm_fail(e, SM_CORRUPT, "the log has no protocol");
@@ -376,7 +377,7 @@ sm_status smi_state_check(const sm_snapshot *s, sm_error *e)
 sm_status smi_state_finish(sm_snapshot *s, sm_error *e)
 {
     SM_ASSERT(!s->is_listed && s->n_files == 0);
-    SM_TRY(smi_state_check(s, e));
+    SM_TRY(check_state(s, e));
     SM_TRY(smi_check_reader(&s->protocol, e));
     if (s->schema_json.len == 0) { /* as the reference implementation: no columns */
         s->metadata.schema = sm_type_struct(s->arena, NULL, 0);

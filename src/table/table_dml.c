@@ -229,6 +229,7 @@ static sm_status open_there(changing *c, bool *is_done, sm_error *e)
     sm_status st = sm_delta_exists(store, &exists, e);
     if (st == SM_OK && exists && c->s->or_replace) {
         st = sm_table_open(store, c->env->budget, &c->base, e);
+        st = st == SM_OK ? sm_snapshot_list(c->base, e) : st;
     } else if (st == SM_OK && exists) {
         *is_done = c->s->if_not_exists;
         if (!*is_done) {
@@ -377,6 +378,7 @@ static sm_status stage_statement(changing *c, sm_error *e)
     }
     SM_ASSERT(c->s->table);
     c->base = sm_snapshot_retain((sm_snapshot *)c->s->table);
+    SM_TRY(sm_snapshot_list(c->base, e));
     c->uri = sm_store_uri(sm_snapshot_store(c->base));
     const sm_status st = check_writable(c, e);
     if (st != SM_OK) {
