@@ -234,8 +234,10 @@ static void settle_metadata(clustering *w)
     const bool is_zorder = w->curve == SM_CURVE_ZORDER;
     bool is_other = false;
 
-    *own = *m; /* borrowed of the snapshot, which the candidate holds */
-    memcpy(config, m->config, (size_t)m->n_config * sizeof(*config));
+    *own = *m;             /* borrowed of the snapshot, which the candidate holds */
+    if (m->n_config > 0) { /* else there is nothing to copy from */
+        memcpy(config, m->config, (size_t)m->n_config * sizeof(*config));
+    }
     is_other |= set_property(config, &own->n_config, BY_KEY, columns_json(w), false);
     is_other |= set_property(config, &own->n_config, CURVE_KEY,
                              is_zorder ? SM_STR("zorder") : SM_STR("hilbert"), false);

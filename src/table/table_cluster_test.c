@@ -66,7 +66,9 @@ static void set_property(kit *k, const char *key, const char *value)
     sm_delta_metadata m = *sm_snapshot_metadata(s);
     sm_pair *config = SM_NEW_ARRAY(k->arena, sm_pair, m.n_config + 1);
 
-    memcpy(config, m.config, (size_t)m.n_config * sizeof(*config));
+    for (int32_t i = 0; i < m.n_config; i++) {
+        config[i] = m.config[i];
+    }
     config[m.n_config++] = (sm_pair){sm_str_of(key), sm_str_of(value)};
     m.config = config;
     const sm_delta_commit c = {.operation = SM_STR("SET TBLPROPERTIES"), .metadata = &m};
