@@ -215,6 +215,9 @@ static sm_status want_var(const sm_pipeline *p, sm_str name, smi_flow_place at, 
     const char *near = sm_nearest_name(name, names, p->n_vars);
     if (near) {
         sm_error_todo(e, "Did you mean \"%s\"?", near);
+    } else {
+        sm_error_todo(e, "Name a variable here. What it is stands under vars, like "
+                         "lake: {type: uri, default: ./lake}.");
     }
     return smi_flow_at(p, at, st, e);
 }

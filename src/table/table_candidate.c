@@ -14,7 +14,9 @@
 sm_candidate *sm_candidate_retain(sm_candidate *c)
 {
     const int32_t before = atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
+
     SM_ASSERT(before > 0);
+    (void)before; /* of the assert alone */
     return c;
 }
 
