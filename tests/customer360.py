@@ -110,10 +110,13 @@ def versions(uri):
             for path in sorted(log.glob("*.json")) if re.fullmatch(r"\d{20}", path.stem)}
 
 
-def data_files(uri):
-    """The data files of the last version in the order of the log (no checkpoint is read)."""
+def data_files(uri, at=None):
+    """The data files of a version, the last one if not given, in the order of the log (no checkpoint is
+    read)."""
     active = {}
-    for actions in versions(uri).values():
+    for version, actions in versions(uri).items():
+        if at is not None and version > at:
+            break
         for action in actions:
             if "remove" in action:
                 active.pop(action["remove"]["path"], None)
@@ -132,11 +135,11 @@ def schema_of(uri):
     return found
 
 
-def read_table(uri):
-    """All rows in their order, or None where the table is not there."""
+def read_table(uri, at=None):
+    """All rows in their order, of version `at` if given, or None where the table is not there."""
     if not versions(uri):
         return None
-    parts = [pq.read_table(path, partitioning=None) for path in data_files(uri)]
+    parts = [pq.read_table(path, partitioning=None) for path in data_files(uri, at)]
     if not parts:
         names = [field["name"] for field in schema_of(uri)["fields"]]
         return pa.table({name: pa.array([], pa.null()) for name in names})

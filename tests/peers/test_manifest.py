@@ -34,7 +34,9 @@ class Case:
                              contracts=max(100, lines // 20), damage=0.02, mixed=True, seed=SEED)
         self.lake = folder / "lake"
         self.report = run(smelt, "delta", self.logs.folder, self.lake, timeout=600)
-        self.bronze = read_table(self.lake / "bronze" / "viewing_log")
+        self.loaded = {table["name"]: table["version"] for table in self.report["tables"]}
+        self.bronze_uri = self.lake / "bronze" / "viewing_log"
+        self.bronze = read_table(self.bronze_uri, self.loaded["bronze.viewing_log"])
         self.quarantine = read_table(self.lake / "quarantine" / "viewing_log")
         self.lines = {file.name: self.logs.lines(file) for file in self.logs.files}
 
@@ -92,10 +94,21 @@ def test_bronze_is_the_kept_lines_in_their_order(case):
     assert_same(case.bronze, case.logs.kept(), "bronze")
 
 
+def test_sorted_bronze_has_the_same_rows(case):
+    """Many rows are sorted after the load, in a version of its own."""
+    done, = case.report["clustered"]
+    is_sorted = done["version"] is not None
+    assert is_sorted == (case.bronze.num_rows > 262_144)
+    newest = read_table(case.bronze_uri)
+    by = [(name, "ascending") for name in COLUMNS]
+    assert_same(newest.sort_by(by), case.bronze.sort_by(by), "bronze, sorted")
+    assert newest.equals(case.bronze) != is_sorted
+
+
 def test_no_data_file_of_bronze_has_two_dates(case):
     import pyarrow.parquet as pq
 
-    for path in customer360.data_files(case.lake / "bronze" / "viewing_log"):
+    for path in customer360.data_files(case.bronze_uri, case.loaded["bronze.viewing_log"]):
         assert len(pq.read_table(path, columns=["Date"], partitioning=None)["Date"].unique()) == 1
 
 
@@ -136,11 +149,14 @@ def test_tables_of_the_report_are_those_of_the_lake(case):
     told = {table["name"]: table for table in case.report["tables"]}
     assert sorted(told) == ["bronze.viewing_log", "gold.customer360", "quarantine.viewing_log",
                             "silver.customer_viewing"]
+    sorted_as = {done["name"].removesuffix(":cluster"): done["version"] for done in case.report["clustered"]}
     for name, table in told.items():
         uri = case.lake / name.replace(".", "/")
-        assert table["version"] == max(customer360.versions(uri))
-        assert table["rows"] == read_table(uri).num_rows
-        assert table["bytes"] == sum(path.stat().st_size for path in customer360.data_files(uri))
+        newest = table["version"] if sorted_as.get(name) is None else sorted_as[name]
+        assert newest == max(customer360.versions(uri))
+        assert table["rows"] == read_table(uri, table["version"]).num_rows == read_table(uri).num_rows
+        files = customer360.data_files(uri, table["version"])
+        assert table["bytes"] == sum(path.stat().st_size for path in files)
 
 
 def test_gold_is_by_definition(case):
