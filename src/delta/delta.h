@@ -57,6 +57,8 @@ typedef struct sm_delta_file {
     const sm_delta_dv *dv;     /* deletion vector, or NULL */
     const sm_pair *tags;
     int32_t n_tags;
+    int64_t base_row_id; /* of its first row, where the table tracks rows; −1: none … */
+    int64_t row_version; /* … and the version of its rows */
 } sm_delta_file;
 
 /** How many rows of the table are in the file: those that its deletion vector does not delete. −1:
@@ -81,6 +83,16 @@ typedef struct sm_delta_txn {
     int64_t version;
     int64_t updated_ms; /* −1: unknown */
 } sm_delta_txn;
+
+/* A named text that a feature of the table, or an application, keeps in the log. Names that begin
+ * with "delta." belong to features. */
+typedef struct sm_delta_domain {
+    sm_str name, configuration;
+    bool is_removed; /* a commit takes it away */
+} sm_delta_domain;
+
+/** Does the protocol name the feature among those of its writers? */
+bool sm_delta_has_feature(const sm_delta_protocol *p, sm_str name);
 
 /* ---- partitions ------------------------------------------------------------------------------ */
 
@@ -193,6 +205,10 @@ sm_status sm_snapshot_totals(const sm_snapshot *s, sm_delta_totals *out, sm_erro
 const sm_delta_txn *sm_snapshot_txns(const sm_snapshot *s, int64_t *n);
 /** The latest transaction version of an application id, or −1. */
 int64_t sm_snapshot_txn(const sm_snapshot *s, sm_str app_id);
+/** The domains in the order of first appearance; those that are removed are no longer there. */
+const sm_delta_domain *sm_snapshot_domains(const sm_snapshot *s, int64_t *n);
+/** The domain of that name, or NULL. */
+const sm_delta_domain *sm_snapshot_domain(const sm_snapshot *s, sm_str name);
 
 /**
  * Finds where a live file of the snapshot lies: in the table's own store, or at an absolute path in
@@ -366,6 +382,10 @@ typedef struct sm_delta_commit {
     int64_t n_restores;
     const sm_delta_txn *txns; /* a transaction of another commit with the same id is a conflict */
     int64_t n_txns;
+    /* Domains that it sets or removes; the table's other ones stay. Another commit that changes one
+     * of them is a conflict. The protocol must have the feature domainMetadata. */
+    const sm_delta_domain *domains;
+    int64_t n_domains;
     sm_str id;            /* its txnId, which no other commit of the table has; "": a random one */
     sm_str user_metadata; /* any text, or "" */
     sm_str info_json;     /* members to add to commitInfo: "\"smelt\":{…}", or "" */

@@ -81,6 +81,8 @@ static sm_status parse_file(const sm_json *v, bool is_add, sm_arena *a, smi_acti
     out->stats_json = sm_json_text(sm_json_get(v, "stats"));
     out->dv = vector_of(sm_json_get(v, "deletionVector"), a);
     out->tags = pairs_of(sm_json_get(v, "tags"), a, &out->n_tags);
+    out->base_row_id = number_of(v, "baseRowId", -1);
+    out->row_version = number_of(v, "defaultRowCommitVersion", -1);
     return SM_OK;
 }
 
@@ -124,6 +126,15 @@ static void parse_txn(const sm_json *v, smi_action *out)
     out->txn.updated_ms = number_of(v, "lastUpdated", -1);
 }
 
+static sm_status parse_domain(const sm_json *v, smi_action *out, sm_error *e)
+{
+    out->kind = SMI_ACTION_DOMAIN;
+    out->domain.name = sm_json_text(sm_json_get(v, "domain"));
+    out->domain.configuration = sm_json_text(sm_json_get(v, "configuration"));
+    out->domain.is_removed = bool_of(v, "removed", false);
+    return out->domain.name.len ? SM_OK : sm_fail(e, SM_CORRUPT, "a domain of the log has no name");
+}
+
 /* The action of that name. Some writers put null for each action that the line does not hold. */
 static const sm_json *action_of(const sm_json *doc, const char *name)
 {
@@ -158,8 +169,7 @@ sm_status smi_action_parse(sm_str line, sm_arena *a, smi_action *out, sm_error *
         out->kind = SMI_ACTION_COMMIT_INFO;
         out->info = v;
     } else if ((v = action_of(doc, "domainMetadata"))) {
-        out->kind = SMI_ACTION_DOMAIN;
-        out->domain = sm_json_text(sm_json_get(v, "domain"));
+        return parse_domain(v, out, e);
     } else if ((v = action_of(doc, "sidecar"))) {
         return parse_sidecar(v, out, e);
     }

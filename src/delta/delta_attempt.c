@@ -120,7 +120,7 @@ static sm_status note_claim(void *ctx, const smi_action *action, sm_error *e)
     } else if (action->kind == SMI_ACTION_TXN) {
         *sm_map_at(t->app_ids, action->txn.app_id) = t;
     } else if (action->kind == SMI_ACTION_DOMAIN) {
-        *sm_map_at(t->domains, action->domain) = t;
+        *sm_map_at(t->domains, action->domain.name) = t;
     } else if (action->kind == SMI_ACTION_ADD && t->c->isolation == SM_READ_UNDONE) {
         t->brings_back = true;
     }
@@ -294,7 +294,7 @@ static sm_status weigh_action(void *ctx, const smi_action *action, sm_error *e)
         }
         break;
     case SMI_ACTION_DOMAIN:
-        if (sm_map_get(t->domains, action->domain)) {
+        if (sm_map_get(t->domains, action->domain.name)) {
             set_conflict(v, "has changed the same domain metadata");
         }
         break;

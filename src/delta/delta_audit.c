@@ -259,6 +259,19 @@ static sm_str other_txn(const sm_snapshot *x, const sm_snapshot *y, bool may_mis
     return (sm_str){0};
 }
 
+/* Does x have a domain that y has not, or with another text? */
+static bool has_other_domain(const sm_snapshot *x, const sm_snapshot *y)
+{
+    bool has = false;
+
+    for (int64_t i = 0; i < x->n_domains && !has; i++) {
+        const sm_delta_domain *d = sm_snapshot_domain(y, x->domains[i].name);
+        has = !x->domains[i].is_removed &&
+              (!d || !sm_str_eq(d->configuration, x->domains[i].configuration));
+    }
+    return has;
+}
+
 static const char checkpoint_todo[] =
     "Delete the checkpoint: the commits are enough, and what they say counts.";
 
@@ -290,6 +303,9 @@ static const char *disagreement(const audit *u, const sm_snapshot *seen)
                                "the commits lack %" PRId64 " of the checkpoint's files, the first "
                                "is \"%.*s\"",
                                more, SM_STR_ARG(first_more));
+    }
+    if (has_other_domain(u->state, seen) || has_other_domain(seen, u->state)) {
+        return "the checkpoint has other domain metadata than the commits";
     }
     const bool may_miss =
         smi_config(&u->state->metadata, "delta.setTransactionRetentionDuration").len > 0;

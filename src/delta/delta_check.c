@@ -44,6 +44,21 @@ static bool check_txns(const sm_delta_commit *c, const char **why)
     return true;
 }
 
+static bool check_domains(const sm_delta_commit *c, const sm_snapshot *base, const char **why)
+{
+    const sm_delta_protocol *p = c->protocol ? c->protocol : base ? &base->protocol : NULL;
+
+    REFUSE(c->n_domains > 0 && !(p && sm_delta_has_feature(p, SM_STR("domainMetadata"))),
+           "a table without domains gets one");
+    for (int64_t i = 0; i < c->n_domains; i++) {
+        REFUSE(c->domains[i].name.len == 0, "a domain has no name");
+        for (int64_t k = 0; k < i; k++) {
+            REFUSE(sm_str_eq(c->domains[k].name, c->domains[i].name), "a domain is set twice");
+        }
+    }
+    return true;
+}
+
 static bool check_read(const sm_delta_commit *c, const sm_snapshot *base, const sm_type *schema,
                        const char **why)
 {
@@ -180,13 +195,14 @@ bool sm_delta_commit_validate(const sm_delta_commit *c, const sm_snapshot *base,
     if (!smi_partitions_validate(m, why)) {
         return false;
     }
-    REFUSE(c->n_adds < 0 || c->n_removes < 0 || c->n_restores < 0 || c->n_txns < 0,
+    REFUSE(c->n_adds < 0 || c->n_removes < 0 || c->n_restores < 0 || c->n_txns < 0 ||
+               c->n_domains < 0,
            "a count is negative");
     REFUSE(!base && c->keeps_rows && c->n_adds > 0, "a new table's rows were not there before");
     if (!check_details(c->parameters, c->n_parameters, why) ||
         !check_details(c->metrics, c->n_metrics, why) || !check_txns(c, why) ||
-        !check_read(c, base, m->schema, why) || !check_removes(c, base, why) ||
-        !check_restores(c, base, why)) {
+        !check_domains(c, base, why) || !check_read(c, base, m->schema, why) ||
+        !check_removes(c, base, why) || !check_restores(c, base, why)) {
         return false;
     }
     for (int64_t i = 0; i < c->n_adds; i++) {

@@ -25,20 +25,31 @@ static const char checkpoint_sql[] =
     "add STRUCT(path VARCHAR, partitionValues MAP(VARCHAR, VARCHAR), size BIGINT, "
     "modificationTime BIGINT, dataChange BOOLEAN, tags MAP(VARCHAR, VARCHAR), "
     "deletionVector STRUCT(storageType VARCHAR, pathOrInlineDv VARCHAR, \"offset\" INTEGER, "
-    "sizeInBytes INTEGER, cardinality BIGINT), stats VARCHAR), "
+    "sizeInBytes INTEGER, cardinality BIGINT), stats VARCHAR, "
+    "baseRowId BIGINT, defaultRowCommitVersion BIGINT), "
     "remove STRUCT(path VARCHAR, deletionTimestamp BIGINT, dataChange BOOLEAN), "
     "metaData STRUCT(id VARCHAR, name VARCHAR, description VARCHAR, "
     "format STRUCT(provider VARCHAR, options MAP(VARCHAR, VARCHAR)), schemaString VARCHAR, "
     "partitionColumns VARCHAR[], configuration MAP(VARCHAR, VARCHAR), createdTime BIGINT), "
     "protocol STRUCT(minReaderVersion INTEGER, minWriterVersion INTEGER, "
-    "readerFeatures VARCHAR[], writerFeatures VARCHAR[]))";
+    "readerFeatures VARCHAR[], writerFeatures VARCHAR[]), "
+    "domainMetadata STRUCT(domain VARCHAR, configuration VARCHAR, removed BOOLEAN))";
 
-enum { COLUMN_TXN, COLUMN_ADD, COLUMN_REMOVE, COLUMN_METADATA, COLUMN_PROTOCOL, COLUMNS };
+enum {
+    COLUMN_TXN,
+    COLUMN_ADD,
+    COLUMN_REMOVE,
+    COLUMN_METADATA,
+    COLUMN_PROTOCOL,
+    COLUMN_DOMAIN,
+    COLUMNS
+};
 
 /* What checkpoint_sql calls them. */
 static const char *const column_names[] = {
-    [COLUMN_TXN] = "txn",           [COLUMN_ADD] = "add",           [COLUMN_REMOVE] = "remove",
-    [COLUMN_METADATA] = "metaData", [COLUMN_PROTOCOL] = "protocol",
+    [COLUMN_TXN] = "txn",           [COLUMN_ADD] = "add",
+    [COLUMN_REMOVE] = "remove",     [COLUMN_METADATA] = "metaData",
+    [COLUMN_PROTOCOL] = "protocol", [COLUMN_DOMAIN] = "domainMetadata",
 };
 static_assert(SM_COUNT(column_names) == COLUMNS, "a column has no name");
 
@@ -141,6 +152,15 @@ static void put_txn(sm_builder *b, const sm_delta_txn *t)
     sm_builder_struct(b);
 }
 
+static void put_domain(sm_builder *b, const sm_delta_domain *d)
+{
+    SM_ASSERT(!d->is_removed); /* a checkpoint has those that are there */
+    put_text(b, 0, d->name);
+    put_text(b, 1, d->configuration.data ? d->configuration : SM_STR(""));
+    sm_builder_bool(sm_builder_child(b, 2), false);
+    sm_builder_struct(b);
+}
+
 static void put_remove(sm_builder *b, const smi_action *remove)
 {
     put_text(b, 0, remove->path);
@@ -195,6 +215,8 @@ static void put_add(sm_builder *b, const sm_snapshot *s, const sm_delta_file *f)
     }
     put_vector(sm_builder_child(b, 6), f->dv);
     put_some_text(b, 7, f->stats_json);
+    put_some_number(b, 8, f->base_row_id);
+    put_some_number(b, 9, f->row_version);
     sm_builder_struct(b);
 }
 
@@ -315,6 +337,12 @@ static sm_status put_rows(checkpoint_file *f, const sm_snapshot *s, sm_error *e)
     for (int64_t i = 0; i < s->n_txns; i++) {
         put_txn(f->columns[COLUMN_TXN], &s->txns[i]);
         SM_TRY(end_row(f, COLUMN_TXN, e));
+    }
+    for (int64_t i = 0; i < s->n_domains; i++) {
+        if (!s->domains[i].is_removed) {
+            put_domain(f->columns[COLUMN_DOMAIN], &s->domains[i]);
+            SM_TRY(end_row(f, COLUMN_DOMAIN, e));
+        }
     }
     SM_TRY(smi_removes_each(
         s, (smi_action_sink){.begin = begin_files, .each = put_old_remove, .ctx = &r}, e));

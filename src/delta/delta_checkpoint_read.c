@@ -110,11 +110,12 @@ static const sm_delta_dv *vector_at(const sm_column *c, int64_t row, sm_arena *a
 typedef struct file_columns {
     const sm_column *action; /* the struct itself; NULL: no row has one */
     const sm_column *path, *partition, *size, *time, *data_change, *stats, *vector, *tags;
+    const sm_column *row_id, *row_version;
 } file_columns;
 
 typedef struct batch_columns {
     file_columns add, remove;
-    const sm_column *metadata, *protocol, *txn, *sidecar;
+    const sm_column *metadata, *protocol, *txn, *sidecar, *domain;
 } batch_columns;
 
 static file_columns file_columns_of(const sm_column *c, bool is_add)
@@ -129,6 +130,8 @@ static file_columns file_columns_of(const sm_column *c, bool is_add)
         .stats = child_of(c, "stats"),
         .vector = child_of(c, "deletionVector"),
         .tags = child_of(c, "tags"),
+        .row_id = child_of(c, "baseRowId"),
+        .row_version = child_of(c, "defaultRowCommitVersion"),
     };
 }
 
@@ -145,6 +148,8 @@ static void read_file(const file_columns *c, int64_t row, bool is_add, sm_arena 
     out->stats_json = text_at(c->stats, row);
     out->dv = vector_at(c->vector, row, a);
     out->tags = pairs_at(c->tags, row, a, &out->n_tags);
+    out->base_row_id = number_at(c->row_id, row, -1);
+    out->row_version = number_at(c->row_version, row, -1);
 }
 
 static void read_metadata(const sm_column *c, int64_t row, sm_arena *a, smi_action *out)
@@ -192,6 +197,7 @@ static batch_columns columns_of(const sm_batch *b)
         .protocol = column_named(b, "protocol"),
         .txn = column_named(b, "txn"),
         .sidecar = column_named(b, "sidecar"),
+        .domain = column_named(b, "domainMetadata"),
     };
 }
 
@@ -214,6 +220,11 @@ static void read_row(const batch_columns *c, int64_t row, sm_arena *a, smi_actio
     } else if (has_value(c->sidecar, row)) {
         out->kind = SMI_ACTION_SIDECAR;
         out->path = text_at(child_of(c->sidecar, "path"), row);
+    } else if (has_value(c->domain, row)) {
+        out->kind = SMI_ACTION_DOMAIN;
+        out->domain.name = text_at(child_of(c->domain, "domain"), row);
+        out->domain.configuration = text_at(child_of(c->domain, "configuration"), row);
+        out->domain.is_removed = bool_at(child_of(c->domain, "removed"), row, false);
     }
 }
 
@@ -299,8 +310,8 @@ done:
 
 /* The fields of an add or a remove that are read; of the other actions all are. */
 static const char *const file_fields[] = {
-    "path",  "partitionValues", "size", "modificationTime", "deletionTimestamp", "dataChange",
-    "stats", "deletionVector",  "tags",
+    "path",  "partitionValues", "size", "modificationTime", "deletionTimestamp",       "dataChange",
+    "stats", "deletionVector",  "tags", "baseRowId",        "defaultRowCommitVersion",
 };
 
 /* The columns of actions, and what they are called. */
@@ -308,9 +319,13 @@ static const struct {
     const char *name;
     smi_action_kind kind;
 } action_columns[] = {
-    {"add", SMI_ACTION_ADD},           {"remove", SMI_ACTION_REMOVE},
-    {"metaData", SMI_ACTION_METADATA}, {"protocol", SMI_ACTION_PROTOCOL},
-    {"txn", SMI_ACTION_TXN},           {"sidecar", SMI_ACTION_SIDECAR},
+    {"add", SMI_ACTION_ADD},
+    {"remove", SMI_ACTION_REMOVE},
+    {"metaData", SMI_ACTION_METADATA},
+    {"protocol", SMI_ACTION_PROTOCOL},
+    {"txn", SMI_ACTION_TXN},
+    {"sidecar", SMI_ACTION_SIDECAR},
+    {"domainMetadata", SMI_ACTION_DOMAIN},
 };
 
 /* The struct with those of its fields that are read. */

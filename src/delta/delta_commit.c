@@ -304,6 +304,15 @@ static void print_txn(const sm_delta_txn *t, int64_t now_ms, sm_json_writer *w)
     smi_end_action(w);
 }
 
+void smi_print_domain(const sm_delta_domain *d, sm_json_writer *w)
+{
+    smi_begin_action(w, "domainMetadata");
+    sm_json_set_text(w, "domain", d->name);
+    sm_json_set_text(w, "configuration", d->configuration);
+    sm_json_set_bool(w, "removed", d->is_removed);
+    smi_end_action(w);
+}
+
 static void put_partition(const sm_delta_metadata *m, const sm_value *values, sm_arena *a,
                           sm_json_writer *w)
 {
@@ -339,6 +348,16 @@ void smi_put_vector(sm_json_writer *w, const sm_delta_dv *dv)
     sm_json_end_object(w);
 }
 
+void smi_put_rows(sm_json_writer *w, int64_t base_row_id, int64_t row_version)
+{
+    if (base_row_id >= 0) {
+        sm_json_set_i64(w, "baseRowId", base_row_id);
+    }
+    if (row_version >= 0) {
+        sm_json_set_i64(w, "defaultRowCommitVersion", row_version);
+    }
+}
+
 static void print_remove(const commit_text *r, const sm_delta_file *f, sm_json_writer *w)
 {
     SM_ASSERT(r->base);
@@ -352,6 +371,7 @@ static void print_remove(const commit_text *r, const sm_delta_file *f, sm_json_w
     if (f->dv) {
         smi_put_vector(w, f->dv);
     }
+    smi_put_rows(w, f->base_row_id, f->row_version);
     smi_end_action(w);
 }
 
@@ -420,6 +440,7 @@ static void print_restore(const commit_text *r, const sm_delta_file *f, sm_json_
     if (f->dv) {
         smi_put_vector(w, f->dv);
     }
+    smi_put_rows(w, f->base_row_id, f->row_version);
     smi_end_action(w);
 }
 
@@ -438,6 +459,9 @@ static sm_status print_commit(commit_text *r, sm_error *e)
     }
     for (int64_t i = 0; i < c->n_txns; i++) {
         print_txn(&c->txns[i], r->now_ms, &w);
+    }
+    for (int64_t i = 0; i < c->n_domains; i++) {
+        smi_print_domain(&c->domains[i], &w);
     }
     for (int64_t i = 0; i < c->n_removes; i++) {
         print_remove(r, c->removes[i], &w);

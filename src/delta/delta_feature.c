@@ -61,6 +61,16 @@ sm_status smi_check_reader(const sm_delta_protocol *p, sm_error *e)
     return SM_OK;
 }
 
+bool sm_delta_has_feature(const sm_delta_protocol *p, sm_str name)
+{
+    bool has = false;
+
+    for (int32_t i = 0; i < p->n_writer_features && !has; i++) {
+        has = sm_str_eq(p->writer_features[i], name);
+    }
+    return has;
+}
+
 /* ---- which features a table uses ------------------------------------------------------------- */
 
 static bool has_identity(const sm_type *t)

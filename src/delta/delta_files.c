@@ -536,6 +536,8 @@ static sm_status file_of(const smi_action *add, partitions *p, sm_arena *a, sm_d
         .dv = add->dv,
         .tags = add->tags,
         .n_tags = add->n_tags,
+        .base_row_id = add->base_row_id,
+        .row_version = add->row_version,
     };
     SM_TRY(smi_path_key(add->path, a, &out->key, &is_outside, e));
     return partition_of(p, add, &out->partition, e);

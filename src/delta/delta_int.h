@@ -27,6 +27,9 @@ typedef struct smi_tombstone {
  * removes. Its value is smi_file_identity() of that file, with a line feed where that has a NUL. */
 #define SMI_TAG_PLACE "smelt.place"
 
+/* The domain with the highest row id that a table that tracks rows has given out. */
+#define SMI_DOMAIN_ROWS "delta.rowTracking"
+
 typedef enum smi_action_kind {
     SMI_ACTION_ADD,
     SMI_ACTION_REMOVE,
@@ -35,7 +38,7 @@ typedef enum smi_action_kind {
     SMI_ACTION_TXN,
     SMI_ACTION_COMMIT_INFO,
     SMI_ACTION_SIDECAR, /* V2 checkpoints: a Parquet file of adds and removes */
-    SMI_ACTION_DOMAIN,  /* domainMetadata: nothing of the snapshot; two that change one conflict */
+    SMI_ACTION_DOMAIN,  /* domainMetadata */
     SMI_ACTION_OTHER,   /* cdc, checkpointMetadata: nothing of the snapshot */
 } smi_action_kind;
 
@@ -57,12 +60,13 @@ typedef struct smi_action {
     const sm_delta_dv *dv;
     const sm_pair *tags;
     int32_t n_tags;
+    int64_t base_row_id, row_version; /* −1: none */
     /* the others */
     sm_str schema_json;
     sm_delta_metadata metadata; /* its schema unset until smi_state_finish */
     sm_delta_protocol protocol;
     sm_delta_txn txn;
-    sm_str domain;
+    sm_delta_domain domain;
     const sm_json *info; /* COMMIT_INFO */
 } smi_action;
 
@@ -115,6 +119,10 @@ struct sm_snapshot {
     sm_delta_txn *txns;
     int64_t n_txns, cap_txns;
     sm_map *txn_by_id; /* app id -> index + 1 */
+
+    sm_delta_domain *domains; /* the latest of each name, those that were removed too */
+    int64_t n_domains, cap_domains;
+    sm_map *domain_by_name; /* index + 1 */
 
     /* The live files, where the snapshot was opened with them. The array is not in the arena, which
      * keeps what an array leaves behind when it grows. */
@@ -275,6 +283,10 @@ void smi_put_metadata(sm_json_writer *w, const char *key, const sm_delta_metadat
 void smi_put_protocol(sm_json_writer *w, const char *key, const sm_delta_protocol *p);
 /** A key with an object of texts; a value without data is null. */
 void smi_put_pairs(sm_json_writer *w, const char *key, const sm_pair *items, int32_t n);
+/** The whole action. */
+void smi_print_domain(const sm_delta_domain *d, sm_json_writer *w);
+/** A file's row id and row version, as members of an action, where it has them. */
+void smi_put_rows(sm_json_writer *w, int64_t base_row_id, int64_t row_version);
 /** A deletion vector, as a member of an action. */
 void smi_put_vector(sm_json_writer *w, const sm_delta_dv *dv);
 

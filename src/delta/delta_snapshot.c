@@ -252,11 +252,12 @@ void smi_begin_replay(sm_snapshot *s)
 {
     SM_ASSERT(!s->is_listed);
     s->has_protocol = s->has_metadata = false;
-    s->n_adds = s->n_tombstones = s->n_txns = 0;
+    s->n_adds = s->n_tombstones = s->n_txns = s->n_domains = 0;
     s->by_path = sm_map_new(s->arena);
     s->tombstone_by_path = sm_map_new(s->arena);
     s->anchor_by_path = sm_map_new(s->arena);
     s->txn_by_id = sm_map_new(s->arena);
+    s->domain_by_name = sm_map_new(s->arena);
 }
 
 bool smi_is_damage(sm_status st)
@@ -489,4 +490,16 @@ int64_t sm_snapshot_txn(const sm_snapshot *s, sm_str app_id)
 
     SM_ASSERT(i < s->n_txns);
     return i < 0 ? -1 : s->txns[i].version;
+}
+const sm_delta_domain *sm_snapshot_domains(const sm_snapshot *s, int64_t *n)
+{
+    *n = s->n_domains;
+    return s->domains;
+}
+const sm_delta_domain *sm_snapshot_domain(const sm_snapshot *s, sm_str name)
+{
+    const int64_t i = smi_place_of(s->domain_by_name, name);
+
+    SM_ASSERT(i < s->n_domains);
+    return i < 0 || s->domains[i].is_removed ? NULL : &s->domains[i];
 }

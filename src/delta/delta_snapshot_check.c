@@ -29,6 +29,8 @@ static bool check_counts(const sm_snapshot *s, const char **why)
            "a snapshot has more tombstones than room for them");
     REFUSE(s->n_txns < 0 || s->n_txns > s->cap_txns,
            "a snapshot has more transactions than room for them");
+    REFUSE(s->n_domains < 0 || s->n_domains > s->cap_domains,
+           "a snapshot has more domains than room for them");
     REFUSE(s->n_files < 0 || s->n_files > s->cap_files || (s->n_files > 0 && !s->is_listed),
            "a snapshot has more files than room for them");
     return true;
@@ -171,6 +173,10 @@ static bool check_txns(const sm_snapshot *s, const char **why)
     }
     REFUSE(count_places(s->txn_by_id) != s->n_txns,
            "the map of transactions counts others than there are");
+    for (int64_t i = 0; i < s->n_domains; i++) {
+        REFUSE(smi_place_of(s->domain_by_name, s->domains[i].name) != i,
+               "a domain is not found by its name, or stands twice");
+    }
     return true;
 }
 

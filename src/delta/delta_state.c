@@ -253,6 +253,23 @@ static void apply_txn(sm_snapshot *s, const sm_delta_txn *txn)
     place_set(place, s->n_txns++);
 }
 
+static void apply_domain(sm_snapshot *s, const sm_delta_domain *domain)
+{
+    void **place = sm_map_at(s->domain_by_name, domain->name);
+
+    if (place_get(place) < 0) {
+        s->domains =
+            sm_arena_grow(s->arena, s->domains, s->n_domains, &s->cap_domains, sizeof(*s->domains));
+        place_set(place, s->n_domains++);
+    }
+    SM_ASSERT(place_get(place) < s->n_domains);
+    s->domains[place_get(place)] = (sm_delta_domain){
+        .name = copy_text(domain->name, s->arena),
+        .configuration = copy_text(domain->configuration, s->arena),
+        .is_removed = domain->is_removed,
+    };
+}
+
 void smi_state_apply(sm_snapshot *s, const smi_action *action)
 {
     SM_ASSERT(!s->is_listed); /* a finished snapshot does not change */
@@ -275,9 +292,11 @@ void smi_state_apply(sm_snapshot *s, const smi_action *action)
     case SMI_ACTION_TXN:
         apply_txn(s, &action->txn);
         break;
+    case SMI_ACTION_DOMAIN:
+        apply_domain(s, &action->domain);
+        break;
     case SMI_ACTION_COMMIT_INFO:
     case SMI_ACTION_SIDECAR:
-    case SMI_ACTION_DOMAIN:
     case SMI_ACTION_OTHER:
         break;
     }

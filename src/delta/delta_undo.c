@@ -3,9 +3,9 @@
  * delta/delta_undo.c: makes the text of a commit that undoes an earlier one.
  *
  * Method   The earlier commit's lines say what it added and removed. The version before it says
- *          what the removed files and the metadata were. Adds become removes, and removes become
- *          adds. A RESTORE would set the whole table back to that version; an undo touches only
- *          what the commit did, so that later commits of others stay.
+ *          what the removed files, the metadata and the domains were. Adds become removes, and
+ *          removes become adds. A RESTORE would set the whole table back to that version; an undo
+ *          touches only what the commit did, so that later commits of others stay.
  * Kept     The protocol (features are not taken away again) and transactions, as with a RESTORE.
  * New      A table that the commit created stays, without files; the undo calls itself a RESTORE of
  *          version −1, the state before the table. */
@@ -23,7 +23,7 @@ typedef struct undo {
     sm_map *files; /* that the commit removed: path -> the smi_action of `before`, or &not_found */
     bool has_metadata; /* the commit changed it */
     int64_t now_ms;
-    sm_buf removes, adds;
+    sm_buf domains, removes, adds;
 } undo;
 
 static void put_file(sm_json_writer *w, const smi_action *f, const char *time, int64_t time_ms,
@@ -37,6 +37,7 @@ static void put_file(sm_json_writer *w, const smi_action *f, const char *time, i
     if (f->dv) {
         smi_put_vector(w, f->dv);
     }
+    smi_put_rows(w, f->base_row_id, f->row_version);
 }
 
 static void undo_add(undo *u, const smi_action *add)
@@ -71,6 +72,19 @@ static sm_status undo_remove(undo *u, const smi_action *remove, sm_error *e)
     return SM_OK;
 }
 
+/* Row ids that were given out are not given out again, so their high-water mark stays. */
+static void undo_domain(undo *u, const sm_delta_domain *domain)
+{
+    const sm_delta_domain *was = u->before ? sm_snapshot_domain(u->before, domain->name) : NULL;
+    sm_json_writer w = {.out = &u->domains};
+    sm_delta_domain gone = *domain;
+
+    gone.is_removed = true;
+    if (!sm_str_is(domain->name, SMI_DOMAIN_ROWS)) {
+        smi_print_domain(was ? was : &gone, &w);
+    }
+}
+
 static sm_status undo_action(void *ctx, const smi_action *action, sm_error *e)
 {
     undo *u = ctx;
@@ -83,6 +97,9 @@ static sm_status undo_action(void *ctx, const smi_action *action, sm_error *e)
         return undo_remove(u, action, e);
     case SMI_ACTION_METADATA:
         u->has_metadata = true;
+        return SM_OK;
+    case SMI_ACTION_DOMAIN:
+        undo_domain(u, &action->domain);
         return SM_OK;
     default:
         return SM_OK;
@@ -141,6 +158,7 @@ static sm_status print_undo(const undo *u, int64_t version, sm_str id, sm_str in
     if (u->has_metadata && u->before) {
         SM_TRY(smi_print_metadata(&u->before->metadata, &w, e));
     }
+    sm_buf_text(out, sm_buf_str(&u->domains));
     sm_buf_text(out, sm_buf_str(&u->removes));
     sm_buf_text(out, sm_buf_str(&u->adds));
     return SM_OK;
@@ -174,6 +192,7 @@ sm_status sm_delta_prepare_undo(sm_store *s, const sm_delta_prepared *c, int64_t
     SM_ASSERT(smi_is_readable(out));
 done:
     sm_buf_release(&text);
+    sm_buf_release(&u.domains);
     sm_buf_release(&u.adds);
     sm_buf_release(&u.removes);
     sm_snapshot_release(before);

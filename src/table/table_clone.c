@@ -6,9 +6,9 @@
  * Order    Open the version of the source, as readers see it. See that there is no table at the
  *          target, and that a table there may name the files (delta_outside.c). Publish version 0,
  *          as any new table.
- * Log      Schema, partition columns, properties and protocol are those of the version; the id is a
- *          new one, and transactions are not taken over. Each file is named by an absolute, encoded
- *          URI, with the statistics that its writer gave.
+ * Log      Schema, partition columns, properties, domains and protocol are those of the version;
+ *          the id is a new one, and transactions are not taken over. Each file is named by an
+ *          absolute, encoded URI, with the statistics that its writer gave.
  * After    Both tables go their own ways: what is written into one is not in the other. The clone
  *          never deletes files of its source. A vacuum of the source does not know of the clone: a
  *          file that the source removed, and the clone still has, is gone with it.
@@ -29,6 +29,8 @@ typedef struct cloning {
     sm_delta_file *files; /* of the version, with absolute paths */
     const sm_delta_file **restores;
     sm_delta_metadata metadata;
+    sm_delta_domain *domains;
+    int64_t n_domains;
     sm_cloned *out;
 } cloning;
 
@@ -107,6 +109,20 @@ static void make_metadata(cloning *k)
     k->metadata.created_ms = sm_now_us() / 1000;
 }
 
+/* The features of the protocol need the domains that they have in the source. */
+static void take_domains(cloning *k)
+{
+    int64_t n = 0;
+    const sm_delta_domain *all = sm_snapshot_domains(k->version, &n);
+
+    k->domains = SM_NEW_ARRAY(k->arena, sm_delta_domain, n + 1);
+    for (int64_t i = 0; i < n; i++) {
+        if (!all[i].is_removed) {
+            k->domains[k->n_domains++] = all[i];
+        }
+    }
+}
+
 static sm_status publish(cloning *k, sm_error *e)
 {
     const sm_delta_detail parameters[] = {
@@ -130,6 +146,8 @@ static sm_status publish(cloning *k, sm_error *e)
         .protocol = sm_snapshot_protocol(k->version),
         .restores = k->restores,
         .n_restores = k->out->n_files,
+        .domains = k->domains,
+        .n_domains = k->n_domains,
     };
 
     return smi_publish_record(k->target, NULL, &record, k->env->budget, &k->out->version, e);
@@ -147,6 +165,7 @@ static sm_status make_clone(cloning *k, sm_error *e)
     SM_TRY(check_target(k, e));
     SM_TRY(name_files(k, e));
     make_metadata(k);
+    take_domains(k);
     return publish(k, e);
 }
 
