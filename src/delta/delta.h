@@ -91,9 +91,6 @@ typedef struct sm_delta_domain {
     bool is_removed; /* a commit takes it away */
 } sm_delta_domain;
 
-/** Does the protocol name the feature among those of its writers? */
-bool sm_delta_has_feature(const sm_delta_protocol *p, sm_str name);
-
 /* ---- partitions ------------------------------------------------------------------------------ */
 
 /** The place of a field of the schema among the partition columns; −1: it is none of them. */
@@ -567,6 +564,49 @@ typedef struct sm_delta_audit {
  */
 sm_status sm_delta_audit_log(sm_store *s, sm_budget *budget, sm_arena *a, sm_delta_audit *out,
                              sm_error *e) SM_MUST_USE;
+
+/* ---- what a table may become, for ALTER TABLE ------------------------------------------------ */
+
+/** Does the protocol have the table feature, by its name or by a version that stands for it? */
+bool sm_delta_has_feature(const sm_delta_protocol *p, const char *feature);
+/**
+ * The protocol with one more feature of features.def; the same where it has it.
+ *
+ * Shape     a feature for writers that an older version has (checkConstraints) raises the version
+ *           to that one; any other one makes it (3,7), or (1,7) for writers alone, with the features
+ *           that the old version stood for
+ * Owner     what *out points to lives in `a`
+ */
+sm_delta_protocol sm_delta_protocol_with(const sm_delta_protocol *p, const char *feature,
+                                         sm_arena *a);
+/** Do files and log know the columns by physical names or ids? */
+bool sm_delta_is_mapped(const sm_delta_protocol *p, const sm_delta_metadata *m);
+/** Turns on column mapping by name for a table that has none: its columns keep their names in
+ * files. The protocol must have the feature. What *m then has lives in `a`. */
+void sm_delta_map_by_name(sm_delta_metadata *m, sm_arena *a);
+/** May a column's type become another one, whose values all old ones are? By the table of
+ * PROTOCOL.md, "Type Widening"; both are types of values that are not nested. */
+bool sm_delta_may_widen(const sm_type *from, const sm_type *to);
+/**
+ * Notes in a field's metadata that its type, or one within it, is another from now on
+ * (delta.typeChanges). The type itself is the caller's to change.
+ *
+ * Shape     within: "" for the field's own type; "element", "key", "value", "value.element" for the
+ *           list or map that it is
+ * Owner     what *f then has lives in `a`
+ */
+void sm_delta_note_widened(sm_field *f, sm_str within, const sm_type *from, const sm_type *to,
+                           sm_arena *a);
+/**
+ * Is it a property that a table may be given, with a value that means something? Names that begin
+ * with neither "delta." nor "smelt." are the user's own.
+ *
+ * Shape     *feature: the table feature that the value turns on; NULL: none
+ * Errors    SM_NAME with the nearest one; SM_INVALID: its values are others; SM_DENIED: it is not
+ *           set this way, with the way
+ */
+sm_status sm_delta_check_property(sm_str key, sm_str value, const char **feature,
+                                  sm_error *e) SM_MUST_USE;
 
 /* ---- checksums, checkpoints, schemas --------------------------------------------------------- */
 

@@ -48,7 +48,7 @@ static bool check_domains(const sm_delta_commit *c, const sm_snapshot *base, con
 {
     const sm_delta_protocol *p = c->protocol ? c->protocol : base ? &base->protocol : NULL;
 
-    REFUSE(c->n_domains > 0 && !(p && sm_delta_has_feature(p, SM_STR("domainMetadata"))),
+    REFUSE(c->n_domains > 0 && !(p && sm_delta_has_feature(p, "domainMetadata")),
            "a table without domains gets one");
     for (int64_t i = 0; i < c->n_domains; i++) {
         REFUSE(c->domains[i].name.len == 0, "a domain has no name");

@@ -61,16 +61,6 @@ sm_status smi_check_reader(const sm_delta_protocol *p, sm_error *e)
     return SM_OK;
 }
 
-bool sm_delta_has_feature(const sm_delta_protocol *p, sm_str name)
-{
-    bool has = false;
-
-    for (int32_t i = 0; i < p->n_writer_features && !has; i++) {
-        has = sm_str_eq(p->writer_features[i], name);
-    }
-    return has;
-}
-
 /* ---- which features a table uses ------------------------------------------------------------- */
 
 static bool has_identity(const sm_type *t)
@@ -111,6 +101,104 @@ static bool is_used(const struct feature *f, const sm_delta_metadata *m)
 static bool may_write(const struct feature *f, const sm_delta_metadata *m)
 {
     return f->can_write == WRITE_YES || (f->can_write == WRITE_UNUSED && !is_used(f, m));
+}
+
+/* ---- more features --------------------------------------------------------------------------- */
+
+/* Features that readers must know too. */
+static bool is_for_readers(sm_str name)
+{
+    static const char *const names[] = {
+        "columnMapping", "deletionVectors", "timestampNtz",
+        "typeWidening",  "v2Checkpoint",    "vacuumProtocolCheck",
+    };
+    bool is = false;
+
+    for (int i = 0; i < SM_COUNT(names) && !is; i++) {
+        is = sm_str_is(name, names[i]);
+    }
+    return is;
+}
+
+static bool is_listed(const sm_str *names, int32_t n, const struct feature *f)
+{
+    bool is = false;
+
+    for (int32_t i = 0; i < n && !is; i++) {
+        is = find_feature(names[i]) == f;
+    }
+    return is;
+}
+
+bool sm_delta_has_feature(const sm_delta_protocol *p, const char *feature)
+{
+    const struct feature *f = find_feature(sm_str_of(feature));
+
+    SM_ASSERT(f);
+    if (p->min_writer < 7) {
+        return f->legacy_writer > 0 && f->legacy_writer <= p->min_writer;
+    }
+    return is_listed(p->writer_features, p->n_writer_features, f);
+}
+
+/* The names with those that a version below 7 stands for, and room for one more. */
+static sm_str *writer_names(const sm_delta_protocol *p, sm_arena *a, int32_t *n)
+{
+    sm_str *names = SM_NEW_ARRAY(a, sm_str, p->n_writer_features + SM_COUNT(features) + 1);
+
+    *n = 0;
+    for (; *n < p->n_writer_features; (*n)++) {
+        names[*n] = p->writer_features[*n];
+    }
+    for (int i = 0; i < SM_COUNT(features) && p->min_writer < 7; i++) {
+        if (features[i].legacy_writer > 0 && features[i].legacy_writer <= p->min_writer) {
+            names[(*n)++] = sm_str_of(features[i].name);
+        }
+    }
+    return names;
+}
+
+static sm_str *reader_names(const sm_delta_protocol *p, sm_arena *a, int32_t *n)
+{
+    sm_str *names = SM_NEW_ARRAY(a, sm_str, p->n_reader_features + 2);
+
+    *n = 0;
+    for (; *n < p->n_reader_features; (*n)++) {
+        names[*n] = p->reader_features[*n];
+    }
+    if (p->min_reader == 2) { /* what version 2 stands for */
+        names[(*n)++] = SM_STR("columnMapping");
+    }
+    return names;
+}
+
+sm_delta_protocol sm_delta_protocol_with(const sm_delta_protocol *p, const char *feature,
+                                         sm_arena *a)
+{
+    const sm_str name = sm_str_of(feature);
+    const struct feature *f = find_feature(name);
+    const bool is_read = is_for_readers(name);
+    sm_delta_protocol out = *p;
+
+    SM_ASSERT(f && p->min_reader <= 3 && p->min_writer <= 7);
+    if (sm_delta_has_feature(p, feature)) {
+        return out;
+    }
+    if (!is_read && f->legacy_writer > 0 && p->min_writer < 7) {
+        out.min_writer = f->legacy_writer;
+        return out;
+    }
+    sm_str *names = writer_names(p, a, &out.n_writer_features);
+    names[out.n_writer_features++] = name;
+    out.writer_features = names;
+    out.min_writer = 7;
+    if (is_read) {
+        names = reader_names(p, a, &out.n_reader_features);
+        names[out.n_reader_features++] = name;
+        out.reader_features = names;
+        out.min_reader = 3;
+    }
+    return out;
 }
 
 /* ---- may it be written? ---------------------------------------------------------------------- */

@@ -146,7 +146,8 @@ static int32_t partition_index(const sm_delta_metadata *m, int32_t field)
 static int32_t stats_column(smi_pruner *p, const sm_field *field)
 {
     const smi_stats_column column = {.name = smi_physical_name(field, p->arena),
-                                     .type = field->type};
+                                     .type = field->type,
+                                     .was_float = smi_was_float(field)};
 
     for (int32_t i = 0; i < p->n_columns; i++) {
         if (sm_str_eq(p->columns[i].name, column.name)) {

@@ -324,6 +324,7 @@ void smi_partition_text(sm_value v, sm_buf *out);
 typedef struct smi_stats_column {
     sm_str name;
     const sm_type *type;
+    bool was_float; /* smi_was_float() of its field */
 } smi_stats_column;
 /** Finds the number of rows of a file and the ranges of some columns in its statistics, without
  * parsing the others. Gives what smi_stats_parse() would: *n_rows is −1 and nothing is known of the
@@ -343,6 +344,11 @@ void smi_stats_print(const sm_delta_metadata *m, const sm_range *ranges, int64_t
                      sm_buf *out);
 /** Can all readers read the value in a log? Years have four digits there. */
 bool smi_is_printable(sm_value v);
+
+/** Is it a double that once was a float? Its older statistics are texts of floats. */
+bool smi_was_float(const sm_field *f);
+/** Prints the name of a type that is not nested, as a schema has it: "long", "decimal(10,2)". */
+void smi_put_type_name(const sm_type *t, sm_json_writer *w);
 
 /** The value of a table property, whose name may be in any case; no data where it is not set. */
 sm_str smi_config(const sm_delta_metadata *m, const char *key);

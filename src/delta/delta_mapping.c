@@ -10,7 +10,8 @@
  *         of the schema is without. So readers of files (the parquet format), statistics and
  *         partition values need not know the mode, and metadata that is written again is whole.
  * Write   Files get the physical names, and the ids as Parquet's field ids. New columns of a mapped
- *         table get the next ids, and names that no file has.
+ *         table get the next ids, and names that no file has. Where mapping is turned on for a
+ *         table with files, its columns are mapped to their own names.
  *
  * Source  PROTOCOL.md, "Column Mapping" */
 #include <assert.h>
@@ -156,7 +157,7 @@ sm_str smi_physical_name(const sm_field *f, sm_arena *a)
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
-static bool is_mapped(const sm_delta_protocol *p, const sm_delta_metadata *m)
+bool sm_delta_is_mapped(const sm_delta_protocol *p, const sm_delta_metadata *m)
 {
     mapping mode = MAP_NONE;
     return mode_of(p, m, &mode, NULL) == SM_OK && mode != MAP_NONE;
@@ -264,7 +265,7 @@ void sm_delta_map_columns(const sm_delta_protocol *p, sm_delta_metadata *m, sm_a
 {
     int64_t last_id = 0, said = 0;
 
-    if (!is_mapped(p, m)) {
+    if (!sm_delta_is_mapped(p, m)) {
         return;
     }
     last_id = largest_id(m->schema);
@@ -285,12 +286,71 @@ void sm_delta_map_columns(const sm_delta_protocol *p, sm_delta_metadata *m, sm_a
     m->n_config = n;
 }
 
+/* Without the names and ids of a mapping that was turned off; each field of a struct is mapped to
+ * the name that files have for it, which is its own. */
+static const sm_type *map_to_itself(const sm_type *t, int64_t *last_id, sm_arena *a)
+{
+    if (t->n_fields == 0) {
+        return t;
+    }
+    sm_field *fields = SM_NEW_ARRAY(a, sm_field, t->n_fields);
+    for (int32_t i = 0; i < t->n_fields; i++) {
+        sm_field *f = &fields[i];
+        sm_field_meta *meta = SM_NEW_ARRAY(a, sm_field_meta, t->fields[i].n_meta + 2);
+        *f = t->fields[i];
+        f->n_meta = 0;
+        for (int32_t k = 0; k < t->fields[i].n_meta; k++) {
+            const sm_str key = smi_meta_key(t->fields[i].meta[k].key);
+            if (!sm_str_is(key, PHYSICAL_NAME) && !sm_str_is(key, FIELD_ID)) {
+                meta[f->n_meta++] = t->fields[i].meta[k];
+            }
+        }
+        if (t->id == SM_TYPE_STRUCT) {
+            sm_buf name = {0};
+            sm_json_writer w = {.out = &name};
+            sm_json_put_text(&w, f->name);
+            meta[f->n_meta++] =
+                (sm_field_meta){SM_STR(FIELD_ID), sm_arena_strf(a, "%" PRId64, ++*last_id)};
+            meta[f->n_meta++] =
+                (sm_field_meta){SM_STR(PHYSICAL_NAME), sm_arena_str(a, sm_buf_str(&name))};
+            sm_buf_release(&name);
+        }
+        f->meta = meta;
+        f->type = map_to_itself(t->fields[i].type, last_id, a);
+    }
+    sm_type *out = SM_NEW(a, sm_type);
+    *out = *t;
+    out->fields = fields;
+    return out;
+}
+
+void sm_delta_map_by_name(sm_delta_metadata *m, sm_arena *a)
+{
+    const sm_str mode = SM_STR("delta.columnMapping.mode"), max_id = SM_STR(MAX_ID);
+    sm_pair *config = SM_NEW_ARRAY(a, sm_pair, m->n_config + 2);
+    int64_t last_id = largest_id(m->schema);
+    int32_t n = 0;
+
+    m->schema = map_to_itself(m->schema, &last_id, a);
+    for (int32_t i = 0; i < m->n_config; i++) {
+        if (!sm_str_eq_nocase(m->config[i].key, mode) &&
+            !sm_str_eq_nocase(m->config[i].key, max_id)) {
+            config[n++] = m->config[i];
+        }
+    }
+    config[n++] = (sm_pair){mode, SM_STR("name")};
+    config[n++] = (sm_pair){max_id, sm_arena_strf(a, "%" PRId64, last_id)};
+    SM_ASSERT(is_all_mapped(m->schema) && largest_id(m->schema) <= last_id);
+    m->config = config;
+    m->n_config = n;
+}
+
 sm_status smi_mapping_check(const sm_snapshot *base, const sm_delta_metadata *m, sm_error *e)
 {
     int64_t before = 0, after = 0;
 
     SM_ASSERT(m->schema && m->schema->id == SM_TYPE_STRUCT);
-    if (!is_mapped(&base->protocol, &base->metadata)) {
+    if (!sm_delta_is_mapped(&base->protocol, &base->metadata)) {
         return SM_OK;
     }
     const bool is_same = sm_str_eq_nocase(smi_config(m, "delta.columnMapping.mode"),

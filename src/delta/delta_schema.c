@@ -233,27 +233,34 @@ static sm_status put_nested(const sm_type *t, sm_json_writer *w, sm_error *e)
     return SM_OK;
 }
 
+/* Delta's names of types, "" where it has none. */
+static const char *const names[] = {
+#define NAME_OF(id, sql, delta, bytes) [SM_TYPE_##id] = (delta),
+    SM_TYPE_LIST(NAME_OF)
+#undef NAME_OF
+};
+
+void smi_put_type_name(const sm_type *t, sm_json_writer *w)
+{
+    char decimal[32];
+
+    SM_ASSERT(!sm_type_is_nested(t->id) && names[t->id][0]);
+    if (t->id == SM_TYPE_DECIMAL) {
+        snprintf(decimal, sizeof(decimal), "decimal(%d,%d)", t->precision, t->scale);
+    }
+    sm_json_put_text(w, sm_str_of(t->id == SM_TYPE_DECIMAL ? decimal : names[t->id]));
+}
+
 static sm_status put_type(const sm_type *t, sm_json_writer *w, sm_error *e)
 {
-    static const char *const names[] = {
-#define NAME_OF(id, sql, delta, bytes) [SM_TYPE_##id] = (delta),
-        SM_TYPE_LIST(NAME_OF)
-#undef NAME_OF
-    };
-    char decimal[32];
     sm_buf sql = {0};
 
     if (sm_type_is_nested(t->id)) {
         return put_nested(t, w, e);
     }
-    if (t->id == SM_TYPE_DECIMAL) {
-        snprintf(decimal, sizeof(decimal), "decimal(%d,%d)", t->precision, t->scale);
-        sm_json_put_text(w, sm_str_of(decimal));
-        return SM_OK;
-    }
     SM_ASSERT(t->id < SM_COUNT(names) && names[t->id]);
     if (names[t->id][0] && t->id != SM_TYPE_NULL) {
-        sm_json_put_text(w, sm_str_of(names[t->id]));
+        smi_put_type_name(t, w);
         return SM_OK;
     }
     sm_type_print(t, &sql);

@@ -133,6 +133,18 @@ static bool parse_bound(const sm_json *j, const sm_type *t, bool is_max, sm_aren
     return true;
 }
 
+/* A bound of a column that was widened from float to double, as it may be for both: the text of a
+ * file from before is that of a float, whose value as a double is another. */
+static void widen_double(sm_str text, bool is_max, sm_value *v)
+{
+    sm_value old = {0};
+    bool unused = false;
+
+    if (smi_text_value(&sm_type_f32, text, &old, &unused) && !isnan(old.as.f)) {
+        v->as.f = is_max ? fmax(v->as.f, old.as.f) : fmin(v->as.f, old.as.f);
+    }
+}
+
 /* What statistics say of one column; NULL: nothing. */
 typedef struct column_stats {
     const sm_json *min, *max, *nulls;
@@ -150,11 +162,18 @@ static column_stats stats_of(const sm_json *doc, sm_str name, sm_arena *a)
 }
 
 /* The range lives as long as the statistics and `a`. A range that contradicts itself is dropped. */
-static void make_range(column_stats said, const sm_type *t, sm_arena *a, sm_range *r)
+static void make_range(column_stats said, const sm_type *t, bool was_float, sm_arena *a,
+                       sm_range *r)
 {
-    SM_ASSERT(r->n_rows >= 0);
+    SM_ASSERT(r->n_rows >= 0 && (!was_float || t->id == SM_TYPE_F64));
     r->has_min = parse_bound(said.min, t, false, a, &r->min);
     r->has_max = parse_bound(said.max, t, true, a, &r->max);
+    if (was_float && r->has_min && r->has_max) {
+        widen_double(said.min->text, false, &r->min);
+        widen_double(said.max->text, true, &r->max);
+    } else if (was_float) {
+        r->has_min = r->has_max = false;
+    }
     if (r->has_min && r->has_max && sm_value_cmp(r->min, r->max) > 0) {
         r->has_min = r->has_max = false; /* one of them is wrong */
     }
@@ -176,7 +195,7 @@ static const sm_range *parse_ranges(const sm_json *doc, const sm_type *schema, i
         sm_range *r = &items[i];
         r->n_rows = n_rows;
         make_range(stats_of(doc, smi_physical_name(&schema->fields[i], scratch), scratch),
-                   schema->fields[i].type, scratch, r);
+                   schema->fields[i].type, smi_was_float(&schema->fields[i]), scratch, r);
         r->min = r->has_min ? sm_value_copy(a, r->min) : (sm_value){0};
         r->max = r->has_max ? sm_value_copy(a, r->max) : (sm_value){0};
     }
@@ -493,7 +512,7 @@ static bool pick_plain(sm_str json, const smi_stats_column *columns, int32_t n, 
         const column_stats said = {picked_value(&found.min[i]), picked_value(&found.max[i]),
                                    picked_value(&found.nulls[i])};
         ranges[i] = (sm_range){.n_rows = *n_rows};
-        make_range(said, columns[i].type, a, &ranges[i]);
+        make_range(said, columns[i].type, columns[i].was_float, a, &ranges[i]);
     }
     return true;
 }
@@ -512,7 +531,8 @@ void smi_stats_pick(sm_str json, const smi_stats_column *columns, int32_t n, sm_
     }
     for (int32_t i = 0; i < n; i++) {
         ranges[i].n_rows = *n_rows;
-        make_range(stats_of(doc, columns[i].name, a), columns[i].type, a, &ranges[i]);
+        make_range(stats_of(doc, columns[i].name, a), columns[i].type, columns[i].was_float, a,
+                   &ranges[i]);
     }
 }
 
