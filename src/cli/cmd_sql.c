@@ -210,6 +210,14 @@ static void print_change(sm_statement_kind kind, const sm_changed *c)
     }
 }
 
+/* It may be this very statement, which was killed when it was run before. */
+static void tell_completed(sm_str told)
+{
+    if (told.len > 0) {
+        fprintf(stderr, "smelt: before this statement, %.*s\n", SM_STR_ARG(told));
+    }
+}
+
 static sm_status run_change(smi_cli *cli, sm_lake_query *q, sm_error *e)
 {
     const sm_statement *s = sm_lake_query_statement(q);
@@ -255,6 +263,7 @@ static sm_status run_sql(smi_cli *cli, const void *opts, char **args, int n_args
     sm_lake_query *q = NULL;
 
     SM_TRY(smi_lake_query_open(cli, &o->query, mode, n_args ? args[0] : NULL, &q, e));
+    tell_completed(sm_lake_query_told(q));
     const sm_status st = run_statement(cli, o, q, e);
     sm_lake_query_close(q);
     return st;

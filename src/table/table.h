@@ -91,7 +91,7 @@ typedef struct sm_lake_query sm_lake_query;
 typedef enum sm_lake_query_mode {
     SM_QUERY_READS,    /* a query */
     SM_QUERY_EXPLAINS, /* any statement, of which nothing is run */
-    SM_QUERY_CHANGES,  /* any; the publication that is open in the lake is completed first */
+    SM_QUERY_CHANGES,  /* any; what is open in the lakes that it writes is completed first */
 } sm_lake_query_mode;
 
 typedef struct sm_lake_query_opts {
@@ -118,6 +118,10 @@ sm_status sm_lake_query_open(const sm_lake_query_opts *opts, const sm_exec_env *
 const sm_plan *sm_lake_query_plan(const sm_lake_query *q);
 /** What it is. As long as the query. */
 const sm_statement *sm_lake_query_statement(const sm_lake_query *q);
+
+/** What of another writer, which had been killed or is slow, was completed before the statement was
+ * planned, as part of a sentence; "": nothing. As long as the query. */
+sm_str sm_lake_query_told(const sm_lake_query *q);
 
 /* What a statement did to a table. */
 typedef struct sm_changed {

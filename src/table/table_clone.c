@@ -3,9 +3,10 @@
  * table/table_clone.c: makes a table whose log names the files of another, where they are: a
  * shallow clone. Called by `smelt table clone`.
  *
- * Order    Open the version of the source, as readers see it. See that there is no table at the
- *          target, and that a table there may name the files (delta_outside.c). Publish version 0,
- *          as any new table.
+ * Order    Complete the publication that is open in the target's lake: it may be a clone that was
+ *          killed. Open the version of the source, as readers see it. See that there is no table
+ *          at the target, and that a table there may name the files (delta_outside.c). Publish
+ *          version 0, as any new table.
  * Log      Schema, partition columns, properties, domains and protocol are those of the version;
  *          the id is a new one, and transactions are not taken over. Each file is named by an
  *          absolute, encoded URI, with the statistics that its writer gave.
@@ -157,8 +158,11 @@ static sm_status publish(cloning *k, sm_error *e)
 
 static sm_status make_clone(cloning *k, sm_error *e)
 {
+    sm_str told = {0};
+
     SM_TRY(sm_store_open(k->env->stores, k->opts->source, &k->source, e));
     SM_TRY(sm_store_open(k->env->stores, k->opts->target, &k->target, e));
+    SM_TRY(smi_settle_lake_of(k->target, k->env->budget, k->arena, &told, e));
     SM_TRY(sm_table_open_at(k->source, &k->opts->at, k->env->budget, &k->version, e));
     SM_TRY(sm_snapshot_list(k->version, e));
     k->out->source_version = sm_snapshot_version(k->version);
