@@ -91,6 +91,7 @@ typedef struct smi_flow_task {
     sm_str by;             /* of a load: the column that holds the file's date */
     bool adds_columns;     /* a load: columns that its SQL has and the table has not are added */
     int32_t replace; /* of a table: the variable whose value's rows are replaced; −1: all are */
+    int32_t append; /* of a table: the variable for each of whose values rows are added once; −1 */
     const sm_str *partition_by; /* of a load or table; none: a table that is there keeps its own */
     int32_t n_partition_by;
     smi_flow_place partition_at;
@@ -305,6 +306,28 @@ sm_status smi_flow_execute_into(sm_run *r, int32_t task, const sm_plan *plan, sm
 bool smi_flow_is_refreshed(const sm_run *r, int32_t task);
 /** Does a load of this source make its table anew? */
 bool smi_flow_is_source_refreshed(const sm_run *r, const smi_flow_source_state *s);
+
+/* ---- what a table's log says of earlier runs (flow_past.c) ----------------------------------- */
+
+typedef enum smi_flow_past_kind {
+    SMI_PAST_NONE,        /* no commit of these rows says it */
+    SMI_PAST_FOUND,       /* `version` says it */
+    SMI_PAST_OVERWRITTEN, /* `version` has put other rows in their place, and does not say it */
+    SMI_PAST_UNSEEN,      /* the log no longer has all commits of these rows */
+} smi_flow_past_kind;
+
+/* What a commit said that made rows which the table still has. */
+typedef struct smi_flow_past {
+    smi_flow_past_kind kind;
+    int64_t version;
+    bool is_ours;             /* a run of smelt made the version */
+    sm_str text, fingerprint; /* of the member; of all that decided the rows ("": not said) */
+} smi_flow_past;
+
+/** Looks for the newest commit at or below `version` whose member "smelt" has this key with this
+ * text ("": any), RESTORE followed. The texts of *out live in the run's arena. */
+sm_status smi_flow_past_find(sm_run *r, sm_store *table, int64_t version, const char *key,
+                             sm_str text, smi_flow_past *out, sm_error *e) SM_MUST_USE;
 
 /* ---- connections (flow_connection.c) --------------------------------------------------------- */
 

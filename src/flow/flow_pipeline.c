@@ -27,6 +27,7 @@ static void check_pipeline(const sm_pipeline *p)
         SM_ASSERT(smi_flow_is_after(t->kind) == (t->from.len > 0));
         SM_ASSERT(smi_flow_is_after(t->kind) == (t->sql.text.data == NULL));
         SM_ASSERT(t->replace < 0 || (t->kind == SM_TASK_TABLE && t->replace < p->n_vars));
+        SM_ASSERT(t->append < 0 || (t->kind == SM_TASK_TABLE && t->replace < 0));
     }
 }
 

@@ -32,7 +32,7 @@ static bool is_open(void *ctx, sm_str variable)
         const smi_flow_var *v = &p->vars[i];
         if (sm_str_eq(v->name, variable)) {
             q->names[i] = v->type == SMI_VAR_URI || v->type == SMI_VAR_MONTH ||
-                          v->type == SMI_VAR_DATE || i == q->task->replace;
+                          v->type == SMI_VAR_DATE || i == q->task->replace || i == q->task->append;
             return q->names[i];
         }
     }

@@ -17,7 +17,7 @@
 
 #define MAX_YAML_BYTES ((size_t)1 << 20)
 #define MAX_SQL_BYTES  ((size_t)1 << 20)
-#define MAX_KEYS       16
+#define MAX_KEYS       20
 
 /* ---- places and values ---------------------------------------------------------------------- */
 
@@ -542,6 +542,7 @@ enum {
     KEY_EVOLVE,
     KEY_REPLACE,
     KEY_OVERWRITE,
+    KEY_APPEND,
     KEY_PARTITION_BY,
     KEY_CURVE,
 };
@@ -587,7 +588,7 @@ static sm_status read_publish(const sm_pipeline *p, const fields *f, smi_flow_ta
     t->as = (sm_str){dot + 1, t->name.len - connection.len - 1};
     SM_TRY(refuse_keys(p, f, KEY_SQL, KEY_SQL, "loads, views and tables", e));
     SM_TRY(refuse_keys(p, f, KEY_BY, KEY_EVOLVE, "loads", e));
-    SM_TRY(refuse_keys(p, f, KEY_REPLACE, KEY_OVERWRITE, "tables", e));
+    SM_TRY(refuse_keys(p, f, KEY_REPLACE, KEY_APPEND, "tables", e));
     SM_TRY(refuse_keys(p, f, KEY_PARTITION_BY, KEY_PARTITION_BY, "loads and tables", e));
     SM_TRY(refuse_keys(p, f, KEY_CURVE, KEY_CURVE, "cluster", e));
     SM_TRY(want_connection(p, connection, SMI_SERVER_CLICKHOUSE, t->at, &t->connection, e));
@@ -641,7 +642,7 @@ static sm_status read_cluster(const sm_pipeline *p, const fields *f, smi_flow_ta
     SM_TRY(refuse_keys(p, f, KEY_SQL, KEY_SQL, "loads, views and tables", e));
     SM_TRY(refuse_keys(p, f, KEY_FROM, KEY_FROM, "loads and publish", e));
     SM_TRY(refuse_keys(p, f, KEY_EVOLVE, KEY_EVOLVE, "loads", e));
-    SM_TRY(refuse_keys(p, f, KEY_REPLACE, KEY_OVERWRITE, "tables", e));
+    SM_TRY(refuse_keys(p, f, KEY_REPLACE, KEY_APPEND, "tables", e));
     SM_TRY(refuse_keys(p, f, KEY_PARTITION_BY, KEY_PARTITION_BY, "loads and tables", e));
     if (!f->has[KEY_BY]) {
         return smi_flow_at(p, f->at, sm_fail(e, SM_SYNTAX, "a task that clusters has no by"), e);
@@ -671,23 +672,24 @@ static sm_status read_load(const sm_pipeline *p, const fields *f, smi_flow_task 
     SM_TRY(read_text(p, f, KEY_FROM, "a load", true, &from, e));
     SM_TRY(read_text(p, f, KEY_BY, "a load", true, &t->by, e));
     SM_TRY(read_evolve(p, f, t, e));
-    SM_TRY(refuse_keys(p, f, KEY_REPLACE, KEY_OVERWRITE, "tables", e));
+    SM_TRY(refuse_keys(p, f, KEY_REPLACE, KEY_APPEND, "tables", e));
     return find_source(p, from, place_of(f->values[KEY_FROM]), &t->source, e);
 }
 
-/* replace: the table keeps rows of other values of the variable. */
-static sm_status read_replace(const sm_pipeline *p, const fields *f, smi_flow_task *t, sm_error *e)
+/* replace, append: the table keeps rows of other values of the variable. */
+static sm_status read_value_of(const sm_pipeline *p, const fields *f, int key, int32_t *out,
+                               sm_error *e)
 {
     sm_str var = {0};
 
-    SM_TRY(read_text(p, f, KEY_REPLACE, "a task", false, &var, e));
-    if (!f->has[KEY_REPLACE]) {
+    if (!f->has[key]) {
         return SM_OK;
     }
-    SM_TRY(want_var(p, var, place_of(f->values[KEY_REPLACE]), &t->replace, e));
-    return p->vars[t->replace].type != SMI_VAR_URI
+    SM_TRY(read_text(p, f, key, "a task", true, &var, e));
+    SM_TRY(want_var(p, var, place_of(f->values[key]), out, e));
+    return p->vars[*out].type != SMI_VAR_URI
                ? SM_OK
-               : smi_flow_at(p, place_of(f->values[KEY_REPLACE]),
+               : smi_flow_at(p, place_of(f->values[key]),
                              sm_fail(e, SM_TYPE, "the variable \"%.*s\" is a place, not a value",
                                      SM_STR_ARG(var)),
                              e);
@@ -707,8 +709,6 @@ static sm_status read_overwrite(const sm_pipeline *p, const fields *f, smi_flow_
     if (!sm_str_is(word, "partitions")) {
         st = sm_fail(e, SM_INVALID, "overwrite is \"partitions\", not \"%.*s\"", SM_STR_ARG(word));
         sm_error_todo(e, "Without the key, all rows of the table are replaced.");
-    } else if (f->has[KEY_REPLACE]) {
-        st = sm_fail(e, SM_SYNTAX, "a table has one of replace and overwrite");
     } else if (t->n_partition_by == 0) {
         st = sm_fail(e, SM_SYNTAX, "overwrite: partitions needs the key partition_by");
     }
@@ -726,11 +726,27 @@ static sm_status read_partition_by(const sm_pipeline *p, const fields *f, smi_fl
     return read_columns(p, f, KEY_PARTITION_BY, &t->partition_by, &t->n_partition_by, e);
 }
 
+/* What becomes of the rows that a table has is said by one key at most. */
+static sm_status check_one_way(const sm_pipeline *p, const fields *f, sm_error *e)
+{
+    int n = 0;
+
+    for (int i = KEY_REPLACE; i <= KEY_APPEND; i++) {
+        n += f->has[i];
+        if (n > 1 && f->has[i]) {
+            return smi_flow_at(
+                p, f->places[i],
+                sm_fail(e, SM_SYNTAX, "a table has one of replace, overwrite and append"), e);
+        }
+    }
+    return SM_OK;
+}
+
 /* The keys of tasks that make a table or a view. */
 static sm_status read_made(const sm_pipeline *p, const fields *f, smi_flow_task *t, sm_error *e)
 {
     if (t->kind == SM_TASK_VIEW) {
-        SM_TRY(refuse_keys(p, f, KEY_REPLACE, KEY_OVERWRITE, "tables", e));
+        SM_TRY(refuse_keys(p, f, KEY_REPLACE, KEY_APPEND, "tables", e));
         SM_TRY(refuse_keys(p, f, KEY_PARTITION_BY, KEY_PARTITION_BY, "loads and tables", e));
     }
     SM_TRY(read_partition_by(p, f, t, e));
@@ -738,15 +754,17 @@ static sm_status read_made(const sm_pipeline *p, const fields *f, smi_flow_task 
         return read_load(p, f, t, e);
     }
     SM_TRY(refuse_keys(p, f, KEY_FROM, KEY_EVOLVE, "loads", e));
-    SM_TRY(read_replace(p, f, t, e));
+    SM_TRY(check_one_way(p, f, e));
+    SM_TRY(read_value_of(p, f, KEY_REPLACE, &t->replace, e));
+    SM_TRY(read_value_of(p, f, KEY_APPEND, &t->append, e));
     return read_overwrite(p, f, t, e);
 }
 
 static sm_status read_task(sm_pipeline *p, struct fy_node *map, smi_flow_task *t, sm_error *e)
 {
     static const char *const keys[] = {
-        "load", "view",   "table",   "publish",   "cluster",      "sql",   "from",
-        "by",   "evolve", "replace", "overwrite", "partition_by", "curve", NULL,
+        "load",   "view",    "table",     "publish", "cluster",      "sql",   "from", "by",
+        "evolve", "replace", "overwrite", "append",  "partition_by", "curve", NULL,
     };
     static const sm_task_kind kinds[] = {SM_TASK_LOAD, SM_TASK_VIEW, SM_TASK_TABLE, SM_TASK_PUBLISH,
                                          SM_TASK_CLUSTER};
@@ -759,7 +777,7 @@ static sm_status read_task(sm_pipeline *p, struct fy_node *map, smi_flow_task *t
     SM_TRY(read_fields(p, map, "a task", keys, &f, e));
     SM_TRY(read_kind(p, &f, &key, e));
     t->kind = kinds[key];
-    t->source = t->connection = t->replace = -1;
+    t->source = t->connection = t->replace = t->append = -1;
     SM_TRY(read_text(p, &f, key, "a task", true, &t->name, e));
     t->at = place_of(f.values[key]);
     SM_TRY(check_table_name(p, t->name, t->at, e));
