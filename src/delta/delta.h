@@ -573,8 +573,8 @@ bool sm_delta_has_feature(const sm_delta_protocol *p, const char *feature);
  * The protocol with one more feature of features.def; the same where it has it.
  *
  * Shape     a feature for writers that an older version has (checkConstraints) raises the version
- *           to that one; any other one makes it (3,7), or (1,7) for writers alone, with the features
- *           that the old version stood for
+ *           to that one; any other one makes it (3,7), or (1,7) for writers alone, with what the
+ *           old version stood for
  * Owner     what *out points to lives in `a`
  */
 sm_delta_protocol sm_delta_protocol_with(const sm_delta_protocol *p, const char *feature,

@@ -6,7 +6,8 @@
  *
  * Table    byte -> short -> integer -> long; float -> double; byte, short, integer -> double;
  *          date -> timestamp_ntz; a decimal to one with no fewer digits before and behind the
- *          point; byte, short, integer -> decimal(10 + k, s) with s <= k; long -> decimal(20 + k, s)
+ *          point; byte, short, integer -> decimal(10 + k, s) and long -> decimal(20 + k, s), both
+ *          with s <= k
  * Record   delta.typeChanges of the nearest field of a struct: [{"fromType","toType",
  *          "fieldPath"}], the oldest first
  * Source   PROTOCOL.md, "Type Widening" */
