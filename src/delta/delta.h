@@ -4,8 +4,8 @@
  * a log folder becomes a snapshot; the record of an operation becomes the next version. Needs: base
  * to format.
  *
- * Start at   sm_snapshot_open() to read; sm_delta_commit_write() to change one table, or in steps
- *            sm_delta_prepare() and an attempt, by which the table room publishes several
+ * Start at   sm_snapshot_open_head() to read; sm_delta_commit_write() to change one table, or in
+ *            steps sm_delta_prepare() and an attempt, by which the table room publishes several
  * Never      runs a query, deletes a data file, publishes half a version
  * Invariant  one put-if-absent makes a version; a lost race is rebased where the protocol allows
  *            it, else SM_CONFLICT
@@ -109,10 +109,6 @@ sm_status sm_delta_partition_folder(const sm_delta_metadata *m, const sm_value *
                                     sm_str *out, sm_error *e) SM_MUST_USE;
 /** Appends "column=", with which the folders of a partition column begin. */
 void sm_delta_folder_of(sm_str column, sm_buf *out);
-/** Is it certain, by partition values and statistics, that no row of the file satisfies the bound?
- * The bound is on the table's schema. */
-bool sm_delta_file_excludes(const sm_delta_metadata *m, const sm_delta_file *f,
-                            const sm_range *ranges, const sm_bound *b);
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
@@ -123,7 +119,7 @@ typedef struct sm_snapshot sm_snapshot; /* counted, immutable */
 /**
  * Opens a version of the table at the store's root (SM_VERSION_LATEST: the newest), from the newest
  * checkpoint that can be read (classic, in parts, V2) and the commits after it. All its files are
- * listed: for whoever changes the table. Whoever only reads it takes sm_snapshot_open_head().
+ * listed: for whoever looks at each of them. All others take sm_snapshot_open_head().
  *
  * Owner     *out is the caller's, sm_snapshot_release() it; keeps the store; `budget` must outlive
  *           it
@@ -174,6 +170,17 @@ const sm_delta_metadata *sm_snapshot_metadata(const sm_snapshot *s);
  * so that a scan gives rows in the order of loading. A file that holds rows of removed ones stands
  * in the place of the first of them (sm_delta_add.place). */
 const sm_delta_file *sm_snapshot_files(const sm_snapshot *s, int64_t *n);
+/**
+ * Finds the live files that may have rows within the bounds (NULL: all), in their order, and copies
+ * them: for whoever changes a part of the table. Nothing of the snapshot changes.
+ *
+ * Owner     *out lives in `a`, apart from its files' places (sm_snapshot_place)
+ * Errors    as sm_snapshot_each()
+ * Threads   any thread
+ * Cost      reads the checkpoint; memory for what is found, and for their statistics
+ */
+sm_status sm_snapshot_pick(const sm_snapshot *s, const sm_bounds *bounds, sm_arena *a,
+                           sm_delta_file **out, int64_t *n, sm_error *e) SM_MUST_USE;
 /** The ranges of a file by its statistics: one a top-level field of the schema; NULL: no
  * statistics. They live in `a` and borrow the file. */
 const sm_range *sm_snapshot_ranges(const sm_snapshot *s, const sm_delta_file *f, sm_arena *a);
@@ -241,6 +248,11 @@ sm_status sm_snapshot_dataset(const sm_snapshot *s, sm_arena *a, sm_dataset *out
 sm_status sm_snapshot_dataset_of(const sm_snapshot *s, const int64_t *files, int64_t n_files,
                                  sm_arena *a, sm_dataset *out, int32_t **columns,
                                  sm_error *e) SM_MUST_USE;
+
+/** The same of files that sm_snapshot_pick() found, which it borrows. */
+sm_status sm_snapshot_dataset_picked(const sm_snapshot *s, const sm_delta_file *files,
+                                     int64_t n_files, sm_arena *a, sm_dataset *out,
+                                     int32_t **columns, sm_error *e) SM_MUST_USE;
 
 /** Makes a dataset without files, of the shape that sm_snapshot_dataset() gives one of this
  * metadata; borrows that. */
@@ -371,7 +383,8 @@ typedef struct sm_delta_commit {
     const sm_delta_protocol *protocol;
     const sm_delta_add *adds;
     int64_t n_adds;
-    const sm_delta_file *const *removes; /* of the snapshot that was read, in its order */
+    /* Live files of the snapshot that was read, in its order, out of one array. */
+    const sm_delta_file *const *removes;
     int64_t n_removes;
     /* Of an earlier snapshot: added again as they stood. Of a new table: files of another one, by
      * absolute paths. */

@@ -3,9 +3,10 @@
  * delta/delta_check.c: does the record of an operation (sm_delta_commit) keep what delta.h promises
  * of it, against the snapshot it starts from? Debug and sanitizer builds ask before each commit.
  *
- * Cheap    what stands in the record itself: presence, counts that cannot be negative, removes that
- *          are the base's own files in its order
- * Deep     what needs a look at each add: keys that are unique, ranges that fit the schema
+ * Cheap    what stands in the record itself: presence, counts that cannot be negative, removes in
+ *          the base's order
+ * Deep     what needs a look at each file: removes that the base may have, keys of adds that are
+ *          unique, ranges that fit the schema
  * Never    whether the operation is allowed (features, append-only, conflicts): that is an answer
  *          to a user, which delta_commit.c gives in every build. */
 #include "delta/delta_int.h"
@@ -89,14 +90,27 @@ bool smi_partitions_validate(const sm_delta_metadata *m, const char **why)
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
-static bool check_removes(const sm_delta_commit *c, const sm_snapshot *base, const char **why)
+/* Do the commits after the base's checkpoint say nothing else than that the file is live? Those of
+ * the checkpoint are not looked up: there may be a million. */
+static bool may_be_live(const sm_snapshot *base, const sm_delta_file *f)
+{
+    sm_buf text = {0};
+    const sm_str id = smi_file_identity(f->path, f->dv, &text);
+    const bool is_live = smi_place_of(base->by_path, id) >= 0;
+    const bool is_gone = smi_place_of(base->tombstone_by_path, id) >= 0;
+
+    sm_buf_release(&text);
+    return is_live || (!is_gone && base->base.version >= 0);
+}
+
+static bool check_removes(const sm_delta_commit *c, const sm_snapshot *base, bool deep,
+                          const char **why)
 {
     REFUSE(c->n_removes > 0 && !base, "a new table has no file to be removed");
     for (int64_t i = 0; i < c->n_removes; i++) {
         const sm_delta_file *f = c->removes[i];
-        REFUSE(f < base->files || f >= base->files + base->n_files,
-               "a file that is removed is not of the base");
         REFUSE(i > 0 && f <= c->removes[i - 1], "removes are not in the base's order, each once");
+        REFUSE(deep && !may_be_live(base, f), "a file that is removed is not of the base");
     }
     return true;
 }
@@ -202,7 +216,7 @@ bool sm_delta_commit_validate(const sm_delta_commit *c, const sm_snapshot *base,
     if (!check_details(c->parameters, c->n_parameters, why) ||
         !check_details(c->metrics, c->n_metrics, why) || !check_txns(c, why) ||
         !check_domains(c, base, why) || !check_read(c, base, m->schema, why) ||
-        !check_removes(c, base, why) || !check_restores(c, base, why)) {
+        !check_removes(c, base, deep, why) || !check_restores(c, base, why)) {
         return false;
     }
     for (int64_t i = 0; i < c->n_adds; i++) {

@@ -8,8 +8,8 @@
  *          changed or lost, and its rows would be wrong. Spark refuses it too. A checksum that is
  *          not there or cannot be read says nothing: it may be half written.
  * Write    A table that has checksums keeps them: the next version's is the base's with the commit
- *          applied, for one put. Where the base has none, or another version came between, there
- *          is none: to count all files again would cost a replay.
+ *          applied, for one put. Where the base has none that counts files and bytes, or another
+ *          version came between, there is none: to count all files again would cost a replay.
  * Source   PROTOCOL.md, "Version Checksum File" */
 #include <inttypes.h>
 #include <stdio.h>
@@ -40,15 +40,6 @@ static sm_status fail_check(const sm_snapshot *s, const char *key, const char *w
                   "if the checksum is wrong, delete it.");
     sm_arena_free(a);
     return st;
-}
-
-static uint64_t bytes_of(const sm_snapshot *s)
-{
-    uint64_t bytes = 0;
-    for (int64_t i = 0; i < s->n_files; i++) {
-        bytes += s->files[i].size_bytes;
-    }
-    return bytes;
 }
 
 /* Holds what a checksum says against the snapshot. What it does not say is not checked. */
@@ -141,29 +132,37 @@ sm_status smi_checksum_check(sm_snapshot *s, sm_error *e)
 
 /* ---- write ----------------------------------------------------------------------------------- */
 
-static void print_totals(const sm_snapshot *base, const sm_delta_commit *c, sm_json_writer *w)
+/* What the files are together after the commit; false where the base's checksum, which is believed
+ * here, cannot be right. */
+static bool totals_after(const sm_snapshot *base, const sm_delta_commit *c, int64_t *n_files,
+                         int64_t *bytes)
 {
-    uint64_t bytes = bytes_of(base);
-
+    *n_files = base->said_files + c->n_adds + c->n_restores - c->n_removes;
+    *bytes = base->said_bytes;
     for (int64_t i = 0; i < c->n_adds; i++) {
-        bytes += c->adds[i].size_bytes;
+        *bytes += (int64_t)c->adds[i].size_bytes;
     }
     for (int64_t i = 0; i < c->n_restores; i++) {
-        bytes += c->restores[i]->size_bytes;
+        *bytes += (int64_t)c->restores[i]->size_bytes;
     }
     for (int64_t i = 0; i < c->n_removes; i++) {
-        SM_ASSERT(bytes >= c->removes[i]->size_bytes); /* a file of the base */
-        bytes -= c->removes[i]->size_bytes;
+        *bytes -= (int64_t)c->removes[i]->size_bytes;
     }
-    sm_json_set_u64(w, "tableSizeBytes", bytes);
-    sm_json_set_i64(w, "numFiles", base->n_files + c->n_adds + c->n_restores - c->n_removes);
+    return base->said_files >= 0 && base->said_bytes >= 0 && *n_files >= 0 && *bytes >= 0;
+}
+
+static void print_totals(int64_t n_files, int64_t bytes, sm_json_writer *w)
+{
+    SM_ASSERT(n_files >= 0 && bytes >= 0);
+    sm_json_set_i64(w, "tableSizeBytes", bytes);
+    sm_json_set_i64(w, "numFiles", n_files);
     sm_json_set_i64(w, "numMetadata", 1);
     sm_json_set_i64(w, "numProtocol", 1);
 }
 
 /* The schema of unchanged metadata stays as its writer printed it: it is compared as text. */
-static sm_status print_checksum(const sm_snapshot *base, const sm_delta_commit *c, sm_buf *out,
-                                sm_error *e)
+static sm_status print_checksum(const sm_snapshot *base, const sm_delta_commit *c, int64_t n_files,
+                                int64_t bytes, sm_buf *out, sm_error *e)
 {
     sm_json_writer w = {.out = out};
     sm_buf schema = {0};
@@ -175,7 +174,7 @@ static sm_status print_checksum(const sm_snapshot *base, const sm_delta_commit *
         sm_buf_text(&schema, base->schema_json);
     }
     sm_json_begin_object(&w);
-    print_totals(base, c, &w);
+    print_totals(n_files, bytes, &w);
     smi_put_metadata(&w, "metadata", c->metadata ? c->metadata : &base->metadata,
                      sm_buf_str(&schema));
     smi_put_protocol(&w, "protocol", c->protocol ? c->protocol : &base->protocol);
@@ -192,11 +191,14 @@ void sm_delta_checksum_follow(sm_store *store, const sm_snapshot *base, const sm
     sm_buf text = {0};
     sm_error e = {0};
 
-    if (!base || !base->has_checksum || !base->is_listed || version != base->version + 1) {
+    int64_t n_files = 0, bytes = 0;
+
+    if (!base || !base->has_checksum || version != base->version + 1 ||
+        !totals_after(base, c, &n_files, &bytes)) {
         return;
     }
     checksum_key(version, key);
-    sm_status st = print_checksum(base, c, &text, &e);
+    sm_status st = print_checksum(base, c, n_files, bytes, &text, &e);
     if (st == SM_OK) {
         st = sm_store_put(store, sm_str_of(key), text.data, text.len, SM_PUT_IF_ABSENT, &e);
     }

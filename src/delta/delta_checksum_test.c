@@ -88,6 +88,30 @@ static int64_t follow(sm_store *s, int64_t base, const char *key, bool removes)
     return version;
 }
 
+static sm_status remove_file(void *ctx, const sm_delta_file *f, sm_error *e)
+{
+    const sm_delta_commit c = {.isolation = SM_READ_ALL, .removes = &f, .n_removes = 1};
+    int64_t version = -1;
+    sm_snapshot *base = ctx;
+
+    SM_TRY(sm_delta_commit_write(sm_snapshot_store(base), base, &c, NULL, &version, e));
+    return SM_END; /* the first alone */
+}
+
+/* Removes the first file of a version of which the files are not listed, so that its checksum is
+ * believed. */
+static int64_t follow_head(sm_store *s, int64_t base)
+{
+    sm_error e = {0};
+    sm_snapshot *snapshot = NULL;
+
+    assert_ok(sm_snapshot_open_head(s, base, NULL, &snapshot, &e), &e);
+    const sm_delta_sink to = {.file = remove_file, .ctx = snapshot};
+    assert_int_equal(sm_snapshot_each(snapshot, NULL, &to, &e), SM_END);
+    sm_snapshot_release(snapshot);
+    return base + 1;
+}
+
 static bool has_checksum(sm_store *s, int64_t version)
 {
     sm_error e = {0};
@@ -115,6 +139,9 @@ static void test_follow(void **state)
     assert_true(has_checksum(s, 3));
     assert_int_equal(follow(s, 2, "e", false), 4); /* behind a version that it did not read */
     assert_false(has_checksum(s, 4));
+    put_log(s, "4.crc", "{\"numFiles\":4,\"tableSizeBytes\":0}"); /* it cannot be so small */
+    assert_int_equal(follow_head(s, 4), 5);
+    assert_false(has_checksum(s, 5));
 
     /* The schema is as its writer printed it, with its space. */
     assert_ok(sm_store_get(s, SM_STR("_delta_log/00000000000000000003.crc"), &text, &e), &e);

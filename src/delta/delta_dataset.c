@@ -183,21 +183,40 @@ static const sm_lister *new_lister(const sm_snapshot *s, const int32_t *columns,
 
 /* ---- the dataset ----------------------------------------------------------------------------- */
 
+/* Puts the next file into a dataset that has room for it. */
+static sm_status put_file(const sm_snapshot *s, const sm_delta_file *f, const int32_t *columns,
+                          sm_arena *a, sm_dataset *d, sm_error *e)
+{
+    sm_datafile *out = &d->files[d->n_files];
+
+    SM_TRY(datafile_of(s, f, a, out, e));
+    out->ranges = sm_delta_dataset_ranges(&s->metadata, sm_snapshot_ranges(s, f, a), columns, a);
+    d->n_files++;
+    return SM_OK;
+}
+
 sm_status sm_snapshot_dataset_of(const sm_snapshot *s, const int64_t *files, int64_t n_files,
                                  sm_arena *a, sm_dataset *out, int32_t **columns, sm_error *e)
 {
-    const sm_delta_metadata *m = &s->metadata;
-
-    SM_TRY(sm_delta_dataset(m, a, out, columns, e));
+    SM_TRY(sm_delta_dataset(&s->metadata, a, out, columns, e));
     out->files = SM_NEW_ARRAY(a, sm_datafile, n_files + 1);
-    out->n_files = n_files;
     SM_ENSURE(s->is_listed); /* else a table would seem to be empty */
     for (int64_t i = 0; i < n_files; i++) {
         const int64_t at = files ? files[i] : i;
         SM_ASSERT(at >= 0 && at < s->n_files);
-        const sm_delta_file *f = &s->files[at];
-        SM_TRY(datafile_of(s, f, a, &out->files[i], e));
-        out->files[i].ranges = sm_delta_dataset_ranges(m, sm_snapshot_ranges(s, f, a), *columns, a);
+        SM_TRY(put_file(s, &s->files[at], *columns, a, out, e));
+    }
+    return SM_OK;
+}
+
+sm_status sm_snapshot_dataset_picked(const sm_snapshot *s, const sm_delta_file *files,
+                                     int64_t n_files, sm_arena *a, sm_dataset *out,
+                                     int32_t **columns, sm_error *e)
+{
+    SM_TRY(sm_delta_dataset(&s->metadata, a, out, columns, e));
+    out->files = SM_NEW_ARRAY(a, sm_datafile, n_files + 1);
+    for (int64_t i = 0; i < n_files; i++) {
+        SM_TRY(put_file(s, &files[i], *columns, a, out, e));
     }
     return SM_OK;
 }

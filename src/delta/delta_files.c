@@ -616,7 +616,66 @@ sm_status sm_snapshot_totals(const sm_snapshot *s, sm_delta_totals *out, sm_erro
     return sm_snapshot_each(s, NULL, &to, e);
 }
 
-/* ---- the array ------------------------------------------------------------------------------- */
+/* ---- arrays ---------------------------------------------------------------------------------- */
+
+/* The file of an add, with copies in `a` of what the add points to. The partition values live where
+ * `p` keeps them. */
+static sm_status copy_file(const smi_action *action, partitions *p, sm_arena *a, sm_delta_file *out,
+                           sm_error *e)
+{
+    smi_action add = *action;
+
+    SM_ASSERT(p->keeps);
+    add.partition = NULL; /* the file has values instead */
+    add.n_partition = 0;
+    add = smi_add_copy(&add, a);
+    add.partition = action->partition;
+    add.n_partition = action->n_partition;
+    return file_of(&add, p, a, out, e);
+}
+
+/* sm_snapshot_pick() */
+typedef struct picking {
+    partitions partitions;
+    sm_arena *arena;
+    sm_delta_file *files;
+    int64_t n, cap;
+} picking;
+
+static void begin_picking(void *ctx)
+{
+    picking *p = ctx;
+
+    p->n = 0;
+}
+
+static sm_status pick_file(void *ctx, const smi_action *add, sm_error *e)
+{
+    picking *p = ctx;
+
+    p->files = sm_arena_grow(p->arena, p->files, p->n, &p->cap, sizeof(*p->files));
+    SM_TRY(copy_file(add, &p->partitions, p->arena, &p->files[p->n], e));
+    p->n++;
+    return SM_OK;
+}
+
+sm_status sm_snapshot_pick(const sm_snapshot *s, const sm_bounds *bounds, sm_arena *a,
+                           sm_delta_file **out, int64_t *n, sm_error *e)
+{
+    sm_arena *scratch = sm_arena_new(s->budget);
+    smi_pruner *pruner =
+        bounds && bounds->n > 0 ? smi_pruner_new(&s->metadata, bounds, s->budget) : NULL;
+    picking p = {.partitions = partitions_of(&s->metadata, a, true, scratch), .arena = a};
+
+    const sm_status st = smi_live_each(
+        s, pruner, (smi_action_sink){.begin = begin_picking, .each = pick_file, .ctx = &p}, e);
+    smi_pruner_free(pruner);
+    sm_arena_free(scratch);
+    *out = p.files;
+    *n = p.n;
+    return st == SM_OK ? st
+                       : sm_within(e, st, "Delta table %.*s", SM_STR_ARG(sm_store_uri(s->store)));
+}
 
 typedef struct listing {
     sm_snapshot *snapshot;
@@ -647,15 +706,9 @@ static sm_status list_file(void *ctx, const smi_action *action, sm_error *e)
 {
     listing *l = ctx;
     sm_snapshot *s = l->snapshot;
-    smi_action add = *action;
 
-    add.partition = NULL; /* the file has values instead */
-    add.n_partition = 0;
-    add = smi_add_copy(&add, s->arena);
-    add.partition = action->partition;
-    add.n_partition = action->n_partition;
     SM_TRY(make_room(s, e));
-    SM_TRY(file_of(&add, &l->partitions, s->arena, &s->files[s->n_files], e));
+    SM_TRY(copy_file(action, &l->partitions, s->arena, &s->files[s->n_files], e));
     s->n_files++;
     return SM_OK;
 }

@@ -90,6 +90,25 @@ static sm_status give(void *ctx, const sm_delta_file *f, sm_error *e)
     return SM_OK;
 }
 
+/* sm_snapshot_pick() finds the files that sm_snapshot_each() gave, as "a b c ". */
+static void assert_picks(const sm_snapshot *s, const sm_bounds *bounds, const char *want)
+{
+    sm_arena *a = sm_arena_new(NULL);
+    sm_delta_file *files = NULL;
+    sm_error e = {0};
+    int64_t n = 0;
+
+    assert_ok(sm_snapshot_pick(s, bounds, a, &files, &n, &e), &e);
+    for (int64_t i = 0; i < n; i++) {
+        assert_int_equal(files[i].size_bytes, 7);
+        assert_int_equal(files[i].partition[0].type->id, SM_TYPE_DATE);
+        assert_true(sm_str_starts(sm_str_of(want), files[i].key));
+        want += files[i].key.len + 1;
+    }
+    assert_string_equal(want, "");
+    sm_arena_free(a);
+}
+
 /* The files that may have rows within the bounds; NULL: all. Also how often they began. */
 static void assert_gives(const sm_snapshot *s, const sm_bounds *bounds, const char *want,
                          int n_begun)
@@ -104,6 +123,7 @@ static void assert_gives(const sm_snapshot *s, const sm_bounds *bounds, const ch
     assert_ok(sm_buf_add(&g.keys, "", 1, &e), &e);
     assert_string_equal((const char *)g.keys.data, want);
     sm_buf_release(&g.keys);
+    assert_picks(s, bounds, want);
 }
 
 /* All files, in both ways. */

@@ -232,20 +232,3 @@ sm_status sm_delta_partition_folder(const sm_delta_metadata *m, const sm_value *
     sm_buf_release(&text);
     return st;
 }
-
-/* ---- what they tell -------------------------------------------------------------------------- */
-
-bool sm_delta_file_excludes(const sm_delta_metadata *m, const sm_delta_file *f,
-                            const sm_range *ranges, const sm_bound *b)
-{
-    SM_ASSERT(b->n_path >= 1);
-    if (b->n_path != 1) {
-        return false;
-    }
-    const int32_t place = sm_delta_partition_at(m, b->path[0]);
-    if (place >= 0) {
-        const sm_range r = sm_range_of_value(f->partition[place]);
-        return sm_bound_excludes(b, &r);
-    }
-    return ranges && sm_bound_excludes(b, &ranges[b->path[0]]);
-}

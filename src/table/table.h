@@ -294,8 +294,8 @@ int64_t sm_candidate_rows(const sm_candidate *c);
 /** Bytes of all new files, those of moved rows among them. */
 uint64_t sm_candidate_bytes(const sm_candidate *c);
 /** How many rows the table will have; −1 where a file of another writer does not say how many it
- * has. */
-int64_t sm_candidate_table_rows(const sm_candidate *c);
+ * has, or they cannot be counted now. The first time reads the base's checkpoint; one at a time. */
+int64_t sm_candidate_table_rows(sm_candidate *c);
 /** Does it change nothing, so that publishing it makes no version? */
 bool sm_candidate_is_empty(const sm_candidate *c);
 /** Will the table have the same rows? True also of one that only notes something. */

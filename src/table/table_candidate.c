@@ -108,39 +108,36 @@ void sm_candidate_note(sm_candidate *c, const sm_note *note)
     c->note_text = sm_arena_str(c->arena, note->text);
 }
 
-bool smi_candidate_kept(const sm_candidate *c, smi_kept *k)
+/* What the base has without the files that go; −1: not known. */
+static int64_t kept_rows(const sm_candidate *c)
 {
-    const sm_delta_commit *r = &c->record;
-    int64_t n = 0;
-    const sm_delta_file *files = c->base ? sm_snapshot_files(c->base, &n) : NULL;
+    sm_delta_totals t = {0};
+    sm_error e = {0};
 
-    SM_ASSERT(k->n_gone <= k->n_seen && k->n_gone <= r->n_removes);
-    while (k->n_seen < n) {
-        k->at = k->n_seen++;
-        if (k->n_gone == r->n_removes || r->removes[k->n_gone] != &files[k->at]) {
-            return true;
-        }
-        k->n_gone++;
+    if (!c->base || c->removes_all) {
+        return 0;
     }
-    SM_ASSERT(k->n_gone == r->n_removes); /* removes are the base's files, in its order */
-    return false;
-}
-
-int64_t sm_candidate_table_rows(const sm_candidate *c)
-{
-    int64_t n = 0, rows = 0;
-    const sm_delta_file *files = c->base ? sm_snapshot_files(c->base, &n) : NULL;
-
-    for (int64_t i = 0; i < c->record.n_adds; i++) {
-        rows += c->record.adds[i].n_rows;
+    if (sm_snapshot_totals(c->base, &t, &e) != SM_OK) {
+        sm_log(sm_store_log(c->store), SM_LOG_WARN, "the rows of %.*s are not counted: %s",
+               SM_STR_ARG(c->uri), e.what);
+        return -1;
     }
     SM_ASSERT(c->record.n_restores == 0); /* what a restore makes is published at once */
-    for (smi_kept k = {0}; smi_candidate_kept(c, &k);) {
-        const int64_t n_rows = sm_delta_file_rows(&files[k.at]);
-        if (n_rows < 0) {
-            return -1;
-        }
-        rows += n_rows;
+    for (int64_t i = 0; t.n_rows >= 0 && i < c->record.n_removes; i++) {
+        t.n_rows -= sm_delta_file_rows(c->record.removes[i]);
+    }
+    return t.n_rows;
+}
+
+int64_t sm_candidate_table_rows(sm_candidate *c)
+{
+    if (!c->has_kept_rows) {
+        c->kept_rows = kept_rows(c);
+        c->has_kept_rows = true;
+    }
+    int64_t rows = c->kept_rows;
+    for (int64_t i = 0; rows >= 0 && i < c->record.n_adds; i++) {
+        rows += c->record.adds[i].n_rows;
     }
     return rows;
 }
@@ -151,12 +148,12 @@ const sm_delta_metadata *smi_candidate_metadata(const sm_candidate *c)
     return c->record.metadata ? c->record.metadata : sm_snapshot_metadata(c->base);
 }
 
-sm_status smi_candidate_base(const sm_candidate *c, sm_arena *a, sm_dataset *out, int32_t **columns,
-                             sm_error *e)
+sm_status smi_candidate_base(const sm_candidate *c, const sm_delta_file *files, int64_t n_files,
+                             sm_arena *a, sm_dataset *out, int32_t **columns, sm_error *e)
 {
     sm_dataset wider = {0};
 
-    SM_TRY(sm_snapshot_dataset(c->base, a, out, columns, e));
+    SM_TRY(sm_snapshot_dataset_picked(c->base, files, n_files, a, out, columns, e));
     if (out->schema->n_fields == c->schema->n_fields) {
         return SM_OK;
     }

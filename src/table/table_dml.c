@@ -229,7 +229,6 @@ static sm_status open_there(changing *c, bool *is_done, sm_error *e)
     sm_status st = sm_delta_exists(store, &exists, e);
     if (st == SM_OK && exists && c->s->or_replace) {
         st = sm_table_open(store, c->env->budget, &c->base, e);
-        st = st == SM_OK ? sm_snapshot_list(c->base, e) : st;
     } else if (st == SM_OK && exists) {
         *is_done = c->s->if_not_exists;
         if (!*is_done) {
@@ -354,21 +353,39 @@ static sm_status merge_rows(changing *c, sm_error *e)
 
 /* ---- any ------------------------------------------------------------------------------------- */
 
-/* Refuses a table that cannot be written, before a row of it is read. */
-static sm_status check_writable(changing *c, sm_error *e)
+static sm_status try_commit(changing *c, const sm_delta_file *removed, sm_error *e)
 {
-    int64_t n = 0;
-    const sm_delta_file *files = sm_snapshot_files(c->base, &n);
-    const bool removes = c->s->change.rows && (!c->s->change.source || c->s->change.joins) && n > 0;
     const sm_delta_commit trial = {
         .operation = SM_STR("WRITE"),
         .isolation = SM_READ_ALL,
-        .removes = &files,
-        .n_removes = removes ? 1 : 0,
+        .removes = &removed,
+        .n_removes = removed ? 1 : 0,
     };
     sm_delta_prepared unused;
 
     return sm_delta_prepare(c->base, &trial, c->a, &unused, e);
+}
+
+/* The first file of the table; no other is asked for. */
+static sm_status try_first(void *ctx, const sm_delta_file *f, sm_error *e)
+{
+    const sm_status st = try_commit(ctx, f, e);
+    return st == SM_OK ? SM_END : st;
+}
+
+/* Refuses a table that cannot be written, before a row of it is read. One without files has none to
+ * be removed. */
+static sm_status check_writable(changing *c, sm_error *e)
+{
+    const bool removes = c->s->change.rows && (!c->s->change.source || c->s->change.joins);
+
+    SM_TRY(try_commit(c, NULL, e));
+    if (!removes) {
+        return SM_OK;
+    }
+    const sm_status st =
+        sm_snapshot_each(c->base, NULL, &(sm_delta_sink){.file = try_first, .ctx = c}, e);
+    return st == SM_END ? SM_OK : st;
 }
 
 static sm_status stage_statement(changing *c, sm_error *e)
@@ -378,7 +395,6 @@ static sm_status stage_statement(changing *c, sm_error *e)
     }
     SM_ASSERT(c->s->table);
     c->base = sm_snapshot_retain((sm_snapshot *)c->s->table);
-    SM_TRY(sm_snapshot_list(c->base, e));
     c->uri = sm_store_uri(sm_snapshot_store(c->base));
     const sm_status st = check_writable(c, e);
     if (st != SM_OK) {

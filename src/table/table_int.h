@@ -268,11 +268,14 @@ struct sm_candidate {
     sm_snapshot *base; /* that it changes; NULL: a new table */
     sm_str uri;
     const sm_type *schema;
-    sm_delta_commit record; /* what it points to is in the arena, or the base's, as all removes */
-    bool is_always_made;    /* it makes a version even where the record changes nothing */
+    sm_delta_commit record;     /* what it points to is in the arena, or the base's */
+    bool removes_all;           /* no file of the base stays: its columns may be others */
+    bool is_always_made;        /* it makes a version even where the record changes nothing */
     sm_str note_key, note_text; /* sm_note */
     bool has_note;              /* this candidate has put that object */
 
+    int64_t kept_rows; /* of the base's files that stay; −1: not known */
+    bool has_kept_rows;
     int64_t n_rows;   /* of the write; rows that a replace moved are not counted */
     uint64_t bytes;   /* of all adds */
     bool keeps_files; /* it was published, or nobody knows: the last release deletes nothing */
@@ -321,21 +324,15 @@ sm_status smi_partition_settle(sm_stage *s, const sm_write *w, sm_error *e) SM_M
 /** A text, in `text`, that only the same values of n partition columns have. */
 sm_str smi_partition_identity(const sm_value *values, int32_t n, sm_buf *text);
 /** Removes the files of the base whose partition has new rows. While the stage is SETTLING. */
-void smi_partition_replace(sm_stage *s);
+sm_status smi_partition_replace(sm_stage *s, sm_error *e) SM_MUST_USE;
 /** Removes the files in which rows of `where` change, and writes what stays of them anew. While the
  * stage is SETTLING. */
 sm_status smi_replace(sm_stage *s, sm_error *e) SM_MUST_USE;
-/** Removes a file of the base. In the base's order; while the stage is SETTLING. */
+/** Removes a file of the base, which lives as long as the candidate. In the base's order; while the
+ * stage is SETTLING. */
 void smi_stage_remove(sm_stage *s, const sm_delta_file *f);
 /** Sets the rows of a row group, before the first row. */
 sm_status smi_stage_group_rows(sm_stage *s, int64_t n, sm_error *e) SM_MUST_USE;
-/* A walk over the files of the base that a candidate does not remove. */
-typedef struct smi_kept {
-    int64_t at;             /* the file's place among the base's */
-    int64_t n_seen, n_gone; /* files of the base passed so far; removed ones among them */
-} smi_kept;
-/** Goes to the next file, beginning with {0}; false after the last. */
-bool smi_candidate_kept(const sm_candidate *c, smi_kept *k);
 /** Is the candidate's record valid (sm_delta_commit_validate), and do its counts agree with it?
  * false with *why. Debug and sanitizer builds ask it of each candidate that is given out. */
 bool smi_candidate_validate(const sm_candidate *c, bool deep, const char **why);
@@ -346,10 +343,12 @@ void smi_candidate_assert_valid(const sm_candidate *c);
 sm_delta_metadata *smi_candidate_change(sm_candidate *c, const sm_type *schema);
 /** The metadata that the table will have. */
 const sm_delta_metadata *smi_candidate_metadata(const sm_candidate *c);
-/** The files of the base, read with the candidate's schema: columns that it adds are NULL in them.
+/** Files of the base, read with the candidate's schema: columns that it adds are NULL in them.
  * The shape is that of sm_delta_dataset() for the candidate's metadata; *columns as there. In `a`;
- * borrows the candidate, which has a base and changes its schema by further columns only. */
-sm_status smi_candidate_base(const sm_candidate *c, sm_arena *a, sm_dataset *out, int32_t **columns,
+ * borrows the candidate, which has a base and changes its schema by further columns only, and the
+ * files (sm_snapshot_pick). */
+sm_status smi_candidate_base(const sm_candidate *c, const sm_delta_file *files, int64_t n_files,
+                             sm_arena *a, sm_dataset *out, int32_t **columns,
                              sm_error *e) SM_MUST_USE;
 /** The scan of a dataset, with its columns in the order of the table's schema: columns[i] is the
  * place of the table's field i. Then come the dataset's last columns, of which the table has none.

@@ -326,17 +326,14 @@ static void read_column(sm_stage *s, int32_t i)
     put_bound(&r->read, s->out.keys[i], SM_BOUND_LE, greatest, s->candidate->arena);
 }
 
-void smi_partition_replace(sm_stage *s)
+/* Removes those of the files whose partition has new rows. */
+static void remove_replaced(sm_stage *s, const sm_delta_file *files, int64_t n_files)
 {
-    sm_candidate *c = s->candidate;
     const int32_t n = s->out.n_partition;
-    int64_t n_files = 0;
-    const sm_delta_file *files = c->base ? sm_snapshot_files(c->base, &n_files) : NULL;
     sm_arena *a = sm_arena_new(s->env.budget);
     sm_map *replaced = sm_map_new(a);
     sm_buf text = {0};
 
-    SM_ASSERT(s->state == SMI_STAGE_SETTLING && n > 0 && c->record.read.n == 0);
     for (int64_t i = 0; i < s->out.n_adds; i++) {
         *sm_map_at(replaced, smi_partition_identity(s->out.adds[i].partition, n, &text)) = s;
     }
@@ -345,10 +342,25 @@ void smi_partition_replace(sm_stage *s)
             smi_stage_remove(s, &files[i]);
         }
     }
+    sm_buf_release(&text);
+    sm_arena_free(a);
+}
+
+sm_status smi_partition_replace(sm_stage *s, sm_error *e)
+{
+    sm_candidate *c = s->candidate;
+    const int32_t n = s->out.n_partition;
+    sm_delta_file *files = NULL;
+    int64_t n_files = 0;
+
+    SM_ASSERT(s->state == SMI_STAGE_SETTLING && n > 0 && c->record.read.n == 0);
     c->record.read.items = SM_NEW_ARRAY(c->arena, sm_bound, 2 * n);
     for (int32_t i = 0; i < n && s->out.n_adds > 0; i++) {
         read_column(s, i);
     }
-    sm_buf_release(&text);
-    sm_arena_free(a);
+    if (c->base && s->out.n_adds > 0) {
+        SM_TRY(sm_snapshot_pick(c->base, &c->record.read, c->arena, &files, &n_files, e));
+        remove_replaced(s, files, n_files);
+    }
+    return SM_OK;
 }

@@ -6,6 +6,7 @@
  * A snapshot's dataset has the stored columns first, then those that the table is partitioned by.
  * Where the table has them in another order, its relation is a plan node: a projection over the
  * scan of the dataset, which puts the columns into the table's order. */
+#include "base/map.h"
 #include "table/table_int.h"
 
 #include <inttypes.h>
@@ -109,22 +110,102 @@ sm_status smi_table_relation(sm_names *n, sm_str uri, const sm_table_at *at, sm_
 
 /* ---- a candidate ----------------------------------------------------------------------------- */
 
-/* The base's files that the candidate does not remove. Where it removes all, the base's dataset is
- * not made: its schema may be another, and it may be one that cannot be read. */
-static sm_status kept_files(sm_names *n, const sm_candidate *c, sm_dataset *d, sm_error *e)
-{
-    sm_dataset base = {0};
-    int32_t *columns = NULL;
-    smi_kept k = {0};
+/* Finds the files that the table will have, when a scan begins: those of the base that stay, then
+ * the new ones. */
+typedef struct staged_lister {
+    sm_lister base;
+    sm_dataset kept; /* the base's: its files, or their lister */
+    const int32_t
+        *places;   /* of each column of the dataset, its place in the base's; −1: it is new */
+    bool is_wider; /* the base's columns are not the dataset's */
+    const sm_map *gone; /* URIs of the files of the base that do not stay */
+    const sm_datafile *added;
+    int64_t n_added;
+} staged_lister;
 
-    if (!smi_candidate_kept(c, &k)) {
-        return SM_OK;
+/* The bounds as the base's columns have them. Those of columns that it does not have are left out,
+ * as are those within structs, which may have fewer fields there: they only spare reading. */
+static sm_bounds base_bounds(const staged_lister *l, const sm_bounds *bounds, sm_arena *a)
+{
+    sm_bound *items = SM_NEW_ARRAY(a, sm_bound, bounds->n + 1);
+    sm_bounds out = {.items = items};
+
+    if (!l->is_wider) {
+        return *bounds;
     }
-    SM_TRY(smi_candidate_base(c, n->arena, &base, &columns, e));
-    do {
-        d->files[d->n_files++] = base.files[k.at];
-    } while (smi_candidate_kept(c, &k));
+    for (int32_t i = 0; i < bounds->n; i++) {
+        const sm_bound *b = &bounds->items[i];
+        SM_ASSERT(b->n_path > 0);
+        if (b->n_path == 1 && l->places[b->path[0]] >= 0) {
+            items[out.n] = *b;
+            items[out.n++].path = &l->places[b->path[0]];
+        }
+    }
+    return out;
+}
+
+/* sm_lister.list */
+static sm_status list_staged(const sm_lister *base, const sm_bounds *bounds, sm_arena *a,
+                             sm_datafile **out, int64_t *n, sm_error *e)
+{
+    const staged_lister *l = (const staged_lister *)(const void *)base;
+    const sm_bounds on_base = base_bounds(l, bounds, a);
+    sm_datafile *there = l->kept.files;
+    int64_t n_there = l->kept.n_files;
+
+    if (l->kept.lister) {
+        SM_TRY(l->kept.lister->list(l->kept.lister, &on_base, a, &there, &n_there, e));
+    }
+    sm_datafile *files = SM_NEW_ARRAY(a, sm_datafile, n_there + l->n_added + 1);
+    *n = 0;
+    for (int64_t i = 0; i < n_there; i++) {
+        if (!sm_map_get(l->gone, there[i].uri)) {
+            files[(*n)++] = there[i];
+        }
+    }
+    for (int64_t i = 0; i < l->n_added; i++) {
+        files[(*n)++] = l->added[i];
+    }
+    SM_ASSERT(*n <= n_there + l->n_added);
+    *out = files;
     return SM_OK;
+}
+
+static sm_status find_gone(sm_names *n, const sm_candidate *c, const sm_map **out, sm_error *e)
+{
+    sm_map *gone = sm_map_new(n->arena);
+    sm_store *store = NULL;
+    sm_str key = {0};
+
+    for (int64_t i = 0; i < c->record.n_removes; i++) {
+        SM_TRY(sm_snapshot_place(c->base, c->record.removes[i], n->arena, &store, &key, e));
+        *sm_map_at(gone, sm_store_uri_of(store, key, n->arena)) = gone;
+    }
+    *out = gone;
+    return SM_OK;
+}
+
+/* What the lister needs of the base. Where no file stays, its dataset is not made: its schema may
+ * be another, and it may be one that cannot be read. */
+static sm_status list_kept(sm_names *n, const sm_candidate *c, const sm_dataset *d,
+                           staged_lister *out, sm_error *e)
+{
+    const sm_delta_metadata *m = sm_snapshot_metadata(c->base);
+    int32_t *places = SM_NEW_ARRAY(n->arena, int32_t, d->schema->n_fields + 1);
+    int32_t *columns = NULL;
+
+    SM_TRY(sm_snapshot_dataset(c->base, n->arena, &out->kept, &columns, e));
+    SM_ASSERT(out->kept.n_constants == d->n_constants); /* an overwrite alone changes them */
+    for (int32_t i = 0; i < d->schema->n_fields; i++) {
+        const int32_t field = sm_type_find(m->schema, d->schema->fields[i].name);
+        places[i] = field < 0 ? -1 : columns[field];
+    }
+    out->places = places;
+    out->is_wider = !sm_type_eq(out->kept.schema, d->schema);
+    for (int64_t i = 0; out->is_wider && i < out->kept.n_files; i++) {
+        out->kept.files[i].ranges = NULL; /* they have none of the new columns */
+    }
+    return find_gone(n, c, &out->gone, e);
 }
 
 static sm_datafile added_file(const sm_names *n, const sm_candidate *c, const sm_delta_add *add,
@@ -149,18 +230,23 @@ sm_status smi_candidate_relation(sm_names *n, sm_candidate *c, sm_str label, sm_
 {
     sm_dataset *d = SM_NEW(n->arena, sm_dataset);
     int32_t *columns = NULL;
-    int64_t n_base = 0;
 
     SM_ASSERT(c->record.n_restores == 0); /* what a restore makes is published at once */
     SM_TRY(sm_delta_dataset(smi_candidate_metadata(c), n->arena, d, &columns, e));
-    if (c->base) {
-        (void)sm_snapshot_files(c->base, &n_base);
-    }
-    d->files = SM_NEW_ARRAY(n->arena, sm_datafile, n_base + c->record.n_adds + 1);
-    SM_TRY(kept_files(n, c, d, e));
-    SM_ASSERT(d->n_files == n_base - c->record.n_removes);
+    d->files = SM_NEW_ARRAY(n->arena, sm_datafile, c->record.n_adds + 1);
     for (int64_t i = 0; i < c->record.n_adds; i++) {
         d->files[d->n_files++] = added_file(n, c, &c->record.adds[i], columns);
+    }
+    if (c->base && !c->removes_all) {
+        staged_lister *l = SM_NEW(n->arena, staged_lister);
+        *l = (staged_lister){
+            .base = {.list = list_staged, .of = c},
+            .added = d->files,
+            .n_added = d->n_files,
+        };
+        SM_TRY(list_kept(n, c, d, l, e));
+        d->lister = &l->base;
+        d->n_files = 0;
     }
     *out = relation_of(n, d, columns, sm_arena_strf(n->arena, "%.*s@staged", SM_STR_ARG(label)));
     return SM_OK;

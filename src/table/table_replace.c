@@ -31,25 +31,13 @@ typedef enum file_fate { KEEP, REMOVE, LOOK, CUT } file_fate;
 typedef struct replacing {
     sm_stage *stage;
     sm_arena *arena;
-    const sm_delta_file *files; /* of the base */
+    sm_delta_file *files; /* of the base: those that may have rows within what was read */
     int64_t n_files;
     file_fate *fates; /* one for each file */
     int64_t *n_rows;  /* of files that were looked into, as the plan that counted saw them */
 } replacing;
 
 /* ---- by statistics --------------------------------------------------------------------------- */
-
-static bool is_excluded(const sm_stage *s, const sm_delta_file *f, const sm_range *ranges)
-{
-    const sm_bounds *bounds = &s->candidate->record.read;
-
-    for (int32_t i = 0; i < bounds->n; i++) {
-        if (sm_delta_file_excludes(s->out.metadata, f, ranges, &bounds->items[i])) {
-            return true;
-        }
-    }
-    return false;
-}
 
 /* Marks the columns that an expression reads. */
 static void mark_columns(const sm_expr *x, bool *is_used)
@@ -159,16 +147,11 @@ static file_fate decide_whole(sm_stage *s, const sm_delta_file *f)
 
 static sm_status decide_file(sm_stage *s, const sm_delta_file *f, file_fate *out, sm_error *e)
 {
-    sm_status st = SM_OK;
     sm_arena *a = sm_arena_new(s->env.budget);
     const sm_range *ranges = sm_snapshot_ranges(s->candidate->base, f, a);
 
     *out = LOOK;
-    if (is_excluded(s, f, ranges)) {
-        *out = KEEP;
-    } else {
-        st = decide_by_values(s, f, ranges, a, out, e);
-    }
+    const sm_status st = decide_by_values(s, f, ranges, a, out, e);
     sm_arena_free(a);
     if (*out == REMOVE) {
         *out = decide_whole(s, f);
@@ -215,7 +198,7 @@ static sm_status scan_of(const replacing *r, file_fate v, const sm_plan_node **o
     int32_t *columns = NULL;
     int64_t n = 0;
 
-    SM_TRY(smi_candidate_base(r->stage->candidate, r->arena, d, &columns, e));
+    SM_TRY(smi_candidate_base(r->stage->candidate, r->files, r->n_files, r->arena, d, &columns, e));
     SM_ASSERT(d->n_files == r->n_files); /* one a file, in their order */
     for (int64_t i = 0; i < r->n_files; i++) {
         if (r->fates[i] == v) {
@@ -485,10 +468,13 @@ sm_status smi_replace(sm_stage *s, sm_error *e)
     replacing r = {.stage = s, .arena = sm_arena_new(s->env.budget)};
 
     SM_ASSERT(s->state == SMI_STAGE_SETTLING && s->where && s->candidate->base);
-    r.files = sm_snapshot_files(s->candidate->base, &r.n_files);
-    r.fates = SM_NEW_ARRAY(r.arena, file_fate, r.n_files + 1);
-    r.n_rows = SM_NEW_ARRAY(r.arena, int64_t, r.n_files + 1);
-    const sm_status st = replace_rows(&r, e);
+    sm_status st = sm_snapshot_pick(s->candidate->base, &s->candidate->record.read,
+                                    s->candidate->arena, &r.files, &r.n_files, e);
+    if (st == SM_OK) {
+        r.fates = SM_NEW_ARRAY(r.arena, file_fate, r.n_files + 1);
+        r.n_rows = SM_NEW_ARRAY(r.arena, int64_t, r.n_files + 1);
+        st = replace_rows(&r, e);
+    }
     sm_arena_free(r.arena);
     return st;
 }

@@ -31,7 +31,7 @@ static sm_status open_newest(sm_stage *s, sm_error *e)
     bool exists = false;
 
     SM_TRY(sm_delta_exists(c->store, &exists, e));
-    return exists ? sm_snapshot_open(c->store, SM_VERSION_LATEST, s->env.budget, &c->base, e)
+    return exists ? sm_snapshot_open_head(c->store, SM_VERSION_LATEST, s->env.budget, &c->base, e)
                   : SM_OK;
 }
 
@@ -43,7 +43,6 @@ static sm_status open_table(sm_stage *s, const sm_write *w, sm_error *e)
     if (!w->has_base) {
         SM_TRY(open_newest(s, e));
     } else if (w->base) {
-        SM_TRY(sm_snapshot_list(w->base, e));
         c->base = sm_snapshot_retain(w->base);
     }
     if (c->base) {
@@ -374,15 +373,18 @@ void smi_stage_remove(sm_stage *s, const sm_delta_file *f)
     s->removes[s->n_removes++] = f;
 }
 
-static void remove_all(sm_stage *s)
+static sm_status remove_all(sm_stage *s, sm_error *e)
 {
+    const sm_candidate *c = s->candidate;
+    sm_delta_file *files = NULL;
     int64_t n = 0;
-    const sm_snapshot *base = s->candidate->base;
-    const sm_delta_file *files = base ? sm_snapshot_files(base, &n) : NULL;
 
+    SM_TRY(c->base ? sm_snapshot_pick(c->base, NULL, c->arena, &files, &n, e) : SM_OK);
     for (int64_t i = 0; i < n; i++) {
         smi_stage_remove(s, &files[i]);
     }
+    s->candidate->removes_all = true;
+    return SM_OK;
 }
 
 static sm_status settle_removes(sm_stage *s, sm_error *e)
@@ -391,12 +393,12 @@ static sm_status settle_removes(sm_stage *s, sm_error *e)
 
     s->state = SMI_STAGE_SETTLING;
     if (s->mode == SM_WRITE_OVERWRITE) {
-        remove_all(s);
+        SM_TRY(remove_all(s, e));
     } else if (s->mode == SM_WRITE_REPLACE_WHERE && s->candidate->base) {
         SM_TRY(smi_replace(s, e));
         put_moved_first(s, n_written);
     } else if (s->mode == SM_WRITE_REPLACE_PARTITIONS) {
-        smi_partition_replace(s);
+        SM_TRY(smi_partition_replace(s, e));
         s->candidate->record.isolation = isolation_of(s);
     }
     return SM_OK;

@@ -1,5 +1,6 @@
-"""A log of many files: what is asked of one range reads one file and needs no memory for the others."""
+"""A log of many files: what is asked of one range, or changed in it, needs no memory for the others."""
 import json
+import shutil
 import subprocess
 import sys
 
@@ -21,12 +22,12 @@ sys.exit(os.waitstatus_to_exitcode(status))
 """
 
 
-def within(smelt, *args):
+def within(smelt, *args, most=MOST_BYTES):
     """What smelt prints, in the memory that it may take."""
     done = subprocess.run([sys.executable, "-c", PEAK, smelt.path, *map(str, args)],
                           capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert int(done.stderr.splitlines()[-1]) <= MOST_BYTES
+    assert int(done.stderr.splitlines()[-1]) <= most
     return done.stdout
 
 
@@ -60,6 +61,29 @@ def test_one_range(smelt, table, more):
              f"WHERE id BETWEEN {first} AND {last}{more}")
     done = within(smelt, "sql", query, "--format", "csv")
     assert done.splitlines()[1] == f"{last - first + 1},{first},{last}"
+
+
+def test_changes(smelt, table, tmp_path):
+    """An append reads no file of the checkpoint. Statements read and write one file; the others are not
+    there."""
+    copy, first = tmp_path / "table", big_log.one_range(FILES)[0]
+    shutil.copytree(table, copy)
+
+    def change(sql, **how):
+        within(smelt, "sql", "--write", sql.format(t=f"'{copy}'", id=first), **how)
+
+    change("INSERT INTO {t} VALUES (-5, 'new', 0.5, DATE '2022-02-01')", most=32_000_000)
+    change("DELETE FROM {t} WHERE id BETWEEN {id} AND {id} + 3")
+    change("UPDATE {t} SET name = 'changed' WHERE id = {id} + 4")
+    change("MERGE INTO {t} t USING (SELECT {id} + 5 AS id) s ON t.id = s.id "
+           "WHEN MATCHED THEN DELETE WHEN NOT MATCHED THEN INSERT (id) VALUES (s.id)")
+    shown = json.loads(within(smelt, "table", "show", copy, "--json"))
+    assert (shown["files"], shown["rows"]) == (FILES + 1, FILES * big_log.ROWS + 1 - 4 - 1)
+    for where, want in [("id = -5", ["-5,new"]), (f"id BETWEEN {first} AND {first} + 6", [
+            f"{first + 4},changed", f"{first + 6},name_{FILES // 2}"])]:
+        rows = within(smelt, "sql", f"SELECT id, name FROM '{copy}' WHERE {where}", "--format", "csv")
+        assert rows.splitlines()[1:] == want
+    assert len(deltalake.DeltaTable(str(copy)).file_uris()) == FILES + 1
 
 
 def test_checkpoint_of_delta_rs(smelt, table, tmp_path):
