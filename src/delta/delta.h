@@ -322,6 +322,49 @@ sm_status sm_delta_restored_version(sm_store *s, const sm_delta_commit_info *res
 sm_status sm_delta_version_at(const sm_snapshot *newest, int64_t time_us, int64_t *out,
                               sm_error *e) SM_MUST_USE;
 
+/** The same for the first version that is not earlier than the time; that after `newest` where all
+ * are earlier, the first of the log where none is. */
+sm_status sm_delta_version_since(const sm_snapshot *newest, int64_t time_us, int64_t *out,
+                                 sm_error *e) SM_MUST_USE;
+
+/* ---- the change data feed -------------------------------------------------------------------- */
+
+/* The columns of changes behind those of the table. */
+#define SM_CHANGE_TYPE      "_change_type" /* VARCHAR, the only one that change files have */
+#define SM_CHANGE_VERSION   "_commit_version"
+#define SM_CHANGE_TIMESTAMP "_commit_timestamp"
+
+/* The places of these columns in sm_delta_changes()'s `columns`, behind those of the schema. */
+enum {
+    SM_CHANGES_STORED,    /* the type that a change file has, else NULL */
+    SM_CHANGES_SAID,      /* the type of all rows of another file, else NULL */
+    SM_CHANGES_VERSION,   /* BIGINT */
+    SM_CHANGES_TIMESTAMP, /* TIMESTAMP WITH TIME ZONE */
+    SM_CHANGES_COLUMNS,
+};
+
+/** Does the table record its changes (delta.enableChangeDataFeed)? */
+bool sm_delta_has_feed(const sm_delta_metadata *m);
+
+/**
+ * Makes the dataset of the rows that changed in the versions from `from` to the snapshot's, in the
+ * order of versions; of one version those that went come first. The type of a change (insert,
+ * update_preimage, update_postimage, delete) is SM_CHANGES_SAID where it is not NULL, else
+ * SM_CHANGES_STORED.
+ *
+ * Shape     rows have the schema of `to`; from = to's version + 1: there are none. *columns gives
+ *           the place in the dataset of each field of that schema, then SM_CHANGES_COLUMNS more
+ * Owner     *out and *columns live in `a`; borrows the snapshot, which must outlive them
+ * Errors    SM_NOT_FOUND: the log no longer has a version of them; SM_INVALID: the table did not
+ *           record changes in one of them; SM_SCHEMA: the schema of one is not that of `to` but for
+ *           columns that were added. Each names the version
+ * Cost      a request for each version, and the memory for the names of their files, which are read
+ *           later
+ * Source    PROTOCOL.md, "Reader Requirements for Change Data Feed" (delta_changes.c)
+ */
+sm_status sm_delta_changes(const sm_snapshot *to, int64_t from, sm_arena *a, sm_dataset *out,
+                           int32_t **columns, sm_error *e) SM_MUST_USE;
+
 /* ---- writing --------------------------------------------------------------------------------- */
 
 /** May this version be followed by one of smelt? SM_UNSUPPORTED names a writer version or a

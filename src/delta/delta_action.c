@@ -65,19 +65,21 @@ static const sm_delta_dv *vector_of(const sm_json *v, sm_arena *a)
     return dv;
 }
 
-static sm_status parse_file(const sm_json *v, bool is_add, sm_arena *a, smi_action *out,
+static sm_status parse_file(const sm_json *v, smi_action_kind kind, sm_arena *a, smi_action *out,
                             sm_error *e)
 {
-    out->kind = is_add ? SMI_ACTION_ADD : SMI_ACTION_REMOVE;
+    const bool is_remove = kind == SMI_ACTION_REMOVE;
+
+    out->kind = kind;
     out->path = sm_json_text(sm_json_get(v, "path"));
     if (out->path.len == 0) {
-        return sm_fail(e, SM_CORRUPT, "an add or remove of the log names no file");
+        return sm_fail(e, SM_CORRUPT, "an add, remove or cdc of the log names no file");
     }
     out->partition = pairs_of(sm_json_get(v, "partitionValues"), a, &out->n_partition);
     const int64_t size = number_of(v, "size", 0);
     out->size_bytes = size > 0 ? (uint64_t)size : 0;
-    out->modified_ms = number_of(v, is_add ? "modificationTime" : "deletionTimestamp", 0);
-    out->data_change = bool_of(v, "dataChange", true);
+    out->modified_ms = number_of(v, is_remove ? "deletionTimestamp" : "modificationTime", 0);
+    out->data_change = bool_of(v, "dataChange", kind != SMI_ACTION_CDC);
     out->stats_json = sm_json_text(sm_json_get(v, "stats"));
     out->dv = vector_of(sm_json_get(v, "deletionVector"), a);
     out->tags = pairs_of(sm_json_get(v, "tags"), a, &out->n_tags);
@@ -154,10 +156,13 @@ sm_status smi_action_parse(sm_str line, sm_arena *a, smi_action *out, sm_error *
         return sm_fail(e, SM_CORRUPT, "a line of the log is not a JSON object");
     }
     if ((v = action_of(doc, "add"))) {
-        return parse_file(v, true, a, out, e);
+        return parse_file(v, SMI_ACTION_ADD, a, out, e);
     }
     if ((v = action_of(doc, "remove"))) {
-        return parse_file(v, false, a, out, e);
+        return parse_file(v, SMI_ACTION_REMOVE, a, out, e);
+    }
+    if ((v = action_of(doc, "cdc"))) {
+        return parse_file(v, SMI_ACTION_CDC, a, out, e);
     }
     if ((v = action_of(doc, "metaData"))) {
         parse_metadata(v, a, out);

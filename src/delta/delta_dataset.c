@@ -60,9 +60,8 @@ sm_status sm_delta_dataset(const sm_delta_metadata *m, sm_arena *a, sm_dataset *
     return SM_OK;
 }
 
-/* Borrows the key and the partition values. The ranges are left to the caller. */
-static sm_status datafile_of(const sm_snapshot *s, const sm_delta_file *f, sm_arena *a,
-                             sm_datafile *out, sm_error *e)
+sm_status smi_datafile_of(const sm_snapshot *s, const sm_delta_file *f, sm_arena *a,
+                          sm_datafile *out, sm_error *e)
 {
     sm_store *store = NULL;
     sm_str key = {0};
@@ -130,7 +129,7 @@ static sm_status list_file(void *ctx, const sm_delta_file *f, sm_error *e)
         .dv = smi_vector_copy(f->dv, l->arena),
     };
     l->files = sm_arena_grow(l->arena, l->files, l->n, &l->cap, sizeof(*l->files));
-    SM_TRY(datafile_of(s, kept, l->arena, &l->files[l->n], e));
+    SM_TRY(smi_datafile_of(s, kept, l->arena, &l->files[l->n], e));
     l->n++;
     return SM_OK;
 }
@@ -189,7 +188,7 @@ static sm_status put_file(const sm_snapshot *s, const sm_delta_file *f, const in
 {
     sm_datafile *out = &d->files[d->n_files];
 
-    SM_TRY(datafile_of(s, f, a, out, e));
+    SM_TRY(smi_datafile_of(s, f, a, out, e));
     out->ranges = sm_delta_dataset_ranges(&s->metadata, sm_snapshot_ranges(s, f, a), columns, a);
     d->n_files++;
     return SM_OK;

@@ -24,7 +24,7 @@
 
 /* Reads the partition values of adds. Neighbours often have the same, which are then parsed once
  * and shared. */
-typedef struct partitions {
+struct smi_partitions {
     const sm_delta_metadata *m;
     sm_str *names; /* physical, one a partition column */
     const sm_type **types;
@@ -33,13 +33,13 @@ typedef struct partitions {
     sm_str *texts;       /* of the last file */
     sm_str *next_texts;
     sm_value *values; /* of the last file; NULL: none yet */
-} partitions;
+};
 
-static partitions partitions_of(const sm_delta_metadata *m, sm_arena *values_in, bool keeps,
-                                sm_arena *a)
+static smi_partitions partitions_of(const sm_delta_metadata *m, sm_arena *values_in, bool keeps,
+                                    sm_arena *a)
 {
     const int32_t n = m->n_partition_columns;
-    partitions p = {.m = m, .values_in = values_in, .keeps = keeps};
+    smi_partitions p = {.m = m, .values_in = values_in, .keeps = keeps};
 
     p.names = SM_NEW_ARRAY(a, sm_str, n);
     p.types = SM_NEW_ARRAY(a, const sm_type *, n);
@@ -52,6 +52,14 @@ static partitions partitions_of(const sm_delta_metadata *m, sm_arena *values_in,
         p.names[i] = smi_physical_name(&m->schema->fields[column], a);
         p.types[i] = m->schema->fields[column].type;
     }
+    return p;
+}
+
+smi_partitions *smi_partitions_new(const sm_delta_metadata *m, sm_arena *a)
+{
+    smi_partitions *p = SM_NEW(a, smi_partitions);
+
+    *p = partitions_of(m, a, true, a);
     return p;
 }
 
@@ -68,7 +76,7 @@ static const sm_pair *said_of(const smi_action *add, sm_str name)
     return said;
 }
 
-static sm_status parse_values(partitions *p, sm_error *e)
+static sm_status parse_values(smi_partitions *p, sm_error *e)
 {
     const int32_t n = p->m->n_partition_columns;
 
@@ -90,7 +98,7 @@ static sm_status parse_values(partitions *p, sm_error *e)
 }
 
 /* The values of the partition columns, in the metadata's order. */
-static sm_status partition_of(partitions *p, const smi_action *add, const sm_value **out,
+static sm_status partition_of(smi_partitions *p, const smi_action *add, const sm_value **out,
                               sm_error *e)
 {
     bool is_same = p->values != NULL;
@@ -128,7 +136,7 @@ struct smi_pruner {
     smi_stats_column *columns; /* whose statistics are wanted; each once */
     sm_range *ranges;
     int32_t n_columns;
-    partitions partitions;
+    smi_partitions partitions;
     bool needs_partition;
     sm_arena *values, *scratch; /* of the partition values; of the ranges of one file */
 };
@@ -521,13 +529,13 @@ sm_status smi_removes_each(const sm_snapshot *s, smi_action_sink to, sm_error *e
 
 /* ---- adds as files --------------------------------------------------------------------------- */
 
-/* The file of an add. Borrows what the add points to; what else it needs lives in `a`. */
-static sm_status file_of(const smi_action *add, partitions *p, sm_arena *a, sm_delta_file *out,
-                         sm_error *e)
+sm_status smi_file_of(const smi_action *add, smi_partitions *p, sm_arena *a, sm_delta_file *out,
+                      sm_error *e)
 {
     bool is_outside = false;
 
-    SM_ASSERT(add->kind == SMI_ACTION_ADD);
+    SM_ASSERT(add->kind == SMI_ACTION_ADD || add->kind == SMI_ACTION_REMOVE ||
+              add->kind == SMI_ACTION_CDC);
     *out = (sm_delta_file){
         .path = add->path,
         .size_bytes = add->size_bytes,
@@ -546,7 +554,7 @@ static sm_status file_of(const smi_action *add, partitions *p, sm_arena *a, sm_d
 
 /* sm_snapshot_each(): one file after another. */
 typedef struct giving {
-    partitions partitions;
+    smi_partitions partitions;
     sm_arena *scratch; /* of one file */
     const sm_delta_sink *to;
 } giving;
@@ -566,7 +574,7 @@ static sm_status give_file(void *ctx, const smi_action *add, sm_error *e)
     sm_delta_file f;
 
     sm_arena_reset(g->scratch);
-    SM_TRY(file_of(add, &g->partitions, g->scratch, &f, e));
+    SM_TRY(smi_file_of(add, &g->partitions, g->scratch, &f, e));
     return g->to->file(g->to->ctx, &f, e);
 }
 
@@ -620,8 +628,8 @@ sm_status sm_snapshot_totals(const sm_snapshot *s, sm_delta_totals *out, sm_erro
 
 /* The file of an add, with copies in `a` of what the add points to. The partition values live where
  * `p` keeps them. */
-static sm_status copy_file(const smi_action *action, partitions *p, sm_arena *a, sm_delta_file *out,
-                           sm_error *e)
+static sm_status copy_file(const smi_action *action, smi_partitions *p, sm_arena *a,
+                           sm_delta_file *out, sm_error *e)
 {
     smi_action add = *action;
 
@@ -631,12 +639,12 @@ static sm_status copy_file(const smi_action *action, partitions *p, sm_arena *a,
     add = smi_add_copy(&add, a);
     add.partition = action->partition;
     add.n_partition = action->n_partition;
-    return file_of(&add, p, a, out, e);
+    return smi_file_of(&add, p, a, out, e);
 }
 
 /* sm_snapshot_pick() */
 typedef struct picking {
-    partitions partitions;
+    smi_partitions partitions;
     sm_arena *arena;
     sm_delta_file *files;
     int64_t n, cap;
@@ -679,7 +687,7 @@ sm_status sm_snapshot_pick(const sm_snapshot *s, const sm_bounds *bounds, sm_are
 
 typedef struct listing {
     sm_snapshot *snapshot;
-    partitions partitions;
+    smi_partitions partitions;
 } listing;
 
 static void begin_listing(void *ctx)

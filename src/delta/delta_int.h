@@ -39,7 +39,8 @@ typedef enum smi_action_kind {
     SMI_ACTION_COMMIT_INFO,
     SMI_ACTION_SIDECAR, /* V2 checkpoints: a Parquet file of adds and removes */
     SMI_ACTION_DOMAIN,  /* domainMetadata */
-    SMI_ACTION_OTHER,   /* cdc, checkpointMetadata: nothing of the snapshot */
+    SMI_ACTION_CDC,     /* a file of changed rows: nothing of the snapshot */
+    SMI_ACTION_OTHER,   /* checkpointMetadata: nothing of the snapshot */
 } smi_action_kind;
 
 /* A set of kinds. */
@@ -50,7 +51,7 @@ typedef enum smi_action_kind {
 typedef struct smi_action {
     smi_action_kind kind;
     bool data_change;
-    /* ADD, REMOVE, SIDECAR */
+    /* ADD, REMOVE, CDC, SIDECAR */
     sm_str path;
     const sm_pair *partition; /* as text; a null has key and a value without data */
     int32_t n_partition;
@@ -146,6 +147,7 @@ sm_snapshot *smi_snapshot_new(sm_store *store, sm_budget *budget);
 /** Empties the state, also of what a damaged checkpoint left there. */
 void smi_begin_replay(sm_snapshot *s);
 const sm_delta_dv *smi_vector_copy(const sm_delta_dv *dv, sm_arena *a); /* of NULL: NULL */
+/** A copy of an ADD, REMOVE or CDC that lives in `a`. */
 smi_action smi_add_copy(const smi_action *add, sm_arena *a);
 /** Opens the version of a snapshot anew, by an older checkpoint than that one, which is damaged.
  * Fails with the damage where there is none. */
@@ -175,6 +177,15 @@ smi_pruner *smi_pruner_new(const sm_delta_metadata *m, const sm_bounds *bounds, 
 void smi_pruner_free(smi_pruner *p); /* takes NULL */
 /** Is it certain that no row of the add is within the bounds? */
 bool smi_pruner_excludes(smi_pruner *p, const smi_action *add);
+
+/* Parses the partition values of files. */
+typedef struct smi_partitions smi_partitions;
+/** For files of a table with these partition columns; it and the values live in `a`. */
+smi_partitions *smi_partitions_new(const sm_delta_metadata *m, sm_arena *a);
+/** The file that an ADD, REMOVE or CDC names; only an ADD tells how many rows it has. Borrows what
+ * the action points to; what else it needs lives in `a`. */
+sm_status smi_file_of(const smi_action *action, smi_partitions *p, sm_arena *a, sm_delta_file *out,
+                      sm_error *e) SM_MUST_USE;
 
 typedef sm_status (*smi_each_action)(void *ctx, const smi_action *action, sm_error *e);
 /* Who is given the actions of a checkpoint and of the commits after it. */
@@ -378,6 +389,25 @@ void smi_outsides_free(struct smi_outsides *all);
  * path; what opening the store failed with. */
 sm_status smi_outside_place(const sm_snapshot *s, sm_str path, sm_arena *a, sm_store **store,
                             sm_str *key, sm_error *e) SM_MUST_USE;
+
+/* ---- datasets (delta_dataset.c) -------------------------------------------------------------- */
+
+/** A file as a scan reads it, without the rows that its deletion vector deletes. Borrows its key
+ * and partition values, which must outlive *out, as must the snapshot; its ranges are not set. */
+sm_status smi_datafile_of(const sm_snapshot *s, const sm_delta_file *f, sm_arena *a,
+                          sm_datafile *out, sm_error *e) SM_MUST_USE;
+
+/* ---- times of versions (delta_time.c) -------------------------------------------------------- */
+
+typedef struct smi_version_time {
+    int64_t version;
+    bool is_in_commit; /* it is the inCommitTimestamp of the version's commit; else … */
+    int64_t ms;        /* … it is this */
+} smi_version_time;
+/** The times of the versions up to the snapshot's that the log has and that can be opened, the
+ * oldest first. *out lives in `a`. SM_NOT_FOUND where there are none. */
+sm_status smi_version_times(const sm_snapshot *newest, sm_arena *a, smi_version_time **out,
+                            int64_t *n, sm_error *e) SM_MUST_USE;
 
 /* ---- deletion vectors (delta_vector.c) ------------------------------------------------------- */
 

@@ -94,7 +94,7 @@ smi_action smi_add_copy(const smi_action *add, sm_arena *a)
 {
     smi_action out = *add;
 
-    SM_ASSERT(add->kind == SMI_ACTION_ADD);
+    SM_ASSERT(add->path.len > 0);
     out.path = copy_text(add->path, a);
     out.partition = copy_pairs(add->partition, add->n_partition, a);
     out.stats_json = copy_text(add->stats_json, a);
@@ -297,6 +297,7 @@ void smi_state_apply(sm_snapshot *s, const smi_action *action)
         break;
     case SMI_ACTION_COMMIT_INFO:
     case SMI_ACTION_SIDECAR:
+    case SMI_ACTION_CDC:
     case SMI_ACTION_OTHER:
         break;
     }

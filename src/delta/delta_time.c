@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * delta/delta_time.c: finds which version a table had at a time. Called where a user names a time
- * in place of a version: by table_pin.c.
+ * in place of a version: by table_pin.c and table_changes.c; delta_changes.c asks for the times of
+ * versions.
  *
  * Time     of a version: where the table has in-commit timestamps, what its commit says
  *          (inCommitTimestamp, which grows from version to version); else when the file of its
@@ -208,18 +209,31 @@ static sm_status fail_before(const timeline *t, int64_t time_us, sm_error *e)
                    asked, t->items[0].version, first);
 }
 
+/* The place of the last version that is not after the time; −1: there is none. */
+static sm_status find(timeline *t, int64_t time_us, int64_t *out, sm_error *e)
+{
+    int64_t since_ms = 0;
+
+    find_since(t, &since_ms);
+    const bool has_stamp = t->since < t->n && (t->since == 0 || is_by(since_ms, time_us));
+    SM_TRY(has_stamp ? search(t, t->since, t->n, time_us, out, e)
+                     : search(t, 0, t->since, time_us, out, e));
+    SM_ASSERT(*out >= -1 && *out < t->n);
+    return SM_OK;
+}
+
+static sm_status of_table(const sm_snapshot *newest, sm_status st, sm_error *e)
+{
+    return sm_within(e, st, "Delta table %.*s", SM_STR_ARG(sm_store_uri(newest->store)));
+}
+
 sm_status sm_delta_version_at(const sm_snapshot *newest, int64_t time_us, int64_t *out, sm_error *e)
 {
     timeline t = {.newest = newest, .arena = sm_arena_new(newest->budget)};
-    int64_t found = -1, since_ms = 0;
+    int64_t found = -1;
 
     sm_status st = list_times(&t, e);
-    if (st == SM_OK) {
-        find_since(&t, &since_ms);
-        const bool has_stamp = t.since < t.n && (t.since == 0 || is_by(since_ms, time_us));
-        st = has_stamp ? search(&t, t.since, t.n, time_us, &found, e)
-                       : search(&t, 0, t.since, time_us, &found, e);
-    }
+    st = st == SM_OK ? find(&t, time_us, &found, e) : st;
     if (st == SM_OK && found < 0) {
         st = fail_before(&t, time_us, e);
     }
@@ -228,5 +242,42 @@ sm_status sm_delta_version_at(const sm_snapshot *newest, int64_t time_us, int64_
         SM_ASSERT(*out >= 0 && *out <= newest->version);
     }
     sm_arena_free(t.arena);
-    return sm_within(e, st, "Delta table %.*s", SM_STR_ARG(sm_store_uri(newest->store)));
+    return of_table(newest, st, e);
+}
+
+sm_status sm_delta_version_since(const sm_snapshot *newest, int64_t time_us, int64_t *out,
+                                 sm_error *e)
+{
+    timeline t = {.newest = newest, .arena = sm_arena_new(newest->budget)};
+    const int64_t before_us = time_us > INT64_MIN ? time_us - 1 : time_us;
+    int64_t found = -1;
+
+    sm_status st = list_times(&t, e);
+    st = st == SM_OK ? find(&t, before_us, &found, e) : st;
+    if (st == SM_OK) {
+        *out = found + 1 < t.n ? t.items[found + 1].version : newest->version + 1;
+        SM_ASSERT(*out >= 0 && *out <= newest->version + 1);
+    }
+    sm_arena_free(t.arena);
+    return of_table(newest, st, e);
+}
+
+sm_status smi_version_times(const sm_snapshot *newest, sm_arena *a, smi_version_time **out,
+                            int64_t *n, sm_error *e)
+{
+    timeline t = {.newest = newest, .arena = a};
+    int64_t since_ms = 0;
+
+    SM_TRY(list_times(&t, e));
+    find_since(&t, &since_ms);
+    *out = SM_NEW_ARRAY(a, smi_version_time, t.n);
+    for (int64_t i = 0; i < t.n; i++) {
+        (*out)[i] = (smi_version_time){
+            .version = t.items[i].version,
+            .ms = t.items[i].ms,
+            .is_in_commit = i >= t.since,
+        };
+    }
+    *n = t.n;
+    return SM_OK;
 }

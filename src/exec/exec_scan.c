@@ -74,6 +74,12 @@ static sm_status check_size(const sm_datafile *df, const sm_blob *blob, sm_error
     return st;
 }
 
+/* Says what the file is of, where its dataset knows. */
+static sm_status told_within(const sm_datafile *df, sm_status st, sm_error *e)
+{
+    return df->within.len > 0 ? sm_within(e, st, "%.*s", SM_STR_ARG(df->within)) : st;
+}
+
 /* Opens and plans file i; without the lock. */
 static sm_status open_file(smi_scan *s, smi_scan_file *f, int64_t i, sm_error *e)
 {
@@ -96,6 +102,7 @@ static sm_status open_file(smi_scan *s, smi_scan_file *f, int64_t i, sm_error *e
         char uri[1100];
         snprintf(uri, sizeof(uri), "%.*s", SM_STR_ARG(df->uri));
         sm_error_place(e, uri, 0, -1);
+        return told_within(df, st, e);
     }
     return st;
 }
@@ -562,6 +569,7 @@ static void scan_locate(smi_source *source, uint64_t ordinal, sm_error *e)
                 e->line += s->files[m->file].counts.lines;
             }
             sm_error_place(e, uri, e->line, e->byte);
+            (void)told_within(&s->dataset->files[m->file], e->status, e);
         }
     }
     sm_mutex_unlock(&s->lock);

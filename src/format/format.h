@@ -77,7 +77,8 @@ typedef struct sm_datafile {
     int64_t n_rows;            /* without those that are deleted; −1: not known before reading */
     const sm_range *ranges;    /* bounds, one for each stored column; NULL: none are known */
     const sm_deletes *deletes; /* parquet: the rows that are left out; NULL: none */
-    sm_content *content_out;   /* not NULL: the scan hashes the content and writes it here */
+    sm_str within; /* errors in it are told with this: "the changes of version 5"; "": nothing */
+    sm_content *content_out; /* not NULL: the scan hashes the content and writes it here */
 } sm_datafile;
 
 /* Finds the files of a dataset when a scan begins, which then knows its bounds: whoever makes the

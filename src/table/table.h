@@ -72,6 +72,9 @@ void sm_names_set_morsel_bytes(sm_names *n, size_t bytes);
  *   layer.table, 'path' (a Delta table's folder, a file, a glob); var('name');
  *   layer.table AT (VERSION => n | TIMESTAMP => t), and the same behind a Delta table's folder;
  *   delta_scan(uri, version => n, timestamp => t), one of both;
+ *   table_changes(uri, from, to): the rows that changed in the versions from `from` to `to` (by
+ *   default the newest), each a number or a time, with _change_type, _commit_version and
+ *   _commit_timestamp;
  *   read_json and read_parquet (path, glob or list; options of the format, columns => {…},
  *   filename => true, file_date => true, match => regex, hive_partitioning, sample_size,
  *   maximum_sample_files, unknown => 'fail' | 'ignore',

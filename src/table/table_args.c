@@ -150,6 +150,22 @@ sm_status smi_arg_at(const sm_table_arg *arg, sm_table_at *out, sm_error *e)
     return arg_time(arg, &out->time_us, e);
 }
 
+sm_status smi_arg_version(const sm_table_arg *arg, sm_table_at *out, sm_error *e)
+{
+    const sm_value *v = &arg->value;
+
+    if (!v->is_null && sm_type_is_integer(v->type->id)) {
+        out->kind = SM_AT_VERSION;
+        return v->as.i >= 0 ? arg_count(arg, &out->version, e)
+                            : smi_arg_fail(arg, e, SM_TYPE, "a version is a number of 0 or more");
+    }
+    out->kind = SM_AT_TIME;
+    return is_text(arg) || v->is_null || v->type->id == SM_TYPE_DATE ||
+                   v->type->id == SM_TYPE_TIMESTAMP || v->type->id == SM_TYPE_TIMESTAMP_NTZ
+               ? arg_time(arg, &out->time_us, e)
+               : smi_arg_fail(arg, e, SM_TYPE, "a version is named by its number or a time");
+}
+
 /* ---- lists and structs ----------------------------------------------------------------------- */
 
 static bool is_of_type(const sm_table_arg *arg, sm_type_id id)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * table/table_function.c: makes relations of table functions: read_<format>(…) for every format,
- * delta_scan(…), and FROM 'path'. The binder calls it by way of the resolver of names.
+ * delta_scan(…), table_changes(…) (table_changes.c), and FROM 'path'. The binder calls it by way of
+ * the resolver of names.
  *
  * A call   is known by its whole text (smi_call_text): the same call again is the same dataset.
  * Errors   have the argument's place. For an argument that does not exist the advice is the nearest
@@ -672,8 +673,8 @@ static sm_status from_path(sm_names *n, const sm_table_arg *args, int32_t n_args
 
 static sm_status no_such_function(sm_str name, sm_arena *a, sm_error *e)
 {
-    sm_str names[MOST_NAMES] = {SM_STR("delta_scan")};
-    int64_t n = 1;
+    sm_str names[MOST_NAMES] = {SM_STR("delta_scan"), SM_STR("table_changes")};
+    int64_t n = 2;
 
     for (int i = 0; sm_formats[i] && n < MOST_NAMES; i++) {
         if (sm_format_is_read(sm_formats[i])) {
@@ -698,6 +699,9 @@ static sm_status make_relation(sm_names *n, sm_str name, const sm_table_arg *arg
     }
     if (sm_str_eq_nocase(name, SM_STR("delta_scan"))) {
         return delta_scan(n, args, n_args, out, e);
+    }
+    if (sm_str_eq_nocase(name, SM_STR("table_changes"))) {
+        return smi_changes_relation(n, args, n_args, out, e);
     }
     if (name.len > read.len && sm_str_eq_nocase((sm_str){name.data, read.len}, read)) {
         for (int i = 0; sm_formats[i]; i++) {

@@ -48,13 +48,21 @@ void smi_names_hold_store(sm_names *n, sm_store *s);
  * there is no table (*is_there is false), or no such version. */
 sm_status smi_table_relation(sm_names *n, sm_str uri, const sm_table_at *at, sm_str label,
                              bool *is_there, sm_relation *out, sm_error *e) SM_MUST_USE;
+/** Opens a version of the table as readers see it, its files not listed; *out lives as long as the
+ * names. *is_there and errors as smi_table_relation. */
+sm_status smi_names_open(sm_names *n, sm_str uri, const sm_table_at *at, bool *is_there,
+                         sm_snapshot **out, sm_error *e) SM_MUST_USE;
 /** What the table will be once the candidate is published. */
 sm_status smi_candidate_relation(sm_names *n, sm_candidate *c, sm_str label, sm_relation *out,
                                  sm_error *e) SM_MUST_USE;
 
-/** sm_resolver.function: read_…, delta_scan, 'path'. */
+/** sm_resolver.function: read_…, delta_scan, table_changes, 'path'. */
 sm_status smi_resolve_function(void *ctx, sm_str name, const sm_table_arg *args, int32_t n_args,
                                sm_arena *a, sm_relation *out, sm_error *e) SM_MUST_USE;
+
+/** table_changes(…), by its arguments (table_changes.c). */
+sm_status smi_changes_relation(sm_names *n, const sm_table_arg *args, int32_t n_args,
+                               sm_relation *out, sm_error *e) SM_MUST_USE;
 
 /* ---- arguments of table functions ------------------------------------------------------------ */
 
@@ -73,6 +81,8 @@ sm_status smi_arg_bool(const sm_table_arg *arg, bool *out, sm_error *e) SM_MUST_
 /** version => a whole number of 0 or more, timestamp => a TIMESTAMP, a DATE, or a text that is one
  * of these (UTC where it has no zone). By the argument's name, which is one of the two. */
 sm_status smi_arg_at(const sm_table_arg *arg, sm_table_at *out, sm_error *e) SM_MUST_USE;
+/** A version by its number, or by a time as of smi_arg_at. */
+sm_status smi_arg_version(const sm_table_arg *arg, sm_table_at *out, sm_error *e) SM_MUST_USE;
 /** A list of texts, or one text. In `a`. */
 sm_status smi_arg_texts(const sm_table_arg *arg, const char *what, sm_arena *a, sm_str **out,
                         int32_t *n, sm_error *e) SM_MUST_USE;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * table/table_relation.c: Delta tables and candidates as relations. Called by table_names.c and
- * table_function.c.
+ * table/table_relation.c: Delta tables and candidates as relations. Called by table_names.c,
+ * table_function.c and table_changes.c.
  *
  * A snapshot's dataset has the stored columns first, then those that the table is partitioned by.
  * Where the table has them in another order, its relation is a plan node: a projection over the
@@ -81,11 +81,10 @@ static sm_status snapshot_relation(sm_names *n, sm_snapshot *s, sm_str label, sm
     return SM_OK;
 }
 
-sm_status smi_table_relation(sm_names *n, sm_str uri, const sm_table_at *at, sm_str label,
-                             bool *is_there, sm_relation *out, sm_error *e)
+sm_status smi_names_open(sm_names *n, sm_str uri, const sm_table_at *at, bool *is_there,
+                         sm_snapshot **out, sm_error *e)
 {
     sm_store *store = NULL;
-    sm_snapshot *snapshot = NULL;
     sm_status st = SM_OK;
 
     *is_there = true;
@@ -95,7 +94,7 @@ sm_status smi_table_relation(sm_names *n, sm_str uri, const sm_table_at *at, sm_
         SM_TRY(sm_delta_exists(store, is_there, e));
     }
     if (*is_there) {
-        st = smi_pins_open_at(&n->pins, store, at, &snapshot, e);
+        st = smi_pins_open_at(&n->pins, store, at, out, e);
         *is_there = at->kind != SM_AT_NEWEST || st != SM_NOT_FOUND;
     }
     if (!*is_there) { /* an error with advice says already that it is under way */
@@ -104,7 +103,16 @@ sm_status smi_table_relation(sm_names *n, sm_str uri, const sm_table_at *at, sm_
                    : sm_fail(e, SM_NOT_FOUND, "no table at %.*s", SM_STR_ARG(uri));
     }
     SM_TRY(st);
-    hold_snapshot(n, snapshot);
+    hold_snapshot(n, *out);
+    return SM_OK;
+}
+
+sm_status smi_table_relation(sm_names *n, sm_str uri, const sm_table_at *at, sm_str label,
+                             bool *is_there, sm_relation *out, sm_error *e)
+{
+    sm_snapshot *snapshot = NULL;
+
+    SM_TRY(smi_names_open(n, uri, at, is_there, &snapshot, e));
     return snapshot_relation(n, snapshot, label, out, e);
 }
 

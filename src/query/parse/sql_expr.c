@@ -313,7 +313,10 @@ sm_status smi_parse_args(smi_parser *p, smi_ast ***out, int32_t *n)
     }
     do {
         sm_str name = {0};
-        if (smi_may_name(p, 0) && (smi_peek_op(p, 1, "=>") || smi_peek_op(p, 1, ":="))) {
+        /* Before an arrow any word is a name: from => 1. */
+        const smi_tok t = p->toks[p->at];
+        if ((t.kind == SMI_TOK_NAME || t.kind == SMI_TOK_QUOTED) &&
+            (smi_peek_op(p, 1, "=>") || smi_peek_op(p, 1, ":="))) {
             name = smi_tok_text(p->sql, p->toks[p->at], p->a);
             p->at += 2;
         }

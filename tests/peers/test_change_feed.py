@@ -1,0 +1,155 @@
+"""The change data feed: table_changes reads what delta-rs recorded, as delta-rs itself reads it, and
+what is wrong with a range or with the files of a version is told by name. Feeds of Spark:
+test_spark.py."""
+import json
+
+import pyarrow as pa
+import pytest
+from deltalake import DeltaTable, write_deltalake
+
+from common import Smelt
+
+FEED = {"delta.enableChangeDataFeed": "true"}
+
+
+def key(row):
+    """A row without its time; the feeds have rows of one version in no order."""
+    return tuple((name, str(value)) for name, value in sorted(row.items())
+                 if name != "_commit_timestamp")
+
+
+def changes(smelt, uri, *versions):
+    where = ", ".join([f"'{uri}'", *map(str, versions)])
+    return smelt.sql(f"SELECT * FROM table_changes({where})")
+
+
+def changes_of_deltalake(uri, first, last=None):
+    feed = DeltaTable(str(uri)).load_cdf(starting_version=first, ending_version=last)
+    return pa.table(feed.read_all()).to_pylist()
+
+
+def program_of_deltalake(uri, partitioned):
+    """Inserts, an update, deletes of rows and of whole files, a merge, a compaction, an overwrite."""
+    first = pa.table({"id": [1, 2, 3, 4], "part": ["a", "a", "b", "b"], "v": [1.5, 2.5, 3.5, None]})
+    write_deltalake(uri, first, partition_by=["part"] if partitioned else None, configuration=FEED)
+    table = DeltaTable(uri)
+    table.update(updates={"v": "v + 1"}, predicate="id = 2")
+    table.delete("id = 3")
+    write_deltalake(uri, pa.table({"id": [9], "part": ["c"], "v": [9.5]}), mode="append")
+    table = DeltaTable(uri)
+    table.delete("part = 'c'")
+    source = pa.table({"id": [1, 7], "part": ["a", "z"], "v": [100.0, 7.0]})
+    table.merge(source, "t.id = s.id", source_alias="s", target_alias="t") \
+        .when_matched_update_all().when_not_matched_insert_all().execute()
+    write_deltalake(uri, pa.table({"id": [8], "part": ["a"], "v": [8.5]}), mode="append")
+    DeltaTable(uri).optimize.compact()
+    write_deltalake(uri, first, mode="overwrite")
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["plain", "partitioned"])
+def feed_of_deltalake(request, tmp_path_factory):
+    uri = str(tmp_path_factory.mktemp("feed") / "t")
+    program_of_deltalake(uri, request.param)
+    return uri
+
+
+@pytest.mark.parametrize("first, last", [(0, None), (0, 3), (2, 5), (5, 5), (7, 7), (8, 8)])
+def test_the_feed_of_deltalake(smelt, feed_of_deltalake, first, last):
+    wanted = changes_of_deltalake(feed_of_deltalake, first, last)
+    found = changes(smelt, feed_of_deltalake, first, *([] if last is None else [last]))
+    assert sorted(map(key, found)) == sorted(map(key, wanted))
+    assert first == 7 or found  # a compaction changes no row
+    assert [row["_commit_version"] for row in found] == sorted(
+        row["_commit_version"] for row in found)
+
+
+def test_ranges_by_name_and_by_time(smelt, feed_of_deltalake):
+    found = changes(smelt, feed_of_deltalake, 1, 3)
+    assert changes(smelt, feed_of_deltalake, "to => 3", "from => 1") == found
+    times = {row["_commit_version"]: row["_commit_timestamp"]
+             for row in changes(smelt, feed_of_deltalake, 0)}
+    assert changes(smelt, feed_of_deltalake, f"'{times[1]}'", f"TIMESTAMP '{times[3][:-3]}'") == found
+    assert changes(smelt, feed_of_deltalake, "'2001-01-01'", 2) == changes(
+        smelt, feed_of_deltalake, 0, 2)
+    assert changes(smelt, feed_of_deltalake, "'2001-01-01'", "'2199-01-01'") == changes(
+        smelt, feed_of_deltalake, 0)
+    assert changes(smelt, feed_of_deltalake, "'2199-01-01'", "'2199-01-02'") == []
+
+
+def test_conditions_on_changes(smelt, feed_of_deltalake):
+    feed = f"table_changes('{feed_of_deltalake}', 0)"
+    every = smelt.sql(f"SELECT * FROM {feed}")
+    for condition, holds in [
+            ("_commit_version = 2", lambda row: row["_commit_version"] == 2),
+            ("_change_type = 'delete'", lambda row: row["_change_type"] == "delete"),
+            ("_change_type LIKE 'update%' AND id = 1",
+             lambda row: row["_change_type"].startswith("update") and row["id"] == 1),
+            ("part = 'c' AND _commit_version > 3",
+             lambda row: row["part"] == "c" and row["_commit_version"] > 3)]:
+        wanted = [row for row in every if holds(row)]
+        assert wanted and smelt.sql(f"SELECT * FROM {feed} WHERE {condition}") == wanted
+    counted = smelt.sql(f"SELECT _change_type AS kind, count(*) AS n FROM {feed} GROUP BY ALL")
+    assert sum(row["n"] for row in counted) == len(every)
+    assert smelt.sql(f"SELECT count(*) AS n FROM {feed}") == [{"n": len(every)}]
+
+
+REFUSED = [
+    ("'{uri}', 9", "there is no version 9 up to version 8"),
+    ("'{uri}', 5, 3", "there is no version 5 up to version 3"),
+    ("'{uri}', 0, 11", "11"),
+    ("'{uri}', '2199-01-01'", "no version since then"),
+    ("'{uri}', -1", "a number of 0 or more"),
+    ("'{uri}', 'soon'", "soon"),
+    ("'{uri}', 1.5", "by its number or a time"),
+    ("'{uri}'", "needs the place of a table and the version"),
+    ("'{uri}', 1, 2, 3", "once each"),
+    ("'{uri}', since => 1", "\"since\""),
+    ("'{uri}x', 1", "no Delta table in"),
+]
+
+
+@pytest.mark.parametrize("args, what", REFUSED)
+def test_ranges_that_are_refused(smelt, feed_of_deltalake, args, what):
+    args = args.format(uri=feed_of_deltalake)
+    done = smelt("sql", f"SELECT * FROM table_changes({args})", check=False)
+    assert done.returncode == 1 and done.stdout == ""
+    assert what in done.stderr, done.stderr
+
+
+def test_a_table_that_records_nothing(smelt, tmp_path):
+    uri = str(tmp_path / "t")
+    write_deltalake(uri, pa.table({"id": [1]}))
+    done = smelt("sql", f"SELECT * FROM table_changes('{uri}', 0)", check=False)
+    assert done.returncode == 1
+    assert "did not record its changes in version 0" in done.stderr
+    assert "delta.enableChangeDataFeed" in done.stderr
+
+
+def test_files_that_are_gone_are_told_with_their_version(smelt, tmp_path):
+    uri = tmp_path / "t"
+    program_of_deltalake(str(uri), False)
+    log = (uri / "_delta_log" / f"{2:020}.json").read_text()
+    gone = next(json.loads(line)["cdc"]["path"] for line in log.splitlines() if '"cdc"' in line)
+    (uri / gone).unlink()
+    done = smelt("sql", f"SELECT * FROM table_changes('{uri}', 0)", check=False)
+    assert done.returncode == 1 and done.stdout == ""
+    assert gone in done.stderr and "in the changes of version 2\n" in done.stderr, done.stderr
+    assert changes(smelt, uri, 3)  # the others are there
+
+
+def test_the_feed_in_little_memory(program, tmp_path):
+    """A million rows of changes, in the order of versions, within the least memory that a scan needs."""
+    smelt = Smelt(program.path, tmp_path)
+    uri = str(tmp_path / "t")
+    n = 250_000
+    for version in range(2):
+        write_deltalake(uri, pa.table({"id": range(version * n, version * n + n)}), mode="append",
+                        configuration=FEED)
+    DeltaTable(uri).update(updates={"id": "id + 1000000"})
+    found = smelt.sql(f"SELECT _change_type AS kind, count(*) AS n, min(id) AS low, max(id) AS high "
+                      f"FROM table_changes('{uri}', 0) GROUP BY ALL ORDER BY kind",
+                      "--memory-limit", "96MB")
+    assert [tuple(row.values()) for row in found] == [
+        ("insert", 2 * n, 0, 2 * n - 1),
+        ("update_postimage", 2 * n, 1_000_000, 1_000_000 + 2 * n - 1),
+        ("update_preimage", 2 * n, 0, 2 * n - 1)]
