@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * base/roaring.h: reads sets of numbers in Roaring's portable format, by CRoaring. The bytes may be
- * anything: what comes out is checked by who takes it. */
+ * base/roaring.h: reads and writes sets of numbers in Roaring's portable format, by CRoaring. The
+ * bytes that are read may be anything: what comes out is checked by who takes it. */
 #ifndef SM_BASE_ROARING_H
 #define SM_BASE_ROARING_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "base/buf.h"
+#include "base/status.h"
 
 #define SM_ROARING_PART_BYTES ((size_t)128) /* two allocations and their places */
 
@@ -27,5 +30,16 @@ typedef bool (*sm_roaring_each)(uint32_t value, void *ctx);
  */
 bool sm_roaring_read(const uint8_t *bytes, size_t len, sm_roaring_each each, void *ctx,
                      size_t *used);
+
+/**
+ * Appends the set of the numbers below n_bits, at most 2^32, whose bits are set: each 65,536 of them as an array, a bitmap or
+ * runs, whichever is the smallest.
+ *
+ * Errors    those of sm_buf_reserve; SM_BUDGET where there is no memory
+ * Units     meanwhile the set takes about as many bytes as it is written with, in no budget
+ * Threads   any thread
+ */
+sm_status sm_roaring_write(const uint8_t *bits, int64_t n_bits, sm_buf *out,
+                           sm_error *e) SM_MUST_USE;
 
 #endif

@@ -390,6 +390,14 @@ typedef struct sm_delta_add {
     const sm_delta_file *place;
 } sm_delta_add;
 
+/* A file of the base that gets another deletion vector; it is one of the removes too. The rows that
+ * the vector deletes are those that the base's vector deleted, and more. The number of the file's
+ * rows is known. */
+typedef struct sm_delta_mark {
+    const sm_delta_file *file;
+    const sm_delta_dv *dv;
+} sm_delta_mark;
+
 /* What a commit has read: decides which commits of others it may follow. Removing a file that
  * another commit has removed, changed metadata and a changed protocol are conflicts for each. */
 typedef enum sm_delta_isolation {
@@ -433,6 +441,8 @@ typedef struct sm_delta_commit {
      * absolute paths. */
     const sm_delta_file *const *restores;
     int64_t n_restores;
+    const sm_delta_mark *marks; /* in the base's order */
+    int64_t n_marks;
     const sm_delta_txn *txns; /* a transaction of another commit with the same id is a conflict */
     int64_t n_txns;
     /* Domains that it sets or removes; the table's other ones stay. Another commit that changes one
@@ -551,6 +561,46 @@ int64_t sm_delta_attempt_version(const sm_delta_attempt *t);
 /** In SM_DELTA_CONFLICT and SM_DELTA_LOST: SM_CONFLICT with what the other commit did, or what the
  * log lacks. Else SM_OK. */
 sm_status sm_delta_attempt_conflict(const sm_delta_attempt *t, sm_error *e) SM_MUST_USE;
+
+/* ---- deletion vectors ------------------------------------------------------------------------ */
+
+/** May commits to the table add deletion vectors? It has the feature, and the property
+ * delta.enableDeletionVectors is true. */
+bool sm_delta_has_vectors(const sm_snapshot *s);
+/**
+ * Makes the bytes of the deletion vector that deletes the rows whose bits are set.
+ *
+ * Owner     appends to *out, which is empty; its budget counts the work too
+ * Errors    SM_BUDGET
+ * Threads   any
+ */
+sm_status sm_delta_vector_encode(const uint8_t *bits, int64_t n_rows, sm_buf *out,
+                                 sm_error *e) SM_MUST_USE;
+
+/* Puts the deletion vectors of one commit where the log finds them (delta_vector_write.c). */
+typedef struct sm_delta_vectors sm_delta_vectors;
+/** A writer of vectors for the table at the root of the store. It lives in `a`, to be closed;
+ * borrows the store and the budget. */
+sm_delta_vectors *sm_delta_vectors_new(sm_store *s, sm_budget *budget, sm_arena *a);
+/**
+ * Keeps a vector of that many rows, in the log or in the commit's file of vectors.
+ *
+ * Owner     *out lives in the writer's arena
+ * Errors    SM_LIMIT: over 2 GiB; SM_BUDGET; those of the store
+ * Threads   no worker: it blocks
+ */
+sm_status sm_delta_vectors_put(sm_delta_vectors *v, const sm_buf *bytes, int64_t cardinality,
+                               const sm_delta_dv **out, sm_error *e) SM_MUST_USE;
+/** Makes the file of vectors visible and durable, if there is one. Blocks. */
+sm_status sm_delta_vectors_finish(sm_delta_vectors *v, sm_error *e) SM_MUST_USE;
+/** The key of the file of vectors, which whoever does not commit must delete; "": no vector needed
+ * one. As long as the writer's arena. */
+sm_str sm_delta_vectors_key(const sm_delta_vectors *v);
+/** Before finish it gives the file up. Takes NULL. */
+void sm_delta_vectors_close(sm_delta_vectors *v);
+/** Which rows of a marked file are deleted, for a dataset with the file. In `a`; borrows both. */
+sm_status sm_delta_mark_deletes(const sm_snapshot *s, const sm_delta_mark *m, sm_arena *a,
+                                const sm_deletes **out, sm_error *e) SM_MUST_USE;
 
 /* ---- which files the log needs, for vacuum --------------------------------------------------- */
 

@@ -167,20 +167,34 @@ static bool check_add(const sm_delta_add *add, const sm_delta_metadata *m, bool 
     return true;
 }
 
-/* Is the file whose place an add takes one of those that are removed? */
-static bool has_place(const sm_delta_commit *c, const sm_delta_add *add)
+static bool is_removed(const sm_delta_commit *c, const sm_delta_file *f)
 {
     int64_t first = 0, end = c->n_removes;
 
-    while (add->place && end - first > 1) { /* they are in the base's order */
+    while (end - first > 1) { /* they are in the base's order */
         const int64_t middle = first + (end - first) / 2;
-        if (c->removes[middle] <= add->place) {
+        if (c->removes[middle] <= f) {
             first = middle;
         } else {
             end = middle;
         }
     }
-    return !add->place || (c->n_removes > 0 && c->removes[first] == add->place);
+    return c->n_removes > 0 && c->removes[first] == f;
+}
+
+static bool check_marks(const sm_delta_commit *c, const char **why)
+{
+    for (int64_t i = 0; i < c->n_marks; i++) {
+        const sm_delta_mark *m = &c->marks[i];
+        REFUSE(!is_removed(c, m->file), "a file that gets a deletion vector is not removed first");
+        REFUSE(i > 0 && m->file <= c->marks[i - 1].file,
+               "files that get deletion vectors are not in the base's order, each once");
+        REFUSE(m->dv->cardinality <= 0 || m->dv->cardinality > m->file->n_rows,
+               "a new deletion vector has no rows, or more than its file");
+        REFUSE(m->file->dv && m->dv->cardinality <= m->file->dv->cardinality,
+               "a new deletion vector has fewer rows than the one before");
+    }
+    return true;
 }
 
 static bool are_unique(const sm_delta_add *adds, int64_t n)
@@ -209,21 +223,23 @@ bool sm_delta_commit_validate(const sm_delta_commit *c, const sm_snapshot *base,
     if (!smi_partitions_validate(m, why)) {
         return false;
     }
-    REFUSE(c->n_adds < 0 || c->n_removes < 0 || c->n_restores < 0 || c->n_txns < 0 ||
-               c->n_domains < 0,
+    REFUSE(c->n_adds < 0 || c->n_removes < 0 || c->n_restores < 0 || c->n_marks < 0 ||
+               c->n_txns < 0 || c->n_domains < 0,
            "a count is negative");
     REFUSE(!base && c->keeps_rows && c->n_adds > 0, "a new table's rows were not there before");
     if (!check_details(c->parameters, c->n_parameters, why) ||
         !check_details(c->metrics, c->n_metrics, why) || !check_txns(c, why) ||
         !check_domains(c, base, why) || !check_read(c, base, m->schema, why) ||
-        !check_removes(c, base, deep, why) || !check_restores(c, base, why)) {
+        !check_removes(c, base, deep, why) || !check_restores(c, base, why) ||
+        !check_marks(c, why)) {
         return false;
     }
     for (int64_t i = 0; i < c->n_adds; i++) {
         if (!check_add(&c->adds[i], m, deep, why)) {
             return false;
         }
-        REFUSE(!has_place(c, &c->adds[i]), "a new file takes the place of one that stays");
+        REFUSE(c->adds[i].place && !is_removed(c, c->adds[i].place),
+               "a new file takes the place of one that stays");
     }
     REFUSE(deep && !are_unique(c->adds, c->n_adds), "a file is added twice");
     return true;

@@ -23,6 +23,7 @@ typedef struct fixture {
     sm_bound bound;
     int32_t path[1];
     sm_delta_dv dv;
+    sm_delta_mark marks[2];
     sm_delta_commit c;
 } fixture;
 
@@ -52,7 +53,9 @@ static void set_record(fixture *f)
     f->metadata.schema = f->schema;
     f->removes[0] = f->files;
     f->removes[1] = f->files + 1;
-    f->dv = (sm_delta_dv){.storage_type = SM_STR("u"), .offset = -1, .cardinality = 10};
+    f->dv = (sm_delta_dv){.storage_type = SM_STR("u"), .offset = -1, .cardinality = 5};
+    f->marks[0] = (sm_delta_mark){.file = f->files, .dv = &f->dv};
+    f->marks[1] = (sm_delta_mark){.file = f->files + 1, .dv = &f->dv};
     f->c = (sm_delta_commit){.operation = SM_STR("WRITE"),
                              .parameters = f->parameters,
                              .n_parameters = 2,
@@ -64,6 +67,8 @@ static void set_record(fixture *f)
                              .n_adds = 2,
                              .removes = f->removes,
                              .n_removes = 2,
+                             .marks = f->marks,
+                             .n_marks = 2,
                              .txns = &f->txn,
                              .n_txns = 1};
 }
@@ -157,6 +162,7 @@ static const char *break_promise(fixture *f, int i)
         f->adds[1].n_rows = -1;
         return "a new file's rows are not known";
     case 14:
+        f->c.n_marks = 0;
         f->dv.cardinality = 11;
         f->adds[1].dv = &f->dv;
         return "a deletion vector has more rows than its file";
@@ -167,6 +173,18 @@ static const char *break_promise(fixture *f, int i)
     case 16:
         f->adds[1].place = &elsewhere;
         return "a new file takes the place of one that stays";
+    case 17:
+        f->marks[1].file = &elsewhere;
+        return "a file that gets a deletion vector is not removed first";
+    case 18:
+        f->marks[1].file = f->files;
+        return "files that get deletion vectors are not in the base's order, each once";
+    case 19:
+        f->dv.cardinality = 6;
+        return "a new deletion vector has no rows, or more than its file";
+    case 20:
+        f->dv.cardinality = 0;
+        return "a new deletion vector has no rows, or more than its file";
     default:
         return NULL;
     }
@@ -244,7 +262,7 @@ static void test_new_table(void **state)
     f.c.isolation = SM_READ_NOTHING;
     assert_false(sm_delta_commit_validate(&f.c, NULL, false, &why));
     assert_string_equal(why, "a new table has no file to be removed");
-    f.c.n_removes = 0;
+    f.c.n_removes = f.c.n_marks = 0;
     f.c.keeps_rows = true;
     assert_false(sm_delta_commit_validate(&f.c, NULL, false, &why));
     assert_string_equal(why, "a new table's rows were not there before");

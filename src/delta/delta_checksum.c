@@ -137,13 +137,16 @@ sm_status smi_checksum_check(sm_snapshot *s, sm_error *e)
 static bool totals_after(const sm_snapshot *base, const sm_delta_commit *c, int64_t *n_files,
                          int64_t *bytes)
 {
-    *n_files = base->said_files + c->n_adds + c->n_restores - c->n_removes;
+    *n_files = base->said_files + c->n_adds + c->n_restores + c->n_marks - c->n_removes;
     *bytes = base->said_bytes;
     for (int64_t i = 0; i < c->n_adds; i++) {
         *bytes += (int64_t)c->adds[i].size_bytes;
     }
     for (int64_t i = 0; i < c->n_restores; i++) {
         *bytes += (int64_t)c->restores[i]->size_bytes;
+    }
+    for (int64_t i = 0; i < c->n_marks; i++) {
+        *bytes += (int64_t)c->marks[i].file->size_bytes;
     }
     for (int64_t i = 0; i < c->n_removes; i++) {
         *bytes -= (int64_t)c->removes[i]->size_bytes;

@@ -375,20 +375,23 @@ static void print_remove(const commit_text *r, const sm_delta_file *f, sm_json_w
     smi_end_action(w);
 }
 
-static void put_tags(const sm_delta_add *add, sm_json_writer *w)
+/* `of`: the file whose place the add takes, or NULL. It counts, and not a tag of the same name. */
+static void put_tags(const sm_pair *tags, int32_t n, const sm_delta_file *of, sm_json_writer *w)
 {
     sm_buf place = {0};
 
-    if (add->n_tags == 0 && !add->place) {
+    if (n == 0 && !of) {
         return;
     }
     sm_json_set_object(w, "tags");
-    for (int32_t i = 0; i < add->n_tags; i++) {
-        sm_json_key(w, add->tags[i].key);
-        put_text_or_null(w, add->tags[i].value);
+    for (int32_t i = 0; i < n; i++) {
+        if (!of || !sm_str_is(tags[i].key, SMI_TAG_PLACE)) {
+            sm_json_key(w, tags[i].key);
+            put_text_or_null(w, tags[i].value);
+        }
     }
-    if (add->place) {
-        smi_file_identity(add->place->path, add->place->dv, &place);
+    if (of) {
+        smi_file_identity(of->path, of->dv, &place);
         for (size_t i = 0; i < place.len; i++) {
             place.data[i] = place.data[i] == '\0' ? '\n' : place.data[i];
         }
@@ -410,7 +413,7 @@ static void print_add(const commit_text *r, const sm_delta_add *add, sm_json_wri
     sm_json_set_i64(w, "modificationTime", add->modified_ms);
     sm_json_set_bool(w, "dataChange", !r->c->keeps_rows);
     sm_json_set_text(w, "stats", sm_buf_str(&stats));
-    put_tags(add, w);
+    put_tags(add->tags, add->n_tags, add->place, w);
     if (add->dv) {
         smi_put_vector(w, add->dv);
     }
@@ -421,8 +424,10 @@ static void print_add(const commit_text *r, const sm_delta_add *add, sm_json_wri
     sm_buf_release(&stats);
 }
 
-/* Adds a file of an earlier version again. Its statistics are those that its writer gave. */
-static void print_restore(const commit_text *r, const sm_delta_file *f, sm_json_writer *w)
+/* Adds a file that was in the table before, in the place of the file `of` (NULL: behind all). Its
+ * statistics are those that its writer gave. */
+static void print_old_file(const commit_text *r, const sm_delta_file *f, const sm_delta_file *of,
+                           sm_json_writer *w)
 {
     SM_ASSERT(r->base || f->key.len == 0); /* a clone names the files of another table */
     smi_begin_action(w, "add");
@@ -434,14 +439,23 @@ static void print_restore(const commit_text *r, const sm_delta_file *f, sm_json_
     if (f->stats_json.len > 0) {
         sm_json_set_text(w, "stats", f->stats_json);
     }
-    if (f->n_tags > 0) {
-        smi_put_pairs(w, "tags", f->tags, f->n_tags);
-    }
+    put_tags(f->tags, f->n_tags, of, w);
     if (f->dv) {
         smi_put_vector(w, f->dv);
     }
     smi_put_rows(w, f->base_row_id, f->row_version);
     smi_end_action(w);
+}
+
+/* Adds a file again with another deletion vector: the statistics of its columns are now bounds. */
+static void print_mark(const commit_text *r, const sm_delta_mark *m, sm_json_writer *w)
+{
+    sm_delta_file f = *m->file;
+
+    SM_ASSERT(f.n_rows >= m->dv->cardinality);
+    f.stats_json = smi_stats_loosen(f.stats_json, r->arena);
+    f.dv = m->dv;
+    print_old_file(r, &f, m->file, w);
 }
 
 static sm_status print_commit(commit_text *r, sm_error *e)
@@ -469,8 +483,11 @@ static sm_status print_commit(commit_text *r, sm_error *e)
     for (int64_t i = 0; i < c->n_adds; i++) {
         print_add(r, &c->adds[i], &w);
     }
+    for (int64_t i = 0; i < c->n_marks; i++) {
+        print_mark(r, &c->marks[i], &w);
+    }
     for (int64_t i = 0; i < c->n_restores; i++) {
-        print_restore(r, c->restores[i], &w);
+        print_old_file(r, c->restores[i], NULL, &w);
     }
     return SM_OK;
 }

@@ -239,6 +239,13 @@ sm_status sm_delta_check_write(const sm_snapshot *s, sm_error *e)
     return smi_check_writer(&s->protocol, &s->metadata, e);
 }
 
+bool sm_delta_has_vectors(const sm_snapshot *s)
+{
+    return sm_delta_has_feature(&s->protocol, SM_STR("deletionVectors")) &&
+           sm_str_eq_nocase(smi_config(&s->metadata, "delta.enableDeletionVectors"),
+                            SM_STR("true"));
+}
+
 sm_status sm_delta_check_vacuum(const sm_snapshot *s, sm_error *e)
 {
     const sm_delta_protocol *p = &s->protocol;

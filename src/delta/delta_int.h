@@ -349,6 +349,9 @@ int64_t smi_stats_rows(sm_str json);
  * even the number of rows is known; else there is one range for each field. */
 void smi_stats_parse(sm_str json, const sm_type *schema, sm_arena *a, int64_t *n_rows,
                      const sm_range **ranges);
+/** The statistics of a file of which rows are to be deleted, in `a`: the values of the columns are
+ * then bounds only (tightBounds is false). */
+sm_str smi_stats_loosen(sm_str json, sm_arena *a);
 /** Appends the statistics of a file of n_rows as JSON. `ranges` (NULL: not known) has one for each
  * field; those of partition columns are not used. */
 void smi_stats_print(const sm_delta_metadata *m, const sm_range *ranges, int64_t n_rows,
@@ -416,6 +419,8 @@ sm_status smi_version_times(const sm_snapshot *newest, sm_arena *a, smi_version_
  * none. */
 sm_status smi_vector_key(sm_str text, sm_arena *a, sm_str *key, bool *is_outside,
                          sm_error *e) SM_MUST_USE;
+/** Bytes in base 85 (Z85), padded with zeros to a multiple of 4; in `a`. */
+sm_str smi_encode_base85(const uint8_t *bytes, size_t n, sm_arena *a);
 /** Finds where the deletion vector of a file is; its reader reads it. *out lives in `a` and borrows
  * the snapshot and the file. SM_CORRUPT: no place at all; those of smi_outside_place(). */
 sm_status smi_vector_deletes(const sm_snapshot *s, const sm_delta_file *f, sm_arena *a,

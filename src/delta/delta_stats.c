@@ -699,3 +699,47 @@ void smi_stats_print(const sm_delta_metadata *m, const sm_range *ranges, int64_t
     sm_json_end_object(&w);
     sm_arena_free(scratch);
 }
+
+/* A value of a parsed document, as it was. */
+static void put_again(sm_json_writer *w, const sm_json *v)
+{
+    switch (v->type) {
+    case SM_JSON_NULL:
+        sm_json_put_null(w);
+        break;
+    case SM_JSON_BOOL:
+        sm_json_put_bool(w, v->b);
+        break;
+    case SM_JSON_STRING:
+        sm_json_put_text(w, v->text);
+        break;
+    default:
+        sm_json_put_raw(w, v->text);
+    }
+}
+
+sm_str smi_stats_loosen(sm_str json, sm_arena *a)
+{
+    sm_arena *scratch = sm_arena_new(NULL);
+    const sm_json *doc = NULL;
+    int64_t n_rows = 0;
+    sm_buf out = {0};
+    sm_json_writer w = {.out = &out};
+
+    const bool is_known = parse_doc(json, scratch, &doc, &n_rows);
+    SM_ENSURE(is_known); /* or the file may have no vector */
+    sm_json_begin_object(&w);
+    sm_json_set_i64(&w, "numRecords", n_rows);
+    for (const sm_json *v = doc->child; v; v = v->next) {
+        if (!sm_str_is(v->key, "numRecords") && !sm_str_is(v->key, "tightBounds")) {
+            sm_json_key(&w, v->key);
+            put_again(&w, v);
+        }
+    }
+    sm_json_set_bool(&w, "tightBounds", false);
+    sm_json_end_object(&w);
+    const sm_str text = sm_arena_str(a, sm_buf_str(&out));
+    sm_buf_release(&out);
+    sm_arena_free(scratch);
+    return text;
+}

@@ -41,10 +41,29 @@ typedef struct vector {
 
 /* ---- base 85 --------------------------------------------------------------------------------- */
 
+static const char digits[] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                             ".-:+=^!/*?&<>()[]{}@%$#";
+
+sm_str smi_encode_base85(const uint8_t *bytes, size_t n, sm_arena *a)
+{
+    const size_t n_words = (n + 3) / 4;
+    char *out = sm_arena_alloc(a, n_words * 5 + 1);
+
+    for (size_t i = 0; i < n_words; i++) {
+        uint32_t word = 0;
+        for (size_t k = 0; k < 4; k++) {
+            word = word << 8 | (i * 4 + k < n ? bytes[i * 4 + k] : 0u);
+        }
+        for (int k = 4; k >= 0; k--) {
+            out[i * 5 + (size_t)k] = digits[word % 85];
+            word /= 85;
+        }
+    }
+    return (sm_str){out, n_words * 5};
+}
+
 static int digit_of(char c)
 {
-    static const char digits[] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                 ".-:+=^!/*?&<>()[]{}@%$#";
     const char *at = c ? strchr(digits, c) : NULL;
     return at ? (int)(at - digits) : -1;
 }
@@ -325,6 +344,16 @@ static sm_status vector_read(const sm_deletes *d, int64_t n_rows, sm_budget *bud
 
     SM_ASSERT(v->file->dv && n_rows >= 0);
     return of_file(v, read_rows(v, n_rows, budget, out, e), e);
+}
+
+sm_status sm_delta_mark_deletes(const sm_snapshot *s, const sm_delta_mark *m, sm_arena *a,
+                                const sm_deletes **out, sm_error *e)
+{
+    sm_delta_file *f = SM_NEW(a, sm_delta_file);
+
+    *f = *m->file;
+    f->dv = m->dv;
+    return smi_vector_deletes(s, f, a, out, e);
 }
 
 sm_status smi_vector_deletes(const sm_snapshot *s, const sm_delta_file *f, sm_arena *a,

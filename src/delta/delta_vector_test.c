@@ -234,6 +234,137 @@ static void test_files(void **state)
     tear_down(&f);
 }
 
+/* ---- writing --------------------------------------------------------------------------------- */
+
+static void test_encode(void **state)
+{
+    static const uint8_t bits[1] = {0x88};
+    sm_buf out = {0};
+    sm_error e = {0};
+
+    assert_ok(sm_delta_vector_encode(bits, 8, &out, &e), &e);
+    assert_int_equal(out.len, sizeof(VECTOR) - 1);
+    assert_memory_equal(out.data, VECTOR, out.len);
+    sm_buf_release(&out);
+}
+
+/* Without room for the work nothing is taken. */
+static void test_encode_without_budget(void **state)
+{
+    static const uint8_t bits[4096] = {0x88};
+    sm_budget *budget = sm_budget_new(NULL, "test", 4096);
+    sm_buf out = {.budget = budget};
+    sm_error e = {0};
+
+    assert_status(sm_delta_vector_encode(bits, 32768, &out, &e), SM_BUDGET, &e);
+    sm_buf_release(&out);
+    assert_int_equal(sm_budget_used(budget), 0);
+    sm_budget_free(budget);
+}
+
+/* Every second row of 16,384: too large for the log. */
+static void encode_large(sm_buf *out)
+{
+    uint8_t bits[2048];
+    sm_error e = {0};
+
+    memset(bits, 0x55, sizeof(bits));
+    assert_ok(sm_delta_vector_encode(bits, 16384, out, &e), &e);
+    assert_true(out->len > 8192);
+}
+
+/* Is that vector, in its frame, at the offset of the file? */
+static void assert_frame(const sm_buf *file, const sm_buf *bytes, int64_t offset)
+{
+    const uint8_t *at = file->data + offset;
+    const uint32_t crc = sm_crc32(0, bytes->data, bytes->len);
+    const size_t end = 4 + bytes->len;
+
+    assert_true(offset + (int64_t)bytes->len + 8 <= (int64_t)file->len);
+    assert_int_equal(at[0] << 24 | at[1] << 16 | at[2] << 8 | at[3], bytes->len);
+    assert_memory_equal(at + 4, bytes->data, bytes->len);
+    assert_int_equal(at[end], crc >> 24);
+    assert_int_equal(at[end + 3], crc & 0xff);
+}
+
+/* A small vector goes into the log, two large ones into one file, byte by byte as the protocol
+ * says. */
+static void test_writer(void **state)
+{
+    fixture f;
+    sm_buf small = {0}, large = {0}, file = {0};
+    const sm_delta_dv *dv[3];
+    sm_error e = {0};
+
+    set_up(&f);
+    assert_ok(sm_delta_vector_encode((const uint8_t[]){0x88}, 8, &small, &e), &e);
+    encode_large(&large);
+    sm_delta_vectors *v = sm_delta_vectors_new(f.store, f.budget, f.arena);
+    assert_ok(sm_delta_vectors_put(v, &small, 2, &dv[0], &e), &e);
+    assert_int_equal(sm_delta_vectors_key(v).len, 0);
+    assert_ok(sm_delta_vectors_put(v, &large, 8192, &dv[1], &e), &e);
+    assert_ok(sm_delta_vectors_put(v, &large, 8192, &dv[2], &e), &e);
+    assert_ok(sm_delta_vectors_finish(v, &e), &e);
+    assert_true(sm_str_is(dv[0]->storage_type, "i") && dv[0]->offset == -1);
+    assert_true(sm_str_is(dv[0]->path_or_inline, INLINE_TEXT));
+    assert_true(sm_str_is(dv[1]->storage_type, "u") && dv[1]->offset == 1);
+    assert_true(sm_str_eq(dv[1]->path_or_inline, dv[2]->path_or_inline));
+    assert_int_equal(dv[1]->path_or_inline.len, 20);
+    assert_int_equal(dv[2]->offset, 1 + 8 + large.len);
+    assert_int_equal(dv[2]->size_bytes, large.len);
+    assert_ok(sm_store_get(f.store, sm_delta_vectors_key(v), &file, &e), &e);
+    assert_int_equal(file.data[0], 1);
+    assert_frame(&file, &large, dv[1]->offset);
+    assert_frame(&file, &large, dv[2]->offset);
+    assert_int_equal(file.len, dv[2]->offset + (int64_t)large.len + 8);
+    assert_ok(sm_store_delete(f.store, sm_delta_vectors_key(v), &e), &e);
+    sm_delta_vectors_close(v);
+    sm_buf_release(&file);
+    sm_buf_release(&large);
+    sm_buf_release(&small);
+    tear_down(&f);
+}
+
+/* Who gives up leaves no file. */
+static void test_given_up(void **state)
+{
+    fixture f;
+    sm_buf large = {0}, file = {0};
+    const sm_delta_dv *dv = NULL;
+    sm_error e = {0};
+
+    set_up(&f);
+    encode_large(&large);
+    sm_delta_vectors *v = sm_delta_vectors_new(f.store, f.budget, f.arena);
+    assert_ok(sm_delta_vectors_put(v, &large, 8192, &dv, &e), &e);
+    sm_delta_vectors_close(v);
+    assert_status(sm_store_get(f.store, sm_delta_vectors_key(v), &file, &e), SM_NOT_FOUND, &e);
+    sm_buf_release(&large);
+    sm_buf_release(&file);
+    tear_down(&f);
+}
+
+static void test_statistics(void **state)
+{
+    static const struct {
+        const char *before, *after;
+    } rows[] = {
+        {"{\"numRecords\":3}", "{\"numRecords\":3,\"tightBounds\":false}"},
+        {"{\"minValues\":{\"tightBounds\":1},\"tightBounds\":true,\"numRecords\":3}",
+         "{\"numRecords\":3,\"minValues\":{\"tightBounds\":1},\"tightBounds\":false}"},
+        {"{\"numRecords\":3,\"more\":[null,true,\"a\\n\"],\"x\":null,\"y\":\"\\u0041\"}",
+         "{\"numRecords\":3,\"more\":[null,true,\"a\\n\"],\"x\":null,\"y\":\"A\","
+         "\"tightBounds\":false}"},
+    };
+    sm_arena *a = sm_arena_new(NULL);
+
+    for (int i = 0; i < SM_COUNT(rows); i++) {
+        const sm_str out = smi_stats_loosen(sm_str_of(rows[i].before), a);
+        assert_string_equal(sm_arena_str(a, out).data, rows[i].after);
+    }
+    sm_arena_free(a);
+}
+
 /* ---- counts ---------------------------------------------------------------------------------- */
 
 static void test_rows_of_a_file(void **state)
@@ -253,9 +384,11 @@ static void test_rows_of_a_file(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bytes),          cmocka_unit_test(test_two_sets),
-        cmocka_unit_test(test_places),         cmocka_unit_test(test_files),
-        cmocka_unit_test(test_rows_of_a_file),
+        cmocka_unit_test(test_bytes),      cmocka_unit_test(test_two_sets),
+        cmocka_unit_test(test_places),     cmocka_unit_test(test_files),
+        cmocka_unit_test(test_encode),     cmocka_unit_test(test_encode_without_budget),
+        cmocka_unit_test(test_writer),     cmocka_unit_test(test_given_up),
+        cmocka_unit_test(test_statistics), cmocka_unit_test(test_rows_of_a_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
