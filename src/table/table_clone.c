@@ -9,7 +9,7 @@
  *          version 0, as any new table.
  * Log      Schema, partition columns, properties, domains and protocol are those of the version;
  *          the id is a new one, and transactions are not taken over. Each file is named by an
- *          absolute, encoded URI, with the statistics that its writer gave.
+ *          absolute, encoded URI, with the statistics that its writer gave; its deletion vector too.
  * After    Both tables go their own ways: what is written into one is not in the other. The clone
  *          never deletes files of its source. A vacuum of the source does not know of the clone: a
  *          file that the source removed, and the clone still has, is gone with it.
@@ -53,23 +53,17 @@ static sm_status check_target(const cloning *k, sm_error *e)
 
 /* ---- the files ------------------------------------------------------------------------------- */
 
-static sm_status name_file(cloning *k, const sm_delta_file *f, sm_delta_file *out, sm_error *e)
+/* Gives the absolute path of an object that the log names by its key or its path. */
+static sm_status name_object(const cloning *k, const sm_delta_file *f, sm_str *out, sm_error *e)
 {
     sm_store *store = NULL;
     sm_str key = {0};
 
-    if (f->dv) {
-        return sm_fail(e, SM_UNSUPPORTED,
-                       "file \"%.*s\" has a deletion vector, so it is not cloned",
-                       SM_STR_ARG(f->path));
-    }
     SM_TRY(sm_snapshot_place(k->version, f, k->arena, &store, &key, e));
     const sm_str place = sm_store_place(store, k->arena);
     const sm_str uri = sm_arena_strf(k->arena, "%.*s%s%.*s", SM_STR_ARG(place),
                                      sm_str_ends(place, SM_STR("/")) ? "" : "/", SM_STR_ARG(key));
-    *out = *f;
-    out->key = (sm_str){0};
-    out->path = sm_delta_absolute_path(uri, k->arena);
+    *out = sm_delta_absolute_path(uri, k->arena);
     if (!sm_delta_may_name(k->target, uri)) {
         const sm_status st =
             sm_fail(e, SM_UNSUPPORTED, "a table at %.*s may not name files like %.*s",
@@ -79,6 +73,32 @@ static sm_status name_file(cloning *k, const sm_delta_file *f, sm_delta_file *ou
         return st;
     }
     return SM_OK;
+}
+
+/* The same vector, in a file that is named by its absolute path. */
+static sm_status name_vector(const cloning *k, const sm_delta_dv *dv, const sm_delta_dv **out,
+                             sm_error *e)
+{
+    sm_delta_dv *copy = SM_NEW(k->arena, sm_delta_dv);
+    sm_delta_file file = {0};
+
+    file.key = sm_delta_dv_key(dv, k->arena, &file.path);
+    *copy = *dv;
+    *out = copy;
+    if (file.key.len == 0 && file.path.len == 0) {
+        return SM_OK; /* it is in the log */
+    }
+    copy->storage_type = SM_STR("p");
+    return name_object(k, &file, &copy->path_or_inline, e);
+}
+
+static sm_status name_file(const cloning *k, const sm_delta_file *f, sm_delta_file *out,
+                           sm_error *e)
+{
+    *out = *f;
+    out->key = (sm_str){0};
+    SM_TRY(name_object(k, f, &out->path, e));
+    return f->dv ? name_vector(k, f->dv, &out->dv, e) : SM_OK;
 }
 
 static sm_status name_files(cloning *k, sm_error *e)

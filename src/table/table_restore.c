@@ -102,8 +102,8 @@ static sm_status list_keys(const restoring *r, sm_map **out, sm_error *e)
     return SM_OK;
 }
 
-/* A file outside the table that cannot be looked for counts as there: where it is to come back,
- * check_restored() has said so. */
+/* Is there the object that the log names so? One outside the table that cannot be looked for counts
+ * as there: where it is to come back, check_restored() has said so. */
 static sm_status is_in_store(const restoring *r, const sm_map *keys, const sm_delta_file *f,
                              bool *out, sm_error *e)
 {
@@ -124,18 +124,36 @@ static sm_status is_in_store(const restoring *r, const sm_map *keys, const sm_de
     return st == SM_NOT_FOUND ? SM_OK : st;
 }
 
+/* The file in which the deletion vector of a file is, as if it were a data file; false where there
+ * is none. */
+static bool vector_file(const restoring *r, const sm_delta_file *f, sm_delta_file *out)
+{
+    *out = (sm_delta_file){0};
+    if (f->dv) {
+        out->key = sm_delta_dv_key(f->dv, r->arena, &out->path);
+    }
+    return out->key.len > 0 || out->path.len > 0;
+}
+
+static sm_status is_whole_in_store(const restoring *r, const sm_map *keys, const sm_delta_file *f,
+                                   bool *out, sm_error *e)
+{
+    sm_delta_file vector;
+
+    SM_TRY(is_in_store(r, keys, f, out, e));
+    return *out && vector_file(r, f, &vector) ? is_in_store(r, keys, &vector, out, e) : SM_OK;
+}
+
 static sm_status check_restored(const restoring *r, const sm_delta_file *f, sm_error *e)
 {
     sm_store *store = NULL;
     sm_str key = {0};
+    sm_delta_file vector;
 
-    if (f->dv) {
-        return sm_fail(e, SM_UNSUPPORTED,
-                       "file \"%.*s\" of version %" PRId64
-                       " has a deletion vector, so it is not restored",
-                       SM_STR_ARG(f->path), r->out.version);
-    }
-    return sm_snapshot_place(r->then, f, r->arena, &store, &key, e);
+    SM_TRY(sm_snapshot_place(r->then, f, r->arena, &store, &key, e));
+    return vector_file(r, f, &vector)
+               ? sm_snapshot_place(r->then, &vector, r->arena, &store, &key, e)
+               : SM_OK;
 }
 
 /* Looks at all files of the version: a table that lacks one of those that stay is no better. */
@@ -152,7 +170,7 @@ static sm_status check_files(const restoring *r, sm_error *e)
     SM_TRY(list_keys(r, &keys, e));
     for (int64_t i = 0; i < n; i++) {
         bool is_there = true;
-        SM_TRY(is_in_store(r, keys, &files[i], &is_there, e));
+        SM_TRY(is_whole_in_store(r, keys, &files[i], &is_there, e));
         first = is_there || first ? first : &files[i];
         n_gone += is_there ? 0 : 1;
     }
