@@ -172,6 +172,7 @@ static void print_change_json(smi_cli *cli, const char *statement, const sm_chan
     sm_json_set_object(&w, "files");
     sm_json_set_i64_or_null(&w, "added", c->n_added);
     sm_json_set_i64_or_null(&w, "removed", c->n_removed);
+    sm_json_set_i64_or_null(&w, "marked", c->n_marked);
     sm_json_end_object(&w);
     sm_json_key(&w, SM_STR("seconds"));
     sm_json_put_fixed(&w, secs, 3);

@@ -1016,7 +1016,7 @@ static void test_tables_that_cannot_be_written(void **state)
     static const char *const protocols[] = {
         "{\"protocol\":{\"minReaderVersion\":1,\"minWriterVersion\":8}}\n",
         "{\"protocol\":{\"minReaderVersion\":3,\"minWriterVersion\":7,\"readerFeatures\":"
-        "[\"deletionVectors\"],\"writerFeatures\":[\"deletionVectors\"]}}\n",
+        "[\"deletionVectors\"],\"writerFeatures\":[\"deletionVectors\",\"icebergCompatV1\"]}}\n",
     };
 
     for (int i = 0; i < SM_COUNT(protocols); i++) {

@@ -133,6 +133,7 @@ typedef struct sm_changed {
     int64_t n_inserted, n_updated, n_deleted; /* rows; those that CREATE OR REPLACE TABLE takes the
                                                * place of are not counted */
     int64_t n_added, n_removed;               /* files */
+    int64_t n_marked; /* files that stay, with a deletion vector of rows that are gone */
 } sm_changed;
 
 /**
@@ -478,7 +479,7 @@ typedef struct sm_restored {
  * Returns   SM_OK; SM_CONFLICT: another writer changed rows meanwhile, nothing was done
  * Errors    SM_NOT_FOUND: no table, no such version, a time before the first, or files of the
  *           version that are gone from the store (naming the first); SM_UNSUPPORTED: a file outside
- *           the table or with a deletion vector, a writer feature; SM_DENIED: an append-only table
+ *           the table, a writer feature; SM_DENIED: an append-only table
  * Threads   no worker
  * Cost      two snapshots; a request for each file of the version, or one listing of the table's
  *           folder where they are many
@@ -794,8 +795,8 @@ typedef struct sm_cloned {
  *
  * Returns   SM_OK; SM_CONFLICT: somebody made a table at the target meanwhile
  * Errors    SM_EXISTS: there is a table at the target; SM_NOT_FOUND: no such source or version;
- *           SM_UNSUPPORTED: a feature that smelt does not write, a file with a deletion vector, a
- *           target that may not name the files; those of sm_publish
+ *           SM_UNSUPPORTED: a feature that smelt does not write, a target that may not name the
+ *           files; those of sm_publish
  * Threads   no worker
  */
 sm_status sm_table_clone(const sm_clone *opts, const sm_exec_env *env, sm_cloned *out,

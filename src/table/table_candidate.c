@@ -20,6 +20,16 @@ sm_candidate *sm_candidate_retain(sm_candidate *c)
     return c;
 }
 
+static void delete_vectors(sm_candidate *c)
+{
+    sm_error e = {0};
+
+    if (c->vectors_key.len > 0 && sm_store_delete(c->store, c->vectors_key, &e) != SM_OK) {
+        sm_log(sm_store_log(c->store), SM_LOG_WARN, "%.*s could not be deleted: %s",
+               SM_STR_ARG(c->vectors_key), e.what);
+    }
+}
+
 static void delete_note(sm_candidate *c)
 {
     sm_error e = {0};
@@ -42,6 +52,7 @@ void sm_candidate_release(sm_candidate *c)
     }
     if (!c->keeps_files) {
         smi_delete_files(c->store, c->record.adds, c->record.n_adds);
+        delete_vectors(c);
         delete_note(c);
     }
     sm_snapshot_release(c->base);
@@ -121,6 +132,9 @@ static int64_t kept_rows(const sm_candidate *c)
         sm_log(sm_store_log(c->store), SM_LOG_WARN, "the rows of %.*s are not counted: %s",
                SM_STR_ARG(c->uri), e.what);
         return -1;
+    }
+    for (int64_t i = 0; i < c->record.n_marks; i++) {
+        rows += c->record.marks[i].file->n_rows - c->record.marks[i].dv->cardinality;
     }
     SM_ASSERT(c->record.n_restores == 0); /* what a restore makes is published at once */
     for (int64_t i = 0; t.n_rows >= 0 && i < c->record.n_removes; i++) {
@@ -222,7 +236,7 @@ static bool counts_agree(const sm_candidate *c, const char **why)
     return !metric_differs(r, "numFiles", r->n_adds) &&
            !metric_differs(r, "numOutputRows", n_rows) &&
            !metric_differs(r, "numOutputBytes", (int64_t)bytes) &&
-           !metric_differs(r, "numRemovedFiles", r->n_removes) &&
+           !metric_differs(r, "numRemovedFiles", r->n_removes - r->n_marks) &&
            !metric_differs(r, "numRestoredFiles", r->n_restores) &&
            !metric_differs(r, "numCopiedRows", n_rows - c->n_rows);
 }

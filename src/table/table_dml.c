@@ -124,6 +124,10 @@ static int64_t bytes_of_removed(const sm_delta_commit *r)
     for (int64_t i = 0; i < r->n_removes; i++) {
         bytes += (int64_t)r->removes[i]->size_bytes;
     }
+    for (int64_t i = 0; i < r->n_marks; i++) { /* these stay */
+        bytes -= (int64_t)r->marks[i].file->size_bytes;
+    }
+    SM_ASSERT(bytes >= 0);
     return bytes;
 }
 
@@ -135,12 +139,13 @@ static void describe_rows(changing *c, const smi_change *change)
         {SM_STR("predicate"), predicate_of(c, change->rows.acts, change->rows.rows)},
     };
     const sm_delta_detail metrics[] = {
-        {SM_STR("numRemovedFiles"), sm_value_i64(r->n_removes)},
+        {SM_STR("numRemovedFiles"), sm_value_i64(r->n_removes - r->n_marks)},
         {SM_STR("numRemovedBytes"), sm_value_i64(bytes_of_removed(r))},
         {SM_STR("numAddedFiles"), sm_value_i64(r->n_adds)},
         {SM_STR("numAddedBytes"), sm_value_i64((int64_t)c->candidate->bytes)},
         {is_update ? SM_STR("numUpdatedRows") : SM_STR("numDeletedRows"),
          sm_value_i64(is_update ? change->n_updated : change->n_deleted)},
+        {SM_STR("numDeletionVectorsAdded"), sm_value_i64(r->n_marks)},
         {SM_STR("numCopiedRows"), sm_value_i64(rows_written(c->candidate) - change->n_updated)},
     };
 
@@ -169,8 +174,9 @@ static void describe_merge(changing *c, const smi_change *change, int64_t n_sour
         {SM_STR("numOutputRows"), sm_value_i64(n_written)},
         {SM_STR("numTargetFilesAdded"), sm_value_i64(r->n_adds)},
         {SM_STR("numTargetBytesAdded"), sm_value_i64((int64_t)c->candidate->bytes)},
-        {SM_STR("numTargetFilesRemoved"), sm_value_i64(r->n_removes)},
+        {SM_STR("numTargetFilesRemoved"), sm_value_i64(r->n_removes - r->n_marks)},
         {SM_STR("numTargetBytesRemoved"), sm_value_i64(bytes_of_removed(r))},
+        {SM_STR("numTargetDeletionVectorsAdded"), sm_value_i64(r->n_marks)},
     };
 
     c->candidate->n_rows = n_inserted + change->n_updated;
@@ -419,7 +425,8 @@ sm_status smi_statement_run(sm_statement *s, sm_names *names, const sm_exec_env 
     SM_ASSERT(out->n_updated >= 0 && out->n_deleted >= 0 && out->n_inserted >= 0);
     if (st == SM_OK && c.candidate) {
         out->n_added = c.candidate->record.n_adds;
-        out->n_removed = c.candidate->record.n_removes;
+        out->n_removed = c.candidate->record.n_removes - c.candidate->record.n_marks;
+        out->n_marked = c.candidate->record.n_marks;
         st = sm_publish(&c.candidate, 1, env->budget, &out->version, NULL, e);
     }
     out->table = sm_arena_str(a, c.uri);

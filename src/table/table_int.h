@@ -286,9 +286,10 @@ struct sm_candidate {
 
     int64_t kept_rows; /* of the base's files that stay; −1: not known */
     bool has_kept_rows;
-    int64_t n_rows;   /* of the write; rows that a replace moved are not counted */
-    uint64_t bytes;   /* of all adds */
-    bool keeps_files; /* it was published, or nobody knows: the last release deletes nothing */
+    int64_t n_rows;     /* of the write; rows that a replace moved are not counted */
+    uint64_t bytes;     /* of all adds */
+    sm_str vectors_key; /* of its file of deletion vectors; "": it has none */
+    bool keeps_files;   /* it was published, or nobody knows: the last release deletes nothing */
 };
 
 /** Publishes a change that a record says all of: it has no new files. base: NULL for a new table.
@@ -325,6 +326,8 @@ struct sm_stage {
     sm_str predicate;     /* the same as SQL */
     const sm_delta_file **removes; /* of the base, in its order */
     int64_t n_removes, cap_removes;
+    sm_delta_mark *marks; /* of files that are among the removes, in their order */
+    int64_t n_marks, cap_marks;
 };
 
 /** Settles what the table is partitioned by, and what files are split by. While it is OPENING,
@@ -343,6 +346,41 @@ sm_status smi_replace(sm_stage *s, sm_error *e) SM_MUST_USE;
 void smi_stage_remove(sm_stage *s, const sm_delta_file *f);
 /** Sets the rows of a row group, before the first row. */
 sm_status smi_stage_group_rows(sm_stage *s, int64_t n, sm_error *e) SM_MUST_USE;
+
+/* ---- rows that are marked as deleted (table_mark.c) ------------------------------------------ */
+
+/* What a look at a file of the base has found; {0}: nothing. */
+typedef struct smi_look {
+    int64_t n_rows, n_acts, n_deletes; /* that are there, that change or go, that go */
+    sm_block *bits; /* of the rows that are there: those that change or go. Only where the file has
+                     * a deletion vector already */
+    sm_buf bytes;   /* of the vector; empty: it has none */
+} smi_look;
+
+/** Is a deletion vector cheaper than writing the file anew? The look has seen all its rows. */
+bool smi_mark_is_worth(const sm_delta_file *f, const smi_look *l);
+/** Was it, and was there memory for it? */
+static inline bool smi_look_has_vector(const smi_look *l)
+{
+    return l->bits || l->bytes.len > 0;
+}
+/**
+ * Executes a plan that gives, for each row of some of the files in their order: the place of its
+ * file among them (BIGINT), whether it changes or goes, and whether it goes (BOOLEAN).
+ *
+ * Shape     files: of the base; looks: one for each, {0}
+ * Owner     what it notes is the caller's, smi_looks_release() it also after a failure
+ */
+sm_status smi_mark_look(const sm_stage *s, const sm_plan *plan, const sm_delta_file *files,
+                        int64_t n_files, smi_look *looks, sm_error *e) SM_MUST_USE;
+void smi_looks_release(smi_look *looks, int64_t n);
+/** Writes the deletion vectors of all looks that have one, and makes them the stage's marks. While
+ * it is SETTLING, once. */
+sm_status smi_mark_write(sm_stage *s, const sm_delta_file *files, int64_t n_files, smi_look *looks,
+                         sm_error *e) SM_MUST_USE;
+
+/* ---- of candidates --------------------------------------------------------------------------- */
+
 /** Is the candidate's record valid (sm_delta_commit_validate), and do its counts agree with it?
  * false with *why. Debug and sanitizer builds ask it of each candidate that is given out. */
 bool smi_candidate_validate(const sm_candidate *c, bool deep, const char **why);

@@ -3,10 +3,13 @@
  * table/table_optimize.c: joins small data files into files of a good size, and drops the rows that
  * deletion vectors delete. Called by `smelt table optimize`.
  *
- * Bins     A file is left alone where it has three quarters of the target, and no deletion vector.
+ * Vectors  A file is purged where its deletion vector deletes more than a twentieth of its rows, as
+ *          OPTIMIZE of Spark does by default: below that, reading the deleted rows costs less than
+ *          writing all others again.
+ * Bins     A file is left alone where it has three quarters of the target, and is not to be purged.
  *          The others are taken in the order of the table, as long as they are neighbours in it and
  *          are not larger than the target together: that is a bin, which becomes one file. A bin of
- *          one file without a deletion vector stays as it is.
+ *          one file that is not to be purged stays as it is.
  * Order    As only neighbours are joined, rows keep their order, and with it the narrow ranges of
  *          values that files of one load have. In a partitioned table the neighbours are those of
  *          the same partition, whose rows keep their order among themselves.
@@ -28,6 +31,7 @@
 #define MOST_BYTES     ((uint64_t)1 << 30)
 #define MOST_FILES     1000
 #define MOST_TRIES     10
+#define PURGED_SHARE   20
 #define FIRST_WAIT_MS  50 /* after a conflict; doubled for each in a row, up to MOST_WAIT_MS */
 #define MOST_WAIT_MS   2000
 
@@ -40,7 +44,7 @@ typedef struct bins {
     /* The bin that is open: files from `first` on. */
     int64_t first;
     uint64_t open_bytes;
-    bool has_vector;
+    bool is_purged; /* one of its files is */
 } bins;
 
 typedef struct optimizing {
@@ -62,12 +66,18 @@ static bool is_small(const optimizing *w, const sm_delta_file *f)
            f->size_bytes < w->report->target_bytes - w->report->target_bytes / 4;
 }
 
+/* Does its deletion vector delete so many rows that the file is better written anew? */
+static bool is_purged(const sm_delta_file *f)
+{
+    return f->dv && (f->n_rows < 0 || f->dv->cardinality > f->n_rows / PURGED_SHARE);
+}
+
 /* Ends the open bin; forgets it where it would move a file for nothing. */
 static void end_bin(bins *b)
 {
     const int64_t n = b->n_files - b->first;
 
-    if (n > 1 || b->has_vector) {
+    if (n > 1 || b->is_purged) {
         b->n_bins++;
         b->bytes += b->open_bytes;
     } else {
@@ -75,7 +85,7 @@ static void end_bin(bins *b)
     }
     b->first = b->n_files;
     b->open_bytes = 0;
-    b->has_vector = false;
+    b->is_purged = false;
 }
 
 static void put_in_bin(bins *b, const sm_delta_file *f, uint64_t target)
@@ -86,7 +96,7 @@ static void put_in_bin(bins *b, const sm_delta_file *f, uint64_t target)
     b->files[b->n_files] = f;
     b->numbers[b->n_files++] = b->n_bins;
     b->open_bytes += f->size_bytes;
-    b->has_vector = b->has_vector || f->dv;
+    b->is_purged = b->is_purged || is_purged(f);
 }
 
 static bool is_full(const bins *b)
@@ -147,7 +157,7 @@ static void find_bins(const optimizing *w, sm_arena *a, bins *out)
         if (i > 0 && files[i].partition != files[i - 1].partition) {
             end_bin(out);
         }
-        if ((is_small(w, f) || f->dv) && sm_map_get(w->known, f->key)) {
+        if ((is_small(w, f) || is_purged(f)) && sm_map_get(w->known, f->key)) {
             put_in_bin(out, f, w->report->target_bytes);
         } else {
             end_bin(out);

@@ -216,6 +216,31 @@ static sm_status list_kept(sm_names *n, const sm_candidate *c, const sm_dataset 
     return find_gone(n, c, &out->gone, e);
 }
 
+/* Files of the base that get a deletion vector. */
+static sm_status marked_files(sm_names *n, const sm_candidate *c, sm_dataset *d, sm_error *e)
+{
+    const int64_t n_marks = c->record.n_marks;
+    sm_delta_file *files = SM_NEW_ARRAY(n->arena, sm_delta_file, n_marks + 1);
+    sm_dataset base = {0};
+    int32_t *columns = NULL;
+
+    if (n_marks == 0) {
+        return SM_OK;
+    }
+    for (int64_t i = 0; i < n_marks; i++) {
+        files[i] = *c->record.marks[i].file;
+    }
+    SM_TRY(smi_candidate_base(c, files, n_marks, n->arena, &base, &columns, e));
+    for (int64_t i = 0; i < n_marks; i++) {
+        const sm_delta_mark *m = &c->record.marks[i];
+        sm_datafile *f = &d->files[d->n_files++];
+        *f = base.files[i];
+        f->n_rows = m->file->n_rows - m->dv->cardinality;
+        SM_TRY(sm_delta_mark_deletes(c->base, m, n->arena, &f->deletes, e));
+    }
+    return SM_OK;
+}
+
 static sm_datafile added_file(const sm_names *n, const sm_candidate *c, const sm_delta_add *add,
                               const int32_t *columns)
 {
@@ -241,7 +266,8 @@ sm_status smi_candidate_relation(sm_names *n, sm_candidate *c, sm_str label, sm_
 
     SM_ASSERT(c->record.n_restores == 0); /* what a restore makes is published at once */
     SM_TRY(sm_delta_dataset(smi_candidate_metadata(c), n->arena, d, &columns, e));
-    d->files = SM_NEW_ARRAY(n->arena, sm_datafile, c->record.n_adds + 1);
+    d->files = SM_NEW_ARRAY(n->arena, sm_datafile, c->record.n_marks + c->record.n_adds + 1);
+    SM_TRY(marked_files(n, c, d, e));
     for (int64_t i = 0; i < c->record.n_adds; i++) {
         d->files[d->n_files++] = added_file(n, c, &c->record.adds[i], columns);
     }

@@ -10,13 +10,17 @@
  *               the condition is evaluated once, and the file stays, goes or is cut.
  *            3. For all other files one plan reads the columns that decide, and counts the rows
  *               that change and those that go. None: the file stays. All go: it goes. Else it is
- *               cut.
+ *               cut, or marked: where the table has deletion vectors and one is cheaper
+ *               (table_mark.c says when), the file stays with a vector of the rows that change or
+ *               go.
  *            4. One plan writes what stays of the files that are cut anew, each row with its old
- *               values or its new ones.
+ *               values or its new ones. Another writes the new values of rows in marked files.
  * Order    The rows of 4 come in the order of the files, and rows of two files never share a new
  *          one: what is written for a file depends on it alone, and is marked as sorted where the
  *          file was (table_cluster_mark.c). A constant column of the dataset says which file a row
- *          is of, by its place among the base's files.
+ *          is of, by its place among the base's files. New values of rows in marked files come
+ *          behind them, and share files: a statement that changes a row in each of a thousand
+ *          files writes one.
  * NULL     A row for which the condition is NULL is not replaced.
  * Split    Files with one value each of the column in the condition (split_by) never get to 3, nor
  *          do files of a condition on partition columns alone.
@@ -26,7 +30,7 @@
 #include "table/table_int.h"
 
 /* What becomes of a file. LOOK: not known until its rows are counted. */
-typedef enum file_fate { KEEP, REMOVE, LOOK, CUT } file_fate;
+typedef enum file_fate { KEEP, REMOVE, LOOK, CUT, MARK } file_fate;
 
 typedef struct replacing {
     sm_stage *stage;
@@ -34,7 +38,8 @@ typedef struct replacing {
     sm_delta_file *files; /* of the base: those that may have rows within what was read */
     int64_t n_files;
     file_fate *fates; /* one for each file */
-    int64_t *n_rows;  /* of files that were looked into, as the plan that counted saw them */
+    smi_look *looks;  /* of files that were looked into; n_rows as the plan saw them */
+    bool can_mark;
 } replacing;
 
 /* ---- by statistics --------------------------------------------------------------------------- */
@@ -239,6 +244,18 @@ static const sm_expr *place_of(const replacing *r, const sm_plan_node *rows)
     return sm_expr_column(rows->schema, r->stage->candidate->schema->n_fields, r->arena);
 }
 
+/* Plans (place of the file, does the row change or go, does it go), one row for each of the files'
+ * rows, in their order. */
+static sm_status plan_places(const replacing *r, const sm_plan_node *rows, sm_plan **out,
+                             sm_error *e)
+{
+    const sm_row_change *c = &r->stage->change.rows;
+    const sm_expr *const exprs[] = {place_of(r, rows), c->acts, c->deletes};
+    const sm_str names[] = {SM_STR("place"), SM_STR("acts"), SM_STR("deletes")};
+
+    return finish_plan(r, sm_plan_project(rows, exprs, names, 3, r->arena), out, e);
+}
+
 enum { COUNT_PLACE, COUNT_ROWS, COUNT_ACTS, COUNT_DELETES };
 
 /* Plans (place of the file, rows, rows that change, rows that go), one row for each file. */
@@ -257,12 +274,30 @@ static sm_status plan_counts(const replacing *r, const sm_plan_node *rows, sm_pl
     return finish_plan(r, counts, out, e);
 }
 
-/* Plans the rows that stay, with the values that they get: those for which `deletes` is false or
- * NULL. Behind the table's columns they have their place. */
-static sm_status plan_kept(const replacing *r, const sm_plan_node *rows, sm_plan **out, sm_error *e)
+/* The values that rows get, in the table's columns, and the place of their file behind these. */
+static const sm_plan_node *new_values(const replacing *r, const sm_plan_node *rows)
 {
     const sm_row_change *c = &r->stage->change.rows;
     const sm_type *schema = r->stage->candidate->schema;
+    const sm_expr **exprs = SM_NEW_ARRAY(r->arena, const sm_expr *, schema->n_fields + 1);
+    sm_str *names = SM_NEW_ARRAY(r->arena, sm_str, schema->n_fields + 1);
+
+    for (int32_t i = 0; i < schema->n_fields; i++) {
+        exprs[i] = c->values[i];
+        names[i] = schema->fields[i].name;
+    }
+    exprs[schema->n_fields] = place_of(r, rows);
+    names[schema->n_fields] = SM_STR("place");
+    return sm_plan_project(rows, exprs, names, schema->n_fields + 1, r->arena);
+}
+
+/* Plans the rows that stay, with the values that they get: those for which `deletes` is false or
+ * NULL. With only_changed, those of them that change. Behind the table's columns they have their
+ * place. */
+static sm_status plan_kept(const replacing *r, const sm_plan_node *rows, bool only_changed,
+                           sm_plan **out, sm_error *e)
+{
+    const sm_row_change *c = &r->stage->change.rows;
     const sm_expr *const parts[] = {
         c->deletes,
         sm_expr_constant((sm_value){.type = &sm_type_bool, .as.b = false}, r->arena),
@@ -273,18 +308,10 @@ static sm_status plan_kept(const replacing *r, const sm_plan_node *rows, sm_plan
 
     SM_TRY(sm_expr_case(parts, SM_COUNT(parts), r->arena, &stays, e));
     SM_TRY(sm_plan_filter(rows, stays, r->arena, &kept, e));
-    if (c->values) {
-        const sm_expr **exprs = SM_NEW_ARRAY(r->arena, const sm_expr *, schema->n_fields + 1);
-        sm_str *names = SM_NEW_ARRAY(r->arena, sm_str, schema->n_fields + 1);
-        for (int32_t i = 0; i < schema->n_fields; i++) {
-            exprs[i] = c->values[i];
-            names[i] = schema->fields[i].name;
-        }
-        exprs[schema->n_fields] = place_of(r, rows);
-        names[schema->n_fields] = SM_STR("place");
-        kept = sm_plan_project(kept, exprs, names, schema->n_fields + 1, r->arena);
+    if (only_changed) {
+        SM_TRY(sm_plan_filter(kept, c->acts, r->arena, &kept, e));
     }
-    return finish_plan(r, kept, out, e);
+    return finish_plan(r, c->values ? new_values(r, kept) : kept, out, e);
 }
 
 /* ---- looking --------------------------------------------------------------------------------- */
@@ -294,23 +321,33 @@ static int64_t count_at(const sm_batch *groups, int32_t column, int64_t row)
     return sm_column_value(&groups->columns[column], row).as.i;
 }
 
-/* Sets the fates of files from what plan_counts() gave. */
+/* Takes what plan_counts() gave. */
 static void take_counts(replacing *r, const sm_batch *groups)
 {
-    smi_change *c = &r->stage->change;
-
     for (int64_t i = 0; i < groups->n_rows; i++) {
         const int64_t place = count_at(groups, COUNT_PLACE, i);
-        const int64_t n_rows = count_at(groups, COUNT_ROWS, i);
-        const int64_t n_acts = count_at(groups, COUNT_ACTS, i);
-        const int64_t n_deletes = count_at(groups, COUNT_DELETES, i);
         SM_ENSURE(place >= 0 && place < r->n_files && r->fates[place] == LOOK);
-        SM_ASSERT(n_deletes >= 0 && n_deletes <= n_acts && n_acts <= n_rows && n_rows > 0);
-        r->fates[place] = n_acts == 0 ? KEEP : n_deletes == n_rows ? REMOVE : CUT;
-        r->n_rows[place] = n_rows;
-        c->n_updated += n_acts - n_deletes;
-        c->n_deleted += n_deletes;
+        r->looks[place] = (smi_look){
+            .n_rows = count_at(groups, COUNT_ROWS, i),
+            .n_acts = count_at(groups, COUNT_ACTS, i),
+            .n_deletes = count_at(groups, COUNT_DELETES, i),
+        };
     }
+}
+
+/* Sets the fate of a file that was looked into. A file without a row stays. */
+static void decide_by_look(replacing *r, int64_t i)
+{
+    smi_change *c = &r->stage->change;
+    const smi_look *l = &r->looks[i];
+
+    SM_ASSERT(l->n_deletes >= 0 && l->n_deletes <= l->n_acts && l->n_acts <= l->n_rows);
+    r->fates[i] = l->n_acts == 0              ? KEEP
+                  : l->n_deletes == l->n_rows ? REMOVE
+                  : smi_look_has_vector(l)    ? MARK
+                                              : CUT;
+    c->n_updated += l->n_acts - l->n_deletes;
+    c->n_deleted += l->n_deletes;
 }
 
 /* Counts the rows of the files by themselves: where there are fewer than with the source, a row has
@@ -332,7 +369,7 @@ static sm_status find_doubled(replacing *r, const sm_plan_node *files, int64_t *
     for (int64_t i = 0; i < n; i++) {
         for (int64_t row = 0; row < groups[i]->n_rows; row++) {
             const int64_t at = count_at(groups[i], COUNT_PLACE, row);
-            const bool is_doubled = count_at(groups[i], COUNT_ROWS, row) < r->n_rows[at];
+            const bool is_doubled = count_at(groups[i], COUNT_ROWS, row) < r->looks[at].n_rows;
             *first = is_doubled && (*first < 0 || at < *first) ? at : *first;
         }
         sm_batch_release(groups[i]);
@@ -360,30 +397,46 @@ static sm_status check_pairs(replacing *r, const sm_plan_node *files, sm_error *
     return smi_merge_fail_pairs(&r->stage->change, doubled, &r->stage->env, r->arena, e);
 }
 
-static sm_status look_into(replacing *r, sm_error *e)
+/* Counts the rows of each file. */
+static sm_status count_rows(replacing *r, const sm_plan_node *rows, sm_error *e)
 {
-    const sm_plan_node *files = NULL, *rows = NULL;
     sm_plan *plan = NULL;
     sm_batch **groups = NULL;
     int64_t n = 0;
 
-    if (!has_fate(r, LOOK)) {
-        return SM_OK;
-    }
-    SM_TRY(scan_of(r, LOOK, &files, e));
-    SM_TRY(rows_of(r, LOOK, &rows, e));
     SM_TRY(plan_counts(r, rows, &plan, e));
     SM_TRY(sm_exec_collect(plan, &r->stage->env, r->arena, &groups, &n, NULL, e));
     for (int64_t i = 0; i < n; i++) {
         take_counts(r, groups[i]);
         sm_batch_release(groups[i]);
     }
+    return SM_OK;
+}
+
+static sm_status look_into(replacing *r, sm_error *e)
+{
+    const sm_plan_node *files = NULL, *rows = NULL;
+    sm_plan *plan = NULL;
+
+    if (!has_fate(r, LOOK)) {
+        return SM_OK;
+    }
+    SM_TRY(scan_of(r, LOOK, &files, e));
+    SM_TRY(rows_of(r, LOOK, &rows, e));
+    if (r->can_mark) {
+        SM_TRY(plan_places(r, rows, &plan, e));
+        SM_TRY(smi_mark_look(r->stage, plan, r->files, r->n_files, r->looks, e));
+    } else {
+        SM_TRY(count_rows(r, rows, e));
+    }
     for (int64_t i = 0; i < r->n_files; i++) {
         if (r->fates[i] == LOOK) {
-            r->fates[i] = KEEP; /* a file without a row is in no group */
+            decide_by_look(r, i);
         }
     }
-    return check_pairs(r, files, e);
+    SM_TRY(check_pairs(r, files, e));
+    return has_fate(r, MARK) ? smi_mark_write(r->stage, r->files, r->n_files, r->looks, e)
+                             : SM_OK;
 }
 
 /* ---- rewriting ------------------------------------------------------------------------------- */
@@ -404,8 +457,10 @@ static const int32_t *order_of_kept(const replacing *r)
 }
 
 /* Writes the plan's rows into the stage's files. They have the table's columns in its order, then
- * the place. What the table says of its rows counts for those that get new values. */
-static sm_status execute_rewrite(const replacing *r, const sm_plan *plan, sm_error *e)
+ * the place; those of two places share no file, unless shares_files. What the table says of its
+ * rows counts for those that get new values. */
+static sm_status execute_rewrite(const replacing *r, const sm_plan *plan, bool shares_files,
+                                 sm_error *e)
 {
     sm_stage *s = r->stage;
     smi_out *o = &s->out;
@@ -413,7 +468,7 @@ static sm_status execute_rewrite(const replacing *r, const sm_plan *plan, sm_err
 
     o->order = order_of_kept(r);
     o->only = NULL; /* these rows are not those that the write was asked for */
-    o->origin = o->schema->n_fields;
+    o->origin = shares_files ? -1 : o->schema->n_fields;
     o->rules = (smi_rules){0};
     if (s->change.rows.values) {
         SM_TRY(smi_rules_settle(sm_snapshot_metadata(s->candidate->base), o->order, r->arena,
@@ -423,20 +478,23 @@ static sm_status execute_rewrite(const replacing *r, const sm_plan *plan, sm_err
     return sm_exec_run(plan, &s->env, &sink, NULL, NULL, e);
 }
 
-static sm_status rewrite_cut_files(const replacing *r, sm_error *e)
+/* Writes what stays of the files that are cut, or the new values of rows in those that are marked.
+ */
+static sm_status rewrite_files(const replacing *r, file_fate fate, sm_error *e)
 {
     smi_out *o = &r->stage->out;
     const sm_plan_node *rows = NULL;
     sm_plan *plan = NULL;
 
-    if (!has_fate(r, CUT)) {
+    SM_ASSERT(fate == CUT || (fate == MARK && r->stage->change.rows.values));
+    if (!has_fate(r, fate)) {
         return SM_OK;
     }
-    SM_TRY(rows_of(r, CUT, &rows, e));
-    SM_TRY(plan_kept(r, rows, &plan, e));
+    SM_TRY(rows_of(r, fate, &rows, e));
+    SM_TRY(plan_kept(r, rows, fate == MARK, &plan, e));
     SM_ASSERT(o->origin == -1 && o->state == SMI_OUT_NONE);
     const smi_out before = *o;
-    const sm_status st = execute_rewrite(r, plan, e);
+    const sm_status st = execute_rewrite(r, plan, fate == MARK, e);
     o->order = before.order;
     o->only = before.only;
     o->rules = before.rules;
@@ -454,7 +512,10 @@ static sm_status replace_rows(replacing *r, sm_error *e)
     }
     SM_TRY(look_into(r, e));
     SM_ASSERT(!has_fate(r, LOOK));
-    SM_TRY(rewrite_cut_files(r, e));
+    SM_TRY(rewrite_files(r, CUT, e));
+    if (r->stage->change.rows.values) {
+        SM_TRY(rewrite_files(r, MARK, e));
+    }
     for (int64_t i = 0; i < r->n_files; i++) {
         if (r->fates[i] != KEEP) {
             smi_stage_remove(r->stage, &r->files[i]);
@@ -472,8 +533,10 @@ sm_status smi_replace(sm_stage *s, sm_error *e)
                                     s->candidate->arena, &r.files, &r.n_files, e);
     if (st == SM_OK) {
         r.fates = SM_NEW_ARRAY(r.arena, file_fate, r.n_files + 1);
-        r.n_rows = SM_NEW_ARRAY(r.arena, int64_t, r.n_files + 1);
+        r.looks = SM_NEW_ARRAY(r.arena, smi_look, r.n_files + 1);
+        r.can_mark = sm_delta_has_vectors(s->candidate->base);
         st = replace_rows(&r, e);
+        smi_looks_release(r.looks, r.n_files);
     }
     sm_arena_free(r.arena);
     return st;

@@ -412,8 +412,9 @@ static void set_metrics(sm_stage *s)
         {SM_STR("numFiles"), sm_value_i64(s->out.n_adds)},
         {SM_STR("numOutputRows"), sm_value_i64(s->out.n_rows)},
         {SM_STR("numOutputBytes"), sm_value_i64((int64_t)s->out.bytes)},
-        {SM_STR("numRemovedFiles"), sm_value_i64(s->n_removes)},
+        {SM_STR("numRemovedFiles"), sm_value_i64(s->n_removes - s->n_marks)},
         {SM_STR("numCopiedRows"), sm_value_i64(s->out.n_rows - s->candidate->n_rows)},
+        {SM_STR("numDeletionVectorsAdded"), sm_value_i64(s->n_marks)},
     };
 
     r->n_metrics = SM_COUNT(metrics);
@@ -434,6 +435,8 @@ sm_status sm_stage_candidate(sm_stage *s, sm_candidate **out, sm_error *e)
     c->record.n_adds = s->out.n_adds;
     c->record.removes = s->removes;
     c->record.n_removes = s->n_removes;
+    c->record.marks = s->marks;
+    c->record.n_marks = s->n_marks;
     set_metrics(s);
     c->bytes = s->out.bytes;
     SM_ASSERT(s->out.n_rows >= c->n_rows); /* moved rows only add */

@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * table/table_mark_test.c: statements on a table with deletion vectors: which files are marked and
+ * which are written anew, the rows afterwards, and what stays behind where nothing is committed. */
+#include "orders.h"
+
+#include "table/table_int.h"
+
+#define N_ROWS 3000 /* of the large file; a third of them are too many for the log */
+
+/* Two files of ten rows: amounts 0 to 9 of "anna", 10 to 19 of "bert". */
+static const order old_rows[] = {
+    {"2022-04-01", "anna", 0},  {"2022-04-01", "anna", 1},  {"2022-04-01", "anna", 2},
+    {"2022-04-01", "anna", 3},  {"2022-04-01", "anna", 4},  {"2022-04-01", "anna", 5},
+    {"2022-04-01", "anna", 6},  {"2022-04-01", "anna", 7},  {"2022-04-01", "anna", 8},
+    {"2022-04-01", "anna", 9},  {"2022-04-02", "bert", 10}, {"2022-04-02", "bert", 11},
+    {"2022-04-02", "bert", 12}, {"2022-04-02", "bert", 13}, {"2022-04-02", "bert", 14},
+    {"2022-04-02", "bert", 15}, {"2022-04-02", "bert", 16}, {"2022-04-02", "bert", 17},
+    {"2022-04-02", "bert", 18}, {"2022-04-02", "bert", 19},
+};
+
+static sm_store *store_of(kit *k)
+{
+    sm_store *out = NULL;
+    sm_error e = {0};
+
+    assert_ok(sm_store_open(test_stores, kit_uri(k, "b/t"), &out, &e), &e);
+    return out;
+}
+
+static sm_snapshot *open_table(kit *k)
+{
+    sm_store *store = store_of(k);
+    sm_snapshot *out = NULL;
+    sm_error e = {0};
+
+    assert_ok(sm_snapshot_open(store, SM_VERSION_LATEST, k->budget, &out, &e), &e);
+    sm_store_release(store);
+    return out;
+}
+
+/* Gives the table the feature, and `property` as delta.enableDeletionVectors. */
+static void enable(kit *k, const char *property)
+{
+    const sm_str features[] = {SM_STR("deletionVectors")};
+    const sm_pair config[] = {{SM_STR("delta.enableDeletionVectors"), sm_str_of(property)}};
+    sm_snapshot *base = open_table(k);
+    sm_delta_metadata m = *sm_snapshot_metadata(base);
+    const sm_delta_protocol p = {.min_reader = 3,
+                                 .min_writer = 7,
+                                 .reader_features = features,
+                                 .n_reader_features = 1,
+                                 .writer_features = features,
+                                 .n_writer_features = 1};
+    const sm_delta_commit c = {
+        .operation = SM_STR("SET TBLPROPERTIES"), .metadata = &m, .protocol = &p};
+    int64_t version = 0;
+    sm_error e = {0};
+
+    m.config = config;
+    m.n_config = 1;
+    assert_ok(sm_delta_commit_write(sm_snapshot_store(base), base, &c, k->budget, &version, &e),
+              &e);
+    sm_snapshot_release(base);
+}
+
+static void make_table(kit *k, const order *rows, int64_t n, const char *property)
+{
+    sm_error e = {0};
+    const sm_write w = {.uri = kit_uri(k, "b/t"), .split_by = SM_STR("day")};
+
+    assert_ok(write_orders(k, &w, rows, n, NULL, &e), &e);
+    enable(k, property);
+}
+
+static sm_status change(kit *k, const char *sql, sm_changed *out, sm_error *e)
+{
+    const sm_lake_query_opts opts = {
+        .mode = SM_QUERY_CHANGES,
+        .sql = {.name = SM_STR("a test"), .text = sm_str_of(sql)},
+        .lake = sm_str_of(k->at.path),
+    };
+    sm_lake_query *q = NULL;
+
+    SM_TRY(sm_lake_query_open(&opts, &k->env, &q, e));
+    const sm_status st = sm_lake_query_change(q, &k->env, NULL, out, e);
+    sm_lake_query_close(q);
+    return st;
+}
+
+/* The amounts of the table in the order of its rows. */
+static const char *amounts(kit *k)
+{
+    sm_names *n = sm_names_new(test_stores, sm_str_of(k->at.path), k->budget);
+    const char *text = NULL;
+    sm_error e = {0};
+
+    assert_ok(sql_text(k, n, "SELECT amount FROM b.t", &text, &e), &e);
+    sm_names_free(n);
+    return text;
+}
+
+/* ---- which files are marked ------------------------------------------------------------------ */
+
+static const struct {
+    const char *sql[3]; /* one after the other; the numbers are of the last */
+    int64_t updated, deleted, added, removed, marked;
+    const char *after;
+} cases[] = {
+    {{"DELETE FROM b.t WHERE amount IN (3, 5)"},
+     0,
+     2,
+     0,
+     0,
+     1,
+     "0;1;2;4;6;7;8;9;10;11;12;13;14;15;16;17;18;19;"},
+    {{"DELETE FROM b.t WHERE amount % 10 = 7"},
+     0,
+     2,
+     0,
+     0,
+     2,
+     "0;1;2;3;4;5;6;8;9;10;11;12;13;14;15;16;18;19;"},
+    /* with the vector before: up to four of ten rows */
+    {{"DELETE FROM b.t WHERE amount IN (3, 5)", "DELETE FROM b.t WHERE amount IN (0, 9)"},
+     0,
+     2,
+     0,
+     0,
+     1,
+     "1;2;4;6;7;8;10;11;12;13;14;15;16;17;18;19;"},
+    /* five are cheaper written anew, and the file has no vector then */
+    {{"DELETE FROM b.t WHERE amount IN (3, 5)", "DELETE FROM b.t WHERE amount IN (0, 1, 9)",
+      "DELETE FROM b.t WHERE amount = 2"},
+     0,
+     1,
+     0,
+     0,
+     1,
+     "10;11;12;13;14;15;16;17;18;19;4;6;7;8;"},
+    {{"DELETE FROM b.t WHERE amount IN (3, 5)", "DELETE FROM b.t WHERE amount IN (0, 1, 9)"},
+     0,
+     3,
+     1,
+     1,
+     0,
+     "10;11;12;13;14;15;16;17;18;19;2;4;6;7;8;"},
+    /* the rest of a file */
+    {{"DELETE FROM b.t WHERE amount IN (3, 5)", "DELETE FROM b.t WHERE amount < 10"},
+     0,
+     8,
+     0,
+     1,
+     0,
+     "10;11;12;13;14;15;16;17;18;19;"},
+    {{"DELETE FROM b.t WHERE amount IN (3, 5)", "DELETE FROM b.t WHERE amount = 3"},
+     0,
+     0,
+     0,
+     0,
+     0,
+     "0;1;2;4;6;7;8;9;10;11;12;13;14;15;16;17;18;19;"},
+    /* new values of rows in both files share one */
+    {{"UPDATE b.t SET amount = amount + 100 WHERE amount IN (1, 18)"},
+     2,
+     0,
+     1,
+     0,
+     2,
+     "0;2;3;4;5;6;7;8;9;10;11;12;13;14;15;16;17;19;101;118;"},
+    {{"DELETE FROM b.t WHERE amount = 0", "UPDATE b.t SET amount = 100 WHERE amount = 2"},
+     1,
+     0,
+     1,
+     0,
+     1,
+     "1;3;4;5;6;7;8;9;10;11;12;13;14;15;16;17;18;19;100;"},
+    {{"UPDATE b.t SET amount = amount + 100 WHERE name = 'anna'"},
+     10,
+     0,
+     1,
+     1,
+     0,
+     "10;11;12;13;14;15;16;17;18;19;100;101;102;103;104;105;106;107;108;109;"},
+    {{"MERGE INTO b.t t USING (VALUES (4, 40), (15, 150), (30, 300)) s(a, b) ON t.amount = s.a "
+      "WHEN MATCHED AND s.a = 15 THEN DELETE WHEN MATCHED THEN UPDATE SET amount = s.b "
+      "WHEN NOT MATCHED THEN INSERT (amount) VALUES (s.b)"},
+     1,
+     1,
+     2,
+     0,
+     2,
+     "0;1;2;3;5;6;7;8;9;10;11;12;13;14;16;17;18;19;40;300;"},
+    {{"DELETE FROM b.t WHERE amount IN (0, 10)",
+      "MERGE INTO b.t t USING (VALUES (4, 40), (15, 150)) s(a, b) ON t.amount = s.a "
+      "WHEN MATCHED THEN UPDATE SET amount = s.b"},
+     2,
+     0,
+     1,
+     0,
+     2,
+     "1;2;3;5;6;7;8;9;11;12;13;14;16;17;18;19;40;150;"},
+};
+
+static void test_cases(void **state)
+{
+    for (int i = 0; i < SM_COUNT(cases); i++) {
+        kit k;
+        sm_error e = {0};
+        sm_changed c = {0};
+        kit_init(&k);
+        make_table(&k, old_rows, SM_COUNT(old_rows), "true");
+        for (int s = 0; s < SM_COUNT(cases[i].sql) && cases[i].sql[s]; s++) {
+            assert_ok(change(&k, cases[i].sql[s], &c, &e), &e);
+        }
+        const char *text = amounts(&k);
+        if (strcmp(text, cases[i].after) != 0 || c.n_updated != cases[i].updated ||
+            c.n_deleted != cases[i].deleted || c.n_added != cases[i].added ||
+            c.n_removed != cases[i].removed || c.n_marked != cases[i].marked) {
+            fail_msg("case %d gave %s\n  %d updated, %d deleted; files +%d -%d, %d marked", i, text,
+                     (int)c.n_updated, (int)c.n_deleted, (int)c.n_added, (int)c.n_removed,
+                     (int)c.n_marked);
+        }
+        kit_release(&k);
+    }
+}
+
+/* The feature alone, without the property, adds no vector. */
+static void test_off(void **state)
+{
+    kit k;
+    sm_error e = {0};
+    sm_changed c = {0};
+
+    kit_init(&k);
+    make_table(&k, old_rows, SM_COUNT(old_rows), "false");
+    assert_ok(change(&k, "DELETE FROM b.t WHERE amount = 3", &c, &e), &e);
+    assert_int_equal(c.n_marked, 0);
+    assert_int_equal(c.n_added, 1);
+    kit_release(&k);
+}
+
+/* ---- a load's replace ------------------------------------------------------------------------ */
+
+static int count_vectors(kit *k)
+{
+    sm_store *s = store_of(k);
+    sm_entry *entries = NULL;
+    int64_t n = 0;
+    int found = 0;
+    sm_error e = {0};
+
+    assert_ok(sm_store_list(s, SM_STR(""), true, k->arena, &entries, &n, &e), &e);
+    for (int64_t i = 0; i < n; i++) {
+        found += sm_str_ends(entries[i].key, SM_STR(".bin"));
+    }
+    sm_store_release(s);
+    return found;
+}
+
+static const char *candidate_text(kit *k, sm_candidate *c)
+{
+    sm_names *n = sm_names_new(test_stores, sm_str_of(k->at.path), k->budget);
+    const char *text = NULL;
+    sm_error e = {0};
+
+    sm_names_set_candidate(n, SM_STR("b.t"), c);
+    assert_ok(sql_text(k, n, "SELECT count(*), sum(amount) FROM b.t", &text, &e), &e);
+    sm_names_free(n);
+    return text;
+}
+
+/* A candidate is read with its vectors before it is published; one that is not leaves no file of
+ * vectors behind. */
+static void test_replace(void **state)
+{
+    static order rows[N_ROWS];
+    kit k;
+    sm_error e = {0};
+    sm_candidate *c = NULL;
+    int64_t version = 0;
+
+    kit_init(&k);
+    for (int i = 0; i < N_ROWS; i++) {
+        rows[i] = (order){"2022-04-01", "anna", i};
+    }
+    make_table(&k, rows, N_ROWS, "true");
+    const sm_write w = {.uri = kit_uri(&k, "b/t"),
+                        .mode = SM_WRITE_REPLACE_WHERE,
+                        .where = where_sql("amount % 3 = 1")};
+    const order added = {"2022-04-01", "new", 1000001};
+    for (int i = 0; i < 2; i++) {
+        assert_ok(stage_orders(&k, &w, &added, 1, 1, &c, &e), &e);
+        assert_int_equal(c->record.n_marks, 1);
+        assert_int_equal(sm_candidate_table_rows(c), 2001);
+        assert_int_equal(count_vectors(&k), 1);
+        /* 0 to 2999 without 1, 4, …, 2998, and the new row */
+        assert_string_equal(candidate_text(&k, c), "2001 3999001;");
+        if (i == 0) {
+            sm_candidate_release(c);
+            assert_int_equal(count_vectors(&k), 0);
+        }
+    }
+    assert_ok(sm_publish(&c, 1, k.budget, &version, NULL, &e), &e);
+    sm_candidate_release(c);
+    assert_int_equal(count_vectors(&k), 1);
+    sm_names *n = sm_names_new(test_stores, sm_str_of(k.at.path), k.budget);
+    const char *text = NULL;
+    assert_ok(sql_text(&k, n, "SELECT count(*), sum(amount) FROM b.t", &text, &e), &e);
+    assert_string_equal(text, "2001 3999001;");
+    sm_names_free(n);
+    kit_release(&k);
+}
+
+/* ---- cost ------------------------------------------------------------------------------------ */
+
+static void test_worth(void **state)
+{
+    static const struct {
+        int64_t n_rows, n_before, seen, n_acts, n_deletes;
+        bool want;
+    } rows[] = {
+        {100, 0, 100, 1, 1, true},    {100, 0, 100, 40, 40, true},  {100, 0, 100, 41, 0, false},
+        {100, 30, 70, 10, 10, true},  {100, 30, 70, 11, 11, false}, {100, 0, 100, 0, 0, false},
+        {100, 0, 100, 100, 0, false}, /* all change */
+        {100, 0, 99, 1, 1, false},    /* the statistics say other rows than there are */
+        {-1, 0, 100, 1, 1, false},
+    };
+    for (int i = 0; i < SM_COUNT(rows); i++) {
+        const sm_delta_dv dv = {.cardinality = rows[i].n_before};
+        const sm_delta_file f = {.n_rows = rows[i].n_rows, .dv = rows[i].n_before ? &dv : NULL};
+        const smi_look l = {
+            .n_rows = rows[i].seen, .n_acts = rows[i].n_acts, .n_deletes = rows[i].n_deletes};
+        assert_int_equal(smi_mark_is_worth(&f, &l), rows[i].want);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_cases),
+        cmocka_unit_test(test_off),
+        cmocka_unit_test(test_replace),
+        cmocka_unit_test(test_worth),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
