@@ -198,6 +198,34 @@ static inline sm_status write_orders(kit *k, const sm_write *w, const order *row
     return st;
 }
 
+/* Gives a table the feature deletionVectors, and delta.enableDeletionVectors that value. */
+static inline void enable_vectors(kit *k, const char *table, const char *value)
+{
+    const sm_str features[] = {SM_STR("deletionVectors")};
+    const sm_pair config[] = {{SM_STR("delta.enableDeletionVectors"), sm_str_of(value)}};
+    const sm_delta_protocol p = {.min_reader = 3,
+                                 .min_writer = 7,
+                                 .reader_features = features,
+                                 .n_reader_features = 1,
+                                 .writer_features = features,
+                                 .n_writer_features = 1};
+    sm_store *store = NULL;
+    sm_snapshot *base = NULL;
+    int64_t version = 0;
+    sm_error e = {0};
+
+    assert_ok(sm_store_open(test_stores, kit_uri(k, table), &store, &e), &e);
+    assert_ok(sm_snapshot_open(store, SM_VERSION_LATEST, k->budget, &base, &e), &e);
+    sm_delta_metadata m = *sm_snapshot_metadata(base);
+    m.config = config;
+    m.n_config = 1;
+    const sm_delta_commit c = {
+        .operation = SM_STR("SET TBLPROPERTIES"), .metadata = &m, .protocol = &p};
+    assert_ok(sm_delta_commit_write(store, base, &c, k->budget, &version, &e), &e);
+    sm_snapshot_release(base);
+    sm_store_release(store);
+}
+
 /* ---- reading --------------------------------------------------------------------------------- */
 
 /* All rows of a plan, "day name amount;" each, in `arena`. */
@@ -282,8 +310,8 @@ static inline const char *table_text(kit *k, const char *layer, const char *tabl
     return text;
 }
 
-/* Data files there are under a table, whether a version names them or not. */
-static inline int count_data_files(kit *k, const char *table)
+/* Files of that suffix there are under a table, whether a version names them or not. */
+static inline int count_ending(kit *k, const char *table, const char *suffix)
 {
     sm_error e = {0};
     sm_store *s = NULL;
@@ -293,10 +321,15 @@ static inline int count_data_files(kit *k, const char *table)
     assert_ok(sm_store_open(test_stores, kit_uri(k, table), &s, &e), &e);
     const sm_status st = sm_store_list(s, SM_STR(""), true, k->arena, &entries, &n, &e);
     for (int64_t i = 0; st == SM_OK && i < n; i++) {
-        found += sm_str_ends(entries[i].key, SM_STR(".parquet"));
+        found += sm_str_ends(entries[i].key, sm_str_of(suffix));
     }
     sm_store_release(s);
     return found;
+}
+
+static inline int count_data_files(kit *k, const char *table)
+{
+    return count_ending(k, table, ".parquet");
 }
 
 #endif

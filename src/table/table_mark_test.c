@@ -19,58 +19,13 @@ static const order old_rows[] = {
     {"2022-04-02", "bert", 18}, {"2022-04-02", "bert", 19},
 };
 
-static sm_store *store_of(kit *k)
-{
-    sm_store *out = NULL;
-    sm_error e = {0};
-
-    assert_ok(sm_store_open(test_stores, kit_uri(k, "b/t"), &out, &e), &e);
-    return out;
-}
-
-static sm_snapshot *open_table(kit *k)
-{
-    sm_store *store = store_of(k);
-    sm_snapshot *out = NULL;
-    sm_error e = {0};
-
-    assert_ok(sm_snapshot_open(store, SM_VERSION_LATEST, k->budget, &out, &e), &e);
-    sm_store_release(store);
-    return out;
-}
-
-/* Gives the table the feature, and `property` as delta.enableDeletionVectors. */
-static void enable(kit *k, const char *property)
-{
-    const sm_str features[] = {SM_STR("deletionVectors")};
-    const sm_pair config[] = {{SM_STR("delta.enableDeletionVectors"), sm_str_of(property)}};
-    sm_snapshot *base = open_table(k);
-    sm_delta_metadata m = *sm_snapshot_metadata(base);
-    const sm_delta_protocol p = {.min_reader = 3,
-                                 .min_writer = 7,
-                                 .reader_features = features,
-                                 .n_reader_features = 1,
-                                 .writer_features = features,
-                                 .n_writer_features = 1};
-    const sm_delta_commit c = {
-        .operation = SM_STR("SET TBLPROPERTIES"), .metadata = &m, .protocol = &p};
-    int64_t version = 0;
-    sm_error e = {0};
-
-    m.config = config;
-    m.n_config = 1;
-    assert_ok(sm_delta_commit_write(sm_snapshot_store(base), base, &c, k->budget, &version, &e),
-              &e);
-    sm_snapshot_release(base);
-}
-
 static void make_table(kit *k, const order *rows, int64_t n, const char *property)
 {
     sm_error e = {0};
     const sm_write w = {.uri = kit_uri(k, "b/t"), .split_by = SM_STR("day")};
 
     assert_ok(write_orders(k, &w, rows, n, NULL, &e), &e);
-    enable(k, property);
+    enable_vectors(k, "b/t", property);
 }
 
 static sm_status change(kit *k, const char *sql, sm_changed *out, sm_error *e)
@@ -242,22 +197,6 @@ static void test_off(void **state)
 
 /* ---- a load's replace ------------------------------------------------------------------------ */
 
-static int count_vectors(kit *k)
-{
-    sm_store *s = store_of(k);
-    sm_entry *entries = NULL;
-    int64_t n = 0;
-    int found = 0;
-    sm_error e = {0};
-
-    assert_ok(sm_store_list(s, SM_STR(""), true, k->arena, &entries, &n, &e), &e);
-    for (int64_t i = 0; i < n; i++) {
-        found += sm_str_ends(entries[i].key, SM_STR(".bin"));
-    }
-    sm_store_release(s);
-    return found;
-}
-
 static const char *candidate_text(kit *k, sm_candidate *c)
 {
     sm_names *n = sm_names_new(test_stores, sm_str_of(k->at.path), k->budget);
@@ -293,17 +232,17 @@ static void test_replace(void **state)
         assert_ok(stage_orders(&k, &w, &added, 1, 1, &c, &e), &e);
         assert_int_equal(c->record.n_marks, 1);
         assert_int_equal(sm_candidate_table_rows(c), 2001);
-        assert_int_equal(count_vectors(&k), 1);
+        assert_int_equal(count_ending(&k, "b/t", ".bin"), 1);
         /* 0 to 2999 without 1, 4, …, 2998, and the new row */
         assert_string_equal(candidate_text(&k, c), "2001 3999001;");
         if (i == 0) {
             sm_candidate_release(c);
-            assert_int_equal(count_vectors(&k), 0);
+            assert_int_equal(count_ending(&k, "b/t", ".bin"), 0);
         }
     }
     assert_ok(sm_publish(&c, 1, k.budget, &version, NULL, &e), &e);
     sm_candidate_release(c);
-    assert_int_equal(count_vectors(&k), 1);
+    assert_int_equal(count_ending(&k, "b/t", ".bin"), 1);
     sm_names *n = sm_names_new(test_stores, sm_str_of(k.at.path), k.budget);
     const char *text = NULL;
     assert_ok(sql_text(&k, n, "SELECT count(*), sum(amount) FROM b.t", &text, &e), &e);

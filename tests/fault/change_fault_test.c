@@ -3,7 +3,8 @@
  * tests/fault/change_fault_test.c: statements that change a table whose store fails or lies at its
  * k-th call, for k = 1, 2, … until the statement succeeds by itself. After each fault the table has
  * its old rows or its new ones, also after an open publication has been completed; the statement
- * succeeds when it is run again on the old ones; and nothing leaks. */
+ * succeeds when it is run again on the old ones; and nothing leaks. So too where the statement
+ * writes deletion vectors. */
 #include "orders.h"
 
 static const order old_rows[] = {
@@ -26,6 +27,65 @@ static const struct {
      "WHEN NOT MATCHED THEN INSERT (name, amount) VALUES (s.n, s.a)",
      "2022-04-01 anna 5;2022-04-01 bert 6;2022-04-02 carl 70;NULL new 1;"},
 };
+
+/* A table and a statement. */
+typedef struct scene {
+    const char *sql, *before, *after; /* as `text` tells the rows */
+    void (*make)(kit *k);
+    const char *(*text)(kit *k);
+} scene;
+
+static void make_small(kit *k)
+{
+    sm_error e = {0};
+    const sm_write w = {.uri = kit_uri(k, "b/t"), .split_by = SM_STR("day")};
+    assert_ok(write_orders(k, &w, old_rows, SM_COUNT(old_rows), NULL, &e), &e);
+}
+
+static const char *small_text(kit *k)
+{
+    return table_text(k, "b", "t");
+}
+
+/* ---- with deletion vectors ------------------------------------------------------------------- */
+
+#define N_LARGE 1500
+
+static void make_large(kit *k)
+{
+    static order rows[N_LARGE];
+    sm_error e = {0};
+    const sm_write w = {.uri = kit_uri(k, "b/t")};
+    for (int i = 0; i < N_LARGE; i++) {
+        rows[i] = (order){"2022-04-01", "anna", i};
+    }
+    assert_ok(write_orders(k, &w, rows, N_LARGE, NULL, &e), &e);
+    enable_vectors(k, "b/t", "true");
+}
+
+static const char *large_text(kit *k)
+{
+    sm_names *n = sm_names_new(test_stores, sm_str_of(k->at.path), k->budget);
+    const char *text = NULL;
+    sm_error e = {0};
+
+    assert_ok(sql_text(k, n, "SELECT count(*), sum(amount) FROM b.t", &text, &e), &e);
+    sm_names_free(n);
+    return text;
+}
+
+/* The vectors of the first two are too large for the log. */
+static const scene marking[] = {
+    {"DELETE FROM b.t WHERE amount % 3 = 0", "1500 1124250;", "1000 750000;", make_large,
+     large_text},
+    {"UPDATE b.t SET amount = amount + 1 WHERE amount % 3 = 1", "1500 1124250;", "1500 1124750;",
+     make_large, large_text},
+    {"MERGE INTO b.t t USING (VALUES (7), (2000)) s(n) ON t.amount = s.n "
+     "WHEN MATCHED THEN DELETE WHEN NOT MATCHED THEN INSERT (amount) VALUES (s.n)",
+     "1500 1124250;", "1500 1126243;", make_large, large_text},
+};
+
+/* ---- one fault ------------------------------------------------------------------------------- */
 
 static sm_status change(kit *k, const char *sql, sm_error *e)
 {
@@ -61,72 +121,84 @@ static bool disarm(int k)
     return fired;
 }
 
-static bool is_old(const char *text)
-{
-    return strcmp(text, OLD_TEXT) == 0;
-}
-
-static void check_after(kit *k, int i, int n_old_files, sm_status st)
+static void check_after(kit *k, const scene *of, int n_old_files, sm_status st)
 {
     sm_error e = {0};
     sm_str told = {0};
-    const char *text = table_text(k, "b", "t");
-    const bool was_new = st == SM_OK || !is_old(text);
+    const bool was_new = st == SM_OK || strcmp(of->text(k), of->before) != 0;
     assert_ok(sm_lake_settle(test_stores, sm_str_of(k->at.path), k->budget, k->arena, &told, &e),
               &e);
-    text = table_text(k, "b", "t");
-    if (was_new || !is_old(text)) {
-        assert_string_equal(text, statements[i].after);
+    const char *text = of->text(k);
+    if (was_new || strcmp(text, of->before) != 0) {
+        assert_string_equal(text, of->after);
         return;
     }
     if (st == SM_DISK_FULL) { /* when files nobody needs would hurt most */
         assert_int_equal(count_data_files(k, "b/t"), n_old_files);
+        assert_int_equal(count_ending(k, "b/t", ".bin"), 0);
     }
-    assert_ok(change(k, statements[i].sql, &e), &e);
-    assert_string_equal(table_text(k, "b", "t"), statements[i].after);
+    assert_ok(change(k, of->sql, &e), &e);
+    assert_string_equal(of->text(k), of->after);
 }
 
 /* Fails one call of a statement; whether there was such a call. */
-static bool fail_once(int i, int at, const char *kind)
+static bool fail_once(const scene *of, int at, const char *kind)
 {
     kit k;
     sm_error e = {0};
     kit_init(&k);
-    const sm_write w = {.uri = kit_uri(&k, "b/t"), .split_by = SM_STR("day")};
-    assert_ok(write_orders(&k, &w, old_rows, SM_COUNT(old_rows), NULL, &e), &e);
+    of->make(&k);
     const int n_old_files = count_data_files(&k, "b/t");
     arm(at, kind);
-    const sm_status st = change(&k, statements[i].sql, &e);
+    const sm_status st = change(&k, of->sql, &e);
     const bool fired = disarm(at);
     if (!fired) {
         assert_ok(st, &e);
     }
-    check_after(&k, i, n_old_files, st);
+    check_after(&k, of, n_old_files, st);
     kit_release(&k);
     return fired;
 }
 
-static void test_failing_calls(void **state)
+static void fail_each(const scene *of)
 {
     static const char *const kinds[] = {"error", "lost", "disk_full"};
-    for (int i = 0; i < SM_COUNT(statements); i++) {
-        for (int kind = 0; kind < SM_COUNT(kinds); kind++) {
-            int at = 1;
-            while (fail_once(i, at, kinds[kind])) {
-                at++;
-            }
-            assert_true(at > 5);
-            const int64_t live = sm_live_allocs();
-            for (int again = 1; again < at; again += 5) {
-                fail_once(i, again, kinds[kind]);
-                assert_int_equal(sm_live_allocs(), live);
-            }
+
+    for (int kind = 0; kind < SM_COUNT(kinds); kind++) {
+        int at = 1;
+        while (fail_once(of, at, kinds[kind])) {
+            at++;
         }
+        assert_true(at > 5);
+        const int64_t live = sm_live_allocs();
+        for (int again = 1; again < at; again += 5) {
+            fail_once(of, again, kinds[kind]);
+            assert_int_equal(sm_live_allocs(), live);
+        }
+    }
+}
+
+static void test_failing_calls(void **state)
+{
+    for (int i = 0; i < SM_COUNT(statements); i++) {
+        fail_each(&(scene){.sql = statements[i].sql,
+                           .before = OLD_TEXT,
+                           .after = statements[i].after,
+                           .make = make_small,
+                           .text = small_text});
+    }
+}
+
+static void test_failing_calls_of_vectors(void **state)
+{
+    for (int i = 0; i < SM_COUNT(marking); i++) {
+        fail_each(&marking[i]);
     }
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_failing_calls)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_failing_calls),
+                                       cmocka_unit_test(test_failing_calls_of_vectors)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,8 @@
 """Random programs of statements that change a table: after each, the table is as DuckDB's.
 
 A failure prints the seed and the statements of its program. SMELT_SEED=N runs the same programs
-again; SMELT_PROGRAMS (100) is their number, under the soak mark 1,000. The table that smelt wrote is
+again; SMELT_PROGRAMS (100) is their number, under the soak mark 1,000. They run on a table without
+deletion vectors, and fewer of them on one with them, which is compacted in between. The table that smelt wrote is
 read by delta-rs, at the end also by the other peers. What the program reads besides is random too: a
 file of rows, and the table itself.
 """
@@ -10,6 +11,7 @@ import random
 
 import pytest
 
+from deletion_vectors import enable_vectors, vectors_added
 from engines import read_with_deltalake
 from test_differential import COLUMNS, Maker, comparable, sort_key, write_table
 
@@ -139,7 +141,8 @@ def sorted_rows(rows):
 class Program:
     """One table in both engines."""
 
-    def __init__(self, smelt, connection, lake, maker):
+    def __init__(self, smelt, connection, lake, maker, has_vectors):
+        self.has_vectors = has_vectors
         self.smelt, self.connection, self.lake, self.maker = smelt, connection, lake, maker
         self.told = []
 
@@ -155,6 +158,11 @@ class Program:
             assert done.returncode == 0, text + done.stderr
             self.connection.execute(sql)
         assert self.here() == self.there(), text
+
+    def compact(self):
+        self.told.append("-- smelt table optimize")
+        self.smelt("table", "optimize", self.lake / "mart" / "t")
+        assert self.here() == self.there(), self.report()
 
     def here(self):
         rows = read_with_deltalake(self.lake / "mart" / "t")
@@ -174,6 +182,8 @@ class Program:
             pairs = self.connection.execute(self.maker.doubled).fetchone()[0] \
                 if self.maker.doubled else None
             self.both(sql, refused=(pairs or 0) > 1)
+            if self.has_vectors and self.maker.rng.random() < 0.1:
+                self.compact()
 
 
 @pytest.fixture(scope="module")
@@ -188,13 +198,16 @@ def sources(tmp_path_factory):
     return tables
 
 
-def run_programs(smelt, lake, sources, number):
+def run_programs(smelt, lake, sources, number, has_vectors=False):
     duckdb = pytest.importorskip("duckdb")
     connection = duckdb.connect(config={"threads": 1, "autoinstall_known_extensions": False})
     connection.execute("SET TimeZone = 'UTC'; CREATE SCHEMA mart")
     rng = random.Random(SEED + 1)
+    if has_vectors:
+        smelt("sql", "--write", f"CREATE TABLE {TABLE} AS SELECT 1 AS none", "--lake", lake)
+        enable_vectors(lake / "mart" / "t")
     for _ in range(number):
-        Program(smelt, connection, lake, Changes(rng, sources)).run()
+        Program(smelt, connection, lake, Changes(rng, sources), has_vectors).run()
     return connection
 
 
@@ -206,6 +219,17 @@ def test_random_programs(smelt, lake, sources, delta_peers):
         assert sorted_rows(rows) == wanted, f"{name}, SMELT_SEED={SEED}"
 
 
+def test_random_programs_with_deletion_vectors(smelt, lake, sources, delta_peers):
+    connection = run_programs(smelt, lake, sources, PROGRAMS * 3 // 10, has_vectors=True)
+    wanted = sorted_rows(connection.execute(f"FROM {TABLE}").fetchall())
+    for name, read in delta_peers.items():
+        rows = [[row[column] for column in NAMES] for row in read(lake / "mart" / "t")]
+        assert sorted_rows(rows) == wanted, f"{name}, SMELT_SEED={SEED}"
+    assert len(vectors_added(lake / "mart" / "t")) > 10, f"SMELT_SEED={SEED}"
+
+
 @pytest.mark.soak
-def test_many_random_programs(smelt, lake, sources):
-    run_programs(smelt, lake, sources, int(os.environ.get("SMELT_PROGRAMS", "1000")))
+@pytest.mark.parametrize("has_vectors", [False, True], ids=["files", "vectors"])
+def test_many_random_programs(smelt, lake, sources, has_vectors):
+    number = int(os.environ.get("SMELT_PROGRAMS", "1000"))
+    run_programs(smelt, lake, sources, number, has_vectors)
