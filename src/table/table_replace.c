@@ -435,8 +435,7 @@ static sm_status look_into(replacing *r, sm_error *e)
         }
     }
     SM_TRY(check_pairs(r, files, e));
-    return has_fate(r, MARK) ? smi_mark_write(r->stage, r->files, r->n_files, r->looks, e)
-                             : SM_OK;
+    return has_fate(r, MARK) ? smi_mark_write(r->stage, r->files, r->n_files, r->looks, e) : SM_OK;
 }
 
 /* ---- rewriting ------------------------------------------------------------------------------- */
