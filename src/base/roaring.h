@@ -32,8 +32,8 @@ bool sm_roaring_read(const uint8_t *bytes, size_t len, sm_roaring_each each, voi
                      size_t *used);
 
 /**
- * Appends the set of the numbers below n_bits, at most 2^32, whose bits are set: each 65,536 of them as an array, a bitmap or
- * runs, whichever is the smallest.
+ * Appends the set of the numbers below n_bits, at most 2^32, whose bits are set: each 65,536 of
+ * them as an array, a bitmap or runs, whichever is the smallest.
  *
  * Errors    those of sm_buf_reserve; SM_BUDGET where there is no memory
  * Units     meanwhile the set takes about as many bytes as it is written with, in no budget

@@ -241,7 +241,7 @@ sm_status sm_delta_check_write(const sm_snapshot *s, sm_error *e)
 
 bool sm_delta_has_vectors(const sm_snapshot *s)
 {
-    return sm_delta_has_feature(&s->protocol, SM_STR("deletionVectors")) &&
+    return sm_delta_has_feature(&s->protocol, "deletionVectors") &&
            sm_str_eq_nocase(smi_config(&s->metadata, "delta.enableDeletionVectors"),
                             SM_STR("true"));
 }

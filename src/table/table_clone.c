@@ -9,7 +9,8 @@
  *          version 0, as any new table.
  * Log      Schema, partition columns, properties, domains and protocol are those of the version;
  *          the id is a new one, and transactions are not taken over. Each file is named by an
- *          absolute, encoded URI, with the statistics that its writer gave; its deletion vector too.
+ *          absolute, encoded URI, with the statistics that its writer gave. So is its deletion
+ *          vector.
  * After    Both tables go their own ways: what is written into one is not in the other. The clone
  *          never deletes files of its source. A vacuum of the source does not know of the clone: a
  *          file that the source removed, and the clone still has, is gone with it.
