@@ -133,9 +133,6 @@ static int64_t kept_rows(const sm_candidate *c)
                SM_STR_ARG(c->uri), e.what);
         return -1;
     }
-    for (int64_t i = 0; i < c->record.n_marks; i++) {
-        rows += c->record.marks[i].file->n_rows - c->record.marks[i].dv->cardinality;
-    }
     SM_ASSERT(c->record.n_restores == 0); /* what a restore makes is published at once */
     for (int64_t i = 0; t.n_rows >= 0 && i < c->record.n_removes; i++) {
         t.n_rows -= sm_delta_file_rows(c->record.removes[i]);
@@ -152,6 +149,9 @@ int64_t sm_candidate_table_rows(sm_candidate *c)
     int64_t rows = c->kept_rows;
     for (int64_t i = 0; rows >= 0 && i < c->record.n_adds; i++) {
         rows += c->record.adds[i].n_rows;
+    }
+    for (int64_t i = 0; rows >= 0 && i < c->record.n_marks; i++) {
+        rows += c->record.marks[i].file->n_rows - c->record.marks[i].dv->cardinality;
     }
     return rows;
 }
