@@ -210,6 +210,8 @@ LIMITS = {
     "constraints, generated columns": InTest("src/query/spark_expr_test.c", "UNSUPPORTED"),
     "values of partition columns that": InTest("src/delta/delta_partition_test.c", "DEFAULT_PARTITION"),
     "many files": InTest("tests/memory/test_many_adds.py", "MOST_BYTES"),
+    "deletion vectors: a DELETE": InTest("src/table/table_mark_test.c",
+                                         "test_off"),
     "the folder of a partition": InTest("src/delta/delta_partition_test.c", "SM_LIMIT"),
     "partition columns of type BLOB": InTest("tests/peers/test_partitioned.py", "blob"),
     "files, and their deletion vectors": [
