@@ -25,6 +25,7 @@ SIMPLE(sm_type_time, TIME);
 SIMPLE(sm_type_timestamp, TIMESTAMP);
 SIMPLE(sm_type_timestamp_ntz, TIMESTAMP_NTZ);
 #undef SIMPLE
+const sm_type sm_type_variant = {.id = SM_TYPE_STRING, .is_variant = true};
 
 /* ---- making types ---------------------------------------------------------------------------- */
 

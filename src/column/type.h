@@ -66,6 +66,7 @@ struct sm_type {
     const sm_field
         *fields; /* STRUCT: its fields; LIST: one, the element; MAP: two, key and value */
     int32_t n_fields;
+    bool is_variant; /* STRING: files have variants, which are read as their JSON text */
 };
 
 extern const sm_type sm_type_null, sm_type_bool, sm_type_i8, sm_type_i16, sm_type_i32, sm_type_i64,
@@ -75,6 +76,9 @@ extern const sm_type sm_type_null, sm_type_bool, sm_type_i8, sm_type_i16, sm_typ
 /* VARCHAR whose text is JSON. It equals VARCHAR; only a cast to it differs, which compares the
  * address. */
 extern const sm_type sm_type_json;
+/** VARCHAR with the JSON text of a variant of the file. It equals VARCHAR: what is made of such a
+ * column is text. */
+extern const sm_type sm_type_variant;
 
 /* ---- making types ---------------------------------------------------------------------------- */
 

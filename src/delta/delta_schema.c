@@ -50,6 +50,7 @@ static sm_status parse_primitive(sm_str name, sm_arena *a, const sm_type **out, 
         {"timestamp", &sm_type_timestamp},
         {"timestamp_ntz", &sm_type_timestamp_ntz},
         {"void", &sm_type_null},
+        {"variant", &sm_type_variant},
     };
 
     for (int i = 0; i < SM_COUNT(primitives); i++) {

@@ -110,7 +110,7 @@ static bool parse_bound(const sm_json *j, const sm_type *t, bool is_max, sm_aren
 {
     bool is_exact = false;
 
-    if (!j || !has_bounds(t) || !is_of_kind(j, t)) {
+    if (!j || !has_bounds(t) || t->is_variant || !is_of_kind(j, t)) { /* a variant's are coded */
         return false;
     }
     if (t->id == SM_TYPE_BOOL) {

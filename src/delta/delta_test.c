@@ -599,6 +599,17 @@ static int64_t count_removes(const sm_snapshot *s)
     return n;
 }
 
+static void test_a_type_of_the_future(void **state)
+{
+    const fixture *f = *state;
+    const sm_type *t = NULL;
+    sm_error e = {0};
+    const char *json = "{\"type\":\"struct\",\"fields\":[{\"name\":\"g\",\"type\":\"geometry\"}]}";
+
+    assert_status(sm_delta_schema_parse(sm_str_of(json), f->arena, &t, &e), SM_UNSUPPORTED, &e);
+    assert_string_equal(e.what, "type \"geometry\" of the schema is not supported");
+}
+
 static void test_checkpoint_stands_for_the_log(void **state)
 {
     const fixture *f = *state;
@@ -1167,6 +1178,7 @@ int main(void)
         DELTA_TEST(test_lost_answer_is_resolved),
         DELTA_TEST(test_append_only),
         DELTA_TEST(test_append_only_in_other_letters),
+        DELTA_TEST(test_a_type_of_the_future),
         DELTA_TEST(test_checkpoint_stands_for_the_log),
         DELTA_TEST(test_removed_twice_and_back),
         DELTA_TEST(test_removals_in_a_checkpoint),

@@ -170,6 +170,7 @@ LIMITS = {
                                                 "test_nanoseconds_are_rounded_down"),
     "INT96": InTest("tests/peers/test_spark.py", "INT96"),
     "UUID": InTest("tests/peers/test_parquet_types.py", "UUID"),
+    "VARIANT": InTest("src/format/parquet/parquet_variant_test.c", "AAEC/w=="),
     "INTERVAL, GEOMETRY": InTest("tests/peers/test_parquet_types.py", "INTERVAL"),
     "damaged pages": InTest("src/format/parquet/parquet_test.c", "checksum"),
     "a page index or bounds": InTest("tests/peers/test_pruned_reads.py", "index"),
@@ -217,7 +218,8 @@ LIMITS = {
     "files, and their deletion vectors": [
         InTest("src/delta/delta_vector_test.c", "outside the table"),
         InTest("tests/cli/test_outside.py", "test_what_a_table_may_name")],
-    "the type variant": InTest("tests/conformance/delta_conformance_test.c", "variant"),
+    "tables with variants": InTest("tests/peers/test_variants.py", "not supported"),
+    "other types that Delta": InTest("src/delta/delta_test.c", "test_a_type_of_the_future"),
     "unsigned integers": InTest("tests/peers/test_delta_interop.py", "UTINYINT"),
     "columns of a type that Delta": InTest("src/table/table_stage_test.c", "has no type"),
     "columns with the same name": InTest("src/table/table_stage_test.c", "two columns are called"),

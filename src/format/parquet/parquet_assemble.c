@@ -273,6 +273,17 @@ static sm_status assemble_list(const smi_pq_shape *s, smi_pq_leaf *const *leaves
     return SM_OK;
 }
 
+static sm_status assemble_variant(const smi_pq_shape *s, smi_pq_leaf *const *leaves,
+                                  int64_t n_slots, sm_batch *into, sm_column *out, sm_error *e)
+{
+    sm_column group = {0};
+
+    SM_ASSERT(s->n_children == 1 && s->children[0].kind == SMI_PQ_SHAPE_STRUCT);
+    SM_TRY(assemble(&s->children[0], leaves, n_slots, into, &group, e));
+    const sm_status st = smi_pq_variant_texts(&group, into, out, e);
+    return sm_within(e, st, "column %.*s", SM_STR_ARG(s->path));
+}
+
 static sm_status assemble(const smi_pq_shape *s, smi_pq_leaf *const *leaves, int64_t n_slots,
                           sm_batch *into, sm_column *out, sm_error *e)
 {
@@ -291,6 +302,8 @@ static sm_status assemble(const smi_pq_shape *s, smi_pq_leaf *const *leaves, int
         return assemble_leaf(s, l, n_slots, into, out, e);
     case SMI_PQ_SHAPE_STRUCT:
         return assemble_struct(s, leaves, n_slots, into, out, e);
+    case SMI_PQ_SHAPE_VARIANT:
+        return assemble_variant(s, leaves, n_slots, into, out, e);
     default:
         return assemble_list(s, leaves, n_slots, into, out, e);
     }

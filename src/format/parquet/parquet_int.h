@@ -14,6 +14,7 @@
  *   parquet_convert    values as stored -> values of the wanted type
  *   parquet_leaf       reads one leaf column of a row group: pages -> levels and values
  *   parquet_assemble   levels and values of leaves -> nested columns
+ *   parquet_variant    columns of a variant -> its JSON text
  *   parquet_stats      statistics of chunks and pages <-> sm_range
  *   parquet_reader     open, plan, begin, pull
  *   parquet_dict       the dictionary of a column that is written
@@ -334,7 +335,8 @@ typedef enum smi_pq_shape_kind {
     SMI_PQ_SHAPE_MISSING, /* not in the file: null */
     SMI_PQ_SHAPE_LEAF,
     SMI_PQ_SHAPE_STRUCT,
-    SMI_PQ_SHAPE_LIST, /* and MAP, which has two children */
+    SMI_PQ_SHAPE_LIST,    /* and MAP, which has two children */
+    SMI_PQ_SHAPE_VARIANT, /* one child: the group of its columns, a STRUCT */
 } smi_pq_shape_kind;
 
 /* Where a wanted type is in the file: a tree with a shape for each type in it. A *slot* is a place
@@ -354,6 +356,7 @@ struct smi_pq_shape {
     int32_t n_children;
     smi_pq_shape *children;
     smi_pq_convert convert; /* LEAF */
+    sm_str path;            /* VARIANT: its name in messages */
 };
 
 /** The file's columns as a type, copied into `a`. SM_UNSUPPORTED. */
@@ -617,6 +620,15 @@ void smi_pq_pack_bools(const uint8_t *in, int64_t n, uint8_t *out);
  * has those that the shape reads. SM_CORRUPT where their levels contradict each other. */
 sm_status smi_pq_assemble(const smi_pq_shape *shape, smi_pq_leaf *const *leaves, int64_t n_rows,
                           sm_batch *into, sm_column *out, sm_error *e) SM_MUST_USE;
+
+/* ---- variants (parquet_variant.c) ------------------------------------------------------------ */
+
+/** Has the node the columns of a variant? */
+bool smi_pq_is_variant(const smi_pq_node *n);
+/** Makes a column of JSON texts, of out->type, from a variant's group that was read as a struct.
+ * SM_CORRUPT, SM_UNSUPPORTED, SM_LIMIT, without a place. */
+sm_status smi_pq_variant_texts(const sm_column *group, sm_batch *into, sm_column *out,
+                               sm_error *e) SM_MUST_USE;
 
 /* ---- statistics (parquet_stats.c) ------------------------------------------------------------ */
 

@@ -10,8 +10,9 @@
  * Leaves   A leaf has the type of its annotation, if that is known here and fits the physical type;
  *          else the physical type's. A UUID is read as text. INT96 is a local timestamp, as in
  *          DuckDB and Arrow, and may be read as an instant, which Spark means by it. Types that
- *          smelt does not have (INTERVAL, GEOMETRY, VARIANT, a TIME in UTC) are noted in the field
+ *          smelt does not have (INTERVAL, GEOMETRY, a TIME in UTC) are noted in the field
  *          and refused when it is read; a declared column reads them as its own type.
+ * Variants A group that is annotated as VARIANT, or wanted as one, is a text: parquet_variant.c.
  * Finding  A wanted field with Delta's column mapping is found by its id or physical name. Any
  *          other is found by its name, or ignoring case if only one column matches. A field that is
  *          not found is null.
@@ -173,8 +174,6 @@ static const char *foreign_type(const smi_pq_node *n)
         return "GEOMETRY";
     case SMI_PQ_GEOGRAPHY:
         return "GEOGRAPHY";
-    case SMI_PQ_VARIANT:
-        return "VARIANT";
     case SMI_PQ_TIME:
         return n->is_utc ? "TIME WITH TIME ZONE" : NULL;
     default:
@@ -196,6 +195,22 @@ static void note_foreign(const smi_pq_node *n, sm_arena *a, sm_field *field)
     }
 }
 
+static sm_status type_of(node_view v, sm_arena *a, const sm_type **out, sm_error *e);
+
+static sm_status struct_of(const smi_pq_node *n, sm_arena *a, const sm_type **out, sm_error *e)
+{
+    sm_field *fields = SM_NEW_ARRAY(a, sm_field, n->n_children);
+    for (int32_t i = 0; i < n->n_children; i++) {
+        const node_view child = {n->children[i], false};
+        fields[i].name = child.node->name;
+        fields[i].is_nullable = view_is_nullable(child);
+        note_foreign(child.node, a, &fields[i]);
+        SM_TRY(type_of(child, a, &fields[i].type, e));
+    }
+    *out = sm_type_struct(a, fields, n->n_children);
+    return SM_OK;
+}
+
 static sm_status type_of(node_view v, sm_arena *a, const sm_type **out, sm_error *e)
 {
     const node_form f = form_of(v);
@@ -203,17 +218,12 @@ static sm_status type_of(node_view v, sm_arena *a, const sm_type **out, sm_error
     if (f.kind == NODE_LEAF) {
         return leaf_type(n, a, out, e);
     }
-    if (f.kind == NODE_STRUCT) {
-        sm_field *fields = SM_NEW_ARRAY(a, sm_field, n->n_children);
-        for (int32_t i = 0; i < n->n_children; i++) {
-            const node_view child = {n->children[i], false};
-            fields[i].name = child.node->name;
-            fields[i].is_nullable = view_is_nullable(child);
-            note_foreign(child.node, a, &fields[i]);
-            SM_TRY(type_of(child, a, &fields[i].type, e));
-        }
-        *out = sm_type_struct(a, fields, n->n_children);
+    if (f.kind == NODE_STRUCT && n->logical == SMI_PQ_VARIANT && smi_pq_is_variant(n)) {
+        *out = &sm_type_variant;
         return SM_OK;
+    }
+    if (f.kind == NODE_STRUCT) {
+        return struct_of(n, a, out, e);
     }
     sm_field items[2] = {{.name = SM_STR("key")}, {.name = SM_STR("value")}};
     for (int i = 0; i < f.n_items; i++) {
@@ -304,7 +314,11 @@ static sm_status fail_type(finder *f, const smi_pq_node *n, const sm_type *want,
 {
     sm_buf have = {0}, wanted = {0};
     print_node(n, &have);
-    sm_type_print(want, &wanted);
+    if (want->is_variant) {
+        sm_buf_printf(&wanted, "VARIANT");
+    } else {
+        sm_type_print(want, &wanted);
+    }
     const sm_status st =
         sm_fail(f->e, SM_SCHEMA, "column \"%.*s\" is %.*s in the file, %.*s is wanted",
                 SM_STR_ARG(path), SM_STR_ARG(sm_buf_str(&have)), SM_STR_ARG(sm_buf_str(&wanted)));
@@ -476,6 +490,26 @@ static sm_status find_struct(finder *f, const smi_pq_node *n, spot at, smi_pq_sh
     return SM_OK;
 }
 
+/* The group is read as the struct that it is; its texts are made of that. */
+static sm_status find_variant(finder *f, const smi_pq_node *n, spot at, smi_pq_shape *out)
+{
+    const sm_type *group = NULL;
+    if (!smi_pq_is_variant(n)) {
+        return fail_type(f, n, out->type, at.path);
+    }
+    SM_TRY(struct_of(n, f->mem, &group, f->e));
+    out->kind = SMI_PQ_SHAPE_VARIANT;
+    out->path = at.path;
+    out->n_children = 1;
+    out->children = SM_NEW(f->mem, smi_pq_shape);
+    *out->children = *out;
+    out->children->type = group;
+    SM_TRY(find_struct(f, n, at, out->children));
+    out->leaf = out->children->leaf;
+    SM_ASSERT(out->children->kind == SMI_PQ_SHAPE_STRUCT); /* it has a leaf: metadata */
+    return SM_OK;
+}
+
 static sm_status find_list(finder *f, const smi_pq_node *n, const node_form *form, spot at,
                            smi_pq_shape *out)
 {
@@ -513,6 +547,10 @@ static sm_status find_shape(finder *f, node_view v, const sm_type *want, spot at
                           .slot_rep = at.slot_rep};
     if (form.kind == NODE_LIST && form.repeated == n) {
         out->def--; /* without an annotation, the list is null only where its parent is */
+    }
+    if (want->is_variant) {
+        return form.kind == NODE_STRUCT ? find_variant(f, n, at, out)
+                                        : fail_type(f, n, want, at.path);
     }
     if (form.kind == NODE_LEAF && !sm_type_is_nested(want->id)) {
         return find_leaf(f, n, at, out);
