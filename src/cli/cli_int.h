@@ -201,6 +201,17 @@ typedef struct smi_cluster_opts {
 sm_status smi_cluster_run(smi_cli *cli, sm_str uri, const smi_cluster_opts *o, bool is_dry,
                           sm_error *e) SM_MUST_USE;
 
+/* ---- smelt table alter (cli_alter.c) --------------------------------------------------------- */
+
+typedef struct smi_alter_opts {
+    smi_list enable;
+} smi_alter_opts;
+
+/** Changes columns, properties or constraints of the table args[0] as the other arguments say, and
+ * prints what was done. SM_USAGE: no change; those of sm_query_alter() and sm_table_alter(). */
+sm_status smi_alter_table(smi_cli *cli, char **args, int n_args, const smi_alter_opts *o,
+                          bool is_dry, sm_error *e) SM_MUST_USE;
+
 /* ---- smelt table convert (cli_convert.c) ----------------------------------------------------- */
 
 /** Makes a table of a folder of Parquet files, and prints what it is. partition_by: NULL where it

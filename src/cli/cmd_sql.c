@@ -174,6 +174,13 @@ static void print_change_json(smi_cli *cli, const char *statement, const sm_chan
     sm_json_set_i64_or_null(&w, "removed", c->n_removed);
     sm_json_set_i64_or_null(&w, "marked", c->n_marked);
     sm_json_end_object(&w);
+    if (c->n_features > 0) {
+        sm_json_set_array(&w, "features");
+        for (int32_t i = 0; i < c->n_features; i++) {
+            sm_json_put_text(&w, c->features[i]);
+        }
+        sm_json_end_array(&w);
+    }
     sm_json_key(&w, SM_STR("seconds"));
     sm_json_put_fixed(&w, secs, 3);
     sm_json_end_object(&w);
@@ -206,8 +213,13 @@ static void print_change(sm_statement_kind kind, const sm_changed *c)
     if (c->version < 0) {
         printf("nothing changed: %.*s stays as it is\n", SM_STR_ARG(c->table));
     } else {
-        const char *what = kind == SM_STATEMENT_CREATE_TABLE && !before[0] ? "no rows" : "";
+        const char *what = kind == SM_STATEMENT_ALTER                        ? "altered"
+                           : kind == SM_STATEMENT_CREATE_TABLE && !before[0] ? "no rows"
+                                                                             : "";
         printf("%s: version %" PRId64 " of %.*s\n", what, c->version, SM_STR_ARG(c->table));
+    }
+    for (int32_t i = 0; i < c->n_features; i++) {
+        printf("turned on the table feature %.*s\n", SM_STR_ARG(c->features[i]));
     }
 }
 
@@ -282,8 +294,8 @@ const smi_command smi_command_sql = {
         "  smelt sql \"SELECT count(*) FROM 'logs/*.json'\"\n"
         "  smelt sql 'FROM gold.segments LIMIT 5' --lake ./lake\n"
         "\n"
-        "With --write also INSERT INTO, CREATE TABLE ... AS, DELETE FROM, UPDATE, MERGE INTO\n"
-        "and COPY ... TO.\n"
+        "With --write also INSERT INTO, CREATE TABLE ... AS, DELETE FROM, UPDATE, MERGE INTO,\n"
+        "ALTER TABLE and COPY ... TO.\n"
         "\n"
         "  smelt sql --write \"DELETE FROM gold.segments WHERE day < DATE '2022-04-01'\"\n",
     .options = option_table,

@@ -19,6 +19,7 @@ typedef struct options {
     smi_vacuum_opts vacuum;
     smi_fsck_opts fsck;
     smi_diff_opts diff;
+    smi_alter_opts alter;
 } options;
 
 static const smi_opt option_table[] = {
@@ -44,7 +45,7 @@ static const smi_opt option_table[] = {
      "vacuum: do not list the folder; only files that the log removed",
      offsetof(options, vacuum.lite)},
     {"--dry-run", SMI_OPT_FLAG, NULL,
-     "vacuum, restore, optimize, cluster, convert, fsck: only print what would be done",
+     "vacuum, restore, optimize, cluster, convert, fsck, alter: only print what would be done",
      offsetof(options, dry_run)},
     {"--repair", SMI_OPT_FLAG, NULL, "fsck: remove the entries of files that are gone from the log",
      offsetof(options, fsck.repair)},
@@ -68,6 +69,8 @@ static const smi_opt option_table[] = {
     {"--format", SMI_OPT_TEXT, "NAME",
      "diff: table, csv, json, ndjson, md (default: table on a terminal, else csv)",
      offsetof(options, diff.format)},
+    {"--enable", SMI_OPT_LIST, "FEATURE", "alter: turn on column-mapping or type-widening",
+     offsetof(options, alter.enable)},
     {0},
 };
 
@@ -438,24 +441,42 @@ static sm_status cluster_table(smi_cli *cli, sm_store *store, const options *o, 
     return smi_cluster_run(cli, sm_store_uri(store), &opts, o->dry_run, e);
 }
 
-/* Each verb looks at one version of the table, or at its store. */
+static sm_status clone_table(smi_cli *cli, char **args, int n_args, const options *o, sm_error *e)
+{
+    sm_table_at at;
+
+    if (n_args != 2) {
+        return sm_fail(e, SM_USAGE, "smelt table clone needs a source and a target");
+    }
+    SM_TRY(read_at(o, &at, e));
+    return smi_clone_run(cli, args[0], args[1], &at, e);
+}
+
+static sm_status alter_table(smi_cli *cli, char **args, int n_args, const options *o, sm_error *e)
+{
+    return smi_alter_table(cli, args, n_args, &o->alter, o->dry_run, e);
+}
+
+/* Each verb looks at one version of the table, or at its store; or it has more arguments. */
 static const struct verb {
     const char *name;
     sm_status (*of_snapshot)(smi_cli *cli, const sm_snapshot *s, const options *o, sm_error *e);
     sm_status (*of_store)(smi_cli *cli, sm_store *store, const options *o, sm_error *e);
+    sm_status (*of_args)(smi_cli *cli, char **args, int n_args, const options *o, sm_error *e);
     const char *options; /* that it has, a space before and behind each */
 } verbs[] = {
-    {"show", show_table, NULL, " --version --timestamp "},
-    {"files", list_files, NULL, " --version --timestamp --limit "},
-    {"history", NULL, list_commits, " --limit "},
-    {"restore", NULL, restore_table, " --version --timestamp --dry-run "},
-    {"optimize", NULL, optimize_table, " --target-size --dry-run "},
-    {"cluster", NULL, cluster_table, " --by --curve --dry-run "},
-    {"vacuum", NULL, vacuum_table, " --retention --no-retention-check --lite --dry-run "},
-    {"fsck", NULL, check_table, " --repair --damaged --rows --data --dry-run "},
-    {"convert", NULL, convert_folder, " --partition-by --dry-run "},
-    {"clone", NULL, NULL, " --version --timestamp "}, /* of two tables */
-    {"diff", NULL, compare_versions, " --from --to --by --format --limit "},
+    {"show", show_table, NULL, NULL, " --version --timestamp "},
+    {"files", list_files, NULL, NULL, " --version --timestamp --limit "},
+    {"history", NULL, list_commits, NULL, " --limit "},
+    {"restore", NULL, restore_table, NULL, " --version --timestamp --dry-run "},
+    {"optimize", NULL, optimize_table, NULL, " --target-size --dry-run "},
+    {"cluster", NULL, cluster_table, NULL, " --by --curve --dry-run "},
+    {"vacuum", NULL, vacuum_table, NULL, " --retention --no-retention-check --lite --dry-run "},
+    {"fsck", NULL, check_table, NULL, " --repair --damaged --rows --data --dry-run "},
+    {"convert", NULL, convert_folder, NULL, " --partition-by --dry-run "},
+    {"clone", NULL, NULL, clone_table, " --version --timestamp "},
+    {"diff", NULL, compare_versions, NULL, " --from --to --by --format --limit "},
+    {"alter", NULL, NULL, alter_table, " --enable --dry-run "},
 };
 
 static bool is_given(const options *o, const smi_opt *opt)
@@ -467,6 +488,8 @@ static bool is_given(const options *o, const smi_opt *opt)
         return *(const bool *)at;
     case SMI_OPT_TEXT:
         return *(const char *const *)at != NULL;
+    case SMI_OPT_LIST:
+        return ((const smi_list *)at)->n > 0;
     default:
         SM_ASSERT(opt->type == SMI_OPT_I64); /* the table has no others */
         return *(const int64_t *)at != SMI_NOT_GIVEN;
@@ -490,7 +513,7 @@ static sm_status run_verb(smi_cli *cli, const struct verb *v, sm_store *store, c
     sm_snapshot *snapshot = NULL;
     sm_table_at at;
 
-    SM_ASSERT((v->of_store == NULL) != (v->of_snapshot == NULL)); /* clone is not run by this */
+    SM_ASSERT((v->of_store == NULL) != (v->of_snapshot == NULL)); /* else it has arguments */
     if (v->of_store) {
         return v->of_store(cli, store, o, e);
     }
@@ -503,64 +526,55 @@ static sm_status run_verb(smi_cli *cli, const struct verb *v, sm_store *store, c
     return st;
 }
 
-static sm_status check_places(const struct verb *v, int n_args, sm_error *e)
+/* args: behind the verb. */
+static sm_status run_with_args(smi_cli *cli, const struct verb *v, char **args, int n_args,
+                               const options *o, sm_error *e)
 {
-    const bool is_clone = !v->of_store && !v->of_snapshot;
+    sm_store *store = NULL;
 
-    if (n_args == (is_clone ? 3 : 2)) {
-        return SM_OK;
+    if (v->of_args) {
+        return v->of_args(cli, args, n_args, o, e);
     }
-    return sm_fail(e, SM_USAGE, "smelt table %s %s", v->name,
-                   is_clone ? "needs a source and a target" : "takes one table");
-}
-
-static sm_status clone_table(smi_cli *cli, char **args, const options *o, sm_error *e)
-{
-    sm_table_at at;
-
-    SM_TRY(read_at(o, &at, e));
-    return smi_clone_run(cli, args[1], args[2], &at, e);
+    if (n_args != 1) {
+        return sm_fail(e, SM_USAGE, "smelt table %s takes one table", v->name);
+    }
+    SM_TRY(sm_store_open(cli->env.stores, sm_str_of(args[0]), &store, e));
+    const sm_status st = run_verb(cli, v, store, o, e);
+    sm_store_release(store);
+    return st;
 }
 
 static sm_status run_table_verb(smi_cli *cli, const void *opts, char **args, int n_args,
                                 sm_error *e)
 {
-    sm_store *store = NULL;
-
     for (int i = 0; i < SM_COUNT(verbs); i++) {
         if (strcmp(verbs[i].name, args[0]) == 0) {
             SM_TRY(check_options(&verbs[i], opts, cli->arena, e));
-            SM_TRY(check_places(&verbs[i], n_args, e));
-            if (n_args == 3) {
-                return clone_table(cli, args, opts, e);
-            }
-            SM_TRY(sm_store_open(cli->env.stores, sm_str_of(args[1]), &store, e));
-            const sm_status st = run_verb(cli, &verbs[i], store, opts, e);
-            sm_store_release(store);
-            return st;
+            return run_with_args(cli, &verbs[i], args + 1, n_args - 1, opts, e);
         }
     }
     const sm_status st = sm_fail(e, SM_USAGE, "smelt table has no command \"%s\"", args[0]);
-    sm_error_todo(e, "Use show, history, files, diff, restore, optimize, cluster, vacuum, fsck, "
-                     "convert or clone.");
+    sm_error_todo(e, "Use show, history, files, diff, alter, restore, optimize, cluster, vacuum, "
+                     "fsck, convert or clone.");
     return st;
 }
 
 const smi_command smi_command_table = {
     .name = "table",
-    .usage = "show|history|files|diff|restore|optimize|cluster|vacuum|fsck|convert URI, or "
-             "clone SOURCE TARGET",
-    .summary = "Shows, checks, restores, optimizes, sorts or vacuums a Delta table.",
+    .usage = "show|history|files|diff|restore|optimize|cluster|vacuum|fsck|convert URI, "
+             "alter URI CHANGE..., or clone SOURCE TARGET",
+    .summary = "Shows, checks, alters, restores, optimizes, sorts or vacuums a Delta table.",
     .details = "  smelt table history ./lake/gold/orders --limit 5\n"
                "  smelt table restore ./lake/gold/orders --version 3 --dry-run\n"
                "  smelt table optimize ./lake/gold/orders --target-size 256MB\n"
                "  smelt table cluster ./lake/silver/orders --by day,customer\n"
                "  smelt table vacuum ./lake/gold/orders --dry-run\n"
                "  smelt table fsck ./lake/gold/orders --data\n"
-               "  smelt table diff ./lake/gold/orders --from 3 --by id\n",
+               "  smelt table diff ./lake/gold/orders --from 3 --by id\n"
+               "  smelt table alter ./lake/gold/orders 'ADD COLUMN note VARCHAR AFTER id'\n",
     .options = option_table,
     .opts_bytes = sizeof(options),
     .min_args = 2,
-    .max_args = 3,
+    .max_args = 100,
     .run = run_table_verb,
 };

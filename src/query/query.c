@@ -174,6 +174,7 @@ const char *sm_statement_name(sm_statement_kind kind)
         [SM_STATEMENT_COPY] = "COPY",
         [SM_STATEMENT_CREATE_TABLE] = "CREATE TABLE",
         [SM_STATEMENT_INSERT] = "INSERT",
+        [SM_STATEMENT_ALTER] = "ALTER TABLE",
         [SM_STATEMENT_DELETE] = "DELETE",
         [SM_STATEMENT_UPDATE] = "UPDATE",
         [SM_STATEMENT_MERGE] = "MERGE",

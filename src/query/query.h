@@ -434,10 +434,51 @@ typedef enum sm_statement_kind {
     SM_STATEMENT_COPY,         /* the rows of a query go to a file */
     SM_STATEMENT_CREATE_TABLE, /* the rows of a query become a table */
     SM_STATEMENT_INSERT,       /* the rows of a query are added to a table */
+    SM_STATEMENT_ALTER,        /* a table's columns, properties or constraints become others */
     SM_STATEMENT_DELETE,
     SM_STATEMENT_UPDATE,
     SM_STATEMENT_MERGE,
 } sm_statement_kind;
+
+/* What ALTER TABLE does, one change. */
+typedef enum sm_alter_kind {
+    SM_ALTER_ADD_COLUMN,      /* path, type */
+    SM_ALTER_RENAME_COLUMN,   /* path, text: the new name of its last part */
+    SM_ALTER_DROP_COLUMN,     /* path */
+    SM_ALTER_MOVE_COLUMN,     /* path, name: the field that it stands behind; "": it is the first */
+    SM_ALTER_TYPE,            /* path, type */
+    SM_ALTER_DROP_NOT_NULL,   /* path */
+    SM_ALTER_COMMENT,         /* path, text */
+    SM_ALTER_SET_DEFAULT,     /* path, text: an expression */
+    SM_ALTER_DROP_DEFAULT,    /* path */
+    SM_ALTER_SET_PROPERTY,    /* name, text: its value */
+    SM_ALTER_UNSET_PROPERTY,  /* name */
+    SM_ALTER_ADD_CONSTRAINT,  /* name, text: an expression */
+    SM_ALTER_DROP_CONSTRAINT, /* name */
+} sm_alter_kind;
+
+typedef struct sm_alter {
+    sm_alter_kind kind;
+    /* A column, and the fields within it by which it is reached; "element", "key" and "value" stand
+     * for what is in a list or map. */
+    const sm_str *path;
+    int32_t n_path;
+    const sm_type *type;
+    sm_str name, text; /* expressions are in Spark's SQL, as a table keeps them */
+    bool if_exists;    /* DROP, UNSET: where it is not there, nothing is to be done */
+    sm_str sql;        /* the words that say it, which may say several changes */
+} sm_alter;
+
+/**
+ * Parses what stands behind ALTER TABLE and its name: "ADD COLUMN a BIGINT COMMENT 'x' AFTER b".
+ *
+ * Shape     a column that is added with a comment, a default or a place is several changes, in
+ *           their order
+ * Owner     *out lives in `a`, which the text must outlive
+ * Errors    SM_SYNTAX, SM_UNSUPPORTED with their place
+ */
+sm_status sm_query_alter(const sm_sql *sql, sm_arena *a, sm_alter **out, int32_t *n,
+                         sm_error *e) SM_MUST_USE;
 
 /* What becomes of the rows of a table, by DELETE, UPDATE or MERGE. Its expressions are over `rows`:
  * the table's columns; of a MERGE, behind them a BIGINT for whoever executes it, the columns of the
@@ -475,7 +516,9 @@ typedef struct sm_statement {
     const void *table;              /* sm_relation.table; but for CREATE TABLE */
     const sm_plan_node *target;     /* its rows; for sm_statement_finish */
     const sm_dataset *dataset;      /* its files, as scans of it have them */
-    sm_row_change change;           /* DELETE, UPDATE, MERGE */
+    const sm_alter *alters;         /* ALTER TABLE; its plan is one row, of nothing */
+    int32_t n_alters;
+    sm_row_change change; /* DELETE, UPDATE, MERGE */
     /* Subqueries in `change`: a plan of one row with their values. NULL: there are none. */
     const sm_plan *params_plan;
     const sm_plan_param *params;

@@ -134,6 +134,8 @@ typedef struct sm_changed {
                                                * place of are not counted */
     int64_t n_added, n_removed;               /* files */
     int64_t n_marked; /* files that stay, with a deletion vector of rows that are gone */
+    const sm_str *features;                   /* ALTER TABLE: table features that were turned on */
+    int32_t n_features;
 } sm_changed;
 
 /**
@@ -776,6 +778,34 @@ typedef struct sm_converted {
  */
 sm_status sm_table_convert(sm_store *folder, const sm_convert *opts, const sm_exec_env *env,
                            sm_arena *a, sm_converted *out, sm_error *e) SM_MUST_USE;
+
+/* ---- other columns, properties and constraints ----------------------------------------------- */
+
+typedef struct sm_altered {
+    int64_t from, version;  /* version: −1 where nothing was to be changed, and of a dry run */
+    bool is_changed;        /* also of a dry run: something would be */
+    const sm_str *features; /* table features that were turned on */
+    int32_t n_features;
+    int32_t min_reader, min_writer; /* versions of the protocol that it has, or would have */
+} sm_altered;
+
+/**
+ * Does what ALTER TABLE says, one change after the other, all by one commit of metadata. No data
+ * file is written; a constraint is checked against the rows that are there.
+ *
+ * Owner     what *out points to lives in `a`
+ * Returns   SM_OK; SM_CONFLICT: another writer changed the columns, properties or protocol
+ *           meanwhile, or, where a constraint is added, the rows
+ * Errors    SM_NAME: no such column, property or constraint; SM_EXISTS: there is one; SM_TYPE: not
+ *           a type that the column can become; SM_DENIED: something in the table uses the column, a
+ *           feature must be turned on first, a reader that the table declares could not read it;
+ *           SM_INVALID: rows that do not keep a constraint, with their number; SM_UNSUPPORTED: a
+ *           feature that smelt does not write, an expression that is not understood
+ * Threads   no worker: a constraint runs a plan
+ */
+sm_status sm_table_alter(sm_store *table, const sm_alter *items, int32_t n, bool is_dry,
+                         const sm_exec_env *env, sm_arena *a, sm_altered *out,
+                         sm_error *e) SM_MUST_USE;
 
 /* ---- shallow clones -------------------------------------------------------------------------- */
 

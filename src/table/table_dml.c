@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * table/table_dml.c: executes the statements that change tables: INSERT, CREATE TABLE AS, DELETE,
- * UPDATE and MERGE. Called by table_query.c.
+ * UPDATE, MERGE and ALTER TABLE (table_alter.c). Called by table_query.c.
  *
  * Method   Each is a write like that of a pipeline: a stage makes a candidate, and one publication
  *          makes it visible. INSERT and CREATE TABLE give the stage the rows of a query. DELETE,
@@ -394,6 +394,18 @@ static sm_status check_writable(changing *c, sm_error *e)
     return st == SM_END ? SM_OK : st;
 }
 
+/* It has no candidate: its record has no files. */
+static sm_status alter_table(changing *c, sm_error *e)
+{
+    sm_altered altered = {0};
+
+    SM_TRY(smi_alter_run(c->base, c->s->alters, c->s->n_alters, false, c->env, c->a, &altered, e));
+    c->out->version = altered.version;
+    c->out->features = altered.features;
+    c->out->n_features = altered.n_features;
+    return SM_OK;
+}
+
 static sm_status stage_statement(changing *c, sm_error *e)
 {
     if (c->s->kind == SM_STATEMENT_CREATE_TABLE) {
@@ -402,6 +414,9 @@ static sm_status stage_statement(changing *c, sm_error *e)
     SM_ASSERT(c->s->table);
     c->base = sm_snapshot_retain((sm_snapshot *)c->s->table);
     c->uri = sm_store_uri(sm_snapshot_store(c->base));
+    if (c->s->kind == SM_STATEMENT_ALTER) {
+        return alter_table(c, e);
+    }
     const sm_status st = check_writable(c, e);
     if (st != SM_OK) {
         return sm_within(e, st, "table %.*s", SM_STR_ARG(c->uri));

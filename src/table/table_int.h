@@ -150,6 +150,8 @@ sm_status smi_rules_settle(const sm_delta_metadata *m, const int32_t *order, sm_
 /** Computes the columns that the rows do not have, which are NULL in `b` until then. `b` is being
  * made, and holds the memory of the others. */
 sm_status smi_rules_fill(const smi_rules *r, sm_batch *b, sm_error *e) SM_MUST_USE;
+/** The columns that a rule reads, with their values in a row: "a = 1, b = NULL". In `a`. */
+sm_str smi_rule_row(const sm_expr *holds, const sm_batch *rows, int64_t row, sm_arena *a);
 /** SM_INVALID names the first rule that a row does not keep, with what the row has. */
 sm_status smi_rules_check(const smi_rules *r, const sm_batch *rows, sm_budget *budget,
                           sm_error *e) SM_MUST_USE;
@@ -533,9 +535,36 @@ sm_status smi_is_same_schema(const sm_type *x, const sm_type *y, bool *out,
  * has no such type. */
 sm_status smi_schema_new(const sm_type *rows, sm_arena *a, const sm_type **out,
                          sm_error *e) SM_MUST_USE;
+/** Refuses columns that no table may have: without a type, or with names that most readers take for
+ * the same one. */
+sm_status smi_schema_check(const sm_type *columns, sm_error *e) SM_MUST_USE;
 /** The columns that must not be NULL, in `a`; SM_UNSUPPORTED where a nested field must not. */
 sm_status smi_schema_required(const sm_type *table, sm_arena *a, int32_t **out, int32_t *n,
                               sm_error *e) SM_MUST_USE;
+
+/* ---- ALTER TABLE ----------------------------------------------------------------------------- */
+
+/* What the changes, one after the other, make of a table's metadata and protocol. */
+typedef struct smi_altering {
+    sm_arena *arena;
+    const sm_snapshot *base; /* its files are listed */
+    sm_delta_metadata m;     /* what is not the base's lives in the arena */
+    sm_delta_protocol protocol;
+    sm_str *features; /* that were turned on */
+    int64_t n_features, cap_features;
+    bool is_changed;
+} smi_altering;
+
+/** Turns on a table feature, if the table has it not. */
+void smi_alter_feature(smi_altering *t, const char *feature);
+/** Does a change of a column, of its comment or its default. Errors: SM_NAME, SM_TYPE, SM_SCHEMA;
+ * SM_DENIED where something in the table uses the column, or a feature must be turned on first
+ * (table_alter_column.c). */
+sm_status smi_alter_column(smi_altering *t, const sm_alter *x, sm_error *e) SM_MUST_USE;
+/** As sm_table_alter(), of a version that is open. *out lives in `a`. */
+sm_status smi_alter_run(sm_snapshot *base, const sm_alter *items, int32_t n, bool is_dry,
+                        const sm_exec_env *env, sm_arena *a, sm_altered *out,
+                        sm_error *e) SM_MUST_USE;
 
 /* ---- statements ------------------------------------------------------------------------------ */
 

@@ -278,19 +278,26 @@ static int64_t first_other(const int32_t *selected, int64_t n)
     return row;
 }
 
-static sm_status fail_rule(const smi_rule *rule, const sm_batch *rows, int64_t row, sm_error *e)
+sm_str smi_rule_row(const sm_expr *holds, const sm_batch *rows, int64_t row, sm_arena *a)
 {
-    sm_arena *a = sm_arena_new(NULL);
     bool *is_said = SM_NEW_ARRAY(a, bool, rows->n_columns + 1);
     sm_buf values = {0};
 
     SM_ASSERT(row < rows->n_rows);
-    print_columns(rule->holds, rows, row, is_said, &values);
+    print_columns(holds, rows, row, is_said, &values);
+    const sm_str out = sm_arena_str(a, sm_buf_str(&values));
+    sm_buf_release(&values);
+    return out;
+}
+
+static sm_status fail_rule(const smi_rule *rule, const sm_batch *rows, int64_t row, sm_error *e)
+{
+    sm_arena *a = sm_arena_new(NULL);
+
     const sm_status st =
         sm_fail(e, SM_INVALID, "%.*s (%.*s) does not hold for a row: %.*s", SM_STR_ARG(rule->name),
-                SM_STR_ARG(rule->text), SM_STR_ARG(sm_buf_str(&values)));
+                SM_STR_ARG(rule->text), SM_STR_ARG(smi_rule_row(rule->holds, rows, row, a)));
     sm_error_todo(e, "The table demands it of each row. Correct such rows, or leave them out.");
-    sm_buf_release(&values);
     sm_arena_free(a);
     return st;
 }

@@ -93,9 +93,7 @@ static sm_status check_names(const sm_type *t, sm_str within, sm_error *e)
     return st;
 }
 
-/* Refuses columns that no table may have: without a type, or with names that most readers take for
- * the same one. */
-static sm_status check_columns(const sm_type *rows, sm_error *e)
+sm_status smi_schema_check(const sm_type *rows, sm_error *e)
 {
     for (int32_t i = 0; i < rows->n_fields; i++) {
         const sm_field *f = &rows->fields[i];
@@ -115,7 +113,7 @@ sm_status smi_schema_match(const sm_type *table, const sm_type *rows, sm_arena *
     bool is_alike = true;
     int32_t *places = SM_NEW_ARRAY(a, int32_t, table->n_fields + 1);
 
-    SM_TRY(check_columns(rows, e));
+    SM_TRY(smi_schema_check(rows, e));
     for (int32_t i = 0; i < table->n_fields; i++) {
         const sm_field *there = &table->fields[i];
         const int32_t at = find_exact(rows, there->name);
@@ -191,7 +189,7 @@ sm_status smi_schema_new(const sm_type *rows, sm_arena *a, const sm_type **out, 
 {
     sm_buf json = {0};
 
-    SM_TRY(check_columns(rows, e));
+    SM_TRY(smi_schema_check(rows, e));
     const sm_type *schema = nullable_all(rows, a);
     const sm_status st = sm_delta_schema_json(schema, &json, e);
     sm_buf_release(&json);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * query/bind/bind_change.c: binds the statements that change tables: INSERT, CREATE TABLE AS, COPY,
- * DELETE and UPDATE; MERGE is in bind_merge.c, which uses what is here. Called by query.c.
+ * DELETE, UPDATE and ALTER TABLE; MERGE is in bind_merge.c, which uses what is here. Called by
+ * query.c.
  *
  * INSERT    becomes a projection of the query into the table's columns, in their order. A column
  *           that is not named gets NULL, or is left out where the table computes it.
@@ -275,6 +276,20 @@ static sm_status bind_update(smi_bind *b, const smi_statement *s, sm_statement *
     return SM_OK;
 }
 
+/* ---- ALTER TABLE ----------------------------------------------------------------------------- */
+
+static sm_status bind_alter(smi_bind *b, const smi_statement *s, sm_statement *out,
+                            sm_plan_node **root, sm_error *e)
+{
+    sm_plan_node *table = NULL;
+
+    SM_TRY(smi_bind_changed_table(b, s, out, &table, NULL, e));
+    out->alters = s->alters;
+    out->n_alters = s->n_alters;
+    *root = smi_node_row(b->q->a);
+    return SM_OK;
+}
+
 /* ---- any ------------------------------------------------------------------------------------- */
 
 sm_status smi_bind_statement(smi_binding *q, const sm_sql *sql, const smi_statement *s,
@@ -299,6 +314,8 @@ sm_status smi_bind_statement(smi_binding *q, const sm_sql *sql, const smi_statem
         return smi_bind_query(q, sql, s->select, root, e);
     case SM_STATEMENT_INSERT:
         return bind_insert(&b, s, out, root, e);
+    case SM_STATEMENT_ALTER:
+        return bind_alter(&b, s, out, root, e);
     case SM_STATEMENT_DELETE:
         return bind_delete(&b, s, out, root, e);
     case SM_STATEMENT_UPDATE:

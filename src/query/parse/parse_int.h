@@ -200,6 +200,8 @@ typedef struct smi_statement {
     smi_when *whens;
     int32_t n_whens;
     sm_str file, format; /* COPY; the format is "" where its suffix gives it */
+    sm_alter *alters;    /* ALTER TABLE */
+    int32_t n_alters;
 } smi_statement;
 
 /* ---- whole texts ----------------------------------------------------------------------------- */
@@ -281,6 +283,9 @@ sm_status smi_parse_name(smi_parser *p, const char *what, sm_str *out) SM_MUST_U
 sm_status smi_parse_name_list(smi_parser *p, const sm_str **out, int32_t *n) SM_MUST_USE;
 sm_status smi_parse_expr(smi_parser *p, smi_ast **out) SM_MUST_USE;
 sm_status smi_parse_order(smi_parser *p, smi_order **out, int32_t *n) SM_MUST_USE;
+sm_status smi_parse_type(smi_parser *p, const sm_type **out) SM_MUST_USE;
+/** What stands behind ALTER TABLE and its name (sql_alter.c). */
+sm_status smi_parse_alters(smi_parser *p, sm_alter **out, int32_t *n) SM_MUST_USE;
 /** Arguments behind a '(', with the ')'. */
 sm_status smi_parse_args(smi_parser *p, smi_ast ***out, int32_t *n) SM_MUST_USE;
 sm_status smi_parse_query(smi_parser *p, smi_select **out) SM_MUST_USE;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * query/parse/sql_change.c: parses the statements that change tables or write files: INSERT, CREATE
- * TABLE AS, DELETE, UPDATE, MERGE and COPY. Called by sql_parse.c, which has the rules that they
- * share with queries.
+ * TABLE AS, DELETE, UPDATE, MERGE, COPY and ALTER TABLE (sql_alter.c). Called by sql_parse.c, which
+ * has the rules that they share with queries.
  *
  * Dialect   DuckDB's words, and those of Spark where DuckDB has none. What one of them has and
  *           smelt has not (RETURNING, ON CONFLICT, UPDATE … FROM, …) is refused by its name: an
@@ -326,6 +326,16 @@ static sm_status parse_merge(smi_parser *p, smi_statement *s)
     return s->n_whens > 0 ? refuse_clause(p, "MERGE") : smi_expected(p, NULL);
 }
 
+/* ---- ALTER TABLE ----------------------------------------------------------------------------- */
+
+static sm_status parse_alter(smi_parser *p, smi_statement *s)
+{
+    s->kind = SM_STATEMENT_ALTER;
+    SM_TRY(smi_expect_word(p, "TABLE"));
+    SM_TRY(smi_parse_target(p, &s->target));
+    return smi_parse_alters(p, &s->alters, &s->n_alters);
+}
+
 /* ---- any ------------------------------------------------------------------------------------- */
 
 static const struct {
@@ -334,6 +344,7 @@ static const struct {
 } changes[] = {
     {"INSERT", parse_insert}, {"CREATE", parse_create}, {"DELETE", parse_delete},
     {"UPDATE", parse_update}, {"MERGE", parse_merge},   {"COPY", parse_copy},
+    {"ALTER", parse_alter},
 };
 
 const char *smi_peek_change(const smi_parser *p)

@@ -178,7 +178,7 @@ static sm_status parse_typed_literal(smi_parser *p, const sm_type *type, int n_w
 /* ---- types ----------------------------------------------------------------------------------- */
 
 /* A type runs from its name over (…) and [] behind it; column's own parser reads the text. */
-static sm_status parse_type(smi_parser *p, const sm_type **out)
+sm_status smi_parse_type(smi_parser *p, const sm_type **out)
 {
     const int64_t first = p->at;
     if (p->toks[first].kind != SMI_TOK_NAME) {
@@ -219,7 +219,7 @@ static sm_status parse_type(smi_parser *p, const sm_type **out)
 static sm_status make_cast(smi_parser *p, uint32_t off, smi_ast *x, bool is_try, smi_ast **out)
 {
     const sm_type *type = NULL;
-    SM_TRY(parse_type(p, &type));
+    SM_TRY(smi_parse_type(p, &type));
     *out = node_of(p, SMI_AST_CAST, off, &x, 1);
     (*out)->type = type;
     (*out)->flag = is_try;

@@ -815,6 +815,16 @@ sm_status smi_parse_select(const sm_sql *sql, sm_arena *a, smi_select **out, sm_
     return SM_OK;
 }
 
+sm_status sm_query_alter(const sm_sql *sql, sm_arena *a, sm_alter **out, int32_t *n, sm_error *e)
+{
+    smi_parser p;
+    sm_sql *const kept = SM_NEW(a, sm_sql);
+    *kept = *sql;
+    SM_TRY(parser_init(&p, kept, a, e));
+    SM_TRY(smi_parse_alters(&p, out, n));
+    return p.toks[p.at].kind == SMI_TOK_END ? SM_OK : smi_expected(&p, "the end");
+}
+
 sm_status smi_parse_one_expr(const sm_sql *sql, sm_arena *a, smi_ast **out, sm_error *e)
 {
     smi_parser p;
