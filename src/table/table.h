@@ -133,8 +133,8 @@ typedef struct sm_changed {
     int64_t n_inserted, n_updated, n_deleted; /* rows; those that CREATE OR REPLACE TABLE takes the
                                                * place of are not counted */
     int64_t n_added, n_removed;               /* files */
-    int64_t n_marked; /* files that stay, with a deletion vector of rows that are gone */
-    const sm_str *features;                   /* ALTER TABLE: table features that were turned on */
+    int64_t n_marked;       /* files that stay, with a deletion vector of rows that are gone */
+    const sm_str *features; /* ALTER TABLE: table features that were turned on */
     int32_t n_features;
 } sm_changed;
 

@@ -196,22 +196,34 @@ static sm_str user_among_properties(const smi_altering *t, int32_t column)
     return SM_STR("");
 }
 
-/* Does a file say that its rows are sorted by the column? */
-static bool is_clustered_by(const smi_altering *t, sm_str name)
+/* Looks for a file that says that its rows are sorted by a column. */
+typedef struct mark_search {
+    sm_str column; /* quoted, as marks have it */
+    bool is_found;
+} mark_search;
+
+static sm_status look_for_mark(void *ctx, const sm_delta_file *f, sm_error *e)
 {
-    int64_t n = 0;
-    const sm_delta_file *files = sm_snapshot_files(t->base, &n);
+    mark_search *s = ctx;
+    const sm_str by = smi_cluster_mark_of(f).by;
+
+    (void)e;
+    s->is_found = by.len > 0 && memmem(by.data, by.len, s->column.data, s->column.len) != NULL;
+    return s->is_found ? SM_END : SM_OK;
+}
+
+static sm_status is_clustered_by(const smi_altering *t, sm_str name, bool *out, sm_error *e)
+{
     sm_buf quoted = {0};
     sm_json_writer w = {.out = &quoted};
-    bool is = false;
 
     sm_json_put_text(&w, name);
-    for (int64_t i = 0; i < n && !is; i++) {
-        const sm_str by = smi_cluster_mark_of(&files[i]).by;
-        is = by.len > 0 && memmem(by.data, by.len, quoted.data, quoted.len) != NULL;
-    }
+    mark_search s = {.column = sm_buf_str(&quoted)};
+    const sm_status st =
+        sm_snapshot_each(t->base, NULL, &(sm_delta_sink){.file = look_for_mark, .ctx = &s}, e);
     sm_buf_release(&quoted);
-    return is;
+    *out = s.is_found;
+    return st == SM_END ? SM_OK : st;
 }
 
 /* Refuses a change of a column that something in the table uses. `is_kept`: the column keeps its
@@ -223,12 +235,16 @@ static sm_status check_unused(const smi_altering *t, const sm_alter *x, bool is_
     SM_ASSERT(column >= 0); /* find_field() has found it */
     const sm_str name = t->m.schema->fields[column].name;
     sm_str user = user_among(t, t->m.schema, column);
+    bool is_clustered = false;
 
     user = user.len > 0 ? user : user_among_properties(t, column);
     if (user.len == 0 && !is_kept && sm_delta_partition_at(&t->m, column) >= 0) {
         user = SM_STR("the partitions of the table");
     }
-    if (user.len == 0 && !is_kept && is_clustered_by(t, name)) {
+    if (user.len == 0 && !is_kept) {
+        SM_TRY(is_clustered_by(t, name, &is_clustered, e));
+    }
+    if (is_clustered) {
         user = SM_STR("the clustering of the table");
     }
     if (user.len == 0) {
