@@ -194,6 +194,8 @@ typedef struct smi_out_sorted {
     int64_t least_rows; /* … or, with so many, where its cell ends; files end with cells too */
 } smi_out_sorted;
 
+#define SMI_MOST_ENDING 64
+
 /* Rows into data files of one table, one file after the other (table_out.c). */
 typedef struct smi_out {
     sm_store *store;
@@ -246,11 +248,16 @@ typedef struct smi_out {
     int64_t n_adds, cap_adds;
     int64_t n_rows; /* of the adds */
     uint64_t bytes;
+    /* The files of the last adds, whose ends are under way: a ring, the oldest at first_ending. */
+    sm_upload *ending[SMI_MOST_ENDING];
+    int32_t first_ending, n_ending;
+    uint64_t ending_bytes;
 } smi_out;
 
 /** The push of an sm_sink whose ctx is an smi_out. */
 sm_status smi_out_push(void *out, sm_batch *rows, sm_waker waker, sm_error *e) SM_MUST_USE;
-/** The finish of that sink: ends the open file. More rows may follow. */
+/** The finish of that sink: ends the open file; after it all files are there. More rows may follow.
+ */
 sm_status smi_out_finish(void *out, sm_waker waker, sm_error *e) SM_MUST_USE;
 /* A data file that is taken as it is. */
 typedef struct smi_copied {
@@ -265,7 +272,7 @@ sm_status smi_out_copy(smi_out *o, const smi_copied *from, int64_t origin, sm_wa
 /** Goes back to the first n_adds files: gives up the one that is being written, and deletes those
  * after them. More rows may follow. */
 void smi_out_rollback(smi_out *o, int64_t n_adds);
-/** Gives up the file that is being written; the adds stay, as do their files. */
+/** Gives up the files that are being written or are ending; the adds stay, as do their files. */
 void smi_out_release(smi_out *o);
 /** Deletes the files of adds that no version names. One that cannot be deleted stays, with a
  * warning in the log. */

@@ -19,8 +19,11 @@
  *          of many. A file is marked with its first and last key (table_cluster_mark.c); what a
  *          replace leaves of a marked file stays marked.
  * States   NONE -> OPEN -> ENDING -> UPLOADING -> NONE (enum smi_out_state). Only the last step
- *          makes the file visible and durable; then it becomes an add. A rollback goes to NONE from
- *          each of them.
+ *          makes the file visible and durable. A rollback goes to NONE from each of them.
+ * Ends     To make a file durable takes a disk or a store some milliseconds. So the ends of small
+ *          files, as a table with many partitions has them, are only begun in the last step, and
+ *          those of several are under way while later files are written. Such a file is an add
+ *          already; finish waits for all of them, and what failed is told by a later call.
  * Callers  the sink of a stage (table_stage.c), what a replace rewrites (table_replace.c), and a
  *          rewrite, which also has files copied as they are (table_rewrite.c) */
 #include "table/table_int.h"
@@ -138,6 +141,80 @@ static void add_written(smi_out *o)
     o->bytes += o->written.size_bytes;
 }
 
+/* ---- ends that are under way ----------------------------------------------------------------- */
+
+/* So many bytes may wait in files that are ending; a file of more is waited for. */
+#define MOST_ENDING_BYTES ((uint64_t)4 << 20)
+
+static sm_upload **ending_at(smi_out *o, int32_t i)
+{
+    SM_ASSERT(i >= 0 && i < SMI_MOST_ENDING);
+    return &o->ending[(o->first_ending + i) % SMI_MOST_ENDING];
+}
+
+static void close_ending(smi_out *o, int32_t i)
+{
+    sm_upload **at = ending_at(o, i);
+
+    SM_ASSERT(*at && o->ending_bytes >= sm_upload_bytes(*at));
+    o->ending_bytes -= sm_upload_bytes(*at);
+    sm_upload_close(*at);
+    *at = NULL;
+}
+
+/* Waits until at most so many files, of at most so many bytes, are ending; takes note of those that
+ * have ended meanwhile. */
+static sm_status settle_ending(smi_out *o, int32_t most, uint64_t most_bytes, sm_waker waker,
+                               sm_error *e)
+{
+    while (o->n_ending > 0) {
+        const bool waits = o->n_ending > most || o->ending_bytes > most_bytes;
+        const sm_status st = sm_upload_finish(*ending_at(o, 0), waits ? waker : (sm_waker){0}, e);
+        if (st == SM_WAIT && !waits) {
+            return SM_OK;
+        }
+        SM_TRY(st);
+        close_ending(o, 0);
+        o->first_ending = (o->first_ending + 1) % SMI_MOST_ENDING;
+        o->n_ending--;
+    }
+    SM_ASSERT(o->ending_bytes == 0);
+    return SM_OK;
+}
+
+/* Gives up those of the adds after the first n_adds that are ending. Their files may be there. */
+static void drop_ending(smi_out *o, int64_t n_adds)
+{
+    SM_ASSERT(o->n_ending <= o->n_adds);
+    for (int64_t n = o->n_adds; n > n_adds && o->n_ending > 0; n--) {
+        close_ending(o, --o->n_ending);
+    }
+}
+
+/* ---- the end of a file ----------------------------------------------------------------------- */
+
+/* Makes the file visible, or begins to. */
+static sm_status end_upload(smi_out *o, sm_waker waker, sm_error *e)
+{
+    const uint64_t bytes = sm_upload_bytes(o->upload);
+
+    if (bytes > MOST_ENDING_BYTES) {
+        SM_TRY(settle_ending(o, 0, 0, waker, e));
+        return sm_upload_finish(o->upload, waker, e);
+    }
+    SM_TRY(settle_ending(o, SMI_MOST_ENDING - 1, MOST_ENDING_BYTES - bytes, waker, e));
+    const sm_status st = sm_upload_finish(o->upload, (sm_waker){0}, e);
+    if (st != SM_WAIT) {
+        return st == SM_OK ? settle_ending(o, 0, 0, waker, e) : st;
+    }
+    SM_ASSERT(o->n_ending < SMI_MOST_ENDING);
+    o->n_ending++;
+    *ending_at(o, o->n_ending - 1) = o->upload;
+    o->ending_bytes += bytes;
+    o->upload = NULL;
+    return SM_OK;
+}
+
 /* Ends the open file, as far as it can without waiting. */
 static sm_status end_data_file(smi_out *o, sm_waker waker, sm_error *e)
 {
@@ -149,8 +226,8 @@ static sm_status end_data_file(smi_out *o, sm_waker waker, sm_error *e)
         o->state = SMI_OUT_UPLOADING;
     }
     if (o->state == SMI_OUT_UPLOADING) {
-        SM_TRY(sm_upload_finish(o->upload, waker, e));
         SM_ASSERT(o->written.n_ranges == o->stored->n_fields);
+        SM_TRY(end_upload(o, waker, e));
         add_written(o);
         close_data_file(o);
     }
@@ -477,7 +554,8 @@ sm_status smi_out_finish(void *out, sm_waker waker, sm_error *e)
     smi_out *o = out;
 
     SM_ASSERT(!o->given);
-    return o->state == SMI_OUT_NONE ? SM_OK : end_data_file(o, waker, e);
+    SM_TRY(o->state == SMI_OUT_NONE ? SM_OK : end_data_file(o, waker, e));
+    return settle_ending(o, 0, 0, waker, e);
 }
 
 /* ---- a file as it is ------------------------------------------------------------------------- */
@@ -558,6 +636,7 @@ void smi_out_rollback(smi_out *o, int64_t n_adds)
     SM_ASSERT(n_adds >= 0 && n_adds <= o->n_adds);
     SM_ASSERT(o->n_opened == o->n_adds + (o->state != SMI_OUT_NONE));
     drop_data_file(o);
+    drop_ending(o, n_adds);
     for (int64_t i = n_adds; i < o->n_adds; i++) {
         o->n_rows -= o->adds[i].n_rows;
         o->bytes -= o->adds[i].size_bytes;
@@ -573,6 +652,7 @@ void smi_out_rollback(smi_out *o, int64_t n_adds)
 void smi_out_release(smi_out *o)
 {
     drop_data_file(o);
+    drop_ending(o, 0);
     sm_arena_free(o->value_arena);
     o->value_arena = NULL;
 }

@@ -6,6 +6,7 @@
 #include "orders.h"
 
 #include "base/json_doc.h"
+#include "base/time.h"
 #include "table/table_int.h"
 
 static const sm_str by_day[] = {{"day", 3}}, by_name[] = {{"name", 4}};
@@ -94,6 +95,16 @@ static const char *text_of(kit *k, sm_candidate *c)
     return text;
 }
 
+static const char *one_answer(kit *k, const char *sql)
+{
+    sm_error e = {0};
+    const char *text = NULL;
+    sm_names *names = sm_names_new(test_stores, sm_str_of(k->at.path), k->budget);
+    assert_ok(sql_text(k, names, sql, &text, &e), &e);
+    sm_names_free(names);
+    return text;
+}
+
 static sm_snapshot *snapshot_of(kit *k)
 {
     sm_error e = {0};
@@ -132,6 +143,41 @@ static void test_files(void **state)
     }
     assert_true(files[2].partition[0].is_null);
     assert_int_equal(files[0].n_rows, 2);
+    sm_snapshot_release(s);
+    kit_release(&k);
+}
+
+/* The ends of small files are under way together: a store that answers after 50 ms is waited for
+ * less often than once a file. */
+static void test_slow_store(void **state)
+{
+    order rows[2 * SMI_MOST_ENDING];
+    char names[SM_COUNT(rows)][8];
+    int64_t n = 0;
+    kit k;
+    kit_init(&k);
+
+    for (int i = 0; i < SM_COUNT(rows); i++) {
+        snprintf(names[i], sizeof(names[i]), "n%03d", i);
+        rows[i] = (order){"2022-04-01", names[i], i};
+    }
+    setenv("SMELT_FAULT", "delay_ms=50", 1);
+    sm_error e = {0};
+    sm_candidate *c = NULL;
+    const sm_write w = write_by(&k, SM_WRITE_APPEND, by_name, 1);
+    const int64_t start_ns = sm_monotonic_ns();
+    assert_ok(stage_sorted(&k, &w, rows, SM_COUNT(rows), &c, &e), &e);
+    assert_true(sm_monotonic_ns() - start_ns < SM_COUNT(rows) * INT64_C(50000000));
+    unsetenv("SMELT_FAULT");
+    publish(&k, c);
+    sm_snapshot *s = snapshot_of(&k);
+    const sm_delta_file *files = sm_snapshot_files(s, &n);
+    assert_int_equal(n, SM_COUNT(rows));
+    for (int64_t i = 0; i < n; i++) { /* in the order of the rows, each as it was written */
+        assert_true(sm_str_eq(files[i].partition[0].as.s, sm_str_of(names[i])));
+    }
+    assert_string_equal(one_answer(&k, "SELECT count(*), sum(amount) FROM silver.orders"),
+                        "128 8128;");
     sm_snapshot_release(s);
     kit_release(&k);
 }
@@ -430,7 +476,7 @@ int main(void)
         cmocka_unit_test(test_modes),          cmocka_unit_test(test_replaced_partitions),
         cmocka_unit_test(test_order),          cmocka_unit_test(test_generated),
         cmocka_unit_test(test_columns),        cmocka_unit_test(test_added_column),
-        cmocka_unit_test(test_refused_values),
+        cmocka_unit_test(test_refused_values), cmocka_unit_test(test_slow_store),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

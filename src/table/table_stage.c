@@ -425,6 +425,7 @@ static void set_metrics(sm_stage *s)
 sm_status sm_stage_candidate(sm_stage *s, sm_candidate **out, sm_error *e)
 {
     SM_ASSERT(s->state == SMI_STAGE_WRITING && s->out.state == SMI_OUT_NONE);
+    SM_ASSERT(s->out.n_ending == 0); /* the sink was finished */
     sm_candidate *c = s->candidate;
     c->n_rows = s->out.n_rows;
     const sm_status st = settle_removes(s, e);
