@@ -89,6 +89,21 @@ def big_log(scale):
     return folder / "table"
 
 
+def orders(n_files, n_rows):
+    """A table of orders in so many files, and what the rows about changing a table need beside it
+    (orders.py); a scale of 10 has ten times as many rows in a file."""
+    def made(scale):
+        folder = WORK / f"orders-{n_files}x{n_rows * scale}"
+        if not (folder / "done").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            with open(WORK / "stderr.log", "a") as log:  # delta-rs warns of each column of text
+                subprocess.run([sys.executable, HERE / "orders.py", folder, str(n_files),
+                                str(n_rows * scale)], check=True, stderr=log)
+            (folder / "done").touch()
+        return folder
+    return made
+
+
 class Bucket:
     """MinIO on loopback with the logs in a bucket, from the first time that it is asked for."""
     server = None
@@ -114,6 +129,27 @@ class Bucket:
             subprocess.run([SMELT, "generate", "logs", name, "--month", MONTH, "--days", str(days),
                             "--rows", str(rows), "--seed", "1"], check=True)
         return name
+
+    @classmethod
+    def files(cls):
+        """The bucket as a file system of pyarrow."""
+        from pyarrow import fs
+        env = cls.server.env
+        return fs.S3FileSystem(access_key=env["AWS_ACCESS_KEY_ID"], secret_key=env["AWS_SECRET_ACCESS_KEY"],
+                               endpoint_override=env["AWS_ENDPOINT_URL"], region=env["AWS_REGION"])
+
+    @classmethod
+    def put(cls, folder, place):
+        """Puts a folder in the place of what is there."""
+        from pyarrow import fs
+        bucket = cls.files()
+        bucket.delete_dir_contents(f"bench/{place}", missing_dir_ok=True)
+        fs.copy_files(str(folder), f"bench/{place}", destination_filesystem=bucket)
+
+    @classmethod
+    def get(cls, place, folder):
+        from pyarrow import fs
+        fs.copy_files(f"bench/{place}", str(folder), source_filesystem=cls.files())
 
     @classmethod
     def count(cls, begins):
@@ -153,14 +189,14 @@ def smelt_gold_of_bronze(source, out):
             "--var", f"bronze={source}", "--var", f"lake={out}", "--var", f"month={MONTH}"]
 
 
-def on_a_table(command, is_done=False):
-    """A contestant that works on a copy of the table, which is not timed; is_done: one on which it has
-    done its work already."""
+def on_a_table(command, before=()):
+    """A contestant that works on a copy of the table, which is not timed. Nor are the commands `before`,
+    for one that has done its work already, and to which something was added since."""
     def prepare(source, out):
-        shutil.copytree(source, out / "table")
-        if is_done:
-            subprocess.run([str(word) for word in command(source, out)], check=True,
-                           stdout=subprocess.DEVNULL)
+        shutil.copytree(source / "table" if (source / "table").is_dir() else source, out / "table")
+        for first in before:
+            run_unwatched(first(source, out))
+        sync_folder(out)
 
     def run(source, out):
         return command(source, out)
@@ -168,8 +204,57 @@ def on_a_table(command, is_done=False):
     return run
 
 
-def smelt_cluster(source, out):
-    return [SMELT, "table", "cluster", out / "table", "--by", "Date,Contract"]
+def beside_the_bucket(source_of):
+    """An input on this disk, for contestants that work in the bucket."""
+    def made(scale):
+        Bucket.start()
+        return source_of(scale)
+    return made
+
+
+def in_the_bucket(command):
+    """The same with the table in the bucket."""
+    def place(out):
+        return f"{out.parent.name}/{out.name}"
+
+    def prepare(source, out):
+        Bucket.put(source / "table", place(out))
+        out.mkdir(parents=True)
+
+    def run(source, out):
+        return command(source, f"s3://bench/{place(out)}")
+
+    def fetch(out):
+        Bucket.get(place(out), out / "table")
+    run.prepare, run.fetch = prepare, fetch
+    return run
+
+
+def run_unwatched(command):
+    with open(WORK / "stderr.log", "a") as log:
+        subprocess.run([str(word) for word in command], check=True, stdout=subprocess.DEVNULL, stderr=log)
+
+
+def table_of(out):
+    """A peer's second argument is a folder with the table in it, or the table's place in a bucket."""
+    return out if isinstance(out, str) else out / "table"
+
+
+def smelt_cluster(columns):
+    return lambda source, out: [SMELT, "table", "cluster", table_of(out), "--by", columns]
+
+
+def peer_cluster(columns):
+    return lambda source, out: [*peer("deltalake_cluster")(source, out), columns]
+
+
+def smelt_compact(source, out):
+    return [SMELT, "table", "optimize", table_of(out)]
+
+
+def smelt_merge(source, out):
+    return [SMELT, "sql", "--write", f"""MERGE INTO '{out}/table' t USING '{source}/changes.parquet' s
+        ON t.id = s.id WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"""]
 
 
 GOLD = """SELECT count(*), sum(TVDuration), sum(ChildDuration), sum(MovieDuration),
@@ -185,6 +270,10 @@ BRONZE = """SELECT count(*), sum(TotalDuration), sum(Score), bit_xor(hash("Index
     Score::BIGINT AS Score, AppName::VARCHAR AS AppName, Contract::VARCHAR AS Contract,
     Mac::VARCHAR AS Mac, TotalDuration::BIGINT AS TotalDuration, "Date"::DATE AS "Date"
     FROM read_parquet({files}))"""
+
+ORDERS = """SELECT count(*), sum(id), sum(amount), bit_xor(hash(id, day, customer, city, amount, note))
+  FROM (SELECT id, day, customer::VARCHAR AS customer, city::VARCHAR AS city, amount,
+    note::VARCHAR AS note FROM read_parquet({files}))"""
 
 def s3_duckdb(name):
     """DuckDB's reader of S3 comes as a package that pins an older DuckDB."""
@@ -216,10 +305,22 @@ ROWS = {
 }
 
 # Z-order by two columns, and the same again when nothing has changed.
+BRONZE_KEYS = "Date,Contract"
 for again in (False, True):
     ROWS["cluster-again" if again else "cluster"] = (bronze_table, BRONZE, "table", {
-        "smelt": on_a_table(smelt_cluster, again),
-        "delta-rs": on_a_table(peer("deltalake_cluster"), again)})
+        name: on_a_table(command, [command] if again else []) for name, command in
+        (("smelt", smelt_cluster(BRONZE_KEYS)), ("delta-rs", peer_cluster(BRONZE_KEYS)))})
+
+# Tables that are changed: small files are joined, 1 % of the rows of 10 million come new, and a table of
+# thirty days that is clustered gets another day.
+small_files, big_files, days = orders(1000, 6_000), orders(20, 500_000), orders(30, 200_000)
+ROWS["compact"] = (small_files, ORDERS, "table", {
+    "smelt": on_a_table(smelt_compact), "delta-rs": on_a_table(peer("deltalake_compact"))})
+ROWS["merge"] = (big_files, ORDERS, "table", {
+    "smelt": on_a_table(smelt_merge), "delta-rs": on_a_table(peer("deltalake_merge"))})
+ROWS["one-more-day"] = (days, ORDERS, "table", {
+    name: on_a_table(command, [command, peer("deltalake_append")]) for name, command in
+    (("smelt", smelt_cluster("day,customer")), ("delta-rs", peer_cluster("day,customer")))})
 
 # Parsing alone, one thread each: no files; the answer is the number of rows that was printed.
 PARSE_SCHEMA = ("STRUCT(_index VARCHAR, _type VARCHAR, _id VARCHAR, _score BIGINT, _source "
@@ -264,6 +365,11 @@ for kind, query, table, run in [
     ROWS[f"s3-{kind}"] = (Bucket.logs, query, table, {
         "smelt": run, "DuckDB": s3_duckdb(f"duckdb_{kind}"), "Polars": peer(f"polars_{kind}"),
         "fetching": fetch_door})
+ROWS["s3-compact"] = (beside_the_bucket(small_files), ORDERS, "table", {
+    "smelt": in_the_bucket(smelt_compact), "delta-rs": in_the_bucket(peer("deltalake_compact"))})
+ROWS["s3-cluster"] = (beside_the_bucket(days), ORDERS, "table", {
+    "smelt": in_the_bucket(smelt_cluster("day,customer")),
+    "delta-rs": in_the_bucket(peer_cluster("day,customer"))})
 
 # ---- one run ---------------------------------------------------------------------------------
 
@@ -358,6 +464,7 @@ def race(name, rounds, scale, keep):
             if contestant == "fetching":
                 answers[contestant], sizes[contestant] = answers["smelt"], 0
             if turn == 0 and contestant != "fetching":  # warms the cache; its answer is checked
+                getattr(command, "fetch", lambda _: None)(out)
                 answers[contestant], sizes[contestant] = (
                     answer_of(out, table, query) if query else ([result["printed"]], 0))
                 print(f"  {name}: {contestant} answers {answers[contestant][:2]} ...",

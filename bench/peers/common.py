@@ -6,7 +6,9 @@ import sys
 import time
 
 source = sys.argv[1]  # a folder, or s3://bucket/folder
-out = pathlib.Path(sys.argv[2])
+is_in_bucket = sys.argv[2].startswith("s3://")  # the table to work on, of which nothing is on this disk
+out = pathlib.Path("." if is_in_bucket else sys.argv[2])
+table = sys.argv[2] if is_in_bucket else str(out / "table")
 THREADS = 2
 # The window of the bench: its report date is the first day of the next month.
 REPORT_DATE = "2022-05-01"
@@ -31,7 +33,7 @@ def timed(work):
     out.mkdir(parents=True, exist_ok=True)
     begun = time.perf_counter()
     work()
-    for path in [p for p in out.rglob("*")] + [out]:
+    for path in [] if is_in_bucket else [*out.rglob("*"), out]:
         handle = os.open(path, os.O_RDONLY)
         os.fsync(handle)
         os.close(handle)

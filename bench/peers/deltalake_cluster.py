@@ -1,11 +1,13 @@
-"""delta-rs: Z-order of the Delta table that is there."""
+"""delta-rs: Z-order of the Delta table that is there, by the columns that are named."""
 
-from common import out, timed
+import sys
+
+from common import table, timed
 from deltalake import DeltaTable
 
 
 def work():
-    DeltaTable(str(out / "table")).optimize.z_order(["Date", "Contract"])
+    DeltaTable(table).optimize.z_order(sys.argv[3].split(","))
 
 
 timed(work)
