@@ -10,6 +10,7 @@ import pytest
 from common import ROOT, load_days
 from edges import (KINDS, WITHOUT_BOUNDS, few_predicates, make_table, predicates,
                    wrong_filters)
+import table_kinds
 
 pytestmark = pytest.mark.jvm
 
@@ -279,3 +280,67 @@ def test_mapped_columns_of_spark(smelt, spark, lake, mode):
     assert frame.where("amount = 6").count() == 1  # by its statistics
     assert smelt.sql(f"SELECT id, amount FROM delta_scan('{uri}') ORDER BY id") == [
         {"id": 1, "amount": 5}, {"id": 2, "amount": 6}, {"id": 3, "amount": 7}]
+
+
+# ---- tables that were joined, clustered, merged, restored -------------------------------------
+
+
+def spark_query(spark, uri):
+    return lambda where: [tuple(row) for row in spark.sql(
+        f"SELECT {', '.join(table_kinds.COLUMNS)} FROM delta.`{uri}` WHERE {where}").collect()]
+
+
+@pytest.mark.parametrize("kind", table_kinds.KINDS)
+def test_spark_reads_each_kind_of_table(program, spark, tmp_path, kind):
+    uri = tmp_path / "kinds" / kind
+    rows = table_kinds.KINDS[kind](table_kinds.Maker(program, uri))
+    table_kinds.check(spark_query(spark, uri), rows, table_kinds.FEW_FILTERS)
+
+
+def compacted(run):
+    run("OPTIMIZE {t}")
+    return table_kinds.OLD
+
+
+def zordered(run):
+    run("OPTIMIZE {t} ZORDER BY (amount, city)")
+    return table_kinds.OLD
+
+
+def merged(run):
+    run(table_kinds.MERGE, news=table_kinds.values(table_kinds.NEWS))
+    return table_kinds.merged(table_kinds.OLD)
+
+
+def restored(run):
+    merged(run)
+    run("OPTIMIZE {t}")
+    run("RESTORE {t} TO VERSION AS OF 2")
+    return table_kinds.OLD
+
+
+BY_TWO = "PARTITIONED BY (city, day)"
+
+
+@pytest.mark.parametrize("make, keys", [
+    (compacted, ""), (zordered, ""), (merged, ""), (restored, ""), (compacted, BY_TWO), (restored, BY_TWO)])
+def test_smelt_goes_on_with_each_kind_of_spark(smelt, spark, tmp_path, make, keys):
+    """Read, then changed and joined by smelt; Spark reads that, and goes on with it."""
+    uri = tmp_path / "kinds" / "t"
+
+    def run(text, **names):
+        spark.sql(text.format(t=f"delta.`{uri}`", **names))
+
+    run("CREATE TABLE {t} USING delta {keys} AS " + table_kinds.values(table_kinds.OLD[:20]), keys=keys)
+    for first in (20, 40):
+        run("INSERT INTO {t} " + table_kinds.values(table_kinds.OLD[first:first + 20]))
+    rows = make(run)
+    table_kinds.check(table_kinds.smelt_query(smelt, uri), rows)
+    smelt("table", "fsck", uri, "--data")
+    maker = table_kinds.Maker(smelt, uri)
+    maker.sql("DELETE FROM {t} WHERE id < 50")
+    maker.table("optimize")
+    rows = [row for row in rows if row[0] >= 50]
+    table_kinds.check(spark_query(spark, uri), rows, table_kinds.FEW_FILTERS)
+    merged(run)
+    table_kinds.check(table_kinds.smelt_query(smelt, uri), table_kinds.merged(rows))
