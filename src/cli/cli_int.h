@@ -212,6 +212,17 @@ typedef struct smi_alter_opts {
 sm_status smi_alter_table(smi_cli *cli, char **args, int n_args, const smi_alter_opts *o,
                           bool is_dry, sm_error *e) SM_MUST_USE;
 
+/* ---- smelt table delete, update, merge (cli_change.c) ---------------------------------------- */
+
+typedef struct smi_change_opts {
+    const char *where, *set, *using, *on; /* NULL: not given */
+} smi_change_opts;
+
+/** Makes a statement of the options and runs it; `verb` is one of the three. SM_USAGE: an option
+ * is missing; those of the statement. */
+sm_status smi_change_table(smi_cli *cli, const char *verb, sm_str uri, const smi_change_opts *o,
+                           sm_error *e) SM_MUST_USE;
+
 /* ---- smelt table convert (cli_convert.c) ----------------------------------------------------- */
 
 /** Makes a table of a folder of Parquet files, and prints what it is. partition_by: NULL where it

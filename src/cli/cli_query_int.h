@@ -26,4 +26,13 @@ typedef struct smi_query_opts {
 sm_status smi_lake_query_open(smi_cli *cli, const smi_query_opts *o, sm_lake_query_mode mode,
                               const char *text, sm_lake_query **out, sm_error *e) SM_MUST_USE;
 
+/** Runs a statement that changes a table, and prints what it did. Errors: those of
+ * sm_lake_query_change(). */
+sm_status smi_change_run(smi_cli *cli, sm_lake_query *q, sm_error *e) SM_MUST_USE;
+/** Says what of the lake was completed before the statement, if anything. */
+void smi_tell_completed(const sm_lake_query *q);
+/** Prints how many lines of files were left out, and which keys were passed over, so that nothing
+ * is lost unseen. */
+void smi_tell_lines(const sm_exec_report *r);
+
 #endif

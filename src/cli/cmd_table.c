@@ -2,7 +2,8 @@
  *
  * cli/cmd_table.c: `smelt table VERB URI`: prints a Delta table's columns and properties, its
  * commits, or its data files; makes an earlier version's rows the table's again. The other verbs
- * have files of their own (cli_optimize.c, cli_cluster.c, cli_vacuum.c, cli_fsck.c, cli_diff.c). */
+ * have files of their own (cli_change.c, cli_optimize.c, cli_cluster.c, cli_vacuum.c, cli_fsck.c,
+ * cli_diff.c). */
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -20,6 +21,7 @@ typedef struct options {
     smi_fsck_opts fsck;
     smi_diff_opts diff;
     smi_alter_opts alter;
+    smi_change_opts change;
 } options;
 
 static const smi_opt option_table[] = {
@@ -71,6 +73,14 @@ static const smi_opt option_table[] = {
      offsetof(options, diff.format)},
     {"--enable", SMI_OPT_LIST, "FEATURE", "alter: turn on column-mapping or type-widening",
      offsetof(options, alter.enable)},
+    {"--where", SMI_OPT_TEXT, "CONDITION", "delete, update: the rows that go or change, as in SQL",
+     offsetof(options, change.where)},
+    {"--set", SMI_OPT_TEXT, "'A = X, ...'", "update: their new values",
+     offsetof(options, change.set)},
+    {"--using", SMI_OPT_TEXT, "SOURCE", "merge: the new rows: a file, a table's folder or a query",
+     offsetof(options, change.using)},
+    {"--on", SMI_OPT_TEXT, "KEY,...", "merge: columns by which a new row takes the place of one",
+     offsetof(options, change.on)},
     {0},
 };
 
@@ -457,6 +467,21 @@ static sm_status alter_table(smi_cli *cli, char **args, int n_args, const option
     return smi_alter_table(cli, args, n_args, &o->alter, o->dry_run, e);
 }
 
+static sm_status delete_rows(smi_cli *cli, sm_store *store, const options *o, sm_error *e)
+{
+    return smi_change_table(cli, "delete", sm_store_uri(store), &o->change, e);
+}
+
+static sm_status update_rows(smi_cli *cli, sm_store *store, const options *o, sm_error *e)
+{
+    return smi_change_table(cli, "update", sm_store_uri(store), &o->change, e);
+}
+
+static sm_status merge_rows(smi_cli *cli, sm_store *store, const options *o, sm_error *e)
+{
+    return smi_change_table(cli, "merge", sm_store_uri(store), &o->change, e);
+}
+
 /* Each verb looks at one version of the table, or at its store; or it has more arguments. */
 static const struct verb {
     const char *name;
@@ -477,6 +502,9 @@ static const struct verb {
     {"clone", NULL, NULL, clone_table, " --version --timestamp "},
     {"diff", NULL, compare_versions, NULL, " --from --to --by --format --limit "},
     {"alter", NULL, NULL, alter_table, " --enable --dry-run "},
+    {"delete", NULL, delete_rows, NULL, " --where "},
+    {"update", NULL, update_rows, NULL, " --set --where "},
+    {"merge", NULL, merge_rows, NULL, " --using --on "},
 };
 
 static bool is_given(const options *o, const smi_opt *opt)
@@ -554,16 +582,16 @@ static sm_status run_table_verb(smi_cli *cli, const void *opts, char **args, int
         }
     }
     const sm_status st = sm_fail(e, SM_USAGE, "smelt table has no command \"%s\"", args[0]);
-    sm_error_todo(e, "Use show, history, files, diff, alter, restore, optimize, cluster, vacuum, "
-                     "fsck, convert or clone.");
+    sm_error_todo(e, "Use show, history, files, diff, delete, update, merge, alter, restore, "
+                     "optimize, cluster, vacuum, fsck, convert or clone.");
     return st;
 }
 
 const smi_command smi_command_table = {
     .name = "table",
-    .usage = "show|history|files|diff|restore|optimize|cluster|vacuum|fsck|convert URI, "
-             "alter URI CHANGE..., or clone SOURCE TARGET",
-    .summary = "Shows, checks, alters, restores, optimizes, sorts or vacuums a Delta table.",
+    .usage = "show|history|files|diff|delete|update|merge|restore|optimize|cluster|vacuum|fsck|"
+             "convert URI, alter URI CHANGE..., or clone SOURCE TARGET",
+    .summary = "Shows, changes, checks, restores, optimizes, sorts or vacuums a Delta table.",
     .details = "  smelt table history ./lake/gold/orders --limit 5\n"
                "  smelt table restore ./lake/gold/orders --version 3 --dry-run\n"
                "  smelt table optimize ./lake/gold/orders --target-size 256MB\n"
@@ -571,7 +599,9 @@ const smi_command smi_command_table = {
                "  smelt table vacuum ./lake/gold/orders --dry-run\n"
                "  smelt table fsck ./lake/gold/orders --data\n"
                "  smelt table diff ./lake/gold/orders --from 3 --by id\n"
-               "  smelt table alter ./lake/gold/orders 'ADD COLUMN note VARCHAR AFTER id'\n",
+               "  smelt table alter ./lake/gold/orders 'ADD COLUMN note VARCHAR AFTER id'\n"
+               "  smelt table delete ./lake/gold/orders --where \"day < '2022-04-01'\"\n"
+               "  smelt table merge ./lake/gold/orders --using new.parquet --on id\n",
     .options = option_table,
     .opts_bytes = sizeof(options),
     .min_args = 2,
