@@ -216,6 +216,45 @@ def test_rows_that_spark_deleted(smelt, spark, tmp_path, partitioned):
     assert smelt.json("table", "show", uri, "--json")["rows"] == n
 
 
+@pytest.mark.parametrize("partitioned", [False, True])
+def test_rows_that_smelt_deleted(smelt, spark, lake, partitioned):
+    """Spark and smelt delete by turns in the same files; after each both see the same rows."""
+    uri = lake / "b" / "t"
+    rows = spark.range(0, 30000, 1, 1).selectExpr("id", "id % 3 AS part", "concat('n', id % 11) AS name")
+    rows = rows.repartition(1, "part") if partitioned else rows
+    write = rows.write.format("delta").option("delta.enableDeletionVectors", "true")
+    (write.partitionBy("part") if partitioned else write).save(str(uri))
+    table = f"delta.`{uri}`"
+
+    def check():
+        query = "SELECT count(*) AS n, sum(id) AS ids, count(name) AS names, sum(part) AS parts FROM {}"
+        wanted = tuple(spark.sql(query.format(table)).collect()[0])
+        assert tuple(smelt.sql(query.format("b.t"), "--lake", lake)[0].values()) == wanted
+
+    for by_spark, sql in [
+            (False, "DELETE FROM {} WHERE id IN (5, 77)"),  # in the log
+            (False, "DELETE FROM {} WHERE id % 7 = 3"),
+            (True, "DELETE FROM {} WHERE id % 50 = 8"),
+            (False, "UPDATE {} SET name = NULL WHERE id % 90 = 1"),
+            (True, "UPDATE {} SET name = 'u' WHERE id % 90 = 2"),
+            (False, "MERGE INTO {} t USING (SELECT id + 60 AS id FROM b.t WHERE id >= 29900) s "
+                    "ON t.id = s.id WHEN MATCHED THEN DELETE "
+                    "WHEN NOT MATCHED THEN INSERT (id, part, name) VALUES (s.id, 1, 'new')"),
+            (True, "OPTIMIZE {}"),
+            (False, "DELETE FROM {} WHERE id % 33 = 0")]:
+        if by_spark:
+            spark.sql(sql.format(table))
+        else:
+            smelt("sql", "--write", sql.format("b.t"), "--lake", lake)
+        check()
+    log = "".join(path.read_text() for path in sorted((uri / "_delta_log").glob("*.json")))
+    assert log.count('"storageType":"i"') > 0 and "deletionVector" in log.splitlines()[-1]
+    smelt("table", "restore", uri, "--version", 2)
+    check()
+    spark.sql(f"REORG TABLE {table} APPLY (PURGE)")
+    check()
+
+
 # ---- what a table says of its rows --------------------------------------------------------------
 
 def test_rules_of_spark(smelt, spark, lake):
