@@ -281,6 +281,10 @@ sm_status smi_aggregate_run(smi_execution *exec, const sm_plan_node *node, smi_o
                             smi_end *end, uint64_t *turn, sm_error *e) SM_MUST_USE;
 sm_status smi_sort_run(smi_execution *exec, const sm_plan_node *node, smi_op *next, smi_end *end,
                        uint64_t *turn, sm_error *e) SM_MUST_USE;
+/* A sort whose quantiles are known (exec_range.c), and which can be done by ranges. */
+bool smi_range_can(const sm_plan_node *node);
+sm_status smi_range_run(smi_execution *exec, const sm_plan_node *node, smi_op *next, smi_end *end,
+                        uint64_t *turn, sm_error *e) SM_MUST_USE;
 sm_status smi_window_run(smi_execution *exec, const sm_plan_node *node, smi_op *next, smi_end *end,
                          uint64_t *turn, sm_error *e) SM_MUST_USE;
 /* Runs the right side and makes the op that probes it. */

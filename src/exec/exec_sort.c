@@ -525,6 +525,9 @@ static sm_status give_merged(void *ctx, smi_driver *d, int64_t i, sm_error *e)
 sm_status smi_sort_run(smi_execution *exec, const sm_plan_node *node, smi_op *next, smi_end *end,
                        uint64_t *turn, sm_error *e)
 {
+    if (smi_range_can(node)) {
+        return smi_range_run(exec, node, next, end, turn, e);
+    }
     sort_end s = {.budget = sm_budget_new(exec->env->budget, "sort", 0)};
     sort_init(&s, exec, node);
     sm_status st = smi_execute_into(exec, node->inputs[0], NULL, &s.end, e);

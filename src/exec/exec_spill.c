@@ -40,6 +40,7 @@ struct smi_spill {
     sm_scratch *file;
     sm_mutex lock;
     smi_piece *idle; /* under the lock: what threads write and read through */
+    bool is_as_is;   /* blocks are not compressed */
     _Atomic uint64_t end;
     _Atomic int64_t spilled;
     const sm_plan_node *node;
@@ -58,6 +59,12 @@ sm_status smi_spill_new(smi_execution *exec, const sm_plan_node *node, smi_spill
     sm_mutex_init(&s->lock);
     *out = s;
     return SM_OK;
+}
+
+void smi_spill_as_is(smi_spill *s)
+{
+    SM_ASSERT(atomic_load(&s->end) == 0);
+    s->is_as_is = true;
 }
 
 void smi_spill_free(smi_spill *s)
@@ -132,8 +139,10 @@ sm_status smi_piece_begin(smi_spill *s, uint64_t bytes, smi_piece **out, sm_erro
 static sm_status write_block(smi_piece *p, sm_error *e)
 {
     uint8_t *body = p->stored + HEAD_BYTES;
-    const int packed = LZ4_compress_default((const char *)p->plain, (char *)body, (int)p->n,
-                                            (int)(MOST_STORED - HEAD_BYTES));
+    const int packed = p->spill->is_as_is
+                           ? 0
+                           : LZ4_compress_default((const char *)p->plain, (char *)body, (int)p->n,
+                                                  (int)(MOST_STORED - HEAD_BYTES));
     uint32_t lens[2] = {(uint32_t)packed, (uint32_t)p->n};
     if (packed <= 0 || (size_t)packed >= p->n) {
         memcpy(body, p->plain, p->n);

@@ -23,6 +23,8 @@ typedef struct smi_extent {
 /** Makes the file in env->spill_dir. `node`: whose spilled_bytes count. */
 sm_status smi_spill_new(smi_execution *exec, const sm_plan_node *node, smi_spill **out,
                         sm_error *e) SM_MUST_USE;
+/** Its pieces are not to be compressed, for they have few bytes already. Before the first. */
+void smi_spill_as_is(smi_spill *s);
 void smi_spill_free(smi_spill *s); /* takes NULL */
 
 /* A piece that is being written: parts are added one after another, `bytes` of them in all. */

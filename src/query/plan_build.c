@@ -204,6 +204,23 @@ sm_status sm_plan_sort(const sm_plan_node *in, const sm_sort_key *keys, int32_t 
     return SM_OK;
 }
 
+const sm_plan_node *sm_plan_sort_even(const sm_plan_node *in, int32_t column,
+                                      const uint64_t *quantiles, int32_t n, sm_arena *a)
+{
+    SM_ASSERT(n >= 0 && (n == 0 || quantiles));
+    SM_ASSERT(in->schema->fields[column].type->id == SM_TYPE_U64);
+    sm_sort_key *key = SM_NEW_ARRAY(a, sm_sort_key, 1);
+
+    for (int32_t i = 1; i < n; i++) {
+        SM_ASSERT(quantiles[i - 1] <= quantiles[i]);
+    }
+    key[0] = (sm_sort_key){.expr = sm_expr_column(in->schema, column, a)};
+    sm_plan_node *sort = smi_node_sort(a, link_of(in), key, 1);
+    sort->as.sort.quantiles = quantiles;
+    sort->as.sort.n_quantiles = n;
+    return sort;
+}
+
 sm_status sm_plan_sorted(const sm_plan *plan, const sm_expr *const *by, int32_t n, sm_arena *a,
                          sm_plan **out, sm_error *e)
 {

@@ -392,7 +392,9 @@ struct sm_plan_node {
         struct { /* stable */
             sm_sort_key *keys;
             int32_t n_keys;
-            int64_t limit; /* only so many rows are wanted; −1: all */
+            int64_t limit;             /* only so many rows are wanted; −1: all */
+            const uint64_t *quantiles; /* ascending, of the first key, which is a UBIGINT column */
+            int32_t n_quantiles;       /* 0: not known */
         } sort;
         struct {
             int64_t limit; /* −1: all */
@@ -625,6 +627,15 @@ sm_status sm_plan_window(const sm_plan_node *in, const sm_window_item *items, in
 /** By n ≥ 1 keys, stable. Errors: SM_TYPE where a list or struct is to be ordered. */
 sm_status sm_plan_sort(const sm_plan_node *in, const sm_sort_key *keys, int32_t n_keys, sm_arena *a,
                        const sm_plan_node **out, sm_error *e) SM_MUST_USE;
+/**
+ * By a UBIGINT column without NULL, stable, where the caller knows about how its values lie:
+ * between two of n ascending quantiles are about as many rows as between any others. The rows are
+ * then divided before they are sorted. Wrong quantiles cost time, and change no row.
+ *
+ * Owner     borrows `quantiles`
+ */
+const sm_plan_node *sm_plan_sort_even(const sm_plan_node *in, int32_t column,
+                                      const uint64_t *quantiles, int32_t n, sm_arena *a);
 /** At most `limit` rows (−1: all) behind the first `offset`. */
 const sm_plan_node *sm_plan_limit(const sm_plan_node *in, int64_t limit, int64_t offset,
                                   sm_arena *a);
