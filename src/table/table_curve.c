@@ -10,7 +10,8 @@
  *            not be known before.
  * Rank       The share of the sample that is less than the value, in 2^bits steps. A value is
  *            first compared by 64 bits (`head`), which decide for numbers and nearly always for
- *            texts; where they are equal, as a whole.
+ *            texts; where they are equal, as a whole. The heads of CHUNK rows are looked for
+ *            together, step by step, so that the processor waits for the memory of all at once.
  * Key        Morton: the highest bit of each rank, then the next bit of each, and so on. Hilbert:
  *            the ranks are turned first, then taken in turn likewise (J. Skilling, Programming the
  *            Hilbert curve, AIP 707, 2004). Bits of a byte are spread by a table.
@@ -154,7 +155,8 @@ typedef struct boundaries {
     const sm_type *type;
     bool is_exact;          /* equal heads are equal values */
     int64_t n;              /* without NULL */
-    const uint64_t *heads;  /* n */
+    int log;                /* 2^log > n */
+    const uint64_t *heads;  /* 2^log: those behind the n-th are UINT64_MAX */
     const sm_value *values; /* n */
     const uint32_t *ranks;  /* n + 1: of each value, and of values above all */
 } boundaries;
@@ -226,21 +228,44 @@ static int64_t first_from(const uint64_t *heads, int64_t n, uint64_t head)
     return at;
 }
 
+/* For each of some heads the first boundary that is not less, n where there is none. */
+static void find_heads(const boundaries *b, const uint64_t *heads, int32_t n, uint32_t *at)
+{
+    memset(at, 0, (size_t)n * sizeof(*at));
+    for (int step = b->log - 1; step >= 0; step--) {
+        const uint32_t half = (uint32_t)1 << step;
+        for (int32_t i = 0; i < n; i++) {
+            const uint32_t is_less = b->heads[at[i] + half - 1] < heads[i];
+            at[i] += half & (0 - is_less); /* without a branch, which would be guessed wrong */
+        }
+    }
+}
+
+/* The first boundary that is not less than a value with this head; `at` is the first by heads. */
+static int64_t look_at_whole(const boundaries *b, int64_t at, uint64_t head, sm_value v)
+{
+    int64_t n = head == UINT64_MAX ? b->n - at : first_from(b->heads + at, b->n - at, head + 1);
+
+    while (n > 0) { /* among those that the heads do not tell apart */
+        const int64_t half = n / 2;
+        const bool is_less = sm_value_cmp(b->values[at + half], v) < 0;
+        at += is_less ? half + 1 : 0;
+        n = is_less ? n - half - 1 : half;
+    }
+    return at;
+}
+
+static bool is_undecided(const boundaries *b, int64_t at, uint64_t head)
+{
+    return !b->is_exact && at < b->n && b->heads[at] == head;
+}
+
 static uint32_t rank_of(const boundaries *b, sm_value v)
 {
     const uint64_t head = head_of(v);
-    int64_t at = first_from(b->heads, b->n, head);
+    const int64_t at = first_from(b->heads, b->n, head);
 
-    if (!b->is_exact && at < b->n && b->heads[at] == head) {
-        int64_t n = head == UINT64_MAX ? b->n - at : first_from(b->heads + at, b->n - at, head + 1);
-        while (n > 0) { /* among those that the heads do not tell apart */
-            const int64_t half = n / 2;
-            const bool is_less = sm_value_cmp(b->values[at + half], v) < 0;
-            at += is_less ? half + 1 : 0;
-            n = is_less ? n - half - 1 : half;
-        }
-    }
-    return b->ranks[at];
+    return b->ranks[is_undecided(b, at, head) ? look_at_whole(b, at, head, v) : at];
 }
 
 uint32_t smi_curve_rank(const smi_curve *c, int32_t column, sm_value v)
@@ -352,10 +377,13 @@ static uint32_t rank_behind(int64_t n_less, int64_t n, int bits)
 static void settle_boundaries(boundaries *b, const sm_value *values, int64_t n, int bits,
                               sm_arena *a)
 {
-    uint64_t *heads = SM_NEW_ARRAY(a, uint64_t, n + 1);
     sm_value *own = SM_NEW_ARRAY(a, sm_value, n + 1);
     uint32_t *ranks = SM_NEW_ARRAY(a, uint32_t, n + 1);
 
+    while ((int64_t)1 << b->log <= n) {
+        b->log++;
+    }
+    uint64_t *heads = SM_NEW_ARRAY(a, uint64_t, (int64_t)1 << b->log);
     for (int64_t i = 0; i < n; i++) {
         if (!values[i].is_null && (b->n == 0 || sm_value_cmp(own[b->n - 1], values[i]) != 0)) {
             own[b->n] = sm_value_copy(a, values[i]);
@@ -364,6 +392,8 @@ static void settle_boundaries(boundaries *b, const sm_value *values, int64_t n, 
         }
     }
     ranks[b->n] = rank_behind(n, n, bits);
+    memset(heads + b->n, 0xFF,
+           ((size_t)1 << b->log) * sizeof(*heads) - (size_t)b->n * sizeof(*heads));
     b->heads = heads;
     b->values = own;
     b->ranks = ranks;
@@ -401,23 +431,110 @@ const smi_curve *smi_curve_new(sm_curve kind, smi_sample *s, sm_arena *a)
     return c;
 }
 
+static int by_number(const void *x, const void *y)
+{
+    const uint64_t a = *(const uint64_t *)x, b = *(const uint64_t *)y;
+    return a < b ? -1 : a > b;
+}
+
+void smi_curve_quantiles(const smi_curve *c, const smi_sample *s, int32_t n, uint64_t *out)
+{
+    uint64_t *keys = sm_alloc((size_t)(s->n_rows + 1) * sizeof(*keys));
+    uint32_t ranks[SMI_CURVE_COLUMNS];
+
+    SM_ASSERT(c->n == s->n && n >= 0);
+    for (int64_t i = 0; i < s->n_rows; i++) {
+        for (int32_t k = 0; k < c->n; k++) {
+            ranks[k] = smi_curve_rank(c, k, s->rows[i].values[k]);
+        }
+        keys[i] = key_of(c->kind, c->spread, ranks, c->n, c->bits);
+    }
+    qsort(keys, (size_t)s->n_rows, sizeof(*keys), by_number);
+    for (int32_t i = 0; i < n; i++) {
+        out[i] = s->n_rows > 0 ? keys[(int64_t)(i + 1) * s->n_rows / (n + 1)] : 0;
+    }
+    sm_free(keys);
+}
+
 /* ---- keys of rows ---------------------------------------------------------------------------- */
 
-/* Writes the column's ranks into the first of every n places. */
-static void rank_column(const boundaries *b, const sm_column *column, int64_t n_rows,
-                        uint32_t *ranks, int32_t n)
+#define CHUNK 256
+
+/* The heads of rows first … first + n − 1; of NULLs any. */
+static void read_heads(const sm_column *c, int64_t first, int32_t n, uint64_t *heads)
 {
-    if (column->layout == SM_CONST) {
-        const bool is_null = sm_column_is_null(column, 0);
-        const uint32_t rank = is_null ? 0 : rank_of(b, sm_column_value(column, 0));
-        for (int64_t i = 0; i < n_rows; i++) {
-            ranks[i * n] = rank;
+    if (sm_type_is_bytes(c->type->id) && c->layout == SM_FLAT) {
+        const sm_view *views = (const sm_view *)c->values + first;
+        for (int32_t i = 0; i < n; i++) {
+            const sm_view *v = &views[i];
+            const bool is_inline = v->inlined.len <= SM_VIEW_INLINE; /* zeros behind its bytes */
+            const void *bytes =
+                is_inline ? (const void *)v->inlined.bytes
+                          : (const void *)(c->heap[v->ref.buffer].data + v->ref.off_bytes);
+            memcpy(&heads[i], bytes, sizeof(*heads));
+            heads[i] = __builtin_bswap64(heads[i]);
         }
         return;
     }
-    for (int64_t i = 0; i < n_rows; i++) {
-        const bool is_null = sm_column_is_null(column, i);
-        ranks[i * n] = is_null ? 0 : rank_of(b, sm_column_value(column, i));
+    for (int32_t i = 0; i < n; i++) {
+        heads[i] = sm_column_is_null(c, first + i) ? 0 : head_of(sm_column_value(c, first + i));
+    }
+}
+
+/* The ranks of rows first … first + n − 1. */
+static void rank_rows(const boundaries *b, const sm_column *c, int64_t first, int32_t n,
+                      uint32_t *ranks)
+{
+    uint64_t heads[CHUNK];
+    uint32_t at[CHUNK];
+
+    SM_ASSERT(n <= CHUNK && first + n <= c->n_rows);
+    read_heads(c, first, n, heads);
+    find_heads(b, heads, n, at);
+    for (int32_t i = 0; i < n; i++) {
+        ranks[i] = b->ranks[at[i]];
+        if (is_undecided(b, at[i], heads[i]) && !sm_column_is_null(c, first + i)) {
+            const sm_value v = sm_column_value(c, first + i);
+            ranks[i] = b->ranks[look_at_whole(b, at[i], heads[i], v)];
+        }
+        ranks[i] = sm_column_is_null(c, first + i) ? 0 : ranks[i];
+    }
+}
+
+/* The ranks of a dictionary's entries, or of a constant's value, which its rows take. */
+static void rank_few(const boundaries *b, const sm_column *c, uint32_t *ranks, int32_t n)
+{
+    const bool is_const = c->layout == SM_CONST;
+    const sm_column *entries = is_const ? c : &c->children[0];
+    const int32_t *codes = c->values;
+    uint32_t few[CHUNK];
+
+    SM_ASSERT(is_const || entries->n_rows <= CHUNK);
+    rank_rows(b, entries, 0, is_const ? 1 : (int32_t)entries->n_rows, few);
+    for (int64_t i = 0; i < c->n_rows; i++) {
+        const bool is_null = !is_const && sm_column_is_null(c, i);
+        ranks[i * n] = is_null ? 0 : few[is_const ? 0 : codes[i]];
+    }
+}
+
+/* Writes the column's ranks into the first of every n places. */
+static void rank_column(const boundaries *b, const sm_column *c, int64_t n_rows, uint32_t *ranks,
+                        int32_t n)
+{
+    uint32_t some[CHUNK];
+
+    SM_ASSERT(c->n_rows == n_rows);
+    if (n_rows > 0 &&
+        (c->layout == SM_CONST || (c->layout == SM_DICT && c->children[0].n_rows <= CHUNK))) {
+        rank_few(b, c, ranks, n);
+        return;
+    }
+    for (int64_t at = 0; at < n_rows; at += CHUNK) {
+        const int32_t n_some = n_rows - at < CHUNK ? (int32_t)(n_rows - at) : CHUNK;
+        rank_rows(b, c, at, n_some, some);
+        for (int32_t i = 0; i < n_some; i++) {
+            ranks[(at + i) * n] = some[i];
+        }
     }
 }
 

@@ -53,6 +53,13 @@ const smi_curve *smi_curve_new(sm_curve kind, smi_sample *s, sm_arena *a);
 /** The rank of a value, or of NULL, which comes first. Equal values have equal ranks, and a greater
  * value never has a smaller one. */
 uint32_t smi_curve_rank(const smi_curve *c, int32_t column, sm_value v);
+/**
+ * Keys that cut the rows of the sample, by which the curve was made, into n + 1 parts of about as
+ * many rows; ascending, some of them equal where many rows have one key.
+ *
+ * Shape     out: n keys
+ */
+void smi_curve_quantiles(const smi_curve *c, const smi_sample *s, int32_t n, uint64_t *out);
 /** How many bits a rank has. */
 int smi_curve_bits(const smi_curve *c);
 /**
