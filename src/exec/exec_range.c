@@ -557,6 +557,7 @@ static sm_status give_range(void *ctx, smi_driver *d, int64_t i, sm_error *e)
     if (r->bytes == 0) {
         return SM_OK;
     }
+    SM_TRY(spill_while_short(s, e)); /* of later ranges: this one and what follows need room */
     return r->bytes <= smi_memory_share(s->exec) ? give_small(s, d, r, e) : give_large(s, d, r, e);
 }
 
