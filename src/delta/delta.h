@@ -371,6 +371,10 @@ sm_status sm_delta_changes(const sm_snapshot *to, int64_t from, sm_arena *a, sm_
  * feature. sm_delta_prepare asks it too; who writes files before that asks first. */
 sm_status sm_delta_check_write(const sm_snapshot *s, sm_error *e) SM_MUST_USE;
 
+/** May rows of the table be written into other files, by a compaction or by a change of some rows
+ * of a file? SM_UNSUPPORTED where the table keeps the ids of its rows. */
+sm_status sm_delta_check_copy(const sm_snapshot *s, sm_error *e) SM_MUST_USE;
+
 /* A new data file, which is durable below the table's root before the commit. */
 typedef struct sm_delta_add {
     sm_str key;                /* encoded by the commit */
@@ -381,8 +385,9 @@ typedef struct sm_delta_add {
     const sm_range *ranges; /* one a top-level field; statistics are written from them. Those of
                              * partition columns say nothing */
     const sm_delta_dv *dv;  /* deletion vector, or NULL */
-    bool has_row_id;
-    int64_t base_row_id; /* has_row_id: the row id of its first row */
+    bool has_row_id;        /* it was in the table before, with another deletion vector, … */
+    int64_t base_row_id, row_version; /* … and these; other files get new ones where the table
+                                       * tracks rows */
     const sm_pair *tags;
     int32_t n_tags;
     /* A removed file of the base, in whose place this one stands in the order of files; several in

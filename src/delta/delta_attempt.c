@@ -39,6 +39,13 @@ struct sm_delta_attempt {
     int64_t version;
     sm_error why; /* of the conflict */
 
+    /* Of texts that the versions before them decide (delta_late.c). */
+    bool wants_stamp, wants_rows;
+    int64_t stamped;  /* the last version that was read here; −1: none … */
+    bool has_stamp;   /* … and whether it has … */
+    int64_t stamp_ms; /* … a timestamp */
+    int64_t high_row; /* the highest row id that others have given out since the base; −1: none */
+
     /* What the commit itself does; parsed when the first version of another writer is read. */
     bool has_claims;
     sm_map *removed;  /* names of the files that it removes (name_of) */
@@ -64,6 +71,9 @@ sm_delta_attempt *sm_delta_attempt_new(sm_store *s, sm_snapshot *base, const sm_
     t->arena = sm_arena_new(budget);
     t->state = SM_DELTA_FREE;
     t->version = c->base + 1;
+    t->wants_stamp = smi_wants_stamp(c->text);
+    t->wants_rows = smi_wants_rows(c->text);
+    t->stamped = t->high_row = -1;
     return t;
 }
 
@@ -119,7 +129,8 @@ static sm_status note_claim(void *ctx, const smi_action *action, sm_error *e)
         *sm_map_at(t->removed, name_of(action->path, t->arena)) = t;
     } else if (action->kind == SMI_ACTION_TXN) {
         *sm_map_at(t->app_ids, action->txn.app_id) = t;
-    } else if (action->kind == SMI_ACTION_DOMAIN) {
+    } else if (action->kind == SMI_ACTION_DOMAIN &&
+               !sm_str_is(action->domain.name, SMI_DOMAIN_ROWS)) { /* two may give out row ids */
         *sm_map_at(t->domains, action->domain.name) = t;
     } else if (action->kind == SMI_ACTION_ADD && t->c->isolation == SM_READ_UNDONE) {
         t->brings_back = true;
@@ -158,7 +169,9 @@ typedef struct rival {
     sm_delta_attempt *attempt;
     sm_arena *arena; /* of the commit's text */
     bool is_ours;    /* it is the commit of the attempt */
-    const char *why; /* what it does that conflicts; NULL: nothing */
+    bool has_stamp;
+    int64_t stamp_ms, high_row; /* that it says; −1: none */
+    const char *why;            /* what it does that conflicts; NULL: nothing */
 } rival;
 
 /* The first conflict is the one that is reported. */
@@ -242,6 +255,7 @@ static void weigh_info(rival *v, const smi_action *action)
 
     v->is_ours =
         v->is_ours || sm_str_eq(sm_json_text(sm_json_get(action->info, "txnId")), t->c->id);
+    v->has_stamp = sm_json_i64(sm_json_get(action->info, "inCommitTimestamp"), &v->stamp_ms);
     smi_info_of(action, &info);
     const sm_delta_effect effect = sm_delta_effect_of(&info);
     if (effect == SM_DELTA_CHANGES || (sm_map_count(t->app_ids) == 0 && !t->brings_back)) {
@@ -297,6 +311,9 @@ static sm_status weigh_action(void *ctx, const smi_action *action, sm_error *e)
         if (sm_map_get(t->domains, action->domain.name)) {
             set_conflict(v, "has changed the same domain metadata");
         }
+        if (sm_str_is(action->domain.name, SMI_DOMAIN_ROWS)) {
+            v->high_row = smi_high_row(&action->domain);
+        }
         break;
     case SMI_ACTION_ADD:
         if (action->data_change && is_read(v, action)) {
@@ -318,7 +335,7 @@ static sm_status weigh_action(void *ctx, const smi_action *action, sm_error *e)
 static sm_status read_version(sm_delta_attempt *t, sm_error *e)
 {
     SM_ASSERT(t->state == SM_DELTA_FREE && t->version > t->c->base);
-    rival v = {.attempt = t, .arena = sm_arena_new(t->budget)};
+    rival v = {.attempt = t, .arena = sm_arena_new(t->budget), .high_row = -1};
 
     sm_status st = need_claims(t, e);
     if (st == SM_OK) {
@@ -335,7 +352,10 @@ static sm_status read_version(sm_delta_attempt *t, sm_error *e)
         sm_error_todo(&t->why, "It is safe to run again.");
         t->state = SM_DELTA_CONFLICT;
     } else if (st == SM_OK) {
-        t->version++;
+        t->stamped = t->version++;
+        t->has_stamp = v.has_stamp;
+        t->stamp_ms = v.stamp_ms;
+        t->high_row = v.high_row > t->high_row ? v.high_row : t->high_row;
     }
     sm_arena_free(v.arena);
     return st;
@@ -436,20 +456,75 @@ static sm_status settle_put(sm_delta_attempt *t, sm_status put, sm_error *e)
     return seen == SM_OK ? SM_OK : put;
 }
 
-sm_status sm_delta_attempt_put(sm_delta_attempt *t, sm_error *e)
+/* Finds the timestamp of the version before, where none was read yet: that of the base. */
+static sm_status need_stamp(sm_delta_attempt *t, sm_error *e)
 {
-    SM_ASSERT(t);
-    char key[SMI_LOG_KEY_BYTES];
+    sm_delta_commit_info info;
+    int64_t unused = 0;
 
-    for (int tries = 0; tries < MOST_TRIES && t->state == SM_DELTA_FREE; tries++) {
+    SM_ASSERT(t->stamped < 0 || t->stamped == t->version - 1);
+    if (!t->wants_stamp || t->stamped >= 0 || t->c->base < 0) {
+        return SM_OK;
+    }
+    SM_ASSERT(t->version == t->c->base + 1);
+    SM_TRY(sm_delta_info_read(t->store, t->c->base, SM_STR(""), t->arena, &info, &unused, e));
+    const sm_json *said = NULL;
+    SM_TRY(sm_json_parse(info.json.len > 0 ? info.json : SM_STR("{}"), t->arena, &said, e));
+    t->has_stamp = sm_json_i64(sm_json_get(said, "inCommitTimestamp"), &t->stamp_ms);
+    t->stamped = t->c->base;
+    return SM_OK;
+}
+
+/* The text as that of the version at which the attempt stands: in `filled`, where versions before
+ * decide some of it. */
+static sm_status text_of(sm_delta_attempt *t, sm_buf *filled, sm_str *out, sm_error *e)
+{
+    smi_before before = {.has_rows = t->wants_rows && t->version > t->c->base + 1,
+                         .base_high_row = -1};
+
+    *out = t->c->text;
+    if (!t->wants_stamp && !before.has_rows) {
+        return SM_OK;
+    }
+    SM_TRY(need_stamp(t, e));
+    if (before.has_rows) {
+        SM_TRY(need_claims(t, e));
+        before.base_high_row = smi_high_row(sm_snapshot_domain(t->base, SM_STR(SMI_DOMAIN_ROWS)));
+    }
+    before.has_stamp = t->has_stamp;
+    before.stamp_ms = t->stamp_ms;
+    before.high_row = t->high_row > before.base_high_row ? t->high_row : before.base_high_row;
+    sm_buf_reset(filled);
+    smi_late_fill(t->c->text, t->version, &before, filled);
+    *out = sm_buf_str(filled);
+    return SM_OK;
+}
+
+static sm_status put_once(sm_delta_attempt *t, sm_error *e)
+{
+    char key[SMI_LOG_KEY_BYTES];
+    sm_buf filled = {0};
+    sm_str text;
+
+    sm_status st = text_of(t, &filled, &text, e);
+    if (st == SM_OK) {
         smi_commit_key(t->version, key);
-        const sm_status st = sm_store_put(t->store, sm_str_of(key), t->c->text.data, t->c->text.len,
-                                          SM_PUT_IF_ABSENT, e);
+        st = sm_store_put(t->store, sm_str_of(key), text.data, text.len, SM_PUT_IF_ABSENT, e);
         if (st == SM_OK) {
             t->state = SM_DELTA_DONE;
         } else {
-            SM_TRY(settle_put(t, st, e));
+            st = settle_put(t, st, e);
         }
+    }
+    sm_buf_release(&filled);
+    return st;
+}
+
+sm_status sm_delta_attempt_put(sm_delta_attempt *t, sm_error *e)
+{
+    SM_ASSERT(t);
+    for (int tries = 0; tries < MOST_TRIES && t->state == SM_DELTA_FREE; tries++) {
+        SM_TRY(put_once(t, e));
     }
     return t->state != SM_DELTA_FREE
                ? SM_OK

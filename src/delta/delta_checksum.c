@@ -9,7 +9,8 @@
  *          not there or cannot be read says nothing: it may be half written.
  * Write    A table that has checksums keeps them: the next version's is the base's with the commit
  *          applied, for one put. Where the base has none that counts files and bytes, or another
- *          version came between, there is none: to count all files again would cost a replay.
+ *          version came between, there is none: to count all files again would cost a replay. A
+ *          table with in-commit timestamps gets none either.
  * Source   PROTOCOL.md, "Version Checksum File" */
 #include <inttypes.h>
 #include <stdio.h>
@@ -196,7 +197,8 @@ void sm_delta_checksum_follow(sm_store *store, const sm_snapshot *base, const sm
 
     int64_t n_files = 0, bytes = 0;
 
-    if (!base || !base->has_checksum || version != base->version + 1 ||
+    if (!base || smi_has_stamps(&base->protocol, &base->metadata) || /* it would have to say it */
+        !base->has_checksum || version != base->version + 1 ||
         !totals_after(base, c, &n_files, &bytes)) {
         return;
     }

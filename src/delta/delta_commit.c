@@ -28,7 +28,9 @@ typedef struct commit_text {
     const sm_delta_commit *c;
     const sm_delta_metadata *metadata; /* the table's after the commit */
     const sm_delta_protocol *protocol;
-    sm_delta_protocol chosen; /* what `protocol` points to for a new table */
+    sm_delta_protocol chosen;         /* what `protocol` points to for a new table */
+    bool gives_row_ids, gave_row_ids; /* it is to give them to new files, and did */
+    int64_t high_row; /* the highest row id so far, those of this commit too; −1: none */
     sm_arena *arena;
     sm_str id;
     int64_t now_ms;
@@ -100,6 +102,44 @@ static sm_status check_append_only(const commit_text *r, sm_error *e)
     return st;
 }
 
+/* What is turned on needs more than a property: the version since when, or ids for all rows. */
+static sm_status fail_turned_on(const char *feature, sm_error *e)
+{
+    return sm_fail(e, SM_UNSUPPORTED,
+                   "the feature \"%s\" cannot be turned on for a table that has versions", feature);
+}
+
+static sm_status check_late(const commit_text *r, sm_error *e)
+{
+    const sm_snapshot *b = r->base;
+    bool copies = false;
+
+    if (!b) {
+        return SM_OK;
+    }
+    if (smi_has_stamps(r->protocol, r->metadata) && !smi_has_stamps(&b->protocol, &b->metadata)) {
+        return fail_turned_on("inCommitTimestamp", e);
+    }
+    if (smi_keeps_row_ids(r->protocol, r->metadata) &&
+        !smi_keeps_row_ids(&b->protocol, &b->metadata)) {
+        return fail_turned_on("rowTracking", e);
+    }
+    for (int64_t i = 0; i < r->c->n_restores && smi_gives_row_ids(r->protocol, r->metadata); i++) {
+        const sm_delta_file *f = r->c->restores[i];
+        if (f->base_row_id < 0 && f->n_rows < 0) {
+            return sm_fail(
+                e, SM_UNSUPPORTED,
+                "the rows of the file \"%.*s\" get no ids: the log does not say how many "
+                "it has",
+                SM_STR_ARG(f->path));
+        }
+    }
+    for (int64_t i = 0; i < r->c->n_adds && !copies; i++) {
+        copies = r->c->adds[i].place != NULL;
+    }
+    return copies ? sm_delta_check_copy(b, e) : SM_OK;
+}
+
 static sm_status check_commit(commit_text *r, sm_error *e)
 {
     const sm_delta_commit *c = r->c;
@@ -125,6 +165,7 @@ static sm_status check_commit(commit_text *r, sm_error *e)
     if (r->base && c->metadata) {
         SM_TRY(smi_mapping_check(r->base, c->metadata, e));
     }
+    SM_TRY(check_late(r, e));
     SM_TRY(check_txns(r, e));
     return check_append_only(r, e);
 }
@@ -215,6 +256,9 @@ static void print_info(const commit_text *r, sm_json_writer *w)
     const sm_delta_commit *c = r->c;
 
     smi_begin_action(w, "commitInfo");
+    if (smi_has_stamps(r->protocol, r->metadata)) {
+        smi_put_stamp(w, r->now_ms);
+    }
     sm_json_set_i64(w, "timestamp", r->now_ms);
     sm_json_set_text(w, "operation", c->operation.len ? c->operation : SM_STR("WRITE"));
     put_details(w, "operationParameters", c->parameters, c->n_parameters, false);
@@ -401,7 +445,19 @@ static void put_tags(const sm_pair *tags, int32_t n, const sm_delta_file *of, sm
     sm_json_end_object(w);
 }
 
-static void print_add(const commit_text *r, const sm_delta_add *add, sm_json_writer *w)
+/* The ids of a file that has none yet, in a table that tracks rows: as for the version right behind
+ * the base. */
+static void put_new_rows(commit_text *r, int64_t n_rows, sm_json_writer *w)
+{
+    SM_ASSERT(n_rows >= 0);
+    if (r->gives_row_ids) {
+        smi_put_rows(w, r->high_row + 1, r->base->version + 1);
+        r->high_row += n_rows;
+        r->gave_row_ids = true;
+    }
+}
+
+static void print_add(commit_text *r, const sm_delta_add *add, sm_json_writer *w)
 {
     sm_buf stats = {0};
 
@@ -418,7 +474,9 @@ static void print_add(const commit_text *r, const sm_delta_add *add, sm_json_wri
         smi_put_vector(w, add->dv);
     }
     if (add->has_row_id) {
-        sm_json_set_i64(w, "baseRowId", add->base_row_id);
+        smi_put_rows(w, add->base_row_id, add->row_version);
+    } else {
+        put_new_rows(r, add->n_rows, w);
     }
     smi_end_action(w);
     sm_buf_release(&stats);
@@ -426,7 +484,7 @@ static void print_add(const commit_text *r, const sm_delta_add *add, sm_json_wri
 
 /* Adds a file that was in the table before, in the place of the file `of` (NULL: behind all). Its
  * statistics are those that its writer gave. */
-static void print_old_file(const commit_text *r, const sm_delta_file *f, const sm_delta_file *of,
+static void print_old_file(commit_text *r, const sm_delta_file *f, const sm_delta_file *of,
                            sm_json_writer *w)
 {
     SM_ASSERT(r->base || f->key.len == 0); /* a clone names the files of another table */
@@ -443,12 +501,16 @@ static void print_old_file(const commit_text *r, const sm_delta_file *f, const s
     if (f->dv) {
         smi_put_vector(w, f->dv);
     }
-    smi_put_rows(w, f->base_row_id, f->row_version);
+    if (f->base_row_id >= 0) {
+        smi_put_rows(w, f->base_row_id, f->row_version);
+    } else {
+        put_new_rows(r, f->n_rows, w);
+    }
     smi_end_action(w);
 }
 
 /* Adds a file again with another deletion vector: the statistics of its columns are now bounds. */
-static void print_mark(const commit_text *r, const sm_delta_mark *m, sm_json_writer *w)
+static void print_mark(commit_text *r, const sm_delta_mark *m, sm_json_writer *w)
 {
     sm_delta_file f = *m->file;
 
@@ -464,6 +526,8 @@ static sm_status print_commit(commit_text *r, sm_error *e)
     sm_json_writer w = {.out = &r->text};
 
     sm_buf_reset(&r->text);
+    r->gives_row_ids = r->base && smi_gives_row_ids(r->protocol, r->metadata);
+    r->high_row = r->base ? smi_high_row(sm_snapshot_domain(r->base, SM_STR(SMI_DOMAIN_ROWS))) : -1;
     print_info(r, &w);
     if (!r->base || c->protocol) {
         print_protocol(r->protocol, &w);
@@ -488,6 +552,9 @@ static sm_status print_commit(commit_text *r, sm_error *e)
     }
     for (int64_t i = 0; i < c->n_restores; i++) {
         print_old_file(r, c->restores[i], NULL, &w);
+    }
+    if (r->gave_row_ids) { /* files without rows have an id too */
+        smi_print_high_row(&w, r->high_row > 0 ? r->high_row : 0);
     }
     return SM_OK;
 }

@@ -301,6 +301,34 @@ void smi_put_rows(sm_json_writer *w, int64_t base_row_id, int64_t row_version);
 /** A deletion vector, as a member of an action. */
 void smi_put_vector(sm_json_writer *w, const sm_delta_dv *dv);
 
+/* ---- what depends on the versions before (delta_late.c) -------------------------------------- */
+
+/** Do the table's commits have timestamps of their own? */
+bool smi_has_stamps(const sm_delta_protocol *p, const sm_delta_metadata *m);
+/** Do new files get row ids? */
+bool smi_gives_row_ids(const sm_delta_protocol *p, const sm_delta_metadata *m);
+/** Do rows keep their ids where they are written into other files? */
+bool smi_keeps_row_ids(const sm_delta_protocol *p, const sm_delta_metadata *m);
+/** The highest row id that was given out, by the domain SMI_DOMAIN_ROWS (NULL: none is there); −1:
+ * none was. */
+int64_t smi_high_row(const sm_delta_domain *d);
+/** A member of commitInfo, and the action that says up to where row ids are given out. */
+void smi_put_stamp(sm_json_writer *w, int64_t now_ms);
+void smi_print_high_row(sm_json_writer *w, int64_t high);
+
+/** Has the text of a commit a timestamp, or row ids, to be filled in? */
+bool smi_wants_stamp(sm_str text);
+bool smi_wants_rows(sm_str text);
+/* What the versions before a commit say. */
+typedef struct smi_before {
+    bool has_stamp;
+    int64_t stamp_ms; /* of the version right before */
+    bool has_rows;
+    int64_t base_high_row, high_row; /* at the commit's base, and right before it */
+} smi_before;
+/** Appends the text as it is put as that version. */
+void smi_late_fill(sm_str text, int64_t version, const smi_before *before, sm_buf *out);
+
 /** Parses sm_delta_prepared.read into bounds on the schema, which live in `a`. */
 sm_status smi_read_parse(sm_str json, const sm_type *schema, sm_arena *a, sm_bounds *out,
                          sm_error *e) SM_MUST_USE;

@@ -77,6 +77,9 @@ void smi_info_of(const smi_action *action, sm_delta_commit_info *out)
     if (sm_json_i64(sm_json_get(action->info, "timestamp"), &timestamp_ms)) {
         out->timestamp_ms = timestamp_ms;
     }
+    if (sm_json_i64(sm_json_get(action->info, "inCommitTimestamp"), &timestamp_ms)) {
+        out->timestamp_ms = timestamp_ms;
+    }
     out->operation = sm_json_text(sm_json_get(action->info, "operation"));
     out->parameters_json = source_of(sm_json_get(action->info, "operationParameters"));
     out->metrics_json = source_of(sm_json_get(action->info, "operationMetrics"));

@@ -22,6 +22,7 @@ typedef struct undo {
     sm_arena *arena;
     sm_map *files; /* that the commit removed: path -> the smi_action of `before`, or &not_found */
     bool has_metadata; /* the commit changed it */
+    bool has_stamp;    /* it has a timestamp of its own, so the undo gets one */
     int64_t now_ms;
     sm_buf domains, removes, adds;
 } undo;
@@ -144,6 +145,9 @@ static sm_status print_undo(const undo *u, int64_t version, sm_str id, sm_str in
 
     SM_ASSERT((version > 0) == (u->before != NULL));
     smi_begin_action(&w, "commitInfo");
+    if (u->has_stamp) {
+        smi_put_stamp(&w, u->now_ms);
+    }
     sm_json_set_i64(&w, "timestamp", u->now_ms);
     sm_json_set_text(&w, "operation", SM_STR("RESTORE"));
     sm_json_set_object(&w, "operationParameters");
@@ -173,7 +177,10 @@ sm_status sm_delta_prepare_undo(sm_store *s, const sm_delta_prepared *c, int64_t
     sm_snapshot *before = NULL;
     sm_arena *scratch = sm_arena_new(budget);
     SM_ASSERT(c->base < version);
-    undo u = {.now_ms = sm_now_us() / 1000, .arena = scratch, .files = sm_map_new(scratch)};
+    undo u = {.now_ms = sm_now_us() / 1000,
+              .arena = scratch,
+              .files = sm_map_new(scratch),
+              .has_stamp = smi_wants_stamp(c->text)};
     sm_buf text = {0};
 
     if (version > 0) {

@@ -121,6 +121,22 @@ static sm_status name_files(cloning *k, sm_error *e)
 
 /* ---- the record ------------------------------------------------------------------------------ */
 
+/* All versions of the clone have timestamps where those of the source got them at some version. */
+static void drop_enablement(cloning *k)
+{
+    sm_delta_metadata *m = &k->metadata;
+    sm_pair *kept = SM_NEW_ARRAY(k->arena, sm_pair, m->n_config + 1);
+    int32_t n = 0;
+
+    for (int32_t i = 0; i < m->n_config; i++) {
+        if (!sm_str_starts(m->config[i].key, SM_STR("delta.inCommitTimestampEnablement"))) {
+            kept[n++] = m->config[i];
+        }
+    }
+    m->config = kept;
+    m->n_config = n;
+}
+
 static void make_metadata(cloning *k)
 {
     char uuid[SM_UUID_BYTES];
@@ -129,6 +145,7 @@ static void make_metadata(cloning *k)
     k->metadata = *sm_snapshot_metadata(k->version);
     k->metadata.id = sm_arena_str(k->arena, sm_str_of(uuid));
     k->metadata.created_ms = sm_now_us() / 1000;
+    drop_enablement(k);
 }
 
 /* The features of the protocol need the domains that they have in the source. */

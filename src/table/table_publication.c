@@ -18,7 +18,7 @@
 #include "base/json_write.h"
 #include "table/table_journal_int.h"
 
-#define FORMAT 1
+#define FORMAT 2 /* 1: without row ids and timestamps that the versions before a commit decide */
 
 static const char *const isolations[] = {
     [SM_READ_NOTHING] = "nothing",

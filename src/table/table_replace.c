@@ -489,6 +489,7 @@ static sm_status rewrite_files(const replacing *r, file_fate fate, sm_error *e)
     if (!has_fate(r, fate)) {
         return SM_OK;
     }
+    SM_TRY(sm_delta_check_copy(r->stage->candidate->base, e));
     SM_TRY(rows_of(r, fate, &rows, e));
     SM_TRY(plan_kept(r, rows, fate == MARK, &plan, e));
     SM_ASSERT(o->origin == -1 && o->state == SMI_OUT_NONE);

@@ -249,6 +249,7 @@ static sm_status stage_files(rewriting *w, sm_error *e)
         .base = r->base,
     };
 
+    SM_TRY(sm_delta_check_copy(r->base, e));
     SM_TRY(sm_stage_open(&write, schema, w->env, &w->stage, e));
     SM_TRY(open_files(w, e));
     w->stage->out.rules = (smi_rules){0}; /* the rows are in the table */

@@ -190,8 +190,8 @@ static void test_refused(void **state)
          "the table needs the writer feature \"changeDataFeed\", which is not supported", "table"},
         {PROTOCOL(6), "\\\"delta.identity.start\\\":1", "", "", SM_UNSUPPORTED,
          "the table needs the writer feature \"identityColumns\", which is not supported", "table"},
-        {FEATURES("\"rowTracking\""), "", "", "", SM_UNSUPPORTED,
-         "the table needs the writer feature \"rowTracking\", which is not supported", "table"},
+        {FEATURES("\"clustering\""), "", "", "", SM_UNSUPPORTED,
+         "the table needs the writer feature \"clustering\", which is not supported", "table"},
         {PROTOCOL(8), "", "", "", SM_UNSUPPORTED,
          "the table needs writer version 8; versions 1 to 7 can be written", "table"},
     };

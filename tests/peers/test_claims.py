@@ -208,6 +208,8 @@ LIMITS = {
                                           "SM_FEATURE(clustering, true, NO, 0)"),
     "order of rows": InTest("tests/cli/test_optimize.py", "test_rows_keep_their_order"),
     "writing with features other": InTest("src/table/table_rules_test.c", "UNSUPPORTED"),
+    "writing rows of a table with": InTest("tests/peers/test_features.py", '"rowTracking, used": (ROW_TRACKING, {}, False, COPIES)'),
+    "turning on in-commit timestamps": InTest("src/delta/delta_late_test.c", "cannot be turned on"),
     "constraints, generated columns": InTest("src/query/spark_expr_test.c", "UNSUPPORTED"),
     "values of partition columns that": InTest("src/delta/delta_partition_test.c", "DEFAULT_PARTITION"),
     "many files": InTest("tests/memory/test_many_adds.py", "MOST_BYTES"),

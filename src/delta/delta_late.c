@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * delta/delta_late.c: what a commit says that depends on the versions before it: its in-commit
+ * timestamp, and the ids and versions of new rows in a table that tracks rows.
+ *
+ * Why      The text of a commit is made, and may be in a lake's journal, before it is known which
+ *          version it becomes. So it is made as for the version right behind its base, and filled
+ *          in when it is put (delta_attempt.c). What is filled in follows from the text and the
+ *          versions before it alone: all who put the same commit put the same bytes.
+ * Stamp    the time at which the commit was prepared, or a millisecond after the version before it,
+ *          whichever is later.
+ * Rows     A new file's ids begin behind the highest that was given out before. What is above the
+ *          base's highest id in the text is new, and moves up by as many ids as others have given
+ *          out since. Ids of files that come back are not above it, and stay.
+ * Text     Names of members are found as they stand: within a text a quote has a backslash, so
+ *          that no path or statistics can look like one.
+ * Source   PROTOCOL.md, "Writer Requirements for In-Commit Timestamps", "Writer Requirements for
+ *          Row Tracking" */
+#include <inttypes.h>
+
+#include "base/text.h"
+#include "delta/delta_int.h"
+
+#define STAMP       "\"inCommitTimestamp\":"
+#define ROW_ID      "\"baseRowId\":"
+#define ROW_VERSION "\"defaultRowCommitVersion\":"
+#define HIGH_ROW    "rowIdHighWaterMark\\\":" /* within the text of the domain */
+#define ROWS_LINE   "{\"domainMetadata\":{\"domain\":\"" SMI_DOMAIN_ROWS "\""
+
+/* ---- what a table asks for ------------------------------------------------------------------- */
+
+static bool is_true(const sm_delta_metadata *m, const char *key)
+{
+    return sm_str_eq_nocase(smi_config(m, key), SM_STR("true"));
+}
+
+bool smi_has_stamps(const sm_delta_protocol *p, const sm_delta_metadata *m)
+{
+    return sm_delta_has_feature(p, "inCommitTimestamp") &&
+           is_true(m, "delta.enableInCommitTimestamps");
+}
+
+bool smi_gives_row_ids(const sm_delta_protocol *p, const sm_delta_metadata *m)
+{
+    return sm_delta_has_feature(p, "rowTracking") && !is_true(m, "delta.rowTrackingSuspended");
+}
+
+bool smi_keeps_row_ids(const sm_delta_protocol *p, const sm_delta_metadata *m)
+{
+    return sm_delta_has_feature(p, "rowTracking") && is_true(m, "delta.enableRowTracking");
+}
+
+int64_t smi_high_row(const sm_delta_domain *d)
+{
+    sm_arena *a = sm_arena_new(NULL);
+    const sm_json *doc = NULL;
+    int64_t high = -1;
+
+    if (d && !d->is_removed &&
+        sm_json_parse(sm_arena_str(a, d->configuration), a, &doc, NULL) == SM_OK &&
+        !sm_json_i64(sm_json_get(doc, "rowIdHighWaterMark"), &high)) {
+        high = -1;
+    }
+    sm_arena_free(a);
+    return high;
+}
+
+/* ---- printing -------------------------------------------------------------------------------- */
+
+void smi_put_stamp(sm_json_writer *w, int64_t now_ms)
+{
+    sm_json_set_i64(w, "inCommitTimestamp", now_ms);
+}
+
+void smi_print_high_row(sm_json_writer *w, int64_t high)
+{
+    char text[64];
+
+    SM_ASSERT(high >= 0);
+    snprintf(text, sizeof(text), "{\"rowIdHighWaterMark\":%" PRId64 "}", high);
+    const sm_delta_domain d = {SM_STR(SMI_DOMAIN_ROWS), sm_str_of(text), false};
+    smi_print_domain(&d, w);
+}
+
+/* ---- filling in ------------------------------------------------------------------------------ */
+
+/* The place behind a member's name in a line; NULL: the line has none. */
+static const char *find_member(sm_str line, const char *name)
+{
+    const size_t n = strlen(name);
+    const char *at = line.len >= n ? memmem(line.data, line.len, name, n) : NULL;
+
+    return at ? at + n : NULL;
+}
+
+static sm_str first_line(sm_str text)
+{
+    const char *end = memchr(text.data, '\n', text.len);
+
+    return end ? (sm_str){text.data, (size_t)(end - text.data)} : text;
+}
+
+bool smi_wants_stamp(sm_str text)
+{
+    return find_member(first_line(text), STAMP) != NULL;
+}
+
+bool smi_wants_rows(sm_str text)
+{
+    return find_member(text, ROWS_LINE) != NULL;
+}
+
+/* The number that stands at a place; *end is behind it. */
+static int64_t number_at(const char *at, const char *limit, const char **end)
+{
+    int64_t v = 0;
+
+    SM_ASSERT(at < limit);
+    for (*end = at; *end < limit && **end >= '0' && **end <= '9'; ++*end) {
+        v = v * 10 + (**end - '0');
+    }
+    return v;
+}
+
+/* Appends the line with another number for a member, whose place is given. */
+static void put_with(sm_str *line, const char *at, int64_t number, sm_buf *out)
+{
+    const char *limit = line->data + line->len, *end = NULL;
+
+    number_at(at, limit, &end);
+    sm_buf_text(out, (sm_str){line->data, (size_t)(at - line->data)});
+    sm_buf_printf(out, "%" PRId64, number);
+    *line = (sm_str){end, (size_t)(limit - end)};
+}
+
+static void fill_line(sm_str line, int64_t version, const smi_before *b, sm_buf *out)
+{
+    const char *limit = line.data + line.len, *end = NULL;
+    const int64_t shift = b->high_row - b->base_high_row;
+    const char *at = find_member(line, STAMP);
+
+    SM_ASSERT(shift >= 0 || !b->has_rows);
+    if (at && sm_str_starts(line, SM_STR("{\"commitInfo\":"))) {
+        const int64_t asked = number_at(at, limit, &end);
+        put_with(&line, at, b->has_stamp && b->stamp_ms >= asked ? b->stamp_ms + 1 : asked, out);
+    } else if (b->has_rows && sm_str_starts(line, SM_STR("{\"add\":")) &&
+               (at = find_member(line, ROW_ID)) && number_at(at, limit, &end) > b->base_high_row) {
+        put_with(&line, at, number_at(at, limit, &end) + shift, out);
+        at = find_member(line, ROW_VERSION);
+        SM_ASSERT(at); /* it is printed behind the id */
+        put_with(&line, at, version, out);
+    } else if (b->has_rows && sm_str_starts(line, SM_STR(ROWS_LINE))) {
+        at = find_member(line, HIGH_ROW);
+        SM_ASSERT(at);
+        put_with(&line, at, number_at(at, limit, &end) + shift, out);
+    }
+    sm_buf_text(out, line);
+    sm_buf_text(out, SM_STR("\n"));
+}
+
+void smi_late_fill(sm_str text, int64_t version, const smi_before *before, sm_buf *out)
+{
+    SM_ASSERT(text.len > 0 && text.data[text.len - 1] == '\n');
+    while (text.len > 0) {
+        const sm_str line = first_line(text);
+        fill_line(line, version, before, out);
+        text = (sm_str){text.data + line.len + 1, text.len - line.len - 1};
+    }
+}

@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * delta/delta_late_test.c: in-commit timestamps and row ids: of commits that come right behind
+ * their base, behind those of others, and where the clock went back. */
+#include "test.h"
+
+#include "base/text.h"
+#include "base/time.h"
+#include "delta/delta_int.h"
+#include "stores.h"
+
+#define FUTURE INT64_C(9000000000000) /* 2255 */
+
+#define HEAD                                                                                       \
+    "{\"commitInfo\":{\"inCommitTimestamp\":9000000000000,\"operation\":\"CREATE TABLE\"}}\n"      \
+    "{\"protocol\":{\"minReaderVersion\":1,\"minWriterVersion\":7,\"writerFeatures\":"             \
+    "[\"domainMetadata\",\"rowTracking-preview\",\"inCommitTimestamp\"]}}\n"
+#define METADATA(config)                                                                           \
+    "{\"metaData\":{\"id\":\"1\",\"format\":{\"provider\":\"parquet\",\"options\":{}},"            \
+    "\"schemaString\":\"{\\\"type\\\":\\\"struct\\\",\\\"fields\\\":[{\\\"name\\\":\\\"id\\\","    \
+    "\\\"type\\\":\\\"long\\\",\\\"nullable\\\":true,\\\"metadata\\\":{}}]}\","                    \
+    "\"partitionColumns\":[],\"configuration\":{" config "}}}\n"
+#define STAMPED "\"delta.enableInCommitTimestamps\":\"true\""
+#define OLD_FILE                                                                                   \
+    "{\"add\":{\"path\":\"old\",\"partitionValues\":{},\"size\":5,\"modificationTime\":1,"         \
+    "\"dataChange\":true,\"stats\":\"{\\\"numRecords\\\":3}\",\"baseRowId\":0,"                    \
+    "\"defaultRowCommitVersion\":0}}\n"                                                            \
+    "{\"domainMetadata\":{\"domain\":\"delta.rowTracking\",\"configuration\":"                     \
+    "\"{\\\"rowIdHighWaterMark\\\":2}\",\"removed\":false}}\n"
+
+typedef struct fixture {
+    sm_arena *arena;
+    sm_store *store;
+} fixture;
+
+static void put_version(const fixture *f, int64_t version, const char *text)
+{
+    char key[SMI_LOG_KEY_BYTES];
+    sm_error e = {0};
+
+    smi_commit_key(version, key);
+    assert_ok(sm_store_put(f->store, sm_str_of(key), text, strlen(text), SM_PUT_REPLACE, &e), &e);
+}
+
+static int set_up(void **state)
+{
+    static int number = 0;
+    static fixture f;
+    char uri[64];
+    sm_error e = {0};
+
+    f = (fixture){.arena = sm_arena_new(NULL)};
+    snprintf(uri, sizeof(uri), "memory://delta_late_test_%d", number++);
+    assert_ok(sm_store_open(test_stores, sm_str_of(uri), &f.store, &e), &e);
+    put_version(&f, 0, HEAD METADATA(STAMPED) OLD_FILE);
+    *state = &f;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    fixture *f = *state;
+
+    sm_store_release(f->store);
+    sm_arena_free(f->arena);
+    return 0;
+}
+
+static sm_snapshot *open_at(const fixture *f, int64_t version)
+{
+    sm_snapshot *s = NULL;
+    sm_error e = {0};
+
+    assert_ok(sm_snapshot_open(f->store, version, NULL, &s, &e), &e);
+    return s;
+}
+
+static int64_t stamp_of(const fixture *f, int64_t version)
+{
+    sm_delta_commit_info info;
+    const sm_json *doc = NULL;
+    int64_t unused = 0, stamp = -1;
+    sm_error e = {0};
+
+    assert_ok(sm_delta_info_read(f->store, version, SM_STR(""), f->arena, &info, &unused, &e), &e);
+    assert_ok(sm_json_parse(info.json, f->arena, &doc, &e), &e);
+    sm_json_i64(sm_json_get(doc, "inCommitTimestamp"), &stamp);
+    return stamp;
+}
+
+/* Commits a new file of n_rows behind `base`, whatever others did since. */
+static sm_status append(const fixture *f, sm_snapshot *base, const char *key, int64_t n_rows,
+                        sm_error *e)
+{
+    const sm_delta_add add = {.key = sm_str_of(key), .size_bytes = 9, .n_rows = n_rows};
+    int64_t version = -1;
+
+    return sm_delta_commit_write(f->store, base, &(sm_delta_commit){.adds = &add, .n_adds = 1},
+                                 NULL, &version, e);
+}
+
+/* The file's first row id, and the version of its rows. */
+static void assert_rows(const sm_snapshot *s, const char *key, int64_t base_row_id, int64_t version)
+{
+    int64_t n = 0;
+    const sm_delta_file *files = sm_snapshot_files(s, &n);
+
+    for (int64_t i = 0; i < n; i++) {
+        if (sm_str_is(files[i].key, key)) {
+            assert_int_equal(files[i].base_row_id, base_row_id);
+            assert_int_equal(files[i].row_version, version);
+            return;
+        }
+    }
+    fail_msg("no file %s", key);
+}
+
+static int64_t high_row(const sm_snapshot *s)
+{
+    return smi_high_row(sm_snapshot_domain(s, SM_STR(SMI_DOMAIN_ROWS)));
+}
+
+/* Two writers begin with the same version. Both get ids that nobody else has, and the second one's
+ * are behind the first one's. Names that look like members are left alone. */
+static void test_row_ids(void **state)
+{
+    const fixture *f = *state;
+    sm_error e = {0};
+    const char *odd = "\"baseRowId\":7 \"inCommitTimestamp\":7";
+
+    sm_snapshot *base = open_at(f, 0);
+    assert_ok(append(f, base, "a", 10, &e), &e);
+    assert_ok(append(f, base, odd, 5, &e), &e);
+    assert_ok(append(f, base, "c", 0, &e), &e);
+    sm_snapshot *s = open_at(f, 3);
+    assert_rows(s, "old", 0, 0);
+    assert_rows(s, "a", 3, 1);
+    assert_rows(s, odd, 13, 2);
+    assert_rows(s, "c", 18, 3);
+    assert_int_equal(high_row(s), 17);
+    sm_snapshot_release(s);
+    sm_snapshot_release(base);
+}
+
+/* A file that goes and comes back keeps its ids, behind others too; an undo does the same. */
+static void test_row_ids_that_stay(void **state)
+{
+    const fixture *f = *state;
+    int64_t n = 0, version = -1;
+    sm_error e = {0};
+    sm_delta_prepared p = {0}, undo = {0};
+
+    sm_snapshot *base = open_at(f, 0);
+    const sm_delta_file *old = sm_snapshot_files(base, &n);
+    const sm_delta_add add = {.key = SM_STR("b"), .size_bytes = 9, .n_rows = 4};
+    const sm_delta_commit swap = {
+        .removes = &old, .n_removes = 1, .adds = &add, .n_adds = 1, .isolation = SM_READ_FILES};
+    assert_ok(append(f, base, "a", 10, &e), &e);
+    assert_ok(sm_delta_prepare(base, &swap, f->arena, &p, &e), &e);
+    sm_delta_attempt *t = sm_delta_attempt_new(f->store, NULL, &p, NULL);
+    sm_status st = sm_delta_attempt_put(t, &e);
+    assert_ok(st, &e);
+    if (sm_delta_attempt_state(t) == SM_DELTA_CONFLICT) { /* the append may have been read */
+        sm_snapshot *now = open_at(f, 1);
+        old = sm_snapshot_files(now, &n);
+        assert_ok(sm_delta_prepare(now, &swap, f->arena, &p, &e), &e);
+        sm_delta_attempt_free(t);
+        t = sm_delta_attempt_new(f->store, NULL, &p, NULL);
+        assert_ok(sm_delta_attempt_put(t, &e), &e);
+        sm_snapshot_release(now);
+    }
+    assert_int_equal(sm_delta_attempt_state(t), SM_DELTA_DONE);
+    version = sm_delta_attempt_version(t);
+    assert_int_equal(version, 2);
+    sm_delta_attempt_free(t);
+    sm_snapshot *s = open_at(f, 2);
+    assert_rows(s, "b", 13, 2);
+    sm_snapshot_release(s);
+    assert_ok(sm_delta_prepare_undo(f->store, &p, 2, SM_STR("undo"), SM_STR(""), NULL, f->arena,
+                                    &undo, &e),
+              &e);
+    t = sm_delta_attempt_new(f->store, NULL, &undo, NULL);
+    assert_ok(sm_delta_attempt_put(t, &e), &e);
+    sm_delta_attempt_free(t);
+    s = open_at(f, 3);
+    assert_rows(s, "old", 0, 0);
+    assert_int_equal(high_row(s), 16); /* never given out again */
+    assert_true(stamp_of(f, 3) > stamp_of(f, 2));
+    sm_snapshot_release(s);
+    sm_snapshot_release(base);
+}
+
+/* The clock is behind the last version: the stamp is a millisecond after that one's, for a commit
+ * that comes behind another one too. Else it is the time. */
+static void test_stamps(void **state)
+{
+    const fixture *f = *state;
+    sm_delta_commit_info *history = NULL;
+    int64_t n = 0;
+    sm_error e = {0};
+
+    sm_snapshot *base = open_at(f, 0);
+    assert_ok(append(f, base, "a", 1, &e), &e);
+    assert_ok(append(f, base, "b", 1, &e), &e);
+    assert_int_equal(stamp_of(f, 1), FUTURE + 1);
+    assert_int_equal(stamp_of(f, 2), FUTURE + 2);
+    assert_ok(sm_delta_history(f->store, -1, f->arena, &history, &n, &e), &e);
+    assert_int_equal(n, 3);
+    assert_int_equal(history[0].timestamp_ms, FUTURE + 2);
+    sm_snapshot_release(base);
+
+    put_version(f, 0,
+                "{\"commitInfo\":{\"inCommitTimestamp\":5}}\n" METADATA(
+                    STAMPED) "{\"protocol\":{\"minReaderVersion\":1,\"minWriterVersion\":7,"
+                             "\"writerFeatures\":[\"inCommitTimestamp-preview\"]}}\n");
+    for (int64_t v = 1; v <= 2; v++) {
+        char key[SMI_LOG_KEY_BYTES];
+        smi_commit_key(v, key);
+        assert_ok(sm_store_delete(f->store, sm_str_of(key), &e), &e);
+    }
+    const int64_t before_ms = sm_now_us() / 1000;
+    base = open_at(f, 0);
+    assert_ok(append(f, base, "a", 1, &e), &e);
+    assert_true(stamp_of(f, 1) >= before_ms && stamp_of(f, 1) <= sm_now_us() / 1000);
+    sm_snapshot_release(base);
+}
+
+/* What a table does not ask for is not written. */
+static void test_off(void **state)
+{
+    const fixture *f = *state;
+    sm_error e = {0};
+
+    put_version(f, 0, HEAD METADATA("\"delta.rowTrackingSuspended\":\"true\"") OLD_FILE);
+    sm_snapshot *base = open_at(f, 0);
+    assert_ok(append(f, base, "a", 10, &e), &e);
+    sm_snapshot *s = open_at(f, 1);
+    assert_rows(s, "a", -1, -1);
+    assert_int_equal(high_row(s), 2);
+    assert_int_equal(stamp_of(f, 1), -1);
+    sm_snapshot_release(s);
+    sm_snapshot_release(base);
+}
+
+static void test_refused(void **state)
+{
+    const fixture *f = *state;
+    int64_t n = 0, version = -1;
+    sm_error e = {0};
+
+    put_version(f, 0, HEAD METADATA("") OLD_FILE);
+    sm_snapshot *base = open_at(f, 0);
+    assert_ok(sm_delta_check_copy(base, &e), &e); /* ids are given, but need not be kept */
+    const char *const turned_on[] = {"delta.enableInCommitTimestamps", "delta.enableRowTracking"};
+    for (int i = 0; i < SM_COUNT(turned_on); i++) {
+        const sm_pair on = {sm_str_of(turned_on[i]), SM_STR("true")};
+        sm_delta_metadata m = *sm_snapshot_metadata(base);
+        m.config = &on;
+        m.n_config = 1;
+        const sm_delta_commit c = {.metadata = &m};
+        assert_status(sm_delta_commit_write(f->store, base, &c, NULL, &version, &e), SM_UNSUPPORTED,
+                      &e);
+        assert_non_null(strstr(e.what, "cannot be turned on"));
+    }
+    sm_snapshot_release(base);
+
+    put_version(f, 0, HEAD METADATA("\"delta.enableRowTracking\":\"true\"") OLD_FILE);
+    base = open_at(f, 0);
+    const sm_delta_file *old = sm_snapshot_files(base, &n);
+    const sm_delta_add add = {.key = SM_STR("b"), .size_bytes = 9, .n_rows = 3, .place = old};
+    const sm_delta_commit c = {
+        .removes = &old, .n_removes = 1, .adds = &add, .n_adds = 1, .keeps_rows = true};
+    assert_status(sm_delta_commit_write(f->store, base, &c, NULL, &version, &e), SM_UNSUPPORTED,
+                  &e);
+    assert_non_null(strstr(e.what, "\"rowTracking\""));
+    sm_snapshot_release(base);
+}
+
+#define LATE_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        LATE_TEST(test_row_ids), LATE_TEST(test_row_ids_that_stay), LATE_TEST(test_stamps),
+        LATE_TEST(test_off),     LATE_TEST(test_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
