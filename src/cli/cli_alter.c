@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * cli/cli_alter.c: `smelt table alter`: its arguments are what stands behind ALTER TABLE in SQL,
- * and all of them become one commit; --enable is short for a property. Calls the table room and
- * prints what was done. Called by cmd_table.c. */
+ * and all of them become one commit; --enable and --readers are short for properties. Calls the
+ * table room and prints what was done. Called by cmd_table.c. */
 #include <inttypes.h>
 
 #include "base/text.h"
@@ -49,12 +49,27 @@ static sm_status add_switch(smi_cli *cli, const char *name, changes *c, sm_error
     return st;
 }
 
+static void add_readers(smi_cli *cli, const char *list, changes *c)
+{
+    c->items = sm_arena_grow(cli->arena, c->items, c->n, &c->cap, sizeof(*c->items));
+    c->items[c->n++] = (sm_alter){
+        .kind = list[0] ? SM_ALTER_SET_PROPERTY : SM_ALTER_UNSET_PROPERTY,
+        .name = SM_STR("smelt.readers"),
+        .text = sm_str_of(list),
+        .if_exists = true,
+        .sql = sm_arena_strf(cli->arena, "readers: %s", list),
+    };
+}
+
 /* What is turned on comes first: a change may need it. */
 static sm_status read_changes(smi_cli *cli, char **args, int n_args, const smi_alter_opts *o,
                               changes *out, sm_error *e)
 {
     for (int32_t i = 0; i < o->enable.n; i++) {
         SM_TRY(add_switch(cli, o->enable.items[i], out, e));
+    }
+    if (o->readers) {
+        add_readers(cli, o->readers, out);
     }
     for (int i = 0; i < n_args; i++) {
         SM_TRY(add_sql(cli, sm_str_of(args[i]), out, e));

@@ -205,6 +205,7 @@ sm_status smi_cluster_run(smi_cli *cli, sm_str uri, const smi_cluster_opts *o, b
 
 typedef struct smi_alter_opts {
     smi_list enable;
+    const char *readers; /* NULL: not given; "": none are declared any more */
 } smi_alter_opts;
 
 /** Changes columns, properties or constraints of the table args[0] as the other arguments say, and

@@ -81,6 +81,10 @@ static const smi_opt option_table[] = {
      offsetof(options, change.using)},
     {"--on", SMI_OPT_TEXT, "KEY,...", "merge: columns by which a new row takes the place of one",
      offsetof(options, change.on)},
+    {"--readers", SMI_OPT_TEXT, "LIST",
+     "alter: programs that must be able to read the table: clickhouse, delta-rs, duckdb, polars, "
+     "spark",
+     offsetof(options, alter.readers)},
     {0},
 };
 
@@ -163,6 +167,8 @@ static void answer_show(smi_cli *cli, const sm_snapshot *s, const sm_delta_total
 {
     const sm_delta_metadata *m = sm_snapshot_metadata(s);
     const sm_delta_protocol *p = sm_snapshot_protocol(s);
+    const char *const *readers = NULL;
+    int32_t n_readers = 0;
     int64_t n_txns = 0;
     sm_buf out = {0};
     sm_json_writer w = {.out = &out};
@@ -180,9 +186,34 @@ static void answer_show(smi_cli *cli, const sm_snapshot *s, const sm_delta_total
     sm_json_set_i64(&w, "reader", p->min_reader);
     sm_json_set_i64(&w, "writer", p->min_writer);
     sm_json_end_object(&w);
+    sm_json_set_array(&w, "features");
+    for (int32_t i = 0; i < p->n_writer_features; i++) {
+        sm_json_put_text(&w, p->writer_features[i]);
+    }
+    sm_json_end_array(&w);
+    sm_json_set_array(&w, "read_by");
+    n_readers = sm_delta_readers_of(p, &readers, cli->arena);
+    for (int32_t i = 0; i < n_readers; i++) {
+        sm_json_put_text(&w, sm_str_of(readers[i]));
+    }
+    sm_json_end_array(&w);
     sm_json_set_i64_or_null(&w, "transactions", n_txns);
     sm_json_end_object(&w);
     smi_answer_print(cli, &w);
+}
+
+/* Of a table whose protocol lists features: those, and the programs that know them. */
+static void print_features(const sm_delta_protocol *p, sm_arena *a)
+{
+    const char *const *readers = NULL;
+    const int32_t n = sm_delta_readers_of(p, &readers, a);
+
+    for (int32_t i = 0; i < p->n_writer_features; i++) {
+        print_row(i ? "" : "features", "%.*s", SM_STR_ARG(p->writer_features[i]));
+    }
+    for (int32_t i = 0; p->n_writer_features > 0 && i < n; i++) {
+        print_row(i ? "" : "read by", "%s", readers[i]);
+    }
 }
 
 static sm_status show_table(smi_cli *cli, const sm_snapshot *s, const options *o, sm_error *e)
@@ -209,6 +240,7 @@ static sm_status show_table(smi_cli *cli, const sm_snapshot *s, const options *o
                   SM_STR_ARG(m->config[i].value));
     }
     print_row("protocol", "reader %d, writer %d", p->min_reader, p->min_writer);
+    print_features(p, cli->arena);
     sm_snapshot_txns(s, &n_txns);
     print_row("transactions", "%" PRId64, n_txns);
     return SM_OK;
@@ -501,10 +533,10 @@ static const struct verb {
     {"convert", NULL, convert_folder, NULL, " --partition-by --dry-run "},
     {"clone", NULL, NULL, clone_table, " --version --timestamp "},
     {"diff", NULL, compare_versions, NULL, " --from --to --by --format --limit "},
-    {"alter", NULL, NULL, alter_table, " --enable --dry-run "},
     {"delete", NULL, delete_rows, NULL, " --where "},
     {"update", NULL, update_rows, NULL, " --set --where "},
     {"merge", NULL, merge_rows, NULL, " --using --on "},
+    {"alter", NULL, NULL, alter_table, " --enable --readers --dry-run "},
 };
 
 static bool is_given(const options *o, const smi_opt *opt)

@@ -478,7 +478,8 @@ bool sm_delta_commit_validate(const sm_delta_commit *c, const sm_snapshot *base,
  * Owner     borrows all; `base` is the snapshot that was read, NULL for a new table
  * Returns   SM_OK with *version; SM_CONFLICT naming the version that won and what it did
  * Errors    SM_UNSUPPORTED: a writer feature, by name; SM_SCHEMA: a type that needs a feature the
- *           table does not have; SM_DENIED: removes in an append-only table
+ *           table does not have; SM_DENIED: removes in an append-only table, a feature that a
+ *           reader which the table declares does not know
  * Cost      a put, and a request for each version that others made since `base`
  */
 sm_status sm_delta_commit_write(sm_store *s, sm_snapshot *base, const sm_delta_commit *c,
@@ -718,6 +719,9 @@ void sm_delta_note_widened(sm_field *f, sm_str within, const sm_type *from, cons
  */
 sm_status sm_delta_check_property(sm_str key, sm_str value, const char **feature,
                                   sm_error *e) SM_MUST_USE;
+/** The programs of readers.def that know all features of a protocol which ask something of readers.
+ * Returns their number; *out lives in `a`. */
+int32_t sm_delta_readers_of(const sm_delta_protocol *p, const char *const **out, sm_arena *a);
 
 /* ---- checksums, checkpoints, schemas --------------------------------------------------------- */
 

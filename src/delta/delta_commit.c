@@ -166,6 +166,7 @@ static sm_status check_commit(commit_text *r, sm_error *e)
         SM_TRY(smi_mapping_check(r->base, c->metadata, e));
     }
     SM_TRY(check_late(r, e));
+    SM_TRY(smi_check_declared(r->base, r->protocol, r->metadata, e));
     SM_TRY(check_txns(r, e));
     return check_append_only(r, e);
 }

@@ -22,6 +22,7 @@ typedef enum property_kind {
     KIND_POLICY,
     KIND_MAPPING,
     KIND_ISOLATION,
+    KIND_READERS,
 } property_kind;
 
 static const struct property {
@@ -151,6 +152,9 @@ static bool is_value(property_kind kind, sm_str value, const char **wanted)
     case KIND_ISOLATION:
         *wanted = "Serializable or WriteSerializable";
         return is_word(value, levels);
+    case KIND_READERS:
+        *wanted = "names with commas between: clickhouse, delta-rs, duckdb, polars, spark";
+        return smi_are_readers(value);
     case KIND_TEXT:
         break;
     }

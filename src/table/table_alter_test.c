@@ -53,6 +53,7 @@ static const char *columns_of(kit *k)
 
 #define ON(property) "ALTER TABLE b.t SET TBLPROPERTIES ('delta." property ")"
 #define MAP          ON("columnMapping.mode' = 'name'")
+#define READ(list)   "ALTER TABLE b.t SET TBLPROPERTIES ('smelt.readers' = '" list "')"
 #define WIDEN        ON("enableTypeWidening' = true")
 
 /* Statements after which the table has these columns and rows. Those before the last one succeed.
@@ -89,6 +90,9 @@ static const struct {
       "ALTER TABLE b.t DROP CONSTRAINT few", "INSERT INTO b.t (amount) VALUES (10)"},
      NULL,
      "2022-04-01 anna 5;2022-04-02 carl 7;2022-04-02 NULL 8;NULL NULL 10;"},
+    {{READ("duckdb,spark"), MAP, WIDEN, "ALTER TABLE b.t ADD COLUMN t TIMESTAMP"},
+     "STRUCT(day DATE, Name VARCHAR, amount BIGINT, t TIMESTAMP)",
+     NULL},
     {{"ALTER TABLE b.t DROP COLUMN IF EXISTS none", "ALTER TABLE b.t DROP CONSTRAINT IF EXISTS x",
       "ALTER TABLE b.t UNSET TBLPROPERTIES IF EXISTS ('a', b.c)"},
      NULL,
@@ -153,6 +157,12 @@ static const struct {
      SM_EXISTS,
      "already"},
     {{"ALTER TABLE b.t ADD CONSTRAINT c CHECK (amount / 2 > 0)"}, SM_UNSUPPORTED, "/"},
+    {{READ("spark, Polars"), MAP},
+     SM_DENIED,
+     "declared to be read by polars, which does not know the table feature columnMapping"},
+    {{READ("delta-rs,duckdb"), MAP, WIDEN}, SM_DENIED, "by delta-rs, which does not know"},
+    {{WIDEN, READ("spark"), READ("spark,polars")}, SM_DENIED, "feature typeWidening"},
+    {{READ("sparc")}, SM_INVALID, "cannot be \"sparc\""},
     {{"ALTER TABLE b.t DROP CONSTRAINT c"}, SM_NAME, "no constraint \"c\""},
     {{"ALTER TABLE b.t UNSET TBLPROPERTIES ('a')"}, SM_NAME, "no property \"a\""},
     {{ON("appendOnly' = 1")}, SM_INVALID, "cannot be"},

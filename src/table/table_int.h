@@ -554,8 +554,8 @@ sm_status smi_schema_required(const sm_type *table, sm_arena *a, int32_t **out, 
 /* What the changes, one after the other, make of a table's metadata and protocol. */
 typedef struct smi_altering {
     sm_arena *arena;
-    const sm_snapshot *base; /* its files are listed */
-    sm_delta_metadata m;     /* what is not the base's lives in the arena */
+    const sm_snapshot *base;
+    sm_delta_metadata m; /* what is not the base's lives in the arena */
     sm_delta_protocol protocol;
     sm_str *features; /* that were turned on */
     int64_t n_features, cap_features;

@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 
+import feature_tables
 from common import ROOT, load_days
 from edges import (KINDS, WITHOUT_BOUNDS, few_predicates, make_table, predicates,
                    wrong_filters)
@@ -383,3 +384,75 @@ def test_smelt_goes_on_with_each_kind_of_spark(smelt, spark, tmp_path, make, key
     table_kinds.check(spark_query(spark, uri), rows, table_kinds.FEW_FILTERS)
     merged(run)
     table_kinds.check(table_kinds.smelt_query(smelt, uri), table_kinds.merged(rows))
+
+
+# ---- features, wider types, altered tables ----------------------------------------------------
+
+
+@pytest.mark.parametrize("feature", feature_tables.MAKERS)
+def test_spark_knows(program, spark, tmp_path, feature):
+    """Its row of src/delta/readers.def; those of the others: test_readers.py."""
+    cells = (ROOT / "src" / "delta" / "readers.def").read_text().split('SM_READER("spark", ')[1]
+    assert cells.split(")")[0] == ", ".join(["true"] * len(feature_tables.MAKERS))
+    wanted = feature_tables.MAKERS[feature](program, tmp_path / "t")
+    assert feature_tables.texts(spark.read.format("delta").load(str(tmp_path / "t")).collect()) == wanted
+
+
+# A column of each pair of the protocol: types, an old and a new value.
+WIDENED = {
+    "a": ("BYTE", "SHORT", "-5", "300"), "b": ("BYTE", "INT", "7", "70000"),
+    "c": ("BYTE", "LONG", "7", "9000000000"), "d": ("SHORT", "INT", "-300", "70000"),
+    "e": ("SHORT", "LONG", "300", "9000000000"), "f": ("INT", "LONG", "70000", "9000000000"),
+    "g": ("FLOAT", "DOUBLE", "CAST(0.1 AS FLOAT)", "0.1D"), "h": ("BYTE", "DOUBLE", "7", "0.5D"),
+    "i": ("SHORT", "DOUBLE", "300", "0.5D"), "j": ("INT", "DOUBLE", "70000", "0.5D"),
+    "k": ("DATE", "TIMESTAMP_NTZ", "DATE'2022-04-01'", "TIMESTAMP_NTZ'2022-04-02 10:00:00'"),
+    "l": ("DECIMAL(10,2)", "DECIMAL(14,4)", "12.34", "0.1234"),
+    "m": ("BYTE", "DECIMAL(12,2)", "7", "0.25"), "n": ("SHORT", "DECIMAL(10,0)", "300", "9999999999"),
+    "o": ("INT", "DECIMAL(20,10)", "70000", "0.5"), "p": ("LONG", "DECIMAL(25,5)", "9000000000", "0.5"),
+}
+
+
+def test_columns_that_spark_widened(smelt, spark, tmp_path):
+    """Each pair: smelt reads the old and the new rows, and finds each row by its value."""
+    uri = str(tmp_path / "t")
+    columns = ", ".join(f"{name} {kinds[0]}" for name, kinds in WIDENED.items())
+    spark.sql(f"CREATE TABLE delta.`{uri}` (id INT, {columns}) USING DELTA "
+              "TBLPROPERTIES ('delta.enableTypeWidening' = 'true', 'delta.feature.timestampNtz' = 'supported')")
+    for id, place in ((1, 2), (2, 3)):
+        values = ", ".join(kinds[place] for kinds in WIDENED.values())
+        spark.sql(f"INSERT INTO delta.`{uri}` VALUES ({id}, {values})")
+        for name, kinds in WIDENED.items() if id == 1 else ():
+            spark.sql(f"ALTER TABLE delta.`{uri}` CHANGE COLUMN {name} TYPE {kinds[1]}")
+    wanted = spark.read.format("delta").load(uri).orderBy("id").collect()
+    rows = smelt.sql(f"SELECT * FROM '{uri}' ORDER BY id")
+    for name in WIDENED:
+        got = [row[name] for row in rows]
+        if name == "k":
+            assert got == ["2022-04-01 00:00:00", "2022-04-02 10:00:00"]
+        else:
+            assert [float(value) for value in got] == [float(row[name]) for row in wanted], name
+        for id in (1, 2):
+            assert smelt.sql(f"SELECT id FROM '{uri}' WHERE {name} = (SELECT {name} FROM '{uri}' WHERE id = {id})"
+                             ) == [{"id": id}], name
+    smelt("sql", "--write", f"DELETE FROM '{uri}' WHERE f = 70000")
+    assert [row.id for row in spark.read.format("delta").load(uri).collect()] == [2]
+
+
+def test_spark_goes_on_where_smelt_altered(smelt, spark, tmp_path):
+    """Columns that smelt added, renamed, dropped, moved, widened and gave a default; a constraint."""
+    uri = str(tmp_path / "t")
+    feature_tables.plain(smelt, tmp_path / "t")
+    smelt("table", "alter", uri, "--enable", "column-mapping", "--enable", "type-widening",
+          "RENAME COLUMN x TO y", "ALTER COLUMN id TYPE DECIMAL(12, 2)",
+          "ADD COLUMN n BIGINT COMMENT 'c' DEFAULT 7 FIRST", "ADD COLUMN gone VARCHAR")
+    smelt("table", "alter", uri, "ADD CONSTRAINT few CHECK (id < 100)", "DROP COLUMN gone")
+    spark.sql(f"INSERT INTO delta.`{uri}` (id, y) VALUES (3.25, 'three')")
+    with pytest.raises(Exception, match="few"):
+        spark.sql(f"INSERT INTO delta.`{uri}` (id, y) VALUES (300, 'many')")
+    spark.sql(f"ALTER TABLE delta.`{uri}` RENAME COLUMN y TO z")
+    spark.sql(f"ALTER TABLE delta.`{uri}` ADD COLUMN more INT")
+    smelt("table", "alter", uri, "ADD COLUMN last DATE")
+    rows = [tuple(row)[:3] for row in spark.read.format("delta").load(uri).orderBy("id").collect()]
+    assert rows == [(None, decimal.Decimal("1.00"), "2022-04-01"),
+                    (None, decimal.Decimal("2.00"), "2022-04-02"), (7, decimal.Decimal("3.25"), "three")]
+    assert [row["id"] for row in smelt.sql(f"SELECT id, z, more, last FROM '{uri}' ORDER BY id")] == [1, 2, 3.25]
