@@ -379,6 +379,17 @@ static sm_status fail_type(const smi_altering *t, const sm_alter *x, const sm_ty
     return st;
 }
 
+static bool is_widening_on(const sm_delta_metadata *m)
+{
+    bool is_on = false;
+
+    for (int32_t i = 0; i < m->n_config && !is_on; i++) {
+        is_on = sm_str_eq_nocase(m->config[i].key, SM_STR("delta.enableTypeWidening")) &&
+                sm_str_eq_nocase(m->config[i].value, SM_STR("true"));
+    }
+    return is_on;
+}
+
 /* May the type become the wanted one, in this table? */
 static sm_status check_widening(const smi_altering *t, const sm_alter *x, const sm_type *from,
                                 sm_error *e)
@@ -394,11 +405,8 @@ static sm_status check_widening(const smi_altering *t, const sm_alter *x, const 
                        "texts, which are other numbers as DOUBLE",
                        SM_STR_ARG(column_text(t, x)));
     }
-    for (int32_t i = 0; i < t->m.n_config; i++) {
-        if (sm_str_eq_nocase(t->m.config[i].key, SM_STR("delta.enableTypeWidening")) &&
-            sm_str_eq_nocase(t->m.config[i].value, SM_STR("true"))) {
-            return SM_OK;
-        }
+    if (is_widening_on(&t->m)) {
+        return SM_OK;
     }
     const sm_status st = sm_fail(
         e, SM_DENIED, "column \"%.*s\" is not widened: the table does not have type widening",
@@ -629,6 +637,25 @@ sm_status smi_alter_column(smi_altering *t, const sm_alter *x, sm_error *e)
     if (x->kind == SM_ALTER_SET_DEFAULT) {
         smi_alter_feature(t, "allowColumnDefaults");
         return check_rules(t, x, e);
+    }
+    return SM_OK;
+}
+
+/* ---- rows of wider types --------------------------------------------------------------------- */
+
+sm_status smi_alter_to_rows(smi_altering *t, const sm_type *rows, sm_error *e)
+{
+    const sm_type *there = t->m.schema;
+
+    for (int32_t i = 0; i < there->n_fields && is_widening_on(&t->m); i++) {
+        const sm_field *f = &there->fields[i];
+        const int32_t at = sm_type_find(rows, f->name);
+        const sm_type *to = at >= 0 ? rows->fields[at].type : f->type;
+        const bool is_plain = !sm_type_is_nested(f->type->id) && !sm_type_is_nested(to->id);
+        if (is_plain && sm_delta_may_widen(f->type, to)) {
+            const sm_alter x = {.kind = SM_ALTER_TYPE, .path = &f->name, .n_path = 1, .type = to};
+            SM_TRY(smi_alter_column(t, &x, e));
+        }
     }
     return SM_OK;
 }

@@ -234,12 +234,54 @@ static void others_are_seen(void **state)
     }
 }
 
+/* Rows with a BIGINT come to a table with an INTEGER. */
+static void rows_of_wider_types(void **state)
+{
+    static const char create[] = "CREATE TABLE b.t AS SELECT DATE '2022-04-01' AS day, 'old' AS "
+                                 "Name, CAST(4 AS INTEGER) AS amount";
+    static const struct {
+        const char *sql[2]; /* before the rows come */
+        sm_write_mode mode;
+        sm_status want;
+        const char *said; /* what the table has then, or the advice */
+    } rows[] = {
+        {{WIDEN}, SM_WRITE_APPEND, SM_OK, "STRUCT(day DATE, Name VARCHAR, amount BIGINT)"},
+        {{NULL}, SM_WRITE_APPEND, SM_SCHEMA, "'ALTER COLUMN amount TYPE BIGINT'"},
+        {{WIDEN}, SM_WRITE_REPLACE_WHERE, SM_SCHEMA, "'ALTER COLUMN amount TYPE BIGINT'"},
+        {{WIDEN, "ALTER TABLE b.t ADD CONSTRAINT c CHECK (amount > 0)"},
+         SM_WRITE_APPEND,
+         SM_DENIED,
+         ""},
+    };
+    for (int i = 0; i < SM_COUNT(rows); i++) {
+        kit k;
+        sm_error e = {0};
+        sm_changed c = {0};
+        kit_init(&k);
+        assert_ok(change(&k, create, &c, &e), &e);
+        for (int j = 0; j < SM_COUNT(rows[i].sql) && rows[i].sql[j]; j++) {
+            assert_ok(change(&k, rows[i].sql[j], &c, &e), &e);
+        }
+        const sm_write w = {
+            .uri = kit_uri(&k, "b/t"), .mode = rows[i].mode, .where = where_sql("amount = 0")};
+        const sm_status st = write_orders(&k, &w, old_rows, 1, NULL, &e);
+        if (st != rows[i].want || !strstr(st == SM_OK ? columns_of(&k) : e.todo, rows[i].said)) {
+            fail_msg("row %d: %s: %s %s", i, sm_status_name(st), e.what, e.todo);
+        }
+        assert_string_equal(table_text(&k, "b", "t"), st == SM_OK
+                                                          ? "2022-04-01 old 4;2022-04-01 anna 5;"
+                                                          : "2022-04-01 old 4;");
+        kit_release(&k);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(changes_are_done),
         cmocka_unit_test(what_cannot_be_is_refused),
         cmocka_unit_test(others_are_seen),
+        cmocka_unit_test(rows_of_wider_types),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

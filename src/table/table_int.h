@@ -568,6 +568,9 @@ void smi_alter_feature(smi_altering *t, const char *feature);
  * SM_DENIED where something in the table uses the column, or a feature must be turned on first
  * (table_alter_column.c). */
 sm_status smi_alter_column(smi_altering *t, const sm_alter *x, sm_error *e) SM_MUST_USE;
+/** In a table with type widening, gives columns the types of rows that are to be added, where these
+ * are wider. Errors as smi_alter_column(): something uses such a column. */
+sm_status smi_alter_to_rows(smi_altering *t, const sm_type *rows, sm_error *e) SM_MUST_USE;
 /** As sm_table_alter(), of a version that is open. *out lives in `a`. */
 sm_status smi_alter_run(sm_snapshot *base, const sm_alter *items, int32_t n, bool is_dry,
                         const sm_exec_env *env, sm_arena *a, sm_altered *out,

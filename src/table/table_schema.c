@@ -26,7 +26,16 @@ static sm_status fail_type(const sm_field *there, const sm_field *here, sm_error
     const sm_status st =
         sm_fail(e, SM_SCHEMA, "column \"%.*s\" is %.*s in the table and %.*s here",
                 SM_STR_ARG(there->name), SM_STR_ARG(sm_buf_str(&a)), SM_STR_ARG(sm_buf_str(&b)));
-    sm_error_todo(e, "Cast it to %.*s, or overwrite the table.", SM_STR_ARG(sm_buf_str(&a)));
+    if (!sm_type_is_nested(there->type->id) && !sm_type_is_nested(here->type->id) &&
+        sm_delta_may_widen(there->type, here->type)) {
+        sm_error_todo(e,
+                      "Cast it to %.*s, or widen it first: smelt table alter URI 'ALTER COLUMN "
+                      "%.*s TYPE %.*s'.",
+                      SM_STR_ARG(sm_buf_str(&a)), SM_STR_ARG(there->name),
+                      SM_STR_ARG(sm_buf_str(&b)));
+    } else {
+        sm_error_todo(e, "Cast it to %.*s, or overwrite the table.", SM_STR_ARG(sm_buf_str(&a)));
+    }
     sm_buf_release(&a);
     sm_buf_release(&b);
     return st;

@@ -11,9 +11,10 @@
  *          the condition of a replace, an expression of the table that is not understood
  *          (table_rules.c).
  * Schema   A table that is there keeps its schema, with its nullability and metadata. The rows
- *          must have its columns, and no others unless they are to be added. OVERWRITE makes a new
- *          schema where the columns differ. Delta has no unsigned integers: they are written as the
- *          next wider type. */
+ *          must have its columns, and no others unless they are to be added; where the table has
+ *          type widening, an append may bring wider types. OVERWRITE makes a new schema where the
+ *          columns differ. Delta has no unsigned integers: they are written as the next wider
+ *          type. */
 #include "table/table_int.h"
 
 #include "base/json_write.h"
@@ -100,8 +101,30 @@ static bool keeps_schema(const sm_type *there, const sm_type *rows)
     return at == rows->n_fields;
 }
 
+/* Rows that are added to a table with type widening may be of wider types. */
+static sm_status widen_types(sm_stage *s, const sm_type *rows, const sm_type **schema, sm_error *e)
+{
+    sm_candidate *c = s->candidate;
+    smi_altering t = {.arena = c->arena, .base = c->base};
+
+    if (s->mode != SM_WRITE_APPEND) {
+        return SM_OK;
+    }
+    t.m = *sm_snapshot_metadata(c->base);
+    t.m.schema = *schema;
+    t.protocol = *sm_snapshot_protocol(c->base);
+    SM_TRY(smi_alter_to_rows(&t, rows, e));
+    *schema = t.m.schema;
+    if (t.n_features > 0) {
+        sm_delta_protocol *protocol = SM_NEW(c->arena, sm_delta_protocol);
+        *protocol = t.protocol;
+        c->record.protocol = protocol;
+    }
+    return SM_OK;
+}
+
 /* A new table, or an overwrite with other columns, gets the schema of the rows; all others keep
- * theirs, perhaps with further columns. */
+ * theirs, perhaps with further columns or wider types. */
 static sm_status settle_schema(sm_stage *s, const sm_write *w, const sm_type *rows, sm_error *e)
 {
     sm_candidate *c = s->candidate;
@@ -116,6 +139,7 @@ static sm_status settle_schema(sm_stage *s, const sm_write *w, const sm_type *ro
         if (w->adds_columns) {
             SM_TRY(smi_schema_widen(there, rows, c->arena, &schema, e));
         }
+        SM_TRY(widen_types(s, rows, &schema, e));
         SM_TRY(smi_schema_match(schema, rows, c->arena, &order, e));
         SM_TRY(smi_schema_required(schema, c->arena, &required, &s->out.n_required, e));
         c->schema = schema; /* it lives in the snapshot, or in the candidate's arena */
