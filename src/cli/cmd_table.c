@@ -422,7 +422,7 @@ static sm_status restore_table(smi_cli *cli, sm_store *store, const options *o, 
 {
     sm_restore opts = {.is_trial = o->dry_run};
     sm_restored r = {0};
-    char removed[SM_SIZE_TEXT_BYTES], restored[SM_SIZE_TEXT_BYTES];
+    char removed[SM_SIZE_TEXT_BYTES], restored[SM_SIZE_TEXT_BYTES], files[SM_COUNTED_TEXT_BYTES];
 
     SM_TRY(read_at(o, &opts.at, e));
     if (opts.at.kind == SM_AT_NEWEST) {
@@ -444,8 +444,10 @@ static sm_status restore_table(smi_cli *cli, sm_store *store, const options *o, 
     } else {
         print_row("version", "%" PRId64, r.made);
     }
-    print_row("removed", "%" PRId64 " files, %s", r.n_removed, removed);
-    print_row("brought back", "%" PRId64 " files, %s", r.n_restored, restored);
+    sm_format_counted(r.n_removed, "file", files);
+    print_row("removed", "%s, %s", files, removed);
+    sm_format_counted(r.n_restored, "file", files);
+    print_row("brought back", "%s, %s", files, restored);
     return SM_OK;
 }
 

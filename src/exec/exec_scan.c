@@ -80,6 +80,13 @@ static sm_status told_within(const sm_datafile *df, sm_status st, sm_error *e)
     return df->within.len > 0 ? sm_within(e, st, "%.*s", SM_STR_ARG(df->within)) : st;
 }
 
+/* It was there when the files were listed, or the log of its table names it. */
+static void advise_gone(sm_error *e)
+{
+    sm_error_todo(e, "Another program has deleted it. A vacuum does so with files that only "
+                     "earlier versions of a table have; smelt table fsck checks the newest.");
+}
+
 /* Opens and plans file i; without the lock. */
 static sm_status open_file(smi_scan *s, smi_scan_file *f, int64_t i, sm_error *e)
 {
@@ -87,6 +94,9 @@ static sm_status open_file(smi_scan *s, smi_scan_file *f, int64_t i, sm_error *e
     const sm_format *format = s->dataset->format;
     f->arena = sm_arena_new(s->budget);
     sm_status st = sm_blob_open(df->store, df->key, &f->blob, e);
+    if (st == SM_NOT_FOUND) {
+        advise_gone(e);
+    }
     if (st == SM_OK && format->is_text) {
         st = check_size(df, f->blob, e);
     }

@@ -177,10 +177,11 @@ static sm_status check_files(const restoring *r, sm_error *e)
     if (!first) {
         return SM_OK;
     }
-    const sm_status st = sm_fail(e, SM_NOT_FOUND,
-                                 "version %" PRId64 " cannot be restored: %" PRId64
-                                 " of its files are gone from the store, the first is \"%.*s\"",
-                                 r->out.version, n_gone, SM_STR_ARG(first->path));
+    const sm_status st =
+        sm_fail(e, SM_NOT_FOUND,
+                "version %" PRId64 " cannot be restored: %" PRId64
+                " of its files %s gone from the store, the first is \"%.*s\"",
+                r->out.version, n_gone, n_gone == 1 ? "is" : "are", SM_STR_ARG(first->path));
     sm_error_todo(e, "Files are deleted by a vacuum. A later version may still be whole.");
     return st;
 }

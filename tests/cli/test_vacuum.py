@@ -49,6 +49,17 @@ def test_removed_files_go_and_the_rows_stay(smelt, table):
     assert again.startswith("deleted 0 files, 0 B"), again
 
 
+def test_an_earlier_version_is_gone(smelt, table):
+    """Whoever still reads it is told by what."""
+    smelt("table", "vacuum", table, *NOW)
+    for words in (["sql", f"FROM delta_scan('{table}', version => 1)"], ["table", "diff", table, "--from", "1"],
+                  ["table", "restore", table, "--version", "1"]):
+        done = smelt(*words, check=False)
+        assert done.returncode == 1 and ".parquet" in done.stderr
+        assert "vacuum" in done.stderr, done.stderr
+    assert "1 of its files is gone" in done.stderr
+
+
 def test_default_keeps_what_was_removed_lately(smelt, table):
     make_old(table)  # so that it is the log alone that keeps them
     assert smelt.json("table", "vacuum", table, "--json")["files"] == 0
