@@ -385,7 +385,8 @@ static sm_status list_versions(const sm_delta_attempt *t, sm_arena *a, versions 
     }
     for (int64_t i = 0; i < n; i++) {
         const smi_log_entry entry = smi_log_entry_of(entries[i].key);
-        if (entry.kind == SMI_ENTRY_OTHER || entry.kind == SMI_ENTRY_CHECKSUM) {
+        if (entry.kind == SMI_ENTRY_OTHER || entry.kind == SMI_ENTRY_CHECKSUM ||
+            entry.kind == SMI_ENTRY_COMPACTED) {
             continue;
         }
         out->has_base = out->has_base || entry.version == t->c->base;

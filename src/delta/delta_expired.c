@@ -5,7 +5,8 @@
  *
  * Kept     the newest commit that is not younger than the retention, and all after it; and what
  *          opening it needs: the newest checkpoint at or before it, with all commits from there on.
- *          Commits, checkpoints and checksums before that checkpoint are expired.
+ *          Commits, checkpoints and checksums before that checkpoint are expired, and log
+ *          compaction files that begin before it or with it.
  * Time     A commit's time is that of its file, as in delta_time.c: never before that of an
  *          earlier version. The limit is the midnight (UTC) before now less the retention, as in
  *          Spark, so a log is cleaned up once a day at most.
@@ -97,7 +98,9 @@ sm_status sm_delta_log_expired(sm_store *s, const sm_delta_metadata *m, int64_t 
     out->keys = SM_NEW_ARRAY(a, sm_str, n + 1);
     for (int64_t i = 0; i < n; i++) {
         const smi_log_entry what = smi_log_entry_of(entries[i].key);
-        if (what.kind != SMI_ENTRY_OTHER && what.version < out->first_kept) {
+        /* A log compaction file ends where the commits begin that it would be read instead of. */
+        const bool is_cut = what.kind == SMI_ENTRY_COMPACTED && what.version == out->first_kept;
+        if (what.kind != SMI_ENTRY_OTHER && (what.version < out->first_kept || is_cut)) {
             out->keys[out->n++] = entries[i].key;
         }
     }

@@ -43,6 +43,7 @@ static void print_expired(const sm_delta_expired *x, sm_buf *out)
 
 #define LOG                                                                                        \
     "0.json 1.json 1.crc 2.checkpoint.parquet 2.json 3.json 4.checkpoint.parquet 4.json 5.json"
+#define TO  ".0000000000000000000" /* of a compaction file: to a version of one digit */
 #define OLD "0.json 1.crc 1.json 2.checkpoint.parquet 2.json 3.json"
 
 static void test_expired(void **state)
@@ -80,6 +81,17 @@ static void test_expired(void **state)
          "",
          -1},
         {"3.checkpoint.parquet 3.json 4.json", {{{0}}}, 90, "", 3},
+        {"0.json 0" TO "1.compacted.json 1.json 2" TO "3.compacted.json 2.checkpoint.parquet 2.json"
+         " 3" TO "4.compacted.json 3.json 4.json",
+         {{{0}}},
+         90,
+         "0" TO "1.compacted.json 0.json 1.json 2" TO "3.compacted.json",
+         2},
+        {"0.json 0.1.compacted.json 1.json 1" TO "0.compacted.json 2.checkpoint.parquet 2.json",
+         {{{0}}},
+         90,
+         "0.json 1.json",
+         2}, /* no such names */
         {"0.json 0.json.tmp 1.1.json 2.checkpoint.parquet 2.json", {{{0}}}, 90, "0.json", 2},
     };
     for (int i = 0; i < SM_COUNT(rows); i++) {

@@ -233,6 +233,7 @@ typedef enum smi_entry_kind {
     SMI_ENTRY_CHECKPOINT, /* N.checkpoint.parquet, or N.checkpoint.UUID.json or .parquet */
     SMI_ENTRY_PART,       /* N.checkpoint.PART.PARTS.parquet */
     SMI_ENTRY_CHECKSUM,   /* N.crc */
+    SMI_ENTRY_COMPACTED,  /* N.M.compacted.json: what the commits N to M say together; not read */
 } smi_entry_kind;
 
 typedef struct smi_log_entry {
