@@ -167,6 +167,29 @@ static bool reads_beyond(const sm_expr *x, int32_t n_columns)
     return reads;
 }
 
+/* The bounds of the condition, with values of the candidate's own: the expression may end before
+ * the candidate does. */
+static void keep_bounds(sm_candidate *c, const sm_expr *where)
+{
+    sm_bounds bounds = {0};
+
+    sm_expr_bounds(where, c->arena, &bounds);
+    sm_bound *own = SM_NEW_ARRAY(c->arena, sm_bound, bounds.n + 1);
+    for (int32_t i = 0; i < bounds.n; i++) {
+        const sm_bound *b = &bounds.items[i];
+        sm_value *values = SM_NEW_ARRAY(c->arena, sm_value, b->n_values + 1);
+        for (int32_t k = 0; k < b->n_values; k++) {
+            values[k] = sm_value_copy(c->arena, b->values[k]);
+        }
+        own[i] = *b;
+        own[i].values = values;
+        if (b->value.type) {
+            own[i].value = sm_value_copy(c->arena, b->value);
+        }
+    }
+    c->record.read = (sm_bounds){own, bounds.n};
+}
+
 static sm_status settle_where(sm_stage *s, const sm_write *w, sm_error *e)
 {
     sm_candidate *c = s->candidate;
@@ -191,7 +214,7 @@ static sm_status settle_where(sm_stage *s, const sm_write *w, sm_error *e)
             "the condition of what is replaced has a column that the table has not: \"%.*s\"",
             SM_STR_ARG(s->predicate));
     }
-    sm_expr_bounds(s->where, c->arena, &c->record.read);
+    keep_bounds(c, s->where);
     s->change.rows = (sm_row_change){.rows = c->schema, .acts = s->where, .deletes = s->where};
     return SM_OK;
 }
