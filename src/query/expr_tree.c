@@ -366,6 +366,35 @@ const sm_expr *sm_expr_moved(const sm_expr *x, int32_t by, sm_arena *a)
     return smi_rewrite(a, x, move_one, &m);
 }
 
+typedef struct spreading {
+    const sm_expr *const *columns, *const *fields;
+    int32_t n;
+    bool takes_whole;
+} spreading;
+
+static const sm_expr *spread_one(void *ctx, const sm_expr *x)
+{
+    spreading *const s = ctx;
+    if (x->kind == SM_EXPR_FIELD && x->args[0]->kind == SM_EXPR_COLUMN &&
+        x->args[0]->index == s->n) {
+        return s->fields[x->index];
+    }
+    if (x->kind != SM_EXPR_COLUMN) {
+        return NULL;
+    }
+    SM_ASSERT(x->index >= 0 && x->index <= s->n);
+    s->takes_whole = s->takes_whole || x->index == s->n;
+    return x->index < s->n ? s->columns[x->index] : x;
+}
+
+const sm_expr *sm_expr_spread(const sm_expr *x, const sm_expr *const *columns, int32_t n,
+                              const sm_expr *const *fields, sm_arena *a)
+{
+    spreading s = {.columns = columns, .fields = fields, .n = n};
+    const sm_expr *const out = smi_rewrite(a, x, spread_one, &s);
+    return s.takes_whole ? NULL : out;
+}
+
 int64_t smi_expr_size(const sm_expr *x)
 {
     int64_t n = 1;

@@ -206,6 +206,16 @@ sm_status sm_expr_in(const sm_expr *const *args, int32_t n_args, sm_arena *a, co
 /** The same expression with column i + by in the place of column i, which must not be negative. */
 const sm_expr *sm_expr_moved(const sm_expr *x, int32_t by, sm_arena *a);
 
+/**
+ * The same expression over other rows: columns[i] in the place of column i, for i < n, and
+ * fields[k] in the place of field k of column n, a struct.
+ *
+ * Shape     each is of the type of what it takes the place of; x reads no column behind n
+ * Returns   NULL where x takes that struct as a whole
+ */
+const sm_expr *sm_expr_spread(const sm_expr *x, const sm_expr *const *columns, int32_t n,
+                              const sm_expr *const *fields, sm_arena *a);
+
 /* ---- functions ------------------------------------------------------------------------------- */
 
 /* An aggregate has a state for each group: `state_bytes` bytes, all zero at first. Rows reach a

@@ -289,6 +289,53 @@ sm_status sm_stage_plan(const sm_plan *plan, const sm_write *w, const sm_exec_en
                         const sm_sink *refused, sm_exec_report *report, sm_candidate **out,
                         sm_error *e) SM_MUST_USE;
 
+/* ---- rows that are merged by key ------------------------------------------------------------- */
+
+/* A table that keeps each row as it was, and from when to when (slowly changing dimensions, type
+ * 2): it has three columns behind those of the rows. Of each key at most one row is current. */
+typedef struct sm_history {
+    sm_str valid_from, valid_to, is_current; /* the columns; valid_to of a current row is NULL */
+    const sm_expr *at; /* over the rows' columns: since when a row is so; a DATE or a TIMESTAMP */
+    const int32_t *compared; /* places of columns: a row has changed where one of them differs */
+    int32_t n_compared;
+    bool closes_missing; /* a current row whose key is not among the rows ends … */
+    sm_value ends;       /* … at this time, of at's type */
+} sm_history;
+
+/* Rows that take the place of a table's rows with the same key. */
+typedef struct sm_merge {
+    sm_write write;      /* uri, partition_by, user_metadata; base: NULL for a new table. OVERWRITE:
+                            * the table is made anew; else `mode` is not looked at */
+    sm_candidate *rows;  /* staged for a new table in the same place; not to be published */
+    const int32_t *keys; /* places of columns of the rows */
+    int32_t n_keys;      /* 1 at least */
+    const sm_expr *acts; /* over the rows' columns, then a struct of the table's: which rows of the
+                            * table change; NULL: all with the key of a row that differs */
+    const sm_expr *deletes; /* over the rows' columns: the row of the table goes; NULL: none goes */
+    const sm_history *history; /* without acts and deletes; NULL: the table has only the newest */
+} sm_merge;
+
+typedef struct sm_merged {
+    int64_t n_rows; /* that were merged */
+    int64_t n_added, n_changed,
+        n_deleted; /* rows of the table. A row that ends counts as changed */
+} sm_merged;
+
+/**
+ * Stages a merge. Rows of the table that would be the same stay where they are; where all are, the
+ * candidate is empty.
+ *
+ * Owner     *out is the caller's, sm_candidate_release() it, as is m->rows still
+ * Errors    SM_INVALID: a key twice among the rows, or NULL; a row that is older than the history
+ *           of its key; no rows, where those that are missing are to end. SM_SCHEMA: the table has
+ *           other columns. Those of sm_stage_open, sm_exec_run and sm_stage_candidate
+ * Threads   no worker: runs plans
+ * Cost      reads the staged rows several times, and the columns that decide of the table's files
+ *           in which keys may be; writes anew those in which rows change
+ */
+sm_status sm_stage_merge(const sm_merge *m, const sm_exec_env *env, sm_merged *counts,
+                         sm_candidate **out, sm_error *e) SM_MUST_USE;
+
 /* ---- candidates: what is borrowed of one lives as long as it --------------------------------- */
 
 /** The table's URI, as the write had it. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * table/table_dml.c: executes the statements that change tables: INSERT, CREATE TABLE AS, DELETE,
- * UPDATE, MERGE and ALTER TABLE (table_alter.c). Called by table_query.c.
+ * UPDATE, MERGE and ALTER TABLE (table_alter.c). Called by table_query.c, and for rows that are
+ * merged by key by table_upsert.c.
  *
  * Method   Each is a write like that of a pipeline: a stage makes a candidate, and one publication
  *          makes it visible. INSERT and CREATE TABLE give the stage the rows of a query. DELETE,
@@ -27,6 +28,7 @@ typedef struct changing {
     sm_str uri;
     sm_exec_report *report;
     sm_changed *out;
+    const smi_merge *merge; /* NULL: it is a statement's */
     sm_candidate *candidate;
 } changing;
 
@@ -191,7 +193,12 @@ static void describe_merge(changing *c, const smi_change *change, int64_t n_sour
 
 static sm_write write_to(const changing *c, sm_write_mode mode)
 {
-    return (sm_write){.uri = c->uri, .mode = mode, .has_base = true, .base = c->base};
+    sm_write w = c->merge ? *c->merge->write : (sm_write){.uri = c->uri};
+
+    w.mode = mode;
+    w.has_base = true;
+    w.base = c->base;
+    return w;
 }
 
 static sm_status insert_rows(changing *c, sm_error *e)
@@ -345,7 +352,8 @@ static sm_status merge_rows(changing *c, sm_error *e)
     SM_TRY(settle_params(c, e));
     SM_TRY(smi_merge_where(c->s, c->env, c->a, &where, &n_source, e));
     if (c->s->change.inserts) {
-        SM_TRY(smi_merge_inserts(c->s, where, schema, c->a, &added, e));
+        const sm_statement *s = c->merge ? c->merge->inserts : c->s;
+        SM_TRY(smi_merge_inserts(s, where, schema, c->a, &added, e));
     }
     SM_TRY(open_change(c, where, added, &stage, e));
     sm_status st = add_unmatched(c, stage, added, e);
@@ -424,6 +432,25 @@ static sm_status stage_statement(changing *c, sm_error *e)
     return c->s->kind == SM_STATEMENT_INSERT  ? insert_rows(c, e)
            : c->s->kind == SM_STATEMENT_MERGE ? merge_rows(c, e)
                                               : change_rows(c, e);
+}
+
+sm_status smi_merge_stage(const smi_merge *m, const sm_exec_env *env, sm_arena *a, sm_changed *out,
+                          sm_candidate **candidate, sm_error *e)
+{
+    changing c = {.s = m->s,
+                  .env = env,
+                  .a = a,
+                  .base = m->write->base,
+                  .uri = m->write->uri,
+                  .out = out,
+                  .merge = m};
+
+    SM_ASSERT(m->s->kind == SM_STATEMENT_MERGE && m->write->base && !m->s->params_plan);
+    *out = (sm_changed){.version = -1};
+    SM_TRY(check_writable(&c, e));
+    SM_TRY(merge_rows(&c, e));
+    *candidate = c.candidate;
+    return SM_OK;
 }
 
 sm_status smi_statement_run(sm_statement *s, sm_names *names, const sm_exec_env *env, sm_arena *a,

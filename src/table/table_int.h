@@ -578,6 +578,63 @@ sm_status smi_alter_run(sm_snapshot *base, const sm_alter *items, int32_t n, boo
 
 /* ---- statements ------------------------------------------------------------------------------ */
 
+/* A MERGE that is staged. */
+typedef struct smi_merge {
+    sm_statement *s;             /* its table, and the change; it has no subqueries */
+    const sm_statement *inserts; /* the same, but that `on` may be another for the rows added */
+    const sm_write *write;       /* uri, base (not NULL), partition_by, user_metadata */
+} smi_merge;
+/** Stages a MERGE. *out counts its rows. Errors: as smi_statement_run, but those of publishing. */
+sm_status smi_merge_stage(const smi_merge *m, const sm_exec_env *env, sm_arena *a, sm_changed *out,
+                          sm_candidate **candidate, sm_error *e) SM_MUST_USE;
+
+/* ---- rows that are merged by key (table_upsert.c, table_history.c) --------------------------- */
+
+/* A merge in the making. */
+typedef struct smi_keyed {
+    const sm_merge *m;
+    const sm_exec_env *env;
+    sm_arena *a;
+    const sm_plan_node *source; /* the rows, in all columns of the table that it does not compute */
+    const sm_type *table;       /* the table's columns; from here on NULL for a new table */
+    const int32_t *at; /* of each: its place in the source, or −1: the table computes it */
+    sm_statement *s, *inserts; /* smi_merge */
+} smi_keyed;
+
+/** Of column i of the table: as it is in the table, and in the row that it is paired with. Over
+ * sm_row_change.rows. */
+const sm_expr *smi_keyed_old(const smi_keyed *k, int32_t i);
+const sm_expr *smi_keyed_new(const smi_keyed *k, int32_t i);
+/** Is there a pair? TRUE or NULL. */
+const sm_expr *smi_keyed_pair(const smi_keyed *k);
+/** CASE WHEN when THEN then ELSE otherwise END. */
+sm_status smi_keyed_case(const smi_keyed *k, const sm_expr *when, const sm_expr *then,
+                         const sm_expr *otherwise, const sm_expr **out, sm_error *e) SM_MUST_USE;
+/** TRUE or FALSE, as a constant. */
+const sm_expr *smi_keyed_bool(const smi_keyed *k, bool v);
+/** Does one of these columns of the rows differ from the table's? Never NULL. */
+sm_status smi_keyed_differs(const smi_keyed *k, const int32_t *columns, int32_t n,
+                            const sm_expr **out, sm_error *e) SM_MUST_USE;
+/** The places of the keys among the table's columns. */
+const int32_t *smi_keyed_columns(const smi_keyed *k);
+/** Are the keys equal? Over a schema with the table's columns from 0, the source's from `shift`. */
+sm_status smi_keyed_same_key(const smi_keyed *k, const sm_type *schema, int32_t shift,
+                             const sm_expr **out, sm_error *e) SM_MUST_USE;
+/** "id = 3, shop = 4" of a row that begins with the keys. */
+void smi_keyed_print(const smi_keyed *k, const sm_batch *rows, int64_t row, sm_buf *out);
+/** Runs a plan of at most a row. *out: the row, to be released; NULL: there is none. */
+sm_status smi_keyed_first(const smi_keyed *k, const sm_plan_node *root, sm_batch **out,
+                          sm_error *e) SM_MUST_USE;
+
+/** The source of a history: the rows, with their times. SM_TYPE: `at` is no time. */
+sm_status smi_history_source(smi_keyed *k, sm_error *e) SM_MUST_USE;
+/** Refuses rows without a time. */
+sm_status smi_history_check_times(const smi_keyed *k, sm_error *e) SM_MUST_USE;
+/** Refuses rows that would change what the table's history says already. */
+sm_status smi_history_check_late(const smi_keyed *k, sm_error *e) SM_MUST_USE;
+/** What becomes of the table's rows, and which rows are added. */
+sm_status smi_history_change(const smi_keyed *k, sm_error *e) SM_MUST_USE;
+
 /** Executes a statement that changes a table, and publishes it. As sm_lake_query_change. */
 sm_status smi_statement_run(sm_statement *s, sm_names *names, const sm_exec_env *env, sm_arena *a,
                             sm_exec_report *report, sm_changed *out, sm_error *e) SM_MUST_USE;
