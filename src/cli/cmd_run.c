@@ -177,11 +177,18 @@ static const char *same_word(const sm_cluster_report *c)
     return !c ? "same" : c->n_waiting > 0 ? "waits" : "sorted";
 }
 
-/* Ends the line of a table; of one that was sorted it says how many files moved. */
-static void print_moved_files(const sm_cluster_report *c)
+/* Ends the line of a table; of one that was sorted it says how many files moved, of one into which
+ * rows were merged what became of its rows. */
+static void print_done(const sm_table_report *t)
 {
     char moved[SM_COUNTED_TEXT_BYTES];
+    const sm_cluster_report *c = t->clustered;
+    const sm_merged *m = t->merged;
 
+    if (m) {
+        fprintf(stderr, "  %" PRId64 " added, %" PRId64 " changed, %" PRId64 " deleted", m->n_added,
+                m->n_changed, m->n_deleted);
+    }
     if (c) {
         sm_format_counted(c->n_removed, "file", moved);
         fprintf(stderr, "  %s sorted into %" PRId64 ", %" PRId64 " stayed", moved, c->n_added,
@@ -212,7 +219,7 @@ static void print_tables(const sm_run_report *r)
         } else {
             fprintf(stderr, "%8" PRId64 " %14s %12s %9.2f", t->version, count_text(t->rows, rows),
                     bytes, (double)t->wall_ns / 1e9);
-            print_moved_files(t->clustered);
+            print_done(t);
         }
     }
 }

@@ -104,6 +104,8 @@ typedef struct sm_table_report {
     sm_str period; /* all its rows belong to this month or date; "": it keeps others, too */
     sm_str server; /* of a published one: "ClickHouse 26.7.1" */
     const sm_cluster_report *clustered; /* what a task did that sorts a table; else NULL */
+    const sm_merged *merged; /* what became of the rows of a table into which rows were merged; else
+                              * NULL */
     int64_t wall_ns;
 } sm_table_report;
 

@@ -78,6 +78,31 @@ typedef struct smi_flow_source {
     smi_flow_place at;
 } smi_flow_source;
 
+/* SQL of an expression that stands in the file. */
+typedef struct smi_flow_expression {
+    sm_str text; /* "": the file says nothing */
+    const char *key;
+    smi_flow_place at;
+} smi_flow_expression;
+
+/* Names of columns. */
+typedef struct smi_flow_columns {
+    const sm_str *names;
+    int32_t n; /* 0: the file says nothing */
+    smi_flow_place at;
+} smi_flow_columns;
+
+/* How the rows of a table's SQL meet those that are there: `merge`, or `scd2`. */
+typedef struct smi_flow_merge {
+    bool is_history; /* scd2 */
+    smi_flow_columns key;
+    smi_flow_expression update_when, delete_when;
+    smi_flow_columns columns; /* scd2: that are compared; none: all but the key */
+    smi_flow_expression at;   /* scd2: since when a row is so; "": the run's date */
+    sm_str valid_from, valid_to, is_current;
+    bool closes_missing;
+} smi_flow_merge;
+
 typedef struct smi_flow_task {
     sm_task_kind kind;
     sm_str name;           /* layer.table */
@@ -91,6 +116,7 @@ typedef struct smi_flow_task {
     sm_str by;             /* of a load: the column that holds the file's date */
     bool adds_columns;     /* a load: columns that its SQL has and the table has not are added */
     int32_t replace; /* of a table: the variable whose value's rows are replaced; −1: all are */
+    const smi_flow_merge *merge; /* of a table; NULL: its rows are not merged */
     int32_t append; /* of a table: the variable for each of whose values rows are added once; −1 */
     const sm_str *partition_by; /* of a load or table; none: a table that is there keeps its own */
     int32_t n_partition_by;
@@ -176,6 +202,7 @@ typedef struct smi_flow_task_state {
     sm_progress progress; /* of the attempt */
     sm_clickhouse_published published;
     sm_cluster_report clustered;
+    sm_merged merged; /* of a table whose rows are merged */
     sm_candidate *candidate;
     int64_t n_rows_before; /* of the table; −1: there was none */
     sm_str period;         /* a table: the month or date that all its rows are of; "" for none */
@@ -242,6 +269,8 @@ int32_t smi_flow_logical_day(const sm_run *r);
 /** Gives each variable its value. SM_USAGE: --var names none of the pipeline's, a value is not of
  * its variable's type, or a variable without a default was given none. */
 sm_status smi_flow_variables_bind(sm_run *r, sm_error *e) SM_MUST_USE;
+/** The value of a variable as text, in the run's arena. */
+sm_str smi_flow_value_text(const sm_run *r, int32_t var);
 /** The first day of "2022-04". */
 bool smi_flow_parse_month(sm_str text, int32_t *first_day);
 /** Makes the states of the sources: their folders and periods. After the variables. Opens none. */
@@ -341,12 +370,44 @@ sm_status smi_flow_publish_check(sm_run *r, sm_error *e) SM_MUST_USE;
 /** Makes the table on the server. After the lake's tables are published. */
 sm_status smi_flow_publish_run(sm_run *r, int32_t task, sm_error *e) SM_MUST_USE;
 
-/* ---- the kinds of work (flow_load.c, flow_table.c, flow_cluster.c, flow_quarantine.c) -------- */
+/* ---- the kinds of work ----------------------------------------------------------------------- */
 
 /** Does a load (flow_load.c) or a table task (flow_table.c): its candidate, or none if nothing has
  * changed. */
 sm_status smi_flow_load_run(sm_run *r, int32_t task, sm_error *e) SM_MUST_USE;
 sm_status smi_flow_table_run(sm_run *r, int32_t task, sm_error *e) SM_MUST_USE;
+
+/* A merge as it is bound. */
+typedef struct smi_flow_merging {
+    sm_merge merge; /* without its write and rows */
+    sm_history history;
+    sm_str text;      /* all that it is made from */
+    sm_str order;     /* the time that the rows are of, or the month or date that the SQL asks for;
+                       * "": not known */
+    int64_t order_us; /* of a time */
+    bool is_next;     /* it comes after the last time, which is to be remembered */
+} smi_flow_merging;
+
+/* The transaction of a history. Its version is the time to which that goes, in microseconds since
+ * 1970, or more: versions of a transaction grow. */
+#define SMI_HISTORY_APP "smelt-scd2"
+
+/** Binds what the task says of a merge to the columns of its SQL and of the table (`there`, NULL:
+ * there is none). Errors with the place in the pipeline file: SM_NAME, SM_TYPE, SM_INVALID; those
+ * of sm_query_expr. *out lives in `a`. */
+sm_status smi_flow_merge_bind(sm_run *r, int32_t task, const sm_plan *plan, sm_snapshot *there,
+                              sm_arena *a, smi_flow_merging *out, sm_error *e) SM_MUST_USE;
+/** Compares the time of the rows with that of the last merge: SM_INVALID where a history would be
+ * told out of order; a warning where older rows may take the place of newer ones. */
+sm_status smi_flow_merge_order(sm_run *r, int32_t task, sm_snapshot *there, smi_flow_merging *g,
+                               sm_error *e) SM_MUST_USE;
+/** Runs the plan that r->asked is of, and stages the merge of its rows: the task's candidate. */
+sm_status smi_flow_merge_rows(sm_run *r, int32_t task, const sm_plan *plan,
+                              const smi_flow_merging *g, const sm_write *w,
+                              sm_error *e) SM_MUST_USE;
+/** Binds an expression of the pipeline file over a schema; its variables are added to r->asked. */
+sm_status smi_flow_bind(sm_run *r, const smi_flow_expression *x, const sm_type *schema, sm_arena *a,
+                        const sm_expr **out, sm_error *e) SM_MUST_USE;
 
 /** Is it a task that comes after the publication of the run's tables? */
 static inline bool smi_flow_is_after(sm_task_kind kind)

@@ -163,26 +163,51 @@ static void set_sources(sm_run *r, sm_names *names, int32_t own)
     }
 }
 
-sm_status smi_flow_plan(sm_run *r, sm_names *names, const smi_flow_task *t, sm_arena *a,
-                        sm_plan **out, sm_error *e)
+static sm_resolver asking_resolver(asking *k)
 {
-    SM_ASSERT(!names || (t->kind == SM_TASK_LOAD && names != r->names));
-    asking k = {.run = r, .names = names ? names : r->names, .own = names ? t->source : -1};
-    const sm_resolver resolver = {
-        .ctx = &k,
+    k->inner = sm_names_resolver(k->names);
+    return (sm_resolver){
+        .ctx = k,
         .table = ask_table,
         .table_at = ask_table_at,
         .function = ask_function,
         .variable = ask_variable,
     };
+}
 
-    k.inner = sm_names_resolver(k.names);
+sm_status smi_flow_plan(sm_run *r, sm_names *names, const smi_flow_task *t, sm_arena *a,
+                        sm_plan **out, sm_error *e)
+{
+    SM_ASSERT(!names || (t->kind == SM_TASK_LOAD && names != r->names));
+    asking k = {.run = r, .names = names ? names : r->names, .own = names ? t->source : -1};
+    const sm_resolver resolver = asking_resolver(&k);
+
     do {
         forget_asked(r);
         set_sources(r, k.names, k.own);
         SM_TRY(sm_query_plan(&t->sql, &resolver, a, out, e));
     } while (r->asked.has_opened_one);
     return SM_OK;
+}
+
+sm_status smi_flow_bind(sm_run *r, const smi_flow_expression *x, const sm_type *schema, sm_arena *a,
+                        const sm_expr **out, sm_error *e)
+{
+    asking k = {.run = r, .names = r->names, .own = -1};
+    const sm_resolver resolver = asking_resolver(&k);
+    const sm_sql sql = {.name = r->p->path, .text = x->text};
+    const sm_status st = sm_query_expr(&sql, schema, &resolver, a, out, e);
+    smi_flow_place at = x->at;
+
+    if (st == SM_OK) {
+        return SM_OK;
+    }
+    if (e && e->line > 0) { /* a place in the text becomes one in the file */
+        at.byte += e->line == 1 ? e->byte - 1 : 0;
+        e->line = 0;
+        e->byte = -1;
+    }
+    return sm_within(e, smi_flow_at(r->p, at, st, e), "%s", x->key);
 }
 
 /* ---- executing ------------------------------------------------------------------------------ */

@@ -230,6 +230,19 @@ static int64_t version_of(const sm_candidate *c, sm_candidate *const *published,
     return -1;
 }
 
+/* What a merge did, in the report's arena; NULL where there was none. */
+static const sm_merged *keep_merged(const sm_run *r, int32_t task)
+{
+    const smi_flow_task_state *t = &r->tasks[task];
+
+    if (!r->p->tasks[task].merge || !t->candidate) {
+        return NULL;
+    }
+    sm_merged *own = SM_NEW(r->report->arena, sm_merged);
+    *own = t->merged;
+    return own;
+}
+
 void smi_flow_report_tables(sm_run *r, sm_candidate *const *published, const int64_t *versions,
                             int32_t n)
 {
@@ -247,6 +260,7 @@ void smi_flow_report_tables(sm_run *r, sm_candidate *const *published, const int
                 .bytes = t->candidate ? sm_candidate_bytes(t->candidate) : 0,
                 .kind = r->p->tasks[i].kind,
                 .period = sm_arena_str(out->arena, t->period),
+                .merged = keep_merged(r, i),
                 .wall_ns = t->wall_ns,
             };
         }

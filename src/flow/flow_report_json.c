@@ -75,6 +75,16 @@ static void put_file_changes(sm_json_writer *w, const sm_run_report *r)
     sm_json_end_array(w);
 }
 
+static void put_merged(sm_json_writer *w, const sm_merged *m)
+{
+    sm_json_set_object(w, "merged");
+    sm_json_set_i64(w, "rows", m->n_rows);
+    sm_json_set_i64(w, "added", m->n_added);
+    sm_json_set_i64(w, "changed", m->n_changed);
+    sm_json_set_i64(w, "deleted", m->n_deleted);
+    sm_json_end_object(w);
+}
+
 /* The tables of the lake, or those of servers elsewhere that were published from it. */
 static void put_tables(sm_json_writer *w, const sm_run_report *r, bool published)
 {
@@ -94,6 +104,9 @@ static void put_tables(sm_json_writer *w, const sm_run_report *r, bool published
             sm_json_set_i64_or_null(w, "bytes", (int64_t)t->bytes);
             if (t->period.len > 0) {
                 sm_json_set_text_or_null(w, "window", t->period);
+            }
+            if (t->merged) {
+                put_merged(w, t->merged);
             }
         }
         sm_json_end_object(w);

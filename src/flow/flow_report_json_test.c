@@ -49,8 +49,15 @@ static void test_all(void **state)
                                          .n_kept = 4,
                                          .n_waiting = 1,
                                          .n_sets = 2};
+    const sm_merged merged = {.n_rows = 4, .n_added = 3, .n_changed = 2, .n_deleted = 1};
     sm_table_report tables[] = {
         {.name = SM_STR("silver.view"), .version = -1, .kind = SM_TASK_VIEW},
+        {.name = SM_STR("silver.kept"),
+         .version = 2,
+         .rows = 6,
+         .bytes = 60,
+         .kind = SM_TASK_TABLE,
+         .merged = &merged},
         {.name = SM_STR("silver.same"), .version = -1, .rows = 5, .kind = SM_TASK_TABLE},
         {.name = SM_STR("there"),
          .version = 3,
@@ -99,7 +106,9 @@ static void test_all(void **state)
                 "\"moved\":[{\"from\":\"a.json\",\"to\":\"a.json.gz\"}],"
                 "\"copies\":[{\"name\":\"c.json\",\"of\":\"a.json\",\"loaded\":false},"
                 "{\"name\":\"d.json\",\"of\":\"a.json\",\"loaded\":true}],"
-                "\"tables\":[{\"name\":\"silver.same\",\"version\":null,\"rows\":5,\"bytes\":0},"
+                "\"tables\":[{\"name\":\"silver.kept\",\"version\":2,\"rows\":6,\"bytes\":60,"
+                "\"merged\":{\"rows\":4,\"added\":3,\"changed\":2,\"deleted\":1}},"
+                "{\"name\":\"silver.same\",\"version\":null,\"rows\":5,\"bytes\":0},"
                 "{\"name\":\"bronze.log\",\"version\":4,\"rows\":null,\"bytes\":99,"
                 "\"window\":\"2022-04\"}],"
                 "\"published\":[{\"name\":\"there\",\"version\":3,\"rows\":7,"

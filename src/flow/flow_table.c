@@ -2,7 +2,8 @@
  *
  * flow/flow_table.c: table tasks: the rows of a task's SQL overwrite its table, or only the rows of
  * one value of a variable (replace), or only the partitions that they are of (overwrite:
- * partitions), or are added to those that are there (append). Called by flow_run.c.
+ * partitions), or are added to those that are there (append), or merged into them (flow_merge.c).
+ * Called by flow_run.c.
  *
  * Skipped  A table is not written if nothing has changed that decides its rows: the SQL, the views
  *          and variables that it uses, the program's version, and the state of each table that it
@@ -44,23 +45,13 @@ static sm_status stored_word(sm_run *r, sm_str table, const char *key, sm_str *o
 /* Does the table keep rows that other runs made? */
 static bool keeps_rows(const smi_flow_task *t)
 {
-    return t->replace >= 0 || t->append >= 0 || t->replaces_partitions;
+    return t->replace >= 0 || t->append >= 0 || t->replaces_partitions || t->merge;
 }
 
 /* The variable for each of whose values the table has rows; −1: none. */
 static int32_t kept_by(const smi_flow_task *t)
 {
     return t->replace >= 0 ? t->replace : t->append;
-}
-
-static sm_str period_text(const sm_run *r, int32_t var)
-{
-    sm_buf text = {0};
-
-    sm_value_print(r->vars[var], &text);
-    const sm_str out = sm_arena_str(r->arena, sm_buf_str(&text));
-    sm_buf_release(&text);
-    return out;
 }
 
 static sm_status stored_state(sm_run *r, sm_str table, sm_buf *out, sm_error *e)
@@ -152,7 +143,7 @@ static sm_status find_period(sm_run *r, int32_t task, sm_error *e)
     sm_status st = SM_OK;
 
     if (r->asked.period >= 0) {
-        state->period = period_text(r, r->asked.period);
+        state->period = smi_flow_value_text(r, r->asked.period);
         return SM_OK;
     }
     for (int64_t i = 0; i < r->asked.n_tables && state->period.len == 0 && st == SM_OK; i++) {
@@ -205,19 +196,24 @@ typedef struct table_there {
     sm_str query;          /* of the rows that were written last; "": not known */
     bool is_added;         /* the rows of this value of `append` are in the table */
     int64_t added_at;      /* by this version; −1: it is not known */
-    int64_t txn;           /* the version of the value's transaction; −1: it has none */
+    int64_t txn;           /* the version of the task's transaction; −1: there is none */
 } table_there;
 
 /* "month=2023-02": the value for which a run adds rows. */
 static sm_str added_value(const sm_run *r, const smi_flow_task *t)
 {
     return sm_arena_strf(r->arena, "%.*s=%.*s", SM_STR_ARG(r->p->vars[t->append].name),
-                         SM_STR_ARG(period_text(r, t->append)));
+                         SM_STR_ARG(smi_flow_value_text(r, t->append)));
 }
 
-/* The transaction of that value. A pipeline may get another name, so that is no part of it. */
-static sm_str added_app(const sm_run *r, const smi_flow_task *t)
+/* The transaction of that value, or of a history. A pipeline may get another name, so that is no
+ * part of it. */
+static sm_str app_of(const sm_run *r, const smi_flow_task *t)
 {
+    SM_ASSERT(t->append >= 0 || t->merge);
+    if (t->append < 0) {
+        return SM_STR(SMI_HISTORY_APP);
+    }
     return sm_arena_strf(r->arena, "smelt-append:%.*s", SM_STR_ARG(added_value(r, t)));
 }
 
@@ -258,7 +254,6 @@ static sm_status look_for_added(sm_run *r, int32_t task, sm_store *store, table_
     smi_flow_past past = {0};
     const sm_str value = added_value(r, t);
 
-    out->txn = sm_snapshot_txn(out->snapshot, added_app(r, t));
     SM_TRY(check_earlier(r, task, store, out, e));
     if (out->txn < 0) {
         return SM_OK;
@@ -315,16 +310,18 @@ static sm_status look_at_rows(sm_run *r, int32_t task, sm_store *store, table_th
 {
     const smi_flow_task *t = &r->p->tasks[task];
 
+    if (t->append >= 0 || t->merge) {
+        out->txn = sm_snapshot_txn(out->snapshot, app_of(r, t));
+    }
     if (smi_flow_is_refreshed(r, task)) {
-        out->txn = t->append >= 0 ? sm_snapshot_txn(out->snapshot, added_app(r, t)) : -1;
         return SM_OK; /* whatever they are */
     }
     if (t->append >= 0) {
         return look_for_added(r, task, store, out, e);
     }
-    return t->replace >= 0
-               ? period_fingerprint(r, store, period_text(r, t->replace), &out->fingerprint, e)
-               : smi_flow_books_last(r, store, "fingerprint", &out->fingerprint, e);
+    return t->replace >= 0 ? period_fingerprint(r, store, smi_flow_value_text(r, t->replace),
+                                                &out->fingerprint, e)
+                           : smi_flow_books_last(r, store, "fingerprint", &out->fingerprint, e);
 }
 
 static sm_status look_at_table(sm_run *r, int32_t task, table_there *out, sm_error *e)
@@ -395,21 +392,50 @@ static sm_str query_hash(sm_run *r, const smi_flow_task *t)
     return sm_arena_str(r->arena, sm_str_of(hex));
 }
 
-static sm_str info_of(sm_run *r, int32_t task, const char *fingerprint)
+/* A table task while it is done. */
+typedef struct making {
+    sm_run *r;
+    int32_t task;
+    const smi_flow_task *t;
+    sm_plan *plan;
+    table_there there;
+    inputs in;
+    char fingerprint[33];
+    smi_flow_merging merging; /* of a table whose rows are merged */
+} making;
+
+/* Does the run add the rows of a value? */
+static bool adds_value(const making *m)
 {
-    const smi_flow_task *t = &r->p->tasks[task];
-    const bool has_added = t->append >= 0 && sm_candidate_rows(r->tasks[task].candidate) > 0;
+    return m->t->append >= 0 && sm_candidate_rows(m->r->tasks[m->task].candidate) > 0;
+}
+
+/* Does the run go on with a history, if only to a time at which nothing has changed? */
+static bool tells_time(const making *m)
+{
+    return m->t->merge && m->t->merge->is_history && m->merging.order.len > 0 &&
+           (m->merging.is_next || !sm_candidate_is_empty(m->r->tasks[m->task].candidate));
+}
+
+static sm_str info_of(const making *m)
+{
+    sm_run *r = m->r;
+    const smi_flow_task *t = m->t;
     sm_buf text = {0};
     sm_json_writer w = {.out = &text};
 
     sm_json_set_object(&w, "smelt");
     sm_json_set_text(&w, "pipeline", r->p->name);
     put_word(&w, "run", r->id);
-    put_word(&w, "fingerprint", sm_str_of(fingerprint));
-    put_word(&w, "window", r->tasks[task].period);
+    put_word(&w, "fingerprint", sm_str_of(m->fingerprint));
+    put_word(&w, "window", r->tasks[m->task].period);
     put_word(&w, "query", query_hash(r, t));
-    put_word(&w, "replaced", t->replace >= 0 ? period_text(r, t->replace) : (sm_str){0});
-    put_word(&w, "appended", has_added ? added_value(r, t) : (sm_str){0});
+    put_word(&w, "replaced", t->replace >= 0 ? smi_flow_value_text(r, t->replace) : (sm_str){0});
+    put_word(&w, "appended", adds_value(m) ? added_value(r, t) : (sm_str){0});
+    put_word(&w, "merged", m->merging.order);
+    if (sm_candidate_keeps_rows(r->tasks[m->task].candidate)) {
+        sm_json_set_bool(&w, "same_rows", true);
+    }
     put_files(r, &w);
     sm_json_end_object(&w);
     const sm_str out = sm_arena_str(r->arena, sm_buf_str(&text));
@@ -419,157 +445,211 @@ static sm_str info_of(sm_run *r, int32_t task, const char *fingerprint)
 
 /* Adds to the commit what it says of itself. Where a value has no rows yet, nothing is remembered
  * of it: they may come later. */
-static void note_rows(sm_run *r, int32_t task, const table_there *there, const char *fingerprint)
+static void note_rows(const making *m)
 {
-    const smi_flow_task *t = &r->p->tasks[task];
-    sm_candidate *c = r->tasks[task].candidate;
-    const bool has_added = t->append >= 0 && sm_candidate_rows(c) > 0;
-    const sm_delta_txn txn = {
-        .app_id = has_added ? added_app(r, t) : (sm_str){0},
-        .version = there->txn + 1,
-        .updated_ms = r->start_us / 1000,
-    };
-    const sm_note note = {
-        .txns = &txn,
-        .n_txns = has_added,
-        .info_json = info_of(r, task, fingerprint),
-    };
+    sm_candidate *c = m->r->tasks[m->task].candidate;
+    sm_delta_txn txn = {.version = m->there.txn + 1, .updated_ms = m->r->start_us / 1000};
+    sm_note note = {.txns = &txn, .info_json = info_of(m)};
 
-    SM_ASSERT(there->txn >= -1);
+    SM_ASSERT(m->there.txn >= -1);
+    if (adds_value(m)) {
+        txn.app_id = app_of(m->r, m->t);
+        note.n_txns = 1;
+    } else if (tells_time(m)) {
+        txn.app_id = app_of(m->r, m->t);
+        const int64_t next = m->there.txn + 1; /* versions of a transaction grow */
+        txn.version = m->merging.order_us > next ? m->merging.order_us : next;
+        note.n_txns = 1;
+    }
     sm_candidate_note(c, &note);
 }
 
-/* Replaces all rows of the table, those of the variable's value, or those of the partitions that
- * the new rows have; or adds rows. */
-static sm_status write_rows(sm_run *r, int32_t task, const table_there *there, const sm_plan *plan,
-                            const inputs *in, const char *fingerprint, sm_error *e)
+/* How the rows meet those that are there. The rows that are replaced are those of *rows. */
+static sm_status choose_mode(const making *m, smi_flow_rows *rows, sm_write *w, sm_error *e)
 {
-    const smi_flow_task *t = &r->p->tasks[task];
-    const bool is_part = t->replace >= 0;
-    SM_ASSERT(!r->tasks[task].candidate);
-    sm_stage *stage = NULL;
-    smi_flow_rows rows = {.n = 1}; /* the rows to be replaced: those of the variable's value */
-    sm_write write = {
-        .uri = there->uri,
-        .mode = SM_WRITE_OVERWRITE,
-        .user_metadata = smi_flow_metadata_with(r, sm_buf_str(&in->json)),
-    };
+    sm_run *r = m->r;
+    const smi_flow_task *t = m->t;
+    const bool is_kept = m->there.is_there && !smi_flow_is_refreshed(r, m->task);
 
-    if (is_part) {
-        SM_TRY(check_replaced(r, t, plan, e));
-        rows.column = write.split_by = r->p->vars[t->replace].name;
-        rows.values = write.only = &r->vars[t->replace];
+    if (t->replace >= 0) {
+        SM_TRY(check_replaced(r, t, m->plan, e));
+        rows->column = w->split_by = r->p->vars[t->replace].name;
+        rows->values = w->only = &r->vars[t->replace];
     }
-    if (is_part && there->is_there && !smi_flow_is_refreshed(r, task)) {
-        write.mode = SM_WRITE_REPLACE_WHERE;
-        write.where = smi_flow_condition(&rows);
-    } else if (t->replaces_partitions && there->is_there && !smi_flow_is_refreshed(r, task)) {
-        write.mode = SM_WRITE_REPLACE_PARTITIONS;
-    } else if (t->append >= 0 && there->is_there && !smi_flow_is_refreshed(r, task)) {
-        write.mode = SM_WRITE_APPEND;
-        write.has_base = true; /* in which the value was looked for */
-        write.base = there->snapshot;
+    if (t->append >= 0 || t->merge) {
+        w->has_base = true; /* at which was looked */
+        w->base = m->there.snapshot;
     }
-    sm_status st = smi_flow_stage_open(r, t, &write, plan->root->schema, &stage, e);
-    if (st == SM_SCHEMA && write.mode != SM_WRITE_OVERWRITE) {
-        sm_error_todo(e, "--full-refresh %.*s makes it anew, with this run's rows only.",
-                      SM_STR_ARG(t->name));
+    if (!is_kept) {
+        w->mode = SM_WRITE_OVERWRITE;
+    } else if (t->replace >= 0) {
+        w->mode = SM_WRITE_REPLACE_WHERE;
+        w->where = smi_flow_condition(rows);
+    } else if (t->replaces_partitions) {
+        w->mode = SM_WRITE_REPLACE_PARTITIONS;
+    } else if (t->append >= 0) {
+        w->mode = SM_WRITE_APPEND;
+    } else {
+        w->mode = t->merge ? SM_WRITE_REPLACE_WHERE : SM_WRITE_OVERWRITE;
     }
-    SM_TRY(st);
-    st = smi_flow_execute_into(r, task, plan, stage, e);
+    return SM_OK;
+}
+
+static sm_status stage_rows(const making *m, sm_write *w, sm_error *e)
+{
+    sm_run *r = m->r;
+    sm_stage *stage = NULL;
+
+    SM_TRY(smi_flow_stage_open(r, m->t, w, m->plan->root->schema, &stage, e));
+    sm_status st = smi_flow_execute_into(r, m->task, m->plan, stage, e);
     if (st == SM_OK) {
-        st = sm_stage_candidate(stage, &r->tasks[task].candidate, e);
-    }
-    if (st == SM_OK) {
-        note_rows(r, task, there, fingerprint);
+        st = sm_stage_candidate(stage, &r->tasks[m->task].candidate, e);
     }
     sm_stage_close(stage);
     return st;
 }
 
-static void warn_of_rows(sm_run *r, int32_t task, const table_there *there)
+/* Replaces all rows of the table, those of the variable's value, or those of the partitions that
+ * the new rows have; adds rows, or merges them. */
+static sm_status write_rows(const making *m, sm_error *e)
 {
-    const smi_flow_task *t = &r->p->tasks[task];
+    smi_flow_rows rows = {.n = 1}; /* the rows to be replaced: those of the variable's value */
+    sm_write write = {
+        .uri = m->there.uri,
+        .user_metadata = smi_flow_metadata_with(m->r, sm_buf_str(&m->in.json)),
+    };
 
-    if (sm_candidate_rows(r->tasks[task].candidate) == 0) {
-        smi_flow_report_warn(r, "%.*s has no rows%s", SM_STR_ARG(t->name),
-                             keeps_rows(t) ? " of this run" : "");
+    SM_ASSERT(!m->r->tasks[m->task].candidate);
+    SM_TRY(choose_mode(m, &rows, &write, e));
+    const sm_status st = m->t->merge
+                             ? smi_flow_merge_rows(m->r, m->task, m->plan, &m->merging, &write, e)
+                             : stage_rows(m, &write, e);
+    if (st == SM_SCHEMA && write.mode != SM_WRITE_OVERWRITE) {
+        sm_error_todo(e, "--full-refresh %.*s makes it anew, with this run's rows only.",
+                      SM_STR_ARG(m->t->name));
     }
-    const sm_str query = query_hash(r, t);
-    if (query.len > 0 && there->query.len > 0 && !sm_str_eq(query, there->query) &&
-        !smi_flow_is_refreshed(r, task)) {
-        smi_flow_report_warn(
-            r,
-            "the SQL of %.*s has changed: rows of other values of \"%.*s\" stay as "
-            "they are until you run these again",
-            SM_STR_ARG(t->name), SM_STR_ARG(r->p->vars[kept_by(t)].name));
-    }
-    if (!there->is_there || !smi_flow_is_refreshed(r, task)) {
-        return;
-    }
+    SM_TRY(st);
+    note_rows(m);
+    return SM_OK;
+}
+
+/* A table was made anew that would else have kept rows of other runs. */
+static void warn_of_lost(const making *m)
+{
+    sm_run *r = m->r;
+    const smi_flow_task *t = m->t;
+
     if (kept_by(t) >= 0) {
         smi_flow_report_warn(r,
                              "%.*s was made anew with the rows of %.*s only: run the other values "
                              "of \"%.*s\" again",
-                             SM_STR_ARG(t->name), SM_STR_ARG(period_text(r, kept_by(t))),
+                             SM_STR_ARG(t->name), SM_STR_ARG(smi_flow_value_text(r, kept_by(t))),
                              SM_STR_ARG(r->p->vars[kept_by(t)].name));
     } else if (t->replaces_partitions) {
         smi_flow_report_warn(r,
                              "%.*s was made anew with the partitions of this run only: run again "
                              "what made the others",
                              SM_STR_ARG(t->name));
+    } else if (t->merge) {
+        smi_flow_report_warn(r, "%.*s was made anew with the rows of this run only%s",
+                             SM_STR_ARG(t->name),
+                             t->merge->is_history ? ": its history begins with them" : "");
+    }
+}
+
+static void warn_of_rows(const making *m)
+{
+    sm_run *r = m->r;
+    const smi_flow_task *t = m->t;
+    const smi_flow_task_state *state = &r->tasks[m->task];
+    const int64_t n_rows = t->merge ? state->merged.n_rows : sm_candidate_rows(state->candidate);
+
+    if (n_rows == 0) {
+        smi_flow_report_warn(r, "%.*s has no rows%s", SM_STR_ARG(t->name),
+                             keeps_rows(t) ? " of this run" : "");
+    }
+    if (m->there.is_there && smi_flow_is_refreshed(r, m->task)) {
+        warn_of_lost(m);
+        return;
+    }
+    const sm_str query = query_hash(r, t);
+    if (query.len > 0 && m->there.query.len > 0 && !sm_str_eq(query, m->there.query)) {
+        smi_flow_report_warn(
+            r,
+            "the SQL of %.*s has changed: rows of other values of \"%.*s\" stay as "
+            "they are until you run these again",
+            SM_STR_ARG(t->name), SM_STR_ARG(r->p->vars[kept_by(t)].name));
     }
 }
 
 /* Rows that were added stay, whatever they would be now. */
-static void tell_added(sm_run *r, const smi_flow_task *t, const table_there *there,
-                       const char *fingerprint)
+static void tell_added(const making *m)
 {
     char by[40] = "an earlier version";
 
-    if (!r->asked.reads_paths && sm_str_is(there->fingerprint, fingerprint)) {
+    if (!m->r->asked.reads_paths && sm_str_is(m->there.fingerprint, m->fingerprint)) {
         return; /* they would be the same */
     }
-    if (there->added_at >= 0) {
-        snprintf(by, sizeof(by), "version %" PRId64, there->added_at);
+    if (m->there.added_at >= 0) {
+        snprintf(by, sizeof(by), "version %" PRId64, m->there.added_at);
     }
-    smi_flow_report_warn(r,
+    smi_flow_report_warn(m->r,
                          "%s of %.*s has added the rows of %.*s: they stay, and none are added, "
                          "though what they are made from may have changed",
-                         by, SM_STR_ARG(t->name), SM_STR_ARG(added_value(r, t)));
+                         by, SM_STR_ARG(m->t->name), SM_STR_ARG(added_value(m->r, m->t)));
+}
+
+/* ---- a task --------------------------------------------------------------------------------- */
+
+/* Finds out all that decides the rows, and their fingerprint. */
+static sm_status look(making *m, sm_arena *a, sm_error *e)
+{
+    SM_TRY(smi_flow_plan(m->r, NULL, m->t, a, &m->plan, e));
+    SM_TRY(look_at_table(m->r, m->task, &m->there, e));
+    if (m->t->merge) {
+        SM_TRY(smi_flow_merge_bind(m->r, m->task, m->plan, m->there.snapshot, a, &m->merging, e));
+    }
+    if (!keeps_rows(m->t)) {
+        SM_TRY(find_period(m->r, m->task, e));
+    }
+    SM_TRY(gather_inputs(m->r, m->t, &m->in, e));
+    sm_buf_text(&m->in.text, m->merging.text);
+    sm_hash128_hex(sm_hash128_of(m->in.text.data, m->in.text.len, 0), m->fingerprint);
+    return SM_OK;
+}
+
+static sm_status make_table(making *m, sm_error *e)
+{
+    sm_run *r = m->r;
+
+    if (m->there.is_added) {
+        tell_added(m);
+        return SM_OK;
+    }
+    if (!r->asked.reads_paths && sm_str_is(m->there.fingerprint, m->fingerprint) &&
+        !smi_flow_is_refreshed(r, m->task)) {
+        return SM_OK; /* the rows would be the same */
+    }
+    if (m->there.is_there && m->t->merge && !smi_flow_is_refreshed(r, m->task)) {
+        SM_TRY(smi_flow_merge_order(r, m->task, m->there.snapshot, &m->merging, e));
+    }
+    SM_TRY(write_rows(m, e));
+    warn_of_rows(m);
+    return SM_OK;
 }
 
 sm_status smi_flow_table_run(sm_run *r, int32_t task, sm_error *e)
 {
-    sm_status st = SM_OK;
-    const smi_flow_task *t = &r->p->tasks[task];
-    sm_plan *plan = NULL;
+    making m = {.r = r, .task = task, .t = &r->p->tasks[task]};
     sm_arena *a = sm_arena_new(r->env->budget);
-    inputs in = {0};
-    table_there there = {0};
-    char fingerprint[33];
 
-    SM_TRY_GOTO(st, done, smi_flow_plan(r, NULL, t, a, &plan, e));
-    SM_TRY_GOTO(st, done, look_at_table(r, task, &there, e));
-    if (!keeps_rows(t)) {
-        SM_TRY_GOTO(st, done, find_period(r, task, e));
+    sm_status st = look(&m, a, e);
+    if (st == SM_OK) {
+        st = make_table(&m, e);
     }
-    SM_TRY_GOTO(st, done, gather_inputs(r, t, &in, e));
-    sm_hash128_hex(sm_hash128_of(in.text.data, in.text.len, 0), fingerprint);
-    if (there.is_added) {
-        tell_added(r, t, &there, fingerprint);
-        goto done;
-    }
-    if (!r->asked.reads_paths && sm_str_is(there.fingerprint, fingerprint) &&
-        !smi_flow_is_refreshed(r, task)) {
-        goto done; /* the rows would be the same */
-    }
-    SM_TRY_GOTO(st, done, write_rows(r, task, &there, plan, &in, fingerprint, e));
-    warn_of_rows(r, task, &there);
-done:
-    sm_buf_release(&in.json);
-    sm_buf_release(&in.text);
-    sm_snapshot_release(there.snapshot);
+    sm_buf_release(&m.in.json);
+    sm_buf_release(&m.in.text);
+    sm_snapshot_release(m.there.snapshot);
     sm_arena_free(a);
     return st;
 }

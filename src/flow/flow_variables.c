@@ -39,6 +39,16 @@ static sm_status check_var_names(const sm_run *r, sm_error *e)
     return SM_OK;
 }
 
+sm_str smi_flow_value_text(const sm_run *r, int32_t var)
+{
+    sm_buf text = {0};
+
+    sm_value_print(r->vars[var], &text);
+    const sm_str out = sm_arena_str(r->arena, sm_buf_str(&text));
+    sm_buf_release(&text);
+    return out;
+}
+
 bool smi_flow_parse_month(sm_str text, int32_t *first_day)
 {
     char date[16];

@@ -543,6 +543,8 @@ enum {
     KEY_REPLACE,
     KEY_OVERWRITE,
     KEY_APPEND,
+    KEY_MERGE,
+    KEY_SCD2,
     KEY_PARTITION_BY,
     KEY_CURVE,
 };
@@ -588,7 +590,7 @@ static sm_status read_publish(const sm_pipeline *p, const fields *f, smi_flow_ta
     t->as = (sm_str){dot + 1, t->name.len - connection.len - 1};
     SM_TRY(refuse_keys(p, f, KEY_SQL, KEY_SQL, "loads, views and tables", e));
     SM_TRY(refuse_keys(p, f, KEY_BY, KEY_EVOLVE, "loads", e));
-    SM_TRY(refuse_keys(p, f, KEY_REPLACE, KEY_APPEND, "tables", e));
+    SM_TRY(refuse_keys(p, f, KEY_REPLACE, KEY_SCD2, "tables", e));
     SM_TRY(refuse_keys(p, f, KEY_PARTITION_BY, KEY_PARTITION_BY, "loads and tables", e));
     SM_TRY(refuse_keys(p, f, KEY_CURVE, KEY_CURVE, "cluster", e));
     SM_TRY(want_connection(p, connection, SMI_SERVER_CLICKHOUSE, t->at, &t->connection, e));
@@ -642,7 +644,7 @@ static sm_status read_cluster(const sm_pipeline *p, const fields *f, smi_flow_ta
     SM_TRY(refuse_keys(p, f, KEY_SQL, KEY_SQL, "loads, views and tables", e));
     SM_TRY(refuse_keys(p, f, KEY_FROM, KEY_FROM, "loads and publish", e));
     SM_TRY(refuse_keys(p, f, KEY_EVOLVE, KEY_EVOLVE, "loads", e));
-    SM_TRY(refuse_keys(p, f, KEY_REPLACE, KEY_APPEND, "tables", e));
+    SM_TRY(refuse_keys(p, f, KEY_REPLACE, KEY_SCD2, "tables", e));
     SM_TRY(refuse_keys(p, f, KEY_PARTITION_BY, KEY_PARTITION_BY, "loads and tables", e));
     if (!f->has[KEY_BY]) {
         return smi_flow_at(p, f->at, sm_fail(e, SM_SYNTAX, "a task that clusters has no by"), e);
@@ -672,7 +674,7 @@ static sm_status read_load(const sm_pipeline *p, const fields *f, smi_flow_task 
     SM_TRY(read_text(p, f, KEY_FROM, "a load", true, &from, e));
     SM_TRY(read_text(p, f, KEY_BY, "a load", true, &t->by, e));
     SM_TRY(read_evolve(p, f, t, e));
-    SM_TRY(refuse_keys(p, f, KEY_REPLACE, KEY_APPEND, "tables", e));
+    SM_TRY(refuse_keys(p, f, KEY_REPLACE, KEY_SCD2, "tables", e));
     return find_source(p, from, place_of(f->values[KEY_FROM]), &t->source, e);
 }
 
@@ -726,17 +728,137 @@ static sm_status read_partition_by(const sm_pipeline *p, const fields *f, smi_fl
     return read_columns(p, f, KEY_PARTITION_BY, &t->partition_by, &t->n_partition_by, e);
 }
 
+/* SQL of an expression, with its place. */
+static sm_status read_expression(const sm_pipeline *p, const fields *f, int key,
+                                 smi_flow_expression *out, sm_error *e)
+{
+    if (!f->has[key]) {
+        return SM_OK;
+    }
+    SM_TRY(read_text(p, f, key, f->keys[key], true, &out->text, e));
+    out->key = f->keys[key];
+    out->at = place_of(f->values[key]);
+    return SM_OK;
+}
+
+/* The columns by which rows belong together. */
+static sm_status read_key(const sm_pipeline *p, const fields *f, int key, smi_flow_merge *m,
+                          const char *what, sm_error *e)
+{
+    if (!f->has[key]) {
+        return smi_flow_at(p, f->at, sm_fail(e, SM_SYNTAX, "%s has no key", what), e);
+    }
+    m->key.at = place_of(f->values[key]);
+    return read_columns(p, f, key, &m->key.names, &m->key.n, e);
+}
+
+/* merge: the rows take the place of those with the same key. */
+static sm_status read_merge(const sm_pipeline *p, const fields *f, smi_flow_task *t, sm_error *e)
+{
+    static const char *const keys[] = {"key", "update_when", "delete_when", NULL};
+    smi_flow_merge *m = SM_NEW(p->arena, smi_flow_merge);
+    fields own;
+
+    SM_TRY(want_kind(p, f->values[KEY_MERGE], f->places[KEY_MERGE], true, "merge", e));
+    SM_TRY(read_fields(p, f->values[KEY_MERGE], "merge", keys, &own, e));
+    own.at = f->places[KEY_MERGE];
+    SM_TRY(read_key(p, &own, 0, m, "merge", e));
+    SM_TRY(read_expression(p, &own, 1, &m->update_when, e));
+    SM_TRY(read_expression(p, &own, 2, &m->delete_when, e));
+    t->merge = m;
+    return SM_OK;
+}
+
+/* missing: what becomes of current rows whose key is not among the rows. */
+static sm_status read_missing(const sm_pipeline *p, const fields *f, int key, bool *closes,
+                              sm_error *e)
+{
+    sm_str word = SM_STR("keep");
+
+    SM_TRY(read_text(p, f, key, "scd2", false, &word, e));
+    *closes = sm_str_is(word, "close");
+    return *closes || sm_str_is(word, "keep")
+               ? SM_OK
+               : smi_flow_at(p, place_of(f->values[key]),
+                             sm_fail(e, SM_INVALID, "missing is keep or close, not \"%.*s\"",
+                                     SM_STR_ARG(word)),
+                             e);
+}
+
+enum {
+    SCD2_KEY,
+    SCD2_COLUMNS,
+    SCD2_AT,
+    SCD2_VALID_FROM,
+    SCD2_VALID_TO,
+    SCD2_IS_CURRENT,
+    SCD2_MISSING,
+};
+
+/* The names of the three columns of a history: they are not alike. */
+static sm_status read_history_columns(const sm_pipeline *p, const fields *f, smi_flow_merge *m,
+                                      sm_error *e)
+{
+    sm_str *const names[] = {&m->valid_from, &m->valid_to, &m->is_current};
+
+    for (int i = 0; i < SM_COUNT(names); i++) {
+        const int key = SCD2_VALID_FROM + i;
+        *names[i] = sm_str_of(f->keys[key]);
+        if (f->has[key]) {
+            SM_TRY(read_text(p, f, key, "scd2", true, names[i], e));
+        }
+    }
+    for (int i = 1; i < SM_COUNT(names); i++) {
+        for (int k = 0; k < i; k++) {
+            if (sm_str_eq_nocase(*names[i], *names[k])) {
+                const int key = f->has[SCD2_VALID_FROM + i] ? i : k;
+                return smi_flow_at(
+                    p, f->places[SCD2_VALID_FROM + key],
+                    sm_fail(e, SM_INVALID, "scd2 has two columns \"%.*s\"", SM_STR_ARG(*names[i])),
+                    e);
+            }
+        }
+    }
+    return SM_OK;
+}
+
+/* scd2: the table keeps each row as it was, and from when to when. */
+static sm_status read_scd2(const sm_pipeline *p, const fields *f, smi_flow_task *t, sm_error *e)
+{
+    static const char *const keys[] = {"key",      "columns",    "at",      "valid_from",
+                                       "valid_to", "is_current", "missing", NULL};
+    _Static_assert(SM_COUNT(keys) == SCD2_MISSING + 2, "a key for each number, and the end");
+    smi_flow_merge *m = SM_NEW(p->arena, smi_flow_merge);
+    fields own;
+
+    SM_TRY(want_kind(p, f->values[KEY_SCD2], f->places[KEY_SCD2], true, "scd2", e));
+    SM_TRY(read_fields(p, f->values[KEY_SCD2], "scd2", keys, &own, e));
+    own.at = f->places[KEY_SCD2];
+    m->is_history = true;
+    SM_TRY(read_key(p, &own, SCD2_KEY, m, "scd2", e));
+    if (own.has[SCD2_COLUMNS]) {
+        m->columns.at = place_of(own.values[SCD2_COLUMNS]);
+        SM_TRY(read_columns(p, &own, SCD2_COLUMNS, &m->columns.names, &m->columns.n, e));
+    }
+    SM_TRY(read_expression(p, &own, SCD2_AT, &m->at, e));
+    SM_TRY(read_history_columns(p, &own, m, e));
+    t->merge = m;
+    return read_missing(p, &own, SCD2_MISSING, &m->closes_missing, e);
+}
+
 /* What becomes of the rows that a table has is said by one key at most. */
 static sm_status check_one_way(const sm_pipeline *p, const fields *f, sm_error *e)
 {
     int n = 0;
 
-    for (int i = KEY_REPLACE; i <= KEY_APPEND; i++) {
+    for (int i = KEY_REPLACE; i <= KEY_SCD2; i++) {
         n += f->has[i];
         if (n > 1 && f->has[i]) {
             return smi_flow_at(
                 p, f->places[i],
-                sm_fail(e, SM_SYNTAX, "a table has one of replace, overwrite and append"), e);
+                sm_fail(e, SM_SYNTAX,
+                        "a table has one of replace, overwrite, append, merge and scd2"),
+                e);
         }
     }
     return SM_OK;
@@ -746,7 +868,7 @@ static sm_status check_one_way(const sm_pipeline *p, const fields *f, sm_error *
 static sm_status read_made(const sm_pipeline *p, const fields *f, smi_flow_task *t, sm_error *e)
 {
     if (t->kind == SM_TASK_VIEW) {
-        SM_TRY(refuse_keys(p, f, KEY_REPLACE, KEY_APPEND, "tables", e));
+        SM_TRY(refuse_keys(p, f, KEY_REPLACE, KEY_SCD2, "tables", e));
         SM_TRY(refuse_keys(p, f, KEY_PARTITION_BY, KEY_PARTITION_BY, "loads and tables", e));
     }
     SM_TRY(read_partition_by(p, f, t, e));
@@ -757,14 +879,17 @@ static sm_status read_made(const sm_pipeline *p, const fields *f, smi_flow_task 
     SM_TRY(check_one_way(p, f, e));
     SM_TRY(read_value_of(p, f, KEY_REPLACE, &t->replace, e));
     SM_TRY(read_value_of(p, f, KEY_APPEND, &t->append, e));
+    SM_TRY(f->has[KEY_MERGE] ? read_merge(p, f, t, e) : SM_OK);
+    SM_TRY(f->has[KEY_SCD2] ? read_scd2(p, f, t, e) : SM_OK);
     return read_overwrite(p, f, t, e);
 }
 
 static sm_status read_task(sm_pipeline *p, struct fy_node *map, smi_flow_task *t, sm_error *e)
 {
     static const char *const keys[] = {
-        "load",   "view",    "table",     "publish", "cluster",      "sql",   "from", "by",
-        "evolve", "replace", "overwrite", "append",  "partition_by", "curve", NULL,
+        "load",  "view", "table",        "publish", "cluster",   "sql",
+        "from",  "by",   "evolve",       "replace", "overwrite", "append",
+        "merge", "scd2", "partition_by", "curve",   NULL,
     };
     static const sm_task_kind kinds[] = {SM_TASK_LOAD, SM_TASK_VIEW, SM_TASK_TABLE, SM_TASK_PUBLISH,
                                          SM_TASK_CLUSTER};

@@ -99,7 +99,7 @@ static const struct {
      "needs the key partition_by", ""},
     {HEAD "tasks:\n  - {table: l.a, sql: a.sql, replace: month, partition_by: x, "
           "overwrite: partitions}\n",
-     SM_SYNTAX, 8, 63, "one of replace, overwrite and append", ""},
+     SM_SYNTAX, 8, 63, "one of replace, overwrite, append, merge and scd2", ""},
     {HEAD "tasks:\n  - {table: l.a, sql: a.sql, append: mont}\n", SM_NAME, 8, 38,
      "no variable \"mont\"", "\"month\""},
     {HEAD "tasks:\n  - {table: l.a, sql: a.sql, append: lake}\n", SM_TYPE, 8, 38,
@@ -107,7 +107,35 @@ static const struct {
     {HEAD "tasks:\n  - {table: l.a, sql: a.sql, append: ''}\n", SM_SYNTAX, 8, 30, "append is empty",
      ""},
     {HEAD "tasks:\n  - {table: l.a, sql: a.sql, append: month, replace: month}\n", SM_SYNTAX, 8, 30,
-     "one of replace, overwrite and append", ""},
+     "one of replace, overwrite, append, merge and scd2", ""},
+    {HEAD "tasks:\n  - {table: l.a, sql: a.sql, merge: id}\n", SM_SYNTAX, 8, 30,
+     "merge is not a mapping", ""},
+    {HEAD "tasks:\n  - {table: l.a, sql: a.sql, merge: {}}\n", SM_SYNTAX, 8, 30, "merge has no key",
+     ""},
+    {HEAD "tasks:\n  - {table: l.a, sql: a.sql, merge: {update_when: x}}\n", SM_SYNTAX, 8, 30,
+     "merge has no key", ""},
+    {HEAD "tasks:\n  - {table: l.a, sql: a.sql, merge: {kei: id}}\n", SM_NAME, 8, 38,
+     "merge has no key \"kei\"", "\"key\""},
+    {HEAD "tasks:\n  - {table: l.a, sql: a.sql, merge: {key: []}}\n", SM_SYNTAX, 8, 38,
+     "key is empty", ""},
+    {HEAD "tasks:\n  - {table: l.a, sql: a.sql, merge: {key: id, delete_if: x}}\n", SM_NAME, 8, 47,
+     "merge has no key \"delete_if\"", "delete_when"},
+    {HEAD "tasks:\n  - {table: l.a, sql: a.sql, merge: {key: id, update_when: ''}}\n", SM_SYNTAX, 8,
+     47, "update_when is empty", ""},
+    {HEAD "tasks:\n  - {table: l.a, sql: a.sql, merge: {key: id}, scd2: {key: id}}\n", SM_SYNTAX, 8,
+     48, "one of replace, overwrite, append, merge and scd2", ""},
+    {HEAD "tasks:\n  - {table: l.a, sql: a.sql, scd2: {key: id, valid_form: a}}\n", SM_NAME, 8, 46,
+     "scd2 has no key \"valid_form\"", "\"valid_from\""},
+    {HEAD "tasks:\n  - {table: l.a, sql: a.sql, scd2: {columns: a}}\n", SM_SYNTAX, 8, 30,
+     "scd2 has no key", ""},
+    {HEAD "tasks:\n  - {table: l.a, sql: a.sql, scd2: {key: id, missing: drop}}\n", SM_INVALID, 8,
+     55, "missing is keep or close, not \"drop\"", ""},
+    {HEAD "tasks:\n  - {table: l.a, sql: a.sql, scd2: {key: id, valid_to: VALID_FROM}}\n",
+     SM_INVALID, 8, 46, "two columns \"VALID_FROM\"", ""},
+    {HEAD "tasks:\n  - {table: l.a, sql: a.sql, scd2: {key: id, valid_from: is_current}}\n",
+     SM_INVALID, 8, 46, "two columns \"is_current\"", ""},
+    {HEAD "tasks:\n  - {view: l.a, sql: a.sql, merge: {key: x}}\n", SM_SYNTAX, 8, 29,
+     "merge is for tables only", ""},
     {HEAD "tasks:\n  - {view: l.a, sql: a.sql, append: month}\n", SM_SYNTAX, 8, 29,
      "append is for tables only", ""},
     {HEAD SOURCE "tasks:\n  - {load: l.a, sql: a.sql, from: log, by: d}\n", SM_NAME, 10, 35,
@@ -237,6 +265,41 @@ static void test_what_it_says(void **state)
     scratch_free(&at);
 }
 
+static void test_what_is_merged(void **state)
+{
+    scratch at = scratch_new();
+    sm_error e = {0};
+    sm_pipeline *p = NULL;
+
+    assert_ok(open_text(&at,
+                        HEAD "tasks:\n"
+                             "  - {table: l.a, sql: a.sql, merge: {key: [x, 'y z'],"
+                             " update_when: x > old.x, delete_when: 'gone'}}\n"
+                             "  - {table: l.b, sql: a.sql, scd2: {key: x}}\n"
+                             "  - {table: l.c, sql: a.sql, scd2: {key: x, columns: [a, b], at: t,"
+                             " valid_from: f, valid_to: u, is_current: c, missing: close}}\n"
+                             "  - {table: l.d, sql: a.sql, append: month}\n",
+                        &p, &e),
+              &e);
+    const smi_flow_merge *m = p->tasks[0].merge;
+    assert_false(m->is_history);
+    assert_int_equal(m->key.n, 2);
+    assert_true(sm_str_is(m->key.names[1], "y z"));
+    assert_true(sm_str_is(m->update_when.text, "x > old.x") && m->update_when.at.byte == 68);
+    assert_true(sm_str_is(m->delete_when.text, "gone"));
+    m = p->tasks[1].merge;
+    assert_true(m->is_history && !m->closes_missing && m->columns.n == 0 && m->at.text.len == 0);
+    assert_true(sm_str_is(m->valid_from, "valid_from") && sm_str_is(m->valid_to, "valid_to"));
+    assert_true(sm_str_is(m->is_current, "is_current"));
+    m = p->tasks[2].merge;
+    assert_true(m->closes_missing && m->columns.n == 2 && sm_str_is(m->at.text, "t"));
+    assert_true(sm_str_is(m->valid_from, "f") && sm_str_is(m->is_current, "c"));
+    assert_null(p->tasks[3].merge);
+    assert_int_equal(p->tasks[3].append, 2);
+    sm_pipeline_close(p);
+    scratch_free(&at);
+}
+
 static void test_what_is_published(void **state)
 {
     scratch at = scratch_new();
@@ -358,7 +421,7 @@ int main(void)
         cmocka_unit_test(test_policies),          cmocka_unit_test(test_refused),
         cmocka_unit_test(test_sql_that_is_wrong), cmocka_unit_test(test_what_it_says),
         cmocka_unit_test(test_what_is_published), cmocka_unit_test(test_what_is_clustered),
-        cmocka_unit_test(test_choice_of_tasks),
+        cmocka_unit_test(test_choice_of_tasks),   cmocka_unit_test(test_what_is_merged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
