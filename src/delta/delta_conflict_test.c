@@ -108,6 +108,7 @@ typedef enum ours_kind {
     OURS_TXN,
     OURS_DELETE_ALL_READ,
     OURS_DELETE,
+    OURS_MARK,
     OURS_INSERT_READ,
     OURS_REPLACE,
     OURS_OVERWRITE,
@@ -130,6 +131,7 @@ static const struct {
     [OURS_TXN] = {"transaction only", "...t......ooomp...sst....."},
     [OURS_DELETE_ALL_READ] = {"delete that read all", "aaaaafrfrrffrmp..faf.....r"},
     [OURS_DELETE] = {"delete of a, id < 10", ".aa..f.f..ff.mp..fff......"},
+    [OURS_MARK] = {"deletion vector for a, id < 10", ".aa..f.f..ff.mp..fff......"},
     [OURS_INSERT_READ] = {"insert that read id < 10", ".aa..r.r..rr.mp...rr......"},
     [OURS_REPLACE] = {"replace of b, 10 <= id < 20", ".aa...f.ffff.mpff........."},
     [OURS_OVERWRITE] = {"overwrite", "aaaaaffffffffmpfffaf.....r"},
@@ -315,6 +317,21 @@ static void set_removes(const fixture *f, sm_delta_commit *c, const sm_snapshot 
 static const sm_delta_protocol writer_1 = {.min_reader = 1, .min_writer = 1};
 static const sm_delta_txn load = {.app_id = {"load", 4}, .version = 1};
 
+/* The row numbers do not matter here. */
+static void set_mark(const fixture *f, sm_delta_commit *c)
+{
+    static const sm_delta_dv dv = {.storage_type = {"i", 1},
+                                   .path_or_inline = {"^Bg9^0rr910000000000", 20},
+                                   .offset = -1,
+                                   .size_bytes = 16,
+                                   .cardinality = 1};
+    sm_delta_mark *mark = SM_NEW(f->arena, sm_delta_mark);
+
+    *mark = (sm_delta_mark){.file = c->removes[0], .dv = &dv};
+    c->marks = mark;
+    c->n_marks = 1;
+}
+
 static sm_delta_commit commit_of(const fixture *f, ours_kind kind, const sm_snapshot *base,
                                  const sm_snapshot *before)
 {
@@ -332,10 +349,14 @@ static sm_delta_commit commit_of(const fixture *f, ours_kind kind, const sm_snap
         set_removes(f, &c, base, "a");
         break;
     case OURS_DELETE:
+    case OURS_MARK:
     case OURS_INSERT_READ:
         c.isolation = SM_READ_FILES;
         c.read = (sm_bounds){.items = bound_of(f, SM_BOUND_LT, 10), .n = 1};
-        set_removes(f, &c, base, kind == OURS_DELETE ? "a" : "");
+        set_removes(f, &c, base, kind == OURS_INSERT_READ ? "" : "a");
+        if (kind == OURS_MARK) {
+            set_mark(f, &c);
+        }
         break;
     case OURS_REPLACE:
         c.isolation = SM_READ_FILES;

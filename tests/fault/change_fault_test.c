@@ -76,9 +76,9 @@ static const char *large_text(kit *k)
 
 /* The vectors of the first two are too large for the log. */
 static const scene marking[] = {
-    {"DELETE FROM b.t WHERE amount % 3 = 0", "1500 1124250;", "1000 750000;", make_large,
+    {"DELETE FROM b.t WHERE amount % 5 = 0", "1500 1124250;", "1200 900000;", make_large,
      large_text},
-    {"UPDATE b.t SET amount = amount + 1 WHERE amount % 3 = 1", "1500 1124250;", "1500 1124750;",
+    {"UPDATE b.t SET amount = amount + 1 WHERE amount % 5 = 1", "1500 1124250;", "1500 1124550;",
      make_large, large_text},
     {"MERGE INTO b.t t USING (VALUES (7), (2000)) s(n) ON t.amount = s.n "
      "WHEN MATCHED THEN DELETE WHEN NOT MATCHED THEN INSERT (amount) VALUES (s.n)",

@@ -11,8 +11,8 @@ from engines import read_with_polars
 
 N_ROWS = 4000
 STATEMENTS = {
-    "delete": "DELETE FROM b.t WHERE id % 3 = 0",
-    "update": "UPDATE b.t SET id = id + 10000 WHERE id % 3 = 0",
+    "delete": "DELETE FROM b.t WHERE id % 5 = 0",
+    "update": "UPDATE b.t SET id = id + 10000 WHERE id % 5 = 0",
     "merge": "MERGE INTO b.t t USING (SELECT id, id + 10000 AS other FROM read_parquet('rows.parquet') "
              "WHERE id % 4 = 0) s ON t.id = s.id AND t.id % 3 = 0 WHEN MATCHED THEN DELETE "
              "WHEN NOT MATCHED THEN INSERT (id) VALUES (s.other)",
