@@ -283,7 +283,7 @@ static void test_features(void **state)
         bool has_records;
     } cases[] = {
         {FEATURES("7", "\"vacuumProtocolCheck\""), SM_OK, true},
-        {FEATURES("7", "\"rowTracking\",\"domainMetadata\""), SM_OK, false},
+        {FEATURES("7", "\"rowTracking\",\"domainMetadata\""), SM_OK, true},
         {FEATURES("4", ""), SM_OK, true},
         {FEATURES("7", "\"icebergCompatV1\""), SM_UNSUPPORTED, false},
         {FEATURES("7", "\"fromTheFuture\""), SM_UNSUPPORTED, false},
