@@ -329,6 +329,7 @@ sm_status sm_delta_version_since(const sm_snapshot *newest, int64_t time_us, int
 
 /* ---- the change data feed -------------------------------------------------------------------- */
 
+#define SM_CHANGE_FOLDER "_change_data/" /* of the files that have changed rows */
 /* The columns of changes behind those of the table. */
 #define SM_CHANGE_TYPE      "_change_type" /* VARCHAR, the only one that change files have */
 #define SM_CHANGE_VERSION   "_commit_version"
@@ -448,6 +449,11 @@ typedef struct sm_delta_commit {
     int64_t n_restores;
     const sm_delta_mark *marks; /* in the base's order */
     int64_t n_marks;
+    /* Files of the rows that changed, with a column SM_CHANGE_TYPE, below SM_CHANGE_FOLDER. Where
+     * there are some, they have all rows that changed; else `adds` and `removes` say it. Of these
+     * only key, partition and size_bytes count. */
+    const sm_delta_add *changes;
+    int64_t n_changes;
     const sm_delta_txn *txns; /* a transaction of another commit with the same id is a conflict */
     int64_t n_txns;
     /* Domains that it sets or removes; the table's other ones stay. Another commit that changes one
@@ -621,6 +627,7 @@ typedef struct sm_delta_named {
  * Finds the files that versions up to the snapshot's have removed: those that the commits in the
  * log name, and those that its checkpoint still lists. Some may be live again. A commit that does
  * not say when it removed a file counts from the time of its own file.
+ * Files of changed rows are among them, from the time of the commit that names them.
  *
  * Shape     *is_whole: the log has all commits from version 0 on, so that nothing is left out
  * Owner     *out lives in `a`
@@ -629,7 +636,8 @@ typedef struct sm_delta_named {
  */
 sm_status sm_delta_removed_files(const sm_snapshot *s, sm_arena *a, sm_delta_named **out,
                                  int64_t *n, bool *is_whole, sm_error *e) SM_MUST_USE;
-/** The files that a prepared commit adds or removes. *out lives in `a`. */
+/** The files that a prepared commit names: those that it adds or removes, and those of changed
+ * rows. *out lives in `a`. */
 sm_status sm_delta_prepared_files(const sm_delta_prepared *c, sm_arena *a, sm_delta_named **out,
                                   int64_t *n, sm_error *e) SM_MUST_USE;
 /** The key of a path of the log, in `a`; "" where it is absolute, or leaves the table's root. */

@@ -382,6 +382,20 @@ static bool is_taken(sm_str name)
            sm_str_eq_nocase(name, SM_STR(SM_CHANGE_TIMESTAMP));
 }
 
+sm_status smi_check_change_names(const sm_type *schema, sm_error *e)
+{
+    for (int32_t i = 0; i < schema->n_fields; i++) {
+        if (is_taken(schema->fields[i].name)) {
+            const sm_status st = sm_fail(
+                e, SM_SCHEMA, "column \"%.*s\" of the table has the name of one of its changes",
+                SM_STR_ARG(schema->fields[i].name));
+            sm_error_todo(e, "Rename it, or set delta.enableChangeDataFeed to false.");
+            return st;
+        }
+    }
+    return SM_OK;
+}
+
 /* Puts the columns of changes behind the stored and behind the constant columns. */
 static sm_status add_columns(const changes *c, sm_dataset *d, int32_t **columns, sm_error *e)
 {
@@ -399,12 +413,8 @@ static sm_status add_columns(const changes *c, sm_dataset *d, int32_t **columns,
     sm_field *fields = SM_NEW_ARRAY(c->arena, sm_field, n + 1 + N_CONSTANTS);
     int32_t *places = SM_NEW_ARRAY(c->arena, int32_t, n + SM_CHANGES_COLUMNS);
 
+    SM_TRY(smi_check_change_names(d->schema, e));
     for (int32_t i = 0; i < n; i++) {
-        if (is_taken(d->schema->fields[i].name)) {
-            return sm_fail(e, SM_SCHEMA,
-                           "the table has a column \"%.*s\", which is the name of one of changes",
-                           SM_STR_ARG(d->schema->fields[i].name));
-        }
         places[i] = (*columns)[i] + ((*columns)[i] >= n_stored ? 1 : 0);
         fields[i + (i >= n_stored ? 1 : 0)] = d->schema->fields[i];
     }

@@ -140,6 +140,20 @@ static bool check_range(const sm_range *r, const sm_type *t, int64_t n_rows, con
     return true;
 }
 
+static bool check_changes(const sm_delta_commit *c, const sm_delta_metadata *m, const char **why)
+{
+    REFUSE(c->n_changes < 0, "a count is negative");
+    REFUSE(c->n_changes > 0 && !sm_delta_has_feed(m), "the table records no changes");
+    REFUSE(c->n_changes > 0 && c->keeps_rows, "rows changed, and the table keeps its rows");
+    for (int64_t i = 0; i < c->n_changes; i++) {
+        REFUSE(!sm_str_starts(c->changes[i].key, SM_STR(SM_CHANGE_FOLDER)),
+               "a file of changes lies among those of rows");
+        REFUSE(m->n_partition_columns > 0 && !c->changes[i].partition,
+               "a file of changes is of no partition");
+    }
+    return true;
+}
+
 static bool check_add(const sm_delta_add *add, const sm_delta_metadata *m, bool deep,
                       const char **why)
 {
@@ -231,7 +245,7 @@ bool sm_delta_commit_validate(const sm_delta_commit *c, const sm_snapshot *base,
         !check_details(c->metrics, c->n_metrics, why) || !check_txns(c, why) ||
         !check_domains(c, base, why) || !check_read(c, base, m->schema, why) ||
         !check_removes(c, base, deep, why) || !check_restores(c, base, why) ||
-        !check_marks(c, why)) {
+        !check_marks(c, why) || !check_changes(c, m, why)) {
         return false;
     }
     for (int64_t i = 0; i < c->n_adds; i++) {

@@ -115,6 +115,8 @@ static void release(fixture *f)
 /* Breaks the i-th promise; what is then said, NULL after the last. */
 static const char *break_promise(fixture *f, int i)
 {
+    static const sm_pair feed = {{"delta.enableChangeDataFeed", 26}, {"true", 4}};
+    static sm_delta_metadata with_feed = {.config = &feed, .n_config = 1};
     static const sm_delta_file elsewhere = {0};
 
     switch (i) {
@@ -185,6 +187,16 @@ static const char *break_promise(fixture *f, int i)
     case 20:
         f->dv.cardinality = 0;
         return "a new deletion vector has no rows, or more than its file";
+    case 21:
+        f->c.changes = f->adds;
+        f->c.n_changes = 1;
+        return "the table records no changes";
+    case 22:
+        f->c.changes = f->adds;
+        f->c.n_changes = 1;
+        f->c.metadata = &with_feed;
+        with_feed.schema = f->schema;
+        return "a file of changes lies among those of rows";
     default:
         return NULL;
     }

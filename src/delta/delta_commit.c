@@ -483,6 +483,16 @@ static void print_add(commit_text *r, const sm_delta_add *add, sm_json_writer *w
     sm_buf_release(&stats);
 }
 
+static void print_change(const commit_text *r, const sm_delta_add *file, sm_json_writer *w)
+{
+    smi_begin_action(w, "cdc");
+    sm_json_set_text(w, "path", smi_path_encode(file->key, r->arena));
+    put_partition(r->metadata, file->partition, r->arena, w);
+    sm_json_set_u64(w, "size", file->size_bytes);
+    sm_json_set_bool(w, "dataChange", false);
+    smi_end_action(w);
+}
+
 /* Adds a file that was in the table before, in the place of the file `of` (NULL: behind all). Its
  * statistics are those that its writer gave. */
 static void print_old_file(commit_text *r, const sm_delta_file *f, const sm_delta_file *of,
@@ -550,6 +560,9 @@ static sm_status print_commit(commit_text *r, sm_error *e)
     }
     for (int64_t i = 0; i < c->n_marks; i++) {
         print_mark(r, &c->marks[i], &w);
+    }
+    for (int64_t i = 0; i < c->n_changes; i++) {
+        print_change(r, &c->changes[i], &w);
     }
     for (int64_t i = 0; i < c->n_restores; i++) {
         print_old_file(r, c->restores[i], NULL, &w);

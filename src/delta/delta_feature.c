@@ -78,23 +78,10 @@ static bool has_identity(const sm_type *t)
     return false;
 }
 
-/* Is the property set to anything but `off`? */
-static bool is_on(const sm_delta_metadata *m, const char *key, const char *off)
-{
-    const sm_str said = smi_config(m, key);
-    return said.len > 0 && !sm_str_eq_nocase(said, sm_str_of(off));
-}
-
 /* Does the table use a feature whose presence alone asks nothing of a writer? */
 static bool is_used(const struct feature *f, const sm_delta_metadata *m)
 {
-    const sm_str name = sm_str_of(f->name);
-
-    SM_ASSERT(f->can_write == WRITE_UNUSED);
-    if (sm_str_is(name, "changeDataFeed")) {
-        return is_on(m, "delta.enableChangeDataFeed", "false");
-    }
-    SM_ASSERT(sm_str_is(name, "identityColumns"));
+    SM_ASSERT(f->can_write == WRITE_UNUSED && sm_str_is(sm_str_of(f->name), "identityColumns"));
     return has_identity(m->schema);
 }
 
@@ -230,7 +217,7 @@ sm_status smi_check_writer(const sm_delta_protocol *p, const sm_delta_metadata *
             return fail_feature(p->writer_features[i], e);
         }
     }
-    return SM_OK;
+    return sm_delta_has_feed(m) ? smi_check_change_names(m->schema, e) : SM_OK;
 }
 
 sm_status sm_delta_check_write(const sm_snapshot *s, sm_error *e)

@@ -435,6 +435,11 @@ sm_status smi_outside_place(const sm_snapshot *s, sm_str path, sm_arena *a, sm_s
 sm_status smi_datafile_of(const sm_snapshot *s, const sm_delta_file *f, sm_arena *a,
                           sm_datafile *out, sm_error *e) SM_MUST_USE;
 
+/* ---- the change data feed (delta_changes.c) -------------------------------------------------- */
+
+/** May a table with these columns record changes? SM_SCHEMA: one has the name of one of changes. */
+sm_status smi_check_change_names(const sm_type *schema, sm_error *e) SM_MUST_USE;
+
 /* ---- times of versions (delta_time.c) -------------------------------------------------------- */
 
 typedef struct smi_version_time {

@@ -6,6 +6,7 @@
  *
  * Removed   A checkpoint forgets removed files after a while, and writers differ in when. So all
  *           commits that the log still has are read too.
+ * Changes   A file of changed rows counts as removed by the commit that names it.
  * Source    PROTOCOL.md, "Action Reconciliation", "Table Properties" */
 #include "base/text.h"
 #include "delta/delta_int.h"
@@ -49,6 +50,8 @@ static sm_status take_names(void *ctx, const smi_action *action, sm_error *e)
     if (action->kind == SMI_ACTION_REMOVE) {
         const int64_t said_ms = action->modified_ms;
         add_name(k, action->path, said_ms > 0 ? said_ms : k->commit_ms, action->dv);
+    } else if (action->kind == SMI_ACTION_CDC) { /* no version has it, once its commit is made */
+        add_name(k, action->path, k->removes_only ? k->commit_ms : -1, NULL);
     } else if (action->kind == SMI_ACTION_ADD && !k->removes_only) {
         add_name(k, action->path, -1, action->dv);
     }

@@ -52,6 +52,7 @@ void sm_candidate_release(sm_candidate *c)
     }
     if (!c->keeps_files) {
         smi_delete_files(c->store, c->record.adds, c->record.n_adds);
+        smi_delete_files(c->store, c->record.changes, c->record.n_changes);
         delete_vectors(c);
         delete_note(c);
     }

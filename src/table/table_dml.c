@@ -148,6 +148,7 @@ static void describe_rows(changing *c, const smi_change *change)
         {is_update ? SM_STR("numUpdatedRows") : SM_STR("numDeletedRows"),
          sm_value_i64(is_update ? change->n_updated : change->n_deleted)},
         {SM_STR("numDeletionVectorsAdded"), sm_value_i64(r->n_marks)},
+        {SM_STR("numAddedChangeFiles"), sm_value_i64(r->n_changes)},
         {SM_STR("numCopiedRows"), sm_value_i64(rows_written(c->candidate) - change->n_updated)},
     };
 
@@ -179,6 +180,7 @@ static void describe_merge(changing *c, const smi_change *change, int64_t n_sour
         {SM_STR("numTargetFilesRemoved"), sm_value_i64(r->n_removes - r->n_marks)},
         {SM_STR("numTargetBytesRemoved"), sm_value_i64(bytes_of_removed(r))},
         {SM_STR("numTargetDeletionVectorsAdded"), sm_value_i64(r->n_marks)},
+        {SM_STR("numTargetChangeFilesAdded"), sm_value_i64(r->n_changes)},
     };
 
     c->candidate->n_rows = n_inserted + change->n_updated;

@@ -52,6 +52,10 @@ sm_status smi_table_relation(sm_names *n, sm_str uri, const sm_table_at *at, sm_
  * names. *is_there and errors as smi_table_relation. */
 sm_status smi_names_open(sm_names *n, sm_str uri, const sm_table_at *at, bool *is_there,
                          sm_snapshot **out, sm_error *e) SM_MUST_USE;
+/** A new file of the candidate as a scan reads it. *columns as of sm_delta_dataset() for its
+ * metadata; in `a`, borrows the add. */
+sm_datafile smi_added_file(const sm_candidate *c, const sm_delta_add *add, const int32_t *columns,
+                           sm_arena *a);
 /** What the table will be once the candidate is published. */
 sm_status smi_candidate_relation(sm_names *n, sm_candidate *c, sm_str label, sm_relation *out,
                                  sm_error *e) SM_MUST_USE;
@@ -222,6 +226,7 @@ typedef struct smi_out {
     const smi_out_sorted *sorted; /* the rows given are sorted; NULL: they need not be */
     /* The files that `origin` is the number of: what is written of one keeps its mark. Or NULL. */
     const sm_delta_file *origins;
+    sm_str folder; /* below the table's root, with a '/'; "": files lie there, or in partitions */
     uint64_t file_bytes;
     const sm_format *format;
     void *options;
@@ -337,12 +342,16 @@ struct sm_stage {
     int64_t n_removes, cap_removes;
     sm_delta_mark *marks; /* of files that are among the removes, in their order */
     int64_t n_marks, cap_marks;
+    smi_out feed; /* changed rows (table_feed.c) */
 };
 
 /** Settles what the table is partitioned by, and what files are split by. While it is OPENING,
  * after the schema. Errors: SM_SCHEMA, SM_NAME, SM_TYPE, SM_INVALID: the columns cannot be that;
  * the table is partitioned by others. */
 sm_status smi_partition_settle(sm_stage *s, const sm_write *w, sm_error *e) SM_MUST_USE;
+/** Settles which of the columns of o->schema files have, and that they are split by the partition
+ * columns alone. */
+void smi_partition_out(smi_out *o);
 /** A text, in `text`, that only the same values of n partition columns have. */
 sm_str smi_partition_identity(const sm_value *values, int32_t n, sm_buf *text);
 /** Removes the files of the base whose partition has new rows. While the stage is SETTLING. */
@@ -350,6 +359,9 @@ sm_status smi_partition_replace(sm_stage *s, sm_error *e) SM_MUST_USE;
 /** Removes the files in which rows of `where` change, and writes what stays of them anew. While the
  * stage is SETTLING. */
 sm_status smi_replace(sm_stage *s, sm_error *e) SM_MUST_USE;
+/** Where a replace finds the columns of rows that get new values, in `a`: place i, or −1 where the
+ * table computes the column. */
+int32_t *smi_replace_order(const sm_stage *s, sm_arena *a);
 /** Removes a file of the base, which lives as long as the candidate. In the base's order; while the
  * stage is SETTLING. */
 void smi_stage_remove(sm_stage *s, const sm_delta_file *f);
@@ -523,6 +535,19 @@ sm_status smi_fsck_data(const sm_snapshot *s, int64_t file, const sm_exec_env *e
 /** How many rows the table wants its row groups to have: smelt.rowGroupRows; 0 where it does not
  * say. SM_INVALID where the text is no such number. */
 sm_status smi_group_rows(const sm_delta_metadata *m, int64_t *out, sm_error *e) SM_MUST_USE;
+
+/* ---- the change data feed (table_feed.c) ----------------------------------------------------- */
+
+/* What a replace changed. All is borrowed. */
+typedef struct smi_feed {
+    const sm_plan_node *rows; /* of the files that it changed or removed, as they were: what the
+                               * expressions of the stage's change are over */
+    int64_t n_new;            /* the first of the stage's adds have rows that are new */
+    sm_arena *arena;          /* of the plans */
+} smi_feed;
+/** Writes the rows that changed into files of the stage's feed. While it is SETTLING, once all
+ * other files are written. Runs plans. */
+sm_status smi_feed_write(sm_stage *s, const smi_feed *f, sm_error *e) SM_MUST_USE;
 
 /* ---- schemas --------------------------------------------------------------------------------- */
 

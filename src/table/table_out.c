@@ -24,8 +24,9 @@
  *          files, as a table with many partitions has them, are only begun in the last step, and
  *          those of several are under way while later files are written. Such a file is an add
  *          already; finish waits for all of them, and what failed is told by a later call.
- * Callers  the sink of a stage (table_stage.c), what a replace rewrites (table_replace.c), and a
- *          rewrite, which also has files copied as they are (table_rewrite.c) */
+ * Callers  the sink of a stage (table_stage.c), what a replace rewrites (table_replace.c), changed
+ *          rows (table_feed.c), and a rewrite, which also has files copied as they are
+ *          (table_rewrite.c) */
 #include "table/table_int.h"
 
 #include <stdio.h>
@@ -51,8 +52,9 @@ static sm_status open_data_file(smi_out *o, sm_error *e)
         SM_TRY(sm_delta_partition_folder(o->metadata, o->values, o->value_arena, &folder, e));
     }
     sm_uuid(uuid);
-    o->key = sm_arena_strf(o->arena, "%.*spart-%05d-%s-c000.zstd.parquet", SM_STR_ARG(folder),
-                           o->n_opened, uuid);
+    o->key =
+        sm_arena_strf(o->arena, "%.*s%.*s%s-%05d-%s-c000.zstd.parquet", SM_STR_ARG(o->folder),
+                      SM_STR_ARG(folder), o->folder.len > 0 ? "cdc" : "part", o->n_opened, uuid);
     SM_TRY(sm_upload_open(o->store, o->key, o->env->budget, 0, &o->upload, e));
     const sm_bytes_out to = {.write = to_upload, .ctx = o->upload};
     const sm_status st = o->format->writer->open(o->stored, o->options, to, o->env->pool,

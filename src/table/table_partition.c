@@ -143,26 +143,21 @@ static sm_status settle_columns(sm_stage *s, const sm_write *w, sm_error *e)
 
 /* ---- what files are split by, and have ------------------------------------------------------- */
 
-static sm_status settle_keys(sm_stage *s, const sm_write *w, sm_error *e)
+static sm_status settle_split(sm_stage *s, const sm_write *w, sm_error *e)
 {
     smi_out *o = &s->out;
-    int32_t *keys = SM_NEW_ARRAY(o->arena, int32_t, o->n_partition + 1);
 
     SM_ASSERT(!w->only || w->split_by.len > 0);
-    for (int32_t i = 0; i < o->n_partition; i++) {
-        keys[i] = sm_type_find(o->schema, o->metadata->partition_columns[i]);
-        SM_ASSERT(keys[i] >= 0);
-    }
-    o->keys = keys;
-    o->n_keys = o->n_partition;
-    o->split = o->origin = -1;
     if (w->split_by.len == 0) {
         return SM_OK;
     }
     SM_TRY(find_column(o->schema, w->split_by, "split files", &o->split, e));
     o->only = w->only;
     if (sm_delta_partition_at(o->metadata, o->split) < 0) {
+        int32_t *keys = SM_NEW_ARRAY(o->arena, int32_t, o->n_partition + 1);
+        memcpy(keys, o->keys, (size_t)o->n_partition * sizeof(*keys));
         keys[o->n_keys++] = o->split;
+        o->keys = keys;
     }
     return SM_OK;
 }
@@ -189,12 +184,28 @@ static void settle_stored(smi_out *o)
     o->stored_columns = columns;
 }
 
+void smi_partition_out(smi_out *o)
+{
+    const int32_t n = o->metadata->n_partition_columns;
+    int32_t *keys = SM_NEW_ARRAY(o->arena, int32_t, n + 1);
+
+    for (int32_t i = 0; i < n; i++) {
+        keys[i] = sm_type_find(o->schema, o->metadata->partition_columns[i]);
+        SM_ASSERT(keys[i] >= 0);
+    }
+    o->keys = keys;
+    o->n_keys = o->n_partition = n;
+    o->split = o->origin = -1;
+    settle_stored(o);
+    o->stored = sm_delta_file_schema(o->stored, o->arena);
+}
+
 sm_status smi_partition_settle(sm_stage *s, const sm_write *w, sm_error *e)
 {
     SM_ASSERT(s->state == SMI_STAGE_OPENING && s->candidate->schema);
     SM_TRY(settle_columns(s, w, e));
     s->out.metadata = smi_candidate_metadata(s->candidate);
-    s->out.n_partition = s->out.metadata->n_partition_columns;
+    smi_partition_out(&s->out);
     if (s->mode == SM_WRITE_REPLACE_PARTITIONS && s->out.n_partition == 0) {
         const sm_status st = sm_fail(e, SM_INVALID,
                                      "the table is not partitioned: there are no partitions to "
@@ -202,9 +213,7 @@ sm_status smi_partition_settle(sm_stage *s, const sm_write *w, sm_error *e)
         sm_error_todo(e, "Name the columns of partition_by, or replace all rows.");
         return st;
     }
-    settle_stored(&s->out);
-    s->out.stored = sm_delta_file_schema(s->out.stored, s->out.arena);
-    return settle_keys(s, w, e);
+    return settle_split(s, w, e);
 }
 
 /* ---- the order of rows ----------------------------------------------------------------------- */

@@ -241,20 +241,20 @@ static sm_status marked_files(sm_names *n, const sm_candidate *c, sm_dataset *d,
     return SM_OK;
 }
 
-static sm_datafile added_file(const sm_names *n, const sm_candidate *c, const sm_delta_add *add,
-                              const int32_t *columns)
+sm_datafile smi_added_file(const sm_candidate *c, const sm_delta_add *add, const int32_t *columns,
+                           sm_arena *a)
 {
     const sm_delta_metadata *m = smi_candidate_metadata(c);
 
     return (sm_datafile){
-        .uri = sm_store_uri_of(c->store, add->key, n->arena),
+        .uri = sm_store_uri_of(c->store, add->key, a),
         .store = c->store,
         .key = add->key,
         .size_bytes = add->size_bytes,
         .modified_us = add->modified_ms * 1000,
         .constants = add->partition,
         .n_rows = add->n_rows,
-        .ranges = sm_delta_dataset_ranges(m, add->ranges, columns, n->arena),
+        .ranges = sm_delta_dataset_ranges(m, add->ranges, columns, a),
     };
 }
 
@@ -269,7 +269,7 @@ sm_status smi_candidate_relation(sm_names *n, sm_candidate *c, sm_str label, sm_
     d->files = SM_NEW_ARRAY(n->arena, sm_datafile, c->record.n_marks + c->record.n_adds + 1);
     SM_TRY(marked_files(n, c, d, e));
     for (int64_t i = 0; i < c->record.n_adds; i++) {
-        d->files[d->n_files++] = added_file(n, c, &c->record.adds[i], columns);
+        d->files[d->n_files++] = smi_added_file(c, &c->record.adds[i], columns, n->arena);
     }
     if (c->base && !c->removes_all) {
         staged_lister *l = SM_NEW(n->arena, staged_lister);

@@ -21,6 +21,8 @@
  *          is of, by its place among the base's files. New values of rows in marked files come
  *          behind them, and share files: a statement that changes a row in each of a thousand
  *          files writes one.
+ * Changes  In a table with a change data feed, all rows that changed are written once more, as they
+ *          were and as they are, if a file was cut or marked (table_feed.c).
  * NULL     A row for which the condition is NULL is not replaced.
  * Split    Files with one value each of the column in the condition (split_by) never get to 3, nor
  *          do files of a condition on partition columns alone.
@@ -440,13 +442,13 @@ static sm_status look_into(replacing *r, sm_error *e)
 
 /* ---- rewriting ------------------------------------------------------------------------------- */
 
-/* Where the columns of the rows that stay are. A generated column that the statement does not set
- * is computed anew, for it follows from those that are set; in a row that moves it is the same. */
-static const int32_t *order_of_kept(const replacing *r)
+/* A generated column that the statement does not set is computed anew, for it follows from those
+ * that are set; in a row that moves it is the same. */
+int32_t *smi_replace_order(const sm_stage *s, sm_arena *a)
 {
-    const sm_row_change *c = &r->stage->change.rows;
-    const sm_type *schema = r->stage->out.schema;
-    int32_t *order = SM_NEW_ARRAY(r->arena, int32_t, schema->n_fields + 1);
+    const sm_row_change *c = &s->change.rows;
+    const sm_type *schema = s->out.schema;
+    int32_t *order = SM_NEW_ARRAY(a, int32_t, schema->n_fields + 1);
 
     for (int32_t i = 0; i < schema->n_fields; i++) {
         const bool is_set = !c->values || c->values[i]->kind != SM_EXPR_COLUMN;
@@ -465,7 +467,7 @@ static sm_status execute_rewrite(const replacing *r, const sm_plan *plan, bool s
     smi_out *o = &s->out;
     const sm_sink sink = {.ctx = o, .push = smi_out_push, .finish = smi_out_finish};
 
-    o->order = order_of_kept(r);
+    o->order = smi_replace_order(s, r->arena);
     o->only = NULL; /* these rows are not those that the write was asked for */
     o->origin = shares_files ? -1 : o->schema->n_fields;
     o->rules = (smi_rules){0};
@@ -503,10 +505,34 @@ static sm_status rewrite_files(const replacing *r, file_fate fate, sm_error *e)
     return st;
 }
 
+/* ---- changed rows ---------------------------------------------------------------------------- */
+
+/* Writes what changed, where the table wants it and the files alone do not tell: rows that were
+ * written anew are not all new. */
+static sm_status record_changes(const replacing *r, int64_t n_new, sm_error *e)
+{
+    replacing all = *r; /* files that go are of the same kind here */
+    smi_feed feed = {.n_new = n_new, .arena = r->arena};
+    bool is_needed = false;
+
+    all.fates = SM_NEW_ARRAY(r->arena, file_fate, r->n_files + 1);
+    for (int64_t i = 0; i < r->n_files; i++) {
+        is_needed = is_needed || (r->fates[i] != KEEP && r->fates[i] != REMOVE);
+        all.fates[i] = r->fates[i] == KEEP ? KEEP : CUT;
+    }
+    if (!is_needed || !sm_delta_has_feed(r->stage->out.metadata)) {
+        return SM_OK;
+    }
+    SM_TRY(rows_of(&all, CUT, &feed.rows, e));
+    return smi_feed_write(r->stage, &feed, e);
+}
+
 /* ---- all files ------------------------------------------------------------------------------- */
 
 static sm_status replace_rows(replacing *r, sm_error *e)
 {
+    const int64_t n_new = r->stage->out.n_adds;
+
     for (int64_t i = 0; i < r->n_files; i++) {
         SM_TRY(decide_file(r->stage, &r->files[i], &r->fates[i], e));
     }
@@ -516,6 +542,7 @@ static sm_status replace_rows(replacing *r, sm_error *e)
     if (r->stage->change.rows.values) {
         SM_TRY(rewrite_files(r, MARK, e));
     }
+    SM_TRY(record_changes(r, n_new, e));
     for (int64_t i = 0; i < r->n_files; i++) {
         if (r->fates[i] != KEEP) {
             smi_stage_remove(r->stage, &r->files[i]);

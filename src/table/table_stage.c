@@ -386,9 +386,12 @@ void sm_stage_close(sm_stage *s)
         return;
     }
     smi_out_release(&s->out);
+    smi_out_release(&s->feed);
     if (s->candidate) {
         s->candidate->record.adds = s->out.adds;
         s->candidate->record.n_adds = s->out.n_adds;
+        s->candidate->record.changes = s->feed.adds;
+        s->candidate->record.n_changes = s->feed.n_adds;
         sm_candidate_release(s->candidate);
     }
     sm_free(s);
@@ -485,6 +488,8 @@ sm_status sm_stage_candidate(sm_stage *s, sm_candidate **out, sm_error *e)
     c->record.n_removes = s->n_removes;
     c->record.marks = s->marks;
     c->record.n_marks = s->n_marks;
+    c->record.changes = s->feed.adds;
+    c->record.n_changes = s->feed.n_adds;
     set_metrics(s);
     c->bytes = s->out.bytes;
     SM_ASSERT(s->out.n_rows >= c->n_rows); /* moved rows only add */

@@ -11,13 +11,14 @@
  *          before step 2 is known to be needed at step 3. A candidate of a run that goes on has
  *          files that are younger than the retention.
  * Needed   live files of the newest version, their deletion vectors, files that were removed less
- *          than the retention ago and their vectors, files that an open publication names.
+ *          than the retention ago and their vectors, files of changed rows whose commit is younger
+ *          than the retention, files that an open publication names.
  *          Of an absolute path in the log every end counts ("/x/t/a" keeps "a", "t/a" and "x/t/a"):
  *          a link may give the root another name, and a file too many is kept rather than one lost.
  * Chosen   FULL: of what the folder holds. LITE: of what the log says was removed.
- * Left     folders that begin with '_' or '.' ("_delta_log", "_smelt", "_change_data"), but those
- *          of a partition column ("_day=1"); all of a folder that is a table itself; files that
- *          are neither Parquet, nor a deletion vector, nor a temporary file of smelt.
+ * Left     folders that begin with '_' or '.' ("_delta_log", "_smelt"), but "_change_data" and
+ *          those of a partition column ("_day=1"); all of a folder that is a table itself; files
+ *          that are neither Parquet, nor a deletion vector, nor a temporary file of smelt.
  * Killed   anywhere, the table reads the same: nothing that a reader needs is touched. The next
  *          vacuum deletes the rest.
  * Records  as Spark by default: commits without files, on a local disk but not in S3. A table whose
@@ -34,6 +35,8 @@
 #define BATCH_FILES 1000 /* as many as one request of S3 deletes */
 #define HOUR_US     INT64_C(3600000000)
 #define LOG_FOLDER  "_delta_log"
+/* SM_CHANGE_FOLDER without the '/' */
+#define CHANGE_FOLDER "_change_data"
 
 typedef struct vacuum {
     const sm_vacuum *v;
@@ -239,7 +242,8 @@ static bool is_left(const vacuum *w, sm_str key)
         }
         const sm_str folder = {key.data + start, i - start};
         const bool is_hidden = folder.len == 0 || folder.data[0] == '_' || folder.data[0] == '.';
-        if ((is_hidden && !is_partition(w, folder)) ||
+        const bool is_of_changes = start == 0 && sm_str_is(folder, CHANGE_FOLDER);
+        if ((is_hidden && !is_of_changes && !is_partition(w, folder)) ||
             sm_map_get(w->nested, (sm_str){key.data, i + 1})) {
             return true;
         }

@@ -24,6 +24,9 @@ static int64_t later_us(void)
     "{\"add\":{\"path\":\"" path "\",\"partitionValues\":{\"_day\":\"1\"},\"size\":1,"             \
     "\"modificationTime\":1,\"dataChange\":true" more "}}\n"
 #define ADD(path) ADD_MORE(path, "")
+#define CHANGE(path)                                                                               \
+    "{\"cdc\":{\"path\":\"" path "\",\"partitionValues\":{\"_day\":\"1\"},\"size\":1,"             \
+    "\"dataChange\":false}}\n"
 #define VECTOR(type, text)                                                                         \
     ",\"deletionVector\":{\"storageType\":\"" type "\",\"pathOrInlineDv\":\"" text                 \
     "\",\"offset\":1,\"sizeInBytes\":1,\"cardinality\":1}"
@@ -87,7 +90,11 @@ static const struct {
     {".smelt-tmp-0123456789abcdef", true, false},
     {"_day=1/.smelt-tmp-0123456789abcdef", true, false},
     {"_smelt/x.parquet", false, false},
-    {"_change_data/x.parquet", false, false},
+    {"_change_data/never-named.parquet", true, false},
+    {"_change_data/_day=1/named early.parquet", true, true},
+    {"_change_data/.smelt-tmp-0123456789abcdef", true, false},
+    {"_change_data/_x/x.parquet", false, false},
+    {"x/_change_data/x.parquet", false, false},
     {"_other=1/x.parquet", false, false},
     {".hidden/x.parquet", false, false},
     {".x.parquet.crc", false, false},
@@ -107,7 +114,8 @@ static void make_files(kit *k, sm_store *s)
     }
     put_log(k, s, 0,
             PROTOCOL METADATA("") ADD("removed-and-back.parquet")
-                ADD_MORE("live.parquet", VECTOR("u", DV_TEXT)));
+                CHANGE("_change_data/_day=1/named%20early.parquet")
+                    ADD_MORE("live.parquet", VECTOR("u", DV_TEXT)));
     const sm_str removes = sm_arena_strf(
         k->arena, "%s%s%s%s%s%s", removal(k, "removed-late.parquet", 6, ""),
         removal(k, "removed-early.parquet", 8, ""),
@@ -188,6 +196,33 @@ static void test_young(void **state)
     assert_int_equal(r.n_files, 0);
     assert_int_equal(r.n_young, 1);
     assert_true(is_there(s, "x.parquet"));
+    sm_store_release(s);
+    kit_release(&k);
+}
+
+/* A file of changed rows stays as long as its commit is young, however old the file is. */
+static void test_young_changes(void **state)
+{
+    kit k;
+    sm_error e = {0};
+    sm_vacuum_report r;
+    char before[32];
+    kit_init(&k);
+    sm_store *s = open_store("memory://vacuum-changes");
+    snprintf(before, sizeof(before), "%" PRId64, sm_now_us() - 20 * DAY_US);
+    setenv("SMELT_NOW_US", before, 1);
+    put_text(s, "_change_data/named.parquet", "x");
+    put_text(s, "_change_data/never-named.parquet", "x");
+    unsetenv("SMELT_NOW_US");
+    put_log(&k, s, 0, PROTOCOL METADATA("") CHANGE("_change_data/named.parquet"));
+    for (int lite = 0; lite < 2; lite++) {
+        const sm_vacuum v = {.retention_us = -1, .now_us = sm_now_us() + DAY_US, .is_lite = lite};
+        assert_ok(run(&k, s, v, &r, &e), &e);
+        assert_int_equal(r.n_files, lite ? 0 : 1);
+        assert_int_equal(r.n_young, 0);
+    }
+    assert_true(is_there(s, "_change_data/named.parquet"));
+    assert_false(is_there(s, "_change_data/never-named.parquet"));
     sm_store_release(s);
     kit_release(&k);
 }
@@ -402,11 +437,11 @@ static void test_no_table(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_full),      cmocka_unit_test(test_lite),
-        cmocka_unit_test(test_young),     cmocka_unit_test(test_cut_log),
-        cmocka_unit_test(test_retention), cmocka_unit_test(test_features),
-        cmocka_unit_test(test_links),     cmocka_unit_test(test_failures),
-        cmocka_unit_test(test_no_table),
+        cmocka_unit_test(test_full),     cmocka_unit_test(test_lite),
+        cmocka_unit_test(test_young),    cmocka_unit_test(test_young_changes),
+        cmocka_unit_test(test_cut_log),  cmocka_unit_test(test_retention),
+        cmocka_unit_test(test_features), cmocka_unit_test(test_links),
+        cmocka_unit_test(test_failures), cmocka_unit_test(test_no_table),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
