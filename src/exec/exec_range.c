@@ -63,6 +63,9 @@ typedef struct range_end {
     range *ranges;
     smi_spill *spill;
     size_t held_bytes, peak_bytes; /* of parcels */
+    /* when rows are given */
+    sm_mutex giving; /* taken before the other lock */
+    int32_t n_begun; /* ranges below it belong to their tasks; changed under `giving` */
 } range_end;
 
 static void parcels_add(parcels *l, const parcel *taken)
@@ -85,14 +88,16 @@ static void parcels_release(parcels *l)
 
 /* ---- to disk and back ------------------------------------------------------------------------ */
 
-/* Takes the parcels in memory of the last range that has some. Returns its number; −1: none has. */
+/* Takes the parcels in memory of the last range that has some and is not begun. Returns its number;
+ * −1: there is none. */
 static int32_t take_last(range_end *s, parcels *out)
 {
     sm_mutex_lock(&s->lock);
     int32_t i = s->n_ranges - 1;
-    while (i >= 0 && s->ranges[i].held.n == 0) {
+    while (i >= s->n_begun && s->ranges[i].held.n == 0) {
         i--;
     }
+    i = i >= s->n_begun ? i : -1;
     if (i >= 0) {
         *out = s->ranges[i].held;
         for (int64_t k = 0; k < out->n; k++) {
@@ -334,6 +339,7 @@ static void range_init(range_end *s, smi_execution *exec, const sm_plan_node *no
     s->groups = sm_alloc_zero((size_t)exec->n_drivers * sizeof(*s->groups));
     s->ranges = sm_alloc_zero((size_t)s->n_ranges * sizeof(*s->ranges));
     sm_mutex_init(&s->lock);
+    sm_mutex_init(&s->giving);
 }
 
 static void range_release(range_end *s)
@@ -349,6 +355,7 @@ static void range_release(range_end *s)
     sm_free(s->ranges);
     smi_spill_free(s->spill);
     sm_mutex_release(&s->lock);
+    sm_mutex_release(&s->giving);
     smi_report_peak(s->exec, s->node, s->budget);
     smi_profile(s->exec, 0, s->node)->peak_bytes += (int64_t)s->peak_bytes;
     sm_budget_free(s->budget);
@@ -549,6 +556,18 @@ static sm_status give_large(range_end *s, smi_driver *d, range *r, sm_error *e)
     return st;
 }
 
+/* Begins a range. Parcels of those that are not begun go to disk where memory is short, as this one
+ * and what follows need room. A range is not begun while its parcels are being written, and they
+ * are not written any more once it is. */
+static sm_status make_room(range_end *s, int32_t i, sm_error *e)
+{
+    sm_mutex_lock(&s->giving);
+    s->n_begun = i >= s->n_begun ? i + 1 : s->n_begun;
+    const sm_status st = spill_while_short(s, e);
+    sm_mutex_unlock(&s->giving);
+    return st;
+}
+
 static sm_status give_range(void *ctx, smi_driver *d, int64_t i, sm_error *e)
 {
     range_end *s = ctx;
@@ -557,7 +576,7 @@ static sm_status give_range(void *ctx, smi_driver *d, int64_t i, sm_error *e)
     if (r->bytes == 0) {
         return SM_OK;
     }
-    SM_TRY(spill_while_short(s, e)); /* of later ranges: this one and what follows need room */
+    SM_TRY(make_room(s, (int32_t)i, e));
     return r->bytes <= smi_memory_share(s->exec) ? give_small(s, d, r, e) : give_large(s, d, r, e);
 }
 
