@@ -5,10 +5,10 @@
  * Calls    smi_range_run() by exec_sort.c, for sorts with quantiles (sm_plan_sort_even).
  * Method   The quantiles cut the numbers into ranges of about as many rows. A driver collects rows
  *          until GROUP_ROWS are there, then packs those of each range into a *parcel*
- *          (exec_range_pack.c), which it adds to the range's list. Where memory is short the
- *          parcels of the last ranges go to disk. When all rows are there, each range is a task: it
- *          makes a batch of its parcels, sorts it in memory, and gives its rows. Ranges follow each
- *          other in the order of tasks.
+ *          (exec_range_pack.c), which it adds to the range's list. Where memory is short, ranges
+ *          take turns in writing their parcels to disk. When all rows are there, each range is a
+ *          task: it makes a batch of its parcels, sorts it in memory, and gives its rows. Ranges
+ *          follow each other in the order of tasks.
  * Large    A range that does not fit in a share of the memory goes through the sorter
  *          (exec_sorter.c), which needs no more than it is given.
  * Order    Total: by the number, then by the row's place in the input. So neither threads nor
@@ -32,9 +32,8 @@ typedef struct row_group {
 } row_group;
 
 typedef struct parcel {
-    sm_block *block; /* NULL: on disk */
+    sm_block *block;
     size_t bytes;
-    smi_extent extent;
 } parcel;
 
 typedef struct parcels {
@@ -42,10 +41,20 @@ typedef struct parcels {
     int64_t n, cap;
 } parcels;
 
+/* Parcels on disk: the extents of pieces that have several, each behind its size (u64). */
+typedef struct pieces {
+    smi_extent *items;
+    int64_t n, cap;
+} pieces;
+
 /* The rows between two quantiles. */
 typedef struct range {
-    parcels held, spilled;
-    size_t bytes; /* of both */
+    parcels held;
+    pieces spilled;
+    int64_t n_parcels; /* in memory and on disk … */
+    size_t bytes;      /* … and together */
+    sm_block *piece;   /* that is being read, from at_bytes on; NULL: none */
+    size_t at_bytes, piece_bytes;
 } range;
 
 typedef struct range_end {
@@ -61,6 +70,7 @@ typedef struct range_end {
     sm_mutex lock;
     /* under the lock */
     range *ranges;
+    int32_t next_spilled; /* the range whose parcels go to disk next, if it has some */
     smi_spill *spill;
     size_t held_bytes, peak_bytes; /* of parcels */
     /* when rows are given */
@@ -88,40 +98,72 @@ static void parcels_release(parcels *l)
 
 /* ---- to disk and back ------------------------------------------------------------------------ */
 
-/* Takes the parcels in memory of the last range that has some and is not begun. Returns its number;
- * −1: there is none. */
-static int32_t take_last(range_end *s, parcels *out)
+static void pieces_add(pieces *l, smi_extent x)
 {
-    sm_mutex_lock(&s->lock);
-    int32_t i = s->n_ranges - 1;
-    while (i >= s->n_begun && s->ranges[i].held.n == 0) {
-        i--;
+    if (l->n == l->cap) {
+        l->cap = l->cap ? l->cap * 2 : 4;
+        l->items = sm_realloc(l->items, (size_t)l->cap * sizeof(*l->items));
     }
-    i = i >= s->n_begun ? i : -1;
-    if (i >= 0) {
-        *out = s->ranges[i].held;
+    l->items[l->n++] = x;
+}
+
+/* Takes the parcels in memory of a range that has some and is not begun. Ranges take turns, so that
+ * each has several for a piece; from the last one on, as the first are given first. Returns its
+ * number; −1: there is none. */
+static int32_t take_held(range_end *s, parcels *out)
+{
+    int32_t found = -1;
+
+    sm_mutex_lock(&s->lock);
+    for (int32_t left = s->n_ranges; left > 0 && found < 0; left--) {
+        if (s->next_spilled < s->n_begun) {
+            s->next_spilled = s->n_ranges - 1;
+        }
+        const int32_t i = s->next_spilled--;
+        found = i >= s->n_begun && s->ranges[i].held.n > 0 ? i : -1;
+    }
+    if (found >= 0) {
+        *out = s->ranges[found].held;
         for (int64_t k = 0; k < out->n; k++) {
             s->held_bytes -= out->items[k].bytes;
         }
-        s->ranges[i].held = (parcels){0};
+        s->ranges[found].held = (parcels){0};
     }
     sm_mutex_unlock(&s->lock);
-    return i;
+    return found;
 }
 
-static sm_status write_parcel(range_end *s, parcel *p, sm_error *e)
+static sm_status add_to_piece(smi_piece *piece, const parcels *l, sm_error *e)
+{
+    for (int64_t i = 0; i < l->n; i++) {
+        const uint64_t bytes = l->items[i].bytes;
+        SM_TRY(smi_piece_add(piece, &bytes, sizeof(bytes), e));
+        SM_TRY(smi_piece_add(piece, l->items[i].block->data, l->items[i].bytes, e));
+    }
+    return SM_OK;
+}
+
+/* Writes parcels of a range as one piece. */
+static sm_status write_parcels(range_end *s, int32_t which, const parcels *l, sm_error *e)
 {
     smi_piece *piece = NULL;
+    smi_extent extent = {0};
+    uint64_t bytes = 0;
 
-    SM_TRY(smi_piece_begin(s->spill, p->bytes, &piece, e));
-    const sm_status st = smi_piece_add(piece, p->block->data, p->bytes, e);
+    SM_ASSERT(l->n > 0 && which >= 0 && which < s->n_ranges);
+    for (int64_t i = 0; i < l->n; i++) {
+        bytes += sizeof(uint64_t) + l->items[i].bytes;
+    }
+    SM_TRY(smi_piece_begin(s->spill, bytes, &piece, e));
+    const sm_status st = add_to_piece(piece, l, e);
     if (st != SM_OK) {
         smi_piece_drop(piece);
         return st;
     }
-    SM_TRY(smi_piece_end(piece, &p->extent, e));
-    sm_block_release(p->block);
-    p->block = NULL;
+    SM_TRY(smi_piece_end(piece, &extent, e));
+    sm_mutex_lock(&s->lock);
+    pieces_add(&s->ranges[which].spilled, extent);
+    sm_mutex_unlock(&s->lock);
     return SM_OK;
 }
 
@@ -140,44 +182,58 @@ static sm_status make_spill(range_end *s, sm_error *e)
     return st;
 }
 
-/* Writes parcels of the last ranges while memory is short. */
+/* Writes parcels while memory is short. */
 static sm_status spill_while_short(range_end *s, sm_error *e)
 {
     sm_status st = SM_OK;
 
     while (st == SM_OK && smi_memory_is_short(s->exec, 0)) {
-        parcels last = {0};
-        const int32_t which = take_last(s, &last);
+        parcels held = {0};
+        const int32_t which = take_held(s, &held);
         if (which < 0) {
             break;
         }
         st = make_spill(s, e);
-        for (int64_t i = 0; i < last.n && st == SM_OK; i++) {
-            st = write_parcel(s, &last.items[i], e);
-            if (st == SM_OK) {
-                sm_mutex_lock(&s->lock);
-                parcels_add(&s->ranges[which].spilled, &last.items[i]);
-                sm_mutex_unlock(&s->lock);
-            }
-        }
-        parcels_release(&last);
+        st = st == SM_OK ? write_parcels(s, which, &held, e) : st;
+        parcels_release(&held);
     }
     return st;
 }
 
-static sm_status read_parcel(range_end *s, const parcel *p, sm_block **out, sm_error *e)
+static sm_status read_piece(range_end *s, range *r, sm_error *e)
 {
+    const smi_extent *x = &r->spilled.items[--r->spilled.n];
     sm_block *block = NULL;
 
-    SM_ASSERT(p->extent.plain_bytes == p->bytes);
-    SM_TRY(sm_block_new(s->exec->env->budget, p->bytes, &block, e));
-    const sm_status st = smi_spill_get(s->spill, &p->extent, block->data, e);
+    SM_ASSERT(!r->piece);
+    SM_TRY(sm_block_new(s->exec->env->budget, x->plain_bytes, &block, e));
+    const sm_status st = smi_spill_get(s->spill, x, block->data, e);
     if (st != SM_OK) {
         sm_block_release(block);
         return st;
     }
-    smi_spill_drop(s->spill, &p->extent);
-    *out = block;
+    smi_spill_drop(s->spill, x);
+    r->piece = block;
+    r->piece_bytes = x->plain_bytes;
+    r->at_bytes = 0;
+    return SM_OK;
+}
+
+/* Takes the next parcel of the range's piece. */
+static sm_status next_of_piece(range_end *s, range *r, sm_block **out, sm_error *e)
+{
+    uint64_t bytes = 0;
+
+    memcpy(&bytes, r->piece->data + r->at_bytes, sizeof(bytes));
+    r->at_bytes += sizeof(bytes);
+    SM_ASSERT(bytes <= r->piece_bytes - r->at_bytes);
+    SM_TRY(sm_block_new(s->exec->env->budget, bytes, out, e));
+    memcpy((*out)->data, r->piece->data + r->at_bytes, bytes);
+    r->at_bytes += bytes;
+    if (r->at_bytes == r->piece_bytes) {
+        sm_block_release(r->piece);
+        r->piece = NULL;
+    }
     return SM_OK;
 }
 
@@ -235,6 +291,7 @@ static sm_status divide_group(range_end *s, row_group *g, sm_error *e)
     for (size_t i = 0; i < n_ranges; i++) {
         if (blocks[i]) {
             parcels_add(&s->ranges[i].held, &(parcel){.block = blocks[i], .bytes = sizes[i]});
+            s->ranges[i].n_parcels++;
             s->ranges[i].bytes += sizes[i];
             s->held_bytes += sizes[i];
         }
@@ -331,7 +388,8 @@ static void range_init(range_end *s, smi_execution *exec, const sm_plan_node *no
                      .budget = sm_budget_new(exec->env->budget, "sort", 0),
                      .schema = smi_with_place(exec->arena, node->schema),
                      .key = key->index,
-                     .n_ranges = node->as.sort.n_quantiles + 1};
+                     .n_ranges = node->as.sort.n_quantiles + 1,
+                     .next_spilled = node->as.sort.n_quantiles};
     s->columns = SM_NEW_ARRAY(exec->arena, int32_t, node->schema->n_fields + 1);
     for (int32_t i = 0; i < node->schema->n_fields; i++) {
         s->columns[i] = i;
@@ -349,7 +407,8 @@ static void range_release(range_end *s)
     }
     for (int32_t i = 0; i < s->n_ranges; i++) {
         parcels_release(&s->ranges[i].held);
-        parcels_release(&s->ranges[i].spilled);
+        sm_free(s->ranges[i].spilled.items);
+        sm_block_release(s->ranges[i].piece);
     }
     sm_free(s->groups);
     sm_free(s->ranges);
@@ -491,18 +550,20 @@ static sm_status take_parcel(range_end *s, range *r, sm_block **out, sm_error *e
         *out = r->held.items[--r->held.n].block;
         return SM_OK;
     }
-    return r->spilled.n > 0 ? read_parcel(s, &r->spilled.items[--r->spilled.n], out, e) : SM_OK;
+    if (!r->piece && r->spilled.n > 0) {
+        SM_TRY(read_piece(s, r, e));
+    }
+    return r->piece ? next_of_piece(s, r, out, e) : SM_OK;
 }
 
 static sm_status give_small(range_end *s, smi_driver *d, range *r, sm_error *e)
 {
-    const int64_t most = r->held.n + r->spilled.n;
-    sm_block **blocks = sm_alloc_zero((size_t)most * sizeof(sm_block *));
+    sm_block **blocks = sm_alloc_zero((size_t)r->n_parcels * sizeof(sm_block *));
     sm_batch *rows = NULL;
     sm_status st = SM_OK;
     int64_t n = 0;
 
-    while (st == SM_OK && n < most) {
+    while (st == SM_OK && n < r->n_parcels) {
         st = take_parcel(s, r, &blocks[n], e);
         n += st == SM_OK;
     }
