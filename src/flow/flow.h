@@ -16,7 +16,7 @@ typedef struct sm_pipeline sm_pipeline;
 
 typedef enum sm_task_kind {
     SM_TASK_VIEW,    /* not stored: its SQL stands for its name */
-    SM_TASK_TABLE,   /* its SQL's rows overwrite the table */
+    SM_TASK_TABLE,   /* its SQL's rows overwrite the table, or are added to it or merged into it */
     SM_TASK_LOAD,    /* its SQL's rows are added file by file, each file exactly once */
     SM_TASK_PUBLISH, /* makes a table on a server that reads one of the lake */
     SM_TASK_CLUSTER, /* sorts the rows of a table of the lake, so that filters read less */

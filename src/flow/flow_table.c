@@ -433,7 +433,7 @@ static sm_str info_of(const making *m)
     put_word(&w, "replaced", t->replace >= 0 ? smi_flow_value_text(r, t->replace) : (sm_str){0});
     put_word(&w, "appended", adds_value(m) ? added_value(r, t) : (sm_str){0});
     put_word(&w, "merged", m->merging.order);
-    if (sm_candidate_keeps_rows(r->tasks[m->task].candidate)) {
+    if (tells_time(m) && sm_candidate_keeps_rows(r->tasks[m->task].candidate)) {
         sm_json_set_bool(&w, "same_rows", true);
     }
     put_files(r, &w);

@@ -377,6 +377,16 @@ def test_partitions_stay(shop):
     assert "partitioned by" in shop.fails("2023-01-04")
 
 
+def test_a_table_without_rows_that_is_made_anew_is_skipped_then(shop):
+    """That its rows are still none does not hide what they were made from."""
+    shop.change("p.yaml", "    merge: {key: [shop, id], delete_when: gone}\n", "")
+    for day in DAYS[:2]:
+        shop.give(day, [])
+        shop.run(day, "--task", "raw.state")
+    run = lambda day: shop.json(day, "--task", "mart.now")["mart.now"]["version"]  # noqa: E731
+    assert [run(day) for day in (DAYS[0], DAYS[1], DAYS[1])] == [0, 1, None]
+
+
 def test_a_full_refresh_keeps_the_rows_of_the_run_only(shop):
     run_days(shop)
     said = shop.run(DAYS[1], "--full-refresh", "mart.now", "--task", "mart.now").stderr
@@ -404,7 +414,7 @@ def test_two_runs_at_once(shop):
     assert shop.rows("mart.past") == peer.rows("past")
 
 
-@pytest.mark.parametrize("kind", ["kill", "kill_after"])
+@pytest.mark.parametrize("kind", [pytest.param("kill", marks=pytest.mark.soak), "kill_after"])
 def test_a_killed_run_is_run_again(shop, kind):
     for day in DAYS:
         shop.give(day, THREE_DAYS[day])
