@@ -536,6 +536,52 @@ static void test_limits(void **unused)
     sm_arena_free(b.a);
 }
 
+/* An expression over columns and a struct, as it is where the fields of that are columns too. */
+static void test_spread(void **state)
+{
+    static const struct {
+        const char *sql, *want; /* NULL: it takes the struct as a whole */
+    } rows[] = {
+        {"i > old.i", "(#10 > #21)"},
+        {"old.d IS NULL OR i = 3", "(#22 IS NULL OR (#10 = 3))"},
+        {"i + i", "(#10 + #10)"},
+        {"old IS NULL", NULL},
+        {"old.i = i AND old IS NOT NULL", NULL},
+    };
+    builder b = builder_new();
+    const sm_field inner[] = {{.name = SM_STR("x"), .type = &sm_type_bool},
+                              {.name = SM_STR("i"), .type = &sm_type_i64},
+                              {.name = SM_STR("d"), .type = &sm_type_date}};
+    const sm_field outer[] = {{.name = SM_STR("i"), .type = &sm_type_i64},
+                              {.name = SM_STR("old"), .type = sm_type_struct(b.a, inner, 3)}};
+    const sm_type *schema = sm_type_struct(b.a, outer, 2);
+    sm_field *wide = SM_NEW_ARRAY(b.a, sm_field, 23);
+
+    for (int i = 0; i < 23; i++) {
+        wide[i] = i < 20 ? outer[0] : inner[i - 20];
+    }
+    const sm_type *to = sm_type_struct(b.a, wide, 23);
+    const sm_expr *const columns[] = {sm_expr_column(to, 10, b.a)};
+    const sm_expr *const fields[] = {sm_expr_column(to, 20, b.a), sm_expr_column(to, 21, b.a),
+                                     sm_expr_column(to, 22, b.a)};
+    for (int i = 0; i < SM_COUNT(rows); i++) {
+        const sm_sql sql = {.name = SM_STR("SQL"), .text = sm_str_of(rows[i].sql)};
+        const sm_expr *x = NULL;
+        sm_error e = {0};
+        sm_buf text = {0};
+        assert_ok(sm_query_expr(&sql, schema, NULL, b.a, &x, &e), &e);
+        const sm_expr *out = sm_expr_spread(x, columns, 1, fields, b.a);
+        assert_int_equal(out != NULL, rows[i].want != NULL);
+        if (out) {
+            sm_expr_print(out, NULL, &text);
+            sm_buf_text(&text, (sm_str){"", 1});
+            assert_string_equal((const char *)text.data, rows[i].want);
+        }
+        sm_buf_release(&text);
+    }
+    sm_arena_free(b.a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -547,6 +593,7 @@ int main(void)
         cmocka_unit_test(test_nodes_refused),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_sql_again),
+        cmocka_unit_test(test_spread),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
