@@ -1,0 +1,237 @@
+"""A Delta table that is broken, or used wrongly: each kind of damage is told with its file or version, or
+does not matter, and no statement changes anything on top of it."""
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import time
+
+import pytest
+
+
+
+def ten_rows(first):
+    rows = ", ".join(f"({i}, 'some text {i}')" for i in range(first, first + 10))
+    return f"SELECT id, s FROM (VALUES {rows}) v(id, s)"
+
+
+@pytest.fixture(scope="module")
+def whole(program, tmp_path_factory):
+    """Twelve versions with a file of 10 rows each, and a checkpoint of version 10."""
+    folder = tmp_path_factory.mktemp("whole")
+    program("sql", "--write", f"CREATE TABLE 't' AS {ten_rows(0)}", cwd=folder)
+    for n in range(1, 12):
+        program("sql", "--write", f"INSERT INTO 't' {ten_rows(n * 10)}", cwd=folder)
+    assert (folder / f"t/_delta_log/{10:020}.checkpoint.parquet").exists()
+    return folder
+
+
+@pytest.fixture
+def table(whole, tmp_path):
+    shutil.copytree(whole / "t", tmp_path / "t")
+    return tmp_path / "t"
+
+
+def commit_of(table, version):
+    return table / f"_delta_log/{version:020}.json"
+
+
+def checkpoint_of(table):
+    return table / f"_delta_log/{10:020}.checkpoint.parquet"
+
+
+def forget_commits(table, to):
+    for version in range(to + 1):
+        commit_of(table, version).unlink()
+
+
+def data_of(table, version):
+    lines = [json.loads(line) for line in commit_of(table, version).read_text().splitlines()]
+    return table / next(line["add"]["path"] for line in lines if "add" in line)
+
+
+def change_lines(path, change):
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for line in lines:
+        change(line)
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def count(smelt):
+    return smelt.sql("SELECT count(*) AS n, sum(id) AS s FROM delta_scan('t')")[0]
+
+
+WHOLE = {"n": 120, "s": sum(range(120))}
+
+
+def is_refused(smelt, table, *words, statement="SELECT * FROM delta_scan('t')"):
+    """By readers, and by writers, which leave the folder as it is."""
+    for text in (statement, "INSERT INTO 't' SELECT 1 AS id, 'x' AS s"):
+        before = sorted(path for path in table.rglob("*"))
+        done = smelt("sql", "--write", text, check=False)
+        assert done.returncode == 1 and not done.stdout, text
+        for word in words:
+            assert word in done.stderr, (text, done.stderr)
+        assert sorted(path for path in table.rglob("*")) == before
+
+
+@pytest.mark.parametrize("damage", ["cut off", "no JSON", "empty line of NULs"])
+def test_a_damaged_commit(smelt, table, damage):
+    path = commit_of(table, 11)
+    text = path.read_bytes()
+    path.write_bytes({"cut off": text[:-20], "no JSON": b"not json\n", "empty line of NULs": b"\0" * 40 + b"\n"}[damage])
+    is_refused(smelt, table, path.name)
+    # A commit that the checkpoint stands for is not read.
+    path.write_bytes(text)
+    commit_of(table, 4).write_text("not json\n")
+    assert count(smelt) == WHOLE
+
+
+def test_a_missing_commit(smelt, table):
+    commit_of(table, 5).unlink()
+    assert count(smelt) == WHOLE  # the checkpoint stands for it
+    checkpoint_of(table).unlink()
+    is_refused(smelt, table, "version 5 is missing")
+
+
+@pytest.mark.parametrize("text", [None, "", "{\"vers", "{\"version\":99,\"size\":1}", "{\"version\":-1}", "[]"])
+def test_a_wrong_pointer_to_the_checkpoint(smelt, table, text):
+    pointer = table / "_delta_log/_last_checkpoint"
+    pointer.unlink()
+    if text is not None:
+        pointer.write_text(text)
+    assert count(smelt) == WHOLE
+    forget_commits(table, 9)
+    assert count(smelt) == WHOLE
+    smelt("sql", "--write", "INSERT INTO 't' SELECT 120 AS id, 'x' AS s")
+    assert count(smelt)["n"] == 121
+
+
+@pytest.mark.parametrize("change", [lambda b: b"", lambda b: b[:-100], lambda b: b[:200] + b"\xff" * 50 + b[250:]])
+def test_a_damaged_checkpoint(smelt, table, change):
+    path = checkpoint_of(table)
+    path.write_bytes(change(path.read_bytes()))
+    assert count(smelt) == WHOLE  # from the commits
+    forget_commits(table, 9)
+    done = smelt("sql", "SELECT * FROM delta_scan('t')", check=False)
+    assert done.returncode == 1 and path.name in done.stderr and not done.stdout
+
+
+def test_a_data_file_is_gone(smelt, table):
+    gone = data_of(table, 7)
+    gone.unlink()
+    done = smelt("sql", "SELECT * FROM delta_scan('t')", check=False)
+    assert done.returncode == 1 and gone.name in done.stderr
+    assert smelt.sql("SELECT count(*) AS n FROM delta_scan('t') WHERE id < 70")[0]["n"] == 70
+    for command in (["optimize", "t"], ["cluster", "t", "--by", "id"]):
+        done = smelt("table", *command, check=False)
+        assert done.returncode == 1 and gone.name in done.stderr
+    assert smelt("table", "fsck", "t", check=False).returncode != 0
+
+
+@pytest.mark.parametrize("change", [lambda b: b"", lambda b: b[:-1], lambda b: b[:len(b) // 2], lambda b: b + b"x"])
+def test_a_data_file_changed_in_size(smelt, table, change):
+    path = data_of(table, 7)
+    path.write_bytes(change(path.read_bytes()))
+    done = smelt("sql", "SELECT * FROM delta_scan('t')", check=False)
+    assert done.returncode == 1 and path.name in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("path, words", [
+    ("../elsewhere.parquet", ["../elsewhere.parquet"]), ("a/../../elsewhere.parquet", ["elsewhere.parquet"]),
+    ("%2e%2e/elsewhere.parquet", ["elsewhere.parquet"]), ("file:///etc/../elsewhere.parquet", ["elsewhere.parquet"]),
+    ("gs://bucket/elsewhere.parquet", ["gs://bucket/elsewhere.parquet"]),
+    ("/no/such/place/elsewhere.parquet", ["/no/such/place/elsewhere.parquet"])])
+def test_a_path_that_leads_elsewhere(smelt, table, path, words):
+    (table.parent / "elsewhere.parquet").write_text("not to be read")
+
+    def lead_away(line):
+        if "add" in line:
+            line["add"]["path"] = path
+    change_lines(commit_of(table, 11), lead_away)
+    done = smelt("sql", "SELECT * FROM delta_scan('t')", check=False)
+    assert done.returncode == 1 and not done.stdout
+    for word in words:
+        assert word in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("protocol, words", [
+    ({"minReaderVersion": 4, "minWriterVersion": 7}, "reader version 4"),
+    ({"minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": ["x"], "writerFeatures": ["x"]}, '"x"'),
+])
+def test_a_protocol_of_the_future(smelt, table, protocol, words):
+    with commit_of(table, 11).open("a") as file:
+        file.write(json.dumps({"protocol": protocol}) + "\n")
+    is_refused(smelt, table, words)
+    done = smelt("table", "vacuum", "t", check=False)
+    assert done.returncode == 1 and words in done.stderr
+
+
+def test_a_clock_that_jumps_back(smelt, table):
+    """The commits so far are of next year: what comes now is later all the same, by version and by time."""
+    future = int(time.time()) + 365 * 86400
+    for version in range(12):
+        os.utime(commit_of(table, version), (future + version, future + version))
+    smelt("sql", "--write", "INSERT INTO 't' SELECT 120 AS id, 'x' AS s")
+    assert count(smelt)["n"] == 121
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(future + 5))
+    assert smelt.sql(f"SELECT count(*) AS n FROM delta_scan('t', timestamp => '{when}+00')")[0]["n"] == 60
+    late = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(future + 1000))
+    assert smelt.sql(f"SELECT count(*) AS n FROM delta_scan('t', timestamp => '{late}+00')")[0]["n"] == 121
+    smelt("table", "vacuum", "t")
+    assert count(smelt)["n"] == 121
+
+
+def test_a_vacuum_shorter_than_the_retention(smelt, table):
+    smelt("sql", "--write", "DELETE FROM 't' WHERE id < 10")
+    before = sorted(table.rglob("*.parquet"))
+    done = smelt("table", "vacuum", "t", "--retention", "1h", check=False)
+    assert done.returncode == 2 and "--no-retention-check" in done.stderr
+    assert sorted(table.rglob("*.parquet")) == before
+    smelt("table", "vacuum", "t", "--retention", "0h", "--no-retention-check")
+    assert len(sorted(table.rglob("*.parquet"))) == len(before) - 1
+    assert count(smelt)["n"] == 110
+
+
+def test_a_restore_of_vacuumed_files(smelt, table):
+    gone = data_of(table, 0)
+    smelt("sql", "--write", "DELETE FROM 't' WHERE id < 10")
+    smelt("table", "vacuum", "t", "--retention", "0h", "--no-retention-check")
+    assert not gone.exists()
+    log = sorted((table / "_delta_log").iterdir())
+    done = smelt("table", "restore", "t", "--version", "11", check=False)
+    assert done.returncode == 1 and gone.name in done.stderr, done.stderr
+    assert count(smelt)["n"] == 110
+    assert sorted((table / "_delta_log").iterdir()) == log
+
+
+def test_a_full_disk(whole, smelt, tmp_path):
+    """In a file system that is too small, at each size: a statement fails and leaves the table as it was,
+    or it succeeds."""
+    place = tmp_path / "small"
+    place.mkdir()
+    script = ("mount -t tmpfs -o size={size}k none {place} 2>/dev/null || exit 77\n"
+              "cp -r {whole}/t {place}/ 2>/dev/null || exit 78\ncd {place}\n"
+              "'{smelt}' sql --write \"INSERT INTO 't' SELECT id, s FROM '{rows}'\"\n"
+              "code=$?\n'{smelt}' sql --format csv \"SELECT count(*) FROM delta_scan('t')\" || exit 79\n"
+              "test $code = 0 || ls {place}/t/*.tmp* 2>/dev/null\nexit $code\n")
+    rows = tmp_path / "rows.ndjson"
+    rows.write_text("".join(json.dumps({"id": i, "s": hashlib.md5(b"%d" % i).hexdigest()}) + "\n"
+                            for i in range(20000)))
+    outcomes = set()
+    for size in (180, 220, 300, 2000):
+        done = subprocess.run(["unshare", "--mount", "sh", "-c", script.format(
+            size=size, place=place, whole=whole, smelt=smelt.path, rows=rows)],
+            capture_output=True, text=True, timeout=60, check=False)
+        if done.returncode == 77 or "unshare" in done.stderr:
+            pytest.skip("no file system can be mounted here")
+        if done.returncode == 78:
+            continue
+        outcomes.add(done.returncode)
+        n = done.stdout.split()[-1]
+        if done.returncode == 0:
+            assert n == "20120"
+        else:
+            assert n == "120" and "No space left" in done.stderr, (size, done.stdout, done.stderr)
+    assert 0 in outcomes and len(outcomes) > 1
