@@ -154,3 +154,14 @@ def test_the_log(table):
     assert add["path"] == remove["path"] and add["size"] == remove["size"]
     assert remove["deletionVector"]["cardinality"] == 1000
     assert add["deletionVector"]["cardinality"] == 2000
+
+
+def test_cluster(smelt, table, delta_peers):
+    """Rows that are deleted are not sorted; what is deleted afterwards is marked in sorted files."""
+    smelt("table", "cluster", table, "--by", "id")
+    smelt("sql", "--write", "DELETE FROM b.t WHERE id % 100 = 9", "--lake", table.parent.parent)
+    left = [id for id in without(3, 4) if id % 100 != 9]
+    assert len(vectors_added(table)) == 3
+    for name, read in delta_peers.items():
+        assert ids_of(read, table) == left, name
+    smelt("table", "fsck", table, "--data")
