@@ -479,6 +479,20 @@ static sm_status execute_rewrite(const replacing *r, const sm_plan *plan, bool s
     return sm_exec_run(plan, &s->env, &sink, NULL, NULL, e);
 }
 
+/* Sorts rows by partition, so that those of several files share one for each partition. */
+static sm_status sort_by_partition(const replacing *r, sm_plan *plan, sm_plan **out, sm_error *e)
+{
+    const smi_out *o = &r->stage->out;
+    const sm_expr **by = SM_NEW_ARRAY(r->arena, const sm_expr *, o->n_partition + 1);
+
+    *out = plan;
+    for (int32_t i = 0; i < o->n_partition; i++) {
+        SM_ASSERT(o->keys[i] < o->schema->n_fields);
+        by[i] = sm_expr_column(plan->root->schema, o->keys[i], r->arena);
+    }
+    return o->n_partition > 0 ? sm_plan_sorted(plan, by, o->n_partition, r->arena, out, e) : SM_OK;
+}
+
 /* Writes what stays of the files that are cut, or the new values of rows in those that are marked.
  */
 static sm_status rewrite_files(const replacing *r, file_fate fate, sm_error *e)
@@ -494,6 +508,9 @@ static sm_status rewrite_files(const replacing *r, file_fate fate, sm_error *e)
     SM_TRY(sm_delta_check_copy(r->stage->candidate->base, e));
     SM_TRY(rows_of(r, fate, &rows, e));
     SM_TRY(plan_kept(r, rows, fate == MARK, &plan, e));
+    if (fate == MARK) {
+        SM_TRY(sort_by_partition(r, plan, &plan, e));
+    }
     SM_ASSERT(o->origin == -1 && o->state == SMI_OUT_NONE);
     const smi_out before = *o;
     const sm_status st = execute_rewrite(r, plan, fate == MARK, e);

@@ -165,3 +165,28 @@ def test_cluster(smelt, table, delta_peers):
     for name, read in delta_peers.items():
         assert ids_of(read, table) == left, name
     smelt("table", "fsck", table, "--data")
+
+
+def test_new_values_share_files(smelt, lake, delta_peers):
+    """An update of a row in each of six files, three loads of two partitions, writes a file for each
+    partition; so it does where rows go into other partitions."""
+    import deltalake
+    import pyarrow as pa
+
+    table = lake / "b" / "t"
+    for load in range(3):
+        ids = range(load * 100, load * 100 + 100)
+        deltalake.write_deltalake(str(table), pa.table({"id": pa.array(ids, pa.int64()),
+                                                        "part": [id % 2 for id in ids]}),
+                                  partition_by=["part"], mode="append")
+    enable_vectors(table)
+    rows = {id: id % 2 for id in range(300)}
+    for sql, change in [("UPDATE b.t SET id = id + 1000 WHERE id % 100 < 2",
+                         lambda id, part: (id + 1000 if id % 100 < 2 else id, part)),
+                        ("UPDATE b.t SET part = 1 - part WHERE id % 100 IN (5, 8)",
+                         lambda id, part: (id, 1 - part if id % 100 in (5, 8) else part))]:
+        answer = smelt.json("sql", "--write", sql, "--lake", lake, "--json")
+        assert answer["files"] == {"added": 2, "removed": 0, "marked": 6}
+        rows = dict(change(*row) for row in rows.items())
+        for name, read in delta_peers.items():
+            assert {row["id"]: row["part"] for row in read(table)} == rows, name
