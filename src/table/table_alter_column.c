@@ -390,6 +390,14 @@ static bool is_widening_on(const sm_delta_metadata *m)
     return is_on;
 }
 
+/* Is the text of a value, as the log has it, also its text as the wider type? Not 5 as
+ * DECIMAL(12,2), which is 5.00, nor a day as a TIMESTAMP; 0.1 as FLOAT is another number than as
+ * DOUBLE. */
+static bool keeps_texts(const sm_type *from, const sm_type *to)
+{
+    return sm_type_is_integer(to->id) || (to->id == SM_TYPE_DECIMAL && to->scale == from->scale);
+}
+
 /* May the type become the wanted one, in this table? */
 static sm_status check_widening(const smi_altering *t, const sm_alter *x, const sm_type *from,
                                 sm_error *e)
@@ -398,11 +406,11 @@ static sm_status check_widening(const smi_altering *t, const sm_alter *x, const 
         !sm_delta_may_widen(from, x->type)) {
         return fail_type(t, x, from, e);
     }
-    if (from->id == SM_TYPE_F32 &&
+    if (!keeps_texts(from, x->type) &&
         sm_delta_partition_at(&t->m, sm_type_find(t->m.schema, x->path[0])) >= 0) {
         return sm_fail(e, SM_DENIED,
                        "column \"%.*s\" is not widened: the log has the values of partitions as "
-                       "texts, which are other numbers as DOUBLE",
+                       "texts, which not all readers take for the same values of the new type",
                        SM_STR_ARG(column_text(t, x)));
     }
     if (is_widening_on(&t->m)) {
