@@ -35,16 +35,24 @@ static const struct property {
 #undef SM_PROPERTY
 };
 
-/* Names, or beginnings of names, that are not set this way. */
+/* Of files that are there, what such a feature asks for would have to be made. */
+#define NOT_LATER "it is turned on when a table is made"
+
+/* Beginnings of names that are not set this way. */
 static const struct fixed {
     const char *name, *why, *todo;
 } fixed[] = {
     {"delta.columnMapping.maxColumnId", "it counts the ids of columns", ""},
     {"delta.constraints.", "a constraint is checked against the rows that are there",
-     "Say ADD CONSTRAINT name CHECK (…)."},
+     "Say ADD CONSTRAINT name CHECK (…), or DROP CONSTRAINT name."},
+    {"delta.enableIcebergCompat", NOT_LATER, ""},
+    {"delta.enableInCommitTimestamps", NOT_LATER, ""},
+    {"delta.enableRowTracking", NOT_LATER, ""},
     {"delta.feature.", "a feature is turned on by the property that uses it", ""},
+    {"delta.inCommitTimestamp", NOT_LATER, ""},
     {"delta.minReaderVersion", "the protocol follows from the features that the table uses", ""},
     {"delta.minWriterVersion", "the protocol follows from the features that the table uses", ""},
+    {"delta.rowTracking.", "it names columns of the files", ""},
 };
 
 static sm_status check_fixed(sm_str key, sm_error *e)
@@ -52,9 +60,8 @@ static sm_status check_fixed(sm_str key, sm_error *e)
     for (int i = 0; i < SM_COUNT(fixed); i++) {
         const sm_str name = sm_str_of(fixed[i].name);
         const sm_str head = {key.data, key.len < name.len ? key.len : name.len};
-        const bool is_it = fixed[i].name[name.len - 1] == '.' || key.len == name.len;
-        if (is_it && sm_str_eq_nocase(head, name)) {
-            const sm_status st = sm_fail(e, SM_DENIED, "the property \"%.*s\" is not set: %s",
+        if (sm_str_eq_nocase(head, name)) {
+            const sm_status st = sm_fail(e, SM_DENIED, "the property \"%.*s\" is not changed: %s",
                                          SM_STR_ARG(key), fixed[i].why);
             sm_error_todo(e, "%s", fixed[i].todo);
             return st;

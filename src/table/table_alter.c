@@ -157,11 +157,11 @@ static sm_status unset_property(smi_altering *t, const sm_alter *x, sm_error *e)
         return x->if_exists ? SM_OK : fail_not_set(t, "property", "", x->name, e);
     }
     const sm_str key = t->m.config[at].key;
+    const char *unused = NULL;
     SM_ASSERT(key.len == x->name.len);
-    if (sm_str_starts(key, SM_STR(CONSTRAINT))) {
-        const sm_status st = sm_fail(e, SM_DENIED, "\"%.*s\" is a constraint", SM_STR_ARG(key));
-        sm_error_todo(e, "Say DROP CONSTRAINT name.");
-        return st;
+    /* Only what is never changed this way stays; a value that means nothing may go. */
+    if (sm_delta_check_property(key, t->m.config[at].value, &unused, NULL) == SM_DENIED) {
+        return sm_delta_check_property(key, t->m.config[at].value, &unused, e);
     }
     if (sm_str_starts(key, SM_STR("delta.columnMapping.")) &&
         sm_delta_is_mapped(&t->protocol, &t->m)) {
