@@ -218,6 +218,7 @@ LIMITS = {
     "many files": InTest("tests/memory/test_many_adds.py", "MOST_BYTES"),
     "deletion vectors: a DELETE": InTest("src/table/table_mark_test.c",
                                          "test_off"),
+    "ALTER TABLE: other names": InTest("src/table/table_alter_test.c", "SET NOT NULL"),
     "the folder of a partition": InTest("src/delta/delta_partition_test.c", "SM_LIMIT"),
     "partition columns of type BLOB": InTest("tests/peers/test_partitioned.py", "blob"),
     "files, and their deletion vectors": [
