@@ -115,33 +115,41 @@ def test_a_merge_that_matches_twice(smelt, tmp_path):
 # ---- interrupted --------------------------------------------------------------------------------
 
 
+def interrupt(smelt, folder, name, draw):
+    """At a random moment, over a wire so slow that the work is under way: it ends soon, with 130."""
+    uri = make(folder / "shop" / "t", 50)
+    before = rows_of(smelt, uri)
+    process = subprocess.Popen([smelt.path, *map(str, ALL[name](uri))], stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True, env={**os.environ, "SMELT_FAULT": "delay_ms=60"})
+    time.sleep(draw.uniform(0.05, 0.4))
+    number = draw.choice([signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+    process.send_signal(number)
+    begun = time.monotonic()
+    _, said = process.communicate(timeout=60)
+    assert process.returncode in (0, 130, -number), said  # -number: the program had not yet begun
+    assert time.monotonic() - begun < 5
+    smelt("table", "vacuum", uri)  # completes what was begun
+    if process.returncode != 0:
+        assert process.returncode < 0 or "interrupted" in said
+        check_as_before(smelt, uri, before)
+        smelt(*ALL[name](uri))
+    smelt("table", "fsck", uri, "--data")
+    assert unnamed_files(uri) == set()
+    return process.returncode == 130
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_interrupted(smelt, tmp_path, name):
-    """At a random moment, over a slow wire: it ends soon, with 130, unless all is done already."""
+    print(f"SMELT_SEED={SEED}")
+    interrupt(smelt, tmp_path, name, random.Random(f"{SEED} {name}"))
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", ALL)
+def test_interrupted_often(smelt, tmp_path, name):
+    print(f"SMELT_SEED={SEED}")
     draw = random.Random(f"{SEED} {name}")
-    n_interrupted = 0
-    for n in range(3):
-        uri = make(tmp_path / f"lake{n}" / "shop" / "t", 50)
-        before = rows_of(smelt, uri)
-        process = subprocess.Popen([smelt.path, *map(str, ALL[name](uri))], stdout=subprocess.PIPE,
-                                   stderr=subprocess.PIPE, text=True,
-                                   env={**os.environ, "SMELT_FAULT": "delay_ms=40"})
-        time.sleep(draw.uniform(0.05, 0.4))
-        number = draw.choice([signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-        process.send_signal(number)
-        begun = time.monotonic()
-        _, said = process.communicate(timeout=60)
-        assert process.returncode in (0, 130, -number), f"SMELT_SEED={SEED} {said}"
-        assert time.monotonic() - begun < 5
-        smelt("table", "vacuum", uri)  # completes what was begun
-        if process.returncode != 0:  # -number: the program had not yet begun
-            n_interrupted += 1
-            assert process.returncode < 0 or "interrupted" in said, f"SMELT_SEED={SEED}"
-            check_as_before(smelt, uri, before)
-            smelt(*ALL[name](uri))
-        smelt("table", "fsck", uri, "--data")
-        assert unnamed_files(uri) == set()
-    assert n_interrupted > 0, f"SMELT_SEED={SEED}"
+    assert sum(interrupt(smelt, tmp_path / str(n), name, draw) for n in range(20)) > 5
 
 
 # ---- two at once --------------------------------------------------------------------------------
