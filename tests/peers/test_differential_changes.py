@@ -225,7 +225,7 @@ def test_random_programs_with_deletion_vectors(smelt, lake, sources, delta_peers
     for name, read in delta_peers.items():
         rows = [[row[column] for column in NAMES] for row in read(lake / "mart" / "t")]
         assert sorted_rows(rows) == wanted, f"{name}, SMELT_SEED={SEED}"
-    assert len(vectors_added(lake / "mart" / "t")) > 10, f"SMELT_SEED={SEED}"
+    assert vectors_added(lake / "mart" / "t"), f"SMELT_SEED={SEED}"
 
 
 @pytest.mark.soak
