@@ -15,6 +15,7 @@
  *          than the retention, files that an open publication names.
  *          Of an absolute path in the log every end counts ("/x/t/a" keeps "a", "t/a" and "x/t/a"):
  *          a link may give the root another name, and a file too many is kept rather than one lost.
+ * Requests several at a time: a file in LITE, or 1,000 files that are deleted.
  * Chosen   FULL: of what the folder holds. LITE: of what the log says was removed.
  * Left     folders that begin with '_' or '.' ("_delta_log", "_smelt"), but "_change_data" and
  *          those of a partition column ("_day=1"); all of a folder that is a table itself; files
@@ -300,37 +301,66 @@ static void weigh(vacuum *w, const sm_entry *entry)
     w->report.size_bytes += entry->size_bytes;
 }
 
-/* LITE: looks at a file that the log says was removed. */
-static sm_status look_at(vacuum *w, sm_str key, sm_error *e)
+/* LITE: files that the log says were removed, each once, which are looked up. */
+typedef struct looking {
+    vacuum *w;
+    sm_entry *entries; /* of those that are not there: without a key */
+    int64_t n, cap;
+    sm_arena *arenas[SMI_EACH_SLOTS];
+} looking;
+
+static void want(looking *l, sm_str key)
 {
-    sm_entry entry = {0};
+    vacuum *w = l->w;
 
     if (key.len == 0 || sm_map_get(w->needed, key) || sm_map_get(w->chosen, key) || !is_ours(key) ||
         is_left(w, key)) {
-        return SM_OK;
+        return;
     }
     put_key(w->chosen, key);
-    SM_TRY(sm_check_cancel(w->budget, e));
-    const sm_status st = sm_store_stat(w->store, key, w->arena, &entry, e);
-    if (st == SM_NOT_FOUND || (st == SM_OK && entry.is_linked)) {
-        return SM_OK; /* an earlier vacuum deleted it, or it lies elsewhere */
+    l->entries = sm_arena_grow(w->arena, l->entries, l->n, &l->cap, sizeof(*l->entries));
+    l->entries[l->n++] = (sm_entry){.key = key};
+}
+
+/* smi_each: one request. What is not there was deleted by an earlier vacuum, or lies elsewhere. */
+static sm_status look_at(void *ctx, int slot, int64_t i, sm_error *e)
+{
+    looking *l = ctx;
+    sm_entry found = {0};
+    const sm_str key = l->entries[i].key;
+
+    if (!l->arenas[slot]) {
+        l->arenas[slot] = sm_arena_new(l->w->budget);
     }
-    SM_TRY(st);
-    weigh(w, &entry);
-    return SM_OK;
+    const sm_status st = sm_store_stat(l->w->store, key, l->arenas[slot], &found, e);
+    const bool is_there = st == SM_OK && !found.is_linked;
+    l->entries[i] = is_there ? found : (sm_entry){0};
+    l->entries[i].key = is_there ? key : (sm_str){0};
+    return st == SM_NOT_FOUND ? SM_OK : st;
 }
 
 static sm_status choose_removed(vacuum *w, sm_error *e)
 {
+    looking l = {.w = w};
+
     for (int64_t i = 0; i < w->n_removed; i++) {
         const sm_delta_named *r = &w->removed[i];
         sm_str absolute = {0};
-        SM_TRY(look_at(w, sm_delta_path_key(r->path, w->arena), e));
+        want(&l, sm_delta_path_key(r->path, w->arena));
         if (r->dv) {
-            SM_TRY(look_at(w, sm_delta_dv_key(r->dv, w->arena, &absolute), e));
+            want(&l, sm_delta_dv_key(r->dv, w->arena, &absolute));
         }
     }
-    return SM_OK;
+    const sm_status st = smi_each(l.n, look_at, &l, w->budget, e);
+    for (int64_t i = 0; st == SM_OK && i < l.n; i++) {
+        if (l.entries[i].key.len > 0) {
+            weigh(w, &l.entries[i]);
+        }
+    }
+    for (int i = 0; i < SMI_EACH_SLOTS; i++) {
+        sm_arena_free(l.arenas[i]);
+    }
+    return st;
 }
 
 static int by_key(const void *a, const void *b)
@@ -459,58 +489,83 @@ static sm_status record_end(vacuum *w, bool is_whole, sm_error *e)
 
 /* ---- deleting -------------------------------------------------------------------------------- */
 
-/* One by one, to count those that stay. Returns the first failure. */
-static sm_status delete_each(vacuum *w, const sm_vacuum_file *files, int64_t n, sm_error *e)
-{
-    sm_status first = SM_OK;
+/* What became of a batch of files. */
+typedef struct batch {
+    int64_t n_deleted, n_failed;
+    uint64_t bytes; /* of those that were deleted */
+    sm_error first; /* failure; SM_OK: none */
+} batch;
 
+typedef struct deleting {
+    vacuum *w;
+    batch *batches;
+} deleting;
+
+/* One by one, to count those that stay. */
+static void delete_each(const vacuum *w, const sm_vacuum_file *files, int64_t n, batch *out)
+{
     for (int64_t i = 0; i < n; i++) {
-        sm_error unused = {0};
-        const sm_status st = sm_store_delete(w->store, files[i].key, first == SM_OK ? e : &unused);
-        if (st == SM_OK) {
-            w->report.n_deleted++;
-            w->report.size_bytes += files[i].size_bytes;
-        } else {
-            w->report.n_failed++;
+        sm_error bad = {0};
+        if (sm_store_delete(w->store, files[i].key, &bad) == SM_OK) {
+            out->n_deleted++;
+            out->bytes += files[i].size_bytes;
+            continue;
         }
-        first = first == SM_OK ? st : first;
+        out->n_failed++;
+        out->first = out->first.status == SM_OK ? bad : out->first;
     }
-    return first;
 }
 
-static sm_status delete_batch(vacuum *w, const sm_vacuum_file *files, int64_t n, sm_error *e)
+/* smi_each: one batch. What fails does not end the others. */
+static sm_status delete_batch(void *ctx, int slot, int64_t i, sm_error *e)
 {
-    sm_str keys[BATCH_FILES];
+    const deleting *d = ctx;
+    const sm_vacuum_file *files = d->w->files + i * BATCH_FILES;
+    const int64_t n_left = d->w->n_files - i * BATCH_FILES;
+    const int64_t n = n_left < BATCH_FILES ? n_left : BATCH_FILES;
+    sm_str keys[BATCH_FILES] = {{0}};
     sm_error unused = {0};
 
-    SM_ASSERT(n > 0 && n <= BATCH_FILES);
-    for (int64_t i = 0; i < n; i++) {
-        keys[i] = files[i].key;
+    (void)slot;
+    (void)e;
+    SM_ASSERT(n > 0);
+    for (int64_t k = 0; k < n; k++) {
+        keys[k] = files[k].key;
     }
-    if (sm_store_delete_many(w->store, keys, n, &unused) != SM_OK) {
-        return delete_each(w, files, n, e);
+    if (sm_store_delete_many(d->w->store, keys, n, &unused) != SM_OK) {
+        delete_each(d->w, files, n, &d->batches[i]);
+        return SM_OK;
     }
-    w->report.n_deleted += n;
-    for (int64_t i = 0; i < n; i++) {
-        w->report.size_bytes += files[i].size_bytes;
+    d->batches[i].n_deleted = n;
+    for (int64_t k = 0; k < n; k++) {
+        d->batches[i].bytes += files[k].size_bytes;
     }
     return SM_OK;
 }
 
+/* Returns the first failure. */
 static sm_status delete_files(vacuum *w, sm_error *e)
 {
-    sm_status first = SM_OK;
+    const int64_t n = (w->n_files + BATCH_FILES - 1) / BATCH_FILES;
+    deleting d = {.w = w, .batches = SM_NEW_ARRAY(w->arena, batch, n + 1)};
+    const sm_error *first = NULL;
 
+    const sm_status st = smi_each(n, delete_batch, &d, w->budget, e);
     w->report.size_bytes = 0; /* from here on: of those that are deleted */
-    for (int64_t i = 0; i < w->n_files; i += BATCH_FILES) {
-        const int64_t n = w->n_files - i < BATCH_FILES ? w->n_files - i : BATCH_FILES;
-        sm_error unused = {0};
-        SM_TRY(sm_check_cancel(w->budget, e));
-        const sm_status st = delete_batch(w, w->files + i, n, first == SM_OK ? e : &unused);
-        first = first == SM_OK ? st : first;
+    for (int64_t i = 0; i < n; i++) {
+        w->report.n_deleted += d.batches[i].n_deleted;
+        w->report.n_failed += d.batches[i].n_failed;
+        w->report.size_bytes += d.batches[i].bytes;
+        first = !first && d.batches[i].first.status != SM_OK ? &d.batches[i].first : first;
     }
-    SM_ASSERT(w->report.n_deleted + w->report.n_failed == w->n_files);
-    return first;
+    if (st != SM_OK || !first) {
+        SM_ASSERT(st != SM_OK || w->report.n_deleted == w->n_files);
+        return st; /* it was interrupted */
+    }
+    if (e) {
+        *e = *first;
+    }
+    return first->status;
 }
 
 /* ---- the door -------------------------------------------------------------------------------- */

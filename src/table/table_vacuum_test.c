@@ -181,6 +181,42 @@ static void test_lite(void **state)
     check_kinds(true);
 }
 
+/* Removed files are looked up several at a time, and deleted in several batches. */
+static void test_many(void **state)
+{
+    enum { N = 1200, DELAY_MS = 4 };
+    kit k;
+    sm_error e = {0};
+    sm_vacuum_report r;
+    sm_buf log = {0};
+    kit_init(&k);
+    sm_store *s = open_store(kit_uri(&k, "table").data);
+    sm_buf_printf(&log, "%s", PROTOCOL METADATA("") ADD("live.parquet"));
+    put_text(s, "live.parquet", "x");
+    for (int i = 0; i < N; i++) {
+        const char *key = sm_arena_strf(k.arena, "f%04d.parquet", i).data;
+        sm_buf_printf(&log, "%s", removal(&k, key, 30, ""));
+        put_text(s, key, "xy");
+    }
+    put_log(&k, s, 0, sm_arena_str(k.arena, sm_buf_str(&log)).data);
+
+    setenv("SMELT_FAULT", "delay_ms=4", 1);
+    const int64_t start_ns = sm_monotonic_ns();
+    assert_ok(run(&k, s, (sm_vacuum){.retention_us = -1, .is_lite = true, .is_dry = true}, &r, &e),
+              &e);
+    assert_true(sm_monotonic_ns() - start_ns < N * DELAY_MS * INT64_C(1000000));
+    unsetenv("SMELT_FAULT");
+    assert_int_equal(r.n_files, N);
+    assert_ok(run(&k, s, (sm_vacuum){.retention_us = -1}, &r, &e), &e);
+    assert_int_equal(r.n_deleted, N);
+    assert_int_equal(r.size_bytes, 2 * N);
+    assert_true(is_there(s, "live.parquet"));
+    assert_false(is_there(s, "f0000.parquet") || is_there(s, "f1199.parquet"));
+    sm_buf_release(&log);
+    sm_store_release(s);
+    kit_release(&k);
+}
+
 /* Nothing is old enough yet. */
 static void test_young(void **state)
 {
@@ -442,6 +478,7 @@ int main(void)
         cmocka_unit_test(test_cut_log),  cmocka_unit_test(test_retention),
         cmocka_unit_test(test_features), cmocka_unit_test(test_links),
         cmocka_unit_test(test_failures), cmocka_unit_test(test_no_table),
+        cmocka_unit_test(test_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
