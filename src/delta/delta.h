@@ -59,6 +59,8 @@ typedef struct sm_delta_file {
     int32_t n_tags;
     int64_t base_row_id; /* of its first row, where the table tracks rows; −1: none … */
     int64_t row_version; /* … and the version of its rows */
+    sm_str
+        cluster_provider; /* who sorted its rows by the columns of delta.clustering; "": nobody */
 } sm_delta_file;
 
 /** How many rows of the table are in the file: those that its deletion vector does not delete. −1:
@@ -391,6 +393,7 @@ typedef struct sm_delta_add {
                                        * tracks rows */
     const sm_pair *tags;
     int32_t n_tags;
+    sm_str cluster_provider; /* as in sm_delta_file */
     /* A removed file of the base, in whose place this one stands in the order of files; several in
      * one place stand in their own order. NULL: behind all files. The log says it by a tag. */
     const sm_delta_file *place;

@@ -85,6 +85,7 @@ static sm_status parse_file(const sm_json *v, smi_action_kind kind, sm_arena *a,
     out->tags = pairs_of(sm_json_get(v, "tags"), a, &out->n_tags);
     out->base_row_id = number_of(v, "baseRowId", -1);
     out->row_version = number_of(v, "defaultRowCommitVersion", -1);
+    out->cluster_provider = sm_json_text(sm_json_get(v, "clusteringProvider"));
     return SM_OK;
 }
 

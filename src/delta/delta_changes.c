@@ -279,6 +279,7 @@ static sm_status take_action(void *ctx, const smi_action *action, sm_error *e)
         smi_action kept = *action; /* what it points to ends with the call */
         kept.stats_json = (sm_str){0};
         kept.n_tags = 0;
+        kept.cluster_provider = (sm_str){0};
         k->actions[k->n_actions++] = smi_add_copy(&kept, k->arena);
     }
     return SM_OK;

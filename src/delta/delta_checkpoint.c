@@ -26,7 +26,7 @@ static const char checkpoint_sql[] =
     "modificationTime BIGINT, dataChange BOOLEAN, tags MAP(VARCHAR, VARCHAR), "
     "deletionVector STRUCT(storageType VARCHAR, pathOrInlineDv VARCHAR, \"offset\" INTEGER, "
     "sizeInBytes INTEGER, cardinality BIGINT), stats VARCHAR, "
-    "baseRowId BIGINT, defaultRowCommitVersion BIGINT), "
+    "baseRowId BIGINT, defaultRowCommitVersion BIGINT, clusteringProvider VARCHAR), "
     "remove STRUCT(path VARCHAR, deletionTimestamp BIGINT, dataChange BOOLEAN), "
     "metaData STRUCT(id VARCHAR, name VARCHAR, description VARCHAR, "
     "format STRUCT(provider VARCHAR, options MAP(VARCHAR, VARCHAR)), schemaString VARCHAR, "
@@ -217,6 +217,7 @@ static void put_add(sm_builder *b, const sm_snapshot *s, const sm_delta_file *f)
     put_some_text(b, 7, f->stats_json);
     put_some_number(b, 8, f->base_row_id);
     put_some_number(b, 9, f->row_version);
+    put_some_text(b, 10, f->cluster_provider);
     sm_builder_struct(b);
 }
 

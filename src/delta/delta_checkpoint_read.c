@@ -110,7 +110,7 @@ static const sm_delta_dv *vector_at(const sm_column *c, int64_t row, sm_arena *a
 typedef struct file_columns {
     const sm_column *action; /* the struct itself; NULL: no row has one */
     const sm_column *path, *partition, *size, *time, *data_change, *stats, *vector, *tags;
-    const sm_column *row_id, *row_version;
+    const sm_column *row_id, *row_version, *cluster_provider;
 } file_columns;
 
 typedef struct batch_columns {
@@ -132,6 +132,7 @@ static file_columns file_columns_of(const sm_column *c, bool is_add)
         .tags = child_of(c, "tags"),
         .row_id = child_of(c, "baseRowId"),
         .row_version = child_of(c, "defaultRowCommitVersion"),
+        .cluster_provider = child_of(c, "clusteringProvider"),
     };
 }
 
@@ -150,6 +151,7 @@ static void read_file(const file_columns *c, int64_t row, bool is_add, sm_arena 
     out->tags = pairs_at(c->tags, row, a, &out->n_tags);
     out->base_row_id = number_at(c->row_id, row, -1);
     out->row_version = number_at(c->row_version, row, -1);
+    out->cluster_provider = text_at(c->cluster_provider, row);
 }
 
 static void read_metadata(const sm_column *c, int64_t row, sm_arena *a, smi_action *out)
@@ -310,8 +312,18 @@ done:
 
 /* The fields of an add or a remove that are read; of the other actions all are. */
 static const char *const file_fields[] = {
-    "path",  "partitionValues", "size", "modificationTime", "deletionTimestamp",       "dataChange",
-    "stats", "deletionVector",  "tags", "baseRowId",        "defaultRowCommitVersion",
+    "path",
+    "partitionValues",
+    "size",
+    "modificationTime",
+    "deletionTimestamp",
+    "dataChange",
+    "stats",
+    "deletionVector",
+    "tags",
+    "baseRowId",
+    "defaultRowCommitVersion",
+    "clusteringProvider",
 };
 
 /* The columns of actions, and what they are called. */

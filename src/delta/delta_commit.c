@@ -403,6 +403,13 @@ void smi_put_rows(sm_json_writer *w, int64_t base_row_id, int64_t row_version)
     }
 }
 
+static void put_provider(sm_json_writer *w, sm_str provider)
+{
+    if (provider.len > 0) {
+        sm_json_set_text(w, "clusteringProvider", provider);
+    }
+}
+
 static void print_remove(const commit_text *r, const sm_delta_file *f, sm_json_writer *w)
 {
     SM_ASSERT(r->base);
@@ -479,6 +486,7 @@ static void print_add(commit_text *r, const sm_delta_add *add, sm_json_writer *w
     } else {
         put_new_rows(r, add->n_rows, w);
     }
+    put_provider(w, add->cluster_provider);
     smi_end_action(w);
     sm_buf_release(&stats);
 }
@@ -517,6 +525,7 @@ static void print_old_file(commit_text *r, const sm_delta_file *f, const sm_delt
     } else {
         put_new_rows(r, f->n_rows, w);
     }
+    put_provider(w, f->cluster_provider);
     smi_end_action(w);
 }
 

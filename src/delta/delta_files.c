@@ -547,6 +547,7 @@ sm_status smi_file_of(const smi_action *add, smi_partitions *p, sm_arena *a, sm_
         .n_tags = add->n_tags,
         .base_row_id = add->base_row_id,
         .row_version = add->row_version,
+        .cluster_provider = add->cluster_provider,
     };
     SM_TRY(smi_path_key(add->path, a, &out->key, &is_outside, e));
     return partition_of(p, add, &out->partition, e);

@@ -62,6 +62,7 @@ typedef struct smi_action {
     const sm_pair *tags;
     int32_t n_tags;
     int64_t base_row_id, row_version; /* −1: none */
+    sm_str cluster_provider;
     /* the others */
     sm_str schema_json;
     sm_delta_metadata metadata; /* its schema unset until smi_state_finish */

@@ -100,6 +100,7 @@ smi_action smi_add_copy(const smi_action *add, sm_arena *a)
     out.stats_json = copy_text(add->stats_json, a);
     out.dv = smi_vector_copy(add->dv, a);
     out.tags = copy_pairs(add->tags, add->n_tags, a);
+    out.cluster_provider = copy_text(add->cluster_provider, a);
     return out;
 }
 

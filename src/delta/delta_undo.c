@@ -69,6 +69,9 @@ static sm_status undo_remove(undo *u, const smi_action *remove, sm_error *e)
     if (was->n_tags > 0) {
         smi_put_pairs(&w, "tags", was->tags, was->n_tags);
     }
+    if (was->cluster_provider.len > 0) {
+        sm_json_set_text(&w, "clusteringProvider", was->cluster_provider);
+    }
     smi_end_action(&w);
     return SM_OK;
 }
