@@ -12,7 +12,7 @@
  *          columns with statistics. Then the change is refused with what uses it: an expression is
  *          text, and is not written anew. An expression that is not understood uses each column
  *          whose name it has as a word. */
-#include "table/table_int.h"
+#include "table/table_cluster_int.h"
 
 #include "base/json_doc.h"
 #include "base/json_write.h"
@@ -212,6 +212,20 @@ static sm_status look_for_mark(void *ctx, const sm_delta_file *f, sm_error *e)
     return s->is_found ? SM_END : SM_OK;
 }
 
+/* Is the column among those of delta.clustering? One that is not understood may have any. */
+static bool is_in_domain(const smi_altering *t, sm_str name)
+{
+    sm_error ignored = {0};
+    sm_str *said = NULL;
+    int32_t n = 0;
+    bool is = smi_cluster_domain_read(t->base, t->arena, &said, &n, &ignored) != SM_OK;
+
+    for (int32_t i = 0; i < n && !is; i++) {
+        is = sm_str_eq(said[i], name);
+    }
+    return is;
+}
+
 static sm_status is_clustered_by(const smi_altering *t, sm_str name, bool *out, sm_error *e)
 {
     sm_buf quoted = {0};
@@ -222,7 +236,7 @@ static sm_status is_clustered_by(const smi_altering *t, sm_str name, bool *out, 
     const sm_status st =
         sm_snapshot_each(t->base, NULL, &(sm_delta_sink){.file = look_for_mark, .ctx = &s}, e);
     sm_buf_release(&quoted);
-    *out = s.is_found;
+    *out = s.is_found || is_in_domain(t, name);
     return st == SM_END ? SM_OK : st;
 }
 

@@ -11,6 +11,9 @@
  *            smelt.clusterBy (["day","name"]), smelt.clusterCurve (zorder), and what makes filters
  *            leave much out: delta.targetFileSize and smelt.rowGroupRows, unless the table has
  *            them already. They are set by the first clustering's own commit.
+ * Domain     A table with the feature "clustering" says in a domain by which columns it is
+ *            clustered (table_cluster_domain.c). They are the columns, and others are refused;
+ *            where it says nothing yet, the commit says it.
  * Others     As any rewrite: only a commit that removed one of the files, or changed metadata,
  *            conflicts. The newest version is then looked at anew, MOST_TRIES times in a row. */
 #include "table/table_cluster_int.h"
@@ -62,6 +65,7 @@ typedef struct clustering {
     smi_cluster_goal goal;
     int64_t group_rows;
     const sm_delta_metadata *metadata; /* changed, or NULL */
+    sm_delta_domain domain; /* delta.clustering; its name is "" where it stays as it is */
     smi_out_sorted sorted;
     uint64_t *quantiles;
     int32_t n_quantiles;
@@ -169,18 +173,49 @@ static sm_status find_column(clustering *w, int32_t i, sm_str name, sm_error *e)
     return st;
 }
 
+static sm_status fail_domain(const sm_str *said, int32_t n, sm_error *e)
+{
+    sm_buf names = {0};
+
+    for (int32_t i = 0; i < n; i++) {
+        sm_buf_printf(&names, "%s\"%.*s\"", i > 0 ? ", " : "", SM_STR_ARG(said[i]));
+    }
+    const sm_status st = sm_fail(e, SM_INVALID, "the table is clustered by %.*s (delta.clustering)",
+                                 SM_STR_ARG(sm_buf_str(&names)));
+    sm_error_todo(e, "Leave --by out, or name these columns in this order.");
+    sm_buf_release(&names);
+    return st;
+}
+
+/* Compares the columns with those of delta.clustering, or makes that of them. */
+static sm_status settle_domain(clustering *w, const sm_str *said, int32_t n_said, sm_error *e)
+{
+    const sm_type *schema = sm_snapshot_metadata(w->snapshot)->schema;
+
+    w->domain = (sm_delta_domain){0};
+    w->goal.has_domain = smi_cluster_has_domain(w->snapshot);
+    if (n_said > 0) {
+        return are_same(w->by, w->n_by, said, n_said) ? SM_OK : fail_domain(said, n_said, e);
+    }
+    if (w->goal.has_domain) {
+        w->domain = smi_cluster_domain_make(schema, w->columns, w->n_by, w->arena);
+    }
+    return SM_OK;
+}
+
 /* The columns and the curve: those that were asked for, or the table's own. */
 static sm_status settle_columns(clustering *w, sm_error *e)
 {
     const sm_delta_metadata *m = sm_snapshot_metadata(w->snapshot);
     const sm_str *by = w->opts->by;
-    int32_t n_by = w->opts->n_by, n_own = 0;
-    sm_str *own = NULL, *names = NULL;
+    int32_t n_by = w->opts->n_by, n_own = 0, n_said = 0;
+    sm_str *own = NULL, *said = NULL, *names = NULL;
 
     SM_TRY(read_columns(m, w->arena, &own, &n_own, e));
+    SM_TRY(smi_cluster_domain_read(w->snapshot, w->arena, &said, &n_said, e));
     if (n_by == 0) {
-        by = own;
-        n_by = n_own;
+        by = n_said > 0 ? said : own;
+        n_by = n_said > 0 ? n_said : n_own;
     }
     if (n_by == 0) {
         const sm_status st =
@@ -205,7 +240,7 @@ static sm_status settle_columns(clustering *w, sm_error *e)
     } else if (!are_same(names, n_by, own, n_own)) {
         w->curve = SM_CURVE_ZORDER;
     }
-    return SM_OK;
+    return settle_domain(w, said, n_said, e);
 }
 
 /* ---- properties ------------------------------------------------------------------------------ */
@@ -428,7 +463,9 @@ static sm_status move_files(clustering *w, const smi_cluster_choice *choice, sm_
     int64_t version = -1;
 
     sm_uuid(set);
-    const smi_cluster_mark mark = {.by = w->goal.by, .set = sm_arena_str(w->arena, sm_str_of(set))};
+    const smi_cluster_mark mark = {.by = w->goal.by,
+                                   .set = sm_arena_str(w->arena, sm_str_of(set)),
+                                   .is_told = w->goal.has_domain};
     const smi_rewrite rewrite = {
         .base = w->snapshot,
         .files = choice->files,
@@ -443,6 +480,10 @@ static sm_status move_files(clustering *w, const smi_cluster_choice *choice, sm_
     w->sorted = (smi_out_sorted){.mark = &mark};
     SM_TRY(smi_rewrite_files(&rewrite, w->bounded, &c, e));
     c->record.metadata = w->metadata;
+    if (w->domain.name.len > 0) {
+        c->record.domains = &w->domain;
+        c->record.n_domains = 1;
+    }
     smi_candidate_assert_valid(c);
     const sm_status st = sm_publish(&c, 1, w->env->budget, &version, NULL, e);
     if (st == SM_OK) {

@@ -11,6 +11,8 @@
  *          far moves with it. So each set that is left is more than SLACK times as large as the
  *          next smaller one: a table has at most about log2(bytes of the table / bytes of one load)
  *          of them. And a row moves seldom: each time its set grows by half or more.
+ * Others   In a table with the feature "clustering" a file that another implementation has
+ *          clustered stays: it is for that one to move.
  * Apart    A file of such a set stays all the same where it has a good size and its values lie
  *          apart from all that moves, in each of the columns: sorting them together would change
  *          nothing. Statistics decide; a file without them is not apart.
@@ -126,6 +128,13 @@ static int by_bytes(const void *x, const void *y)
     return a->bytes != b->bytes ? (a->bytes < b->bytes ? -1 : 1) : sm_str_cmp(a->id, b->id);
 }
 
+/* Has another implementation clustered the file? */
+static bool is_of_others(const choosing *c, const sm_delta_file *f)
+{
+    return c->goal->has_domain && f->cluster_provider.len > 0 &&
+           !sm_str_eq(f->cluster_provider, SMI_CLUSTER_PROVIDER);
+}
+
 /* Finds the set of each file, and moves those that are of none. */
 static void find_sets(choosing *c, sm_arena *a)
 {
@@ -133,6 +142,9 @@ static void find_sets(choosing *c, sm_arena *a)
 
     for (int64_t i = 0; i < c->n_files; i++) {
         const smi_cluster_mark m = smi_cluster_mark_of(&c->files[i]);
+        if (is_of_others(c, &c->files[i])) {
+            continue;
+        }
         if (!sm_str_eq(m.by, c->goal->by)) {
             move_file(c, i, m.by.len > 0 ? "clustered otherwise" : "not clustered");
             continue;
@@ -178,7 +190,7 @@ static void take_choice(const choosing *c, sm_arena *a, smi_cluster_choice *out)
         if (c->whys[i]) {
             out->files[out->n_files] = &c->files[i];
             out->whys[out->n_files++] = c->whys[i];
-        } else if (c->set_of[i]) {
+        } else if (c->set_of[i] || is_of_others(c, &c->files[i])) {
             out->n_kept++;
             out->kept_bytes += c->files[i].size_bytes;
         } else {

@@ -10,6 +10,9 @@
  *            smelt.clusterKeys  the least and the greatest key of its rows, 16 hex digits each
  * Meaning  The rows of a marked file are sorted by the curve's key, and the files of a set share no
  *          stretch of keys. Keys of two sets are not comparable: each has ranks of its own.
+ * Provider The add's clusteringProvider says to other engines that the file is clustered by the
+ *          columns of delta.clustering (table_cluster_domain.c). Files with another provider are
+ *          not ours. It is only written to tables with the feature.
  * Cut      Rows that are taken out of a file leave the others in order, so what is written of them
  *          keeps the mark. */
 #include "table/table_int.h"
@@ -70,6 +73,7 @@ void smi_cluster_mark_put(sm_delta_add *add, const smi_cluster_mark *m, uint64_t
                           uint64_t greatest, sm_arena *a)
 {
     SM_ASSERT(least <= greatest);
+    add->cluster_provider = m->is_told ? SMI_CLUSTER_PROVIDER : SM_STR("");
     set_tags(add, m, sm_arena_strf(a, "%016" PRIx64 "-%016" PRIx64, least, greatest), a);
 }
 
@@ -77,6 +81,7 @@ void smi_cluster_mark_keep(sm_delta_add *add, const sm_delta_file *of, sm_arena 
 {
     const smi_cluster_mark m = smi_cluster_mark_of(of);
 
+    add->cluster_provider = of->cluster_provider;
     if (m.by.len > 0) {
         set_tags(add, &m, tag_of(of, TAG_KEYS), a); /* of the base, which the candidate holds */
     }

@@ -164,9 +164,13 @@ sm_status smi_rules_check(const smi_rules *r, const sm_batch *rows, sm_budget *b
 
 /* What the tags of a file say of how its rows are sorted. */
 typedef struct smi_cluster_mark {
-    sm_str by;  /* the curve and its columns; "": it is not clustered */
-    sm_str set; /* the set of files that were sorted together */
+    sm_str by;    /* the curve and its columns; "": it is not clustered */
+    sm_str set;   /* the set of files that were sorted together */
+    bool is_told; /* other engines are told that smelt has clustered the file */
 } smi_cluster_mark;
+
+/* What the log calls smelt where it tells other engines (clusteringProvider). */
+#define SMI_CLUSTER_PROVIDER SM_STR("smelt")
 
 /** The mark of a file, borrowed of the snapshot; {0}: it has none. */
 smi_cluster_mark smi_cluster_mark_of(const sm_delta_file *f);

@@ -62,7 +62,7 @@ typedef struct optimizing {
 /* A file that a clustering has sorted is none: it would no longer be marked as sorted. */
 static bool is_small(const optimizing *w, const sm_delta_file *f)
 {
-    return smi_cluster_mark_of(f).by.len == 0 &&
+    return smi_cluster_mark_of(f).by.len == 0 && f->cluster_provider.len == 0 &&
            f->size_bytes < w->report->target_bytes - w->report->target_bytes / 4;
 }
 

@@ -386,6 +386,7 @@ def test_smelt_goes_on_with_each_kind_of_spark(smelt, spark, tmp_path, make, key
     table_kinds.check(table_kinds.smelt_query(smelt, uri), table_kinds.merged(rows))
 
 
+<<<<<<< HEAD
 # ---- features, wider types, altered tables ----------------------------------------------------
 
 
@@ -457,3 +458,35 @@ def test_spark_goes_on_where_smelt_altered(smelt, spark, tmp_path):
     assert rows == [(None, decimal.Decimal("1.00"), "2022-04-01"),
                     (None, decimal.Decimal("2.00"), "2022-04-02"), (7, decimal.Decimal("3.25"), "three")]
     assert [row["id"] for row in smelt.sql(f"SELECT id, z, more, last FROM '{uri}' ORDER BY id")] == [1, 2, 3.25]
+=======
+def test_clustered_tables_of_spark(smelt, spark, lake):
+    """By the columns that Spark says, and Spark goes on with the table. Its filters leave files out."""
+    uri = str(lake / "shop" / "sales")
+    spark.sql(f"CREATE TABLE delta.`{uri}` (day INT, name STRING, amount BIGINT) USING delta "
+              "CLUSTER BY (day, name)")
+    smelt("sql", "--write", "--lake", lake, "ALTER TABLE shop.sales SET TBLPROPERTIES "
+          "('delta.targetFileSize' = '20000', 'smelt.rowGroupRows' = '1000')")
+    spark.sql(f"INSERT INTO delta.`{uri}` SELECT CAST(id * 7 % 31 AS INT), "
+              "concat('n', id * 131 % 997), id FROM range(20000)")
+    wanted = (20000, 19999 * 10000)
+
+    def answer(where="true"):
+        rows = spark.read.format("delta").load(uri).where(where).selectExpr(
+            "count(*)", "sum(amount)", "count(DISTINCT input_file_name())").collect()[0]
+        return tuple(rows)
+
+    assert answer()[:2] == wanted
+    before = answer("day = 7 AND name = 'n500'")
+    told = smelt.json("table", "cluster", uri, "--json")
+    assert told["by"] == ["day", "name"] and told["added_files"] >= 10
+    assert answer()[:2] == wanted
+    after = answer("day = 7 AND name = 'n500'")
+    assert after[:2] == before[:2] and after[2] == 1
+    spark.sql(f"INSERT INTO delta.`{uri}` VALUES (1, 'spark', 0)")
+    spark.sql(f"OPTIMIZE delta.`{uri}`")  # Spark's clustering leaves the files of smelt
+    providers = [row[0] for row in spark.read.json(f"{uri}/_delta_log/*.json").where("add IS NOT NULL")
+                 .selectExpr("add.clusteringProvider").distinct().collect()]
+    assert "smelt" in providers
+    assert answer()[:2] == (wanted[0] + 1, wanted[1])
+    smelt("table", "fsck", uri, "--data")
+>>>>>>> 63f2a18 (table: cluster by the columns of delta.clustering)
