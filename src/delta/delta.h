@@ -59,8 +59,7 @@ typedef struct sm_delta_file {
     int32_t n_tags;
     int64_t base_row_id; /* of its first row, where the table tracks rows; −1: none … */
     int64_t row_version; /* … and the version of its rows */
-    sm_str
-        cluster_provider; /* who sorted its rows by the columns of delta.clustering; "": nobody */
+    sm_str cluster_provider; /* who sorted it by the columns of delta.clustering; "": nobody */
 } sm_delta_file;
 
 /** How many rows of the table are in the file: those that its deletion vector does not delete. −1:
