@@ -57,8 +57,8 @@ typedef struct sm_delta_file {
     const sm_delta_dv *dv;     /* deletion vector, or NULL */
     const sm_pair *tags;
     int32_t n_tags;
-    int64_t base_row_id; /* of its first row, where the table tracks rows; −1: none … */
-    int64_t row_version; /* … and the version of its rows */
+    int64_t base_row_id;     /* of its first row, where the table tracks rows; −1: none … */
+    int64_t row_version;     /* … and the version of its rows */
     sm_str cluster_provider; /* who sorted it by the columns of delta.clustering; "": nobody */
 } sm_delta_file;
 
