@@ -191,8 +191,8 @@ static void test_refused(void **state)
          "column \"_Change_Type\" of the table has the name of one of its changes", "table"},
         {PROTOCOL(6), "\\\"delta.identity.start\\\":1", "", "", SM_UNSUPPORTED,
          "the table needs the writer feature \"identityColumns\", which is not supported", "table"},
-        {FEATURES("\"clustering\""), "", "", "", SM_UNSUPPORTED,
-         "the table needs the writer feature \"clustering\", which is not supported", "table"},
+        {FEATURES("\"icebergCompatV2\""), "", "", "", SM_UNSUPPORTED,
+         "the table needs the writer feature \"icebergCompatV2\", which is not supported", "table"},
         {PROTOCOL(8), "", "", "", SM_UNSUPPORTED,
          "the table needs writer version 8; versions 1 to 7 can be written", "table"},
     };
