@@ -204,16 +204,11 @@ LIMITS = {
     "reader protocols 1 to 3": InTest("src/delta/delta_test.c", "UNSUPPORTED"),
     "smelt table cluster of a partitioned": InTest("tests/cli/test_cluster.py",
                                                    "test_partitioned_tables_are_refused"),
-<<<<<<< HEAD
-    "columns by which others say": InTest("src/delta/features.def",
-                                          "SM_FEATURE(clustering, true, NO, 0)"),
+    "columns by which a table with the feature": InTest("tests/cli/test_cluster_domain.py",
+                                                        "test_odd_domains_are_refused"),
     "a change data feed of a table": InTest("src/table/table_rules_test.c", "_Change_Type"),
     "table_changes of a version": InTest("tests/peers/test_change_feed.py",
                                          "test_files_that_were_repaired_away_have_no_changes"),
-=======
-    "columns by which a table with the feature": InTest("tests/cli/test_cluster_domain.py",
-                                                        "test_odd_domains_are_refused"),
->>>>>>> 63f2a18 (table: cluster by the columns of delta.clustering)
     "order of rows": InTest("tests/cli/test_optimize.py", "test_rows_keep_their_order"),
     "writing with features other": InTest("src/table/table_rules_test.c", "UNSUPPORTED"),
     "writing rows of a table with": InTest("tests/peers/test_features.py", '"rowTracking, used": (ROW_TRACKING, {}, False, COPIES)'),

@@ -386,7 +386,6 @@ def test_smelt_goes_on_with_each_kind_of_spark(smelt, spark, tmp_path, make, key
     table_kinds.check(table_kinds.smelt_query(smelt, uri), table_kinds.merged(rows))
 
 
-<<<<<<< HEAD
 # ---- features, wider types, altered tables ----------------------------------------------------
 
 
@@ -458,7 +457,6 @@ def test_spark_goes_on_where_smelt_altered(smelt, spark, tmp_path):
     assert rows == [(None, decimal.Decimal("1.00"), "2022-04-01"),
                     (None, decimal.Decimal("2.00"), "2022-04-02"), (7, decimal.Decimal("3.25"), "three")]
     assert [row["id"] for row in smelt.sql(f"SELECT id, z, more, last FROM '{uri}' ORDER BY id")] == [1, 2, 3.25]
-=======
 def test_clustered_tables_of_spark(smelt, spark, lake):
     """By the columns that Spark says, and Spark goes on with the table. Its filters leave files out."""
     uri = str(lake / "shop" / "sales")
@@ -489,4 +487,3 @@ def test_clustered_tables_of_spark(smelt, spark, lake):
     assert "smelt" in providers
     assert answer()[:2] == (wanted[0] + 1, wanted[1])
     smelt("table", "fsck", uri, "--data")
->>>>>>> 63f2a18 (table: cluster by the columns of delta.clustering)
