@@ -183,7 +183,7 @@ static void test_waits(void **state)
     kit k;
     int64_t n_waits = 0;
     kit_init(&k);
-    setenv("SMELT_FAULT", "delay_ms=20", 1);
+    setenv("SMELT_FAULT", "delay_ms=50", 1);
     sm_quarantine *const q[] = {open_quarantine(&k, "bad/a", 1), open_quarantine(&k, "bad/b", 1)};
     choice by = {.letters = "ab"};
     sm_quarantine_router r = {.quarantines = q, .n_quarantines = 2, .ctx = &by, .takes = takes};
