@@ -179,11 +179,11 @@ static void test_columns(void **state)
  * the quarantines say SM_WAIT; no line comes twice. */
 static void test_waits(void **state)
 {
-    enum { N_BATCHES = 2 * SMI_MOST_ENDING };
+    enum { N_BATCHES = SMI_MOST_ENDING + 4 };
     kit k;
     int64_t n_waits = 0;
     kit_init(&k);
-    setenv("SMELT_FAULT", "delay_ms=50", 1);
+    setenv("SMELT_FAULT", "delay_ms=250", 1);
     sm_quarantine *const q[] = {open_quarantine(&k, "bad/a", 1), open_quarantine(&k, "bad/b", 1)};
     choice by = {.letters = "ab"};
     sm_quarantine_router r = {.quarantines = q, .n_quarantines = 2, .ctx = &by, .takes = takes};
@@ -201,8 +201,8 @@ static void test_waits(void **state)
     sm_quarantine_router_release(&r);
     publish_quarantine(&k, q[0]);
     publish_quarantine(&k, q[1]);
-    assert_string_equal(quarantine_text(&k, "SELECT count(*), sum(line) FROM bad.a"), "256 29056;");
-    assert_string_equal(quarantine_text(&k, "SELECT count(*), sum(line) FROM bad.b"), "128 8128;");
+    assert_string_equal(quarantine_text(&k, "SELECT count(*), sum(line) FROM bad.a"), "136 11356;");
+    assert_string_equal(quarantine_text(&k, "SELECT count(*), sum(line) FROM bad.b"), "68 2278;");
     kit_release(&k);
 }
 

@@ -184,7 +184,7 @@ static void test_lite(void **state)
 /* Removed files are looked up several at a time, and deleted in several batches. */
 static void test_many(void **state)
 {
-    enum { N = 1200, DELAY_MS = 4 };
+    enum { N = 1200, DELAY_MS = 20 };
     kit k;
     sm_error e = {0};
     sm_vacuum_report r;
@@ -200,7 +200,7 @@ static void test_many(void **state)
     }
     put_log(&k, s, 0, sm_arena_str(k.arena, sm_buf_str(&log)).data);
 
-    setenv("SMELT_FAULT", "delay_ms=4", 1);
+    setenv("SMELT_FAULT", "delay_ms=20", 1);
     const int64_t start_ns = sm_monotonic_ns();
     assert_ok(run(&k, s, (sm_vacuum){.retention_us = -1, .is_lite = true, .is_dry = true}, &r, &e),
               &e);
