@@ -202,7 +202,7 @@ typedef struct smi_out_sorted {
     int64_t least_rows; /* … or, with so many, where its cell ends; files end with cells too */
 } smi_out_sorted;
 
-#define SMI_MOST_ENDING 64
+#define SMI_MOST_ENDING 16
 
 /* Rows into data files of one table, one file after the other (table_out.c). */
 typedef struct smi_out {

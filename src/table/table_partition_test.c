@@ -151,7 +151,7 @@ static void test_files(void **state)
  * less often than once a file. */
 static void test_slow_store(void **state)
 {
-    order rows[2 * SMI_MOST_ENDING];
+    order rows[8 * SMI_MOST_ENDING];
     char names[SM_COUNT(rows)][8];
     int64_t n = 0;
     kit k;

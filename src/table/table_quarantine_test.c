@@ -183,7 +183,7 @@ static void test_waits(void **state)
     kit k;
     int64_t n_waits = 0;
     kit_init(&k);
-    setenv("SMELT_FAULT", "delay_ms=250", 1);
+    setenv("SMELT_FAULT", "delay_ms=400", 1);
     sm_quarantine *const q[] = {open_quarantine(&k, "bad/a", 1), open_quarantine(&k, "bad/b", 1)};
     choice by = {.letters = "ab"};
     sm_quarantine_router r = {.quarantines = q, .n_quarantines = 2, .ctx = &by, .takes = takes};
@@ -201,8 +201,8 @@ static void test_waits(void **state)
     sm_quarantine_router_release(&r);
     publish_quarantine(&k, q[0]);
     publish_quarantine(&k, q[1]);
-    assert_string_equal(quarantine_text(&k, "SELECT count(*), sum(line) FROM bad.a"), "136 11356;");
-    assert_string_equal(quarantine_text(&k, "SELECT count(*), sum(line) FROM bad.b"), "68 2278;");
+    assert_string_equal(quarantine_text(&k, "SELECT count(*), sum(line) FROM bad.a"), "40 2380;");
+    assert_string_equal(quarantine_text(&k, "SELECT count(*), sum(line) FROM bad.b"), "20 190;");
     kit_release(&k);
 }
 
