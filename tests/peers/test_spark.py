@@ -457,6 +457,8 @@ def test_spark_goes_on_where_smelt_altered(smelt, spark, tmp_path):
     assert rows == [(None, decimal.Decimal("1.00"), "2022-04-01"),
                     (None, decimal.Decimal("2.00"), "2022-04-02"), (7, decimal.Decimal("3.25"), "three")]
     assert [row["id"] for row in smelt.sql(f"SELECT id, z, more, last FROM '{uri}' ORDER BY id")] == [1, 2, 3.25]
+
+
 def test_clustered_tables_of_spark(smelt, spark, lake):
     """By the columns that Spark says, and Spark goes on with the table. Its filters leave files out."""
     uri = str(lake / "shop" / "sales")
@@ -487,3 +489,89 @@ def test_clustered_tables_of_spark(smelt, spark, lake):
     assert "smelt" in providers
     assert answer()[:2] == (wanted[0] + 1, wanted[1])
     smelt("table", "fsck", uri, "--data")
+
+
+BESIDE = {
+    "rowTracking": "'delta.enableRowTracking' = 'true'",
+    "inCommitTimestamp": "'delta.enableInCommitTimestamps' = 'true'",
+    "v2Checkpoint": "'delta.checkpointPolicy' = 'v2'",
+}
+
+
+@pytest.mark.parametrize("feature", BESIDE)
+def test_smelt_and_spark_write_by_turns(smelt, spark, tmp_path, feature):
+    """Tables of Spark with a feature that asks something of each commit, past a checkpoint of each."""
+    uri = tmp_path / "t"
+    table = f"delta.`{uri}`"
+
+    def check(wanted):
+        assert sorted(row["id"] for row in smelt.sql(f"SELECT id FROM delta_scan('{uri}')")) == wanted
+        assert sorted(row[0] for row in spark.sql(f"SELECT id FROM {table}").collect()) == wanted
+
+    spark.sql(f"CREATE TABLE {table} (id BIGINT, s STRING) USING delta TBLPROPERTIES ({BESIDE[feature]}, "
+              "'delta.checkpointInterval' = '3')")
+    spark.sql(f"INSERT INTO {table} VALUES (1, 'a'), (2, 'b')")
+    smelt("sql", "--write", f"INSERT INTO '{uri}' SELECT 3 AS id, 'c' AS s UNION ALL SELECT 4, 'd'")
+    check([1, 2, 3, 4])
+    spark.sql(f"UPDATE {table} SET s = 'z' WHERE id = 1")
+    smelt("sql", "--write", f"INSERT INTO '{uri}' SELECT 5 AS id, 'e' AS s")
+    smelt("sql", "--write", f"DELETE FROM '{uri}' WHERE id IN (3, 4)")
+    spark.sql(f"INSERT INTO {table} VALUES (6, 'f')")
+    smelt("table", "restore", uri, "--version", "5")
+    check([1, 2, 5])
+    spark.sql(f"INSERT INTO {table} VALUES (7, 'g')")
+    check([1, 2, 5, 7])
+    newest = max(int(path.stem) for path in (uri / "_delta_log").glob("0*.json") if path.stem.isdigit())
+    if feature == "rowTracking":
+        rows = spark.sql(f"SELECT id, _metadata.row_id AS i, _metadata.row_commit_version AS v FROM {table}").collect()
+        found = {row["id"]: (row["i"], row["v"]) for row in rows}
+        assert len({i for i, _ in found.values()}) == 4
+        assert found[5][1] == 4 and found[7][1] == newest  # the versions that brought these rows
+        done = smelt("sql", "--write", f"UPDATE '{uri}' SET s = 'y' WHERE id = 1", check=False)
+        assert done.returncode == 1 and "rowTracking" in done.stderr
+    if feature == "inCommitTimestamp":
+        times = [row["timestamp"] for row in
+                 spark.sql(f"DESCRIBE HISTORY {table}").orderBy("version").collect()]
+        assert times == sorted(set(times)) and len(times) == newest + 1
+        told = json.loads((uri / f"_delta_log/{4:020}.json").read_text().splitlines()[0])
+        when = told["commitInfo"]["inCommitTimestamp"]
+        text = datetime.datetime.fromtimestamp(when / 1000, datetime.timezone.utc).isoformat()
+        ids = spark.sql(f"SELECT id FROM {table} TIMESTAMP AS OF '{text}'").collect()
+        assert sorted(row[0] for row in ids) == [1, 2, 3, 4, 5]
+        assert len(smelt.sql(f"SELECT id FROM delta_scan('{uri}', timestamp => '{text}')")) == 5
+
+
+VARIANTS = """SELECT id, parse_json(t) AS v FROM VALUES (1, '{"a": 1, "b": "x", "c": [1, 2.5, null, true]}'),
+    (2, '[1, "two", {"three": 1e300}]'), (3, NULL), (4, 'null'), (5, '"é\\\\\\\\"'), (6, '{"a": "text", "z": {}}'),
+    (7, '{"a": 7, "b": null}'), (8, '12.50'), (9, '99999999999999999999.125') AS r(id, t)
+    UNION ALL SELECT 10, CAST(DATE'2022-04-01' AS VARIANT) UNION ALL SELECT 11, CAST(X'0102' AS VARIANT)
+    UNION ALL SELECT 12, CAST(TIMESTAMP'2022-04-01 17:05:00.5Z' AS VARIANT)
+    UNION ALL SELECT 13, CAST(TIMESTAMP_NTZ'2022-04-01 17:05:00' AS VARIANT)
+    UNION ALL SELECT 14, CAST(0.00BD AS VARIANT) UNION ALL SELECT 15, CAST(FLOAT('1.5') AS VARIANT)"""
+
+
+@pytest.mark.parametrize("is_shredded", [False, True])
+def test_variants_of_spark_are_their_json(smelt, spark, tmp_path, is_shredded):
+    uri = tmp_path / "t"
+    table = f"delta.`{uri}`"
+    settings = {"spark.sql.variant.writeShredding.enabled": "true",
+                "spark.sql.variant.forceShreddingSchemaForTest": "a INT, b STRING"} if is_shredded else {}
+    for key, value in settings.items():
+        spark.conf.set(key, value)
+    try:
+        more = ", 'delta.enableVariantShredding' = 'true'" if is_shredded else ""
+        spark.sql(f"CREATE TABLE {table} (id INT, v VARIANT) USING delta TBLPROPERTIES ('a' = 'b'{more})")
+        spark.sql(f"INSERT INTO {table} {VARIANTS}")
+    finally:
+        for key in settings:
+            spark.conf.unset(key)
+    wanted = {row["id"]: row["j"] for row in spark.sql(f"SELECT id, to_json(v) AS j FROM {table}").collect()}
+    found = {row["id"]: row["v"] for row in smelt.sql(f"SELECT id, v FROM delta_scan('{uri}')")}
+    assert len(wanted) == 15
+    for key, text in wanted.items():
+        if key == 2:  # Spark writes 1.0E300
+            assert json.loads(found[key]) == json.loads(text)
+        else:
+            assert found[key] == text, key
+    done = smelt("sql", "--write", f"INSERT INTO '{uri}' SELECT 1 AS id, 'x' AS v", check=False)
+    assert done.returncode == 1 and "variant" in done.stderr
