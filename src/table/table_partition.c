@@ -162,6 +162,14 @@ static sm_status settle_split(sm_stage *s, const sm_write *w, sm_error *e)
     return SM_OK;
 }
 
+/* Is it one of the table's partition columns? Changed rows have a column behind those of the table.
+ */
+static bool is_partition_column(const smi_out *o, int32_t i)
+{
+    SM_ASSERT(i >= 0 && i < o->schema->n_fields);
+    return i < o->metadata->schema->n_fields && sm_delta_partition_at(o->metadata, i) >= 0;
+}
+
 /* The columns that files have: all but the partition columns. */
 static void settle_stored(smi_out *o)
 {
@@ -174,7 +182,7 @@ static void settle_stored(smi_out *o)
     int32_t n = 0;
 
     for (int32_t i = 0; i < o->schema->n_fields; i++) {
-        if (sm_delta_partition_at(o->metadata, i) < 0) {
+        if (!is_partition_column(o, i)) {
             columns[n] = i;
             fields[n++] = o->schema->fields[i];
         }
