@@ -198,17 +198,10 @@ static inline sm_status write_orders(kit *k, const sm_write *w, const order *row
     return st;
 }
 
-/* Gives a table the feature deletionVectors, and delta.enableDeletionVectors that value. */
-static inline void enable_vectors(kit *k, const char *table, const char *value)
+/* Gives a table that protocol, and the property as its only one. */
+static inline void give_property(kit *k, const char *table, sm_pair property,
+                                 const sm_delta_protocol *p)
 {
-    const sm_str features[] = {SM_STR("deletionVectors")};
-    const sm_pair config[] = {{SM_STR("delta.enableDeletionVectors"), sm_str_of(value)}};
-    const sm_delta_protocol p = {.min_reader = 3,
-                                 .min_writer = 7,
-                                 .reader_features = features,
-                                 .n_reader_features = 1,
-                                 .writer_features = features,
-                                 .n_writer_features = 1};
     sm_store *store = NULL;
     sm_snapshot *base = NULL;
     int64_t version = 0;
@@ -217,13 +210,36 @@ static inline void enable_vectors(kit *k, const char *table, const char *value)
     assert_ok(sm_store_open(test_stores, kit_uri(k, table), &store, &e), &e);
     assert_ok(sm_snapshot_open(store, SM_VERSION_LATEST, k->budget, &base, &e), &e);
     sm_delta_metadata m = *sm_snapshot_metadata(base);
-    m.config = config;
+    m.config = &property;
     m.n_config = 1;
     const sm_delta_commit c = {
-        .operation = SM_STR("SET TBLPROPERTIES"), .metadata = &m, .protocol = &p};
+        .operation = SM_STR("SET TBLPROPERTIES"), .metadata = &m, .protocol = p};
     assert_ok(sm_delta_commit_write(store, base, &c, k->budget, &version, &e), &e);
     sm_snapshot_release(base);
     sm_store_release(store);
+}
+
+/* Gives a table the feature deletionVectors, and delta.enableDeletionVectors that value. */
+static inline void enable_vectors(kit *k, const char *table, const char *value)
+{
+    const sm_str features[] = {SM_STR("deletionVectors")};
+    const sm_pair property = {SM_STR("delta.enableDeletionVectors"), sm_str_of(value)};
+    const sm_delta_protocol p = {.min_reader = 3,
+                                 .min_writer = 7,
+                                 .reader_features = features,
+                                 .n_reader_features = 1,
+                                 .writer_features = features,
+                                 .n_writer_features = 1};
+
+    give_property(k, table, property, &p);
+}
+
+/* Lets a table record its changes. */
+static inline void enable_feed(kit *k, const char *table)
+{
+    const sm_pair property = {SM_STR("delta.enableChangeDataFeed"), SM_STR("true")};
+
+    give_property(k, table, property, &(sm_delta_protocol){.min_reader = 1, .min_writer = 4});
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */

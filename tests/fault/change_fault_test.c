@@ -4,7 +4,7 @@
  * k-th call, for k = 1, 2, … until the statement succeeds by itself. After each fault the table has
  * its old rows or its new ones, also after an open publication has been completed; the statement
  * succeeds when it is run again on the old ones; and nothing leaks. So too where the statement
- * writes deletion vectors. */
+ * writes deletion vectors, and where it writes files of the change data feed. */
 #include "orders.h"
 
 static const order old_rows[] = {
@@ -45,6 +45,12 @@ static void make_small(kit *k)
 static const char *small_text(kit *k)
 {
     return table_text(k, "b", "t");
+}
+
+static void make_recording(kit *k)
+{
+    make_small(k);
+    enable_feed(k, "b/t");
 }
 
 /* ---- with deletion vectors ------------------------------------------------------------------- */
@@ -136,6 +142,7 @@ static void check_after(kit *k, const scene *of, int n_old_files, sm_status st)
     if (st == SM_DISK_FULL) { /* when files nobody needs would hurt most */
         assert_int_equal(count_data_files(k, "b/t"), n_old_files);
         assert_int_equal(count_ending(k, "b/t", ".bin"), 0);
+        assert_int_equal(count_ending(k, "b/t/_change_data", ".parquet"), 0);
     }
     assert_ok(change(k, of->sql, &e), &e);
     assert_string_equal(of->text(k), of->after);
@@ -189,6 +196,17 @@ static void test_failing_calls(void **state)
     }
 }
 
+static void test_failing_calls_of_a_feed(void **state)
+{
+    for (int i = 1; i < SM_COUNT(statements); i++) { /* the first one adds rows only */
+        fail_each(&(scene){.sql = statements[i].sql,
+                           .before = OLD_TEXT,
+                           .after = statements[i].after,
+                           .make = make_recording,
+                           .text = small_text});
+    }
+}
+
 static void test_failing_calls_of_vectors(void **state)
 {
     for (int i = 0; i < SM_COUNT(marking); i++) {
@@ -199,6 +217,7 @@ static void test_failing_calls_of_vectors(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_failing_calls),
+                                       cmocka_unit_test(test_failing_calls_of_a_feed),
                                        cmocka_unit_test(test_failing_calls_of_vectors)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

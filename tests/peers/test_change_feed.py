@@ -206,18 +206,25 @@ def make_table(uri, partitioned):
                     configuration=FEED)
 
 
-@pytest.mark.parametrize("partitioned", [False, True], ids=["plain", "partitioned"])
-def test_random_statements(smelt, lake, partitioned):
+@pytest.mark.parametrize("partitioned, vectors", [(False, False), (True, False), (False, True)],
+                         ids=["plain", "partitioned", "vectors"])
+def test_random_statements(smelt, lake, partitioned, vectors):
     uri = str(lake / "b" / "t")
     seed = random.randrange(1 << 30)
     print(f"seed {seed}")  # in the report of a failure
     rng = random.Random(seed)
     make_table(uri, partitioned)
+    first = 1
+    if vectors:
+        smelt("sql", "ALTER TABLE b.t SET TBLPROPERTIES ('delta.enableDeletionVectors' = 'true')",
+              "--lake", lake, "--write")
+        first = smelt.json("table", "show", uri, "--json")["version"] + 1
     for _ in range(12):
         smelt("sql", statement(rng), "--lake", lake, "--write")
-    last = DeltaTable(uri).version()
-    feed = check_versions(smelt, uri, 1, last)
-    assert sorted(map(key, feed)) == sorted(map(key, changes_of_deltalake(uri, 1)))
+    last = smelt.json("table", "show", uri, "--json")["version"]
+    feed = check_versions(smelt, uri, first, last)
+    if not vectors:  # delta-rs reads no feed of a table with deletion vectors
+        assert sorted(map(key, feed)) == sorted(map(key, changes_of_deltalake(uri, 1)))
     updates = collections.Counter(row["_change_type"] for row in feed)
     assert updates["update_preimage"] == updates["update_postimage"]
 
