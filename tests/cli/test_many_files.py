@@ -159,8 +159,7 @@ def peak_bytes(*words, **kwargs):
 
 
 def test_what_is_known_of_a_file_is_small(smelt, tmp_path):
-    """Some 450 bytes a file, 1,100 where each list of them is made by doubling. None is read, so the
-    rest of the peak is the same."""
+    """Some 710 bytes a file. None is read, so the rest of the peak is the same."""
     if is_sanitized(smelt):
         pytest.skip("measures the release build")
     (tmp_path / "one.json").write_text('{"id":1}\n')
@@ -172,4 +171,4 @@ def test_what_is_known_of_a_file_is_small(smelt, tmp_path):
         peaks.append(peak_bytes(
             smelt.path, "sql", f"SELECT count(*) AS n FROM read_json('l{n}/*.json', file_date => false, "
             "columns => {id: 'BIGINT'}, filename => true) WHERE filename = ''", cwd=tmp_path))
-    assert (peaks[1] - peaks[0]) / 40_000 < 700
+    assert (peaks[1] - peaks[0]) / 40_000 < 850
