@@ -604,6 +604,7 @@ static sm_status give_large(range_end *s, smi_driver *d, range *r, sm_error *e)
     sm_batch *rows = NULL;
 
     smi_sorter_init(&sorter, s->exec, s->node, s->budget, s->schema, &spec);
+    sorter.is_of_driver = true;
     sm_status st = add_all(s, r, &sorter, e);
     st = st == SM_OK ? smi_sorter_finish(&sorter, e) : st;
     while (st == SM_OK && !smi_pipe_is_past(d->pipe, d->task->ordinal)) {
@@ -613,7 +614,9 @@ static sm_status give_large(range_end *s, smi_driver *d, range *r, sm_error *e)
         }
         st = give(s, d, rows, e);
     }
+    sm_mutex_lock(&s->lock); /* several ranges may be large */
     smi_sorter_release(&sorter);
+    sm_mutex_unlock(&s->lock);
     return st;
 }
 

@@ -347,7 +347,7 @@ static sm_status sort_in_memory(smi_sorter *s, sm_error *e)
 {
     smi_sort_spec spec = s->spec;
     spec.rows = &s->rows;
-    spec.node = s->node; /* no driver runs, whose time it could be */
+    spec.node = s->is_of_driver ? NULL : s->node;
     SM_TRY(smi_sort_rows(s->exec, &spec, s->budget, &s->block, &s->n_order, e));
     s->order = (const smi_sort_row *)s->block->data;
     SM_ASSERT(s->n_order == s->n_rows);

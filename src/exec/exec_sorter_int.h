@@ -47,6 +47,7 @@ typedef struct smi_sorter {
     sm_budget *budget;
     const sm_type *schema; /* of the rows: with keys and place */
     smi_sort_spec spec;    /* without rows */
+    bool is_of_driver;     /* a driver finishes it, which counts its own time */
     sm_mutex lock;
     /* under the lock */
     smi_batches rows;
@@ -64,6 +65,7 @@ typedef struct smi_sorter {
 
 void smi_sorter_init(smi_sorter *s, smi_execution *exec, const sm_plan_node *node,
                      sm_budget *budget, const sm_type *schema, const smi_sort_spec *spec);
+/** Adds to the profile of its node what it has spilled: one at a time of those of a node. */
 void smi_sorter_release(smi_sorter *s);
 /** Takes compact rows. Any thread. When memory is short, sorts and spills all rows in memory. */
 sm_status smi_sorter_add(smi_sorter *s, sm_batch *taken, sm_error *e) SM_MUST_USE;
