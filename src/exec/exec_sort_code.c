@@ -246,7 +246,7 @@ static uint64_t code_of(const smi_sort_code *key, const sm_column *c, int64_t i)
     if (key->is_text) {
         v = key->bits == 0 ? 0 : text_bits(sm_column_str(c, i), key->skip) >> (64 - key->bits);
     } else {
-        v = (order_bits(c, i) - key->least) >> key->cut;
+        v = key->bits == 0 ? 0 : (order_bits(c, i) - key->least) >> key->cut; /* it may be 64 */
     }
     v = key->is_desc ? ~v & (above - 1) : v;
     return key->has_null && key->nulls_first ? v | above : v;
