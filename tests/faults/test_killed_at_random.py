@@ -23,25 +23,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from common import LOAD_DAYS
+
 SEED = int(os.environ.get("SMELT_SEED") or random.SystemRandom().randrange(1_000_000))
 KILLS = int(os.environ.get("KILLS", 20))
 KILLS_FOR_LONG = int(os.environ.get("KILLS_FOR_LONG", 500))
 FIRST_DAY = datetime.date(2022, 4, 1)
 LATER = [f"2030-01-0{n}" for n in range(1, 6)]  # days of rows that no file has
-LOADS = """\
-name: days
-vars:
-  lake: {type: uri}
-  in: {type: uri}
-lake: lake
-sources:
-  - name: in
-tasks:
-  - load: raw.t
-    from: in
-    sql: t.sql
-    by: day
-"""
 LOADED = ("SELECT id, amount, file_date AS day FROM read_json(var('in'), columns => "
           "{id: 'BIGINT', amount: 'BIGINT'}, file_date => true)")
 PARTS = """\
@@ -85,7 +73,7 @@ class World:
         self.states = {"raw/t": {}, "shop/p": {}}  # {table: {version: the model then}}
         self.seconds = 0.05  # what a command takes, about
         (folder / "in").mkdir()
-        for name, text in {"days.yaml": LOADS, "t.sql": LOADED, "parts.yaml": PARTS}.items():
+        for name, text in {"days.yaml": LOAD_DAYS, "t.sql": LOADED, "parts.yaml": PARTS}.items():
             (folder / name).write_text(text)
         schema = pa.schema([("id", pa.int64()), ("amount", pa.int64()), ("day", pa.date32())])
         for table, keys in (("raw/t", None), ("shop/p", ["day"])):
