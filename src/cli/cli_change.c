@@ -221,23 +221,23 @@ static bool is_query(const char *text)
 }
 
 /* t."a" = s."a" AND …, of names with commas between. */
-static sm_status put_keys(const char *names, sm_buf *sql, sm_error *e)
+static sm_status put_keys(smi_cli *cli, const char *text, sm_buf *sql, sm_error *e)
 {
-    for (const char *at = names, *end = at; end; at = end ? end + 1 : at) {
-        end = strchr(at, ',');
-        const sm_str key = {at, end ? (size_t)(end - at) : strlen(at)};
-        if (key.len == 0) {
-            return sm_fail(e, SM_USAGE, "--on \"%s\" has an empty name", names);
-        }
-        sm_buf_text(sql, at > names ? SM_STR(" AND t.") : SM_STR("t."));
-        sm_buf_quoted(sql, key, '"');
+    sm_str *names = NULL;
+    int32_t n = 0;
+
+    SM_TRY(smi_options_names(cli, "--on", text, &names, &n, e));
+    for (int32_t i = 0; i < n; i++) {
+        sm_buf_text(sql, i > 0 ? SM_STR(" AND t.") : SM_STR("t."));
+        sm_buf_quoted(sql, names[i], '"');
         sm_buf_text(sql, SM_STR(" = s."));
-        sm_buf_quoted(sql, key, '"');
+        sm_buf_quoted(sql, names[i], '"');
     }
     return SM_OK;
 }
 
-static sm_status make_merge(sm_str uri, const smi_change_opts *o, sm_buf *sql, sm_error *e)
+static sm_status make_merge(smi_cli *cli, sm_str uri, const smi_change_opts *o, sm_buf *sql,
+                            sm_error *e)
 {
     SM_ASSERT(!o->where && !o->set);
     SM_TRY(need("--using", o->using, "Name a file, a table's folder or a query with the new rows.",
@@ -252,7 +252,7 @@ static sm_status make_merge(sm_str uri, const smi_change_opts *o, sm_buf *sql, s
         put_path(sql, sm_str_of(o->using));
     }
     sm_buf_text(sql, SM_STR(" AS s ON "));
-    SM_TRY(put_keys(o->on, sql, e));
+    SM_TRY(put_keys(cli, o->on, sql, e));
     sm_buf_text(sql, SM_STR(" WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"));
     return SM_OK;
 }
@@ -277,7 +277,7 @@ sm_status smi_change_table(smi_cli *cli, const char *verb, sm_str uri, const smi
     sm_buf sql = {0};
     sm_status st = strcmp(verb, "delete") == 0   ? make_delete(uri, o, &sql, e)
                    : strcmp(verb, "update") == 0 ? make_update(uri, o, &sql, e)
-                                                 : make_merge(uri, o, &sql, e);
+                                                 : make_merge(cli, uri, o, &sql, e);
 
     if (st == SM_OK) {
         st = run_text(cli, sm_buf_str(&sql), e);

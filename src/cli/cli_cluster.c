@@ -10,26 +10,6 @@
 
 /* ---- the options ----------------------------------------------------------------------------- */
 
-/* The columns of "A,B"; NULL: none are named. */
-static sm_status read_columns(smi_cli *cli, const char *text, sm_cluster *c, sm_error *e)
-{
-    const sm_str all = text ? sm_str_of(text) : (sm_str){0};
-    sm_str *by = SM_NEW_ARRAY(cli->arena, sm_str, (int64_t)all.len + 2);
-
-    for (const char *at = text, *end = at; end; at = end ? end + 1 : at) {
-        end = strchr(at, ',');
-        by[c->n_by++] = (sm_str){at, end ? (size_t)(end - at) : strlen(at)};
-        if (by[c->n_by - 1].len == 0) {
-            const sm_status st = sm_fail(e, SM_USAGE, "--by \"%s\" has an empty name", text);
-            sm_error_todo(e, "Write the columns with a comma between: --by day,name.");
-            return st;
-        }
-    }
-    SM_ASSERT((c->n_by > 0) == (text != NULL) && c->n_by <= (int64_t)all.len + 1);
-    c->by = by;
-    return SM_OK;
-}
-
 static sm_status read_curve(const char *text, sm_curve *out, sm_error *e)
 {
     *out = strcmp(text, "hilbert") == 0 ? SM_CURVE_HILBERT : SM_CURVE_ZORDER;
@@ -145,9 +125,13 @@ sm_status smi_cluster_run(smi_cli *cli, sm_str uri, const smi_cluster_opts *o, b
     sm_cluster c = {.uri = uri, .is_dry = is_dry};
     sm_cluster_report r = {0};
     sm_curve curve = SM_CURVE_ZORDER;
+    sm_str *by = NULL;
     const int64_t start_ns = sm_monotonic_ns();
 
-    SM_TRY(read_columns(cli, o->by, &c, e));
+    if (o->by) {
+        SM_TRY(smi_options_names(cli, "--by", o->by, &by, &c.n_by, e));
+        c.by = by;
+    }
     if (o->curve) {
         SM_TRY(read_curve(o->curve, &curve, e));
         c.curve = &curve;

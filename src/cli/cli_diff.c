@@ -83,24 +83,10 @@ static sm_status read_version(const char *option, const char *given, sm_table_at
     return SM_OK;
 }
 
-/* "a,b" */
-static void read_keys(const char *by, sm_arena *a, sm_diff_opts *out)
-{
-    const sm_str all = sm_str_of(by);
-    sm_str *keys = SM_NEW_ARRAY(a, sm_str, all.len + 2);
-    size_t start = 0;
-
-    for (size_t i = 0; i <= all.len && all.len > 0; i++) {
-        if (i == all.len || all.data[i] == ',') {
-            keys[out->n_keys++] = (sm_str){all.data + start, i - start};
-            start = i + 1;
-        }
-    }
-    out->keys = keys;
-}
-
 static sm_status read_options(smi_cli *cli, const smi_diff_opts *o, sm_diff_opts *out, sm_error *e)
 {
+    sm_str *keys = NULL;
+
     *out = (sm_diff_opts){0};
     if (!o->from) {
         const sm_status st = sm_fail(e, SM_USAGE, "smelt table diff needs a version to start from");
@@ -113,7 +99,10 @@ static sm_status read_options(smi_cli *cli, const smi_diff_opts *o, sm_diff_opts
     }
     SM_TRY(read_version("--from", o->from, &out->from, e));
     SM_TRY(read_version("--to", o->to, &out->to, e));
-    read_keys(o->by, cli->arena, out);
+    if (o->by && o->by[0]) {
+        SM_TRY(smi_options_names(cli, "--by", o->by, &keys, &out->n_keys, e));
+        out->keys = keys;
+    }
     return SM_OK;
 }
 

@@ -292,3 +292,24 @@ sm_status smi_options_pairs(smi_cli *cli, const char *option, const smi_list *gi
     *out = pairs;
     return SM_OK;
 }
+
+sm_status smi_options_names(smi_cli *cli, const char *option, const char *text, sm_str **out,
+                            int32_t *n, sm_error *e)
+{
+    sm_str *names = SM_NEW_ARRAY(cli->arena, sm_str, (int64_t)strlen(text) + 1);
+    int32_t found = 0;
+
+    for (const char *at = text, *end = at; end; at = end ? end + 1 : at) {
+        end = strchr(at, ',');
+        names[found] = (sm_str){at, end ? (size_t)(end - at) : strlen(at)};
+        if (names[found++].len == 0) {
+            const sm_status st = sm_fail(e, SM_USAGE, "%s \"%s\" has an empty name", option, text);
+            sm_error_todo(e, "Write the columns with a comma between: %s day,name.", option);
+            return st;
+        }
+    }
+    SM_ASSERT(found > 0);
+    *out = names;
+    *n = found;
+    return SM_OK;
+}
