@@ -68,6 +68,10 @@ void sm_budget_free(sm_budget *b);
 /** Says how much larger the user's limit is than this budget: by fixed_bytes and by `percent` of
  * the user's limit. The advice of a refusal is then in the user's terms. */
 void sm_budget_set_overhead(sm_budget *b, size_t fixed_bytes, int percent);
+/** Says how many bytes the process may hold. The root then returns memory that was freed, and that
+ * the system's allocator keeps, to the system before the process holds more. To be called while
+ * there is no budget below (asserted). */
+void sm_budget_set_resident(sm_budget *root, size_t most_bytes);
 
 /** Sets the flag that cancels the work whose memory this budget and all budgets below it count;
  * NULL: none, not even the parent's. A kernel or function knows only its memory, and finds the flag

@@ -4,7 +4,9 @@
 #include "test.h"
 
 #include "base/memory.h"
+#include "base/poison_int.h"
 #include "base/thread.h"
+#include "base/time.h"
 
 static void test_live_allocs(void **state)
 {
@@ -230,13 +232,62 @@ static void test_reuse(void **state)
     assert_int_equal(sm_live_allocs(), before);
 }
 
+#if !SM_HAS_ASAN /* which has an allocator of its own */
+enum { SMALL_BYTES = 1500, N_SMALL = 16384, LARGE_BYTES = 24 << 20 };
+
+/* What the process holds more than before, when small blocks were freed, but for allocations between
+ * them that live on, and a large one has followed. */
+static size_t resident_with_holes(size_t may_hold_more)
+{
+    static sm_block *blocks[N_SMALL];
+    static void *between[N_SMALL];
+    const size_t before = (size_t)sm_resident_bytes();
+    sm_error e = {0};
+    sm_budget *root = sm_budget_new(NULL, "process", 0);
+    sm_block *large = NULL;
+
+    sm_budget_set_resident(root, may_hold_more ? before + may_hold_more : 0);
+    for (int i = 0; i < N_SMALL; i++) {
+        assert_ok(sm_block_new(root, SMALL_BYTES, &blocks[i], &e), &e);
+        memset(blocks[i]->data, 1, SMALL_BYTES);
+        between[i] = i % 32 == 0 ? sm_alloc(64) : NULL;
+    }
+    for (int i = 0; i < N_SMALL; i++) {
+        sm_block_release(blocks[i]);
+    }
+    assert_ok(sm_block_new(root, LARGE_BYTES, &large, &e), &e);
+    memset(large->data, 1, LARGE_BYTES);
+    const size_t more = (size_t)sm_resident_bytes() - before;
+    sm_block_release(large);
+    for (int i = 0; i < N_SMALL; i++) {
+        sm_free(between[i]);
+    }
+    sm_budget_free(root);
+    return more;
+}
+
+static void test_holes(void **state)
+{
+    const size_t holes = (size_t)SMALL_BYTES * N_SMALL;
+
+    assert_true(resident_with_holes(0) > LARGE_BYTES + holes / 4 * 3);
+    assert_true(resident_with_holes(LARGE_BYTES + holes / 2) < LARGE_BYTES + holes / 4);
+}
+#endif
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_live_allocs),    cmocka_unit_test(test_sizes),
-        cmocka_unit_test(test_budget_tree),    cmocka_unit_test(test_budget_extremes),
-        cmocka_unit_test(test_budget_threads), cmocka_unit_test(test_blocks),
+        cmocka_unit_test(test_live_allocs),
+        cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_budget_tree),
+        cmocka_unit_test(test_budget_extremes),
+        cmocka_unit_test(test_budget_threads),
+        cmocka_unit_test(test_blocks),
         cmocka_unit_test(test_reuse),
+#if !SM_HAS_ASAN
+        cmocka_unit_test(test_holes),
+#endif
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

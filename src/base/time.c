@@ -53,22 +53,34 @@ int64_t sm_cpu_ns(void)
     return clock_ns(CLOCK_PROCESS_CPUTIME_ID);
 }
 
+/* Reads one of the kernel's files on this process. Returns false if there is none. */
+static bool read_own(const char *path, char *text, size_t cap)
+{
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return false;
+    }
+    const ssize_t n = read(fd, text, cap - 1);
+    close(fd);
+    text[n > 0 ? n : 0] = '\0';
+    return n > 0;
+}
+
 /* Not by getrusage: its maximum survives exec and may be that of the shell that started us. */
 int64_t sm_peak_bytes(void)
 {
     char text[4096];
-    const int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        return 0;
-    }
-    const ssize_t n = read(fd, text, sizeof(text) - 1);
-    close(fd);
-    if (n <= 0) {
-        return 0;
-    }
-    text[n] = '\0';
-    const char *row = strstr(text, "\nVmHWM:");
+    const char *row =
+        read_own("/proc/self/status", text, sizeof(text)) ? strstr(text, "\nVmHWM:") : NULL;
     return row ? strtoll(row + strlen("\nVmHWM:"), NULL, 10) * 1024 : 0;
+}
+
+int64_t sm_resident_bytes(void)
+{
+    char text[256];
+    const char *second =
+        read_own("/proc/self/statm", text, sizeof(text)) ? strchr(text, ' ') : NULL;
+    return second ? strtoll(second, NULL, 10) * sysconf(_SC_PAGESIZE) : 0;
 }
 
 void sm_sleep_ms(int64_t ms)

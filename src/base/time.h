@@ -10,11 +10,12 @@
 
 /* ---- clocks ---------------------------------------------------------------------------------- */
 
-int64_t sm_now_us(void);       /* the wall clock, UTC; SMELT_NOW_US overrides it in tests */
-int64_t sm_monotonic_ns(void); /* for measuring durations */
-int64_t sm_cpu_ns(void);       /* processor time of this process, user + system */
-int64_t sm_peak_bytes(void);   /* its largest resident size so far (VmHWM); 0: not known */
-void sm_sleep_ms(int64_t ms);  /* the whole time, signals or not */
+int64_t sm_now_us(void);         /* the wall clock, UTC; SMELT_NOW_US overrides it in tests */
+int64_t sm_monotonic_ns(void);   /* for measuring durations */
+int64_t sm_cpu_ns(void);         /* processor time of this process, user + system */
+int64_t sm_peak_bytes(void);     /* its largest resident size so far (VmHWM); 0: not known */
+int64_t sm_resident_bytes(void); /* its resident size now; 0: not known. Costs microseconds. */
+void sm_sleep_ms(int64_t ms);    /* the whole time, signals or not */
 
 /* ---- the calendar ---------------------------------------------------------------------------- */
 

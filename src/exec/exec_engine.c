@@ -90,6 +90,7 @@ static sm_status make_budget(sm_engine *engine, sm_error *e)
     }
     engine->budget = sm_budget_new(NULL, "the process", counted - idle);
     sm_budget_set_overhead(engine->budget, idle, UNCOUNTED_PERCENT);
+    sm_budget_set_resident(engine->budget, limit);
     return SM_OK;
 }
 
