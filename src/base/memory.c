@@ -311,8 +311,8 @@ static sm_status refuse_take(const sm_budget *b, size_t bytes, size_t used, sm_e
     return st;
 }
 
-/* Returns what the allocator keeps to the system if the process, with the bytes that are about to be
- * allocated, comes near what it may hold. Two threads may do so at once, which does no harm. */
+/* Returns what the allocator keeps to the system if the process, with the bytes that are about to
+ * be allocated, comes near what it may hold. Two threads may do so at once, which does no harm. */
 static void watch_resident(sm_budget *root, size_t bytes)
 {
     const size_t most = root->resident_most;

@@ -235,8 +235,8 @@ static void test_reuse(void **state)
 #if !SM_HAS_ASAN /* which has an allocator of its own */
 enum { SMALL_BYTES = 1500, N_SMALL = 16384, LARGE_BYTES = 24 << 20 };
 
-/* What the process holds more than before, when small blocks were freed, but for allocations between
- * them that live on, and a large one has followed. */
+/* What the process holds more than before, when small blocks were freed, but for allocations
+ * between them that live on, and a large one has followed. */
 static size_t resident_with_holes(size_t may_hold_more)
 {
     static sm_block *blocks[N_SMALL];
