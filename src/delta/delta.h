@@ -437,8 +437,7 @@ typedef struct sm_delta_commit {
     sm_bounds read;  /* SM_READ_FILES: on the table's schema; rows outside were not read */
     bool keeps_rows; /* the same rows in other files: dataChange is false in adds and removes */
     const sm_delta_metadata *metadata; /* new or changed, or NULL; needed for the first version */
-    /* NULL: unchanged; of a new table (1,2), or (3,7) where a type of its schema is a table feature
-     * (timestamp_ntz). */
+    /* NULL: unchanged; of a new table sm_delta_protocol_new(). */
     const sm_delta_protocol *protocol;
     const sm_delta_add *adds;
     int64_t n_adds;
@@ -701,6 +700,9 @@ bool sm_delta_has_feature(const sm_delta_protocol *p, const char *feature);
  */
 sm_delta_protocol sm_delta_protocol_with(const sm_delta_protocol *p, const char *feature,
                                          sm_arena *a);
+/** The protocol of a new table without further features: (1,2), or (3,7) where a type of its schema
+ * is a table feature (timestamp_ntz). */
+sm_delta_protocol sm_delta_protocol_new(const sm_type *schema);
 /** Do files and log know the columns by physical names or ids? */
 bool sm_delta_is_mapped(const sm_delta_protocol *p, const sm_delta_metadata *m);
 /** Turns on column mapping by name for a table that has none: its columns keep their names in
@@ -729,6 +731,12 @@ void sm_delta_note_widened(sm_field *f, sm_str within, const sm_type *from, cons
  */
 sm_status sm_delta_check_property(sm_str key, sm_str value, const char **feature,
                                   sm_error *e) SM_MUST_USE;
+/** Has the metadata all of these properties, with these values? Names may be in any case. */
+bool sm_delta_has_properties(const sm_delta_metadata *m, const sm_pair *items, int32_t n);
+/** May a table with this base (NULL: none) get the protocol and metadata, by the readers that it
+ * declares? Of `m` only the properties count. SM_DENIED names a reader and a feature. */
+sm_status sm_delta_check_readers(const sm_snapshot *base, const sm_delta_protocol *p,
+                                 const sm_delta_metadata *m, sm_error *e) SM_MUST_USE;
 /** The programs of readers.def that know all features of a protocol which ask something of readers.
  * Returns their number; *out lives in `a`. */
 int32_t sm_delta_readers_of(const sm_delta_protocol *p, const char *const **out, sm_arena *a);

@@ -49,22 +49,19 @@ static bool has_type(const sm_type *t, sm_type_id id)
     return false;
 }
 
-/* The protocol of a new table: (1,2), unless a type of the schema needs a table feature. */
-static void choose_protocol(commit_text *r)
+sm_delta_protocol sm_delta_protocol_new(const sm_type *schema)
 {
     static const sm_str ntz[] = {{"timestampNtz", 12}};
 
-    SM_ASSERT(!r->base && !r->c->protocol);
-    r->chosen = (sm_delta_protocol){.min_reader = 1, .min_writer = 2};
-    if (has_type(r->metadata->schema, SM_TYPE_TIMESTAMP_NTZ)) {
-        r->chosen = (sm_delta_protocol){.min_reader = 3,
-                                        .min_writer = 7,
-                                        .reader_features = ntz,
-                                        .n_reader_features = 1,
-                                        .writer_features = ntz,
-                                        .n_writer_features = 1};
+    if (!has_type(schema, SM_TYPE_TIMESTAMP_NTZ)) {
+        return (sm_delta_protocol){.min_reader = 1, .min_writer = 2};
     }
-    r->protocol = &r->chosen;
+    return (sm_delta_protocol){.min_reader = 3,
+                               .min_writer = 7,
+                               .reader_features = ntz,
+                               .n_reader_features = 1,
+                               .writer_features = ntz,
+                               .n_writer_features = 1};
 }
 
 /* The versions of an application's transactions only grow. Where the base already has this version
@@ -86,15 +83,17 @@ static sm_status check_txns(const commit_text *r, sm_error *e)
 }
 
 /* The table is append-only where the property is set to anything but false: a text that is no
- * boolean counts as true, the stricter of the two. */
+ * boolean counts as true, the stricter of the two. A commit that changes the property counts as one
+ * that follows the change; one that brings old files back, perhaps with the old property, does not. */
 static sm_status check_append_only(const commit_text *r, sm_error *e)
 {
-    const sm_str said = r->base ? smi_config(&r->base->metadata, "delta.appendOnly") : (sm_str){0};
-
-    if (said.len == 0 || sm_str_eq_nocase(said, SM_STR("false"))) {
+    if (r->c->n_removes == 0 || r->c->keeps_rows) {
         return SM_OK;
     }
-    if (r->c->n_removes == 0 || r->c->keeps_rows) {
+    const sm_delta_metadata *m = r->c->n_restores > 0 ? &r->base->metadata : r->metadata;
+    const sm_str said = smi_config(m, "delta.appendOnly");
+
+    if (said.len == 0 || sm_str_eq_nocase(said, SM_STR("false"))) {
         return SM_OK;
     }
     const sm_status st = sm_fail(e, SM_DENIED, "the table is append-only");
@@ -150,7 +149,8 @@ static sm_status check_commit(commit_text *r, sm_error *e)
     r->metadata = c->metadata ? c->metadata : &r->base->metadata;
     r->protocol = c->protocol ? c->protocol : r->base ? &r->base->protocol : NULL;
     if (!r->protocol) {
-        choose_protocol(r);
+        r->chosen = sm_delta_protocol_new(r->metadata->schema);
+        r->protocol = &r->chosen;
     }
     if (r->base) {
         SM_TRY(smi_check_writer(&r->base->protocol, &r->base->metadata, e));
@@ -166,7 +166,7 @@ static sm_status check_commit(commit_text *r, sm_error *e)
         SM_TRY(smi_mapping_check(r->base, c->metadata, e));
     }
     SM_TRY(check_late(r, e));
-    SM_TRY(smi_check_declared(r->base, r->protocol, r->metadata, e));
+    SM_TRY(sm_delta_check_readers(r->base, r->protocol, r->metadata, e));
     SM_TRY(check_txns(r, e));
     return check_append_only(r, e);
 }

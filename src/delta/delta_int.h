@@ -391,10 +391,6 @@ bool smi_is_printable(sm_value v);
 
 /** Is it a list of names of readers.def, with commas between? */
 bool smi_are_readers(sm_str list);
-/** May a table with this base (NULL: none) get the protocol and metadata, by the readers that it
- * declares? SM_DENIED names a reader and a feature. */
-sm_status smi_check_declared(const sm_snapshot *base, const sm_delta_protocol *p,
-                             const sm_delta_metadata *m, sm_error *e) SM_MUST_USE;
 /** Is it a double that once was a float? Its older statistics are texts of floats. */
 bool smi_was_float(const sm_field *f);
 /** Prints the name of a type that is not nested, as a schema has it: "long", "decimal(10,2)". */

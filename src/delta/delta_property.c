@@ -191,3 +191,17 @@ sm_status sm_delta_check_property(sm_str key, sm_str value, const char **feature
     }
     return SM_OK;
 }
+
+bool sm_delta_has_properties(const sm_delta_metadata *m, const sm_pair *items, int32_t n)
+{
+    bool has = true;
+
+    for (int32_t i = 0; i < n && has; i++) {
+        int32_t at = 0;
+        while (at < m->n_config && !sm_str_eq_nocase(m->config[at].key, items[i].key)) {
+            at++;
+        }
+        has = at < m->n_config && sm_str_eq(m->config[at].value, items[i].value);
+    }
+    return has;
+}

@@ -95,8 +95,8 @@ static const char *unknown_to(const struct reader *r, const sm_delta_protocol *p
     return NULL;
 }
 
-sm_status smi_check_declared(const sm_snapshot *base, const sm_delta_protocol *p,
-                             const sm_delta_metadata *m, sm_error *e)
+sm_status sm_delta_check_readers(const sm_snapshot *base, const sm_delta_protocol *p,
+                                 const sm_delta_metadata *m, sm_error *e)
 {
     SM_ASSERT(p && m);
     for (int i = 0; i < SM_COUNT(readers); i++) {

@@ -121,7 +121,10 @@ typedef struct smi_flow_task {
     const sm_str *partition_by; /* of a load or table; none: a table that is there keeps its own */
     int32_t n_partition_by;
     smi_flow_place partition_at;
-    bool replaces_partitions; /* of a table: only the partitions that its rows have */
+    bool replaces_partitions;  /* of a table: only the partitions that its rows have */
+    const sm_pair *properties; /* of a load or table: those that its table has after each run */
+    int32_t n_properties;
+    smi_flow_place properties_at;
     const sm_table_name *tables;
     int32_t n_tables;
     int32_t *needs; /* other tasks that its SQL names */

@@ -351,13 +351,23 @@ static sm_status check_variables(const load *l, const bool *names, sm_error *e)
     return SM_OK;
 }
 
-/* Writes what changes without reading a file: the books, and dates that have no file any more. */
+/* Does the table lack a property of the task? */
+static bool lacks_property(const load *l)
+{
+    SM_ASSERT(l->books.snapshot && (l->task->n_properties == 0 || l->task->properties));
+    return !sm_delta_has_properties(sm_snapshot_metadata(l->books.snapshot), l->task->properties,
+                                    l->task->n_properties);
+}
+
+/* Writes what changes without reading a file: the books, dates that have no file any more, and the
+ * table's properties. */
 static sm_status write_books(load *l, sm_error *e)
 {
     sm_stage *stage = NULL;
     const sm_snapshot *there = l->books.snapshot;
 
-    if (!there || l->run->tasks[l->index].candidate || !smi_flow_books_has_news(&l->books)) {
+    if (!there || l->run->tasks[l->index].candidate ||
+        !(smi_flow_books_has_news(&l->books) || lacks_property(l))) {
         return SM_OK;
     }
     sm_status st = open_stage(l, sm_snapshot_metadata(there)->schema, &stage, e);

@@ -370,6 +370,8 @@ sm_status smi_flow_merge_rows(sm_run *r, int32_t task, const sm_plan *plan,
     merge.write = *w;
     merge.write.partition_by = t->partition_by;
     merge.write.n_partition_by = t->n_partition_by;
+    merge.write.properties = t->properties;
+    merge.write.n_properties = t->n_properties;
     merge.rows = rows;
     const sm_status st = sm_stage_merge(&merge, r->env, &state->merged, &state->candidate, e);
     sm_candidate_release(rows);

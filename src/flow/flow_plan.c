@@ -241,6 +241,8 @@ sm_status smi_flow_stage_open(sm_run *r, const smi_flow_task *t, sm_write *w, co
 {
     w->partition_by = t->partition_by;
     w->n_partition_by = t->n_partition_by;
+    w->properties = t->properties;
+    w->n_properties = t->n_properties;
     const sm_status st = sm_stage_open(w, schema, r->env, out, e);
     /* The columns that files are split by are known to be there. */
     return st == SM_NAME && t->n_partition_by > 0 ? smi_flow_at(r->p, t->partition_at, st, e) : st;

@@ -433,7 +433,7 @@ static sm_str info_of(const making *m)
     put_word(&w, "replaced", t->replace >= 0 ? smi_flow_value_text(r, t->replace) : (sm_str){0});
     put_word(&w, "appended", adds_value(m) ? added_value(r, t) : (sm_str){0});
     put_word(&w, "merged", m->merging.order);
-    if (tells_time(m) && sm_candidate_keeps_rows(r->tasks[m->task].candidate)) {
+    if (t->merge && sm_candidate_keeps_rows(r->tasks[m->task].candidate)) {
         sm_json_set_bool(&w, "same_rows", true);
     }
     put_files(r, &w);
@@ -599,6 +599,46 @@ static void tell_added(const making *m)
                          by, SM_STR_ARG(m->t->name), SM_STR_ARG(added_value(m->r, m->t)));
 }
 
+/* ---- properties ----------------------------------------------------------------------------- */
+
+/* A commit that sets properties is passed over when the table's rows are asked for. */
+static void note_properties(const making *m)
+{
+    sm_buf text = {0};
+    sm_json_writer w = {.out = &text};
+
+    sm_json_set_object(&w, "smelt");
+    sm_json_set_text(&w, "pipeline", m->r->p->name);
+    sm_json_set_text(&w, "run", m->r->id);
+    sm_json_set_bool(&w, "same_rows", true);
+    sm_json_end_object(&w);
+    const sm_note note = {.info_json = sm_buf_str(&text)};
+    sm_candidate_note(m->r->tasks[m->task].candidate, &note);
+    sm_buf_release(&text);
+}
+
+/* The rows stay. The properties of the task may be others than the table has. */
+static sm_status keep_rows(making *m, sm_error *e)
+{
+    const sm_delta_metadata *there = sm_snapshot_metadata(m->there.snapshot);
+    sm_candidate **c = &m->r->tasks[m->task].candidate;
+    sm_stage *stage = NULL;
+    sm_write w = {.uri = m->there.uri, .has_base = true, .base = m->there.snapshot};
+
+    SM_ASSERT(m->there.is_there && !*c);
+    if (sm_delta_has_properties(there, m->t->properties, m->t->n_properties)) {
+        return SM_OK;
+    }
+    w.user_metadata = smi_flow_metadata(m->r);
+    SM_TRY(smi_flow_stage_open(m->r, m->t, &w, there->schema, &stage, e));
+    const sm_status st = sm_stage_candidate(stage, c, e);
+    sm_stage_close(stage);
+    if (st == SM_OK) {
+        note_properties(m);
+    }
+    return st;
+}
+
 /* ---- a task --------------------------------------------------------------------------------- */
 
 /* Finds out all that decides the rows, and their fingerprint. */
@@ -624,11 +664,11 @@ static sm_status make_table(making *m, sm_error *e)
 
     if (m->there.is_added) {
         tell_added(m);
-        return SM_OK;
+        return keep_rows(m, e);
     }
     if (!r->asked.reads_paths && sm_str_is(m->there.fingerprint, m->fingerprint) &&
         !smi_flow_is_refreshed(r, m->task)) {
-        return SM_OK; /* the rows would be the same */
+        return keep_rows(m, e); /* they would be the same */
     }
     if (m->there.is_there && m->t->merge && !smi_flow_is_refreshed(r, m->task)) {
         SM_TRY(smi_flow_merge_order(r, m->task, m->there.snapshot, &m->merging, e));

@@ -546,6 +546,7 @@ enum {
     KEY_MERGE,
     KEY_SCD2,
     KEY_PARTITION_BY,
+    KEY_PROPERTIES,
     KEY_CURVE,
 };
 
@@ -591,7 +592,7 @@ static sm_status read_publish(const sm_pipeline *p, const fields *f, smi_flow_ta
     SM_TRY(refuse_keys(p, f, KEY_SQL, KEY_SQL, "loads, views and tables", e));
     SM_TRY(refuse_keys(p, f, KEY_BY, KEY_EVOLVE, "loads", e));
     SM_TRY(refuse_keys(p, f, KEY_REPLACE, KEY_SCD2, "tables", e));
-    SM_TRY(refuse_keys(p, f, KEY_PARTITION_BY, KEY_PARTITION_BY, "loads and tables", e));
+    SM_TRY(refuse_keys(p, f, KEY_PARTITION_BY, KEY_PROPERTIES, "loads and tables", e));
     SM_TRY(refuse_keys(p, f, KEY_CURVE, KEY_CURVE, "cluster", e));
     SM_TRY(want_connection(p, connection, SMI_SERVER_CLICKHOUSE, t->at, &t->connection, e));
     SM_TRY(read_text(p, f, KEY_FROM, "what is published", true, &t->from, e));
@@ -645,7 +646,7 @@ static sm_status read_cluster(const sm_pipeline *p, const fields *f, smi_flow_ta
     SM_TRY(refuse_keys(p, f, KEY_FROM, KEY_FROM, "loads and publish", e));
     SM_TRY(refuse_keys(p, f, KEY_EVOLVE, KEY_EVOLVE, "loads", e));
     SM_TRY(refuse_keys(p, f, KEY_REPLACE, KEY_SCD2, "tables", e));
-    SM_TRY(refuse_keys(p, f, KEY_PARTITION_BY, KEY_PARTITION_BY, "loads and tables", e));
+    SM_TRY(refuse_keys(p, f, KEY_PARTITION_BY, KEY_PROPERTIES, "loads and tables", e));
     if (!f->has[KEY_BY]) {
         return smi_flow_at(p, f->at, sm_fail(e, SM_SYNTAX, "a task that clusters has no by"), e);
     }
@@ -726,6 +727,50 @@ static sm_status read_partition_by(const sm_pipeline *p, const fields *f, smi_fl
     }
     t->partition_at = f->places[KEY_PARTITION_BY];
     return read_columns(p, f, KEY_PARTITION_BY, &t->partition_by, &t->n_partition_by, e);
+}
+
+/* One of the properties before place i, and a table feature that it turns on. */
+static sm_status check_property(const sm_pipeline *p, const sm_pair *items, int32_t i,
+                                sm_delta_protocol *protocol, sm_error *e)
+{
+    const char *feature = NULL;
+
+    for (int32_t k = 0; k < i; k++) {
+        if (sm_str_eq_nocase(items[k].key, items[i].key)) {
+            return sm_fail(e, SM_EXISTS, "the property \"%.*s\" is set twice",
+                           SM_STR_ARG(items[i].key));
+        }
+    }
+    SM_TRY(sm_delta_check_property(items[i].key, items[i].value, &feature, e));
+    if (feature) {
+        *protocol = sm_delta_protocol_with(protocol, feature, p->arena);
+    }
+    return SM_OK;
+}
+
+/* properties: what the table has after each run. What no table may have is refused here, so that
+ * nothing is read before. */
+static sm_status read_properties(const sm_pipeline *p, const fields *f, smi_flow_task *t,
+                                 sm_error *e)
+{
+    struct fy_node *map = f->values[KEY_PROPERTIES];
+    sm_delta_protocol protocol = {.min_reader = 1, .min_writer = 2};
+    void *iterator = NULL;
+
+    t->properties_at = f->places[KEY_PROPERTIES];
+    SM_TRY(want_kind(p, map, t->properties_at, true, "properties", e));
+    sm_pair *items = SM_NEW_ARRAY(p->arena, sm_pair, count_items(map) + 1);
+    for (struct fy_node_pair *pair; (pair = fy_node_mapping_iterate(map, &iterator));) {
+        struct fy_node *key = fy_node_pair_key(pair);
+        const int32_t i = t->n_properties++;
+        SM_TRY(text_of(p, key, "a property", &items[i].key, e));
+        SM_TRY(text_of(p, fy_node_pair_value(pair), items[i].key.data, &items[i].value, e));
+        SM_TRY(smi_flow_at(p, place_of(key), check_property(p, items, i, &protocol, e), e));
+    }
+    SM_ASSERT(t->n_properties >= 0 && protocol.min_reader >= 1);
+    t->properties = items;
+    const sm_delta_metadata m = {.config = items, .n_config = t->n_properties};
+    return smi_flow_at(p, t->properties_at, sm_delta_check_readers(NULL, &protocol, &m, e), e);
 }
 
 /* SQL of an expression, with its place. */
@@ -869,9 +914,10 @@ static sm_status read_made(const sm_pipeline *p, const fields *f, smi_flow_task 
 {
     if (t->kind == SM_TASK_VIEW) {
         SM_TRY(refuse_keys(p, f, KEY_REPLACE, KEY_SCD2, "tables", e));
-        SM_TRY(refuse_keys(p, f, KEY_PARTITION_BY, KEY_PARTITION_BY, "loads and tables", e));
+        SM_TRY(refuse_keys(p, f, KEY_PARTITION_BY, KEY_PROPERTIES, "loads and tables", e));
     }
     SM_TRY(read_partition_by(p, f, t, e));
+    SM_TRY(f->has[KEY_PROPERTIES] ? read_properties(p, f, t, e) : SM_OK);
     if (t->kind == SM_TASK_LOAD) {
         return read_load(p, f, t, e);
     }
@@ -887,9 +933,9 @@ static sm_status read_made(const sm_pipeline *p, const fields *f, smi_flow_task 
 static sm_status read_task(sm_pipeline *p, struct fy_node *map, smi_flow_task *t, sm_error *e)
 {
     static const char *const keys[] = {
-        "load",  "view", "table",        "publish", "cluster",   "sql",
-        "from",  "by",   "evolve",       "replace", "overwrite", "append",
-        "merge", "scd2", "partition_by", "curve",   NULL,
+        "load",  "view", "table",        "publish",    "cluster",   "sql",
+        "from",  "by",   "evolve",       "replace",    "overwrite", "append",
+        "merge", "scd2", "partition_by", "properties", "curve",     NULL,
     };
     static const sm_task_kind kinds[] = {SM_TASK_LOAD, SM_TASK_VIEW, SM_TASK_TABLE, SM_TASK_PUBLISH,
                                          SM_TASK_CLUSTER};

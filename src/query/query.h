@@ -525,10 +525,12 @@ typedef struct sm_statement {
     int32_t n_parts;
     sm_str path;
     bool or_replace, if_not_exists; /* CREATE TABLE */
-    const void *table;              /* sm_relation.table; but for CREATE TABLE */
-    const sm_plan_node *target;     /* its rows; for sm_statement_finish */
-    const sm_dataset *dataset;      /* its files, as scans of it have them */
-    const sm_alter *alters;         /* ALTER TABLE; its plan is one row, of nothing */
+    const sm_pair *properties;      /* the same: TBLPROPERTIES */
+    int32_t n_properties;
+    const void *table;          /* sm_relation.table; but for CREATE TABLE */
+    const sm_plan_node *target; /* its rows; for sm_statement_finish */
+    const sm_dataset *dataset;  /* its files, as scans of it have them */
+    const sm_alter *alters;     /* ALTER TABLE; its plan is one row, of nothing */
     int32_t n_alters;
     sm_row_change change; /* DELETE, UPDATE, MERGE */
     /* Subqueries in `change`: a plan of one row with their values. NULL: there are none. */

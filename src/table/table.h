@@ -226,6 +226,10 @@ typedef struct sm_write {
     sm_str split_by;      /* a column: a data file holds one value of it. "": none */
     const sm_value *only; /* the one value that split_by may have in all rows given; SM_INVALID
                            * names another. NULL: any. Borrowed, as long as the stage */
+    /* Properties that the table has after the write; those that it has otherwise, or has not, are
+     * set by the same commit, as by ALTER TABLE, even where the write changes no row. */
+    const sm_pair *properties;
+    int32_t n_properties;
     bool adds_columns;    /* columns that the rows have and the table has not are added at its end,
                            * NULL in the rows that are there. OVERWRITE takes all columns as they
                            * are */
@@ -248,7 +252,8 @@ typedef struct sm_stage sm_stage;
  * Errors    SM_SCHEMA shows the first difference; also where the table is partitioned by other
  *           columns than partition_by, or these are all columns. SM_UNSUPPORTED: a type that Delta
  *           has not. SM_NAME, SM_TYPE: of partition_by, split_by or `where`. SM_INVALID: a column
- *           twice in partition_by; REPLACE_PARTITIONS of a table that is not partitioned
+ *           twice in partition_by; REPLACE_PARTITIONS of a table that is not partitioned. Those of
+ *           sm_delta_check_property() and sm_delta_check_readers()
  * Cost      reads the table's snapshot, unless w->has_base
  */
 sm_status sm_stage_open(const sm_write *w, const sm_type *schema, const sm_exec_env *env,

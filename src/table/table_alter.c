@@ -86,10 +86,10 @@ static void take_property(smi_altering *t, int32_t at)
     t->is_changed = true;
 }
 
-static sm_status set_mapping(smi_altering *t, const sm_alter *x, sm_error *e)
+static sm_status set_mapping(smi_altering *t, sm_str key, sm_str value, sm_error *e)
 {
     const bool is_mapped = sm_delta_is_mapped(&t->protocol, &t->m);
-    const bool is_wanted = sm_str_eq_nocase(x->text, SM_STR("name"));
+    const bool is_wanted = sm_str_eq_nocase(value, SM_STR("name"));
 
     if (is_wanted && !is_mapped) {
         smi_alter_feature(t, "columnMapping");
@@ -97,9 +97,9 @@ static sm_status set_mapping(smi_altering *t, const sm_alter *x, sm_error *e)
         t->is_changed = true;
         return SM_OK;
     }
-    const int32_t at = find_property(t, x->name);
+    const int32_t at = find_property(t, key);
     SM_ASSERT(at >= 0 || !is_mapped);
-    if (is_mapped && !sm_str_eq_nocase(t->m.config[at].value, x->text)) {
+    if (is_mapped && !sm_str_eq_nocase(t->m.config[at].value, value)) {
         return sm_fail(e, SM_DENIED,
                        "the table maps its columns by \"%.*s\", which does not change: its files "
                        "have names of their own",
@@ -108,20 +108,20 @@ static sm_status set_mapping(smi_altering *t, const sm_alter *x, sm_error *e)
     return SM_OK;
 }
 
-static sm_status set_property(smi_altering *t, const sm_alter *x, sm_error *e)
+sm_status smi_alter_property(smi_altering *t, sm_str key, sm_str value, sm_error *e)
 {
     const char *feature = NULL;
-    const int32_t at = find_property(t, x->name);
+    const int32_t at = find_property(t, key);
 
-    SM_TRY(sm_delta_check_property(x->name, x->text, &feature, e));
-    if (sm_str_eq_nocase(x->name, SM_STR(MAPPING))) {
-        return set_mapping(t, x, e);
+    SM_TRY(sm_delta_check_property(key, value, &feature, e));
+    if (sm_str_eq_nocase(key, SM_STR(MAPPING))) {
+        return set_mapping(t, key, value, e);
     }
     if (feature) {
         smi_alter_feature(t, feature);
     }
-    if (at < 0 || !sm_str_eq(t->m.config[at].value, x->text)) {
-        put_property(t, x->name, x->text);
+    if (at < 0 || !sm_str_eq(t->m.config[at].value, value)) {
+        put_property(t, key, value);
     }
     return SM_OK;
 }
@@ -295,7 +295,7 @@ static sm_status alter_one(smi_altering *t, const sm_alter *x, sm_error *e)
 {
     switch (x->kind) {
     case SM_ALTER_SET_PROPERTY:
-        return set_property(t, x, e);
+        return smi_alter_property(t, x->name, x->text, e);
     case SM_ALTER_UNSET_PROPERTY:
         return unset_property(t, x, e);
     case SM_ALTER_ADD_CONSTRAINT:

@@ -94,7 +94,7 @@ bool sm_candidate_is_empty(const sm_candidate *c)
 bool sm_candidate_keeps_rows(const sm_candidate *c)
 {
     const sm_delta_commit *r = &c->record;
-    return c->base && !r->metadata &&
+    return c->base && c->schema == sm_snapshot_metadata(c->base)->schema &&
            (r->keeps_rows || (r->n_adds == 0 && r->n_removes == 0 && r->n_restores == 0));
 }
 

@@ -265,7 +265,9 @@ static sm_status create_table(changing *c, sm_error *e)
     if (is_done) {
         return SM_OK;
     }
-    const sm_write w = write_to(c, c->base ? SM_WRITE_OVERWRITE : SM_WRITE_APPEND);
+    sm_write w = write_to(c, c->base ? SM_WRITE_OVERWRITE : SM_WRITE_APPEND);
+    w.properties = c->s->properties;
+    w.n_properties = c->s->n_properties;
     SM_TRY(sm_stage_plan(c->s->plan, &w, c->env, NULL, c->report, &c->candidate, e));
     c->candidate->record.operation = c->s->or_replace ? SM_STR("CREATE OR REPLACE TABLE AS SELECT")
                                                       : SM_STR("CREATE TABLE AS SELECT");

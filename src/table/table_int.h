@@ -342,6 +342,7 @@ struct sm_stage {
     const sm_expr *where; /* REPLACE_WHERE, over the table's schema: no other row changes */
     smi_change change;    /* REPLACE_WHERE: by default rows of `where` are deleted */
     sm_str predicate;     /* the same as SQL */
+    sm_str properties; /* those that the write sets and the table had not so, as JSON; "": none */
     const sm_delta_file **removes; /* of the base, in its order */
     int64_t n_removes, cap_removes;
     sm_delta_mark *marks; /* of files that are among the removes, in their order */
@@ -583,8 +584,8 @@ sm_status smi_schema_required(const sm_type *table, sm_arena *a, int32_t **out, 
 /* What the changes, one after the other, make of a table's metadata and protocol. */
 typedef struct smi_altering {
     sm_arena *arena;
-    const sm_snapshot *base;
-    sm_delta_metadata m; /* what is not the base's lives in the arena */
+    const sm_snapshot *base; /* NULL: a new table */
+    sm_delta_metadata m;     /* what is not the base's lives in the arena */
     sm_delta_protocol protocol;
     sm_str *features; /* that were turned on */
     int64_t n_features, cap_features;
@@ -593,6 +594,9 @@ typedef struct smi_altering {
 
 /** Turns on a table feature, if the table has it not. */
 void smi_alter_feature(smi_altering *t, const char *feature);
+/** Sets a property, and turns on the table feature that it needs. Both texts live in the arena, or
+ * as long. Errors: those of sm_delta_check_property(); SM_DENIED: the table's has come to stay. */
+sm_status smi_alter_property(smi_altering *t, sm_str key, sm_str value, sm_error *e) SM_MUST_USE;
 /** Does a change of a column, of its comment or its default. Errors: SM_NAME, SM_TYPE, SM_SCHEMA;
  * SM_DENIED where something in the table uses the column, or a feature must be turned on first
  * (table_alter_column.c). */

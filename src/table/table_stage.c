@@ -9,7 +9,7 @@
  * Open     reads the table's snapshot and refuses all that can be refused before a row is read: the
  *          schema, a table feature (SM_UNSUPPORTED), what it is partitioned by (table_partition.c),
  *          the condition of a replace, an expression of the table that is not understood
- *          (table_rules.c).
+ *          (table_rules.c), a property that the table may not get (table_alter.c).
  * Schema   A table that is there keeps its schema, with its nullability and metadata. The rows
  *          must have its columns, and no others unless they are to be added; where the table has
  *          type widening, an append may bring wider types. OVERWRITE makes a new schema where the
@@ -65,7 +65,9 @@ sm_delta_metadata *smi_candidate_change(sm_candidate *c, const sm_type *schema)
     char uuid[SM_UUID_BYTES];
 
     c->schema = schema;
-    if (c->base) {
+    if (c->record.metadata) {
+        *m = *c->record.metadata;
+    } else if (c->base) {
         *m = *sm_snapshot_metadata(c->base); /* borrowed, and the candidate holds the snapshot */
     } else {
         sm_uuid(uuid);
@@ -152,6 +154,61 @@ static sm_status settle_schema(sm_stage *s, const sm_write *w, const sm_type *ro
     s->out.required = required;
     return c->base ? smi_rules_settle(smi_candidate_metadata(c), order, c->arena, &s->out.rules, e)
                    : SM_OK;
+}
+
+/* ---- its properties -------------------------------------------------------------------------- */
+
+/* {"delta.appendOnly":"true"}: those of the write's that `m` has not, or otherwise. */
+static sm_str changed_properties(const sm_delta_metadata *m, const sm_write *w, sm_arena *a)
+{
+    sm_buf text = {0};
+    sm_json_writer json = {.out = &text};
+
+    sm_json_begin_object(&json);
+    for (int32_t i = 0; i < w->n_properties; i++) {
+        if (!sm_delta_has_properties(m, &w->properties[i], 1)) {
+            sm_json_key(&json, w->properties[i].key);
+            sm_json_put_text(&json, w->properties[i].value);
+        }
+    }
+    sm_json_end_object(&json);
+    const sm_str out = sm_arena_str(a, sm_buf_str(&text));
+    sm_buf_release(&text);
+    return out;
+}
+
+/* Gives the table the write's properties. */
+static sm_status settle_properties(sm_stage *s, const sm_write *w, sm_error *e)
+{
+    sm_candidate *c = s->candidate;
+
+    if (w->n_properties == 0) {
+        return SM_OK;
+    }
+    smi_altering t = {.arena = c->arena, .base = c->base, .m = *smi_candidate_metadata(c)};
+    t.protocol = c->record.protocol ? *c->record.protocol
+                 : c->base          ? *sm_snapshot_protocol(c->base)
+                                    : sm_delta_protocol_new(c->schema);
+    const sm_str changed = changed_properties(&t.m, w, c->arena);
+    for (int32_t i = 0; i < w->n_properties; i++) {
+        const sm_pair *p = &w->properties[i];
+        SM_TRY(smi_alter_property(&t, sm_arena_str(c->arena, p->key),
+                                  sm_arena_str(c->arena, p->value), e));
+    }
+    if (!t.is_changed) {
+        return SM_OK;
+    }
+    SM_TRY(sm_delta_check_readers(c->base, &t.protocol, &t.m, e));
+    sm_delta_metadata *m = SM_NEW(c->arena, sm_delta_metadata);
+    sm_delta_protocol *protocol = SM_NEW(c->arena, sm_delta_protocol);
+    *m = t.m;
+    *protocol = t.protocol;
+    c->record.metadata = m;
+    c->record.protocol = t.n_features > 0 ? protocol : c->record.protocol;
+    c->schema = s->out.schema = m->schema;
+    c->is_always_made = true;
+    s->properties = changed;
+    return SM_OK;
 }
 
 /* ---- opening --------------------------------------------------------------------------------- */
@@ -250,8 +307,7 @@ static sm_status settle_format(sm_stage *s, sm_error *e)
     SM_ASSERT(s->out.format && s->out.format->writer);
     s->out.options = sm_arena_alloc(s->candidate->arena, s->out.format->opts_bytes + 1);
     SM_TRY(sm_options_default(s->out.format->options, s->out.options, e));
-    SM_TRY(s->candidate->base ? smi_group_rows(sm_snapshot_metadata(s->candidate->base), &n, e)
-                              : SM_OK);
+    SM_TRY(smi_group_rows(smi_candidate_metadata(s->candidate), &n, e));
     return n > 0 ? smi_stage_group_rows(s, n, e) : SM_OK;
 }
 
@@ -324,7 +380,7 @@ static void start_record(sm_stage *s, const sm_write *w)
     set_parameters(s);
     r->isolation = isolation_of(s);
     r->user_metadata = sm_arena_str(c->arena, w->user_metadata);
-    c->is_always_made = s->mode == SM_WRITE_OVERWRITE;
+    c->is_always_made = c->is_always_made || s->mode == SM_WRITE_OVERWRITE;
 }
 
 sm_status sm_stage_open(const sm_write *w, const sm_type *schema, const sm_exec_env *env,
@@ -345,6 +401,7 @@ sm_status sm_stage_open(const sm_write *w, const sm_type *schema, const sm_exec_
     s->out.store = s->candidate->store;
     SM_TRY_GOTO(st, done, sm_store_check_put(s->out.store, e));
     SM_TRY_GOTO(st, done, settle_schema(s, w, schema, e));
+    SM_TRY_GOTO(st, done, settle_properties(s, w, e));
     SM_TRY_GOTO(st, done, smi_partition_settle(s, w, e));
     SM_TRY_GOTO(st, done, settle_where(s, w, e));
     SM_TRY_GOTO(st, done, settle_format(s, e));
@@ -472,6 +529,21 @@ static void set_metrics(sm_stage *s)
         memcpy(sm_arena_alloc(s->candidate->arena, sizeof(metrics)), metrics, sizeof(metrics));
 }
 
+/* A commit that sets properties and changes no file says so, as Spark's does. */
+static void describe_properties(sm_stage *s)
+{
+    sm_delta_commit *r = &s->candidate->record;
+    const sm_delta_detail parameter = {SM_STR("properties"), sm_value_str(s->properties)};
+
+    if (s->properties.len > 0 && s->candidate->base && r->n_adds == 0 && r->n_removes == 0) {
+        r->operation = SM_STR("SET TBLPROPERTIES");
+        r->parameters = memcpy(sm_arena_alloc(s->candidate->arena, sizeof(parameter)), &parameter,
+                               sizeof(parameter));
+        r->n_parameters = 1;
+        r->n_metrics = 0;
+    }
+}
+
 sm_status sm_stage_candidate(sm_stage *s, sm_candidate **out, sm_error *e)
 {
     SM_ASSERT(s->state == SMI_STAGE_WRITING && s->out.state == SMI_OUT_NONE);
@@ -491,6 +563,7 @@ sm_status sm_stage_candidate(sm_stage *s, sm_candidate **out, sm_error *e)
     c->record.changes = s->feed.adds;
     c->record.n_changes = s->feed.n_adds;
     set_metrics(s);
+    describe_properties(s);
     c->bytes = s->out.bytes;
     SM_ASSERT(s->out.n_rows >= c->n_rows); /* moved rows only add */
     if (!s->out.places) {                  /* else table_rewrite.c makes the record whole first */

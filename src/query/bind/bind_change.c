@@ -299,6 +299,8 @@ sm_status smi_bind_statement(smi_binding *q, const sm_sql *sql, const smi_statem
 
     out->kind = s->kind;
     out->or_replace = s->or_replace;
+    out->properties = s->properties;
+    out->n_properties = s->n_properties;
     out->if_not_exists = s->if_not_exists;
     out->file = s->file;
     out->format = s->format;

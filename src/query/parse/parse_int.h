@@ -192,7 +192,9 @@ typedef struct smi_statement {
     smi_from *target;               /* the table that is changed: a name or a path */
     bool by_name;                   /* INSERT: the query's columns go by their names */
     bool or_replace, if_not_exists; /* CREATE_TABLE */
-    smi_set *sets;                  /* INSERT: the columns that are named; UPDATE */
+    sm_pair *properties;            /* the same: TBLPROPERTIES */
+    int32_t n_properties;
+    smi_set *sets; /* INSERT: the columns that are named; UPDATE */
     int32_t n_sets;
     smi_ast *where;   /* DELETE, UPDATE; or NULL */
     smi_from *source; /* MERGE */
@@ -286,6 +288,8 @@ sm_status smi_parse_order(smi_parser *p, smi_order **out, int32_t *n) SM_MUST_US
 sm_status smi_parse_type(smi_parser *p, const sm_type **out) SM_MUST_USE;
 /** What stands behind ALTER TABLE and its name (sql_alter.c). */
 sm_status smi_parse_alters(smi_parser *p, sm_alter **out, int32_t *n) SM_MUST_USE;
+/** ('k' = 'v', …) behind TBLPROPERTIES (sql_alter.c). */
+sm_status smi_parse_properties(smi_parser *p, sm_pair **out, int32_t *n) SM_MUST_USE;
 /** Arguments behind a '(', with the ')'. */
 sm_status smi_parse_args(smi_parser *p, smi_ast ***out, int32_t *n) SM_MUST_USE;
 sm_status smi_parse_query(smi_parser *p, smi_select **out) SM_MUST_USE;

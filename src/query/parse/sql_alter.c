@@ -257,23 +257,47 @@ static sm_status parse_key(smi_parser *p, sm_str *out)
 }
 
 /* 'k' = 'v'; a number and a word need no quotes. */
-static sm_status parse_property(altering *t)
+static sm_status parse_pair(smi_parser *p, sm_str *key, sm_str *value)
 {
-    smi_parser *const p = t->p;
-    sm_alter *const out = add_change(t, SM_ALTER_SET_PROPERTY);
-
-    SM_TRY(parse_key(p, &out->name));
+    SM_TRY(parse_key(p, key));
     SM_TRY(smi_expect_op(p, "="));
-    const smi_tok value = p->toks[p->at];
-    if (value.kind == SMI_TOK_STRING) {
-        return parse_text(p, "a value", &out->text);
+    const smi_tok tok = p->toks[p->at];
+    if (tok.kind == SMI_TOK_STRING) {
+        return parse_text(p, "a value", value);
     }
-    if (value.kind != SMI_TOK_NAME && value.kind != SMI_TOK_NUMBER) {
+    if (tok.kind != SMI_TOK_NAME && tok.kind != SMI_TOK_NUMBER) {
         return smi_expected(p, "a value");
     }
     p->at++;
-    out->text = sm_arena_str(p->a, (sm_str){p->sql->text.data + value.off, value.end - value.off});
+    *value = sm_arena_str(p->a, (sm_str){p->sql->text.data + tok.off, tok.end - tok.off});
     return SM_OK;
+}
+
+static sm_status parse_property(altering *t)
+{
+    sm_alter *const out = add_change(t, SM_ALTER_SET_PROPERTY);
+    return parse_pair(t->p, &out->name, &out->text);
+}
+
+sm_status smi_parse_properties(smi_parser *p, sm_pair **out, int32_t *n)
+{
+    int64_t cap = 0;
+
+    SM_TRY(smi_expect_op(p, "("));
+    do {
+        const uint32_t off = p->toks[p->at].off;
+        *out = sm_arena_grow(p->a, *out, *n, &cap, sizeof(**out));
+        sm_pair *const pair = &(*out)[*n];
+        SM_TRY(parse_pair(p, &pair->key, &pair->value));
+        for (int32_t i = 0; i < *n; i++) {
+            if (sm_str_eq_nocase((*out)[i].key, pair->key)) {
+                return smi_sql_fail(p->sql, off, p->e, SM_SYNTAX,
+                                    "the property \"%.*s\" is set twice", SM_STR_ARG(pair->key));
+            }
+        }
+        (*n)++;
+    } while (smi_accept_op(p, ","));
+    return smi_expect_op(p, ")");
 }
 
 static sm_status parse_unset(altering *t)

@@ -25,7 +25,6 @@ static sm_status refuse_clause(smi_parser *p, const char *statement)
         {"PARTITIONED", "Partitions are made by a load of a pipeline."},
         {"CLUSTER", NULL},
         {"LOCATION", "Name the folder in place of the table: CREATE TABLE 'folder' AS …"},
-        {"TBLPROPERTIES", NULL},
     };
     for (int i = 0; i < SM_COUNT(others); i++) {
         if (smi_peek_word(p, 0, others[i].word)) {
@@ -143,6 +142,9 @@ static sm_status parse_create(smi_parser *p, smi_statement *s)
         s->if_not_exists = true;
     }
     SM_TRY(smi_parse_target(p, &s->target));
+    if (smi_accept_word(p, "TBLPROPERTIES")) {
+        SM_TRY(smi_parse_properties(p, &s->properties, &s->n_properties));
+    }
     SM_TRY(refuse_clause(p, "CREATE TABLE"));
     if (smi_peek_op(p, 0, "(")) {
         smi_sql_fail(p->sql, p->toks[p->at].off, p->e, SM_UNSUPPORTED,

@@ -1,0 +1,245 @@
+"""Properties that tables are born with or get by a pipeline: CREATE TABLE … TBLPROPERTIES, and
+`properties:` of loads and tables."""
+import json
+
+import pytest
+
+from shop import actions
+
+PIPELINE = """\
+name: days
+vars:
+  lake: {type: uri, default: ./lake}
+  in: {type: uri, default: ./in}
+lake: lake
+sources:
+  - name: in
+tasks:
+  - load: raw.t
+    from: in
+    sql: t.sql
+    by: day
+    properties: {PROPERTIES}
+  - table: silver.t
+    sql: silver.sql
+    properties: {PROPERTIES}
+  - table: gold.t
+    sql: gold.sql
+"""
+
+
+class Days:
+    """A load of days, a table of it with the same properties, and a table of that without any."""
+
+    def __init__(self, smelt, folder):
+        self.smelt = smelt
+        self.lake = folder / "lake"
+        self.folder = folder
+        (folder / "in").mkdir()
+        (folder / "t.sql").write_text(
+            "SELECT id, file_date AS day FROM read_json(var('in'), columns => {id: 'BIGINT'}, file_date => true)")
+        (folder / "silver.sql").write_text("SELECT id, day FROM raw.t")
+        (folder / "gold.sql").write_text("SELECT count(*) AS n FROM silver.t")
+        self.n = 0
+
+    def day(self):
+        self.n += 1
+        (self.folder / f"in/2022040{self.n}.json").write_text(f'{{"id": {self.n}}}\n')
+
+    def run(self, properties, check=True):
+        (self.folder / "p.yaml").write_text(PIPELINE.replace("{PROPERTIES}", properties))
+        return self.smelt("run", self.folder / "p.yaml", check=check, cwd=self.folder)
+
+    def tables(self):
+        return [self.lake / "raw/t", self.lake / "silver/t"]
+
+    def versions(self):
+        return [len(list((self.lake / t / "_delta_log").glob("*.json"))) for t in ("raw/t", "silver/t", "gold/t")]
+
+
+@pytest.fixture
+def days(smelt, tmp_path):
+    return Days(smelt, tmp_path)
+
+
+def last(table, kind):
+    """The newest action of that kind."""
+    return [a[kind] for a in actions(table) if kind in a][-1]
+
+
+def config(table):
+    return last(table, "metaData")["configuration"]
+
+
+def log(table):
+    """The actions of the newest version."""
+    newest = max((table / "_delta_log").glob("*.json"))
+    return [json.loads(line) for line in newest.read_text().splitlines()]
+
+
+# ---- CREATE TABLE --------------------------------------------------------------------------------
+
+def test_a_table_is_made_with_properties_and_their_features(smelt, tmp_path):
+    smelt("sql", "--write", "CREATE TABLE 't' TBLPROPERTIES ('delta.appendOnly' = 'true', "
+          "delta.enableDeletionVectors = true, 'delta.checkpointInterval' = 20, 'smelt.readers' = 'spark, duckdb', "
+          "'owner' = 'me') AS SELECT 1 AS id", cwd=tmp_path)
+    table = tmp_path / "t"
+    assert config(table) == {"delta.appendOnly": "true", "delta.enableDeletionVectors": "true",
+                             "delta.checkpointInterval": "20", "smelt.readers": "spark, duckdb", "owner": "me"}
+    protocol = last(table, "protocol")
+    assert protocol["readerFeatures"] == ["deletionVectors"]
+    assert sorted(protocol["writerFeatures"]) == ["appendOnly", "deletionVectors", "invariants"]
+    refused = smelt("sql", "--write", "DELETE FROM 't'", cwd=tmp_path, check=False)
+    assert refused.returncode == 1 and "append-only" in refused.stderr
+    assert smelt.sql("FROM 't'", cwd=tmp_path) == [{"id": 1}]
+
+
+def test_a_table_is_made_with_column_mapping(smelt, tmp_path):
+    smelt("sql", "--write", "CREATE TABLE 't' TBLPROPERTIES ('delta.columnMapping.mode' = 'name') "
+          "AS SELECT 1 AS id, 2 AS a", cwd=tmp_path)
+    smelt("table", "alter", "t", "RENAME COLUMN id TO key", cwd=tmp_path)
+    smelt("sql", "--write", "INSERT INTO 't' SELECT 3, 4", cwd=tmp_path)
+    assert smelt.sql("FROM 't' ORDER BY key", cwd=tmp_path) == [{"key": 1, "a": 2}, {"key": 3, "a": 4}]
+
+
+def test_a_table_that_is_replaced_gets_further_properties(smelt, tmp_path):
+    smelt("sql", "--write", "CREATE TABLE 't' TBLPROPERTIES ('a' = '1') AS SELECT 1 AS id", cwd=tmp_path)
+    smelt("sql", "--write", "CREATE OR REPLACE TABLE 't' TBLPROPERTIES ('delta.enableChangeDataFeed' = 'true') "
+          "AS SELECT 'x' AS id", cwd=tmp_path)
+    assert config(tmp_path / "t") == {"a": "1", "delta.enableChangeDataFeed": "true"}
+    assert last(tmp_path / "t", "protocol")["minWriterVersion"] == 4
+
+
+@pytest.mark.parametrize("properties, said", [
+    ("'delta.apendOnly' = 'true'", 'Did you mean "delta.appendOnly"?'),
+    ("'delta.appendOnly' = 'yes'", 'the property "delta.appendOnly" cannot be "yes"'),
+    ("'delta.minWriterVersion' = '7'", "is not changed"),
+    ("'smelt.readers' = 'polars', 'delta.columnMapping.mode' = 'name'",
+     "read by polars, which does not know the table feature columnMapping"),
+    ("'a' = '1', 'A' = '2'", 'the property "A" is set twice'),
+    ("", "expected a property"),
+])
+def test_properties_that_no_table_may_have(smelt, tmp_path, properties, said):
+    done = smelt("sql", "--write", f"CREATE TABLE 't' TBLPROPERTIES ({properties}) AS SELECT 1 AS id",
+                 cwd=tmp_path, check=False)
+    assert done.returncode == 1 and said in done.stderr
+    assert not (tmp_path / "t/_delta_log").exists() and not list(tmp_path.rglob("*.parquet"))
+
+
+# ---- pipelines -----------------------------------------------------------------------------------
+
+def test_tables_are_born_with_their_properties(days):
+    days.day()
+    days.run("{delta.enableChangeDataFeed: true, smelt.readers: 'spark,clickhouse', owner: me}")
+    for table in days.tables():
+        assert config(table) == {"delta.enableChangeDataFeed": "true", "smelt.readers": "spark,clickhouse",
+                                 "owner": "me"}
+        assert last(table, "protocol")["minWriterVersion"] == 4
+    assert days.versions() == [1, 1, 1]
+
+
+def test_a_difference_is_set_in_the_commit_of_the_run(days):
+    days.day()
+    days.run("{a: '1'}")
+    days.day()
+    days.run("{a: '2', delta.enableDeletionVectors: true}")
+    for table in days.tables():
+        kinds = [next(iter(a)) for a in log(table)]
+        assert "add" in kinds and "metaData" in kinds and "protocol" in kinds
+        assert config(table) == {"a": "2", "delta.enableDeletionVectors": "true"}
+    assert days.versions() == [2, 2, 2]
+
+
+def test_a_difference_is_set_where_no_row_is_written(days):
+    days.day()
+    days.run("{a: '1'}")
+    days.run("{a: '2'}")
+    assert days.versions() == [2, 2, 1]  # gold is made of the same rows
+    for table in days.tables():
+        assert config(table) == {"a": "2"}
+        assert log(table)[0]["commitInfo"]["operation"] == "SET TBLPROPERTIES"
+        assert not [a for a in log(table) if "add" in a or "remove" in a]
+    days.run("{a: '2'}")
+    assert days.versions() == [2, 2, 1]
+
+
+def test_what_a_user_has_changed_is_set_again(days):
+    days.day()
+    days.run("{delta.checkpointInterval: 5}")
+    for table in days.tables():
+        days.smelt("table", "alter", table, "SET TBLPROPERTIES ('delta.checkpointInterval' = 7, 'mine' = 'x')")
+    days.run("{delta.checkpointInterval: 5}")
+    for table in days.tables():
+        assert config(table) == {"delta.checkpointInterval": "5", "mine": "x"}
+        assert days.smelt.sql(f"FROM '{table}'") == [{"id": 1, "day": "2022-04-01"}]
+
+
+def test_a_table_that_becomes_append_only_keeps_its_rows_and_is_let_free_again(days):
+    days.day()
+    days.run("{}")
+    days.run("{delta.appendOnly: true}")
+    days.day()
+    refused = days.run("{delta.appendOnly: true}", check=False)  # silver is overwritten
+    assert refused.returncode == 1 and "append-only" in refused.stderr
+    assert days.versions() == [2, 2, 1]
+    days.run("{delta.appendOnly: false}")
+    assert days.smelt.sql(f"SELECT count(*) AS n FROM '{days.lake}/silver/t'") == [{"n": 2}]
+
+
+@pytest.mark.parametrize("properties, line, said", [
+    ("{delta.apendOnly: true}", "p.yaml:13:", 'Did you mean "delta.appendOnly"?'),
+    ("{delta.appendOnly: maybe}", "p.yaml:13:", "true or false"),
+    ("{delta.columnMapping.maxColumnId: 3}", "p.yaml:13:", "is not changed"),
+    ("{smelt.readers: polars, delta.enableTypeWidening: true}", "p.yaml:13:",
+     "polars, which does not know the table feature typeWidening"),
+    ("{owner: me, Owner: you}", "p.yaml:13:", "set twice"),
+    ("[a]", "p.yaml:13:", "not a mapping"),
+])
+def test_properties_that_are_refused_at_once(days, properties, line, said):
+    days.day()
+    done = days.run(properties, check=False)
+    assert done.returncode in (1, 2) and line in done.stderr and said in done.stderr
+    assert not days.lake.exists()
+
+
+def test_a_reader_that_cannot_read_what_the_table_has_is_refused(days):
+    days.day()
+    days.run("{delta.enableTypeWidening: true}")
+    done = days.run("{smelt.readers: polars}", check=False)
+    assert done.returncode == 1 and "polars" in done.stderr and "typeWidening" in done.stderr
+    days.run("{smelt.readers: spark}")
+    assert config(days.tables()[1])["smelt.readers"] == "spark"
+
+
+def test_mapping_does_not_go_away(days):
+    days.day()
+    days.run("{delta.columnMapping.mode: name}")
+    done = days.run("{delta.columnMapping.mode: none}", check=False)
+    assert done.returncode == 1 and "maps its columns" in done.stderr
+    days.day()
+    days.run("{delta.columnMapping.mode: name}")
+    assert [row["id"] for row in days.smelt.sql(f"FROM '{days.lake}/silver/t' ORDER BY id")] == [1, 2]
+
+
+@pytest.mark.parametrize("how", ["append: n", "replace: n", "merge: {key: id}", "scd2: {key: id, at: DATE '2022-04-01'}",
+                                 "partition_by: id, overwrite: partitions"])
+def test_each_way_of_writing_a_table(smelt, tmp_path, how):
+    (tmp_path / "t.sql").write_text("SELECT var('n') AS id, var('n') AS n, 'x' AS text")
+
+    def run(value, properties):
+        (tmp_path / "p.yaml").write_text(
+            "name: p\nvars:\n  lake: {type: uri, default: ./lake}\n  n: {type: integer}\nlake: lake\n"
+            f"tasks:\n  - {{table: a.t, sql: t.sql, {how}, properties: {properties}}}\n")
+        return smelt("run", tmp_path / "p.yaml", "--var", f"n={value}", cwd=tmp_path)
+
+    table = tmp_path / "lake/a/t"
+    run(1, "{a: '1'}")
+    assert config(table) == {"a": "1"}
+    run(1, "{a: '2', delta.enableChangeDataFeed: true}")  # the same rows
+    assert config(table)["a"] == "2"
+    run(2, "{a: '3'}")
+    assert config(table) == {"a": "3", "delta.enableChangeDataFeed": "true"}
+    if how != "scd2: {key: id, at: DATE '2022-04-01'}":
+        run(2, "{a: '3'}")
+    assert len(smelt.sql(f"SELECT id FROM '{table}'")) == 2
+    assert len(list((table / "_delta_log").glob("*.json"))) == 3
