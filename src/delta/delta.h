@@ -387,9 +387,6 @@ typedef struct sm_delta_add {
     const sm_range *ranges; /* one a top-level field; statistics are written from them. Those of
                              * partition columns say nothing */
     const sm_delta_dv *dv;  /* deletion vector, or NULL */
-    bool has_row_id;        /* it was in the table before, with another deletion vector, … */
-    int64_t base_row_id, row_version; /* … and these; other files get new ones where the table
-                                       * tracks rows */
     const sm_pair *tags;
     int32_t n_tags;
     sm_str cluster_provider; /* as in sm_delta_file */
@@ -413,6 +410,8 @@ typedef enum sm_delta_isolation {
     SM_READ_FILES,   /* read the rows that `read` describes: conflicts with rows that others add or
                       * remove there */
     SM_READ_ALL,     /* read the whole table: conflicts with every change of rows */
+    SM_READ_LAYOUT,  /* read which files there are: conflicts with each file that others add or
+                      * remove */
     SM_READ_UNDONE,  /* undoes one commit: where files come back, conflicts with every removal of
                       * rows */
 } sm_delta_isolation;

@@ -188,7 +188,7 @@ static bool is_read(const rival *v, const smi_action *add)
     if (t->c->isolation == SM_READ_NOTHING || t->c->isolation == SM_READ_UNDONE) {
         return false;
     }
-    if (t->c->isolation == SM_READ_ALL || !t->base) {
+    if (t->c->isolation != SM_READ_FILES || !t->base) {
         return true;
     }
     smi_pruner *p = smi_pruner_new(&t->base->metadata, &t->read, t->budget);
@@ -274,6 +274,10 @@ static sm_status weigh_remove(rival *v, const smi_action *action, sm_error *e)
         set_conflict(v, "has removed a file that this one removes");
         return SM_OK;
     }
+    if (t->c->isolation == SM_READ_LAYOUT) {
+        set_conflict(v, "has removed a file");
+        return SM_OK;
+    }
     if (!action->data_change) {
         return SM_OK;
     }
@@ -316,7 +320,9 @@ static sm_status weigh_action(void *ctx, const smi_action *action, sm_error *e)
         }
         break;
     case SMI_ACTION_ADD:
-        if (action->data_change && is_read(v, action)) {
+        if (t->c->isolation == SM_READ_LAYOUT) {
+            set_conflict(v, "has added a file");
+        } else if (action->data_change && is_read(v, action)) {
             set_conflict(v, "has added rows to what was read");
         }
         break;
@@ -476,11 +482,29 @@ static sm_status need_stamp(sm_delta_attempt *t, sm_error *e)
     return SM_OK;
 }
 
+/* The version before has no timestamp, as none before the first that has one: then the time of its
+ * file counts. */
+static sm_status need_file_time(sm_delta_attempt *t, sm_error *e)
+{
+    char key[SMI_LOG_KEY_BYTES];
+    sm_entry entry = {0};
+
+    if (!t->wants_stamp || t->has_stamp || t->stamped < 0) {
+        return SM_OK;
+    }
+    smi_commit_key(t->stamped, key);
+    SM_TRY(sm_store_stat(t->store, sm_str_of(key), t->arena, &entry, e));
+    t->has_stamp = true;
+    t->stamp_ms = entry.modified_us / 1000;
+    return SM_OK;
+}
+
 /* The text as that of the version at which the attempt stands: in `filled`, where versions before
  * decide some of it. */
 static sm_status text_of(sm_delta_attempt *t, sm_buf *filled, sm_str *out, sm_error *e)
 {
-    smi_before before = {.has_rows = t->wants_rows && t->version > t->c->base + 1,
+    smi_before before = {.base = t->c->base,
+                         .has_rows = t->wants_rows && t->version > t->c->base + 1,
                          .base_high_row = -1};
 
     *out = t->c->text;
@@ -488,6 +512,7 @@ static sm_status text_of(sm_delta_attempt *t, sm_buf *filled, sm_str *out, sm_er
         return SM_OK;
     }
     SM_TRY(need_stamp(t, e));
+    SM_TRY(need_file_time(t, e));
     if (before.has_rows) {
         SM_TRY(need_claims(t, e));
         before.base_high_row = smi_high_row(sm_snapshot_domain(t->base, SM_STR(SMI_DOMAIN_ROWS)));

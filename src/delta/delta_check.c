@@ -169,7 +169,6 @@ static bool check_add(const sm_delta_add *add, const sm_delta_metadata *m, bool 
     }
     REFUSE(add->dv && (add->dv->cardinality < 0 || add->dv->cardinality > add->n_rows),
            "a deletion vector has more rows than its file");
-    REFUSE(add->has_row_id && add->base_row_id < 0, "a row id is negative");
     for (int32_t i = 0; deep && add->ranges && i < m->schema->n_fields; i++) {
         const sm_range *r = &add->ranges[i];
         REFUSE(sm_delta_partition_at(m, i) >= 0 && (r->has_min || r->has_max || r->has_nulls),

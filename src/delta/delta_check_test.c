@@ -169,29 +169,25 @@ static const char *break_promise(fixture *f, int i)
         f->adds[1].dv = &f->dv;
         return "a deletion vector has more rows than its file";
     case 15:
-        f->adds[1].has_row_id = true;
-        f->adds[1].base_row_id = -1;
-        return "a row id is negative";
-    case 16:
         f->adds[1].place = &elsewhere;
         return "a new file takes the place of one that stays";
-    case 17:
+    case 16:
         f->marks[1].file = &elsewhere;
         return "a file that gets a deletion vector is not removed first";
-    case 18:
+    case 17:
         f->marks[1].file = f->files;
         return "files that get deletion vectors are not in the base's order, each once";
-    case 19:
+    case 18:
         f->dv.cardinality = 6;
         return "a new deletion vector has no rows, or more than its file";
-    case 20:
+    case 19:
         f->dv.cardinality = 0;
         return "a new deletion vector has no rows, or more than its file";
-    case 21:
+    case 20:
         f->c.changes = f->adds;
         f->c.n_changes = 1;
         return "the table records no changes";
-    case 22:
+    case 21:
         f->c.changes = f->adds;
         f->c.n_changes = 1;
         f->c.metadata = &with_feed;

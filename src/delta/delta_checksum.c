@@ -188,6 +188,12 @@ static sm_status print_checksum(const sm_snapshot *base, const sm_delta_commit *
     return SM_OK;
 }
 
+static bool has_stamps_after(const sm_snapshot *base, const sm_delta_commit *c)
+{
+    return smi_has_stamps(c->protocol ? c->protocol : &base->protocol,
+                          c->metadata ? c->metadata : &base->metadata);
+}
+
 void sm_delta_checksum_follow(sm_store *store, const sm_snapshot *base, const sm_delta_commit *c,
                               int64_t version)
 {
@@ -197,7 +203,7 @@ void sm_delta_checksum_follow(sm_store *store, const sm_snapshot *base, const sm
 
     int64_t n_files = 0, bytes = 0;
 
-    if (!base || smi_has_stamps(&base->protocol, &base->metadata) || /* it would have to say it */
+    if (!base || has_stamps_after(base, c) || /* it would have to say them */
         !base->has_checksum || version != base->version + 1 ||
         !totals_after(base, c, &n_files, &bytes)) {
         return;

@@ -28,7 +28,11 @@ typedef struct commit_text {
     const sm_delta_commit *c;
     const sm_delta_metadata *metadata; /* the table's after the commit */
     const sm_delta_protocol *protocol;
-    sm_delta_protocol chosen;         /* what `protocol` points to for a new table */
+    sm_delta_protocol chosen;  /* what `protocol` points to for a new table */
+    sm_delta_metadata stamped; /* what `metadata` points to if it begins to have timestamps */
+    bool prints_metadata;
+    bool turns_on_rows; /* the table begins to track rows: each file that stays must have ids */
+    sm_delta_isolation isolation;
     bool gives_row_ids, gave_row_ids; /* it is to give them to new files, and did */
     int64_t high_row; /* the highest row id so far, those of this commit too; −1: none */
     sm_arena *arena;
@@ -83,8 +87,9 @@ static sm_status check_txns(const commit_text *r, sm_error *e)
 }
 
 /* The table is append-only where the property is set to anything but false: a text that is no
- * boolean counts as true, the stricter of the two. A commit that changes the property counts as one
- * that follows the change; one that brings old files back, perhaps with the old property, does not. */
+ * boolean counts as true, the stricter of the two. A commit that changes the property counts as
+ * one that follows the change; one that brings old files back, perhaps with the old property, does
+ * not. */
 static sm_status check_append_only(const commit_text *r, sm_error *e)
 {
     if (r->c->n_removes == 0 || r->c->keeps_rows) {
@@ -101,11 +106,41 @@ static sm_status check_append_only(const commit_text *r, sm_error *e)
     return st;
 }
 
-/* What is turned on needs more than a property: the version since when, or ids for all rows. */
-static sm_status fail_turned_on(const char *feature, sm_error *e)
+/* Can the rows of a file that stays, or comes back, have ids? */
+static sm_status check_row_ids(const sm_delta_file *f, sm_error *e)
 {
+    if (f->base_row_id >= 0 || f->n_rows >= 0) {
+        return SM_OK;
+    }
     return sm_fail(e, SM_UNSUPPORTED,
-                   "the feature \"%s\" cannot be turned on for a table that has versions", feature);
+                   "the rows of the file \"%.*s\" get no ids: the log does not say how many it has",
+                   SM_STR_ARG(f->path));
+}
+
+/* What is turned on needs more than a property: the version since when commits have timestamps, or
+ * ids for all rows. */
+static sm_status turn_on(commit_text *r, sm_error *e)
+{
+    const sm_snapshot *b = r->base;
+
+    if (smi_has_stamps(r->protocol, r->metadata) &&
+        !(b && smi_has_stamps(&b->protocol, &b->metadata))) {
+        r->stamped = smi_stamped_since(r->metadata, b, r->now_ms, r->arena);
+        r->metadata = &r->stamped;
+        r->prints_metadata = true;
+    }
+    if (!b || !smi_keeps_row_ids(r->protocol, r->metadata) ||
+        smi_keeps_row_ids(&b->protocol, &b->metadata)) {
+        return SM_OK;
+    }
+    if (!smi_gives_row_ids(r->protocol, r->metadata)) {
+        const sm_status st = sm_fail(e, SM_DENIED, "the table gives its rows no ids");
+        sm_error_todo(e, "Unset its property delta.rowTrackingSuspended first.");
+        return st;
+    }
+    r->turns_on_rows = true;
+    r->isolation = SM_READ_LAYOUT;
+    return SM_OK;
 }
 
 static sm_status check_late(const commit_text *r, sm_error *e)
@@ -116,22 +151,8 @@ static sm_status check_late(const commit_text *r, sm_error *e)
     if (!b) {
         return SM_OK;
     }
-    if (smi_has_stamps(r->protocol, r->metadata) && !smi_has_stamps(&b->protocol, &b->metadata)) {
-        return fail_turned_on("inCommitTimestamp", e);
-    }
-    if (smi_keeps_row_ids(r->protocol, r->metadata) &&
-        !smi_keeps_row_ids(&b->protocol, &b->metadata)) {
-        return fail_turned_on("rowTracking", e);
-    }
     for (int64_t i = 0; i < r->c->n_restores && smi_gives_row_ids(r->protocol, r->metadata); i++) {
-        const sm_delta_file *f = r->c->restores[i];
-        if (f->base_row_id < 0 && f->n_rows < 0) {
-            return sm_fail(
-                e, SM_UNSUPPORTED,
-                "the rows of the file \"%.*s\" get no ids: the log does not say how many "
-                "it has",
-                SM_STR_ARG(f->path));
-        }
+        SM_TRY(check_row_ids(r->c->restores[i], e));
     }
     for (int64_t i = 0; i < r->c->n_adds && !copies; i++) {
         copies = r->c->adds[i].place != NULL;
@@ -147,6 +168,8 @@ static sm_status check_commit(commit_text *r, sm_error *e)
         return sm_fail(e, SM_INVALID, "a new table needs metadata");
     }
     r->metadata = c->metadata ? c->metadata : &r->base->metadata;
+    r->prints_metadata = c->metadata != NULL;
+    r->isolation = c->isolation;
     r->protocol = c->protocol ? c->protocol : r->base ? &r->base->protocol : NULL;
     if (!r->protocol) {
         r->chosen = sm_delta_protocol_new(r->metadata->schema);
@@ -165,6 +188,7 @@ static sm_status check_commit(commit_text *r, sm_error *e)
     if (r->base && c->metadata) {
         SM_TRY(smi_mapping_check(r->base, c->metadata, e));
     }
+    SM_TRY(turn_on(r, e));
     SM_TRY(check_late(r, e));
     SM_TRY(sm_delta_check_readers(r->base, r->protocol, r->metadata, e));
     SM_TRY(check_txns(r, e));
@@ -266,7 +290,7 @@ static void print_info(const commit_text *r, sm_json_writer *w)
     if (r->base) {
         sm_json_set_i64(w, "readVersion", r->base->version);
     }
-    sm_json_set_bool(w, "isBlindAppend", c->isolation == SM_READ_NOTHING && c->n_removes == 0);
+    sm_json_set_bool(w, "isBlindAppend", r->isolation == SM_READ_NOTHING && c->n_removes == 0);
     if (c->n_metrics > 0) {
         put_details(w, "operationMetrics", c->metrics, c->n_metrics, true);
     }
@@ -459,7 +483,7 @@ static void put_new_rows(commit_text *r, int64_t n_rows, sm_json_writer *w)
 {
     SM_ASSERT(n_rows >= 0);
     if (r->gives_row_ids) {
-        smi_put_rows(w, r->high_row + 1, r->base->version + 1);
+        smi_put_rows(w, r->high_row + 1, r->base ? r->base->version + 1 : 0);
         r->high_row += n_rows;
         r->gave_row_ids = true;
     }
@@ -481,11 +505,7 @@ static void print_add(commit_text *r, const sm_delta_add *add, sm_json_writer *w
     if (add->dv) {
         smi_put_vector(w, add->dv);
     }
-    if (add->has_row_id) {
-        smi_put_rows(w, add->base_row_id, add->row_version);
-    } else {
-        put_new_rows(r, add->n_rows, w);
-    }
+    put_new_rows(r, add->n_rows, w);
     put_provider(w, add->cluster_provider);
     smi_end_action(w);
     sm_buf_release(&stats);
@@ -504,7 +524,7 @@ static void print_change(const commit_text *r, const sm_delta_add *file, sm_json
 /* Adds a file that was in the table before, in the place of the file `of` (NULL: behind all). Its
  * statistics are those that its writer gave. */
 static void print_old_file(commit_text *r, const sm_delta_file *f, const sm_delta_file *of,
-                           sm_json_writer *w)
+                           bool data_change, sm_json_writer *w)
 {
     SM_ASSERT(r->base || f->key.len == 0); /* a clone names the files of another table */
     smi_begin_action(w, "add");
@@ -512,7 +532,7 @@ static void print_old_file(commit_text *r, const sm_delta_file *f, const sm_delt
     put_partition(r->metadata, f->partition, r->arena, w);
     sm_json_set_u64(w, "size", f->size_bytes);
     sm_json_set_i64(w, "modificationTime", f->modified_ms);
-    sm_json_set_bool(w, "dataChange", !r->c->keeps_rows);
+    sm_json_set_bool(w, "dataChange", data_change);
     if (f->stats_json.len > 0) {
         sm_json_set_text(w, "stats", f->stats_json);
     }
@@ -537,7 +557,87 @@ static void print_mark(commit_text *r, const sm_delta_mark *m, sm_json_writer *w
     SM_ASSERT(f.n_rows >= m->dv->cardinality);
     f.stats_json = smi_stats_loosen(f.stats_json, r->arena);
     f.dv = m->dv;
-    print_old_file(r, &f, m->file, w);
+    print_old_file(r, &f, m->file, !r->c->keeps_rows, w);
+}
+
+/* ---- ids for files that have none ------------------------------------------------------------ */
+
+/* The files of the base that a commit leaves where they are. */
+typedef struct staying {
+    commit_text *r;
+    sm_map *removed; /* smi_file_identity() of the others */
+    bool lacks_ids;  /* one of them has none */
+    sm_json_writer *w;
+    size_t text_bytes; /* of the commit's text before the first of them, … */
+    int64_t high_row;  /* … and its highest row id */
+} staying;
+
+static void begin_staying(void *ctx)
+{
+    staying *s = ctx;
+
+    SM_ASSERT(s->r->text.len >= s->text_bytes && s->r->high_row >= s->high_row);
+    s->lacks_ids = false;
+    s->r->text.len = s->text_bytes;
+    s->r->high_row = s->high_row;
+}
+
+static bool stays(const staying *s, const sm_delta_file *f)
+{
+    sm_buf text = {0};
+    const bool is_removed =
+        sm_map_get(s->removed, smi_file_identity(f->path, f->dv, &text)) != NULL;
+
+    sm_buf_release(&text);
+    return !is_removed;
+}
+
+static sm_status note_lack(void *ctx, const sm_delta_file *f, sm_error *e)
+{
+    staying *s = ctx;
+
+    if (stays(s, f)) {
+        SM_TRY(check_row_ids(f, e));
+        s->lacks_ids = s->lacks_ids || f->base_row_id < 0;
+    }
+    return SM_OK;
+}
+
+static sm_status print_staying(void *ctx, const sm_delta_file *f, sm_error *e)
+{
+    staying *s = ctx;
+
+    (void)e;
+    if (stays(s, f)) {
+        print_old_file(s->r, f, NULL, false, s->w);
+    }
+    return SM_OK;
+}
+
+/* Where the table begins to track rows, its files are added once more, with ids: all of them, so
+ * that they stay in their order. */
+static sm_status print_with_ids(commit_text *r, sm_json_writer *w, sm_error *e)
+{
+    staying s = {.r = r,
+                 .removed = sm_map_new(r->arena),
+                 .w = w,
+                 .text_bytes = r->text.len,
+                 .high_row = r->high_row};
+    sm_delta_sink sink = {.begin = begin_staying, .file = note_lack, .ctx = &s};
+    sm_buf text = {0};
+
+    if (!r->turns_on_rows) {
+        return SM_OK;
+    }
+    SM_ASSERT(r->base && r->gives_row_ids && r->isolation == SM_READ_LAYOUT);
+    for (int64_t i = 0; i < r->c->n_removes; i++) {
+        const sm_delta_file *f = r->c->removes[i];
+        *sm_map_at(s.removed, smi_file_identity(f->path, f->dv, &text)) = r;
+    }
+    sm_buf_release(&text);
+    SM_TRY(sm_snapshot_each(r->base, NULL, &sink, e));
+    sink.file = print_staying;
+    return s.lacks_ids ? sm_snapshot_each(r->base, NULL, &sink, e) : SM_OK;
 }
 
 static sm_status print_commit(commit_text *r, sm_error *e)
@@ -546,14 +646,16 @@ static sm_status print_commit(commit_text *r, sm_error *e)
     sm_json_writer w = {.out = &r->text};
 
     sm_buf_reset(&r->text);
-    r->gives_row_ids = r->base && smi_gives_row_ids(r->protocol, r->metadata);
+    /* The files of a clone have the ids that they have. */
+    r->gives_row_ids =
+        (r->base || c->n_restores == 0) && smi_gives_row_ids(r->protocol, r->metadata);
     r->high_row = r->base ? smi_high_row(sm_snapshot_domain(r->base, SM_STR(SMI_DOMAIN_ROWS))) : -1;
     print_info(r, &w);
     if (!r->base || c->protocol) {
         print_protocol(r->protocol, &w);
     }
-    if (c->metadata) {
-        SM_TRY(smi_print_metadata(c->metadata, &w, e));
+    if (r->prints_metadata) {
+        SM_TRY(smi_print_metadata(r->metadata, &w, e));
     }
     for (int64_t i = 0; i < c->n_txns; i++) {
         print_txn(&c->txns[i], r->now_ms, &w);
@@ -564,6 +666,7 @@ static sm_status print_commit(commit_text *r, sm_error *e)
     for (int64_t i = 0; i < c->n_removes; i++) {
         print_remove(r, c->removes[i], &w);
     }
+    SM_TRY(print_with_ids(r, &w, e));
     for (int64_t i = 0; i < c->n_adds; i++) {
         print_add(r, &c->adds[i], &w);
     }
@@ -574,7 +677,7 @@ static sm_status print_commit(commit_text *r, sm_error *e)
         print_change(r, &c->changes[i], &w);
     }
     for (int64_t i = 0; i < c->n_restores; i++) {
-        print_old_file(r, c->restores[i], NULL, &w);
+        print_old_file(r, c->restores[i], NULL, !c->keeps_rows, &w);
     }
     if (r->gave_row_ids) { /* files without rows have an id too */
         smi_print_high_row(&w, r->high_row > 0 ? r->high_row : 0);
@@ -733,13 +836,13 @@ sm_status sm_delta_prepare(const sm_snapshot *base, const sm_delta_commit *c, sm
         st = print_commit(&r, e);
     }
     if (st == SM_OK) {
-        if (base && c->isolation == SM_READ_FILES) {
+        if (base && r.isolation == SM_READ_FILES) {
             print_read(&r, &read);
         }
         *out = (sm_delta_prepared){
             .id = r.id,
             .base = base ? base->version : -1,
-            .isolation = c->isolation,
+            .isolation = r.isolation,
             .read = sm_arena_str(a, sm_buf_str(&read)),
             .text = sm_arena_str(a, sm_buf_str(&r.text)),
         };

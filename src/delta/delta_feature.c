@@ -159,18 +159,13 @@ static sm_str *reader_names(const sm_delta_protocol *p, sm_arena *a, int32_t *n)
     return names;
 }
 
-sm_delta_protocol sm_delta_protocol_with(const sm_delta_protocol *p, const char *feature,
-                                         sm_arena *a)
+static sm_delta_protocol with_feature(const sm_delta_protocol *p, const struct feature *f,
+                                      sm_arena *a)
 {
-    const sm_str name = sm_str_of(feature);
-    const struct feature *f = find_feature(name);
+    const sm_str name = sm_str_of(f->name);
     const bool is_read = is_for_readers(name);
     sm_delta_protocol out = *p;
 
-    SM_ASSERT(f && p->min_reader <= 3 && p->min_writer <= 7);
-    if (sm_delta_has_feature(p, feature)) {
-        return out;
-    }
     if (!is_read && f->legacy_writer > 0 && p->min_writer < 7) {
         out.min_writer = f->legacy_writer;
         return out;
@@ -186,6 +181,23 @@ sm_delta_protocol sm_delta_protocol_with(const sm_delta_protocol *p, const char 
         out.min_reader = 3;
     }
     return out;
+}
+
+sm_delta_protocol sm_delta_protocol_with(const sm_delta_protocol *p, const char *feature,
+                                         sm_arena *a)
+{
+    const struct feature *f = find_feature(sm_str_of(feature));
+
+    SM_ASSERT(f && p->min_reader <= 3 && p->min_writer <= 7);
+    if (sm_delta_has_feature(p, feature)) {
+        return *p;
+    }
+    if (!sm_str_is(sm_str_of(feature), "rowTracking")) {
+        return with_feature(p, f, a);
+    }
+    /* It keeps the highest row id in a domain. */
+    const sm_delta_protocol needed = sm_delta_protocol_with(p, "domainMetadata", a);
+    return with_feature(&needed, f, a);
 }
 
 /* ---- may it be written? ---------------------------------------------------------------------- */

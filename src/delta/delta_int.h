@@ -311,6 +311,10 @@ bool smi_has_stamps(const sm_delta_protocol *p, const sm_delta_metadata *m);
 bool smi_gives_row_ids(const sm_delta_protocol *p, const sm_delta_metadata *m);
 /** Do rows keep their ids where they are written into other files? */
 bool smi_keeps_row_ids(const sm_delta_protocol *p, const sm_delta_metadata *m);
+/** Metadata by which commits have timestamps of their own since the version after `base` (NULL: of
+ * a new table, since its first). In `a`. */
+sm_delta_metadata smi_stamped_since(const sm_delta_metadata *m, const sm_snapshot *base,
+                                    int64_t now_ms, sm_arena *a);
 /** The highest row id that was given out, by the domain SMI_DOMAIN_ROWS (NULL: none is there); −1:
  * none was. */
 int64_t smi_high_row(const sm_delta_domain *d);
@@ -323,8 +327,10 @@ bool smi_wants_stamp(sm_str text);
 bool smi_wants_rows(sm_str text);
 /* What the versions before a commit say. */
 typedef struct smi_before {
+    int64_t base; /* the version that the commit was made for; −1: a new table */
     bool has_stamp;
-    int64_t stamp_ms; /* of the version right before */
+    int64_t stamp_ms; /* of the version right before; where it has no timestamp of its own, that of
+                       * its file */
     bool has_rows;
     int64_t base_high_row, high_row; /* at the commit's base, and right before it */
 } smi_before;

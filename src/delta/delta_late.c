@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * delta/delta_late.c: what a commit says that depends on the versions before it: its in-commit
- * timestamp, and the ids and versions of new rows in a table that tracks rows.
+ * timestamp, since when commits have one, and the ids and versions of new rows in a table that
+ * tracks rows.
  *
  * Why      The text of a commit is made, and may be in a lake's journal, before it is known which
  *          version it becomes. So it is made as for the version right behind its base, and filled
  *          in when it is put (delta_attempt.c). What is filled in follows from the text and the
  *          versions before it alone: all who put the same commit put the same bytes.
  * Stamp    the time at which the commit was prepared, or a millisecond after the version before it,
- *          whichever is later.
+ *          whichever is later. The first commit with a timestamp is later than the file of the one
+ *          before it. Its metadata says its version and time: a version there above the base can
+ *          only be its own.
  * Rows     A new file's ids begin behind the highest that was given out before. What is above the
  *          base's highest id in the text is new, and moves up by as many ids as others have given
  *          out since. Ids of files that come back are not above it, and stay.
@@ -24,6 +27,9 @@
 #define STAMP       "\"inCommitTimestamp\":"
 #define ROW_ID      "\"baseRowId\":"
 #define ROW_VERSION "\"defaultRowCommitVersion\":"
+#define SINCE       "delta.inCommitTimestampEnablement"
+#define SINCE_AT    "\"" SINCE "Version\":\""
+#define SINCE_MS    "\"" SINCE "Timestamp\":\""
 #define HIGH_ROW    "rowIdHighWaterMark\\\":" /* within the text of the domain */
 #define ROWS_LINE   "{\"domainMetadata\":{\"domain\":\"" SMI_DOMAIN_ROWS "\""
 
@@ -38,6 +44,31 @@ bool smi_has_stamps(const sm_delta_protocol *p, const sm_delta_metadata *m)
 {
     return sm_delta_has_feature(p, "inCommitTimestamp") &&
            is_true(m, "delta.enableInCommitTimestamps");
+}
+
+sm_delta_metadata smi_stamped_since(const sm_delta_metadata *m, const sm_snapshot *base,
+                                    int64_t now_ms, sm_arena *a)
+{
+    sm_pair *config = SM_NEW_ARRAY(a, sm_pair, m->n_config + 2);
+    const sm_str since = SM_STR(SINCE);
+    sm_delta_metadata out = *m;
+
+    out.config = config;
+    out.n_config = 0;
+    for (int32_t i = 0; i < m->n_config; i++) {
+        const sm_str key = m->config[i].key;
+        if (key.len < since.len || !sm_str_eq_nocase((sm_str){key.data, since.len}, since)) {
+            config[out.n_config++] = m->config[i];
+        }
+    }
+    if (base) {
+        config[out.n_config++] =
+            (sm_pair){SM_STR(SINCE "Version"), sm_arena_strf(a, "%" PRId64, base->version + 1)};
+        config[out.n_config++] =
+            (sm_pair){SM_STR(SINCE "Timestamp"), sm_arena_strf(a, "%" PRId64, now_ms)};
+    }
+    SM_ASSERT(out.n_config <= m->n_config + 2);
+    return out;
 }
 
 bool smi_gives_row_ids(const sm_delta_protocol *p, const sm_delta_metadata *m)
@@ -133,6 +164,27 @@ static void put_with(sm_str *line, const char *at, int64_t number, sm_buf *out)
     *line = (sm_str){end, (size_t)(limit - end)};
 }
 
+/* The timestamp of a commit that was prepared at that time. */
+static int64_t stamp_after(const smi_before *b, int64_t asked_ms)
+{
+    return b->has_stamp && b->stamp_ms >= asked_ms ? b->stamp_ms + 1 : asked_ms;
+}
+
+/* Metadata by which commits have timestamps from this one on says so. */
+static void fill_since(sm_str *line, int64_t version, const smi_before *b, sm_buf *out)
+{
+    const char *limit = line->data + line->len, *end = NULL;
+    const char *at = find_member(*line, SINCE_AT);
+
+    if (!at || number_at(at, limit, &end) <= b->base) {
+        return;
+    }
+    put_with(line, at, version, out);
+    at = find_member(*line, SINCE_MS);
+    SM_ASSERT(at); /* it is printed behind the version */
+    put_with(line, at, stamp_after(b, number_at(at, limit, &end)), out);
+}
+
 static void fill_line(sm_str line, int64_t version, const smi_before *b, sm_buf *out)
 {
     const char *limit = line.data + line.len, *end = NULL;
@@ -141,8 +193,9 @@ static void fill_line(sm_str line, int64_t version, const smi_before *b, sm_buf 
 
     SM_ASSERT(shift >= 0 || !b->has_rows);
     if (at && sm_str_starts(line, SM_STR("{\"commitInfo\":"))) {
-        const int64_t asked = number_at(at, limit, &end);
-        put_with(&line, at, b->has_stamp && b->stamp_ms >= asked ? b->stamp_ms + 1 : asked, out);
+        put_with(&line, at, stamp_after(b, number_at(at, limit, &end)), out);
+    } else if (sm_str_starts(line, SM_STR("{\"metaData\":"))) {
+        fill_since(&line, version, b, out);
     } else if (b->has_rows && sm_str_starts(line, SM_STR("{\"add\":")) &&
                (at = find_member(line, ROW_ID)) && number_at(at, limit, &end) > b->base_high_row) {
         put_with(&line, at, number_at(at, limit, &end) + shift, out);

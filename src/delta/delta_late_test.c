@@ -242,26 +242,195 @@ static void test_off(void **state)
     sm_snapshot_release(base);
 }
 
+/* ---- turned on ------------------------------------------------------------------------------- */
+
+#define PLAIN                                                                                      \
+    "{\"protocol\":{\"minReaderVersion\":1,\"minWriterVersion\":7,\"writerFeatures\":[]}}\n"
+#define NO_IDS(path, n_rows)                                                                       \
+    "{\"add\":{\"path\":\"" path "\",\"partitionValues\":{},\"size\":5,"                           \
+    "\"modificationTime\":1,\"dataChange\":true,\"stats\":\"{\\\"numRecords\\\":" n_rows "}\"}}\n"
+
+/* Commits a property by the side of what `with` does, and with the feature that the property needs
+ * or the protocol as it is. */
+static sm_status turn_on(const fixture *f, sm_snapshot *base, const char *property,
+                         bool has_feature, const sm_delta_commit *with, sm_error *e)
+{
+    const sm_pair on = {sm_str_of(property), SM_STR("true")};
+    sm_delta_metadata m = *sm_snapshot_metadata(base);
+    const char *feature = NULL;
+    int64_t version = -1;
+
+    assert_ok(sm_delta_check_property(on.key, on.value, &feature, e), e);
+    const sm_delta_protocol p =
+        sm_delta_protocol_with(sm_snapshot_protocol(base), feature, f->arena);
+    sm_delta_commit c = with ? *with : (sm_delta_commit){0};
+    m.config = has_feature ? (sm_pair[]){on, m.config[0]} : &on;
+    m.n_config = has_feature ? 2 : 1;
+    c.metadata = &m;
+    c.protocol = has_feature ? NULL : &p;
+    return sm_delta_commit_write(f->store, base, &c, NULL, &version, e);
+}
+
+static int64_t number_of(const sm_snapshot *s, const char *property)
+{
+    int64_t n = -1;
+
+    return sm_parse_i64(smi_config(sm_snapshot_metadata(s), property), &n) ? n : -1;
+}
+
+/* The first version with a timestamp says so, and is later than the file of the one before it: also
+ * where the commit comes behind versions of others. Later metadata says the same. */
+static void test_stamps_turned_on(void **state)
+{
+    const fixture *f = *state;
+    int64_t version = -1;
+    sm_error e = {0};
+    const char *const since = "delta.inCommitTimestampEnablementVersion";
+    const char *const since_ms = "delta.inCommitTimestampEnablementTimestamp";
+
+    put_version(f, 0, PLAIN METADATA("\"delta.inCommitTimestampEnablementVersion\":\"77\""));
+    sm_snapshot *base = open_at(f, 0);
+    assert_ok(append(f, base, "a", 1, &e), &e);
+    const int64_t before_ms = sm_now_us() / 1000;
+    assert_ok(turn_on(f, base, "delta.enableInCommitTimestamps", false, NULL, &e), &e);
+    sm_snapshot_release(base);
+    base = open_at(f, 2);
+    assert_int_equal(number_of(base, since), 2);
+    assert_int_equal(number_of(base, since_ms), stamp_of(f, 2));
+    assert_true(stamp_of(f, 2) > before_ms - 1000 && stamp_of(f, 1) == -1);
+    sm_delta_metadata m = *sm_snapshot_metadata(base);
+    m.description = SM_STR("other");
+    const sm_delta_commit other = {.metadata = &m};
+    assert_ok(sm_delta_commit_write(f->store, base, &other, NULL, &version, &e), &e);
+    sm_snapshot_release(base);
+    base = open_at(f, 3);
+    assert_int_equal(number_of(base, since), 2);
+    assert_int_equal(number_of(base, since_ms), stamp_of(f, 2));
+    assert_true(stamp_of(f, 3) > stamp_of(f, 2));
+    sm_snapshot_release(base);
+}
+
+/* All files get ids, in their order, and none is there twice. */
+static void test_rows_turned_on(void **state)
+{
+    const fixture *f = *state;
+    int64_t n = 0;
+    sm_error e = {0};
+
+    put_version(f, 0, PLAIN METADATA("") NO_IDS("a", "3") NO_IDS("b", "0") NO_IDS("c", "5"));
+    sm_snapshot *base = open_at(f, 0);
+    const sm_delta_file *gone = &sm_snapshot_files(base, &n)[0];
+    const sm_delta_add add = {.key = SM_STR("d"), .size_bytes = 9, .n_rows = 2};
+    const sm_delta_commit with = {
+        .adds = &add, .n_adds = 1, .removes = &gone, .n_removes = 1, .isolation = SM_READ_ALL};
+    assert_ok(turn_on(f, base, "delta.enableRowTracking", false, &with, &e), &e);
+    sm_snapshot_release(base);
+    sm_snapshot *s = open_at(f, 1);
+    const sm_delta_file *files = sm_snapshot_files(s, &n);
+    const char *const keys[] = {"b", "c", "d"};
+    assert_int_equal(n, SM_COUNT(keys));
+    for (int i = 0; i < SM_COUNT(keys); i++) {
+        assert_true(sm_str_is(files[i].key, keys[i]));
+    }
+    assert_rows(s, "b", 0, 1);
+    assert_rows(s, "c", 0, 1);
+    assert_rows(s, "d", 5, 1);
+    assert_int_equal(high_row(s), 6);
+    assert_true(sm_delta_has_feature(sm_snapshot_protocol(s), "domainMetadata"));
+    sm_snapshot_release(s);
+}
+
+/* Whoever adds or removes a file meanwhile gives it no ids, or takes one away that would come back.
+ */
+static void test_rows_turned_on_too_late(void **state)
+{
+    const fixture *f = *state;
+    int64_t n = 0, version = -1;
+    sm_error e = {0};
+
+    for (int i = 0; i < 3; i++) {
+        put_version(f, 0, PLAIN METADATA("") NO_IDS("a", "3") NO_IDS("b", "4"));
+        for (int v = 1; v <= 2 && i > 0; v++) { /* those of the round before */
+            char key[SMI_LOG_KEY_BYTES];
+            smi_commit_key(v, key);
+            const sm_status st = sm_store_delete(f->store, sm_str_of(key), &e);
+            assert_true(st == SM_OK || v == 2);
+        }
+        sm_snapshot *base = open_at(f, 0);
+        const sm_delta_file *gone = &sm_snapshot_files(base, &n)[0];
+        const sm_delta_add add = {.key = SM_STR("d"), .size_bytes = 9, .n_rows = 3};
+        const sm_delta_txn txn = {SM_STR("app"), 1, 1};
+        const sm_delta_commit others[] = {
+            {.adds = &add, .n_adds = 1, .isolation = SM_READ_NOTHING},
+            {.removes = &gone, .n_removes = 1, .keeps_rows = true},
+            {.txns = &txn, .n_txns = 1},
+        };
+        assert_ok(sm_delta_commit_write(f->store, base, &others[i], NULL, &version, &e), &e);
+        assert_status(turn_on(f, base, "delta.enableRowTracking", false, NULL, &e),
+                      i == 2 ? SM_OK : SM_CONFLICT, &e);
+        sm_snapshot_release(base);
+    }
+    sm_snapshot *s = open_at(f, 2);
+    assert_rows(s, "a", 0, 2);
+    assert_rows(s, "b", 3, 2);
+    sm_snapshot_release(s);
+}
+
+/* What is taken back leaves the files where they are. */
+static void test_rows_turned_on_and_undone(void **state)
+{
+    const fixture *f = *state;
+    int64_t n = 0;
+    sm_error e = {0};
+    sm_delta_prepared p = {0}, undo = {0};
+
+    put_version(f, 0, PLAIN METADATA("") NO_IDS("a", "3") NO_IDS("b", "4"));
+    sm_snapshot *base = open_at(f, 0);
+    sm_delta_metadata m = *sm_snapshot_metadata(base);
+    const sm_pair on = {SM_STR("delta.enableRowTracking"), SM_STR("true")};
+    m.config = &on;
+    m.n_config = 1;
+    const sm_delta_protocol protocol =
+        sm_delta_protocol_with(sm_snapshot_protocol(base), "rowTracking", f->arena);
+    const sm_delta_add add = {.key = SM_STR("d"), .size_bytes = 9, .n_rows = 2};
+    const sm_delta_commit c = {.adds = &add, .n_adds = 1, .metadata = &m, .protocol = &protocol};
+    assert_ok(sm_delta_prepare(base, &c, f->arena, &p, &e), &e);
+    sm_delta_attempt *t = sm_delta_attempt_new(f->store, NULL, &p, NULL);
+    assert_ok(sm_delta_attempt_put(t, &e), &e);
+    sm_delta_attempt_free(t);
+    assert_ok(sm_delta_prepare_undo(f->store, &p, 1, SM_STR("undo"), SM_STR(""), NULL, f->arena,
+                                    &undo, &e),
+              &e);
+    t = sm_delta_attempt_new(f->store, NULL, &undo, NULL);
+    assert_ok(sm_delta_attempt_put(t, &e), &e);
+    assert_int_equal(sm_delta_attempt_state(t), SM_DELTA_DONE);
+    sm_delta_attempt_free(t);
+    sm_snapshot *s = open_at(f, 2);
+    const sm_delta_file *files = sm_snapshot_files(s, &n);
+    assert_int_equal(n, 2);
+    assert_true(sm_str_is(files[0].key, "a") && sm_str_is(files[1].key, "b"));
+    assert_false(smi_keeps_row_ids(sm_snapshot_protocol(s), sm_snapshot_metadata(s)));
+    sm_snapshot_release(s);
+    sm_snapshot_release(base);
+}
+
 static void test_refused(void **state)
 {
     const fixture *f = *state;
     int64_t n = 0, version = -1;
     sm_error e = {0};
 
-    put_version(f, 0, HEAD METADATA("") OLD_FILE);
+    put_version(f, 0, HEAD METADATA("\"delta.rowTrackingSuspended\":\"true\"") OLD_FILE);
     sm_snapshot *base = open_at(f, 0);
     assert_ok(sm_delta_check_copy(base, &e), &e); /* ids are given, but need not be kept */
-    const char *const turned_on[] = {"delta.enableInCommitTimestamps", "delta.enableRowTracking"};
-    for (int i = 0; i < SM_COUNT(turned_on); i++) {
-        const sm_pair on = {sm_str_of(turned_on[i]), SM_STR("true")};
-        sm_delta_metadata m = *sm_snapshot_metadata(base);
-        m.config = &on;
-        m.n_config = 1;
-        const sm_delta_commit c = {.metadata = &m};
-        assert_status(sm_delta_commit_write(f->store, base, &c, NULL, &version, &e), SM_UNSUPPORTED,
-                      &e);
-        assert_non_null(strstr(e.what, "cannot be turned on"));
-    }
+    assert_status(turn_on(f, base, "delta.enableRowTracking", true, NULL, &e), SM_DENIED, &e);
+    assert_non_null(strstr(e.todo, "rowTrackingSuspended"));
+    sm_snapshot_release(base);
+
+    put_version(f, 0, PLAIN METADATA("") NO_IDS("a", "") NO_IDS("b", "3"));
+    base = open_at(f, 0);
+    assert_status(turn_on(f, base, "delta.enableRowTracking", false, NULL, &e), SM_UNSUPPORTED, &e);
+    assert_non_null(strstr(e.what, "how many it has"));
     sm_snapshot_release(base);
 
     put_version(f, 0, HEAD METADATA("\"delta.enableRowTracking\":\"true\"") OLD_FILE);
@@ -281,8 +450,15 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        LATE_TEST(test_row_ids), LATE_TEST(test_row_ids_that_stay), LATE_TEST(test_stamps),
-        LATE_TEST(test_off),     LATE_TEST(test_refused),
+        LATE_TEST(test_row_ids),
+        LATE_TEST(test_row_ids_that_stay),
+        LATE_TEST(test_stamps),
+        LATE_TEST(test_off),
+        LATE_TEST(test_refused),
+        LATE_TEST(test_stamps_turned_on),
+        LATE_TEST(test_rows_turned_on),
+        LATE_TEST(test_rows_turned_on_too_late),
+        LATE_TEST(test_rows_turned_on_and_undone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

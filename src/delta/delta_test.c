@@ -244,16 +244,13 @@ static void test_commit_text(void **state)
         "1650000000001,"
         "\"dataChange\":false,",
         ",\"deletionVector\":{\"storageType\":\"u\",\"pathOrInlineDv\":\"ab^-aqEH.-t@S}K{vb[*k^\","
-        "\"offset\":4,\"sizeInBytes\":40,\"cardinality\":6},\"baseRowId\":30,"
-        "\"defaultRowCommitVersion\":7}}\n",
+        "\"offset\":4,\"sizeInBytes\":40,\"cardinality\":6}}}\n",
     };
     int64_t version = -1, n = 0;
     sm_buf text = {0};
     sm_error e = {0};
 
     adds[1].dv = &dv;
-    adds[1].has_row_id = true;
-    adds[1].base_row_id = 30, adds[1].row_version = 7;
     make_table(f);
     sm_snapshot *base = open_at(f, 0);
     assert_ok(commit(f, base, &c, &version, &e), &e);

@@ -21,6 +21,7 @@ typedef struct undo {
     const sm_snapshot *before; /* NULL: there was no table */
     sm_arena *arena;
     sm_map *files; /* that the commit removed: path -> the smi_action of `before`, or &not_found */
+    sm_map *again; /* smi_file_identity() of files that it added: of those of `before` -> undo */
     bool has_metadata; /* the commit changed it */
     bool has_stamp;    /* it has a timestamp of its own, so the undo gets one */
     int64_t now_ms;
@@ -44,7 +45,13 @@ static void put_file(sm_json_writer *w, const smi_action *f, const char *time, i
 static void undo_add(undo *u, const smi_action *add)
 {
     sm_json_writer w = {.out = &u->removes};
+    sm_buf text = {0};
+    const void *was = sm_map_get(u->again, smi_file_identity(add->path, add->dv, &text));
 
+    sm_buf_release(&text);
+    if (was == u) { /* it was there, and got ids for its rows, which it may keep */
+        return;
+    }
     smi_begin_action(&w, "remove");
     put_file(&w, add, "deletionTimestamp", u->now_ms, add->data_change);
     sm_json_set_bool(&w, "extendedFileMetadata", true);
@@ -110,22 +117,33 @@ static sm_status undo_action(void *ctx, const smi_action *action, sm_error *e)
     }
 }
 
-static sm_status note_remove(void *ctx, const smi_action *action, sm_error *e)
+static sm_status note_file(void *ctx, const smi_action *action, sm_error *e)
 {
     undo *u = ctx;
+    sm_buf text = {0};
 
     (void)e;
     if (action->kind == SMI_ACTION_REMOVE) {
         *sm_map_at(u->files, action->path) = (void *)&not_found;
+    } else if (action->kind == SMI_ACTION_ADD) {
+        *sm_map_at(u->again, smi_file_identity(action->path, action->dv, &text)) =
+            (void *)&not_found;
     }
+    sm_buf_release(&text);
     return SM_OK;
 }
 
 static sm_status take_file(void *ctx, const smi_action *add, sm_error *e)
 {
     undo *u = ctx;
+    sm_buf text = {0};
 
     (void)e;
+    const sm_str id = smi_file_identity(add->path, add->dv, &text);
+    if (sm_map_get(u->again, id)) {
+        *sm_map_at(u->again, id) = u;
+    }
+    sm_buf_release(&text);
     if (sm_map_get(u->files, add->path)) { /* one of those that the commit removed */
         smi_action *copy = SM_NEW(u->arena, smi_action);
         *copy = smi_add_copy(add, u->arena);
@@ -134,10 +152,10 @@ static sm_status take_file(void *ctx, const smi_action *add, sm_error *e)
     return SM_OK;
 }
 
-/* Finds what the version before says of the files that the commit removed. */
+/* Finds what the version before says of the files that the commit removed, or added again. */
 static sm_status find_files(undo *u, sm_str text, sm_error *e)
 {
-    SM_TRY(smi_log_lines(text, u->arena, note_remove, u, e));
+    SM_TRY(smi_log_lines(text, u->arena, note_file, u, e));
     return smi_live_each(u->before, NULL, (smi_action_sink){.each = take_file, .ctx = u}, e);
 }
 
@@ -183,6 +201,7 @@ sm_status sm_delta_prepare_undo(sm_store *s, const sm_delta_prepared *c, int64_t
     undo u = {.now_ms = sm_now_us() / 1000,
               .arena = scratch,
               .files = sm_map_new(scratch),
+              .again = sm_map_new(scratch),
               .has_stamp = smi_wants_stamp(c->text)};
     sm_buf text = {0};
 

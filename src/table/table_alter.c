@@ -21,6 +21,7 @@
 #include <inttypes.h>
 
 #include "base/json_write.h"
+#include "base/random.h"
 #include "base/text.h"
 
 #define CONSTRAINT "delta.constraints."
@@ -108,6 +109,27 @@ static sm_status set_mapping(smi_altering *t, sm_str key, sm_str value, sm_error
     return SM_OK;
 }
 
+/* A table that tracks its rows says under which names its files have the ids of rows that moved,
+ * and their versions. No column ever has such a name. */
+static void name_row_columns(smi_altering *t)
+{
+    static const struct {
+        const char *key, *name;
+    } columns[] = {
+        {"delta.rowTracking.materializedRowIdColumnName", "_row-id-col-"},
+        {"delta.rowTracking.materializedRowCommitVersionColumnName", "_row-commit-version-col-"},
+    };
+    char uuid[SM_UUID_BYTES];
+
+    for (int i = 0; i < SM_COUNT(columns); i++) {
+        const sm_str key = sm_str_of(columns[i].key);
+        if (find_property(t, key) < 0) {
+            sm_uuid(uuid);
+            put_property(t, key, sm_arena_strf(t->arena, "%s%s", columns[i].name, uuid));
+        }
+    }
+}
+
 sm_status smi_alter_property(smi_altering *t, sm_str key, sm_str value, sm_error *e)
 {
     const char *feature = NULL;
@@ -119,6 +141,9 @@ sm_status smi_alter_property(smi_altering *t, sm_str key, sm_str value, sm_error
     }
     if (feature) {
         smi_alter_feature(t, feature);
+    }
+    if (feature && sm_str_is(sm_str_of(feature), "rowTracking")) {
+        name_row_columns(t);
     }
     if (at < 0 || !sm_str_eq(t->m.config[at].value, value)) {
         put_property(t, key, value);

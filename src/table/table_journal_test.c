@@ -571,9 +571,9 @@ static void test_newer_format(void **state)
     assert_ok(sm_store_get(lake, key, &text, &e), &e);
     sm_buf_text(&text, (sm_str){"", 1}); /* ended by NUL, for strstr */
     text.len--;
-    char *format = strstr((char *)text.data, "\"smelt_journal\":2");
+    char *format = strstr((char *)text.data, "\"smelt_journal\":3");
     assert_non_null(format);
-    format[strlen("\"smelt_journal\":")] = '3';
+    format[strlen("\"smelt_journal\":")] = '4';
     assert_ok(sm_store_put(lake, key, text.data, text.len, SM_PUT_REPLACE, &e), &e);
     assert_false(are_published_now(&k, false));
     const sm_write w = write_to(&k, 0, SM_WRITE_APPEND);

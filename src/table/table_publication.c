@@ -18,14 +18,17 @@
 #include "base/json_write.h"
 #include "table/table_journal_int.h"
 
-#define FORMAT 2 /* 1: without row ids and timestamps that the versions before a commit decide */
+/* 1: without row ids and timestamps that the versions before a commit decide; 2: without commits by
+ * which a table begins to have them */
+#define FORMAT 3
 
 static const char *const isolations[] = {
     [SM_READ_NOTHING] = "nothing",
     [SM_READ_FILES] = "files",
     [SM_READ_ALL] = "all",
+    [SM_READ_LAYOUT] = "layout",
 };
-_Static_assert(SM_COUNT(isolations) == SM_READ_ALL + 1, "a word for each isolation");
+_Static_assert(SM_COUNT(isolations) == SM_READ_LAYOUT + 1, "a word for each isolation");
 
 sm_str smi_part_id(const smi_publication *p, int32_t part, sm_arena *a)
 {

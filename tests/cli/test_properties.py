@@ -243,3 +243,93 @@ def test_each_way_of_writing_a_table(smelt, tmp_path, how):
         run(2, "{a: '3'}")
     assert len(smelt.sql(f"SELECT id FROM '{table}'")) == 2
     assert len(list((table / "_delta_log").glob("*.json"))) == 3
+
+
+# ---- turned on later -----------------------------------------------------------------------------
+
+def stamps(table):
+    """Of each version, its own timestamp."""
+    return [a["commitInfo"].get("inCommitTimestamp") for a in actions(table) if "commitInfo" in a]
+
+
+def row_ids(table):
+    """(first id, version) of each live file, in the order of their names' first appearance."""
+    live = {}
+    for action in actions(table):
+        if "add" in action:
+            live[action["add"]["path"]] = (action["add"].get("baseRowId"), action["add"].get("defaultRowCommitVersion"))
+        if "remove" in action:
+            live.pop(action["remove"]["path"], None)
+    return list(live.values())
+
+
+def test_in_commit_timestamps_are_turned_on(smelt, tmp_path):
+    smelt("sql", "--write", "CREATE TABLE 't' AS SELECT 1 AS id", cwd=tmp_path)
+    smelt("table", "alter", "t", "SET TBLPROPERTIES ('delta.enableInCommitTimestamps' = 'true')", cwd=tmp_path)
+    smelt("sql", "--write", "INSERT INTO 't' SELECT 2", cwd=tmp_path)
+    table = tmp_path / "t"
+    first, since, last_one = stamps(table)
+    assert first is None and since < last_one
+    assert config(table)["delta.inCommitTimestampEnablementVersion"] == "1"
+    assert config(table)["delta.inCommitTimestampEnablementTimestamp"] == str(since)
+    assert since * 1000000 > (table / "_delta_log/00000000000000000000.json").stat().st_mtime_ns // 10**6 * 10**6
+    assert "inCommitTimestamp" in last(table, "protocol")["writerFeatures"]
+    smelt("table", "fsck", "t", cwd=tmp_path)
+    smelt("table", "restore", "t", "--version", "0", cwd=tmp_path)  # to when they were off
+    assert "delta.enableInCommitTimestamps" not in config(table)
+    smelt("table", "restore", "t", "--version", "2", cwd=tmp_path)  # and on again, from then on
+    assert config(table)["delta.inCommitTimestampEnablementVersion"] == "4"
+    assert config(table)["delta.inCommitTimestampEnablementTimestamp"] == str(stamps(table)[4])
+    refused = smelt("table", "alter", "t", "SET TBLPROPERTIES ('delta.inCommitTimestampEnablementVersion' = '0')",
+                    cwd=tmp_path, check=False)
+    assert refused.returncode == 1 and "since when" in refused.stderr
+
+
+def test_row_tracking_is_turned_on(smelt, tmp_path):
+    for n in (1, 2, 3):
+        text = "CREATE TABLE 't' AS" if n == 1 else "INSERT INTO 't'"
+        smelt("sql", "--write", f"{text} SELECT * FROM (VALUES "
+              f"{', '.join(f'({x})' for x in range(n * 10, n * 11))}) v(id)", cwd=tmp_path)
+    smelt("table", "alter", "t", "SET TBLPROPERTIES ('delta.enableRowTracking' = 'true')", cwd=tmp_path)
+    table = tmp_path / "t"
+    assert row_ids(table) == [(0, 3), (1, 3), (3, 3)]
+    newest = log(table)
+    assert not [a for a in newest if "remove" in a]
+    assert not any(a["add"]["dataChange"] for a in newest if "add" in a)
+    assert last(table, "domainMetadata")["configuration"] == '{"rowIdHighWaterMark":5}'
+    assert {"rowTracking", "domainMetadata"} <= set(last(table, "protocol")["writerFeatures"])
+    names = {config(table)[f"delta.rowTracking.materialized{name}ColumnName"] for name in ("RowId", "RowCommitVersion")}
+    assert len(names) == 2
+    smelt("sql", "--write", "INSERT INTO 't' SELECT 99", cwd=tmp_path)
+    assert row_ids(table)[-1] == (6, 4)
+    assert [r["id"] for r in smelt.sql("FROM 't'", cwd=tmp_path)] == [10, 20, 21, 30, 31, 32, 99]
+    smelt("table", "fsck", "t", cwd=tmp_path)
+
+
+@pytest.mark.parametrize("properties", ["{delta.enableRowTracking: true, delta.enableInCommitTimestamps: true}"])
+def test_a_pipeline_turns_both_on(days, properties):
+    days.day()
+    days.run("{}")
+    days.day()
+    days.run(properties)
+    raw, silver = days.tables()
+    assert row_ids(raw) == [(0, 1), (1, 1)] and row_ids(silver) == [(0, 1)]
+    for table in (raw, silver):
+        assert stamps(table)[0] is None and str(stamps(table)[1]) == config(table)[
+            "delta.inCommitTimestampEnablementTimestamp"]
+    days.day()
+    days.run(properties)
+    assert row_ids(raw)[-1] == (2, 2)
+    assert [r["id"] for r in days.smelt.sql(f"FROM '{raw}' ORDER BY id")] == [1, 2, 3]
+
+
+def test_tables_are_born_with_both(days):
+    days.day()
+    days.run("{delta.enableRowTracking: true, delta.enableInCommitTimestamps: true}")
+    days.day()
+    days.run("{delta.enableRowTracking: true, delta.enableInCommitTimestamps: true}")
+    raw, silver = days.tables()
+    assert row_ids(raw) == [(0, 0), (1, 1)] and row_ids(silver) == [(1, 1)]
+    for table in (raw, silver):
+        assert stamps(table)[0] < stamps(table)[1]
+        assert "delta.inCommitTimestampEnablementVersion" not in config(table)
