@@ -9,23 +9,19 @@
 
 #include <assert.h>
 
-typedef enum writing { WRITE_NO, WRITE_UNUSED, WRITE_YES } writing;
-
 static const struct feature {
     const char *name;
-    bool can_read;
-    writing can_write;
+    bool can_read, can_write;
     int32_t legacy_writer; /* the writer version below 7 that has it, or 0 */
 } features[] = {
-#define SM_FEATURE(name, can_read, can_write, legacy) {#name, can_read, WRITE_##can_write, legacy},
+#define SM_FEATURE(name, can_read, can_write, legacy) {#name, can_read, can_write, legacy},
 #include "delta/features.def"
 #undef SM_FEATURE
 };
 
 /* What is written must be readable: a snapshot is opened before a commit. */
 #define SM_FEATURE(name, can_read, can_write, legacy)                                              \
-    static_assert((can_read) || WRITE_##can_write == WRITE_NO,                                     \
-                  #name " can be written but not read");
+    static_assert((can_read) || !(can_write), #name " can be written but not read");
 #include "delta/features.def"
 #undef SM_FEATURE
 
@@ -59,35 +55,6 @@ sm_status smi_check_reader(const sm_delta_protocol *p, sm_error *e)
         }
     }
     return SM_OK;
-}
-
-/* ---- which features a table uses ------------------------------------------------------------- */
-
-static bool has_identity(const sm_type *t)
-{
-    for (int32_t i = 0; i < t->n_fields; i++) {
-        for (int32_t m = 0; m < t->fields[i].n_meta; m++) {
-            if (sm_str_starts(t->fields[i].meta[m].key, SM_STR("delta.identity."))) {
-                return true;
-            }
-        }
-        if (has_identity(t->fields[i].type)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Does the table use a feature whose presence alone asks nothing of a writer? */
-static bool is_used(const struct feature *f, const sm_delta_metadata *m)
-{
-    SM_ASSERT(f->can_write == WRITE_UNUSED && sm_str_is(sm_str_of(f->name), "identityColumns"));
-    return has_identity(m->schema);
-}
-
-static bool may_write(const struct feature *f, const sm_delta_metadata *m)
-{
-    return f->can_write == WRITE_YES || (f->can_write == WRITE_UNUSED && !is_used(f, m));
 }
 
 /* ---- more features --------------------------------------------------------------------------- */
@@ -219,13 +186,13 @@ sm_status smi_check_writer(const sm_delta_protocol *p, const sm_delta_metadata *
     for (int i = 0; i < SM_COUNT(features) && p->min_writer < 7; i++) {
         const struct feature *f = &features[i];
         const bool has = f->legacy_writer > 0 && f->legacy_writer <= p->min_writer;
-        if (has && !may_write(f, m)) {
+        if (has && !f->can_write) {
             return fail_feature(sm_str_of(f->name), e);
         }
     }
     for (int32_t i = 0; i < p->n_writer_features; i++) {
         const struct feature *f = find_feature(p->writer_features[i]);
-        if (!f || !may_write(f, m)) {
+        if (!f || !f->can_write) {
             return fail_feature(p->writer_features[i], e);
         }
     }

@@ -193,7 +193,9 @@ static bool is_wider(const load *l, const sm_type *schema)
     return schema->n_fields > there->n_fields;
 }
 
-static sm_status open_stage(load *l, const sm_type *schema, sm_stage **out, sm_error *e)
+/* has_rows: rows of the SQL are written; else the table's own stay, or go. */
+static sm_status open_stage(load *l, const sm_type *schema, bool has_rows, sm_stage **out,
+                            sm_error *e)
 {
     const smi_flow_rows replaced = replaced_dates(l);
     SM_ASSERT(replaced.n == 0 || l->books.snapshot); /* only an existing table has rows to lose */
@@ -208,6 +210,7 @@ static sm_status open_stage(load *l, const sm_type *schema, sm_stage **out, sm_e
         .user_metadata = smi_flow_metadata(l->run),
         .has_base = true,
         .base = l->books.snapshot,
+        .keeps_values = !has_rows,
     };
     const sm_status st = smi_flow_stage_open(l->run, l->task, &write, schema, out, e);
     if (st == SM_SCHEMA && l->books.snapshot && e) {
@@ -256,7 +259,7 @@ static sm_status read_files(load *l, bool (*keep)(const load *l, int64_t i), boo
         goto done;
     }
     choose_versions(l);
-    SM_TRY_GOTO(st, done, open_stage(l, plan->root->schema, &stage, e));
+    SM_TRY_GOTO(st, done, open_stage(l, plan->root->schema, true, &stage, e));
     SM_TRY_GOTO(st, done, smi_flow_execute_into(r, l->index, plan, stage, e));
     st = end_stage(l, stage, e);
 done:
@@ -279,7 +282,7 @@ static sm_status bind_sql(load *l, sm_error *e)
 
     sm_status st = plan_sql(l, names, files, a, &plan, e);
     if (st == SM_OK && l->books.snapshot && l->books.has_other_query) {
-        st = open_stage(l, plan->root->schema, &stage, e);
+        st = open_stage(l, plan->root->schema, true, &stage, e);
     }
     sm_stage_close(stage);
     sm_names_free(names);
@@ -370,7 +373,7 @@ static sm_status write_books(load *l, sm_error *e)
         !(smi_flow_books_has_news(&l->books) || lacks_property(l))) {
         return SM_OK;
     }
-    sm_status st = open_stage(l, sm_snapshot_metadata(there)->schema, &stage, e);
+    sm_status st = open_stage(l, sm_snapshot_metadata(there)->schema, false, &stage, e);
     if (st == SM_OK) {
         st = end_stage(l, stage, e);
     }

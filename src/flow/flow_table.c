@@ -623,7 +623,8 @@ static sm_status keep_rows(making *m, sm_error *e)
     const sm_delta_metadata *there = sm_snapshot_metadata(m->there.snapshot);
     sm_candidate **c = &m->r->tasks[m->task].candidate;
     sm_stage *stage = NULL;
-    sm_write w = {.uri = m->there.uri, .has_base = true, .base = m->there.snapshot};
+    sm_write w = {
+        .uri = m->there.uri, .has_base = true, .base = m->there.snapshot, .keeps_values = true};
 
     SM_ASSERT(m->there.is_there && !*c);
     if (sm_delta_has_properties(there, m->t->properties, m->t->n_properties)) {

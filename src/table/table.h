@@ -230,7 +230,9 @@ typedef struct sm_write {
      * set by the same commit, as by ALTER TABLE, even where the write changes no row. */
     const sm_pair *properties;
     int32_t n_properties;
-    bool adds_columns;    /* columns that the rows have and the table has not are added at its end,
+    bool keeps_values; /* the rows given are the table's own, or none: what a user may not set in a
+                        * row is as it was */
+    bool adds_columns; /* columns that the rows have and the table has not are added at its end,
                            * NULL in the rows that are there. OVERWRITE takes all columns as they
                            * are */
     uint64_t file_bytes;  /* a file is ended once it has so many; 0: 256 MiB */
@@ -253,7 +255,8 @@ typedef struct sm_stage sm_stage;
  *           columns than partition_by, or these are all columns. SM_UNSUPPORTED: a type that Delta
  *           has not. SM_NAME, SM_TYPE: of partition_by, split_by or `where`. SM_INVALID: a column
  *           twice in partition_by; REPLACE_PARTITIONS of a table that is not partitioned. Those of
- *           sm_delta_check_property() and sm_delta_check_readers()
+ *           sm_delta_check_property() and sm_delta_check_readers(). SM_DENIED: rows have a column
+ *           that is GENERATED ALWAYS AS IDENTITY
  * Cost      reads the table's snapshot, unless w->has_base
  */
 sm_status sm_stage_open(const sm_write *w, const sm_type *schema, const sm_exec_env *env,

@@ -294,7 +294,10 @@ static sm_status open_change(changing *c, const sm_expr *where, const sm_plan *a
     const sm_type *schema = added ? added->root->schema : sm_snapshot_metadata(c->base)->schema;
 
     SM_ASSERT(c->base && c->s->change.rows);
+    SM_TRY(
+        smi_identity_check_change(sm_snapshot_metadata(c->base)->schema, c->s->change.values, e));
     w.where = (sm_condition){.ctx = (void *)where, .bind = give_condition};
+    w.keeps_values = !added;
     SM_TRY(sm_stage_open(&w, schema, c->env, out, e));
     (*out)->change = (smi_change){.rows = c->s->change, .statement = c->s};
     return SM_OK;

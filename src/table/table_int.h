@@ -126,6 +126,8 @@ typedef struct smi_rule {
     const sm_expr *holds;
 } smi_rule;
 
+typedef struct smi_identity smi_identity;
+
 typedef struct smi_rules {
     const smi_rule *rules;
     int32_t n;
@@ -133,9 +135,27 @@ typedef struct smi_rules {
      * what generates it; NULL: the rows have it. Defaults first: no column is generated from a
      * generated one. */
     const sm_expr **defaults, **generated;
-    bool has_missing; /* one of them is not NULL */
+    smi_identity *identity; /* of identity columns that the rows do not have; NULL: of none. It
+                             * remembers what it gave out */
+    bool has_missing;       /* one of them is not NULL */
 } smi_rules;
 
+/** Is it an identity column, of which each row has another value? */
+bool smi_field_is_identity(const sm_field *f);
+/** The identity columns among those that the rows do not have, by `order` as of
+ * smi_rules_settle(); NULL: none. In `a`. SM_UNSUPPORTED: it is not as the protocol has it. */
+sm_status smi_identity_settle(const sm_type *schema, const int32_t *order, sm_arena *a,
+                              smi_identity **out, sm_error *e) SM_MUST_USE;
+/** May a user give the columns of the rows? SM_DENIED names one that is GENERATED ALWAYS. */
+sm_status smi_identity_check_given(const sm_type *schema, const int32_t *order,
+                                   sm_error *e) SM_MUST_USE;
+/** May rows of a table get these values, one a column of it (NULL: they get none)? SM_DENIED. */
+sm_status smi_identity_check_change(const sm_type *schema, const sm_expr *const *values,
+                                    sm_error *e) SM_MUST_USE;
+/** Gives the rows of a batch that is being made their values. SM_LIMIT: there are no more. */
+sm_status smi_identity_fill(smi_identity *id, sm_batch *b, sm_error *e) SM_MUST_USE;
+/** The schema with the marks of what was given out, in `a`; itself where nothing was. */
+const sm_type *smi_identity_marked(const smi_identity *id, const sm_type *schema, sm_arena *a);
 /** Does the table itself know the column's value where rows do not have it? */
 bool smi_field_is_computed(const sm_field *f);
 /** Is it a generated column, whose value always follows from the other columns? */
@@ -339,9 +359,10 @@ struct sm_stage {
     sm_candidate *candidate; /* its adds, removes and counts are set when it is given out */
     smi_out out;
     sm_write_mode mode;
-    const sm_expr *where; /* REPLACE_WHERE, over the table's schema: no other row changes */
-    smi_change change;    /* REPLACE_WHERE: by default rows of `where` are deleted */
-    sm_str predicate;     /* the same as SQL */
+    const sm_expr *where;   /* REPLACE_WHERE, over the table's schema: no other row changes */
+    smi_change change;      /* REPLACE_WHERE: by default rows of `where` are deleted */
+    sm_str predicate;       /* the same as SQL */
+    smi_identity *identity; /* what gives out values to the rows given; NULL: nothing */
     sm_str properties; /* those that the write sets and the table had not so, as JSON; "": none */
     const sm_delta_file **removes; /* of the base, in its order */
     int64_t n_removes, cap_removes;

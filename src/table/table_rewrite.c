@@ -247,6 +247,7 @@ static sm_status stage_files(rewriting *w, sm_error *e)
         .file_bytes = r->file_bytes > 0 ? r->file_bytes : UINT64_MAX,
         .has_base = true,
         .base = r->base,
+        .keeps_values = true,
     };
 
     SM_TRY(sm_delta_check_copy(r->base, e));

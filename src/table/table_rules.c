@@ -9,6 +9,7 @@
  *           generated columns  delta.generationExpression of a column: where the rows have the
  *                              column, its values must be those of the expression, NULL for NULL
  *           defaults           CURRENT_DEFAULT of a column that the rows do not have
+ *           identity columns   table_identity.c, where the rows do not have the column
  * TRUE      A rule must be TRUE. NULL does not pass, unlike in standard SQL: so says the protocol,
  *           and so does Spark.
  * Dialect   The expressions are Spark's SQL. One that is not understood stops the write before it
@@ -49,7 +50,7 @@ static const sm_field_meta *meta_of(const sm_field *f, const char *key)
 
 bool smi_field_is_computed(const sm_field *f)
 {
-    return meta_of(f, GENERATED) || meta_of(f, DEFAULT);
+    return meta_of(f, GENERATED) || meta_of(f, DEFAULT) || smi_field_is_identity(f);
 }
 
 bool smi_field_is_generated(const sm_field *f)
@@ -219,9 +220,11 @@ sm_status smi_rules_settle(const sm_delta_metadata *m, const int32_t *order, sm_
         if (!is_given && !made.generated[i]) {
             SM_TRY(read_default(&r, i, &made, e));
         }
-        SM_ASSERT(is_given || made.generated[i] || made.defaults[i]); /* smi_schema_match saw it */
+        SM_ASSERT(is_given || made.generated[i] || made.defaults[i] || /* smi_schema_match saw it */
+                  smi_field_is_identity(&m->schema->fields[i]));
         made.has_missing = made.has_missing || !is_given;
     }
+    SM_TRY(smi_identity_settle(m->schema, order, a, &made.identity, e));
     made.rules = r.rules;
     made.n = (int32_t)r.n;
     *out = made;
@@ -248,6 +251,7 @@ sm_status smi_rules_fill(const smi_rules *r, sm_batch *b, sm_error *e)
         return SM_OK;
     }
     SM_TRY(fill_with(r->defaults, b, e));
+    SM_TRY(r->identity ? smi_identity_fill(r->identity, b, e) : SM_OK);
     return fill_with(r->generated, b, e);
 }
 

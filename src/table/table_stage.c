@@ -152,8 +152,13 @@ static sm_status settle_schema(sm_stage *s, const sm_write *w, const sm_type *ro
     s->out.schema = c->schema;
     s->out.order = order;
     s->out.required = required;
-    return c->base ? smi_rules_settle(smi_candidate_metadata(c), order, c->arena, &s->out.rules, e)
-                   : SM_OK;
+    if (!c->base) {
+        return SM_OK;
+    }
+    SM_TRY(w->keeps_values ? SM_OK : smi_identity_check_given(c->schema, order, e));
+    SM_TRY(smi_rules_settle(smi_candidate_metadata(c), order, c->arena, &s->out.rules, e));
+    s->identity = s->out.rules.identity;
+    return SM_OK;
 }
 
 /* ---- its properties -------------------------------------------------------------------------- */
@@ -529,6 +534,17 @@ static void set_metrics(sm_stage *s)
         memcpy(sm_arena_alloc(s->candidate->arena, sizeof(metrics)), metrics, sizeof(metrics));
 }
 
+/* The next write goes on behind the values that this one has given out. */
+static void mark_identity(sm_stage *s)
+{
+    sm_candidate *c = s->candidate;
+    const sm_type *marked = smi_identity_marked(s->identity, c->schema, c->arena);
+
+    if (marked != c->schema) {
+        (void)smi_candidate_change(c, marked);
+    }
+}
+
 /* A commit that sets properties and changes no file says so, as Spark's does. */
 static void describe_properties(sm_stage *s)
 {
@@ -554,6 +570,7 @@ sm_status sm_stage_candidate(sm_stage *s, sm_candidate **out, sm_error *e)
     if (st != SM_OK) {
         return sm_within(e, st, "table %.*s", SM_STR_ARG(c->uri));
     }
+    mark_identity(s);
     c->record.adds = s->out.adds;
     c->record.n_adds = s->out.n_adds;
     c->record.removes = s->removes;

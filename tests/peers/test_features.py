@@ -44,7 +44,7 @@ FEATURES = {
     "allowColumnDefaults": ({}, {"CURRENT_DEFAULT": "7"}, False, set()),
     "identityColumns": ({}, {}, False, set()),
     "identityColumns, used": ({}, {"delta.identity.start": 1, "delta.identity.step": 1,
-                                   "delta.identity.allowExplicitInsert": False}, False, ALL - {"vacuum"}),
+                                   "delta.identity.allowExplicitInsert": False}, False, {"append", "overwrite"}),
     "timestampNtz": ({}, {}, True, set()),
     "vacuumProtocolCheck": ({}, {}, True, set()),
     "domainMetadata": ({}, {}, False, set()),
@@ -62,6 +62,7 @@ FEATURES = {
     "collations": ({}, {}, False, ALL),
     "ofTheFuture": ({}, {}, False, ALL),
 }
+WORDS = {"appendOnly, used": "append-only", "identityColumns, used": "GENERATED ALWAYS"}
 UNREADABLE = ["catalogManaged", "catalogOwned-preview", "ofTheFuture"]
 
 
@@ -169,7 +170,7 @@ def test_feature(smelt, plain, tmp_path, name):
         before = {path: path.read_bytes() for path in (tmp_path / "t").rglob("*") if path.is_file()}
         done = smelt(*command, check=False)
         if operation in refused:
-            word = "append-only" if name == "appendOnly, used" else f'"{feature}"'
+            word = WORDS.get(name, f'"{feature}"')
             assert done.returncode == 1 and word in done.stderr, (operation, done.stderr)
             assert {path: path.read_bytes() for path in (tmp_path / "t").rglob("*") if path.is_file()} == before
             assert not (tmp_path / "u").exists() and rows_of(smelt) == ROWS
