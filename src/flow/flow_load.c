@@ -322,6 +322,7 @@ static const sm_datafile *first_of_other_run(const load *l, int32_t var)
             return &s->found.items[i].file;
         }
     }
+    SM_ASSERT(l->books.n_others == 0 || l->books.others);
     for (int64_t i = 0; i < l->books.n_others; i++) {
         const sm_found_file *f = &l->books.others[i].found;
         if (!is_period || f->date < s->first_day || f->date > s->last_day) {
