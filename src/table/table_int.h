@@ -380,6 +380,14 @@ sm_status smi_partition_settle(sm_stage *s, const sm_write *w, sm_error *e) SM_M
 void smi_partition_out(smi_out *o);
 /** A text, in `text`, that only the same values of n partition columns have. */
 sm_str smi_partition_identity(const sm_value *values, int32_t n, sm_buf *text);
+/* A file, and the number of its partition, from 1: partitions count as they come in the table. */
+typedef struct smi_placed_file {
+    const sm_delta_file *file;
+    int64_t partition;
+} smi_placed_file;
+/** The files of a snapshot, partition after partition, in `a`; those of one in the snapshot's
+ * order. Of a table without partitions all are of one. */
+smi_placed_file *smi_partition_files(const sm_snapshot *s, sm_arena *a, int64_t *n);
 /** Removes the files of the base whose partition has new rows. While the stage is SETTLING. */
 sm_status smi_partition_replace(sm_stage *s, sm_error *e) SM_MUST_USE;
 /** Removes the files in which rows of `where` change, and writes what stays of them anew. While the

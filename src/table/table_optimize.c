@@ -22,8 +22,6 @@
  *          is given up and the newest version looked at, MOST_TRIES times in a row. */
 #include "table/table_int.h"
 
-#include <stdlib.h>
-
 #include "base/thread.h"
 #include "base/time.h"
 
@@ -104,49 +102,11 @@ static bool is_full(const bins *b)
     return b->bytes >= MOST_BYTES || b->n_files >= MOST_FILES;
 }
 
-/* A file, and the number of its partition: partitions count as they come in the table. */
-typedef struct placed {
-    const sm_delta_file *file;
-    int64_t partition;
-} placed;
-
-static int by_partition(const void *x, const void *y)
-{
-    const placed *a = x, *b = y;
-
-    if (a->partition != b->partition) {
-        return a->partition < b->partition ? -1 : 1;
-    }
-    return a->file < b->file ? -1 : a->file > b->file; /* of one array */
-}
-
-/* The table's files, partition after partition. */
-static placed *sort_files(const optimizing *w, sm_arena *a, int64_t *n)
-{
-    const sm_delta_file *files = sm_snapshot_files(w->snapshot, n);
-    const int32_t n_columns = sm_snapshot_metadata(w->snapshot)->n_partition_columns;
-    placed *out = SM_NEW_ARRAY(a, placed, *n + 1);
-    sm_map *numbers = sm_map_new(a);
-    sm_buf text = {0};
-
-    for (int64_t i = 0; i < *n; i++) {
-        void **number =
-            sm_map_at(numbers, smi_partition_identity(files[i].partition, n_columns, &text));
-        if (!*number) {
-            *number = (void *)(intptr_t)sm_map_count(numbers);
-        }
-        out[i] = (placed){&files[i], (intptr_t)*number};
-    }
-    qsort(out, (size_t)*n, sizeof(*out), by_partition);
-    sm_buf_release(&text);
-    return out;
-}
-
 /* Finds the bins of the next commit. A trial wants all of them. */
 static void find_bins(const optimizing *w, sm_arena *a, bins *out)
 {
     int64_t n = 0;
-    const placed *files = sort_files(w, a, &n);
+    const smi_placed_file *files = smi_partition_files(w->snapshot, a, &n);
 
     *out = (bins){
         .files = SM_NEW_ARRAY(a, const sm_delta_file *, n + 1),

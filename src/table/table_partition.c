@@ -2,7 +2,8 @@
  *
  * table/table_partition.c: what a write has to do about partitions: which columns the table is
  * partitioned by, in which order rows should come, and which partitions an overwrite replaces.
- * Called by table_stage.c; sm_stage_arrange() by those who run a plan into a stage.
+ * Called by table_stage.c; sm_stage_arrange() by those who run a plan into a stage; the table's files
+ * by partition are for those who rewrite them (table_optimize.c, table_cluster_choose.c).
  *
  * Columns  A new table and an overwrite take those of the write; an overwrite that names none keeps
  *          the table's. All other writes keep the table's, and may name only these.
@@ -21,6 +22,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdlib.h>
 
 /* ---- the columns ----------------------------------------------------------------------------- */
 
@@ -292,7 +294,7 @@ sm_status sm_stage_arrange(const sm_stage *s, const sm_plan *plan, sm_arena *a, 
     return SM_OK;
 }
 
-/* ---- replaced partitions --------------------------------------------------------------------- */
+/* ---- files by partition ---------------------------------------------------------------------- */
 
 sm_str smi_partition_identity(const sm_value *values, int32_t n, sm_buf *text)
 {
@@ -310,6 +312,39 @@ sm_str smi_partition_identity(const sm_value *values, int32_t n, sm_buf *text)
     sm_buf_release(&one);
     return sm_buf_str(text);
 }
+
+static int by_partition(const void *x, const void *y)
+{
+    const smi_placed_file *a = x, *b = y;
+
+    if (a->partition != b->partition) {
+        return a->partition < b->partition ? -1 : 1;
+    }
+    return a->file < b->file ? -1 : a->file > b->file; /* of one array */
+}
+
+smi_placed_file *smi_partition_files(const sm_snapshot *s, sm_arena *a, int64_t *n)
+{
+    const sm_delta_file *files = sm_snapshot_files(s, n);
+    const int32_t n_columns = sm_snapshot_metadata(s)->n_partition_columns;
+    smi_placed_file *out = SM_NEW_ARRAY(a, smi_placed_file, *n + 1);
+    sm_map *numbers = sm_map_new(a);
+    sm_buf text = {0};
+
+    for (int64_t i = 0; i < *n; i++) {
+        void **number =
+            sm_map_at(numbers, smi_partition_identity(files[i].partition, n_columns, &text));
+        if (!*number) {
+            *number = (void *)(intptr_t)sm_map_count(numbers);
+        }
+        out[i] = (smi_placed_file){&files[i], (intptr_t)*number};
+    }
+    qsort(out, (size_t)*n, sizeof(*out), by_partition);
+    sm_buf_release(&text);
+    return out;
+}
+
+/* ---- replaced partitions --------------------------------------------------------------------- */
 
 static void put_bound(sm_bounds *read, int32_t field, sm_bound_op op, sm_value v, sm_arena *a)
 {
