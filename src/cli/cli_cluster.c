@@ -55,6 +55,7 @@ static void answer(smi_cli *cli, const sm_cluster *c, const sm_cluster_report *r
     sm_json_end_array(&w);
     sm_json_set_text(&w, "curve", sm_str_of(curve_name(r->curve)));
     sm_json_set_i64_or_null(&w, "version", r->version);
+    sm_json_set_i64(&w, "commits", r->n_commits);
     sm_json_set_i64(&w, "removed_files", r->n_removed);
     sm_json_set_i64(&w, "removed_bytes", (int64_t)r->removed_bytes);
     sm_json_set_i64(&w, "added_files", r->n_added);
@@ -113,7 +114,12 @@ static void print_report(const sm_cluster *c, const sm_cluster_report *r, double
     if (!c->is_dry) {
         sm_format_size((int64_t)r->added_bytes, size);
         sm_format_counted(r->n_added, "file", count);
-        printf(", into %s, %s, version %" PRId64, count, size, r->version);
+        printf(", into %s, %s", count, size);
+        if (r->n_commits > 1) {
+            sm_format_counted(r->n_commits, "commit", count);
+            printf(", by %s", count);
+        }
+        printf(", version %" PRId64, r->version);
     }
     printf(", in %.2f s\n", seconds);
     print_kept(r);
@@ -139,7 +145,9 @@ sm_status smi_cluster_run(smi_cli *cli, sm_str uri, const smi_cluster_opts *o, b
     smi_progress_start(cli, "clustering", &cli->progress);
     const sm_status st = sm_table_cluster(&c, &cli->env, cli->arena, &r, e);
     smi_progress_stop(cli);
-    SM_TRY(st);
+    if (st != SM_OK && r.n_commits == 0) {
+        return st; /* nothing was changed */
+    }
     SM_ASSERT((r.version < 0) == (is_dry || r.n_removed == 0));
     const double seconds = (double)(sm_monotonic_ns() - start_ns) / 1e9;
     if (cli->globals.json) {
@@ -147,5 +155,5 @@ sm_status smi_cluster_run(smi_cli *cli, sm_str uri, const smi_cluster_opts *o, b
     } else {
         print_report(&c, &r, seconds);
     }
-    return SM_OK;
+    return st;
 }

@@ -614,8 +614,9 @@ typedef struct sm_cluster_report {
     const sm_str *by;
     int32_t n_by;
     sm_curve curve;
-    int64_t from;                 /* the version before it; −1: it did not come so far */
-    int64_t version;              /* that it made; −1: none, for nothing had to move */
+    int64_t from;    /* the version before it; −1: it did not come so far */
+    int64_t version; /* the last that it made; −1: none, for nothing had to move */
+    int64_t n_commits;
     const sm_cluster_file *files; /* that moved */
     int64_t n_removed;
     uint64_t removed_bytes;
@@ -624,21 +625,23 @@ typedef struct sm_cluster_report {
     int64_t n_waiting;       /* files that are not, and have too few rows (least_rows) */
     int64_t n_added, n_rows; /* new files, and the rows in them; 0 in a dry run, as added_bytes */
     uint64_t added_bytes;
-    int64_t n_sets;      /* sets of sorted files that the table has afterwards */
+    int64_t n_sets;      /* sets of sorted files that its partitions have afterwards */
     int64_t n_conflicts; /* commits of others by which work was lost and done again */
 } sm_cluster_report;
 
 /**
  * Sorts a table's rows by a curve through several columns, so that a filter on any of them leaves
- * out most row groups. It moves only files that are not clustered yet, and of the clustered ones
- * those whose set is small beside what moves; a second one finds nothing to do, reads no rows, and
- * commits nothing. First it completes the publication that is open in the table's lake.
+ * out most row groups; those of a partitioned table within each partition. It moves only files that
+ * are not clustered yet, and of the clustered ones those whose set is small beside what moves; a
+ * second one finds nothing to do, reads no rows, and commits nothing. First it completes the
+ * publication that is open in the table's lake. Many partitions are done by several commits: what
+ * is committed counts also after a failure.
  *
  * Owner     what *out has lives in `a`; it is set also after a failure
  * Returns   SM_OK; SM_CONFLICT: others removed files that were being moved, several times in a row
  * Errors    SM_NOT_FOUND: no table; SM_USAGE: no columns, and the table names none, or too many;
- *           SM_NAME, SM_TYPE: of a column; SM_UNSUPPORTED: a partitioned table, a feature;
- *           SM_INVALID: a property of the table; those of the store and of reading files
+ *           SM_NAME, SM_TYPE: of a column; SM_UNSUPPORTED: a feature; SM_INVALID: a partition
+ *           column, or a property of the table; those of the store and of reading files
  * Threads   no worker: runs plans. Appends and loads may go on meanwhile
  * Cost      reads the columns twice and all others once, of files that move; sorts within the
  *           environment's budget

@@ -7,13 +7,18 @@
  *            (table_cluster_choose.c). One pass over their columns samples them and gives the curve
  *            (table_curve.c). A second pass sorts their rows by its key, on disk where memory is
  *            short, into new files (table_rewrite.c), which are marked (table_cluster_mark.c).
+ * Partitions Rows stay in their partition: each has sets and curves of its own, but that small ones
+ *            share a curve. A commit takes some partitions (table_cluster_part.c). Then the newest
+ *            version is opened and looked at again, until the partitions that had something to
+ *            move at first are done; what others add meanwhile is left for the next run.
  * Properties The table remembers how it is clustered, so that the next clustering and others know:
  *            smelt.clusterBy (["day","name"]), smelt.clusterCurve (zorder), and what makes filters
  *            leave much out: delta.targetFileSize and smelt.rowGroupRows, unless the table has
  *            them already. They are set by the first clustering's own commit.
  * Domain     A table with the feature "clustering" says in a domain by which columns it is
  *            clustered (table_cluster_domain.c). They are the columns, and others are refused;
- *            where it says nothing yet, the commit says it.
+ *            where it says nothing yet, the commit says it. Partitioned tables have none: Delta
+ *            excludes it.
  * Others     As any rewrite: only a commit that removed one of the files, or changed metadata,
  *            conflicts. The newest version is then looked at anew, MOST_TRIES times in a row. */
 #include "table/table_cluster_int.h"
@@ -67,8 +72,11 @@ typedef struct clustering {
     const sm_delta_metadata *metadata; /* changed, or NULL */
     sm_delta_domain domain; /* delta.clustering; its name is "" where it stays as it is */
     smi_out_sorted sorted;
-    uint64_t *quantiles;
+    sm_map *todo;              /* identities of partitions; those that are done have no value */
+    smi_cluster_part part;     /* of the commit in work */
+    const uint64_t *quantiles; /* of the plan in work */
     int32_t n_quantiles;
+    int64_t cap_files; /* of the report */
     sm_cluster_report *report;
 } clustering;
 
@@ -140,6 +148,14 @@ static sm_status check_column(const clustering *w, int32_t i, sm_error *e)
     const sm_type *schema = sm_snapshot_metadata(w->snapshot)->schema;
     const sm_field *f = &schema->fields[w->columns[i]];
 
+    if (sm_delta_partition_at(sm_snapshot_metadata(w->snapshot), w->columns[i]) >= 0) {
+        const sm_status st = sm_fail(e, SM_INVALID,
+                                     "rows are not sorted by \"%.*s\": it is a partition column, "
+                                     "with one value in all rows of a partition",
+                                     SM_STR_ARG(f->name));
+        sm_error_todo(e, "Leave it out: filters on it leave out whole partitions.");
+        return st;
+    }
     if (sm_type_is_nested(f->type->id)) {
         return sm_fail(e, SM_TYPE, "rows cannot be sorted by the nested column \"%.*s\"",
                        SM_STR_ARG(f->name));
@@ -190,10 +206,11 @@ static sm_status fail_domain(const sm_str *said, int32_t n, sm_error *e)
 /* Compares the columns with those of delta.clustering, or makes that of them. */
 static sm_status settle_domain(clustering *w, const sm_str *said, int32_t n_said, sm_error *e)
 {
-    const sm_type *schema = sm_snapshot_metadata(w->snapshot)->schema;
+    const sm_delta_metadata *m = sm_snapshot_metadata(w->snapshot);
+    const sm_type *schema = m->schema;
 
     w->domain = (sm_delta_domain){0};
-    w->goal.has_domain = smi_cluster_has_domain(w->snapshot);
+    w->goal.has_domain = m->n_partition_columns == 0 && smi_cluster_has_domain(w->snapshot);
     if (n_said > 0) {
         return are_same(w->by, w->n_by, said, n_said) ? SM_OK : fail_domain(said, n_said, e);
     }
@@ -296,11 +313,6 @@ static sm_status settle_goal(clustering *w, sm_error *e)
 {
     const sm_delta_metadata *m = sm_snapshot_metadata(w->snapshot);
 
-    if (m->n_partition_columns > 0) {
-        return sm_fail(e, SM_UNSUPPORTED, "the table is partitioned by \"%.*s\"%s",
-                       SM_STR_ARG(m->partition_columns[0]),
-                       m->n_partition_columns > 1 ? " and more" : "");
-    }
     SM_TRY(settle_columns(w, e));
     SM_TRY(sm_delta_target_bytes(m, &w->goal.file_bytes, e));
     SM_TRY(smi_group_rows(m, &w->group_rows, e));
@@ -309,7 +321,8 @@ static sm_status settle_goal(clustering *w, sm_error *e)
     w->goal.by = smi_cluster_mark_text(w->curve, w->by, w->n_by, w->arena);
     w->goal.columns = w->columns;
     w->goal.n_columns = w->n_by;
-    w->goal.least_rows = w->opts->least_rows;
+    w->goal.least_rows = w->report->n_commits > 0 ? 0 : w->opts->least_rows;
+    w->goal.only = w->report->n_commits > 0 ? w->todo : NULL;
     settle_metadata(w);
     w->report->by = w->by;
     w->report->n_by = w->n_by;
@@ -341,20 +354,27 @@ static void settle_cells(clustering *w, int64_t n_rows, int bits)
 }
 
 /* Keys between which the rows are sorted apart from others. */
-static void settle_quantiles(clustering *w, const smi_curve *curve, const smi_sample *s,
-                             sm_arena *a)
+static void settle_quantiles(clustering *w, const smi_cluster_run *run, const smi_curve *curve,
+                             const smi_sample *s, sm_arena *a)
 {
     const int64_t n = smi_sample_rows(s) / RANGE_ROWS;
 
+    if (run->n_bins > 1) {
+        w->n_quantiles = run->n_quantiles;
+        w->quantiles = run->quantiles;
+        return;
+    }
     w->n_quantiles = n > MOST_RANGES ? MOST_RANGES - 1 : n > 0 ? (int32_t)n - 1 : 0;
-    w->quantiles = SM_NEW_ARRAY(a, uint64_t, w->n_quantiles + 1);
-    smi_curve_quantiles(curve, s, w->n_quantiles, w->quantiles);
+    uint64_t *quantiles = SM_NEW_ARRAY(a, uint64_t, w->n_quantiles + 1);
+    smi_curve_quantiles(curve, s, w->n_quantiles, quantiles);
+    w->quantiles = quantiles;
 }
 
-/* Makes the curve from a sample of the rows. */
-static sm_status sample_rows(clustering *w, const sm_plan_node *rows, const int32_t *places,
-                             sm_arena *a, const smi_curve **out, sm_error *e)
+/* Makes the curve from a sample of the rows. A partition of several is one cell. */
+static sm_status sample_rows(clustering *w, const smi_cluster_run *run, const sm_plan_node *rows,
+                             const int32_t *places, sm_arena *a, const smi_curve **out, sm_error *e)
 {
+    const bool is_shared = run->n_bins > 1;
     const sm_expr **exprs = SM_NEW_ARRAY(a, const sm_expr *, w->n_by);
     const sm_type **types = SM_NEW_ARRAY(a, const sm_type *, w->n_by);
     sm_plan *plan = NULL;
@@ -368,9 +388,9 @@ static sm_status sample_rows(clustering *w, const sm_plan_node *rows, const int3
     const sm_sink sink = {.ctx = s, .push = push_sample};
     const sm_status st = sm_exec_run(plan, w->bounded, &sink, NULL, NULL, e);
     if (st == SM_OK) {
-        *out = smi_curve_new(w->curve, s, a);
-        settle_cells(w, smi_sample_rows(s), smi_curve_bits(*out) * w->n_by);
-        settle_quantiles(w, *out, s, a);
+        *out = smi_curve_new(w->curve, s, is_shared ? SMI_CURVE_BIN_SHIFT : 64, a);
+        settle_cells(w, is_shared ? 0 : smi_sample_rows(s), smi_curve_bits(*out) * w->n_by);
+        settle_quantiles(w, run, *out, s, a);
     }
     smi_sample_free(s);
     return st;
@@ -396,67 +416,99 @@ static const sm_plan_node *with_columns(const sm_plan_node *in, int32_t n,
     return sm_plan_project(in, exprs, all, n + n_others, a);
 }
 
-/* Makes of the rows of the files, and their bin, which is 0, the same in order, and their key. */
-static sm_status plan_sorted(void *ctx, const sm_plan_node *rows, sm_arena *a,
+/* Makes of the rows of a run's files, and their bin, the same in order, and their key. */
+static sm_status plan_sorted(void *ctx, int64_t at, const sm_plan_node *rows, sm_arena *a,
                              const sm_plan_node **out, sm_error *e)
 {
     clustering *w = ctx;
+    const smi_cluster_run *run = &w->part.items[at];
+    const bool is_shared = run->n_bins > 1;
     const int32_t n = rows->schema->n_fields - 1;
     int32_t places[SMI_CURVE_COLUMNS];
     const smi_curve *curve = NULL;
-    const sm_plan_node *sorted = NULL;
 
+    SM_ASSERT(at < w->part.n_runs);
     for (int32_t i = 0; i < w->n_by; i++) {
         places[i] = sm_type_find(rows->schema, w->by[i]);
         SM_ASSERT(places[i] >= 0 && places[i] < n);
     }
-    SM_TRY(sample_rows(w, rows, places, a, &curve, e));
-    const sm_expr *key = smi_curve_expr(curve, rows->schema, places, a);
-    const sm_plan_node *keyed = with_columns(rows, n, &key, 1, a);
-    sorted = sm_plan_sort_even(keyed, n, w->quantiles, w->n_quantiles, a);
-    const sm_expr *const last[] = {sm_expr_constant(sm_value_i64(0), a),
-                                   sm_expr_column(sorted->schema, n, a)};
-    *out = with_columns(sorted, n, last, SM_COUNT(last), a);
+    SM_TRY(sample_rows(w, run, rows, places, a, &curve, e));
+    const sm_expr *key = smi_curve_expr(curve, rows->schema, places, is_shared ? n : -1, a);
+    const int32_t n_kept = is_shared ? n + 1 : n; /* the bin of a row, unless it is one */
+    const sm_plan_node *keyed = with_columns(rows, n_kept, &key, 1, a);
+    *out = sm_plan_sort_even(keyed, n_kept, w->quantiles, w->n_quantiles, a);
+    if (!is_shared) {
+        const sm_expr *const last[] = {sm_expr_constant(sm_value_i64(run->bin), a),
+                                       sm_expr_column((*out)->schema, n, a)};
+        *out = with_columns(*out, n, last, SM_COUNT(last), a);
+    }
     return SM_OK;
 }
 
-/* ---- a try ----------------------------------------------------------------------------------- */
+/* ---- the report ------------------------------------------------------------------------------ */
 
-static void tell_choice(clustering *w, const smi_cluster_choice *c)
+/* Tells files that moved, or would. */
+static void tell_files(clustering *w, const sm_delta_file *const *files, const char *const *whys,
+                       int64_t n)
 {
     sm_cluster_report *r = w->report;
-    sm_cluster_file *files = SM_NEW_ARRAY(w->told, sm_cluster_file, c->n_files + 1);
+    sm_cluster_file *told = (sm_cluster_file *)r->files;
 
-    for (int64_t i = 0; i < c->n_files; i++) {
-        files[i] = (sm_cluster_file){
-            .path = sm_arena_str(w->told, c->files[i]->path),
-            .size_bytes = c->files[i]->size_bytes,
-            .n_rows = sm_delta_file_rows(c->files[i]),
-            .why = c->whys[i],
+    for (int64_t i = 0; i < n; i++) {
+        told = sm_arena_grow(w->told, told, r->n_removed, &w->cap_files, sizeof(*told));
+        told[r->n_removed++] = (sm_cluster_file){
+            .path = sm_arena_str(w->told, files[i]->path),
+            .size_bytes = files[i]->size_bytes,
+            .n_rows = sm_delta_file_rows(files[i]),
+            .why = whys[i],
         };
+        r->removed_bytes += files[i]->size_bytes;
     }
-    r->files = files;
-    r->n_removed = c->n_files;
-    r->removed_bytes = c->bytes;
+    r->files = told;
+}
+
+/* Tells what stays, as it is before the first commit, and takes note of what is to be done. */
+static void tell_choice(clustering *w, const smi_cluster_choice *c)
+{
+    const int32_t n = sm_snapshot_metadata(w->snapshot)->n_partition_columns;
+    sm_cluster_report *r = w->report;
+    sm_buf text = {0};
+
+    w->todo = sm_map_new(w->told);
+    for (int64_t i = 0; i < c->n_files; i++) {
+        *sm_map_at(w->todo, smi_partition_identity(c->files[i]->partition, n, &text)) = w;
+    }
+    sm_buf_release(&text);
+    r->from = sm_snapshot_version(w->snapshot);
     r->n_kept = c->n_kept;
     r->n_waiting = c->n_waiting;
     r->kept_bytes = c->kept_bytes;
-    r->n_sets = c->n_kept_sets + (c->n_files > 0);
+    r->n_sets = c->n_kept_sets + sm_map_count(w->todo);
 }
 
 static void tell_commit(clustering *w, const sm_candidate *c, int64_t version)
 {
+    const int32_t n = sm_snapshot_metadata(w->snapshot)->n_partition_columns;
     sm_cluster_report *r = w->report;
+    sm_buf text = {0};
 
     r->version = version;
-    r->n_added = c->record.n_adds;
-    r->added_bytes = c->bytes;
+    r->n_commits++;
+    r->n_added += c->record.n_adds;
+    r->added_bytes += c->bytes;
     for (int64_t i = 0; i < c->record.n_adds; i++) {
         r->n_rows += c->record.adds[i].n_rows;
     }
+    tell_files(w, w->part.files, w->part.whys, w->part.n_files);
+    for (int64_t i = 0; i < w->part.n_files; i++) {
+        *sm_map_at(w->todo, smi_partition_identity(w->part.files[i]->partition, n, &text)) = NULL;
+    }
+    sm_buf_release(&text);
 }
 
-static sm_status move_files(clustering *w, const smi_cluster_choice *choice, sm_error *e)
+/* ---- a commit -------------------------------------------------------------------------------- */
+
+static sm_status move_files(clustering *w, sm_error *e)
 {
     char set[SM_UUID_BYTES];
     sm_candidate *c = NULL;
@@ -468,8 +520,10 @@ static sm_status move_files(clustering *w, const smi_cluster_choice *choice, sm_
                                    .is_told = w->goal.has_domain};
     const smi_rewrite rewrite = {
         .base = w->snapshot,
-        .files = choice->files,
-        .n_files = choice->n_files,
+        .files = w->part.files,
+        .n_files = w->part.n_files,
+        .bins = w->part.bins,
+        .runs = w->part.runs,
         .file_bytes = w->goal.file_bytes,
         .group_rows = w->group_rows,
         .z_order_by = columns_json(w),
@@ -493,28 +547,39 @@ static sm_status move_files(clustering *w, const smi_cluster_choice *choice, sm_
     return st;
 }
 
-static sm_status move_within_bound(clustering *w, const smi_cluster_choice *choice, sm_error *e)
+static sm_status move_within_bound(clustering *w, sm_error *e)
 {
     sm_exec_env bounded = *w->env;
 
     bounded.budget = sm_budget_new(w->env->budget, "clustering", MOST_BYTES);
     w->bounded = &bounded;
-    const sm_status st = move_files(w, choice, e);
+    const sm_status st = move_files(w, e);
     w->bounded = NULL;
     sm_budget_free(bounded.budget);
     return st;
 }
 
-/* Looks at the version that is open, and moves what is to be moved. */
-static sm_status cluster_snapshot(clustering *w, sm_error *e)
+/* Looks at the version that is open, and makes one commit of what is to be moved. */
+static sm_status cluster_snapshot(clustering *w, bool *is_done, sm_error *e)
 {
     smi_cluster_choice choice;
 
     SM_TRY(settle_goal(w, e));
-    w->report->from = sm_snapshot_version(w->snapshot);
     smi_cluster_choose(w->snapshot, &w->goal, w->arena, &choice);
-    tell_choice(w, &choice);
-    return w->opts->is_dry || choice.n_files == 0 ? SM_OK : move_within_bound(w, &choice, e);
+    if (w->report->n_commits == 0) {
+        tell_choice(w, &choice);
+    }
+    *is_done = w->opts->is_dry || choice.n_files == 0;
+    if (w->opts->is_dry) {
+        tell_files(w, choice.files, choice.whys, choice.n_files);
+    }
+    if (*is_done) {
+        return SM_OK;
+    }
+    smi_cluster_part_take(&choice, w->group_rows, RANGE_ROWS, w->arena, &w->part);
+    SM_TRY(move_within_bound(w, e));
+    *is_done = w->part.is_last;
+    return SM_OK;
 }
 
 static void wait_after(const clustering *w, int n_conflicts)
@@ -526,17 +591,31 @@ static void wait_after(const clustering *w, int n_conflicts)
     }
 }
 
-static sm_status try_once(clustering *w, sm_error *e)
+static sm_status try_once(clustering *w, bool *is_done, sm_error *e)
 {
     w->arena = sm_arena_new(w->env->budget);
     sm_status st = smi_open_settled(w->store, w->opts->is_dry, w->env->budget, &w->snapshot, e);
     if (st == SM_OK) {
-        st = cluster_snapshot(w, e);
+        st = cluster_snapshot(w, is_done, e);
     }
     sm_snapshot_release(w->snapshot);
     w->snapshot = NULL;
+    w->part = (smi_cluster_part){0};
     sm_arena_free(w->arena);
     w->arena = NULL;
+    return st;
+}
+
+/* One commit, or the end: *is_done. */
+static sm_status next_commit(clustering *w, bool *is_done, sm_error *e)
+{
+    sm_status st = try_once(w, is_done, e);
+
+    for (int tries = 1; tries < MOST_TRIES && st == SM_CONFLICT; tries++) {
+        wait_after(w, tries - 1);
+        w->report->n_conflicts++;
+        st = try_once(w, is_done, e);
+    }
     return st;
 }
 
@@ -547,15 +626,11 @@ sm_status sm_table_cluster(const sm_cluster *c, const sm_exec_env *env, sm_arena
     SM_ASSERT(c->n_by == 0 || c->by);
     *out = (sm_cluster_report){.from = -1, .version = -1};
     clustering w = {.opts = c, .env = env, .told = a, .report = out};
+    bool is_done = false;
 
     sm_status st = sm_store_open(env->stores, c->uri, &w.store, e);
-    if (st == SM_OK) {
-        st = try_once(&w, e);
-    }
-    while (st == SM_CONFLICT && out->n_conflicts < MOST_TRIES - 1) {
-        wait_after(&w, (int)out->n_conflicts);
-        out->n_conflicts++;
-        st = try_once(&w, e);
+    while (st == SM_OK && !is_done) {
+        st = next_commit(&w, &is_done, e);
     }
     sm_store_release(w.store);
     return st == SM_OK ? st : sm_within(e, st, "table %.*s", SM_STR_ARG(c->uri));

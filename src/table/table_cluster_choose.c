@@ -6,6 +6,9 @@
  * Rows     Files without a mark (table_cluster_mark.c), or with that of other columns or another
  *          curve, move. Without such a file nothing does, nor where they have fewer rows than the
  *          caller wants to be worth a commit.
+ * Parts    A partition is as a table of its own: its files are sorted among themselves, and what
+ *          follows is said of the files of one partition. Only what is worth a commit is decided
+ *          by all partitions together.
  * Sets     A filter has to look into each set of sorted files, so there must be few. The sets are
  *          taken from the smallest up: one that has at most SLACK times the bytes of what moves so
  *          far moves with it. So each set that is left is more than SLACK times as large as the
@@ -41,15 +44,17 @@ typedef struct choosing {
     const smi_cluster_goal *goal;
     const sm_snapshot *snapshot;
     sm_arena *arena;
-    const sm_delta_file *files;
+    const smi_placed_file *files; /* partition after partition */
     int64_t n_files;
     const char **whys;    /* one a file; NULL: it stays */
     cluster_set **set_of; /* one a file; NULL: it has no mark of these columns */
-    cluster_set **sets;   /* ascending by bytes */
+    int64_t n_kept_sets;
+    /* of the partition in work */
+    int64_t first, end; /* its files */
+    cluster_set **sets; /* ascending by bytes */
     int64_t n_sets;
     box *boxes;     /* one a column */
     uint64_t bytes; /* of the files that move */
-    int64_t n_rows; /* the same's; INT64_MAX: not known */
 } choosing;
 
 /* ---- where values lie ------------------------------------------------------------------------ */
@@ -104,15 +109,12 @@ static bool may_stay(const choosing *c, const sm_delta_file *f)
 
 static void move_file(choosing *c, int64_t i, const char *why)
 {
-    const sm_delta_file *f = &c->files[i];
+    const sm_delta_file *f = c->files[i].file;
     const sm_range *ranges = sm_snapshot_ranges(c->snapshot, f, c->arena);
 
-    SM_ASSERT(!c->whys[i]);
+    SM_ASSERT(!c->whys[i] && i >= c->first && i < c->end);
     c->whys[i] = why;
     c->bytes += f->size_bytes;
-    c->n_rows = sm_delta_file_rows(f) < 0 || c->n_rows == INT64_MAX
-                    ? INT64_MAX
-                    : c->n_rows + sm_delta_file_rows(f);
     for (int32_t k = 0; k < c->goal->n_columns; k++) {
         widen(&c->boxes[k], ranges ? &ranges[c->goal->columns[k]] : NULL);
     }
@@ -135,29 +137,56 @@ static bool is_of_others(const choosing *c, const sm_delta_file *f)
            !sm_str_eq(f->cluster_provider, SMI_CLUSTER_PROVIDER);
 }
 
-/* Finds the set of each file, and moves those that are of none. */
-static void find_sets(choosing *c, sm_arena *a)
+/* Why a file is not sorted as it should be; NULL where it is, or is for others to sort. */
+static const char *unsorted(const choosing *c, const sm_delta_file *f)
 {
-    sm_map *by_id = sm_map_new(a);
+    const smi_cluster_mark m = smi_cluster_mark_of(f);
+
+    if (is_of_others(c, f) || sm_str_eq(m.by, c->goal->by)) {
+        return NULL;
+    }
+    return m.by.len > 0 ? "clustered otherwise" : "not clustered";
+}
+
+/* The rows of all files that are not sorted; INT64_MAX: not known. */
+static int64_t unsorted_rows(const choosing *c)
+{
+    int64_t sum = 0;
 
     for (int64_t i = 0; i < c->n_files; i++) {
-        const smi_cluster_mark m = smi_cluster_mark_of(&c->files[i]);
-        if (is_of_others(c, &c->files[i])) {
+        const int64_t n = unsorted(c, c->files[i].file) ? sm_delta_file_rows(c->files[i].file) : 0;
+        if (n < 0) {
+            return INT64_MAX;
+        }
+        sum += n;
+    }
+    return sum;
+}
+
+/* Finds the sets of the partition, and moves its files that are of none. */
+static void find_sets(choosing *c, bool may_move)
+{
+    sm_map *by_id = sm_map_new(c->arena);
+
+    for (int64_t i = c->first; i < c->end; i++) {
+        const sm_delta_file *f = c->files[i].file;
+        const char *why = unsorted(c, f);
+        if (why && may_move) {
+            move_file(c, i, why);
+        }
+        if (why || is_of_others(c, f)) {
             continue;
         }
-        if (!sm_str_eq(m.by, c->goal->by)) {
-            move_file(c, i, m.by.len > 0 ? "clustered otherwise" : "not clustered");
-            continue;
-        }
-        cluster_set **set = (cluster_set **)sm_map_at(by_id, m.set);
+        const sm_str id = smi_cluster_mark_of(f).set;
+        cluster_set **set = (cluster_set **)sm_map_at(by_id, id);
         if (!*set) {
-            *set = SM_NEW(a, cluster_set);
-            (*set)->id = m.set;
+            *set = SM_NEW(c->arena, cluster_set);
+            (*set)->id = id;
             c->sets[c->n_sets++] = *set;
         }
         c->set_of[i] = *set;
         (*set)->n_files++;
-        (*set)->bytes += c->files[i].size_bytes;
+        (*set)->bytes += f->size_bytes;
     }
     qsort(c->sets, (size_t)c->n_sets, sizeof(cluster_set *), by_bytes);
 }
@@ -170,12 +199,31 @@ static void move_set(choosing *c, const cluster_set *set)
 
     while (has_moved) {
         has_moved = false;
-        for (int64_t i = 0; i < c->n_files; i++) {
-            if (c->set_of[i] == set && !c->whys[i] && !may_stay(c, &c->files[i])) {
+        for (int64_t i = c->first; i < c->end; i++) {
+            if (c->set_of[i] == set && !c->whys[i] && !may_stay(c, c->files[i].file)) {
                 move_file(c, i, "of a set that is small beside what moves");
                 has_moved = true;
             }
         }
+    }
+}
+
+/* Chooses among the files of a partition. */
+static void choose_partition(choosing *c, int64_t first, int64_t end, bool may_move)
+{
+    c->first = first;
+    c->end = end;
+    c->n_sets = 0;
+    c->bytes = 0;
+    memset(c->boxes, 0, (size_t)c->goal->n_columns * sizeof(*c->boxes));
+    find_sets(c, may_move);
+    for (int64_t k = 0; k < c->n_sets && c->bytes > 0 && c->sets[k]->bytes <= SLACK * c->bytes;
+         k++) {
+        move_set(c, c->sets[k]);
+    }
+    for (int64_t k = 0; k < c->n_sets; k++) {
+        SM_ASSERT(c->sets[k]->n_moved <= c->sets[k]->n_files);
+        c->n_kept_sets += c->sets[k]->n_moved < c->sets[k]->n_files;
     }
 }
 
@@ -184,24 +232,32 @@ static void take_choice(const choosing *c, sm_arena *a, smi_cluster_choice *out)
     *out = (smi_cluster_choice){
         .files = SM_NEW_ARRAY(a, const sm_delta_file *, c->n_files + 1),
         .whys = SM_NEW_ARRAY(a, const char *, c->n_files + 1),
-        .bytes = c->bytes,
+        .partitions = SM_NEW_ARRAY(a, int64_t, c->n_files + 1),
+        .n_kept_sets = c->n_kept_sets,
     };
     for (int64_t i = 0; i < c->n_files; i++) {
+        const sm_delta_file *f = c->files[i].file;
         if (c->whys[i]) {
-            out->files[out->n_files] = &c->files[i];
-            out->whys[out->n_files++] = c->whys[i];
-        } else if (c->set_of[i] || is_of_others(c, &c->files[i])) {
+            out->files[out->n_files] = f;
+            out->whys[out->n_files] = c->whys[i];
+            out->partitions[out->n_files++] = c->files[i].partition;
+        } else if (c->set_of[i] || is_of_others(c, f)) {
             out->n_kept++;
-            out->kept_bytes += c->files[i].size_bytes;
+            out->kept_bytes += f->size_bytes;
         } else {
             out->n_waiting++;
         }
     }
-    for (int64_t k = 0; k < c->n_sets; k++) {
-        SM_ASSERT(c->sets[k]->n_moved <= c->sets[k]->n_files);
-        out->n_kept_sets += c->sets[k]->n_moved < c->sets[k]->n_files;
-    }
     SM_ASSERT(out->n_files + out->n_kept + out->n_waiting == c->n_files);
+}
+
+/* May rows of the partition move? */
+static bool is_asked_for(const choosing *c, const sm_delta_file *f, sm_buf *text)
+{
+    const int32_t n = sm_snapshot_metadata(c->snapshot)->n_partition_columns;
+
+    return !c->goal->only ||
+           sm_map_get(c->goal->only, smi_partition_identity(f->partition, n, text));
 }
 
 void smi_cluster_choose(const sm_snapshot *s, const smi_cluster_goal *goal, sm_arena *a,
@@ -211,19 +267,20 @@ void smi_cluster_choose(const sm_snapshot *s, const smi_cluster_goal *goal, sm_a
                   .snapshot = s,
                   .arena = a,
                   .boxes = SM_NEW_ARRAY(a, box, goal->n_columns + 1)};
+    sm_buf text = {0};
 
     SM_ASSERT(goal->by.len > 0 && goal->n_columns > 0);
-    c.files = sm_snapshot_files(s, &c.n_files);
+    c.files = smi_partition_files(s, a, &c.n_files);
     c.whys = SM_NEW_ARRAY(a, const char *, c.n_files + 1);
     c.set_of = SM_NEW_ARRAY(a, cluster_set *, c.n_files + 1);
     c.sets = SM_NEW_ARRAY(a, cluster_set *, c.n_files + 1);
-    find_sets(&c, a);
-    if (c.n_rows < goal->least_rows) {
-        memset(c.whys, 0, (size_t)c.n_files * sizeof(*c.whys));
-        c.bytes = 0;
+    const bool is_worth = unsorted_rows(&c) >= goal->least_rows;
+    for (int64_t at = 0, end = 1; at < c.n_files; end++) {
+        if (end == c.n_files || c.files[end].partition != c.files[at].partition) {
+            choose_partition(&c, at, end, is_worth && is_asked_for(&c, c.files[at].file, &text));
+            at = end;
+        }
     }
-    for (int64_t k = 0; k < c.n_sets && c.bytes > 0 && c.sets[k]->bytes <= SLACK * c.bytes; k++) {
-        move_set(&c, c.sets[k]);
-    }
+    sm_buf_release(&text);
     take_choice(&c, a, out);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * table/table_cluster_int.h: which files a clustering moves (table_cluster_choose.c), and the
- * domain delta.clustering (table_cluster_domain.c), for table_cluster.c. */
+ * table/table_cluster_int.h: which files a clustering moves (table_cluster_choose.c), which of them
+ * by one commit (table_cluster_part.c), and the domain delta.clustering (table_cluster_domain.c),
+ * for table_cluster.c. */
 #ifndef SM_TABLE_CLUSTER_INT_H
 #define SM_TABLE_CLUSTER_INT_H
 
@@ -14,15 +15,17 @@ typedef struct smi_cluster_goal {
     int32_t n_columns;
     uint64_t file_bytes; /* of a good file */
     int64_t least_rows;  /* fewer rows without the mark stay */
+    const sm_map *only;  /* identities of partitions (smi_partition_identity), each with a value
+                          * that is not NULL: files of others stay. NULL: any may move */
     bool has_domain;     /* files that another implementation has clustered are its own */
 } smi_cluster_goal;
 
 /* Files of one snapshot. */
 typedef struct smi_cluster_choice {
-    const sm_delta_file **files; /* that move, in the snapshot's order */
+    const sm_delta_file **files; /* that move, partition after partition */
     const char **whys;           /* one a file, a static text */
+    int64_t *partitions;         /* one a file: the number of its partition, ascending */
     int64_t n_files;
-    uint64_t bytes;
     int64_t n_kept, n_kept_sets; /* files that stay, also of others, and the sets of ours */
     uint64_t kept_bytes;
     int64_t n_waiting; /* files that are not clustered, and stay all the same */
@@ -33,6 +36,33 @@ typedef struct smi_cluster_choice {
  * Owner     *out lives in `a`, and borrows the snapshot */
 void smi_cluster_choose(const sm_snapshot *s, const smi_cluster_goal *goal, sm_arena *a,
                         smi_cluster_choice *out);
+
+/* Partitions whose rows one plan sorts. */
+typedef struct smi_cluster_run {
+    int64_t bin, n_bins;       /* the first of them, and how many */
+    const uint64_t *quantiles; /* of several: keys between which are enough rows to be sorted apart
+                                * from others */
+    int32_t n_quantiles;
+} smi_cluster_run;
+
+/* What one commit moves: all that moves of some partitions. */
+typedef struct smi_cluster_part {
+    const sm_delta_file *const *files;
+    const char *const *whys; /* one a file */
+    int64_t *bins, *runs;    /* one a file: its partition and its run, from 0 */
+    int64_t n_files, n_bins;
+    uint64_t bytes;
+    smi_cluster_run *items; /* the runs */
+    int64_t n_runs;
+    bool is_last; /* nothing that moves is left */
+} smi_cluster_part;
+
+/** Takes the first partitions of a choice, those that one commit may move.
+ *
+ * Shape     group_rows: of a row group; range_rows: so many are worth being sorted apart
+ * Owner     *out lives in `a`, and borrows the choice */
+void smi_cluster_part_take(const smi_cluster_choice *c, int64_t group_rows, int64_t range_rows,
+                           sm_arena *a, smi_cluster_part *out);
 
 /** Has the table the feature by which it says to every engine how it is clustered? */
 bool smi_cluster_has_domain(const sm_snapshot *s);

@@ -405,11 +405,12 @@ static bool has_exact_heads(const sm_type *t)
     return !sm_type_is_bytes(t->id) && (t->id != SM_TYPE_DECIMAL || t->precision <= 18);
 }
 
-const smi_curve *smi_curve_new(sm_curve kind, smi_sample *s, sm_arena *a)
+const smi_curve *smi_curve_new(sm_curve kind, smi_sample *s, int key_bits, sm_arena *a)
 {
     smi_curve *c = SM_NEW(a, smi_curve);
-    const int bits = 64 / s->n;
+    const int bits = key_bits / s->n;
 
+    SM_ASSERT(bits > 0 && key_bits <= 64);
     if (s->n_rows > SAMPLE_ROWS) {
         thin_out(s);
     }
@@ -538,6 +539,17 @@ static void rank_column(const boundaries *b, const sm_column *c, int64_t n_rows,
     }
 }
 
+/* Puts the numbers of bins before places on a curve. */
+static void put_bins(const sm_column *bins, uint64_t *keys)
+{
+    SM_ASSERT(bins->type->id == SM_TYPE_I64);
+    for (int64_t i = 0; i < bins->n_rows; i++) {
+        const uint64_t bin = (uint64_t)sm_column_value(bins, i).as.i;
+        SM_ASSERT(keys[i] >> SMI_CURVE_BIN_SHIFT == 0 && bin >> (64 - SMI_CURVE_BIN_SHIFT) == 0);
+        keys[i] |= bin << SMI_CURVE_BIN_SHIFT;
+    }
+}
+
 static sm_status eval_key(const sm_fn_call *call, sm_column *out, sm_error *e)
 {
     const smi_curve *c = call->expr->prepared;
@@ -545,7 +557,7 @@ static sm_status eval_key(const sm_fn_call *call, sm_column *out, sm_error *e)
     uint32_t *ranks = NULL;
     uint64_t *keys = NULL;
 
-    SM_ASSERT(call->n_args == c->n);
+    SM_ASSERT(call->n_args == c->n || call->n_args == c->n + 1);
     SM_TRY(sm_batch_alloc(call->into, (size_t)n_rows * sizeof(*keys), (void **)&keys, e));
     SM_TRY(
         sm_batch_alloc(call->into, (size_t)(n_rows * c->n) * sizeof(*ranks), (void **)&ranks, e));
@@ -554,6 +566,9 @@ static sm_status eval_key(const sm_fn_call *call, sm_column *out, sm_error *e)
     }
     for (int64_t i = 0; i < n_rows; i++) {
         keys[i] = key_of(c->kind, c->spread, ranks + i * c->n, c->n, c->bits);
+    }
+    if (call->n_args > c->n) {
+        put_bins(&call->args[c->n], keys);
     }
     *out = (sm_column){.type = &sm_type_u64, .n_rows = n_rows, .values = keys};
     return SM_OK;
@@ -569,14 +584,19 @@ static const sm_function curve_function = {
 };
 
 const sm_expr *smi_curve_expr(const smi_curve *c, const sm_type *schema, const int32_t *columns,
-                              sm_arena *a)
+                              int32_t bin, sm_arena *a)
 {
     sm_expr *x = SM_NEW(a, sm_expr);
-    const sm_expr **args = SM_NEW_ARRAY(a, const sm_expr *, c->n);
+    const sm_expr **args = SM_NEW_ARRAY(a, const sm_expr *, c->n + 1);
+
+    SM_ASSERT(bin < 0 || c->n * c->bits <= SMI_CURVE_BIN_SHIFT);
 
     for (int32_t k = 0; k < c->n; k++) {
         args[k] = sm_expr_column(schema, columns[k], a);
         SM_ASSERT(sm_type_eq(args[k]->type, c->columns[k].type));
+    }
+    if (bin >= 0) {
+        args[c->n] = sm_expr_column(schema, bin, a);
     }
     *x = (sm_expr){
         .kind = SM_EXPR_CALL,
@@ -584,7 +604,7 @@ const sm_expr *smi_curve_expr(const smi_curve *c, const sm_type *schema, const i
         .fn = &curve_function,
         .prepared = c,
         .args = args,
-        .n_args = c->n,
+        .n_args = c->n + (bin >= 0),
     };
     return x;
 }

@@ -14,6 +14,9 @@
 
 #define SMI_CURVE_COLUMNS 8 /* the most that one curve goes through */
 
+/* Where a key begins with the number of a bin, so many bits are left for the place on the curve. */
+#define SMI_CURVE_BIN_SHIFT 54
+
 /** The key of a point, by the definition of the curve.
  *
  * Shape     ranks[i] < 2^bits; n × bits at most 64 */
@@ -47,9 +50,10 @@ typedef struct smi_curve smi_curve;
 /**
  * Makes the curve of a table from a sample of its rows, which may be empty.
  *
+ * Shape     a key has at most key_bits bits: one for each column at least, 64 at most
  * Owner     lives in `a`; borrows nothing of the sample
  */
-const smi_curve *smi_curve_new(sm_curve kind, smi_sample *s, sm_arena *a);
+const smi_curve *smi_curve_new(sm_curve kind, smi_sample *s, int key_bits, sm_arena *a);
 /** The rank of a value, or of NULL, which comes first. Equal values have equal ranks, and a greater
  * value never has a smaller one. */
 uint32_t smi_curve_rank(const smi_curve *c, int32_t column, sm_value v);
@@ -66,9 +70,11 @@ int smi_curve_bits(const smi_curve *c);
  * The key of a row as an expression (UBIGINT, never NULL) over n columns of the schema. SQL has no
  * name for it.
  *
+ * Shape     bin: a column (BIGINT) of numbers below 2^10 that keys begin with; then the curve's
+ *           keys have at most SMI_CURVE_BIN_SHIFT bits. −1: there is none
  * Owner     *out lives in `a`; the curve must outlive the plan
  */
 const sm_expr *smi_curve_expr(const smi_curve *c, const sm_type *schema, const int32_t *columns,
-                              sm_arena *a);
+                              int32_t bin, sm_arena *a);
 
 #endif

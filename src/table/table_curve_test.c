@@ -135,7 +135,7 @@ static void check_ranks(const sm_type *type, const sm_value *values, int64_t n,
 
     show(s, &type, 1, values, n);
     assert_int_equal(smi_sample_rows(s), n);
-    const smi_curve *c = smi_curve_new(SM_CURVE_ZORDER, s, a);
+    const smi_curve *c = smi_curve_new(SM_CURVE_ZORDER, s, 64, a);
     smi_sample_free(s);
     const int64_t most = ((int64_t)1 << smi_curve_bits(c)) - 1;
     for (int64_t i = 0; i < n_probes; i++) {
@@ -217,7 +217,7 @@ static void test_sample(void **state)
         for (int64_t at = 0; at < ROWS; at += step) {
             show(s, &type, 1, values + at, ROWS - at < step ? ROWS - at : step);
         }
-        const smi_curve *c = smi_curve_new(SM_CURVE_HILBERT, s, a);
+        const smi_curve *c = smi_curve_new(SM_CURVE_HILBERT, s, 64, a);
         for (int64_t i = 0; i < 100; i++) {
             ranks[round][i] = smi_curve_rank(c, 0, sm_value_i64(i * ROWS / 100));
             const double share = (double)ranks[round][i] / ((1 << smi_curve_bits(c)) - 1);
@@ -257,8 +257,8 @@ static void test_expr(void **state)
     sm_error e = {0};
 
     show(s, types, 2, rows, 4);
-    const smi_curve *c = smi_curve_new(SM_CURVE_HILBERT, s, a);
-    const sm_expr *x = smi_curve_expr(c, schema, columns, a);
+    const smi_curve *c = smi_curve_new(SM_CURVE_HILBERT, s, 64, a);
+    const sm_expr *x = smi_curve_expr(c, schema, columns, -1, a);
     assert_ok(sm_batch_new(NULL, schema, &in, &e), &e);
     assert_ok(sm_batch_new(NULL, schema, &into, &e), &e);
     in->n_rows = 4;

@@ -478,19 +478,21 @@ typedef struct smi_rewrite {
     int64_t n_files;                   /* 1 at least */
     const int64_t *bins; /* one a file, ascending from 0: rows of two bins share no new file, and a
                           * bin's new files stand where its first stood. NULL: all are of one */
+    const int64_t *runs; /* one a file, ascending from 0, the same for all files of a bin: a plan
+                          * reads the files of one run. NULL: all are of one */
     uint64_t file_bytes; /* a new file is ended once it has so many; 0: one for each bin */
     int64_t group_rows;  /* of a row group; 0: as the table says */
     sm_str z_order_by;   /* columns by which rows are sorted, as JSON, for the record; "": "[]" */
-    /* Makes other rows of the files' rows: a sorted plan. `rows` gives the table's columns as
-     * sm_snapshot_dataset() has them, and last the number of the bin (BIGINT); *out must give the
-     * same columns, and as many rows, a bin's rows together. NULL: they are written as they are.
-     * Where there is `sorted`, it gives one more column behind these: the keys. */
-    sm_status (*plan)(void *ctx, const sm_plan_node *rows, sm_arena *a, const sm_plan_node **out,
-                      sm_error *e);
+    /* Makes other rows of the rows of a run's files: a sorted plan. `rows` gives the table's
+     * columns as sm_snapshot_dataset() has them, and last the number of the bin (BIGINT); *out must
+     * give the same columns, and as many rows, a bin's rows together. NULL: they are written as
+     * they are. Where there is `sorted`, it gives one more column behind these: the keys. */
+    sm_status (*plan)(void *ctx, int64_t run, const sm_plan_node *rows, sm_arena *a,
+                      const sm_plan_node **out, sm_error *e);
     void *ctx;
     int64_t *n_copied; /* out: files whose row groups were copied as they are; NULL: not asked */
-    /* The rows are sorted. All but the column is to be known once plan() has returned; the mark is
-     * borrowed as long as the candidate. NULL: they are not. */
+    /* The rows are sorted. All but the column is to be known once plan() has returned, which may
+     * change it for each run; the mark is borrowed as long as the candidate. NULL: they are not. */
     smi_out_sorted *sorted;
 } smi_rewrite;
 

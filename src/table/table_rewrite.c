@@ -4,10 +4,11 @@
  * candidate that keeps the table's rows: what compaction (table_optimize.c) and every other
  * maintenance of data files stand on.
  *
- * Method   One plan scans the files, bin after bin. A constant column of the dataset says which bin
- *          a row is of; a new file is begun where it changes. The rows go into a
- *          stage that appends; what it gives is then made a commit that removes the files too.
- *          Rows that deletion vectors delete are not read, so they are gone for good.
+ * Method   One plan scans the files, bin after bin; where the caller makes runs of bins, each run
+ *          has a plan of its own. A constant column of the dataset says which bin a row is of; a
+ *          new file is begun where it changes. The rows go into a stage that appends; what it
+ *          gives is then made a commit that removes the files too. Rows that deletion vectors
+ *          delete are not read, so they are gone for good.
  * Copied   A file whose row groups are of a good size, in the form that the writer gives, is taken
  *          as it is: its bytes are copied, nothing is decoded. Runs of other files between such are
  *          each read by a plan of their own. Never where a plan makes other rows of them.
@@ -87,15 +88,20 @@ static sm_status open_files(rewriting *w, sm_error *e)
     return SM_OK;
 }
 
-static sm_status plan_rows(rewriting *w, const sm_dataset *d, sm_arena *a, sm_plan **out,
-                           sm_error *e)
+static int64_t run_of(const smi_rewrite *r, int64_t file)
+{
+    return r->runs ? r->runs[file] : 0;
+}
+
+static sm_status plan_rows(rewriting *w, const sm_dataset *d, int64_t run, sm_arena *a,
+                           sm_plan **out, sm_error *e)
 {
     const sm_relation relation = {.dataset = d,
                                   .label = sm_store_uri(sm_snapshot_store(w->r->base))};
     const sm_plan_node *rows = sm_plan_scan(&relation, false, a), *root = rows;
 
     if (w->r->plan) {
-        SM_TRY(w->r->plan(w->r->ctx, rows, a, &root, e));
+        SM_TRY(w->r->plan(w->r->ctx, run, rows, a, &root, e));
         SM_ASSERT(root->schema->n_fields == rows->schema->n_fields + (w->r->sorted != NULL));
     }
     return sm_plan_finish(root, a, out, e);
@@ -145,7 +151,7 @@ static const sm_delta_file **first_files(const smi_rewrite *r, sm_arena *a)
     return out;
 }
 
-/* The rows of files `first` to `end`, by a plan. */
+/* The rows of files `first` to `end`, which are of one run, by a plan. */
 static sm_status write_rows(rewriting *w, int64_t first, int64_t end, sm_error *e)
 {
     const sm_sink sink = {.ctx = &w->stage->out, .push = smi_out_push};
@@ -158,7 +164,7 @@ static sm_status write_rows(rewriting *w, int64_t first, int64_t end, sm_error *
     d.files += first;
     d.n_files = end - first;
     if (d.n_files > 0) {
-        st = plan_rows(w, &d, a, &plan, e);
+        st = plan_rows(w, &d, run_of(w->r, first), a, &plan, e);
         st = st == SM_OK ? sm_exec_run(plan, w->env, &sink, NULL, NULL, e) : st;
     }
     sm_arena_free(a);
@@ -217,11 +223,11 @@ static sm_status end_last_file(rewriting *w, sm_error *e)
     return st;
 }
 
-static sm_status write_files(rewriting *w, sm_error *e)
+/* Writes the files of a run, the open file with them: it holds the memory of a row group, which the
+ * next plan may need. */
+static sm_status write_run(rewriting *w, int64_t first, int64_t end, sm_error *e)
 {
-    int64_t first = 0; /* of the files that are to be read */
-
-    for (int64_t i = 0; i < w->r->n_files; i++) {
+    for (int64_t i = first; i < end; i++) {
         sm_blob *from = NULL;
         SM_TRY(open_copied(w, i, &from, e));
         if (from) {
@@ -232,8 +238,21 @@ static sm_status write_files(rewriting *w, sm_error *e)
             first = i + 1;
         }
     }
-    SM_TRY(write_rows(w, first, w->r->n_files, e));
-    SM_TRY(end_last_file(w, e));
+    SM_TRY(write_rows(w, first, end, e));
+    return end_last_file(w, e);
+}
+
+static sm_status write_files(rewriting *w, sm_error *e)
+{
+    const smi_rewrite *r = w->r;
+    int64_t first = 0;
+
+    for (int64_t end = 1; end <= r->n_files; end++) {
+        if (end == r->n_files || run_of(r, end) != run_of(r, first)) {
+            SM_TRY(write_run(w, first, end, e));
+            first = end;
+        }
+    }
     return check_rows(w, e);
 }
 
