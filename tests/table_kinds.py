@@ -11,7 +11,7 @@ vars:
   lake: {type: uri}
 lake: lake
 tasks:
-  - table: kinds.partitioned
+  - table: kinds.TABLE
     sql: p.sql
     partition_by: [city, day]
     overwrite: partitions
@@ -133,7 +133,7 @@ def restored_optimize(m):
 def partitioned(m):
     """By a column with NULL and odd texts, and by a day: replaced in part, merged, joined."""
     folder = m.uri.parent.parent
-    (folder / "p.yaml").write_text(PARTITIONED)
+    (folder / "p.yaml").write_text(PARTITIONED.replace("TABLE", m.uri.name))
     rows = {r[1:2] + r[3:]: [] for r in OLD}
     for new in (OLD, [row(id, amount=-2) for id in (0, 20, 40)]):  # all of one partition
         (folder / "p.sql").write_text(values(new))
@@ -142,6 +142,16 @@ def partitioned(m):
     m.merge()
     m.table("optimize")
     return merged([r for part in rows.values() for r in part])
+
+
+def partitioned_clustered(m):
+    """Sorted within partitions, changed, and sorted again where files are new."""
+    rows = partitioned(m)
+    m.table("cluster", "--by", "id,amount")
+    m.sql("INSERT INTO {t} " + values(NEWS[10:]))
+    m.table("cluster")
+    m.sql("UPDATE {t} SET amount = -1 WHERE id = 7")
+    return [row(7, city=r[1], amount=-1) if r[0] == 7 else r for r in rows + NEWS[10:]]
 
 
 def checkpointed(m):
@@ -153,7 +163,8 @@ def checkpointed(m):
 
 
 KINDS = {fn.__name__: fn for fn in (compacted, zordered, hilbert, merge, merged_compacted, restored,
-                                    restored_optimize, partitioned, checkpointed)}
+                                    restored_optimize, partitioned, partitioned_clustered,
+                                    checkpointed)}
 # Filters that leave out files, row groups or partitions; the second is the same in Python.
 FILTERS = [
     ("id >= 0", lambda r: True),

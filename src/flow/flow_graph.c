@@ -18,6 +18,24 @@ int32_t smi_flow_task_find(const sm_pipeline *p, sm_str name)
     return -1;
 }
 
+/* Rows of a partition have one value in each of its columns, so a sort by these is a mistake. */
+static sm_status check_sorted_by(const sm_pipeline *p, const smi_flow_task *t,
+                                 const smi_flow_task *of, sm_error *e)
+{
+    for (int32_t i = 0; i < t->n_columns; i++) {
+        for (int32_t k = 0; k < of->n_partition_by; k++) {
+            if (sm_str_eq_nocase(t->columns[i], of->partition_by[k])) {
+                const sm_status st = sm_fail(
+                    e, SM_INVALID, "%.*s is partitioned by \"%.*s\", so it is not sorted by it",
+                    SM_STR_ARG(t->from), SM_STR_ARG(of->partition_by[k]));
+                sm_error_todo(e, "Leave it out of by: filters on it leave out whole partitions.");
+                return smi_flow_at(p, t->at, st, e);
+            }
+        }
+    }
+    return SM_OK;
+}
+
 /* Of a task that publishes or sorts: the one that makes its table, where the pipeline does. */
 static sm_status find_table(const sm_pipeline *p, smi_flow_task *t, sm_error *e)
 {
@@ -30,7 +48,7 @@ static sm_status find_table(const sm_pipeline *p, smi_flow_task *t, sm_error *e)
     t->needs[t->n_needs++] = need;
     const sm_task_kind kind = p->tasks[need].kind;
     if (kind == SM_TASK_LOAD || kind == SM_TASK_TABLE) {
-        return SM_OK;
+        return t->kind == SM_TASK_CLUSTER ? check_sorted_by(p, t, &p->tasks[need], e) : SM_OK;
     }
     const sm_status st =
         sm_fail(e, SM_INVALID, "%.*s is not a table of the lake, so it cannot be %s",

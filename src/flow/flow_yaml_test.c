@@ -72,6 +72,9 @@ static const struct {
      ""},
     {HEAD "tasks:\n  - {table: l.a, sql: a.sql, curve: zorder}\n", SM_SYNTAX, 8, 30,
      "curve is for cluster only", ""},
+    {HEAD "tasks:\n  - {table: l.a, sql: a.sql, partition_by: [d, E]}\n"
+          "  - {cluster: l.a, by: [x, e]}\n",
+     SM_INVALID, 9, 15, "l.a is partitioned by \"E\"", "Leave it out of by"},
     {HEAD "tasks:\n  - {table: a, sql: a.sql}\n", SM_NAME, 8, 13, "not a table name",
      "layer.table"},
     {HEAD "tasks:\n  - {table: ../x.a, sql: a.sql}\n", SM_NAME, 8, 13, "not a table name", ""},

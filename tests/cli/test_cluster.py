@@ -200,10 +200,3 @@ def test_nested_columns_are_refused(smelt, lake):
     deltalake.write_deltalake(uri, pa.table({"tags": [["a"], ["b"]]}))
     done = smelt("table", "cluster", uri, "--by", "tags", check=False)
     assert done.returncode == 1 and 'nested column "tags"' in done.stderr
-
-
-def test_partitioned_tables_are_refused(smelt, lake):
-    uri = str(lake / "shop" / "parts")
-    deltalake.write_deltalake(uri, load(10, 0), partition_by=["Date"])
-    done = smelt("table", "cluster", uri, "--by", "Contract", check=False)
-    assert done.returncode == 1 and 'partitioned by "Date"' in done.stderr

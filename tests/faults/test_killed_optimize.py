@@ -22,11 +22,20 @@ def rows_of(uri):
     return deltalake.DeltaTable(str(uri)).to_pyarrow_table()["id"].to_pylist()
 
 
+@pytest.fixture(params=[1, 2], ids=["whole", "partitioned"])
+def n_parts(request):
+    """How many partitions the table has; 1: it is not partitioned."""
+    return request.param
+
+
 @pytest.fixture
-def table(lake):
+def table(lake, n_parts):
+    """Four files, as many of each partition."""
     uri = lake / "shop" / "orders"
-    for n in range(4):
-        deltalake.write_deltalake(str(uri), pa.table({"id": [n, n + 10], "other": ["x", f"y{n}"]}), mode="append")
+    for n in range(4 // n_parts):
+        rows = pa.table({"id": [n, n + 10], "other": ["x", f"y{n}"], "part": [0, 1]})
+        deltalake.write_deltalake(str(uri), rows if n_parts > 1 else rows.drop_columns("part"), mode="append",
+                                  partition_by=["part"] if n_parts > 1 else None)
     return uri
 
 
@@ -42,26 +51,26 @@ def unnamed_files(table):
     for version in range(deltalake.DeltaTable(str(table)).version() + 1):
         named |= {uri.rsplit("/", 1)[1] for uri in
                   deltalake.DeltaTable(str(table), version=version).file_uris()}
-    return {path.name for path in table.glob("*.parquet")} - named
+    return {path.name for path in table.rglob("*.parquet")} - named
 
 
-def end_it(work, table, wanted, k):
+def end_it(work, table, wanted, n_parts, k):
     work(table)
     assert sorted(rows_of(table)) == wanted, k
     done = deltalake.DeltaTable(str(table))
-    assert len(done.file_uris()) == 1, k
+    assert len(done.file_uris()) == n_parts, k
     work(table)
     assert deltalake.DeltaTable(str(table)).version() == done.version(), k
 
 
 @pytest.mark.parametrize("kind", ["kill", "kill_after"])
-def test_kills(work, table, tmp_path, kind):
+def test_kills(work, table, n_parts, tmp_path, kind):
     wanted = sorted(rows_of(table))
     for k in range(1, 100):
         copy = copy_of(table, tmp_path)
         done = work(copy, check=False, env={"SMELT_FAULT": f"at={k},kind={kind}"})
         assert sorted(rows_of(copy)) == wanted, k
-        end_it(work, copy, wanted, k)
+        end_it(work, copy, wanted, n_parts, k)
         if done.returncode == 0:
             break
         assert done.returncode == -9
@@ -69,14 +78,14 @@ def test_kills(work, table, tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", ["error", "torn", "disk_full", "lost"])
-def test_failing_calls(work, table, tmp_path, kind):
+def test_failing_calls(work, table, n_parts, tmp_path, kind):
     wanted = sorted(rows_of(table))
     for k in range(1, 100):
         copy = copy_of(table, tmp_path)
         done = work(copy, check=False, env={"SMELT_FAULT": f"at={k},kind={kind}"})
         fired = done.returncode != 0 or "fault" in done.stderr
         assert sorted(rows_of(copy)) == wanted, k
-        end_it(work, copy, wanted, k)
+        end_it(work, copy, wanted, n_parts, k)
         if kind == "disk_full":  # where files nobody needs would hurt most
             assert not unnamed_files(copy), k
         if not fired and k > 30:

@@ -202,8 +202,6 @@ LIMITS = {
     "--format table prints": InTest("tests/peers/test_claims.py",
                                    "test_a_table_shows_a_thousand_rows"),
     "reader protocols 1 to 3": InTest("src/delta/delta_test.c", "UNSUPPORTED"),
-    "smelt table cluster of a partitioned": InTest("tests/cli/test_cluster.py",
-                                                   "test_partitioned_tables_are_refused"),
     "columns by which a table with the feature": InTest("tests/cli/test_cluster_domain.py",
                                                         "test_odd_domains_are_refused"),
     "a change data feed of a table": InTest("src/table/table_rules_test.c", "_Change_Type"),
