@@ -30,8 +30,8 @@ while True:
     except EOFError:
         break
     try:
-        relation = connection.sql(sql)
-        answer = relation.columns, relation.project(plain(relation)).fetchall()
+        relation = connection.sql(sql)  # None of a SET, or a PRAGMA
+        answer = (relation.columns, relation.project(plain(relation)).fetchall()) if relation else ([], [])
     except duckdb.Error as error:
         answer = str(error)
     pickle.dump(answer, sys.stdout.buffer)
