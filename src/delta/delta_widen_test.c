@@ -205,7 +205,7 @@ static const struct property_case {
     {"delta.minWriterVersion", "7", SM_DENIED, ""},
     {"delta.constraints.x", "a > 0", SM_DENIED, "ADD CONSTRAINT"},
     {"delta.feature.typeWidening", "supported", SM_DENIED, ""},
-    {"delta.enableRowTracking", "true", SM_DENIED, ""},
+    {"delta.enableRowTracking", "true", SM_OK, "rowTracking"},
     {"delta.inCommitTimestampEnablementVersion", "3", SM_DENIED, ""},
     {"smelt.readers", "spark, DuckDB,polars", SM_OK, NULL},
     {"smelt.readers", "spark;duckdb", SM_INVALID, "clickhouse, delta-rs"},
