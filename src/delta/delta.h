@@ -746,9 +746,11 @@ int32_t sm_delta_readers_of(const sm_delta_protocol *p, const char *const **out,
  * base has one (N.crc). A failure is only logged. base NULL: a new table, which gets none. */
 void sm_delta_checksum_follow(sm_store *store, const sm_snapshot *base, const sm_delta_commit *c,
                               int64_t version);
-/** Writes a checkpoint of that version where the table's properties ask for one (every 10
- * versions, or delta.checkpointInterval). A failure is only logged: a later version tries again.
- * true: there is a new checkpoint, so the log may have become longer than it needs to be. */
+/** Writes what lets readers open that version, just committed, with few reads: a checkpoint every
+ * delta.checkpointInterval versions, or where the table has no such property every 10, and less
+ * often where checkpoints are large; else, every 10 versions, a log compaction file. A failure is
+ * only logged: a later version tries again. true: there is a new checkpoint, so the log may have
+ * become longer than it needs to be. */
 bool sm_delta_checkpoint_if_due(sm_store *store, const sm_delta_metadata *m, int64_t version,
                                 sm_budget *budget);
 /** Writes a classic checkpoint of the snapshot and points _last_checkpoint at it. */

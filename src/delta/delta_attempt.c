@@ -376,21 +376,12 @@ typedef struct versions {
 
 static sm_status list_versions(const sm_delta_attempt *t, sm_arena *a, versions *out, sm_error *e)
 {
-    char after[SMI_LOG_KEY_BYTES] = SMI_LOG;
-    sm_entry *entries = NULL;
-    int64_t n = 0;
+    smi_log_listing l;
 
-    if (t->c->base > 0) {
-        smi_commit_key(t->c->base - 1, after);
-    }
     *out = (versions){.newest = t->c->base, .has_base = t->c->base < 0};
-    const sm_status st =
-        sm_store_list_after(t->store, SM_STR(SMI_LOG), sm_str_of(after), a, &entries, &n, e);
-    if (st != SM_OK) {
-        return st == SM_NOT_FOUND ? SM_OK : st;
-    }
-    for (int64_t i = 0; i < n; i++) {
-        const smi_log_entry entry = smi_log_entry_of(entries[i].key);
+    SM_TRY(smi_log_list_after(t->store, t->c->base > 0 ? t->c->base - 1 : -1, a, &l, e));
+    for (int64_t i = 0; i < l.n; i++) {
+        const smi_log_entry entry = l.what[i];
         if (entry.kind == SMI_ENTRY_OTHER || entry.kind == SMI_ENTRY_CHECKSUM ||
             entry.kind == SMI_ENTRY_COMPACTED) {
             continue;

@@ -6,7 +6,7 @@
  *          text into the log. sm_delta_commit_write() does both, for a change of one table.
  * Text     Nothing in it depends on the number of the version that it becomes. So it can follow
  *          versions of other writers unchanged, and everybody who holds it makes the same commit.
- * After    A checkpoint every delta.checkpointInterval versions, and what of the log has expired is
+ * After    A checkpoint where one is due (delta_due.c), and then what of the log has expired is
  *          deleted. The commit stands without it.
  * Source   PROTOCOL.md, "Delta Log Entries", "Commit Provenance Information"
  */
@@ -19,8 +19,6 @@
 #include "base/text.h"
 #include "base/time.h"
 #include "delta/delta_int.h"
-
-#define DEFAULT_CHECKPOINT_INTERVAL 10
 
 /* A commit whose text is being made. */
 typedef struct commit_text {
@@ -206,7 +204,7 @@ static void put_texts(sm_json_writer *w, const char *key, const sm_str *items, i
     sm_json_end_array(w);
 }
 
-static void put_text_or_null(sm_json_writer *w, sm_str text)
+void smi_put_text_or_null(sm_json_writer *w, sm_str text)
 {
     if (text.data) {
         sm_json_put_text(w, text);
@@ -220,7 +218,7 @@ void smi_put_pairs(sm_json_writer *w, const char *key, const sm_pair *items, int
     sm_json_set_object(w, key);
     for (int32_t i = 0; i < n; i++) {
         sm_json_key(w, items[i].key);
-        put_text_or_null(w, items[i].value);
+        smi_put_text_or_null(w, items[i].value);
     }
     sm_json_end_object(w);
 }
@@ -364,12 +362,14 @@ sm_status smi_print_metadata(const sm_delta_metadata *m, sm_json_writer *w, sm_e
     return st;
 }
 
-static void print_txn(const sm_delta_txn *t, int64_t now_ms, sm_json_writer *w)
+void smi_print_txn(const sm_delta_txn *t, sm_json_writer *w)
 {
     smi_begin_action(w, "txn");
     sm_json_set_text(w, "appId", t->app_id);
     sm_json_set_i64(w, "version", t->version);
-    sm_json_set_i64(w, "lastUpdated", t->updated_ms >= 0 ? t->updated_ms : now_ms);
+    if (t->updated_ms >= 0) {
+        sm_json_set_i64(w, "lastUpdated", t->updated_ms);
+    }
     smi_end_action(w);
 }
 
@@ -454,7 +454,7 @@ static void print_remove(const commit_text *r, const sm_delta_file *f, sm_json_w
 /* `of`: the file whose place the add takes, or NULL. It counts, and not a tag of the same name. */
 static void put_tags(const sm_pair *tags, int32_t n, const sm_delta_file *of, sm_json_writer *w)
 {
-    sm_buf place = {0};
+    sm_buf id = {0}, place = {0};
 
     if (n == 0 && !of) {
         return;
@@ -463,16 +463,14 @@ static void put_tags(const sm_pair *tags, int32_t n, const sm_delta_file *of, sm
     for (int32_t i = 0; i < n; i++) {
         if (!of || !sm_str_is(tags[i].key, SMI_TAG_PLACE)) {
             sm_json_key(w, tags[i].key);
-            put_text_or_null(w, tags[i].value);
+            smi_put_text_or_null(w, tags[i].value);
         }
     }
     if (of) {
-        smi_file_identity(of->path, of->dv, &place);
-        for (size_t i = 0; i < place.len; i++) {
-            place.data[i] = place.data[i] == '\0' ? '\n' : place.data[i];
-        }
+        smi_tag_of_identity(smi_file_identity(of->path, of->dv, &id), &place);
         sm_json_set_text(w, SMI_TAG_PLACE, sm_buf_str(&place));
         sm_buf_release(&place);
+        sm_buf_release(&id);
     }
     sm_json_end_object(w);
 }
@@ -658,7 +656,9 @@ static sm_status print_commit(commit_text *r, sm_error *e)
         SM_TRY(smi_print_metadata(r->metadata, &w, e));
     }
     for (int64_t i = 0; i < c->n_txns; i++) {
-        print_txn(&c->txns[i], r->now_ms, &w);
+        sm_delta_txn txn = c->txns[i];
+        txn.updated_ms = txn.updated_ms >= 0 ? txn.updated_ms : r->now_ms;
+        smi_print_txn(&txn, &w);
     }
     for (int64_t i = 0; i < c->n_domains; i++) {
         smi_print_domain(&c->domains[i], &w);
@@ -851,39 +851,6 @@ sm_status sm_delta_prepare(const sm_snapshot *base, const sm_delta_commit *c, sm
     sm_buf_release(&read);
     sm_buf_release(&r.text);
     return st;
-}
-
-static bool is_checkpoint_due(const sm_delta_metadata *m, int64_t version)
-{
-    int64_t interval = DEFAULT_CHECKPOINT_INTERVAL;
-
-    const sm_str text = smi_config(m, "delta.checkpointInterval");
-    if (text.len && (!sm_parse_i64(text, &interval) || interval < 1)) {
-        interval = DEFAULT_CHECKPOINT_INTERVAL;
-    }
-    SM_ASSERT(version >= 0 && interval > 0);
-    return version > 0 && version % interval == 0;
-}
-
-bool sm_delta_checkpoint_if_due(sm_store *store, const sm_delta_metadata *m, int64_t version,
-                                sm_budget *budget)
-{
-    sm_snapshot *s = NULL;
-    sm_error e = {0};
-
-    if (!is_checkpoint_due(m, version)) {
-        return false;
-    }
-    sm_status st = sm_snapshot_open_head(store, version, budget, &s, &e);
-    if (st == SM_OK) {
-        st = sm_delta_checkpoint(s, budget, &e);
-    }
-    if (st != SM_OK) { /* the commit stands; a later one writes a checkpoint */
-        sm_log(sm_store_log(store), SM_LOG_WARN,
-               "could not write the checkpoint of version %" PRId64 ": %s", version, e.what);
-    }
-    sm_snapshot_release(s);
-    return st == SM_OK;
 }
 
 /* Deletes what of the log has expired. */

@@ -11,7 +11,8 @@
  * Twice    A checkpoint has a file once. Where a damaged one has it twice, the first counts: a set
  *          of 128-bit hashes knows those that were given.
  * Damage   Where the checkpoint turns out to be damaged, an older one is taken, and all begins
- *          anew: whoever is given the files forgets what came before (smi_action_sink.begin).
+ *          anew: whoever is given the files forgets what came before (smi_action_sink.begin). So
+ *          it is where a log compaction file gave other files than the checksum says.
  * Calls    delta_snapshot.c (the array), delta_checkpoint.c, delta_named.c, delta_undo.c,
  *          delta_dataset.c, delta_attempt.c (pruner)
  *
@@ -451,7 +452,7 @@ static sm_status give_adds(passing *p, sm_error *e)
             SM_TRY(give_add(p, live[i], e));
         }
     }
-    return p->pruner ? SM_OK : smi_checksum_check_files(p->snapshot, p->n_given, p->bytes_given, e);
+    return SM_OK;
 }
 
 static sm_status give_removes(passing *p, sm_error *e)
@@ -469,17 +470,30 @@ static sm_status give_removes(passing *p, sm_error *e)
     return SM_OK;
 }
 
-/* *damage: what failed in reading the checkpoint, where that is its own fault. */
+static sm_status check_given(const passing *p, sm_error *e)
+{
+    return p->pruner || p->kind != SMI_ACTION_ADD
+               ? SM_OK
+               : smi_checksum_check_files(p->snapshot, p->n_given, p->bytes_given, e);
+}
+
+/* *damage: what failed, where the checkpoint or a log compaction file may be at fault. */
 static sm_status pass_all(passing *p, sm_error *damage, sm_error *e)
 {
     sm_error bad = {0};
+    bool is_at_fault = true;
 
     thread_placed(p);
-    const sm_status st = read_base(p, &bad);
+    sm_status st = read_base(p, &bad);
     if (st == SM_OK) {
-        return p->kind == SMI_ACTION_ADD ? give_adds(p, e) : give_removes(p, e);
+        st = p->kind == SMI_ACTION_ADD ? give_adds(p, &bad) : give_removes(p, &bad);
+        st = st == SM_OK ? check_given(p, &bad) : st;
+        is_at_fault = p->snapshot->n_compacted > 0; /* the commits themselves are believed */
     }
-    if (!p->is_sink_failed && smi_is_damage(st)) {
+    if (st == SM_OK) {
+        return SM_OK;
+    }
+    if (is_at_fault && !p->is_sink_failed && smi_is_damage(st)) {
         *damage = bad;
     }
     if (e) {

@@ -179,24 +179,6 @@ static void test_order(void **state)
     (void)state;
 }
 
-/* Log compaction files of other writers are passed over: the commits say the same, in the order of
- * the rows. */
-static void test_compacted(void **state)
-{
-    sm_store *store = new_store();
-
-    put_commit(store, 0, HEAD ADD("b", "01", "0", "9"));
-    put_commit(store, 1, ADD("a", "01", "10", "19"));
-    put_commit(store, 2, REMOVE("b") ADD("c", "02", "20", "29"));
-    put(store, "00000000000000000000.00000000000000000002.compacted.json",
-        HEAD ADD("c", "02", "20", "29") ADD("a", "01", "10", "19") REMOVE("b"));
-    put(store, "00000000000000000001.00000000000000000002.compacted.json", "no commit");
-    assert_files(store, 1, "b a ");
-    assert_files(store, 2, "a c ");
-    sm_store_release(store);
-    (void)state;
-}
-
 /* An add of a commit that stands in the place of another file. */
 #define PLACED(path, of)                                                                           \
     "{\"add\":{\"path\":\"" path "\",\"partitionValues\":{\"day\":\"2022-04-01\"},\"size\":7,"     \
@@ -423,15 +405,10 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_order),
-        cmocka_unit_test(test_compacted),
-        cmocka_unit_test(test_vectors),
-        cmocka_unit_test(test_bounds),
-        cmocka_unit_test(test_twice),
-        cmocka_unit_test(test_damaged_files),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_places),
-        cmocka_unit_test(test_checkpoint_of_one_name),
+        cmocka_unit_test(test_order),         cmocka_unit_test(test_vectors),
+        cmocka_unit_test(test_bounds),        cmocka_unit_test(test_twice),
+        cmocka_unit_test(test_damaged_files), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_places),        cmocka_unit_test(test_checkpoint_of_one_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

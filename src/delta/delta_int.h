@@ -102,6 +102,7 @@ struct sm_snapshot {
     sm_str schema_json;
 
     smi_checkpoint base; /* that it begins with */
+    int64_t n_compacted; /* how many log compaction files it is made of */
 
     /* The adds of commits in their order, those of files that were removed since too. */
     smi_action *adds;
@@ -150,8 +151,11 @@ void smi_begin_replay(sm_snapshot *s);
 const sm_delta_dv *smi_vector_copy(const sm_delta_dv *dv, sm_arena *a); /* of NULL: NULL */
 /** A copy of an ADD, REMOVE or CDC that lives in `a`. */
 smi_action smi_add_copy(const smi_action *add, sm_arena *a);
-/** Opens the version of a snapshot anew, by an older checkpoint than that one, which is damaged.
- * Fails with the damage where there is none. */
+/** As sm_snapshot_open_head(), without log compaction files: for what others will rely on. */
+sm_status smi_snapshot_open_commits(sm_store *store, int64_t version, sm_budget *budget,
+                                    sm_snapshot **out, sm_error *e) SM_MUST_USE;
+/** Opens the version of a snapshot anew without what may have damaged it: without log compaction
+ * files, or else by an older checkpoint. Fails with the damage where there is none. */
 sm_status smi_snapshot_open_older(const sm_snapshot *s, const sm_error *damage, sm_snapshot **out,
                                   sm_error *e) SM_MUST_USE;
 /** Is a checkpoint itself at fault, and not the store or the memory? */
@@ -166,6 +170,10 @@ void smi_snapshot_assert_valid(const sm_snapshot *s, bool deep);
 /** What two adds or removes of the same file have in common, in a buffer of the caller's: "path" or
  * "path\0vector". */
 sm_str smi_file_identity(sm_str path, const sm_delta_dv *dv, sm_buf *out);
+/** The value of SMI_TAG_PLACE that stands for a file's identity, and back; in a buffer of the
+ * caller's. */
+void smi_tag_of_identity(sm_str identity, sm_buf *out);
+void smi_identity_of_tag(sm_str tag, sm_buf *out);
 /** The index that one of a snapshot's maps has for a name, or −1. */
 int64_t smi_place_of(const sm_map *m, sm_str name);
 
@@ -234,7 +242,7 @@ typedef enum smi_entry_kind {
     SMI_ENTRY_CHECKPOINT, /* N.checkpoint.parquet, or N.checkpoint.UUID.json or .parquet */
     SMI_ENTRY_PART,       /* N.checkpoint.PART.PARTS.parquet */
     SMI_ENTRY_CHECKSUM,   /* N.crc */
-    SMI_ENTRY_COMPACTED,  /* N.M.compacted.json: what the commits N to M say together; not read */
+    SMI_ENTRY_COMPACTED,  /* N.M.compacted.json: what the commits N to M say together */
 } smi_entry_kind;
 
 typedef struct smi_log_entry {
@@ -242,6 +250,7 @@ typedef struct smi_log_entry {
     bool is_json; /* CHECKPOINT */
     int64_t version;
     int64_t part, n_parts; /* from 1 */
+    int64_t last;          /* COMPACTED: the M */
 } smi_log_entry;
 
 smi_log_entry smi_log_entry_of(sm_str key);
@@ -261,6 +270,10 @@ typedef struct smi_log_listing {
 } smi_log_listing;
 /** Lists the log, in `a`; empty where there is no such folder. */
 sm_status smi_log_list(sm_store *s, sm_arena *a, smi_log_listing *out, sm_error *e) SM_MUST_USE;
+/** The same, of what comes after the commit of a version; −1: all. Folders of the log are listed
+ * too. */
+sm_status smi_log_list_after(sm_store *s, int64_t version, sm_arena *a, smi_log_listing *out,
+                             sm_error *e) SM_MUST_USE;
 /** Does the log have the commit of that version? */
 bool smi_has_commit(const smi_log_listing *l, int64_t version);
 
@@ -269,8 +282,29 @@ bool smi_has_commit(const smi_log_listing *l, int64_t version);
 smi_checkpoint smi_next_checkpoint(const smi_log_listing *l, int64_t at, int64_t *i, sm_arena *a);
 /** Applies a checkpoint's actions, those of its files too. */
 sm_status smi_replay_checkpoint(sm_snapshot *s, const smi_checkpoint *c, sm_error *e) SM_MUST_USE;
-/** Applies the actions of commits. SM_CORRUPT where one is missing. */
+/** Applies the actions of commits, in place of what a log compaction file says. SM_CORRUPT where
+ * one is missing. */
 sm_status smi_replay_commits(sm_snapshot *s, int64_t from, int64_t to, sm_error *e) SM_MUST_USE;
+
+/* Log compaction files (delta_compacted.c). */
+
+/**
+ * Chooses the files that say what the versions `from` to `to` say: the fewest.
+ *
+ * Shape     an entry of the listing for each version from `from` on: the log compaction file that
+ *           begins with it, or −1 for its commit; NULL: commits only
+ * Owner     the result lives in `a`
+ */
+int64_t *smi_compacted_choose(const smi_log_listing *l, int64_t from, int64_t to, sm_arena *a);
+/** Applies the actions of a log compaction file, an entry of the listing. After a failure the
+ * state is to be replayed anew, without that file. SM_CORRUPT: it may not say all that its commits
+ * say. */
+sm_status smi_compacted_replay(sm_snapshot *s, const smi_log_listing *l, int64_t i,
+                               sm_error *e) SM_MUST_USE;
+/** Writes the log compaction file of the versions `first` to `last`, of which there are two or
+ * more. It is not written where it could not keep the order of the files, or where there is one. */
+sm_status smi_compacted_write(sm_store *store, int64_t first, int64_t last, sm_budget *budget,
+                              sm_error *e) SM_MUST_USE;
 
 /** Reads the actions of those kinds (SMI_KIND) of a Parquet checkpoint or sidecar. What an action
  * points to is borrowed for the call of each(). */
@@ -298,6 +332,9 @@ void smi_put_protocol(sm_json_writer *w, const char *key, const sm_delta_protoco
 void smi_put_pairs(sm_json_writer *w, const char *key, const sm_pair *items, int32_t n);
 /** The whole action. */
 void smi_print_domain(const sm_delta_domain *d, sm_json_writer *w);
+void smi_print_txn(const sm_delta_txn *t, sm_json_writer *w);
+/** A value: a text, or null where it has no data. */
+void smi_put_text_or_null(sm_json_writer *w, sm_str text);
 /** A file's row id and row version, as members of an action, where it has them. */
 void smi_put_rows(sm_json_writer *w, int64_t base_row_id, int64_t row_version);
 /** A deletion vector, as a member of an action. */

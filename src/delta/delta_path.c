@@ -90,9 +90,8 @@ smi_log_entry smi_log_entry_of(sm_str key)
         return out;
     }
     if (sm_str_ends(rest, SM_STR(".compacted.json"))) {
-        int64_t last = -1;
-        const bool is_range = take_text(&rest, ".") && take_digits(&rest, 20, &last) &&
-                              sm_str_is(rest, ".compacted.json") && last >= out.version;
+        const bool is_range = take_text(&rest, ".") && take_digits(&rest, 20, &out.last) &&
+                              sm_str_is(rest, ".compacted.json") && out.last >= out.version;
         out.kind = SMI_ENTRY_COMPACTED;
         return is_range ? out : other;
     }

@@ -12,8 +12,9 @@
  *              over where there is an older one (or the first commit) and all commits after that.
  *              Where the damage is found only when the files are read, the version is opened anew
  *              without that checkpoint.
- * Checksum     Where the version has one, it is held against it (delta_checksum.c). Log compaction
- *              files are not read: the commits say the same, in the order of the rows.
+ * Checksum     Where the version has one, it is held against it (delta_checksum.c).
+ * Compaction   Log compaction files are read in place of their commits (delta_compacted.c). One
+ *              that is damaged is passed over: the version is replayed anew without it.
  * Gaps         Where a commit after the checkpoint is missing, the log is damaged.
  *
  * Source  PROTOCOL.md, "Checkpoints", "Action Reconciliation" */
@@ -26,13 +27,9 @@
 
 /* ---- what the log's folder holds ------------------------------------------------------------- */
 
-sm_status smi_log_list(sm_store *s, sm_arena *a, smi_log_listing *out, sm_error *e)
+/* Says what the entries of a listing are. */
+static void tell_entries(smi_log_listing *out, sm_arena *a)
 {
-    *out = (smi_log_listing){.first_commit = -1, .last_commit = -1};
-    const sm_status st = sm_store_list(s, SM_STR(SMI_LOG), true, a, &out->entries, &out->n, e);
-    if (st != SM_OK && st != SM_NOT_FOUND) {
-        return st;
-    }
     out->what = SM_NEW_ARRAY(a, smi_log_entry, out->n);
     for (int64_t i = 0; i < out->n; i++) {
         out->what[i] = smi_log_entry_of(out->entries[i].key);
@@ -42,7 +39,30 @@ sm_status smi_log_list(sm_store *s, sm_arena *a, smi_log_listing *out, sm_error 
             out->last_commit = version;
         }
     }
-    return SM_OK;
+}
+
+sm_status smi_log_list(sm_store *s, sm_arena *a, smi_log_listing *out, sm_error *e)
+{
+    *out = (smi_log_listing){.first_commit = -1, .last_commit = -1};
+    const sm_status st = sm_store_list(s, SM_STR(SMI_LOG), true, a, &out->entries, &out->n, e);
+
+    tell_entries(out, a);
+    return st == SM_NOT_FOUND ? SM_OK : st;
+}
+
+sm_status smi_log_list_after(sm_store *s, int64_t version, sm_arena *a, smi_log_listing *out,
+                             sm_error *e)
+{
+    char after[SMI_LOG_KEY_BYTES] = SMI_LOG;
+
+    if (version >= 0) {
+        smi_commit_key(version, after);
+    }
+    *out = (smi_log_listing){.first_commit = -1, .last_commit = -1};
+    const sm_status st =
+        sm_store_list_after(s, SM_STR(SMI_LOG), sm_str_of(after), a, &out->entries, &out->n, e);
+    tell_entries(out, a);
+    return st == SM_NOT_FOUND ? SM_OK : st;
 }
 
 /* The parts of the checkpoint whose last part is entry `i`: goes back through the sorted listing,
@@ -147,6 +167,7 @@ static sm_status add_sidecar(sm_snapshot *s, sm_str path, sm_error *e)
     return SM_OK;
 }
 
+/* Of a checkpoint. */
 static sm_status replay_action(void *ctx, const smi_action *action, sm_error *e)
 {
     if (action->kind == SMI_ACTION_SIDECAR) {
@@ -204,6 +225,14 @@ static sm_status replay_head(sm_snapshot *s, const smi_checkpoint *c, sm_error *
                : sm_fail(e, SM_CORRUPT, "the log has no protocol and no metadata");
 }
 
+/* Of a commit: there sidecars mean nothing. */
+static sm_status replay_commit_action(void *ctx, const smi_action *action, sm_error *e)
+{
+    (void)e;
+    smi_state_apply(ctx, action);
+    return SM_OK;
+}
+
 static sm_status fail_gap(const sm_snapshot *s, int64_t version, sm_error *e)
 {
     return sm_fail(e, SM_CORRUPT, "version %" PRId64 " is missing from the log of %.*s", version,
@@ -218,7 +247,7 @@ sm_status smi_replay_commits(sm_snapshot *s, int64_t from, int64_t to, sm_error 
     for (int64_t version = from; st == SM_OK && version <= to; version++) {
         sm_arena_reset(a);
         st = sm_check_cancel(s->budget, e);
-        st = st == SM_OK ? smi_commit_read(s->store, version, a, replay_action, s, e) : st;
+        st = st == SM_OK ? smi_commit_read(s->store, version, a, replay_commit_action, s, e) : st;
         if (st == SM_NOT_FOUND) { /* deleted since the log was listed */
             st = fail_gap(s, version, e);
         }
@@ -253,6 +282,7 @@ void smi_begin_replay(sm_snapshot *s)
     SM_ASSERT(!s->is_listed);
     s->has_protocol = s->has_metadata = false;
     s->n_adds = s->n_tombstones = s->n_txns = s->n_domains = 0;
+    s->n_compacted = 0;
     s->by_path = sm_map_new(s->arena);
     s->tombstone_by_path = sm_map_new(s->arena);
     s->anchor_by_path = sm_map_new(s->arena);
@@ -346,19 +376,116 @@ static bool has_checksum(const smi_log_listing *l, int64_t version)
     return has;
 }
 
-static sm_status load_version(sm_snapshot *s, int64_t asked, int64_t n_passed,
-                              const sm_error *damage, sm_error *e)
+/* ---- log compaction files -------------------------------------------------------------------- */
+
+static void log_compacted(const sm_snapshot *s, sm_str keys, const char *why)
+{
+    sm_log(sm_store_log(s->store), SM_LOG_WARN,
+           "%.*s of %.*s: passed over, the commits are read: %s", SM_STR_ARG(keys),
+           SM_STR_ARG(sm_store_uri(s->store)), why);
+}
+
+/* Takes the log compaction files out of a listing. */
+static void forget_compacted(smi_log_listing *l)
+{
+    for (int64_t i = 0; i < l->n; i++) {
+        if (l->what[i].kind == SMI_ENTRY_COMPACTED) {
+            l->what[i].kind = SMI_ENTRY_OTHER;
+        }
+    }
+}
+
+/* Replays a log compaction file. *again: it is passed over, and is no longer in the listing. */
+static sm_status replay_compacted(sm_snapshot *s, smi_log_listing *l, int64_t i, bool *again,
+                                  sm_error *e)
+{
+    sm_error bad = {0};
+    const sm_status st = smi_compacted_replay(s, l, i, &bad);
+
+    if (st != SM_OK && smi_is_damage(st)) {
+        log_compacted(s, l->entries[i].key, bad.what);
+        l->what[i].kind = SMI_ENTRY_OTHER;
+        *again = true;
+    }
+    if (st != SM_OK && e) {
+        *e = bad;
+    }
+    return st;
+}
+
+/* Replays what the log says after the checkpoint. *again: after a failure, all is to be replayed
+ * anew by the listing as it is now. */
+static sm_status replay_log(sm_snapshot *s, smi_log_listing *l, bool *again, sm_error *e)
+{
+    const int64_t from = s->base.version + 1;
+    sm_arena *a = sm_arena_new(s->budget);
+    const int64_t *chosen = smi_compacted_choose(l, from, s->version, a);
+    sm_status st = SM_OK;
+
+    SM_ASSERT(s->n_compacted == 0 && from <= s->version + 1);
+    for (int64_t v = from, next; st == SM_OK && v <= s->version; v = next) {
+        const int64_t i = chosen ? chosen[v - from] : -1;
+        next = i >= 0 ? l->what[i].last + 1 : v + 1;
+        if (i >= 0) {
+            st = replay_compacted(s, l, i, again, e);
+            continue;
+        }
+        while (next <= s->version && (!chosen || chosen[next - from] < 0)) {
+            next++;
+        }
+        st = smi_replay_commits(s, v, next - 1, e);
+    }
+    sm_arena_free(a);
+    return st;
+}
+
+/* ---- opening --------------------------------------------------------------------------------- */
+
+/* How a version is opened. */
+typedef struct opening {
+    int64_t version;
+    bool with_files;
+    bool without_compacted; /* by the commits alone */
+    int64_t n_passed;       /* so many of the newest checkpoints are damaged, … */
+    sm_error damage;        /* … the first one so */
+} opening;
+
+static sm_status replay_all(sm_snapshot *s, smi_log_listing *l, const opening *o, bool *again,
+                            sm_error *e)
+{
+    SM_TRY(replay_newest(s, l, o->n_passed, o->damage, e));
+    SM_ASSERT(s->base.version >= -1 && s->base.version <= s->version);
+    SM_TRY(replay_log(s, l, again, e));
+    SM_TRY(smi_state_finish(s, e));
+    return has_checksum(l, s->version) ? smi_checksum_check(s, e) : SM_OK;
+}
+
+static sm_status load_version(sm_snapshot *s, const opening *o, sm_error *e)
 {
     smi_log_listing l;
 
     SM_TRY(smi_log_list(s->store, s->arena, &l, e));
     const smi_checkpoint newest = newest_checkpoint(&l, s->arena);
-    SM_TRY(choose_version(s->store, &l, &newest, asked, &s->version, e));
-    SM_TRY(replay_newest(s, &l, n_passed, *damage, e));
-    SM_ASSERT(s->base.version >= -1 && s->base.version <= s->version);
-    SM_TRY(smi_replay_commits(s, s->base.version + 1, s->version, e));
-    SM_TRY(smi_state_finish(s, e));
-    return has_checksum(&l, s->version) ? smi_checksum_check(s, e) : SM_OK;
+    SM_TRY(choose_version(s->store, &l, &newest, o->version, &s->version, e));
+    if (o->without_compacted) {
+        forget_compacted(&l);
+    }
+    for (;;) {
+        sm_error bad = {0};
+        bool again = false;
+        const sm_status st = replay_all(s, &l, o, &again, &bad);
+        if (st != SM_OK && !again && s->n_compacted > 0 && smi_is_damage(st)) {
+            log_compacted(s, SM_STR("log compaction files"), bad.what);
+            forget_compacted(&l);
+            again = true;
+        }
+        if (!again) {
+            if (e) {
+                *e = bad;
+            }
+            return st;
+        }
+    }
 }
 
 sm_snapshot *smi_snapshot_new(sm_store *store, sm_budget *budget)
@@ -374,20 +501,12 @@ sm_snapshot *smi_snapshot_new(sm_store *store, sm_budget *budget)
     return s;
 }
 
-/* How a version is opened. */
-typedef struct opening {
-    int64_t version;
-    bool with_files;
-    int64_t n_passed; /* so many of the newest checkpoints are damaged, … */
-    sm_error damage;  /* … the first one so */
-} opening;
-
 static sm_status open_version(sm_store *store, const opening *o, sm_budget *budget,
                               sm_snapshot **out, sm_error *e)
 {
     sm_snapshot *s = smi_snapshot_new(store, budget);
 
-    sm_status st = load_version(s, o->version, o->n_passed, &o->damage, e);
+    sm_status st = load_version(s, o, e);
     st = st == SM_OK && o->with_files ? sm_snapshot_list(s, e) : st;
     if (st != SM_OK) {
         const sm_status told =
@@ -416,13 +535,30 @@ sm_status sm_snapshot_open_head(sm_store *store, int64_t version, sm_budget *bud
     return open_version(store, &o, budget, out, e);
 }
 
+sm_status smi_snapshot_open_commits(sm_store *store, int64_t version, sm_budget *budget,
+                                    sm_snapshot **out, sm_error *e)
+{
+    const opening o = {.version = version, .without_compacted = true};
+
+    return open_version(store, &o, budget, out, e);
+}
+
 sm_status smi_snapshot_open_older(const sm_snapshot *s, const sm_error *damage, sm_snapshot **out,
                                   sm_error *e)
 {
-    SM_ASSERT(s->base.version >= 0 && damage->status != SM_OK);
-    const opening o = {.version = s->version, .n_passed = s->base.n_passed + 1, .damage = *damage};
+    SM_ASSERT((s->base.version >= 0 || s->n_compacted > 0) && damage->status != SM_OK);
+    opening o = {.version = s->version, .n_passed = s->base.n_passed};
 
-    log_passed(s, damage->what);
+    if (s->n_compacted > 0) {
+        o.without_compacted = true;
+        log_compacted(s, SM_STR("log compaction files"), damage->what);
+    } else {
+        o.n_passed++;
+        log_passed(s, damage->what);
+    }
+    if (o.n_passed > 0) {
+        o.damage = *damage;
+    }
     return open_version(s->store, &o, s->budget, out, e);
 }
 

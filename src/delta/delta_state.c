@@ -127,6 +127,24 @@ static sm_delta_protocol copy_protocol(const sm_delta_protocol *p, sm_arena *a)
 
 /* ---- actions --------------------------------------------------------------------------------- */
 
+void smi_tag_of_identity(sm_str identity, sm_buf *out)
+{
+    sm_buf_reset(out);
+    sm_buf_text(out, identity);
+    for (size_t i = 0; i < out->len; i++) {
+        out->data[i] = out->data[i] == '\0' ? '\n' : out->data[i];
+    }
+}
+
+void smi_identity_of_tag(sm_str tag, sm_buf *out)
+{
+    sm_buf_reset(out);
+    sm_buf_text(out, tag);
+    for (size_t i = 0; i < out->len; i++) {
+        out->data[i] = out->data[i] == '\n' ? '\0' : out->data[i];
+    }
+}
+
 /* The tombstone of the file whose place an add takes by its tag, or −1. */
 static int64_t tombstone_of_place(const sm_snapshot *s, const smi_action *add, sm_buf *id)
 {
@@ -134,11 +152,7 @@ static int64_t tombstone_of_place(const sm_snapshot *s, const smi_action *add, s
 
     for (int32_t i = 0; i < add->n_tags; i++) {
         if (sm_str_is(add->tags[i].key, SMI_TAG_PLACE)) {
-            sm_buf_reset(id);
-            sm_buf_text(id, add->tags[i].value);
-            for (size_t k = 0; k < id->len; k++) {
-                id->data[k] = id->data[k] == '\n' ? '\0' : id->data[k];
-            }
+            smi_identity_of_tag(add->tags[i].value, id);
             at = smi_place_of(s->tombstone_by_path, sm_buf_str(id));
         }
     }

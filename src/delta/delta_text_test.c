@@ -141,7 +141,7 @@ static void files_are_told_by_their_whole_name(void **state)
         {"00000000000000000007.80a083e8-7026-4e79-81be-64bd76c43a11.json",
          {.part = 1, .n_parts = 1}},
         {"00000000000000000007.00000000000000000009.compacted.json",
-         {SMI_ENTRY_COMPACTED, false, 7, 1, 1}},
+         {SMI_ENTRY_COMPACTED, false, 7, 1, 1, 9}},
         {"00000000000000000009.00000000000000000007.compacted.json", {.part = 1, .n_parts = 1}},
         {"7.json", {.part = 1, .n_parts = 1}},
         {"99999999999999999999.json", {.part = 1, .n_parts = 1}},
@@ -156,7 +156,7 @@ static void files_are_told_by_their_whole_name(void **state)
         const smi_log_entry got = smi_log_entry_of(sm_str_of(key)), *want = &cases[i].want;
         if (got.kind != want->kind || got.is_json != want->is_json ||
             got.version != want->version || got.part != want->part ||
-            got.n_parts != want->n_parts) {
+            got.n_parts != want->n_parts || got.last != want->last) {
             fail_msg("%s: kind %d, version %lld, part %lld of %lld", cases[i].name, got.kind,
                      (long long)got.version, (long long)got.part, (long long)got.n_parts);
         }

@@ -230,6 +230,10 @@ LIMITS = {
     "columns with the same name": InTest("src/table/table_stage_test.c", "two columns are called"),
     "partition columns that are not": InTest("src/delta/delta_test.c", "partition"),
     "a damaged or incomplete checkpoint": InTest("src/delta/delta_test.c", "checkpoint"),
+    "a log compaction file that is": [
+        InTest("src/delta/delta_compacted_test.c", "test_doubt"),
+        InTest("src/delta/delta_compacted_test.c", "the removal is lost"),
+        InTest("tests/peers/test_log_compaction.py", "passed over")],
     "a version checksum": InTest("src/delta/delta_checksum_test.c", "but its checksum says"),
     "bounds in the log": InTest("tests/peers/test_filtered_reads.py", "nan"),
     "NOT NULL within a nested": InTest("src/table/table_stage_test.c", "NOT NULL"),

@@ -484,6 +484,25 @@ def test_clustered_tables_of_spark(smelt, spark, lake):
     smelt("table", "fsck", uri, "--data")
 
 
+def test_spark_reads_log_compaction_files(smelt, spark, tmp_path):
+    """It reads them in place of the commits: here one of these is damaged. And it writes behind them."""
+    uri = tmp_path / "t"
+    smelt("sql", "--write", f"CREATE TABLE '{uri}' AS SELECT 0 AS id")
+    smelt("sql", "--write", f"ALTER TABLE '{uri}' SET TBLPROPERTIES ('delta.checkpointInterval' = 100)")
+    for n in range(2, 14):
+        sql = f"DELETE FROM '{uri}' WHERE id = 2" if n == 4 else f"INSERT INTO '{uri}' SELECT {n} AS id"
+        smelt("sql", "--write", sql)
+    assert (uri / f"_delta_log/{1:020}.{10:020}.compacted.json").exists()
+    commit = uri / f"_delta_log/{5:020}.json"
+    text = commit.read_text()
+    commit.write_text("damaged")
+    wanted = [0, 3, *range(5, 14)]
+    assert sorted(row[0] for row in spark.sql(f"SELECT id FROM delta.`{uri}`").collect()) == wanted
+    commit.write_text(text)
+    spark.sql(f"INSERT INTO delta.`{uri}` VALUES (99)")
+    assert [row["id"] for row in smelt.sql(f"SELECT id FROM '{uri}'")] == [*wanted, 99]
+
+
 BESIDE = {
     "rowTracking": "'delta.enableRowTracking' = 'true'",
     "inCommitTimestamp": "'delta.enableInCommitTimestamps' = 'true'",
