@@ -19,15 +19,18 @@
 
 /* ---- the schema ------------------------------------------------------------------------------ */
 
+#define VECTOR_SQL                                                                                 \
+    "STRUCT(storageType VARCHAR, pathOrInlineDv VARCHAR, \"offset\" INTEGER, "                     \
+    "sizeInBytes INTEGER, cardinality BIGINT)"
 static const char checkpoint_sql[] =
     "STRUCT("
     "txn STRUCT(appId VARCHAR, version BIGINT, lastUpdated BIGINT), "
     "add STRUCT(path VARCHAR, partitionValues MAP(VARCHAR, VARCHAR), size BIGINT, "
     "modificationTime BIGINT, dataChange BOOLEAN, tags MAP(VARCHAR, VARCHAR), "
-    "deletionVector STRUCT(storageType VARCHAR, pathOrInlineDv VARCHAR, \"offset\" INTEGER, "
-    "sizeInBytes INTEGER, cardinality BIGINT), stats VARCHAR, "
+    "deletionVector " VECTOR_SQL ", stats VARCHAR, "
     "baseRowId BIGINT, defaultRowCommitVersion BIGINT, clusteringProvider VARCHAR), "
-    "remove STRUCT(path VARCHAR, deletionTimestamp BIGINT, dataChange BOOLEAN), "
+    "remove STRUCT(path VARCHAR, deletionTimestamp BIGINT, dataChange BOOLEAN, "
+    "deletionVector " VECTOR_SQL "), "
     "metaData STRUCT(id VARCHAR, name VARCHAR, description VARCHAR, "
     "format STRUCT(provider VARCHAR, options MAP(VARCHAR, VARCHAR)), schemaString VARCHAR, "
     "partitionColumns VARCHAR[], configuration MAP(VARCHAR, VARCHAR), createdTime BIGINT), "
@@ -161,14 +164,6 @@ static void put_domain(sm_builder *b, const sm_delta_domain *d)
     sm_builder_struct(b);
 }
 
-static void put_remove(sm_builder *b, const smi_action *remove)
-{
-    put_text(b, 0, remove->path);
-    put_number(b, 1, remove->modified_ms);
-    sm_builder_bool(sm_builder_child(b, 2), false); /* as the protocol wants it in checkpoints */
-    sm_builder_struct(b);
-}
-
 static void put_partition(sm_builder *map, const sm_snapshot *s, const sm_delta_file *f)
 {
     const sm_delta_metadata *m = &s->metadata;
@@ -198,6 +193,15 @@ static void put_vector(sm_builder *b, const sm_delta_dv *dv)
     put_some_number(b, 2, dv->offset);
     put_number(b, 3, dv->size_bytes);
     put_number(b, 4, dv->cardinality);
+    sm_builder_struct(b);
+}
+
+static void put_remove(sm_builder *b, const smi_action *remove)
+{
+    put_text(b, 0, remove->path);
+    put_number(b, 1, remove->modified_ms);
+    sm_builder_bool(sm_builder_child(b, 2), false); /* as the protocol wants it in checkpoints */
+    put_vector(sm_builder_child(b, 3), remove->dv); /* or it would be the removal of another file */
     sm_builder_struct(b);
 }
 

@@ -216,6 +216,44 @@ static void test_places(void **state)
     (void)state;
 }
 
+/* The removes that the newest version lists, as "a b* "; *: with a vector. */
+static sm_status give_remove(void *ctx, const smi_action *remove, sm_error *e)
+{
+    (void)e;
+    sm_buf_printf(ctx, "%.*s%s ", SM_STR_ARG(remove->path), remove->dv ? "*" : "");
+    return SM_OK;
+}
+
+/* A file that had a vector, and has none again: a checkpoint says which of the two was removed. */
+static void test_removed_vector(void **state)
+{
+    sm_store *store = new_store();
+    sm_snapshot *s = NULL;
+    sm_error e = {0};
+
+    put_commit(store, 0, HEAD ADD("a", "01", "0", "9"));
+    put_commit(store, 1,
+               REMOVE("a") "{\"add\":{\"path\":\"a\",\"partitionValues\":"
+                           "{\"day\":\"2022-04-01\"},\"size\":7," VECTOR "}}\n");
+    put_commit(store, 2,
+               "{\"remove\":{\"path\":\"a\",\"dataChange\":true,\"deletionTimestamp\":"
+               "4000000000000," VECTOR "}}\n" ADD("a", "01", "0", "9"));
+    for (int with_checkpoint = 0; with_checkpoint < 2; with_checkpoint++) {
+        sm_buf text = {0};
+        assert_files(store, 2, "a ");
+        assert_ok(sm_snapshot_open_head(store, 2, NULL, &s, &e), &e);
+        assert_int_equal(s->base.version, with_checkpoint ? 2 : -1);
+        assert_ok(smi_removes_each(s, (smi_action_sink){.each = give_remove, .ctx = &text}, &e),
+                  &e);
+        assert_true(sm_str_is(sm_buf_str(&text), "a* "));
+        sm_buf_release(&text);
+        assert_ok(sm_delta_checkpoint(s, NULL, &e), &e);
+        sm_snapshot_release(s);
+    }
+    sm_store_release(store);
+    (void)state;
+}
+
 /* Another deletion vector is another file. */
 static void test_vectors(void **state)
 {
@@ -405,10 +443,15 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_order),         cmocka_unit_test(test_vectors),
-        cmocka_unit_test(test_bounds),        cmocka_unit_test(test_twice),
-        cmocka_unit_test(test_damaged_files), cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_places),        cmocka_unit_test(test_checkpoint_of_one_name),
+        cmocka_unit_test(test_order),
+        cmocka_unit_test(test_vectors),
+        cmocka_unit_test(test_removed_vector),
+        cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_twice),
+        cmocka_unit_test(test_damaged_files),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_places),
+        cmocka_unit_test(test_checkpoint_of_one_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
