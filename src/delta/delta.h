@@ -753,7 +753,8 @@ void sm_delta_checksum_follow(sm_store *store, const sm_snapshot *base, const sm
  * become longer than it needs to be. */
 bool sm_delta_checkpoint_if_due(sm_store *store, const sm_delta_metadata *m, int64_t version,
                                 sm_budget *budget);
-/** Writes a classic checkpoint of the snapshot and points _last_checkpoint at it. */
+/** Writes a checkpoint of the snapshot, of the kind that delta.checkpointPolicy says, and points
+ * _last_checkpoint at it. */
 sm_status sm_delta_checkpoint(sm_snapshot *s, sm_budget *budget, sm_error *e) SM_MUST_USE;
 
 /* What of a log is older than the table's properties want (delta_expired.c). */

@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * delta/delta_checkpoint.c: writes a classic checkpoint: the snapshot's actions as one Parquet
- * file with a struct column for each kind of action, and _last_checkpoint beside it. Called by
- * sm_delta_checkpoint_if_due(). Files go from the checkpoint before to the new one, batch by batch:
- * memory is bounded, however many there are. They keep their order, so that a table that is read
- * from a checkpoint is still scanned in the order of loading. Tombstones younger than a week are
- * written too, for programs that delete old data files.
+ * delta/delta_checkpoint.c: writes a checkpoint: the snapshot's actions as one Parquet file with a
+ * struct column for each kind of action, and _last_checkpoint beside it. Called by delta_due.c.
+ *
+ * V2      Where delta.checkpointPolicy is v2, the files are in sidecars of up to 50,000 rows, which
+ *         the checkpoint names; removals come first, in sidecars of their own. It has the classic
+ *         name, by which programs that do not know the feature find the protocol that says so.
+ *
+ * Files go from the checkpoint before to the new one, batch by batch: memory is bounded, however
+ * many there are. They keep their order, so that a table that is read from a checkpoint is still
+ * scanned in the order of loading. Tombstones younger than a week are written too, for programs
+ * that delete old data files.
  *
  * Source  PROTOCOL.md, "Checkpoints", "Checkpoint Schema", "Last Checkpoint File" */
 #include <assert.h>
@@ -13,6 +18,7 @@
 #include <stdio.h>
 
 #include "base/json_write.h"
+#include "base/random.h"
 #include "base/time.h"
 #include "column/builder.h"
 #include "delta/delta_int.h"
@@ -36,7 +42,10 @@ static const char checkpoint_sql[] =
     "partitionColumns VARCHAR[], configuration MAP(VARCHAR, VARCHAR), createdTime BIGINT), "
     "protocol STRUCT(minReaderVersion INTEGER, minWriterVersion INTEGER, "
     "readerFeatures VARCHAR[], writerFeatures VARCHAR[]), "
-    "domainMetadata STRUCT(domain VARCHAR, configuration VARCHAR, removed BOOLEAN))";
+    "domainMetadata STRUCT(domain VARCHAR, configuration VARCHAR, removed BOOLEAN), "
+    "checkpointMetadata STRUCT(version BIGINT, tags MAP(VARCHAR, VARCHAR)), "
+    "sidecar STRUCT(path VARCHAR, sizeInBytes BIGINT, modificationTime BIGINT, "
+    "tags MAP(VARCHAR, VARCHAR)))";
 
 enum {
     COLUMN_TXN,
@@ -45,14 +54,27 @@ enum {
     COLUMN_METADATA,
     COLUMN_PROTOCOL,
     COLUMN_DOMAIN,
+    COLUMN_CHECKPOINT,
+    COLUMN_SIDECAR,
     COLUMNS
 };
 
+/* The columns of each kind of file. */
+#define V1_COLUMNS      ((UINT32_C(1) << COLUMN_CHECKPOINT) - 1)
+#define V2_COLUMNS      ((UINT32_C(1) << COLUMNS) - 1)
+#define SIDECAR_COLUMNS ((UINT32_C(1) << COLUMN_ADD) | (UINT32_C(1) << COLUMN_REMOVE))
+#define SIDECAR_ROWS    50000 /* as Spark */
+
 /* What checkpoint_sql calls them. */
 static const char *const column_names[] = {
-    [COLUMN_TXN] = "txn",           [COLUMN_ADD] = "add",
-    [COLUMN_REMOVE] = "remove",     [COLUMN_METADATA] = "metaData",
-    [COLUMN_PROTOCOL] = "protocol", [COLUMN_DOMAIN] = "domainMetadata",
+    [COLUMN_TXN] = "txn",
+    [COLUMN_ADD] = "add",
+    [COLUMN_REMOVE] = "remove",
+    [COLUMN_METADATA] = "metaData",
+    [COLUMN_PROTOCOL] = "protocol",
+    [COLUMN_DOMAIN] = "domainMetadata",
+    [COLUMN_CHECKPOINT] = "checkpointMetadata",
+    [COLUMN_SIDECAR] = "sidecar",
 };
 static_assert(SM_COUNT(column_names) == COLUMNS, "a column has no name");
 
@@ -229,8 +251,8 @@ static void put_add(sm_builder *b, const sm_snapshot *s, const sm_delta_file *f)
 
 typedef struct checkpoint_file {
     const sm_type *schema;
-    sm_builder *columns[COLUMNS];
-    int64_t n_buffered, n_rows;
+    sm_builder *columns[COLUMNS]; /* NULL: the file has no such column */
+    int64_t n_buffered, n_rows;   /* those that were written, and those that come next */
     sm_upload *upload;
     const struct sm_writer_ops *ops;
     sm_writer *writer;
@@ -252,9 +274,12 @@ static sm_status flush_rows(checkpoint_file *f, sm_error *e)
     }
     SM_TRY(sm_batch_new(f->budget, f->schema, &batch, e));
     SM_ASSERT(f->n_buffered <= SM_BATCH_ROWS);
-    for (int i = 0; i < COLUMNS; i++) {
-        SM_TRY_GOTO(st, done, sm_builder_finish(f->columns[i], batch, &batch->columns[i], e));
-        SM_ASSERT(batch->columns[i].n_rows == f->n_buffered); /* each row was ended once */
+    for (int i = 0, n = 0; i < COLUMNS; i++) {
+        if (f->columns[i]) {
+            SM_TRY_GOTO(st, done, sm_builder_finish(f->columns[i], batch, &batch->columns[n], e));
+            SM_ASSERT(batch->columns[n].n_rows == f->n_buffered); /* each row was ended once */
+            n++;
+        }
     }
     batch->n_rows = f->n_buffered;
     st = f->ops->write(f->writer, batch, (sm_waker){0}, e);
@@ -268,13 +293,137 @@ done:
 /* Ends a row whose action was put into `column`: the other columns are null in it. */
 static sm_status end_row(checkpoint_file *f, int column, sm_error *e)
 {
-    SM_ASSERT(column >= 0 && column < COLUMNS);
+    SM_ASSERT(column >= 0 && column < COLUMNS && f->columns[column]);
     for (int i = 0; i < COLUMNS; i++) {
-        if (i != column) {
+        if (i != column && f->columns[i]) {
             sm_builder_null(f->columns[i]);
         }
     }
     return ++f->n_buffered == SM_BATCH_ROWS ? flush_rows(f, e) : SM_OK;
+}
+
+static sm_status open_file(checkpoint_file *f, sm_store *store, sm_str key, uint32_t columns,
+                           sm_arena *a, sm_error *e)
+{
+    const sm_format *parquet = sm_format_named(SM_STR("parquet"));
+    void *opts = sm_arena_alloc(a, parquet->opts_bytes);
+    const sm_type *all = NULL;
+    sm_field fields[COLUMNS];
+    int32_t n = 0;
+
+    SM_ASSERT(!f->writer && columns != 0 && columns <= V2_COLUMNS);
+    SM_TRY(sm_type_parse(sm_str_of(checkpoint_sql), a, &all, e));
+    SM_ASSERT(all->n_fields == COLUMNS);
+    for (int i = 0; i < COLUMNS; i++) {
+        SM_ASSERT(sm_str_is(all->fields[i].name, column_names[i]));
+        if (columns >> i & 1) {
+            fields[n++] = all->fields[i];
+            f->columns[i] = sm_builder_new(all->fields[i].type, f->budget);
+        }
+    }
+    f->schema = sm_type_struct(a, fields, n);
+    SM_TRY(sm_options_default(parquet->options, opts, e));
+    SM_TRY(sm_upload_open(store, key, f->budget, 0, &f->upload, e));
+    f->ops = parquet->writer;
+    const sm_bytes_out to = {.write = write_wait, .ctx = f->upload};
+    return f->ops->open(f->schema, opts, to, NULL, f->budget, &f->writer, e);
+}
+
+static sm_status finish_file(checkpoint_file *f, sm_error *e)
+{
+    sm_written written = {0};
+
+    SM_TRY(flush_rows(f, e));
+    SM_TRY(f->ops->finish(f->writer, (sm_waker){0}, &written, e));
+    SM_ASSERT(written.n_rows == f->n_rows);
+    return sm_upload_finish_wait(f->upload, e);
+}
+
+/* An unfinished file leaves nothing behind. */
+static void close_file(checkpoint_file *f)
+{
+    for (int i = 0; i < COLUMNS; i++) {
+        sm_builder_free(f->columns[i]);
+    }
+    if (f->writer) {
+        f->ops->close(f->writer);
+    }
+    sm_upload_close(f->upload);
+    *f = (checkpoint_file){.budget = f->budget};
+}
+
+/* ---- the rows of files ----------------------------------------------------------------------- */
+
+/* A finished sidecar. */
+typedef struct sidecar {
+    sm_str name; /* below _sidecars */
+    uint64_t size_bytes;
+    int64_t modified_ms;
+} sidecar;
+
+/* A checkpoint that is being written. */
+typedef struct checkpoint {
+    const sm_snapshot *snapshot;
+    sm_arena *arena;
+    bool is_v2;
+    checkpoint_file file;      /* that rows are put into; V2: a sidecar, if one is open */
+    int64_t n_rows;            /* of all its files */
+    int64_t oldest_removal_ms; /* earlier ones are left out */
+    int64_t n_begun; /* how often the files began: at first for the removes, then for the adds */
+    sm_str open_name;
+    sidecar *sidecars;
+    int64_t n_sidecars, cap_sidecars;
+    bool is_named; /* there may be a checkpoint that names the sidecars */
+} checkpoint;
+
+static sm_str sidecar_key(const checkpoint *c, sm_str name)
+{
+    return sm_arena_strf(c->arena, SMI_LOG_SIDECARS "%.*s", SM_STR_ARG(name));
+}
+
+static sm_status open_sidecar(checkpoint *c, sm_error *e)
+{
+    char uuid[SM_UUID_BYTES];
+
+    SM_ASSERT(c->is_v2 && c->open_name.len == 0);
+    sm_uuid(uuid);
+    const sm_str name = sm_arena_strf(c->arena, "%s.parquet", uuid);
+    SM_TRY(open_file(&c->file, c->snapshot->store, sidecar_key(c, name), SIDECAR_COLUMNS, c->arena,
+                     e));
+    c->open_name = name;
+    return SM_OK;
+}
+
+static sm_status finish_sidecar(checkpoint *c, sm_error *e)
+{
+    if (c->open_name.len == 0) {
+        return SM_OK;
+    }
+    SM_TRY(finish_file(&c->file, e));
+    c->sidecars =
+        sm_arena_grow(c->arena, c->sidecars, c->n_sidecars, &c->cap_sidecars, sizeof(*c->sidecars));
+    c->sidecars[c->n_sidecars++] = (sidecar){
+        .name = c->open_name,
+        .size_bytes = sm_upload_bytes(c->file.upload),
+        .modified_ms = sm_now_us() / 1000,
+    };
+    c->n_rows += c->file.n_rows;
+    c->open_name = (sm_str){0};
+    close_file(&c->file);
+    return SM_OK;
+}
+
+/* The file that the next row of a file goes into. */
+static sm_status file_for_row(checkpoint *c, checkpoint_file **out, sm_error *e)
+{
+    *out = &c->file;
+    if (!c->is_v2) {
+        return SM_OK;
+    }
+    if (c->file.n_rows + c->file.n_buffered >= SIDECAR_ROWS) {
+        SM_TRY(finish_sidecar(c, e));
+    }
+    return c->open_name.len == 0 ? open_sidecar(c, e) : SM_OK;
 }
 
 /* Removals before this time are left out. A vacuum, whoever does it, keeps a removed file for as
@@ -286,55 +435,62 @@ static int64_t oldest_removal_ms(const sm_snapshot *s)
     return retention_us < 0 ? INT64_MIN : (sm_now_us() - retention_us) / 1000;
 }
 
-/* Where the rows of files go. */
-typedef struct file_rows {
-    checkpoint_file *file;
-    const sm_snapshot *snapshot;
-    int64_t oldest_ms;
-    int64_t n_begun; /* how often the files began: at first for the removes, then for the adds */
-} file_rows;
-
 static void begin_files(void *ctx)
 {
-    file_rows *r = ctx;
+    checkpoint *c = ctx;
 
-    r->n_begun++;
+    c->n_begun++;
 }
 
 /* Rows that were written cannot be taken back. The next attempt meets the damage as soon as it
  * opens the table. */
-static sm_status check_begun(const file_rows *r, int64_t expected, sm_error *e)
+static sm_status check_begun(const checkpoint *c, int64_t expected, sm_error *e)
 {
-    return r->n_begun == expected
+    return c->n_begun == expected
                ? SM_OK
                : sm_fail(e, SM_CORRUPT, "the checkpoint before turned out to be damaged");
 }
 
 static sm_status put_old_remove(void *ctx, const smi_action *remove, sm_error *e)
 {
-    file_rows *r = ctx;
+    checkpoint *c = ctx;
+    checkpoint_file *f = NULL;
 
-    SM_TRY(check_begun(r, 1, e));
-    if (remove->modified_ms < r->oldest_ms) {
+    SM_TRY(check_begun(c, 1, e));
+    if (remove->modified_ms < c->oldest_removal_ms) {
         return SM_OK;
     }
-    put_remove(r->file->columns[COLUMN_REMOVE], remove);
-    return end_row(r->file, COLUMN_REMOVE, e);
+    SM_TRY(file_for_row(c, &f, e));
+    put_remove(f->columns[COLUMN_REMOVE], remove);
+    return end_row(f, COLUMN_REMOVE, e);
 }
 
-static sm_status put_file(void *ctx, const sm_delta_file *f, sm_error *e)
+static sm_status put_file(void *ctx, const sm_delta_file *file, sm_error *e)
 {
-    file_rows *r = ctx;
+    checkpoint *c = ctx;
+    checkpoint_file *f = NULL;
 
-    SM_TRY(check_begun(r, 2, e));
-    put_add(r->file->columns[COLUMN_ADD], r->snapshot, f);
-    return end_row(r->file, COLUMN_ADD, e);
+    SM_TRY(check_begun(c, 2, e));
+    SM_TRY(file_for_row(c, &f, e));
+    put_add(f->columns[COLUMN_ADD], c->snapshot, file);
+    return end_row(f, COLUMN_ADD, e);
 }
 
-static sm_status put_rows(checkpoint_file *f, const sm_snapshot *s, sm_error *e)
+/* Removes and adds: into the open file, or into sidecars. */
+static sm_status put_files(checkpoint *c, sm_error *e)
 {
-    file_rows r = {.file = f, .snapshot = s, .oldest_ms = oldest_removal_ms(s)};
+    SM_TRY(smi_removes_each(
+        c->snapshot, (smi_action_sink){.begin = begin_files, .each = put_old_remove, .ctx = c}, e));
+    SM_TRY(finish_sidecar(c, e));
+    SM_TRY(sm_snapshot_each(c->snapshot, NULL,
+                            &(sm_delta_sink){.begin = begin_files, .file = put_file, .ctx = c}, e));
+    return finish_sidecar(c, e);
+}
 
+/* ---- the other rows -------------------------------------------------------------------------- */
+
+static sm_status put_head(checkpoint_file *f, const sm_snapshot *s, sm_error *e)
+{
     put_protocol(f->columns[COLUMN_PROTOCOL], &s->protocol);
     SM_TRY(end_row(f, COLUMN_PROTOCOL, e));
     put_metadata(f->columns[COLUMN_METADATA], s);
@@ -349,32 +505,65 @@ static sm_status put_rows(checkpoint_file *f, const sm_snapshot *s, sm_error *e)
             SM_TRY(end_row(f, COLUMN_DOMAIN, e));
         }
     }
-    SM_TRY(smi_removes_each(
-        s, (smi_action_sink){.begin = begin_files, .each = put_old_remove, .ctx = &r}, e));
-    SM_TRY(sm_snapshot_each(
-        s, NULL, &(sm_delta_sink){.begin = begin_files, .file = put_file, .ctx = &r}, e));
-    SM_TRY(flush_rows(f, e));
-    SM_ASSERT(f->n_buffered == 0 && f->n_rows >= 2 + s->n_txns);
     return SM_OK;
 }
 
-static sm_status open_checkpoint_file(checkpoint_file *f, sm_store *store, sm_str key, sm_arena *a,
-                                      sm_error *e)
+/* What only V2 checkpoints have. */
+static sm_status put_sidecars(checkpoint_file *f, const checkpoint *c, sm_error *e)
 {
-    const sm_format *parquet = sm_format_named(SM_STR("parquet"));
-    void *opts = sm_arena_alloc(a, parquet->opts_bytes);
+    sm_builder *b = f->columns[COLUMN_CHECKPOINT];
 
-    SM_TRY(sm_type_parse(sm_str_of(checkpoint_sql), a, &f->schema, e));
-    SM_ASSERT(f->schema->n_fields == COLUMNS);
-    for (int i = 0; i < COLUMNS; i++) {
-        SM_ASSERT(sm_str_is(f->schema->fields[i].name, column_names[i]));
-        f->columns[i] = sm_builder_new(f->schema->fields[i].type, f->budget);
+    put_number(b, 0, c->snapshot->version);
+    put_pairs(b, 1, NULL, 0);
+    sm_builder_struct(b);
+    SM_TRY(end_row(f, COLUMN_CHECKPOINT, e));
+    for (int64_t i = 0; i < c->n_sidecars; i++) {
+        const sidecar *one = &c->sidecars[i];
+        b = f->columns[COLUMN_SIDECAR];
+        put_text(b, 0, one->name);
+        put_number(b, 1, (int64_t)one->size_bytes);
+        put_number(b, 2, one->modified_ms);
+        put_pairs(b, 3, NULL, 0);
+        sm_builder_struct(b);
+        SM_TRY(end_row(f, COLUMN_SIDECAR, e));
     }
-    SM_TRY(sm_options_default(parquet->options, opts, e));
-    SM_TRY(sm_upload_open(store, key, f->budget, 0, &f->upload, e));
-    f->ops = parquet->writer;
-    const sm_bytes_out to = {.write = write_wait, .ctx = f->upload};
-    return f->ops->open(f->schema, opts, to, NULL, f->budget, &f->writer, e);
+    return SM_OK;
+}
+
+static sm_status write_v1(checkpoint *c, sm_str key, sm_error *e)
+{
+    SM_TRY(open_file(&c->file, c->snapshot->store, key, V1_COLUMNS, c->arena, e));
+    SM_TRY(put_head(&c->file, c->snapshot, e));
+    SM_TRY(put_files(c, e));
+    SM_TRY(finish_file(&c->file, e));
+    c->n_rows = c->file.n_rows;
+    return SM_OK;
+}
+
+static sm_status write_v2(checkpoint *c, sm_str key, sm_error *e)
+{
+    SM_TRY(put_files(c, e));
+    SM_TRY(open_file(&c->file, c->snapshot->store, key, V2_COLUMNS, c->arena, e));
+    SM_TRY(put_sidecars(&c->file, c, e));
+    SM_TRY(put_head(&c->file, c->snapshot, e));
+    c->is_named = true; /* also after a failure: the answer of the store may have been lost */
+    SM_TRY(finish_file(&c->file, e));
+    c->n_rows += c->file.n_rows;
+    return SM_OK;
+}
+
+/* No checkpoint names them. Those that stay are deleted when the log is cleaned up. */
+static void delete_sidecars(const checkpoint *c)
+{
+    sm_str *keys = SM_NEW_ARRAY(c->arena, sm_str, c->n_sidecars);
+    sm_error unused = {0};
+
+    for (int64_t i = 0; i < c->n_sidecars; i++) {
+        keys[i] = sidecar_key(c, c->sidecars[i].name);
+    }
+    if (c->n_sidecars > 0 && !c->is_named) {
+        (void)!sm_store_delete_many(c->snapshot->store, keys, c->n_sidecars, &unused);
+    }
 }
 
 static sm_status put_last_checkpoint(const sm_snapshot *s, int64_t n_rows, sm_error *e)
@@ -392,28 +581,32 @@ static sm_status put_last_checkpoint(const sm_snapshot *s, int64_t n_rows, sm_er
     return st;
 }
 
+/* A property without the feature asks for nothing. */
+static bool wants_v2(const sm_snapshot *s)
+{
+    return sm_delta_has_feature(&s->protocol, "v2Checkpoint") &&
+           sm_str_eq_nocase(smi_config(&s->metadata, "delta.checkpointPolicy"), SM_STR("v2"));
+}
+
 sm_status sm_delta_checkpoint(sm_snapshot *s, sm_budget *budget, sm_error *e)
 {
     smi_snapshot_assert_valid(s, false);
-    sm_status st = SM_OK;
     sm_arena *a = sm_arena_new(budget);
-    checkpoint_file f = {.budget = budget};
-    sm_written written = {0};
+    checkpoint c = {
+        .snapshot = s,
+        .arena = a,
+        .is_v2 = wants_v2(s),
+        .file = {.budget = budget},
+        .oldest_removal_ms = oldest_removal_ms(s),
+    };
 
     const sm_str key = sm_arena_strf(a, SMI_LOG "%020" PRId64 ".checkpoint.parquet", s->version);
-    SM_TRY_GOTO(st, done, open_checkpoint_file(&f, s->store, key, a, e));
-    SM_TRY_GOTO(st, done, put_rows(&f, s, e));
-    SM_TRY_GOTO(st, done, f.ops->finish(f.writer, (sm_waker){0}, &written, e));
-    SM_TRY_GOTO(st, done, sm_upload_finish_wait(f.upload, e));
-    st = put_last_checkpoint(s, f.n_rows, e);
-done:
-    for (int i = 0; i < COLUMNS; i++) {
-        sm_builder_free(f.columns[i]);
+    sm_status st = c.is_v2 ? write_v2(&c, key, e) : write_v1(&c, key, e);
+    if (st != SM_OK) {
+        delete_sidecars(&c);
     }
-    if (f.writer) {
-        f.ops->close(f.writer);
-    }
-    sm_upload_close(f.upload);
+    st = st == SM_OK ? put_last_checkpoint(s, c.n_rows, e) : st;
+    close_file(&c.file);
     sm_arena_free(a);
     return st;
 }

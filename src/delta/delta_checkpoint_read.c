@@ -414,6 +414,9 @@ static sm_status open_checkpoint(sm_store *s, sm_str key, uint32_t kinds, sm_bud
         .files = file,
         .n_files = 1,
     };
+    if (f->want.n_columns == 0) { /* it has no such actions */
+        return SM_OK;
+    }
     SM_TRY(f->format->open(&f->dataset, 0, f->blob, &f->want, budget, &f->file, e));
     return f->format->reader_new(&f->dataset, &f->want, budget, &f->reader, e);
 }
@@ -430,6 +433,9 @@ sm_status smi_checkpoint_read(sm_store *s, sm_str key, uint32_t kinds, sm_budget
     int64_t n = 0, skipped = 0;
 
     SM_TRY_GOTO(st, done, open_checkpoint(s, key, kinds, budget, a, &f, e));
+    if (!f.file) {
+        goto done;
+    }
     SM_TRY_GOTO(st, done, f.format->plan(f.file, a, &morsels, &n, &skipped, e));
     for (int64_t i = 0; i < n; i++) {
         SM_TRY_GOTO(st, done, read_morsel(&r, &f, &morsels[i], a, e));

@@ -15,7 +15,9 @@
  *          Nothing is deleted where delta.enableExpiredLogCleanup is false, or where one of the
  *          durations is not understood.
  * Order    The oldest first: where it stops half-way, the rest is deleted next time.
- * Never    a sidecar of a V2 checkpoint: smelt does not write tables that have them.
+ * Sidecars where something else is deleted, those that no checkpoint names which is kept, and that
+ *          are older than the midnight a day ago: a checkpoint that is being written names its own
+ *          only at its end. If the checkpoint that is kept lacks one of its own, nothing goes.
  * Source   PROTOCOL.md, "Metadata Cleanup" */
 #include "base/log.h"
 #include "delta/delta_int.h"
@@ -63,8 +65,14 @@ static int64_t oldest_wanted(const sm_entry *entries, int64_t n, int64_t limit_m
     return version;
 }
 
-/* The newest classic checkpoint at or before a version; −1: none. Those in parts may lack one, and
- * V2 checkpoints may lack a sidecar: they hold nothing up, and end nothing. */
+static bool is_classic(const sm_entry *entry)
+{
+    return sm_str_ends(entry->key, SM_STR(".checkpoint.parquet"));
+}
+
+/* The newest checkpoint of the classic name at or before a version; −1: none. Those in parts may
+ * lack one, and those that others name by a UUID a sidecar: they hold nothing up, and end
+ * nothing. */
 static int64_t checkpoint_before(const sm_entry *entries, int64_t n, int64_t version)
 {
     int64_t found = -1;
@@ -72,11 +80,80 @@ static int64_t checkpoint_before(const sm_entry *entries, int64_t n, int64_t ver
     for (int64_t i = 0; i < n; i++) {
         const smi_log_entry what = smi_log_entry_of(entries[i].key);
         if (what.kind == SMI_ENTRY_CHECKPOINT && what.version <= version &&
-            sm_str_ends(entries[i].key, SM_STR(".checkpoint.parquet"))) {
+            is_classic(&entries[i])) {
             found = what.version;
         }
     }
     return found;
+}
+
+/* ---- sidecars -------------------------------------------------------------------------------- */
+
+typedef struct sidecars {
+    sm_arena *arena;
+    sm_map *found, *named; /* keys: of the listing; of the checkpoints that are kept */
+} sidecars;
+
+static sm_status take_sidecar(void *ctx, const smi_action *action, sm_error *e)
+{
+    sidecars *c = ctx;
+    sm_str key = {0};
+
+    if (action->kind == SMI_ACTION_SIDECAR) {
+        SM_TRY(smi_sidecar_key(action->path, c->arena, &key, e));
+        *sm_map_at(c->named, key) = c;
+        if (!sm_map_get(c->found, key)) {
+            return sm_fail(e, SM_NOT_FOUND, "sidecar %.*s is missing", SM_STR_ARG(key));
+        }
+    }
+    return SM_OK;
+}
+
+static sm_status read_named(sm_store *s, const sm_entry *entry, sidecars *c, sm_error *e)
+{
+    return smi_log_entry_of(entry->key).is_json
+               ? smi_log_text_read(s, entry->key, c->arena, take_sidecar, c, e)
+               : smi_checkpoint_read(s, entry->key, SMI_KIND(SMI_ACTION_SIDECAR), NULL,
+                                     take_sidecar, c, e);
+}
+
+/* Appends the sidecars that have expired, or takes back all that has: `log` is the log's listing of
+ * n_log entries. */
+static sm_status add_sidecars(sm_store *s, const sm_entry *log, int64_t n_log, int64_t now_us,
+                              sm_arena *a, sm_delta_expired *out, sm_error *e)
+{
+    sm_entry *entries = NULL;
+    int64_t n = 0;
+    sidecars c = {.arena = a, .found = sm_map_new(a), .named = sm_map_new(a)};
+
+    const sm_status listed = sm_store_list(s, SM_STR(SMI_LOG_SIDECARS), true, a, &entries, &n, e);
+    if (listed != SM_OK || n == 0) {
+        return listed == SM_NOT_FOUND ? SM_OK : listed;
+    }
+    for (int64_t i = 0; i < n; i++) {
+        *sm_map_at(c.found, entries[i].key) = &c;
+    }
+    for (int64_t i = 0; i < n_log; i++) {
+        const smi_log_entry what = smi_log_entry_of(log[i].key);
+        if (what.kind != SMI_ENTRY_CHECKPOINT || what.version < out->first_kept) {
+            continue;
+        }
+        const sm_status st = read_named(s, &log[i], &c, e);
+        if (st != SM_OK) { /* it is not known which it names */
+            out->n = what.version == out->first_kept && is_classic(&log[i]) ? 0 : out->n;
+            return smi_is_damage(st) ? SM_OK : st;
+        }
+    }
+    const int64_t limit_us = now_us - now_us % DAY_US - DAY_US;
+    sm_str *keys = SM_NEW_ARRAY(a, sm_str, out->n + n);
+    memcpy(keys, out->keys, (size_t)out->n * sizeof(*keys));
+    for (int64_t i = 0; i < n; i++) {
+        if (!sm_map_get(c.named, entries[i].key) && entries[i].modified_us < limit_us) {
+            keys[out->n++] = entries[i].key;
+        }
+    }
+    out->keys = keys;
+    return SM_OK;
 }
 
 sm_status sm_delta_log_expired(sm_store *s, const sm_delta_metadata *m, int64_t now_us, sm_arena *a,
@@ -105,7 +182,7 @@ sm_status sm_delta_log_expired(sm_store *s, const sm_delta_metadata *m, int64_t 
         }
     }
     SM_ASSERT(out->n == 0 || out->first_kept > 0);
-    return SM_OK;
+    return out->n > 0 ? add_sidecars(s, entries, n, now_us, a, out, e) : SM_OK;
 }
 
 void sm_delta_log_delete(sm_store *s, const sm_delta_expired *expired)

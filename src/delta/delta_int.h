@@ -215,6 +215,7 @@ sm_status smi_removes_each(const sm_snapshot *s, smi_action_sink to, sm_error *e
 /* ---- the log's files ------------------------------------------------------------------------- */
 
 #define SMI_LOG           "_delta_log/"
+#define SMI_LOG_SIDECARS  SMI_LOG "_sidecars/"
 #define SMI_LOG_KEY_BYTES 64
 void smi_commit_key(int64_t version, char out[SMI_LOG_KEY_BYTES]);
 
@@ -280,6 +281,9 @@ bool smi_has_commit(const smi_log_listing *l, int64_t version);
 /** The newest complete checkpoint at or before version `at` among the entries before *i, which is
  * l->n at first. Moves *i there, so that the next call gives an older one. */
 smi_checkpoint smi_next_checkpoint(const smi_log_listing *l, int64_t at, int64_t *i, sm_arena *a);
+/** The key of a sidecar that a checkpoint names, in `a`. Errors: as smi_path_key(); SM_UNSUPPORTED
+ * where it is not in the log's own folder. */
+sm_status smi_sidecar_key(sm_str path, sm_arena *a, sm_str *key, sm_error *e) SM_MUST_USE;
 /** Applies a checkpoint's actions, those of its files too. */
 sm_status smi_replay_checkpoint(sm_snapshot *s, const smi_checkpoint *c, sm_error *e) SM_MUST_USE;
 /** Applies the actions of commits, in place of what a log compaction file says. SM_CORRUPT where

@@ -148,22 +148,30 @@ bool smi_has_commit(const smi_log_listing *l, int64_t version)
 
 /* ---- replay ---------------------------------------------------------------------------------- */
 
-static sm_status add_sidecar(sm_snapshot *s, sm_str path, sm_error *e)
+sm_status smi_sidecar_key(sm_str path, sm_arena *a, sm_str *key, sm_error *e)
 {
-    smi_checkpoint *b = &s->base;
-    SM_ASSERT(b->version >= 0); /* only checkpoints have sidecars */
     sm_str name = {0};
     bool is_outside = false;
 
-    SM_TRY(smi_path_key(path, s->arena, &name, &is_outside, e));
+    SM_TRY(smi_path_key(path, a, &name, &is_outside, e));
     if (is_outside) {
         return sm_fail(e, SM_UNSUPPORTED, "sidecar \"%.*s\" lies outside the log",
                        SM_STR_ARG(path));
     }
+    *key = sm_arena_strf(a, SMI_LOG_SIDECARS "%.*s", SM_STR_ARG(name));
+    return SM_OK;
+}
+
+static sm_status add_sidecar(sm_snapshot *s, sm_str path, sm_error *e)
+{
+    smi_checkpoint *b = &s->base;
+    SM_ASSERT(b->version >= 0); /* only checkpoints have sidecars */
+    sm_str key = {0};
+
+    SM_TRY(smi_sidecar_key(path, s->arena, &key, e));
     b->sidecars =
         sm_arena_grow(s->arena, b->sidecars, b->n_sidecars, &b->cap_sidecars, sizeof(*b->sidecars));
-    b->sidecars[b->n_sidecars++] =
-        sm_arena_strf(s->arena, SMI_LOG "_sidecars/%.*s", SM_STR_ARG(name));
+    b->sidecars[b->n_sidecars++] = key;
     return SM_OK;
 }
 

@@ -503,6 +503,29 @@ def test_spark_reads_log_compaction_files(smelt, spark, tmp_path):
     assert [row["id"] for row in smelt.sql(f"SELECT id FROM '{uri}'")] == [*wanted, 99]
 
 
+def test_spark_reads_checkpoints_with_sidecars(smelt, spark, tmp_path):
+    """All that it can know of the first versions is in smelt's checkpoint: the commits are gone."""
+    uri = tmp_path / "t"
+    smelt("sql", "--write", f"CREATE TABLE '{uri}' AS SELECT 0 AS id")
+    smelt("sql", "--write", f"ALTER TABLE '{uri}' SET TBLPROPERTIES ('delta.checkpointInterval' = 5, "
+          "'delta.checkpointPolicy' = 'v2')")
+    for n in range(2, 8):
+        sql = f"DELETE FROM '{uri}' WHERE id = 2" if n == 4 else f"INSERT INTO '{uri}' SELECT {n} AS id"
+        smelt("sql", "--write", sql)
+    log = uri / "_delta_log"
+    assert (log / f"{5:020}.checkpoint.parquet").exists() and len([*log.glob("_sidecars/*.parquet")]) == 2
+    for version in range(5):
+        (log / f"{version:020}.json").unlink()
+    wanted = [0, 3, 5, 6, 7]
+    assert sorted(row[0] for row in spark.sql(f"SELECT id FROM delta.`{uri}`").collect()) == wanted
+    for n in range(8, 12):  # it writes a checkpoint of its own
+        spark.sql(f"INSERT INTO delta.`{uri}` VALUES ({n})")
+        wanted.append(n)
+    assert [*log.glob(f"{10:020}.checkpoint.*.json")]
+    assert sorted(row["id"] for row in smelt.sql(f"SELECT id FROM '{uri}'")) == wanted
+    assert sorted(row[0] for row in spark.sql(f"SELECT id FROM delta.`{uri}`").collect()) == wanted
+
+
 BESIDE = {
     "rowTracking": "'delta.enableRowTracking' = 'true'",
     "inCommitTimestamp": "'delta.enableInCommitTimestamps' = 'true'",

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * delta/delta_checkpoint_test.c: checkpoints with sidecars: when they are written, that they say
+ * what the commits say, and what happens where one is damaged. */
+#include "test.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/time.h"
+#include "delta/delta_int.h"
+#include "stores.h"
+
+#define HEAD(features, config)                                                                     \
+    "{\"protocol\":{\"minReaderVersion\":3,\"minWriterVersion\":7,\"readerFeatures\":[" features   \
+    "],\"writerFeatures\":[" features "]}}\n"                                                      \
+    "{\"metaData\":{\"id\":\"a\",\"format\":{\"provider\":\"parquet\",\"options\":{}},"            \
+    "\"schemaString\":\"{\\\"type\\\":\\\"struct\\\",\\\"fields\\\":[]}\","                        \
+    "\"partitionColumns\":[],\"configuration\":{" config "}}}\n"
+#define FEATURE  "\"v2Checkpoint\""
+#define POLICY   "\"delta.checkpointPolicy\":\"v2\""
+#define SIDECARS SMI_LOG "_sidecars/"
+
+static sm_store *new_store(void)
+{
+    static int number = 0;
+    char uri[64];
+    sm_error e = {0};
+    sm_store *s = NULL;
+
+    snprintf(uri, sizeof(uri), "memory://delta_checkpoint_test_%d", number++);
+    assert_ok(sm_store_open(test_stores, sm_str_of(uri), &s, &e), &e);
+    return s;
+}
+
+static void put_commit(sm_store *s, int64_t version, sm_str text)
+{
+    char key[SMI_LOG_KEY_BYTES];
+    sm_error e = {0};
+
+    smi_commit_key(version, key);
+    assert_ok(sm_store_put(s, sm_str_of(key), text.data, text.len, SM_PUT_REPLACE, &e), &e);
+}
+
+static void print_adds(sm_buf *out, int from, int to)
+{
+    for (int i = from; i < to; i++) {
+        sm_buf_printf(out,
+                      "{\"add\":{\"path\":\"%d\",\"partitionValues\":{},\"size\":1,"
+                      "\"modificationTime\":1,\"dataChange\":true}}\n",
+                      i);
+    }
+}
+
+static void print_remove(sm_buf *out, int number)
+{
+    sm_buf_printf(out,
+                  "{\"remove\":{\"path\":\"%d\",\"deletionTimestamp\":4000000000000,"
+                  "\"dataChange\":true}}\n",
+                  number);
+}
+
+/* Versions 0 and 1: n files, less the first, and one more. */
+static sm_store *new_table(const char *head, int n)
+{
+    sm_store *store = new_store();
+    sm_buf text = {0};
+
+    sm_buf_printf(&text, "%s", head);
+    print_adds(&text, 0, n);
+    put_commit(store, 0, sm_buf_str(&text));
+    sm_buf_reset(&text);
+    print_remove(&text, 0);
+    print_adds(&text, n, n + 1);
+    sm_buf_printf(&text, "{\"txn\":{\"appId\":\"app\",\"version\":7}}\n");
+    put_commit(store, 1, sm_buf_str(&text));
+    sm_buf_release(&text);
+    return store;
+}
+
+static void write_checkpoint(sm_store *store, int64_t version)
+{
+    sm_snapshot *s = NULL;
+    sm_error e = {0};
+
+    assert_ok(sm_snapshot_open_head(store, version, NULL, &s, &e), &e);
+    assert_ok(sm_delta_checkpoint(s, NULL, &e), &e);
+    sm_snapshot_release(s);
+}
+
+static int64_t count_sidecars(sm_store *store)
+{
+    sm_arena *a = sm_arena_new(NULL);
+    sm_entry *entries = NULL;
+    sm_error e = {0};
+    int64_t n = 0;
+
+    const sm_status st = sm_store_list(store, SM_STR(SIDECARS), true, a, &entries, &n, &e);
+    assert_true(st == SM_OK || st == SM_NOT_FOUND);
+    sm_arena_free(a);
+    return n;
+}
+
+/* The version has the files `from` to `to`, in this order, and is opened by the checkpoint `base`
+ * with so many sidecars. */
+static void assert_files(sm_store *store, int64_t version, int from, int to, int64_t base,
+                         int64_t n_sidecars)
+{
+    sm_snapshot *s = NULL;
+    sm_error e = {0};
+    int64_t n = 0;
+    char path[16];
+
+    assert_ok(sm_snapshot_open(store, version, NULL, &s, &e), &e);
+    assert_int_equal(s->base.version, base);
+    assert_int_equal(s->base.n_sidecars, n_sidecars);
+    assert_int_equal(sm_snapshot_txn(s, SM_STR("app")), 7);
+    const sm_delta_file *files = sm_snapshot_files(s, &n);
+    assert_int_equal(n, to - from);
+    for (int i = from; i < to; i++) {
+        snprintf(path, sizeof(path), "%d", i);
+        assert_true(sm_str_is(files[i - from].path, path));
+    }
+    sm_snapshot_release(s);
+}
+
+static sm_status count_remove(void *ctx, const smi_action *remove, sm_error *e)
+{
+    (void)e;
+    assert_true(sm_str_is(remove->path, "0"));
+    ++*(int *)ctx;
+    return SM_OK;
+}
+
+static void test_kinds(void **state)
+{
+    static const struct {
+        const char *head;
+        int n;
+        int64_t n_sidecars;
+    } cases[] = {
+        {HEAD(FEATURE, POLICY), 3, 2}, /* a remove; adds */
+        {HEAD(FEATURE, POLICY), 60000, 3},
+        {HEAD(FEATURE, POLICY), 1, 2},
+        {HEAD(FEATURE, ""), 3, 0},
+        {HEAD(FEATURE, "\"delta.checkpointPolicy\":\"classic\""), 3, 0},
+        {HEAD("", POLICY), 3, 0},
+    };
+    for (int i = 0; i < SM_COUNT(cases); i++) {
+        sm_store *store = new_table(cases[i].head, cases[i].n);
+        sm_snapshot *s = NULL;
+        sm_error e = {0};
+        int n_removes = 0;
+        assert_files(store, 1, 1, cases[i].n + 1, -1, 0);
+        write_checkpoint(store, 1);
+        assert_files(store, 1, 1, cases[i].n + 1, 1, cases[i].n_sidecars);
+        assert_int_equal(count_sidecars(store), cases[i].n_sidecars);
+        assert_ok(sm_snapshot_open_head(store, 1, NULL, &s, &e), &e);
+        assert_ok(
+            smi_removes_each(s, (smi_action_sink){.each = count_remove, .ctx = &n_removes}, &e),
+            &e);
+        assert_int_equal(n_removes, 1);
+        sm_snapshot_release(s);
+        sm_store_release(store);
+    }
+    (void)state;
+}
+
+/* Neither removes nor adds: no sidecar. */
+static void test_empty(void **state)
+{
+    sm_store *store = new_store();
+    sm_snapshot *s = NULL;
+    sm_error e = {0};
+    int64_t n = -1;
+
+    put_commit(store, 0, SM_STR(HEAD(FEATURE, POLICY)));
+    write_checkpoint(store, 0);
+    assert_int_equal(count_sidecars(store), 0);
+    assert_ok(sm_snapshot_open(store, 0, NULL, &s, &e), &e);
+    assert_int_equal(s->base.version, 0);
+    (void)sm_snapshot_files(s, &n);
+    assert_int_equal(n, 0);
+    sm_snapshot_release(s);
+    sm_store_release(store);
+    (void)state;
+}
+
+/* ---- cleaning up ----------------------------------------------------------------------------- */
+
+#define DAY_US ((int64_t)86400 * 1000000)
+
+/* What is expired so many days from now: "2 of the log, 1 sidecar". */
+static void expire(sm_store *store, int days, bool is_deleted, int64_t n_log, int64_t n_sidecars)
+{
+    sm_arena *a = sm_arena_new(NULL);
+    const sm_delta_metadata m = {0};
+    sm_delta_expired expired;
+    sm_error e = {0};
+    int64_t n = 0;
+
+    assert_ok(sm_delta_log_expired(store, &m, sm_now_us() + days * DAY_US, a, &expired, &e), &e);
+    for (int64_t i = 0; i < expired.n; i++) {
+        n += sm_str_starts(expired.keys[i], SM_STR(SIDECARS));
+    }
+    assert_int_equal(n, n_sidecars);
+    assert_int_equal(expired.n - n, n_log);
+    if (is_deleted) {
+        sm_delta_log_delete(store, &expired);
+    }
+    sm_arena_free(a);
+}
+
+static void put_sidecar(sm_store *store, const char *name)
+{
+    char key[128];
+    sm_error e = {0};
+
+    snprintf(key, sizeof(key), SIDECARS "%s", name);
+    assert_ok(sm_store_put(store, sm_str_of(key), "x", 1, SM_PUT_REPLACE, &e), &e);
+}
+
+/* Sidecars go when no checkpoint that is kept names them, also those that were never named. */
+static void test_cleanup(void **state)
+{
+    sm_store *store = new_table(HEAD(FEATURE, POLICY), 3);
+    sm_error e = {0};
+
+    write_checkpoint(store, 1);
+    put_commit(store, 2, SM_STR(""));
+    write_checkpoint(store, 2);
+    put_sidecar(store, "lost.parquet");
+    assert_int_equal(count_sidecars(store), 5);
+    expire(store, 29, false, 0, 0);
+    expire(store, 32, true, 3, 3); /* of version 1, and the lost one */
+    assert_int_equal(count_sidecars(store), 2);
+    assert_files(store, 2, 1, 4, 2, 2);
+    expire(store, 90, false, 0, 0);
+    assert_ok(sm_store_delete(store, SM_STR(SMI_LOG "00000000000000000002.json"), &e), &e);
+    assert_files(store, 2, 1, 4, 2, 2);
+    sm_store_release(store);
+    (void)state;
+}
+
+/* Nothing goes where the checkpoint that is kept lacks a sidecar, and no sidecar where it is not
+ * known what a later checkpoint names. */
+static void test_no_cleanup(void **state)
+{
+    sm_store *store = new_table(HEAD(FEATURE, POLICY), 3);
+    sm_snapshot *s = NULL;
+    sm_error e = {0};
+
+    write_checkpoint(store, 1);
+    put_sidecar(store, "lost.parquet");
+    expire(store, 90, false, 1, 1);
+    put_commit(store, 3, SM_STR(""));
+    assert_ok(sm_store_put(store,
+                           SM_STR(SMI_LOG "00000000000000000003.checkpoint."
+                                          "80a083e8-7026-4e79-81be-64bd76c43a11.json"),
+                           "x", 1, SM_PUT_REPLACE, &e),
+              &e);
+    expire(store, 90, false, 1, 0);
+    assert_ok(sm_snapshot_open_head(store, 1, NULL, &s, &e), &e);
+    assert_ok(sm_store_delete(store, s->base.sidecars[0], &e), &e);
+    sm_snapshot_release(s);
+    expire(store, 90, false, 0, 0);
+    assert_files(store, 1, 1, 4, 1, 2); /* by the commits, when its files are asked for */
+    sm_store_release(store);
+    (void)state;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_kinds),
+        cmocka_unit_test(test_empty),
+        cmocka_unit_test(test_cleanup),
+        cmocka_unit_test(test_no_cleanup),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
