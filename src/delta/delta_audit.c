@@ -5,9 +5,11 @@
  * Method   List the log. Replay the commits in their order into one state. Before the next commit
  *          after a checkpoint, read the checkpoint by itself and compare it with the state: both
  *          must have the same protocol, metadata, live files and transactions. Where the log has
- *          lost its first commits, its first readable checkpoint begins the state.
+ *          lost its first commits, its first readable checkpoint begins the state. What a log
+ *          compaction file says is compared with what its commits say alone.
  * Flaws    a gap between two commits; a commit or a checkpoint that cannot be read; a checkpoint
- *          in parts of which one is missing, or that says something else than the commits;
+ *          in parts of which one is missing, or that says something else than the commits; a log
+ *          compaction file that does;
  *          _last_checkpoint that cannot be read or names a checkpoint that is not there.
  * No flaw  a log without its first commits, or without _last_checkpoint: both are optional. A
  *          checkpoint without statistics. One without a transaction, where the table lets them
@@ -275,47 +277,128 @@ static bool has_other_domain(const sm_snapshot *x, const sm_snapshot *y)
 static const char checkpoint_todo[] =
     "Delete the checkpoint: the commits are enough, and what they say counts.";
 
-/* What the checkpoint says otherwise than the commits, in the arena; NULL where nothing. */
-static const char *disagreement(const audit *u, const sm_snapshot *seen)
+/* What a file says otherwise than the commits, in the arena; NULL where nothing. `file`: what it is
+ * called. */
+static const char *disagreement(const audit *u, const sm_snapshot *commits, const sm_snapshot *seen,
+                                const char *file)
 {
     int64_t missing = 0, other = 0, more = 0, unused = 0;
     sm_str first = {0}, first_more = {0};
 
-    if (u->state->has_protocol != seen->has_protocol ||
-        !are_same_protocols(&u->state->protocol, &seen->protocol)) {
-        return "the checkpoint has another protocol than the commits";
+    if (commits->has_protocol != seen->has_protocol ||
+        !are_same_protocols(&commits->protocol, &seen->protocol)) {
+        return sm_arena_printf(u->arena, "the %s has another protocol than the commits", file);
     }
-    const char *of = other_metadata(u->state, seen);
+    const char *of = other_metadata(commits, seen);
     if (of) {
-        return sm_arena_printf(u->arena, "%s in the checkpoint %s not what the commits say", of,
+        return sm_arena_printf(u->arena, "%s in the %s %s not what the commits say", of, file,
                                of[strlen(of) - 1] == 's' ? "are" : "is");
     }
-    compare_files(u->state, seen, &missing, &other, &first);
+    compare_files(commits, seen, &missing, &other, &first);
     if (missing > 0 || other > 0) {
         return sm_arena_printf(u->arena,
-                               "the checkpoint lacks %" PRId64 " of the commits' files and says "
+                               "the %s lacks %" PRId64 " of the commits' files and says "
                                "something else of %" PRId64 ", the first is \"%.*s\"",
-                               missing, other, SM_STR_ARG(first));
+                               file, missing, other, SM_STR_ARG(first));
     }
-    compare_files(seen, u->state, &more, &unused, &first_more);
+    compare_files(seen, commits, &more, &unused, &first_more);
     if (more > 0) {
         return sm_arena_printf(u->arena,
-                               "the commits lack %" PRId64 " of the checkpoint's files, the first "
+                               "the commits lack %" PRId64 " of the %s's files, the first "
                                "is \"%.*s\"",
-                               more, SM_STR_ARG(first_more));
+                               more, file, SM_STR_ARG(first_more));
     }
-    if (has_other_domain(u->state, seen) || has_other_domain(seen, u->state)) {
-        return "the checkpoint has other domain metadata than the commits";
+    if (has_other_domain(commits, seen) || has_other_domain(seen, commits)) {
+        return sm_arena_printf(u->arena, "the %s has other domain metadata than the commits", file);
     }
     const bool may_miss =
-        smi_config(&u->state->metadata, "delta.setTransactionRetentionDuration").len > 0;
-    sm_str txn = other_txn(u->state, seen, may_miss);
-    txn = txn.len > 0 ? txn : other_txn(seen, u->state, false);
-    return txn.len > 0 ? sm_arena_printf(u->arena,
-                                         "the checkpoint and the commits differ in transaction "
-                                         "\"%.*s\"",
-                                         SM_STR_ARG(txn))
-                       : NULL;
+        smi_config(&commits->metadata, "delta.setTransactionRetentionDuration").len > 0;
+    sm_str txn = other_txn(commits, seen, may_miss);
+    txn = txn.len > 0 ? txn : other_txn(seen, commits, false);
+    return txn.len > 0
+               ? sm_arena_printf(u->arena, "the %s and the commits differ in transaction \"%.*s\"",
+                                 file, SM_STR_ARG(txn))
+               : NULL;
+}
+
+/* The first removal of the commits, of a file or a domain, that `seen` lacks; "" where there is
+ * none. */
+static sm_str lost_removal(const sm_snapshot *commits, const sm_snapshot *seen)
+{
+    sm_buf id = {0};
+    sm_str lost = {0};
+
+    for (int64_t i = 0; i < commits->n_tombstones && lost.len == 0; i++) {
+        const smi_tombstone *t = &commits->tombstones[i];
+        if (!t->is_live_again &&
+            smi_place_of(seen->tombstone_by_path, smi_file_identity(t->path, t->dv, &id)) < 0) {
+            lost = t->path;
+        }
+    }
+    for (int64_t i = 0; i < commits->n_domains && lost.len == 0; i++) {
+        const sm_delta_domain *d = &commits->domains[i];
+        if (d->is_removed && smi_place_of(seen->domain_by_name, d->name) < 0) {
+            lost = d->name;
+        }
+    }
+    sm_buf_release(&id);
+    return lost;
+}
+
+/* ---- log compaction files -------------------------------------------------------------------- */
+
+static const char compacted_todo[] =
+    "Delete the file: the commits are enough, and what they say counts.";
+
+/* A state of its own: what some commits, or the file in their place, say alone. */
+static sm_snapshot *new_state(const audit *u)
+{
+    sm_snapshot *s = smi_snapshot_new(u->store, u->budget);
+
+    smi_begin_replay(s);
+    return s;
+}
+
+static sm_status look_at_compacted(audit *u, int64_t i, sm_error *e)
+{
+    const smi_log_entry *w = &u->log.what[i];
+    sm_snapshot *commits = new_state(u), *seen = new_state(u);
+    const char *what = NULL;
+    sm_error bad = {0};
+
+    SM_ASSERT(w->kind == SMI_ENTRY_COMPACTED);
+    sm_status st = smi_replay_commits(commits, w->version, w->last, &bad);
+    if (st == SM_OK) { /* else what is wrong with the commits is said already */
+        st = smi_compacted_replay(seen, &u->log, i, false, &bad);
+        what = st != SM_OK ? bad.what : disagreement(u, commits, seen, "log compaction file");
+        const sm_str lost = st == SM_OK && !what ? lost_removal(commits, seen) : (sm_str){0};
+        if (lost.len > 0) {
+            what =
+                sm_arena_printf(u->arena, "the log compaction file lacks the removal of \"%.*s\"",
+                                SM_STR_ARG(lost));
+        }
+    }
+    const bool is_failed = st != SM_OK && !smi_is_damage(st);
+    if (is_failed && e) {
+        *e = bad;
+    } else if (!is_failed && what) {
+        add_flaw(u, w->last, u->log.entries[i].key, what, compacted_todo);
+    }
+    sm_snapshot_release(commits);
+    sm_snapshot_release(seen);
+    return is_failed ? st : SM_OK;
+}
+
+/* Those whose range has one version only are never read. */
+static sm_status look_at_all_compacted(audit *u, sm_error *e)
+{
+    for (int64_t i = 0; i < u->log.n; i++) {
+        const smi_log_entry *w = &u->log.what[i];
+        if (w->kind == SMI_ENTRY_COMPACTED && w->last > w->version) {
+            SM_TRY(look_at_compacted(u, i, e));
+        }
+    }
+    return SM_OK;
 }
 
 /* ---- replaying ------------------------------------------------------------------------------- */
@@ -357,11 +440,10 @@ static sm_status advance(audit *u, int64_t to, sm_error *e)
 
 static sm_status look_at_checkpoint(audit *u, const smi_checkpoint *c, sm_error *e)
 {
-    sm_snapshot *seen = smi_snapshot_new(u->store, u->budget);
+    sm_snapshot *seen = new_state(u);
     sm_error bad = {0};
 
     SM_ASSERT(c->n_keys > 0);
-    smi_begin_replay(seen);
     const sm_status st = smi_replay_checkpoint(seen, c, &bad);
     u->out->n_checkpoints++;
     if (st != SM_OK) {
@@ -381,7 +463,7 @@ static sm_status look_at_checkpoint(audit *u, const smi_checkpoint *c, sm_error 
     }
     if (u->state) {
         SM_ASSERT(u->at == c->version);
-        const char *what = disagreement(u, seen);
+        const char *what = disagreement(u, u->state, seen, "checkpoint");
         if (what) {
             add_flaw(u, c->version, c->keys[0], what, checkpoint_todo);
         }
@@ -397,9 +479,8 @@ static sm_status look_at_checkpoint(audit *u, const smi_checkpoint *c, sm_error 
 static sm_status replay_all(audit *u, sm_error *e)
 {
     if (u->log.first_commit == 0) {
-        u->state = smi_snapshot_new(u->store, u->budget);
+        u->state = new_state(u);
         u->at = -1;
-        smi_begin_replay(u->state);
     }
     for (int64_t i = 0; i < u->n_checkpoints; i++) {
         SM_TRY(advance(u, u->checkpoints[i].version, e));
@@ -474,6 +555,7 @@ sm_status sm_delta_audit_log(sm_store *s, sm_budget *budget, sm_arena *a, sm_del
     find_partial(&u);
     find_checkpoints(&u);
     sm_status st = replay_all(&u, e);
+    st = st == SM_OK ? look_at_all_compacted(&u, e) : st;
     st = st == SM_OK ? look_at_pointer(&u, e) : st;
     sm_snapshot_release(u.state);
     return st;

@@ -49,6 +49,7 @@ typedef struct log_case {
 
 #define CHECKPOINT_1 "_delta_log/00000000000000000001.checkpoint.parquet"
 #define PART_1       "_delta_log/00000000000000000001.checkpoint.0000000001.0000000002.parquet"
+#define COMPACTED    "_delta_log/00000000000000000001.00000000000000000002.compacted.json"
 #define POINTER      "_delta_log/_last_checkpoint"
 #define WHOLE                                                                                      \
     {                                                                                              \
@@ -88,6 +89,19 @@ static const log_case cases[] = {
     /* one that cannot be read, or is not whole */
     {WHOLE, 1, -1, NULL, CHECKPOINT_1, "PAR1", "", 1},
     {WHOLE, -1, -1, NULL, PART_1, "PAR1", "the checkpoint has 1 of its 2 parts", 1},
+    /* a log compaction file */
+    {WHOLE, -1, -1, NULL, COMPACTED, ADD("w") ADD("z") REMOVE("x") TXN("1"), NULL, 0},
+    {WHOLE, 1, -1, NULL, COMPACTED, ADD("w") ADD("z") REMOVE("x") TXN("1"), NULL, 0},
+    {WHOLE, -1, -1, NULL, COMPACTED, ADD("w") ADD("z") TXN("1"), "lacks the removal of \"x\"", 2},
+    {WHOLE, -1, -1, NULL, COMPACTED, ADD("z") REMOVE("x") TXN("1"),
+     "the log compaction file lacks 1 of the commits' files", 2},
+    {WHOLE, -1, -1, NULL, COMPACTED, ADD("v") ADD("w") ADD("z") REMOVE("x") TXN("1"),
+     "the commits lack 1 of the log compaction file's files, the first is \"v\"", 2},
+    {WHOLE, -1, -1, NULL, COMPACTED, ADD("w") ADD("z") REMOVE("x"), "differ in transaction", 2},
+    {WHOLE, -1, -1, NULL, COMPACTED, PROTOCOL ADD("w") ADD("z") REMOVE("x") TXN("1"),
+     "another protocol", 2},
+    {WHOLE, -1, -1, NULL, COMPACTED, ADD("w") ADD("w"), "two lines are about the same file", 2},
+    {WHOLE, -1, 1, NULL, COMPACTED, ADD("w"), "version 1 is missing", 1},
     /* the pointer */
     {WHOLE, 1, -1, NULL, POINTER, "{\"vers", "it names no version", -1},
     {WHOLE, 1, -1, NULL, POINTER, "{\"version\":\"1\"}", "it names no version", -1},

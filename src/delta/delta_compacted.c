@@ -2,7 +2,7 @@
  *
  * delta/delta_compacted.c: log compaction files (X.Y.compacted.json): what the commits X to Y say
  * together, so that a reader opens one file in place of many. Called by delta_snapshot.c, which
- * reads them, and by delta_due.c, which has them written.
+ * reads them, by delta_due.c, which has them written, and by delta_audit.c.
  *
  * Choice   Of all ways to go from the checkpoint to the version, by commits and by compaction
  *          files, the one with the fewest files.
@@ -163,7 +163,8 @@ static sm_status check_domains(compacted *c, int64_t n_before, sm_error *e)
     return SM_OK;
 }
 
-sm_status smi_compacted_replay(sm_snapshot *s, const smi_log_listing *l, int64_t i, sm_error *e)
+sm_status smi_compacted_replay(sm_snapshot *s, const smi_log_listing *l, int64_t i, bool is_doubted,
+                               sm_error *e)
 {
     const int64_t n_domains = s->n_domains;
     sm_arena *a = sm_arena_new(s->budget), *text = sm_arena_new(s->budget);
@@ -172,7 +173,7 @@ sm_status smi_compacted_replay(sm_snapshot *s, const smi_log_listing *l, int64_t
     SM_ASSERT(l->what[i].kind == SMI_ENTRY_COMPACTED && l->what[i].last > l->what[i].version);
     s->n_compacted++;
     sm_status st = smi_log_text_read(s->store, l->entries[i].key, text, take_action, &c, e);
-    if (st == SM_OK && !c.is_own) {
+    if (st == SM_OK && is_doubted && !c.is_own) {
         st = check_removals(&c, l, i, e);
         st = st == SM_OK ? check_domains(&c, n_domains, e) : st;
     }

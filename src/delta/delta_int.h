@@ -301,9 +301,9 @@ sm_status smi_replay_commits(sm_snapshot *s, int64_t from, int64_t to, sm_error 
  */
 int64_t *smi_compacted_choose(const smi_log_listing *l, int64_t from, int64_t to, sm_arena *a);
 /** Applies the actions of a log compaction file, an entry of the listing. After a failure the
- * state is to be replayed anew, without that file. SM_CORRUPT: it may not say all that its commits
- * say. */
-sm_status smi_compacted_replay(sm_snapshot *s, const smi_log_listing *l, int64_t i,
+ * state is to be replayed anew, without that file. SM_CORRUPT: it is damaged; is_doubted: or it is
+ * another writer's, and may not say all that its commits say. */
+sm_status smi_compacted_replay(sm_snapshot *s, const smi_log_listing *l, int64_t i, bool is_doubted,
                                sm_error *e) SM_MUST_USE;
 /** Writes the log compaction file of the versions `first` to `last`, of which there are two or
  * more. It is not written where it could not keep the order of the files, or where there is one. */

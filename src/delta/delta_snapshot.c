@@ -408,7 +408,7 @@ static sm_status replay_compacted(sm_snapshot *s, smi_log_listing *l, int64_t i,
                                   sm_error *e)
 {
     sm_error bad = {0};
-    const sm_status st = smi_compacted_replay(s, l, i, &bad);
+    const sm_status st = smi_compacted_replay(s, l, i, true, &bad);
 
     if (st != SM_OK && smi_is_damage(st)) {
         log_compacted(s, l->entries[i].key, bad.what);
