@@ -152,6 +152,7 @@ static sm_status check_removals(const compacted *c, const smi_log_listing *l, in
 
 static sm_status check_domains(compacted *c, int64_t n_before, sm_error *e)
 {
+    SM_ASSERT(n_before <= c->snapshot->n_domains); /* a replay adds domains, and removes none */
     for (int64_t i = 0; i < n_before; i++) {
         const sm_delta_domain *d = &c->snapshot->domains[i];
         const smi_action action = {.kind = SMI_ACTION_DOMAIN, .domain = *d};
@@ -201,6 +202,7 @@ static sm_str tagged_place(const smi_action *add)
 
 static bool is_removed(const sm_snapshot *s, sm_str identity)
 {
+    SM_ASSERT(identity.len > 0);
     return smi_place_of(s->tombstone_by_path, identity) >= 0;
 }
 

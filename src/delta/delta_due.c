@@ -78,12 +78,14 @@ static recent look(const smi_log_listing *l, int64_t version)
             r.n_commits++;
         }
     }
+    SM_ASSERT(r.compacted_bytes <= r.commit_bytes && r.n_commits <= INTERVAL);
     return r;
 }
 
 /* Is a checkpoint due that the table does not ask for at this version? */
 static bool is_worth(const recent *r)
 {
+    SM_ASSERT(r->checkpoint >= 0 || r->checkpoint_bytes == 0);
     return r->checkpoint < 0 || r->checkpoint_bytes < LARGE_CHECKPOINT ||
            r->commit_bytes >= r->checkpoint_bytes / CHECKPOINT_PER_COMMIT;
 }

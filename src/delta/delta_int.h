@@ -193,7 +193,7 @@ typedef struct smi_partitions smi_partitions;
 smi_partitions *smi_partitions_new(const sm_delta_metadata *m, sm_arena *a);
 /** The file that an ADD, REMOVE or CDC names; only an ADD tells how many rows it has. Borrows what
  * the action points to; what else it needs lives in `a`. */
-sm_status smi_file_of(const smi_action *action, smi_partitions *p, sm_arena *a, sm_delta_file *out,
+sm_status smi_file_of(const smi_action *add, smi_partitions *p, sm_arena *a, sm_delta_file *out,
                       sm_error *e) SM_MUST_USE;
 
 typedef sm_status (*smi_each_action)(void *ctx, const smi_action *action, sm_error *e);

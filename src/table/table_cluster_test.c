@@ -565,7 +565,7 @@ static void test_parts(void **state)
             files[f].n_rows = cases[i].rows[f] == '?' ? -1 : (cases[i].rows[f] - '0') * 100;
             files[f].size_bytes = 1000;
             list[f] = &files[f];
-            partitions[f] = cases[i].partitions[f];
+            partitions[f] = (unsigned char)cases[i].partitions[f];
         }
         const smi_cluster_choice c = {.files = list, .partitions = partitions, .n_files = n};
         smi_cluster_part_take(&c, 1000, 1000, a, &p);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * table/table_identity.c: identity columns: values of rows that do not have the column. Called by
- * table_rules.c, which computes columns of the rows that are written, and table_stage.c, which tells
- * the table how far the values went.
+ * table_rules.c, which computes columns of the rows that are written, and table_stage.c, which
+ * tells the table how far the values went.
  *
  * Values    start, start + step, … They go on behind the high-water mark, which the column's
  *           metadata has. Rows get them in the order in which they are written.
@@ -76,8 +76,8 @@ static sm_status read_numbers(const sm_field *f, int64_t *start, int64_t *step, 
                : fail_metadata(f, "has a highWaterMark that is no number", e);
 }
 
-/* The first value behind the mark. A mark that is none of the column's values, as a writer leaves it
- * that took one from a user, is passed. */
+/* The first value behind the mark. A mark that is none of the column's values, as a writer leaves
+ * it that took one from a user, is passed. */
 static void go_behind(struct counting *c, int64_t start, int64_t mark)
 {
     const bool is_up = c->step > 0;
