@@ -139,8 +139,10 @@ sm_status smi_alter_table(smi_cli *cli, char **args, int n_args, const smi_alter
     SM_ASSERT(n_args >= 1);
     SM_TRY(read_changes(cli, args + 1, n_args - 1, o, &c, e));
     SM_TRY(sm_store_open(cli->env.stores, sm_str_of(args[0]), &store, e));
-    const sm_status st =
-        sm_table_alter(store, c.items, (int32_t)c.n, is_dry, &cli->env, cli->arena, &r, e);
+    sm_status st = is_dry ? SM_OK : smi_settle_first(cli, store, e);
+    if (st == SM_OK) {
+        st = sm_table_alter(store, c.items, (int32_t)c.n, is_dry, &cli->env, cli->arena, &r, e);
+    }
     if (st == SM_OK && cli->globals.json) {
         answer(cli, sm_store_uri(store), is_dry, &r);
     } else if (st == SM_OK) {

@@ -133,14 +133,26 @@ static void print_change(sm_statement_kind kind, const sm_changed *c)
     }
 }
 
-/* It may be this very statement, which was killed when it was run before. */
+/* It may be this very statement or command, which was killed when it was run before. */
+static void tell_before(const char *what, sm_str told)
+{
+    if (told.len > 0) {
+        fprintf(stderr, "smelt: before this %s, %.*s\n", what, SM_STR_ARG(told));
+    }
+}
+
 void smi_tell_completed(const sm_lake_query *q)
 {
-    const sm_str told = sm_lake_query_told(q);
+    tell_before("statement", sm_lake_query_told(q));
+}
 
-    if (told.len > 0) {
-        fprintf(stderr, "smelt: before this statement, %.*s\n", SM_STR_ARG(told));
-    }
+sm_status smi_settle_first(smi_cli *cli, sm_store *table, sm_error *e)
+{
+    sm_str told = {0};
+
+    SM_TRY(sm_table_settle(table, cli->env.budget, cli->arena, &told, e));
+    tell_before("command", told);
+    return SM_OK;
 }
 
 sm_status smi_change_run(smi_cli *cli, sm_lake_query *q, sm_error *e)

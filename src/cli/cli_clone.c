@@ -28,8 +28,13 @@ sm_status smi_clone_run(smi_cli *cli, const char *source, const char *target, co
 {
     const sm_clone opts = {.source = sm_str_of(source), .target = sm_str_of(target), .at = *at};
     char size[SM_SIZE_TEXT_BYTES];
+    sm_store *to = NULL;
     sm_cloned r;
 
+    SM_TRY(sm_store_open(cli->env.stores, opts.target, &to, e));
+    const sm_status st = smi_settle_first(cli, to, e);
+    sm_store_release(to);
+    SM_TRY(st);
     SM_TRY(sm_table_clone(&opts, &cli->env, &r, e));
     SM_ASSERT(r.version == 0 && r.source_version >= 0 && r.n_files >= 0);
     if (cli->globals.json) {

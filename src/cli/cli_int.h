@@ -216,6 +216,12 @@ typedef struct smi_alter_opts {
 sm_status smi_alter_table(smi_cli *cli, char **args, int n_args, const smi_alter_opts *o,
                           bool is_dry, sm_error *e) SM_MUST_USE;
 
+/* ---- what another command has left open (cli_change.c) --------------------------------------- */
+
+/** For a command that changes a table: completes what is open in its lake, and
+ * says so on stderr. */
+sm_status smi_settle_first(smi_cli *cli, sm_store *table, sm_error *e) SM_MUST_USE;
+
 /* ---- smelt table delete, update, merge (cli_change.c) ---------------------------------------- */
 
 typedef struct smi_change_opts {

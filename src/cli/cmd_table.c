@@ -463,6 +463,7 @@ static sm_status check_table(smi_cli *cli, sm_store *store, const options *o, sm
     return smi_fsck_run(cli, store, &o->fsck, o->dry_run, e);
 }
 
+    SM_TRY(o->fsck.repair && !o->dry_run ? smi_settle_first(cli, store, e) : SM_OK);
 static sm_status optimize_table(smi_cli *cli, sm_store *store, const options *o, sm_error *e)
 {
     return smi_optimize_run(cli, sm_store_uri(store), o->target_size, o->dry_run, e);
@@ -526,13 +527,15 @@ static const struct verb {
 } verbs[] = {
     {"show", show_table, NULL, NULL, " --version --timestamp "},
     {"files", list_files, NULL, NULL, " --version --timestamp --limit "},
+    bool settles;        /* it completes an open publication before it changes the table */
     {"history", NULL, list_commits, NULL, " --limit "},
-    {"restore", NULL, restore_table, NULL, " --version --timestamp --dry-run "},
-    {"optimize", NULL, optimize_table, NULL, " --target-size --dry-run "},
-    {"cluster", NULL, cluster_table, NULL, " --by --curve --dry-run "},
-    {"vacuum", NULL, vacuum_table, NULL, " --retention --no-retention-check --lite --dry-run "},
+    {"restore", NULL, restore_table, NULL, " --version --timestamp --dry-run ", true},
+    {"optimize", NULL, optimize_table, NULL, " --target-size --dry-run ", true},
+    {"cluster", NULL, cluster_table, NULL, " --by --curve --dry-run ", true},
+    {"vacuum", NULL, vacuum_table, NULL, " --retention --no-retention-check --lite --dry-run ",
+     true},
     {"fsck", NULL, check_table, NULL, " --repair --damaged --rows --data --dry-run "},
-    {"convert", NULL, convert_folder, NULL, " --partition-by --dry-run "},
+    {"convert", NULL, convert_folder, NULL, " --partition-by --dry-run ", true},
     {"clone", NULL, NULL, clone_table, " --version --timestamp "},
     {"diff", NULL, compare_versions, NULL, " --from --to --by --format --limit "},
     {"delete", NULL, delete_rows, NULL, " --where "},
@@ -580,6 +583,7 @@ static sm_status run_verb(smi_cli *cli, const struct verb *v, sm_store *store, c
         return v->of_store(cli, store, o, e);
     }
     SM_TRY(read_at(o, &at, e));
+        SM_TRY(v->settles && !o->dry_run ? smi_settle_first(cli, store, e) : SM_OK);
     sm_status st = sm_table_open_at(store, &at, cli->env.budget, &snapshot, e);
     if (st == SM_OK) {
         st = v->of_snapshot(cli, snapshot, o, e);

@@ -475,6 +475,10 @@ sm_status sm_publish(sm_candidate *const *candidates, int32_t n, sm_budget *budg
  */
 sm_status sm_lake_settle(sm_stores *stores, sm_str lake, sm_budget *budget, sm_arena *a,
                          sm_str *told, sm_error *e) SM_MUST_USE;
+/** sm_lake_settle() for the lake that a table belongs to, or will belong to; of none: nothing. What
+ * changes a table does so by itself; who wants to tell what was done does it before. */
+sm_status sm_table_settle(sm_store *table, sm_budget *budget, sm_arena *a, sm_str *told,
+                          sm_error *e) SM_MUST_USE;
 
 /**
  * Opens a table's newest version, as readers see it: of a publication that is under way it shows

@@ -200,7 +200,7 @@ static sm_status make_clone(cloning *k, sm_error *e)
 
     SM_TRY(sm_store_open(k->env->stores, k->opts->source, &k->source, e));
     SM_TRY(sm_store_open(k->env->stores, k->opts->target, &k->target, e));
-    SM_TRY(smi_settle_lake_of(k->target, k->env->budget, k->arena, &told, e));
+    SM_TRY(sm_table_settle(k->target, k->env->budget, k->arena, &told, e));
     SM_TRY(sm_table_open_at(k->source, &k->opts->at, k->env->budget, &k->version, e));
     SM_TRY(sm_snapshot_list(k->version, e));
     k->out->source_version = sm_snapshot_version(k->version);

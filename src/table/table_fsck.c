@@ -293,7 +293,7 @@ static sm_status look_at_lake(checking *k, sm_error *e)
         return SM_OK;
     }
     if (k->opts->is_repair && !k->opts->is_dry) {
-        return sm_lake_settle(k->env->stores, place.lake, k->env->budget, k->arena, &told, e);
+        return sm_table_settle(k->store, k->env->budget, k->arena, &told, e);
     }
     const sm_status st = find_publication(k, &place, &bad);
     if (st == SM_DENIED) {

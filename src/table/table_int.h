@@ -459,9 +459,6 @@ sm_status smi_candidate_base(const sm_candidate *c, const sm_delta_file *files, 
 const sm_plan_node *smi_scan_in_order(const sm_relation *scan, const int32_t *columns, int32_t n,
                                       sm_arena *a);
 
-/** sm_lake_settle() for the lake that a table belongs to, or will belong to; of none: nothing. */
-sm_status smi_settle_lake_of(sm_store *table, sm_budget *budget, sm_arena *a, sm_str *told,
-                             sm_error *e) SM_MUST_USE;
 /** Opens a table's newest version for a change of the whole table: first completes the publication
  * that is open in its lake (not is_dry: then it writes nothing). Its files are listed. */
 sm_status smi_open_settled(sm_store *table, bool is_dry, sm_budget *budget, sm_snapshot **out,

@@ -440,8 +440,8 @@ sm_status sm_table_open(sm_store *table, sm_budget *budget, sm_snapshot **out, s
     return sm_table_open_at(table, &(sm_table_at){.kind = SM_AT_NEWEST}, budget, out, e);
 }
 
-sm_status smi_settle_lake_of(sm_store *table, sm_budget *budget, sm_arena *a, sm_str *told,
-                             sm_error *e)
+sm_status sm_table_settle(sm_store *table, sm_budget *budget, sm_arena *a, sm_str *told,
+                          sm_error *e)
 {
     const smi_lake_place place = smi_lake_of(table, a);
 
@@ -457,7 +457,7 @@ sm_status smi_open_settled(sm_store *table, bool is_dry, sm_budget *budget, sm_s
     sm_arena *a = sm_arena_new(budget);
     sm_snapshot *s = NULL;
     sm_str told = {0};
-    sm_status st = is_dry ? SM_OK : smi_settle_lake_of(table, budget, a, &told, e);
+    sm_status st = is_dry ? SM_OK : sm_table_settle(table, budget, a, &told, e);
 
     sm_arena_free(a);
     st = st == SM_OK ? sm_table_open(table, budget, &s, e) : st;

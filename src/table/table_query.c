@@ -44,7 +44,7 @@ static sm_status settle_target(sm_lake_query *q, const sm_exec_env *env, sm_str 
         return SM_OK;
     }
     SM_TRY(sm_store_open(env->stores, s->path, &table, e));
-    const sm_status st = smi_settle_lake_of(table, env->budget, q->arena, told, e);
+    const sm_status st = sm_table_settle(table, env->budget, q->arena, told, e);
     sm_store_release(table);
     return st;
 }

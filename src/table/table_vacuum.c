@@ -188,7 +188,7 @@ static sm_status settle(vacuum *w, sm_error *e)
         return SM_OK;
     }
     if (!w->v->is_dry) {
-        return sm_lake_settle(w->stores, place.lake, w->budget, w->arena, &told, e);
+        return sm_table_settle(w->store, w->budget, w->arena, &told, e);
     }
     SM_TRY(smi_journal_open(w->stores, place.lake, w->budget, &j, e));
     const sm_status st = need_publication(w, &j, place.path, e);

@@ -59,7 +59,8 @@ def test_an_open_publication_is_completed_first(shop):
         if cut in (before, {table: version + 1 for table, version in before.items()}):
             continue
         n_open += 1
-        shop.smelt("table", "restore", shop.lake / "raw/orders", "--version", 0)
+        done = shop.smelt("table", "restore", shop.lake / "raw/orders", "--version", 0)
+        assert "smelt: before this command, a publication that was left open (" in done.stderr
         after = shop.versions()
         assert after["raw/orders"] == before["raw/orders"] + 2
         assert after["mart/cities"] == before["mart/cities"] + 1
