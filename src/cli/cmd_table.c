@@ -431,7 +431,7 @@ static sm_status restore_table(smi_cli *cli, sm_store *store, const options *o, 
         return st;
     }
     SM_TRY(sm_table_restore(store, &opts, cli->env.budget, &r, e));
-    SM_ASSERT((r.made < 0) == o->dry_run);
+    SM_ASSERT((r.made < 0) == (o->dry_run || r.is_same));
     if (cli->globals.json) {
         answer_restore(cli, store, &r);
         return SM_OK;
@@ -439,7 +439,10 @@ static sm_status restore_table(smi_cli *cli, sm_store *store, const options *o, 
     sm_format_size(r.removed_bytes, removed);
     sm_format_size(r.restored_bytes, restored);
     print_row("restored", "version %" PRId64, r.version);
-    if (o->dry_run) {
+    if (r.is_same) {
+        print_row("version", "%" PRId64 " stays: the table is as at version %" PRId64, r.from,
+                  r.version);
+    } else if (o->dry_run) {
         print_row("version", "%" PRId64 " stays: this was a dry run", r.from);
     } else {
         print_row("version", "%" PRId64, r.made);
@@ -460,10 +463,10 @@ static sm_status vacuum_table(smi_cli *cli, sm_store *store, const options *o, s
 
 static sm_status check_table(smi_cli *cli, sm_store *store, const options *o, sm_error *e)
 {
+    SM_TRY(o->fsck.repair && !o->dry_run ? smi_settle_first(cli, store, e) : SM_OK);
     return smi_fsck_run(cli, store, &o->fsck, o->dry_run, e);
 }
 
-    SM_TRY(o->fsck.repair && !o->dry_run ? smi_settle_first(cli, store, e) : SM_OK);
 static sm_status optimize_table(smi_cli *cli, sm_store *store, const options *o, sm_error *e)
 {
     return smi_optimize_run(cli, sm_store_uri(store), o->target_size, o->dry_run, e);
@@ -524,10 +527,10 @@ static const struct verb {
     sm_status (*of_store)(smi_cli *cli, sm_store *store, const options *o, sm_error *e);
     sm_status (*of_args)(smi_cli *cli, char **args, int n_args, const options *o, sm_error *e);
     const char *options; /* that it has, a space before and behind each */
+    bool settles;        /* it completes an open publication before it changes the table */
 } verbs[] = {
     {"show", show_table, NULL, NULL, " --version --timestamp "},
     {"files", list_files, NULL, NULL, " --version --timestamp --limit "},
-    bool settles;        /* it completes an open publication before it changes the table */
     {"history", NULL, list_commits, NULL, " --limit "},
     {"restore", NULL, restore_table, NULL, " --version --timestamp --dry-run ", true},
     {"optimize", NULL, optimize_table, NULL, " --target-size --dry-run ", true},
@@ -580,10 +583,10 @@ static sm_status run_verb(smi_cli *cli, const struct verb *v, sm_store *store, c
 
     SM_ASSERT((v->of_store == NULL) != (v->of_snapshot == NULL)); /* else it has arguments */
     if (v->of_store) {
+        SM_TRY(v->settles && !o->dry_run ? smi_settle_first(cli, store, e) : SM_OK);
         return v->of_store(cli, store, o, e);
     }
     SM_TRY(read_at(o, &at, e));
-        SM_TRY(v->settles && !o->dry_run ? smi_settle_first(cli, store, e) : SM_OK);
     sm_status st = sm_table_open_at(store, &at, cli->env.budget, &snapshot, e);
     if (st == SM_OK) {
         st = v->of_snapshot(cli, snapshot, o, e);

@@ -523,9 +523,10 @@ typedef struct sm_restore {
 
 /* What a restore did, or would do. */
 typedef struct sm_restored {
-    int64_t from;                       /* the version before it, the newest */
-    int64_t version;                    /* the version whose rows are the table's again */
-    int64_t made;                       /* the version that the restore made; −1 of a trial */
+    int64_t from;    /* the version before it, the newest */
+    int64_t version; /* the version whose rows are the table's again */
+    int64_t made;    /* the version that the restore made; −1 of a trial, or where it is_same */
+    bool is_same;    /* the newest version is that version, or a RESTORE to it: nothing is done */
     int64_t n_removed, removed_bytes;   /* files of `from` that go */
     int64_t n_restored, restored_bytes; /* files of `version` that come back */
     int64_t n_files, bytes;             /* of the table afterwards */
@@ -534,7 +535,8 @@ typedef struct sm_restored {
 /**
  * Makes the rows, schema and properties of an earlier version the table's again, by a commit
  * RESTORE in a publication of its own. First it completes the publication that is open in the
- * table's lake.
+ * table's lake. Where the table is as at that version already, it makes no commit, so a restore
+ * may be repeated.
  *
  * Owner     *out is set only on success
  * Returns   SM_OK; SM_CONFLICT: another writer changed rows meanwhile, nothing was done

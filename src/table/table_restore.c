@@ -7,6 +7,9 @@
  *          the one that is meant. Compare their files: those that only the newest has are removed,
  *          those that only the other has are added again, as the log had them. Look whether all
  *          files of the version are still in the store. Publish, as any change of a table.
+ * Again    Where the newest version is the one that is meant, or is a RESTORE to it, nothing is
+ *          done: so a restore that was killed may be repeated. Other versions with the same files
+ *          are restored, for loads continue from the books of the version that is named.
  * Record   a RESTORE with the parameters and metrics that Spark writes. It always names the
  *          version, so that nobody must find it by the time.
  * Kept     the protocol (features are not taken away again) and transactions, as others do it.
@@ -228,6 +231,27 @@ static sm_status other_metadata(const restoring *r, const sm_delta_metadata **ou
     return SM_OK;
 }
 
+/* ---- is it restored already? ----------------------------------------------------------------- */
+
+/* Is there nothing to do? The record says that nothing differs. */
+static sm_status find_same(restoring *r, const sm_delta_commit *record, sm_error *e)
+{
+    sm_delta_commit_info info;
+    int64_t version = -1, unused = -1;
+
+    r->out.is_same = r->out.version == r->out.from;
+    if (r->out.is_same || record->n_removes > 0 || record->n_restores > 0 || record->metadata) {
+        return SM_OK;
+    }
+    sm_status st =
+        sm_delta_info_read(r->store, r->out.from, SM_STR(""), r->arena, &info, &unused, e);
+    if (st == SM_OK && sm_delta_effect_of(&info) == SM_DELTA_RESTORES) {
+        st = sm_delta_restored_version(r->store, &info, r->budget, &version, e);
+    }
+    r->out.is_same = st == SM_OK && version == r->out.version;
+    return st == SM_NOT_FOUND ? SM_OK : st; /* the log was cleaned up: then nobody knows */
+}
+
 /* ---- the commit ------------------------------------------------------------------------------ */
 
 static void set_details(const restoring *r, sm_delta_commit *c)
@@ -309,8 +333,12 @@ sm_status sm_table_restore(sm_store *table, const sm_restore *opts, sm_budget *b
     SM_ASSERT(r.out.n_restored <= r.out.n_files);
     SM_TRY_GOTO(st, done, check_files(&r, e));
     SM_TRY_GOTO(st, done, make_record(&r, &record, e));
-    st = opts->is_trial ? sm_delta_prepare(r.now, &record, r.arena, &unused, e)
-                        : smi_publish_record(r.store, r.now, &record, budget, &r.out.made, e);
+    SM_TRY_GOTO(st, done, find_same(&r, &record, e));
+    if (opts->is_trial || r.out.is_same) {
+        st = sm_delta_prepare(r.now, &record, r.arena, &unused, e);
+    } else {
+        st = smi_publish_record(r.store, r.now, &record, budget, &r.out.made, e);
+    }
     if (st == SM_OK) {
         *out = r.out;
     }

@@ -149,6 +149,18 @@ def test_restore(smelt, table):
     assert metrics["numOfFilesAfterRestore"] == "4"
 
 
+def test_a_restore_of_what_is_there_makes_no_version(smelt, table):
+    """Of the newest version, and of one to which the newest is a RESTORE: whoever runs it again after a kill
+    ends there too."""
+    for version, made in ((2, None), (1, 3), (1, None), (3, None), (2, 4), (1, 5), (1, None)):
+        told = smelt.json("table", "restore", table, "--version", version, "--json")
+        assert told["version"] == made, version
+    shown = smelt("table", "restore", table, "--version", 1).stdout
+    assert fields(shown)["version"] == "5 stays: the table is as at version 1"
+    assert fields(smelt("table", "restore", table, "--timestamp", "2199-01-01").stdout)["version"].startswith("5 stays")
+    assert fields(smelt("table", "show", table).stdout)["version"] == "5"
+
+
 def test_restore_brings_the_schema_back(smelt, lake):
     import deltalake
     import pyarrow as pa
