@@ -400,8 +400,8 @@ typedef struct smi_flow_merging {
  * of sm_query_expr. *out lives in `a`. */
 sm_status smi_flow_merge_bind(sm_run *r, int32_t task, const sm_plan *plan, sm_snapshot *there,
                               sm_arena *a, smi_flow_merging *out, sm_error *e) SM_MUST_USE;
-/** Compares the time of the rows with that of the last merge: SM_INVALID where a history would be
- * told out of order; a warning where older rows may take the place of newer ones. */
+/** Compares the time of the rows with that of the last merge, for a history, which is not told out
+ * of order; a warning where older rows may take the place of newer ones. */
 sm_status smi_flow_merge_order(sm_run *r, int32_t task, sm_snapshot *there, smi_flow_merging *g,
                                sm_error *e) SM_MUST_USE;
 /** Runs the plan that r->asked is of, and stages the merge of its rows: the task's candidate. */

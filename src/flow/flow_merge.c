@@ -9,7 +9,9 @@
  * Order   A later run with an earlier time would tell a history backwards: what was known of the
  *         time after it is closed already. So the time of the last run stands in the information of
  *         its commit ("merged") and, for the day when the log has lost that, as the version of a
- *         transaction; a history refuses an earlier one. Where nothing has changed since the last
+ *         transaction; rows of an earlier one may only say what the history says of it, and change
+ *         nothing. A run again for the last time makes of the history what it would be had only
+ *         this run been. Where nothing has changed since the last
  *         run, a commit without rows remembers the time. Rows with times of their own are compared
  *         one by one (table_history.c).
  *         A merge without a history takes the rows as they come, and warns if those of an earlier
@@ -285,17 +287,13 @@ sm_status smi_flow_merge_bind(sm_run *r, int32_t task, const sm_plan *plan, sm_s
 
 /* ---- order ---------------------------------------------------------------------------------- */
 
-static sm_status fail_order(const smi_flow_task *t, const smi_flow_merging *g, const char *last,
-                            sm_error *e)
+/* How the time of the rows stands to that of the transaction: the last one, or within its day a
+ * little more, for versions of a transaction grow. */
+static int order_by_txn(const smi_flow_merging *g, int64_t txn)
 {
-    const sm_status st =
-        sm_fail(e, SM_INVALID, "the history of %.*s goes to %s, and the rows are of %.*s",
-                SM_STR_ARG(t->name), last, SM_STR_ARG(g->order));
-    sm_error_todo(e,
-                  "Run dates in their order. To tell it anew, run --full-refresh %.*s for the "
-                  "first date, then the others.",
-                  SM_STR_ARG(t->name));
-    return st;
+    const int64_t unit = g->history.at->type->id == SM_TYPE_DATE ? DAY_US : 1;
+
+    return g->order_us > txn ? 1 : txn - g->order_us < unit ? 0 : -1;
 }
 
 sm_status smi_flow_merge_order(sm_run *r, int32_t task, sm_snapshot *there, smi_flow_merging *g,
@@ -310,7 +308,7 @@ sm_status smi_flow_merge_order(sm_run *r, int32_t task, sm_snapshot *there, smi_
     }
     SM_TRY(smi_flow_past_find(r, sm_snapshot_store(there), sm_snapshot_version(there), "merged",
                               (sm_str){0}, &past, e));
-    const int order = past.kind == SMI_PAST_FOUND ? sm_str_cmp(g->order, past.text) : 1;
+    int order = past.kind == SMI_PAST_FOUND ? sm_str_cmp(g->order, past.text) : 1;
     if (!t->merge->is_history) {
         if (order < 0 && t->merge->update_when.text.len == 0) {
             smi_flow_report_warn(
@@ -322,14 +320,16 @@ sm_status smi_flow_merge_order(sm_run *r, int32_t task, sm_snapshot *there, smi_
         return SM_OK;
     }
     const int64_t txn = sm_snapshot_txn(there, SM_STR(SMI_HISTORY_APP));
-    if (past.kind == SMI_PAST_UNSEEN && txn > g->order_us) {
+    if (past.kind == SMI_PAST_UNSEEN) {
+        order = order_by_txn(g, txn);
         sm_format_timestamp(txn, last);
-        return fail_order(t, g, last, e);
+        past.text = sm_arena_str(r->arena, sm_str_of(last));
     }
     if (order < 0) {
-        return fail_order(t, g, past.text.data, e);
+        g->history.goes_to = past.text;
     }
     g->is_next = order > 0;
+    g->history.is_again = order == 0 && g->history.at->kind == SM_EXPR_CONST;
     return SM_OK;
 }
 
@@ -377,6 +377,12 @@ sm_status smi_flow_merge_rows(sm_run *r, int32_t task, const sm_plan *plan,
     sm_candidate_release(rows);
     if (st == SM_NAME && t->n_partition_by > 0) {
         return smi_flow_at(r->p, t->partition_at, st, e);
+    }
+    if (st == SM_INVALID && g->history.goes_to.len > 0 && e && e->todo[0] == '\0') {
+        sm_error_todo(e,
+                      "Run dates in their order. To tell it anew, run --full-refresh %.*s for the "
+                      "first date, then the others.",
+                      SM_STR_ARG(t->name));
     }
     if (st == SM_INVALID && e && e->object[0] == '\0') {
         sm_error_place(e, t->sql.name.data, 0, -1);

@@ -308,6 +308,11 @@ typedef struct sm_history {
     int32_t n_compared;
     bool closes_missing; /* a current row whose key is not among the rows ends … */
     sm_value ends;       /* … at this time, of at's type */
+    bool is_again; /* all rows are of one time, and the table may have rows that were merged of that
+                    * very time: the table becomes what it would be if the rows had come then */
+    sm_str goes_to; /* as text, where the table was merged of a later time than the rows, which all
+                     * are of one: they may only say what it says already, else SM_INVALID without
+                     * advice; "": it was not */
 } sm_history;
 
 /* Rows that take the place of a table's rows with the same key. */
@@ -335,8 +340,9 @@ typedef struct sm_merged {
  *
  * Owner     *out is the caller's, sm_candidate_release() it, as is m->rows still
  * Errors    SM_INVALID: a key twice among the rows, or NULL; a row that is older than the history
- *           of its key; no rows, where those that are missing are to end. SM_SCHEMA: the table has
- *           other columns. Those of sm_stage_open, sm_exec_run and sm_stage_candidate
+ *           of its key, and not what that says; no rows, where those that are missing are to end.
+ *           SM_SCHEMA: the table has other columns. Those of sm_stage_open, sm_exec_run and
+ *           sm_stage_candidate
  * Threads   no worker: runs plans
  * Cost      reads the staged rows several times, and the columns that decide of the table's files
  *           in which keys may be; writes anew those in which rows change

@@ -673,9 +673,11 @@ sm_status smi_keyed_case(const smi_keyed *k, const sm_expr *when, const sm_expr 
                          const sm_expr *otherwise, const sm_expr **out, sm_error *e) SM_MUST_USE;
 /** TRUE or FALSE, as a constant. */
 const sm_expr *smi_keyed_bool(const smi_keyed *k, bool v);
-/** Does one of these columns of the rows differ from the table's? Never NULL. */
-sm_status smi_keyed_differs(const smi_keyed *k, const int32_t *columns, int32_t n,
-                            const sm_expr **out, sm_error *e) SM_MUST_USE;
+/** Does one of these columns of the rows differ from the table's? Never NULL. Over a schema with
+ * the table's columns from 0, the source's from `shift`. */
+sm_status smi_keyed_differs(const smi_keyed *k, const sm_type *schema, int32_t shift,
+                            const int32_t *columns, int32_t n, const sm_expr **out,
+                            sm_error *e) SM_MUST_USE;
 /** The places of the keys among the table's columns. */
 const int32_t *smi_keyed_columns(const smi_keyed *k);
 /** Are the keys equal? Over a schema with the table's columns from 0, the source's from `shift`. */
@@ -691,8 +693,10 @@ sm_status smi_keyed_first(const smi_keyed *k, const sm_plan_node *root, sm_batch
 sm_status smi_history_source(smi_keyed *k, sm_error *e) SM_MUST_USE;
 /** Refuses rows without a time. */
 sm_status smi_history_check_times(const smi_keyed *k, sm_error *e) SM_MUST_USE;
-/** Refuses rows that would change what the table's history says already. */
-sm_status smi_history_check_late(const smi_keyed *k, sm_error *e) SM_MUST_USE;
+/** Looks at what the table says already: refuses rows that are late and say another thing, leaves
+ * out those that say the same, and marks those by which a row goes on that has ended. May give
+ * another source. */
+sm_status smi_history_look(smi_keyed *k, sm_error *e) SM_MUST_USE;
 /** What becomes of the table's rows, and which rows are added. */
 sm_status smi_history_change(const smi_keyed *k, sm_error *e) SM_MUST_USE;
 

@@ -67,14 +67,16 @@ const int32_t *smi_keyed_columns(const smi_keyed *k)
     return out;
 }
 
-sm_status smi_keyed_differs(const smi_keyed *k, const int32_t *columns, int32_t n,
-                            const sm_expr **out, sm_error *e)
+sm_status smi_keyed_differs(const smi_keyed *k, const sm_type *schema, int32_t shift,
+                            const int32_t *columns, int32_t n, const sm_expr **out, sm_error *e)
 {
     const sm_expr **parts = SM_NEW_ARRAY(k->a, const sm_expr *, n + 1);
 
     for (int32_t i = 0; i < n; i++) {
-        const int32_t column = column_of(k, columns[i]);
-        const sm_expr *const sides[] = {smi_keyed_old(k, column), smi_keyed_new(k, column)};
+        const sm_expr *const sides[] = {
+            sm_expr_column(schema, column_of(k, columns[i]), k->a),
+            sm_expr_column(schema, shift + columns[i], k->a),
+        };
         SM_TRY(sm_expr_call("is_distinct", sides, 2, k->a, &parts[i], e));
     }
     parts[n] = smi_keyed_bool(k, false);
@@ -226,9 +228,11 @@ static sm_status open_table(smi_keyed *k, sm_error *e)
         .table = base,
         .dataset = d,
         .target = smi_scan_in_order(&scan, columns, k->table->n_fields, k->a),
-        .change = {.rows = rows_of(k), .n_columns = k->table->n_fields, .source = k->source},
     };
     k->inserts = k->m->history ? SM_NEW(k->a, sm_statement) : k->s;
+    SM_TRY(k->m->history ? smi_history_look(k, e) : SM_OK);
+    k->s->change =
+        (sm_row_change){.rows = rows_of(k), .n_columns = k->table->n_fields, .source = k->source};
     return SM_OK;
 }
 
@@ -263,7 +267,8 @@ static sm_status pairs_that_act(const smi_keyed *k, const sm_expr *deletes, cons
     for (int32_t i = 0; i < n_columns; i++) {
         columns[i] = i;
     }
-    SM_TRY(smi_keyed_differs(k, columns, n_columns, &parts[0], e));
+    SM_TRY(smi_keyed_differs(k, k->s->change.rows, k->table->n_fields + 1, columns, n_columns,
+                             &parts[0], e));
     if (deletes) {
         const sm_expr *const either[] = {deletes, parts[0]};
         SM_TRY(sm_expr_or(either, 2, k->a, &parts[0], e));
@@ -340,7 +345,6 @@ static sm_status merge_into(smi_keyed *k, sm_merged *counts, sm_candidate **out,
 
     SM_TRY(open_table(k, e));
     if (k->m->history) {
-        SM_TRY(smi_history_check_late(k, e));
         SM_TRY(smi_history_change(k, e));
     } else {
         SM_TRY(newest_change(k, e));
