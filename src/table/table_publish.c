@@ -195,6 +195,16 @@ static void keep_files(const publishing *w, int32_t from, bool keeps)
     }
 }
 
+/* In the place of advice that the store gave. */
+static sm_status advise(sm_status st, const char *todo, sm_error *e)
+{
+    if (e) {
+        e->todo[0] = '\0';
+    }
+    sm_error_todo(e, "%s", todo);
+    return st;
+}
+
 /* SM_EXISTS: another publication has the number, begin again. */
 static sm_status put_entry(publishing *w, sm_error *e)
 {
@@ -203,25 +213,19 @@ static sm_status put_entry(publishing *w, sm_error *e)
     keep_files(w, 0, true);
     const sm_status st = smi_journal_put(&w->journal, &w->p, e);
     w->lost_ns = st == SM_EXISTS ? sm_monotonic_ns() - start_ns : 0;
-    if (st == SM_EXISTS || st == SM_DISK_FULL || (st != SM_OK && !sm_status_retry(st))) {
-        keep_files(w, 0, false); /* the entry is certainly not there */
-    }
     if (st == SM_OK) {
         w->journal.newest = w->p.number;
         w->journal.has_verdict = w->journal.is_done = false;
+        return SM_OK;
     }
-    return st;
-}
-
-/* Advice for a failure after the entry was put. */
-static sm_status advise_begun(sm_status st, sm_error *e)
-{
-    if (e) {
-        e->todo[0] = '\0';
+    if (st == SM_EXISTS || st == SM_DISK_FULL || !sm_status_retry(st)) {
+        keep_files(w, 0, false); /* the entry is certainly not there */
+        return st;
     }
-    sm_error_todo(e, "The publication was begun: the next run into this lake completes it, and "
-                     "until then readers see the tables as they were.");
-    return st;
+    return advise(st,
+                  "Perhaps the publication was begun: then the next run into this lake completes "
+                  "it, and says so. Look before you run again what adds rows.",
+                  e);
 }
 
 static void settle_files(publishing *w, const smi_course *c)
@@ -293,7 +297,10 @@ static sm_status take_course(publishing *w, smi_course *c, sm_error *e)
     const sm_status st = smi_course_run(c, e);
 
     if (st != SM_OK) {
-        return advise_begun(st, e);
+        return advise(st,
+                      "The publication was begun: the next run into this lake completes it, and "
+                      "until then readers see the tables as they were.",
+                      e);
     }
     settle_files(w, c);
     w->mixed_ns = smi_course_mixed_ns(c);
