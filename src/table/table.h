@@ -732,7 +732,7 @@ typedef struct sm_vacuum_report {
     int64_t retention_us;
     bool
         log_is_cut; /* the log lost old commits: there may be removed files that it does not name */
-    bool has_records; /* the log has VACUUM START and VACUUM END */
+    bool has_records; /* the log has VACUUM START and VACUUM END; not where nothing was to delete */
 } sm_vacuum_report;
 
 /**

@@ -450,10 +450,15 @@ sm_status smi_alter_run(sm_snapshot *base, const sm_alter *items, int32_t n, boo
         .protocol = *sm_snapshot_protocol(base),
     };
     sm_delta_prepared unused;
+    bool is_same = false;
 
     SM_ASSERT(n > 0);
     *out = (sm_altered){.from = sm_snapshot_version(base), .version = -1};
     sm_status st = alter_all(&t, items, n, env, e);
+    if (st == SM_OK && t.is_changed && t.n_features == 0) { /* a column may be so already */
+        st = smi_is_same_metadata(&t.m, sm_snapshot_metadata(base), &is_same, e);
+        t.is_changed = !is_same;
+    }
     const sm_delta_commit record = make_record(&t, items, n);
     if (st == SM_OK && t.is_changed) { /* asked before the journal is: it says the same shorter */
         st = sm_delta_prepare(base, &record, a, &unused, e);

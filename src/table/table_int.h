@@ -596,6 +596,9 @@ sm_status smi_schema_widen(const sm_type *table, const sm_type *rows, sm_arena *
 /** Are two schemas of tables the same, with all metadata of their fields? */
 sm_status smi_is_same_schema(const sm_type *x, const sm_type *y, bool *out,
                              sm_error *e) SM_MUST_USE;
+/** Likewise all that a metaData action says; when it was made does not count. */
+sm_status smi_is_same_metadata(const sm_delta_metadata *x, const sm_delta_metadata *y, bool *out,
+                               sm_error *e) SM_MUST_USE;
 /** A new table's schema: all nullable, at any depth, without metadata. SM_UNSUPPORTED where Delta
  * has no such type. */
 sm_status smi_schema_new(const sm_type *rows, sm_arena *a, const sm_type **out,

@@ -213,10 +213,9 @@ sm_status smi_is_same_schema(const sm_type *x, const sm_type *y, bool *out, sm_e
     return st;
 }
 
-/* The version's metadata where it differs from the newest version's, else NULL. */
-static sm_status other_metadata(const restoring *r, const sm_delta_metadata **out, sm_error *e)
+sm_status smi_is_same_metadata(const sm_delta_metadata *x, const sm_delta_metadata *y, bool *out,
+                               sm_error *e)
 {
-    const sm_delta_metadata *x = sm_snapshot_metadata(r->now), *y = sm_snapshot_metadata(r->then);
     bool is_same = false;
 
     SM_TRY(smi_is_same_schema(x->schema, y->schema, &is_same, e));
@@ -227,7 +226,7 @@ static sm_status other_metadata(const restoring *r, const sm_delta_metadata **ou
     for (int32_t i = 0; is_same && i < x->n_partition_columns; i++) {
         is_same = sm_str_eq(x->partition_columns[i], y->partition_columns[i]);
     }
-    *out = is_same ? NULL : y;
+    *out = is_same;
     return SM_OK;
 }
 
@@ -285,6 +284,9 @@ static void set_details(const restoring *r, sm_delta_commit *c)
 
 static sm_status make_record(const restoring *r, sm_delta_commit *out, sm_error *e)
 {
+    const sm_delta_metadata *then = sm_snapshot_metadata(r->then);
+    bool is_same = false;
+
     *out = (sm_delta_commit){
         .operation = SM_STR("RESTORE"),
         .isolation = SM_READ_ALL,
@@ -293,7 +295,8 @@ static sm_status make_record(const restoring *r, sm_delta_commit *out, sm_error 
         .restores = r->restores,
         .n_restores = r->out.n_restored,
     };
-    SM_TRY(other_metadata(r, &out->metadata, e));
+    SM_TRY(smi_is_same_metadata(sm_snapshot_metadata(r->now), then, &is_same, e));
+    out->metadata = is_same ? NULL : then;
     set_details(r, out);
     return SM_OK;
 }

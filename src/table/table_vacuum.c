@@ -6,7 +6,8 @@
  * Order    1. list the table's folder (a full vacuum)
  *          2. complete the publication that is open in the lake's journal (a dry run: read it)
  *          3. open the newest version, and read which files the log's commits removed
- *          4. choose; 5. record VACUUM START; 6. delete; 7. record VACUUM END
+ *          4. choose; 5. record VACUUM START, if there is something to delete; 6. delete; 7. record
+ *          VACUUM END
  *          Because the listing comes first, a file in it that was committed or put into the journal
  *          before step 2 is known to be needed at step 3. A candidate of a run that goes on has
  *          files that are younger than the retention.
@@ -454,7 +455,7 @@ static sm_status record_start(vacuum *w, sm_error *e)
     };
     sm_error why = {0};
 
-    if (sm_str_starts(sm_store_uri(w->store), SM_STR("s3://"))) {
+    if (w->n_files == 0 || sm_str_starts(sm_store_uri(w->store), SM_STR("s3://"))) {
         return SM_OK;
     }
     const sm_status st = put_record(w, &c, &why);

@@ -161,6 +161,18 @@ def test_a_restore_of_what_is_there_makes_no_version(smelt, table):
     assert fields(smelt("table", "show", table).stdout)["version"] == "5"
 
 
+CHANGES_NOTHING = ["ALTER COLUMN price DROP NOT NULL", "ALTER COLUMN id TYPE BIGINT", "UNSET TBLPROPERTIES IF EXISTS ('a.b')",
+                   "ALTER COLUMN id FIRST", "DROP CONSTRAINT IF EXISTS none", "DROP COLUMN IF EXISTS none"]
+
+
+@pytest.mark.parametrize("words", [
+    *[["alter", words] for words in CHANGES_NOTHING], ["vacuum"], ["delete", "--where", "id = -1"],
+    ["update", "--set", "price = 0", "--where", "id = -1"], ["fsck", "--repair"]])
+def test_what_changes_nothing_makes_no_version(smelt, table, words):
+    smelt("table", words[0], table, *words[1:])
+    assert fields(smelt("table", "show", table).stdout)["version"] == "2"
+
+
 def test_restore_brings_the_schema_back(smelt, lake):
     import deltalake
     import pyarrow as pa
