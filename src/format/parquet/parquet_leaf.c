@@ -351,10 +351,8 @@ static sm_status raw_delta_bytes(smi_pq_leaf *l, int64_t n, sm_view *out, sm_err
     const uint8_t *last = l->last.data;
     uint8_t *at = block->data;
     for (int64_t i = 0; i < n && st == SM_OK; i++) {
-        if (prefix[i] > 0) {
-            memcpy(at, last, (size_t)prefix[i]);
-        }
-        memcpy(at + prefix[i], l->p, (size_t)suffix[i]);
+        smi_pq_copy_text(at, last, (size_t)prefix[i]);
+        smi_pq_copy_text(at + prefix[i], l->p, (size_t)suffix[i]);
         l->p += suffix[i];
         last = at;
         at += prefix[i] + suffix[i];
@@ -637,8 +635,7 @@ static void set_values(smi_pq_leaf *l, const smi_pq_page *page)
     l->encoding = page->encoding;
     l->heap_index = -1;
     l->bool_bit = 0;
-    l->is_ascii = l->raw == SMI_PQ_RAW_VIEW && wants_text(l) && !is_coded(page->encoding) &&
-                  is_ascii(page->values, page->values_end);
+    l->is_ascii = false;
 }
 
 /* Decodes and converts the entries of a dictionary page. */
@@ -811,6 +808,8 @@ static sm_status begin_next_page(smi_pq_leaf *l, sm_error *e)
         if (l->convert) {
             set_values(l, &page);
             SM_TRY(begin_encoding(l, e));
+            l->is_ascii = l->raw == SMI_PQ_RAW_VIEW && wants_text(l) && !is_coded(l->encoding) &&
+                          is_ascii(l->p, l->end); /* lengths that lie before are no text */
         }
     }
     return SM_OK;

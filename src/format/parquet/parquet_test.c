@@ -471,6 +471,45 @@ static void a_value_too_large_is_an_error(void **state)
     release_fixture(&f);
 }
 
+/* Texts that are none. Beside each other some of the bad ones are a character, and lengths
+ * that lie before texts have bytes over 0x7F although no text has. */
+static void a_text_that_is_not_utf8_is_found_in_each_encoding(void **state)
+{
+    enum { N = 300 };
+    static const struct {
+        const char *head; /* of each text; "" and a number: no text shares much with the last */
+        bool no_dictionary;
+        int64_t n;
+    } files[] = {
+        {"", true, 1}, {"", true, N}, {"a long beginning of all texts ", true, N}, {"", false, N}};
+    static const char *const bad[] = {"\xff", "ab\xc3", "\xa9", NULL};
+    char texts[N][96];
+    const char *values[N];
+
+    for (int f = 0; f < SM_COUNT(files); f++) {
+        for (int b = 0; b < SM_COUNT(bad); b++) {
+            const parquet_how how = {.no_dictionary = files[f].no_dictionary};
+            fixture written;
+            sm_buf text = {0};
+            parquet_in in;
+            sm_error e = {0};
+            for (int i = 0; i < files[f].n; i++) {
+                const int number = files[f].no_dictionary ? i * 7919 % N : i % 3;
+                const bool is_bad = bad[b] && i == files[f].n - 1;
+                snprintf(texts[i], sizeof(texts[i]), "%s%.*d%s", files[f].head, 1 + i % 40, number,
+                         is_bad ? bad[b] : "");
+                values[i] = texts[i];
+            }
+            write_text(&written, "STRUCT(t VARCHAR)", values, files[f].n, &how);
+            assert_status(read_as(&written, NULL, (sm_bounds){0}, &text, &in, &e),
+                          bad[b] ? SM_CORRUPT : SM_OK, &e);
+            assert_true(!bad[b] || strstr(e.what, "a string is not UTF-8"));
+            sm_buf_release(&text);
+            release_fixture(&written);
+        }
+    }
+}
+
 /* Column mapping: by physical name, whatever the name is now; and what is written has the names
  * that it goes by. */
 static void columns_are_found_by_their_mapping(void **state)
@@ -784,6 +823,7 @@ int main(void)
         cmocka_unit_test(deleted_rows_are_left_out),
         cmocka_unit_test(wanted_types_are_found_or_refused),
         cmocka_unit_test(a_value_too_large_is_an_error),
+        cmocka_unit_test(a_text_that_is_not_utf8_is_found_in_each_encoding),
         cmocka_unit_test(columns_are_found_by_their_mapping),
         cmocka_unit_test(few_strings_come_by_code),
         cmocka_unit_test(constants_and_codes_are_written),
