@@ -14,7 +14,8 @@
  *           how the rows came in batches.
  * Codes     Every chunk begins with a dictionary. It is given up after TRY_VALUES values (or at the
  *           end of the first page, if that comes sooner) if more than half of them were new; and
- *           later when it is full. The codes of the current page then become values again, so no
+ *           later when it is full. Where three quarters were new, the next chunk gives it up after
+ *           FEW_VALUES already if hardly any of those comes twice. The codes of the current page then become values again, so no
  *           page mixes the two.
  * Encodings Without codes, integers are stored plain or as differences, and texts with a length
  *           before each, with all lengths first, or without what they share with the text before
@@ -34,6 +35,7 @@
 #define PAGE_LEVELS (64 * STRIDE)
 #define PAGE_BYTES  (1u << 20)
 #define TRY_VALUES  (10 * STRIDE)
+#define FEW_VALUES  STRIDE
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
@@ -332,23 +334,48 @@ static void append_plain(smi_pq_column *c, const void *staged, int64_t n)
     }
 }
 
+/* The texts of the page's codes become its values. */
+static void append_coded_texts(smi_pq_column *c, const uint32_t *codes, int64_t n)
+{
+    int32_t *len = (int32_t *)(void *)smi_pq_room(&c->lens, (size_t)n * sizeof(int32_t));
+    size_t total = 0;
+    for (int64_t i = 0; i < n; i++) {
+        len[i] = (int32_t)smi_pq_dict_text(&c->dict, codes[i]).len;
+        total += (size_t)len[i];
+    }
+    c->lens.len += (size_t)n * sizeof(int32_t);
+    uint8_t *to = smi_pq_room(&c->plain, total + 1);
+    for (int64_t i = 0; i < n; i++) {
+        smi_pq_copy_text(to, smi_pq_dict_text(&c->dict, codes[i]).data, (size_t)len[i]);
+        to += len[i];
+    }
+    c->plain.len += total;
+}
+
+/* Likewise numbers. */
+static void append_coded_numbers(smi_pq_column *c, const uint32_t *codes, int64_t n)
+{
+    const size_t bytes = (size_t)staged_bytes(c);
+    uint8_t *to = smi_pq_room(&c->plain, (size_t)n * bytes + 1);
+    for (int64_t i = 0; i < n; i++) {
+        SM_ASSERT(codes[i] < c->dict.n);
+        memcpy(to, c->dict.values.data + codes[i] * bytes, bytes);
+        to += bytes;
+    }
+    c->plain.len += (size_t)n * bytes;
+}
+
 /* Gives the dictionary up: the page's codes become values. */
 static void leave_dictionary(smi_pq_column *c)
 {
     SM_ASSERT(c->dict_state != SMI_PQ_DICT_OFF && c->plain.len == 0);
     const uint32_t *codes = (const uint32_t *)(const void *)c->codes.data;
     const int64_t n = (int64_t)(c->codes.len / sizeof(uint32_t));
-    if (c->stage == SMI_PQ_STAGE_TEXT && n > 0) {
+    if (c->stage != SMI_PQ_STAGE_TEXT) {
+        append_coded_numbers(c, codes, n);
+    } else if (n > 0) {
         smi_pq_seen_codes(&c->page_seen, &c->dict, codes, n, &c->heads);
-    }
-    for (int64_t i = 0; i < n; i++) {
-        if (c->stage == SMI_PQ_STAGE_TEXT) {
-            const sm_str s = smi_pq_dict_text(&c->dict, codes[i]);
-            append_texts(c, &s, 1);
-        } else {
-            SM_ASSERT(codes[i] < c->dict.n);
-            append_plain(c, c->dict.values.data + (size_t)codes[i] * (size_t)staged_bytes(c), 1);
-        }
+        append_coded_texts(c, codes, n);
     }
     sm_buf_reset(&c->codes);
     c->dict_state = SMI_PQ_DICT_OFF;
@@ -579,10 +606,18 @@ static size_t encode_levels(const sm_buf *levels, int max, sm_buf *out)
     return out->len - start;
 }
 
+/* Is this chunk like the last one, whose dictionary did not pay by far? Then hardly any of the first
+ * values comes twice. */
+static bool is_vain_again(const smi_pq_column *c)
+{
+    return c->was_vain && c->n_values >= FEW_VALUES && (int64_t)c->dict.n * 32 >= c->n_values * 31;
+}
+
 /* Decides whether the dictionary pays, if that is still open. */
 static void decide_dictionary(smi_pq_column *c)
 {
     if (c->dict_state == SMI_PQ_DICT_TRIED) {
+        c->was_vain = c->n_values >= FEW_VALUES && (int64_t)c->dict.n * 4 > c->n_values * 3;
         if ((int64_t)c->dict.n * 2 > c->n_values) {
             leave_dictionary(c);
         } else {
@@ -664,7 +699,7 @@ static sm_status close_page(smi_pq_column *c, sm_error *e)
 static sm_status end_full_page(smi_pq_column *c, sm_error *e)
 {
     check_page(c);
-    if (c->n_values >= TRY_VALUES) {
+    if (c->n_values >= TRY_VALUES || is_vain_again(c)) {
         decide_dictionary(c);
     }
     const bool is_full = c->n_rows >= PAGE_ROWS || c->n_levels >= PAGE_LEVELS ||

@@ -21,7 +21,6 @@ _Static_assert(MAX_BYTES < UINT32_MAX, "offsets of texts are uint32");
 
 typedef struct dict_entry {
     uint32_t off, len;
-    uint32_t hash;
 } dict_entry;
 
 void smi_pq_dict_init(smi_pq_dict *d, int value_bytes)
@@ -59,17 +58,26 @@ static uint32_t hash_number(uint64_t v)
     return (uint32_t)(sm_mix64(v + 0x9e3779b97f4a7c15u) >> 32);
 }
 
+/* The words of a text of 8 to 16 bytes have all of its bytes, some of them twice. */
+static uint64_t words_of(const uint8_t *p, size_t n)
+{
+    return smi_pq_le64(p) ^ (smi_pq_le64(p + n - 8) * 0x9e3779b97f4a7c15u + n);
+}
+
 static uint32_t hash_text(sm_str s)
 {
     const uint8_t *p = (const uint8_t *)s.data;
-    if (s.len > 16) {
+    if (s.len > 32) {
         return (uint32_t)(sm_hash64(p, s.len) >> 32);
     }
-    uint64_t a = 0, b = 0; /* they have all bytes of the text, some of them twice */
+    if (s.len > 16) {
+        return hash_number(words_of(p, 16) * 0xd6e8feb86659fd93u ^ words_of(p + s.len - 16, 16));
+    }
     if (s.len >= 8) {
-        a = smi_pq_le64(p);
-        b = smi_pq_le64(p + s.len - 8);
-    } else if (s.len >= 4) {
+        return hash_number(words_of(p, s.len));
+    }
+    uint64_t a = 0, b = 0; /* likewise */
+    if (s.len >= 4) {
         a = smi_pq_le32(p);
         b = smi_pq_le32(p + s.len - 4);
     } else if (s.len > 0) {
@@ -91,28 +99,26 @@ static uint64_t number_at(const smi_pq_dict *d, const void *values, int64_t i)
     return d->value_bytes == 4 ? ((const uint32_t *)values)[i] : ((const uint64_t *)values)[i];
 }
 
-static uint32_t hash_of_entry(const smi_pq_dict *d, uint32_t code)
-{
-    return d->value_bytes == 0 ? ((const dict_entry *)(const void *)d->entries.data)[code].hash
-                               : hash_number(number_at(d, d->values.data, code));
-}
-
 /* Doubles the table where one more entry would make it more than half full. */
 static void grow_slots(smi_pq_dict *d)
 {
-    if (d->n_slots >= (d->n + 1) * 2) {
+    const smi_pq_slot *const old = d->slots;
+    const uint32_t n_old = d->n_slots;
+    if (n_old >= (d->n + 1) * 2) {
         return;
     }
-    d->n_slots = d->n_slots ? d->n_slots * 2 : FIRST_SLOTS;
-    sm_free(d->slots);
+    d->n_slots = n_old ? n_old * 2 : FIRST_SLOTS;
     d->slots = sm_alloc_zero((size_t)d->n_slots * sizeof(*d->slots));
-    for (uint32_t code = 0; code < d->n; code++) {
-        uint32_t at = hash_of_entry(d, code) & (d->n_slots - 1);
-        while (d->slots[at]) {
+    for (uint32_t i = 0; i < n_old; i++) {
+        uint32_t at = old[i].hash & (d->n_slots - 1);
+        while (d->slots[at].code) {
             at = (at + 1) & (d->n_slots - 1);
         }
-        d->slots[at] = code + 1;
+        if (old[i].code) {
+            d->slots[at] = old[i];
+        }
     }
+    sm_free((void *)old);
     SM_ASSERT(d->n_slots >= (d->n + 1) * 2);
 }
 
@@ -134,63 +140,78 @@ bool smi_pq_dict_has_room(const smi_pq_dict *d, const sm_column *texts)
     return bytes <= d->max_bytes - d->n_bytes;
 }
 
+/* Gives the next entry, which is of `bytes` bytes in a dictionary page, the free place. */
+static uint32_t add_entry(smi_pq_dict *d, uint32_t at, uint32_t hash, size_t bytes)
+{
+    SM_ASSERT(!d->slots[at].code && !is_full(d, bytes));
+    d->n_bytes += bytes;
+    d->slots[at] = (smi_pq_slot){++d->n, hash};
+    grow_slots(d);
+    return d->n - 1;
+}
+
 static int64_t number_codes(smi_pq_dict *d, const void *values, int64_t n, uint32_t *codes)
 {
+    smi_pq_room(&d->values, (size_t)n * (size_t)d->value_bytes + 8);
     for (int64_t i = 0; i < n; i++) {
         const uint64_t v = number_at(d, values, i);
-        uint32_t at = hash_number(v) & (d->n_slots - 1);
-        while (d->slots[at] && number_at(d, d->values.data, d->slots[at] - 1) != v) {
+        const uint32_t hash = hash_number(v);
+        uint32_t at = hash & (d->n_slots - 1);
+        while (d->slots[at].code && (d->slots[at].hash != hash ||
+                                     number_at(d, d->values.data, d->slots[at].code - 1) != v)) {
             at = (at + 1) & (d->n_slots - 1);
         }
-        if (!d->slots[at]) {
-            if (is_full(d, (size_t)d->value_bytes)) {
-                return i;
-            }
-            memcpy(smi_pq_room(&d->values, 8), &v, 8);
-            d->values.len += (size_t)d->value_bytes;
-            d->n_bytes += (size_t)d->value_bytes;
-            d->slots[at] = ++d->n;
-            codes[i] = d->n - 1;
-            grow_slots(d);
-        } else {
-            codes[i] = d->slots[at] - 1;
+        if (d->slots[at].code) {
+            codes[i] = d->slots[at].code - 1;
+            continue;
         }
+        if (is_full(d, (size_t)d->value_bytes)) {
+            return i;
+        }
+        memcpy(d->values.data + d->values.len, &v, sizeof(v));
+        d->values.len += (size_t)d->value_bytes;
+        codes[i] = add_entry(d, at, hash, (size_t)d->value_bytes);
     }
     return n;
 }
 
-static bool entry_is(const smi_pq_dict *d, uint32_t code, uint32_t hash, sm_str s)
+static bool is_same_text(const uint8_t *p, const uint8_t *q, size_t n)
+{
+    if (n < 8 || n > 16) {
+        return memcmp(p, q, n) == 0;
+    }
+    return smi_pq_le64(p) == smi_pq_le64(q) && smi_pq_le64(p + n - 8) == smi_pq_le64(q + n - 8);
+}
+
+static bool entry_is(const smi_pq_dict *d, uint32_t code, sm_str s)
 {
     const dict_entry *e = (const dict_entry *)(const void *)d->entries.data + code;
-    return e->hash == hash && e->len == s.len &&
-           memcmp(d->values.data + e->off, s.data, s.len) == 0;
+    return e->len == s.len && is_same_text(d->values.data + e->off, (const uint8_t *)s.data, s.len);
 }
 
 static int64_t text_codes(smi_pq_dict *d, const sm_str *values, int64_t n, uint32_t *codes)
 {
+    dict_entry *to = (dict_entry *)(void *)smi_pq_room(&d->entries, (size_t)n * sizeof(*to) + 1);
     for (int64_t i = 0; i < n; i++) {
         const sm_str s = values[i];
         const uint32_t hash = hash_text(s);
         uint32_t at = hash & (d->n_slots - 1);
-        while (d->slots[at] && !entry_is(d, d->slots[at] - 1, hash, s)) {
+        while (d->slots[at].code &&
+               (d->slots[at].hash != hash || !entry_is(d, d->slots[at].code - 1, s))) {
             at = (at + 1) & (d->n_slots - 1);
         }
-        if (!d->slots[at]) {
-            if (is_full(d, s.len + 4)) {
-                return i;
-            }
-            const dict_entry entry = {(uint32_t)d->values.len, (uint32_t)s.len, hash};
-            memcpy(smi_pq_room(&d->entries, sizeof(entry)), &entry, sizeof(entry));
-            d->entries.len += sizeof(entry);
-            memcpy(smi_pq_room(&d->values, s.len + 1), s.data, s.len); /* never NULL */
-            d->values.len += s.len;
-            d->n_bytes += s.len + 4;
-            d->slots[at] = ++d->n;
-            codes[i] = d->n - 1;
-            grow_slots(d);
-        } else {
-            codes[i] = d->slots[at] - 1;
+        if (d->slots[at].code) {
+            codes[i] = d->slots[at].code - 1;
+            continue;
         }
+        if (is_full(d, s.len + 4)) {
+            return i;
+        }
+        *to++ = (dict_entry){(uint32_t)d->values.len, (uint32_t)s.len};
+        d->entries.len += sizeof(*to);
+        smi_pq_copy_text(smi_pq_room(&d->values, s.len + 1), s.data, s.len); /* never NULL */
+        d->values.len += s.len;
+        codes[i] = add_entry(d, at, hash, s.len + 4);
     }
     return n;
 }

@@ -235,15 +235,6 @@ bool smi_pq_runs_bits(smi_pq_runs *r, uint8_t *bits, int64_t first, int64_t n, i
 
 /* ---- writing runs ---------------------------------------------------------------------------- */
 
-/* Buffers of the writer have no bound and no budget: the writer counts them (count_memory). */
-uint8_t *smi_pq_room(sm_buf *b, size_t more)
-{
-    SM_ASSERT(b->max_bytes == 0 && !b->budget);
-    const sm_status st = sm_buf_reserve(b, more, NULL);
-    SM_ENSURE(st == SM_OK);
-    return b->data + b->len;
-}
-
 static void put_varint(sm_buf *b, uint64_t v)
 {
     uint8_t *p = smi_pq_room(b, 10);

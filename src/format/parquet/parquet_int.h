@@ -701,15 +701,21 @@ sm_status smi_pq_codec_of(const smi_pq_options *o, smi_pq_codec *out, sm_error *
 
 /* ---- a dictionary that is written (parquet_dict.c) ------------------------------------------- */
 
+/* A place in the hash table of a dictionary. */
+typedef struct smi_pq_slot {
+    uint32_t code; /* + 1; 0: free */
+    uint32_t hash;
+} smi_pq_slot;
+
 /* A set of values. Each has a code: its number in the order of their first appearance. */
 typedef struct smi_pq_dict {
     int value_bytes; /* 4 or 8; 0: texts */
     uint32_t n, max_entries;
     size_t n_bytes, max_bytes; /* as in a dictionary page, not compressed */
-    uint32_t *slots;           /* hash table of code + 1; 0: free */
-    uint32_t n_slots;          /* a power of two */
-    sm_buf values;             /* the values, one after another */
-    sm_buf entries;            /* texts: a dict_entry each */
+    smi_pq_slot *slots;
+    uint32_t n_slots; /* a power of two */
+    sm_buf values;    /* the values, one after another */
+    sm_buf entries;   /* texts: a dict_entry each */
 } smi_pq_dict;
 
 void smi_pq_dict_init(smi_pq_dict *d, int value_bytes);
@@ -778,6 +784,7 @@ typedef struct smi_pq_column {
     /* the chunk */
     smi_pq_dict dict;
     smi_pq_dict_state dict_state;
+    bool was_vain; /* what the last chunk tried in a dictionary was nearly all new */
     bool has_coded_pages;
     bool has_choice; /* the next two are set, by the file's first page without codes */
     smi_pq_encoding choice;
@@ -826,9 +833,17 @@ sm_status smi_pq_column_end(smi_pq_column *c, sm_error *e) SM_MUST_USE;
 /** Empties it for the next row group. */
 void smi_pq_column_reset(smi_pq_column *c);
 
-/** Makes room for `more` bytes and returns their place. For buffers without bound and budget, so it
- * cannot fail. */
-uint8_t *smi_pq_room(sm_buf *b, size_t more);
+/** Makes room for `more` bytes and returns their place. For buffers without bound and budget, as those
+ * of the writer, which counts them; so it cannot fail. */
+static inline uint8_t *smi_pq_room(sm_buf *b, size_t more)
+{
+    SM_ASSERT(b->max_bytes == 0 && !b->budget);
+    if (b->cap - b->len < more) {
+        const sm_status st = sm_buf_reserve(b, more, NULL);
+        SM_ENSURE(st == SM_OK);
+    }
+    return b->data + b->len;
+}
 
 /* ---- the functions of the format's table ----------------------------------------------------- */
 

@@ -601,6 +601,32 @@ static void few_strings_come_by_code(void **state)
     }
 }
 
+/* After a row group whose texts are all new, the first thousand texts decide about a dictionary. */
+static void a_dictionary_is_given_up_sooner_after_one_in_vain(void **state)
+{
+    enum { GROUP = 20000 };
+    static char texts[3 * GROUP][12];
+    static const char *values[3 * GROUP];
+    const parquet_how how = {.group_rows = GROUP};
+    layouts l = {0};
+    parquet_in in = {.on_batch = count_layouts, .ctx = &l};
+    fixture f;
+    sm_error e = {0};
+
+    for (int i = 0; i < 3 * GROUP; i++) {
+        const int is_late = i % GROUP >= 1024;
+        const int number = i < GROUP ? i : i < 2 * GROUP ? (is_late ? 0 : i) : i % 900;
+        snprintf(texts[i], sizeof(texts[i]), "text-%d", number);
+        values[i] = texts[i];
+    }
+    write_text(&f, "STRUCT(s VARCHAR)", values, 3 * GROUP, &how);
+    assert_ok(parquet_read(f.blob, f.budget, &in, &e), &e);
+    assert_int_equal(l.n_flat, 2 * 5);
+    assert_int_equal(l.n_dict, 5);
+    check_written(&f.file, &f.rows, f.schema, f.budget);
+    release_fixture(&f);
+}
+
 static void constants_and_codes_are_written(void **state)
 {
     sm_arena *a = sm_arena_new(NULL);
@@ -826,6 +852,7 @@ int main(void)
         cmocka_unit_test(a_text_that_is_not_utf8_is_found_in_each_encoding),
         cmocka_unit_test(columns_are_found_by_their_mapping),
         cmocka_unit_test(few_strings_come_by_code),
+        cmocka_unit_test(a_dictionary_is_given_up_sooner_after_one_in_vain),
         cmocka_unit_test(constants_and_codes_are_written),
         cmocka_unit_test(null_in_a_column_that_may_not_be_is_an_error),
         cmocka_unit_test(the_memory_of_a_row_group_is_asked_for_at_first),
