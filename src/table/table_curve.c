@@ -9,9 +9,11 @@
  *            (bottom-k). So the sample is the same whoever reads the rows, and their number need
  *            not be known before.
  * Rank       The share of the sample that is less than the value, in 2^bits steps. A value is
- *            first compared by 64 bits (`head`), which decide for numbers and nearly always for
- *            texts; where they are equal, as a whole. The heads of CHUNK rows are looked for
- *            together, step by step, so that the processor waits for the memory of all at once.
+ *            first compared by 64 bits (`head`), which decide for numbers; texts with the same head
+ *            by the next 8 bytes (`tail`); where those are equal too, as a whole.
+ * Search     Heads lie in blocks of BLOCK, and the last ones of the blocks are the level above. So
+ *            a head is found in five steps, each of which compares it with a whole block: a static
+ *            B-tree (S. Slotin, Algorithms for Modern Hardware, "Static B-Trees").
  * Key        Morton: the highest bit of each rank, then the next bit of each, and so on. Hilbert:
  *            the ranks are turned first, then taken in turn likewise (J. Skilling, Programming the
  *            Hilbert curve, AIP 707, 2004). Bits of a byte are spread by a table.
@@ -22,6 +24,11 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "base/isa.h"
+
+#if SM_HAS_X86
+#include <immintrin.h>
+#endif
 
 #define SAMPLE_BITS 14 /* a cell of 2^-14 of the table is far smaller than a row group */
 #define SAMPLE_ROWS ((int64_t)1 << SAMPLE_BITS)
@@ -150,13 +157,30 @@ void smi_sample_add(smi_sample *s, const sm_batch *rows)
 
 /* ---- ranks ----------------------------------------------------------------------------------- */
 
+#define WHOLE       16 /* bytes of a text that its head and its tail have */
+#define BLOCK       8  /* heads: a line of the cache */
+#define MOST_LEVELS 6  /* of more heads than a sample has rows */
+
+/* Heads in levels: of the lowest all, of each other the last one of each block of the level below
+ * it. Levels are filled up with UINT64_MAX, and the lowest has one more of them at least, so that
+ * no head is above all. */
+typedef struct tree {
+    uint64_t *levels[MOST_LEVELS]; /* the lowest first */
+    int n_levels;
+} tree;
+
+/* For each of n heads the first one of the tree's that is not less. */
+typedef void find_fn(const tree *t, const uint64_t *heads, int32_t n, uint32_t *at);
+
 /* The different values that a column has in the sample, ascending. */
 typedef struct boundaries {
     const sm_type *type;
-    bool is_exact;          /* equal heads are equal values */
-    int64_t n;              /* without NULL */
-    int log;                /* 2^log > n */
-    const uint64_t *heads;  /* 2^log: those behind the n-th are UINT64_MAX */
+    bool is_exact; /* equal heads are equal values */
+    int64_t n;     /* without NULL */
+    tree tree;
+    const uint64_t *heads;  /* the tree's lowest level */
+    const uint64_t *tails;  /* n; of texts */
+    const uint8_t *lens;    /* n; of texts of at most WHOLE bytes; others: WHOLE + 1 */
     const sm_value *values; /* n */
     const uint32_t *ranks;  /* n + 1: of each value, and of values above all */
 } boundaries;
@@ -165,6 +189,7 @@ struct smi_curve {
     sm_curve kind;
     int32_t n;
     int bits;
+    find_fn *find;
     boundaries columns[SMI_CURVE_COLUMNS];
     uint64_t spread[256]; /* a byte's bits, n places apart */
 };
@@ -187,6 +212,22 @@ static uint64_t head_of_text(sm_str s)
 
     memcpy(&head, s.data ? s.data : "", s.len < sizeof(head) ? s.len : sizeof(head));
     return __builtin_bswap64(head);
+}
+
+/* The 8 bytes behind a text's head. */
+static uint64_t tail_of_text(sm_str s)
+{
+    uint64_t tail = 0;
+
+    if (s.len >= WHOLE) {
+        memcpy(&tail, s.data + 8, sizeof(tail));
+        return __builtin_bswap64(tail);
+    }
+    if (s.len > 8) { /* the last 8 bytes, without those of the head */
+        memcpy(&tail, s.data + s.len - 8, sizeof(tail));
+        return __builtin_bswap64(tail) << 8 * (WHOLE - s.len);
+    }
+    return 0;
 }
 
 /* 64 bits whose order is that of the values, as far as they tell them apart. */
@@ -228,17 +269,103 @@ static int64_t first_from(const uint64_t *heads, int64_t n, uint64_t head)
     return at;
 }
 
-/* For each of some heads the first boundary that is not less, n where there is none. */
-static void find_heads(const boundaries *b, const uint64_t *heads, int32_t n, uint32_t *at)
+/* Reference: this loop is the meaning; every version finds the same places. */
+static void find_ref(const tree *t, const uint64_t *heads, int32_t n, uint32_t *at)
 {
-    memset(at, 0, (size_t)n * sizeof(*at));
-    for (int step = b->log - 1; step >= 0; step--) {
-        const uint32_t half = (uint32_t)1 << step;
-        for (int32_t i = 0; i < n; i++) {
-            const uint32_t is_less = b->heads[at[i] + half - 1] < heads[i];
-            at[i] += half & (0 - is_less); /* without a branch, which would be guessed wrong */
+    for (int32_t i = 0; i < n; i++) {
+        uint32_t place = 0;
+        for (int level = t->n_levels - 1; level >= 0; level--) {
+            const uint64_t *block = t->levels[level] + (size_t)place * BLOCK;
+            uint32_t n_less = 0;
+            for (int k = 0; k < BLOCK; k++) {
+                n_less += block[k] < heads[i];
+            }
+            place = place * BLOCK + n_less;
         }
+        at[i] = place;
     }
+}
+
+#if SM_HAS_X86
+SM_TARGET(SM_AVX2)
+static void find_avx2(const tree *t, const uint64_t *heads, int32_t n, uint32_t *at)
+{
+    const __m256i sign = _mm256_set1_epi64x((int64_t)SIGN); /* integers are compared as signed */
+
+    for (int32_t i = 0; i < n; i++) {
+        const __m256i head = _mm256_xor_si256(_mm256_set1_epi64x((int64_t)heads[i]), sign);
+        uint32_t place = 0;
+        for (int level = t->n_levels - 1; level >= 0; level--) {
+            const __m256i *block =
+                (const __m256i *)(const void *)(t->levels[level] + (size_t)place * BLOCK);
+            const __m256i low = _mm256_xor_si256(_mm256_loadu_si256(block), sign);
+            const __m256i high = _mm256_xor_si256(_mm256_loadu_si256(block + 1), sign);
+            const int less =
+                _mm256_movemask_pd(_mm256_castsi256_pd(_mm256_cmpgt_epi64(head, low))) |
+                _mm256_movemask_pd(_mm256_castsi256_pd(_mm256_cmpgt_epi64(head, high))) << 4;
+            place = place * BLOCK + (uint32_t)__builtin_popcount((unsigned)less);
+        }
+        at[i] = place;
+    }
+}
+
+SM_TARGET(SM_AVX512)
+static void find_avx512(const tree *t, const uint64_t *heads, int32_t n, uint32_t *at)
+{
+    for (int32_t i = 0; i < n; i++) {
+        const __m512i head = _mm512_set1_epi64((int64_t)heads[i]);
+        uint32_t place = 0;
+        for (int level = t->n_levels - 1; level >= 0; level--) {
+            const __m512i block = _mm512_loadu_si512(t->levels[level] + (size_t)place * BLOCK);
+            const unsigned less = _mm512_cmplt_epu64_mask(block, head);
+            place = place * BLOCK + (uint32_t)__builtin_popcount(less);
+        }
+        at[i] = place;
+    }
+}
+#endif
+
+static const struct {
+    sm_isa_level isa;
+    find_fn *find;
+} versions[] = {
+#if SM_HAS_X86
+    {SM_ISA_AVX512, find_avx512},
+    {SM_ISA_AVX2, find_avx2},
+#endif
+    {SM_ISA_REF, find_ref},
+};
+
+static find_fn *best_version(void)
+{
+    const sm_isa_level isa = sm_isa();
+    int i = 0;
+
+    while (versions[i].isa > isa) {
+        i++;
+    }
+    return versions[i].find;
+}
+
+static bool is_less_text(const boundaries *b, int64_t i, uint64_t head, uint64_t tail)
+{
+    return i < b->n && b->heads[i] == head && b->tails[i] < tail;
+}
+
+/* The first boundary from `at` on that is not less than a text by head and tail; `at` is the first
+ * by heads. Nearly always it is one of the next few. */
+static int64_t skip_tails(const boundaries *b, int64_t at, uint64_t head, uint64_t tail)
+{
+    int64_t step = 1;
+
+    while (is_less_text(b, at + step - 1, head, tail)) {
+        at += step;
+        step *= 2;
+    }
+    for (step /= 2; step > 0; step /= 2) {
+        at += is_less_text(b, at + step - 1, head, tail) ? step : 0;
+    }
+    return at;
 }
 
 /* The first boundary that is not less than a value with this head; `at` is the first by heads. */
@@ -373,28 +500,63 @@ static uint32_t rank_behind(int64_t n_less, int64_t n, int bits)
     return n == 0 ? 0 : (uint32_t)(n_less * most / n);
 }
 
+/* A level of n heads, each block of which is a line of the cache. */
+static uint64_t *new_level(int64_t n, sm_arena *a)
+{
+    uint64_t *level = SM_NEW_ARRAY(a, uint64_t, n + BLOCK);
+
+    level += -((uintptr_t)level / sizeof(*level)) % BLOCK;
+    memset(level, 0xFF, (size_t)n * sizeof(*level));
+    return level;
+}
+
+/* Makes the levels above the lowest one, which has room for n heads. */
+static void settle_levels(tree *t, int64_t n, sm_arena *a)
+{
+    SM_ASSERT(n % BLOCK == 0 && t->levels[0][n - 1] == UINT64_MAX);
+    for (t->n_levels = 1; n > BLOCK; t->n_levels++) {
+        const uint64_t *below = t->levels[t->n_levels - 1];
+        const int64_t n_blocks = n / BLOCK;
+        SM_ASSERT(t->n_levels < MOST_LEVELS);
+        n = (n_blocks + BLOCK - 1) / BLOCK * BLOCK;
+        uint64_t *level = new_level(n, a);
+        for (int64_t i = 0; i < n_blocks; i++) {
+            level[i] = below[i * BLOCK + BLOCK - 1];
+        }
+        t->levels[t->n_levels] = level;
+    }
+}
+
 /* Makes the boundaries of the values, which are sorted. */
 static void settle_boundaries(boundaries *b, const sm_value *values, int64_t n, int bits,
                               sm_arena *a)
 {
     sm_value *own = SM_NEW_ARRAY(a, sm_value, n + 1);
     uint32_t *ranks = SM_NEW_ARRAY(a, uint32_t, n + 1);
+    uint64_t *tails = SM_NEW_ARRAY(a, uint64_t, n + 1);
+    uint8_t *lens = SM_NEW_ARRAY(a, uint8_t, n + 1);
+    const bool are_texts = sm_type_is_bytes(b->type->id);
+    const int64_t n_room = (n / BLOCK + 1) * BLOCK; /* more than n */
+    uint64_t *heads = new_level(n_room, a);
 
-    while ((int64_t)1 << b->log <= n) {
-        b->log++;
-    }
-    uint64_t *heads = SM_NEW_ARRAY(a, uint64_t, (int64_t)1 << b->log);
     for (int64_t i = 0; i < n; i++) {
         if (!values[i].is_null && (b->n == 0 || sm_value_cmp(own[b->n - 1], values[i]) != 0)) {
             own[b->n] = sm_value_copy(a, values[i]);
             heads[b->n] = head_of(values[i]);
+            if (are_texts) {
+                const size_t len = values[i].as.s.len;
+                tails[b->n] = tail_of_text(values[i].as.s);
+                lens[b->n] = (uint8_t)(len <= WHOLE ? len : WHOLE + 1);
+            }
             ranks[b->n++] = rank_behind(i, n, bits);
         }
     }
     ranks[b->n] = rank_behind(n, n, bits);
-    memset(heads + b->n, 0xFF,
-           ((size_t)1 << b->log) * sizeof(*heads) - (size_t)b->n * sizeof(*heads));
+    b->tree.levels[0] = heads;
+    settle_levels(&b->tree, n_room, a);
     b->heads = heads;
+    b->tails = tails;
+    b->lens = lens;
     b->values = own;
     b->ranks = ranks;
 }
@@ -416,6 +578,7 @@ const smi_curve *smi_curve_new(sm_curve kind, smi_sample *s, int key_bits, sm_ar
     }
     c->kind = kind;
     c->n = s->n;
+    c->find = best_version();
     c->bits = bits < SAMPLE_BITS ? bits : SAMPLE_BITS;
     fill_spread(c->spread, c->n);
     sm_value *values = sm_alloc((size_t)(s->n_rows + 1) * sizeof(*values));
@@ -482,28 +645,49 @@ static void read_heads(const sm_column *c, int64_t first, int32_t n, uint64_t *h
     }
 }
 
-/* The ranks of rows first … first + n − 1. */
-static void rank_rows(const boundaries *b, const sm_column *c, int64_t first, int32_t n,
-                      uint32_t *ranks)
+/* The first boundary that is not less than the value of a row; `at` is the first by heads, and there
+ * is one with the row's head. */
+static int64_t look_closer(const boundaries *b, int64_t at, uint64_t head, const sm_column *c,
+                           int64_t row)
 {
+    if (sm_type_is_bytes(b->type->id)) {
+        const sm_str s = c->layout == SM_FLAT
+                             ? sm_view_str((const sm_view *)c->values + row, c->heap)
+                             : sm_column_str(c, row);
+        const uint64_t tail = tail_of_text(s);
+        at = skip_tails(b, at, head, tail);
+        const bool has_other = !is_undecided(b, at, head) || b->tails[at] != tail;
+        if (has_other || (s.len <= WHOLE && b->lens[at] == s.len)) { /* or it is the boundary */
+            return at;
+        }
+    }
+    return look_at_whole(b, at, head, sm_column_value(c, row));
+}
+
+/* The ranks of rows first … first + n − 1. */
+static void rank_rows(const smi_curve *curve, const boundaries *b, const sm_column *c,
+                      int64_t first, int32_t n, uint32_t *ranks)
+{
+    const bool has_nulls = c->type->id == SM_TYPE_NULL || c->validity;
     uint64_t heads[CHUNK];
     uint32_t at[CHUNK];
 
     SM_ASSERT(n <= CHUNK && first + n <= c->n_rows);
     read_heads(c, first, n, heads);
-    find_heads(b, heads, n, at);
+    curve->find(&b->tree, heads, n, at);
     for (int32_t i = 0; i < n; i++) {
-        ranks[i] = b->ranks[at[i]];
-        if (is_undecided(b, at[i], heads[i]) && !sm_column_is_null(c, first + i)) {
-            const sm_value v = sm_column_value(c, first + i);
-            ranks[i] = b->ranks[look_at_whole(b, at[i], heads[i], v)];
+        if (has_nulls && sm_column_is_null(c, first + i)) {
+            ranks[i] = 0;
+            continue;
         }
-        ranks[i] = sm_column_is_null(c, first + i) ? 0 : ranks[i];
+        const bool is_decided = !is_undecided(b, at[i], heads[i]);
+        ranks[i] = b->ranks[is_decided ? at[i] : look_closer(b, at[i], heads[i], c, first + i)];
     }
 }
 
 /* The ranks of a dictionary's entries, or of a constant's value, which its rows take. */
-static void rank_few(const boundaries *b, const sm_column *c, uint32_t *ranks, int32_t n)
+static void rank_few(const smi_curve *curve, const boundaries *b, const sm_column *c,
+                     uint32_t *ranks)
 {
     const bool is_const = c->layout == SM_CONST;
     const sm_column *entries = is_const ? c : &c->children[0];
@@ -511,30 +695,30 @@ static void rank_few(const boundaries *b, const sm_column *c, uint32_t *ranks, i
     uint32_t few[CHUNK];
 
     SM_ASSERT(is_const || entries->n_rows <= CHUNK);
-    rank_rows(b, entries, 0, is_const ? 1 : (int32_t)entries->n_rows, few);
+    rank_rows(curve, b, entries, 0, is_const ? 1 : (int32_t)entries->n_rows, few);
     for (int64_t i = 0; i < c->n_rows; i++) {
         const bool is_null = !is_const && sm_column_is_null(c, i);
-        ranks[i * n] = is_null ? 0 : few[is_const ? 0 : codes[i]];
+        ranks[i * curve->n] = is_null ? 0 : few[is_const ? 0 : codes[i]];
     }
 }
 
-/* Writes the column's ranks into the first of every n places. */
-static void rank_column(const boundaries *b, const sm_column *c, int64_t n_rows, uint32_t *ranks,
-                        int32_t n)
+/* Writes the column's ranks into the first of every curve->n places. */
+static void rank_column(const smi_curve *curve, const boundaries *b, const sm_column *c,
+                        int64_t n_rows, uint32_t *ranks)
 {
     uint32_t some[CHUNK];
 
     SM_ASSERT(c->n_rows == n_rows);
     if (n_rows > 0 &&
         (c->layout == SM_CONST || (c->layout == SM_DICT && c->children[0].n_rows <= CHUNK))) {
-        rank_few(b, c, ranks, n);
+        rank_few(curve, b, c, ranks);
         return;
     }
     for (int64_t at = 0; at < n_rows; at += CHUNK) {
         const int32_t n_some = n_rows - at < CHUNK ? (int32_t)(n_rows - at) : CHUNK;
-        rank_rows(b, c, at, n_some, some);
+        rank_rows(curve, b, c, at, n_some, some);
         for (int32_t i = 0; i < n_some; i++) {
-            ranks[(at + i) * n] = some[i];
+            ranks[(at + i) * curve->n] = some[i];
         }
     }
 }
@@ -562,7 +746,7 @@ static sm_status eval_key(const sm_fn_call *call, sm_column *out, sm_error *e)
     SM_TRY(
         sm_batch_alloc(call->into, (size_t)(n_rows * c->n) * sizeof(*ranks), (void **)&ranks, e));
     for (int32_t k = 0; k < c->n; k++) {
-        rank_column(&c->columns[k], &call->args[k], n_rows, ranks + k, c->n);
+        rank_column(c, &c->columns[k], &call->args[k], n_rows, ranks + k);
     }
     for (int64_t i = 0; i < n_rows; i++) {
         keys[i] = key_of(c->kind, c->spread, ranks + i * c->n, c->n, c->bits);

@@ -4,6 +4,7 @@
  * ranks against a count over the sorted values; the sample against a full look. */
 #include "test.h"
 
+#include "base/hash.h"
 #include "base/memory.h"
 #include "column/builder.h"
 #include "table/table_curve_int.h"
@@ -90,20 +91,16 @@ static sm_value f64(double f)
     return (sm_value){.type = &sm_type_f64, .as.f = f};
 }
 
-static void show(smi_sample *s, const sm_type *const *types, int32_t n, const sm_value *values,
-                 int64_t n_rows)
+/* Rows of some values, which lie row by row. */
+static sm_batch *batch_of(const sm_type *schema, const sm_value *values, int64_t n_rows)
 {
-    sm_arena *a = sm_arena_new(NULL);
-    sm_field *fields = SM_NEW_ARRAY(a, sm_field, n);
+    const int32_t n = schema->n_fields;
     sm_batch *b = NULL;
     sm_error e = {0};
 
+    assert_ok(sm_batch_new(NULL, schema, &b, &e), &e);
     for (int32_t k = 0; k < n; k++) {
-        fields[k] = (sm_field){.name = SM_STR("c"), .type = types[k], .is_nullable = true};
-    }
-    assert_ok(sm_batch_new(NULL, sm_type_struct(a, fields, n), &b, &e), &e);
-    for (int32_t k = 0; k < n; k++) {
-        sm_builder *column = sm_builder_new(types[k], NULL);
+        sm_builder *column = sm_builder_new(schema->fields[k].type, NULL);
         for (int64_t i = 0; i < n_rows; i++) {
             sm_builder_value(column, values[i * n + k]);
         }
@@ -111,6 +108,19 @@ static void show(smi_sample *s, const sm_type *const *types, int32_t n, const sm
         sm_builder_free(column);
     }
     b->n_rows = n_rows;
+    return b;
+}
+
+static void show(smi_sample *s, const sm_type *const *types, int32_t n, const sm_value *values,
+                 int64_t n_rows)
+{
+    sm_arena *a = sm_arena_new(NULL);
+    sm_field *fields = SM_NEW_ARRAY(a, sm_field, n);
+
+    for (int32_t k = 0; k < n; k++) {
+        fields[k] = (sm_field){.name = SM_STR("c"), .type = types[k], .is_nullable = true};
+    }
+    sm_batch *b = batch_of(sm_type_struct(a, fields, n), values, n_rows);
     smi_sample_add(s, b);
     sm_batch_release(b);
     sm_arena_free(a);
@@ -290,12 +300,71 @@ static void test_expr(void **state)
     sm_arena_free(a);
 }
 
+/* Numbers and texts of which many share their first bytes, as the rows' kernels rank them and one by
+ * one, for trees of each height. */
+static void test_versions(void **state)
+{
+    enum { ROWS = 3000 };
+    static const char *const levels[] = {"ref", "avx2", "avx512"};
+    static const int64_t samples[] = {0, 1, 7, 8, 9, 63, 64, 65, 511, 600, ROWS};
+    static sm_value rows[ROWS * 2];
+    const sm_type *types[] = {&sm_type_i64, &sm_type_string};
+    const int32_t columns[] = {0, 1};
+    sm_arena *a = sm_arena_new(NULL);
+    const sm_field fields[] = {{.name = SM_STR("n"), .type = types[0], .is_nullable = true},
+                               {.name = SM_STR("s"), .type = types[1], .is_nullable = true}};
+    const sm_type *schema = sm_type_struct(a, fields, SM_COUNT(fields));
+    char *before = getenv("SMELT_ISA");
+
+    before = before ? strdup(before) : NULL;
+    for (int64_t i = 0; i < ROWS; i++) {
+        const uint64_t r = sm_mix64((uint64_t)i);
+        const char *head = r % 3 == 0 ? "" : r % 3 == 1 ? "SHOP-" : "https://example.org/";
+        rows[i * 2] = sm_value_i64(r % 5 == 0 ? INT64_MAX : (int64_t)(r >> 44) - 500000);
+        rows[i * 2 + 1] =
+            sm_value_str(sm_arena_strf(a, "%s%llu", head, (unsigned long long)(r >> 50)));
+        if (i % 97 == 0) {
+            rows[i * 2] = sm_value_null(types[0]);
+            rows[i * 2 + 1] = sm_value_null(types[1]);
+        }
+    }
+    for (int k = 0; k < SM_COUNT(samples) * SM_COUNT(levels); k++) {
+        smi_sample *s = smi_sample_new(types, 2, NULL);
+        sm_batch *in = batch_of(schema, rows, ROWS), *into = NULL;
+        sm_column keys = {0};
+        sm_error e = {0};
+        setenv("SMELT_ISA", levels[k % SM_COUNT(levels)], 1);
+        show(s, types, 2, rows, samples[k / SM_COUNT(levels)]);
+        const smi_curve *c = smi_curve_new(SM_CURVE_ZORDER, s, a);
+        assert_ok(sm_batch_new(NULL, schema, &into, &e), &e);
+        assert_ok(sm_expr_eval(smi_curve_expr(c, schema, columns, a), in, NULL, into, &keys, &e),
+                  &e);
+        for (int64_t i = 0; i < ROWS; i++) {
+            const uint32_t ranks[] = {smi_curve_rank(c, 0, rows[i * 2]),
+                                      smi_curve_rank(c, 1, rows[i * 2 + 1])};
+            const uint64_t want = smi_curve_key(SM_CURVE_ZORDER, ranks, 2, smi_curve_bits(c));
+            assert_true(sm_column_value(&keys, i).as.u == want);
+        }
+        sm_batch_release(into);
+        sm_batch_release(in);
+        smi_sample_free(s);
+    }
+    if (before) {
+        setenv("SMELT_ISA", before, 1);
+    } else {
+        unsetenv("SMELT_ISA");
+    }
+    free(before);
+    sm_arena_free(a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_zorder), cmocka_unit_test(test_hilbert),
-        cmocka_unit_test(test_ranks),  cmocka_unit_test(test_decimals),
-        cmocka_unit_test(test_sample), cmocka_unit_test(test_expr),
+        cmocka_unit_test(test_zorder),   cmocka_unit_test(test_hilbert),
+        cmocka_unit_test(test_ranks),    cmocka_unit_test(test_decimals),
+        cmocka_unit_test(test_sample),   cmocka_unit_test(test_expr),
+        cmocka_unit_test(test_versions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
