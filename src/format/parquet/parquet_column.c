@@ -15,7 +15,7 @@
  * Codes     Every chunk begins with a dictionary. It is given up after TRY_VALUES values (or at the
  *           end of the first page, if that comes sooner) if more than half of them were new; and
  *           later when it is full. Where three quarters were new, the next chunk gives it up after
- *           FEW_VALUES already if hardly any of those comes twice. The codes of the current page then become values again, so no
+ *           FEW_VALUES already if seven eighths of those are new. The codes of the current page then become values again, so no
  *           page mixes the two.
  * Encodings Without codes, integers are stored plain or as differences, and texts with a length
  *           before each, with all lengths first, or without what they share with the text before
@@ -35,7 +35,7 @@
 #define PAGE_LEVELS (64 * STRIDE)
 #define PAGE_BYTES  (1u << 20)
 #define TRY_VALUES  (10 * STRIDE)
-#define FEW_VALUES  STRIDE
+#define FEW_VALUES  (2 * STRIDE)
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
@@ -606,8 +606,7 @@ static size_t encode_levels(const sm_buf *levels, int max, sm_buf *out)
     return out->len - start;
 }
 
-/* Is this chunk like the last one, whose dictionary did not pay by far? Then hardly any of the first
- * values comes twice. */
+/* Is this chunk like the last one, whose dictionary did not pay by far? */
 static bool is_vain_again(const smi_pq_column *c)
 {
     return c->was_vain && c->n_values >= FEW_VALUES && (int64_t)c->dict.n * 32 >= c->n_values * 31;

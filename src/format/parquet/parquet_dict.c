@@ -15,6 +15,7 @@
 #define MAX_ENTRIES 65536
 #define MAX_BYTES   (1u << 20)
 #define FIRST_SLOTS 1024
+#define HASHED      64 /* values whose places in the table are fetched together */
 
 _Static_assert((FIRST_SLOTS & (FIRST_SLOTS - 1)) == 0, "places in the table are masked");
 _Static_assert(MAX_BYTES < UINT32_MAX, "offsets of texts are uint32");
@@ -150,12 +151,13 @@ static uint32_t add_entry(smi_pq_dict *d, uint32_t at, uint32_t hash, size_t byt
     return d->n - 1;
 }
 
-static int64_t number_codes(smi_pq_dict *d, const void *values, int64_t n, uint32_t *codes)
+static int64_t number_codes(smi_pq_dict *d, const void *values, const uint32_t *hashes, int64_t n,
+                            uint32_t *codes)
 {
     smi_pq_room(&d->values, (size_t)n * (size_t)d->value_bytes + 8);
     for (int64_t i = 0; i < n; i++) {
         const uint64_t v = number_at(d, values, i);
-        const uint32_t hash = hash_number(v);
+        const uint32_t hash = hashes[i];
         uint32_t at = hash & (d->n_slots - 1);
         while (d->slots[at].code && (d->slots[at].hash != hash ||
                                      number_at(d, d->values.data, d->slots[at].code - 1) != v)) {
@@ -189,12 +191,13 @@ static bool entry_is(const smi_pq_dict *d, uint32_t code, sm_str s)
     return e->len == s.len && is_same_text(d->values.data + e->off, (const uint8_t *)s.data, s.len);
 }
 
-static int64_t text_codes(smi_pq_dict *d, const sm_str *values, int64_t n, uint32_t *codes)
+static int64_t text_codes(smi_pq_dict *d, const sm_str *values, const uint32_t *hashes, int64_t n,
+                          uint32_t *codes)
 {
     dict_entry *to = (dict_entry *)(void *)smi_pq_room(&d->entries, (size_t)n * sizeof(*to) + 1);
     for (int64_t i = 0; i < n; i++) {
         const sm_str s = values[i];
-        const uint32_t hash = hash_text(s);
+        const uint32_t hash = hashes[i];
         uint32_t at = hash & (d->n_slots - 1);
         while (d->slots[at].code &&
                (d->slots[at].hash != hash || !entry_is(d, d->slots[at].code - 1, s))) {
@@ -221,7 +224,24 @@ int64_t smi_pq_dict_codes(smi_pq_dict *d, const void *values, int64_t n, uint32_
     SM_ASSERT(d->n <= d->max_entries && d->n_bytes <= d->max_bytes);
     SM_ASSERT(d->value_bytes == 0 ? d->entries.len == d->n * sizeof(dict_entry)
                                   : d->values.len == (size_t)d->n * (size_t)d->value_bytes);
+    const sm_str *const texts = d->value_bytes == 0 ? values : NULL;
+    uint32_t hashes[HASHED];
+
     grow_slots(d);
-    return d->value_bytes == 0 ? text_codes(d, values, n, codes)
-                               : number_codes(d, values, n, codes);
+    for (int64_t at = 0; at < n; at += HASHED) {
+        const int64_t some = n - at < HASHED ? n - at : HASHED;
+        for (int64_t i = 0; i < some; i++) {
+            hashes[i] =
+                texts ? hash_text(texts[at + i]) : hash_number(number_at(d, values, at + i));
+            __builtin_prefetch(&d->slots[hashes[i] & (d->n_slots - 1)]);
+        }
+        const void *from =
+            (const uint8_t *)values + at * (texts ? (int)sizeof(sm_str) : d->value_bytes);
+        const int64_t done = texts ? text_codes(d, from, hashes, some, codes + at)
+                                   : number_codes(d, from, hashes, some, codes + at);
+        if (done < some) {
+            return at + done;
+        }
+    }
+    return n;
 }

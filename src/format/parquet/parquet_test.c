@@ -601,7 +601,7 @@ static void few_strings_come_by_code(void **state)
     }
 }
 
-/* After a row group whose texts are all new, the first thousand texts decide about a dictionary. */
+/* After a row group whose texts are all new, the first 2,048 texts decide about a dictionary. */
 static void a_dictionary_is_given_up_sooner_after_one_in_vain(void **state)
 {
     enum { GROUP = 20000 };
@@ -614,7 +614,7 @@ static void a_dictionary_is_given_up_sooner_after_one_in_vain(void **state)
     sm_error e = {0};
 
     for (int i = 0; i < 3 * GROUP; i++) {
-        const int is_late = i % GROUP >= 1024;
+        const int is_late = i % GROUP >= 2048;
         const int number = i < GROUP ? i : i < 2 * GROUP ? (is_late ? 0 : i) : i % 900;
         snprintf(texts[i], sizeof(texts[i]), "text-%d", number);
         values[i] = texts[i];
