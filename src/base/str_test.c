@@ -70,9 +70,25 @@ static void test_nearest(void **state)
     assert_null(sm_nearest_name(SM_STR("aaaa"), &long_name, 1));
 }
 
+static void texts_of_each_length_are_copied(void **state)
+{
+    uint8_t from[80], to[80];
+    for (size_t n = 0; n < sizeof(from) - 2; n++) {
+        for (size_t i = 0; i < sizeof(from); i++) {
+            from[i] = (uint8_t)(i + 1);
+            to[i] = 0xEE;
+        }
+        sm_str_copy(to + 1, n > 0 ? from : NULL, n);
+        assert_memory_equal(to + 1, from, n);
+        assert_int_equal(to[0], 0xEE);
+        assert_int_equal(to[n + 1], 0xEE);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(texts_of_each_length_are_copied),
         cmocka_unit_test(test_compare),
         cmocka_unit_test(test_nearest),
     };

@@ -188,7 +188,7 @@ size_t sm_batch_bytes(const sm_batch *b)
 /* ---- allocating ------------------------------------------------------------------------------ */
 
 /* SIMD may overrun a slice of a chunk too: another follows it, or the padding of the block. */
-sm_status smi_batch_alloc_raw(sm_batch *b, size_t bytes, void **out, sm_error *e)
+sm_status sm_batch_alloc_raw(sm_batch *b, size_t bytes, void **out, sm_error *e)
 {
     sm_batch_memory *m = b->memory;
     sm_block *block = NULL;
@@ -215,7 +215,7 @@ sm_status smi_batch_alloc_raw(sm_batch *b, size_t bytes, void **out, sm_error *e
 
 sm_status sm_batch_alloc(sm_batch *b, size_t bytes, void **out, sm_error *e)
 {
-    SM_TRY(smi_batch_alloc_raw(b, bytes, out, e));
+    SM_TRY(sm_batch_alloc_raw(b, bytes, out, e));
     memset(*out, 0, bytes);
     return SM_OK;
 }

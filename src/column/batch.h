@@ -43,6 +43,8 @@ void sm_batch_release(sm_batch *b);     /* one reference less; takes NULL */
 /** Allocates memory that lives as long as the batch: zeroed, aligned to 64 bytes, followed by
  * SM_PAD_BYTES, and charged to the batch's budget. */
 sm_status sm_batch_alloc(sm_batch *b, size_t bytes, void **out, sm_error *e) SM_MUST_USE;
+/** The same, but not zeroed: for values all of which are written. */
+sm_status sm_batch_alloc_raw(sm_batch *b, size_t bytes, void **out, sm_error *e) SM_MUST_USE;
 /** Retains a block for as long as the batch lives. */
 void sm_batch_keep(sm_batch *b, sm_block *block);
 /** Retains all memory that `other` holds, so that `b` may contain columns of `other`. */

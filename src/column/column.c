@@ -48,6 +48,22 @@ int64_t sm_column_null_count(const sm_column *c)
 
 /* ---- views ----------------------------------------------------------------------------------- */
 
+const uint64_t sm_view_masks[SM_VIEW_INLINE + 1][2] = {
+    {0x00000000ffffffff, 0},
+    {0x000000ffffffffff, 0},
+    {0x0000ffffffffffff, 0},
+    {0x00ffffffffffffff, 0},
+    {0xffffffffffffffff, 0},
+    {0xffffffffffffffff, 0x00000000000000ff},
+    {0xffffffffffffffff, 0x000000000000ffff},
+    {0xffffffffffffffff, 0x0000000000ffffff},
+    {0xffffffffffffffff, 0x00000000ffffffff},
+    {0xffffffffffffffff, 0x000000ffffffffff},
+    {0xffffffffffffffff, 0x0000ffffffffffff},
+    {0xffffffffffffffff, 0x00ffffffffffffff},
+    {0xffffffffffffffff, 0xffffffffffffffff},
+};
+
 sm_view sm_view_make(const uint8_t *bytes, int32_t len, int32_t buffer, int32_t off_bytes)
 {
     return len <= SM_VIEW_INLINE ? smi_view_inline(bytes, (size_t)len)

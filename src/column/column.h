@@ -117,6 +117,24 @@ sm_value sm_column_value_copy(const sm_column *c, int64_t i, sm_arena *a);
 
 /** The view of bytes that are at heap[buffer].data + off_bytes; up to 12 bytes are inlined. */
 sm_view sm_view_make(const uint8_t *bytes, int32_t len, int32_t buffer, int32_t off_bytes);
+/** For each length up to 12: the bits of a view that it and its bytes take. */
+extern const uint64_t sm_view_masks[SM_VIEW_INLINE + 1][2];
+/** sm_view_make for bytes with padding behind them, of which it reads 12 whatever their length. */
+static inline sm_view sm_view_read(const uint8_t *bytes, uint32_t len, int32_t buffer,
+                                   int64_t off_bytes)
+{
+    uint32_t first = 0;
+    uint64_t rest = 0;
+
+    memcpy(&first, bytes, sizeof(first));
+    memcpy(&rest, bytes + sizeof(first), sizeof(rest));
+    if (len <= SM_VIEW_INLINE) {
+        return (sm_view){.words = {(len | (uint64_t)first << 32) & sm_view_masks[len][0],
+                                   rest & sm_view_masks[len][1]}};
+    }
+    return (sm_view){
+        .words = {len | (uint64_t)first << 32, (uint32_t)buffer | (uint64_t)off_bytes << 32}};
+}
 
 /** Appends row i as text, as DuckDB casts to VARCHAR: [1, 2], {'a': 1}, {k=v}. */
 void sm_column_print(const sm_column *c, int64_t i, sm_buf *out);

@@ -117,7 +117,7 @@ static sm_status concat_fixed(const concat *k, sm_column *out, sm_error *e)
 {
     const int width = sm_type_bytes(out->type->id);
     void *values = NULL;
-    SM_TRY(smi_batch_alloc_raw(k->into, (size_t)k->n_rows * (size_t)width, &values, e));
+    SM_TRY(sm_batch_alloc_raw(k->into, (size_t)k->n_rows * (size_t)width, &values, e));
     uint8_t *at = values;
     for (int64_t s = 0; s < k->n; s++) {
         put_source_rows(k->srcs[s], stored_values(k->srcs[s]), width, at);
@@ -179,7 +179,7 @@ static sm_status heap_set_make(const concat *k, heap_set *set, sm_error *e)
         cap *= 2;
     }
     set->mask = cap - 1;
-    SM_TRY(smi_batch_alloc_raw(k->into, (size_t)n * sizeof(sm_heap_buf), &mem, e));
+    SM_TRY(sm_batch_alloc_raw(k->into, (size_t)n * sizeof(sm_heap_buf), &mem, e));
     set->buffers = mem;
     SM_TRY(sm_batch_alloc(k->into, (size_t)cap * sizeof(int32_t), &mem, e));
     set->slots = mem;
@@ -224,9 +224,9 @@ static sm_status concat_views_shared(const concat *k, sm_column *out, sm_error *
         const int32_t n_heap = stored(k->srcs[s])->n_heap;
         most = n_heap > most ? n_heap : most;
     }
-    SM_TRY(smi_batch_alloc_raw(k->into, (size_t)most * sizeof(int32_t), &numbers_mem, e));
+    SM_TRY(sm_batch_alloc_raw(k->into, (size_t)most * sizeof(int32_t), &numbers_mem, e));
     int32_t *const numbers = numbers_mem;
-    SM_TRY(smi_batch_alloc_raw(k->into, (size_t)k->n_rows * sizeof(sm_view), &views_mem, e));
+    SM_TRY(sm_batch_alloc_raw(k->into, (size_t)k->n_rows * sizeof(sm_view), &views_mem, e));
     sm_view *at = views_mem;
     for (int64_t s = 0; s < k->n; s++) {
         const sm_column *src = k->srcs[s], *from = stored(src);
@@ -273,7 +273,7 @@ static sm_status heap_out_open(const concat *k, heap_out *h, int64_t len, sm_err
     }
     h->size_bytes = h->left_bytes < MAX_BUFFER_BYTES ? h->left_bytes : MAX_BUFFER_BYTES;
     h->size_bytes = h->size_bytes < len ? len : h->size_bytes;
-    SM_TRY(smi_batch_alloc_raw(k->into, (size_t)h->size_bytes, &mem, e));
+    SM_TRY(sm_batch_alloc_raw(k->into, (size_t)h->size_bytes, &mem, e));
     h->data = mem;
     h->used_bytes = 0;
     h->buffers[h->n++] = (sm_heap_buf){.data = mem};
@@ -333,13 +333,13 @@ static sm_status concat_views_compact(const concat *k, sm_column *out, sm_error 
     for (int64_t s = 0; s < k->n; s++) {
         heap.left_bytes += k->srcs[s]->n_rows > 0 ? long_bytes(k->srcs[s]) : 0;
     }
-    SM_TRY(smi_batch_alloc_raw(k->into, (size_t)k->n_rows * sizeof(sm_view), &views_mem, e));
+    SM_TRY(sm_batch_alloc_raw(k->into, (size_t)k->n_rows * sizeof(sm_view), &views_mem, e));
     sm_view *at = views_mem;
     for (int64_t s = 0; s < k->n; s++) {
         const sm_column *src = k->srcs[s], *from = stored(src);
         if (src->n_rows > 0 && copies_entries(src)) {
             const int64_t n = smi_physical_rows(from);
-            SM_TRY(smi_batch_alloc_raw(k->into, (size_t)n * sizeof(sm_view), &entries_mem, e));
+            SM_TRY(sm_batch_alloc_raw(k->into, (size_t)n * sizeof(sm_view), &entries_mem, e));
             if (n > 0) {
                 memcpy(entries_mem, from->values, (size_t)n * sizeof(sm_view));
             }
@@ -363,7 +363,7 @@ static sm_status concat_views_compact(const concat *k, sm_column *out, sm_error 
 static sm_status flatten_nested(const sm_column *src, sm_batch *into, sm_column *out, sm_error *e)
 {
     void *rows_mem = NULL;
-    SM_TRY(smi_batch_alloc_raw(into, (size_t)src->n_rows * sizeof(int32_t), &rows_mem, e));
+    SM_TRY(sm_batch_alloc_raw(into, (size_t)src->n_rows * sizeof(int32_t), &rows_mem, e));
     int32_t *const rows = rows_mem;
     for (int64_t i = 0; i < src->n_rows; i++) {
         const bool is_null = sm_column_is_null(src, i);
@@ -413,9 +413,9 @@ static sm_status concat_nested(const concat *k, sm_column *out, sm_error *e)
 
     SM_TRY(sm_batch_alloc(k->into, (size_t)n_children * sizeof(sm_column), &mem, e));
     sm_column *const children = mem;
-    SM_TRY(smi_batch_alloc_raw(k->into, (size_t)(k->n * n_children) * sizeof(sm_column), &mem, e));
+    SM_TRY(sm_batch_alloc_raw(k->into, (size_t)(k->n * n_children) * sizeof(sm_column), &mem, e));
     sm_column *const parts = mem;
-    SM_TRY(smi_batch_alloc_raw(k->into, (size_t)k->n * sizeof(sm_column *), &mem, e));
+    SM_TRY(sm_batch_alloc_raw(k->into, (size_t)k->n * sizeof(sm_column *), &mem, e));
     const sm_column **const srcs = mem;
 
     if (out->type->id != SM_TYPE_STRUCT) {
@@ -442,9 +442,9 @@ static sm_status concat_flattened(const concat *k, sm_column *out, sm_error *e)
 {
     void *mem = NULL;
     concat flat = *k;
-    SM_TRY(smi_batch_alloc_raw(k->into, (size_t)k->n * sizeof(sm_column), &mem, e));
+    SM_TRY(sm_batch_alloc_raw(k->into, (size_t)k->n * sizeof(sm_column), &mem, e));
     sm_column *const made = mem;
-    SM_TRY(smi_batch_alloc_raw(k->into, (size_t)k->n * sizeof(sm_column *), &mem, e));
+    SM_TRY(sm_batch_alloc_raw(k->into, (size_t)k->n * sizeof(sm_column *), &mem, e));
     const sm_column **const srcs = mem;
     for (int64_t s = 0; s < k->n; s++) {
         srcs[s] = k->srcs[s];

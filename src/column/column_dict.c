@@ -85,14 +85,14 @@ sm_status sm_column_find_dict(sm_column *c, sm_batch *into, sm_error *e)
     if (!find_codes(&head, &f, first)) {
         return SM_OK;
     }
-    SM_TRY(smi_batch_alloc_raw(into, (size_t)c->n_rows * sizeof(int32_t), &codes, e));
+    SM_TRY(sm_batch_alloc_raw(into, (size_t)c->n_rows * sizeof(int32_t), &codes, e));
     if (!find_codes(c, &f, codes)) {
         return SM_OK; /* the codes' memory goes with the batch */
     }
     clear_nulls(c, codes);
     const size_t bytes = (size_t)f.n * sizeof(sm_view);
     SM_TRY(sm_batch_alloc(into, sizeof(sm_column), &child, e));
-    SM_TRY(smi_batch_alloc_raw(into, bytes, &entries, e));
+    SM_TRY(sm_batch_alloc_raw(into, bytes, &entries, e));
     memcpy(entries, f.entries, bytes);
     *(sm_column *)child = (sm_column){.type = c->type, .n_rows = f.n, .values = entries};
     *c = (sm_column){.type = c->type,

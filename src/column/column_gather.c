@@ -45,7 +45,7 @@ static sm_status gather_validity(const sm_column *src, const int32_t *rows, int6
         return SM_OK;
     }
     void *bits = NULL;
-    SM_TRY(smi_batch_alloc_raw(into, sm_bits_bytes(n), &bits, e));
+    SM_TRY(sm_batch_alloc_raw(into, sm_bits_bytes(n), &bits, e));
     gather_bits(src->validity, rows, n, bits);
     out->validity = bits;
     return SM_OK;
@@ -114,7 +114,7 @@ static sm_status gather_list(const sm_column *src, const int32_t *rows, int64_t 
         }
         offsets[i + 1] = (int32_t)total;
     }
-    SM_TRY(smi_batch_alloc_raw(into, (size_t)total * sizeof(int32_t), &picked_mem, e));
+    SM_TRY(sm_batch_alloc_raw(into, (size_t)total * sizeof(int32_t), &picked_mem, e));
     int32_t *const picked = picked_mem;
     for (int64_t i = 0; i < n; i++) {
         for (int32_t k = offsets[i]; k < offsets[i + 1]; k++) {
@@ -154,7 +154,7 @@ static sm_status gather_constant(const sm_column *src, const int32_t *rows, int6
     sm_column flat = *src;
     flat.layout = SM_FLAT;
     flat.n_rows = 1;
-    SM_TRY(smi_batch_alloc_raw(into, (size_t)n * sizeof(int32_t), &first_mem, e));
+    SM_TRY(sm_batch_alloc_raw(into, (size_t)n * sizeof(int32_t), &first_mem, e));
     int32_t *const first = first_mem;
     for (int64_t i = 0; i < n; i++) {
         first[i] = rows[i] < 0 ? NULL_ROW : 0;
@@ -189,7 +189,7 @@ sm_status sm_column_gather(const sm_column *src, const int32_t *rows, int64_t n_
         const bool is_bits = src->layout == SM_FLAT && id == SM_TYPE_BOOL;
         const int width = src->layout == SM_DICT ? (int)sizeof(int32_t) : sm_type_bytes(id);
         void *values = NULL;
-        SM_TRY(smi_batch_alloc_raw(
+        SM_TRY(sm_batch_alloc_raw(
             into, is_bits ? sm_bits_bytes(n_rows) : (size_t)n_rows * (size_t)width, &values, e));
         if (is_bits) {
             gather_bits(src->values, rows, n_rows, values);
@@ -212,7 +212,7 @@ static sm_status slice_bits(const uint8_t *src, int64_t first, int64_t n, sm_bat
         *out = src ? src + first / 8 : NULL;
         return SM_OK;
     }
-    SM_TRY(smi_batch_alloc_raw(into, sm_bits_bytes(n), &bits, e));
+    SM_TRY(sm_batch_alloc_raw(into, sm_bits_bytes(n), &bits, e));
     smi_bits_copy(bits, 0, src, first, n);
     *out = bits;
     return SM_OK;
@@ -358,7 +358,7 @@ sm_status sm_column_constant(sm_value v, int64_t n_rows, sm_batch *into, sm_colu
     }
     *(sm_view *)value = sm_view_make((const uint8_t *)v.as.s.data, (int32_t)v.as.s.len, 0, 0);
     if (v.as.s.len > SM_VIEW_INLINE) {
-        SM_TRY(smi_batch_alloc_raw(into, v.as.s.len, &bytes, e));
+        SM_TRY(sm_batch_alloc_raw(into, v.as.s.len, &bytes, e));
         memcpy(bytes, v.as.s.data, v.as.s.len);
         SM_TRY(sm_batch_alloc(into, sizeof(sm_heap_buf), &heap_mem, e));
         sm_heap_buf *heap = heap_mem;

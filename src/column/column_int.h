@@ -75,11 +75,6 @@ void smi_bits_copy(uint8_t *dst, int64_t dst_off, const uint8_t *src, int64_t sr
 void smi_bits_fill(uint8_t *dst, int64_t dst_off, int64_t n, bool value);
 int64_t smi_bits_count(const uint8_t *bits, int64_t n);
 
-/* ---- memory ---------------------------------------------------------------------------------- */
-
-/** sm_batch_alloc without the zeroing, for arrays that are about to be written in full. */
-sm_status smi_batch_alloc_raw(sm_batch *b, size_t bytes, void **out, sm_error *e) SM_MUST_USE;
-
 /* ---- making columns within `into` ------------------------------------------------------------ */
 
 sm_status smi_column_slice(const sm_column *src, int64_t first, int64_t n_rows, sm_batch *into,

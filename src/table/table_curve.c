@@ -742,9 +742,9 @@ static sm_status eval_key(const sm_fn_call *call, sm_column *out, sm_error *e)
     uint64_t *keys = NULL;
 
     SM_ASSERT(call->n_args == c->n || call->n_args == c->n + 1);
-    SM_TRY(sm_batch_alloc(call->into, (size_t)n_rows * sizeof(*keys), (void **)&keys, e));
-    SM_TRY(
-        sm_batch_alloc(call->into, (size_t)(n_rows * c->n) * sizeof(*ranks), (void **)&ranks, e));
+    SM_TRY(sm_batch_alloc_raw(call->into, (size_t)n_rows * sizeof(*keys), (void **)&keys, e));
+    SM_TRY(sm_batch_alloc_raw(call->into, (size_t)(n_rows * c->n) * sizeof(*ranks), (void **)&ranks,
+                              e));
     for (int32_t k = 0; k < c->n; k++) {
         rank_column(c, &c->columns[k], &call->args[k], n_rows, ranks + k);
     }

@@ -300,7 +300,7 @@ static void append_texts(smi_pq_column *c, const sm_str *v, int64_t n)
     c->lens.len += (size_t)n * sizeof(int32_t);
     uint8_t *to = smi_pq_room(&c->plain, total + 1);
     for (int64_t i = 0; i < n; i++) {
-        smi_pq_copy_text(to, v[i].data, v[i].len);
+        sm_str_copy(to, v[i].data, v[i].len);
         to += v[i].len;
     }
     c->plain.len += total;
@@ -346,7 +346,7 @@ static void append_coded_texts(smi_pq_column *c, const uint32_t *codes, int64_t 
     c->lens.len += (size_t)n * sizeof(int32_t);
     uint8_t *to = smi_pq_room(&c->plain, total + 1);
     for (int64_t i = 0; i < n; i++) {
-        smi_pq_copy_text(to, smi_pq_dict_text(&c->dict, codes[i]).data, (size_t)len[i]);
+        sm_str_copy(to, smi_pq_dict_text(&c->dict, codes[i]).data, (size_t)len[i]);
         to += len[i];
     }
     c->plain.len += total;
@@ -457,7 +457,7 @@ static void encode_plain_texts(const smi_pq_column *c, sm_buf *out)
     uint8_t *to = smi_pq_room(out, c->lens.len + c->plain.len + 1);
     for (int64_t i = 0; i < n; i++) {
         memcpy(to, &len[i], 4);
-        smi_pq_copy_text(to + 4, from, (size_t)len[i]);
+        sm_str_copy(to + 4, from, (size_t)len[i]);
         to += 4 + len[i];
         from += len[i];
     }
@@ -512,7 +512,7 @@ static void encode_delta_texts(smi_pq_column *c, sm_buf *out)
     const uint8_t *const start = to;
     at = c->plain.data;
     for (int64_t i = 0; i < n; i++) {
-        smi_pq_copy_text(to, at + shared[i], (size_t)rest[i]);
+        sm_str_copy(to, at + shared[i], (size_t)rest[i]);
         to += rest[i];
         at += len[i];
     }

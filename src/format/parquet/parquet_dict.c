@@ -212,7 +212,7 @@ static int64_t text_codes(smi_pq_dict *d, const sm_str *values, const uint32_t *
         }
         *to++ = (dict_entry){(uint32_t)d->values.len, (uint32_t)s.len};
         d->entries.len += sizeof(*to);
-        smi_pq_copy_text(smi_pq_room(&d->values, s.len + 1), s.data, s.len); /* never NULL */
+        sm_str_copy(smi_pq_room(&d->values, s.len + 1), s.data, s.len); /* never NULL */
         d->values.len += s.len;
         codes[i] = add_entry(d, at, hash, s.len + 4);
     }

@@ -244,21 +244,6 @@ static void deltas_come_back(void **state)
     }
 }
 
-static void texts_of_each_length_are_copied(void **state)
-{
-    uint8_t from[80], to[80];
-    for (size_t n = 0; n < sizeof(from) - 2; n++) {
-        for (size_t i = 0; i < sizeof(from); i++) {
-            from[i] = (uint8_t)(i + 1);
-            to[i] = 0xEE;
-        }
-        smi_pq_copy_text(to + 1, n > 0 ? from : NULL, n);
-        assert_memory_equal(to + 1, from, n);
-        assert_int_equal(to[0], 0xEE);
-        assert_int_equal(to[n + 1], 0xEE);
-    }
-}
-
 static void thrift_is_read_and_bounded(void **state)
 {
     static const struct {
@@ -302,7 +287,6 @@ int main(void)
         cmocka_unit_test(deltas_are_read),
         cmocka_unit_test(malformed_deltas_are_refused),
         cmocka_unit_test(deltas_come_back),
-        cmocka_unit_test(texts_of_each_length_are_copied),
         cmocka_unit_test(thrift_is_read_and_bounded),
     };
     return cmocka_run_group_tests_name("parquet_encoding", tests, NULL, NULL);

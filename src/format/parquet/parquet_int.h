@@ -886,38 +886,6 @@ static inline uint64_t smi_pq_le64(const uint8_t *p)
     memcpy(&v, p, sizeof(v));
     return v;
 }
-/** memcpy for texts, most of which are short: copies parts that may overlap. `text` may be NULL where
- * n is 0. */
-static inline void smi_pq_copy_text(uint8_t *to, const void *text, size_t n)
-{
-    const uint8_t *from = text;
-    unsigned __int128 wide[2];
-    uint64_t word[2];
-    uint32_t half[2];
-    if (n > 32) {
-        memcpy(to, from, n);
-    } else if (n > 16) {
-        memcpy(&wide[0], from, 16);
-        memcpy(&wide[1], from + n - 16, 16);
-        memcpy(to, &wide[0], 16);
-        memcpy(to + n - 16, &wide[1], 16);
-    } else if (n >= 8) {
-        memcpy(&word[0], from, 8);
-        memcpy(&word[1], from + n - 8, 8);
-        memcpy(to, &word[0], 8);
-        memcpy(to + n - 8, &word[1], 8);
-    } else if (n >= 4) {
-        memcpy(&half[0], from, 4);
-        memcpy(&half[1], from + n - 4, 4);
-        memcpy(to, &half[0], 4);
-        memcpy(to + n - 4, &half[1], 4);
-    } else if (n > 0) {
-        const uint8_t first = from[0], middle = from[n / 2], last = from[n - 1];
-        to[0] = first;
-        to[n / 2] = middle;
-        to[n - 1] = last;
-    }
-}
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "values are copied as they stand");
 
 #endif

@@ -158,36 +158,6 @@ static sm_status fail_encoding(const smi_pq_leaf *l, sm_error *e)
 
 /* ---- strings --------------------------------------------------------------------------------- */
 
-/* Masks of the bytes of a view that a string of so many bytes uses. */
-static const uint64_t inline_mask[SM_VIEW_INLINE + 1][2] = {
-    {0x00000000ffffffff, 0},
-    {0x000000ffffffffff, 0},
-    {0x0000ffffffffffff, 0},
-    {0x00ffffffffffffff, 0},
-    {0xffffffffffffffff, 0},
-    {0xffffffffffffffff, 0x00000000000000ff},
-    {0xffffffffffffffff, 0x000000000000ffff},
-    {0xffffffffffffffff, 0x0000000000ffffff},
-    {0xffffffffffffffff, 0x00000000ffffffff},
-    {0xffffffffffffffff, 0x000000ffffffffff},
-    {0xffffffffffffffff, 0x0000ffffffffffff},
-    {0xffffffffffffffff, 0x00ffffffffffffff},
-    {0xffffffffffffffff, 0xffffffffffffffff},
-};
-
-/* Makes the view of a string. Reads 12 bytes from s whatever its length. */
-static inline void make_view(sm_view *v, const uint8_t *s, uint32_t len, const uint8_t *base,
-                             int32_t heap_index)
-{
-    v->words[0] = len | (uint64_t)smi_pq_le32(s) << 32;
-    if (len <= SM_VIEW_INLINE) {
-        v->words[0] &= inline_mask[len][0];
-        v->words[1] = smi_pq_le64(s + 4) & inline_mask[len][1];
-    } else {
-        v->words[1] = (uint32_t)heap_index | (uint64_t)(s - base) << 32;
-    }
-}
-
 /* Is there no byte over 0x7F? */
 static bool is_ascii(const uint8_t *p, const uint8_t *end)
 {
@@ -277,7 +247,7 @@ static sm_status raw_plain_bytes(smi_pq_leaf *l, int64_t n, sm_view *out, sm_err
         if (len > (uint64_t)(l->end - p)) {
             return fail_corrupt(l, e, "a string is longer than its page");
         }
-        make_view(&out[i], p, len, l->base, l->heap_index);
+        out[i] = sm_view_read(p, len, l->heap_index, p - l->base);
         p += len;
     }
     l->p = p;
@@ -292,7 +262,7 @@ static sm_status raw_plain_fixed(smi_pq_leaf *l, int64_t n, sm_view *out, sm_err
     }
     SM_TRY(heap_page(l, e));
     for (int64_t i = 0; i < n; i++) {
-        make_view(&out[i], l->p, len, l->base, l->heap_index);
+        out[i] = sm_view_read(l->p, len, l->heap_index, l->p - l->base);
         l->p += len;
     }
     return check_text(l, out, n, l->heap, e);
@@ -311,7 +281,7 @@ static sm_status raw_delta_length(smi_pq_leaf *l, int64_t n, sm_view *out, sm_er
         if (len[i] < 0 || len[i] > l->end - l->p) {
             return fail_corrupt(l, e, "a string is longer than its page");
         }
-        make_view(&out[i], l->p, (uint32_t)len[i], l->base, l->heap_index);
+        out[i] = sm_view_read(l->p, (uint32_t)len[i], l->heap_index, l->p - l->base);
         l->p += len[i];
     }
     return check_text(l, out, n, l->heap, e);
@@ -351,8 +321,8 @@ static sm_status raw_delta_bytes(smi_pq_leaf *l, int64_t n, sm_view *out, sm_err
     const uint8_t *last = l->last.data;
     uint8_t *at = block->data;
     for (int64_t i = 0; i < n && st == SM_OK; i++) {
-        smi_pq_copy_text(at, last, (size_t)prefix[i]);
-        smi_pq_copy_text(at + prefix[i], l->p, (size_t)suffix[i]);
+        sm_str_copy(at, last, (size_t)prefix[i]);
+        sm_str_copy(at + prefix[i], l->p, (size_t)suffix[i]);
         l->p += suffix[i];
         last = at;
         at += prefix[i] + suffix[i];
@@ -361,7 +331,7 @@ static sm_status raw_delta_bytes(smi_pq_leaf *l, int64_t n, sm_view *out, sm_err
     at = block->data;
     for (int64_t i = 0; i < n && st == SM_OK; i++) {
         const uint32_t len = (uint32_t)prefix[i] + (uint32_t)suffix[i];
-        make_view(&out[i], at, len, block->data, heap_index);
+        out[i] = sm_view_read(at, len, heap_index, at - block->data);
         at += len;
     }
     if (st == SM_OK) {
@@ -408,7 +378,7 @@ static sm_status raw_split_fixed(smi_pq_leaf *l, int64_t n, sm_view *out, sm_err
         st = add_heap(l, block, block->data, (int64_t)bytes, &heap_index, e);
     }
     for (int64_t i = 0; i < n && st == SM_OK; i++) {
-        make_view(&out[i], block->data + i * len, (uint32_t)len, block->data, heap_index);
+        out[i] = sm_view_read(block->data + i * len, (uint32_t)len, heap_index, i * len);
     }
     if (st == SM_OK) {
         st = check_text(l, out, n, l->heap, e);
@@ -515,8 +485,8 @@ static sm_status uuid_values(smi_pq_leaf *l, int64_t n, sm_view *out, sm_error *
     const sm_status st =
         l->into ? add_heap(l, block, block->data, (int64_t)bytes, &heap_index, e) : SM_OK;
     for (int64_t i = 0; i < n && st == SM_OK; i++) {
-        make_view(&out[i], block->data + i * UUID_TEXT_BYTES, UUID_TEXT_BYTES, block->data,
-                  heap_index);
+        out[i] = sm_view_read(block->data + i * UUID_TEXT_BYTES, UUID_TEXT_BYTES, heap_index,
+                              i * UUID_TEXT_BYTES);
     }
     if (!l->into) {
         l->dict_made = block;
@@ -928,7 +898,7 @@ sm_status smi_pq_leaf_flat(smi_pq_leaf *l, int64_t n_rows, sm_batch *into, sm_co
     }
     if (sm_type_is_bytes(type->id) && is_coded(l->encoding) && l->n_dict > 0 &&
         l->n_dict <= SM_BATCH_ROWS) {
-        SM_TRY(sm_batch_alloc(into, (size_t)n_rows * sizeof(uint32_t), &codes, e));
+        SM_TRY(sm_batch_alloc_raw(into, (size_t)n_rows * sizeof(uint32_t), &codes, e));
         SM_TRY(read_coded_rows(l, n_rows, codes, validity, &done, &n_set, e));
     }
     if (done < n_rows) {
@@ -936,7 +906,7 @@ sm_status smi_pq_leaf_flat(smi_pq_leaf *l, int64_t n_rows, sm_batch *into, sm_co
             SM_TRY(make_room(&l->values, n_rows, 1, e));
             rows = l->values.data;
         } else {
-            SM_TRY(sm_batch_alloc(into, (size_t)n_rows * (size_t)l->value_bytes, &rows, e));
+            SM_TRY(sm_batch_alloc_raw(into, (size_t)n_rows * (size_t)l->value_bytes, &rows, e));
         }
         if (done > 0) { /* only the first rows are codes. Nulls have code 0 and become empty */
             look_up_codes(l, codes, done, rows);
