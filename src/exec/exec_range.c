@@ -12,13 +12,15 @@
  * Large    A range that does not fit in a share of the memory goes through the sorter
  *          (exec_sorter.c), which needs no more than it is given.
  * Order    Total: by the number, then by the row's place in the input. So neither threads nor
- *          memory change what comes out.
+ *          memory change what comes out. A range's rows come in runs whose rows are in the order of
+ *          the input. The runs are put into that order; then a radix sort by the number suffices.
  * Why      Against runs that are merged: what is sorted and gathered at a time fits in the cache,
  *          rows take half as much memory, go to disk once and only those that have no room, and
  *          ranges are sorted side by side. */
 #include "exec/exec_range_int.h"
 #include "exec/exec_sorter_int.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define GROUP_ROWS  ((int64_t)65536) /* some MB, of which each range gets a thousand rows */
@@ -27,6 +29,8 @@
 /* Rows that wait until there are enough of them. */
 typedef struct row_group {
     smi_batches rows;
+    smi_run *runs;
+    int64_t n_runs, runs_cap;
     int64_t n_rows;
     size_t bytes; /* what batches share is counted for each */
 } row_group;
@@ -62,7 +66,7 @@ typedef struct range_end {
     smi_execution *exec;
     const sm_plan_node *node;
     sm_budget *budget;     /* of what is not in rows that are given: those may outlive the sort */
-    const sm_type *schema; /* the node's, and the place */
+    const sm_type *schema; /* the node's, and the place: the task, and the row in the task */
     int32_t key;           /* the column that is sorted by */
     int32_t *columns;      /* of the node's schema, in `schema`: all but the last */
     int32_t n_ranges;
@@ -77,6 +81,13 @@ typedef struct range_end {
     sm_mutex giving; /* taken before the other lock */
     int32_t n_begun; /* ranges below it belong to their tasks; changed under `giving` */
 } range_end;
+
+static void group_release(row_group *g)
+{
+    smi_batches_release(&g->rows);
+    sm_free(g->runs);
+    *g = (row_group){0};
+}
 
 static void parcels_add(parcels *l, const parcel *taken)
 {
@@ -284,9 +295,13 @@ static sm_status divide_group(range_end *s, row_group *g, sm_error *e)
     size_t *sizes = (size_t *)(void *)(blocks + n_ranges);
     uint32_t *ranges = (uint32_t *)(void *)(sizes + n_ranges);
     find_ranges(s, g, ranges);
-    SM_TRY_GOTO(st, done,
-                smi_parcels_pack(&g->rows, s->schema, ranges, s->n_ranges, s->exec->env->budget,
-                                 blocks, sizes, e));
+    const smi_group group = {.rows = &g->rows,
+                             .schema = s->schema,
+                             .runs = g->runs,
+                             .n_runs = g->n_runs,
+                             .ranges = ranges,
+                             .n_ranges = s->n_ranges};
+    SM_TRY_GOTO(st, done, smi_parcels_pack(&group, s->exec->env->budget, blocks, sizes, e));
     sm_mutex_lock(&s->lock);
     for (size_t i = 0; i < n_ranges; i++) {
         if (blocks[i]) {
@@ -300,54 +315,42 @@ static sm_status divide_group(range_end *s, row_group *g, sm_error *e)
     sm_mutex_unlock(&s->lock);
 done:
     sm_block_release(scratch);
-    smi_batches_release(&g->rows);
-    *g = (row_group){0};
+    group_release(g);
     return st == SM_OK ? spill_while_short(s, e) : st;
 }
 
 /* ---- the end --------------------------------------------------------------------------------- */
 
-/* The batch with the places of its rows. */
-static sm_status with_places(range_end *s, smi_driver *d, sm_batch *rows, sm_batch **out,
-                             sm_error *e)
+/* Counts n rows of a task, which go on with the group's last run, or begin one. */
+static void add_run(row_group *g, smi_task *task, int64_t n)
 {
-    const uint64_t first = (uint64_t)(uintptr_t)d->task->end_state; /* rows before, in the task */
-    void *places = NULL;
-    sm_batch *b = NULL;
+    const uint64_t before = (uint64_t)(uintptr_t)task->end_state; /* rows before, in the task */
+    const uint64_t place = task->ordinal << 32 | before;
+    const smi_run *last = g->n_runs > 0 ? &g->runs[g->n_runs - 1] : NULL;
 
-    SM_ASSERT(first + (uint64_t)rows->n_rows <= UINT32_MAX); /* places of two tasks stay apart */
-    SM_TRY(sm_batch_new(s->budget, s->schema, &b, e));
-    sm_batch_keep_all(b, rows);
-    const sm_status st = sm_batch_alloc(b, (size_t)rows->n_rows * sizeof(uint64_t), &places, e);
-    if (st != SM_OK) {
-        sm_batch_release(b);
-        return st;
+    SM_ASSERT(before + (uint64_t)n <= UINT32_MAX); /* places of two tasks stay apart */
+    task->end_state = (void *)(uintptr_t)(before + (uint64_t)n);
+    if (last && last->first + (uint64_t)last->n_rows == place) {
+        g->runs[g->n_runs - 1].n_rows += n;
+        return;
     }
-    for (int64_t i = 0; i < rows->n_rows; i++) {
-        ((uint64_t *)places)[i] = d->task->ordinal << 32 | (first + (uint64_t)i);
+    if (g->n_runs == g->runs_cap) {
+        g->runs_cap = g->runs_cap ? g->runs_cap * 2 : 8;
+        g->runs = sm_realloc(g->runs, (size_t)g->runs_cap * sizeof(*g->runs));
     }
-    memcpy(b->columns, rows->columns, (size_t)rows->n_columns * sizeof(*b->columns));
-    b->columns[rows->n_columns] =
-        (sm_column){.type = &sm_type_u64, .n_rows = rows->n_rows, .values = places};
-    b->n_rows = rows->n_rows;
-    d->task->end_state = (void *)(uintptr_t)(first + (uint64_t)rows->n_rows);
-    *out = b;
-    return SM_OK;
+    g->runs[g->n_runs++] = (smi_run){place, n};
 }
 
 static sm_status range_push(smi_end *end, smi_driver *d, sm_batch *rows, sm_error *e)
 {
     range_end *s = (range_end *)end;
     row_group *g = &s->groups[d->index];
-    sm_batch *placed = NULL;
 
     SM_ASSERT(rows->n_columns == s->schema->n_fields - 1);
-    const sm_status st = with_places(s, d, rows, &placed, e);
-    sm_batch_release(rows);
-    SM_TRY(st);
-    smi_batches_add(&g->rows, placed);
-    g->n_rows += placed->n_rows;
-    g->bytes += sm_batch_bytes(placed);
+    add_run(g, d->task, rows->n_rows);
+    smi_batches_add(&g->rows, rows);
+    g->n_rows += rows->n_rows;
+    g->bytes += sm_batch_bytes(rows);
     const bool is_worth_it = g->n_rows >= LEAST_GROUP || g->bytes > smi_memory_share(s->exec);
     const bool is_full =
         g->n_rows >= GROUP_ROWS || (is_worth_it && smi_memory_is_short(s->exec, 0));
@@ -403,7 +406,7 @@ static void range_init(range_end *s, smi_execution *exec, const sm_plan_node *no
 static void range_release(range_end *s)
 {
     for (int i = 0; i < s->exec->n_drivers; i++) {
-        smi_batches_release(&s->groups[i].rows);
+        group_release(&s->groups[i]);
     }
     for (int32_t i = 0; i < s->n_ranges; i++) {
         parcels_release(&s->ranges[i].held);
@@ -437,83 +440,133 @@ static sm_status give(range_end *s, smi_driver *d, sm_batch *rows, sm_error *e)
     return smi_give(d, s->node, d->pipe->first, rows, e);
 }
 
-/* A number of some bits. */
-typedef struct field {
-    uint64_t least, most;
-} field;
+/* Rows of a range that follow each other in the input, from `begin` on, before `end`. */
+typedef struct stretch {
+    uint64_t first; /* place */
+    int64_t begin, end;
+} stretch;
 
-static void see(field *f, uint64_t v)
+static int by_place(const void *x, const void *y)
 {
-    f->least = v < f->least ? v : f->least;
-    f->most = v > f->most ? v : f->most;
+    const uint64_t a = ((const stretch *)x)->first, b = ((const stretch *)y)->first;
+    return a < b ? -1 : a > b;
 }
 
-static int bits_of(const field *f)
+/* The stretches of n > 0 places, in the order of the input; to be freed. */
+static stretch *find_stretches(const uint64_t *places, int64_t n, int64_t *n_found)
 {
-    return f->most == f->least ? 0 : 64 - __builtin_clzll(f->most - f->least);
+    int64_t cap = 0;
+    stretch *all = NULL;
+
+    *n_found = 0;
+    for (int64_t i = 0; i < n; i++) {
+        if (i > 0 && places[i] == places[i - 1] + 1) {
+            continue;
+        }
+        if (*n_found == cap) {
+            cap = cap ? cap * 2 : 128;
+            all = sm_realloc(all, (size_t)cap * sizeof(*all));
+        }
+        all[(*n_found)++] = (stretch){places[i], i, n};
+        if (*n_found > 1) {
+            all[*n_found - 2].end = i;
+        }
+    }
+    qsort(all, (size_t)*n_found, sizeof(*all), by_place);
+    return all;
 }
 
-/* Sorts entries by the low `bits` of their prefixes, a byte at a time; `spare` has room for as
- * many. Returns where they are then: one of the two. */
-static smi_sort_row *sort_bytes(smi_sort_row *rows, smi_sort_row *spare, int64_t n, int bits)
+static int bits_of(uint64_t most)
 {
-    for (int shift = 0; shift < bits; shift += 8) {
-        uint32_t ends[256] = {0};
+    return most == 0 ? 0 : 64 - __builtin_clzll(most);
+}
+
+#define DIGIT_BITS 11 /* counts that fit into the first cache */
+
+/* Sorts n numbers by their bits from `low` on, of which there are `bits`; `spare` has room for as
+ * many. Numbers that are equal there keep their order. Returns where they are then: one of the
+ * two. */
+static uint64_t *sort_bits(uint64_t *numbers, uint64_t *spare, int64_t n, int low, int bits)
+{
+    const int n_digits = (bits + DIGIT_BITS - 1) / DIGIT_BITS;
+    const int digit = n_digits > 0 ? (bits + n_digits - 1) / n_digits : 0;
+    const uint64_t mask = ((uint64_t)1 << digit) - 1;
+
+    for (int k = 0; k < n_digits; k++) {
+        const int shift = low + k * digit;
+        uint32_t ends[1 << DIGIT_BITS] = {0};
         uint32_t sum = 0;
         for (int64_t i = 0; i < n; i++) {
-            ends[rows[i].prefix >> shift & 255]++;
+            ends[numbers[i] >> shift & mask]++;
         }
-        for (int k = 0; k < 256; k++) { /* first where each begins */
-            const uint32_t some = ends[k];
-            ends[k] = sum;
+        for (uint64_t v = 0; v <= mask; v++) { /* first where each begins */
+            const uint32_t some = ends[v];
+            ends[v] = sum;
             sum += some;
         }
         for (int64_t i = 0; i < n; i++) {
-            spare[ends[rows[i].prefix >> shift & 255]++] = rows[i];
+            spare[ends[numbers[i] >> shift & mask]++] = numbers[i];
         }
-        smi_sort_row *swap = rows;
-        rows = spare;
+        uint64_t *swap = numbers;
+        numbers = spare;
         spare = swap;
     }
-    return rows;
+    return numbers;
 }
 
-/* The order of rows, as smi_sort_rows() gives it: *order is in *block. Number, task and row in the
- * task nearly always fit into 64 bits together. */
-static sm_status sort_range(range_end *s, sm_batch *rows, sm_block **block,
-                            const smi_sort_row **order, sm_error *e)
+/* The rows in order, as the comparison of whole keys gives it. */
+static sm_status sort_slowly(range_end *s, sm_batch *rows, int32_t *order, sm_error *e)
 {
     const smi_batches list = {.items = &rows, .n = 1};
     const smi_sort_spec spec = spec_of(s, &list);
-    const sm_column *key = &rows->columns[s->key];
-    const uint64_t *numbers = key->values, *places = rows->columns[spec.place].values;
-    field number = {UINT64_MAX, 0}, task = {UINT64_MAX, 0}, row = {UINT64_MAX, 0};
+    sm_block *block = NULL;
     int64_t n = rows->n_rows;
 
+    SM_TRY(smi_sort_rows(s->exec, &spec, s->budget, &block, &n, e));
+    const smi_sort_row *sorted = (const smi_sort_row *)(void *)block->data;
     for (int64_t i = 0; i < n; i++) {
-        const uint64_t place = places[sm_column_at(&rows->columns[spec.place], i)];
-        see(&number, numbers[sm_column_at(key, i)]);
-        see(&task, place >> 32);
-        see(&row, place & UINT32_MAX);
+        order[i] = (int32_t)sorted[i].ref.row;
     }
-    const int row_bits = bits_of(&row), low_bits = row_bits + bits_of(&task);
-    const int bits = low_bits + bits_of(&number);
-    if (bits > 64 || low_bits == 64 || n > INT32_MAX) {
-        SM_TRY(smi_sort_rows(s->exec, &spec, s->budget, block, &n, e));
-        *order = (const smi_sort_row *)(void *)(*block)->data;
-        return SM_OK;
+    sm_block_release(block);
+    return SM_OK;
+}
+
+/* The order of a range's rows: *order is in *block. A number, without what all have in common, and
+ * that of the row nearly always fit into 64 bits together. */
+static sm_status sort_range(range_end *s, sm_batch *rows, sm_block **block, int32_t **order,
+                            sm_error *e)
+{
+    const sm_column *key = &rows->columns[s->key];
+    const uint64_t *numbers = key->values;
+    const uint64_t *places = rows->columns[rows->n_columns - 1].values;
+    const int64_t n = rows->n_rows;
+    uint64_t least = UINT64_MAX, most = 0;
+    int64_t n_stretches = 0, at = 0;
+
+    SM_ASSERT(n > 0 && n <= INT32_MAX);
+    for (int64_t i = 0; i < (key->layout == SM_CONST ? 1 : n); i++) {
+        least = numbers[i] < least ? numbers[i] : least;
+        most = numbers[i] > most ? numbers[i] : most;
     }
-    SM_TRY(sm_block_new(s->budget, 2 * (size_t)n * sizeof(smi_sort_row), block, e));
-    smi_sort_row *entries = (smi_sort_row *)(void *)(*block)->data;
+    const int low = bits_of((uint64_t)n - 1), bits = bits_of(most - least);
+    SM_TRY(sm_block_new(s->budget, 2 * (size_t)n * sizeof(uint64_t), block, e));
+    uint64_t *entries = (uint64_t *)(void *)(*block)->data;
+    if (low + bits > 64) {
+        *order = (int32_t *)(void *)entries;
+        return sort_slowly(s, rows, *order, e);
+    }
+    stretch *all = find_stretches(places, n, &n_stretches);
+    for (int64_t k = 0; k < n_stretches; k++) {
+        for (int64_t i = all[k].begin; i < all[k].end; i++) {
+            entries[at++] = (numbers[sm_column_at(key, i)] - least) << low | (uint64_t)i;
+        }
+    }
+    sm_free(all);
+    const uint64_t *sorted = sort_bits(entries, entries + n, n, low, bits);
+    *order = (int32_t *)(void *)(sorted == entries ? entries + n : entries);
     for (int64_t i = 0; i < n; i++) {
-        const uint64_t place = places[sm_column_at(&rows->columns[spec.place], i)];
-        entries[i] = (smi_sort_row){
-            .prefix = (numbers[sm_column_at(key, i)] - number.least) << low_bits |
-                      ((place >> 32) - task.least) << row_bits | ((place & UINT32_MAX) - row.least),
-            .ref = {.row = (uint32_t)i},
-        };
+        (*order)[i] = (int32_t)(sorted[i] & (((uint64_t)1 << low) - 1));
     }
-    *order = sort_bytes(entries, entries + n, n, bits);
     return sm_check_cancel(s->budget, e);
 }
 
@@ -521,21 +574,18 @@ static sm_status sort_range(range_end *s, sm_batch *rows, sm_block **block,
 static sm_status give_rows(range_end *s, smi_driver *d, sm_batch *rows, sm_error *e)
 {
     const int64_t n = rows->n_rows;
-    const smi_sort_row *order = NULL;
     sm_batch *shown = NULL; /* without the place */
     sm_block *block = NULL;
-    int32_t numbers[SM_BATCH_ROWS];
+    int32_t *order = NULL;
 
     sm_status st = sort_range(s, rows, &block, &order, e);
     st = st == SM_OK ? sm_batch_project(rows, s->node->schema, s->columns, &shown, e) : st;
     for (int64_t at = 0; at < n && st == SM_OK && !smi_pipe_is_past(d->pipe, d->task->ordinal);) {
+        const int64_t some = n - at < SM_BATCH_ROWS ? n - at : SM_BATCH_ROWS;
         sm_batch *b = NULL;
-        int64_t some = 0;
-        for (; some < SM_BATCH_ROWS && at < n; some++, at++) {
-            numbers[some] = (int32_t)order[at].ref.row;
-        }
-        st = sm_batch_gather(shown, numbers, some, s->exec->env->budget, &b, e);
+        st = sm_batch_gather(shown, order + at, some, s->exec->env->budget, &b, e);
         st = st == SM_OK ? give(s, d, b, e) : st;
+        at += some;
     }
     sm_batch_release(shown);
     sm_block_release(block);

@@ -12,6 +12,8 @@
  *            CODES     texts of which the group's batches have few, by dictionaries and constants:
  *                      lengths (u32) and bytes of the entries; a byte a row, none for one entry
  *            TEXTS     lengths, of 1, 2 or 4 bytes; then the bytes
+ *            PLACES    the last column. Of each run of which the parcel has rows: the number of the
+ *                      first of them in the parcel (u32); then the places of the runs (u64)
  * Method   A group is packed column by column: its rows are read in their order, and written behind
  *          each other into as many places as there are ranges. So both sides stay in the cache.
  *          Where a write is wider than its value, the rest lies in what is written later, or in the
@@ -29,9 +31,17 @@
 #define SLOTS        1024
 #define CHUNK        1024 /* rows whose numbers are looked at together */
 
-typedef enum parcel_kind { KIND_NONE, KIND_NUMBERS, KIND_WIDE, KIND_CODES, KIND_TEXTS } parcel_kind;
+typedef enum parcel_kind {
+    KIND_NONE,
+    KIND_NUMBERS,
+    KIND_WIDE,
+    KIND_CODES,
+    KIND_TEXTS,
+    KIND_PLACES,
+} parcel_kind;
 
-/* What a parcel says of a column; it is the same in all parcels of a group but for text_bytes. */
+/* What a parcel says of a column; it is the same in all parcels of a group but for text_bytes, and
+ * for the runs, which are the entries of PLACES. */
 typedef struct column_head {
     uint8_t kind, width, has_nulls, pad;
     uint32_t n_entries, entries_bytes, text_bytes;
@@ -82,15 +92,25 @@ typedef struct pack_column {
     uint32_t *text_bytes; /* KIND_TEXTS: one a range */
 } pack_column;
 
+/* The rows of a run that one range gets. */
+typedef struct part {
+    uint32_t range, first_row; /* in the parcel */
+    uint64_t place;
+} part;
+
 typedef struct packing {
     const smi_batches *rows;
     const sm_type *schema;
+    int32_t n_columns; /* without the place */
     const uint32_t *ranges;
     int32_t n_ranges;
-    uint32_t *n_rows; /* one a range */
-    uint8_t **at;     /* where the next column begins, one a range */
-    uint8_t **next;   /* where the next row goes, one a range; of texts the length, */
-    uint8_t **bytes;  /* and their bytes */
+    uint32_t *n_rows;  /* one a range */
+    uint32_t *n_parts; /* likewise */
+    part *parts;       /* run by run */
+    int64_t n_all_parts, parts_cap;
+    uint8_t **at;    /* where the next column begins, one a range */
+    uint8_t **next;  /* where the next row goes, one a range; of texts the length, */
+    uint8_t **bytes; /* and their bytes */
     pack_column *columns;
 } packing;
 
@@ -287,6 +307,10 @@ static column_head head_in(const packing *p, int32_t k, int32_t range)
 {
     column_head h = p->columns[k].head;
     h.text_bytes = h.kind == KIND_TEXTS ? p->columns[k].text_bytes[range] : 0;
+    if (h.kind == KIND_PLACES) {
+        h.n_entries = p->n_parts[range];
+        h.entries_bytes = h.n_entries * (uint32_t)sizeof(uint64_t);
+    }
     return h;
 }
 
@@ -406,11 +430,27 @@ static void put_text(packing *p, uint32_t range, int width, sm_str s)
 {
     const uint32_t len = (uint32_t)s.len;
 
-    memcpy(p->next[range], &len, (size_t)width);
+    if (width == 1) {
+        *p->next[range] = (uint8_t)len;
+    } else {
+        memcpy(p->next[range], &len, width == 2 ? sizeof(uint16_t) : sizeof(len));
+    }
     p->next[range] += width;
-    if (s.len > 0) {
-        memcpy(p->bytes[range], s.data, s.len);
-        p->bytes[range] += s.len;
+    sm_str_copy(p->bytes[range], s.data, s.len);
+    p->bytes[range] += s.len;
+}
+
+static void put_places(packing *p)
+{
+    for (int32_t r = 0; r < p->n_ranges; r++) {
+        p->bytes[r] = p->n_rows[r] > 0 ? p->next[r] + p->n_parts[r] * sizeof(uint32_t) : NULL;
+    }
+    for (int64_t i = 0; i < p->n_all_parts; i++) {
+        const part *x = &p->parts[i];
+        memcpy(p->next[x->range], &x->first_row, sizeof(x->first_row));
+        memcpy(p->bytes[x->range], &x->place, sizeof(x->place));
+        p->next[x->range] += sizeof(x->first_row);
+        p->bytes[x->range] += sizeof(x->place);
     }
 }
 
@@ -457,6 +497,9 @@ static void put_column(packing *p, int32_t k)
     case KIND_TEXTS:
         put_texts(p, k);
         break;
+    case KIND_PLACES:
+        put_places(p);
+        break;
     default:
         break;
     }
@@ -466,43 +509,66 @@ static void put_column(packing *p, int32_t k)
     }
 }
 
-static void count_rows(packing *p)
+static void add_part(packing *p, const part *x)
 {
+    if (p->n_all_parts == p->parts_cap) {
+        p->parts_cap = p->parts_cap ? p->parts_cap * 2 : 256;
+        p->parts = sm_realloc(p->parts, (size_t)p->parts_cap * sizeof(*p->parts));
+    }
+    p->parts[p->n_all_parts++] = *x;
+    p->n_parts[x->range]++;
+}
+
+/* Counts the rows of each range, and finds which runs they are of. */
+static void count_rows(packing *p, const smi_run *runs, int64_t n_runs)
+{
+    int64_t *last_run = sm_alloc_zero((size_t)p->n_ranges * sizeof(*last_run)); /* + 1 */
     int64_t row = 0;
 
-    for (int64_t b = 0; b < p->rows->n; b++) {
-        for (int64_t i = 0; i < p->rows->items[b]->n_rows; i++) {
-            SM_ASSERT(p->ranges[row] < (uint32_t)p->n_ranges);
-            p->n_rows[p->ranges[row++]]++;
+    for (int64_t i = 0; i < n_runs; i++) {
+        for (const int64_t end = row + runs[i].n_rows; row < end; row++) {
+            const uint32_t range = p->ranges[row];
+            SM_ASSERT(range < (uint32_t)p->n_ranges);
+            if (last_run[range] != i + 1) {
+                last_run[range] = i + 1;
+                add_part(p, &(part){range, p->n_rows[range], runs[i].first});
+            }
+            p->n_rows[range]++;
         }
     }
+    sm_free(last_run);
 }
 
 static void packing_release(packing *p)
 {
-    for (int32_t k = 0; k < p->schema->n_fields; k++) {
+    for (int32_t k = 0; k < p->n_columns; k++) {
         sm_free(p->columns[k].entries);
         sm_free(p->columns[k].maps);
         sm_free(p->columns[k].text_bytes);
     }
     sm_free(p->columns);
+    sm_free(p->parts);
+    sm_free(p->n_parts);
     sm_free(p->n_rows);
     sm_free(p->at);
     sm_free(p->next);
     sm_free(p->bytes);
 }
 
-sm_status smi_parcels_pack(const smi_batches *rows, const sm_type *schema, const uint32_t *ranges,
-                           int32_t n_ranges, sm_budget *budget, sm_block **out, size_t *sizes,
+sm_status smi_parcels_pack(const smi_group *group, sm_budget *budget, sm_block **out, size_t *sizes,
                            sm_error *e)
 {
-    SM_ASSERT(rows->n > 0 && n_ranges > 0 && smi_parcel_can(schema));
+    const sm_type *schema = group->schema;
+    const int32_t n_ranges = group->n_ranges;
     const size_t n = (size_t)n_ranges;
-    packing p = {.rows = rows,
+    SM_ASSERT(group->rows->n > 0 && group->n_runs > 0 && n_ranges > 0 && smi_parcel_can(schema));
+    packing p = {.rows = group->rows,
                  .schema = schema,
-                 .ranges = ranges,
+                 .n_columns = schema->n_fields - 1,
+                 .ranges = group->ranges,
                  .n_ranges = n_ranges,
                  .n_rows = sm_alloc_zero(n * sizeof(*p.n_rows)),
+                 .n_parts = sm_alloc_zero(n * sizeof(*p.n_parts)),
                  .at = sm_alloc_zero(n * sizeof(*p.at)),
                  .next = sm_alloc_zero(n * sizeof(*p.next)),
                  .bytes = sm_alloc_zero(n * sizeof(*p.bytes)),
@@ -510,10 +576,11 @@ sm_status smi_parcels_pack(const smi_batches *rows, const sm_type *schema, const
     sm_status st = SM_OK;
 
     memset(out, 0, n * sizeof(sm_block *));
-    count_rows(&p);
-    for (int32_t k = 0; k < schema->n_fields && st == SM_OK; k++) {
+    count_rows(&p, group->runs, group->n_runs);
+    for (int32_t k = 0; k < p.n_columns && st == SM_OK; k++) {
         st = plan_column(&p, k, e);
     }
+    p.columns[p.n_columns].head.kind = KIND_PLACES;
     st = st == SM_OK ? make_blocks(&p, budget, out, sizes, e) : st;
     for (int32_t k = 0; k < schema->n_fields && st == SM_OK; k++) {
         st = sm_check_cancel(budget, e);
@@ -662,11 +729,12 @@ static sm_status unpack_numbers(const unpacking *u, sm_column *out, sm_error *e)
     void *values = NULL;
     int64_t row = 0;
 
-    SM_TRY(sm_batch_alloc(u->into,
-                          is_const  ? sizeof(uint64_t)
-                          : is_bool ? sm_bits_bytes(u->n_rows)
-                                    : n * (size_t)width,
-                          &values, e));
+    if (is_const || is_bool) { /* bits are set one by one */
+        SM_TRY(sm_batch_alloc(u->into, is_const ? sizeof(uint64_t) : sm_bits_bytes(u->n_rows),
+                              &values, e));
+    } else {
+        SM_TRY(sm_batch_alloc_raw(u->into, n * (size_t)width, &values, e));
+    }
     out->values = values;
     if (is_const) {
         out->layout = SM_CONST;
@@ -684,7 +752,7 @@ static sm_status unpack_wide(const unpacking *u, sm_column *out, sm_error *e)
 {
     void *values = NULL;
 
-    SM_TRY(sm_batch_alloc(u->into, (size_t)u->n_rows * sizeof(sm_i128), &values, e));
+    SM_TRY(sm_batch_alloc_raw(u->into, (size_t)u->n_rows * sizeof(sm_i128), &values, e));
     out->values = values;
     for (int64_t k = 0; k < u->n; k++) {
         const size_t bytes = (size_t)u->columns[k].n_rows * sizeof(sm_i128);
@@ -694,45 +762,73 @@ static sm_status unpack_wide(const unpacking *u, sm_column *out, sm_error *e)
     return SM_OK;
 }
 
-static uint32_t length_at(const uint8_t *lengths, int64_t i, int width)
+static uint32_t u32_at(const uint8_t *numbers, uint32_t i)
 {
-    uint32_t len = 0;
-    memcpy(&len, lengths + i * width, (size_t)width);
-    return len;
+    uint32_t v;
+    memcpy(&v, numbers + i * sizeof(v), sizeof(v));
+    return v;
 }
 
-/* The entry of a parcel's dictionary, and where it stands in its bytes. */
-static sm_str entry_at(const parcel_column *c, uint32_t number, uint32_t *off)
+static sm_status unpack_places(const unpacking *u, sm_column *out, sm_error *e)
 {
-    *off = 0;
-    for (uint32_t i = 0; i < number; i++) {
-        *off += length_at(c->entries, i, sizeof(uint32_t));
+    void *values = NULL;
+
+    SM_TRY(sm_batch_alloc_raw(u->into, (size_t)u->n_rows * sizeof(uint64_t), &values, e));
+    out->values = values;
+    uint64_t *to = values;
+    for (int64_t k = 0; k < u->n; k++) {
+        const parcel_column *c = &u->columns[k];
+        SM_ASSERT(c->head.kind == KIND_PLACES && c->head.n_entries > 0);
+        for (uint32_t i = 0; i < c->head.n_entries; i++) {
+            const uint32_t first = u32_at(c->entries, i);
+            const uint32_t end =
+                i + 1 < c->head.n_entries ? u32_at(c->entries, i + 1) : (uint32_t)c->n_rows;
+            uint64_t place = 0;
+            memcpy(&place, c->entry_bytes + i * sizeof(place), sizeof(place));
+            for (uint32_t row = first; row < end; row++) {
+                *to++ = place++;
+            }
+        }
     }
-    return (sm_str){(const char *)c->entry_bytes + *off,
-                    length_at(c->entries, number, sizeof(uint32_t))};
+    SM_ASSERT(to == (uint64_t *)values + u->n_rows);
+    return SM_OK;
+}
+
+/* Entry i of a parcel's dictionary, which begins at *off of its bytes; moves *off behind it. */
+static sm_str next_entry(const parcel_column *c, uint32_t i, uint32_t *off)
+{
+    const sm_str entry = {(const char *)c->entry_bytes + *off, u32_at(c->entries, i)};
+    *off += (uint32_t)entry.len;
+    return entry;
+}
+
+static void unpack_coded_views(const parcel_column *c, int32_t k, sm_view *views)
+{
+    sm_view few[MOST_ENTRIES];
+
+    for (uint32_t i = 0, off = 0; i < c->head.n_entries; i++) {
+        const uint32_t first = off;
+        const sm_str s = next_entry(c, i, &off);
+        few[i] = sm_view_make((const uint8_t *)s.data, (int32_t)s.len, k, (int32_t)first);
+    }
+    for (int64_t i = 0; i < c->n_rows; i++) {
+        const bool is_null = c->valid && !c->valid[i];
+        views[i] = is_null ? (sm_view){0} : few[c->head.width > 0 ? c->values[i] : 0];
+    }
 }
 
 /* Writes the views of a parcel's texts, which are in heap buffer k. */
 static void unpack_views_of(const parcel_column *c, int32_t k, sm_view *views)
 {
-    sm_view few[MOST_ENTRIES];
+    const int width = c->head.width;
+    const uint32_t mask = width == 4 ? UINT32_MAX : ((uint32_t)1 << width * 8) - 1;
     uint32_t off = 0;
 
-    if (c->head.kind == KIND_CODES) {
-        for (uint32_t i = 0; i < c->head.n_entries; i++) {
-            const sm_str s = entry_at(c, i, &off);
-            few[i] = sm_view_make((const uint8_t *)s.data, (int32_t)s.len, k, (int32_t)off);
-        }
-        for (int64_t i = 0; i < c->n_rows; i++) {
-            if (!c->valid || c->valid[i]) {
-                views[i] = few[c->head.width > 0 ? c->values[i] : 0];
-            }
-        }
-        return;
-    }
     for (int64_t i = 0; i < c->n_rows; i++) {
-        const uint32_t len = length_at(c->values, i, c->head.width);
-        views[i] = sm_view_make(c->text + off, (int32_t)len, k, (int32_t)off);
+        uint32_t len = 0;
+        memcpy(&len, c->values + i * width, sizeof(len)); /* the padding may be read */
+        len &= mask;
+        views[i] = sm_view_read(c->text + off, len, k, off);
         off += len;
     }
 }
@@ -742,8 +838,8 @@ static sm_status unpack_views(const unpacking *u, sm_column *out, sm_error *e)
     void *views = NULL, *heap = NULL;
     int64_t row = 0;
 
-    SM_TRY(sm_batch_alloc(u->into, (size_t)u->n_rows * sizeof(sm_view), &views, e));
-    SM_TRY(sm_batch_alloc(u->into, (size_t)u->n * sizeof(sm_heap_buf), &heap, e));
+    SM_TRY(sm_batch_alloc_raw(u->into, (size_t)u->n_rows * sizeof(sm_view), &views, e));
+    SM_TRY(sm_batch_alloc_raw(u->into, (size_t)u->n * sizeof(sm_heap_buf), &heap, e));
     for (int64_t k = 0; k < u->n; k++) {
         const parcel_column *c = &u->columns[k];
         const bool is_coded = c->head.kind == KIND_CODES;
@@ -751,7 +847,11 @@ static sm_status unpack_views(const unpacking *u, sm_column *out, sm_error *e)
             .data = is_coded ? c->entry_bytes : c->text,
             .size_bytes = is_coded ? c->head.entries_bytes : c->head.text_bytes,
         };
-        unpack_views_of(c, (int32_t)k, (sm_view *)views + row);
+        if (is_coded) {
+            unpack_coded_views(c, (int32_t)k, (sm_view *)views + row);
+        } else {
+            unpack_views_of(c, (int32_t)k, (sm_view *)views + row);
+        }
         row += c->n_rows;
     }
     out->values = views;
@@ -769,14 +869,14 @@ static sm_status unpack_codes(const unpacking *u, entry_set *s, sm_column *out, 
     int64_t row = 0;
 
     *fits = true;
-    SM_TRY(sm_batch_alloc(u->into, (size_t)u->n_rows * sizeof(int32_t), &codes_mem, e));
+    SM_TRY(sm_batch_alloc_raw(u->into, (size_t)u->n_rows * sizeof(int32_t), &codes_mem, e));
     int32_t *codes = codes_mem;
     for (int64_t k = 0; k < u->n && *fits; k++) {
         const parcel_column *c = &u->columns[k];
         uint32_t off = 0;
         *fits = c->head.kind == KIND_CODES;
         for (uint32_t i = 0; i < c->head.n_entries && *fits; i++) {
-            map[i] = number_of(s, entry_at(c, i, &off));
+            map[i] = number_of(s, next_entry(c, i, &off));
             *fits = map[i] >= 0;
         }
         for (int64_t i = 0; i < c->n_rows && *fits; i++, row++) {
@@ -851,6 +951,9 @@ static sm_status unpack_column(unpacking *u, int32_t k, sm_column *out, sm_error
 
     read_heads(u, k);
     *out = (sm_column){.type = type, .n_rows = u->n_rows};
+    if (k == u->into->n_columns - 1) {
+        return unpack_places(u, out, e);
+    }
     SM_TRY(unpack_validity(u, out, e));
     if (sm_type_is_bytes(type->id)) {
         return unpack_texts(u, out, e);
