@@ -48,10 +48,10 @@ bool sm_str_eq_nocase(sm_str a, sm_str b);   /* ignores the case of ASCII letter
 /** -1, 0 or 1: compares bytes as unsigned; a prefix comes before the longer string. */
 int sm_str_cmp(sm_str a, sm_str b);
 
-/* ---- copying ---------------------------------------------------------------------------------- */
+/* ---- copying --------------------------------------------------------------------------------- */
 
-/** memcpy for texts, most of which are short: copies parts that may overlap. `text` may be NULL where
- * n is 0. */
+/** memcpy for texts, most of which are short: copies parts that may overlap. `text` may be NULL
+ * where n is 0. */
 static inline void sm_str_copy(void *dst, const void *text, size_t n)
 {
     const uint8_t *from = text;

@@ -43,8 +43,8 @@
 
 /* Rows that are sorted at a time: their columns take some MB, so that they stay in the cache while
  * they are gathered. And in how many parts a table is sorted at most, as each part gets its rows in
- * pieces: 65,536 rows are divided at a time. 60 million rows within 96 MB: 27 CPU seconds with 1,024
- * parts; with 512 and with 256 a part has no room. */
+ * pieces: 65,536 rows are divided at a time. 60 million rows within 96 MB: 27 CPU seconds with
+ * 1,024 parts; with 512 and with 256 a part has no room. */
 #define RANGE_ROWS  32768
 #define MOST_RANGES 1024
 

@@ -645,8 +645,8 @@ static void read_heads(const sm_column *c, int64_t first, int32_t n, uint64_t *h
     }
 }
 
-/* The first boundary that is not less than the value of a row; `at` is the first by heads, and there
- * is one with the row's head. */
+/* The first boundary that is not less than the value of a row; `at` is the first by heads, and has
+ * the head of the row. */
 static int64_t look_closer(const boundaries *b, int64_t at, uint64_t head, const sm_column *c,
                            int64_t row)
 {

@@ -300,8 +300,8 @@ static void test_expr(void **state)
     sm_arena_free(a);
 }
 
-/* Numbers and texts of which many share their first bytes, as the rows' kernels rank them and one by
- * one, for trees of each height. */
+/* Numbers and texts of which many share their first bytes, as the rows' kernels rank them and one
+ * by one, for trees of each height. */
 static void test_versions(void **state)
 {
     enum { ROWS = 3000 };

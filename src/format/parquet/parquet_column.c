@@ -15,8 +15,8 @@
  * Codes     Every chunk begins with a dictionary. It is given up after TRY_VALUES values (or at the
  *           end of the first page, if that comes sooner) if more than half of them were new; and
  *           later when it is full. Where three quarters were new, the next chunk gives it up after
- *           FEW_VALUES already if seven eighths of those are new. The codes of the current page then become values again, so no
- *           page mixes the two.
+ *           FEW_VALUES already if seven eighths of those are new. The codes of the current page
+ *           then become values again, so no page mixes the two.
  * Encodings Without codes, integers are stored plain or as differences, and texts with a length
  *           before each, with all lengths first, or without what they share with the text before
  *           them. The first such page of a column in a file is encoded and compressed in each of

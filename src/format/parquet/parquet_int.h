@@ -833,8 +833,8 @@ sm_status smi_pq_column_end(smi_pq_column *c, sm_error *e) SM_MUST_USE;
 /** Empties it for the next row group. */
 void smi_pq_column_reset(smi_pq_column *c);
 
-/** Makes room for `more` bytes and returns their place. For buffers without bound and budget, as those
- * of the writer, which counts them; so it cannot fail. */
+/** Makes room for `more` bytes and returns their place. For buffers without bound and budget, as
+ * those of the writer, which counts them; so it cannot fail. */
 static inline uint8_t *smi_pq_room(sm_buf *b, size_t more)
 {
     SM_ASSERT(b->max_bytes == 0 && !b->budget);
