@@ -335,10 +335,10 @@ static void test_versions(void **state)
         sm_error e = {0};
         setenv("SMELT_ISA", levels[k % SM_COUNT(levels)], 1);
         show(s, types, 2, rows, samples[k / SM_COUNT(levels)]);
-        const smi_curve *c = smi_curve_new(SM_CURVE_ZORDER, s, a);
+        const smi_curve *c = smi_curve_new(SM_CURVE_ZORDER, s, 64, a);
         assert_ok(sm_batch_new(NULL, schema, &into, &e), &e);
-        assert_ok(sm_expr_eval(smi_curve_expr(c, schema, columns, a), in, NULL, into, &keys, &e),
-                  &e);
+        assert_ok(
+            sm_expr_eval(smi_curve_expr(c, schema, columns, -1, a), in, NULL, into, &keys, &e), &e);
         for (int64_t i = 0; i < ROWS; i++) {
             const uint32_t ranks[] = {smi_curve_rank(c, 0, rows[i * 2]),
                                       smi_curve_rank(c, 1, rows[i * 2 + 1])};
