@@ -365,6 +365,8 @@ static sm_status shape_rows(smi_scan *s, const smi_morsel *m, sm_batch *rows, sm
         const int32_t c = node->as.scan.columns[i];
         if (c < n_stored) {
             b->columns[i] = rows->columns[s->place[i]];
+        } else if (s->dataset->numbers_rows && c == s->dataset->schema->n_fields - 1) {
+            b->columns[i] = rows->columns[rows->n_columns - 1];
         } else {
             const sm_value v = s->dataset->files[m->file].constants[c - n_stored];
             SM_TRY_GOTO(st, done, sm_column_constant(v, rows->n_rows, b, &b->columns[i], e));

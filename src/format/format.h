@@ -98,6 +98,8 @@ typedef struct sm_dataset {
     const void *options;   /* of sm_format.opts_bytes */
     const sm_type *schema; /* stored columns, then the constant ones */
     int32_t n_constants;
+    bool numbers_rows; /* parquet: the last constant column (BIGINT) is the file's constant plus the
+                        * number of the row in the file, from 0; deleted rows are counted */
     sm_datafile *files;
     int64_t n_files;
     const sm_lister *lister; /* not NULL: there are no files yet, each scan lists them for itself */
@@ -289,7 +291,8 @@ struct sm_format {
     sm_status (*begin)(sm_reader *r, sm_file *f, const sm_morsel *m, sm_block *const *blocks,
                        const size_t *lens, sm_error *e);
     /* Reads the next batch, of at most SM_BATCH_ROWS rows. Its columns are the projected ones, and
-     * its `schema` is good until reader_free.
+     * behind them the last constant one where the dataset numbers_rows. Its `schema` is good until
+     * reader_free.
      * SM_OK    *rows, *refused or both; NULL where there are none. The caller owns them.
      * SM_MORE  the morsel needs bytes that it was not given: *more says which. Call feed with them,
      *          then pull again.

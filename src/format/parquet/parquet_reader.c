@@ -17,7 +17,8 @@
  *           first page are decoded and dropped. If a leaf that is read has repeated values, all
  *           pages of the row group are read.
  * Deleted   Rows that the dataset leaves out (sm_deletes) are decoded and dropped from each batch.
- *           They are told by their number in the file, from 0 over all row groups.
+ *           They are told by their number in the file, from 0 over all row groups. A dataset may
+ *           ask for the numbers of the rows that are read (numbers_rows).
  *
  * Called by exec through sm_format_parquet. */
 
@@ -64,11 +65,13 @@ typedef struct pq_file {
     sm_str *unknown; /* paths of columns that no field takes, if those are looked for */
     int64_t n_unknown;
     sm_block *deleted; /* one bit for each row of the file; NULL: none is deleted */
+    int64_t number;    /* of its first row, where the dataset numbers rows */
 } pq_file;
 
 typedef struct pq_reader {
     sm_arena *mem;
-    const sm_type *schema; /* a struct of the projected columns */
+    const sm_type *schema; /* a struct of the projected columns, and perhaps the rows' numbers */
+    bool numbers_rows;
     sm_budget *budget;
     smi_pq_codecs *codecs;
     smi_pq_leaf *leaves; /* one for each used leaf; kept from morsel to morsel for their buffers */
@@ -233,6 +236,7 @@ sm_status smi_pq_open(const sm_dataset *d, int64_t file, sm_blob *blob, const sm
         return st;
     }
     find_bounds(f, d, want);
+    f->number = d->numbers_rows ? d->files[file].constants[d->n_constants - 1].as.i : 0;
     *out = (sm_file *)(void *)f;
     return SM_OK;
 }
@@ -504,13 +508,19 @@ sm_status smi_pq_reader_new(const sm_dataset *d, const sm_projection *want, sm_b
 {
     sm_arena *mem = sm_arena_new(budget);
     pq_reader *r = SM_NEW(mem, pq_reader);
-    sm_field *fields = SM_NEW_ARRAY(mem, sm_field, want->n_columns);
+    sm_field *fields = SM_NEW_ARRAY(mem, sm_field, want->n_columns + 1);
     for (int32_t i = 0; i < want->n_columns; i++) {
         fields[i] = sm_projected(d, want, i);
     }
+    if (d->numbers_rows) {
+        SM_ASSERT(d->n_constants > 0);
+        fields[want->n_columns] = d->schema->fields[d->schema->n_fields - 1];
+        SM_ASSERT(fields[want->n_columns].type->id == SM_TYPE_I64);
+    }
     r->mem = mem;
+    r->numbers_rows = d->numbers_rows;
     r->budget = budget;
-    r->schema = sm_type_struct(mem, fields, want->n_columns);
+    r->schema = sm_type_struct(mem, fields, want->n_columns + d->numbers_rows);
     r->codecs = smi_pq_codecs_new();
     *out = (sm_reader *)(void *)r;
     return SM_OK;
@@ -622,7 +632,16 @@ static void begin_leaf(pq_reader *r, int32_t i, const sm_morsel *m, sm_block *co
     r->by_leaf[leaf] = &r->leaves[i];
 }
 
-/* Finds where the morsel's rows are in the file, and how many of them are deleted. */
+/* Finds where the morsel's rows are in the file. */
+static void find_first_row(pq_reader *r)
+{
+    r->first_row = r->slice ? r->slice->first_row : 0;
+    for (int32_t i = 0; i < r->group; i++) {
+        r->first_row += r->file->footer->groups[i].n_rows;
+    }
+}
+
+/* Finds how many of the morsel's rows are deleted. */
 static void find_deleted(pq_reader *r)
 {
     const pq_file *f = r->file;
@@ -630,10 +649,6 @@ static void find_deleted(pq_reader *r)
     r->n_deleted = 0;
     if (!f->deleted) {
         return;
-    }
-    r->first_row = r->slice ? r->slice->first_row : 0;
-    for (int32_t i = 0; i < r->group; i++) {
-        r->first_row += f->footer->groups[i].n_rows;
     }
     SM_ASSERT(sm_bits_bytes(r->first_row + r->n_rows) <= f->deleted->size_bytes);
     for (int64_t i = 0; i < r->n_rows; i++) {
@@ -675,6 +690,7 @@ sm_status smi_pq_begin(sm_reader *reader, sm_file *file, const sm_morsel *m,
     r->group = m->part;
     r->n_rows = slice ? slice->end_row - slice->first_row : g->n_rows;
     r->slice = slice;
+    find_first_row(r);
     find_deleted(r);
     set_unknown(r);
     r->at_row = 0;
@@ -739,6 +755,21 @@ static sm_status read_column(pq_reader *r, int32_t i, int64_t n, sm_batch *b, sm
     return smi_pq_assemble(s, r->by_leaf, n, b, &b->columns[i], e);
 }
 
+/* The numbers of the next n rows. */
+static sm_status number_rows(const pq_reader *r, int64_t n, sm_batch *b, sm_error *e)
+{
+    void *mem = NULL;
+
+    SM_TRY(sm_batch_alloc(b, (size_t)n * sizeof(int64_t), &mem, e));
+    int64_t *const numbers = mem;
+    for (int64_t i = 0; i < n; i++) {
+        numbers[i] = r->file->number + r->first_row + r->at_row + i;
+    }
+    b->columns[b->n_columns - 1] =
+        (sm_column){.type = &sm_type_i64, .n_rows = n, .values = numbers};
+    return SM_OK;
+}
+
 /* Decodes the next n rows. */
 static sm_status read_rows(pq_reader *r, int64_t n, sm_batch **out, sm_error *e)
 {
@@ -746,12 +777,13 @@ static sm_status read_rows(pq_reader *r, int64_t n, sm_batch **out, sm_error *e)
 
     SM_TRY(sm_batch_new(r->budget, r->schema, &b, e));
     b->n_rows = n;
-    for (int32_t i = 0; i < r->file->n_columns; i++) {
-        const sm_status st = read_column(r, i, n, b, e);
-        if (st != SM_OK) {
-            sm_batch_release(b);
-            return st;
-        }
+    sm_status st = r->numbers_rows ? number_rows(r, n, b, e) : SM_OK;
+    for (int32_t i = 0; i < r->file->n_columns && st == SM_OK; i++) {
+        st = read_column(r, i, n, b, e);
+    }
+    if (st != SM_OK) {
+        sm_batch_release(b);
+        return st;
     }
     *out = b;
     return SM_OK;
