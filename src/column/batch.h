@@ -74,6 +74,10 @@ sm_status sm_batch_concat(sm_batch *const *batches, int64_t n, bool compact, sm_
  * one unless a −1 makes it flat. */
 sm_status sm_column_gather(const sm_column *src, const int32_t *rows, int64_t n_rows,
                            sm_batch *into, sm_column *out, sm_error *e) SM_MUST_USE;
+/** All rows of src, but row rows[k] is row k of `with`, for all its rows: at most as many as src
+ * has. The rows ascend; the types are the same; `into` holds the memory of both. */
+sm_status sm_column_patch(const sm_column *src, const int32_t *rows, const sm_column *with,
+                          sm_batch *into, sm_column *out, sm_error *e) SM_MUST_USE;
 /** Rows first … first + n − 1 of a flat column, without copying; first is a multiple of 8. The
  * arrays of children come from the arena. */
 sm_column sm_column_part(const sm_column *c, int64_t first, int64_t n, sm_arena *a);

@@ -404,6 +404,42 @@ static void check_flatten(int64_t n)
     assert_batch_is(got, b);
 }
 
+static void check_patch(int64_t n)
+{
+    sm_error e = {0};
+    sm_batch *b = random_batch(random_schema(), n), *got = NULL;
+    int32_t *rows = sm_alloc((size_t)n * sizeof(int32_t));
+    row_of *naive = sm_alloc((size_t)n * sizeof(row_of));
+    const int64_t one_in = below(20) + 1;
+    int64_t count = 0;
+    for (int64_t i = 0; i < n; i++) {
+        naive[i] = (row_of){b, i};
+        if (below(one_in) == 0) {
+            rows[count++] = (int32_t)i;
+        }
+    }
+    sm_batch *with = random_batch(b->schema, count);
+    for (int64_t k = 0; k < count; k++) {
+        naive[rows[k]] = (row_of){with, k};
+    }
+    sm_batch *want = row_by_row(b->schema, naive, n);
+    assert_ok(sm_batch_new(budget, b->schema, &got, &e), &e);
+    sm_batch_keep_all(got, b);
+    sm_batch_keep_all(got, with);
+    got->n_rows = n;
+    for (int32_t c = 0; c < b->n_columns; c++) {
+        got->columns[c] = b->columns[c]; /* in its place */
+        assert_ok(
+            sm_column_patch(&got->columns[c], rows, &with->columns[c], got, &got->columns[c], &e),
+            &e);
+    }
+    sm_batch_release(b);
+    sm_batch_release(with);
+    assert_batch_is(got, want);
+    sm_free(rows);
+    sm_free(naive);
+}
+
 static void test_derived(void **state)
 {
     const char *given = sm_env("SMELT_SEED");
@@ -417,6 +453,7 @@ static void test_derived(void **state)
             check_concat(n, false);
             check_concat(n, true);
             check_flatten(n);
+            check_patch(n);
         }
         sm_arena_reset(arena);
     }
