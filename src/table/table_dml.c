@@ -332,17 +332,40 @@ static sm_status change_rows(changing *c, sm_error *e)
     return st;
 }
 
-/* Writes the rows of the source that have no pair. */
+/* Are the pairs that change rows also those whose rows of the source are not added? */
+static bool adds_by_same_pairs(const changing *c)
+{
+    return c->s->change.inserts && (!c->merge || c->merge->inserts == c->s);
+}
+
+/* Finds the pairs in one pass, where that is possible. */
+static sm_status find_pairs(const changing *c, sm_stage *stage, int64_t n_source, sm_error *e)
+{
+    if (c->s->change.takes_unmatched) {
+        return SM_OK;
+    }
+    return smi_matches_find(stage, adds_by_same_pairs(c) ? n_source : -1, e);
+}
+
+/* Writes the rows of the source that have no pair. `plan` finds them by a join of its own. */
 static sm_status add_unmatched(changing *c, sm_stage *stage, const sm_plan *plan, sm_error *e)
 {
+    const smi_matches *m = stage->change.matches;
+    const bool is_known = m && m->paired;
     const sm_sink sink = sm_stage_sink(stage);
-    const sm_plan *arranged = NULL;
+    sm_plan *numbered = NULL;
 
     if (!plan) {
         return SM_OK;
     }
-    SM_TRY(sm_stage_arrange(stage, plan, c->a, &arranged, e));
-    SM_TRY(sm_exec_run(arranged, c->env, &sink, NULL, NULL, e));
+    if (is_known) {
+        const sm_type *schema = sm_snapshot_metadata(c->base)->schema;
+        SM_TRY(smi_merge_numbered(c->s, schema, c->a, &numbered, e));
+        plan = numbered;
+    }
+    SM_TRY(sm_stage_arrange(stage, plan, c->a, &plan, e));
+    SM_TRY(is_known ? smi_matches_rest(m, plan, c->env, &sink, e)
+                    : sm_exec_run(plan, c->env, &sink, NULL, NULL, e));
     c->out->n_inserted = stage->out.n_rows;
     return SM_OK;
 }
@@ -363,8 +386,10 @@ static sm_status merge_rows(changing *c, sm_error *e)
         SM_TRY(smi_merge_inserts(s, where, schema, c->a, &added, e));
     }
     SM_TRY(open_change(c, where, added, &stage, e));
-    sm_status st = add_unmatched(c, stage, added, e);
+    sm_status st = find_pairs(c, stage, n_source, e);
+    st = st == SM_OK ? add_unmatched(c, stage, added, e) : st;
     st = st == SM_OK ? close_change(c, stage, &change, e) : st;
+    smi_matches_free(stage->change.matches);
     sm_stage_close(stage);
     if (st == SM_OK) {
         describe_merge(c, &change, n_source, c->out->n_inserted);

@@ -348,6 +348,7 @@ typedef enum smi_stage_state {
 typedef struct smi_change {
     sm_row_change rows;
     const sm_statement *statement; /* whose change it is; NULL: a load's */
+    struct smi_matches *matches;   /* MERGE: the pairs, where they were found before; else NULL */
     int64_t n_updated, n_deleted;
 } smi_change;
 
@@ -393,6 +394,7 @@ sm_status smi_partition_replace(sm_stage *s, sm_error *e) SM_MUST_USE;
 /** Removes the files in which rows of `where` change, and writes what stays of them anew. While the
  * stage is SETTLING. */
 sm_status smi_replace(sm_stage *s, sm_error *e) SM_MUST_USE;
+#define SMI_PLACE_BITS 40 /* of a row's number in its file */
 /** Where a replace finds the columns of rows that get new values, in `a`: place i, or −1 where the
  * table computes the column. */
 int32_t *smi_replace_order(const sm_stage *s, sm_arena *a);
@@ -412,6 +414,12 @@ typedef struct smi_look {
     sm_buf bytes;   /* of the vector; empty: it has none */
 } smi_look;
 
+/** Is a BOOLEAN true in that row, neither false nor NULL? */
+static inline bool smi_row_is_true(const sm_column *c, int64_t row)
+{
+    const sm_value v = sm_column_value(c, row);
+    return !v.is_null && v.as.b;
+}
 /** Is a deletion vector cheaper than writing the file anew? The look has seen all its rows. */
 bool smi_mark_is_worth(const sm_delta_file *f, const smi_look *l);
 /** Was it, and was there memory for it? */
@@ -429,10 +437,82 @@ static inline bool smi_look_has_vector(const smi_look *l)
 sm_status smi_mark_look(const sm_stage *s, const sm_plan *plan, const sm_delta_file *files,
                         int64_t n_files, smi_look *looks, sm_error *e) SM_MUST_USE;
 void smi_looks_release(smi_look *looks, int64_t n);
+/** Makes the vector of a file from the places of the rows that change or go, ascending, as of
+ * smi_replace_scan; the look knows how many. Where it is not worth it, or there is no memory for
+ * it, the look gets none. */
+sm_status smi_mark_places(const sm_stage *s, const sm_delta_file *f, const int64_t *places,
+                          smi_look *l, sm_error *e) SM_MUST_USE;
 /** Writes the deletion vectors of all looks that have one, and makes them the stage's marks. While
  * it is SETTLING, once. */
 sm_status smi_mark_write(sm_stage *s, const sm_delta_file *files, int64_t n_files, smi_look *looks,
                          sm_error *e) SM_MUST_USE;
+
+/* ---- pairs of a MERGE (table_match.c, table_patch.c) ----------------------------------------- */
+
+/* The columns that are kept of a pair; those of the source follow. */
+enum {
+    SMI_PAIR_PLACE, /* smi_replace_scan, with numbers */
+    SMI_PAIR_NUMBER,
+    SMI_PAIR_JOINS,
+    SMI_PAIR_ACTS,
+    SMI_PAIR_DELETES, /* NULL or false: the row gets other values */
+    SMI_PAIR_SOURCE
+};
+
+/* Pairs that change or delete their row of the table, in the order of these rows. */
+typedef struct smi_matches {
+    sm_arena *arena;
+    sm_delta_file *files; /* of the base: those that may have such rows; the candidate's */
+    int64_t n_files;
+    smi_look *looks; /* one for each: how many rows act, and go; n_rows is not known */
+    int64_t n;
+    sm_buf places;      /* n int64_t */
+    sm_batch **batches; /* the pairs */
+    int64_t n_batches, cap_batches;
+    const int32_t *columns; /* the source's columns that they have */
+    int32_t n_columns;
+    sm_block *paired; /* a bit for each row of the source: it has a pair by `on`. NULL: not asked */
+    int64_t n_source;
+} smi_matches;
+/**
+ * Finds the pairs of a MERGE that changes no row without one, and makes them those of s->change.
+ *
+ * Shape     n_source: the rows of the source, which are then told that have a pair; −1: not asked
+ * Owner     s->change.matches is the caller's, smi_matches_free() it once the stage has given its
+ *           candidate; NULL where their number is too large for the memory
+ * Errors    SM_INVALID: several pairs would change a row; those of the plan
+ * Threads   no worker: runs a plan. While the stage is WRITING
+ */
+sm_status smi_matches_find(sm_stage *s, int64_t n_source, sm_error *e) SM_MUST_USE;
+/** Takes NULL. */
+void smi_matches_free(smi_matches *m);
+/** Plans the rows of the files: the table's columns in its order, then a BIGINT: the place of a
+ * row's file among them. With `numbers` that stands in the high bits, and the row's number in the
+ * file in the low SMI_PLACE_BITS bits. Lives as long as the pairs (table_replace.c). */
+sm_status smi_replace_scan(sm_stage *s, const smi_matches *m, bool numbers,
+                           const sm_plan_node **out, sm_error *e) SM_MUST_USE;
+/** Executes a plan whose last column is the number of a row of the source (smi_merge_numbered), and
+ * gives `to` the rows that have no pair, without that column. */
+sm_status smi_matches_rest(const smi_matches *m, const sm_plan *plan, const sm_exec_env *env,
+                           const sm_sink *to, sm_error *e) SM_MUST_USE;
+
+/* Rows of files that are written anew, on their way into the stage's files. */
+typedef struct smi_patch {
+    sm_stage *stage;
+    const smi_matches *matches;
+    int64_t next;       /* the first pair that was not met yet … */
+    int64_t batch, row; /* … and where it is among the batches */
+    int32_t *gone;      /* rows of the batch in work that go */
+    int64_t n_gone;
+    sm_batch *made; /* what becomes of that batch */
+} smi_patch;
+/** The push of an sm_sink whose ctx is an smi_patch: takes rows of smi_replace_scan with numbers,
+ * in the order of the files, and gives the stage's smi_out those that stay, with their new values
+ * and the place of their file. */
+sm_status smi_patch_push(void *patch, sm_batch *rows, sm_waker waker, sm_error *e) SM_MUST_USE;
+/** The finish of that sink. */
+sm_status smi_patch_finish(void *patch, sm_waker waker, sm_error *e) SM_MUST_USE;
+void smi_patch_release(smi_patch *p);
 
 /* ---- of candidates --------------------------------------------------------------------------- */
 
@@ -714,6 +794,14 @@ sm_status smi_merge_where(const sm_statement *s, const sm_exec_env *env, sm_aren
  * computes. `where`: as smi_merge_where gave it. */
 sm_status smi_merge_inserts(const sm_statement *s, const sm_expr *where, const sm_type *columns,
                             sm_arena *a, sm_plan **out, sm_error *e) SM_MUST_USE;
+/** MERGE: the same rows, also those that have a pair, and behind their columns the number of a row
+ * in the source, from 1 (BIGINT). */
+sm_status smi_merge_numbered(const sm_statement *s, const sm_type *columns, sm_arena *a,
+                             sm_plan **out, sm_error *e) SM_MUST_USE;
+/** MERGE: the source as it stands in sm_row_change.rows, and, where `numbers`, behind it the number
+ * of a row, from 1. */
+sm_status smi_merge_source(const sm_row_change *c, bool numbers, sm_arena *a,
+                           const sm_plan_node **out, sm_error *e) SM_MUST_USE;
 /** MERGE: the rows of the table beside those of the source (sm_row_change.rows). `files`: the
  * table's columns, then a BIGINT. */
 sm_status smi_merge_pairs(const sm_row_change *c, const sm_plan_node *files, sm_arena *a,

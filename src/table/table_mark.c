@@ -102,12 +102,6 @@ static void note_row(looking *k, smi_look *l)
     }
 }
 
-static bool is_true(const sm_column *c, int64_t row)
-{
-    const sm_value v = sm_column_value(c, row);
-    return !v.is_null && v.as.b;
-}
-
 /* sm_sink.push: rows of (place of the file, does it change, does it go). */
 static sm_status push_rows(void *ctx, sm_batch *rows, sm_waker waker, sm_error *e)
 {
@@ -123,10 +117,10 @@ static sm_status push_rows(void *ctx, sm_batch *rows, sm_waker waker, sm_error *
             k->at = at;
         }
         smi_look *l = &k->looks[at];
-        if (is_true(&rows->columns[1], i)) {
+        if (smi_row_is_true(&rows->columns[1], i)) {
             note_row(k, l);
             l->n_acts++;
-            l->n_deletes += is_true(&rows->columns[2], i);
+            l->n_deletes += smi_row_is_true(&rows->columns[2], i);
         }
         l->n_rows++;
     }
@@ -202,6 +196,55 @@ static sm_status put_vector(sm_stage *s, sm_delta_vectors *v, const sm_delta_fil
     s->marks = sm_arena_grow(c->arena, s->marks, s->n_marks, &s->cap_marks, sizeof(*s->marks));
     s->marks[s->n_marks++] = mark;
     return SM_OK;
+}
+
+/* Makes the bits of the rows at those places and of those that the file's vector deletes. */
+static sm_status bits_of_places(const sm_stage *s, const sm_delta_file *f, const int64_t *places,
+                                int64_t n, sm_block **out, sm_error *e)
+{
+    const sm_delta_mark before = {.file = f, .dv = f->dv};
+    const sm_deletes *deletes = NULL;
+    sm_block *bits = NULL;
+
+    if (f->dv) {
+        SM_TRY(
+            sm_delta_mark_deletes(s->candidate->base, &before, s->candidate->arena, &deletes, e));
+        SM_TRY(deletes->read(deletes, f->n_rows, s->env.budget, &bits, e));
+    } else {
+        SM_TRY(sm_block_new(s->env.budget, sm_bits_bytes(f->n_rows), &bits, e));
+        memset(bits->data, 0, sm_bits_bytes(f->n_rows));
+    }
+    for (int64_t i = 0; i < n; i++) {
+        const int64_t row = places[i] & (((int64_t)1 << SMI_PLACE_BITS) - 1);
+        SM_ASSERT(row < f->n_rows);
+        sm_bit_set(bits->data, row);
+    }
+    *out = bits;
+    return SM_OK;
+}
+
+sm_status smi_mark_places(const sm_stage *s, const sm_delta_file *f, const int64_t *places,
+                          smi_look *l, sm_error *e)
+{
+    const int64_t last = places[l->n_acts - 1] & (((int64_t)1 << SMI_PLACE_BITS) - 1);
+    sm_block *bits = NULL;
+
+    SM_ASSERT(l->n_acts > 0 && !smi_look_has_vector(l));
+    l->n_rows = sm_delta_file_rows(f);
+    if (!smi_mark_is_worth(f, l) || last >= f->n_rows) {
+        return SM_OK; /* the statistics say less, or nothing */
+    }
+    sm_status st = bits_of_places(s, f, places, l->n_acts, &bits, e);
+    if (st == SM_OK) {
+        l->bytes.budget = s->env.budget;
+        st = sm_delta_vector_encode(bits->data, f->n_rows, &l->bytes, e);
+    }
+    sm_block_release(bits);
+    if (st == SM_BUDGET) {
+        sm_buf_release(&l->bytes);
+        return SM_OK;
+    }
+    return st;
 }
 
 sm_status smi_mark_write(sm_stage *s, const sm_delta_file *files, int64_t n_files, smi_look *looks,

@@ -12,6 +12,10 @@
  *           adds such rows is no conflict. Conditions of `on` over the table alone count too.
  * Inserts   Rows of the source are numbered. Those whose number occurs in no pair are added. Both
  *           times the source gives the same rows in the same order (exec.h), so a number is a row.
+ * Once      Where no row without a pair changes, all pairs are found in one pass before
+ *           (table_match.c), and the joins here are not needed: those of rows that are added, and
+ *           of files that are looked into and written anew. They are where there is no memory for
+ *           the pairs.
  * Twice     The source is executed several times: what it reads are versions of tables and files
  *           that do not change meanwhile, and no function of smelt gives two answers. */
 #include "table/table_int.h"
@@ -193,13 +197,32 @@ static const sm_plan_node *source_with(const sm_plan_node *source, const sm_expr
     return sm_plan_project(source, exprs, names, n + 1, a);
 }
 
+/* The source with the number of each row behind its columns. */
+static sm_status number_source(const sm_plan_node *source, sm_arena *a, const sm_plan_node **out,
+                               sm_error *e)
+{
+    sm_window_item item = {0};
+
+    SM_TRY(sm_expr_call("row_number", NULL, 0, a, &item.call, e));
+    return sm_plan_window(source, &item, 1, a, out, e);
+}
+
+sm_status smi_merge_source(const sm_row_change *c, bool numbers, sm_arena *a,
+                           const sm_plan_node **out, sm_error *e)
+{
+    const sm_expr *yes = sm_expr_constant((sm_value){.type = &sm_type_bool, .as.b = true}, a);
+
+    *out = source_with(c->source, yes, "has_pair", a);
+    return numbers ? number_source(*out, a, out, e) : SM_OK;
+}
+
 sm_status smi_merge_pairs(const sm_row_change *c, const sm_plan_node *files, sm_arena *a,
                           const sm_plan_node **out, sm_error *e)
 {
-    const sm_expr *yes = sm_expr_constant((sm_value){.type = &sm_type_bool, .as.b = true}, a);
     const sm_expr *no = sm_expr_constant((sm_value){.type = &sm_type_bool, .as.b = false}, a);
-    const sm_plan_node *source = source_with(c->source, yes, "has_pair", a);
+    const sm_plan_node *source = NULL;
 
+    SM_TRY(smi_merge_source(c, false, a, &source, e));
     SM_ASSERT(files->schema->n_fields == c->n_columns + 1);
     SM_ASSERT(c->rows->n_fields == files->schema->n_fields + source->schema->n_fields);
     return sm_plan_join(files, source, SM_JOIN_LEFT, c->joins ? c->joins : no, a, out, e);
@@ -285,16 +308,6 @@ sm_status smi_merge_fail_pairs(const smi_change *c, const sm_plan_node *files,
 
 /* ---- rows that are added --------------------------------------------------------------------- */
 
-/* The source with the number of each row behind its columns. */
-static sm_status number_source(const sm_plan_node *source, sm_arena *a, const sm_plan_node **out,
-                               sm_error *e)
-{
-    sm_window_item item = {0};
-
-    SM_TRY(sm_expr_call("row_number", NULL, 0, a, &item.call, e));
-    return sm_plan_window(source, &item, 1, a, out, e);
-}
-
 /* The table's rows that may have a pair, and a BIGINT, so that `on` is over them. */
 static sm_status scan_table(const sm_statement *s, const sm_expr *where, const sm_type *columns,
                             sm_arena *a, const sm_plan_node **out, sm_error *e)
@@ -335,26 +348,52 @@ static sm_status without_pair(const sm_plan_node *numbered, const sm_plan_node *
     return sm_plan_filter(*out, is_free, a, out, e);
 }
 
-sm_status smi_merge_inserts(const sm_statement *s, const sm_expr *where, const sm_type *columns,
-                            sm_arena *a, sm_plan **out, sm_error *e)
+/* The values of added rows, over rows that begin with the source's columns; `more`: NULL, or one
+ * more column. */
+static const sm_plan_node *inserted_values(const sm_row_change *c, const sm_plan_node *rows,
+                                           const sm_type *columns, const sm_expr *more, sm_arena *a)
 {
-    const sm_row_change *c = &s->change;
-    const sm_plan_node *table = NULL, *numbered = NULL, *rows = NULL;
     const sm_expr **values = SM_NEW_ARRAY(a, const sm_expr *, columns->n_fields + 1);
     sm_str *names = SM_NEW_ARRAY(a, sm_str, columns->n_fields + 1);
     int32_t n = 0;
 
-    SM_TRY(number_source(c->source, a, &numbered, e));
-    SM_TRY(scan_table(s, where, columns, a, &table, e));
-    SM_TRY(paired_numbers(s, table, numbered, a, &rows, e));
-    SM_TRY(without_pair(numbered, rows, a, &rows, e));
-    SM_TRY(sm_plan_filter(rows, c->inserts, a, &rows, e));
     for (int32_t i = 0; i < columns->n_fields; i++) {
         if (c->insert_values[i]) {
             values[n] = c->insert_values[i];
             names[n++] = columns->fields[i].name;
         }
     }
-    rows = sm_plan_project(rows, values, names, n, a);
+    if (more) {
+        values[n] = more;
+        names[n++] = SM_STR("number");
+    }
+    return sm_plan_project(rows, values, names, n, a);
+}
+
+sm_status smi_merge_inserts(const sm_statement *s, const sm_expr *where, const sm_type *columns,
+                            sm_arena *a, sm_plan **out, sm_error *e)
+{
+    const sm_row_change *c = &s->change;
+    const sm_plan_node *table = NULL, *numbered = NULL, *rows = NULL;
+
+    SM_TRY(number_source(c->source, a, &numbered, e));
+    SM_TRY(scan_table(s, where, columns, a, &table, e));
+    SM_TRY(paired_numbers(s, table, numbered, a, &rows, e));
+    SM_TRY(without_pair(numbered, rows, a, &rows, e));
+    SM_TRY(sm_plan_filter(rows, c->inserts, a, &rows, e));
+    rows = inserted_values(c, rows, columns, NULL, a);
+    return sm_statement_finish(s, rows, a, out, e);
+}
+
+sm_status smi_merge_numbered(const sm_statement *s, const sm_type *columns, sm_arena *a,
+                             sm_plan **out, sm_error *e)
+{
+    const sm_row_change *c = &s->change;
+    const sm_plan_node *rows = NULL;
+
+    SM_TRY(number_source(c->source, a, &rows, e));
+    const sm_expr *number = sm_expr_column(rows->schema, rows->schema->n_fields - 1, a);
+    SM_TRY(sm_plan_filter(rows, c->inserts, a, &rows, e));
+    rows = inserted_values(c, rows, columns, number, a);
     return sm_statement_finish(s, rows, a, out, e);
 }

@@ -28,7 +28,9 @@
  *          do files of a condition on partition columns alone.
  * MERGE    Where there is a source (sm_row_change), 2 only tells which files stay, and 3 and 4 join
  *          the files with it (table_merge.c). A file that has more rows after the join than before
- *          has a row with two pairs, which is an error. */
+ *          has a row with two pairs, which is an error. Where the pairs are known before
+ *          (table_match.c), no file is looked into but one whose rows may all go, and what stays of
+ *          a file is written without a join (table_patch.c). */
 #include "table/table_int.h"
 
 /* What becomes of a file. LOOK: not known until its rows are counted. */
@@ -189,17 +191,20 @@ static const sm_type *with_place(const sm_type *schema, sm_arena *a)
 }
 
 /* A file's constants: its partition values, then its place. */
-static const sm_value *constants_of(const replacing *r, int64_t i, int32_t n_partition)
+static const sm_value *constants_of(const replacing *r, int64_t i, int64_t place,
+                                    int32_t n_partition)
 {
     sm_value *out = SM_NEW_ARRAY(r->arena, sm_value, n_partition + 1);
 
     memcpy(out, r->files[i].partition, (size_t)n_partition * sizeof(*out));
-    out[n_partition] = sm_value_i64(i);
+    out[n_partition] = sm_value_i64(place);
     return out;
 }
 
-/* A scan of all files with that fate: the table's columns in its order, then the place. */
-static sm_status scan_of(const replacing *r, file_fate v, const sm_plan_node **out, sm_error *e)
+/* A scan of all files with that fate: the table's columns in its order, then the place, as of
+ * smi_replace_scan(). */
+static sm_status scan_of(const replacing *r, file_fate v, bool numbers, const sm_plan_node **out,
+                         sm_error *e)
 {
     sm_dataset *d = SM_NEW(r->arena, sm_dataset);
     int32_t *columns = NULL;
@@ -209,16 +214,30 @@ static sm_status scan_of(const replacing *r, file_fate v, const sm_plan_node **o
     SM_ASSERT(d->n_files == r->n_files); /* one a file, in their order */
     for (int64_t i = 0; i < r->n_files; i++) {
         if (r->fates[i] == v) {
+            const int64_t place = numbers ? i << SMI_PLACE_BITS : i;
             d->files[n] = d->files[i];
-            d->files[n++].constants = constants_of(r, i, d->n_constants);
+            d->files[n++].constants = constants_of(r, i, place, d->n_constants);
         }
     }
     d->n_files = n;
     d->n_constants++;
+    d->numbers_rows = numbers;
     d->schema = with_place(d->schema, r->arena);
     const sm_relation relation = {.dataset = d, .label = r->stage->candidate->uri};
     *out = smi_scan_in_order(&relation, columns, d->schema->n_fields - 1, r->arena);
     return SM_OK;
+}
+
+sm_status smi_replace_scan(sm_stage *s, const smi_matches *m, bool numbers,
+                           const sm_plan_node **out, sm_error *e)
+{
+    replacing r = {.stage = s, .arena = m->arena, .files = m->files, .n_files = m->n_files};
+
+    r.fates = SM_NEW_ARRAY(m->arena, file_fate, m->n_files + 1);
+    for (int64_t i = 0; i < m->n_files; i++) {
+        r.fates[i] = LOOK;
+    }
+    return scan_of(&r, LOOK, numbers, out, e);
 }
 
 /* Those rows as the expressions of the change are over them. */
@@ -227,7 +246,7 @@ static sm_status rows_of(const replacing *r, file_fate v, const sm_plan_node **o
     const sm_row_change *c = &r->stage->change.rows;
     const sm_plan_node *files = NULL;
 
-    SM_TRY(scan_of(r, v, &files, e));
+    SM_TRY(scan_of(r, v, false, &files, e));
     *out = files;
     return c->source ? smi_merge_pairs(c, files, r->arena, out, e) : SM_OK;
 }
@@ -395,7 +414,7 @@ static sm_status check_pairs(replacing *r, const sm_plan_node *files, sm_error *
     for (int64_t i = 0; i < r->n_files; i++) {
         r->fates[i] = i == first ? LOOK : KEEP;
     }
-    SM_TRY(scan_of(r, LOOK, &doubled, e));
+    SM_TRY(scan_of(r, LOOK, false, &doubled, e));
     return smi_merge_fail_pairs(&r->stage->change, doubled, &r->stage->env, r->arena, e);
 }
 
@@ -423,7 +442,7 @@ static sm_status look_into(replacing *r, sm_error *e)
     if (!has_fate(r, LOOK)) {
         return SM_OK;
     }
-    SM_TRY(scan_of(r, LOOK, &files, e));
+    SM_TRY(scan_of(r, LOOK, false, &files, e));
     SM_TRY(rows_of(r, LOOK, &rows, e));
     if (r->can_mark) {
         SM_TRY(plan_places(r, rows, &plan, e));
@@ -436,8 +455,47 @@ static sm_status look_into(replacing *r, sm_error *e)
             decide_by_look(r, i);
         }
     }
-    SM_TRY(check_pairs(r, files, e));
-    return has_fate(r, MARK) ? smi_mark_write(r->stage, r->files, r->n_files, r->looks, e) : SM_OK;
+    return check_pairs(r, files, e);
+}
+
+/* ---- by pairs that are known ----------------------------------------------------------------- */
+
+/* Sets the fate of a file by its pairs, of which the first is the one of that number. Only a look
+ * tells whether all of its rows go: the log might say less than there are. */
+static sm_status decide_by_pairs(replacing *r, int64_t i, int64_t first, sm_error *e)
+{
+    smi_change *c = &r->stage->change;
+    const int64_t *places = (const int64_t *)(const void *)c->matches->places.data;
+    smi_look *l = &r->looks[i];
+
+    if (l->n_acts == 0) {
+        r->fates[i] = KEEP;
+        return SM_OK;
+    }
+    if (l->n_deletes > 0 && l->n_deletes >= sm_delta_file_rows(&r->files[i])) {
+        *l = (smi_look){0};
+        r->fates[i] = LOOK;
+        return SM_OK;
+    }
+    SM_TRY(r->can_mark ? smi_mark_places(r->stage, &r->files[i], places + first, l, e) : SM_OK);
+    r->fates[i] = smi_look_has_vector(l) ? MARK : CUT;
+    c->n_updated += l->n_acts - l->n_deletes;
+    c->n_deleted += l->n_deletes;
+    return SM_OK;
+}
+
+static sm_status take_matches(replacing *r, sm_error *e)
+{
+    const smi_matches *m = r->stage->change.matches;
+    int64_t first = 0;
+
+    for (int64_t i = 0; i < r->n_files; i++) {
+        r->looks[i] = m->looks[i];
+        SM_TRY(decide_by_pairs(r, i, first, e));
+        first += m->looks[i].n_acts;
+    }
+    SM_ASSERT(first == m->n);
+    return SM_OK;
 }
 
 /* ---- rewriting ------------------------------------------------------------------------------- */
@@ -461,11 +519,10 @@ int32_t *smi_replace_order(const sm_stage *s, sm_arena *a)
  * the place; those of two places share no file, unless shares_files. What the table says of its
  * rows counts for those that get new values. */
 static sm_status execute_rewrite(const replacing *r, const sm_plan *plan, bool shares_files,
-                                 sm_error *e)
+                                 const sm_sink *sink, sm_error *e)
 {
     sm_stage *s = r->stage;
     smi_out *o = &s->out;
-    const sm_sink sink = {.ctx = o, .push = smi_out_push, .finish = smi_out_finish};
 
     o->order = smi_replace_order(s, r->arena);
     o->only = NULL; /* these rows are not those that the write was asked for */
@@ -476,7 +533,7 @@ static sm_status execute_rewrite(const replacing *r, const sm_plan *plan, bool s
                                 &o->rules, e));
     }
     o->origins = s->change.rows.values ? NULL : r->files; /* new values may be out of order */
-    return sm_exec_run(plan, &s->env, &sink, NULL, NULL, e);
+    return sm_exec_run(plan, &s->env, sink, NULL, NULL, e);
 }
 
 /* Sorts rows by partition, so that those of several files share one for each partition. */
@@ -493,12 +550,28 @@ static sm_status sort_by_partition(const replacing *r, sm_plan *plan, sm_plan **
     return o->n_partition > 0 ? sm_plan_sorted(plan, by, o->n_partition, r->arena, out, e) : SM_OK;
 }
 
+/* Plans what is written of the files with a fate. */
+static sm_status plan_rewrite(const replacing *r, file_fate fate, sm_plan **out, sm_error *e)
+{
+    const sm_plan_node *rows = NULL;
+
+    if (fate == CUT && r->stage->change.matches) {
+        SM_TRY(scan_of(r, fate, true, &rows, e));
+        return finish_plan(r, rows, out, e);
+    }
+    SM_TRY(rows_of(r, fate, &rows, e));
+    SM_TRY(plan_kept(r, rows, fate == MARK, out, e));
+    return fate == MARK ? sort_by_partition(r, *out, out, e) : SM_OK;
+}
+
 /* Writes what stays of the files that are cut, or the new values of rows in those that are marked.
  */
 static sm_status rewrite_files(const replacing *r, file_fate fate, sm_error *e)
 {
     smi_out *o = &r->stage->out;
-    const sm_plan_node *rows = NULL;
+    smi_patch patch = {.stage = r->stage, .matches = r->stage->change.matches};
+    const sm_sink patched = {&patch, smi_patch_push, smi_patch_finish};
+    const sm_sink plain = {o, smi_out_push, smi_out_finish};
     sm_plan *plan = NULL;
 
     SM_ASSERT(fate == CUT || (fate == MARK && r->stage->change.rows.values));
@@ -506,14 +579,12 @@ static sm_status rewrite_files(const replacing *r, file_fate fate, sm_error *e)
         return SM_OK;
     }
     SM_TRY(sm_delta_check_copy(r->stage->candidate->base, e));
-    SM_TRY(rows_of(r, fate, &rows, e));
-    SM_TRY(plan_kept(r, rows, fate == MARK, &plan, e));
-    if (fate == MARK) {
-        SM_TRY(sort_by_partition(r, plan, &plan, e));
-    }
+    SM_TRY(plan_rewrite(r, fate, &plan, e));
     SM_ASSERT(o->origin == -1 && o->state == SMI_OUT_NONE);
     const smi_out before = *o;
-    const sm_status st = execute_rewrite(r, plan, fate == MARK, e);
+    const bool is_patched = fate == CUT && patch.matches;
+    const sm_status st = execute_rewrite(r, plan, fate == MARK, is_patched ? &patched : &plain, e);
+    smi_patch_release(&patch);
     o->order = before.order;
     o->only = before.only;
     o->rules = before.rules;
@@ -550,11 +621,17 @@ static sm_status replace_rows(replacing *r, sm_error *e)
 {
     const int64_t n_new = r->stage->out.n_adds;
 
-    for (int64_t i = 0; i < r->n_files; i++) {
+    if (r->stage->change.matches) {
+        SM_TRY(take_matches(r, e));
+    }
+    for (int64_t i = 0; i < r->n_files && !r->stage->change.matches; i++) {
         SM_TRY(decide_file(r->stage, &r->files[i], &r->fates[i], e));
     }
     SM_TRY(look_into(r, e));
     SM_ASSERT(!has_fate(r, LOOK));
+    if (has_fate(r, MARK)) {
+        SM_TRY(smi_mark_write(r->stage, r->files, r->n_files, r->looks, e));
+    }
     SM_TRY(rewrite_files(r, CUT, e));
     if (r->stage->change.rows.values) {
         SM_TRY(rewrite_files(r, MARK, e));
@@ -568,13 +645,26 @@ static sm_status replace_rows(replacing *r, sm_error *e)
     return SM_OK;
 }
 
+/* Finds the files that may have rows that change. */
+static sm_status pick_files(replacing *r, sm_error *e)
+{
+    const smi_matches *m = r->stage->change.matches;
+    sm_candidate *c = r->stage->candidate;
+
+    if (m) {
+        r->files = m->files;
+        r->n_files = m->n_files;
+        return SM_OK;
+    }
+    return sm_snapshot_pick(c->base, &c->record.read, c->arena, &r->files, &r->n_files, e);
+}
+
 sm_status smi_replace(sm_stage *s, sm_error *e)
 {
     replacing r = {.stage = s, .arena = sm_arena_new(s->env.budget)};
 
     SM_ASSERT(s->state == SMI_STAGE_SETTLING && s->where && s->candidate->base);
-    sm_status st = sm_snapshot_pick(s->candidate->base, &s->candidate->record.read,
-                                    s->candidate->arena, &r.files, &r.n_files, e);
+    sm_status st = pick_files(&r, e);
     if (st == SM_OK) {
         r.fates = SM_NEW_ARRAY(r.arena, file_fate, r.n_files + 1);
         r.looks = SM_NEW_ARRAY(r.arena, smi_look, r.n_files + 1);
