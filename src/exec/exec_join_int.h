@@ -19,6 +19,11 @@ typedef struct smi_join_table {
     const smi_ref *refs;  /* of right rows, by group */
     const int64_t *first; /* where a group's begin; one more at the end */
     int64_t n_refs;
+    /* Tells of most hashes that no right row has them; NULL: there are too many right rows. */
+    sm_block *filter_block;
+    uint64_t *filter;
+    uint64_t filter_mask;               /* words − 1 */
+    _Atomic int64_t n_tested, n_passed; /* left rows */
 } smi_join_table;
 
 typedef enum smi_join_state {
@@ -48,8 +53,7 @@ typedef struct smi_join {
 /* Makes the table of all right rows. To be dropped also after a failure. */
 sm_status smi_join_table_build(smi_join *j, int64_t n_rows, sm_error *e) SM_MUST_USE;
 /* The groups with the keys of the left rows; −1 where there is none. */
-sm_status smi_join_table_look(const smi_join *j, sm_batch *left, int32_t *ids,
-                              sm_error *e) SM_MUST_USE;
+sm_status smi_join_table_look(smi_join *j, sm_batch *left, int32_t *ids, sm_error *e) SM_MUST_USE;
 void smi_join_table_drop(smi_join_table *t);
 
 /* ---- the join (exec_join.c) ------------------------------------------------------------------ */
