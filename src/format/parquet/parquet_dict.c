@@ -157,6 +157,10 @@ static int64_t number_codes(smi_pq_dict *d, const void *values, const uint32_t *
     smi_pq_room(&d->values, (size_t)n * (size_t)d->value_bytes + 8);
     for (int64_t i = 0; i < n; i++) {
         const uint64_t v = number_at(d, values, i);
+        if (i > 0 && v == number_at(d, values, i - 1)) { /* days and the like come in runs */
+            codes[i] = codes[i - 1];
+            continue;
+        }
         const uint32_t hash = hashes[i];
         uint32_t at = hash & (d->n_slots - 1);
         while (d->slots[at].code && (d->slots[at].hash != hash ||

@@ -435,54 +435,62 @@ const uint8_t *smi_pq_delta_end(const smi_pq_delta *d)
 
 /* ---- writing deltas -------------------------------------------------------------------------- */
 
-static void put_mini(const uint64_t *v, int width, sm_buf *out)
+/* Packs a miniblock of differences, less the least one, each in `width` bits. */
+static void put_mini(const int64_t *delta, int64_t min, int width, sm_buf *out)
 {
-    uint8_t *p = smi_pq_room(out, (size_t)DELTA_MINI * 8 + 16);
-    unsigned __int128 acc = 0;
-    int filled = 0;
     SM_ASSERT(width >= 0 && width <= 64);
+    if (width == 0) {
+        return;
+    }
+    uint8_t *p = smi_pq_room(out, (size_t)DELTA_MINI * 8 + 16);
+    uint64_t word = 0;
+    int filled = 0;
     for (int i = 0; i < DELTA_MINI; i++) {
-        SM_ASSERT((v[i] & ~mask_of(width)) == 0); /* else it changes others */
-        acc |= (unsigned __int128)v[i] << filled;
+        const uint64_t v = (uint64_t)delta[i] - (uint64_t)min;
+        SM_ASSERT((v & ~mask_of(width)) == 0); /* else it changes others */
+        word |= v << filled;
         filled += width;
         if (filled >= 64) {
-            const uint64_t word = (uint64_t)acc;
             memcpy(p, &word, 8);
             p += 8;
-            acc >>= 64;
             filled -= 64;
+            word = filled > 0 ? v >> (width - filled) : 0;
         }
     }
-    const uint64_t word = (uint64_t)acc; /* the last bytes, less than 8 */
+    SM_ASSERT(filled == 0 || filled == 32); /* of a miniblock of 32 values */
     memcpy(p, &word, 8);
     out->len += (size_t)DELTA_MINI / 8 * (size_t)width;
 }
 
-/* Writes one block of n differences. */
-static void put_block(const int64_t *delta, int n, sm_buf *out)
+/* Writes one block of n differences; behind them there is room for a whole one. */
+static void put_block(int64_t *delta, int n, sm_buf *out)
 {
     SM_ASSERT(n > 0 && n <= DELTA_BLOCK);
-    uint64_t packed[DELTA_BLOCK];
+    const int n_minis = (n + DELTA_MINI - 1) / DELTA_MINI;
+    int64_t most[DELTA_MINIS];
     uint8_t widths[DELTA_MINIS] = {0};
     int64_t min = delta[0];
-    for (int i = 1; i < n; i++) {
-        min = delta[i] < min ? delta[i] : min;
-    }
-    for (int i = 0; i < DELTA_BLOCK; i++) {
-        packed[i] = i < n ? (uint64_t)delta[i] - (uint64_t)min : 0;
-    }
-    for (int m = 0; m < DELTA_MINIS; m++) {
-        uint64_t any = 0;
-        for (int i = 0; i < DELTA_MINI; i++) {
-            any |= packed[m * DELTA_MINI + i];
+    for (int m = 0; m < n_minis; m++) {
+        const int64_t *d = delta + m * DELTA_MINI;
+        const int n_here = n - m * DELTA_MINI < DELTA_MINI ? n - m * DELTA_MINI : DELTA_MINI;
+        most[m] = d[0];
+        for (int i = 0; i < n_here; i++) {
+            min = d[i] < min ? d[i] : min;
+            most[m] = d[i] > most[m] ? d[i] : most[m];
         }
-        widths[m] = any == 0 ? 0 : (uint8_t)(64 - __builtin_clzll(any));
+    }
+    for (int i = n; i < DELTA_BLOCK; i++) {
+        delta[i] = min;
+    }
+    for (int m = 0; m < n_minis; m++) {
+        const uint64_t range = (uint64_t)most[m] - (uint64_t)min;
+        widths[m] = range == 0 ? 0 : (uint8_t)(64 - __builtin_clzll(range));
     }
     put_varint(out, ((uint64_t)min << 1) ^ (uint64_t)(min >> 63));
     memcpy(smi_pq_room(out, DELTA_MINIS), widths, DELTA_MINIS);
     out->len += DELTA_MINIS;
-    for (int m = 0; m * DELTA_MINI < n; m++) {
-        put_mini(packed + m * DELTA_MINI, widths[m], out);
+    for (int m = 0; m < n_minis; m++) {
+        put_mini(delta + m * DELTA_MINI, min, widths[m], out);
     }
 }
 
