@@ -26,7 +26,7 @@ static sm_status patch_validity(const patch *p, sm_column *out, sm_error *e)
     if (!p->src->validity && !p->with->validity) {
         return SM_OK;
     }
-    SM_TRY(smi_batch_alloc_raw(p->into, sm_bits_bytes(out->n_rows), &mem, e));
+    SM_TRY(sm_batch_alloc_raw(p->into, sm_bits_bytes(out->n_rows), &mem, e));
     uint8_t *const bits = mem;
     if (p->src->validity) {
         smi_bits_copy(bits, 0, p->src->validity, 0, out->n_rows);
@@ -95,13 +95,13 @@ static sm_status join_heaps(const patch *p, sm_column *out, const void **views, 
     if (n_heap > INT32_MAX) {
         return sm_fail(e, SM_LIMIT, "a batch would have over %d heap buffers", INT32_MAX);
     }
-    SM_TRY(smi_batch_alloc_raw(p->into, (size_t)n_heap * sizeof(sm_heap_buf), &mem, e));
+    SM_TRY(sm_batch_alloc_raw(p->into, (size_t)n_heap * sizeof(sm_heap_buf), &mem, e));
     sm_heap_buf *const heap = mem;
     if (p->src->n_heap > 0) {
         memcpy(heap, p->src->heap, (size_t)p->src->n_heap * sizeof(*heap));
     }
     memcpy(heap + p->src->n_heap, p->with->heap, (size_t)p->with->n_heap * sizeof(*heap));
-    SM_TRY(smi_batch_alloc_raw(p->into, (size_t)p->n * sizeof(sm_view), &mem, e));
+    SM_TRY(sm_batch_alloc_raw(p->into, (size_t)p->n * sizeof(sm_view), &mem, e));
     sm_view *const moved = mem;
     for (int64_t i = 0; i < p->n; i++) {
         moved[i] = smi_views(p->with)[i];
@@ -122,7 +122,7 @@ static sm_status patch_flat(const patch *p, sm_column *out, sm_error *e)
     if (sm_type_is_bytes(out->type->id)) {
         SM_TRY(join_heaps(p, out, &values, e));
     }
-    SM_TRY(smi_batch_alloc_raw(p->into, (size_t)out->n_rows * (size_t)width, &mem, e));
+    SM_TRY(sm_batch_alloc_raw(p->into, (size_t)out->n_rows * (size_t)width, &mem, e));
     memcpy(mem, p->src->values, (size_t)out->n_rows * (size_t)width);
     put_rows(values, width, p->rows, p->n, mem);
     out->values = mem;
@@ -141,7 +141,7 @@ static sm_status patch_dictionary(const patch *p, sm_column *out, sm_error *e)
     sm_column *const joint = mem;
     SM_TRY(smi_column_concat(entries, 2, false, p->into, joint, e));
     joint->validity = NULL; /* NULLs are told by the codes' validity */
-    SM_TRY(smi_batch_alloc_raw(p->into, (size_t)out->n_rows * sizeof(int32_t), &mem, e));
+    SM_TRY(sm_batch_alloc_raw(p->into, (size_t)out->n_rows * sizeof(int32_t), &mem, e));
     int32_t *const codes = mem;
     memcpy(codes, p->src->values, (size_t)out->n_rows * sizeof(int32_t));
     for (int64_t i = 0; i < p->n; i++) {
@@ -162,7 +162,7 @@ static sm_status patch_nested(const patch *p, sm_column *out, sm_error *e)
     void *mem = NULL;
 
     SM_TRY(smi_column_concat(both, 2, false, p->into, &joint, e));
-    SM_TRY(smi_batch_alloc_raw(p->into, (size_t)out->n_rows * sizeof(int32_t), &mem, e));
+    SM_TRY(sm_batch_alloc_raw(p->into, (size_t)out->n_rows * sizeof(int32_t), &mem, e));
     int32_t *const rows = mem;
     for (int64_t i = 0; i < out->n_rows; i++) {
         rows[i] = (int32_t)i;
