@@ -373,8 +373,12 @@ sm_status sm_delta_changes(const sm_snapshot *to, int64_t from, sm_arena *a, sm_
  * feature. sm_delta_prepare asks it too; who writes files before that asks first. */
 sm_status sm_delta_check_write(const sm_snapshot *s, sm_error *e) SM_MUST_USE;
 
-/** May rows of the table be written into other files, by a compaction or by a change of some rows
- * of a file? SM_UNSUPPORTED where the table keeps the ids of its rows. */
+/** Does the table keep the ids of its rows, and under which names have files the ids, and the
+ * versions, of rows that were written into them from others? SM_CORRUPT: it does not say. */
+sm_status sm_delta_row_columns(const sm_snapshot *s, bool *keeps, sm_str names[2],
+                               sm_error *e) SM_MUST_USE;
+/** May some rows of a file be changed, and the others written into another file? SM_UNSUPPORTED
+ * where the table keeps the ids of its rows. */
 sm_status sm_delta_check_copy(const sm_snapshot *s, sm_error *e) SM_MUST_USE;
 
 /* A new data file, which is durable below the table's root before the commit. */

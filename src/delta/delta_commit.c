@@ -141,21 +141,13 @@ static sm_status turn_on(commit_text *r, sm_error *e)
     return SM_OK;
 }
 
-static sm_status check_late(const commit_text *r, sm_error *e)
+static sm_status check_restored(const commit_text *r, sm_error *e)
 {
-    const sm_snapshot *b = r->base;
-    bool copies = false;
-
-    if (!b) {
-        return SM_OK;
-    }
-    for (int64_t i = 0; i < r->c->n_restores && smi_gives_row_ids(r->protocol, r->metadata); i++) {
+    for (int64_t i = 0;
+         r->base && i < r->c->n_restores && smi_gives_row_ids(r->protocol, r->metadata); i++) {
         SM_TRY(check_row_ids(r->c->restores[i], e));
     }
-    for (int64_t i = 0; i < r->c->n_adds && !copies; i++) {
-        copies = r->c->adds[i].place != NULL;
-    }
-    return copies ? sm_delta_check_copy(b, e) : SM_OK;
+    return SM_OK;
 }
 
 static sm_status check_commit(commit_text *r, sm_error *e)
@@ -187,7 +179,7 @@ static sm_status check_commit(commit_text *r, sm_error *e)
         SM_TRY(smi_mapping_check(r->base, c->metadata, e));
     }
     SM_TRY(turn_on(r, e));
-    SM_TRY(check_late(r, e));
+    SM_TRY(check_restored(r, e));
     SM_TRY(sm_delta_check_readers(r->base, r->protocol, r->metadata, e));
     SM_TRY(check_txns(r, e));
     return check_append_only(r, e);
@@ -294,6 +286,11 @@ static void print_info(const commit_text *r, sm_json_writer *w)
     }
     if (c->user_metadata.len) {
         sm_json_set_text(w, "userMetadata", c->user_metadata);
+    }
+    if (r->base && smi_keeps_row_ids(&r->base->protocol, &r->base->metadata)) {
+        sm_json_set_object(w, "tags"); /* whoever moves rows takes their ids along */
+        sm_json_set_text(w, "delta.rowTracking.preserved", SM_STR("true"));
+        sm_json_end_object(w);
     }
     smi_put_provenance(w, r->id, c->info_json);
     smi_end_action(w);

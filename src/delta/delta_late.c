@@ -81,6 +81,17 @@ bool smi_keeps_row_ids(const sm_delta_protocol *p, const sm_delta_metadata *m)
     return sm_delta_has_feature(p, "rowTracking") && is_true(m, "delta.enableRowTracking");
 }
 
+sm_status sm_delta_row_columns(const sm_snapshot *s, bool *keeps, sm_str names[2], sm_error *e)
+{
+    names[0] = smi_config(&s->metadata, "delta.rowTracking.materializedRowIdColumnName");
+    names[1] = smi_config(&s->metadata, "delta.rowTracking.materializedRowCommitVersionColumnName");
+    *keeps = smi_keeps_row_ids(&s->protocol, &s->metadata);
+    return !*keeps || (names[0].len > 0 && names[1].len > 0)
+               ? SM_OK
+               : sm_fail(e, SM_CORRUPT,
+                         "the table tracks its rows, and does not name the columns of their ids");
+}
+
 int64_t smi_high_row(const sm_delta_domain *d)
 {
     sm_arena *a = sm_arena_new(NULL);

@@ -417,7 +417,6 @@ static void test_rows_turned_on_and_undone(void **state)
 static void test_refused(void **state)
 {
     const fixture *f = *state;
-    int64_t n = 0, version = -1;
     sm_error e = {0};
 
     put_version(f, 0, HEAD METADATA("\"delta.rowTrackingSuspended\":\"true\"") OLD_FILE);
@@ -435,13 +434,11 @@ static void test_refused(void **state)
 
     put_version(f, 0, HEAD METADATA("\"delta.enableRowTracking\":\"true\"") OLD_FILE);
     base = open_at(f, 0);
-    const sm_delta_file *old = sm_snapshot_files(base, &n);
-    const sm_delta_add add = {.key = SM_STR("b"), .size_bytes = 9, .n_rows = 3, .place = old};
-    const sm_delta_commit c = {
-        .removes = &old, .n_removes = 1, .adds = &add, .n_adds = 1, .keeps_rows = true};
-    assert_status(sm_delta_commit_write(f->store, base, &c, NULL, &version, &e), SM_UNSUPPORTED,
-                  &e);
+    bool keeps = false;
+    sm_str names[2];
+    assert_status(sm_delta_check_copy(base, &e), SM_UNSUPPORTED, &e);
     assert_non_null(strstr(e.what, "\"rowTracking\""));
+    assert_status(sm_delta_row_columns(base, &keeps, names, &e), SM_CORRUPT, &e);
     sm_snapshot_release(base);
 }
 

@@ -544,6 +544,30 @@ const sm_plan_node *smi_scan_in_order(const sm_relation *scan, const int32_t *co
 sm_status smi_open_settled(sm_store *table, bool is_dry, sm_budget *budget, sm_snapshot **out,
                            sm_error *e) SM_MUST_USE;
 
+/* ---- ids of rows that move (table_row_ids.c) ------------------------------------------------- */
+
+/* Of a table that tracks its rows. */
+typedef struct smi_row_ids {
+    bool keeps;
+    sm_str
+        names[2]; /* of the columns of files that have the ids, and the versions, of moved rows */
+    int32_t n_columns, n_stored; /* of the dataset before it was changed */
+} smi_row_ids;
+
+/** *out, in `a`, is NULL where the table keeps no ids. SM_CORRUPT: it does not name the columns. */
+sm_status smi_row_ids_settle(const sm_snapshot *base, sm_arena *a, smi_row_ids **out,
+                             sm_error *e) SM_MUST_USE;
+/** The table's columns, and behind them those of ids and versions. In `a`. */
+const sm_type *smi_row_ids_schema(const smi_row_ids *ids, const sm_type *schema, sm_arena *a);
+/** Makes a dataset of these files of the base (sm_snapshot_dataset) one for smi_row_ids_plan().
+ * More constants may be put behind its own. SM_CORRUPT: a file has no ids. */
+sm_status smi_row_ids_dataset(smi_row_ids *ids, const sm_delta_file *const *files, sm_arena *a,
+                              sm_dataset *d, sm_error *e) SM_MUST_USE;
+/** Of the scan of that dataset: the columns that it had before, each row's id and version, and the
+ * constants that the caller has put behind. */
+sm_status smi_row_ids_plan(const smi_row_ids *ids, const sm_plan_node *scan, sm_arena *a,
+                           const sm_plan_node **out, sm_error *e) SM_MUST_USE;
+
 /* ---- rewriting files (table_rewrite.c) ------------------------------------------------------- */
 
 /* Rows of some files of a table, to be written into other files. All is borrowed for the call; what

@@ -11,7 +11,8 @@
  *          delete are not read, so they are gone for good.
  * Copied   A file whose row groups are of a good size, in the form that the writer gives, is taken
  *          as it is: its bytes are copied, nothing is decoded. Runs of other files between such are
- *          each read by a plan of their own. Never where a plan makes other rows of them.
+ *          each read by a plan of their own. Never where a plan makes other rows of them, or the
+ *          table keeps the ids of its rows, which then are written too (table_row_ids.c).
  * Order    The new files of a bin stand where its first file stood, in the order of their rows.
  * Record   an OPTIMIZE, with the parameters and metrics that Spark writes. dataChange is false in
  *          all of its actions, so that who follows the table's changes passes over it.
@@ -33,7 +34,8 @@ typedef struct rewriting {
     sm_arena *arena;
     sm_stage *stage;
     sm_dataset data;  /* the files in their order, each with its bin */
-    int32_t *columns; /* of each field of the table's schema, its place in the dataset */
+    int32_t *columns; /* of each field of the files' schema, its place among the rows */
+    smi_row_ids *ids; /* NULL: the table keeps no ids of its rows */
     int64_t n_copied;
 } rewriting;
 
@@ -78,11 +80,14 @@ static sm_status open_files(rewriting *w, sm_error *e)
     for (int64_t i = 0; i < r->n_files; i++) {
         SM_ASSERT(r->files[i] >= base && r->files[i] < base + n_base);
         files[i] = d->files[r->files[i] - base];
-        files[i].constants =
-            constants_of(&files[i], d->n_constants, r->bins ? r->bins[i] : 0, w->arena);
     }
     d->files = files;
     d->n_files = r->n_files;
+    SM_TRY(w->ids ? smi_row_ids_dataset(w->ids, r->files, w->arena, d, e) : SM_OK);
+    for (int64_t i = 0; i < r->n_files; i++) {
+        files[i].constants =
+            constants_of(&files[i], d->n_constants, r->bins ? r->bins[i] : 0, w->arena);
+    }
     d->n_constants++;
     d->schema = with_bin(d->schema, w->arena);
     return SM_OK;
@@ -98,8 +103,10 @@ static sm_status plan_rows(rewriting *w, const sm_dataset *d, int64_t run, sm_ar
 {
     const sm_relation relation = {.dataset = d,
                                   .label = sm_store_uri(sm_snapshot_store(w->r->base))};
-    const sm_plan_node *rows = sm_plan_scan(&relation, false, a), *root = rows;
+    const sm_plan_node *rows = sm_plan_scan(&relation, false, a);
 
+    SM_TRY(w->ids ? smi_row_ids_plan(w->ids, rows, a, &rows, e) : SM_OK);
+    const sm_plan_node *root = rows;
     if (w->r->plan) {
         SM_TRY(w->r->plan(w->r->ctx, run, rows, a, &root, e));
         SM_ASSERT(root->schema->n_fields == rows->schema->n_fields + (w->r->sorted != NULL));
@@ -180,7 +187,7 @@ static sm_status open_copied(const rewriting *w, int64_t i, sm_blob **out, sm_er
     bool can = false;
 
     *out = NULL;
-    if (w->r->plan || f->dv || f->n_rows < COPY_ROWS || !o->format->writer->can_copy) {
+    if (w->r->plan || w->ids || f->dv || f->n_rows < COPY_ROWS || !o->format->writer->can_copy) {
         return SM_OK;
     }
     SM_TRY(sm_blob_open(o->store, f->key, &blob, e));
@@ -256,6 +263,22 @@ static sm_status write_files(rewriting *w, sm_error *e)
     return check_rows(w, e);
 }
 
+/* The new files have two columns more, which the rows have behind those of the table. */
+static void take_ids(rewriting *w)
+{
+    smi_out *o = &w->stage->out;
+    const int32_t n = o->schema->n_fields;
+    int32_t *columns = NULL;
+
+    o->schema = smi_row_ids_schema(w->ids, o->schema, o->arena);
+    smi_partition_out(o);
+    columns = SM_NEW_ARRAY(w->arena, int32_t, o->schema->n_fields);
+    for (int32_t i = 0; i < o->schema->n_fields; i++) {
+        columns[i] = i < n ? w->columns[i] : i;
+    }
+    w->columns = columns;
+}
+
 static sm_status stage_files(rewriting *w, sm_error *e)
 {
     const smi_rewrite *r = w->r;
@@ -269,16 +292,20 @@ static sm_status stage_files(rewriting *w, sm_error *e)
         .keeps_values = true,
     };
 
-    SM_TRY(sm_delta_check_copy(r->base, e));
+    SM_TRY(smi_row_ids_settle(r->base, w->arena, &w->ids, e));
     SM_TRY(sm_stage_open(&write, schema, w->env, &w->stage, e));
     SM_TRY(open_files(w, e));
-    w->stage->out.rules = (smi_rules){0}; /* the rows are in the table */
-    w->stage->out.order = w->columns;
-    w->stage->out.origin = schema->n_fields;
-    w->stage->out.places = first_files(r, w->arena);
+    if (w->ids) {
+        take_ids(w);
+    }
+    smi_out *o = &w->stage->out;
+    o->rules = (smi_rules){0}; /* the rows are in the table */
+    o->order = w->columns;
+    o->origin = o->schema->n_fields;
+    o->places = first_files(r, w->arena);
     if (r->sorted) {
-        r->sorted->column = schema->n_fields + 1;
-        w->stage->out.sorted = r->sorted;
+        r->sorted->column = o->schema->n_fields + 1;
+        o->sorted = r->sorted;
     }
     if (r->group_rows > 0) {
         SM_TRY(smi_stage_group_rows(w->stage, r->group_rows, e));

@@ -333,3 +333,73 @@ def test_tables_are_born_with_both(days):
     for table in (raw, silver):
         assert stamps(table)[0] < stamps(table)[1]
         assert "delta.inCommitTimestampEnablementVersion" not in config(table)
+
+
+# ---- rows that move ------------------------------------------------------------------------------
+
+parquet = pytest.importorskip("pyarrow.parquet")
+
+
+def ids_of(table):
+    """{id: (row id, version)} of all rows, as the protocol says: what files have of it, else what the log says."""
+    names = [config(table)[f"delta.rowTracking.materialized{name}ColumnName"] for name in ("RowId", "RowCommitVersion")]
+    live = {}
+    for action in actions(table):
+        if "add" in action:
+            live[action["add"]["path"]] = action["add"]
+        if "remove" in action:
+            live.pop(action["remove"]["path"], None)
+    found = {}
+    for path, add in live.items():
+        assert "deletionVector" not in add
+        rows = parquet.read_table(table / path).to_pylist()
+        for i, row in enumerate(rows):
+            row_id, version = (row.get(name) for name in names)
+            row_id = add["baseRowId"] + i if row_id is None else row_id
+            version = add["defaultRowCommitVersion"] if version is None else version
+            assert row["id"] not in found
+            found[row["id"]] = (row_id, version)
+    assert len({row_id for row_id, _ in found.values()}) == len(found)
+    return found
+
+
+@pytest.mark.parametrize("how", ["", "PARTITION", "delta.columnMapping.mode", "delta.enableDeletionVectors"])
+def test_rows_keep_their_ids_where_they_move(smelt, tmp_path, how):
+    table = tmp_path / "t"
+    more = {"": "", "PARTITION": ""}.get(how, f", '{how}' = '{'name' if 'Mapping' in how else 'true'}'")
+    values = "(VALUES (9, 'x'), (3, 'y'), (7, 'x')) v(id, s)"
+    if how == "PARTITION":
+        (tmp_path / "t.sql").write_text(f"SELECT * FROM {values}")
+        (tmp_path / "p.yaml").write_text(
+            "name: p\nvars: {lake: {type: uri, default: .}}\nlake: lake\ntasks:\n  - {table: a.t, sql: t.sql, "
+            "partition_by: s, properties: {delta.enableRowTracking: true}}\n")
+        smelt("run", "p.yaml", cwd=tmp_path)
+        table = tmp_path / "a/t"
+    else:
+        smelt("sql", "--write", f"CREATE TABLE 't' TBLPROPERTIES ('delta.enableRowTracking' = 'true'{more}) AS "
+              f"SELECT * FROM {values}", cwd=tmp_path)
+    smelt("sql", "--write", f"INSERT INTO '{table}' VALUES (1, 'y'), (5, 'x')", cwd=tmp_path)
+    smelt("sql", "--write", f"INSERT INTO '{table}' VALUES (2, 'x')", cwd=tmp_path)
+    gone = {}
+    if how == "delta.enableDeletionVectors":
+        gone = {3: ids_of(table)[3]}
+    first = ids_of(table)
+    assert {v for _, v in first.values()} == {0, 1, 2}
+    if gone:  # the place of a row counts the deleted ones before it
+        smelt("sql", "--write", f"DELETE FROM '{table}' WHERE id = 3", cwd=tmp_path)
+        assert [a for a in log(table) if a.get("add", {}).get("deletionVector")]
+    smelt("table", "optimize", table, cwd=tmp_path)
+    assert len([a for a in log(table) if "add" in a]) == (2 if how == "PARTITION" else 1)
+    assert ids_of(table) == {k: v for k, v in first.items() if k not in gone}
+    smelt("sql", "--write", f"INSERT INTO '{table}' VALUES (4, 'x')", cwd=tmp_path)
+    second = ids_of(table)
+    assert second[4][0] not in {v[0] for v in first.values()}
+    if how == "PARTITION":
+        smelt("table", "optimize", table, cwd=tmp_path)
+    else:  # moves rows a second time, and in another order
+        smelt("table", "cluster", table, "--by", "id", cwd=tmp_path)
+    assert ids_of(table) == second
+    rows = {row["id"]: row["s"] for row in smelt.sql(f"FROM '{table}'", cwd=tmp_path)}
+    assert rows == {k: v for k, v in {9: "x", 3: "y", 7: "x", 1: "y", 5: "x", 2: "x", 4: "x"}.items() if k not in gone}
+    assert log(table)[0]["commitInfo"]["tags"] == {"delta.rowTracking.preserved": "true"}
+    smelt("table", "fsck", table, "--data", cwd=tmp_path)

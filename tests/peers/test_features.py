@@ -30,7 +30,7 @@ OPERATIONS = {
     "vacuum": (["table", "vacuum", "t"], ROWS),
     "clone": (["table", "clone", "t", "u"], ROWS),
 }
-COPIES = {"delete of rows", "update", "merge", "optimize", "cluster"}  # rows of a file go into another
+COPIES = {"delete of rows", "update", "merge"}  # some rows of a file change, the others go into another
 ALL = set(OPERATIONS)
 
 # Feature: properties, columns' metadata, is it a reader's, what is refused, the word in the error.

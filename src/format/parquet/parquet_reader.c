@@ -85,6 +85,7 @@ typedef struct pq_reader {
     int32_t n_blocks, blocks_cap;
     int64_t n_rows, at_row, batch_rows;
     int64_t first_row; /* of the morsel, in the file */
+    int32_t place;     /* the column that is the place of a row in the file; −1: none */
     int64_t n_deleted; /* of n_rows */
     int32_t *kept;     /* SM_BATCH_ROWS numbers of rows; made when first needed */
     int32_t group;
@@ -522,6 +523,9 @@ sm_status smi_pq_reader_new(const sm_dataset *d, const sm_projection *want, sm_b
     r->budget = budget;
     r->schema = sm_type_struct(mem, fields, want->n_columns + d->numbers_rows);
     r->codecs = smi_pq_codecs_new();
+    const int32_t last = d->schema->n_fields - d->n_constants - 1;
+    const bool has_place = d->has_place && want->n_columns > 0;
+    r->place = has_place && want->columns[want->n_columns - 1] == last ? want->n_columns - 1 : -1;
     *out = (sm_reader *)(void *)r;
     return SM_OK;
 }

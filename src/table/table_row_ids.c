@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * table/table_row_ids.c: the ids of rows, and the versions that wrote them, for rows that are
+ * written into other files of a table that tracks its rows. Called by table_rewrite.c.
+ *
+ * Ids       A row's id and version are what its file has in two columns that the table's schema
+ *           does not have; where that is NULL, or the file has not these columns, the id is that of
+ *           the file's first row, and the row's place in the file more, and the version is the
+ *           file's.
+ * Written   Moved rows have both in the same two columns: their new file gets ids of its own, as
+ *           each new file does, which then count for none of its rows.
+ * Names     of the columns stand in the table's properties.
+ * Source    PROTOCOL.md, "Row Tracking" */
+#include "table/table_int.h"
+
+enum { ROW_ID, ROW_VERSION, ROW_COLUMNS };
+
+sm_status smi_row_ids_settle(const sm_snapshot *base, sm_arena *a, smi_row_ids **out, sm_error *e)
+{
+    smi_row_ids made = {0};
+
+    *out = NULL;
+    SM_TRY(sm_delta_row_columns(base, &made.keeps, made.names, e));
+    if (!made.keeps) {
+        return SM_OK;
+    }
+    *out = SM_NEW(a, smi_row_ids);
+    **out = made;
+    return SM_OK;
+}
+
+const sm_type *smi_row_ids_schema(const smi_row_ids *ids, const sm_type *schema, sm_arena *a)
+{
+    const int32_t n = schema->n_fields;
+    sm_field *fields = SM_NEW_ARRAY(a, sm_field, n + ROW_COLUMNS);
+
+    memcpy(fields, schema->fields, (size_t)n * sizeof(*fields));
+    for (int32_t i = 0; i < ROW_COLUMNS; i++) {
+        fields[n + i] =
+            (sm_field){.name = ids->names[i], .type = &sm_type_i64, .is_nullable = true};
+    }
+    return sm_type_struct(a, fields, n + ROW_COLUMNS);
+}
+
+/* The columns that files have, with those of ids and a row's place behind them; then the constants,
+ * with the file's first id and version behind them. */
+static const sm_type *dataset_schema(const smi_row_ids *ids, const sm_dataset *d, sm_arena *a)
+{
+    const int32_t n = d->schema->n_fields, n_stored = n - d->n_constants;
+    sm_field *fields = SM_NEW_ARRAY(a, sm_field, n + 2 * ROW_COLUMNS + 1), *to = fields;
+    const sm_field number = {.type = &sm_type_i64, .is_nullable = true};
+    const sm_str names[] = {ids->names[ROW_ID], ids->names[ROW_VERSION], SM_STR("row place")};
+    const sm_str constants[] = {SM_STR("first row"), SM_STR("file version")};
+
+    for (int32_t i = 0; i < n_stored; i++) {
+        *to++ = d->schema->fields[i];
+    }
+    for (int32_t i = 0; i < SM_COUNT(names); i++) {
+        *to = number;
+        to++->name = names[i];
+    }
+    for (int32_t i = n_stored; i < n; i++) {
+        *to++ = d->schema->fields[i];
+    }
+    for (int32_t i = 0; i < SM_COUNT(constants); i++) {
+        *to = number;
+        to++->name = constants[i];
+    }
+    return sm_type_struct(a, fields, (int32_t)(to - fields));
+}
+
+sm_status smi_row_ids_dataset(smi_row_ids *ids, const sm_delta_file *const *files, sm_arena *a,
+                              sm_dataset *d, sm_error *e)
+{
+    const sm_type *schema = dataset_schema(ids, d, a);
+    const int32_t n = d->n_constants;
+
+    ids->n_columns = d->schema->n_fields;
+    ids->n_stored = d->schema->n_fields - n;
+    for (int64_t i = 0; i < d->n_files; i++) {
+        sm_value *constants = SM_NEW_ARRAY(a, sm_value, n + ROW_COLUMNS);
+        if (files[i]->base_row_id < 0 || files[i]->row_version < 0) {
+            return sm_fail(e, SM_CORRUPT,
+                           "the table tracks its rows, and the file \"%.*s\" has no ids",
+                           SM_STR_ARG(files[i]->path));
+        }
+        for (int32_t k = 0; k < n; k++) {
+            constants[k] = d->files[i].constants[k];
+        }
+        constants[n + ROW_ID] = sm_value_i64(files[i]->base_row_id);
+        constants[n + ROW_VERSION] = sm_value_i64(files[i]->row_version);
+        d->files[i].constants = constants;
+        d->files[i].ranges = NULL; /* they have none of the new columns */
+    }
+    d->schema = schema;
+    d->n_constants = n + ROW_COLUMNS;
+    d->has_place = true;
+    return SM_OK;
+}
+
+/* What the row's file has of it, else what follows from the file. */
+static sm_status either(const sm_expr *own, const sm_expr *files, sm_arena *a, const sm_expr **out,
+                        sm_error *e)
+{
+    const sm_expr *const sides[] = {own, files};
+    return sm_expr_call("coalesce", sides, 2, a, out, e);
+}
+
+sm_status smi_row_ids_plan(const smi_row_ids *ids, const sm_plan_node *scan, sm_arena *a,
+                           const sm_plan_node **out, sm_error *e)
+{
+    const int32_t n = ids->n_columns, n_all = scan->schema->n_fields;
+    const int32_t own = ids->n_stored, place = own + ROW_COLUMNS;
+    const int32_t shift = ROW_COLUMNS + 1; /* of the constants */
+    const int32_t files = n + shift, behind = files + ROW_COLUMNS;
+    const sm_expr **exprs = SM_NEW_ARRAY(a, const sm_expr *, n_all + 1);
+    sm_str *names = SM_NEW_ARRAY(a, sm_str, n_all + 1);
+    const sm_expr *id = NULL;
+    int32_t m = n;
+
+    SM_ASSERT(n_all >= behind && scan->schema->fields[place].type->id == SM_TYPE_I64);
+    for (int32_t i = 0; i < n; i++) {
+        exprs[i] = sm_expr_column(scan->schema, i < own ? i : i + shift, a);
+    }
+    const sm_expr *const sum[] = {sm_expr_column(scan->schema, files + ROW_ID, a),
+                                  sm_expr_column(scan->schema, place, a)};
+    SM_TRY(sm_expr_call("+", sum, 2, a, &id, e));
+    SM_TRY(either(sm_expr_column(scan->schema, own + ROW_ID, a), id, a, &exprs[m++], e));
+    SM_TRY(either(sm_expr_column(scan->schema, own + ROW_VERSION, a),
+                  sm_expr_column(scan->schema, files + ROW_VERSION, a), a, &exprs[m++], e));
+    for (int32_t i = behind; i < n_all; i++) { /* what the caller has put there */
+        exprs[m++] = sm_expr_column(scan->schema, i, a);
+    }
+    for (int32_t i = 0; i < m; i++) {
+        names[i] = i < n                 ? scan->schema->fields[i < own ? i : i + shift].name
+                   : i < n + ROW_COLUMNS ? ids->names[i - n]
+                                         : scan->schema->fields[behind + i - n - ROW_COLUMNS].name;
+    }
+    *out = sm_plan_project(scan, exprs, names, m, a);
+    return SM_OK;
+}
