@@ -79,11 +79,14 @@ typedef struct worker {
 } worker;
 
 struct sm_pool {
-    sm_mutex lock; /* guards all below; n_threads does not change */
-    sm_cond work;  /* a driver is ready, a loop was added, a group is over, or the pool ends */
+    sm_mutex lock;  /* guards all below; n_threads does not change */
+    sm_cond work;   /* a driver is ready, a loop was added, a group is over, or the pool ends */
+    sm_cond midway; /* a driver was woken during its step, or a loop was added */
     int n_threads;
     bool is_ending;
-    int n_idle; /* threads that wait on `work` */
+    int n_idle;   /* threads that wait on `work` */
+    int n_midway; /* threads that wait on `midway`, within a step */
+    int n_leaves;
     int n_groups;
     driver *ready_first, *ready_last;
     driver *slots_free, *slots_made;
@@ -146,6 +149,13 @@ static void signal_idle(sm_pool *p)
 {
     if (p->n_idle > 0) {
         sm_cond_signal(&p->work);
+    }
+}
+
+static void signal_midway(sm_pool *p)
+{
+    if (p->n_midway > 0) {
+        sm_cond_broadcast(&p->midway);
     }
 }
 
@@ -223,6 +233,7 @@ static void wake_driver(void *ctx)
         signal_idle(p);
     } else if (d->state == DRIVER_RUNNING) {
         d->state = DRIVER_RUNNING_WOKEN;
+        signal_midway(p);
     }
     sm_mutex_unlock(&p->lock);
 }
@@ -345,6 +356,7 @@ sm_status sm_pool_for(sm_pool *p, int64_t n, sm_for_fn fn, void *ctx, sm_error *
     l.next_loop = p->loops; /* the newest loop first: outer loops wait for inner ones */
     p->loops = &l;
     signal_idle(p);
+    signal_midway(p);
     sm_mutex_unlock(&p->lock);
 
     work_on_loop(p, &l, INT64_MAX);
@@ -360,6 +372,51 @@ sm_status sm_pool_for(sm_pool *p, int64_t n, sm_for_fn fn, void *ctx, sm_error *
         *e = l.error;
     }
     return l.status;
+}
+
+/* ---- waiting within a step ------------------------------------------------------------------- */
+
+bool sm_pool_wait(sm_waker own)
+{
+    driver *d = own.ctx;
+    sm_pool *p = d->pool;
+    SM_ASSERT(own.wake == wake_driver);
+
+    sm_mutex_lock(&p->lock);
+    group *g = d->of;
+    SM_ASSERT(d->state == DRIVER_RUNNING || d->state == DRIVER_RUNNING_WOKEN);
+    look_at_cancel(p, g);
+    while (d->state == DRIVER_RUNNING && !g->is_stopping) {
+        if (p->loops) {
+            help_loop(p, 1);
+        } else {
+            p->n_midway++;
+            sm_cond_wait_ms(&p->midway, &p->lock, CANCEL_LOOK_MS);
+            p->n_midway--;
+        }
+        look_at_cancel(p, g);
+    }
+    d->state = DRIVER_RUNNING; /* the wake is used up */
+    const bool goes_on = !g->is_stopping;
+    sm_mutex_unlock(&p->lock);
+    return goes_on;
+}
+
+bool sm_pool_take_leave(sm_pool *p)
+{
+    sm_mutex_lock(&p->lock);
+    const bool may = p->n_leaves + 1 < p->n_threads;
+    p->n_leaves += may;
+    sm_mutex_unlock(&p->lock);
+    return may;
+}
+
+void sm_pool_end_leave(sm_pool *p)
+{
+    sm_mutex_lock(&p->lock);
+    SM_ASSERT(p->n_leaves > 0);
+    p->n_leaves--;
+    sm_mutex_unlock(&p->lock);
 }
 
 /* ---- threads --------------------------------------------------------------------------------- */
@@ -402,6 +459,7 @@ sm_status sm_pool_new(int n_threads, sm_pool **out, sm_error *e)
     sm_pool *p = sm_alloc_zero(sizeof(*p));
     sm_mutex_init(&p->lock);
     sm_cond_init(&p->work);
+    sm_cond_init(&p->midway);
     p->n_threads = n_threads;
     p->numbers = sm_alloc((size_t)n_threads * sizeof(*p->numbers));
     p->workers = sm_alloc_zero((size_t)n_threads * sizeof(*p->workers));
@@ -428,7 +486,7 @@ void sm_pool_free(sm_pool *p)
         return;
     }
     sm_mutex_lock(&p->lock);
-    SM_ASSERT(p->n_groups == 0 && !p->loops);
+    SM_ASSERT(p->n_groups == 0 && !p->loops && p->n_leaves == 0);
     SM_ASSERT(!p->ready_first && p->n_numbers == p->n_threads);
     p->is_ending = true;
     sm_cond_broadcast(&p->work);
@@ -441,6 +499,7 @@ void sm_pool_free(sm_pool *p)
         sm_free(p->slots_made);
         p->slots_made = next;
     }
+    sm_cond_release(&p->midway);
     sm_cond_release(&p->work);
     sm_mutex_release(&p->lock);
     sm_free(p->workers);

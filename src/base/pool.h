@@ -74,6 +74,23 @@ typedef sm_status (*sm_step_fn)(void *driver, int worker, sm_waker waker, sm_err
 sm_status sm_pool_run(sm_pool *p, sm_step_fn step, void *const *drivers, int n,
                       const sm_cancel *cancel, sm_error *e) SM_MUST_USE;
 
+/**
+ * From within a step, in the middle of its work: waits until the step's own waker is called. A call
+ * since the step began, or since the last such wait, counts. For what cannot return SM_WAIT yet.
+ * The thread helps with loops meanwhile, and takes no other step.
+ *
+ * Units     own: the waker of this step
+ * Returns   false: the run is ending (a failure, or cancelled), and the step should end too
+ * Threads   that of the step, which holds no lock. A step that waits for others' steps, and not for
+ *           I/O alone, has a leave.
+ */
+bool sm_pool_wait(sm_waker own) SM_MUST_USE;
+
+/** A leave for a step that waits for other steps of the pool. There are fewer than workers, so that
+ * some worker is left for those steps. false: none is left, the step must go on. */
+bool sm_pool_take_leave(sm_pool *p) SM_MUST_USE;
+void sm_pool_end_leave(sm_pool *p); /* after the wait */
+
 typedef sm_status (*sm_for_fn)(void *ctx, int64_t i, sm_error *e);
 
 /**

@@ -223,6 +223,102 @@ static void test_wake_within_step(void **state)
     sm_pool_free(p);
 }
 
+/* Waits in the midst of its step, several times. */
+typedef struct midway {
+    sm_pool *pool;
+    inbox *in;
+    bool was_stopped;
+} midway;
+
+static sm_status midway_step(void *driver, int worker, sm_waker waker, sm_error *e)
+{
+    midway *m = driver;
+    while (m->in->taken < m->in->want) {
+        sm_mutex_lock(&m->in->lock);
+        const bool has = m->in->items > 0;
+        m->in->items -= has;
+        m->in->taken += has;
+        m->in->waker = waker;
+        sm_mutex_unlock(&m->in->lock);
+        if (!has && !sm_pool_wait(waker)) {
+            m->was_stopped = true;
+            return SM_OK;
+        }
+    }
+    return SM_END;
+}
+
+static void test_wait_within_step(void **state)
+{
+    for (int t = 0; t < SM_COUNT(thread_counts); t++) {
+        sm_error e = {0};
+        sm_pool *p = new_pool(thread_counts[t]);
+        inbox in[6];
+        midway m[6];
+        void *drivers[6];
+        for (int i = 0; i < 6; i++) {
+            in[i] = (inbox){.want = 100, .wakes = i % 2};
+            m[i] = (midway){.pool = p, .in = &in[i]};
+            sm_mutex_init(&in[i].lock);
+            drivers[i] = &m[i];
+        }
+        producer pr = {.in = in, .n = 6};
+        sm_thread *thread = NULL;
+        assert_ok(sm_thread_start(produce, &pr, "producer", &thread, &e), &e);
+        assert_ok(sm_pool_run(p, midway_step, drivers, 6, NULL, &e), &e);
+        sm_thread_join(thread);
+        for (int i = 0; i < 6; i++) {
+            assert_int_equal(in[i].taken, 100);
+            assert_false(m[i].was_stopped);
+            sm_mutex_release(&in[i].lock);
+        }
+        sm_pool_free(p);
+    }
+}
+
+/* One waits for ever, the other fails: the run ends with that failure. */
+static sm_status wait_or_fail_step(void *driver, int worker, sm_waker waker, sm_error *e)
+{
+    midway *m = driver;
+    if (!m->in) {
+        return sm_fail(e, SM_CORRUPT, "the other driver");
+    }
+    while (sm_pool_wait(waker)) {
+    }
+    m->was_stopped = true;
+    return SM_OK;
+}
+
+static void test_wait_ends_with_the_run(void **state)
+{
+    sm_error e = {0};
+    sm_pool *p = new_pool(2);
+    inbox in = {0};
+    midway m[2] = {{.in = &in}, {0}};
+    void *drivers[2] = {&m[0], &m[1]};
+    assert_status(sm_pool_run(p, wait_or_fail_step, drivers, 2, NULL, &e), SM_CORRUPT, &e);
+    assert_true(m[0].was_stopped);
+    sm_cancel cancel = {0};
+    sm_cancel_set(&cancel);
+    assert_status(sm_pool_run(p, wait_or_fail_step, drivers, 1, &cancel, &e), SM_INTERRUPTED, &e);
+    sm_pool_free(p);
+}
+
+static void test_leaves(void **state)
+{
+    for (int t = 0; t < SM_COUNT(thread_counts); t++) {
+        sm_pool *p = new_pool(thread_counts[t]);
+        for (int i = 1; i < thread_counts[t]; i++) {
+            assert_true(sm_pool_take_leave(p));
+        }
+        assert_false(sm_pool_take_leave(p)); /* one worker is left */
+        for (int i = 1; i < thread_counts[t]; i++) {
+            sm_pool_end_leave(p);
+        }
+        sm_pool_free(p);
+    }
+}
+
 /* ---- failures -------------------------------------------------------------------------------- */
 
 typedef struct failer {
@@ -545,6 +641,9 @@ int main(void)
         cmocka_unit_test(test_bad_counts),
         cmocka_unit_test(test_no_wake_is_lost),
         cmocka_unit_test(test_wake_within_step),
+        cmocka_unit_test(test_wait_within_step),
+        cmocka_unit_test(test_wait_ends_with_the_run),
+        cmocka_unit_test(test_leaves),
         cmocka_unit_test(test_first_failure_ends_all),
         cmocka_unit_test(test_failure_of_the_first_driver),
         cmocka_unit_test(test_cancel),
