@@ -184,6 +184,7 @@ struct smi_pipe {
     uint64_t failed_at; /* smallest ordinal that failed */
     sm_error failure;
     _Atomic bool is_stopped; /* the end wants no more */
+    _Atomic int n_on_leave;  /* tasks that wait for their turn in the midst of their rows */
 };
 
 /* Runs tasks until all are closed and their rows are handed on. *turn is the pipe's first ordinal,
@@ -196,6 +197,9 @@ uint64_t smi_pipe_turn(smi_pipe *p);
  * end wants no more rows. */
 bool smi_pipe_is_past(smi_pipe *p, uint64_t ordinal);
 void smi_pipe_wake(smi_pipe *p); /* every driver that waits */
+/* Within a task: waits until d is woken, by smi_pipe_wake or by its waker; what it waits for is to
+ * be looked at again then. Without a lock. SM_INTERRUPTED: the run is ending. */
+sm_status smi_driver_wait(smi_driver *d, sm_error *e) SM_MUST_USE;
 /* d's task has given its last batch. */
 sm_status smi_task_close(smi_driver *d, sm_error *e) SM_MUST_USE;
 /* d's task failed. The pipe keeps the failure until all earlier tasks are closed. */
@@ -214,6 +218,7 @@ typedef struct smi_outlet {
     smi_batches queue; /* [first, n) wait */
     int64_t first;
     bool is_draining, is_ended;
+    bool is_awaited;  /* a driver waits for room in the queue */
     bool has_enough;  /* the sink said SM_END */
     sm_status failed; /* or it failed: it is not called again, and every caller gets the failure */
     sm_error error;

@@ -10,7 +10,10 @@
  * Outlet   A queue before a sink. A driver that finds batches in it, and no other driver at work on
  *          it, pushes them into the sink. Where the sink says SM_WAIT it has that driver's waker,
  *          and only this driver tries again. When more than OUTLET_FULL batches wait, or any while
- *          memory is short, drivers start no more tasks. */
+ *          memory is short, drivers start no more tasks.
+ * Ahead    A task may have any number of rows: those of a merge, or of a join with many matches. So
+ *          it waits, within its push, while too much is queued before the sink; or, where its turn
+ *          has not come and memory is pressed, for its turn. */
 #include "exec/exec_spill_int.h"
 
 #define RING        (SMI_AHEAD_MAX * 2)
@@ -89,6 +92,12 @@ static sm_status empty_queue(smi_outlet *o, smi_driver *d, sm_error *e)
         }
         o->queue.items[o->first++] = NULL;
         sm_batch_release(rows);
+        if (o->is_awaited && o->queue.n - o->first <= OUTLET_FULL / 2) {
+            o->is_awaited = false;
+            sm_mutex_unlock(&o->lock);
+            smi_pipe_wake(d->pipe);
+            sm_mutex_lock(&o->lock);
+        }
     }
     return o->is_ended ? SM_END : SM_OK;
 }
@@ -119,17 +128,40 @@ sm_status smi_outlet_drain(smi_outlet *o, smi_driver *d, sm_error *e)
     o->waiter = st == SM_WAIT ? d->index : -1;
     /* Without this a driver would wake itself again and again until the sink is ready. */
     const bool is_still_waiting = waited && st == SM_WAIT && o->first == first;
+    const bool is_awaited = o->is_awaited;
+    o->is_awaited = false;
     sm_mutex_unlock(&o->lock);
-    if (!is_still_waiting) {
+    if (!is_still_waiting || is_awaited) {
         smi_pipe_wake(d->pipe);
     }
     return st;
+}
+
+/* Is so much queued that a task must not add more? Then its driver is woken when there is room: by
+ * the driver that is at work on the sink, or by the sink, of which it takes charge. */
+static bool is_outlet_full(smi_outlet *o, const smi_driver *d)
+{
+    sm_mutex_lock(&o->lock);
+    const int64_t n = o->queue.n - o->first;
+    const bool is_over = o->has_enough || o->failed;
+    /* Pressed, not short: a task that is under way may use more than one that is to be begun. */
+    const bool is_full =
+        !is_over && (n > OUTLET_FULL || (n > 0 && smi_memory_is_pressed(d->pipe->exec)));
+    const bool takes_over = is_full && !o->is_draining && o->waiter != d->index;
+    o->is_awaited = o->is_awaited || (is_full && o->is_draining);
+    o->waiter = takes_over ? d->index : o->waiter;
+    sm_mutex_unlock(&o->lock);
+    if (takes_over) {
+        sm_wake(d->waker); /* to ask the sink before it waits for it */
+    }
+    return is_full;
 }
 
 /* ---- the ordered end ------------------------------------------------------------------------- */
 
 typedef struct order_slot {
     smi_batches waiting;
+    size_t bytes; /* of them; what batches share is counted for each */
     bool is_closed;
 } order_slot;
 
@@ -187,6 +219,49 @@ static sm_status put_waiting(order_end *o, order_slot *slot, sm_error *e)
         }
     }
     smi_batches_release(&slot->waiting);
+    slot->bytes = 0;
+    return st;
+}
+
+/* Hands on what the sink takes, and waits where it has too much before it. */
+static sm_status empty_outlet(order_end *o, smi_driver *d, sm_error *e)
+{
+    sm_status st = smi_outlet_drain(&o->outlet, d, e);
+    while ((st == SM_OK || st == SM_WAIT) && is_outlet_full(&o->outlet, d)) {
+        SM_TRY(smi_driver_wait(d, e));
+        st = smi_outlet_drain(&o->outlet, d, e);
+    }
+    return sm_status_is_answer(st) ? SM_OK : st; /* the next step's drain says it again */
+}
+
+/* Must the task wait for its turn? It has many rows already, and memory is pressed. */
+static bool is_too_early(order_end *o, const smi_driver *d)
+{
+    const smi_execution *exec = d->pipe->exec;
+    const uint64_t ordinal = d->task->ordinal;
+    sm_mutex_lock(&o->lock);
+    const bool is_in_turn = ordinal == o->turn;
+    const size_t bytes = o->ring[ordinal % RING].bytes;
+    sm_mutex_unlock(&o->lock);
+    return !is_in_turn && bytes > smi_memory_share(exec) / (size_t)exec->n_drivers &&
+           smi_memory_is_pressed(exec) && !smi_pipe_is_past(d->pipe, ordinal);
+}
+
+static sm_status wait_for_turn(order_end *o, smi_driver *d, sm_error *e)
+{
+    smi_pipe *p = d->pipe;
+    sm_pool *pool = p->exec->env->pool;
+    sm_status st = SM_OK;
+    if (!is_too_early(o, d) || !sm_pool_take_leave(pool)) {
+        return SM_OK;
+    }
+    atomic_fetch_add(&p->n_on_leave, 1);
+    smi_pipe_wake(p); /* the oldest task is to be started now, however tight memory is */
+    while (st == SM_OK && is_too_early(o, d)) {
+        st = smi_driver_wait(d, e);
+    }
+    atomic_fetch_sub(&p->n_on_leave, 1);
+    sm_pool_end_leave(pool);
     return st;
 }
 
@@ -201,15 +276,12 @@ static sm_status order_push(smi_end *end, smi_driver *d, sm_batch *rows, sm_erro
     if (is_in_turn) {
         st = cut_and_put(o, rows, e);
     } else {
+        o->ring[ordinal % RING].bytes += sm_batch_bytes(rows);
         smi_batches_add(&o->ring[ordinal % RING].waiting, rows);
     }
     sm_mutex_unlock(&o->lock);
     SM_TRY(st);
-    if (is_in_turn) { /* the next step's drain returns what the sink says */
-        st = smi_outlet_drain(&o->outlet, d, e);
-        return sm_status_is_answer(st) ? SM_OK : st;
-    }
-    return SM_OK;
+    return is_in_turn ? empty_outlet(o, d, e) : wait_for_turn(o, d, e);
 }
 
 static sm_status order_close(smi_end *end, smi_driver *d, sm_error *e)

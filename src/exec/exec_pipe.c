@@ -142,6 +142,19 @@ void smi_pipe_wake(smi_pipe *p)
     }
 }
 
+sm_status smi_driver_wait(smi_driver *d, sm_error *e)
+{
+    smi_pipe *p = d->pipe;
+    SM_ASSERT(d->task);
+    if (!sm_pool_wait(d->waker)) {
+        return sm_fail(e, SM_INTERRUPTED, "interrupted");
+    }
+    sm_mutex_lock(&p->lock);
+    d->is_waiting = true;
+    sm_mutex_unlock(&p->lock);
+    return SM_OK;
+}
+
 sm_status smi_task_close(smi_driver *d, sm_error *e)
 {
     smi_pipe *p = d->pipe;

@@ -268,6 +268,17 @@ static bool is_hungry(smi_scan *s)
     return s->n_to_admit > 0;
 }
 
+/* Is something under way that will free memory? Not a task that waits for its turn, nor a morsel
+ * that is not started before that. */
+static bool is_moving(smi_scan *s, const smi_driver *d)
+{
+    const int64_t n_on_leave = atomic_load(&d->pipe->n_on_leave);
+    const bool is_ready =
+        n_on_leave > 0 ? morsel_at(s, s->accounted)->state == MORSEL_READY : s->n_ready > 0;
+    return s->n_inflight > 0 || is_ready || s->n_running > n_on_leave ||
+           !d->pipe->end->is_empty(d->pipe->end);
+}
+
 /* Admits morsels and requests their ranges, as many as are wanted. */
 static sm_status request_ahead(smi_scan *s, smi_driver *d, sm_error *e)
 {
@@ -310,9 +321,7 @@ static sm_status request_ahead(smi_scan *s, smi_driver *d, sm_error *e)
             d->pipe); /* a driver that waits for nothing in flight left no waker with fetch */
     }
     SM_ASSERT(s->admitted <= s->accounted + s->ahead_max);
-    const bool is_moving = s->n_inflight > 0 || s->n_ready > 0 || s->n_running > 0 ||
-                           !d->pipe->end->is_empty(d->pipe->end);
-    return st == SM_BUDGET && is_moving ? SM_OK : st;
+    return st == SM_BUDGET && is_moving(s, d) ? SM_OK : st;
 }
 
 /* Hands the bytes that have arrived to their morsels. */
@@ -501,9 +510,11 @@ static void run_morsel(smi_scan *s, smi_driver *d, smi_morsel *m)
 
 /* ---- the step -------------------------------------------------------------------------------- */
 
-static smi_morsel *take_ready(smi_scan *s, smi_driver *d)
+/* The oldest ready morsel; where tasks wait for their turn, only the one that they wait for. */
+static smi_morsel *take_ready(smi_scan *s, smi_driver *d, int64_t n_on_leave)
 {
-    for (int64_t n = s->accounted; n < s->admitted; n++) {
+    const int64_t end = n_on_leave > 0 ? s->accounted + 1 : s->admitted;
+    for (int64_t n = s->accounted; n < s->admitted && n < end; n++) {
         smi_morsel *m = morsel_at(s, n);
         if (m->state == MORSEL_READY && !smi_pipe_is_past(d->pipe, m->task.ordinal)) {
             smi_morsel_move(m, MORSEL_RUNNING);
@@ -540,11 +551,12 @@ static sm_status scan_step(smi_source *source, smi_driver *d, sm_error *e)
         sm_mutex_unlock(&s->lock);
         return SM_OK;
     }
-    if (st == SM_OK && smi_memory_is_tight(s->exec, s->n_running)) {
+    const int64_t n_on_leave = atomic_load(&d->pipe->n_on_leave);
+    if (st == SM_OK && smi_memory_is_tight(s->exec, s->n_running - n_on_leave)) {
         st = SM_WAIT; /* a morsel's end wakes */
     }
     if (st == SM_OK) {
-        m = take_ready(s, d);
+        m = take_ready(s, d, n_on_leave);
         if (!m) {
             const int64_t n = atomic_load(&s->n_total);
             st = n >= 0 && s->accounted == n ? SM_END : SM_WAIT;
