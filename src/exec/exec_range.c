@@ -118,7 +118,21 @@ static void pieces_add(pieces *l, smi_extent x)
     l->items[l->n++] = x;
 }
 
-/* Takes the parcels in memory of a range that has some and is not begun. Ranges take turns, so that
+/* Takes parcels for a piece. Where few ranges have all rows, not all of them: a piece comes back as
+ * a whole. With the lock. */
+static void take_for_piece(range_end *s, parcels *held, parcels *out)
+{
+    const size_t most = smi_memory_least_run(s->exec);
+    size_t bytes = 0;
+
+    while (held->n > 0 && (bytes == 0 || bytes + held->items[held->n - 1].bytes <= most)) {
+        parcels_add(out, &held->items[--held->n]);
+        bytes += out->items[out->n - 1].bytes;
+    }
+    s->held_bytes -= bytes;
+}
+
+/* Takes parcels in memory of a range that has some and is not begun. Ranges take turns, so that
  * each has several for a piece; from the last one on, as the first are given first. Returns its
  * number; −1: there is none. */
 static int32_t take_held(range_end *s, parcels *out)
@@ -134,11 +148,7 @@ static int32_t take_held(range_end *s, parcels *out)
         found = i >= s->n_begun && s->ranges[i].held.n > 0 ? i : -1;
     }
     if (found >= 0) {
-        *out = s->ranges[found].held;
-        for (int64_t k = 0; k < out->n; k++) {
-            s->held_bytes -= out->items[k].bytes;
-        }
-        s->ranges[found].held = (parcels){0};
+        take_for_piece(s, &s->ranges[found].held, out);
     }
     sm_mutex_unlock(&s->lock);
     return found;
