@@ -262,8 +262,9 @@ sm_status smi_gather(const sm_type *type, const sm_column *const *src, int64_t n
     return SM_OK;
 }
 
-sm_status smi_gather_rows(const smi_batches *rows, int32_t first, const smi_ref *refs, int64_t n,
-                          const sm_type *schema, sm_budget *budget, sm_batch **out, sm_error *e)
+static sm_status gather_columns(const smi_batches *rows, int32_t first, const smi_ref *refs,
+                                int64_t n, const sm_type *schema, sm_budget *budget, sm_batch **out,
+                                sm_error *e)
 {
     const sm_column **src = sm_alloc((size_t)(rows->n + 1) * sizeof(*src));
     sm_batch *b = NULL;
@@ -286,4 +287,59 @@ done:
     b->n_rows = n;
     *out = b;
     return SM_OK;
+}
+
+/* ---- few rows of very many batches ----------------------------------------------------------- */
+
+/* The batches that some refs name, each once, and the refs to this list. */
+typedef struct named {
+    smi_batches list; /* borrows the batches */
+    smi_ref *refs;
+} named;
+
+static void name_batches(const smi_batches *rows, const smi_ref *refs, int64_t n, named *out)
+{
+    int log = 6;
+    while ((int64_t)1 << log < 2 * n) {
+        log++;
+    }
+    const uint32_t mask = ((uint32_t)1 << log) - 1;
+    uint32_t *slots = sm_alloc_zero(((size_t)mask + 1) * sizeof(*slots)); /* from 1; 0: free */
+    out->list = (smi_batches){.items = sm_alloc((size_t)(n + 1) * sizeof(sm_batch *)), .cap = n};
+    out->refs = sm_alloc((size_t)(n + 1) * sizeof(*out->refs));
+    for (int64_t i = 0; i < n; i++) {
+        out->refs[i] = refs[i];
+        if (refs[i].batch == SMI_NO_ROW) {
+            continue;
+        }
+        sm_batch *b = rows->items[refs[i].batch];
+        uint32_t at = refs[i].batch * UINT32_C(0x9E3779B1) >> (32 - log); /* Fibonacci hashing */
+        while (slots[at] != 0 && out->list.items[slots[at] - 1] != b) {
+            at = (at + 1) & mask;
+        }
+        if (slots[at] == 0) {
+            out->list.items[out->list.n++] = b;
+            slots[at] = (uint32_t)out->list.n;
+        }
+        out->refs[i].batch = slots[at] - 1;
+    }
+    sm_free(slots);
+}
+
+sm_status smi_gather_rows(const smi_batches *rows, int32_t first, const smi_ref *refs, int64_t n,
+                          const sm_type *schema, sm_budget *budget, sm_batch **out, sm_error *e)
+{
+    named some;
+
+    if (rows->n <= n || rows->n <= SM_BATCH_ROWS) {
+        return gather_columns(rows, first, refs, n, schema, budget, out, e);
+    }
+    /* For every column each batch is looked at: else a sort would take as many looks as the square
+     * of its batches. */
+    SM_ASSERT(n < (int64_t)1 << 30);
+    name_batches(rows, refs, n, &some);
+    const sm_status st = gather_columns(&some.list, first, some.refs, n, schema, budget, out, e);
+    sm_free(some.list.items);
+    sm_free(some.refs);
+    return st;
 }
