@@ -354,10 +354,17 @@ static sm_status keep_first_rows(sort_end *s, smi_batches *rows, sm_error *e)
     return st;
 }
 
-/* With LIMIT: adds batches to the sorter's; when there are many rows, keeps only the first ones. */
+/* Is it time to keep only the first rows of n? Where memory is short, as soon as half would go. */
+static bool has_many(const sort_end *s, int64_t n)
+{
+    const bool is_short = smi_memory_is_short(s->exec, (size_t)n * SMI_SORTED_ROW_BYTES);
+    return n >= (is_short ? 2 * s->limit + SM_BATCH_ROWS : 4 * s->limit + 16 * SM_BATCH_ROWS);
+}
+
+/* With LIMIT: adds batches to the sorter's; when there are many rows, keeps only the first ones.
+ * Where even these have no room, the sorter writes them to disk. */
 static sm_status add_to_first(sort_end *s, smi_batches *mine, sm_error *e)
 {
-    const int64_t many = s->limit * 4 + 16 * SM_BATCH_ROWS;
     smi_sorter *all = &s->sorter;
     for (;;) {
         int64_t n = 0;
@@ -365,16 +372,10 @@ static sm_status add_to_first(sort_end *s, smi_batches *mine, sm_error *e)
             n += mine->items[i]->n_rows;
         }
         sm_mutex_lock(&all->lock);
-        SM_ASSERT(all->state == SMI_SORTER_FILLING && all->n_runs == 0);
-        if (all->n_rows + n < many || all->n_rows == 0) {
-            for (int64_t i = 0; i < mine->n; i++) {
-                smi_batches_add(&all->rows, mine->items[i]);
-                mine->items[i] = NULL;
-            }
-            all->n_rows += n;
+        SM_ASSERT(all->state == SMI_SORTER_FILLING);
+        if (all->n_rows == 0 || !has_many(s, all->n_rows + n)) {
             sm_mutex_unlock(&all->lock);
-            smi_batches_release(mine);
-            return SM_OK;
+            break;
         }
         for (int64_t i = 0; i < all->rows.n; i++) {
             smi_batches_add(mine, all->rows.items[i]);
@@ -382,9 +383,17 @@ static sm_status add_to_first(sort_end *s, smi_batches *mine, sm_error *e)
         }
         smi_batches_release(&all->rows);
         all->n_rows = 0;
+        all->bytes = 0;
         sm_mutex_unlock(&all->lock);
         SM_TRY(keep_first_rows(s, mine, e));
     }
+    for (int64_t i = 0; i < mine->n; i++) {
+        sm_batch *taken = mine->items[i];
+        mine->items[i] = NULL;
+        SM_TRY(smi_sorter_add(all, taken, e));
+    }
+    smi_batches_release(mine);
+    return SM_OK;
 }
 
 static sm_status sort_push(smi_end *end, smi_driver *d, sm_batch *rows, sm_error *e)
