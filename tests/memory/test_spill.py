@@ -39,7 +39,7 @@ QUERIES = {
                          "(SELECT id, run, d, s, 'the text of the run ' || run AS text FROM {t}) GROUP BY run, text",
     "order": "SELECT s, id, d, text FROM {t} ORDER BY text DESC NULLS FIRST, few, s",
     "order, limit": "SELECT s, id, d, text FROM {t} ORDER BY d, s LIMIT 90000 OFFSET 400000",
-    "order, wide, limit": "SELECT id, " + " || ".join(["s"] * 16) + " AS wide FROM {t} ORDER BY d, id LIMIT 60000",
+    "order, wide, limit": "SELECT id, " + " || ".join(["s"] * 8) + " AS wide FROM {t} ORDER BY d, id LIMIT 60000",
     "join": "SELECT t.id, t.s, u.v, u.w FROM {t} t JOIN {u} u ON t.k = u.k",
     "left join": "SELECT t.id, t.text, u.v, u.w FROM {t} t LEFT JOIN {u} u ON t.k = u.k AND u.v % 3 = t.few",
     "windows": "SELECT id, row_number() OVER (PARTITION BY s ORDER BY d DESC, id) AS r, text, "
