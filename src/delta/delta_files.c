@@ -357,10 +357,19 @@ static void thread_placed(passing *p)
     }
 }
 
+/* A sum of what a log says of its files, which may be any numbers: it does not wrap. */
+static int64_t sum_of(int64_t sum, int64_t more)
+{
+    int64_t out = 0;
+
+    SM_ASSERT(sum >= 0 && more >= 0);
+    return __builtin_add_overflow(sum, more, &out) ? INT64_MAX : out;
+}
+
 static sm_status give(passing *p, const smi_action *action, sm_error *e)
 {
     p->n_given++;
-    p->bytes_given += (int64_t)action->size_bytes;
+    p->bytes_given = sum_of(p->bytes_given, (int64_t)action->size_bytes);
     const sm_status st = p->to.each(p->to.ctx, action, e);
 
     p->is_sink_failed = st != SM_OK;
@@ -627,8 +636,8 @@ static sm_status add_totals(void *ctx, const sm_delta_file *f, sm_error *e)
 
     (void)e;
     t->n_files++;
-    t->bytes += (int64_t)f->size_bytes;
-    t->n_rows = n_rows < 0 || t->n_rows < 0 ? -1 : t->n_rows + n_rows;
+    t->bytes = sum_of(t->bytes, (int64_t)f->size_bytes);
+    t->n_rows = n_rows < 0 || t->n_rows < 0 ? -1 : sum_of(t->n_rows, n_rows);
     return SM_OK;
 }
 
