@@ -219,7 +219,7 @@ static sm_status find_read_files(sm_delta_attempt *t, sm_error *e)
     smi_pruner *p = smi_pruner_new(&t->base->metadata, &t->read, t->budget);
     t->read_files = sm_map_new(t->arena);
     const sm_status st =
-        smi_live_each(t->base, p, (smi_action_sink){.each = note_read, .ctx = t}, e);
+        smi_live_each(t->base, p, SMI_WHOLE, (smi_action_sink){.each = note_read, .ctx = t}, e);
     smi_pruner_free(p);
     if (st != SM_OK) {
         t->read_files = NULL; /* what is there is not all */

@@ -234,23 +234,48 @@ static void read_row(const batch_columns *c, int64_t row, sm_arena *a, smi_actio
 
 /* What a read is about, and where its actions go. */
 typedef struct reading {
+    const smi_checkpoint_reading *what;
     sm_budget *budget;
-    sm_arena *rows; /* of the actions of one batch */
-    smi_each_action each;
-    void *ctx;
+    sm_arena *rows;     /* of the actions of one batch */
+    sm_hash128 *hashes; /* of the paths of ANNOUNCED rows */
 } reading;
+
+/* Rows whose paths are announced at a time: enough to hide how long memory takes to come, and few
+ * enough that it is still there when it is wanted. */
+#define ANNOUNCED 256
+
+/* Computes the hashes of the paths of the rows from `first` to `end`, and tells them. */
+static void announce(const reading *r, const batch_columns *c, int64_t first, int64_t end)
+{
+    for (int64_t row = first; row < end; row++) {
+        const sm_str path = text_at(c->add.path ? c->add.path : c->remove.path, row);
+        sm_hash128 *hash = &r->hashes[row - first];
+        *hash = path.len > 0 ? smi_path_hash(path) : (sm_hash128){0};
+        if (path.len > 0) {
+            r->what->announce(r->what->ctx, *hash);
+        }
+    }
+}
 
 static sm_status read_batch(const reading *r, const sm_batch *b, sm_error *e)
 {
     const batch_columns columns = columns_of(b);
+    const bool has_one_path = (columns.add.path != NULL) != (columns.remove.path != NULL);
+    const bool announces = r->what->announce && has_one_path;
 
-    SM_ASSERT(b->n_columns == b->schema->n_fields && r->each);
+    SM_ASSERT(b->n_columns == b->schema->n_fields && r->what->each);
     SM_TRY(sm_check_cancel(r->budget, e));
     for (int64_t row = 0; row < b->n_rows; row++) {
         smi_action action;
+        if (announces && row % ANNOUNCED == 0) {
+            announce(r, &columns, row, row + ANNOUNCED < b->n_rows ? row + ANNOUNCED : b->n_rows);
+        }
         read_row(&columns, row, r->rows, &action);
+        if (announces) {
+            action.path_hash = r->hashes[row % ANNOUNCED];
+        }
         if (action.kind != SMI_ACTION_OTHER) {
-            SM_TRY(r->each(r->ctx, &action, e));
+            SM_TRY(r->what->each(r->what->ctx, &action, e));
         }
     }
     sm_arena_reset(r->rows);
@@ -310,16 +335,18 @@ done:
     return st;
 }
 
-/* The fields of an add or a remove that are read; of the other actions all are. */
+/* The fields of an add or a remove that are read, those of SMI_BRIEF first; of the other actions
+ * all are. */
+#define BRIEF_FIELDS 4
 static const char *const file_fields[] = {
     "path",
-    "partitionValues",
     "size",
+    "stats",
+    "deletionVector",
+    "partitionValues",
     "modificationTime",
     "deletionTimestamp",
     "dataChange",
-    "stats",
-    "deletionVector",
     "tags",
     "baseRowId",
     "defaultRowCommitVersion",
@@ -341,15 +368,17 @@ static const struct {
 };
 
 /* The struct with those of its fields that are read. */
-static const sm_type *known_fields(const sm_type *t, sm_arena *a)
+static const sm_type *known_fields(const sm_type *t, smi_detail detail, sm_arena *a)
 {
+    const int n_known = detail == SMI_BRIEF ? BRIEF_FIELDS : SM_COUNT(file_fields);
+
     if (t->id != SM_TYPE_STRUCT) {
         return t;
     }
     sm_field *fields = SM_NEW_ARRAY(a, sm_field, t->n_fields);
     int32_t n = 0;
     for (int32_t i = 0; i < t->n_fields; i++) {
-        for (int k = 0; k < SM_COUNT(file_fields); k++) {
+        for (int k = 0; k < n_known; k++) {
             if (sm_str_is(t->fields[i].name, file_fields[k])) {
                 fields[n++] = t->fields[i];
                 break;
@@ -362,8 +391,8 @@ static const sm_type *known_fields(const sm_type *t, sm_arena *a)
 
 /* The columns of those kinds of action. Others may have types that smelt does not have. A second
  * column of the same name is passed over. */
-static const sm_type *known_columns(const sm_type *all, uint32_t kinds, sm_arena *a,
-                                    sm_projection *want)
+static const sm_type *known_columns(const sm_type *all, const smi_checkpoint_reading *what,
+                                    sm_arena *a, sm_projection *want)
 {
     sm_field *fields = SM_NEW_ARRAY(a, sm_field, SM_COUNT(action_columns));
     const sm_type **types = SM_NEW_ARRAY(a, const sm_type *, SM_COUNT(action_columns));
@@ -373,12 +402,12 @@ static const sm_type *known_columns(const sm_type *all, uint32_t kinds, sm_arena
     for (int i = 0; i < SM_COUNT(action_columns); i++) {
         const smi_action_kind kind = action_columns[i].kind;
         const bool is_file = kind == SMI_ACTION_ADD || kind == SMI_ACTION_REMOVE;
-        for (int32_t c = 0; (kinds & SMI_KIND(kind)) && c < all->n_fields; c++) {
+        for (int32_t c = 0; (what->kinds & SMI_KIND(kind)) && c < all->n_fields; c++) {
             if (sm_str_is(all->fields[c].name, action_columns[i].name)) {
                 SM_ASSERT(n <= i);
                 columns[n] = n;
                 fields[n] = all->fields[c];
-                types[n] = is_file ? known_fields(fields[n].type, a) : fields[n].type;
+                types[n] = is_file ? known_fields(fields[n].type, what->detail, a) : fields[n].type;
                 n++;
                 break;
             }
@@ -388,8 +417,8 @@ static const sm_type *known_columns(const sm_type *all, uint32_t kinds, sm_arena
     return sm_type_struct(a, fields, n);
 }
 
-static sm_status open_checkpoint(sm_store *s, sm_str key, uint32_t kinds, sm_budget *budget,
-                                 sm_arena *a, open_file *f, sm_error *e)
+static sm_status open_checkpoint(sm_store *s, sm_str key, const reading *r, sm_arena *a,
+                                 open_file *f, sm_error *e)
 {
     const sm_type *all = NULL;
     void *opts = NULL;
@@ -410,29 +439,34 @@ static sm_status open_checkpoint(sm_store *s, sm_str key, uint32_t kinds, sm_bud
     f->dataset = (sm_dataset){
         .format = f->format,
         .options = opts,
-        .schema = known_columns(all, kinds, a, &f->want),
+        .schema = known_columns(all, r->what, a, &f->want),
         .files = file,
         .n_files = 1,
     };
     if (f->want.n_columns == 0) { /* it has no such actions */
         return SM_OK;
     }
-    SM_TRY(f->format->open(&f->dataset, 0, f->blob, &f->want, budget, &f->file, e));
-    return f->format->reader_new(&f->dataset, &f->want, budget, &f->reader, e);
+    SM_TRY(f->format->open(&f->dataset, 0, f->blob, &f->want, r->budget, &f->file, e));
+    return f->format->reader_new(&f->dataset, &f->want, r->budget, &f->reader, e);
 }
 
-sm_status smi_checkpoint_read(sm_store *s, sm_str key, uint32_t kinds, sm_budget *budget,
-                              smi_each_action each, void *ctx, sm_error *e)
+sm_status smi_checkpoint_read(sm_store *s, sm_str key, const smi_checkpoint_reading *what,
+                              sm_budget *budget, sm_error *e)
 {
     sm_status st = SM_OK;
-    SM_ASSERT(kinds != 0 && each);
+    SM_ASSERT(what->kinds != 0 && what->each);
     sm_arena *a = sm_arena_new(budget);
-    const reading r = {.budget = budget, .rows = sm_arena_new(budget), .each = each, .ctx = ctx};
+    const reading r = {
+        .what = what,
+        .budget = budget,
+        .rows = sm_arena_new(budget),
+        .hashes = SM_NEW_ARRAY(a, sm_hash128, ANNOUNCED),
+    };
     open_file f = {0};
     sm_morsel *morsels = NULL;
     int64_t n = 0, skipped = 0;
 
-    SM_TRY_GOTO(st, done, open_checkpoint(s, key, kinds, budget, a, &f, e));
+    SM_TRY_GOTO(st, done, open_checkpoint(s, key, &r, a, &f, e));
     if (!f.file) {
         goto done;
     }

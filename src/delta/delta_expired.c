@@ -111,10 +111,12 @@ static sm_status take_sidecar(void *ctx, const smi_action *action, sm_error *e)
 
 static sm_status read_named(sm_store *s, const sm_entry *entry, sidecars *c, sm_error *e)
 {
+    const smi_checkpoint_reading what = {
+        .kinds = SMI_KIND(SMI_ACTION_SIDECAR), .each = take_sidecar, .ctx = c};
+
     return smi_log_entry_of(entry->key).is_json
                ? smi_log_text_read(s, entry->key, c->arena, take_sidecar, c, e)
-               : smi_checkpoint_read(s, entry->key, SMI_KIND(SMI_ACTION_SIDECAR), NULL,
-                                     take_sidecar, c, e);
+               : smi_checkpoint_read(s, entry->key, &what, NULL, e);
 }
 
 /* Appends the sidecars that have expired, or takes back all that has: `log` is the log's listing of

@@ -6,6 +6,7 @@
 #ifndef SM_DELTA_DELTA_INT_H
 #define SM_DELTA_DELTA_INT_H
 
+#include "base/hash.h"
 #include "base/json_doc.h"
 #include "base/json_write.h"
 #include "base/map.h"
@@ -53,6 +54,7 @@ typedef struct smi_action {
     bool data_change;
     /* ADD, REMOVE, CDC, SIDECAR */
     sm_str path;
+    sm_hash128 path_hash;     /* of smi_file_identity() without a vector; 0: not computed */
     const sm_pair *partition; /* as text; a null has key and a value without data */
     int32_t n_partition;
     uint64_t size_bytes;
@@ -174,6 +176,8 @@ sm_str smi_file_identity(sm_str path, const sm_delta_dv *dv, sm_buf *out);
  * caller's. */
 void smi_tag_of_identity(sm_str identity, sm_buf *out);
 void smi_identity_of_tag(sm_str tag, sm_buf *out);
+/** The hash of smi_file_identity() of a file without a vector; never 0. */
+sm_hash128 smi_path_hash(sm_str path);
 /** The index that one of a snapshot's maps has for a name, or −1. */
 int64_t smi_place_of(const sm_map *m, sm_str name);
 
@@ -197,6 +201,11 @@ sm_status smi_file_of(const smi_action *add, smi_partitions *p, sm_arena *a, sm_
                       sm_error *e) SM_MUST_USE;
 
 typedef sm_status (*smi_each_action)(void *ctx, const smi_action *action, sm_error *e);
+/* What is read of each file. */
+typedef enum smi_detail {
+    SMI_WHOLE,
+    SMI_BRIEF, /* path, size, statistics and deletion vector; the rest may be missing */
+} smi_detail;
 /* Who is given the actions of a checkpoint and of the commits after it. */
 typedef struct smi_action_sink {
     void (*begin)(void *ctx); /* before the first, and when all begins anew; NULL: nothing to do */
@@ -204,9 +213,9 @@ typedef struct smi_action_sink {
     void *ctx;
 } smi_action_sink;
 /** Gives the add of each live file in the order of the files, without those that the pruner
- * (NULL: none) excludes. Where the checkpoint turns out to be damaged, an older one is taken and
- * all begins anew. */
-sm_status smi_live_each(const sm_snapshot *s, smi_pruner *p, smi_action_sink to,
+ * (NULL: none) excludes; with a pruner they are whole. Where the checkpoint turns out to be
+ * damaged, an older one is taken and all begins anew. */
+sm_status smi_live_each(const sm_snapshot *s, smi_pruner *p, smi_detail detail, smi_action_sink to,
                         sm_error *e) SM_MUST_USE;
 /** Gives the removes that the checkpoint and the commits after it list, without those of files that
  * are live again. Begins anew as smi_live_each(). */
@@ -310,10 +319,19 @@ sm_status smi_compacted_replay(sm_snapshot *s, const smi_log_listing *l, int64_t
 sm_status smi_compacted_write(sm_store *store, int64_t first, int64_t last, sm_budget *budget,
                               sm_error *e) SM_MUST_USE;
 
-/** Reads the actions of those kinds (SMI_KIND) of a Parquet checkpoint or sidecar. What an action
- * points to is borrowed for the call of each(). */
-sm_status smi_checkpoint_read(sm_store *s, sm_str key, uint32_t kinds, sm_budget *budget,
-                              smi_each_action each, void *ctx, sm_error *e) SM_MUST_USE;
+/* What is read of a Parquet checkpoint or sidecar, and who is given it. */
+typedef struct smi_checkpoint_reading {
+    uint32_t kinds; /* of actions: SMI_KIND */
+    smi_detail detail;
+    smi_each_action each; /* what an action points to is borrowed for the call */
+    /* NULL: nothing is to be done. Some rows ahead of each(): the path_hash of a file that may
+     * come, so that memory can be fetched for it. */
+    void (*announce)(void *ctx, sm_hash128 path_hash);
+    void *ctx;
+} smi_checkpoint_reading;
+/** Reads the actions of a Parquet checkpoint or sidecar. */
+sm_status smi_checkpoint_read(sm_store *s, sm_str key, const smi_checkpoint_reading *what,
+                              sm_budget *budget, sm_error *e) SM_MUST_USE;
 
 /* ---- printing actions (delta_commit.c) ------------------------------------------------------- */
 

@@ -126,21 +126,27 @@ static bool has_scheme(sm_str path)
     return false;
 }
 
+/* Where the part of a path that begins at `start` ends. */
+static size_t part_end(sm_str path, size_t start)
+{
+    const char *slash = memchr(path.data + start, '/', path.len - start);
+
+    return slash ? (size_t)(slash - path.data) : path.len;
+}
+
 static bool leaves_root(sm_str key)
 {
-    size_t start = 0;
-
-    for (size_t i = 0; i <= key.len; i++) {
-        if (i < key.len && key.data[i] != '/') {
-            continue;
-        }
-        const sm_str part = {key.data + start, i - start};
+    for (size_t start = 0;;) {
+        const size_t end = start < key.len ? part_end(key, start) : start;
+        const sm_str part = {key.data + start, end - start};
         if (part.len == 0 || sm_str_is(part, ".") || sm_str_is(part, "..")) {
             return true;
         }
-        start = i + 1;
+        if (end == key.len) {
+            return memchr(key.data, '\0', key.len) != NULL;
+        }
+        start = end + 1;
     }
-    return memchr(key.data, '\0', key.len) != NULL;
 }
 
 sm_str smi_percent_decode(sm_str text, sm_arena *a)

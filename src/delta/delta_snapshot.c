@@ -204,7 +204,8 @@ static sm_status replay_keys(sm_snapshot *s, uint32_t kinds, smi_each_action eac
             sm_arena_free(a);
             SM_TRY(st);
         } else {
-            SM_TRY(smi_checkpoint_read(s->store, b->keys[i], kinds, s->budget, each, s, e));
+            const smi_checkpoint_reading what = {.kinds = kinds, .each = each, .ctx = s};
+            SM_TRY(smi_checkpoint_read(s->store, b->keys[i], &what, s->budget, e));
         }
     }
     return SM_OK;
@@ -212,11 +213,12 @@ static sm_status replay_keys(sm_snapshot *s, uint32_t kinds, smi_each_action eac
 
 sm_status smi_replay_checkpoint(sm_snapshot *s, const smi_checkpoint *c, sm_error *e)
 {
+    const smi_checkpoint_reading files = {.kinds = SMI_FILES, .each = replay_action, .ctx = s};
+
     s->base = *c;
     SM_TRY(replay_keys(s, ~UINT32_C(0), replay_action, e));
     for (int64_t i = 0; i < s->base.n_sidecars; i++) {
-        SM_TRY(smi_checkpoint_read(s->store, s->base.sidecars[i], SMI_FILES, s->budget,
-                                   replay_action, s, e));
+        SM_TRY(smi_checkpoint_read(s->store, s->base.sidecars[i], &files, s->budget, e));
     }
     return SM_OK;
 }

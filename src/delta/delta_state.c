@@ -31,6 +31,15 @@ sm_str smi_file_identity(sm_str path, const sm_delta_dv *dv, sm_buf *out)
     return sm_buf_str(out);
 }
 
+sm_hash128 smi_path_hash(sm_str path)
+{
+    const sm_str id = smi_without_file_scheme(path);
+    sm_hash128 h = sm_hash128_of(id.data, id.len, 0);
+
+    h.low += h.low == 0 && h.high == 0;
+    return h;
+}
+
 /* A map's value is an index plus one, held as a pointer: NULL means that there is none. */
 static int64_t place_get(void *const *place)
 {

@@ -156,7 +156,8 @@ static sm_status take_file(void *ctx, const smi_action *add, sm_error *e)
 static sm_status find_files(undo *u, sm_str text, sm_error *e)
 {
     SM_TRY(smi_log_lines(text, u->arena, note_file, u, e));
-    return smi_live_each(u->before, NULL, (smi_action_sink){.each = take_file, .ctx = u}, e);
+    return smi_live_each(u->before, NULL, SMI_WHOLE, (smi_action_sink){.each = take_file, .ctx = u},
+                         e);
 }
 
 static sm_status print_undo(const undo *u, int64_t version, sm_str id, sm_str info_json,

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import deltalake
+import duckdb
 import pytest
 
 import big_log
@@ -84,6 +85,20 @@ def test_changes(smelt, table, tmp_path):
         rows = within(smelt, "sql", f"SELECT id, name FROM '{copy}' WHERE {where}", "--format", "csv")
         assert rows.splitlines()[1:] == want
     assert len(deltalake.DeltaTable(str(copy)).file_uris()) == FILES + 1
+
+
+def test_files_that_a_checkpoint_has_twice(smelt, tmp_path):
+    """They count once, also where many rows lie between the two."""
+    big_log.make(tmp_path / "table", 5000, 2)
+    checkpoint = tmp_path / f"table/_delta_log/{0:020}.checkpoint.parquet"
+    checkpoint.rename(tmp_path / "once.parquet")
+    once = f"FROM '{tmp_path}/once.parquet'"
+    duckdb.sql(f"COPY (SELECT * {once} UNION ALL SELECT * {once} WHERE add IS NOT NULL) "
+               f"TO '{checkpoint}' (FORMAT parquet)")
+    shown = smelt.json("table", "show", tmp_path / "table", "--json")
+    assert (shown["files"], shown["rows"]) == (5000, 5000 * big_log.ROWS)
+    files = smelt.json("table", "files", tmp_path / "table", "--json", "--limit", "100000")["files"]
+    assert len({f["path"] for f in files}) == len(files) == 5000
 
 
 def test_checkpoint_of_delta_rs(smelt, table, tmp_path):
