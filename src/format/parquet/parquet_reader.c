@@ -759,18 +759,17 @@ static sm_status read_column(pq_reader *r, int32_t i, int64_t n, sm_batch *b, sm
     return smi_pq_assemble(s, r->by_leaf, n, b, &b->columns[i], e);
 }
 
-/* The numbers of the next n rows. */
-static sm_status number_rows(const pq_reader *r, int64_t n, sm_batch *b, sm_error *e)
+/* The numbers of the next n rows: their places in the file, from `first` on. */
+static sm_status number_rows(const pq_reader *r, int64_t first, int64_t n, sm_batch *b,
+                             sm_column *out, sm_error *e)
 {
-    void *mem = NULL;
+    int64_t *numbers = NULL;
 
-    SM_TRY(sm_batch_alloc(b, (size_t)n * sizeof(int64_t), &mem, e));
-    int64_t *const numbers = mem;
+    SM_TRY(sm_batch_alloc_raw(b, (size_t)n * sizeof(*numbers), (void **)&numbers, e));
     for (int64_t i = 0; i < n; i++) {
-        numbers[i] = r->file->number + r->first_row + r->at_row + i;
+        numbers[i] = first + r->first_row + r->at_row + i;
     }
-    b->columns[b->n_columns - 1] =
-        (sm_column){.type = &sm_type_i64, .n_rows = n, .values = numbers};
+    *out = (sm_column){.type = &sm_type_i64, .n_rows = n, .values = numbers};
     return SM_OK;
 }
 
@@ -781,9 +780,11 @@ static sm_status read_rows(pq_reader *r, int64_t n, sm_batch **out, sm_error *e)
 
     SM_TRY(sm_batch_new(r->budget, r->schema, &b, e));
     b->n_rows = n;
-    sm_status st = r->numbers_rows ? number_rows(r, n, b, e) : SM_OK;
+    sm_column *last = &b->columns[b->n_columns - 1];
+    sm_status st = r->numbers_rows ? number_rows(r, r->file->number, n, b, last, e) : SM_OK;
     for (int32_t i = 0; i < r->file->n_columns && st == SM_OK; i++) {
-        st = read_column(r, i, n, b, e);
+        st =
+            i == r->place ? number_rows(r, 0, n, b, &b->columns[i], e) : read_column(r, i, n, b, e);
     }
     if (st != SM_OK) {
         sm_batch_release(b);
