@@ -348,6 +348,7 @@ static void add_run(row_group *g, smi_task *task, int64_t n)
         g->runs_cap = g->runs_cap ? g->runs_cap * 2 : 8;
         g->runs = sm_realloc(g->runs, (size_t)g->runs_cap * sizeof(*g->runs));
     }
+    SM_ASSERT(g->runs && g->n_runs < g->runs_cap);
     g->runs[g->n_runs++] = (smi_run){place, n};
 }
 

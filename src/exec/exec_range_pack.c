@@ -156,6 +156,7 @@ static void read_numbers(const sm_column *c, int64_t first, int32_t n, uint64_t 
         }
         return;
     }
+    SM_ASSERT(n == 0 || flat->values);
     switch (sm_type_bytes(c->type->id)) {
     case 1:
         READ(int8_t);
@@ -881,7 +882,9 @@ static sm_status unpack_codes(const unpacking *u, entry_set *s, sm_column *out, 
         }
         for (int64_t i = 0; i < c->n_rows && *fits; i++, row++) {
             const bool is_null = c->valid && !c->valid[i];
-            codes[row] = is_null ? 0 : map[c->head.width > 0 ? c->values[i] : 0];
+            const uint32_t code = c->head.width > 0 ? c->values[i] : 0;
+            SM_ASSERT(is_null || code < c->head.n_entries);
+            codes[row] = is_null ? 0 : map[code];
         }
     }
     *fits = *fits && s->n > 0;

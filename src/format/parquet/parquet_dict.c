@@ -97,6 +97,7 @@ sm_str smi_pq_dict_text(const smi_pq_dict *d, uint32_t code)
 
 static uint64_t number_at(const smi_pq_dict *d, const void *values, int64_t i)
 {
+    SM_ASSERT(values);
     return d->value_bytes == 4 ? ((const uint32_t *)values)[i] : ((const uint64_t *)values)[i];
 }
 

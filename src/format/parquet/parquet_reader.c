@@ -237,6 +237,7 @@ sm_status smi_pq_open(const sm_dataset *d, int64_t file, sm_blob *blob, const sm
         return st;
     }
     find_bounds(f, d, want);
+    SM_ASSERT(!d->numbers_rows || d->files);
     f->number = d->numbers_rows ? d->files[file].constants[d->n_constants - 1].as.i : 0;
     *out = (sm_file *)(void *)f;
     return SM_OK;
