@@ -28,6 +28,8 @@
 typedef struct chunk {
     _Alignas(16) struct chunk *next;
     size_t cap, used; /* bytes behind this header */
+    void *taken;      /* memory of a buffer that the arena took, of taken_bytes; NULL: none */
+    size_t taken_bytes;
 } chunk;
 
 _Static_assert(sizeof(chunk) % ALIGN_BYTES == 0, "the bytes behind the header are aligned");
@@ -62,7 +64,8 @@ static chunk *chunk_new(sm_arena *a, size_t cap)
 
 static void chunk_free(sm_arena *a, chunk *c)
 {
-    const size_t bytes = c->cap + sizeof(chunk);
+    const size_t bytes = c->cap + sizeof(chunk) + c->taken_bytes;
+    sm_free(c->taken);
     SM_UNPOISON(chunk_data(c), c->cap);
     sm_free(c);
     if (a->budget) {
@@ -101,7 +104,8 @@ void sm_arena_reset(sm_arena *a)
         chunk_free(a, a->first->next);
         a->first->next = next;
     }
-    if (a->first->cap > CHUNK_MAX_BYTES) { /* one large allocation is no reason to keep its chunk */
+    if (a->first->cap > CHUNK_MAX_BYTES ||
+        a->first->taken) { /* one large allocation is no reason to keep its chunk */
         chunk_free(a, a->first);
         a->first = NULL;
         return;
@@ -183,6 +187,33 @@ sm_str sm_arena_str(sm_arena *a, sm_str s)
         memcpy(copy, s.data, s.len);
     }
     return (sm_str){copy, s.len};
+}
+
+sm_str sm_arena_take(sm_arena *a, sm_buf *b)
+{
+    SM_ASSERT(!b->budget); /* it is counted once: here */
+    if (b->len < CHUNK_MAX_BYTES) {
+        const sm_str out = sm_arena_str(a, sm_buf_str(b));
+        sm_buf_release(b);
+        return out;
+    }
+    chunk *c = chunk_new(a, 0);
+    c->taken_bytes = b->len + 1;
+    c->taken = sm_realloc(b->data, c->taken_bytes);
+    ((char *)c->taken)[b->len] = '\0';
+    const sm_str out = {c->taken, b->len};
+    if (a->budget) {
+        sm_budget_force(a->budget, c->taken_bytes);
+    }
+    if (a->first) { /* behind the one that is in use */
+        c->next = a->first->next;
+        a->first->next = c;
+    } else {
+        a->first = c;
+    }
+    b->data = NULL; /* the arena's now */
+    b->len = b->cap = 0;
+    return out;
 }
 
 static sm_str format_into(sm_arena *a, const char *fmt, va_list args)

@@ -6,6 +6,7 @@
 #ifndef SM_BASE_ARENA_H
 #define SM_BASE_ARENA_H
 
+#include "base/buf.h"
 #include "base/memory.h"
 #include "base/str.h"
 
@@ -42,6 +43,9 @@ void *sm_arena_grow(sm_arena *a, void *items, int64_t n, int64_t *cap, size_t si
 
 /** Copies s into the arena. The copy ends with a NUL that its len does not count. */
 sm_str sm_arena_str(sm_arena *a, sm_str s);
+/** The content of a buffer without a budget as a text of the arena, which ends with a NUL; a long
+ * one is not copied. The buffer is empty then. */
+sm_str sm_arena_take(sm_arena *a, sm_buf *b);
 /** Formats a text into the arena; it ends with a NUL. */
 char *sm_arena_printf(sm_arena *a, const char *fmt, ...) SM_PRINTF(2, 3);
 /** The same, returned with its length. */

@@ -119,12 +119,50 @@ static void test_arena_text(void **state)
     sm_arena_free(a);
 }
 
+/* Of a text that is copied, and of one that is not. */
+static void test_take(void **state)
+{
+    static const size_t sizes[] = {0, 1, 1000, ((size_t)1 << 20) - 1, (size_t)1 << 20, 5000000};
+    const int64_t before = sm_live_allocs();
+    sm_budget *budget = sm_budget_new(NULL, "arena", 0);
+    sm_arena *a = sm_arena_new(budget);
+
+    for (int round = 0; round < 3; round++) {
+        sm_str texts[SM_COUNT(sizes)];
+        for (int i = 0; i < SM_COUNT(sizes); i++) {
+            sm_buf b = {0};
+            for (size_t k = 0; k < sizes[i]; k++) {
+                sm_buf_text(&b, (sm_str){&"abcdefg"[(k + (size_t)i) % 7], 1});
+            }
+            texts[i] = sm_arena_take(a, &b);
+            assert_int_equal(b.len, 0);
+            assert_int_equal(b.cap, 0);
+            sm_buf_text(&b, SM_STR("again")); /* it can be used */
+            sm_buf_release(&b);
+            (void)sm_arena_str(a, SM_STR("between"));
+        }
+        for (int i = 0; i < SM_COUNT(sizes); i++) {
+            assert_int_equal(texts[i].len, sizes[i]);
+            assert_int_equal(texts[i].data[sizes[i]], 0);
+            for (size_t k = 0; k < sizes[i]; k++) {
+                assert_int_equal(texts[i].data[k], "abcdefg"[(k + (size_t)i) % 7]);
+            }
+        }
+        assert_true(sm_budget_used(budget) >= 7000000);
+        sm_arena_reset(a);
+        assert_true(sm_budget_used(budget) <= ((size_t)1 << 20) + 4096);
+    }
+    sm_arena_free(a);
+    sm_budget_free(budget);
+    assert_int_equal(sm_live_allocs(), before);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_alloc),      cmocka_unit_test(test_never_refused),
         cmocka_unit_test(test_poison),     cmocka_unit_test(test_grow),
-        cmocka_unit_test(test_arena_text),
+        cmocka_unit_test(test_arena_text), cmocka_unit_test(test_take),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
